@@ -1,0 +1,68 @@
+# `make figures` and `make test` do everything, on a machine with Python >= 3.11.
+
+PROFILE = quick
+JOBS = 2
+ARGS =
+PYTHON = $(shell for python in python3.11 python3 python3.12 python3.13 python; do \
+	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
+
+NEW_ENOUGH = import sys; sys.exit(sys.version_info < (3, 11))
+BIN = .venv/bin/python
+REFUSE = { echo "error: $(1)" >&2; exit 1; }
+
+# A .venv that came along when its folder was copied or moved still points to the old place.
+ifneq ($(shell cat .venv/.stamp 2>/dev/null),$(shell pwd))
+.PHONY: .venv/.stamp
+endif
+
+.PHONY: help figures test claims bench lab requirements clean clean-all
+.DELETE_ON_ERROR:
+
+help:  ## this list (ARGS="..." goes to the command behind a target)
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1|/p' Makefile | awk -F'|' '{ printf "make %-14s%s\n", $$1, $$2 }'
+
+figures: .venv/.stamp  ## every figure and table, resumable (PROFILE=quick, JOBS=2)
+	@$(BIN) -m lib figures --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
+
+test: .venv/.stamp  ## the test suite, notebooks included (ARGS="-m slow" for the slow rest)
+	@$(BIN) -m pytest $(ARGS)
+
+claims: .venv/.stamp  ## the published claims and our verdicts
+	@$(BIN) -m lib claims $(ARGS)
+
+bench: .venv/.stamp  ## sparse against dense, in milliseconds
+	@$(BIN) -m lib bench $(ARGS)
+
+lab: .venv/.stamp  ## the notebooks, in JupyterLab
+	@$(BIN) -m jupyterlab $(ARGS)
+
+# The stamp is written last, so that an interrupted installation is taken up again.
+.venv/.stamp: pyproject.toml requirements.txt
+	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: install one or name it with PYTHON=/path/to/python)
+	@rm -f $@
+	@$(BIN) -c '' 2>/dev/null || { '$(PYTHON)' -c '$(NEW_ENOUGH)' 2>/dev/null \
+		|| $(call REFUSE,$(PYTHON) is not Python 3.11 or newer: name another with PYTHON=/path/to/python); \
+		'$(PYTHON)' -m venv --clear .venv; }
+	@$(BIN) -c '$(NEW_ENOUGH)' || $(call REFUSE,.venv holds a Python older than 3.11: remove it with make clean-all and try again)
+	@$(BIN) -m pip --version >/dev/null 2>&1 || $(BIN) -m ensurepip >/dev/null
+	@echo "Installing the pinned packages into .venv: once, 1 to 3 minutes and 2 GB, then seconds when a pin changes."
+	@$(BIN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@pwd > $@
+
+requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
+	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=/path/to/python)
+	@rm -rf .venv-requirements && '$(PYTHON)' -m venv .venv-requirements
+	@.venv-requirements/bin/python -m pip install --quiet --disable-pip-version-check '.[test]'
+	@{ sed -n '1,2p' requirements.txt; .venv-requirements/bin/python -m pip freeze \
+		| sed -e '/^sparse-adaptive-companion/d' -e 's/+cpu$$//' | LC_ALL=C sort -f; } > .venv-requirements/pins
+	@mv .venv-requirements/pins requirements.txt && rm -rf .venv-requirements
+
+clean:  ## remove caches and figures of untracked profiles; records and data stay
+	@rm -rf .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	@find lib tests notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	@find . -name .ipynb_checkpoints -not -path './.venv/*' -prune -exec rm -rf {} +
+	@test ! -d figures || find figures -mindepth 1 -maxdepth 1 -type d ! -name paper -exec rm -rf {} +
+
+clean-all: clean  ## the same, and .venv
+	@rm -rf .venv

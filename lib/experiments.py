@@ -1,0 +1,291 @@
+"""Experiments as frozen configurations in three profiles; what a run is, see :mod:`lib.records`."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from lib import data, models, train
+from lib.evolution import Evolution
+
+PROFILES = ("smoke", "quick", "paper")
+RECIPE = 1  # raise when the meaning of training changes: every record is then made anew
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides the result of one run, as literals.
+
+    The hash of a record covers the experiment, the seed, the recipe, the data set actually loaded
+    and the fields that differ from their defaults, so that a new field with a default keeps old
+    records valid.
+
+    Args:
+        experiment, method, variant: names; the method and the variant label tables and figures.
+        dataset: name for :func:`lib.data.load`.
+        hidden: widths of the hidden layers; input and output follow from the data.
+        density, er_epsilon: links of every hidden layer; neither: dense.
+        activation, dropout, draw, start, sparse_output, published_srelu: see
+            :func:`lib.models.mlp`.
+        optimiser: "sgd", or "nesterov".
+        epochs, batch_size, learning_rate, schedule, momentum, weight_decay: see
+            :class:`lib.train.Settings`.
+        drop: None for a static support, else, with grow, drop_fraction, decay, new_std,
+            regrow_dropped,
+            reset_state, last_epoch, gradient_batches: see :class:`lib.evolution.Evolution`.
+        validation: validation examples taken out of the training part; 0: all data are trained on.
+        evaluate_test: False in tuning, which must not see the test part.
+        limit: training examples used; None for all.
+        per_pixel: standardise every pixel by itself (the authors' code), not all by one mean and
+            std.
+        fallback: data set that stands in where ``dataset`` cannot be had (not part of the
+            identity).
+        seed: of everything random.
+    """
+
+    experiment: str
+    dataset: str = "mnist"
+    method: str = "set"
+    variant: str = "tuned"
+    hidden: tuple[int, ...] = (1000, 1000, 1000)
+    density: float | None = None
+    er_epsilon: float | None = None
+    activation: str = "srelu"
+    dropout: float = 0.3
+    draw: str = "exact"
+    start: str | float = "he"
+    sparse_output: bool = False
+    published_srelu: bool = False
+    optimiser: str = "sgd"
+    epochs: int = 150
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    schedule: str = "cosine"
+    momentum: float = 0.9
+    weight_decay: float = 2e-4
+    drop: str | None = None
+    grow: str = "random"
+    drop_fraction: float = 0.3
+    decay: str = "constant"
+    new_std: float = 0.0
+    regrow_dropped: bool = True
+    reset_state: bool = False
+    last_epoch: str = "remove"
+    gradient_batches: int = 8
+    validation: int = 0
+    evaluate_test: bool = True
+    limit: int | None = None
+    per_pixel: bool = False
+    fallback: str | None = None
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Folder of the record: experiment and hash of the identity."""
+        identity = {"experiment": self.experiment, "dataset": self.dataset, "seed": self.seed}
+        identity["recipe"] = RECIPE
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name != "fallback" and value != field.default:
+                identity[field.name] = value
+        text = json.dumps(identity, sort_keys=True)
+        return f"{self.experiment}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    def with_changes(self, changes: dict[str, Any]) -> "Config":
+        """The same with some fields changed. Raises ValueError naming the nearest field."""
+        known = [field.name for field in dataclasses.fields(self)]
+        for key in changes:
+            if key not in known:
+                raise ValueError(unknown("key", key, known))
+        return dataclasses.replace(self, **changes)
+
+    def settings(self) -> train.Settings:
+        """How to train; raises ValueError if a value is out of range."""
+        evolution = None
+        if self.drop is not None:
+            evolution = Evolution(**_shared(self, Evolution))
+        if self.optimiser not in ("sgd", "nesterov"):
+            raise ValueError(unknown("optimiser", self.optimiser, ("sgd", "nesterov")))
+        chosen = {**_shared(self, train.Settings), "evolution": evolution}
+        return train.Settings(**chosen, nesterov=self.optimiser == "nesterov")
+
+    def model(self, split: data.Split) -> nn.Sequential:
+        """The untrained network for the data."""
+        mean, std = split.standardisation()
+        if self.per_pixel:
+            x = split.x_train.flatten(1)
+            mean, std = x.mean(0), x.std(0)
+            std = std.where(std > 0, torch.ones_like(std))
+        widths = (split.n_features, *self.hidden, split.n_classes)
+        law = (
+            "density er_epsilon activation dropout draw start sparse_output published_srelu seed"
+        ).split()
+        chosen = {name: getattr(self, name) for name in law}
+        return models.mlp(widths, standardisation=(mean, std), **chosen)
+
+
+def _shared(config: Config, target: type) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(target)}
+    return {k: v for k, v in vars(config).items() if k in names}
+
+
+def unknown(kind: str, value: str, known: Sequence[str]) -> str:
+    """The sentence that refuses an unknown name and offers the nearest."""
+    near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0)
+    return f"unknown {kind} {value!r}: did you mean {near[0]!r}? Known: {', '.join(known)}"
+
+
+# ---------------------------------------------------------------------------- the experiments
+
+# What each method changes; settings by network, chosen on validation data: see `tuning`.
+METHODS: dict[str, dict[str, Any]] = {
+    "set": {"drop": "sign"},
+    "rigl": {"drop": "magnitude", "grow": "gradient"},
+    "set_random_removal": {"drop": "random"},
+    "fixed": {},
+    "dense": {"density": None, "er_epsilon": None},
+    "dense_small": {"density": None, "er_epsilon": None},
+}
+ER_20 = {"hidden": (1000, 1000, 1000), "er_epsilon": 20.0}
+AT_99 = {"hidden": (1000, 1000, 1000), "density": 0.01}
+AT_99_WIDE = {"hidden": (1568, 1568, 1568), "density": 0.01}
+SMALL_WIDTH = {
+    1000: 43,
+    1568: 80,
+}  # dense_small: largest equal widths with no more links at 784 inputs
+GRID = [
+    {"learning_rate": learning_rate, "dropout": dropout}
+    for learning_rate in (0.03, 0.1)
+    for dropout in (0.1, 0.2, 0.3)
+]
+CHOSEN: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def _configs(
+    experiment: str,
+    network: dict[str, Any],
+    methods: Sequence[str],
+    profile: str,
+    datasets: Sequence[str],
+    epochs: dict[str, int],
+    seeds: int,
+    **changes: Any,
+) -> list[Config]:
+    """One configuration for each data set, method and seed; ``epochs`` by method, "sparse" for the
+    rest.
+    """
+    configs = []
+    for dataset in datasets:
+        for method in methods:
+            fields = {**network, **METHODS[method], **CHOSEN.get((experiment, method), {})}
+            if method == "dense_small":
+                fields["hidden"] = (SMALL_WIDTH[network["hidden"][0]],) * 3
+            fields["epochs"] = epochs.get(method, epochs["sparse"])
+            fields.update(dataset=dataset, method=method, **changes)
+            configs += [Config(experiment, seed=seed, **fields) for seed in range(seeds)]
+    return configs
+
+
+_SMOKE = {"datasets": ("digits",), "epochs": {"sparse": 3}, "seeds": 2}
+_QUICK = {
+    "datasets": ("mnist", "fashion_mnist"),
+    "epochs": {"sparse": 10, "dense": 3},
+    "seeds": 2,
+    "fallback": "digits",
+}
+_PAPER = {
+    "datasets": ("mnist", "fashion_mnist"),
+    "epochs": {"sparse": 150, "dense": 30, "dense_small": 50},
+    "seeds": 5,
+}
+
+
+def _profiled(network: dict[str, Any], methods: Sequence[str]) -> Callable[..., list[Config]]:
+    scale = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
+
+    def configs(experiment: str, profile: str) -> list[Config]:
+        return _configs(experiment, network, methods, profile, **scale[profile])
+
+    return configs
+
+
+def _tuning(experiment: str, profile: str) -> list[Config]:
+    """The grid, the same for every method, on 5,000 validation images; the test part is not
+    evaluated.
+    """
+    tuned = {
+        "set_mlp": (ER_20, ("set", "fixed", "dense")),
+        "adaptive_topology_1568": (AT_99_WIDE, ("set", "rigl", "fixed")),
+    }
+    small = {"datasets": ("digits",), "epochs": {"sparse": 1}, "validation": 200}
+    full = {"datasets": ("mnist",), "epochs": {"sparse": 40, "dense": 20}, "validation": 5000}
+    scale = full if profile == "paper" else small
+    points = GRID if profile == "paper" else GRID[:1]
+    configs = []
+    for network, methods in tuned.values():
+        for method in methods:
+            decays = (
+                ("constant", "cosine") if network is AT_99_WIDE and method != "fixed" else (None,)
+            )
+            for point in points:
+                for decay in decays:
+                    changes = {**point, "evaluate_test": False, "variant": "grid"}
+                    if decay:
+                        changes["decay"] = decay
+                    more = {**scale, **changes}
+                    configs += _configs(experiment, network, (method,), profile, seeds=1, **more)
+    return configs
+
+
+EXPERIMENTS: dict[str, Callable[[str, str], list[Config]]] = {
+    "set_mlp": _profiled(ER_20, ("set", "fixed", "dense")),
+    "adaptive_topology": _profiled(AT_99, ("set", "rigl", "fixed", "dense", "dense_small")),
+    "adaptive_topology_1568": _profiled(
+        AT_99_WIDE, ("set", "rigl", "fixed", "dense", "dense_small")
+    ),
+    "tuning": _tuning,
+}
+
+
+def configs(experiment: str, profile: str) -> list[Config]:
+    """The configurations of an experiment in a profile. Raises ValueError naming the nearest
+    name.
+    """
+    if experiment not in EXPERIMENTS:
+        raise ValueError(unknown("experiment", experiment, list(EXPERIMENTS)))
+    if profile not in PROFILES:
+        raise ValueError(unknown("profile", profile, PROFILES))
+    return EXPERIMENTS[experiment](experiment, profile)
+
+
+@cache
+def _profiles() -> dict[str, str]:
+    pairs = [
+        (config.name, profile)
+        for profile in PROFILES
+        for experiment in EXPERIMENTS
+        for config in configs(experiment, profile)
+    ]
+    return dict(pairs)
+
+
+def profile_of(config: Config) -> str:
+    """The profile a configuration belongs to, "custom" if none."""
+    return _profiles().get(config.name, "custom")
+
+
+def resolve(config: Config) -> Config:
+    """The configuration with the data set that would be loaded: the fallback where the data are
+    missing.
+    """
+    if config.fallback is None:
+        return config
+    split = data.load(config.dataset, fallback=config.fallback)
+    return dataclasses.replace(config, dataset=split.name, fallback=None)

@@ -1,0 +1,299 @@
+"""Layers that keep activations feature-major: ``SparseLinear``, its dense twin, dropout,
+standardisation.
+
+Modules see ``(B, n_in)`` as in torch.nn. What a layer returns is the transposed view of contiguous
+``(n_out, B)`` memory; element-wise operations keep that memory format, so that a stack of these
+layers transposes once, at the input. Treat it as a memory format, like ``channels_last``.
+"""
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lib import evolution, kernels
+
+
+class SparseLinear(nn.Module):
+    r"""Linear layer that stores and computes its links only; a drop-in for ``nn.Linear``.
+
+    .. math:: y_{b,i} = \beta_i + \sum_{k: row_k = i} w_k \, x_{b, col_k}
+
+    Source: the sparsely connected layer of [Mocanu2018], Methods. Weights start as
+    :math:`w_k \sim N(0, 2 / n_i)` with :math:`n_i` the *actual* number of inputs of the output
+    neuron i ([He2015], for a sparse neuron); see :func:`initial_values` for the variants. Biases
+    start at 0.
+
+    Args:
+        n_in, n_out: widths.
+        density: fraction of the n_in · n_out positions with a link, in (0, 1]; or give
+        er_epsilon: the SET parameter, :func:`lib.evolution.erdos_renyi_density`; or give
+        support: the links themselves.
+        bias: whether to add :math:`\beta`.
+        generator: source of randomness, on the CPU; default: a generator seeded by torch's own.
+        draw: how links are drawn, see :func:`lib.evolution.random_support`.
+        start: how weights start, see :func:`initial_values`.
+        device, dtype: of the parameters.
+    Raises: ValueError if not exactly one of density, er_epsilon and support is given, or one is
+        out of range.
+
+    Example:
+        >>> layer = SparseLinear(784, 1000, er_epsilon=20,
+        generator=torch.Generator().manual_seed(0))
+        >>> layer(torch.rand(128, 784)).shape
+        torch.Size([128, 1000])
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        density: float | None = None,
+        er_epsilon: float | None = None,
+        support: kernels.Support | None = None,
+        bias: bool = True,
+        generator: torch.Generator | None = None,
+        draw: str = "exact",
+        start: str | float = "he",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if sum(given is not None for given in (density, er_epsilon, support)) != 1:
+            raise ValueError(
+                f"density = {density}, er_epsilon = {er_epsilon}: give one of density, er_epsilon,"
+                " support"
+            )
+        if n_in < 1 or n_out < 1:
+            raise ValueError(
+                f"widths {n_in} and {n_out} are out of range: give widths of at least 1"
+            )
+        if generator is None:
+            generator = torch.Generator().manual_seed(torch.initial_seed())
+        if er_epsilon is not None:
+            density = evolution.erdos_renyi_density(n_in, n_out, er_epsilon)
+        if density is not None:
+            support = evolution.random_support(n_in, n_out, density, generator=generator, draw=draw)
+        if (support.n_in, support.n_out) != (n_in, n_out):
+            raise ValueError(
+                f"the support is {support.n_in} to {support.n_out}, not {n_in} to {n_out}"
+            )
+        self.n_in, self.n_out = n_in, n_out
+        self.support = support
+        values = initial_values(support, start, generator=generator)
+        self.values = nn.Parameter(values.to(dtype or torch.get_default_dtype()))
+        self.bias = nn.Parameter(torch.zeros(n_out, dtype=self.values.dtype)) if bias else None
+        self.to(device)
+
+    @property
+    def support(self) -> kernels.Support:
+        """The links; assigning a support of another size leaves ``values`` to the caller."""
+        index = (getattr(self, name) for name in kernels.Support._fields[2:])
+        return kernels.Support(self.n_in, self.n_out, *index)
+
+    @support.setter
+    def support(self, support: kernels.Support) -> None:
+        for name in kernels.Support._fields[2:]:
+            tensor = getattr(support, name)
+            self.register_buffer(name, tensor, persistent=name in ("crow", "col"))
+
+    @property
+    def nnz(self) -> int:
+        """Number of links."""
+        return self.values.numel()
+
+    @property
+    def density(self) -> float:
+        """Links divided by positions."""
+        return self.nnz / (self.n_in * self.n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n_in) float -> (..., n_out) float. Raises ValueError if the width or the batch
+        does not fit.
+        """
+        if x.shape[-1] != self.n_in:
+            raise ValueError(f"input has {x.shape[-1]} features: this layer takes {self.n_in}")
+        batch = x.reshape(-1, self.n_in)
+        y = kernels.spmm(self.support, self.values, batch.t(), self.bias)  # (n_out, B)
+        return y.t().reshape(*x.shape[:-1], self.n_out)
+
+    def to_dense(self) -> Tensor:
+        """(n_out, n_in) float, the weight matrix with its zeros."""
+        dense = self.values.new_zeros(self.n_out * self.n_in)
+        return dense.index_put((self.support.keys,), self.values).view(self.n_out, self.n_in)
+
+    def extra_repr(self) -> str:
+        return (
+            f"n_in={self.n_in}, n_out={self.n_out}, links={self.nnz}, density={self.density:.2%},"
+            f" bias={self.bias is not None}"
+        )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        crow, col = state_dict.get(prefix + "crow"), state_dict.get(prefix + "col")
+        values = state_dict.get(prefix + "values")
+        if crow is not None and col is not None and len(crow) == self.n_out + 1:
+            rows = torch.arange(self.n_out).repeat_interleave(crow.cpu().diff())
+            support = kernels.make_support(rows, col.cpu(), self.n_in, self.n_out)
+            self.support = kernels.Support(
+                self.n_in, self.n_out, *(t.to(self.values.device) for t in support[2:])
+            )
+            if values is not None and values.shape != self.values.shape:
+                self.values.data = self.values.new_empty(values.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def initial_values(
+    support: kernels.Support, start: str | float = "he", *, generator: torch.Generator
+) -> Tensor:
+    r"""(nnz,) float64 initial weights of a layer.
+
+    ``"he"``: :math:`N(0, 2 / n_i)`, :math:`n_i` the actual number of inputs of the output neuron;
+    ``"glorot_uniform"``: :math:`U(-a, a)`, :math:`a = \sqrt{6 / (n_{in} + n_{out})}`, the fans of
+    the dense layer (the authors' Keras code); a number: :math:`N(0, start^2)` (their SciPy code:
+    0.1).
+
+    Raises: ValueError for another start.
+    """
+    if start == "he":
+        n_inputs = support.crow.diff()[support.row.long()].cpu()
+        noise = torch.randn(support.nnz, generator=generator, dtype=torch.float64)
+        return noise * (2 / n_inputs).sqrt()
+    if start == "glorot_uniform":
+        limit = math.sqrt(6 / (support.n_in + support.n_out))
+        uniform = torch.rand(support.nnz, generator=generator, dtype=torch.float64)
+        return (2 * uniform - 1) * limit
+    if isinstance(start, float):
+        return torch.randn(support.nnz, generator=generator, dtype=torch.float64) * start
+    raise ValueError(
+        f"start {start!r} is unknown: give 'he', 'glorot_uniform' or a standard deviation"
+    )
+
+
+class Linear(nn.Linear):
+    """Dense layer in the feature-major format, started as :class:`SparseLinear` is; the dense
+    baseline.
+
+    Source: [He2015] for the start, N(0, 2 / n_in).
+    """
+
+    def __init__(self, n_in: int, n_out: int, *, generator: torch.Generator | None = None) -> None:
+        super().__init__(n_in, n_out)
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu", generator=generator)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias[:, None], self.weight, x.t()).t()
+
+
+class Standardise(nn.Module):
+    """(x - mean) / std on flattened examples, by constants of the training part.
+
+    Args:
+        mean, std: scalars or (n_features,) float.
+    """
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        if not (std > 0).all():
+            raise ValueError(f"std holds {float(std.min())}: give positive standard deviations")
+        dtype = torch.get_default_dtype()
+        self.register_buffer("mean", mean.to(dtype))
+        self.register_buffer("std", std.to(dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) - self.mean) / self.std
+
+
+# --------------------------------------------------------------------------------- dropout
+
+
+@kernels.inline
+def _mix(h):
+    """A bijection of 32 bits in which every input bit reaches every output bit (two rounds)."""
+    h = np.uint32(np.uint32(h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D))
+    h = np.uint32(np.uint32(h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
+    return np.uint32(h ^ (h >> np.uint32(16)))
+
+
+@kernels.jit
+def _dropout_numba(x, key, flip, threshold, scale, y):
+    n, width = x.shape
+    zero = x.dtype.type(0)
+    for r in numba.prange(n):
+        first = np.uint32(np.uint32(r * width) + key)
+        for b in range(width):
+            keep = np.uint32(_mix(np.uint32(first + np.uint32(b))) ^ flip) >= threshold
+            y[r, b] = x[r, b] * scale if keep else zero
+
+
+def _mix_torch(h: Tensor) -> Tensor:
+    h = (h ^ (h >> 16)) * 0x7FEB352D & 0xFFFFFFFF
+    h = (h ^ (h >> 15)) * 0x846CA68B & 0xFFFFFFFF
+    return h ^ (h >> 16)
+
+
+def _dropout(x: Tensor, p: float, key: int, flip: int) -> Tensor:
+    threshold, scale = int(p * 2**32), 1 / (1 - p)
+    if kernels.compiled(x):
+        y = torch.empty_like(x)
+        words = (np.uint32(word) for word in (key, flip, threshold))
+        _dropout_numba(x.detach().numpy(), *words, y.numpy().dtype.type(scale), y.numpy())
+        return y
+    index = torch.arange(x.numel(), device=x.device).view(x.shape)
+    keep = (_mix_torch((index + key) & 0xFFFFFFFF) ^ flip) >= threshold
+    return x * scale * keep
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, p, key, flip):
+        ctx.law = p, key, flip
+        return _dropout(x, p, key, flip)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Dropout.apply(grad.contiguous(), *ctx.law), None, None, None
+
+
+class Dropout(nn.Module):
+    r"""Inverted dropout: in training each value is 0 with probability ``p``, else x / (1 - p).
+
+    The mask is a counter-based hash of (seed, step, index in feature-major memory), recomputed in
+    the
+    backward pass: it needs no generator, no memory, and does not depend on threads. Every forward
+        pass in
+    training is one step; the step is part of the state dict.
+
+    Source: [Srivastava2014], Section 4 (inverted scaling).
+
+    Args:
+        p: probability of a zero, in [0, 1).
+        seed: give every layer of a network its own.
+    Raises: ValueError if ``p`` is out of range.
+    """
+
+    def __init__(self, p: float = 0.5, seed: int = 0) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
+        self.p, self.seed, self.step = p, seed, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        word = np.random.SeedSequence([self.seed, self.step]).generate_state(2, np.uint32)
+        self.step += 1
+        return _Dropout.apply(x.t().contiguous(), self.p, int(word[0]), int(word[1])).t()
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.step)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.step = int(state)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"

@@ -1,0 +1,353 @@
+"""The one training loop: ``fit(model, split, settings, seed=...) -> History``, with exact
+resume.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lib import kernels, models
+from lib.data import Split
+from lib.evolution import Evolution, evolve_, remove_
+
+EVALUATION_BATCH = 1000
+DEGREE_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer finite."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained: SGD on the cross-entropy.
+
+    Args:
+        epochs: passes over the training part, at least 1.
+        batch_size: examples a step; the last batch of an epoch may be smaller.
+        learning_rate: at the first epoch.
+        schedule: "constant", "step" (a tenth from half of the epochs on, a hundredth from three
+            quarters on) or "cosine" (towards 0).
+        momentum: of SGD, in [0, 1).
+        nesterov: whether the momentum is Nesterov's.
+        weight_decay: of the weights of links only, times the learning rate (as in torch). The
+            authors' SciPy code subtracts wd · w without the rate: give wd / learning_rate for it.
+        evolution: how links evolve after each epoch; None for a static support.
+    Raises: ValueError if a value is out of range.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    schedule: str = "cosine"
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 2e-4
+    evolution: Evolution | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} is out of range: give at least 1")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(
+                f"learning_rate = {self.learning_rate} is out of range: give a positive one"
+            )
+        if self.schedule not in ("constant", "step", "cosine"):
+            raise ValueError(
+                f"schedule {self.schedule!r} is unknown: 'constant', 'step' or 'cosine'"
+            )
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum = {self.momentum} is out of range: give one in [0, 1)")
+
+    def learning_rate_at_epoch(self, epoch: int) -> float:
+        """Learning rate of epoch ``epoch``, from 1."""
+        done = (epoch - 1) / self.epochs
+        if self.schedule == "constant":
+            return self.learning_rate
+        if self.schedule == "step":
+            return self.learning_rate * (1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01)
+        return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+@dataclass
+class History:
+    """What a run leaves besides the trained model.
+
+    Attributes:
+        metrics: one dict an epoch: epoch, learning_rate, train_loss, valid_accuracy, test_accuracy
+            (before the update of the links; None where not evaluated), links (trained with),
+            replaced (links replaced after the epoch).
+        final: test_accuracy (None where not evaluated) and links after what the last epoch's rule
+            does.
+        degrees: int16 tensors named layer.in_degree.epoch and layer.out_degree.epoch: links of
+            every output and of every input neuron at epochs 0, 1, 2, 5, … and the last, and
+            "final".
+        best_state: state dict at the best validation epoch (the first of equals), None without a
+            validation part.
+        seconds: training and evaluation, all sittings together.
+    """
+
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    final: dict[str, Any] = field(default_factory=dict)
+    degrees: dict[str, Tensor] = field(default_factory=dict)
+    best_state: dict[str, Tensor] | None = None
+    seconds: float = 0.0
+
+
+def fit(
+    model: nn.Module,
+    split: Split,
+    settings: Settings,
+    *,
+    seed: int,
+    evaluate_test: bool = True,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[History], None] | None = None,
+) -> History:
+    """Train ``model`` in place and return its history.
+
+    After each epoch: evaluate, then update the links, then write the checkpoint. The bits of the
+    result do not depend on where a run was interrupted, nor, for sparse networks, on the number of
+    threads.
+
+    Args:
+        model: takes (B, features...) and returns (B, n_classes) logits.
+        split: the data; its arrays are moved to the model's device and dtype.
+        settings: how to train.
+        seed: of the order of the examples and of the evolution.
+        evaluate_test: False for tuning, which must not see the test part.
+        checkpoint: file to write after every epoch and to resume from if it is there; None for
+            neither.
+        on_epoch: called with the history after every epoch.
+    Returns: the history; the model holds the weights of the last epoch, after its last update of
+        links.
+    Raises: Diverged if a loss is not finite, naming epoch, step and learning rate.
+    """
+    reference = next(model.parameters())
+    data = {
+        name: (x.flatten(1).to(reference), y.to(reference.device))
+        for name in ("train", "valid", "test")
+        if (x := getattr(split, f"x_{name}")) is not None
+        and (y := getattr(split, f"y_{name}")) is not None
+    }
+    if not evaluate_test:
+        del data["test"]
+    optimiser = make_optimiser(model, settings)
+    generator = torch.Generator().manual_seed(seed)
+    history = History()
+    if checkpoint is not None and checkpoint.exists():
+        history = _restore(checkpoint, model, optimiser, generator)
+    else:
+        _record_degrees(history, model, 0)
+    for epoch in range(len(history.metrics) + 1, settings.epochs + 1):
+        start = time.perf_counter()
+        rate = settings.learning_rate_at_epoch(epoch)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss = _train_epoch(model, optimiser, *data["train"], settings, generator, epoch)
+        row = {"epoch": epoch, "learning_rate": rate, "train_loss": loss}
+        for part in ("valid", "test"):
+            row[f"{part}_accuracy"] = accuracy(model, *data[part]) if part in data else None
+        row["links"] = models.count_links(model)
+        if row["valid_accuracy"] is not None and all(
+            row["valid_accuracy"] > old["valid_accuracy"] for old in history.metrics
+        ):
+            history.best_state = {k: v.clone() for k, v in model.state_dict().items()}
+        last = epoch == settings.epochs
+        if last or epoch in DEGREE_EPOCHS:
+            _record_degrees(history, model, epoch)
+        row["replaced"] = (
+            0 if last else _evolve(model, optimiser, data["train"], settings, generator, epoch)
+        )
+        history.metrics.append(row)
+        history.seconds += time.perf_counter() - start
+        if checkpoint is not None:
+            _save(checkpoint, model, optimiser, generator, history)
+        if on_epoch is not None:
+            on_epoch(history)
+    _finish(model, optimiser, data, settings, generator, history)
+    return history
+
+
+def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
+    model.train()
+    total = 0.0
+    rate = optimiser.param_groups[0]["lr"]
+    for step, index in enumerate(_batches(len(x), settings.batch_size, generator), start=1):
+        loss = _loss(model, x, y, index)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise Diverged(
+                f"the loss is {value} in epoch {epoch}, step {step}, at learning rate {rate:g}:"
+                " lower the learning rate"
+            )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        total += value * len(index)
+    return total / len(x)
+
+
+def _loss(model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+    return F.cross_entropy(model(kernels.gather(x, index).t()), y[index])
+
+
+def _batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    return iter(torch.randperm(n, generator=generator).split(batch_size))
+
+
+def _evolve(model, optimiser, train, settings, generator, epoch) -> int:
+    """Update the links of every layer that evolves; return how many were replaced."""
+    evolution = settings.evolution
+    if evolution is None:
+        return 0
+    seen = {}
+    if evolution.grow == "gradient":
+        seen = collect(model, *train, settings.batch_size, evolution.gradient_batches, generator)
+    fraction = evolution.fraction_at_epoch(epoch, settings.epochs)
+    how = {"fraction": fraction, "generator": generator, "optimiser": optimiser}
+    return sum(
+        evolve_(layer, evolution, **how, **seen.get(name, {}))
+        for name, layer in models.sparse_layers(model).items()
+    )
+
+
+def _finish(model, optimiser, data, settings, generator, history) -> None:
+    start = time.perf_counter()
+    evolution = settings.evolution
+    if evolution is not None and evolution.last_epoch == "evolve":
+        _evolve(model, optimiser, data["train"], settings, generator, settings.epochs)
+    elif evolution is not None and evolution.last_epoch == "remove":
+        fraction = evolution.fraction_at_epoch(settings.epochs, settings.epochs)
+        for layer in models.sparse_layers(model).values():
+            remove_(layer, evolution, fraction=fraction, generator=generator, optimiser=optimiser)
+    history.final = {
+        "test_accuracy": accuracy(model, *data["test"]) if "test" in data else None,
+        "links": models.count_links(model),
+    }
+    _record_degrees(history, model, "final")
+    history.seconds += time.perf_counter() - start
+
+
+def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
+    """SGD of the settings; weight decay acts on the weights of links, not on biases and
+    activations.
+    """
+    decayed = [p for name, p in model.named_parameters() if name.endswith(("values", "weight"))]
+    others = [p for name, p in model.named_parameters() if not name.endswith(("values", "weight"))]
+    return torch.optim.SGD(
+        [
+            {"params": decayed, "weight_decay": settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        fused=True,
+    )
+
+
+def collect(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    batch_size: int,
+    n_batches: int,
+    generator: torch.Generator,
+) -> dict[str, dict[str, Tensor]]:
+    """Inputs and output gradients of every layer that evolves, over a few random training batches.
+
+    Args:
+        model: in training mode, as the gradients of training are (its dropout takes its steps).
+        x, y: training part, (N, n_in) and (N,).
+        batch_size, n_batches: size and number of batches.
+        generator: source of randomness.
+    Returns: for each layer's name ``x`` (n_in, n_batches · B) and ``grad_y`` (n_out, n_batches ·
+        B).
+    """
+    inputs: dict[str, list[Tensor]] = {}
+    grads: dict[str, list[Tensor]] = {}
+
+    def watch(name):
+        def hook(_, args, output):
+            inputs.setdefault(name, []).append(args[0].detach().t())
+            output.register_hook(lambda grad: grads.setdefault(name, []).append(grad.t()))
+
+        return hook
+
+    watched = models.sparse_layers(model)
+    handles = [layer.register_forward_hook(watch(name)) for name, layer in watched.items()]
+    model.train()
+    for _ in range(n_batches):
+        index = torch.randint(len(x), (batch_size,), generator=generator)
+        _loss(model, x, y, index).backward()
+    for handle in handles:
+        handle.remove()
+    model.zero_grad()
+    return {
+        name: {"x": torch.cat(inputs[name], 1), "grad_y": torch.cat(grads[name], 1)}
+        for name in watched
+    }
+
+
+@torch.no_grad()
+def predict(model: nn.Module, x: Tensor, batch_size: int = EVALUATION_BATCH) -> Tensor:
+    """(N, n_classes) logits of ``x`` (N, features...), in evaluation mode; the model's mode is
+    kept.
+    """
+    was_training = model.training
+    model.eval()
+    logits = torch.cat([model(batch) for batch in x.split(batch_size)])
+    model.train(was_training)
+    return logits
+
+
+def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Fraction of the examples ``x`` (N, features...) whose largest logit is that of their class
+    ``y``.
+    """
+    return (predict(model, x).argmax(1) == y).double().mean().item()
+
+
+def _record_degrees(history: History, model: nn.Module, epoch: int | str) -> None:
+    for name, layer in models.sparse_layers(model).items():
+        for side, pointer in (("in_degree", layer.crow), ("out_degree", layer.tcrow)):
+            history.degrees[f"{name}.{side}.{epoch}"] = pointer.diff().cpu().to(torch.int16)
+
+
+# ------------------------------------------------------------------------------ checkpoints
+
+
+def _save(path: Path, model, optimiser, generator, history: History) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "generator": generator.get_state(),
+        "history": vars(history),
+    }
+    part = path.with_name(path.name + ".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def _restore(path: Path, model, optimiser, generator) -> History:
+    try:
+        state = torch.load(path, weights_only=True)
+        history = History(**state["history"])
+    except Exception as error:
+        raise ValueError(
+            f"checkpoint {path} cannot be read ({error}): delete it to start anew"
+        ) from error
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    generator.set_state(state["generator"])
+    return history
