@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from lib import experiments, records, train
 from lib.experiments import Config

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import data, train
+from lib import data, kernels, train
 from lib.experiments import Config, profile_of, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,6 +54,25 @@ class Record:
     arrays: dict[str, np.ndarray]
     environment: dict[str, Any]
     path: Path
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Input, hidden and output widths."""
+        return tuple(int(n) for n in self.environment["architecture"].split("-"))
+
+    def supports(self) -> dict[str, kernels.Support]:
+        """The links at the end of each sparse layer, by layer; empty where they were not kept."""
+        found = {}
+        shapes = zip(self.widths[:-1], self.widths[1:], strict=True)
+        for i, (n_in, n_out) in enumerate(shapes, start=1):
+            if f"state.linear{i}.crow" in self.arrays:
+                crow, col = (
+                    torch.from_numpy(self.arrays[f"state.linear{i}.{part}"]).long()
+                    for part in ("crow", "col")
+                )
+                rows = torch.arange(n_out).repeat_interleave(crow.diff())
+                found[f"linear{i}"] = kernels.make_support(rows, col, n_in, n_out)
+        return found
 
     def summary(self, profile: str | None = None) -> dict[str, Any]:
         """The record as one flat object, see the command line."""
@@ -140,27 +159,26 @@ def run(config: Config, *, on_epoch: Callable[[train.History], None] | None = No
         work = path.with_suffix(".work")
         work.mkdir(parents=True, exist_ok=True)
         split = data.load(config.dataset, validation=config.validation, limit=config.limit)
-        torch.set_default_dtype(torch.float32)
-        model, settings = config.model(split), config.settings()
+        widths = config.widths(split)
+        model = config.model(widths, config.standardisation(split))
         seeded = {"seed": config.seed, "evaluate_test": config.evaluate_test}
         checkpoint = work / "checkpoint.pt"
         history = train.fit(
-            model, split, settings, **seeded, checkpoint=checkpoint, on_epoch=on_epoch
+            model, split, config.settings(), **seeded, checkpoint=checkpoint, on_epoch=on_epoch
         )
         arrays = {name: tensor.numpy() for name, tensor in history.degrees.items()}
         for name, tensor in model.state_dict().items():
             arrays[f"state.{name}"] = tensor.numpy()
         for name, tensor in (history.best_state or {}).items():
             arrays[f"best.{name}"] = tensor.numpy()
-        widths = (split.n_features, *config.hidden, split.n_classes)
-        environment = {
+        facts = {
             "architecture": "-".join(map(str, widths)),
             "final": history.final,
             "seconds": round(history.seconds, 1),
             "data": {"source": split.source, "sha256": split.sha256},
-            **_environment(),
+            **environment(),
         }
-        _write(path, config, pd.DataFrame(history.metrics), arrays, environment)
+        _write(path, config, pd.DataFrame(history.metrics), arrays, facts)
         shutil.rmtree(work)
         return read(path)
 
@@ -204,7 +222,7 @@ def write_slim(record: Record) -> None:
 
 
 @cache
-def _environment() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
     """Commit, versions and hardware of this process."""
 
     def git(*words: str) -> str:

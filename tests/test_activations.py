@@ -1,0 +1,200 @@
+"""Activations against their piecewise definitions, finite differences and each other."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from lib import activations, kernels
+from lib.activations import AllReLU, SReLU
+
+# neurons: the start, wide, shifted with negative width, steep, flat outside, no middle part
+T_LEFT = [0.0, -1.0, 0.5, -0.25, -0.5, 0.125]
+A_LEFT = [0.2, 0.1, -0.3, 1.5, 0.0, 0.7]
+WIDTH = [0.4, 2.0, -1.0, 0.5, 1.0, 0.0]
+A_RIGHT = [0.2, 1.0, 0.5, 2.0, 0.0, -0.4]
+PARAMETERS = ("t_left", "a_left", "width", "a_right")
+
+
+@pytest.fixture(params=["numba", "torch"])
+def implementation(request):
+    with kernels.use_implementation(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def unit():
+    unit = SReLU(6)
+    tables = torch.tensor([T_LEFT, A_LEFT, WIDTH, A_RIGHT])
+    unit.load_state_dict(dict(zip(PARAMETERS, tables, strict=True)))
+    return unit
+
+
+def srelu(x, t_left, a_left, width, a_right):
+    """Jin2016, as printed: three pieces, the outer ones closed."""
+    t_right = t_left + width.abs()
+    middle = torch.where(x >= t_right, t_right + a_right * (x - t_right), x)
+    return torch.where(x <= t_left, t_left + a_left * (x - t_left), middle)
+
+
+def at_thresholds(unit):
+    """(6, n): at, just below and just above both thresholds of every neuron."""
+    low = unit.t_left.detach()
+    at = torch.stack([low, low + unit.width.detach().abs()])
+    return torch.cat([at, at.nextafter(at - 1), at.nextafter(at + 1)])
+
+
+def everywhere(unit, generator):
+    return torch.cat([at_thresholds(unit), 3 * torch.randn(129, 6, generator=generator)])
+
+
+# SReLU
+
+
+def test_parameters_are_named_as_in_the_equation():
+    assert tuple(dict(SReLU(3).named_parameters())) == PARAMETERS
+
+
+def test_srelu_is_its_definition(unit, implementation, generator):
+    x = everywhere(unit, generator)
+    torch.testing.assert_close(unit(x), srelu(x, *unit.parameters()), rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("width", [0.4, -0.4])
+def test_srelu_follows_the_table(width, implementation):
+    unit = SReLU(1)
+    unit.width.data.fill_(width)  # t_left 0, t_right .4, both slopes .2
+    x = torch.tensor([-1.0, -0.1, 0.0, 0.1, 0.4, 0.5, 1.4])[:, None]
+    desired = torch.tensor([-0.2, -0.02, 0.0, 0.1, 0.4, 0.42, 0.6])[:, None]
+    torch.testing.assert_close(unit(x), desired)
+
+
+def test_srelu_gradients_are_those_of_the_definition(unit, implementation, generator):
+    x = everywhere(unit, generator)[:, :5]  # the closed pieces of the sixth neuron overlap
+    unit = narrowed(unit, 5)
+    x = torch.cat([x, -x]).requires_grad_()
+    grad_y = torch.randn(x.shape, generator=generator)
+    actual = torch.autograd.grad(unit(x), (x, *unit.parameters()), grad_y)
+    desired = torch.autograd.grad(
+        srelu(x, *unit.parameters()), (x, *unit.parameters()), grad_y
+    )  # at a threshold, that of the closed outer piece
+    torch.testing.assert_close(actual, desired, rtol=1e-12, atol=1e-12)
+
+
+def narrowed(unit, n):
+    """A unit of the first n neurons."""
+    first = SReLU(n)
+    first.load_state_dict({name: t[:n] for name, t in unit.state_dict().items()})
+    return first
+
+
+@pytest.mark.parametrize(
+    ("x", "slope", "t_left", "a_left", "width", "a_right"),
+    [  # t_left .5, a_left .25, t_right 1.5, a_right .75; from the outside at both thresholds
+        (0.5, 0.25, 0.75, 0, 0, 0),
+        (1.5, 0.75, 0.25, 0, -0.25, 0),
+        (1.0, 1, 0, 0, 0, 0),
+        (-0.5, 0.25, 0.75, -1, 0, 0),
+        (3.5, 0.75, 0.25, 0, -0.25, 2),
+    ],
+)
+def test_derivatives_are_one_sided_at_the_thresholds(
+    x, slope, t_left, a_left, width, a_right, implementation
+):
+    unit = SReLU(1)
+    values = dict(zip(PARAMETERS, torch.tensor([[0.5], [0.25], [-1.0], [0.75]]), strict=True))
+    unit.load_state_dict(values)
+    x = torch.tensor([[x]], requires_grad=True)
+    grads = torch.autograd.grad(unit(x).sum(), (x, *unit.parameters()))
+    assert [g.item() for g in grads] == [slope, t_left, a_left, width, a_right]
+
+
+def test_srelu_gradients_agree_with_finite_differences(unit, implementation, generator):
+    x = 3 * torch.randn(40, 6, generator=generator)
+    distance = (x[:, None] - at_thresholds(unit)).abs().amin((1, 2))
+    x = x[distance > 1e-3].requires_grad_()  # away from the kinks
+    unit = narrowed(unit, 5)  # the width of the sixth is 0, a kink of its own
+
+    def forward(x, *parameters):
+        return torch.func.functional_call(unit, dict(zip(PARAMETERS, parameters, strict=True)), x)
+
+    assert len(x) > 20
+    assert torch.autograd.gradcheck(forward, (x[:, :5], *unit.parameters()))
+
+
+def value_and_gradients(unit, x):
+    x = x.clone().requires_grad_()
+    y = unit(x)
+    return [y, *torch.autograd.grad(y.square().sum(), (x, *unit.parameters()))]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("batch", [1, 7, 129])
+def test_compiled_srelu_agrees_with_torch(dtype, batch, unit, generator):
+    unit, x = unit.to(dtype), torch.randn(batch, 6, generator=generator).to(dtype)
+    with kernels.use_implementation("numba"):
+        actual = value_and_gradients(unit, x)
+    with kernels.use_implementation("torch"):
+        desired = value_and_gradients(unit, x)
+    assert {t.dtype for t in actual} == {dtype}
+    torch.testing.assert_close(actual, desired)
+
+
+def test_srelu_of_one_and_two_threads_gives_the_same_bits(generator):
+    unit, x = SReLU(50), torch.randn(129, 50, generator=generator)
+    one = value_and_gradients(unit, x)
+    torch.set_num_threads(2)
+    two = value_and_gradients(unit, x)
+    torch.set_num_threads(1)
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_srelu_is_feature_major_and_hides_no_nan(implementation):
+    x = torch.tensor([[math.nan, math.inf, -math.inf, 1.0]])
+    y = SReLU(4)(x)
+    assert y.t().is_contiguous()
+    assert y.isfinite().tolist() == [[False, False, False, True]]
+
+
+def test_start_as_published_is_uniform_within_its_ranges(generator):
+    n = 10_000
+    unit = SReLU(n).as_published(generator=generator)
+    assert not unit.t_left.any() and (unit.a_right == 1).all()
+    assert 0 <= unit.a_left.min() and unit.a_left.max() < 1
+    assert 0 <= unit.width.min() and unit.width.max() < 5
+    assert abs(unit.a_left.mean() - 0.5) < 5 / math.sqrt(12 * n)  # 5 standard errors
+    assert abs(unit.width.mean() - 2.5) < 5 * 5 / math.sqrt(12 * n)
+
+
+def test_start_is_the_same_for_the_same_generator():
+    first, second = (
+        SReLU(9).as_published(generator=torch.Generator().manual_seed(1)) for _ in range(2)
+    )
+    assert torch.equal(first.width, second.width) and torch.equal(first.a_left, second.a_left)
+
+
+# All-ReLU and the choice by name
+
+
+@pytest.mark.parametrize(("layer", "sign"), [(1, 1), (2, -1), (3, 1), (4, -1)])
+@pytest.mark.parametrize("alpha", [0.6, 0.25])
+def test_all_relu_alternates_its_slope_from_layer_to_layer(layer, sign, alpha):
+    x = torch.tensor([-2.0, -1e-300, 0.0, 1e-300, 3.0], requires_grad=True)
+    y = AllReLU(layer, alpha)(x)
+    desired = torch.where(x > 0, x, sign * alpha * x)
+    torch.testing.assert_close(y, desired, rtol=1e-15, atol=0)
+    (grad_x,) = torch.autograd.grad(y.sum(), x)
+    assert grad_x.tolist() == [sign * alpha] * 3 + [1, 1]  # at 0, that of the left piece
+
+
+def test_activations_are_made_by_name():
+    assert isinstance(activations.make("relu", 5, 1), nn.ReLU)
+    assert len(activations.make("srelu", 5, 1).t_left) == 5
+    assert activations.make("all_relu", 5, 2).negative_slope == -0.6
+
+
+@pytest.mark.parametrize("name", ["gelu", "SReLU", ""])
+def test_unknown_activation_is_refused(name):
+    with pytest.raises(ValueError, match=f"activation '{name}' is unknown: relu, srelu, all_relu"):
+        activations.make(name, 5, 1)

@@ -1,0 +1,407 @@
+"""Layers against their dense twins in torch.nn, their laws, and the statistics of dropout."""
+
+import copy
+import io
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lib import evolution, kernels
+from lib.layers import Dropout, Linear, SparseLinear, Standardise, initial_values
+
+OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax")
+OPTIMISERS += ("Adadelta", "Rprop", "ASGD")
+INDEX = ("crow", "col", "tcrow", "trow", "perm")
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def sparse(n_in=7, n_out=5, density=0.4, seed=0, **options):
+    return SparseLinear(n_in, n_out, density=density, generator=seeded(seed), **options)
+
+
+def dense_twin(layer):
+    """nn.Linear with the weight matrix, zeros and all, of a sparse layer."""
+    twin = nn.Linear(layer.n_in, layer.n_out, bias=layer.bias is not None)
+    twin.weight.data = layer.to_dense().detach()
+    if layer.bias is not None:
+        twin.bias.data = layer.bias.detach().clone()
+    return twin
+
+
+def same(a, b):
+    """Whether two layers hold the same links, weights and biases, to the bit."""
+    return all(torch.equal(getattr(a, n), getattr(b, n)) for n in (*INDEX, "values", "bias"))
+
+
+# the sparse layer as a drop-in for nn.Linear
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 7), (6, 7), (2, 3, 7)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_output_and_gradients_are_those_of_the_dense_layer(shape, bias, generator):
+    layer = sparse(bias=bias)
+    twin = dense_twin(layer)
+    x = torch.randn(shape, generator=generator).requires_grad_()
+    x_twin = x.detach().clone().requires_grad_()
+    y, y_twin = layer(x), twin(x_twin)
+    torch.testing.assert_close(y, y_twin)
+    grad_y = torch.randn(y.shape, generator=generator)
+    y.backward(grad_y)
+    y_twin.backward(grad_y)
+    torch.testing.assert_close(x.grad, x_twin.grad)
+    on_support = twin.weight.grad.flatten()[layer.support.keys]
+    torch.testing.assert_close(layer.values.grad, on_support)
+    assert not bias or torch.allclose(layer.bias.grad, twin.bias.grad)
+
+
+def test_stack_of_layers_is_the_stack_of_dense_layers(generator):
+    first, second = sparse(7, 5), sparse(5, 3, seed=1)
+    net = nn.Sequential(first, nn.ReLU(), second)
+    twin = nn.Sequential(dense_twin(first), nn.ReLU(), dense_twin(second))
+    x = torch.randn(6, 7, generator=generator)
+    torch.testing.assert_close(net(x), twin(x))
+    net(x).square().sum().backward()
+    twin(x).square().sum().backward()
+    torch.testing.assert_close(first.bias.grad, twin[0].bias.grad)
+
+
+@pytest.mark.parametrize("make", [sparse, lambda: Linear(7, 5), Dropout])
+def test_output_is_feature_major(make, generator):
+    y = make()(torch.randn(6, 7, generator=generator))
+    assert y.shape[0] == 6 and y.t().is_contiguous()
+
+
+def test_weight_matrix_holds_the_values_at_the_links_and_zero_elsewhere():
+    rows, cols = torch.tensor([0, 0, 2]), torch.tensor([1, 3, 0])
+    layer = SparseLinear(4, 3, support=kernels.make_support(rows, cols, 4, 3))
+    layer.values.data = torch.tensor([1.0, 2.0, 3.0])
+    desired = [[0, 1, 0, 2], [0, 0, 0, 0], [3, 0, 0, 0]]
+    assert layer.to_dense().tolist() == desired
+    layer.to_dense().square().sum().backward()
+    assert layer.values.grad.tolist() == [2, 4, 6]
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_every_optimiser_lowers_a_quadratic_loss_and_keeps_the_links(name, generator):
+    layer = sparse(20, 10)
+    before = copy.deepcopy(layer)
+    optimiser = getattr(torch.optim, name)(layer.parameters(), lr=0.01)
+    x, target = torch.randn(50, 20, generator=generator), torch.ones(50, 10)
+
+    def step():
+        optimiser.zero_grad()
+        loss = F.mse_loss(layer(x), target)
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    losses = [step() for _ in range(10)]
+    assert losses[-1] < losses[0] and layer(x).isfinite().all()
+    assert dict(layer.named_parameters()).keys() == {"values", "bias"}
+    assert all(torch.equal(getattr(layer, index), getattr(before, index)) for index in INDEX)
+
+
+def test_repr_names_widths_links_and_density():
+    assert repr(sparse(10, 5, 0.2)) == (
+        "SparseLinear(n_in=10, n_out=5, links=10, density=20.00%, bias=True)"
+    )
+
+
+# copies, files and dtypes
+
+
+@pytest.mark.parametrize("density", [0.4, 0.9, 0.01])  # as many, more, and no links
+def test_state_dict_brings_its_own_links(density, generator):
+    layer, other = sparse(), sparse(density=density, seed=1)
+    nn.init.normal_(layer.bias, generator=generator)
+    assert set(layer.state_dict()) == {"values", "bias", "crow", "col"}
+    other.load_state_dict(layer.state_dict())
+    x = torch.randn(6, 7, generator=generator)
+    assert same(other, layer) and torch.equal(other(x), layer(x))
+    other(x).sum().backward()
+    assert other.values.grad.shape == layer.values.shape
+
+
+def test_loaded_layer_shares_no_memory_with_the_state_dict():
+    layer, state = sparse(seed=1), sparse().state_dict()
+    layer.load_state_dict(state)
+    assert not {layer.state_dict()[n].data_ptr() for n in state} & {
+        tensor.data_ptr() for tensor in state.values()
+    }
+
+
+def test_state_dict_with_wrong_links_is_refused():
+    state = sparse().state_dict()
+    state["col"] = state["col"] + 7
+    with pytest.raises(ValueError, match=r"cols holds \d+, outside \[0, 7\)"):
+        sparse().load_state_dict(state)
+
+
+def test_state_dict_of_other_widths_is_refused():
+    with pytest.raises(RuntimeError, match="size mismatch for crow"):
+        sparse(7, 5).load_state_dict(sparse(7, 6).state_dict())
+
+
+def test_file_is_loaded_without_pickled_objects():
+    layer, other, file = sparse(), sparse(density=0.9, seed=1), io.BytesIO()
+    torch.save(nn.Sequential(layer).state_dict(), file)
+    file.seek(0)
+    nn.Sequential(other).load_state_dict(torch.load(file, weights_only=True))
+    assert same(other, layer)
+
+
+def test_deep_copy_is_the_same_layer_apart(generator):
+    layer = sparse()
+    twin = copy.deepcopy(layer)
+    assert same(twin, layer)
+    x, before = torch.randn(6, 7, generator=generator), layer.to_dense()
+    evolution.evolve_(twin, evolution.Evolution(), fraction=0.5, generator=generator)
+    twin.values.data += 1
+    assert torch.equal(layer.to_dense(), before) and not torch.equal(layer(x), twin(x))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.1), (torch.float64, 1e-12)]
+)
+def test_layer_moves_between_dtypes(dtype, tolerance, generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    desired = layer(x)
+    actual = layer.to(dtype)(x.to(dtype))
+    actual.sum().backward()
+    assert actual.dtype == layer.values.grad.dtype == layer.to_dense().dtype == dtype
+    assert {getattr(layer, name).dtype for name in INDEX} == {torch.int32}
+    torch.testing.assert_close(actual.double(), desired, rtol=tolerance, atol=tolerance)
+    assert layer.double()(x).dtype == torch.float64
+
+
+def test_layer_is_made_in_the_dtype_asked_for():
+    layer = sparse(dtype=torch.float32)
+    assert layer.values.dtype == layer.bias.dtype == torch.float32
+    assert sparse().values.dtype == torch.float64  # the default of these tests
+
+
+# start
+
+
+@pytest.fixture
+def fans():
+    """A support whose output neuron i has i inputs, from none to 200."""
+    rows, cols = torch.ones(201, 200).tril(-1).nonzero(as_tuple=True)
+    return kernels.make_support(rows, cols, 200, 201)
+
+
+@pytest.mark.parametrize("largest", [10, 50, 200])
+def test_weights_start_with_variance_two_by_the_inputs_of_each_neuron(largest, fans, generator):
+    values, n_inputs = initial_values(fans, generator=generator), fans.row.double()
+    chosen = fans.row <= largest
+    normal = (values * (n_inputs / 2).sqrt())[chosen]  # N(0, 1)
+    n = len(normal)
+    assert abs(normal.mean()) < 5 / math.sqrt(n)  # 5 standard errors
+    assert abs(normal.square().mean() - 1) < 5 * math.sqrt(2 / n)
+
+
+def test_neuron_without_inputs_gives_its_bias(fans, generator):
+    layer = SparseLinear(200, 201, support=fans, generator=generator)
+    assert layer.values.isfinite().all() and not layer.bias.any()
+    layer.bias.data[0] = 0.25
+    assert (layer(torch.randn(6, 200, generator=generator))[:, 0] == 0.25).all()
+
+
+def test_glorot_start_is_uniform_within_the_bounds_of_the_dense_layer(fans, generator):
+    values, limit = initial_values(fans, "glorot_uniform", generator=generator), math.sqrt(6 / 401)
+    assert 0.999 * limit < values.abs().max() <= limit
+    assert abs(values.mean()) < 5 * limit / math.sqrt(3 * fans.nnz)  # 5 standard errors
+    spread = limit**2 * math.sqrt(4 / 45 / fans.nnz)  # of the mean of squares of a uniform
+    assert abs(values.square().mean() - limit**2 / 3) < 5 * spread
+
+
+def test_start_with_a_standard_deviation(fans, generator):
+    squares = initial_values(fans, 0.1, generator=generator).square()
+    assert abs(squares.mean() - 0.01) < 5 * 0.01 * math.sqrt(2 / fans.nnz)  # 5 standard errors
+
+
+def test_same_generator_gives_the_same_layer():
+    assert same(sparse(seed=3), sparse(seed=3))
+    assert not torch.equal(sparse(seed=3).to_dense(), sparse(seed=4).to_dense())
+
+
+def test_layer_without_a_generator_follows_the_seed_of_torch():
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        layer = SparseLinear(7, 5, density=0.4)
+    assert same(layer, sparse(seed=3))
+
+
+def test_er_epsilon_gives_the_links_of_equation_1(generator):
+    layer = SparseLinear(30, 20, er_epsilon=5, generator=generator)
+    assert layer.nnz == 5 * (30 + 20) and layer.density == 250 / 600
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "give one of density, er_epsilon, support"),
+        ({"density": 0.5, "er_epsilon": 2}, "density = 0.5, er_epsilon = 2: give one of"),
+        ({"density": 0}, "density = 0 is out of range"),
+        ({"density": 1.5}, "density = 1.5 is out of range"),
+        ({"density": math.nan}, "density = nan is out of range"),
+        ({"er_epsilon": 0}, "er_epsilon = 0 is out of range"),
+        ({"er_epsilon": math.inf}, "er_epsilon = inf is out of range"),
+        ({"density": 0.5, "draw": "poisson"}, "draw 'poisson' is unknown"),
+        ({"density": 0.5, "start": "xavier"}, "start 'xavier' is unknown"),
+        ({"support": sparse(5, 7).support}, "the support is 5 to 7, not 7 to 5"),
+        ({"n_in": 0, "density": 0.5}, "widths 0 and 5 are out of range"),
+        ({"n_out": 0, "er_epsilon": 2}, "widths 7 and 0 are out of range"),
+        ({"n_out": -1, "density": 0.5}, "widths 7 and -1 are out of range"),
+    ],
+)
+def test_layer_out_of_range_is_refused(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        SparseLinear(**({"n_in": 7, "n_out": 5} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [((6, 8), "input has 8 features: this layer takes 7"), ((0, 7), "batch width 0")],
+)
+def test_wrong_input_is_refused(shape, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        sparse()(torch.zeros(shape))
+
+
+# dense layer and standardisation
+
+
+def test_dense_layer_is_the_linear_function(generator):
+    layer = Linear(7, 5, generator=generator)
+    nn.init.normal_(layer.bias, generator=generator)
+    x = torch.randn(6, 7, generator=generator).requires_grad_()
+    torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
+    tensors = (x, layer.weight, layer.bias)
+    actual = torch.autograd.grad(layer(x).square().sum(), tensors)
+    desired = torch.autograd.grad(F.linear(*tensors).square().sum(), tensors)
+    torch.testing.assert_close(actual, desired)
+
+
+def test_dense_layer_starts_with_variance_two_by_its_inputs(generator):
+    layer = Linear(200, 100, generator=generator)
+    mean_square = layer.weight.square().mean()
+    assert abs(mean_square - 2 / 200) < 5 * 2 / 200 * math.sqrt(2 / 20_000)  # 5 standard errors
+    assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("n", [(), (12,)])
+def test_standardised_training_part_has_mean_0_and_variance_1(n, generator):
+    x = 3 + 2 * torch.randn(50, 3, 4, generator=generator)
+    dims = (0, 1) if n else None
+    mean, std = x.flatten(1).mean(dims and 0), x.flatten(1).std(dims and 0)
+    y = Standardise(mean, std)(x)
+    assert y.shape == (50, 12) and mean.shape == n
+    torch.testing.assert_close(y.mean(dims and 0), torch.zeros(n))
+    torch.testing.assert_close(y.std(dims and 0), torch.ones(n))
+
+
+@pytest.mark.parametrize("std", [0.0, -1.0, math.nan])
+def test_standard_deviation_that_is_not_positive_is_refused(std):
+    with pytest.raises(ValueError, match=f"std holds {std}: give positive"):
+        Standardise(torch.tensor(0.0), torch.tensor(std))
+
+
+# dropout
+
+N = 1_000_000  # elements of the masks below
+
+
+def masks(p, n_steps, seed=0):
+    """(n_steps, 1000, 1000) bool in feature-major memory: what n_steps forward passes keep."""
+    dropout = Dropout(p, seed)
+    return torch.stack([dropout(torch.ones(1000, 1000)).t() != 0 for _ in range(n_steps)])
+
+
+def correlation(a, b):
+    return torch.corrcoef(torch.stack([a.flatten(), b.flatten()]).double())[0, 1].abs()
+
+
+@pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
+def test_dropout_keeps_the_fraction_and_the_mean(p):
+    y = Dropout(p)(torch.ones(1000, 1000))
+    assert abs((y == 0).double().mean() - p) < 5 * math.sqrt(p * (1 - p) / N)  # 5 standard errors
+    assert abs(y.mean() - 1) < 5 * math.sqrt(p / (1 - p) / N)
+    torch.testing.assert_close(y[y != 0], torch.full_like(y[y != 0], 1 / (1 - p)))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+@pytest.mark.parametrize("distance", [1, 2, 3, 64, 1000])
+def test_neighbours_are_dropped_independently(p, distance):
+    mask = masks(p, 1).flatten()
+    assert correlation(mask[distance:], mask[:-distance]) < 5 / math.sqrt(N)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_steps_and_layers_drop_independently(p):
+    first, second = masks(p, 2)
+    assert correlation(first, second) < 5 / math.sqrt(N)
+    assert correlation(first, masks(p, 1, seed=1)) < 5 / math.sqrt(N)
+
+
+def test_gradient_passes_where_the_value_passed(generator):
+    x = torch.randn(50, 40, generator=generator).requires_grad_()
+    y = Dropout(0.4)(x)
+    grad_y = torch.randn(50, 40, generator=generator)
+    y.backward(grad_y)
+    torch.testing.assert_close(x.grad, grad_y * (y != 0) / 0.6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.999])
+def test_dropout_in_torch_gives_the_same_bits(p, dtype, generator):
+    x = torch.randn(300, 129, generator=generator).to(dtype)
+    compiled, plain = Dropout(p, seed=5), Dropout(p, seed=5)
+    compiled(x), plain(x)  # the masks of a later step are compared
+    with kernels.use_implementation("numba"):
+        actual = compiled(x)
+    with kernels.use_implementation("torch"):
+        desired = plain(x)
+    assert actual.dtype == desired.dtype == dtype and torch.equal(actual, desired)
+
+
+def test_dropout_of_one_and_two_threads_gives_the_same_bits(generator):
+    x = torch.randn(300, 129, generator=generator)
+    one = Dropout(0.3)(x)
+    torch.set_num_threads(2)
+    two = Dropout(0.3)(x)
+    torch.set_num_threads(1)
+    assert torch.equal(one, two)
+
+
+def test_dropout_is_the_identity_in_evaluation_and_at_0(generator):
+    x, off, dropout = torch.randn(6, 7, generator=generator), Dropout(0.0), Dropout(0.5)
+    assert off(x) is x and dropout.eval()(x) is x
+    assert off.step == dropout.step == 0
+
+
+def test_state_dict_carries_the_step(generator):
+    x, dropout, resumed = torch.randn(60, 70, generator=generator), Dropout(0.5), Dropout(0.5)
+    outputs = [dropout(x), dropout(x)]
+    assert not torch.equal(*outputs) and torch.equal(resumed(x), outputs[0])
+    resumed.load_state_dict(dropout.state_dict())
+    assert torch.equal(resumed(x), dropout(x))
+
+
+@pytest.mark.parametrize("p", [-0.1, 1, math.nan])
+def test_dropout_out_of_range_is_refused(p):
+    with pytest.raises(ValueError, match=f"p = {p} is out of range"):
+        Dropout(p)
+
+
+def test_dropout_repr_names_p():
+    assert repr(Dropout(0.3)) == "Dropout(p=0.3)"

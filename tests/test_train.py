@@ -1,0 +1,546 @@
+"""The training loop against a dense twin in plain torch, closed forms, and its own interruption."""
+
+import copy
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lib import models, train
+from lib.data import Split
+from lib.evolution import Evolution
+from lib.layers import SparseLinear
+from lib.models import mlp
+from lib.train import Settings, fit
+
+WIDTHS = (6, 9, 8, 3)
+SET = Evolution()
+RIGL = Evolution("magnitude", "gradient", decay="cosine", gradient_batches=2)
+METHODS = {  # name: (options of the network, evolution)
+    "SET": ({"density": 0.4, "activation": "relu", "dropout": 0.0}, SET),
+    "RigL": ({"density": 0.4, "activation": "srelu", "dropout": 0.3}, RIGL),
+    "dense": ({"activation": "srelu", "dropout": 0.3}, None),
+}
+each_method = pytest.mark.parametrize("method", METHODS)
+
+
+def part(n, seed):
+    """n examples whose class is the largest of their first three features."""
+    x = torch.randn(n, 2, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
+    return x, x[:, 0].argmax(1)
+
+
+def split(valid=True):
+    train_part, test_part = part(60, 1), part(20, 2)
+    valid_part = part(20, 3) if valid else (None, None)
+    parts = (*train_part, *test_part, *valid_part)
+    return Split(*parts, name="toy", requested="toy", source="here", sha256="")
+
+
+def network(method, **options):
+    return mlp(WIDTHS, **(METHODS[method][0] | options), seed=5)
+
+
+def settings(method="SET", epochs=5, **options):
+    how = {"batch_size": 16, "learning_rate": 0.1, "evolution": METHODS[method][1]}
+    return Settings(epochs, **(how | options))
+
+
+def snapshots(model):
+    """A list, and a function for ``on_epoch`` that appends a copy of the model to it."""
+    copies = []
+    return copies, lambda history: copies.append(copy.deepcopy(model))
+
+
+def same_state(a, b):
+    return a.keys() == b.keys() and all(
+        a[name].shape == b[name].shape and torch.equal(a[name], b[name]) for name in a
+    )
+
+
+def same_run(a, b):
+    """Whether two (model, history) agree to the bit in all but seconds."""
+    (model, history), (other, desired) = a, b
+    return (
+        history.metrics == desired.metrics
+        and history.final == desired.final
+        and same_state(history.degrees, desired.degrees)
+        and same_state(history.best_state, desired.best_state)
+        and same_state(model.state_dict(), other.state_dict())
+    )
+
+
+# the same network with dense masked weights, in plain torch
+
+
+class Twin:
+    """Dense weights and masks, SReLU by its definition, torch's SGD; evolved by hand."""
+
+    def __init__(self, model, how):
+        linear = [m for name, m in model.named_children() if name.startswith("linear")]
+        units = [m for name, m in model.named_children() if name.startswith("activation")]
+        self.masks = positions(model)
+        self.weights = [leaf(weight(m)) for m in linear]
+        self.biases = [leaf(m.bias) for m in linear]
+        self.units = [[leaf(p) for p in unit.parameters()] for unit in units]
+        self.others = self.biases + sum(self.units, [])
+        decayed = {"params": self.weights, "weight_decay": how.weight_decay}
+        self.optimiser = torch.optim.SGD(
+            [decayed, {"params": self.others}],
+            lr=how.learning_rate,
+            momentum=how.momentum,
+            nesterov=how.nesterov,
+        )
+
+    def forward(self, x):
+        for w, bias, unit in zip(self.weights, self.biases, [*self.units, None], strict=True):
+            x = F.linear(x, w, bias)
+            x = x if unit is None else srelu(x, *unit)
+        return x
+
+    def step(self, x, rate):
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad()
+        loss = F.cross_entropy(self.forward(x), label(x))
+        loss.backward()
+        for w, mask in zip(self.weights, self.masks, strict=True):
+            w.grad *= mask
+        self.optimiser.step()
+        return loss.item()
+
+    def evolve(self, fraction, masks):
+        """Drop by hand; the positions grown, which are random, are read from ``masks``."""
+        for w, mask, new in zip(self.weights, self.masks, masks, strict=True):
+            if not mask.all():
+                kept = mask & ~smallest_of_each_sign(w.detach(), mask, fraction)
+                assert (new >= kept).all() and new.sum() == mask.sum()
+                w.data *= kept
+                self.optimiser.state[w]["momentum_buffer"] *= kept
+        self.masks = masks
+
+
+def leaf(tensor):
+    return tensor.detach().clone().requires_grad_()
+
+
+def weight(linear):
+    return linear.to_dense() if isinstance(linear, SparseLinear) else linear.weight
+
+
+def positions(model):
+    """Dense masks of the links of every linear layer."""
+    linear = [m for name, m in model.named_children() if name.startswith("linear")]
+    masks = [torch.zeros_like(weight(m), dtype=torch.bool) for m in linear]
+    for mask, m in zip(masks, linear, strict=True):
+        mask.view(-1)[m.support.keys if isinstance(m, SparseLinear) else slice(None)] = True
+    return masks
+
+
+def label(x):
+    return x[:, :3].argmax(1)
+
+
+def srelu(x, t_left, a_left, width, a_right):
+    t_right = t_left + width.abs()
+    middle = torch.where(x >= t_right, t_right + a_right * (x - t_right), x)
+    return torch.where(x <= t_left, t_left + a_left * (x - t_left), middle)
+
+
+def smallest_of_each_sign(w, mask, fraction):
+    """Zeros, and ⌊ζ·n⌋ of the n links of each sign that are nearest to zero."""
+    dropped = mask & (w == 0)
+    for side in (w > 0, w < 0):
+        magnitudes = w[side].abs().sort().values
+        n = math.floor(fraction * len(magnitudes))
+        dropped |= side & (w.abs() < magnitudes[n])
+    return dropped
+
+
+def recorder(model):
+    """Lists of the input and the loss of every training step of ``model``, filled as it trains."""
+    inputs, losses = [], []
+
+    def hook(module, args, output):
+        if module.training:
+            inputs.append(args[0].clone())
+            losses.append(F.cross_entropy(output.detach(), label(args[0])).item())
+
+    model.register_forward_hook(hook)
+    return inputs, losses
+
+
+@pytest.mark.parametrize("density", [0.4, None])
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize(("epochs", "batch_size"), [(2, 12), (10, 60)])
+def test_training_is_that_of_the_dense_masked_twin(density, nesterov, epochs, batch_size):
+    how = settings(epochs=epochs, batch_size=batch_size, nesterov=nesterov, weight_decay=0.01)
+    model = mlp(WIDTHS, density=density, dropout=0.0)
+    twin, (inputs, losses) = Twin(model, how), recorder(model)
+    models_after, on_epoch = snapshots(model)
+    history = fit(model, split(), how, seed=0, on_epoch=on_epoch)
+    desired = replay(twin, inputs, models_after, how)
+    assert losses == pytest.approx(desired, abs=1e-9) and len(losses) == 10
+    means = torch.tensor(desired).view(epochs, -1).mean(1)
+    assert [row["train_loss"] for row in history.metrics] == pytest.approx(means.tolist(), abs=1e-9)
+    actual, desired = Twin(models_after[-1], how), [*twin.weights, *twin.others]
+    torch.testing.assert_close([*actual.weights, *actual.others], desired, rtol=0, atol=1e-9)
+
+
+def replay(twin, inputs, models_after, how):
+    """Losses of the twin on recorded batches, evolved between epochs as the model was."""
+    losses, n_steps = [], len(inputs) // how.epochs
+    for epoch in range(1, how.epochs + 1):
+        rate = how.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / how.epochs)) / 2
+        batches = inputs[(epoch - 1) * n_steps : epoch * n_steps]
+        losses += [twin.step(x, rate) for x in batches]
+        if epoch < how.epochs:
+            twin.evolve(how.evolution.drop_fraction, positions(models_after[epoch - 1]))
+    return losses
+
+
+@pytest.mark.parametrize("n_batches", [1, 3])
+def test_collected_gradient_is_that_of_the_dense_twin(n_batches, generator):
+    model, (x, y) = network("SET", activation="srelu"), part(60, 1)
+    x, twin, (inputs, _) = x.flatten(1).double(), Twin(model, settings()), recorder(model)
+    seen = train.collect(model, x, y, 16, n_batches, generator)
+    assert list(seen) == ["linear1", "linear2"] and len(inputs) == n_batches
+    sum(F.cross_entropy(twin.forward(batch), label(batch)) for batch in inputs).backward()
+    actual = [seen[name]["grad_y"] @ seen[name]["x"].t() for name in seen]
+    torch.testing.assert_close(actual, [w.grad for w in twin.weights[:2]])
+    assert seen["linear1"]["x"].shape == (6, 16 * n_batches)
+    assert [p.grad for p in model.parameters()] == [None] * len(list(model.parameters()))
+
+
+def test_every_example_is_seen_once_in_an_epoch():
+    model, data = network("SET"), split()
+    inputs, _ = recorder(model)
+    fit(model, data, settings(epochs=2, evolution=None), seed=0)
+    assert [len(x) for x in inputs] == [16, 16, 16, 12] * 2
+    desired, first, second = (
+        x.double().sort(0).values
+        for x in (data.x_train.flatten(1), torch.cat(inputs[:4]), torch.cat(inputs[4:]))
+    )
+    assert torch.equal(first, desired) and torch.equal(second, desired)
+    assert not torch.equal(inputs[0], inputs[4])  # another order
+
+
+# the number of links
+
+
+@pytest.mark.parametrize("method", ["SET", "RigL"])
+@pytest.mark.parametrize("new_std", [0.0, 0.1])
+def test_number_of_links_is_constant_over_epochs(method, new_std):
+    rules = Evolution(METHODS[method][1].drop, METHODS[method][1].grow, new_std=new_std)
+    model = network(method)
+    before, links = copy.deepcopy(model), models.count_links(model)
+    copies, on_epoch = snapshots(model)
+    history = fit(model, split(), settings(method, evolution=rules), seed=0, on_epoch=on_epoch)
+    assert [row["links"] for row in history.metrics] == [links] * 5
+    assert [models.count_links(net) for net in copies] == [links] * 5
+    assert all(row["replaced"] > 0 for row in history.metrics[:-1])
+    assert not torch.equal(positions(copies[0])[0], positions(before)[0])
+    assert torch.equal(copies[-1].linear3.col, before.linear3.col)  # dense, never evolved
+
+
+def n_dropped(layer):
+    """Number of links SET drops at .3: zeros, and ⌊.3 n⌋ of the n of each sign."""
+    zeros, positive, negative = ((layer.values.sign() == s).sum().item() for s in (0, 1, -1))
+    return zeros + sum(math.floor(Fraction("0.3") * n) for n in (positive, negative))
+
+
+@pytest.mark.parametrize("last_epoch", ["remove", "evolve", "keep"])
+def test_last_epoch_removes_evolves_or_keeps(last_epoch):
+    model, how = network("SET"), settings(evolution=Evolution(last_epoch=last_epoch))
+    copies, on_epoch = snapshots(model)
+    history = fit(model, split(), how, seed=0, on_epoch=on_epoch)
+    before = copies[-1]
+    lost = n_dropped(before.linear1) + n_dropped(before.linear2) if last_epoch == "remove" else 0
+    assert models.count_links(model) == models.count_links(before) - lost
+    assert history.final["links"] == models.count_links(model)
+    same = same_state(model.state_dict(), before.state_dict())
+    assert same == (last_epoch == "keep")
+    assert history.metrics[-1]["replaced"] == 0
+
+
+def test_final_removal_keeps_the_weights_of_the_survivors():
+    model = network("SET")
+    copies, on_epoch = snapshots(model)
+    fit(model, split(), settings(), seed=0, on_epoch=on_epoch)
+    after, before = model.linear1.to_dense(), copies[-1].linear1.to_dense()
+    assert torch.equal(after, before * positions(model)[0])
+    assert (positions(model)[0] <= positions(copies[-1])[0]).all()
+
+
+@pytest.mark.parametrize("method", ["SET", "RigL"])
+def test_degrees_count_the_links_of_every_neuron(method):
+    model = network(method)
+    start = copy.deepcopy(model)
+    degrees = fit(model, split(), settings(method), seed=0).degrees
+    epochs = {name.rsplit(".", 1)[1] for name in degrees}
+    assert epochs == {"0", "1", "2", "5", "final"} and len(degrees) == 5 * 2 * 2
+    assert {d.dtype for d in degrees.values()} == {torch.int16}
+    first, final = positions(start)[1], positions(model)[1]
+    assert degrees["linear2.in_degree.0"].tolist() == first.sum(1).tolist()
+    assert degrees["linear2.out_degree.0"].tolist() == first.sum(0).tolist()
+    assert degrees["linear2.in_degree.final"].tolist() == final.sum(1).tolist()
+    assert degrees["linear2.out_degree.final"].tolist() == final.sum(0).tolist()
+
+
+# learning rate, optimiser, settings
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", [1, 1, 1, 1]),
+        ("step", [1, 1, 0.1, 0.01]),
+        ("cosine", [1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4]),
+    ],
+)
+def test_learning_rate_follows_its_schedule(schedule, rates):
+    how = settings(epochs=4, learning_rate=0.2, schedule=schedule)
+    desired = pytest.approx([0.2 * rate for rate in rates], rel=1e-14)
+    assert [how.learning_rate_at_epoch(epoch) for epoch in (1, 2, 3, 4)] == desired
+    history = fit(network("SET"), split(), how, seed=0)
+    assert [row["learning_rate"] for row in history.metrics] == desired
+
+
+@each_method
+def test_weight_decay_acts_on_the_weights_of_links_only(method):
+    model = network(method)
+    optimiser = train.make_optimiser(model, settings(weight_decay=0.5, learning_rate=0.2))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    torch.autograd.backward([p.sum() * 0 for p in model.parameters()])  # gradient 0
+    optimiser.step()
+    desired = {
+        name: p * (0.9 if name.endswith((".values", ".weight")) else 1)
+        for name, p in before.items()
+    }
+    torch.testing.assert_close(dict(model.named_parameters()), desired)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({"epochs": 0}, "epochs = 0 is out of range"),
+        ({"batch_size": 0}, "batch_size = 0 is out of range"),
+        ({"learning_rate": 0.0}, "learning_rate = 0.0 is out of range"),
+        ({"learning_rate": -0.1}, "learning_rate = -0.1 is out of range"),
+        ({"learning_rate": math.inf}, "learning_rate = inf is out of range"),
+        ({"learning_rate": math.nan}, "learning_rate = nan is out of range"),
+        ({"schedule": "linear"}, "schedule 'linear' is unknown"),
+        ({"momentum": -0.1}, "momentum = -0.1 is out of range"),
+        ({"momentum": 1.0}, "momentum = 1.0 is out of range"),
+        ({"momentum": math.nan}, "momentum = nan is out of range"),
+        ({"weight_decay": -1.0}, "weight_decay = -1.0 is out of range"),
+        ({"weight_decay": math.nan}, "weight_decay = nan is out of range"),
+    ],
+)
+def test_settings_out_of_range_are_refused(value, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Settings(**({"epochs": 5} | value))
+
+
+# validation and test
+
+
+def test_best_state_is_that_of_the_first_best_validation_epoch():
+    model = network("SET")
+    copies, on_epoch = snapshots(model)
+    how = settings(epochs=12, learning_rate=0.3, evolution=None)  # static: evaluated as copied
+    history = fit(model, split(), how, seed=0, on_epoch=on_epoch)
+    x, y = part(20, 3)
+    accuracies = [train.accuracy(net, x.flatten(1).double(), y) for net in copies]
+    assert [row["valid_accuracy"] for row in history.metrics] == accuracies
+    best = accuracies.index(max(accuracies))
+    assert 0 < best and accuracies.count(max(accuracies)) > 1
+    assert same_state(history.best_state, copies[best].state_dict())
+
+
+@pytest.mark.parametrize("method", ["SET", "RigL"])
+def test_best_state_has_the_links_it_was_evaluated_with(method):
+    model, (x, y) = network(method), part(20, 3)
+    history = fit(model, split(), settings(method), seed=0)
+    best = network(method)
+    best.load_state_dict(history.best_state)
+    desired = max(row["valid_accuracy"] for row in history.metrics)
+    assert train.accuracy(best, x.flatten(1).double(), y) == desired
+
+
+def test_run_without_validation_has_no_best_state():
+    history = fit(network("SET"), split(valid=False), settings(), seed=0)
+    assert history.best_state is None
+    assert {row["valid_accuracy"] for row in history.metrics} == {None}
+    assert all(0 <= row["test_accuracy"] <= 1 for row in history.metrics)
+
+
+def test_tuning_never_sees_the_test_part():
+    data, model = split(), network("SET")
+    data.x_test.fill_(math.nan)
+    seen = []
+    model.register_forward_hook(lambda module, args, output: seen.append(args[0].isfinite().all()))
+    history = fit(model, data, settings(), seed=0, evaluate_test=False)
+    assert {row["test_accuracy"] for row in history.metrics} == {None} and all(seen)
+    assert history.final["test_accuracy"] is None
+
+
+def test_final_accuracy_is_that_of_the_model_returned():
+    model, (x, y) = network("SET"), part(20, 2)
+    history = fit(model, split(), settings(), seed=0)
+    assert history.final["test_accuracy"] == train.accuracy(model, x.flatten(1).double(), y)
+
+
+def test_accuracy_is_the_fraction_of_largest_logits():
+    logits = torch.tensor([[0.1, 0.9], [0.8, 0.2], [-2.0, -1.0], [3.0, 1.0]])
+    assert train.accuracy(nn.Identity(), logits, torch.tensor([1, 0, 0, 0])) == 0.75
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_prediction_is_without_dropout_and_keeps_the_mode(training, generator):
+    model = network("RigL").train(training)
+    x = torch.randn(7, 6, generator=generator)
+    actual = train.predict(model, x, batch_size=3)
+    assert model.training == training and not actual.requires_grad
+    torch.testing.assert_close(actual, model.eval()(x).detach())
+
+
+# interruption
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(epoch):
+    def on_epoch(history):
+        if len(history.metrics) == epoch:
+            raise Stop
+
+    return on_epoch
+
+
+def run(method, **options):
+    model = network(method)
+    return model, fit(model, split(), settings(method), seed=7, **options)
+
+
+def run_stopped(method, checkpoint, stops):
+    """A run that is interrupted after each epoch of ``stops`` and begun anew every time."""
+    for epoch in stops:
+        with pytest.raises(Stop):
+            run(method, checkpoint=checkpoint, on_epoch=stop_at(epoch))
+    return run(method, checkpoint=checkpoint)
+
+
+@each_method
+@pytest.mark.parametrize("stops", [[1], [3], [1, 2, 4], [5], [2, 5]], ids=str)
+def test_interrupted_run_continues_to_the_same_bits(method, stops, tmp_path):
+    assert same_run(run_stopped(method, tmp_path / "run.pt", stops), run(method))
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+@each_method
+def test_run_interrupted_within_an_epoch_continues_to_the_same_bits(method, tmp_path):
+    model, checkpoint = network(method), tmp_path / "run.pt"
+    calls = iter(range(1, 10**6))
+
+    def interrupt(module, args):
+        if next(calls) == 21:
+            raise Stop
+
+    model.register_forward_pre_hook(interrupt)
+    with pytest.raises(Stop):
+        fit(model, split(), settings(method), seed=7, checkpoint=checkpoint)
+    history = torch.load(checkpoint, weights_only=True)["history"]
+    assert 0 < len(history["metrics"]) < 5
+    assert same_run(run(method, checkpoint=checkpoint), run(method))
+
+
+def test_run_interrupted_while_writing_continues_to_the_same_bits(tmp_path, monkeypatch):
+    checkpoint, save = tmp_path / "run.pt", torch.save
+
+    def save_half(state, path):
+        save(state, path)
+        path.write_bytes(path.read_bytes()[:1000])
+        raise Stop
+
+    with pytest.raises(Stop):
+        run("SET", checkpoint=checkpoint, on_epoch=stop_at(2))
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(torch, "save", save_half)
+        run("SET", checkpoint=checkpoint)
+    assert same_run(run("SET", checkpoint=checkpoint), run("SET"))
+
+
+def test_finished_run_is_not_trained_again(tmp_path):
+    first = run("SET", checkpoint=tmp_path / "run.pt")
+    trained = []
+    second = run("SET", checkpoint=tmp_path / "run.pt", on_epoch=trained.append)
+    assert same_run(first, second) and not trained
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_corrupt_checkpoint_is_named(content, tmp_path):
+    checkpoint = tmp_path / "run.pt"
+    run("SET", checkpoint=checkpoint)
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ValueError, match=r"checkpoint .*run\.pt cannot be read .*delete it"):
+        run("SET", checkpoint=checkpoint)
+
+
+# laws of the whole run
+
+
+@each_method
+def test_same_seed_gives_the_same_run_and_another_does_not(method):
+    first, other = run(method), network(method)
+    assert same_run(first, run(method))
+    fit(other, split(), settings(method), seed=8)
+    assert not same_state(first[0].state_dict(), other.state_dict())
+
+
+def wide_run(method, threads):
+    """Few steps of wide layers."""
+    torch.set_num_threads(threads)
+    model = mlp((6, 700, 600, 3), **METHODS[method][0] | {"density": 0.05})
+    history = fit(model, split(), settings(method, epochs=3, batch_size=60), seed=7)
+    torch.set_num_threads(1)
+    return model, history
+
+
+@pytest.mark.parametrize("method", ["SET", "RigL"])
+def test_one_and_two_threads_give_the_same_run(method):
+    assert same_run(wide_run(method, 1), wide_run(method, 2))
+
+
+def test_training_learns_the_toy_classes():
+    history = fit(network("RigL", dropout=0.0), split(), settings("RigL", epochs=30), seed=0)
+    losses = [row["train_loss"] for row in history.metrics]
+    assert losses[-1] < 0.5 * losses[0] and losses[0] > 0.5  # chance: ln 3 = 1.1
+    assert history.final["test_accuracy"] > 0.6  # chance: 1 / 3
+
+
+@each_method
+def test_divergence_names_epoch_step_and_learning_rate(method):
+    # weights of 10¹⁹⁹ in every layer after one step: logits beyond the largest float64, 10³⁰⁸
+    how = settings(method, learning_rate=1e200)
+    sentence = r"the loss is (nan|inf) in epoch 1, step 2, at learning rate 1e\+200"
+    with pytest.raises(train.Diverged, match=sentence):
+        fit(network(method), split(), how, seed=0)
+
+
+def test_divergence_of_a_later_epoch_is_named():
+    model, data = network("SET"), split()
+    with pytest.raises(train.Diverged, match="in epoch 2, step 1, at learning rate 1e-300"):
+        fit(
+            model,
+            data,
+            settings(learning_rate=1e-300, schedule="constant"),
+            seed=0,
+            on_epoch=lambda history: model.linear1.bias.data.fill_(math.nan),
+        )
