@@ -71,6 +71,7 @@ def show_data(chosen: argparse.Namespace) -> int:
 
 def run(chosen: argparse.Namespace) -> int:
     """Train what is missing of an experiment and print its records."""
+    _check_jobs(chosen.jobs)
     configs = experiments.configs(chosen.experiment, chosen.profile)
     if chosen.set:
         changes = dict(_assignment(text) for text in chosen.set)
@@ -93,6 +94,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 def figures(chosen: argparse.Namespace) -> int:
     """Run what the notebooks miss, then execute them with papermill into figures/PROFILE."""
+    _check_jobs(chosen.jobs)
     if chosen.profile not in experiments.PROFILES:
         raise ValueError(experiments.unknown("profile", chosen.profile, experiments.PROFILES))
     paths = notebooks.find(chosen.only)
@@ -136,6 +138,11 @@ def show_bench(chosen: argparse.Namespace) -> int:
         return _write_json(chosen.json, table.to_dict("records"))
     print(table.to_string(index=False, float_format="{:.3f}".format))
     return 0
+
+
+def _check_jobs(jobs: int) -> None:
+    if jobs < 1:
+        raise ValueError(f"jobs = {jobs} is out of range: give at least 1")
 
 
 def _count(verdicts: pd.Series) -> str:

@@ -34,8 +34,10 @@ def erdos_renyi_density(n_in: int, n_out: int, er_epsilon: float) -> float:
 
     Source: [Mocanu2018] Eq. (1).
 
-    Raises: ValueError if ``er_epsilon`` is not a positive number.
+    Raises: ValueError if ``er_epsilon`` is not a positive number or a width is below 1.
     """
+    if min(n_in, n_out) < 1:
+        raise ValueError(f"widths {n_in} and {n_out} are out of range: give widths of at least 1")
     if not 0 < er_epsilon < math.inf:
         raise ValueError(
             f"er_epsilon = {er_epsilon} is out of range: give a positive number, as 20"
@@ -64,7 +66,7 @@ def random_support(
     if not 0 < density <= 1:
         raise ValueError(f"density = {density} is out of range: give a fraction in (0, 1]")
     positions = n_in * n_out
-    if positions < 1:
+    if min(n_in, n_out) < 1:
         raise ValueError(f"widths {n_in} and {n_out} are out of range: give widths of at least 1")
     if draw == "exact":
         keys = draw_free_keys(positions, round(density * positions), generator=generator)
@@ -73,7 +75,7 @@ def random_support(
         p = torch.tensor(density, dtype=torch.float64)
         keys = draw_free_keys(positions, int(torch.binomial(n, p, generator)), generator=generator)
     elif draw == "with_replacement":
-        n_draws = math.floor(density * positions)
+        n_draws = math.floor(density * positions + 1e-6)  # 1e-6: a whole number stays whole
         keys = torch.randint(positions, (n_draws,), generator=generator).unique()
     else:
         raise ValueError(f"draw {draw!r} is unknown: 'exact', 'bernoulli' or 'with_replacement'")
@@ -312,8 +314,12 @@ class Evolution:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} = {getattr(self, name)!r} is unknown: {', '.join(known)}")
-        if not self.new_std >= 0 or self.gradient_batches < 1:
-            raise ValueError("new_std must not be negative and gradient_batches at least 1")
+        if not 0 <= self.new_std < math.inf:
+            raise ValueError(f"new_std = {self.new_std} is out of range: give 0 or a positive one")
+        if self.gradient_batches < 1:
+            raise ValueError(
+                f"gradient_batches = {self.gradient_batches} is out of range: give at least 1"
+            )
 
     def fraction_at_epoch(self, epoch: int, epochs: int) -> float:
         r"""Drop fraction after epoch ``epoch`` (from 1) of ``epochs``.
@@ -415,5 +421,4 @@ def _replace_(
             state[name] = moved.zero_() if reset_state else moved.masked_fill_(is_new, 0)
     values = parameter.detach()[origin.clamp(min=0)]
     values[is_new] = start.to(values)
-    parameter.data = values
-    parameter.grad = None
+    layer.replace_values_(values)

@@ -172,7 +172,19 @@ GRID = [
     for learning_rate in (0.03, 0.1, 0.3, 1.0)
     for dropout in (0.1, 0.2, 0.3)
 ]
-CHOSEN: dict[tuple[str, str], dict[str, Any]] = {}
+_FAST = {"learning_rate": 0.3, "dropout": 0.1}
+CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
+    ("set_mlp", "set"): _FAST,
+    ("set_mlp", "fixed"): _FAST,
+    ("set_mlp", "dense"): _FAST,
+    ("adaptive_topology_1568", "set"): {"learning_rate": 0.3, "dropout": 0.2, "decay": "cosine"},
+    ("adaptive_topology_1568", "rigl"): {**_FAST, "decay": "cosine"},
+    ("adaptive_topology_1568", "fixed"): _FAST,
+    ("adaptive_topology_1568", "dense"): _FAST,  # of set_mlp's dense network
+    ("adaptive_topology_1568", "dense_small"): _FAST,
+}
+for _method in ("set", "rigl", "fixed", "dense", "dense_small"):  # the narrow network: as the wide
+    CHOSEN["adaptive_topology", _method] = CHOSEN["adaptive_topology_1568", _method]
 
 
 def _configs(
@@ -208,7 +220,7 @@ _QUICK = {
 }
 _PAPER = {
     "datasets": ("mnist", "fashion_mnist"),
-    "epochs": {"sparse": 150, "dense": 30, "dense_small": 50},
+    "epochs": {"sparse": 150, "dense": 20, "dense_small": 50},
     "seeds": 5,
 }
 
@@ -224,6 +236,34 @@ def _profiled(
     return configs
 
 
+_TUNED = {  # experiment: network, methods, epochs, courses of the drop fraction
+    "set_mlp": (ER_20, ("set", "fixed", "dense"), {"sparse": 40, "dense": 6}, ("constant",)),
+    "adaptive_topology_1568": (
+        AT_99_WIDE,
+        ("set", "rigl", "fixed"),
+        {"sparse": 20},
+        ("constant", "cosine"),
+    ),
+}
+
+
+_SECOND = (("set", 0.3), ("rigl", 0.3))  # again, longer, at the wide network
+
+
+def tuned_methods(experiment: str) -> tuple[str, ...]:
+    """The methods whose settings were tuned on the network of an experiment."""
+    return _TUNED[experiment][1] if experiment in _TUNED else ()
+
+
+def tuned(experiment: str, method: str, configs: Sequence[Config]) -> list[Config]:
+    """The configurations that decide a method's settings at the network of an experiment: of the
+    grid, those that trained longest.
+    """
+    hidden = _TUNED[experiment][0]["hidden"]
+    found = [c for c in configs if c.method == method and c.hidden == hidden]
+    return [c for c in found if c.epochs == max(c.epochs for c in found)]
+
+
 def _tuning(experiment: str, profile: str) -> list[Config]:
     """The grid, the same for every method of a network, on 5,000 validation images; no test images.
 
@@ -231,12 +271,8 @@ def _tuning(experiment: str, profile: str) -> list[Config]:
     far behind for every sparse method of the first network, the lowest learning rate and the
     strongest dropout, is left out there.
     """
-    networks = (  # network, methods, epochs, courses of the drop fraction
-        (ER_20, ("set", "fixed", "dense"), {"sparse": 40, "dense": 6}, ("constant",)),
-        (AT_99_WIDE, ("set", "rigl", "fixed"), {"sparse": 20}, ("constant", "cosine")),
-    )
     configs = []
-    for network, methods, epochs, courses in networks:
+    for network, methods, epochs, courses in _TUNED.values():
         for method in methods:
             scale = {"datasets": ("mnist",), "epochs": epochs, "validation": 5000}
             grid = GRID
@@ -247,8 +283,13 @@ def _tuning(experiment: str, profile: str) -> list[Config]:
                 scale = {"datasets": ("digits",), "epochs": {"sparse": 1}, "validation": 200}
                 points = points[:1]
             for point in points:
-                if point["decay"] == "constant" or "drop" in METHODS[method]:
-                    more = {**scale, **point, "evaluate_test": False, "variant": "grid"}
+                if point["decay"] == "cosine" and "drop" not in METHODS[method]:
+                    continue
+                more = {**scale, **point, "evaluate_test": False, "variant": "grid"}
+                configs += _configs(experiment, network, (method,), profile, seeds=1, **more)
+                again = network is AT_99_WIDE and (method, point["learning_rate"]) in _SECOND
+                if profile == "paper" and again:
+                    more["epochs"] = {"sparse": 60}
                     configs += _configs(experiment, network, (method,), profile, seeds=1, **more)
     return configs
 

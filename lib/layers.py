@@ -121,6 +121,13 @@ class SparseLinear(nn.Module):
         y = kernels.spmm(self.support, self.values, batch.t(), self.bias)  # (n_out, B)
         return y.t().reshape(*x.shape[:-1], self.n_out)
 
+    def replace_values_(self, values: Tensor) -> None:
+        """Give the layer other weights, (nnz,) of its support; the parameter stays the object."""
+        if values.shape != self.values.shape:  # torch keeps the gradient's shape of a live graph,
+            self.values.data = values.new_empty(0, dtype=torch.float16)  # but not its dtype's
+        self.values.data = values
+        self.values.grad = None
+
     def to_dense(self) -> Tensor:
         """(n_out, n_in) float, the weight matrix with its zeros."""
         dense = self.values.new_zeros(self.n_out * self.n_in)
@@ -137,12 +144,12 @@ class SparseLinear(nn.Module):
         values = state_dict.get(prefix + "values")
         if crow is not None and col is not None and len(crow) == self.n_out + 1:
             rows = torch.arange(self.n_out).repeat_interleave(crow.cpu().diff())
-            support = kernels.make_support(rows, col.cpu(), self.n_in, self.n_out)
+            support = kernels.make_support(rows, col.cpu().clone(), self.n_in, self.n_out)
             self.support = kernels.Support(
                 self.n_in, self.n_out, *(t.to(self.values.device) for t in support[2:])
             )
             if values is not None and values.shape != self.values.shape:
-                self.values.data = self.values.new_empty(values.shape)
+                self.replace_values_(self.values.new_empty(values.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -161,12 +168,12 @@ def initial_values(
     if start == "he":
         n_inputs = support.crow.diff()[support.row.long()].cpu()
         noise = torch.randn(support.nnz, generator=generator, dtype=torch.float64)
-        return noise * (2 / n_inputs).sqrt()
+        return noise * (2 / n_inputs.float()).sqrt()  # float32 whatever the default dtype is
     if start == "glorot_uniform":
         limit = math.sqrt(6 / (support.n_in + support.n_out))
         uniform = torch.rand(support.nnz, generator=generator, dtype=torch.float64)
         return (2 * uniform - 1) * limit
-    if isinstance(start, float):
+    if isinstance(start, float | int) and 0 <= start < math.inf:
         return torch.randn(support.nnz, generator=generator, dtype=torch.float64) * start
     raise ValueError(
         f"start {start!r} is unknown: give 'he', 'glorot_uniform' or a standard deviation"

@@ -2,6 +2,7 @@
 changed.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from matplotlib.ticker import (
 from lib import claims
 from lib.records import ROOT, Record
 
-FIGURES = ROOT / "figures"
+FIGURES = Path(os.environ.get("SPARSE_FIGURES_DIR", ROOT / "figures"))
 LABELS = {
     "set": "SET",
     "rigl": "RigL",

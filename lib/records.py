@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -114,12 +115,12 @@ def read(path: Path) -> Record:
     try:
         fields = json.loads((path / "config.json").read_text())
         environment = json.loads((path / "environment.json").read_text())
-        metrics = pd.read_csv(path / "metrics.csv", float_precision="round_trip")
-        with np.load(path / "arrays.npz", allow_pickle=False) as arrays:
+        metrics = pd.read_csv(path / "metrics.csv")
+        with (path / "arrays.npz").open("rb") as file, np.load(file) as arrays:
             arrays = dict(arrays)
         fields["hidden"] = tuple(fields["hidden"])
         config = Config(**fields)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise ValueError(
             f"record {path} cannot be read ({error}): delete the folder and run again"
         ) from error

@@ -65,6 +65,12 @@ class Settings:
             raise ValueError(
                 f"schedule {self.schedule!r} is unknown: 'constant', 'step' or 'cosine'"
             )
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(
+                f"weight_decay = {self.weight_decay} is out of range: give 0 or a positive one"
+            )
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("momentum = 0 with nesterov: give a positive momentum")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum = {self.momentum} is out of range: give one in [0, 1)")
 
@@ -88,9 +94,9 @@ class History:
             replaced (links replaced after the epoch).
         final: test_accuracy (None where not evaluated) and links after what the last epoch's rule
             does.
-        degrees: int16 tensors named layer.in_degree.epoch and layer.out_degree.epoch: links of
-            every output and of every input neuron at epochs 0, 1, 2, 5, … and the last, and
-            "final".
+        degrees: int16 tensors (int32 where needed) named layer.in_degree.epoch and
+            layer.out_degree.epoch: links of every output and of every input neuron at epochs 0, 1,
+            2, 5, … and the last, and "final".
         best_state: state dict at the best validation epoch (the first of equals), None without a
             validation part.
         seconds: training and evaluation, all sittings together.
@@ -194,6 +200,11 @@ def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
         loss.backward()
         optimiser.step()
         total += value * len(index)
+    if not all(parameter.isfinite().all() for parameter in model.parameters()):
+        raise Diverged(
+            f"a weight is no longer finite after epoch {epoch}, step {step}, at learning rate"
+            f" {rate:g}: lower the learning rate"
+        )
     return total / len(x)
 
 
@@ -321,7 +332,9 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
 def _record_degrees(history: History, model: nn.Module, epoch: int | str) -> None:
     for name, layer in models.sparse_layers(model).items():
         for side, pointer in (("in_degree", layer.crow), ("out_degree", layer.tcrow)):
-            history.degrees[f"{name}.{side}.{epoch}"] = pointer.diff().cpu().to(torch.int16)
+            degrees = pointer.diff().cpu()
+            fits = int(degrees.max()) < 2**15
+            history.degrees[f"{name}.{side}.{epoch}"] = degrees.to(torch.int16) if fits else degrees
 
 
 # ------------------------------------------------------------------------------ checkpoints
@@ -345,7 +358,7 @@ def _restore(path: Path, model, optimiser, generator) -> History:
         history = History(**state["history"])
     except Exception as error:
         raise ValueError(
-            f"checkpoint {path} cannot be read ({error}): delete it to start anew"
+            f"checkpoint {path} cannot be read ({type(error).__name__}): delete it to start anew"
         ) from error
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])

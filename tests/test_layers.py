@@ -128,6 +128,16 @@ def test_state_dict_brings_its_own_links(density, generator):
     assert other.values.grad.shape == layer.values.shape
 
 
+def test_training_goes_on_after_other_links_are_loaded_while_the_last_loss_is_kept(generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    loss = layer(x).sum()
+    loss.backward()  # the graph of this loss lives on with its name
+    layer.load_state_dict(sparse(density=0.9, seed=1).state_dict())
+    layer.zero_grad()
+    layer(x).sum().backward()
+    torch.testing.assert_close(layer.values.grad, x.sum(0)[layer.col.long()])
+
+
 def test_loaded_layer_shares_no_memory_with_the_state_dict():
     layer, state = sparse(seed=1), sparse().state_dict()
     layer.load_state_dict(state)

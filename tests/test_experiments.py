@@ -1,0 +1,84 @@
+"""Configurations: profiles, identity of their names, the settings chosen on validation data."""
+
+import pytest
+import torch
+
+from lib import experiments, models, records
+
+ALL = [(name, profile) for name in experiments.EXPERIMENTS for profile in experiments.PROFILES]
+
+
+@pytest.mark.parametrize(("name", "profile"), ALL)
+def test_configurations_are_valid_and_distinct(name, profile):
+    configs = experiments.configs(name, profile)
+    assert len({config.name for config in configs}) == len(configs) > 0
+    assert all(config.settings().epochs == config.epochs for config in configs)
+
+
+@pytest.mark.parametrize("name", ["set_mlp", "adaptive_topology", "adaptive_topology_1568"])
+def test_paper_profile_trains_on_all_data_with_five_seeds(name):
+    configs = experiments.configs(name, "paper")
+    assert {config.seed for config in configs} == set(range(5))
+    assert {(c.validation, c.limit, c.fallback) for c in configs} == {(0, None, None)}
+    assert all(c.epochs >= 150 for c in configs if not c.method.startswith("dense"))
+
+
+@pytest.mark.parametrize("profile", experiments.PROFILES)
+def test_tuning_never_evaluates_the_test_part(profile):
+    configs = experiments.configs("tuning", profile)
+    assert not any(config.evaluate_test for config in configs)
+    assert all(config.validation > 0 for config in configs)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "density"), [((1000,) * 3, 0.01), ((1568,) * 3, 0.01)], ids=["1000", "1568"]
+)
+def test_small_dense_network_is_the_largest_with_no_more_links(hidden, density):
+    sparse = models.count_links(models.mlp((784, *hidden, 10), density=density))
+    width = experiments.SMALL_WIDTH[hidden[0]]
+
+    def links(n):
+        return 784 * n + 2 * n * n + 10 * n
+
+    assert links(width) <= sparse < links(width + 1)
+
+
+def chosen_and_tried():
+    """(experiment, method) of every chosen setting."""
+    return [pytest.param(*key, id="-".join(key)) for key in experiments.CHOSEN]
+
+
+@pytest.mark.parametrize(("experiment", "method"), chosen_and_tried())
+def test_chosen_settings_are_the_best_of_the_stored_grid(experiment, method):
+    chosen = experiments.CHOSEN[experiment, method]
+    if method not in experiments.tuned_methods(experiment):
+        pytest.skip("takes the settings of another method or network, see the table in lib")
+    tried = experiments.tuned(experiment, method, experiments.configs("tuning", "paper"))
+    found = records.records(tried)
+    assert len(found) >= 4
+    best = max(found, key=lambda record: record.metrics["valid_accuracy"].iloc[-1])
+    assert {key: getattr(best.config, key) for key in chosen} == chosen
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: experiments.configs("set_mpl", "paper"), "did you mean 'set_mlp'"),
+        (lambda: experiments.configs("set_mlp", "papr"), "did you mean 'paper'"),
+        (lambda: experiments.Config("x").with_changes({"epoch": 1}), "did you mean 'epochs'"),
+        (lambda: experiments.Config("x", epochs=0).settings(), "epochs = 0"),
+        (lambda: experiments.Config("x", optimiser="sdg").settings(), "did you mean 'sgd'"),
+        (lambda: experiments.Config("x", drop="sgin").settings(), "drop = 'sgin' is unknown"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
+
+
+def test_links_of_the_start_do_not_depend_on_the_standardisation():
+    config = experiments.Config("x", density=0.1, hidden=(20, 20))
+    plain = config.model((64, 20, 20, 10))
+    standardised = config.model((64, 20, 20, 10), (torch.tensor(0.5), torch.tensor(2.0)))
+    assert torch.equal(plain.linear2.col, standardised.linear2.col)
+    assert plain.linear1.values.dtype == torch.float32

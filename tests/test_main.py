@@ -1,0 +1,157 @@
+"""The command line: every command, and each refusal."""
+
+import json
+
+import pytest
+import torch
+
+from lib import __main__ as command_line
+from lib import bench, claims, data, experiments, notebooks, records
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    """Commands run in float32, torch's default."""
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path, monkeypatch):
+    """Folders of the test's own, and one experiment of seconds."""
+
+    def configs(experiment, profile):
+        fields = {"dataset": "digits", "hidden": (20, 20), "density": 0.2, "epochs": 2}
+        return [experiments.Config(experiment, drop="sign", seed=seed, **fields) for seed in (0, 1)]
+
+    monkeypatch.setattr(records, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    monkeypatch.setitem(experiments.EXPERIMENTS, "tiny", configs)
+    return tmp_path
+
+
+def run(capsys, *words):
+    """Exit status, standard output and standard error of a command."""
+    status = command_line.main([str(word) for word in words])
+    return status, *capsys.readouterr()
+
+
+def test_run_trains_and_list_shows_it(capsys, small):
+    status, _, _ = run(capsys, "run", "tiny", "--json", small / "runs.json")
+    rows = json.loads((small / "runs.json").read_text())
+    assert status == 0 and [row["seed"] for row in rows] == [0, 1]
+    assert all(0 < row["last_accuracy"] < 1 and row["best_accuracy"] is None for row in rows)
+    _, out, _ = run(capsys, "list", "--json", "-")
+    assert {row["record"] for row in json.loads(out)} == {row["record"] for row in rows}
+
+
+def test_rows_of_run_have_the_promised_fields(capsys):
+    _, out, _ = run(capsys, "run", "tiny", "--seeds", 1, "--json", "-")
+    fields = "experiment dataset architecture method variant optimiser epochs seed profile"
+    fields += " best_accuracy best_on_test_accuracy last_accuracy final_accuracy links_training"
+    fields += " links_final seconds record"
+    assert list(json.loads(out)[0]) == fields.split()
+
+
+def test_paper_profile_writes_slim_records(capsys, small):
+    assert run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)[0] == 0
+    assert [path.name for path in (small / "results").iterdir()] == [
+        experiments.EXPERIMENTS["tiny"]("tiny", "paper")[0].name
+    ]
+
+
+def test_set_changes_a_field(capsys):
+    _, out, _ = run(
+        capsys, "run", "tiny", "--seeds", 1, "--set", "epochs=1", "schedule=step", "--json", "-"
+    )
+    assert json.loads(out)[0]["epochs"] == 1
+
+
+def test_list_names_experiments_notebooks_and_profiles(capsys):
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    assert all(name in out for name in ("set_mlp", "10_set_mlp", "smoke, quick, paper"))
+
+
+def test_data_says_where_sets_came_from(capsys):
+    status, out, _ = run(capsys, "data", "digits")
+    assert status == 0 and "scikit-learn" in out and data.load("digits").sha256[:12] in out
+
+
+def test_claims_prints_every_claim(capsys):
+    status, out, _ = run(capsys, "claims", "--json", "-")
+    rows = json.loads(out)
+    assert status == 0 and [row["id"] for row in rows] == list(claims.published()["id"])
+    assert all(row["profile"] == "paper" for row in rows)
+    _, out, _ = run(capsys, "claims", "--profile", "smoke")
+    assert "P04" in out and "not run" in out
+
+
+def test_bench_writes_its_rows(capsys, small, monkeypatch):
+    row = {"measure": "spmm", "contender": "dense", "median_ms": 1.5}
+    monkeypatch.setattr(bench, "measure", lambda: bench.pd.DataFrame([row]))
+    status, _, _ = run(capsys, "bench", "--threads", 1, "--json", small / "bench.json")
+    assert status == 0 and json.loads((small / "bench.json").read_text()) == [row]
+
+
+def test_figures_runs_what_is_missing_and_renders(capsys, monkeypatch, small):
+    rendered = []
+    monkeypatch.setattr(notebooks, "needed", lambda path: ["tiny"])
+    monkeypatch.setattr(
+        notebooks, "execute_all", lambda paths, *_: rendered.extend(p.stem for p in paths) or []
+    )
+    assert run(capsys, "figures", "--profile", "smoke", "--only", "10", "00")[0] == 0
+    assert rendered == ["00_overview", "10_set_mlp"]
+    assert len(records.records(experiments.configs("tiny", "smoke"))) == 2
+
+
+def test_figures_fails_when_a_notebook_does(capsys, monkeypatch):
+    monkeypatch.setattr(notebooks, "execute_all", lambda *_: ["notebook 10: broken"])
+    status, _, err = run(capsys, "figures", "--profile", "paper", "--only", "10")
+    assert status == 1 and "error: notebook 10: broken" in err
+
+
+def test_interruption_is_one_sentence(capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments, "configs", interrupt)
+    status, _, err = run(capsys, "run", "tiny")
+    assert status == 130 and err == "interrupted: nothing is lost, the same command continues\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("run set_mpl", "did you mean 'set_mlp'"),
+        ("run tiny --profile papper", "did you mean 'paper'"),
+        ("run tiny --set epocs=3", "did you mean 'epochs'"),
+        ("run tiny --set epochs", "'epochs' is not key=value"),
+        ("run tiny --set epochs=0", "epochs = 0 is out of range"),
+        ("run tiny --set density=2.0", "density = 2.0 is out of range"),
+        ("run tiny --set dataset=mnits", "did you mean 'mnist'"),
+        ("run tiny --seeds 0", "seeds = 0 is out of range"),
+        ("run tiny --jobs 0", "jobs = 0 is out of range"),
+        ("figures --only 99", "did you mean"),
+        ("figures --profile qick", "did you mean 'quick'"),
+        ("claims --profile big", "did you mean"),
+        ("data mnits", "did you mean 'mnist'"),
+        ("bench --threads 0", "threads = 0"),
+    ],
+)
+def test_unknown_or_wrong_words_are_refused_in_one_line(words, sentence, capsys):
+    status, _, err = run(capsys, *words.split())
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert status == 1 and len(lines) == 1 and sentence in lines[0]
+
+
+@pytest.mark.parametrize("words", ["", "trian", "run", "list --jsn x"])
+def test_unknown_commands_and_options_are_refused(words, capsys):
+    with pytest.raises(SystemExit) as refusal:
+        command_line.main(words.split())
+    assert refusal.value.code == 2
+
+
+def test_bench_leaves_threads_to_the_caller(capsys, monkeypatch):
+    monkeypatch.setattr(bench, "measure", lambda: bench.pd.DataFrame([{"x": 1}]))
+    before = torch.get_num_threads()
+    run(capsys, "bench", "--json", "-")
+    assert torch.get_num_threads() == before

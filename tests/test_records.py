@@ -1,0 +1,218 @@
+"""Runs and records: identity, resume after kill -9, two processes at once, corruption."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import data, executors, experiments, records
+
+BASE = experiments.Config(
+    "test", dataset="digits", hidden=(40, 30), density=0.2, drop="sign", epochs=6, batch_size=64
+)
+GRADIENT = dataclasses.replace(
+    BASE, drop="magnitude", grow="gradient", decay="cosine", validation=200, seed=3
+)
+RUN = """
+import json, sys, torch
+from lib import experiments, records
+torch.set_num_threads(1)
+fields = json.loads(sys.argv[1])
+fields["hidden"] = tuple(fields["hidden"])
+tell = lambda history: print(len(history.metrics), flush=True)
+records.run(experiments.Config(**fields), on_epoch=tell)
+"""
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    """Runs are made in float32, torch's default, as other processes make them."""
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    return tmp_path
+
+
+def start(config, folder):
+    """A process that runs the configuration and prints a line an epoch."""
+    environment = {**os.environ, "SPARSE_RUNS_DIR": str(folder / "runs"), "OMP_NUM_THREADS": "1"}
+    environment["SPARSE_RESULTS_DIR"] = str(folder / "results")
+    command = [sys.executable, "-c", RUN, json.dumps(dataclasses.asdict(config))]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def contents(path):
+    """What must not depend on interruptions: the bytes of all files but environment.json."""
+    files = ("config.json", "metrics.csv", "arrays.npz")
+    return [(path / name).read_bytes() for name in files]
+
+
+def test_record_is_made_once_and_then_loaded(folders):
+    first = records.run(BASE)
+    stamp = (first.path / "metrics.csv").stat().st_mtime_ns
+    again = records.run(BASE, on_epoch=lambda history: pytest.fail("trained again"))
+    assert (again.path / "metrics.csv").stat().st_mtime_ns == stamp
+    pd.testing.assert_frame_equal(first.metrics, again.metrics)
+
+
+def test_record_holds_what_was_asked_for(folders):
+    record = records.run(GRADIENT)
+    summary = record.summary()
+    assert list(record.metrics["epoch"]) == [1, 2, 3, 4, 5, 6]
+    assert summary["architecture"] == "64-40-30-10" and summary["profile"] == "custom"
+    assert summary["links_training"] == round(0.2 * 64 * 40) + round(0.2 * 40 * 30) + 300
+    assert summary["best_accuracy"] is not None and summary["record"] == GRADIENT.name
+    assert record.environment["data"]["sha256"] == data.load("digits").sha256
+    state = {k for k in record.arrays if k.startswith(("state.", "best."))}
+    assert {"state.linear1.values", "best.linear3.bias"} <= state
+
+
+@pytest.mark.parametrize("kill_after", [0, 1, 3, 5])
+@pytest.mark.parametrize("config", [BASE, GRADIENT], ids=["set", "rigl"])
+def test_killed_run_resumes_to_the_same_bits(config, kill_after, folders, tmp_path):
+    with start(config, tmp_path) as process:
+        for _ in range(kill_after):
+            assert process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    assert not (records.RUNS / config.name).exists()
+    resumed = contents(records.run(config).path)
+    shutil.rmtree(records.RUNS)
+    assert resumed == contents(records.run(config).path)
+
+
+def test_two_processes_share_one_run(folders, tmp_path):
+    processes = [start(BASE, tmp_path) for _ in range(2)]
+    epochs = sum(len(process.communicate(timeout=60)[0].split()) for process in processes)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert epochs == BASE.epochs
+    assert records.stored(BASE).config == dataclasses.replace(BASE, fallback=None)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.csv", "arrays.npz", "environment.json"])
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_damaged_record_is_named(name, damage, folders):
+    path = records.run(BASE).path
+    if damage == "missing":
+        (path / name).unlink()
+    else:
+        (path / name).write_bytes((path / name).read_bytes()[:5])
+    with pytest.raises(ValueError, match=f"record .*{BASE.name} cannot be read.*run again"):
+        records.read(path)
+
+
+def test_damaged_checkpoint_is_named(folders):
+    work = (records.RUNS / BASE.name).with_suffix(".work")
+    work.mkdir(parents=True)
+    (work / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"checkpoint .*\.pt cannot be read"):
+        records.run(BASE)
+
+
+def test_identity_ignores_the_fallback_and_fields_at_their_default():
+    same = dataclasses.replace(BASE, fallback="digits", momentum=0.9)
+    assert same.name == BASE.name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"dataset": "mnist"}, {"epochs": 7}, {"hidden": (40, 31)}, {"decay": "cosine"}],
+)
+def test_identity_covers_what_decides_a_result(change):
+    assert dataclasses.replace(BASE, **change).name != BASE.name
+
+
+def test_identity_covers_the_recipe(monkeypatch):
+    before = BASE.name
+    monkeypatch.setattr(experiments, "RECIPE", experiments.RECIPE + 1)
+    assert BASE.name != before
+
+
+def test_slim_record_keeps_degrees_links_and_metrics(folders):
+    record = records.run(BASE)
+    records.write_slim(record)
+    slim = records.read(records.RESULTS / BASE.name)
+    assert {k.split(".")[0] for k in slim.arrays} == {"linear1", "linear2", "state"}
+    assert not any(k.endswith(".values") for k in slim.arrays)
+    pd.testing.assert_frame_equal(slim.metrics, record.metrics)
+    supports = slim.supports()
+    assert {k: s.nnz for k, s in supports.items()} == {
+        k: s.nnz for k, s in record.supports().items()
+    }
+    assert records.stored(BASE).path == slim.path
+    assert records.stored(BASE, full=True).path == record.path
+
+
+@pytest.mark.parametrize(("experiment", "seed", "kept"), [("tuning", 0, 0), ("test", 1, 0)])
+def test_slim_record_keeps_no_links_where_none_are_needed(experiment, seed, kept, folders):
+    config = dataclasses.replace(BASE, experiment=experiment, seed=seed, epochs=1)
+    records.write_slim(records.run(config))
+    arrays = records.stored(config).arrays
+    assert sum(name.startswith("state") for name in arrays) == kept
+
+
+def test_slim_record_of_the_robustness_network_keeps_values(folders):
+    config = dataclasses.replace(BASE, experiment="adaptive_topology", seed=2, epochs=1)
+    record = records.run(config)
+    records.write_slim(record)
+    slim = records.stored(config)
+    np.testing.assert_array_equal(
+        slim.arrays["state.linear1.values"], record.arrays["state.linear1.values"]
+    )
+
+
+def test_sweep_in_processes_gives_the_records_of_the_loop(folders, monkeypatch):
+    configs = [dataclasses.replace(BASE, seed=seed, epochs=2) for seed in range(3)]
+    monkeypatch.setenv("SPARSE_RUNS_DIR", str(records.RUNS))
+    monkeypatch.setenv("SPARSE_RESULTS_DIR", str(records.RESULTS))
+    found = executors.sweep(configs, jobs=2, progress=False)
+    parallel = [contents(record.path) for record in found]
+    shutil.rmtree(records.RUNS)
+    found = executors.sweep(configs, jobs=1, progress=False)
+    assert parallel == [contents(record.path) for record in found]
+
+
+def test_sweep_does_the_others_when_a_run_fails(folders):
+    bad = dataclasses.replace(BASE, learning_rate=1e9, seed=1)
+    with pytest.raises(executors.RunsFailed, match=r"1 of 2 runs failed.*seed 1.*epoch 1, step"):
+        executors.sweep([bad, BASE], progress=False)
+    assert records.stored(BASE) is not None
+
+
+def test_obtain_trains_nothing_in_the_paper_profile(folders):
+    assert executors.obtain("set_mlp", "paper") == []
+
+
+def test_missing_data_fall_back_only_where_the_configuration_says_so(folders, monkeypatch):
+    def unavailable(name, **options):
+        if name != "digits" and options.get("fallback") is None:
+            raise data.DataUnavailable(name)
+        return original("digits")
+
+    original = data.load
+    monkeypatch.setattr(data, "load", unavailable)
+    mnist = dataclasses.replace(BASE, dataset="mnist", epochs=1)
+    with pytest.raises(data.DataUnavailable):
+        records.run(mnist)
+    record = records.run(dataclasses.replace(mnist, fallback="digits"))
+    assert record.config.dataset == "digits"
+    assert record.config.name == dataclasses.replace(mnist, dataset="digits").name
+
+
+def test_lock_is_freed_when_its_process_dies(folders, tmp_path):
+    with start(dataclasses.replace(BASE, epochs=500), tmp_path) as process:
+        process.stdout.readline()
+        process.kill()
+    begun = time.monotonic()
+    records.run(BASE)
+    assert time.monotonic() - begun < 30
