@@ -112,6 +112,7 @@ def figures(chosen: argparse.Namespace) -> int:
         failed = notebooks.execute_all(paths, chosen.profile, chosen.jobs, done)
     if failed:
         raise RuntimeError("; ".join(failed))
+    print(f"see {notebooks.write_index(chosen.profile)}")
     return 0
 
 

@@ -234,3 +234,30 @@ def _row(claim: dict[str, str], measurement: Measurement | None, profile: str) -
         row |= {"value": measurement.value, "low": measurement.low, "high": measurement.high}
         row["n"] = measurement.n
     return row | {"profile": profile, "published": claim["printed_evidence"]}
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The claims that some run touches as a Markdown table, and how many wait for one."""
+    lines = ["| claim | verdict | value [95 % interval] | n | published |", "|---|---|---|---|---|"]
+    for row in table[table["verdict"] != "not run"].to_dict("records"):
+        spread = "" if row["low"] == row["high"] else f" [{row['low']:.3g}, {row['high']:.3g}]"
+        n = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
+        lines.append(
+            f"| {row['id']}: {row['statement']} | {row['verdict']} | {row['value']:.3g}{spread}"
+            f" | {n} | {row['published']} |"
+        )
+    waiting = table[table["verdict"] == "not run"].groupby("paper", sort=False).size()
+    counts = ", ".join(f"{paper} {n}" for paper, n in waiting.items())
+    return "\n".join([*lines, "", f"Not run yet, {waiting.sum()} of {len(table)}: {counts}."])
+
+
+def replace_between(text: str, name: str, new: str) -> str:
+    """``text`` with what stands between the comments begin/end ``name`` replaced by ``new``.
+
+    Raises: ValueError if the comments are missing.
+    """
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"the text has no comments {begin} and {end}")
+    head, _, rest = text.partition(begin)
+    return f"{head}{begin}\n{new}\n{end}{rest.partition(end)[2]}"

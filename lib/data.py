@@ -238,7 +238,9 @@ def _require_known(*names: str) -> None:
     for name in names:
         if name not in _KINDS:
             nearest = difflib.get_close_matches(str(name).lower(), NAMES, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown data set {name!r}; the nearest known name is {nearest!r}")
+            raise ValueError(
+                f"unknown data set {name!r}: did you mean {nearest!r}? Known: {', '.join(NAMES)}"
+            )
 
 
 def _find(name: str) -> tuple[Arrays, dict[str, str | None]]:

@@ -275,7 +275,7 @@ class Dropout(nn.Module):
         pass in
     training is one step; the step is part of the state dict.
 
-    Source: [Srivastava2014], Section 4 (inverted scaling).
+    Source: [Srivastava2014]; scaled in training, so that evaluation needs no scaling.
 
     Args:
         p: probability of a zero, in [0, 1).

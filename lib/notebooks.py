@@ -14,7 +14,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from lib import experiments
+from lib import claims, executors, experiments, plotting
 from lib.plotting import FIGURES
 from lib.records import ROOT
 
@@ -122,3 +122,38 @@ def execute_all(
 def title(path: Path) -> str:
     """The first heading of a notebook."""
     return nbformat.read(path, 4).cells[0].source.splitlines()[0].lstrip("# ")
+
+
+def write_index(profile: str) -> Path:
+    """Write figures/<profile>/README.md, which shows every figure of every notebook."""
+    lines = [f"# Figures, profile {profile}", ""]
+    lines += ["Beside each picture lie its vector form (svg) and the numbers behind it (csv).", ""]
+    for path in find():
+        pictures = sorted((FIGURES / profile / path.stem).glob("*.png"))
+        tables = sorted((FIGURES / profile / path.stem).glob("*.csv"))
+        if tables:
+            lines += [f"## {path.stem}: {title(path)}", ""]
+            lines += [f"![{p.stem}]({path.stem}/{p.name})" for p in pictures]
+            names = ", ".join(f"[{t.stem}]({path.stem}/{t.name})" for t in tables)
+            lines += ["", f"Tables: {names}", ""]
+    index = FIGURES / profile / "README.md"
+    index.write_text("\n".join(lines).rstrip() + "\n")
+    return index
+
+
+def update_readme(path: Path = ROOT / "README.md") -> None:
+    """Write the generated tables of the README anew, from the records of the paper profile."""
+    text = path.read_text()
+    for name, new in readme_tables().items():
+        text = claims.replace_between(text, name, new)
+    path.write_text(text)
+
+
+def readme_tables() -> dict[str, str]:
+    """The tables of the README by name: accuracies and verdicts of the paper profile."""
+    shown = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
+    found = [r for name in shown for r in executors.obtain(name, "paper")]
+    table = plotting.summary_table(found)
+    header = "| " + " | ".join(table.columns) + " |\n" + "|---" * len(table.columns) + "|\n"
+    rows = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in table.to_numpy())
+    return {"accuracies": header + rows, "verdicts": claims.markdown(claims.verdicts("paper"))}

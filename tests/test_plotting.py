@@ -68,7 +68,9 @@ def test_accuracy_figure_names_data_set_methods_and_n(found):
 
 def test_figures_without_records_say_not_run():
     figures = [plotting.accuracy_curves([], "t"), plotting.input_maps([], "t")[0]]
-    figures.append(plotting.cost_curves(pd.DataFrame(columns=["measure", "n"]), "n", "t"))
+    figures.append(
+        plotting.cost_curves(pd.DataFrame(columns=["measure", "contender", "n"]), "n", "t")
+    )
     assert all("not run" in [t.get_text() for t in fig.axes[0].texts] for fig in figures)
 
 
