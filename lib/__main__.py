@@ -80,6 +80,7 @@ def run(chosen: argparse.Namespace) -> int:
             config.settings()
     if chosen.seeds is not None:
         configs = _with_seeds(configs, chosen.seeds)
+    _say_what_stands_in(configs)
     found = executors.sweep(configs, jobs=chosen.jobs, scheduler=chosen.scheduler)
     if chosen.profile == "paper" and not chosen.set:
         for record in found:
@@ -101,7 +102,10 @@ def figures(chosen: argparse.Namespace) -> int:
     needed = dict.fromkeys(name for path in paths for name in notebooks.needed(path))
     if chosen.profile != "paper":
         configs = [c for name in needed for c in experiments.configs(name, chosen.profile)]
+        _say_what_stands_in(configs)
         executors.sweep(configs, jobs=chosen.jobs)
+    if chosen.jobs > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side: one thread each
     print(f"rendering {len(paths)} notebooks into {notebooks.FIGURES / chosen.profile}")
     with tqdm(total=len(paths), unit="notebook") as bar:
 
@@ -139,6 +143,13 @@ def show_bench(chosen: argparse.Namespace) -> int:
         return _write_json(chosen.json, table.to_dict("records"))
     print(table.to_string(index=False, float_format="{:.3f}".format))
     return 0
+
+
+def _say_what_stands_in(configs: Sequence[experiments.Config]) -> None:
+    """Print one line for every data set that another stands in for."""
+    for config in {(c.dataset, c.fallback): c for c in configs if c.fallback}.values():
+        if notice := data.load(config.dataset, fallback=config.fallback).notice:
+            print(notice, file=sys.stderr)
 
 
 def _check_jobs(jobs: int) -> None:

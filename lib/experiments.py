@@ -155,7 +155,6 @@ def unknown(kind: str, value: str, known: Sequence[str]) -> str:
 METHODS: dict[str, dict[str, Any]] = {
     "set": {"drop": "sign"},
     "rigl": {"drop": "magnitude", "grow": "gradient"},
-    "set_random_removal": {"drop": "random"},
     "fixed": {},
     "dense": {"density": None, "er_epsilon": None},
     "dense_small": {"density": None, "er_epsilon": None},

@@ -32,7 +32,6 @@ LABELS = {
     "set": "SET",
     "rigl": "RigL",
     "fixed": "fixed random support",
-    "set_random_removal": "SET, random removal",
     "dense": "dense",
     "dense_small": "dense, equal links",
 }
@@ -40,7 +39,6 @@ STYLES = {
     "set": ("#0173b2", "-"),
     "rigl": ("#029e73", "--"),
     "fixed": ("#de8f05", "-."),
-    "set_random_removal": ("#cc78bc", (0, (5, 1, 1, 1, 1, 1))),
     "dense": ("#000000", ":"),
     "dense_small": ("#949494", (0, (1, 1))),
 }
@@ -168,8 +166,6 @@ def degree_distributions(
             isolated = int((degrees == 0).sum())
             text = f"{name}, {isolated} without links" if isolated else name
             ax.plot(k, share, marker=markers[i], ms=3, lw=1, color=palette[i], label=text)
-        if not lines:
-            empty(ax)
         ax.set(xlabel="links of a neuron, k", title=panel, yscale="log")
         if log_x:
             ax.set_xscale("log")
@@ -358,6 +354,7 @@ def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.tick_params(axis="x", labelsize="small")
     axs[0, 0].set_ylabel("milliseconds a call")
-    axs[0, 0].legend(fontsize="small")
+    if len(table):
+        axs[0, 0].legend(fontsize="small")
     fig.suptitle(title)
     return fig

@@ -120,6 +120,8 @@ def read(path: Path) -> Record:
             arrays = dict(arrays)
         fields["hidden"] = tuple(fields["hidden"])
         config = Config(**fields)
+        if len(metrics) != config.epochs:
+            raise ValueError(f"metrics.csv holds {len(metrics)} of {config.epochs} epochs")
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise ValueError(
             f"record {path} cannot be read ({error}): delete the folder and run again"

@@ -414,9 +414,9 @@ def test_drop_fraction_is_constant_or_falls_by_a_cosine(epoch, constant, cosine)
         ({"drop_fraction": -0.1}, "drop_fraction = -0.1 is out of range"),
         ({"drop_fraction": 1}, "drop_fraction = 1 is out of range"),
         ({"drop_fraction": math.nan}, "drop_fraction = nan is out of range"),
-        ({"new_std": -1.0}, "new_std must not be negative"),
-        ({"new_std": math.nan}, "new_std must not be negative"),
-        ({"gradient_batches": 0}, "gradient_batches at least 1"),
+        ({"new_std": -1.0}, "new_std = "),
+        ({"new_std": math.nan}, "new_std = "),
+        ({"gradient_batches": 0}, "gradient_batches = 0"),
     ],
 )
 def test_rules_out_of_range_are_refused(value, sentence):

@@ -1,5 +1,6 @@
 """The command line: every command, and each refusal."""
 
+import dataclasses
 import json
 
 import pytest
@@ -101,6 +102,16 @@ def test_figures_runs_what_is_missing_and_renders(capsys, monkeypatch, small):
     assert run(capsys, "figures", "--profile", "smoke", "--only", "10", "00")[0] == 0
     assert rendered == ["00_overview", "10_set_mlp"]
     assert len(records.records(experiments.configs("tiny", "smoke"))) == 2
+
+
+def test_stand_in_data_are_announced(capsys, monkeypatch):
+    configs = [experiments.Config("tiny", dataset="mnist", fallback="digits")]
+    split = data.load("digits")
+    monkeypatch.setattr(
+        data, "load", lambda *_, **__: dataclasses.replace(split, notice="digits stands in")
+    )
+    command_line._say_what_stands_in(configs * 2)
+    assert capsys.readouterr().err == "digits stands in\n"
 
 
 def test_figures_fails_when_a_notebook_does(capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """Runs and records: identity, resume after kill -9, two processes at once, corruption."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import types
+from concurrent import futures
 
 import numpy as np
 import pandas as pd
@@ -216,3 +219,41 @@ def test_lock_is_freed_when_its_process_dies(folders, tmp_path):
     begun = time.monotonic()
     records.run(BASE)
     assert time.monotonic() - begun < 30
+
+
+VARIANTS = [  # the authors' own programs depart from their paper in these
+    {"draw": "bernoulli"},
+    {"draw": "with_replacement", "sparse_output": True},
+    {"start": "glorot_uniform", "reset_state": True, "last_epoch": "evolve"},
+    {"start": 0.1, "new_std": 0.1, "last_epoch": "keep"},
+    {"published_srelu": True, "per_pixel": True, "schedule": "constant"},
+    {"activation": "all_relu", "optimiser": "nesterov", "schedule": "step"},
+    {"activation": "relu", "regrow_dropped": False, "limit": 500},
+    {"drop": "random"},
+    {"drop": "largest"},
+    {"drop": None, "density": None},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=lambda changes: "-".join(changes))
+def test_variants_are_reachable_by_configuration(changes, folders):
+    config = dataclasses.replace(BASE, epochs=2, **changes)
+    record = records.run(config)
+    assert record.config == config and record.config.name != BASE.name
+    assert record.metrics["train_loss"].iloc[-1] < record.metrics["train_loss"].iloc[0]
+
+
+def test_scheduler_maps_the_same_runs(folders, monkeypatch):
+    class Client(contextlib.nullcontext):
+        """What executors uses of distributed.Client."""
+
+        def __init__(self, address, timeout):
+            super().__init__(self)
+            self.address = address
+
+        def get_executor(self):
+            return futures.ThreadPoolExecutor(1)
+
+    monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(Client=Client))
+    found = executors.sweep([BASE], scheduler="tcp://127.0.0.1:8786", progress=False)
+    assert [record.config.name for record in found] == [BASE.name]

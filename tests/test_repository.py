@@ -19,6 +19,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from lib import notebooks as books
+
 ROOT = Path(__file__).resolve().parents[1]
 LIB = sorted((ROOT / "lib").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -31,8 +33,8 @@ LEVELS = {
     "layers": 2, "evolution": 2,
     "models": 3, "regularizers": 3, "local_learning": 3,
     "train": 4, "perturb": 4, "attacks": 4, "pruning": 4, "topology": 4,
-    "experiments": 5, "claims": 5, "plotting": 5,
-    "__main__": 6,
+    "experiments": 5, "records": 5, "executors": 5, "claims": 5, "plotting": 5, "bench": 5,
+    "notebooks": 6, "__main__": 6,
 }  # fmt: skip
 SOURCED = ("kernels", "activations", "evolution", "perturb", "attacks", "local_learning")
 SOURCED += ("regularizers", "pruning", "topology")
@@ -254,3 +256,8 @@ def test_notebook_hides_little_output_from_comparison(path):
 @each_notebook
 def test_notebook_is_a_small_file(path):
     assert path.stat().st_size <= 400 * 1024
+
+
+@pytest.mark.parametrize("name", ["accuracies", "verdicts"])
+def test_readme_shows_what_the_records_say(name):
+    assert books.readme_tables()[name] in (ROOT / "README.md").read_text()
