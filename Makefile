@@ -15,7 +15,7 @@ ifneq ($(shell cat .venv/.stamp 2>/dev/null),$(shell pwd))
 .PHONY: .venv/.stamp
 endif
 
-.PHONY: help figures test claims bench lab requirements clean clean-all
+.PHONY: help figures test claims bench lab notebooks requirements clean clean-all
 .DELETE_ON_ERROR:
 
 help:  ## this list (ARGS="..." goes to the command behind a target)
@@ -49,6 +49,11 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@$(BIN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@pwd > $@
+
+notebooks: .venv/.stamp  ## store the outputs of the notebooks and the tables of the README anew
+	@$(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	@$(BIN) -c 'from lib import notebooks; notebooks.update_readme()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=/path/to/python)

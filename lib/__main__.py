@@ -5,6 +5,7 @@ done.
 import argparse
 import ast
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = parser.parse_args(arguments)
         return chosen.function(chosen)
+    except BrokenPipeError:  # the reader of our output, as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -127,6 +131,7 @@ def show_claims(chosen: argparse.Namespace) -> int:
         return _write_json(chosen.json, table.to_dict("records"))
     table["statement"] = table["statement"].str.slice(0, 70)
     shown = table.drop(columns=["paper", "published", "profile"])
+    shown["n"] = shown["n"].astype("string").fillna("")
     print(shown.to_string(index=False, na_rep="", float_format="{:.3f}".format))
     print(f"profile {chosen.profile}: " + _count(table["verdict"]))
     return 0
@@ -179,7 +184,10 @@ def _with_seeds(configs: list[experiments.Config], seeds: int) -> list[experimen
 
 
 def _write_json(path: str, rows: list[dict[str, Any]]) -> int:
-    cleaned = [{k: None if pd.isna(v) else v for k, v in row.items()} for row in rows]
+    missing = (math.inf, -math.inf)  # JSON has neither infinity nor nan
+    cleaned = [
+        {k: None if pd.isna(v) or v in missing else v for k, v in row.items()} for row in rows
+    ]
     text = json.dumps(cleaned, indent=1, default=lambda value: value.item()) + "\n"
     if path == "-":
         print(text, end="")

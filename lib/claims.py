@@ -222,7 +222,8 @@ def verdicts(profile: str = "paper", ids: Sequence[str] | None = None) -> pd.Dat
             continue
         measure = QUANTITIES.get(claim["id"])
         rows.append(_row(claim, measure(profile) if measure else None, profile))
-    return pd.DataFrame(rows)
+    types = {"value": float, "low": float, "high": float, "n": "Int64"}
+    return pd.DataFrame(rows).astype(types)
 
 
 def _row(claim: dict[str, str], measurement: Measurement | None, profile: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from matplotlib.ticker import (
     MaxNLocator,
     NullFormatter,
     PercentFormatter,
-    ScalarFormatter,
 )
 
 from lib import claims
@@ -56,7 +55,7 @@ def use_style() -> None:
             "figure.constrained_layout.use": True,
             "figure.dpi": 72,
             "legend.frameon": False,
-            "savefig.dpi": 150,
+            "savefig.dpi": 110,
             "svg.fonttype": "none",
             "svg.hashsalt": "companion",
         }
@@ -110,7 +109,7 @@ def accuracy_curves(found: Sequence[Record], title: str, floor: float | None = N
     """
     table = curves(found)
     datasets = list(table["dataset"].unique()) or [""]
-    fig, axs = plt.subplots(1, len(datasets), figsize=(5.5 * len(datasets), 4), squeeze=False)
+    fig, axs = plt.subplots(1, len(datasets), figsize=(2 + 5 * len(datasets), 4), squeeze=False)
     for ax, dataset in zip(axs[0], datasets, strict=True):
         part = table[table["dataset"] == dataset]
         for method, line in part.groupby("method", sort=False):
@@ -128,6 +127,7 @@ def accuracy_curves(found: Sequence[Record], title: str, floor: float | None = N
             ax.set_ylim(bottom - 0.002, part["mean"].max() + 0.002)
             ax.legend(loc="lower right", fontsize="small")
         ax.set(xlabel="epoch", ylabel="test accuracy", title=label(dataset))
+        ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     fig.suptitle(title)
@@ -170,8 +170,9 @@ def degree_distributions(
         if log_x:
             ax.set_xscale("log")
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.xaxis.set_major_formatter(ScalarFormatter())
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
+            ax.tick_params(axis="x", labelsize="small")
         ax.legend(fontsize="x-small", loc="lower left")
     axs[0, 0].set_ylabel("share of neurons with ≥ k links")
     fig.suptitle(title)
@@ -247,7 +248,7 @@ def network_pictures(
         title: of the figure.
     Returns: the figure; the nodes shown with their degrees.
     """
-    fig, axs = plt.subplots(1, len(graphs), figsize=(6 * len(graphs), 5), squeeze=False)
+    fig, axs = plt.subplots(1, len(graphs), figsize=(4.5 * len(graphs), 3.4), squeeze=False)
     rows = []
     top = max(max(dict(graph.degree).values()) for graph in graphs.values())
     for ax, (name, graph) in zip(axs[0], graphs.items(), strict=True):
@@ -265,12 +266,12 @@ def network_pictures(
             for n, d in zip(order, degrees, strict=True)
         ]
         links = nx.draw_networkx_edges(
-            shown, position, ax=ax, arrows=False, alpha=0.3, width=0.6, edge_color="#555555"
+            shown, position, ax=ax, arrows=False, width=0.8, edge_color="#aaaaaa"
         )
         if shown.number_of_edges():
             links.set_rasterized(True)
         dots = nx.draw_networkx_nodes(
-            shown, position, nodelist=order, node_size=18, node_color=degrees, cmap="cividis_r",
+            shown, position, nodelist=order, node_size=30, node_color=degrees, cmap="cividis_r",
             vmin=0, vmax=top, ax=ax,
         )  # fmt: skip
         names = ["inputs", *(f"hidden {i}" for i in layers[1:])]
