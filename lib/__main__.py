@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ImportError as error:
+        print(f'error: {error}: pip install -e ".[cluster]"', file=sys.stderr)
+        return 1
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -70,7 +73,9 @@ def show_data(chosen: argparse.Namespace) -> int:
     """Fetch and verify data sets; say where each came from."""
     rows = data.where(chosen.names or data.NAMES)
     print(pd.DataFrame(rows).to_string(index=False))
-    return 0 if not chosen.names or all(row["source"] for row in rows) else 1
+    damaged = any(row["status"].startswith("damaged") for row in rows)
+    missing = chosen.names and not all(row["source"] for row in rows)
+    return 1 if damaged or missing else 0
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -85,11 +90,13 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.seeds is not None:
         configs = _with_seeds(configs, chosen.seeds)
     _say_what_stands_in(configs)
-    found = executors.sweep(configs, jobs=chosen.jobs, scheduler=chosen.scheduler)
-    if chosen.profile == "paper" and not chosen.set:
-        for record in found:
-            if record.path.parent == records.RUNS:
-                records.write_slim(record)
+    try:
+        found = executors.sweep(configs, jobs=chosen.jobs, scheduler=chosen.scheduler)
+    finally:  # what is finished is stored, whatever became of the rest
+        if chosen.profile == "paper" and not chosen.set:
+            for record in records.records(configs):
+                if record.path.parent == records.RUNS:
+                    records.write_slim(record)
     table = records.table(found)
     if chosen.json:
         return _write_json(chosen.json, table.to_dict("records"))
@@ -179,8 +186,8 @@ def _assignment(text: str) -> tuple[str, Any]:
 def _with_seeds(configs: list[experiments.Config], seeds: int) -> list[experiments.Config]:
     if seeds < 1:
         raise ValueError(f"seeds = {seeds} is out of range: give at least 1")
-    firsts = [c for c in configs if c.seed == 0]
-    return [c.with_changes({"seed": seed}) for c in firsts for seed in range(seeds)]
+    changed = [c.with_changes({"seed": seed}) for c in configs for seed in range(seeds)]
+    return list(dict.fromkeys(changed))
 
 
 def _write_json(path: str, rows: list[dict[str, Any]]) -> int:

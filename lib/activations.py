@@ -75,7 +75,7 @@ class SReLU(nn.Module):
                t^r + a^r (x - t^r) & x \ge t^r \end{cases} \qquad t^r = t^l + |width|
 
     Source: [Jin2016]; the right threshold as a distance is the form of the code of [Mocanu2018].
-    Departs: the start (:data:`START`) is ours; :meth:`as_published` gives that of the authors'
+    Departs: the start (:data:`START`) is ours; :meth:`start_as_published_` gives the authors'
     code.
 
     Args:
@@ -89,7 +89,7 @@ class SReLU(nn.Module):
         for name, value in self.START.items():
             self.register_parameter(name, nn.Parameter(torch.full((n,), value)))
 
-    def as_published(self, *, generator: torch.Generator) -> "SReLU":
+    def start_as_published_(self, *, generator: torch.Generator) -> "SReLU":
         """Start as the authors' Keras code: t_left 0, a_left U(0, 1), width U(0, 5), a_right 1."""
         with torch.no_grad():
             self.a_left.copy_(torch.rand(len(self.a_left), generator=generator))

@@ -213,7 +213,8 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
         names: data sets, from `NAMES`; none means all.
 
     Returns: rows of dataset, source, path, n_train, n_test, shape (of one example), sha256 and
-        status: ``ok``, what is to be said about the content, or why the set cannot be had, and
+        status: ``ok``, what is to be said about the content, or why the set cannot be had
+            (``damaged: …`` for a file that is there but wrong), and
         then what is not known is None. So is the path of a set that comes with scikit-learn.
 
     Raises: ValueError if a name is unknown.
@@ -226,8 +227,10 @@ def _row(name: str) -> dict[str, str | int | None]:
     row = dict.fromkeys(("dataset", "source", "path", "n_train", "n_test", "shape", "sha256"))
     try:
         split = load(name)
-    except (DataUnavailable, ValueError) as error:
+    except DataUnavailable as error:
         return row | {"dataset": name, "status": str(error)}
+    except ValueError as error:
+        return row | {"dataset": name, "status": f"damaged: {error}"}
     row = {key: getattr(split, key, None) for key in row} | {"dataset": name}
     row |= {"n_train": len(split.x_train), "n_test": len(split.x_test)}
     shape = "x".join(map(str, split.x_train.shape[1:]))

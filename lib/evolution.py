@@ -190,7 +190,7 @@ def _smallest(score: Tensor, eligible: Tensor, fraction: float) -> Tensor:
     """
     candidates = eligible.nonzero().squeeze(1)
     order = score[candidates].sort(stable=True).indices
-    dropped = candidates[order[: math.floor(fraction * len(candidates))]]
+    dropped = candidates[order[: math.floor(fraction * len(candidates) + 1e-9)]]
     return torch.zeros_like(eligible).index_fill_(0, dropped, True)
 
 

@@ -4,7 +4,10 @@
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
@@ -121,8 +124,16 @@ def _executor(jobs: int, scheduler: str | None) -> Iterator:
 
 
 def _start_worker() -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers without a traceback
     torch.set_num_threads(1)
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is gone; what it loses is in its checkpoint."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _work(config: Config) -> None:

@@ -363,6 +363,8 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
     Raises: ValueError if a shape does not fit or the batch is empty.
     """
     _check_values(values, support)
+    if bias is not None and bias.shape != (support.n_out,):
+        raise ValueError(f"bias has shape {tuple(bias.shape)}: give ({support.n_out},)")
     return _Spmm.apply(support, values, _check("x", x, support.n_in), bias)
 
 
@@ -421,7 +423,10 @@ def gather(data: Tensor, index: Tensor) -> Tensor:
         data: (N, n) float, contiguous.
         index: (B,) int64, in [0, N).
     Returns: (n, B) float, contiguous.
+    Raises: IndexError if an index is out of range.
     """
+    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(data):
+        raise IndexError(f"index holds a row outside [0, {len(data)})")
     if not compiled(data):
         return data[index].t().contiguous()
     x = data.new_empty(data.shape[1], len(index))

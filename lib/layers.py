@@ -33,7 +33,7 @@ class SparseLinear(nn.Module):
         er_epsilon: the SET parameter, :func:`lib.evolution.erdos_renyi_density`; or give
         support: the links themselves.
         bias: whether to add :math:`\beta`.
-        generator: source of randomness, on the CPU; default: a generator seeded by torch's own.
+        generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
         draw: how links are drawn, see :func:`lib.evolution.random_support`.
         start: how weights start, see :func:`initial_values`.
         device, dtype: of the parameters.
@@ -41,8 +41,7 @@ class SparseLinear(nn.Module):
         out of range.
 
     Example:
-        >>> layer = SparseLinear(784, 1000, er_epsilon=20,
-        generator=torch.Generator().manual_seed(0))
+        >>> layer = SparseLinear(784, 1000, er_epsilon=20)
         >>> layer(torch.rand(128, 784)).shape
         torch.Size([128, 1000])
     """
@@ -73,7 +72,7 @@ class SparseLinear(nn.Module):
                 f"widths {n_in} and {n_out} are out of range: give widths of at least 1"
             )
         if generator is None:
-            generator = torch.Generator().manual_seed(torch.initial_seed())
+            generator = torch.Generator().manual_seed(_drawn_seed())
         if er_epsilon is not None:
             density = evolution.erdos_renyi_density(n_in, n_out, er_epsilon)
         if density is not None:
@@ -143,6 +142,8 @@ class SparseLinear(nn.Module):
         crow, col = state_dict.get(prefix + "crow"), state_dict.get(prefix + "col")
         values = state_dict.get(prefix + "values")
         if crow is not None and col is not None and len(crow) == self.n_out + 1:
+            if crow[0] != 0 or crow[-1] != len(col) or (crow.diff() < 0).any():
+                raise ValueError(f"{prefix}crow does not index the {len(col)} links of {prefix}col")
             rows = torch.arange(self.n_out).repeat_interleave(crow.cpu().diff())
             support = kernels.make_support(rows, col.cpu().clone(), self.n_in, self.n_out)
             self.support = kernels.Support(
@@ -178,6 +179,11 @@ def initial_values(
     raise ValueError(
         f"start {start!r} is unknown: give 'he', 'glorot_uniform' or a standard deviation"
     )
+
+
+def _drawn_seed() -> int:
+    """A seed from torch's own generator, another at every call."""
+    return int(torch.randint(2**62, ()))
 
 
 class Linear(nn.Linear):
@@ -270,10 +276,8 @@ class Dropout(nn.Module):
     r"""Inverted dropout: in training each value is 0 with probability ``p``, else x / (1 - p).
 
     The mask is a counter-based hash of (seed, step, index in feature-major memory), recomputed in
-    the
-    backward pass: it needs no generator, no memory, and does not depend on threads. Every forward
-        pass in
-    training is one step; the step is part of the state dict.
+    the backward pass: it needs no generator, no memory, and does not depend on threads. Every
+    forward pass in training is one step; the step is part of the state dict.
 
     Source: [Srivastava2014]; scaled in training, so that evaluation needs no scaling.
 
@@ -283,11 +287,12 @@ class Dropout(nn.Module):
     Raises: ValueError if ``p`` is out of range.
     """
 
-    def __init__(self, p: float = 0.5, seed: int = 0) -> None:
+    def __init__(self, p: float = 0.5, seed: int | None = None) -> None:
         super().__init__()
         if not 0 <= p < 1:
             raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
-        self.p, self.seed, self.step = p, seed, 0
+        self.p, self.step = p, 0
+        self.seed = _drawn_seed() if seed is None else seed
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:

@@ -69,7 +69,7 @@ def mlp(
         if i < last:
             unit = activations.make(activation, n_out, i)
             if published_srelu and isinstance(unit, activations.SReLU):
-                unit.as_published(generator=generator)
+                unit.start_as_published_(generator=generator)
             net.add_module(f"activation{i}", unit)
             net.add_module(f"dropout{i}", layers.Dropout(dropout, seed=1000 * seed + i))
     return net

@@ -155,9 +155,10 @@ def degree_distributions(
         title: of the figure.
         log_x: logarithmic degree axis; neurons without links are then stated, not drawn.
     """
-    fig, axs = plt.subplots(
-        1, len(sequences), figsize=(4.2 * len(sequences), 3.8), squeeze=False, sharey=True
-    )
+    n = max(1, len(sequences))
+    fig, axs = plt.subplots(1, n, figsize=(4.2 * n, 3.8), squeeze=False, sharey=True)
+    if not sequences:
+        empty(axs[0, 0])
     palette = sns.color_palette("colorblind")
     markers = ["o", "s", "^", "v", "D"]
     for ax, (panel, lines) in zip(axs[0], sequences.items(), strict=True):
@@ -234,7 +235,8 @@ def long_table(sequences: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFram
         for panel, lines in sequences.items()
         for line, degrees in lines.items()
     ]
-    return pd.concat(rows, ignore_index=True)[["panel", "line", "k", "share"]]
+    columns = ["panel", "line", "k", "share"]
+    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
 
 def network_pictures(
@@ -248,7 +250,12 @@ def network_pictures(
         title: of the figure.
     Returns: the figure; the nodes shown with their degrees.
     """
-    fig, axs = plt.subplots(1, len(graphs), figsize=(4.5 * len(graphs), 3.4), squeeze=False)
+    n = max(1, len(graphs))
+    fig, axs = plt.subplots(1, n, figsize=(4.5 * n, 3.4), squeeze=False)
+    fig.suptitle(title)
+    if not graphs:
+        empty(axs[0, 0])
+        return fig, pd.DataFrame(columns=["panel", "layer", "index", "degree"])
     rows = []
     top = max(max(dict(graph.degree).values()) for graph in graphs.values())
     for ax, (name, graph) in zip(axs[0], graphs.items(), strict=True):
@@ -279,8 +286,7 @@ def network_pictures(
         ax.tick_params(bottom=True, labelbottom=True)
         ax.set_title(f"{name}: {shown.number_of_edges():,} links among those shown")
         sns.despine(ax=ax, left=True, bottom=True)
-    fig.colorbar(dots, ax=axs[0], label="links of a neuron in the whole network")
-    fig.suptitle(title)
+    fig.colorbar(dots, ax=axs[0], label="links of a neuron, whole network")
     return fig, pd.DataFrame(rows)
 
 

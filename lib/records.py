@@ -10,6 +10,7 @@ An interrupted run goes on from its checkpoint, to the same bits.
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -155,6 +156,7 @@ def run(config: Config, *, on_epoch: Callable[[train.History], None] | None = No
         lib.train.Diverged if the loss is not finite.
     """
     config = resolve(config)
+    code = environment()  # now: by the end of the run the checkout may have moved on
     path = RUNS / config.name
     with _lock(path.with_suffix(".lock")):
         if path.is_dir():
@@ -179,7 +181,7 @@ def run(config: Config, *, on_epoch: Callable[[train.History], None] | None = No
             "final": history.final,
             "seconds": round(history.seconds, 1),
             "data": {"source": split.source, "sha256": split.sha256},
-            **environment(),
+            **code,
         }
         _write(path, config, pd.DataFrame(history.metrics), arrays, facts)
         shutil.rmtree(work)
@@ -209,8 +211,10 @@ def _write(path, config, metrics, arrays, environment) -> None:
 
 
 def write_slim(record: Record) -> None:
-    """Store in data/results what a clone needs of a record; see the README, Records."""
+    """Store in data/results, once, what a clone needs of a record; see the README."""
     config = record.config
+    if (RESULTS / config.name).is_dir():
+        return
     arrays = {k: v for k, v in record.arrays.items() if k.startswith("linear")}
     with_values = config.experiment == "adaptive_topology"
     if config.experiment == "tuning":
@@ -221,7 +225,16 @@ def write_slim(record: Record) -> None:
             if name.startswith("state.linear") and name.endswith(kept):
                 fits = array.dtype == np.int32 and array.max(initial=0) < 2**15
                 arrays[name] = array.astype(np.int16) if fits else array
-    _write(RESULTS / config.name, config, record.metrics, arrays, record.environment)
+    with _lock((RUNS / config.name).with_suffix(".lock")):
+        _write(RESULTS / config.name, config, record.metrics, arrays, record.environment)
+
+
+def _code_sha256() -> str:
+    """Hash of the library's own files, which tells the code of a run apart from its commit."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 @cache
@@ -229,8 +242,10 @@ def environment() -> dict[str, Any]:
     """Commit, versions and hardware of this process."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
-        return done.stdout.strip()
+        with contextlib.suppress(OSError):  # no git on this machine
+            done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+            return done.stdout.strip() if done.returncode == 0 else ""
+        return ""
 
     cpu = platform.processor()
     with contextlib.suppress(OSError, StopIteration):
@@ -238,7 +253,8 @@ def environment() -> dict[str, Any]:
         cpu = next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
     packages = ("torch", "numba", "numpy", "scipy")
     return {
-        "commit": git("rev-parse", "HEAD") or None,
+        "commit": git("rev-parse", "--verify", "-q", "HEAD") or None,
+        "code_sha256": _code_sha256(),
         "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "lib")),
         "versions": {
             "python": platform.python_version(),

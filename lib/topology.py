@@ -51,7 +51,8 @@ def hidden_degrees(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[str
     Returns: for "linear1", "linear2", … the degrees of the neurons that layer feeds, int.
     Raises: KeyError if the epoch was not recorded.
     """
-    layers = sorted({name.split(".")[0] for name in degrees if ".in_degree." in name})
+    layers = {name.split(".")[0] for name in degrees if ".in_degree." in name}
+    layers = sorted(layers, key=lambda name: int(name.removeprefix("linear")))
     totals = {}
     for layer, following in zip(layers, [*layers[1:], None], strict=True):
         total = degrees[f"{layer}.in_degree.{epoch}"].astype(int)
@@ -71,8 +72,8 @@ def fit_power_law(degrees: np.ndarray) -> dict[str, Any]:
 
     Args:
         degrees: (n,) integer; zeros are left out, as a power law has none.
-    Returns: n (neurons), exponent, its standard_error, xmin, n_tail (neurons from xmin on) and
-        ks_distance; all but n are nan where the package finds no tail it can evaluate.
+    Returns: n (neurons with links), exponent, its standard_error, xmin, n_tail (neurons from xmin
+        on) and ks_distance; all but n are nan where the package finds no tail it can evaluate.
     Raises: ValueError if fewer than 50 neurons have links or all have the same number.
     """
     degrees = np.asarray(degrees)
@@ -97,4 +98,4 @@ def fit_power_law(degrees: np.ndarray) -> dict[str, Any]:
     }
     if fit["ks_distance"] >= 1:  # the package could not evaluate any tail
         fit = dict.fromkeys(fit, np.nan)
-    return {"n": len(degrees), **fit}
+    return {"n": len(positive), **fit}

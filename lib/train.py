@@ -5,7 +5,7 @@ resume.
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ class Settings:
         momentum: of SGD, in [0, 1).
         nesterov: whether the momentum is Nesterov's.
         weight_decay: of the weights of links only, times the learning rate (as in torch). The
-            authors' SciPy code subtracts wd · w without the rate: give wd / learning_rate for it.
+            authors' SciPy code subtracts wd · w without rate and momentum, from biases too: not
+            offered.
         evolution: how links evolve after each epoch; None for a static support.
     Raises: ValueError if a value is out of range.
     """
@@ -136,8 +137,10 @@ def fit(
         on_epoch: called with the history after every epoch.
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
-    Raises: Diverged if a loss is not finite, naming epoch, step and learning rate.
+    Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
+        the data are unlabelled or not finite.
     """
+    _check_data(split, ("train", "valid", "test") if evaluate_test else ("train", "valid"))
     reference = next(model.parameters())
     data = {
         name: (x.flatten(1).to(reference), y.to(reference.device))
@@ -182,6 +185,16 @@ def fit(
             on_epoch(history)
     _finish(model, optimiser, data, settings, generator, history)
     return history
+
+
+def _check_data(split: Split, parts: Sequence[str]) -> None:
+    if split.y_train is None:
+        raise ValueError(f"{split.name} has no labels: this loop trains classifiers")
+    for part in parts:
+        x = getattr(split, f"x_{part}")
+        if x is not None and not x.isfinite().all():
+            bad = x[~x.isfinite()][0].item()
+            raise ValueError(f"x_{part} of {split.name} holds {bad}: give finite numbers only")
 
 
 def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
@@ -278,7 +291,8 @@ def collect(
     """Inputs and output gradients of every layer that evolves, over a few random training batches.
 
     Args:
-        model: in training mode, as the gradients of training are (its dropout takes its steps).
+        model: put into training mode for this, as its gradients are those of training; its
+            dropout goes on by ``n_batches`` steps.
         x, y: training part, (N, n_in) and (N,).
         batch_size, n_batches: size and number of batches.
         generator: source of randomness.
@@ -296,6 +310,7 @@ def collect(
         return hook
 
     watched = models.sparse_layers(model)
+    was_training = model.training
     handles = [layer.register_forward_hook(watch(name)) for name, layer in watched.items()]
     model.train()
     for _ in range(n_batches):
@@ -304,6 +319,7 @@ def collect(
     for handle in handles:
         handle.remove()
     model.zero_grad()
+    model.train(was_training)
     return {
         name: {"x": torch.cat(inputs[name], 1), "grad_y": torch.cat(grads[name], 1)}
         for name in watched

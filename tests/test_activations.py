@@ -159,7 +159,7 @@ def test_srelu_is_feature_major_and_hides_no_nan(implementation):
 
 def test_start_as_published_is_uniform_within_its_ranges(generator):
     n = 10_000
-    unit = SReLU(n).as_published(generator=generator)
+    unit = SReLU(n).start_as_published_(generator=generator)
     assert not unit.t_left.any() and (unit.a_right == 1).all()
     assert 0 <= unit.a_left.min() and unit.a_left.max() < 1
     assert 0 <= unit.width.min() and unit.width.max() < 5
@@ -169,7 +169,7 @@ def test_start_as_published_is_uniform_within_its_ranges(generator):
 
 def test_start_is_the_same_for_the_same_generator():
     first, second = (
-        SReLU(9).as_published(generator=torch.Generator().manual_seed(1)) for _ in range(2)
+        SReLU(9).start_as_published_(generator=torch.Generator().manual_seed(1)) for _ in range(2)
     )
     assert torch.equal(first.width, second.width) and torch.equal(first.a_left, second.a_left)
 

@@ -37,8 +37,8 @@ def test_compare_times_each_call_every_round():
 def test_training_steps_train_every_contender():
     steps = bench.training_steps(dropout=0.0)
     assert set(steps) == {"modular", "dense", "dense_modules", "masked"}
-    for step in steps.values():
-        assert step() is None
+    losses = {name: [step() for _ in range(10)] for name, step in steps.items()}
+    assert all(line[-1] < line[0] for line in losses.values())
 
 
 def test_plain_srelu_is_ours():

@@ -47,6 +47,8 @@ def test_verdict_follows_the_whole_interval(comparison, threshold, low, high, ve
         (2.0, 5, "data", "inconclusive (data)"),
         (2.0, 5, "epochs", "inconclusive (epochs)"),
         (-3.0, 5, "epochs", "inconclusive (epochs)"),
+        (2.0, 5, "settings", "inconclusive (settings)"),
+        (-3.0, 5, "data, epochs", "inconclusive (data, epochs)"),
         (-3.0, 5, "data", "not reproduced"),
         (2.0, None, "", "reproduced"),
     ],
@@ -102,7 +104,7 @@ def test_claims_without_runs_are_not_run():
 
 def test_links_grow_linearly_with_width():
     row = claims.verdicts("smoke", ["S02"]).iloc[0]
-    assert row["value"] == pytest.approx(1, abs=1e-9) and row["verdict"] == "reproduced"
+    assert row["value"] == pytest.approx(1, abs=1e-3) and row["verdict"] == "reproduced"
 
 
 def test_initial_link_count_has_the_error_of_a_binomial_draw():

@@ -30,17 +30,32 @@ def test_tuning_never_evaluates_the_test_part(profile):
     assert all(config.validation > 0 for config in configs)
 
 
+@pytest.mark.parametrize("dataset", experiments.N_FEATURES)
+@pytest.mark.parametrize("hidden", [(1000,) * 3, (1568,) * 3], ids=["1000", "1568"])
+def test_small_dense_network_is_the_largest_with_no_more_links(hidden, dataset):
+    n_in = experiments.N_FEATURES[dataset]
+    sparse = models.count_links(models.mlp((n_in, *hidden, 10), density=0.01))
+    small = experiments.small_widths(hidden, dataset)
+    larger = tuple(n + 1 for n in small)
+    links = [models.count_links(models.mlp((n_in, *h, 10))) for h in (small, larger)]
+    assert links[0] <= sparse < links[1]
+
+
 @pytest.mark.parametrize(
-    ("hidden", "density"), [((1000,) * 3, 0.01), ((1568,) * 3, 0.01)], ids=["1000", "1568"]
+    "change",
+    [{"epochs": "abc"}, {"epochs": 1.5}, {"hidden": 50}, {"dropout": "high"}, {"seed": None}],
 )
-def test_small_dense_network_is_the_largest_with_no_more_links(hidden, density):
-    sparse = models.count_links(models.mlp((784, *hidden, 10), density=density))
-    width = experiments.SMALL_WIDTH[hidden[0]]
+def test_fields_of_another_type_are_refused(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} = .* is of the wrong type"):
+        experiments.Config("x", **change)
 
-    def links(n):
-        return 784 * n + 2 * n * n + 10 * n
 
-    assert links(width) <= sparse < links(width + 1)
+def test_identity_does_not_depend_on_how_a_number_is_written():
+    written = experiments.Config("x", er_epsilon=20, learning_rate=1, hidden=[10, 10])
+    assert (
+        written.name
+        == experiments.Config("x", er_epsilon=20.0, learning_rate=1.0, hidden=(10, 10)).name
+    )
 
 
 def chosen_and_tried():
@@ -55,7 +70,8 @@ def test_chosen_settings_are_the_best_of_the_stored_grid(experiment, method):
         pytest.skip("takes the settings of another method or network, see the table in lib")
     tried = experiments.tuned(experiment, method, experiments.configs("tuning", "paper"))
     found = records.records(tried)
-    assert len(found) >= 4
+    diverged = 1 if method == "dense" else 0  # the one point without a record, see _tuning
+    assert len(found) == len(tried) - diverged
     best = max(found, key=lambda record: record.metrics["valid_accuracy"].iloc[-1])
     assert {key: getattr(best.config, key) for key in chosen} == chosen
 

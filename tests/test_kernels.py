@@ -180,6 +180,14 @@ def test_wrong_values_and_unequal_batches_are_refused(large):
         kernels.sddmm(support, x, torch.zeros(400, 3))
 
 
+def test_wrong_bias_and_rows_outside_the_data_are_refused(large):
+    support, values, x = large
+    with pytest.raises(ValueError, match=r"bias has shape \(3,\)"):
+        kernels.spmm(support, values, x, torch.zeros(3))
+    with pytest.raises(IndexError, match=r"outside \[0, 300\)"):
+        kernels.gather(x, torch.tensor([0, 300]))
+
+
 def test_unknown_implementation_is_refused():
     with pytest.raises(ValueError, match="'cython' is unknown"):  # noqa: SIM117
         with kernels.use_implementation("cython"):

@@ -241,11 +241,27 @@ def test_same_generator_gives_the_same_layer():
     assert not torch.equal(sparse(seed=3).to_dense(), sparse(seed=4).to_dense())
 
 
-def test_layer_without_a_generator_follows_the_seed_of_torch():
+def test_layers_without_a_generator_differ_and_follow_the_seed_of_torch():
+    pairs = []
     with torch.random.fork_rng():
-        torch.manual_seed(3)
-        layer = SparseLinear(7, 5, density=0.4)
-    assert same(layer, sparse(seed=3))
+        for _ in range(2):
+            torch.manual_seed(3)
+            pairs.append([SparseLinear(70, 50, density=0.4) for _ in range(2)])
+    assert same(pairs[0][0], pairs[1][0]) and same(pairs[0][1], pairs[1][1])
+    assert not torch.equal(pairs[0][0].values, pairs[0][1].values)
+
+
+def test_dropout_layers_without_a_seed_differ():
+    x = torch.ones(64, 32)
+    assert not torch.equal(Dropout(0.5)(x), Dropout(0.5)(x))
+
+
+def test_state_dict_whose_index_is_shifted_is_refused():
+    layer = sparse(seed=3)
+    state = layer.state_dict()
+    state["crow"] = state["crow"] + 1
+    with pytest.raises((ValueError, RuntimeError), match="does not index"):
+        layer.load_state_dict(state)
 
 
 def test_er_epsilon_gives_the_links_of_equation_1(generator):
@@ -343,7 +359,7 @@ def correlation(a, b):
 
 @pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
 def test_dropout_keeps_the_fraction_and_the_mean(p):
-    y = Dropout(p)(torch.ones(1000, 1000))
+    y = Dropout(p, seed=0)(torch.ones(1000, 1000))
     assert abs((y == 0).double().mean() - p) < 5 * math.sqrt(p * (1 - p) / N)  # 5 standard errors
     assert abs(y.mean() - 1) < 5 * math.sqrt(p / (1 - p) / N)
     torch.testing.assert_close(y[y != 0], torch.full_like(y[y != 0], 1 / (1 - p)))
@@ -365,7 +381,7 @@ def test_steps_and_layers_drop_independently(p):
 
 def test_gradient_passes_where_the_value_passed(generator):
     x = torch.randn(50, 40, generator=generator).requires_grad_()
-    y = Dropout(0.4)(x)
+    y = Dropout(0.4, seed=0)(x)
     grad_y = torch.randn(50, 40, generator=generator)
     y.backward(grad_y)
     torch.testing.assert_close(x.grad, grad_y * (y != 0) / 0.6)
@@ -386,21 +402,29 @@ def test_dropout_in_torch_gives_the_same_bits(p, dtype, generator):
 
 def test_dropout_of_one_and_two_threads_gives_the_same_bits(generator):
     x = torch.randn(300, 129, generator=generator)
-    one = Dropout(0.3)(x)
+    one = Dropout(0.3, seed=0)(x)
     torch.set_num_threads(2)
-    two = Dropout(0.3)(x)
+    two = Dropout(0.3, seed=0)(x)
     torch.set_num_threads(1)
     assert torch.equal(one, two)
 
 
 def test_dropout_is_the_identity_in_evaluation_and_at_0(generator):
-    x, off, dropout = torch.randn(6, 7, generator=generator), Dropout(0.0), Dropout(0.5)
+    x, off, dropout = (
+        torch.randn(6, 7, generator=generator),
+        Dropout(0.0, seed=0),
+        Dropout(0.5, seed=0),
+    )
     assert off(x) is x and dropout.eval()(x) is x
     assert off.step == dropout.step == 0
 
 
 def test_state_dict_carries_the_step(generator):
-    x, dropout, resumed = torch.randn(60, 70, generator=generator), Dropout(0.5), Dropout(0.5)
+    x, dropout, resumed = (
+        torch.randn(60, 70, generator=generator),
+        Dropout(0.5, seed=0),
+        Dropout(0.5, seed=0),
+    )
     outputs = [dropout(x), dropout(x)]
     assert not torch.equal(*outputs) and torch.equal(resumed(x), outputs[0])
     resumed.load_state_dict(dropout.state_dict())
@@ -410,8 +434,8 @@ def test_state_dict_carries_the_step(generator):
 @pytest.mark.parametrize("p", [-0.1, 1, math.nan])
 def test_dropout_out_of_range_is_refused(p):
     with pytest.raises(ValueError, match=f"p = {p} is out of range"):
-        Dropout(p)
+        Dropout(p, seed=0)
 
 
 def test_dropout_repr_names_p():
-    assert repr(Dropout(0.3)) == "Dropout(p=0.3)"
+    assert repr(Dropout(0.3, seed=0)) == "Dropout(p=0.3)"

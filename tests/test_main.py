@@ -77,6 +77,14 @@ def test_data_says_where_sets_came_from(capsys):
     assert status == 0 and "scikit-learn" in out and data.load("digits").sha256[:12] in out
 
 
+def test_damaged_data_file_is_a_failure(capsys, small, monkeypatch):
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(small))
+    (small / "mnist.npz").write_bytes(b"broken")
+    assert run(capsys, "data", "digits")[0] == 0
+    status, out, _ = run(capsys, "data", "digits", "mnist")
+    assert status == 1 and "damaged: " in out
+
+
 def test_claims_prints_every_claim(capsys):
     status, out, _ = run(capsys, "claims", "--json", "-")
     rows = json.loads(out)
@@ -139,6 +147,8 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("run tiny --set epochs=0", "epochs = 0 is out of range"),
         ("run tiny --set density=2.0", "density = 2.0 is out of range"),
         ("run tiny --set dataset=mnits", "did you mean 'mnist'"),
+        ("run tiny --set epochs=abc", "epochs = 'abc' is of the wrong type"),
+        ("run tiny --scheduler tcp://x:1", 'pip install -e ".[cluster]"'),
         ("run tiny --seeds 0", "seeds = 0 is out of range"),
         ("run tiny --jobs 0", "jobs = 0 is out of range"),
         ("figures --only 99", "did you mean"),

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib import __main__ as command_line
 from lib import data, executors, experiments, records
 
 BASE = experiments.Config(
@@ -213,12 +214,31 @@ def test_missing_data_fall_back_only_where_the_configuration_says_so(folders, mo
 
 
 def test_lock_is_freed_when_its_process_dies(folders, tmp_path):
-    with start(dataclasses.replace(BASE, epochs=500), tmp_path) as process:
-        process.stdout.readline()
+    config = dataclasses.replace(BASE, epochs=40)
+    with start(config, tmp_path) as process:
+        assert process.stdout.readline() and not (records.RUNS / config.name).exists()
         process.kill()
     begun = time.monotonic()
-    records.run(BASE)
+    assert len(records.run(config).metrics) == 40
     assert time.monotonic() - begun < 30
+
+
+def test_failed_run_does_not_keep_others_from_data_results(folders, monkeypatch):
+    bad = dataclasses.replace(BASE, learning_rate=1e9, seed=1)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "test", lambda name, profile: [bad, BASE])
+    assert command_line.main(["run", "test", "--profile", "paper"]) == 1
+    assert [path.name for path in records.RESULTS.iterdir()] == [BASE.name]
+
+
+def test_machine_without_git_still_records(folders, monkeypatch):
+    def no_git(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(records.subprocess, "run", no_git)
+    records.environment.cache_clear()
+    facts = records.environment()
+    records.environment.cache_clear()
+    assert facts["commit"] is None and len(facts["code_sha256"]) == 64
 
 
 VARIANTS = [  # the authors' own programs depart from their paper in these

@@ -1,6 +1,7 @@
 """The training loop against a dense twin in plain torch, closed forms, and its own interruption."""
 
 import copy
+import dataclasses
 import math
 from fractions import Fraction
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import models, train
+from lib import data, models, train
 from lib.data import Split
 from lib.evolution import Evolution
 from lib.layers import SparseLinear
@@ -544,3 +545,20 @@ def test_divergence_of_a_later_epoch_is_named():
             seed=0,
             on_epoch=lambda history: model.linear1.bias.data.fill_(math.nan),
         )
+
+
+@pytest.mark.parametrize("part", ["x_train", "x_test"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_data_that_are_not_finite_are_refused(part, bad):
+    split = data.load("digits")
+    x = getattr(split, part).clone()
+    x[3, 2, 1] = bad
+    broken = dataclasses.replace(split, **{part: x})
+    with pytest.raises(ValueError, match=f"{part} of digits holds {bad}"):
+        train.fit(models.mlp([64, 10]), broken, train.Settings(epochs=1), seed=0)
+
+
+def test_unlabelled_data_are_refused():
+    split = dataclasses.replace(data.load("digits"), y_train=None)
+    with pytest.raises(ValueError, match="digits has no labels"):
+        train.fit(models.mlp([64, 10]), split, train.Settings(epochs=1), seed=0)
