@@ -52,7 +52,8 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 
 notebooks: .venv/.stamp  ## store the outputs of the notebooks and the tables of the README anew
 	@$(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+		--ExecutePreprocessor.record_timing=False \
+		--KernelManager.transport_encryption=auto notebooks/*.ipynb
 	@$(BIN) -c 'from lib import notebooks; notebooks.update_readme()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
