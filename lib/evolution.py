@@ -326,8 +326,10 @@ class Evolution:
 
         .. math:: \zeta_t = \tfrac{1}{2} \zeta \left(1 + \cos \frac{\pi t}{T}\right)
 
-        for ``decay="cosine"``, :math:`\zeta` otherwise. Source: [Evci2020], Section 3 (update
-        schedule).
+        for ``decay="cosine"``, :math:`\zeta` otherwise.
+
+        Source: [Evci2020], Section 3 (update schedule).
+        Departs: T is the end of training; there the updates stop before it.
         """
         if self.decay == "constant":
             return self.drop_fraction
