@@ -38,10 +38,10 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 
 # The stamp is written last, so that an interrupted installation is taken up again.
 .venv/.stamp: pyproject.toml requirements.txt
-	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: install one or name it with PYTHON=/path/to/python)
+	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: install one or name it with PYTHON=python3.12)
 	@rm -f $@
 	@$(BIN) -c '' 2>/dev/null || { '$(PYTHON)' -c '$(NEW_ENOUGH)' 2>/dev/null \
-		|| $(call REFUSE,$(PYTHON) is not Python 3.11 or newer: name another with PYTHON=/path/to/python); \
+		|| $(call REFUSE,$(PYTHON) is not Python 3.11 or newer: name another with PYTHON=python3.12); \
 		'$(PYTHON)' -m venv --clear .venv; }
 	@$(BIN) -c '$(NEW_ENOUGH)' || $(call REFUSE,.venv holds a Python older than 3.11: remove it with make clean-all and try again)
 	@$(BIN) -m pip --version >/dev/null 2>&1 || $(BIN) -m ensurepip >/dev/null
@@ -57,7 +57,7 @@ notebooks: .venv/.stamp  ## store the outputs of the notebooks and the tables of
 	@$(BIN) -c 'from lib import notebooks; notebooks.update_readme()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
-	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=/path/to/python)
+	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=python3.12)
 	@rm -rf .venv-requirements && '$(PYTHON)' -m venv .venv-requirements
 	@.venv-requirements/bin/python -m pip install --quiet --disable-pip-version-check '.[test]'
 	@{ sed -n '1,2p' requirements.txt; .venv-requirements/bin/python -m pip freeze \

@@ -69,7 +69,8 @@ def test_notebooks_are_found_by_number_and_by_name():
 
 def test_failing_cell_is_named_and_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(notebooks, "FIGURES", tmp_path / "figures")
-    book = nbformat.v4.new_notebook()
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    book = nbformat.v4.new_notebook(metadata=kernel)
     book.cells = [
         nbformat.v4.new_code_cell('profile = "paper"', metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell('raise RuntimeError("out of luck")'),
