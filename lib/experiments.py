@@ -306,7 +306,7 @@ def _tuning(experiment: str, profile: str) -> list[Config]:
     A learning rate of 1 was tried as well: there every method diverges within the first epoch, as
     the dense network does at .3 and dropout .3 (which is why that point has no record).
     At the wide network SET and RigL are also tried with both courses of the drop fraction; what was
-    behind for the sparse methods of the first network, the lowest learning rate and the strongest
+    not best for any method of the first network, the lowest learning rate and the strongest
     dropout, is left out there, and the best learning rate is tried once more for 60 epochs.
     """
     configs = []

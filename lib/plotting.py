@@ -119,9 +119,7 @@ def accuracy_curves(found: Sequence[Record], title: str, floor: float | None = N
             ax.plot(line["epoch"], line["mean"], color=colour, ls=dashes, label=text)
             low, high = line["mean"] - line["sd"], line["mean"] + line["sd"]
             ax.fill_between(line["epoch"], low, high, color=colour, alpha=0.2, lw=0)
-        if part.empty:
-            empty(ax)
-        else:
+        if not part.empty:
             late = part[part["epoch"] > 0.1 * part["epoch"].max()]
             bottom = late["mean"].min() if floor is None else floor
             ax.set_ylim(bottom - 0.002, part["mean"].max() + 0.002)
@@ -130,12 +128,15 @@ def accuracy_curves(found: Sequence[Record], title: str, floor: float | None = N
         ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    fig.suptitle(title)
+        if part.empty:
+            empty(ax)
+    fig.suptitle(f"{title} · mean ± sd over seeds")
     return fig
 
 
 def empty(ax: Axes, text: str = "not run") -> None:
     """Say in the middle of a panel that there is nothing to show."""
+    ax.set(xticks=[], yticks=[])
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, fontsize="large")
 
 
@@ -165,6 +166,8 @@ def degree_distributions(
         for i, (name, degrees) in enumerate(lines.items()):
             k, share = ccdf(degrees)
             isolated = int((degrees == 0).sum())
+            if log_x and isolated:
+                k, share = k[1:], share[1:]
             text = f"{name}, {isolated} without links" if isolated else name
             ax.plot(k, share, marker=markers[i], ms=3, lw=1, color=palette[i], label=text)
         ax.set(xlabel="links of a neuron, k", title=panel, yscale="log")
