@@ -137,6 +137,7 @@ def write_index(profile: str) -> Path:
             names = ", ".join(f"[{t.stem}]({path.stem}/{t.name})" for t in tables)
             lines += ["", f"Tables: {names}", ""]
     index = FIGURES / profile / "README.md"
+    index.parent.mkdir(parents=True, exist_ok=True)
     index.write_text("\n".join(lines).rstrip() + "\n")
     return index
 

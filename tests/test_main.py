@@ -25,6 +25,7 @@ def small(tmp_path, monkeypatch):
 
     monkeypatch.setattr(records, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(notebooks, "FIGURES", tmp_path / "figures")
     monkeypatch.setitem(experiments.EXPERIMENTS, "tiny", configs)
     return tmp_path
 
