@@ -87,6 +87,8 @@ def run(chosen: argparse.Namespace) -> int:
         configs = [c.with_changes(changes) for c in configs]
         for config in configs:
             config.settings()
+            if config.dataset not in data.NAMES:
+                raise ValueError(experiments.unknown("data set", config.dataset, data.NAMES))
     if chosen.seeds is not None:
         configs = _with_seeds(configs, chosen.seeds)
     _say_what_stands_in(configs)
@@ -110,11 +112,15 @@ def figures(chosen: argparse.Namespace) -> int:
     if chosen.profile not in experiments.PROFILES:
         raise ValueError(experiments.unknown("profile", chosen.profile, experiments.PROFILES))
     paths = notebooks.find(chosen.only)
+    failed: list[str] = []
     needed = dict.fromkeys(name for path in paths for name in notebooks.needed(path))
     if chosen.profile != "paper":
         configs = [c for name in needed for c in experiments.configs(name, chosen.profile)]
         _say_what_stands_in(configs)
-        executors.sweep(configs, jobs=chosen.jobs)
+        try:
+            executors.sweep(configs, jobs=chosen.jobs)
+        except executors.RunsFailed as error:  # notebooks that do not need them are still rendered
+            failed.append(str(error))
     if chosen.jobs > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side: one thread each
     print(f"rendering {len(paths)} notebooks into {notebooks.FIGURES / chosen.profile}")
@@ -124,7 +130,7 @@ def figures(chosen: argparse.Namespace) -> int:
             bar.write(f"{path.stem}  {seconds:.0f} s")
             bar.update()
 
-        failed = notebooks.execute_all(paths, chosen.profile, chosen.jobs, done)
+        failed += notebooks.execute_all(paths, chosen.profile, chosen.jobs, done)
     if failed:
         raise RuntimeError("; ".join(failed))
     print(f"see {notebooks.write_index(chosen.profile)}")

@@ -90,6 +90,12 @@ class Config:
         for field in dataclasses.fields(self):
             value = _as_declared(field.name, field.type, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
+        if self.density is not None and self.er_epsilon is not None:
+            raise ValueError(
+                f"density = {self.density} and er_epsilon = {self.er_epsilon}: give one of them"
+            )
+        if self.method.startswith("dense") and (self.density or self.er_epsilon):
+            raise ValueError(f"method {self.method!r} has all links: give no density or er_epsilon")
 
     @property
     def name(self) -> str:
@@ -205,7 +211,7 @@ CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
     ("adaptive_topology_1568", "rigl"): {**_FAST, "decay": "cosine"},
     ("adaptive_topology_1568", "fixed"): _FAST,
     ("adaptive_topology_1568", "dense"): _FAST,  # of set_mlp's dense network
-    ("adaptive_topology_1568", "dense_small"): _FAST,
+    ("adaptive_topology_1568", "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},  # not tuned
 }
 for _method in ("set", "rigl", "fixed", "dense", "dense_small"):  # the narrow network: as the wide
     CHOSEN["adaptive_topology", _method] = CHOSEN["adaptive_topology_1568", _method]
@@ -358,7 +364,7 @@ def _profiles() -> dict[str, str]:
         for config in (c for name in EXPERIMENTS for c in configs(name, profile)):
             pairs[config.name] = profile
             if config.fallback is not None:
-                pairs[_stand_in(config, config.fallback).name] = profile
+                pairs.setdefault(_stand_in(config, config.fallback).name, profile)
     return pairs
 
 

@@ -42,6 +42,7 @@ STYLES = {
     "dense_small": ("#949494", (0, (1, 1))),
 }
 DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+DATASETS["digits"] = "digits (scikit-learn, 8 × 8)"
 
 
 def use_style() -> None:
@@ -122,7 +123,8 @@ def accuracy_curves(found: Sequence[Record], title: str, floor: float | None = N
         if not part.empty:
             late = part[part["epoch"] > 0.1 * part["epoch"].max()]
             bottom = late["mean"].min() if floor is None else floor
-            ax.set_ylim(bottom - 0.002, part["mean"].max() + 0.002)
+            top = (part["mean"] + part["sd"].fillna(0)).max()
+            ax.set_ylim(bottom - 0.002, top + 0.002)
             ax.legend(loc="lower right", fontsize="small")
         ax.set(xlabel="epoch", ylabel="test accuracy", title=label(dataset))
         ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))

@@ -83,6 +83,8 @@ def test_chosen_settings_are_the_best_of_the_stored_grid(experiment, method):
         (lambda: experiments.configs("set_mlp", "papr"), "did you mean 'paper'"),
         (lambda: experiments.Config("x").with_changes({"epoch": 1}), "did you mean 'epochs'"),
         (lambda: experiments.Config("x", epochs=0).settings(), "epochs = 0"),
+        (lambda: experiments.Config("x", density=0.1, er_epsilon=2.0), "give one of them"),
+        (lambda: experiments.Config("x", method="dense", density=0.1), "has all links"),
         (lambda: experiments.Config("x", optimiser="sdg").settings(), "did you mean 'sgd'"),
         (lambda: experiments.Config("x", drop="sgin").settings(), "drop = 'sgin' is unknown"),
     ],

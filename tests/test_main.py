@@ -129,6 +129,16 @@ def test_figures_fails_when_a_notebook_does(capsys, monkeypatch):
     assert status == 1 and "error: notebook 10: broken" in err
 
 
+def test_figures_renders_the_others_when_a_run_fails(capsys, monkeypatch):
+    rendered = []
+    monkeypatch.setattr(notebooks, "needed", lambda path: ["bad"])
+    monkeypatch.setattr(notebooks, "execute_all", lambda paths, *_: rendered.extend(paths) or [])
+    bad = experiments.Config("bad", dataset="digits", hidden=(9,), learning_rate=1e9, epochs=1)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "bad", lambda name, profile: [bad])
+    status, _, err = run(capsys, "figures", "--profile", "smoke", "--only", "10")
+    assert status == 1 and len(rendered) == 1 and "1 of 1 runs failed" in err
+
+
 def test_interruption_is_one_sentence(capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
