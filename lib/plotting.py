@@ -126,13 +126,13 @@ def accuracy_curves(found: Sequence[Record], title: str, floor: float | None = N
             top = (part["mean"] + part["sd"].fillna(0)).max()
             ax.set_ylim(bottom - 0.002, top + 0.002)
             ax.legend(loc="lower right", fontsize="small")
-        ax.set(xlabel="epoch", ylabel="test accuracy", title=label(dataset))
+        ax.set(xlabel="epoch", ylabel="test accuracy, mean ± sd", title=label(dataset))
         ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if part.empty:
             empty(ax)
-    fig.suptitle(f"{title} · mean ± sd over seeds")
+    fig.suptitle(title)
     return fig
 
 
