@@ -68,7 +68,7 @@ def sweep(
     with tqdm(
         total=sum(c.epochs for c in missing), unit="epoch", disable=not progress or not missing
     ) as bar:
-        if jobs <= 1 and scheduler is None or len(missing) <= 1 and scheduler is None:
+        if scheduler is None and min(jobs, len(missing)) <= 1:
             for i, config in enumerate(missing):
                 _show(bar, sum(c.epochs for c in missing[:i]), [config], len(missing) - i)
                 try:
@@ -79,8 +79,7 @@ def sweep(
             _map(missing, jobs, scheduler, bar, failures)
     if failures:
         raise RunsFailed(f"{len(failures)} of {len(missing)} runs failed. " + "; ".join(failures))
-    found = [records.stored(config, full=ignore_shipped) for config in resolved]
-    return [record for record in found if record is not None]
+    return records.records(resolved, full=ignore_shipped)
 
 
 def _map(

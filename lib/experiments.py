@@ -221,7 +221,6 @@ def _configs(
     experiment: str,
     network: dict[str, Any],
     methods: Sequence[str],
-    profile: str,
     datasets: Sequence[str],
     epochs: dict[str, int],
     seeds: int,
@@ -266,42 +265,31 @@ _PAPER = {
 }
 
 
-def _profiled(
-    network: dict[str, Any], methods: Sequence[str], quick_seeds: int = 1
-) -> Callable[..., list[Config]]:
+def _profiled(methods: Sequence[str], quick_seeds: int = 1) -> Callable[..., list[Config]]:
     scale = {"smoke": _SMOKE, "quick": {**_QUICK, "seeds": quick_seeds}, "paper": _PAPER}
 
     def configs(experiment: str, profile: str) -> list[Config]:
-        return _configs(experiment, network, methods, profile, **scale[profile])
+        return _configs(experiment, _NETWORKS[experiment], methods, **scale[profile])
 
     return configs
 
 
-_TUNED = {  # experiment: network, methods, epochs, courses of the drop fraction
-    "set_mlp": (ER_20, ("set", "fixed", "dense"), {"sparse": 40, "dense": 6}, ("constant",)),
-    "adaptive_topology_1568": (
-        AT_99_WIDE,
-        ("set", "rigl", "fixed"),
-        {"sparse": 20},
-        ("constant", "cosine"),
-    ),
+_TUNED = {  # experiment: methods, epochs, courses of the drop fraction
+    "set_mlp": (("set", "fixed", "dense"), {"sparse": 40, "dense": 6}, ("constant",)),
+    "adaptive_topology_1568": (("set", "rigl", "fixed"), {"sparse": 20}, ("constant", "cosine")),
 }
-
-
-# At the wide network the best learning rate is tried again, longer.
-_SECOND = (("set", 0.3), ("rigl", 0.3), ("fixed", 0.3))
 
 
 def tuned_methods(experiment: str) -> tuple[str, ...]:
     """The methods whose settings were tuned on the network of an experiment."""
-    return _TUNED[experiment][1] if experiment in _TUNED else ()
+    return _TUNED[experiment][0] if experiment in _TUNED else ()
 
 
 def tuned(experiment: str, method: str, configs: Sequence[Config]) -> list[Config]:
     """The configurations that decide a method's settings at the network of an experiment: of the
     grid, those that trained longest.
     """
-    hidden = _TUNED[experiment][0]["hidden"]
+    hidden = _NETWORKS[experiment]["hidden"]
     found = [c for c in configs if c.method == method and c.hidden == hidden]
     return [c for c in found if c.epochs == max(c.epochs for c in found)]
 
@@ -316,7 +304,8 @@ def _tuning(experiment: str, profile: str) -> list[Config]:
     dropout, is left out there, and the best learning rate is tried once more for 60 epochs.
     """
     configs = []
-    for network, methods, epochs, courses in _TUNED.values():
+    for network_of, (methods, epochs, courses) in _TUNED.items():
+        network = _NETWORKS[network_of]
         for method in methods:
             scale = {"datasets": ("mnist",), "epochs": epochs, "validation": 5000}
             grid = GRID
@@ -330,20 +319,18 @@ def _tuning(experiment: str, profile: str) -> list[Config]:
                 if point["decay"] == "cosine" and "drop" not in METHODS[method]:
                     continue
                 more = {**scale, **point, "evaluate_test": False, "variant": "grid"}
-                configs += _configs(experiment, network, (method,), profile, seeds=1, **more)
-                again = network is AT_99_WIDE and (method, point["learning_rate"]) in _SECOND
-                if profile == "paper" and again:
+                configs += _configs(experiment, network, (method,), seeds=1, **more)
+                best_rate = network is AT_99_WIDE and point["learning_rate"] == 0.3
+                if profile == "paper" and best_rate:
                     more["epochs"] = {"sparse": 60}
-                    configs += _configs(experiment, network, (method,), profile, seeds=1, **more)
+                    configs += _configs(experiment, network, (method,), seeds=1, **more)
     return configs
 
 
 EXPERIMENTS: dict[str, Callable[[str, str], list[Config]]] = {
-    "set_mlp": _profiled(ER_20, ("set", "fixed", "dense"), quick_seeds=2),
-    "adaptive_topology": _profiled(AT_99, ("set", "rigl", "fixed", "dense", "dense_small")),
-    "adaptive_topology_1568": _profiled(
-        AT_99_WIDE, ("set", "rigl", "fixed", "dense", "dense_small")
-    ),
+    "set_mlp": _profiled(("set", "fixed", "dense"), quick_seeds=2),
+    "adaptive_topology": _profiled(("set", "rigl", "fixed", "dense", "dense_small")),
+    "adaptive_topology_1568": _profiled(("set", "rigl", "fixed", "dense", "dense_small")),
     "tuning": _tuning,
 }
 

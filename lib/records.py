@@ -130,9 +130,9 @@ def read(path: Path) -> Record:
     return Record(config, metrics, arrays, environment, path)
 
 
-def records(configs: Sequence[Config]) -> list[Record]:
-    """The stored records among the configurations; what was not run is left out."""
-    found = (stored(resolve(config)) for config in configs)
+def records(configs: Sequence[Config], *, full: bool = False) -> list[Record]:
+    """The stored records (:func:`stored`) of the configurations; what was not run is left out."""
+    found = (stored(resolve(config), full=full) for config in configs)
     return [record for record in found if record is not None]
 
 
