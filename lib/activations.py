@@ -1,70 +1,9 @@
 """Activations of the papers: ReLU (torch's own), SReLU and All-ReLU, on feature-major memory."""
 
-import numba
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lib import kernels
-
-
-@kernels.jit
-def _srelu_numba(x, t_left, a_left, width, a_right, y):
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    for r in numba.prange(x.shape[0]):
-        low, high = t_left[r], t_left[r] + abs(width[r])
-        left_slope, right_slope = a_left[r] - one, a_right[r] - one
-        for b in range(x.shape[1]):
-            v = x[r, b]
-            y[r, b] = v + left_slope * min(v - low, zero) + right_slope * max(v - high, zero)
-
-
-@kernels.jit
-def _srelu_grad_numba(x, t_left, a_left, width, a_right, grad_y, grad_x, grads):
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    for r in numba.prange(x.shape[0]):
-        low, high = t_left[r], t_left[r] + abs(width[r])
-        left_slope, right_slope = a_left[r] - one, a_right[r] - one
-        left = left_x = right = right_x = zero
-        for b in range(x.shape[1]):
-            g, below, above = grad_y[r, b], x[r, b] - low, x[r, b] - high
-            g_left = g if below <= zero else zero
-            g_right = g if above >= zero else zero
-            left += g_left
-            left_x += g_left * below
-            right += g_right
-            right_x += g_right * above
-            grad_x[r, b] = g + left_slope * g_left + right_slope * g_right
-        grads[0, r] = -left_slope * left - right_slope * right
-        grads[1, r] = left_x
-        grads[2, r] = -right_slope * right * np.sign(width[r])
-        grads[3, r] = right_x
-
-
-def _srelu(x, t_left, a_left, width, a_right):
-    """The definition, in torch; (n, B) values and (n,) parameters."""
-    low = t_left[:, None]
-    high = low + width.abs()[:, None]
-    left, right = (a_left[:, None] - 1), (a_right[:, None] - 1)
-    return x + left * (x - low).clamp(max=0) + right * (x - high).clamp(min=0)
-
-
-class _SReLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, *parameters):
-        ctx.save_for_backward(x, *parameters)
-        y = torch.empty_like(x)
-        _srelu_numba(*(t.detach().numpy() for t in (x, *parameters, y)))
-        return y
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_y):
-        x, *parameters = ctx.saved_tensors
-        grad_x, grads = torch.empty_like(x), x.new_empty(4, x.shape[0])
-        tensors = (x, *parameters, grad_y.contiguous(), grad_x, grads)
-        _srelu_grad_numba(*(t.detach().numpy() for t in tensors))
-        return grad_x, *grads
 
 
 class SReLU(nn.Module):
@@ -86,26 +25,44 @@ class SReLU(nn.Module):
 
     def __init__(self, n: int) -> None:
         super().__init__()
-        for name, value in self.START.items():
-            self.register_parameter(name, nn.Parameter(torch.full((n,), value)))
+        start = torch.tensor(list(self.START.values()))
+        self.pieces = nn.Parameter(start[:, None].repeat(1, n))  # (4, n)
+
+    @property
+    def t_left(self) -> Tensor:
+        """(n,) left threshold."""
+        return self.pieces[0]
+
+    @property
+    def a_left(self) -> Tensor:
+        """(n,) slope below it."""
+        return self.pieces[1]
+
+    @property
+    def width(self) -> Tensor:
+        """(n,) distance of the right threshold, by its absolute value."""
+        return self.pieces[2]
+
+    @property
+    def a_right(self) -> Tensor:
+        """(n,) slope above it."""
+        return self.pieces[3]
 
     def start_as_published_(self, *, generator: torch.Generator) -> "SReLU":
         """Start as the authors' Keras code: t_left 0, a_left U(0, 1), width U(0, 5), a_right 1."""
+        n = self.pieces.shape[1]
         with torch.no_grad():
-            self.a_left.copy_(torch.rand(len(self.a_left), generator=generator))
-            self.width.copy_(5 * torch.rand(len(self.width), generator=generator))
+            self.a_left.copy_(torch.rand(n, generator=generator))
+            self.width.copy_(5 * torch.rand(n, generator=generator))
             self.a_right.fill_(1)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n) float -> (B, n) float."""
-        parameters = (self.t_left, self.a_left, self.width, self.a_right)
-        columns = x.t().contiguous()  # (n, B)
-        srelu = _SReLU.apply if kernels.compiled(columns) else _srelu
-        return srelu(columns, *parameters).t()
+        return kernels.srelu(x, self.pieces)
 
     def extra_repr(self) -> str:
-        return str(len(self.t_left))
+        return str(self.pieces.shape[1])
 
 
 class AllReLU(nn.LeakyReLU):
@@ -122,6 +79,24 @@ class AllReLU(nn.LeakyReLU):
 
     def __init__(self, layer: int, alpha: float = 0.6) -> None:
         super().__init__(negative_slope=(-1) ** (layer + 1) * alpha)
+
+
+def as_srelu(activation: nn.Module, n: int, like: Tensor) -> Tensor | None:
+    """The (4, n) parameters with which SReLU is ``activation``, None if it is another function.
+
+    Source: [Jin2016]; (leaky) ReLU is the case t_left = width = 0, a_right = 1.
+
+    Args:
+        activation: a module.
+        n: number of neurons.
+        like: a tensor of the dtype and device wanted.
+    """
+    if type(activation) is SReLU:
+        return activation.pieces
+    if type(activation) in (nn.ReLU, nn.LeakyReLU, AllReLU):
+        slope = getattr(activation, "negative_slope", 0.0)
+        return like.new_tensor([[0.0], [slope], [0.0], [1.0]]).repeat(1, n)
+    return None
 
 
 def make(name: str, n: int, layer: int) -> nn.Module:

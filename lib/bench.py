@@ -19,6 +19,7 @@ from lib import evolution, experiments, kernels, models, records
 BATCH = 128
 WIDTHS = (784, 1000, 1000, 1000, 10)
 ROUNDS = 15
+TURN = 0.1  # seconds
 
 
 class MaskedLinear(nn.Linear):
@@ -130,19 +131,24 @@ def products(n: int, density: float) -> dict[str, dict[str, Callable[[], object]
     }
 
 
-def compare(calls: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, np.ndarray]:
-    """Seconds of each call, (rounds,), the calls in turn; a round repeats a call for about 10
-    ms.
+def compare(
+    calls: dict[str, Callable[[], object]], rounds: int = ROUNDS, turn: float = TURN
+) -> dict[str, np.ndarray]:
+    """Seconds of each call, (rounds,): the calls take turns, each repeated for ``turn`` seconds.
+
+    A turn begins with calls that are not timed, so that it finds its own data in the caches.
     """
     repeats = {}
     for name, call in calls.items():
         call()
         start = time.perf_counter()
         call()
-        repeats[name] = max(1, int(0.01 / max(time.perf_counter() - start, 1e-7)))
+        repeats[name] = max(1, int(turn / max(time.perf_counter() - start, 1e-7)))
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            for _ in range(1 + repeats[name] // 5):
+                call()
             start = time.perf_counter()
             for _ in range(repeats[name]):
                 call()

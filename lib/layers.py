@@ -9,8 +9,6 @@ layers transposes once, at the input. Treat it as a memory format, like ``channe
 import math
 from typing import Any
 
-import numba
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -91,14 +89,20 @@ class SparseLinear(nn.Module):
     @property
     def support(self) -> kernels.Support:
         """The links; assigning a support of another size leaves ``values`` to the caller."""
-        index = (getattr(self, name) for name in kernels.Support._fields[2:])
-        return kernels.Support(self.n_in, self.n_out, *index)
+        return self._support
 
     @support.setter
     def support(self, support: kernels.Support) -> None:
+        self._support = support
         for name in kernels.Support._fields[2:]:
             tensor = getattr(support, name)
             self.register_buffer(name, tensor, persistent=name in ("crow", "col"))
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "SparseLinear":
+        super()._apply(*args, **kwargs)  # moves the buffers
+        index = (getattr(self, name) for name in kernels.Support._fields[2:])
+        self._support = kernels.Support(self.n_in, self.n_out, *index)
+        return self
 
     @property
     def nnz(self) -> int:
@@ -110,15 +114,18 @@ class SparseLinear(nn.Module):
         """Links divided by positions."""
         return self.nnz / (self.n_in * self.n_out)
 
+    def links(self) -> kernels.Layer:
+        """What :func:`lib.kernels.chain` takes of this layer."""
+        return kernels.Layer(self.support, self.values, self.bias)
+
     def forward(self, x: Tensor) -> Tensor:
         """(..., n_in) float -> (..., n_out) float. Raises ValueError if the width or the batch
         does not fit.
         """
         if x.shape[-1] != self.n_in:
             raise ValueError(f"input has {x.shape[-1]} features: this layer takes {self.n_in}")
-        batch = x.reshape(-1, self.n_in)
-        y = kernels.spmm(self.support, self.values, batch.t(), self.bias)  # (n_out, B)
-        return y.t().reshape(*x.shape[:-1], self.n_out)
+        y = kernels.chain(x.reshape(-1, self.n_in), [self.links()])
+        return y.reshape(*x.shape[:-1], self.n_out)
 
     def replace_values_(self, values: Tensor) -> None:
         """Give the layer other weights, (nnz,) of its support; the parameter stays the object."""
@@ -224,54 +231,6 @@ class Standardise(nn.Module):
 # --------------------------------------------------------------------------------- dropout
 
 
-@kernels.inline
-def _mix(h):
-    """A bijection of 32 bits in which every input bit reaches every output bit (two rounds)."""
-    h = np.uint32(np.uint32(h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D))
-    h = np.uint32(np.uint32(h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
-    return np.uint32(h ^ (h >> np.uint32(16)))
-
-
-@kernels.jit
-def _dropout_numba(x, key, flip, threshold, scale, y):
-    n, width = x.shape
-    zero = x.dtype.type(0)
-    for r in numba.prange(n):
-        first = np.uint32(np.uint32(r * width) + key)
-        for b in range(width):
-            keep = np.uint32(_mix(np.uint32(first + np.uint32(b))) ^ flip) >= threshold
-            y[r, b] = x[r, b] * scale if keep else zero
-
-
-def _mix_torch(h: Tensor) -> Tensor:
-    h = (h ^ (h >> 16)) * 0x7FEB352D & 0xFFFFFFFF
-    h = (h ^ (h >> 15)) * 0x846CA68B & 0xFFFFFFFF
-    return h ^ (h >> 16)
-
-
-def _dropout(x: Tensor, p: float, key: int, flip: int) -> Tensor:
-    threshold, scale = int(p * 2**32), 1 / (1 - p)
-    if kernels.compiled(x):
-        y = torch.empty_like(x)
-        words = (np.uint32(word) for word in (key, flip, threshold))
-        _dropout_numba(x.detach().numpy(), *words, y.numpy().dtype.type(scale), y.numpy())
-        return y
-    index = torch.arange(x.numel(), device=x.device).view(x.shape)
-    keep = (_mix_torch((index + key) & 0xFFFFFFFF) ^ flip) >= threshold
-    return x * scale * keep
-
-
-class _Dropout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, p, key, flip):
-        ctx.law = p, key, flip
-        return _dropout(x, p, key, flip)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return _Dropout.apply(grad.contiguous(), *ctx.law), None, None, None
-
-
 class Dropout(nn.Module):
     r"""Inverted dropout: in training each value is 0 with probability ``p``, else x / (1 - p).
 
@@ -297,9 +256,14 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        word = np.random.SeedSequence([self.seed, self.step]).generate_state(2, np.uint32)
+        return kernels.dropout(x, self.next_law())
+
+    def next_law(self) -> kernels.DropoutLaw | None:
+        """Law of the coming step, which this counts; None where nothing is dropped."""
+        if not self.training or self.p == 0:
+            return None
         self.step += 1
-        return _Dropout.apply(x.t().contiguous(), self.p, int(word[0]), int(word[1])).t()
+        return kernels.dropout_law(self.p, self.seed, self.step - 1)
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self.step)

@@ -5,7 +5,53 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lib import activations, layers
+from lib import activations, kernels, layers
+
+
+class MLP(nn.Sequential):
+    """A sequence of modules that runs sparse layers, their activation and dropout in one pass.
+
+    It does so for :class:`~lib.layers.SparseLinear` and a ReLU, SReLU or All-ReLU and a
+    :class:`~lib.layers.Dropout` that follow it, where none has hooks of its own; other modules run
+    one by one. ``nn.Sequential(*net)`` is the same network without such passes: it gives the same
+    numbers, slower.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, features...) float -> (B, n_out) float."""
+        chain: list[kernels.Layer] = []
+        for module in self:
+            extended = _extended(chain, module) if x.ndim == 2 else None
+            if extended is None:
+                x, chain = module(_run(chain, x)), []
+            else:
+                chain = extended
+        return _run(chain, x)
+
+
+def _run(chain: list[kernels.Layer], x: Tensor) -> Tensor:
+    return kernels.chain(x, chain) if chain else x
+
+
+def _extended(chain: list[kernels.Layer], module: nn.Module) -> list[kernels.Layer] | None:
+    """The chain with the module at its end, None if the module has to run by itself."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        return None
+    if module._backward_hooks or module._backward_pre_hooks:
+        return None
+    if type(module) is layers.SparseLinear:
+        return [*chain, module.links()]
+    if not chain or chain[-1].law is not None:
+        return None
+    if type(module) is layers.Dropout:
+        return [*chain[:-1], chain[-1]._replace(law=module.next_law())]
+    last = chain[-1]
+    srelu = activations.as_srelu(module, last.support.n_out, last.values)
+    return (
+        None
+        if srelu is None or last.srelu is not None
+        else [*chain[:-1], last._replace(srelu=srelu)]
+    )
 
 
 def mlp(
@@ -53,7 +99,7 @@ def mlp(
         )
     generator = torch.Generator().manual_seed(seed)
     sparse = density is not None or er_epsilon is not None
-    net = nn.Sequential()
+    net = MLP()
     if standardisation is not None:
         net.add_module("standardise", layers.Standardise(*standardisation))
     last = len(widths) - 1

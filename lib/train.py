@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import kernels, models
+from lib import models
 from lib.data import Split
 from lib.evolution import Evolution, evolve_, remove_
 
 EVALUATION_BATCH = 1000
+EVALUATION_VALUES = 2**26  # activations of a layer at most
 DEGREE_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -222,7 +223,7 @@ def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
 
 
 def _loss(model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
-    return F.cross_entropy(model(kernels.gather(x, index).t()), y[index])
+    return F.cross_entropy(model(x.index_select(0, index)), y[index])
 
 
 def _batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -327,10 +328,13 @@ def collect(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, x: Tensor, batch_size: int = EVALUATION_BATCH) -> Tensor:
+def predict(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tensor:
     """(N, n_classes) logits of ``x`` (N, features...), in evaluation mode; the model's mode is
-    kept.
+    kept. By default batches have 1000 examples, fewer where a layer is wider than 67,000.
     """
+    if batch_size is None:
+        widest = max((p.shape[0] for p in model.parameters() if p.shape), default=1)
+        batch_size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // widest))
     was_training = model.training
     model.eval()
     logits = torch.cat([model(batch) for batch in x.split(batch_size)])
