@@ -156,7 +156,8 @@ def show_bench(chosen: argparse.Namespace) -> int:
         if not 1 <= chosen.threads <= (os.cpu_count() or 1):
             raise ValueError(f"threads = {chosen.threads}: this machine has {os.cpu_count()} cores")
         bench.torch.set_num_threads(chosen.threads)
-    table = bench.measure()
+    kinds = (bench.sweep_products, bench.sweep_steps) if chosen.sweeps else ()
+    table = bench.pd.concat([k("paper") for k in kinds]) if kinds else bench.measure()
     if chosen.json:
         return _write_json(chosen.json, table.to_dict("records"))
     print(table.to_string(index=False, float_format="{:.3f}".format))
@@ -223,6 +224,10 @@ OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "scheduler": (("--scheduler",), {"metavar": "ADDRESS"}),
     "only": (("--only",), {"nargs": "+", "metavar": "NN"}),
     "threads": (("--threads",), {"type": int, "metavar": "N"}),
+    "sweeps": (
+        ("--sweeps",),
+        {"action": "store_true", "help": "against width, density and batch, for notebooks (1 h)"},
+    ),
     "json": (("--json",), {"metavar": "FILE", "help": "write a list of objects ('-': print it)"}),
 }
 COMMANDS = {
@@ -231,7 +236,7 @@ COMMANDS = {
     "run": (run, ["experiment", "profile", "seeds", "jobs", "set", "scheduler", "json"]),
     "figures": (figures, ["profile", "only", "jobs"]),
     "claims": (show_claims, ["profile paper", "json"]),
-    "bench": (show_bench, ["threads", "json"]),
+    "bench": (show_bench, ["threads", "sweeps", "json"]),
 }
 
 

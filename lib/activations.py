@@ -28,25 +28,7 @@ class SReLU(nn.Module):
         start = torch.tensor(list(self.START.values()))
         self.pieces = nn.Parameter(start[:, None].repeat(1, n))  # (4, n)
 
-    @property
-    def t_left(self) -> Tensor:
-        """(n,) left threshold."""
-        return self.pieces[0]
-
-    @property
-    def a_left(self) -> Tensor:
-        """(n,) slope below it."""
-        return self.pieces[1]
-
-    @property
-    def width(self) -> Tensor:
-        """(n,) distance of the right threshold, by its absolute value."""
-        return self.pieces[2]
-
-    @property
-    def a_right(self) -> Tensor:
-        """(n,) slope above it."""
-        return self.pieces[3]
+    t_left, a_left, width, a_right = (property(lambda self, i=i: self.pieces[i]) for i in range(4))
 
     def start_as_published_(self, *, generator: torch.Generator) -> "SReLU":
         """Start as the authors' Keras code: t_left 0, a_left U(0, 1), width U(0, 5), a_right 1."""

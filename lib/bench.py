@@ -1,12 +1,18 @@
-"""Kernels and training step against dense, masked and torch.sparse, all in one run.
+"""Speed and memory against dense, masked, torch.sparse and sparselab, all in one run.
 
 Every contender is warmed up; then the contenders take turns, so that a busy moment of the machine
 meets all of them; the median and the range of the middle half are reported.
 """
 
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,18 +20,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import evolution, experiments, kernels, models, records
+from lib import activations, data, evolution, experiments, kernels, layers, models, records, train
+from lib.support import Support
 
 BATCH = 128
 WIDTHS = (784, 1000, 1000, 1000, 10)
+CIFAR_WIDTHS = (3072, 4000, 1000, 4000, 10)  # [Mocanu2018], Table 3
+ER_20 = {"er_epsilon": 20.0}
+DROPOUT = 0.3
+EXAMPLES = 10_000  # from which batches are drawn
 ROUNDS = 15
 TURN = 0.1  # seconds
+
+# ------------------------------------------------------------------------- the contenders
 
 
 class MaskedLinear(nn.Linear):
     """Dense layer times a mask, the usual emulation of a sparse layer; its weights stay dense."""
 
-    def __init__(self, support: kernels.Support) -> None:
+    def __init__(self, support: Support) -> None:
         super().__init__(support.n_in, support.n_out)
         mask = torch.zeros(support.n_out * support.n_in)
         self.register_buffer("mask", mask.index_fill(0, support.keys, 1).view_as(self.weight))
@@ -34,12 +47,56 @@ class MaskedLinear(nn.Linear):
         return F.linear(x, self.weight * self.mask, self.bias)
 
 
+class _CSRProduct(torch.autograd.Function):
+    """W x by torch.sparse, with the gradient of the stored weights only."""
+
+    @staticmethod
+    def forward(ctx, support, values, x):
+        ctx.support = support
+        ctx.save_for_backward(values, x)
+        return csr(support, values) @ x
+
+    @staticmethod
+    def backward(ctx, grad_y):
+        values, x = ctx.saved_tensors
+        pattern = csr(ctx.support, torch.zeros_like(values))
+        d = torch.sparse.sampled_addmm(pattern, grad_y.contiguous(), x.t()).values()
+        grad_x = csr_transposed(ctx.support, values) @ grad_y if ctx.needs_input_grad[2] else None
+        return None, d, grad_x
+
+
+def csr(support: Support, values: Tensor) -> Tensor:
+    """The weights as torch's compressed sparse rows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces that its CSR is in beta
+        shape = (support.n_out, support.n_in)
+        return torch.sparse_csr_tensor(
+            support.crow, support.col, values, shape, check_invariants=False
+        )
+
+
+def csr_transposed(support: Support, values: Tensor) -> Tensor:
+    """The transposed weights as torch's compressed sparse rows."""
+    turned = support._replace(
+        n_in=support.n_out, n_out=support.n_in, crow=support.tcrow, col=support.trow
+    )
+    return csr(turned, values[support.perm])
+
+
+class TorchSparseLinear(layers.SparseLinear):
+    """The same layer, its products by torch.sparse."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = _CSRProduct.apply(self.support, self.values, x.t().contiguous())
+        return (y + self.bias[:, None]).t()
+
+
 class PlainSReLU(nn.Module):
     """SReLU in torch's own operations, as one writes it without a kernel."""
 
     def __init__(self, n: int) -> None:
         super().__init__()
-        starts = (0.0, 0.2, 0.4, 0.2)  # t_left, a_left, width, a_right
+        starts = activations.SReLU.START.values()  # t_left, a_left, width, a_right
         self.parts = nn.ParameterList(torch.full((n,), start) for start in starts)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,78 +106,128 @@ class PlainSReLU(nn.Module):
         return torch.where(x >= t_right, t_right + a_right * (x - t_right), y)
 
 
-def _plain(layer: Callable[[int, int], nn.Module], dropout: float) -> nn.Sequential:
+def _compose(
+    widths: Sequence[int],
+    layer: Callable[[int, int], nn.Module],
+    unit: Callable[[int], nn.Module],
+    dropout: Callable[[float], nn.Module],
+) -> nn.Sequential:
     net = nn.Sequential()
-    for i, (n_in, n_out) in enumerate(zip(WIDTHS[:-1], WIDTHS[1:], strict=True)):
-        net.append(layer(n_in, n_out) if i < len(WIDTHS) - 2 else nn.Linear(n_in, n_out))
-        if i < len(WIDTHS) - 2:
-            net.extend([PlainSReLU(n_out), nn.Dropout(dropout)])
-    return net
+    for n_in, n_out in zip(widths[:-2], widths[1:-1], strict=True):
+        net.extend([layer(n_in, n_out), unit(n_out), dropout(DROPOUT)])
+    return net.append(nn.Linear(*widths[-2:]))
 
 
-def _masked(n_in: int, n_out: int) -> MaskedLinear:
-    p = evolution.erdos_renyi_density(n_in, n_out, 20)
-    generator = torch.Generator().manual_seed(0)
-    return MaskedLinear(evolution.random_support(n_in, n_out, p, generator=generator))
+def _masked(n_in: int, n_out: int, **law: float) -> MaskedLinear:
+    return MaskedLinear(layers.SparseLinear(n_in, n_out, **law).support)
 
 
-def training_steps(dropout: float = 0.3) -> dict[str, Callable[[], float]]:
-    """One training step of 784-1000-1000-1000-10 with SReLU, dropout, SGD with momentum.
+def _sparselab(n_in: int, n_out: int, **law: float) -> nn.Module:
+    import sparselab  # optional extra "bench"
 
-    Returns: by contender a call that returns the loss: ``dense_modules`` (plain torch modules and
-        SGD), ``dense`` (our SReLU and dropout, fused SGD), ``masked`` (dense times a mask) and
-        ``modular`` (ours, sparse at er_epsilon 20).
+    density = law.get("density") or evolution.erdos_renyi_density(n_in, n_out, **law)
+    return sparselab.SparseLinear(n_in, n_out, sparsity=1 - density)
+
+
+def network(contender: str, widths: Sequence[int] = WIDTHS, **law: float) -> nn.Module:
+    """The network of a contender, with SReLU (``torch_sparse``: ReLU) and dropout .3.
+
+    Args:
+        contender: ``fused`` and ``modular`` (ours), ``dense`` (our SReLU and dropout),
+            ``dense_modules`` (plain torch modules), ``masked`` (those times a mask),
+            ``torch_sparse`` (CSR, our dropout) or ``sparselab`` (its layer, plain torch around it).
+        widths: n_in, hidden widths, n_out.
+        law: ``density`` or ``er_epsilon``, of the sparse ones.
     """
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(BATCH, WIDTHS[0], generator=generator, dtype=torch.float32)
-    y = torch.randint(WIDTHS[-1], (BATCH,), generator=generator)
-    networks = {
-        "modular": models.mlp(WIDTHS, er_epsilon=20, dropout=dropout),
-        "dense": models.mlp(WIDTHS, dropout=dropout),
-        "dense_modules": _plain(nn.Linear, dropout),
-        "masked": _plain(_masked, dropout),
+    plain = PlainSReLU, nn.Dropout
+    make = {
+        "fused": lambda: models.mlp(widths, dropout=DROPOUT, **law),
+        "modular": lambda: nn.Sequential(*models.mlp(widths, dropout=DROPOUT, **law)),
+        "dense": lambda: models.mlp(widths, dropout=DROPOUT),
+        "dense_modules": lambda: _compose(widths, nn.Linear, *plain),
+        "masked": lambda: _compose(widths, lambda a, b: _masked(a, b, **law), *plain),
+        "torch_sparse": lambda: _compose(
+            widths, lambda a, b: TorchSparseLinear(a, b, **law), lambda n: nn.ReLU(), layers.Dropout
+        ),
+        "sparselab": lambda: _compose(widths, lambda a, b: _sparselab(a, b, **law), *plain),
     }
-
-    def make_step(net: nn.Module, fused: bool) -> Callable[[], float]:
-        optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, fused=fused)
-
-        def step() -> float:
-            loss = F.cross_entropy(net(x), y)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            return loss.item()
-
-        return step
-
-    return {name: make_step(net, name in ("modular", "dense")) for name, net in networks.items()}
+    return make[contender]()
 
 
-def products(n: int, density: float) -> dict[str, dict[str, Callable[[], object]]]:
-    """The three products of an n x n layer at a density, {product: {contender: call}}.
+def contenders() -> list[str]:
+    """Names of :func:`network`, sparselab's only where it is installed."""
+    names = ["fused", "modular", "dense", "dense_modules", "masked", "torch_sparse"]
+    return names + ["sparselab"] * (importlib.util.find_spec("sparselab") is not None)
+
+
+class Trainer:
+    """A call is one training step: draw a batch, loss, gradients, SGD with momentum.
+
+    Args:
+        contender: see :func:`network`; plain torch and sparselab take torch's default SGD, the
+            others its fused one.
+        widths, law: see :func:`network`.
+        batch: examples a step.
+    """
+
+    def __init__(
+        self, contender: str, widths: Sequence[int] = WIDTHS, batch: int = BATCH, **law: float
+    ) -> None:
+        self.net, self.batch = network(contender, widths, **law), batch
+        fused = contender not in ("dense_modules", "masked", "sparselab")
+        self.optimiser = torch.optim.SGD(
+            self.net.parameters(), lr=0.01, momentum=0.9, weight_decay=2e-4, fused=fused
+        )
+        generator = torch.Generator().manual_seed(0)
+        self.x = torch.rand(EXAMPLES, widths[0], generator=generator)
+        self.y = torch.randint(widths[-1], (EXAMPLES,), generator=generator)
+        self.parts: dict[str, list[float]] = {}
+
+    def __call__(self) -> float:
+        times = [time.perf_counter()]
+
+        def done(part: str) -> None:
+            times.append(time.perf_counter())
+            self.parts.setdefault(part, []).append(times[-1] - times[-2])
+
+        index = torch.randint(EXAMPLES, (self.batch,))
+        x, y = self.x.index_select(0, index), self.y[index]
+        done("batch")
+        logits = self.net(x)
+        done("forward")
+        loss = F.cross_entropy(logits, y)
+        value = loss.item()
+        done("loss")
+        self.optimiser.zero_grad()
+        loss.backward()
+        done("backward")
+        self.optimiser.step()
+        done("optimiser")
+        return value
+
+
+def products(support: Support) -> dict[str, dict[str, Callable[[], object]]]:
+    """The three products of a layer at batch 128, {product: {contender: call}}.
 
     Contenders: ``modular`` (ours), ``torch_sparse`` (CSR and sampled_addmm), ``dense``.
     """
     generator = torch.Generator().manual_seed(0)
-    support = evolution.random_support(n, n, density, generator=generator)
-    values = torch.randn(support.nnz, generator=generator, dtype=torch.float32)
-    x = torch.randn(n, BATCH, generator=generator, dtype=torch.float32)
-    grad_y = torch.randn(n, BATCH, generator=generator, dtype=torch.float32)
-    weights = torch.zeros(n * n, dtype=torch.float32).index_put((support.keys,), values).view(n, n)
+    values, x, grad_y = (
+        torch.randn(*shape, generator=generator, dtype=torch.float32)
+        for shape in ((support.nnz,), (support.n_in, BATCH), (support.n_out, BATCH))
+    )
+    sparse, turned = csr(support, values), csr_transposed(support, values)
+    pattern, weights = csr(support, torch.zeros_like(values)), sparse.to_dense()
     transposed = weights.t().contiguous()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces that its CSR is in beta
-        csr, csr_t = weights.to_sparse_csr(), transposed.to_sparse_csr()
-    pattern = (csr * 0).to_sparse_csr()
     return {
         "spmm": {
             "modular": lambda: kernels.spmm(support, values, x),
-            "torch_sparse": lambda: csr @ x,
+            "torch_sparse": lambda: sparse @ x,
             "dense": lambda: weights @ x,
         },
         "spmm_transposed": {
             "modular": lambda: kernels.spmm_transposed(support, values, grad_y),
-            "torch_sparse": lambda: csr_t @ grad_y,
+            "torch_sparse": lambda: turned @ grad_y,
             "dense": lambda: transposed @ grad_y,
         },
         "sddmm": {
@@ -129,6 +236,27 @@ def products(n: int, density: float) -> dict[str, dict[str, Callable[[], object]
             "dense": lambda: grad_y @ x.t(),
         },
     }
+
+
+def _support(n_in: int, n_out: int, density: float) -> Support:
+    generator = torch.Generator().manual_seed(0)
+    return evolution.random_support(n_in, n_out, density, generator=generator)
+
+
+def _floor_calls() -> dict[str, Callable[[], object]]:
+    """The products of every layer of the network, by ours and by torch.sparse."""
+    calls = {}
+    pairs = enumerate(zip(WIDTHS[:-1], WIDTHS[1:], strict=True))
+    for i, (n_in, n_out) in pairs:
+        density = evolution.erdos_renyi_density(n_in, n_out, 20) if n_out > 10 else 1.0
+        for product, rivals in products(_support(n_in, n_out, density)).items():
+            if i > 0 or product != "spmm_transposed":  # no gradient at the pixels
+                rivals = {name: rivals[name] for name in ("modular", "torch_sparse")}
+                calls |= {f"{i} {product} {name}": call for name, call in rivals.items()}
+    return calls
+
+
+# ------------------------------------------------------------------------------ measuring
 
 
 def compare(
@@ -156,67 +284,194 @@ def compare(
     return {name: np.array(times) for name, times in seconds.items()}
 
 
-COLUMNS = "measure contender n density median_ms low_ms high_ms threads cpu".split()
+def epochs(
+    names: Sequence[str], widths: Sequence[int], examples: int, rounds: int
+) -> dict[str, np.ndarray]:
+    """Seconds of a whole epoch, in turn: steps, evaluation of 10,000 test images, evolution.
+
+    On random images; of two epochs the first is timed, as the last does not evolve.
+    """
+    generator = torch.Generator().manual_seed(0)
+    parts = []
+    for n in (examples, min(examples, 10_000)):
+        parts.append(torch.rand(n, widths[0], generator=generator))
+        parts.append(torch.randint(widths[-1], (n,), generator=generator))
+    split = data.Split(*parts, None, None, *["random"] * 4)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in names:
+            rule = evolution.Evolution() if name == "fused" else None
+            settings = train.Settings(epochs=2, learning_rate=0.01, evolution=rule)
+            net = network(name, widths, **ER_20)
+            seconds[name].append(train.fit(net, split, settings, seed=0).clock[0])
+    return {name: np.array(times) for name, times in seconds.items()}
+
+
+def peak_memory(
+    contender: str, widths: Sequence[int] = WIDTHS, batch: int = BATCH, **law: float
+) -> float:
+    """MiB by which building the network and training three steps raise a new process's peak."""
+    program = "import sys, json; from lib import bench; bench.print_peak(*json.loads(sys.argv[1]))"
+    arguments = json.dumps([contender, list(widths), batch, law])
+    command = [sys.executable, "-c", program, arguments]
+    return float(
+        subprocess.run(command, cwd=records.ROOT, stdout=subprocess.PIPE, check=True).stdout
+    )
+
+
+def print_peak(contender: str, widths: Sequence[int], batch: int, law: dict[str, float]) -> None:
+    """What the process of :func:`peak_memory` does."""
+    Trainer("fused", (8, 8, 8, 2), 4, er_epsilon=1.0)()  # compiles or loads the kernels
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step = Trainer(contender, widths, batch, **law)
+    for _ in range(3):
+        step()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+# ------------------------------------------------------------------- the tables and their files
+
 STORED = records.RESULTS / "bench.json"
-SIZES: dict[str, dict[str, Sequence[float]]] = {  # widths at 4 %, and densities at width 1000
-    "smoke": {"widths": (64, 128), "densities": (0.05,)},
-    "quick": {"widths": (500, 1000, 2000), "densities": (0.01, 0.04, 0.2)},
-    "paper": {"widths": (500, 1000, 2000, 4000), "densities": (0.005, 0.01, 0.02, 0.1, 0.2, 0.5)},
-}
+SWEEPS = records.RESULTS / "sweeps.json"
+COLUMNS = "measure contender median_ms low_ms high_ms threads cpu".split()
+MEASURED = ("fused", "dense")  # whose epochs and memory are measured
 
 
 def measure(rounds: int = ROUNDS) -> pd.DataFrame:
-    """The benchmark of the command line: the training step, and the products against size.
+    """The benchmark of the command line, 784-1000-1000-1000-10 with er_epsilon 20, batch 128.
 
-    Returns: columns measure, contender, n, density, median_ms, low_ms, high_ms (quartiles),
-        threads, cpu; ``n`` and ``density`` are those of the layer, missing for the step.
+    Returns: columns measure, contender, median_ms, low_ms, high_ms (quartiles), threads, cpu;
+        measures training_step (with the ``floor``: the products alone, of ours and torch.sparse the
+        faster one), epoch (60,000 random images), predict_1, predict_1024, and the products of a
+        layer 1000 x 1000 of density .04.
     """
-    step = _rows(compare(training_steps(), rounds)).assign(measure="training_step")
-    table = pd.concat([step, sweep_products(**SIZES["paper"], rounds=rounds)], ignore_index=True)
-    return table[COLUMNS]
+    steps = {name: Trainer(name, **ER_20) for name in contenders()}
+    floor = _floor_calls()
+    seconds = compare(steps | floor, rounds)
+    products_of: dict[str, list[np.ndarray]] = {}
+    for name in floor:
+        products_of.setdefault(name.rpartition(" ")[0], []).append(seconds.pop(name))
+    seconds["floor"] = sum(min(rivals, key=np.median) for rivals in products_of.values())
+    tables = [_rows("training_step", seconds)]
+    for n in (1, 1024):
+        x = torch.rand(n, WIDTHS[0])
+        calls = {k: lambda net=t.net, x=x: train.predict(net, x, len(x)) for k, t in steps.items()}
+        tables.append(_rows(f"predict_{n}", compare(calls, rounds)))
+    for product, calls in products(_support(1000, 1000, 0.04)).items():
+        tables.append(_rows(product, compare(calls, rounds)))
+    tables.append(_rows("epoch", epochs(MEASURED, WIDTHS, 60_000, min(rounds, 5))))
+    return pd.concat(tables, ignore_index=True)
 
 
-def obtain(profile: str, retrain: bool = False) -> pd.DataFrame:
-    """The products against width and density, as notebooks want them.
+SIZES: dict[str, dict[str, Any]] = {
+    "smoke": {"widths": (64, 128), "densities": (0.05,), "batches": (8, 128), "wide": ()},
+    "quick": {
+        "widths": (500, 1000, 2000), "densities": (0.01, 0.04, 0.2), "batches": (32, 128, 512),
+        "wide": (16_384,),
+    },
+    "paper": {
+        "widths": (250, 500, 1000, 2000, 4000), "batches": (1, 8, 32, 128, 512, 2048),
+        "densities": (0.005, 0.01, 0.02, 0.04, 0.1, 0.2, 0.5),
+        "wide": (8192, 16_384, 32_768, 65_536),
+    },
+}  # fmt: skip
+REPEATS = {"smoke": 2, "quick": 4, "paper": ROUNDS}
+RIVALS = ("fused", "torch_sparse", "dense")
 
-    In the profile "paper" as stored by ``python -m lib bench --json data/results/bench.json`` (an
-    empty table if that was not run); in another profile, or with ``retrain``, measured now.
 
+def obtain(kind: str, profile: str, retrain: bool = False) -> pd.DataFrame:
+    """How time and memory depend on size, as notebooks want it.
+
+    Args:
+        kind: "products", see :func:`sweep_products`, or "steps", see :func:`sweep_steps`.
+        profile: "paper" loads what ``python -m lib bench --sweeps`` stored (an empty table if that
+            was not run); another measures in its sizes now.
+        retrain: measure now in the profile "paper" too.
     Raises: ValueError for an unknown profile.
     """
     if profile not in SIZES:
         raise ValueError(experiments.unknown("profile", profile, list(SIZES)))
-    if profile == "paper" and not retrain:
-        return pd.read_json(STORED) if STORED.exists() else pd.DataFrame(columns=COLUMNS)
-    return sweep_products(**SIZES[profile], rounds=2 if profile == "smoke" else ROUNDS)
+    if profile != "paper" or retrain:
+        return {"products": sweep_products, "steps": sweep_steps}[kind](profile)
+    if not SWEEPS.exists():
+        return pd.DataFrame(columns=[*COLUMNS, "kind", "sweep", "n", "density", "batch", "links"])
+    table = pd.read_json(SWEEPS)
+    return table[table["kind"] == kind]
 
 
-def sweep_products(
-    widths: Sequence[int], densities: Sequence[float], rounds: int = ROUNDS
-) -> pd.DataFrame:
-    """The products against width at 4 % and against density at the second width.
+def sweep_products(profile: str) -> pd.DataFrame:
+    """The three products of a layer n x n against width and density, in the sizes of a profile.
 
-    Returns: the columns of :func:`measure`.
+    Returns: the columns of :func:`measure`, and kind, sweep ("width" or "density"), n, density.
     """
-    points = [(n, 0.04) for n in widths] + [(widths[1], density) for density in densities]
-    points = dict.fromkeys(points)
-    tables = [
-        _rows(compare(calls, rounds)).assign(measure=name, n=n, density=density)
-        for n, density in points
-        for name, calls in products(n, density).items()
-    ]
+    sizes = SIZES[profile]
+    turn, middle = _scale(profile)
+    points = [("width", n, 0.04) for n in sizes["widths"]]
+    tables = []
+    for sweep, n, density in points + [("density", middle, d) for d in sizes["densities"]]:
+        for product, calls in products(_support(n, n, density)).items():
+            table = _rows(product, compare(calls, REPEATS[profile], turn))
+            tables.append(table.assign(kind="products", sweep=sweep, n=n, density=density))
     return pd.concat(tables, ignore_index=True)
 
 
-def _rows(seconds: dict[str, np.ndarray]) -> pd.DataFrame:
+def sweep_steps(profile: str) -> pd.DataFrame:
+    """Training step and memory against width, density and batch, in the sizes of a profile.
+
+    Returns: the columns of :func:`measure`, and kind, sweep, n, density, batch, links. Sweeps:
+        "width" (three hidden layers of n, er_epsilon 10: 20 links a neuron), "density" and "batch"
+        (er_epsilon 20) of the middle width, "parts" (``measure`` is a part of the step), and in the
+        profile "paper" "cifar10_mlp" (3072-4000-1000-4000-10: epochs of 50,000 random images and
+        memory, a row for each of five rounds). Rows of measure peak_memory hold MiB.
+    """
+    sizes = SIZES[profile]
+    turn, middle = _scale(profile)
+    points = [("width", n, BATCH, {"er_epsilon": 10.0}) for n in sizes["widths"] + sizes["wide"]]
+    points += [("density", middle, BATCH, {"density": d}) for d in sizes["densities"]]
+    points += [("batch", middle, batch, ER_20) for batch in sizes["batches"]]
+    tables = []
+    for sweep, n, batch, law in points:
+        names = RIVALS[:1] if n in sizes["wide"] else RIVALS
+        widths = (WIDTHS[0], n, n, n, WIDTHS[-1])
+        steps = {name: Trainer(name, widths, batch, **law) for name in names}
+        links = {name: models.count_links(step.net) for name, step in steps.items()}
+        found = [_rows("training_step", compare(steps, max(2, REPEATS[profile] // 2), turn))]
+        if sweep == "width" and (n == middle or profile != "smoke"):
+            found.append(_memory([name for name in names if name in MEASURED], widths, law))
+        for table in found:
+            facts = {"sweep": sweep, "n": n, "batch": batch, "density": law.get("density")}
+            tables.append(table.assign(**facts, links=table["contender"].map(links)))
+        if (sweep, batch) == ("batch", BATCH):
+            for part in steps["fused"].parts:
+                times = {name: np.array(step.parts[part]) for name, step in steps.items()}
+                tables.append(_rows(part, times).assign(sweep="parts", n=n, batch=batch))
+    for _ in range(5 if profile == "paper" else 0):
+        for table in (
+            _rows("epoch", epochs(MEASURED, CIFAR_WIDTHS, 50_000, 1)),
+            _memory(MEASURED, CIFAR_WIDTHS, ER_20),
+        ):
+            tables.append(table.assign(sweep="cifar10_mlp", batch=BATCH))
+    return pd.concat(tables, ignore_index=True).assign(kind="steps")
+
+
+def _scale(profile: str) -> tuple[float, int]:
+    """Seconds of a turn, and the middle width."""
+    widths = SIZES[profile]["widths"]
+    return TURN / 20 if profile == "smoke" else TURN, widths[len(widths) // 2]
+
+
+def _memory(names: Sequence[str], widths: Sequence[int], law: dict[str, float]) -> pd.DataFrame:
+    peaks = {name: np.array([peak_memory(name, widths, **law)]) for name in names}
+    return _rows("peak_memory", peaks, 1)
+
+
+def _rows(measure: str, samples: dict[str, np.ndarray], scale: float = 1e3) -> pd.DataFrame:
+    """Median and quartiles of each contender's samples, in milliseconds unless scaled otherwise."""
+    quantiles = {"median": 0.5, "low": 0.25, "high": 0.75}
     rows = [
-        {
-            "contender": name,
-            "median_ms": 1e3 * np.median(times),
-            "low_ms": 1e3 * np.quantile(times, 0.25),
-            "high_ms": 1e3 * np.quantile(times, 0.75),
-        }
-        for name, times in seconds.items()
+        {"measure": measure, "contender": name}
+        | {f"{k}_ms": scale * np.quantile(v, q) for k, q in quantiles.items()}
+        for name, v in samples.items()
     ]
-    environment = records.environment()
-    return pd.DataFrame(rows).assign(threads=torch.get_num_threads(), cpu=environment["cpu"])
+    facts = {"threads": torch.get_num_threads(), "cpu": records.environment()["cpu"]}
+    return pd.DataFrame(rows).assign(**facts)

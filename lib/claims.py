@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from lib import evolution, experiments, records
+from lib import bench, evolution, experiments, records
 from lib.records import ROOT, Record
 
 REFERENCE = ROOT / "data" / "reference"
@@ -199,6 +199,28 @@ def _weight_ratio(profile: str) -> Measurement | None:
     return Measurement(ratio, 0.0, ratio, None, "data")
 
 
+def _rounds(measure: str, profile: str) -> list[float]:
+    """Dense divided by SET at 3072-4000-1000-4000-10, in each round of the stored benchmark."""
+    table = bench.obtain("steps", "paper") if profile == "paper" else pd.DataFrame()
+    if table.empty:
+        return []
+    table = table[(table["sweep"] == "cifar10_mlp") & (table["measure"] == measure)]
+    sides = (table.loc[table["contender"] == c, "median_ms"] for c in ("dense", "fused"))
+    return [dense / ours for dense, ours in zip(*sides, strict=True)]
+
+
+def _less_memory(profile: str) -> Measurement | None:
+    """S04: peak memory of training, SET divided by dense."""
+    ratios = _rounds("peak_memory", profile)
+    return t_interval([1 / ratio for ratio in ratios]) if ratios else None
+
+
+def _faster(profile: str) -> Measurement | None:
+    """S05: seconds of an epoch, dense divided by SET."""
+    ratios = _rounds("epoch", profile)
+    return t_interval(ratios) if ratios else None
+
+
 def _accuracy_gap(experiment: str, dataset: str) -> Callable[[str], Measurement | None]:
     """R01, R02: dense minus adaptive sparse test accuracy at equal widths, points.
 
@@ -216,6 +238,8 @@ def _accuracy_gap(experiment: str, dataset: str) -> Callable[[str], Measurement 
 QUANTITIES: dict[str, Callable[[str], Measurement | None]] = {
     "S01": _worst_loss,
     "S02": _links_against_width,
+    "S04": _less_memory,
+    "S05": _faster,
     "S06": _initial_links,
     "S07": _links_constant,
     "S08": _final_removal,

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lib import kernels
+from lib.support import Support, make_support
 
 if TYPE_CHECKING:
     from lib.layers import SparseLinear
@@ -47,7 +48,7 @@ def erdos_renyi_density(n_in: int, n_out: int, er_epsilon: float) -> float:
 
 def random_support(
     n_in: int, n_out: int, density: float, *, generator: torch.Generator, draw: str = "exact"
-) -> kernels.Support:
+) -> Support:
     """Erdős–Rényi support: links drawn uniformly among all n_in · n_out positions.
 
     Source: [Mocanu2018] Eq. (1) with :func:`erdos_renyi_density`.
@@ -82,12 +83,12 @@ def random_support(
     return support_from_keys(keys, n_in, n_out)
 
 
-def support_from_keys(keys: Tensor, n_in: int, n_out: int) -> kernels.Support:
+def support_from_keys(keys: Tensor, n_in: int, n_out: int) -> Support:
     """Support of the links with the given keys, (nnz,) int64, ascending.
 
     Source: ours.
     """
-    return kernels.make_support(keys // n_in, keys % n_in, n_in, n_out)
+    return make_support(keys // n_in, keys % n_in, n_in, n_out)
 
 
 def draw_free_keys(

@@ -195,6 +195,7 @@ _NETWORKS = {
     "set_mlp": ER_20,
     "adaptive_topology": AT_99,
     "adaptive_topology_1568": AT_99_WIDE,
+    "time_to_accuracy": ER_20,
 }
 N_FEATURES = {"digits": 64, "mnist": 784, "fashion_mnist": 784}
 GRID = [
@@ -213,6 +214,8 @@ CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
     ("adaptive_topology_1568", "dense"): _FAST,  # of set_mlp's dense network
     ("adaptive_topology_1568", "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},  # not tuned
 }
+for _method in ("set", "dense"):
+    CHOSEN["time_to_accuracy", _method] = CHOSEN["set_mlp", _method]
 for _method in ("set", "rigl", "fixed", "dense", "dense_small"):  # the narrow network: as the wide
     CHOSEN["adaptive_topology", _method] = CHOSEN["adaptive_topology_1568", _method]
 
@@ -274,6 +277,25 @@ def _profiled(methods: Sequence[str], quick_seeds: int = 1) -> Callable[..., lis
     return configs
 
 
+def _timed(experiment: str, profile: str) -> list[Config]:
+    """SET, and dense for about as long on the clock, and dense for longer; the settings are those
+    of ``set_mlp``, chosen at 40 and at 6 epochs.
+    """
+    scale, sparse, equal, longer = {
+        "smoke": ({**_SMOKE, "seeds": 1}, 3, 1, 2),
+        "quick": ({**_QUICK, "seeds": 1}, 6, 1, 2),
+        "paper": (_PAPER, 40, 5, 20),
+    }[profile]
+    configs = []
+    for method, epochs, variant in (
+        ("set", sparse, "tuned"), ("dense", equal, "equal time"), ("dense", longer, "longer"),
+    ):  # fmt: skip
+        changes = {**scale, "epochs": {"sparse": epochs}, "variant": variant}
+        changes["seeds"] = min(scale["seeds"], 3 if variant == "longer" else 5)
+        configs += _configs(experiment, ER_20, (method,), **changes)
+    return configs
+
+
 _TUNED = {  # experiment: methods, epochs, courses of the drop fraction
     "set_mlp": (("set", "fixed", "dense"), {"sparse": 40, "dense": 6}, ("constant",)),
     "adaptive_topology_1568": (("set", "rigl", "fixed"), {"sparse": 20}, ("constant", "cosine")),
@@ -331,6 +353,7 @@ EXPERIMENTS: dict[str, Callable[[str, str], list[Config]]] = {
     "set_mlp": _profiled(("set", "fixed", "dense"), quick_seeds=2),
     "adaptive_topology": _profiled(("set", "rigl", "fixed", "dense", "dense_small")),
     "adaptive_topology_1568": _profiled(("set", "rigl", "fixed", "dense", "dense_small")),
+    "time_to_accuracy": _timed,
     "tuning": _tuning,
 }
 

@@ -26,113 +26,20 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
+
+from lib.support import Support
 
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # omp: the pool torch runs on
 _threads = torch.get_num_threads()
 numba.get_num_threads()  # starts the pool, and with it sets torch's number of threads to all cores
 torch.set_num_threads(_threads)
-INDEX = torch.int32
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}  # not nnan, ninf: a diverging run must be seen
 jit = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", nogil=True, cache=True)
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 
 _implementation = "auto"
-
-
-# ------------------------------------------------------------------------------- the support
-
-
-class Support(NamedTuple):
-    """The links of a layer: CSR over output neurons, and the transposed index of the same links.
-
-    Made and checked by :func:`make_support`; ``perm[k]`` is the position, in the order of the CSR,
-    of the k-th link in the order of the transposed index.
-
-    Source: compressed sparse rows as in scipy.sparse; the links of [Mocanu2018], Methods.
-    """
-
-    n_in: int
-    n_out: int
-    crow: Tensor  # (n_out + 1,) int32, first link of each output neuron
-    col: Tensor  # (nnz,) int32, input neuron of each link
-    tcrow: Tensor  # (n_in + 1,) int32
-    trow: Tensor  # (nnz,) int32
-    perm: Tensor  # (nnz,) int32
-
-    @property
-    def nnz(self) -> int:
-        """Number of links."""
-        return self.col.numel()
-
-    @property
-    def row(self) -> Tensor:
-        """(nnz,) int32, output neuron of each link."""
-        rows = torch.arange(self.n_out, dtype=INDEX, device=self.crow.device)
-        return rows.repeat_interleave(self.crow.diff(), output_size=self.nnz)
-
-    @property
-    def keys(self) -> Tensor:
-        """(nnz,) int64, ascending: row · n_in + col, one number for each link."""
-        return self.row.long() * self.n_in + self.col
-
-
-def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:
-    """Return the checked support of the links (rows[k], cols[k]).
-
-    Source: ours, in the layout of scipy.sparse.
-
-    Args:
-        rows: (nnz,) integer, output neuron of each link, in [0, n_out).
-        cols: (nnz,) integer, input neuron of each link, in [0, n_in).
-        n_in, n_out: widths, at least 1.
-    Returns: the support, on the device of ``rows``; links keep their order.
-    Raises: ValueError if a width, a dtype, a shape, an index, the order (by row, then column) or a
-        repeat is wrong.
-    """
-    limit = torch.iinfo(INDEX).max
-    for name, width in (("n_in", n_in), ("n_out", n_out)):
-        if not 1 <= width < limit:
-            raise ValueError(
-                f"{name} = {width} is out of range: give a width from 1 to {limit - 1}"
-            )
-    if rows.ndim != 1 or rows.shape != cols.shape or len(rows) > limit:
-        raise ValueError(
-            f"rows {tuple(rows.shape)} and cols {tuple(cols.shape)}: give two vectors of equal"
-            " length"
-        )
-    for name, index, width in (("rows", rows, n_out), ("cols", cols, n_in)):
-        if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
-            raise ValueError(f"{name} has dtype {index.dtype}: give integers")
-        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < width:
-            bad = int(index.min()) if index.min() < 0 else int(index.max())
-            raise ValueError(f"{name} holds {bad}, outside [0, {width})")
-    step = (rows.long() * n_in + cols.long()).diff()
-    if (step == 0).any():
-        at = int((step == 0).nonzero()[0])
-        raise ValueError(
-            f"link ({int(rows[at])}, {int(cols[at])}) is repeated: give each link once"
-        )
-    if (step < 0).any():
-        at = int((step < 0).nonzero()[0])
-        raise ValueError(f"link {at + 1} is out of order: sort the links by row, then by column")
-    crow = np.zeros(n_out + 1, np.int32)
-    np.cumsum(np.bincount(rows.cpu().numpy(), minlength=n_out), out=crow[1:])
-    return _index(torch.from_numpy(crow).to(rows.device), cols.to(INDEX), n_in, n_out)
-
-
-def _index(crow: Tensor, col: Tensor, n_in: int, n_out: int) -> Support:
-    """Complete a checked CSR by its transposed index (scipy's counting sort, O(nnz + n_in))."""
-    csr = scipy.sparse.csr_array(
-        (np.arange(col.numel(), dtype=np.int32), col.cpu().numpy(), crow.cpu().numpy()),
-        shape=(n_out, n_in),
-    )
-    csc = csr.tocsc()
-    transposed = (csc.indptr, csc.indices, csc.data)
-    tensors = (torch.from_numpy(a.astype(np.int32, copy=False)).to(col.device) for a in transposed)
-    return Support(n_in, n_out, crow, col, *tensors)
 
 
 # ------------------------------------------------------------------ choice of implementation
@@ -433,19 +340,16 @@ def _backward_(crow, col, x, z, srelu, law, g):
     return d, grads
 
 
-def _spmm(crow, col, order, values, x, bias):
-    """Y = bias + W x on the CSR (crow, col), whose k-th value is values[order[k]]; order may be
-    None.
-    """
+def _spmm(crow, col, order, values, x):
+    """W x on the CSR (crow, col), whose k-th value is values[order[k]]; order may be None."""
     if compiled(x):
-        return _forward(crow, col, order, values, x, bias, None, None)[1]
+        return _forward(crow, col, order, values, x, None, None, None)[1]
     n_out = crow.numel() - 1
-    y = x.new_zeros(n_out, x.shape[1]) if bias is None else bias[:, None].repeat(1, x.shape[1])
     row = torch.arange(n_out, device=x.device).repeat_interleave(
         crow.diff(), output_size=col.numel()
     )
     weights = values if order is None else values[order]
-    return y.index_add_(0, row, weights[:, None] * x[col])
+    return x.new_zeros(n_out, x.shape[1]).index_add_(0, row, weights[:, None] * x[col])
 
 
 def _sddmm(support, x, grad_y):
@@ -470,57 +374,43 @@ def _dropout(x, law):
 # ------------------------------------------------------ each product is the others' derivative
 
 
-class _Spmm(torch.autograd.Function):
+def _product(support, values, x, grad_y):
+    """The one of the three that is None."""
+    if grad_y is None:
+        return _spmm(support.crow, support.col, None, values, x)
+    if x is None:
+        return _spmm(support.tcrow, support.trow, support.perm, values, grad_y)
+    return _sddmm(support, x, grad_y)
+
+
+class _Product(torch.autograd.Function):
+    """Derivative of the form sum_k w_k · x[col_k] · g[row_k] by the one of w, x, g that is None.
+
+    The gradients at the two others are derivatives of the same form.
+    """
+
     @staticmethod
-    def forward(ctx, support, values, x, bias):
+    def forward(ctx, support, *factors):
         ctx.support = support
-        ctx.save_for_backward(values, x)
-        return _spmm(support.crow, support.col, None, values, x, bias)
+        ctx.save_for_backward(*factors)
+        return _product(support, *factors)
 
     @staticmethod
-    def backward(ctx, grad_y):
-        values, x = ctx.saved_tensors
-        _, needs_values, needs_x, needs_bias = ctx.needs_input_grad
-        grad_y = grad_y.contiguous()
-        return (
-            None,
-            sddmm(ctx.support, x, grad_y) if needs_values else None,
-            spmm_transposed(ctx.support, values, grad_y) if needs_x else None,
-            grad_y.sum(1) if needs_bias else None,
-        )
-
-
-class _SpmmTransposed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, support, values, grad_y):
-        ctx.support = support
-        ctx.save_for_backward(values, grad_y)
-        return _spmm(support.tcrow, support.trow, support.perm, values, grad_y, None)
-
-    @staticmethod
-    def backward(ctx, grad_z):
-        values, grad_y = ctx.saved_tensors
-        grad_z = grad_z.contiguous()
-        return None, sddmm(ctx.support, grad_z, grad_y), spmm(ctx.support, values, grad_z)
-
-
-class _Sddmm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, support, x, grad_y):
-        ctx.support = support
-        ctx.save_for_backward(x, grad_y)
-        return _sddmm(support, x, grad_y)
-
-    @staticmethod
-    def backward(ctx, grad_d):
-        x, grad_y = ctx.saved_tensors
-        grad_d = grad_d.contiguous()
-        return None, spmm_transposed(ctx.support, grad_d, grad_y), spmm(ctx.support, grad_d, x)
+    def backward(ctx, grad):
+        factors = [grad.contiguous() if f is None else f for f in ctx.saved_tensors]
+        grads = [None, None, None]
+        for i, needed in enumerate(ctx.needs_input_grad[1:]):
+            if needed:
+                others = [None if j == i else factor for j, factor in enumerate(factors)]
+                grads[i] = _Product.apply(ctx.support, *others)
+        return None, *grads
 
 
 class _Chain(torch.autograd.Function):
-    """Layers after each other as one node of the graph: (support, law) of each, whether to keep what
-    the gradient needs, the input (B, n), and values, bias and srelu of each.
+    """Layers after each other as one node of the graph.
+
+    Inputs: support and law of each layer, whether to keep what the gradient needs, x (B, n), and
+    values, bias and srelu of each layer.
     """
 
     @staticmethod
@@ -551,7 +441,7 @@ class _Chain(torch.autograd.Function):
             grad_bias = None if bias is None else g.sum(1) if srelu is None else grad_unit[0]
             grads = [d, grad_bias, None if srelu is None else grad_unit[1:], *grads]
             if support is not None and (i > 0 or needs_x):
-                g = _spmm(support.tcrow, support.trow, support.perm, values, g, None)
+                g = _product(support, values, None, g)
         return None, None, g.t() if needs_x else None, *grads
 
 
@@ -603,7 +493,8 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
     """
     _check_layer(support, values, bias)
     _check("x", x, support.n_in)
-    return _Spmm.apply(support, values, x.contiguous(), bias)
+    y = _Product.apply(support, values, x.contiguous(), None)
+    return y if bias is None else y + bias[:, None]
 
 
 def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
@@ -622,7 +513,7 @@ def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
     """
     _check_layer(support, values)
     _check("grad_y", grad_y, support.n_out)
-    return _SpmmTransposed.apply(support, values, grad_y.contiguous())
+    return _Product.apply(support, values, None, grad_y.contiguous())
 
 
 def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
@@ -644,7 +535,7 @@ def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
     _check("grad_y", grad_y, support.n_out)
     if x.shape[1] != grad_y.shape[1]:
         raise ValueError(f"x has {x.shape[1]} columns and grad_y {grad_y.shape[1]}: give one batch")
-    return _Sddmm.apply(support, x.contiguous(), grad_y.contiguous())
+    return _Product.apply(support, None, x.contiguous(), grad_y.contiguous())
 
 
 def srelu(x: Tensor, parameters: Tensor) -> Tensor:

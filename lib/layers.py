@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import evolution, kernels
+from lib.support import Support, make_support
 
 
 class SparseLinear(nn.Module):
@@ -51,7 +52,7 @@ class SparseLinear(nn.Module):
         *,
         density: float | None = None,
         er_epsilon: float | None = None,
-        support: kernels.Support | None = None,
+        support: Support | None = None,
         bias: bool = True,
         generator: torch.Generator | None = None,
         draw: str = "exact",
@@ -87,21 +88,21 @@ class SparseLinear(nn.Module):
         self.to(device)
 
     @property
-    def support(self) -> kernels.Support:
+    def support(self) -> Support:
         """The links; assigning a support of another size leaves ``values`` to the caller."""
         return self._support
 
     @support.setter
-    def support(self, support: kernels.Support) -> None:
+    def support(self, support: Support) -> None:
         self._support = support
-        for name in kernels.Support._fields[2:]:
+        for name in Support._fields[2:]:
             tensor = getattr(support, name)
             self.register_buffer(name, tensor, persistent=name in ("crow", "col"))
 
     def _apply(self, *args: Any, **kwargs: Any) -> "SparseLinear":
         super()._apply(*args, **kwargs)  # moves the buffers
-        index = (getattr(self, name) for name in kernels.Support._fields[2:])
-        self._support = kernels.Support(self.n_in, self.n_out, *index)
+        index = (getattr(self, name) for name in Support._fields[2:])
+        self._support = Support(self.n_in, self.n_out, *index)
         return self
 
     @property
@@ -152,8 +153,8 @@ class SparseLinear(nn.Module):
             if crow[0] != 0 or crow[-1] != len(col) or (crow.diff() < 0).any():
                 raise ValueError(f"{prefix}crow does not index the {len(col)} links of {prefix}col")
             rows = torch.arange(self.n_out).repeat_interleave(crow.cpu().diff())
-            support = kernels.make_support(rows, col.cpu().clone(), self.n_in, self.n_out)
-            self.support = kernels.Support(
+            support = make_support(rows, col.cpu().clone(), self.n_in, self.n_out)
+            self.support = Support(
                 self.n_in, self.n_out, *(t.to(self.values.device) for t in support[2:])
             )
             if values is not None and values.shape != self.values.shape:
@@ -162,7 +163,7 @@ class SparseLinear(nn.Module):
 
 
 def initial_values(
-    support: kernels.Support, start: str | float = "he", *, generator: torch.Generator
+    support: Support, start: str | float = "he", *, generator: torch.Generator
 ) -> Tensor:
     r"""(nnz,) float64 initial weights of a layer.
 

@@ -41,6 +41,16 @@ STYLES = {
     "dense": ("#000000", ":"),
     "dense_small": ("#949494", (0, (1, 1))),
 }
+CONTENDERS = {  # of the benchmark, as matplotlib draws them
+    "fused": {"label": "this library", "color": "#0173b2", "marker": "o", "ls": "-"},
+    "modular": {"label": "this library, by modules", "color": "#56b4e9", "marker": "o", "ls": "-"},
+    "torch_sparse": {"label": "torch.sparse", "color": "#de8f05", "marker": "s", "ls": "--"},
+    "sparselab": {"label": "sparselab", "color": "#cc78bc", "marker": "D", "ls": "--"},
+    "masked": {"label": "masked dense", "color": "#949494", "marker": "v", "ls": ":"},
+    "dense_modules": {"label": "dense, plain", "color": "#555555", "marker": "<", "ls": ":"},
+    "dense": {"label": "dense", "color": "#000000", "marker": "^", "ls": ":"},
+    "floor": {"label": "floor: products alone", "color": "#029e73", "marker": ".", "ls": "-"},
+}
 DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 DATASETS["digits"] = "digits (scikit-learn, 8 × 8)"
 
@@ -331,41 +341,32 @@ def input_maps(found: Sequence[Record], title: str) -> tuple[Figure, pd.DataFram
 
 
 def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
-    """Milliseconds of the products against "n" or "density": median, bars from quartile to
-    quartile.
+    """A panel a measure against "n", "density" or "batch": median, bars from quartile to quartile.
 
     Args:
         table: rows of lib.bench.obtain; none gives an empty panel that says so.
         against: column of the horizontal axis.
         title: of the figure.
     """
-    styles = {"modular": ("#0173b2", "o", "-"), "torch_sparse": ("#de8f05", "s", "--")}
-    styles["dense"] = ("#000000", "^", ":")
-    names = {"modular": "this library", "torch_sparse": "torch.sparse", "dense": "dense"}
-    axis = {"n": "neurons of the layer", "density": "density"}[against]
+    axis = {"n": "neurons of a layer", "density": "density", "batch": "examples in a batch"}
     measures = list(table["measure"].unique()) or [""]
-    fig, axs = plt.subplots(
-        1, len(measures), figsize=(4 * len(measures), 3.8), squeeze=False, sharey=True
-    )
+    fig, axs = plt.subplots(1, len(measures), figsize=(4.3 * len(measures), 3.8), squeeze=False)
     for ax, name in zip(axs[0], measures, strict=True):
         part = table[table["measure"] == name]
         for contender, line in part.groupby("contender", sort=False):
             line = line.sort_values(against)
-            colour, marker, dashes = styles[contender]
             median = line["median_ms"]
             bars = (median - line["low_ms"], line["high_ms"] - median)
-            ax.errorbar(
-                line[against], median, bars, color=colour, marker=marker, ls=dashes, ms=5,
-                label=names[contender],
-            )  # fmt: skip
+            ax.errorbar(line[against], median, bars, ms=5, **CONTENDERS[contender])
         if part.empty:
             empty(ax)
-        ax.set(xscale="log", yscale="log", xlabel=axis, title=name)
+        unit = "MiB above an empty process" if name == "peak_memory" else "milliseconds"
+        ax.set(xscale="log", yscale="log", xlabel=axis[against], title=name.replace("_", " "))
+        ax.set_ylabel(unit)
         ax.xaxis.set_major_locator(FixedLocator(sorted(part[against].unique())))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.tick_params(axis="x", labelsize="small")
-    axs[0, 0].set_ylabel("milliseconds a call")
+        ax.tick_params(axis="x", labelsize="small", labelrotation=45 if len(part) > 20 else 0)
     if len(table):
         axs[0, 0].legend(fontsize="small")
     fig.suptitle(title)

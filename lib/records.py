@@ -28,8 +28,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import data, kernels, train
+from lib import data, train
 from lib.experiments import Config, profile_of, resolve
+from lib.support import Support, make_support
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = Path(os.environ.get("SPARSE_RUNS_DIR", ROOT / "data" / "runs"))
@@ -62,7 +63,7 @@ class Record:
         """Input, hidden and output widths."""
         return tuple(int(n) for n in self.environment["architecture"].split("-"))
 
-    def supports(self) -> dict[str, kernels.Support]:
+    def supports(self) -> dict[str, Support]:
         """The links at the end of each sparse layer, by layer; empty where they were not kept."""
         found = {}
         shapes = zip(self.widths[:-1], self.widths[1:], strict=True)
@@ -73,7 +74,7 @@ class Record:
                     for part in ("crow", "col")
                 )
                 rows = torch.arange(n_out).repeat_interleave(crow.diff())
-                found[f"linear{i}"] = kernels.make_support(rows, col, n_in, n_out)
+                found[f"linear{i}"] = make_support(rows, col, n_in, n_out)
         return found
 
     def summary(self, profile: str | None = None) -> dict[str, Any]:
@@ -180,6 +181,7 @@ def run(config: Config, *, on_epoch: Callable[[train.History], None] | None = No
             "architecture": "-".join(map(str, widths)),
             "final": history.final,
             "seconds": round(history.seconds, 1),
+            "clock": history.clock,
             "data": {"source": split.source, "sha256": split.sha256},
             **code,
         }

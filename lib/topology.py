@@ -9,10 +9,10 @@ import networkx as nx
 import numpy as np
 import powerlaw
 
-from lib import kernels
+from lib.support import Support
 
 
-def to_networkx(supports: list[kernels.Support]) -> nx.DiGraph:
+def to_networkx(supports: list[Support]) -> nx.DiGraph:
     """The network of consecutive sparse layers as a directed graph, from inputs to outputs.
 
     Source: the layered graph of [Mocanu2018], Fig. 1.

@@ -102,6 +102,7 @@ class History:
         best_state: state dict at the best validation epoch (the first of equals), None without a
             validation part.
         seconds: training and evaluation, all sittings together.
+        clock: seconds at the end of each epoch.
     """
 
     metrics: list[dict[str, Any]] = field(default_factory=list)
@@ -109,6 +110,7 @@ class History:
     degrees: dict[str, Tensor] = field(default_factory=dict)
     best_state: dict[str, Tensor] | None = None
     seconds: float = 0.0
+    clock: list[float] = field(default_factory=list)
 
 
 def fit(
@@ -180,6 +182,7 @@ def fit(
         )
         history.metrics.append(row)
         history.seconds += time.perf_counter() - start
+        history.clock.append(round(history.seconds, 3))
         if checkpoint is not None:
             _save(checkpoint, model, optimiser, generator, history)
         if on_epoch is not None:
@@ -333,7 +336,7 @@ def predict(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tenso
     kept. By default batches have 1000 examples, fewer where a layer is wider than 67,000.
     """
     if batch_size is None:
-        widest = max((p.shape[0] for p in model.parameters() if p.shape), default=1)
+        widest = max(getattr(m, "n_out", getattr(m, "out_features", 1)) for m in model.modules())
         batch_size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // widest))
     was_training = model.training
     model.eval()

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lib import evolution, kernels
+from lib import evolution
 from lib.evolution import Evolution, evolve_, remove_
 from lib.layers import SparseLinear
+from lib.support import make_support
 
 OPTIMISERS = {
     "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.0, momentum=0.9),
@@ -77,7 +78,7 @@ def n_dropped(drop, values, fraction):
 
 def is_valid(support):
     """Whether the links, checked anew (order, repeats, range), give the same index."""
-    again = kernels.make_support(support.row, support.col, support.n_in, support.n_out)
+    again = make_support(support.row, support.col, support.n_in, support.n_out)
     return all(torch.equal(a, b) for a, b in zip(again[2:], support[2:], strict=True))
 
 

@@ -1,9 +1,17 @@
-"""The products against their dense formulas, each other, finite differences and thread counts."""
+"""Products and whole layers against their dense formulas, each other, finite differences and
+thread counts.
+"""
 
+import functools
+import weakref
+
+import numpy as np
 import pytest
 import torch
 
 from lib import evolution, kernels
+from lib.kernels import Layer
+from lib.support import Support, make_support
 
 SHAPES = {  # name: (n_in, n_out, rows, cols)
     "no links": (4, 3, [], []),
@@ -13,12 +21,15 @@ SHAPES = {  # name: (n_in, n_out, rows, cols)
     "full": (7, 5, [i // 7 for i in range(35)], [i % 7 for i in range(35)]),
 }
 WIDTHS = (1, 7, 128, 129)
+P = 0.4  # of the dropout of layers below
+PARTS = ("", "bias", "srelu", "law", "bias srelu", "bias law", "srelu law", "bias srelu law")
+each_parts = pytest.mark.parametrize("parts", PARTS, ids=lambda parts: parts or "links only")
 
 
 def make(shape):
     n_in, n_out, rows, cols = SHAPES[shape]
     rows, cols = torch.tensor(rows, dtype=torch.int32), torch.tensor(cols, dtype=torch.int32)
-    return kernels.make_support(rows, cols, n_in, n_out)
+    return make_support(rows, cols, n_in, n_out)
 
 
 def dense(support, values):
@@ -133,36 +144,6 @@ def test_nan_and_infinity_are_not_hidden(large):
     assert y[:, 0].isnan().any() and y[:, 1].isinf().any() and y[:, 2:].isfinite().all()
 
 
-def test_transposed_index_lists_the_same_links(support):
-    columns = torch.arange(support.n_in).repeat_interleave(support.tcrow.diff())
-    order = support.perm.long()
-    assert torch.equal(support.col[order], columns.to(torch.int32))
-    assert torch.equal(support.row[order], support.trow)
-    assert torch.equal(order.sort().values, torch.arange(support.nnz))
-
-
-@pytest.mark.parametrize(
-    ("rows", "cols", "n_in", "n_out", "sentence"),
-    [
-        ([0, 0], [1, 1], 3, 2, r"link \(0, 1\) is repeated"),
-        ([0, 2], [1, 1], 3, 2, r"rows holds 2, outside \[0, 2\)"),
-        ([0, 1], [-1, 1], 3, 2, r"cols holds -1, outside \[0, 3\)"),
-        ([1, 0], [0, 0], 3, 2, "link 1 is out of order"),
-        ([0, 0], [1, 0], 3, 2, "link 1 is out of order"),
-        ([0], [0, 1], 3, 2, "two vectors of equal length"),
-        ([0.5], [0], 3, 2, "rows has dtype torch.float64"),
-        ([], [], 0, 2, "n_in = 0 is out of range"),
-        ([], [], 3, -1, "n_out = -1 is out of range"),
-    ],
-)
-def test_wrong_support_is_refused(rows, cols, n_in, n_out, sentence):
-    def index(entries):
-        return torch.tensor(entries, dtype=torch.float64 if 0.5 in entries else torch.int64)
-
-    with pytest.raises(ValueError, match=sentence):
-        kernels.make_support(index(rows), index(cols), n_in, n_out)
-
-
 @pytest.mark.parametrize(
     ("shape", "sentence"), [((300, 0), "batch width 0"), ((299, 5), "give"), ((300,), "give")]
 )
@@ -180,12 +161,10 @@ def test_wrong_values_and_unequal_batches_are_refused(large):
         kernels.sddmm(support, x, torch.zeros(400, 3))
 
 
-def test_wrong_bias_and_rows_outside_the_data_are_refused(large):
+def test_wrong_bias_is_refused(large):
     support, values, x = large
     with pytest.raises(ValueError, match=r"bias has shape \(3,\)"):
         kernels.spmm(support, values, x, torch.zeros(3))
-    with pytest.raises(IndexError, match=r"outside \[0, 300\)"):
-        kernels.gather(x, torch.tensor([0, 300]))
 
 
 def test_unknown_implementation_is_refused():
@@ -209,18 +188,433 @@ def test_other_dtypes_run_in_torch(dtype, large):
     torch.testing.assert_close(actual.double(), desired, rtol=0.1, atol=0.3)
 
 
-@pytest.mark.parametrize("name", ["numba", "torch"])
-def test_gather_is_the_transposed_rows(name, generator):
-    data, index = torch.randn(50, 37, generator=generator), torch.tensor([3, 49, 3, 0])
-    with kernels.use_implementation(name):
-        actual = kernels.gather(data, index)
-    assert torch.equal(actual, data[index].t()) and actual.is_contiguous()
+# whole layers in one pass
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_products_on_a_gpu_agree_with_the_cpu(large):
-    support, values, x = large
-    moved = kernels.Support(300, 400, *(t.cuda() for t in support[2:]))
-    actual = kernels.spmm(moved, values.cuda(), x.cuda())
-    torch.testing.assert_close(actual.cpu(), kernels.spmm(support, values, x))
+def make_layer(support, parts, generator, seed=0):
+    return Layer(
+        support,
+        torch.randn(support.nnz, generator=generator),
+        torch.randn(support.n_out, generator=generator) if "bias" in parts else None,
+        torch.randn(4, support.n_out, generator=generator) if "srelu" in parts else None,
+        kernels.dropout_law(P, seed, step=3) if "law" in parts else None,
+    )
+
+
+def two_layers(parts, generator):
+    """5 to 6 to 4 neurons, some without links; both with the parts."""
+    second = evolution.random_support(6, 4, 0.5, generator=generator)
+    supports = make("empty rows and columns"), second
+    return [make_layer(s, parts, generator, seed) for seed, s in enumerate(supports)]
+
+
+def formula(x, layer):
+    """One layer by its definition: dense product, SReLU as printed, the hash as published."""
+    support, values, bias, srelu, law = layer
+    y = x if support is None else x @ dense(support, values).t()
+    y = y if bias is None else y + bias
+    y = y if srelu is None else printed_srelu(y, *srelu)
+    return y if law is None else y * kept(law, *y.shape) / (1 - P)
+
+
+def printed_srelu(x, t_left, a_left, width, a_right):
+    """Jin2016, as printed: three pieces, the outer ones closed."""
+    t_right = t_left + width.abs()
+    middle = torch.where(x >= t_right, t_right + a_right * (x - t_right), x)
+    return torch.where(x <= t_left, t_left + a_left * (x - t_left), middle)
+
+
+def kept(law, n_examples, n):
+    """(B, n) bool: the published hash lowbias32 (Wellons, hash-prospector) of every index."""
+    h = (np.arange(n * n_examples, dtype=np.uint64) + np.uint64(law.key)).astype(np.uint32)
+    h = (h ^ h >> np.uint32(16)) * np.uint32(0x7FEB352D)
+    h = (h ^ h >> np.uint32(15)) * np.uint32(0x846CA68B)
+    h ^= h >> np.uint32(16)
+    keep = (h ^ np.uint32(law.flip)) >= law.threshold
+    return torch.from_numpy(keep).view(n, n_examples).t()
+
+
+def composed(x, layers):
+    return functools.reduce(formula, layers, x)
+
+
+def as_leaves(x, layers):
+    """Leaves of x and of all weights, biases and parameters, and the layers made of them."""
+    tensors = [t for layer in layers for t in layer if torch.is_tensor(t)]
+    leaves = {id(t): t.clone().requires_grad_() for t in tensors}
+    layers = [Layer(*(leaves.get(id(part), part) for part in layer)) for layer in layers]
+    return [x.clone().requires_grad_(), *leaves.values()], layers
+
+
+def gradients(function, x, layers, **options):
+    """Of a loss whose own gradient differs from value to value."""
+    leaves, layers = as_leaves(x, layers)
+    y = function(leaves[0], layers)
+    return torch.autograd.grad(y.sin().sum(), leaves, **options)
+
+
+def in_every_memory_format(x):
+    """The same values batch-major, feature-major, and with gaps."""
+    return x.contiguous(), x.t().contiguous().t(), x.repeat_interleave(2, 1)[:, ::2]
+
+
+@each_parts
+@pytest.mark.parametrize("n_examples", [1, 7, 129])
+def test_chain_is_the_dense_formula(support, parts, n_examples, implementation, generator):
+    layer = make_layer(support, parts, generator)
+    x = torch.randn(n_examples, support.n_in, generator=generator)
+    y, *others = (kernels.chain(format, [layer]) for format in in_every_memory_format(x))
+    torch.testing.assert_close(y, formula(x, layer), rtol=1e-12, atol=1e-12)
+    assert y.t().is_contiguous() and all(torch.equal(other, y) for other in others)
+
+
+@each_parts
+def test_gradients_of_chain_are_those_of_the_dense_formula(
+    support, parts, implementation, generator
+):
+    layers = [make_layer(support, parts, generator)]
+    x = torch.randn(7, support.n_in, generator=generator)
+    actual, desired = gradients(kernels.chain, x, layers), gradients(composed, x, layers)
+    torch.testing.assert_close(actual, desired, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_layers_with_and_without_links_follow_each_other(differentiable, implementation, generator):
+    law, pieces = kernels.dropout_law(P, 8, 1), torch.randn(4, 5, generator=generator)
+    alone = [Layer(srelu=pieces), Layer(law=law), Layer(srelu=2 * pieces, law=law)]
+    layers = [*alone, *two_layers("bias srelu", generator), Layer(law=law)]
+    x = torch.randn(7, 5, generator=generator)
+    torch.testing.assert_close(kernels.chain(x, layers), composed(x, layers))
+    actual = gradients(kernels.chain, x, layers, create_graph=differentiable)
+    torch.testing.assert_close(actual, gradients(composed, x, layers))
+
+
+@each_parts
+def test_gradients_of_chain_agree_with_finite_differences(parts, implementation, generator):
+    layers = two_layers(parts, generator)  # a kink within 10⁻⁶ would be a failure, and is unlikely
+    leaves, layers = as_leaves(torch.randn(3, 5, generator=generator), layers)
+    assert torch.autograd.gradcheck(lambda x, *_: kernels.chain(x, layers), leaves)
+
+
+@each_parts
+def test_second_gradients_of_chain_agree_with_finite_differences(parts, implementation, generator):
+    leaves, layers = as_leaves(torch.randn(2, 5, generator=generator), two_layers(parts, generator))
+    assert torch.autograd.gradgradcheck(lambda x, *_: kernels.chain(x, layers).sin(), leaves)
+
+
+@pytest.mark.parametrize("differentiable", [False, True])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_layers_that_share_weights_add_their_gradients(
+    factor, differentiable, implementation, generator
+):
+    support = evolution.random_support(5, 5, 0.5, generator=generator)
+    values = torch.randn(support.nnz, generator=generator).requires_grad_()
+    second = values if factor == 1 else factor * values
+    layers = [Layer(support, values), Layer(support, second)]
+    x = torch.randn(7, 5, generator=generator)
+    y, desired = kernels.chain(x, layers).sin().sum(), composed(x, layers).sin().sum()
+    (actual,) = torch.autograd.grad(y, values, create_graph=differentiable)
+    torch.testing.assert_close(actual, torch.autograd.grad(desired, values)[0])
+
+
+@pytest.mark.parametrize("frozen", range(7))
+def test_frozen_tensor_gets_no_gradient_and_the_others_theirs(frozen, implementation, generator):
+    leaves, layers = as_leaves(
+        torch.randn(7, 5, generator=generator), two_layers("bias srelu law", generator)
+    )
+    desired = torch.autograd.grad(composed(leaves[0], layers).sin().sum(), leaves)
+    leaves[frozen].requires_grad_(False)
+    kernels.chain(leaves[0], layers).sin().sum().backward()
+    assert leaves[frozen].grad is None
+    actual = [leaf.grad for i, leaf in enumerate(leaves) if i != frozen]
+    torch.testing.assert_close(actual, [g for i, g in enumerate(desired) if i != frozen])
+
+
+def test_gradient_reaches_the_input_through_frozen_layers(implementation, generator):
+    layers, x = two_layers("bias srelu law", generator), torch.randn(7, 5, generator=generator)
+    desired = gradients(composed, x, layers)[0]
+    x.requires_grad_()
+    torch.testing.assert_close(
+        torch.autograd.grad(kernels.chain(x, layers).sin().sum(), x)[0], desired
+    )
+
+
+@each_parts
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_retained_graph_gives_its_gradients_twice_and_changes_no_argument(
+    contiguous, parts, implementation, generator
+):
+    x, layers = torch.randn(7, 5, generator=generator), two_layers(parts, generator)
+    leaves, layers = as_leaves(x, layers)
+    before, y = [leaf.detach().clone() for leaf in leaves], kernels.chain(leaves[0], layers)
+    grad_y = torch.randn(4, 7, generator=generator).t()  # feature-major: needs no copy
+    grad_y = grad_y.contiguous() if contiguous else grad_y
+    value, given = y.detach().clone(), grad_y.clone()
+    first = torch.autograd.grad(y, leaves, grad_y, retain_graph=True)
+    first = [g.clone() for g in first]
+    second = torch.autograd.grad(y, leaves, grad_y, retain_graph=True)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert torch.equal(grad_y, given) and torch.equal(y, value)
+    assert all(torch.equal(a, b) for a, b in zip(leaves, before, strict=True))
+
+
+@pytest.mark.parametrize("changed", ["x", "values", "srelu"])
+def test_argument_changed_before_backward_is_noticed(changed, implementation, generator):
+    leaves, layers = as_leaves(
+        torch.randn(7, 5, generator=generator), two_layers("bias srelu", generator)
+    )
+    y = kernels.chain(leaves[0], layers)
+    argument = leaves[0] if changed == "x" else getattr(layers[1], changed)
+    with torch.no_grad():
+        argument.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_output_of_chain_can_be_changed_in_place(implementation, generator):
+    layers, x = two_layers("bias srelu law", generator), torch.randn(7, 5, generator=generator)
+    actual = gradients(lambda x, layers: kernels.chain(x, layers).mul_(2), x, layers)
+    desired = gradients(lambda x, layers: 2 * composed(x, layers), x, layers)
+    torch.testing.assert_close(actual, desired)
+
+
+@pytest.mark.parametrize(("grad", "alive"), [(True, [2, 4, 6]), (False, [2, 4, 4])])
+def test_nothing_is_kept_where_no_gradient_is_wanted(grad, alive, monkeypatch, generator):
+    support = evolution.random_support(5, 5, 0.5, generator=generator)
+    layers = [make_layer(support, "srelu", generator) for _ in range(3)]
+    x, made, actual, forward = torch.ones(2, 5).requires_grad_(), [], [], kernels._forward
+
+    def watched(*arguments):  # z and y of each layer, and how many live when it is done
+        results = forward(*arguments)
+        made.extend(map(weakref.ref, results))
+        actual.append(sum(tensor() is not None for tensor in made))
+        return results
+
+    monkeypatch.setattr(kernels, "_forward", watched)
+    with torch.set_grad_enabled(grad), kernels.use_implementation("numba"):
+        assert kernels.chain(x, layers).requires_grad == grad
+    assert actual == alive
+
+
+@each_parts
+def test_implementations_of_chain_agree_in_float32(parts, generator):
+    layers, x = two_layers(parts, generator), torch.randn(129, 5, generator=generator)
+    layers = [Layer(*(p.float() if torch.is_tensor(p) else p for p in part)) for part in layers]
+    results = []
+    for name in ("numba", "torch"):
+        with kernels.use_implementation(name):
+            grads = gradients(kernels.chain, x.float(), layers)
+            results.append([kernels.chain(x.float(), layers), *grads])
+    assert {tensor.dtype for tensor in results[0]} == {torch.float32}
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-4)  # sums over 129 examples
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_chain_of_other_dtypes_runs_in_torch(dtype, generator):
+    layers, x = two_layers("bias srelu law", generator), torch.randn(7, 5, generator=generator)
+    rounded = [Layer(*(p.to(dtype) if torch.is_tensor(p) else p for p in part)) for part in layers]
+    actual = kernels.chain(x.to(dtype), rounded)
+    assert actual.dtype == dtype and actual.t().is_contiguous()
+    torch.testing.assert_close(actual.double(), composed(x, layers), rtol=0.1, atol=0.3)
+
+
+@pytest.mark.parametrize("n_examples", [33, 4097])
+def test_chain_of_one_and_two_threads_gives_the_same_bits(n_examples, large, generator):
+    support, *_ = large
+    layers = [make_layer(support, "bias srelu law", generator)]
+    layers.append(
+        make_layer(evolution.random_support(400, 3, 0.5, generator=generator), "bias", generator)
+    )
+    x, results = torch.randn(n_examples, 300, generator=generator), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append([kernels.chain(x, layers), *gradients(kernels.chain, x, layers)])
+    torch.set_num_threads(1)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("parts", ["", "srelu", "bias srelu"])
+def test_chain_hides_no_nan_and_no_infinity(bad, parts, implementation, generator):
+    support = make("full")
+    layers, x = [make_layer(support, parts, generator)], torch.randn(9, 7, generator=generator)
+    x[3, 2] = bad
+    leaves, layers = as_leaves(x, layers)
+    y = kernels.chain(leaves[0], layers)
+    assert not y[3].isfinite().any() and y[:3].isfinite().all() and y[4:].isfinite().all()
+    (grad_values,) = torch.autograd.grad(y.sum(), leaves[1])
+    assert not grad_values.view(5, 7)[:, 2].isfinite().any()
+
+
+@pytest.mark.parametrize("name", ["values", "bias", "srelu"])
+def test_chain_hides_no_nan_of_its_parameters(name, implementation, generator):
+    layer = make_layer(make("full"), "bias srelu", generator)
+    getattr(layer, name).fill_(torch.nan)
+    assert kernels.chain(torch.randn(9, 7, generator=generator), [layer]).isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"values": torch.ones(6)}, r"values has shape \(6,\): the support has 7 links"),
+        ({"values": torch.ones(7, 1)}, r"values has shape \(7, 1\)"),
+        ({"bias": torch.ones(5)}, r"bias has shape \(5,\): give \(6,\)"),
+        ({"bias": torch.ones(6, 1)}, r"bias has shape \(6, 1\)"),
+        ({"srelu": torch.ones(4, 5)}, r"srelu has shape \(4, 5\): give \(4, 6\)"),
+        ({"srelu": torch.ones(6, 4)}, r"srelu has shape \(6, 4\): give \(4, 6\)"),
+        ({"srelu": torch.ones(4)}, r"srelu has shape \(4,\): give \(4, 6\)"),
+    ],
+    ids=str,
+)
+def test_wrong_layer_is_refused(change, sentence, implementation, generator):
+    layer = make_layer(make("empty rows and columns"), "bias srelu", generator)._replace(**change)
+    with pytest.raises(ValueError, match=sentence):
+        kernels.chain(torch.zeros(2, 5), [layer])
+
+
+def test_layers_of_other_widths_are_refused(implementation, generator):
+    first, second = two_layers("bias srelu", generator)
+    with pytest.raises(ValueError, match="6 values meet a layer of 5 inputs"):
+        kernels.chain(torch.zeros(2, 5), [first, first])
+    with pytest.raises(ValueError, match="5 values meet a layer of 6 inputs"):
+        kernels.chain(torch.zeros(2, 5), [second])
+    with pytest.raises(ValueError, match=r"srelu has shape \(4, 6\): give \(4, 4\)"):
+        kernels.chain(torch.zeros(2, 5), [first, second, Layer(srelu=first.srelu)])
+
+
+@pytest.mark.parametrize("layer", [Layer(bias=torch.ones(5)), Layer(values=torch.ones(5))])
+def test_values_and_biases_without_links_are_refused(layer, implementation):
+    with pytest.raises(ValueError):
+        kernels.chain(torch.zeros(2, 5), [layer])
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5,), (), (2, 3, 5)], ids=str)
+@pytest.mark.parametrize("layer", [Layer(srelu=torch.ones(4, 5)), Layer()], ids=["srelu", "none"])
+def test_batch_that_is_not_a_matrix_of_examples_is_refused(shape, layer, implementation):
+    with pytest.raises(ValueError):
+        kernels.chain(torch.zeros(shape), [layer])
+
+
+# dropout
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("step", [0, 1, 10**6])
+def test_dropout_keeps_what_the_published_hash_says(step, dtype, implementation, generator):
+    law, x = kernels.dropout_law(P, 2001, step), torch.rand(129, 50, generator=generator) + 1
+    x = x.to(dtype)
+    y = kernels.dropout(x, law)
+    assert torch.equal(y, x * torch.tensor(1 / (1 - P), dtype=dtype) * kept(law, 129, 50))
+    assert y.t().is_contiguous()
+
+
+def test_index_of_the_dropout_goes_around_at_32_bits(implementation):
+    law = kernels.DropoutLaw(2**31, 2.0, 2**32 - 100, 12345)
+    y = kernels.dropout(torch.ones(7, 50), law)
+    assert torch.equal(y != 0, kept(law, 7, 50))
+
+
+@pytest.mark.parametrize("parts", ["", "bias srelu"])
+def test_dropout_in_chain_is_the_dropout_of_the_same_law(parts, implementation, generator):
+    layer, x = two_layers(parts, generator)[0], torch.randn(33, 5, generator=generator)
+    law = kernels.dropout_law(P, 3, 4)
+    desired = kernels.dropout(kernels.chain(x, [layer]), law)
+    assert torch.equal(kernels.chain(x, [layer._replace(law=law)]), desired)
+    assert (desired == 0).any()
+
+
+def test_law_of_probability_0_keeps_everything(implementation, generator):
+    law, x = kernels.dropout_law(0.0, 3, 4), torch.randn(129, 50, generator=generator)
+    assert (law.threshold, law.scale) == (0, 1)
+    assert torch.equal(kernels.dropout(x, law), x)
+
+
+def test_threshold_is_inclusive(implementation):
+    law = kernels.dropout_law(0.5, 0, 0)._replace(key=0, flip=2**31)
+    x = torch.ones(1, 1)  # the hash of 0 is 0
+    assert kernels.dropout(x, law).item() == 2 and law.threshold == 2**31
+    assert kernels.dropout(x, law._replace(flip=2**31 - 1)).item() == 0
+
+
+def test_law_differs_from_step_to_step_and_from_seed_to_seed():
+    laws = [kernels.dropout_law(P, seed, step) for seed in range(60) for step in range(60)]
+    assert len({law.key for law in laws}) > 3590  # 3600² / 2 / 2³² repeats are expected: 0.0015
+    assert len({(law.key, law.flip) for law in laws}) == 3600
+    assert kernels.dropout_law(P, 1, 11) == kernels.dropout_law(P, 1, 11)
+    assert kernels.dropout_law(P, 1, 11) != kernels.dropout_law(P, 11, 1)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, torch.nan])
+def test_law_out_of_range_is_refused(p):
+    with pytest.raises(ValueError):
+        kernels.dropout_law(p, 0, 0)
+
+
+# on a GPU
+
+
+def gpu(test):
+    no_gpu = not torch.cuda.is_available()
+    return pytest.mark.gpu(pytest.mark.skipif(no_gpu, reason="no GPU")(test))
+
+
+def on_gpu(part):
+    """A tensor, a support, a layer or a list of them, with all tensors moved."""
+    if isinstance(part, Support | Layer):
+        return type(part)(*map(on_gpu, part))
+    if isinstance(part, list | tuple) and not isinstance(part, kernels.DropoutLaw):
+        return [on_gpu(member) for member in part]
+    return part.cuda() if torch.is_tensor(part) else part
+
+
+def on_cpu(tensors):
+    return [tensor.cpu() for tensor in tensors]
+
+
+@gpu
+def test_products_on_a_gpu_agree_with_the_cpu(support, width, generator):
+    values = torch.randn(support.nnz, generator=generator)
+    x, bias = torch.randn(support.n_in, width), torch.randn(support.n_out)
+    grad_y = torch.randn(support.n_out, width, generator=generator)
+    cases = [
+        (kernels.spmm, (support, values, x, bias)),
+        (kernels.spmm_transposed, (support, values, grad_y)),
+        (kernels.sddmm, (support, x, grad_y)),
+    ]
+    actual = on_cpu(product(*on_gpu(arguments)) for product, arguments in cases)
+    torch.testing.assert_close(actual, [product(*arguments) for product, arguments in cases])
+
+
+@gpu
+@each_parts
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_chain_and_its_gradients_on_a_gpu_agree_with_the_cpu(differentiable, parts, generator):
+    layers, x = two_layers(parts, generator), torch.randn(129, 5, generator=generator)
+    moved, x_moved = on_gpu(layers), x.cuda()
+    y = kernels.chain(x_moved, moved)
+    assert y.device.type == "cuda" and y.t().is_contiguous()
+    torch.testing.assert_close(y.cpu(), kernels.chain(x, layers))
+    actual = gradients(kernels.chain, x_moved, moved, create_graph=differentiable)
+    torch.testing.assert_close(on_cpu(actual), list(gradients(kernels.chain, x, layers)))
+
+
+@gpu
+def test_second_gradients_on_a_gpu_agree_with_finite_differences(generator):
+    layers, x = two_layers("bias srelu law", generator), torch.randn(2, 5, generator=generator)
+    leaves, layers = as_leaves(x.cuda(), on_gpu(layers))
+    assert torch.autograd.gradgradcheck(
+        lambda x, *_: kernels.chain(x, layers).sin(), leaves, nondet_tol=1e-10
+    )  # atomic sums
+
+
+@gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dropout_on_a_gpu_keeps_the_same_values(dtype, generator):
+    x, law = torch.randn(129, 50, generator=generator).to(dtype), kernels.dropout_law(P, 3, 4)
+    assert torch.equal(kernels.dropout(x.cuda(), law).cpu(), kernels.dropout(x, law))
+
+
+@gpu
+def test_compiled_kernels_refuse_a_gpu(generator):
+    with kernels.use_implementation("numba"), pytest.raises(RuntimeError, match="on cuda"):
+        kernels.chain(torch.ones(2, 5).cuda(), on_gpu(two_layers("", generator)))

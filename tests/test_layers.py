@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from lib import evolution, kernels
 from lib.layers import Dropout, Linear, SparseLinear, Standardise, initial_values
+from lib.support import make_support
 
 OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax")
 OPTIMISERS += ("Adadelta", "Rprop", "ASGD")
@@ -79,7 +80,7 @@ def test_output_is_feature_major(make, generator):
 
 def test_weight_matrix_holds_the_values_at_the_links_and_zero_elsewhere():
     rows, cols = torch.tensor([0, 0, 2]), torch.tensor([1, 3, 0])
-    layer = SparseLinear(4, 3, support=kernels.make_support(rows, cols, 4, 3))
+    layer = SparseLinear(4, 3, support=make_support(rows, cols, 4, 3))
     layer.values.data = torch.tensor([1.0, 2.0, 3.0])
     desired = [[0, 1, 0, 2], [0, 0, 0, 0], [3, 0, 0, 0]]
     assert layer.to_dense().tolist() == desired
@@ -203,7 +204,7 @@ def test_layer_is_made_in_the_dtype_asked_for():
 def fans():
     """A support whose output neuron i has i inputs, from none to 200."""
     rows, cols = torch.ones(201, 200).tril(-1).nonzero(as_tuple=True)
-    return kernels.make_support(rows, cols, 200, 201)
+    return make_support(rows, cols, 200, 201)
 
 
 @pytest.mark.parametrize("largest", [10, 50, 200])

@@ -28,7 +28,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 LEVELS = {
-    "__init__": 0,
+    "__init__": 0, "support": 0,
     "kernels": 1, "activations": 1, "data": 1,
     "layers": 2, "evolution": 2,
     "models": 3, "regularizers": 3, "local_learning": 3,
@@ -36,7 +36,7 @@ LEVELS = {
     "experiments": 5, "records": 5, "executors": 5, "claims": 5, "plotting": 5, "bench": 5,
     "notebooks": 6, "__main__": 6,
 }  # fmt: skip
-SOURCED = ("kernels", "activations", "evolution", "perturb", "attacks", "local_learning")
+SOURCED = ("support", "kernels", "activations", "evolution", "perturb", "attacks", "local_learning")
 SOURCED += ("regularizers", "pruning", "topology")
 LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 LAYOUT |= {tokenize.ENDMARKER}

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from lib import evolution, kernels, topology
+from lib import evolution, topology
+from lib.support import make_support
 
 
 @pytest.fixture
@@ -66,5 +67,5 @@ def test_degenerate_degrees_are_refused(degrees):
 
 def test_support_without_links_gives_isolated_nodes():
     none = torch.empty(0, dtype=torch.int64)
-    graph = topology.to_networkx([kernels.make_support(none, none, 3, 4)])
+    graph = topology.to_networkx([make_support(none, none, 3, 4)])
     assert nx.number_of_isolates(graph) == 7
