@@ -4,11 +4,13 @@ done.
 
 import argparse
 import ast
+import itertools
 import json
 import math
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,100 +23,89 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lib", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (function, words) in COMMANDS.items():
-        text = (function.__doc__ or "").splitlines()[0]
+    for name, (function, words, defaults) in COMMANDS.items():
+        text = function.__doc__
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.set_defaults(function=function)
-        for word in words:
-            flags, options = OPTIONS[word]
-            command.add_argument(*flags, **options)
+        for word in words.split():
+            command.add_argument(word, **OPTIONS[word])
+        command.set_defaults(function=function, **defaults)
     try:
         chosen = parser.parse_args(arguments)
-        return chosen.function(chosen)
+        for name, value in vars(chosen).items():
+            if name in ("jobs", "seeds") and value is not None and value < 1:
+                raise ValueError(f"{name} = {value} is out of range: give at least 1")
+        return chosen.function(chosen) or 0
     except BrokenPipeError:  # the reader of our output, as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except ImportError as error:
-        print(f'error: {error}: pip install -e ".[cluster]"', file=sys.stderr)
-        return 1
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
+        remedy = ': pip install -e ".[cluster]"' if isinstance(error, ImportError) else ""
+        print(f"error: {error}{remedy}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: nothing is lost, the same command continues", file=sys.stderr)
         return 130
 
 
-def show_list(chosen: argparse.Namespace) -> int:
+def show_list(chosen: argparse.Namespace) -> None:
     """Experiments, notebooks, profiles, and what is stored."""
-    rows = []
-    for folder in (records.RESULTS, records.RUNS):
-        for path in sorted(folder.glob("*-*")) if folder.is_dir() else []:
-            if path.is_dir() and not path.suffix and path.name not in {r["record"] for r in rows}:
-                rows.append(records.read(path).summary())
-    if chosen.json:
-        return _write_json(chosen.json, rows)
-    print("experiments:", ", ".join(experiments.EXPERIMENTS))
-    print("notebooks:  ", ", ".join(path.stem for path in notebooks.find()))
-    print("profiles:   ", ", ".join(experiments.PROFILES))
+    paths = [p for folder in (records.RUNS, records.RESULTS) for p in folder.glob("*-*")]
+    stored = {p.name: p for p in paths if p.is_dir() and not p.suffix}  # in both: data/results
+    table = records.table([records.read(path) for _, path in sorted(stored.items())])
     counts = []
-    for name in experiments.EXPERIMENTS:
-        for profile in experiments.PROFILES:
-            wanted = {config.name for config in experiments.configs(name, profile)}
-            n_stored = len(wanted & {row["record"] for row in rows})
-            counts.append(
-                {"experiment": name, "profile": profile, "runs": len(wanted), "stored": n_stored}
-            )
-    print(pd.DataFrame(counts).to_string(index=False))
-    return 0
+    for name, profile in itertools.product(experiments.EXPERIMENTS, experiments.PROFILES):
+        wanted = {config.name for config in experiments.configs(name, profile)}
+        counts.append((name, profile, len(wanted), len(wanted & stored.keys())))
+    runs = pd.DataFrame(counts, columns=["experiment", "profile", "runs", "stored"])
+    lines = [
+        f"experiments: {', '.join(experiments.EXPERIMENTS)}",
+        f"notebooks:   {', '.join(path.stem for path in notebooks.find())}",
+        f"profiles:    {', '.join(experiments.PROFILES)}",
+        runs.to_string(index=False),
+    ]
+    _report(chosen, table, "\n".join(lines))
 
 
 def show_data(chosen: argparse.Namespace) -> int:
     """Fetch and verify data sets; say where each came from."""
-    rows = data.where(chosen.names or data.NAMES)
+    rows = data.where(chosen.names)
     print(pd.DataFrame(rows).to_string(index=False))
     damaged = any(row["status"].startswith("damaged") for row in rows)
     missing = chosen.names and not all(row["source"] for row in rows)
     return 1 if damaged or missing else 0
 
 
-def run(chosen: argparse.Namespace) -> int:
+def run(chosen: argparse.Namespace) -> None:
     """Train what is missing of an experiment and print its records."""
-    _check_jobs(chosen.jobs)
+    changes = dict(map(_assignment, chosen.set))
     configs = experiments.configs(chosen.experiment, chosen.profile)
-    if chosen.set:
-        changes = dict(_assignment(text) for text in chosen.set)
-        configs = [c.with_changes(changes) for c in configs]
-        for config in configs:
-            config.settings()
-            if config.dataset not in data.NAMES:
-                raise ValueError(experiments.unknown("data set", config.dataset, data.NAMES))
+    configs = [config.with_changes(changes) for config in configs]
+    data.require_known(*(config.dataset for config in configs))
+    for config in configs:
+        config.settings()  # refuses what is out of range
     if chosen.seeds is not None:
-        configs = _with_seeds(configs, chosen.seeds)
+        seeded = [c.with_changes({"seed": seed}) for c in configs for seed in range(chosen.seeds)]
+        configs = list(dict.fromkeys(seeded))
     _say_what_stands_in(configs)
     try:
         found = executors.sweep(configs, jobs=chosen.jobs, scheduler=chosen.scheduler)
     finally:  # what is finished is stored, whatever became of the rest
         if chosen.profile == "paper" and not chosen.set:
             for record in records.records(configs):
-                if record.path.parent == records.RUNS:
-                    records.write_slim(record)
+                records.write_slim(record)
     table = records.table(found)
-    if chosen.json:
-        return _write_json(chosen.json, table.to_dict("records"))
-    print(table.drop(columns=["experiment", "optimiser"]).to_string(index=False))
-    return 0
+    shown = table.drop(columns=["experiment", "optimiser"])
+    _report(chosen, table, shown.to_string(index=False))
 
 
-def figures(chosen: argparse.Namespace) -> int:
+def figures(chosen: argparse.Namespace) -> None:
     """Run what the notebooks miss, then execute them with papermill into figures/PROFILE."""
-    _check_jobs(chosen.jobs)
     if chosen.profile not in experiments.PROFILES:
         raise ValueError(experiments.unknown("profile", chosen.profile, experiments.PROFILES))
     paths = notebooks.find(chosen.only)
     failed: list[str] = []
-    needed = dict.fromkeys(name for path in paths for name in notebooks.needed(path))
     if chosen.profile != "paper":
+        needed = dict.fromkeys(name for path in paths for name in notebooks.needed(path))
         configs = [c for name in needed for c in experiments.configs(name, chosen.profile)]
         _say_what_stands_in(configs)
         try:
@@ -134,23 +125,20 @@ def figures(chosen: argparse.Namespace) -> int:
     if failed:
         raise RuntimeError("; ".join(failed))
     print(f"see {notebooks.write_index(chosen.profile)}")
-    return 0
 
 
-def show_claims(chosen: argparse.Namespace) -> int:
+def show_claims(chosen: argparse.Namespace) -> None:
     """The published claims and our verdicts."""
     table = claims.verdicts(chosen.profile)
-    if chosen.json:
-        return _write_json(chosen.json, table.to_dict("records"))
-    table["statement"] = table["statement"].str.slice(0, 70)
     shown = table.drop(columns=["paper", "published", "profile"])
+    shown["statement"] = shown["statement"].str.slice(0, 70)
     shown["n"] = shown["n"].astype("string").fillna("")
-    print(shown.to_string(index=False, na_rep="", float_format="{:.3f}".format))
-    print(f"profile {chosen.profile}: " + _count(table["verdict"]))
-    return 0
+    text = shown.to_string(index=False, na_rep="", float_format="{:.3f}".format)
+    counts = ", ".join(f"{n} {name}" for name, n in table["verdict"].value_counts().items())
+    _report(chosen, table, f"{text}\nprofile {chosen.profile}: {counts}")
 
 
-def show_bench(chosen: argparse.Namespace) -> int:
+def show_bench(chosen: argparse.Namespace) -> None:
     """Kernels and training step against dense, masked and torch.sparse."""
     if chosen.threads is not None:
         if not 1 <= chosen.threads <= (os.cpu_count() or 1):
@@ -158,26 +146,14 @@ def show_bench(chosen: argparse.Namespace) -> int:
         bench.torch.set_num_threads(chosen.threads)
     kinds = (bench.sweep_products, bench.sweep_steps) if chosen.sweeps else ()
     table = bench.pd.concat([k("paper") for k in kinds]) if kinds else bench.measure()
-    if chosen.json:
-        return _write_json(chosen.json, table.to_dict("records"))
-    print(table.to_string(index=False, float_format="{:.3f}".format))
-    return 0
+    _report(chosen, table, table.to_string(index=False, float_format="{:.3f}".format))
 
 
 def _say_what_stands_in(configs: Sequence[experiments.Config]) -> None:
     """Print one line for every data set that another stands in for."""
-    for config in {(c.dataset, c.fallback): c for c in configs if c.fallback}.values():
-        if notice := data.load(config.dataset, fallback=config.fallback).notice:
+    for name, fallback in dict.fromkeys((c.dataset, c.fallback) for c in configs if c.fallback):
+        if notice := data.load(name, fallback=fallback).notice:
             print(notice, file=sys.stderr)
-
-
-def _check_jobs(jobs: int) -> None:
-    if jobs < 1:
-        raise ValueError(f"jobs = {jobs} is out of range: give at least 1")
-
-
-def _count(verdicts: pd.Series) -> str:
-    return ", ".join(f"{n} {name}" for name, n in verdicts.value_counts().items())
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -190,53 +166,42 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _with_seeds(configs: list[experiments.Config], seeds: int) -> list[experiments.Config]:
-    if seeds < 1:
-        raise ValueError(f"seeds = {seeds} is out of range: give at least 1")
-    changed = [c.with_changes({"seed": seed}) for c in configs for seed in range(seeds)]
-    return list(dict.fromkeys(changed))
-
-
-def _write_json(path: str, rows: list[dict[str, Any]]) -> int:
-    missing = (math.inf, -math.inf)  # JSON has neither infinity nor nan
-    cleaned = [
-        {k: None if pd.isna(v) or v in missing else v for k, v in row.items()} for row in rows
-    ]
-    text = json.dumps(cleaned, indent=1, default=lambda value: value.item()) + "\n"
-    if path == "-":
-        print(text, end="")
+def _report(chosen: argparse.Namespace, table: pd.DataFrame, text: str) -> None:
+    """Print the text; where JSON is asked for, write the rows of the table in its place."""
+    if chosen.json:
+        known = table.notna() & ~table.isin([math.inf, -math.inf])  # JSON has neither inf nor nan
+        text = json.dumps(table.astype(object).where(known, None).to_dict("records"), indent=1)
+    if (chosen.json or "-") == "-":
+        print(text)
     else:
-        part = f"{path}.part"
-        with open(part, "w") as file:
-            file.write(text)
-        os.replace(part, path)
-    return 0
+        part = Path(f"{chosen.json}.part")
+        part.write_text(f"{text}\n")
+        part.replace(chosen.json)
 
 
-OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "names": (("names",), {"nargs": "*", "metavar": "NAME"}),
-    "experiment": (("experiment",), {"metavar": "EXPERIMENT"}),
-    "profile": (("--profile",), {"default": "quick", "metavar": "P"}),
-    "profile paper": (("--profile",), {"default": "paper", "metavar": "P"}),
-    "seeds": (("--seeds",), {"type": int, "metavar": "N"}),
-    "jobs": (("--jobs",), {"type": int, "default": 1, "metavar": "N"}),
-    "set": (("--set",), {"nargs": "+", "metavar": "key=value"}),
-    "scheduler": (("--scheduler",), {"metavar": "ADDRESS"}),
-    "only": (("--only",), {"nargs": "+", "metavar": "NN"}),
-    "threads": (("--threads",), {"type": int, "metavar": "N"}),
-    "sweeps": (
-        ("--sweeps",),
-        {"action": "store_true", "help": "against width, density and batch, for notebooks (1 h)"},
-    ),
-    "json": (("--json",), {"metavar": "FILE", "help": "write a list of objects ('-': print it)"}),
+OPTIONS: dict[str, dict[str, Any]] = {
+    "names": {"nargs": "*", "metavar": "NAME"},
+    "experiment": {"metavar": "EXPERIMENT"},
+    "--profile": {"default": "quick", "metavar": "P"},
+    "--seeds": {"type": int, "metavar": "N"},
+    "--jobs": {"type": int, "default": 1, "metavar": "N"},
+    "--set": {"nargs": "+", "default": [], "metavar": "key=value"},
+    "--scheduler": {"metavar": "ADDRESS"},
+    "--only": {"nargs": "+", "metavar": "NN"},
+    "--threads": {"type": int, "metavar": "N"},
+    "--sweeps": {
+        "action": "store_true",
+        "help": "against width, density and batch, for notebooks (1 h)",
+    },
+    "--json": {"metavar": "FILE", "help": "write a list of objects ('-': print it)"},
 }
-COMMANDS = {
-    "list": (show_list, ["json"]),
-    "data": (show_data, ["names"]),
-    "run": (run, ["experiment", "profile", "seeds", "jobs", "set", "scheduler", "json"]),
-    "figures": (figures, ["profile", "only", "jobs"]),
-    "claims": (show_claims, ["profile paper", "json"]),
-    "bench": (show_bench, ["threads", "sweeps", "json"]),
+COMMANDS = {  # function, arguments, defaults other than those of OPTIONS
+    "list": (show_list, "--json", {}),
+    "data": (show_data, "names", {}),
+    "run": (run, "experiment --profile --seeds --jobs --set --scheduler --json", {}),
+    "figures": (figures, "--profile --only --jobs", {}),
+    "claims": (show_claims, "--profile --json", {"profile": "paper"}),
+    "bench": (show_bench, "--threads --sweeps --json", {}),
 }
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,7 @@ class Trainer:
             times.append(time.perf_counter())
             self.parts.setdefault(part, []).append(times[-1] - times[-2])
 
-        index = torch.randint(EXAMPLES, (self.batch,))
+        index = torch.randint(len(self.x), (self.batch,))
         x, y = self.x.index_select(0, index), self.y[index]
         done("batch")
         logits = self.net(x)
@@ -243,11 +244,10 @@ def _support(n_in: int, n_out: int, density: float) -> Support:
     return evolution.random_support(n_in, n_out, density, generator=generator)
 
 
-def _floor_calls() -> dict[str, Callable[[], object]]:
+def _floor_calls(widths: Sequence[int]) -> dict[str, Callable[[], object]]:
     """The products of every layer of the network, by ours and by torch.sparse."""
     calls = {}
-    pairs = enumerate(zip(WIDTHS[:-1], WIDTHS[1:], strict=True))
-    for i, (n_in, n_out) in pairs:
+    for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
         density = evolution.erdos_renyi_density(n_in, n_out, 20) if n_out > 10 else 1.0
         for product, rivals in products(_support(n_in, n_out, density)).items():
             if i > 0 or product != "spmm_transposed":  # no gradient at the pixels
@@ -341,26 +341,37 @@ def measure(rounds: int = ROUNDS) -> pd.DataFrame:
     """The benchmark of the command line, 784-1000-1000-1000-10 with er_epsilon 20, batch 128.
 
     Returns: columns measure, contender, median_ms, low_ms, high_ms (quartiles), threads, cpu;
-        measures training_step (with the ``floor``: the products alone, of ours and torch.sparse the
-        faster one), epoch (60,000 random images), predict_1, predict_1024, and the products of a
-        layer 1000 x 1000 of density .04.
+        measures training_step (:func:`measure_steps`), epoch (60,000 random images), predict_1,
+        predict_1024, and the products of a layer 1000 x 1000 of density .04.
     """
-    steps = {name: Trainer(name, **ER_20) for name in contenders()}
-    floor = _floor_calls()
-    seconds = compare(steps | floor, rounds)
-    products_of: dict[str, list[np.ndarray]] = {}
-    for name in floor:
-        products_of.setdefault(name.rpartition(" ")[0], []).append(seconds.pop(name))
-    seconds["floor"] = sum(min(rivals, key=np.median) for rivals in products_of.values())
-    tables = [_rows("training_step", seconds)]
+    tables = [measure_steps(rounds)]
+    networks = {name: network(name, **ER_20) for name in contenders()}
     for n in (1, 1024):
         x = torch.rand(n, WIDTHS[0])
-        calls = {k: lambda net=t.net, x=x: train.predict(net, x, len(x)) for k, t in steps.items()}
+        calls = {
+            k: lambda net=net, x=x: train.predict(net, x, len(x)) for k, net in networks.items()
+        }
         tables.append(_rows(f"predict_{n}", compare(calls, rounds)))
     for product, calls in products(_support(1000, 1000, 0.04)).items():
         tables.append(_rows(product, compare(calls, rounds)))
     tables.append(_rows("epoch", epochs(MEASURED, WIDTHS, 60_000, min(rounds, 5))))
     return pd.concat(tables, ignore_index=True)
+
+
+def measure_steps(
+    rounds: int = ROUNDS, turn: float = TURN, widths: Sequence[int] = WIDTHS
+) -> pd.DataFrame:
+    """One training step of every contender, and the ``floor``: the products of all layers alone,
+    each by ours or by torch.sparse, whichever is faster.
+    """
+    steps = {name: Trainer(name, widths, **ER_20) for name in contenders()}
+    floor = _floor_calls(widths)
+    seconds = compare(steps | floor, rounds, turn)
+    rivals: dict[str, list[np.ndarray]] = {}
+    for name in floor:
+        rivals.setdefault(name.rpartition(" ")[0], []).append(seconds.pop(name))
+    seconds["floor"] = sum(min(pair, key=np.median) for pair in rivals.values())
+    return _rows("training_step", seconds)
 
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -380,23 +391,31 @@ RIVALS = ("fused", "torch_sparse", "dense")
 
 
 def obtain(kind: str, profile: str, retrain: bool = False) -> pd.DataFrame:
-    """How time and memory depend on size, as notebooks want it.
+    """A table of the benchmark, as notebooks want it.
 
     Args:
-        kind: "products", see :func:`sweep_products`, or "steps", see :func:`sweep_steps`.
-        profile: "paper" loads what ``python -m lib bench --sweeps`` stored (an empty table if that
-            was not run); another measures in its sizes now.
+        kind: "contenders", see :func:`measure` (of which other profiles than "paper" measure
+            :func:`measure_steps` alone), "products", see :func:`sweep_products`, or "steps", see
+            :func:`sweep_steps`.
+        profile: "paper" loads what ``python -m lib bench`` stored (an empty table if that was not
+            run); another measures in its sizes now.
         retrain: measure now in the profile "paper" too.
     Raises: ValueError for an unknown profile.
     """
     if profile not in SIZES:
         raise ValueError(experiments.unknown("profile", profile, list(SIZES)))
     if profile != "paper" or retrain:
-        return {"products": sweep_products, "steps": sweep_steps}[kind](profile)
-    if not SWEEPS.exists():
-        return pd.DataFrame(columns=[*COLUMNS, "kind", "sweep", "n", "density", "batch", "links"])
-    table = pd.read_json(SWEEPS)
-    return table[table["kind"] == kind]
+        turn, n = _scale(profile)
+        steps = partial(measure_steps, REPEATS[profile], turn, (WIDTHS[0], n, n, n, WIDTHS[-1]))
+        sweeps = {
+            "products": partial(sweep_products, profile),
+            "steps": partial(sweep_steps, profile),
+        }
+        return sweeps.get(kind, steps)()
+    path = STORED if kind == "contenders" else SWEEPS
+    columns = [*COLUMNS, "kind", "sweep", "n", "density", "batch", "links"]
+    table = pd.read_json(path) if path.exists() else pd.DataFrame(columns=columns)
+    return table if kind == "contenders" else table[table["kind"] == kind]
 
 
 def sweep_products(profile: str) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -85,19 +86,15 @@ def judge(measurement: Measurement, comparison: str, threshold: str) -> str:
     return f"inconclusive ({measurement.limit})" if measurement.limit else "inconclusive"
 
 
-def paired(
-    found: Sequence[Record], dataset: str, methods: tuple[str, str], column: str = "last_accuracy"
-) -> list[float]:
-    """First minus second method, in points, for every seed that has both."""
+def paired(found: Sequence[Record], dataset: str, methods: tuple[str, str]) -> list[float]:
+    """First minus second method at the last epoch, in points, for every seed that has both."""
     table = records.table(found)
     if table.empty:
         return []
-    table = table[table["dataset"] == dataset].pivot_table(
-        index="seed", columns="method", values=column
-    )
-    if not set(methods) <= set(table.columns):
-        return []
-    return list(100 * (table[methods[0]] - table[methods[1]]).dropna())
+    table = table[table["dataset"] == dataset]
+    table = table.pivot_table(index="seed", columns="method", values="last_accuracy")
+    table = table.reindex(columns=list(methods)).dropna()
+    return list(100 * (table[methods[0]] - table[methods[1]]))
 
 
 # ------------------------------------------------------------------- the quantity of each claim
@@ -109,27 +106,34 @@ def _stored(experiment: str, profile: str, method: str, dataset: str | None = No
     return [record for record in found if dataset in (None, record.config.dataset)]
 
 
+def _difference(
+    profile: str, experiment: str, dataset: str, methods: tuple[str, str], limit: str = ""
+) -> Measurement | None:
+    """First minus second method, points, see :func:`paired`; None without stored runs."""
+    found = [r for method in methods for r in _stored(experiment, profile, method, dataset)]
+    differences = paired(found, dataset, methods)
+    return t_interval(differences, limit) if differences else None
+
+
+def _random_links(n: int, generator: torch.Generator, draw: str = "exact") -> int:
+    """Links of a random layer n x n of er_epsilon 20."""
+    p = evolution.erdos_renyi_density(n, n, 20.0)
+    return evolution.random_support(n, n, p, generator=generator, draw=draw).nnz
+
+
 def _links_against_width(profile: str) -> Measurement:
     """S02: slope of log links against log width for square layers of the SET start."""
     generator = torch.Generator().manual_seed(0)
     widths = [2**k for k in range(8, 14)]
-    links = []
-    for n in widths:
-        p = evolution.erdos_renyi_density(n, n, 20.0)
-        links.append(evolution.random_support(n, n, p, generator=generator).nnz)
+    links = [_random_links(n, generator) for n in widths]
     return exact(float(np.polyfit(np.log(widths), np.log(links), 1)[0]))
 
 
 def _initial_links(profile: str) -> Measurement:
     """S06: mean relative error of the initial number of links over 100 draws of Eq. (1)."""
-    n, er_epsilon = 1000, 20.0
     generator = torch.Generator().manual_seed(0)
-    p = evolution.erdos_renyi_density(n, n, er_epsilon)
-    draws = [
-        evolution.random_support(n, n, p, generator=generator, draw="bernoulli").nnz
-        for _ in range(100)
-    ]
-    expected = er_epsilon * 2 * n
+    expected = 20.0 * (1000 + 1000)  # er_epsilon (n_in + n_out)
+    draws = [_random_links(1000, generator, draw="bernoulli") for _ in range(100)]
     return t_interval([abs(links - expected) / expected for links in draws])
 
 
@@ -164,27 +168,20 @@ def _final_removal(profile: str) -> Measurement | None:
 
 def _worst_loss(profile: str) -> Measurement | None:
     """S01: worst of SET minus dense over three data sets, points; MNIST bounds it from above."""
-    found = [r for m in ("set", "dense") for r in _stored("set_mlp", profile, m, "mnist")]
-    differences = paired(found, "mnist", ("set", "dense"))
-    if not differences:
-        return None
-    gain = t_interval(differences)
-    return Measurement(gain.value, -math.inf, gain.high, gain.n, "epochs")
+    gain = _difference(profile, "set_mlp", "mnist", ("set", "dense"), "epochs")
+    return None if gain is None else replace(gain, low=-math.inf)
 
 
 def _count_wins(profile: str, rival: str) -> Measurement | None:
     """S25, S26: data sets of MNIST, CIFAR10 and HIGGS where SET beats a rival; MNIST is run
     here.
     """
-    found = [r for m in ("set", rival) for r in _stored("set_mlp", profile, m, "mnist")]
-    differences = paired(found, "mnist", ("set", rival))
-    if not differences:
+    gain = _difference(profile, "set_mlp", "mnist", ("set", rival))
+    if gain is None:
         return None
-    gain = t_interval(differences)
     decided = gain.n >= MIN_SEEDS
-    won, lost = decided and gain.low > 0, decided and gain.high < 0
-    not_run = 2
-    low, high = float(won), float(not_run + (not lost))
+    low = 1.0 if decided and gain.low > 0 else 0.0
+    high = 2.0 if decided and gain.high < 0 else 3.0  # the other two data sets are not run
     return Measurement(float(gain.value > 0), low, high, gain.n, "data, epochs")
 
 
@@ -193,61 +190,45 @@ def _weight_ratio(profile: str) -> Measurement | None:
     found = _stored("set_mlp", profile, "set", "mnist")
     if not found:
         return None
-    widths = found[0].widths
-    dense = sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
-    ratio = dense / found[0].summary()["links_final"]
+    dense = sum(a * b for a, b in pairwise(found[0].widths))
+    ratio = dense / found[0].environment["final"]["links"]
     return Measurement(ratio, 0.0, ratio, None, "data")
 
 
-def _rounds(measure: str, profile: str) -> list[float]:
-    """Dense divided by SET at 3072-4000-1000-4000-10, in each round of the stored benchmark."""
-    table = bench.obtain("steps", "paper") if profile == "paper" else pd.DataFrame()
-    if table.empty:
-        return []
+def _cost_ratio(profile: str, measure: str, sides: tuple[str, str]) -> Measurement | None:
+    """S04: peak memory of training, SET divided by dense; S05: seconds of an epoch, dense divided
+    by SET; in each round of the stored benchmark at 3072-4000-1000-4000-10.
+    """
+    if profile != "paper":
+        return None
+    table = bench.obtain("steps", "paper")
     table = table[(table["sweep"] == "cifar10_mlp") & (table["measure"] == measure)]
-    sides = (table.loc[table["contender"] == c, "median_ms"] for c in ("dense", "fused"))
-    return [dense / ours for dense, ours in zip(*sides, strict=True)]
-
-
-def _less_memory(profile: str) -> Measurement | None:
-    """S04: peak memory of training, SET divided by dense."""
-    ratios = _rounds("peak_memory", profile)
-    return t_interval([1 / ratio for ratio in ratios]) if ratios else None
-
-
-def _faster(profile: str) -> Measurement | None:
-    """S05: seconds of an epoch, dense divided by SET."""
-    ratios = _rounds("epoch", profile)
+    costs = (table.loc[table["contender"] == side, "median_ms"] for side in sides)
+    ratios = [a / b for a, b in zip(*costs, strict=True)]
     return t_interval(ratios) if ratios else None
 
 
-def _accuracy_gap(experiment: str, dataset: str) -> Callable[[str], Measurement | None]:
+def _accuracy_gap(profile: str, dataset: str) -> Measurement | None:
     """R01, R02: dense minus adaptive sparse test accuracy at equal widths, points.
 
     The dense network is trained for a fraction of the epochs, not until its curve is flat.
     """
-
-    def measure(profile: str) -> Measurement | None:
-        found = [r for m in ("dense", "set") for r in _stored(experiment, profile, m, dataset)]
-        differences = paired(found, dataset, ("dense", "set"))
-        return t_interval(differences, "epochs") if differences else None
-
-    return measure
+    return _difference(profile, "adaptive_topology", dataset, ("dense", "set"), "epochs")
 
 
 QUANTITIES: dict[str, Callable[[str], Measurement | None]] = {
     "S01": _worst_loss,
     "S02": _links_against_width,
-    "S04": _less_memory,
-    "S05": _faster,
+    "S04": lambda profile: _cost_ratio(profile, "peak_memory", ("fused", "dense")),
+    "S05": lambda profile: _cost_ratio(profile, "epoch", ("dense", "fused")),
     "S06": _initial_links,
     "S07": _links_constant,
     "S08": _final_removal,
     "S25": lambda profile: _count_wins(profile, "fixed"),
     "S26": lambda profile: _count_wins(profile, "dense"),
     "S27": _weight_ratio,
-    "R01": _accuracy_gap("adaptive_topology", "mnist"),
-    "R02": _accuracy_gap("adaptive_topology", "fashion_mnist"),
+    "R01": lambda profile: _accuracy_gap(profile, "mnist"),
+    "R02": lambda profile: _accuracy_gap(profile, "fashion_mnist"),
 }
 
 
@@ -265,31 +246,26 @@ def verdicts(profile: str = "paper", ids: Sequence[str] | None = None) -> pd.Dat
     Returns: columns id, paper, statement, verdict, value, low, high, n, profile, published.
     Raises: ValueError for an unknown profile or claim.
     """
-    if profile not in experiments.PROFILES:
-        raise ValueError(experiments.unknown("profile", profile, experiments.PROFILES))
+    experiments.check_known("profile", profile, experiments.PROFILES)
     table = published()
     for claim in ids or ():
-        if claim not in set(table["id"]):
-            raise ValueError(experiments.unknown("claim", claim, list(table["id"])))
-    rows = []
-    for claim in table.to_dict("records"):
-        if ids is not None and claim["id"] not in ids:
-            continue
-        measure = QUANTITIES.get(claim["id"])
-        rows.append(_row(claim, measure(profile) if measure else None, profile))
-    types = {"value": float, "low": float, "high": float, "n": "Int64"}
-    return pd.DataFrame(rows).astype(types)
+        experiments.check_known("claim", claim, list(table["id"]))
+    asked = table if ids is None else table[table["id"].isin(ids)]
+    rows = [_row(claim, profile) for claim in asked.to_dict("records")]
+    return pd.DataFrame(rows).astype({"value": float, "low": float, "high": float, "n": "Int64"})
 
 
-def _row(claim: dict[str, str], measurement: Measurement | None, profile: str) -> dict[str, Any]:
-    row = {name: claim[name] for name in ("id", "paper", "statement")}
-    if measurement is None:
-        row |= {"verdict": "not run", "value": None, "low": None, "high": None, "n": None}
-    else:
-        row["verdict"] = judge(measurement, claim["comparison"], claim["threshold"])
-        row |= {"value": measurement.value, "low": measurement.low, "high": measurement.high}
-        row["n"] = measurement.n
-    return row | {"profile": profile, "published": claim["printed_evidence"]}
+def _row(claim: dict[str, str], profile: str) -> dict[str, Any]:
+    measure = QUANTITIES.get(claim["id"], lambda profile: None)
+    found = measure(profile)
+    verdict = judge(found, claim["comparison"], claim["threshold"]) if found else "not run"
+    return {
+        **{name: claim[name] for name in ("id", "paper", "statement")},
+        "verdict": verdict,
+        **{name: getattr(found, name, None) for name in ("value", "low", "high", "n")},
+        "profile": profile,
+        "published": claim["printed_evidence"],
+    }
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -93,8 +94,8 @@ class Split:
             otherwise (n_features,).
         """
         grey = self.x_train.ndim == 3 or self.name == "coil20"  # coil20 stores images as rows
-        channels = self.x_train.shape[1] if self.x_train.ndim == 4 else self.n_features
-        x = self.x_train.numpy().reshape(len(self.x_train), 1 if grey else channels, -1)
+        groups = 1 if grey else self.x_train.shape[1]  # channels, or features
+        x = self.x_train.numpy().reshape(len(self.x_train), groups, -1)
         # float64 on one thread: the same bits for any number of threads, and no copy of x
         mean = x.mean(axis=(0, 2), dtype=np.float64)
         mean_square = np.einsum("ngk,ngk->g", x, x, dtype=np.float64) / (len(x) * x.shape[2])
@@ -179,7 +180,7 @@ def load(
             set has a published validation part already, or a number asked for is out of range.
         DataUnavailable: if the data set cannot be had and there is no fallback.
     """
-    _require_known(name, name if fallback is None else fallback)
+    require_known(name, name if fallback is None else fallback)
     try:
         arrays, origin = _find(name)
     except DataUnavailable:
@@ -202,7 +203,9 @@ def load(
         arrays = _move(arrays, validation, "valid")
     if limit is not None:
         arrays = _move(arrays, limit, "train")
-    tensors = {key: _tensor(key, arrays.get(key), _KINDS[name].top) for key in _KEYS}
+    tensors = dict.fromkeys(_KEYS) | {key: torch.tensor(array) for key, array in arrays.items()}
+    for x in {"x_train", "x_test", "x_valid"} & arrays.keys():
+        tensors[x] = tensors[x].float().div_(_KINDS[name].top or 1)
     return Split(**tensors, name=name, requested=name, **origin, notice=notice if differs else "")
 
 
@@ -219,7 +222,7 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
 
     Raises: ValueError if a name is unknown.
     """
-    _require_known(*(names := list(names) or NAMES))
+    require_known(*(names := list(names) or NAMES))
     return [_row(name) for name in names]
 
 
@@ -227,23 +230,22 @@ def _row(name: str) -> dict[str, str | int | None]:
     row = dict.fromkeys(("dataset", "source", "path", "n_train", "n_test", "shape", "sha256"))
     try:
         split = load(name)
-    except DataUnavailable as error:
-        return row | {"dataset": name, "status": str(error)}
-    except ValueError as error:
-        return row | {"dataset": name, "status": f"damaged: {error}"}
+    except (DataUnavailable, ValueError) as error:
+        damaged = "damaged: " if isinstance(error, ValueError) else ""
+        return row | {"dataset": name, "status": f"{damaged}{error}"}
     row = {key: getattr(split, key, None) for key in row} | {"dataset": name}
     row |= {"n_train": len(split.x_train), "n_test": len(split.x_test)}
     shape = "x".join(map(str, split.x_train.shape[1:]))
     return row | {"shape": shape, "status": split.notice or "ok"}
 
 
-def _require_known(*names: str) -> None:
+def require_known(*names: str) -> None:
+    """Raise ValueError, with the nearest name, unless every name is one of `NAMES`."""
     for name in names:
-        if name not in _KINDS:
+        if name not in NAMES:
             nearest = difflib.get_close_matches(str(name).lower(), NAMES, n=1, cutoff=0)[0]
-            raise ValueError(
-                f"unknown data set {name!r}: did you mean {nearest!r}? Known: {', '.join(NAMES)}"
-            )
+            known = ", ".join(NAMES)
+            raise ValueError(f"unknown data set {name!r}: did you mean {nearest!r}? Known: {known}")
 
 
 def _find(name: str) -> tuple[Arrays, dict[str, str | None]]:
@@ -330,11 +332,9 @@ def _stratified_order(n: int, y: np.ndarray | None) -> np.ndarray:
     order = np.random.default_rng(0).permutation(n)
     if y is None:
         return order
-    place = np.empty(n)
-    for label in np.unique(y):
-        members = order[y[order] == label]
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return order[np.argsort(place[order], kind="stable")]
+    members = pd.Series(order).groupby(y[order])
+    place = (members.cumcount() + 0.5) / members.transform("size")
+    return order[np.argsort(place, kind="stable")]
 
 
 def _move(arrays: Arrays, n: int, part: str) -> Arrays:
@@ -345,12 +345,6 @@ def _move(arrays: Arrays, n: int, part: str) -> Arrays:
         train = arrays[f"{v}_train"]
         arrays = arrays | {f"{v}_train": train[others]} | {f"{v}_{part}": train[first]}
     return arrays
-
-
-def _tensor(key: str, array: np.ndarray | None, top: int | None) -> Tensor | None:
-    if array is None or key[0] == "y":
-        return None if array is None else torch.tensor(array, dtype=torch.int64)
-    return torch.tensor(array, dtype=torch.float32).div_(top or 1)
 
 
 def _from_idx(*files: bytes) -> Arrays:

@@ -7,14 +7,13 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
 import torch
 from tqdm import tqdm
 
-from lib import experiments, records, train
+from lib import experiments, records
 from lib.experiments import Config
 from lib.records import Record
 
@@ -64,41 +63,39 @@ def sweep(
     resolved = list({config.name: config for config in map(experiments.resolve, configs)}.values())
     missing = [c for c in resolved if records.stored(c, full=ignore_shipped) is None]
     missing.sort(key=lambda config: config.seed)  # every method once before any method twice
-    failures: list[str] = []
-    with tqdm(
-        total=sum(c.epochs for c in missing), unit="epoch", disable=not progress or not missing
-    ) as bar:
+    epochs = sum(config.epochs for config in missing)
+    with tqdm(total=epochs, unit="epoch", disable=not progress or not missing) as bar:
         if scheduler is None and min(jobs, len(missing)) <= 1:
-            for i, config in enumerate(missing):
-                _show(bar, sum(c.epochs for c in missing[:i]), [config], len(missing) - i)
-                try:
-                    records.run(config, on_epoch=lambda history: bar.update())
-                except (ValueError, RuntimeError) as error:
-                    failures.append(_sentence(config, error))
+            failures = list(_loop(missing, bar))
         else:
-            _map(missing, jobs, scheduler, bar, failures)
+            failures = list(_map(missing, jobs, scheduler, bar))
     if failures:
         raise RunsFailed(f"{len(failures)} of {len(missing)} runs failed. " + "; ".join(failures))
     return records.records(resolved, full=ignore_shipped)
 
 
-def _map(
-    missing: list[Config], jobs: int, scheduler: str | None, bar: tqdm, failures: list[str]
-) -> None:
+def _loop(missing: list[Config], bar: tqdm) -> Iterator[str]:
+    """Run one after the other; the sentences of those that fail."""
+    for i, config in enumerate(missing):
+        _show(bar, missing[i:], {config: 0})
+        try:
+            records.run(config, on_epoch=lambda history: bar.update())
+        except (ValueError, RuntimeError) as error:
+            yield _sentence(config, error)
+
+
+def _map(missing: list[Config], jobs: int, scheduler: str | None, bar: tqdm) -> Iterator[str]:
+    """Run side by side; the sentences of those that fail."""
     with _executor(min(jobs, len(missing)), scheduler) as submit:
         waiting: dict[Future, Config] = {submit(_work, config): config for config in missing}
-        finished = 0
         while waiting:
             done, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
             for future in done:
                 config = waiting.pop(future)
-                finished += config.epochs
                 if (error := future.exception()) is not None:
-                    failures.append(_sentence(config, error))
-            epochs = {c.name: _epochs_done(c) for c in waiting.values()}
-            running = [c for c in waiting.values() if epochs[c.name] is not None]
-            done_epochs = finished + sum(epochs[c.name] for c in running)
-            _show(bar, done_epochs, running, len(waiting))
+                    yield _sentence(config, error)
+            left = list(waiting.values())
+            _show(bar, left, {c: n for c in left if (n := _epochs_done(c)) is not None})
 
 
 @contextlib.contextmanager
@@ -109,40 +106,31 @@ def _executor(jobs: int, scheduler: str | None) -> Iterator:
         with Client(scheduler, timeout="10s") as client:
             yield client.get_executor().submit
         return
-    pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
-    try:
-        yield pool.submit
-    except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()  # what they lose is in their checkpoints
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=_start_worker) as pool:
+        try:
+            yield pool.submit
+        except BaseException:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()  # what they lose is in their checkpoints
+            raise
 
 
 def _start_worker() -> None:
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers without a traceback
-    torch.set_num_threads(1)
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """End this worker when its parent is gone; what it loses is in its checkpoint."""
-    while os.getppid() == parent:
-        time.sleep(1)
+    multiprocessing.parent_process().join()
     os._exit(1)
 
 
 def _work(config: Config) -> None:
     torch.set_num_threads(1)
-    work = (records.RUNS / config.name).with_suffix(".work")
-
-    def tell(history: train.History) -> None:
-        (work / "epochs").write_text(str(len(history.metrics)))
-
-    records.run(config, on_epoch=tell)
+    file = (records.RUNS / config.name).with_suffix(".work") / "epochs"
+    records.run(config, on_epoch=lambda history: file.write_text(str(len(history.metrics))))
 
 
 def _epochs_done(config: Config) -> int | None:
@@ -152,9 +140,11 @@ def _epochs_done(config: Config) -> int | None:
     return None
 
 
-def _show(bar: tqdm, epochs: int, running: list[Config], left: int) -> None:
-    names = ", ".join(f"{c.method} {c.dataset} seed {c.seed}" for c in running[:3])
-    bar.set_description_str(f"{left} runs left: {names}" if names else f"{left} runs left")
+def _show(bar: tqdm, left: Sequence[Config], begun: dict[Config, int]) -> None:
+    """Show the runs left, and the epochs done by those of them that have begun."""
+    names = ", ".join(f"{c.method} {c.dataset} seed {c.seed}" for c in [*begun][:3])
+    bar.set_description_str(f"{len(left)} runs left" + (f": {names}" if names else ""))
+    epochs = bar.total - sum(config.epochs for config in left) + sum(begun.values())
     bar.update(max(0, epochs - bar.n))
 
 

@@ -4,9 +4,10 @@ import dataclasses
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import pairwise, product
 from typing import Any, get_args
 
 import torch
@@ -111,21 +112,16 @@ class Config:
 
     def with_changes(self, changes: dict[str, Any]) -> "Config":
         """The same with some fields changed. Raises ValueError naming the nearest field."""
-        known = [field.name for field in dataclasses.fields(self)]
         for key in changes:
-            if key not in known:
-                raise ValueError(unknown("key", key, known))
+            check_known("key", key, [field.name for field in dataclasses.fields(self)])
         return dataclasses.replace(self, **changes)
 
     def settings(self) -> train.Settings:
         """How to train; raises ValueError if a value is out of range."""
-        evolution = None
-        if self.drop is not None:
-            evolution = Evolution(**_shared(self, Evolution))
-        if self.optimiser not in ("sgd", "nesterov"):
-            raise ValueError(unknown("optimiser", self.optimiser, ("sgd", "nesterov")))
-        chosen = {**_shared(self, train.Settings), "evolution": evolution}
-        return train.Settings(**chosen, nesterov=self.optimiser == "nesterov")
+        evolution = None if self.drop is None else Evolution(**_shared(self, Evolution))
+        check_known("optimiser", self.optimiser, ("sgd", "nesterov"))
+        how = {"evolution": evolution, "nesterov": self.optimiser == "nesterov"}
+        return train.Settings(**_shared(self, train.Settings), **how)
 
     def widths(self, split: data.Split) -> tuple[int, ...]:
         """Input, hidden and output widths of the network for the data."""
@@ -135,8 +131,9 @@ class Config:
         self, widths: Sequence[int], standardisation: tuple[Tensor, Tensor] | None = None
     ) -> nn.Sequential:
         """The untrained network, float32; its links do not depend on the standardisation."""
-        names = "density er_epsilon activation dropout draw start sparse_output"
-        names += " published_srelu seed"
+        names = (
+            "density er_epsilon activation dropout draw start sparse_output published_srelu seed"
+        )
         chosen = {name: getattr(self, name) for name in names.split()}
         return models.mlp(widths, standardisation=standardisation, **chosen).float()
 
@@ -178,6 +175,12 @@ def unknown(kind: str, value: str, known: Sequence[str]) -> str:
     return f"unknown {kind} {value!r}: did you mean {near[0]!r}? Known: {', '.join(known)}"
 
 
+def check_known(kind: str, value: str, known: Sequence[str]) -> None:
+    """Refuse an unknown name. Raises ValueError with the sentence of :func:`unknown`."""
+    if value not in known:
+        raise ValueError(unknown(kind, value, known))
+
+
 # ---------------------------------------------------------------------------- the experiments
 
 # What each method changes; settings by network, chosen on validation data: see `tuning`.
@@ -189,20 +192,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "dense_small": {"density": None, "er_epsilon": None},
 }
 ER_20 = {"hidden": (1000, 1000, 1000), "er_epsilon": 20.0}
-AT_99 = {"hidden": (1000, 1000, 1000), "density": 0.01}
-AT_99_WIDE = {"hidden": (1568, 1568, 1568), "density": 0.01}
 _NETWORKS = {
     "set_mlp": ER_20,
-    "adaptive_topology": AT_99,
-    "adaptive_topology_1568": AT_99_WIDE,
+    "adaptive_topology": {"hidden": (1000, 1000, 1000), "density": 0.01},
+    "adaptive_topology_1568": {"hidden": (1568, 1568, 1568), "density": 0.01},
     "time_to_accuracy": ER_20,
 }
 N_FEATURES = {"digits": 64, "mnist": 784, "fashion_mnist": 784}
-GRID = [
-    {"learning_rate": learning_rate, "dropout": dropout}
-    for learning_rate in (0.03, 0.1, 0.3)
-    for dropout in (0.1, 0.2, 0.3)
-]
 _FAST = {"learning_rate": 0.3, "dropout": 0.1}
 CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
     ("set_mlp", "set"): _FAST,
@@ -216,29 +212,29 @@ CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
 }
 for _method in ("set", "dense"):
     CHOSEN["time_to_accuracy", _method] = CHOSEN["set_mlp", _method]
-for _method in ("set", "rigl", "fixed", "dense", "dense_small"):  # the narrow network: as the wide
+for _method in METHODS:  # the narrow network: as the wide
     CHOSEN["adaptive_topology", _method] = CHOSEN["adaptive_topology_1568", _method]
 
 
 def _configs(
     experiment: str,
     network: dict[str, Any],
-    methods: Sequence[str],
-    datasets: Sequence[str],
+    methods: Iterable[str],
+    *,
     epochs: dict[str, int],
     seeds: int,
+    datasets: Sequence[str] = ("mnist", "fashion_mnist"),
     **changes: Any,
 ) -> list[Config]:
     """One configuration for each data set, method and seed; ``epochs["sparse"]`` is the rest's."""
     configs = []
-    for dataset in datasets:
-        for method in methods:
-            fields = {**network, **METHODS[method], **CHOSEN.get((experiment, method), {})}
-            if method == "dense_small":
-                fields["hidden"] = small_widths(network["hidden"], dataset)
-            fields["epochs"] = epochs.get(method, epochs["sparse"])
-            fields.update(dataset=dataset, method=method, **changes)
-            configs += [Config(experiment, seed=seed, **fields) for seed in range(seeds)]
+    for dataset, method in product(datasets, methods):
+        fields = {**network, **METHODS[method], **CHOSEN.get((experiment, method), {})}
+        if method == "dense_small":
+            fields["hidden"] = small_widths(network["hidden"], dataset)
+        fields["epochs"] = epochs.get(method, epochs["sparse"])
+        fields.update(dataset=dataset, method=method, **changes)
+        configs += [Config(experiment, seed=seed, **fields) for seed in range(seeds)]
     return configs
 
 
@@ -247,59 +243,53 @@ def small_widths(hidden: Sequence[int], dataset: str) -> tuple[int, ...]:
     network of density .01 (its dense output layer included) for a data set of ten classes.
     """
     n_in, depth = N_FEATURES[dataset], len(hidden)
-    pairs = zip((n_in, *hidden[:-1]), hidden, strict=True)
-    links = sum(round(0.01 * a * b) for a, b in pairs) + 10 * hidden[-1]
+    links = sum(round(0.01 * a * b) for a, b in pairwise((n_in, *hidden))) + 10 * hidden[-1]
     width = 1
     while (n_in + 10) * (width + 1) + (depth - 1) * (width + 1) ** 2 <= links:
         width += 1
     return (width,) * depth
 
 
-_SMOKE = {"datasets": ("digits",), "epochs": {"sparse": 3}, "seeds": 2}
-_QUICK = {
-    "datasets": ("mnist", "fashion_mnist"),
-    "epochs": {"sparse": 10, "dense": 3},
-    "fallback": "digits",
-}
-_PAPER = {
-    "datasets": ("mnist", "fashion_mnist"),
-    "epochs": {"sparse": 150, "dense": 20, "dense_small": 50},
-    "seeds": 5,
+_SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {"epochs": {"sparse": 3}, "seeds": 2, "datasets": ("digits",)},
+    "quick": {"epochs": {"sparse": 10, "dense": 3}, "seeds": 1, "fallback": "digits"},
+    "paper": {"epochs": {"sparse": 150, "dense": 20, "dense_small": 50}, "seeds": 5},
 }
 
 
-def _profiled(methods: Sequence[str], quick_seeds: int = 1) -> Callable[..., list[Config]]:
-    scale = {"smoke": _SMOKE, "quick": {**_QUICK, "seeds": quick_seeds}, "paper": _PAPER}
-
-    def configs(experiment: str, profile: str) -> list[Config]:
-        return _configs(experiment, _NETWORKS[experiment], methods, **scale[profile])
-
-    return configs
+def _profiled(
+    experiment: str, profile: str, *, methods: Iterable[str], quick_seeds: int = 1
+) -> list[Config]:
+    scale = _SCALES[profile] | ({"seeds": quick_seeds} if profile == "quick" else {})
+    return _configs(experiment, _NETWORKS[experiment], methods, **scale)
 
 
 def _timed(experiment: str, profile: str) -> list[Config]:
     """SET, and dense for about as long on the clock, and dense for longer; the settings are those
     of ``set_mlp``, chosen at 40 and at 6 epochs.
     """
-    scale, sparse, equal, longer = {
-        "smoke": ({**_SMOKE, "seeds": 1}, 3, 1, 2),
-        "quick": ({**_QUICK, "seeds": 1}, 6, 1, 2),
-        "paper": (_PAPER, 40, 5, 20),
-    }[profile]
+    sparse, equal, longer = {"smoke": (3, 1, 2), "quick": (6, 1, 2), "paper": (40, 5, 20)}[profile]
     configs = []
-    for method, epochs, variant in (
-        ("set", sparse, "tuned"), ("dense", equal, "equal time"), ("dense", longer, "longer"),
-    ):  # fmt: skip
-        changes = {**scale, "epochs": {"sparse": epochs}, "variant": variant}
-        changes["seeds"] = min(scale["seeds"], 3 if variant == "longer" else 5)
-        configs += _configs(experiment, ER_20, (method,), **changes)
+    for method, variant, epochs, seeds in (
+        ("set", "tuned", sparse, 5),
+        ("dense", "equal time", equal, 5),
+        ("dense", "longer", longer, 3),
+    ):
+        scale = {**_SCALES[profile], "epochs": {"sparse": epochs}, "variant": variant}
+        scale["seeds"] = seeds if profile == "paper" else 1
+        configs += _configs(experiment, ER_20, (method,), **scale)
     return configs
 
 
-_TUNED = {  # experiment: methods, epochs, courses of the drop fraction
-    "set_mlp": (("set", "fixed", "dense"), {"sparse": 40, "dense": 6}, ("constant",)),
-    "adaptive_topology_1568": (("set", "rigl", "fixed"), {"sparse": 20}, ("constant", "cosine")),
-}
+_TUNED = {  # experiment: methods, epochs, learning rates, dropouts, courses of the drop fraction
+    "set_mlp": (
+        ("set", "fixed", "dense"), {"sparse": 40, "dense": 6},
+        (0.03, 0.1, 0.3), (0.1, 0.2, 0.3), ("constant",),
+    ),
+    "adaptive_topology_1568": (
+        ("set", "rigl", "fixed"), {"sparse": 20}, (0.1, 0.3), (0.1, 0.2), ("constant", "cosine"),
+    ),
+}  # fmt: skip
 
 
 def tuned_methods(experiment: str) -> tuple[str, ...]:
@@ -325,34 +315,30 @@ def _tuning(experiment: str, profile: str) -> list[Config]:
     not best for any method of the first network, the lowest learning rate and the strongest
     dropout, is left out there, and the best learning rate is tried once more for 60 epochs.
     """
+    scale = {"datasets": ("mnist",), "validation": 5000}
+    if profile != "paper":
+        scale = {"datasets": ("digits",), "validation": 200}
+    scale |= {"seeds": 1, "evaluate_test": False, "variant": "grid"}
     configs = []
-    for network_of, (methods, epochs, courses) in _TUNED.items():
-        network = _NETWORKS[network_of]
-        for method in methods:
-            scale = {"datasets": ("mnist",), "epochs": epochs, "validation": 5000}
-            grid = GRID
-            if network is AT_99_WIDE:
-                grid = [p for p in GRID if p["learning_rate"] > 0.03 and p["dropout"] < 0.3]
-            points = [{**point, "decay": decay} for point in grid for decay in courses]
-            if profile != "paper":
-                scale = {"datasets": ("digits",), "epochs": {"sparse": 1}, "validation": 200}
-                points = points[:1]
-            for point in points:
-                if point["decay"] == "cosine" and "drop" not in METHODS[method]:
-                    continue
-                more = {**scale, **point, "evaluate_test": False, "variant": "grid"}
-                configs += _configs(experiment, network, (method,), seeds=1, **more)
-                best_rate = network is AT_99_WIDE and point["learning_rate"] == 0.3
-                if profile == "paper" and best_rate:
-                    more["epochs"] = {"sparse": 60}
-                    configs += _configs(experiment, network, (method,), seeds=1, **more)
+    for tuned_on, (methods, epochs, *grid) in _TUNED.items():
+        if profile != "paper":
+            epochs, grid = {"sparse": 1}, [values[:1] for values in grid]
+        for method, rate, dropout, decay in product(methods, *grid):
+            if decay == "cosine" and "drop" not in METHODS[method]:
+                continue
+            point = {**scale, "learning_rate": rate, "dropout": dropout, "decay": decay}
+            again = tuned_on == "adaptive_topology_1568" and rate == 0.3
+            for length in (epochs, {"sparse": 60}) if again else (epochs,):
+                configs += _configs(
+                    experiment, _NETWORKS[tuned_on], (method,), epochs=length, **point
+                )
     return configs
 
 
 EXPERIMENTS: dict[str, Callable[[str, str], list[Config]]] = {
-    "set_mlp": _profiled(("set", "fixed", "dense"), quick_seeds=2),
-    "adaptive_topology": _profiled(("set", "rigl", "fixed", "dense", "dense_small")),
-    "adaptive_topology_1568": _profiled(("set", "rigl", "fixed", "dense", "dense_small")),
+    "set_mlp": partial(_profiled, methods=("set", "fixed", "dense"), quick_seeds=2),
+    "adaptive_topology": partial(_profiled, methods=METHODS),
+    "adaptive_topology_1568": partial(_profiled, methods=METHODS),
     "time_to_accuracy": _timed,
     "tuning": _tuning,
 }
@@ -360,10 +346,8 @@ EXPERIMENTS: dict[str, Callable[[str, str], list[Config]]] = {
 
 def configs(experiment: str, profile: str) -> list[Config]:
     """The configurations of an experiment in a profile; ValueError names the nearest name."""
-    if experiment not in EXPERIMENTS:
-        raise ValueError(unknown("experiment", experiment, list(EXPERIMENTS)))
-    if profile not in PROFILES:
-        raise ValueError(unknown("profile", profile, PROFILES))
+    check_known("experiment", experiment, list(EXPERIMENTS))
+    check_known("profile", profile, PROFILES)
     return EXPERIMENTS[experiment](experiment, profile)
 
 

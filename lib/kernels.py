@@ -277,7 +277,10 @@ def dropout_law(p: float, seed: int, step: int) -> DropoutLaw:
     """Dropout of probability ``p``, in [0, 1), of one layer, by its seed, in one step.
 
     Source: ours: a counter-based generator, keyed by a hash of seed and step.
+    Raises: ValueError if ``p`` is out of range.
     """
+    if not 0 <= p < 1:
+        raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
     words = hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
     key, flip = int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
     return DropoutLaw(int(p * 2**32), 1 / (1 - p), key, flip)
@@ -345,9 +348,7 @@ def _spmm(crow, col, order, values, x):
     if compiled(x):
         return _forward(crow, col, order, values, x, None, None, None)[1]
     n_out = crow.numel() - 1
-    row = torch.arange(n_out, device=x.device).repeat_interleave(
-        crow.diff(), output_size=col.numel()
-    )
+    row = torch.arange(n_out, device=x.device).repeat_interleave(crow.diff())
     weights = values if order is None else values[order]
     return x.new_zeros(n_out, x.shape[1]).index_add_(0, row, weights[:, None] * x[col])
 
@@ -360,7 +361,7 @@ def _sddmm(support, x, grad_y):
 
 def _srelu(x, parameters):
     t_left, a_left, width, a_right = parameters[:, :, None]  # (n, 1) each
-    left, right = (x - t_left).clamp(max=0), (x - t_left - width.abs()).clamp(min=0)
+    left, right = (x - t_left).clamp(max=0), (x - (t_left + width.abs())).clamp(min=0)
     return x + (a_left - 1) * left + (a_right - 1) * right
 
 
@@ -368,7 +369,8 @@ def _dropout(x, law):
     h = torch.arange(law.key, law.key + x.numel(), device=x.device).view(x.shape) & 0xFFFFFFFF
     h = (h ^ (h >> 16)) * 0x7FEB352D & 0xFFFFFFFF
     h = (h ^ (h >> 15)) * 0x846CA68B & 0xFFFFFFFF
-    return x * law.scale * ((h ^ (h >> 16) ^ law.flip) >= law.threshold)
+    keep = (h ^ (h >> 16) ^ law.flip) >= law.threshold
+    return torch.where(keep, x * law.scale, torch.zeros_like(x))
 
 
 # ------------------------------------------------------ each product is the others' derivative
@@ -410,7 +412,7 @@ class _Chain(torch.autograd.Function):
     """Layers after each other as one node of the graph.
 
     Inputs: support and law of each layer, whether to keep what the gradient needs, x (B, n), and
-    values, bias and srelu of each layer.
+    values, bias and srelu of each layer. The output is (n, B).
     """
 
     @staticmethod
@@ -423,7 +425,7 @@ class _Chain(torch.autograd.Function):
             y = out
         ctx.fixed = fixed
         ctx.save_for_backward(x, *tensors, *kept)
-        return y.t()
+        return y
 
     @staticmethod
     def backward(ctx, grad_y):
@@ -432,7 +434,7 @@ class _Chain(torch.autograd.Function):
         if torch.is_grad_enabled():  # the gradient will be differentiated: take the definition's
             return None, None, *_differentiable_gradients(ctx, x, tensors, grad_y)
         needs_x, *needed = ctx.needs_input_grad[2:]
-        g, grads = grad_y.t().clone(memory_format=torch.contiguous_format), []
+        g, grads = grad_y.clone(memory_format=torch.contiguous_format), []
         for i in reversed(range(n)):
             support, law = ctx.fixed[i]
             values, bias, srelu = tensors[3 * i : 3 * i + 3]
@@ -458,11 +460,12 @@ def _composed(fixed, x, tensors):
         y = y.contiguous() if support is None else spmm(support, values, y, bias)
         y = y if srelu is None else _srelu(y, srelu)
         y = y if law is None else _dropout(y, law)
-    return y.t()
+    return y
 
 
 def _differentiable_gradients(ctx, x, tensors, grad_y):
-    inputs, needed = (x, *tensors), ctx.needs_input_grad[2:]
+    needed = ctx.needs_input_grad[2:]  # by aliases: one input may depend on another
+    x, *tensors = inputs = [None if t is None else t.view_as(t) for t in (x, *tensors)]
     wanted = [t for t, n in zip(inputs, needed, strict=True) if n]
     y = _composed(ctx.fixed, x, tensors)
     found = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=True))
@@ -573,21 +576,27 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Returns: (B, n_out) float, feature-major.
     Raises: ValueError if a shape does not fit or the batch is empty.
     """
-    n = x.shape[-1]
-    _check("x", x.t(), n)
+    if x.ndim != 2 or x.shape[0] == 0:
+        raise ValueError(f"x has shape {tuple(x.shape)}, batch width 0 or no batch: give (B, n_in)")
+    n = x.shape[1]
     for support, values, bias, parameters, _ in layers:
         if support is not None:
             if support.n_in != n:
                 raise ValueError(f"{n} values meet a layer of {support.n_in} inputs")
             _check_layer(support, values, bias)
             n = support.n_out
+        elif values is not None or bias is not None:
+            raise ValueError("values or bias without a support: give the links too")
         if parameters is not None and parameters.shape != (4, n):
             raise ValueError(f"srelu has shape {tuple(parameters.shape)}: give (4, {n})")
+    layers = [layer for layer in layers if any(part is not None for part in layer)]
     fixed = [(layer.support, layer.law) for layer in layers]
     tensors = [tensor for layer in layers for tensor in layer[1:4]]
-    if compiled(x):
-        return _Chain.apply(fixed, torch.is_grad_enabled(), x, *tensors)
-    return _composed(fixed, x, tensors)
+    if not layers:
+        return x
+    if not compiled(x):
+        return _composed(fixed, x, tensors).t()
+    return _Chain.apply(fixed, torch.is_grad_enabled(), x, *tensors).t()
 
 
 def _check_layer(support: Support, values: Tensor, bias: Tensor | None = None) -> None:

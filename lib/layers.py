@@ -249,10 +249,9 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float = 0.5, seed: int | None = None) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
         self.p, self.step = p, 0
         self.seed = _drawn_seed() if seed is None else seed
+        kernels.dropout_law(p, self.seed, 0)  # refuses a p out of range
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:

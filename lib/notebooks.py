@@ -1,7 +1,6 @@
 """The notebooks: which there are, what they need, and how papermill renders them to figures."""
 
 import logging
-import os
 import tempfile
 import time
 import warnings
@@ -32,12 +31,10 @@ def find(only: Sequence[str] | None = None) -> list[Path]:
     Raises: ValueError naming the nearest notebook.
     """
     paths = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-    if only is None:
-        return paths
-    for word in only:
+    for word in only or ():
         if not any(word in (path.stem, path.stem[:2]) for path in paths):
             raise ValueError(experiments.unknown("notebook", word, [path.stem for path in paths]))
-    return [path for path in paths if path.stem in only or path.stem[:2] in only]
+    return [p for p in paths if only is None or p.stem in only or p.stem[:2] in only]
 
 
 def needed(path: Path) -> list[str]:
@@ -50,9 +47,8 @@ def check_parameters(path: Path, parameters: dict[str, object]) -> None:
 
     Raises: ValueError naming the nearest parameter.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        declared = list(papermill.inspect_notebook(str(path)))
+    with warnings.catch_warnings(action="ignore"):
+        declared = list(papermill.inspect_notebook(path))
     for name in parameters:
         if name not in declared:
             raise ValueError(experiments.unknown(f"parameter of {path.stem}", name, declared))
@@ -77,21 +73,19 @@ def execute(path: Path, profile: str, **parameters: object) -> Path:
         output = Path(part) / path.name
         try:
             papermill.execute_notebook(
-                str(path),
-                str(output),
+                path,
+                output,
                 parameters=parameters,
                 kernel_name="python3",
                 progress_bar=False,
                 execution_timeout=CELL_SECONDS,
-                cwd=str(ROOT),
+                cwd=ROOT,
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
         except PapermillExecutionError as error:
-            raise NotebookFailed(
-                f"notebook {path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}"
-            ) from error
-        os.replace(output, folder / path.name)
-    return folder / path.name
+            cell = f"notebook {path.stem}, cell {error.exec_count}"
+            raise NotebookFailed(f"{cell}: {error.ename}: {error.evalue}") from error
+        return output.replace(folder / path.name)
 
 
 def execute_all(

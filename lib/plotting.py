@@ -4,42 +4,28 @@ changed.
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import networkx as nx
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FixedLocator,
-    FuncFormatter,
-    LogLocator,
-    MaxNLocator,
-    NullFormatter,
-    PercentFormatter,
-)
 
-from lib import claims
+from lib import claims, records
 from lib.records import ROOT, Record
 
 FIGURES = Path(os.environ.get("SPARSE_FIGURES_DIR", ROOT / "figures"))
-LABELS = {
-    "set": "SET",
-    "rigl": "RigL",
-    "fixed": "fixed random support",
-    "dense": "dense",
-    "dense_small": "dense, equal links",
-}
-STYLES = {
-    "set": ("#0173b2", "-"),
-    "rigl": ("#029e73", "--"),
-    "fixed": ("#de8f05", "-."),
-    "dense": ("#000000", ":"),
-    "dense_small": ("#949494", (0, (1, 1))),
+METHODS = {  # of the experiments, as matplotlib draws them
+    "set": {"label": "SET", "color": "#0173b2", "ls": "-"},
+    "rigl": {"label": "RigL", "color": "#029e73", "ls": "--"},
+    "fixed": {"label": "fixed random support", "color": "#de8f05", "ls": "-."},
+    "dense": {"label": "dense", "color": "#000000", "ls": ":"},
+    "dense_small": {"label": "dense, equal links", "color": "#949494", "ls": (0, (1, 1))},
 }
 CONTENDERS = {  # of the benchmark, as matplotlib draws them
     "fused": {"label": "this library", "color": "#0173b2", "marker": "o", "ls": "-"},
@@ -57,20 +43,18 @@ DATASETS["digits"] = "digits (scikit-learn, 8 × 8)"
 
 def use_style() -> None:
     """Set the style of every figure: colour-blind palette, readable sizes, reproducible files."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
-    mpl.rcParams.update(
-        {
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "axes.titlesize": "medium",
-            "figure.constrained_layout.use": True,
-            "figure.dpi": 72,
-            "legend.frameon": False,
-            "savefig.dpi": 110,
-            "svg.fonttype": "none",
-            "svg.hashsalt": "companion",
-        }
-    )
+    chosen = {
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": "medium",
+        "figure.constrained_layout.use": True,
+        "figure.dpi": 72,
+        "legend.frameon": False,
+        "savefig.dpi": 110,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "companion",
+    }
+    sns.set_theme(style="ticks", palette="colorblind", rc=chosen)
 
 
 def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.DataFrame) -> Path:
@@ -78,11 +62,10 @@ def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.Da
 
     Returns: the path of the png. Unchanged numbers give unchanged files.
     """
+    save_table(data, name, notebook, profile)
     folder = FIGURES / profile / notebook
-    folder.mkdir(parents=True, exist_ok=True)
     fig.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
     fig.savefig(folder / f"{name}.png", metadata={"Software": None})
-    save_table(data, name, notebook, profile)
     return folder / f"{name}.png"
 
 
@@ -98,58 +81,64 @@ def label(dataset: str) -> str:
     return DATASETS.get(dataset, dataset)
 
 
+def _panels(
+    n: int, width: float, height: float, title: str, margin: float = 0, **options: bool
+) -> tuple[Figure, np.ndarray]:
+    """A figure with n panels in a row, each of a size in inches; for n = 0 one that says so."""
+    size = (margin + width * max(1, n), height)
+    fig, axs = plt.subplots(1, max(1, n), figsize=size, squeeze=False, **options)
+    fig.suptitle(title)
+    if n == 0:
+        axs[0, 0].set(xticks=[], yticks=[])
+        middle = {"ha": "center", "va": "center", "transform": axs[0, 0].transAxes}
+        axs[0, 0].text(0.5, 0.5, "not run", fontsize="large", **middle)
+    return fig, axs[0]
+
+
+def _log_x(ax: Axes, locator: ticker.Locator) -> None:
+    """A logarithmic horizontal axis with plain numbers where the locator says."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
+    ax.tick_params(axis="x", labelsize="small")
+
+
 def curves(found: Sequence[Record]) -> pd.DataFrame:
     """Test accuracy by epoch: mean, standard deviation and n over seeds, by data set and method."""
-    rows = [
-        record.metrics.assign(dataset=record.config.dataset, method=record.config.method)
-        for record in found
-    ]
-    if not rows:
-        return pd.DataFrame(columns=["dataset", "method", "epoch", "mean", "sd", "n"])
-    grouped = pd.concat(rows).groupby(["dataset", "method", "epoch"], sort=False)["test_accuracy"]
+    keys = ["dataset", "method", "epoch"]
+    if not found:
+        return pd.DataFrame(columns=[*keys, "mean", "sd", "n"])
+    tables = [r.metrics.assign(dataset=r.config.dataset, method=r.config.method) for r in found]
+    grouped = pd.concat(tables).groupby(keys, sort=False)["test_accuracy"]
     return grouped.agg(mean="mean", sd="std", n="count").reset_index()
 
 
-def accuracy_curves(found: Sequence[Record], title: str, floor: float | None = None) -> Figure:
+def accuracy_curves(found: Sequence[Record], title: str) -> Figure:
     """Test accuracy against epoch, one panel a data set; line: mean over seeds, band: ± sd.
 
     Args:
         found: records; none gives an empty panel that says so.
         title: what is compared; n and profile are added.
-        floor: lower end of the axis; None: the axis holds the last nine tenths of the epochs.
     """
-    table = curves(found)
-    datasets = list(table["dataset"].unique()) or [""]
-    fig, axs = plt.subplots(1, len(datasets), figsize=(2 + 5 * len(datasets), 4), squeeze=False)
-    for ax, dataset in zip(axs[0], datasets, strict=True):
-        part = table[table["dataset"] == dataset]
+    groups = curves(found).groupby("dataset", sort=False)
+    fig, axs = _panels(len(groups), 5, 4, title, margin=2)
+    plt.setp(axs, xlabel="epoch", ylabel="test accuracy, mean ± sd")
+    for ax, (dataset, part) in zip(axs, groups, strict=False):
         for method, line in part.groupby("method", sort=False):
-            colour, dashes = STYLES[method]
-            n = int(line["n"].max())
-            text = f"{LABELS[method]} (n = {n})"
-            ax.plot(line["epoch"], line["mean"], color=colour, ls=dashes, label=text)
+            style = METHODS[method]
+            text = f"{style['label']} (n = {line['n'].max()})"
+            ax.plot(line["epoch"], line["mean"], **style | {"label": text})
             low, high = line["mean"] - line["sd"], line["mean"] + line["sd"]
-            ax.fill_between(line["epoch"], low, high, color=colour, alpha=0.2, lw=0)
-        if not part.empty:
-            late = part[part["epoch"] > 0.1 * part["epoch"].max()]
-            bottom = late["mean"].min() if floor is None else floor
-            top = (part["mean"] + part["sd"].fillna(0)).max()
-            ax.set_ylim(bottom - 0.002, top + 0.002)
-            ax.legend(loc="lower right", fontsize="small")
-        ax.set(xlabel="epoch", ylabel="test accuracy, mean ± sd", title=label(dataset))
-        ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if part.empty:
-            empty(ax)
-    fig.suptitle(title)
+            ax.fill_between(line["epoch"], low, high, color=style["color"], alpha=0.2, lw=0)
+        late = part[part["epoch"] > 0.1 * part["epoch"].max()]  # what comes before is cut off
+        top = (part["mean"] + part["sd"].fillna(0)).max()
+        ax.set(ylim=(late["mean"].min() - 0.002, top + 0.002), title=label(dataset))
+        ax.legend(loc="lower right", fontsize="small")
+        ax.yaxis.set_major_locator(ticker.MaxNLocator(steps=[1, 2, 5, 10]))
+        ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     return fig
-
-
-def empty(ax: Axes, text: str = "not run") -> None:
-    """Say in the middle of a panel that there is nothing to show."""
-    ax.set(xticks=[], yticks=[])
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, fontsize="large")
 
 
 def ccdf(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,59 +147,44 @@ def ccdf(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return k, count[::-1].cumsum()[::-1] / len(degrees)
 
 
-def degree_distributions(
-    sequences: Mapping[str, Mapping[str, np.ndarray]], title: str, log_x: bool = True
-) -> Figure:
+def degree_distributions(sequences: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
     """Complementary cumulative degree distributions, one panel a group, one line a sequence.
 
+    Neurons without links have no place on the logarithmic axis: they are stated, not drawn.
+
     Args:
-        sequences: {panel: {line: (n,) degrees}}.
+        sequences: {panel: {line: (n,) degrees}}; none gives an empty panel that says so.
         title: of the figure.
-        log_x: logarithmic degree axis; neurons without links are then stated, not drawn.
     """
-    n = max(1, len(sequences))
-    fig, axs = plt.subplots(1, n, figsize=(4.2 * n, 3.8), squeeze=False, sharey=True)
-    if not sequences:
-        empty(axs[0, 0])
-    palette = sns.color_palette("colorblind")
-    markers = ["o", "s", "^", "v", "D"]
-    for ax, (panel, lines) in zip(axs[0], sequences.items(), strict=True):
+    fig, axs = _panels(len(sequences), 4.2, 3.8, title, sharey=True)
+    axs[0].set_ylabel("share of neurons with ≥ k links")
+    for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
         for i, (name, degrees) in enumerate(lines.items()):
             k, share = ccdf(degrees)
             isolated = int((degrees == 0).sum())
-            if log_x and isolated:
-                k, share = k[1:], share[1:]
             text = f"{name}, {isolated} without links" if isolated else name
-            ax.plot(k, share, marker=markers[i], ms=3, lw=1, color=palette[i], label=text)
+            ax.plot(k[k > 0], share[k > 0], marker="os^vD"[i], ms=3, lw=1, label=text)
         ax.set(xlabel="links of a neuron, k", title=panel, yscale="log")
-        if log_x:
-            ax.set_xscale("log")
-            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-            ax.xaxis.set_minor_formatter(NullFormatter())
-            ax.tick_params(axis="x", labelsize="small")
+        _log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
         ax.legend(fontsize="x-small", loc="lower left")
-    axs[0, 0].set_ylabel("share of neurons with ≥ k links")
-    fig.suptitle(title)
     return fig
 
 
 def summary_table(found: Sequence[Record]) -> pd.DataFrame:
     """Accuracy and links by data set and method, mean ± sd over n seeds; accuracies in percent."""
-    summaries = pd.DataFrame([record.summary() for record in found])
-    columns = {"last_accuracy": "last epoch", "best_on_test_accuracy": "best on test"}
-    columns["final_accuracy"] = "after the last update"
+    accuracies = {"last_accuracy": "last epoch", "best_on_test_accuracy": "best on test"}
+    accuracies["final_accuracy"] = "after the last update"
+    if not found:
+        return pd.DataFrame(columns=["dataset", "method", "n", *accuracies.values()])
     rows = []
-    if summaries.empty:
-        return pd.DataFrame(columns=["dataset", "method", "n", *columns.values()])
-    for (dataset, architecture, method), part in summaries.groupby(
-        ["dataset", "architecture", "method"], sort=False
-    ):
-        row = {"dataset": label(dataset), "network": architecture, "method": LABELS[method]}
-        row |= {"n": len(part), "epochs": int(part["epochs"].iloc[0])}
+    keys = ["dataset", "architecture", "method"]
+    for (dataset, architecture, method), part in records.table(found).groupby(keys, sort=False):
+        row = {"dataset": label(dataset), "network": architecture}
+        row |= {"method": METHODS[method]["label"], "n": len(part)}
+        row["epochs"] = part["epochs"].iloc[0]
         row["links in training"] = f"{part['links_training'].mean():,.0f}"
         row["links at the end"] = f"{part['links_final'].mean():,.0f}"
-        for column, name in columns.items():
+        for column, name in accuracies.items():
             mean, sd = 100 * part[column].mean(), 100 * part[column].std()
             row[name] = f"{mean:.2f} ± {sd:.2f}" if len(part) > 1 else f"{mean:.2f}"
         rows.append(row)
@@ -222,36 +196,25 @@ def paired_table(found: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> p
     n.
     """
     rows = []
-    for dataset in dict.fromkeys(record.config.dataset for record in found):
-        for pair in pairs:
-            differences = claims.paired(found, dataset, pair)
-            if not differences:
-                continue
+    datasets = dict.fromkeys(record.config.dataset for record in found)
+    for dataset, pair in product(datasets, pairs):
+        if differences := claims.paired(found, dataset, pair):
             interval = claims.t_interval(differences)
-            rows.append(
-                {
-                    "dataset": label(dataset),
-                    "difference": f"{LABELS[pair[0]]} minus {LABELS[pair[1]]}",
-                    "points": round(interval.value, 2),
-                    "low": round(interval.low, 2),
-                    "high": round(interval.high, 2),
-                    "n": interval.n,
-                }
-            )
+            points = [round(x, 2) for x in (interval.value, interval.low, interval.high)]
+            name = " minus ".join(METHODS[method]["label"] for method in pair)
+            rows.append((label(dataset), name, *points, interval.n))
     return pd.DataFrame(rows, columns=["dataset", "difference", "points", "low", "high", "n"])
 
 
 def long_table(sequences: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
     """The numbers behind :func:`degree_distributions`: panel, line, k, share with at least k."""
     rows = [
-        pd.DataFrame(dict(zip(("k", "share"), ccdf(degrees), strict=True))).assign(
-            panel=panel, line=line
-        )
+        (panel, line, k, share)
         for panel, lines in sequences.items()
         for line, degrees in lines.items()
+        for k, share in zip(*ccdf(degrees), strict=True)
     ]
-    columns = ["panel", "line", "k", "share"]
-    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+    return pd.DataFrame(rows, columns=["panel", "line", "k", "share"])
 
 
 def network_pictures(
@@ -265,44 +228,34 @@ def network_pictures(
         title: of the figure.
     Returns: the figure; the nodes shown with their degrees.
     """
-    n = max(1, len(graphs))
-    fig, axs = plt.subplots(1, n, figsize=(4.5 * n, 3.4), squeeze=False)
-    fig.suptitle(title)
-    if not graphs:
-        empty(axs[0, 0])
-        return fig, pd.DataFrame(columns=["panel", "layer", "index", "degree"])
+    fig, axs = _panels(len(graphs), 4.5, 3.4, title)
     rows = []
-    top = max(max(dict(graph.degree).values()) for graph in graphs.values())
-    for ax, (name, graph) in zip(axs[0], graphs.items(), strict=True):
-        layers = sorted(set(nx.get_node_attributes(graph, "layer").values()))
+    top = max((degree for graph in graphs.values() for _, degree in graph.degree), default=0)
+    for ax, (name, graph) in zip(axs, graphs.items(), strict=False):
         position = {}
+        ranked = sorted(graph, key=lambda node: (-graph.degree[node], node))
+        layers = sorted({layer for layer, _ in graph})
         for layer in layers:
-            members = [node for node in graph if node[0] == layer]
-            members = sorted(members, key=lambda node: (-graph.degree[node], node))[:n_shown]
+            members = [node for node in ranked if node[0] == layer][:n_shown]
             position |= {node: (layer, -i) for i, node in enumerate(members)}
+        degrees = [graph.degree[node] for node in position]
+        rows += [(name, *node, degree) for node, degree in zip(position, degrees, strict=True)]
         shown = graph.subgraph(position)
-        order = list(position)
-        degrees = [graph.degree[node] for node in order]
-        rows += [
-            {"panel": name, "layer": n[0], "index": n[1], "degree": d}
-            for n, d in zip(order, degrees, strict=True)
-        ]
         links = nx.draw_networkx_edges(
             shown, position, ax=ax, arrows=False, width=0.8, edge_color="#aaaaaa"
         )
-        if shown.number_of_edges():
-            links.set_rasterized(True)
+        plt.setp(links, rasterized=True)
         dots = nx.draw_networkx_nodes(
-            shown, position, nodelist=order, node_size=30, node_color=degrees, cmap="cividis_r",
-            vmin=0, vmax=top, ax=ax,
+            shown, position, nodelist=list(position), node_size=30, node_color=degrees,
+            cmap="cividis_r", vmin=0, vmax=top, ax=ax,
         )  # fmt: skip
-        names = ["inputs", *(f"hidden {i}" for i in layers[1:])]
-        ax.set_xticks(layers, names)
+        ax.set_xticks(layers, ["inputs", *(f"hidden {layer}" for layer in layers[1:])])
         ax.tick_params(bottom=True, labelbottom=True)
         ax.set_title(f"{name}: {shown.number_of_edges():,} links among those shown")
         sns.despine(ax=ax, left=True, bottom=True)
-    fig.colorbar(dots, ax=axs[0], label="links of a neuron, whole network")
-    return fig, pd.DataFrame(rows)
+    if graphs:
+        fig.colorbar(dots, ax=axs, label="links of a neuron, whole network")
+    return fig, pd.DataFrame(rows, columns=["panel", "layer", "index", "degree"])
 
 
 def input_maps(found: Sequence[Record], title: str) -> tuple[Figure, pd.DataFrame]:
@@ -315,28 +268,20 @@ def input_maps(found: Sequence[Record], title: str) -> tuple[Figure, pd.DataFram
     """
     name = "linear1.out_degree.final"
     maps = {(r.config.dataset, r.config.method): r.arrays[name] for r in found}
-    n = max(1, len(maps))
-    fig, axs = plt.subplots(1, n, figsize=(3 * n, 3.4), squeeze=False)
+    fig, axs = _panels(len(maps), 3, 3.4, title)
     top = max((links.max() for links in maps.values()), default=1)
-    rows = []
-    for ax, ((dataset, method), links) in zip(axs[0], maps.items(), strict=False):
+    table = pd.DataFrame()
+    for ax, ((dataset, method), links) in zip(axs, maps.items(), strict=False):
         side = int(len(links) ** 0.5)
         image = ax.imshow(links.reshape(side, side), cmap="cividis", vmin=0, vmax=top)
-        without = int((links == 0).sum())
-        ax.set_title(f"{label(dataset)}, {LABELS[method]}\n{without} pixels without links")
+        text = f"{label(dataset)}, {METHODS[method]['label']}"
+        ax.set_title(f"{text}\n{(links == 0).sum()} pixels without links")
         ax.set_axis_off()
-        at = np.indices((side, side)).reshape(2, -1)
-        rows.append(
-            pd.DataFrame({"row": at[0], "column": at[1], "links": links}).assign(
-                dataset=dataset, method=method
-            )
-        )
+        row, column = np.indices((side, side)).reshape(2, -1)
+        part = pd.DataFrame({"row": row, "column": column, "links": links})
+        table = pd.concat([table, part.assign(dataset=dataset, method=method)])
     if maps:
-        fig.colorbar(image, ax=axs[0], label="links of a pixel", shrink=0.8)
-    else:
-        empty(axs[0, 0])
-    fig.suptitle(title)
-    table = pd.concat(rows) if rows else pd.DataFrame()
+        fig.colorbar(image, ax=axs, label="links of a pixel", shrink=0.8)
     return fig, table
 
 
@@ -349,25 +294,18 @@ def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
         title: of the figure.
     """
     axis = {"n": "neurons of a layer", "density": "density", "batch": "examples in a batch"}
-    measures = list(table["measure"].unique()) or [""]
-    fig, axs = plt.subplots(1, len(measures), figsize=(4.3 * len(measures), 3.8), squeeze=False)
-    for ax, name in zip(axs[0], measures, strict=True):
-        part = table[table["measure"] == name]
+    groups = table.groupby("measure", sort=False)
+    fig, axs = _panels(len(groups), 4.3, 3.8, title)
+    for ax, (name, part) in zip(axs, groups, strict=False):
         for contender, line in part.groupby("contender", sort=False):
             line = line.sort_values(against)
             median = line["median_ms"]
             bars = (median - line["low_ms"], line["high_ms"] - median)
             ax.errorbar(line[against], median, bars, ms=5, **CONTENDERS[contender])
-        if part.empty:
-            empty(ax)
         unit = "MiB above an empty process" if name == "peak_memory" else "milliseconds"
-        ax.set(xscale="log", yscale="log", xlabel=axis[against], title=name.replace("_", " "))
-        ax.set_ylabel(unit)
-        ax.xaxis.set_major_locator(FixedLocator(sorted(part[against].unique())))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.tick_params(axis="x", labelsize="small", labelrotation=45 if len(part) > 20 else 0)
+        ax.set(yscale="log", xlabel=axis[against], ylabel=unit, title=name.replace("_", " "))
+        _log_x(ax, ticker.FixedLocator(sorted(part[against].unique())))
+        ax.tick_params(axis="x", labelrotation=45 if len(part) > 20 else 0)
     if len(table):
-        axs[0, 0].legend(fontsize="small")
-    fig.suptitle(title)
+        axs[0].legend(fontsize="small")
     return fig

@@ -1,17 +1,14 @@
 """One record for each run of an experiment, made once.
 
 A run is (configuration, seed). Its record lies in a folder named by the hash of both, is written
-to a
-temporary name and renamed at the end: present means complete, and what is present is never done
-    again.
-An interrupted run goes on from its checkpoint, to the same bits.
+to a temporary name and renamed at the end: present means complete, and what is present is never
+done again. An interrupted run goes on from its checkpoint, to the same bits.
 """
 
 import contextlib
 import dataclasses
 import fcntl
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -20,6 +17,8 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -66,21 +65,18 @@ class Record:
     def supports(self) -> dict[str, Support]:
         """The links at the end of each sparse layer, by layer; empty where they were not kept."""
         found = {}
-        shapes = zip(self.widths[:-1], self.widths[1:], strict=True)
-        for i, (n_in, n_out) in enumerate(shapes, start=1):
-            if f"state.linear{i}.crow" in self.arrays:
-                crow, col = (
-                    torch.from_numpy(self.arrays[f"state.linear{i}.{part}"]).long()
-                    for part in ("crow", "col")
-                )
+        for i, (n_in, n_out) in enumerate(pairwise(self.widths), start=1):
+            names = [f"state.linear{i}.{part}" for part in ("crow", "col")]
+            if names[0] in self.arrays:
+                crow, col = (torch.from_numpy(self.arrays[name]).long() for name in names)
                 rows = torch.arange(n_out).repeat_interleave(crow.diff())
                 found[f"linear{i}"] = make_support(rows, col, n_in, n_out)
         return found
 
-    def summary(self, profile: str | None = None) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """The record as one flat object, see the command line."""
         test, valid = self.metrics["test_accuracy"], self.metrics["valid_accuracy"]
-        has_both = test.notna().all() and valid.notna().all()
+        tested = test.notna().all()
         last = self.metrics.iloc[-1]
         final = self.environment["final"]
         return {
@@ -92,10 +88,10 @@ class Record:
             "optimiser": self.config.optimiser,
             "epochs": self.config.epochs,
             "seed": self.config.seed,
-            "profile": profile or profile_of(self.config),
-            "best_accuracy": test[valid.idxmax()] if has_both else None,
-            "best_on_test_accuracy": test.max() if test.notna().all() else None,
-            "last_accuracy": last["test_accuracy"] if test.notna().all() else None,
+            "profile": profile_of(self.config),
+            "best_accuracy": test[valid.idxmax()] if tested and valid.notna().all() else None,
+            "best_on_test_accuracy": test.max() if tested else None,
+            "last_accuracy": last["test_accuracy"] if tested else None,
             "final_accuracy": final["test_accuracy"],
             "links_training": int(last["links"]),
             "links_final": final["links"],
@@ -115,13 +111,11 @@ def stored(config: Config, *, full: bool = False) -> Record | None:
 def read(path: Path) -> Record:
     """Read a record. Raises ValueError naming the file that cannot be read."""
     try:
-        fields = json.loads((path / "config.json").read_text())
+        config = Config(**json.loads((path / "config.json").read_text()))
         environment = json.loads((path / "environment.json").read_text())
         metrics = pd.read_csv(path / "metrics.csv")
         with (path / "arrays.npz").open("rb") as file, np.load(file) as arrays:
             arrays = dict(arrays)
-        fields["hidden"] = tuple(fields["hidden"])
-        config = Config(**fields)
         if len(metrics) != config.epochs:
             raise ValueError(f"metrics.csv holds {len(metrics)} of {config.epochs} epochs")
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
@@ -167,11 +161,9 @@ def run(config: Config, *, on_epoch: Callable[[train.History], None] | None = No
         split = data.load(config.dataset, validation=config.validation, limit=config.limit)
         widths = config.widths(split)
         model = config.model(widths, config.standardisation(split))
-        seeded = {"seed": config.seed, "evaluate_test": config.evaluate_test}
-        checkpoint = work / "checkpoint.pt"
-        history = train.fit(
-            model, split, config.settings(), **seeded, checkpoint=checkpoint, on_epoch=on_epoch
-        )
+        how = {"seed": config.seed, "evaluate_test": config.evaluate_test, "on_epoch": on_epoch}
+        how["checkpoint"] = work / "checkpoint.pt"
+        history = train.fit(model, split, config.settings(), **how)
         arrays = {name: tensor.numpy() for name, tensor in history.degrees.items()}
         for name, tensor in model.state_dict().items():
             arrays[f"state.{name}"] = tensor.numpy()
@@ -217,26 +209,17 @@ def write_slim(record: Record) -> None:
     config = record.config
     if (RESULTS / config.name).is_dir():
         return
-    arrays = {k: v for k, v in record.arrays.items() if k.startswith("linear")}
-    with_values = config.experiment == "adaptive_topology"
-    if config.experiment == "tuning":
-        arrays = {}
-    elif with_values or config.seed == 0:
-        kept = (".crow", ".col", ".values") if with_values else (".crow", ".col")
-        for name, array in record.arrays.items():
-            if name.startswith("state.linear") and name.endswith(kept):
-                fits = array.dtype == np.int32 and array.max(initial=0) < 2**15
-                arrays[name] = array.astype(np.int16) if fits else array
+    kept = (".crow", ".col") if config.seed == 0 else ()
+    if config.experiment == "adaptive_topology":
+        kept = (".crow", ".col", ".values")
+    found = {} if config.experiment == "tuning" else record.arrays
+    arrays = {}
+    for name, array in found.items():
+        if name.startswith("linear") or (name.startswith("state.linear") and name.endswith(kept)):
+            fits = array.dtype == np.int32 and array.max(initial=0) < 2**15
+            arrays[name] = array.astype(np.int16) if fits else array
     with _lock((RUNS / config.name).with_suffix(".lock")):
         _write(RESULTS / config.name, config, record.metrics, arrays, record.environment)
-
-
-def _code_sha256() -> str:
-    """Hash of the library's own files, which tells the code of a run apart from its commit."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 @cache
@@ -253,15 +236,14 @@ def environment() -> dict[str, Any]:
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
-    packages = ("torch", "numba", "numpy", "scipy")
+    versions = {name: version(name) for name in ("torch", "numba", "numpy", "scipy")}
+    files = sorted(Path(__file__).parent.glob("*.py"))  # whose hash tells a run's code apart from
+    code = b"".join(path.name.encode() + path.read_bytes() for path in files)  # that of its commit
     return {
         "commit": git("rev-parse", "--verify", "-q", "HEAD") or None,
-        "code_sha256": _code_sha256(),
+        "code_sha256": hashlib.sha256(code).hexdigest(),
         "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "lib")),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
+        "versions": {"python": platform.python_version(), **versions},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu,
         "capability": torch.backends.cpu.get_cpu_capability(),

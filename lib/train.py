@@ -5,8 +5,10 @@ resume.
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,25 +58,21 @@ class Settings:
     evolution: Evolution | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} is out of range: give at least 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(
-                f"learning_rate = {self.learning_rate} is out of range: give a positive one"
-            )
+        for name, in_range, advice in (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "a positive one"),
+            ("momentum", 0 <= self.momentum < 1, "one in [0, 1)"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or a positive one"),
+        ):
+            if not in_range:
+                raise ValueError(f"{name} = {getattr(self, name)} is out of range: give {advice}")
         if self.schedule not in ("constant", "step", "cosine"):
             raise ValueError(
                 f"schedule {self.schedule!r} is unknown: 'constant', 'step' or 'cosine'"
             )
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(
-                f"weight_decay = {self.weight_decay} is out of range: give 0 or a positive one"
-            )
         if self.nesterov and self.momentum == 0:
             raise ValueError("momentum = 0 with nesterov: give a positive momentum")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum = {self.momentum} is out of range: give one in [0, 1)")
 
     def learning_rate_at_epoch(self, epoch: int) -> float:
         """Learning rate of epoch ``epoch``, from 1."""
@@ -143,18 +141,11 @@ def fit(
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
         the data are unlabelled or not finite.
     """
-    _check_data(split, ("train", "valid", "test") if evaluate_test else ("train", "valid"))
-    reference = next(model.parameters())
-    data = {
-        name: (x.flatten(1).to(reference), y.to(reference.device))
-        for name in ("train", "valid", "test")
-        if (x := getattr(split, f"x_{name}")) is not None
-        and (y := getattr(split, f"y_{name}")) is not None
-    }
-    if not evaluate_test:
-        del data["test"]
+    parts = ("train", "valid", "test") if evaluate_test else ("train", "valid")
+    data = _examples(split, parts, next(model.parameters()))
     optimiser = make_optimiser(model, settings)
     generator = torch.Generator().manual_seed(seed)
+    evolve = partial(_evolve, model, optimiser, data["train"], settings, generator)
     history = History()
     if checkpoint is not None and checkpoint.exists():
         history = _restore(checkpoint, model, optimiser, generator)
@@ -170,16 +161,13 @@ def fit(
         for part in ("valid", "test"):
             row[f"{part}_accuracy"] = accuracy(model, *data[part]) if part in data else None
         row["links"] = models.count_links(model)
-        if row["valid_accuracy"] is not None and all(
-            row["valid_accuracy"] > old["valid_accuracy"] for old in history.metrics
-        ):
+        valid = row["valid_accuracy"]
+        if valid is not None and all(valid > old["valid_accuracy"] for old in history.metrics):
             history.best_state = {k: v.clone() for k, v in model.state_dict().items()}
         last = epoch == settings.epochs
         if last or epoch in DEGREE_EPOCHS:
             _record_degrees(history, model, epoch)
-        row["replaced"] = (
-            0 if last else _evolve(model, optimiser, data["train"], settings, generator, epoch)
-        )
+        row["replaced"] = 0 if last else evolve(epoch)  # the last update is below
         history.metrics.append(row)
         history.seconds += time.perf_counter() - start
         history.clock.append(round(history.seconds, 3))
@@ -187,41 +175,48 @@ def fit(
             _save(checkpoint, model, optimiser, generator, history)
         if on_epoch is not None:
             on_epoch(history)
-    _finish(model, optimiser, data, settings, generator, history)
+    start = time.perf_counter()
+    evolve(settings.epochs)
+    tested = accuracy(model, *data["test"]) if "test" in data else None
+    history.final = {"test_accuracy": tested, "links": models.count_links(model)}
+    _record_degrees(history, model, "final")
+    history.seconds += time.perf_counter() - start
     return history
 
 
-def _check_data(split: Split, parts: Sequence[str]) -> None:
+def _examples(split: Split, parts: Sequence[str], like: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """(N, n_in) inputs and (N,) labels of the parts that have both, on the device of ``like``."""
     if split.y_train is None:
         raise ValueError(f"{split.name} has no labels: this loop trains classifiers")
+    examples = {}
     for part in parts:
-        x = getattr(split, f"x_{part}")
+        x, y = getattr(split, f"x_{part}"), getattr(split, f"y_{part}")
         if x is not None and not x.isfinite().all():
             bad = x[~x.isfinite()][0].item()
             raise ValueError(f"x_{part} of {split.name} holds {bad}: give finite numbers only")
+        if x is not None and y is not None:
+            examples[part] = x.flatten(1).to(like), y.to(like.device)
+    return examples
 
 
 def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
+    """Mean loss of one pass over the examples in random order, a step a batch."""
     model.train()
     total = 0.0
     rate = optimiser.param_groups[0]["lr"]
-    for step, index in enumerate(_batches(len(x), settings.batch_size, generator), start=1):
+    batches = torch.randperm(len(x), generator=generator).split(settings.batch_size)
+    for step, index in enumerate(batches, start=1):
+        where = f"epoch {epoch}, step {step}, at learning rate {rate:g}: lower the learning rate"
         loss = _loss(model, x, y, index)
         value = loss.item()
         if not math.isfinite(value):
-            raise Diverged(
-                f"the loss is {value} in epoch {epoch}, step {step}, at learning rate {rate:g}:"
-                " lower the learning rate"
-            )
+            raise Diverged(f"the loss is {value} in {where}")
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         total += value * len(index)
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
-        raise Diverged(
-            f"a weight is no longer finite after epoch {epoch}, step {step}, at learning rate"
-            f" {rate:g}: lower the learning rate"
-        )
+        raise Diverged(f"a weight is no longer finite after {where}")
     return total / len(x)
 
 
@@ -229,41 +224,23 @@ def _loss(model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
     return F.cross_entropy(model(x.index_select(0, index)), y[index])
 
 
-def _batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    return iter(torch.randperm(n, generator=generator).split(batch_size))
-
-
 def _evolve(model, optimiser, train, settings, generator, epoch) -> int:
     """Update the links of every layer that evolves; return how many were replaced."""
     evolution = settings.evolution
-    if evolution is None:
+    rule = evolution.last_epoch if evolution and epoch == settings.epochs else "evolve"
+    if evolution is None or rule == "keep":
         return 0
+    layers = models.sparse_layers(model)
+    fraction = evolution.fraction_at_epoch(epoch, settings.epochs)
+    how = {"fraction": fraction, "generator": generator, "optimiser": optimiser}
+    if rule == "remove":
+        return sum(remove_(layer, evolution, **how) for layer in layers.values())
     seen = {}
     if evolution.grow == "gradient":
         seen = collect(model, *train, settings.batch_size, evolution.gradient_batches, generator)
-    fraction = evolution.fraction_at_epoch(epoch, settings.epochs)
-    how = {"fraction": fraction, "generator": generator, "optimiser": optimiser}
     return sum(
-        evolve_(layer, evolution, **how, **seen.get(name, {}))
-        for name, layer in models.sparse_layers(model).items()
+        evolve_(layer, evolution, **how, **seen.get(name, {})) for name, layer in layers.items()
     )
-
-
-def _finish(model, optimiser, data, settings, generator, history) -> None:
-    start = time.perf_counter()
-    evolution = settings.evolution
-    if evolution is not None and evolution.last_epoch == "evolve":
-        _evolve(model, optimiser, data["train"], settings, generator, settings.epochs)
-    elif evolution is not None and evolution.last_epoch == "remove":
-        fraction = evolution.fraction_at_epoch(settings.epochs, settings.epochs)
-        for layer in models.sparse_layers(model).values():
-            remove_(layer, evolution, fraction=fraction, generator=generator, optimiser=optimiser)
-    history.final = {
-        "test_accuracy": accuracy(model, *data["test"]) if "test" in data else None,
-        "links": models.count_links(model),
-    }
-    _record_degrees(history, model, "final")
-    history.seconds += time.perf_counter() - start
 
 
 def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
@@ -272,16 +249,9 @@ def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
     """
     decayed = [p for name, p in model.named_parameters() if name.endswith(("values", "weight"))]
     others = [p for name, p in model.named_parameters() if not name.endswith(("values", "weight"))]
-    return torch.optim.SGD(
-        [
-            {"params": decayed, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        fused=True,
-    )
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others}]
+    speed = {"lr": settings.learning_rate, "momentum": settings.momentum}
+    return torch.optim.SGD(groups, **speed, nesterov=settings.nesterov, fused=True)
 
 
 def collect(
@@ -303,19 +273,15 @@ def collect(
     Returns: for each layer's name ``x`` (n_in, n_batches · B) and ``grad_y`` (n_out, n_batches ·
         B).
     """
-    inputs: dict[str, list[Tensor]] = {}
-    grads: dict[str, list[Tensor]] = {}
+    inputs, grads = defaultdict(list), defaultdict(list)
 
-    def watch(name):
-        def hook(_, args, output):
-            inputs.setdefault(name, []).append(args[0].detach().t())
-            output.register_hook(lambda grad: grads.setdefault(name, []).append(grad.t()))
+    def watch(layer, args, output):
+        inputs[layer].append(args[0].detach().t())
+        output.register_hook(lambda grad: grads[layer].append(grad.t()))
 
-        return hook
-
-    watched = models.sparse_layers(model)
+    layers = models.sparse_layers(model)
     was_training = model.training
-    handles = [layer.register_forward_hook(watch(name)) for name, layer in watched.items()]
+    handles = [layer.register_forward_hook(watch) for layer in layers.values()]
     model.train()
     for _ in range(n_batches):
         index = torch.randint(len(x), (batch_size,), generator=generator)
@@ -325,8 +291,8 @@ def collect(
     model.zero_grad()
     model.train(was_training)
     return {
-        name: {"x": torch.cat(inputs[name], 1), "grad_y": torch.cat(grads[name], 1)}
-        for name in watched
+        name: {"x": torch.cat(inputs[layer], 1), "grad_y": torch.cat(grads[layer], 1)}
+        for name, layer in layers.items()
     }
 
 

@@ -14,7 +14,7 @@ T_LEFT = [0.0, -1.0, 0.5, -0.25, -0.5, 0.125]
 A_LEFT = [0.2, 0.1, -0.3, 1.5, 0.0, 0.7]
 WIDTH = [0.4, 2.0, -1.0, 0.5, 1.0, 0.0]
 A_RIGHT = [0.2, 1.0, 0.5, 2.0, 0.0, -0.4]
-PARAMETERS = ("t_left", "a_left", "width", "a_right")
+PIECES = ("t_left", "a_left", "width", "a_right")
 
 
 @pytest.fixture(params=["numba", "torch"])
@@ -25,9 +25,13 @@ def implementation(request):
 
 @pytest.fixture
 def unit():
-    unit = SReLU(6)
-    tables = torch.tensor([T_LEFT, A_LEFT, WIDTH, A_RIGHT])
-    unit.load_state_dict(dict(zip(PARAMETERS, tables, strict=True)))
+    return of_pieces(torch.tensor([T_LEFT, A_LEFT, WIDTH, A_RIGHT]))
+
+
+def of_pieces(pieces):
+    """A unit with these (4, n) parameters."""
+    unit = SReLU(pieces.shape[1])
+    unit.load_state_dict({"pieces": pieces})
     return unit
 
 
@@ -52,13 +56,21 @@ def everywhere(unit, generator):
 # SReLU
 
 
-def test_parameters_are_named_as_in_the_equation():
-    assert tuple(dict(SReLU(3).named_parameters())) == PARAMETERS
+def test_rows_of_the_one_parameter_are_named_as_in_the_equation(unit):
+    assert dict(unit.named_parameters()).keys() == {"pieces"} and unit.pieces.shape == (4, 6)
+    rows = torch.stack([getattr(unit, name) for name in PIECES])
+    assert torch.equal(rows, torch.tensor([T_LEFT, A_LEFT, WIDTH, A_RIGHT]))
+
+
+def test_start_is_the_named_one_for_every_neuron():
+    desired = torch.tensor([SReLU.START[name] for name in PIECES])[:, None].expand(4, 3)
+    assert SReLU.START.keys() == set(PIECES) and torch.equal(SReLU(3).pieces, desired)
+    assert repr(SReLU(3)) == "SReLU(3)"
 
 
 def test_srelu_is_its_definition(unit, implementation, generator):
     x = everywhere(unit, generator)
-    torch.testing.assert_close(unit(x), srelu(x, *unit.parameters()), rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(unit(x), srelu(x, *unit.pieces), rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("width", [0.4, -0.4])
@@ -72,21 +84,14 @@ def test_srelu_follows_the_table(width, implementation):
 
 def test_srelu_gradients_are_those_of_the_definition(unit, implementation, generator):
     x = everywhere(unit, generator)[:, :5]  # the closed pieces of the sixth neuron overlap
-    unit = narrowed(unit, 5)
+    unit = of_pieces(unit.pieces.detach()[:, :5])
     x = torch.cat([x, -x]).requires_grad_()
     grad_y = torch.randn(x.shape, generator=generator)
-    actual = torch.autograd.grad(unit(x), (x, *unit.parameters()), grad_y)
+    actual = torch.autograd.grad(unit(x), (x, unit.pieces), grad_y)
     desired = torch.autograd.grad(
-        srelu(x, *unit.parameters()), (x, *unit.parameters()), grad_y
+        srelu(x, *unit.pieces), (x, unit.pieces), grad_y
     )  # at a threshold, that of the closed outer piece
     torch.testing.assert_close(actual, desired, rtol=1e-12, atol=1e-12)
-
-
-def narrowed(unit, n):
-    """A unit of the first n neurons."""
-    first = SReLU(n)
-    first.load_state_dict({name: t[:n] for name, t in unit.state_dict().items()})
-    return first
 
 
 @pytest.mark.parametrize(
@@ -102,31 +107,28 @@ def narrowed(unit, n):
 def test_derivatives_are_one_sided_at_the_thresholds(
     x, slope, t_left, a_left, width, a_right, implementation
 ):
-    unit = SReLU(1)
-    values = dict(zip(PARAMETERS, torch.tensor([[0.5], [0.25], [-1.0], [0.75]]), strict=True))
-    unit.load_state_dict(values)
+    unit = of_pieces(torch.tensor([[0.5], [0.25], [-1.0], [0.75]]))
     x = torch.tensor([[x]], requires_grad=True)
-    grads = torch.autograd.grad(unit(x).sum(), (x, *unit.parameters()))
-    assert [g.item() for g in grads] == [slope, t_left, a_left, width, a_right]
+    grad_x, grad_pieces = torch.autograd.grad(unit(x).sum(), (x, unit.pieces))
+    assert grad_x.item() == slope
+    assert grad_pieces[:, 0].tolist() == [t_left, a_left, width, a_right]
 
 
 def test_srelu_gradients_agree_with_finite_differences(unit, implementation, generator):
     x = 3 * torch.randn(40, 6, generator=generator)
     distance = (x[:, None] - at_thresholds(unit)).abs().amin((1, 2))
     x = x[distance > 1e-3].requires_grad_()  # away from the kinks
-    unit = narrowed(unit, 5)  # the width of the sixth is 0, a kink of its own
-
-    def forward(x, *parameters):
-        return torch.func.functional_call(unit, dict(zip(PARAMETERS, parameters, strict=True)), x)
-
+    pieces = unit.pieces.detach()[:, :5]  # the width of the sixth is 0, a kink of its own
     assert len(x) > 20
-    assert torch.autograd.gradcheck(forward, (x[:, :5], *unit.parameters()))
+    leaves = (x[:, :5], pieces.clone().requires_grad_())
+    assert torch.autograd.gradcheck(kernels.srelu, leaves)
+    assert torch.autograd.gradgradcheck(kernels.srelu, leaves)
 
 
 def value_and_gradients(unit, x):
     x = x.clone().requires_grad_()
     y = unit(x)
-    return [y, *torch.autograd.grad(y.square().sum(), (x, *unit.parameters()))]
+    return [y, *torch.autograd.grad(y.square().sum(), (x, unit.pieces))]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -174,6 +176,17 @@ def test_start_is_the_same_for_the_same_generator():
     assert torch.equal(first.width, second.width) and torch.equal(first.a_left, second.a_left)
 
 
+@pytest.mark.parametrize("shape", [(4, 5), (3, 6), (6, 4), (6,)], ids=str)
+def test_wrong_parameters_are_refused(shape, implementation):
+    with pytest.raises(ValueError, match=r"srelu has shape .* give \(4, 6\)"):
+        kernels.srelu(torch.ones(2, 6), torch.ones(shape))
+
+
+def test_input_of_another_width_is_refused(unit, implementation):
+    with pytest.raises(ValueError, match=r"srelu has shape \(4, 6\): give \(4, 5\)"):
+        unit(torch.ones(2, 5))
+
+
 # All-ReLU and the choice by name
 
 
@@ -198,3 +211,50 @@ def test_activations_are_made_by_name():
 def test_unknown_activation_is_refused(name):
     with pytest.raises(ValueError, match=f"activation '{name}' is unknown: relu, srelu, all_relu"):
         activations.make(name, 5, 1)
+
+
+# other activations as SReLU
+
+RELUS = [nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(0.3), AllReLU(1), AllReLU(2, 0.25)]
+
+
+@pytest.mark.parametrize("relu", RELUS, ids=str)
+def test_relu_as_srelu_has_its_values_and_gradients(relu, implementation, generator):
+    kinks = torch.tensor([[0.0, -0.0, 1e-300, -1e-300, 1e300, -1e300]])
+    x = torch.cat([kinks, 3 * torch.randn(129, 6, generator=generator)]).requires_grad_()
+    y, desired = kernels.srelu(x, activations.as_srelu(relu, 6, x)), relu(x.clone())
+    torch.testing.assert_close(y, desired, rtol=1e-14, atol=0)
+    grad_y = torch.randn(x.shape, generator=generator)
+    actual, desired = (torch.autograd.grad(out, x, grad_y)[0] for out in (y, desired))
+    torch.testing.assert_close(actual, desired, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_pieces_of_a_relu_are_constants_of_the_dtype_wanted(dtype):
+    pieces = activations.as_srelu(AllReLU(2), 5, torch.ones(3, dtype=dtype))
+    assert pieces.shape == (4, 5) and pieces.dtype == dtype and not pieces.requires_grad
+
+
+def test_pieces_of_srelu_are_its_parameter(unit):
+    assert activations.as_srelu(unit, 6, torch.ones(1)) is unit.pieces
+
+
+class OtherReLU(nn.ReLU):
+    """A subclass, which may compute anything."""
+
+
+@pytest.mark.parametrize(
+    "module", [nn.Tanh(), nn.ReLU6(), nn.PReLU(), nn.GELU(), nn.Identity(), OtherReLU()], ids=str
+)
+def test_other_functions_are_not_srelu(module):
+    assert activations.as_srelu(module, 5, torch.ones(1)) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_srelu_on_a_gpu_agrees_with_the_cpu(dtype, unit, generator):
+    unit, x = unit.to(dtype), everywhere(unit, generator).to(dtype)
+    desired = value_and_gradients(unit, x)
+    actual = value_and_gradients(unit.cuda(), x.cuda())
+    torch.testing.assert_close([tensor.cpu() for tensor in actual], desired)

@@ -72,6 +72,17 @@ def test_stack_of_layers_is_the_stack_of_dense_layers(generator):
     torch.testing.assert_close(first.bias.grad, twin[0].bias.grad)
 
 
+@pytest.mark.parametrize("relu", [nn.ReLU(inplace=True), nn.LeakyReLU(0.3, inplace=True)], ids=str)
+def test_activation_may_work_in_place_on_the_output(relu, generator):
+    layer = sparse()
+    twin, x = dense_twin(layer), torch.randn(6, 7, generator=generator)
+    y, y_twin = nn.Sequential(layer, relu)(x), nn.Sequential(twin, relu)(x)
+    torch.testing.assert_close(y, y_twin)
+    y.square().sum().backward()
+    y_twin.square().sum().backward()
+    torch.testing.assert_close(layer.bias.grad, twin.bias.grad)
+
+
 @pytest.mark.parametrize("make", [sparse, lambda: Linear(7, 5), Dropout])
 def test_output_is_feature_major(make, generator):
     y = make()(torch.randn(6, 7, generator=generator))
@@ -378,6 +389,47 @@ def test_steps_and_layers_drop_independently(p):
     first, second = masks(p, 2)
     assert correlation(first, second) < 5 / math.sqrt(N)
     assert correlation(first, masks(p, 1, seed=1)) < 5 / math.sqrt(N)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+@pytest.mark.parametrize("shift", [-1, 1, 1000])
+def test_a_step_and_another_layer_are_no_shifted_copies(p, shift):
+    first, second = masks(p, 2)
+    others = (second, masks(p, 1, seed=1)[0])
+    found = [correlation(first.flatten(), mask.flatten().roll(shift)) for mask in others]
+    assert max(found) < 5 / math.sqrt(N)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+@pytest.mark.parametrize("dim", [0, 1])  # of an example, of a neuron
+def test_number_dropped_is_binomial(p, dim):
+    dropped = (~masks(p, 1)[0]).sum(dim).double()  # 1000 numbers, each of 1000
+    chi_square = ((dropped - 1000 * p) ** 2 / (1000 * p * (1 - p))).sum()
+    assert abs(chi_square - 1000) < 5 * math.sqrt(2 * 1000)  # 5 standard deviations
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_every_value_is_dropped_independently_from_step_to_step(p):
+    dropout, x = Dropout(p, seed=0), torch.ones(10, 25)
+    mask = torch.stack([dropout(x) != 0 for _ in range(4000)]).view(4000, 250)
+    error = math.sqrt(p * (1 - p) / 4000)
+    assert (mask.double().mean(0) - (1 - p)).abs().max() < 5 * error  # 250 values
+    assert correlation(mask[1:], mask[:-1]) < 5 / math.sqrt(N)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+@pytest.mark.parametrize("seeds", [(1, 2), (1, 1001), (2001, 2002)], ids=str)
+def test_seeds_of_the_layers_of_a_network_drop_independently(p, seeds):
+    first, second = (masks(p, 1, seed) for seed in seeds)
+    assert correlation(first, second) < 5 / math.sqrt(N)
+
+
+def test_law_is_counted_in_training_only():
+    dropout, off = Dropout(0.3, seed=7), Dropout(0.0, seed=7)
+    laws = [dropout.next_law(), dropout.next_law()]
+    assert laws == [kernels.dropout_law(0.3, 7, 0), kernels.dropout_law(0.3, 7, 1)]
+    assert off.next_law() is None and dropout.eval().next_law() is None
+    assert (dropout.step, off.step) == (2, 0)
 
 
 def test_gradient_passes_where_the_value_passed(generator):

@@ -1,16 +1,20 @@
-"""Networks: their modules, links, seeds and refusals."""
+"""Networks: their modules, links, seeds and refusals; the fused against the modular path."""
 
 import copy
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from lib import layers
+from lib import kernels, layers
 from lib.activations import AllReLU, SReLU
-from lib.models import count_links, mlp, sparse_layers
+from lib.layers import Dropout, SparseLinear
+from lib.models import MLP, count_links, mlp, sparse_layers
 
 WIDTHS = (6, 9, 8, 3)
+each_activation = pytest.mark.parametrize("activation", ["relu", "srelu", "all_relu"])
+each_dropout = pytest.mark.parametrize("dropout", [0.0, 0.3])
 
 
 def same(a, b):
@@ -138,3 +142,286 @@ def test_one_and_two_threads_give_the_same_bits(training, generator):
 def test_network_out_of_range_is_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         mlp(**({"widths": WIDTHS} | options))
+
+
+# the fused path against the modules one by one
+
+
+@pytest.fixture(params=["numba", "torch"])
+def implementation(request):
+    with kernels.use_implementation(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """What each pass of the kernels consists of, a list of its layers, in the order they run."""
+    seen, chain = [], kernels.chain
+
+    def watched(x, layers):
+        parts = ([n for n, part in layer._asdict().items() if part is not None] for layer in layers)
+        seen.append([" ".join(names) for names in parts])
+        return chain(x, layers)
+
+    monkeypatch.setattr(kernels, "chain", watched)
+    return seen
+
+
+LINEAR = "support values bias"
+
+
+def modular(net):
+    """A copy of the network that runs its modules one by one."""
+    return nn.Sequential(*copy.deepcopy(net))
+
+
+def examples(n, n_in, n_classes, dtype=None):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(n, n_in, generator=generator, dtype=dtype)
+    return x, torch.randint(n_classes, (n,), generator=generator)
+
+
+def train_steps(net, n_steps, x, y):
+    """Losses of SGD with momentum and weight decay on one batch."""
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
+
+    def step():
+        optimiser.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return [step() for _ in range(n_steps)]
+
+
+def output_and_gradients(net, x):
+    x = x.clone().requires_grad_()
+    y = net(x)
+    return [y, *torch.autograd.grad(y.sin().sum(), (x, *net.parameters()))]
+
+
+@each_activation
+@each_dropout
+def test_output_and_gradients_are_those_of_the_modules(
+    activation, dropout, implementation, generator
+):
+    net = mlp(WIDTHS, density=0.5, activation=activation, dropout=dropout)
+    x = torch.randn(33, 6, generator=generator)
+    desired = output_and_gradients(modular(net), x)
+    torch.testing.assert_close(output_and_gradients(net, x), desired, rtol=1e-12, atol=1e-12)
+
+
+@each_activation
+@each_dropout
+def test_gradient_of_a_gradient_is_that_of_the_modules(
+    activation, dropout, implementation, generator
+):
+    def penalty(net):
+        x = torch.ones(5, 6).requires_grad_()
+        (grad_x,) = torch.autograd.grad(net(x).sin().sum(), x, create_graph=True)
+        weights = [p for p in net.parameters() if p.ndim == 1]
+        return torch.autograd.grad(grad_x.square().sum(), weights, materialize_grads=True)
+
+    net = mlp(WIDTHS, density=0.5, activation=activation, dropout=dropout)
+    twin = modular(net)  # before a pass is counted
+    torch.testing.assert_close(penalty(net), penalty(twin), rtol=1e-12, atol=1e-12)
+
+
+@each_activation
+@each_dropout
+def test_training_is_that_of_the_modules(activation, dropout):
+    net = mlp((20, 50, 40, 5), density=0.2, activation=activation, dropout=dropout, seed=3).float()
+    twin, (x, y) = modular(net), examples(64, 20, 5, torch.float32)
+    losses, desired = train_steps(net, 100, x, y), train_steps(twin, 100, x, y)
+    assert losses == pytest.approx(desired, abs=1e-5) and losses[-1] < 0.7 * losses[0]
+    largest = max(p.abs().max().item() for p in twin.parameters())
+    differences = [a - b for a, b in zip(net.parameters(), twin.parameters(), strict=True)]
+    assert 1 < largest < 5  # so that 10⁻⁵ is some 40 roundings of float32 at this size
+    assert max(d.abs().max() for d in differences) <= 1e-5
+
+
+@each_activation
+@pytest.mark.parametrize("n_examples", [33, 4096])
+def test_training_of_one_and_two_threads_gives_the_same_bits(activation, n_examples):
+    net = mlp((50, 80, 70, 10), er_epsilon=5, activation=activation).float()
+    twin, data = copy.deepcopy(net), examples(n_examples, 50, 10, torch.float32)
+    one = train_steps(net, 20, *data)
+    torch.set_num_threads(2)
+    two = train_steps(twin, 20, *data)
+    torch.set_num_threads(1)
+    assert one == two and one[-1] < one[0] and same(net, twin)
+
+
+@each_activation
+@pytest.mark.parametrize("training", [True, False])
+def test_whole_network_is_one_pass(activation, training, passes, generator):
+    standardisation = torch.zeros(6), torch.ones(6)
+    net = mlp(WIDTHS, density=0.5, activation=activation, standardisation=standardisation)
+    net.train(training)(torch.randn(5, 2, 3, generator=generator))
+    hidden = f"{LINEAR} srelu law" if training else f"{LINEAR} srelu"
+    assert passes == [[hidden, hidden, LINEAR]]
+
+
+def test_foreign_modules_run_by_themselves(passes, generator):
+    first, second = (SparseLinear(6, 6, density=0.5, generator=generator) for _ in range(2))
+    net = MLP(first, nn.Tanh(), Dropout(0.3, seed=1), second, SReLU(6), SReLU(6))
+    x = torch.randn(5, 6, generator=generator)
+    desired = output_and_gradients(modular(net), x)
+    passes.clear()
+    torch.testing.assert_close(output_and_gradients(net, x), desired)
+    assert passes == [[LINEAR], ["law"], [f"{LINEAR} srelu"], ["srelu"]]
+
+
+@pytest.mark.parametrize(
+    "order", ["dropout activation", "dropout dropout", "activation dropout activation"]
+)
+def test_modules_out_of_the_usual_order_keep_their_meaning(order, generator):
+    made = {"activation": lambda i: SReLU(6), "dropout": lambda i: Dropout(0.3, seed=i)}
+    units = [made[name](i) for i, name in enumerate(order.split())]
+    first, last = (SparseLinear(6, 6, density=0.5, generator=generator) for _ in range(2))
+    net, x = MLP(*units, first, *units, last, *units), torch.randn(5, 6, generator=generator)
+    desired = output_and_gradients(modular(net), x)
+    torch.testing.assert_close(output_and_gradients(net, x), desired)
+
+
+def test_modules_run_one_by_one_on_more_than_two_dimensions(passes, generator):
+    net = mlp(WIDTHS, density=0.5, activation="relu", dropout=0.0)
+    x = torch.randn(2, 5, 6, generator=generator)
+    actual = net(x)
+    assert passes == [[LINEAR]] * 3
+    torch.testing.assert_close(actual, net(x.view(10, 6)).view(2, 5, 3))
+
+
+def test_dense_network_runs_its_modules(passes, generator):
+    mlp(WIDTHS, activation="relu", dropout=0.0)(torch.randn(5, 6, generator=generator))
+    assert passes == []
+
+
+# hooks, frozen parameters, evaluation
+
+
+def hooked(net, kind, index, x):
+    """What a hook on one module sees, the output and the gradients."""
+    seen = []
+
+    def hook(module, *arguments):
+        tensors = (t for a in arguments for t in (a if isinstance(a, tuple) else (a,)))
+        seen.extend(t.detach().clone() for t in tensors if t is not None)
+
+    handle = getattr(net[index], f"register_{kind}_hook")(hook)
+    results = output_and_gradients(net, x)
+    handle.remove()
+    return [*seen, *results]
+
+
+@pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
+@pytest.mark.parametrize("index", range(7))
+def test_hook_sees_what_it_sees_on_the_modules(kind, index, implementation, generator):
+    net, x = mlp(WIDTHS, density=0.5), torch.randn(5, 6, generator=generator)
+    twin = modular(net)
+    actual, desired = hooked(net, kind, index, x), hooked(twin, kind, index, x)
+    assert len(actual) > len(output_and_gradients(net, x))
+    torch.testing.assert_close(actual, desired, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "desired"),
+    [
+        ("linear2", [[f"{LINEAR} srelu law"], [LINEAR], ["srelu"], ["law"], [LINEAR]]),
+        ("activation1", [[LINEAR], ["srelu"], ["law"], [f"{LINEAR} srelu law", LINEAR]]),
+        ("dropout1", [[f"{LINEAR} srelu"], ["law"], [f"{LINEAR} srelu law", LINEAR]]),
+    ],
+)
+def test_only_what_a_hook_watches_leaves_its_pass(name, desired, passes):
+    net, x = mlp(WIDTHS, density=0.5), torch.ones(5, 6)
+    handle = net.get_submodule(name).register_forward_hook(lambda *_: None)
+    net(x)
+    assert passes == desired
+    handle.remove()
+    passes.clear()
+    net(x)
+    assert passes == [[f"{LINEAR} srelu law", f"{LINEAR} srelu law", LINEAR]]
+
+
+def test_hook_may_change_what_the_module_returns(generator):
+    net, x = mlp(WIDTHS, density=0.5).eval(), torch.randn(5, 6, generator=generator)
+    net.activation2.register_forward_hook(lambda module, args, output: 0 * output)
+    torch.testing.assert_close(net(x), net.linear3.bias.expand(5, 3))
+
+
+@pytest.mark.parametrize("frozen", ["linear1", "activation1", "linear2", "linear3.values"])
+def test_frozen_parameters_get_no_gradient_and_the_others_theirs(frozen, implementation, generator):
+    net, x = mlp(WIDTHS, density=0.5), torch.randn(5, 6, generator=generator)
+    _, grad_x, *desired = output_and_gradients(modular(net), x)
+    x.requires_grad_()
+    chosen = {n: p.requires_grad_(not n.startswith(frozen)) for n, p in net.named_parameters()}
+    net(x).sin().sum().backward()
+    torch.testing.assert_close(x.grad, grad_x)
+    actual = [p.grad if p.requires_grad else None for p in chosen.values()]
+    assert [p.grad is None for p in chosen.values()] == [n.startswith(frozen) for n in chosen]
+    torch.testing.assert_close(
+        [g for g in actual if g is not None],
+        [g for g, p in zip(desired, chosen.values(), strict=True) if p.requires_grad],
+    )
+
+
+@each_activation
+def test_nothing_is_dropped_or_counted_in_evaluation(activation, implementation, generator):
+    options = {"density": 0.5, "activation": activation}
+    net, x = mlp(WIDTHS, **options).eval(), torch.randn(5, 6, generator=generator)
+    without = mlp(WIDTHS, **options, dropout=0.0)  # the same weights, in training mode
+    assert torch.equal(net(x), without(x)) and torch.equal(net(x), net(x))
+    assert (net.dropout1.step, net.dropout2.step, without.dropout1.step) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("make", [lambda net: net, modular])
+def test_every_pass_in_training_is_one_step_of_every_dropout(make, generator):
+    net, x = make(mlp(WIDTHS, density=0.5)), torch.randn(50, 6, generator=generator)
+    first, second = net(x), net(x)
+    assert not torch.equal(first, second) and (net[2].step, net[5].step) == (2, 2)
+
+
+def saved(net, x):
+    """Tensors the network keeps for its backward pass, and its output."""
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        y = net(x)
+    return kept, y
+
+
+def test_nothing_is_kept_without_gradients(generator):
+    net, x = mlp(WIDTHS, density=0.5), torch.randn(5, 6, generator=generator)
+    assert len(saved(net, x)[0]) > 0
+    with torch.no_grad():
+        kept, y = saved(net, x)
+    assert kept == [] and not y.requires_grad and y.grad_fn is None
+    assert saved(net.requires_grad_(False), x)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "sentence"),
+    [
+        (mlp(WIDTHS, density=0.5), (5, 7), "7 values meet a layer of 6 inputs"),
+        (mlp(WIDTHS, density=0.5), (0, 6), "batch width 0"),
+        (MLP(SparseLinear(6, 5, density=1.0), SReLU(4)), (2, 6), r"\(4, 4\): give \(4, 5\)"),
+        (MLP(SparseLinear(6, 5, density=1.0), SparseLinear(4, 3, density=1.0)), (2, 6), "5 values"),
+    ],
+    ids=["width of x", "empty batch", "srelu", "widths of layers"],
+)
+def test_what_does_not_fit_is_refused(net, shape, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        net(torch.zeros(shape).to(net[0].values.dtype))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@each_activation
+@each_dropout
+def test_training_on_a_gpu_agrees_with_the_cpu(activation, dropout):
+    net = mlp((20, 50, 40, 5), density=0.2, activation=activation, dropout=dropout)
+    moved, (x, y) = copy.deepcopy(net).cuda(), examples(64, 20, 5)
+    assert {t.device.type for t in moved.state_dict().values() if t.ndim} == {"cuda"}
+    assert train_steps(moved, 5, x.cuda(), y.cuda()) == pytest.approx(train_steps(net, 5, x, y))
+    actual = [parameter.cpu() for parameter in moved.parameters()]
+    torch.testing.assert_close(actual, list(net.parameters()))

@@ -86,7 +86,7 @@ class Twin:
         self.masks = positions(model)
         self.weights = [leaf(weight(m)) for m in linear]
         self.biases = [leaf(m.bias) for m in linear]
-        self.units = [[leaf(p) for p in unit.parameters()] for unit in units]
+        self.units = [[leaf(row) for row in unit.pieces] for unit in units]
         self.others = self.biases + sum(self.units, [])
         decayed = {"params": self.weights, "weight_decay": how.weight_decay}
         self.optimiser = torch.optim.SGD(
@@ -407,6 +407,43 @@ def test_prediction_is_without_dropout_and_keeps_the_mode(training, generator):
     actual = train.predict(model, x, batch_size=3)
     assert model.training == training and not actual.requires_grad
     torch.testing.assert_close(actual, model.eval()(x).detach())
+
+
+class Wide(nn.Module):
+    """Says how many outputs it has, returns its input, and keeps the sizes of its batches."""
+
+    def __init__(self, **n_outputs):
+        super().__init__()
+        self.sizes = []
+        vars(self).update(n_outputs)
+
+    def forward(self, x):
+        self.sizes.append(len(x))
+        return x
+
+
+@pytest.mark.parametrize(
+    ("n_outputs", "sizes"),
+    [  # at most 1000 examples, at most 2²⁶ values, at least one example
+        ({}, [1000, 1000, 500]),
+        ({"n_out": 2**16}, [1000, 1000, 500]),
+        ({"n_out": 2**17}, [512] * 4 + [452]),
+        ({"out_features": 2**20}, [64] * 39 + [4]),
+        ({"n_out": 2**30}, [1] * 2500),
+    ],
+)
+def test_batches_of_a_prediction_are_smaller_for_wide_layers(n_outputs, sizes):
+    wide, x = Wide(**n_outputs), torch.rand(2500, 2)
+    assert torch.equal(train.predict(nn.Sequential(nn.Identity(), wide), x), x)
+    assert wide.sizes == sizes
+
+
+@pytest.mark.parametrize("method", ["SET", "dense"])
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 64, 5000])
+def test_prediction_does_not_depend_on_the_size_of_the_batches(method, batch_size, generator):
+    model, x = network(method), torch.randn(1234, 6, generator=generator)
+    actual = train.predict(model, x, batch_size)
+    torch.testing.assert_close(actual, model.eval()(x).detach(), rtol=1e-12, atol=1e-12)
 
 
 # interruption
