@@ -30,7 +30,7 @@ CIFAR_WIDTHS = (3072, 4000, 1000, 4000, 10)  # [Mocanu2018], Table 3
 ER_20 = {"er_epsilon": 20.0}
 DROPOUT = 0.3
 EXAMPLES = 10_000  # from which batches are drawn
-ROUNDS = 15
+ROUNDS = 11
 TURN = 0.1  # seconds
 
 # ------------------------------------------------------------------------- the contenders
@@ -136,7 +136,7 @@ def network(contender: str, widths: Sequence[int] = WIDTHS, **law: float) -> nn.
     Args:
         contender: ``fused`` and ``modular`` (ours), ``dense`` (our SReLU and dropout),
             ``dense_modules`` (plain torch modules), ``masked`` (those times a mask),
-            ``torch_sparse`` (CSR, our dropout) or ``sparselab`` (its layer, plain torch around it).
+            ``torch_sparse`` (CSR, plain torch around it) or ``sparselab`` (its layer, likewise).
         widths: n_in, hidden widths, n_out.
         law: ``density`` or ``er_epsilon``, of the sparse ones.
     """
@@ -148,7 +148,7 @@ def network(contender: str, widths: Sequence[int] = WIDTHS, **law: float) -> nn.
         "dense_modules": lambda: _compose(widths, nn.Linear, *plain),
         "masked": lambda: _compose(widths, lambda a, b: _masked(a, b, **law), *plain),
         "torch_sparse": lambda: _compose(
-            widths, lambda a, b: TorchSparseLinear(a, b, **law), lambda n: nn.ReLU(), layers.Dropout
+            widths, lambda a, b: TorchSparseLinear(a, b, **law), lambda n: nn.ReLU(), nn.Dropout
         ),
         "sparselab": lambda: _compose(widths, lambda a, b: _sparselab(a, b, **law), *plain),
     }
@@ -264,7 +264,8 @@ def compare(
 ) -> dict[str, np.ndarray]:
     """Seconds of each call, (rounds,): the calls take turns, each repeated for ``turn`` seconds.
 
-    A turn begins with calls that are not timed, so that it finds its own data in the caches.
+    A turn begins with a rest, in which threads that another contender left spinning go to sleep,
+    and with calls that are not timed, so that it finds its own data in the caches.
     """
     repeats = {}
     for name, call in calls.items():
@@ -275,6 +276,7 @@ def compare(
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            time.sleep(3 * turn)
             for _ in range(1 + repeats[name] // 5):
                 call()
             start = time.perf_counter()
@@ -289,7 +291,7 @@ def epochs(
 ) -> dict[str, np.ndarray]:
     """Seconds of a whole epoch, in turn: steps, evaluation of 10,000 test images, evolution.
 
-    On random images; of two epochs the first is timed, as the last does not evolve.
+    On random images; of two sparse epochs the first is timed, as the last does not evolve.
     """
     generator = torch.Generator().manual_seed(0)
     parts = []
@@ -301,7 +303,7 @@ def epochs(
     for _ in range(rounds):
         for name in names:
             rule = evolution.Evolution() if name == "fused" else None
-            settings = train.Settings(epochs=2, learning_rate=0.01, evolution=rule)
+            settings = train.Settings(2 if rule else 1, learning_rate=0.01, evolution=rule)
             net = network(name, widths, **ER_20)
             seconds[name].append(train.fit(net, split, settings, seed=0).clock[0])
     return {name: np.array(times) for name, times in seconds.items()}
@@ -386,7 +388,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "wide": (8192, 16_384, 32_768, 65_536),
     },
 }  # fmt: skip
-REPEATS = {"smoke": 2, "quick": 4, "paper": ROUNDS}
+REPEATS = {"smoke": 2, "quick": 2, "paper": 5}
 RIVALS = ("fused", "torch_sparse", "dense")
 
 
@@ -454,7 +456,7 @@ def sweep_steps(profile: str) -> pd.DataFrame:
         widths = (WIDTHS[0], n, n, n, WIDTHS[-1])
         steps = {name: Trainer(name, widths, batch, **law) for name in names}
         links = {name: models.count_links(step.net) for name, step in steps.items()}
-        found = [_rows("training_step", compare(steps, max(2, REPEATS[profile] // 2), turn))]
+        found = [_rows("training_step", compare(steps, REPEATS[profile], turn))]
         if sweep == "width" and (n == middle or profile != "smoke"):
             found.append(_memory([name for name in names if name in MEASURED], widths, law))
         for table in found:

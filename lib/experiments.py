@@ -268,12 +268,12 @@ def _timed(experiment: str, profile: str) -> list[Config]:
     """SET, and dense for about as long on the clock, and dense for longer; the settings are those
     of ``set_mlp``, chosen at 40 and at 6 epochs.
     """
-    sparse, equal, longer = {"smoke": (3, 1, 2), "quick": (6, 1, 2), "paper": (40, 5, 20)}[profile]
+    sparse, equal, longer = {"smoke": (3, 1, 2), "quick": (6, 1, 2), "paper": (40, 5, 12)}[profile]
     configs = []
     for method, variant, epochs, seeds in (
         ("set", "tuned", sparse, 5),
         ("dense", "equal time", equal, 5),
-        ("dense", "longer", longer, 3),
+        ("dense", "longer", longer, 2),
     ):
         scale = {**_SCALES[profile], "epochs": {"sparse": epochs}, "variant": variant}
         scale["seeds"] = seeds if profile == "paper" else 1
