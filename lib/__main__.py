@@ -100,8 +100,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 def figures(chosen: argparse.Namespace) -> None:
     """Run what the notebooks miss, then execute them with papermill into figures/PROFILE."""
-    if chosen.profile not in experiments.PROFILES:
-        raise ValueError(experiments.unknown("profile", chosen.profile, experiments.PROFILES))
+    experiments.check_known("profile", chosen.profile, experiments.PROFILES)
     paths = notebooks.find(chosen.only)
     failed: list[str] = []
     if chosen.profile != "paper":

@@ -29,7 +29,6 @@ WIDTHS = (784, 1000, 1000, 1000, 10)
 CIFAR_WIDTHS = (3072, 4000, 1000, 4000, 10)  # [Mocanu2018], Table 3
 ER_20 = {"er_epsilon": 20.0}
 DROPOUT = 0.3
-EXAMPLES = 10_000  # from which batches are drawn
 ROUNDS = 11
 TURN = 0.1  # seconds
 
@@ -39,9 +38,10 @@ TURN = 0.1  # seconds
 class MaskedLinear(nn.Linear):
     """Dense layer times a mask, the usual emulation of a sparse layer; its weights stay dense."""
 
-    def __init__(self, support: Support) -> None:
-        super().__init__(support.n_in, support.n_out)
-        mask = torch.zeros(support.n_out * support.n_in)
+    def __init__(self, n_in: int, n_out: int, **law: float) -> None:
+        super().__init__(n_in, n_out)
+        support = layers.SparseLinear(n_in, n_out, **law).support
+        mask = torch.zeros(n_out * n_in)
         self.register_buffer("mask", mask.index_fill(0, support.keys, 1).view_as(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,26 +62,18 @@ class _CSRProduct(torch.autograd.Function):
         values, x = ctx.saved_tensors
         pattern = csr(ctx.support, torch.zeros_like(values))
         d = torch.sparse.sampled_addmm(pattern, grad_y.contiguous(), x.t()).values()
-        grad_x = csr_transposed(ctx.support, values) @ grad_y if ctx.needs_input_grad[2] else None
+        grad_x = csr(ctx.support, values, True) @ grad_y if ctx.needs_input_grad[2] else None
         return None, d, grad_x
 
 
-def csr(support: Support, values: Tensor) -> Tensor:
-    """The weights as torch's compressed sparse rows."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces that its CSR is in beta
-        shape = (support.n_out, support.n_in)
-        return torch.sparse_csr_tensor(
-            support.crow, support.col, values, shape, check_invariants=False
-        )
-
-
-def csr_transposed(support: Support, values: Tensor) -> Tensor:
-    """The transposed weights as torch's compressed sparse rows."""
-    turned = support._replace(
-        n_in=support.n_out, n_out=support.n_in, crow=support.tcrow, col=support.trow
-    )
-    return csr(turned, values[support.perm])
+def csr(support: Support, values: Tensor, transposed: bool = False) -> Tensor:
+    """The weights, or their transpose, as torch's compressed sparse rows."""
+    crow, col, shape = support.crow, support.col, (support.n_out, support.n_in)
+    if transposed:
+        crow, col, shape = support.tcrow, support.trow, (support.n_in, support.n_out)
+        values = values[support.perm]
+    with warnings.catch_warnings(action="ignore"):  # torch announces that its CSR is in beta
+        return torch.sparse_csr_tensor(crow, col, values, shape)
 
 
 class TorchSparseLinear(layers.SparseLinear):
@@ -108,26 +100,20 @@ class PlainSReLU(nn.Module):
 
 
 def _compose(
-    widths: Sequence[int],
-    layer: Callable[[int, int], nn.Module],
-    unit: Callable[[int], nn.Module],
-    dropout: Callable[[float], nn.Module],
+    widths: Sequence[int], layer: Callable[..., nn.Module], unit: Callable = PlainSReLU
 ) -> nn.Sequential:
     net = nn.Sequential()
     for n_in, n_out in zip(widths[:-2], widths[1:-1], strict=True):
-        net.extend([layer(n_in, n_out), unit(n_out), dropout(DROPOUT)])
+        net.extend([layer(n_in, n_out), unit(n_out), nn.Dropout(DROPOUT)])
     return net.append(nn.Linear(*widths[-2:]))
-
-
-def _masked(n_in: int, n_out: int, **law: float) -> MaskedLinear:
-    return MaskedLinear(layers.SparseLinear(n_in, n_out, **law).support)
 
 
 def _sparselab(n_in: int, n_out: int, **law: float) -> nn.Module:
     import sparselab  # optional extra "bench"
 
     density = law.get("density") or evolution.erdos_renyi_density(n_in, n_out, **law)
-    return sparselab.SparseLinear(n_in, n_out, sparsity=1 - density)
+    with warnings.catch_warnings(action="ignore"):  # it makes a CSR of torch
+        return sparselab.SparseLinear(n_in, n_out, sparsity=1 - density)
 
 
 def network(contender: str, widths: Sequence[int] = WIDTHS, **law: float) -> nn.Module:
@@ -140,25 +126,23 @@ def network(contender: str, widths: Sequence[int] = WIDTHS, **law: float) -> nn.
         widths: n_in, hidden widths, n_out.
         law: ``density`` or ``er_epsilon``, of the sparse ones.
     """
-    plain = PlainSReLU, nn.Dropout
+    relu = partial(activations.make, "relu", layer=1)
     make = {
         "fused": lambda: models.mlp(widths, dropout=DROPOUT, **law),
         "modular": lambda: nn.Sequential(*models.mlp(widths, dropout=DROPOUT, **law)),
         "dense": lambda: models.mlp(widths, dropout=DROPOUT),
-        "dense_modules": lambda: _compose(widths, nn.Linear, *plain),
-        "masked": lambda: _compose(widths, lambda a, b: _masked(a, b, **law), *plain),
-        "torch_sparse": lambda: _compose(
-            widths, lambda a, b: TorchSparseLinear(a, b, **law), lambda n: nn.ReLU(), nn.Dropout
-        ),
-        "sparselab": lambda: _compose(widths, lambda a, b: _sparselab(a, b, **law), *plain),
+        "dense_modules": lambda: _compose(widths, nn.Linear),
+        "masked": lambda: _compose(widths, partial(MaskedLinear, **law)),
+        "torch_sparse": lambda: _compose(widths, partial(TorchSparseLinear, **law), relu),
+        "sparselab": lambda: _compose(widths, partial(_sparselab, **law)),
     }
     return make[contender]()
 
 
 def contenders() -> list[str]:
     """Names of :func:`network`, sparselab's only where it is installed."""
-    names = ["fused", "modular", "dense", "dense_modules", "masked", "torch_sparse"]
-    return names + ["sparselab"] * (importlib.util.find_spec("sparselab") is not None)
+    installed = ["sparselab"] if importlib.util.find_spec("sparselab") else []
+    return ["fused", "modular", "dense", "dense_modules", "masked", "torch_sparse", *installed]
 
 
 class Trainer:
@@ -180,8 +164,8 @@ class Trainer:
             self.net.parameters(), lr=0.01, momentum=0.9, weight_decay=2e-4, fused=fused
         )
         generator = torch.Generator().manual_seed(0)
-        self.x = torch.rand(EXAMPLES, widths[0], generator=generator)
-        self.y = torch.randint(widths[-1], (EXAMPLES,), generator=generator)
+        self.x = torch.rand(10_000, widths[0], generator=generator)
+        self.y = torch.randint(widths[-1], (10_000,), generator=generator)
         self.parts: dict[str, list[float]] = {}
 
     def __call__(self) -> float:
@@ -217,7 +201,7 @@ def products(support: Support) -> dict[str, dict[str, Callable[[], object]]]:
         torch.randn(*shape, generator=generator, dtype=torch.float32)
         for shape in ((support.nnz,), (support.n_in, BATCH), (support.n_out, BATCH))
     )
-    sparse, turned = csr(support, values), csr_transposed(support, values)
+    sparse, turned = csr(support, values), csr(support, values, True)
     pattern, weights = csr(support, torch.zeros_like(values)), sparse.to_dense()
     transposed = weights.t().contiguous()
     return {
@@ -350,9 +334,7 @@ def measure(rounds: int = ROUNDS) -> pd.DataFrame:
     networks = {name: network(name, **ER_20) for name in contenders()}
     for n in (1, 1024):
         x = torch.rand(n, WIDTHS[0])
-        calls = {
-            k: lambda net=net, x=x: train.predict(net, x, len(x)) for k, net in networks.items()
-        }
+        calls = {name: partial(train.predict, net, x, n) for name, net in networks.items()}
         tables.append(_rows(f"predict_{n}", compare(calls, rounds)))
     for product, calls in products(_support(1000, 1000, 0.04)).items():
         tables.append(_rows(product, compare(calls, rounds)))
@@ -377,18 +359,20 @@ def measure_steps(
 
 
 SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {"widths": (64, 128), "densities": (0.05,), "batches": (8, 128), "wide": ()},
+    "smoke": {
+        "rounds": 2, "turn": 0.005, "middle": 128, "widths": (64, 128), "wide": (),
+        "densities": (0.05,), "batches": (8, 128),
+    },
     "quick": {
-        "widths": (500, 1000, 2000), "densities": (0.01, 0.04, 0.2), "batches": (32, 128, 512),
-        "wide": (16_384,),
+        "rounds": 2, "turn": TURN, "middle": 1000, "widths": (500, 1000, 2000), "wide": (16_384,),
+        "densities": (0.01, 0.04, 0.2), "batches": (32, 128, 512),
     },
     "paper": {
-        "widths": (250, 500, 1000, 2000, 4000), "batches": (1, 8, 32, 128, 512, 2048),
+        "rounds": 5, "turn": TURN, "middle": 1000, "widths": (250, 500, 1000, 2000, 4000),
+        "wide": (8192, 16_384, 32_768, 65_536), "batches": (1, 8, 32, 128, 512, 2048),
         "densities": (0.005, 0.01, 0.02, 0.04, 0.1, 0.2, 0.5),
-        "wide": (8192, 16_384, 32_768, 65_536),
     },
 }  # fmt: skip
-REPEATS = {"smoke": 2, "quick": 2, "paper": 5}
 RIVALS = ("fused", "torch_sparse", "dense")
 
 
@@ -404,16 +388,12 @@ def obtain(kind: str, profile: str, retrain: bool = False) -> pd.DataFrame:
         retrain: measure now in the profile "paper" too.
     Raises: ValueError for an unknown profile.
     """
-    if profile not in SIZES:
-        raise ValueError(experiments.unknown("profile", profile, list(SIZES)))
+    experiments.check_known("profile", profile, list(SIZES))
     if profile != "paper" or retrain:
-        turn, n = _scale(profile)
-        steps = partial(measure_steps, REPEATS[profile], turn, (WIDTHS[0], n, n, n, WIDTHS[-1]))
-        sweeps = {
-            "products": partial(sweep_products, profile),
-            "steps": partial(sweep_steps, profile),
-        }
-        return sweeps.get(kind, steps)()
+        if kind != "contenders":
+            return {"products": sweep_products, "steps": sweep_steps}[kind](profile)
+        sizes, hidden = SIZES[profile], [SIZES[profile]["middle"]] * 3
+        return measure_steps(sizes["rounds"], sizes["turn"], (WIDTHS[0], *hidden, WIDTHS[-1]))
     path = STORED if kind == "contenders" else SWEEPS
     columns = [*COLUMNS, "kind", "sweep", "n", "density", "batch", "links"]
     table = pd.read_json(path) if path.exists() else pd.DataFrame(columns=columns)
@@ -425,13 +405,12 @@ def sweep_products(profile: str) -> pd.DataFrame:
 
     Returns: the columns of :func:`measure`, and kind, sweep ("width" or "density"), n, density.
     """
-    sizes = SIZES[profile]
-    turn, middle = _scale(profile)
+    sizes, middle = SIZES[profile], SIZES[profile]["middle"]
     points = [("width", n, 0.04) for n in sizes["widths"]]
     tables = []
     for sweep, n, density in points + [("density", middle, d) for d in sizes["densities"]]:
         for product, calls in products(_support(n, n, density)).items():
-            table = _rows(product, compare(calls, REPEATS[profile], turn))
+            table = _rows(product, compare(calls, sizes["rounds"], sizes["turn"]))
             tables.append(table.assign(kind="products", sweep=sweep, n=n, density=density))
     return pd.concat(tables, ignore_index=True)
 
@@ -445,8 +424,7 @@ def sweep_steps(profile: str) -> pd.DataFrame:
         profile "paper" "cifar10_mlp" (3072-4000-1000-4000-10: epochs of 50,000 random images and
         memory, a row for each of five rounds). Rows of measure peak_memory hold MiB.
     """
-    sizes = SIZES[profile]
-    turn, middle = _scale(profile)
+    sizes, middle = SIZES[profile], SIZES[profile]["middle"]
     points = [("width", n, BATCH, {"er_epsilon": 10.0}) for n in sizes["widths"] + sizes["wide"]]
     points += [("density", middle, BATCH, {"density": d}) for d in sizes["densities"]]
     points += [("batch", middle, batch, ER_20) for batch in sizes["batches"]]
@@ -456,7 +434,7 @@ def sweep_steps(profile: str) -> pd.DataFrame:
         widths = (WIDTHS[0], n, n, n, WIDTHS[-1])
         steps = {name: Trainer(name, widths, batch, **law) for name in names}
         links = {name: models.count_links(step.net) for name, step in steps.items()}
-        found = [_rows("training_step", compare(steps, REPEATS[profile], turn))]
+        found = [_rows("training_step", compare(steps, sizes["rounds"], sizes["turn"]))]
         if sweep == "width" and (n == middle or profile != "smoke"):
             found.append(_memory([name for name in names if name in MEASURED], widths, law))
         for table in found:
@@ -473,12 +451,6 @@ def sweep_steps(profile: str) -> pd.DataFrame:
         ):
             tables.append(table.assign(sweep="cifar10_mlp", batch=BATCH))
     return pd.concat(tables, ignore_index=True).assign(kind="steps")
-
-
-def _scale(profile: str) -> tuple[float, int]:
-    """Seconds of a turn, and the middle width."""
-    widths = SIZES[profile]["widths"]
-    return TURN / 20 if profile == "smoke" else TURN, widths[len(widths) // 2]
 
 
 def _memory(names: Sequence[str], widths: Sequence[int], law: dict[str, float]) -> pd.DataFrame:

@@ -169,16 +169,12 @@ def _shared(config: Config, target: type) -> dict[str, Any]:
     return {k: v for k, v in vars(config).items() if k in names}
 
 
-def unknown(kind: str, value: str, known: Sequence[str]) -> str:
-    """The sentence that refuses an unknown name and offers the nearest."""
-    near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0)
-    return f"unknown {kind} {value!r}: did you mean {near[0]!r}? Known: {', '.join(known)}"
-
-
 def check_known(kind: str, value: str, known: Sequence[str]) -> None:
-    """Refuse an unknown name. Raises ValueError with the sentence of :func:`unknown`."""
+    """Refuse an unknown name. Raises ValueError with the nearest known one."""
     if value not in known:
-        raise ValueError(unknown(kind, value, known))
+        near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0)[0]
+        known = ", ".join(known)
+        raise ValueError(f"unknown {kind} {value!r}: did you mean {near!r}? Known: {known}")
 
 
 # ---------------------------------------------------------------------------- the experiments

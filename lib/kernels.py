@@ -307,11 +307,6 @@ def _array(tensor: Tensor | None) -> np.ndarray | None:
     return None if tensor is None else tensor.numpy()
 
 
-def _index_array(tensor: Tensor | None) -> np.ndarray | None:
-    """An index as unsigned, for which numba does not look for negative ones."""
-    return None if tensor is None else tensor.numpy().view(np.uint32)
-
-
 def _columns(x):
     """The columns (n, B) of x (B, n), contiguous; a copy unless x is feature-major."""
     columns = x.t()
@@ -321,41 +316,42 @@ def _columns(x):
     return columns
 
 
-def _forward(crow, col, order, values, x, bias, srelu, law):
+NO_LINKS = (None, None, None)
+
+
+def _forward(index, values, x, bias, srelu, law):
     """Values before the activation, and the output; one tensor if there is no activation."""
-    y = x.new_empty(x.shape[0] if crow is None else crow.numel() - 1, x.shape[1])
-    z = x if crow is None else y if srelu is None else torch.empty_like(y)
-    indices = map(_index_array, (crow, col, order))
+    y = x.new_empty(x.shape[0] if index is NO_LINKS else len(index[0]) - 1, x.shape[1])
+    z = x if index is NO_LINKS else y if srelu is None else torch.empty_like(y)
     floats = map(_array, (values, x, bias, srelu))
-    _forward_numba(*indices, *floats, law and tuple(law), _array(z), _array(y))
+    _forward_numba(*index, *floats, law and tuple(law), _array(z), _array(y))
     return z, y
 
 
-def _backward_(crow, col, x, z, srelu, law, g):
+def _backward_(index, x, z, srelu, law, g):
     """Gradients of links (nnz,) and of bias and activation (5, n); g becomes that before the
     activation.
     """
-    d = None if col is None else x.new_empty(len(col))
+    d = None if index is NO_LINKS else x.new_empty(len(index[1]))
     grads = None if srelu is None else x.new_empty(5, len(g))
-    indices = map(_index_array, (crow, col))
     floats, results = map(_array, (x, z, srelu)), map(_array, (g, d, grads))
-    _backward_numba(*indices, *floats, law and tuple(law), *results)
+    _backward_numba(*index[:2], *floats, law and tuple(law), *results)
     return d, grads
 
 
-def _spmm(crow, col, order, values, x):
-    """W x on the CSR (crow, col), whose k-th value is values[order[k]]; order may be None."""
+def _spmm(support, values, x, transposed=False):
     if compiled(x):
-        return _forward(crow, col, order, values, x, None, None, None)[1]
-    n_out = crow.numel() - 1
-    row = torch.arange(n_out, device=x.device).repeat_interleave(crow.diff())
-    weights = values if order is None else values[order]
-    return x.new_zeros(n_out, x.shape[1]).index_add_(0, row, weights[:, None] * x[col])
+        index = support.by_column if transposed else support.by_row
+        return _forward(index, values, x, None, None, None)[1]
+    row, col, n_out = support.row, support.col, support.n_out
+    if transposed:
+        row, col, n_out = col, row, support.n_in
+    return x.new_zeros(n_out, x.shape[1]).index_add_(0, row, values[:, None] * x[col])
 
 
 def _sddmm(support, x, grad_y):
     if compiled(x):
-        return _backward_(support.crow, support.col, x, None, None, None, grad_y)[0]
+        return _backward_(support.by_row, x, None, None, None, grad_y)[0]
     return (x[support.col] * grad_y[support.row]).sum(1)
 
 
@@ -379,9 +375,9 @@ def _dropout(x, law):
 def _product(support, values, x, grad_y):
     """The one of the three that is None."""
     if grad_y is None:
-        return _spmm(support.crow, support.col, None, values, x)
+        return _spmm(support, values, x)
     if x is None:
-        return _spmm(support.tcrow, support.trow, support.perm, values, grad_y)
+        return _spmm(support, values, grad_y, transposed=True)
     return _sddmm(support, x, grad_y)
 
 
@@ -419,8 +415,8 @@ class _Chain(torch.autograd.Function):
     def forward(ctx, fixed, keep, x, *tensors):
         y, kept = _columns(x), []
         for (support, law), (values, bias, srelu) in zip(fixed, _threes(tensors), strict=True):
-            crow, col = (None, None) if support is None else (support.crow, support.col)
-            z, out = _forward(crow, col, None, values, y, bias, srelu, law)
+            index = NO_LINKS if support is None else support.by_row
+            z, out = _forward(index, values, y, bias, srelu, law)
             kept += [y, None if srelu is None else z] if keep else []
             y = out
         ctx.fixed = fixed
@@ -438,8 +434,8 @@ class _Chain(torch.autograd.Function):
         for i in reversed(range(n)):
             support, law = ctx.fixed[i]
             values, bias, srelu = tensors[3 * i : 3 * i + 3]
-            crow, col = (support.crow, support.col) if needed[3 * i] else (None, None)
-            d, grad_unit = _backward_(crow, col, kept[2 * i], kept[2 * i + 1], srelu, law, g)
+            index = support.by_row if needed[3 * i] else NO_LINKS
+            d, grad_unit = _backward_(index, kept[2 * i], kept[2 * i + 1], srelu, law, g)
             grad_bias = None if bias is None else g.sum(1) if srelu is None else grad_unit[0]
             grads = [d, grad_bias, None if srelu is None else grad_unit[1:], *grads]
             if support is not None and (i > 0 or needs_x):
@@ -576,6 +572,9 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Returns: (B, n_out) float, feature-major.
     Raises: ValueError if a shape does not fit or the batch is empty.
     """
+    layers = [layer for layer in layers if any(part is not None for part in layer)]
+    if not layers:
+        return x
     if x.ndim != 2 or x.shape[0] == 0:
         raise ValueError(f"x has shape {tuple(x.shape)}, batch width 0 or no batch: give (B, n_in)")
     n = x.shape[1]
@@ -589,11 +588,8 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
             raise ValueError("values or bias without a support: give the links too")
         if parameters is not None and parameters.shape != (4, n):
             raise ValueError(f"srelu has shape {tuple(parameters.shape)}: give (4, {n})")
-    layers = [layer for layer in layers if any(part is not None for part in layer)]
     fixed = [(layer.support, layer.law) for layer in layers]
     tensors = [tensor for layer in layers for tensor in layer[1:4]]
-    if not layers:
-        return x
     if not compiled(x):
         return _composed(fixed, x, tensors).t()
     return _Chain.apply(fixed, torch.is_grad_enabled(), x, *tensors).t()

@@ -66,10 +66,6 @@ class SparseLinear(nn.Module):
                 f"density = {density}, er_epsilon = {er_epsilon}: give one of density, er_epsilon,"
                 " support"
             )
-        if n_in < 1 or n_out < 1:
-            raise ValueError(
-                f"widths {n_in} and {n_out} are out of range: give widths of at least 1"
-            )
         if generator is None:
             generator = torch.Generator().manual_seed(_drawn_seed())
         if er_epsilon is not None:
@@ -152,11 +148,9 @@ class SparseLinear(nn.Module):
         if crow is not None and col is not None and len(crow) == self.n_out + 1:
             if crow[0] != 0 or crow[-1] != len(col) or (crow.diff() < 0).any():
                 raise ValueError(f"{prefix}crow does not index the {len(col)} links of {prefix}col")
-            rows = torch.arange(self.n_out).repeat_interleave(crow.cpu().diff())
-            support = make_support(rows, col.cpu().clone(), self.n_in, self.n_out)
-            self.support = Support(
-                self.n_in, self.n_out, *(t.to(self.values.device) for t in support[2:])
-            )
+            crow, col = crow.to(self.values.device), col.to(self.values.device, copy=True)
+            rows = torch.arange(self.n_out, device=crow.device).repeat_interleave(crow.diff())
+            self.support = make_support(rows, col, self.n_in, self.n_out)
             if values is not None and values.shape != self.values.shape:
                 self.replace_values_(self.values.new_empty(values.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -254,9 +248,8 @@ class Dropout(nn.Module):
         kernels.dropout_law(p, self.seed, 0)  # refuses a p out of range
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
-        return kernels.dropout(x, self.next_law())
+        law = self.next_law()
+        return x if law is None else kernels.dropout(x, law)
 
     def next_law(self) -> kernels.DropoutLaw | None:
         """Law of the coming step, which this counts; None where nothing is dropped."""

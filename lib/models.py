@@ -21,37 +21,31 @@ class MLP(nn.Sequential):
         """(B, features...) float -> (B, n_out) float."""
         chain: list[kernels.Layer] = []
         for module in self:
-            extended = _extended(chain, module) if x.ndim == 2 else None
-            if extended is None:
-                x, chain = module(_run(chain, x)), []
-            else:
-                chain = extended
-        return _run(chain, x)
+            if x.ndim != 2 or not _joined_(chain, module):
+                x, chain = module(kernels.chain(x, chain)), []
+        return kernels.chain(x, chain)
 
 
-def _run(chain: list[kernels.Layer], x: Tensor) -> Tensor:
-    return kernels.chain(x, chain) if chain else x
-
-
-def _extended(chain: list[kernels.Layer], module: nn.Module) -> list[kernels.Layer] | None:
-    """The chain with the module at its end, None if the module has to run by itself."""
+def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
+    """Put the module at the end of the chain, where it can run in one pass with it."""
     if module._forward_hooks or module._forward_pre_hooks:
-        return None
+        return False
     if module._backward_hooks or module._backward_pre_hooks:
-        return None
+        return False
     if type(module) is layers.SparseLinear:
-        return [*chain, module.links()]
+        chain.append(module.links())
+        return True
     if not chain or chain[-1].law is not None:
-        return None
+        return False
     if type(module) is layers.Dropout:
-        return [*chain[:-1], chain[-1]._replace(law=module.next_law())]
+        chain[-1] = chain[-1]._replace(law=module.next_law())
+        return True
     last = chain[-1]
     srelu = activations.as_srelu(module, last.support.n_out, last.values)
-    return (
-        None
-        if srelu is None or last.srelu is not None
-        else [*chain[:-1], last._replace(srelu=srelu)]
-    )
+    if srelu is None or last.srelu is not None:
+        return False
+    chain[-1] = last._replace(srelu=srelu)
+    return True
 
 
 def mlp(

@@ -32,8 +32,8 @@ def find(only: Sequence[str] | None = None) -> list[Path]:
     """
     paths = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
     for word in only or ():
-        if not any(word in (path.stem, path.stem[:2]) for path in paths):
-            raise ValueError(experiments.unknown("notebook", word, [path.stem for path in paths]))
+        if not any(word == path.stem[:2] for path in paths):
+            experiments.check_known("notebook", word, [path.stem for path in paths])
     return [p for p in paths if only is None or p.stem in only or p.stem[:2] in only]
 
 
@@ -50,8 +50,7 @@ def check_parameters(path: Path, parameters: dict[str, object]) -> None:
     with warnings.catch_warnings(action="ignore"):
         declared = list(papermill.inspect_notebook(path))
     for name in parameters:
-        if name not in declared:
-            raise ValueError(experiments.unknown(f"parameter of {path.stem}", name, declared))
+        experiments.check_known(f"parameter of {path.stem}", name, declared)
 
 
 def execute(path: Path, profile: str, **parameters: object) -> Path:

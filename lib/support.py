@@ -1,5 +1,6 @@
 """The links of a layer on one index layout: compressed rows, and the transposed index beside."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,17 @@ from torch import Tensor
 INDEX = torch.int32
 
 
-class Support(NamedTuple):
+class _Index(NamedTuple):
+    n_in: int
+    n_out: int
+    crow: Tensor  # (n_out + 1,) int32, first link of each output neuron
+    col: Tensor  # (nnz,) int32, input neuron of each link
+    tcrow: Tensor  # (n_in + 1,) int32
+    trow: Tensor  # (nnz,) int32
+    perm: Tensor  # (nnz,) int32
+
+
+class Support(_Index):
     """The links of a layer: CSR over output neurons, and the transposed index of the same links.
 
     Made and checked by :func:`make_support`; ``perm[k]`` is the position, in the order of the CSR,
@@ -19,13 +30,15 @@ class Support(NamedTuple):
     Source: compressed sparse rows as in scipy.sparse; the links of [Mocanu2018], Methods.
     """
 
-    n_in: int
-    n_out: int
-    crow: Tensor  # (n_out + 1,) int32, first link of each output neuron
-    col: Tensor  # (nnz,) int32, input neuron of each link
-    tcrow: Tensor  # (n_in + 1,) int32
-    trow: Tensor  # (nnz,) int32
-    perm: Tensor  # (nnz,) int32
+    @cached_property
+    def by_row(self) -> tuple:
+        """``crow``, ``col`` and no order of the values, for the compiled kernels."""
+        return *(t.numpy().view(np.uint32) for t in (self.crow, self.col)), None
+
+    @cached_property
+    def by_column(self) -> tuple:
+        """``tcrow``, ``trow``, ``perm``; unsigned, as numba then looks for no negative index."""
+        return tuple(t.numpy().view(np.uint32) for t in (self.tcrow, self.trow, self.perm))
 
     @property
     def nnz(self) -> int:
@@ -85,16 +98,9 @@ def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:
         raise ValueError(f"link {at + 1} is out of order: sort the links by row, then by column")
     crow = np.zeros(n_out + 1, np.int32)
     np.cumsum(np.bincount(rows.cpu().numpy(), minlength=n_out), out=crow[1:])
-    return _index(torch.from_numpy(crow).to(rows.device), cols.to(INDEX), n_in, n_out)
-
-
-def _index(crow: Tensor, col: Tensor, n_in: int, n_out: int) -> Support:
-    """Complete a checked CSR by its transposed index (scipy's counting sort, O(nnz + n_in))."""
-    csr = scipy.sparse.csr_array(
-        (np.arange(col.numel(), dtype=np.int32), col.cpu().numpy(), crow.cpu().numpy()),
-        shape=(n_out, n_in),
-    )
-    csc = csr.tocsc()
-    transposed = (csc.indptr, csc.indices, csc.data)
-    tensors = (torch.from_numpy(a.astype(np.int32, copy=False)).to(col.device) for a in transposed)
-    return Support(n_in, n_out, crow, col, *tensors)
+    col = cols.cpu().numpy().astype(np.int32)
+    links = np.arange(len(col), dtype=np.int32)  # to columns by scipy's counting sort, O(nnz)
+    csc = scipy.sparse.csr_array((links, col, crow), shape=(n_out, n_in)).tocsc()
+    arrays = crow, col, csc.indptr, csc.indices, csc.data
+    index = (torch.from_numpy(a.astype(np.int32, copy=False)).to(rows.device) for a in arrays)
+    return Support(n_in, n_out, *index)

@@ -95,7 +95,7 @@ def test_plain_srelu_is_ours():
 
 
 def test_masked_layer_has_no_gradient_off_its_mask():
-    layer = bench._masked(30, 20, density=0.2)
+    layer = bench.MaskedLinear(30, 20, density=0.2)
     layer(torch.randn(5, 30)).sum().backward()
     assert (layer.weight.grad[layer.mask == 0] == 0).all()
 
