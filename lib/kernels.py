@@ -572,11 +572,11 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Returns: (B, n_out) float, feature-major.
     Raises: ValueError if a shape does not fit or the batch is empty.
     """
+    if layers and (x.ndim != 2 or x.shape[0] == 0):
+        raise ValueError(f"x has shape {tuple(x.shape)}, batch width 0 or no batch: give (B, n_in)")
     layers = [layer for layer in layers if any(part is not None for part in layer)]
     if not layers:
         return x
-    if x.ndim != 2 or x.shape[0] == 0:
-        raise ValueError(f"x has shape {tuple(x.shape)}, batch width 0 or no batch: give (B, n_in)")
     n = x.shape[1]
     for support, values, bias, parameters, _ in layers:
         if support is not None:
