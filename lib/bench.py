@@ -1,18 +1,19 @@
 """Speed and memory against dense, masked, torch.sparse and sparselab, all in one run.
 
-Every contender is warmed up; then the contenders take turns, so that a busy moment of the machine
-meets all of them; the median and the range of the middle half are reported.
+Contenders take turns, so that a busy moment of the machine meets all of them; the median and the
+range of the middle half are reported. A turn begins with a rest and, but for whole epochs, with
+calls that are not timed.
 """
 
 import importlib.util
 import json
-import resource
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ ER_20 = {"er_epsilon": 20.0}
 DROPOUT = 0.3
 ROUNDS = 11
 TURN = 0.1  # seconds
+STATUS = Path("/proc/self/status")  # Linux; memory is not measured elsewhere
 
 # ------------------------------------------------------------------------- the contenders
 
@@ -307,12 +309,17 @@ def peak_memory(
 
 def print_peak(contender: str, widths: Sequence[int], batch: int, law: dict[str, float]) -> None:
     """What the process of :func:`peak_memory` does."""
-    Trainer("fused", (8, 8, 8, 2), 4, er_epsilon=1.0)()  # compiles or loads the kernels
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Trainer("fused", (8, 8, 8, 2), 4, er_epsilon=1.0)()  # loads the kernels
+    before = _peak()
     step = Trainer(contender, widths, batch, **law)
     for _ in range(3):
         step()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(_peak() - before)
+
+
+def _peak() -> float:
+    """MiB; not by getrusage, which reports the peak of the parent process too."""
+    return int(STATUS.read_text().partition("VmHWM:")[2].split()[0]) / 1024
 
 
 # ------------------------------------------------------------------- the tables and their files
@@ -435,7 +442,7 @@ def sweep_steps(profile: str) -> pd.DataFrame:
         steps = {name: Trainer(name, widths, batch, **law) for name in names}
         links = {name: models.count_links(step.net) for name, step in steps.items()}
         found = [_rows("training_step", compare(steps, sizes["rounds"], sizes["turn"]))]
-        if sweep == "width" and (n == middle or profile != "smoke"):
+        if sweep == "width" and (n == middle or profile != "smoke") and STATUS.exists():
             found.append(_memory([name for name in names if name in MEASURED], widths, law))
         for table in found:
             facts = {"sweep": sweep, "n": n, "batch": batch, "density": law.get("density")}

@@ -86,6 +86,9 @@ class SparseLinear(nn.Module):
     @property
     def support(self) -> Support:
         """The links; assigning a support of another size leaves ``values`` to the caller."""
+        index = [self._buffers[name] for name in Support._fields[2:]]
+        if any(a is not b for a, b in zip(index, self._support[2:], strict=True)):  # they moved
+            self._support = Support(self.n_in, self.n_out, *index)
         return self._support
 
     @support.setter
@@ -94,12 +97,6 @@ class SparseLinear(nn.Module):
         for name in Support._fields[2:]:
             tensor = getattr(support, name)
             self.register_buffer(name, tensor, persistent=name in ("crow", "col"))
-
-    def _apply(self, *args: Any, **kwargs: Any) -> "SparseLinear":
-        super()._apply(*args, **kwargs)  # moves the buffers
-        index = (getattr(self, name) for name in Support._fields[2:])
-        self._support = Support(self.n_in, self.n_out, *index)
-        return self
 
     @property
     def nnz(self) -> int:
@@ -148,7 +145,7 @@ class SparseLinear(nn.Module):
         if crow is not None and col is not None and len(crow) == self.n_out + 1:
             if crow[0] != 0 or crow[-1] != len(col) or (crow.diff() < 0).any():
                 raise ValueError(f"{prefix}crow does not index the {len(col)} links of {prefix}col")
-            crow, col = crow.to(self.values.device), col.to(self.values.device, copy=True)
+            crow, col = crow.to(self.values.device), col.to(self.values.device)
             rows = torch.arange(self.n_out, device=crow.device).repeat_interleave(crow.diff())
             self.support = make_support(rows, col, self.n_in, self.n_out)
             if values is not None and values.shape != self.values.shape:

@@ -12,9 +12,9 @@ class MLP(nn.Sequential):
     """A sequence of modules that runs sparse layers, their activation and dropout in one pass.
 
     It does so for :class:`~lib.layers.SparseLinear` and a ReLU, SReLU or All-ReLU and a
-    :class:`~lib.layers.Dropout` that follow it, where none has hooks of its own; other modules run
-    one by one. ``nn.Sequential(*net)`` is the same network without such passes: it gives the same
-    numbers, slower.
+    :class:`~lib.layers.Dropout` that follow it, where none has hooks of its own (hooks on all
+    modules at once do not count); other modules run one by one. ``nn.Sequential(*net)`` is the same
+    network without such passes: it gives the same finite numbers, to rounding, slower.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -22,8 +22,8 @@ class MLP(nn.Sequential):
         chain: list[kernels.Layer] = []
         for module in self:
             if x.ndim != 2 or not _joined_(chain, module):
-                x, chain = module(kernels.chain(x, chain)), []
-        return kernels.chain(x, chain)
+                x, chain = module(kernels.chain(x, chain) if chain else x), []
+        return kernels.chain(x, chain) if chain else x
 
 
 def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:

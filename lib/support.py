@@ -30,6 +30,9 @@ class Support(_Index):
     Source: compressed sparse rows as in scipy.sparse; the links of [Mocanu2018], Methods.
     """
 
+    def __getstate__(self) -> None:
+        """A copy makes its own arrays, of its own memory."""
+
     @cached_property
     def by_row(self) -> tuple:
         """``crow``, ``col`` and no order of the values, for the compiled kernels."""

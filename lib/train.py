@@ -21,7 +21,6 @@ from lib.data import Split
 from lib.evolution import Evolution, evolve_, remove_
 
 EVALUATION_BATCH = 1000
-EVALUATION_VALUES = 2**26  # activations of a layer at most
 DEGREE_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -221,7 +220,8 @@ def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
 
 
 def _loss(model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
-    return F.cross_entropy(model(x.index_select(0, index)), y[index])
+    index = index.to(x.device)
+    return F.cross_entropy(model(x.index_select(0, index)), y.index_select(0, index))
 
 
 def _evolve(model, optimiser, train, settings, generator, epoch) -> int:
@@ -303,7 +303,7 @@ def predict(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tenso
     """
     if batch_size is None:
         widest = max(getattr(m, "n_out", getattr(m, "out_features", 1)) for m in model.modules())
-        batch_size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // widest))
+        batch_size = max(1, min(EVALUATION_BATCH, 2**26 // widest))
     was_training = model.training
     model.eval()
     logits = torch.cat([model(batch) for batch in x.split(batch_size)])
@@ -345,11 +345,11 @@ def _restore(path: Path, model, optimiser, generator) -> History:
     try:
         state = torch.load(path, weights_only=True)
         history = History(**state["history"])
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        generator.set_state(state["generator"])
     except Exception as error:
         raise ValueError(
             f"checkpoint {path} cannot be read ({type(error).__name__}): delete it to start anew"
         ) from error
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    generator.set_state(state["generator"])
     return history
