@@ -375,7 +375,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "densities": (0.01, 0.04, 0.2), "batches": (32, 128, 512),
     },
     "paper": {
-        "rounds": 5, "turn": TURN, "middle": 1000, "widths": (250, 500, 1000, 2000, 4000),
+        "rounds": 3, "turn": TURN, "middle": 1000, "widths": (250, 500, 1000, 2000, 4000),
         "wide": (8192, 16_384, 32_768, 65_536), "batches": (1, 8, 32, 128, 512, 2048),
         "densities": (0.005, 0.01, 0.02, 0.04, 0.1, 0.2, 0.5),
     },

@@ -492,3 +492,19 @@ def test_dropout_out_of_range_is_refused(p):
 
 def test_dropout_repr_names_p():
     assert repr(Dropout(0.3, seed=0)) == "Dropout(p=0.3)"
+
+
+def test_copy_of_a_layer_follows_its_own_buffers(generator):
+    """As a running average of networks does: it copies, then writes into buffers in place."""
+    first, second = (
+        SparseLinear(6, 5, density=density, generator=generator) for density in (0.4, 0.4)
+    )
+    x = torch.randn(7, 6, generator=generator)
+    first(x)  # its links have been handed to the kernels
+    twin = copy.deepcopy(first)
+    with torch.no_grad():
+        for name, buffer in twin.named_buffers():
+            buffer.copy_(second.get_buffer(name))
+        twin.values.copy_(second.values)
+    assert not torch.equal(first.col, second.col)
+    torch.testing.assert_close(twin(x), x @ second.to_dense().t())

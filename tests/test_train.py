@@ -599,3 +599,18 @@ def test_unlabelled_data_are_refused():
     split = dataclasses.replace(data.load("digits"), y_train=None)
     with pytest.raises(ValueError, match="digits has no labels"):
         train.fit(models.mlp([64, 10]), split, train.Settings(epochs=1), seed=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("grow", ["random", "gradient"])
+def test_training_on_a_gpu_keeps_links_and_learns(grow):
+    x = torch.rand(256, 12, generator=torch.Generator().manual_seed(0))
+    split = data.Split(x, x[:, :3].argmax(1), x, x[:, :3].argmax(1), None, None, *["made"] * 4)
+    net = models.mlp((12, 40, 40, 3), density=0.3).cuda()
+    links = models.count_links(net)
+    rule = Evolution(grow=grow, last_epoch="keep")
+    settings = train.Settings(10, 32, 0.05, evolution=rule)
+    history = train.fit(net, split, settings, seed=0)
+    assert models.count_links(net) == links and net.linear1.col.is_cuda
+    assert history.metrics[-1]["test_accuracy"] > history.metrics[0]["test_accuracy"]
