@@ -302,10 +302,10 @@ def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
             median = line["median_ms"]
             bars = (median - line["low_ms"], line["high_ms"] - median)
             ax.errorbar(line[against], median, bars, ms=5, **CONTENDERS[contender])
-        unit = "MiB above an empty process" if name == "peak_memory" else "milliseconds"
+        unit = "MiB above torch and kernels" if name == "peak_memory" else "milliseconds"
         ax.set(yscale="log", xlabel=axis[against], ylabel=unit, title=name.replace("_", " "))
         _log_x(ax, ticker.FixedLocator(sorted(part[against].unique())))
-        ax.tick_params(axis="x", labelrotation=45 if len(part) > 20 else 0)
+        ax.tick_params(axis="x", labelrotation=45 if part[against].nunique() > 6 else 0)
     if len(table):
         axs[0].legend(fontsize="small")
     return fig
