@@ -144,7 +144,7 @@ def show_bench(chosen: argparse.Namespace) -> None:
             raise ValueError(f"threads = {chosen.threads}: this machine has {os.cpu_count()} cores")
         bench.torch.set_num_threads(chosen.threads)
     kinds = (bench.sweep_products, bench.sweep_steps) if chosen.sweeps else ()
-    table = bench.pd.concat([k("paper") for k in kinds]) if kinds else bench.measure()
+    table = pd.concat([k("paper") for k in kinds]) if kinds else bench.measure()
     _report(chosen, table, table.to_string(index=False, float_format="{:.3f}".format))
 
 

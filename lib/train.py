@@ -203,19 +203,19 @@ def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
     model.train()
     total = 0.0
     rate = optimiser.param_groups[0]["lr"]
+    where = "epoch {}, step {}, at learning rate {:g}: lower the learning rate".format
     batches = torch.randperm(len(x), generator=generator).split(settings.batch_size)
     for step, index in enumerate(batches, start=1):
-        where = f"epoch {epoch}, step {step}, at learning rate {rate:g}: lower the learning rate"
         loss = _loss(model, x, y, index)
         value = loss.item()
         if not math.isfinite(value):
-            raise Diverged(f"the loss is {value} in {where}")
+            raise Diverged(f"the loss is {value} in {where(epoch, step, rate)}")
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         total += value * len(index)
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
-        raise Diverged(f"a weight is no longer finite after {where}")
+        raise Diverged(f"a weight is no longer finite after {where(epoch, step, rate)}")
     return total / len(x)
 
 
