@@ -1,8 +1,9 @@
 """Published claims against our records: a verdict with a number and its interval for each."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from lib import bench, evolution, experiments, records
+from lib import bench, evolution, experiments, records, robustness
 from lib.records import ROOT, Record
 
 REFERENCE = ROOT / "data" / "reference"
@@ -44,13 +45,13 @@ def exact(value: float, limit: str = "") -> Measurement:
     return Measurement(value, value, value, None, limit)
 
 
-def t_interval(samples: Sequence[float], limit: str = "") -> Measurement:
-    """Mean of independent units with its two-sided 95 % t-interval; unbounded below two units."""
+def t_interval(samples: Sequence[float], limit: str = "", *, level: float = LEVEL) -> Measurement:
+    """Mean of independent units with its two-sided t-interval; unbounded below two units."""
     samples = np.asarray(samples, float)
     n, mean = len(samples), float(np.mean(samples))
     if n < 2:
         return Measurement(mean, -math.inf, math.inf, n, limit)
-    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * samples.std(ddof=1) / math.sqrt(n)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * samples.std(ddof=1) / math.sqrt(n)
     return Measurement(mean, mean - half, mean + half, n, limit)
 
 
@@ -95,6 +96,31 @@ def paired(found: Sequence[Record], dataset: str, methods: tuple[str, str]) -> l
     table = table.pivot_table(index="seed", columns="method", values="last_accuracy")
     table = table.reindex(columns=list(methods)).dropna()
     return list(100 * (table[methods[0]] - table[methods[1]]))
+
+
+def contrasts(
+    table: pd.DataFrame, pairs: Mapping[str, tuple[str, str]], *, level: float = LEVEL
+) -> pd.DataFrame:
+    """Differences between methods, paired by seed, with t-intervals, for every measure.
+
+    Args:
+        table: columns dataset, method, seed, measure, value, as of :func:`lib.robustness.sum_up`.
+        pairs: {name of the contrast: (method, minus method)}.
+        level: of the intervals.
+    Returns: columns dataset, measure, contrast, value, low, high, n; pairs without a common seed
+        are left out.
+    """
+    rows = []
+    for (dataset, measure), part in table.groupby(["dataset", "measure"], sort=False):
+        wide = part.pivot_table(index="seed", columns="method", values="value")
+        for contrast, pair in pairs.items():
+            both = wide.reindex(columns=list(pair)).dropna()
+            if len(both):
+                found = t_interval(both[pair[0]] - both[pair[1]], level=level)
+                numbers = found.value, found.low, found.high, found.n
+                rows.append((dataset, measure, contrast, *numbers))
+    columns = ["dataset", "measure", "contrast", "value", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 # ------------------------------------------------------------------- the quantity of each claim
@@ -216,6 +242,41 @@ def _accuracy_gap(profile: str, dataset: str) -> Measurement | None:
     return _difference(profile, "adaptive_topology", dataset, ("dense", "set"), "epochs")
 
 
+ROBUSTNESS = {  # claim: study, measure, unit, rival of SET
+    "R03": ("link_removal", "removal area random", 1, "dense"),
+    "R04": ("attack_curves", "pgd", 100, "dense"),
+    "R05": ("weight_shuffling", "layer shuffle", 100, "fixed"),
+}
+
+
+def robustness_gaps(claim: str, profile: str) -> pd.DataFrame:
+    """R03, R04 or R05 on each data set: SET minus its rival at width 1000, paired by seed.
+
+    Returns: rows as of :func:`contrasts` (area of R03; points of R04, R05), with simultaneous 95 %
+        intervals of both data sets, and the verdict on each.
+    """
+    experiment, measure, unit, rival = ROBUSTNESS[claim]
+    found = [r for method in ("set", rival) for r in _stored(experiment, profile, method)]
+    table = robustness.sum_up(r for r in found if r.config.parent.experiment == "adaptive_topology")
+    table = table[table["measure"] == measure].assign(value=lambda t: unit * t["value"])
+    gaps = contrasts(table, {f"SET − {rival}": ("set", rival)}, level=1 - (1 - LEVEL) / 2)
+    asked = published().set_index("id").loc[claim]
+    gaps["verdict"] = [
+        judge(Measurement(*row), asked["comparison"], asked["threshold"])
+        for row in gaps[["value", "low", "high", "n"]].itertuples(index=False)
+    ]
+    return gaps
+
+
+def _robustness_gap(profile: str, claim: str) -> Measurement | None:
+    """The worst of both data sets; "data" if one was not run."""
+    gaps = robustness_gaps(claim, profile)
+    if gaps.empty:
+        return None
+    worst = gaps[["value", "low", "high"]].min()
+    return Measurement(*worst, int(gaps["n"].min()), "" if len(gaps) >= 2 else "data")
+
+
 QUANTITIES: dict[str, Callable[[str], Measurement | None]] = {
     "S01": _worst_loss,
     "S02": _links_against_width,
@@ -229,6 +290,7 @@ QUANTITIES: dict[str, Callable[[str], Measurement | None]] = {
     "S27": _weight_ratio,
     "R01": lambda profile: _accuracy_gap(profile, "mnist"),
     "R02": lambda profile: _accuracy_gap(profile, "fashion_mnist"),
+    **{c: partial(_robustness_gap, claim=c) for c in ROBUSTNESS},
 }
 
 

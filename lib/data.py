@@ -322,7 +322,7 @@ def _verified_y(key: str, y: np.ndarray, kind: _Kind, n: int) -> np.ndarray:
     return np.searchsorted(kind.labels, y).astype(np.int64)
 
 
-def _stratified_order(n: int, y: np.ndarray | None) -> np.ndarray:
+def stratified_order(n: int, y: np.ndarray | None) -> np.ndarray:
     r"""Fixed random order of n examples, of which every beginning holds the classes in proportion.
 
     .. math:: order = argsort_i (r_i + 1/2) / m_{y_i}
@@ -339,7 +339,7 @@ def _stratified_order(n: int, y: np.ndarray | None) -> np.ndarray:
 
 def _move(arrays: Arrays, n: int, part: str) -> Arrays:
     """The first n training examples, in stratified order, as ``part``; train: only they remain."""
-    order = _stratified_order(len(arrays["x_train"]), arrays.get("y_train"))
+    order = stratified_order(len(arrays["x_train"]), arrays.get("y_train"))
     first, others = np.sort(order[:n]), np.sort(order[n:])
     for v in ("x", "y") if "y_train" in arrays else ("x",):
         train = arrays[f"{v}_train"]

@@ -49,6 +49,9 @@ class Config:
         fallback: data set that stands in where ``dataset`` cannot be had (not part of the
             identity).
         seed: of everything random.
+        parent: run whose trained network this one starts from, itself trained where it is absent.
+        inherits: what of it, see :func:`lib.records.inherit_`: "support", "degrees" or "largest".
+    Raises: ValueError if a field is of another type or contradicts another.
     """
 
     experiment: str
@@ -86,16 +89,20 @@ class Config:
     per_pixel: bool = False
     fallback: str | None = None
     seed: int = 0
+    parent: "Config | None" = None
+    inherits: str | None = None
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
+        if isinstance(self.parent, dict):  # as read from a file
+            object.__setattr__(self, "parent", Config(**self.parent))
+        for field in (f for f in dataclasses.fields(self) if f.name != "parent"):
             value = _as_declared(field.name, field.type, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
         if self.density is not None and self.er_epsilon is not None:
             raise ValueError(
                 f"density = {self.density} and er_epsilon = {self.er_epsilon}: give one of them"
             )
-        if self.method.startswith("dense") and (self.density or self.er_epsilon):
+        if self.method in ("dense", "dense_small") and (self.density or self.er_epsilon):
             raise ValueError(f"method {self.method!r} has all links: give no density or er_epsilon")
 
     @property
@@ -106,15 +113,23 @@ class Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name != "fallback" and value != field.default:
-                identity[field.name] = value
+                identity[field.name] = value.name if field.name == "parent" else value
         text = json.dumps(identity, sort_keys=True)
         return f"{self.experiment}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def with_changes(self, changes: dict[str, Any]) -> "Config":
-        """The same with some fields changed. Raises ValueError naming the nearest field."""
+        """The same with some fields changed, its parent's too where the parent has them.
+
+        Raises: ValueError naming the nearest field.
+        """
+        names = [field.name for field in dataclasses.fields(self)]
         for key in changes:
-            check_known("key", key, [field.name for field in dataclasses.fields(self)])
-        return dataclasses.replace(self, **changes)
+            check_known("key", key, names)
+        parent = self.parent
+        if parent is not None:
+            shared = {k: v for k, v in changes.items() if k not in _OWN_FIELDS}
+            parent = parent.with_changes(shared)
+        return dataclasses.replace(self, parent=parent, **changes)
 
     def settings(self) -> train.Settings:
         """How to train; raises ValueError if a value is out of range."""
@@ -146,22 +161,56 @@ class Config:
         return x.mean(0), std.where(std > 0, torch.ones_like(std))
 
 
+@dataclass(frozen=True)
+class Study(Config):
+    """A measurement on a trained network, its ``parent``; see :mod:`lib.robustness`.
+
+    What is measured is named by ``experiment``; data set, method and seed are those of the parent,
+    the other fields of training have no effect. Images come from the test part, or from the
+    validation part where the parent has one.
+
+    Args:
+        images: number of images, a stratified subset that is the same for every network.
+        draws: repetitions where the perturbation is random.
+        points: of a grid of fractions from 0 to 1.
+        radii, radii_l2: of attacks in L-infinity and in L2.
+        steps, restarts, queries: of the attacks.
+    """
+
+    epochs: int = 1
+    images: int = 2000
+    draws: int = 10
+    points: int = 21
+    radii: tuple[float, ...] = ()
+    radii_l2: tuple[float, ...] = ()
+    steps: int = 40
+    restarts: int = 1
+    queries: int = 1000
+
+
 def _as_declared(name: str, declared: Any, value: Any) -> Any:
     """The value in the declared type: 20 is 20.0 for a float, a list of widths is a tuple.
 
     Raises: ValueError naming field and value if it is of another type.
     """
     kinds = get_args(declared) or (declared,)
-    if name == "hidden":
-        if isinstance(value, list | tuple) and all(type(n) is int for n in value):
-            return tuple(value)
-        raise ValueError(f"hidden = {value!r} is of the wrong type: give widths, as (1000, 1000)")
+    if name == "hidden" or name.startswith("radii"):
+        kind, example = (int, "(1000, 1000)") if name == "hidden" else (float, "(0.1, 0.2)")
+        if isinstance(value, list | tuple) and all(type(n) in (int, kind) for n in value):
+            return tuple(map(kind, value))
+        raise ValueError(f"{name} = {value!r} is of the wrong type: give numbers, as {example}")
     if float in kinds and type(value) is int:
         return float(value)
     if type(value) in kinds:
         return value
     words = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
     raise ValueError(f"{name} = {value!r} is of the wrong type: give {words}")
+
+
+_OWN_FIELDS = {f.name for f in dataclasses.fields(Study)} - {
+    f.name for f in dataclasses.fields(Config)
+}
+_OWN_FIELDS |= {"experiment", "method", "variant", "parent", "inherits"}
 
 
 def _shared(config: Config, target: type) -> dict[str, Any]:
@@ -183,11 +232,16 @@ def check_known(kind: str, value: str, known: Sequence[str]) -> None:
 METHODS: dict[str, dict[str, Any]] = {
     "set": {"drop": "sign"},
     "rigl": {"drop": "magnitude", "grow": "gradient"},
+    "set_random_removal": {"drop": "random"},
     "fixed": {},
     "dense": {"density": None, "er_epsilon": None},
     "dense_small": {"density": None, "er_epsilon": None},
+    "set_retrained": {"inherits": "support"},
+    "set_rewired": {"inherits": "degrees"},
+    "dense_pruned": {"inherits": "largest"},
 }
 ER_20 = {"hidden": (1000, 1000, 1000), "er_epsilon": 20.0}
+PARENTS = {"set_retrained": "set", "set_rewired": "set", "dense_pruned": "dense"}
 _NETWORKS = {
     "set_mlp": ER_20,
     "adaptive_topology": {"hidden": (1000, 1000, 1000), "density": 0.01},
@@ -206,10 +260,18 @@ CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
     ("adaptive_topology_1568", "dense"): _FAST,  # of set_mlp's dense network
     ("adaptive_topology_1568", "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},  # not tuned
 }
+CHOSEN |= {
+    ("adaptive_topology", "set"): {**_FAST, "decay": "cosine"},
+    ("adaptive_topology", "rigl"): {**_FAST, "decay": "cosine"},
+    ("adaptive_topology", "set_random_removal"): {**_FAST, "decay": "cosine"},
+    ("adaptive_topology", "fixed"): _FAST,
+    ("adaptive_topology", "dense"): _FAST,  # of set_mlp's dense network, the same
+    ("adaptive_topology", "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},
+}
 for _method in ("set", "dense"):
     CHOSEN["time_to_accuracy", _method] = CHOSEN["set_mlp", _method]
-for _method in METHODS:  # the narrow network: as the wide
-    CHOSEN["adaptive_topology", _method] = CHOSEN["adaptive_topology_1568", _method]
+for _method in PARENTS:  # static supports: as fixed
+    CHOSEN["adaptive_topology", _method] = CHOSEN["adaptive_topology", "fixed"]
 
 
 def _configs(
@@ -230,7 +292,12 @@ def _configs(
             fields["hidden"] = small_widths(network["hidden"], dataset)
         fields["epochs"] = epochs.get(method, epochs["sparse"])
         fields.update(dataset=dataset, method=method, **changes)
-        configs += [Config(experiment, seed=seed, **fields) for seed in range(seeds)]
+        found = [Config(experiment, seed=seed, **fields) for seed in range(seeds)]
+        if method in PARENTS:
+            scale = {"epochs": epochs, "seeds": seeds, "datasets": (dataset,), **changes}
+            parents = _configs(experiment, network, (PARENTS[method],), **scale)
+            found = [dataclasses.replace(c, parent=p) for c, p in zip(found, parents, strict=True)]
+        configs += found
     return configs
 
 
@@ -249,15 +316,99 @@ def small_widths(hidden: Sequence[int], dataset: str) -> tuple[int, ...]:
 _SCALES: dict[str, dict[str, Any]] = {
     "smoke": {"epochs": {"sparse": 3}, "seeds": 2, "datasets": ("digits",)},
     "quick": {"epochs": {"sparse": 10, "dense": 3}, "seeds": 1, "fallback": "digits"},
-    "paper": {"epochs": {"sparse": 150, "dense": 20, "dense_small": 50}, "seeds": 5},
+    "paper": {
+        "epochs": {"sparse": 150, "dense": 20, "dense_small": 50, "dense_pruned": 50},
+        "seeds": 5,
+    },
 }
 
 
 def _profiled(
-    experiment: str, profile: str, *, methods: Iterable[str], quick_seeds: int = 1
+    experiment: str, profile: str, *, methods: Iterable[str], **quick: Any
 ) -> list[Config]:
-    scale = _SCALES[profile] | ({"seeds": quick_seeds} if profile == "quick" else {})
-    return _configs(experiment, _NETWORKS[experiment], methods, **scale)
+    """The profile's runs; ``quick`` says what the quick one changes, its methods too."""
+    scale, network = _SCALES[profile], _NETWORKS[experiment]
+    if profile == "quick":
+        methods = quick.pop("methods_quick", methods)
+        scale = scale | quick
+    if profile == "smoke" and "density" in network:
+        scale = scale | {"seeds": 1}
+        network = network | {"hidden": tuple(n // 5 for n in network["hidden"])}
+    return _configs(experiment, network, methods, **scale)
+
+
+# Radius at which the dense network keeps half its accuracy, on validation images: `attack_radius`.
+HEADLINE_RADIUS = {"mnist": 0.095, "fashion_mnist": 0.04, "digits": 0.1}
+_GRID = {
+    "radii": (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3),
+    "radii_l2": (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0),
+}
+_FEW = {"radii": (0.01, 0.02, 0.05, 0.1, 0.3), "radii_l2": (0.2, 0.5, 1.0, 2.0, 4.0)}
+_ONE = {"radii": (0.1, 0.3), "radii_l2": (0.5, 2.0)}
+_STUDIES: dict[str, dict[str, dict[str, Any]]] = {  # how much of each study, by profile
+    "link_removal": {
+        "smoke": {"images": 100, "draws": 2, "points": 5},
+        "quick": {"images": 1000, "draws": 2, "points": 11},
+        "paper": {},
+    },
+    "weight_shuffling": {
+        "smoke": {"images": 100, "draws": 1, "points": 3},
+        "quick": {"images": 1000, "draws": 1, "points": 6},
+        "paper": {"points": 11},
+    },
+    "attack_curves": {
+        "smoke": {"images": 50, "steps": 5, **_ONE},
+        "quick": {"images": 200, "steps": 20, **_FEW},
+        "paper": {"images": 1000, **_GRID},
+    },
+    "attack_ensemble": {
+        "smoke": {"images": 20, "steps": 5, "restarts": 2, "queries": 20},
+        "quick": {"images": 50, "steps": 20, "restarts": 2, "queries": 100},
+        "paper": {"images": 500, "steps": 100, "restarts": 10},
+    },
+    "attack_minimal": {
+        "smoke": {"images": 4, "steps": 5, "queries": 5},
+        "quick": {"images": 10, "steps": 20, "queries": 20},
+        "paper": {"images": 100, "queries": 300},
+    },
+}
+_STUDIED_SEEDS = {"attack_ensemble": 3, "attack_minimal": 1}  # elsewhere all
+
+
+def _studies(experiment: str, profile: str) -> list[Config]:
+    """A study of every network of `adaptive_topology`, and for perturbations and the curves of the
+    wide sparse ones; two draws for the dense networks, whose many links leave little to chance.
+    """
+    parents = configs("adaptive_topology", profile)
+    if experiment in ("link_removal", "weight_shuffling", "attack_curves") and profile == "paper":
+        wide = configs("adaptive_topology_1568", profile)
+        parents += [c for c in wide if c.dataset == "mnist" and not c.method.startswith("dense")]
+    found = []
+    for parent in (c for c in parents if c.seed < _STUDIED_SEEDS.get(experiment, c.seed + 1)):
+        fields = dict(_STUDIES[experiment][profile])
+        headline = HEADLINE_RADIUS[parent.dataset]
+        if experiment == "attack_curves":
+            fields["radii"] = tuple(sorted({*fields["radii"], headline}))
+        elif experiment == "attack_ensemble":
+            fields["radii"] = tuple(headline * k for k in (1.0, 0.5, 1.5, 2.0))
+        elif experiment == "attack_minimal":
+            fields["radii"] = (headline,)
+        elif parent.method == "dense" and profile == "paper":
+            fields["draws"] = 2
+        found.append(_study(experiment, parent, **fields))
+    return found
+
+
+def _study(experiment: str, parent: Config, **fields: Any) -> Study:
+    same = {k: getattr(parent, k) for k in ("dataset", "method", "hidden", "seed", "fallback")}
+    return Study(experiment, parent=parent, **same, **fields)
+
+
+def _radius(experiment: str, profile: str) -> list[Config]:
+    """The attack curve of dense networks on the validation images of `tuning`."""
+    dense = [c for c in _tuning("tuning", profile) if c.variant == "epochs"]
+    dense = [c for c in dense if c.epochs == max(c.epochs for c in dense)]
+    return [_study(experiment, c, **_STUDIES["attack_curves"][profile]) for c in dense]
 
 
 def _timed(experiment: str, profile: str) -> list[Config]:
@@ -285,7 +436,19 @@ _TUNED = {  # experiment: methods, epochs, learning rates, dropouts, courses of 
     "adaptive_topology_1568": (
         ("set", "rigl", "fixed"), {"sparse": 20}, (0.1, 0.3), (0.1, 0.2), ("constant", "cosine"),
     ),
+    "adaptive_topology": (
+        ("set", "rigl", "set_random_removal", "fixed", "dense_small"), {"sparse": 20},
+        (0.1, 0.3), (0.1, 0.2), ("constant", "cosine"),
+    ),
 }  # fmt: skip
+
+
+_VALIDATED = {
+    "paper": {"datasets": ("mnist",), "validation": 5000, "seeds": 1, "evaluate_test": False}
+}
+for _profile in ("smoke", "quick"):
+    _VALIDATED[_profile] = {**_VALIDATED["paper"], "datasets": ("digits",), "validation": 200}
+DENSE_EPOCHS = (10, 20)  # tried on validation images
 
 
 def tuned_methods(experiment: str) -> tuple[str, ...]:
@@ -293,12 +456,13 @@ def tuned_methods(experiment: str) -> tuple[str, ...]:
     return _TUNED[experiment][0] if experiment in _TUNED else ()
 
 
-def tuned(experiment: str, method: str, configs: Sequence[Config]) -> list[Config]:
+def tuned(experiment: str, method: str) -> list[Config]:
     """The configurations that decide a method's settings at the network of an experiment: of the
     grid, those that trained longest.
     """
-    hidden = _NETWORKS[experiment]["hidden"]
-    found = [c for c in configs if c.method == method and c.hidden == hidden]
+    found = [c for c in _grid(experiment, "paper") if c.method == method]
+    if experiment == "adaptive_topology":  # after a constant fraction links would be fewer
+        found = [c for c in found if c.drop is None or c.decay == "cosine"]
     return [c for c in found if c.epochs == max(c.epochs for c in found)]
 
 
@@ -306,37 +470,51 @@ def _tuning(experiment: str, profile: str) -> list[Config]:
     """The grid, the same for every method of a network, on 5,000 validation images; no test images.
 
     A learning rate of 1 was tried as well: there every method diverges within the first epoch, as
-    the dense network does at .3 and dropout .3 (which is why that point has no record).
-    At the wide network SET and RigL are also tried with both courses of the drop fraction; what was
-    not best for any method of the first network, the lowest learning rate and the strongest
-    dropout, is left out there, and the best learning rate is tried once more for 60 epochs.
+    the dense network does at .3 and dropout .3, and the small dense one at .3 (these points have no
+    record). What was not best for any method of the first network, the lowest learning rate and the
+    strongest dropout, is left out at the others. SET and RigL are also tried with both courses of
+    the drop fraction there; at the wide network the better rate is tried once more for 60 epochs.
+    Last, the dense network for several numbers of epochs, on both data sets.
     """
-    scale = {"datasets": ("mnist",), "validation": 5000}
+    configs = [c for network in _TUNED for c in _grid(network, profile)]
+    scale, epochs = _VALIDATED[profile], DENSE_EPOCHS if profile == "paper" else (1,)
+    scale = {**scale, "variant": "epochs", **CHOSEN["adaptive_topology", "dense"]}
+    if profile == "paper":
+        scale["datasets"] = ("mnist", "fashion_mnist")
+    for n in epochs:
+        configs += _configs(experiment, {}, ("dense",), epochs={"sparse": n}, **scale)
+    return configs
+
+
+def _grid(network: str, profile: str) -> list[Config]:
+    methods, epochs, *grid = _TUNED[network]
     if profile != "paper":
-        scale = {"datasets": ("digits",), "validation": 200}
-    scale |= {"seeds": 1, "evaluate_test": False, "variant": "grid"}
+        epochs, grid = {"sparse": 1}, [values[:1] for values in grid]
     configs = []
-    for tuned_on, (methods, epochs, *grid) in _TUNED.items():
-        if profile != "paper":
-            epochs, grid = {"sparse": 1}, [values[:1] for values in grid]
-        for method, rate, dropout, decay in product(methods, *grid):
-            if decay == "cosine" and "drop" not in METHODS[method]:
-                continue
-            point = {**scale, "learning_rate": rate, "dropout": dropout, "decay": decay}
-            again = tuned_on == "adaptive_topology_1568" and rate == 0.3
-            for length in (epochs, {"sparse": 60}) if again else (epochs,):
-                configs += _configs(
-                    experiment, _NETWORKS[tuned_on], (method,), epochs=length, **point
-                )
+    for method, rate, dropout, decay in product(methods, *grid):
+        if decay == "cosine" and "drop" not in METHODS[method]:
+            continue
+        point = {"learning_rate": rate, "dropout": dropout, "decay": decay, "variant": "grid"}
+        point |= _VALIDATED[profile]
+        again = network == "adaptive_topology_1568" and rate == 0.3
+        for length in (epochs, {"sparse": 60}) if again else (epochs,):
+            configs += _configs("tuning", _NETWORKS[network], (method,), epochs=length, **point)
     return configs
 
 
 EXPERIMENTS: dict[str, Callable[[str, str], list[Config]]] = {
-    "set_mlp": partial(_profiled, methods=("set", "fixed", "dense"), quick_seeds=2),
-    "adaptive_topology": partial(_profiled, methods=METHODS),
-    "adaptive_topology_1568": partial(_profiled, methods=METHODS),
+    "set_mlp": partial(_profiled, methods=("set", "fixed", "dense"), seeds=2),
+    "adaptive_topology": partial(_profiled, methods=METHODS, datasets=("mnist",)),
+    "adaptive_topology_1568": partial(
+        _profiled,
+        methods=("set", "rigl", "fixed", "dense", "dense_small"),
+        methods_quick=("set", "rigl", "fixed"),
+        datasets=("mnist",),
+    ),
     "time_to_accuracy": _timed,
     "tuning": _tuning,
+    **dict.fromkeys(_STUDIES, _studies),
+    "attack_radius": _radius,
 }
 
 
@@ -345,6 +523,15 @@ def configs(experiment: str, profile: str) -> list[Config]:
     check_known("experiment", experiment, list(EXPERIMENTS))
     check_known("profile", profile, PROFILES)
     return EXPERIMENTS[experiment](experiment, profile)
+
+
+def siblings(config: Config) -> list[Config]:
+    """The runs of the same experiment, profile, data set and seed; itself alone if it is custom."""
+    for profile in PROFILES:
+        found = [resolve(c) for c in configs(config.experiment, profile)]
+        if config in found:
+            return [c for c in found if (c.dataset, c.seed) == (config.dataset, config.seed)]
+    return [config]
 
 
 @cache
@@ -372,8 +559,10 @@ def resolve(config: Config) -> Config:
 
 
 def _stand_in(config: Config, dataset: str) -> Config:
-    """The configuration on another data set, with as small a small dense network."""
-    hidden = config.hidden
-    if config.method == "dense_small" and dataset != config.dataset:
-        hidden = small_widths(_NETWORKS[config.experiment]["hidden"], dataset)
-    return dataclasses.replace(config, dataset=dataset, hidden=hidden, fallback=None)
+    """The configuration, and its parent, on another data set, with as small a small network."""
+    changes = {"dataset": dataset, "fallback": None}
+    if config.method == "dense_small" and dataset != config.dataset and config.parent is None:
+        changes["hidden"] = small_widths(_NETWORKS[config.experiment]["hidden"], dataset)
+    if config.parent is not None:
+        changes["parent"] = _stand_in(config.parent, dataset)
+    return dataclasses.replace(config, **changes)

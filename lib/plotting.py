@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import networkx as nx
@@ -26,6 +27,27 @@ METHODS = {  # of the experiments, as matplotlib draws them
     "fixed": {"label": "fixed random support", "color": "#de8f05", "ls": "-."},
     "dense": {"label": "dense", "color": "#000000", "ls": ":"},
     "dense_small": {"label": "dense, equal links", "color": "#949494", "ls": (0, (1, 1))},
+    "dense_pruned": {"label": "dense, pruned", "color": "#8c510a", "ls": (0, (5, 1))},
+    "set_retrained": {"label": "SET's links retrained", "color": "#56b4e9", "ls": "-"},
+    "set_rewired": {"label": "same, rewired", "color": "#cc78bc", "ls": "--"},
+    "set_random_removal": {
+        "label": "SET, random drop",
+        "color": "#d55e00",
+        "ls": (0, (3, 1, 1, 1)),
+    },
+}
+CONTRASTS = {  # name of each question: a method, minus another
+    "adaptive: SET − fixed": ("set", "fixed"),
+    "adaptive: RigL − fixed": ("rigl", "fixed"),
+    "what is dropped: SET − random drop": ("set", "set_random_removal"),
+    "topology: SET's links retrained − fixed": ("set_retrained", "fixed"),
+    "beyond degrees: retrained − rewired": ("set_retrained", "set_rewired"),
+    "weights on it: SET − retrained": ("set", "set_retrained"),
+    "sparsity: fixed − dense": ("fixed", "dense"),
+    "sparsity: pruned − dense": ("dense_pruned", "dense"),
+    "both: SET − dense": ("set", "dense"),
+    "size: small dense − dense": ("dense_small", "dense"),
+    "equal links: SET − small dense": ("set", "dense_small"),
 }
 CONTENDERS = {  # of the benchmark, as matplotlib draws them
     "fused": {"label": "this library", "color": "#0173b2", "marker": "o", "ls": "-"},
@@ -191,6 +213,42 @@ def summary_table(found: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Mean ± sd over n seeds of every measure (column), by data set, width and method.
+
+    Args:
+        numbers: rows of :func:`lib.robustness.sum_up`.
+        digits: after the point.
+    """
+    keys = ["dataset", "width", "method"]
+    numbers = numbers.assign(dataset=numbers["dataset"].map(label))
+
+    def text(values: pd.Series) -> str:
+        sd = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
+        return f"{values.mean():.{digits}f}{sd}"
+
+    wide = numbers.pivot_table("value", keys, "measure", aggfunc=text, sort=False)
+    wide.insert(0, "n", numbers.groupby(keys, sort=False)["seed"].nunique())
+    wide = wide.reset_index()
+    order = wide["method"].map(list(METHODS).index)
+    wide["method"] = [METHODS[m]["label"] for m in wide["method"]]
+    return wide.iloc[np.lexsort([order, wide["width"], wide["dataset"]])].reset_index(drop=True)
+
+
+def flags(numbers: pd.DataFrame, checks: pd.DataFrame) -> list[str]:
+    """For each row of a :func:`mean_table` the checks of lib.robustness.check_attacks that a
+    network of it fails; "none" where all pass.
+    """
+    failed = checks[~checks["passed"].astype(bool)]
+    labels = failed["method"].map(lambda m: METHODS[m]["label"])
+    keys = zip(failed["dataset"].map(label), failed["width"], labels, strict=True)
+    found = pd.Series(failed["check"].to_numpy(), index=list(keys), dtype=object)
+    rows = numbers[["dataset", "width", "method"]].itertuples(index=False, name=None)
+    return [
+        "; ".join(dict.fromkeys(found[[k == row for k in found.index]])) or "none" for row in rows
+    ]
+
+
 def paired_table(found: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """Accuracy of one method minus another at the last epoch, points, with 95 % t-interval and
     n.
@@ -308,4 +366,101 @@ def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
         ax.tick_params(axis="x", labelrotation=45 if part[against].nunique() > 6 else 0)
     if len(table):
         axs[0].legend(fontsize="small")
+    return fig
+
+
+def perturbed_curves(
+    table: pd.DataFrame, x: str, y: str, panel: str, title: str, **labels: Any
+) -> tuple[Figure, pd.DataFrame]:
+    """Curves of all methods: a row of panels for each data set, a panel for each value of a column.
+
+    Line: mean over seeds, of each the mean over its draws; band: ± sd over seeds.
+
+    Args:
+        table: columns dataset, method, seed, the ones named by x, y and panel; none gives an empty
+            figure that says so.
+        x, y, panel: columns.
+        title: of the figure.
+        labels: ``xlabel`` and ``ylabel``, and what else :meth:`matplotlib.axes.Axes.set` takes.
+    Returns: the figure; the numbers drawn: mean, sd and n.
+    """
+    keys = ["dataset", panel, "method", x]
+    numbers = table.groupby([*keys, "seed"], sort=False)[y].mean().groupby(keys, sort=False)
+    numbers = numbers.agg(mean="mean", sd="std", n="count").reset_index()
+    rows, columns = (list(dict.fromkeys(numbers[name])) for name in ("dataset", panel))
+    shape = max(1, len(rows)), max(1, len(columns))
+    size = 1.7 + 2.7 * shape[1], 0.9 + 2.4 * shape[0]
+    fig, axs = plt.subplots(*shape, figsize=size, squeeze=False, sharex="col", sharey="row")
+    n = f"n = {numbers['n'].min()} to {numbers['n'].max()} seeds" if rows else "not run"
+    fig.suptitle(f"{title} · {n}")
+    for ax, (dataset, name) in zip(axs.flat, product(rows, columns), strict=False):
+        part = numbers[(numbers["dataset"] == dataset) & (numbers[panel] == name)]
+        for method in (m for m in METHODS if m in set(part["method"])):
+            line = part[part["method"] == method].sort_values(x)
+            ax.plot(line[x], line["mean"], lw=1.3, **METHODS[method])
+            low, high = line["mean"] - line["sd"].fillna(0), line["mean"] + line["sd"].fillna(0)
+            ax.fill_between(line[x], low, high, color=METHODS[method]["color"], alpha=0.15, lw=0)
+        ax.set(title=f"{label(dataset)}: {name}", **labels)
+        ax.label_outer()
+        if labels.get("ylabel") == "accuracy":
+            ax.set_ylim(0, 1.02)
+    if rows:
+        handles = {h.get_label(): h for ax in axs.flat for h in ax.get_lines()}
+        order = [style["label"] for style in METHODS.values() if style["label"] in handles]
+        where = {"loc": "outside right center", "fontsize": "small"}
+        fig.legend([handles[name] for name in order], order, **where)
+    return fig, numbers
+
+
+def effects(table: pd.DataFrame, measures: Mapping[str, str], title: str) -> Figure:
+    """Differences between methods with 95 % intervals, a panel a measure, a row a contrast.
+
+    Args:
+        table: rows of :func:`lib.claims.contrasts`; none gives an empty figure that says so.
+        measures: {measure: label of the axis}.
+        title: of the figure.
+    """
+    shown = [name for name in measures if name in set(table["measure"])]
+    names = [name for name in CONTRASTS if name in set(table["contrast"])]
+    height = 1.4 + 0.34 * max(3, len(names))
+    fig, axs = _panels(len(shown), 2.4, height, title, margin=2.8, sharey=True)
+    datasets = list(dict.fromkeys(table["dataset"]))
+    for ax, measure in zip(axs, shown, strict=False):
+        ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
+        for i, dataset in enumerate(datasets):
+            part = table[(table["dataset"] == dataset) & (table["measure"] == measure)]
+            at = np.array([-names.index(c) for c in part["contrast"]]) + 0.14 * (1 - 2 * i)
+            bars = part["value"] - part["low"], part["high"] - part["value"]
+            style = {"color": ("#0173b2", "#de8f05")[i % 2], "marker": "os"[i % 2], "ms": 4}
+            shape = {"ls": "none", "lw": 1.3, "label": label(dataset)}
+            ax.errorbar(part["value"], at, xerr=bars, **style, **shape)
+        ax.set(xlabel=measures[measure], yticks=-np.arange(len(names)), yticklabels=names)
+        ax.grid(axis="y", color="#eeeeee")
+        ax.set_axisbelow(True)
+    if shown:
+        fig.legend(*axs[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    return fig
+
+
+def transfer_matrices(table: pd.DataFrame, title: str) -> Figure:
+    """Accuracy of each network (column) on attacks found on each (row), a panel a data set.
+
+    Args:
+        table: columns dataset, source, target, accuracy; none gives an empty panel.
+        title: of the figure.
+    """
+    groups = table.groupby("dataset", sort=False)
+    fig, axs = _panels(len(groups), 5.2, 4.6, title)
+    for ax, (dataset, part) in zip(axs, groups, strict=False):
+        order = [m for m in METHODS if m in set(part["source"])]
+        square = part.pivot_table(index="source", columns="target", values="accuracy")
+        square = square.reindex(
+            index=order, columns=[m for m in METHODS if m in set(part["target"])]
+        )
+        names = [[METHODS[m]["label"] for m in side] for side in (square.columns, square.index)]
+        style = {"cmap": "cividis", "vmin": 0, "vmax": 1, "annot": True, "fmt": ".2f"}
+        sns.heatmap(square, ax=ax, xticklabels=names[0], yticklabels=names[1], cbar=False, **style)
+        ax.set(xlabel="accuracy of", ylabel="attack found on", title=label(dataset))
+        ax.tick_params(axis="x", labelrotation=40)
+        plt.setp(ax.get_xticklabels(), ha="right")
     return fig

@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,14 +27,20 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor, nn
 
-from lib import data, train
-from lib.experiments import Config, profile_of, resolve
+from lib import data, models, perturb, robustness, train
+from lib.evolution import support_from_keys
+from lib.experiments import Config, Study, check_known, profile_of, resolve, siblings
+from lib.layers import initial_values
 from lib.support import Support, make_support
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = Path(os.environ.get("SPARSE_RUNS_DIR", ROOT / "data" / "runs"))
 RESULTS = Path(os.environ.get("SPARSE_RESULTS_DIR", ROOT / "data" / "results"))
+
+
+_Contents = tuple[pd.DataFrame, dict[str, np.ndarray], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,37 @@ class Record:
                 found[f"linear{i}"] = make_support(rows, col, n_in, n_out)
         return found
 
+    def state(self) -> dict[str, Tensor]:
+        """The state dict of the trained network, as far as the record holds it."""
+        kept = {n.removeprefix("state."): a for n, a in self.arrays.items() if n[:6] == "state."}
+        return {name: torch.from_numpy(array) for name, array in kept.items()}
+
+    def model(self) -> nn.Sequential:
+        """The trained network after its last update, in evaluation mode.
+
+        Raises: ValueError if the record does not hold the whole network.
+        """
+        state = self.state()
+        try:
+            standardisation = state["standardise.mean"], state["standardise.std"]
+            model = self.config.model(self.widths, standardisation)
+            model.load_state_dict(state)
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(
+                f"record {self.path} does not hold the whole network: train it on this machine,"
+                " in a notebook with retrain = True"
+            ) from error
+        return model.eval()
+
     def summary(self) -> dict[str, Any]:
         """The record as one flat object, see the command line."""
-        test, valid = self.metrics["test_accuracy"], self.metrics["valid_accuracy"]
-        tested = test.notna().all()
-        last = self.metrics.iloc[-1]
+        study = isinstance(self.config, Study)  # whose table is no history of training
+        history = self.metrics.iloc[:0] if study else self.metrics
+        test, valid, links = (
+            history.get(name, pd.Series(dtype=float))
+            for name in ("test_accuracy", "valid_accuracy", "links")
+        )
+        tested = len(test) > 0 and test.notna().all()
         final = self.environment["final"]
         return {
             "experiment": self.config.experiment,
@@ -86,14 +119,14 @@ class Record:
             "method": self.config.method,
             "variant": self.config.variant,
             "optimiser": self.config.optimiser,
-            "epochs": self.config.epochs,
+            "epochs": (self.config.parent if study else self.config).epochs,
             "seed": self.config.seed,
             "profile": profile_of(self.config),
             "best_accuracy": test[valid.idxmax()] if tested and valid.notna().all() else None,
             "best_on_test_accuracy": test.max() if tested else None,
-            "last_accuracy": last["test_accuracy"] if tested else None,
+            "last_accuracy": test.iloc[-1] if tested else None,
             "final_accuracy": final["test_accuracy"],
-            "links_training": int(last["links"]),
+            "links_training": final["links"] if study else int(links.iloc[-1]),
             "links_final": final["links"],
             "seconds": self.environment["seconds"],
             "record": self.config.name,
@@ -111,12 +144,13 @@ def stored(config: Config, *, full: bool = False) -> Record | None:
 def read(path: Path) -> Record:
     """Read a record. Raises ValueError naming the file that cannot be read."""
     try:
-        config = Config(**json.loads((path / "config.json").read_text()))
+        fields = json.loads((path / "config.json").read_text())
+        config = (Study if "images" in fields else Config)(**fields)
         environment = json.loads((path / "environment.json").read_text())
         metrics = pd.read_csv(path / "metrics.csv")
         with (path / "arrays.npz").open("rb") as file, np.load(file) as arrays:
             arrays = dict(arrays)
-        if len(metrics) != config.epochs:
+        if len(metrics) != config.epochs and not isinstance(config, Study):
             raise ValueError(f"metrics.csv holds {len(metrics)} of {config.epochs} epochs")
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise ValueError(
@@ -158,28 +192,87 @@ def run(config: Config, *, on_epoch: Callable[[train.History], None] | None = No
             return read(path)
         work = path.with_suffix(".work")
         work.mkdir(parents=True, exist_ok=True)
-        split = data.load(config.dataset, validation=config.validation, limit=config.limit)
-        widths = config.widths(split)
-        model = config.model(widths, config.standardisation(split))
-        how = {"seed": config.seed, "evaluate_test": config.evaluate_test, "on_epoch": on_epoch}
-        how["checkpoint"] = work / "checkpoint.pt"
-        history = train.fit(model, split, config.settings(), **how)
-        arrays = {name: tensor.numpy() for name, tensor in history.degrees.items()}
-        for name, tensor in model.state_dict().items():
-            arrays[f"state.{name}"] = tensor.numpy()
-        for name, tensor in (history.best_state or {}).items():
-            arrays[f"best.{name}"] = tensor.numpy()
-        facts = {
-            "architecture": "-".join(map(str, widths)),
-            "final": history.final,
-            "seconds": round(history.seconds, 1),
-            "clock": history.clock,
-            "data": {"source": split.source, "sha256": split.sha256},
-            **code,
-        }
-        _write(path, config, pd.DataFrame(history.metrics), arrays, facts)
+        if isinstance(config, Study):
+            table, arrays, facts = _measure(config)
+        else:
+            table, arrays, facts = _train(config, work / "checkpoint.pt", on_epoch)
+        _write(path, config, table, arrays, {**facts, **code})
         shutil.rmtree(work)
         return read(path)
+
+
+def _train(config: Config, checkpoint: Path, on_epoch) -> _Contents:
+    split = data.load(config.dataset, validation=config.validation, limit=config.limit)
+    widths = config.widths(split)
+    model = config.model(widths, config.standardisation(split))
+    if config.parent is not None and not checkpoint.exists():
+        inherit_(model, _whole(config.parent), config)
+    how = {"seed": config.seed, "evaluate_test": config.evaluate_test, "on_epoch": on_epoch}
+    history = train.fit(model, split, config.settings(), checkpoint=checkpoint, **how)
+    arrays = {name: tensor.numpy() for name, tensor in history.degrees.items()}
+    for name, tensor in model.state_dict().items():
+        arrays[f"state.{name}"] = tensor.numpy()
+    for name, tensor in (history.best_state or {}).items():
+        arrays[f"best.{name}"] = tensor.numpy()
+    facts = {
+        "architecture": "-".join(map(str, widths)),
+        "final": history.final,
+        "seconds": round(history.seconds, 1),
+        "clock": history.clock,
+        "data": {"source": split.source, "sha256": split.sha256},
+    }
+    return pd.DataFrame(history.metrics), arrays, facts
+
+
+def _measure(study: Study) -> _Contents:
+    start = time.perf_counter()
+    parent = _whole(study.parent)
+    split = data.load(study.parent.dataset, validation=study.parent.validation)
+
+    def others() -> dict[str, nn.Module]:
+        return {c.method: _whole(c).model() for c in siblings(study.parent)}
+
+    table, arrays = robustness.MEASURES[study.experiment](study, parent.model(), split, others)
+    facts = {name: parent.environment[name] for name in ("architecture", "final", "data")}
+    return table, arrays, {**facts, "seconds": round(time.perf_counter() - start, 1)}
+
+
+def _whole(config: Config) -> Record:
+    """The record of a run with its trained network; made if need be."""
+    found = stored(config)
+    return found if found and "state.linear1.bias" in found.arrays else run(config)
+
+
+def inherit_(model: nn.Module, parent: Record, config: Config) -> None:
+    """Give the layers of ``model`` that could evolve what ``config`` inherits from a trained run.
+
+    "support": its links, with new weights; "degrees": the same after switching links
+    (:func:`lib.perturb.switch_links`), which keeps the degrees of all neurons; "largest": of a
+    dense network the weights of largest magnitude, as many in each layer as that has room for, and
+    everything else that is trained.
+
+    Raises: ValueError for another word.
+    """
+    check_known("inherits", config.inherits, ("support", "degrees", "largest"))
+    generator = torch.Generator().manual_seed(config.seed)
+    state, supports = parent.state(), parent.supports()
+    for name, layer in models.sparse_layers(model).items():
+        if config.inherits == "largest":
+            weight = state.pop(f"{name}.weight").flatten()
+            keys = weight.abs().topk(layer.nnz).indices.sort().values
+            support, values = support_from_keys(keys, layer.n_in, layer.n_out), weight[keys]
+        else:
+            support = supports[name]
+            if config.inherits == "degrees":
+                support, _ = perturb.switch_links(support, generator=generator)
+            values = initial_values(support, config.start, generator=generator)
+        layer.support = support
+        layer.replace_values_(values.to(layer.values))
+    if config.inherits == "largest":
+        links = {
+            n.replace("weight", "values"): w.flatten() for n, w in state.items() if "weight" in n
+        }
+        model.load_state_dict({**model.state_dict(), **state, **links}, strict=False)
 
 
 @contextlib.contextmanager
@@ -209,13 +302,17 @@ def write_slim(record: Record) -> None:
     config = record.config
     if (RESULTS / config.name).is_dir():
         return
-    kept = (".crow", ".col") if config.seed == 0 else ()
-    if config.experiment == "adaptive_topology":
-        kept = (".crow", ".col", ".values")
+    sparse = "state.linear1.crow" in record.arrays
+    kept = tuple(f"state.linear{i}.{part}" for i in range(1, 10) for part in ("crow", "col"))
+    kept = kept if config.seed == 0 else ()
+    if config.experiment == "adaptive_topology" and sparse:
+        kept = "state."
+    if isinstance(config, Study):
+        kept = ""
     found = {} if config.experiment == "tuning" else record.arrays
     arrays = {}
     for name, array in found.items():
-        if name.startswith("linear") or (name.startswith("state.linear") and name.endswith(kept)):
+        if name.startswith("linear") or name.startswith(kept):
             fits = array.dtype == np.int32 and array.max(initial=0) < 2**15
             arrays[name] = array.astype(np.int16) if fits else array
     with _lock((RUNS / config.name).with_suffix(".lock")):
