@@ -213,6 +213,16 @@ def summary_table(found: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def slopes(found: Sequence[Record], epochs: int) -> pd.DataFrame:
+    """Slope of the mean test accuracy over the last epochs, in points an epoch, of every method."""
+    rows = []
+    for (dataset, method), line in curves(found).groupby(["dataset", "method"], sort=False):
+        last = line[line["epoch"] > line["epoch"].max() - epochs]
+        slope = 100 * np.polyfit(last["epoch"], last["mean"], 1)[0] if len(last) > 1 else np.nan
+        rows.append((label(dataset), METHODS[method]["label"], len(last), slope))
+    return pd.DataFrame(rows, columns=["dataset", "method", "epochs", "slope"])
+
+
 def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     """Mean ± sd over n seeds of every measure (column), by data set, width and method.
 

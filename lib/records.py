@@ -83,7 +83,8 @@ class Record:
     def state(self) -> dict[str, Tensor]:
         """The state dict of the trained network, as far as the record holds it."""
         kept = {n.removeprefix("state."): a for n, a in self.arrays.items() if n[:6] == "state."}
-        return {name: torch.from_numpy(array) for name, array in kept.items()}
+        tensors = {name: torch.from_numpy(array) for name, array in kept.items()}
+        return {n: t.int() if t.dtype == torch.int16 else t for n, t in tensors.items()}
 
     def model(self) -> nn.Sequential:
         """The trained network after its last update, in evaluation mode.

@@ -118,3 +118,45 @@ def test_initial_link_count_has_the_error_of_a_binomial_draw():
 def test_unknown_names_are_refused(profile, ids):
     with pytest.raises(ValueError, match="did you mean"):
         claims.verdicts(profile, ids)
+
+
+# robustness
+
+
+def gaps(sets, rivals, datasets=("mnist",)):
+    """Rows of one measure for two methods, a value a seed."""
+    sides = (("set", sets), ("dense", rivals))
+    rows = [(d, m, seed, v) for d in datasets for m, vs in sides for seed, v in enumerate(vs)]
+    table = pd.DataFrame(rows, columns=["dataset", "method", "seed", "value"])
+    return table.assign(measure="area")
+
+
+def test_contrast_has_the_paired_interval_of_scipy():
+    sets, rivals = [0.5, 0.6, 0.4, 0.7], [0.4, 0.45, 0.42, 0.5, 0.9]  # the last seed has no pair
+    (row,) = claims.contrasts(gaps(sets, rivals), {"x": ("set", "dense")}).to_dict("records")
+    desired = stats.ttest_rel(sets, rivals[:4]).confidence_interval()
+    assert (row["low"], row["high"]) == pytest.approx((desired.low, desired.high))
+    assert row["n"] == 4 and row["value"] == pytest.approx(np.mean(sets) - np.mean(rivals[:4]))
+
+
+def test_contrast_without_a_common_seed_is_left_out():
+    assert claims.contrasts(gaps([1.0], []), {"x": ("set", "dense")}).empty
+
+
+@pytest.mark.parametrize(("datasets", "limit"), [(("mnist",), "data"), (("mnist", "b"), "")])
+def test_robustness_claim_is_that_of_the_worse_data_set(datasets, limit, monkeypatch):
+    table = pd.DataFrame({"dataset": datasets, "value": 0.3, "low": 0.2, "high": 0.4, "n": 5})
+    table.loc[0, ["value", "low", "high"]] = -0.1, -0.3, 0.1
+    monkeypatch.setattr(claims, "robustness_gaps", lambda claim, profile: table)
+    desired = Measurement(-0.1, -0.3, 0.1, 5, limit)
+    assert claims.QUANTITIES["R03"]("paper") == desired
+
+
+def test_robustness_claims_are_judged_on_each_data_set(monkeypatch):
+    table = gaps([0.5, 0.6, 0.55, 0.5, 0.6], [0.5] * 5, ("mnist", "fashion_mnist"))
+    table = table.assign(measure="removal area random")
+    monkeypatch.setattr(claims.robustness, "sum_up", lambda found: table)
+    rows = claims.robustness_gaps("R03", "paper")
+    assert list(rows["verdict"]) == ["reproduced"] * 2
+    half = stats.t.ppf(0.9875, 4) * np.std([0, 0.1, 0.05, 0, 0.1], ddof=1) / 5**0.5
+    assert rows["high"].to_numpy() - rows["value"].to_numpy() == pytest.approx(half)

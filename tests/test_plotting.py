@@ -109,3 +109,68 @@ def test_network_picture_counts_the_links_it_shows(generator):
 def test_paired_table_gives_points(found):
     table = plotting.paired_table(found, [("set", "fixed"), ("set", "dense")])
     assert table["points"].tolist() == [4.0] and table["n"].tolist() == [1]
+
+
+# perturbations
+
+
+@pytest.fixture
+def perturbed():
+    """Two draws of each of two seeds of SET, one of a fixed support, at one strength."""
+    rows = [("set", 0, 0.9), ("set", 0, 0.7), ("set", 1, 0.4), ("set", 1, 0.6), ("fixed", 0, 0.1)]
+    table = pd.DataFrame(rows, columns=["method", "seed", "accuracy"])
+    return table.assign(dataset="mnist", kind="one", strength=0.5)
+
+
+def test_perturbed_curves_average_draws_within_seeds(perturbed):
+    columns = "strength", "accuracy", "kind"
+    fig, numbers = plotting.perturbed_curves(perturbed, *columns, "title", ylabel="accuracy")
+    row = numbers.set_index("method").loc["set"]
+    assert row["mean"] == pytest.approx(0.65) and row["n"] == 2
+    assert row["sd"] == pytest.approx(np.std([0.8, 0.5], ddof=1))
+    assert fig.axes[0].get_title() == "MNIST: one" and fig.axes[0].get_ylim()[0] == 0
+    assert "n = 1 to 2 seeds" in fig.get_suptitle()
+
+
+def test_perturbed_curves_without_records_say_not_run(perturbed):
+    fig, numbers = plotting.perturbed_curves(perturbed[:0], "strength", "accuracy", "kind", "t")
+    assert "not run" in fig.get_suptitle() and numbers.empty
+
+
+def test_effects_are_drawn_with_their_intervals():
+    contrast = next(iter(plotting.CONTRASTS))
+    row = {"dataset": "mnist", "measure": "pgd", "contrast": contrast, "value": 1.0}
+    table = pd.DataFrame([row | {"low": 0.5, "high": 1.7, "n": 5}])
+    fig = plotting.effects(table, {"pgd": "PGD", "other": "other"}, "title")
+    (ax,) = fig.axes
+    (bar,) = ax.collections
+    assert bar.get_segments()[0][:, 0].tolist() == [0.5, 1.7]
+    assert [t.get_text() for t in ax.get_yticklabels()] == [contrast]
+    assert ax.get_xlabel() == "PGD"
+
+
+def test_every_contrast_is_between_known_methods():
+    assert {m for pair in plotting.CONTRASTS.values() for m in pair} <= set(plotting.METHODS)
+    assert set(plotting.METHODS) == set(experiments.METHODS)
+
+
+def test_mean_table_and_flags_name_the_network(perturbed):
+    numbers = perturbed.rename(columns={"accuracy": "value"}).assign(width=10, measure="area")
+    table = plotting.mean_table(numbers.groupby("seed").head(1), digits=2)
+    assert table["method"].tolist() == ["SET"] and table["area"].tolist() == ["0.65 ± 0.35"]
+    checks = numbers.assign(check="zero gradients", passed=[True, False, True, True, False])
+    assert plotting.flags(table, checks) == ["zero gradients"]
+    assert plotting.flags(table, checks[checks["passed"]]) == ["none"]
+
+
+def test_transfer_matrix_puts_the_source_in_the_row():
+    rows = [("set", "set", 0.1), ("set", "fixed", 0.6), ("fixed", "set", 0.7)]
+    table = pd.DataFrame(rows, columns=["source", "target", "accuracy"]).assign(dataset="mnist")
+    ax = plotting.transfer_matrices(table, "title").axes[0]
+    drawn = ax.collections[0].get_array().reshape(2, 2)
+    assert drawn[0].tolist() == [0.1, 0.6] and drawn[1, 0] == 0.7 and drawn.mask[1, 1]
+
+
+def test_slope_is_in_points_an_epoch():
+    found = [record("set", 0, [0.5, 0.90, 0.91, 0.92])]
+    assert plotting.slopes(found, 3)["slope"].tolist() == pytest.approx([1.0])

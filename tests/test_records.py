@@ -15,9 +15,10 @@ from concurrent import futures
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lib import __main__ as command_line
-from lib import data, executors, experiments, records
+from lib import data, executors, experiments, records, train
 
 BASE = experiments.Config(
     "test", dataset="digits", hidden=(40, 30), density=0.2, drop="sign", epochs=6, batch_size=64
@@ -277,3 +278,103 @@ def test_scheduler_maps_the_same_runs(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(Client=Client))
     found = executors.sweep([BASE], scheduler="tcp://127.0.0.1:8786", progress=False)
     assert [record.config.name for record in found] == [BASE.name]
+
+
+# runs that start from others, and studies
+
+
+def child(inherits, **fields):
+    """A static network that starts from the run of another method."""
+    parent = BASE if inherits != "largest" else dataclasses.replace(BASE, density=None, drop=None)
+    return dataclasses.replace(
+        BASE, method="child", drop=None, parent=parent, inherits=inherits, **fields
+    )
+
+
+@pytest.mark.parametrize("inherits", ["support", "degrees"])
+def test_run_inherits_links_or_degrees_with_new_weights(inherits, folders):
+    record = records.run(child(inherits, epochs=1))
+    parent = records.stored(BASE)  # was trained for it
+    support, old = (r.supports()["linear1"] for r in (record, parent))
+    assert (support.crow.diff() == old.crow.diff()).all()
+    assert (support.tcrow.diff() == old.tcrow.diff()).all()
+    assert (support.col == old.col).all() == (inherits == "support")
+    weights = [r.state()["linear1.values"] for r in (record, parent)]
+    assert not torch.isclose(*weights).any()
+
+
+def test_pruned_network_keeps_the_largest_weights_and_the_rest(folders):
+    config = child("largest", epochs=1)
+    parent = records.run(config.parent)
+    model = config.model(parent.widths, (torch.tensor(0.0), torch.tensor(1.0)))
+    records.inherit_(model, parent, config)
+    old = parent.state()
+    dense = model.linear1.to_dense()
+    n = model.linear1.nnz
+    kept = old["linear1.weight"].abs() >= old["linear1.weight"].abs().flatten().topk(n).values[-1]
+    assert torch.equal(dense, old["linear1.weight"] * kept)
+    assert torch.equal(model.linear3.to_dense(), old["linear3.weight"])
+    assert torch.equal(model.activation2.pieces, old["activation2.pieces"])
+    assert torch.equal(model.linear1.bias, old["linear1.bias"])
+
+
+def test_inheriting_another_word_is_refused_with_the_nearest(folders):
+    with pytest.raises(ValueError, match="unknown inherits 'suport': did you mean 'support'"):
+        records.run(child("suport"))
+
+
+def test_changes_reach_the_parent():
+    changed = child("support").with_changes({"seed": 7, "epochs": 2})
+    assert (changed.parent.seed, changed.parent.epochs) == (7, 2)
+    assert changed.parent.method == BASE.method and changed.method == "child"
+
+
+def test_identity_covers_the_parent():
+    other = dataclasses.replace(child("support"), parent=dataclasses.replace(BASE, epochs=7))
+    assert other.name != child("support").name
+
+
+def test_restored_network_has_the_accuracy_of_its_record(folders):
+    record = records.run(BASE)
+    split = data.load("digits")
+    accuracy = train.accuracy(record.model(), split.x_test, split.y_test)
+    assert accuracy == record.environment["final"]["test_accuracy"]
+
+
+def test_network_is_not_restored_from_a_record_without_its_weights(folders):
+    records.write_slim(records.run(BASE))
+    slim = records.read(records.RESULTS / BASE.name)
+    with pytest.raises(ValueError, match="does not hold the whole network"):
+        slim.model()
+
+
+STUDY = experiments.Study(
+    "link_removal", dataset="digits", parent=BASE, images=30, draws=1, points=3
+)
+
+
+def test_study_trains_its_parent_and_is_made_once(folders):
+    record = records.run(STUDY)
+    assert records.stored(BASE, full=True) is not None
+    assert type(record.config) is experiments.Study and record.config.parent == BASE
+    stamp = (record.path / "metrics.csv").stat().st_mtime_ns
+    assert (records.run(STUDY).path / "metrics.csv").stat().st_mtime_ns == stamp
+    summary = record.summary()
+    assert summary["architecture"] == "64-40-30-10" and summary["epochs"] == BASE.epochs
+    assert summary["last_accuracy"] is None and summary["final_accuracy"] > 0.5
+
+
+def test_study_is_measured_from_a_slim_record_of_the_robustness_network(folders):
+    parent = dataclasses.replace(BASE, experiment="adaptive_topology", seed=1)
+    records.write_slim(records.run(parent))
+    shutil.rmtree(records.RUNS)
+    record = records.run(dataclasses.replace(STUDY, parent=parent, seed=1))
+    assert not (records.RUNS / parent.name).exists() and len(record.metrics) > 10
+
+
+def test_slim_study_keeps_its_table_and_arrays(folders):
+    record = records.run(dataclasses.replace(STUDY, experiment="attack_curves", radii=(0.1,)))
+    records.write_slim(record)
+    slim = records.read(records.RESULTS / record.config.name)
+    pd.testing.assert_frame_equal(slim.metrics, record.metrics)
+    assert set(slim.arrays) == {"deepfool.linf", "deepfool.l2"}
