@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from lib import experiments, records
-from lib.experiments import Config
+from lib.config import Config
 from lib.records import Record
 
 

@@ -148,6 +148,12 @@ def readme_tables() -> dict[str, str]:
     shown = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
     found = [r for name in shown for r in executors.obtain(name, "paper")]
     table = plotting.summary_table(found)
+    table["last epoch"] += " (" + table["n"].astype(str) + ")"
+    table = table.rename(columns={"links in training": "links"})
+    rows = ["network", "method", "epochs", "links"]
+    datasets = list(dict.fromkeys(table["dataset"]))
+    table = table.pivot_table("last epoch", rows, "dataset", aggfunc="first", sort=False)
+    table = table[datasets].fillna("not run").reset_index()
     header = "| " + " | ".join(table.columns) + " |\n" + "|---" * len(table.columns) + "|\n"
     rows = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in table.to_numpy())
     return {"accuracies": header + rows, "verdicts": claims.markdown(claims.verdicts("paper"))}

@@ -199,8 +199,8 @@ def summary_table(found: Sequence[Record]) -> pd.DataFrame:
     if not found:
         return pd.DataFrame(columns=["dataset", "method", "n", *accuracies.values()])
     rows = []
-    keys = ["dataset", "architecture", "method"]
-    for (dataset, architecture, method), part in records.table(found).groupby(keys, sort=False):
+    keys = ["experiment", "dataset", "architecture", "method"]
+    for (_, dataset, architecture, method), part in records.table(found).groupby(keys, sort=False):
         row = {"dataset": label(dataset), "network": architecture}
         row |= {"method": METHODS[method]["label"], "n": len(part)}
         row["epochs"] = part["epochs"].iloc[0]

@@ -30,8 +30,9 @@ import torch
 from torch import Tensor, nn
 
 from lib import data, models, perturb, robustness, train
+from lib.config import Config, Study, check_known
 from lib.evolution import support_from_keys
-from lib.experiments import Config, Study, check_known, profile_of, resolve, siblings
+from lib.experiments import profile_of, resolve, siblings
 from lib.layers import initial_values
 from lib.support import Support, make_support
 
@@ -292,7 +293,8 @@ def _write(path, config, metrics, arrays, environment) -> None:
     fields = {**dataclasses.asdict(config), "fallback": None}
     (part / "config.json").write_text(json.dumps(fields, indent=1) + "\n")
     (part / "environment.json").write_text(json.dumps(environment, indent=1) + "\n")
-    metrics.to_csv(part / "metrics.csv", index=False)
+    digits = "%.7g" if isinstance(config, Study) else None
+    metrics.to_csv(part / "metrics.csv", index=False, float_format=digits)
     np.savez_compressed(part / "arrays.npz", **arrays)
     shutil.rmtree(path, ignore_errors=True)
     part.rename(path)
@@ -304,16 +306,18 @@ def write_slim(record: Record) -> None:
     if (RESULTS / config.name).is_dir():
         return
     sparse = "state.linear1.crow" in record.arrays
-    kept = tuple(f"state.linear{i}.{part}" for i in range(1, 10) for part in ("crow", "col"))
-    kept = kept if config.seed == 0 else ()
-    if config.experiment == "adaptive_topology" and sparse:
-        kept = "state."
-    if isinstance(config, Study):
-        kept = ""
-    found = {} if config.experiment == "tuning" else record.arrays
+
+    def kept(name: str) -> bool:
+        if isinstance(config, Study) or config.experiment == "tuning":
+            return isinstance(config, Study)
+        if config.experiment == "adaptive_topology" and name.startswith("state."):
+            return sparse
+        links = config.seed == 0 and name.endswith((".crow", ".col"))
+        return name.startswith("linear") or name.startswith("state.linear") and links
+
     arrays = {}
-    for name, array in found.items():
-        if name.startswith("linear") or name.startswith(kept):
+    for name, array in record.arrays.items():
+        if kept(name):
             fits = array.dtype == np.int32 and array.max(initial=0) < 2**15
             arrays[name] = array.astype(np.int16) if fits else array
     with _lock((RUNS / config.name).with_suffix(".lock")):

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from lib import attacks, data, models, perturb, topology, train
+from lib.config import Study
 from lib.data import Split
-from lib.experiments import HEADLINE_RADIUS, Study
+from lib.experiments import HEADLINE_RADIUS
 
 Table = tuple[pd.DataFrame, dict[str, np.ndarray]]
 Siblings = Callable[[], Mapping[str, nn.Module]]
@@ -246,7 +247,7 @@ def attack_minimal(study: Study, model: nn.Module, split: Split, siblings: Sibli
     points = {
         "carlini_wagner": attacks.carlini_wagner(model, x, y, steps=study.queries),
         "deepfool": attacks.deepfool(model, x, y),
-        "boundary": attacks.boundary(model, x, y, steps=10 * study.queries, generator=generator),
+        "boundary": attacks.boundary(model, x, y, steps=5 * study.queries, generator=generator),
     }
     distances = {name: _distances(model, x, y, found, "l2") for name, found in points.items()}
     pixel = _robust(model, attacks.one_pixel(model, x, y), y)
@@ -274,9 +275,17 @@ MEASURES: dict[str, Callable[[Study, nn.Module, Split, Siblings], Table]] = {
 # -------------------------------------------------------------------------- numbers a network
 
 
+_COLUMNS = ["dataset", "width", "method", "seed"]
+_COLUMNS += ["order", "scope", "draw", "fraction", "removed", "accuracy", "component", "paths"]
+_COLUMNS += ["kind", "within", "strength", "attack", "norm", "radius", "target"]
+
+
 def tables(found: Iterable[Any]) -> pd.DataFrame:
-    """The tables of the records of a study in one, with data set, width, method and seed."""
-    parts = [pd.DataFrame(columns=["dataset", "width", "method", "seed"])]
+    """The tables of the records of a study in one, with data set, width, method and seed.
+
+    Of no records an empty one, with the columns of every study.
+    """
+    parts = [pd.DataFrame(columns=_COLUMNS)]
     for record in found:
         c = record.config
         key = {"dataset": c.dataset, "width": c.hidden[0], "method": c.method, "seed": c.seed}
@@ -347,7 +356,14 @@ def _of_training(record: Any) -> dict[str, float]:
     return {"accuracy": record.environment["final"]["test_accuracy"]}
 
 
+def _of_minimal(record: Any) -> dict[str, float]:
+    medians = {f"{name} l2": float(np.median(d)) for name, d in record.arrays.items()}
+    pixel = record.metrics.set_index("attack")["accuracy"]["one pixel"]
+    return {**medians, "accuracy, one pixel": pixel}
+
+
 _NUMBERS = {
+    "attack_minimal": _of_minimal,
     "adaptive_topology": _of_training,
     "adaptive_topology_1568": _of_training,
     "link_removal": _of_removal,
@@ -355,6 +371,26 @@ _NUMBERS = {
     "attack_curves": _of_curves,
     "attack_ensemble": _of_ensemble,
 }
+
+
+def survival(found: Iterable[Any], name: str, distances: Iterable[float]) -> pd.DataFrame:
+    """Share of images beyond each distance of their adversarial point, for each record.
+
+    Args:
+        found: records with the array ``name``, the distance of each image.
+        name: as "deepfool.l2".
+        distances: at which the share is taken.
+    Returns: columns dataset, width, method, seed, attack (``name``), distance, share.
+    """
+    rows = []
+    for record in found:
+        c = record.config
+        key = {"dataset": c.dataset, "width": c.hidden[0], "method": c.method, "seed": c.seed}
+        for d in distances:
+            share = float((record.arrays[name] > d).mean())
+            rows.append({**key, "attack": name, "distance": d, "share": share})
+    columns = ["dataset", "width", "method", "seed", "attack", "distance", "share"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 # ------------------------------------------------------------------- sanity of the attacks

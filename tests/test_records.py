@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from lib import __main__ as command_line
-from lib import data, executors, experiments, records, train
+from lib import config, data, executors, experiments, records, train
 
 BASE = experiments.Config(
     "test", dataset="digits", hidden=(40, 30), density=0.2, drop="sign", epochs=6, batch_size=64
@@ -139,7 +139,7 @@ def test_identity_covers_what_decides_a_result(change):
 
 def test_identity_covers_the_recipe(monkeypatch):
     before = BASE.name
-    monkeypatch.setattr(experiments, "RECIPE", experiments.RECIPE + 1)
+    monkeypatch.setattr(config, "RECIPE", config.RECIPE + 1)
     assert BASE.name != before
 
 
