@@ -257,8 +257,9 @@ def robustness_gaps(claim: str, profile: str) -> pd.DataFrame:
     """
     experiment, measure, unit, rival = ROBUSTNESS[claim]
     found = [r for method in ("set", rival) for r in _stored(experiment, profile, method)]
-    table = robustness.sum_up(r for r in found if r.config.parent.experiment == "adaptive_topology")
-    table = table[table["measure"] == measure].assign(value=lambda t: unit * t["value"])
+    table = robustness.sum_up(found)
+    table = table[(table["measure"] == measure) & (table["network"] == "adaptive_topology")]
+    table = table.assign(value=unit * table["value"])
     gaps = contrasts(table, {f"SET − {rival}": ("set", rival)}, level=1 - (1 - LEVEL) / 2)
     asked = published().set_index("id").loc[claim]
     gaps["verdict"] = [

@@ -59,6 +59,7 @@ CONTENDERS = {  # of the benchmark, as matplotlib draws them
     "dense": {"label": "dense", "color": "#000000", "marker": "^", "ls": ":"},
     "floor": {"label": "floor: products alone", "color": "#029e73", "marker": ".", "ls": "-"},
 }
+NETWORKS = {"adaptive_topology": "3 × 1000", "adaptive_topology_1568": "3 × 1568"}
 DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 DATASETS["digits"] = "digits (scikit-learn, 8 × 8)"
 
@@ -224,13 +225,13 @@ def slopes(found: Sequence[Record], epochs: int) -> pd.DataFrame:
 
 
 def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
-    """Mean ± sd over n seeds of every measure (column), by data set, width and method.
+    """Mean ± sd over n seeds of every measure (column), by data set, network and method.
 
     Args:
         numbers: rows of :func:`lib.robustness.sum_up`.
         digits: after the point.
     """
-    keys = ["dataset", "width", "method"]
+    keys = ["dataset", "network", "method"]
     numbers = numbers.assign(dataset=numbers["dataset"].map(label))
 
     def text(values: pd.Series) -> str:
@@ -240,9 +241,10 @@ def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     wide = numbers.pivot_table("value", keys, "measure", aggfunc=text, sort=False)
     wide.insert(0, "n", numbers.groupby(keys, sort=False)["seed"].nunique())
     wide = wide.reset_index()
-    order = wide["method"].map(list(METHODS).index)
+    order = wide["method"].map(list(METHODS).index), wide["network"], wide["dataset"]
     wide["method"] = [METHODS[m]["label"] for m in wide["method"]]
-    return wide.iloc[np.lexsort([order, wide["width"], wide["dataset"]])].reset_index(drop=True)
+    wide["network"] = wide["network"].map(lambda name: NETWORKS.get(name, name))
+    return wide.iloc[np.lexsort(order)].reset_index(drop=True)
 
 
 def flags(numbers: pd.DataFrame, checks: pd.DataFrame) -> list[str]:
@@ -251,9 +253,10 @@ def flags(numbers: pd.DataFrame, checks: pd.DataFrame) -> list[str]:
     """
     failed = checks[~checks["passed"].astype(bool)]
     labels = failed["method"].map(lambda m: METHODS[m]["label"])
-    keys = zip(failed["dataset"].map(label), failed["width"], labels, strict=True)
+    networks = failed["network"].map(lambda name: NETWORKS.get(name, name))
+    keys = zip(failed["dataset"].map(label), networks, labels, strict=True)
     found = pd.Series(failed["check"].to_numpy(), index=list(keys), dtype=object)
-    rows = numbers[["dataset", "width", "method"]].itertuples(index=False, name=None)
+    rows = numbers[["dataset", "network", "method"]].itertuples(index=False, name=None)
     return [
         "; ".join(dict.fromkeys(found[[k == row for k in found.index]])) or "none" for row in rows
     ]
@@ -399,10 +402,11 @@ def perturbed_curves(
     numbers = numbers.agg(mean="mean", sd="std", n="count").reset_index()
     rows, columns = (list(dict.fromkeys(numbers[name])) for name in ("dataset", panel))
     shape = max(1, len(rows)), max(1, len(columns))
-    size = 1.7 + 2.7 * shape[1], 0.9 + 2.4 * shape[0]
+    size = max(7.5, 2.2 + 2.6 * shape[1]), 0.9 + 2.3 * shape[0]
     fig, axs = plt.subplots(*shape, figsize=size, squeeze=False, sharex="col", sharey="row")
-    n = f"n = {numbers['n'].min()} to {numbers['n'].max()} seeds" if rows else "not run"
-    fig.suptitle(f"{title} · {n}")
+    seeds = sorted({*numbers["n"]})
+    n = " or ".join(map(str, seeds)) + " seeds" if rows else "not run"
+    fig.suptitle(f"{title} · n = {n}" if rows else f"{title} · not run")
     for ax, (dataset, name) in zip(axs.flat, product(rows, columns), strict=False):
         part = numbers[(numbers["dataset"] == dataset) & (numbers[panel] == name)]
         for method in (m for m in METHODS if m in set(part["method"])):
@@ -410,9 +414,11 @@ def perturbed_curves(
             ax.plot(line[x], line["mean"], lw=1.3, **METHODS[method])
             low, high = line["mean"] - line["sd"].fillna(0), line["mean"] + line["sd"].fillna(0)
             ax.fill_between(line[x], low, high, color=METHODS[method]["color"], alpha=0.15, lw=0)
-        ax.set(title=f"{label(dataset)}: {name}", **labels)
+        first_row, first_column = dataset == rows[0], name == columns[0]
+        ax.set(title=name if first_row else "", **labels)
+        ax.set_ylabel(f"{label(dataset)}\n{labels.get('ylabel', y)}" if first_column else "")
         ax.label_outer()
-        if labels.get("ylabel") == "accuracy":
+        if labels.get("yscale") != "log":
             ax.set_ylim(0, 1.02)
     if rows:
         handles = {h.get_label(): h for ax in axs.flat for h in ax.get_lines()}
@@ -433,7 +439,7 @@ def effects(table: pd.DataFrame, measures: Mapping[str, str], title: str) -> Fig
     shown = [name for name in measures if name in set(table["measure"])]
     names = [name for name in CONTRASTS if name in set(table["contrast"])]
     height = 1.4 + 0.34 * max(3, len(names))
-    fig, axs = _panels(len(shown), 2.4, height, title, margin=2.8, sharey=True)
+    fig, axs = _panels(len(shown), 2.4, height, title, margin=3.2, sharey=True)
     datasets = list(dict.fromkeys(table["dataset"]))
     for ax, measure in zip(axs, shown, strict=False):
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
@@ -460,7 +466,7 @@ def transfer_matrices(table: pd.DataFrame, title: str) -> Figure:
         title: of the figure.
     """
     groups = table.groupby("dataset", sort=False)
-    fig, axs = _panels(len(groups), 5.2, 4.6, title)
+    fig, axs = _panels(len(groups), 6.2, 5.4, title)
     for ax, (dataset, part) in zip(axs, groups, strict=False):
         order = [m for m in METHODS if m in set(part["source"])]
         square = part.pivot_table(index="source", columns="target", values="accuracy")
@@ -469,6 +475,7 @@ def transfer_matrices(table: pd.DataFrame, title: str) -> Figure:
         )
         names = [[METHODS[m]["label"] for m in side] for side in (square.columns, square.index)]
         style = {"cmap": "cividis", "vmin": 0, "vmax": 1, "annot": True, "fmt": ".2f"}
+        style["annot_kws"] = {"size": 8}
         sns.heatmap(square, ax=ax, xticklabels=names[0], yticklabels=names[1], cbar=False, **style)
         ax.set(xlabel="accuracy of", ylabel="attack found on", title=label(dataset))
         ax.tick_params(axis="x", labelrotation=40)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import attacks, data, models, perturb, topology, train
-from lib.config import Study
+from lib.config import Config, Study
 from lib.data import Split
 from lib.experiments import HEADLINE_RADIUS
 
@@ -275,20 +275,26 @@ MEASURES: dict[str, Callable[[Study, nn.Module, Split, Siblings], Table]] = {
 # -------------------------------------------------------------------------- numbers a network
 
 
-_COLUMNS = ["dataset", "width", "method", "seed"]
+def _key(config: Config) -> dict[str, Any]:
+    """Which network: data set, the experiment that trained it, method and seed."""
+    trained = config.parent if isinstance(config, Study) else config
+    names = {"dataset": config.dataset, "network": trained.experiment, "method": config.method}
+    return {**names, "seed": config.seed}
+
+
+_COLUMNS = ["dataset", "network", "method", "seed"]
 _COLUMNS += ["order", "scope", "draw", "fraction", "removed", "accuracy", "component", "paths"]
 _COLUMNS += ["kind", "within", "strength", "attack", "norm", "radius", "target"]
 
 
 def tables(found: Iterable[Any]) -> pd.DataFrame:
-    """The tables of the records of a study in one, with data set, width, method and seed.
+    """The tables of the records of a study in one, with data set, network, method and seed.
 
     Of no records an empty one, with the columns of every study.
     """
     parts = [pd.DataFrame(columns=_COLUMNS)]
     for record in found:
-        c = record.config
-        key = {"dataset": c.dataset, "width": c.hidden[0], "method": c.method, "seed": c.seed}
+        key = _key(record.config)
         parts.append(record.metrics.assign(**key))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
@@ -298,7 +304,7 @@ def sum_up(found: Iterable[Any]) -> pd.DataFrame:
 
     Args:
         found: :class:`lib.records.Record` of studies.
-    Returns: columns dataset, width, method, seed, measure, value. Measures: accuracy (of all test
+    Returns: columns dataset, network, method, seed, measure, value. Measures: accuracy (of all test
         images, after training); removal area, removal f50 and each order; shuffle area and each
         ``within``; layer shuffle (accuracy after shuffling all weights of one layer, mean of the
         layers); pgd and ensemble (accuracy at the headline radius); deepfool and norm (median
@@ -306,11 +312,10 @@ def sum_up(found: Iterable[Any]) -> pd.DataFrame:
     """
     rows = []
     for record in found:
-        c = record.config
-        key = {"dataset": c.dataset, "width": c.hidden[0], "method": c.method, "seed": c.seed}
-        numbers = _NUMBERS.get(c.experiment, lambda record: {})(record)
+        key = _key(record.config)
+        numbers = _NUMBERS.get(record.config.experiment, lambda record: {})(record)
         rows += [{**key, "measure": name, "value": value} for name, value in numbers.items()]
-    return pd.DataFrame(rows, columns=["dataset", "width", "method", "seed", "measure", "value"])
+    return pd.DataFrame(rows, columns=["dataset", "network", "method", "seed", "measure", "value"])
 
 
 def _of_removal(record: Any) -> dict[str, float]:
@@ -380,16 +385,15 @@ def survival(found: Iterable[Any], name: str, distances: Iterable[float]) -> pd.
         found: records with the array ``name``, the distance of each image.
         name: as "deepfool.l2".
         distances: at which the share is taken.
-    Returns: columns dataset, width, method, seed, attack (``name``), distance, share.
+    Returns: columns dataset, network, method, seed, attack (``name``), distance, share.
     """
     rows = []
     for record in found:
-        c = record.config
-        key = {"dataset": c.dataset, "width": c.hidden[0], "method": c.method, "seed": c.seed}
+        key = _key(record.config)
         for d in distances:
             share = float((record.arrays[name] > d).mean())
             rows.append({**key, "attack": name, "distance": d, "share": share})
-    columns = ["dataset", "width", "method", "seed", "attack", "distance", "share"]
+    columns = ["dataset", "network", "method", "seed", "attack", "distance", "share"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -406,18 +410,17 @@ def check_attacks(curves: Iterable[Any], ensembles: Iterable[Any]) -> pd.DataFra
     Args:
         curves: records of `attack_curves`.
         ensembles: records of `attack_ensemble`; networks without one lack its checks.
-    Returns: columns dataset, width, method, seed, check, worst (how much an accuracy is too high,
+    Returns: columns dataset, network, method, seed, check, worst (how much an accuracy is too high,
         or the share of zero gradients), passed.
     """
     rows = []
     for record, checks in [(r, _checks_of_curves) for r in curves] + [
         (r, _checks_of_ensemble) for r in ensembles
     ]:
-        c = record.config
-        key = {"dataset": c.dataset, "width": c.hidden[0], "method": c.method, "seed": c.seed}
+        key = _key(record.config)
         for name, worst in checks(record).items():
             rows.append({**key, "check": name, "worst": worst, "passed": worst <= TOLERANCE})
-    columns = ["dataset", "width", "method", "seed", "check", "worst", "passed"]
+    columns = ["dataset", "network", "method", "seed", "check", "worst", "passed"]
     return pd.DataFrame(rows, columns=columns)
 
 

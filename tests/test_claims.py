@@ -154,7 +154,7 @@ def test_robustness_claim_is_that_of_the_worse_data_set(datasets, limit, monkeyp
 
 def test_robustness_claims_are_judged_on_each_data_set(monkeypatch):
     table = gaps([0.5, 0.6, 0.55, 0.5, 0.6], [0.5] * 5, ("mnist", "fashion_mnist"))
-    table = table.assign(measure="removal area random")
+    table = table.assign(measure="removal area random", network="adaptive_topology")
     monkeypatch.setattr(claims.robustness, "sum_up", lambda found: table)
     rows = claims.robustness_gaps("R03", "paper")
     assert list(rows["verdict"]) == ["reproduced"] * 2

@@ -187,7 +187,7 @@ def test_pgd_is_taken_at_the_headline_radius():
 def test_tables_name_the_network():
     table = robustness.tables([record("link_removal", {"accuracy": [0.5]}, seed=3)])
     assert table.to_dict("records") == [
-        {"accuracy": 0.5, "dataset": "digits", "width": 30, "method": "set", "seed": 3}
+        {"accuracy": 0.5, "dataset": "digits", "network": "made", "method": "set", "seed": 3}
     ]
     assert robustness.tables([]).empty
 
