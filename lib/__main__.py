@@ -87,13 +87,7 @@ def run(chosen: argparse.Namespace) -> None:
         seeded = [c.with_changes({"seed": seed}) for c in configs for seed in range(chosen.seeds)]
         configs = list(dict.fromkeys(seeded))
     _say_what_stands_in(configs)
-    try:
-        found = executors.sweep(configs, jobs=chosen.jobs, scheduler=chosen.scheduler)
-    finally:  # what is finished is stored, whatever became of the rest
-        if chosen.profile == "paper" and not chosen.set:
-            for record in records.records(configs):
-                records.write_slim(record)
-    table = records.table(found)
+    table = records.table(_sweep(configs, chosen))
     shown = table.drop(columns=["experiment", "optimiser"])
     _report(chosen, table, shown.to_string(index=False))
 
@@ -103,12 +97,12 @@ def figures(chosen: argparse.Namespace) -> None:
     experiments.check_known("profile", chosen.profile, experiments.PROFILES)
     paths = notebooks.find(chosen.only)
     failed: list[str] = []
-    if chosen.profile != "paper":
+    if chosen.profile != "paper" or chosen.train:
         needed = dict.fromkeys(name for path in paths for name in notebooks.needed(path))
         configs = [c for name in needed for c in experiments.configs(name, chosen.profile)]
         _say_what_stands_in(configs)
         try:
-            executors.sweep(configs, jobs=chosen.jobs)
+            _sweep(configs, chosen)
         except executors.RunsFailed as error:  # notebooks that do not need them are still rendered
             failed.append(str(error))
     if chosen.jobs > 1:
@@ -146,6 +140,19 @@ def show_bench(chosen: argparse.Namespace) -> None:
     kinds = (bench.sweep_products, bench.sweep_steps) if chosen.sweeps else ()
     table = pd.concat([k("paper") for k in kinds]) if kinds else bench.measure()
     _report(chosen, table, table.to_string(index=False, float_format="{:.3f}".format))
+
+
+def _sweep(
+    configs: Sequence[experiments.Config], chosen: argparse.Namespace
+) -> list[records.Record]:
+    """Run what is missing, and store what a clone needs of the profile "paper"."""
+    options = vars(chosen)
+    try:
+        return executors.sweep(configs, jobs=chosen.jobs, scheduler=options.get("scheduler"))
+    finally:  # what is finished is stored, whatever became of the rest
+        if chosen.profile == "paper" and not options.get("set"):
+            for record in records.records(configs):
+                records.write_slim(record)
 
 
 def _say_what_stands_in(configs: Sequence[experiments.Config]) -> None:
@@ -187,6 +194,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--set": {"nargs": "+", "default": [], "metavar": "key=value"},
     "--scheduler": {"metavar": "ADDRESS"},
     "--only": {"nargs": "+", "metavar": "NN"},
+    "--train": {
+        "action": "store_true",
+        "help": "run what is missing in the profile paper too (hours; resumable)",
+    },
     "--threads": {"type": int, "metavar": "N"},
     "--sweeps": {
         "action": "store_true",
@@ -198,7 +209,7 @@ COMMANDS = {  # function, arguments, defaults other than those of OPTIONS
     "list": (show_list, "--json", {}),
     "data": (show_data, "names", {}),
     "run": (run, "experiment --profile --seeds --jobs --set --scheduler --json", {}),
-    "figures": (figures, "--profile --only --jobs", {}),
+    "figures": (figures, "--profile --only --jobs --train", {}),
     "claims": (show_claims, "--profile --json", {"profile": "paper"}),
     "bench": (show_bench, "--threads --sweeps --json", {}),
 }

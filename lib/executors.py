@@ -82,6 +82,7 @@ def _loop(missing: list[Config], bar: tqdm) -> Iterator[str]:
             records.run(config, on_epoch=lambda history: bar.update())
         except (ValueError, RuntimeError) as error:
             yield _sentence(config, error)
+        _show(bar, missing[i + 1 :], {})
 
 
 def _map(missing: list[Config], jobs: int, scheduler: str | None, bar: tqdm) -> Iterator[str]:

@@ -310,7 +310,7 @@ def configs(experiment: str, profile: str) -> list[Config]:
 
 def siblings(config: Config) -> list[Config]:
     """The runs of the same experiment, profile, data set and seed; itself alone if it is custom."""
-    for profile in PROFILES:
+    for profile in PROFILES if config.experiment in EXPERIMENTS else ():
         found = [resolve(c) for c in configs(config.experiment, profile)]
         if config in found:
             return [c for c in found if (c.dataset, c.seed) == (config.dataset, config.seed)]

@@ -1,5 +1,6 @@
 """Configurations: profiles, identity of their names, the settings chosen on validation data."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -100,3 +101,30 @@ def test_links_of_the_start_do_not_depend_on_the_standardisation():
     standardised = config.model((64, 20, 20, 10), (torch.tensor(0.5), torch.tensor(2.0)))
     assert torch.equal(plain.linear2.col, standardised.linear2.col)
     assert plain.linear1.values.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_headline_radius_is_where_the_dense_network_keeps_half_its_accuracy(dataset):
+    found = records.records(experiments.configs("attack_radius", "paper"))
+    (record,) = [record for record in found if record.config.dataset == dataset]
+    assert record.config.parent.validation > 0 and not record.config.parent.evaluate_test
+    table = record.metrics[record.metrics["norm"] != "l2"]
+    curve = table[table["attack"].isin(["none", "pgd"])].sort_values("accuracy")
+    half = np.interp(curve["accuracy"].max() / 2, curve["accuracy"], curve["radius"])
+    assert abs(experiments.HEADLINE_RADIUS[dataset] - half) <= 0.0025  # given to .005
+
+
+def test_studies_take_the_images_and_radii_of_their_data_set():
+    found = experiments.configs("attack_curves", "paper")
+    headline = experiments.HEADLINE_RADIUS
+    assert all(headline[c.dataset] in c.radii and c.dataset == c.parent.dataset for c in found)
+    assert {c.parent.experiment for c in found} == {"adaptive_topology", "adaptive_topology_1568"}
+    assert {(c.method, c.seed) for c in found} == {(c.parent.method, c.parent.seed) for c in found}
+
+
+def test_siblings_share_profile_data_set_and_seed():
+    config = experiments.configs("adaptive_topology", "paper")[7]
+    found = experiments.siblings(config)
+    assert {c.method for c in found} == set(experiments.METHODS) and config in found
+    assert {(c.dataset, c.seed, c.epochs > 9) for c in found} == {(config.dataset, 2, True)}
+    assert experiments.siblings(experiments.Config("made")) == [experiments.Config("made")]

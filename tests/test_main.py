@@ -113,6 +113,15 @@ def test_figures_runs_what_is_missing_and_renders(capsys, monkeypatch, small):
     assert len(records.records(experiments.configs("tiny", "smoke"))) == 2
 
 
+@pytest.mark.parametrize(("words", "n_stored"), [((), 0), (("--train",), 2)])
+def test_figures_of_the_paper_profile_train_only_if_asked(words, n_stored, monkeypatch, capsys):
+    monkeypatch.setattr(notebooks, "needed", lambda path: ["tiny"])
+    monkeypatch.setattr(notebooks, "execute_all", lambda *_: [])
+    assert run(capsys, "figures", "--profile", "paper", "--only", "10", *words)[0] == 0
+    stored = list(records.RESULTS.iterdir()) if records.RESULTS.exists() else []
+    assert len(stored) == n_stored == len(records.records(experiments.configs("tiny", "paper")))
+
+
 def test_stand_in_data_are_announced(capsys, monkeypatch):
     configs = [experiments.Config("tiny", dataset="mnist", fallback="digits")]
     split = data.load("digits")
