@@ -123,8 +123,8 @@ def _profiled(
 # Radius at which the dense network keeps half its accuracy, on validation images: `attack_radius`.
 HEADLINE_RADIUS = {"mnist": 0.095, "fashion_mnist": 0.04, "digits": 0.1}
 _GRID = {
-    "radii": (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3),
-    "radii_l2": (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0),
+    "radii": (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3),
+    "radii_l2": (0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
 }
 _FEW = {"radii": (0.01, 0.02, 0.05, 0.1, 0.3), "radii_l2": (0.2, 0.5, 1.0, 2.0, 4.0)}
 _ONE = {"radii": (0.1, 0.3), "radii_l2": (0.5, 2.0)}
