@@ -217,16 +217,16 @@ class _Best:
         self.x[rows[better]], self.score[rows[better]] = x[better], score[better]
 
 
-def _score(model: nn.Module, x: Tensor, y: Tensor, loss: str = "margin") -> Tensor:
-    """(B,) loss, or infinity where x is adversarial."""
+def _score(model: nn.Module, x: Tensor, y: Tensor, loss: str = "margin", stop=True) -> Tensor:
+    """(B,) loss, or infinity where x is adversarial and the attack is to stop there."""
     z = model(x)
-    return LOSSES[loss](z, y).masked_fill(z.argmax(1) != y, math.inf)
+    return LOSSES[loss](z, y).masked_fill((z.argmax(1) != y) & stop, math.inf)
 
 
 @torch.enable_grad()
-def _score_and_gradient(model: nn.Module, x: Tensor, y: Tensor, loss: str) -> tuple[Tensor, Tensor]:
+def _score_and_gradient(model, x, y, loss: str, stop: bool = True) -> tuple[Tensor, Tensor]:
     x = x.detach().requires_grad_()
-    score = _score(model, x, y, loss)
+    score = _score(model, x, y, loss, stop)
     return score.detach(), torch.autograd.grad(score.sum(), x)[0]
 
 
@@ -262,7 +262,8 @@ def fgsm(model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str = "
 @_attack
 def pgd(model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str = "linf",
         steps: int = 40, step_size: float | None = None, restarts: int = 1, loss: str = "ce",
-        generator: Generator, bounds: Bounds = UNIT) -> Tensor:  # fmt: skip
+        early_stop: bool = True, generator: Generator,
+        bounds: Bounds = UNIT) -> Tensor:  # fmt: skip
     r"""Projected gradient descent from a random start in the ball.
 
     .. math:: x_{t+1} = \Pi \left(x_t + \alpha \, sign(\nabla_x L(x_t, y))\right)
@@ -276,6 +277,8 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str = "l
         step_size: :math:`\alpha`, in the unit of x; None for a tenth of the radius.
         restarts: random starts; later ones only for what is not broken.
         loss: "ce", "dlr" or "margin", see :data:`LOSSES`.
+        early_stop: False goes on beyond the first adversarial point, to the highest loss, as points
+            that are to fool other models should.
         generator: source of randomness.
         model, x, y, radius, norm, bounds: as in :func:`fgsm`.
     Returns: like x. Raises: ValueError as :func:`fgsm`, and for "dlr" with less than 3 classes.
@@ -285,7 +288,7 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str = "l
     for _ in best.unbroken(restarts):
         x_t = ball.draw(x, generator)
         for rows in best.unbroken(steps + 1):
-            score, grad_x = _score_and_gradient(model, x_t[rows], y[rows], loss)
+            score, grad_x = _score_and_gradient(model, x_t[rows], y[rows], loss, early_stop)
             best.keep_(rows, x_t[rows], score)
             x_t[rows] = ball.project(ball.ascend(x_t[rows], step_size, grad_x), x[rows])
     return best.x

@@ -15,6 +15,7 @@ from lib import data, models, train
 from lib.evolution import Evolution
 
 RECIPE = 1  # raise when the meaning of training changes: every record is then made anew
+STUDY_RECIPE = 1  # the same for what a study measures
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ class Config:
         """Folder of the record: experiment and hash of the identity."""
         identity = {"experiment": self.experiment, "dataset": self.dataset, "seed": self.seed}
         identity["recipe"] = RECIPE
+        if isinstance(self, Study):
+            identity["study_recipe"] = STUDY_RECIPE
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name != "fallback" and value != field.default:

@@ -40,8 +40,6 @@ CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
     ("adaptive_topology_1568", "set"): {"learning_rate": 0.3, "dropout": 0.2, "decay": "cosine"},
     ("adaptive_topology_1568", "rigl"): {**_FAST, "decay": "cosine"},
     ("adaptive_topology_1568", "fixed"): _FAST,
-    ("adaptive_topology_1568", "dense"): _FAST,  # of set_mlp's dense network
-    ("adaptive_topology_1568", "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},  # not tuned
 }
 CHOSEN |= {
     ("adaptive_topology", "set"): {**_FAST, "decay": "cosine"},
@@ -107,17 +105,28 @@ _SCALES: dict[str, dict[str, Any]] = {
 
 
 def _profiled(
-    experiment: str, profile: str, *, methods: Iterable[str], **quick: Any
+    experiment: str,
+    profile: str,
+    *,
+    methods: Iterable[str],
+    datasets: Sequence[str] | None = None,
+    **quick: Any,
 ) -> list[Config]:
-    """The profile's runs; ``quick`` says what the quick one changes, its methods too."""
+    """The profile's runs; ``datasets`` other than both; ``quick``: what the quick one changes."""
     scale, network = _SCALES[profile], _NETWORKS[experiment]
+    if datasets is not None and profile != "smoke":
+        scale = scale | {"datasets": datasets}
     if profile == "quick":
-        methods = quick.pop("methods_quick", methods)
         scale = scale | quick
     if profile == "smoke" and "density" in network:
         scale = scale | {"seeds": 1}
         network = network | {"hidden": tuple(n // 5 for n in network["hidden"])}
     return _configs(experiment, network, methods, **scale)
+
+
+def _adaptive(experiment: str, profile: str) -> list[Config]:
+    datasets = ("mnist",) if profile == "quick" else None
+    return _profiled(experiment, profile, methods=METHODS, datasets=datasets)
 
 
 # Radius at which the dense network keeps half its accuracy, on validation images: `attack_radius`.
@@ -165,7 +174,7 @@ def _studies(experiment: str, profile: str) -> list[Config]:
     parents = configs("adaptive_topology", profile)
     if experiment in ("link_removal", "weight_shuffling", "attack_curves") and profile == "paper":
         wide = configs("adaptive_topology_1568", profile)
-        parents += [c for c in wide if c.dataset == "mnist" and not c.method.startswith("dense")]
+        parents += wide
     found = []
     for parent in (c for c in parents if c.seed < _STUDIED_SEEDS.get(experiment, c.seed + 1)):
         fields = dict(_STUDIES[experiment][profile])
@@ -287,11 +296,10 @@ def _grid(network: str, profile: str) -> list[Config]:
 
 EXPERIMENTS: dict[str, Callable[[str, str], list[Config]]] = {
     "set_mlp": partial(_profiled, methods=("set", "fixed", "dense"), seeds=2),
-    "adaptive_topology": partial(_profiled, methods=METHODS, datasets=("mnist",)),
+    "adaptive_topology": _adaptive,
     "adaptive_topology_1568": partial(
         _profiled,
-        methods=("set", "rigl", "fixed", "dense", "dense_small"),
-        methods_quick=("set", "rigl", "fixed"),
+        methods=("set", "rigl", "fixed"),
         datasets=("mnist",),
     ),
     "time_to_accuracy": _timed,
@@ -342,10 +350,19 @@ def resolve(config: Config) -> Config:
 
 
 def _stand_in(config: Config, dataset: str) -> Config:
-    """The configuration, and its parent, on another data set, with as small a small network."""
-    changes = {"dataset": dataset, "fallback": None}
-    if config.method == "dense_small" and dataset != config.dataset and config.parent is None:
-        changes["hidden"] = small_widths(_NETWORKS[config.experiment]["hidden"], dataset)
+    """The configuration, and its parent, on another data set: with as small a small network, and
+    attacked at the headline radius of that data set.
+    """
+    changes: dict[str, Any] = {"dataset": dataset, "fallback": None}
     if config.parent is not None:
         changes["parent"] = _stand_in(config.parent, dataset)
+    if isinstance(config, Study):
+        changes["hidden"] = changes["parent"].hidden
+        old, new = HEADLINE_RADIUS[config.dataset], HEADLINE_RADIUS[dataset]
+        if config.experiment == "attack_curves":
+            changes["radii"] = tuple(sorted({*config.radii, new}))
+        elif dataset != config.dataset:
+            changes["radii"] = tuple(r / old * new for r in config.radii)
+    elif config.method == "dense_small" and dataset != config.dataset:
+        changes["hidden"] = small_widths(_NETWORKS[config.experiment]["hidden"], dataset)
     return dataclasses.replace(config, **changes)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import papermill
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
@@ -146,14 +147,18 @@ def update_readme(path: Path = ROOT / "README.md") -> None:
 def readme_tables() -> dict[str, str]:
     """The tables of the README by name: accuracies and verdicts of the paper profile."""
     shown = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
-    found = [r for name in shown for r in executors.obtain(name, "paper")]
-    table = plotting.summary_table(found)
-    table["last epoch"] += " (" + table["n"].astype(str) + ")"
-    table = table.rename(columns={"links in training": "links"})
-    rows = ["network", "method", "epochs", "links"]
-    datasets = list(dict.fromkeys(table["dataset"]))
-    table = table.pivot_table("last epoch", rows, "dataset", aggfunc="first", sort=False)
-    table = table[datasets].fillna("not run").reset_index()
+    parts = [_accuracies(plotting.summary_table(executors.obtain(n, "paper"))) for n in shown]
+    table = pd.concat(parts).fillna("not run")
     header = "| " + " | ".join(table.columns) + " |\n" + "|---" * len(table.columns) + "|\n"
     rows = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in table.to_numpy())
     return {"accuracies": header + rows, "verdicts": claims.markdown(claims.verdicts("paper"))}
+
+
+def _accuracies(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of an experiment at the last epoch, a row a method and a column a data set."""
+    table = table.assign(text=table["last epoch"] + " (" + table["n"].astype(str) + ")")
+    rows = ["network", "method", "epochs"]
+    links = table.groupby(rows, sort=False)["links in training"].first().rename("links")
+    wide = table.set_index([*rows, "dataset"])["text"].unstack()
+    wide = wide.reindex(index=links.index, columns=list(dict.fromkeys(table["dataset"])))
+    return pd.concat([links, wide], axis=1).reset_index()

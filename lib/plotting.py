@@ -262,6 +262,16 @@ def flags(numbers: pd.DataFrame, checks: pd.DataFrame) -> list[str]:
     ]
 
 
+def flagged(differences: pd.DataFrame, checks: pd.DataFrame) -> list[bool]:
+    """For each row of :func:`lib.claims.contrasts` whether a network of either side fails a check
+    of :func:`lib.robustness.check_attacks`.
+    """
+    failed = checks[~checks["passed"].astype(bool)]
+    found = set(failed[["dataset", "network", "method"]].itertuples(index=False, name=None))
+    rows = differences[["dataset", "network", "contrast"]].itertuples(index=False, name=None)
+    return [any((d, n, m) in found for m in CONTRASTS[c]) for d, n, c in rows]
+
+
 def paired_table(found: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """Accuracy of one method minus another at the last epoch, points, with 95 % t-interval and
     n.

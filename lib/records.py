@@ -256,7 +256,7 @@ def inherit_(model: nn.Module, parent: Record, config: Config) -> None:
     Raises: ValueError for another word.
     """
     check_known("inherits", config.inherits, ("support", "degrees", "largest"))
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator().manual_seed(10**6 + config.seed)  # not that of the parent's links
     state, supports = parent.state(), parent.supports()
     for name, layer in models.sparse_layers(model).items():
         if config.inherits == "largest":
@@ -308,8 +308,10 @@ def write_slim(record: Record) -> None:
     sparse = "state.linear1.crow" in record.arrays
 
     def kept(name: str) -> bool:
-        if isinstance(config, Study) or config.experiment == "tuning":
-            return isinstance(config, Study)
+        if isinstance(config, Study):
+            return True
+        if config.experiment == "tuning":
+            return False
         if config.experiment == "adaptive_topology" and name.startswith("state."):
             return sparse
         links = config.seed == 0 and name.endswith((".crow", ".col"))

@@ -670,3 +670,14 @@ def test_distance_of_unequal_shapes_or_unknown_norm_is_refused(images):
         attacks.distance(images, images[0], "l2")
     with pytest.raises(ValueError, match="norm = 'l3' is unknown"):
         attacks.distance(images, images, "l3")
+
+
+def test_attack_without_early_stop_goes_on_to_a_higher_loss():
+    model = affine()
+    x, y = near_the_middle(model)
+    how = {"radius": 0.3, "generator": seeded(), "steps": 20}
+    first = attacks.pgd(model, x, y, **how)
+    best = attacks.pgd(model, x, y, early_stop=False, **how | {"generator": seeded()})
+    losses = [attacks.log_odds(model(points), y).detach() for points in (first, best)]
+    assert attacks.is_adversarial(model, best, y).all() and (losses[1] >= losses[0]).all()
+    assert (losses[1] > losses[0] + 1).float().mean() > 0.5

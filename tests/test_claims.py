@@ -128,7 +128,7 @@ def gaps(sets, rivals, datasets=("mnist",)):
     sides = (("set", sets), ("dense", rivals))
     rows = [(d, m, seed, v) for d in datasets for m, vs in sides for seed, v in enumerate(vs)]
     table = pd.DataFrame(rows, columns=["dataset", "method", "seed", "value"])
-    return table.assign(measure="area")
+    return table.assign(measure="area", network="adaptive_topology")
 
 
 def test_contrast_has_the_paired_interval_of_scipy():
@@ -154,9 +154,34 @@ def test_robustness_claim_is_that_of_the_worse_data_set(datasets, limit, monkeyp
 
 def test_robustness_claims_are_judged_on_each_data_set(monkeypatch):
     table = gaps([0.5, 0.6, 0.55, 0.5, 0.6], [0.5] * 5, ("mnist", "fashion_mnist"))
-    table = table.assign(measure="removal area random", network="adaptive_topology")
+    table = table.assign(measure="removal area random")
     monkeypatch.setattr(claims.robustness, "sum_up", lambda found: table)
     rows = claims.robustness_gaps("R03", "paper")
     assert list(rows["verdict"]) == ["reproduced"] * 2
     half = stats.t.ppf(0.9875, 4) * np.std([0, 0.1, 0.05, 0, 0.1], ddof=1) / 5**0.5
     assert rows["high"].to_numpy() - rows["value"].to_numpy() == pytest.approx(half)
+
+
+def test_contrast_keeps_networks_apart():
+    table = pd.concat([gaps([1.0], [0.0]), gaps([3.0], [0.0]).assign(network="other")])
+    rows = claims.contrasts(table, {"x": ("set", "dense")})
+    assert dict(zip(rows["network"], rows["value"], strict=True)) == {
+        "adaptive_topology": 1.0, "other": 3.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gains", "high", "limit"), [((0.98, 0.99), 1.5, ""), ((0.98,), 0.5, "epochs")]
+)
+def test_accuracy_gap_allows_for_what_longer_training_gains(gains, high, limit, monkeypatch):
+    gap = Measurement(0.1, -0.3, 0.5, 5)
+    monkeypatch.setattr(claims, "_difference", lambda *_: gap)
+    tried = [c for c in claims.experiments.configs("tuning", "paper") if c.variant == "epochs"]
+    mnist = [c for c in tried if c.dataset == "mnist"]
+    found = [
+        claims.Record(c, pd.DataFrame({"valid_accuracy": [0.1, v]}), {}, {}, None)
+        for c, v in zip(mnist, gains, strict=False)
+    ]
+    monkeypatch.setattr(claims.records, "records", lambda configs: found)
+    measured = claims.QUANTITIES["R01"]("paper")
+    assert (measured.high, measured.limit) == (pytest.approx(high), limit)

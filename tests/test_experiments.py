@@ -128,3 +128,13 @@ def test_siblings_share_profile_data_set_and_seed():
     assert {c.method for c in found} == set(experiments.METHODS) and config in found
     assert {(c.dataset, c.seed, c.epochs > 9) for c in found} == {(config.dataset, 2, True)}
     assert experiments.siblings(experiments.Config("made")) == [experiments.Config("made")]
+
+
+def test_stand_in_of_a_study_is_attacked_at_its_own_headline_radius(monkeypatch):
+    digits = experiments.data.load("digits")
+    monkeypatch.setattr(experiments.data, "load", lambda *_, **__: digits)
+    for experiment in ("attack_curves", "attack_ensemble", "attack_minimal"):
+        configs = [experiments.resolve(c) for c in experiments.configs(experiment, "quick")]
+        headline = experiments.HEADLINE_RADIUS["digits"]
+        assert all(min(abs(r - headline) for r in c.radii) < 1e-12 for c in configs)
+        assert all(c.hidden == c.parent.hidden and c.parent.dataset == "digits" for c in configs)

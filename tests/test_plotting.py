@@ -162,6 +162,9 @@ def test_mean_table_and_flags_name_the_network(perturbed):
     checks = numbers.assign(check="zero gradients", passed=[True, False, True, True, False])
     assert plotting.flags(table, checks) == ["zero gradients"]
     assert plotting.flags(table, checks[checks["passed"]]) == ["none"]
+    rows = pd.DataFrame({"dataset": "mnist", "network": "made", "contrast": [*plotting.CONTRASTS]})
+    contrasts = ("set" in pair or "fixed" in pair for pair in plotting.CONTRASTS.values())
+    assert plotting.flagged(rows, checks) == list(contrasts)
 
 
 def test_transfer_matrix_puts_the_source_in_the_row():
