@@ -215,10 +215,13 @@ def summary_table(found: Sequence[Record]) -> pd.DataFrame:
 
 
 def slopes(found: Sequence[Record], epochs: int) -> pd.DataFrame:
-    """Slope of the mean test accuracy over the last epochs, in points an epoch, of every method."""
+    """Slope of the mean test accuracy over the last epochs, in points an epoch, of every method;
+    over the last fifth of a run where that is shorter.
+    """
     rows = []
     for (dataset, method), line in curves(found).groupby(["dataset", "method"], sort=False):
-        last = line[line["epoch"] > line["epoch"].max() - epochs]
+        end = line["epoch"].max()
+        last = line[line["epoch"] > end - min(epochs, max(2, end // 5))]
         slope = 100 * np.polyfit(last["epoch"], last["mean"], 1)[0] if len(last) > 1 else np.nan
         rows.append((label(dataset), METHODS[method]["label"], len(last), slope))
     return pd.DataFrame(rows, columns=["dataset", "method", "epochs", "slope"])

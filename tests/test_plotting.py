@@ -175,6 +175,7 @@ def test_transfer_matrix_puts_the_source_in_the_row():
     assert drawn[0].tolist() == [0.1, 0.6] and drawn[1, 0] == 0.7 and drawn.mask[1, 1]
 
 
-def test_slope_is_in_points_an_epoch():
-    found = [record("set", 0, [0.5, 0.90, 0.91, 0.92])]
-    assert plotting.slopes(found, 3)["slope"].tolist() == pytest.approx([1.0])
+@pytest.mark.parametrize(("epochs", "slope"), [(2, 1.0), (3, 1.0), (99, 1.0)])
+def test_slope_is_in_points_an_epoch_of_the_last_fifth_at_most(epochs, slope):
+    found = [record("set", 0, [0.5] * 12 + [0.90, 0.91, 0.92])]
+    assert plotting.slopes(found, epochs)["slope"].tolist() == pytest.approx([slope])
