@@ -447,10 +447,10 @@ def _rise(accuracies: pd.Series) -> float:
 
 def _checks_of_curves(record: Any) -> list[dict[str, Any]]:
     table = record.metrics.pivot_table("accuracy", ["norm", "radius"], "attack")
-    table = table.dropna(subset=["fgsm", "pgd"])
+    table = table.dropna(subset=["fgsm", "pgd"]).reset_index().sort_values("radius")
     checks = {
         "iterative attack as strong as one step": (table["pgd"] - table["fgsm"]).max(),
-        "stronger with radius": max(_rise(part) for _, part in table["pgd"].groupby("norm")),
+        "stronger with radius": max(_rise(part["pgd"]) for _, part in table.groupby("norm")),
     }
     return [{"check": name, "worst": worst} for name, worst in checks.items()]
 

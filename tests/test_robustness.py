@@ -254,3 +254,11 @@ def test_transfer_stronger_than_the_white_box_is_flagged():
 
     table = robustness.check_attacks([], [], [found("set", 0.5, 0.9), found("fixed", 0.3, 0.4)])
     assert dict(zip(table["method"], table["passed"], strict=True)) == {"set": False, "fixed": True}
+
+
+def test_radii_of_both_norms_are_checked_in_their_order():
+    rows = {"norm": ["l2"] * 2 + ["linf"] * 3, "radius": [0.2, 0.5, 0.01, 0.1, 0.2]}
+    rows["accuracy"] = [0.9, 0.5, 0.9, 0.5, 0.1]
+    table = pd.concat([pd.DataFrame(rows | {"attack": name}) for name in ("fgsm", "pgd")])
+    found = robustness.check_attacks([record("attack_curves", table)], [])
+    assert found["passed"].all()
