@@ -168,14 +168,11 @@ _STUDIED_SEEDS = {"attack_ensemble": 3, "attack_minimal": 1}  # elsewhere all
 
 
 def _studies(experiment: str, profile: str) -> list[Config]:
-    """A study of every network of `adaptive_topology`, and for perturbations and the curves of the
-    wide sparse ones; two draws for the dense networks, whose many links leave little to chance.
+    """A study of every network of `adaptive_topology`; two draws for the dense networks, whose many
+    links leave little to chance.
     """
-    parents = configs("adaptive_topology", profile)
-    if experiment in ("link_removal", "weight_shuffling", "attack_curves") and profile == "paper":
-        wide = configs("adaptive_topology_1568", profile)
-        parents += wide
     found = []
+    parents = configs("adaptive_topology", profile)
     for parent in (c for c in parents if c.seed < _STUDIED_SEEDS.get(experiment, c.seed + 1)):
         fields = dict(_STUDIES[experiment][profile])
         headline = HEADLINE_RADIUS[parent.dataset]

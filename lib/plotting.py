@@ -2,6 +2,7 @@
 changed.
 """
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -13,9 +14,11 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython import display
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib import claims, records
 from lib.records import ROOT, Record
@@ -92,6 +95,15 @@ def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.Da
     return folder / f"{name}.png"
 
 
+def show(fig: Figure) -> None:
+    """Display a figure in a notebook, in 64 colours, which keeps the notebook small; close it."""
+    full, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(full, dpi=fig.dpi)
+    Image.open(full).convert("RGB").quantize(64).save(small, "png", optimize=True)
+    display.display(display.Image(small.getvalue()))
+    plt.close(fig)
+
+
 def save_table(data: pd.DataFrame, name: str, notebook: str, profile: str) -> None:
     """Write figures/<profile>/<notebook>/<name>.csv."""
     folder = FIGURES / profile / notebook
@@ -157,7 +169,9 @@ def accuracy_curves(found: Sequence[Record], title: str) -> Figure:
         late = part[part["epoch"] > 0.1 * part["epoch"].max()]  # what comes before is cut off
         top = (part["mean"] + part["sd"].fillna(0)).max()
         ax.set(ylim=(late["mean"].min() - 0.002, top + 0.002), title=label(dataset))
-        ax.legend(loc="lower right", fontsize="small")
+        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # where lines leave no room
+        crowded = part["method"].nunique() > 5
+        ax.legend(fontsize="small", **(beside if crowded else {"loc": "lower right"}))
         ax.yaxis.set_major_locator(ticker.MaxNLocator(steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
         ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
@@ -442,7 +456,8 @@ def perturbed_curves(
 
 
 def effects(table: pd.DataFrame, measures: Mapping[str, str], title: str) -> Figure:
-    """Differences between methods with 95 % intervals, a panel a measure, a row a contrast.
+    """Differences between methods with 95 % intervals, a panel a measure, a row a contrast; a point
+    without a bar comes from one seed.
 
     Args:
         table: rows of :func:`lib.claims.contrasts`; none gives an empty figure that says so.

@@ -118,7 +118,7 @@ def test_studies_take_the_images_and_radii_of_their_data_set():
     found = experiments.configs("attack_curves", "paper")
     headline = experiments.HEADLINE_RADIUS
     assert all(headline[c.dataset] in c.radii and c.dataset == c.parent.dataset for c in found)
-    assert {c.parent.experiment for c in found} == {"adaptive_topology", "adaptive_topology_1568"}
+    assert {c.parent.experiment for c in found} == {"adaptive_topology"}
     assert {(c.method, c.seed) for c in found} == {(c.parent.method, c.parent.seed) for c in found}
 
 

@@ -1,10 +1,13 @@
 """Figures: files that do not change, numbers that are those of the records, panels that say so."""
 
+import io
+
 import matplotlib.pyplot as plt
 import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from lib import evolution, experiments, plotting, records, topology
 
@@ -179,3 +182,14 @@ def test_transfer_matrix_puts_the_source_in_the_row():
 def test_slope_is_in_points_an_epoch_of_the_last_fifth_at_most(epochs, slope):
     found = [record("set", 0, [0.5] * 12 + [0.90, 0.91, 0.92])]
     assert plotting.slopes(found, epochs)["slope"].tolist() == pytest.approx([slope])
+
+
+def test_shown_figure_is_a_small_picture_of_the_same_size(found, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plotting.display, "display", shown.append)
+    fig = plotting.accuracy_curves(found, "title")
+    pixels = tuple(int(side) for side in fig.get_size_inches() * fig.dpi)
+    plotting.show(fig)
+    picture = Image.open(io.BytesIO(shown[0].data))
+    assert picture.size == pixels and len(picture.convert("RGB").getcolors()) <= 64
+    assert not plt.fignum_exists(fig.number)
