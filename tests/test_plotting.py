@@ -158,30 +158,12 @@ def test_every_contrast_is_between_known_methods():
     assert set(plotting.METHODS) == set(experiments.METHODS)
 
 
-def test_mean_table_and_flags_name_the_network(perturbed):
-    numbers = perturbed.rename(columns={"accuracy": "value"}).assign(network="made", measure="area")
-    table = plotting.mean_table(numbers.groupby("seed").head(1), digits=2)
-    assert table["method"].tolist() == ["SET"] and table["area"].tolist() == ["0.65 ± 0.35"]
-    checks = numbers.assign(check="zero gradients", passed=[True, False, True, True, False])
-    assert plotting.flags(table, checks) == ["zero gradients"]
-    assert plotting.flags(table, checks[checks["passed"]]) == ["none"]
-    rows = pd.DataFrame({"dataset": "mnist", "network": "made", "contrast": [*plotting.CONTRASTS]})
-    contrasts = ("set" in pair or "fixed" in pair for pair in plotting.CONTRASTS.values())
-    assert plotting.flagged(rows, checks) == list(contrasts)
-
-
 def test_transfer_matrix_puts_the_source_in_the_row():
     rows = [("set", "set", 0.1), ("set", "fixed", 0.6), ("fixed", "set", 0.7)]
     table = pd.DataFrame(rows, columns=["source", "target", "accuracy"]).assign(dataset="mnist")
     ax = plotting.transfer_matrices(table, "title").axes[0]
     drawn = ax.collections[0].get_array().reshape(2, 2)
     assert drawn[0].tolist() == [0.1, 0.6] and drawn[1, 0] == 0.7 and drawn.mask[1, 1]
-
-
-@pytest.mark.parametrize(("epochs", "slope"), [(2, 1.0), (3, 1.0), (99, 1.0)])
-def test_slope_is_in_points_an_epoch_of_the_last_fifth_at_most(epochs, slope):
-    found = [record("set", 0, [0.5] * 12 + [0.90, 0.91, 0.92])]
-    assert plotting.slopes(found, epochs)["slope"].tolist() == pytest.approx([slope])
 
 
 def test_shown_figure_is_a_small_picture_of_the_same_size(found, monkeypatch):

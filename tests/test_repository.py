@@ -34,7 +34,7 @@ LEVELS = {
     "models": 3, "regularizers": 3, "local_learning": 3,
     "train": 4, "perturb": 4, "attacks": 4, "pruning": 4, "topology": 4,
     "config": 5, "experiments": 5, "robustness": 5, "records": 5, "executors": 5, "claims": 5,
-    "plotting": 5, "bench": 5,
+    "plotting": 5, "tables": 5, "bench": 5,
     "notebooks": 6, "__main__": 6,
 }  # fmt: skip
 SOURCED = ("support", "kernels", "activations", "evolution", "perturb", "attacks", "local_learning")

@@ -1,0 +1,70 @@
+"""Tables of the robustness study, as its notebooks show them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.plotting import CONTRASTS, METHODS, NETWORKS, curves, label
+from lib.records import Record
+
+
+def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Mean ± sd over n seeds of every measure (column), by data set, network and method.
+
+    Args:
+        numbers: rows of :func:`lib.robustness.sum_up`.
+        digits: after the point.
+    """
+    keys = ["dataset", "network", "method"]
+    numbers = numbers.assign(dataset=numbers["dataset"].map(label))
+
+    def text(values: pd.Series) -> str:
+        sd = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
+        return f"{values.mean():.{digits}f}{sd}"
+
+    wide = numbers.pivot_table("value", keys, "measure", aggfunc=text, sort=False)
+    wide.insert(0, "n", numbers.groupby(keys, sort=False)["seed"].nunique())
+    wide = wide.reset_index()
+    order = wide["method"].map(list(METHODS).index), wide["network"], wide["dataset"]
+    wide["method"] = [METHODS[m]["label"] for m in wide["method"]]
+    wide["network"] = wide["network"].map(lambda name: NETWORKS.get(name, name))
+    return wide.iloc[np.lexsort(order)].reset_index(drop=True)
+
+
+def slopes(found: Sequence[Record], epochs: int) -> pd.DataFrame:
+    """Slope of the mean test accuracy over the last epochs, in points an epoch, of every method;
+    over the last fifth of a run where that is shorter.
+    """
+    rows = []
+    for (dataset, method), line in curves(found).groupby(["dataset", "method"], sort=False):
+        end = line["epoch"].max()
+        last = line[line["epoch"] > end - min(epochs, max(2, end // 5))]
+        slope = 100 * np.polyfit(last["epoch"], last["mean"], 1)[0] if len(last) > 1 else np.nan
+        rows.append((label(dataset), METHODS[method]["label"], len(last), slope))
+    return pd.DataFrame(rows, columns=["dataset", "method", "epochs", "slope"])
+
+
+def flags(numbers: pd.DataFrame, checks: pd.DataFrame) -> list[str]:
+    """For each row of a :func:`mean_table` the checks of lib.robustness.check_attacks that a
+    network of it fails; "none" where all pass.
+    """
+    failed = checks[~checks["passed"].astype(bool)]
+    labels = failed["method"].map(lambda m: METHODS[m]["label"])
+    networks = failed["network"].map(lambda name: NETWORKS.get(name, name))
+    keys = zip(failed["dataset"].map(label), networks, labels, strict=True)
+    found = pd.Series(failed["check"].to_numpy(), index=list(keys), dtype=object)
+    rows = numbers[["dataset", "network", "method"]].itertuples(index=False, name=None)
+    return [
+        "; ".join(dict.fromkeys(found[[k == row for k in found.index]])) or "none" for row in rows
+    ]
+
+
+def flagged(differences: pd.DataFrame, checks: pd.DataFrame) -> list[bool]:
+    """For each row of :func:`lib.claims.contrasts` whether a network of either side fails a check
+    of :func:`lib.robustness.check_attacks`.
+    """
+    failed = checks[~checks["passed"].astype(bool)]
+    found = set(failed[["dataset", "network", "method"]].itertuples(index=False, name=None))
+    rows = differences[["dataset", "network", "contrast"]].itertuples(index=False, name=None)
+    return [any((d, n, m) in found for m in CONTRASTS[c]) for d, n, c in rows]
