@@ -174,7 +174,7 @@ def accuracy_curves(found: Sequence[Record], title: str) -> Figure:
         ax.legend(fontsize="small", **(beside if crowded else {"loc": "lower right"}))
         ax.yaxis.set_major_locator(ticker.MaxNLocator(steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
-        ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(4 if crowded else "auto", integer=True))
     return fig
 
 
