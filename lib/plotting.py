@@ -29,7 +29,7 @@ METHODS = {  # of the experiments, as matplotlib draws them
     "rigl": {"label": "RigL", "color": "#029e73", "ls": "--"},
     "fixed": {"label": "fixed random support", "color": "#de8f05", "ls": "-."},
     "dense": {"label": "dense", "color": "#000000", "ls": ":"},
-    "dense_small": {"label": "dense, equal links", "color": "#949494", "ls": (0, (1, 1))},
+    "dense_small": {"label": "small dense, equal links", "color": "#949494", "ls": (0, (1, 1))},
     "dense_pruned": {"label": "dense, pruned", "color": "#8c510a", "ls": (0, (5, 1))},
     "set_retrained": {"label": "SET's links retrained", "color": "#56b4e9", "ls": "-"},
     "set_rewired": {"label": "same, rewired", "color": "#cc78bc", "ls": "--"},
@@ -62,7 +62,7 @@ CONTENDERS = {  # of the benchmark, as matplotlib draws them
     "dense": {"label": "dense", "color": "#000000", "marker": "^", "ls": ":"},
     "floor": {"label": "floor: products alone", "color": "#029e73", "marker": ".", "ls": "-"},
 }
-NETWORKS = {"adaptive_topology": "3 × 1000", "adaptive_topology_1568": "3 × 1568"}
+NETWORKS = {"adaptive_topology": "width 1000", "adaptive_topology_1568": "width 1568"}
 DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 DATASETS["digits"] = "digits (scikit-learn, 8 × 8)"
 
