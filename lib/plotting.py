@@ -370,9 +370,8 @@ def perturbed_curves(
     shape = max(1, len(rows)), max(1, len(columns))
     size = max(7.5, 2.2 + 2.6 * shape[1]), 0.9 + 2.3 * shape[0]
     fig, axs = plt.subplots(*shape, figsize=size, squeeze=False, sharex="col", sharey="row")
-    seeds = sorted({*numbers["n"]})
-    n = " or ".join(map(str, seeds)) + " seeds" if rows else "not run"
-    fig.suptitle(f"{title} · n = {n}" if rows else f"{title} · not run")
+    seeds = " or ".join(map(str, sorted({*numbers["n"]})))
+    fig.suptitle(f"{title} · n = {seeds} seeds" if rows else f"{title} · not run")
     for ax, (dataset, name) in zip(axs.flat, product(rows, columns), strict=False):
         part = numbers[(numbers["dataset"] == dataset) & (numbers[panel] == name)]
         for method in (m for m in METHODS if m in set(part["method"])):
