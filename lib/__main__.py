@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lib import bench, claims, data, executors, experiments, notebooks, records
+from lib.names import check_known
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +95,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 def figures(chosen: argparse.Namespace) -> None:
     """Run what the notebooks miss, then execute them with papermill into figures/PROFILE."""
-    experiments.check_known("profile", chosen.profile, experiments.PROFILES)
+    check_known("profile", chosen.profile, experiments.PROFILES)
     paths = notebooks.find(chosen.only)
     failed: list[str] = []
     if chosen.profile != "paper" or chosen.train:

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import activations, data, evolution, experiments, kernels, layers, models, records, train
+from lib import activations, data, evolution, kernels, layers, models, records, train
+from lib.names import check_known
 from lib.support import Support
 
 BATCH = 128
@@ -395,7 +396,7 @@ def obtain(kind: str, profile: str, retrain: bool = False) -> pd.DataFrame:
         retrain: measure now in the profile "paper" too.
     Raises: ValueError for an unknown profile.
     """
-    experiments.check_known("profile", profile, list(SIZES))
+    check_known("profile", profile, list(SIZES))
     if profile != "paper" or retrain:
         if kind != "contenders":
             return {"products": sweep_products, "steps": sweep_steps}[kind](profile)

@@ -13,6 +13,7 @@ import torch
 from scipy import stats
 
 from lib import bench, evolution, experiments, records, robustness
+from lib.names import check_known
 from lib.records import ROOT, Record
 
 REFERENCE = ROOT / "data" / "reference"
@@ -316,10 +317,10 @@ def verdicts(profile: str = "paper", ids: Sequence[str] | None = None) -> pd.Dat
     Returns: columns id, paper, statement, verdict, value, low, high, n, profile, published.
     Raises: ValueError for an unknown profile or claim.
     """
-    experiments.check_known("profile", profile, experiments.PROFILES)
+    check_known("profile", profile, experiments.PROFILES)
     table = published()
     for claim in ids or ():
-        experiments.check_known("claim", claim, list(table["id"]))
+        check_known("claim", claim, list(table["id"]))
     asked = table if ids is None else table[table["id"].isin(ids)]
     rows = [_row(claim, profile) for claim in asked.to_dict("records")]
     return pd.DataFrame(rows).astype({"value": float, "low": float, "high": float, "n": "Int64"})

@@ -1,7 +1,6 @@
 """Everything that decides a result, as frozen dataclasses of literals, and its name."""
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from lib import data, models, train
 from lib.evolution import Evolution
+from lib.names import check_known
 
 RECIPE = 1  # raise when the meaning of training changes: every record is then made anew
 STUDY_RECIPE = 1  # the same for what a study measures
@@ -34,7 +34,7 @@ class Config:
         activation, dropout, draw, start, sparse_output, published_srelu: see
             :func:`lib.models.mlp`.
         optimiser: "sgd", or "nesterov".
-        epochs, batch_size, learning_rate, schedule, momentum, weight_decay: see
+        epochs, batch_size, learning_rate, schedule, momentum, weight_decay, augmentation: see
             :class:`lib.train.Settings`.
         drop: None for a static support, else, as grow, drop_fraction, decay, new_std,
             regrow_dropped, reset_state, last_epoch, gradient_batches: see
@@ -89,6 +89,7 @@ class Config:
     seed: int = 0
     parent: "Config | None" = None
     inherits: str | None = None
+    augmentation: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.parent, dict):  # as read from a file
@@ -216,11 +217,3 @@ _OWN_FIELDS |= {"experiment", "method", "variant", "parent", "inherits"}
 def _shared(config: Config, target: type) -> dict[str, Any]:
     names = {field.name for field in dataclasses.fields(target)}
     return {k: v for k, v in vars(config).items() if k in names}
-
-
-def check_known(kind: str, value: str, known: Sequence[str]) -> None:
-    """Refuse an unknown name. Raises ValueError with the nearest known one."""
-    if value not in known:
-        near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0)[0]
-        known = ", ".join(known)
-        raise ValueError(f"unknown {kind} {value!r}: did you mean {near!r}? Known: {known}")

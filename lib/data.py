@@ -3,8 +3,8 @@
 A data set is one file, ``<name>.npz``, with the numeric arrays ``x_train, y_train, x_test, y_test``
 and, where published, ``x_valid, y_valid`` (no ``y`` for unlabelled sets). It is looked for in the
 folder that the environment variable ``SPARSE_DATA_DIR`` names, then in ``data/raw``. MNIST,
-Fashion-MNIST and CIFAR-10 are otherwise downloaded, verified, and converted to ``data/raw`` once.
-``digits`` ships with scikit-learn.
+Fashion-MNIST and CIFAR-10 are otherwise downloaded, verified, and converted to ``data/raw`` once;
+``higgs``, of 2.6 GB, only by ``python -m lib data higgs``. ``digits`` ships with scikit-learn.
 """
 
 import difflib
@@ -14,17 +14,19 @@ import io
 import math
 import os
 import tarfile
+import tempfile
 import threading
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -130,6 +132,7 @@ _KINDS = {
     "fashion_mnist": _Kind((28, 28), *_IMAGES, 60_000, 10_000),
     "cifar10": _Kind((3, 32, 32), *_IMAGES, 50_000, 10_000),
     **{name: _Kind((n_features,), (), np.uint8, 1) for name, n_features in _BINARY.items()},
+    "higgs": _Kind((28,), range(2), n_train=10_500_000, n_test=500_000),
     "higgs_sample": _Kind((28,), range(2)),
     "coil20": _Kind((1024,), range(1, 21), np.float32, 1),
     "madelon": _Kind((500,), (-1, 1)),
@@ -143,6 +146,7 @@ _FOLDERS = {
     "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "fashion_mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "cifar10": "https://www.cs.toronto.edu/~kriz/",
+    "higgs": "https://archive.ics.uci.edu/ml/machine-learning-databases/00280/",
 }
 _FILES_SHA256 = {  # of the files fetched, one after the other
     "mnist": "227111746c1956b229de0ae762b7dbf2885be3ac547ca613501aaed94e0a39d0",
@@ -213,7 +217,7 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
     """Where each data set comes from, fetching what can be fetched; one flat row each.
 
     Args:
-        names: data sets, from `NAMES`; none means all.
+        names: data sets, from `NAMES`; none means all, and then ``higgs`` is not fetched.
 
     Returns: rows of dataset, source, path, n_train, n_test, shape (of one example), sha256 and
         status: ``ok``, what is to be said about the content, or why the set cannot be had
@@ -222,19 +226,19 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
 
     Raises: ValueError if a name is unknown.
     """
-    require_known(*(names := list(names) or NAMES))
-    return [_row(name) for name in names]
+    require_known(*(names := list(names)))
+    return [_row(name, asked=bool(names)) for name in names or NAMES]
 
 
-def _row(name: str) -> dict[str, str | int | None]:
+def _row(name: str, asked: bool) -> dict[str, str | int | None]:
     row = dict.fromkeys(("dataset", "source", "path", "n_train", "n_test", "shape", "sha256"))
     try:
+        _, origin = _find(name, asked)  # `load` would not fetch a large set
         split = load(name)
     except (DataUnavailable, ValueError) as error:
         damaged = "damaged: " if isinstance(error, ValueError) else ""
         return row | {"dataset": name, "status": f"{damaged}{error}"}
-    row = {key: getattr(split, key, None) for key in row} | {"dataset": name}
-    row |= {"n_train": len(split.x_train), "n_test": len(split.x_test)}
+    row |= origin | {"dataset": name, "n_train": len(split.x_train), "n_test": len(split.x_test)}
     shape = "x".join(map(str, split.x_train.shape[1:]))
     return row | {"shape": shape, "status": split.notice or "ok"}
 
@@ -248,15 +252,18 @@ def require_known(*names: str) -> None:
             raise ValueError(f"unknown data set {name!r}: did you mean {nearest!r}? Known: {known}")
 
 
-def _find(name: str) -> tuple[Arrays, dict[str, str | None]]:
-    """Arrays of the data set, and sha256, source and path, from the first place that has it."""
+def _find(name: str, asked: bool = False) -> tuple[Arrays, dict[str, str | None]]:
+    """Arrays of the data set, and sha256, source and path, from the first place that has it.
+
+    ``asked``: whether a person asked for this very set, so that it may be fetched though large.
+    """
     if name == "digits":
         arrays, sha256 = _digits()
         return arrays, {"sha256": sha256, "source": "scikit-learn", "path": None}
     folders = {"SPARSE_DATA_DIR": os.environ.get("SPARSE_DATA_DIR"), "data/raw": RAW}
     paths = {source: Path(folder, f"{name}.npz") for source, folder in folders.items() if folder}
     source = next((source for source, path in paths.items() if path.exists()), "download")
-    path = (paths[source] if source in paths else _download(name)).resolve()
+    path = (paths[source] if source in paths else _download(name, asked)).resolve()
     arrays, sha256 = _read(name, path, (path.stat().st_mtime_ns, path.stat().st_ino))
     return arrays, {"sha256": sha256, "source": source, "path": str(path)}
 
@@ -362,23 +369,59 @@ def _from_cifar_archive(file: bytes) -> Arrays:
     return {"x_train": x[:n], "y_train": y[:n], "x_test": x[n:], "y_test": y[n:]}
 
 
-def _download(name: str) -> Path:
+def _from_higgs_csv(file: BinaryIO) -> Arrays:
+    """The rows of a compressed text, a label and 28 features each; the last are the test part."""
+    options = dict(compression="gzip", header=None, dtype=np.float32, chunksize=100_000)
+    with pd.read_csv(file, **options) as reader:
+        chunks = tqdm(reader, desc="rows of higgs / 100,000", leave=False, delay=1)
+        rows = np.concatenate([chunk.to_numpy() for chunk in chunks])
+    x, y, kind = rows[:, 1:], rows[:, 0], _KINDS["higgs"]
+    if (strange := y[~np.isin(y, kind.labels)]).size:  # before a fraction would be cut off
+        raise ValueError(f"there is the label {strange[0]}, which is not in {[*kind.labels]}")
+    y, n = y.astype(np.uint8), kind.n_train
+    return {"x_train": x[:n], "y_train": y[:n], "x_test": x[n:], "y_test": y[n:]}
+
+
+def _download(name: str, asked: bool) -> Path:
     """Path of the file made from what the publisher sends; DataUnavailable if nothing comes."""
     now = os.environ.get("SPARSE_DATA_DIR") or "unset"
     ways = f"set SPARSE_DATA_DIR (now {now}) to a folder holding {name}.npz, or put it in data/raw"
     if name not in _FOLDERS:
         raise DataUnavailable(f"{name} is not here and has no single published address: {ways}")
-    cifar, folder = name == "cifar10", _FOLDERS[name]
-    files = ["cifar-10-binary.tar.gz"] if cifar else [f"{file}-ubyte.gz" for file in _IDX_FILES]
+    if name == "higgs" and not asked:
+        fetch = f"fetch it by python -m lib data {name}"
+        raise DataUnavailable(f"{name} is not here and is a download of 2.6 GB: {fetch}, {ways}")
+    folder = _FOLDERS[name]
     try:
-        contents = [_fetch(folder + file) for file in files]
-        sha256 = hashlib.sha256(b"".join(contents)).hexdigest()
-        if sha256 != _FILES_SHA256[name]:
-            raise OSError(f"{folder} sent sha256 {sha256}, not {_FILES_SHA256[name]}")
-        return _store(name, _from_cifar_archive(*contents) if cifar else _from_idx(*contents))
+        arrays = _fetch_higgs(folder) if name == "higgs" else _fetch_images(name, folder)
+        return _store(name, arrays)
     except (OSError, HTTPException) as error:
         reason = f"{name} could not be had from {folder} ({str(error) or 'no answer'})"
         raise DataUnavailable(f"{reason}: {ways}, or connect to the network") from error
+
+
+def _fetch_images(name: str, folder: str) -> Arrays:
+    """The images at this address, of which the sha256 is known."""
+    cifar = name == "cifar10"
+    files = ["cifar-10-binary.tar.gz"] if cifar else [f"{file}-ubyte.gz" for file in _IDX_FILES]
+    contents = [b"".join(_fetch(folder + file)) for file in files]
+    sha256 = hashlib.sha256(b"".join(contents)).hexdigest()
+    if sha256 != _FILES_SHA256[name]:
+        raise OSError(f"{folder} sent sha256 {sha256}, not {_FILES_SHA256[name]}")
+    return _from_cifar_archive(*contents) if cifar else _from_idx(*contents)
+
+
+def _fetch_higgs(folder: str) -> Arrays:
+    """The table at this address, verified by its content, as no sha256 is known."""
+    RAW.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=RAW) as file:  # it may be larger than the memory
+        file.writelines(_fetch(folder + "HIGGS.csv.gz"))
+        file.seek(0)
+        try:
+            _verified("higgs", arrays := _from_higgs_csv(file))
+        except (ValueError, EOFError, zlib.error) as error:
+            raise OSError(f"HIGGS.csv.gz is not whole: {error}") from error
+    return arrays
 
 
 def _store(name: str, arrays: Arrays) -> Path:
@@ -392,8 +435,8 @@ def _store(name: str, arrays: Arrays) -> Path:
         part.unlink(missing_ok=True)
 
 
-def _fetch(url: str) -> bytes:
-    """Content of an address; OSError if it is silent for `TIMEOUT` or breaks off."""
+def _fetch(url: str) -> Iterator[bytes]:
+    """Content of an address, in blocks; OSError if it is silent for `TIMEOUT` or breaks off."""
     if _silent:
         raise OSError(f"no answer from {_silent[0]}; a network is asked once a process")
     try:
@@ -406,10 +449,9 @@ def _fetch(url: str) -> bytes:
         raise
     progress = tqdm.wrapattr(reply, "read", reply.length, desc=url, leave=False, delay=1)
     with reply, progress as file:
-        content = b"".join(iter(lambda: file.read(1 << 16), b""))
+        yield from iter(lambda: file.read(1 << 16), b"")
     if reply.length:
         raise OSError(f"{url} broke off {reply.length} bytes before its end")
-    return content
 
 
 def _open(url: str) -> HTTPResponse:

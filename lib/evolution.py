@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from lib import kernels
+from lib.link_prediction import ch3_l3
+from lib.names import check_known
 from lib.support import Support, make_support
 
 if TYPE_CHECKING:
@@ -202,8 +204,10 @@ def _smallest(score: Tensor, eligible: Tensor, fraction: float) -> Tensor:
 class Site:
     """Where links can grow: the layer's widths, the keys that are taken, and what its neurons saw.
 
-    Source: ours. ``x`` (n_in, B) and ``grad_y`` (n_out, B) are inputs of the layer and gradients
-    at its output over a few batches; only growth by gradient needs them.
+    Source: ours. ``occupied`` are the keys where no link can grow, ``kept`` those of the links that
+    the layer still has, the same unless links just dropped may not come back. ``x`` (n_in, B) and
+    ``grad_y`` (n_out, B) are inputs of the layer and gradients at its output over a few batches;
+    only growth by gradient needs them.
     """
 
     n_in: int
@@ -211,6 +215,12 @@ class Site:
     occupied: Tensor
     x: Tensor | None = None
     grad_y: Tensor | None = None
+    kept: Tensor | None = None
+
+    def support(self) -> Support:
+        """The links that the layer still has."""
+        keys = self.occupied if self.kept is None else self.kept
+        return support_from_keys(keys, self.n_in, self.n_out)
 
 
 def grow_random(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
@@ -237,26 +247,76 @@ def grow_gradient(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
         raise ValueError(
             "growth by gradient needs the inputs and gradients of the layer: none given"
         )
+    with kernels.one_thread():
+        return _largest(site, n, lambda rows: (site.grad_y[rows] @ site.x.t()).abs_())[0]
+
+
+def grow_preferential(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
+    r"""Preferential attachment: ``n`` free positions drawn one after the other without replacement,
+    each with a chance in proportion to its two neurons' degrees; (n,) int64 keys, ascending.
+
+    .. math:: P(i, j) \propto (k_i + 1) \, (k_j + 1)
+
+    with :math:`k_i, k_j` the links that output neuron i and input neuron j still have; the one lets
+    neurons without links come back.
+
+    Source: suggested in [Mocanu2018], Discussion; the law of [Barabasi1999], for both ends of a
+    link. Drawn by adding Gumbel noise to log P and taking the n largest [Yellott1977], block by
+    block. Raises ValueError if the links do not fit.
+    """
+    support = site.support()
+    log_out, log_in = (d.diff().add(1.0).log() for d in (support.crow, support.tcrow))
+
+    def noisy(rows: slice) -> Tensor:
+        log_p = log_out[rows, None] + log_in
+        uniform = torch.rand(log_p.shape, generator=generator, dtype=torch.float64)
+        return log_p - uniform.log_().neg_().log_().to(log_p)
+
+    return _largest(site, n, noisy)[0]
+
+
+def grow_ch3_l3(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
+    """Cannistraci-Hebb: the ``n`` free positions of largest CH3-L3 score, see
+    :func:`lib.link_prediction.ch3_l3`; (n,) int64 keys, ascending.
+
+    Source: [Zhang2024], epitopological growth. Positions without a path of length 3 score 0: where
+    too few have one, the rest is drawn at random. Raises ValueError if the links do not fit.
+    """
+    support = site.support()
+    keys, score = _largest(site, n, lambda rows: ch3_l3(support, rows.start, rows.stop))
+    keys = keys[score > 0].cpu()
+    taken = torch.cat([site.occupied.cpu(), keys]).sort().values
+    rest = draw_free_keys(
+        site.n_in * site.n_out, n - len(keys), generator=generator, occupied=taken
+    )
+    return torch.cat([keys, rest]).sort().values
+
+
+def _largest(site: Site, n: int, score: Callable[[slice], Tensor]) -> tuple[Tensor, Tensor]:
+    """Keys, ascending, and scores of the ``n`` free positions of largest score.
+
+    ``score`` gives the scores (rows, n_in) of a block of output neurons; they are never stored
+    whole. Raises ValueError if there are fewer free positions.
+    """
     free = site.n_in * site.n_out - len(site.occupied)
     if n > free:
         raise ValueError(f"{n} new links do not fit into the {free} free positions of a layer")
-    best = site.x.new_empty(0)
-    keys = site.occupied.new_empty(0)
-    rows = max(1, DENSE_BLOCK // site.n_in)
-    with kernels.one_thread():
-        for start in range(0, site.n_out, rows):
-            score = (site.grad_y[start : start + rows] @ site.x.t()).abs_().flatten()
-            base = start * site.n_in
-            first, last = torch.searchsorted(
-                site.occupied, torch.tensor([base, base + len(score)], device=keys.device)
-            )
-            score[site.occupied[first:last] - base] = -1
-            top = score.topk(min(n, len(score)))
-            best = torch.cat([best, top.values])
-            keys = torch.cat([keys, top.indices + base])
-            best, kept = best.topk(min(n, len(best)))
-            keys = keys[kept]
-    return keys.sort().values
+    best, keys = None, site.occupied.new_empty(0)
+    step = max(1, DENSE_BLOCK // site.n_in)
+    for start in range(0, site.n_out, step):
+        block = score(slice(start, min(start + step, site.n_out))).flatten()
+        base = start * site.n_in
+        first, last = torch.searchsorted(
+            site.occupied, torch.tensor([base, base + len(block)], device=keys.device)
+        )
+        block[site.occupied[first:last].to(block.device) - base] = -math.inf
+        top = block.topk(min(n, len(block)))
+        best = top.values if best is None else torch.cat([best, top.values])
+        keys = torch.cat([keys.to(block.device), top.indices + base])
+        best, kept = best.topk(min(n, len(best)))
+        keys = keys[kept]
+    keys, order = keys.sort()
+    return keys, best[order]
 
 
 # ------------------------------------------------------------------------------- the update
@@ -267,7 +327,12 @@ DROP_RULES: dict[str, Callable[..., Tensor]] = {
     "largest": drop_largest,
     "random": drop_random,
 }
-GROW_RULES: dict[str, Callable[..., Tensor]] = {"random": grow_random, "gradient": grow_gradient}
+GROW_RULES: dict[str, Callable[..., Tensor]] = {
+    "random": grow_random,
+    "gradient": grow_gradient,
+    "preferential": grow_preferential,
+    "ch3_l3": grow_ch3_l3,
+}
 
 
 @dataclass(frozen=True)
@@ -279,7 +344,8 @@ class Evolution:
 
     Args:
         drop: ``"sign"`` (SET), ``"magnitude"``, ``"largest"`` or ``"random"``.
-        grow: ``"random"`` (SET) or ``"gradient"`` (RigL).
+        grow: ``"random"`` (SET), ``"gradient"`` (RigL), ``"preferential"`` (attachment) or
+            ``"ch3_l3"`` (Cannistraci-Hebb).
         drop_fraction: :math:`\zeta`, in [0, 1).
         decay: ``"constant"``, or ``"cosine"``: the drop fraction falls to 0 over the epochs.
         new_std: standard deviation of the weight of a new link; 0: new links start at zero.
@@ -313,8 +379,7 @@ class Evolution:
             "last_epoch": ("remove", "evolve", "keep"),
         }
         for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} = {getattr(self, name)!r} is unknown: {', '.join(known)}")
+            check_known(name, getattr(self, name), known)
         if not 0 <= self.new_std < math.inf:
             raise ValueError(f"new_std = {self.new_std} is out of range: give 0 or a positive one")
         if self.gradient_batches < 1:
@@ -365,7 +430,7 @@ def evolve_(
     keys = support.keys
     kept, n = _keep(layer, evolution, fraction, generator)
     occupied = keys[kept] if evolution.regrow_dropped else keys
-    site = Site(support.n_in, support.n_out, occupied, x, grad_y)
+    site = Site(support.n_in, support.n_out, occupied, x, grad_y, keys[kept])
     new = GROW_RULES[evolution.grow](site, n, generator=generator).to(keys.device)
     merged, order = torch.cat([keys[kept], new]).sort()
     origin = torch.cat([kept, kept.new_full((n,), -1)])[order]

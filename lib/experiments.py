@@ -2,97 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
-from itertools import pairwise, product
+from functools import cache
+from itertools import product
 from typing import Any
 
-from lib import data
-from lib.config import Config, Study, check_known
+from lib import data, tuning
+from lib.config import Config, Study
+from lib.methods import ADAPTIVE, CHOSEN, ER_20, GROWTH, NETWORKS, PUBLISHED, runs, small_widths
+from lib.names import check_known
 
 PROFILES = ("smoke", "quick", "paper")
-
-# What each method changes; settings by network, chosen on validation data: see `tuning`.
-METHODS: dict[str, dict[str, Any]] = {
-    "set": {"drop": "sign"},
-    "rigl": {"drop": "magnitude", "grow": "gradient"},
-    "set_random_removal": {"drop": "random"},
-    "fixed": {},
-    "dense": {"density": None, "er_epsilon": None},
-    "dense_small": {"density": None, "er_epsilon": None},
-    "set_retrained": {"inherits": "support"},
-    "set_rewired": {"inherits": "degrees"},
-    "dense_pruned": {"inherits": "largest"},
-}
-ER_20 = {"hidden": (1000, 1000, 1000), "er_epsilon": 20.0}
-PARENTS = {"set_retrained": "set", "set_rewired": "set", "dense_pruned": "dense"}
-_NETWORKS = {
-    "set_mlp": ER_20,
-    "adaptive_topology": {"hidden": (1000, 1000, 1000), "density": 0.01},
-    "adaptive_topology_1568": {"hidden": (1568, 1568, 1568), "density": 0.01},
-    "time_to_accuracy": ER_20,
-}
-N_FEATURES = {"digits": 64, "mnist": 784, "fashion_mnist": 784}
-_FAST = {"learning_rate": 0.3, "dropout": 0.1}
-CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
-    ("set_mlp", "set"): _FAST,
-    ("set_mlp", "fixed"): _FAST,
-    ("set_mlp", "dense"): _FAST,
-    ("adaptive_topology_1568", "set"): {"learning_rate": 0.3, "dropout": 0.2, "decay": "cosine"},
-    ("adaptive_topology_1568", "rigl"): {**_FAST, "decay": "cosine"},
-    ("adaptive_topology_1568", "fixed"): _FAST,
-}
-CHOSEN |= {
-    ("adaptive_topology", "set"): {**_FAST, "decay": "cosine"},
-    ("adaptive_topology", "rigl"): {**_FAST, "decay": "cosine"},
-    ("adaptive_topology", "set_random_removal"): {**_FAST, "decay": "cosine"},
-    ("adaptive_topology", "fixed"): _FAST,
-    ("adaptive_topology", "dense"): _FAST,  # of set_mlp's dense network, the same
-    ("adaptive_topology", "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},
-}
-for _method in ("set", "dense"):
-    CHOSEN["time_to_accuracy", _method] = CHOSEN["set_mlp", _method]
-for _method in PARENTS:  # static supports: as fixed
-    CHOSEN["adaptive_topology", _method] = CHOSEN["adaptive_topology", "fixed"]
-
-
-def _configs(
-    experiment: str,
-    network: dict[str, Any],
-    methods: Iterable[str],
-    *,
-    epochs: dict[str, int],
-    seeds: int,
-    datasets: Sequence[str] = ("mnist", "fashion_mnist"),
-    **changes: Any,
-) -> list[Config]:
-    """One configuration for each data set, method and seed; ``epochs["sparse"]`` is the rest's."""
-    configs = []
-    for dataset, method in product(datasets, methods):
-        fields = {**network, **METHODS[method], **CHOSEN.get((experiment, method), {})}
-        if method == "dense_small":
-            fields["hidden"] = small_widths(network["hidden"], dataset)
-        fields["epochs"] = epochs.get(method, epochs["sparse"])
-        fields.update(dataset=dataset, method=method, **changes)
-        found = [Config(experiment, seed=seed, **fields) for seed in range(seeds)]
-        if method in PARENTS:
-            scale = {"epochs": epochs, "seeds": seeds, "datasets": (dataset,), **changes}
-            parents = _configs(experiment, network, (PARENTS[method],), **scale)
-            found = [dataclasses.replace(c, parent=p) for c, p in zip(found, parents, strict=True)]
-        configs += found
-    return configs
-
-
-def small_widths(hidden: Sequence[int], dataset: str) -> tuple[int, ...]:
-    """Hidden widths of ``dense_small``: the largest equal ones with no more links than the sparse
-    network of density .01 (its dense output layer included) for a data set of ten classes.
-    """
-    n_in, depth = N_FEATURES[dataset], len(hidden)
-    links = sum(round(0.01 * a * b) for a, b in pairwise((n_in, *hidden))) + 10 * hidden[-1]
-    width = 1
-    while (n_in + 10) * (width + 1) + (depth - 1) * (width + 1) ** 2 <= links:
-        width += 1
-    return (width,) * depth
-
 
 _SCALES: dict[str, dict[str, Any]] = {
     "smoke": {"epochs": {"sparse": 3}, "seeds": 2, "datasets": ("digits",)},
@@ -113,7 +32,7 @@ def _profiled(
     **quick: Any,
 ) -> list[Config]:
     """The profile's runs; ``datasets`` other than both; ``quick``: what the quick one changes."""
-    scale, network = _SCALES[profile], _NETWORKS[experiment]
+    scale, network = _SCALES[profile], NETWORKS[experiment]
     if datasets is not None and profile != "smoke":
         scale = scale | {"datasets": datasets}
     if profile == "quick":
@@ -121,12 +40,78 @@ def _profiled(
     if profile == "smoke" and "density" in network:
         scale = scale | {"seeds": 1}
         network = network | {"hidden": tuple(n // 5 for n in network["hidden"])}
-    return _configs(experiment, network, methods, **scale)
+    return runs(experiment, network, methods, **scale)
+
+
+_CIFAR10 = {
+    **PUBLISHED,
+    "hidden": (4000, 1000, 4000),
+    "datasets": ("cifar10",),
+    "augmentation": 1.0,
+    "per_pixel": True,
+}
+_ALIKE = ("set", "fixed", "fixed_final", "dense")
+_SET_MLP: dict[str, list[dict[str, Any]]] = {  # what is run besides MNIST and Fashion-MNIST, tuned
+    "smoke": [{"methods": ("set", "fixed"), "seeds": 1, **_CIFAR10, "datasets": ("digits",)}],
+    "quick": [
+        {"methods": _ALIKE, "datasets": ("higgs_sample",), "epochs": {"sparse": 5}},
+        {"methods": ("set", "fixed"), "datasets": ("mnist",), **PUBLISHED},
+        {"methods": ("set", "fixed", "dense"), "limit": 5000, **_CIFAR10},
+    ],
+    "paper": [
+        {"methods": _ALIKE, "datasets": ("higgs_sample",), "epochs": {"sparse": 30}},
+        {"methods": ("set", "fixed"), "datasets": ("mnist",), **PUBLISHED},
+        {"methods": ("set", "fixed"), "seeds": 3, "epochs": {"sparse": 100}, **_CIFAR10},
+        {"methods": ("dense",), "seeds": 1, "epochs": {"sparse": 15}, **_CIFAR10},
+    ],
+}
+
+
+def _set_mlp(experiment: str, profile: str) -> list[Config]:
+    """Table 3 and Fig. 5 of SET: tuned settings, and the published ones on MNIST and CIFAR-10."""
+    configs = _profiled(experiment, profile, methods=_ALIKE, seeds=2)
+    for part in _SET_MLP[profile]:
+        configs += runs(experiment, ER_20, **(_SCALES[profile] | part))
+    return configs
+
+
+def _growth(experiment: str, profile: str) -> list[Config]:
+    """Growth rules at 1 % of the links, and a fixed random support."""
+    datasets = ("mnist",) if profile == "quick" else None
+    return _profiled(experiment, profile, methods=(*GROWTH, "fixed"), datasets=datasets)
+
+
+def _other_decay(experiment: str, profile: str) -> list[Config]:
+    """The growth rules again, each with the course of the drop fraction that was not chosen."""
+    other = {"constant": "cosine", "cosine": "constant"}
+    found = [c for c in _growth("adaptive_topology_1568", profile) if c.drop is not None]
+    return [
+        dataclasses.replace(c, experiment=experiment, decay=other[c.decay], variant=other[c.decay])
+        for c in found
+    ]
+
+
+def _densities(experiment: str, profile: str) -> list[Config]:
+    """Accuracy against links: density .005 to .05 at width 1568, MNIST."""
+    densities = (0.005, 0.01, 0.02, 0.05) if profile == "paper" else (0.01, 0.05)
+    scale = {**_SCALES[profile], "seeds": 3 if profile == "paper" else 1}
+    scale["epochs"] = {"sparse": {"smoke": 1, "quick": 3, "paper": 50}[profile]}
+    network = NETWORKS["adaptive_topology_1568"]
+    if profile == "smoke":
+        network = network | {"hidden": (300, 300, 300)}
+    else:
+        scale["datasets"] = ("mnist",)
+    configs = []
+    for density, method in product(densities, ("set", "rigl", "fixed")):
+        chosen = CHOSEN["adaptive_topology_1568", method]
+        fields = {**network, "density": density, **chosen}
+        configs += runs(experiment, fields, (method,), **scale)
+    return configs
 
 
 def _adaptive(experiment: str, profile: str) -> list[Config]:
     datasets = ("mnist",) if profile == "quick" else None
-    return _profiled(experiment, profile, methods=METHODS, datasets=datasets)
+    return _profiled(experiment, profile, methods=ADAPTIVE, datasets=datasets)
 
 
 # Radius at which the dense network keeps half its accuracy, on validation images: `attack_radius`.
@@ -195,7 +180,7 @@ def _study(experiment: str, parent: Config, **fields: Any) -> Study:
 
 def _radius(experiment: str, profile: str) -> list[Config]:
     """The attack curve of dense networks on the validation images of `tuning`."""
-    dense = [c for c in _tuning("tuning", profile) if c.variant == "epochs"]
+    dense = [c for c in tuning.tuning("tuning", profile) if c.variant == "epochs"]
     dense = [c for c in dense if c.epochs == max(c.epochs for c in dense)]
     return [_study(experiment, c, **_STUDIES["attack_curves"][profile]) for c in dense]
 
@@ -213,94 +198,20 @@ def _timed(experiment: str, profile: str) -> list[Config]:
     ):
         scale = {**_SCALES[profile], "epochs": {"sparse": epochs}, "variant": variant}
         scale["seeds"] = seeds if profile == "paper" else 1
-        configs += _configs(experiment, ER_20, (method,), **scale)
+        configs += runs(experiment, ER_20, (method,), **scale)
     return configs
 
 
-_TUNED = {  # experiment: methods, epochs, learning rates, dropouts, courses of the drop fraction
-    "set_mlp": (
-        ("set", "fixed", "dense"), {"sparse": 40, "dense": 6},
-        (0.03, 0.1, 0.3), (0.1, 0.2, 0.3), ("constant",),
-    ),
-    "adaptive_topology_1568": (
-        ("set", "rigl", "fixed"), {"sparse": 20}, (0.1, 0.3), (0.1, 0.2), ("constant", "cosine"),
-    ),
-    "adaptive_topology": (
-        ("set", "rigl", "set_random_removal", "fixed", "dense_small"), {"sparse": 20},
-        (0.1, 0.3), (0.1, 0.2), ("constant", "cosine"),
-    ),
-}  # fmt: skip
-
-
-_VALIDATED = {
-    "paper": {"datasets": ("mnist",), "validation": 5000, "seeds": 1, "evaluate_test": False}
-}
-for _profile in ("smoke", "quick"):
-    _VALIDATED[_profile] = {**_VALIDATED["paper"], "datasets": ("digits",), "validation": 200}
-DENSE_EPOCHS = (10, 20)  # tried on validation images
-
-
-def tuned_methods(experiment: str) -> tuple[str, ...]:
-    """The methods whose settings were tuned on the network of an experiment."""
-    return _TUNED[experiment][0] if experiment in _TUNED else ()
-
-
-def tuned(experiment: str, method: str) -> list[Config]:
-    """The configurations that decide a method's settings at the network of an experiment: of the
-    grid, those that trained longest.
-    """
-    found = [c for c in _grid(experiment, "paper") if c.method == method]
-    if experiment == "adaptive_topology":  # after a constant fraction links would be fewer
-        found = [c for c in found if c.drop is None or c.decay == "cosine"]
-    return [c for c in found if c.epochs == max(c.epochs for c in found)]
-
-
-def _tuning(experiment: str, profile: str) -> list[Config]:
-    """The grid, the same for every method of a network, on 5,000 validation images; no test images.
-
-    A learning rate of 1 was tried as well: there every method diverges within the first epoch, as
-    the dense network does at .3 and dropout .3, and the small dense one at .3 (these points have no
-    record). What was not best for any method of the first network, the lowest learning rate and the
-    strongest dropout, is left out at the others. SET and RigL are also tried with both courses of
-    the drop fraction there; at the wide network the better rate is tried once more for 60 epochs.
-    Last, the dense network for several numbers of epochs, on both data sets.
-    """
-    configs = [c for network in _TUNED for c in _grid(network, profile)]
-    scale, epochs = _VALIDATED[profile], DENSE_EPOCHS if profile == "paper" else (1,)
-    scale = {**scale, "variant": "epochs", **CHOSEN["adaptive_topology", "dense"]}
-    if profile == "paper":
-        scale["datasets"] = ("mnist", "fashion_mnist")
-    for n in epochs:
-        configs += _configs(experiment, {}, ("dense",), epochs={"sparse": n}, **scale)
-    return configs
-
-
-def _grid(network: str, profile: str) -> list[Config]:
-    methods, epochs, *grid = _TUNED[network]
-    if profile != "paper":
-        epochs, grid = {"sparse": 1}, [values[:1] for values in grid]
-    configs = []
-    for method, rate, dropout, decay in product(methods, *grid):
-        if decay == "cosine" and "drop" not in METHODS[method]:
-            continue
-        point = {"learning_rate": rate, "dropout": dropout, "decay": decay, "variant": "grid"}
-        point |= _VALIDATED[profile]
-        again = network == "adaptive_topology_1568" and rate == 0.3
-        for length in (epochs, {"sparse": 60}) if again else (epochs,):
-            configs += _configs("tuning", _NETWORKS[network], (method,), epochs=length, **point)
-    return configs
-
-
+_SPARSE_40 = {"sparse": 40, "dense": 6}
+_LOW, _HIGH = (0.01, 0.03, 0.1), (0.03, 0.1, 0.3)
 EXPERIMENTS: dict[str, Callable[[str, str], list[Config]]] = {
-    "set_mlp": partial(_profiled, methods=("set", "fixed", "dense"), seeds=2),
+    "set_mlp": _set_mlp,
     "adaptive_topology": _adaptive,
-    "adaptive_topology_1568": partial(
-        _profiled,
-        methods=("set", "rigl", "fixed"),
-        datasets=("mnist",),
-    ),
+    "adaptive_topology_1568": _growth,
+    "other_decay": _other_decay,
+    "densities": _densities,
     "time_to_accuracy": _timed,
-    "tuning": _tuning,
+    "tuning": tuning.tuning,
     **dict.fromkeys(_STUDIES, _studies),
     "attack_radius": _radius,
 }
@@ -361,5 +272,5 @@ def _stand_in(config: Config, dataset: str) -> Config:
         elif dataset != config.dataset:
             changes["radii"] = tuple(r / old * new for r in config.radii)
     elif config.method == "dense_small" and dataset != config.dataset:
-        changes["hidden"] = small_widths(_NETWORKS[config.experiment]["hidden"], dataset)
+        changes["hidden"] = small_widths(NETWORKS[config.experiment]["hidden"], dataset)
     return dataclasses.replace(config, **changes)

@@ -14,7 +14,8 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from lib import claims, executors, experiments, plotting
+from lib import claims, executors, plotting
+from lib.names import check_known
 from lib.plotting import FIGURES
 from lib.records import ROOT
 
@@ -34,7 +35,7 @@ def find(only: Sequence[str] | None = None) -> list[Path]:
     paths = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
     for word in only or ():
         if not any(word == path.stem[:2] for path in paths):
-            experiments.check_known("notebook", word, [path.stem for path in paths])
+            check_known("notebook", word, [path.stem for path in paths])
     return [p for p in paths if only is None or p.stem in only or p.stem[:2] in only]
 
 
@@ -51,7 +52,7 @@ def check_parameters(path: Path, parameters: dict[str, object]) -> None:
     with warnings.catch_warnings(action="ignore"):
         declared = list(papermill.inspect_notebook(path))
     for name in parameters:
-        experiments.check_known(f"parameter of {path.stem}", name, declared)
+        check_known(f"parameter of {path.stem}", name, declared)
 
 
 def execute(path: Path, profile: str, **parameters: object) -> Path:

@@ -27,7 +27,10 @@ FIGURES = Path(os.environ.get("SPARSE_FIGURES_DIR", ROOT / "figures"))
 METHODS = {  # of the experiments, as matplotlib draws them
     "set": {"label": "SET", "color": "#0173b2", "ls": "-"},
     "rigl": {"label": "RigL", "color": "#029e73", "ls": "--"},
+    "preferential": {"label": "preferential attachment", "color": "#ca9161", "ls": "-."},
+    "ch3_l3": {"label": "CH3-L3", "color": "#7b3294", "ls": (0, (3, 1, 1, 1, 1, 1))},
     "fixed": {"label": "fixed random support", "color": "#de8f05", "ls": "-."},
+    "fixed_final": {"label": "fixed, SET's final links", "color": "#8a6d00", "ls": (0, (4, 2))},
     "dense": {"label": "dense", "color": "#000000", "ls": ":"},
     "dense_small": {"label": "small dense, equal links", "color": "#949494", "ls": (0, (1, 1))},
     "dense_pruned": {"label": "dense, pruned", "color": "#8c510a", "ls": (0, (5, 1))},
@@ -64,6 +67,7 @@ CONTENDERS = {  # of the benchmark, as matplotlib draws them
 }
 NETWORKS = {"adaptive_topology": "width 1000", "adaptive_topology_1568": "width 1568"}
 DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+DATASETS |= {"higgs": "HIGGS", "higgs_sample": "HIGGS, sample of 25,977"}
 DATASETS["digits"] = "digits (scikit-learn, 8 × 8)"
 
 

@@ -30,10 +30,11 @@ import torch
 from torch import Tensor, nn
 
 from lib import data, models, perturb, robustness, train
-from lib.config import Config, Study, check_known
+from lib.config import Config, Study
 from lib.evolution import support_from_keys
 from lib.experiments import profile_of, resolve, siblings
 from lib.layers import initial_values
+from lib.names import check_known
 from lib.support import Support, make_support
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib import models
+from lib.augment import augment
 from lib.data import Split
 from lib.evolution import Evolution, evolve_, remove_
 
@@ -43,6 +44,8 @@ class Settings:
         weight_decay: of the weights of links only, times the learning rate (as in torch). The
             authors' SciPy code subtracts wd · w without rate and momentum, from biases too: not
             offered.
+        augmentation: strength of the random rotations, shifts and mirrorings of training images, in
+            [0, 1], see :func:`lib.augment.augment`; 0: none.
         evolution: how links evolve after each epoch; None for a static support.
     Raises: ValueError if a value is out of range.
     """
@@ -54,6 +57,7 @@ class Settings:
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 2e-4
+    augmentation: float = 0.0
     evolution: Evolution | None = None
 
     def __post_init__(self) -> None:
@@ -63,6 +67,7 @@ class Settings:
             ("learning_rate", 0 < self.learning_rate < math.inf, "a positive one"),
             ("momentum", 0 <= self.momentum < 1, "one in [0, 1)"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or a positive one"),
+            ("augmentation", 0 <= self.augmentation <= 1, "a strength in [0, 1]"),
         ):
             if not in_range:
                 raise ValueError(f"{name} = {getattr(self, name)} is out of range: give {advice}")
@@ -138,13 +143,14 @@ def fit(
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
-        the data are unlabelled or not finite.
+        the data are unlabelled or not finite, or not images where they are to be augmented.
     """
     parts = ("train", "valid", "test") if evaluate_test else ("train", "valid")
     data = _examples(split, parts, next(model.parameters()))
     optimiser = make_optimiser(model, settings)
     generator = torch.Generator().manual_seed(seed)
-    evolve = partial(_evolve, model, optimiser, data["train"], settings, generator)
+    prepare = _preparation(split, settings.augmentation, generator)
+    evolve = partial(_evolve, model, optimiser, data["train"], settings, generator, prepare)
     history = History()
     if checkpoint is not None and checkpoint.exists():
         history = _restore(checkpoint, model, optimiser, generator)
@@ -155,7 +161,7 @@ def fit(
         rate = settings.learning_rate_at_epoch(epoch)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = _train_epoch(model, optimiser, *data["train"], settings, generator, epoch)
+        loss = _train_epoch(model, optimiser, *data["train"], settings, generator, prepare, epoch)
         row = {"epoch": epoch, "learning_rate": rate, "train_loss": loss}
         for part in ("valid", "test"):
             row[f"{part}_accuracy"] = accuracy(model, *data[part]) if part in data else None
@@ -198,7 +204,23 @@ def _examples(split: Split, parts: Sequence[str], like: Tensor) -> dict[str, tup
     return examples
 
 
-def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
+def _preparation(
+    split: Split, strength: float, generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
+    """What a batch (B, n_in) goes through before every step: augmentation of its images, if any."""
+    if strength == 0:
+        return lambda x: x
+    shape = split.x_train.shape[1:]
+    if len(shape) not in (2, 3):
+        raise ValueError(
+            f"augmentation = {strength} needs images, but an example of {split.name} has shape"
+            f" {tuple(shape)}: give 0"
+        )
+    images = (-1, *(1,) * (3 - len(shape)), *shape)
+    return lambda x: augment(x.view(images), generator=generator, strength=strength).flatten(1)
+
+
+def _train_epoch(model, optimiser, x, y, settings, generator, prepare, epoch) -> float:
     """Mean loss of one pass over the examples in random order, a step a batch."""
     model.train()
     total = 0.0
@@ -206,7 +228,7 @@ def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
     where = "epoch {}, step {}, at learning rate {:g}: lower the learning rate".format
     batches = torch.randperm(len(x), generator=generator).split(settings.batch_size)
     for step, index in enumerate(batches, start=1):
-        loss = _loss(model, x, y, index)
+        loss = _loss(model, x, y, index, prepare)
         value = loss.item()
         if not math.isfinite(value):
             raise Diverged(f"the loss is {value} in {where(epoch, step, rate)}")
@@ -219,12 +241,12 @@ def _train_epoch(model, optimiser, x, y, settings, generator, epoch) -> float:
     return total / len(x)
 
 
-def _loss(model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+def _loss(model, x, y, index, prepare) -> Tensor:
     index = index.to(x.device)
-    return F.cross_entropy(model(x.index_select(0, index)), y.index_select(0, index))
+    return F.cross_entropy(model(prepare(x.index_select(0, index))), y.index_select(0, index))
 
 
-def _evolve(model, optimiser, train, settings, generator, epoch) -> int:
+def _evolve(model, optimiser, train, settings, generator, prepare, epoch) -> int:
     """Update the links of every layer that evolves; return how many were replaced."""
     evolution = settings.evolution
     rule = evolution.last_epoch if evolution and epoch == settings.epochs else "evolve"
@@ -237,7 +259,8 @@ def _evolve(model, optimiser, train, settings, generator, epoch) -> int:
         return sum(remove_(layer, evolution, **how) for layer in layers.values())
     seen = {}
     if evolution.grow == "gradient":
-        seen = collect(model, *train, settings.batch_size, evolution.gradient_batches, generator)
+        size = settings.batch_size, evolution.gradient_batches
+        seen = collect(model, *train, *size, generator, prepare=prepare)
     return sum(
         evolve_(layer, evolution, **how, **seen.get(name, {})) for name, layer in layers.items()
     )
@@ -261,6 +284,8 @@ def collect(
     batch_size: int,
     n_batches: int,
     generator: torch.Generator,
+    *,
+    prepare: Callable[[Tensor], Tensor] = lambda x: x,
 ) -> dict[str, dict[str, Tensor]]:
     """Inputs and output gradients of every layer that evolves, over a few random training batches.
 
@@ -270,6 +295,7 @@ def collect(
         x, y: training part, (N, n_in) and (N,).
         batch_size, n_batches: size and number of batches.
         generator: source of randomness.
+        prepare: what a batch goes through before a step of training, as augmentation.
     Returns: for each layer's name ``x`` (n_in, n_batches · B) and ``grad_y`` (n_out, n_batches ·
         B).
     """
@@ -285,7 +311,7 @@ def collect(
     model.train()
     for _ in range(n_batches):
         index = torch.randint(len(x), (batch_size,), generator=generator)
-        _loss(model, x, y, index).backward()
+        _loss(model, x, y, index, prepare).backward()
     for handle in handles:
         handle.remove()
     model.zero_grad()

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import re
 import socket
 import tarfile
 import threading
@@ -467,6 +468,96 @@ def test_cifar10_is_read_from_its_binary_archive(server, rng, monkeypatch):
     assert_array_equal(torch.cat([split.y_train, split.y_test]), rows[:, 0])
     assert_array_equal(split.x_train.flatten(1), rows[:10, 1:] / np.float32(255))
     assert split.x_test.shape == (2, 3, 32, 32)
+
+
+@pytest.fixture
+def rows(rng, monkeypatch):
+    """(10, 29) label and features of a small higgs, that passes for the full one."""
+    kind = data._KINDS["higgs"]._replace(n_train=7, n_test=3)
+    monkeypatch.setitem(data._KINDS, "higgs", kind)
+    return np.column_stack([np.arange(10) % 2, rng.normal(size=(10, 28))]).astype(np.float32)
+
+
+def csv_gz(rows):
+    """The rows as the publisher writes them."""
+    file = io.StringIO()
+    np.savetxt(file, rows, fmt="%.18e", delimiter=",")
+    return gzip.compress(file.getvalue().encode())
+
+
+def test_higgs_is_fetched_by_its_name_and_its_last_rows_are_the_test_part(server, rows):
+    server.contents = {"/HIGGS.csv.gz": csv_gz(rows)}
+    (row,) = data.where(["higgs"])
+    assert (row["source"], row["n_train"], row["n_test"], row["status"]) == ("download", 7, 3, "ok")
+    split = data.load("higgs")
+    assert_array_equal(torch.cat([split.x_train, split.x_test]), rows[:, 1:])
+    assert_array_equal(torch.cat([split.y_train, split.y_test]), rows[:, 0])
+    assert (len(split.x_test), split.source, len(server.asked)) == (3, "data/raw", 1)
+    assert [path.name for path in data.RAW.iterdir()] == ["higgs.npz"]
+
+
+def test_higgs_is_parsed_in_chunks(rows, monkeypatch):
+    read_csv = data.pd.read_csv
+
+    def in_threes(file, **options):
+        return read_csv(file, **options | {"chunksize": 3})
+
+    monkeypatch.setattr(data.pd, "read_csv", in_threes)
+    arrays = data._from_higgs_csv(io.BytesIO(csv_gz(rows)))
+    assert_array_equal(np.concatenate([arrays["x_train"], arrays["x_test"]]), rows[:, 1:])
+
+
+def test_higgs_is_never_fetched_by_accident(server, rows, own):
+    server.contents = {"/HIGGS.csv.gz": csv_gz(rows)}
+    ways = rf"2.6 GB: .*python -m lib data higgs, .*\(now {own}\).* higgs.npz, .* data/raw$"
+    with pytest.raises(data.DataUnavailable, match=ways):
+        data.load("higgs")
+    assert data.load("higgs", fallback="digits").name == "digits"
+    (row,) = (row for row in data.where() if row["dataset"] == "higgs")
+    assert row["source"] is None and "2.6 GB" in row["status"]
+    assert "/HIGGS.csv.gz" not in server.asked
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        (lambda r: csv_gz(r[1:]), r"x_test has shape \(2, 28\), not \(3, 28\)"),
+        (lambda r: csv_gz(r[[*range(10), 9]]), r"x_test has shape \(4, 28\)"),
+        (lambda r: csv_gz(r[:, :28]), r"x_train has shape \(7, 27\)"),
+        (lambda r: csv_gz(r[:, :1]), r"x_train has shape \(7, 0\)"),
+        (lambda r: csv_gz(np.where(r == r[4, 5], np.nan, r)), "x_train has values"),
+        (lambda r: csv_gz(np.where(r == r[8, 9], np.inf, r)), "x_test has values"),
+        (lambda r: csv_gz(r + 0.5), "there is the label 0.5, which is not in .0, 1."),
+        (lambda r: csv_gz(r - 1), "there is the label -1.0"),
+        (lambda r: csv_gz(r)[:-900], "HIGGS.csv.gz is not whole"),
+        (lambda r: csv_gz(r)[:900] + bytes(100) + csv_gz(r)[1000:], "HIGGS.csv.gz is not whole"),
+        (lambda r: gzip.compress(b"<html>"), "HIGGS.csv.gz is not whole"),
+        (lambda r: gzip.compress(b""), "HIGGS.csv.gz is not whole"),
+        (lambda r: b"<html>", "[Nn]ot a gzip"),
+    ],
+)
+def test_higgs_that_is_not_whole_is_not_stored(server, rows, change, wrong):
+    server.contents = {"/HIGGS.csv.gz": change(rows)}
+    (row,) = data.where(["higgs"])
+    assert row["source"] is None and row["status"].startswith("higgs could not be had from")
+    assert re.search(wrong, row["status"]) and list(data.RAW.iterdir()) == []
+
+
+def test_higgs_that_breaks_off_leaves_nothing(server, rows):
+    server.contents, server.cut = {"/HIGGS.csv.gz": csv_gz(rows)}, 1
+    assert "broke off 1 bytes before its end" in data.where(["higgs"])[0]["status"]
+    assert list(data.RAW.iterdir()) == []
+
+
+def test_damaged_higgs_is_named_and_not_fetched_again(server, rows, own):
+    server.contents = {"/HIGGS.csv.gz": csv_gz(rows)}
+    data.where(["higgs"])
+    path = data.RAW / "higgs.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert data.where(["higgs"])[0]["status"].startswith(f"damaged: {path} is not a whole higgs")
+    with pytest.raises(ValueError, match="higgs.npz is not a whole higgs"):
+        data.load("higgs", fallback="digits")
+    assert len(server.asked) == 1
 
 
 def test_other_content_is_refused(publisher):

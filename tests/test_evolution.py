@@ -408,10 +408,10 @@ def test_drop_fraction_is_constant_or_falls_by_a_cosine(epoch, constant, cosine)
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        ({"drop": "smallest"}, "drop = 'smallest' is unknown: sign, magnitude, largest, random"),
-        ({"grow": "momentum"}, "grow = 'momentum' is unknown: random, gradient"),
-        ({"decay": "linear"}, "decay = 'linear' is unknown: constant, cosine"),
-        ({"last_epoch": "drop"}, "last_epoch = 'drop' is unknown: remove, evolve, keep"),
+        ({"drop": "smallest"}, "unknown drop 'smallest': did you mean 'largest'"),
+        ({"grow": "gradients"}, "unknown grow 'gradients': did you mean 'gradient'"),
+        ({"decay": "linear"}, "unknown decay 'linear': did you mean 'cosine'"),
+        ({"last_epoch": "drop"}, "unknown last_epoch 'drop': did you mean 'remove'"),
         ({"drop_fraction": -0.1}, "drop_fraction = -0.1 is out of range"),
         ({"drop_fraction": 1}, "drop_fraction = 1 is out of range"),
         ({"drop_fraction": math.nan}, "drop_fraction = nan is out of range"),

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lib import evolution, experiments, plotting, records, topology
+from lib import evolution, experiments, methods, plotting, records, topology
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +155,7 @@ def test_effects_are_drawn_with_their_intervals():
 
 def test_every_contrast_is_between_known_methods():
     assert {m for pair in plotting.CONTRASTS.values() for m in pair} <= set(plotting.METHODS)
-    assert set(plotting.METHODS) == set(experiments.METHODS)
+    assert set(plotting.METHODS) == set(methods.METHODS)
 
 
 def test_transfer_matrix_puts_the_source_in_the_row():

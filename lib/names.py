@@ -1,0 +1,14 @@
+"""Names that users give: an unknown one is refused with the nearest known one."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def check_known(kind: str, value: str, known: Iterable[str]) -> None:
+    """Refuse an unknown name. Raises ValueError with the nearest known one."""
+    known = list(known)
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known, n=1, cutoff=0)[0]
+        raise ValueError(
+            f"unknown {kind} {value!r}: did you mean {near!r}? Known: {', '.join(known)}"
+        )
