@@ -20,7 +20,7 @@ GRIDS: list[dict[str, Any]] = [  # grids: a network, a data set, methods, epochs
     },
     {
         "network": "set_mlp", "dataset": "higgs_sample", "methods": ("set", "fixed", "dense"),
-        "epochs": {"sparse": 30}, "learning_rate": _LOW, "dropout": (0.2, 0.3),
+        "epochs": {"sparse": 20}, "learning_rate": _LOW, "dropout": (0.2, 0.3),
         "schedule": _BOTH_SCHEDULES,
     },
     {
