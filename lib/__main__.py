@@ -79,8 +79,8 @@ def show_data(chosen: argparse.Namespace) -> int:
 def run(chosen: argparse.Namespace) -> None:
     """Train what is missing of an experiment and print its records."""
     changes = dict(map(_assignment, chosen.set))
-    configs = experiments.configs(chosen.experiment, chosen.profile)
-    configs = [config.with_changes(changes) for config in configs]
+    configs = _chosen(experiments.configs(chosen.experiment, chosen.profile), changes)
+    configs = list(dict.fromkeys(config.with_changes(changes) for config in configs))
     data.require_known(*(config.dataset for config in configs))
     for config in configs:
         config.settings()  # refuses what is out of range
@@ -91,6 +91,22 @@ def run(chosen: argparse.Namespace) -> None:
     table = records.table(_sweep(configs, chosen))
     shown = table.drop(columns=["experiment", "optimiser"])
     _report(chosen, table, shown.to_string(index=False))
+
+
+def _chosen(configs: list[experiments.Config], changes: dict[str, Any]) -> list[experiments.Config]:
+    """The configurations of the method and the variant that the changes name, which are labels and
+    leave the changes; and those on its data set, or else on the first, which is then changed.
+    """
+    for label in ("method", "variant"):
+        if label in changes:
+            value = changes.pop(label)
+            check_known(label, value, dict.fromkeys(getattr(c, label) for c in configs))
+            configs = [c for c in configs if getattr(c, label) == value]
+    if "dataset" in changes:
+        known = [c.dataset for c in configs]
+        dataset = changes["dataset"] if changes["dataset"] in known else known[0]
+        configs = [c for c in configs if c.dataset == dataset]
+    return configs
 
 
 def figures(chosen: argparse.Namespace) -> None:

@@ -239,6 +239,24 @@ def siblings(config: Config) -> list[Config]:
 
 
 @cache
+def _everything() -> tuple[Config, ...]:
+    pairs = product(EXPERIMENTS, PROFILES)
+    return tuple(c for experiment, profile in pairs for c in configs(experiment, profile))
+
+
+def twins(config: Config) -> list[Config]:
+    """The configurations of other experiments that train the very same network; none where the
+    time that it takes is what counts.
+    """
+    if config.experiment == "time_to_accuracy":
+        return []
+    labels = {"experiment": config.experiment, "variant": config.variant, "fallback": None}
+    found = (c for c in _everything() if c.seed == config.seed and c.method == config.method)
+    others = (c for c in found if c.experiment != config.experiment and type(c) is type(config))
+    return [c for c in others if dataclasses.replace(c, **labels) == config]
+
+
+@cache
 def _profiles() -> dict[str, str]:
     pairs = {}
     for profile in PROFILES:

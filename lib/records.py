@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from lib import data, models, perturb, robustness, train
 from lib.config import Config, Study
 from lib.evolution import support_from_keys
-from lib.experiments import profile_of, resolve, siblings
+from lib.experiments import profile_of, resolve, siblings, twins
 from lib.layers import initial_values
 from lib.names import check_known
 from lib.support import Support, make_support
@@ -179,6 +179,9 @@ def table(found: Sequence[Record]) -> pd.DataFrame:
 def run(config: Config, *, on_epoch: Callable[[train.History], None] | None = None) -> Record:
     """Return the record of a run: the stored one, or train it, from its checkpoint if there is one.
 
+    What another experiment has trained with the same configuration is taken over, and named in the
+    record's environment.
+
     Two processes that want the same run: one trains, the other waits and then loads.
 
     Args:
@@ -192,6 +195,10 @@ def run(config: Config, *, on_epoch: Callable[[train.History], None] | None = No
     path = RUNS / config.name
     with _lock(path.with_suffix(".lock")):
         if path.is_dir():
+            return read(path)
+        for twin in filter(None, (stored(c, full=True) for c in twins(config))):
+            facts = {**twin.environment, "same_run_as": twin.config.name}
+            _write(path, config, twin.metrics, twin.arrays, facts)
             return read(path)
         work = path.with_suffix(".work")
         work.mkdir(parents=True, exist_ok=True)
