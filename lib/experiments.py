@@ -50,9 +50,10 @@ _CIFAR10 = {
     "augmentation": 1.0,
     "per_pixel": True,
 }
+_SMALL = {"seeds": 1, "datasets": ("digits",), "hidden": (400, 100, 400)}
 _ALIKE = ("set", "fixed", "fixed_final", "dense")
 _SET_MLP: dict[str, list[dict[str, Any]]] = {  # what is run besides MNIST and Fashion-MNIST, tuned
-    "smoke": [{"methods": ("set", "fixed"), "seeds": 1, **_CIFAR10, "datasets": ("digits",)}],
+    "smoke": [{"methods": ("set", "fixed"), **_CIFAR10, **_SMALL}],
     "quick": [
         {"methods": _ALIKE, "datasets": ("higgs_sample",), "epochs": {"sparse": 5}},
         {"methods": ("set", "fixed"), "datasets": ("mnist",), **PUBLISHED},

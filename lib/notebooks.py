@@ -149,7 +149,7 @@ def readme_tables() -> dict[str, str]:
     """The tables of the README by name: accuracies and verdicts of the paper profile."""
     shown = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
     parts = [_accuracies(plotting.summary_table(executors.obtain(n, "paper"))) for n in shown]
-    table = pd.concat(parts).fillna("not run")
+    table = pd.concat(parts).fillna("–")
     header = "| " + " | ".join(table.columns) + " |\n" + "|---" * len(table.columns) + "|\n"
     rows = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in table.to_numpy())
     return {"accuracies": header + rows, "verdicts": claims.markdown(claims.verdicts("paper"))}
@@ -158,6 +158,8 @@ def readme_tables() -> dict[str, str]:
 def _accuracies(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of an experiment at the last epoch, a row a method and a column a data set."""
     table = table.assign(text=table["last epoch"] + " (" + table["n"].astype(str) + ")")
+    if "settings" in table:
+        table["method"] += table["settings"].map(lambda s: "" if s == "tuned" else f", {s}")
     rows = ["network", "method", "epochs"]
     links = table.groupby(rows, sort=False)["links in training"].first().rename("links")
     wide = table.set_index([*rows, "dataset"])["text"].unstack()

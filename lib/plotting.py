@@ -153,12 +153,15 @@ def curves(found: Sequence[Record]) -> pd.DataFrame:
     return grouped.agg(mean="mean", sd="std", n="count").reset_index()
 
 
-def accuracy_curves(found: Sequence[Record], title: str) -> Figure:
+def accuracy_curves(
+    found: Sequence[Record], title: str, published: pd.DataFrame | None = None
+) -> Figure:
     """Test accuracy against epoch, one panel a data set; line: mean over seeds, band: ± sd.
 
     Args:
         found: records; none gives an empty panel that says so.
         title: what is compared; n and profile are added.
+        published: columns dataset, method, epoch, accuracy: open circles, as far as our epochs go.
     """
     groups = curves(found).groupby("dataset", sort=False)
     fig, axs = _panels(len(groups), 5, 4, title, margin=2)
@@ -170,6 +173,12 @@ def accuracy_curves(found: Sequence[Record], title: str) -> Figure:
             ax.plot(line["epoch"], line["mean"], **style | {"label": text})
             low, high = line["mean"] - line["sd"], line["mean"] + line["sd"]
             ax.fill_between(line["epoch"], low, high, color=style["color"], alpha=0.2, lw=0)
+            if published is not None:
+                theirs = published[published["dataset"] == dataset]
+                theirs = theirs[theirs["method"] == method]
+                theirs = theirs[theirs["epoch"] <= part["epoch"].max()]
+                style = {"color": style["color"], "mfc": "none", "marker": "o", "ls": "none"}
+                ax.plot(theirs["epoch"], theirs["accuracy"], **style)
         late = part[part["epoch"] > 0.1 * part["epoch"].max()]  # what comes before is cut off
         top = (part["mean"] + part["sd"].fillna(0)).max()
         ax.set(ylim=(late["mean"].min() - 0.002, top + 0.002), title=label(dataset))
@@ -218,9 +227,12 @@ def summary_table(found: Sequence[Record]) -> pd.DataFrame:
     if not found:
         return pd.DataFrame(columns=["dataset", "method", "n", *accuracies.values()])
     rows = []
-    keys = ["experiment", "dataset", "architecture", "method"]
-    for (_, dataset, architecture, method), part in records.table(found).groupby(keys, sort=False):
+    keys = ["experiment", "dataset", "architecture", "variant", "method"]
+    table = records.table(found)
+    for (_, dataset, architecture, variant, method), part in table.groupby(keys, sort=False):
         row = {"dataset": label(dataset), "network": architecture}
+        if table["variant"].nunique() > 1:
+            row["settings"] = variant
         row |= {"method": METHODS[method]["label"], "n": len(part)}
         row["epochs"] = part["epochs"].iloc[0]
         row["links in training"] = f"{part['links_training'].mean():,.0f}"
@@ -387,7 +399,7 @@ def perturbed_curves(
         ax.set(title=name if first_row else "", **labels)
         ax.set_ylabel(f"{label(dataset)}\n{labels.get('ylabel', y)}" if first_column else "")
         ax.label_outer()
-        if labels.get("yscale") != "log":
+        if not {"yscale", "ylim"} & labels.keys():
             ax.set_ylim(0, 1.02)
     if rows:
         handles = {h.get_label(): h for ax in axs.flat for h in ax.get_lines()}
@@ -402,7 +414,7 @@ def effects(table: pd.DataFrame, measures: Mapping[str, str], title: str) -> Fig
     without a bar comes from one seed.
 
     Args:
-        table: rows of :func:`lib.claims.contrasts`; none gives an empty figure that says so.
+        table: rows of :func:`lib.intervals.contrasts`; none gives an empty figure that says so.
         measures: {measure: label of the axis}.
         title: of the figure.
     """

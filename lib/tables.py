@@ -1,10 +1,11 @@
-"""Tables of the robustness study, as its notebooks show them."""
+"""Tables as the notebooks show them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from lib.intervals import t_interval
 from lib.plotting import CONTRASTS, METHODS, NETWORKS, curves, label
 from lib.records import Record
 
@@ -45,6 +46,22 @@ def slopes(found: Sequence[Record], epochs: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "method", "epochs", "slope"])
 
 
+def at_epochs(found: Sequence[Record], epochs: Sequence[int]) -> pd.DataFrame:
+    """Test accuracy of every method at some epochs, percent: mean, 95 % t-interval over seeds, n.
+
+    Epochs that no run reached are left out, and so is the interval of a single seed.
+    """
+    rows = []
+    parts = [r.metrics.assign(dataset=r.config.dataset, method=r.config.method) for r in found]
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=["dataset", "method", "epoch"])
+    table = table[table["epoch"].isin(list(epochs))]
+    for (dataset, method, epoch), part in table.groupby(["dataset", "method", "epoch"], sort=False):
+        got = t_interval(100 * part["test_accuracy"])
+        bounds = (got.low, got.high) if got.n > 1 else (None, None)
+        rows.append((label(dataset), METHODS[method]["label"], epoch, got.value, *bounds, got.n))
+    return pd.DataFrame(rows, columns=["dataset", "method", "epoch", "mean", "low", "high", "n"])
+
+
 def flags(numbers: pd.DataFrame, checks: pd.DataFrame) -> list[str]:
     """For each row of a :func:`mean_table` the checks of lib.robustness.check_attacks that a
     network of it fails; "none" where all pass.
@@ -61,8 +78,8 @@ def flags(numbers: pd.DataFrame, checks: pd.DataFrame) -> list[str]:
 
 
 def flagged(differences: pd.DataFrame, checks: pd.DataFrame) -> list[bool]:
-    """For each row of :func:`lib.claims.contrasts` whether a network of either side fails a check
-    of :func:`lib.robustness.check_attacks`.
+    """For each row of :func:`lib.intervals.contrasts` whether a network of either side fails a
+    check of :func:`lib.robustness.check_attacks`.
     """
     failed = checks[~checks["passed"].astype(bool)]
     found = set(failed[["dataset", "network", "method"]].itertuples(index=False, name=None))

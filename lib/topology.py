@@ -3,6 +3,7 @@ network.
 """
 
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import networkx as nx
@@ -183,6 +184,24 @@ def hidden_degrees(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[str
             total = total + degrees[f"{following}.out_degree.{epoch}"]
         totals[layer] = total
     return totals
+
+
+def active_neurons(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[str, float]:
+    """Share of the neurons of each hidden layer that have a link in and a link out.
+
+    Source: the percentage of active neurons of [Zhang2025]; theirs counts neurons left after
+    removal. Links to a dense output layer are there for all.
+
+    Args:
+        degrees: arrays of a record, named layer.in_degree.epoch and layer.out_degree.epoch.
+        epoch: which of the recorded ones, or "final".
+    Returns: {"hidden 1": share, …}.
+    """
+    names = sorted(n.split(".")[0] for n in degrees if n.endswith(f".in_degree.{epoch}"))
+    active = {name: degrees[f"{name}.in_degree.{epoch}"] > 0 for name in names}
+    for name, following in pairwise(names):
+        active[name] &= degrees[f"{following}.out_degree.{epoch}"] > 0
+    return {f"hidden {i}": float(active[name].mean()) for i, name in enumerate(names, start=1)}
 
 
 def fit_power_law(degrees: np.ndarray) -> dict[str, Any]:

@@ -56,14 +56,14 @@ DENSE_EPOCHS = (10, 20)  # tried on validation images
 
 def tuned_methods(experiment: str, dataset: str = "mnist") -> set[str]:
     """The methods whose settings were tuned on the network of an experiment and a data set."""
-    return {c.method for c in _grid(experiment, dataset, "paper")}
+    return {c.method for c in grid(experiment, dataset, "paper")}
 
 
 def tuned(experiment: str, method: str, dataset: str = "mnist") -> list[Config]:
     """The configurations that decide a method's settings at the network of an experiment: of the
     grid, those that trained longest.
     """
-    found = [c for c in _grid(experiment, dataset, "paper") if c.method == method]
+    found = [c for c in grid(experiment, dataset, "paper") if c.method == method]
     if experiment == "adaptive_topology":  # after a constant fraction links would be fewer
         found = [c for c in found if c.drop is None or c.decay == "cosine"]
     return [c for c in found if c.epochs == max(c.epochs for c in found)]
@@ -81,8 +81,8 @@ def tuning(experiment: str, profile: str) -> list[Config]:
     and the choice is checked on Fashion-MNIST for two rules. Last, the dense network for several
     numbers of epochs, on both data sets.
     """
-    grids = dict.fromkeys((grid["network"], grid.get("dataset", "mnist")) for grid in GRIDS)
-    configs = [c for network, dataset in grids for c in _grid(network, dataset, profile)]
+    tried = dict.fromkeys((part["network"], part.get("dataset", "mnist")) for part in GRIDS)
+    configs = [c for network, dataset in tried for c in grid(network, dataset, profile)]
     scale, epochs = VALIDATED[profile], DENSE_EPOCHS if profile == "paper" else (1,)
     scale = {**scale, "variant": "epochs", **CHOSEN["adaptive_topology", "dense"]}
     if profile == "paper":
@@ -92,17 +92,17 @@ def tuning(experiment: str, profile: str) -> list[Config]:
     return list({c.name: c for c in configs}.values())
 
 
-def _grid(network: str, dataset: str, profile: str) -> list[Config]:
+def grid(network: str, dataset: str, profile: str) -> list[Config]:
     """Every point of the grids of a network on a data set, once."""
     configs = []
-    for grid in GRIDS:
-        values = {k: v for k, v in grid.items() if isinstance(v, tuple) and k != "methods"}
-        if (grid["network"], grid.get("dataset", "mnist")) != (network, dataset):
+    for part in GRIDS:
+        values = {k: v for k, v in part.items() if isinstance(v, tuple) and k != "methods"}
+        if (part["network"], part.get("dataset", "mnist")) != (network, dataset):
             continue
-        epochs = grid["epochs"]
+        epochs = part["epochs"]
         if profile != "paper":
             epochs, values = {"sparse": 1}, {k: v[:1] for k, v in values.items()}
-        for method, *point in product(grid["methods"], *values.values()):
+        for method, *point in product(part["methods"], *values.values()):
             point = dict(zip(values, point, strict=True))
             if point.get("decay") == "cosine" and "drop" not in METHODS[method]:
                 continue

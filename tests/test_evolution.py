@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lib import evolution
 from lib.evolution import Evolution, evolve_, remove_
 from lib.layers import SparseLinear
+from lib.link_prediction import ch3_l3
 from lib.support import make_support
 
 OPTIMISERS = {
@@ -112,6 +113,18 @@ def test_remove_drops_links_and_keeps_survivors(drop, optimiser_name, layer, fra
     after = scattered(layer, optimiser)
     assert (after[1] != 0).sum() == layer.nnz
     assert all(torch.equal(a, b * (after[1] != 0)) for a, b in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@given(layer=layers(), fraction=fractions)
+def test_final_removal_takes_the_share_of_each_sign_that_is_weakest(sign, layer, fraction):
+    def magnitudes():
+        return layer.values[layer.values.sign() == sign].abs().sort().values
+
+    before = magnitudes()
+    remove_(layer, Evolution("sign"), fraction=fraction, generator=seeded(0))
+    assert torch.equal(magnitudes(), before[math.floor(Fraction(str(fraction)) * len(before)) :])
+    assert layer.values.all()  # and every exact zero
 
 
 @each_optimiser
@@ -292,6 +305,126 @@ def test_free_keys_are_drawn_uniformly(n, n_occupied, generator):
     free = torch.ones(60, dtype=torch.bool).index_fill_(0, occupied, False)
     assert counts[occupied].sum() == 0
     assert uniformity(counts[free], n_draws, n) > 0.001
+
+
+# growth by CH3-L3
+
+
+def is_largest(keys, score):
+    """Whether the scores at the keys, all different, are the largest; of equals any may be there.
+
+    Where no score ties with the smallest of them, one set of keys only has these scores.
+    """
+    desired = score.topk(len(keys)).values
+    return (keys.diff() > 0).all() and torch.equal(score[keys].sort(descending=True)[0], desired)
+
+
+@pytest.mark.parametrize("block", [1, 12, 30, 2**22])  # entries: a row, a row, two rows, all
+@pytest.mark.parametrize("n", [0, 1, 20, 60])
+def test_growth_by_ch3_l3_takes_the_largest_of_the_full_score(block, n, monkeypatch, generator):
+    monkeypatch.setattr(evolution, "DENSE_BLOCK", block)
+    support = evolution.random_support(12, 9, 0.3, generator=generator)
+    score = ch3_l3(support).flatten()  # 0 at the links
+    assert (score > 0).sum() >= 60
+    actual = evolution.grow_ch3_l3(evolution.Site(12, 9, support.keys), n, generator=generator)
+    assert is_largest(actual, score)
+
+
+@pytest.mark.parametrize(("n", "desired"), [(1, [23]), (5, [5, 7, 10, 12, 23])])
+def test_growth_by_ch3_l3_links_the_best_of_a_layer_worked_by_hand(n, desired):
+    rows = ["11100", "01000", "01000", "00011", "00001"]  # outputs
+    links = torch.tensor([[letter == "1" for letter in row] for row in rows]).flatten().nonzero()
+    site = evolution.Site(5, 5, links[:, 0])  # (4, 3) scores 1; (1 or 2, 0 or 2) score 1/2
+    assert evolution.grow_ch3_l3(site, n, generator=seeded(0)).tolist() == desired
+
+
+@pytest.mark.parametrize("regrow", [True, False])
+def test_evolution_by_ch3_l3_scores_by_the_links_kept(regrow, generator):
+    layer = SparseLinear(12, 9, density=0.3, generator=generator)
+    rules, old = Evolution("magnitude", "ch3_l3", regrow_dropped=regrow), layer.support.keys
+    dropped = evolution.drop_magnitude(layer.values, 0.3, generator=generator)
+    score = ch3_l3(evolution.support_from_keys(old[~dropped], 12, 9)).flatten()
+    score[old[dropped]] *= regrow
+    evolve_(layer, rules, fraction=0.3, generator=generator)
+    new = layer.support.keys[~torch.isin(layer.support.keys, old[~dropped])]
+    assert len(new) == dropped.sum() and score[new].all() and is_largest(new, score)
+
+
+@pytest.mark.parametrize(
+    ("links", "scored"), [([], []), ([0, 55], []), ([0, 1, 11], [10]), ([0, 1, 2, 11], [10, 12])]
+)
+def test_growth_by_ch3_l3_is_uniform_where_too_few_paths_are(links, scored, generator):
+    site, n_draws = evolution.Site(10, 10, torch.tensor(links, dtype=torch.int64)), 1000
+    draws = [evolution.grow_ch3_l3(site, 5, generator=generator) for _ in range(n_draws)]
+    counts = torch.bincount(torch.cat(draws), minlength=100)
+    rest = torch.ones(100, dtype=torch.bool)
+    rest[links + scored] = False
+    assert (counts[scored] == n_draws).all() and not counts[links].any()
+    assert uniformity(counts[rest], n_draws, 5 - len(scored)) > 0.001
+
+
+# growth by preferential attachment
+
+HUBS = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 0, 0, 0]]).bool()
+CASES = {  # links, those of them that were just dropped and may not come back
+    "hubs": (HUBS, HUBS & False),
+    "no links": (HUBS & False, HUBS & False),
+    "hubs, just dropped": (HUBS, HUBS & torch.tensor([1, 1, 0, 0]).bool()),
+    "all just dropped": (HUBS, HUBS),
+}
+each_case = pytest.mark.parametrize("case", CASES)
+
+
+def attachment(case):
+    """The site, and the chance of every position to be drawn first, (12,), by its definition."""
+    links, dropped = CASES[case]
+    kept = links & ~dropped
+    chance = torch.outer(kept.sum(1) + 1.0, kept.sum(0) + 1.0) * ~links
+    keys = [mask.flatten().nonzero()[:, 0] for mask in (links, kept)]
+    return evolution.Site(4, 3, keys[0], kept=keys[1]), (chance / chance.sum()).flatten()
+
+
+def goodness(draws, chance):
+    """Level at which the drawn indices follow their chances, by Pearson's chi-square."""
+    counts, possible = torch.bincount(draws, minlength=len(chance)), chance > 0
+    assert not counts[~possible].any()
+    return stats.chisquare(counts[possible], len(draws) * chance[possible]).pvalue
+
+
+@each_case
+def test_first_link_is_drawn_in_proportion_to_both_degrees(case, generator):
+    site, chance = attachment(case)
+    draws = [evolution.grow_preferential(site, 1, generator=generator) for _ in range(2000)]
+    assert goodness(torch.cat(draws), chance) > 0.001
+
+
+@each_case
+def test_two_links_are_drawn_one_after_the_other_without_replacement(case, generator):
+    site, p = attachment(case)
+    draws = [evolution.grow_preferential(site, 2, generator=generator) for _ in range(2000)]
+    first, second = torch.stack(draws).t()
+    pairs = torch.outer(p, p / (1 - p))  # [a, b]: a, then b of what is left
+    pairs = (pairs + pairs.t()).triu(1)
+    assert (first < second).all()
+    assert goodness(12 * first + second, pairs.flatten()) > 0.001
+
+
+@pytest.mark.parametrize("block", [1, 12, 30])  # entries: a row, a row, two rows
+@pytest.mark.parametrize("n", [0, 1, 20, 78])
+def test_preferential_growth_does_not_depend_on_the_block(block, n, monkeypatch, generator):
+    occupied = torch.randperm(108, generator=generator)[:30].sort().values
+    site = evolution.Site(12, 9, occupied)
+    desired = evolution.grow_preferential(site, n, generator=seeded(1))
+    monkeypatch.setattr(evolution, "DENSE_BLOCK", block)
+    assert torch.equal(evolution.grow_preferential(site, n, generator=seeded(1)), desired)
+
+
+@pytest.mark.parametrize("grow", ["random", "preferential"])
+def test_growth_at_random_depends_on_the_seed_only(grow, generator):
+    rule = evolution.GROW_RULES[grow]
+    site = evolution.Site(30, 20, torch.arange(0, 600, 7))
+    first, same, other = (rule(site, 40, generator=seeded(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, same) and not torch.equal(first, other)
 
 
 # initial support

@@ -28,7 +28,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 LEVELS = {
-    "__init__": 0, "names": 0, "support": 0,
+    "__init__": 0, "names": 0, "support": 0, "intervals": 0,
     "kernels": 1, "activations": 1, "data": 1, "augment": 1,
     "layers": 2, "evolution": 2, "link_prediction": 2,
     "models": 3, "regularizers": 3, "local_learning": 3,

@@ -1,0 +1,44 @@
+"""Unknown names are refused with the nearest known one, and known ones are not."""
+
+import pytest
+
+from lib.names import check_known
+
+KNOWN = ("random", "gradient", "preferential", "ch3_l3")
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_names_pass(name):
+    assert check_known("grow", name, KNOWN) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "nearest"),
+    [
+        ("gradent", "gradient"),  # a letter lost
+        ("randomm", "random"),  # one too many
+        ("ch3_l2", "ch3_l3"),  # another one
+        ("Random", "random"),
+        ("pref", "preferential"),
+    ],
+)
+def test_unknown_name_is_refused_with_the_nearest(value, nearest):
+    with pytest.raises(ValueError) as refusal:
+        check_known("grow", value, KNOWN)
+    assert str(refusal.value) == (
+        f"unknown grow {value!r}: did you mean {nearest!r}?"
+        " Known: random, gradient, preferential, ch3_l3"
+    )
+
+
+@pytest.mark.parametrize("value", ["", "ZZZ", 3, None, True, [1]])
+def test_values_that_resemble_no_name_are_refused_all_the_same(value):
+    with pytest.raises(ValueError, match="unknown grow .*did you mean '(random|gradient)'"):
+        check_known("grow", value, KNOWN[:2])
+
+
+@pytest.mark.parametrize("kind", [list, dict.fromkeys, iter])
+def test_known_names_may_be_of_any_iterable(kind):
+    check_known("grow", "ch3_l3", kind(KNOWN))
+    with pytest.raises(ValueError, match="did you mean 'gradient'"):
+        check_known("grow", "gradent", kind(KNOWN))
