@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import pandas as pd
 import pytest
 import torch
 
@@ -65,6 +66,69 @@ def test_set_changes_a_field(capsys):
         capsys, "run", "tiny", "--seeds", 1, "--set", "epochs=1", "schedule=step", "--json", "-"
     )
     assert json.loads(out)[0]["epochs"] == 1
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Configurations that would be run, in place of running them."""
+    configs = []
+    monkeypatch.setattr(command_line, "_sweep", lambda found, _: configs.extend(found) or [])
+    monkeypatch.setattr(
+        records, "table", lambda _: pd.DataFrame(columns=["experiment", "optimiser"])
+    )
+    monkeypatch.setattr(command_line, "_say_what_stands_in", lambda _: None)
+    return configs
+
+
+@pytest.mark.parametrize(
+    ("experiment", "profile", "labels"),
+    [
+        ("set_mlp", "smoke", {"variant": "published"}),
+        ("set_mlp", "quick", {"variant": "published"}),
+        ("set_mlp", "paper", {"method": "dense"}),
+        ("set_mlp", "paper", {"method": "fixed", "variant": "published"}),
+        ("set_mlp", "paper", {"dataset": "cifar10"}),
+        ("set_mlp", "paper", {"dataset": "mnist", "method": "set", "variant": "tuned"}),
+        ("time_to_accuracy", "quick", {"variant": "equal time"}),
+        ("adaptive_topology_1568", "smoke", {"method": "ch3_l3"}),
+        ("link_removal", "paper", {"method": "set_rewired"}),
+    ],
+)
+def test_set_of_a_label_chooses_among_the_runs(experiment, profile, labels, asked, capsys):
+    words = [f"{key}={value}" for key, value in labels.items()]
+    run(capsys, "run", experiment, "--profile", profile, "--set", *words)
+    known = experiments.configs(experiment, profile)
+    desired = [c for c in known if {key: vars(c)[key] for key in labels} == labels]
+    assert [c.name for c in asked] == [c.name for c in desired]
+    assert 0 < len(asked) < len(known)
+
+
+def test_fields_of_the_chosen_runs_are_changed(asked, capsys):
+    status, *_ = run(capsys, "run", "set_mlp", "--set", "variant=published", "epochs=2")
+    assert status == 0
+    assert {(c.variant, c.batch_size, c.epochs) for c in asked} == {("published", 100, 2)}
+
+
+def test_another_data_set_replaces_the_first_of_the_experiment(asked, capsys):
+    run(capsys, "run", "set_mlp", "--profile", "paper", "--set", "dataset=digits")
+    first = [c for c in experiments.configs("set_mlp", "paper") if c.dataset == "mnist"]
+    desired = [dataclasses.replace(c, dataset="digits") for c in first]
+    assert asked == desired and len({c.name for c in asked}) == len(asked) > 0
+
+
+def test_another_data_set_replaces_the_first_of_the_runs_chosen(asked, capsys):
+    words = ("method=dense", "dataset=digits", "variant=published")
+    run(capsys, "run", "set_mlp", "--profile", "paper", "--set", *words)
+    known = experiments.configs("set_mlp", "paper")
+    desired = [c for c in known if (c.method, c.variant) == ("dense", "published")]
+    assert {c.dataset for c in desired} == {"cifar10"}
+    assert asked == [dataclasses.replace(c, dataset="digits") for c in desired]
+
+
+def test_runs_that_a_change_makes_alike_are_run_once(asked, capsys):
+    run(capsys, "run", "densities", "--profile", "paper", "--set", "density=0.01", "seed=0")
+    known = [c for c in experiments.configs("densities", "paper") if c.density == 0.01]
+    assert asked == [c for c in known if c.seed == 0]
 
 
 def test_list_names_experiments_notebooks_and_profiles(capsys):
@@ -168,6 +232,12 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("run tiny --set density=2.0", "density = 2.0 is out of range"),
         ("run tiny --set dataset=mnits", "did you mean 'mnist'"),
         ("run tiny --set epochs=abc", "epochs = 'abc' is of the wrong type"),
+        ("run tiny --set grow=gradent", "unknown grow 'gradent': did you mean 'gradient'"),
+        ("run tiny --set method=sett", "unknown method 'sett': did you mean 'set'? Known: set"),
+        ("run tiny --set method=rigl", "unknown method 'rigl'"),  # of another experiment
+        ("run set_mlp --set method=fixd", "did you mean 'fixed'"),
+        ("run set_mlp --set variant=publishd", "unknown variant 'publishd': did you mean 'pub"),
+        ("run set_mlp --set variant=3", "unknown variant 3: did you mean"),
         ("run tiny --scheduler tcp://x:1", 'pip install -e ".[cluster]"'),
         ("run tiny --seeds 0", "seeds = 0 is out of range"),
         ("run tiny --jobs 0", "jobs = 0 is out of range"),

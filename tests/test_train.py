@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import re
 from fractions import Fraction
 
 import pytest
@@ -276,6 +277,23 @@ def test_final_removal_keeps_the_weights_of_the_survivors():
     assert (positions(model)[0] <= positions(copies[-1])[0]).all()
 
 
+@pytest.mark.parametrize(("decay", "share"), [("constant", "0.4"), ("cosine", "0")])
+@pytest.mark.parametrize("layer", ["linear1", "linear2"])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_final_removal_takes_the_last_share_of_the_weakest_of_each_sign(decay, share, layer, sign):
+    def magnitudes(net):
+        values = net.get_submodule(layer).values.detach()
+        return values[values.sign() == sign].abs().sort().values
+
+    model, rules = network("SET"), Evolution("sign", drop_fraction=0.4, decay=decay)
+    copies, on_epoch = snapshots(model)
+    fit(model, split(), settings(evolution=rules), seed=0, on_epoch=on_epoch)
+    before = magnitudes(copies[-1])
+    n = math.floor(Fraction(share) * len(before))  # the cosine has fallen to 0
+    assert torch.equal(magnitudes(model), before[n:]) and n < len(before)
+    assert model.get_submodule(layer).values.all()  # exact zeros go besides
+
+
 @pytest.mark.parametrize("method", ["SET", "RigL"])
 def test_degrees_count_the_links_of_every_neuron(method):
     model = network(method)
@@ -339,6 +357,9 @@ def test_weight_decay_acts_on_the_weights_of_links_only(method):
         ({"momentum": math.nan}, "momentum = nan is out of range"),
         ({"weight_decay": -1.0}, "weight_decay = -1.0 is out of range"),
         ({"weight_decay": math.nan}, "weight_decay = nan is out of range"),
+        ({"augmentation": -0.1}, "augmentation = -0.1 is out of range"),
+        ({"augmentation": 1.1}, "augmentation = 1.1 is out of range"),
+        ({"augmentation": math.nan}, "augmentation = nan is out of range"),
     ],
 )
 def test_settings_out_of_range_are_refused(value, sentence):
@@ -466,7 +487,7 @@ def run(method, **options):
     return model, fit(model, split(), settings(method), seed=7, **options)
 
 
-def run_stopped(method, checkpoint, stops):
+def run_stopped(run, method, checkpoint, stops):
     """A run that is interrupted after each epoch of ``stops`` and begun anew every time."""
     for epoch in stops:
         with pytest.raises(Stop):
@@ -477,7 +498,7 @@ def run_stopped(method, checkpoint, stops):
 @each_method
 @pytest.mark.parametrize("stops", [[1], [3], [1, 2, 4], [5], [2, 5]], ids=str)
 def test_interrupted_run_continues_to_the_same_bits(method, stops, tmp_path):
-    assert same_run(run_stopped(method, tmp_path / "run.pt", stops), run(method))
+    assert same_run(run_stopped(run, method, tmp_path / "run.pt", stops), run(method))
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
@@ -529,6 +550,101 @@ def test_corrupt_checkpoint_is_named(content, tmp_path):
     checkpoint.write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(ValueError, match=r"checkpoint .*run\.pt cannot be read .*delete it"):
         run("SET", checkpoint=checkpoint)
+
+
+# augmentation
+
+
+def pictures(*shape):
+    """60 training, 20 test and 20 validation images of four classes."""
+    x = torch.rand(100, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
+    y = torch.arange(100) % 4
+    parts = (part for n in ((0, 60), (60, 80), (80, 100)) for part in (x[slice(*n)], y[slice(*n)]))
+    return Split(*parts, name="pictures", requested="pictures", source="here", sha256="")
+
+
+def fit_pictures(method="RigL", shape=(8, 8), epochs=4, strength=1.0, **options):
+    """A trained network and its history; the same of the same arguments."""
+    model = mlp((math.prod(shape), 12, 9, 4), **METHODS[method][0], seed=5)
+    how = settings(method, epochs, augmentation=strength)
+    return model, fit(model, pictures(*shape), how, seed=7, **options)
+
+
+@pytest.fixture
+def augmented(monkeypatch):
+    """Batches and options that augmentation was given; it gives them back as they are."""
+    calls = []
+    monkeypatch.setattr(train, "augment", lambda x, **how: calls.append((x, how)) or x)
+    return calls
+
+
+@each_method
+def test_augmentation_that_changes_no_image_leaves_the_bits_of_training(method, augmented):
+    plain = fit_pictures(method, strength=0.0)
+    assert not augmented  # strength 0 draws nothing
+    assert same_run(fit_pictures(method, strength=1.0), plain) and augmented
+
+
+@each_method
+def test_augmentation_changes_training_by_its_strength(method):
+    runs = [fit_pictures(method, strength=strength)[1] for strength in (0.0, 0.5, 1.0)]
+    assert len({history.metrics[0]["train_loss"] for history in runs}) == 3
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (3, 4, 5)])
+def test_augmentation_is_given_the_training_images_batch_by_batch(shape, augmented):
+    fit_pictures("dense", shape, epochs=1, strength=0.5)
+    batches, images = [x for x, _ in augmented], (1, *shape)[-3:]
+    assert [x.shape for x in batches] == [(16, *images)] * 3 + [(12, *images)]
+    desired = pictures(*shape).x_train.view(60, *images).double()
+    assert torch.equal(torch.cat(batches).unique(dim=0), desired.unique(dim=0))
+    assert {how["strength"] for _, how in augmented} == {0.5}
+    assert len({how["generator"] for _, how in augmented}) == 1
+
+
+def test_augmentation_is_given_the_digits_as_images_of_one_channel(augmented):
+    digits = data.load("digits")
+    digits = dataclasses.replace(digits, x_train=digits.x_train[:20], y_train=digits.y_train[:20])
+    fit(mlp((64, 10)), digits, settings(epochs=1, evolution=None, augmentation=1.0), seed=0)
+    assert [x.shape for x, _ in augmented] == [(16, 1, 8, 8), (4, 1, 8, 8)]
+
+
+def test_augmentation_leaves_order_and_labels(monkeypatch):
+    seen, cross_entropy = [], F.cross_entropy
+    monkeypatch.setattr(F, "cross_entropy", lambda z, y: seen.append(y) or cross_entropy(z, y))
+    first, second = (fit_pictures("dense", epochs=1, strength=s)[1] for s in (0.0, 1.0))
+    assert first.metrics[0]["train_loss"] != second.metrics[0]["train_loss"]
+    plain, augmented = torch.cat(seen).view(2, 60)
+    assert torch.equal(plain, augmented) and plain.bincount().tolist() == [15] * 4
+
+
+def test_growth_by_gradient_sees_augmented_images(augmented):
+    fit_pictures("RigL", epochs=3)  # after the last epoch links are removed, and none grown
+    epoch, gradient = [16, 16, 16, 12], [16] * RIGL.gradient_batches
+    assert [len(x) for x, _ in augmented] == 2 * (epoch + gradient) + epoch
+
+
+def test_collected_inputs_and_gradients_are_those_of_prepared_batches():
+    model, (x, y) = network("SET"), part(60, 1)
+    x, seeds = x.flatten(1).double(), [torch.Generator().manual_seed(3) for _ in range(2)]
+    actual = train.collect(model, x, y, 16, 2, seeds[0], prepare=lambda batch: 1 - 2 * batch)
+    desired = train.collect(model, 1 - 2 * x, y, 16, 2, seeds[1])
+    assert all(same_state(actual[name], desired[name]) for name in ("linear1", "linear2"))
+
+
+@each_method
+@pytest.mark.parametrize("stops", [[1], [3], [1, 2, 4]], ids=str)
+def test_interrupted_run_with_augmentation_continues_to_the_same_bits(method, stops, tmp_path):
+    actual = run_stopped(fit_pictures, method, tmp_path / "run.pt", stops)
+    assert same_run(actual, fit_pictures(method))
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 2, 3, 4)])
+def test_augmentation_of_what_is_no_image_is_refused(shape):
+    sentence = "augmentation = 0.5 needs images, but an example of pictures has shape "
+    with pytest.raises(ValueError, match=f"^{sentence}{re.escape(str(shape))}: give 0$"):
+        fit_pictures("dense", shape, strength=0.5)
+    fit_pictures("dense", shape, epochs=1, strength=0.0)
 
 
 # laws of the whole run
