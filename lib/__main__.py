@@ -88,24 +88,23 @@ def run(chosen: argparse.Namespace) -> None:
         seeded = [c.with_changes({"seed": seed}) for c in configs for seed in range(chosen.seeds)]
         configs = list(dict.fromkeys(seeded))
     _say_what_stands_in(configs)
-    table = records.table(_sweep(configs, chosen))
+    table = records.table(_sweep(configs, chosen, slim=not changes))
     shown = table.drop(columns=["experiment", "optimiser"])
     _report(chosen, table, shown.to_string(index=False))
 
 
 def _chosen(configs: list[experiments.Config], changes: dict[str, Any]) -> list[experiments.Config]:
-    """The configurations of the method and the variant that the changes name, which are labels and
-    leave the changes; and those on its data set, or else on the first, which is then changed.
+    """The configurations of the method, variant and data set that the changes name, which choose
+    and leave the changes; a data set that the experiment does not have changes those on its first.
     """
-    for label in ("method", "variant"):
+    for label in ("method", "variant", "dataset"):
         if label in changes:
+            known = list(dict.fromkeys(getattr(c, label) for c in configs))
+            if label == "dataset" and changes[label] not in known:
+                return [c for c in configs if c.dataset == known[0]]
             value = changes.pop(label)
-            check_known(label, value, dict.fromkeys(getattr(c, label) for c in configs))
+            check_known(label, value, known)
             configs = [c for c in configs if getattr(c, label) == value]
-    if "dataset" in changes:
-        known = [c.dataset for c in configs]
-        dataset = changes["dataset"] if changes["dataset"] in known else known[0]
-        configs = [c for c in configs if c.dataset == dataset]
     return configs
 
 
@@ -160,14 +159,14 @@ def show_bench(chosen: argparse.Namespace) -> None:
 
 
 def _sweep(
-    configs: Sequence[experiments.Config], chosen: argparse.Namespace
+    configs: Sequence[experiments.Config], chosen: argparse.Namespace, *, slim: bool = True
 ) -> list[records.Record]:
-    """Run what is missing, and store what a clone needs of the profile "paper"."""
+    """Run what is missing; with ``slim`` store what a clone needs of the profile "paper"."""
     options = vars(chosen)
     try:
         return executors.sweep(configs, jobs=chosen.jobs, scheduler=options.get("scheduler"))
     finally:  # what is finished is stored, whatever became of the rest
-        if chosen.profile == "paper" and not options.get("set"):
+        if slim and chosen.profile == "paper":
             for record in records.records(configs):
                 records.write_slim(record)
 

@@ -307,7 +307,7 @@ def _largest(site: Site, n: int, score: Callable[[slice], Tensor]) -> tuple[Tens
         block = score(slice(start, min(start + step, site.n_out))).flatten()
         base = start * site.n_in
         first, last = torch.searchsorted(
-            site.occupied, torch.tensor([base, base + len(block)], device=keys.device)
+            site.occupied, torch.tensor([base, base + len(block)], device=site.occupied.device)
         )
         block[site.occupied[first:last].to(block.device) - base] = -math.inf
         top = block.topk(min(n, len(block)))
