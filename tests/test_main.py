@@ -72,7 +72,7 @@ def test_set_changes_a_field(capsys):
 def asked(monkeypatch):
     """Configurations that would be run, in place of running them."""
     configs = []
-    monkeypatch.setattr(command_line, "_sweep", lambda found, _: configs.extend(found) or [])
+    monkeypatch.setattr(command_line, "_sweep", lambda c, *_, **__: configs.extend(c) or [])
     monkeypatch.setattr(
         records, "table", lambda _: pd.DataFrame(columns=["experiment", "optimiser"])
     )
