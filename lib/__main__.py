@@ -78,8 +78,8 @@ def show_data(chosen: argparse.Namespace) -> int:
 
 def run(chosen: argparse.Namespace) -> None:
     """Train what is missing of an experiment and print its records."""
-    changes = dict(map(_assignment, chosen.set))
-    configs = _chosen(experiments.configs(chosen.experiment, chosen.profile), changes)
+    configs = experiments.configs(chosen.experiment, chosen.profile)
+    configs, changes = _chosen(configs, dict(map(_assignment, chosen.set)))
     configs = list(dict.fromkeys(config.with_changes(changes) for config in configs))
     data.require_known(*(config.dataset for config in configs))
     for config in configs:
@@ -93,19 +93,22 @@ def run(chosen: argparse.Namespace) -> None:
     _report(chosen, table, shown.to_string(index=False))
 
 
-def _chosen(configs: list[experiments.Config], changes: dict[str, Any]) -> list[experiments.Config]:
-    """The configurations of the method, variant and data set that the changes name, which choose
-    and leave the changes; a data set that the experiment does not have changes those on its first.
+def _chosen(
+    configs: list[experiments.Config], changes: dict[str, Any]
+) -> tuple[list[experiments.Config], dict[str, Any]]:
+    """The configurations of the method, variant and data set that the changes name, and the other
+    changes. A data set that the experiment does not have changes the runs on its first one.
     """
+    rest = dict(changes)
     for label in ("method", "variant", "dataset"):
         if label in changes:
             known = list(dict.fromkeys(getattr(c, label) for c in configs))
             if label == "dataset" and changes[label] not in known:
-                return [c for c in configs if c.dataset == known[0]]
-            value = changes.pop(label)
+                return [c for c in configs if c.dataset == known[0]], rest
+            value = rest.pop(label)
             check_known(label, value, known)
             configs = [c for c in configs if getattr(c, label) == value]
-    return configs
+    return configs, rest
 
 
 def figures(chosen: argparse.Namespace) -> None:
@@ -207,7 +210,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--profile": {"default": "quick", "metavar": "P"},
     "--seeds": {"type": int, "metavar": "N"},
     "--jobs": {"type": int, "default": 1, "metavar": "N"},
-    "--set": {"nargs": "+", "default": [], "metavar": "key=value"},
+    "--set": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "key=value",
+        "help": "change a field of the runs; method, variant and dataset choose among them",
+    },
     "--scheduler": {"metavar": "ADDRESS"},
     "--only": {"nargs": "+", "metavar": "NN"},
     "--train": {

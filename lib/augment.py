@@ -22,8 +22,8 @@ def augment(x: Tensor, *, generator: torch.Generator, strength: float = 1.0) -> 
 
     Source: [Mocanu2018], Table 3 (data augmentation of CIFAR-10), strengths of the authors'
     released CIFAR-10 code (rotation 10 degrees, shift .1 of the side, horizontal mirror).
-    Departs: their Keras generator interpolates in its own way; here bilinear, border values
-    repeated.
+    Departs: their Keras generator interpolates in its own way, and after standardisation; here
+    bilinear, on pixels, border values repeated.
 
     Args:
         x: (B, C, H, W) float, images.

@@ -252,6 +252,17 @@ def require_known(*names: str) -> None:
             raise ValueError(f"unknown data set {name!r}: did you mean {nearest!r}? Known: {known}")
 
 
+def is_here(name: str) -> bool:
+    """Whether the data set is on this machine, so that nothing would be fetched."""
+    return name == "digits" or any(path.exists() for path in _paths(name).values())
+
+
+def _paths(name: str) -> dict[str, Path]:
+    """Where the file of a data set may lie, by source."""
+    folders = {"SPARSE_DATA_DIR": os.environ.get("SPARSE_DATA_DIR"), "data/raw": RAW}
+    return {source: Path(folder, f"{name}.npz") for source, folder in folders.items() if folder}
+
+
 def _find(name: str, asked: bool = False) -> tuple[Arrays, dict[str, str | None]]:
     """Arrays of the data set, and sha256, source and path, from the first place that has it.
 
@@ -260,8 +271,7 @@ def _find(name: str, asked: bool = False) -> tuple[Arrays, dict[str, str | None]
     if name == "digits":
         arrays, sha256 = _digits()
         return arrays, {"sha256": sha256, "source": "scikit-learn", "path": None}
-    folders = {"SPARSE_DATA_DIR": os.environ.get("SPARSE_DATA_DIR"), "data/raw": RAW}
-    paths = {source: Path(folder, f"{name}.npz") for source, folder in folders.items() if folder}
+    paths = _paths(name)
     source = next((source for source, path in paths.items() if path.exists()), "download")
     path = (paths[source] if source in paths else _download(name, asked)).resolve()
     arrays, sha256 = _read(name, path, (path.stat().st_mtime_ns, path.stat().st_ino))

@@ -25,7 +25,7 @@ from lib.support import Support, make_support
 if TYPE_CHECKING:
     from lib.layers import SparseLinear
 
-DENSE_BLOCK = 2**22  # entries of the full gradient that growth by gradient holds at a time
+DENSE_BLOCK = 2**22  # scores of a layer's positions that growth holds at a time
 
 # -------------------------------------------------------------------------- initial support
 
@@ -253,16 +253,17 @@ def grow_gradient(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
 
 def grow_preferential(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
     r"""Preferential attachment: ``n`` free positions drawn one after the other without replacement,
-    each with a chance in proportion to its two neurons' degrees; (n,) int64 keys, ascending.
+    with chances in proportion to the links, plus one, that their two neurons have after the drop;
+    (n,) int64 keys, ascending.
 
     .. math:: P(i, j) \propto (k_i + 1) \, (k_j + 1)
 
-    with :math:`k_i, k_j` the links that output neuron i and input neuron j still have; the one lets
-    neurons without links come back.
+    with :math:`k_i, k_j` the links of output neuron i and input neuron j, the same during the draw.
 
     Source: suggested in [Mocanu2018], Discussion; the law of [Barabasi1999], for both ends of a
     link. Drawn by adding Gumbel noise to log P and taking the n largest [Yellott1977], block by
     block. Raises ValueError if the links do not fit.
+    Departs: the one lets neurons without links come back.
     """
     support = site.support()
     log_out, log_in = (d.diff().add(1.0).log() for d in (support.crow, support.tcrow))

@@ -25,24 +25,25 @@ def ch3_l3(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
     a bipartite graph :math:`1 + d^e_{z_1} = k_{z_1} - |N(z_1) \cap N(v)|` and
     :math:`1 + d^e_{z_2} = k_{z_2} - |N(z_2) \cap N(u)|`, with degrees k and neighbours N.
 
-    Source: [Muscoloni2022], Eq. of CH3-L3; [Zhang2024] for layers.
+    Source: CH3-L3 of [Muscoloni2022], on paths; [Zhang2024] for layers.
 
     Args:
         support: the links, of any device.
         start, stop: output neurons start, …, stop - 1; default: all.
     Returns: (stop - start, n_in) float64 on the CPU, 0 at positions that have a link. Time: the
-        walks of length 3 that start at these output neurons; memory: the result and a few vectors a
-        thread.
+        walks of length 3 that start at these output neurons; memory: besides the result the pairs
+        of inputs that share an output, as a sparse matrix, and a few vectors a thread.
     """
     stop = support.n_out if stop is None else stop
-    crow, col, tcrow, trow = (t.cpu().numpy() for t in support[2:6])
+    index = support.crow, support.col, support.tcrow, support.trow
+    crow, col, tcrow, trow = (tensor.cpu().numpy() for tensor in index)
     links = (np.ones(len(col), np.int32), col, crow)
     matrix = scipy.sparse.csr_array(links, shape=(support.n_out, support.n_in))
     shared = (matrix.T @ matrix).tocsr()  # outputs that two inputs share
     scores = torch.zeros(max(0, stop - start), support.n_in, dtype=torch.float64)
     kernels.compiled(scores)  # as many threads as torch
-    index = crow, col, tcrow, trow, shared.indptr, shared.indices
-    _ch3_l3_numba(*index, shared.data, start, scores.numpy())
+    pairs = shared.indptr, shared.indices, shared.data
+    _ch3_l3_numba(crow, col, tcrow, trow, *pairs, start, scores.numpy())
     return scores
 
 

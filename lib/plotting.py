@@ -227,14 +227,16 @@ def summary_table(found: Sequence[Record]) -> pd.DataFrame:
     if not found:
         return pd.DataFrame(columns=["dataset", "method", "n", *accuracies.values()])
     rows = []
-    keys = ["experiment", "dataset", "architecture", "variant", "method"]
+    keys = ["experiment", "dataset", "architecture", "variant", "method", "epochs"]
     table = records.table(found)
-    for (_, dataset, architecture, variant, method), part in table.groupby(keys, sort=False):
+    for (_, dataset, architecture, variant, method, epochs), part in table.groupby(
+        keys, sort=False
+    ):
         row = {"dataset": label(dataset), "network": architecture}
         if table["variant"].nunique() > 1:
             row["settings"] = variant
         row |= {"method": METHODS[method]["label"], "n": len(part)}
-        row["epochs"] = part["epochs"].iloc[0]
+        row["epochs"] = epochs
         row["links in training"] = f"{part['links_training'].mean():,.0f}"
         row["links at the end"] = f"{part['links_final'].mean():,.0f}"
         for column, name in accuracies.items():
@@ -245,18 +247,21 @@ def summary_table(found: Sequence[Record]) -> pd.DataFrame:
 
 
 def paired_table(found: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Accuracy of one method minus another at the last epoch, points, with 95 % t-interval and
-    n.
+    """Accuracy of one method minus another (:func:`lib.claims.paired`), points, with 95 %
+    t-interval and n; *epochs* are those that the two were trained for.
     """
     rows = []
     datasets = dict.fromkeys(record.config.dataset for record in found)
+    epochs = {(r.config.dataset, r.config.method): r.config.epochs for r in found}
     for dataset, pair in product(datasets, pairs):
         if differences := claims.paired(found, dataset, pair):
             interval = claims.t_interval(differences)
             points = [round(x, 2) for x in (interval.value, interval.low, interval.high)]
             name = " minus ".join(METHODS[method]["label"] for method in pair)
-            rows.append((label(dataset), name, *points, interval.n))
-    return pd.DataFrame(rows, columns=["dataset", "difference", "points", "low", "high", "n"])
+            trained = ", ".join(str(epochs[dataset, method]) for method in pair)
+            rows.append((label(dataset), name, trained, *points, interval.n))
+    columns = ["dataset", "difference", "epochs", "points", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def long_table(sequences: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:

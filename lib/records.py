@@ -42,6 +42,11 @@ RUNS = Path(os.environ.get("SPARSE_RUNS_DIR", ROOT / "data" / "runs"))
 RESULTS = Path(os.environ.get("SPARSE_RESULTS_DIR", ROOT / "data" / "results"))
 
 
+SUMMARY = (
+    "experiment dataset architecture method variant optimiser epochs seed profile best_accuracy"
+    " best_on_test_accuracy last_accuracy final_accuracy links_training links_final seconds record"
+).split()
+
 _Contents = tuple[pd.DataFrame, dict[str, np.ndarray], dict[str, Any]]
 
 
@@ -170,7 +175,7 @@ def records(configs: Sequence[Config], *, full: bool = False) -> list[Record]:
 
 def table(found: Sequence[Record]) -> pd.DataFrame:
     """The summaries of records, one row each."""
-    return pd.DataFrame([record.summary() for record in found])
+    return pd.DataFrame([record.summary() for record in found], columns=SUMMARY)
 
 
 # ------------------------------------------------------------------------------------- run
@@ -196,11 +201,13 @@ def run(config: Config, *, on_epoch: Callable[[train.History], None] | None = No
     with _lock(path.with_suffix(".lock")):
         if path.is_dir():
             return read(path)
-        for twin in filter(None, (stored(c, full=True) for c in twins(config))):
-            facts = {**twin.environment, "same_run_as": twin.config.name}
-            _write(path, config, twin.metrics, twin.arrays, facts)
-            return read(path)
         work = path.with_suffix(".work")
+        for twin in filter(None, (stored(c, full=True) for c in twins(config))):
+            if twin.environment["data"]["sha256"] == data.load(config.dataset).sha256:
+                facts = {**twin.environment, "same_run_as": twin.config.name}
+                _write(path, config, twin.metrics, twin.arrays, facts)
+                shutil.rmtree(work, ignore_errors=True)
+                return read(path)
         work.mkdir(parents=True, exist_ok=True)
         if isinstance(config, Study):
             table, arrays, facts = _measure(config)

@@ -19,6 +19,10 @@ GRIDS: list[dict[str, Any]] = [  # grids: a network, a data set, methods, epochs
         "learning_rate": _LOW, "dropout": (0.2, 0.3), "schedule": _BOTH_SCHEDULES,
     },
     {
+        "network": "set_mlp", "methods": ("set", "fixed", "dense"), "epochs": _SPARSE_40,
+        "learning_rate": (0.1, 0.3), "dropout": (0.1,), "schedule": ("constant",),
+    },
+    {
         "network": "set_mlp", "dataset": "higgs_sample", "methods": ("set", "fixed", "dense"),
         "epochs": {"sparse": 20}, "learning_rate": _LOW, "dropout": (0.2, 0.3),
         "schedule": _BOTH_SCHEDULES,

@@ -643,3 +643,11 @@ def test_where_fetches_what_it_can(publisher):
 def test_where_refuses_an_unknown_name():
     with pytest.raises(ValueError, match="'nips'"):
         data.where(["digits", "nibs"])
+
+
+def test_data_set_is_here_where_its_file_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "RAW", tmp_path / "raw")
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(tmp_path))
+    assert data.is_here("digits") and not data.is_here("cifar10")
+    (tmp_path / "cifar10.npz").touch()
+    assert data.is_here("cifar10") and not data.is_here("mnist")

@@ -1,5 +1,7 @@
 """Configurations: profiles, identity of their names, the settings chosen on validation data."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -143,3 +145,42 @@ def test_stand_in_of_a_study_is_attacked_at_its_own_headline_radius(monkeypatch)
         headline = experiments.HEADLINE_RADIUS["digits"]
         assert all(min(abs(r - headline) for r in c.radii) < 1e-12 for c in configs)
         assert all(c.hidden == c.parent.hidden and c.parent.dataset == "digits" for c in configs)
+
+
+def test_twins_train_the_very_same_network():
+    config = next(c for c in experiments.configs("set_mlp", "paper") if c.method == "dense")
+    (twin,) = experiments.twins(config)
+    assert twin.experiment == "adaptive_topology" and twin.name != config.name
+    assert dataclasses.replace(twin, experiment="set_mlp") == config
+    assert experiments.twins(dataclasses.replace(config, learning_rate=0.5)) == []
+
+
+def test_runs_whose_time_counts_and_studies_have_no_twins():
+    for profile in experiments.PROFILES:
+        timed = experiments.configs("time_to_accuracy", profile)
+        assert not any(experiments.twins(config) for config in timed)
+    study = experiments.configs("link_removal", "paper")[0].with_changes({"points": 11})
+    assert study.with_changes({"experiment": "weight_shuffling"}).name in {
+        c.name for c in experiments.configs("weight_shuffling", "paper")
+    }
+    assert experiments.twins(study) == []
+
+
+@pytest.mark.parametrize("key", methods.CHOSEN_ON, ids="-".join)
+def test_settings_of_a_data_set_are_the_best_of_its_own_grid(key):
+    experiment, method, dataset = key
+    if method not in tuning.tuned_methods(experiment, dataset):
+        pytest.skip("takes the settings of another method, see the table in lib")
+    tried = tuning.tuned(experiment, method, dataset)
+    found = records.records(tried)
+    assert len(found) == len(tried)
+    best = max(found, key=lambda record: record.metrics["valid_accuracy"].iloc[-1])
+    chosen = methods.CHOSEN_ON[key]
+    assert {name: getattr(best.config, name) for name in chosen} == chosen
+
+
+def test_quick_profile_leaves_out_what_would_be_fetched_first(monkeypatch):
+    monkeypatch.setattr(experiments.data, "is_here", lambda name: name == "higgs_sample")
+    found = {c.dataset for c in experiments.configs("set_mlp", "quick")}
+    assert found == {"mnist", "fashion_mnist", "higgs_sample"}
+    assert "cifar10" in {c.dataset for c in experiments.configs("set_mlp", "paper")}

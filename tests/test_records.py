@@ -378,3 +378,15 @@ def test_slim_study_keeps_its_table_and_arrays(folders):
     slim = records.read(records.RESULTS / record.config.name)
     pd.testing.assert_frame_equal(slim.metrics, record.metrics)
     assert set(slim.arrays) == {"deepfool.linf", "deepfool.l2"}
+
+
+def test_run_of_another_experiment_with_the_same_training_is_taken_over(folders, monkeypatch):
+    first = config.Config("one", dataset="digits", hidden=(9,), density=0.2, epochs=1)
+    second = dataclasses.replace(first, experiment="two", variant="published")
+    monkeypatch.setattr(records, "twins", lambda asked: [first] if asked == second else [])
+    done = records.run(first)
+    monkeypatch.setattr(records.train, "fit", None)  # nothing is trained from here on
+    actual = records.run(second)
+    assert actual.config == second and actual.metrics.equals(done.metrics)
+    assert actual.environment == {**done.environment, "same_run_as": first.name}
+    assert contents(actual.path)[1:] == contents(done.path)[1:]

@@ -171,3 +171,14 @@ def test_matrices_that_do_not_follow_each_other_are_refused(measure):
         getattr(topology, measure)(matrices[::-1])
     with pytest.raises(ValueError, match="no matrices: give one for each layer"):
         getattr(topology, measure)([])
+
+
+def test_active_neurons_have_links_on_both_sides():
+    degrees = {
+        "linear1.in_degree.final": np.array([1, 0, 2, 3]),
+        "linear1.out_degree.final": np.array([3, 3]),
+        "linear2.in_degree.final": np.array([0, 2]),
+        "linear2.out_degree.final": np.array([1, 1, 0, 0]),
+    }
+    assert topology.active_neurons(degrees, "final") == {"hidden 1": 0.25, "hidden 2": 0.5}
+    assert topology.active_neurons(degrees, 0) == {}
