@@ -62,6 +62,7 @@ CHOSEN_ON: dict[tuple[str, str, str], dict[str, Any]] = {  # where a data set ha
     ("set_mlp", "fixed_final", "higgs_sample"): _FAST,
     ("set_mlp", "dense", "higgs_sample"): _FAST,
 }
+CHOSEN_ON |= {(*key[:2], "higgs"): settings for key, settings in CHOSEN_ON.items()}
 # The paper's own settings; what it leaves open, as the authors' released CIFAR-10 code has it.
 PUBLISHED = {
     "variant": "published", "batch_size": 100, "learning_rate": 0.01, "schedule": "constant",

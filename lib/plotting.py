@@ -257,6 +257,7 @@ def paired_table(found: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> p
         if differences := claims.paired(found, dataset, pair):
             interval = claims.t_interval(differences)
             points = [round(x, 2) for x in (interval.value, interval.low, interval.high)]
+            points[1:] = points[1:] if interval.n > 1 else (None, None)
             name = " minus ".join(METHODS[method]["label"] for method in pair)
             trained = ", ".join(str(epochs[dataset, method]) for method in pair)
             rows.append((label(dataset), name, trained, *points, interval.n))

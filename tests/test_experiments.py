@@ -183,4 +183,7 @@ def test_quick_profile_leaves_out_what_would_be_fetched_first(monkeypatch):
     monkeypatch.setattr(experiments.data, "is_here", lambda name: name == "higgs_sample")
     found = {c.dataset for c in experiments.configs("set_mlp", "quick")}
     assert found == {"mnist", "fashion_mnist", "higgs_sample"}
-    assert "cifar10" in {c.dataset for c in experiments.configs("set_mlp", "paper")}
+    paper = {c.dataset for c in experiments.configs("set_mlp", "paper")}
+    assert "cifar10" in paper and "higgs" not in paper
+    monkeypatch.setattr(experiments.data, "is_here", lambda name: True)
+    assert "higgs" in {c.dataset for c in experiments.configs("set_mlp", "paper")}
