@@ -175,7 +175,11 @@ def initial_values(
         return (2 * uniform - 1) * limit
     if isinstance(start, float | int) and 0 <= start < math.inf:
         return torch.randn(support.nnz, generator=generator, dtype=torch.float64) * start
-    raise ValueError(
+    raise _unknown_start(start)
+
+
+def _unknown_start(start: str | float) -> ValueError:
+    return ValueError(
         f"start {start!r} is unknown: give 'he', 'glorot_uniform' or a standard deviation"
     )
 
@@ -189,12 +193,29 @@ class Linear(nn.Linear):
     """Dense layer in the feature-major format, started as :class:`SparseLinear` is; the dense
     baseline.
 
-    Source: [He2015] for the start, N(0, 2 / n_in).
+    Source: [He2015] for the start ``"he"``, N(0, 2 / n_in); the others as in
+    :func:`initial_values`.
+
+    Raises: ValueError for another start.
     """
 
-    def __init__(self, n_in: int, n_out: int, *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        start: str | float = "he",
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__(n_in, n_out)
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu", generator=generator)
+        if start == "he":
+            nn.init.kaiming_normal_(self.weight, nonlinearity="relu", generator=generator)
+        elif start == "glorot_uniform":
+            nn.init.xavier_uniform_(self.weight, generator=generator)
+        elif isinstance(start, float | int) and 0 <= start < math.inf:
+            nn.init.normal_(self.weight, std=start, generator=generator)
+        else:
+            raise _unknown_start(start)
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:

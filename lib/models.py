@@ -80,7 +80,7 @@ def mlp(
         dropout: probability of a zero after each hidden layer, in [0, 1).
         standardisation: (mean, std) of the training part; None leaves the input as it is.
         sparse_output: whether the output layer is sparse and evolves too (the authors' SciPy code).
-        draw, start: see :class:`~lib.layers.SparseLinear`.
+        draw, start: see :class:`~lib.layers.SparseLinear`; dense layers start in the same way.
         published_srelu: whether SReLU starts as in the authors' Keras code.
         seed: of links, weights and dropout.
     Returns: the network, modules named standardise, linear1, activation1, dropout1, …, linearN.
@@ -99,7 +99,7 @@ def mlp(
     last = len(widths) - 1
     for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
         if not sparse:
-            linear = layers.Linear(n_in, n_out, generator=generator)
+            linear = layers.Linear(n_in, n_out, start=start, generator=generator)
         elif i == last and not sparse_output:
             linear = layers.SparseLinear(n_in, n_out, density=1.0, generator=generator, start=start)
         else:

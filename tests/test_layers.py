@@ -508,3 +508,16 @@ def test_copy_of_a_layer_follows_its_own_buffers(generator):
         twin.values.copy_(second.values)
     assert not torch.equal(first.col, second.col)
     torch.testing.assert_close(twin(x), x @ second.to_dense().t())
+
+
+@pytest.mark.parametrize(
+    ("start", "std"), [("he", (2 / 300) ** 0.5), ("glorot_uniform", (2 / 500) ** 0.5), (0.1, 0.1)]
+)
+def test_dense_layer_starts_with_the_law_of_the_sparse_one(start, std, generator):
+    weight = Linear(300, 200, start=start, generator=generator).weight
+    assert weight.std().item() == pytest.approx(std, rel=0.02)  # 60,000 weights: sd .3 %
+    assert abs(weight.mean().item()) < 5 * std / 60_000**0.5
+    if start == "glorot_uniform":
+        assert weight.abs().max() <= (6 / 500) ** 0.5
+    with pytest.raises(ValueError, match="start 'hee' is unknown"):
+        Linear(3, 2, start="hee")
