@@ -27,8 +27,8 @@ FIGURES = Path(os.environ.get("SPARSE_FIGURES_DIR", ROOT / "figures"))
 METHODS = {  # of the experiments, as matplotlib draws them
     "set": {"label": "SET", "color": "#0173b2", "ls": "-"},
     "rigl": {"label": "RigL", "color": "#029e73", "ls": "--"},
-    "preferential": {"label": "preferential attachment", "color": "#ca9161", "ls": "-."},
-    "ch3_l3": {"label": "CH3-L3", "color": "#7b3294", "ls": (0, (3, 1, 1, 1, 1, 1))},
+    "preferential": {"label": "preferential attachment", "color": "#56b4e9", "ls": (0, (5, 1))},
+    "ch3_l3": {"label": "CH3-L3", "color": "#d55e00", "ls": (0, (3, 1, 1, 1, 1, 1))},
     "fixed": {"label": "fixed random support", "color": "#de8f05", "ls": "-."},
     "fixed_final": {"label": "fixed, SET's final links", "color": "#8a6d00", "ls": (0, (4, 2))},
     "dense": {"label": "dense", "color": "#000000", "ls": ":"},
