@@ -28,7 +28,7 @@ METHODS = {  # of the experiments, as matplotlib draws them
     "set": {"label": "SET", "color": "#0173b2", "ls": "-"},
     "rigl": {"label": "RigL", "color": "#029e73", "ls": "--"},
     "preferential": {"label": "preferential attachment", "color": "#56b4e9", "ls": (0, (5, 1))},
-    "ch3_l3": {"label": "CH3-L3", "color": "#d55e00", "ls": (0, (3, 1, 1, 1, 1, 1))},
+    "ch3_l3": {"label": "CH3-L3", "color": "#882255", "ls": (0, (3, 1, 1, 1, 1, 1))},
     "fixed": {"label": "fixed random support", "color": "#de8f05", "ls": "-."},
     "fixed_final": {"label": "fixed, SET's final links", "color": "#8a6d00", "ls": (0, (4, 2))},
     "dense": {"label": "dense", "color": "#000000", "ls": ":"},
@@ -248,19 +248,22 @@ def summary_table(found: Sequence[Record]) -> pd.DataFrame:
 
 def paired_table(found: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """Accuracy of one method minus another (:func:`lib.claims.paired`), points, with 95 %
-    t-interval and n; *epochs* are those that the two were trained for.
+    t-interval and n; *epochs* are those compared.
     """
     rows = []
     datasets = dict.fromkeys(record.config.dataset for record in found)
-    epochs = {(r.config.dataset, r.config.method): r.config.epochs for r in found}
+    runs = {(r.config.dataset, r.config.method): r.config for r in found}
     for dataset, pair in product(datasets, pairs):
         if differences := claims.paired(found, dataset, pair):
             interval = claims.t_interval(differences)
             points = [round(x, 2) for x in (interval.value, interval.low, interval.high)]
             points[1:] = points[1:] if interval.n > 1 else (None, None)
             name = " minus ".join(METHODS[method]["label"] for method in pair)
-            trained = ", ".join(str(epochs[dataset, method]) for method in pair)
-            rows.append((label(dataset), name, trained, *points, interval.n))
+            epochs = [runs[dataset, method].epochs for method in pair]
+            if {runs[dataset, method].schedule for method in pair} == {"constant"}:
+                epochs = [min(epochs)] * 2
+            compared = ", ".join(map(str, epochs))
+            rows.append((label(dataset), name, compared, *points, interval.n))
     columns = ["dataset", "difference", "epochs", "points", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)
 
