@@ -28,16 +28,20 @@ def paired(found: Sequence[Record], dataset: str, methods: tuple[str, str]) -> l
     differences = []
     for seed in sorted({seed for _, seed in runs}):
         pair = [runs[method, seed] for method in methods if (method, seed) in runs]
-        ends = [len(record.metrics) for record in pair]
         if len(pair) == 2:
-            if {record.config.schedule for record in pair} == {"constant"}:
-                ends = [min(ends)] * 2
             first, second = (
                 record.metrics["test_accuracy"].iloc[end - 1]
-                for record, end in zip(pair, ends, strict=True)
+                for record, end in zip(pair, compared_epochs(pair), strict=True)
             )
             differences.append(100 * (first - second))
     return differences
+
+
+def compared_epochs(pair: Sequence[Record]) -> list[int]:
+    """The epochs at which :func:`paired` compares two runs."""
+    ends = [len(record.metrics) for record in pair]
+    equal = {record.config.schedule for record in pair} == {"constant"}
+    return [min(ends)] * len(ends) if equal else ends
 
 
 # ------------------------------------------------------------------- the quantity of each claim

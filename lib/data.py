@@ -7,7 +7,6 @@ Fashion-MNIST and CIFAR-10 are otherwise downloaded, verified, and converted to 
 ``higgs``, of 2.6 GB, only by ``python -m lib data higgs``. ``digits`` ships with scikit-learn.
 """
 
-import difflib
 import gzip
 import hashlib
 import io
@@ -33,6 +32,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
+
+from lib.names import check_known
 
 RAW = Path(__file__).resolve().parents[1] / "data" / "raw"
 TIMEOUT = 5.0  # seconds of silence after which a server is given up
@@ -246,10 +247,7 @@ def _row(name: str, asked: bool) -> dict[str, str | int | None]:
 def require_known(*names: str) -> None:
     """Raise ValueError, with the nearest name, unless every name is one of `NAMES`."""
     for name in names:
-        if name not in NAMES:
-            nearest = difflib.get_close_matches(str(name).lower(), NAMES, n=1, cutoff=0)[0]
-            known = ", ".join(NAMES)
-            raise ValueError(f"unknown data set {name!r}: did you mean {nearest!r}? Known: {known}")
+        check_known("data set", name, NAMES)
 
 
 def is_here(name: str) -> bool:

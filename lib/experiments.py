@@ -251,9 +251,10 @@ def siblings(config: Config) -> list[Config]:
 
 
 @cache
-def _everything() -> tuple[Config, ...]:
-    pairs = product(EXPERIMENTS, PROFILES)
-    return tuple(c for experiment, profile in pairs for c in configs(experiment, profile))
+def _everything() -> tuple[tuple[str, Config], ...]:
+    """Every configuration, with its profile."""
+    pairs = product(PROFILES, EXPERIMENTS)
+    return tuple((profile, c) for profile, name in pairs for c in configs(name, profile))
 
 
 def twins(config: Config) -> list[Config]:
@@ -263,7 +264,7 @@ def twins(config: Config) -> list[Config]:
     if isinstance(config, Study) or config.experiment == "time_to_accuracy":
         return []
     labels = {"experiment": config.experiment, "variant": config.variant, "fallback": None}
-    found = (c for c in _everything() if c.seed == config.seed and c.method == config.method)
+    found = (c for _, c in _everything() if c.seed == config.seed and c.method == config.method)
     others = (c for c in found if c.experiment != config.experiment and not isinstance(c, Study))
     return [c for c in others if dataclasses.replace(c, **labels) == config]
 
@@ -271,11 +272,10 @@ def twins(config: Config) -> list[Config]:
 @cache
 def _profiles() -> dict[str, str]:
     pairs = {}
-    for profile in PROFILES:
-        for config in (c for name in EXPERIMENTS for c in configs(name, profile)):
-            pairs[config.name] = profile
-            if config.fallback is not None:
-                pairs.setdefault(_stand_in(config, config.fallback).name, profile)
+    for profile, config in _everything():
+        pairs[config.name] = profile
+        if config.fallback is not None:
+            pairs.setdefault(_stand_in(config, config.fallback).name, profile)
     return pairs
 
 

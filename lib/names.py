@@ -8,7 +8,8 @@ def check_known(kind: str, value: str, known: Iterable[str]) -> None:
     """Refuse an unknown name. Raises ValueError with the nearest known one."""
     known = list(known)
     if value not in known:
-        near = difflib.get_close_matches(str(value), known, n=1, cutoff=0)[0]
+        spelled = {name.lower(): name for name in known}
+        near = difflib.get_close_matches(str(value).lower(), spelled, n=1, cutoff=0)[0]
         raise ValueError(
-            f"unknown {kind} {value!r}: did you mean {near!r}? Known: {', '.join(known)}"
+            f"unknown {kind} {value!r}: did you mean {spelled[near]!r}? Known: {', '.join(known)}"
         )

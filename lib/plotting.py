@@ -252,16 +252,14 @@ def paired_table(found: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> p
     """
     rows = []
     datasets = dict.fromkeys(record.config.dataset for record in found)
-    runs = {(r.config.dataset, r.config.method): r.config for r in found}
+    runs = {(r.config.dataset, r.config.method): r for r in found}
     for dataset, pair in product(datasets, pairs):
         if differences := claims.paired(found, dataset, pair):
             interval = claims.t_interval(differences)
             points = [round(x, 2) for x in (interval.value, interval.low, interval.high)]
             points[1:] = points[1:] if interval.n > 1 else (None, None)
             name = " minus ".join(METHODS[method]["label"] for method in pair)
-            epochs = [runs[dataset, method].epochs for method in pair]
-            if {runs[dataset, method].schedule for method in pair} == {"constant"}:
-                epochs = [min(epochs)] * 2
+            epochs = claims.compared_epochs([runs[dataset, method] for method in pair])
             compared = ", ".join(map(str, epochs))
             rows.append((label(dataset), name, compared, *points, interval.n))
     columns = ["dataset", "difference", "epochs", "points", "low", "high", "n"]
