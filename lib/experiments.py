@@ -65,6 +65,7 @@ _SET_MLP: dict[str, list[dict[str, Any]]] = {  # what is run besides MNIST and F
         {"methods": ("set", "fixed", "dense"), "limit": 5000, "fallback": None, **_CIFAR10},
     ],
     "paper": [
+        {"methods": ("set_random_removal",), "datasets": ("mnist", "fashion_mnist")},
         {"methods": _ALIKE, "datasets": ("higgs_sample",), "epochs": {"sparse": 20}},
         {"methods": _ALIKE, "datasets": ("higgs",), "epochs": {"sparse": 20}},
         {

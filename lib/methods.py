@@ -53,6 +53,7 @@ CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
     ("adaptive_topology", "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},
 }
 CHOSEN["set_mlp", "fixed_final"] = CHOSEN["set_mlp", "fixed"]
+CHOSEN["set_mlp", "set_random_removal"] = CHOSEN["set_mlp", "set"]
 for _method in ("set", "dense"):
     CHOSEN["time_to_accuracy", _method] = CHOSEN["set_mlp", _method]
 for _method in PARENTS:  # static supports: as fixed

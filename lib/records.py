@@ -58,8 +58,8 @@ class Record:
         config: the configuration, with the data set actually loaded.
         metrics: one row an epoch, see :class:`lib.train.History`.
         arrays: degrees, named layer.in_degree.epoch and layer.out_degree.epoch; in a full record
-            also the final state, named state.<name in the state dict>; in a slim one its links,
-            where kept.
+            also the links, named layer.links.epoch (:class:`lib.train.History`), and the final
+            state, named state.<name in the state dict>; in a slim one its links, where kept.
         environment: architecture, final accuracy and links, seconds, commit, versions, hardware,
             data.
         path: its folder.
@@ -226,7 +226,8 @@ def _train(config: Config, checkpoint: Path, on_epoch) -> _Contents:
         inherit_(model, _whole(config.parent), config)
     how = {"seed": config.seed, "evaluate_test": config.evaluate_test, "on_epoch": on_epoch}
     history = train.fit(model, split, config.settings(), checkpoint=checkpoint, **how)
-    arrays = {name: tensor.numpy() for name, tensor in history.degrees.items()}
+    counted = history.degrees | history.links
+    arrays = {name: tensor.numpy() for name, tensor in counted.items()}
     for name, tensor in model.state_dict().items():
         arrays[f"state.{name}"] = tensor.numpy()
     for name, tensor in (history.best_state or {}).items():
@@ -330,7 +331,7 @@ def write_slim(record: Record) -> None:
         if config.experiment == "adaptive_topology" and name.startswith("state."):
             return sparse
         links = config.seed == 0 and name.endswith((".crow", ".col"))
-        return name.startswith("linear") or name.startswith("state.linear") and links
+        return "_degree." in name or name.startswith("state.linear") and links
 
     arrays = {}
     for name, array in record.arrays.items():

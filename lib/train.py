@@ -101,6 +101,8 @@ class History:
         degrees: int16 tensors (int32 where needed) named layer.in_degree.epoch and
             layer.out_degree.epoch: links of every output and of every input neuron at epochs 0, 1,
             2, 5, … and the last, and "final".
+        links: of every sparse layer at the same epochs, named layer.links.epoch: (nnz,) int32
+            (int64 where needed), row · n_in + col.
         best_state: state dict at the best validation epoch (the first of equals), None without a
             validation part.
         seconds: training and evaluation, all sittings together.
@@ -110,6 +112,7 @@ class History:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     final: dict[str, Any] = field(default_factory=dict)
     degrees: dict[str, Tensor] = field(default_factory=dict)
+    links: dict[str, Tensor] = field(default_factory=dict)
     best_state: dict[str, Tensor] | None = None
     seconds: float = 0.0
     clock: list[float] = field(default_factory=list)
@@ -155,7 +158,7 @@ def fit(
     if checkpoint is not None and checkpoint.exists():
         history = _restore(checkpoint, model, optimiser, generator)
     else:
-        _record_degrees(history, model, 0)
+        _record_links(history, model, 0)
     for epoch in range(len(history.metrics) + 1, settings.epochs + 1):
         start = time.perf_counter()
         rate = settings.learning_rate_at_epoch(epoch)
@@ -171,7 +174,7 @@ def fit(
             history.best_state = {k: v.clone() for k, v in model.state_dict().items()}
         last = epoch == settings.epochs
         if last or epoch in DEGREE_EPOCHS:
-            _record_degrees(history, model, epoch)
+            _record_links(history, model, epoch)
         row["replaced"] = 0 if last else evolve(epoch)  # the last update is below
         history.metrics.append(row)
         history.seconds += time.perf_counter() - start
@@ -184,7 +187,7 @@ def fit(
     evolve(settings.epochs)
     tested = accuracy(model, *data["test"]) if "test" in data else None
     history.final = {"test_accuracy": tested, "links": models.count_links(model)}
-    _record_degrees(history, model, "final")
+    _record_links(history, model, "final")
     history.seconds += time.perf_counter() - start
     return history
 
@@ -344,12 +347,14 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return (predict(model, x).argmax(1) == y).double().mean().item()
 
 
-def _record_degrees(history: History, model: nn.Module, epoch: int | str) -> None:
+def _record_links(history: History, model: nn.Module, epoch: int | str) -> None:
     for name, layer in models.sparse_layers(model).items():
         for side, pointer in (("in_degree", layer.crow), ("out_degree", layer.tcrow)):
             degrees = pointer.diff().cpu()
             fits = int(degrees.max()) < 2**15
             history.degrees[f"{name}.{side}.{epoch}"] = degrees.to(torch.int16) if fits else degrees
+        keys, fits = layer.support.keys.cpu(), layer.n_in * layer.n_out <= 2**31
+        history.links[f"{name}.links.{epoch}"] = keys.int() if fits else keys
 
 
 # ------------------------------------------------------------------------------ checkpoints
