@@ -198,6 +198,27 @@ def _study(experiment: str, parent: Config, **fields: Any) -> Study:
     return Study(experiment, parent=parent, **same, **fields)
 
 
+_LINKS: dict[str, dict[str, int]] = {  # replicates of a bootstrap, networks with the same degrees
+    "scale_free": {"smoke": 10, "quick": 100, "paper": 1000},
+    "network_structure": {"smoke": 2, "quick": 3, "paper": 20},
+}
+
+
+def _links(experiment: str, profile: str) -> list[Config]:
+    """A study of the links of the sparse networks of `adaptive_topology`; in the profile "paper"
+    the degrees of SET's own networks and of growth rules on MNIST too.
+    """
+    methods = {"adaptive_topology": ("set", "rigl", "set_random_removal", "fixed")}
+    if (experiment, profile) == ("scale_free", "paper"):
+        methods["set_mlp"] = ("set", "set_random_removal", "fixed")
+        methods["adaptive_topology_1568"] = ("preferential", "ch3_l3", "fixed")
+    found = [c for name in methods for c in configs(name, profile) if c.method in methods[name]]
+    wide = "adaptive_topology_1568", "fashion_mnist"
+    parents = [c for c in found if c.dataset[:5] != "higgs" and (c.experiment, c.dataset) != wide]
+    draws = _LINKS[experiment][profile]
+    return [_study(experiment, c, variant=c.variant, draws=draws) for c in parents]
+
+
 def _radius(experiment: str, profile: str) -> list[Config]:
     """The attack curve of dense networks on the validation images of `tuning`."""
     dense = [c for c in tuning.tuning("tuning", profile) if c.variant == "epochs"]
@@ -231,6 +252,7 @@ EXPERIMENTS: dict[str, Callable[[str, str], list[Config]]] = {
     "time_to_accuracy": _timed,
     "tuning": tuning.tuning,
     **dict.fromkeys(_STUDIES, _studies),
+    **dict.fromkeys(_LINKS, _links),
     "attack_radius": _radius,
 }
 

@@ -14,7 +14,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from lib import claims, executors, plotting
+from lib import claims, executors, tables
 from lib.names import check_known
 from lib.plotting import FIGURES
 from lib.records import ROOT
@@ -125,11 +125,11 @@ def write_index(profile: str) -> Path:
     lines += ["Beside each picture lie its vector form (svg) and the numbers behind it (csv).", ""]
     for path in find():
         pictures = sorted((FIGURES / profile / path.stem).glob("*.png"))
-        tables = sorted((FIGURES / profile / path.stem).glob("*.csv"))
-        if tables:
+        numbers = sorted((FIGURES / profile / path.stem).glob("*.csv"))
+        if numbers:
             lines += [f"## {path.stem}: {title(path)}", ""]
             lines += [f"![{p.stem}]({path.stem}/{p.name})" for p in pictures]
-            names = ", ".join(f"[{t.stem}]({path.stem}/{t.name})" for t in tables)
+            names = ", ".join(f"[{t.stem}]({path.stem}/{t.name})" for t in numbers)
             lines += ["", f"Tables: {names}", ""]
     index = FIGURES / profile / "README.md"
     index.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def update_readme(path: Path = ROOT / "README.md") -> None:
 def readme_tables() -> dict[str, str]:
     """The tables of the README by name: accuracies and verdicts of the paper profile."""
     shown = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
-    parts = [_accuracies(plotting.summary_table(executors.obtain(n, "paper"))) for n in shown]
+    parts = [_accuracies(tables.summary(executors.obtain(n, "paper"))) for n in shown]
     table = pd.concat(parts).fillna("–")
     header = "| " + " | ".join(table.columns) + " |\n" + "|---" * len(table.columns) + "|\n"
     rows = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in table.to_numpy())

@@ -1,16 +1,15 @@
-"""One style, one function for each kind of figure, and files that do not change when nothing
-changed.
+"""One style, one function for each kind of figure of a table, and files that do not change when
+nothing changed.
 """
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import networkx as nx
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -20,9 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib import claims, records
-from lib.records import ROOT, Record
-
+ROOT = Path(__file__).resolve().parents[1]
 FIGURES = Path(os.environ.get("SPARSE_FIGURES_DIR", ROOT / "figures"))
 METHODS = {  # of the experiments, as matplotlib draws them
     "set": {"label": "SET", "color": "#0173b2", "ls": "-"},
@@ -120,10 +117,19 @@ def label(dataset: str) -> str:
     return DATASETS.get(dataset, dataset)
 
 
-def _panels(
+def panels(
     n: int, width: float, height: float, title: str, margin: float = 0, **options: bool
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with n panels in a row, each of a size in inches; for n = 0 one that says so."""
+    """A figure with n panels in a row; for n = 0 one empty panel that says so.
+
+    Args:
+        n: number of panels.
+        width, height: of each panel, inches.
+        title: of the figure.
+        margin: inches more, for all panels together.
+        options: sharex and sharey of :func:`matplotlib.pyplot.subplots`.
+    Returns: the figure; its max(1, n) panels.
+    """
     size = (margin + width * max(1, n), height)
     fig, axs = plt.subplots(1, max(1, n), figsize=size, squeeze=False, **options)
     fig.suptitle(title)
@@ -134,8 +140,8 @@ def _panels(
     return fig, axs[0]
 
 
-def _log_x(ax: Axes, locator: ticker.Locator) -> None:
-    """A logarithmic horizontal axis with plain numbers where the locator says."""
+def log_x(ax: Axes, locator: ticker.Locator) -> None:
+    """Make the horizontal axis logarithmic, with plain numbers where the locator says."""
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter("{x:g}")
@@ -143,28 +149,19 @@ def _log_x(ax: Axes, locator: ticker.Locator) -> None:
     ax.tick_params(axis="x", labelsize="small")
 
 
-def curves(found: Sequence[Record]) -> pd.DataFrame:
-    """Test accuracy by epoch: mean, standard deviation and n over seeds, by data set and method."""
-    keys = ["dataset", "method", "epoch"]
-    if not found:
-        return pd.DataFrame(columns=[*keys, "mean", "sd", "n"])
-    tables = [r.metrics.assign(dataset=r.config.dataset, method=r.config.method) for r in found]
-    grouped = pd.concat(tables).groupby(keys, sort=False)["test_accuracy"]
-    return grouped.agg(mean="mean", sd="std", n="count").reset_index()
-
-
 def accuracy_curves(
-    found: Sequence[Record], title: str, published: pd.DataFrame | None = None
+    curves: pd.DataFrame, title: str, published: pd.DataFrame | None = None
 ) -> Figure:
     """Test accuracy against epoch, one panel a data set; line: mean over seeds, band: ± sd.
 
     Args:
-        found: records; none gives an empty panel that says so.
+        curves: of :func:`lib.tables.curves`, columns dataset, method, epoch, mean, sd, n; none
+            gives an empty panel that says so.
         title: what is compared; n and profile are added.
         published: columns dataset, method, epoch, accuracy: open circles, as far as our epochs go.
     """
-    groups = curves(found).groupby("dataset", sort=False)
-    fig, axs = _panels(len(groups), 5, 4, title, margin=2)
+    groups = curves.groupby("dataset", sort=False)
+    fig, axs = panels(len(groups), 5, 4, title, margin=2)
     plt.setp(axs, xlabel="epoch", ylabel="test accuracy, mean ± sd")
     for ax, (dataset, part) in zip(axs, groups, strict=False):
         for method, line in part.groupby("method", sort=False):
@@ -191,160 +188,6 @@ def accuracy_curves(
     return fig
 
 
-def ccdf(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of neurons with at least k links, for every k that occurs."""
-    k, count = np.unique(degrees, return_counts=True)
-    return k, count[::-1].cumsum()[::-1] / len(degrees)
-
-
-def degree_distributions(sequences: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
-    """Complementary cumulative degree distributions, one panel a group, one line a sequence.
-
-    Neurons without links have no place on the logarithmic axis: they are stated, not drawn.
-
-    Args:
-        sequences: {panel: {line: (n,) degrees}}; none gives an empty panel that says so.
-        title: of the figure.
-    """
-    fig, axs = _panels(len(sequences), 4.2, 3.8, title, sharey=True)
-    axs[0].set_ylabel("share of neurons with ≥ k links")
-    for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
-        for i, (name, degrees) in enumerate(lines.items()):
-            k, share = ccdf(degrees)
-            isolated = int((degrees == 0).sum())
-            text = f"{name}, {isolated} without links" if isolated else name
-            ax.plot(k[k > 0], share[k > 0], marker="os^vD"[i], ms=3, lw=1, label=text)
-        ax.set(xlabel="links of a neuron, k", title=panel, yscale="log")
-        _log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
-        ax.legend(fontsize="x-small", loc="lower left")
-    return fig
-
-
-def summary_table(found: Sequence[Record]) -> pd.DataFrame:
-    """Accuracy and links by data set and method, mean ± sd over n seeds; accuracies in percent."""
-    accuracies = {"last_accuracy": "last epoch", "best_on_test_accuracy": "best on test"}
-    accuracies["final_accuracy"] = "after the last update"
-    if not found:
-        return pd.DataFrame(columns=["dataset", "method", "n", *accuracies.values()])
-    rows = []
-    keys = ["experiment", "dataset", "architecture", "variant", "method", "epochs"]
-    table = records.table(found)
-    for (_, dataset, architecture, variant, method, epochs), part in table.groupby(
-        keys, sort=False
-    ):
-        row = {"dataset": label(dataset), "network": architecture}
-        if table["variant"].nunique() > 1:
-            row["settings"] = variant
-        row |= {"method": METHODS[method]["label"], "n": len(part)}
-        row["epochs"] = epochs
-        row["links in training"] = f"{part['links_training'].mean():,.0f}"
-        row["links at the end"] = f"{part['links_final'].mean():,.0f}"
-        for column, name in accuracies.items():
-            mean, sd = 100 * part[column].mean(), 100 * part[column].std()
-            row[name] = f"{mean:.2f} ± {sd:.2f}" if len(part) > 1 else f"{mean:.2f}"
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def paired_table(found: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Accuracy of one method minus another (:func:`lib.claims.paired`), points, with 95 %
-    t-interval and n; *epochs* are those compared.
-    """
-    rows = []
-    datasets = dict.fromkeys(record.config.dataset for record in found)
-    runs = {(r.config.dataset, r.config.method): r for r in found}
-    for dataset, pair in product(datasets, pairs):
-        if differences := claims.paired(found, dataset, pair):
-            interval = claims.t_interval(differences)
-            points = [round(x, 2) for x in (interval.value, interval.low, interval.high)]
-            points[1:] = points[1:] if interval.n > 1 else (None, None)
-            name = " minus ".join(METHODS[method]["label"] for method in pair)
-            epochs = claims.compared_epochs([runs[dataset, method] for method in pair])
-            compared = ", ".join(map(str, epochs))
-            rows.append((label(dataset), name, compared, *points, interval.n))
-    columns = ["dataset", "difference", "epochs", "points", "low", "high", "n"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def long_table(sequences: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
-    """The numbers behind :func:`degree_distributions`: panel, line, k, share with at least k."""
-    rows = [
-        (panel, line, k, share)
-        for panel, lines in sequences.items()
-        for line, degrees in lines.items()
-        for k, share in zip(*ccdf(degrees), strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["panel", "line", "k", "share"])
-
-
-def network_pictures(
-    graphs: Mapping[str, nx.DiGraph], n_shown: int, title: str
-) -> tuple[Figure, pd.DataFrame]:
-    """The best connected neurons of every layer and the links among them, one panel a graph.
-
-    Args:
-        graphs: {panel: graph of lib.topology.to_networkx}.
-        n_shown: neurons shown of each layer.
-        title: of the figure.
-    Returns: the figure; the nodes shown with their degrees.
-    """
-    fig, axs = _panels(len(graphs), 4.5, 3.4, title)
-    rows = []
-    top = max((degree for graph in graphs.values() for _, degree in graph.degree), default=0)
-    for ax, (name, graph) in zip(axs, graphs.items(), strict=False):
-        position = {}
-        ranked = sorted(graph, key=lambda node: (-graph.degree[node], node))
-        layers = sorted({layer for layer, _ in graph})
-        for layer in layers:
-            members = [node for node in ranked if node[0] == layer][:n_shown]
-            position |= {node: (layer, -i) for i, node in enumerate(members)}
-        degrees = [graph.degree[node] for node in position]
-        rows += [(name, *node, degree) for node, degree in zip(position, degrees, strict=True)]
-        shown = graph.subgraph(position)
-        links = nx.draw_networkx_edges(
-            shown, position, ax=ax, arrows=False, width=0.8, edge_color="#aaaaaa"
-        )
-        plt.setp(links, rasterized=True)
-        dots = nx.draw_networkx_nodes(
-            shown, position, nodelist=list(position), node_size=30, node_color=degrees,
-            cmap="cividis_r", vmin=0, vmax=top, ax=ax,
-        )  # fmt: skip
-        ax.set_xticks(layers, ["inputs", *(f"hidden {layer}" for layer in layers[1:])])
-        ax.tick_params(bottom=True, labelbottom=True)
-        ax.set_title(f"{name}: {shown.number_of_edges():,} links among those shown")
-        sns.despine(ax=ax, left=True, bottom=True)
-    if graphs:
-        fig.colorbar(dots, ax=axs, label="links of a neuron, whole network")
-    return fig, pd.DataFrame(rows, columns=["panel", "layer", "index", "degree"])
-
-
-def input_maps(found: Sequence[Record], title: str) -> tuple[Figure, pd.DataFrame]:
-    """Links of every input pixel after the last update, one panel a record, one colour scale.
-
-    Args:
-        found: records of sparse networks on square images, as seed 0 of several methods.
-        title: of the figure.
-    Returns: the figure; columns dataset, method, row, column, links.
-    """
-    name = "linear1.out_degree.final"
-    maps = {(r.config.dataset, r.config.method): r.arrays[name] for r in found}
-    fig, axs = _panels(len(maps), 3, 3.4, title)
-    top = max((links.max() for links in maps.values()), default=1)
-    table = pd.DataFrame()
-    for ax, ((dataset, method), links) in zip(axs, maps.items(), strict=False):
-        side = int(len(links) ** 0.5)
-        image = ax.imshow(links.reshape(side, side), cmap="cividis", vmin=0, vmax=top)
-        text = f"{label(dataset)}, {METHODS[method]['label']}"
-        ax.set_title(f"{text}\n{(links == 0).sum()} pixels without links")
-        ax.set_axis_off()
-        row, column = np.indices((side, side)).reshape(2, -1)
-        part = pd.DataFrame({"row": row, "column": column, "links": links})
-        table = pd.concat([table, part.assign(dataset=dataset, method=method)])
-    if maps:
-        fig.colorbar(image, ax=axs, label="links of a pixel", shrink=0.8)
-    return fig, table
-
-
 def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
     """A panel a measure against "n", "density" or "batch": median, bars from quartile to quartile.
 
@@ -355,7 +198,7 @@ def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
     """
     axis = {"n": "neurons of a layer", "density": "density", "batch": "examples in a batch"}
     groups = table.groupby("measure", sort=False)
-    fig, axs = _panels(len(groups), 4.3, 3.8, title)
+    fig, axs = panels(len(groups), 4.3, 3.8, title)
     for ax, (name, part) in zip(axs, groups, strict=False):
         for contender, line in part.groupby("contender", sort=False):
             line = line.sort_values(against)
@@ -364,7 +207,7 @@ def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
             ax.errorbar(line[against], median, bars, ms=5, **CONTENDERS[contender])
         unit = "MiB above torch and kernels" if name == "peak_memory" else "milliseconds"
         ax.set(yscale="log", xlabel=axis[against], ylabel=unit, title=name.replace("_", " "))
-        _log_x(ax, ticker.FixedLocator(sorted(part[against].unique())))
+        log_x(ax, ticker.FixedLocator(sorted(part[against].unique())))
         ax.tick_params(axis="x", labelrotation=45 if part[against].nunique() > 6 else 0)
     if len(table):
         axs[0].legend(fontsize="small")
@@ -428,7 +271,7 @@ def effects(table: pd.DataFrame, measures: Mapping[str, str], title: str) -> Fig
     shown = [name for name in measures if name in set(table["measure"])]
     names = [name for name in CONTRASTS if name in set(table["contrast"])]
     height = 1.4 + 0.34 * max(3, len(names))
-    fig, axs = _panels(len(shown), 2.4, height, title, margin=3.2, sharey=True)
+    fig, axs = panels(len(shown), 2.4, height, title, margin=3.2, sharey=True)
     datasets = list(dict.fromkeys(table["dataset"]))
     for ax, measure in zip(axs, shown, strict=False):
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
@@ -455,7 +298,7 @@ def transfer_matrices(table: pd.DataFrame, title: str) -> Figure:
         title: of the figure.
     """
     groups = table.groupby("dataset", sort=False)
-    fig, axs = _panels(len(groups), 6.2, 5.4, title)
+    fig, axs = panels(len(groups), 6.2, 5.4, title)
     for ax, (dataset, part) in zip(axs, groups, strict=False):
         order = [m for m in METHODS if m in set(part["source"])]
         square = part.pivot_table(index="source", columns="target", values="accuracy")

@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib import data, models, perturb, robustness, train
+from lib import data, models, networks, perturb, robustness, train
 from lib.config import Config, Study
 from lib.evolution import support_from_keys
 from lib.experiments import profile_of, resolve, siblings, twins
@@ -244,6 +244,10 @@ def _train(config: Config, checkpoint: Path, on_epoch) -> _Contents:
 
 def _measure(study: Study) -> _Contents:
     start = time.perf_counter()
+    if study.experiment in networks.MEASURES:
+        parent = _holding(study.parent, networks.HELD[study.experiment])
+        table, arrays = networks.MEASURES[study.experiment](study, parent)
+        return table, arrays, _measured(parent, start)
     parent = _whole(study.parent)
     split = data.load(study.parent.dataset, validation=study.parent.validation)
 
@@ -251,14 +255,23 @@ def _measure(study: Study) -> _Contents:
         return {c.method: _whole(c).model() for c in siblings(study.parent)}
 
     table, arrays = robustness.MEASURES[study.experiment](study, parent.model(), split, others)
+    return table, arrays, _measured(parent, start)
+
+
+def _measured(parent: Record, start: float) -> dict[str, Any]:
     facts = {name: parent.environment[name] for name in ("architecture", "final", "data")}
-    return table, arrays, {**facts, "seconds": round(time.perf_counter() - start, 1)}
+    return {**facts, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def _whole(config: Config) -> Record:
     """The record of a run with its trained network; made if need be."""
+    return _holding(config, "state.linear1.bias")
+
+
+def _holding(config: Config, array: str) -> Record:
+    """The record of a run, slim if that holds the array; made if need be."""
     found = stored(config)
-    return found if found and "state.linear1.bias" in found.arrays else run(config)
+    return found if found and array in found.arrays else run(config)
 
 
 def inherit_(model: nn.Module, parent: Record, config: Config) -> None:

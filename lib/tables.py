@@ -1,13 +1,72 @@
 """Tables as the notebooks show them."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
+from lib import claims, records
 from lib.intervals import t_interval
-from lib.plotting import CONTRASTS, METHODS, NETWORKS, curves, label
+from lib.plotting import CONTRASTS, METHODS, NETWORKS, label
 from lib.records import Record
+
+
+def _histories(found: Sequence[Record]) -> pd.DataFrame:
+    """The metrics of all records in one table, with their data set and method."""
+    parts = [r.metrics.assign(dataset=r.config.dataset, method=r.config.method) for r in found]
+    columns = ["dataset", "method", "epoch", "test_accuracy"]
+    return pd.concat(parts) if parts else pd.DataFrame(columns=columns, dtype=float)
+
+
+def curves(found: Sequence[Record]) -> pd.DataFrame:
+    """Test accuracy by epoch: mean, standard deviation and n over seeds, by data set and method."""
+    grouped = _histories(found).groupby(["dataset", "method", "epoch"], sort=False)
+    return grouped["test_accuracy"].agg(mean="mean", sd="std", n="count").reset_index()
+
+
+def summary(found: Sequence[Record]) -> pd.DataFrame:
+    """Accuracy and links by data set and method, mean ± sd over n seeds; accuracies in percent."""
+    accuracies = {"last_accuracy": "last epoch", "best_on_test_accuracy": "best on test"}
+    accuracies["final_accuracy"] = "after the last update"
+    if not found:
+        return pd.DataFrame(columns=["dataset", "method", "n", *accuracies.values()])
+    rows = []
+    keys = ["experiment", "dataset", "architecture", "variant", "method", "epochs"]
+    table = records.table(found)
+    for names, part in table.groupby(keys, sort=False):
+        _, dataset, architecture, variant, method, epochs = names
+        row = {"dataset": label(dataset), "network": architecture}
+        if table["variant"].nunique() > 1:
+            row["settings"] = variant
+        row |= {"method": METHODS[method]["label"], "n": len(part), "epochs": epochs}
+        row["links in training"] = f"{part['links_training'].mean():,.0f}"
+        row["links at the end"] = f"{part['links_final'].mean():,.0f}"
+        for column, name in accuracies.items():
+            mean, sd = 100 * part[column].mean(), 100 * part[column].std()
+            row[name] = f"{mean:.2f} ± {sd:.2f}" if len(part) > 1 else f"{mean:.2f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def paired(found: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Accuracy of one method minus another (:func:`lib.claims.paired`), points, with 95 %
+    t-interval and n; *epochs* are those compared.
+    """
+    rows = []
+    datasets = dict.fromkeys(record.config.dataset for record in found)
+    runs = {(r.config.dataset, r.config.method): r for r in found}
+    for dataset, pair in product(datasets, pairs):
+        if differences := claims.paired(found, dataset, pair):
+            interval = t_interval(differences)
+            points = [round(x, 2) for x in (interval.value, interval.low, interval.high)]
+            points[1:] = points[1:] if interval.n > 1 else (None, None)
+            name = " minus ".join(METHODS[method]["label"] for method in pair)
+            epochs = claims.compared_epochs([runs[dataset, method] for method in pair])
+            compared = ", ".join(map(str, epochs))
+            rows.append((label(dataset), name, compared, *points, interval.n))
+    columns = ["dataset", "difference", "epochs", "points", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
@@ -52,9 +111,7 @@ def at_epochs(found: Sequence[Record], epochs: Sequence[int]) -> pd.DataFrame:
     Epochs that no run reached are left out, and so is the interval of a single seed.
     """
     rows = []
-    parts = [r.metrics.assign(dataset=r.config.dataset, method=r.config.method) for r in found]
-    table = pd.concat(parts) if parts else pd.DataFrame(columns=["dataset", "method", "epoch"])
-    table = table[table["epoch"].isin(list(epochs))]
+    table = _histories(found).loc[lambda t: t["epoch"].isin(list(epochs))]
     for (dataset, method, epoch), part in table.groupby(["dataset", "method", "epoch"], sort=False):
         got = t_interval(100 * part["test_accuracy"])
         bounds = (got.low, got.high) if got.n > 1 else (None, None)

@@ -1,14 +1,9 @@
-"""Analysis of supports: graphs, degrees, paths and a first power-law fit. Nothing here changes a
-network.
-"""
+"""Analysis of supports: graphs, degrees and paths. Nothing here changes a network."""
 
-import warnings
-from itertools import pairwise
-from typing import Any
+from collections.abc import Sequence
 
 import networkx as nx
 import numpy as np
-import powerlaw
 import scipy.sparse
 from torch import nn
 
@@ -77,6 +72,24 @@ def _widths(matrices: list[scipy.sparse.csr_array]) -> list[int]:
     return [matrices[0].shape[1], *(matrix.shape[0] for matrix in matrices)]
 
 
+def directed_network(matrices: list[scipy.sparse.csr_array]) -> scipy.sparse.csr_array:
+    """The whole network as one matrix, its neurons numbered layer by layer from the inputs on.
+
+    Source: the layered graph of [Mocanu2018], Fig. 1.
+
+    Args:
+        matrices: (n_out, n_in) each, see :func:`adjacency`.
+    Returns: (n, n) over all n neurons, inputs and outputs included; the entry of a link is in the
+        row of its upper and the column of its lower neuron.
+    Raises: ValueError if there are no layers or they are not consecutive.
+    """
+    widths = _widths(matrices)
+    blocks = scipy.sparse.block_diag(matrices)
+    row, col = blocks.coords
+    links = blocks.data, (row + widths[0], col)
+    return scipy.sparse.csr_array(links, shape=(sum(widths), sum(widths)))
+
+
 def largest_component(matrices: list[scipy.sparse.csr_array]) -> float:
     """Share of all neurons, inputs and outputs included, in the largest connected component.
 
@@ -87,13 +100,9 @@ def largest_component(matrices: list[scipy.sparse.csr_array]) -> float:
     Returns: share, in (0, 1].
     Raises: ValueError if there are no layers or they are not consecutive.
     """
-    first = np.cumsum([0, *_widths(matrices)])  # number of the first neuron of each layer
-    ends = [matrix.tocoo().coords for matrix in matrices]
-    row = np.concatenate([row + first[layer + 1] for layer, (row, _) in enumerate(ends)])
-    col = np.concatenate([col + first[layer] for layer, (_, col) in enumerate(ends)])
-    graph = scipy.sparse.csr_array((np.ones(len(row)), (row, col)), shape=(first[-1], first[-1]))
-    _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
-    return float(np.bincount(labels).max() / first[-1])
+    network = directed_network(matrices)
+    _, labels = scipy.sparse.csgraph.connected_components(network, directed=False)
+    return float(np.bincount(labels).max() / len(labels))
 
 
 def count_paths(matrices: list[scipy.sparse.csr_array]) -> float:
@@ -161,10 +170,11 @@ def link_betweenness(matrices: list[scipy.sparse.csr_array]) -> list[np.ndarray]
     return betweenness
 
 
-def hidden_degrees(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[str, np.ndarray]:
-    """Degrees of hidden neurons, links in plus links out to a sparse layer, by hidden layer.
+def degree_sequences(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[str, np.ndarray]:
+    """Links of every neuron, by group: the inputs, and hidden layer by hidden layer all links, the
+    links in and the links out.
 
-    Source: the hidden-neuron degrees of [Mocanu2018], Methods.
+    Source: the neuron degrees of [Mocanu2018], Methods, which are those of hidden neurons.
     Departs: the dense output layer gives every neuron of the last hidden layer the same number of
     links; they are not counted.
 
@@ -172,18 +182,38 @@ def hidden_degrees(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[str
         degrees: arrays named layer.in_degree.epoch and layer.out_degree.epoch, as records hold
             them.
         epoch: which epoch, or "final".
-    Returns: for "linear1", "linear2", … the degrees of the neurons that layer feeds, int.
+    Returns: "inputs", "hidden 1", "hidden 1 in", "hidden 1 out", "hidden 2", … (of the last layer
+        only all its links), each (width,) int64.
     Raises: KeyError if the epoch was not recorded.
     """
-    layers = {name.split(".")[0] for name in degrees if ".in_degree." in name}
-    layers = sorted(layers, key=lambda name: int(name.removeprefix("linear")))
-    totals = {}
-    for layer, following in zip(layers, [*layers[1:], None], strict=True):
-        total = degrees[f"{layer}.in_degree.{epoch}"].astype(int)
-        if following is not None:
-            total = total + degrees[f"{following}.out_degree.{epoch}"]
-        totals[layer] = total
-    return totals
+    names = sorted({n.split(".")[0] for n in degrees if ".in_degree." in n}, key=_number)
+    sides = "in_degree", "out_degree"
+    inward, outward = ([degrees[f"{n}.{s}.{epoch}"].astype(int) for n in names] for s in sides)
+    sequences = {"inputs": outward[0]}
+    for i, (into, out) in enumerate(zip(inward, [*outward[1:], None], strict=True), start=1):
+        sequences[f"hidden {i}"] = into if out is None else into + out
+        if out is not None:
+            sequences |= {f"hidden {i} in": into, f"hidden {i} out": out}
+    return sequences
+
+
+def _number(layer: str) -> int:
+    return int(layer.removeprefix("linear"))
+
+
+def largest_degrees(widths: Sequence[int]) -> dict[str, int]:
+    """The number of links that a neuron of each group of :func:`degree_sequences` could have.
+
+    Source: ours.
+
+    Args:
+        widths: input, hidden and output widths; the output layer does not count.
+    Returns: for every group the width of the layers next to it.
+    """
+    bounds, reach = {"inputs": widths[1]}, [*widths[:-1], 0]
+    for i, (into, out) in enumerate(zip(reach, reach[2:], strict=False), start=1):
+        bounds |= {f"hidden {i}": into + out, f"hidden {i} in": into, f"hidden {i} out": out}
+    return bounds
 
 
 def active_neurons(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[str, float]:
@@ -197,47 +227,9 @@ def active_neurons(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[str
         epoch: which of the recorded ones, or "final".
     Returns: {"hidden 1": share, …}.
     """
-    names = sorted(n.split(".")[0] for n in degrees if n.endswith(f".in_degree.{epoch}"))
-    active = {name: degrees[f"{name}.in_degree.{epoch}"] > 0 for name in names}
-    for name, following in pairwise(names):
-        active[name] &= degrees[f"{following}.out_degree.{epoch}"] > 0
-    return {f"hidden {i}": float(active[name].mean()) for i, name in enumerate(names, start=1)}
-
-
-def fit_power_law(degrees: np.ndarray) -> dict[str, Any]:
-    r"""A first power-law fit of a degree sequence, :math:`P(k) \sim k^{-\gamma}` for k ≥ xmin.
-
-    Source: [Clauset2009] Sections 3.1 and 3.3, as implemented by the package powerlaw.
-    Departs: discrete likelihood, xmin by the Kolmogorov–Smirnov distance, exponent free in (1, 100]
-    (the package's own range ends at 3). No goodness of fit and no test against alternatives: a
-    random graph gets a fit too, so compare with one.
-
-    Args:
-        degrees: (n,) integer; zeros are left out, as a power law has none.
-    Returns: n (neurons with links), exponent, its standard_error, xmin, n_tail (neurons from xmin
-        on) and ks_distance; all but n are nan where the package finds no tail it can evaluate.
-    Raises: ValueError if fewer than 50 neurons have links or all have the same number.
-    """
-    degrees = np.asarray(degrees)
-    positive = degrees[degrees > 0]
-    if len(positive) < 50 or len(np.unique(positive)) < 3:
-        raise ValueError(
-            f"{len(positive)} neurons with {len(np.unique(positive))} different numbers of links:"
-            " too few for a power-law fit, give at least 50 neurons and 3 numbers"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package warns about each xmin it tries
-        law = powerlaw.Fit(
-            positive, discrete=True, verbose=0, parameter_ranges={"alpha": [1.01, 100]}
-        ).power_law
-    n_tail = int((positive >= law.xmin).sum())
-    fit = {
-        "exponent": float(law.alpha),
-        "standard_error": float((law.alpha - 1) / np.sqrt(n_tail)),
-        "xmin": int(law.xmin),
-        "n_tail": n_tail,
-        "ks_distance": float(law.D),
-    }
-    if fit["ks_distance"] >= 1:  # the package could not evaluate any tail
-        fit = dict.fromkeys(fit, np.nan)
-    return {"n": len(positive), **fit}
+    sequences = degree_sequences(degrees, epoch)
+    active = {name: links > 0 for name, links in sequences.items() if name[-1].isdigit()}
+    for name in active:
+        for side in (f"{name} in", f"{name} out"):
+            active[name] &= sequences.get(side, sequences[name]) > 0
+    return {name: float(neurons.mean()) for name, neurons in active.items()}

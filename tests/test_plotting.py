@@ -1,15 +1,14 @@
-"""Figures: files that do not change, numbers that are those of the records, panels that say so."""
+"""Figures: files that do not change, numbers that are those of the tables, panels that say so."""
 
 import io
 
 import matplotlib.pyplot as plt
-import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from lib import evolution, experiments, methods, plotting, records, topology
+from lib import methods, plotting
 
 
 @pytest.fixture(autouse=True)
@@ -20,98 +19,35 @@ def folder(tmp_path, monkeypatch):
     plt.close("all")
 
 
-def record(method, seed, accuracies, dataset="mnist"):
-    """A record with given test accuracies by epoch."""
-    config = experiments.Config("made", dataset=dataset, method=method, seed=seed)
-    metrics = pd.DataFrame(
-        {"epoch": range(1, len(accuracies) + 1), "test_accuracy": accuracies, "links": 100}
-    ).assign(valid_accuracy=np.nan)
-    degrees = np.arange(784, dtype=np.int16) % 5
-    environment = {"architecture": "784-10-10", "seconds": 1.0}
-    environment["final"] = {"test_accuracy": accuracies[-1], "links": 70}
-    arrays = {"linear1.out_degree.final": degrees}
-    return records.Record(config, metrics, arrays, environment, None)
-
-
 @pytest.fixture
-def found():
-    return [
-        record("set", 0, [0.90, 0.92, 0.94]),
-        record("set", 1, [0.92, 0.94, 0.98]),
-        record("fixed", 0, [0.80, 0.85, 0.90]),
-    ]
+def curves():
+    """Two seeds of SET, one of a fixed support."""
+    rows = [("set", 1, 0.91, 0.01, 2), ("set", 2, 0.96, 0.03, 2), ("fixed", 2, 0.9, None, 1)]
+    table = pd.DataFrame(rows, columns=["method", "epoch", "mean", "sd", "n"])
+    return table.assign(dataset="mnist")
 
 
-def test_same_figure_gives_the_same_files(found, folder):
+def test_same_figure_gives_the_same_files(curves, folder):
     names = ("a.svg", "a.png", "a.csv")
     files = []
     for _ in range(2):
-        fig = plotting.accuracy_curves(found, "title")
-        plotting.save_figure(fig, "a", "book", "smoke", plotting.curves(found))
+        fig = plotting.accuracy_curves(curves, "title")
+        plotting.save_figure(fig, "a", "book", "smoke", curves)
         files.append([(folder / "smoke" / "book" / name).read_bytes() for name in names])
     assert files[0] == files[1]
 
 
-def test_curves_are_mean_and_sample_deviation_over_seeds(found):
-    table = plotting.curves(found).set_index(["method", "epoch"])
-    row = table.loc["set", 3]
-    assert row["mean"] == pytest.approx(0.96) and row["n"] == 2
-    assert row["sd"] == pytest.approx(np.std([0.94, 0.98], ddof=1))
-
-
-def test_accuracy_figure_names_data_set_methods_and_n(found):
-    fig = plotting.accuracy_curves(found, "title")
+def test_accuracy_figure_names_data_set_methods_and_n(curves):
+    fig = plotting.accuracy_curves(curves, "title")
     ax = fig.axes[0]
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert ax.get_title() == "MNIST" and texts == [
-        "SET (n = 2)",
-        "fixed random support (n = 1)",
-    ]
+    assert ax.get_title() == "MNIST" and texts == ["SET (n = 2)", "fixed random support (n = 1)"]
 
 
-def test_figures_without_records_say_not_run():
-    figures = [plotting.accuracy_curves([], "t"), plotting.input_maps([], "t")[0]]
-    figures.append(
-        plotting.cost_curves(pd.DataFrame(columns=["measure", "contender", "n"]), "n", "t")
-    )
+def test_figures_without_numbers_say_not_run(curves):
+    costs = pd.DataFrame(columns=["measure", "contender", "n"])
+    figures = plotting.accuracy_curves(curves[:0], "t"), plotting.cost_curves(costs, "n", "t")
     assert all("not run" in [t.get_text() for t in fig.axes[0].texts] for fig in figures)
-
-
-def test_summary_states_links_accuracy_and_n(found):
-    table = plotting.summary_table(found).set_index("method")
-    assert table.loc["SET", "last epoch"] == "96.00 ± 2.83" and table.loc["SET", "n"] == 2
-    assert table.loc["fixed random support", "last epoch"] == "90.00"
-    assert table.loc["SET", "links at the end"] == "70"
-
-
-def test_ccdf_is_the_share_with_at_least_k_links():
-    k, share = plotting.ccdf(np.array([0, 1, 1, 3]))
-    assert k.tolist() == [0, 1, 3] and share.tolist() == [1, 0.75, 0.25]
-
-
-def test_isolated_neurons_are_stated():
-    fig = plotting.degree_distributions({"panel": {"line": np.array([0, 0, 1, 2])}}, "title")
-    assert fig.axes[0].get_legend().get_texts()[0].get_text() == "line, 2 without links"
-
-
-def test_input_maps_state_pixels_without_links(found):
-    fig, table = plotting.input_maps(found[:1], "title")
-    assert "157 pixels without links" in fig.axes[0].get_title()
-    assert len(table) == 784 and table["links"].sum() == sum(i % 5 for i in range(784))
-
-
-def test_network_picture_counts_the_links_it_shows(generator):
-    supports = [evolution.random_support(20, 20, 0.3, generator=generator) for _ in range(2)]
-    graph = topology.to_networkx(supports)
-    fig, nodes = plotting.network_pictures({"start": graph}, n_shown=5, title="title")
-    shown = graph.subgraph(nodes[["layer", "index"]].itertuples(index=False, name=None))
-    assert len(nodes) == 15 and f"{shown.number_of_edges():,} links" in fig.axes[0].get_title()
-    assert nodes["degree"].max() == max(degree for _, degree in nx.degree(graph))
-
-
-def test_paired_table_gives_points(found):
-    table = plotting.paired_table(found, [("set", "fixed"), ("set", "dense")])
-    assert table["points"].tolist() == [4.0] and table["n"].tolist() == [1]
 
 
 # perturbations
@@ -166,10 +102,10 @@ def test_transfer_matrix_puts_the_source_in_the_row():
     assert drawn[0].tolist() == [0.1, 0.6] and drawn[1, 0] == 0.7 and drawn.mask[1, 1]
 
 
-def test_shown_figure_is_a_small_picture_of_the_same_size(found, monkeypatch):
+def test_shown_figure_is_a_small_picture_of_the_same_size(curves, monkeypatch):
     shown = []
     monkeypatch.setattr(plotting.display, "display", shown.append)
-    fig = plotting.accuracy_curves(found, "title")
+    fig = plotting.accuracy_curves(curves, "title")
     pixels = tuple(int(side) for side in fig.get_size_inches() * fig.dpi)
     plotting.show(fig)
     picture = Image.open(io.BytesIO(shown[0].data))

@@ -33,12 +33,17 @@ LEVELS = {
     "layers": 2, "evolution": 2, "link_prediction": 2,
     "models": 3, "regularizers": 3, "local_learning": 3,
     "train": 4, "perturb": 4, "attacks": 4, "pruning": 4, "topology": 4,
+    "power_law": 4,
+    "structure": 4,
+    "plotting": 4,
     "config": 5, "methods": 5, "tuning": 5, "experiments": 5, "robustness": 5, "records": 5,
-    "executors": 5, "claims": 5, "plotting": 5, "tables": 5, "bench": 5,
+    "networks": 5, "network_plots": 5,
+    "executors": 5, "claims": 5, "tables": 5, "bench": 5,
     "notebooks": 6, "__main__": 6,
 }  # fmt: skip
 SOURCED = ("support", "kernels", "activations", "evolution", "perturb", "attacks", "local_learning")
-SOURCED += ("regularizers", "pruning", "topology", "augment", "link_prediction")
+SOURCED += ("power_law", "regularizers", "pruning", "topology", "augment", "link_prediction")
+SOURCED += ("structure",)
 LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 LAYOUT |= {tokenize.ENDMARKER}
 

@@ -1,10 +1,51 @@
-"""Tables: mean and sd, flags, slopes, accuracies at epochs."""
+"""Tables: mean and sd, differences, flags, slopes, accuracies at epochs."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from lib import experiments, plotting, records, tables
+
+
+def learned(accuracies, method="set", seed=0):
+    """A record with these test accuracies by epoch."""
+    metrics = {"epoch": range(1, len(accuracies) + 1), "test_accuracy": accuracies, "links": 100}
+    metrics = pd.DataFrame(metrics).assign(valid_accuracy=np.nan)
+    environment = {"architecture": "784-10-10", "seconds": 1.0}
+    environment["final"] = {"test_accuracy": accuracies[-1], "links": 70}
+    config = experiments.Config("made", method=method, seed=seed)
+    return records.Record(config, metrics, {}, environment, None)
+
+
+@pytest.fixture
+def found():
+    adaptive = [learned([0.90, 0.92, 0.94]), learned([0.92, 0.94, 0.98], seed=1)]
+    return [*adaptive, learned([0.80, 0.85, 0.90], "fixed")]
+
+
+def test_curves_are_mean_and_sample_deviation_over_seeds(found):
+    table = tables.curves(found).set_index(["method", "epoch"])
+    row = table.loc["set", 3]
+    assert row["mean"] == pytest.approx(0.96) and row["n"] == 2
+    assert row["sd"] == pytest.approx(np.std([0.94, 0.98], ddof=1))
+
+
+def test_curves_of_no_records_are_none():
+    table = tables.curves([])
+    assert table.empty and [*table] == ["dataset", "method", "epoch", "mean", "sd", "n"]
+
+
+def test_summary_states_links_accuracy_and_n(found):
+    table = tables.summary(found).set_index("method")
+    assert table.loc["SET", "last epoch"] == "96.00 ± 2.83" and table.loc["SET", "n"] == 2
+    assert table.loc["fixed random support", "last epoch"] == "90.00"
+    assert table.loc["SET", "links at the end"] == "70"
+
+
+def test_paired_differences_are_in_points(found):
+    table = tables.paired(found, [("set", "fixed"), ("set", "dense")])
+    assert table["points"].tolist() == [4.0] and table["n"].tolist() == [1]
 
 
 @pytest.fixture
@@ -25,13 +66,6 @@ def test_mean_table_and_flags_name_the_network(perturbed):
     rows = pd.DataFrame({"dataset": "mnist", "network": "made", "contrast": [*plotting.CONTRASTS]})
     contrasts = ("set" in pair or "fixed" in pair for pair in plotting.CONTRASTS.values())
     assert tables.flagged(rows, checks) == list(contrasts)
-
-
-def learned(accuracies):
-    """A record with these test accuracies by epoch."""
-    metrics = {"epoch": range(1, len(accuracies) + 1), "test_accuracy": accuracies}
-    config = experiments.Config("made", method="set")
-    return records.Record(config, pd.DataFrame(metrics), {}, {}, None)
 
 
 @pytest.mark.parametrize(("epochs", "slope"), [(2, 1.0), (3, 1.0), (99, 1.0)])

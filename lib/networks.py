@@ -1,0 +1,121 @@
+"""What the links of a trained network look like over its epochs: the tables behind notebooks 14 and
+17, one row a degree sequence or a measure.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib import power_law, structure, topology
+from lib.config import Study
+from lib.evolution import support_from_keys
+from lib.support import Support
+
+if TYPE_CHECKING:
+    from lib.records import Record
+
+EPOCHS = {"degrees": (10, 50, "final"), "links": (10, "final")}  # of those recorded
+EXPONENTS = (2.1, 2.5, 2.9)  # of power laws drawn with as many neurons and links
+Table = tuple[pd.DataFrame, dict[str, np.ndarray]]
+
+
+def _recorded(record: "Record", name: str) -> list[int | str]:
+    """The epochs at which an array of layer 1 was recorded, in order."""
+    start = f"linear1.{name}."
+    found = [key.removeprefix(start) for key in record.arrays if key.startswith(start)]
+    return [*sorted(int(epoch) for epoch in found if epoch != "final"), "final"]
+
+
+def _shown(record: "Record", name: str, epochs: tuple[int | str, ...]) -> list[int | str]:
+    """The recorded epochs among some; a fixed support, where all others start, has only one."""
+    epochs = epochs if record.config.drop else ("final",)
+    return [epoch for epoch in _recorded(record, name) if epoch in epochs]
+
+
+def scale_free(study: Study, record: "Record") -> Table:
+    """The evidence (:func:`lib.power_law.evidence`) on every degree sequence of a network.
+
+    Inputs and hidden neurons, the latter with all their links and, at the end, with links in and
+    links out alone; beside each of the last sequences power laws drawn with as many neurons, the
+    same mean and the same largest possible degree, with a fifth of the replicates.
+
+    Returns: columns epoch, neurons ("inputs", "hidden 1", "hidden 1 in", …), kind ("network" or
+        "power law 2.5", …) and those of the evidence.
+    """
+    rng, rows = np.random.default_rng(10**6 + study.seed), []
+    for epoch in _shown(record, "in_degree", EPOCHS["degrees"]):
+        largest = topology.largest_degrees(record.widths)
+        for neurons, degrees in topology.degree_sequences(record.arrays, epoch).items():
+            side = neurons.endswith((" in", " out"))
+            if side and epoch != "final":
+                continue
+            row = {"epoch": epoch, "neurons": neurons, "kind": "network"}
+            bound = largest[neurons]
+            rows.append(row | power_law.evidence(degrees, bound, study.draws, rng=rng))
+            linked = degrees[degrees > 0]
+            for exponent in EXPONENTS if epoch == "final" and not side and len(linked) else ():
+                how = {"largest": bound, "n": len(linked), "rng": rng}
+                drawn = power_law.draw_bounded(exponent, linked.mean(), **how)
+                row |= {"kind": f"power law {exponent}"}
+                found = power_law.evidence(drawn, bound, max(1, study.draws // 5), rng=rng)
+                rows.append(row | found)
+    return pd.DataFrame(rows), {}
+
+
+def supports_at(record: "Record", epoch: int | str) -> list[Support]:
+    """The links of every layer that could evolve, after an epoch.
+
+    Raises: ValueError if the record holds none.
+    """
+    found = []
+    widths = record.widths
+    for i, (n_in, n_out) in enumerate(zip(widths[:-2], widths[1:-1], strict=True), start=1):
+        name = f"linear{i}.links.{epoch}"
+        if name not in record.arrays:
+            raise ValueError(
+                f"record {record.path} does not hold the links after epoch {epoch}: delete the"
+                " folder and run again"
+            )
+        keys = torch.from_numpy(record.arrays[name]).long()
+        found.append(support_from_keys(keys, n_in, n_out))
+    return found
+
+
+def network_structure(study: Study, record: "Record") -> Table:
+    """Structural measures (:func:`lib.structure.measures`) over epochs beside networks with the
+    same degrees, and the overlap of the links with those of the first and the last epoch.
+
+    Returns: columns epoch, measure, value, null_mean, null_sd, z, n_nulls.
+    """
+    generator, rows = torch.Generator().manual_seed(10**6 + study.seed), []
+    first, last = (supports_at(record, epoch) for epoch in (0, "final"))
+    shown = _shown(record, "links", EPOCHS["links"])
+    for epoch in _recorded(record, "links"):
+        supports = supports_at(record, epoch)
+        for name, others in (("start", first), ("end", last)):
+            for i, pair in enumerate(zip(supports, others, strict=True), start=1):
+                measure = f"overlap with {name}, layer {i}"
+                rows.append({"measure": measure, "epoch": epoch, "value": structure.overlap(*pair)})
+        if epoch in shown:
+            found = structure.beside_nulls(supports, study.draws, generator=generator)
+            rows += found.assign(epoch=epoch, n_nulls=study.draws).to_dict("records")
+    return pd.DataFrame(rows), {}
+
+
+MEASURES = {"scale_free": scale_free, "network_structure": network_structure}
+HELD = {"scale_free": "linear1.in_degree.0", "network_structure": "linear1.links.0"}  # it needs
+
+
+def table(found: Iterable["Record"]) -> pd.DataFrame:
+    """The rows of several studies, with the columns dataset, network (experiment of the trained
+    network), variant, method and seed.
+    """
+    parts = []
+    for record in found:
+        config = record.config
+        names = {name: getattr(config, name) for name in ("dataset", "variant", "method", "seed")}
+        parts.append(record.metrics.assign(network=config.parent.experiment, **names))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
