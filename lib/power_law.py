@@ -5,6 +5,7 @@ proves nothing, nor does its p alone: both exist for a random graph too. Neurons
 counted, but no model here has a place for them.
 """
 
+import contextlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -427,13 +428,13 @@ def package_fit(degrees: np.ndarray) -> tuple[float, float]:
     Returns: exponent and xmin, nan where the package finds no tail that it can evaluate.
     """
     k, count = counts(degrees)
-    with warnings.catch_warnings(action="ignore"):  # it warns about each xmin it tries
-        ranges = {"alpha": [1.01, LARGEST_EXPONENT]}
-        fit = powerlaw.Fit(
-            k.repeat(count), discrete=True, estimate_discrete=False, verbose=0,
-            parameter_ranges=ranges,
-        ).power_law  # fmt: skip
-    return (math.nan, math.nan) if fit.D >= 1 else (float(fit.alpha), float(fit.xmin))
+    how = {"discrete": True, "estimate_discrete": False, "verbose": 0}
+    how["parameter_ranges"] = {"alpha": [1.01, LARGEST_EXPONENT]}
+    with warnings.catch_warnings(action="ignore"), contextlib.suppress(ValueError):
+        law = powerlaw.Fit(k.repeat(count), **how).power_law  # warns about each xmin it tries
+        if law.D < 1:
+            return float(law.alpha), float(law.xmin)
+    return math.nan, math.nan
 
 
 def category(table: pd.DataFrame) -> dict[str, Any]:
