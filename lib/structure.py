@@ -22,19 +22,6 @@ TINY = 1e-12  # a spread below this part of the mean is one of rounding
 # ------------------------------------------------------------------------------------- networks
 
 
-def to_matrices(supports: list[Support]) -> list[sparse.csr_array]:
-    """The links of each layer as a matrix of zeros and ones.
-
-    Source: ours; as :func:`lib.topology.adjacency`, for supports.
-
-    Args:
-        supports: links of each layer, of any device.
-    Returns: for each layer (n_out, n_in) float64.
-    """
-    index = [(s.col.cpu().numpy(), s.crow.cpu().numpy(), (s.n_out, s.n_in)) for s in supports]
-    return [sparse.csr_array((np.ones(len(c)), c, r), shape=n) for c, r, n in index]
-
-
 def joined(matrices: list[sparse.csr_array]) -> sparse.csr_array:
     """The graph of a whole network, without directions; neurons as in
     :func:`lib.topology.directed_network`, layer by layer from the inputs on.
@@ -282,7 +269,7 @@ def beside_nulls(
     networks = [supports]
     for _ in range(n_nulls):
         networks.append([perturb.switch_links(s, generator=generator)[0] for s in supports])
-    table = pd.DataFrame([measures(to_matrices(network), seed=seed) for network in networks])
+    table = pd.DataFrame([measures(topology.to_matrices(network), seed=seed) for network in networks])
     relative = table / table[1:].mean(skipna=False)
     table["small_world_sigma"] = relative["four_cycle_clustering"] / relative["mean_path_length"]
     value, mean, spread = table.loc[0], table[1:].mean(skipna=False), table[1:].std(skipna=False)

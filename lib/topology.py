@@ -11,53 +11,68 @@ from lib.layers import SparseLinear
 from lib.support import Support
 
 
-def to_networkx(supports: list[Support]) -> nx.DiGraph:
-    """The network of consecutive sparse layers as a directed graph, from inputs to outputs.
+def to_networkx(network: nn.Module | list[scipy.sparse.csr_array]) -> nx.DiGraph:
+    """The linear layers of a model as a directed graph, from inputs to outputs.
 
     Source: the layered graph of [Mocanu2018], Fig. 1.
 
     Args:
-        supports: links of each layer; the outputs of one are the inputs of the next.
-    Returns: nodes (layer, index) with attribute ``layer``, an edge for each link.
-    Raises: ValueError if the widths do not follow each other.
+        network: a model, or its layers as matrices (n_out, n_in), see :func:`adjacency`.
+    Returns: nodes (layer, index) with attribute ``layer``, an edge with attribute ``weight`` for
+        each weight that is not 0.
+    Raises: ValueError if there are no layers or they are not consecutive.
     """
+    matrices = adjacency(network, weighted=True) if isinstance(network, nn.Module) else network
     graph = nx.DiGraph()
-    widths = [supports[0].n_in, *(support.n_out for support in supports)]
-    for layer, width in enumerate(widths):
+    for layer, width in enumerate(_widths(matrices)):
         graph.add_nodes_from(((layer, i) for i in range(width)), layer=layer)
-    for layer, support in enumerate(supports):
-        if support.n_in != widths[layer]:
-            raise ValueError(
-                f"layer {layer} takes {support.n_in} inputs but layer {layer - 1} has"
-                f" {widths[layer]} outputs: give consecutive layers"
-            )
-        rows, cols = support.row.tolist(), support.col.tolist()
-        graph.add_edges_from(((layer, c), (layer + 1, r)) for r, c in zip(rows, cols, strict=True))
+    for layer, matrix in enumerate(matrices):
+        links = zip(*matrix.tocoo().coords, matrix.data, strict=True)
+        weighted = (((layer, int(c)), (layer + 1, int(r)), float(w)) for r, c, w in links)
+        graph.add_weighted_edges_from(weighted)
     return graph
 
 
-def adjacency(model: nn.Module) -> list[scipy.sparse.csr_array]:
-    """The links of each linear layer of a model as a matrix of zeros and ones, in order.
+def adjacency(model: nn.Module, *, weighted: bool = False) -> list[scipy.sparse.csr_array]:
+    """The links of each linear layer of a model as a matrix, in order.
 
     Source: the layered graph of [Mocanu2018], Fig. 1.
 
     Args:
         model: any model with :class:`~lib.layers.SparseLinear` or nn.Linear layers.
-    Returns: for each layer (n_out, n_in) float64, 1 where the weight is not 0; rows and columns
-        ascend.
+        weighted: whether a link is its weight; else it is 1.
+    Returns: for each layer (n_out, n_in) float64, with an entry where the weight is not 0; rows and
+        columns ascend.
     """
     linear = (m for m in model.modules() if isinstance(m, SparseLinear | nn.Linear))
-    return [_nonzero(layer) for layer in linear]
+    return [_nonzero(layer, weighted) for layer in linear]
 
 
-def _nonzero(layer: SparseLinear | nn.Linear) -> scipy.sparse.csr_array:
+def to_matrices(supports: list[Support]) -> list[scipy.sparse.csr_array]:
+    """The links of each support as a matrix of zeros and ones, as :func:`adjacency` of a model.
+
+    Source: ours.
+
+    Args:
+        supports: links of each layer, of any device.
+    Returns: for each layer (n_out, n_in) float64.
+    """
+    index = [(s.col.cpu().numpy(), s.crow.cpu().numpy(), (s.n_out, s.n_in)) for s in supports]
+    return [scipy.sparse.csr_array((np.ones(len(c)), c, r), shape=n) for c, r, n in index]
+
+
+def _nonzero(layer: SparseLinear | nn.Linear, weighted: bool) -> scipy.sparse.csr_array:
     if isinstance(layer, SparseLinear):
-        shape, kept = (layer.n_out, layer.n_in), layer.values.detach() != 0
-        links = layer.support.row[kept], layer.support.col[kept]
+        shape, values = (layer.n_out, layer.n_in), layer.values.detach()
+        kept = values != 0
+        row, col, values = layer.support.row[kept], layer.support.col[kept], values[kept]
     else:
-        shape, links = tuple(layer.weight.shape), layer.weight.detach().nonzero(as_tuple=True)
-    row, col = (index.cpu().numpy() for index in links)
-    return scipy.sparse.csr_array((np.ones(len(row)), (row, col)), shape=shape)
+        shape, weight = tuple(layer.weight.shape), layer.weight.detach()
+        row, col = weight.nonzero(as_tuple=True)
+        values = weight[row, col]
+    row, col, values = (array.cpu().numpy() for array in (row, col, values))
+    data = values.astype(float) if weighted else np.ones(len(row))
+    return scipy.sparse.csr_array((data, (row, col)), shape=shape)
 
 
 def _widths(matrices: list[scipy.sparse.csr_array]) -> list[int]:
@@ -183,13 +198,13 @@ def degree_sequences(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[s
             them.
         epoch: which epoch, or "final".
     Returns: "inputs", "hidden 1", "hidden 1 in", "hidden 1 out", "hidden 2", … (of the last layer
-        only all its links), each (width,) int64.
-    Raises: KeyError if the epoch was not recorded.
+        only all its links), each (width,) int64; empty if the epoch was not recorded.
     """
-    names = sorted({n.split(".")[0] for n in degrees if ".in_degree." in n}, key=_number)
+    names = [n.removesuffix(f".in_degree.{epoch}") for n in degrees]
+    names = sorted({n for n in names if "." not in n}, key=_number)
     sides = "in_degree", "out_degree"
     inward, outward = ([degrees[f"{n}.{s}.{epoch}"].astype(int) for n in names] for s in sides)
-    sequences = {"inputs": outward[0]}
+    sequences = {"inputs": outward[0]} if names else {}
     for i, (into, out) in enumerate(zip(inward, [*outward[1:], None], strict=True), start=1):
         sequences[f"hidden {i}"] = into if out is None else into + out
         if out is not None:

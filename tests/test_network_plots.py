@@ -41,7 +41,7 @@ def test_input_maps_of_no_network_say_not_run():
 
 def test_network_picture_counts_the_links_it_shows(generator):
     supports = [evolution.random_support(20, 20, 0.3, generator=generator) for _ in range(2)]
-    graph = topology.to_networkx(supports)
+    graph = topology.to_networkx(topology.to_matrices(supports))
     fig, nodes = network_plots.network_pictures({"start": graph}, n_shown=5, title="title")
     shown = graph.subgraph(nodes[["layer", "index"]].itertuples(index=False, name=None))
     assert len(nodes) == 15 and f"{shown.number_of_edges():,} links" in fig.axes[0].get_title()

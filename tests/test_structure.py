@@ -40,8 +40,8 @@ def layered(density, widths=WIDTHS, seed=0):
 def both(density):
     """A random network as a graph of ours and of networkx."""
     supports = layered(density)
-    network = topology.to_networkx(supports).to_undirected()
-    return structure.joined(structure.to_matrices(supports)), network
+    network = topology.to_networkx(topology.to_matrices(supports)).to_undirected()
+    return structure.joined(topology.to_matrices(supports)), network
 
 
 def support_of(mask):
@@ -74,7 +74,7 @@ def test_joined_is_the_adjacency_of_the_graph(density):
 def test_matrices_of_supports_are_those_of_the_model():
     model = models.mlp((6, 8, 3), density=0.4)
     desired = topology.adjacency(model)[0]
-    (actual,) = structure.to_matrices([model.linear1.support])
+    (actual,) = topology.to_matrices([model.linear1.support])
     np.testing.assert_array_equal(actual.toarray(), desired.toarray())
 
 
@@ -127,7 +127,7 @@ def test_path_lengths_of_a_chain_are_its_closed_form(n):
 @pytest.mark.parametrize("density", [0.0005, 0.002, 0.01])
 def test_path_lengths_of_a_larger_network_are_those_of_scipy(density):
     supports = layered(density, [(500, 700), (700, 300)])
-    graph = structure.joined(structure.to_matrices(supports))
+    graph = structure.joined(topology.to_matrices(supports))
     distances = sparse.csgraph.shortest_path(graph, unweighted=True)
     lengths = distances[np.isfinite(distances)].astype(int)
     np.testing.assert_array_equal(structure.path_lengths(graph), np.bincount(lengths)[1:])
@@ -211,8 +211,8 @@ def test_share_out_of_range_is_refused(share):
 @each_density
 def test_measures_are_those_of_networkx(density):
     supports = layered(density)
-    network = topology.to_networkx(supports).to_undirected()
-    actual = structure.measures(structure.to_matrices(supports), seed=0)
+    network = topology.to_networkx(topology.to_matrices(supports)).to_undirected()
+    actual = structure.measures(topology.to_matrices(supports), seed=0)
     cores = list(nx.core_number(network).values())
     assert actual["largest_core_number"] == max(cores)
     assert actual["largest_core_size"] == cores.count(max(cores))
@@ -223,13 +223,13 @@ def test_measures_are_those_of_networkx(density):
 
 
 def test_complete_network_has_all_its_paths():
-    matrices = structure.to_matrices(layered(1.0))
+    matrices = topology.to_matrices(layered(1.0))
     assert structure.measures(matrices, seed=0)["n_paths"] == 6 * 8 * 7 * 4
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])
 def test_dtype_of_the_matrices_does_not_matter(dtype):
-    matrices = structure.to_matrices(layered(0.8, [(300, 20), (20, 9)]))  # more than int8 counts
+    matrices = topology.to_matrices(layered(0.8, [(300, 20), (20, 9)]))  # more than int8 counts
     others = [matrix.astype(dtype) for matrix in matrices]
     assert structure.measures(others, seed=0) == structure.measures(matrices, seed=0)
     flipped = [matrices[0][::-1], matrices[1][:, ::-1]]
@@ -246,7 +246,7 @@ def test_network_without_links_has_measures():
 
 
 def test_measures_without_a_seed_leave_out_the_communities():
-    matrices = structure.to_matrices(layered(0.3))
+    matrices = topology.to_matrices(layered(0.3))
     with_seed, without = (structure.measures(matrices, seed=seed) for seed in (0, None))
     assert np.isnan(without.pop("modularity")) and with_seed.pop("modularity") > 0
     assert with_seed == without
@@ -291,7 +291,7 @@ def test_nulls_keep_the_links_of_every_neuron_in_every_layer(monkeypatch):
 def test_value_is_the_measure_of_the_network():
     supports = layered(0.3)
     table = structure.beside_nulls(supports, 2, generator=seeded(1)).set_index("measure")
-    desired = structure.measures(structure.to_matrices(supports), seed=0)
+    desired = structure.measures(topology.to_matrices(supports), seed=0)
     assert dict(table["value"].drop("small_world_sigma")) == desired
 
 
@@ -391,7 +391,7 @@ def test_supports_of_different_widths_are_refused():
 
 
 def test_matched_overlap_recovers_permuted_neurons(rng):
-    matrices = structure.to_matrices(layered(0.3, [(30, 20), (20, 25), (25, 15)]))
+    matrices = topology.to_matrices(layered(0.3, [(30, 20), (20, 25), (25, 15)]))
     orders = [np.arange(30), *(rng.permutation(n) for n in (20, 25, 15))]
     permuted = [m[orders[i + 1]][:, orders[i]] for i, m in enumerate(matrices)]
     assert structure.matched_overlap(matrices, permuted).tolist() == [1, 1, 1]
@@ -401,7 +401,7 @@ def test_matched_overlap_recovers_permuted_neurons(rng):
 
 def test_matched_overlap_is_at_least_that_by_name():
     pair = [layered(0.2, [(30, 20)], seed) for seed in (0, 1)]
-    (actual,) = structure.matched_overlap(*map(structure.to_matrices, pair))
+    (actual,) = structure.matched_overlap(*map(topology.to_matrices, pair))
     assert structure.overlap(pair[0][0], pair[1][0]) < actual < 1
 
 
@@ -412,7 +412,7 @@ def test_matched_overlap_by_hand():
 
 
 def test_matched_overlap_of_different_shapes_is_refused():
-    first, second, third = structure.to_matrices(layered(0.3))
+    first, second, third = topology.to_matrices(layered(0.3))
     with pytest.raises(ValueError, match="differ: give equal ones"):
         structure.matched_overlap([first, second], [first])
     with pytest.raises(ValueError, match=r"\[\(8, 6\)\] and \[\(4, 7\)\] differ"):

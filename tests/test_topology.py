@@ -1,4 +1,6 @@
-"""Graphs, degrees and paths against networkx; generated power laws are recovered."""
+"""Graphs, degrees and paths against networkx."""
+
+import itertools
 
 import networkx as nx
 import numpy as np
@@ -17,58 +19,56 @@ def supports(generator):
 
 
 def test_graph_has_every_link_once(supports):
-    graph = topology.to_networkx(supports)
+    graph = topology.to_networkx(topology.to_matrices(supports))
     assert graph.number_of_nodes() == 12 + 15 + 9
     assert graph.number_of_edges() == sum(support.nnz for support in supports)
     row, col = int(supports[1].row[0]), int(supports[1].col[0])
     assert graph.has_edge((1, col), (2, row)) and nx.is_directed_acyclic_graph(graph)
 
 
-def test_hidden_degrees_are_those_of_the_graph(supports):
+def test_graph_of_a_model_has_its_weights():
+    model = models.mlp((6, 8, 3), density=0.4)
+    graph, dense = topology.to_networkx(model), model.linear1.to_dense().detach().numpy()
+    inputs, hidden = ([(layer, i) for i in range(n)] for layer, n in enumerate((6, 8)))
+    part = nx.to_numpy_array(graph, [*inputs, *hidden])
+    np.testing.assert_array_equal(part[:6, 6:].T, dense)
+    assert {data["layer"] for _, data in graph.nodes(data=True)} == {0, 1, 2}
+
+
+def test_largest_degrees_are_reached_by_a_complete_network():
+    widths = [5, 7, 6, 4, 3]
+    arrays = {}
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(widths[:-1]), start=1):
+        arrays[f"linear{i}.in_degree.0"] = np.full(n_out, n_in)
+        arrays[f"linear{i}.out_degree.0"] = np.full(n_in, n_out)
+    largest = topology.largest_degrees(widths)
+    found = {name: max(links) for name, links in topology.degree_sequences(arrays, 0).items()}
+    assert found == {name: largest[name] for name in found}
+
+
+def test_degree_sequences_are_those_of_the_graph(supports):
     arrays = {}
     for name, support in zip(("linear1", "linear2"), supports, strict=True):
         arrays[f"{name}.in_degree.7"] = support.crow.diff().numpy().astype(np.int16)
         arrays[f"{name}.out_degree.7"] = support.tcrow.diff().numpy().astype(np.int16)
-    graph = topology.to_networkx(supports)
-    actual = topology.hidden_degrees(arrays, 7)
-    for layer, name in ((1, "linear1"), (2, "linear2")):
-        width = len(actual[name])
-        np.testing.assert_array_equal(actual[name], [graph.degree[layer, i] for i in range(width)])
+    graph = topology.to_networkx(topology.to_matrices(supports))
+    actual = topology.degree_sequences(arrays, 7)
+    desired = [[graph.degree[layer, i] for i in range(n)] for layer, n in enumerate((12, 15, 9))]
+    for name, degrees in zip(("inputs", "hidden 1", "hidden 2"), desired, strict=True):
+        np.testing.assert_array_equal(actual[name], degrees)
+    into, out = ([side[1, i] for i in range(15)] for side in (graph.in_degree, graph.out_degree))
+    np.testing.assert_array_equal(actual["hidden 1 in"], into)
+    np.testing.assert_array_equal(actual["hidden 1 out"], out)
 
 
 def test_layers_that_do_not_follow_each_other_are_refused(supports):
     with pytest.raises(ValueError, match="give consecutive layers"):
-        topology.to_networkx(supports[::-1])
-
-
-@pytest.mark.parametrize("exponent", [2.1, 2.5, 3.5])
-def test_exponent_of_a_generated_power_law_is_recovered(exponent, rng):
-    degrees = rng.zipf(exponent, 5000)
-    fit = topology.fit_power_law(degrees[degrees < 10**6])
-    assert abs(fit["exponent"] - exponent) < 4 * fit["standard_error"]  # four standard errors
-
-
-def test_random_degrees_get_a_steep_fit(rng):
-    assert topology.fit_power_law(rng.poisson(45, 1000))["exponent"] > 5
-
-
-def test_fit_counts_its_tail(rng):
-    degrees = rng.zipf(2.5, 500)
-    fit = topology.fit_power_law(degrees)
-    assert fit["n_tail"] == (degrees >= fit["xmin"]).sum() and fit["n"] == 500
-
-
-@pytest.mark.parametrize(
-    "degrees", [np.full(100, 7), np.arange(1, 20), np.zeros(100)], ids=["equal", "few", "zeros"]
-)
-def test_degenerate_degrees_are_refused(degrees):
-    with pytest.raises(ValueError, match="too few for a power-law fit"):
-        topology.fit_power_law(degrees)
+        topology.to_networkx(topology.to_matrices(supports[::-1]))
 
 
 def test_support_without_links_gives_isolated_nodes():
     none = torch.empty(0, dtype=torch.int64)
-    graph = topology.to_networkx([make_support(none, none, 3, 4)])
+    graph = topology.to_networkx(topology.to_matrices([make_support(none, none, 3, 4)]))
     assert nx.number_of_isolates(graph) == 7
 
 
@@ -84,7 +84,7 @@ def layered(density):
     widths = [(6, 8), (8, 7), (7, 4)]
     supports = [evolution.random_support(*w, density, generator=generator) for w in widths]
     model = torch.nn.Sequential(*(SparseLinear(s.n_in, s.n_out, support=s) for s in supports))
-    graph = topology.to_networkx(supports)
+    graph = topology.to_networkx(topology.to_matrices(supports))
     ends = [[(layer, i) for i in range(n)] for layer, n in ((0, 6), (3, 4))]
     return topology.adjacency(model), graph, ends
 
