@@ -269,7 +269,9 @@ def beside_nulls(
     networks = [supports]
     for _ in range(n_nulls):
         networks.append([perturb.switch_links(s, generator=generator)[0] for s in supports])
-    table = pd.DataFrame([measures(topology.to_matrices(network), seed=seed) for network in networks])
+    table = pd.DataFrame(
+        [measures(topology.to_matrices(network), seed=seed) for network in networks]
+    )
     relative = table / table[1:].mean(skipna=False)
     table["small_world_sigma"] = relative["four_cycle_clustering"] / relative["mean_path_length"]
     value, mean, spread = table.loc[0], table[1:].mean(skipna=False), table[1:].std(skipna=False)

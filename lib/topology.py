@@ -205,7 +205,7 @@ def degree_sequences(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[s
     sides = "in_degree", "out_degree"
     inward, outward = ([degrees[f"{n}.{s}.{epoch}"].astype(int) for n in names] for s in sides)
     sequences = {"inputs": outward[0]} if names else {}
-    for i, (into, out) in enumerate(zip(inward, [*outward[1:], None], strict=True), start=1):
+    for i, (into, out) in enumerate(zip_longest(inward, outward[1:]), start=1):
         sequences[f"hidden {i}"] = into if out is None else into + out
         if out is not None:
             sequences |= {f"hidden {i} in": into, f"hidden {i} out": out}
