@@ -1,6 +1,7 @@
 """Analysis of supports: graphs, degrees and paths. Nothing here changes a network."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import networkx as nx
 import numpy as np
