@@ -201,6 +201,7 @@ def _study(experiment: str, parent: Config, **fields: Any) -> Study:
 _LINKS: dict[str, dict[str, int]] = {  # replicates of a bootstrap, networks with the same degrees
     "scale_free": {"smoke": 10, "quick": 100, "paper": 1000},
     "network_structure": {"smoke": 2, "quick": 3, "paper": 20},
+    "visible_connectivity": {"smoke": 1, "quick": 1, "paper": 1},
 }
 
 

@@ -3,13 +3,16 @@
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
+from sklearn.feature_selection import f_classif
 
-from lib import power_law, structure, topology
+from lib import data, power_law, structure, topology
 from lib.config import Study
 from lib.evolution import support_from_keys
 from lib.support import Support
@@ -66,22 +69,22 @@ def scale_free(study: Study, record: "Record") -> Table:
 
 
 def supports_at(record: "Record", epoch: int | str) -> list[Support]:
-    """The links of every layer that could evolve, after an epoch.
+    """The links of every layer that could evolve, after an epoch or "final".
 
-    Raises: ValueError if the record holds none.
+    Raises: ValueError if the record does not hold them.
     """
-    found = []
-    widths = record.widths
-    for i, (n_in, n_out) in enumerate(zip(widths[:-2], widths[1:-1], strict=True), start=1):
+    widths, found = record.widths, record.supports()
+    for i, pair in enumerate(pairwise(widths[:-1]), start=1):
         name = f"linear{i}.links.{epoch}"
-        if name not in record.arrays:
+        if name in record.arrays:
+            keys = torch.from_numpy(record.arrays[name]).long()
+            found[f"linear{i}"] = support_from_keys(keys, *pair)
+        elif epoch != "final" or not found:
             raise ValueError(
                 f"record {record.path} does not hold the links after epoch {epoch}: delete the"
                 " folder and run again"
             )
-        keys = torch.from_numpy(record.arrays[name]).long()
-        found.append(support_from_keys(keys, n_in, n_out))
-    return found
+    return [found[f"linear{i}"] for i in range(1, len(widths) - 1)]
 
 
 def network_structure(study: Study, record: "Record") -> Table:
@@ -91,9 +94,10 @@ def network_structure(study: Study, record: "Record") -> Table:
     Returns: columns epoch, measure, value, null_mean, null_sd, z, n_nulls.
     """
     generator, rows = torch.Generator().manual_seed(10**6 + study.seed), []
-    first, last = (supports_at(record, epoch) for epoch in (0, "final"))
+    recorded = _recorded(record, "links") if record.config.drop else ["final"]
     shown = _shown(record, "links", EPOCHS["links"])
-    for epoch in _recorded(record, "links"):
+    first, last = (supports_at(record, epoch) for epoch in (recorded[0], "final"))
+    for epoch in recorded:
         supports = supports_at(record, epoch)
         for name, others in (("start", first), ("end", last)):
             for i, pair in enumerate(zip(supports, others, strict=True), start=1):
@@ -105,8 +109,41 @@ def network_structure(study: Study, record: "Record") -> Table:
     return pd.DataFrame(rows), {}
 
 
-MEASURES = {"scale_free": scale_free, "network_structure": network_structure}
-HELD = {"scale_free": "linear1.in_degree.0", "network_structure": "linear1.links.0"}  # it needs
+def visible_connectivity(study: Study, record: "Record") -> Table:
+    """How the links of the input pixels follow the training images, over epochs.
+
+    Rank correlations (Spearman's) of the links of a pixel with its variance, and with the F value
+    of the classes (between-class over within-class variance); pixels that never vary have none.
+
+    Returns: columns epoch, measure ("correlation with variance", "correlation with F value",
+        "pixels without links", "links of constant pixels", the latter as a share of all), value;
+        arrays variance and f_value of the pixels (0 where constant).
+    """
+    split = data.load(record.config.dataset)
+    x, y = split.x_train.flatten(1).double().numpy(), split.y_train.numpy()
+    variance = x.var(axis=0)
+    varies = variance > 0
+    f_value = np.zeros(len(variance))
+    f_value[varies] = f_classif(x[:, varies], y)[0]
+    rows = []
+    for epoch in _recorded(record, "out_degree"):
+        links = record.arrays[f"linear1.out_degree.{epoch}"].astype(float)
+        values = {
+            "correlation with variance": stats.spearmanr(links, variance).statistic,
+            "correlation with F value": stats.spearmanr(links[varies], f_value[varies]).statistic,
+            "pixels without links": (links == 0).sum(),
+            "links of constant pixels": links[~varies].sum() / links.sum(),
+        }
+        rows += [(epoch, *item) for item in values.items()]
+    statistics = {"variance": variance.astype("f4"), "f_value": f_value.astype("f4")}
+    return pd.DataFrame(rows, columns=["epoch", "measure", "value"]), statistics
+
+
+MEASURES = {
+    "scale_free": scale_free,
+    "network_structure": network_structure,
+    "visible_connectivity": visible_connectivity,
+}
 
 
 def table(found: Iterable["Record"]) -> pd.DataFrame:

@@ -279,7 +279,7 @@ ALTERNATIVES: dict[str, tuple[Law, int]] = {  # with their numbers of parameters
 
 
 def _fit_law(law: Law, n: int, k: np.ndarray, count: np.ndarray, xmin: int) -> np.ndarray:
-    """(m,) log P of each degree under the most likely n parameters; nan if none was found."""
+    """The most likely n parameters; nan if none were found."""
 
     def loss(theta: Sequence[float]) -> float:
         value = -float(count @ law(k, xmin, theta))
@@ -289,8 +289,7 @@ def _fit_law(law: Law, n: int, k: np.ndarray, count: np.ndarray, xmin: int) -> n
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
         start = min(product(np.linspace(-8, 5, 14), repeat=n), key=loss)
         best = optimize.minimize(loss, start, **how)
-        found = best.success and math.isfinite(best.fun)
-        return law(k, xmin, best.x) if found else np.full_like(k, np.nan)
+    return best.x if best.success and math.isfinite(best.fun) else np.full(n, np.nan)
 
 
 def compare(degrees: np.ndarray, tail: Tail) -> pd.DataFrame:
@@ -316,7 +315,8 @@ def compare(degrees: np.ndarray, tail: Tail) -> pd.DataFrame:
     ours = _power_law(k, tail.xmin, [math.log(tail.exponent - 1)])
     rows = []
     for name, (law, n_parameters) in ALTERNATIVES.items():
-        gain = ours - _fit_law(law, n_parameters, k, count, tail.xmin)
+        theta = _fit_law(law, n_parameters, k, count, tail.xmin)
+        gain = ours - law(k, tail.xmin, theta)
         ratio = float(count @ gain)
         if name == "cut-off":
             ratio = min(ratio, 0.0)  # nested: more cannot be but for rounding
@@ -356,10 +356,10 @@ def information(degrees: np.ndarray, largest: int) -> dict[str, float]:
         "geometric": (_exponential, 1),
         "power law": (_power_law, 1),
     }
-    found = {
-        name: 2 * n_parameters - 2 * float(count @ _fit_law(law, n_parameters, k, count, 1))
-        for name, (law, n_parameters) in laws.items()
-    }
+    found = {}
+    for name, (law, n_parameters) in laws.items():
+        theta = _fit_law(law, n_parameters, k, count, 1)
+        found[name] = 2 * n_parameters - 2 * float(count @ law(k, 1, theta))
     best = np.nanmin(list(found.values()))
     return {name: value - best for name, value in found.items()}
 
@@ -412,6 +412,32 @@ def evidence(
     row["best"] = min(laws, key=lambda name: np.nan_to_num(laws[name], nan=np.inf))
     row["package_exponent"], row["package_xmin"] = package_fit(degrees)
     return row
+
+
+def fitted_curves(degrees: np.ndarray, tail: Tail) -> pd.DataFrame:
+    """What share of the neurons should have at least k links, by every law fitted to the tail, and
+    by the negative binomial law fitted to all degrees above 0.
+
+    Source: ours, for figures.
+
+    Args:
+        degrees: (n,) whole numbers.
+        tail: of :func:`fit_tail`.
+    Returns: columns law, k (from where it was fitted to the largest degree), share (of all n).
+    """
+    k, count = counts(degrees)
+    laws = {name: (law, n, tail.xmin) for name, (law, n) in ALTERNATIVES.items()}
+    laws = {"power law": (_power_law, 1, tail.xmin)} | laws
+    laws["negative binomial, all degrees"] = (_negative_binomial, 2, 1)
+    parts = []
+    for name, (law, n, xmin) in laws.items():
+        fitted = k >= xmin
+        theta = _fit_law(law, n, k[fitted], count[fitted], xmin)
+        grid = np.arange(xmin, k[-1] + 1)
+        p = np.exp(law(grid, xmin, theta))
+        share = count[fitted].sum() / len(degrees) * (1 - p.cumsum() + p)
+        parts.append(pd.DataFrame({"law": name, "k": grid, "share": share}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def package_fit(degrees: np.ndarray) -> tuple[float, float]:

@@ -245,7 +245,8 @@ def _train(config: Config, checkpoint: Path, on_epoch) -> _Contents:
 def _measure(study: Study) -> _Contents:
     start = time.perf_counter()
     if study.experiment in networks.MEASURES:
-        parent = _holding(study.parent, networks.HELD[study.experiment])
+        needs_links = study.experiment == "network_structure" and study.parent.drop is not None
+        parent = _holding(study.parent, f"linear1.{'links' if needs_links else 'in_degree'}.0")
         table, arrays = networks.MEASURES[study.experiment](study, parent)
         return table, arrays, _measured(parent, start)
     parent = _whole(study.parent)

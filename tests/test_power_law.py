@@ -210,8 +210,20 @@ def test_criterion_of_the_geometric_law_has_its_closed_form(rng):
     share = 1 / degrees.mean()
     closed = 2 - 2 * (500 * np.log(share) + (degrees - 1).sum() * np.log1p(-share))
     k, count = power_law.counts(degrees)
-    fitted = power_law._fit_law(power_law._exponential, 1, k, count, 1)
-    np.testing.assert_allclose(2 - 2 * count @ fitted, closed, rtol=1e-9)
+    theta = power_law._fit_law(power_law._exponential, 1, k, count, 1)
+    fitted = 2 - 2 * count @ power_law._exponential(k, 1, theta)
+    np.testing.assert_allclose(fitted, closed, rtol=1e-9)
+
+
+def test_fitted_curves_begin_at_the_share_of_the_tail_and_follow_the_degrees(rng):
+    degrees = np.append(sequence("shifted", rng), np.zeros(100))
+    tail = power_law.fit_tail(degrees)
+    curves = power_law.fitted_curves(degrees, tail).set_index(["law", "k"])["share"]
+    desired = special.zeta(tail.exponent, 2 * tail.xmin) / special.zeta(tail.exponent, tail.xmin)
+    share = tail.n_tail / 1100
+    np.testing.assert_allclose(curves["power law", tail.xmin], share)
+    np.testing.assert_allclose(curves["power law", 2 * tail.xmin], share * desired, rtol=1e-4)
+    assert set(power_law.ALTERNATIVES) < set(curves.index.levels[0])
 
 
 def test_degree_above_the_largest_possible_is_refused(rng):
