@@ -116,7 +116,8 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
     of the classes (between-class over within-class variance); pixels that never vary have none.
 
     Returns: columns epoch, measure ("correlation with variance", "correlation with F value",
-        "pixels without links", "links of constant pixels", the latter as a share of all), value;
+        "pixels without links", "links of constant pixels", a share of all, "frame over centre", the
+        mean links of a pixel in the outer two rows over one in the central quarter), value;
         arrays variance and f_value of the pixels (0 where constant).
     """
     split = data.load(record.config.dataset)
@@ -125,7 +126,10 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
     varies = variance > 0
     f_value = np.zeros(len(variance))
     f_value[varies] = f_classif(x[:, varies], y)[0]
-    rows = []
+    side, rows = int(len(variance) ** 0.5), []
+    centre, frame = np.zeros((2, side, side), bool)
+    centre[side // 4 : -side // 4, side // 4 : -side // 4] = True
+    frame[:2], frame[-2:], frame[:, :2], frame[:, -2:] = True, True, True, True
     for epoch in _recorded(record, "out_degree"):
         links = record.arrays[f"linear1.out_degree.{epoch}"].astype(float)
         values = {
@@ -133,6 +137,7 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
             "correlation with F value": stats.spearmanr(links[varies], f_value[varies]).statistic,
             "pixels without links": (links == 0).sum(),
             "links of constant pixels": links[~varies].sum() / links.sum(),
+            "frame over centre": links[frame.ravel()].mean() / links[centre.ravel()].mean(),
         }
         rows += [(epoch, *item) for item in values.items()]
     statistics = {"variance": variance.astype("f4"), "f_value": f_value.astype("f4")}
