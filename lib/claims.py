@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import bench, evolution, experiments, records, robustness
+from lib import bench, evolution, experiments, networks, records, robustness
 from lib.intervals import LEVEL, MIN_SEEDS, Measurement, contrasts, exact, judge, t_interval
 from lib.names import check_known
 from lib.records import ROOT, Record
@@ -247,6 +247,51 @@ def _accuracy_gap(profile: str, dataset: str) -> Measurement | None:
     return replace(gap, high=gap.high + allowance)
 
 
+def degree_evidence(profile: str) -> pd.DataFrame:
+    """The evidence on the degrees of every network that was studied, see
+    :func:`lib.networks.scale_free`.
+    """
+    return networks.table(records.records(experiments.configs("scale_free", profile)))
+
+
+def _degree_exponent(profile: str) -> Measurement | None:
+    """S03: exponent of the hidden degrees of SET's own network on MNIST at the end, in the layer,
+    and with the settings, of which its mean over seeds is smallest; simultaneous intervals.
+
+    If no power law beats its alternatives, none counts: only exponents outside the claim decide.
+    """
+    table = degree_evidence(profile)
+    if table.empty:
+        return None
+    ours = {"network": "set_mlp", "dataset": "mnist", "method": "set", "kind": "network"}
+    kept = np.all([table[name] == value for name, value in ours.items()], axis=0)
+    ends = table[kept & (table["epoch"] == "final") & table["neurons"].str.match(r"hidden \d$")]
+    rivals = (ends["decision exponential"] == 1) & (ends["decision lognormal"] == 1)
+    counted = ends[rivals & (ends["aic binomial"] > ends["aic power law"])]
+    limit = "no power law ahead of its rivals" if counted.empty else ""
+    groups = (ends if counted.empty else counted).groupby(["variant", "neurons"])["exponent"]
+    if not len(groups):
+        return None
+    level = 1 - (1 - LEVEL) / len(groups)
+    found = min((t_interval(part, level=level) for _, part in groups), key=lambda m: m.value)
+    return replace(found, limit="" if found.low > 3 else limit)
+
+
+def _epochs_until_power_law(profile: str) -> Measurement | None:
+    """S31: share of the epochs until half of the hidden layers pass a test of their degrees, SET on
+    MNIST.
+
+    The paper names no statistic. From below: the rank correlation of degree and frequency
+    (:func:`lib.power_law.frequency_correlation`), which other laws pass too; from above: infinite,
+    as no layer ends as a power law with an exponent in (2, 3) (S03).
+    """
+    found = _stored("set_mlp", profile, "set", "mnist", TABLE_3["mnist"])
+    if not found:
+        return None
+    share = float(np.mean([networks.epochs_until_significant(record) for record in found]))
+    return Measurement(share, share, math.inf, len(found), "the paper names no test")
+
+
 ROBUSTNESS = {  # claim: study, measure, unit, rival of SET
     "R03": ("link_removal", "removal area random", 1, "dense"),
     "R04": ("attack_curves", "pgd", 100, "dense"),
@@ -286,6 +331,7 @@ def _robustness_gap(profile: str, claim: str) -> Measurement | None:
 QUANTITIES: dict[str, Callable[[str], Measurement | None]] = {
     "S01": _worst_loss,
     "S02": _links_against_width,
+    "S03": _degree_exponent,
     "S04": lambda profile: _cost_ratio(profile, "peak_memory", ("fused", "dense")),
     "S05": lambda profile: _cost_ratio(profile, "epoch", ("dense", "fused")),
     "S06": _initial_links,
@@ -297,6 +343,7 @@ QUANTITIES: dict[str, Callable[[str], Measurement | None]] = {
     "S28": _share_of_weights,
     "S29": partial(_accuracy_above, dataset="cifar10", subtract=0.0),
     "S30": partial(_accuracy_above, dataset="higgs_sample", subtract=78.54),
+    "S31": _epochs_until_power_law,
     "R01": lambda profile: _accuracy_gap(profile, "mnist"),
     "R02": lambda profile: _accuracy_gap(profile, "fashion_mnist"),
     **{c: partial(_robustness_gap, claim=c) for c in ROBUSTNESS},

@@ -144,6 +144,19 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
     return pd.DataFrame(rows, columns=["epoch", "measure", "value"]), statistics
 
 
+def epochs_until_significant(record: "Record") -> float:
+    """Share of the epochs after which half of the hidden layers have a
+    :func:`lib.power_law.frequency_correlation` below .05, inf if never; epochs as recorded.
+    """
+    for epoch in _recorded(record, "in_degree")[:-1]:
+        sequences = topology.degree_sequences(record.arrays, epoch)
+        hidden = [links for name, links in sequences.items() if name[-1].isdigit()]
+        significant = [power_law.frequency_correlation(links) < 0.05 for links in hidden]
+        if np.mean(significant) >= 0.5:
+            return epoch / record.config.epochs
+    return np.inf
+
+
 MEASURES = {
     "scale_free": scale_free,
     "network_structure": network_structure,

@@ -440,6 +440,23 @@ def fitted_curves(degrees: np.ndarray, tail: Tail) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def frequency_correlation(degrees: np.ndarray) -> float:
+    """One-tailed p of the rank correlation between a degree and the number of neurons that have it.
+
+    Source: [Mocanu2018] reports a p below which "no relation" to a power law is rejected and names
+    no statistic; this is one that fits its words.
+    Departs: not a test of a power law: any law with a falling tail passes it, also Poisson's.
+
+    Args:
+        degrees: (n,) whole numbers; zeros are left out.
+    Returns: p that the correlation is not negative; nan with fewer than 3 different degrees.
+    """
+    k, count = counts(degrees)
+    if len(k) < MIN_NUMBERS:
+        return math.nan
+    return float(stats.spearmanr(k, count, alternative="less").pvalue)
+
+
 def package_fit(degrees: np.ndarray) -> tuple[float, float]:
     r"""Exponent and xmin by the package powerlaw, its range of exponents widened to (1, 100].
 
