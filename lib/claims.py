@@ -263,18 +263,20 @@ def _degree_exponent(profile: str) -> Measurement | None:
     table = degree_evidence(profile)
     if table.empty:
         return None
-    ours = {"network": "set_mlp", "dataset": "mnist", "method": "set", "kind": "network"}
+    ours = {"network": "set_mlp", "dataset": "mnist", "method": "set", "epoch": "final"}
+    ours |= {"kind": "network"}
     kept = np.all([table[name] == value for name, value in ours.items()], axis=0)
-    ends = table[kept & (table["epoch"] == "final") & table["neurons"].str.match(r"hidden \d$")]
+    ends = table[kept & table["neurons"].str.match(r"hidden \d$")]
     rivals = (ends["decision exponential"] == 1) & (ends["decision lognormal"] == 1)
     counted = ends[rivals & (ends["aic binomial"] > ends["aic power law"])]
-    limit = "no power law ahead of its rivals" if counted.empty else ""
     groups = (ends if counted.empty else counted).groupby(["variant", "neurons"])["exponent"]
-    if not len(groups):
+    level = 1 - (1 - LEVEL) / max(1, len(groups))
+    found = [t_interval(part, level=level) for _, part in groups]
+    if not found:
         return None
-    level = 1 - (1 - LEVEL) / len(groups)
-    found = min((t_interval(part, level=level) for _, part in groups), key=lambda m: m.value)
-    return replace(found, limit="" if found.low > 3 else limit)
+    lowest = min(found, key=lambda measurement: measurement.value)
+    undecided = counted.empty and lowest.low <= 3
+    return replace(lowest, limit="no power law ahead of its rivals" if undecided else "")
 
 
 def _epochs_until_power_law(profile: str) -> Measurement | None:

@@ -20,7 +20,7 @@ from lib.support import Support
 if TYPE_CHECKING:
     from lib.records import Record
 
-EPOCHS = {"degrees": (10, 50, "final"), "links": (10, "final")}  # of those recorded
+EPOCHS = {"degrees": (2, 5, 10, 20, 50, 100, "final"), "links": (10, "final")}  # if recorded
 EXPONENTS = (2.1, 2.5, 2.9)  # of power laws drawn with as many neurons and links
 Table = tuple[pd.DataFrame, dict[str, np.ndarray]]
 
@@ -42,29 +42,38 @@ def scale_free(study: Study, record: "Record") -> Table:
     """The evidence (:func:`lib.power_law.evidence`) on every degree sequence of a network.
 
     Inputs and hidden neurons, the latter with all their links and, at the end, with links in and
-    links out alone; beside each of the last sequences power laws drawn with as many neurons, the
-    same mean and the same largest possible degree, with a fifth of the replicates.
+    links out alone. Beside the last sequences those of a random network with as many links, and
+    power laws drawn with as many linked neurons, a mean as near as can be and the same largest
+    possible degree. The last sequences have all replicates, everything else a fifth.
 
-    Returns: columns epoch, neurons ("inputs", "hidden 1", "hidden 1 in", …), kind ("network" or
-        "power law 2.5", …) and those of the evidence.
+    Returns: columns epoch, neurons ("inputs", "hidden 1", "hidden 1 in", …), kind ("network",
+        "random", "power law 2.5", …) and those of the evidence.
     """
-    rng, rows = np.random.default_rng(10**6 + study.seed), []
+    rng, rows = np.random.default_rng(int(study.name.rsplit("-", 1)[1], 16)), []
+    largest = topology.largest_degrees(record.widths)
+
+    def add(epoch: int | str, neurons: str, kind: str, degrees: np.ndarray) -> None:
+        whole = (epoch, kind) == ("final", "network")
+        replicates = study.draws if whole else max(1, study.draws // 5)
+        found = power_law.evidence(degrees, largest[neurons], replicates, rng=rng)
+        rows.append({"epoch": epoch, "neurons": neurons, "kind": kind} | found)
+
     for epoch in _shown(record, "in_degree", EPOCHS["degrees"]):
-        largest = topology.largest_degrees(record.widths)
         for neurons, degrees in topology.degree_sequences(record.arrays, epoch).items():
-            side = neurons.endswith((" in", " out"))
-            if side and epoch != "final":
-                continue
-            row = {"epoch": epoch, "neurons": neurons, "kind": "network"}
-            bound = largest[neurons]
-            rows.append(row | power_law.evidence(degrees, bound, study.draws, rng=rng))
-            linked = degrees[degrees > 0]
-            for exponent in EXPONENTS if epoch == "final" and not side and len(linked) else ():
-                how = {"largest": bound, "n": len(linked), "rng": rng}
-                drawn = power_law.draw_bounded(exponent, linked.mean(), **how)
-                row |= {"kind": f"power law {exponent}"}
-                found = power_law.evidence(drawn, bound, max(1, study.draws // 5), rng=rng)
-                rows.append(row | found)
+            if neurons[-1].isdigit() or neurons == "inputs" or epoch == "final":
+                add(epoch, neurons, "network", degrees)
+    generator = torch.Generator().manual_seed(10**7 + study.seed)
+    degrees = topology.random_degrees(record.arrays, "final", generator=generator)
+    at_random = topology.degree_sequences(degrees, "final")
+    for neurons, degrees in topology.degree_sequences(record.arrays, "final").items():
+        linked = degrees[degrees > 0]
+        if neurons.endswith((" in", " out")) or not len(linked):
+            continue
+        add("final", neurons, "random", at_random[neurons])
+        for exponent in EXPONENTS:
+            how = {"largest": largest[neurons], "n": len(linked), "rng": rng}
+            drawn = power_law.draw_bounded(exponent, linked.mean(), **how)
+            add("final", neurons, f"power law {exponent}", drawn)
     return pd.DataFrame(rows), {}
 
 
@@ -113,11 +122,13 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
     """How the links of the input pixels follow the training images, over epochs.
 
     Rank correlations (Spearman's) of the links of a pixel with its variance, and with the F value
-    of the classes (between-class over within-class variance); pixels that never vary have none.
+    of the classes (between-class over within-class variance). Pixels that never vary have no F
+    value; with the variance the correlation is that of all pixels, and of those that vary.
 
-    Returns: columns epoch, measure ("correlation with variance", "correlation with F value",
-        "pixels without links", "links of constant pixels", a share of all, "frame over centre", the
-        mean links of a pixel in the outer two rows over one in the central quarter), value;
+    Returns: columns epoch, measure ("correlation with variance", "correlation with variance,
+        varying pixels", "correlation with F value", "pixels without links", "links of constant
+        pixels", a share of all, "frame over centre", the mean links of a pixel in the outer two
+        rows over one in the central quarter), value;
         arrays variance and f_value of the pixels (0 where constant).
     """
     split = data.load(record.config.dataset)
@@ -134,6 +145,9 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
         links = record.arrays[f"linear1.out_degree.{epoch}"].astype(float)
         values = {
             "correlation with variance": stats.spearmanr(links, variance).statistic,
+            "correlation with variance, varying pixels": stats.spearmanr(
+                links[varies], variance[varies]
+            ).statistic,
             "correlation with F value": stats.spearmanr(links[varies], f_value[varies]).statistic,
             "pixels without links": (links == 0).sum(),
             "links of constant pixels": links[~varies].sum() / links.sum(),

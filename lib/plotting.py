@@ -63,6 +63,7 @@ CONTENDERS = {  # of the benchmark, as matplotlib draws them
     "floor": {"label": "floor: products alone", "color": "#029e73", "marker": ".", "ls": "-"},
 }
 NETWORKS = {"adaptive_topology": "width 1000", "adaptive_topology_1568": "width 1568"}
+NETWORKS["set_mlp"] = "ε = 20"
 DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 DATASETS |= {"higgs": "HIGGS", "higgs_sample": "HIGGS, sample of 25,977"}
 DATASETS["digits"] = "digits (scikit-learn, 8 × 8)"

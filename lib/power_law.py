@@ -58,10 +58,10 @@ def counts(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def domain(degrees: np.ndarray) -> str:
-    r"""Why a sequence is outside the domain of the test, or "" if it is inside.
+    r"""Whether a sequence is in the domain of the test: "inside", or why not.
 
-    At least 50 neurons with links and three different degrees; mean degree of all neurons from 2 to
-    :math:`\sqrt n`.
+    At least 50 neurons with links, of three different degrees, and a mean degree from 2 to
+    :math:`\sqrt n`, n and mean of the neurons with links, which are those that are fitted.
 
     Source: [Broido2019], Methods: graphs with a mean degree below 2 or above :math:`\sqrt n` are
     left out.
@@ -71,13 +71,13 @@ def domain(degrees: np.ndarray) -> str:
         degrees: (n,) whole numbers, at least 0.
     Raises: ValueError as :func:`counts`.
     """
-    too_small = _too_small(*counts(degrees))
-    if too_small:
+    k, count = counts(degrees)
+    if too_small := _too_small(k, count):
         return too_small
-    n, mean = len(degrees), float(np.mean(degrees))
+    n, mean = count.sum(), float(np.average(k, weights=count))
     if mean < 2:
         return f"mean degree {mean:.2f} below 2"
-    return f"mean degree {mean:.1f} above √n = {n**0.5:.1f}" if mean > n**0.5 else ""
+    return f"mean degree {mean:.1f} above √n = {n**0.5:.1f}" if mean > n**0.5 else "inside"
 
 
 def _too_small(k: np.ndarray, count: np.ndarray) -> str:
@@ -101,12 +101,13 @@ def fit_tail(degrees: np.ndarray) -> Tail:
 
     Source: [Clauset2009] Sections 3.1 and 3.3.
     Departs: survival functions are compared as ratios of zeta functions, so that far tails do not
-    cancel; :math:`\alpha` is free in (1, 100].
+    cancel, and at degrees that occur; :math:`\alpha` is free in (1, 100].
 
     Args:
         degrees: (n,) whole numbers; zeros are left out.
     Returns: exponent :math:`\alpha`, its asymptotic standard_error
-        :math:`(\alpha - 1) / \sqrt{n_{tail}}`, xmin, n_tail (neurons from there on), ks_distance.
+        :math:`(\alpha - 1) / \sqrt{n_{tail}}` (nan where the exponent is at its bound), xmin,
+        n_tail (neurons from there on), ks_distance.
     Raises: ValueError if fewer than 50 neurons have links or they have fewer than 3 different
         degrees, or as :func:`counts`.
     """
@@ -132,7 +133,8 @@ def _fit(k: np.ndarray, count: np.ndarray) -> Tail:
     ks = distance.max(axis=1)
     best = int(ks.argmin())
     alpha, n_best = float(exponent[best]), int(n_tail[tried[best]])
-    return Tail(alpha, (alpha - 1) / n_best**0.5, int(k[tried[best]]), n_best, float(ks[best]))
+    error = (alpha - 1) / n_best**0.5 if alpha < top else math.nan
+    return Tail(alpha, error, int(k[tried[best]]), n_best, float(ks[best]))
 
 
 def _most_likely(mean_log: np.ndarray, xmin: np.ndarray, top: float) -> np.ndarray:
@@ -198,7 +200,9 @@ def goodness_of_fit(
         n_tail = rng.binomial(len(degrees), tail.n_tail / len(degrees))
         drawn = draw(tail.exponent, tail.xmin, n_tail, rng=rng)
         rest = rng.choice(body, len(degrees) - n_tail) if len(body) else []
-        worse += _fit(*counts(np.concatenate([drawn, rest]))).ks_distance >= tail.ks_distance
+        k, count = counts(np.concatenate([drawn, rest]))
+        if len(k) >= MIN_NUMBERS:  # any law fits fewer
+            worse += _fit(k, count).ks_distance >= tail.ks_distance
     return worse / replicates
 
 
@@ -237,12 +241,16 @@ def _stretched_exponential(k, xmin, theta):
 def _cut_off(k, xmin, theta):
     alpha, rate = np.exp(theta)
 
-    def law(x):
-        return x**-alpha * np.exp(-rate * (x - xmin))
-
     head = np.arange(xmin, xmin + 1000.0)
-    end = head[-1] + 1  # the sum from there on by the integral, half a term added
-    total = law(head).sum() + integrate.quad(law, end, np.inf)[0] + law(end) / 2
+    terms = head**-alpha * np.exp(-rate * (head - xmin))
+    end = head[-1] + 1  # from there on the integral over x = end e^t, and half a term
+    last = end**-alpha * math.exp(-rate * (end - xmin))
+
+    def rest(t):
+        return math.exp((1 - alpha) * t - rate * end * math.expm1(t))
+
+    far = min(math.log1p(60 / (rate * end)), 60 / max(alpha - 1, 0.1))  # e^-60 is left out
+    total = terms.sum() + last * (end * integrate.quad(rest, 0, far, epsabs=0)[0] + 0.5)
     return -alpha * np.log(k) - rate * (k - xmin) - np.log(total)
 
 
@@ -298,8 +306,8 @@ def compare(degrees: np.ndarray, tail: Tail) -> pd.DataFrame:
     .. math:: R = \sum_{k_i \ge k_{min}} \ln \frac{p_1(k_i)}{p_2(k_i)}
 
     R > 0 speaks for the power law. p is Vuong's: how likely a ratio as far from 0 is if both laws
-    are equally near the truth; the power law with cut-off contains the power law and p is that of
-    :math:`\chi^2_1`.
+    are equally near the truth; the power law with cut-off (exponent not below 0, where it is the
+    exponential) contains the power law and p is that of :math:`\chi^2_1`.
 
     Source: [Clauset2009] Section 5 and Appendix C; decisions at 0.1 as in [Broido2019].
 
@@ -319,8 +327,8 @@ def compare(degrees: np.ndarray, tail: Tail) -> pd.DataFrame:
         gain = ours - law(k, tail.xmin, theta)
         ratio = float(count @ gain)
         if name == "cut-off":
-            ratio = min(ratio, 0.0)  # nested: more cannot be but for rounding
-            p = float(stats.chi2.sf(-2 * ratio, 1))
+            p = float(stats.chi2.sf(max(-2 * ratio, 0.0), 1))
+            ratio = ratio if ratio < 1e-3 else math.nan  # it is nested: a better fit was missed
         else:
             spread = math.sqrt(count @ (gain - ratio / tail.n_tail) ** 2)
             p = math.erfc(abs(ratio) / spread / math.sqrt(2)) if spread > 0 else math.nan
@@ -347,7 +355,8 @@ def information(degrees: np.ndarray, largest: int) -> dict[str, float]:
     """
     k, count = counts(degrees)
     if not len(k) or k[-1] > largest:
-        raise ValueError(f"largest = {largest} is out of range: give at least {max(degrees)}")
+        most = k.max(initial=1)
+        raise ValueError(f"largest = {largest} or no degree is above 0: give at least {most:.0f}")
     laws = {
         "poisson": (_poisson, 1),
         "binomial": (partial(_binomial, largest=largest), 1),
@@ -382,15 +391,17 @@ def evidence(
         largest: the number of links that a neuron could have.
         replicates: of :func:`goodness_of_fit`.
         rng: source of randomness.
-    Returns: n, isolated (neurons without links), mean, variance_ratio (variance to mean), max,
-        domain (:func:`domain`); the fields of :class:`Tail`; p; "ratio ...", "p ..." and
-        "decision ..." of every alternative; unbeaten (no alternative favoured) and strong;
-        "aic ..." of every law, and best, the one with the smallest; package_exponent and
-        package_xmin. What needs a tail is left out where none can be fitted.
+    Returns: n, isolated (neurons without links), domain (:func:`domain`), replicates, rank_p
+        (:func:`frequency_correlation`), mean, max, variance_ratio (variance to mean); the fields of
+        :class:`Tail`; p; "ratio ...", "p ..." and "decision ..." of every alternative; unbeaten (no
+        alternative favoured) and strong; "aic ..." of every law, and best, the one with the
+        smallest; package_exponent and package_xmin. What needs a tail is left out where none can
+        be fitted.
     Raises: ValueError as :func:`counts` and :func:`information`.
     """
     degrees = np.asarray(degrees)
     row = {"n": len(degrees), "isolated": int((degrees == 0).sum()), "domain": domain(degrees)}
+    row |= {"replicates": replicates, "rank_p": frequency_correlation(degrees)}
     if len(degrees):
         mean, variance = float(degrees.mean()), float(degrees.var())
         row |= {"mean": mean, "max": int(degrees.max())}
@@ -449,10 +460,11 @@ def frequency_correlation(degrees: np.ndarray) -> float:
 
     Args:
         degrees: (n,) whole numbers; zeros are left out.
-    Returns: p that the correlation is not negative; nan with fewer than 3 different degrees.
+    Returns: p that the correlation is not negative; nan with fewer than 3 different degrees, or if
+        all are as frequent.
     """
     k, count = counts(degrees)
-    if len(k) < MIN_NUMBERS:
+    if len(k) < MIN_NUMBERS or np.ptp(count) == 0:
         return math.nan
     return float(stats.spearmanr(k, count, alternative="less").pvalue)
 
@@ -498,7 +510,7 @@ def category(table: pd.DataFrame) -> dict[str, Any]:
         n (rows), inside (rows inside the domain), and the shares unbeaten, plausible (p ≥ 0.1),
         long (and 50 neurons), strong, of the rows inside.
     """
-    inside = table[table["domain"] == ""]
+    inside = table[table["domain"] == "inside"]
     found = {"category": "outside the test's domain", "n": len(table), "inside": len(inside)}
     if not len(inside):
         return found
@@ -523,7 +535,8 @@ def draw_bounded(
 ) -> np.ndarray:
     r"""n degrees of a true power law on :math:`k_{min}, \dots, k_{max}`, to see what the test sees.
 
-    :math:`k_{min}` is the one whose mean comes nearest to the wanted one.
+    :math:`k_{min}` is the one whose mean comes nearest to the wanted one, at large means within
+    some 15 %.
 
     Source: ours, a test of power: would a power law of this size have been recognised?
 

@@ -246,31 +246,25 @@ def _measure(study: Study) -> _Contents:
     start = time.perf_counter()
     if study.experiment in networks.MEASURES:
         needs_links = study.experiment == "network_structure" and study.parent.drop is not None
-        parent = _holding(study.parent, f"linear1.{'links' if needs_links else 'in_degree'}.0")
+        parent = _whole(study.parent, f"linear1.{'links' if needs_links else 'in_degree'}.0")
         table, arrays = networks.MEASURES[study.experiment](study, parent)
-        return table, arrays, _measured(parent, start)
-    parent = _whole(study.parent)
-    split = data.load(study.parent.dataset, validation=study.parent.validation)
+    else:
+        parent = _whole(study.parent)
+        split = data.load(study.parent.dataset, validation=study.parent.validation)
 
-    def others() -> dict[str, nn.Module]:
-        return {c.method: _whole(c).model() for c in siblings(study.parent)}
+        def others() -> dict[str, nn.Module]:
+            return {c.method: _whole(c).model() for c in siblings(study.parent)}
 
-    table, arrays = robustness.MEASURES[study.experiment](study, parent.model(), split, others)
-    return table, arrays, _measured(parent, start)
-
-
-def _measured(parent: Record, start: float) -> dict[str, Any]:
+        measure = robustness.MEASURES[study.experiment]
+        table, arrays = measure(study, parent.model(), split, others)
     facts = {name: parent.environment[name] for name in ("architecture", "final", "data")}
-    return {**facts, "seconds": round(time.perf_counter() - start, 1)}
+    return table, arrays, {**facts, "seconds": round(time.perf_counter() - start, 1)}
 
 
-def _whole(config: Config) -> Record:
-    """The record of a run with its trained network; made if need be."""
-    return _holding(config, "state.linear1.bias")
-
-
-def _holding(config: Config, array: str) -> Record:
-    """The record of a run, slim if that holds the array; made if need be."""
+def _whole(config: Config, array: str = "state.linear1.bias") -> Record:
+    """The record of a run that holds an array, by default those of the trained network; made if
+    need be.
+    """
     found = stored(config)
     return found if found and array in found.arrays else run(config)
 

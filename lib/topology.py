@@ -6,8 +6,10 @@ from itertools import zip_longest
 import networkx as nx
 import numpy as np
 import scipy.sparse
+import torch
 from torch import nn
 
+from lib.evolution import random_support
 from lib.layers import SparseLinear
 from lib.support import Support
 
@@ -211,6 +213,29 @@ def degree_sequences(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[s
         if out is not None:
             sequences |= {f"hidden {i} in": into, f"hidden {i} out": out}
     return sequences
+
+
+def random_degrees(
+    degrees: dict[str, np.ndarray], epoch: int | str, *, generator: torch.Generator
+) -> dict[str, np.ndarray]:
+    """Degrees of random layers (:func:`lib.evolution.random_support`) with as many links as those
+    of a network.
+
+    Source: the Erdős–Rényi start of [Mocanu2018], Eq. (1), at another number of links.
+
+    Args:
+        degrees: arrays of a record, named layer.in_degree.epoch and layer.out_degree.epoch.
+        epoch: which of the recorded ones, or "final".
+        generator: source of randomness, on the CPU.
+    Returns: arrays of the same names, of this epoch.
+    """
+    drawn = {}
+    for name in [n for n in degrees if n.endswith(f".in_degree.{epoch}")]:
+        other = name.replace("in_degree", "out_degree")
+        n_in, n_out, links = len(degrees[other]), len(degrees[name]), degrees[name].sum()
+        support = random_support(n_in, n_out, links / (n_in * n_out), generator=generator)
+        drawn |= {name: support.crow.diff().numpy(), other: support.tcrow.diff().numpy()}
+    return drawn
 
 
 def _number(layer: str) -> int:
