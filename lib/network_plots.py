@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 import seaborn as sns
-from matplotlib import ticker
+from matplotlib import colors, ticker
 from matplotlib.figure import Figure
 
-from lib import plotting, power_law
+from lib import plotting, power_law, topology
 
 LAWS = (  # looks, in the order of lib.power_law.fitted_curves
     {"color": "#d55e00", "ls": "-"},
@@ -21,12 +21,6 @@ LAWS = (  # looks, in the order of lib.power_law.fitted_curves
     {"color": "#8a6d00", "ls": (0, (3, 1, 1, 1))},
     {"color": "#0173b2", "ls": ":"},
 )
-
-
-def ccdf(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of neurons with at least k links, for every k that occurs."""
-    k, count = np.unique(degrees, return_counts=True)
-    return k, count[::-1].cumsum()[::-1] / len(degrees)
 
 
 def degree_distributions(sequences: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
@@ -42,7 +36,7 @@ def degree_distributions(sequences: Mapping[str, Mapping[str, np.ndarray]], titl
     axs[0].set_ylabel("share of neurons with ≥ k links")
     for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
         for i, (name, degrees) in enumerate(lines.items()):
-            k, share = ccdf(degrees)
+            k, share = topology.ccdf(degrees)
             isolated = int((degrees == 0).sum())
             text = f"{name}, {isolated} without links" if isolated else name
             ax.plot(k[k > 0], share[k > 0], marker="os^vD"[i], ms=3, lw=1, label=text)
@@ -50,17 +44,6 @@ def degree_distributions(sequences: Mapping[str, Mapping[str, np.ndarray]], titl
         plotting.log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
         ax.legend(fontsize="x-small", loc="lower left")
     return fig
-
-
-def long_table(sequences: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
-    """The numbers behind :func:`degree_distributions`: panel, line, k, share with at least k."""
-    rows = [
-        (panel, line, k, share)
-        for panel, lines in sequences.items()
-        for line, degrees in lines.items()
-        for k, share in zip(*ccdf(degrees), strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["panel", "line", "k", "share"])
 
 
 def network_pictures(
@@ -103,15 +86,16 @@ def network_pictures(
 
 
 def input_maps(
-    maps: Mapping[str, Mapping[str, np.ndarray]], title: str
+    maps: Mapping[str, Mapping[str, np.ndarray]], title: str, quantity: str = "links of a pixel"
 ) -> tuple[Figure, pd.DataFrame]:
-    """Links of every pixel of square images: a grid of panels with one colour scale.
+    """A number of every pixel of square images: a grid of panels with one colour scale.
 
     Args:
-        maps: {row: {column: (n,) links of each pixel, row by row}}; none gives an empty panel that
-            says so.
+        maps: {row: {column: (n,) numbers from 0, of each pixel, row by row}}; none gives an empty
+            panel that says so.
         title: of the figure.
-    Returns: the figure; columns network, shown, row, column, links.
+        quantity: what the numbers are.
+    Returns: the figure; columns network, shown, row, column, value.
     """
     if not maps:
         return plotting.panels(0, 4, 3, title)[0], pd.DataFrame()
@@ -120,19 +104,18 @@ def input_maps(
     fig, axs = plt.subplots(*shape, figsize=size, squeeze=False)
     fig.suptitle(title)
     rows = []
-    top = max(links.max() for columns in maps.values() for links in columns.values())
-    for ax in axs.flat:
-        ax.set(xticks=[], yticks=[])
-        sns.despine(ax=ax, left=True, bottom=True)
+    top = max(values.max() for columns in maps.values() for values in columns.values())
+    plt.setp(axs, xticks=[], yticks=[])
+    sns.despine(fig, left=True, bottom=True)
     for line, (name, columns) in zip(axs, maps.items(), strict=True):
         line[0].set_ylabel(name)
-        for ax, (shown, links) in zip(line, columns.items(), strict=False):
-            square = links.reshape([int(len(links) ** 0.5)] * 2)
+        for ax, (shown, values) in zip(line, columns.items(), strict=False):
+            square = values.reshape([int(len(values) ** 0.5)] * 2)
             rows += [(name, shown, *place, n) for place, n in np.ndenumerate(square)]
             image = ax.imshow(square, cmap="cividis", vmin=0, vmax=top)
-            ax.set_title(f"{shown}\n{(links == 0).sum()} without links", fontsize="small")
-    fig.colorbar(image, ax=axs, label="links of a pixel", shrink=0.8)
-    return fig, pd.DataFrame(rows, columns=["network", "shown", "row", "column", "links"])
+            ax.set_title(f"{shown}\n{(values == 0).sum()} pixels at 0", fontsize="small")
+    fig.colorbar(image, ax=axs, label=quantity, shrink=0.8)
+    return fig, pd.DataFrame(rows, columns=["network", "shown", "row", "column", "value"])
 
 
 def fitted_tails(
@@ -148,55 +131,62 @@ def fitted_tails(
     """
     fig, axs = plotting.panels(len(sequences), 3.3, 4.4, title, sharey=True)
     axs[0].set_ylabel("share of neurons with ≥ k links")
-    parts = [pd.DataFrame(columns=["panel", "law", "k", "share"])]
+    drawn, parts = {}, [topology.ccdf_table(sequences).rename(columns={"line": "law"})]
     for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
         for i, (name, degrees) in reversed(list(enumerate(lines.items()))):
             style = {"color": "#aaaaaa" if i else "black", "ms": 3 if i else 4, "mfc": "none"}
-            k, share = ccdf(degrees)
-            ax.plot(k[k > 0], share[k > 0], "osv^"[i], **style, mew=0.6, label=name)
-        parts += [long_table({panel: lines}).rename(columns={"line": "law"})]
+            k, share = topology.ccdf(degrees)
+            drawn[name] = ax.plot(k[k > 0], share[k > 0], "osv^"[i], **style, mew=0.6)[0]
+        ax.set(yscale="log", ylim=(0.5 / len(degrees), 1.5), xlabel="links of a neuron, k")
         try:
             tail = power_law.fit_tail(degrees)
         except ValueError as error:  # too small to be fitted
-            ax.text(0.5, 0.5, str(error).partition(":")[0], transform=ax.transAxes, wrap=True)
+            ax.set_title(f"{panel}\n{str(error).partition(':')[0]}", fontsize="small")
             continue
+        ax.set_title(f"{panel}\nα = {tail.exponent:.1f}, {tail.n_tail} of {len(degrees)} in tail")
         curves = power_law.fitted_curves(degrees, tail)
         for (law, part), look in zip(curves.groupby("law", sort=False), LAWS, strict=True):
-            ax.plot(part["k"], part["share"], lw=1.4, label=law, **look)
+            drawn[law] = ax.plot(part["k"], part["share"], lw=1.4, **look)[0]
         ax.axvline(tail.xmin, color="#555555", ls=":", lw=0.8)
-        ax.set(yscale="log", ylim=(0.5 / len(degrees), 1.5), xlabel="links of a neuron, k")
-        ax.set_title(f"{panel}\nα = {tail.exponent:.1f}, {tail.n_tail} of {len(degrees)} in tail")
         plotting.log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
         parts.append(curves.assign(panel=panel))
     if sequences:
-        fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        fig.legend(drawn.values(), drawn, loc="outside lower center", ncols=4)
     return fig, pd.concat(parts, ignore_index=True)
 
 
 def adjacency_pictures(
     layers: Mapping[str, scipy.sparse.csr_array], title: str
 ) -> tuple[Figure, pd.DataFrame]:
-    """The links of layers as points, output neurons downwards, one panel a layer.
+    """The links of layers in cells of 25 × 25 neurons, output neurons downwards, one panel a layer;
+    white where there are none.
 
     Args:
-        layers: {panel: (n_out, n_in), reordered as they are to be shown}; none gives an empty panel
-            that says so.
+        layers: {panel: (n_out, n_in), in the order in which neurons are to be shown}; none gives an
+            empty panel that says so.
         title: of the figure.
-    Returns: the figure; columns panel, row, column of every link.
+    Returns: the figure; columns panel, row, column (of a cell), density (links over possible ones).
     """
-    fig, axs = plotting.panels(len(layers), 4.4, 4.9, title)
-    parts = [pd.DataFrame(columns=["panel", "row", "column"])]
+    fig, axs = plotting.panels(len(layers), 3.2, 3.7, title)
+    rows = []
     for ax, (panel, matrix) in zip(axs, layers.items(), strict=False):
-        ax.spy(matrix, markersize=0.7, color="#0173b2", rasterized=True, aspect="auto")
+        edges = [np.unique([*range(0, n, 25), n]) for n in matrix.shape]  # the last may be narrow
+        links = np.histogram2d(*matrix.tocoo().coords, bins=edges)[0]
+        density = links / np.outer(*map(np.diff, edges))
+        norm = colors.LogNorm(1e-3, 1)
+        image = ax.pcolormesh(
+            *edges[::-1], np.where(links, density, np.nan), cmap="cividis_r", norm=norm
+        )
         ax.set(title=panel, xlabel="input neuron, reordered", ylabel="output neuron, reordered")
-        ax.tick_params(top=False, labeltop=False, bottom=True, labelbottom=True)
-        row, column = matrix.tocoo().coords
-        parts.append(pd.DataFrame({"panel": panel, "row": row, "column": column}))
-    return fig, pd.concat(parts, ignore_index=True)
+        ax.invert_yaxis()
+        rows += [(panel, *cell, float(share)) for cell, share in np.ndenumerate(density)]
+    if layers:
+        fig.colorbar(image, ax=axs, label="share of possible links")
+    return fig, pd.DataFrame(rows, columns=["panel", "row", "column", "density"])
 
 
 def evidence_map(table: pd.DataFrame, title: str) -> Figure:
-    """Fitted exponents against the share of neurons in the tail, a panel a group of networks.
+    """Fitted exponents against the neurons in the tail, a panel a group of networks.
 
     Filled: the power law is plausible (p ≥ 0.1) and no alternative is favoured; the band holds the
     exponents of scale-free networks.
@@ -212,10 +202,10 @@ def evidence_map(table: pd.DataFrame, title: str) -> Figure:
     for ax, (group, part) in zip(axs, groups, strict=False):
         ax.axvspan(*power_law.SCALE_FREE, color="#fee391", lw=0)
         ax.axhline(power_law.LONG_TAIL, color="#999999", ls=":", lw=1)
-        accepted = (part["p"] >= power_law.REJECT_BELOW) & (part["unbeaten"] == True)  # noqa: E712
+        accepted = (part["p"] >= power_law.REJECT_BELOW) & part["unbeaten"].eq(True)
         for kept, look in ((~accepted, {"mfc": "none"}), (accepted, {"mfc": "#0173b2"})):
-            shown = part[kept]
-            ax.plot(shown["exponent"], shown["n_tail"], "o", ms=4, mec="#0173b2", mew=0.7, **look)
+            look |= {"data": part[kept], "ms": 4, "mec": "#0173b2", "mew": 0.7}
+            ax.plot("exponent", "n_tail", "o", **look)
         ax.set(yscale="log", title=group, xlabel="exponent α")
         plotting.log_x(ax, ticker.FixedLocator([2, 3, 5, 10, 20, 50, 100]))
     return fig

@@ -63,8 +63,8 @@ def scale_free(study: Study, record: "Record") -> Table:
             if neurons[-1].isdigit() or neurons == "inputs" or epoch == "final":
                 add(epoch, neurons, "network", degrees)
     generator = torch.Generator().manual_seed(10**7 + study.seed)
-    degrees = topology.random_degrees(record.arrays, "final", generator=generator)
-    at_random = topology.degree_sequences(degrees, "final")
+    drawn = topology.random_degrees(record.arrays, "final", generator=generator)
+    at_random = topology.degree_sequences(drawn, "final")
     for neurons, degrees in topology.degree_sequences(record.arrays, "final").items():
         linked = degrees[degrees > 0]
         if neurons.endswith((" in", " out")) or not len(linked):
@@ -138,9 +138,9 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
     f_value = np.zeros(len(variance))
     f_value[varies] = f_classif(x[:, varies], y)[0]
     side, rows = int(len(variance) ** 0.5), []
-    centre, frame = np.zeros((2, side, side), bool)
-    centre[side // 4 : -side // 4, side // 4 : -side // 4] = True
-    frame[:2], frame[-2:], frame[:, :2], frame[:, -2:] = True, True, True, True
+    centre, inner = np.zeros((2, side, side), bool)
+    centre[side // 4 : -side // 4, side // 4 : -side // 4] = inner[2:-2, 2:-2] = True
+    centre, frame = centre.ravel(), ~inner.ravel()
     for epoch in _recorded(record, "out_degree"):
         links = record.arrays[f"linear1.out_degree.{epoch}"].astype(float)
         values = {
@@ -151,7 +151,7 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
             "correlation with F value": stats.spearmanr(links[varies], f_value[varies]).statistic,
             "pixels without links": (links == 0).sum(),
             "links of constant pixels": links[~varies].sum() / links.sum(),
-            "frame over centre": links[frame.ravel()].mean() / links[centre.ravel()].mean(),
+            "frame over centre": links[frame].mean() / links[centre].mean(),
         }
         rows += [(epoch, *item) for item in values.items()]
     statistics = {"variance": variance.astype("f4"), "f_value": f_value.astype("f4")}
@@ -171,11 +171,7 @@ def epochs_until_significant(record: "Record") -> float:
     return np.inf
 
 
-MEASURES = {
-    "scale_free": scale_free,
-    "network_structure": network_structure,
-    "visible_connectivity": visible_connectivity,
-}
+MEASURES = {f.__name__: f for f in (scale_free, network_structure, visible_connectivity)}
 
 
 def table(found: Iterable["Record"]) -> pd.DataFrame:

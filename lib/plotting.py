@@ -250,6 +250,8 @@ def perturbed_curves(
         ax.set(title=name if first_row else "", **labels)
         ax.set_ylabel(f"{label(dataset)}\n{labels.get('ylabel', y)}" if first_column else "")
         ax.label_outer()
+        if "log" in labels.get("xscale", ""):
+            ax.xaxis.set_major_formatter("{x:g}")
         if not {"yscale", "ylim"} & labels.keys():
             ax.set_ylim(0, 1.02)
     if rows:

@@ -1,6 +1,7 @@
 """Tables as the notebooks show them."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -17,6 +18,11 @@ def _histories(found: Sequence[Record]) -> pd.DataFrame:
     parts = [r.metrics.assign(dataset=r.config.dataset, method=r.config.method) for r in found]
     columns = ["dataset", "method", "epoch", "test_accuracy"]
     return pd.concat(parts) if parts else pd.DataFrame(columns=columns, dtype=float)
+
+
+def _mean_sd(values: pd.Series, digits: int) -> str:
+    sd = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{sd}"
 
 
 def curves(found: Sequence[Record]) -> pd.DataFrame:
@@ -42,9 +48,7 @@ def summary(found: Sequence[Record]) -> pd.DataFrame:
         row |= {"method": METHODS[method]["label"], "n": len(part), "epochs": epochs}
         row["links in training"] = f"{part['links_training'].mean():,.0f}"
         row["links at the end"] = f"{part['links_final'].mean():,.0f}"
-        for column, name in accuracies.items():
-            mean, sd = 100 * part[column].mean(), 100 * part[column].std()
-            row[name] = f"{mean:.2f} ± {sd:.2f}" if len(part) > 1 else f"{mean:.2f}"
+        row |= {name: _mean_sd(100 * part[column], 2) for column, name in accuracies.items()}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -79,10 +83,7 @@ def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     keys = ["dataset", "network", "method"]
     numbers = numbers.assign(dataset=numbers["dataset"].map(label))
 
-    def text(values: pd.Series) -> str:
-        sd = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
-        return f"{values.mean():.{digits}f}{sd}"
-
+    text = partial(_mean_sd, digits=digits)
     wide = numbers.pivot_table("value", keys, "measure", aggfunc=text, sort=False)
     wide.insert(0, "n", numbers.groupby(keys, sort=False)["seed"].nunique())
     wide = wide.reset_index()

@@ -1,10 +1,11 @@
 """Analysis of supports: graphs, degrees and paths. Nothing here changes a network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import scipy.sparse
 import torch
 from torch import nn
@@ -227,10 +228,10 @@ def random_degrees(
         degrees: arrays of a record, named layer.in_degree.epoch and layer.out_degree.epoch.
         epoch: which of the recorded ones, or "final".
         generator: source of randomness, on the CPU.
-    Returns: arrays of the same names, of this epoch.
+    Returns: arrays of the same names, of this epoch; those of a layer without links as they are.
     """
-    drawn = {}
-    for name in [n for n in degrees if n.endswith(f".in_degree.{epoch}")]:
+    drawn = {name: links for name, links in degrees.items() if name.endswith(f"_degree.{epoch}")}
+    for name in [n for n in drawn if ".in_degree." in n and drawn[n].any()]:
         other = name.replace("in_degree", "out_degree")
         n_in, n_out, links = len(degrees[other]), len(degrees[name]), degrees[name].sum()
         support = random_support(n_in, n_out, links / (n_in * n_out), generator=generator)
@@ -255,6 +256,37 @@ def largest_degrees(widths: Sequence[int]) -> dict[str, int]:
     for i, (into, out) in enumerate(zip(reach, reach[2:], strict=False), start=1):
         bounds |= {f"hidden {i}": into + out, f"hidden {i} in": into, f"hidden {i} out": out}
     return bounds
+
+
+def ccdf(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Complementary cumulative distribution: the share of neurons with at least k links.
+
+    Source: [Clauset2009] Section 2.
+
+    Args:
+        degrees: (n,).
+    Returns: every k that occurs, ascending, and the share for each.
+    """
+    k, count = np.unique(degrees, return_counts=True)
+    return k, count[::-1].cumsum()[::-1] / len(degrees)
+
+
+def ccdf_table(sequences: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
+    """The :func:`ccdf` of many sequences as a table.
+
+    Source: ours.
+
+    Args:
+        sequences: {panel: {line: (n,) degrees}}.
+    Returns: columns panel, line, k, share.
+    """
+    rows = [
+        (panel, line, k, share)
+        for panel, lines in sequences.items()
+        for line, degrees in lines.items()
+        for k, share in zip(*ccdf(degrees), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["panel", "line", "k", "share"])
 
 
 def active_neurons(degrees: dict[str, np.ndarray], epoch: int | str) -> dict[str, float]:

@@ -162,3 +162,91 @@ def test_share_of_weights_has_no_upper_bound(monkeypatch):
     monkeypatch.setattr(claims, "_weights", lambda profile, dataset: (400, 100))
     gains(monkeypatch, {"cifar10": UP})
     assert claims.QUANTITIES["S28"]("paper") == Measurement(0.25, 0.25, INF, 5, "epochs")
+
+
+# degrees
+
+
+def evidence(exponents, ahead, seeds=5, **changes):
+    """Rows of a made-up study: a layer with these exponents, one a seed, and the power law ahead of
+    its rivals or not.
+    """
+    row = {"network": "set_mlp", "dataset": "mnist", "method": "set", "variant": "tuned"}
+    row |= {"epoch": "final", "kind": "network", "neurons": "hidden 1"}
+    row |= {"decision exponential": int(ahead), "decision lognormal": int(ahead)}
+    row |= {"aic binomial": 10.0 * ahead, "aic power law": 10.0 * (not ahead)} | changes
+    spread = np.linspace(-0.1, 0.1, seeds)
+    return pd.DataFrame(
+        [{**row, "seed": i, "exponent": exponents + d} for i, d in enumerate(spread)]
+    )
+
+
+def verdict(monkeypatch, table):
+    monkeypatch.setattr(claims, "degree_evidence", lambda profile: table)
+    return claims.verdicts("paper", ["S03"]).iloc[0]["verdict"]
+
+
+NO_LAW = "inconclusive (no power law ahead of its rivals)"
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (evidence(8.0, False), "not reproduced"),
+        (evidence(8.0, True), "not reproduced"),
+        (evidence(2.5, True), "reproduced"),
+        (evidence(2.5, False), NO_LAW),
+        (evidence(2.5, True, **{"decision lognormal": 0}), NO_LAW),
+        (evidence(2.5, True, **{"decision exponential": -1}), NO_LAW),
+        (evidence(2.5, True, **{"aic binomial": -1.0}), NO_LAW),
+        (evidence(3.0, True), "inconclusive"),  # the interval holds 3
+        (evidence(2.5, True, seeds=4), "inconclusive (seeds)"),
+        (evidence(8.0, False, seeds=4), "inconclusive (seeds)"),
+        (pd.DataFrame(), "not run"),
+    ],
+)
+def test_power_law_claim_needs_exponents_and_a_law_ahead_of_its_rivals(
+    table, expected, monkeypatch
+):
+    assert verdict(monkeypatch, table) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": "adaptive_topology"}, {"dataset": "fashion_mnist"}, {"method": "fixed"},
+        {"epoch": 100}, {"kind": "random"}, {"neurons": "inputs"}, {"neurons": "hidden 1 in"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_power_law_claim_is_one_of_hidden_neurons_of_sets_own_network(changes, monkeypatch):
+    others = evidence(2.5, True, **changes)
+    assert verdict(monkeypatch, others) == "not run"
+    assert verdict(monkeypatch, pd.concat([others, evidence(8.0, False)])) == "not reproduced"
+
+
+def test_power_law_claim_is_decided_by_the_layer_with_the_smallest_exponent(monkeypatch):
+    table = pd.concat([evidence(8.0, True), evidence(2.5, True, neurons="hidden 2")])
+    monkeypatch.setattr(claims, "degree_evidence", lambda profile: table)
+    found = claims.QUANTITIES["S03"]("paper")
+    level = (1 + 1 - 0.05 / 2) / 2  # two layers, two sides
+    half = stats.t.ppf(level, 4) * np.std(np.linspace(-0.1, 0.1, 5), ddof=1) / 5**0.5
+    assert (found.value, found.n, found.limit) == (pytest.approx(2.5), 5, "")
+    assert (found.low, found.high) == (pytest.approx(2.5 - half), pytest.approx(2.5 + half))
+
+
+@pytest.mark.parametrize(
+    ("shares", "value", "expected"),
+    [
+        ([0.01] * 5, 0.01, "inconclusive (the paper names no test)"),
+        ([0.2, 0.4, 0.2, 0.4, 0.3], 0.3, "inconclusive (the paper names no test)"),
+        ([INF, 0.1, 0.1, 0.1, 0.1], INF, "inconclusive (the paper names no test)"),
+        ([0.01] * 4, 0.01, "inconclusive (seeds)"),
+        ([], math.nan, "not run"),
+    ],
+)
+def test_rapid_power_law_is_left_open_by_an_unnamed_test(shares, value, expected, monkeypatch):
+    monkeypatch.setattr(claims, "_stored", lambda *_: shares)
+    monkeypatch.setattr(claims.networks, "epochs_until_significant", lambda share: share)
+    row = claims.verdicts("paper", ["S31"]).iloc[0]
+    assert row["value"] == pytest.approx(value, nan_ok=True) and row["verdict"] == expected

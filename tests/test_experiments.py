@@ -129,6 +129,41 @@ def test_studies_take_the_images_and_radii_of_their_data_set():
     assert {(c.method, c.seed) for c in found} == {(c.parent.method, c.parent.seed) for c in found}
 
 
+LINKS = list(experiments._LINKS)
+each_study_of_links = pytest.mark.parametrize("experiment", LINKS)
+
+
+@each_study_of_links
+@pytest.mark.parametrize("profile", experiments.PROFILES)
+def test_studies_of_links_are_of_the_sparse_networks(experiment, profile):
+    parents = [c.parent for c in experiments.configs(experiment, profile)]
+    networks = experiments.configs("adaptive_topology", profile)
+    methods = {"set", "rigl", "set_random_removal", "fixed"}
+    asked = [c for c in networks if c.method in methods]
+    assert {c.method for c in asked} == methods and all(c in parents for c in asked)
+    assert all((c.density or c.er_epsilon) and c.inherits is None for c in parents)
+    trained = {c for c in parents if c.experiment != "adaptive_topology"}
+    assert bool(trained) == ((experiment, profile) == ("scale_free", "paper"))
+
+
+@each_study_of_links
+@pytest.mark.parametrize("profile", experiments.PROFILES)
+def test_studies_of_links_keep_what_labels_their_parent(experiment, profile):
+    found = experiments.configs(experiment, profile)
+    names = ("dataset", "method", "variant", "hidden", "seed", "fallback")
+    pairs = [[[getattr(c, name) for name in names] for c in (s, s.parent)] for s in found]
+    assert all(own == parents for own, parents in pairs) and len(pairs) > 3
+
+
+def test_degrees_are_studied_in_sets_own_network_on_mnist_with_five_seeds():
+    parents = [c.parent for c in experiments.configs("scale_free", "paper")]
+    own = [c for c in parents if c.experiment == "set_mlp" and c.dataset == "mnist"]
+    seeds = {(c.method, c.variant, c.seed) for c in own}
+    kinds = {("set", "tuned"), ("set", "published"), ("fixed", "tuned")}
+    assert {(*kind, seed) for kind in kinds for seed in range(5)} <= seeds
+    assert not any(c.dataset.startswith("higgs") for c in parents)
+
+
 def test_siblings_share_profile_data_set_and_seed():
     config = experiments.configs("adaptive_topology", "paper")[7]
     found = experiments.siblings(config)

@@ -130,8 +130,8 @@ def test_bootstrap_repeats_itself(rng):
 @pytest.mark.slow
 def test_p_is_uniform_for_a_true_power_law():
     rng, p = np.random.default_rng(5), []
-    for _ in range(100):
-        degrees = sequence("shifted", rng, 500)
+    for _ in range(100):  # of a law from 1 on; from 8 on p is somewhat larger, as any xmin will do
+        degrees = sequence("zipf", rng, 500)
         p.append(power_law.goodness_of_fit(degrees, power_law.fit_tail(degrees), 100, rng=rng))
     assert stats.kstest(p, "uniform").pvalue > 0.001
     assert stats.binomtest(sum(x < 0.1 for x in p), 100, 0.1).pvalue > 0.001
@@ -248,6 +248,38 @@ def test_fitted_curves_begin_at_the_share_of_the_tail_and_follow_the_degrees(rng
 def test_degree_above_the_largest_possible_is_refused(rng):
     with pytest.raises(ValueError, match="largest = 5 or no degree"):
         power_law.information(rng.poisson(20, 100), 5)
+
+
+# rank correlation
+
+
+@pytest.mark.parametrize("kind", ["zipf", "geometric", "poisson", "binomial"])
+def test_rank_correlation_is_that_of_degrees_and_their_frequencies(kind, rng):
+    degrees = np.append(sequence(kind, rng), np.zeros(30))
+    k = np.array(sorted(set(degrees) - {0}))
+    count = [(degrees == degree).sum() for degree in k]
+    statistic, two_sided = stats.spearmanr(k, count)
+    desired = two_sided / 2 if statistic < 0 else 1 - two_sided / 2
+    np.testing.assert_allclose(power_law.frequency_correlation(degrees), desired, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "degrees", [[], np.zeros(9), np.full(99, 7), [1, 1, 1, 2], np.arange(60), [3, 3, 4, 4, 5, 5]]
+)
+def test_rank_correlation_is_nan_where_it_is_undefined(degrees):
+    assert np.isnan(power_law.frequency_correlation(np.array(degrees)))
+
+
+@pytest.mark.parametrize("kind", ["geometric", "negative binomial"])
+@pytest.mark.parametrize("seed", range(5))
+def test_rank_correlation_is_significant_for_what_is_no_power_law(kind, seed):
+    degrees = sequence(kind, np.random.default_rng(seed))
+    assert power_law.frequency_correlation(degrees) < 0.05
+
+
+def test_rank_correlation_is_not_significant_for_a_rising_frequency():
+    degrees = np.repeat(range(1, 6), [1, 5, 10, 20, 50])
+    np.testing.assert_allclose(power_law.frequency_correlation(degrees), 1)
 
 
 # evidence and categories

@@ -158,6 +158,16 @@ def test_slim_record_keeps_degrees_links_and_metrics(folders):
     assert records.stored(BASE, full=True).path == record.path
 
 
+def test_slim_record_keeps_degrees_and_no_links_of_epochs(folders):
+    record = records.run(dataclasses.replace(BASE, epochs=1))
+    records.write_slim(record)
+    slim = records.read(records.RESULTS / record.config.name)
+    degrees = [name for name in record.arrays if "_degree." in name]
+    assert {"linear1.links.0", "linear2.links.final"} < set(record.arrays) and degrees
+    assert not any(".links." in name for name in slim.arrays)
+    assert all(np.array_equal(slim.arrays[name], record.arrays[name]) for name in degrees)
+
+
 @pytest.mark.parametrize(("experiment", "seed", "kept"), [("tuning", 0, 0), ("test", 1, 0)])
 def test_slim_record_keeps_no_links_where_none_are_needed(experiment, seed, kept, folders):
     config = dataclasses.replace(BASE, experiment=experiment, seed=seed, epochs=1)
@@ -370,6 +380,23 @@ def test_study_is_measured_from_a_slim_record_of_the_robustness_network(folders)
     shutil.rmtree(records.RUNS)
     record = records.run(dataclasses.replace(STUDY, parent=parent, seed=1))
     assert not (records.RUNS / parent.name).exists() and len(record.metrics) > 10
+
+
+@pytest.mark.parametrize(
+    ("experiment", "drop", "trained"),
+    [
+        ("scale_free", "sign", False),
+        ("visible_connectivity", "sign", False),
+        ("network_structure", "sign", True),  # of the links of every epoch
+        ("network_structure", None, False),
+    ],
+)
+def test_study_of_links_trains_its_parent_only_for_links(experiment, drop, trained, folders):
+    parent = dataclasses.replace(BASE, experiment="adaptive_topology", drop=drop, epochs=1)
+    records.write_slim(records.run(parent))
+    shutil.rmtree(records.RUNS)
+    records.run(dataclasses.replace(STUDY, experiment=experiment, parent=parent))
+    assert (records.RUNS / parent.name).is_dir() == trained
 
 
 def test_slim_study_keeps_its_table_and_arrays(folders):

@@ -72,6 +72,43 @@ def test_support_without_links_gives_isolated_nodes():
     assert nx.number_of_isolates(graph) == 7
 
 
+@pytest.fixture
+def degrees(supports):
+    """Of two layers, as records hold them."""
+    pairs = enumerate(supports, start=1)
+    pointers = {
+        f"linear{i}.{side}.7": pointer
+        for i, support in pairs
+        for side, pointer in (("in_degree", support.crow), ("out_degree", support.tcrow))
+    }
+    return {name: pointer.diff().numpy().astype(np.int16) for name, pointer in pointers.items()}
+
+
+def test_random_degrees_keep_widths_and_links_of_every_layer(degrees, generator):
+    drawn = topology.random_degrees(degrees, 7, generator=generator)
+    assert {n: len(k) for n, k in drawn.items()} == {n: len(k) for n, k in degrees.items()}
+    assert {n: k.sum() for n, k in drawn.items()} == {n: k.sum() for n, k in degrees.items()}
+    assert not any(np.array_equal(drawn[name], degrees[name]) for name in degrees)
+    again = topology.random_degrees(degrees, 7, generator=torch.Generator().manual_seed(1))
+    assert not np.array_equal(again["linear1.in_degree.7"], drawn["linear1.in_degree.7"])
+
+
+def test_random_degrees_are_of_the_epoch_asked_for(degrees, generator):
+    thinner = {name.replace(".7", ".final"): k // 2 for name, k in degrees.items()}
+    assert (
+        topology.random_degrees(thinner | degrees, 7, generator=generator).keys() == degrees.keys()
+    )
+    assert topology.random_degrees(degrees, "final", generator=generator) == {}
+
+
+def test_random_degrees_of_complete_layers_are_complete(generator):
+    full = {"linear1.in_degree.0": np.full(4, 6), "linear1.out_degree.0": np.full(6, 4)}
+    drawn = topology.random_degrees(full, 0, generator=generator)
+    assert {name: k.tolist() for name, k in drawn.items()} == {
+        n: k.tolist() for n, k in full.items()
+    }
+
+
 # paths and components
 
 DENSITIES = [0.05, 0.1, 0.2, 0.5, 1.0]  # the first two leave inputs without a path

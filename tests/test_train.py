@@ -70,6 +70,7 @@ def same_run(a, b):
         history.metrics == desired.metrics
         and history.final == desired.final
         and same_state(history.degrees, desired.degrees)
+        and same_state(history.links, desired.links)
         and same_state(history.best_state, desired.best_state)
         and same_state(model.state_dict(), other.state_dict())
     )
@@ -307,6 +308,32 @@ def test_degrees_count_the_links_of_every_neuron(method):
     assert degrees["linear2.out_degree.0"].tolist() == first.sum(0).tolist()
     assert degrees["linear2.in_degree.final"].tolist() == final.sum(1).tolist()
     assert degrees["linear2.out_degree.final"].tolist() == final.sum(0).tolist()
+
+
+@pytest.mark.parametrize("method", ["SET", "RigL"])
+@pytest.mark.parametrize(("layer", "n_in", "n_out"), [("linear1", 6, 9), ("linear2", 9, 8)])
+@pytest.mark.parametrize("epoch", [0, 1, 2, 5, "final"])
+def test_links_are_recorded_with_the_degrees_and_agree(method, layer, n_in, n_out, epoch):
+    history = fit(network(method), split(), settings(method), seed=0)
+    keys = history.links[f"{layer}.links.{epoch}"]
+    assert keys.dtype == torch.int32 and (keys.diff() > 0).all()
+    into, out = (keys // n_in).bincount(minlength=n_out), (keys % n_in).bincount(minlength=n_in)
+    assert history.degrees[f"{layer}.in_degree.{epoch}"].tolist() == into.tolist()
+    assert history.degrees[f"{layer}.out_degree.{epoch}"].tolist() == out.tolist()
+    assert len(history.links) == len(history.degrees) / 2
+
+
+@pytest.mark.parametrize("method", ["SET", "RigL"])
+def test_links_of_the_end_are_those_of_the_model(method):
+    model = network(method)
+    start = copy.deepcopy(model)
+    links = fit(model, split(), settings(method), seed=0).links
+    assert links["linear2.links.0"].tolist() == start.linear2.support.keys.tolist()
+    assert links["linear2.links.final"].tolist() == model.linear2.support.keys.tolist()
+
+
+def test_dense_network_has_no_links_to_record():
+    assert fit(network("dense"), split(), settings("dense"), seed=0).links == {}
 
 
 # learning rate, optimiser, settings
