@@ -71,7 +71,7 @@ _SET_MLP: dict[str, list[dict[str, Any]]] = {  # what is run besides MNIST and F
         {
             "methods": ("set", "fixed"),
             "datasets": ("mnist",),
-            "epochs": {"sparse": 100},
+            "epochs": {"sparse": 100, "set": 300},
             **PUBLISHED,
         },
         {"methods": ("set", "fixed"), "seeds": 3, "epochs": {"sparse": 50}, **_CIFAR10},
