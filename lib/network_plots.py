@@ -113,7 +113,8 @@ def input_maps(
             square = values.reshape([int(len(values) ** 0.5)] * 2)
             rows += [(name, shown, *place, n) for place, n in np.ndenumerate(square)]
             image = ax.imshow(square, cmap="cividis", vmin=0, vmax=top)
-            ax.set_title(f"{shown}\n{(values == 0).sum()} pixels at 0", fontsize="small")
+            isolated = f"\n{(values == 0).sum()} without links" if "links" in quantity else ""
+            ax.set_title(f"{shown}{isolated}", fontsize="small")
     fig.colorbar(image, ax=axs, label=quantity, shrink=0.8)
     return fig, pd.DataFrame(rows, columns=["network", "shown", "row", "column", "value"])
 

@@ -1,5 +1,5 @@
-"""What the links of a trained network look like over its epochs: the tables behind notebooks 14 and
-17, one row a degree sequence or a measure.
+"""What the links of a trained network look like over its epochs: the tables behind notebooks 14, 15
+and 17, one row a degree sequence or a measure.
 """
 
 from collections.abc import Iterable
@@ -67,13 +67,12 @@ def scale_free(study: Study, record: "Record") -> Table:
     at_random = topology.degree_sequences(drawn, "final")
     for neurons, degrees in topology.degree_sequences(record.arrays, "final").items():
         linked = degrees[degrees > 0]
-        if neurons.endswith((" in", " out")) or not len(linked):
-            continue
-        add("final", neurons, "random", at_random[neurons])
-        for exponent in EXPONENTS:
-            how = {"largest": largest[neurons], "n": len(linked), "rng": rng}
-            drawn = power_law.draw_bounded(exponent, linked.mean(), **how)
-            add("final", neurons, f"power law {exponent}", drawn)
+        if len(linked) and not neurons.endswith((" in", " out")):
+            add("final", neurons, "random", at_random[neurons])
+            size = linked.mean(), largest[neurons], len(linked)
+            for exponent in EXPONENTS:
+                drawn = power_law.draw_bounded(exponent, *size, rng=rng)
+                add("final", neurons, f"power law {exponent}", drawn)
     return pd.DataFrame(rows), {}
 
 
@@ -119,7 +118,8 @@ def network_structure(study: Study, record: "Record") -> Table:
 
 
 def visible_connectivity(study: Study, record: "Record") -> Table:
-    """How the links of the input pixels follow the training images, over epochs.
+    """How the links of the input pixels follow the training images, square and of one channel, over
+    epochs.
 
     Rank correlations (Spearman's) of the links of a pixel with its variance, and with the F value
     of the classes (between-class over within-class variance). Pixels that never vary have no F
@@ -159,8 +159,8 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
 
 
 def epochs_until_significant(record: "Record") -> float:
-    """Share of the epochs after which half of the hidden layers have a
-    :func:`lib.power_law.frequency_correlation` below .05, inf if never; epochs as recorded.
+    """Share of the epochs at the first recorded one after which half of the hidden layers have a
+    :func:`lib.power_law.frequency_correlation` below .05, inf if there is none.
     """
     for epoch in _recorded(record, "in_degree")[:-1]:
         sequences = topology.degree_sequences(record.arrays, epoch)

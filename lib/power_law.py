@@ -65,7 +65,7 @@ def domain(degrees: np.ndarray) -> str:
 
     Source: [Broido2019], Methods: graphs with a mean degree below 2 or above :math:`\sqrt n` are
     left out.
-    Departs: the first two conditions are ours.
+    Departs: the first two conditions are ours, and so is the use on single layers of a network.
 
     Args:
         degrees: (n,) whole numbers, at least 0.
@@ -180,7 +180,7 @@ def goodness_of_fit(
 
     Each replicate has n neurons; each is drawn from the fitted law with probability
     :math:`n_{tail}/n`, else from the neurons below xmin, zeros included. xmin and exponent are
-    fitted anew.
+    fitted anew; replicates of fewer than three different numbers count as fitting better.
 
     Source: [Clauset2009] Section 4.1; there, and here, p < 0.1 rejects the power law.
 

@@ -255,8 +255,7 @@ def _measure(study: Study) -> _Contents:
         def others() -> dict[str, nn.Module]:
             return {c.method: _whole(c).model() for c in siblings(study.parent)}
 
-        measure = robustness.MEASURES[study.experiment]
-        table, arrays = measure(study, parent.model(), split, others)
+        table, arrays = robustness.MEASURES[study.experiment](study, parent.model(), split, others)
     facts = {name: parent.environment[name] for name in ("architecture", "final", "data")}
     return table, arrays, {**facts, "seconds": round(time.perf_counter() - start, 1)}
 

@@ -193,6 +193,12 @@ NO_LAW = "inconclusive (no power law ahead of its rivals)"
     ("table", "expected"),
     [
         (evidence(8.0, False), "not reproduced"),
+        (evidence(1.5, False), "not reproduced"),
+        (
+            evidence(8.0, False).replace({"seed": {0: None}, "exponent": {7.9: None}}),
+            "inconclusive (seeds)",
+        ),
+        (pd.concat([evidence(6.0, True), evidence(2.5, False, neurons="hidden 2")]), NO_LAW),
         (evidence(8.0, True), "not reproduced"),
         (evidence(2.5, True), "reproduced"),
         (evidence(2.5, False), NO_LAW),
@@ -225,7 +231,7 @@ def test_power_law_claim_is_one_of_hidden_neurons_of_sets_own_network(changes, m
     assert verdict(monkeypatch, pd.concat([others, evidence(8.0, False)])) == "not reproduced"
 
 
-def test_power_law_claim_is_decided_by_the_layer_with_the_smallest_exponent(monkeypatch):
+def test_power_law_claim_is_decided_by_the_layer_nearest_to_it(monkeypatch):
     table = pd.concat([evidence(8.0, True), evidence(2.5, True, neurons="hidden 2")])
     monkeypatch.setattr(claims, "degree_evidence", lambda profile: table)
     found = claims.QUANTITIES["S03"]("paper")

@@ -30,7 +30,7 @@ def test_isolated_neurons_are_stated():
 def test_input_maps_state_pixels_without_links():
     links = np.arange(784, dtype=np.int16) % 5
     fig, table = network_plots.input_maps({"made": {"start": links}}, "title")
-    assert fig.axes[0].get_title() == "start\n157 pixels at 0"
+    assert fig.axes[0].get_title() == "start\n157 without links"
     assert table[["network", "shown"]].drop_duplicates().values.tolist() == [["made", "start"]]
     assert table["value"].tolist() == links.tolist()
     assert table.loc[30, ["row", "column"]].tolist() == [1, 2]

@@ -111,7 +111,7 @@ def test_draws_follow_the_law(exponent, xmin, rng):
 
 def test_true_power_law_is_plausible_and_a_curved_one_is_not(rng):
     p = {}
-    for kind in ("shifted", "negative binomial", "cut-off"):
+    for kind in ("shifted", "cut-off"):
         degrees = sequence(kind, rng)
         start = power_law.fit_tail(degrees)
         p[kind] = power_law.goodness_of_fit(degrees, start, 100, rng=rng)
@@ -158,7 +158,7 @@ def test_cut_off_without_a_cut_off_is_the_power_law():
     np.testing.assert_allclose(actual, power_law._power_law(k, 50, [np.log(1.5)]), rtol=1e-6)
 
 
-def test_replicates_of_one_number_are_not_worse(rng):
+def test_replicates_of_one_number_do_not_stop_the_bootstrap(rng):
     degrees = np.repeat([1, 2, 3], [47, 3, 1])
     tail = power_law.fit_tail(degrees)
     assert 0 <= power_law.goodness_of_fit(degrees, tail, 200, rng=rng) <= 1
