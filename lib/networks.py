@@ -20,7 +20,7 @@ from lib.support import Support
 if TYPE_CHECKING:
     from lib.records import Record
 
-EPOCHS = {"degrees": (2, 5, 10, 20, 50, 100, "final"), "links": (10, "final")}  # if recorded
+EPOCHS = {"degrees": (2, 5, 10, 20, 50, 100, 200, "final"), "links": (10, "final")}
 EXPONENTS = (2.1, 2.5, 2.9)  # of power laws drawn with as many neurons and links
 Table = tuple[pd.DataFrame, dict[str, np.ndarray]]
 
