@@ -261,7 +261,7 @@ def _degree_exponent(profile: str) -> Measurement | None:
 
     It counts where the power law is ahead of exponential, lognormal and binomial for half of the
     seeds; elsewhere only an interval outside (2, 3) decides. Most of these layers are denser than
-    [Broido2019] would look at; power laws drawn with their sizes are recognised all the same
+    [Broido2019] would look at; most power laws drawn with their sizes are recognised all the same
     (notebook 14).
     """
     table = degree_evidence(profile)
@@ -277,8 +277,9 @@ def _degree_exponent(profile: str) -> Measurement | None:
     found = [measure(p["exponent"], limits[p["ahead"].mean() >= 0.5]) for _, p in groups]
     if not found:
         return None
-    distance, nearest = min((max(m.low - 3, 2 - m.high, 0), i) for i, m in enumerate(found))
-    return replace(found[nearest], limit="" if distance > 0 else found[nearest].limit)
+    apart = [(max(m.low - 3, 2 - m.high, 0), abs(m.value - 2.5)) for m in found]
+    nearest = found[apart.index(min(apart))]
+    return replace(nearest, limit="") if min(apart)[0] > 0 else nearest
 
 
 def _epochs_until_power_law(profile: str) -> Measurement | None:

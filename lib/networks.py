@@ -53,9 +53,8 @@ def scale_free(study: Study, record: "Record") -> Table:
     largest = topology.largest_degrees(record.widths)
 
     def add(epoch: int | str, neurons: str, kind: str, degrees: np.ndarray) -> None:
-        whole = (epoch, kind) == ("final", "network")
-        replicates = study.draws if whole else max(1, study.draws // 5)
-        found = power_law.evidence(degrees, largest[neurons], replicates, rng=rng)
+        share = 1 if (epoch, kind) == ("final", "network") else 5
+        found = power_law.evidence(degrees, largest[neurons], -(-study.draws // share), rng=rng)
         rows.append({"epoch": epoch, "neurons": neurons, "kind": kind} | found)
 
     for epoch in _shown(record, "in_degree", EPOCHS["degrees"]):
