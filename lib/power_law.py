@@ -30,7 +30,10 @@ SCALE_FREE = (2.0, 3.0)  # exponents
 
 @dataclass(frozen=True)
 class Tail:
-    """A fitted power-law tail; arguments as in :func:`fit_tail`."""
+    """A fitted power-law tail, see :func:`fit_tail`.
+
+    Source: [Clauset2009] Section 3.
+    """
 
     exponent: float
     standard_error: float
@@ -49,7 +52,7 @@ def counts(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns: (m,) float64 degrees, (m,) int64 counts.
     Raises: ValueError if a degree is negative, not finite or not a whole number.
     """
-    degrees = np.asarray(degrees)
+    degrees = np.asarray(degrees, dtype=float)
     wrong = degrees[~((degrees >= 0) & (degrees == np.floor(degrees)) & (degrees < np.inf))]
     if len(wrong):
         raise ValueError(f"degree {wrong[0]} is not a number of links: give whole numbers from 0")
@@ -541,7 +544,7 @@ def draw_bounded(
     Source: ours, a test of power: would a power law of this size have been recognised?
 
     Args:
-        exponent: above 1.
+        exponent: any, as the law is bounded.
         mean: wanted mean degree, from 1 to ``largest``.
         largest: :math:`k_{max}`, the number of links that a neuron could have.
         n: how many.
