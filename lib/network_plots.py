@@ -168,7 +168,7 @@ def adjacency_pictures(
         title: of the figure.
     Returns: the figure; columns panel, row, column (of a cell), density (links over possible ones).
     """
-    fig, axs = plotting.panels(len(layers), 3.2, 3.7, title)
+    fig, axs = plotting.panels(len(layers), 3.2, 3.6, title)
     rows = []
     for ax, (panel, matrix) in zip(axs, layers.items(), strict=False):
         edges = [np.unique([*range(0, n, 25), n]) for n in matrix.shape]  # the last may be narrow
@@ -178,8 +178,8 @@ def adjacency_pictures(
         image = ax.pcolormesh(
             *edges[::-1], np.where(links, density, np.nan), cmap="cividis_r", norm=norm
         )
-        ax.set(title=panel, xlabel="input neuron, reordered", ylabel="output neuron, reordered")
-        ax.invert_yaxis()
+        ax.set(title=panel, xlabel="input neuron", ylabel="output neuron", yinverted=True)
+        ax.set_box_aspect(matrix.shape[0] / matrix.shape[1])
         rows += [(panel, *cell, float(share)) for cell, share in np.ndenumerate(density)]
     if layers:
         fig.colorbar(image, ax=axs, label="share of possible links")
