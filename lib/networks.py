@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
-from sklearn.feature_selection import f_classif
 
 from lib import data, power_law, structure, topology
 from lib.config import Study
@@ -135,7 +134,7 @@ def visible_connectivity(study: Study, record: "Record") -> Table:
     variance = x.var(axis=0)
     varies = variance > 0
     f_value = np.zeros(len(variance))
-    f_value[varies] = f_classif(x[:, varies], y)[0]
+    f_value[varies] = stats.f_oneway(*(x[y == c][:, varies] for c in np.unique(y))).statistic
     side, rows = int(len(variance) ** 0.5), []
     centre, inner = np.zeros((2, side, side), bool)
     centre[side // 4 : -side // 4, side // 4 : -side // 4] = inner[2:-2, 2:-2] = True
