@@ -58,7 +58,7 @@ def scale_free(study: Study, record: "Record") -> Table:
 
     for epoch in _shown(record, "in_degree", EPOCHS["degrees"]):
         for neurons, degrees in topology.degree_sequences(record.arrays, epoch).items():
-            if neurons[-1].isdigit() or neurons == "inputs" or epoch == "final":
+            if epoch == "final" or not neurons.endswith((" in", " out")):
                 add(epoch, neurons, "network", degrees)
     generator = torch.Generator().manual_seed(10**7 + study.seed)
     drawn = topology.random_degrees(record.arrays, "final", generator=generator)

@@ -459,7 +459,7 @@ def frequency_correlation(degrees: np.ndarray) -> float:
 
     Source: [Mocanu2018] reports a p below which "no relation" to a power law is rejected and names
     no statistic; this is one that fits its words.
-    Departs: not a test of a power law: any law with a falling tail passes it, also Poisson's.
+    Departs: not a test of a power law: other laws of falling frequency, as the geometric, pass it.
 
     Args:
         degrees: (n,) whole numbers; zeros are left out.
