@@ -3,6 +3,7 @@
 PROFILE = quick
 JOBS = 2
 ARGS =
+export PYTHONUTF8 = 1
 PYTHON = $(shell for python in python3.11 python3 python3.12 python3.13 python; do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 
@@ -15,7 +16,7 @@ ifneq ($(shell cat .venv/.stamp 2>/dev/null),$(shell pwd))
 .PHONY: .venv/.stamp
 endif
 
-.PHONY: help figures test claims bench lab notebooks requirements clean clean-all
+.PHONY: help figures test claims bench lab notebooks requirements relative clean clean-all
 .DELETE_ON_ERROR:
 
 help:  ## this list (ARGS="..." goes to the command behind a target)
@@ -25,7 +26,7 @@ figures: .venv/.stamp  ## every figure and table, resumable (PROFILE=quick, JOBS
 	@$(BIN) -m lib figures --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
 test: .venv/.stamp  ## the test suite, notebooks included (ARGS="-m slow" for the slow rest)
-	@$(BIN) -m pytest $(ARGS)
+	@$(BIN) -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 claims: .venv/.stamp  ## the published claims and our verdicts
 	@$(BIN) -m lib claims $(ARGS)
@@ -48,13 +49,20 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@echo "Installing the pinned packages into .venv: once, 1 to 3 minutes and 2 GB, then seconds when a pin changes."
 	@$(BIN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(MAKE) --no-print-directory relative
 	@pwd > $@
+
+# Where pip has noted the place of the project, Python reads in the encoding of the locale, and ends
+# if it cannot: a path from there to here has no letter of the folder's name.
+relative:
+	@for file in .venv/lib/python3.*/site-packages/_editable_impl_*.pth; do \
+		test ! -f "$$file" || echo ../../../.. > "$$file"; done
 
 notebooks: .venv/.stamp  ## store the outputs of the notebooks and the tables of the README anew
 	@$(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False \
 		--KernelManager.transport_encryption=auto notebooks/*.ipynb
-	@$(BIN) -c 'from lib import notebooks; notebooks.update_readme()'
+	@$(BIN) -c 'from lib.command import readme; readme.update()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=python3.12)

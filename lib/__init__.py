@@ -1,5 +1,9 @@
 """Sparse, adaptive and robust neural networks: the thin library behind the notebooks.
 
 The module is the first word that says something: ``from lib import kernels``, then
-``kernels.sddmm(...)``.
+``kernels.sddmm(...)``. At the top lies the core: ``support`` says which links a layer has,
+``growth`` where new ones grow, ``evolution`` what is dropped, ``layers`` and ``models`` compute
+with them, ``train`` is the one loop. Packages around it, each importing only those before it:
+``data``, the core, ``topology``, ``robustness``, ``runs`` (what an experiment is), ``bench``,
+``report``, ``papers`` (a room for each paper), ``command``.
 """

@@ -14,8 +14,7 @@ class SReLU(nn.Module):
                t^r + a^r (x - t^r) & x \ge t^r \end{cases} \qquad t^r = t^l + |width|
 
     Source: [Jin2016]; the right threshold as a distance is the form of the code of [Mocanu2018].
-    Departs: the start (:data:`START`) is ours; :meth:`start_as_published_` gives the authors'
-    code.
+    Departs: the start (:data:`START`); :meth:`start_as_published_` gives the authors' code.
 
     Args:
         n: number of neurons.
@@ -28,7 +27,25 @@ class SReLU(nn.Module):
         start = torch.tensor(list(self.START.values()))
         self.pieces = nn.Parameter(start[:, None].repeat(1, n))  # (4, n)
 
-    t_left, a_left, width, a_right = (property(lambda self, i=i: self.pieces[i]) for i in range(4))
+    @property
+    def t_left(self) -> Tensor:
+        """(n,) float, left threshold."""
+        return self.pieces[0]
+
+    @property
+    def a_left(self) -> Tensor:
+        """(n,) float, slope below the left threshold."""
+        return self.pieces[1]
+
+    @property
+    def width(self) -> Tensor:
+        """(n,) float, signed distance of the thresholds."""
+        return self.pieces[2]
+
+    @property
+    def a_right(self) -> Tensor:
+        """(n,) float, slope above the right threshold."""
+        return self.pieces[3]
 
     def start_as_published_(self, *, generator: torch.Generator) -> "SReLU":
         """Start as the authors' Keras code: t_left 0, a_left U(0, 1), width U(0, 5), a_right 1."""
@@ -40,7 +57,7 @@ class SReLU(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n) float -> (B, n) float."""
+        """(..., n) float -> (..., n) float."""
         return kernels.srelu(x, self.pieces)
 
     def extra_repr(self) -> str:
@@ -60,7 +77,8 @@ class AllReLU(nn.LeakyReLU):
     """
 
     def __init__(self, layer: int, alpha: float = 0.6) -> None:
-        super().__init__(negative_slope=(-1) ** (layer + 1) * alpha)
+        sign = (-1) ** (layer + 1)
+        super().__init__(negative_slope=sign * alpha)
 
 
 def as_srelu(activation: nn.Module, n: int, like: Tensor) -> Tensor | None:
@@ -77,16 +95,20 @@ def as_srelu(activation: nn.Module, n: int, like: Tensor) -> Tensor | None:
         return activation.pieces
     if type(activation) in (nn.ReLU, nn.LeakyReLU, AllReLU):
         slope = getattr(activation, "negative_slope", 0.0)
-        return like.new_tensor([[0.0], [slope], [0.0], [1.0]]).repeat(1, n)
+        pieces = like.new_tensor([[0.0], [slope], [0.0], [1.0]])
+        return pieces.repeat(1, n)
     return None
 
 
 def make(name: str, n: int, layer: int) -> nn.Module:
     """Return the activation ``name`` for ``n`` neurons of hidden layer ``layer`` (from 1).
 
-    Source: ours; the classes name theirs. Raises: ValueError for an unknown name.
+    Raises: ValueError for an unknown name.
     """
-    known = {"relu": nn.ReLU, "srelu": lambda: SReLU(n), "all_relu": lambda: AllReLU(layer)}
-    if name not in known:
-        raise ValueError(f"activation {name!r} is unknown: {', '.join(known)}")
-    return known[name]()
+    if name == "relu":
+        return nn.ReLU()
+    if name == "srelu":
+        return SReLU(n)
+    if name == "all_relu":
+        return AllReLU(layer)
+    raise ValueError(f"activation {name!r} is unknown: relu, srelu, all_relu")

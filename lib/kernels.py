@@ -12,278 +12,22 @@ each is the derivative of the other two, so the set is closed under differentiat
 :func:`chain` runs layers after each other: of every output neuron at once its links, bias,
 activation and dropout, while its row is in the cache.
 
-Everything has a compiled form (numba) and a plain torch form of the same meaning; the device and
-the dtype choose, or :func:`use_implementation` names one. Every row of a result belongs to one
-thread, so results do not depend on the number of threads, which is torch's
-(``torch.set_num_threads``). What the compiled kernels inline stays in this file: numba looks for
-changes there alone before it takes a kernel from its cache.
+Everything has a compiled form, the loops of :mod:`lib.compiled`, and a plain torch form of the
+same meaning; the device and the dtype choose, or :func:`lib.compiled.use_implementation` names
+one. Transforms of ``torch.func`` and ``torch.export`` take the plain torch form; ``torch.compile``
+calls these functions as they are, between its graphs.
 """
 
-import contextlib
-import hashlib
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import numba
-import numpy as np
 import torch
 from torch import Tensor
 
+from lib import compiled
+from lib.compiled import DropoutLaw
 from lib.support import Support
-
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # omp: the pool torch runs on
-_threads = torch.get_num_threads()
-numba.get_num_threads()  # starts the pool, and with it sets torch's number of threads to all cores
-torch.set_num_threads(_threads)
-FASTMATH = {"reassoc", "contract", "nsz", "arcp"}  # not nnan, ninf: a diverging run must be seen
-jit = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", nogil=True, cache=True)
-inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
-
-_implementation = "auto"
-
-
-# ------------------------------------------------------------------ choice of implementation
-
-
-@contextlib.contextmanager
-def use_implementation(name: str) -> Iterator[None]:
-    """Run the kernels of the enclosed block as ``"numba"``, ``"torch"`` or ``"auto"`` (by device
-    and dtype).
-
-    Source: ours, a setting.
-
-    Raises: ValueError for another name.
-    """
-    global _implementation
-    if name not in ("auto", "numba", "torch"):
-        raise ValueError(f"implementation {name!r} is unknown: give 'auto', 'numba' or 'torch'")
-    previous, _implementation = _implementation, name
-    try:
-        yield
-    finally:
-        _implementation = previous
-
-
-def compiled(x: Tensor) -> bool:
-    """Whether kernels on ``x`` run compiled: float32 or float64 on a CPU, unless a setting says
-    otherwise.
-
-    Source: ours, a setting. Compiled kernels then use as many threads as torch.
-
-    Raises: RuntimeError if ``"numba"`` was asked for and ``x`` is of another device or dtype.
-    """
-    possible = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    if _implementation == "numba" and not possible:
-        raise RuntimeError(
-            f"the compiled kernels take float32 and float64 on a CPU, not {x.dtype} on {x.device}:"
-            " use_implementation('auto')"
-        )
-    if _implementation == "torch" or not possible:
-        return False
-    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-    if numba.get_num_threads() != threads:
-        numba.set_num_threads(threads)
-    return True
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Run the enclosed block on one thread, so that dense products give the same bits on every
-    machine size.
-
-    Source: ours, a setting.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-# -------------------------------------------------------------------------- compiled kernels
-
-
-@inline
-def _link(col, order, values, x, k):
-    """Weight of link k, and the row of x that it reads."""
-    return values[k] if order is None else values[order[k]], x[col[k]]
-
-
-@inline
-def _add_links(k, end, col, order, values, x, y_r):
-    """y_r += the links k to end, eight in each pass over the row."""
-    width = y_r.shape[0]
-    while k + 8 <= end:
-        w0, x0 = _link(col, order, values, x, k)
-        w1, x1 = _link(col, order, values, x, k + 1)
-        w2, x2 = _link(col, order, values, x, k + 2)
-        w3, x3 = _link(col, order, values, x, k + 3)
-        w4, x4 = _link(col, order, values, x, k + 4)
-        w5, x5 = _link(col, order, values, x, k + 5)
-        w6, x6 = _link(col, order, values, x, k + 6)
-        w7, x7 = _link(col, order, values, x, k + 7)
-        for b in range(width):
-            half = w0 * x0[b] + w1 * x1[b] + w2 * x2[b] + w3 * x3[b]
-            y_r[b] += half + (w4 * x4[b] + w5 * x5[b] + w6 * x6[b] + w7 * x7[b])
-        k += 8
-    while k + 2 <= end:
-        w0, x0 = _link(col, order, values, x, k)
-        w1, x1 = _link(col, order, values, x, k + 1)
-        for b in range(width):
-            y_r[b] += w0 * x0[b] + w1 * x1[b]
-        k += 2
-    if k < end:
-        w0, x0 = _link(col, order, values, x, k)
-        for b in range(width):
-            y_r[b] += w0 * x0[b]
-
-
-@inline
-def _dot_links(k, end, col, x, g, d):
-    """d[k] = g · x[col[k]] for the links k to end, four at a time."""
-    zero = g.dtype.type(0)
-    while k + 4 <= end:
-        x0, x1, x2, x3 = x[col[k]], x[col[k + 1]], x[col[k + 2]], x[col[k + 3]]
-        s0 = s1 = s2 = s3 = zero
-        for b in range(g.shape[0]):
-            s0 += g[b] * x0[b]
-            s1 += g[b] * x1[b]
-            s2 += g[b] * x2[b]
-            s3 += g[b] * x3[b]
-        d[k], d[k + 1], d[k + 2], d[k + 3] = s0, s1, s2, s3
-        k += 4
-    while k < end:
-        x0, s0 = x[col[k]], zero
-        for b in range(g.shape[0]):
-            s0 += g[b] * x0[b]
-        d[k] = s0
-        k += 1
-
-
-@inline
-def _pieces(srelu, r):
-    """Both thresholds of neuron r, each with the change of slope beyond it."""
-    t_left, a_left, width, a_right = srelu[0, r], srelu[1, r], srelu[2, r], srelu[3, r]
-    one = srelu.dtype.type(1)
-    return t_left, a_left - one, t_left + abs(width), a_right - one
-
-
-@inline
-def _srelu_row(z, srelu, r, y):
-    low, left, high, right = _pieces(srelu, r)
-    zero = z.dtype.type(0)
-    for b in range(z.shape[0]):
-        v = z[b]
-        y[b] = v + left * min(v - low, zero) + right * max(v - high, zero)
-
-
-@inline
-def _srelu_grad_row(z, srelu, r, g, grads):
-    """Turn g, the gradient at the output, into that at the input; grads[:, r]: bias, parameters."""
-    low, left, high, right = _pieces(srelu, r)
-    zero = z.dtype.type(0)
-    total = below = below_x = above = above_x = zero
-    for b in range(z.shape[0]):
-        g_b, x_low, x_high = g[b], z[b] - low, z[b] - high
-        g_low = g_b if x_low <= zero else zero
-        g_high = g_b if x_high >= zero else zero
-        below += g_low
-        below_x += g_low * x_low
-        above += g_high
-        above_x += g_high * x_high
-        g[b] = g_b + left * g_low + right * g_high
-        total += g[b]
-    grads[0, r], grads[1, r], grads[2, r] = total, -left * below - right * above, below_x
-    grads[3, r], grads[4, r] = -right * above * np.sign(srelu[2, r]), above_x
-
-
-@inline
-def _mix(h):
-    """A bijection of 32 bits in which every input bit reaches every output bit (two rounds)."""
-    h = np.uint32(np.uint32(h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D))
-    h = np.uint32(np.uint32(h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
-    return np.uint32(h ^ (h >> np.uint32(16)))
-
-
-@inline
-def _dropout_row(y, r, law):
-    threshold, scale, zero = np.uint32(law[0]), y.dtype.type(law[1]), y.dtype.type(0)
-    first = np.uint32(np.uint32(r * y.shape[0]) + np.uint32(law[2]))
-    flip = np.uint32(law[3])
-    for b in range(y.shape[0]):
-        keep = np.uint32(_mix(np.uint32(first + np.uint32(b))) ^ flip) >= threshold
-        y[b] = y[b] * scale if keep else zero
-
-
-@jit
-def _forward_numba(crow, col, order, values, x, bias, srelu, law, z, y):
-    """For each row in turn: links and bias into z, activation into y, dropout; without the parts
-    that are None.
-    """
-    for r in numba.prange(y.shape[0]):
-        z_r, y_r = z[r], y[r]
-        if crow is not None:
-            z_r[:] = 0 if bias is None else bias[r]
-            _add_links(crow[r], crow[r + 1], col, order, values, x, z_r)
-        if srelu is not None:
-            _srelu_row(z_r, srelu, r, y_r)
-        if law is not None:
-            if srelu is None:
-                y_r[:] = z_r
-            _dropout_row(y_r, r, law)
-
-
-@jit
-def _backward_numba(crow, col, x, z, srelu, law, g, d, grads):
-    """For each row in turn: dropout, activation and its parameters, bias, links; g, the gradient at
-    the output, becomes that before the activation.
-    """
-    for r in numba.prange(g.shape[0]):
-        g_r = g[r]
-        if law is not None:
-            _dropout_row(g_r, r, law)
-        if srelu is not None:
-            _srelu_grad_row(z[r], srelu, r, g_r, grads)
-        if crow is not None:
-            _dot_links(crow[r], crow[r + 1], col, x, g_r, d)
-
-
-@jit
-def _transpose_numba(x, columns):
-    for r in numba.prange(columns.shape[0]):
-        for b in range(columns.shape[1]):
-            columns[r, b] = x[b, r]
-
-
-# -------------------------------------------------- one layer, compiled and in plain torch
-
-
-class DropoutLaw(NamedTuple):
-    """Which values a dropout keeps, by their index in feature-major memory; see
-    :func:`dropout_law`.
-
-    Source: ours. Kept where ``mix(index + key) ^ flip >= threshold``, unsigned 32-bit integers all;
-    the kept values are multiplied by ``scale``.
-    """
-
-    threshold: int
-    scale: float
-    key: int
-    flip: int
-
-
-def dropout_law(p: float, seed: int, step: int) -> DropoutLaw:
-    """Dropout of probability ``p``, in [0, 1), of one layer, by its seed, in one step.
-
-    Source: ours: a counter-based generator, keyed by a hash of seed and step.
-    Raises: ValueError if ``p`` is out of range.
-    """
-    if not 0 <= p < 1:
-        raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
-    words = hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
-    key, flip = int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
-    return DropoutLaw(int(p * 2**32), 1 / (1 - p), key, flip)
 
 
 class Layer(NamedTuple):
@@ -301,180 +45,10 @@ class Layer(NamedTuple):
     law: DropoutLaw | None = None
 
 
-def _array(tensor: Tensor | None) -> np.ndarray | None:
-    if tensor is not None and tensor.requires_grad:
-        tensor = tensor.detach()
-    return None if tensor is None else tensor.numpy()
+# ------------------------------------------------------------------------- the three products
 
 
-def _columns(x):
-    """The columns (n, B) of x (B, n), contiguous; a copy unless x is feature-major."""
-    columns = x.t()
-    if not columns.is_contiguous():
-        columns = x.new_empty(columns.shape)
-        _transpose_numba(_array(x), _array(columns))
-    return columns
-
-
-NO_LINKS = (None, None, None)
-
-
-def _forward(index, values, x, bias, srelu, law):
-    """Values before the activation, and the output; one tensor if there is no activation."""
-    y = x.new_empty(x.shape[0] if index is NO_LINKS else len(index[0]) - 1, x.shape[1])
-    z = x if index is NO_LINKS else y if srelu is None else torch.empty_like(y)
-    floats = map(_array, (values, x, bias, srelu))
-    _forward_numba(*index, *floats, law and tuple(law), _array(z), _array(y))
-    return z, y
-
-
-def _backward_(index, x, z, srelu, law, g):
-    """Gradients of links (nnz,) and of bias and activation (5, n); g becomes that before the
-    activation.
-    """
-    d = None if index is NO_LINKS else x.new_empty(len(index[1]))
-    grads = None if srelu is None else x.new_empty(5, len(g))
-    floats, results = map(_array, (x, z, srelu)), map(_array, (g, d, grads))
-    _backward_numba(*index[:2], *floats, law and tuple(law), *results)
-    return d, grads
-
-
-def _spmm(support, values, x, transposed=False):
-    if compiled(x):
-        index = support.by_column if transposed else support.by_row
-        return _forward(index, values, x, None, None, None)[1]
-    row, col, n_out = support.row, support.col, support.n_out
-    if transposed:
-        row, col, n_out = col, row, support.n_in
-    return x.new_zeros(n_out, x.shape[1]).index_add_(0, row, values[:, None] * x[col])
-
-
-def _sddmm(support, x, grad_y):
-    if compiled(x):
-        return _backward_(support.by_row, x, None, None, None, grad_y)[0]
-    return (x[support.col] * grad_y[support.row]).sum(1)
-
-
-def _srelu(x, parameters):
-    t_left, a_left, width, a_right = parameters[:, :, None]  # (n, 1) each
-    left, right = (x - t_left).clamp(max=0), (x - (t_left + width.abs())).clamp(min=0)
-    return x + (a_left - 1) * left + (a_right - 1) * right
-
-
-def _dropout(x, law):
-    h = torch.arange(law.key, law.key + x.numel(), device=x.device).view(x.shape) & 0xFFFFFFFF
-    h = (h ^ (h >> 16)) * 0x7FEB352D & 0xFFFFFFFF
-    h = (h ^ (h >> 15)) * 0x846CA68B & 0xFFFFFFFF
-    keep = (h ^ (h >> 16) ^ law.flip) >= law.threshold
-    return torch.where(keep, x * law.scale, torch.zeros_like(x))
-
-
-# ------------------------------------------------------ each product is the others' derivative
-
-
-def _product(support, values, x, grad_y):
-    """The one of the three that is None."""
-    if grad_y is None:
-        return _spmm(support, values, x)
-    if x is None:
-        return _spmm(support, values, grad_y, transposed=True)
-    return _sddmm(support, x, grad_y)
-
-
-class _Product(torch.autograd.Function):
-    """Derivative of the form sum_k w_k · x[col_k] · g[row_k] by the one of w, x, g that is None.
-
-    The gradients at the two others are derivatives of the same form.
-    """
-
-    @staticmethod
-    def forward(ctx, support, *factors):
-        ctx.support = support
-        ctx.save_for_backward(*factors)
-        return _product(support, *factors)
-
-    @staticmethod
-    def backward(ctx, grad):
-        factors = [grad.contiguous() if f is None else f for f in ctx.saved_tensors]
-        grads = [None, None, None]
-        for i, needed in enumerate(ctx.needs_input_grad[1:]):
-            if needed:
-                others = [None if j == i else factor for j, factor in enumerate(factors)]
-                grads[i] = _Product.apply(ctx.support, *others)
-        return None, *grads
-
-
-class _Chain(torch.autograd.Function):
-    """Layers after each other as one node of the graph.
-
-    Inputs: support and law of each layer, whether to keep what the gradient needs, x (B, n), and
-    values, bias and srelu of each layer. The output is (n, B).
-    """
-
-    @staticmethod
-    def forward(ctx, fixed, keep, x, *tensors):
-        y, kept = _columns(x), []
-        for (support, law), (values, bias, srelu) in zip(fixed, _threes(tensors), strict=True):
-            index = NO_LINKS if support is None else support.by_row
-            z, out = _forward(index, values, y, bias, srelu, law)
-            kept += [y, None if srelu is None else z] if keep else []
-            y = out
-        ctx.fixed = fixed
-        ctx.save_for_backward(x, *tensors, *kept)
-        return y
-
-    @staticmethod
-    def backward(ctx, grad_y):
-        n = len(ctx.fixed)
-        (x, *tensors), kept = ctx.saved_tensors[: 1 + 3 * n], ctx.saved_tensors[1 + 3 * n :]
-        if torch.is_grad_enabled():  # the gradient will be differentiated: take the definition's
-            return None, None, *_differentiable_gradients(ctx, x, tensors, grad_y)
-        needs_x, *needed = ctx.needs_input_grad[2:]
-        g, grads = grad_y.clone(memory_format=torch.contiguous_format), []
-        for i in reversed(range(n)):
-            support, law = ctx.fixed[i]
-            values, bias, srelu = tensors[3 * i : 3 * i + 3]
-            index = support.by_row if needed[3 * i] else NO_LINKS
-            d, grad_unit = _backward_(index, kept[2 * i], kept[2 * i + 1], srelu, law, g)
-            grad_bias = None if bias is None else g.sum(1) if srelu is None else grad_unit[0]
-            grads = [d, grad_bias, None if srelu is None else grad_unit[1:], *grads]
-            if support is not None and (i > 0 or needs_x):
-                g = _product(support, values, None, g)
-        return None, None, g.t() if needs_x else None, *grads
-
-
-def _threes(tensors):
-    return zip(tensors[0::3], tensors[1::3], tensors[2::3], strict=True)
-
-
-def _composed(fixed, x, tensors):
-    """The definition of a chain, product by product; it can be differentiated any number of
-    times.
-    """
-    y = x.t()
-    for (support, law), (values, bias, srelu) in zip(fixed, _threes(tensors), strict=True):
-        y = y.contiguous() if support is None else spmm(support, values, y, bias)
-        y = y if srelu is None else _srelu(y, srelu)
-        y = y if law is None else _dropout(y, law)
-    return y
-
-
-def _differentiable_gradients(ctx, x, tensors, grad_y):
-    needed = ctx.needs_input_grad[2:]  # by aliases: one input may depend on another
-    x, *tensors = inputs = [None if t is None else t.view_as(t) for t in (x, *tensors)]
-    wanted = [t for t, n in zip(inputs, needed, strict=True) if n]
-    y = _composed(ctx.fixed, x, tensors)
-    found = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=True))
-    return [next(found) if n else None for n in needed]
-
-
-def _check(name: str, x: Tensor, n: int) -> None:
-    if x.ndim != 2 or x.shape[0] != n:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}: give ({n}, B), the batch as columns")
-    if x.shape[1] == 0:
-        raise ValueError(f"{name} has batch width 0: give at least one example")
-
-
+@compiled.outside_graphs
 def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""Output of a sparse layer, before its activation.
 
@@ -488,14 +62,15 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
         x: (n_in, B) float, the batch as columns.
         bias: (n_out,) float, :math:`\beta`, or None.
     Returns: (n_out, B) float, contiguous.
-    Raises: ValueError if a shape does not fit or the batch is empty.
+    Raises: ValueError if a shape or a dtype does not fit or the batch is empty.
     """
     _check_layer(support, values, bias)
-    _check("x", x, support.n_in)
-    y = _Product.apply(support, values, x.contiguous(), None)
-    return y if bias is None else y + bias[:, None]
+    _check_columns("x", x, support.n_in)
+    _check_dtype("x", x, "the weights", values)
+    return _affine(support, values, x, bias)
 
 
+@compiled.outside_graphs
 def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
     r"""Gradient of the loss at the input of a sparse layer.
 
@@ -508,13 +83,15 @@ def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
         values: (nnz,) float.
         grad_y: (n_out, B) float, the gradient :math:`g` at the output.
     Returns: (n_in, B) float, contiguous.
-    Raises: ValueError if a shape does not fit or the batch is empty.
+    Raises: ValueError if a shape or a dtype does not fit or the batch is empty.
     """
     _check_layer(support, values)
-    _check("grad_y", grad_y, support.n_out)
-    return _Product.apply(support, values, None, grad_y.contiguous())
+    _check_columns("grad_y", grad_y, support.n_out)
+    _check_dtype("grad_y", grad_y, "the weights", values)
+    return _product(support, values, None, grad_y.contiguous())
 
 
+@compiled.outside_graphs
 def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
     r"""Gradient of the loss with respect to the stored weights only.
 
@@ -528,13 +105,94 @@ def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
         x: (n_in, B) float, input of the layer.
         grad_y: (n_out, B) float, gradient at its output.
     Returns: (nnz,) float, in the order of the support.
-    Raises: ValueError if a shape does not fit, the batch sizes differ or are 0.
+    Raises: ValueError if a shape or a dtype does not fit, the batch sizes differ or are 0.
     """
-    _check("x", x, support.n_in)
-    _check("grad_y", grad_y, support.n_out)
+    _check_columns("x", x, support.n_in)
+    _check_columns("grad_y", grad_y, support.n_out)
     if x.shape[1] != grad_y.shape[1]:
         raise ValueError(f"x has {x.shape[1]} columns and grad_y {grad_y.shape[1]}: give one batch")
-    return _Product.apply(support, None, x.contiguous(), grad_y.contiguous())
+    _check_dtype("grad_y", grad_y, "x", x)
+    return _product(support, None, x.contiguous(), grad_y.contiguous())
+
+
+def _affine(support: Support, values: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+    y = _product(support, values, x.contiguous(), None)
+    if bias is None:
+        return y
+    return y + bias[:, None]
+
+
+def _product(
+    support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
+) -> Tensor:
+    """The one of the three that is None, differentiable any number of times."""
+    if compiled.is_traced():
+        return _torch_product(support, values, x, grad_y)
+    return _Product.apply(support, values, x, grad_y)
+
+
+class _Product(torch.autograd.Function):
+    """Derivative of the form sum_k w_k · x[col_k] · g[row_k] by the one of w, x, g that is None.
+
+    The gradients at the two others are derivatives of the same form.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, support: Support, *factors: Tensor | None) -> Tensor:
+        ctx.support = support
+        ctx.save_for_backward(*factors)
+        _, x, grad_y = factors
+        columns = grad_y if x is None else x
+        if compiled.runs_compiled(columns):
+            return _compiled_product(support, *factors)
+        return _torch_product(support, *factors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        factors = []
+        for factor in ctx.saved_tensors:
+            factors.append(grad.contiguous() if factor is None else factor)
+        grads = [None, None, None]
+        for i, needed in enumerate(ctx.needs_input_grad[1:]):
+            if needed:
+                others = factors.copy()
+                others[i] = None
+                grads[i] = _product(ctx.support, *others)
+        return None, *grads
+
+
+def _compiled_product(
+    support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
+) -> Tensor:
+    compiled.match_threads()
+    if values is None:
+        d, _ = compiled.backward_(support.by_row, x, None, None, None, grad_y)
+        return d
+    if x is None:
+        _, z = compiled.forward(support.by_column, values, grad_y, None, None, None)
+        return z
+    _, y = compiled.forward(support.by_row, values, x, None, None, None)
+    return y
+
+
+def _torch_product(
+    support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
+) -> Tensor:
+    row, col = support.row, support.col
+    if values is None:
+        return (x[col] * grad_y[row]).sum(1)
+    if x is None:
+        return _sum_by(col, support.n_in, values[:, None] * grad_y[row])
+    return _sum_by(row, support.n_out, values[:, None] * x[col])
+
+
+def _sum_by(index: Tensor, n: int, terms: Tensor) -> Tensor:
+    """(n, B) sums of the terms (nnz, B) of each index; not in place, for torch.func.vmap."""
+    zeros = terms.new_zeros(n, terms.shape[1])
+    return zeros.index_add(0, index, terms)
+
+
+# ---------------------------------------------------------------------- whole layers in a pass
 
 
 def srelu(x: Tensor, parameters: Tensor) -> Tensor:
@@ -543,42 +201,219 @@ def srelu(x: Tensor, parameters: Tensor) -> Tensor:
     Source: [Jin2016].
 
     Args:
-        x: (B, n) float.
+        x: (..., n) float.
         parameters: (4, n) float, t_left, a_left, width and a_right of each neuron.
-    Returns: (B, n) float, feature-major.
+    Returns: (..., n) float; of a matrix feature-major.
     """
-    return chain(x, [Layer(srelu=parameters)])
+    return _on_rows(x, Layer(srelu=parameters))
 
 
 def dropout(x: Tensor, law: DropoutLaw) -> Tensor:
-    """The values of ``x`` (B, n) float that the law keeps, scaled; the others are 0.
+    """The values of ``x`` (..., n) float that the law keeps, scaled; the others are 0.
 
     Source: [Srivastava2014]; the mask is recomputed in the backward pass, never stored.
     """
-    return chain(x, [Layer(law=law)])
+    return _on_rows(x, Layer(law=law))
 
 
+def _on_rows(x: Tensor, layer: Layer) -> Tensor:
+    if x.ndim in (0, 2):
+        return chain(x, [layer])
+    rows = x.reshape(-1, x.shape[-1])
+    return chain(rows, [layer]).reshape(x.shape)
+
+
+@compiled.outside_graphs
 def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """Layers after each other, each in one pass over its neurons: links, bias, activation, dropout.
 
     The same as :func:`spmm`, :func:`srelu` and :func:`dropout` in turn. Backward is two passes a
     layer: dropout, activation and links of each output neuron, then the gradient at the input.
 
-    Source: the layers of [Mocanu2018], Methods; that a layer is one pass is ours.
+    Source: the layers of [Mocanu2018], Methods.
 
     Args:
-        x: (B, n_in) float, fastest if feature-major.
+        x: (B, n_in) float, fastest if feature-major; under ``torch.autocast`` it is taken to the
+            dtype of the layers.
         layers: of matching widths, on the device and in the dtype of ``x``.
     Returns: (B, n_out) float, feature-major.
-    Raises: ValueError if a shape does not fit or the batch is empty.
+    Raises: ValueError if a shape, a dtype or a device does not fit or the batch is empty.
     """
     if layers and (x.ndim != 2 or x.shape[0] == 0):
         raise ValueError(f"x has shape {tuple(x.shape)}, batch width 0 or no batch: give (B, n_in)")
-    layers = [layer for layer in layers if any(part is not None for part in layer)]
+    layers = _without_empty(layers)
     if not layers:
         return x
-    n = x.shape[1]
-    for support, values, bias, parameters, _ in layers:
+    _check_layers(x.shape[1], layers)
+    x = _fitted_to(layers, x)
+    if not compiled.runs_compiled(x) or compiled.is_traced():
+        return plain_chain(x, layers)
+    fixed, tensors = _split(layers)
+    return _Chain.apply(fixed, torch.is_grad_enabled(), x, *tensors).t()
+
+
+def plain_chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """The definition of :func:`chain`, product by product, for batches of any size.
+
+    It can be differentiated any number of times, also by transforms of ``torch.func``.
+    """
+    fixed, tensors = _split(layers)
+    return _composed(fixed, x, tensors).t()
+
+
+def _without_empty(layers: Sequence[Layer]) -> list[Layer]:
+    kept = []
+    for layer in layers:
+        if any(part is not None for part in layer):
+            kept.append(layer)
+    return kept
+
+
+def _split(layers: Sequence[Layer]) -> tuple[list[tuple], list[Tensor | None]]:
+    """Support and law of each layer, and the tensors of all layers, three of each."""
+    fixed = []
+    tensors = []
+    for support, values, bias, srelu, law in layers:
+        fixed.append((support, law))
+        tensors += values, bias, srelu
+    return fixed, tensors
+
+
+class _Chain(torch.autograd.Function):
+    """Layers after each other as one node of the graph.
+
+    Inputs: support and law of each layer, whether to keep what the gradient needs, x (B, n), and
+    values, bias and srelu of each layer. The output is (n, B).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, fixed: list[tuple], keep: bool, x: Tensor, *tensors: Tensor | None
+    ) -> Tensor:
+        compiled.match_threads()
+        y = compiled.feature_major(x)
+        kept = []
+        for i, (support, law) in enumerate(fixed):
+            values, bias, srelu = tensors[3 * i : 3 * i + 3]
+            index = compiled.NO_LINKS
+            if support is not None:
+                index = support.by_row
+            z, out = compiled.forward(index, values, y, bias, srelu, law)
+            if keep:
+                kept.append(y)
+                kept.append(None if srelu is None else z)
+            y = out
+        ctx.fixed = fixed
+        ctx.save_for_backward(x, *tensors, *kept)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor) -> tuple:
+        saved = ctx.saved_tensors
+        n_inputs = 1 + 3 * len(ctx.fixed)
+        x, *tensors = saved[:n_inputs]
+        kept = saved[n_inputs:]
+        # a gradient that will be differentiated, or of many losses at once: the definition's
+        if torch.is_grad_enabled() or compiled.is_traced():
+            grads = _differentiable_gradients(ctx, x, tensors, grad_y)
+        else:
+            grads = _compiled_gradients(ctx, tensors, kept, grad_y)
+        return None, None, *grads
+
+
+def _compiled_gradients(
+    ctx: Any, tensors: list[Tensor | None], kept: tuple[Tensor | None, ...], grad_y: Tensor
+) -> list[Tensor | None]:
+    """Gradients at x, and at values, bias and srelu of each layer."""
+    compiled.match_threads()
+    needs_x, *needed = ctx.needs_input_grad[2:]
+    g = grad_y.clone(memory_format=torch.contiguous_format)
+    grads = []
+    for i in reversed(range(len(ctx.fixed))):
+        support, law = ctx.fixed[i]
+        values, bias, srelu = tensors[3 * i : 3 * i + 3]
+        x, z = kept[2 * i : 2 * i + 2]
+        index = compiled.NO_LINKS
+        if needed[3 * i]:
+            index = support.by_row
+        grad_values, grad_unit = compiled.backward_(index, x, z, srelu, law, g)
+        grad_bias = grad_srelu = None
+        if srelu is not None:
+            grad_srelu = grad_unit[1:]
+        if bias is not None:
+            grad_bias = g.sum(1) if srelu is None else grad_unit[0]
+        grads = [grad_values, grad_bias, grad_srelu, *grads]
+        if support is not None and (i > 0 or needs_x):
+            _, g = compiled.forward(support.by_column, values, g, None, None, None)
+    grad_x = g.t() if needs_x else None
+    return [grad_x, *grads]
+
+
+def _differentiable_gradients(
+    ctx: Any, x: Tensor, tensors: list[Tensor | None], grad_y: Tensor
+) -> list[Tensor | None]:
+    """The same, by the definition; they can be differentiated again."""
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        inputs = []
+        for tensor in (x, *tensors):  # by aliases: one input may depend on another
+            inputs.append(None if tensor is None else tensor.view_as(tensor))
+        y = _composed(ctx.fixed, inputs[0], inputs[1:])
+    needed = ctx.needs_input_grad[2:]
+    wanted = list(itertools.compress(inputs, needed))
+    wanted_grads = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=differentiable))
+    grads = []
+    for is_needed in needed:
+        grads.append(next(wanted_grads) if is_needed else None)
+    return grads
+
+
+def _composed(fixed: list[tuple], x: Tensor, tensors: Sequence[Tensor | None]) -> Tensor:
+    y = x.t()
+    for i, (support, law) in enumerate(fixed):
+        values, bias, srelu = tensors[3 * i : 3 * i + 3]
+        if support is None:
+            y = y.contiguous()
+        else:
+            y = _affine(support, values, y, bias)
+        if srelu is not None:
+            y = _torch_srelu(y, srelu)
+        if law is not None:
+            y = _torch_dropout(y, law)
+    return y
+
+
+def _torch_srelu(x: Tensor, parameters: Tensor) -> Tensor:
+    t_left, a_left, width, a_right = parameters[:, :, None]  # (n, 1) each
+    t_right = t_left + width.abs()
+    below = (x - t_left).clamp(max=0)
+    above = (x - t_right).clamp(min=0)
+    return x + (a_left - 1) * below + (a_right - 1) * above
+
+
+def _torch_dropout(x: Tensor, law: DropoutLaw) -> Tensor:
+    index = torch.arange(law.key, law.key + x.numel(), device=x.device)
+    h = index.view(x.shape) & 0xFFFFFFFF
+    h = (h ^ (h >> 16)) * 0x7FEB352D & 0xFFFFFFFF
+    h = (h ^ (h >> 15)) * 0x846CA68B & 0xFFFFFFFF
+    keep = (h ^ (h >> 16) ^ law.flip) >= law.threshold
+    return torch.where(keep, x * law.scale, torch.zeros_like(x))
+
+
+# -------------------------------------------------------------------------------------- checks
+
+
+def _check_columns(name: str, x: Tensor, n: int) -> None:
+    if x.ndim != 2 or x.shape[0] != n:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}: give ({n}, B), the batch as columns")
+    if x.shape[1] == 0:
+        raise ValueError(f"{name} has batch width 0: give at least one example")
+
+
+def _check_layers(width: int, layers: Sequence[Layer]) -> None:
+    """Raise ValueError unless the layers fit each other and an input of this width."""
+    n = width
+    for support, values, bias, srelu, _ in layers:
         if support is not None:
             if support.n_in != n:
                 raise ValueError(f"{n} values meet a layer of {support.n_in} inputs")
@@ -586,13 +421,8 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
             n = support.n_out
         elif values is not None or bias is not None:
             raise ValueError("values or bias without a support: give the links too")
-        if parameters is not None and parameters.shape != (4, n):
-            raise ValueError(f"srelu has shape {tuple(parameters.shape)}: give (4, {n})")
-    fixed = [(layer.support, layer.law) for layer in layers]
-    tensors = [tensor for layer in layers for tensor in layer[1:4]]
-    if not compiled(x):
-        return _composed(fixed, x, tensors).t()
-    return _Chain.apply(fixed, torch.is_grad_enabled(), x, *tensors).t()
+        if srelu is not None and srelu.shape != (4, n):
+            raise ValueError(f"srelu has shape {tuple(srelu.shape)}: give (4, {n})")
 
 
 def _check_layer(support: Support, values: Tensor, bias: Tensor | None = None) -> None:
@@ -602,3 +432,37 @@ def _check_layer(support: Support, values: Tensor, bias: Tensor | None = None) -
         )
     if bias is not None and bias.shape != (support.n_out,):
         raise ValueError(f"bias has shape {tuple(bias.shape)}: give ({support.n_out},)")
+
+
+def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
+    """``x``, under autocast in the dtype of the layers; ValueError where its dtype is another, or
+    one of both is on a CPU alone.
+    """
+    for layer in layers:
+        weights = layer.srelu if layer.values is None else layer.values
+        if weights is None:
+            continue
+        if weights.is_cpu != x.is_cpu:
+            raise ValueError(
+                f"x is on {x.device} and the weights on {weights.device}: give both on one device"
+            )
+        if weights.dtype != x.dtype:
+            if not _is_autocast(x):
+                _check_dtype("x", x, "the weights", weights)
+            x = x.to(weights.dtype)
+    return x
+
+
+def _is_autocast(x: Tensor) -> bool:
+    """Whether torch.autocast may change the dtype of ``x``: never that of float64."""
+    if x.dtype not in (torch.float16, torch.bfloat16, torch.float32):
+        return False
+    return torch.is_autocast_enabled(x.device.type)
+
+
+def _check_dtype(name: str, x: Tensor, other: str, like: Tensor) -> None:
+    if x.dtype != like.dtype:
+        raise ValueError(
+            f"{name} is {x.dtype} and {other} {like.dtype}:"
+            f" give both in one dtype, as {name}.to({like.dtype})"
+        )

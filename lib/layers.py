@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lib import evolution, kernels
-from lib.support import Support, make_support
+from lib import compiled, kernels
+from lib.support import Support, erdos_renyi_density, make_support, random_support
+
+INDEX = Support._fields[2:]  # names of the index arrays, which are buffers of the layer
 
 
 class SparseLinear(nn.Module):
@@ -26,14 +28,30 @@ class SparseLinear(nn.Module):
     neuron i ([He2015], for a sparse neuron); see :func:`initial_values` for the variants. Biases
     start at 0.
 
+    The weights are ``values`` (nnz,), in the order of the links; there is no ``weight``, see
+    :meth:`to_dense`. Any optimiser, ``copy.deepcopy``, pickles, ``state_dict`` (it brings its own
+    links) and gradients of gradients work as for ``nn.Linear``; under ``torch.autocast`` the layer
+    computes in the dtype of its weights. ``torch.compile`` calls it as it is, between its graphs.
+    In ``torch.func`` and ``torch.export``, and in float16 and bfloat16, the plain torch form of the
+    kernels runs: slower, of the same meaning. ONNX is made of an exported program
+    (``torch.onnx.export``, which needs onnxscript; not among the tests). What cannot work:
+
+    * ``torch.compile(fullgraph=True)`` and ``torch.export.export(strict=True)``: "Attempted to
+      inline function marked as skipped";
+    * ``torch.autograd.forward_ad``: "You must implement the jvp function"; ``torch.func.jvp`` can;
+    * ``torch.autograd.grad(is_grads_batched=True)``, and ``torch.autograd.functional`` with
+      ``vectorize=True``: "Batching rule not implemented"; ``torch.func.jacrev`` can;
+    * ``torch.jit.script`` and ``torch.fx.symbolic_trace``: take ``torch.export``.
+
     Args:
-        n_in, n_out: widths.
-        density: fraction of the n_in · n_out positions with a link, in (0, 1]; or give
-        er_epsilon: the SET parameter, :func:`lib.evolution.erdos_renyi_density`; or give
+        in_features, out_features: widths.
+        density: fraction of the in_features · out_features positions with a link, in (0, 1]; or
+            give
+        er_epsilon: the SET parameter, :func:`lib.support.erdos_renyi_density`; or give
         support: the links themselves.
         bias: whether to add :math:`\beta`.
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
-        draw: how links are drawn, see :func:`lib.evolution.random_support`.
+        draw: how links are drawn, see :func:`lib.support.random_support`.
         start: how weights start, see :func:`initial_values`.
         device, dtype: of the parameters.
     Raises: ValueError if not exactly one of density, er_epsilon and support is given, or one is
@@ -47,8 +65,8 @@ class SparseLinear(nn.Module):
 
     def __init__(
         self,
-        n_in: int,
-        n_out: int,
+        in_features: int,
+        out_features: int,
         *,
         density: float | None = None,
         er_epsilon: float | None = None,
@@ -68,33 +86,43 @@ class SparseLinear(nn.Module):
             )
         if generator is None:
             generator = torch.Generator().manual_seed(_drawn_seed())
+        widths = in_features, out_features
         if er_epsilon is not None:
-            density = evolution.erdos_renyi_density(n_in, n_out, er_epsilon)
+            density = erdos_renyi_density(*widths, er_epsilon)
         if density is not None:
-            support = evolution.random_support(n_in, n_out, density, generator=generator, draw=draw)
-        if (support.n_in, support.n_out) != (n_in, n_out):
+            support = random_support(*widths, density, generator=generator, draw=draw)
+        if (support.n_in, support.n_out) != widths:
             raise ValueError(
-                f"the support is {support.n_in} to {support.n_out}, not {n_in} to {n_out}"
+                f"the support is {support.n_in} to {support.n_out},"
+                f" not {in_features} to {out_features}"
             )
-        self.n_in, self.n_out = n_in, n_out
+        self.in_features = in_features
+        self.out_features = out_features
         self.support = support
         values = initial_values(support, start, generator=generator)
         self.values = nn.Parameter(values.to(dtype or torch.get_default_dtype()))
-        self.bias = nn.Parameter(torch.zeros(n_out, dtype=self.values.dtype)) if bias else None
+        self.register_parameter("bias", None)
+        if bias:
+            self.bias = nn.Parameter(self.values.new_zeros(out_features))
         self.to(device)
 
     @property
     def support(self) -> Support:
         """The links; assigning a support of another size leaves ``values`` to the caller."""
-        index = [self._buffers[name] for name in Support._fields[2:]]
-        if any(a is not b for a, b in zip(index, self._support[2:], strict=True)):  # they moved
-            self._support = Support(self.n_in, self.n_out, *index)
+        index = [self._buffers[name] for name in INDEX]
+        for buffer, known in zip(index, self._support[2:], strict=True):
+            if buffer is not known:  # the buffers moved
+                support = Support(self.in_features, self.out_features, *index)
+                if compiled.is_traced():  # for the time of the transform
+                    return support
+                self._support = support
+                break
         return self._support
 
     @support.setter
     def support(self, support: Support) -> None:
         self._support = support
-        for name in Support._fields[2:]:
+        for name in INDEX:
             tensor = getattr(support, name)
             self.register_buffer(name, tensor, persistent=name in ("crow", "col"))
 
@@ -106,20 +134,28 @@ class SparseLinear(nn.Module):
     @property
     def density(self) -> float:
         """Links divided by positions."""
-        return self.nnz / (self.n_in * self.n_out)
+        return self.nnz / (self.in_features * self.out_features)
 
     def links(self) -> kernels.Layer:
         """What :func:`lib.kernels.chain` takes of this layer."""
         return kernels.Layer(self.support, self.values, self.bias)
 
+    @compiled.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
-        """(..., n_in) float -> (..., n_out) float. Raises ValueError if the width or the batch
-        does not fit.
+        """(..., in_features) float -> (..., out_features) float, also of no examples.
+
+        Raises ValueError if the width or the dtype does not fit.
         """
-        if x.shape[-1] != self.n_in:
-            raise ValueError(f"input has {x.shape[-1]} features: this layer takes {self.n_in}")
-        y = kernels.chain(x.reshape(-1, self.n_in), [self.links()])
-        return y.reshape(*x.shape[:-1], self.n_out)
+        if x.shape[-1] != self.in_features:
+            raise ValueError(
+                f"input has {x.shape[-1]} features: this layer takes {self.in_features}"
+            )
+        rows = x.reshape(-1, self.in_features)
+        if rows.shape[0] == 0:
+            y = kernels.plain_chain(rows, [self.links()])
+        else:
+            y = kernels.chain(rows, [self.links()])
+        return y.reshape(*x.shape[:-1], self.out_features)
 
     def replace_values_(self, values: Tensor) -> None:
         """Give the layer other weights, (nnz,) of its support; the parameter stays the object."""
@@ -129,28 +165,34 @@ class SparseLinear(nn.Module):
         self.values.grad = None
 
     def to_dense(self) -> Tensor:
-        """(n_out, n_in) float, the weight matrix with its zeros."""
-        dense = self.values.new_zeros(self.n_out * self.n_in)
-        return dense.index_put((self.support.keys,), self.values).view(self.n_out, self.n_in)
+        """(out_features, in_features) float, the weight matrix with its zeros."""
+        positions = self.out_features * self.in_features
+        dense = self.values.new_zeros(positions)
+        dense = dense.index_put((self.support.keys,), self.values)
+        return dense.view(self.out_features, self.in_features)
 
     def extra_repr(self) -> str:
-        return (
-            f"n_in={self.n_in}, n_out={self.n_out}, links={self.nnz}, density={self.density:.2%},"
-            f" bias={self.bias is not None}"
-        )
+        widths = f"in_features={self.in_features}, out_features={self.out_features}"
+        links = f"links={self.nnz}, density={self.density:.2%}"
+        return f"{widths}, {links}, bias={self.bias is not None}"
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        crow, col = state_dict.get(prefix + "crow"), state_dict.get(prefix + "col")
-        values = state_dict.get(prefix + "values")
-        if crow is not None and col is not None and len(crow) == self.n_out + 1:
-            if crow[0] != 0 or crow[-1] != len(col) or (crow.diff() < 0).any():
-                raise ValueError(f"{prefix}crow does not index the {len(col)} links of {prefix}col")
-            crow, col = crow.to(self.values.device), col.to(self.values.device)
-            rows = torch.arange(self.n_out, device=crow.device).repeat_interleave(crow.diff())
-            self.support = make_support(rows, col, self.n_in, self.n_out)
+        crow = state_dict.get(prefix + "crow")
+        col = state_dict.get(prefix + "col")
+        if crow is not None and col is not None and len(crow) == self.out_features + 1:
+            self._load_links(crow, col, prefix)
+            values = state_dict.get(prefix + "values")
             if values is not None and values.shape != self.values.shape:
                 self.replace_values_(self.values.new_empty(values.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _load_links(self, crow: Tensor, col: Tensor, prefix: str) -> None:
+        links = crow.diff()
+        if crow[0] != 0 or crow[-1] != len(col) or (links < 0).any():
+            raise ValueError(f"{prefix}crow does not index the {len(col)} links of {prefix}col")
+        device = self.values.device
+        rows = torch.arange(self.out_features, device=device).repeat_interleave(links.to(device))
+        self.support = make_support(rows, col.to(device), self.in_features, self.out_features)
 
 
 def initial_values(
@@ -173,9 +215,14 @@ def initial_values(
         limit = math.sqrt(6 / (support.n_in + support.n_out))
         uniform = torch.rand(support.nnz, generator=generator, dtype=torch.float64)
         return (2 * uniform - 1) * limit
-    if isinstance(start, float | int) and 0 <= start < math.inf:
-        return torch.randn(support.nnz, generator=generator, dtype=torch.float64) * start
+    if _is_deviation(start):
+        noise = torch.randn(support.nnz, generator=generator, dtype=torch.float64)
+        return noise * start
     raise _unknown_start(start)
+
+
+def _is_deviation(start: str | float) -> bool:
+    return isinstance(start, float | int) and 0 <= start < math.inf
 
 
 def _unknown_start(start: str | float) -> ValueError:
@@ -193,7 +240,7 @@ class Linear(nn.Linear):
     """Dense layer in the feature-major format, started as :class:`SparseLinear` is; the dense
     baseline.
 
-    Source: [He2015] for the start ``"he"``, N(0, 2 / n_in); the others as in
+    Source: [He2015] for the start ``"he"``, N(0, 2 / in_features); the others as in
     :func:`initial_values`.
 
     Raises: ValueError for another start.
@@ -201,24 +248,29 @@ class Linear(nn.Linear):
 
     def __init__(
         self,
-        n_in: int,
-        n_out: int,
+        in_features: int,
+        out_features: int,
         *,
         start: str | float = "he",
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(n_in, n_out)
+        super().__init__(in_features, out_features)
         if start == "he":
             nn.init.kaiming_normal_(self.weight, nonlinearity="relu", generator=generator)
         elif start == "glorot_uniform":
             nn.init.xavier_uniform_(self.weight, generator=generator)
-        elif isinstance(start, float | int) and 0 <= start < math.inf:
+        elif _is_deviation(start):
             nn.init.normal_(self.weight, std=start, generator=generator)
         else:
             raise _unknown_start(start)
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in_features) float -> (B, out_features) float, feature-major; other numbers of
+        dimensions as ``nn.Linear``.
+        """
+        if x.ndim != 2:
+            return super().forward(x)
         return torch.addmm(self.bias[:, None], self.weight, x.t()).t()
 
 
@@ -227,6 +279,7 @@ class Standardise(nn.Module):
 
     Args:
         mean, std: scalars or (n_features,) float.
+    Raises: ValueError if a standard deviation is not positive.
     """
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
@@ -238,7 +291,10 @@ class Standardise(nn.Module):
         self.register_buffer("std", std.to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x.flatten(1) - self.mean) / self.std
+        """(B, features...) float -> (B, n_features) float; one example (n_features,) likewise."""
+        if x.ndim > 1:
+            x = x.flatten(1)
+        return (x - self.mean) / self.std
 
 
 # --------------------------------------------------------------------------------- dropout
@@ -261,20 +317,26 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float = 0.5, seed: int | None = None) -> None:
         super().__init__()
-        self.p, self.step = p, 0
+        self.p = p
+        self.step = 0
         self.seed = _drawn_seed() if seed is None else seed
-        kernels.dropout_law(p, self.seed, 0)  # refuses a p out of range
+        compiled.dropout_law(p, self.seed, 0)  # refuses a p out of range
 
+    @compiled.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
+        """(..., n) float -> (..., n) float; one index runs over all leading dimensions."""
         law = self.next_law()
-        return x if law is None else kernels.dropout(x, law)
+        if law is None:
+            return x
+        return kernels.dropout(x, law)
 
-    def next_law(self) -> kernels.DropoutLaw | None:
+    def next_law(self) -> compiled.DropoutLaw | None:
         """Law of the coming step, which this counts; None where nothing is dropped."""
         if not self.training or self.p == 0:
             return None
+        step = self.step
         self.step += 1
-        return kernels.dropout_law(self.p, self.seed, self.step - 1)
+        return compiled.dropout_law(self.p, self.seed, step)
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self.step)

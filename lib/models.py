@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lib import activations, kernels, layers
+from lib import activations, compiled, kernels, layers
 
 
 class MLP(nn.Sequential):
@@ -15,37 +15,68 @@ class MLP(nn.Sequential):
     :class:`~lib.layers.Dropout` that follow it, where none has hooks of its own (hooks on all
     modules at once do not count); other modules run one by one. ``nn.Sequential(*net)`` is the same
     network without such passes: it gives the same finite numbers, to rounding, slower.
+
+    Examples of several dimensions, as images, are flattened where the first module is linear and
+    has as many inputs as an example has values. Other inputs reach the first module as they are:
+    a convolution gets images, :class:`~lib.layers.Standardise` flattens by itself, and a linear
+    layer takes leading dimensions as ``nn.Linear`` does.
     """
 
+    @compiled.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
-        """(B, features...) float -> (B, n_out) float."""
-        chain: list[kernels.Layer] = []
+        """(B, features...) float -> (B, n_out) float; (n_in,) -> (n_out,)."""
+        x = self._flattened(x)
+        joined: list[kernels.Layer] = []
         for module in self:
-            if x.ndim != 2 or not _joined_(chain, module):
-                x, chain = module(kernels.chain(x, chain) if chain else x), []
-        return kernels.chain(x, chain) if chain else x
+            if x.ndim == 2 and _joined_(joined, module):
+                continue
+            if joined:
+                x = kernels.chain(x, joined)
+                joined = []
+            x = module(x)
+        if joined:
+            x = kernels.chain(x, joined)
+        return x
+
+    def _flattened(self, x: Tensor) -> Tensor:
+        if x.ndim < 3 or len(self) == 0:
+            return x
+        first = self[0]
+        if not isinstance(first, layers.SparseLinear | nn.Linear):
+            return x
+        if x.shape[1:].numel() != first.in_features:
+            return x
+        return x.flatten(1)
 
 
 def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
     """Put the module at the end of the chain, where it can run in one pass with it."""
-    if module._forward_hooks or module._forward_pre_hooks:
-        return False
-    if module._backward_hooks or module._backward_pre_hooks:
+    if _has_hooks(module):
         return False
     if type(module) is layers.SparseLinear:
         chain.append(module.links())
         return True
-    if not chain or chain[-1].law is not None:
+    if not chain:
+        return False
+    last = chain[-1]
+    if last.law is not None:
         return False
     if type(module) is layers.Dropout:
-        chain[-1] = chain[-1]._replace(law=module.next_law())
+        chain[-1] = last._replace(law=module.next_law())
         return True
-    last = chain[-1]
+    if last.srelu is not None:
+        return False
     srelu = activations.as_srelu(module, last.support.n_out, last.values)
-    if srelu is None or last.srelu is not None:
+    if srelu is None:
         return False
     chain[-1] = last._replace(srelu=srelu)
     return True
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    if module._forward_hooks or module._forward_pre_hooks:
+        return True
+    return bool(module._backward_hooks or module._backward_pre_hooks)
 
 
 def mlp(
@@ -92,26 +123,30 @@ def mlp(
             f"widths = {tuple(widths)} is out of range: give at least two widths of at least 1"
         )
     generator = torch.Generator().manual_seed(seed)
-    sparse = density is not None or er_epsilon is not None
+    started = {"start": start, "generator": generator}
+    drawn = {"density": density, "er_epsilon": er_epsilon, "draw": draw}
+    is_sparse = density is not None or er_epsilon is not None
+    n_layers = len(widths) - 1
     net = MLP()
     if standardisation is not None:
         net.add_module("standardise", layers.Standardise(*standardisation))
-    last = len(widths) - 1
-    for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
-        if not sparse:
-            linear = layers.Linear(n_in, n_out, start=start, generator=generator)
-        elif i == last and not sparse_output:
-            linear = layers.SparseLinear(n_in, n_out, density=1.0, generator=generator, start=start)
+    for i in range(1, n_layers + 1):
+        n_in, n_out = widths[i - 1], widths[i]
+        is_output = i == n_layers
+        if not is_sparse:
+            linear = layers.Linear(n_in, n_out, **started)
+        elif is_output and not sparse_output:
+            linear = layers.SparseLinear(n_in, n_out, density=1.0, **started)
         else:
-            law = {"density": density, "er_epsilon": er_epsilon, "draw": draw, "start": start}
-            linear = layers.SparseLinear(n_in, n_out, generator=generator, **law)
+            linear = layers.SparseLinear(n_in, n_out, **drawn, **started)
         net.add_module(f"linear{i}", linear)
-        if i < last:
-            unit = activations.make(activation, n_out, i)
-            if published_srelu and isinstance(unit, activations.SReLU):
-                unit.start_as_published_(generator=generator)
-            net.add_module(f"activation{i}", unit)
-            net.add_module(f"dropout{i}", layers.Dropout(dropout, seed=1000 * seed + i))
+        if is_output:
+            break
+        activation_i = activations.make(activation, n_out, i)
+        if published_srelu and isinstance(activation_i, activations.SReLU):
+            activation_i.start_as_published_(generator=generator)
+        net.add_module(f"activation{i}", activation_i)
+        net.add_module(f"dropout{i}", layers.Dropout(dropout, seed=1000 * seed + i))
     return net
 
 
@@ -119,13 +154,23 @@ def sparse_layers(model: nn.Module) -> dict[str, layers.SparseLinear]:
     """The layers of ``model`` that evolve, by name: its SparseLinear modules with room for other
     links.
     """
-    modules = ((n, m) for n, m in model.named_modules() if isinstance(m, layers.SparseLinear))
-    return {name: layer for name, layer in modules if layer.nnz < layer.n_in * layer.n_out}
+    evolving = {}
+    for name, module in model.named_modules():
+        if isinstance(module, layers.SparseLinear):
+            positions = module.in_features * module.out_features
+            if module.nnz < positions:
+                evolving[name] = module
+    return evolving
 
 
 def count_links(model: nn.Module) -> int:
     """Number of links of ``model``: weights of all linear layers, without biases and activation
     parameters.
     """
-    linear = (m for m in model.modules() if isinstance(m, layers.SparseLinear | nn.Linear))
-    return sum(m.nnz if isinstance(m, layers.SparseLinear) else m.weight.numel() for m in linear)
+    links = 0
+    for module in model.modules():
+        if isinstance(module, layers.SparseLinear):
+            links += module.nnz
+        elif isinstance(module, nn.Linear):
+            links += module.weight.numel()
+    return links

@@ -1,5 +1,10 @@
-"""The links of a layer on one index layout: compressed rows, and the transposed index beside."""
+"""The links of a layer on one index layout: compressed rows, and the transposed index beside.
 
+A link is also known by its *key*, row · n_in + col: one int64, so that a sorted vector of keys is
+a set of links.
+"""
+
+import math
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,12 +27,11 @@ class _Index(NamedTuple):
 
 
 class Support(_Index):
-    """The links of a layer: CSR over output neurons, and the transposed index of the same links.
+    """The links of a layer: CSR over output neurons (compressed sparse rows, as in scipy.sparse),
+    and the transposed index of the same links.
 
     Made and checked by :func:`make_support`; ``perm[k]`` is the position, in the order of the CSR,
     of the k-th link in the order of the transposed index.
-
-    Source: compressed sparse rows as in scipy.sparse; the links of [Mocanu2018], Methods.
     """
 
     def __getstate__(self) -> None:
@@ -36,12 +40,16 @@ class Support(_Index):
     @cached_property
     def by_row(self) -> tuple:
         """``crow``, ``col`` and no order of the values, for the compiled kernels."""
-        return *(t.numpy().view(np.uint32) for t in (self.crow, self.col)), None
+        return _unsigned(self.crow), _unsigned(self.col), None
 
     @cached_property
     def by_column(self) -> tuple:
         """``tcrow``, ``trow``, ``perm``; unsigned, as numba then looks for no negative index."""
-        return tuple(t.numpy().view(np.uint32) for t in (self.tcrow, self.trow, self.perm))
+        return (
+            _unsigned(self.tcrow),
+            _unsigned(self.trow),
+            _unsigned(self.perm),
+        )
 
     @property
     def nnz(self) -> int:
@@ -51,8 +59,10 @@ class Support(_Index):
     @property
     def row(self) -> Tensor:
         """(nnz,) int32, output neuron of each link."""
-        rows = torch.arange(self.n_out, dtype=INDEX, device=self.crow.device)
-        return rows.repeat_interleave(self.crow.diff(), output_size=self.nnz)
+        device = self.crow.device
+        rows = torch.arange(self.n_out, dtype=INDEX, device=device)
+        degrees = self.crow.diff()
+        return rows.repeat_interleave(degrees, output_size=self.nnz)
 
     @property
     def keys(self) -> Tensor:
@@ -60,10 +70,12 @@ class Support(_Index):
         return self.row.long() * self.n_in + self.col
 
 
+def _unsigned(index: Tensor) -> np.ndarray:
+    return index.numpy().view(np.uint32)
+
+
 def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:
     """Return the checked support of the links (rows[k], cols[k]).
-
-    Source: ours, in the layout of scipy.sparse.
 
     Args:
         rows: (nnz,) integer, output neuron of each link, in [0, n_out).
@@ -73,37 +85,224 @@ def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:
     Raises: ValueError if a width, a dtype, a shape, an index, the order (by row, then column) or a
         repeat is wrong.
     """
+    _check_width("n_in", n_in)
+    _check_width("n_out", n_out)
+    _check_vectors(rows, cols)
+    _check_indices("rows", rows, n_out)
+    _check_indices("cols", cols, n_in)
+    _check_order(rows, cols, n_in)
+    col = cols.cpu().numpy().astype(np.int32)
+    n_links = np.bincount(rows.cpu().numpy(), minlength=n_out)
+    crow = np.zeros(n_out + 1, np.int32)
+    np.cumsum(n_links, out=crow[1:])
+    transposed = _transposed_index(crow, col, n_in)
+    index = []
+    for array in (crow, col, *transposed):
+        index.append(torch.from_numpy(array).to(rows.device))
+    return Support(n_in, n_out, *index)
+
+
+def _transposed_index(
+    crow: np.ndarray, col: np.ndarray, n_in: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``tcrow``, ``trow`` and ``perm``, by scipy's counting sort in O(nnz)."""
+    links = np.arange(len(col), dtype=np.int32)
+    shape = len(crow) - 1, n_in
+    by_row = scipy.sparse.csr_array((links, col, crow), shape=shape)
+    by_column = by_row.tocsc()
+    return (
+        by_column.indptr.astype(np.int32, copy=False),
+        by_column.indices.astype(np.int32, copy=False),
+        by_column.data,
+    )
+
+
+def support_from_keys(keys: Tensor, n_in: int, n_out: int) -> Support:
+    """Support of the links with the given keys, (nnz,) int64, ascending."""
+    return make_support(keys // n_in, keys % n_in, n_in, n_out)
+
+
+# ----------------------------------------------------------------------------------- checks
+
+
+def _check_width(name: str, width: int) -> None:
     limit = torch.iinfo(INDEX).max
-    for name, width in (("n_in", n_in), ("n_out", n_out)):
-        if not 1 <= width < limit:
-            raise ValueError(
-                f"{name} = {width} is out of range: give a width from 1 to {limit - 1}"
-            )
+    if not 1 <= width < limit:
+        raise ValueError(f"{name} = {width} is out of range: give a width from 1 to {limit - 1}")
+
+
+def _check_vectors(rows: Tensor, cols: Tensor) -> None:
+    limit = torch.iinfo(INDEX).max
     if rows.ndim != 1 or rows.shape != cols.shape or len(rows) > limit:
         raise ValueError(
-            f"rows {tuple(rows.shape)} and cols {tuple(cols.shape)}: give two vectors of equal"
-            " length"
+            f"rows {tuple(rows.shape)} and cols {tuple(cols.shape)}:"
+            " give two vectors of equal length"
         )
-    for name, index, width in (("rows", rows, n_out), ("cols", cols, n_in)):
-        if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
-            raise ValueError(f"{name} has dtype {index.dtype}: give integers")
-        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < width:
-            bad = int(index.min()) if index.min() < 0 else int(index.max())
-            raise ValueError(f"{name} holds {bad}, outside [0, {width})")
-    step = (rows.long() * n_in + cols.long()).diff()
-    if (step == 0).any():
-        at = int((step == 0).nonzero()[0])
+
+
+def _check_indices(name: str, index: Tensor, width: int) -> None:
+    if not _holds_integers(index):
+        raise ValueError(f"{name} has dtype {index.dtype}: give integers")
+    if len(index) == 0:
+        return
+    smallest, largest = int(index.min()), int(index.max())
+    if smallest < 0:
+        raise ValueError(f"{name} holds {smallest}, outside [0, {width})")
+    if largest >= width:
+        raise ValueError(f"{name} holds {largest}, outside [0, {width})")
+
+
+def _holds_integers(index: Tensor) -> bool:
+    if index.is_floating_point() or index.is_complex():
+        return False
+    return index.dtype != torch.bool
+
+
+def _check_order(rows: Tensor, cols: Tensor, n_in: int) -> None:
+    keys = rows.long() * n_in + cols.long()
+    steps = keys.diff()
+    repeated = (steps == 0).nonzero()
+    if len(repeated):
+        k = int(repeated[0])
+        raise ValueError(f"link ({int(rows[k])}, {int(cols[k])}) is repeated: give each link once")
+    backward = (steps < 0).nonzero()
+    if len(backward):
+        k = int(backward[0]) + 1
+        raise ValueError(f"link {k} is out of order: sort the links by row, then by column")
+
+
+def _check_widths(n_in: int, n_out: int) -> None:
+    if min(n_in, n_out) < 1:
+        raise ValueError(f"widths {n_in} and {n_out} are out of range: give widths of at least 1")
+
+
+# -------------------------------------------------------------------------- random supports
+
+
+def erdos_renyi_density(n_in: int, n_out: int, er_epsilon: float) -> float:
+    r"""Probability of a link in the Erdős–Rényi start of SET, at most 1.
+
+    .. math:: p = \min\left(1, \frac{\epsilon \, (n^k + n^{k-1})}{n^k \, n^{k-1}}\right)
+
+    Source: [Mocanu2018] Eq. (1).
+
+    Raises: ValueError if ``er_epsilon`` is not a positive number or a width is below 1.
+    """
+    _check_widths(n_in, n_out)
+    if not 0 < er_epsilon < math.inf:
         raise ValueError(
-            f"link ({int(rows[at])}, {int(cols[at])}) is repeated: give each link once"
+            f"er_epsilon = {er_epsilon} is out of range: give a positive number, as 20"
         )
-    if (step < 0).any():
-        at = int((step < 0).nonzero()[0])
-        raise ValueError(f"link {at + 1} is out of order: sort the links by row, then by column")
-    crow = np.zeros(n_out + 1, np.int32)
-    np.cumsum(np.bincount(rows.cpu().numpy(), minlength=n_out), out=crow[1:])
-    col = cols.cpu().numpy().astype(np.int32)
-    links = np.arange(len(col), dtype=np.int32)  # to columns by scipy's counting sort, O(nnz)
-    csc = scipy.sparse.csr_array((links, col, crow), shape=(n_out, n_in)).tocsc()
-    arrays = crow, col, csc.indptr, csc.indices, csc.data
-    index = (torch.from_numpy(a.astype(np.int32, copy=False)).to(rows.device) for a in arrays)
-    return Support(n_in, n_out, *index)
+    n_links = er_epsilon * (n_in + n_out)
+    return min(1.0, n_links / (n_in * n_out))
+
+
+def random_support(
+    n_in: int,
+    n_out: int,
+    density: float,
+    *,
+    generator: torch.Generator,
+    draw: str = "exact",
+) -> Support:
+    """Erdős–Rényi support: links drawn uniformly among all n_in · n_out positions.
+
+    Source: [Mocanu2018] Eq. (1) with :func:`erdos_renyi_density`.
+    Departs: ``"exact"`` draws round(density · n_in · n_out) links without replacement;
+    ``"bernoulli"`` is Eq. (1) to the letter (the count is binomial); ``"with_replacement"`` is the
+    authors' SciPy code (repeats are lost, so there are fewer links).
+
+    Args:
+        n_in, n_out: widths.
+        density: fraction of positions with a link, in (0, 1].
+        generator: source of randomness, on the CPU.
+        draw: ``"exact"``, ``"bernoulli"`` or ``"with_replacement"``.
+    Returns: the support.
+    Raises: ValueError if the density or the draw is out of range.
+    """
+    if not 0 < density <= 1:
+        raise ValueError(f"density = {density} is out of range: give a fraction in (0, 1]")
+    _check_widths(n_in, n_out)
+    positions = n_in * n_out
+    if draw == "exact":
+        n = round(density * positions)
+        keys = draw_free_keys(positions, n, generator=generator)
+    elif draw == "bernoulli":
+        n = _binomial(positions, density, generator)
+        keys = draw_free_keys(positions, n, generator=generator)
+    elif draw == "with_replacement":
+        n = math.floor(density * positions + 1e-6)  # 1e-6: a whole number stays whole
+        keys = torch.randint(positions, (n,), generator=generator).unique()
+    else:
+        raise ValueError(f"draw {draw!r} is unknown: 'exact', 'bernoulli' or 'with_replacement'")
+    return support_from_keys(keys, n_in, n_out)
+
+
+def _binomial(n: int, p: float, generator: torch.Generator) -> int:
+    count = torch.tensor(float(n), dtype=torch.float64)
+    chance = torch.tensor(p, dtype=torch.float64)
+    return int(torch.binomial(count, chance, generator))
+
+
+def draw_free_keys(
+    positions: int,
+    n: int,
+    *,
+    generator: torch.Generator,
+    occupied: Tensor | None = None,
+) -> Tensor:
+    """Draw ``n`` distinct keys, uniformly from range(positions) without the occupied ones.
+
+    The random growth of [Mocanu2018], Algorithm 1.
+
+    Args:
+        positions: number of positions, n_in · n_out.
+        n: number of keys.
+        generator: source of randomness, on the CPU.
+        occupied: (m,) int64, ascending, keys that are taken.
+    Returns: (n,) int64, ascending. Memory O(n + m), whatever ``positions`` is.
+    Raises: ValueError if fewer than ``n`` positions are free.
+    """
+    if occupied is None:
+        occupied = torch.empty(0, dtype=torch.int64)
+    free = positions - len(occupied)
+    if n > free:
+        raise ValueError(
+            f"{n} new links do not fit into the {free} free positions of a layer:"
+            " lower the density or the drop fraction, or let dropped links come back"
+        )
+    is_crowded = 2 * (len(occupied) + n) > positions
+    if is_crowded:
+        candidates = _all_free_keys(positions, occupied)
+    else:
+        candidates = _some_free_keys(positions, n, occupied, generator)
+    order = torch.randperm(len(candidates), generator=generator)
+    return candidates[order[:n]].sort().values
+
+
+def _all_free_keys(positions: int, occupied: Tensor) -> Tensor:
+    is_free = torch.ones(positions, dtype=torch.bool)
+    is_free[occupied] = False
+    return is_free.nonzero().squeeze(1)
+
+
+def _some_free_keys(positions: int, n: int, occupied: Tensor, generator: torch.Generator) -> Tensor:
+    """At least ``n`` free keys, ascending: drawn with replacement until enough are distinct."""
+    free = positions - len(occupied)
+    keys = torch.empty(0, dtype=torch.int64)
+    while len(keys) < n:
+        missing = n - len(keys)
+        n_draws = int(1.1 * missing * positions / free) + 16
+        drawn = torch.randint(positions, (n_draws,), generator=generator)
+        keys = torch.cat([keys, drawn]).unique()
+        keys = keys[~_contains(occupied, keys)]
+    return keys
+
+
+def _contains(sorted_keys: Tensor, keys: Tensor) -> Tensor:
+    """(len(keys),) bool: which keys are among the sorted ones."""
+    if len(sorted_keys) == 0:
+        return torch.zeros(len(keys), dtype=torch.bool)
+    place = torch.searchsorted(sorted_keys, keys)
+    place.clamp_(max=len(sorted_keys) - 1)
+    return sorted_keys[place] == keys

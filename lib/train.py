@@ -3,26 +3,31 @@ resume.
 """
 
 import math
-import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.hooks import RemovableHandle
 
-from lib import models
-from lib.augment import augment
+from lib import checkpoints, models
 from lib.data import Split
+from lib.data.augment import augment
 from lib.evolution import Evolution, evolve_, remove_
+from lib.layers import SparseLinear
 
 EVALUATION_BATCH = 1000
+EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
 DEGREE_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+SCHEDULES = ("constant", "step", "cosine")
+CHECKPOINT_FORMAT = 2  # of what fit writes
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Preparation = Callable[[Tensor], Tensor]
 
 
 class Diverged(RuntimeError):
@@ -31,7 +36,7 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained: SGD on the cross-entropy.
+    """How a network is trained, by SGD unless :func:`fit` is given another optimiser.
 
     Args:
         epochs: passes over the training part, at least 1.
@@ -45,7 +50,7 @@ class Settings:
             authors' SciPy code subtracts wd · w without rate and momentum, from biases too: not
             offered.
         augmentation: strength of the random rotations, shifts and mirrorings of training images, in
-            [0, 1], see :func:`lib.augment.augment`; 0: none.
+            [0, 1], see :func:`lib.data.augment.augment`; 0: none.
         evolution: how links evolve after each epoch; None for a static support.
     Raises: ValueError if a value is out of range.
     """
@@ -70,8 +75,9 @@ class Settings:
             ("augmentation", 0 <= self.augmentation <= 1, "a strength in [0, 1]"),
         ):
             if not in_range:
-                raise ValueError(f"{name} = {getattr(self, name)} is out of range: give {advice}")
-        if self.schedule not in ("constant", "step", "cosine"):
+                value = getattr(self, name)
+                raise ValueError(f"{name} = {value} is out of range: give {advice}")
+        if self.schedule not in SCHEDULES:
             raise ValueError(
                 f"schedule {self.schedule!r} is unknown: 'constant', 'step' or 'cosine'"
             )
@@ -81,11 +87,13 @@ class Settings:
     def learning_rate_at_epoch(self, epoch: int) -> float:
         """Learning rate of epoch ``epoch``, from 1."""
         done = (epoch - 1) / self.epochs
-        if self.schedule == "constant":
+        if self.schedule == "cosine":
+            return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        if self.schedule == "constant" or done < 0.5:
             return self.learning_rate
-        if self.schedule == "step":
-            return self.learning_rate * (1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01)
-        return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        if done < 0.75:
+            return self.learning_rate * 0.1
+        return self.learning_rate * 0.01
 
 
 @dataclass
@@ -98,11 +106,11 @@ class History:
             replaced (links replaced after the epoch).
         final: test_accuracy (None where not evaluated) and links after what the last epoch's rule
             does.
-        degrees: int16 tensors (int32 where needed) named layer.in_degree.epoch and
-            layer.out_degree.epoch: links of every output and of every input neuron at epochs 0, 1,
-            2, 5, … and the last, and "final".
-        links: of every sparse layer at the same epochs, named layer.links.epoch: (nnz,) int32
-            (int64 where needed), row · n_in + col.
+        degrees: one dict for each sparse layer, side and epoch of 0, 1, 2, 5, … and the last, and
+            "final": layer (its name in the model), side ("in": links of every output neuron;
+            "out": links of every input neuron), epoch, links ((width,) int16, int32 where needed).
+        links: one dict for each sparse layer and each of these epochs: layer, epoch, keys ((nnz,)
+            int32, int64 where needed, row · n_in + col).
         best_state: state dict at the best validation epoch (the first of equals), None without a
             validation part.
         seconds: training and evaluation, all sittings together.
@@ -111,8 +119,8 @@ class History:
 
     metrics: list[dict[str, Any]] = field(default_factory=list)
     final: dict[str, Any] = field(default_factory=dict)
-    degrees: dict[str, Tensor] = field(default_factory=dict)
-    links: dict[str, Tensor] = field(default_factory=dict)
+    degrees: list[dict[str, Any]] = field(default_factory=list)
+    links: list[dict[str, Any]] = field(default_factory=list)
     best_state: dict[str, Tensor] | None = None
     seconds: float = 0.0
     clock: list[float] = field(default_factory=list)
@@ -124,6 +132,8 @@ def fit(
     settings: Settings,
     *,
     seed: int,
+    loss: Loss = F.cross_entropy,
+    optimiser: torch.optim.Optimizer | None = None,
     evaluate_test: bool = True,
     checkpoint: Path | None = None,
     on_epoch: Callable[[History], None] | None = None,
@@ -135,10 +145,14 @@ def fit(
     threads.
 
     Args:
-        model: takes (B, features...) and returns (B, n_classes) logits.
+        model: takes a batch (B, features...) in the shape that the split has, images as (B, H, W)
+            or (B, C, H, W), and returns (B, n_classes) logits.
         split: the data; its arrays are moved to the model's device and dtype.
         settings: how to train.
         seed: of the order of the examples and of the evolution.
+        loss: takes logits (B, n_classes) and classes (B,), returns their mean loss, a scalar.
+        optimiser: of the model's parameters; None: :func:`make_optimiser` of the settings. The
+            schedule sets the learning rate of all its groups.
         evaluate_test: False for tuning, which must not see the test part.
         checkpoint: file to write after every epoch and to resume from if it is there; None for
             neither.
@@ -148,69 +162,94 @@ def fit(
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
         the data are unlabelled or not finite, or not images where they are to be augmented.
     """
-    parts = ("train", "valid", "test") if evaluate_test else ("train", "valid")
-    data = _examples(split, parts, next(model.parameters()))
-    optimiser = make_optimiser(model, settings)
+    if optimiser is None:
+        optimiser = make_optimiser(model, settings)
+    examples = _examples(split, evaluate_test, next(model.parameters()))
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
-    evolve = partial(_evolve, model, optimiser, data["train"], settings, generator, prepare)
-    history = History()
-    if checkpoint is not None and checkpoint.exists():
-        history = _restore(checkpoint, model, optimiser, generator)
-    else:
-        _record_links(history, model, 0)
+    training = _Training(model, optimiser, loss, settings, examples, generator, prepare)
+    history = _begin(training, checkpoint)
     for epoch in range(len(history.metrics) + 1, settings.epochs + 1):
         start = time.perf_counter()
-        rate = settings.learning_rate_at_epoch(epoch)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        loss = _train_epoch(model, optimiser, *data["train"], settings, generator, prepare, epoch)
-        row = {"epoch": epoch, "learning_rate": rate, "train_loss": loss}
-        for part in ("valid", "test"):
-            row[f"{part}_accuracy"] = accuracy(model, *data[part]) if part in data else None
-        row["links"] = models.count_links(model)
-        valid = row["valid_accuracy"]
-        if valid is not None and all(valid > old["valid_accuracy"] for old in history.metrics):
-            history.best_state = {k: v.clone() for k, v in model.state_dict().items()}
-        last = epoch == settings.epochs
-        if last or epoch in DEGREE_EPOCHS:
+        row = _train_and_evaluate(training, epoch)
+        if _is_best(row, history):
+            state = model.state_dict()
+            history.best_state = {name: tensor.clone() for name, tensor in state.items()}
+        is_last = epoch == settings.epochs
+        if is_last or epoch in DEGREE_EPOCHS:
             _record_links(history, model, epoch)
-        row["replaced"] = 0 if last else evolve(epoch)  # the last update is below
+        row["replaced"] = 0
+        if not is_last:  # the last update is below
+            row["replaced"] = _update_links(training, epoch)
         history.metrics.append(row)
         history.seconds += time.perf_counter() - start
         history.clock.append(round(history.seconds, 3))
         if checkpoint is not None:
-            _save(checkpoint, model, optimiser, generator, history)
+            checkpoints.save(checkpoint, _state(training, history))
         if on_epoch is not None:
             on_epoch(history)
     start = time.perf_counter()
-    evolve(settings.epochs)
-    tested = accuracy(model, *data["test"]) if "test" in data else None
-    history.final = {"test_accuracy": tested, "links": models.count_links(model)}
+    _update_links(training, settings.epochs)
+    history.final["test_accuracy"] = training.accuracy("test")
+    history.final["links"] = models.count_links(model)
     _record_links(history, model, "final")
     history.seconds += time.perf_counter() - start
     return history
 
 
-def _examples(split: Split, parts: Sequence[str], like: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """(N, n_in) inputs and (N,) labels of the parts that have both, on the device of ``like``."""
+@dataclass
+class _Training:
+    """What the steps of a training read and change."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    loss: Loss
+    settings: Settings
+    examples: dict[str, tuple[Tensor, Tensor]]  # inputs and labels of each part
+    generator: torch.Generator
+    prepare: Preparation  # what a batch goes through before a step
+
+    def batch_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Mean loss of a batch that is yet to be prepared."""
+        return self.loss(self.model(self.prepare(x)), y)
+
+    def accuracy(self, part: str) -> float | None:
+        """Accuracy on a part of the data, None where it is not evaluated."""
+        if part not in self.examples:
+            return None
+        return accuracy(self.model, *self.examples[part])
+
+
+def _examples(split: Split, evaluate_test: bool, like: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """(N, features...) inputs and (N,) labels of the parts that have both, on the device of
+    ``like``.
+    """
     if split.y_train is None:
         raise ValueError(f"{split.name} has no labels: this loop trains classifiers")
+    parts = ["train", "valid"]
+    if evaluate_test:
+        parts.append("test")
     examples = {}
     for part in parts:
-        x, y = getattr(split, f"x_{part}"), getattr(split, f"y_{part}")
-        if x is not None and not x.isfinite().all():
-            bad = x[~x.isfinite()][0].item()
-            raise ValueError(f"x_{part} of {split.name} holds {bad}: give finite numbers only")
-        if x is not None and y is not None:
-            examples[part] = x.flatten(1).to(like), y.to(like.device)
+        x = getattr(split, f"x_{part}")
+        y = getattr(split, f"y_{part}")
+        if x is None:
+            continue
+        _check_finite(x, f"x_{part} of {split.name}")
+        if y is not None:
+            examples[part] = x.to(like), y.to(like.device)
     return examples
 
 
-def _preparation(
-    split: Split, strength: float, generator: torch.Generator
-) -> Callable[[Tensor], Tensor]:
-    """What a batch (B, n_in) goes through before every step: augmentation of its images, if any."""
+def _check_finite(x: Tensor, name: str) -> None:
+    is_finite = x.isfinite()
+    if not is_finite.all():
+        bad = x[~is_finite][0].item()
+        raise ValueError(f"{name} holds {bad}: give finite numbers only")
+
+
+def _preparation(split: Split, strength: float, generator: torch.Generator) -> Preparation:
+    """Augmentation of the images of a batch, if any."""
     if strength == 0:
         return lambda x: x
     shape = split.x_train.shape[1:]
@@ -219,65 +258,156 @@ def _preparation(
             f"augmentation = {strength} needs images, but an example of {split.name} has shape"
             f" {tuple(shape)}: give 0"
         )
-    images = (-1, *(1,) * (3 - len(shape)), *shape)
-    return lambda x: augment(x.view(images), generator=generator, strength=strength).flatten(1)
+
+    def augmented(x: Tensor) -> Tensor:
+        if x.ndim == 4:
+            return augment(x, generator=generator, strength=strength)
+        grey = augment(x.unsqueeze(1), generator=generator, strength=strength)
+        return grey.squeeze(1)
+
+    return augmented
 
 
-def _train_epoch(model, optimiser, x, y, settings, generator, prepare, epoch) -> float:
+def _train_and_evaluate(training: _Training, epoch: int) -> dict[str, Any]:
+    """The metrics of an epoch, before its update of the links."""
+    rate = training.settings.learning_rate_at_epoch(epoch)
+    for group in training.optimiser.param_groups:
+        group["lr"] = rate
+    loss = _train_epoch(training, epoch)
+    return {
+        "epoch": epoch,
+        "learning_rate": rate,
+        "train_loss": loss,
+        "valid_accuracy": training.accuracy("valid"),
+        "test_accuracy": training.accuracy("test"),
+        "links": models.count_links(training.model),
+    }
+
+
+def _train_epoch(training: _Training, epoch: int) -> float:
     """Mean loss of one pass over the examples in random order, a step a batch."""
-    model.train()
+    x, y = training.examples["train"]
+    order = torch.randperm(len(x), generator=training.generator)
+    batches = order.to(x.device).split(training.settings.batch_size)
+    rate = training.optimiser.param_groups[0]["lr"]
+    training.model.train()
     total = 0.0
-    rate = optimiser.param_groups[0]["lr"]
-    where = "epoch {}, step {}, at learning rate {:g}: lower the learning rate".format
-    batches = torch.randperm(len(x), generator=generator).split(settings.batch_size)
     for step, index in enumerate(batches, start=1):
-        loss = _loss(model, x, y, index, prepare)
+        when = f"epoch {epoch}, step {step}, at learning rate {rate:g}: lower the learning rate"
+        loss = training.batch_loss(x.index_select(0, index), y.index_select(0, index))
         value = loss.item()
         if not math.isfinite(value):
-            raise Diverged(f"the loss is {value} in {where(epoch, step, rate)}")
-        optimiser.zero_grad()
+            raise Diverged(f"the loss is {value} in {when}")
+        training.optimiser.zero_grad()
         loss.backward()
-        optimiser.step()
+        training.optimiser.step()
         total += value * len(index)
-    if not all(parameter.isfinite().all() for parameter in model.parameters()):
-        raise Diverged(f"a weight is no longer finite after {where(epoch, step, rate)}")
+    for parameter in training.model.parameters():
+        if not parameter.isfinite().all():
+            raise Diverged(f"a weight is no longer finite after {when}")
     return total / len(x)
 
 
-def _loss(model, x, y, index, prepare) -> Tensor:
-    index = index.to(x.device)
-    return F.cross_entropy(model(prepare(x.index_select(0, index))), y.index_select(0, index))
-
-
-def _evolve(model, optimiser, train, settings, generator, prepare, epoch) -> int:
+def _update_links(training: _Training, epoch: int) -> int:
     """Update the links of every layer that evolves; return how many were replaced."""
-    evolution = settings.evolution
-    rule = evolution.last_epoch if evolution and epoch == settings.epochs else "evolve"
-    if evolution is None or rule == "keep":
+    settings, evolution = training.settings, training.settings.evolution
+    if evolution is None:
         return 0
-    layers = models.sparse_layers(model)
-    fraction = evolution.fraction_at_epoch(epoch, settings.epochs)
-    how = {"fraction": fraction, "generator": generator, "optimiser": optimiser}
+    rule = "evolve"
+    if epoch == settings.epochs:
+        rule = evolution.last_epoch
+    if rule == "keep":
+        return 0
+    update = {
+        "fraction": evolution.fraction_at_epoch(epoch, settings.epochs),
+        "generator": training.generator,
+        "optimiser": training.optimiser,
+    }
+    layers = models.sparse_layers(training.model)
+    n_replaced = 0
     if rule == "remove":
-        return sum(remove_(layer, evolution, **how) for layer in layers.values())
-    seen = {}
-    if evolution.grow == "gradient":
-        size = settings.batch_size, evolution.gradient_batches
-        seen = collect(model, *train, *size, generator, prepare=prepare)
-    return sum(
-        evolve_(layer, evolution, **how, **seen.get(name, {})) for name, layer in layers.items()
+        for layer in layers.values():
+            n_replaced += remove_(layer, evolution, **update)
+        return n_replaced
+    seen = _seen_by_layers(training)
+    for name, layer in layers.items():
+        n_replaced += evolve_(layer, evolution, **update, **seen.get(name, {}))
+    return n_replaced
+
+
+def _seen_by_layers(training: _Training) -> dict[str, dict[str, Tensor]]:
+    """What growth by gradient needs of each layer; nothing for other rules."""
+    if training.settings.evolution.grow != "gradient":
+        return {}
+    x, y = training.examples["train"]
+    return collect(
+        training.model,
+        x,
+        y,
+        training.settings.batch_size,
+        training.settings.evolution.gradient_batches,
+        training.generator,
+        prepare=training.prepare,
+        loss=training.loss,
     )
 
 
+def _is_best(row: dict[str, Any], history: History) -> bool:
+    """Whether an epoch has the best validation accuracy so far."""
+    if row["valid_accuracy"] is None:
+        return False
+    earlier = [old["valid_accuracy"] for old in history.metrics]
+    return row["valid_accuracy"] > max(earlier, default=-math.inf)
+
+
+def _record_links(history: History, model: nn.Module, epoch: int | str) -> None:
+    """Append degrees and links of every sparse layer to the history."""
+    for name, layer in models.sparse_layers(model).items():
+        support = layer.support
+        for side, pointer in (("in", support.crow), ("out", support.tcrow)):
+            degrees = pointer.diff().cpu()
+            if int(degrees.max()) < 2**15:
+                degrees = degrees.to(torch.int16)
+            row = {"layer": name, "side": side, "epoch": epoch, "links": degrees}
+            history.degrees.append(row)
+        keys = support.keys.cpu()
+        if support.n_in * support.n_out <= 2**31:
+            keys = keys.int()
+        history.links.append({"layer": name, "epoch": epoch, "keys": keys})
+
+
+# -------------------------------------------------------------------------------- optimiser
+
+
 def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
-    """SGD of the settings; weight decay acts on the weights of links, not on biases and
-    activations.
+    """SGD of the settings; weight decay acts on the weights of linear and convolutional layers,
+    sparse and dense, not on biases, normalisations and activations.
     """
-    decayed = [p for name, p in model.named_parameters() if name.endswith(("values", "weight"))]
-    others = [p for name, p in model.named_parameters() if not name.endswith(("values", "weight"))]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others}]
-    speed = {"lr": settings.learning_rate, "momentum": settings.momentum}
-    return torch.optim.SGD(groups, **speed, nesterov=settings.nesterov, fused=True)
+    weights = _weights_of_links(model)
+    decayed = [p for p in model.parameters() if id(p) in weights]
+    others = [p for p in model.parameters() if id(p) not in weights]
+    return torch.optim.SGD(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others}],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        fused=True,
+    )
+
+
+def _weights_of_links(model: nn.Module) -> set[int]:
+    """The ids of the parameters that hold the weights of links."""
+    dense = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+    weights = set()
+    for module in model.modules():
+        if isinstance(module, SparseLinear):
+            weights.add(id(module.values))
+        elif isinstance(module, dense):
+            weights.add(id(module.weight))
+    return weights
+
+
+# ------------------------------------------------------------------ what layers see, and say
 
 
 def collect(
@@ -288,41 +418,49 @@ def collect(
     n_batches: int,
     generator: torch.Generator,
     *,
-    prepare: Callable[[Tensor], Tensor] = lambda x: x,
+    prepare: Preparation = lambda x: x,
+    loss: Loss = F.cross_entropy,
 ) -> dict[str, dict[str, Tensor]]:
     """Inputs and output gradients of every layer that evolves, over a few random training batches.
 
     Args:
         model: put into training mode for this, as its gradients are those of training; its
             dropout goes on by ``n_batches`` steps.
-        x, y: training part, (N, n_in) and (N,).
+        x, y: training part, (N, features...) and (N,).
         batch_size, n_batches: size and number of batches.
         generator: source of randomness.
         prepare: what a batch goes through before a step of training, as augmentation.
+        loss: of logits and classes, as in :func:`fit`.
     Returns: for each layer's name ``x`` (n_in, n_batches · B) and ``grad_y`` (n_out, n_batches ·
         B).
     """
-    inputs, grads = defaultdict(list), defaultdict(list)
-
-    def watch(layer, args, output):
-        inputs[layer].append(args[0].detach().t())
-        output.register_hook(lambda grad: grads[layer].append(grad.t()))
-
     layers = models.sparse_layers(model)
+    seen = {name: {"x": [], "grad_y": []} for name in layers}
+    handles = [_watch(layer, seen[name]) for name, layer in layers.items()]
     was_training = model.training
-    handles = [layer.register_forward_hook(watch) for layer in layers.values()]
     model.train()
     for _ in range(n_batches):
-        index = torch.randint(len(x), (batch_size,), generator=generator)
-        _loss(model, x, y, index, prepare).backward()
+        index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
+        logits = model(prepare(x.index_select(0, index)))
+        loss(logits, y.index_select(0, index)).backward()
     for handle in handles:
         handle.remove()
     model.zero_grad()
     model.train(was_training)
-    return {
-        name: {"x": torch.cat(inputs[layer], 1), "grad_y": torch.cat(grads[layer], 1)}
-        for name, layer in layers.items()
-    }
+    joined = {}
+    for name, batches in seen.items():
+        joined[name] = {kind: torch.cat(tensors, dim=1) for kind, tensors in batches.items()}
+    return joined
+
+
+def _watch(layer: nn.Module, seen: dict[str, list[Tensor]]) -> RemovableHandle:
+    """Append every input (n_in, B) and output gradient (n_out, B) of the layer to ``seen``."""
+
+    def keep(module, args, output):
+        seen["x"].append(args[0].detach().t())
+        output.register_hook(lambda grad: seen["grad_y"].append(grad.t()))
+
+    return layer.register_forward_hook(keep)
 
 
 @torch.no_grad()
@@ -331,8 +469,9 @@ def predict(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tenso
     kept. By default batches have 1000 examples, fewer where a layer is wider than 67,000.
     """
     if batch_size is None:
-        widest = max(getattr(m, "n_out", getattr(m, "out_features", 1)) for m in model.modules())
-        batch_size = max(1, min(EVALUATION_BATCH, 2**26 // widest))
+        widest = max(getattr(module, "out_features", 1) for module in model.modules())
+        fitting = max(1, EVALUATION_VALUES // widest)
+        batch_size = min(EVALUATION_BATCH, fitting)
     was_training = model.training
     model.eval()
     logits = torch.cat([model(batch) for batch in x.split(batch_size)])
@@ -344,43 +483,41 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Fraction of the examples ``x`` (N, features...) whose largest logit is that of their class
     ``y``.
     """
-    return (predict(model, x).argmax(1) == y).double().mean().item()
-
-
-def _record_links(history: History, model: nn.Module, epoch: int | str) -> None:
-    for name, layer in models.sparse_layers(model).items():
-        for side, pointer in (("in_degree", layer.crow), ("out_degree", layer.tcrow)):
-            degrees = pointer.diff().cpu()
-            fits = int(degrees.max()) < 2**15
-            history.degrees[f"{name}.{side}.{epoch}"] = degrees.to(torch.int16) if fits else degrees
-        keys, fits = layer.support.keys.cpu(), layer.n_in * layer.n_out <= 2**31
-        history.links[f"{name}.links.{epoch}"] = keys.int() if fits else keys
+    predicted = predict(model, x).argmax(1)
+    return (predicted == y).double().mean().item()
 
 
 # ------------------------------------------------------------------------------ checkpoints
 
 
-def _save(path: Path, model, optimiser, generator, history: History) -> None:
-    state = {
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "generator": generator.get_state(),
+def _begin(training: _Training, checkpoint: Path | None) -> History:
+    """A new history with the links of the start, or where the checkpoint left off."""
+    if checkpoint is not None and checkpoint.exists():
+        return _restore_(training, checkpoint)
+    history = History()
+    _record_links(history, training.model, 0)
+    return history
+
+
+def _state(training: _Training, history: History) -> dict[str, Any]:
+    return {
+        "format": CHECKPOINT_FORMAT,
+        "model": training.model.state_dict(),
+        "optimiser": training.optimiser.state_dict(),
+        "generator": training.generator.get_state(),
         "history": vars(history),
     }
-    part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    os.replace(part, path)
 
 
-def _restore(path: Path, model, optimiser, generator) -> History:
-    try:
-        state = torch.load(path, weights_only=True)
-        history = History(**state["history"])
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        generator.set_state(state["generator"])
-    except Exception as error:
+def _restore_(training: _Training, checkpoint: Path) -> History:
+    """Put the training where the checkpoint left off, and return its history."""
+    state = checkpoints.load(checkpoint)
+    if state.get("format") != CHECKPOINT_FORMAT:
         raise ValueError(
-            f"checkpoint {path} cannot be read ({type(error).__name__}): delete it to start anew"
-        ) from error
-    return history
+            f"checkpoint {checkpoint} is of another version of this loop: delete it to start anew"
+        )
+    with checkpoints.readable(checkpoint):
+        training.model.load_state_dict(state["model"])
+        training.optimiser.load_state_dict(state["optimiser"])
+        training.generator.set_state(state["generator"])
+        return History(**state["history"])

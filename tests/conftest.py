@@ -30,3 +30,10 @@ def float64():
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """A folder that all processes of pytest-xdist share; without it, one of this session's."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib import activations, kernels
+from lib import activations, compiled, kernels
 from lib.activations import AllReLU, SReLU
 
 # neurons: the start, wide, shifted with negative width, steep, flat outside, no middle part
@@ -19,7 +19,7 @@ PIECES = ("t_left", "a_left", "width", "a_right")
 
 @pytest.fixture(params=["numba", "torch"])
 def implementation(request):
-    with kernels.use_implementation(request.param):
+    with compiled.use_implementation(request.param):
         yield request.param
 
 
@@ -135,9 +135,9 @@ def value_and_gradients(unit, x):
 @pytest.mark.parametrize("batch", [1, 7, 129])
 def test_compiled_srelu_agrees_with_torch(dtype, batch, unit, generator):
     unit, x = unit.to(dtype), torch.randn(batch, 6, generator=generator).to(dtype)
-    with kernels.use_implementation("numba"):
+    with compiled.use_implementation("numba"):
         actual = value_and_gradients(unit, x)
-    with kernels.use_implementation("torch"):
+    with compiled.use_implementation("torch"):
         desired = value_and_gradients(unit, x)
     assert {t.dtype for t in actual} == {dtype}
     torch.testing.assert_close(actual, desired)

@@ -3,15 +3,16 @@ thread counts.
 """
 
 import functools
+import re
 import weakref
 
 import numpy as np
 import pytest
 import torch
 
-from lib import evolution, kernels
+from lib import compiled, kernels
 from lib.kernels import Layer
-from lib.support import Support, make_support
+from lib.support import Support, make_support, random_support
 
 SHAPES = {  # name: (n_in, n_out, rows, cols)
     "no links": (4, 3, [], []),
@@ -40,7 +41,7 @@ def dense(support, values):
 
 @pytest.fixture(params=["numba", "torch"])
 def implementation(request):
-    with kernels.use_implementation(request.param):
+    with compiled.use_implementation(request.param):
         yield request.param
 
 
@@ -56,7 +57,7 @@ def width(request):
 
 @pytest.fixture
 def large(generator):
-    support = evolution.random_support(300, 400, 0.05, generator=generator)
+    support = random_support(300, 400, 0.05, generator=generator)
     values = torch.randn(support.nnz, generator=generator)
     return support, values, torch.randn(300, 129, generator=generator)
 
@@ -114,7 +115,7 @@ def test_implementations_agree_in_float32(product, large, generator):
     }[product]
     results = []
     for name in ("numba", "torch"):
-        with kernels.use_implementation(name):
+        with compiled.use_implementation(name):
             results.append(getattr(kernels, product)(*arguments))
     assert results[0].dtype == torch.float32
     torch.testing.assert_close(*results)
@@ -167,16 +168,22 @@ def test_wrong_bias_is_refused(large):
         kernels.spmm(support, values, x, torch.zeros(3))
 
 
-def test_unknown_implementation_is_refused():
-    with pytest.raises(ValueError, match="'cython' is unknown"):  # noqa: SIM117
-        with kernels.use_implementation("cython"):
-            pass
-
-
 def test_compiled_kernels_refuse_other_dtypes(large):
     support, values, x = large
-    with kernels.use_implementation("numba"), pytest.raises(RuntimeError, match="float16"):
+    with compiled.use_implementation("numba"), pytest.raises(RuntimeError, match="float16"):
         kernels.spmm(support, values.half(), x.half())
+
+
+def test_products_of_two_dtypes_are_refused(large):
+    support, values, x = large
+    grad_y = torch.zeros(400, 129)
+    sentence = "float32 and the weights torch.float64: give both in one dtype, as {}.to(torch.float"
+    with pytest.raises(ValueError, match="x is torch." + re.escape(sentence.format("x"))):
+        kernels.spmm(support, values, x.float())
+    with pytest.raises(ValueError, match="grad_y is torch." + re.escape(sentence.format("grad_y"))):
+        kernels.spmm_transposed(support, values, grad_y.float())
+    with pytest.raises(ValueError, match="grad_y is torch.float32 and x torch.float64"):
+        kernels.sddmm(support, x, grad_y.float())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -197,13 +204,13 @@ def make_layer(support, parts, generator, seed=0):
         torch.randn(support.nnz, generator=generator),
         torch.randn(support.n_out, generator=generator) if "bias" in parts else None,
         torch.randn(4, support.n_out, generator=generator) if "srelu" in parts else None,
-        kernels.dropout_law(P, seed, step=3) if "law" in parts else None,
+        compiled.dropout_law(P, seed, step=3) if "law" in parts else None,
     )
 
 
 def two_layers(parts, generator):
     """5 to 6 to 4 neurons, some without links; both with the parts."""
-    second = evolution.random_support(6, 4, 0.5, generator=generator)
+    second = random_support(6, 4, 0.5, generator=generator)
     supports = make("empty rows and columns"), second
     return [make_layer(s, parts, generator, seed) for seed, s in enumerate(supports)]
 
@@ -280,7 +287,7 @@ def test_gradients_of_chain_are_those_of_the_dense_formula(
 
 @pytest.mark.parametrize("differentiable", [False, True])
 def test_layers_with_and_without_links_follow_each_other(differentiable, implementation, generator):
-    law, pieces = kernels.dropout_law(P, 8, 1), torch.randn(4, 5, generator=generator)
+    law, pieces = compiled.dropout_law(P, 8, 1), torch.randn(4, 5, generator=generator)
     alone = [Layer(srelu=pieces), Layer(law=law), Layer(srelu=2 * pieces, law=law)]
     layers = [*alone, *two_layers("bias srelu", generator), Layer(law=law)]
     x = torch.randn(7, 5, generator=generator)
@@ -315,7 +322,7 @@ def test_second_gradients_of_chain_agree_with_finite_differences(parts, implemen
 def test_layers_that_share_weights_add_their_gradients(
     factor, differentiable, implementation, generator
 ):
-    support = evolution.random_support(5, 5, 0.5, generator=generator)
+    support = random_support(5, 5, 0.5, generator=generator)
     values = torch.randn(support.nnz, generator=generator).requires_grad_()
     second = values if factor == 1 else factor * values
     layers = [Layer(support, values), Layer(support, second)]
@@ -371,7 +378,7 @@ def test_argument_changed_before_backward_is_noticed(changed, generator):
     leaves, layers = as_leaves(
         torch.randn(7, 5, generator=generator), two_layers("bias srelu", generator)
     )
-    with kernels.use_implementation("numba"):
+    with compiled.use_implementation("numba"):
         y = kernels.chain(leaves[0], layers)
     argument = leaves[0] if changed == "x" else getattr(layers[1], changed)
     with torch.no_grad():
@@ -389,9 +396,9 @@ def test_output_of_chain_can_be_changed_in_place(implementation, generator):
 
 @pytest.mark.parametrize(("grad", "alive"), [(True, [2, 4, 6]), (False, [2, 4, 4])])
 def test_nothing_is_kept_where_no_gradient_is_wanted(grad, alive, monkeypatch, generator):
-    support = evolution.random_support(5, 5, 0.5, generator=generator)
+    support = random_support(5, 5, 0.5, generator=generator)
     layers = [make_layer(support, "srelu", generator) for _ in range(3)]
-    x, made, actual, forward = torch.ones(2, 5).requires_grad_(), [], [], kernels._forward
+    x, made, actual, forward = torch.ones(2, 5).requires_grad_(), [], [], compiled.forward
 
     def watched(*arguments):  # z and y of each layer, and how many live when it is done
         results = forward(*arguments)
@@ -399,8 +406,8 @@ def test_nothing_is_kept_where_no_gradient_is_wanted(grad, alive, monkeypatch, g
         actual.append(sum(tensor() is not None for tensor in made))
         return results
 
-    monkeypatch.setattr(kernels, "_forward", watched)
-    with torch.set_grad_enabled(grad), kernels.use_implementation("numba"):
+    monkeypatch.setattr(compiled, "forward", watched)
+    with torch.set_grad_enabled(grad), compiled.use_implementation("numba"):
         assert kernels.chain(x, layers).requires_grad == grad
     assert actual == alive
 
@@ -411,7 +418,7 @@ def test_implementations_of_chain_agree_in_float32(parts, generator):
     layers = [Layer(*(p.float() if torch.is_tensor(p) else p for p in part)) for part in layers]
     results = []
     for name in ("numba", "torch"):
-        with kernels.use_implementation(name):
+        with compiled.use_implementation(name):
             grads = gradients(kernels.chain, x.float(), layers)
             results.append([kernels.chain(x.float(), layers), *grads])
     assert {tensor.dtype for tensor in results[0]} == {torch.float32}
@@ -427,13 +434,68 @@ def test_chain_of_other_dtypes_runs_in_torch(dtype, generator):
     torch.testing.assert_close(actual.double(), composed(x, layers), rtol=0.1, atol=0.3)
 
 
+@pytest.mark.parametrize("layer", [Layer(srelu=torch.ones(4, 5)), "links"], ids=["srelu", "links"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
+def test_chain_of_another_dtype_is_refused(dtype, layer, generator):
+    if layer == "links":
+        layer = two_layers("", generator)[0]
+    layer = Layer(*(part.double() if torch.is_tensor(part) else part for part in layer))
+    with pytest.raises(ValueError, match=f"x is {dtype} and the weights torch.float64: give both"):
+        kernels.chain(torch.ones(2, 5, dtype=dtype), [layer])
+
+
+def test_chain_on_another_device_is_refused(generator):
+    layers, x = two_layers("srelu", generator), torch.ones(2, 5)
+    with pytest.raises(ValueError, match="x is on meta and the weights on cpu: give both on one"):
+        kernels.chain(x.to("meta"), layers)
+    with pytest.raises(ValueError, match="x is on cpu and the weights on meta: give both on one"):
+        kernels.chain(x, [Layer(srelu=torch.ones(4, 5, device="meta"))])
+
+
+def test_chain_under_autocast_computes_in_the_dtype_of_its_weights(generator):
+    layers = two_layers("bias srelu", generator)
+    x = torch.randn(7, 5, generator=generator)
+    desired = kernels.chain(x.bfloat16().double(), layers)
+    with torch.autocast("cpu"):
+        actual = kernels.chain(x.bfloat16(), layers)
+    assert torch.equal(actual, desired) and actual.dtype == torch.float64
+
+
+def test_plain_chain_is_the_definition_of_chain(generator):
+    layers = two_layers("bias srelu law", generator)
+    x = torch.randn(7, 5, generator=generator)
+    torch.testing.assert_close(kernels.plain_chain(x, layers), kernels.chain(x, layers))
+    assert kernels.plain_chain(x[:0], layers).shape == (0, 4)
+
+
+def test_gradients_of_many_losses_at_once_are_those_of_each(generator):
+    layers = two_layers("bias srelu law", generator)
+    leaves, layers = as_leaves(torch.randn(3, 5, generator=generator), layers)
+    y = kernels.chain(leaves[0], layers)
+    grad_y = torch.randn(2, 3, 4, generator=generator)
+
+    def gradient(g):
+        return torch.autograd.grad(y, leaves, g, retain_graph=True)
+
+    desired = [torch.stack(pair) for pair in zip(*map(gradient, grad_y), strict=True)]
+    torch.testing.assert_close(list(torch.func.vmap(gradient)(grad_y)), desired)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 5), (2, 1, 3, 5)], ids=str)
+def test_units_take_any_leading_dimensions(shape, implementation, generator):
+    law, pieces = compiled.dropout_law(P, 8, 1), torch.randn(4, 5, generator=generator)
+    x = torch.randn(shape, generator=generator)
+    rows = x.reshape(-1, 5)
+    desired = kernels.srelu(rows, pieces), kernels.dropout(rows, law)
+    actual = kernels.srelu(x, pieces), kernels.dropout(x, law)
+    assert all(torch.equal(a, d.view(shape)) for a, d in zip(actual, desired, strict=True))
+
+
 @pytest.mark.parametrize("n_examples", [33, 4097])
 def test_chain_of_one_and_two_threads_gives_the_same_bits(n_examples, large, generator):
     support, *_ = large
     layers = [make_layer(support, "bias srelu law", generator)]
-    layers.append(
-        make_layer(evolution.random_support(400, 3, 0.5, generator=generator), "bias", generator)
-    )
+    layers.append(make_layer(random_support(400, 3, 0.5, generator=generator), "bias", generator))
     x, results = torch.randn(n_examples, 300, generator=generator), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -510,7 +572,7 @@ def test_batch_that_is_not_a_matrix_of_examples_is_refused(shape, layer, impleme
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("step", [0, 1, 10**6])
 def test_dropout_keeps_what_the_published_hash_says(step, dtype, implementation, generator):
-    law, x = kernels.dropout_law(P, 2001, step), torch.rand(129, 50, generator=generator) + 1
+    law, x = compiled.dropout_law(P, 2001, step), torch.rand(129, 50, generator=generator) + 1
     x = x.to(dtype)
     y = kernels.dropout(x, law)
     assert torch.equal(y, x * torch.tensor(1 / (1 - P), dtype=dtype) * kept(law, 129, 50))
@@ -519,7 +581,7 @@ def test_dropout_keeps_what_the_published_hash_says(step, dtype, implementation,
 
 @pytest.mark.parametrize("threshold", [2**31, 2**15])  # decided by the high, and by the low bits
 def test_index_of_the_dropout_goes_around_at_32_bits(threshold, implementation):
-    law = kernels.DropoutLaw(threshold, 2.0, 2**32 - 500_000, 0xABCD1234)
+    law = compiled.DropoutLaw(threshold, 2.0, 2**32 - 500_000, 0xABCD1234)
     y = kernels.dropout(torch.ones(1000, 1000), law)
     assert torch.equal(y != 0, kept(law, 1000, 1000)) and (y == 0).any()
 
@@ -527,37 +589,23 @@ def test_index_of_the_dropout_goes_around_at_32_bits(threshold, implementation):
 @pytest.mark.parametrize("parts", ["", "bias srelu"])
 def test_dropout_in_chain_is_the_dropout_of_the_same_law(parts, implementation, generator):
     layer, x = two_layers(parts, generator)[0], torch.randn(33, 5, generator=generator)
-    law = kernels.dropout_law(P, 3, 4)
+    law = compiled.dropout_law(P, 3, 4)
     desired = kernels.dropout(kernels.chain(x, [layer]), law)
     assert torch.equal(kernels.chain(x, [layer._replace(law=law)]), desired)
     assert (desired == 0).any()
 
 
 def test_law_of_probability_0_keeps_everything(implementation, generator):
-    law, x = kernels.dropout_law(0.0, 3, 4), torch.randn(129, 50, generator=generator)
+    law, x = compiled.dropout_law(0.0, 3, 4), torch.randn(129, 50, generator=generator)
     assert (law.threshold, law.scale) == (0, 1)
     assert torch.equal(kernels.dropout(x, law), x)
 
 
 def test_threshold_is_inclusive(implementation):
-    law = kernels.dropout_law(0.5, 0, 0)._replace(key=0, flip=2**31)
+    law = compiled.dropout_law(0.5, 0, 0)._replace(key=0, flip=2**31)
     x = torch.ones(1, 1)  # the hash of 0 is 0
     assert kernels.dropout(x, law).item() == 2 and law.threshold == 2**31
     assert kernels.dropout(x, law._replace(flip=2**31 - 1)).item() == 0
-
-
-def test_law_differs_from_step_to_step_and_from_seed_to_seed():
-    laws = [kernels.dropout_law(P, seed, step) for seed in range(60) for step in range(60)]
-    assert len({law.key for law in laws}) > 3590  # 3600² / 2 / 2³² repeats are expected: 0.0015
-    assert len({(law.key, law.flip) for law in laws}) == 3600
-    assert kernels.dropout_law(P, 1, 11) == kernels.dropout_law(P, 1, 11)
-    assert kernels.dropout_law(P, 1, 11) != kernels.dropout_law(P, 11, 1)
-
-
-@pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, torch.nan])
-def test_law_out_of_range_is_refused(p):
-    with pytest.raises(ValueError, match=f"p = {p}"):
-        kernels.dropout_law(p, 0, 0)
 
 
 # on a GPU
@@ -572,7 +620,7 @@ def on_gpu(part):
     """A tensor, a support, a layer or a list of them, with all tensors moved."""
     if isinstance(part, Support | Layer):
         return type(part)(*map(on_gpu, part))
-    if isinstance(part, list | tuple) and not isinstance(part, kernels.DropoutLaw):
+    if isinstance(part, list | tuple) and not isinstance(part, compiled.DropoutLaw):
         return [on_gpu(member) for member in part]
     return part.cuda() if torch.is_tensor(part) else part
 
@@ -620,11 +668,11 @@ def test_second_gradients_on_a_gpu_agree_with_finite_differences(generator):
 @gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dropout_on_a_gpu_keeps_the_same_values(dtype, generator):
-    x, law = torch.randn(129, 50, generator=generator).to(dtype), kernels.dropout_law(P, 3, 4)
+    x, law = torch.randn(129, 50, generator=generator).to(dtype), compiled.dropout_law(P, 3, 4)
     assert torch.equal(kernels.dropout(x.cuda(), law).cpu(), kernels.dropout(x, law))
 
 
 @gpu
 def test_compiled_kernels_refuse_a_gpu(generator):
-    with kernels.use_implementation("numba"), pytest.raises(RuntimeError, match="on cuda"):
+    with compiled.use_implementation("numba"), pytest.raises(RuntimeError, match="on cuda"):
         kernels.chain(torch.ones(2, 5).cuda(), on_gpu(two_layers("", generator)))

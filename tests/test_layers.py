@@ -1,21 +1,33 @@
 """Layers against their dense twins in torch.nn, their laws, and the statistics of dropout."""
 
 import copy
+import gc
+import importlib.util
 import io
 import math
+import pickle
+import re
+import tracemalloc
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import evolution, kernels
+from lib import compiled, evolution
+from lib.activations import SReLU
 from lib.layers import Dropout, Linear, SparseLinear, Standardise, initial_values
 from lib.support import make_support
 
 OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax")
 OPTIMISERS += ("Adadelta", "Rprop", "ASGD")
+ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript"))
 INDEX = ("crow", "col", "tcrow", "trow", "perm")
+
+# torch warns of its own doings in the first transform of forward mode, and in dynamo
+TORCH_WARNS = pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script` is deprecated", "ignore:The .grad attribute of a Tensor"
+)
 
 
 def seeded(seed):
@@ -28,11 +40,17 @@ def sparse(n_in=7, n_out=5, density=0.4, seed=0, **options):
 
 def dense_twin(layer):
     """nn.Linear with the weight matrix, zeros and all, of a sparse layer."""
-    twin = nn.Linear(layer.n_in, layer.n_out, bias=layer.bias is not None)
+    twin = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
     twin.weight.data = layer.to_dense().detach()
     if layer.bias is not None:
         twin.bias.data = layer.bias.detach().clone()
     return twin
+
+
+@pytest.fixture(params=["numba", "torch"])
+def implementation(request):
+    with compiled.use_implementation(request.param):
+        yield request.param
 
 
 def same(a, b):
@@ -121,8 +139,116 @@ def test_every_optimiser_lowers_a_quadratic_loss_and_keeps_the_links(name, gener
 
 def test_repr_names_widths_links_and_density():
     assert repr(sparse(10, 5, 0.2)) == (
-        "SparseLinear(n_in=10, n_out=5, links=10, density=20.00%, bias=True)"
+        "SparseLinear(in_features=10, out_features=5, links=10, density=20.00%, bias=True)"
     )
+
+
+@pytest.mark.parametrize("shape", [(0, 7), (2, 0, 7)], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+def test_empty_batch_gives_no_rows_and_gradients_of_zero(shape, bias, implementation):
+    layer, x = sparse(bias=bias), torch.ones(shape, requires_grad=True)
+    y = layer(x)
+    assert y.shape == (*shape[:-1], 5) and y.dtype == x.dtype
+    y.sum().backward()
+    assert x.grad.shape == shape and not layer.values.grad.any()
+    assert layer.values.grad.shape == layer.values.shape
+    assert not bias or not layer.bias.grad.any()
+
+
+def test_widths_are_named_as_in_torch():
+    layer = SparseLinear(in_features=7, out_features=5, density=0.4)
+    dense = Linear(in_features=7, out_features=5)
+    assert (layer.in_features, layer.out_features) == (7, 5)
+    assert (dense.in_features, dense.out_features) == (7, 5)
+
+
+# transforms, graphs and exports, as of nn.Linear
+
+
+def test_layer_is_called_with_other_parameters(generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    other = {"values": 2 * layer.values.detach(), "bias": torch.ones(5)}
+    actual = torch.func.functional_call(layer, other, (x,))
+    torch.testing.assert_close(actual, 2 * layer(x) + 1)
+
+
+def test_gradient_of_each_example_is_that_of_the_dense_layer(generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    twin = dense_twin(layer)
+
+    def loss(parameters, module, x):
+        return torch.func.functional_call(module, parameters, (x,)).sin().sum()
+
+    def of_each_example(module):
+        of_one = torch.func.grad(loss)
+        parameters = {n: p.detach() for n, p in module.named_parameters()}
+        return torch.func.vmap(of_one, in_dims=(None, None, 0))(parameters, module, x)
+
+    actual, desired = of_each_example(layer), of_each_example(twin)
+    torch.testing.assert_close(actual["bias"], desired["bias"])
+    on_support = desired["weight"].flatten(1)[:, layer.support.keys]
+    torch.testing.assert_close(actual["values"], on_support)
+
+
+@TORCH_WARNS
+@pytest.mark.parametrize("transform", [torch.func.jacrev, torch.func.jacfwd])
+def test_jacobian_is_the_weight_matrix(transform, generator):
+    layer, x = sparse(), torch.randn(7, generator=generator)
+    torch.testing.assert_close(transform(layer)(x), layer.to_dense())
+
+
+@TORCH_WARNS
+def test_hessian_is_that_of_the_dense_layer(generator):
+    layer, x = sparse(), torch.randn(7, generator=generator)
+    twin = dense_twin(layer)
+    actual = torch.func.hessian(lambda x: layer(x).sin().sum())(x)
+    desired = torch.func.hessian(lambda x: twin(x).sin().sum())(x)
+    torch.testing.assert_close(actual, desired)
+
+
+def test_vmap_over_examples_is_the_batch(generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    torch.testing.assert_close(torch.func.vmap(layer)(x), layer(x))
+    layer(x).sum().backward()  # nothing of the transform is left
+    assert same(layer, sparse())
+
+
+@TORCH_WARNS
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_layer_runs_between_the_graphs_of_a_compiled_network(backend, generator):
+    torch.compiler.reset()
+    net = nn.Sequential(nn.Linear(7, 7), sparse(), SReLU(5), Dropout(0.3, seed=1), sparse(5, 3))
+    twin, x = copy.deepcopy(net), torch.randn(6, 7, generator=generator)
+    made = torch.compile(net, backend=backend)
+    for n_examples in (6, 5, 6):
+        actual, desired = made(x[:n_examples]), twin(x[:n_examples])
+        torch.testing.assert_close(actual, desired)
+    actual.sin().sum().backward()
+    desired.sin().sum().backward()
+    torch.testing.assert_close(net[1].values.grad, twin[1].values.grad)
+    assert net[3].step == 3
+
+
+def test_compiling_a_layer_into_one_graph_is_refused():
+    torch.compiler.reset()
+    made = torch.compile(sparse(), backend="eager", fullgraph=True)
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="function marked as skipped"):
+        made(torch.ones(6, 7))
+
+
+def test_exported_layer_takes_batches_of_any_size(generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    batch = ({0: torch.export.Dim("batch", min=2)},)
+    program = torch.export.export(layer, (x,), dynamic_shapes=batch).module()
+    torch.testing.assert_close(program(x), layer(x))
+    torch.testing.assert_close(program(x[:4]), layer(x[:4]))
+
+
+@pytest.mark.skipif(not ONNX, reason="onnx and onnxscript are not installed")
+def test_layer_is_exported_to_onnx(tmp_path):
+    program = torch.onnx.export(sparse().float(), (torch.ones(6, 7).float(),), dynamo=True)
+    program.save(tmp_path / "layer.onnx")
+    assert (tmp_path / "layer.onnx").stat().st_size > 0
 
 
 # copies, files and dtypes
@@ -206,6 +332,123 @@ def test_layer_is_made_in_the_dtype_asked_for():
     layer = sparse(dtype=torch.float32)
     assert layer.values.dtype == layer.bias.dtype == torch.float32
     assert sparse().values.dtype == torch.float64  # the default of these tests
+
+
+def test_pickled_layer_is_the_same_layer(generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    layer(x)  # its links have been handed to the kernels
+    twin = pickle.loads(pickle.dumps(layer))
+    assert same(twin, layer) and torch.equal(twin(x), layer(x))
+
+
+def test_deep_copy_of_a_layer_with_gradients_starts_without(generator):
+    """As that of nn.Linear does."""
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    layer(x).sum().backward()
+    before = layer.values.grad.clone()
+    twin = copy.deepcopy(layer)
+    assert twin.values.grad is None and copy.deepcopy(dense_twin(layer)).weight.grad is None
+    twin(x).sum().backward()
+    assert torch.equal(twin.values.grad, before) and torch.equal(layer.values.grad, before)
+
+
+@pytest.mark.parametrize("of_layer", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("of_input", [torch.float64, torch.int64])
+def test_input_of_another_dtype_is_refused(of_layer, of_input):
+    layer, x = sparse(dtype=of_layer), torch.ones(6, 7, dtype=of_input)
+    sentence = f"x is {of_input} and the weights {of_layer}: give both in one dtype, as x.to"
+    with pytest.raises(ValueError, match=re.escape(f"{sentence}({of_layer})")):
+        layer(x)
+
+
+def test_half_a_layer_refuses_floats_and_takes_halves():
+    layer, x = sparse().half(), torch.ones(6, 7)
+    with pytest.raises(ValueError, match="x is torch.float64 and the weights torch.float16"):
+        layer(x)
+    assert layer(x.half()).dtype == torch.float16
+
+
+def test_autocast_computes_in_the_dtype_of_the_weights(generator):
+    net = nn.Sequential(nn.Linear(7, 7), sparse(), nn.ReLU(), sparse(5, 3)).float()
+    x = torch.randn(6, 7, generator=generator).float()
+    with torch.autocast("cpu"):
+        hidden, y = net[0](x), net(x)
+        y.sum().backward()
+    assert hidden.dtype == torch.bfloat16 and y.dtype == torch.float32
+    torch.testing.assert_close(y, net[1:](hidden.float()))
+    assert {p.grad.dtype for p in net.parameters()} == {torch.float32}
+
+
+@pytest.fixture
+def adam(generator):
+    """A layer, AdamW, and a training step of both."""
+    layer = sparse(20, 10)
+    optimiser = torch.optim.AdamW(layer.parameters(), lr=0.1)
+    x = torch.randn(50, 20, generator=generator)
+
+    def step():
+        optimiser.zero_grad()
+        F.mse_loss(layer(x), x[:, :10]).backward()
+        optimiser.step()
+
+    return layer, optimiser, step
+
+
+def at_positions(layer, *values):
+    """(len(values), positions): what each link of the layer has, zero elsewhere."""
+    dense = torch.zeros(len(values), layer.in_features * layer.out_features)
+    dense[:, layer.support.keys] = torch.stack(values).detach()
+    return dense
+
+
+def moments(layer, optimiser):
+    state = optimiser.state[layer.values]
+    return at_positions(layer, state["exp_avg"], state["exp_avg_sq"])
+
+
+def test_evolution_moves_weights_and_moments_of_adam_with_their_links(adam, generator):
+    layer, optimiser, step = adam
+    step(), step()
+    old, weights = moments(layer, optimiser), at_positions(layer, layer.values)
+    n = evolution.evolve_(
+        layer, evolution.Evolution(), fraction=0.3, generator=generator, optimiser=optimiser
+    )
+    stayed, grown = layer.support.keys[layer.values != 0], layer.support.keys[layer.values == 0]
+    new = moments(layer, optimiser)
+    assert len(grown) == n > 0 and (old[1, stayed] > 0).all()
+    assert torch.equal(new[:, stayed], old[:, stayed]) and not new[:, grown].any()
+    assert torch.equal(at_positions(layer, layer.values)[:, stayed], weights[:, stayed])
+
+
+def test_adam_trains_the_links_that_grew(adam, generator):
+    layer, optimiser, step = adam
+    step()
+    rules = evolution.Evolution()
+    evolution.evolve_(layer, rules, fraction=0.3, generator=generator, optimiser=optimiser)
+    step()
+    assert layer.values.all() and layer.values.isfinite().all()
+    assert moments(layer, optimiser)[1].count_nonzero() == layer.nnz
+
+
+def test_memory_does_not_grow_with_the_steps(generator):
+    layer, x = sparse(30, 20), torch.randn(16, 30, generator=generator)
+    optimiser = torch.optim.AdamW(layer.parameters())
+
+    def train(n_steps):
+        for _ in range(n_steps):
+            optimiser.zero_grad()
+            layer(x).square().mean().backward()
+            optimiser.step()
+        gc.collect()
+        live = sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+        return live, tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    tensors, traced = train(100)
+    tensors_after, traced_after = train(1000)
+    tracemalloc.stop()
+    assert tensors_after <= tensors
+    assert traced_after - traced < 50_000  # bytes; a tensor kept a step would be some 500,000
 
 
 # start
@@ -297,19 +540,19 @@ def test_er_epsilon_gives_the_links_of_equation_1(generator):
         ({"density": 0.5, "draw": "poisson"}, "draw 'poisson' is unknown"),
         ({"density": 0.5, "start": "xavier"}, "start 'xavier' is unknown"),
         ({"support": sparse(5, 7).support}, "the support is 5 to 7, not 7 to 5"),
-        ({"n_in": 0, "density": 0.5}, "widths 0 and 5 are out of range"),
-        ({"n_out": 0, "er_epsilon": 2}, "widths 7 and 0 are out of range"),
-        ({"n_out": -1, "density": 0.5}, "widths 7 and -1 are out of range"),
+        ({"in_features": 0, "density": 0.5}, "widths 0 and 5 are out of range"),
+        ({"out_features": 0, "er_epsilon": 2}, "widths 7 and 0 are out of range"),
+        ({"out_features": -1, "density": 0.5}, "widths 7 and -1 are out of range"),
     ],
 )
 def test_layer_out_of_range_is_refused(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
-        SparseLinear(**({"n_in": 7, "n_out": 5} | arguments))
+        SparseLinear(**({"in_features": 7, "out_features": 5} | arguments))
 
 
 @pytest.mark.parametrize(
     ("shape", "sentence"),
-    [((6, 8), "input has 8 features: this layer takes 7"), ((0, 7), "batch width 0")],
+    [((6, 8), "input has 8 features: this layer takes 7"), ((0, 8), "input has 8 features")],
 )
 def test_wrong_input_is_refused(shape, sentence):
     with pytest.raises(ValueError, match=sentence):
@@ -427,7 +670,7 @@ def test_seeds_of_the_layers_of_a_network_drop_independently(p, seeds):
 def test_law_is_counted_in_training_only():
     dropout, off = Dropout(0.3, seed=7), Dropout(0.0, seed=7)
     laws = [dropout.next_law(), dropout.next_law()]
-    assert laws == [kernels.dropout_law(0.3, 7, 0), kernels.dropout_law(0.3, 7, 1)]
+    assert laws == [compiled.dropout_law(0.3, 7, 0), compiled.dropout_law(0.3, 7, 1)]
     assert off.next_law() is None and dropout.eval().next_law() is None
     assert (dropout.step, off.step) == (2, 0)
 
@@ -444,11 +687,11 @@ def test_gradient_passes_where_the_value_passed(generator):
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.999])
 def test_dropout_in_torch_gives_the_same_bits(p, dtype, generator):
     x = torch.randn(300, 129, generator=generator).to(dtype)
-    compiled, plain = Dropout(p, seed=5), Dropout(p, seed=5)
-    compiled(x), plain(x)  # the masks of a later step are compared
-    with kernels.use_implementation("numba"):
-        actual = compiled(x)
-    with kernels.use_implementation("torch"):
+    fused, plain = Dropout(p, seed=5), Dropout(p, seed=5)
+    fused(x), plain(x)  # the masks of a later step are compared
+    with compiled.use_implementation("numba"):
+        actual = fused(x)
+    with compiled.use_implementation("torch"):
         desired = plain(x)
     assert actual.dtype == desired.dtype == dtype and torch.equal(actual, desired)
 

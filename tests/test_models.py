@@ -1,13 +1,14 @@
 """Networks: their modules, links, seeds and refusals; the fused against the modular path."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import kernels, layers
+from lib import compiled, kernels, layers
 from lib.activations import AllReLU, SReLU
 from lib.layers import Dropout, SparseLinear
 from lib.models import MLP, count_links, mlp, sparse_layers
@@ -15,6 +16,11 @@ from lib.models import MLP, count_links, mlp, sparse_layers
 WIDTHS = (6, 9, 8, 3)
 each_activation = pytest.mark.parametrize("activation", ["relu", "srelu", "all_relu"])
 each_dropout = pytest.mark.parametrize("dropout", [0.0, 0.3])
+
+# torch warns of its own doings in the first transform of forward mode, and in dynamo
+TORCH_WARNS = pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script` is deprecated", "ignore:The .grad attribute of a Tensor"
+)
 
 
 def same(a, b):
@@ -47,6 +53,47 @@ def test_network_gives_a_row_of_logits_for_each_example(law, shape, generator):
     standardisation = torch.zeros(6), torch.ones(6)  # flattens
     net = mlp(WIDTHS, **law, standardisation=standardisation)
     assert net(torch.randn(shape, generator=generator)).shape == (shape[0], 3)
+
+
+@pytest.mark.parametrize("law", [{}, {"density": 0.3}], ids=str)
+@pytest.mark.parametrize("shape", [(5, 3, 4), (5, 3, 2, 2), (5, 1, 12), (5, 12, 1)], ids=str)
+def test_images_are_flattened(law, shape, generator):
+    x = torch.randn(shape, generator=generator)
+    plain = mlp((12, 9, 3), **law).eval()
+    assert torch.equal(plain(x), plain(x.view(5, 12)))
+    standardised = mlp((12, 9, 3), **law, standardisation=(torch.zeros(12), torch.ones(12))).eval()
+    assert torch.equal(standardised(x), plain(x))
+
+
+@pytest.mark.parametrize("law", [{}, {"density": 0.3}], ids=str)
+@pytest.mark.parametrize("scale", [None, (torch.zeros(12), torch.ones(12))], ids=["plain", "std"])
+def test_one_example_gives_its_logits(law, scale, generator):
+    x = torch.randn(12, generator=generator)
+    net = mlp((12, 9, 3), **law, standardisation=scale).eval()
+    torch.testing.assert_close(net(x), net(x[None])[0])
+
+
+def test_leading_dimensions_are_kept_where_the_features_fit(generator):
+    x = torch.randn(5, 3, 12, generator=generator)
+    net = mlp((12, 9, 3), density=0.5).eval()
+    torch.testing.assert_close(net(x), net(x.view(15, 12)).view(5, 3, 3))
+
+
+def test_convolution_gets_its_images(generator):
+    x = torch.randn(5, 1, 4, 4, generator=generator)
+    net = MLP(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), SparseLinear(8, 3, density=0.5))
+    torch.testing.assert_close(net(x), modular(net)(x))
+
+
+def test_network_without_modules_is_the_identity():
+    x = torch.ones(5, 3, 4)
+    assert MLP()(x) is x
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 5), (5, 13)], ids=str)
+def test_images_of_other_sizes_are_refused(shape):
+    with pytest.raises(ValueError, match=f"input has 5 features|{shape[-1]} values meet"):
+        mlp((12, 9, 3), density=0.5)(torch.zeros(shape))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +196,7 @@ def test_network_out_of_range_is_refused(options, sentence):
 
 @pytest.fixture(params=["numba", "torch"])
 def implementation(request):
-    with kernels.use_implementation(request.param):
+    with compiled.use_implementation(request.param):
         yield request.param
 
 
@@ -412,6 +459,78 @@ def test_nothing_is_kept_without_gradients(generator):
 def test_what_does_not_fit_is_refused(net, shape, sentence):
     with pytest.raises(ValueError, match=sentence):
         net(torch.zeros(shape).to(net[0].values.dtype))
+
+
+# copies, transforms, graphs and exports
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copy_of_a_network_trains_as_the_network(duplicate):
+    net = mlp(WIDTHS, density=0.5)
+    data = examples(33, 6, 3)
+    train_steps(net, 2, *data)  # with gradients, and dropout on its way
+    twin = duplicate(net)
+    assert train_steps(net, 3, *data) == train_steps(twin, 3, *data) and same(net, twin)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradient_of_each_example_is_that_of_the_example(training, generator):
+    net = mlp(WIDTHS, density=0.5, dropout=0.0).train(training)
+    x = torch.randn(5, 6, generator=generator)
+    parameters = {name: p.detach() for name, p in net.named_parameters()}
+
+    def loss(parameters, x):
+        return torch.func.functional_call(net, parameters, (x,)).sin().sum()
+
+    of_one = torch.func.grad(loss)
+    actual = torch.func.vmap(of_one, in_dims=(None, 0))(parameters, x)
+    summed = {name: grad.sum(0) for name, grad in actual.items()}
+    torch.testing.assert_close(summed, of_one(parameters, x))
+    _, _, *desired = output_and_gradients(net, x)
+    torch.testing.assert_close(list(summed.values()), desired)
+
+
+@TORCH_WARNS
+@pytest.mark.parametrize("transform", [torch.func.jacrev, torch.func.jacfwd])
+def test_jacobian_is_that_of_the_modules(transform, generator):
+    net, x = mlp(WIDTHS, density=0.5).eval(), torch.randn(5, 6, generator=generator)
+    desired = torch.autograd.functional.jacobian(modular(net), x)
+    torch.testing.assert_close(transform(net)(x), desired)
+
+
+def test_ensemble_of_networks_runs_in_one_call(generator):
+    nets = [mlp(WIDTHS, density=0.5, seed=seed).eval() for seed in range(2)]
+    x = torch.randn(5, 6, generator=generator)
+    parameters = torch.func.stack_module_state(nets)[0]
+    nets[1].load_state_dict({**nets[0].state_dict(), **dict(nets[1].named_parameters())})
+
+    def member(parameters):
+        return torch.func.functional_call(nets[0], parameters, (x,))
+
+    actual = torch.func.vmap(member)(parameters)
+    torch.testing.assert_close(actual, torch.stack([net(x) for net in nets]))
+
+
+@TORCH_WARNS
+def test_network_runs_in_a_compiled_loss(generator):
+    torch.compiler.reset()
+    net, x = mlp(WIDTHS, density=0.5), torch.randn(5, 6, generator=generator)
+    twin = copy.deepcopy(net)
+    loss = torch.compile(lambda x: net(2 * x).sin().sum(), backend="eager")
+    torch.testing.assert_close(loss(x), twin(2 * x).sin().sum())
+    loss(x).backward()
+    twin(2 * x).sin().sum().backward()
+    torch.testing.assert_close(net.linear1.values.grad, twin.linear1.values.grad)
+
+
+def test_exported_network_takes_batches_of_images(generator):
+    scale = torch.tensor(0.5), torch.tensor(2.0)
+    net = mlp(WIDTHS, density=0.5, standardisation=scale).eval()
+    x = torch.randn(5, 2, 3, generator=generator)
+    batch = ({0: torch.export.Dim("batch", min=2)},)
+    program = torch.export.export(net, (x,), dynamic_shapes=batch).module()
+    torch.testing.assert_close(program(x), net(x))
+    torch.testing.assert_close(program(x[:3]), net(x[:3]))
 
 
 @pytest.mark.gpu

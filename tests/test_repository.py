@@ -1,13 +1,11 @@
-"""What holds the repository together: pins, layers of imports, size, sources, notebooks."""
+"""What holds the repository together: pins, the order of imports, size, style, notebooks."""
 
 import ast
 import functools
-import io
 import re
 import statistics
 import subprocess
 import sys
-import tokenize
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -19,36 +17,32 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from lib import notebooks as books
+from lib.command import readme
 
 ROOT = Path(__file__).resolve().parents[1]
-LIB = sorted((ROOT / "lib").glob("*.py"))
+LIB = sorted((ROOT / "lib").rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
-LEVELS = {
-    "__init__": 0, "names": 0, "support": 0, "intervals": 0,
-    "kernels": 1, "activations": 1, "data": 1, "augment": 1,
-    "layers": 2, "evolution": 2, "link_prediction": 2,
-    "models": 3, "regularizers": 3, "local_learning": 3,
-    "train": 4, "perturb": 4, "attacks": 4, "pruning": 4, "topology": 4,
-    "power_law": 4,
-    "structure": 4,
-    "plotting": 4,
-    "config": 5, "methods": 5, "tuning": 5, "experiments": 5, "robustness": 5, "records": 5,
-    "networks": 5, "network_plots": 5,
-    "executors": 5, "claims": 5, "tables": 5, "bench": 5,
-    "notebooks": 6, "__main__": 6,
-}  # fmt: skip
-SOURCED = ("support", "kernels", "activations", "evolution", "perturb", "attacks", "local_learning")
-SOURCED += ("power_law", "regularizers", "pruning", "topology", "augment", "link_prediction")
-SOURCED += ("structure",)
-LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-LAYOUT |= {tokenize.ENDMARKER}
+ORDER = (  # each imports itself and those before it
+    "below all",
+    "data",
+    "core",
+    "topology",
+    "robustness",
+    "runs",
+    "bench",
+    "report",
+    "papers",
+    "command",
+)
+BELOW_ALL = ("lib", "lib.names", "lib.paths")
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+FOLDED = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.IfExp
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
-each_module = pytest.mark.parametrize("path", LIB, ids=lambda path: path.stem)
+each_module = pytest.mark.parametrize("path", LIB, ids=lambda path: module_name(path))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -68,48 +62,107 @@ def tracked():
     return {ROOT / name for name in git("ls-files", "-z").split("\0") if name}
 
 
-def code_lines(path):
-    """Number of lines of a module that are not docstring, comment or blank."""
-    source = path.read_text()
-    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    documented = [n for n in ast.walk(ast.parse(source)) if isinstance(n, kinds)]
-    docstrings = [n.body[0] for n in documented if ast.get_docstring(n, clean=False) is not None]
-    prose = {line for d in docstrings for line in range(d.lineno, d.end_lineno + 1)}
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    spans = [range(t.start[0], t.end[0] + 1) for t in tokens if t.type not in LAYOUT]
-    return len({line for span in spans for line in span} - prose)
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
+def nodes(path, kinds):
+    return [node for node in ast.walk(parsed(path)) if isinstance(node, kinds)]
+
+
+@functools.cache
+def code(path):
+    """{number: line} of a module, without docstrings, comments and blanks."""
+    prose = set()
+    for node in nodes(path, DOCUMENTED):
+        if ast.get_docstring(node, clean=False) is not None:
+            prose |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        text = line.strip()
+        if text and text[0] != "#" and number not in prose:
+            lines[number] = text
+    return lines
+
+
+def length(path, function):
+    """Code lines of a function, its head included."""
+    return sum(number in code(path) for number in range(function.lineno, function.end_lineno + 1))
+
+
+# imports
+
+
+def module_name(path):
+    """As lib.data.sets; a package has the name of its folder."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {module_name(path): path for path in LIB}
 
 
 @functools.cache
 def imports(path):
-    """Names a module imports when it runs, wherever it does so: `lib` modules as `lib.name`."""
-    names, nodes = set(), list(ast.walk(ast.parse(path.read_text())))
-    guards = [n for n in nodes if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
-    for node in set(nodes) - {n for guard in guards for part in guard.body for n in ast.walk(part)}:
+    """Names of all modules that a module imports, wherever it does so: in functions, for types."""
+    names = set()
+    for node in nodes(path, ast.Import | ast.ImportFrom):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            source = ".".join(filter(None, ["lib" if node.level else "", node.module]))
-            names |= {f"lib.{a.name}" for a in node.names} if source == "lib" else {source}
+        else:
+            assert node.level == 0, f"{path}: write the whole name of what is imported"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                names.add(inner if inner in MODULES else node.module)
     return names
 
 
 def lib_imports(name):
-    modules = {n.split(".")[1] for n in imports(ROOT / "lib" / f"{name}.py") if n[:4] == "lib."}
-    return modules & {path.stem for path in LIB}
+    return {other for other in imports(MODULES[name]) if other.split(".")[0] == "lib"}
+
+
+def rank(module):
+    """Where the package of a module stands in the order."""
+    if module in BELOW_ALL:
+        return ORDER.index("below all")
+    if module == "lib.__main__":
+        return ORDER.index("command")
+    package = module.split(".")[1]
+    return ORDER.index(package if package in ORDER else "core")
+
+
+def room(module):
+    """The room that a module of lib.papers lies in; None for the list of rooms."""
+    parts = module.split(".")
+    return parts[2] if len(parts) > 2 else None
+
+
+def is_allowed(module, other):
+    """Whether a module may import another."""
+    if rank(module) != ORDER.index("papers") or rank(other) != ORDER.index("papers"):
+        return rank(other) <= rank(module)
+    if room(module) is None:
+        return True
+    parents = f"lib.papers.{room(other)}.experiments"
+    names_parents = room(module) != "shared" and f"{other}.".startswith(f"{parents}.")
+    return room(other) in ("shared", room(module)) or names_parents
 
 
 def reachable(name):
     """Modules of `lib` that importing one of them brings along."""
     seen, todo = set(), [name]
     while todo:
-        found = lib_imports(todo.pop()) - seen
-        seen |= found
-        todo += found
+        new = lib_imports(todo.pop()) - seen
+        seen |= new
+        todo += new
     return seen
 
 
 # pins
+
+
+distributions_of_packages = functools.cache(metadata.packages_distributions)
 
 
 def test_every_direct_dependency_is_pinned_in_requirements():
@@ -143,7 +196,7 @@ def test_precommit_runs_the_pinned_ruff():
 @each_module
 def test_module_imports_only_declared_packages(path):
     declared = pins(PROJECT["dependencies"] + sum(EXTRAS.values(), []))
-    distributions = metadata.packages_distributions()
+    distributions = distributions_of_packages()
     outside = {n.split(".")[0] for n in imports(path)} - sys.stdlib_module_names - {"lib"}
     packages = {n: {canonicalize_name(d) for d in distributions.get(n, [n])} for n in outside}
     assert {name for name, found in packages.items() if not found & declared.keys()} == set()
@@ -152,9 +205,14 @@ def test_module_imports_only_declared_packages(path):
 # the library
 
 
+def test_walk_of_the_library_is_not_empty():
+    assert len(LIB) > 50 and len(NOTEBOOKS) > 10
+    assert {"lib", "lib.train", "lib.data.sets", "lib.papers.set.claims"} <= MODULES.keys()
+
+
 @needs_git
 def test_lib_is_tracked_by_git():
-    assert set(LIB) and set(LIB) <= tracked()
+    assert set(LIB) <= tracked()
 
 
 @needs_git
@@ -165,36 +223,90 @@ def test_no_tracked_text_names_a_path_of_a_machine():
     assert {str(p): m[0] for p, t in decoded.items() if (m := place.search(t))} == {}
 
 
+def test_every_package_has_its_place_in_the_order():
+    packages = {path.parent.name for path in (ROOT / "lib").glob("*/__init__.py")}
+    assert packages == set(ORDER) - {"below all", "core"}
+
+
 @each_module
-def test_imports_point_downwards_only(path):
-    higher = {n for n in lib_imports(path.stem) if LEVELS[n] > LEVELS[path.stem]}
-    assert higher == set()
+def test_imports_lead_to_modules_in_front(path):
+    name = module_name(path)
+    assert lib_imports(name) <= MODULES.keys()
+    assert {other for other in lib_imports(name) if not is_allowed(name, other)} == set()
 
 
 @each_module
 def test_imports_have_no_cycle(path):
-    assert path.stem not in reachable(path.stem)
+    assert module_name(path) not in reachable(module_name(path))
+
+
+@each_module
+def test_papers_are_imported_by_the_command_line_alone(path):
+    papers = {other for other in lib_imports(module_name(path)) if other.startswith("lib.papers")}
+    assert not papers or module_name(path).startswith(("lib.papers", "lib.command"))
+
+
+@pytest.mark.parametrize(
+    ("module", "other", "allowed"),
+    [
+        ("lib.kernels", "lib.compiled", True),
+        ("lib.kernels", "lib.data.sets", True),
+        ("lib.data.sets", "lib.kernels", False),
+        ("lib.names", "lib.data", False),
+        ("lib.train", "lib.topology", False),
+        ("lib.runs.store", "lib.report", False),
+        ("lib.report.tables", "lib.papers", False),
+        ("lib.command.cli", "lib.papers", True),
+        ("lib.papers", "lib.papers.set", True),
+        ("lib.papers", "lib.command", False),
+        ("lib.papers.set.links", "lib.papers.shared.trained", True),
+        ("lib.papers.set.links", "lib.papers.set", True),
+        ("lib.papers.set.links", "lib.papers", False),
+        ("lib.papers.set.links", "lib.papers.pruning.experiments", True),
+        ("lib.papers.set.links", "lib.papers.pruning.experiments.mlp", True),
+        ("lib.papers.set.links", "lib.papers.pruning.experiments_of_others", False),
+        ("lib.papers.set.links", "lib.papers.pruning", False),
+        ("lib.papers.set.links", "lib.papers.pruning.claims", False),
+        ("lib.papers.shared.trained", "lib.papers.set.experiments", False),
+        ("lib.papers.shared.trained", "lib.runs.record", True),
+    ],
+)
+def test_order_of_imports(module, other, allowed):
+    assert is_allowed(module, other) == allowed
+
+
+# size and style
 
 
 @each_module
 def test_module_has_at_most_350_code_lines(path):
-    assert code_lines(path) <= 350
+    assert len(code(path)) <= 350
 
 
-@pytest.mark.parametrize(("levels", "bound"), [(range(5), 3000), (range(5, 7), 2500)])
-def test_library_and_what_runs_the_experiments_are_thin(levels, bound):
-    assert sum(code_lines(path) for path in LIB if LEVELS[path.stem] in levels) <= bound
+@each_module
+def test_function_has_at_most_80_lines(path):
+    functions = nodes(path, ast.FunctionDef)
+    assert [f.name for f in functions if f.end_lineno - f.lineno + 1 > 80] == []
+
+
+def test_half_of_the_functions_have_at_most_8_lines_and_nine_of_ten_25():
+    lengths = sorted(length(path, f) for path in LIB for f in nodes(path, ast.FunctionDef))
+    assert statistics.median(lengths) <= 8
+    assert lengths[int(0.9 * len(lengths))] <= 25
+
+
+def test_a_code_line_has_at_most_38_characters_on_average():
+    assert statistics.mean(len(line) for path in LIB for line in code(path).values()) <= 38
+
+
+def test_at_most_4_comprehensions_and_conditional_expressions_in_100_code_lines():
+    folded = sum(len(nodes(path, FOLDED)) for path in LIB)
+    assert folded <= 0.04 * sum(len(code(path)) for path in LIB)
 
 
 def test_tests_have_six_lines_for_ten_of_lib():
-    assert sum(map(code_lines, (ROOT / "tests").glob("*.py"))) >= 0.6 * sum(map(code_lines, LIB))
-
-
-@pytest.mark.parametrize("name", sorted({path.stem for path in LIB} & set(SOURCED)))
-def test_public_names_state_their_source(name):
-    body = ast.parse((ROOT / "lib" / f"{name}.py").read_text()).body
-    public = [n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name[0] != "_"]
-    assert [n.name for n in public if "Source:" not in (ast.get_docstring(n) or "")] == []
+    tests = (ROOT / "tests").rglob("*.py")
+    assert sum(len(code(path)) for path in tests) >= 0.6 * sum(len(code(path)) for path in LIB)
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=" ".join)
@@ -267,4 +379,4 @@ def test_notebook_is_a_small_file(path):
 
 @pytest.mark.parametrize("name", ["accuracies", "verdicts"])
 def test_readme_shows_what_the_records_say(name):
-    assert books.readme_tables()[name] in (ROOT / "README.md").read_text()
+    assert readme.readme_tables()[name] in (ROOT / "README.md").read_text()

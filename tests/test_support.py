@@ -1,10 +1,27 @@
-"""The index of the links against scipy's, its transpose, and what is refused."""
+"""The index of the links against scipy's, its transpose, what is refused; random supports."""
+
+import math
 
 import pytest
 import scipy.sparse
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lib.support import INDEX, Support, make_support
+from lib.support import (
+    INDEX,
+    Support,
+    draw_free_keys,
+    erdos_renyi_density,
+    make_support,
+    random_support,
+    support_from_keys,
+)
+from tests.oracles import is_valid, seeded, uniformity
+
+each_wrong_width = pytest.mark.parametrize(
+    ("n_in", "n_out"), [(0, 4), (3, 0), (0, 0), (-3, 4), (-3, -4)]
+)
 
 
 @pytest.fixture(params=["none", "one", "some", "empty rows and columns", "full"])
@@ -53,6 +70,12 @@ def test_index_has_one_dtype_whatever_is_given(dtype):
     assert support.keys.tolist() == [2, 3] and support.keys.dtype == torch.int64
 
 
+def test_support_of_its_own_keys_is_the_same(support):
+    again = support_from_keys(support.keys, support.n_in, support.n_out)
+    assert (again.n_in, again.n_out) == (support.n_in, support.n_out)
+    assert all(torch.equal(a, b) for a, b in zip(again[2:], support[2:], strict=True))
+
+
 def test_keys_go_beyond_32_bits():
     n, last = 2**20, torch.tensor([2**20 - 1])
     assert make_support(last, last, n, n).keys.item() == 2**40 - 1
@@ -79,6 +102,129 @@ def test_wrong_support_is_refused(rows, cols, n_in, n_out, sentence):
 
     with pytest.raises(ValueError, match=sentence):
         make_support(index(rows), index(cols), n_in, n_out)
+
+
+# random supports
+
+
+@pytest.mark.parametrize("n_occupied", [0, 10])
+@pytest.mark.parametrize("n", [8, 45])  # roomy and crowded
+def test_free_keys_are_drawn_uniformly(n, n_occupied, generator):
+    n_draws = 4000
+    occupied = torch.randperm(60, generator=generator)[:n_occupied].sort().values
+    chances = {"generator": generator, "occupied": occupied}
+    draws = torch.stack([draw_free_keys(60, n, **chances) for _ in range(n_draws)])
+    assert (draws.diff(dim=1) > 0).all()  # ascending, so without repeats
+    counts = torch.bincount(draws.flatten(), minlength=60)
+    free = torch.ones(60, dtype=torch.bool).index_fill_(0, occupied, False)
+    assert counts[occupied].sum() == 0
+    assert uniformity(counts[free], n_draws, n) > 0.001
+
+
+@pytest.mark.parametrize("occupied", [[], [0, 1, 3]])
+def test_more_free_keys_than_there_are_are_refused(occupied):
+    free = 6 - len(occupied)
+    taken = torch.tensor(occupied, dtype=torch.int64)
+    drawn = draw_free_keys(6, free, generator=seeded(0), occupied=taken)
+    assert drawn.tolist() == sorted({0, 1, 2, 3, 4, 5} - set(occupied))
+    sentence = f"{free + 1} new links do not fit into the {free} free positions of a layer"
+    with pytest.raises(ValueError, match=sentence):
+        draw_free_keys(6, free + 1, generator=seeded(0), occupied=taken)
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "links"),
+    [  # er_epsilon 20: the widths of Mocanu2018, Table 3, in Eq. (1)
+        (784, 1000, 35_680),
+        (1000, 1000, 40_000),
+        (3072, 4000, 141_440),
+        (4000, 1000, 100_000),
+        (28, 1000, 20_560),
+    ],
+)
+def test_published_networks_start_with_the_links_of_equation_1(n_in, n_out, links, generator):
+    density = erdos_renyi_density(n_in, n_out, 20)
+    assert density == pytest.approx(20 * (n_out + n_in) / (n_out * n_in), rel=1e-15)
+    support = random_support(n_in, n_out, density, generator=generator)
+    assert support.nnz == links and is_valid(support)
+
+
+def test_density_of_equation_1_is_at_most_one():
+    assert erdos_renyi_density(1000, 10, 20) == 1
+
+
+@given(
+    n_in=st.integers(1, 30),
+    n_out=st.integers(1, 30),
+    density=st.floats(0, 1, exclude_min=True),
+    draw=st.sampled_from(["exact", "bernoulli", "with_replacement"]),
+)
+def test_random_support_is_valid_at_every_density(n_in, n_out, density, draw):
+    support = random_support(n_in, n_out, density, generator=seeded(0), draw=draw)
+    assert is_valid(support)
+    assert draw != "exact" or support.nnz == round(density * n_in * n_out)
+
+
+@pytest.mark.parametrize(("n_in", "n_out", "p"), [(10, 10, 0.05), (20, 30, 0.3), (20, 20, 0.9)])
+def test_bernoulli_draw_has_a_binomial_number_of_links(n_in, n_out, p, generator):
+    n_draws, n, how = 1000, n_in * n_out, {"generator": generator, "draw": "bernoulli"}
+    counts = [random_support(n_in, n_out, p, **how).nnz for _ in range(n_draws)]
+    counts, variance = torch.tensor(counts).double(), n * p * (1 - p)
+    fourth = variance * (1 + 3 * (n - 2) * p * (1 - p))  # central moment of a binomial
+    assert abs(counts.mean() - n * p) < 5 * math.sqrt(variance / n_draws)
+    assert abs(counts.var() - variance) < 5 * math.sqrt((fourth - variance**2) / n_draws)
+
+
+@pytest.mark.parametrize("density", [0.05, 0.5, 1.0])
+def test_draw_with_replacement_loses_the_expected_repeats(density, generator):
+    n_draws, n, m = 200, 2000, round(2000 * density)
+    how = {"generator": generator, "draw": "with_replacement"}
+    counts = [random_support(50, 40, density, **how).nnz for _ in range(n_draws)]
+    missed, both = (1 - 1 / n) ** m, (1 - 2 / n) ** m  # chance that one, that two keys are missed
+    variance = n * (n - 1) * both + n * missed - (n * missed) ** 2
+    mean = torch.tensor(counts).double().mean()
+    assert abs(mean - n * (1 - missed)) < 5 * math.sqrt(variance / n_draws)
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "er_epsilon"), [(784, 1000, 20), (1000, 1000, 11), (20, 33, 5), (20, 72, 5)]
+)
+def test_draw_with_replacement_makes_as_many_draws_as_the_published_code(n_in, n_out, er_epsilon):
+    density = erdos_renyi_density(n_in, n_out, er_epsilon)
+    how = {"generator": seeded(0), "draw": "with_replacement"}
+    support = random_support(n_in, n_out, density, **how)
+    n_draws = er_epsilon * (n_in + n_out)
+    keys = torch.randint(n_in * n_out, (n_draws,), generator=seeded(0)).unique()
+    assert torch.equal(support.keys, keys)
+
+
+@pytest.mark.parametrize("density", [0, -0.1, 1.5, math.nan, math.inf])
+def test_density_out_of_range_is_refused(density):
+    with pytest.raises(ValueError, match=f"density = {density} is out of range"):
+        random_support(3, 4, density, generator=seeded(0))
+
+
+@pytest.mark.parametrize("er_epsilon", [0, -1, math.inf, math.nan])
+def test_er_epsilon_out_of_range_is_refused(er_epsilon):
+    with pytest.raises(ValueError, match=f"er_epsilon = {er_epsilon} is out of range"):
+        erdos_renyi_density(3, 4, er_epsilon)
+
+
+@each_wrong_width
+def test_support_of_widths_out_of_range_is_refused(n_in, n_out):
+    with pytest.raises(ValueError, match="out of range: give"):
+        random_support(n_in, n_out, 0.5, generator=seeded(0))
+
+
+@each_wrong_width
+def test_density_of_widths_out_of_range_is_refused(n_in, n_out):
+    with pytest.raises(ValueError, match="out of range: give"):
+        erdos_renyi_density(n_in, n_out, 20)
+
+
+def test_unknown_draw_is_refused():
+    with pytest.raises(ValueError, match="draw 'poisson' is unknown"):
+        random_support(3, 4, 0.5, generator=seeded(0), draw="poisson")
 
 
 @pytest.mark.gpu

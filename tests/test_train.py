@@ -4,14 +4,17 @@ import copy
 import dataclasses
 import math
 import re
+from collections import OrderedDict
 from fractions import Fraction
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import data, models, train
+from lib import checkpoints, data, layers, models, train
+from lib.activations import SReLU
 from lib.data import Split
 from lib.evolution import Evolution
 from lib.layers import SparseLinear
@@ -31,7 +34,8 @@ each_method = pytest.mark.parametrize("method", METHODS)
 
 def part(n, seed):
     """n examples whose class is the largest of their first three features."""
-    x = torch.randn(n, 2, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 2, 3, generator=generator, dtype=torch.float32)
     return x, x[:, 0].argmax(1)
 
 
@@ -42,13 +46,33 @@ def split(valid=True):
     return Split(*parts, name="toy", requested="toy", source="here", sha256="")
 
 
+def unchanged():
+    """A standardisation that only flattens the examples."""
+    return torch.tensor(0.0), torch.tensor(1.0)
+
+
 def network(method, **options):
-    return mlp(WIDTHS, **(METHODS[method][0] | options), seed=5)
+    given = METHODS[method][0] | {"standardisation": unchanged()} | options
+    return mlp(WIDTHS, **given, seed=5)
 
 
 def settings(method="SET", epochs=5, **options):
-    how = {"batch_size": 16, "learning_rate": 0.1, "evolution": METHODS[method][1]}
-    return Settings(epochs, **(how | options))
+    usual = {"batch_size": 16, "learning_rate": 0.1, "evolution": METHODS[method][1]}
+    return Settings(epochs, **(usual | options))
+
+
+def rows(table, **wanted):
+    """The rows of a table of links or degrees that have the values wanted."""
+    return [row for row in table if all(row[name] == value for name, value in wanted.items())]
+
+
+def links_of(history, **wanted):
+    """(n,) degrees or keys of the one row that has the values wanted."""
+    if "side" in wanted:
+        (row,) = rows(history.degrees, **wanted)
+        return row["links"]
+    (row,) = rows(history.links, **wanted)
+    return row["keys"]
 
 
 def snapshots(model):
@@ -63,14 +87,28 @@ def same_state(a, b):
     )
 
 
+def same_rows(a, b):
+    """Whether two lists of rows agree to the bit, tensors included."""
+    return len(a) == len(b) and all(map(same_row, a, b))
+
+
+def same_row(a, b):
+    def same(name):
+        if torch.is_tensor(a[name]):
+            return torch.equal(a[name], b[name])
+        return a[name] == b[name]
+
+    return a.keys() == b.keys() and all(map(same, a))
+
+
 def same_run(a, b):
     """Whether two (model, history) agree to the bit in all but seconds."""
     (model, history), (other, desired) = a, b
     return (
         history.metrics == desired.metrics
         and history.final == desired.final
-        and same_state(history.degrees, desired.degrees)
-        and same_state(history.links, desired.links)
+        and same_rows(history.degrees, desired.degrees)
+        and same_rows(history.links, desired.links)
         and same_state(history.best_state, desired.best_state)
         and same_state(model.state_dict(), other.state_dict())
     )
@@ -169,8 +207,9 @@ def recorder(model):
 
     def hook(module, args, output):
         if module.training:
-            inputs.append(args[0].clone())
-            losses.append(F.cross_entropy(output.detach(), label(args[0])).item())
+            x = args[0].flatten(1)
+            inputs.append(x.clone())
+            losses.append(F.cross_entropy(output.detach(), label(x)).item())
 
     model.register_forward_hook(hook)
     return inputs, losses
@@ -181,7 +220,7 @@ def recorder(model):
 @pytest.mark.parametrize(("epochs", "batch_size"), [(2, 12), (10, 60)])
 def test_training_is_that_of_the_dense_masked_twin(density, nesterov, epochs, batch_size):
     how = settings(epochs=epochs, batch_size=batch_size, nesterov=nesterov, weight_decay=0.01)
-    model = mlp(WIDTHS, density=density, dropout=0.0)
+    model = mlp(WIDTHS, density=density, dropout=0.0, standardisation=unchanged())
     twin, (inputs, losses) = Twin(model, how), recorder(model)
     models_after, on_epoch = snapshots(model)
     history = fit(model, split(), how, seed=0, on_epoch=on_epoch)
@@ -299,15 +338,34 @@ def test_final_removal_takes_the_last_share_of_the_weakest_of_each_sign(decay, s
 def test_degrees_count_the_links_of_every_neuron(method):
     model = network(method)
     start = copy.deepcopy(model)
-    degrees = fit(model, split(), settings(method), seed=0).degrees
-    epochs = {name.rsplit(".", 1)[1] for name in degrees}
-    assert epochs == {"0", "1", "2", "5", "final"} and len(degrees) == 5 * 2 * 2
-    assert {d.dtype for d in degrees.values()} == {torch.int16}
+    history = fit(model, split(), settings(method), seed=0)
+    degrees = history.degrees
+    assert {row["epoch"] for row in degrees} == {0, 1, 2, 5, "final"} and len(degrees) == 5 * 2 * 2
+    assert {row["links"].dtype for row in degrees} == {torch.int16}
     first, final = positions(start)[1], positions(model)[1]
-    assert degrees["linear2.in_degree.0"].tolist() == first.sum(1).tolist()
-    assert degrees["linear2.out_degree.0"].tolist() == first.sum(0).tolist()
-    assert degrees["linear2.in_degree.final"].tolist() == final.sum(1).tolist()
-    assert degrees["linear2.out_degree.final"].tolist() == final.sum(0).tolist()
+    linear2 = partial(links_of, history, layer="linear2")
+    assert linear2(side="in", epoch=0).tolist() == first.sum(1).tolist()
+    assert linear2(side="out", epoch=0).tolist() == first.sum(0).tolist()
+    assert linear2(side="in", epoch="final").tolist() == final.sum(1).tolist()
+    assert linear2(side="out", epoch="final").tolist() == final.sum(0).tolist()
+
+
+def test_degrees_have_a_row_for_each_layer_side_and_epoch():
+    rows = fit(network("SET"), split(), settings(epochs=1), seed=0).degrees
+    desired = [(layer, side) for layer in ("linear1", "linear2") for side in ("in", "out")] * 3
+    assert [(row["layer"], row["side"]) for row in rows] == desired
+    assert [row["epoch"] for row in rows] == [0] * 4 + [1] * 4 + ["final"] * 4
+
+
+def test_degrees_of_a_dense_network_have_no_rows():
+    assert fit(network("dense"), split(), settings("dense"), seed=0).degrees == []
+
+
+def test_layers_are_recorded_by_their_names_in_the_model():
+    body = nn.Sequential(SparseLinear(6, 9, density=0.4), nn.ReLU())
+    model = nn.Sequential(OrderedDict(flat=nn.Flatten(), body=body, head=nn.Linear(9, 3)))
+    history = fit(model, split(), settings(epochs=1), seed=0)
+    assert {row["layer"] for row in history.degrees + history.links} == {"body.0"}
 
 
 @pytest.mark.parametrize("method", ["SET", "RigL"])
@@ -315,11 +373,12 @@ def test_degrees_count_the_links_of_every_neuron(method):
 @pytest.mark.parametrize("epoch", [0, 1, 2, 5, "final"])
 def test_links_are_recorded_with_the_degrees_and_agree(method, layer, n_in, n_out, epoch):
     history = fit(network(method), split(), settings(method), seed=0)
-    keys = history.links[f"{layer}.links.{epoch}"]
+    keys = links_of(history, layer=layer, epoch=epoch)
     assert keys.dtype == torch.int32 and (keys.diff() > 0).all()
     into, out = (keys // n_in).bincount(minlength=n_out), (keys % n_in).bincount(minlength=n_in)
-    assert history.degrees[f"{layer}.in_degree.{epoch}"].tolist() == into.tolist()
-    assert history.degrees[f"{layer}.out_degree.{epoch}"].tolist() == out.tolist()
+    degrees = partial(links_of, history, layer=layer, epoch=epoch)
+    assert degrees(side="in").tolist() == into.tolist()
+    assert degrees(side="out").tolist() == out.tolist()
     assert len(history.links) == len(history.degrees) / 2
 
 
@@ -327,13 +386,14 @@ def test_links_are_recorded_with_the_degrees_and_agree(method, layer, n_in, n_ou
 def test_links_of_the_end_are_those_of_the_model(method):
     model = network(method)
     start = copy.deepcopy(model)
-    links = fit(model, split(), settings(method), seed=0).links
-    assert links["linear2.links.0"].tolist() == start.linear2.support.keys.tolist()
-    assert links["linear2.links.final"].tolist() == model.linear2.support.keys.tolist()
+    history = fit(model, split(), settings(method), seed=0)
+    linear2 = partial(links_of, history, layer="linear2")
+    assert linear2(epoch=0).tolist() == start.linear2.support.keys.tolist()
+    assert linear2(epoch="final").tolist() == model.linear2.support.keys.tolist()
 
 
 def test_dense_network_has_no_links_to_record():
-    assert fit(network("dense"), split(), settings("dense"), seed=0).links == {}
+    assert fit(network("dense"), split(), settings("dense"), seed=0).links == []
 
 
 # learning rate, optimiser, settings
@@ -367,6 +427,173 @@ def test_weight_decay_acts_on_the_weights_of_links_only(method):
         for name, p in before.items()
     }
     torch.testing.assert_close(dict(model.named_parameters()), desired)
+
+
+@pytest.mark.parametrize(
+    ("module", "decayed"),
+    [
+        (SparseLinear(4, 3, density=0.5), ["values"]),
+        (nn.Linear(4, 3), ["weight"]),
+        (layers.Linear(4, 3), ["weight"]),
+        (nn.Conv1d(2, 3, 2), ["weight"]),
+        (nn.Conv2d(2, 3, 2), ["weight"]),
+        (nn.Conv3d(2, 3, 2), ["weight"]),
+        (nn.BatchNorm1d(3), []),
+        (nn.BatchNorm2d(3), []),
+        (nn.LayerNorm(3), []),
+        (nn.PReLU(), []),
+        (SReLU(3), []),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_weight_decay_acts_by_kind_of_module(module, decayed):
+    model = nn.Sequential(nn.Sequential(module))
+    first, second = train.make_optimiser(model, settings(weight_decay=0.5)).param_groups
+    assert (first["weight_decay"], second["weight_decay"]) == (0.5, 0.0)
+    parameters = dict(module.named_parameters())
+    others = [p for name, p in parameters.items() if name not in decayed]
+    assert list(map(id, first["params"])) == [id(parameters[name]) for name in decayed]
+    assert list(map(id, second["params"])) == list(map(id, others))
+
+
+def test_weights_that_two_modules_share_decay_once():
+    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+    second.weight = first.weight
+    groups = train.make_optimiser(nn.Sequential(first, second), settings()).param_groups
+    assert [len(group["params"]) for group in groups] == [1, 2]
+
+
+def adam(model):
+    """Adam with two groups, of which one has a learning rate and a decay of its own."""
+    weights, biases = [], []
+    for name, parameter in model.named_parameters():
+        (biases if name.endswith("bias") else weights).append(parameter)
+    groups = [{"params": weights}, {"params": biases, "lr": 7.0, "weight_decay": 0.5}]
+    return torch.optim.Adam(groups)
+
+
+def test_schedule_sets_the_learning_rate_of_every_group_of_a_given_optimiser():
+    model, seen = network("SET"), []
+    optimiser = adam(model)
+
+    def on_epoch(history):
+        seen.append([group["lr"] for group in optimiser.param_groups])
+
+    fit(model, split(), settings(epochs=3), seed=0, optimiser=optimiser, on_epoch=on_epoch)
+    cosine = [0.1, 0.075, 0.025]
+    assert seen == [pytest.approx([rate, rate]) for rate in cosine]
+    assert optimiser.param_groups[1]["weight_decay"] == 0.5
+
+
+def test_given_optimiser_takes_the_steps():
+    model = network("dense", dropout=0.0)
+    twin = copy.deepcopy(model)
+    how = settings("dense", epochs=1, batch_size=60)
+    fit(model, split(), how, seed=0, optimiser=torch.optim.Adam(model.parameters()))
+    optimiser = torch.optim.Adam(twin.parameters(), lr=how.learning_rate)
+    x, y = part(60, 1)
+    F.cross_entropy(twin(x.double()), y).backward()
+    optimiser.step()
+    torch.testing.assert_close(list(model.parameters()), list(twin.parameters()))
+
+
+def test_optimiser_of_the_settings_is_the_default():
+    model, other = network("RigL"), network("RigL")
+    how = settings("RigL")
+    first = fit(model, split(), how, seed=0)
+    second = fit(other, split(), how, seed=0, optimiser=train.make_optimiser(other, how))
+    assert same_run((model, first), (other, second))
+
+
+def squares(logits, y):
+    """Mean squared distance to the indicator of the class."""
+    return F.mse_loss(logits, F.one_hot(y, 3).to(logits))
+
+
+def test_given_loss_is_minimised_and_recorded():
+    model = network("dense", dropout=0.0)
+    x, y = part(60, 1)
+    before = squares(model(x.double()), y).item()
+    how = settings("dense", epochs=20, batch_size=60, schedule="constant")
+    history = fit(model, split(), how, seed=0, loss=squares)
+    losses = [row["train_loss"] for row in history.metrics]
+    assert losses[0] == pytest.approx(before, rel=1e-12)
+    assert squares(model(x.double()), y).item() < 0.8 * before
+
+
+def test_growth_by_gradient_follows_the_given_loss(monkeypatch):
+    seen, collect = [], train.collect
+
+    def watch(*args, **options):
+        seen.append(options["loss"])
+        return collect(*args, **options)
+
+    monkeypatch.setattr(train, "collect", watch)
+    fit(network("RigL"), split(), settings("RigL", epochs=3), seed=0, loss=squares)
+    assert seen == [squares] * 2
+
+
+def test_collected_gradient_is_that_of_the_given_loss():
+    model, (x, y) = network("SET"), part(60, 1)
+    seeds = [torch.Generator().manual_seed(3) for _ in range(2)]
+    once = train.collect(model, x.double(), y, 16, 2, seeds[0], loss=squares)
+
+    def thrice_the_loss(logits, y):
+        return 3 * squares(logits, y)
+
+    thrice = train.collect(model, x.double(), y, 16, 2, seeds[1], loss=thrice_the_loss)
+    for name in ("linear1", "linear2"):
+        torch.testing.assert_close(thrice[name]["grad_y"], 3 * once[name]["grad_y"])
+
+
+# shapes
+
+
+class Shapes(nn.Module):
+    """Keeps the shapes of its batches, and gives them on as they are."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def forward(self, x):
+        self.seen.add(tuple(x.shape[1:]))
+        return x
+
+
+@pytest.mark.parametrize(
+    ("shape", "strength"),
+    [
+        ((5,), 0.0),
+        ((4, 4), 0.0),
+        ((4, 4), 0.5),
+        ((1, 4, 4), 0.5),
+        ((3, 4, 5), 0.0),
+        ((3, 4, 5), 0.5),
+    ],
+)
+def test_model_sees_examples_in_the_shape_of_the_split(shape, strength):
+    shapes = Shapes()
+    model = nn.Sequential(shapes, nn.Flatten(), nn.Linear(math.prod(shape), 4))
+    how = settings(epochs=1, evolution=None, augmentation=strength)
+    fit(model, pictures(*shape), how, seed=0)
+    assert shapes.seen == {shape}
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_convolutional_network_trains_with_sparse_layers(strength):
+    convolution = nn.Conv2d(3, 4, 3)
+    linear = SparseLinear(4 * 2 * 3, 4, density=0.5)
+    model = nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), linear)
+    before = copy.deepcopy(model)
+    how = settings("RigL", epochs=3, augmentation=strength)
+    history = fit(model, pictures(3, 4, 5), how, seed=0)
+    assert not torch.equal(model[0].weight, before[0].weight)
+    assert [row["links"] for row in history.metrics] == [models.count_links(before)] * 3
+    assert {row["layer"] for row in history.degrees} == {"3"}
+
+
+# settings out of range
 
 
 @pytest.mark.parametrize(
@@ -474,10 +701,10 @@ class Wide(nn.Module):
     ("n_outputs", "sizes"),
     [  # at most 1000 examples, at most 2²⁶ values, at least one example
         ({}, [1000, 1000, 500]),
-        ({"n_out": 2**16}, [1000, 1000, 500]),
-        ({"n_out": 2**17}, [512] * 4 + [452]),
+        ({"out_features": 2**16}, [1000, 1000, 500]),
+        ({"out_features": 2**17}, [512] * 4 + [452]),
         ({"out_features": 2**20}, [64] * 39 + [4]),
-        ({"n_out": 2**30}, [1] * 2500),
+        ({"out_features": 2**30}, [1] * 2500),
     ],
 )
 def test_batches_of_a_prediction_are_smaller_for_wide_layers(n_outputs, sizes):
@@ -579,6 +806,86 @@ def test_corrupt_checkpoint_is_named(content, tmp_path):
         run("SET", checkpoint=checkpoint)
 
 
+def test_checkpoint_of_another_format_is_refused(tmp_path):
+    checkpoint = tmp_path / "run.pt"
+    run("SET", checkpoint=checkpoint)
+    state = checkpoints.load(checkpoint)
+    checkpoints.save(checkpoint, state | {"format": 1})
+    with pytest.raises(ValueError, match=r"run\.pt is of another version of this loop: delete it"):
+        run("SET", checkpoint=checkpoint)
+
+
+def test_checkpoint_of_another_network_is_refused(tmp_path):
+    checkpoint = tmp_path / "run.pt"
+    run("SET", checkpoint=checkpoint)
+    with pytest.raises(ValueError, match="cannot be read .*delete it to start anew"):
+        run("dense", checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize("stops", [[1], [1, 3]], ids=str)
+def test_interrupted_run_of_another_optimiser_and_loss_continues_to_the_same_bits(stops, tmp_path):
+    def run_adam(method, **options):
+        model = network(method)
+        how = settings(method, learning_rate=0.01)
+        optimiser = adam(model)
+        history = fit(model, split(), how, seed=7, optimiser=optimiser, loss=squares, **options)
+        return model, history
+
+    actual = run_stopped(run_adam, "RigL", tmp_path / "run.pt", stops)
+    assert same_run(actual, run_adam("RigL"))
+
+
+# checkpoints of any loop
+
+
+def test_checkpoint_is_read_as_it_was_written(tmp_path):
+    state = {
+        "weights": [torch.rand(3), torch.arange(4, dtype=torch.int16)],
+        "epoch": 3,
+        "losses": {"first": 0.5, "last": None},
+        "name": "machine",
+    }
+    checkpoints.save(tmp_path / "loop.pt", state)
+    actual = checkpoints.load(tmp_path / "loop.pt")
+    weights, desired = actual.pop("weights"), state.pop("weights")
+    assert actual == state
+    assert all(torch.equal(a, b) for a, b in zip(weights, desired, strict=True))
+    assert [file.name for file in tmp_path.iterdir()] == ["loop.pt"]
+
+
+def test_checkpoint_is_replaced_as_a_whole(tmp_path, monkeypatch):
+    path, save = tmp_path / "loop.pt", torch.save
+    checkpoints.save(path, {"epoch": 1})
+
+    def save_half(state, part):
+        save(state, part)
+        part.write_bytes(part.read_bytes()[:100])
+        raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(torch, "save", save_half)
+        checkpoints.save(path, {"epoch": 2})
+    assert checkpoints.load(path) == {"epoch": 1}
+    checkpoints.save(path, {"epoch": 2})
+    assert checkpoints.load(path) == {"epoch": 2}
+
+
+class Odd:
+    """What a checkpoint may not hold: reading it could run any code."""
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", Odd(), None])
+def test_checkpoint_that_cannot_be_read_is_named(content, tmp_path):
+    path = tmp_path / "loop.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    sentence = r"^checkpoint .*loop\.pt cannot be read \(\w+\): delete it to start anew$"
+    with pytest.raises(ValueError, match=sentence):
+        checkpoints.load(path)
+
+
 # augmentation
 
 
@@ -592,7 +899,8 @@ def pictures(*shape):
 
 def fit_pictures(method="RigL", shape=(8, 8), epochs=4, strength=1.0, **options):
     """A trained network and its history; the same of the same arguments."""
-    model = mlp((math.prod(shape), 12, 9, 4), **METHODS[method][0], seed=5)
+    widths = math.prod(shape), 12, 9, 4
+    model = mlp(widths, **METHODS[method][0], standardisation=unchanged(), seed=5)
     how = settings(method, epochs, augmentation=strength)
     return model, fit(model, pictures(*shape), how, seed=7, **options)
 
@@ -632,17 +940,23 @@ def test_augmentation_is_given_the_training_images_batch_by_batch(shape, augment
 def test_augmentation_is_given_the_digits_as_images_of_one_channel(augmented):
     digits = data.load("digits")
     digits = dataclasses.replace(digits, x_train=digits.x_train[:20], y_train=digits.y_train[:20])
-    fit(mlp((64, 10)), digits, settings(epochs=1, evolution=None, augmentation=1.0), seed=0)
+    model = mlp((64, 10), standardisation=unchanged())
+    fit(model, digits, settings(epochs=1, evolution=None, augmentation=1.0), seed=0)
     assert [x.shape for x, _ in augmented] == [(16, 1, 8, 8), (4, 1, 8, 8)]
 
 
-def test_augmentation_leaves_order_and_labels(monkeypatch):
-    seen, cross_entropy = [], F.cross_entropy
-    monkeypatch.setattr(F, "cross_entropy", lambda z, y: seen.append(y) or cross_entropy(z, y))
-    first, second = (fit_pictures("dense", epochs=1, strength=s)[1] for s in (0.0, 1.0))
-    assert first.metrics[0]["train_loss"] != second.metrics[0]["train_loss"]
-    plain, augmented = torch.cat(seen).view(2, 60)
-    assert torch.equal(plain, augmented) and plain.bincount().tolist() == [15] * 4
+def test_augmentation_leaves_order_and_labels():
+    seen = []
+
+    def loss(logits, y):
+        seen.append(y)
+        return F.cross_entropy(logits, y)
+
+    plain = fit_pictures("dense", epochs=1, strength=0.0, loss=loss)[1]
+    augmented = fit_pictures("dense", epochs=1, strength=1.0, loss=loss)[1]
+    assert plain.metrics[0]["train_loss"] != augmented.metrics[0]["train_loss"]
+    first, second = torch.cat(seen).view(2, 60)
+    assert torch.equal(first, second) and first.bincount().tolist() == [15] * 4
 
 
 def test_growth_by_gradient_sees_augmented_images(augmented):
@@ -688,7 +1002,8 @@ def test_same_seed_gives_the_same_run_and_another_does_not(method):
 def wide_run(method, threads):
     """Few steps of wide layers."""
     torch.set_num_threads(threads)
-    model = mlp((6, 700, 600, 3), **METHODS[method][0] | {"density": 0.05})
+    options = METHODS[method][0] | {"density": 0.05}
+    model = mlp((6, 700, 600, 3), **options, standardisation=unchanged())
     history = fit(model, split(), settings(method, epochs=3, batch_size=60), seed=7)
     torch.set_num_threads(1)
     return model, history

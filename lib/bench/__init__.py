@@ -1,0 +1,54 @@
+"""Speed and memory against dense, masked, torch.sparse and sparselab, all in one run.
+
+Contenders take turns, so that a busy moment of the machine meets all of them; the median and the
+range of the middle half are reported. A turn begins with a rest and, but for whole epochs, with
+calls that are not timed.
+"""
+
+from lib.bench.contenders import (
+    BATCH,
+    WIDTHS,
+    MaskedLinear,
+    PlainSReLU,
+    TorchSparseLinear,
+    Trainer,
+    csr,
+    network,
+    products,
+)
+from lib.bench.sweeps import (
+    COLUMNS,
+    measure,
+    measure_steps,
+    obtain,
+    sweep_products,
+    sweep_steps,
+)
+from lib.bench.timing import (
+    compare,
+    epochs,
+    peak_memory,
+    print_peak,
+)
+
+__all__ = [
+    "BATCH",
+    "COLUMNS",
+    "WIDTHS",
+    "MaskedLinear",
+    "PlainSReLU",
+    "TorchSparseLinear",
+    "Trainer",
+    "compare",
+    "csr",
+    "epochs",
+    "measure",
+    "measure_steps",
+    "network",
+    "obtain",
+    "peak_memory",
+    "print_peak",
+    "products",
+    "sweep_products",
+    "sweep_steps",
+]

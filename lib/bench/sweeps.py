@@ -1,0 +1,334 @@
+"""The tables of the benchmark, and the files that hold them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib import models, train
+from lib.bench import contenders, timing
+from lib.bench.contenders import BATCH, ER_20, WIDTHS
+from lib.bench.timing import ROUNDS, TURN
+from lib.names import check_known
+from lib.paths import RESULTS
+from lib.runs.environment import environment
+
+STORED = RESULTS / "bench.json"
+SWEEPS = RESULTS / "sweeps.json"
+COLUMNS = "measure contender median_ms low_ms high_ms threads cpu".split()
+KINDS = ("contenders", "products", "steps")
+MEASURED = ("fused", "dense")  # whose epochs and memory are measured
+RIVALS = ("fused", "torch_sparse", "dense")
+CIFAR_WIDTHS = (3072, 4000, 1000, 4000, 10)  # [Mocanu2018], Table 3
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much a profile measures.
+
+    Args:
+        rounds, turn: see :func:`lib.bench.compare`.
+        middle: width of a layer where another quantity varies.
+        widths: of the layers, for all rivals.
+        wide: widths that ours alone is measured at.
+        densities, batches: at the middle width.
+        cifar_rounds: of the network of [Mocanu2018] for CIFAR-10.
+    """
+
+    rounds: int
+    turn: float
+    middle: int
+    widths: tuple[int, ...]
+    wide: tuple[int, ...]
+    densities: tuple[float, ...]
+    batches: tuple[int, ...]
+    cifar_rounds: int = 0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A training step to be measured: three hidden layers of n neurons.
+
+    Args:
+        sweep: what varies: "width", "density" or "batch".
+        n: width.
+        links: ``density`` or ``er_epsilon`` of the sparse contenders.
+        batch: examples a step.
+        memory: whether the memory is measured too.
+    """
+
+    sweep: str
+    n: int
+    links: dict[str, float]
+    batch: int = BATCH
+    memory: bool = False
+
+
+SIZES = {
+    "smoke": Sizes(
+        rounds=2,
+        turn=0.005,
+        middle=128,
+        widths=(64, 128),
+        wide=(),
+        densities=(0.05,),
+        batches=(8, 128),
+    ),
+    "quick": Sizes(
+        rounds=2,
+        turn=TURN,
+        middle=1000,
+        widths=(500, 1000, 2000),
+        wide=(16_384,),
+        densities=(0.01, 0.04, 0.2),
+        batches=(32, 128, 512),
+    ),
+    "paper": Sizes(
+        rounds=3,
+        turn=TURN,
+        middle=1000,
+        widths=(250, 500, 1000, 2000, 4000),
+        wide=(8192, 16_384, 32_768, 65_536),
+        densities=(0.005, 0.01, 0.02, 0.04, 0.1, 0.2, 0.5),
+        batches=(1, 8, 32, 128, 512, 2048),
+        cifar_rounds=5,
+    ),
+}
+
+# ----------------------------------------------------------------------------- the benchmark
+
+
+def measure(rounds: int = ROUNDS) -> pd.DataFrame:
+    """The benchmark of the command line, 784-1000-1000-1000-10 with er_epsilon 20, batch 128.
+
+    Returns: columns measure, contender, median_ms, low_ms, high_ms (quartiles), threads, cpu;
+        measures training_step (:func:`measure_steps`), epoch (60,000 random images), predict_1,
+        predict_1024, and the products of a layer 1000 x 1000 of density .04.
+    """
+    tables = [measure_steps(rounds)]
+    tables += _measure_predictions(rounds)
+    support = contenders.layer_support(1000, 1000, 0.04)
+    for product, calls in contenders.products(support).items():
+        seconds = timing.compare(calls, rounds)
+        tables.append(quartiles(product, seconds))
+    seconds = timing.epochs(MEASURED, WIDTHS, 60_000, min(rounds, 5))
+    tables.append(quartiles("epoch", seconds))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _measure_predictions(rounds: int) -> list[pd.DataFrame]:
+    networks = {}
+    for name in contenders.names():
+        networks[name] = contenders.network(name, **ER_20)
+    tables = []
+    for n in (1, 1024):
+        x = torch.rand(n, WIDTHS[0])
+        calls = {}
+        for name, net in networks.items():
+            calls[name] = partial(train.predict, net, x, n)
+        seconds = timing.compare(calls, rounds)
+        tables.append(quartiles(f"predict_{n}", seconds))
+    return tables
+
+
+def measure_steps(
+    rounds: int = ROUNDS,
+    turn: float = TURN,
+    widths: Sequence[int] = WIDTHS,
+) -> pd.DataFrame:
+    """One training step of every contender, and the ``floor``: the products of all layers alone,
+    each by ours or by torch.sparse, whichever is faster.
+    """
+    steps = {}
+    for name in contenders.names():
+        steps[name] = contenders.Trainer(name, widths, **ER_20)
+    floor = contenders.floor_calls(widths)
+    seconds = timing.compare(steps | floor, rounds, turn)
+    rivals: dict[str, list[np.ndarray]] = {}
+    for name in floor:
+        product, _, _ = name.rpartition(" ")
+        rivals.setdefault(product, []).append(seconds.pop(name))
+    faster = [min(pair, key=np.median) for pair in rivals.values()]
+    seconds["floor"] = sum(faster)
+    return quartiles("training_step", seconds)
+
+
+def obtain(kind: str, profile: str, retrain: bool = False) -> pd.DataFrame:
+    """A table of the benchmark, as notebooks want it.
+
+    Args:
+        kind: "contenders", see :func:`measure` (of which other profiles than "paper" measure
+            :func:`measure_steps` alone), "products", see :func:`sweep_products`, or "steps", see
+            :func:`sweep_steps`.
+        profile: "paper" loads what ``python -m lib bench`` stored (an empty table if that was not
+            run); another measures in its sizes now.
+        retrain: measure now in the profile "paper" too.
+    Raises: ValueError for an unknown kind or profile.
+    """
+    check_known("table", kind, KINDS)
+    check_known("profile", profile, SIZES)
+    if profile == "paper" and not retrain:
+        return _load(kind)
+    if kind == "products":
+        return sweep_products(profile)
+    if kind == "steps":
+        return sweep_steps(profile)
+    sizes = SIZES[profile]
+    return measure_steps(sizes.rounds, sizes.turn, _three_layers(sizes.middle))
+
+
+def _load(kind: str) -> pd.DataFrame:
+    path = SWEEPS
+    if kind == "contenders":
+        path = STORED
+    if not path.exists():
+        more = ["kind", "sweep", "n", "density", "batch", "links"]
+        return pd.DataFrame(columns=[*COLUMNS, *more])
+    table = pd.read_json(path)
+    if kind == "contenders":
+        return table
+    return table[table["kind"] == kind]
+
+
+def _three_layers(n: int) -> tuple[int, ...]:
+    return (WIDTHS[0], n, n, n, WIDTHS[-1])
+
+
+# -------------------------------------------------------------------------------- the sweeps
+
+
+def sweep_products(profile: str) -> pd.DataFrame:
+    """The three products of a layer n x n against width and density, in the sizes of a profile.
+
+    Returns: the columns of :func:`measure`, and kind, sweep ("width" or "density"), n, density.
+    """
+    sizes = SIZES[profile]
+    points = [("width", n, 0.04) for n in sizes.widths]
+    points += [("density", sizes.middle, density) for density in sizes.densities]
+    tables = []
+    for sweep, n, density in points:
+        support = contenders.layer_support(n, n, density)
+        for product, calls in contenders.products(support).items():
+            seconds = timing.compare(calls, sizes.rounds, sizes.turn)
+            table = quartiles(product, seconds)
+            table = table.assign(kind="products", sweep=sweep, n=n, density=density)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def sweep_steps(profile: str) -> pd.DataFrame:
+    """Training step and memory against width, density and batch, in the sizes of a profile.
+
+    Returns: the columns of :func:`measure`, and kind, sweep, n, density, batch, links. Sweeps:
+        "width" (three hidden layers of n, er_epsilon 10: 20 links a neuron), "density" and "batch"
+        (er_epsilon 20) of the middle width, "parts" (``measure`` is a part of the step), and in the
+        profile "paper" "cifar10_mlp" (3072-4000-1000-4000-10: epochs of 50,000 random images and
+        memory, a row for each of five rounds). Rows of measure peak_memory hold MiB.
+    """
+    sizes = SIZES[profile]
+    tables = []
+    for point in _points(profile):
+        tables += _measure_point(point, sizes)
+    for _ in range(sizes.cifar_rounds):
+        tables += _measure_cifar()
+    return pd.concat(tables, ignore_index=True).assign(kind="steps")
+
+
+def _points(profile: str) -> list[Point]:
+    sizes = SIZES[profile]
+    points = []
+    for n in sizes.widths + sizes.wide:
+        memory = profile != "smoke" or n == sizes.middle
+        points.append(Point("width", n, {"er_epsilon": 10.0}, memory=memory))
+    for density in sizes.densities:
+        points.append(Point("density", sizes.middle, {"density": density}))
+    for batch in sizes.batches:
+        points.append(Point("batch", sizes.middle, ER_20, batch))
+    return points
+
+
+def _measure_point(point: Point, sizes: Sizes) -> list[pd.DataFrame]:
+    """Steps and memory of the rivals; at the usual batch the parts of their steps too."""
+    names = RIVALS
+    if point.n in sizes.wide:
+        names = RIVALS[:1]
+    widths = _three_layers(point.n)
+    steps, n_links = {}, {}
+    for name in names:
+        steps[name] = contenders.Trainer(name, widths, point.batch, **point.links)
+        n_links[name] = models.count_links(steps[name].net)
+    seconds = timing.compare(steps, sizes.rounds, sizes.turn)
+    table = quartiles("training_step", seconds)
+    if point.memory and timing.STATUS.exists():
+        measured = [name for name in names if name in MEASURED]
+        memory = _measure_memory(measured, widths, point.links)
+        table = pd.concat([table, memory])
+    table = table.assign(
+        sweep=point.sweep,
+        n=point.n,
+        batch=point.batch,
+        density=point.links.get("density"),
+        links=table["contender"].map(n_links),
+    )
+    if point.sweep == "batch" and point.batch == BATCH:
+        return [table, *_parts_of_steps(steps, point)]
+    return [table]
+
+
+def _parts_of_steps(steps: dict[str, contenders.Trainer], point: Point) -> list[pd.DataFrame]:
+    tables = []
+    for part in steps["fused"].parts:
+        seconds = {}
+        for name, step in steps.items():
+            seconds[name] = np.array(step.parts[part])
+        table = quartiles(part, seconds)
+        table = table.assign(sweep="parts", n=point.n, batch=point.batch)
+        tables.append(table)
+    return tables
+
+
+def _measure_cifar() -> list[pd.DataFrame]:
+    seconds = timing.epochs(MEASURED, CIFAR_WIDTHS, 50_000, 1)
+    epoch = quartiles("epoch", seconds)
+    memory = _measure_memory(MEASURED, CIFAR_WIDTHS, ER_20)
+    facts = {"sweep": "cifar10_mlp", "batch": BATCH}
+    return [epoch.assign(**facts), memory.assign(**facts)]
+
+
+def _measure_memory(
+    names: Sequence[str],
+    widths: Sequence[int],
+    links: dict[str, float],
+) -> pd.DataFrame:
+    """Rows that hold MiB, in columns named as those of milliseconds."""
+    peaks = {}
+    for name in names:
+        peak = timing.peak_memory(name, widths, **links)
+        peaks[name] = np.array([peak])
+    return quartiles("peak_memory", peaks, scale=1)
+
+
+def quartiles(
+    measure: str,
+    samples: dict[str, np.ndarray],
+    scale: float = 1e3,
+) -> pd.DataFrame:
+    """Median and quartiles of each contender's samples, in milliseconds unless scaled otherwise.
+
+    Args:
+        measure: what was measured.
+        samples: {contender: (n,) seconds}.
+        scale: from the samples' unit to that of the table.
+    Returns: a row a contender, with the columns of :func:`measure`.
+    """
+    rows = []
+    for contender, values in samples.items():
+        low, median, high = scale * np.quantile(values, (0.25, 0.5, 0.75))
+        rows.append((measure, contender, median, low, high))
+    table = pd.DataFrame(rows, columns=COLUMNS[:5])
+    table["threads"] = torch.get_num_threads()
+    table["cpu"] = environment()["cpu"]
+    return table

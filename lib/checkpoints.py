@@ -1,0 +1,38 @@
+"""Checkpoints of training loops: written whole or not at all, read without pickles."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint: at every moment ``path`` holds a whole one, the last or this one.
+
+    Args:
+        path: the file.
+        state: tensors, numbers, strings and None, in lists and dicts.
+    """
+    part = path.with_name(path.name + ".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The state that :func:`save` wrote. Raises ValueError if it cannot be read."""
+    with readable(path):
+        return torch.load(path, weights_only=True)
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Whatever fails in the enclosed block is the checkpoint's fault. Raises ValueError."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"checkpoint {path} cannot be read ({type(error).__name__}): delete it to start anew"
+        ) from error

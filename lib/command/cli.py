@@ -1,0 +1,297 @@
+"""The command line: ``python -m lib COMMAND``. Exit status 0 only if all that was asked for was
+done.
+"""
+
+import argparse
+import ast
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+
+from lib import bench, data, papers, paths
+from lib.command import gallery, notebooks
+from lib.names import check_known
+from lib.runs import executors
+from lib.runs.config import Run
+from lib.runs.experiment import PROFILES, choose
+from lib.runs.record import Record, summaries
+
+Chosen = argparse.Namespace  # the words of a command
+LABELS = ("method", "variant", "dataset")  # fields that choose among the runs
+
+
+class Command(NamedTuple):
+    """A command: what it does, its arguments, and defaults other than those of OPTIONS."""
+
+    function: Callable[[Chosen], int | None]
+    arguments: tuple[str, ...]
+    defaults: dict[str, Any] = {}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status."""
+    os.environ.setdefault("PYTHONUTF8", "1")  # of kernels and workers, whatever the locale is
+    try:
+        chosen = _parser().parse_args(arguments)
+        for name in ("jobs", "seeds"):
+            value = getattr(chosen, name, None)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} = {value} is out of range: give at least 1")
+        return chosen.function(chosen) or 0
+    except BrokenPipeError:  # the reader of our output, as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
+        remedy = ': pip install -e ".[cluster]"' if isinstance(error, ImportError) else ""
+        print(f"error: {error}{remedy}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lib", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        text = command.function.__doc__
+        words = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        for argument in command.arguments:
+            words.add_argument(argument, **OPTIONS[argument])
+        words.set_defaults(function=command.function, **command.defaults)
+    return parser
+
+
+# -------------------------------------------------------------------------------- list and data
+
+
+def show_list(chosen: Chosen) -> None:
+    """Experiments, notebooks, profiles, and what is stored."""
+    stored = papers.STORE.names()
+    counts = []
+    for name, experiment in papers.EXPERIMENTS.items():
+        for profile in PROFILES:
+            wanted = {run.name for run in experiment.runs(profile)}
+            counts.append((name, profile, len(wanted), len(wanted & stored)))
+    runs = pd.DataFrame(counts, columns=["experiment", "profile", "runs", "stored"])
+    books = [path.stem for path in notebooks.find()]
+    lines = (
+        f"experiments: {', '.join(papers.EXPERIMENTS)}",
+        f"notebooks:   {', '.join(books)}",
+        f"profiles:    {', '.join(PROFILES)}",
+        runs.to_string(index=False),
+    )
+    table = summaries(papers.STORE.everything()) if chosen.json else runs
+    _report(chosen, table, "\n".join(lines))
+
+
+def show_data(chosen: Chosen) -> int:
+    """Fetch and verify data sets; say where each came from."""
+    rows = data.where(chosen.names)
+    print(pd.DataFrame(rows).to_string(index=False))
+    for row in rows:
+        damaged = row["status"].startswith("damaged")
+        if damaged or (chosen.names and not row["source"]):
+            return 1
+    return 0
+
+
+# ------------------------------------------------------------------------------------------ run
+
+
+def run(chosen: Chosen) -> None:
+    """Train what is missing of an experiment and print its records."""
+    runs = choose(papers.EXPERIMENTS, chosen.experiment).runs(chosen.profile)
+    changes = dict(map(_assignment, chosen.set))
+    runs, changes = _chosen(runs, changes)
+    runs = [run.with_changes(changes) for run in runs]
+    if chosen.seeds is not None:
+        runs = [run.with_changes({"seed": seed}) for run in runs for seed in range(chosen.seeds)]
+    runs = list(dict.fromkeys(runs))
+    data.require_known(*(run.dataset for run in runs))
+    for one in runs:
+        one.check()
+    _say_what_stands_in(runs)
+    table = summaries(_sweep(runs, chosen, ship=not changes))
+    shown = table.drop(columns=["experiment", "optimiser"])
+    _report(chosen, table, shown.to_string(index=False))
+
+
+def _chosen(runs: list[Run], changes: dict[str, Any]) -> tuple[list[Run], dict[str, Any]]:
+    """The runs of the method, variant and data set that the changes name, and the other changes. A
+    data set that the experiment does not have changes the runs on its first one.
+    """
+    others = dict(changes)
+    for label in LABELS:
+        if label not in changes:
+            continue
+        known = list(dict.fromkeys(getattr(run, label) for run in runs))
+        if label == "dataset" and changes[label] not in known:
+            return [run for run in runs if run.dataset == known[0]], others
+        value = others.pop(label)
+        check_known(label, value, known)
+        runs = [run for run in runs if getattr(run, label) == value]
+    return runs, others
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text!r} is not key=value")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
+def _sweep(runs: Sequence[Run], chosen: Chosen, *, ship: bool = True) -> list[Record]:
+    """Run what is missing; with ``ship`` store what a clone needs of the profile "paper"."""
+    scheduler = getattr(chosen, "scheduler", None)
+    store = papers.STORE
+    try:
+        return executors.sweep(store, runs, jobs=chosen.jobs, scheduler=scheduler)
+    finally:  # what is finished is stored, whatever became of the others
+        if ship and chosen.profile == "paper":
+            for record in store.records(runs):
+                store.ship(record)
+
+
+def _say_what_stands_in(runs: Iterable[Run]) -> None:
+    """Print one line for every data set that another stands in for."""
+    pairs = {(run.dataset, run.stand_in.dataset): None for run in runs if run.stand_in}
+    for name, fallback in pairs:
+        notice = data.load(name, fallback=fallback).notice
+        if notice:
+            print(notice, file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------ figures, claims
+
+
+def figures(chosen: Chosen) -> None:
+    """Run what the notebooks miss, then execute them with papermill into figures/PROFILE."""
+    check_known("profile", chosen.profile, PROFILES)
+    paths_of_notebooks = notebooks.find(chosen.only)
+    failed: list[str] = []
+    if chosen.profile != "paper" or chosen.train:
+        try:
+            _sweep(_needed(paths_of_notebooks, chosen.profile), chosen)
+        except executors.RunsFailed as error:  # notebooks that do not need them are still rendered
+            failed.append(str(error))
+    if chosen.jobs > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side: one thread each
+    place = paths.FIGURES / chosen.profile
+    print(f"rendering {len(paths_of_notebooks)} notebooks into {place}", flush=True)
+    failed += notebooks.execute_all(paths_of_notebooks, chosen.profile, chosen.jobs)
+    if failed:
+        raise RuntimeError("; ".join(failed))
+    print(f"see {gallery.write(chosen.profile)}")
+
+
+def _needed(books: Iterable[Path], profile: str) -> list[Run]:
+    """The runs that notebooks show."""
+    runs: list[Run] = []
+    for path in books:
+        for name in notebooks.needed(path):
+            check_known(f"experiment in the metadata of {path.name},", name, papers.EXPERIMENTS)
+            runs += papers.EXPERIMENTS[name].runs(profile)
+    runs = list(dict.fromkeys(runs))
+    _say_what_stands_in(runs)
+    return runs
+
+
+def show_claims(chosen: Chosen) -> None:
+    """The published claims and our verdicts."""
+    table = papers.verdicts(chosen.profile)
+    shown = table.drop(columns=["paper", "published", "profile"])
+    shown["statement"] = shown["statement"].str.slice(0, 70)
+    shown["n"] = shown["n"].astype("string").fillna("")
+    text = shown.to_string(index=False, na_rep="", float_format="{:.3f}".format)
+    counts = [f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items()]
+    _report(chosen, table, f"{text}\nprofile {chosen.profile}: {', '.join(counts)}")
+
+
+def show_bench(chosen: Chosen) -> None:
+    """Kernels and training step against dense, masked and torch.sparse."""
+    if chosen.threads is not None:
+        if not 1 <= chosen.threads <= (os.cpu_count() or 1):
+            raise ValueError(f"threads = {chosen.threads}: this machine has {os.cpu_count()} cores")
+        torch.set_num_threads(chosen.threads)
+    if chosen.sweeps:
+        table = pd.concat([bench.sweep_products("paper"), bench.sweep_steps("paper")])
+    else:
+        table = bench.measure()
+    _report(chosen, table, table.to_string(index=False, float_format="{:.3f}".format))
+
+
+# ---------------------------------------------------------------------------------------- output
+
+
+def _report(chosen: Chosen, table: pd.DataFrame, text: str) -> None:
+    """Print the text; where JSON is asked for, write the rows of the table in its place."""
+    if chosen.json:
+        known = table.notna() & ~table.isin([math.inf, -math.inf])  # JSON has neither inf nor nan
+        rows = table.astype(object).where(known, None).to_dict("records")
+        text = json.dumps(rows, indent=1)
+    if chosen.json in (None, "-"):
+        print(text)
+        return
+    part = Path(f"{chosen.json}.part")
+    part.write_text(f"{text}\n")
+    part.replace(chosen.json)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "names": {"nargs": "*", "metavar": "NAME"},
+    "experiment": {"metavar": "EXPERIMENT"},
+    "--profile": {
+        "default": "quick",
+        "metavar": "P",
+        "help": f"one of {', '.join(PROFILES)} (default: %(default)s)",
+    },
+    "--seeds": {
+        "type": int,
+        "metavar": "N",
+        "help": "of each run the seeds 0 to N - 1 (default: those of the profile)",
+    },
+    "--jobs": {
+        "type": int,
+        "default": 1,
+        "metavar": "N",
+        "help": "runs, or notebooks, side by side (default: %(default)s)",
+    },
+    "--set": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "key=value",
+        "help": "change a field of the runs; method, variant and dataset choose among them",
+    },
+    "--scheduler": {"metavar": "ADDRESS", "help": "of a Dask cluster that shares the disk"},
+    "--only": {"nargs": "+", "metavar": "NN", "help": "notebooks, by number or name"},
+    "--train": {
+        "action": "store_true",
+        "help": "run what is missing in the profile paper too (hours; resumable)",
+    },
+    "--threads": {"type": int, "metavar": "N"},
+    "--sweeps": {
+        "action": "store_true",
+        "help": "against width, density and batch, for notebooks (1 h)",
+    },
+    "--json": {
+        "metavar": "FILE",
+        "help": "write a list of objects ('-': print it)",
+    },
+}
+RUN = ("experiment", "--profile", "--seeds", "--jobs", "--set", "--scheduler", "--json")
+COMMANDS: dict[str, Command] = {
+    "list": Command(show_list, ("--json",)),
+    "data": Command(show_data, ("names",)),
+    "run": Command(run, RUN),
+    "figures": Command(figures, ("--profile", "--only", "--jobs", "--train")),
+    "claims": Command(show_claims, ("--profile", "--json"), {"profile": "paper"}),
+    "bench": Command(show_bench, ("--threads", "--sweeps", "--json")),
+}

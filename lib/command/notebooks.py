@@ -1,0 +1,173 @@
+"""The notebooks: which there are, what they need, and how papermill renders them to figures."""
+
+import json
+import logging
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+
+from lib import paths
+from lib.names import check_known
+from lib.paths import ROOT
+from lib.runs.progress import Progress
+
+FOLDER = ROOT / "notebooks"
+CELL_SECONDS = 3600  # a cell that takes longer is given up
+
+
+class NotebookFailed(RuntimeError):
+    """A cell of a notebook raised, or its kernel ended."""
+
+
+def find(only: Sequence[str] | None = None) -> list[Path]:
+    """The notebooks, in order; ``only`` chooses by number ("10") or name ("10_set_mlp").
+
+    Raises: ValueError naming the nearest notebook.
+    """
+    books = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    if only is None:
+        return books
+    numbers = {path.stem[:2] for path in books}
+    for word in only:
+        if word not in numbers:
+            check_known("notebook", word, [path.stem for path in books])
+    return [path for path in books if path.stem in only or path.stem[:2] in only]
+
+
+def needed(path: Path) -> list[str]:
+    """The experiments a notebook shows, from its metadata."""
+    return list(_read(path)["metadata"].get("experiments", []))
+
+
+def title(path: Path) -> str:
+    """The first heading of a notebook."""
+    source = "".join(_read(path)["cells"][0]["source"])
+    return source.splitlines()[0].lstrip("# ")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _papermill() -> ModuleType:
+    import papermill  # a second to import, and only rendering needs it
+
+    return papermill
+
+
+def check_parameters(path: Path, parameters: dict[str, object]) -> None:
+    """Refuse a parameter that the notebook does not declare; papermill alone would only warn.
+
+    Raises: ValueError naming the nearest parameter.
+    """
+    with warnings.catch_warnings(action="ignore"):
+        declared = list(_papermill().inspect_notebook(path))
+    for name in parameters:
+        check_known(f"parameter of {path.stem}", name, declared)
+
+
+def execute(path: Path, profile: str, **parameters: object) -> Path:
+    """Execute one notebook with papermill, from the root of the repository.
+
+    Args:
+        path: the notebook, which is not changed.
+        profile: "smoke", "quick" or "paper".
+        parameters: further values for its parameters cell.
+    Returns: the executed copy, figures/<profile>/<name>/<name>.ipynb, written when it is complete.
+    Raises: ValueError for an undeclared parameter; NotebookFailed naming notebook, cell and error.
+    """
+    parameters = {"profile": profile, **parameters}
+    check_parameters(path, parameters)
+    folder = paths.FIGURES / profile / path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    failure = _papermill().exceptions.PapermillExecutionError
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        output = Path(own) / path.name
+        try:
+            _render(path, output, parameters)
+        except failure as error:
+            cell = f"notebook {path.stem}, cell {error.exec_count}"
+            raise NotebookFailed(f"{cell}: {error.ename}: {error.evalue}") from error
+        except (RuntimeError, TimeoutError) as error:  # a kernel ended, or a cell took too long
+            raise NotebookFailed(f"notebook {path.stem}: {error}") from error
+        finally:
+            for part in folder.glob("*.part"):  # what a kernel was writing when it ended
+                part.unlink()
+        return output.replace(folder / path.name)
+
+
+def _render(path: Path, output: Path, parameters: dict[str, object]) -> None:
+    from traitlets.config import Config
+
+    os.environ.setdefault("PYTHONUTF8", "1")  # of the kernel, whatever the locale is
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is raised
+    _papermill().execute_notebook(
+        path,
+        output,
+        parameters=parameters,
+        kernel_name="python3",
+        progress_bar=False,
+        execution_timeout=CELL_SECONDS,
+        cwd=ROOT,
+        config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+    )
+
+
+def execute_all(books: Sequence[Path], profile: str, jobs: int) -> list[str]:
+    """Execute notebooks, some at a time; return the sentences of those that failed.
+
+    An interruption ends the kernels at once; notebooks that are complete stay.
+    """
+    with ThreadPoolExecutor(jobs) as pool, Progress(len(books), "notebook") as shown:
+        rendered = {pool.submit(_timed, path, profile): path for path in books}
+        try:
+            return _collect(rendered, shown)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(future.done() for future in rendered):
+                end_kernels()  # again and again: one may be about to start
+                time.sleep(0.2)
+            raise
+
+
+def _collect(rendered: Mapping[Future, Path], shown: Progress) -> list[str]:
+    """Wait for notebooks and show how far they are; the sentences of those that failed."""
+    waiting = dict(rendered)
+    failed = []
+    while waiting:
+        finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+        for future in finished:
+            path = waiting.pop(future)
+            try:
+                shown.say(f"{path.stem}  {future.result():.0f} s")
+            except (NotebookFailed, ValueError, OSError) as error:
+                failed.append(str(error))
+        left = ", ".join(path.stem for path in list(waiting.values())[:3])
+        shown.show(len(rendered) - len(waiting), left)
+    return failed
+
+
+def _timed(path: Path, profile: str) -> float:
+    """Seconds that a notebook took."""
+    start = time.perf_counter()
+    execute(path, profile)
+    return time.perf_counter() - start
+
+
+def end_kernels() -> None:
+    """End the processes that this one has started, and theirs."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(children, timeout=2)

@@ -1,0 +1,408 @@
+"""The compiled loops over a sparse layer, the threads they run on, and when they are used.
+
+A pass goes over the rows of feature-major memory, of each output neuron its links, bias,
+activation and dropout while its row is in the cache. Every row of a result belongs to one thread,
+so results do not depend on the number of threads, which is torch's (``torch.set_num_threads``).
+
+All that the loops inline stays in this file: numba looks for changes there alone before it takes a
+loop from its cache.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # omp: the pool torch runs on
+_threads = torch.get_num_threads()
+numba.get_num_threads()  # starts the pool, and with it sets torch's number of threads to all cores
+torch.set_num_threads(_threads)
+FASTMATH = {"reassoc", "contract", "nsz", "arcp"}  # not nnan, ninf: a diverging run must be seen
+jit = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", nogil=True, cache=True)
+inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
+
+NO_LINKS = (None, None, None)  # the index of a layer that is an activation or a dropout alone
+
+_implementation = "auto"
+
+
+# ------------------------------------------------------------------ choice of implementation
+
+
+@contextlib.contextmanager
+def use_implementation(name: str) -> Iterator[None]:
+    """Run the kernels of the enclosed block as ``"numba"``, ``"torch"`` or ``"auto"`` (by device
+    and dtype).
+
+    Raises: ValueError for another name.
+    """
+    global _implementation
+    if name not in ("auto", "numba", "torch"):
+        raise ValueError(f"implementation {name!r} is unknown: give 'auto', 'numba' or 'torch'")
+    previous = _implementation
+    _implementation = name
+    try:
+        yield
+    finally:
+        _implementation = previous
+
+
+def runs_compiled(x: Tensor) -> bool:
+    """Whether kernels on ``x`` run compiled: float32 or float64 on a CPU, unless a setting says
+    otherwise.
+
+    Raises: RuntimeError if ``"numba"`` was asked for and ``x`` is of another device or dtype.
+    """
+    possible = x.is_cpu and x.dtype in (torch.float32, torch.float64)
+    if _implementation == "numba" and not possible:
+        raise RuntimeError(
+            f"the compiled kernels take float32 and float64 on a CPU, not {x.dtype} on {x.device}:"
+            " use_implementation('auto')"
+        )
+    return possible and _implementation != "torch"
+
+
+def is_traced() -> bool:
+    """Whether torch runs the code on stand-ins for tensors: in a transform of ``torch.func`` or in
+    ``torch.export``. Such tensors have no memory for the compiled loops.
+    """
+    # what torch.autograd.Function asks; torch.func has no public name for it
+    return torch._C._are_functorch_transforms_active() or torch.compiler.is_exporting()
+
+
+# torch.compile calls such a function as it is, between its graphs. This is torch.compiler.disable,
+# whose import takes a second, imported at the first call.
+outside_graphs = torch._disable_dynamo
+
+
+# ------------------------------------------------------------------------------------ threads
+
+
+def match_threads() -> None:
+    """Let the compiled loops of this thread run on as many threads as torch does."""
+    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    if numba.get_num_threads() != threads:
+        numba.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run the enclosed block on one thread, so that dense products give the same bits on every
+    machine size.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# ------------------------------------------------------------------------------------ dropout
+
+
+class DropoutLaw(NamedTuple):
+    """Which values a dropout keeps, by their index in feature-major memory; see
+    :func:`dropout_law`.
+
+    Kept where ``mix(index + key) ^ flip >= threshold``, unsigned 32-bit integers all; the kept
+    values are multiplied by ``scale``.
+    """
+
+    threshold: int
+    scale: float
+    key: int
+    flip: int
+
+
+def dropout_law(p: float, seed: int, step: int) -> DropoutLaw:
+    """Dropout of probability ``p``, in [0, 1), of one layer, by its seed, in one step.
+
+    A counter-based generator, keyed by a hash of seed and step.
+
+    Raises: ValueError if ``p`` is out of range.
+    """
+    if not 0 <= p < 1:
+        raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
+    words = hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
+    key = int.from_bytes(words[:4], "little")
+    flip = int.from_bytes(words[4:], "little")
+    threshold = int(p * 2**32)
+    scale = 1 / (1 - p)
+    return DropoutLaw(threshold, scale, key, flip)
+
+
+# -------------------------------------------------------------------------- links of one row
+
+
+@inline
+def _link(col, order, values, x, k):
+    """Weight of link k, and the row of x that it reads."""
+    return values[k] if order is None else values[order[k]], x[col[k]]
+
+
+@inline
+def _add_links(k, end, col, order, values, x, y_r):
+    """y_r += the links k to end, eight in each pass over the row."""
+    width = y_r.shape[0]
+    while k + 8 <= end:
+        w0, x0 = _link(col, order, values, x, k)
+        w1, x1 = _link(col, order, values, x, k + 1)
+        w2, x2 = _link(col, order, values, x, k + 2)
+        w3, x3 = _link(col, order, values, x, k + 3)
+        w4, x4 = _link(col, order, values, x, k + 4)
+        w5, x5 = _link(col, order, values, x, k + 5)
+        w6, x6 = _link(col, order, values, x, k + 6)
+        w7, x7 = _link(col, order, values, x, k + 7)
+        for b in range(width):
+            half = w0 * x0[b] + w1 * x1[b] + w2 * x2[b] + w3 * x3[b]
+            y_r[b] += half + (w4 * x4[b] + w5 * x5[b] + w6 * x6[b] + w7 * x7[b])
+        k += 8
+    while k + 2 <= end:
+        w0, x0 = _link(col, order, values, x, k)
+        w1, x1 = _link(col, order, values, x, k + 1)
+        for b in range(width):
+            y_r[b] += w0 * x0[b] + w1 * x1[b]
+        k += 2
+    if k < end:
+        w0, x0 = _link(col, order, values, x, k)
+        for b in range(width):
+            y_r[b] += w0 * x0[b]
+
+
+@inline
+def _dot_links(k, end, col, x, g, d):
+    """d[k] = g · x[col[k]] for the links k to end, four at a time."""
+    zero = g.dtype.type(0)
+    while k + 4 <= end:
+        x0, x1, x2, x3 = x[col[k]], x[col[k + 1]], x[col[k + 2]], x[col[k + 3]]
+        s0 = s1 = s2 = s3 = zero
+        for b in range(g.shape[0]):
+            s0 += g[b] * x0[b]
+            s1 += g[b] * x1[b]
+            s2 += g[b] * x2[b]
+            s3 += g[b] * x3[b]
+        d[k], d[k + 1], d[k + 2], d[k + 3] = s0, s1, s2, s3
+        k += 4
+    while k < end:
+        x0, s0 = x[col[k]], zero
+        for b in range(g.shape[0]):
+            s0 += g[b] * x0[b]
+        d[k] = s0
+        k += 1
+
+
+# ------------------------------------------------------------------- activation of one row
+
+
+@inline
+def _pieces(srelu, r):
+    """Both thresholds of neuron r, each with the change of slope beyond it."""
+    t_left, a_left, width, a_right = srelu[0, r], srelu[1, r], srelu[2, r], srelu[3, r]
+    one = srelu.dtype.type(1)
+    return t_left, a_left - one, t_left + abs(width), a_right - one
+
+
+@inline
+def _srelu_row(z, srelu, r, y):
+    low, left, high, right = _pieces(srelu, r)
+    zero = z.dtype.type(0)
+    for b in range(z.shape[0]):
+        v = z[b]
+        y[b] = v + left * min(v - low, zero) + right * max(v - high, zero)
+
+
+@inline
+def _srelu_grad_row(z, srelu, r, g, grads):
+    """Turn g, the gradient at the output, into that at the input; grads[:, r]: bias, parameters."""
+    low, left, high, right = _pieces(srelu, r)
+    zero = z.dtype.type(0)
+    total = below = below_x = above = above_x = zero
+    for b in range(z.shape[0]):
+        g_b, x_low, x_high = g[b], z[b] - low, z[b] - high
+        g_low = g_b if x_low <= zero else zero
+        g_high = g_b if x_high >= zero else zero
+        below += g_low
+        below_x += g_low * x_low
+        above += g_high
+        above_x += g_high * x_high
+        g[b] = g_b + left * g_low + right * g_high
+        total += g[b]
+    grads[0, r], grads[1, r], grads[2, r] = total, -left * below - right * above, below_x
+    grads[3, r], grads[4, r] = -right * above * np.sign(srelu[2, r]), above_x
+
+
+# ---------------------------------------------------------------------- dropout of one row
+
+
+@inline
+def _mix(h):
+    """A bijection of 32 bits in which every input bit reaches every output bit (two rounds)."""
+    h = np.uint32(np.uint32(h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D))
+    h = np.uint32(np.uint32(h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
+    return np.uint32(h ^ (h >> np.uint32(16)))
+
+
+@inline
+def _dropout_row(y, r, law):
+    threshold, scale, zero = np.uint32(law[0]), y.dtype.type(law[1]), y.dtype.type(0)
+    first = np.uint32(np.uint32(r * y.shape[0]) + np.uint32(law[2]))
+    flip = np.uint32(law[3])
+    for b in range(y.shape[0]):
+        keep = np.uint32(_mix(np.uint32(first + np.uint32(b))) ^ flip) >= threshold
+        y[b] = y[b] * scale if keep else zero
+
+
+# --------------------------------------------------------------------- passes over all rows
+
+
+@jit
+def _forward_rows(crow, col, order, values, x, bias, srelu, law, z, y):
+    """For each row in turn: links and bias into z, activation into y, dropout; without the parts
+    that are None.
+    """
+    for r in numba.prange(y.shape[0]):
+        z_r, y_r = z[r], y[r]
+        if crow is not None:
+            z_r[:] = 0 if bias is None else bias[r]
+            _add_links(crow[r], crow[r + 1], col, order, values, x, z_r)
+        if srelu is not None:
+            _srelu_row(z_r, srelu, r, y_r)
+        if law is not None:
+            if srelu is None:
+                y_r[:] = z_r
+            _dropout_row(y_r, r, law)
+
+
+@jit
+def _backward_rows(crow, col, x, z, srelu, law, g, d, grads):
+    """For each row in turn: dropout, activation and its parameters, bias, links; g, the gradient at
+    the output, becomes that before the activation.
+    """
+    for r in numba.prange(g.shape[0]):
+        g_r = g[r]
+        if law is not None:
+            _dropout_row(g_r, r, law)
+        if srelu is not None:
+            _srelu_grad_row(z[r], srelu, r, g_r, grads)
+        if crow is not None:
+            _dot_links(crow[r], crow[r + 1], col, x, g_r, d)
+
+
+@jit
+def _transpose(x, columns):
+    for r in numba.prange(columns.shape[0]):
+        for b in range(columns.shape[1]):
+            columns[r, b] = x[b, r]
+
+
+# ------------------------------------------------- the passes, on tensors: match_threads() first
+
+
+def feature_major(x: Tensor) -> Tensor:
+    """The columns (n, B) of ``x`` (B, n), contiguous; a copy unless ``x`` is feature-major."""
+    columns = x.t()
+    if columns.is_contiguous():
+        return columns
+    columns = x.new_empty(columns.shape)
+    _transpose(_array(x), _array(columns))
+    return columns
+
+
+def forward(
+    index: tuple,
+    values: Tensor | None,
+    x: Tensor,
+    bias: Tensor | None,
+    srelu: Tensor | None,
+    law: DropoutLaw | None,
+) -> tuple[Tensor, Tensor]:
+    """One layer: links, bias, activation and dropout, without those that are None.
+
+    Args:
+        index: ``by_row`` or ``by_column`` of a support, or NO_LINKS.
+        values: (nnz,) float, in the order of the support.
+        x: (n_in, B) float, contiguous.
+        bias: (n_out,) float.
+        srelu: (4, n_out) float.
+        law: of the dropout.
+    Returns: (n_out, B) float, contiguous: the values before the activation, and the output; one
+        tensor if there is no activation.
+    """
+    if index is NO_LINKS:
+        z = x
+        y = x.new_empty(x.shape)
+    else:
+        n_out = len(index[0]) - 1
+        y = x.new_empty(n_out, x.shape[1])
+        z = y if srelu is None else torch.empty_like(y)
+    _forward_rows(
+        *index,
+        _array(values),
+        _array(x),
+        _array(bias),
+        _array(srelu),
+        _plain(law),
+        _array(z),
+        _array(y),
+    )
+    return z, y
+
+
+def backward_(
+    index: tuple,
+    x: Tensor,
+    z: Tensor | None,
+    srelu: Tensor | None,
+    law: DropoutLaw | None,
+    g: Tensor,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of one layer, from ``g``, which becomes the gradient before the activation.
+
+    Args:
+        index: ``by_row`` of the support, or NO_LINKS.
+        x: (n_in, B) float, input of the layer.
+        z: (n_out, B) float, values before the activation.
+        srelu, law: as in :func:`forward`.
+        g: (n_out, B) float, contiguous, the gradient at the output; changed in place.
+    Returns: the gradient of the links, (nnz,) or None, and that of the bias and of the four
+        activation parameters, (5, n_out) or None.
+    """
+    crow, col, _ = index
+    d = None
+    grads = None
+    if col is not None:
+        d = x.new_empty(len(col))
+    if srelu is not None:
+        grads = x.new_empty(5, len(g))
+    _backward_rows(
+        crow,
+        col,
+        _array(x),
+        _array(z),
+        _array(srelu),
+        _plain(law),
+        _array(g),
+        _array(d),
+        _array(grads),
+    )
+    return d, grads
+
+
+def _array(tensor: Tensor | None) -> np.ndarray | None:
+    """The memory of a tensor, for the compiled loops."""
+    if tensor is None:
+        return None
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    return tensor.numpy()
+
+
+def _plain(law: DropoutLaw | None) -> tuple | None:
+    """The law without its names, of which numba would make another type."""
+    return law and tuple(law)

@@ -1,0 +1,250 @@
+"""Files of data sets: what they must hold, and their arrays, read and verified."""
+
+import gzip
+import hashlib
+import math
+import tarfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+Arrays = dict[str, np.ndarray]
+
+KEYS = ("x_train", "y_train", "x_test", "y_test", "x_valid", "y_valid")
+CSV_ROWS = 100_000  # parsed at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Download:
+    """The files that the publisher of a data set gives away.
+
+    Args:
+        address: of the folder that holds them, with a slash at its end.
+        files: their names, in the order in which ``read`` takes them.
+        sha256: of each file; None where it is not known, so that the content alone is verified.
+        read: the arrays of a data set, from the paths of its files.
+        size: of a download so large that it is fetched only when asked for, as "2.6 GB".
+    """
+
+    address: str
+    files: tuple[str, ...]
+    sha256: tuple[str | None, ...]
+    read: Callable[["DataSet", Sequence[Path]], Arrays]
+    size: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """What the file of a data set must hold, and where it is published.
+
+    Args:
+        name: by which it is loaded.
+        shape: of one example.
+        labels: as stored, in the order of 0, 1, ...; empty if unlabelled.
+        dtype: of the features kept in memory; uint8: whole numbers.
+        top: values lie in [0, top] and are divided by it; None: any finite value.
+        n_train, n_test: number of examples; None: any.
+        has_test: whether a test part is published.
+        grey_rows: whether the examples are grey images, stored as rows.
+        content_sha256: `Split.sha256` of the published data; None where it is not known.
+        download: None without a single published address.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    labels: Sequence[int] = ()
+    dtype: type = np.float32
+    top: int | None = None
+    n_train: int | None = None
+    n_test: int | None = None
+    has_test: bool = True
+    grey_rows: bool = False
+    content_sha256: str | None = None
+    download: Download | None = None
+
+
+# verification
+
+
+def verified(dataset: DataSet, arrays: Arrays) -> Arrays:
+    """The arrays of a data set: x as uint8 or float32, y as int64 from 0.
+
+    Raises: ValueError, naming the array, if one is missing or holds what this set cannot hold.
+    """
+    n_examples = {"train": dataset.n_train, "test": dataset.n_test, "valid": None}
+    optional = {"valid"}
+    if not dataset.has_test:
+        optional.add("test")
+    checked = {}
+    for part, n in n_examples.items():
+        x, y = f"x_{part}", f"y_{part}"
+        if part in optional and x not in arrays:
+            continue
+        _require(arrays, x)
+        if dataset.labels:
+            _require(arrays, y)
+        checked[x] = _verified_x(dataset, x, arrays[x], n)
+        if dataset.labels:
+            checked[y] = _verified_y(dataset, y, arrays[y], len(arrays[x]))
+    return checked
+
+
+def _require(arrays: Arrays, key: str) -> None:
+    if key not in arrays:
+        raise ValueError(f"{key} is missing")
+
+
+def _verified_x(dataset: DataSet, key: str, x: np.ndarray, n: int | None) -> np.ndarray:
+    n_rows = max((1, *x.shape[:1]))  # one at least
+    if x.shape != (n or n_rows, *dataset.shape):
+        desired = (n or "N", *dataset.shape)
+        raise ValueError(f"{key} has shape {x.shape}, not {desired}")
+    if x.dtype.kind not in "buif":
+        raise ValueError(f"{key} is of type {x.dtype}, not numeric")
+    low, high = _range(dataset)
+    smallest, largest = x.min(), x.max()
+    if not (low <= smallest and largest <= high):  # so NaN is refused
+        raise ValueError(f"{key} has values in [{smallest}, {largest}], not in [{low}, {high}]")
+    whole = dataset.dtype is np.uint8
+    if whole and x.dtype.kind == "f" and (x % 1).any():
+        raise ValueError(f"{key} has fractions, not whole numbers in [{low}, {high}]")
+    return x.astype(dataset.dtype, copy=False)
+
+
+def _range(dataset: DataSet) -> tuple[float, float]:
+    """Smallest and largest value that the features may have."""
+    if dataset.top is not None:
+        return 0, dataset.top
+    largest = np.finfo(np.float32).max
+    return -largest, largest
+
+
+def _verified_y(dataset: DataSet, key: str, y: np.ndarray, n: int) -> np.ndarray:
+    if y.shape != (n,) or y.dtype.kind not in "iu":
+        raise ValueError(f"{key} is {y.dtype} of shape {y.shape}, not integer of shape {(n,)}")
+    strange = np.setdiff1d(y, dataset.labels)
+    if strange.size:
+        known = [*dataset.labels]
+        raise ValueError(f"{key} has the label {strange[0]}, which is not in {known}")
+    return np.searchsorted(dataset.labels, y).astype(np.int64)
+
+
+def content_sha256(arrays: Arrays) -> str:
+    """Hexadecimal sha256 of the names and values of verified arrays, in their order."""
+    digest = hashlib.sha256()
+    for key, array in arrays.items():
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+# our own file of a data set, and the one that comes with scikit-learn
+
+
+def read_npz(dataset: DataSet, path: Path) -> tuple[Arrays, str]:
+    """Verified arrays of ``<name>.npz`` and the sha256 of their content; not to be modified.
+
+    Raises: ValueError if the file is damaged or does not hold this data set.
+    """
+    status = path.stat()
+    return _read_npz(dataset, path, (status.st_mtime_ns, status.st_ino))
+
+
+@lru_cache(maxsize=4)
+def _read_npz(dataset: DataSet, path: Path, version: tuple[int, int]) -> tuple[Arrays, str]:
+    """Read once, until the file is replaced, so that its time or its inode is another."""
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+            for key in KEYS:
+                if key in file.files:
+                    arrays[key] = file[key]
+        arrays = verified(dataset, arrays)
+    except Exception as error:  # whatever a damaged file makes zipfile and numpy say
+        reason = f"{path} is not a whole {dataset.name}: {error}"
+        raise ValueError(f"{reason}; delete or replace it") from error
+    return arrays, content_sha256(arrays)
+
+
+@lru_cache(maxsize=1)
+def read_digits(dataset: DataSet) -> tuple[Arrays, str]:
+    """Verified arrays of scikit-learn's digits and the sha256 of their content."""
+    from sklearn.datasets import load_digits  # a second to import, and seldom needed
+
+    digits = load_digits()
+    arrays = {"x_train": digits.images, "y_train": digits.target}
+    arrays = verified(dataset, arrays)
+    return arrays, content_sha256(arrays)
+
+
+# the files of the publishers
+
+
+def read_idx(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
+    """Training images, training labels, test images and test labels, each a compressed file."""
+    x_train, y_train, x_test, y_test = map(_decompressed, paths)
+    images, labels = slice(16, None), slice(8, None)  # after the heads of the files
+    return {
+        "x_train": x_train[images].reshape(-1, *dataset.shape),
+        "y_train": y_train[labels],
+        "x_test": x_test[images].reshape(-1, *dataset.shape),
+        "y_test": y_test[labels],
+    }
+
+
+def _decompressed(path: Path) -> np.ndarray:
+    """Bytes of a compressed file."""
+    with gzip.open(path) as file:
+        return np.frombuffer(file.read(), np.uint8)
+
+
+def read_cifar_archive(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
+    """The rows of an archive of binary files, each a label, then the pixels by channel."""
+    (path,) = paths
+    content = []
+    with tarfile.open(path) as archive:
+        for name in sorted(archive.getnames()):  # the test file last
+            if name.endswith(".bin"):
+                content.append(archive.extractfile(name).read())
+    rows = np.frombuffer(b"".join(content), np.uint8)
+    rows = rows.reshape(-1, 1 + math.prod(dataset.shape))
+    x = rows[:, 1:].reshape(-1, *dataset.shape)
+    return _last_are_the_test_part(dataset, x, rows[:, 0])
+
+
+def read_labelled_csv(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
+    """The rows of a compressed text, a label and then the features each.
+
+    Raises: ValueError, EOFError or zlib.error if the text is not whole.
+    """
+    (path,) = paths
+    options = dict(compression="gzip", header=None, dtype=np.float32)
+    title = f"rows of {dataset.name} / {CSV_ROWS:,}"
+    chunks = []
+    with pd.read_csv(path, chunksize=CSV_ROWS, **options) as reader:
+        for chunk in tqdm(reader, desc=title, leave=False, delay=1):
+            chunks.append(chunk.to_numpy())
+    rows = np.concatenate(chunks)
+    x, y = rows[:, 1:], rows[:, 0]
+    strange = y[~np.isin(y, dataset.labels)]
+    if strange.size:  # before a fraction would be cut off
+        known = [*dataset.labels]
+        raise ValueError(f"there is the label {strange[0]}, which is not in {known}")
+    return _last_are_the_test_part(dataset, x, y.astype(np.uint8))
+
+
+def _last_are_the_test_part(dataset: DataSet, x: np.ndarray, y: np.ndarray) -> Arrays:
+    n = dataset.n_train
+    assert n is not None, f"{dataset.name}: where the test part begins is not known"
+    return {
+        "x_train": x[:n],
+        "y_train": y[:n],
+        "x_test": x[n:],
+        "y_test": y[n:],
+    }

@@ -1,0 +1,431 @@
+"""The data sets, and what one is once it is loaded: divided and limited as asked.
+
+To add a data set, write one entry into the table below: its name, the shape of an example, its
+labels as stored, its type and range, and the number of its examples, where all must be there. With
+these it can be loaded from ``<name>.npz``. If its publisher has a single address, add a `Download`:
+the address, the names of the files, the sha256 of each (None where it is not known, and then only
+the content is verified), and the function of `lib.data.formats` that reads them; a new format is a
+new function there. Put the sha256 of its content, which ``python -m lib data`` says, into
+``content_sha256``, so that another version of the set is told from it.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lib.data import fetch, formats
+from lib.data.fetch import DataUnavailable
+from lib.data.formats import Arrays, DataSet, Download
+from lib.names import check_known
+
+_IDX_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+_BINARY = {  # number of features
+    "adult": 123,
+    "connect4": 126,
+    "dna": 180,
+    "mushrooms": 112,
+    "nips": 500,
+    "ocr_letters": 128,
+    "web": 300,
+}
+
+
+def _binary(name: str) -> DataSet:
+    """Unlabelled rows of zeros and ones."""
+    return DataSet(name, shape=(_BINARY[name],), dtype=np.uint8, top=1)
+
+
+_DATA_SETS = (
+    DataSet(
+        "digits",
+        shape=(8, 8),
+        labels=range(10),
+        dtype=np.uint8,
+        top=16,
+        has_test=False,
+    ),
+    DataSet(
+        "mnist",
+        shape=(28, 28),
+        labels=range(10),
+        dtype=np.uint8,
+        top=255,
+        n_train=60_000,
+        n_test=10_000,
+        content_sha256="6b9389681de69aa3543234f90cfff674694a75574863d387d5470acc56b72383",
+        download=Download(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            files=_IDX_FILES,
+            sha256=(
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+            read=formats.read_idx,
+        ),
+    ),
+    DataSet(
+        "fashion_mnist",
+        shape=(28, 28),
+        labels=range(10),
+        dtype=np.uint8,
+        top=255,
+        n_train=60_000,
+        n_test=10_000,
+        content_sha256="16cb8cbbc62fcdccb15cc65ea714c2eab2a82d601df80d5b625600fc313828b5",
+        download=Download(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            files=_IDX_FILES,
+            sha256=(
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            ),
+            read=formats.read_idx,
+        ),
+    ),
+    DataSet(
+        "cifar10",
+        shape=(3, 32, 32),
+        labels=range(10),
+        dtype=np.uint8,
+        top=255,
+        n_train=50_000,
+        n_test=10_000,
+        download=Download(
+            "https://www.cs.toronto.edu/~kriz/",
+            files=("cifar-10-binary.tar.gz",),
+            sha256=("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",),
+            read=formats.read_cifar_archive,
+        ),
+    ),
+    *map(_binary, _BINARY),
+    DataSet(
+        "higgs",
+        shape=(28,),
+        labels=range(2),
+        n_train=10_500_000,
+        n_test=500_000,
+        download=Download(
+            "https://archive.ics.uci.edu/ml/machine-learning-databases/00280/",
+            files=("HIGGS.csv.gz",),
+            sha256=(None,),  # none is known: the content is verified
+            read=formats.read_labelled_csv,
+            size="2.6 GB",
+        ),
+    ),
+    DataSet("higgs_sample", shape=(28,), labels=range(2)),
+    DataSet(
+        "coil20",
+        shape=(1024,),
+        labels=range(1, 21),
+        top=1,
+        has_test=False,
+        grey_rows=True,
+    ),
+    DataSet("madelon", shape=(500,), labels=(-1, 1)),
+)
+SETS = {dataset.name: dataset for dataset in _DATA_SETS}
+NAMES = tuple(SETS)
+_COLUMNS = ("dataset", "source", "path", "n_train", "n_test", "shape", "sha256")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """Training, test and validation part of one data set, and where they came from.
+
+    Args:
+        x_train: (N, features...) float32; images in [0, 1], binary sets 0 or 1, tables as stored.
+        y_train: (N,) int64 from 0; None for an unlabelled set.
+        x_test, y_test: the same for the test part.
+        x_valid, y_valid: the same for the validation part; None without one.
+        name: the data set actually loaded.
+        requested: the data set asked for.
+        source: ``SPARSE_DATA_DIR``, ``data/raw``, ``download`` or ``scikit-learn``.
+        sha256: of the content of the whole set, before it was divided or limited; independent of
+            how the file is compressed and of the integer type of its labels.
+        path: of the file; None for scikit-learn.
+        notice: one line to be said with every result; empty when there is nothing to say.
+    """
+
+    x_train: Tensor
+    y_train: Tensor | None
+    x_test: Tensor
+    y_test: Tensor | None
+    x_valid: Tensor | None
+    y_valid: Tensor | None
+    name: str
+    requested: str
+    source: str
+    sha256: str
+    path: str | None = None
+    notice: str = ""
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of one example, flattened."""
+        return math.prod(self.x_train.shape[1:])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes of the training and test parts together; 0 for an unlabelled set."""
+        n_classes = 0
+        for y in (self.y_train, self.y_test):
+            if y is not None:
+                n_classes = max(n_classes, int(y.max()) + 1)
+        return n_classes
+
+    def standardisation(self) -> tuple[Tensor, Tensor]:
+        r"""Mean and standard deviation of the training part, for :math:`(x - \mu) / \sigma`.
+
+        One pair for grey images, one a channel for colour images, one a feature for tables. Where
+        all values are the same :math:`\sigma = 1`, so that they become 0.
+
+        Returns: two float32 tensors that broadcast to (B, n_features): scalars for grey images,
+            otherwise (n_features,).
+        """
+        grey = self._is_grey()
+        n_groups = 1 if grey else self.x_train.shape[1]  # channels, or features
+        x = self.x_train.numpy().reshape(len(self.x_train), n_groups, -1)
+        size = x.shape[2]  # of a group
+        # float64 on one thread: the same bits for any number of threads, and no copy of x
+        mean = x.mean(axis=(0, 2), dtype=np.float64)
+        square_sum = np.einsum("ngk,ngk->g", x, x, dtype=np.float64)
+        mean_square = square_sum / (len(x) * size)
+        std = np.sqrt(np.maximum(mean_square - mean**2, 0))
+        constant = x.min(axis=(0, 2)) == x.max(axis=(0, 2))
+        std[constant] = 1
+        if grey:
+            return _float32(mean[0]), _float32(std[0])
+        return _float32(mean.repeat(size)), _float32(std.repeat(size))
+
+    def _is_grey(self) -> bool:
+        """Whether the examples are grey images, as such or as rows."""
+        dataset = SETS.get(self.name)
+        as_rows = dataset is not None and dataset.grey_rows
+        return as_rows or self.x_train.ndim == 3
+
+    def __repr__(self) -> str:
+        shape = _times(self.x_train.shape[1:])
+        sizes = f"{len(self.x_train)} train, {len(self.x_test)} test"
+        if self.x_valid is not None:
+            sizes += f", {len(self.x_valid)} validation"
+        return f"Split({self.name}, {shape}, {sizes}, from {self.source})"
+
+
+def _float32(values: np.ndarray | float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def _times(shape: Iterable[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def load(
+    name: str, *, validation: int = 0, limit: int | None = None, fallback: str | None = None
+) -> Split:
+    """The data set of this name, verified, its training part divided and limited as asked.
+
+    All draws are stratified and fixed by seed 0, whatever the seed of a run. A set without a
+    published split gives a fifth of its examples to the test part.
+
+    Args:
+        name: one of `NAMES`.
+        validation: number of examples that leave the training part for the validation part. A
+            fallback gives at most a fifth of its training part.
+        limit: largest number of training examples kept once the validation part has left. A
+            smaller limit keeps a subset of what a larger one keeps.
+        fallback: the data set that stands in, and says so in `Split.notice`, if ``name`` cannot
+            be had. A damaged file is an error all the same.
+
+    Returns: the split; its tensors belong to the caller.
+
+    Raises:
+        ValueError: if a name is unknown, the file is damaged or does not hold this data set, the
+            set has a published validation part already, or a number asked for is out of range.
+        DataUnavailable: if the data set cannot be had and there is no fallback.
+    """
+    require_known(name)
+    if fallback is not None:
+        require_known(fallback)
+    try:
+        arrays, origin = _find(name)
+    except DataUnavailable:
+        if fallback is None:
+            raise
+        return _stand_in(name, fallback, validation, limit)
+    _check_sizes(name, arrays, validation, limit)
+    if validation:
+        arrays = _divided(arrays, validation, "valid")
+    if limit is not None:
+        arrays = _limited(arrays, limit)
+    tensors = _tensors(SETS[name], arrays)
+    notice = _notice(SETS[name], origin)
+    return Split(**tensors, name=name, requested=name, **origin, notice=notice)
+
+
+def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
+    """Where each data set comes from, fetching what can be fetched; one flat row each.
+
+    Args:
+        names: data sets, from `NAMES`; none means all, and then ``higgs`` is not fetched.
+
+    Returns: rows of dataset, source, path, n_train, n_test, shape (of one example), sha256 and
+        status: ``ok``, what is to be said about the content, or why the set cannot be had
+            (``damaged: …`` for a file that is there but wrong), and
+        then what is not known is None. So is the path of a set that comes with scikit-learn.
+
+    Raises: ValueError if a name is unknown.
+    """
+    names = list(names)
+    require_known(*names)
+    asked = bool(names)
+    return [_row(name, asked) for name in names or NAMES]
+
+
+def require_known(*names: str) -> None:
+    """Raise ValueError, with the nearest name, unless every name is one of `NAMES`."""
+    for name in names:
+        check_known("data set", name, NAMES)
+
+
+def is_here(name: str) -> bool:
+    """Whether the data set is on this machine, so that nothing would be fetched."""
+    return name == "digits" or any(path.exists() for path in fetch.places(name).values())
+
+
+def stratified_order(n: int, y: np.ndarray | None) -> np.ndarray:
+    r"""Fixed random order of n examples, of which every beginning holds the classes in proportion.
+
+    .. math:: order = argsort_i (r_i + 1/2) / m_{y_i}
+
+    with :math:`r_i` the random rank of example i in its class and :math:`m_c` the size of class c.
+    """
+    order = np.random.default_rng(0).permutation(n)
+    if y is None:
+        return order
+    members = pd.Series(order).groupby(y[order])
+    rank = members.cumcount() + 0.5
+    place = rank / members.transform("size")
+    return order[np.argsort(place, kind="stable")]
+
+
+def _find(name: str, asked: bool = False) -> tuple[Arrays, dict[str, str | None]]:
+    """Arrays of the data set, and sha256, source and path, from the first place that has it.
+
+    ``asked``: whether a person asked for this very set, so that it may be fetched though large.
+    """
+    dataset = SETS[name]
+    if name == "digits":
+        arrays, sha256 = formats.read_digits(dataset)
+        origin = {"sha256": sha256, "source": "scikit-learn", "path": None}
+    else:
+        path, source = _path(dataset, asked)
+        arrays, sha256 = formats.read_npz(dataset, path)
+        origin = {"sha256": sha256, "source": source, "path": str(path)}
+    if "x_test" not in arrays:
+        n_test = round(len(arrays["x_train"]) / 5)
+        arrays = _divided(arrays, n_test, "test")
+    return arrays, origin
+
+
+def _path(dataset: DataSet, asked: bool) -> tuple[Path, str]:
+    """The file of a data set, and where it comes from."""
+    for source, path in fetch.places(dataset.name).items():
+        if path.exists():
+            return path.resolve(), source
+    return fetch.download(dataset, asked=asked).resolve(), "download"
+
+
+def _stand_in(name: str, fallback: str, validation: int, limit: int | None) -> Split:
+    """The fallback in place of a data set that could not be had."""
+    n_train = len(load(fallback).x_train)
+    validation = min(validation, n_train // 5)
+    split = load(fallback, validation=validation, limit=limit)
+    notice = f"{fallback} stands in for {name}, which could not be had"
+    if split.notice:
+        notice = f"{notice}; {split.notice}"
+    return replace(split, requested=name, notice=notice)
+
+
+def _check_sizes(name: str, arrays: Arrays, validation: int, limit: int | None) -> None:
+    n_train = len(arrays["x_train"])
+    if validation and "x_valid" in arrays:
+        raise ValueError(f"validation is {validation}, but {name} has a published part; ask for 0")
+    if not 0 <= validation < n_train:
+        raise ValueError(f"validation is {validation}; {name} has {n_train} training examples")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; keep at least 1 training example, or None for all")
+
+
+def _notice(dataset: DataSet, origin: dict[str, str | None]) -> str:
+    """What is to be said about the content."""
+    sha256 = origin["sha256"]
+    if dataset.content_sha256 in (None, sha256):
+        return ""
+    return f"{origin['path']} differs from the published {dataset.name}, sha256 {sha256}"
+
+
+def _tensors(dataset: DataSet, arrays: Arrays) -> dict[str, Tensor | None]:
+    """Copies of the arrays, features as float32 and divided by their top; None for the others."""
+    tensors = dict.fromkeys(formats.KEYS)
+    for key, array in arrays.items():
+        tensor = torch.tensor(array)
+        if key.startswith("x"):
+            tensor = tensor.float().div_(dataset.top or 1)
+        tensors[key] = tensor
+    return tensors
+
+
+def _divided(arrays: Arrays, n: int, part: str) -> Arrays:
+    """The first n training examples, in stratified order, leave for another part."""
+    order = stratified_order(len(arrays["x_train"]), arrays.get("y_train"))
+    leaving, staying = np.sort(order[:n]), np.sort(order[n:])
+    divided = dict(arrays)
+    for values in ("x", "y"):
+        train = arrays.get(f"{values}_train")
+        if train is not None:
+            divided[f"{values}_train"] = train[staying]
+            divided[f"{values}_{part}"] = train[leaving]
+    return divided
+
+
+def _limited(arrays: Arrays, n: int) -> Arrays:
+    """Of the training examples only the first n, in stratified order."""
+    order = stratified_order(len(arrays["x_train"]), arrays.get("y_train"))
+    kept = np.sort(order[:n])
+    limited = dict(arrays)
+    for key in ("x_train", "y_train"):
+        if key in arrays:
+            limited[key] = arrays[key][kept]
+    return limited
+
+
+def _row(name: str, asked: bool) -> dict[str, str | int | None]:
+    row = dict.fromkeys(_COLUMNS) | {"dataset": name}
+    try:
+        _, origin = _find(name, asked)  # `load` would not fetch a large set
+        split = load(name)
+    except DataUnavailable as error:
+        return row | {"status": str(error)}
+    except ValueError as error:
+        return row | {"status": f"damaged: {error}"}
+    row |= origin
+    row["n_train"] = len(split.x_train)
+    row["n_test"] = len(split.x_test)
+    row["shape"] = _times(split.x_train.shape[1:])
+    row["status"] = split.notice or "ok"
+    return row

@@ -1,0 +1,265 @@
+"""Where links grow: at random, by gradient, by preferential attachment, by paths of length 3."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor
+
+from lib import compiled
+from lib.support import Support, draw_free_keys, support_from_keys
+
+DENSE_BLOCK = 2**22  # scores of a layer's positions that growth holds at a time
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where links can grow: the layer's widths, the keys that are taken, and what its neurons saw.
+
+    Args:
+        n_in, n_out: widths.
+        occupied_keys: (m,) int64, ascending: positions where no link can grow.
+        x: (n_in, B) float, inputs of the layer over a few batches; only growth by gradient needs
+            them.
+        grad_y: (n_out, B) float, gradients at its output over the same batches.
+        kept_keys: (nnz,) int64, ascending: links that the layer still has. None: the occupied
+            ones; they differ where links just dropped may not come back.
+    """
+
+    n_in: int
+    n_out: int
+    occupied_keys: Tensor
+    x: Tensor | None = None
+    grad_y: Tensor | None = None
+    kept_keys: Tensor | None = None
+
+    @property
+    def positions(self) -> int:
+        """Number of positions, taken or free."""
+        return self.n_in * self.n_out
+
+    @property
+    def link_keys(self) -> Tensor:
+        """Keys of the links that the layer still has."""
+        if self.kept_keys is None:
+            return self.occupied_keys
+        return self.kept_keys
+
+    def degrees(self) -> tuple[Tensor, Tensor]:
+        """Links of each output neuron, (n_out,), and of each input neuron, (n_in,); int64."""
+        rows = self.link_keys // self.n_in
+        cols = self.link_keys % self.n_in
+        k_out = torch.bincount(rows, minlength=self.n_out)
+        k_in = torch.bincount(cols, minlength=self.n_in)
+        return k_out, k_in
+
+
+# ------------------------------------------------------------------------------------ rules
+
+
+def grow_random(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
+    """SET: ``n`` new links, uniformly among the free positions; (n,) int64 keys, ascending.
+
+    Source: [Mocanu2018], Algorithm 1. Raises ValueError if they do not fit.
+    """
+    occupied = site.occupied_keys.cpu()
+    return draw_free_keys(site.positions, n, generator=generator, occupied=occupied)
+
+
+def grow_gradient(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
+    r"""RigL: the ``n`` free positions of largest absolute gradient; (n,) int64 keys, ascending.
+
+    .. math:: \left| \sum_b g_{i,b} \, x_{j,b} \right|
+
+    Source: [Evci2020], Section 3 (grow criterion).
+    Departs: the gradient is that of a few batches together; it is computed block by block of output
+    neurons, never stored whole. Raises ValueError if the links do not fit or no gradient was
+    collected.
+    """
+    if site.x is None or site.grad_y is None:
+        raise ValueError(
+            "growth by gradient needs the inputs and gradients of the layer: none given"
+        )
+
+    def magnitude(rows: slice) -> Tensor:
+        gradient = site.grad_y[rows] @ site.x.t()
+        return gradient.abs_()
+
+    with compiled.one_thread():
+        keys, _ = _largest(site, n, magnitude)
+    return keys
+
+
+def grow_preferential(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
+    r"""Preferential attachment: ``n`` free positions drawn one after the other without replacement,
+    with chances in proportion to the links, plus one, that their two neurons have after the drop;
+    (n,) int64 keys, ascending.
+
+    .. math:: P(i, j) \propto (k_i + 1) \, (k_j + 1)
+
+    with :math:`k_i, k_j` the links of output neuron i and input neuron j, the same during the draw.
+
+    Source: suggested in [Mocanu2018], Discussion; the law of [Barabasi1999], for both ends of a
+    link. Drawn by adding Gumbel noise to log P and taking the n largest [Yellott1977], block by
+    block. Raises ValueError if the links do not fit.
+    Departs: the one lets neurons without links come back.
+    """
+    k_out, k_in = site.degrees()
+    log_out = (k_out + 1.0).log()
+    log_in = (k_in + 1.0).log()
+
+    def noisy(rows: slice) -> Tensor:
+        log_p = log_out[rows, None] + log_in
+        uniform = torch.rand(log_p.shape, generator=generator, dtype=torch.float64)
+        gumbel = uniform.log_().neg_().log_().neg_()
+        return log_p + gumbel.to(log_p)
+
+    keys, _ = _largest(site, n, noisy)
+    return keys
+
+
+def grow_ch3_l3(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
+    """Cannistraci-Hebb: the ``n`` free positions of largest CH3-L3 score, see
+    :func:`lib.growth.ch3_l3`; (n,) int64 keys, ascending.
+
+    Source: [Zhang2024], epitopological growth. Positions without a path of length 3 score 0: where
+    too few have one, the rest is drawn at random. Raises ValueError if the links do not fit.
+    """
+    support = support_from_keys(site.link_keys, site.n_in, site.n_out)
+
+    def score(rows: slice) -> Tensor:
+        return ch3_l3(support, rows.start, rows.stop)
+
+    keys, scores = _largest(site, n, score)
+    with_path = keys[scores > 0].cpu()
+    taken = torch.cat([site.occupied_keys.cpu(), with_path]).sort().values
+    n_missing = n - len(with_path)
+    at_random = draw_free_keys(site.positions, n_missing, generator=generator, occupied=taken)
+    return torch.cat([with_path, at_random]).sort().values
+
+
+GROW_RULES: dict[str, Callable[..., Tensor]] = {
+    "random": grow_random,
+    "gradient": grow_gradient,
+    "preferential": grow_preferential,
+    "ch3_l3": grow_ch3_l3,
+}
+
+
+# ------------------------------------------------------------- the largest of many positions
+
+
+def _largest(site: Site, n: int, score: Callable[[slice], Tensor]) -> tuple[Tensor, Tensor]:
+    """Keys, ascending, and scores of the ``n`` free positions of largest score.
+
+    ``score`` gives the scores (rows, n_in) of a block of output neurons; they are never stored
+    whole. Raises ValueError if there are fewer free positions.
+    """
+    free = site.positions - len(site.occupied_keys)
+    if n > free:
+        raise ValueError(f"{n} new links do not fit into the {free} free positions of a layer")
+    keys, scores = None, None
+    for rows in _row_blocks(site):
+        block = score(rows).flatten()
+        if scores is None:
+            keys = block.new_empty(0, dtype=torch.int64)
+            scores = block.new_empty(0)
+        first_key = rows.start * site.n_in
+        occupied = _occupied_in_block(site, first_key, len(block))
+        block[occupied.to(block.device)] = -math.inf
+        top = block.topk(min(n, len(block)))
+        scores = torch.cat([scores, top.values])
+        keys = torch.cat([keys, top.indices + first_key])
+        scores, best = scores.topk(min(n, len(scores)))
+        keys = keys[best]
+    keys, order = keys.sort()
+    return keys, scores[order]
+
+
+def _row_blocks(site: Site) -> Iterator[slice]:
+    """Output neurons, a few at a time, so that a block has about DENSE_BLOCK positions."""
+    n_rows = max(1, DENSE_BLOCK // site.n_in)
+    for start in range(0, site.n_out, n_rows):
+        yield slice(start, min(start + n_rows, site.n_out))
+
+
+def _occupied_in_block(site: Site, first_key: int, length: int) -> Tensor:
+    """Positions within a block of keys from ``first_key`` on that are taken."""
+    occupied = site.occupied_keys
+    ends = torch.tensor([first_key, first_key + length], device=occupied.device)
+    first, last = torch.searchsorted(occupied, ends)
+    return occupied[first:last] - first_key
+
+
+# ------------------------------------------------------------------------ paths of length 3
+
+
+def ch3_l3(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
+    r"""CH3-L3 score of every position of some output neurons.
+
+    .. math:: s(u, v) = \sum_{z_1, z_2 \in L_3(u, v)}
+        \frac{a_{u, z_1} \, a_{z_1, z_2} \, a_{z_2, v}}{\sqrt{(1 + d^e_{z_1}) (1 + d^e_{z_2})}}
+
+    with :math:`d^e_z` the links of z to neurons outside the local community other than u and v. In
+    a bipartite graph :math:`1 + d^e_{z_1} = k_{z_1} - |N(z_1) \cap N(v)|` and
+    :math:`1 + d^e_{z_2} = k_{z_2} - |N(z_2) \cap N(u)|`, with degrees k and neighbours N.
+
+    Source: CH3-L3 of [Muscoloni2022], on paths; [Zhang2024] for layers.
+
+    Args:
+        support: the links, of any device.
+        start, stop: output neurons start, …, stop - 1; default: all.
+    Returns: (stop - start, n_in) float64 on the CPU, 0 at positions that have a link. Time: the
+        walks of length 3 that start at these output neurons; memory: besides the result the pairs
+        of inputs that share an output, as a sparse matrix, and a few vectors a thread.
+    """
+    if stop is None:
+        stop = support.n_out
+    crow = support.crow.cpu().numpy()
+    col = support.col.cpu().numpy()
+    tcrow = support.tcrow.cpu().numpy()
+    trow = support.trow.cpu().numpy()
+    ones = np.ones(len(col), np.int32)
+    shape = support.n_out, support.n_in
+    links = scipy.sparse.csr_array((ones, col, crow), shape=shape)
+    shared = (links.T @ links).tocsr()  # outputs that two inputs share
+    pairs = shared.indptr, shared.indices, shared.data
+    n_rows = max(0, stop - start)
+    scores = torch.zeros(n_rows, support.n_in, dtype=torch.float64)
+    compiled.match_threads()
+    _ch3_l3_numba(crow, col, tcrow, trow, *pairs, start, scores.numpy())
+    return scores
+
+
+@compiled.jit
+def _ch3_l3_numba(crow, col, tcrow, trow, pair_crow, pair_col, n_shared, start, scores):
+    n_out = len(crow) - 1
+    n_in = len(tcrow) - 1
+    widest = max(np.diff(crow).max(), np.diff(tcrow).max())
+    inverse = 1 / np.sqrt(np.maximum(np.arange(widest + 1), 1))
+    for r in compiled.numba.prange(len(scores)):
+        v = start + r
+        with_v = np.zeros(n_out, np.int32)  # inputs that an output shares with v
+        for k in range(crow[v], crow[v + 1]):
+            z2 = col[k]
+            for j in range(tcrow[z2], tcrow[z2 + 1]):
+                with_v[trow[j]] += 1
+        factor = np.empty(n_in)  # of the path's other half, for every u that z2 shares outputs with
+        for k in range(crow[v], crow[v + 1]):
+            z2 = col[k]
+            degree = tcrow[z2 + 1] - tcrow[z2]
+            for j in range(pair_crow[z2], pair_crow[z2 + 1]):
+                u = pair_col[j]
+                factor[u] = inverse[degree - n_shared[j]]
+            for j in range(tcrow[z2], tcrow[z2 + 1]):
+                z1 = trow[j]
+                degree_z1 = crow[z1 + 1] - crow[z1]
+                weight = inverse[degree_z1 - with_v[z1]]
+                for i in range(crow[z1], crow[z1 + 1]):
+                    u = col[i]
+                    scores[r, u] += weight * factor[u]
+        for k in range(crow[v], crow[v + 1]):
+            scores[r, col[k]] = 0

@@ -1,0 +1,70 @@
+"""The papers' rooms. A new paper is a folder here, and its name in :data:`ROOMS`.
+
+A room exports ``EXPERIMENTS`` (:class:`lib.runs.experiment.Experiment`), ``CLAIMS`` (by id,
+:class:`lib.report.verdicts.Claim`), ``LABELS`` (:class:`lib.report.labels.Labels`) and ``PAPER``,
+the name of its paper in the table of claims; a folder may bring rows of its own in ``claims.csv``.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+
+from lib.report import labels
+from lib.report.verdicts import Claim, check_claims, published
+from lib.report.verdicts import verdicts as verdicts_of
+from lib.runs import executors
+from lib.runs.experiment import Experiment, catalogue
+from lib.runs.record import Record
+from lib.runs.store import Store
+
+ROOMS = ("set", "adaptive_topology")
+
+
+def gather(rooms: list[ModuleType]) -> tuple[dict[str, Experiment], dict[str, Claim], pd.DataFrame]:
+    """Experiments and claims of rooms by name, and the table of published claims; their labels are
+    added to :mod:`lib.report.labels`.
+
+    Raises: ValueError if two experiments or claims have one name, an experiment names an unknown
+        one, a claim has no row in the table or a row of a room's paper no claim, or two rooms give
+        one name different looks.
+    """
+    experiments: list[Experiment] = []
+    claims: dict[str, Claim] = {}
+    owners: dict[str, str] = {}  # papers of the claims
+    tables: list[Path] = []
+    for room in rooms:
+        experiments += room.EXPERIMENTS
+        labels.add(room.LABELS)
+        for name, claim in room.CLAIMS.items():
+            if name in claims:
+                raise ValueError(f"two rooms measure claim {name}: remove one")
+            claims[name] = claim
+            owners[name] = room.PAPER
+        table = Path(room.__file__).with_name("claims.csv")
+        if table.exists():
+            tables.append(table)
+    table = published(*tables)
+    check_claims(claims, table, [room.PAPER for room in rooms])
+    written = table.set_index("id")["paper"]
+    for name, paper in owners.items():
+        if written[name] != paper:
+            raise ValueError(
+                f"claim {name} is one of {written[name]!r}, not of {paper!r}: give another id"
+            )
+    return catalogue(experiments), claims, table
+
+
+EXPERIMENTS, CLAIMS, PUBLISHED = gather([import_module(f"{__name__}.{room}") for room in ROOMS])
+STORE = Store(EXPERIMENTS)
+
+
+def obtain(experiment: str, profile: str, *, retrain: bool = False) -> list[Record]:
+    """The records of an experiment, see :func:`lib.runs.executors.obtain`."""
+    return executors.obtain(STORE, experiment, profile, retrain=retrain)
+
+
+def verdicts(profile: str = "paper", ids: list[str] | None = None) -> pd.DataFrame:
+    """Every claim with its verdict, see :func:`lib.report.verdicts.verdicts`."""
+    return verdicts_of(CLAIMS, STORE.of, PUBLISHED, profile, ids)

@@ -1,0 +1,257 @@
+"""What a trained network keeps when its inputs are attacked: the tables behind notebook 22, one row
+a measurement.
+
+Accuracy is the fraction of a fixed stratified subset of images that is classified correctly; an
+image misclassified before the attack counts as lost at every radius.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from lib import data
+from lib.papers.adaptive_topology.removal import images, subset
+from lib.papers.shared import trained
+from lib.papers.shared.study import Study, Table
+from lib.robustness import attacks
+from lib.runs.record import Record
+
+# Radius at which the dense network keeps half its accuracy, on validation images: `attack_radius`.
+HEADLINE_RADIUS = {"mnist": 0.095, "fashion_mnist": 0.04, "digits": 0.1}
+PIXEL_NOISE_STD = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+SEVERITIES = (1, 3, 5)
+STEPS = (1, 5, 10, 20, 40, 100)
+LOGIT_SCALES = (0.01, 100.0)
+
+Row = tuple
+
+
+def _kept(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Accuracy."""
+    return 1 - attacks.is_adversarial(model, x, y).double().mean().item()
+
+
+def _distances(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, norm: str) -> np.ndarray:
+    """Distance of the adversarial points; inf where the attack found none."""
+    distance = attacks.distance(x_adv, x, norm)
+    broken = attacks.is_adversarial(model, x_adv, y)
+    return torch.where(broken, distance, torch.inf).float().numpy()
+
+
+# --------------------------------------------------------------------------------------- curves
+
+
+def attack_curves(study: Study, parent: Record) -> Table:
+    """Accuracy under FGSM, PGD, noise and corruptions against their strength; DeepFool distances.
+
+    Returns: columns attack, norm, radius (or standard deviation, or severity), accuracy; arrays
+        deepfool.linf and deepfool.l2, the distance of half of the images to their adversarial point
+        (0: misclassified, inf: none found).
+    """
+    model, (x, y) = trained.network(parent), images(study)
+    rows: list[Row] = [("none", "", 0.0, _kept(model, x, y))]
+    for norm, radii in (("linf", study.radii), ("l2", study.radii_l2)):
+        for radius in radii:
+            rows += _gradient_attacks(study, model, x, y, radius=radius, norm=norm)
+    rows += _blind_changes(study, model, x, y)
+    half = slice(len(x) // 2)
+    x, y = x[half], y[half]
+    distances = {}
+    for norm in ("linf", "l2"):
+        x_adv = attacks.deepfool(model, x, y, norm=norm)
+        distances[f"deepfool.{norm}"] = _distances(model, x, y, x_adv, norm)
+    return pd.DataFrame(rows, columns=["attack", "norm", "radius", "accuracy"]), distances
+
+
+def _gradient_attacks(
+    study: Study, model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str
+) -> list[Row]:
+    fast = attacks.fgsm(model, x, y, radius=radius, norm=norm)
+    x_adv = attacks.pgd(
+        model,
+        x,
+        y,
+        radius=radius,
+        norm=norm,
+        steps=study.steps,
+        restarts=study.restarts,
+        generator=study.generator(),
+    )
+    return [
+        ("fgsm", norm, radius, _kept(model, fast, y)),
+        ("pgd", norm, radius, _kept(model, x_adv, y)),
+    ]
+
+
+def _blind_changes(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> list[Row]:
+    """Noise and corruptions, which know nothing of the network."""
+    rows = []
+    for std in PIXEL_NOISE_STD:
+        noisy = attacks.gaussian_noise(x, std, generator=study.generator())
+        rows.append(("gaussian noise", "", std, _kept(model, noisy, y)))
+    for name in attacks.CORRUPTIONS:
+        for severity in SEVERITIES:
+            corrupted = attacks.corrupt(x, name, severity, generator=study.generator())
+            rows.append((name, "", severity, _kept(model, corrupted, y)))
+    return rows
+
+
+# ------------------------------------------------------------------------------------- ensemble
+
+
+def attack_ensemble(study: Study, parent: Record) -> Table:
+    """Accuracy under the ensemble at a few L-infinity radii; restarted PGD and sanity checks.
+
+    The first radius is the headline one, at which all but the ensemble is done.
+
+    Returns: columns attack, radius, strength (of a check: steps, scale of the logits), accuracy.
+    """
+    model, (x, y) = trained.network(parent), images(study)
+    rows: list[Row] = [("none", 0.0, np.nan, _kept(model, x, y))]
+    for radius in study.radii:
+        rows += _ensemble(study, model, x, y, radius)
+    headline = study.radii[0]
+    rows += _single_attacks(study, model, x, y, headline)
+    rows += _more_steps(study, model, x, y, headline)
+    rows += _sanity(study, model, x, y, headline)
+    return pd.DataFrame(rows, columns=["attack", "radius", "strength", "accuracy"]), {}
+
+
+def _ensemble(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[Row]:
+    _, broken = attacks.ensemble(
+        model,
+        x,
+        y,
+        radius=radius,
+        steps=study.steps,
+        queries=study.queries,
+        generator=study.generator(),
+    )
+    rows = []
+    for attack, lost in broken.items():
+        rows.append((attack, radius, np.nan, 1 - lost.double().mean().item()))
+    return rows
+
+
+def _single_attacks(
+    study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float
+) -> list[Row]:
+    """Square alone, PGD with restarts, both from one stream of random numbers, and FGSM."""
+    generator = study.generator()
+    ball = {"radius": radius, "generator": generator}
+    alone = attacks.square(model, x, y, queries=study.queries, **ball)
+    restarted = attacks.pgd(model, x, y, restarts=study.restarts, **ball)
+    fast = attacks.fgsm(model, x, y, radius=radius)
+    return [
+        ("square alone", radius, np.nan, _kept(model, alone, y)),
+        ("pgd", radius, np.nan, _kept(model, restarted, y)),
+        ("fgsm", radius, np.nan, _kept(model, fast, y)),
+    ]
+
+
+def _more_steps(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[Row]:
+    rows = []
+    for steps in STEPS:
+        if steps <= study.steps:
+            x_adv = attacks.pgd(
+                model,
+                x,
+                y,
+                radius=radius,
+                steps=steps,
+                step_size=max(radius / 10, 2.5 * radius / steps),
+                generator=study.generator(),
+            )
+            rows.append(("pgd steps", radius, steps, _kept(model, x_adv, y)))
+    return rows
+
+
+def _sanity(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[Row]:
+    """An attack that must break everything, other scales of the logits, and missing gradients."""
+    everywhere = attacks.pgd(model, x, y, radius=1.0, generator=study.generator())
+    rows: list[Row] = [("pgd", 1.0, np.nan, _kept(model, everywhere, y))]
+    for scale in LOGIT_SCALES:
+        scaled = nn.Sequential(model, Scale(scale)).eval()
+        x_adv = attacks.pgd(scaled, x, y, radius=radius, generator=study.generator())
+        rows.append(("pgd, logits scaled", radius, scale, _kept(model, x_adv, y)))
+    inputs = x.clone().requires_grad_()
+    (grad_x,) = torch.autograd.grad(attacks.log_odds(model(inputs), y).sum(), inputs)
+    zero = (grad_x.flatten(1) == 0).all(1).double().mean().item()
+    rows.append(("zero gradient", 0.0, np.nan, zero))
+    return rows
+
+
+class Scale(nn.Module):
+    """Multiplies by a number."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+
+# ------------------------------------------------------------------------------- minimal norms
+
+
+def attack_minimal(
+    study: Study, parent: Record, *, others: Callable[[], Mapping[str, nn.Module]]
+) -> Table:
+    """Accuracy under the one-pixel attack, smallest L2 norms by Carlini-Wagner, DeepFool and the
+    boundary attack, and how PGD found on this network transfers to the others.
+
+    Points to transfer are those of highest loss after all steps; ``accuracy`` is then that of the
+    target on images which both networks classify correctly before.
+
+    Args:
+        study, parent: what to measure, and the record of the network.
+        others: () -> the networks of the same seed, by method.
+    Returns: columns attack, target (method of the network attacked), radius, accuracy; arrays
+        carlini_wagner, deepfool and boundary, the L2 distance of each image, see
+        :func:`attack_curves`.
+    """
+    model, (x, y) = trained.network(parent), images(study)
+    generator = study.generator()
+    points = {
+        "carlini_wagner": attacks.carlini_wagner(model, x, y, steps=study.queries),
+        "deepfool": attacks.deepfool(model, x, y),
+        "boundary": attacks.boundary(model, x, y, steps=5 * study.queries, generator=generator),
+    }
+    distances = {}
+    for name, x_adv in points.items():
+        distances[name] = _distances(model, x, y, x_adv, "l2")
+    pixel = _kept(model, attacks.one_pixel(model, x, y), y)
+    rows: list[Row] = [("one pixel", study.method, np.nan, pixel)]
+    for radius in study.radii:
+        rows += _transfers(study, model, others(), radius)
+    return pd.DataFrame(rows, columns=["attack", "target", "radius", "accuracy"]), distances
+
+
+def _transfers(
+    study: Study, model: nn.Module, targets: Mapping[str, nn.Module], radius: float
+) -> list[Row]:
+    parent = study.parent
+    split = data.load(parent.dataset, validation=parent.validation)
+    x, y = subset(split, 5 * study.images)
+    x_adv = attacks.pgd(
+        model,
+        x,
+        y,
+        radius=radius,
+        steps=study.steps,
+        early_stop=False,
+        generator=study.generator(),
+    )
+    right = ~attacks.is_adversarial(model, x, y)
+    rows = []
+    for method, target in targets.items():
+        both = right & ~attacks.is_adversarial(target, x, y)
+        kept = np.nan
+        if both.any():
+            kept = _kept(target, x_adv[both], y[both])
+        rows.append(("transfer", method, radius, kept))
+    return rows

@@ -1,0 +1,104 @@
+"""What notebooks 21 and 22 draw of the tables of the studies: columns dataset, method, seed, those
+of the axes, and one whose values name the panels, as :func:`lib.report.figures.perturbed_curves`
+takes them.
+"""
+
+import pandas as pd
+
+FEWEST_PATHS = 0.5  # in place of 0, which has no place on a logarithmic axis
+DRAW = ["dataset", "method", "seed", "draw"]
+PERCOLATION = {
+    "accuracy": "accuracy",
+    "component": "share in largest component",
+}
+BALLS = {"linf": "PGD, L∞", "l2": "PGD, L2"}
+LARGEST_DRAWN = {"linf": 0.15, "l2": 3}  # radius
+PERTURBATIONS = {
+    "noise": "noise (in sd of weights)",
+    "flip signs": "signs flipped (fraction)",
+}
+
+# ---------------------------------------------------------------------------- removal of links
+
+
+def percolation(removals: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy, and below it the share of all neurons in the largest component.
+
+    Args:
+        removals: rows of `link_removal` over all layers.
+    Returns: columns dataset, method, seed, draw, fraction, variable (which of both), value.
+    """
+    long = removals.melt([*DRAW, "fraction"], list(PERCOLATION))
+    panel = long["variable"].map(PERCOLATION)
+    return long.assign(variable=panel)
+
+
+def paths_left(removals: pd.DataFrame) -> pd.DataFrame:
+    """The input-output paths left, as a share of those of the whole network.
+
+    Args:
+        removals: rows of `link_removal` over all layers.
+    Returns: the rows with the column share, the column order naming the panel; half a path stands
+        for none.
+    """
+    paths = removals["paths"].clip(lower=FEWEST_PATHS)
+    removals = removals.assign(paths=paths)
+    of_draw = removals.groupby(DRAW)["paths"]
+    share = paths / of_draw.transform("max")
+    panel = "input-output paths"
+    return removals.assign(share=share, order=panel)
+
+
+def equal_number(removals: pd.DataFrame) -> pd.DataFrame:
+    """Random removal against the number of links removed, of a dense network as many as of a sparse
+    one.
+
+    Args:
+        removals: rows of `link_removal` over all layers, all orders.
+    Returns: the rows of random orders, removed being the mean over seeds of each fraction, the
+        column order naming the panel.
+    """
+    dense = removals["method"] == "dense"
+    order = removals["order"]
+    wanted = dense & (order == "random, equal number")
+    wanted |= ~dense & (order == "random")
+    random = removals[wanted]
+    keys = ["dataset", "method", "fraction"]
+    groups = random.groupby(keys)["removed"]
+    removed = groups.transform("mean").round()
+    panel = "at equal number of links"
+    return random.assign(removed=removed, order=panel)
+
+
+# ------------------------------------------------------------------------- weights and attacks
+
+
+def noise_and_signs(shuffles: pd.DataFrame) -> pd.DataFrame:
+    """Noise on weights and flipped signs.
+
+    Args:
+        shuffles: rows of `weight_shuffling`.
+    Returns: those rows, the column kind naming the panel.
+    """
+    panel = shuffles["kind"].map(PERTURBATIONS)
+    rows = shuffles.assign(kind=panel)
+    return rows[panel.notna()]
+
+
+def under_pgd(curves: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy under PGD in L∞ and L2, from no attack to the largest radii drawn.
+
+    Args:
+        curves: rows of `attack_curves`.
+    Returns: those rows, the column norm naming the panel.
+    """
+    attack = curves["attack"]
+    largest = curves["norm"].map(LARGEST_DRAWN)
+    drawn = curves["radius"] <= largest
+    parts = [curves[drawn & (attack == "pgd")]]
+    clean = curves[attack == "none"]
+    for norm in BALLS:
+        parts.append(clean.assign(norm=norm))
+    both = pd.concat(parts)
+    panel = both["norm"].map(BALLS)
+    return both.assign(norm=panel)

@@ -1,0 +1,27 @@
+"""SET: sparse evolutionary training, emergent topology, and where links grow.
+
+[Mocanu2018] Scalable training of artificial neural networks with adaptive sparse connectivity
+inspired by network science. Notebooks 10 to 17.
+"""
+
+from lib.papers.set.claims import CLAIMS
+from lib.papers.set.growth import DENSITIES_STUDIED, GROWTH_RULES, OTHER_DECAY
+from lib.papers.set.links import SCALE_FREE, STRUCTURE, VISIBLE
+from lib.papers.set.mlp import SET_MLP, TIME_TO_ACCURACY
+from lib.papers.shared.labels import LABELS
+from lib.papers.shared.tuning import TUNING
+
+PAPER = "SET"
+EXPERIMENTS = (
+    SET_MLP,
+    GROWTH_RULES,
+    OTHER_DECAY,
+    DENSITIES_STUDIED,
+    TIME_TO_ACCURACY,
+    TUNING,
+    SCALE_FREE,
+    STRUCTURE,
+    VISIBLE,
+)
+
+__all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

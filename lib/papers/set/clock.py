@@ -1,0 +1,144 @@
+"""What training costs on the clock: the tables and the picture of notebook 02, and the seconds of
+notebook 10.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lib.report import figures, labels
+from lib.report.labels import look
+from lib.runs.record import Record, summaries
+
+COLUMNS = ["dataset", "variant", "seed", "epoch", "seconds", "test_accuracy"]
+GROUPS = ["dataset", "variant"]
+RUN = [*GROUPS, "seed"]
+LOOKS = {  # variants of `time_to_accuracy`
+    "tuned": look("SET", "#0173b2", "-"),
+    "equal time": look("dense, few epochs", "#000000", ":"),
+    "longer": look("dense, more epochs", "#949494", "--"),
+}
+NAMES = {variant: drawn["label"] for variant, drawn in LOOKS.items()}
+
+Records = Sequence[Record]
+
+# -------------------------------------------------------------------------------------- tables
+
+
+def accuracies(records: Records) -> pd.DataFrame:
+    """Test accuracy and seconds of training so far after every epoch of every run.
+
+    Returns: columns dataset, variant, seed, epoch, seconds, test_accuracy.
+    """
+    parts = []
+    for record in records:
+        epochs = record.metrics[["epoch", "test_accuracy"]]
+        for name in RUN:
+            field = getattr(record.config, name)
+            epochs = epochs.assign(**{name: field})
+        clock = record.environment["clock"]
+        parts.append(epochs.assign(seconds=clock))
+    if parts:
+        return pd.concat(parts, ignore_index=True)[COLUMNS]
+    return pd.DataFrame(columns=COLUMNS)
+
+
+def machines(records: Records) -> str:
+    """Threads and processor of every machine that has trained."""
+    texts = set()
+    for record in records:
+        facts = record.environment
+        texts.add(f"{facts['threads']} threads, {facts['cpu']}")
+    return ", ".join(sorted(texts))
+
+
+def time_to_accuracy(table: pd.DataFrame, above: float) -> pd.DataFrame:
+    """The end of the runs, and the seconds after which they stay above an accuracy.
+
+    Args:
+        table: of :func:`accuracies`.
+        above: test accuracy, as a fraction.
+    Returns: by dataset and variant: seconds and accuracy at the end (mean over seeds), sd, n;
+        seconds to stay above (mean), of the slowest, and seeds that get there.
+    """
+    in_order = table.sort_values("epoch")
+    last = in_order.groupby(RUN, sort=False).tail(1)
+    ends = last.groupby(GROUPS, sort=False).agg(
+        seconds=("seconds", "mean"),
+        accuracy=("test_accuracy", "mean"),
+        sd=("test_accuracy", "std"),
+        n=("seed", "count"),
+    )
+    from_the_end = table[::-1].groupby(RUN)["test_accuracy"]
+    lowest_from_here_on = from_the_end.cummin()[::-1]
+    stays = table[lowest_from_here_on >= above]
+    first = stays.groupby(RUN, as_index=False)["seconds"].min()
+    columns = {
+        f"seconds to stay above {100 * above:g} %": ("seconds", "mean"),
+        "slowest": ("seconds", "max"),
+        "seeds": ("seed", "count"),
+    }
+    times = first.groupby(GROUPS).agg(**columns)
+    return ends.join(times)
+
+
+def seconds_of_an_epoch(records: Records) -> pd.DataFrame:
+    """Median seconds of an epoch, by data set and settings (rows) and method (columns)."""
+    table = summaries(records)
+    table["seconds"] /= table["epochs"]
+    table["dataset"] = table["dataset"].map(labels.dataset)
+    keys = [*GROUPS, "method"]
+    seconds = table.groupby(keys, sort=False)["seconds"]
+    return seconds.median().unstack()
+
+
+# ------------------------------------------------------------------------------------- picture
+
+
+def accuracy_against_time(table: pd.DataFrame, title: str) -> Figure:
+    """Test accuracy against seconds of training, a panel a data set; line: a run, point: its last
+    epoch.
+
+    Args:
+        table: of :func:`accuracies`; none gives an empty panel that says so.
+        title: of the figure.
+    """
+    groups = table.groupby("dataset", sort=False)
+    fig, axs = figures.panels(len(groups), 5, 4, title, margin=1)
+    for ax, (dataset, runs) in zip(axs, groups, strict=False):
+        for variant, lines in runs.groupby("variant", sort=False):
+            _lines(ax, lines, LOOKS[variant])
+        _axes(ax, runs["test_accuracy"])
+        ax.set_title(labels.dataset(dataset))
+    return fig
+
+
+def _lines(ax: Axes, lines: pd.DataFrame, drawn: labels.Look) -> None:
+    """A line a seed, of which the first is named in the legend, and a point at its end."""
+    n_epochs, n = lines["epoch"].max(), lines["seed"].nunique()
+    name: str | None = f"{drawn['label']} ({n_epochs} epochs, n = {n})"
+    for _, line in lines.groupby("seed"):
+        seconds, accuracy = line["seconds"], line["test_accuracy"]
+        ax.plot(seconds, accuracy, lw=1, **drawn | {"label": name})
+        end = seconds.iloc[-1], accuracy.iloc[-1]
+        ax.plot(*end, "o", color=drawn["color"], ms=4)
+        name = None
+
+
+def _axes(ax: Axes, accuracy: pd.Series) -> None:
+    low, top = accuracy.quantile(0.15), accuracy.max()
+    room_for_legend = 0.35 * (top - low)
+    ax.set(xlabel="seconds of training", ylabel="test accuracy")
+    ax.set(xscale="log", ylim=(low, top + room_for_legend))
+    ax.legend(loc="upper left", fontsize="small")
+    seconds = ticker.LogLocator(subs=(1, 2, 5))
+    ax.xaxis.set_major_locator(seconds)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
+    round_steps = ticker.MaxNLocator(steps=[1, 2, 5, 10])
+    percent = ticker.PercentFormatter(1, decimals=1)
+    ax.yaxis.set_major_locator(round_steps)
+    ax.yaxis.set_major_formatter(percent)

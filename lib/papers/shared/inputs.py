@@ -1,0 +1,34 @@
+"""Where the links of the inputs of trained networks lie."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from lib import topology
+from lib.papers.shared import trained
+from lib.report import labels
+from lib.runs.record import Record
+
+Maps = dict[str, dict[str, np.ndarray]]  # {row: {column: (n_in,) numbers}}, of input_maps
+
+
+def input_links(record: Record, epoch: int | str) -> np.ndarray:
+    """(n_in,) links of every input to the first hidden layer after an epoch, or "final".
+
+    Raises: ValueError if the record does not hold them.
+    """
+    degrees = trained.degrees(record)
+    first = degrees["layer"].iloc[0]
+    return topology.degrees_at(degrees, first, "out", epoch)
+
+
+def maps_at_end(records: Iterable[Record]) -> Maps:
+    """The links of every input at the end: a row a data set, a column a method, for
+    :func:`lib.report.network_figures.input_maps`.
+    """
+    maps: Maps = {}
+    for record in records:
+        run = record.config
+        row = maps.setdefault(labels.dataset(run.dataset), {})
+        row[labels.method_name(run.method)] = input_links(record, "final")
+    return maps

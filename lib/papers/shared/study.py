@@ -1,0 +1,111 @@
+"""A study: something measured on a trained network."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.runs.config import Run
+from lib.runs.experiment import Contents
+from lib.runs.record import Record
+
+Table = tuple[pd.DataFrame, dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Study(Run):
+    """A measurement on a trained network, its ``parent``.
+
+    What is measured is named by ``experiment``; data set, method, variant and seed are those of the
+    parent. Images come from the test part, or from the validation part where the parent has one.
+
+    Args:
+        hidden: widths of the hidden layers of the parent.
+        images: number of images, a stratified subset that is the same for every network.
+        draws: repetitions where the perturbation is random.
+        points: of a grid of fractions from 0 to 1.
+        radii, radii_l2: of attacks in L-infinity and in L2.
+        steps, restarts, queries: of the attacks.
+    """
+
+    RECIPES: ClassVar[dict[str, int]] = {**Run.RECIPES, "study_recipe": 1}
+    DIGITS: ClassVar[str] = "%.7g"
+
+    hidden: tuple[int, ...] = (1000, 1000, 1000)
+    images: int = 2000
+    draws: int = 10
+    points: int = 21
+    radii: tuple[float, ...] = ()
+    radii_l2: tuple[float, ...] = ()
+    steps: int = 40
+    restarts: int = 1
+    queries: int = 1000
+
+    @classmethod
+    def recognises(cls, fields: dict[str, Any]) -> bool:
+        """Earlier versions wrote the fields of training too; only a study has images."""
+        return "images" in fields
+
+    @classmethod
+    def from_file(cls, fields: dict[str, Any]) -> Self:
+        """The study of a file; earlier versions wrote the fields of training too."""
+        training = {*SparseTraining.field_names()} - {*cls.field_names()}
+        own = {name: value for name, value in fields.items() if name not in training}
+        return super().from_file(own)
+
+    def check(self) -> None:
+        """Refuse a parent that is out of range. Raises ValueError."""
+        self.parent.check()
+
+    def generator(self, draw: int = 0) -> torch.Generator:
+        """The source of randomness of one draw."""
+        return torch.Generator().manual_seed(10**6 + 1000 * self.seed + draw)
+
+
+def study_of(experiment: str, parent: SparseTraining, **fields: Any) -> Study:
+    """The study of a run, on its data set, with its method and seed."""
+    return Study(
+        experiment,
+        parent=dataclasses.replace(parent, stand_in=None),
+        dataset=parent.dataset,
+        method=parent.method,
+        hidden=parent.hidden,
+        seed=parent.seed,
+        **fields,
+    )
+
+
+def with_stand_in(make: Callable[[SparseTraining], Study], parent: SparseTraining) -> Study:
+    """The study of a run; where its data set cannot be had, that of the run that stands in."""
+    study = make(parent)
+    if parent.stand_in is None:
+        return study
+    return dataclasses.replace(study, stand_in=make(parent.stand_in))
+
+
+def contents(study: Study, parent: Record, measure: Callable[[Study, Record], Table]) -> Contents:
+    """What a study leaves: a table, arrays, and the facts of its parent."""
+    start = time.perf_counter()
+    metrics, arrays = measure(study, parent)
+    facts = {name: parent.environment[name] for name in ("architecture", "final", "data")}
+    facts["seconds"] = round(time.perf_counter() - start, 1)
+    return Contents(metrics, arrays, facts)
+
+
+def numbers(record: Record) -> dict[str, Any]:
+    """What the summary says of a study: the network it was made on."""
+    final = record.environment["final"]
+    parent = record.config.parent
+    return {
+        "optimiser": parent.optimiser,
+        "epochs": parent.epochs,
+        "final_accuracy": final["test_accuracy"],
+        "links_training": final["links"],
+        "links_final": final["links"],
+    }

@@ -1,0 +1,153 @@
+"""The benchmark (:mod:`lib.bench`) as notebooks show it: tables and pictures of its rows."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lib.bench import BATCH
+from lib.report import figures, labels
+
+MEASURES = ("training_step", "epoch", "predict_1", "predict_1024")
+QUARTILES = "#cc0000"
+
+# -------------------------------------------------------------------------------------- tables
+
+
+def name_of(contender: str) -> str:
+    """How a contender is written."""
+    return labels.CONTENDERS[contender]["label"]
+
+
+def machines(table: pd.DataFrame) -> str:
+    """Threads and processor of every machine that has measured rows of a table."""
+    facts = table[["threads", "cpu"]]
+    different = facts.drop_duplicates()
+    texts = []
+    for threads, cpu in different.itertuples(index=False):
+        texts.append(f"{threads} threads, {cpu}")
+    return ", ".join(texts)
+
+
+def medians(table: pd.DataFrame) -> pd.DataFrame:
+    """Milliseconds of every contender (row) for the whole steps, epochs and predictions measured.
+
+    Args:
+        table: of :func:`lib.bench.obtain`, "contenders".
+    """
+    wide = table.pivot_table("median_ms", "contender", "measure")
+    measured = [measure for measure in MEASURES if measure in wide]
+    return wide[measured]
+
+
+def epoch_over_steps(medians: pd.DataFrame, n: int = 60_000) -> pd.Series:
+    """An epoch of n examples over the training steps that it has, alone, by contender; without
+    rows where no epoch was measured.
+
+    Args:
+        medians: of :func:`medians`.
+        n: examples of the epoch.
+    """
+    name = "epoch / its training steps alone"
+    if "epoch" not in medians:
+        return pd.Series(name=name, dtype=float)
+    n_steps = -(-n // BATCH)  # the last batch may be smaller
+    steps = n_steps * medians["training_step"]
+    ratio = medians["epoch"] / steps
+    return ratio.dropna().rename(name)
+
+
+def cost_of_a_link(steps: pd.DataFrame) -> pd.DataFrame:
+    """Our training step against width, and the nanoseconds of each link.
+
+    Args:
+        steps: of :func:`lib.bench.obtain`, "steps".
+    Returns: columns n, links, median_ms, ns_a_link.
+    """
+    chosen = steps["measure"] == "training_step"
+    chosen &= steps["contender"] == "fused"
+    ours = steps[chosen]
+    nanoseconds = 1e6 * ours["median_ms"] / ours["links"]
+    ours = ours.assign(ns_a_link=nanoseconds.round(1))
+    return ours[["n", "links", "median_ms", "ns_a_link"]]
+
+
+def speedup(products: pd.DataFrame) -> pd.DataFrame:
+    """How many times faster than dense our products are, a row a density, a column a product.
+
+    Args:
+        products: of :func:`lib.bench.obtain`, "products", against density.
+    """
+    columns = ["measure", "contender"]
+    costs = products.pivot_table("median_ms", "density", columns)
+    ratios = {}
+    for product in products["measure"].unique():
+        of_product = costs[product]
+        ratios[product] = of_product["dense"] / of_product["fused"]
+    return pd.DataFrame(ratios)
+
+
+# ------------------------------------------------------------------------------------ pictures
+
+
+def step_bars(steps: pd.DataFrame, title: str) -> Figure:
+    """A bar a contender, in the order of the rows, with quartiles and the multiple of our time.
+
+    Args:
+        steps: columns contender, median_ms, low_ms, high_ms; none gives an empty panel that says
+            so.
+        title: of the figure.
+    """
+    if steps.empty:
+        fig, _ = figures.panels(0, 8, 4, title)
+        return fig
+    fig, ax = plt.subplots(figsize=(8, 4))
+    medians = steps.set_index("contender")["median_ms"]
+    for place, row in enumerate(steps.to_dict("records")):
+        _step_bar(ax, -place, row, medians["fused"])
+    places = [-place for place in range(len(steps))]
+    ax.set_yticks(places, steps["contender"].map(name_of))
+    ax.set_xlabel("milliseconds a training step (× this library)")
+    ax.set_title(title)
+    ax.margins(x=0.2)
+    return fig
+
+
+def _step_bar(ax: Axes, y: int, row: dict, ours: float) -> None:
+    median, low, high = row["median_ms"], row["low_ms"], row["high_ms"]
+    look = labels.CONTENDERS[row["contender"]]
+    quartiles = [[median - low], [high - median]]
+    colors = {"color": look["color"], "ecolor": QUARTILES}
+    ax.barh(y, median, xerr=quartiles, **colors)
+    text = f"  {median:.2f} ms · {median / ours:.1f} ×"
+    ax.text(high, y, text, va="center")
+
+
+def shares_of_a_step(parts: pd.DataFrame, title: str) -> Figure:
+    """What part of a training step goes where, a bar a contender.
+
+    Args:
+        parts: columns contender, measure (the part), median_ms; none gives an empty panel that
+            says so.
+        title: below the bars.
+    """
+    if parts.empty:
+        fig, _ = figures.panels(0, 8, 3, title)
+        return fig
+    keys = "contender", "measure"
+    costs = parts.pivot_table("median_ms", *keys, sort=False)
+    whole = costs.sum(axis=1)
+    shares = costs.div(whole, axis=0)
+    names = []
+    for contender, ms in whole.items():
+        names.append(f"{name_of(contender)}, {ms:.2f} ms")
+    shares.index = names
+    fig, ax = plt.subplots(figsize=(8, 3))
+    shares.plot.barh(stacked=True, ax=ax, colormap="cividis")
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
+    ax.legend(ncols=5, fontsize="small", **above)
+    percent = ticker.PercentFormatter(1, decimals=0)
+    ax.xaxis.set_major_formatter(percent)
+    ax.set_xlabel(f"share of a step · {title}")
+    return fig

@@ -1,0 +1,367 @@
+"""Pictures of supports and degrees: distributions, networks, maps of the input."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import networkx as nx
+import numpy as np
+import pandas as pd
+import scipy.sparse
+import seaborn as sns
+from matplotlib import colors, ticker
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lib import topology
+from lib.report import figures
+from lib.report.labels import GREY
+from lib.topology import power_law
+
+LAWS = (  # looks, in the order of lib.topology.power_law.fitted_curves
+    {"color": "#d55e00", "ls": "-"},
+    {"color": "#56b4e9", "ls": "--"},
+    {"color": "#029e73", "ls": "-."},
+    {"color": "#cc78bc", "ls": (0, (5, 1))},
+    {"color": "#8a6d00", "ls": (0, (3, 1, 1, 1))},
+    {"color": "#0173b2", "ls": ":"},
+)
+SHARE_LABEL = "share of neurons with ≥ k links"
+DEGREE_LABEL = "links of a neuron, k"
+EXPONENT_TICKS = [2, 3, 5, 10, 20, 50, 100]
+BLUE = "#0173b2"
+CELL = 25  # neurons
+
+Groups = Mapping[str, Mapping[str, np.ndarray]]  # {panel: {line: (n,) numbers}}
+Pair = tuple[np.ndarray, np.ndarray]
+Node = tuple[int, int]  # layer, index
+Positions = dict[Node, tuple[int, int]]
+
+# ------------------------------------------------------------------------------------- degrees
+
+
+def degree_distributions(sequences: Groups, title: str) -> Figure:
+    """Complementary cumulative degree distributions, one panel a group, one line a sequence.
+
+    Neurons without links have no place on the logarithmic axis: they are stated, not drawn.
+
+    Args:
+        sequences: {panel: {line: (n,) degrees}}; none gives an empty panel that says so.
+        title: of the figure.
+    """
+    fig, axs = figures.panels(len(sequences), 4.2, 3.8, title, sharey=True)
+    axs[0].set_ylabel(SHARE_LABEL)
+    for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
+        for i, (name, degrees) in enumerate(lines.items()):
+            isolated = int((degrees == 0).sum())
+            if isolated:
+                name = f"{name}, {isolated} without links"
+            k, share = _drawable_ccdf(degrees)
+            ax.plot(k, share, marker="os^vD"[i], ms=3, lw=1, label=name)
+        ax.set(xlabel=DEGREE_LABEL, title=panel, yscale="log")
+        _log_degrees(ax)
+        ax.legend(fontsize="x-small", loc="lower left")
+    return fig
+
+
+def _drawable_ccdf(degrees: np.ndarray) -> Pair:
+    """The points of :func:`lib.topology.ccdf` that a logarithmic axis has a place for."""
+    k, share = topology.ccdf(degrees)
+    return k[k > 0], share[k > 0]
+
+
+def _log_degrees(ax: Axes) -> None:
+    figures.log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
+
+
+def fitted_tails(sequences: Groups, title: str) -> tuple[Figure, pd.DataFrame]:
+    """Complementary cumulative degree distributions with every law that was fitted to the first
+    sequence of each panel, from its xmin (dotted line) on; the others stand beside it in grey.
+
+    Args:
+        sequences: {panel: {name: (n,) degrees}}; none gives an empty panel that says so.
+        title: of the figure.
+    Returns: the figure; columns panel, law, k, share.
+    """
+    fig, axs = figures.panels(len(sequences), 3.3, 4.4, title, sharey=True)
+    axs[0].set_ylabel(SHARE_LABEL)
+    handles: dict[str, Line2D] = {}
+    measured = topology.ccdf_table(sequences)
+    tables = [measured.rename(columns={"line": "law"})]
+    for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
+        handles |= _measured_tails(ax, lines)
+        degrees = next(iter(lines.values()))
+        ax.set(xlabel=DEGREE_LABEL, yscale="log")
+        ax.set_ylim(0.5 / len(degrees), 1.5)
+        try:
+            tail = power_law.fit_tail(degrees)
+        except ValueError as error:  # too small to be fitted
+            reason = str(error).partition(":")[0]
+            ax.set_title(f"{panel}\n{reason}", fontsize="small")
+            continue
+        size = f"{tail.n_tail} of {len(degrees)} in tail"
+        ax.set_title(f"{panel}\nα = {tail.exponent:.1f}, {size}")
+        curves = power_law.fitted_curves(degrees, tail)
+        handles |= _fitted_laws(ax, curves)
+        ax.axvline(tail.xmin, color="#555555", ls=":", lw=0.8)
+        _log_degrees(ax)
+        tables.append(curves.assign(panel=panel))
+    if sequences:
+        below = "outside lower center"
+        fig.legend(handles.values(), handles, loc=below, ncols=4)
+    return fig, pd.concat(tables, ignore_index=True)
+
+
+def _measured_tails(ax: Axes, lines: Mapping[str, np.ndarray]) -> dict[str, Line2D]:
+    """Draw the sequences as symbols, the first one, in black, above the others."""
+    handles = {}
+    for i, name in reversed(list(enumerate(lines))):
+        look = {"color": GREY, "ms": 3}
+        if i == 0:
+            look = {"color": "black", "ms": 4}
+        look |= {"marker": "osv^"[i], "ls": "none"}
+        k, share = _drawable_ccdf(lines[name])
+        (points,) = ax.plot(k, share, mfc="none", mew=0.6, **look)
+        handles[name] = points
+    return handles
+
+
+def _fitted_laws(ax: Axes, curves: pd.DataFrame) -> dict[str, Line2D]:
+    handles = {}
+    by_law = curves.groupby("law", sort=False)
+    for (law, curve), look in zip(by_law, LAWS, strict=True):
+        (line,) = ax.plot(curve["k"], curve["share"], lw=1.4, **look)
+        handles[law] = line
+    return handles
+
+
+def evidence_map(table: pd.DataFrame, title: str) -> Figure:
+    """Fitted exponents against the neurons in the tail, a panel a group of networks.
+
+    Filled: the power law is plausible (p ≥ 0.1) and no alternative is favoured; the band holds the
+    exponents of scale-free networks.
+
+    Args:
+        table: rows of :func:`lib.topology.power_law.evidence` with a column group; none gives an
+            empty panel that says so.
+        title: of the figure.
+    """
+    groups = table.groupby("group", sort=False)
+    fig, axs = figures.panels(len(groups), 2.6, 3.8, title, sharey=True, sharex=True)
+    axs[0].set_ylabel("neurons in the tail")
+    for ax, (group, fits) in zip(axs, groups, strict=False):
+        ax.axvspan(*power_law.SCALE_FREE, color="#fee391", lw=0)
+        ax.axhline(power_law.LONG_TAIL, color="#999999", ls=":", lw=1)
+        plausible = fits["p"] >= power_law.REJECT_BELOW
+        accepted = plausible & fits["unbeaten"].eq(True)
+        _exponents(ax, fits[~accepted], mfc="none")
+        _exponents(ax, fits[accepted], mfc=BLUE)
+        ax.set(yscale="log", title=group, xlabel="exponent α")
+        figures.log_x(ax, ticker.FixedLocator(EXPONENT_TICKS))
+    return fig
+
+
+def _exponents(ax: Axes, fits: pd.DataFrame, mfc: str) -> None:
+    ax.plot(
+        fits["exponent"],
+        fits["n_tail"],
+        marker="o",
+        ls="none",
+        ms=4,
+        mfc=mfc,
+        mec=BLUE,
+        mew=0.7,
+    )
+
+
+# ------------------------------------------------------------------------------------ networks
+
+
+def network_pictures(
+    graphs: Mapping[str, nx.DiGraph], n_shown: int, title: str
+) -> tuple[Figure, pd.DataFrame]:
+    """The best connected neurons of every layer and the links among them, one panel a graph.
+
+    Args:
+        graphs: {panel: graph of lib.topology.graphs.to_networkx}.
+        n_shown: neurons shown of each layer.
+        title: of the figure.
+    Returns: the figure; the nodes shown with their degrees.
+    """
+    fig, axs = figures.panels(len(graphs), 4.5, 3.4, title)
+    top, rows = 0, []
+    for graph in graphs.values():
+        for _, degree in graph.degree:
+            top = max(top, degree)
+    for ax, (panel, graph) in zip(axs, graphs.items(), strict=False):
+        position = _best_connected(graph, n_shown)
+        shown = graph.subgraph(position)
+        degrees = [graph.degree[node] for node in position]
+        dots = _draw_network(ax, shown, position, degrees, top)
+        _layer_axis(ax, _layers(graph))
+        n_links = shown.number_of_edges()
+        ax.set_title(f"{panel}: {n_links:,} links among those shown")
+        for (layer, index), degree in zip(position, degrees, strict=True):
+            rows.append((panel, layer, index, degree))
+    if graphs:
+        text = "links of a neuron, whole network"
+        fig.colorbar(dots, ax=axs, label=text)
+    columns = ["panel", "layer", "index", "degree"]
+    return fig, pd.DataFrame(rows, columns=columns)
+
+
+def _best_connected(graph: nx.DiGraph, n_shown: int) -> Positions:
+    """Where the neurons with most links stand: a column a layer, the best at its top."""
+    ranked = sorted(graph, key=lambda node: (-graph.degree[node], node))
+    position = {}
+    for layer in _layers(graph):
+        members = [node for node in ranked if node[0] == layer]
+        for rank, node in enumerate(members[:n_shown]):
+            position[node] = (layer, -rank)
+    return position
+
+
+def _layers(graph: nx.DiGraph) -> list[int]:
+    return sorted({layer for layer, _ in graph})
+
+
+def _draw_network(
+    ax: Axes,
+    graph: nx.DiGraph,
+    position: Positions,
+    degrees: list[int],
+    top: int,
+) -> PathCollection:
+    """Draw links and neurons; returns the dots, whose colours are degrees up to the top one."""
+    links = nx.draw_networkx_edges(
+        graph,
+        position,
+        ax=ax,
+        arrows=False,
+        width=0.8,
+        edge_color=GREY,
+    )
+    plt.setp(links, rasterized=True)
+    return nx.draw_networkx_nodes(
+        graph,
+        position,
+        nodelist=list(position),
+        node_size=30,
+        node_color=degrees,
+        cmap="cividis_r",
+        vmin=0,
+        vmax=top,
+        ax=ax,
+    )
+
+
+def _layer_axis(ax: Axes, layers: list[int]) -> None:
+    names = ["inputs"]
+    names += [f"hidden {layer}" for layer in layers[1:]]
+    ax.set_xticks(layers, names)
+    ax.tick_params(bottom=True, labelbottom=True)
+    sns.despine(ax=ax, left=True, bottom=True)
+
+
+def adjacency_pictures(
+    layers: Mapping[str, scipy.sparse.csr_array], title: str
+) -> tuple[Figure, pd.DataFrame]:
+    """The links of layers in cells of 25 × 25 neurons, output neurons downwards, one panel a layer;
+    white where there are none.
+
+    Args:
+        layers: {panel: (n_out, n_in), in the order in which neurons are to be shown}; none gives an
+            empty panel that says so.
+        title: of the figure.
+    Returns: the figure; columns panel, row, column (of a cell), density (links over possible ones).
+    """
+    fig, axs = figures.panels(len(layers), 3.2, 3.6, title)
+    rows = []
+    for ax, (panel, matrix) in zip(axs, layers.items(), strict=False):
+        n_out, n_in = matrix.shape
+        edges = (_cell_edges(n_out), _cell_edges(n_in))
+        density = _cell_density(matrix, edges)
+        image = ax.pcolormesh(
+            *edges[::-1],
+            np.where(density > 0, density, np.nan),
+            cmap="cividis_r",
+            norm=colors.LogNorm(1e-3, 1),
+        )
+        ax.set(xlabel="input neuron", ylabel="output neuron")
+        ax.set(title=panel, yinverted=True)
+        ax.set_box_aspect(n_out / n_in)
+        for (row, column), share in np.ndenumerate(density):
+            rows.append((panel, row, column, float(share)))
+    if layers:
+        fig.colorbar(image, ax=axs, label="share of possible links")
+    columns = ["panel", "row", "column", "density"]
+    return fig, pd.DataFrame(rows, columns=columns)
+
+
+def _cell_edges(n: int) -> np.ndarray:
+    """Where the cells of n neurons begin and end; the last one may be narrow."""
+    return np.unique([*range(0, n, CELL), n])
+
+
+def _cell_density(matrix: scipy.sparse.csr_array, edges: Pair) -> np.ndarray:
+    """Links of each cell over those that it could have."""
+    rows, columns = matrix.tocoo().coords
+    links, *_ = np.histogram2d(rows, columns, bins=edges)
+    heights, widths = map(np.diff, edges)
+    return links / np.outer(heights, widths)
+
+
+# -------------------------------------------------------------------------------------- inputs
+
+
+def input_maps(
+    maps: Groups, title: str, quantity: str = "links of a pixel"
+) -> tuple[Figure, pd.DataFrame]:
+    """A number of every pixel of square images: a grid of panels with one colour scale.
+
+    Args:
+        maps: {row: {column: (n,) numbers from 0, of each pixel, row by row}}; none gives an empty
+            panel that says so.
+        title: of the figure.
+        quantity: what the numbers are.
+    Returns: the figure; columns network, shown, row, column, value.
+    """
+    if not maps:
+        fig, _ = figures.panels(0, 4, 3, title)
+        return fig, pd.DataFrame()
+    fig, axs = _image_grid(maps)
+    fig.suptitle(title)
+    top, rows = 0, []
+    for columns in maps.values():
+        for values in columns.values():
+            top = max(top, values.max())
+    for line, (network, columns) in zip(axs, maps.items(), strict=True):
+        line[0].set_ylabel(network)
+        for ax, (shown, values) in zip(line, columns.items(), strict=False):
+            side = int(len(values) ** 0.5)
+            square = values.reshape(side, side)
+            image = ax.imshow(square, cmap="cividis", vmin=0, vmax=top)
+            text = shown
+            if "links" in quantity:
+                text += f"\n{(values == 0).sum()} without links"
+            ax.set_title(text, fontsize="small")
+            for (row, column), value in np.ndenumerate(square):
+                rows.append((network, shown, row, column, value))
+    fig.colorbar(image, ax=axs, label=quantity, shrink=0.8)
+    columns = ["network", "shown", "row", "column", "value"]
+    return fig, pd.DataFrame(rows, columns=columns)
+
+
+def _image_grid(maps: Groups) -> tuple[Figure, np.ndarray]:
+    n_rows = len(maps)
+    n_columns = max(map(len, maps.values()))
+    fig, axs = plt.subplots(
+        n_rows,
+        n_columns,
+        figsize=(1.2 + 2.1 * n_columns, 0.7 + 2.3 * n_rows),
+        squeeze=False,
+    )
+    plt.setp(axs, xticks=[], yticks=[])
+    sns.despine(fig, left=True, bottom=True)
+    return fig, axs

@@ -1,0 +1,148 @@
+"""What a notebook shows is what its files hold: pictures with the numbers behind them, tables.
+
+A notebook says once, by :func:`begin`, where its figures belong. Unchanged numbers give unchanged
+files.
+"""
+
+import contextlib
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython import display
+from matplotlib.figure import Figure
+from PIL import Image, PngImagePlugin
+
+from lib.paths import FIGURES
+
+STYLE = {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": "medium",
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 72,
+    "legend.frameon": False,
+    "savefig.dpi": 110,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "companion",
+}
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_current: dict[str, str] = {}  # notebook and profile
+
+
+def begin(notebook: str, profile: str, dpi: int = STYLE["figure.dpi"]) -> None:
+    """Set the style of every figure, and where those of this notebook are published.
+
+    Args:
+        notebook: its name, as "10_set_mlp".
+        profile: whose figures they are.
+        dpi: pixels an inch of what the notebook shows; fewer where many pictures full of bands
+            would make a large file. The files of figures do not depend on it.
+    """
+    use_style()
+    plt.rcParams["figure.dpi"] = dpi
+    _current.update(notebook=notebook, profile=profile)
+
+
+def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
+    """Save a figure with the numbers behind it, show it in the notebook and close it.
+
+    Args:
+        fig: the figure.
+        name: of its files, figures/<profile>/<notebook>/<name>.{svg,png,csv}.
+        data: the numbers drawn.
+    Raises: RuntimeError before :func:`begin`.
+    """
+    notebook, profile = _place()
+    save_figure(fig, name, notebook, profile, data)
+    show(fig)
+
+
+def publish_table(data: pd.DataFrame, name: str) -> None:
+    """Write figures/<profile>/<notebook>/<name>.csv.
+
+    Raises: RuntimeError before :func:`begin`.
+    """
+    notebook, profile = _place()
+    save_table(data, name, notebook, profile)
+
+
+def _place() -> tuple[str, str]:
+    if not _current:
+        raise RuntimeError("nothing says where to publish: call begin(notebook, profile) first")
+    return _current["notebook"], _current["profile"]
+
+
+def use_style() -> None:
+    """Set the style of every figure: colour-blind palette, readable sizes, reproducible files."""
+    sns.set_theme(style="ticks", palette="colorblind", rc=STYLE)
+
+
+def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.DataFrame) -> Path:
+    """Write figures/<profile>/<notebook>/<name> as svg and png, and as csv the numbers behind it.
+
+    Returns: the path of the png. Unchanged numbers give unchanged files.
+    """
+    save_table(data, name, notebook, profile)
+    folder = FIGURES / profile / notebook
+    drawing = folder / f"{name}.svg"
+    picture = folder / f"{name}.png"
+    with _whole(drawing) as part:
+        fig.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
+    with _whole(picture) as part:
+        fig.savefig(part, format="png", metadata={"Software": None})
+    return picture
+
+
+def save_table(data: pd.DataFrame, name: str, notebook: str, profile: str) -> None:
+    """Write figures/<profile>/<notebook>/<name>.csv."""
+    folder = FIGURES / profile / notebook
+    folder.mkdir(parents=True, exist_ok=True)
+    with _whole(folder / f"{name}.csv") as part:
+        data.to_csv(part, index=False, float_format="%.6g")
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` to write to, which takes its place when it is complete."""
+    part = path.with_name(f"{path.name}.part")
+    yield part
+    part.replace(path)
+
+
+def show(fig: Figure) -> None:
+    """Display a figure in a notebook and close it."""
+    display.display(display.Image(_picture(fig)))
+    plt.close(fig)
+
+
+def _picture(fig: Figure) -> bytes:
+    """A png of true colours, small enough for a notebook."""
+    full = io.BytesIO()
+    fig.savefig(full, dpi=fig.dpi)
+    pixels = np.asarray(Image.open(full).convert("RGB"))
+    return _png(pixels)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """A png of (height, width, 3) bytes whose rows are not filtered: figures have large areas of
+    one colour and come out a quarter smaller so, without loss.
+    """
+    height, width, channels = pixels.shape
+    rows = pixels.reshape(height, width * channels)
+    rows = np.pad(rows, ((0, 0), (1, 0)))  # each begins with the number of its filter
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, red green blue
+    file = io.BytesIO(PNG_SIGNATURE)
+    file.seek(0, io.SEEK_END)
+    PngImagePlugin.putchunk(file, b"IHDR", header)
+    PngImagePlugin.putchunk(file, b"IDAT", zlib.compress(rows.tobytes(), 9))
+    PngImagePlugin.putchunk(file, b"IEND")
+    return file.getvalue()

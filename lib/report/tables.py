@@ -1,0 +1,275 @@
+"""Tables as the notebooks show them."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from lib.paths import REFERENCE
+from lib.report import labels
+from lib.report.intervals import t_interval
+from lib.runs.environment import environment
+from lib.runs.record import Record, summaries
+
+Records = Sequence[Record]
+ACCURACIES = {  # columns of a summary, as a table names them
+    "last_accuracy": "last epoch",
+    "best_on_test_accuracy": "best on test",
+    "final_accuracy": "after the last update",
+}
+
+
+def _histories(records: Records) -> pd.DataFrame:
+    """The metrics of all records in one table, with their data set and method."""
+    parts = []
+    for record in records:
+        run = record.config
+        parts.append(record.metrics.assign(dataset=run.dataset, method=run.method))
+    if parts:
+        return pd.concat(parts)
+    columns = ["dataset", "method", "epoch", "test_accuracy"]
+    return pd.DataFrame(columns=columns, dtype=float)
+
+
+def _mean_sd(values: pd.Series, digits: int) -> str:
+    mean = f"{values.mean():.{digits}f}"
+    if len(values) < 2:
+        return mean
+    return f"{mean} ± {values.std():.{digits}f}"
+
+
+def curves(records: Records) -> pd.DataFrame:
+    """Test accuracy by epoch: mean, standard deviation and n over seeds, by data set and method."""
+    grouped = _histories(records).groupby(["dataset", "method", "epoch"], sort=False)
+    return grouped["test_accuracy"].agg(mean="mean", sd="std", n="count").reset_index()
+
+
+def summary(records: Records) -> pd.DataFrame:
+    """Accuracy and links by data set and method, mean ± sd over n seeds; accuracies in percent."""
+    if not records:
+        return pd.DataFrame(columns=["dataset", "method", "n", *ACCURACIES.values()])
+    table = summaries(records)
+    several = table["variant"].nunique() > 1
+    keys = ["experiment", "dataset", "architecture", "variant", "method", "epochs"]
+    rows = []
+    for (_, dataset, architecture, variant, method, epochs), group in table.groupby(
+        keys, sort=False
+    ):
+        row = {"dataset": labels.dataset(dataset), "network": architecture}
+        if several:
+            row["settings"] = variant
+        row |= {"method": labels.method_name(method), "n": len(group), "epochs": epochs}
+        row["links in training"] = f"{group['links_training'].mean():,.0f}"
+        row["links at the end"] = f"{group['links_final'].mean():,.0f}"
+        for column, name in ACCURACIES.items():
+            row[name] = _mean_sd(100 * group[column], 2)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def settings(records: Records, columns: Sequence[str]) -> pd.DataFrame:
+    """Fields of the runs, a row for each combination, and how many seeds have it."""
+    fields = [vars(record.config) for record in records]
+    table = pd.DataFrame(fields, columns=list(columns))
+    groups = table.groupby(list(columns), sort=False)
+    return groups.size().rename("seeds").reset_index()
+
+
+# ------------------------------------------------------------------------------ pairs of methods
+
+
+def paired_differences(records: Records, dataset: str, methods: tuple[str, str]) -> list[float]:
+    """First minus second method, in points of test accuracy, for every seed that has both.
+
+    At the last epoch of each; where both learn at a constant rate, at the last that both reached.
+    """
+    runs = {}
+    for record in records:
+        run = record.config
+        if run.dataset == dataset:
+            runs[run.method, run.seed] = record
+    differences = []
+    for seed in sorted({seed for _, seed in runs}):
+        pair = [runs[method, seed] for method in methods if (method, seed) in runs]
+        if len(pair) == 2:
+            first, second = map(_accuracy_at, pair, compared_epochs(pair))
+            differences.append(100 * (first - second))
+    return differences
+
+
+def _accuracy_at(record: Record, epoch: int) -> float:
+    return record.metrics["test_accuracy"].iloc[epoch - 1]
+
+
+def compared_epochs(pair: Records) -> list[int]:
+    """The epochs at which :func:`paired_differences` compares two runs."""
+    ends = [len(record.metrics) for record in pair]
+    if all(record.config.schedule == "constant" for record in pair):
+        return [min(ends)] * len(ends)
+    return ends
+
+
+def paired(records: Records, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Accuracy of one method minus another (:func:`paired_differences`), points, with 95 %
+    t-interval and n; *epochs* are those compared.
+    """
+    runs = {(record.config.dataset, record.config.method): record for record in records}
+    datasets = dict.fromkeys(record.config.dataset for record in records)
+    rows = []
+    for dataset, pair in product(datasets, pairs):
+        differences = paired_differences(records, dataset, pair)
+        if not differences:
+            continue
+        gain = t_interval(differences)
+        points = [round(gain.value, 2), None, None]
+        if gain.n > 1:
+            points[1:] = round(gain.low, 2), round(gain.high, 2)
+        epochs = compared_epochs([runs[dataset, method] for method in pair])
+        name = " minus ".join(map(labels.method_name, pair))
+        compared = ", ".join(map(str, epochs))
+        rows.append((labels.dataset(dataset), name, compared, *points, gain.n))
+    columns = ["dataset", "difference", "epochs", "points", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def written_contrasts(differences: pd.DataFrame) -> pd.DataFrame:
+    """Every difference as a text, as "0.32 [0.17, 0.46] n=5": a row a contrast, a column a measure.
+
+    Args:
+        differences: rows of :func:`lib.report.intervals.contrasts`.
+    """
+    texts = []
+    for row in differences.to_dict("records"):
+        interval = f"[{row['low']:.2f}, {row['high']:.2f}]"
+        texts.append(f"{row['value']:.2f} {interval} n={row['n']}")
+    table = differences.assign(text=texts)
+    rows = ["dataset", "contrast"]
+    return table.pivot_table("text", rows, "measure", aggfunc="first", sort=False)
+
+
+# ------------------------------------------------------------------------------- many measures
+
+
+def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Mean ± sd over n seeds of every measure (column), by data set, network and method.
+
+    Args:
+        numbers: columns dataset, network, method, seed, measure, value.
+        digits: after the point.
+    """
+    keys = ["dataset", "network", "method"]
+    numbers = numbers.assign(dataset=numbers["dataset"].map(labels.dataset))
+
+    def text(values: pd.Series) -> str:
+        return _mean_sd(values, digits)
+
+    wide = numbers.pivot_table("value", keys, "measure", aggfunc=text, sort=False)
+    wide.insert(0, "n", numbers.groupby(keys, sort=False)["seed"].nunique())
+    wide = wide.reset_index()
+    methods = wide["method"].map(labels.methods_in(wide["method"]).index)
+    order = np.lexsort((methods, wide["network"], wide["dataset"]))
+    wide["method"] = wide["method"].map(labels.method_name)
+    wide["network"] = wide["network"].map(labels.network)
+    return wide.iloc[order].reset_index(drop=True)
+
+
+def slopes(records: Records, epochs: int) -> pd.DataFrame:
+    """Slope of the mean test accuracy over the last epochs, in points an epoch, of every method;
+    over the last fifth of a run where that is shorter.
+    """
+    rows = []
+    for (dataset, method), line in curves(records).groupby(["dataset", "method"], sort=False):
+        end = line["epoch"].max()
+        last = line[line["epoch"] > end - min(epochs, max(2, end // 5))]
+        slope = np.nan
+        if len(last) > 1:
+            slope = 100 * np.polyfit(last["epoch"], last["mean"], 1)[0]
+        rows.append((labels.dataset(dataset), labels.method_name(method), len(last), slope))
+    return pd.DataFrame(rows, columns=["dataset", "method", "epochs", "slope"])
+
+
+def at_epochs(records: Records, epochs: Sequence[int]) -> pd.DataFrame:
+    """Test accuracy of every method at some epochs, percent: mean, 95 % t-interval over seeds, n.
+
+    Epochs that no run reached are left out, and so is the interval of a single seed.
+    """
+    table = _histories(records)
+    table = table[table["epoch"].isin(list(epochs))]
+    rows = []
+    groups = ["dataset", "method", "epoch"]
+    for (dataset, method, epoch), group in table.groupby(groups, sort=False):
+        mean = t_interval(100 * group["test_accuracy"])
+        bounds = (mean.low, mean.high) if mean.n > 1 else (None, None)
+        names = labels.dataset(dataset), labels.method_name(method)
+        rows.append((*names, epoch, mean.value, *bounds, mean.n))
+    return pd.DataFrame(rows, columns=["dataset", "method", "epoch", "mean", "low", "high", "n"])
+
+
+def this_machine() -> pd.DataFrame:
+    """Commit, versions and hardware, as a notebook ends with them."""
+    return pd.Series(environment(), name="this machine").to_frame()
+
+
+# ------------------------------------------------------------------------------- long tables
+
+
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its data sets and methods as people read them."""
+    return table.assign(
+        dataset=table["dataset"].map(labels.dataset),
+        method=table["method"].map(labels.method_name),
+    )
+
+
+def means(numbers: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Mean of the column value with its 95 % t-interval, by groups.
+
+    Args:
+        numbers: column value, a row a seed, and those of the groups.
+        keys: columns of the groups.
+    Returns: the columns of the groups, mean, low, high, n.
+    """
+    rows = []
+    for key, group in numbers.groupby(list(keys), sort=False):
+        mean = t_interval(group["value"])
+        rows.append((*key, mean.value, mean.low, mean.high, mean.n))
+    return pd.DataFrame(rows, columns=[*keys, "mean", "low", "high", "n"])
+
+
+def side_by_side(means: pd.DataFrame, index: Sequence[str]) -> pd.DataFrame:
+    """The rows of :func:`means` as texts, a column a method, in the order of the rows.
+
+    Args:
+        means: columns method, mean, low, high, and those of the index.
+        index: columns that name the rows.
+    """
+    texts = []
+    for row in means.itertuples():
+        texts.append(f"{row.mean:.2f} [{row.low:.2f}, {row.high:.2f}]")
+    wide = means.assign(text=texts).pivot(index=list(index), columns="method", values="text")
+    return wide[means["method"].unique()]
+
+
+def spread(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Mean, standard deviation and number of every other column, by groups.
+
+    Returns: the groups as index; columns "name mean", "name std", "name count".
+    """
+    table = rows.groupby(list(keys), sort=False).agg(["mean", "std", "count"])
+    table.columns = [" ".join(column) for column in table.columns]
+    return table
+
+
+def related_results(architecture: str) -> pd.DataFrame:
+    """Published test accuracies of a network, percent, with their uncertainty: a row a method, a
+    column a data set.
+
+    Args:
+        architecture: as data/reference/related_results.csv names it.
+    """
+    results = pd.read_csv(REFERENCE / "related_results.csv")
+    chosen = results["architecture"] == architecture
+    chosen &= results["metric"] == "test_accuracy_percent"
+    numbers = ["value", "uncertainty"]
+    return results[chosen].pivot_table(index="method", columns="dataset", values=numbers)

@@ -1,0 +1,163 @@
+"""Published claims against records: a verdict with a number and its interval for each.
+
+A claim is handed the records of the experiments that it names; it fetches nothing.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from lib.names import check_known
+from lib.paths import REFERENCE
+from lib.report.intervals import Measurement, judge
+from lib.runs.experiment import PROFILES
+from lib.runs.record import Record
+
+TABLE = REFERENCE / "claims.csv"
+COPIED = ("id", "paper", "statement")
+MEASURED = ("value", "low", "high", "n")
+
+
+class Claim(NamedTuple):
+    """How a published claim is measured.
+
+    Attributes:
+        experiments: names of those whose records it is handed.
+        measure: records -> what they say, None if nothing.
+        profiles: in which it can be judged.
+    """
+
+    experiments: tuple[str, ...]
+    measure: Callable[[Sequence[Record]], Measurement | None]
+    profiles: tuple[str, ...] = PROFILES
+
+
+def published(*tables: Path) -> pd.DataFrame:
+    """The claims as published, data/reference/claims.csv, and further tables of such columns."""
+    read = partial(pd.read_csv, dtype=str, keep_default_na=False)
+    return pd.concat(map(read, (TABLE, *tables)), ignore_index=True)
+
+
+def verdict_of(claim: str, measurement: Measurement, table: pd.DataFrame) -> str:
+    """What a measurement says of a claim of the table (:func:`published`)."""
+    criterion = table.set_index("id").loc[claim]
+    return judge(measurement, criterion["comparison"], criterion["threshold"])
+
+
+def check_claims(claims: Iterable[str], table: pd.DataFrame, papers: Iterable[str]) -> None:
+    """Hold claims and the table of published ones together.
+
+    Args:
+        claims: ids of the claims that are measured.
+        table: of :func:`published`.
+        papers: of the table, those all of whose claims are known.
+    Raises: ValueError naming an id that two rows have, a claim without a row or a row of these
+        papers without a claim.
+    """
+    claims = set(claims)
+    for row in table.loc[table["id"].duplicated(), "id"]:
+        raise ValueError(f"two rows of the table of claims have the id {row}: give one another id")
+    for claim in sorted(claims - set(table["id"])):
+        raise ValueError(
+            f"claim {claim} has no row in the table of claims: add one to the claims.csv of its"
+            " room, or remove the claim"
+        )
+    of_papers = table.loc[table["paper"].isin(list(papers)), "id"]
+    for row in sorted(set(of_papers) - claims):
+        raise ValueError(f"row {row} of the table of claims has no claim in a room: add one")
+
+
+def verdicts(
+    claims: Mapping[str, Claim],
+    records_of: Callable[[str, str], list[Record]],
+    table: pd.DataFrame,
+    profile: str = "paper",
+    ids: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Every claim with its verdict in a profile; see the command line.
+
+    Args:
+        claims: how each is measured; rows of the table without one are not run.
+        records_of: (experiment, profile) -> its stored records.
+        table: of :func:`published`.
+        profile: whose records are judged.
+        ids: which claims; None for all.
+    Returns: columns id, paper, statement, verdict, value, low, high, n, profile, published.
+    Raises: ValueError for an unknown profile or claim.
+    """
+    check_known("profile", profile, PROFILES)
+    for claim in ids or ():
+        check_known("claim", claim, list(table["id"]))
+    if ids is not None:
+        table = table[table["id"].isin(ids)]
+    handed = cache(records_of)
+    rows = []
+    for row in table.to_dict("records"):
+        measurement = _measured(claims.get(row["id"]), handed, profile)
+        rows.append(_row(row, measurement, profile))
+    return pd.DataFrame(rows).astype({"value": float, "low": float, "high": float, "n": "Int64"})
+
+
+def _measured(
+    claim: Claim | None, records_of: Callable[[str, str], list[Record]], profile: str
+) -> Measurement | None:
+    if claim is None or profile not in claim.profiles:
+        return None
+    records: list[Record] = []
+    for experiment in claim.experiments:
+        records += records_of(experiment, profile)
+    return claim.measure(records)
+
+
+def _row(claim: dict[str, str], measurement: Measurement | None, profile: str) -> dict[str, Any]:
+    verdict, numbers = "not run", dict.fromkeys(MEASURED)
+    if measurement is not None:
+        verdict = judge(measurement, claim["comparison"], claim["threshold"])
+        numbers = {name: getattr(measurement, name) for name in MEASURED}
+    copied = {name: claim[name] for name in COPIED}
+    ends = {"profile": profile, "published": claim["printed_evidence"]}
+    return {**copied, "verdict": verdict, **numbers, **ends}
+
+
+def markdown(table: pd.DataFrame, claims: pd.DataFrame) -> str:
+    """The claims that some run touches as a Markdown table, and how many wait for one.
+
+    Args:
+        table: of :func:`verdicts`.
+        claims: of :func:`published`.
+    """
+    criteria = claims.set_index("id")
+    lines = [
+        "| claim | quantity and criterion | value [95 % interval or bounds] | n | verdict |",
+        "|---|---|---|---|---|",
+    ]
+    for row in table[table["verdict"] != "not run"].to_dict("records"):
+        lines.append(_line(row, criteria.loc[row["id"]]))
+    waiting = table[table["verdict"] == "not run"].groupby("paper", sort=False).size()
+    counts = ", ".join(f"{paper} {n}" for paper, n in waiting.items())
+    return "\n".join([*lines, "", f"Not run yet, {waiting.sum()} of {len(table)}: {counts}."])
+
+
+def _line(row: dict[str, Any], claim: pd.Series) -> str:
+    n = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
+    criterion = f"{claim['comparison']} {claim['threshold']} ({claim['threshold_origin']})"
+    cells = (
+        f"{row['id']}: {row['statement']}",
+        f"{claim['quantity']}: {criterion}",
+        f"{row['value']:.3g}{_spread(row)}",
+        n,
+        row["verdict"],
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(row: dict[str, Any]) -> str:
+    if row["n"] == 1 and row["high"] == math.inf:
+        return " (no interval)"
+    if row["low"] == row["high"]:
+        return ""
+    return f" [{row['low']:.3g}, {row['high']:.3g}]"

@@ -1,0 +1,1 @@
+"""What a trained network keeps: perturbed links and weights, attacked inputs."""

@@ -1,0 +1,44 @@
+r"""Inputs changed on purpose or by accident: adversarial attacks, noise and corruptions.
+
+Three kinds: attacks of a fixed radius (:func:`fgsm`, :func:`pgd`, :func:`apgd`, :func:`square`,
+:func:`ensemble`, and :func:`one_pixel`) look for an adversarial point, one that the model takes for
+another class, near an example; attacks of minimal norm (:func:`deepfool`, :func:`carlini_wagner`,
+:func:`boundary`) look for the closest one; :func:`gaussian_noise` and :func:`corrupt` know nothing
+of the model. All attacks
+
+- leave examples that are misclassified at the start as they are;
+- stay inside the bounds of the pixels and inside the radius at every iterate;
+- work on a frozen copy: the model is never changed, and no gradient of a weight is computed;
+- take the examples in batches of 1000, and stop working on one that is broken;
+- return, of a fixed radius, the first adversarial point of an example, else the point of highest
+  loss; of minimal norm the closest adversarial point, else the example itself.
+"""
+
+from lib.robustness.attacks.corruptions import CORRUPTIONS, corrupt, gaussian_noise
+from lib.robustness.attacks.ensembles import ensemble
+from lib.robustness.attacks.gradient import apgd, fgsm, pgd
+from lib.robustness.attacks.losses import LOSSES, difference_of_logits_ratio, log_odds, margin
+from lib.robustness.attacks.minimal import boundary, carlini_wagner, deepfool
+from lib.robustness.attacks.search import one_pixel, square
+from lib.robustness.attacks.setting import distance, is_adversarial
+
+__all__ = [
+    "CORRUPTIONS",
+    "LOSSES",
+    "apgd",
+    "boundary",
+    "carlini_wagner",
+    "corrupt",
+    "deepfool",
+    "difference_of_logits_ratio",
+    "distance",
+    "ensemble",
+    "fgsm",
+    "gaussian_noise",
+    "is_adversarial",
+    "log_odds",
+    "margin",
+    "one_pixel",
+    "pgd",
+    "square",
+]

@@ -1,0 +1,50 @@
+"""Attacks in turn: what one leaves unbroken, the next one tries."""
+
+from functools import partial
+
+from torch import Generator, Tensor, nn
+
+from lib.robustness.attacks.gradient import apgd
+from lib.robustness.attacks.search import square
+from lib.robustness.attacks.setting import UNIT, Bounds, image_shape, is_adversarial
+
+
+def ensemble(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    radius: float,
+    steps: int = 100,
+    queries: int = 1000,
+    generator: Generator,
+    bounds: Bounds = UNIT,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """APGD on the cross-entropy, APGD on DLR and Square in turn, on what is not yet broken.
+
+    After [Croce2020a], Section 6.
+    Departs: this is not AutoAttack, which has targeted APGD-DLR and FAB too, and 5,000 queries.
+
+    Args:
+        steps, queries: of each APGD; of Square.
+        model, x, y, radius, generator, bounds: as in :func:`square`.
+    Returns: points like x, and for "apgd_ce", "apgd_dlr" and "square" a (B,) bool: whether the
+        example is broken after that attack, by it, before it or from the start.
+    Raises: ValueError as :func:`square`, and for less than 3 classes.
+    """
+    image_shape(x.shape[1:])  # refused before the first attack, not by the last
+    attacks = {
+        "apgd_ce": partial(apgd, loss="ce", steps=steps),
+        "apgd_dlr": partial(apgd, loss="dlr", steps=steps),
+        "square": partial(square, queries=queries),
+    }
+    x_adv = x
+    wrong = is_adversarial(model, x, y)
+    broken = {}
+    for name, attack in attacks.items():
+        start = x.detach().clone()
+        start[wrong] = x_adv[wrong]  # misclassified, so left as they are
+        x_adv = attack(model, start, y, radius=radius, generator=generator, bounds=bounds)
+        wrong = is_adversarial(model, x_adv, y)
+        broken[name] = wrong
+    return x_adv, broken

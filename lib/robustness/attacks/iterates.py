@@ -1,0 +1,107 @@
+"""How attacks move and choose: points scored by a loss, kept in a ball, the best remembered."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from lib.robustness.attacks.losses import LOSSES
+from lib.robustness.attacks.setting import Bounds, draw
+
+
+class Ball(NamedTuple):
+    """Where an attack may go: within the radius of x and inside the bounds."""
+
+    radius: float
+    norm: str
+    bounds: Bounds
+
+    def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """Inside the radius, then the bounds: as x is in bounds, this never leads away from it."""
+        delta = x_adv - x
+        if self.norm == "linf":
+            delta = delta.clamp(-self.radius, self.radius)
+        else:
+            delta = delta.renorm(2, 0, self.radius)
+        return (x + delta).clamp(*self.bounds)
+
+    def draw(self, x: Tensor, generator: Generator) -> Tensor:
+        """Uniform within the radius, then clipped."""
+        if self.norm == "linf":
+            delta = 2 * draw(torch.rand, x.shape, x, generator) - 1
+        else:
+            n = x.shape[1]
+            volume = draw(torch.rand, (len(x), 1), x, generator)
+            length = volume ** (1 / n)
+            delta = length * F.normalize(draw(torch.randn, x.shape, x, generator))
+        return self.project(x + self.radius * delta, x)
+
+    def ascend(self, x: Tensor, step_size: float | Tensor, grad_x: Tensor) -> Tensor:
+        """A step from x in the direction of steepest ascent; none where the gradient is 0."""
+        if self.norm == "linf":
+            direction = grad_x.sign()
+        else:
+            tiny = torch.finfo(x.dtype).tiny
+            direction = F.normalize(grad_x, eps=tiny)
+        return x + step_size * direction
+
+
+class Best:
+    """For each example the first point of highest score, which is infinite if adversarial."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x.clone()
+        self.score = x.new_full((len(x),), -math.inf)
+
+    @property
+    def broken(self) -> Tensor:
+        """(B,) bool, whether an adversarial point of the example is known."""
+        return self.score == math.inf
+
+    def unbroken(self, times: int) -> Iterator[Tensor]:
+        """The positions of what is not broken, as often as asked, or until nothing is left."""
+        for _ in range(times):
+            rows = (~self.broken).nonzero().squeeze(1)
+            if not len(rows):
+                return
+            yield rows
+
+    def keep_(self, rows: Tensor, x: Tensor, score: Tensor) -> None:
+        """Remember the points of these examples whose score is higher than before."""
+        better = score > self.score[rows]
+        self.x[rows[better]] = x[better]
+        self.score[rows[better]] = score[better]
+
+
+def score(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    loss: str = "margin",
+    early_stop: bool = True,
+) -> Tensor:
+    """(B,) loss, or infinity where x is adversarial and the attack is to stop there."""
+    z = model(x)
+    value = LOSSES[loss](z, y)
+    if not early_stop:
+        return value
+    adversarial = z.argmax(1) != y
+    return value.masked_fill(adversarial, math.inf)
+
+
+@torch.enable_grad()
+def score_and_gradient(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    loss: str,
+    early_stop: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """(B,) :func:`score`, and (B, n) its gradient, which is 0 where the score is infinite."""
+    x = x.detach().requires_grad_()
+    value = score(model, x, y, loss, early_stop)
+    (grad_x,) = torch.autograd.grad(value.sum(), x)
+    return value.detach(), grad_x

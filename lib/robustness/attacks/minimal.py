@@ -1,0 +1,271 @@
+"""Attacks of minimal norm, which look for the adversarial point closest to an example."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from lib.robustness.attacks.iterates import Best, score
+from lib.robustness.attacks.losses import margin
+from lib.robustness.attacks.setting import UNIT, Bounds, attack, draw, is_wrong
+
+STARTS = 100  # random inputs among which the Boundary attack looks for an adversarial one
+BISECTIONS = 25  # of the line from there to the example
+
+
+@attack
+def deepfool(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    norm: str = "l2",
+    steps: int = 50,
+    overshoot: float = 0.02,
+    bounds: Bounds = UNIT,
+) -> Tensor:
+    r"""Steps to the nearest boundary of the linearised classifier, until the class changes.
+
+    .. math::
+        l = \arg\min_{j \ne y} \frac{|f_j|}{\|w_j\|_q}, \qquad
+        f_j = z_j - z_y, \quad w_j = \nabla_x f_j, \qquad
+        \delta = \frac{|f_l|}{\|w_l\|_2^2} w_l \;\text{ or }\; \frac{|f_l|}{\|w_l\|_1} sign(w_l)
+
+    with q = 2 for "l2" and 1 for "linf"; x moves by 1 + overshoot times :math:`\delta`, clipped.
+
+    Source: [MoosaviDezfooli2016], Algorithm 2 and Section 3.3.
+    Departs: the bounds; and a step is longer by 1e-5, for clipped steps alone may come ever closer
+    to a boundary without crossing it.
+
+    Args:
+        steps: linearisations at most, each a backward pass for each class.
+        overshoot: at least 0.
+        model, x, y, norm, bounds: as in :func:`fgsm`.
+    Returns: like x; the first adversarial point, or x where none was found.
+    Raises: ValueError as :func:`fgsm`.
+    """
+    best = Best(x)
+    x_t = x.clone()
+    for rows in best.unbroken(steps):
+        f, w = _linearised(model, x_t[rows], y[rows])
+        delta = _to_nearest_boundary(f, w, norm)
+        stepped = x_t[rows] + (1 + overshoot) * delta
+        x_t[rows] = stepped.clamp(*bounds)
+        best.keep_(rows, x_t[rows], score(model, x_t[rows], y[rows]))
+    return torch.where(best.broken[:, None], best.x, x)
+
+
+@torch.enable_grad()
+def _linearised(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, K) logits less those of ``y``, infinite at y, and their (B, K, n) gradients."""
+    x = x.detach().requires_grad_()
+    y = y[:, None]
+    z = model(x)
+    grads = []
+    for z_k in z.unbind(1):
+        (grad_x,) = torch.autograd.grad(z_k.sum(), x, retain_graph=True)
+        grads.append(grad_x)
+    w = torch.stack(grads, 1)
+    w = w - w.take_along_dim(y[:, :, None], 1)
+    f = (z - z.gather(1, y)).detach()
+    return f.scatter(1, y, math.inf), w
+
+
+def _to_nearest_boundary(f: Tensor, w: Tensor, norm: str) -> Tensor:
+    """(B, n) step to the nearest hyperplane f + w · step = 0; none where all gradients are 0."""
+    dual = 2 if norm == "l2" else 1
+    size = w.norm(p=dual, dim=2)
+    distances = torch.where(size > 0, f.abs() / size, math.inf)
+    length, nearest = distances.min(1, keepdim=True)
+    w = w.take_along_dim(nearest[:, :, None], 1).squeeze(1)  # (B, n)
+    if norm == "l2":
+        unit = w / size.gather(1, nearest)
+    else:
+        unit = w.sign()
+    return torch.where(length < math.inf, (length + 1e-5) * unit, 0)
+
+
+@attack
+def carlini_wagner(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    steps: int = 1000,
+    search_steps: int = 9,
+    learning_rate: float = 0.01,
+    initial_constant: float = 0.001,
+    confidence: float = 0.0,
+    bounds: Bounds = UNIT,
+) -> Tensor:
+    r"""Carlini and Wagner's L2 attack: Adam on distance and margin, and a search for their balance.
+
+    .. math::
+        \min_w \|x' - x\|_2^2 + c \max(z_y - \max_{j \ne y} z_j + \kappa, 0), \qquad
+        x' = low + (high - low) \tfrac{1}{2} (\tanh w + 1)
+
+    Source: [Carlini2017], Section VI-A.
+    Departs: untargeted. Only differences of logits enter, so that a constant added to all of them
+    changes nothing. A pixel at a bound starts at w = ±7.25, where tanh is flat: with few steps it
+    hardly moves, and the distances found on images with a black background are too large.
+
+    Args:
+        steps: of Adam for each c; fewer if a tenth of them brings no example progress.
+        search_steps: values of c tried: ten times larger until one breaks, then by bisection.
+        learning_rate: of Adam, in w.
+        initial_constant: the first c.
+        confidence: :math:`\kappa`, the margin that an adversarial point must have.
+        model, x, y, bounds: as in :func:`fgsm`.
+    Returns: like x; the closest adversarial point found, or x. Raises: ValueError as :func:`fgsm`.
+    """
+    objective = _Objective(model, x, y, confidence, bounds)
+    best = Best(x)
+    lower = x.new_zeros(len(x))
+    upper = x.new_full((len(x),), math.inf)
+    constant = torch.full_like(lower, initial_constant)
+    for _ in range(search_steps):
+        broken = objective.minimise_(best, constant, steps, learning_rate)
+        lower = torch.where(broken, lower, constant)
+        upper = torch.where(broken, constant, upper)
+        middle = (lower + upper) / 2
+        constant = torch.where(upper < math.inf, middle, 10 * constant)
+    return best.x
+
+
+class _Objective(NamedTuple):
+    """What Carlini and Wagner minimise over w, for each example with a constant of its own."""
+
+    model: nn.Module
+    x: Tensor
+    y: Tensor
+    confidence: float
+    bounds: Bounds
+
+    def minimise_(
+        self,
+        best: Best,
+        constant: Tensor,
+        steps: int,
+        learning_rate: float,
+    ) -> Tensor:
+        """(B,) bool, whether Adam has met an adversarial point; the closest goes to ``best``."""
+        w = self.start().requires_grad_()
+        adam = torch.optim.Adam([w], lr=learning_rate)
+        tenth = math.ceil(steps / 10)
+        broken = torch.zeros_like(self.y, dtype=torch.bool)
+        loss_before = torch.full_like(constant, math.inf)
+        for step in range(steps):
+            with torch.enable_grad():
+                x_t = self.pixels(w)
+                z = self.model(x_t)
+                gain = margin(z, self.y)
+                squares = (x_t - self.x).square().sum(1)
+                loss = squares + constant * (self.confidence - gain).clamp(min=0)
+                (w.grad,) = torch.autograd.grad(loss.sum(), w)
+
+            adversarial = (z.argmax(1) != self.y) & (gain >= self.confidence)
+            rows = adversarial.nonzero().squeeze(1)
+            best.keep_(rows, x_t[rows].clamp(*self.bounds), -squares[rows])
+            broken |= adversarial
+            if step % tenth == 0:
+                progress = loss < 0.9999 * loss_before
+                if not progress.any():
+                    break
+                loss_before = loss
+            adam.step()
+        return broken
+
+    def start(self) -> Tensor:
+        """(B, n) w of the examples, finite at the bounds."""
+        low, high = self.bounds
+        return torch.atanh(0.999999 * (2 * (self.x - low) / (high - low) - 1))
+
+    def pixels(self, w: Tensor) -> Tensor:
+        """(B, n) points of w, inside the bounds but for rounding."""
+        low, high = self.bounds
+        return low + (high - low) * (w.tanh() + 1) / 2
+
+
+@attack
+def boundary(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    steps: int = 1000,
+    generator: Generator,
+    bounds: Bounds = UNIT,
+) -> Tensor:
+    r"""Boundary attack in L2: a random walk along the boundary towards x; sees classes only.
+
+    From a uniformly random adversarial input, drawn to x by bisection. Each step first moves at
+    right angles to the direction of x, by :math:`\delta` times the distance and then back to that
+    distance, then to x by the fraction :math:`\epsilon`; it is kept if both are adversarial.
+
+    Source: [Brendel2018], Section 2 and Algorithm 1.
+    Departs: both lengths are adapted after every step of each example, so as to succeed in a half
+    and in a quarter of the steps, not over windows of steps.
+
+    Args:
+        steps: of the walk, two queries of the model each.
+        model, x, y, generator, bounds: as in :func:`pgd`.
+    Returns: like x; the closest adversarial point found, or x if none of 100 random inputs is
+        adversarial. Raises: ValueError as :func:`fgsm`.
+    """
+    x_adv = _random_inputs(model, x, y, generator, bounds)
+    x_adv = _bisected(model, x, x_adv, y)
+    delta = x.new_full((len(x), 1), 0.1)
+    epsilon = x.new_full((len(x), 1), 0.1)
+    for _ in range(steps):
+        noise = draw(torch.randn, x.shape, x, generator)
+        sphere = _step_on_sphere(x_adv, x, delta, noise).clamp(*bounds)
+        closer = sphere + epsilon * (x - sphere)
+        sphere_wrong = is_wrong(model, sphere, y)[:, None]
+        both_wrong = sphere_wrong & is_wrong(model, closer, y)[:, None]
+        x_adv = torch.where(both_wrong, closer, x_adv)
+
+        delta = delta * torch.exp(0.2 * (sphere_wrong.to(x) - 0.5))
+        success = both_wrong.to(x) - 0.25
+        epsilon = epsilon * torch.exp(0.2 * success * sphere_wrong)
+        epsilon = epsilon.clamp(max=0.5)
+    return x_adv
+
+
+def _random_inputs(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    generator: Generator,
+    bounds: Bounds,
+) -> Tensor:
+    """(B, n) the first adversarial one of uniformly random inputs, else the last of them."""
+    low, high = bounds
+    far = x
+    for _ in range(STARTS):
+        u = draw(torch.rand, x.shape, x, generator)
+        drawn = low + (high - low) * u
+        far = torch.where(is_wrong(model, far, y)[:, None], far, drawn)
+    return far
+
+
+def _bisected(model: nn.Module, x: Tensor, far: Tensor, y: Tensor) -> Tensor:
+    """(B, n) adversarial points between x and ``far``, at a boundary; x if there are none."""
+    near = x
+    for _ in range(BISECTIONS):
+        middle = (near + far) / 2
+        broken = is_wrong(model, middle, y)[:, None]
+        near = torch.where(broken, near, middle)
+        far = torch.where(broken, middle, far)
+    return torch.where(is_wrong(model, far, y)[:, None], far, x)
+
+
+def _step_on_sphere(x_adv: Tensor, x: Tensor, delta: Tensor, noise: Tensor) -> Tensor:
+    """A step from x_adv at right angles to x, by delta times the distance, and back to it."""
+    away = x_adv - x
+    direction = F.normalize(away)
+    along = (noise * direction).sum(1, keepdim=True)
+    noise = F.normalize(noise - along * direction)
+    noise = noise * delta * away.norm(dim=1, keepdim=True)
+    return x + (away + noise) / (1 + delta.square()).sqrt()

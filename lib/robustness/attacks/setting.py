@@ -1,0 +1,189 @@
+"""What attacks are given: checked settings, examples in bounds, a frozen model, random numbers."""
+
+import copy
+import functools
+import math
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from lib.robustness.attacks.losses import LOSSES
+
+Bounds = tuple[float, float]  # lowest and highest value of a pixel
+
+UNIT: Bounds = (0.0, 1.0)
+BATCH = 1000  # examples, or candidates of one example, that go through the model at a time
+
+NORMS = ("linf", "l2")
+LEAST = {
+    "radius": 0,
+    "step_size": 0,
+    "overshoot": 0,
+    "confidence": 0,
+    "steps": 1,
+    "search_steps": 1,
+    "restarts": 1,
+    "queries": 1,
+    "learning_rate": 1e-9,
+    "initial_constant": 1e-9,
+}
+
+
+def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The attack of any examples, made of its ``core``, which sees a frozen model and the flat
+    examples (B, n) of a batch that are classified correctly.
+    """
+
+    @functools.wraps(core)
+    def attack_examples(model: nn.Module, x: Tensor, y: Tensor, **settings: Any) -> Tensor:
+        check_settings(settings)
+        check_examples(x, settings.get("bounds", UNIT))
+        model = frozen(model, x, y, settings.get("loss", "ce"))
+        flat = x.detach().flatten(1)
+        y = y.long()
+        x_adv = flat.clone()
+        for rows in _batches(~is_wrong(model, flat, y)):
+            with torch.no_grad():
+                x_adv[rows] = core(model, flat[rows], y[rows], **settings)
+        return x_adv.view_as(x)
+
+    return attack_examples
+
+
+def _batches(chosen: Tensor) -> tuple[Tensor, ...]:
+    """Positions of the chosen examples, batch after batch; nothing if none is chosen."""
+    positions = chosen.nonzero().squeeze(1)
+    if not len(positions):
+        return ()
+    return positions.split(BATCH)
+
+
+# ------------------------------------------------------------------------------------- checks
+
+
+def check_settings(settings: dict[str, Any]) -> None:
+    """Raise ValueError on a setting of an attack that is out of range or unknown."""
+    for name, value in settings.items():
+        if name in LEAST and value is not None:
+            require_least(name, value, LEAST[name])
+        if name == "norm":
+            require_known(name, value, NORMS)
+        if name == "loss":
+            require_known(name, value, LOSSES)
+
+
+def require_least(name: str, value: float, least: float) -> None:
+    """Raise ValueError unless the setting is a finite number from ``least`` on."""
+    if not least <= value < math.inf:
+        raise ValueError(f"{name} = {value} is out of range: give a finite number from {least} on")
+
+
+def require_known(name: str, value: Any, known: Collection) -> None:
+    """Raise ValueError unless the setting is one of the known values."""
+    if value not in known:
+        advice = ", ".join(map(str, known))
+        raise ValueError(f"{name} = {value!r} is unknown: give one of {advice}")
+
+
+def check_examples(x: Tensor, bounds: Bounds) -> None:
+    """Raise ValueError unless x holds floats (B, features...) inside of finite bounds."""
+    shape = tuple(x.shape)
+    if len(shape) < 2 or not x.numel() or not x.is_floating_point():
+        advice = "give one or more floats (B, features...)"
+        raise ValueError(f"x is {x.dtype} of shape {shape}: {advice}")
+    low, high = bounds
+    valid = -math.inf < low < high < math.inf
+    if not valid or not (x.clamp(low, high) == x).all():
+        advice = "give (low, high) with low < high that hold x"
+        values = f"from {x.min()} to {x.max()}"
+        raise ValueError(f"bounds = {bounds} do not fit: {advice}, {values}")
+
+
+def _check_classes(x: Tensor, y: Tensor) -> None:
+    integer = not y.is_floating_point() and y.dtype != torch.bool
+    if not integer or y.shape != x.shape[:1]:
+        advice = f"give an integer class for each of the {len(x)} examples"
+        raise ValueError(f"y is {y.dtype} of shape {tuple(y.shape)}: {advice}")
+
+
+# --------------------------------------------------------------------------- model and examples
+
+
+def frozen(model: nn.Module, x: Tensor, y: Tensor, loss: str = "ce") -> nn.Sequential:
+    """The model on flat examples, a copy without gradients of weights.
+
+    Raises ValueError if it is in training mode, or ``y`` does not fit ``x`` and the logits.
+    """
+    if any(module.training for module in model.modules()):
+        raise ValueError("training mode: call model.eval() first")
+    _check_classes(x, y)
+    unflatten = nn.Unflatten(1, x.shape[1:])
+    frozen_model = nn.Sequential(unflatten, copy.deepcopy(model))
+    frozen_model.requires_grad_(False)
+    first = x[:1].detach().flatten(1)
+    n_classes = frozen_model(first).shape[1]
+    if n_classes < 2 or (loss == "dlr" and n_classes < 3):
+        advice = "give another loss, or a model with more logits"
+        raise ValueError(f"loss {loss!r} of {n_classes} logits is undefined: {advice}")
+    if not 0 <= y.min() <= y.max() < n_classes:
+        raise ValueError(f"y has {y.min()} to {y.max()}: give 0 to {n_classes - 1}")
+    return frozen_model
+
+
+def is_wrong(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """(B,) bool, whether the model takes each flat example for another class."""
+    predicted = [model(batch).argmax(1) for batch in x.split(BATCH)]
+    return torch.cat(predicted) != y
+
+
+def image_shape(shape: torch.Size) -> tuple[int, int, int]:
+    """(C, H, W) of an example, which may be a row of a square grey image.
+
+    Raises ValueError if it is no image.
+    """
+    if len(shape) == 3:
+        return tuple(shape)
+    if len(shape) == 2:
+        return (1, *shape)
+    side = math.isqrt(math.prod(shape))
+    if len(shape) != 1 or side**2 != shape[0]:
+        advice = "give (B, H, W), (B, C, H, W), or (B, n) with n a square number"
+        raise ValueError(f"examples of shape {tuple(shape)} are no images: {advice}")
+    return 1, side, side
+
+
+def draw(law: Callable, shape: tuple[int, ...], like: Tensor, generator: Generator) -> Tensor:
+    """Random numbers of torch.rand or torch.randn, of the dtype and on the device of ``like``."""
+    drawn = law(shape, generator=generator, dtype=like.dtype, device=generator.device)
+    return drawn.to(like)
+
+
+def draw_signs(shape: tuple[int, ...], like: Tensor, generator: Generator) -> Tensor:
+    """Random signs, 1 or -1, of the dtype and on the device of ``like``."""
+    return 2 * draw(torch.rand, shape, like, generator).round() - 1
+
+
+# ------------------------------------------------------------------------------------ measures
+
+
+def is_adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Whether the model takes each example for another class: (B,) bool.
+
+    ``x`` (B, features...), ``y`` (B,); ValueError if they do not fit the model.
+    """
+    return is_wrong(frozen(model, x, y), x.detach().flatten(1), y)
+
+
+def distance(x_adv: Tensor, x: Tensor, norm: str) -> Tensor:
+    """(B,) distance of each example in the norm "linf", "l2" or "l0" (entries that differ).
+
+    Raises ValueError if the shapes differ or the norm is unknown.
+    """
+    orders = {"linf": math.inf, "l2": 2, "l0": 0}
+    require_known("norm", norm, orders)
+    if x_adv.shape != x.shape:
+        raise ValueError(f"x_adv {tuple(x_adv.shape)} has not the shape of x")
+    delta = (x_adv - x).flatten(1)
+    return delta.norm(p=orders[norm], dim=1)

@@ -1,0 +1,225 @@
+"""What identifies a run: frozen dataclasses of literals, and the name that follows from them.
+
+A kind of run derives from :class:`Run` and adds the fields that decide its result.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, get_args, get_origin
+
+import pandas as pd
+
+from lib import data
+from lib.names import check_known
+
+KINDS: dict[str, type["Run"]] = {}  # every kind of run, by the name of its class
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: what, on which data, under which seed. The fields of a kind are literals.
+
+    The name of a run is that of its experiment and a hash, which covers the experiment, the seed,
+    the recipe, the data set actually loaded and the fields that differ from their defaults: a new
+    field with a default keeps old records valid, and no module or class is in it.
+
+    Args:
+        experiment, method, variant: names; the method and the variant label tables and figures.
+        dataset: name for :func:`lib.data.load`.
+        seed: of everything random.
+        parent: run whose result this one starts from, itself made where it is absent.
+        stand_in: the run to make where the data set cannot be had (not part of the identity).
+    Raises: ValueError if a field is of another type.
+    """
+
+    RECIPES: ClassVar[dict[str, int]] = {"recipe": 1}  # raised when the meaning of a run changes
+    DIGITS: ClassVar[str | None] = None  # of the numbers of a table; None: all
+    UNSHARED: ClassVar[tuple[str, ...]] = ("experiment", "method", "variant", "parent")
+
+    experiment: str
+    dataset: str = "mnist"
+    method: str = "set"
+    variant: str = "tuned"
+    seed: int = 0
+    parent: "Run | None" = None
+    stand_in: "Run | None" = dataclasses.field(default=None, compare=False, repr=False)
+
+    def __init_subclass__(cls) -> None:
+        known = KINDS.setdefault(cls.__name__, cls)
+        if known.__module__ != cls.__module__:
+            raise ValueError(
+                f"{cls.__name__} of {cls.__module__} has the name of a kind of run in"
+                f" {known.__module__}: give it another"
+            )
+        KINDS[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        if isinstance(self.parent, dict):  # as read from a file
+            object.__setattr__(self, "parent", from_fields(self.parent))
+        for field in dataclasses.fields(self):
+            if field.name in ("parent", "stand_in"):
+                check_run(field.name, getattr(self, field.name))
+            else:
+                value = getattr(self, field.name)
+                value = as_declared(field.name, field.type, value)
+                object.__setattr__(self, field.name, value)
+
+    @classmethod
+    def field_names(cls) -> list[str]:
+        """The names of the fields."""
+        return [field.name for field in dataclasses.fields(cls)]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the hash of the name covers."""
+        covered = {"experiment": self.experiment, "dataset": self.dataset, "seed": self.seed}
+        covered |= self.RECIPES
+        for name, value in self._own_values().items():
+            covered[name] = value.name if isinstance(value, Run) else value
+        return covered
+
+    @property
+    def name(self) -> str:
+        """Name of the record: experiment and hash of the identity."""
+        text = json.dumps(self.identity, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return f"{self.experiment}-{digest[:12]}"
+
+    @property
+    def size(self) -> int:
+        """Steps in which progress is counted, as epochs."""
+        return 1
+
+    def check(self) -> None:
+        """Refuse what is out of range, before anything is run. Raises ValueError."""
+
+    def with_changes(self, changes: dict[str, Any]) -> Self:
+        """The same run with some fields changed, its parent's too where the parent has them.
+
+        Raises: ValueError naming the nearest field.
+        """
+        known = self._changeable()
+        for key in changes:
+            check_known("key", key, known)
+        names = self.field_names()
+        own = {key: value for key, value in changes.items() if key in names}
+        if self.parent is not None:
+            shared = self._shared_with_parent()
+            passed_on = {key: value for key, value in changes.items() if key in shared}
+            own["parent"] = self.parent.with_changes(passed_on)
+        if self.stand_in is not None:  # it stays on its data set
+            others = {key: value for key, value in changes.items() if key != "dataset"}
+            own["stand_in"] = self.stand_in.with_changes(others)
+        return dataclasses.replace(self, **own)
+
+    def _changeable(self) -> list[str]:
+        """Fields of this run, and those that a change passes on to its parent."""
+        names = [name for name in self.field_names() if name not in ("parent", "stand_in")]
+        if self.parent is not None:
+            names += self._shared_with_parent()
+        return list(dict.fromkeys(names))
+
+    def _shared_with_parent(self) -> list[str]:
+        return [name for name in self.parent._changeable() if name not in self.UNSHARED]
+
+    def resolved(self) -> "Run":
+        """The run whose data set would be loaded: this one, or the one that stands in.
+
+        Raises: lib.data.DataUnavailable if neither data set can be had.
+        """
+        if self.stand_in is None:
+            return self
+        try:
+            data.load(self.dataset)
+        except data.DataUnavailable:
+            return self.stand_in.resolved()
+        return dataclasses.replace(self, stand_in=None)
+
+    @classmethod
+    def recognises(cls, fields: dict[str, Any]) -> bool:
+        """Whether these are the fields of a run of this kind in a file that names no kind."""
+        return False
+
+    @classmethod
+    def from_file(cls, fields: dict[str, Any]) -> Self:
+        """The run with the fields of a file, also of one that an earlier version wrote."""
+        fields = dict(fields)
+        fields.pop("fallback", None)  # of earlier versions, always null in a record
+        return cls(**fields)
+
+    def fields_to_write(self) -> dict[str, Any]:
+        """What a file keeps: the kind and all fields, so that it does not hang on defaults."""
+        written: dict[str, Any] = {"kind": type(self).__name__}
+        for name in self.field_names():
+            value = getattr(self, name)
+            if name != "stand_in":
+                written[name] = value.fields_to_write() if isinstance(value, Run) else value
+        return written
+
+    def _own_values(self) -> dict[str, Any]:
+        """The fields that differ from their defaults."""
+        values = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name != "stand_in" and value != field.default:
+                values[field.name] = value
+        return values
+
+    def check_table(self, metrics: pd.DataFrame) -> None:
+        """Refuse a table that is not that of this run. Raises ValueError."""
+
+    def table_text(self, metrics: pd.DataFrame) -> str:
+        """The table as a file has it."""
+        return metrics.to_csv(index=False, float_format=self.DIGITS)
+
+
+KINDS["Run"] = Run
+
+
+def from_fields(fields: dict[str, Any]) -> Run:
+    """The run of a ``config.json``.
+
+    Files from before kinds were named are recognised by the kinds themselves.
+
+    Raises: ValueError for an unknown kind, TypeError for an unknown field.
+    """
+    fields = dict(fields)
+    name = fields.pop("kind", None)
+    if name is None:
+        for kind in KINDS.values():
+            if kind.recognises(fields):
+                return kind.from_file(fields)
+    check_known("kind of run", name, KINDS)
+    return KINDS[name].from_file(fields)
+
+
+def check_run(name: str, value: Any) -> None:
+    """Refuse what is neither a run nor None. Raises ValueError naming field and value."""
+    if not isinstance(value, Run | None):
+        raise ValueError(f"{name} = {value!r} is of the wrong type: give a run or None")
+
+
+def as_declared(name: str, declared: Any, value: Any) -> Any:
+    """The value in the declared type: 20 is 20.0 for a float, a list of widths is a tuple.
+
+    Raises: ValueError naming field and value if it is of another type.
+    """
+    if get_origin(declared) is tuple:
+        return _as_tuple(name, get_args(declared)[0], value)
+    kinds = get_args(declared) or (declared,)
+    if float in kinds and type(value) is int:
+        return float(value)
+    if type(value) in kinds:
+        return value
+    words = ["None" if kind is type(None) else kind.__name__ for kind in kinds]
+    raise ValueError(f"{name} = {value!r} is of the wrong type: give {' or '.join(words)}")
+
+
+def _as_tuple(name: str, kind: type, value: Any) -> tuple:
+    if isinstance(value, list | tuple):
+        if all(type(number) in (int, kind) for number in value):
+            return tuple(map(kind, value))
+    example = "(1000, 1000)" if kind is int else "(0.1, 0.2)"
+    raise ValueError(f"{name} = {value!r} is of the wrong type: give numbers, as {example}")

@@ -1,0 +1,62 @@
+"""Commit, versions and hardware of this process."""
+
+import contextlib
+import hashlib
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib.paths import ROOT
+
+CPU_FACTS = Path("/proc/cpuinfo")  # Linux
+PACKAGES = ("torch", "numba", "numpy", "scipy")
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Commit, versions and hardware of this process, and a hash that tells its code apart from that
+    of its commit.
+    """
+    versions = {name: version(name) for name in PACKAGES}
+    changed = _git("status", "--porcelain", "--untracked-files=no", "lib")
+    return {
+        "commit": _git("rev-parse", "--verify", "-q", "HEAD") or None,
+        "code_sha256": code_sha256(ROOT / "lib"),
+        "dirty": bool(changed),
+        "versions": {"python": platform.python_version(), **versions},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def code_sha256(folder: Path) -> str:
+    """Hash of the names and contents of all modules in a folder, however deep they lie."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _git(*words: str) -> str:
+    """What git says; "" without git or a repository."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return ""
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError):
+        for line in CPU_FACTS.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return platform.processor()

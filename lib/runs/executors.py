@@ -1,0 +1,185 @@
+"""Run what is missing: a loop, worker processes or a Dask cluster, each only maps ``Store.run``."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
+
+import torch
+from loky import ProcessPoolExecutor
+
+from lib.runs.config import Run
+from lib.runs.experiment import choose
+from lib.runs.progress import Progress
+from lib.runs.record import Record
+from lib.runs.store import Store
+
+Submit = Callable[..., Future]
+
+
+class RunsFailed(RuntimeError):
+    """Some runs failed; the others are stored."""
+
+
+def obtain(
+    store: Store,
+    experiment: str,
+    profile: str,
+    *,
+    retrain: bool = False,
+    jobs: int = 1,
+    progress: bool = False,
+) -> list[Record]:
+    """The records of an experiment, as notebooks want them.
+
+    In the profile "paper" the stored records, without training: what was not run is left out. In
+    another profile, or with ``retrain``, runs that this machine has not made yet are made.
+
+    Raises: ValueError for an unknown experiment or profile; RunsFailed if a run failed.
+    """
+    if profile == "paper" and not retrain:
+        return store.of(experiment, profile)
+    runs = choose(store.experiments, experiment).runs(profile)
+    return sweep(store, runs, jobs=jobs, progress=progress, ignore_shipped=retrain)
+
+
+def sweep(
+    store: Store,
+    runs: Sequence[Run],
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    progress: bool = True,
+    ignore_shipped: bool = False,
+) -> list[Record]:
+    """Make the runs that have no record yet; return all records, in order.
+
+    With several jobs each worker process has one thread. An interruption loses nothing: the next
+    call loads what is finished and continues the others from their checkpoints.
+
+    Args:
+        store: of the records.
+        runs: which.
+        jobs: worker processes; 1 makes the runs here, on all of torch's threads.
+        scheduler: address of a Dask scheduler, instead of worker processes (it must share the
+            disk).
+        progress: whether to show how far they are, in epochs, and what is being run.
+        ignore_shipped: whether records in data/results do not count, only those of data/runs.
+    Raises: RunsFailed if a run failed, after all others are done, with the sentence of each.
+    """
+    resolved = {run.name: run for run in (run.resolved() for run in runs)}
+    missing = [run for run in resolved.values() if store.stored(run, whole=ignore_shipped) is None]
+    missing.sort(key=lambda run: run.seed)  # every method once before any method twice
+    total = sum(run.size for run in missing)
+    with Progress(total, "epoch", shown=progress and total > 0) as shown:
+        if scheduler is None and min(jobs, len(missing)) <= 1:
+            failures = list(_one_by_one(store, missing, shown))
+        else:
+            failures = list(_side_by_side(store, missing, jobs, scheduler, shown))
+    if failures:
+        sentences = "; ".join(failures)
+        raise RunsFailed(f"{len(failures)} of {len(missing)} runs failed. {sentences}")
+    return store.records(resolved.values(), whole=ignore_shipped)
+
+
+def _one_by_one(store: Store, missing: list[Run], shown: Progress) -> Iterator[str]:
+    """Run one after the other; the sentences of those that fail."""
+    for i, run in enumerate(missing):
+        left = missing[i:]
+        _show(shown, left, {run: 0})
+        try:
+            store.run(run, progress=partial(_show_first, shown, left))
+        except (ValueError, RuntimeError) as error:
+            yield _sentence(run, error)
+        _show(shown, missing[i + 1 :], {})
+
+
+def _side_by_side(
+    store: Store, missing: list[Run], jobs: int, scheduler: str | None, shown: Progress
+) -> Iterator[str]:
+    """Run some at a time; the sentences of those that fail."""
+    with _executor(min(jobs, len(missing)), scheduler) as submit:
+        waiting = {submit(_work, store, run): run for run in missing}
+        while waiting:
+            finished, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+            for future in finished:
+                run = waiting.pop(future)
+                error = future.exception()
+                if error is not None:
+                    yield _sentence(run, error)
+            _show(shown, list(waiting.values()), _begun(store, waiting.values()))
+
+
+@contextlib.contextmanager
+def _executor(jobs: int, scheduler: str | None) -> Iterator[Submit]:
+    if scheduler is not None:
+        from distributed import Client  # optional extra "cluster"
+
+        with Client(scheduler, timeout="10s") as client:
+            yield client.get_executor().submit
+        return
+    pool = ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(os.getpid(),))
+    try:
+        yield pool.submit
+    except BaseException:
+        pool.shutdown(kill_workers=True)  # what they lose is in their checkpoints
+        raise
+    pool.shutdown()
+
+
+def _start_worker(parent: int) -> None:
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends workers
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is gone; what it loses is in its checkpoint."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _work(store: Store, run: Run) -> None:
+    torch.set_num_threads(1)
+    store.run(run, progress=partial(_note, store, run))
+
+
+def _note(store: Store, run: Run, done: int) -> None:
+    """Write how far a run is where other processes can read it."""
+    _notes(store, run).write_text(str(done))
+
+
+def _notes(store: Store, run: Run):
+    return (store.runs / run.name).with_suffix(".work") / "progress"
+
+
+def _begun(store: Store, waiting) -> dict[Run, int]:
+    """Steps done by each run in progress."""
+    begun = {}
+    for run in waiting:
+        with contextlib.suppress(OSError, ValueError):
+            begun[run] = int(_notes(store, run).read_text())
+    return begun
+
+
+def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:
+    """Show the runs left, and the steps done by those of them that have begun."""
+    text = f"{len(left)} runs left"
+    if begun:
+        names = [f"{run.method} {run.dataset} seed {run.seed}" for run in [*begun][:3]]
+        text = f"{text}: {', '.join(names)}"
+    missing = sum(run.size for run in left) - sum(begun.values())
+    shown.show(shown.total - missing, text)
+
+
+def _show_first(shown: Progress, left: Sequence[Run], done: int) -> None:
+    """Show the runs left, of which the first has done so many steps."""
+    _show(shown, left, {left[0]: done})
+
+
+def _sentence(run: Run, error: BaseException) -> str:
+    return f"{run.experiment} ({run.method}, {run.dataset}, seed {run.seed}): {error}"

@@ -1,0 +1,86 @@
+"""Arrays in one small file, without loss: bytes of equal weight side by side, then compressed.
+
+Whole numbers that follow each other, as the links of a row, are kept as differences; the file is a
+npz with two entries and holds no pickles.
+"""
+
+import json
+import lzma
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+INDEX, BYTES = "index", "bytes"
+DAMAGE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, EOFError, NotImplementedError)
+
+
+def write_packed(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays, by name, of numbers or truth values of any shape."""
+    index, parts = [], []
+    for name, array in arrays.items():
+        entry, packed = _pack(np.asarray(array))
+        index.append({"name": name, **entry})
+        parts.append(packed)
+    text = np.frombuffer(json.dumps(index).encode(), np.uint8)
+    stream = np.concatenate([np.empty(0, np.uint8), *parts])
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in ((INDEX, text), (BYTES, stream)):
+            entry = zipfile.ZipInfo(f"{name}.npy")  # without a date: equal arrays, equal file
+            entry.compress_type = zipfile.ZIP_LZMA
+            with file.open(entry, "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, content, allow_pickle=False)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of :func:`write_packed`, or of a plain npz.
+
+    Raises: OSError if it is missing, ValueError if it is damaged or cut short.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as entries:
+            arrays = dict(entries)
+    except DAMAGE as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error
+    if set(arrays) != {INDEX, BYTES}:
+        return arrays
+    return _unpack_all(path, arrays)
+
+
+def _unpack_all(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    stream, unpacked, start = arrays[BYTES], {}, 0
+    for entry in json.loads(arrays[INDEX].tobytes()):
+        dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
+        stop = start + dtype.itemsize * int(np.prod(shape))
+        array = _unpack(stream[start:stop], dtype, entry["differences"])
+        unpacked[entry["name"]] = array.reshape(shape)
+        start = stop
+    if start != len(stream):
+        raise ValueError(f"{path.name} holds {len(stream)} bytes, not {start}")
+    return unpacked
+
+
+def _pack(array: np.ndarray) -> tuple[dict, np.ndarray]:
+    """How to read an array, and its bytes: first the lowest of each number, then the next."""
+    native = array.dtype.newbyteorder("=")
+    flat = np.ascontiguousarray(array, native).ravel()
+    differences = flat.dtype.kind == "i" and bool(_rises_mostly(flat))
+    entry = {"dtype": flat.dtype.str, "shape": array.shape, "differences": differences}
+    if differences:
+        flat = np.diff(flat, prepend=flat.dtype.type(0))
+    planes = flat.view(np.uint8).reshape(-1, flat.itemsize)
+    return entry, planes.T.ravel()
+
+
+def _unpack(stream: np.ndarray, dtype: np.dtype, differences: bool) -> np.ndarray:
+    planes = stream.reshape(dtype.itemsize, -1)
+    flat = np.ascontiguousarray(planes.T).ravel().view(dtype)
+    if differences:
+        return np.cumsum(flat, dtype=dtype)
+    return flat
+
+
+def _rises_mostly(flat: np.ndarray) -> bool:
+    return len(flat) > 1 and (flat[1:] > flat[:-1]).mean() > 0.8

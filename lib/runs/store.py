@@ -1,0 +1,233 @@
+"""One record for each run of an experiment, made once.
+
+The record of a run lies in a folder named by it, is written to a temporary name and renamed at the
+end: present means complete, and what is present is never made again. An interrupted run goes on
+from its checkpoint, to the same bits.
+"""
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib import data, paths
+from lib.runs import shelf
+from lib.runs.config import Run, from_fields
+from lib.runs.environment import environment
+from lib.runs.experiment import Contents, Experiment, Workspace, choose
+from lib.runs.packing import read_arrays
+from lib.runs.record import Record
+
+
+def no_progress(done: int) -> None:
+    """Of a run that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The records of some experiments: those of this machine, and those that a clone brings.
+
+    Args:
+        experiments: by name; whose records these are.
+        runs: folder of the runs of this machine, whole.
+        results: folder of what a clone needs of the runs of the profile "paper".
+    """
+
+    experiments: Mapping[str, Experiment]
+    runs: Path = paths.RUNS
+    results: Path = paths.RESULTS
+
+    # ------------------------------------------------------------------------------- reading
+
+    def stored(self, run: Run, *, whole: bool = False) -> Record | None:
+        """The record of a run, or None if it was not run. ``whole`` asks for all of its arrays."""
+        if not whole:
+            folder = self.results / run.name
+            if folder.is_dir():
+                return self.read(folder)
+            book = shelf.book(self.results / run.experiment)
+            if book is not None and run.name in book.names:
+                return self._from_book(book, run.name)
+        folder = self.runs / run.name
+        if folder.is_dir():
+            return self.read(folder)
+        return None
+
+    def records(self, runs: Iterable[Run], *, whole: bool = False) -> list[Record]:
+        """The stored records (:meth:`stored`) of runs; what was not run is left out."""
+        records = (self.stored(run.resolved(), whole=whole) for run in runs)
+        return [record for record in records if record is not None]
+
+    def of(self, experiment: str, profile: str) -> list[Record]:
+        """The stored records of an experiment in a profile.
+
+        Raises: ValueError naming the nearest experiment or profile.
+        """
+        runs = choose(self.experiments, experiment).runs(profile)
+        return self.records(runs)
+
+    def read(self, folder: Path, *, arrays: bool = True) -> Record:
+        """Read a record; without ``arrays``, which take longest, it has none.
+
+        Raises: ValueError naming the record that cannot be read.
+        """
+        try:
+            fields = json.loads((folder / "config.json").read_text())
+            facts = json.loads((folder / "environment.json").read_text())
+            metrics = pd.read_csv(folder / "metrics.csv")
+            loaded = read_arrays(folder / "arrays.npz") if arrays else {}
+            return self._record(from_fields(fields), metrics, loaded, facts, folder)
+        except shelf.DAMAGE as error:
+            raise ValueError(
+                f"record {folder} cannot be read ({error}): delete the folder and run again"
+            ) from error
+
+    def names(self) -> set[str]:
+        """The names of all stored records."""
+        return set(self._folders()) | set(shelf.names(self.results))
+
+    def everything(self) -> list[Record]:
+        """All stored records of known experiments, each once, without their arrays."""
+        records = {}
+        for name, folder in self._folders().items():
+            experiment, _, _ = name.rpartition("-")
+            if experiment in self.experiments:
+                records[name] = self.read(folder, arrays=False)
+        for experiment in self.experiments:
+            book = shelf.book(self.results / experiment)
+            if book is not None:
+                for name in book.names:
+                    records[name] = self._from_book(book, name)
+        return [records[name] for name in sorted(records)]
+
+    def _folders(self) -> dict[str, Path]:
+        """Folders of records by name; of what lies in both places, that in data/results."""
+        folders = {}
+        for place in (self.runs, self.results):
+            for path in place.glob("*-*"):
+                if path.is_dir() and not path.suffix:
+                    folders[path.name] = path
+        return folders
+
+    def _from_book(self, book: shelf.Book, name: str) -> Record:
+        try:
+            fields, facts, metrics = book.read(name)
+            run = from_fields(fields)
+            return self._record(run, metrics, book.arrays(name), facts, book.folder)
+        except shelf.DAMAGE as error:
+            raise ValueError(
+                f"record {name} in {book.folder} cannot be read ({error}): restore the folder with"
+                " git, or delete it and run again"
+            ) from error
+
+    def _record(self, run: Run, metrics, arrays, facts, path: Path) -> Record:
+        experiment = self.experiments.get(run.experiment)
+        if experiment is None:
+            return Record(run, metrics, arrays, facts, path)
+        run.check_table(metrics)
+        profile = experiment.profile_of(run)
+        return Record(run, metrics, arrays, facts, path, profile, experiment.numbers)
+
+    # ------------------------------------------------------------------------------- running
+
+    def run(self, run: Run, *, progress: Callable[[int], None] = no_progress) -> Record:
+        """Return the record of a run: the stored one, or make it, from its checkpoint if there is
+        one.
+
+        What another experiment has made with the same configuration is taken over, and named in
+        the record's environment. Two processes that want the same run: one makes it, the other
+        waits and then loads.
+
+        Args:
+            run: which.
+            progress: called with the number of steps done.
+        Raises: ValueError if the run is out of range or its experiment unknown,
+            lib.data.DataUnavailable without data, and what its experiment raises.
+        """
+        experiment = choose(self.experiments, run.experiment)
+        run = run.resolved()
+        code = environment()  # now: by the end of the run the checkout may have moved on
+        folder = self.runs / run.name
+        with _lock(folder.with_suffix(".lock")):
+            if folder.is_dir():
+                return self.read(folder)
+            work = folder.with_suffix(".work")
+            contents = self._same_run(experiment, run)
+            if contents is None:
+                work.mkdir(parents=True, exist_ok=True)
+                contents = experiment.make(run, Workspace(work, progress, self._record_of))
+                contents.facts.update(code)
+            _write(folder, run, contents)
+            shutil.rmtree(work, ignore_errors=True)
+            return self.read(folder)
+
+    def _same_run(self, experiment: Experiment, run: Run) -> Contents | None:
+        """What another experiment left of the very same run on the same data, if it was made."""
+        for name in experiment.same_runs_as:
+            other = self.stored(run.with_changes({"experiment": name}), whole=True)
+            if other is None:
+                continue
+            if other.environment["data"]["sha256"] == data.load(run.dataset).sha256:
+                facts = {**other.environment, "same_run_as": other.config.name}
+                return Contents(other.metrics, dict(other.arrays), facts)
+        return None
+
+    def _record_of(self, run: Run, holds_enough: Callable[[Record], bool]) -> Record:
+        record = self.stored(run)
+        if record is not None and holds_enough(record):
+            return record
+        return self.run(run)
+
+    def ship(self, record: Record) -> None:
+        """Store in data/results, once, what a clone needs of a record; see the README."""
+        run = record.config
+        folder = self.results / run.experiment
+        with _lock(self.results / f".{run.experiment}.lock"):
+            book = shelf.book(folder)
+            if book is not None and run.name in book.names:
+                return
+            keeps = self.experiments[run.experiment].keeps
+            kept = {}
+            for name, array in record.arrays.items():
+                if keeps(record, name):
+                    kept[name] = _narrow(array)
+            shelf.add(folder, run, record.metrics, record.environment, kept)
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """Whole numbers in two bytes where they fit."""
+    if array.dtype == np.int32 and array.max(initial=0) < 2**15:
+        return array.astype(np.int16)
+    return array
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold an advisory lock, freed by the kernel when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _json_text(content: Any) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _write(folder: Path, run: Run, contents: Contents) -> None:
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    (part / "config.json").write_text(_json_text(run.fields_to_write()))
+    (part / "environment.json").write_text(_json_text(contents.facts))
+    (part / "metrics.csv").write_text(run.table_text(contents.metrics))
+    np.savez_compressed(part / "arrays.npz", **contents.arrays)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)

@@ -1,0 +1,98 @@
+"""Random layers to compare with: the same degrees, or only as many links."""
+
+import math
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lib.support import Support, random_support, support_from_keys
+from lib.topology.degrees import COLUMNS, degrees_at
+
+
+def switch_links(
+    support: Support,
+    switches_per_link: float = 10,
+    *,
+    generator: torch.Generator,
+) -> tuple[Support, Tensor]:
+    """Links rewired at random with all degrees kept: pairs of links exchange their inputs.
+
+    ⌊switches_per_link · nnz⌋ times, two links are drawn uniformly and exchange their input
+    neurons, unless that repeats a link. The chain is symmetric, so that in the long run all
+    layers with these degrees are equally likely.
+
+    Source: [Maslov2002], the local rewiring algorithm.
+    Departs: a fixed number of attempts; those that would repeat a link count.
+
+    Args:
+        support: the links.
+        switches_per_link: attempts for each link, at least 0.
+        generator: source of randomness, on the CPU.
+    Returns: the new support, and (nnz,) int64 ``origin``: link k of the new support is old link
+        origin[k] with another input neuron, so weights[origin] stay with their output neurons.
+    Raises: ValueError if ``switches_per_link`` is negative or not finite.
+    """
+    if not 0 <= switches_per_link < math.inf:
+        raise ValueError(f"switches_per_link = {switches_per_link} is out of range: give 0 or more")
+    n_attempts = int(switches_per_link * support.nnz)
+    n_links = max(1, support.nnz)
+    pairs = torch.randint(n_links, (2, n_attempts), generator=generator)
+    row_keys = support.row.long() * support.n_in  # a key is row · n_in + col
+    col = support.col.tolist()
+    _switch_(col, row_keys.tolist(), set(support.keys.tolist()), pairs.tolist())
+    keys, origin = (row_keys + support.col.new_tensor(col)).sort()
+    return support_from_keys(keys, support.n_in, support.n_out), origin
+
+
+def _switch_(
+    col: list[int],
+    row_keys: list[int],
+    taken: set[int],
+    pairs: list[list[int]],
+) -> None:
+    """Exchange the inputs of each pair of links in turn, unless that repeats one of the taken."""
+    for a, b in zip(*pairs, strict=True):
+        col_a, col_b = col[a], col[b]
+        new_a = row_keys[a] + col_b
+        new_b = row_keys[b] + col_a
+        if new_a in taken or new_b in taken:
+            continue
+        taken -= {row_keys[a] + col_a, row_keys[b] + col_b}
+        taken |= {new_a, new_b}
+        col[a], col[b] = col_b, col_a
+
+
+def random_degrees(
+    degrees: pd.DataFrame,
+    epoch: int | str,
+    *,
+    generator: torch.Generator,
+) -> pd.DataFrame:
+    """Degrees of random layers (:func:`lib.support.random_support`) with as many links as those
+    of a network.
+
+    Source: the Erdős–Rényi start of [Mocanu2018], Eq. (1), at another number of links.
+
+    Args:
+        degrees: columns layer, side, epoch, links, see :mod:`lib.topology.degrees`.
+        epoch: which of the recorded ones, or "final".
+        generator: source of randomness, on the CPU.
+    Returns: the same columns, for each layer a row "in" and a row "out" of this epoch; those of a
+        layer without links are as they were. No rows if the epoch was not recorded.
+    Raises: ValueError if a layer lacks one of its sides.
+    """
+    layers = degrees["layer"][degrees["epoch"] == epoch].unique()
+    rows = []
+    for layer in layers:
+        into = degrees_at(degrees, layer, "in", epoch)
+        out = degrees_at(degrees, layer, "out", epoch)
+        if into.any():
+            n_in, n_out = len(out), len(into)
+            density = into.sum() / (n_in * n_out)
+            support = random_support(n_in, n_out, density, generator=generator)
+            into = support.crow.diff().numpy()
+            out = support.tcrow.diff().numpy()
+        rows.append((layer, "in", epoch, into))
+        rows.append((layer, "out", epoch, out))
+    return pd.DataFrame(rows, columns=COLUMNS)

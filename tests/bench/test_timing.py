@@ -1,0 +1,156 @@
+"""Seconds and MiB are those of the calls, in turn, and of a process of its own."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lib import bench
+from lib.bench import timing
+
+
+def nothing() -> None:
+    """A call that takes no time."""
+
+
+# seconds
+
+
+def test_compare_times_each_call_every_round():
+    seconds = bench.compare({"a": nothing, "b": nothing}, rounds=3, turn=0.001)
+    shapes = {name: times.shape for name, times in seconds.items()}
+    assert shapes == {"a": (3,), "b": (3,)}
+    assert all((times > 0).all() for times in seconds.values())
+
+
+def test_compare_lets_the_calls_take_turns(monkeypatch):
+    monkeypatch.setattr(timing.time, "sleep", lambda seconds: calls.append("rest"))
+    calls = []
+    pair = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
+    bench.compare(pair, rounds=2, turn=1e-9)  # a turn is one call, after one that is not timed
+    tried = ["a", "a", "b", "b"]
+    turns = ["rest", "a", "a", "rest", "b", "b"]
+    assert calls == tried + 2 * turns
+
+
+def test_compare_measures_the_seconds_of_one_call(monkeypatch):
+    clock = [0.0]
+
+    def work(seconds):
+        clock[0] += seconds
+
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(timing.time, "sleep", work)
+    calls = {"short": lambda: work(0.25), "long": lambda: work(2.0)}
+    seconds = bench.compare(calls, rounds=2, turn=1.0)
+    assert seconds["short"].tolist() == [0.25, 0.25]
+    assert seconds["long"].tolist() == [2.0, 2.0]
+
+
+def test_epochs_are_timed_for_each_contender():
+    names = ("fused", "dense")
+    seconds = bench.epochs(names, (12, 20, 20, 3), examples=300, rounds=2)
+    counts = {name: len(times) for name, times in seconds.items()}
+    assert counts == {"fused": 2, "dense": 2}
+
+
+def test_timed_epoch_of_ours_evolves():
+    settings = timing._epoch_settings("fused")
+    assert settings.evolution is not None
+    assert settings.epochs == 2  # the last does not evolve
+    assert timing._epoch_settings("dense").evolution is None
+
+
+def test_random_images_are_pixels_with_labels():
+    split = timing._random_images((12, 20, 3), 50)
+    assert split.x_train.shape == (50, 12)
+    assert 0 <= split.x_train.min() and split.x_train.max() <= 1
+    assert set(split.y_train.tolist()) == {0, 1, 2}
+
+
+# memory
+
+
+@pytest.mark.skipif(not timing.STATUS.exists(), reason="memory is measured on Linux alone")
+def test_peak_stays_when_memory_is_freed():
+    held = np.ones(2**26)  # 512 MiB
+    peak = timing.peak_so_far()
+    del held
+    assert peak > 512
+    assert timing.peak_so_far() > peak - 16  # the kernel counts pages in batches
+
+
+def test_peak_is_read_in_mib(monkeypatch, tmp_path):
+    status = tmp_path / "status"
+    status.write_text("VmPeak:\t  9999 kB\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n")
+    monkeypatch.setattr(timing, "STATUS", status)
+    assert timing.peak_so_far() == 2.0
+
+
+def test_memory_grows_with_links_not_with_positions():
+    """Three layers of 16,384 neurons: 2 GiB of dense weights, their gradient and momentum not
+    counted. What the process that asks has held does not count either.
+    """
+    np.ones(2**27).sum()  # 1 GiB
+    widths = (784, 16_384, 16_384, 16_384, 10)
+    peak = bench.peak_memory("fused", widths, er_epsilon=10.0)
+    assert 50 < peak < 500  # MiB
+
+
+def test_peak_is_printed_for_the_process_that_asks(monkeypatch, capsys):
+    peaks = iter([100.0, 130.0])
+    monkeypatch.setattr(timing, "peak_so_far", lambda: next(peaks))
+    bench.print_peak("dense", (12, 20, 3), 4, {"er_epsilon": 2.0})
+    assert float(capsys.readouterr().out) == 30.0
+
+
+MILLION = """
+import sys
+from pathlib import Path
+import torch
+from lib import data, evolution, models, train
+from lib.bench import timing
+
+n = 333_000
+generator = torch.Generator().manual_seed(0)
+x = torch.rand(64, 784, generator=generator)
+y = torch.randint(10, (64,), generator=generator)
+split = data.Split(x, y, x, y, None, None, *["random"] * 4)
+settings = train.Settings(2, 32, 0.05, evolution=evolution.Evolution())
+
+
+def stop(history):
+    if sys.argv[2] == "stop" and len(history.metrics) == 1:
+        raise KeyboardInterrupt
+
+
+net = models.mlp((784, n, n, n, 10), er_epsilon=10)
+assert models.count_links(net) > 19_000_000
+try:
+    train.fit(net, split, settings, seed=0, checkpoint=Path(sys.argv[1]), on_epoch=stop)
+    layer = net.linear2
+    sums = layer.values.double().sum().item(), layer.support.col.sum().item()
+    print(timing.peak_so_far(), *sums)
+except KeyboardInterrupt:
+    print(timing.peak_so_far())
+"""
+
+
+@pytest.mark.slow
+def test_a_million_neurons_train_evolve_and_resume_within_4_gib(tmp_path):
+    def run(checkpoint, *words):
+        command = [sys.executable, "-c", MILLION, str(tmp_path / checkpoint), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return [float(word) for word in done.stdout.split()]
+
+    whole = run("a", "go")
+    stopped = run("b", "stop")
+    resumed = run("b", "go")
+    assert whole[1:] == resumed[1:]
+    assert max(whole[0], stopped[0], resumed[0]) < 4096
+
+
+def test_times_are_those_of_float32():
+    assert torch.get_default_dtype() == torch.float32

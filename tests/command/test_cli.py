@@ -1,0 +1,284 @@
+"""The command line: every command, and each refusal."""
+
+import dataclasses
+import json
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+from lib import bench, command, data, papers, paths
+from lib.command import cli, notebooks
+from lib.papers.shared import sparse_training, trained
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.runs import shelf
+from lib.runs.experiment import Experiment
+from lib.runs.store import Store
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    """Commands run in float32, torch's default."""
+
+
+def tiny_runs(profile):
+    fields = {"dataset": "digits", "hidden": (20, 20), "density": 0.2, "epochs": 2}
+    return [SparseTraining("tiny", drop="sign", seed=seed, **fields) for seed in (0, 1)]
+
+
+def diverging_runs(profile):
+    fields = {"dataset": "digits", "hidden": (9,), "learning_rate": 1e9, "epochs": 1}
+    return [SparseTraining("bad", **fields)]
+
+
+def experiment(name, configs):
+    return Experiment(name, configs, make=sparse_training.make, numbers=trained.numbers)
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path, monkeypatch):
+    """Folders of the test's own, and one experiment of seconds."""
+    monkeypatch.setitem(papers.EXPERIMENTS, "tiny", experiment("tiny", tiny_runs))
+    store = Store(papers.EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
+    monkeypatch.setattr(papers, "STORE", store)
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    return tmp_path
+
+
+def runs(name, profile):
+    return papers.EXPERIMENTS[name].runs(profile)
+
+
+def run(capsys, *words):
+    """Exit status, standard output and standard error of a command."""
+    status = cli.main([str(word) for word in words])
+    return status, *capsys.readouterr()
+
+
+def test_run_trains_and_list_shows_it(capsys, small):
+    status, _, _ = run(capsys, "run", "tiny", "--json", small / "runs.json")
+    rows = json.loads((small / "runs.json").read_text())
+    assert status == 0 and [row["seed"] for row in rows] == [0, 1]
+    assert all(0 < row["last_accuracy"] < 1 and row["best_accuracy"] is None for row in rows)
+    _, out, _ = run(capsys, "list", "--json", "-")
+    assert {row["record"] for row in json.loads(out)} == {row["record"] for row in rows}
+
+
+def test_rows_of_run_have_the_promised_fields(capsys):
+    _, out, _ = run(capsys, "run", "tiny", "--seeds", 1, "--json", "-")
+    fields = "experiment dataset architecture method variant optimiser epochs seed profile"
+    fields += " best_accuracy best_on_test_accuracy last_accuracy final_accuracy links_training"
+    fields += " links_final seconds record"
+    assert list(json.loads(out)[0]) == fields.split()
+
+
+def test_paper_profile_writes_slim_records(capsys, small):
+    assert run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)[0] == 0
+    assert list(shelf.names(small / "results")) == [tiny_runs("paper")[0].name]
+
+
+def test_set_changes_a_field(capsys):
+    _, out, _ = run(
+        capsys, "run", "tiny", "--seeds", 1, "--set", "epochs=1", "schedule=step", "--json", "-"
+    )
+    assert json.loads(out)[0]["epochs"] == 1
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Configurations that would be run, in place of running them."""
+    configs = []
+    monkeypatch.setattr(cli, "_sweep", lambda c, *_, **__: configs.extend(c) or [])
+    empty = pd.DataFrame(columns=["experiment", "optimiser"])
+    monkeypatch.setattr(cli, "summaries", lambda _: empty)
+    monkeypatch.setattr(cli, "_say_what_stands_in", lambda _: None)
+    return configs
+
+
+@pytest.mark.parametrize(
+    ("experiment", "profile", "labels"),
+    [
+        ("set_mlp", "smoke", {"variant": "published"}),
+        ("set_mlp", "quick", {"variant": "published"}),
+        ("set_mlp", "paper", {"method": "dense"}),
+        ("set_mlp", "paper", {"method": "fixed", "variant": "published"}),
+        ("set_mlp", "paper", {"dataset": "cifar10"}),
+        ("set_mlp", "paper", {"dataset": "mnist", "method": "set", "variant": "tuned"}),
+        ("time_to_accuracy", "quick", {"variant": "equal time"}),
+        ("adaptive_topology_1568", "smoke", {"method": "ch3_l3"}),
+        ("link_removal", "paper", {"method": "set_rewired"}),
+    ],
+)
+def test_set_of_a_label_chooses_among_the_runs(experiment, profile, labels, asked, capsys):
+    words = [f"{key}={value}" for key, value in labels.items()]
+    run(capsys, "run", experiment, "--profile", profile, "--set", *words)
+    known = runs(experiment, profile)
+    desired = [c for c in known if {key: vars(c)[key] for key in labels} == labels]
+    assert [c.name for c in asked] == [c.name for c in desired]
+    assert 0 < len(asked) < len(known)
+
+
+def test_fields_of_the_chosen_runs_are_changed(asked, capsys):
+    status, *_ = run(capsys, "run", "set_mlp", "--set", "variant=published", "epochs=2")
+    assert status == 0
+    assert {(c.variant, c.batch_size, c.epochs) for c in asked} == {("published", 100, 2)}
+
+
+def test_another_data_set_replaces_the_first_of_the_experiment(asked, capsys):
+    run(capsys, "run", "set_mlp", "--profile", "paper", "--set", "dataset=digits")
+    first = [c for c in runs("set_mlp", "paper") if c.dataset == "mnist"]
+    desired = [dataclasses.replace(c, dataset="digits") for c in first]
+    assert asked == desired and len({c.name for c in asked}) == len(asked) > 0
+
+
+def test_another_data_set_replaces_the_first_of_the_runs_chosen(asked, capsys):
+    words = ("method=dense", "dataset=digits", "variant=published")
+    run(capsys, "run", "set_mlp", "--profile", "paper", "--set", *words)
+    known = runs("set_mlp", "paper")
+    desired = [c for c in known if (c.method, c.variant) == ("dense", "published")]
+    assert {c.dataset for c in desired} == {"cifar10"}
+    assert asked == [dataclasses.replace(c, dataset="digits") for c in desired]
+
+
+def test_runs_that_a_change_makes_alike_are_run_once(asked, capsys):
+    run(capsys, "run", "densities", "--profile", "paper", "--set", "density=0.01", "seed=0")
+    known = [c for c in runs("densities", "paper") if c.density == 0.01]
+    assert asked == [c for c in known if c.seed == 0]
+
+
+def test_list_names_experiments_notebooks_and_profiles(capsys):
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    assert all(name in out for name in ("set_mlp", "10_set_mlp", "smoke, quick, paper"))
+
+
+def test_data_says_where_sets_came_from(capsys):
+    status, out, _ = run(capsys, "data", "digits")
+    assert status == 0 and "scikit-learn" in out and data.load("digits").sha256[:12] in out
+
+
+def test_damaged_data_file_is_a_failure(capsys, small, monkeypatch):
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(small))
+    (small / "mnist.npz").write_bytes(b"broken")
+    assert run(capsys, "data", "digits")[0] == 0
+    status, out, _ = run(capsys, "data", "digits", "mnist")
+    assert status == 1 and "damaged: " in out
+
+
+def test_claims_prints_every_claim(capsys):
+    status, out, _ = run(capsys, "claims", "--json", "-")
+    rows = json.loads(out)
+    assert status == 0 and [row["id"] for row in rows] == list(papers.PUBLISHED["id"])
+    assert all(row["profile"] == "paper" for row in rows)
+    _, out, _ = run(capsys, "claims", "--profile", "smoke")
+    assert "P04" in out and "not run" in out
+
+
+def test_bench_writes_its_rows(capsys, small, monkeypatch):
+    row = {"measure": "spmm", "contender": "dense", "median_ms": 1.5}
+    monkeypatch.setattr(bench, "measure", lambda: pd.DataFrame([row]))
+    status, _, _ = run(capsys, "bench", "--threads", 1, "--json", small / "bench.json")
+    assert status == 0 and json.loads((small / "bench.json").read_text()) == [row]
+
+
+def test_figures_runs_what_is_missing_and_renders(capsys, monkeypatch, small):
+    rendered = []
+    monkeypatch.setattr(notebooks, "needed", lambda path: ["tiny"])
+    monkeypatch.setattr(
+        notebooks, "execute_all", lambda paths, *_: rendered.extend(p.stem for p in paths) or []
+    )
+    assert run(capsys, "figures", "--profile", "smoke", "--only", "10", "00")[0] == 0
+    assert rendered == ["00_overview", "10_set_mlp"]
+    assert len(papers.STORE.records(runs("tiny", "smoke"))) == 2
+
+
+@pytest.mark.parametrize(("words", "n_stored"), [((), 0), (("--train",), 2)])
+def test_figures_of_the_paper_profile_train_only_if_asked(words, n_stored, monkeypatch, capsys):
+    monkeypatch.setattr(notebooks, "needed", lambda path: ["tiny"])
+    monkeypatch.setattr(notebooks, "execute_all", lambda *_: [])
+    assert run(capsys, "figures", "--profile", "paper", "--only", "10", *words)[0] == 0
+    stored = list(shelf.names(papers.STORE.results))
+    assert len(stored) == n_stored == len(papers.STORE.records(runs("tiny", "paper")))
+
+
+def test_stand_in_data_are_announced(capsys, monkeypatch):
+    configs = [SparseTraining("tiny", stand_in=SparseTraining("tiny", dataset="digits"))]
+    split = data.load("digits")
+    monkeypatch.setattr(
+        data, "load", lambda *_, **__: dataclasses.replace(split, notice="digits stands in")
+    )
+    cli._say_what_stands_in(configs * 2)
+    assert capsys.readouterr().err == "digits stands in\n"
+
+
+def test_figures_fails_when_a_notebook_does(capsys, monkeypatch):
+    monkeypatch.setattr(notebooks, "execute_all", lambda *_: ["notebook 10: broken"])
+    status, _, err = run(capsys, "figures", "--profile", "paper", "--only", "10")
+    assert status == 1 and "error: notebook 10: broken" in err
+
+
+def test_figures_renders_the_others_when_a_run_fails(capsys, monkeypatch):
+    rendered = []
+    monkeypatch.setattr(notebooks, "needed", lambda path: ["bad"])
+    monkeypatch.setattr(notebooks, "execute_all", lambda paths, *_: rendered.extend(paths) or [])
+    monkeypatch.setitem(papers.EXPERIMENTS, "bad", experiment("bad", diverging_runs))
+    status, _, err = run(capsys, "figures", "--profile", "smoke", "--only", "10")
+    assert status == 1 and len(rendered) == 1 and "1 of 1 runs failed" in err
+
+
+def test_interruption_is_one_sentence(capsys, monkeypatch):
+    def interrupt(profile):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(papers.EXPERIMENTS, "tiny", experiment("tiny", interrupt))
+    monkeypatch.setattr(sys, "argv", ["lib", "run", "tiny"])
+    status, err = command.main(), capsys.readouterr().err
+    assert status == 130 and err == "interrupted: nothing is lost, the same command continues\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("run set_mpl", "did you mean 'set_mlp'"),
+        ("run tiny --profile papper", "did you mean 'paper'"),
+        ("run tiny --set epocs=3", "did you mean 'epochs'"),
+        ("run tiny --set epochs", "'epochs' is not key=value"),
+        ("run tiny --set epochs=0", "epochs = 0 is out of range"),
+        ("run tiny --set density=2.0", "density = 2.0 is out of range"),
+        ("run tiny --set dataset=mnits", "did you mean 'mnist'"),
+        ("run tiny --set epochs=abc", "epochs = 'abc' is of the wrong type"),
+        ("run tiny --set grow=gradent", "unknown grow 'gradent': did you mean 'gradient'"),
+        ("run tiny --set method=sett", "unknown method 'sett': did you mean 'set'? Known: set"),
+        ("run tiny --set method=rigl", "unknown method 'rigl'"),  # of another experiment
+        ("run set_mlp --set method=fixd", "did you mean 'fixed'"),
+        ("run set_mlp --set variant=publishd", "unknown variant 'publishd': did you mean 'pub"),
+        ("run set_mlp --set variant=3", "unknown variant 3: did you mean"),
+        ("run tiny --scheduler tcp://x:1", 'pip install -e ".[cluster]"'),
+        ("run tiny --seeds 0", "seeds = 0 is out of range"),
+        ("run tiny --jobs 0", "jobs = 0 is out of range"),
+        ("figures --only 99", "did you mean"),
+        ("figures --profile qick", "did you mean 'quick'"),
+        ("claims --profile big", "did you mean"),
+        ("data mnits", "did you mean 'mnist'"),
+        ("bench --threads 0", "threads = 0"),
+    ],
+)
+def test_unknown_or_wrong_words_are_refused_in_one_line(words, sentence, capsys):
+    status, _, err = run(capsys, *words.split())
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert status == 1 and len(lines) == 1 and sentence in lines[0]
+
+
+@pytest.mark.parametrize("words", ["", "trian", "run", "list --jsn x"])
+def test_unknown_commands_and_options_are_refused(words, capsys):
+    with pytest.raises(SystemExit) as refusal:
+        cli.main(words.split())
+    assert refusal.value.code == 2
+
+
+def test_bench_leaves_threads_to_the_caller(capsys, monkeypatch):
+    monkeypatch.setattr(bench, "measure", lambda: pd.DataFrame([{"x": 1}]))
+    before = torch.get_num_threads()
+    run(capsys, "bench", "--json", "-")
+    assert torch.get_num_threads() == before

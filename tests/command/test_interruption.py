@@ -1,0 +1,119 @@
+"""Long work: what a log shows of it, and Ctrl-C, which is one sentence and loses nothing."""
+
+import re
+import signal
+import time
+
+import psutil
+import pytest
+
+from lib.runs import progress
+from tests.checkouts import ROOT, check_out, started, write_notebook
+
+SENTENCE = "interrupted: nothing is lost, the same command continues\n"
+SLEEPING = """
+import pathlib, time
+pathlib.Path("begun").touch()
+time.sleep({})
+"""
+QUICK_LOG = """
+from lib.command import main
+from lib.runs import progress
+
+progress.SHORTEST, progress.LONGEST = {shortest}, {longest}
+raise SystemExit(main())
+"""
+
+
+def wait_for(condition, process, seconds=60):
+    """Return when the condition holds; the process must not end before."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "nothing has begun"
+        time.sleep(0.05)
+
+
+def interrupt(process):
+    """Seconds that a process takes to end after Ctrl-C, those it had started, and its words."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate(timeout=60)
+    return time.monotonic() - begin, children, words
+
+
+def alive(processes):
+    """Those that run on, a moment after their end was asked for."""
+    _, left = psutil.wait_procs(processes, timeout=1)
+    return [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_interrupted_rendering_ends_at_once_and_leaves_no_kernel(jobs, tmp_path):
+    folder = check_out(tmp_path / "checkout")
+    for number in ("90", "91"):
+        write_notebook(folder / "notebooks" / f"{number}_sleep.ipynb", SLEEPING.format(600))
+    words = ("-m", "lib", "figures", "--profile", "smoke", "--jobs", jobs)
+    with started(folder, *words) as process:
+        wait_for((folder / "begun").exists, process)
+        seconds, kernels, words = interrupt(process)
+    assert process.returncode == 130 and words.endswith(SENTENCE)
+    assert [line for line in words.splitlines() if "notebooks" not in line] == [SENTENCE.strip()]
+    assert seconds < 5
+    assert len(kernels) == int(jobs) and alive(kernels) == []
+    assert [path for path in (folder / "figures").rglob("*") if path.is_file()] == []
+
+
+def test_interruption_while_the_libraries_load_is_one_sentence(tmp_path):
+    with started(check_out(tmp_path / "checkout"), "-m", "lib", "list") as process:
+        files = psutil.Process(process.pid).memory_maps
+        wait_for(lambda: any("numpy" in file.path for file in files()), process)
+        seconds, _, words = interrupt(process)
+    assert process.returncode == 130 and words == SENTENCE and seconds < 5
+
+
+@pytest.fixture
+def training(tmp_path):
+    """Two runs of many epochs in two worker processes, both begun."""
+    words = "-m lib run set_mlp --jobs 2 --set method=set dataset=digits epochs=2000"
+    words += " variant=tuned density=0.1 er_epsilon=None"
+    words += " --seeds 2"
+    with started(ROOT, *words.split(), SPARSE_RUNS_DIR=str(tmp_path)) as process:
+        wait_for(lambda: len(list(tmp_path.glob("*.work/checkpoint.pt"))) == 2, process)
+        yield process
+
+
+def test_interrupted_runs_end_at_once_and_leave_checkpoints(training, tmp_path):
+    seconds, workers, words = interrupt(training)
+    assert training.returncode == 130 and words.endswith(SENTENCE)
+    assert "Traceback" not in words and seconds < 5
+    assert len(workers) >= 2 and alive(workers) == []
+    assert len(list(tmp_path.glob("*.work/checkpoint.pt"))) == 2
+    assert list(tmp_path.glob("*/config.json")) == []
+
+
+# a log
+
+
+def test_lines_of_a_log_are_ten_to_thirty_seconds_apart():
+    assert (progress.SHORTEST, progress.LONGEST) == (10.0, 30.0)
+
+
+@pytest.mark.notebook
+def test_rendering_writes_lines_from_time_to_time(tmp_path):
+    folder = check_out(tmp_path / "checkout")
+    write_notebook(folder / "notebooks" / "90_sleep.ipynb", SLEEPING.format(4))
+    code = QUICK_LOG.format(shortest=0.4, longest=1.2)  # 25 times as often as otherwise
+    times, lines = [], []
+    with started(folder, "-c", code, "figures", "--profile", "smoke") as process:
+        for line in process.stderr:
+            times.append(time.monotonic())
+            lines.append(line)
+    assert process.wait() == 0
+    shown = [i for i, line in enumerate(lines) if re.fullmatch(r"0/1 notebooks.*\(\d+ s\)\n", line)]
+    apart = [times[b] - times[a] for a, b in zip(shown[1:], shown[2:], strict=False)]
+    assert len(apart) >= 1 and all(0.3 < seconds < 3 for seconds in apart)
+    assert any("90_sleep" in line for line in lines)
+    assert re.fullmatch(r"90_sleep  \d+ s\n", lines[-2]) and lines[-1].startswith("1/1 notebooks")

@@ -1,0 +1,123 @@
+"""Every notebook: executed by papermill in smoke, and its stored outputs compared by nbval."""
+
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from lib import papers, paths
+from lib.command import notebooks
+from tests.checkouts import write_notebook
+
+PATHS = notebooks.find()
+COMPARING = {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # others than nbval take a second to load
+    "PYTEST_ADDOPTS": "",
+    "PYTHONPATH": str(paths.ROOT),  # a kernel of nbval starts beside its notebook
+}
+each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope="module")
+def folders(shared_folder):
+    """Runs and figures of the smoke profile go to a folder of the tests' own, which the processes
+    of pytest-xdist share: what one notebook has trained, another loads.
+    """
+    root = shared_folder / "smoke"
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SPARSE_RUNS_DIR", str(root / "runs"))
+    patch.setenv("SPARSE_FIGURES_DIR", str(root / "figures"))
+    patch.setenv("OMP_NUM_THREADS", "1")
+    patch.setattr(paths, "FIGURES", root / "figures")
+    yield root
+    patch.undo()
+
+
+@pytest.mark.notebook
+@each
+def test_notebook_runs_in_smoke(path, folders):
+    executed = nbformat.read(notebooks.execute(path, "smoke"), 4)
+    cells = [cell for cell in executed.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in cells)
+    assert not [o for cell in cells for o in cell.outputs if o.get("name") == "stderr"]
+    figures = {f.stem for f in (folders / "figures" / "smoke" / path.stem).glob("*.png")}
+    tables = {f.stem for f in (folders / "figures" / "smoke" / path.stem).glob("*.csv")}
+    assert figures <= tables and tables
+
+
+@pytest.mark.notebook
+@each
+def test_stored_outputs_are_those_of_the_records(path, folders):
+    words = "-m pytest -p nbval.plugin --nbval --nbval-current-env -q -p no:cacheprovider -W ignore"
+    done = subprocess.run(
+        [sys.executable, *words.split(), str(path)],
+        capture_output=True,
+        text=True,
+        cwd=paths.ROOT,
+        env={**os.environ, **COMPARING},
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@each
+def test_notebook_names_known_experiments_only(path):
+    assert set(notebooks.needed(path)) <= set(papers.EXPERIMENTS)
+    assert notebooks.title(path)[0].isupper()
+
+
+def test_undeclared_parameter_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"parameter of 10_set_mlp 'sead': did you mean 'seed'"):
+        notebooks.check_parameters(PATHS[0].with_name("10_set_mlp.ipynb"), {"sead": 1})
+
+
+def test_notebooks_are_found_by_number_and_by_name():
+    stems = [path.stem for path in notebooks.find(["10", "00_overview"])]
+    assert stems == ["00_overview", "10_set_mlp"]
+    with pytest.raises(ValueError, match="unknown notebook '77'"):
+        notebooks.find(["77"])
+
+
+def test_failing_cell_is_named_and_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    write_notebook(tmp_path / "99_broken.ipynb", 'raise RuntimeError("out of luck")')
+    sentences = notebooks.execute_all([tmp_path / "99_broken.ipynb"], "smoke", 1)
+    assert len(sentences) == 1 and "99_broken" in sentences[0] and "out of luck" in sentences[0]
+    assert not list((tmp_path / "figures").rglob("*.ipynb"))
+
+
+def test_kernel_that_ends_is_named_and_spares_the_other_notebooks(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    write_notebook(tmp_path / "98_ends.ipynb", "import os; os._exit(9)")
+    write_notebook(tmp_path / "99_fine.ipynb", "1 + 1")
+    books = [tmp_path / "98_ends.ipynb", tmp_path / "99_fine.ipynb"]
+    (sentence,) = notebooks.execute_all(books, "smoke", 1)
+    assert sentence.startswith("notebook 98_ends: ") and "died" in sentence
+    rendered = [path.name for path in (tmp_path / "figures").rglob("*") if path.is_file()]
+    assert rendered == ["99_fine.ipynb"]
+    assert "99_fine  " in capsys.readouterr().err
+
+
+def test_cell_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(notebooks, "CELL_SECONDS", 1)
+    write_notebook(tmp_path / "99_long.ipynb", "import time; time.sleep(60)")
+    with pytest.raises(notebooks.NotebookFailed, match="notebook 99_long: .*timed out"):
+        notebooks.execute(tmp_path / "99_long.ipynb", "smoke")
+
+
+def test_what_a_kernel_was_writing_when_it_ended_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    part = tmp_path / "figures" / "smoke" / "99_ends" / "curve.svg.part"
+    code = f"import os, pathlib; pathlib.Path({str(part)!r}).touch(); os._exit(9)"
+    write_notebook(tmp_path / "99_ends.ipynb", code)
+    with pytest.raises(notebooks.NotebookFailed):
+        notebooks.execute(tmp_path / "99_ends.ipynb", "smoke")
+    assert list(part.parent.iterdir()) == []
+
+
+def test_figures_folder_is_tracked_for_the_paper_profile_only():
+    assert paths.FIGURES.name in {"figures"} or "SPARSE_FIGURES_DIR" in os.environ
+    ignored = (paths.ROOT / ".gitignore").read_text().split()
+    assert {"figures/*/", "!figures/paper/"} <= set(ignored)

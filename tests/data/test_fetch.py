@@ -1,0 +1,251 @@
+"""Data sets are fetched whole or not at all, and a silent network is given up quickly."""
+
+import gzip
+import hashlib
+import io
+import re
+import socket
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from lib import data
+from lib.data import fetch, sets
+
+
+def test_own_folder_comes_before_raw(stored, table):
+    fetch.RAW.mkdir()
+    np.savez(fetch.RAW / "higgs_sample.npz", **table)
+    assert data.load("higgs_sample").source == "SPARSE_DATA_DIR"
+    stored.unlink()
+    assert data.load("higgs_sample").source == "data/raw"
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_missing_set_is_an_error_with_three_ways_out(own, name):
+    ways = rf"{name} .*SPARSE_DATA_DIR \(now {own}\).* {name}.npz.* data/raw.* network"
+    with pytest.raises(data.DataUnavailable, match=ways):
+        data.load(name)
+
+
+def test_missing_set_without_address_is_an_error_with_two_ways_out():
+    with pytest.raises(data.DataUnavailable, match="adult.*SPARSE_DATA_DIR.*data/raw$"):
+        data.load("adult")
+
+
+def test_download_is_converted_once(publisher, small):
+    first, second = data.load("mnist"), data.load("mnist")
+    assert (first.source, second.source) == ("download", "data/raw")
+    assert len(publisher.asked) == 4
+    assert_array_equal(second.x_train, (small["x_train"] / np.float32(255)))
+    assert_array_equal(second.y_test, small["y_test"])
+    assert [path.name for path in fetch.RAW.iterdir()] == ["mnist.npz"]
+
+
+def tar_gz(contents):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def test_cifar10_is_read_from_its_binary_archive(server, rng, alter):
+    rows = rng.integers(0, 10, (12, 3073), dtype=np.uint8)
+    names = ["test_batch", *(f"data_batch_{i}" for i in (5, 4, 3, 2, 1))]  # not in their order
+    parts = [rows[10:], *(rows[2 * i : 2 * i + 2] for i in (4, 3, 2, 1, 0))]
+    archive = tar_gz(
+        {f"cifar-10-batches-bin/{n}.bin": p.tobytes() for n, p in zip(names, parts, strict=True)}
+    )
+    server.contents = {"/cifar-10-binary.tar.gz": archive}
+    sha256 = (hashlib.sha256(archive).hexdigest(),)
+    alter("cifar10", n_train=10, n_test=2, download={"sha256": sha256})
+    split = data.load("cifar10")
+    assert_array_equal(torch.cat([split.y_train, split.y_test]), rows[:, 0])
+    assert_array_equal(split.x_train.flatten(1), rows[:10, 1:] / np.float32(255))
+    assert split.x_test.shape == (2, 3, 32, 32)
+
+
+def csv_gz(rows):
+    """The rows as the publisher writes them."""
+    file = io.StringIO()
+    np.savetxt(file, rows, fmt="%.18e", delimiter=",")
+    return gzip.compress(file.getvalue().encode())
+
+
+def test_higgs_is_fetched_by_its_name_and_its_last_rows_are_the_test_part(server, rows):
+    server.contents = {"/HIGGS.csv.gz": csv_gz(rows)}
+    (row,) = data.where(["higgs"])
+    assert (row["source"], row["n_train"], row["n_test"], row["status"]) == ("download", 7, 3, "ok")
+    split = data.load("higgs")
+    assert_array_equal(torch.cat([split.x_train, split.x_test]), rows[:, 1:])
+    assert_array_equal(torch.cat([split.y_train, split.y_test]), rows[:, 0])
+    assert (len(split.x_test), split.source, len(server.asked)) == (3, "data/raw", 1)
+    assert [path.name for path in fetch.RAW.iterdir()] == ["higgs.npz"]
+
+
+def test_higgs_is_never_fetched_by_accident(server, rows, own):
+    server.contents = {"/HIGGS.csv.gz": csv_gz(rows)}
+    ways = rf"2.6 GB: .*python -m lib data higgs, .*\(now {own}\).* higgs.npz, .* data/raw$"
+    with pytest.raises(data.DataUnavailable, match=ways):
+        data.load("higgs")
+    assert data.load("higgs", fallback="digits").name == "digits"
+    (row,) = (row for row in data.where() if row["dataset"] == "higgs")
+    assert row["source"] is None and "2.6 GB" in row["status"]
+    assert "/HIGGS.csv.gz" not in server.asked
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        (lambda r: csv_gz(r[1:]), r"x_test has shape \(2, 28\), not \(3, 28\)"),
+        (lambda r: csv_gz(r[[*range(10), 9]]), r"x_test has shape \(4, 28\)"),
+        (lambda r: csv_gz(r[:, :28]), r"x_train has shape \(7, 27\)"),
+        (lambda r: csv_gz(r[:, :1]), r"x_train has shape \(7, 0\)"),
+        (lambda r: csv_gz(np.where(r == r[4, 5], np.nan, r)), "x_train has values"),
+        (lambda r: csv_gz(np.where(r == r[8, 9], np.inf, r)), "x_test has values"),
+        (lambda r: csv_gz(r + 0.5), "there is the label 0.5, which is not in .0, 1."),
+        (lambda r: csv_gz(r - 1), "there is the label -1.0"),
+        (lambda r: csv_gz(r)[:-900], "HIGGS.csv.gz is not whole"),
+        (lambda r: csv_gz(r)[:900] + bytes(100) + csv_gz(r)[1000:], "HIGGS.csv.gz is not whole"),
+        (lambda r: gzip.compress(b"<html>"), "HIGGS.csv.gz is not whole"),
+        (lambda r: gzip.compress(b""), "HIGGS.csv.gz is not whole"),
+        (lambda r: b"<html>", "[Nn]ot a gzip"),
+    ],
+)
+def test_higgs_that_is_not_whole_is_not_stored(server, rows, change, wrong):
+    server.contents = {"/HIGGS.csv.gz": change(rows)}
+    (row,) = data.where(["higgs"])
+    assert row["source"] is None and row["status"].startswith("higgs could not be had from")
+    assert re.search(wrong, row["status"]) and list(fetch.RAW.iterdir()) == []
+
+
+def test_higgs_that_breaks_off_leaves_nothing(server, rows):
+    server.contents, server.cut = {"/HIGGS.csv.gz": csv_gz(rows)}, 1
+    assert "broke off 1 bytes before its end" in data.where(["higgs"])[0]["status"]
+    assert list(fetch.RAW.iterdir()) == []
+
+
+def test_damaged_higgs_is_named_and_not_fetched_again(server, rows, own):
+    server.contents = {"/HIGGS.csv.gz": csv_gz(rows)}
+    data.where(["higgs"])
+    path = fetch.RAW / "higgs.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert data.where(["higgs"])[0]["status"].startswith(f"damaged: {path} is not a whole higgs")
+    with pytest.raises(ValueError, match="higgs.npz is not a whole higgs"):
+        data.load("higgs", fallback="digits")
+    assert len(server.asked) == 1
+
+
+def test_other_content_is_refused(publisher):
+    publisher.contents["/t10k-labels-idx1-ubyte.gz"] += b"more"
+    with pytest.raises(data.DataUnavailable, match="expected [0-9a-f]{64} but got [0-9a-f]{64}"):
+        data.load("mnist")
+    assert list(fetch.RAW.iterdir()) == []
+
+
+def test_download_that_breaks_off_leaves_nothing_and_can_be_repeated(publisher):
+    publisher.cut = 1
+    with pytest.raises(data.DataUnavailable, match="broke off 1 bytes before its end"):
+        data.load("mnist")
+    assert list(fetch.RAW.iterdir()) == []
+    publisher.cut = 0
+    assert data.load("mnist").source == "download"
+
+
+def test_full_disc_leaves_nothing(publisher, monkeypatch):
+    def fill(file, **_):
+        file.write(b"PK")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez", fill)
+    with pytest.raises(data.DataUnavailable, match="no space left"):
+        data.load("mnist")
+    assert list(fetch.RAW.iterdir()) == []
+
+
+def test_refused_request_is_not_taken_for_silence(server):
+    with pytest.raises(data.DataUnavailable, match="404"):
+        data.load("mnist")
+    with pytest.raises(data.DataUnavailable, match="404"):
+        data.load("cifar10")
+
+
+def test_silent_network_is_given_up_once(monkeypatch, publish_at):
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never says a word
+        publish_at(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        with pytest.raises(data.DataUnavailable, match="no answer|timed out"):
+            data.load("mnist")
+        monkeypatch.setattr(fetch, "TIMEOUT", 600)
+        with pytest.raises(data.DataUnavailable, match="asked once a process"):
+            data.load("fashion_mnist")
+
+
+def test_name_look_up_that_hangs_is_given_up(monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.1)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait() and [])
+    with pytest.raises(data.DataUnavailable, match="no answer"):
+        data.load("mnist")
+    released.set()
+
+
+def test_where_fetches_what_it_can(publisher):
+    assert [row["source"] for row in data.where(["mnist"])] == ["download"]
+
+
+def test_server_that_falls_silent_leaves_nothing(publisher, monkeypatch):
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.5)
+    publisher.cut = 1
+    publisher.stall.clear()
+    with pytest.raises(data.DataUnavailable, match="timed out"):
+        data.load("mnist")
+    assert list(fetch.RAW.iterdir()) == []
+
+
+def test_answer_later_than_the_limit_is_no_answer(monkeypatch):
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.1)
+    released = threading.Event()
+    monkeypatch.setattr(fetch.pooch.HTTPDownloader, "__call__", lambda *_, **__: released.wait())
+    with pytest.raises(TimeoutError):
+        fetch._ask("http://slow/")
+    released.set()
+    with pytest.raises(OSError, match="no answer from http://slow/; a network is asked once"):
+        fetch._ask("http://fast/")
+
+
+def test_compressed_file_that_a_server_calls_encoded_stays_compressed(publisher, small):
+    publisher.headers_sent = {"Content-Encoding": "gzip"}
+    assert_array_equal(data.load("mnist").y_test, small["y_test"])
+
+
+def test_short_download_says_nothing(publisher, capfd):
+    data.load("mnist")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_long_download_shows_its_progress(publisher, monkeypatch, capfd):
+    bar = fetch._Progress.__init__
+    at_once = {"delay": 0, "mininterval": 0, "miniters": 1}
+    monkeypatch.setattr(fetch._Progress, "__init__", lambda *a, **k: bar(*a, **k | at_once))
+    monkeypatch.setattr(fetch, "BLOCK", 1000)
+    data.load("mnist")
+    shown = capfd.readouterr().err
+    assert re.search(r"train-images-idx3-ubyte.gz: +[2-9]\d%", shown)
+    assert shown.endswith("\r")  # and nothing stays
+
+
+@pytest.mark.parametrize("name", [name for name, entry in sets.SETS.items() if entry.download])
+def test_every_published_file_has_a_place_for_its_sha256(name):
+    source = sets.SETS[name].download
+    assert len(source.sha256) == len(source.files)
+    known = [sha256 for sha256 in source.sha256 if sha256]
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in known)
+    assert bool(known) == (name != "higgs")  # of which none is published

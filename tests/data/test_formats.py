@@ -1,0 +1,155 @@
+"""Files hold what their names say, or are refused by name."""
+
+import contextlib
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from lib import data
+from lib.data import formats, sets
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def replace(path, arrays, save=np.savez):
+    save(path.with_name("new.npz"), **arrays)
+    path.with_name("new.npz").replace(path)
+
+
+def test_file_that_was_replaced_is_read_again(stored, table):
+    data.load("higgs_sample")
+    replace(stored, table | {"x_test": table["x_test"] + 1})
+    assert_array_equal(data.load("higgs_sample").x_test, table["x_test"] + 1)
+
+
+@pytest.mark.parametrize(("name", "labels"), [("madelon", [-1, 1]), ("coil20", range(1, 21))])
+def test_labels_start_at_zero(own, rng, name, labels):
+    n_features = {"madelon": 500, "coil20": 1024}[name]
+    x, y = rng.uniform(size=(40, n_features)), np.resize(labels, 40)
+    np.savez(own / f"{name}.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    split = data.load(name)
+    assert_array_equal(split.y_test, np.resize(np.arange(len(labels)), 40))
+    assert split.n_classes == len(labels)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float64])
+def test_binary_sets_are_zeros_and_ones_without_labels(own, rng, dtype):
+    x = rng.integers(0, 2, (20, 123))
+    arrays = {f"x_{part}": x[i:].astype(dtype) for i, part in enumerate(("train", "test", "valid"))}
+    np.savez(own / "adult.npz", **arrays)
+    split = data.load("adult", limit=20)
+    assert_array_equal(split.x_valid, x[2:])
+    assert split.x_train.dtype == torch.float32
+    assert (split.y_train, split.y_test, split.y_valid, split.n_classes) == (None, None, None, 0)
+    with pytest.raises(ValueError, match="published part"):
+        data.load("adult", validation=5)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("dtype", [np.uint8, ">i4", np.int64])
+def test_sha256_is_that_of_the_content(stored, table, save, dtype):
+    desired = data.load("higgs_sample").sha256
+    replace(stored, table | {"y_train": table["y_train"].astype(dtype)}, save)
+    assert data.load("higgs_sample", validation=3, limit=7).sha256 == desired
+    replace(stored, table | {"y_train": 1 - table["y_train"]}, save)
+    assert data.load("higgs_sample").sha256 != desired
+
+
+def first_row(value):
+    return lambda x: np.concatenate([np.full_like(x[:1], value), x[1:]])
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "wrong"),
+    [
+        ("x_train", first_row(np.nan), r"x_train has values in \[nan, nan\]"),
+        ("x_test", first_row(np.inf), "x_test has values in .* inf"),
+        ("x_train", lambda x: x.astype(np.float64) * 1e39, "x_train has values"),
+        ("x_train", lambda x: x[:, :27], r"x_train has shape \(120, 27\), not \('N', 28\)"),
+        ("x_train", lambda x: x[:0], r"x_train has shape \(0, 28\)"),
+        ("x_train", lambda x: x[0, 0], r"x_train has shape \(\)"),
+        ("x_test", lambda x: x.astype(str), "x_test is of type <U32"),
+        ("x_test", lambda x: x.astype(complex), "x_test is of type complex"),
+        ("x_test", lambda x: x.astype(object), "Object arrays"),
+        ("y_train", lambda y: y[1:], r"y_train is uint8 of shape \(119,\), not .* \(120,\)"),
+        ("y_train", lambda y: y.astype(float), "y_train is float64"),
+        ("y_test", lambda y: y + 1, r"y_test has the label 2, which is not in \[0, 1\]"),
+    ],
+)
+def test_wrong_array_is_named(stored, table, key, change, wrong):
+    np.savez(stored, **table | {key: change(table[key])})
+    with pytest.raises(ValueError, match=f"{stored} .*{wrong}.*; delete or replace it"):
+        data.load("higgs_sample")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_missing_array_is_named(stored, table, key):
+    del table[key]
+    np.savez(stored, **table)
+    with pytest.raises(ValueError, match=f"{key} is missing"):
+        data.load("higgs_sample")
+
+
+def test_validation_array_without_labels_is_refused(stored, table):
+    np.savez(stored, **table, x_valid=table["x_test"])
+    with pytest.raises(ValueError, match="y_valid is missing"):
+        data.load("higgs_sample")
+
+
+@pytest.mark.parametrize("value", [2, 0.5, -1])
+def test_value_that_is_not_binary_is_named(own, value):
+    x = np.full((3, 123), value)
+    np.savez(own / "adult.npz", x_train=x, x_test=x)
+    with pytest.raises(ValueError, match="x_train has .* in .0, 1."):
+        data.load("adult")
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_part_of_the_images_is_refused(own, name):
+    x = np.zeros((7, *sets.SETS[name].shape), np.uint8)
+    np.savez(own / f"{name}.npz", x_train=x, y_train=x[:, 0], x_test=x, y_test=x[:, 0])
+    with pytest.raises(ValueError, match=r"x_train has shape \(7, .*, not \([56]0000, "):
+        data.load(name)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[:-1],
+        lambda b: b[: len(b) // 2],
+        lambda b: b[1000:],
+        lambda b: b"",
+        lambda b: b"PK",
+    ],
+)
+def test_broken_file_is_named(stored, damage):
+    stored.write_bytes(damage(stored.read_bytes()))
+    with pytest.raises(ValueError, match=f"{stored} is not a whole higgs_sample"):
+        data.load("higgs_sample")
+
+
+@pytest.mark.parametrize("share", np.linspace(0, 0.999, 50).tolist())
+def test_flipped_bits_are_never_read(stored, share):
+    desired, content = data.load("higgs_sample").sha256, bytearray(stored.read_bytes())
+    content[int(share * len(content))] ^= 0x55
+    stored.with_name("new").write_bytes(content)
+    stored.with_name("new").replace(stored)
+    with contextlib.suppress(ValueError):  # some bytes, such as dates, mean nothing
+        assert data.load("higgs_sample").sha256 == desired
+
+
+def test_folder_in_place_of_a_file_is_named(own):
+    (own / "mnist.npz").mkdir()
+    with pytest.raises(ValueError, match="mnist.npz"):
+        data.load("mnist")
+
+
+def test_higgs_is_parsed_in_chunks(rows, monkeypatch, tmp_path):
+    path = tmp_path / "HIGGS.csv.gz"
+    pd.DataFrame(rows).to_csv(path, header=False, index=False, float_format="%.18e")
+    monkeypatch.setattr(formats, "CSV_ROWS", 3)
+    arrays = formats.read_labelled_csv(sets.SETS["higgs"], [path])
+    assert_array_equal(np.concatenate([arrays["x_train"], arrays["x_test"]]), rows[:, 1:])

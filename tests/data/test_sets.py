@@ -1,0 +1,227 @@
+"""A loaded data set is what its name says, divided and limited as asked."""
+
+import gzip
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
+
+from lib import data
+from lib.data import fetch, formats, sets
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def numbers(x):
+    """The examples of the table that these rows are."""
+    return x[:, 0].int().tolist()
+
+
+def test_arrays_come_back_as_they_were_stored(stored, table):
+    split = data.load("higgs_sample")
+    actual = [getattr(split, key).numpy() for key in KEYS]
+    assert [a.dtype for a in actual] == [np.float32, np.int64] * 2
+    assert all(map(np.array_equal, actual, (table[key] for key in KEYS)))
+    assert (split.x_valid, split.y_valid, split.notice) == (None, None, "")
+    assert (split.name, split.requested, split.source) == (*["higgs_sample"] * 2, "SPARSE_DATA_DIR")
+    assert (split.n_features, split.n_classes, split.path) == (28, 2, str(stored))
+
+
+def test_tensors_belong_to_the_caller(stored):
+    data.load("higgs_sample").x_train.zero_()
+    assert data.load("higgs_sample").x_train.any()
+
+
+def test_repr_names_the_set_its_sizes_and_its_source(stored):
+    split = data.load("higgs_sample", validation=20)
+    desired = "Split(higgs_sample, 28, 100 train, 30 test, 20 validation, from SPARSE_DATA_DIR)"
+    assert repr(split) == desired
+
+
+def test_digits_are_scikit_learns_divided_by_sixteen():
+    split, published = data.load("digits"), load_digits()
+    rows = torch.cat([split.x_train, split.x_test]).flatten(1) * 16
+    rows = torch.cat([rows, torch.cat([split.y_train, split.y_test])[:, None]], dim=1)
+    desired = np.column_stack([published.data, published.target])
+    assert_array_equal(np.unique(rows, axis=0), np.unique(desired, axis=0))
+    assert split.x_train.shape == (1438, 8, 8) and split.x_test.shape == (359, 8, 8)
+    assert split.source == "scikit-learn"
+
+
+@pytest.mark.parametrize("part", ["test", "valid", "train"])
+@pytest.mark.parametrize("n", [359, 100, 13])
+def test_draws_hold_the_classes_in_proportion(n, part):
+    options = {"valid": {"validation": n}, "train": {"limit": n}}.get(part, {})
+    whole = load_digits().target if part == "test" else data.load("digits").y_train
+    drawn = getattr(data.load("digits", **options), f"y_{part}")
+    share = np.bincount(whole) / len(whole)
+    # a class is at most 1/2 from its place in line, and the lines end within 10/2 of each other
+    assert (abs(np.bincount(drawn, minlength=10) - len(drawn) * share) <= 0.5 + 5 * share).all()
+
+
+def test_unequal_classes_stay_unequal(stored):
+    split = data.load("higgs_sample", validation=40, limit=20)
+    assert (int(split.y_valid.sum()), int(split.y_train.sum())) == (10, 5)
+
+
+def test_validation_part_leaves_the_training_part(stored):
+    split = data.load("higgs_sample", validation=40)
+    assert len(split.x_valid) == len(split.y_valid) == 40
+    assert sorted(numbers(split.x_train) + numbers(split.x_valid)) == list(range(120))
+    assert numbers(split.x_test) == list(range(120, 150))
+
+
+def test_examples_keep_their_labels(stored):
+    split = data.load("higgs_sample", validation=40, limit=30)
+    assert_array_equal(split.y_valid, split.x_valid[:, 0] % 4 == 0)
+    assert_array_equal(split.y_train, split.x_train[:, 0] % 4 == 0)
+
+
+@pytest.mark.parametrize("limit", [None, 10])
+def test_validation_part_is_fixed(stored, limit):
+    before = numbers(data.load("higgs_sample", validation=40).x_valid)
+    torch.manual_seed(1)
+    assert numbers(data.load("higgs_sample", validation=40, limit=limit).x_valid) == before
+
+
+def test_smaller_limit_keeps_a_subset(stored):
+    small, large = (data.load("higgs_sample", validation=40, limit=n).x_train for n in (10, 30))
+    assert len(small) == 10 and len(large) == 30
+    assert set(numbers(small)) < set(numbers(large))
+
+
+def test_limit_above_the_training_part_keeps_all(stored):
+    assert numbers(data.load("higgs_sample", limit=1000).x_train) == list(range(120))
+
+
+@pytest.mark.parametrize("options", [{"validation": 120}, {"validation": -1}, {"limit": 0}])
+def test_numbers_out_of_range_are_refused(stored, options):
+    (name, value) = next(iter(options.items()))
+    with pytest.raises(ValueError, match=f"{name} is {value}"):
+        data.load("higgs_sample", **options)
+
+
+def test_tables_are_standardised_by_feature_and_constants_vanish(own, table):
+    table["x_train"][:, 3], table["x_train"][:, 5] = 0.1, 1e6
+    np.savez(own / "higgs_sample.npz", **table)
+    split = data.load("higgs_sample", validation=20)
+    mean, std = split.standardisation()
+    x, constant = split.x_train.double(), [3, 5]
+    assert mean.dtype == std.dtype == torch.float32
+    assert_allclose(mean, x.mean(0), rtol=1e-6)
+    assert_allclose(std, x.std(0, correction=0).index_fill(0, torch.tensor(constant), 1), rtol=1e-6)
+    assert not ((split.x_train - mean) / std)[:, constant].any()
+
+
+def image_split(x, name):
+    x = torch.as_tensor(x, dtype=torch.float32)
+    y = torch.zeros(len(x), dtype=torch.int64)
+    return data.Split(x, y, x[:1] + 9, y[:1], None, None, name, name, "a test", "")
+
+
+@pytest.mark.parametrize(("name", "shape"), [("digits", (8, 8)), ("coil20", (1024,))])
+def test_grey_images_are_standardised_by_one_pair(rng, name, shape):
+    x = rng.uniform(size=(50, *shape))
+    mean, std = image_split(x, name).standardisation()
+    assert mean.shape == std.shape == ()
+    assert_allclose([mean, std], [x.mean(), x.std()], rtol=1e-6)
+
+
+def test_colour_images_are_standardised_by_channel(rng):
+    x = rng.uniform(size=(50, 3, 4, 4)) * np.array([1, 2, 3])[:, None, None]
+    mean, std = image_split(x, "cifar10").standardisation()
+    assert_allclose(mean, x.mean((0, 2, 3)).repeat(16), rtol=1e-6)
+    assert_allclose(std, x.std((0, 2, 3)).repeat(16), rtol=1e-6)
+
+
+@pytest.mark.parametrize("option", ["name", "fallback"])
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("MNIST", "mnist"), ("FashionMNIST", "fashion_mnist"), ("cifar-10", "cifar10"), ("", "")],
+)
+def test_unknown_name_is_refused_with_the_nearest(option, name, nearest):
+    with pytest.raises(ValueError, match=f"unknown data set '{name}': did you mean '{nearest}"):
+        data.load(**{"name": "digits", option: name})
+
+
+def test_fallback_says_so():
+    split = data.load("mnist", limit=100, fallback="digits")
+    assert (split.name, split.requested, len(split.x_train)) == ("digits", "mnist", 100)
+    assert split.notice == "digits stands in for mnist, which could not be had"
+    assert split.sha256 == data.load("digits").sha256
+
+
+def test_fallback_gives_at_most_a_fifth_to_validation():
+    assert len(data.load("mnist", validation=100, fallback="digits").x_valid) == 100
+    assert len(data.load("mnist", validation=5000, fallback="digits").x_valid) == 1438 // 5
+
+
+def test_fallback_is_left_alone_when_the_set_is_there(stored):
+    split = data.load("higgs_sample", fallback="digits")
+    assert (split.name, split.notice) == ("higgs_sample", "")
+
+
+def test_fallback_does_not_hide_a_damaged_file(own):
+    (own / "mnist.npz").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="mnist.npz"):
+        data.load("mnist", fallback="digits")
+
+
+def test_new_data_set_is_one_entry(server, rng, monkeypatch):
+    rows = rng.integers(0, 2, (5, 3)).astype(np.float32)
+    text = "\n".join(",".join(map(str, row)) for row in rows)
+    server.contents = {"/points.csv.gz": gzip.compress(text.encode())}
+    source = formats.Download(
+        sets.SETS["mnist"].download.address,
+        files=("points.csv.gz",),
+        sha256=(None,),
+        read=formats.read_labelled_csv,
+    )
+    entry = formats.DataSet("points", (2,), labels=range(2), n_train=3, n_test=2, download=source)
+    monkeypatch.setitem(sets.SETS, "points", entry)
+    monkeypatch.setattr(sets, "NAMES", ("points",))
+    (row,) = data.where()
+    assert (row["source"], row["shape"], row["status"]) == ("download", "2", "ok")
+    split = data.load("points")
+    assert_array_equal(torch.cat([split.x_train, split.x_test]), rows[:, 1:])
+
+
+def test_images_other_than_the_published_say_so(own, alter, small):
+    np.savez(own / "mnist.npz", **small)
+    alter("mnist", content_sha256=None)
+    assert data.load("mnist").notice == ""
+    alter("mnist", content_sha256="0" * 64)
+    assert "mnist.npz differs from the published mnist" in data.load("mnist").notice
+
+
+def test_where_says_what_is_there_and_why_the_rest_is_not(stored):
+    there, absent = data.where(["higgs_sample", "adult"])
+    digest = data.load("higgs_sample").sha256
+    desired = ("higgs_sample", "SPARSE_DATA_DIR", str(stored), 120, 30, "28", digest, "ok")
+    assert tuple(there.values()) == desired
+    assert "SPARSE_DATA_DIR" in absent.pop("status")
+    assert absent == dict.fromkeys(absent, None) | {"dataset": "adult"}
+    assert there.keys() == absent.keys() | {"status"}
+
+
+def test_where_reports_all_sets_and_goes_on_after_a_damaged_one(own):
+    (own / "mnist.npz").write_bytes(b"")
+    rows = {row["dataset"]: row for row in data.where()}
+    assert tuple(rows) == data.NAMES
+    assert "delete or replace" in rows["mnist"]["status"]
+    assert rows["digits"]["status"] == "ok" and rows["digits"]["shape"] == "8x8"
+
+
+def test_where_refuses_an_unknown_name():
+    with pytest.raises(ValueError, match="'nips'"):
+        data.where(["digits", "nibs"])
+
+
+def test_data_set_is_here_where_its_file_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "RAW", tmp_path / "raw")
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(tmp_path))
+    assert data.is_here("digits") and not data.is_here("cifar10")
+    (tmp_path / "cifar10.npz").touch()
+    assert data.is_here("cifar10") and not data.is_here("mnist")

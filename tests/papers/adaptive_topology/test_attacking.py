@@ -1,0 +1,59 @@
+"""Attacks on trained networks: tables that fall from the clean accuracy, checks, transfer."""
+
+import pytest
+import torch
+
+from lib import train
+from lib.papers.adaptive_topology import attacking, removal
+from tests.papers.adaptive_topology.measuring import network, record_of, study
+
+MEASURES = {
+    "attack_curves": attacking.attack_curves,
+    "attack_ensemble": attacking.attack_ensemble,
+}
+
+
+def measured(experiment, model, **fields):
+    return MEASURES[experiment](study(experiment, **fields), record_of(model))
+
+
+def test_attack_curves_fall_from_the_clean_accuracy(model, split):
+    table, arrays = measured("attack_curves", model, radii=(0.01, 0.9), radii_l2=(0.1,))
+    x, y = removal.subset(split, 60)
+    clean = train.accuracy(model, x, y)
+    assert table["accuracy"][0] == pytest.approx(clean)
+    attacked = table[table["attack"].isin(["fgsm", "pgd"])]
+    assert (attacked["accuracy"] <= clean).all() and len(attacked) == 6
+    wrong = train.predict(model, x).argmax(1) != y
+    assert ((arrays["deepfool.l2"] == 0) == wrong[:30].numpy()).all()
+
+
+def test_ensemble_table_has_the_headline_and_the_checks(model, split):
+    table, _ = measured("attack_ensemble", model, radii=(0.1, 0.2), images=20)
+    by_attack = table.groupby("attack").size()
+    assert by_attack["square"] == by_attack["apgd_ce"] == 2 and by_attack["square alone"] == 1
+    assert list(table[table["attack"] == "pgd steps"]["strength"]) == [1]
+    lost = table[table["radius"] == 0.1].set_index("attack")["accuracy"]
+    assert lost["square"] <= lost["apgd_dlr"] <= lost["apgd_ce"]
+
+
+def test_minimal_study_attacks_the_siblings_with_what_it_found(model, split):
+    siblings = dict.fromkeys(["set", "fixed"], model)
+    asked = study("attack_minimal", radii=(0.2,), images=3)
+    table, arrays = attacking.attack_minimal(asked, record_of(model), others=lambda: siblings)
+    assert {"carlini_wagner", "deepfool", "boundary"} == set(arrays)
+    transfer = table[table["attack"] == "transfer"].set_index("target")["accuracy"]
+    assert transfer["set"] == transfer["fixed"] < 0.6  # the same network here, at a large radius
+
+
+def test_network_without_gradients_is_counted(monkeypatch):
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).float().eval()
+    torch.nn.init.zeros_(flat[1].weight)
+    monkeypatch.setattr(attacking.trained, "network", lambda record: flat)
+    table, _ = measured("attack_ensemble", network(0.1), radii=(0.1,), images=20)
+    assert table.set_index("attack")["accuracy"]["zero gradient"] == 1
+
+
+def test_scaled_network_multiplies_its_outputs():
+    scaled = attacking.Scale(100.0)(torch.tensor([1.0, -2.0]))
+    assert scaled.tolist() == [100.0, -200.0]

@@ -1,0 +1,97 @@
+"""The networks of the robustness study and what is measured on them, in three profiles."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lib import data
+from lib.papers import EXPERIMENTS, STORE
+from lib.papers.adaptive_topology import attacking, experiments
+from lib.papers.shared.sparse_training import SparseTraining
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_headline_radius_is_where_the_dense_network_keeps_half_its_accuracy(dataset):
+    found = STORE.of("attack_radius", "paper")
+    (record,) = [record for record in found if record.config.dataset == dataset]
+    assert record.config.parent.validation > 0 and not record.config.parent.evaluate_test
+    table = record.metrics[record.metrics["norm"] != "l2"]
+    curve = table[table["attack"].isin(["none", "pgd"])].sort_values("accuracy")
+    half = np.interp(curve["accuracy"].max() / 2, curve["accuracy"], curve["radius"])
+    assert abs(attacking.HEADLINE_RADIUS[dataset] - half) <= 0.0025  # given to .005
+
+
+def test_studies_take_the_images_and_radii_of_their_data_set():
+    found = EXPERIMENTS["attack_curves"].runs("paper")
+    headline = attacking.HEADLINE_RADIUS
+    assert all(headline[s.dataset] in s.radii and s.dataset == s.parent.dataset for s in found)
+    assert {s.parent.experiment for s in found} == {"adaptive_topology"}
+    assert {(s.method, s.seed) for s in found} == {(s.parent.method, s.parent.seed) for s in found}
+
+
+def test_siblings_share_profile_data_set_and_seed():
+    run = EXPERIMENTS["adaptive_topology"].runs("paper")[7]
+    found = experiments.siblings(run)
+    assert len({other.method for other in found}) == len(found) == 9 and run in found
+    assert {(o.dataset, o.seed, o.epochs > 9) for o in found} == {(run.dataset, 2, True)}
+    assert experiments.siblings(SparseTraining("made")) == [SparseTraining("made")]
+
+
+def test_siblings_of_a_stand_in_are_stand_ins():
+    runs = EXPERIMENTS["adaptive_topology"].runs("quick")
+    found = experiments.siblings(runs[0].stand_in)
+    assert found == [run.stand_in for run in runs]
+
+
+ATTACKS = ("attack_curves", "attack_ensemble", "attack_minimal")
+
+
+@pytest.mark.parametrize("experiment", ATTACKS)
+def test_stand_in_of_a_study_is_attacked_at_its_own_headline_radius(experiment, monkeypatch):
+    def unavailable(name, **options):
+        raise data.DataUnavailable(name)
+
+    monkeypatch.setattr(data, "load", unavailable)
+    studies = [study.resolved() for study in EXPERIMENTS[experiment].runs("quick")]
+    headline = attacking.HEADLINE_RADIUS["digits"]
+    assert all(min(abs(r - headline) for r in s.radii) < 1e-12 for s in studies)
+    assert all(s.hidden == s.parent.hidden and s.parent.dataset == "digits" for s in studies)
+
+
+def test_twin_trains_the_very_same_network():
+    run = next(run for run in EXPERIMENTS["set_mlp"].runs("paper") if run.method == "dense")
+    name, timed = EXPERIMENTS["set_mlp"].same_runs_as
+    assert timed == "time_to_accuracy"
+    twin = run.with_changes({"experiment": name})
+    assert name == "adaptive_topology" and twin.name != run.name
+    assert twin in EXPERIMENTS[name].runs("paper")
+    assert EXPERIMENTS[name].same_runs_as == ("set_mlp",)
+    assert dataclasses.replace(twin, learning_rate=0.5) not in EXPERIMENTS[name].runs("paper")
+
+
+def test_runs_whose_time_counts_and_studies_are_not_taken_over():
+    taking_over = {name for name, one in EXPERIMENTS.items() if one.same_runs_as}
+    assert taking_over == {"set_mlp", "adaptive_topology"}
+    study = EXPERIMENTS["link_removal"].runs("paper")[0].with_changes({"points": 11})
+    others = {other.name for other in EXPERIMENTS["weight_shuffling"].runs("paper")}
+    assert study.with_changes({"experiment": "weight_shuffling"}).name in others
+
+
+def test_radius_is_found_on_the_longest_dense_runs_of_tuning():
+    studies = EXPERIMENTS["attack_radius"].runs("paper")
+    assert [study.dataset for study in studies] == ["mnist", "fashion_mnist"]
+    assert {study.parent.experiment for study in studies} == {"tuning"}
+    assert EXPERIMENTS["attack_radius"].parents == ("tuning",)
+
+
+@pytest.mark.parametrize(("experiment", "seeds"), [("attack_ensemble", 3), ("attack_minimal", 1)])
+def test_costly_attacks_are_of_the_first_seeds(experiment, seeds):
+    studies = EXPERIMENTS[experiment].runs("paper")
+    assert {study.seed for study in studies} == set(range(seeds))
+
+
+def test_dense_networks_have_two_draws():
+    for name in ("link_removal", "weight_shuffling"):
+        for study in EXPERIMENTS[name].runs("paper"):
+            assert study.draws == (2 if study.method == "dense" else 10)

@@ -1,0 +1,41 @@
+"""Small networks on digits, and a store of the papers' experiments with one of the tests' own."""
+
+import dataclasses
+
+from lib.papers import EXPERIMENTS
+from lib.papers.shared import sparse_training, trained
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.papers.shared.study import Study
+from lib.runs.experiment import Experiment
+from lib.runs.store import Store
+
+BASE = SparseTraining(
+    "made", dataset="digits", hidden=(40, 30), density=0.2, drop="sign", epochs=6, batch_size=64
+)
+GRADIENT = dataclasses.replace(
+    BASE, drop="magnitude", grow="gradient", decay="cosine", validation=200, seed=3
+)
+STUDY = Study("link_removal", dataset="digits", parent=BASE, images=30, draws=1, points=3)
+FILES = ("config.json", "metrics.csv", "arrays.npz")
+
+
+def no_runs(profile: str) -> list[SparseTraining]:
+    return []
+
+
+MADE = Experiment(
+    "made",
+    configs=no_runs,
+    make=sparse_training.make,
+    numbers=trained.numbers,
+    keeps=trained.keep_links,
+)
+
+
+def store(folder) -> Store:
+    return Store(EXPERIMENTS | {"made": MADE}, folder / "runs", folder / "results")
+
+
+def contents(record):
+    """What must not depend on interruptions: the bytes of all files but environment.json."""
+    return [(record.path / name).read_bytes() for name in FILES]

@@ -1,0 +1,32 @@
+"""Links of the inputs: read from the degrees of the first layer, and put in rows and columns."""
+
+import pytest
+
+from lib.papers.shared.inputs import input_links, maps_at_end
+from tests.papers.untrained import linked
+
+LAYERS = [[[1, 0, 1], [1, 0, 0]], [[1, 1]]]
+
+
+@pytest.mark.parametrize("epoch", [0, "final"])
+def test_links_of_inputs_are_the_sums_of_columns(epoch):
+    record = linked(LAYERS, (0, "final"))
+    assert input_links(record, epoch).tolist() == [2, 0, 1]
+
+
+def test_epoch_that_was_not_recorded_is_refused():
+    with pytest.raises(ValueError, match="after epoch 5"):
+        input_links(linked(LAYERS), 5)
+
+
+def test_maps_have_a_row_a_data_set_and_a_column_a_method():
+    fields = [("mnist", "set"), ("mnist", "fixed"), ("fashion_mnist", "set")]
+    records = [linked(LAYERS, dataset=dataset, method=method) for dataset, method in fields]
+    maps = maps_at_end(records)
+    headings = {row: list(columns) for row, columns in maps.items()}
+    assert headings == {"MNIST": ["SET", "fixed random support"], "Fashion-MNIST": ["SET"]}
+    assert maps["MNIST"]["SET"].tolist() == [2, 0, 1]
+
+
+def test_maps_of_no_records_are_none():
+    assert maps_at_end([]) == {}

@@ -1,0 +1,40 @@
+"""Every method that can be trained has a name and a look, and contrasts are between methods."""
+
+import pytest
+
+from lib.papers.shared import methods
+from lib.papers.shared.labels import LABELS
+from lib.report import labels
+
+
+def test_every_contrast_is_between_known_methods():
+    compared = set()
+    for pair in LABELS.contrasts.values():
+        compared |= set(pair)
+    assert compared <= set(LABELS.methods)
+    assert set(LABELS.methods) == set(methods.METHODS)
+
+
+def test_no_two_methods_have_one_name():
+    names = [look["label"] for look in LABELS.methods.values()]
+    assert len(set(names)) == len(names)
+
+
+def test_no_two_methods_are_drawn_alike():
+    looks = [(look["color"], look["ls"]) for look in LABELS.methods.values()]
+    assert len(set(looks)) == len(looks)
+
+
+@pytest.mark.parametrize(
+    ("table", "known"),
+    [
+        ("methods", labels.METHOD_LOOKS),
+        ("networks", labels.NETWORK_NAMES),
+        ("contrasts", labels.CONTRASTS),
+    ],
+)
+def test_labels_can_be_added_to_the_tables_again(table, known):
+    labels.add(LABELS)
+    labels.add(LABELS)
+    added = getattr(LABELS, table)
+    assert added.items() <= known.items()

@@ -1,0 +1,175 @@
+"""Training of sparse networks as runs: what is recorded, resumed to the same bits, refused."""
+
+import dataclasses
+import shutil
+
+import pytest
+import torch
+
+from lib import data
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.runs import executors
+from tests import processes
+from tests.papers import made
+from tests.papers.made import BASE, GRADIENT, contents
+
+
+def test_record_holds_what_was_asked_for(store):
+    record = store.run(GRADIENT)
+    summary = record.summary()
+    assert list(record.metrics["epoch"]) == [1, 2, 3, 4, 5, 6]
+    assert summary["architecture"] == "64-40-30-10" and summary["profile"] == "custom"
+    assert summary["links_training"] == round(0.2 * 64 * 40) + round(0.2 * 40 * 30) + 300
+    assert summary["best_accuracy"] is not None and summary["record"] == GRADIENT.name
+    assert record.environment["data"]["sha256"] == data.load("digits").sha256
+    state = {name for name in record.arrays if name.startswith(("state.", "best."))}
+    assert {"state.linear1.values", "best.linear3.bias"} <= state
+
+
+@pytest.mark.parametrize("kill_after", [0, 1, 3, 5])
+@pytest.mark.parametrize("run", [BASE, GRADIENT], ids=["set", "rigl"])
+def test_killed_run_resumes_to_the_same_bits(run, kill_after, store, tmp_path):
+    processes.kill_after(store, run, kill_after)
+    assert not (store.runs / run.name).exists()
+    resumed = store.run(run)
+    elsewhere = made.store(tmp_path / "elsewhere")
+    assert contents(resumed) == contents(elsewhere.run(run))
+
+
+def test_two_processes_share_one_run(store):
+    started = [processes.start_run(store, BASE) for _ in range(2)]
+    epochs = [processes.messages(pipe) for _, pipe in started]
+    for process, _ in started:
+        process.join(60)
+        assert process.exitcode == 0
+    assert sorted(epochs) == [[], [1, 2, 3, 4, 5, 6]]
+    assert store.stored(BASE).config == BASE
+
+
+def test_damaged_checkpoint_is_named(store):
+    work = (store.runs / BASE.name).with_suffix(".work")
+    work.mkdir(parents=True)
+    (work / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"checkpoint .*\.pt cannot be read"):
+        store.run(BASE)
+
+
+def test_lost_epochs_are_named(store):
+    path = store.run(BASE).path / "metrics.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+    with pytest.raises(ValueError, match=r"cannot be read \(metrics.csv holds 4 of 6 epochs\)"):
+        store.stored(BASE)
+
+
+def test_sweep_in_processes_gives_the_records_of_the_loop(store):
+    runs = [dataclasses.replace(BASE, seed=seed, epochs=2) for seed in range(3)]
+    records = executors.sweep(store, runs, jobs=2, progress=False)
+    parallel = [contents(record) for record in records]
+    shutil.rmtree(store.runs)
+    records = executors.sweep(store, runs, jobs=1, progress=False)
+    assert parallel == [contents(record) for record in records]
+
+
+def test_sweep_does_the_others_when_a_run_diverges(store):
+    bad = dataclasses.replace(BASE, learning_rate=1e9, seed=1)
+    sentence = r"1 of 2 runs failed.*seed 1.*epoch 1, step"
+    with pytest.raises(executors.RunsFailed, match=sentence):
+        executors.sweep(store, [bad, BASE], progress=False)
+    assert store.stored(BASE) is not None
+
+
+def test_missing_data_are_replaced_only_where_the_configuration_says_so(store, monkeypatch):
+    load = data.load
+
+    def unavailable(name, **options):
+        if name != "digits":
+            raise data.DataUnavailable(name)
+        return load("digits")
+
+    monkeypatch.setattr(data, "load", unavailable)
+    digits = dataclasses.replace(BASE, epochs=1)
+    mnist = dataclasses.replace(digits, dataset="mnist")
+    with pytest.raises(data.DataUnavailable):
+        store.run(mnist)
+    record = store.run(dataclasses.replace(mnist, stand_in=digits))
+    assert record.config.dataset == "digits" and record.config.name == digits.name
+
+
+VARIANTS = [  # the authors' own programs depart from their paper in these
+    {"draw": "bernoulli"},
+    {"draw": "with_replacement", "sparse_output": True},
+    {"start": "glorot_uniform", "reset_state": True, "last_epoch": "evolve"},
+    {"start": 0.1, "new_std": 0.1, "last_epoch": "keep"},
+    {"published_srelu": True, "per_pixel": True, "schedule": "constant"},
+    {"activation": "all_relu", "optimiser": "nesterov", "schedule": "step"},
+    {"activation": "relu", "regrow_dropped": False, "limit": 500},
+    {"drop": "random"},
+    {"drop": "largest"},
+    {"drop": None, "density": None},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=lambda changes: "-".join(changes))
+def test_variants_are_reachable_by_configuration(changes, store):
+    run = dataclasses.replace(BASE, epochs=2, **changes)
+    record = store.run(run)
+    assert record.config == run and record.config.name != BASE.name
+    assert record.metrics["train_loss"].iloc[-1] < record.metrics["train_loss"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"epochs": 0}, "epochs = 0"),
+        ({"optimiser": "sdg"}, "did you mean 'sgd'"),
+        ({"drop": "sgin"}, "did you mean 'sign'"),
+    ],
+)
+def test_values_out_of_range_are_refused(fields, sentence):
+    run = SparseTraining("x", **fields)
+    with pytest.raises(ValueError, match=sentence):
+        run.settings()
+    with pytest.raises(ValueError, match=sentence):
+        run.check()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"density": 0.1, "er_epsilon": 2.0}, "give one of them"),
+        ({"method": "dense", "density": 0.1}, "has all links"),
+        ({"method": "dense_small", "er_epsilon": 2.0}, "has all links"),
+    ],
+)
+def test_contradictions_are_refused(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        SparseTraining("x", **fields)
+
+
+def test_unknown_field_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'epochs'"):
+        SparseTraining("x").with_changes({"epoch": 1})
+
+
+def test_links_of_the_start_do_not_depend_on_the_standardisation():
+    run = SparseTraining("x", density=0.1, hidden=(20, 20))
+    plain = run.model((64, 20, 20, 10))
+    standardised = run.model((64, 20, 20, 10), (torch.tensor(0.5), torch.tensor(2.0)))
+    assert torch.equal(plain.linear2.col, standardised.linear2.col)
+    assert plain.linear1.values.dtype == torch.float32
+
+
+def test_pixels_are_standardised_together_or_each_by_itself():
+    split = data.load("digits")
+    mean, std = BASE.standardisation(split)
+    assert mean.numel() == std.numel() == 1
+    mean, std = dataclasses.replace(BASE, per_pixel=True).standardisation(split)
+    constant = split.x_train.flatten(1).std(0) == 0
+    assert mean.shape == std.shape == (64,) and constant.any()
+    assert (std[constant] == 1).all()
+
+
+def test_progress_of_a_run_is_counted_in_epochs(store):
+    told = []
+    store.run(BASE, progress=told.append)
+    assert told == [1, 2, 3, 4, 5, 6] and BASE.size == 6

@@ -1,0 +1,82 @@
+"""Studies: made once on a trained network, which is trained if need be, and kept whole."""
+
+import dataclasses
+import shutil
+
+import pandas as pd
+import pytest
+
+from lib.papers.shared.study import Study, study_of, with_stand_in
+from tests.papers.made import BASE, STUDY
+
+
+def test_study_trains_its_parent_and_is_made_once(store):
+    record = store.run(STUDY)
+    assert store.stored(BASE, whole=True) is not None
+    assert type(record.config) is Study and record.config.parent == BASE
+    stamp = (record.path / "metrics.csv").stat().st_mtime_ns
+    assert (store.run(STUDY).path / "metrics.csv").stat().st_mtime_ns == stamp
+    summary = record.summary()
+    assert summary["architecture"] == "64-40-30-10" and summary["epochs"] == BASE.epochs
+    assert summary["last_accuracy"] is None and summary["final_accuracy"] > 0.5
+
+
+def test_study_is_measured_from_a_shipped_record_of_the_robustness_network(store):
+    parent = dataclasses.replace(BASE, experiment="adaptive_topology", seed=1)
+    store.ship(store.run(parent))
+    shutil.rmtree(store.runs)
+    record = store.run(dataclasses.replace(STUDY, parent=parent, seed=1))
+    assert not (store.runs / parent.name).exists() and len(record.metrics) > 10
+
+
+@pytest.mark.parametrize(
+    ("experiment", "drop", "trained"),
+    [
+        ("scale_free", "sign", False),
+        ("visible_connectivity", "sign", False),
+        ("network_structure", "sign", True),  # of the links of every epoch
+        ("network_structure", None, False),
+    ],
+)
+def test_study_of_links_trains_its_parent_only_for_links(experiment, drop, trained, store):
+    parent = dataclasses.replace(BASE, experiment="adaptive_topology", drop=drop, epochs=1)
+    store.ship(store.run(parent))
+    shutil.rmtree(store.runs)
+    store.run(dataclasses.replace(STUDY, experiment=experiment, parent=parent))
+    assert (store.runs / parent.name).is_dir() == trained
+
+
+def test_shipped_study_keeps_its_table_and_arrays(store):
+    record = store.run(dataclasses.replace(STUDY, experiment="attack_curves", radii=(0.1,)))
+    store.ship(record)
+    shipped = store.stored(record.config)
+    assert shipped.path == store.results / "attack_curves"
+    pd.testing.assert_frame_equal(shipped.metrics, record.metrics)
+    assert set(shipped.arrays) == {"deepfool.linf", "deepfool.l2"}
+
+
+def test_study_has_the_data_set_method_and_seed_of_its_parent():
+    parent = dataclasses.replace(BASE, seed=3, method="fixed", stand_in=BASE)
+    study = study_of("link_removal", parent, draws=2)
+    for name in ("dataset", "method", "hidden", "seed"):
+        assert getattr(study, name) == getattr(parent, name)
+    assert study.parent == parent and study.parent.stand_in is None and study.draws == 2
+
+
+@pytest.mark.parametrize("stand_in", [None, dataclasses.replace(BASE, seed=5)])
+def test_study_has_a_stand_in_where_its_parent_has_one(stand_in):
+    parent = dataclasses.replace(BASE, dataset="mnist", stand_in=stand_in)
+    study = with_stand_in(lambda run: study_of("link_removal", run), parent)
+    assert (study.stand_in is None) == (stand_in is None)
+    assert stand_in is None or study.stand_in == study_of("link_removal", stand_in)
+
+
+def test_draws_of_seeds_have_streams_of_their_own():
+    studies = [dataclasses.replace(STUDY, seed=seed) for seed in (0, 1)]
+    seeds = {study.generator(draw).initial_seed() for study in studies for draw in range(10)}
+    assert len(seeds) == 20
+
+
+def test_parent_out_of_range_is_refused_before_anything_is_run():
+    with pytest.raises(ValueError, match="epochs = 0"):
+        STUDY.with_changes({"epochs": 0}).check()

@@ -1,0 +1,71 @@
+"""Tuning: the same grid for every method, on validation data alone, and the best is chosen."""
+
+import pytest
+
+from lib.papers import EXPERIMENTS, STORE
+from lib.papers.shared import methods, tuning
+from lib.runs.experiment import PROFILES
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_tuning_never_evaluates_the_test_part(profile):
+    runs = EXPERIMENTS["tuning"].runs(profile)
+    assert not any(run.evaluate_test for run in runs)
+    assert all(run.validation > 0 for run in runs)
+
+
+def chosen_and_tried():
+    """(experiment, method) of every chosen setting."""
+    return [pytest.param(*key, id="-".join(key)) for key in methods.CHOSEN]
+
+
+@pytest.mark.parametrize(("experiment", "method"), chosen_and_tried())
+def test_chosen_settings_are_the_best_of_the_stored_grid(experiment, method):
+    chosen = methods.CHOSEN[experiment, method]
+    if method not in tuning.tuned_methods(experiment):
+        pytest.skip("takes the settings of another method or network, see the table in lib")
+    tried = tuning.tuned(experiment, method)
+    found = STORE.records(tried)
+    diverged = {"dense_small": 2}.get(method, 0)  # have no record, see tuning.configs
+    assert len(found) == len(tried) - diverged
+    best = max(found, key=lambda record: record.metrics["valid_accuracy"].iloc[-1])
+    assert {key: getattr(best.config, key) for key in chosen} == chosen
+
+
+@pytest.mark.parametrize("key", methods.CHOSEN_ON, ids="-".join)
+def test_settings_of_a_data_set_are_the_best_of_its_own_grid(key):
+    experiment, method, dataset = key
+    if method not in tuning.tuned_methods(experiment, dataset):
+        pytest.skip("takes the settings of another method, see the table in lib")
+    tried = tuning.tuned(experiment, method, dataset)
+    found = STORE.records(tried)
+    assert len(found) == len(tried)
+    best = max(found, key=lambda record: record.metrics["valid_accuracy"].iloc[-1])
+    chosen = methods.CHOSEN_ON[key]
+    assert {name: getattr(best.config, name) for name in chosen} == chosen
+
+
+@pytest.mark.parametrize("part", tuning.GRIDS, ids=lambda part: f"{part.network}-{part.dataset}")
+def test_every_method_of_a_grid_is_tried_with_the_same_values(part):
+    runs = tuning.grid(part.network, part.dataset, "paper")
+    for field in ("learning_rate", "dropout", "schedule"):
+        tried = {}
+        for run in runs:
+            tried.setdefault(run.method, set()).add(getattr(run, field))
+        values = set(part.tried.get(field, ()))
+        assert all(values <= tried[method] for method in part.methods)
+
+
+def test_tuning_runs_every_grid_and_the_dense_epochs_once():
+    runs = tuning.configs("paper")
+    assert len(set(runs)) == len(runs)
+    assert set(tuning.dense_epochs("paper")) <= set(runs)
+    for part in tuning.GRIDS:
+        assert set(tuning.grid(part.network, part.dataset, "paper")) <= set(runs)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick"])
+def test_other_profiles_try_little_and_on_digits(profile):
+    runs = tuning.configs(profile)
+    assert {run.dataset for run in runs} == {"digits"} and {run.epochs for run in runs} == {1}
+    assert len(runs) < len(tuning.configs("paper")) / 5

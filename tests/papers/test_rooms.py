@@ -1,0 +1,201 @@
+"""Rooms: what they bring fits together, or is refused with the name that does not."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from lib import papers
+from lib.papers import CLAIMS, EXPERIMENTS, PUBLISHED, ROOMS, gather
+from lib.report import labels
+from lib.report.labels import Labels, look
+from lib.report.verdicts import Claim
+from lib.runs.experiment import PROFILES
+from lib.runs.store import Store
+from tests.runs import counting
+
+ALL = [(name, profile) for name in EXPERIMENTS for profile in PROFILES]
+ROW = "N01,New paper,statement,quantity,>,0,ours,,"
+
+
+@pytest.fixture(autouse=True)
+def tables(monkeypatch):
+    """Tables of labels that are as they were after each test."""
+    for name in ("METHOD_LOOKS", "NETWORK_NAMES", "CONTRASTS"):
+        monkeypatch.setattr(labels, name, dict(getattr(labels, name)))
+
+
+@pytest.fixture
+def room(tmp_path):
+    """Makes a room of a paper that has one claim, with a row in a table of its own."""
+
+    def make(folder="new", **changes):
+        place = tmp_path / folder
+        place.mkdir()
+        rows = changes.pop("rows", {"id": ["N01"], "paper": ["New paper"]})
+        pd.DataFrame(rows).to_csv(place / "claims.csv", index=False)
+        contents = {
+            "EXPERIMENTS": (counting.experiment("new"),),
+            "CLAIMS": {"N01": Claim(("new",), lambda records: None)},
+            "LABELS": Labels({"new": look("a new method", "#123456", "-")}),
+            "PAPER": "New paper",
+            "__file__": str(place / "__init__.py"),
+        }
+        return SimpleNamespace(**{**contents, **changes})
+
+    return make
+
+
+@pytest.fixture
+def known():
+    """The rooms that there are."""
+    return [getattr(papers, name) for name in ROOMS]
+
+
+def test_new_room_brings_experiments_claims_labels_and_rows(room, known):
+    experiments, claims, table = gather([*known, room()])
+    assert set(experiments) == {*EXPERIMENTS, "new"} and set(claims) == {*CLAIMS, "N01"}
+    assert list(table["id"]) == [*PUBLISHED["id"], "N01"]
+    assert labels.method_name("new") == "a new method"
+
+
+def test_claim_without_a_row_is_refused(room):
+    claims = dict.fromkeys(["N01", "N02"], Claim((), lambda records: None))
+    with pytest.raises(ValueError, match="claim N02 has no row in the table of claims"):
+        gather([room(CLAIMS=claims)])
+
+
+def test_row_of_a_rooms_paper_without_a_claim_is_refused(room):
+    rows = {"id": ["N01", "N02"], "paper": ["New paper"] * 2}
+    with pytest.raises(ValueError, match="row N02 of the table of claims has no claim in a room"):
+        gather([room(rows=rows)])
+
+
+def test_row_of_a_paper_without_a_room_waits(room):
+    rows = {"id": ["N01", "O01"], "paper": ["New paper", "Other paper"]}
+    _, claims, table = gather([room(rows=rows)])
+    assert "O01" in set(table["id"]) and "O01" not in claims
+
+
+def test_two_rooms_with_one_experiment_are_refused(room):
+    rows = {"id": ["O01"], "paper": ["Third paper"]}
+    other = room("other", CLAIMS={}, PAPER="Other paper", rows=rows)
+    with pytest.raises(ValueError, match="two experiments are named 'new': rename one"):
+        gather([room(), other])
+
+
+def test_id_of_a_claim_that_is_published_already_is_refused(room, known):
+    rows = {"id": ["E01"], "paper": ["New paper"]}
+    claims = {"E01": Claim((), lambda records: None)}
+    with pytest.raises(ValueError, match="two rows of the table of claims have the id E01"):
+        gather([*known, room(CLAIMS=claims, rows=rows)])
+
+
+def test_claim_of_another_paper_is_refused(room, known):
+    claims = {"E01": Claim((), lambda records: None)}
+    rows = {"id": ["O01"], "paper": ["Other paper"]}
+    with pytest.raises(ValueError, match="claim E01 is one of 'MO-EvoPruneDeepTL', not of 'New"):
+        gather([*known, room(CLAIMS=claims, rows=rows)])
+
+
+def test_one_claim_measured_twice_is_refused(room):
+    other = room("other", EXPERIMENTS=(), PAPER="Other paper")
+    with pytest.raises(ValueError, match="two rooms measure claim N01: remove one"):
+        gather([room(), other])
+
+
+@pytest.mark.parametrize("field", ["parents", "same_runs_as"])
+def test_unknown_parent_or_twin_is_refused(field, room, known):
+    experiment = counting.experiment("new", **{field: ("adaptive_topolgy",)})
+    with pytest.raises(ValueError, match="did you mean 'adaptive_topology'"):
+        gather([*known, room(EXPERIMENTS=(experiment,))])
+
+
+def test_labels_that_clash_are_refused(room, known):
+    other = Labels({"set": look("SET", "#000000", "-")})
+    with pytest.raises(ValueError, match="method 'set' is labelled .* already"):
+        gather([*known, room(LABELS=other)])
+
+
+# what there is
+
+
+@pytest.mark.parametrize(("name", "profile"), ALL)
+def test_configurations_are_valid_and_distinct(name, profile):
+    runs = EXPERIMENTS[name].runs(profile)
+    assert len({run.name for run in runs}) == len(runs) > 0
+    for run in runs:
+        run.check()
+        assert run.experiment == name
+
+
+@pytest.mark.parametrize(("name", "profile"), ALL)
+def test_parents_are_of_the_experiments_that_are_named(name, profile):
+    experiment = EXPERIMENTS[name]
+    parents = {run.parent.experiment for run in experiment.runs(profile) if run.parent}
+    assert parents <= set(experiment.parents)
+
+
+@pytest.mark.parametrize("name", ["set_mlp", "adaptive_topology", "adaptive_topology_1568"])
+def test_paper_profile_trains_on_all_data_with_five_seeds(name):
+    runs = EXPERIMENTS[name].runs("paper")
+    assert {run.seed for run in runs} == set(range(5))
+    assert {(run.validation, run.limit, run.stand_in) for run in runs} == {(0, None, None)}
+    sparse = [run for run in runs if not run.method.startswith("dense")]
+    tuned = [run for run in sparse if run.variant == "tuned" and run.dataset.endswith("mnist")]
+    assert all(run.epochs >= 150 for run in tuned) and len(tuned) >= 15
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "sentence"),
+    [
+        ("set_mpl", "paper", "did you mean 'set_mlp'"),
+        ("set_mlp", "papr", "did you mean 'paper'"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest(name, profile, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        papers.obtain(name, profile)
+
+
+@pytest.fixture
+def nothing(tmp_path, monkeypatch):
+    """A store in which nothing is."""
+    store = Store(EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
+    monkeypatch.setattr(papers, "STORE", store)
+
+
+def test_obtain_trains_nothing_in_the_paper_profile(nothing):
+    assert papers.obtain("set_mlp", "paper") == []
+
+
+def test_every_published_claim_has_a_verdict_row():
+    table = papers.verdicts("smoke")
+    assert list(table["id"]) == list(PUBLISHED["id"])
+    assert set(CLAIMS) <= set(table["id"])
+    columns = "id paper statement verdict value low high n profile published"
+    assert list(table.columns) == columns.split()
+
+
+def test_claims_without_runs_are_not_run(nothing):
+    table = papers.verdicts("smoke", ["P02", "S41"])
+    assert set(table["verdict"]) == {"not run"} and table["value"].isna().all()
+    assert papers.verdicts("paper", ["R03"])["verdict"].tolist() == ["not run"]
+
+
+@pytest.mark.parametrize(("profile", "ids"), [("papper", None), ("paper", ["S99"])])
+def test_unknown_profiles_and_claims_are_refused(profile, ids):
+    with pytest.raises(ValueError, match="did you mean"):
+        papers.verdicts(profile, ids)
+
+
+def test_claims_name_experiments_that_there_are():
+    named = {name for claim in CLAIMS.values() for name in claim.experiments}
+    assert named <= set(EXPERIMENTS)
+
+
+def test_records_of_the_repository_are_read_without_running_anything():
+    records = papers.obtain("attack_minimal", "paper")
+    runs = EXPERIMENTS["attack_minimal"].runs("paper")
+    assert len(records) >= 8 and {record.config for record in records} <= {*runs}
+    assert {record.profile for record in records} == {"paper"}

@@ -1,0 +1,110 @@
+"""The benchmark's tables: ratios worked out by hand; its pictures: bars that are the numbers."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from lib.bench import BATCH, COLUMNS
+from lib.report import benchmark, publishing
+
+
+@pytest.fixture(autouse=True)
+def style():
+    publishing.use_style()
+    yield
+    plt.close("all")
+
+
+def measured(rows: list[tuple]) -> pd.DataFrame:
+    """A table of the benchmark with rows of measure, contender and median, on one machine."""
+    table = pd.DataFrame(rows, columns=["measure", "contender", "median_ms"])
+    median = table["median_ms"]
+    return table.assign(low_ms=0.9 * median, high_ms=1.2 * median, threads=2, cpu="a cpu")
+
+
+@pytest.fixture
+def contenders():
+    rows = [
+        ("training_step", "fused", 2.0),
+        ("training_step", "dense", 10.0),
+        ("epoch", "dense", 3000.0),
+        ("predict_1", "fused", 0.5),
+        ("spmm", "fused", 0.1),
+    ]
+    return measured(rows)
+
+
+def says_not_run(fig) -> bool:
+    return [text.get_text() for text in fig.axes[0].texts] == ["not run"]
+
+
+# tables
+
+
+def test_machines_are_named_once(contenders):
+    other = contenders.assign(threads=1)
+    assert benchmark.machines(contenders) == "2 threads, a cpu"
+    assert (
+        benchmark.machines(pd.concat([contenders, other])) == "2 threads, a cpu, 1 threads, a cpu"
+    )
+    assert benchmark.machines(contenders[:0]) == ""
+
+
+def test_medians_are_of_whole_steps_in_a_fixed_order(contenders):
+    table = benchmark.medians(contenders)
+    assert [*table] == ["training_step", "epoch", "predict_1"]
+    assert table.loc["fused", "training_step"] == 2
+    assert pd.isna(table.loc["fused", "epoch"])
+
+
+def test_epoch_over_steps_counts_a_smaller_last_batch(contenders):
+    medians = benchmark.medians(contenders)
+    ratio = benchmark.epoch_over_steps(medians, n=2 * BATCH + 1)
+    assert ratio.to_dict() == {"dense": pytest.approx(3000 / (3 * 10))}
+
+
+def test_no_epochs_have_no_ratio(contenders):
+    steps = contenders[contenders["measure"] == "training_step"]
+    assert benchmark.epoch_over_steps(benchmark.medians(steps)).empty
+
+
+def test_cost_of_a_link_is_that_of_our_steps():
+    table = measured([("training_step", "fused", 2.0), ("peak_memory", "fused", 5.0)])
+    dense = measured([("training_step", "dense", 9.0)])
+    table = pd.concat([table, dense]).assign(n=100, links=4000)
+    row = benchmark.cost_of_a_link(table).to_dict("records")
+    assert row == [{"n": 100, "links": 4000, "median_ms": 2.0, "ns_a_link": 500.0}]
+
+
+def test_speedup_is_dense_over_ours_for_every_product():
+    rows = [("spmm", "fused", 2.0), ("spmm", "dense", 8.0)]
+    rows += [("sddmm", "dense", 9.0), ("sddmm", "fused", 1.0)]
+    table = benchmark.speedup(measured(rows).assign(density=0.1))
+    assert table.to_dict("index") == {0.1: {"spmm": 4.0, "sddmm": 9.0}}
+
+
+# pictures
+
+
+def test_bars_of_a_step_name_time_and_multiple(contenders):
+    steps = contenders[contenders["measure"] == "training_step"]
+    (ax,) = benchmark.step_bars(steps, "title").axes
+    assert [bar.get_width() for bar in ax.patches] == [2, 10]
+    texts = [text.get_text().strip() for text in ax.texts]
+    assert texts == ["2.00 ms · 1.0 ×", "10.00 ms · 5.0 ×"]
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["this library", "dense"]
+
+
+def test_shares_of_a_step_sum_to_one():
+    rows = [("products", "fused", 1.0), ("products", "dense", 6.0)]
+    rows += [("optimiser", "fused", 3.0), ("optimiser", "dense", 2.0)]
+    (ax,) = benchmark.shares_of_a_step(measured(rows), "title").axes
+    assert [bar.get_width() for bar in ax.patches] == [0.25, 0.75, 0.75, 0.25]
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["this library, 4.00 ms", "dense, 8.00 ms"]
+
+
+@pytest.mark.parametrize("draw", [benchmark.step_bars, benchmark.shares_of_a_step])
+def test_table_without_rows_says_so(draw):
+    assert says_not_run(draw(pd.DataFrame(columns=COLUMNS), "title"))

@@ -1,0 +1,335 @@
+"""Figures: numbers that are those of the tables, names that people read, panels that say so."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import colors, ticker
+
+from lib.papers.shared.labels import LABELS
+from lib.report import figures, labels, publishing
+
+labels.add(LABELS)
+
+
+@pytest.fixture(autouse=True)
+def style():
+    publishing.use_style()
+    yield
+    plt.close("all")
+
+
+def texts_of(legend) -> list[str]:
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def says_not_run(fig) -> bool:
+    texts = [text.get_text() for text in fig.axes[0].texts]
+    return "not run" in texts
+
+
+# panels
+
+
+@pytest.mark.parametrize(("n", "inches"), [(1, 5), (3, 11)])
+def test_panels_stand_in_a_row(n, inches):
+    fig, axs = figures.panels(n, 3, 4, "title", margin=2)
+    assert len(axs) == len(fig.axes) == n
+    assert fig.get_size_inches().tolist() == [inches, 4]
+    assert not says_not_run(fig)
+
+
+def test_no_panels_are_one_that_says_so():
+    fig, axs = figures.panels(0, 3, 4, "title")
+    assert len(axs) == 1 and says_not_run(fig)
+    assert len(axs[0].get_xticks()) == 0
+
+
+def test_panels_share_an_axis_where_asked():
+    _, (first, second) = figures.panels(2, 3, 4, "title", sharey=True)
+    first.set_ylim(0, 7)
+    assert second.get_ylim() == (0, 7)
+
+
+def test_logarithmic_axis_has_plain_numbers():
+    fig, ax = plt.subplots()
+    ax.plot([1, 1000], [1, 2])
+    figures.log_x(ax, ticker.FixedLocator([5, 250]))
+    fig.canvas.draw()
+    shown = [label.get_text() for label in ax.get_xticklabels()]
+    assert shown == ["5", "250"]
+
+
+# accuracy
+
+
+@pytest.fixture
+def curves():
+    """Two seeds of SET, one of a fixed support."""
+    rows = [
+        ("set", 1, 0.91, 0.01, 2),
+        ("set", 2, 0.96, 0.03, 2),
+        ("fixed", 2, 0.9, None, 1),
+    ]
+    columns = ["method", "epoch", "mean", "sd", "n"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(dataset="mnist")
+
+
+def test_accuracy_figure_names_data_set_methods_and_n(curves):
+    fig = figures.accuracy_curves(curves, "title")
+    ax = fig.axes[0]
+    assert ax.get_title() == "MNIST"
+    assert texts_of(ax.get_legend()) == ["SET (n = 2)", "fixed random support (n = 1)"]
+
+
+def test_accuracy_curve_is_the_mean(curves):
+    line = figures.accuracy_curves(curves, "title").axes[0].lines[0]
+    assert line.get_xdata().tolist() == [1, 2]
+    assert line.get_ydata().tolist() == [0.91, 0.96]
+
+
+def test_accuracy_band_is_a_standard_deviation_to_either_side(curves):
+    band = figures.accuracy_curves(curves, "title").axes[0].collections[0]
+    heights = band.get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose([heights.min(), heights.max()], [0.9, 0.99])
+
+
+def test_accuracy_below_the_late_epochs_is_cut_off(curves):
+    epochs = pd.DataFrame({"epoch": range(1, 41), "sd": 0.01, "n": 2})
+    late = epochs["epoch"] > 4
+    table = epochs.assign(method="set", dataset="mnist", mean=0.1 + 0.8 * late)
+    ax = figures.accuracy_curves(table, "title").axes[0]
+    np.testing.assert_allclose(ax.get_ylim(), (0.898, 0.912))
+
+
+def test_published_accuracies_are_open_circles_as_far_as_ours_go(curves):
+    rows = [
+        ("mnist", "set", 2, 0.97),
+        ("mnist", "set", 3, 0.98),  # later than ours
+        ("mnist", "dense", 2, 0.95),  # not ours
+        ("cifar10", "set", 2, 0.5),
+    ]
+    columns = ["dataset", "method", "epoch", "accuracy"]
+    published = pd.DataFrame(rows, columns=columns)
+    ax = figures.accuracy_curves(curves, "title", published).axes[0]
+    circles = ax.lines[1]
+    assert circles.get_xydata().tolist() == [[2, 0.97]]
+    assert circles.get_marker() == "o" and circles.get_markerfacecolor() == "none"
+    assert circles.get_color() == labels.method("set")["color"]
+    assert len(ax.lines[3].get_xdata()) == 0
+
+
+def test_legend_of_many_methods_stands_beside_the_panel(curves):
+    ours = curves[curves["method"] == "set"]
+    many = pd.concat(ours.assign(method=name) for name in LABELS.methods)
+    fig = figures.accuracy_curves(many, "title")
+    fig.canvas.draw()
+    legend = fig.axes[0].get_legend().get_window_extent()
+    assert legend.x0 >= fig.axes[0].bbox.x1
+
+
+def test_method_without_a_label_is_drawn_in_grey_under_its_raw_name(curves):
+    curves["method"] = "krotov"
+    ax = figures.accuracy_curves(curves, "title").axes[0]
+    assert texts_of(ax.get_legend()) == ["krotov (n = 2)"]
+    assert ax.lines[0].get_color() == labels.GREY
+
+
+# costs
+
+
+def costs(measure, contender, n, median):
+    row = {"measure": measure, "contender": contender, "n": n, "median_ms": median}
+    return row | {"low_ms": median - 1, "high_ms": median + 2}
+
+
+@pytest.fixture
+def cost_table():
+    rows = [
+        costs("training_step", "fused", 1000, 5.0),
+        costs("training_step", "fused", 250, 3.0),
+        costs("training_step", "dense", 1000, 20.0),
+        costs("peak_memory", "fused", 1000, 90.0),
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_costs_have_a_panel_a_measure_with_its_unit(cost_table):
+    step, memory = figures.cost_curves(cost_table, "n", "title").axes
+    assert step.get_title() == "training step"
+    assert step.get_ylabel() == "milliseconds"
+    assert memory.get_ylabel() == "MiB above torch and kernels"
+    assert step.get_xlabel() == "neurons of a layer"
+
+
+def test_costs_are_drawn_from_left_to_right_with_quartiles(cost_table):
+    ax = figures.cost_curves(cost_table, "n", "title").axes[0]
+    assert ax.lines[0].get_xydata().tolist() == [[250, 3.0], [1000, 5.0]]
+    bars = ax.collections[0].get_segments()
+    assert bars[0][:, 1].tolist() == [2.0, 5.0]
+
+
+def test_costs_name_the_contenders(cost_table):
+    ax = figures.cost_curves(cost_table, "n", "title").axes[0]
+    assert texts_of(ax.get_legend()) == ["this library", "dense"]
+
+
+def test_costs_have_a_tick_at_every_width_measured(cost_table):
+    ax = figures.cost_curves(cost_table, "n", "title").axes[0]
+    assert ax.get_xticks().tolist() == [250, 1000]
+
+
+def test_figures_without_numbers_say_not_run(curves, cost_table):
+    assert says_not_run(figures.accuracy_curves(curves[:0], "t"))
+    assert says_not_run(figures.cost_curves(cost_table[:0], "n", "t"))
+
+
+# perturbations
+
+
+@pytest.fixture
+def perturbed():
+    """Two draws of each of two seeds of SET, one of a fixed support, at one strength."""
+    rows = [
+        ("set", 0, 0.9),
+        ("set", 0, 0.7),
+        ("set", 1, 0.4),
+        ("set", 1, 0.6),
+        ("fixed", 0, 0.1),
+    ]
+    table = pd.DataFrame(rows, columns=["method", "seed", "accuracy"])
+    return table.assign(dataset="mnist", kind="one", strength=0.5)
+
+
+COLUMNS = ("strength", "accuracy", "kind")
+
+
+def test_perturbed_curves_average_draws_within_seeds(perturbed):
+    fig, numbers = figures.perturbed_curves(perturbed, *COLUMNS, "title", ylabel="accuracy")
+    row = numbers.set_index("method").loc["set"]
+    assert row["mean"] == pytest.approx(0.65)
+    assert row["n"] == 2
+    assert row["sd"] == pytest.approx(np.std([0.8, 0.5], ddof=1))
+    ax = fig.axes[0]
+    assert ax.get_title() == "one"
+    assert "MNIST" in ax.get_ylabel()
+    assert ax.get_ylim()[0] == 0
+    assert "n = 1 or 2 seeds" in fig.get_suptitle()
+
+
+def test_perturbed_curves_without_records_say_not_run(perturbed):
+    fig, numbers = figures.perturbed_curves(perturbed[:0], *COLUMNS, "t")
+    assert "not run" in fig.get_suptitle() and numbers.empty
+
+
+def test_perturbed_curves_are_a_grid_of_data_sets_and_kinds(perturbed):
+    kinds = [perturbed, perturbed.assign(kind="two")]
+    others = [table.assign(dataset="digits") for table in kinds]
+    table = pd.concat(kinds + others)
+    fig, _ = figures.perturbed_curves(table, *COLUMNS, "t", ylabel="accuracy")
+    titles = [ax.get_title() for ax in fig.axes]
+    names = [ax.get_ylabel().partition("\n")[0] for ax in fig.axes]
+    assert titles == ["one", "two", "", ""]
+    assert names == ["MNIST", "", labels.dataset("digits"), ""]
+
+
+def test_perturbed_curves_are_in_the_order_of_the_labels(perturbed):
+    table = pd.concat([perturbed.assign(method="krotov"), perturbed[::-1]])
+    fig, _ = figures.perturbed_curves(table, *COLUMNS, "t")
+    desired = ["SET", "fixed random support", "krotov"]
+    assert texts_of(fig.legends[0]) == desired
+    assert [line.get_label() for line in fig.axes[0].lines] == desired
+
+
+def test_perturbed_curves_of_chosen_axes_keep_their_limits(perturbed):
+    limits = {"ylim": (0.2, 0.8)}
+    fig, _ = figures.perturbed_curves(perturbed, *COLUMNS, "t", **limits)
+    assert fig.axes[0].get_ylim() == (0.2, 0.8)
+
+
+def test_perturbed_curves_on_a_logarithmic_axis_have_plain_numbers(perturbed):
+    fig, _ = figures.perturbed_curves(perturbed, *COLUMNS, "t", xscale="log")
+    axis = fig.axes[0].xaxis
+    assert axis.get_scale() == "log"
+    assert axis.get_major_formatter()(0.5) == "0.5"
+
+
+# differences
+
+
+def effect(contrast, low, high, dataset="mnist"):
+    value = (low + high) / 2
+    row = {"dataset": dataset, "measure": "pgd", "contrast": contrast}
+    return row | {"value": value, "low": low, "high": high, "n": 5}
+
+
+def test_effects_are_drawn_with_their_intervals():
+    contrast = next(iter(labels.CONTRASTS))
+    table = pd.DataFrame([effect(contrast, 0.5, 1.7)])
+    fig = figures.effects(table, {"pgd": "PGD", "other": "other"}, "title")
+    (ax,) = fig.axes
+    (bar,) = ax.collections
+    assert bar.get_segments()[0][:, 0].tolist() == [0.5, 1.7]
+    assert [t.get_text() for t in ax.get_yticklabels()] == [contrast]
+    assert ax.get_xlabel() == "PGD"
+
+
+def test_effects_stand_on_the_lines_of_their_contrasts():
+    first, second, *_ = labels.CONTRASTS
+    rows = [effect(second, 0, 1), effect(first, 0, 1), effect("new", 0, 1)]
+    ax = figures.effects(pd.DataFrame(rows), {"pgd": "PGD"}, "title").axes[0]
+    shown = [text.get_text() for text in ax.get_yticklabels()]
+    assert shown == [first, second, "new"]
+    points = ax.lines[1]  # the first marks zero
+    np.testing.assert_allclose(points.get_ydata(), [-0.86, 0.14, -1.86])
+
+
+def test_effects_tell_two_data_sets_apart():
+    contrast = next(iter(labels.CONTRASTS))
+    rows = [effect(contrast, 0, 1), effect(contrast, 0, 1, "digits")]
+    fig = figures.effects(pd.DataFrame(rows), {"pgd": "PGD"}, "title")
+    assert texts_of(fig.legends[0]) == ["MNIST", labels.dataset("digits")]
+    _, mnist, digits = fig.axes[0].lines
+    assert mnist.get_marker() != digits.get_marker()
+    assert mnist.get_ydata() > digits.get_ydata()
+
+
+def test_effects_of_nothing_say_not_run():
+    table = pd.DataFrame([effect("x", 0, 1)])[:0]
+    assert says_not_run(figures.effects(table, {"pgd": "PGD"}, "title"))
+
+
+# transfer
+
+
+@pytest.fixture
+def transfer():
+    rows = [("set", "set", 0.1), ("set", "fixed", 0.6), ("fixed", "set", 0.7)]
+    table = pd.DataFrame(rows, columns=["source", "target", "accuracy"])
+    return table.assign(dataset="mnist")
+
+
+def test_transfer_matrix_puts_the_source_in_the_row(transfer):
+    ax = figures.transfer_matrices(transfer, "title").axes[0]
+    drawn = ax.collections[0].get_array().reshape(2, 2)
+    assert drawn[0].tolist() == [0.1, 0.6]
+    assert drawn[1, 0] == 0.7
+    assert drawn.mask[1, 1]
+
+
+def test_transfer_matrix_names_both_sides(transfer):
+    ax = figures.transfer_matrices(transfer[::-1], "title").axes[0]
+    desired = ["SET", "fixed random support"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == desired
+    assert [text.get_text() for text in ax.get_yticklabels()] == desired
+    assert ax.get_title() == "MNIST"
+
+
+def test_transfer_matrices_of_nothing_say_not_run(transfer):
+    assert says_not_run(figures.transfer_matrices(transfer[:0], "title"))
+
+
+def test_every_colour_is_one_that_matplotlib_knows():
+    looks = [*labels.METHOD_LOOKS.values(), *labels.CONTENDERS.values()]
+    assert all(colors.is_color_like(look["color"]) for look in looks)

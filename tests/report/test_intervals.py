@@ -1,0 +1,144 @@
+"""Intervals against scipy and closed forms, every comparison, every limit."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lib.report import intervals
+from lib.report.intervals import Measurement
+
+INF = math.inf
+
+
+@pytest.mark.parametrize(
+    ("comparison", "threshold", "low", "high", "verdict"),
+    [
+        (">=", "1", 1.0, 2.0, "reproduced"),
+        (">=", "1", 0.5, 2.0, "inconclusive"),
+        (">=", "1", 0.0, 0.9, "not reproduced"),
+        ("<=", "1", 0.0, 1.0, "reproduced"),
+        ("<=", "1", 1.1, 2.0, "not reproduced"),
+        (">", "0", 0.0, 1.0, "inconclusive"),
+        (">", "0", 0.1, 1.0, "reproduced"),
+        (">", "0", -1.0, 0.0, "not reproduced"),
+        ("<", "0", -1.0, -0.1, "reproduced"),
+        ("<", "0", 0.0, 0.1, "not reproduced"),
+        ("==", "3", 3.0, 3.0, "reproduced"),
+        ("==", "3", 2.0, 4.0, "inconclusive"),
+        ("==", "3", 1.0, 2.0, "not reproduced"),
+        ("between", "2..3", 2.0, 3.0, "reproduced"),
+        ("between", "2..3", 1.9, 2.5, "inconclusive"),
+        ("between", "2..3", 3.1, 4.0, "not reproduced"),
+    ],
+)
+def test_verdict_follows_the_whole_interval(comparison, threshold, low, high, verdict):
+    measurement = Measurement((low + high) / 2, low, high, 5)
+    assert intervals.judge(measurement, comparison, threshold) == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "n", "limit", "verdict"),
+    [
+        (2.0, 4, "", "inconclusive (seeds)"),
+        (-3.0, 4, "", "inconclusive (seeds)"),
+        (2.0, 5, "data", "inconclusive (data)"),
+        (2.0, 5, "epochs", "inconclusive (epochs)"),
+        (-3.0, 5, "epochs", "inconclusive (epochs)"),
+        (2.0, 5, "settings", "inconclusive (settings)"),
+        (-3.0, 5, "data, epochs", "inconclusive (data, epochs)"),
+        (-3.0, 5, "data", "not reproduced"),
+        (2.0, None, "", "reproduced"),
+    ],
+)
+def test_few_seeds_data_and_epochs_limit_a_verdict(low, n, limit, verdict):
+    assert intervals.judge(Measurement(low, low, low + 1, n, limit), ">=", "1") == verdict
+
+
+def test_unknown_comparison_is_refused():
+    with pytest.raises(ValueError, match="comparison '=>' is unknown"):
+        intervals.judge(Measurement(0, 0, 0), "=>", "1")
+
+
+def test_interval_is_scipys(rng):
+    samples = rng.normal(3, 2, 7)
+    desired = stats.ttest_1samp(samples, 0).confidence_interval(0.95)
+    actual = intervals.t_interval(samples)
+    np.testing.assert_allclose([actual.low, actual.high], [desired.low, desired.high])
+    assert actual.value == pytest.approx(samples.mean()) and actual.n == 7
+
+
+def test_interval_covers_the_mean_nineteen_times_in_twenty(rng):
+    covered = 0
+    for _ in range(2000):
+        interval = intervals.t_interval(rng.normal(1, 3, 5))
+        covered += interval.low <= 1 <= interval.high
+    sd = math.sqrt(0.95 * 0.05 / 2000)
+    assert abs(covered / 2000 - 0.95) < 5 * sd
+
+
+def test_interval_of_a_higher_level_is_wider(rng):
+    samples = rng.normal(3, 2, 7)
+    desired = stats.ttest_1samp(samples, 0).confidence_interval(0.99)
+    actual = intervals.t_interval(samples, level=0.99)
+    np.testing.assert_allclose([actual.low, actual.high], [desired.low, desired.high])
+
+
+def test_one_sample_decides_nothing():
+    measurement = intervals.t_interval([5.0])
+    assert (measurement.low, measurement.high) == (-INF, INF)
+
+
+def test_quantity_without_randomness_is_its_own_interval():
+    measurement = intervals.exact(3.0, "data")
+    assert measurement == Measurement(3.0, 3.0, 3.0, None, "data")
+    assert intervals.judge(intervals.exact(3.0), "==", "3") == "reproduced"
+
+
+# contrasts
+
+
+def gaps(sets, rivals, datasets=("mnist",)):
+    """Rows of one measure for two methods, a value a seed."""
+    rows = []
+    for dataset in datasets:
+        for seed, value in enumerate(sets):
+            rows.append((dataset, "set", seed, value))
+        for seed, value in enumerate(rivals):
+            rows.append((dataset, "dense", seed, value))
+    table = pd.DataFrame(rows, columns=["dataset", "method", "seed", "value"])
+    return table.assign(measure="area", network="adaptive_topology")
+
+
+def test_contrast_has_the_paired_interval_of_scipy():
+    sets = [0.5, 0.6, 0.4, 0.7]
+    rivals = [0.4, 0.45, 0.42, 0.5, 0.9]  # the last seed has no pair
+    table = intervals.contrasts(gaps(sets, rivals), {"x": ("set", "dense")})
+    (row,) = table.to_dict("records")
+    desired = stats.ttest_rel(sets, rivals[:4]).confidence_interval()
+    assert (row["low"], row["high"]) == pytest.approx((desired.low, desired.high))
+    assert row["n"] == 4
+    assert row["value"] == pytest.approx(np.mean(sets) - np.mean(rivals[:4]))
+
+
+def test_contrast_without_a_common_seed_is_left_out():
+    assert intervals.contrasts(gaps([1.0], []), {"x": ("set", "dense")}).empty
+
+
+def test_contrast_keeps_networks_apart():
+    other = gaps([3.0], [0.0]).assign(network="other")
+    table = pd.concat([gaps([1.0], [0.0]), other])
+    rows = intervals.contrasts(table, {"x": ("set", "dense")})
+    values = dict(zip(rows["network"], rows["value"], strict=True))
+    assert values == {"adaptive_topology": 1.0, "other": 3.0}
+
+
+def test_contrasts_come_in_their_order_within_a_data_set():
+    table = gaps([1.0, 2.0], [0.0, 1.0], datasets=("mnist", "digits"))
+    pairs = {"second": ("dense", "set"), "first": ("set", "dense")}
+    rows = intervals.contrasts(table, pairs)
+    assert rows["dataset"].tolist() == ["mnist", "mnist", "digits", "digits"]
+    assert rows["contrast"].tolist() == ["second", "first"] * 2
+    assert rows["value"].tolist() == [-1.0, 1.0] * 2

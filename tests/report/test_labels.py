@@ -1,0 +1,137 @@
+"""Names that people read: added by rooms, refused where they contradict, raw where unknown."""
+
+import dataclasses
+
+import pytest
+
+from lib.bench import contenders
+from lib.report import labels
+from lib.report.labels import Labels, look
+
+SET = look("SET", "#0173b2", "-")
+FIXED = look("fixed support", "#de8f05", "--", marker="s")
+
+
+@pytest.fixture(autouse=True)
+def tables(monkeypatch):
+    """Tables to which no paper has added."""
+    for name in ("METHOD_LOOKS", "NETWORK_NAMES", "CONTRASTS"):
+        monkeypatch.setattr(labels, name, {})
+
+
+@pytest.fixture
+def room():
+    return Labels(
+        methods={"set": SET, "fixed": FIXED},
+        networks={"mlp": "width 1000"},
+        contrasts={"SET − fixed": ("set", "fixed")},
+    )
+
+
+def test_look_is_what_matplotlib_takes():
+    desired = {"label": "fixed support", "color": "#de8f05"}
+    desired |= {"ls": "--", "marker": "s"}
+    assert desired == FIXED
+
+
+def test_labels_are_empty_unless_said():
+    empty = Labels()
+    assert empty.methods == empty.networks == empty.contrasts == {}
+
+
+def test_labels_are_frozen(room):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        room.methods = {}
+
+
+def test_labels_of_a_room_are_added(room):
+    labels.add(room)
+    assert labels.METHOD_LOOKS == room.methods
+    assert labels.NETWORK_NAMES == room.networks
+    assert labels.CONTRASTS == room.contrasts
+
+
+def test_rooms_follow_each_other_in_the_tables(room):
+    labels.add(room)
+    labels.add(Labels(methods={"new": look("new", "#000000", ":")}))
+    assert list(labels.METHOD_LOOKS) == ["set", "fixed", "new"]
+
+
+def test_equal_entries_may_be_added_again(room):
+    labels.add(room)
+    labels.add(Labels(methods={"fixed": dict(FIXED)}))
+    labels.add(room)
+    assert list(labels.METHOD_LOOKS) == ["set", "fixed"]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (Labels(methods={"set": FIXED}), "method 'set' is labelled"),
+        (Labels(networks={"mlp": "width 1"}), "network 'mlp' is labelled 'width 1000'"),
+        (Labels(contrasts={"SET − fixed": ("fixed", "set")}), "contrast 'SET − fixed'"),
+    ],
+)
+def test_another_label_for_a_known_name_is_refused(room, other, words):
+    labels.add(room)
+    with pytest.raises(ValueError, match=words):
+        labels.add(other)
+    assert labels.METHOD_LOOKS == room.methods
+    assert labels.NETWORK_NAMES == room.networks
+    assert labels.CONTRASTS == room.contrasts
+
+
+def test_refused_labels_are_not_added_in_part(room):
+    labels.add(room)
+    new = look("new", "#000000", ":")
+    with pytest.raises(ValueError, match="'mlp'"):
+        labels.add(Labels(methods={"new": new}, networks={"mlp": "other"}))
+    assert "new" not in labels.METHOD_LOOKS
+
+
+def test_known_method_has_its_look(room):
+    labels.add(room)
+    assert labels.method("fixed") == FIXED
+    assert labels.method_name("fixed") == "fixed support"
+
+
+def test_look_that_is_changed_leaves_the_table_as_it_is(room):
+    labels.add(room)
+    labels.method("set")["label"] += " (n = 5)"
+    assert labels.method_name("set") == "SET"
+
+
+def test_unknown_method_is_grey_and_solid_under_its_raw_name():
+    desired = {"label": "krotov", "color": labels.GREY, "ls": "-"}
+    assert labels.method("krotov") == desired
+    assert labels.method_name("krotov") == "krotov"
+
+
+def test_networks_and_data_sets_are_written_by_name(room):
+    labels.add(room)
+    assert labels.network("mlp") == "width 1000"
+    assert labels.dataset("fashion_mnist") == "Fashion-MNIST"
+
+
+def test_unknown_networks_and_data_sets_keep_their_raw_names():
+    assert labels.network("cnn") == "cnn"
+    assert labels.dataset("madelon") == "madelon"
+
+
+def test_methods_of_a_column_come_once_in_the_order_of_the_table(room):
+    labels.add(room)
+    column = ["late", "fixed", "set", "early", "fixed"]
+    desired = ["set", "fixed", "late", "early"]
+    assert labels.methods_in(column) == desired
+
+
+def test_contrasts_of_a_column_come_once_in_the_order_of_the_table(room):
+    labels.add(room)
+    column = ["other", "SET − fixed", "other"]
+    desired = ["SET − fixed", "other"]
+    assert labels.contrasts_in(column) == desired
+
+
+def test_every_contender_of_the_benchmark_has_a_look():
+    drawn = {*contenders.BUILDERS, "floor"}
+    assert drawn == set(labels.CONTENDERS)

@@ -1,0 +1,207 @@
+"""Figures: files that do not change, in the notebook's folder, and a small picture beside them."""
+
+import io
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lib import report
+from lib.report import publishing
+
+DATA = pd.DataFrame({"epoch": [1, 2, 3], "mean": [0.25, 1 / 3, 0.5]})
+SUFFIXES = ("svg", "png", "csv")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Files go to a folder of the test, from a notebook that has not begun."""
+    monkeypatch.setattr(publishing, "FIGURES", tmp_path)
+    monkeypatch.setattr(publishing, "_current", {})
+    publishing.use_style()
+    yield tmp_path
+    plt.close("all")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed."""
+    pictures = []
+    monkeypatch.setattr(publishing.display, "display", pictures.append)
+    return pictures
+
+
+def draw() -> Figure:
+    fig, ax = plt.subplots(figsize=(3, 2))
+    ax.imshow(np.arange(400).reshape(20, 20), cmap="viridis")
+    ax.plot(DATA["epoch"], DATA["mean"], label="mean")
+    ax.legend()
+    return fig
+
+
+def files_in(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# saving
+
+
+def test_same_figure_gives_the_same_files(folder):
+    files = []
+    for _ in range(2):
+        publishing.save_figure(draw(), "a", "book", "smoke", DATA)
+        place = folder / "smoke" / "book"
+        files.append([(place / f"a.{suffix}").read_bytes() for suffix in SUFFIXES])
+    assert files[0] == files[1]
+
+
+def test_figure_that_cannot_be_saved_leaves_the_one_there_was(folder, monkeypatch):
+    picture = publishing.save_figure(draw(), "a", "book", "smoke", DATA)
+    before = picture.read_bytes()
+
+    def stop_halfway(part, **_):
+        Path(part).write_bytes(before[:10])
+        raise OSError("disk is full")
+
+    fig = draw()
+    monkeypatch.setattr(fig, "savefig", stop_halfway)
+    with pytest.raises(OSError, match="disk is full"):
+        publishing.save_figure(fig, "a", "book", "smoke", DATA)
+    assert picture.read_bytes() == before
+
+
+def test_saved_figure_is_found_by_its_path(folder):
+    path = publishing.save_figure(draw(), "a", "book", "smoke", DATA)
+    assert path == folder / "smoke" / "book" / "a.png"
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+
+
+def test_saved_files_carry_neither_date_nor_version(folder):
+    path = publishing.save_figure(draw(), "a", "book", "smoke", DATA)
+    drawing = path.with_suffix(".svg").read_text()
+    assert "<dc:date>" not in drawing
+    assert f"Matplotlib v{matplotlib.__version__}" not in drawing
+    with Image.open(path) as picture:
+        assert "Software" not in picture.info
+
+
+def test_saved_drawing_keeps_its_text(folder):
+    path = publishing.save_figure(draw(), "a", "book", "smoke", DATA)
+    drawing = path.with_suffix(".svg").read_text()
+    assert ">mean</text>" in drawing
+
+
+def test_table_has_six_digits_and_no_index(folder):
+    publishing.save_table(DATA, "numbers", "book", "smoke")
+    text = (folder / "smoke" / "book" / "numbers.csv").read_text()
+    assert text.splitlines() == ["epoch,mean", "1,0.25", "2,0.333333", "3,0.5"]
+
+
+# showing
+
+
+def test_shown_figure_has_the_size_and_the_colours_of_the_figure(shown):
+    fig = draw()
+    width, height = fig.get_size_inches() * fig.dpi
+    fig.canvas.draw()
+    drawn = np.asarray(fig.canvas.buffer_rgba())[:, :, :3]
+    publishing.show(fig)
+    picture = Image.open(io.BytesIO(shown[0].data))
+    assert picture.size == (int(width), int(height))
+    assert np.array_equal(np.asarray(picture), drawn)
+    assert not plt.fignum_exists(fig.number)
+
+
+def test_shown_figure_is_smaller_than_with_filtered_rows(shown):
+    fig, axs = plt.subplots(2, 3, figsize=(9, 5))
+    for ax in axs.flat:
+        ax.plot(DATA["epoch"], DATA["mean"], label="mean")
+        ax.legend()
+    publishing.show(fig)
+    picture = Image.open(io.BytesIO(shown[0].data))
+    filtered = io.BytesIO()
+    picture.save(filtered, "png", optimize=True)
+    assert len(shown[0].data) < len(filtered.getvalue())
+
+
+# publishing
+
+
+def test_published_figure_is_saved_shown_and_closed(folder, shown):
+    report.begin("10_set_mlp", "quick")
+    fig = draw()
+    report.publish(fig, "accuracy", DATA)
+    desired = ["accuracy.csv", "accuracy.png", "accuracy.svg"]
+    assert files_in(folder / "quick" / "10_set_mlp") == desired
+    assert len(shown) == 1
+    assert not plt.fignum_exists(fig.number)
+
+
+def test_published_files_are_those_that_are_saved(folder, shown):
+    report.begin("book", "quick")
+    report.publish(draw(), "a", DATA)
+    publishing.save_figure(draw(), "a", "book", "smoke", DATA)
+    for suffix in SUFFIXES:
+        published = folder / "quick" / "book" / f"a.{suffix}"
+        saved = folder / "smoke" / "book" / f"a.{suffix}"
+        assert published.read_bytes() == saved.read_bytes()
+
+
+def test_published_table_is_a_file_beside_the_figures(folder, shown):
+    report.begin("book", "quick")
+    report.publish_table(DATA, "numbers")
+    assert files_in(folder / "quick" / "book") == ["numbers.csv"]
+    assert shown == []
+
+
+def test_notebook_that_begins_later_publishes_in_its_own_folder(folder, shown):
+    report.begin("one", "quick")
+    report.begin("two", "paper")
+    report.publish_table(DATA, "numbers")
+    assert files_in(folder) == ["paper"]
+    assert files_in(folder / "paper") == ["two"]
+
+
+def test_begin_sets_the_style():
+    plt.rcdefaults()
+    report.begin("book", "quick")
+    assert plt.rcParams["svg.hashsalt"] == "companion"
+    assert plt.rcParams["figure.constrained_layout.use"]
+
+
+def test_notebook_may_show_smaller_pictures_and_saves_the_same_files(folder, shown):
+    for notebook, dpi in (("large", 72), ("small", 36)):
+        report.begin(notebook, "quick", dpi=dpi)
+        report.publish(draw(), "a", DATA)
+    large, small = (Image.open(io.BytesIO(picture.data)).width for picture in shown)
+    assert small == large / 2
+    saved = folder / "quick"
+    for suffix in SUFFIXES:
+        assert (saved / "large" / f"a.{suffix}").read_bytes() == (
+            saved / "small" / f"a.{suffix}"
+        ).read_bytes()
+
+
+@pytest.mark.parametrize("profile", ["smoke", "paper"])
+def test_profiles_have_folders_of_their_own(profile, folder):
+    report.begin("book", profile)
+    report.publish_table(DATA, "numbers")
+    assert (folder / profile / "book" / "numbers.csv").exists()
+
+
+def test_figure_cannot_be_published_before_the_notebook_began(folder, shown):
+    with pytest.raises(RuntimeError, match=r"call begin\(notebook, profile\) first"):
+        report.publish(draw(), "a", DATA)
+    assert files_in(folder) == [] and shown == []
+
+
+def test_table_cannot_be_published_before_the_notebook_began(folder):
+    with pytest.raises(RuntimeError, match="nothing says where to publish"):
+        report.publish_table(DATA, "a")
+    assert files_in(folder) == []

@@ -1,0 +1,125 @@
+"""Tables: mean and sd, differences, slopes, accuracies at epochs, and words that people read."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lib.papers.shared import trained
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.report import tables
+from lib.runs.record import Record
+
+
+def learned(accuracies, method="set", seed=0):
+    """A record with these test accuracies by epoch."""
+    metrics = {"epoch": range(1, len(accuracies) + 1), "test_accuracy": accuracies, "links": 100}
+    metrics = pd.DataFrame(metrics).assign(valid_accuracy=np.nan)
+    environment = {"architecture": "784-10-10", "seconds": 1.0}
+    environment["final"] = {"test_accuracy": accuracies[-1], "links": 70}
+    run = SparseTraining("made", method=method, seed=seed)
+    return Record(run, metrics, {}, environment, numbers=trained.numbers)
+
+
+@pytest.fixture
+def found():
+    adaptive = [learned([0.90, 0.92, 0.94]), learned([0.92, 0.94, 0.98], seed=1)]
+    return [*adaptive, learned([0.80, 0.85, 0.90], "fixed")]
+
+
+def test_curves_are_mean_and_sample_deviation_over_seeds(found):
+    table = tables.curves(found).set_index(["method", "epoch"])
+    row = table.loc["set", 3]
+    assert row["mean"] == pytest.approx(0.96) and row["n"] == 2
+    assert row["sd"] == pytest.approx(np.std([0.94, 0.98], ddof=1))
+
+
+def test_curves_of_no_records_are_none():
+    table = tables.curves([])
+    assert table.empty and [*table] == ["dataset", "method", "epoch", "mean", "sd", "n"]
+
+
+def test_summary_states_links_accuracy_and_n(found):
+    table = tables.summary(found).set_index("method")
+    assert table.loc["SET", "last epoch"] == "96.00 ± 2.83" and table.loc["SET", "n"] == 2
+    assert table.loc["fixed random support", "last epoch"] == "90.00"
+    assert table.loc["SET", "links at the end"] == "70"
+
+
+def test_paired_differences_are_in_points(found):
+    table = tables.paired(found, [("set", "fixed"), ("set", "dense")])
+    assert table["points"].tolist() == [4.0] and table["n"].tolist() == [1]
+
+
+@pytest.fixture
+def perturbed():
+    """Two draws of each of two seeds of SET, one of a fixed support, at one strength."""
+    rows = [("set", 0, 0.9), ("set", 0, 0.7), ("set", 1, 0.4), ("set", 1, 0.6), ("fixed", 0, 0.1)]
+    table = pd.DataFrame(rows, columns=["method", "seed", "accuracy"])
+    return table.assign(dataset="mnist", kind="one", strength=0.5)
+
+
+def test_mean_table_names_the_network(perturbed):
+    numbers = perturbed.rename(columns={"accuracy": "value"}).assign(network="made", measure="area")
+    table = tables.mean_table(numbers.groupby("seed").head(1), digits=2)
+    assert table["method"].tolist() == ["SET"] and table["area"].tolist() == ["0.65 ± 0.35"]
+
+
+def test_mean_table_has_the_order_of_the_labels(perturbed):
+    numbers = perturbed.rename(columns={"accuracy": "value"}).assign(measure="area")
+    numbers = pd.concat([numbers.assign(network=name) for name in ("set_mlp", "made")])
+    table = tables.mean_table(numbers[::-1])
+    assert table["method"].tolist() == ["SET", "fixed random support"] * 2
+    assert table["network"].tolist() == ["made"] * 2 + ["ε = 20"] * 2
+    assert table["dataset"].unique().tolist() == ["MNIST"]
+
+
+@pytest.mark.parametrize(("epochs", "slope"), [(2, 1.0), (3, 1.0), (99, 1.0)])
+def test_slope_is_in_points_an_epoch_of_the_last_fifth_at_most(epochs, slope):
+    found = [learned([0.5] * 12 + [0.90, 0.91, 0.92])]
+    assert tables.slopes(found, epochs)["slope"].tolist() == pytest.approx([slope])
+
+
+@pytest.fixture
+def learned_twice():
+    return [learned([0.1, 0.5]), learned([0.2, 0.6])]
+
+
+def test_accuracy_at_epochs_has_the_interval_of_scipy(learned_twice):
+    table = tables.at_epochs(learned_twice, [2, 50])
+    (row,) = table.to_dict("records")
+    low, high = stats.t.interval(0.95, 1, loc=55, scale=stats.sem([50, 60]))
+    assert (row["epoch"], row["n"], row["mean"]) == (2, 2, 55)
+    assert (row["low"], row["high"]) == pytest.approx((low, high))
+    assert tables.at_epochs([], [1]).empty
+
+
+def test_single_seed_has_no_interval_at_an_epoch(learned_twice):
+    (row,) = tables.at_epochs(learned_twice[:1], [1]).to_dict("records")
+    assert row["low"] is None and row["high"] is None
+
+
+def test_settings_are_the_fields_of_runs_each_combination_once(found):
+    table = tables.settings(found, ["method", "epochs", "hidden"])
+    assert table["method"].tolist() == ["set", "fixed"] and table["seeds"].tolist() == [2, 1]
+    assert table["hidden"].tolist() == [(1000, 1000, 1000)] * 2
+
+
+def trained_at(method, seed, accuracies, schedule="cosine"):
+    fields = {"method": method, "seed": seed, "schedule": schedule, "epochs": len(accuracies)}
+    metrics = pd.DataFrame({"test_accuracy": accuracies})
+    return Record(SparseTraining("x", **fields), metrics, {}, {})
+
+
+def test_pairs_are_seeds_that_both_methods_have():
+    rows = [("set", 0, 0.98), ("set", 1, 0.97), ("fixed", 1, 0.96), ("fixed", 2, 0.5)]
+    found = [trained_at(method, seed, [0.1, accuracy]) for method, seed, accuracy in rows]
+    assert tables.paired_differences(found, "mnist", ("set", "fixed")) == pytest.approx([1.0])
+    assert tables.paired_differences(found, "mnist", ("set", "dense")) == []
+    assert tables.paired_differences(found, "cifar10", ("set", "fixed")) == []
+
+
+@pytest.mark.parametrize(("schedule", "points"), [("constant", -10.0), ("cosine", 20.0)])
+def test_unequal_runs_are_compared_at_equal_epochs_only_at_a_constant_rate(schedule, points):
+    found = [trained_at("set", 0, [0.4, 0.7], schedule), trained_at("dense", 0, [0.5], schedule)]
+    assert tables.paired_differences(found, "mnist", ("set", "dense")) == pytest.approx([points])

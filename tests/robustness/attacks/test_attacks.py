@@ -1,0 +1,148 @@
+"""Laws of every attack, and exact distances that none may beat."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from lib.robustness import attacks
+from tests.robustness.attacks.cases import (
+    ANY,
+    FIXED,
+    MINIMAL,
+    Changed,
+    each_attack,
+    each_fixed,
+    seeded,
+)
+
+
+@pytest.mark.parametrize("name", [*FIXED, "deepfool_linf"])
+def test_no_attack_beats_the_exact_distance(relu_network, name):
+    net, x, y, exact = relu_network
+    settings = {"radius": 0.95 * min(exact)} if name in FIXED else {}
+    x_adv = (FIXED | MINIMAL)[name](net, x, y, **settings)
+    broken = attacks.is_adversarial(net, x_adv, y)
+    distances = attacks.distance(x_adv, x, "linf")
+    least = torch.tensor(exact) - 1e-9
+    assert (distances[broken] >= least[broken]).all()
+    assert name == "deepfool_linf" or not broken.any()
+
+
+@each_attack
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 2.0)])
+def test_attack_keeps_shape_bounds_and_model(small, name, dtype, bounds):
+    model, x, y = small
+    low, high = bounds
+    model = model.to(dtype)
+    if low < 0:
+        x = low + 3 * x
+    x = x.to(dtype)
+    before = copy.deepcopy(model.state_dict())
+    example = x.clone()
+    values = {"values": bounds} if name == "one_pixel" else {}
+    x_adv = ANY[name](model, x, y, bounds=bounds, **values)
+    assert x_adv.shape == x.shape and x_adv.dtype == dtype and not x_adv.requires_grad
+    assert x_adv.min() >= low and x_adv.max() <= high and torch.equal(x, example)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+@each_attack
+def test_misclassified_examples_are_returned_as_they_are(small, name):
+    model, x, y = small
+    x_adv = ANY[name](model, x, y)
+    assert attacks.is_adversarial(model, x, y)[:3].all()
+    assert torch.equal(x_adv[:3], x[:3])
+    assert not torch.equal(x_adv[3:], x[3:])
+
+
+@each_fixed
+@pytest.mark.parametrize("radius", [0.003, 0.1, 0.7])
+def test_every_iterate_is_inside_the_radius_and_the_bounds(small, name, radius):
+    model, x, y = small
+    x, y = x[3:4], y[3:4]
+    seen = []
+    FIXED[name](Changed(model, see=seen.append), x, y, radius=radius)
+    iterates = torch.cat(seen)
+    norm = "l2" if name.endswith("l2") else "linf"
+    distances = attacks.distance(iterates, x.expand_as(iterates), norm)
+    assert distances.max() <= radius + 1e-6
+    assert iterates.min() >= 0 and iterates.max() <= 1 and len(seen) > 2
+
+
+@each_fixed
+def test_radius_zero_is_the_identity(small, name):
+    model, x, y = small
+    assert torch.equal(FIXED[name](model, x, y, radius=0), x)
+
+
+@each_attack
+@pytest.mark.parametrize("shift", [64, -64])
+def test_constant_added_to_all_logits_changes_nothing(small, name, shift):
+    model, x, y = small
+    shifted = Changed(model, lambda z: z + shift)
+    actual = ANY[name](shifted, x, y)
+    desired = ANY[name](model, x, y)
+    torch.testing.assert_close(actual, desired, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pgd_dlr", "apgd_dlr", "deepfool", "deepfool_linf"])
+def test_scale_of_the_logits_changes_nothing(small, name):
+    model, x, y = small
+    scaled = Changed(model, lambda z: 1000 * z)
+    actual = ANY[name](scaled, x, y)
+    desired = ANY[name](model, x, y)
+    torch.testing.assert_close(actual, desired, rtol=0, atol=1e-6)
+
+
+@each_attack
+def test_network_without_weights_is_not_broken(small, name):
+    _, x, _ = small
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).eval()
+    model[1].weight.data.zero_()
+    y = model(x).argmax(1)
+    x_adv = ANY[name](model, x, y)
+    assert not attacks.is_adversarial(model, x_adv, y).any()
+    assert name not in MINIMAL or torch.equal(x_adv, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("pgd", {"radius": 0.01, "steps": 10}),
+        ("apgd", {"radius": 0.01, "steps": 10}),
+        ("square", {"radius": 0.01, "queries": 50}),
+        ("boundary", {"steps": 50}),
+        ("ensemble", {"radius": 0.01, "steps": 10, "queries": 20}),
+    ],
+)
+def test_same_generator_gives_the_same_point_and_another_does_not(small, name, settings):
+    model, x, y = small
+    attack = partial(getattr(attacks, name), model, x, y, **settings)
+    points = [attack(generator=seeded(seed)) for seed in (0, 0, 1)]
+    if name == "ensemble":
+        points = [x_adv for x_adv, _ in points]
+    assert torch.equal(points[0], points[1])
+    assert not torch.equal(points[0], points[2])
+
+
+@pytest.mark.parametrize("name", ["square", "boundary", "one_pixel"])
+def test_black_box_attacks_need_no_gradient(small, name):
+    model, x, y = small
+
+    def only_classes(z):
+        return nn.functional.one_hot(z.argmax(1), 4).double()
+
+    x_adv = ANY[name](Changed(model, only_classes), x, y)
+    assert attacks.is_adversarial(model, x_adv, y)[3:].any()
+    if name == "boundary":  # it sees nothing but classes
+        assert torch.equal(x_adv, MINIMAL[name](model, x, y))
+
+
+def test_every_public_name_is_there():
+    assert all(hasattr(attacks, name) for name in attacks.__all__)
+    assert callable(attacks.ensemble)  # the attack, not its module

@@ -1,0 +1,126 @@
+"""Gradient attacks against exact distances, each other and foolbox."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from lib.robustness import attacks
+from lib.robustness.attacks import gradient
+from tests.robustness.attacks.cases import (
+    affine,
+    exact_distances,
+    foolbox,
+    from_foolbox,
+    near_the_middle,
+    seeded,
+    succeeded,
+)
+
+
+@pytest.mark.parametrize("attack", [attacks.pgd, attacks.apgd])
+@pytest.mark.parametrize("loss", ["ce", "dlr", "margin"])
+@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+def test_robust_accuracy_is_exact_on_an_affine_classifier(attack, loss, norm, dual, quantile):
+    model = affine(n_classes=3)
+    x, y = near_the_middle(model, n=60)
+    distances = exact_distances(model, x, y, dual)
+    radius = distances.quantile(quantile).item()
+    clear = (distances / radius - 1).abs() > 0.02
+    settings = {"radius": radius, "norm": norm, "loss": loss, "restarts": 3}
+    x_adv = attack(model, x, y, generator=seeded(), **settings)
+    broken = attacks.is_adversarial(model, x_adv, y)
+    assert clear.sum() >= 50
+    assert torch.equal(broken[clear], distances[clear] < radius)
+
+
+@pytest.mark.parametrize("quantile", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("scale", [1, 1000])  # 1000: the softmax saturates
+@pytest.mark.parametrize("attack", [attacks.fgsm, partial(attacks.pgd, generator=seeded())])
+def test_fgsm_and_pgd_are_optimal_on_a_binary_affine_classifier(attack, scale, quantile):
+    model = affine(n_classes=2, scale=scale)
+    x, y = near_the_middle(model, n=100)
+    distances = exact_distances(model, x, y, 1)
+    radius = distances.quantile(quantile).item()
+    x_adv = attack(model, x, y, radius=radius)
+    clear = (distances / radius - 1).abs() > 1e-3
+    broken = attacks.is_adversarial(model, x_adv, y)
+    assert torch.equal(broken[clear], distances[clear] < radius)
+
+
+@pytest.mark.parametrize(("factor", "desired"), [(0.95, 0), (1.05, 6)])
+def test_apgd_breaks_just_beyond_the_exact_distance(relu_network, factor, desired):
+    net, x, y, exact = relu_network
+    assert 0.01 < min(exact) and max(exact) < 1
+    generator = seeded()
+    attack = partial(attacks.apgd, net, restarts=10, steps=50, loss="margin", generator=generator)
+    points = []
+    for example, label, radius in zip(x.split(1), y.split(1), exact, strict=True):
+        points.append(attack(example, label, radius=factor * radius))
+    assert attacks.is_adversarial(net, torch.cat(points), y).sum() == desired
+
+
+def test_attack_without_early_stop_goes_on_to_a_higher_loss():
+    model = affine()
+    x, y = near_the_middle(model)
+    attack = partial(attacks.pgd, model, x, y, radius=0.3, steps=20)
+    first = attack(generator=seeded())
+    best = attack(generator=seeded(), early_stop=False)
+    first_loss = attacks.log_odds(model(first), y).detach()
+    best_loss = attacks.log_odds(model(best), y).detach()
+    assert attacks.is_adversarial(model, best, y).all() and (best_loss >= first_loss).all()
+    assert (best_loss > first_loss + 1).float().mean() > 0.5
+
+
+@pytest.mark.parametrize("radius", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_fgsm_and_pgd_break_as_much_as_those_of_foolbox(trained, norm, radius):
+    net, x, y = trained
+    radius = radius if norm == "linf" else 5 * radius
+    fast = {
+        "linf": foolbox.attacks.LinfFastGradientAttack,
+        "l2": foolbox.attacks.L2FastGradientAttack,
+    }
+    slow = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}
+    desired = succeeded(from_foolbox(fast[norm](), trained, radius), trained)
+    x_adv = attacks.fgsm(net, x, y, radius=radius, norm=norm)
+    assert succeeded(x_adv, trained) >= desired - 0.01
+    theirs = slow[norm](steps=40, abs_stepsize=radius / 10)
+    desired = succeeded(from_foolbox(theirs, trained, radius), trained)
+    x_adv = attacks.pgd(net, x, y, radius=radius, norm=norm, steps=40, generator=seeded())
+    assert succeeded(x_adv, trained) >= desired - 0.01
+
+
+@pytest.mark.parametrize("attack", [attacks.apgd, attacks.pgd])
+def test_dlr_of_two_classes_is_refused(attack):
+    model = affine(n_classes=2)
+    x, y = near_the_middle(model)
+    with pytest.raises(ValueError, match="loss 'dlr' of 2 logits is undefined"):
+        attack(model, x, y, radius=0.1, loss="dlr", generator=seeded())
+
+
+def test_checkpoints_of_auto_pgd_are_those_of_the_paper():
+    intervals = gradient._intervals(100)  # .22, then .03 less each time, at least .06
+    assert list(intervals) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert list(intervals.values()) == [22, 19, 16, 13, 10, 7, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("n_rises", "top_score", "again", "halved"),
+    [
+        (7, 1.0, 1.0, [True, False]),  # fewer than three quarters of ten rose; then it was halved
+        (8, 1.0, 2.0, [False, False]),
+        (8, 1.0, 1.0, [False, True]),  # kept, and the best loss has not risen since
+    ],
+)
+def test_step_size_of_auto_pgd_halves_where_it_is_stuck(n_rises, top_score, again, halved):
+    step_size = gradient._StepSize(0.4, torch.zeros(1))
+    actual = []
+    for rises, score in ((n_rises, top_score), (8, again)):
+        for _ in range(rises):
+            step_size.count_rises_(torch.tensor([True]))
+        stuck = step_size.halve_where_stuck_(10, torch.tensor([score]))
+        actual.append(stuck.item())
+    assert actual == halved
+    assert step_size.eta.item() == 0.4 / 2 ** sum(halved)

@@ -1,0 +1,83 @@
+"""Balls against the distances of their points, scores against tables."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from lib.robustness import attacks
+from lib.robustness.attacks import iterates
+from tests.robustness.attacks.cases import seeded
+
+each_norm = pytest.mark.parametrize("norm", ["linf", "l2"])
+
+
+@pytest.fixture
+def x():
+    return torch.rand(500, 3, generator=seeded(1))
+
+
+@each_norm
+def test_projection_leads_into_the_ball_and_keeps_what_is_inside(x, norm):
+    ball = iterates.Ball(0.2, norm, (0.0, 1.0))
+    outside = x + torch.randn(500, 3, generator=seeded(2))
+    projected = ball.project(outside, x)
+    assert attacks.distance(projected, x, norm).max() <= 0.2 + 1e-12
+    assert projected.min() >= 0 and projected.max() <= 1
+    torch.testing.assert_close(ball.project(projected, x), projected)
+
+
+@each_norm
+def test_draws_are_uniform_in_the_ball(norm):
+    x = torch.full((20_000, 3), 0.5)
+    drawn = iterates.Ball(0.4, norm, (0.0, 1.0)).draw(x, seeded())
+    distances = attacks.distance(drawn, x, norm)
+    inside = (distances <= 0.2).double().mean()  # half the radius, an eighth of the volume
+    assert distances.max() <= 0.4
+    assert abs(inside - 1 / 8) < 5 * math.sqrt(7 / 64 / 20_000)  # 5 standard errors
+    assert (drawn.mean(0) - 0.5).abs().max() < 5 * 0.4 / math.sqrt(20_000)
+
+
+@pytest.mark.parametrize(
+    ("norm", "desired"),
+    [("linf", [[0.6, 0.4], [0.5, 0.5]]), ("l2", [[0.56, 0.42], [0.5, 0.5]])],
+)
+def test_steps_of_steepest_ascent_are_those_of_a_table(norm, desired):
+    ball = iterates.Ball(0.3, norm, (0.0, 1.0))
+    x = torch.full((2, 2), 0.5)
+    grad_x = torch.tensor([[3.0, -4.0], [0.0, 0.0]])
+    stepped = ball.ascend(x, 0.1, grad_x)
+    torch.testing.assert_close(stepped, torch.tensor(desired))
+
+
+def test_first_point_of_the_highest_score_is_kept():
+    best = iterates.Best(torch.zeros(3, 1))
+    everything = torch.arange(3)
+    best.keep_(everything, torch.full((3, 1), 1.0), torch.tensor([1.0, 1.0, math.inf]))
+    best.keep_(everything, torch.full((3, 1), 2.0), torch.tensor([2.0, 1.0, math.inf]))
+    best.keep_(torch.tensor([1]), torch.full((1, 1), 3.0), torch.tensor([-1.0]))
+    assert best.x.tolist() == [[2.0], [1.0], [1.0]]
+    assert best.broken.tolist() == [False, False, True]
+
+
+def test_unbroken_examples_come_until_nothing_is_left():
+    best = iterates.Best(torch.zeros(2, 1))
+    rounds = []
+    for rows in best.unbroken(5):
+        rounds.append(rows.tolist())
+        broken = rows[-1:]
+        best.keep_(broken, torch.ones(1, 1), torch.tensor([math.inf]))
+    assert rounds == [[0, 1], [0]]
+    assert len(list(iterates.Best(torch.zeros(2, 1)).unbroken(3))) == 3
+
+
+@pytest.mark.parametrize(("early_stop", "desired"), [(True, math.inf), (False, 2.0)])
+def test_score_is_infinite_where_an_attack_is_to_stop(early_stop, desired):
+    model = nn.Identity()
+    logits = torch.tensor([[1.0, 3.0], [3.0, 1.0]])
+    y = torch.zeros(2, dtype=torch.int64)
+    score, grad_x = iterates.score_and_gradient(model, logits, y, "margin", early_stop)
+    assert score.tolist() == [desired, -2.0]
+    broken_grad = [0.0, 0.0] if early_stop else [-1.0, 1.0]
+    assert grad_x.tolist() == [broken_grad, [-1.0, 1.0]]

@@ -1,0 +1,116 @@
+"""What attacks refuse; batches, shapes of images and distances."""
+
+import math
+
+import pytest
+import torch
+
+from lib.robustness import attacks
+from lib.robustness.attacks import setting
+from tests.robustness.attacks.cases import ANY, affine, each_attack, seeded
+
+
+def test_more_examples_than_a_batch_are_attacked_one_batch_after_the_other(monkeypatch, small):
+    model, x, y = small
+    whole = attacks.deepfool(model, x, y)
+    monkeypatch.setattr(setting, "BATCH", 5)
+    torch.testing.assert_close(attacks.deepfool(model, x, y), whole)
+
+
+@pytest.mark.parametrize(
+    ("shape", "desired"),
+    [((49,), (1, 7, 7)), ((5, 8), (1, 5, 8)), ((3, 5, 8), (3, 5, 8))],
+)
+def test_shape_of_an_image_is_that_of_a_table(shape, desired):
+    assert setting.image_shape(torch.Size(shape)) == desired
+
+
+@pytest.mark.parametrize("shape", [(), (8,), (2, 3, 5, 8)])
+def test_what_has_no_shape_of_an_image_is_refused(shape):
+    with pytest.raises(ValueError, match="are no images"):
+        setting.image_shape(torch.Size(shape))
+
+
+def test_distances_are_those_of_a_table():
+    x_adv = torch.tensor([[[3.0, 0.0], [-4.0, 0.0]]])
+    x = torch.zeros(1, 2, 2)
+    actual = [attacks.distance(x_adv, x, norm).item() for norm in ("linf", "l2", "l0")]
+    assert actual == [4, 5, 2]
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"radius": -0.1}, "radius = -0.1 is out of range"),
+        ({"radius": math.nan}, "radius = nan is out of range"),
+        ({"radius": math.inf}, "radius = inf is out of range"),
+        ({"steps": 0}, "steps = 0 is out of range"),
+        ({"restarts": 0}, "restarts = 0 is out of range"),
+        ({"step_size": -1}, "step_size = -1 is out of range"),
+        ({"norm": "l1"}, "norm = 'l1' is unknown: give one of linf, l2"),
+        ({"loss": "mse"}, "loss = 'mse' is unknown: give one of ce, dlr, margin"),
+        ({"bounds": (1.0, 0.0)}, r"bounds = \(1.0, 0.0\) do not fit"),
+        ({"bounds": (0.0, 0.5)}, "with low < high that hold x, from 0.0 to 1.0"),
+        ({"x": torch.full((12, 6, 6), math.nan)}, "that hold x, from nan"),
+        ({"x": torch.zeros(12, 6, 6, dtype=torch.uint8)}, "x is torch.uint8"),
+        ({"x": torch.zeros(0, 6, 6), "y": torch.zeros(0).long()}, r"x is .* shape \(0, 6, 6\)"),
+        ({"y": torch.zeros(11).long()}, r"of shape \(11,\): give an integer class"),
+        ({"y": torch.zeros(12, 1).long()}, r"of shape \(12, 1\): give an integer class"),
+        ({"y": torch.zeros(12)}, "y is torch.float"),
+        ({"y": torch.full((12,), 4)}, "y has 4 to 4: give 0 to 3"),
+        ({"y": torch.full((12,), -1)}, "y has -1 to -1: give 0 to 3"),
+    ],
+)
+def test_bad_input_is_refused(small, change, message):
+    model, x, y = small
+    settings = {"x": x, "y": y, "radius": 0.1, "generator": seeded()} | change
+    with pytest.raises(ValueError, match=message):
+        attacks.pgd(model, **settings)
+
+
+@each_attack
+def test_model_in_training_mode_is_refused(small, name):
+    model, x, y = small
+    model[-1].train()
+    with pytest.raises(ValueError, match=r"training mode: call model.eval\(\) first"):
+        ANY[name](model, x, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("square", {"queries": 0}),
+        ("deepfool", {"overshoot": -1}),
+        ("deepfool", {"norm": "l0"}),
+        ("carlini_wagner", {"search_steps": 0}),
+        ("carlini_wagner", {"learning_rate": 0}),
+        ("carlini_wagner", {"confidence": -1}),
+        ("one_pixel", {"values": (0.0, 2.0)}),
+        ("one_pixel", {"values": ()}),
+    ],
+)
+def test_settings_of_single_attacks_are_checked(small, name, change):
+    model, x, y = small
+    (setting_name,) = change
+    needed = {"radius": 0.1, "generator": seeded()} if name == "square" else {}
+    with pytest.raises(ValueError, match=f"{setting_name} = .*: give"):
+        getattr(attacks, name)(model, x, y, **needed, **change)
+
+
+def test_square_and_corruptions_refuse_what_is_no_image():
+    model = affine(n_in=8)
+    x = torch.rand(4, 8, generator=seeded())
+    with pytest.raises(ValueError, match=r"examples of shape \(8,\) are no images"):
+        attacks.square(model, x, model(x).argmax(1), radius=0.1, generator=seeded())
+    with pytest.raises(ValueError, match=r"examples of shape \(8,\) are no images"):
+        attacks.corrupt(x, "rotate", 1, generator=seeded())
+
+
+def test_distance_of_unequal_shapes_or_unknown_norm_is_refused(images):
+    with pytest.raises(ValueError, match="has not the shape of x"):
+        attacks.distance(images, images[0], "l2")
+    with pytest.raises(ValueError, match="norm = 'l3' is unknown"):
+        attacks.distance(images, images, "l3")

@@ -1,0 +1,565 @@
+"""Removal, shuffling and rewiring against tables, closed forms and the statistics of the draws."""
+
+import itertools
+import math
+from fractions import Fraction
+from functools import partial
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from lib import models
+from lib.layers import SparseLinear
+from lib.robustness import perturb
+from lib.support import make_support
+
+WIDTHS = (12, 10, 8, 5)
+
+
+def random_rewire(model, _, **settings):
+    """As the others, with a strength, which it has not."""
+    return perturb.random_rewire(model, **settings)
+
+
+PERTURBATIONS = {
+    "remove random": partial(perturb.remove_links, order="random"),
+    "remove ascending": partial(perturb.remove_links, order="ascending"),
+    "remove descending": partial(perturb.remove_links, order="descending"),
+    "remove degree": partial(perturb.remove_links, order="degree"),
+    "remove betweenness": partial(perturb.remove_links, order="betweenness"),
+    "shuffle all": partial(perturb.shuffle_weights, within="all"),
+    "shuffle sign": partial(perturb.shuffle_weights, within="sign"),
+    "shuffle inputs": partial(perturb.shuffle_weights, within="inputs"),
+    "shuffle outputs": partial(perturb.shuffle_weights, within="outputs"),
+    "flip signs": perturb.flip_signs,
+    "noise": perturb.add_noise,
+    "input noise": partial(perturb.add_noise, where="inputs"),
+    "rewire": perturb.rewire,
+    "random rewire": random_rewire,
+}
+on_links = [name for name in PERTURBATIONS if "rewire" not in name]
+no_biases = ("degree", "betweenness", "inputs", "outputs")
+on_biases = [name for name in on_links if name.split()[-1] not in no_biases]
+each_density = pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
+each_fraction = pytest.mark.parametrize("fraction", [0, 0.1, 0.29, 0.5, 0.95, 1])
+each_order = pytest.mark.parametrize("order", perturb.ORDERS)
+each_within = pytest.mark.parametrize("within", perturb.WITHIN)
+on_every_model = pytest.mark.parametrize(
+    ("name", "density"), [(n, 0.3) for n in PERTURBATIONS] + [(n, None) for n in on_links]
+)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def net(density=0.3):
+    """Three layers whose biases are not zero."""
+    model = models.mlp(WIDTHS, density=density, activation="relu").eval()
+    biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
+    torch.nn.utils.vector_to_parameters(torch.randn(10 + 8 + 5, generator=seeded(1)), biases)
+    return model
+
+
+def twins():
+    """A sparse network with every link, and the dense network of the same weights."""
+    sparse, dense = net(1.0), net(None)
+    weights = dense.state_dict()
+    for name, layer in linear(sparse).items():
+        weights[f"{name}.weight"] = layer.to_dense()
+        weights[f"{name}.bias"] = layer.bias
+    dense.load_state_dict(weights)
+    return sparse, dense
+
+
+def linear(model):
+    return perturb.perturbed_layers(model, output=True)
+
+
+def single(weights):
+    """A network of one dense layer."""
+    weights = torch.tensor(weights)
+    model = nn.Sequential(nn.Linear(weights.shape[1], weights.shape[0])).eval()
+    model[0].weight.data = weights
+    return model
+
+
+def matrix(layer):
+    """(n_out, n_in) weights of a layer of either kind."""
+    if isinstance(layer, SparseLinear):
+        return layer.to_dense().detach()
+    return layer.weight.detach()
+
+
+def weights(model):
+    """(n,) weights of the hidden layers, with zeros for absent links."""
+    layers = perturb.perturbed_layers(model).values()
+    return torch.cat([matrix(layer).flatten() for layer in layers])
+
+
+def pixels():
+    return torch.rand(7, WIDTHS[0], generator=seeded(2))
+
+
+def floor(fraction, n):
+    """⌊fraction · n⌋ for the fraction as it is written."""
+    return math.floor(Fraction(str(fraction)) * n)
+
+
+def uniformity(outcomes, chances):
+    """Level at which the outcomes have these chances, by Pearson's chi-square test."""
+    counts = [outcomes.count(key) for key in chances]
+    expected = [len(outcomes) * p for p in chances.values()]
+    assert sum(counts) == len(outcomes)
+    return stats.chisquare(counts, expected).pvalue
+
+
+# what every perturbation keeps
+
+
+@on_every_model
+def test_model_passed_in_is_not_changed(name, density):
+    model, before = net(density), net(density)
+    changed = PERTURBATIONS[name](model, 0.5, generator=seeded(0))
+    assert torch.equal(model(pixels()), before(pixels()))
+    assert not torch.allclose(changed(pixels()), before(pixels()))
+    actual, desired = model.state_dict(), before.state_dict()
+    assert actual.keys() == desired.keys()
+    assert all(torch.equal(actual[key], desired[key]) for key in desired)
+
+
+@on_every_model
+def test_same_generator_gives_the_same_network_and_another_does_not(name, density):
+    model, change = net(density), PERTURBATIONS[name]
+    first = change(model, 0.5, generator=seeded(0))(pixels())
+    assert torch.equal(change(model, 0.5, generator=seeded(0))(pixels()), first)
+    ranked = name.startswith("remove") and name != "remove random"  # these draw ties only
+    assert ranked or not torch.equal(change(model, 0.5, generator=seeded(1))(pixels()), first)
+
+
+@on_every_model
+def test_strength_zero_is_the_identity(name, density):
+    model = net(density)
+    changed = PERTURBATIONS[name](model, 0, generator=seeded(0))
+    assert torch.equal(changed(pixels()), model(pixels())) == (name != "random rewire")
+
+
+@pytest.mark.parametrize(
+    ("name", "biases"), [(n, False) for n in on_links] + [(n, True) for n in on_biases]
+)
+def test_dense_layers_are_perturbed_as_sparse_layers_with_every_link(name, biases):
+    sparse, dense = twins()
+    change = partial(PERTURBATIONS[name], biases=biases, output=True)
+    actual = change(dense, 0.4, generator=seeded(0))
+    desired = change(sparse, 0.4, generator=seeded(0))
+    torch.testing.assert_close(actual(pixels()), desired(pixels()))
+
+
+@on_every_model
+def test_output_layer_and_biases_stay_by_default(name, density):
+    model = net(density)
+    changed = PERTURBATIONS[name](model, 1, generator=seeded(0))
+    if name == "input noise":
+        changed = changed[1]
+    assert torch.equal(matrix(changed.linear3), matrix(model.linear3))
+    for layer, before in linear(model).items():
+        assert torch.equal(linear(changed)[layer].bias, before.bias)
+
+
+@on_every_model
+def test_layers_that_are_not_chosen_stay(name, density):
+    model = net(density)
+    changed = PERTURBATIONS[name](model, 0.5, generator=seeded(0), layers=["linear2"])
+    if name == "input noise":
+        changed = changed[1]
+    assert torch.equal(matrix(changed.linear1), matrix(model.linear1))
+    assert torch.equal(matrix(changed.linear2), matrix(model.linear2)) == (name == "input noise")
+
+
+# layers and orders
+
+
+@each_density
+def test_layers_come_in_the_order_of_the_network_without_the_output(density):
+    model = net(density)
+    assert list(perturb.perturbed_layers(model)) == ["linear1", "linear2"]
+    assert list(perturb.perturbed_layers(model, output=True)) == ["linear1", "linear2", "linear3"]
+    chosen = perturb.perturbed_layers(model, ["linear2", "linear1"])
+    assert list(chosen.items()) == [("linear1", model.linear1), ("linear2", model.linear2)]
+
+
+def small():
+    """Inputs 0, 1, 2, hidden neurons 0, 1, outputs 0, 1: seven links, worked by hand.
+
+    Degrees are 1, 2, 1 of the inputs, 3, 4 of the hidden neurons, 2, 1 of the outputs. Paths from
+    input 1 to output 0 go through either hidden neuron, all other pairs have one path or none.
+    """
+    support = make_support(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 2]), 3, 2)
+    first = SparseLinear(3, 2, support=support)
+    first.replace_values_(torch.tensor([0.5, -0.1, -2.0, 1.0]))
+    first.bias.data = torch.tensor([0.3, -4.0])
+    support = make_support(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), 2, 2)
+    last = SparseLinear(2, 2, support=support)
+    last.replace_values_(torch.tensor([0.2, -3.0, 0.7]))
+    return nn.Sequential(first, nn.ReLU(), last).eval()
+
+
+@pytest.mark.parametrize(
+    ("order", "choice", "desired"),
+    [
+        ("ascending", {}, [1, 0, 3, 2]),
+        ("descending", {}, [2, 3, 0, 1]),
+        ("degree", {}, [2, 1, 3, 0]),  # 1·3, 2·3, 2·4, 1·4
+        ("betweenness", {}, [3, 2, 0, 1]),  # 1, 1/2, 1/2 + 1, 2
+        ("ascending", {"output": True}, [1, 4, 0, 6, 3, 2, 5]),
+        ("descending", {"biases": True}, [5, 2, 3, 0, 4, 1]),
+        ("descending", {"layers": ["2"], "output": True}, [1, 2, 0]),
+        ("degree", {"layers": ["2"], "output": True}, [1, 0, 2]),  # 3·2, 4·2, 4·1
+        ("betweenness", {"layers": ["2"], "output": True}, [2, 1, 0]),  # 1 + 1/2, 1/2 + 1, 2
+    ],
+)
+def test_orders_follow_the_table(order, choice, desired):
+    actual = perturb.link_order(small(), order, generator=seeded(0), **choice)
+    if (order, choice.get("layers")) == ("betweenness", ["2"]):
+        actual[1:] = actual[1:].sort(descending=True).values  # the last two tie
+    assert actual.tolist() == desired
+
+
+@each_order
+def test_ties_are_broken_uniformly(order):
+    first = SparseLinear(2, 2, density=1.0, start=0)
+    last = SparseLinear(2, 3, density=1.0, start=0)
+    first.replace_values_(torch.tensor([1.0, -1.0, 1.0, -1.0]))
+    last.replace_values_(torch.ones(6))
+    model = nn.Sequential(first, last).eval()
+    generator = seeded(0)
+    draws = []
+    for _ in range(720):  # 30 of each expected
+        ranked = perturb.link_order(model, order, generator=generator)
+        draws.append(tuple(ranked.tolist()))
+    chances = dict.fromkeys(itertools.permutations(range(4)), 1 / 24)
+    assert uniformity(draws, chances) > 0.001
+
+
+def test_betweenness_that_differs_by_rounding_only_ties():
+    model = nn.Sequential(nn.Linear(7, 7), nn.Linear(7, 2)).eval()
+    model[0].weight.data = torch.block_diag(torch.ones(6, 6), torch.ones(1, 1))
+    model[1].weight.data = torch.block_diag(torch.ones(1, 6), torch.ones(1, 1))
+    generator = seeded(0)
+    first = set()
+    for _ in range(200):  # six times 1/6, or 1
+        ranked = perturb.link_order(
+            model, "betweenness", layers=["1"], output=True, generator=generator
+        )
+        first.add(int(ranked[0]))
+    assert first == {0, 1, 2, 3, 4, 5, 13}
+
+
+@pytest.mark.parametrize("order", ["degree", "betweenness"])
+def test_absent_weights_of_a_dense_layer_come_last(order):
+    model = perturb.remove_links(net(None), 0.7, generator=seeded(0))
+    ranked = perturb.link_order(model, order, generator=seeded(0))
+    n_left = int((weights(model) != 0).sum())
+    assert (weights(model)[ranked[:n_left]] != 0).all()
+
+
+# removal
+
+
+@each_density
+@each_fraction
+@each_order
+def test_removal_takes_the_first_links_of_the_order(density, fraction, order):
+    model = net(density)
+    pool = weights(model)[weights(model) != 0]
+    ranked = perturb.link_order(model, order, generator=seeded(0))
+    removed = perturb.remove_links(model, fraction, order=order, generator=seeded(0))
+    desired = pool.index_fill(0, ranked[: floor(fraction, len(pool))], 0)
+    assert torch.equal(weights(removed)[weights(model) != 0], desired)
+    assert models.count_links(removed) == (5 * 8 + (desired != 0).sum() if density else 240)
+
+
+@each_order
+def test_removals_from_one_seed_are_nested_and_equal_those_of_the_order(order):
+    model = net()
+    ranked = perturb.link_order(model, order, generator=seeded(3))
+    few = weights(perturb.remove_links(model, 0.3, order=order, generator=seeded(3)))
+    many = weights(perturb.remove_links(model, 0.6, order=order, generator=seeded(3)))
+    in_order = weights(perturb.remove_links(model, 0.6, order=ranked))
+    assert torch.equal(few * (many != 0), many)
+    assert torch.equal(in_order, many)
+
+
+def test_sparse_layer_loses_its_links():
+    removed = perturb.remove_links(small(), 0.5, order="descending", generator=seeded(0))
+    layer = removed[0]
+    assert layer.support.row.tolist() == [0, 0] and layer.support.col.tolist() == [0, 1]
+    assert layer.values.tolist() == [0.5, -0.1] and isinstance(layer.values, nn.Parameter)
+
+
+@each_density
+def test_without_links_the_prediction_is_that_of_the_biases(density):
+    model = net(density)
+    remove = partial(perturb.remove_links, model, 1, generator=seeded(0))
+    logits = remove()(pixels())
+    desired = matrix(model.linear3) @ model.linear2.bias.relu() + model.linear3.bias
+    torch.testing.assert_close(logits, desired.expand(7, 5))
+    logits = remove(output=True)(pixels())
+    torch.testing.assert_close(logits, model.linear3.bias.expand(7, 5))
+    logits = remove(output=True, biases=True)(pixels())
+    assert not logits.any()
+
+
+def test_biases_are_removed_with_the_links():
+    removed = perturb.remove_links(
+        small(), 2 / 6, order="descending", biases=True, generator=seeded(0)
+    )
+    assert removed[0].bias.tolist() == [0.3, 0] and removed[0].nnz == 3
+
+
+@each_density
+@each_fraction
+def test_flipped_signs_are_those_of_the_first_links(density, fraction):
+    model = net(density)
+    removed = perturb.remove_links(model, fraction, order="ascending", generator=seeded(0))
+    flipped = perturb.flip_signs(model, fraction, order="ascending", generator=seeded(0))
+    desired = torch.where(weights(removed) == 0, -weights(model), weights(model))
+    assert torch.equal(weights(flipped), desired)
+
+
+# weights shuffled on their links
+
+
+@each_density
+@each_fraction
+@each_within
+def test_shuffling_keeps_links_and_weights_of_each_group(density, fraction, within):
+    model = net(density)
+    shuffled = perturb.shuffle_weights(model, fraction, within=within, generator=seeded(0))
+    after, before = matrix(shuffled.linear1), matrix(model.linear1)
+    assert torch.equal(after != 0, before != 0)
+    assert (after != before).sum() <= floor(fraction, (before != 0).sum().item())
+    groups = {
+        "all": lambda w: w.flatten().sort().values,
+        "sign": lambda w: (w.sign(), w.flatten().sort().values),
+        "inputs": lambda w: w.sort(dim=1).values,
+        "outputs": lambda w: w.sort(dim=0).values,
+    }
+    torch.testing.assert_close(groups[within](after), groups[within](before), rtol=0, atol=0)
+
+
+def shuffle_often(model, fraction, within):
+    """The weights of one layer, shuffled 1200 times."""
+    generator = seeded(0)
+    draws = []
+    for _ in range(1200):
+        changed = perturb.shuffle_weights(
+            model, fraction, within=within, output=True, generator=generator
+        )
+        draws.append(tuple(changed[0].weight.flatten().tolist()))
+    return draws
+
+
+@pytest.mark.parametrize("fraction", [1, 2 / 3])
+@each_within
+def test_every_permutation_is_equally_likely(within, fraction):
+    column = torch.tensor([[1.0], [2.0], [3.0]])
+    layer = column if within == "outputs" else column.t()
+    model = single(layer.tolist())
+    chances = dict.fromkeys(itertools.permutations((1, 2, 3)), 1 / 6)
+    if fraction < 1:  # two links of three: half the time they keep their weights
+        chances = {(1, 2, 3): 1 / 2, (1, 3, 2): 1 / 6, (3, 2, 1): 1 / 6, (2, 1, 3): 1 / 6}
+    assert uniformity(shuffle_often(model, fraction, within), chances) > 0.001
+
+
+def test_signs_apart_leave_one_permutation_of_each_sign():
+    model = single([[1.0, -1.0, 2.0, -2.0]])
+    orders = [(1, -1, 2, -2), (1, -2, 2, -1), (2, -1, 1, -2), (2, -2, 1, -1)]
+    chances = dict.fromkeys(orders, 1 / 4)
+    assert uniformity(shuffle_often(model, 1, "sign"), chances) > 0.001
+
+
+@each_within
+def test_one_link_in_expectation_keeps_its_weight_in_each_group(within):
+    model = net(None)
+    generator = seeded(0)
+    n_draws = 400
+    n_kept = 0
+    for _ in range(n_draws):
+        changed = perturb.shuffle_weights(
+            model, 1, within=within, layers=["linear1"], generator=generator
+        )
+        n_kept += (changed.linear1.weight == model.linear1.weight).sum().item()
+    kept = n_kept / n_draws
+    n_groups = {"all": 1, "sign": 2, "inputs": 10, "outputs": 12}[within]
+    assert abs(kept - n_groups) < 5 * math.sqrt(n_groups / n_draws)  # each: mean 1, variance 1
+
+
+@pytest.mark.parametrize("within", ["all", "sign"])
+def test_biases_of_a_layer_move_among_themselves(within):
+    model = net()
+    shuffled = perturb.shuffle_weights(model, 1, within=within, biases=True, generator=seeded(0))
+    after, before = shuffled.linear1.bias, model.linear1.bias
+    assert torch.equal(after.sort().values, before.sort().values)
+    assert not torch.equal(after, before) and torch.equal(shuffled.linear3.bias, model.linear3.bias)
+    assert torch.equal(after.sign(), before.sign()) == (within == "sign")
+
+
+# noise
+
+
+@pytest.mark.parametrize("noise_std", [0.1, 2.0])
+@pytest.mark.parametrize("density", [0.5, None])
+def test_noise_on_weights_has_the_standard_deviation_asked_for(noise_std, density):
+    model = models.mlp((100, 200, 3), density=density).eval()
+    noisy = perturb.add_noise(model, noise_std, generator=seeded(0))
+    before, after = weights(model), weights(noisy)
+    links = before != 0
+    assert torch.equal(links, after != 0)
+    noise = (after - before)[links] / before[links].std(correction=0)
+    n = len(noise)
+    assert abs(noise.mean()) < 5 * noise_std / math.sqrt(n)  # 5 standard errors
+    assert abs(noise.var() - noise_std**2) < 5 * noise_std**2 * math.sqrt(2 / n)
+
+
+def test_noise_on_biases_has_their_standard_deviation():
+    model = models.mlp((1, 10_000, 3)).eval()
+    model.linear1.bias.data = torch.randn(10_000, generator=seeded(1)) * 3
+    noisy = perturb.add_noise(model, 0.1, biases=True, generator=seeded(0))
+    noise = noisy.linear1.bias - model.linear1.bias
+    assert noise.std().item() == pytest.approx(0.3, rel=0.05)  # 7 standard errors
+
+
+def test_noise_on_pixels_is_drawn_anew_from_the_same_start():
+    model, x = net(), torch.full((1000, WIDTHS[0]), 0.5)
+    network = perturb.add_noise(model, 0.05, where="inputs", generator=seeded(0))
+    again = perturb.add_noise(model, 0.05, where="inputs", generator=seeded(0))
+    first, second = network[0](x), network[0](x)
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(again(x), model(first))
+    torch.testing.assert_close(again(x), model(second))
+    n = x.numel()
+    assert abs((first - x).mean()) < 5 * 0.05 / math.sqrt(n)
+    assert abs((first - x).var() - 0.05**2) < 5 * 0.05**2 * math.sqrt(2 / n)
+
+
+def test_noisy_pixels_stay_in_their_bounds():
+    network = perturb.add_noise(net(), 3.0, where="inputs", generator=seeded(0))
+    noisy = network[0](pixels())
+    assert noisy.min() == 0 and noisy.max() == 1
+    assert not any(module.training for module in network.modules())
+
+
+def test_layer_without_links_takes_noise_and_wiring():
+    empty = perturb.remove_links(net(), 1, generator=seeded(0))
+    noisy = perturb.add_noise(empty, 1.0, generator=seeded(0))
+    switched = perturb.rewire(noisy, generator=seeded(0))
+    rewired = perturb.random_rewire(switched, generator=seeded(0))
+    assert torch.equal(rewired(pixels()), empty(pixels()))
+
+
+# wiring
+
+
+def test_rewired_weights_stay_with_their_output_neuron():
+    model = net()
+    rewired = perturb.rewire(model, generator=seeded(0))
+    after, before = matrix(rewired.linear1), matrix(model.linear1)
+    assert torch.equal(after.sort(dim=1).values, before.sort(dim=1).values)
+    assert torch.equal((after != 0).sum(0), (before != 0).sum(0))
+    assert not torch.equal(after != 0, before != 0)
+
+
+def test_random_rewiring_keeps_links_and_weights_of_each_layer():
+    model = net()
+    rewired = perturb.random_rewire(model, generator=seeded(0))
+    after, before = rewired.linear1, model.linear1
+    assert after.nnz == before.nnz and rewired.linear2.nnz == model.linear2.nnz
+    assert torch.equal(after.values.sort().values, before.values.sort().values)
+    assert not torch.equal(after.values, before.values)
+    assert not torch.equal(after.support.keys, before.support.keys)  # though of the net's own seed
+
+
+def test_random_rewiring_draws_every_support_and_order_equally_often():
+    layer = SparseLinear(2, 2, density=0.5)
+    layer.replace_values_(torch.tensor([1.0, 2.0]))
+    model = nn.Sequential(layer).eval()
+    generator = seeded(0)
+    draws = []
+    for _ in range(600):
+        rewired = perturb.random_rewire(model, output=True, generator=generator)
+        draws.append(tuple(matrix(rewired[0]).flatten().tolist()))
+    chances = dict.fromkeys(itertools.permutations((0, 0, 1, 2)), 1 / 12)
+    assert uniformity(draws, chances) > 0.001
+
+
+# refusals
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, math.nan, math.inf])
+@pytest.mark.parametrize("change", ["remove_links", "shuffle_weights", "flip_signs"])
+def test_fraction_out_of_range_is_refused(change, fraction):
+    with pytest.raises(ValueError, match=f"fraction = {fraction} is out of range"):
+        getattr(perturb, change)(net(), fraction, generator=seeded(0))
+
+
+@pytest.mark.parametrize("name", PERTURBATIONS)
+def test_model_in_training_is_refused(name):
+    model = net()
+    model.dropout1.train()
+    with pytest.raises(ValueError, match=r"in training mode: call model.eval\(\) first"):
+        PERTURBATIONS[name](model, 0.5, generator=seeded(0))
+
+
+@pytest.mark.parametrize(
+    ("layers", "sentence"),
+    [
+        (["linear9"], "layer 'linear9' is unknown: give some of linear1, linear2$"),
+        (["linear1", "linear3"], "layer 'linear3' is unknown: give some of linear1, linear2$"),
+        ([], "no linear layer to perturb"),
+    ],
+)
+@pytest.mark.parametrize("name", PERTURBATIONS)
+def test_unknown_layers_are_refused(name, layers, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        PERTURBATIONS[name](net(), 0.5, generator=seeded(0), layers=layers)
+
+
+@pytest.mark.parametrize("model", [nn.Sequential(nn.ReLU()), single([[1.0]])], ids=["none", "one"])
+def test_model_without_a_layer_to_perturb_is_refused(model):
+    with pytest.raises(ValueError, match="no linear layer to perturb: .* output=True"):
+        perturb.perturbed_layers(model.eval())
+
+
+@pytest.mark.parametrize(
+    ("change", "strength", "how", "sentence"),
+    [
+        ("remove_links", 0.5, {"order": "largest"}, "order = 'largest' is unknown: random, asc"),
+        ("flip_signs", 0.5, {"order": "largest"}, "order = 'largest' is unknown: random, asc"),
+        ("remove_links", 0.5, {"generator": None}, "generator = None: give one to draw"),
+        ("remove_links", 0.5, {"order": torch.arange(9)}, "order of 9 links: give link_order's"),
+        ("remove_links", 0.5, {"order": torch.zeros(60).long()}, "order of 60 links: give link_or"),
+        ("remove_links", 0.5, {"order": "degree", "biases": True}, "biases have no degree"),
+        ("remove_links", 0, {"order": "betweenness", "biases": True}, "biases have no betweenness"),
+        ("shuffle_weights", 0.5, {"within": "rows"}, "within = 'rows' is unknown: all, sign"),
+        ("shuffle_weights", 1, {"within": "inputs", "biases": True}, "cannot move within 'inputs'"),
+        ("shuffle_weights", 1, {"within": "outputs", "biases": True}, "cannot move within 'output"),
+        ("add_noise", 0.5, {"where": "biases"}, "where = 'biases' is unknown: weights, inputs"),
+        ("add_noise", -0.5, {}, "noise_std = -0.5 is out of range"),
+        ("add_noise", math.nan, {}, "noise_std = nan is out of range"),
+        ("add_noise", math.inf, {"where": "inputs"}, "noise_std = inf is out of range"),
+        ("rewire", -1, {}, "switches_per_link = -1 is out of range"),
+        ("rewire", math.inf, {}, "switches_per_link = inf is out of range"),
+    ],
+)
+def test_settings_out_of_range_are_refused(change, strength, how, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        getattr(perturb, change)(net(), strength, **{"generator": seeded(0), **how})
+
+
+@pytest.mark.parametrize("change", [perturb.rewire, perturb.random_rewire])
+def test_dense_layer_has_no_links_to_move(change):
+    with pytest.raises(ValueError, match="layer 'linear1' is dense, its links cannot move"):
+        change(net(None), generator=seeded(0))

@@ -1,0 +1,306 @@
+"""Kinds of runs: their fields, names that no module or class decides, and files of all ages."""
+
+import dataclasses
+import json
+
+import pytest
+
+from lib import data, papers
+from lib.papers.adaptive_topology import attacking
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.papers.shared.study import Study, study_of, with_stand_in
+from lib.runs import config
+from lib.runs.config import Run, from_fields
+from lib.runs.record import SUMMARY
+from tests.runs.counting import Counting
+from tests.runs.old_files import FILES
+
+BASE = SparseTraining(
+    "made", dataset="digits", hidden=(40, 30), density=0.2, drop="sign", epochs=6, batch_size=64
+)
+CHILD = dataclasses.replace(BASE, method="child", drop=None, parent=BASE, inherits="support")
+STUDY = Study("link_removal", dataset="digits", parent=BASE, images=30, draws=1, points=3)
+RUNS = {"training": BASE, "child": CHILD, "study": STUDY, "counting": Counting("counting")}
+each_run = pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+
+
+# ------------------------------------------------------------------------------------ the name
+
+
+def test_identity_ignores_the_stand_in_and_fields_at_their_default():
+    other = dataclasses.replace(BASE, dataset="mnist")
+    same = dataclasses.replace(BASE, stand_in=other, momentum=0.9)
+    assert same.name == BASE.name and same == BASE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"dataset": "mnist"}, {"epochs": 7}, {"hidden": (40, 31)}, {"decay": "cosine"}],
+)
+def test_identity_covers_what_decides_a_result(change):
+    assert dataclasses.replace(BASE, **change).name != BASE.name
+
+
+@pytest.mark.parametrize("name", Study.RECIPES)
+def test_identity_covers_the_recipes(name, monkeypatch):
+    before = STUDY.name
+    monkeypatch.setitem(Study.RECIPES, name, Study.RECIPES[name] + 1)
+    assert STUDY.name != before
+
+
+def test_identity_covers_the_parent():
+    other = dataclasses.replace(CHILD, parent=dataclasses.replace(BASE, epochs=7))
+    assert other.name != CHILD.name
+
+
+def test_identity_does_not_depend_on_how_a_number_is_written():
+    written = SparseTraining("x", er_epsilon=20, learning_rate=1, hidden=[10, 10])
+    same = SparseTraining("x", er_epsilon=20.0, learning_rate=1.0, hidden=(10, 10))
+    assert written.name == same.name
+
+
+@dataclasses.dataclass(frozen=True)
+class CountingHere(Run):
+    """The fields of Counting under another name and in another module."""
+
+    dataset: str = "digits"
+    steps: int = 4
+    pause: float = 0.0
+    fails_at: int | None = None
+
+
+def test_name_is_independent_of_class_and_module():
+    there, here = Counting("counting", steps=7), CountingHere("counting", steps=7)
+    assert here.__module__ != there.__module__ and here.name == there.name
+
+
+def test_name_is_that_of_the_experiment_and_a_hash():
+    experiment, _, digest = Counting("a-b").name.rpartition("-")
+    assert experiment == "a-b" and len(digest) == 12 and int(digest, 16) > 0
+
+
+def entries():
+    """The records of data/results: name, and fields of the configuration."""
+    for path in papers.STORE.results.glob("*/records.json"):
+        for name, entry in json.loads(path.read_text()).items():
+            yield name, entry["config"]
+
+
+def test_every_stored_record_has_the_name_of_its_configuration():
+    names = {name: from_fields(fields).name for name, fields in entries()}
+    assert len(names) >= 861
+    assert [name for name, recomputed in names.items() if name != recomputed] == []
+
+
+def test_every_stored_record_is_written_as_it_is_read():
+    for _, fields in entries():
+        written = json.loads(json.dumps(from_fields(fields).fields_to_write()))
+        assert written == fields
+
+
+# ----------------------------------------------------------------------------------- the kinds
+
+
+def test_two_kinds_of_one_name_are_refused():
+    sentence = "Study of elsewhere has the name of a kind of run in lib.papers.shared.study"
+    with pytest.raises(ValueError, match=sentence):
+        type("Study", (Run,), {"__module__": "elsewhere"})
+    assert config.KINDS["Study"] is Study
+
+
+def test_kind_may_be_defined_again_by_its_module():
+    type("Counting", (Run,), {"__module__": Counting.__module__})
+    config.KINDS["Counting"] = Counting
+
+
+def test_unknown_kind_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="unknown kind of run 'Stdy': did you mean 'Study'"):
+        from_fields({"kind": "Stdy", "experiment": "x"})
+
+
+def test_unknown_field_is_refused():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+        from_fields({"kind": "SparseTraining", "experiment": "x", "epoch": 3})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epochs": "abc"}, {"epochs": 1.5}, {"hidden": 50}, {"dropout": "high"}, {"seed": None}],
+)
+def test_fields_of_another_type_are_refused(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} = .* is of the wrong type"):
+        SparseTraining("x", **change)
+
+
+@pytest.mark.parametrize("change", [{"seed": True}, {"experiment": 3}, {"parent": "set_mlp-0"}])
+def test_fields_that_every_run_has_are_refused_of_another_type(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} = .* is of the wrong type"):
+        Counting(**{"experiment": "x", **change})
+
+
+# ------------------------------------------------------------------------------------- changes
+
+
+def test_changes_reach_the_parent():
+    changed = CHILD.with_changes({"seed": 7, "epochs": 2})
+    assert (changed.parent.seed, changed.parent.epochs) == (7, 2)
+    assert changed.parent.method == BASE.method and changed.method == "child"
+
+
+def test_changes_of_a_study_reach_what_only_its_parent_has():
+    changed = STUDY.with_changes({"epochs": 2, "points": 5, "seed": 4})
+    assert (changed.points, changed.seed) == (5, 4)
+    assert changed.parent == dataclasses.replace(BASE, epochs=2, seed=4)
+
+
+def test_changes_reach_the_parent_of_the_parent():
+    changed = dataclasses.replace(STUDY, parent=CHILD).with_changes({"epochs": 2})
+    assert changed.parent.epochs == changed.parent.parent.epochs == 2
+    assert (changed.parent.inherits, changed.parent.parent.inherits) == ("support", None)
+
+
+def test_other_data_set_leaves_the_stand_in_on_its_own():
+    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
+    changed = mnist.with_changes({"dataset": "cifar10", "epochs": 2})
+    assert changed.dataset == "cifar10" and changed.stand_in.dataset == BASE.dataset
+    assert changed.stand_in.epochs == 2
+
+
+def test_changes_reach_the_stand_in():
+    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
+    study = with_stand_in(lambda parent: study_of("link_removal", parent), mnist)
+    changed = study.with_changes({"epochs": 2, "draws": 3})
+    assert (changed.dataset, changed.parent.epochs, changed.draws) == ("mnist", 2, 3)
+    other = changed.stand_in
+    assert (other.dataset, other.parent.epochs, other.draws) == ("digits", 2, 3)
+
+
+@pytest.mark.parametrize("own", ["experiment", "method", "variant"])
+def test_labels_of_a_run_are_its_own(own):
+    changed = STUDY.with_changes({own: "other"})
+    assert getattr(changed, own) == "other" and changed.parent == BASE
+
+
+@pytest.mark.parametrize(
+    ("run", "key", "nearest"),
+    [(BASE, "epoch", "epochs"), (STUDY, "epoch", "epochs"), (STUDY, "drws", "draws")],
+)
+def test_unknown_key_is_refused_with_the_nearest(run, key, nearest):
+    with pytest.raises(ValueError, match=f"unknown key {key!r}: did you mean {nearest!r}"):
+        run.with_changes({key: 1})
+
+
+@pytest.mark.parametrize("key", ["stand_in", "parent"])
+def test_runs_within_a_run_are_no_changes(key):
+    with pytest.raises(ValueError, match=f"unknown key '{key}'"):
+        STUDY.with_changes({key: None})
+
+
+# ------------------------------------------------------------------------------------ stand-ins
+
+
+@pytest.fixture
+def only_digits(monkeypatch):
+    """A machine that has no data set but one."""
+    load = data.load
+
+    def unavailable(name, **options):
+        if name != "digits":
+            raise data.DataUnavailable(name)
+        return load(name, **options)
+
+    monkeypatch.setattr(data, "load", unavailable)
+
+
+def test_run_is_its_own_where_its_data_are(monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name: None)
+    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
+    assert mnist.resolved() == mnist and mnist.resolved().stand_in is None
+
+
+def test_run_without_its_data_is_the_one_that_stands_in(only_digits):
+    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
+    assert mnist.resolved() is BASE
+    again = dataclasses.replace(mnist, dataset="fashion_mnist", stand_in=mnist)
+    assert again.resolved() is BASE
+
+
+def test_run_without_a_stand_in_is_not_replaced(only_digits):
+    mnist = dataclasses.replace(BASE, dataset="mnist")
+    assert mnist.resolved() is mnist
+    with pytest.raises(data.DataUnavailable):
+        dataclasses.replace(BASE, dataset="mnist", stand_in=mnist).resolved().widths(
+            data.load("mnist")
+        )
+
+
+def test_stand_in_of_a_study_is_that_of_its_parent(only_digits):
+    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
+    headline = attacking.HEADLINE_RADIUS
+
+    def make(parent):
+        return study_of("attack_minimal", parent, radii=(headline[parent.dataset],))
+
+    study = with_stand_in(make, mnist)
+    assert study.parent.stand_in is None and study.radii == (headline["mnist"],)
+    assert study.resolved() == study_of("attack_minimal", BASE, radii=(headline["digits"],))
+
+
+# --------------------------------------------------------------------------------------- files
+
+
+@each_run
+def test_run_is_read_as_it_was_written(run):
+    text = json.dumps(run.fields_to_write())
+    again = from_fields(json.loads(text))
+    assert again == run and type(again) is type(run) and again.name == run.name
+
+
+def test_file_keeps_the_kind_and_all_fields():
+    run = Counting("counting", dataset="digits", steps=4, seed=2)
+    written = run.fields_to_write()
+    assert written.pop("kind") == "Counting"
+    assert written == {name: getattr(run, name) for name in written}
+    assert {*written} == {*Counting.field_names()} - {"stand_in"}
+
+
+def test_changed_default_is_seen_by_the_names_of_what_is_stored(monkeypatch):
+    written = Counting("counting", seed=2).fields_to_write()
+    name = Counting("counting", seed=2).name
+    steps = Counting.__dataclass_fields__["steps"]
+    monkeypatch.setattr(steps, "default", 5)
+    assert from_fields(written).steps == 4 and from_fields(written).name != name
+
+
+def test_file_of_a_plain_run_is_read_again():
+    run = Run("plain", seed=3)
+    assert from_fields(run.fields_to_write()) == run
+
+
+def test_stand_in_is_not_written():
+    run = dataclasses.replace(BASE, stand_in=dataclasses.replace(BASE, dataset="mnist"))
+    assert "stand_in" not in run.fields_to_write()
+
+
+def test_summary_starts_with_what_names_a_run():
+    assert {"experiment", "dataset", "method", "variant", "seed"} <= {*SUMMARY}
+    assert {"experiment", "dataset", "method", "variant", "seed"} <= {*Run.field_names()}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_of_an_earlier_version_gives_the_same_name(name):
+    assert from_fields(json.loads(FILES[name])).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "parent"),
+    [
+        ("set_mlp-0602700f4cfa", SparseTraining, None),
+        ("adaptive_topology-0f5728a9d5eb", SparseTraining, "adaptive_topology-ffc49bf4fafa"),
+        ("link_removal-01089f50571a", Study, "adaptive_topology-bee7ca2e08ad"),
+    ],
+)
+def test_kind_and_parent_of_an_earlier_file_are_known(name, kind, parent):
+    run = from_fields(json.loads(FILES[name]))
+    assert type(run) is kind
+    assert parent is None or (type(run.parent), run.parent.name) == (SparseTraining, parent)

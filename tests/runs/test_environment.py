@@ -1,0 +1,97 @@
+"""Facts of this process: which code, which machine, with git and without."""
+
+import shutil
+
+import pytest
+
+from lib.paths import ROOT
+from lib.runs import environment as module
+from lib.runs.environment import code_sha256, environment
+
+
+@pytest.fixture
+def afresh():
+    """The facts are found out once more, and again after the test."""
+    environment.cache_clear()
+    yield
+    environment.cache_clear()
+
+
+def test_environment_names_code_versions_and_hardware(afresh):
+    facts = environment()
+    assert set(facts["versions"]) == {"python", *module.PACKAGES}
+    assert len(facts["code_sha256"]) == 64 and facts["threads"] == 1
+    assert facts["cpu"] and facts["platform"] and facts["capability"]
+    assert isinstance(facts["dirty"], bool) and len(facts["commit"] or 40 * "0") == 40
+
+
+def test_machine_without_git_still_records(afresh, monkeypatch):
+    def no_git(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(module.subprocess, "run", no_git)
+    facts = environment()
+    assert facts["commit"] is None and len(facts["code_sha256"]) == 64
+    assert facts["dirty"] is False
+
+
+def test_copy_that_is_no_repository_has_no_commit(afresh, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    assert environment()["commit"] is None
+
+
+def test_machine_that_does_not_describe_its_processor_still_records(afresh, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CPU_FACTS", tmp_path / "missing")
+    assert isinstance(environment()["cpu"], str)
+
+
+# ------------------------------------------------------------------------------------ the code
+
+
+@pytest.fixture
+def code(tmp_path):
+    """Modules in a folder and in folders below it."""
+    for name in ("top.py", "below/middle.py", "below/deep/bottom.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"name = {name!r}\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["top.py", "below/middle.py", "below/deep/bottom.py"])
+def test_hash_of_code_notices_a_change_however_deep(name, code):
+    before = code_sha256(code)
+    (code / name).write_text("changed = True\n")
+    assert code_sha256(code) != before
+
+
+def test_hash_of_code_notices_a_module_that_is_new_gone_or_moved(code):
+    hashes = [code_sha256(code)]
+    (code / "below" / "new.py").write_text("")
+    hashes.append(code_sha256(code))
+    (code / "below" / "new.py").rename(code / "below" / "deep" / "new.py")
+    hashes.append(code_sha256(code))
+    (code / "top.py").unlink()
+    hashes.append(code_sha256(code))
+    assert len(set(hashes)) == 4
+
+
+def test_hash_of_code_is_of_modules_alone_wherever_they_lie(code, tmp_path_factory):
+    before = code_sha256(code)
+    (code / "notes.txt").write_text("not code")
+    (code / "below" / "__pycache__").mkdir()
+    (code / "below" / "__pycache__" / "middle.pyc").write_bytes(b"compiled")
+    assert code_sha256(code) == before
+    copy = tmp_path_factory.mktemp("elsewhere") / "copy"
+    shutil.copytree(code, copy)
+    assert code_sha256(copy) == before
+
+
+def test_hash_in_a_record_is_that_of_all_packages(afresh, tmp_path):
+    assert environment()["code_sha256"] == code_sha256(ROOT / "lib")
+    copy = tmp_path / "lib"
+    shutil.copytree(ROOT / "lib", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    assert code_sha256(copy) == code_sha256(ROOT / "lib")
+    changed = copy / "papers" / "set" / "claims.py"
+    changed.write_text(changed.read_text() + "\n")
+    assert code_sha256(copy) != code_sha256(ROOT / "lib")

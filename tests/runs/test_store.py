@@ -1,0 +1,432 @@
+"""Stores: a run is made once, by whom- and whenever, and what is stored is whole or named."""
+
+import dataclasses
+import json
+import shutil
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import data
+from lib.paths import ROOT
+from lib.runs import shelf, store
+from lib.runs.store import Store
+from tests import processes
+from tests.runs import counting
+from tests.runs.counting import Counting
+
+RUN = Counting("counting", seed=3)
+FILES = ("config.json", "metrics.csv", "arrays.npz", "environment.json")
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A store of an experiment that counts."""
+    return counting.store(tmp_path)
+
+
+def contents(record):
+    """What must not depend on interruptions: the bytes of all files but environment.json."""
+    return [(record.path / name).read_bytes() for name in FILES[:3]]
+
+
+def assert_same(actual, desired):
+    """The records say the same, to the last digit."""
+    assert actual.config == desired.config and actual.environment == desired.environment
+    pd.testing.assert_frame_equal(actual.metrics, desired.metrics, check_exact=True)
+    assert list(actual.arrays) == list(desired.arrays)
+    for name, array in desired.arrays.items():
+        np.testing.assert_array_equal(actual.arrays[name], array)
+
+
+# -------------------------------------------------------------------------------------- making
+
+
+def test_record_is_made_once_and_then_loaded(made):
+    first = made.run(RUN)
+    stamp = (first.path / "metrics.csv").stat().st_mtime_ns
+    again = made.run(RUN, progress=lambda done: pytest.fail("made again"))
+    assert (again.path / "metrics.csv").stat().st_mtime_ns == stamp
+    assert_same(again, first)
+
+
+def test_record_holds_contents_facts_and_environment(made):
+    record = made.run(RUN)
+    assert record.config == RUN and record.profile == "custom"
+    assert list(record.metrics["step"]) == [1, 2, 3, 4]
+    assert set(record.arrays) == {"step", "large"}
+    facts = {"begun", "seconds", "data", "commit", "code_sha256", "versions", "cpu", "threads"}
+    assert facts <= set(record.environment)
+
+
+def test_progress_is_told_step_by_step(made):
+    told = []
+    made.run(RUN, progress=told.append)
+    assert told == [1, 2, 3, 4]
+
+
+def test_nothing_but_the_record_and_its_lock_is_left(made):
+    made.run(RUN)
+    assert {path.name for path in made.runs.iterdir()} == {RUN.name, f"{RUN.name}.lock"}
+    assert {path.name for path in (made.runs / RUN.name).iterdir()} == set(FILES)
+
+
+def test_unknown_experiment_is_refused_with_the_nearest(made):
+    sentence = "unknown experiment 'countin': did you mean 'counting'"
+    with pytest.raises(ValueError, match=sentence):
+        made.run(Counting("countin"))
+    with pytest.raises(ValueError, match=sentence):
+        made.of("countin", "paper")
+
+
+def test_failed_run_leaves_no_record_and_goes_on_later(made):
+    failing = Counting("counting", fails_at=3)
+    with pytest.raises(ValueError, match="cannot count to 3"):
+        made.run(failing)
+    assert made.stored(failing) is None
+    checkpoint = json.loads((made.runs / f"{failing.name}.work" / "checkpoint.json").read_text())
+    assert len(checkpoint) == 2
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_killed_run_resumes_to_the_same_bits(steps, made, tmp_path):
+    processes.kill_after(made, RUN, steps)
+    assert not (made.runs / RUN.name).exists()
+    resumed = made.run(RUN)
+    assert resumed.environment["begun"] == steps + (steps > 0)  # it was killed while it told
+    elsewhere = counting.store(tmp_path / "elsewhere")
+    assert contents(resumed) == contents(elsewhere.run(RUN))
+
+
+def test_two_processes_share_one_run(made):
+    slow = dataclasses.replace(RUN, pause=0.05)
+    started = [processes.start_run(made, slow) for _ in range(2)]
+    told = [processes.messages(pipe) for _, pipe in started]
+    for process, _ in started:
+        process.join(60)
+        assert process.exitcode == 0
+    assert sorted(told) == [[], [1, 2, 3, 4]]
+    assert made.stored(slow).config == slow
+
+
+def test_lock_is_freed_when_its_process_dies(made):
+    processes.kill_after(made, RUN, 1)
+    begun = time.monotonic()
+    assert len(made.run(RUN).metrics) == RUN.steps
+    assert time.monotonic() - begun < 10
+
+
+def test_half_written_record_is_written_again(made):
+    part = (made.runs / RUN.name).with_suffix(".part")
+    part.mkdir(parents=True)
+    (part / "metrics.csv").write_text("half")
+    assert_same(made.run(RUN), made.stored(RUN))
+    assert not part.exists()
+
+
+def test_code_is_that_of_the_start(made, monkeypatch):
+    now = {"commit": "at the start"}
+    monkeypatch.setattr(store, "environment", lambda: dict(now))
+
+    def moved_on(done):
+        now["commit"] = "later"
+
+    assert made.run(RUN, progress=moved_on).environment["commit"] == "at the start"
+
+
+def test_missing_data_are_replaced_only_where_the_run_says_so(made, monkeypatch):
+    def unavailable(name):
+        raise data.DataUnavailable(name)
+
+    monkeypatch.setattr(data, "load", unavailable)
+    asked = Counting("counting", dataset="mnist", stand_in=RUN)
+    assert made.run(asked).config == RUN
+    assert [record.config for record in made.records([asked])] == [RUN]
+
+
+# ---------------------------------------------------------------------------- runs taken over
+
+
+@pytest.fixture
+def twins(tmp_path, monkeypatch):
+    """A store of two experiments, of which the second takes over what the first has made."""
+    monkeypatch.setattr(data, "load", lambda name: type("Split", (), {"sha256": "of digits"}))
+    second = counting.experiment("two", same_runs_as=("one",))
+    return counting.store(tmp_path, counting.experiment("one"), second)
+
+
+FIRST, SECOND = Counting("one"), Counting("two")
+
+
+def not_made(done):
+    pytest.fail("made again")
+
+
+def test_run_of_another_experiment_with_the_same_training_is_taken_over(twins):
+    done = twins.run(FIRST)
+    actual = twins.run(SECOND, progress=not_made)
+    assert actual.config == SECOND and actual.metrics.equals(done.metrics)
+    assert actual.environment == {**done.environment, "same_run_as": FIRST.name}
+    assert contents(actual)[1:] == contents(done)[1:]
+
+
+def test_run_on_other_data_is_not_taken_over(twins, monkeypatch):
+    twins.run(FIRST)
+    monkeypatch.setattr(data, "load", lambda name: type("Split", (), {"sha256": "of others"}))
+    told = []
+    actual = twins.run(SECOND, progress=told.append)
+    assert told == [1, 2, 3, 4] and "same_run_as" not in actual.environment
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 3}, {"method": "fixed"}])
+def test_other_run_is_not_taken_over(change, twins):
+    twins.run(FIRST)
+    actual = twins.run(dataclasses.replace(SECOND, **change))
+    assert "same_run_as" not in actual.environment
+
+
+def test_only_the_experiment_that_says_so_takes_over(twins):
+    twins.run(SECOND)
+    assert "same_run_as" not in twins.run(FIRST).environment
+
+
+def test_shipped_part_of_a_run_is_not_taken_over(twins):
+    twins.ship(twins.run(FIRST))
+    shutil.rmtree(twins.runs)
+    assert "same_run_as" not in twins.run(SECOND).environment
+
+
+# ------------------------------------------------------------------------------------- parents
+
+
+def halved(run, workspace):
+    """A run that starts from another one."""
+    parent = workspace.record_of(run.parent, lambda record: "large" in record.arrays)
+    contents = counting.count(run, workspace)
+    contents.facts["parent"] = parent.config.name
+    return contents
+
+
+@pytest.fixture
+def family(tmp_path):
+    """A store of an experiment, and of one whose runs start from it."""
+
+    def without_large(record, name):
+        return name != "large"
+
+    parent = counting.experiment("parent", keeps=without_large)
+    child = counting.experiment("child", make=halved, parents=("parent",))
+    return counting.store(tmp_path, parent, child)
+
+
+CHILD = Counting("child", parent=Counting("parent"))
+
+
+def test_parent_is_made_where_it_is_absent(family):
+    assert family.run(CHILD).environment["parent"] == CHILD.parent.name
+    stamp = (family.runs / CHILD.parent.name).stat().st_mtime_ns
+    family.run(dataclasses.replace(CHILD, seed=1))
+    assert (family.runs / CHILD.parent.name).stat().st_mtime_ns == stamp
+
+
+def test_parent_is_made_again_where_what_was_shipped_is_not_enough(family):
+    family.ship(family.run(CHILD.parent))
+    shutil.rmtree(family.runs)
+    family.run(CHILD)
+    assert (family.runs / CHILD.parent.name).is_dir()
+
+
+# ------------------------------------------------------------------------------------ shipping
+
+
+def test_shipped_record_holds_what_the_experiment_keeps(family):
+    record = family.run(CHILD.parent)
+    family.ship(record)
+    shipped = family.stored(CHILD.parent)
+    assert shipped.path == family.results / "parent"
+    assert set(shipped.arrays) == {"step"} and shipped.arrays["step"].dtype == np.int64
+    pd.testing.assert_frame_equal(shipped.metrics, record.metrics)
+    assert (shipped.config, shipped.environment) == (record.config, record.environment)
+
+
+def test_whole_record_is_that_of_this_machine(made):
+    record = made.run(RUN)
+    made.ship(record)
+    assert made.stored(RUN).path == made.results / "counting"
+    assert made.stored(RUN, whole=True).path == record.path
+    shutil.rmtree(made.runs)
+    assert made.stored(RUN) is not None and made.stored(RUN, whole=True) is None
+    assert made.records([RUN], whole=True) == []
+
+
+def test_record_is_shipped_once(made):
+    record = made.run(RUN)
+    made.ship(record)
+    stamp = (made.results / "counting" / "records.json").stat().st_mtime_ns
+    made.ship(record)
+    assert (made.results / "counting" / "records.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype"),
+    [
+        (np.int32([0, 2**15 - 1]), np.int16),
+        (np.int32([0, 2**15]), np.int32),
+        (np.int32([]), np.int16),
+        (np.int64([5]), np.int64),
+        (np.float32([5]), np.float32),
+    ],
+)
+def test_small_whole_numbers_are_shipped_in_two_bytes(array, dtype, made):
+    record = dataclasses.replace(made.run(RUN), arrays={"array": array})
+    made.ship(record)
+    shipped = made.stored(RUN).arrays["array"]
+    assert shipped.dtype == dtype
+    np.testing.assert_array_equal(shipped, array)
+
+
+def test_two_processes_ship_into_one_book(made, tmp_path):
+    records = [made.run(dataclasses.replace(RUN, seed=seed)) for seed in range(8)]
+    shippers = []
+    for half in (records[::2], records[1::2]):
+        fields = [(record.config, record.path) for record in half]
+        shippers.append(processes.CONTEXT.Process(target=ship_all, args=(made, fields)))
+    for shipper in shippers:
+        shipper.start()
+    for shipper in shippers:
+        shipper.join(60)
+        assert shipper.exitcode == 0
+    assert set(shelf.names(made.results)) == {record.config.name for record in records}
+    for record in records:
+        assert_same(made.stored(record.config), record)
+
+
+def ship_all(made, fields):
+    for _, path in fields:
+        made.ship(made.read(path))
+
+
+# ------------------------------------------------------------------------------------- reading
+
+
+def profiled(profile):
+    """Two runs in the profile "paper", one of them in "smoke"."""
+    seeds = {"smoke": (0,), "quick": (), "paper": (0, 1)}[profile]
+    return [Counting("profiled", seed=seed) for seed in seeds]
+
+
+def test_records_of_a_profile_are_those_that_were_made(tmp_path):
+    made = counting.store(tmp_path, counting.experiment("profiled", configs=profiled))
+    second = made.run(Counting("profiled", seed=1))
+    assert [record.config for record in made.of("profiled", "paper")] == [second.config]
+    assert made.of("profiled", "smoke") == [] and second.profile == "paper"
+    assert made.run(Counting("profiled", seed=2)).profile == "custom"
+    with pytest.raises(ValueError, match="unknown profile 'papr': did you mean 'paper'"):
+        made.of("profiled", "papr")
+
+
+def test_everything_lists_each_record_once_and_reads_no_arrays(made, monkeypatch):
+    both = made.run(RUN)
+    made.ship(both)
+    other = made.run(dataclasses.replace(RUN, seed=4))
+    for module in (store, shelf):
+        monkeypatch.setattr(module, "read_arrays", lambda path: pytest.fail(f"read {path}"))
+    listed = made.everything()
+    assert [record.config.name for record in listed] == sorted([RUN.name, other.config.name])
+    assert {record.path for record in listed} == {made.results / "counting", other.path}
+    assert made.names() == {RUN.name, other.config.name}
+
+
+def test_unknown_experiments_do_not_break_the_list_of_everything(made, tmp_path):
+    made.run(RUN)
+    later = counting.store(tmp_path, counting.experiment("later"))
+    record = later.run(Counting("later"))
+    later.ship(record)
+    fields = json.loads((record.path / "config.json").read_text())
+    (record.path / "config.json").write_text(json.dumps({**fields, "kind": "NotYetKnown"}))
+    assert [record.config for record in made.everything()] == [RUN]
+
+
+def test_record_of_an_unknown_experiment_is_read(made, tmp_path):
+    record = counting.store(tmp_path, counting.experiment("later")).run(Counting("later"))
+    assert_same(made.read(record.path), record)
+
+
+def test_record_without_arrays_is_read_when_asked_for(made):
+    record = made.run(RUN)
+    (record.path / "arrays.npz").unlink()
+    assert made.read(record.path, arrays=False).arrays == {}
+
+
+def old_record(made, place):
+    """The folder of a record as earlier versions wrote it: all fields, and a plain npz."""
+    record = made.run(RUN)
+    folder = place / RUN.name
+    place.mkdir(exist_ok=True)
+    record.path.rename(folder)
+    fields = {name: getattr(RUN, name) for name in RUN.field_names() if name != "stand_in"}
+    fields |= {"kind": "Counting", "fallback": None}
+    (folder / "config.json").write_text(json.dumps(fields, indent=1))
+    np.savez_compressed(folder / "arrays.npz", **record.arrays)
+    return record
+
+
+@pytest.mark.parametrize("place", ["runs", "results"])
+def test_record_of_an_earlier_version_is_read(place, made):
+    record = old_record(made, getattr(made, place))
+    actual = made.stored(RUN)
+    assert_same(actual, record)
+    assert actual.path == getattr(made, place) / RUN.name
+    assert [record.config for record in made.everything()] == [RUN]
+
+
+def test_store_is_that_of_the_repository_unless_said():
+    assert Store({}).results == ROOT / "data" / "results"
+
+
+# -------------------------------------------------------------------------------------- damage
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["missing", "truncated", "empty"])
+def test_damaged_record_is_named(name, damage, made):
+    path = made.run(RUN).path
+    if damage == "missing":
+        (path / name).unlink()
+    else:
+        kept = {"truncated": 5, "empty": 0}[damage]
+        (path / name).write_bytes((path / name).read_bytes()[:kept])
+    with pytest.raises(ValueError, match=f"record .*{RUN.name} cannot be read.*run again"):
+        made.read(path)
+
+
+def test_lost_rows_are_named(made):
+    path = made.run(RUN).path
+    lines = (path / "metrics.csv").read_text().splitlines(keepends=True)
+    (path / "metrics.csv").write_text("".join(lines[:-1]))
+    with pytest.raises(ValueError, match=r"cannot be read \(metrics.csv holds 3 of 4 steps\)"):
+        made.read(path)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_damaged_arrays_of_a_shipped_record_are_named(damage, made):
+    made.ship(made.run(RUN))
+    path = made.results / "counting" / f"{RUN.name}.npz"
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-10])
+    record = made.stored(RUN)
+    assert list(record.metrics["step"]) == [1, 2, 3, 4] and len(made.everything()) == 1
+    with pytest.raises(ValueError, match=f"{RUN.name}.npz cannot be read .*: restore it with git"):
+        record.arrays["step"]
+
+
+def test_damaged_fields_of_a_shipped_record_are_named(made):
+    made.ship(made.run(RUN))
+    path = made.results / "counting" / "records.json"
+    path.write_text(path.read_text().replace('"Counting"', '"Countin"'))
+    with pytest.raises(ValueError, match=f"record {RUN.name} in .*did you mean 'Counting'"):
+        made.stored(RUN)

@@ -1,0 +1,196 @@
+"""The choice of implementation, threads, the law of a dropout, and the passes on their own."""
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from lib import compiled
+from lib.support import random_support
+
+P = 0.4  # of the laws below
+
+
+# choice of implementation
+
+
+def test_unknown_implementation_is_refused():
+    with pytest.raises(ValueError, match="'cython' is unknown"):  # noqa: SIM117
+        with compiled.use_implementation("cython"):
+            pass
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.int64])
+def test_floats_on_a_cpu_run_compiled(dtype):
+    x = torch.zeros(2, 3, dtype=dtype)
+    assert compiled.runs_compiled(x) == (dtype in (torch.float32, torch.float64))
+    with compiled.use_implementation("torch"):
+        assert not compiled.runs_compiled(x)
+
+
+def test_other_devices_do_not_run_compiled():
+    assert not compiled.runs_compiled(torch.zeros(2, 3, device="meta"))
+
+
+def test_inner_choice_ends_with_its_block_also_by_an_error():
+    x = torch.zeros(2, 3)
+    with compiled.use_implementation("torch"):
+        with pytest.raises(KeyError), compiled.use_implementation("numba"):
+            assert compiled.runs_compiled(x)
+            raise KeyError
+        assert not compiled.runs_compiled(x)
+    assert compiled.runs_compiled(x)
+
+
+def test_compiled_choice_refuses_what_it_cannot_run():
+    with compiled.use_implementation("numba"):
+        with pytest.raises(RuntimeError, match="not torch.float16 on cpu: use_implementation"):
+            compiled.runs_compiled(torch.zeros(2, dtype=torch.float16))
+        with pytest.raises(RuntimeError, match="not torch.float64 on meta"):
+            compiled.runs_compiled(torch.zeros(2, device="meta"))
+
+
+def test_transforms_are_noticed():
+    seen = []
+
+    def note(x):
+        seen.append(compiled.is_traced())
+        return x.sum()
+
+    x = torch.zeros(3)
+    note(x)
+    torch.func.grad(note)(x)
+    torch.func.vmap(note)(x)
+    assert seen == [False, True, True] and not compiled.is_traced()
+
+
+# threads
+
+
+@pytest.fixture
+def threads():
+    """Ends with the number of threads it began with."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+    compiled.match_threads()
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_compiled_loops_take_as_many_threads_as_torch(n, threads):
+    torch.set_num_threads(n)
+    compiled.match_threads()
+    assert numba.get_num_threads() == min(n, numba.config.NUMBA_NUM_THREADS)
+
+
+def test_asking_changes_no_threads(threads):
+    torch.set_num_threads(1)
+    compiled.match_threads()
+    torch.set_num_threads(2)
+    compiled.runs_compiled(torch.zeros(2))
+    assert numba.get_num_threads() == 1
+
+
+def test_more_threads_than_cores_are_as_many_as_there_are(threads):
+    torch.set_num_threads(numba.config.NUMBA_NUM_THREADS + 3)
+    compiled.match_threads()
+    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
+
+
+def test_block_of_one_thread_ends_with_the_threads_before(threads):
+    torch.set_num_threads(2)
+    with pytest.raises(KeyError), compiled.one_thread():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 2
+
+
+# the law of a dropout
+
+
+def test_law_differs_from_step_to_step_and_from_seed_to_seed():
+    laws = [compiled.dropout_law(P, seed, step) for seed in range(60) for step in range(60)]
+    assert len({law.key for law in laws}) > 3590  # 3600² / 2 / 2³² repeats are expected: 0.0015
+    assert len({(law.key, law.flip) for law in laws}) == 3600
+    assert compiled.dropout_law(P, 1, 11) == compiled.dropout_law(P, 1, 11)
+    assert compiled.dropout_law(P, 1, 11) != compiled.dropout_law(P, 11, 1)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, torch.nan])
+def test_law_out_of_range_is_refused(p):
+    with pytest.raises(ValueError, match=f"p = {p}"):
+        compiled.dropout_law(p, 0, 0)
+
+
+def test_law_holds_the_scale_and_32_bits():
+    law = compiled.dropout_law(0.25, 3, 4)
+    assert (law.threshold, law.scale) == (2**30, 4 / 3)
+    assert 0 <= law.key < 2**32 and 0 <= law.flip < 2**32
+
+
+# the passes
+
+
+def dense(support, values):
+    weights = torch.zeros(support.n_out, support.n_in)
+    weights[support.row.long(), support.col.long()] = values
+    return weights
+
+
+@pytest.fixture
+def links(generator):
+    support = random_support(6, 4, 0.5, generator=generator)
+    values = torch.randn(support.nnz, generator=generator)
+    return support, values, torch.randn(6, 3, generator=generator)
+
+
+def test_columns_are_copied_unless_they_are_contiguous(generator):
+    x = torch.randn(3, 5, generator=generator)
+    copied = compiled.feature_major(x)
+    assert torch.equal(copied, x.t()) and copied.is_contiguous()
+    assert compiled.feature_major(copied.t()).data_ptr() == copied.data_ptr()
+
+
+def test_forward_without_activation_gives_one_tensor_twice(links):
+    support, values, x = links
+    z, y = compiled.forward(support.by_row, values, x, None, None, None)
+    assert z is y
+    torch.testing.assert_close(y, dense(support, values) @ x)
+
+
+def test_forward_by_columns_is_the_transposed_product(links, generator):
+    support, values, _ = links
+    g = torch.randn(4, 3, generator=generator)
+    _, y = compiled.forward(support.by_column, values, g, None, None, None)
+    torch.testing.assert_close(y, dense(support, values).t() @ g)
+
+
+def test_forward_keeps_the_values_before_the_activation(links):
+    support, values, x = links
+    zeros = torch.tensor([[0.0], [0.0], [0.0], [1.0]]).repeat(1, 4)  # ReLU
+    bias = torch.arange(4.0)
+    z, y = compiled.forward(support.by_row, values, x, bias, zeros, None)
+    torch.testing.assert_close(z, dense(support, values) @ x + bias[:, None])
+    torch.testing.assert_close(y, z.relu())
+
+
+def test_backward_changes_the_gradient_and_returns_those_of_links_and_unit(links, generator):
+    support, values, x = links
+    relu = torch.tensor([[0.0], [0.0], [0.0], [1.0]]).repeat(1, 4)
+    z, _ = compiled.forward(support.by_row, values, x, None, relu, None)
+    grad_y = torch.randn(4, 3, generator=generator)
+    g = grad_y.clone()
+    d, grads = compiled.backward_(support.by_row, x, z, relu, None, g)
+    torch.testing.assert_close(g, grad_y * (z > 0))
+    torch.testing.assert_close(d, (g @ x.t())[support.row.long(), support.col.long()])
+    torch.testing.assert_close(grads[0], g.sum(1))
+
+
+def test_nothing_but_the_law_in_a_backward_pass_gives_no_gradients():
+    law = compiled.dropout_law(P, 1, 2)
+    x = torch.ones(5, 4)
+    _, y = compiled.forward(compiled.NO_LINKS, None, x, None, None, law)
+    g = torch.ones(5, 4)
+    assert compiled.backward_(compiled.NO_LINKS, x, None, None, law, g) == (None, None)
+    assert torch.equal(g, y)
+    np.testing.assert_array_equal(np.unique(y), [0, 1 / (1 - P)])

@@ -1,0 +1,309 @@
+"""Growth against full scores and the laws of its draws.
+
+CH3-L3 scores against their definition, path by path, closed forms and tables worked by hand.
+"""
+
+import math
+
+import networkx as nx
+import pytest
+import torch
+from scipy import stats
+
+from lib import growth
+from lib.growth import Site, ch3_l3
+from lib.support import make_support, random_support
+from tests.oracles import is_largest, seeded, uniformity
+
+SHAPES = [(6, 5), (5, 6), (3, 9), (9, 3), (1, 7), (7, 1), (2, 2), (1, 1)]  # (n_out, n_in)
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+LINKS = ["none", "few", "some", "many", "full", "some, and neurons without"]
+each_links = pytest.mark.parametrize("links", LINKS)
+
+
+def draw(shape, links):
+    """(n_out, n_in) bool: where the links are."""
+    density = {"none": 0.0, "few": 0.15, "some": 0.4, "many": 0.8, "full": 1.0}
+    generator = torch.Generator().manual_seed(sum(shape))
+    mask = torch.rand(shape, generator=generator) < density[links.split(",")[0]]
+    if links.endswith("without"):
+        mask[0], mask[:, -1] = False, False
+    return mask
+
+
+def support_of(mask):
+    return make_support(*mask.nonzero(as_tuple=True), mask.shape[1], mask.shape[0])
+
+
+def table(*rows):
+    """Mask of rows such as "110", one for each output neuron."""
+    return torch.tensor([[letter == "1" for letter in row] for row in rows])
+
+
+# the definition
+
+
+def graph_of(mask):
+    """Bipartite graph: (0, j) is input neuron j, (1, i) output neuron i."""
+    graph = nx.Graph(((1, i), (0, j)) for i, j in mask.nonzero().tolist())
+    graph.add_nodes_from((side, k) for side in (0, 1) for k in range(mask.shape[1 - side]))
+    return graph
+
+
+def defined_score(graph, u, v):
+    """CH3-L3 of two neurons by its definition; between the two sides the only paths of at most
+    three links are the link itself and those of length 3.
+    """
+    paths = [] if graph.has_edge(u, v) else list(nx.all_simple_paths(graph, u, v, cutoff=3))
+    community = {z for _, z1, z2, _ in paths for z in (z1, z2)}
+    external = {z: len(set(graph[z]) - community - {u, v}) for z in community}
+    return math.fsum(
+        1 / math.sqrt((1 + external[z1]) * (1 + external[z2])) for _, z1, z2, _ in paths
+    )
+
+
+def defined_scores(mask):
+    graph, (n_out, n_in) = graph_of(mask), mask.shape
+    rows = [[defined_score(graph, (0, j), (1, i)) for j in range(n_in)] for i in range(n_out)]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+@each_shape
+@each_links
+def test_scores_are_those_of_the_definition(shape, links):
+    mask = draw(shape, links)
+    actual = ch3_l3(support_of(mask))
+    torch.testing.assert_close(actual, defined_scores(mask), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.3, 0.6])
+def test_scores_of_a_larger_layer_are_those_of_the_definition(density, generator):
+    mask = torch.rand(18, 25, generator=generator) < density
+    actual = ch3_l3(support_of(mask))
+    assert (actual > 0).sum() > 60  # most score, and not all alike
+    torch.testing.assert_close(actual, defined_scores(mask), rtol=1e-12, atol=0)
+
+
+# tables worked by hand
+
+HALF, ROOT = 0.5, math.sqrt(0.5)
+
+
+@pytest.mark.parametrize(
+    ("mask", "desired"),
+    [
+        # path u0 – v0 – u1 – v1: v0 and u1 have no links but those of the path
+        (table("11", "01"), [[0, 0], [1, 0]]),
+        # and v0 – u2, so that v0 has one external link, to u2 seen from u0 and to u0 from u2
+        (table("111", "010"), [[0, 0, 0], [ROOT, 0, ROOT]]),
+        # and u1 – v2: v0 and u1 have one external link each
+        (table("111", "010", "010"), [[0, 0, 0], [HALF, 0, HALF], [HALF, 0, HALF]]),
+        # (v2, u0): three paths over v0, v1 and u1, u2, whose links stay among these; so (v1, u2)
+        (table("111", "110", "011"), [[0, 0, 0], [0, 0, 3], [3, 0, 0]]),
+        # and v0 – u3, external link of v0 on two of the three paths; (v1, u3) has a path over v0
+        # and u0, where v0 has one external link, one over v0 and u1, where both have; so (v2, u3)
+        (
+            table("1111", "1100", "0110"),
+            [[0, 0, 0, 0], [0, 0, 1 + 2 * ROOT, ROOT + HALF], [1 + 2 * ROOT, 0, 0, ROOT + HALF]],
+        ),
+        # two pairs apart, and neurons without links: no path at all
+        (table("100", "010", "000"), [[0, 0, 0]] * 3),
+        # a star: all inputs at one output
+        (table("111", "000"), [[0, 0, 0]] * 2),
+    ],
+)
+def test_scores_follow_the_table(mask, desired):
+    desired = torch.tensor(desired, dtype=torch.float64)
+    torch.testing.assert_close(ch3_l3(support_of(mask)), desired, rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 5), (5, 3), (40, 70)], ids=str)
+def test_last_missing_link_closes_a_path_of_score_one_over_every_pair(shape):
+    mask = torch.ones(shape, dtype=torch.bool)
+    mask[1, 0] = False  # its community is all other neurons: no link leaves it
+    desired = torch.zeros(shape, dtype=torch.float64)
+    desired[1, 0] = (shape[0] - 1) * (shape[1] - 1)
+    assert torch.equal(ch3_l3(support_of(mask)), desired)
+
+
+# laws
+
+
+@each_shape
+@each_links
+def test_positions_with_a_link_score_zero(shape, links):
+    mask = draw(shape, links)
+    score = ch3_l3(support_of(mask))
+    assert (score.shape, score.dtype) == (mask.shape, torch.float64)
+    assert not score[mask].any() and (score >= 0).all()
+
+
+@each_shape
+@each_links
+def test_scores_of_the_transposed_layer_are_the_transposed_scores(shape, links):
+    mask = draw(shape, links)
+    actual, desired = ch3_l3(support_of(mask.t())), ch3_l3(support_of(mask)).t()
+    torch.testing.assert_close(actual, desired, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, None), (0, 0), (0, 1), (3, 8), (8, 9), (9, None), (29, 30), (30, None)]
+)
+def test_blocks_are_rows_of_the_whole(start, stop, generator):
+    support = random_support(20, 30, 0.2, generator=generator)
+    assert torch.equal(ch3_l3(support, start, stop), ch3_l3(support)[start:stop])
+
+
+def test_one_and_two_threads_give_the_same_bits(generator):
+    support, results = random_support(200, 300, 0.05, generator=generator), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(ch3_l3(support))
+    torch.set_num_threads(1)
+    assert results[0].any() and torch.equal(*results)
+
+
+# growth by gradient, and of every rule
+
+
+@pytest.mark.parametrize("block", [1, 12, 30, 2**22])  # entries: a row, a row, two rows, all
+@pytest.mark.parametrize("n", [0, 1, 20, 78])
+def test_growth_by_gradient_takes_the_largest_of_the_full_gradient(
+    block, n, monkeypatch, generator
+):
+    monkeypatch.setattr(growth, "DENSE_BLOCK", block)
+    occupied = torch.randperm(108, generator=generator)[:30].sort().values
+    x, grad_y = torch.randn(12, 5, generator=generator), torch.randn(9, 5, generator=generator)
+    site = Site(12, 9, occupied, x, grad_y)
+    score = (grad_y @ x.t()).abs().flatten()
+    score[occupied] = -1
+    actual = growth.grow_gradient(site, n, generator=generator)
+    assert torch.equal(actual, score.topk(n).indices.sort().values)
+
+
+@pytest.mark.parametrize("grow", growth.GROW_RULES.values())
+def test_growth_fills_the_last_free_positions_and_no_more(grow):
+    taken = torch.tensor([0, 1, 3, 5])
+    site = Site(3, 2, taken, torch.ones(3, 1), torch.ones(2, 1))
+    assert grow(site, 2, generator=seeded(0)).tolist() == [2, 4]
+    with pytest.raises(ValueError, match="3 new links do not fit into the 2 free positions"):
+        grow(site, 3, generator=seeded(0))
+
+
+# growth by CH3-L3
+
+
+@pytest.mark.parametrize("block", [1, 12, 30, 2**22])  # entries: a row, a row, two rows, all
+@pytest.mark.parametrize("n", [0, 1, 20, 60])
+def test_growth_by_ch3_l3_takes_the_largest_of_the_full_score(block, n, monkeypatch, generator):
+    monkeypatch.setattr(growth, "DENSE_BLOCK", block)
+    support = random_support(12, 9, 0.3, generator=generator)
+    score = ch3_l3(support).flatten()  # 0 at the links
+    assert (score > 0).sum() >= 60
+    actual = growth.grow_ch3_l3(Site(12, 9, support.keys), n, generator=generator)
+    assert is_largest(actual, score)
+
+
+@pytest.mark.parametrize(("n", "desired"), [(1, [23]), (5, [5, 7, 10, 12, 23])])
+def test_growth_by_ch3_l3_links_the_best_of_a_layer_worked_by_hand(n, desired):
+    rows = ["11100", "01000", "01000", "00011", "00001"]  # outputs
+    links = torch.tensor([[letter == "1" for letter in row] for row in rows]).flatten().nonzero()
+    site = Site(5, 5, links[:, 0])  # (4, 3) scores 1; (1 or 2, 0 or 2) score 1/2
+    assert growth.grow_ch3_l3(site, n, generator=seeded(0)).tolist() == desired
+
+
+@pytest.mark.parametrize(
+    ("links", "scored"), [([], []), ([0, 55], []), ([0, 1, 11], [10]), ([0, 1, 2, 11], [10, 12])]
+)
+def test_growth_by_ch3_l3_is_uniform_where_too_few_paths_are(links, scored, generator):
+    site, n_draws = Site(10, 10, torch.tensor(links, dtype=torch.int64)), 1000
+    draws = [growth.grow_ch3_l3(site, 5, generator=generator) for _ in range(n_draws)]
+    counts = torch.bincount(torch.cat(draws), minlength=100)
+    rest = torch.ones(100, dtype=torch.bool)
+    rest[links + scored] = False
+    assert (counts[scored] == n_draws).all() and not counts[links].any()
+    assert uniformity(counts[rest], n_draws, 5 - len(scored)) > 0.001
+
+
+# growth by preferential attachment
+
+HUBS = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 0, 0, 0]]).bool()
+CASES = {  # links, those of them that were just dropped and may not come back
+    "hubs": (HUBS, HUBS & False),
+    "no links": (HUBS & False, HUBS & False),
+    "hubs, just dropped": (HUBS, HUBS & torch.tensor([1, 1, 0, 0]).bool()),
+    "all just dropped": (HUBS, HUBS),
+}
+each_case = pytest.mark.parametrize("case", CASES)
+
+
+def attachment(case):
+    """The site, and the chance of every position to be drawn first, (12,), by its definition."""
+    links, dropped = CASES[case]
+    kept = links & ~dropped
+    chance = torch.outer(kept.sum(1) + 1.0, kept.sum(0) + 1.0) * ~links
+    keys = [mask.flatten().nonzero()[:, 0] for mask in (links, kept)]
+    return Site(4, 3, keys[0], kept_keys=keys[1]), (chance / chance.sum()).flatten()
+
+
+def goodness(draws, chance):
+    """Level at which the drawn indices follow their chances, by Pearson's chi-square."""
+    counts, possible = torch.bincount(draws, minlength=len(chance)), chance > 0
+    assert not counts[~possible].any()
+    return stats.chisquare(counts[possible], len(draws) * chance[possible]).pvalue
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 7), (7, 4)], ids=str)
+@each_links
+def test_degrees_of_a_site_are_those_of_the_links_it_still_has(shape, links):
+    mask = draw(shape, links)
+    keys = mask.flatten().nonzero()[:, 0]
+    n_out, n_in = shape
+    everything = torch.arange(n_in * n_out)
+    sites = [Site(n_in, n_out, keys), Site(n_in, n_out, everything, kept_keys=keys)]
+    for_all = [site.degrees() for site in sites]
+    assert [k_out.tolist() for k_out, _ in for_all] == [mask.sum(1).tolist()] * 2
+    assert [k_in.tolist() for _, k_in in for_all] == [mask.sum(0).tolist()] * 2
+
+
+def test_neurons_without_links_attract_by_the_one_alone(generator):
+    site = Site(3, 3, torch.tensor([8]))  # one link, between the last neurons
+    draws = [growth.grow_preferential(site, 1, generator=generator) for _ in range(2000)]
+    chance = torch.tensor([1, 1, 2, 1, 1, 2, 2, 2, 0]) / 12
+    assert goodness(torch.cat(draws), chance) > 0.001
+
+
+@each_case
+def test_first_link_is_drawn_in_proportion_to_both_degrees(case, generator):
+    site, chance = attachment(case)
+    draws = [growth.grow_preferential(site, 1, generator=generator) for _ in range(2000)]
+    assert goodness(torch.cat(draws), chance) > 0.001
+
+
+@each_case
+def test_two_links_are_drawn_one_after_the_other_without_replacement(case, generator):
+    site, p = attachment(case)
+    draws = [growth.grow_preferential(site, 2, generator=generator) for _ in range(2000)]
+    first, second = torch.stack(draws).t()
+    pairs = torch.outer(p, p / (1 - p))  # [a, b]: a, then b of what is left
+    pairs = (pairs + pairs.t()).triu(1)
+    assert (first < second).all()
+    assert goodness(12 * first + second, pairs.flatten()) > 0.001
+
+
+@pytest.mark.parametrize("block", [1, 12, 30])  # entries: a row, a row, two rows
+@pytest.mark.parametrize("n", [0, 1, 20, 78])
+def test_preferential_growth_does_not_depend_on_the_block(block, n, monkeypatch, generator):
+    occupied = torch.randperm(108, generator=generator)[:30].sort().values
+    site = Site(12, 9, occupied)
+    desired = growth.grow_preferential(site, n, generator=seeded(1))
+    monkeypatch.setattr(growth, "DENSE_BLOCK", block)
+    assert torch.equal(growth.grow_preferential(site, n, generator=seeded(1)), desired)
+
+
+@pytest.mark.parametrize("grow", ["random", "preferential"])
+def test_growth_at_random_depends_on_the_seed_only(grow, generator):
+    rule = growth.GROW_RULES[grow]
+    site = Site(30, 20, torch.arange(0, 600, 7))
+    first, same, other = (rule(site, 40, generator=seeded(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, same) and not torch.equal(first, other)

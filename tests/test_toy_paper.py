@@ -1,0 +1,118 @@
+"""A new paper is one folder, one word in the list of rooms and its notebook; nothing else."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.checkouts import check_out, variables
+
+TOY = Path(__file__).with_name("toy_paper")
+COMMANDS = {
+    "run": "run clusters --profile smoke",
+    "run again": "run clusters --profile smoke",
+    "list": "list",
+    "claims": "claims --profile smoke",
+    "figures": "figures --profile smoke --only 90",
+}
+DRIVER = """
+import json, sys
+from pathlib import Path
+from lib.command.cli import main
+
+times = {}
+for name, words in json.loads(sys.argv[1]).items():
+    assert main(words) == 0, words
+    written = Path("data/runs").rglob("*.csv")
+    times[name] = {str(path): path.stat().st_mtime_ns for path in written}
+Path(sys.argv[2]).write_text(json.dumps(times))
+"""
+
+
+def contents(folder):
+    """{path: hash} of all files in a folder."""
+    hashes = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashes
+
+
+def add_room(folder):
+    """What a new paper asks for: its room, its notebook, its name in the list of rooms."""
+    only_room = shutil.ignore_patterns("*.ipynb", "__pycache__")
+    shutil.copytree(TOY, folder / "lib" / "papers" / "toy", ignore=only_room)
+    shutil.copy(TOY / "90_toy.ipynb", folder / "notebooks")
+    rooms = folder / "lib" / "papers" / "__init__.py"
+    lines = rooms.read_text().splitlines(keepends=True)
+    (place,) = (i for i, line in enumerate(lines) if line.startswith("ROOMS = ("))
+    lines[place] = lines[place].replace(")", ', "toy")')
+    rooms.write_text("".join(lines))
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory):
+    """A checkout with the new room, before and after all commands were run there."""
+    folder = check_out(tmp_path_factory.mktemp("paper"))
+    answers = tmp_path_factory.mktemp("answers")
+    before = contents(folder)
+    add_room(folder)
+    commands = {name: words.split() for name, words in COMMANDS.items()}
+    for name in ("run", "run again", "list", "claims"):
+        commands[name] += ["--json", str(answers / f"{name}.json")]
+    words = [sys.executable, "-c", DRIVER, json.dumps(commands), str(answers / "times.json")]
+    done = subprocess.run(words, cwd=folder, env=variables(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shown = {path.stem: json.loads(path.read_text()) for path in answers.iterdir()}
+    return folder, before, shown
+
+
+@pytest.mark.notebook
+def test_run_makes_the_runs_of_the_room_once(paper):
+    _, _, shown = paper
+    assert [row["seed"] for row in shown["run"]] == [0, 1, 2, 3, 4]
+    assert {row["method"] for row in shown["run"]} == {"k_means"}
+    assert shown["run again"] == shown["run"]
+    times = shown["times"]
+    assert len(times["run"]) == 5 and times["run again"] == times["figures"] == times["run"]
+
+
+@pytest.mark.notebook
+def test_list_shows_the_records_of_the_room(paper):
+    _, _, shown = paper
+    assert {row["experiment"] for row in shown["list"]} == {"clusters"}
+    records = {row["record"] for row in shown["run"]}
+    assert {row["record"] for row in shown["list"]} == records
+
+
+@pytest.mark.notebook
+def test_claims_judges_the_claim_of_the_room(paper):
+    _, _, shown = paper
+    (claim,) = (row for row in shown["claims"] if row["paper"] == "Toy")
+    assert (claim["id"], claim["n"], claim["verdict"]) == ("T01", 5, "reproduced")
+    assert claim["low"] <= claim["value"] <= claim["high"]
+
+
+@pytest.mark.notebook
+def test_figures_renders_the_notebook_of_the_room(paper):
+    folder, _, _ = paper
+    figures = folder / "figures" / "smoke"
+    files = sorted(path.name for path in (figures / "90_toy").iterdir())
+    assert files == ["90_toy.ipynb", "explained.csv", "explained.png", "explained.svg"]
+    assert "k-means" in (figures / "90_toy" / "explained.svg").read_text()
+    assert "90_toy: Cluster digits" in (figures / "README.md").read_text()
+
+
+@pytest.mark.notebook
+def test_nothing_but_the_list_of_rooms_changed(paper):
+    folder, before, _ = paper
+    after = contents(folder)
+    changed = {name for name in before if after.get(name) != before[name]}
+    assert changed == {"lib/papers/__init__.py"}
+    places = ("lib/papers/toy/", "notebooks/90_toy.ipynb", "data/runs/clusters-", "figures/smoke/")
+    assert [name for name in after.keys() - before.keys() if not name.startswith(places)] == []

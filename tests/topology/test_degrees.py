@@ -1,0 +1,216 @@
+"""Tables of degrees, the sequences of their groups and their distributions."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+
+from lib import topology
+from lib.support import random_support
+from lib.topology import degrees as tables
+
+
+@pytest.fixture
+def supports(generator):
+    first = random_support(12, 15, 0.2, generator=generator)
+    last = random_support(15, 9, 0.2, generator=generator)
+    return [first, last]
+
+
+def names_of(supports, epoch):
+    """Degrees of layers as arrays with names."""
+    arrays = {}
+    for i, support in enumerate(supports, start=1):
+        into = support.crow.diff().numpy().astype(np.int16)
+        out = support.tcrow.diff().numpy().astype(np.int16)
+        arrays[f"linear{i}.in_degree.{epoch}"] = into
+        arrays[f"linear{i}.out_degree.{epoch}"] = out
+    return arrays
+
+
+def table_of(*rows):
+    return pd.DataFrame(rows, columns=["layer", "side", "epoch", "links"])
+
+
+# the table
+
+
+def test_table_has_a_row_for_each_name():
+    first, last = np.array([1, 2]), np.array([3])
+    arrays = {"linear1.in_degree.10": first, "linear1.out_degree.final": last}
+    table = tables.from_names(arrays)
+    assert table.columns.tolist() == ["layer", "side", "epoch", "links"]
+    assert table["layer"].tolist() == ["linear1", "linear1"]
+    assert table["side"].tolist() == ["in", "out"]
+    assert table["epoch"].tolist() == [10, "final"]
+    assert table["links"][0] is first and table["links"][1] is last
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["linear1.links.0", "linear1.in_degree", "in_degree.0", "linear1.in_degree.best", "accuracy"],
+)
+def test_names_that_are_no_degrees_are_left_out(name):
+    table = tables.from_names({name: np.ones(3), "linear2.out_degree.0": np.ones(3)})
+    assert table["layer"].tolist() == ["linear2"]
+
+
+def test_table_of_nothing_has_no_epochs():
+    table = tables.from_names({})
+    assert table.empty and topology.recorded_epochs(table) == []
+    assert topology.degree_sequences(table, "final") == {}
+
+
+def test_layers_keep_the_order_of_their_names():
+    arrays = {f"linear{i}.in_degree.0": np.ones(i) for i in (2, 10, 1)}
+    table = tables.from_names(arrays)
+    assert table["layer"].tolist() == ["linear2", "linear10", "linear1"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "desired"),
+    [
+        ([10, "final", 2, 0], [0, 2, 10, "final"]),
+        (["final"], ["final"]),
+        ([5, 5, 1], [1, 5]),
+    ],
+)
+def test_epochs_are_in_order_with_the_final_one_last(epochs, desired):
+    rows = [("linear1", "in", epoch, np.ones(2)) for epoch in epochs]
+    assert topology.recorded_epochs(table_of(*rows)) == desired
+
+
+def test_degrees_at_are_the_links_of_one_row(supports):
+    arrays = names_of(supports, 7) | names_of(supports[::-1], "final")
+    table = tables.from_names(arrays)
+    actual = topology.degrees_at(table, "linear2", "out", 7)
+    assert actual is arrays["linear2.out_degree.7"]
+    actual = topology.degrees_at(table, "linear1", "in", "final")
+    assert actual is arrays["linear1.in_degree.final"]
+
+
+@pytest.mark.parametrize(
+    ("row", "missing"),
+    [
+        (("linear3", "in", 7), "layer 'linear3', side 'in', after epoch 7"),
+        (("linear1", "both", 7), "layer 'linear1', side 'both', after epoch 7"),
+        (("linear1", "in", 8), "layer 'linear1', side 'in', after epoch 8"),
+        (("linear1", "in", "last"), "layer 'linear1', side 'in', after epoch 'last'"),
+    ],
+)
+def test_missing_degrees_are_named_with_what_is_recorded(row, missing, supports):
+    table = tables.from_names(names_of(supports, "final") | names_of(supports, 7))
+    recorded = r"recorded are layers \['linear1', 'linear2'\], epochs \[7, 'final'\]"
+    with pytest.raises(ValueError, match=f"no degrees of {missing}: {recorded}"):
+        topology.degrees_at(table, *row)
+
+
+# the groups
+
+
+def test_degree_sequences_are_those_of_the_graph(supports):
+    graph = topology.to_networkx(topology.to_matrices(supports))
+    actual = topology.degree_sequences(tables.from_names(names_of(supports, 7)), 7)
+    groups = [("inputs", 12), ("hidden 1", 15), ("hidden 2", 9)]
+    for layer, (name, width) in enumerate(groups):
+        desired = [graph.degree[layer, i] for i in range(width)]
+        assert_array_equal(actual[name], desired)
+    into = [graph.in_degree[1, i] for i in range(15)]
+    out = [graph.out_degree[1, i] for i in range(15)]
+    assert_array_equal(actual["hidden 1 in"], into)
+    assert_array_equal(actual["hidden 1 out"], out)
+
+
+def test_groups_come_in_the_order_of_the_layers(supports):
+    sequences = topology.degree_sequences(tables.from_names(names_of(supports, 0)), 0)
+    desired = ["inputs", "hidden 1", "hidden 1 in", "hidden 1 out", "hidden 2"]
+    assert list(sequences) == desired
+    assert {links.dtype for links in sequences.values()} == {np.dtype(np.int64)}
+
+
+def test_layers_are_those_of_the_table_whatever_their_names():
+    table = table_of(
+        ("wide", "in", 0, np.array([2, 1])),
+        ("wide", "out", 0, np.array([1, 1, 1])),
+        ("narrow", "in", 0, np.array([2])),
+        ("narrow", "out", 0, np.array([1, 1])),
+    )
+    sequences = topology.degree_sequences(table, 0)
+    assert sequences["inputs"].tolist() == [1, 1, 1]
+    assert sequences["hidden 1"].tolist() == [3, 2]
+    assert sequences["hidden 2"].tolist() == [2]
+
+
+def test_sequences_of_a_layer_without_a_side_are_refused(supports):
+    arrays = names_of(supports, 0)
+    del arrays["linear2.out_degree.0"]
+    with pytest.raises(ValueError, match="no degrees of layer 'linear2', side 'out'"):
+        topology.degree_sequences(tables.from_names(arrays), 0)
+
+
+def test_hidden_groups_have_all_links_of_a_layer(supports):
+    table = tables.from_names(names_of(supports, 0))
+    sequences = topology.degree_sequences(table, 0)
+    hidden = topology.hidden_groups(sequences)
+    assert list(hidden) == ["hidden 1", "hidden 2"]
+    assert hidden["hidden 1"] is sequences["hidden 1"]
+    assert topology.hidden_groups({}) == {}
+
+
+def test_hidden_groups_are_found_beyond_nine():
+    largest = topology.largest_degrees([3] * 14)
+    names = [f"hidden {i}" for i in range(1, 13)]
+    assert list(topology.hidden_groups(largest)) == names
+
+
+def test_largest_degrees_are_reached_by_a_complete_network():
+    widths = [5, 7, 6, 4, 3]
+    arrays = {}
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(widths[:-1]), start=1):
+        arrays[f"linear{i}.in_degree.0"] = np.full(n_out, n_in)
+        arrays[f"linear{i}.out_degree.0"] = np.full(n_in, n_out)
+    largest = topology.largest_degrees(widths)
+    sequences = topology.degree_sequences(tables.from_names(arrays), 0)
+    assert set(sequences) == set(largest) - {"hidden 3 in", "hidden 3 out"}
+    for name, links in sequences.items():
+        assert max(links) == largest[name]
+
+
+def test_active_neurons_have_links_on_both_sides():
+    arrays = {
+        "linear1.in_degree.final": np.array([1, 0, 2, 3]),
+        "linear1.out_degree.final": np.array([3, 3]),
+        "linear2.in_degree.final": np.array([0, 2]),
+        "linear2.out_degree.final": np.array([1, 1, 0, 0]),
+    }
+    table = tables.from_names(arrays)
+    shares = topology.active_neurons(table, "final")
+    assert shares == {"hidden 1": 0.25, "hidden 2": 0.5}
+    assert topology.active_neurons(table, 0) == {}
+
+
+# the distributions
+
+
+def test_ccdf_is_the_share_with_at_least_as_many_links(rng):
+    degrees = rng.poisson(3, 200)
+    k, share = topology.ccdf(degrees)
+    assert_array_equal(k, sorted(set(degrees)))
+    at_least = degrees >= k[:, None]
+    assert_array_equal(share, at_least.mean(axis=1))
+
+
+def test_table_of_ccdfs_has_a_row_for_each_point():
+    first, second = np.array([1, 1, 2, 4]), np.array([3])
+    table = topology.ccdf_table({"a": {"x": first, "y": second}, "b": {"x": second}})
+    desired = [
+        ("a", "x", 1, 1.0),
+        ("a", "x", 2, 0.5),
+        ("a", "x", 4, 0.25),
+        ("a", "y", 3, 1.0),
+        ("b", "x", 3, 1.0),
+    ]
+    assert table.columns.tolist() == ["panel", "line", "k", "share"]
+    assert list(table.itertuples(index=False, name=None)) == desired

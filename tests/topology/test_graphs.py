@@ -1,0 +1,192 @@
+"""Matrices and graphs of models, their components and paths against networkx."""
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from lib import models, topology
+from lib.layers import SparseLinear
+from lib.support import make_support, random_support
+
+WIDTHS = [6, 8, 7, 4]
+DENSITIES = [0.05, 0.1, 0.2, 0.5, 1.0]  # the first two leave inputs without a path
+each_density = pytest.mark.parametrize("density", DENSITIES)
+
+
+@pytest.fixture
+def supports(generator):
+    first = random_support(12, 15, 0.2, generator=generator)
+    last = random_support(15, 9, 0.2, generator=generator)
+    return [first, last]
+
+
+def neurons(layer, width):
+    """Nodes of one layer of a graph."""
+    return [(layer, index) for index in range(width)]
+
+
+def layered(density):
+    """Matrices of a network of three layers, and its graph with inputs and outputs."""
+    generator = torch.Generator().manual_seed(0)
+    supports, layers = [], []
+    for n_in, n_out in zip(WIDTHS, WIDTHS[1:], strict=False):
+        support = random_support(n_in, n_out, density, generator=generator)
+        supports.append(support)
+        layers.append(SparseLinear(n_in, n_out, support=support))
+    matrices = topology.adjacency(torch.nn.Sequential(*layers))
+    graph = topology.to_networkx(topology.to_matrices(supports))
+    return matrices, graph, (neurons(0, 6), neurons(3, 4))
+
+
+def edges(matrices):
+    """Every link as an edge of the graph, in the order of the matrices."""
+    every = []
+    for layer, matrix in enumerate(matrices):
+        for row, col in zip(*matrix.tocoo().coords, strict=True):
+            every.append(((layer, col), (layer + 1, row)))
+    return every
+
+
+# matrices and graphs
+
+
+@pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
+def test_adjacency_marks_the_weights_that_are_not_zero(density):
+    model = models.mlp((6, 8, 3), density=density)
+    weight = model.linear1.values if density else model.linear1.weight.view(-1)
+    weight.data[:5] = 0
+    first, last = topology.adjacency(model)
+    dense = model.linear1.to_dense() if density else model.linear1.weight
+    assert_array_equal(first.toarray(), dense.detach().numpy() != 0)
+    assert first.nnz == len(weight) - 5 and first.has_canonical_format
+    assert last.shape == (3, 8) and last.nnz == 24 and last.dtype == np.float64
+
+
+@pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
+def test_weighted_adjacency_has_the_weights(density):
+    model = models.mlp((6, 8, 3), density=density)
+    first, last = topology.adjacency(model, weighted=True)
+    dense = model.linear1.to_dense() if density else model.linear1.weight
+    assert_array_equal(first.toarray(), dense.detach().numpy())
+    assert last.shape == (3, 8) and first.dtype == last.dtype == np.float64
+
+
+def test_matrices_of_supports_are_those_of_the_model():
+    model = models.mlp((6, 8, 3), density=0.4)
+    desired = topology.adjacency(model)[0]
+    (actual,) = topology.to_matrices([model.linear1.support])
+    assert_array_equal(actual.toarray(), desired.toarray())
+
+
+def test_graph_has_every_link_once(supports):
+    graph = topology.to_networkx(topology.to_matrices(supports))
+    assert graph.number_of_nodes() == 12 + 15 + 9
+    assert graph.number_of_edges() == supports[0].nnz + supports[1].nnz
+    row, col = int(supports[1].row[0]), int(supports[1].col[0])
+    assert graph.has_edge((1, col), (2, row))
+    assert nx.is_directed_acyclic_graph(graph)
+
+
+def test_graph_of_a_model_has_its_weights():
+    model = models.mlp((6, 8, 3), density=0.4)
+    graph = topology.to_networkx(model)
+    dense = model.linear1.to_dense().detach().numpy()
+    nodes = neurons(0, 6) + neurons(1, 8)
+    weights = nx.to_numpy_array(graph, nodes)
+    assert_array_equal(weights[:6, 6:].T, dense)
+    assert {data["layer"] for _, data in graph.nodes(data=True)} == {0, 1, 2}
+
+
+def test_directed_graph_is_that_of_networkx(supports):
+    matrices = topology.to_matrices(supports)
+    nodes = neurons(0, 12) + neurons(1, 15) + neurons(2, 9)
+    desired = nx.to_numpy_array(topology.to_networkx(matrices), nodes)
+    actual = topology.directed_graph(matrices)
+    assert_array_equal(actual.toarray().T, desired)
+
+
+def test_layers_that_do_not_follow_each_other_are_refused(supports):
+    with pytest.raises(ValueError, match="give consecutive layers"):
+        topology.to_networkx(topology.to_matrices(supports[::-1]))
+
+
+def test_support_without_links_gives_isolated_nodes():
+    none = torch.empty(0, dtype=torch.int64)
+    graph = topology.to_networkx(topology.to_matrices([make_support(none, none, 3, 4)]))
+    assert nx.number_of_isolates(graph) == 7
+
+
+# components and paths
+
+
+@each_density
+def test_largest_component_is_that_of_the_graph(density):
+    matrices, graph, _ = layered(density)
+    components = nx.connected_components(graph.to_undirected())
+    largest = max(components, key=len)
+    assert topology.largest_component(matrices) == len(largest) / 25
+
+
+@each_density
+def test_paths_are_those_of_the_graph(density):
+    matrices, graph, (inputs, outputs) = layered(density)
+    n_paths = 0
+    for source in inputs:
+        n_paths += len(list(nx.all_simple_paths(graph, source, outputs)))
+    assert topology.count_paths(matrices) == n_paths
+
+
+@each_density
+def test_link_degrees_are_those_of_the_graph(density):
+    matrices, graph, _ = layered(density)
+    desired = [graph.degree[u] * graph.degree[v] for u, v in edges(matrices)]
+    actual = np.concatenate(topology.link_degree(matrices))
+    assert_array_equal(actual, desired)
+
+
+@each_density
+def test_link_betweenness_is_that_of_the_graph(density):
+    matrices, graph, (inputs, outputs) = layered(density)
+    centrality = nx.edge_betweenness_centrality_subset(graph, inputs, outputs, normalized=False)
+    desired = [centrality[edge] for edge in edges(matrices)]
+    actual = np.concatenate(topology.link_betweenness(matrices))
+    assert_allclose(actual, desired, rtol=1e-12, atol=1e-12)
+
+
+@each_density
+def test_links_of_each_layer_share_the_connected_pairs(density):
+    matrices, graph, (inputs, outputs) = layered(density)
+    n_pairs = sum(nx.has_path(graph, s, t) for s in inputs for t in outputs)
+    sums = [layer.sum() for layer in topology.link_betweenness(matrices)]
+    assert_allclose(sums, [n_pairs] * 3, rtol=1e-12)
+
+
+def test_complete_network_has_its_closed_forms():
+    matrices = topology.adjacency(models.mlp((20, 300, 200, 10)))
+    assert topology.count_paths(matrices) == 20 * 300 * 200 * 10
+    assert topology.largest_component(matrices) == 1
+    actual = [(layer.min(), layer.max()) for layer in topology.link_betweenness(matrices)]
+    desired = [20 * 10 / (a * b) for a, b in ((20, 300), (300, 200), (200, 10))]
+    assert_allclose(actual, np.stack([desired, desired], axis=1), rtol=1e-12)
+
+
+def test_network_without_links_has_single_neurons_and_no_paths():
+    matrices, _, _ = layered(1.0)
+    empty = [type(matrix)(matrix.shape) for matrix in matrices]
+    assert topology.largest_component(empty) == 1 / 25
+    assert topology.count_paths(empty) == 0
+    assert list(map(len, topology.link_betweenness(empty))) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "measure",
+    ["largest_component", "count_paths", "link_degree", "link_betweenness", "directed_graph"],
+)
+def test_matrices_that_do_not_follow_each_other_are_refused(measure):
+    matrices, _, _ = layered(0.5)
+    with pytest.raises(ValueError, match="layer 1 takes 8 inputs but layer 0 has 4 outputs"):
+        getattr(topology, measure)(matrices[::-1])
+    with pytest.raises(ValueError, match="no matrices: give one for each layer"):
+        getattr(topology, measure)([])

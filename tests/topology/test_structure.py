@@ -1,0 +1,518 @@
+"""Measures of networks of layers against networkx, closed forms and planted structure."""
+
+import functools
+import math
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal, assert_equal
+from scipy import sparse
+
+from lib import topology
+from lib.support import make_support, random_support
+from lib.topology import structure
+
+WIDTHS = [(6, 8), (8, 7), (7, 4)]
+GRAPH_MEASURES = [
+    "four_cycles",
+    "four_cycle_clustering",
+    "path_lengths",
+    "mean_path_length",
+    "assortativity",
+    "core_numbers",
+    "rich_club",
+]
+# the first two leave neurons without links and several components
+each_density = pytest.mark.parametrize("density", [0.1, 0.15, 0.3, 0.6, 1.0])
+each_measure = pytest.mark.parametrize("name", [*GRAPH_MEASURES, "modularity"])
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def layered(density, widths=WIDTHS, seed=0):
+    """Supports of a random network."""
+    generator = seeded(seed)
+    return [random_support(*w, density, generator=generator) for w in widths]
+
+
+def both(density):
+    """A random network as a graph of ours and of networkx."""
+    matrices = topology.to_matrices(layered(density))
+    oracle = topology.to_networkx(matrices).to_undirected()
+    return structure.joined(matrices), oracle
+
+
+def support_of(mask):
+    n_out, n_in = mask.shape
+    rows, cols = torch.as_tensor(mask).nonzero(as_tuple=True)
+    return make_support(rows, cols, n_in, n_out)
+
+
+def complete(n, m):
+    return structure.joined([sparse.csr_array(np.ones((m, n)))])
+
+
+def blocks(n_blocks, width):
+    """A layer of complete blocks with no links between them."""
+    block = np.ones((width, width))
+    return sparse.csr_array(np.kron(np.eye(n_blocks), block))
+
+
+def measure(name, graph):
+    function = getattr(structure, name)
+    if name == "modularity":
+        return function(graph, seed=0)
+    return function(graph)
+
+
+# one graph
+
+
+@each_density
+def test_joined_is_the_adjacency_of_the_graph(density):
+    graph, oracle = both(density)
+    assert_array_equal(graph.toarray(), nx.to_numpy_array(oracle))
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 3), (2, 2), (2, 7), (5, 4), (1, 6)])
+def test_complete_layer_has_a_four_cycle_for_each_pair_of_pairs(n, m):
+    desired = math.comb(n, 2) * math.comb(m, 2)
+    assert structure.four_cycles(complete(n, m)) == desired
+
+
+def test_three_by_three_has_nine_four_cycles():
+    assert structure.four_cycles(complete(3, 3)) == 9
+
+
+@each_density
+def test_four_cycles_are_those_that_networkx_lists(density):
+    graph, oracle = both(density)
+    cycles = nx.simple_cycles(oracle, length_bound=4)
+    lengths = list(map(len, cycles))
+    assert structure.four_cycles(graph) == lengths.count(4)
+
+
+@each_density
+def test_four_cycle_clustering_is_that_of_networkx(density):
+    graph, oracle = both(density)
+    desired = nx.bipartite.robins_alexander_clustering(oracle)
+    actual = structure.four_cycle_clustering(graph)
+    assert actual == pytest.approx(desired, rel=1e-14)
+
+
+def test_clustering_of_the_southern_women_is_the_published_one():
+    graph = nx.to_scipy_sparse_array(nx.davis_southern_women_graph())
+    assert round(structure.four_cycle_clustering(graph), 3) == 0.468  # documentation of networkx
+
+
+@each_density
+def test_path_lengths_are_those_of_networkx(density):
+    graph, oracle = both(density)
+    lengths = []
+    for _, reached in nx.all_pairs_shortest_path_length(oracle):
+        lengths.extend(reached.values())
+    lengths = np.array(lengths)
+    desired = np.bincount(lengths)[1:]
+    assert_array_equal(structure.path_lengths(graph), desired)
+    mean = lengths[lengths > 0].mean()
+    assert structure.mean_path_length(graph) == pytest.approx(mean, rel=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 511, 512, 513, 1100])
+def test_path_lengths_of_a_chain_are_its_closed_form(n):
+    chain = nx.to_scipy_sparse_array(nx.path_graph(n + 1))
+    desired = 2 * np.arange(n, 0, -1)
+    assert_array_equal(structure.path_lengths(chain), desired)
+
+
+@pytest.mark.parametrize("density", [0.0005, 0.002, 0.01])
+def test_path_lengths_of_a_larger_network_are_those_of_scipy(density):
+    supports = layered(density, [(500, 700), (700, 300)])
+    graph = structure.joined(topology.to_matrices(supports))
+    distances = sparse.csgraph.shortest_path(graph, unweighted=True)
+    lengths = distances[np.isfinite(distances)].astype(int)
+    desired = np.bincount(lengths)[1:]
+    assert_array_equal(structure.path_lengths(graph), desired)
+
+
+@each_density
+def test_assortativity_is_that_of_networkx(density):
+    graph, oracle = both(density)
+    desired = nx.degree_assortativity_coefficient(oracle)
+    actual = structure.assortativity(graph)
+    assert actual == pytest.approx(desired, rel=1e-11, abs=1e-13)
+
+
+@each_density
+def test_core_numbers_are_those_of_networkx(density):
+    graph, oracle = both(density)
+    cores = nx.core_number(oracle)
+    desired = [cores[neuron] for neuron in oracle]
+    assert_array_equal(structure.core_numbers(graph), desired)
+
+
+@each_density
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.9])
+def test_rich_club_is_that_of_networkx_at_the_quantile(density, share):
+    graph, oracle = both(density)
+    degrees = np.array([degree for _, degree in oracle.degree])
+    exceeding = (degrees > degrees[:, None]).mean(axis=1)  # share of neurons above each
+    k = degrees[exceeding <= share].min()
+    coefficients = nx.rich_club_coefficient(oracle, normalized=False)
+    desired = coefficients.get(k, np.nan)
+    assert_equal(structure.rich_club(graph, share), desired)
+
+
+@pytest.mark.parametrize("n_blocks", [2, 4, 5])
+def test_modularity_of_separate_blocks_is_one_less_a_share(n_blocks):
+    graph = structure.joined([blocks(n_blocks, 6)])
+    actual = structure.modularity(graph, seed=0)
+    assert actual == pytest.approx(1 - 1 / n_blocks, rel=1e-12)
+
+
+@each_density
+def test_modularity_is_that_of_the_partition_of_networkx(density):
+    graph, oracle = both(density)
+    numbered = nx.convert_node_labels_to_integers(oracle)
+    partition = nx.community.louvain_communities(numbered, seed=3)
+    desired = nx.community.modularity(numbered, partition)
+    actual = structure.modularity(graph, seed=3)
+    assert actual == pytest.approx(desired, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["four_cycle_clustering", "mean_path_length", "assortativity"])
+def test_measure_without_links_is_nan(name):
+    assert np.isnan(measure(name, sparse.csr_array((5, 5))))
+
+
+@pytest.mark.parametrize(
+    ("name", "matrix"),
+    [
+        ("four_cycle_clustering", np.ones((1, 4))),  # a star has no path of three links
+        ("assortativity", np.eye(4)),
+        ("rich_club", np.ones((4, 4))),  # no neuron has more links than the others
+    ],
+)
+def test_measure_of_a_degenerate_layer_is_nan(name, matrix):
+    graph = structure.joined([sparse.csr_array(matrix)])
+    assert np.isnan(measure(name, graph))
+
+
+@pytest.mark.parametrize("matrix", ["lower", "loops", "weights", "oblong"])
+@each_measure
+def test_what_is_no_graph_is_refused(name, matrix):
+    graph = complete(3, 3)
+    bad = {
+        "lower": sparse.tril(graph),
+        "loops": graph + sparse.eye_array(6),
+        "weights": graph * 2,
+        "oblong": graph[:4],
+    }
+    with pytest.raises(ValueError, match="give what joined returns"):
+        measure(name, bad[matrix].tocsr())
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, math.nan])
+def test_share_out_of_range_is_refused(share):
+    with pytest.raises(ValueError, match=f"share = {share} is out of range"):
+        structure.rich_club(complete(3, 3), share)
+
+
+# one network
+
+
+@each_density
+def test_measures_are_those_of_networkx(density):
+    matrices = topology.to_matrices(layered(density))
+    oracle = topology.to_networkx(matrices).to_undirected()
+    actual = structure.measures(matrices, seed=0)
+    cores = list(nx.core_number(oracle).values())
+    component = max(nx.connected_components(oracle), key=len)
+    clustering = nx.bipartite.robins_alexander_clustering(oracle)
+    assert actual["largest_core_number"] == max(cores)
+    assert actual["largest_core_size"] == cores.count(max(cores))
+    assert actual["largest_component"] == len(component) / 25
+    assert actual["four_cycle_clustering"] == pytest.approx(clustering, rel=1e-14)
+    assert set(map(type, actual.values())) == {float}
+
+
+def test_complete_network_has_all_its_paths():
+    matrices = topology.to_matrices(layered(1.0))
+    assert structure.measures(matrices, seed=0)["n_paths"] == 6 * 8 * 7 * 4
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])
+def test_dtype_of_the_matrices_does_not_matter(dtype):
+    supports = layered(0.8, [(300, 20), (20, 9)])  # more than int8 counts
+    matrices = topology.to_matrices(supports)
+    others = [matrix.astype(dtype) for matrix in matrices]
+    desired = structure.measures(matrices, seed=0)
+    assert structure.measures(others, seed=0) == desired
+    flipped = [matrices[0][::-1], matrices[1][:, ::-1]]
+    assert structure.matched_overlap(others, flipped).tolist() == [1, 1]
+
+
+def test_network_without_links_has_measures():
+    empty = [sparse.csr_array((m, n)) for n, m in WIDTHS]
+    actual = structure.measures(empty, seed=0)
+    known = {name: value for name, value in actual.items() if not np.isnan(value)}
+    assert known == {
+        "largest_core_number": 0,
+        "largest_core_size": 25,
+        "n_paths": 0,
+        "largest_component": 1 / 25,
+    }
+
+
+def test_measures_without_a_seed_leave_out_the_communities():
+    matrices = topology.to_matrices(layered(0.3))
+    with_seed = structure.measures(matrices, seed=0)
+    without = structure.measures(matrices, seed=None)
+    assert with_seed.pop("modularity") > 0
+    assert np.isnan(without.pop("modularity"))
+    assert with_seed == without
+
+
+@pytest.mark.parametrize(
+    ("matrices", "message"),
+    [
+        ([], "no matrices: give one for each layer"),
+        ([np.ones((3, 2)), np.ones((3, 2))], "layer 1 takes 2 inputs but layer 0 has 3 outputs"),
+        ([np.full((3, 2), 0.5)], "has other weights than 1"),
+    ],
+)
+@pytest.mark.parametrize("of", ["joined", "measures", "matched_overlap"])
+def test_what_are_no_layers_is_refused(of, matrices, message):
+    layers = list(map(sparse.csr_array, matrices))
+    arguments = {}
+    if of == "measures":
+        arguments = {"seed": 0}
+    if of == "matched_overlap":
+        arguments = {"second": layers}
+    with pytest.raises(ValueError, match=message):
+        getattr(structure, of)(layers, **arguments)
+
+
+# beside nulls
+
+
+def table_of(supports, n_nulls, **settings):
+    """The measures of a network beside its nulls, a row by name."""
+    table = structure.beside_nulls(supports, n_nulls, generator=seeded(1), **settings)
+    return table.set_index("measure")
+
+
+@functools.cache
+def nulls_of_a_random_network():
+    return table_of(layered(0.1, [(60, 50), (50, 40)]), 20)
+
+
+def test_nulls_keep_the_links_of_every_neuron_in_every_layer(monkeypatch):
+    measures = structure.measures
+    degrees, first_layers = [], set()
+
+    def watched(matrices, seed):
+        sums = []
+        for matrix in matrices:
+            sums += [matrix.sum(axis=0).tolist(), matrix.sum(axis=1).tolist()]
+        degrees.append(sums)
+        first_layers.add(tuple(matrices[0].toarray().ravel()))
+        return measures(matrices, seed=seed)
+
+    monkeypatch.setattr(structure, "measures", watched)
+    structure.beside_nulls(layered(0.3), 4, generator=seeded(1))
+    assert degrees == [degrees[0]] * 5
+    assert len(first_layers) == 5
+
+
+def test_value_is_the_measure_of_the_network():
+    supports = layered(0.3)
+    table = table_of(supports, 2)
+    desired = structure.measures(topology.to_matrices(supports), seed=0)
+    assert dict(table["value"].drop("small_world_sigma")) == desired
+
+
+def test_random_network_is_like_its_nulls():
+    table = nulls_of_a_random_network()
+    assert table["z"].abs().max() < 4  # t with 19 degrees of freedom: 1 in 1,300
+    assert table["z"].notna().sum() >= 7
+
+
+def test_sigma_of_the_nulls_is_around_one():
+    mean = nulls_of_a_random_network().loc["small_world_sigma", "null_mean"]
+    spread = nulls_of_a_random_network().loc["small_world_sigma", "null_sd"]
+    assert abs(mean - 1) < 4 * spread / math.sqrt(20)
+
+
+def test_sigma_is_the_ratio_of_the_ratios():
+    table = nulls_of_a_random_network()
+    relative = table["value"] / table["null_mean"]
+    desired = relative["four_cycle_clustering"] / relative["mean_path_length"]
+    sigma = table.loc["small_world_sigma", "value"]
+    assert sigma == pytest.approx(desired, rel=1e-12)
+
+
+def test_planted_communities_are_far_from_their_nulls(rng):
+    inside = np.kron(np.eye(4), np.ones((12, 12)))
+    masks = [rng.random(inside.shape) < 0.4 * inside + 0.03 for _ in range(2)]
+    supports = [support_of(mask) for mask in masks]
+    table = table_of(supports, 20)
+    far = ["four_cycle_clustering", "modularity", "small_world_sigma"]
+    assert (table.loc[far, "z"] > 10).all()
+    assert table.loc["small_world_sigma", "value"] > 1.5
+
+
+@pytest.mark.parametrize(("n_nulls", "n_known"), [(0, 0), (1, 1), (2, 2)])
+def test_few_nulls_have_no_spread_and_none_no_mean(n_nulls, n_known):
+    table = table_of(layered(0.3), n_nulls)
+    known = table[["null_mean", "null_sd"]].notna()
+    assert known.all().sum() == n_known == known.any().sum()
+    assert table["z"].notna().any() == (n_nulls > 1)
+
+
+def test_network_that_cannot_change_has_no_z():
+    table = table_of(layered(1.0), 3)
+    assert (table["null_sd"].fillna(0) == 0).all()
+    assert table["z"].isna().all()
+    assert table.loc["small_world_sigma", "value"] == pytest.approx(1)
+
+
+def test_same_generator_gives_the_same_table():
+    first = structure.beside_nulls(layered(0.3), 3, generator=seeded(5))
+    second = structure.beside_nulls(layered(0.3), 3, generator=seeded(5))
+    assert first.equals(second)
+
+
+def test_nulls_without_a_seed_leave_out_the_communities():
+    table = table_of(layered(0.3), 3, seed=None)
+    assert table.loc["modularity"].isna().all()
+
+
+def test_negative_number_of_nulls_is_refused():
+    with pytest.raises(ValueError, match="n_nulls = -1 is out of range"):
+        structure.beside_nulls(layered(0.3), -1, generator=seeded(0))
+
+
+# two networks
+
+
+def test_overlap_with_itself_is_one_and_with_the_rest_zero():
+    mask = torch.rand(9, 7, generator=seeded(0)) < 0.4
+    assert structure.overlap(support_of(mask), support_of(mask)) == 1
+    assert structure.overlap(support_of(mask), support_of(~mask)) == 0
+
+
+def test_overlap_is_the_share_of_the_union():
+    first = torch.rand(9, 7, generator=seeded(0)) < 0.4
+    second = torch.rand(9, 7, generator=seeded(1)) < 0.4
+    desired = float((first & second).sum() / (first | second).sum())
+    actual = structure.overlap(support_of(first), support_of(second))
+    assert actual == desired
+
+
+def test_overlap_of_random_supports_is_hypergeometric():
+    n, m = 40 * 30, 300
+    share = m / n
+    draw = functools.partial(random_support, 40, 30, share, generator=seeded(0))
+    jaccards = np.array([structure.overlap(draw(), draw()) for _ in range(100)])
+    shared = 2 * m * jaccards / (1 + jaccards)
+    variance = m * share * (1 - share) * (n - m) / (n - 1)
+    error = math.sqrt(variance / 100)
+    assert abs(shared.mean() - m * m / n) < 4 * error
+
+
+def test_overlap_of_nothing_is_nan():
+    assert np.isnan(structure.overlap(*[support_of(torch.zeros(3, 2))] * 2))
+
+
+def test_supports_of_different_widths_are_refused():
+    with pytest.raises(ValueError, match=r"widths \(6, 8\) and \(8, 7\) differ: give equal ones"):
+        structure.overlap(*layered(0.3)[:2])
+
+
+def test_matched_overlap_recovers_permuted_neurons(rng):
+    matrices = topology.to_matrices(layered(0.3, [(30, 20), (20, 25), (25, 15)]))
+    orders = [np.arange(30), *(rng.permutation(n) for n in (20, 25, 15))]
+    permuted, by_name = [], []
+    for layer, matrix in enumerate(matrices):
+        other = matrix[orders[layer + 1]][:, orders[layer]]
+        permuted.append(other)
+        by_name.append((matrix * other).sum() / (matrix + other > 0).sum())
+    assert structure.matched_overlap(matrices, permuted).tolist() == [1, 1, 1]
+    assert max(by_name) < 0.5
+
+
+def test_matched_overlap_is_at_least_that_by_name():
+    first = layered(0.2, [(30, 20)], seed=0)
+    second = layered(0.2, [(30, 20)], seed=1)
+    matrices = map(topology.to_matrices, (first, second))
+    (actual,) = structure.matched_overlap(*matrices)
+    assert structure.overlap(first[0], second[0]) < actual < 1
+
+
+def test_matched_overlap_by_hand():
+    first = sparse.csr_array([[1, 1, 0, 0], [0, 0, 1, 1]])
+    second = sparse.csr_array([[0, 0, 1, 0], [1, 1, 0, 1]])  # swapped, and one link astray
+    assert structure.matched_overlap([first], [second]).tolist() == [3 / 5]
+
+
+def test_matched_overlap_of_different_shapes_is_refused():
+    first, second, third = topology.to_matrices(layered(0.3))
+    with pytest.raises(ValueError, match="differ: give equal ones"):
+        structure.matched_overlap([first, second], [first])
+    with pytest.raises(ValueError, match=r"\[\(8, 6\)\] and \[\(4, 7\)\] differ"):
+        structure.matched_overlap([first], [third])
+
+
+# order of a layer
+
+
+def planted(rng):
+    """A layer of two blocks with some links between, shuffled; the block of each row and column."""
+    rows = rng.permutation(np.repeat([0, 1], 20))
+    cols = rng.permutation(np.repeat([0, 1], [25, 15]))
+    same = rows[:, None] == cols
+    chance = np.where(same, 0.5, 0.05)
+    links = rng.random(same.shape) < chance
+    return links.astype(float), rows, cols
+
+
+def test_spectral_order_recovers_two_planted_blocks(rng):
+    matrix, rows, cols = planted(rng)
+    by_row, by_col = structure.spectral_order(sparse.csr_array(matrix))
+    assert np.abs(np.diff(rows[by_row])).sum() == 1
+    assert np.abs(np.diff(cols[by_col])).sum() == 1
+    assert rows[by_row[0]] == cols[by_col[0]] == rows[0]
+
+
+def test_spectral_order_puts_neurons_without_links_last(rng):
+    matrix, *_ = planted(rng)
+    matrix[[3, 8]] = 0
+    matrix[:, [0, 7]] = 0
+    by_row, by_col = structure.spectral_order(sparse.csr_array(matrix))
+    assert by_row[-2:].tolist() == [3, 8]
+    assert by_col[-2:].tolist() == [0, 7]
+    assert sorted(by_row) == list(range(40)) == sorted(by_col)
+
+
+def test_spectral_order_separates_components():
+    matrix = blocks(2, 4).tocsr()[[0, 4, 1, 5, 2, 6, 3, 7]]
+    by_row, by_col = structure.spectral_order(matrix)
+    assert by_row.tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
+    assert by_col.tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("matrix", [np.ones((3, 4)), np.zeros((3, 4)), np.ones((1, 2))], ids=str)
+def test_spectral_order_of_equal_neurons_is_their_own(matrix):
+    by_row, by_col = structure.spectral_order(sparse.csr_array(matrix))
+    assert by_row.tolist() == list(range(len(matrix)))
+    assert by_col.tolist() == list(range(matrix.shape[1]))
+
+
+def test_spectral_order_refuses_weights():
+    with pytest.raises(ValueError, match="has other weights than 1"):
+        structure.spectral_order(sparse.csr_array(np.full((3, 2), 0.5)))

@@ -1,0 +1,10 @@
+"""A paper that is no paper: k-means on digits, to show all that a new room brings along."""
+
+from lib.papers.toy.clusters import CLUSTERS, LABELS, explained
+from lib.report.verdicts import Claim
+
+PAPER = "Toy"
+EXPERIMENTS = (CLUSTERS,)
+CLAIMS = {"T01": Claim(("clusters",), explained)}
+
+__all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]
