@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 INDEX, BYTES = "index", "bytes"
-DAMAGE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, EOFError, NotImplementedError)
+# of a damaged file, besides OSError and ValueError; RuntimeError: its flags ask for the impossible
+DAMAGE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, EOFError, RuntimeError)
 
 
 def write_packed(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
