@@ -99,7 +99,9 @@ def verdicts(
     for row in table.to_dict("records"):
         measurement = _measured(claims.get(row["id"]), handed, profile)
         rows.append(_row(row, measurement, profile))
-    return pd.DataFrame(rows).astype({"value": float, "low": float, "high": float, "n": "Int64"})
+    columns = [*COPIED, "verdict", *MEASURED, "profile", "published"]
+    judged = pd.DataFrame(rows, columns=columns)
+    return judged.astype({"value": float, "low": float, "high": float, "n": "Int64"})
 
 
 def _measured(

@@ -111,3 +111,8 @@ def test_markdown_has_a_line_for_each_claim_that_some_run_touches():
     assert lines[2] == "| X1: links grow | slope: >= 1 (paper) | 1.5 [1.2, 1.8] | 5 | reproduced |"
     assert lines[3] == "| X2: links fall | slope: < 0 (ours) | 0.25 |  | not reproduced |"
     assert lines[-1] == "Not run yet, 1 of 3: Y 1."
+
+
+def test_no_claims_asked_for_give_an_empty_table():
+    table = verdicts.verdicts({}, lambda experiment, profile: [], ROWS, "paper", [])
+    assert table.empty and list(table)[:4] == ["id", "paper", "statement", "verdict"]
