@@ -265,13 +265,14 @@ class Linear(nn.Linear):
             raise _unknown_start(start)
         nn.init.zeros_(self.bias)
 
+    @compiled.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_features) float -> (B, out_features) float, feature-major; other numbers of
         dimensions as ``nn.Linear``.
         """
         if x.ndim != 2:
             return super().forward(x)
-        return torch.addmm(self.bias[:, None], self.weight, x.t()).t()
+        return (kernels.dense_product(self.weight, x.t()) + self.bias[:, None]).t()
 
 
 class Standardise(nn.Module):

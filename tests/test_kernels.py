@@ -676,3 +676,46 @@ def test_dropout_on_a_gpu_keeps_the_same_values(dtype, generator):
 def test_compiled_kernels_refuse_a_gpu(generator):
     with compiled.use_implementation("numba"), pytest.raises(RuntimeError, match="on cuda"):
         kernels.chain(torch.ones(2, 5).cuda(), on_gpu(two_layers("", generator)))
+
+
+# the dense product
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (10, 1000, 128), (43, 7, 5), (300, 200, 100)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_dense_product_is_that_of_torch_in_double_precision(shape, transposed, generator):
+    m, k, n = shape
+    a = torch.randn(m, k, generator=generator, dtype=torch.float32)
+    b = torch.randn(k, n, generator=generator, dtype=torch.float32)
+    if transposed:
+        a, b = a.t().contiguous().t(), b.t().contiguous().t()
+    desired = a.double() @ b.double()
+    rounding = 1e-6 * (a.double().abs() @ b.double().abs())
+    assert ((kernels.dense_product(a, b) - desired).abs() <= rounding).all()
+
+
+def test_dense_product_has_the_gradients_of_torch(generator):
+    a, b, weights = (torch.randn(20, 20, generator=generator).float() for _ in range(3))
+    twins = [x.double().requires_grad_() for x in (a, b)]
+    (weights.double() * (twins[0] @ twins[1]).tanh()).sum().backward()
+    factors = [x.clone().requires_grad_() for x in (a, b)]
+    (weights * kernels.dense_product(*factors).tanh()).sum().backward()
+    torch.testing.assert_close(factors[0].grad.double(), twins[0].grad, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(factors[1].grad.double(), twins[1].grad, atol=1e-4, rtol=1e-4)
+
+
+def test_dense_product_has_second_gradients(generator):
+    a, b = (torch.randn(6, 6, generator=generator).float().requires_grad_() for _ in range(2))
+
+    def penalty(product, a, b):
+        (grad,) = torch.autograd.grad(product(a, b).tanh().sum(), a, create_graph=True)
+        return torch.autograd.grad(grad.square().sum(), b)[0]
+
+    actual = penalty(kernels.dense_product, a, b)
+    desired = penalty(torch.matmul, a.double(), b.double())
+    torch.testing.assert_close(actual.double(), desired, atol=1e-4, rtol=1e-4)
+
+
+def test_dense_product_keeps_double_precision(generator):
+    a, b = (torch.randn(5, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    assert torch.equal(kernels.dense_product(a, b), a @ b)

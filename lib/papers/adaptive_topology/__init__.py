@@ -13,10 +13,20 @@ from lib.papers.adaptive_topology.experiments import (
     RADIUS,
     REMOVAL,
     SHUFFLING,
+    TRAINING_LENGTH,
 )
 from lib.papers.shared.labels import LABELS
 
 PAPER = "Adaptive-topology robustness"
-EXPERIMENTS = (ADAPTIVE_TOPOLOGY, REMOVAL, SHUFFLING, CURVES, ENSEMBLE, MINIMAL, RADIUS)
+EXPERIMENTS = (
+    ADAPTIVE_TOPOLOGY,
+    TRAINING_LENGTH,
+    REMOVAL,
+    SHUFFLING,
+    CURVES,
+    ENSEMBLE,
+    MINIMAL,
+    RADIUS,
+)
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

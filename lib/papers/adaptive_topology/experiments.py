@@ -10,9 +10,11 @@ from lib.papers.shared import study, trained, tuning
 from lib.papers.shared.methods import PARENTS, profiled
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.papers.shared.study import Study, study_of, with_stand_in
-from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
+from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
 
 COMPARED = ("set", "rigl", "set_random_removal", "fixed", "dense", "dense_small", *PARENTS)
+LENGTHENED = ("set", "rigl", "fixed", "dense", "dense_small", "dense_pruned")
+SHORTER = {"smoke": (1,), "quick": (3,), "paper": (20, 60)}  # epochs
 
 # ------------------------------------------------------------------------------ the networks
 
@@ -21,6 +23,25 @@ def configs(profile: str) -> list[SparseTraining]:
     """Three sparse layers and a dense one, trained in every way that is compared."""
     changes = {"datasets": ("mnist",)} if profile == "quick" else {}
     return profiled("adaptive_topology", profile, COMPARED, **changes)
+
+
+def shorter(profile: str) -> list[SparseTraining]:
+    """The methods of :data:`LENGTHENED` trained for fewer epochs, as a training of its own each."""
+    changes = {"datasets": ("mnist",)} if profile == "quick" else {}
+    runs = []
+    for epochs in SHORTER[profile]:
+        scale = {"epochs": {"sparse": epochs}, **changes}
+        for run in profiled("adaptive_topology", profile, LENGTHENED, **scale):
+            runs.append(_moved(run))
+    return runs
+
+
+def _moved(run: SparseTraining | None) -> SparseTraining | None:
+    """The same training as a run of ``training_length``, and what it inherits from."""
+    if run is None:
+        return None
+    moved = {"parent": _moved(run.parent), "stand_in": _moved(run.stand_in)}
+    return dataclasses.replace(run, experiment="training_length", **moved)
 
 
 def siblings(run: SparseTraining) -> list[SparseTraining]:
@@ -162,6 +183,12 @@ ADAPTIVE_TOPOLOGY = training(
     trained.keep_sparse_networks,
     parents=("adaptive_topology",),  # of what inherits from a trained network
     same_runs_as=("set_mlp",),
+)
+TRAINING_LENGTH = training(
+    "training_length",
+    shorter,
+    keep_nothing,
+    parents=("training_length",),
 )
 REMOVAL = _study(
     "link_removal",

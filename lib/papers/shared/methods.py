@@ -88,7 +88,7 @@ SCALES: dict[str, Fields] = {  # of the runs of each profile
     "smoke": {"epochs": {"sparse": 3}, "seeds": 2, "datasets": ("digits",)},
     "quick": {"epochs": {"sparse": 10, "dense": 3}, "seeds": 1, "fallback": "digits"},
     "paper": {
-        "epochs": {"sparse": 150, "dense": 20, "dense_small": 50, "dense_pruned": 50},
+        "epochs": {"sparse": 150},
         "seeds": 5,
     },
 }
