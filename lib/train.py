@@ -2,6 +2,7 @@
 resume.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from lib import checkpoints, models
+from lib.averaging import WeightAverage
 from lib.data import Split
 from lib.data.augment import augment
 from lib.evolution import Evolution, evolve_, remove_
@@ -27,6 +29,7 @@ SCHEDULES = ("constant", "step", "cosine")
 CHECKPOINT_FORMAT = 2  # of what fit writes
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Objective = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
 Preparation = Callable[[Tensor], Tensor]
 
 
@@ -51,6 +54,9 @@ class Settings:
             offered.
         augmentation: strength of the random rotations, shifts and mirrorings of training images, in
             [0, 1], see :func:`lib.data.augment.augment`; 0: none.
+        averaging: decay of the moving average of the weights, see
+            :class:`lib.averaging.WeightAverage`, in [0, 1): that is what is evaluated after each
+            epoch and left in the model; 0: none.
         evolution: how links evolve after each epoch; None for a static support.
     Raises: ValueError if a value is out of range.
     """
@@ -63,6 +69,7 @@ class Settings:
     nesterov: bool = False
     weight_decay: float = 2e-4
     augmentation: float = 0.0
+    averaging: float = 0.0
     evolution: Evolution | None = None
 
     def __post_init__(self) -> None:
@@ -73,6 +80,7 @@ class Settings:
             ("momentum", 0 <= self.momentum < 1, "one in [0, 1)"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or a positive one"),
             ("augmentation", 0 <= self.augmentation <= 1, "a strength in [0, 1]"),
+            ("averaging", 0 <= self.averaging < 1, "a decay in [0, 1)"),
         ):
             if not in_range:
                 value = getattr(self, name)
@@ -133,9 +141,12 @@ def fit(
     *,
     seed: int,
     loss: Loss = F.cross_entropy,
+    objective: Objective | None = None,
+    grow_objective: Objective | None = None,
     optimiser: torch.optim.Optimizer | None = None,
     evaluate_test: bool = True,
     checkpoint: Path | None = None,
+    stop_after: int | None = None,
     on_epoch: Callable[[History], None] | None = None,
 ) -> History:
     """Train ``model`` in place and return its history.
@@ -151,11 +162,16 @@ def fit(
         settings: how to train.
         seed: of the order of the examples and of the evolution.
         loss: takes logits (B, n_classes) and classes (B,), returns their mean loss, a scalar.
+        objective: (model, inputs (B, features...), classes (B,), generator) -> the scalar that a
+            step lowers, where that is not the loss of the model's logits, see
+            :mod:`lib.robustness.defences`.
+        grow_objective: the one whose gradient growth by gradient follows; None: that of the steps.
         optimiser: of the model's parameters; None: :func:`make_optimiser` of the settings. The
             schedule sets the learning rate of all its groups.
         evaluate_test: False for tuning, which must not see the test part.
         checkpoint: file to write after every epoch and to resume from if it is there; None for
             neither.
+        stop_after: epochs after which to leave, as if interrupted there; None: none.
         on_epoch: called with the history after every epoch.
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
@@ -167,7 +183,9 @@ def fit(
     examples = _examples(split, evaluate_test, next(model.parameters()))
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
-    training = _Training(model, optimiser, loss, settings, examples, generator, prepare)
+    objective = objective or _mean_loss(loss)
+    objectives = objective, grow_objective or objective
+    training = _Training(model, optimiser, objectives, settings, examples, generator, prepare)
     history = _begin(training, checkpoint)
     for epoch in range(len(history.metrics) + 1, settings.epochs + 1):
         start = time.perf_counter()
@@ -188,7 +206,11 @@ def fit(
             checkpoints.save(checkpoint, _state(training, history))
         if on_epoch is not None:
             on_epoch(history)
+        if epoch == stop_after:
+            return history
     start = time.perf_counter()
+    if training.average is not None:
+        training.average.take_()
     _update_links(training, settings.epochs)
     history.final["test_accuracy"] = training.accuracy("test")
     history.final["links"] = models.count_links(model)
@@ -203,21 +225,36 @@ class _Training:
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
-    loss: Loss
+    objectives: tuple[Objective, Objective]  # of a step, and of growth by gradient
     settings: Settings
     examples: dict[str, tuple[Tensor, Tensor]]  # inputs and labels of each part
     generator: torch.Generator
     prepare: Preparation  # what a batch goes through before a step
 
+    def __post_init__(self) -> None:
+        self.average: WeightAverage | None = None
+        if self.settings.averaging > 0:
+            self.average = WeightAverage(self.model, self.optimiser, self.settings.averaging)
+
     def batch_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Mean loss of a batch that is yet to be prepared."""
-        return self.loss(self.model(self.prepare(x)), y)
+        """What a step lowers, for a batch that is yet to be prepared."""
+        return self.objectives[0](self.model, self.prepare(x), y, self.generator)
 
     def accuracy(self, part: str) -> float | None:
         """Accuracy on a part of the data, None where it is not evaluated."""
         if part not in self.examples:
             return None
         return accuracy(self.model, *self.examples[part])
+
+    def accuracies(self) -> dict[str, float | None]:
+        """Those of an epoch, by their names in its metrics."""
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            return {f"{part}_accuracy": self.accuracy(part) for part in ("valid", "test")}
+
+
+def _mean_loss(loss: Loss) -> Objective:
+    """The objective of plain training."""
+    return lambda model, x, y, generator: loss(model(x), y)
 
 
 def _examples(split: Split, evaluate_test: bool, like: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -278,8 +315,7 @@ def _train_and_evaluate(training: _Training, epoch: int) -> dict[str, Any]:
         "epoch": epoch,
         "learning_rate": rate,
         "train_loss": loss,
-        "valid_accuracy": training.accuracy("valid"),
-        "test_accuracy": training.accuracy("test"),
+        **training.accuracies(),
         "links": models.count_links(training.model),
     }
 
@@ -348,7 +384,7 @@ def _seen_by_layers(training: _Training) -> dict[str, dict[str, Tensor]]:
         training.settings.evolution.gradient_batches,
         training.generator,
         prepare=training.prepare,
-        loss=training.loss,
+        objective=training.objectives[1],
     )
 
 
@@ -419,7 +455,7 @@ def collect(
     generator: torch.Generator,
     *,
     prepare: Preparation = lambda x: x,
-    loss: Loss = F.cross_entropy,
+    objective: Objective | None = None,
 ) -> dict[str, dict[str, Tensor]]:
     """Inputs and output gradients of every layer that evolves, over a few random training batches.
 
@@ -430,10 +466,12 @@ def collect(
         batch_size, n_batches: size and number of batches.
         generator: source of randomness.
         prepare: what a batch goes through before a step of training, as augmentation.
-        loss: of logits and classes, as in :func:`fit`.
+        objective: whose gradients they are, as in :func:`fit`, None for the cross-entropy; what it
+            does in evaluation mode, as an attack, is not collected.
     Returns: for each layer's name ``x`` (n_in, n_batches · B) and ``grad_y`` (n_out, n_batches ·
         B).
     """
+    objective = objective or _mean_loss(F.cross_entropy)
     layers = models.sparse_layers(model)
     seen = {name: {"x": [], "grad_y": []} for name in layers}
     handles = [_watch(layer, seen[name]) for name, layer in layers.items()]
@@ -441,8 +479,8 @@ def collect(
     model.train()
     for _ in range(n_batches):
         index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
-        logits = model(prepare(x.index_select(0, index)))
-        loss(logits, y.index_select(0, index)).backward()
+        batch = prepare(x.index_select(0, index))
+        objective(model, batch, y.index_select(0, index), generator).backward()
     for handle in handles:
         handle.remove()
     model.zero_grad()
@@ -454,9 +492,13 @@ def collect(
 
 
 def _watch(layer: nn.Module, seen: dict[str, list[Tensor]]) -> RemovableHandle:
-    """Append every input (n_in, B) and output gradient (n_out, B) of the layer to ``seen``."""
+    """Append every input (n_in, B) and output gradient (n_out, B) of the layer in training mode to
+    ``seen``.
+    """
 
     def keep(module, args, output):
+        if not module.training:
+            return
         seen["x"].append(args[0].detach().t())
         output.register_hook(lambda grad: seen["grad_y"].append(grad.t()))
 

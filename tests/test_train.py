@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from lib import checkpoints, data, layers, models, train
 from lib.activations import SReLU
+from lib.averaging import WeightAverage
 from lib.data import Split
-from lib.evolution import Evolution
+from lib.evolution import Evolution, evolve_
 from lib.layers import SparseLinear
 from lib.models import mlp
 from lib.train import Settings, fit
@@ -521,29 +522,122 @@ def test_given_loss_is_minimised_and_recorded():
     assert squares(model(x.double()), y).item() < 0.8 * before
 
 
-def test_growth_by_gradient_follows_the_given_loss(monkeypatch):
+def squares_of(model, x, y, generator):
+    return squares(model(x), y)
+
+
+def cross_entropy(model, x, y, generator):
+    return F.cross_entropy(model(x), y)
+
+
+def test_given_objective_is_that_of_the_given_loss():
+    runs = []
+    for how in ({"loss": squares}, {"objective": squares_of}):
+        model = network("SET")
+        runs.append((model, fit(model, split(), settings("SET", epochs=3), seed=0, **how)))
+    assert same_run(*runs)
+
+
+def test_growth_by_gradient_follows_its_own_objective(monkeypatch):
     seen, collect = [], train.collect
 
     def watch(*args, **options):
-        seen.append(options["loss"])
+        seen.append(options["objective"])
         return collect(*args, **options)
 
     monkeypatch.setattr(train, "collect", watch)
-    fit(network("RigL"), split(), settings("RigL", epochs=3), seed=0, loss=squares)
-    assert seen == [squares] * 2
+    how = {"objective": cross_entropy, "grow_objective": squares_of}
+    fit(network("RigL"), split(), settings("RigL", epochs=3), seed=0, **how)
+    assert seen == [squares_of] * 2
+    fit(network("RigL"), split(), settings("RigL", epochs=2), seed=0, objective=squares_of)
+    assert seen[2:] == [squares_of]
 
 
 def test_collected_gradient_is_that_of_the_given_loss():
     model, (x, y) = network("SET"), part(60, 1)
     seeds = [torch.Generator().manual_seed(3) for _ in range(2)]
-    once = train.collect(model, x.double(), y, 16, 2, seeds[0], loss=squares)
+    once = train.collect(model, x.double(), y, 16, 2, seeds[0], objective=squares_of)
 
-    def thrice_the_loss(logits, y):
-        return 3 * squares(logits, y)
+    def thrice_the_loss(model, x, y, generator):
+        return 3 * squares(model(x), y)
 
-    thrice = train.collect(model, x.double(), y, 16, 2, seeds[1], loss=thrice_the_loss)
+    thrice = train.collect(model, x.double(), y, 16, 2, seeds[1], objective=thrice_the_loss)
     for name in ("linear1", "linear2"):
         torch.testing.assert_close(thrice[name]["grad_y"], 3 * once[name]["grad_y"])
+
+
+def test_stopped_run_goes_on_to_the_same_bits(tmp_path):
+    whole, model = network("RigL"), network("RigL")
+    how = settings("RigL", epochs=4)
+    desired = fit(whole, split(), how, seed=0)
+    checkpoint = tmp_path / "checkpoint.pt"
+    stopped = fit(model, split(), how, seed=0, checkpoint=checkpoint, stop_after=2)
+    assert stopped.metrics == desired.metrics[:2] and not stopped.final
+    model = network("RigL")
+    actual = fit(model, split(), how, seed=0, checkpoint=checkpoint)
+    assert same_run((whole, desired), (model, actual))
+
+
+# averaged weights
+
+
+def test_average_follows_its_recursion():
+    model = nn.Linear(2, 1, bias=False)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+    average = WeightAverage(model, optimiser, decay=0.15)
+    seen, desired = [], None
+    for t in range(4):
+        model.weight.grad = torch.full_like(model.weight, 2.0**t)
+        optimiser.step()
+        seen.append(model.weight.detach().clone())
+        decay = min(0.15, (1 + t) / (10 + t))
+        desired = seen[0] if t == 0 else decay * desired + (1 - decay) * seen[t]
+    with average.in_place():
+        torch.testing.assert_close(model.weight.data, desired)
+    assert torch.equal(model.weight.data, seen[-1])
+    average.take_()
+    torch.testing.assert_close(model.weight.data, desired)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, -0.1])
+def test_average_refuses_a_decay_out_of_range(decay):
+    model = nn.Linear(2, 1)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+    with pytest.raises(ValueError, match=f"decay = {decay}"):
+        WeightAverage(model, optimiser, decay)
+
+
+def test_average_of_a_link_moves_with_it():
+    model = network("SET")
+    layer = model.linear1
+    optimiser = train.make_optimiser(model, settings("SET"))
+    average = WeightAverage(model, optimiser, decay=0.5)
+    x, y = part(60, 1)
+    for _ in range(3):
+        optimiser.zero_grad()
+        squares(model(x.double()), y).backward()
+        optimiser.step()
+    with average.in_place():
+        before = layer.to_dense().detach()
+    old = set(layer.support.keys.tolist())
+    rules = Evolution(regrow_dropped=False)
+    evolve_(layer, rules, fraction=0.3, generator=torch.Generator(), optimiser=optimiser)
+    with average.in_place():
+        after = layer.to_dense().detach().flatten()
+    kept = torch.tensor(sorted(old & set(layer.support.keys.tolist())))
+    grown = torch.tensor(sorted(set(layer.support.keys.tolist()) - old))
+    assert len(grown) and (after[grown] == 0).all()
+    assert torch.equal(after[kept], before.flatten()[kept])
+
+
+def test_averaged_weights_are_evaluated_and_left():
+    model = network("RigL")
+    history = fit(model, split(), settings("RigL", epochs=5, averaging=0.9), seed=0)
+    x, y = split().x_test, split().y_test
+    assert history.final["test_accuracy"] == train.accuracy(model, x.double(), y)
+    plain = network("RigL")
+    fit(plain, split(), settings("RigL", epochs=5), seed=0)
+    assert not torch.equal(plain.linear3.values, model.linear3.values)
 
 
 # shapes

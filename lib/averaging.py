@@ -1,0 +1,73 @@
+"""Weights averaged over the steps of training, links that move included."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+AVERAGE = "average"  # name in the optimiser's state, which moves with the links
+
+
+class WeightAverage:
+    r"""The exponential moving average of all parameters over the steps of an optimiser.
+
+    .. math:: \bar w_t = d_t \bar w_{t-1} + (1 - d_t) w_t, \qquad d_t = \min(d, (1 + t) / (10 + t))
+
+    It lives in the optimiser's state: :func:`lib.evolution.evolve_` moves it with the links, where
+    a new link starts at 0, and a checkpoint of the optimiser holds it.
+
+    Source: [Polyak1992]; the first steps, of little weight, after TensorFlow's moving averages.
+
+    Args:
+        model: the network.
+        optimiser: of its parameters.
+        decay: d, in (0, 1); it looks back over 1 / (1 - d) steps.
+    Raises: ValueError if the decay is out of range.
+    """
+
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, decay: float) -> None:
+        if not 0 < decay < 1:
+            raise ValueError(f"decay = {decay} is out of range: give one in (0, 1)")
+        self.model = model
+        self.optimiser = optimiser
+        self.decay = decay
+        optimiser.register_step_post_hook(self._follow)
+
+    @torch.no_grad()
+    def _follow(self, *_) -> None:
+        for parameter in self.model.parameters():
+            state = self.optimiser.state[parameter]
+            t = state.get("averaged", 0)
+            state["averaged"] = t + 1
+            if t == 0:
+                state[AVERAGE] = parameter.detach().clone()
+            else:
+                decay = min(self.decay, (1 + t) / (10 + t))
+                state[AVERAGE].lerp_(parameter, 1 - decay)
+
+    def _averages(self) -> list[tuple[nn.Parameter, Tensor]]:
+        pairs = []
+        for parameter in self.model.parameters():
+            average = self.optimiser.state[parameter].get(AVERAGE)
+            if average is not None:
+                pairs.append((parameter, average))
+        return pairs
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While it is entered, the model has the averaged weights."""
+        pairs = self._averages()
+        trained = [parameter.data for parameter, _ in pairs]
+        for parameter, average in pairs:
+            parameter.data = average
+        try:
+            yield
+        finally:
+            for (parameter, _), values in zip(pairs, trained, strict=True):
+                parameter.data = values
+
+    def take_(self) -> None:
+        """Leave the averaged weights in the model."""
+        for parameter, average in self._averages():
+            parameter.data = average.clone()
