@@ -234,6 +234,7 @@ def remove_links(
     fraction: float,
     *,
     order: str | Tensor = "random",
+    rescale: bool = False,
     generator: torch.Generator | None = None,
     **choice: Unpack[Choice],
 ) -> nn.Module:
@@ -250,14 +251,22 @@ def remove_links(
         model: the network, in evaluation mode.
         fraction: part of the pooled links that goes, in [0, 1]: ⌊fraction · n + 1e-9⌋ of n.
         order: one of ``ORDERS``, or what :func:`link_order` returned for the same choice.
+        rescale: whether the weights that are left grow by n / (number left), so that in random
+            order every neuron keeps its expected input: what is lost is then information, not
+            scale.
         generator: source of randomness, on the CPU; needed if ``order`` is a name.
         choice: layers, output and biases, see :class:`Choice`; a bias removed becomes 0.
     Returns: a changed copy.
     Raises: ValueError if the fraction is out of range or the order unknown or of other links.
     """
     model = copy.deepcopy(model)
-    for parameter, removed in _first_links(model, fraction, order, generator, choice):
+    marked = _first_links(model, fraction, order, generator, choice)
+    n = sum(len(removed) for _, removed in marked)
+    n_left = n - _count(fraction, n)
+    factor = n / n_left if rescale and n_left else 1
+    for parameter, removed in marked:
         layer, name, values = parameter
+        values *= factor
         if name == "values":
             kept = (~removed).nonzero().squeeze(1).to(values.device)
             _move_links_(layer, layer.support.keys[kept], kept)

@@ -563,3 +563,37 @@ def test_settings_out_of_range_are_refused(change, strength, how, sentence):
 def test_dense_layer_has_no_links_to_move(change):
     with pytest.raises(ValueError, match="layer 'linear1' is dense, its links cannot move"):
         change(net(None), generator=seeded(0))
+
+
+# what is left, scaled up
+
+
+@pytest.mark.parametrize("density", [None, 0.3])
+def test_rescaled_removal_of_nothing_is_the_network(density):
+    model = models.mlp((6, 8, 7, 3), density=density, seed=1).eval()
+    generator = torch.Generator().manual_seed(0)
+    same = perturb.remove_links(model, 0.0, rescale=True, generator=generator)
+    x = torch.rand(5, 6)
+    assert torch.equal(same(x), model(x))
+
+
+@pytest.mark.parametrize("density", [None, 0.5])
+def test_rescaled_removal_keeps_the_expected_input_of_every_neuron(density):
+    model = models.mlp((6, 4, 3), density=density, seed=1).eval()
+    x = torch.rand(6)
+    draws = []
+    for seed in range(200):
+        generator = torch.Generator().manual_seed(seed)
+        left = perturb.remove_links(model, 0.5, rescale=True, generator=generator)
+        draws.append(left.linear1(x[None])[0].detach())
+    draws = torch.stack(draws)
+    error = draws.std(0) / 200**0.5
+    assert ((draws.mean(0) - model.linear1(x[None])[0]).abs() <= 5 * error + 1e-9).all()
+
+
+def test_rescaled_removal_of_everything_leaves_nothing():
+    model = models.mlp((6, 4, 3), density=0.5, seed=1).eval()
+    bare = perturb.remove_links(
+        model, 1.0, rescale=True, generator=torch.Generator().manual_seed(0)
+    )
+    assert bare.linear1.nnz == 0

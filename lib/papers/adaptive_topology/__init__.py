@@ -13,6 +13,7 @@ from lib.papers.adaptive_topology.experiments import (
     RADIUS,
     REMOVAL,
     SHUFFLING,
+    SUMMARY,
     TRAINING_LENGTH,
 )
 from lib.papers.shared.labels import LABELS
@@ -21,6 +22,7 @@ PAPER = "Adaptive-topology robustness"
 EXPERIMENTS = (
     ADAPTIVE_TOPOLOGY,
     TRAINING_LENGTH,
+    SUMMARY,
     REMOVAL,
     SHUFFLING,
     CURVES,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lib.papers.adaptive_topology import attacking, removal
+from lib.papers.adaptive_topology import attacking, removal, summary
 from lib.papers.shared import study, trained, tuning
 from lib.papers.shared.methods import PARENTS, profiled
 from lib.papers.shared.sparse_training import SparseTraining, training
@@ -85,6 +85,11 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {"images": 50, "steps": 20, "restarts": 2, "queries": 100},
         "paper": {"images": 500, "steps": 100, "restarts": 10},
     },
+    "robustness_summary": {
+        "smoke": {"images": 60, "draws": 1, "points": 3, "steps": 5},
+        "quick": {"images": 500, "draws": 1, "points": 6, "steps": 20},
+        "paper": {"images": 1000, "draws": 3, "points": 11},
+    },
     "attack_minimal": {
         "smoke": {"images": 4, "steps": 5, "queries": 5},
         "quick": {"images": 10, "steps": 20, "queries": 20},
@@ -112,6 +117,37 @@ def _ensemble(experiment: str, profile: str, parent: SparseTraining) -> Study:
     headline = attacking.HEADLINE_RADIUS[parent.dataset]
     radii = tuple(headline * factor for factor in (1.0, 0.5, 1.5, 2.0))
     return study_of(experiment, parent, radii=radii, **AMOUNTS[experiment][profile])
+
+
+# Around the radii of half accuracy of all methods, which lie where they do on validation images.
+SUMMARY_RADII = {
+    "mnist": (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15),
+    "fashion_mnist": (0.01, 0.02, 0.03, 0.05, 0.06, 0.08),
+    "digits": (0.05, 0.2),
+}
+SUMMARY_RADII_L2 = {
+    "mnist": (0.5, 1.0, 1.5, 2.0, 2.5, 3.0),
+    "fashion_mnist": (0.2, 0.4, 0.7, 1.0, 1.5),
+    "digits": (0.5, 1.0),
+}
+
+
+def _summary(experiment: str, profile: str, parent: SparseTraining) -> Study:
+    fields = dict(AMOUNTS[experiment][profile])
+    if parent.method == "dense" and profile == "paper":
+        fields["draws"] = 2
+    headline = attacking.HEADLINE_RADIUS[parent.dataset]
+    fields["radii"] = tuple(sorted({*SUMMARY_RADII[parent.dataset], headline}))
+    fields["radii_l2"] = SUMMARY_RADII_L2[parent.dataset]
+    return study_of(experiment, parent, **fields)
+
+
+def summaries(profile: str) -> list[Study]:
+    """Of every network of ``adaptive_topology``, and of those trained for fewer epochs."""
+    studied = []
+    for parent in configs(profile) + shorter(profile):
+        studied.append(with_stand_in(partial(_summary, "robustness_summary", profile), parent))
+    return studied
 
 
 def _minimal(experiment: str, profile: str, parent: SparseTraining) -> Study:
@@ -199,6 +235,10 @@ SHUFFLING = _study(
     "weight_shuffling",
     removal.weight_shuffling,
     _studies("weight_shuffling", _perturbed),
+)
+SUMMARY = dataclasses.replace(
+    _study("robustness_summary", summary.robustness_summary, summaries),
+    parents=("adaptive_topology", "training_length"),
 )
 CURVES = _study(
     "attack_curves",

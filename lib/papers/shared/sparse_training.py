@@ -30,8 +30,8 @@ class SparseTraining(Run):
         activation, dropout, draw, start, sparse_output, published_srelu: see
             :func:`lib.models.mlp`.
         optimiser: "sgd", or "nesterov".
-        epochs, batch_size, learning_rate, schedule, momentum, weight_decay, augmentation: see
-            :class:`lib.train.Settings`.
+        epochs, batch_size, learning_rate, schedule, momentum, weight_decay, augmentation,
+            averaging: see :class:`lib.train.Settings`.
         drop: None for a static support, else, as grow, drop_fraction, decay, new_std,
             regrow_dropped, reset_state, last_epoch, gradient_batches: see
             :class:`lib.evolution.Evolution`.
@@ -78,6 +78,7 @@ class SparseTraining(Run):
     per_pixel: bool = False
     inherits: str | None = None
     augmentation: float = 0.0
+    averaging: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,6 +113,10 @@ class SparseTraining(Run):
         fields = self._fields_of(train.Settings)
         nesterov = self.optimiser == "nesterov"
         return train.Settings(**fields, evolution=evolution, nesterov=nesterov)
+
+    def objectives(self) -> dict[str, train.Objective]:
+        """What :func:`lib.train.fit` is given besides the settings."""
+        return {}
 
     def _fields_of(self, target: type) -> dict[str, Any]:
         names = {field.name for field in dataclasses.fields(target)}
@@ -167,6 +172,7 @@ def make(run: SparseTraining, workspace: Workspace) -> Contents:
         model,
         split,
         run.settings(),
+        **run.objectives(),
         seed=run.seed,
         evaluate_test=run.evaluate_test,
         checkpoint=checkpoint,

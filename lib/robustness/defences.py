@@ -1,0 +1,136 @@
+r"""What training lowers to make a network robust: objectives for :func:`lib.train.fit`.
+
+Each takes (model, inputs, classes, generator) and returns a scalar. They act on any network, sparse
+or dense.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from lib import compiled, kernels
+from lib.layers import SparseLinear
+from lib.robustness.attacks.iterates import Ball
+from lib.robustness.attacks.setting import UNIT, Bounds
+from lib.robustness.perturb import LinearLayer
+
+Classifier = Callable[[Tensor], Tensor]  # a model, or the model with other weights
+
+
+@dataclass(frozen=True)
+class DropConnect:
+    r"""Cross-entropy of the network without a random part of its links, another at every step.
+
+    .. math:: L(x, y; \, m \odot w), \qquad m_k \sim Bernoulli(1 - f), \qquad f \sim U(0, f_{max})
+
+    Weights that are left are not scaled up: the network learns to work with fewer links as it is.
+    The output layer keeps its links.
+
+    Source: [Wan2013], Section 3, the training.
+    Departs: the fraction is drawn at each step; one mask serves the whole batch; no sampling when
+    the network is used.
+
+    Args:
+        largest: :math:`f_{max}`, in [0, 1].
+        attacked: how the inputs are changed first, if at all.
+    Raises: ValueError if the fraction is out of range.
+    """
+
+    largest: float
+    attacked: "Adversarial | None" = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.largest <= 1:
+            raise ValueError(f"largest = {self.largest} is out of range: give one in [0, 1]")
+
+    def __call__(
+        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        fraction = self.largest * float(torch.rand((), generator=generator))
+        weights = {}
+        for name, weight in weights_of_links(model).items():
+            weights[name] = masked(weight, fraction, generator=generator)
+        if self.attacked is not None:
+            x = self.attacked.ascend(model, x, y, generator, weights)
+        return F.cross_entropy(functional_call(model, weights, (x,)), y)
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    r"""Cross-entropy at points that raise it, found by projected gradient ascent at every step.
+
+    .. math:: \max_{\|x' - x\| \le r} L(x', y)
+
+    Source: [Madry2018], Section 2; with one step of 1.25 r, [Wong2020], Algorithm 3.
+    Departs: the ascent takes the network without dropout.
+
+    Args:
+        radius: r, in the unit of the inputs.
+        norm: "linf" or "l2".
+        steps: of the ascent, from a random start in the ball.
+        step_size: relative to the radius; None: 1.25 for one step, else 2.5 / steps.
+        bounds: lowest and highest value of a pixel.
+    Raises: ValueError if a value is out of range.
+    """
+
+    radius: float
+    norm: str = "linf"
+    steps: int = 1
+    step_size: float | None = None
+    bounds: Bounds = UNIT
+
+    def __call__(
+        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        return F.cross_entropy(model(self.ascend(model, x, y, generator)), y)
+
+    def ascend(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        generator: torch.Generator,
+        weights: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Like x: points within the radius, for the model with these weights instead of its own."""
+        ball = Ball(self.radius, self.norm, self.bounds)
+        parameters = {name: p.detach() for name, p in model.named_parameters()}
+        for name, values in (weights or {}).items():
+            parameters[name] = values.detach()
+        relative = self.step_size or (1.25 if self.steps == 1 else 2.5 / self.steps)
+        flat = x.flatten(1)
+        was_training = model.training
+        model.eval()
+        x_t = ball.draw(flat, generator)
+        for _ in range(self.steps):
+            x_t.requires_grad_()
+            loss = F.cross_entropy(functional_call(model, parameters, (x_t.view_as(x),)), y)
+            (grad_x,) = torch.autograd.grad(loss, x_t)
+            stepped = ball.ascend(x_t.detach(), relative * self.radius, grad_x)
+            x_t = ball.project(stepped, flat)
+        model.train(was_training)
+        return x_t.view_as(x)
+
+
+def weights_of_links(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters that hold the weights of links, by name, but for those of the output layer."""
+    weights = {}
+    for name, module in model.named_modules():
+        if isinstance(module, SparseLinear):
+            weights[f"{name}.values"] = module.values
+        elif isinstance(module, LinearLayer):
+            weights[f"{name}.weight"] = module.weight
+    if weights:
+        weights.popitem()
+    return weights
+
+
+def masked(weight: Tensor, fraction: float, *, generator: torch.Generator) -> Tensor:
+    """``weight`` with each value zero with probability ``fraction``, the others as they are."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    law = compiled.dropout_law(fraction, seed, 0)._replace(scale=1.0)
+    return kernels.dropout(weight.view(-1, 1), law).view_as(weight)

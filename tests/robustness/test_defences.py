@@ -1,0 +1,152 @@
+"""Objectives of robust training: expectations, closed forms of affine models, a hand-made case."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lib import models, train
+from lib.layers import SparseLinear
+from lib.models import mlp
+from lib.robustness.defences import Adversarial, DropConnect, masked, weights_of_links
+from lib.support import make_support
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(params=[None, 0.5], ids=["dense", "sparse"])
+def model(request):
+    return mlp((6, 8, 7, 3), density=request.param, dropout=0.0, seed=1)
+
+
+@pytest.fixture
+def batch(generator):
+    return torch.rand(20, 6, generator=generator), torch.arange(20) % 3
+
+
+def affine(weight):
+    """A dense layer with these weights and no biases."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    layer.weight.data = weight
+    return layer
+
+
+# DropConnect
+
+
+def test_masked_weights_are_themselves_or_zero(generator):
+    weight = torch.randn(5000, generator=generator)
+    left = masked(weight, 0.3, generator=generator)
+    is_zero = left == 0
+    assert torch.equal(left[~is_zero], weight[~is_zero])
+    assert abs(is_zero.double().mean() - 0.3) < 5 * (0.3 * 0.7 / 5000) ** 0.5
+
+
+def test_drop_connect_keeps_a_half_of_the_largest_fraction_in_expectation(generator):
+    weight = torch.ones(40)
+    drawn = torch.rand(3000, generator=generator) * 0.8
+    masks = torch.stack([masked(weight, float(f), generator=generator) for f in drawn])
+    deviation = (0.6 * 0.4 / 3000) ** 0.5  # of a mean of Bernoulli(.6) masks
+    assert ((masks.mean(0) - 0.6).abs() < 5 * deviation).all()
+
+
+def test_drop_connect_of_nothing_is_the_cross_entropy(model, batch, generator):
+    actual = DropConnect(0.0)(model, *batch, generator)
+    torch.testing.assert_close(actual, F.cross_entropy(model(batch[0]), batch[1]))
+
+
+def test_drop_connect_of_everything_leaves_biases_and_output_layer(model, batch, generator):
+    weights = {name: torch.zeros_like(w) for name, w in weights_of_links(model).items()}
+    bare = torch.func.functional_call(model, weights, (batch[0],))
+    assert len(weights) == 2 and torch.equal(bare, bare[:1].expand_as(bare))
+    drawn = [DropConnect(1.0)(model, *batch, generator).item() for _ in range(50)]
+    assert min(drawn) < F.cross_entropy(bare, batch[1]).item() < max(drawn)
+
+
+def test_drop_connect_has_no_gradient_at_links_left_out(batch, generator):
+    model = mlp((6, 8, 3), density=1.0, dropout=0.0, seed=1)
+    seen = [_zero_gradients(model, batch, generator) for _ in range(40)]
+    assert 0.1 < torch.stack(seen).double().mean() < 0.6  # half of .7 in the mean, more by ReLUs
+
+
+def _zero_gradients(model, batch, generator):
+    model.zero_grad()
+    DropConnect(0.7)(model, *batch, generator).backward()
+    return model.linear1.values.grad == 0
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.5])
+def test_drop_connect_refuses_a_fraction_out_of_range(fraction):
+    with pytest.raises(ValueError, match=f"largest = {fraction} is out of range"):
+        DropConnect(fraction)
+
+
+# adversarial points
+
+
+def test_adversarial_of_radius_zero_is_the_cross_entropy(model, batch, generator):
+    actual = Adversarial(0.0)(model, *batch, generator)
+    torch.testing.assert_close(actual, F.cross_entropy(model(batch[0]), batch[1]))
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_adversarial_points_stay_in_ball_and_bounds(model, batch, generator, norm, steps):
+    x, y = batch
+    points = Adversarial(0.2, norm, steps).ascend(model, x, y, generator)
+    order = torch.inf if norm == "linf" else 2
+    assert (points - x).norm(p=order, dim=1).max() <= 0.2 + 1e-6
+    assert points.min() >= 0 and points.max() <= 1
+
+
+def test_ascent_of_an_affine_model_ends_in_the_worst_corner(generator):
+    weight = torch.tensor([[1.0, -2.0, 3.0], [0.5, 1.0, -1.0]])
+    x, y = torch.full((4, 3), 0.5), torch.tensor([0, 0, 1, 1])
+    points = Adversarial(0.1, steps=5).ascend(affine(weight), x, y, generator)
+    away = (weight[1] - weight[0]).sign()
+    desired = 0.5 + 0.1 * torch.stack([away, away, -away, -away])
+    torch.testing.assert_close(points, desired)
+
+
+def test_ascent_leaves_mode_and_gradients_of_the_model(model, batch, generator):
+    model.train()
+    Adversarial(0.1).ascend(model, *batch, generator)
+    assert model.training and all(p.grad is None for p in model.parameters())
+
+
+def test_adversarial_objective_trains_every_parameter(model, batch, generator):
+    Adversarial(0.1)(model, *batch, generator).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_adversarial_growth_takes_what_attacked_examples_need():
+    """Example A (pixels 0 and 1) is right by far until it is attacked, B (pixels 0 and 2) is less
+    so: the clean gradient asks for a link from pixel 2, that of attacked examples from pixel 1.
+    """
+    layer = SparseLinear(
+        3, 2, support=make_support(torch.tensor([0]), torch.tensor([0]), 3, 2), bias=False
+    )
+    layer.replace_values_(torch.tensor([8.0]))
+    net = models.MLP()
+    net.add_module("linear1", layer)
+    x = torch.tensor([[0.5, 1.0, 0.0], [0.3, 0.0, 0.8]]).repeat(200, 1)
+    y = torch.zeros(400, dtype=torch.long)
+    clean = _growth_gradient(net, x, y, None)
+    attacked = _growth_gradient(net, x, y, Adversarial(0.5, steps=3))
+    assert clean[2] > clean[1] and attacked[1] > attacked[2]
+
+
+def _growth_gradient(net, x, y, objective):
+    """(n_in,) absolute gradient of the weights from each pixel to class 0."""
+    generator = torch.Generator().manual_seed(2)
+    seen = train.collect(net, x, y, 400, 4, generator, objective=objective)["linear1"]
+    return (seen["grad_y"] @ seen["x"].t())[0].abs()
+
+
+@pytest.mark.parametrize("recipe", [DropConnect(0.5, Adversarial(0.1)), Adversarial(0.1, steps=2)])
+def test_objectives_are_drawn_from_the_generator_alone(model, batch, recipe):
+    twice = [recipe(model, *batch, torch.Generator().manual_seed(3)) for _ in range(2)]
+    assert torch.equal(*twice)
