@@ -252,6 +252,52 @@ def perturbed_curves(
     return fig, numbers
 
 
+def measures_against(
+    table: pd.DataFrame,
+    x: str,
+    measures: Mapping[str, str],
+    title: str,
+    xlabel: str,
+) -> tuple[Figure, pd.DataFrame]:
+    """Several measures of all methods against a few values of one quantity: a row of panels for
+    each data set, a panel with an axis of its own for each measure.
+
+    Line: mean over seeds; bar: ± sd.
+
+    Args:
+        table: columns dataset, method, seed, measure, value, and the one named by x; none gives an
+            empty figure that says so.
+        x: column.
+        measures: {measure: label of its axis}.
+        title, xlabel: of the figure, of the axis of x.
+    Returns: the figure; the numbers drawn: mean, sd and n.
+    """
+    chosen = table[table["measure"].isin(list(measures))]
+    numbers = _over_seeds(chosen, ["dataset", "measure", "method", x], "value")
+    datasets = _different(numbers["dataset"])
+    fig, axs = _grid(len(datasets), len(measures), sharey=False)
+    fig.suptitle(f"{title} · {_seeds(numbers)}")
+    for row, dataset in zip(axs, datasets, strict=False):
+        for ax, (measure, ylabel) in zip(row, measures.items(), strict=True):
+            of_panel = (numbers["dataset"] == dataset) & (numbers["measure"] == measure)
+            _method_points(ax, numbers[of_panel], x)
+            ax.set(title=labels.dataset(dataset), ylabel=ylabel, xlabel=xlabel)
+            ax.label_outer(remove_inner_ticks=False)
+            ax.set_ylabel(ylabel)
+    if datasets:
+        _legend_of_methods(fig, numbers["method"])
+    return fig, numbers
+
+
+def _method_points(ax: Axes, numbers: pd.DataFrame, x: str) -> None:
+    for method in labels.methods_in(numbers["method"]):
+        line = numbers[numbers["method"] == method].sort_values(x)
+        look = labels.method(method) | {"lw": 1.3, "marker": "o", "ms": 3.5, "capsize": 2}
+        ax.errorbar(line[x], line["mean"], line["sd"].fillna(0), **look)
+    ax.set_xscale("log")
+    log_x(ax, ticker.FixedLocator(sorted(set(numbers[x]))))
+
+
 def _over_seeds(
     table: pd.DataFrame,
     keys: list[str],
@@ -271,7 +317,7 @@ def _seeds(numbers: pd.DataFrame) -> str:
     return f"n = {' or '.join(map(str, counts))} seeds"
 
 
-def _grid(n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:
+def _grid(n_rows: int, n_columns: int, sharey: bool | str = "row") -> tuple[Figure, np.ndarray]:
     n_rows, n_columns = max(1, n_rows), max(1, n_columns)
     width = max(7.5, 2.2 + 2.6 * n_columns)
     height = 0.9 + 2.3 * n_rows
@@ -281,7 +327,7 @@ def _grid(n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:
         figsize=(width, height),
         squeeze=False,
         sharex="col",
-        sharey="row",
+        sharey=sharey,
     )
 
 
@@ -307,8 +353,8 @@ def _legend_of_methods(fig: Figure, methods: Iterable[str]) -> None:
     """One legend beside all panels, in the order of the labels."""
     handles = {}
     for ax in fig.axes:
-        for line in ax.get_lines():
-            handles[line.get_label()] = line
+        for line, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles[label] = line
     ordered = labels.methods_in(methods)
     texts = [labels.method_name(method) for method in ordered]
     lines = [handles[text] for text in texts]

@@ -29,11 +29,14 @@ class Claim(NamedTuple):
         experiments: names of those whose records it is handed.
         measure: records -> what they say, None if nothing.
         profiles: in which it can be judged.
+        readings: records -> every fair reading of a claim that says less than it could, a row each
+            with a column verdict; None where there is but one.
     """
 
     experiments: tuple[str, ...]
     measure: Callable[[Sequence[Record]], Measurement | None]
     profiles: tuple[str, ...] = PROFILES
+    readings: Callable[[Sequence[Record]], pd.DataFrame] | None = None
 
 
 def published(*tables: Path) -> pd.DataFrame:
@@ -86,7 +89,8 @@ def verdicts(
         table: of :func:`published`.
         profile: whose records are judged.
         ids: which claims; None for all.
-    Returns: columns id, paper, statement, verdict, value, low, high, n, profile, published.
+    Returns: columns id, paper, statement, verdict, value, low, high, n, profile, published,
+        readings (as "holds in 2 of 9 readings"; empty where there is but one).
     Raises: ValueError for an unknown profile or claim.
     """
     check_known("profile", profile, PROFILES)
@@ -97,22 +101,36 @@ def verdicts(
     handed = cache(records_of)
     rows = []
     for row in table.to_dict("records"):
-        measurement = _measured(claims.get(row["id"]), handed, profile)
-        rows.append(_row(row, measurement, profile))
-    columns = [*COPIED, "verdict", *MEASURED, "profile", "published"]
+        claim = claims.get(row["id"])
+        records = _handed(claim, handed, profile)
+        measurement = claim.measure(records) if records is not None else None
+        judged_row = _row(row, measurement, profile)
+        judged_row["readings"] = _count(claim, records)
+        rows.append(judged_row)
+    columns = [*COPIED, "verdict", *MEASURED, "profile", "published", "readings"]
     judged = pd.DataFrame(rows, columns=columns)
     return judged.astype({"value": float, "low": float, "high": float, "n": "Int64"})
 
 
-def _measured(
+def _handed(
     claim: Claim | None, records_of: Callable[[str, str], list[Record]], profile: str
-) -> Measurement | None:
+) -> list[Record] | None:
+    """The records that a claim is handed; None if it is not judged in the profile."""
     if claim is None or profile not in claim.profiles:
         return None
     records: list[Record] = []
     for experiment in claim.experiments:
         records += records_of(experiment, profile)
-    return claim.measure(records)
+    return records
+
+
+def _count(claim: Claim | None, records: list[Record] | None) -> str:
+    """How many readings of a claim hold."""
+    if records is None or claim.readings is None:
+        return ""
+    rows = claim.readings(records)
+    holding = (rows["verdict"] == "reproduced").sum()
+    return f"holds in {holding} of {len(rows)} readings" if len(rows) else ""
 
 
 def _row(claim: dict[str, str], measurement: Measurement | None, profile: str) -> dict[str, Any]:
@@ -152,7 +170,7 @@ def _line(row: dict[str, Any], claim: pd.Series) -> str:
         f"{claim['quantity']}: {criterion}",
         f"{row['value']:.3g}{_spread(row)}",
         n,
-        row["verdict"],
+        row["verdict"] + (f"; {row['readings']}" if row["readings"] else ""),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -1,12 +1,11 @@
 """Robustness of sparse networks whose topology adapts: links removed, weights shuffled, attacks.
 
 [Sulyok2026] Robustness in sparse artificial neural networks trained with adaptive topology.
-Notebooks 20 to 23.
+Notebooks 20 to 24.
 """
 
 from lib.papers.adaptive_topology.claims import CLAIMS
 from lib.papers.adaptive_topology.experiments import (
-    ADAPTIVE_TOPOLOGY,
     CURVES,
     ENSEMBLE,
     MINIMAL,
@@ -14,7 +13,11 @@ from lib.papers.adaptive_topology.experiments import (
     REMOVAL,
     SHUFFLING,
     SUMMARY,
+)
+from lib.papers.adaptive_topology.networks import (
+    ADAPTIVE_TOPOLOGY,
     TRAINING_LENGTH,
+    VARIED_NETWORKS,
 )
 from lib.papers.shared.labels import LABELS
 
@@ -22,6 +25,7 @@ PAPER = "Adaptive-topology robustness"
 EXPERIMENTS = (
     ADAPTIVE_TOPOLOGY,
     TRAINING_LENGTH,
+    VARIED_NETWORKS,
     SUMMARY,
     REMOVAL,
     SHUFFLING,

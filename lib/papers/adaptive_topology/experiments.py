@@ -1,4 +1,4 @@
-"""The networks of [Sulyok2026] and what is measured on them, in three profiles."""
+"""What is measured on the networks of [Sulyok2026], in three profiles."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,55 +6,11 @@ from functools import partial
 from typing import Any
 
 from lib.papers.adaptive_topology import attacking, removal, summary
+from lib.papers.adaptive_topology.networks import configs, shorter, siblings, varied, wide
 from lib.papers.shared import study, trained, tuning
-from lib.papers.shared.methods import PARENTS, profiled
-from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
-from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
-
-COMPARED = ("set", "rigl", "set_random_removal", "fixed", "dense", "dense_small", *PARENTS)
-LENGTHENED = ("set", "rigl", "fixed", "dense", "dense_small", "dense_pruned")
-SHORTER = {"smoke": (1,), "quick": (3,), "paper": (20, 60)}  # epochs
-
-# ------------------------------------------------------------------------------ the networks
-
-
-def configs(profile: str) -> list[SparseTraining]:
-    """Three sparse layers and a dense one, trained in every way that is compared."""
-    changes = {"datasets": ("mnist",)} if profile == "quick" else {}
-    return profiled("adaptive_topology", profile, COMPARED, **changes)
-
-
-def shorter(profile: str) -> list[SparseTraining]:
-    """The methods of :data:`LENGTHENED` trained for fewer epochs, as a training of its own each."""
-    changes = {"datasets": ("mnist",)} if profile == "quick" else {}
-    runs = []
-    for epochs in SHORTER[profile]:
-        scale = {"epochs": {"sparse": epochs}, **changes}
-        for run in profiled("adaptive_topology", profile, LENGTHENED, **scale):
-            runs.append(_moved(run))
-    return runs
-
-
-def _moved(run: SparseTraining | None) -> SparseTraining | None:
-    """The same training as a run of ``training_length``, and what it inherits from."""
-    if run is None:
-        return None
-    moved = {"parent": _moved(run.parent), "stand_in": _moved(run.stand_in)}
-    return dataclasses.replace(run, experiment="training_length", **moved)
-
-
-def siblings(run: SparseTraining) -> list[SparseTraining]:
-    """The networks of the same profile, data set and seed; itself alone if it is custom."""
-    for profile in ("smoke", "quick", "paper"):
-        networks = []
-        for other in configs(profile):
-            networks += [other, other.stand_in] if other.stand_in else [other]
-        if run in networks:
-            place = run.dataset, run.seed
-            return [other for other in networks if (other.dataset, other.seed) == place]
-    return [run]
-
+from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
 
 # ------------------------------------------------------------- how much of each study, by profile
 
@@ -143,9 +99,12 @@ def _summary(experiment: str, profile: str, parent: SparseTraining) -> Study:
 
 
 def summaries(profile: str) -> list[Study]:
-    """Of every network of ``adaptive_topology``, and of those trained for fewer epochs."""
+    """Of every network of ``adaptive_topology``, of those trained for fewer epochs, of other widths
+    and with other assumptions.
+    """
     studied = []
-    for parent in configs(profile) + shorter(profile):
+    parents = configs(profile) + shorter(profile) + wide(profile) + varied(profile)
+    for parent in parents:
         studied.append(with_stand_in(partial(_summary, "robustness_summary", profile), parent))
     return studied
 
@@ -213,19 +172,6 @@ def _studies(name: str, make: Callable, seeds: int | None = None) -> Callable:
     return partial(studies, experiment=name, make=make, seeds=seeds)
 
 
-ADAPTIVE_TOPOLOGY = training(
-    "adaptive_topology",
-    configs,
-    trained.keep_sparse_networks,
-    parents=("adaptive_topology",),  # of what inherits from a trained network
-    same_runs_as=("set_mlp",),
-)
-TRAINING_LENGTH = training(
-    "training_length",
-    shorter,
-    keep_nothing,
-    parents=("training_length",),
-)
 REMOVAL = _study(
     "link_removal",
     removal.link_removal,
@@ -238,7 +184,7 @@ SHUFFLING = _study(
 )
 SUMMARY = dataclasses.replace(
     _study("robustness_summary", summary.robustness_summary, summaries),
-    parents=("adaptive_topology", "training_length"),
+    parents=("adaptive_topology", "training_length", "adaptive_topology_1568", "varied"),
 )
 CURVES = _study(
     "attack_curves",
