@@ -2,34 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-LEVEL = 0.95
-MIN_SEEDS = 5  # fewer: inconclusive at best
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What our records say about the quantity of a claim, in the claim's unit.
-
-    Args:
-        value: the estimate.
-        low, high: its 95 % interval, or the bounds of a count.
-        n: units (seeds, or draws) behind it; None for a quantity without randomness.
-        limit: why the verdict could still change: "" (it cannot), "data" (part of the claim's data
-            sets were run: they can only add what is missing), or else, as "epochs" (shorter than
-            the paper) or "settings" (other settings decide it).
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int | None = None
-    limit: str = ""
+from lib.report.measurement import LEVEL, MIN_SEEDS, Measurement
+from lib.report.statistics import holm, p_value
 
 
 def exact(value: float, limit: str = "") -> Measurement:
@@ -111,15 +90,19 @@ def contrasts(
 ) -> pd.DataFrame:
     """Differences between methods, paired by seed, with t-intervals, for every measure.
 
+    p is that of the paired t-test. All rows together are one family: hand in what is shown
+    together, as one figure, for *p_holm* to hold for the whole of it
+    (:func:`lib.report.statistics.holm`). The intervals are those of each row alone.
+
     Args:
         table: columns dataset, network, method, seed, measure, value: a measure of a run a row.
         pairs: {name of the contrast: (method, minus method)}.
         level: of the intervals.
-    Returns: columns dataset, network, measure, contrast, value, low, high, n; pairs without a
-        common seed are left out.
+    Returns: columns dataset, network, measure, contrast, value, low, high, n, p, p_holm; pairs
+        without a common seed are left out, and a single seed has no p (nan).
     """
     keys = ["dataset", "network", "measure"]
-    columns = [*keys, "contrast", "value", "low", "high", "n"]
+    columns = [*keys, "contrast", "value", "low", "high", "n", "p"]
     rows = []
     for key, values in table.groupby(keys, sort=False):
         by_seed = values.pivot_table("value", "seed", "method")
@@ -130,5 +113,6 @@ def contrasts(
             differences = both[method] - both[other]
             mean = t_interval(differences, level=level)
             interval = (mean.value, mean.low, mean.high, mean.n)
-            rows.append((*key, contrast, *interval))
-    return pd.DataFrame(rows, columns=columns)
+            rows.append((*key, contrast, *interval, p_value(differences)))
+    found = pd.DataFrame(rows, columns=columns)
+    return found.assign(p_holm=holm(found["p"]))

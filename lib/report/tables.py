@@ -13,6 +13,7 @@ from lib.runs.environment import environment
 from lib.runs.record import Record, summaries
 
 Records = Sequence[Record]
+SIGNIFICANT = 0.05  # p, corrected for the family
 ACCURACIES = {  # columns of a summary, as a table names them
     "last_accuracy": "last epoch",
     "best_on_test_accuracy": "best on test",
@@ -134,7 +135,8 @@ def paired(records: Records, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
 
 
 def written_contrasts(differences: pd.DataFrame) -> pd.DataFrame:
-    """Every difference as a text, as "0.32 [0.17, 0.46] n=5": a row a contrast, a column a measure.
+    """Every difference as a text, as "0.32 [0.17, 0.46] n=5 *": a row a contrast, a column a
+    measure; the star marks those whose p_holm is below .05, corrected for all of the table.
 
     Args:
         differences: rows of :func:`lib.report.intervals.contrasts`.
@@ -142,7 +144,8 @@ def written_contrasts(differences: pd.DataFrame) -> pd.DataFrame:
     texts = []
     for row in differences.to_dict("records"):
         interval = f"[{row['low']:.2f}, {row['high']:.2f}]"
-        texts.append(f"{row['value']:.2f} {interval} n={row['n']}")
+        star = " *" if row["p_holm"] < SIGNIFICANT else ""
+        texts.append(f"{row['value']:.2f} {interval} n={row['n']}{star}")
     table = differences.assign(text=texts)
     rows = ["dataset", "contrast"]
     return table.pivot_table("text", rows, "measure", aggfunc="first", sort=False)

@@ -121,6 +121,23 @@ def test_contrast_has_the_paired_interval_of_scipy():
     assert (row["low"], row["high"]) == pytest.approx((desired.low, desired.high))
     assert row["n"] == 4
     assert row["value"] == pytest.approx(np.mean(sets) - np.mean(rivals[:4]))
+    assert row["p"] == pytest.approx(stats.ttest_rel(sets, rivals[:4]).pvalue)
+
+
+def test_p_values_of_contrasts_are_corrected_for_the_whole_table():
+    table = gaps([0.5, 0.6, 0.4, 0.7], [0.4, 0.45, 0.42, 0.5], datasets=("mnist", "digits"))
+    single = gaps([1.0], [0.0], datasets=("one seed",))
+    rows = intervals.contrasts(pd.concat([table, single]), {"x": ("set", "dense")})
+    assert [*rows][-3:] == ["n", "p", "p_holm"]
+    p = rows["p"].iloc[0]
+    np.testing.assert_allclose(rows["p"], [p, p, math.nan])
+    np.testing.assert_allclose(rows["p_holm"], [2 * p, 2 * p, math.nan])
+
+
+def test_p_value_of_a_contrast_does_not_depend_on_the_level():
+    table = gaps([0.5, 0.6, 0.4], [0.4, 0.45, 0.42])
+    rows = [intervals.contrasts(table, {"x": ("set", "dense")}, level=q) for q in (0.9, 0.99)]
+    assert rows[0]["p"].equals(rows[1]["p"]) and rows[0]["low"][0] > rows[1]["low"][0]
 
 
 def test_contrast_without_a_common_seed_is_left_out():

@@ -75,6 +75,18 @@ def test_final_removal_changes_the_accuracy_by_points():
     assert measured.value == pytest.approx(0.1) and measured.n == 5
 
 
+def test_absolute_change_of_the_final_removal_is_not_below_zero():
+    accuracies = [0.5, 0.5, 0.501, 0.501, 0.6]  # before; after: .001 less
+    runs = [trained("set", variant="published", seed=seed) for seed in range(5)]
+    finals = [accuracy - 0.02 * (seed == 4) for seed, accuracy in enumerate(accuracies)]
+    for run, accuracy, final in zip(runs, accuracies, finals, strict=True):
+        run.metrics["test_accuracy"] = accuracy
+        run.environment["final"]["test_accuracy"] = final
+    measured = CLAIMS["S08"].measure(runs)
+    assert measured.low == 0 and measured.value == pytest.approx(0.4)
+    assert CLAIMS["S08"].measure(runs[:1]).low == 0
+
+
 # Table 3
 
 
@@ -136,51 +148,73 @@ def test_share_of_weights_has_no_upper_bound(monkeypatch):
 # degrees
 
 
-def evidence(exponents, ahead, seeds=5, **changes):
-    """Rows of a made-up study: a layer with these exponents, one a seed, and the power law ahead of
-    its rivals or not.
+def evidence(exponent, ahead=True, seeds=5, layer=1, **changes):
+    """Rows of a made-up study: a hidden layer with this exponent, one a seed, and the power law
+    ahead of its rivals or not.
     """
     row = {"network": "set_mlp", "dataset": "mnist", "method": "set", "variant": "tuned"}
-    row |= {"epoch": "final", "kind": "network", "neurons": "hidden 1"}
-    row |= {"decision exponential": int(ahead), "decision lognormal": int(ahead)}
+    row |= {"epoch": "final", "kind": "network", "neurons": f"hidden {layer}"}
+    row |= {"decision exponential": int(ahead), "decision lognormal": 0, "exponent": exponent}
     row |= {"aic binomial": 10.0 * ahead, "aic power law": 10.0 * (not ahead)} | changes
-    spread = np.linspace(-0.1, 0.1, seeds)
-    return pd.DataFrame(
-        [{**row, "seed": i, "exponent": exponents + d} for i, d in enumerate(spread)]
-    )
+    return pd.DataFrame([{**row, "seed": seed} for seed in range(seeds)])
 
 
-def verdict(table):
-    return judged("S03", claims.exponent_of(table))
+def beside(*tables, seen=True):
+    """The rows with those of power laws drawn beside them that are recognised, or not."""
+    return pd.concat([*tables, evidence(2.5, ahead=seen, kind="power law 2.5")])
 
 
-NO_LAW = "inconclusive (no power law ahead of its rivals)"
+def of_hidden_layers(*met):
+    """A network whose layers meet the condition of S03 or not."""
+    layers = [evidence(2.5, ahead, layer=layer) for layer, ahead in enumerate(met, start=1)]
+    return beside(*layers)
+
+
+@pytest.mark.parametrize(
+    ("table", "value"),
+    [
+        (beside(evidence(2.5)), 1),
+        (beside(evidence(2.5, **{"decision lognormal": 1})), 1),
+        (beside(evidence(2.5, ahead=False)), 0),
+        (beside(evidence(2.5, **{"decision lognormal": -1})), 0),
+        (beside(evidence(2.5, **{"decision exponential": 0})), 0),
+        (beside(evidence(2.5, **{"aic binomial": -1.0})), 0),
+        (beside(evidence(2.0)), 0),
+        (beside(evidence(3.0)), 0),
+        (beside(evidence(8.0)), 0),
+        (beside(evidence(math.nan, **{"decision lognormal": math.nan})), 0),
+        (of_hidden_layers(True, False), 1),
+        (of_hidden_layers(True, False, False), 0),
+        (of_hidden_layers(True, True, False), 1),
+        (beside(evidence(2.5, seeds=2), evidence(8.0, seeds=5, variant="published")), 0.4),
+    ],
+)
+def test_power_law_claim_counts_seeds_half_of_whose_layers_are_ahead_in_range(table, value):
+    assert claims.scale_free_share(table).value == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        (evidence(8.0, False), "not reproduced"),
-        (evidence(1.5, False), "not reproduced"),
-        (
-            evidence(8.0, False).replace({"seed": {0: None}, "exponent": {7.9: None}}),
-            "inconclusive (seeds)",
-        ),
-        (pd.concat([evidence(6.0, True), evidence(2.5, False, neurons="hidden 2")]), NO_LAW),
-        (evidence(8.0, True), "not reproduced"),
-        (evidence(2.5, True), "reproduced"),
-        (evidence(2.5, False), NO_LAW),
-        (evidence(2.5, True, **{"decision lognormal": 0}), NO_LAW),
-        (evidence(2.5, True, **{"decision exponential": -1}), NO_LAW),
-        (evidence(2.5, True, **{"aic binomial": -1.0}), NO_LAW),
-        (evidence(3.0, True), "inconclusive"),  # the interval holds 3
-        (evidence(2.5, True, seeds=4), "inconclusive (seeds)"),
-        (evidence(8.0, False, seeds=4), "inconclusive (seeds)"),
+        (beside(evidence(8.0, seeds=6)), "not reproduced"),
+        (beside(evidence(8.0, seeds=5)), "inconclusive"),  # 0 of 5: up to .522
+        (beside(evidence(8.0, seeds=4)), "inconclusive (seeds)"),
+        (beside(evidence(2.5, seeds=6)), "reproduced"),
+        (beside(evidence(2.5, seeds=5)), "inconclusive"),
+        (evidence(8.0, seeds=6), "inconclusive (power of the test)"),
+        (beside(evidence(8.0, seeds=6), seen=False), "inconclusive (power of the test)"),
         (pd.DataFrame(), "not run"),
     ],
 )
-def test_power_law_claim_needs_exponents_and_a_law_ahead_of_its_rivals(table, expected):
-    assert verdict(table) == expected
+def test_power_law_claim_is_bounded_by_seeds_and_by_the_power_of_the_test(table, expected):
+    assert judged("S03", claims.scale_free_share(table)) == expected
+
+
+def test_share_of_scale_free_seeds_has_an_exact_interval():
+    found = claims.scale_free_share(beside(evidence(8.0)))
+    desired = stats.binomtest(0, 5).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((desired.low, desired.high))
+    assert (found.n, found.limit) == (5, "")
 
 
 @pytest.mark.parametrize(
@@ -192,18 +226,9 @@ def test_power_law_claim_needs_exponents_and_a_law_ahead_of_its_rivals(table, ex
     ids=str,
 )  # fmt: skip
 def test_power_law_claim_is_one_of_hidden_neurons_of_sets_own_network(changes):
-    others = evidence(2.5, True, **changes)
-    assert verdict(others) == "not run"
-    assert verdict(pd.concat([others, evidence(8.0, False)])) == "not reproduced"
-
-
-def test_power_law_claim_is_decided_by_the_layer_nearest_to_it():
-    table = pd.concat([evidence(8.0, True), evidence(2.5, True, neurons="hidden 2")])
-    found = claims.exponent_of(table)
-    level = (1 + 1 - 0.05 / 2) / 2  # two layers, two sides
-    half = stats.t.ppf(level, 4) * np.std(np.linspace(-0.1, 0.1, 5), ddof=1) / 5**0.5
-    assert (found.value, found.n, found.limit) == (pytest.approx(2.5), 5, "")
-    assert (found.low, found.high) == (pytest.approx(2.5 - half), pytest.approx(2.5 + half))
+    others = evidence(2.5, **changes)
+    assert claims.scale_free_share(others) is None
+    assert claims.scale_free_share(beside(others, evidence(8.0))).value == 0
 
 
 @pytest.mark.parametrize(
