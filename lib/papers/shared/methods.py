@@ -42,11 +42,12 @@ N_FEATURES = {"digits": 64, "mnist": 784, "fashion_mnist": 784}
 _FAST = {"learning_rate": 0.3, "dropout": 0.1}
 _FALLING = {**_FAST, "decay": "cosine"}
 _STRONG_DROPOUT = {"learning_rate": 0.3, "dropout": 0.2}
+_DENSE = {"learning_rate": 0.3, "dropout": 0.3}
 _CONSTANT = {"learning_rate": 0.1, "schedule": "constant"}
 CHOSEN: dict[tuple[str, str], Fields] = {
     ("set_mlp", "set"): _FAST,
     ("set_mlp", "fixed"): _FAST,
-    ("set_mlp", "dense"): _FAST,
+    ("set_mlp", "dense"): _DENSE,  # of adaptive_topology's dense network, the same
     ("set_mlp", "fixed_final"): _FAST,  # as fixed
     ("set_mlp", "set_random_removal"): _FAST,  # as SET
     ("time_to_accuracy", "set"): _FAST,  # of set_mlp's networks, the same
@@ -60,7 +61,7 @@ CHOSEN: dict[tuple[str, str], Fields] = {
     ("adaptive_topology", "rigl"): _FALLING,
     ("adaptive_topology", "set_random_removal"): _FALLING,
     ("adaptive_topology", "fixed"): _FAST,
-    ("adaptive_topology", "dense"): _FAST,  # of set_mlp's dense network, the same
+    ("adaptive_topology", "dense"): _DENSE,
     ("adaptive_topology", "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},
     ("adaptive_topology", "set_retrained"): _FAST,  # static supports: as fixed
     ("adaptive_topology", "set_rewired"): _FAST,
