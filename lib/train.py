@@ -19,13 +19,13 @@ from lib import checkpoints, models
 from lib.averaging import WeightAverage
 from lib.data import Split
 from lib.data.augment import augment
-from lib.evolution import Evolution, evolve_, remove_
+from lib.evolution import evolve_, remove_
 from lib.layers import SparseLinear
+from lib.settings import Settings
 
 EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
 DEGREE_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-SCHEDULES = ("constant", "step", "cosine")
 CHECKPOINT_FORMAT = 2  # of what fit writes
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -35,73 +35,6 @@ Preparation = Callable[[Tensor], Tensor]
 
 class Diverged(RuntimeError):
     """The loss is no longer finite."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a network is trained, by SGD unless :func:`fit` is given another optimiser.
-
-    Args:
-        epochs: passes over the training part, at least 1.
-        batch_size: examples a step; the last batch of an epoch may be smaller.
-        learning_rate: at the first epoch.
-        schedule: "constant", "step" (a tenth from half of the epochs on, a hundredth from three
-            quarters on) or "cosine" (towards 0).
-        momentum: of SGD, in [0, 1).
-        nesterov: whether the momentum is Nesterov's.
-        weight_decay: of the weights of links only, times the learning rate (as in torch). The
-            authors' SciPy code subtracts wd · w without rate and momentum, from biases too: not
-            offered.
-        augmentation: strength of the random rotations, shifts and mirrorings of training images, in
-            [0, 1], see :func:`lib.data.augment.augment`; 0: none.
-        averaging: decay of the moving average of the weights, see
-            :class:`lib.averaging.WeightAverage`, in [0, 1): that is what is evaluated after each
-            epoch and left in the model; 0: none.
-        evolution: how links evolve after each epoch; None for a static support.
-    Raises: ValueError if a value is out of range.
-    """
-
-    epochs: int
-    batch_size: int = 128
-    learning_rate: float = 0.1
-    schedule: str = "cosine"
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 2e-4
-    augmentation: float = 0.0
-    averaging: float = 0.0
-    evolution: Evolution | None = None
-
-    def __post_init__(self) -> None:
-        for name, in_range, advice in (
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("learning_rate", 0 < self.learning_rate < math.inf, "a positive one"),
-            ("momentum", 0 <= self.momentum < 1, "one in [0, 1)"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or a positive one"),
-            ("augmentation", 0 <= self.augmentation <= 1, "a strength in [0, 1]"),
-            ("averaging", 0 <= self.averaging < 1, "a decay in [0, 1)"),
-        ):
-            if not in_range:
-                value = getattr(self, name)
-                raise ValueError(f"{name} = {value} is out of range: give {advice}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"schedule {self.schedule!r} is unknown: 'constant', 'step' or 'cosine'"
-            )
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("momentum = 0 with nesterov: give a positive momentum")
-
-    def learning_rate_at_epoch(self, epoch: int) -> float:
-        """Learning rate of epoch ``epoch``, from 1."""
-        done = (epoch - 1) / self.epochs
-        if self.schedule == "cosine":
-            return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
-        if self.schedule == "constant" or done < 0.5:
-            return self.learning_rate
-        if done < 0.75:
-            return self.learning_rate * 0.1
-        return self.learning_rate * 0.01
 
 
 @dataclass
@@ -189,17 +122,7 @@ def fit(
     history = _begin(training, checkpoint)
     for epoch in range(len(history.metrics) + 1, settings.epochs + 1):
         start = time.perf_counter()
-        row = _train_and_evaluate(training, epoch)
-        if _is_best(row, history):
-            state = model.state_dict()
-            history.best_state = {name: tensor.clone() for name, tensor in state.items()}
-        is_last = epoch == settings.epochs
-        if is_last or epoch in DEGREE_EPOCHS:
-            _record_links(history, model, epoch)
-        row["replaced"] = 0
-        if not is_last:  # the last update is below
-            row["replaced"] = _update_links(training, epoch)
-        history.metrics.append(row)
+        _run_epoch(training, history, epoch)
         history.seconds += time.perf_counter() - start
         history.clock.append(round(history.seconds, 3))
         if checkpoint is not None:
@@ -209,12 +132,7 @@ def fit(
         if epoch == stop_after:
             return history
     start = time.perf_counter()
-    if training.average is not None:
-        training.average.take_()
-    _update_links(training, settings.epochs)
-    history.final["test_accuracy"] = training.accuracy("test")
-    history.final["links"] = models.count_links(model)
-    _record_links(history, model, "final")
+    _finish(training, history)
     history.seconds += time.perf_counter() - start
     return history
 
@@ -246,10 +164,9 @@ class _Training:
             return None
         return accuracy(self.model, *self.examples[part])
 
-    def accuracies(self) -> dict[str, float | None]:
-        """Those of an epoch, by their names in its metrics."""
-        with self.average.in_place() if self.average else contextlib.nullcontext():
-            return {f"{part}_accuracy": self.accuracy(part) for part in ("valid", "test")}
+    def evaluated(self) -> contextlib.AbstractContextManager:
+        """While it is entered, the model has the weights that are evaluated: the averaged ones."""
+        return self.average.in_place() if self.average else contextlib.nullcontext()
 
 
 def _mean_loss(loss: Loss) -> Objective:
@@ -305,27 +222,53 @@ def _preparation(split: Split, strength: float, generator: torch.Generator) -> P
     return augmented
 
 
-def _train_and_evaluate(training: _Training, epoch: int) -> dict[str, Any]:
-    """The metrics of an epoch, before its update of the links."""
-    rate = training.settings.learning_rate_at_epoch(epoch)
-    for group in training.optimiser.param_groups:
-        group["lr"] = rate
+def _run_epoch(training: _Training, history: History, epoch: int) -> None:
+    """Train for an epoch, evaluate, and update the links unless it is the last one."""
     loss = _train_epoch(training, epoch)
+    with training.evaluated():
+        row = _metrics(training, epoch, loss)
+        if _is_best(row, history):
+            state = training.model.state_dict()
+            history.best_state = {name: tensor.clone() for name, tensor in state.items()}
+    is_last = epoch == training.settings.epochs
+    if is_last or epoch in DEGREE_EPOCHS:
+        _record_links(history, training.model, epoch)
+    if not is_last:
+        row["replaced"] = _update_links(training, epoch)
+    history.metrics.append(row)
+
+
+def _finish(training: _Training, history: History) -> None:
+    """Take the averaged weights, if any, and do what the last epoch's rule does to the links."""
+    if training.average is not None:
+        training.average.take_()
+    _update_links(training, training.settings.epochs)
+    history.final["test_accuracy"] = training.accuracy("test")
+    history.final["links"] = models.count_links(training.model)
+    _record_links(history, training.model, "final")
+
+
+def _metrics(training: _Training, epoch: int, loss: float) -> dict[str, Any]:
+    """The metrics of an epoch, before its update of the links."""
     return {
         "epoch": epoch,
-        "learning_rate": rate,
+        "learning_rate": training.settings.learning_rate_at_epoch(epoch),
         "train_loss": loss,
-        **training.accuracies(),
+        "valid_accuracy": training.accuracy("valid"),
+        "test_accuracy": training.accuracy("test"),
         "links": models.count_links(training.model),
+        "replaced": 0,
     }
 
 
 def _train_epoch(training: _Training, epoch: int) -> float:
     """Mean loss of one pass over the examples in random order, a step a batch."""
+    rate = training.settings.learning_rate_at_epoch(epoch)
+    for group in training.optimiser.param_groups:
+        group["lr"] = rate
     x, y = training.examples["train"]
     order = torch.randperm(len(x), generator=training.generator)
     batches = order.to(x.device).split(training.settings.batch_size)
-    rate = training.optimiser.param_groups[0]["lr"]
     training.model.train()
     total = 0.0
     for step, index in enumerate(batches, start=1):

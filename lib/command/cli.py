@@ -18,7 +18,7 @@ import torch
 from lib import bench, data, papers, paths
 from lib.command import gallery, notebooks
 from lib.names import check_known
-from lib.runs import executors
+from lib.runs import executors, replay
 from lib.runs.config import Run
 from lib.runs.experiment import PROFILES, choose
 from lib.runs.record import Record, summaries
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("PYTHONUTF8", "1")  # of kernels and workers, whatever the locale is
     try:
         chosen = _parser().parse_args(arguments)
-        for name in ("jobs", "seeds"):
+        for name in ("jobs", "seeds", "epochs"):
             value = getattr(chosen, name, None)
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value} is out of range: give at least 1")
@@ -169,6 +169,60 @@ def _say_what_stands_in(runs: Iterable[Run]) -> None:
             print(notice, file=sys.stderr)
 
 
+# --------------------------------------------------------------------------------------- replay
+
+
+def replay_records(chosen: Chosen) -> int:
+    """Train the first epochs of stored records anew, compare them bit by bit, and store nothing."""
+    records = []
+    for name in _with_epochs(chosen.experiments):
+        records += replay.choose_records(
+            papers.STORE, name, chosen.profile, dirty=chosen.dirty, every=chosen.all
+        )
+    rows = replay.replay(papers.STORE, records, chosen.epochs)
+    table = pd.DataFrame(rows, columns=list(replay.COLUMNS)).astype({"epoch": "Int64"})
+    _report(chosen, table, _replayed(table))
+    return int(replay.DIFFERS in set(table["outcome"]))
+
+
+def _with_epochs(names: Sequence[str]) -> list[str]:
+    """Those experiments, of all if none is named, that can be replayed; print which cannot."""
+    names = list(dict.fromkeys(names or papers.EXPERIMENTS))
+    chosen = [choose(papers.EXPERIMENTS, name) for name in names]
+    able = [experiment.name for experiment in chosen if experiment.replay is not None]
+    others = [name for name in names if name not in able]
+    if others:
+        print(f"skipped, as their runs have no epochs: {', '.join(others)}", file=sys.stderr)
+    return able
+
+
+def _replayed(table: pd.DataFrame) -> str:
+    """A line for each record that was replayed, and what became of them all."""
+    if table.empty:
+        return "no such record is stored"
+    shown = table[["experiment", "dataset", "method", "variant", "seed", "epochs", "outcome"]]
+    shown = shown.assign(
+        loss_difference=table["loss_difference"].map("{:.1g}".format, na_action="ignore"),
+        first_difference=table.apply(_first_difference, axis=1),
+        dirty=table["dirty"],
+        commit=table["commit"].str.slice(0, 7),
+        changed_here=table["changed_here"],
+        record=table["record"],
+    )
+    counts = [f"{n} {outcome}" for outcome, n in table["outcome"].value_counts().items()]
+    return f"{shown.to_string(index=False, na_rep='')}\n{', '.join(counts)}"
+
+
+def _first_difference(row: pd.Series) -> str:
+    """Where a record differs first, or why it was not replayed."""
+    if pd.notna(row["note"]):
+        return row["note"]
+    if pd.isna(row["column"]):
+        return ""
+    place = f"{row['column']} of epoch {row['epoch']}"
+    return f"{place}: {row['stored']}, now {row['replayed']}"
+
+
 # ------------------------------------------------------------------------------ figures, claims
 
 
@@ -253,6 +307,25 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "P",
         "help": f"one of {', '.join(PROFILES)} (default: %(default)s)",
     },
+    "experiments": {
+        "nargs": "*",
+        "metavar": "EXPERIMENT",
+        "help": "default: all that train in epochs",
+    },
+    "--epochs": {
+        "type": int,
+        "default": 2,
+        "metavar": "N",
+        "help": "how many of the first epochs (default: %(default)s)",
+    },
+    "--all": {
+        "action": "store_true",
+        "help": "every record, not only the lowest seed of each data set, method and variant",
+    },
+    "--dirty": {
+        "action": "store_true",
+        "help": "only records made from a tree with uncommitted changes",
+    },
     "--seeds": {
         "type": int,
         "metavar": "N",
@@ -287,10 +360,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 RUN = ("experiment", "--profile", "--seeds", "--jobs", "--set", "--scheduler", "--json")
+REPLAY = ("experiments", "--epochs", "--profile", "--all", "--dirty", "--json")
 COMMANDS: dict[str, Command] = {
     "list": Command(show_list, ("--json",)),
     "data": Command(show_data, ("names",)),
     "run": Command(run, RUN),
+    "replay": Command(replay_records, REPLAY, {"profile": "paper"}),
     "figures": Command(figures, ("--profile", "--only", "--jobs", "--train")),
     "claims": Command(show_claims, ("--profile", "--json"), {"profile": "paper"}),
     "bench": Command(show_bench, ("--threads", "--sweeps", "--json")),

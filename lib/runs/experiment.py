@@ -75,6 +75,9 @@ class Experiment:
         keeps: (record, array name) -> whether the record shipped in data/results holds it.
         parents: names of the experiments that its runs start from.
         same_runs_as: names of experiments that may have made the very same run: it is taken over.
+        replay: (run, :class:`Workspace`, number of epochs) -> the first rows of its table and the
+            arrays of these epochs, made anew and from what is stored, see
+            :mod:`lib.runs.replay`; None where its runs have no epochs.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Experiment:
     keeps: Callable[[Record, str], bool] = keep_nothing
     parents: tuple[str, ...] = ()
     same_runs_as: tuple[str, ...] = ()
+    replay: Callable[[Run, Workspace, int], Contents] | None = None
 
     def runs(self, profile: str) -> list[Run]:
         """Its runs in a profile. Raises ValueError naming the nearest profile."""

@@ -10,10 +10,8 @@ import torch
 
 from lib import bench, command, data, papers, paths
 from lib.command import cli, notebooks
-from lib.papers.shared import sparse_training, trained
-from lib.papers.shared.sparse_training import SparseTraining
+from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.runs import shelf
-from lib.runs.experiment import Experiment
 from lib.runs.store import Store
 
 
@@ -32,14 +30,10 @@ def diverging_runs(profile):
     return [SparseTraining("bad", **fields)]
 
 
-def experiment(name, configs):
-    return Experiment(name, configs, make=sparse_training.make, numbers=trained.numbers)
-
-
 @pytest.fixture(autouse=True)
 def small(tmp_path, monkeypatch):
     """Folders of the test's own, and one experiment of seconds."""
-    monkeypatch.setitem(papers.EXPERIMENTS, "tiny", experiment("tiny", tiny_runs))
+    monkeypatch.setitem(papers.EXPERIMENTS, "tiny", training("tiny", tiny_runs))
     store = Store(papers.EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
     monkeypatch.setattr(papers, "STORE", store)
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
@@ -222,7 +216,7 @@ def test_figures_renders_the_others_when_a_run_fails(capsys, monkeypatch):
     rendered = []
     monkeypatch.setattr(notebooks, "needed", lambda path: ["bad"])
     monkeypatch.setattr(notebooks, "execute_all", lambda paths, *_: rendered.extend(paths) or [])
-    monkeypatch.setitem(papers.EXPERIMENTS, "bad", experiment("bad", diverging_runs))
+    monkeypatch.setitem(papers.EXPERIMENTS, "bad", training("bad", diverging_runs))
     status, _, err = run(capsys, "figures", "--profile", "smoke", "--only", "10")
     assert status == 1 and len(rendered) == 1 and "1 of 1 runs failed" in err
 
@@ -231,7 +225,7 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
     def interrupt(profile):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(papers.EXPERIMENTS, "tiny", experiment("tiny", interrupt))
+    monkeypatch.setitem(papers.EXPERIMENTS, "tiny", training("tiny", interrupt))
     monkeypatch.setattr(sys, "argv", ["lib", "run", "tiny"])
     status, err = command.main(), capsys.readouterr().err
     assert status == 130 and err == "interrupted: nothing is lost, the same command continues\n"
@@ -260,6 +254,9 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("figures --only 99", "did you mean"),
         ("figures --profile qick", "did you mean 'quick'"),
         ("claims --profile big", "did you mean"),
+        ("replay tini", "unknown experiment 'tini': did you mean 'tiny'"),
+        ("replay tiny --profile papr", "unknown profile 'papr': did you mean 'paper'"),
+        ("replay tiny --epochs 0", "epochs = 0 is out of range"),
         ("data mnits", "did you mean 'mnist'"),
         ("bench --threads 0", "threads = 0"),
     ],

@@ -3,10 +3,8 @@
 import dataclasses
 
 from lib.papers import EXPERIMENTS
-from lib.papers.shared import sparse_training, trained
-from lib.papers.shared.sparse_training import SparseTraining
+from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.papers.shared.study import Study
-from lib.runs.experiment import Experiment
 from lib.runs.store import Store
 
 BASE = SparseTraining(
@@ -23,13 +21,7 @@ def no_runs(profile: str) -> list[SparseTraining]:
     return []
 
 
-MADE = Experiment(
-    "made",
-    configs=no_runs,
-    make=sparse_training.make,
-    numbers=trained.numbers,
-    keeps=trained.keep_links,
-)
+MADE = training("made", no_runs)
 
 
 def store(folder) -> Store:

@@ -161,9 +161,34 @@ class SparseTraining(Run):
 
 def make(run: SparseTraining, workspace: Workspace) -> Contents:
     """Train the network of a run, from its checkpoint if there is one."""
-    split = data.load(run.dataset, validation=run.validation, limit=run.limit)
-    widths = run.widths(split)
-    model = run.model(widths, run.standardisation(split))
+    split = _split(run)
+    model, history = _trained(run, split, workspace)
+    facts = {
+        "architecture": "-".join(map(str, run.widths(split))),
+        "final": history.final,
+        "seconds": round(history.seconds, 1),
+        "clock": history.clock,
+        "data": {"source": split.source, "sha256": split.sha256},
+    }
+    arrays = _as_arrays(_recorded(history) | _states(history, model))
+    return Contents(pd.DataFrame(history.metrics), arrays, facts)
+
+
+def replay(run: SparseTraining, workspace: Workspace, epochs: int) -> Contents:
+    """Train the network of a run for its first epochs: their rows, degrees and links."""
+    _, history = _trained(run, _split(run), workspace, stop_after=epochs)
+    return Contents(pd.DataFrame(history.metrics), _as_arrays(_recorded(history)), {})
+
+
+def _split(run: SparseTraining) -> data.Split:
+    return data.load(run.dataset, validation=run.validation, limit=run.limit)
+
+
+def _trained(
+    run: SparseTraining, split: data.Split, workspace: Workspace, stop_after: int | None = None
+) -> tuple[nn.Sequential, train.History]:
+    """The network of a run, trained to the end or for so many epochs, and the history of that."""
+    model = run.model(run.widths(split), run.standardisation(split))
     checkpoint = workspace.folder / "checkpoint.pt"
     if run.parent is not None and not checkpoint.exists():
         parent = workspace.record_of(run.parent, trained.holds_network)
@@ -176,25 +201,31 @@ def make(run: SparseTraining, workspace: Workspace) -> Contents:
         seed=run.seed,
         evaluate_test=run.evaluate_test,
         checkpoint=checkpoint,
+        stop_after=stop_after,
         on_epoch=lambda history: workspace.progress(len(history.metrics)),
     )
-    facts = {
-        "architecture": "-".join(map(str, widths)),
-        "final": history.final,
-        "seconds": round(history.seconds, 1),
-        "clock": history.clock,
-        "data": {"source": split.source, "sha256": split.sha256},
-    }
-    return Contents(pd.DataFrame(history.metrics), _arrays(history, model), facts)
+    return model, history
 
 
-def _arrays(history: train.History, model: nn.Module) -> dict[str, np.ndarray]:
-    """What a record holds of a run, named as :mod:`lib.papers.shared.trained` reads it."""
-    tensors = trained.named_degrees(history.degrees) | trained.named_links(history.links)
+# What a record holds of a run, named as :mod:`lib.papers.shared.trained` reads it.
+
+
+def _recorded(history: train.History) -> dict[str, Tensor]:
+    """Degrees and links after the recorded epochs."""
+    return trained.named_degrees(history.degrees) | trained.named_links(history.links)
+
+
+def _states(history: train.History, model: nn.Module) -> dict[str, Tensor]:
+    """The network at the end, and at the best validation epoch."""
+    tensors = {}
     for name, tensor in model.state_dict().items():
         tensors[f"state.{name}"] = tensor
     for name, tensor in (history.best_state or {}).items():
         tensors[f"best.{name}"] = tensor
+    return tensors
+
+
+def _as_arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
@@ -205,5 +236,12 @@ def training(
     **relations: tuple[str, ...],
 ) -> Experiment:
     """The experiment that trains these networks; relations: its parents, and same_runs_as."""
-    numbers = trained.numbers
-    return Experiment(name, configs, make, numbers=numbers, keeps=keeps, **relations)
+    return Experiment(
+        name,
+        configs,
+        make,
+        numbers=trained.numbers,
+        keeps=keeps,
+        replay=replay,
+        **relations,
+    )

@@ -1,0 +1,75 @@
+"""How a network is trained: what :func:`lib.train.fit` takes."""
+
+import math
+from dataclasses import dataclass
+
+from lib.evolution import Evolution
+
+SCHEDULES = ("constant", "step", "cosine")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained, by SGD unless :func:`fit` is given another optimiser.
+
+    Args:
+        epochs: passes over the training part, at least 1.
+        batch_size: examples a step; the last batch of an epoch may be smaller.
+        learning_rate: at the first epoch.
+        schedule: "constant", "step" (a tenth from half of the epochs on, a hundredth from three
+            quarters on) or "cosine" (towards 0).
+        momentum: of SGD, in [0, 1).
+        nesterov: whether the momentum is Nesterov's.
+        weight_decay: of the weights of links only, times the learning rate (as in torch). The
+            authors' SciPy code subtracts wd · w without rate and momentum, from biases too: not
+            offered.
+        augmentation: strength of the random rotations, shifts and mirrorings of training images, in
+            [0, 1], see :func:`lib.data.augment.augment`; 0: none.
+        averaging: decay of the moving average of the weights, see
+            :class:`lib.averaging.WeightAverage`, in [0, 1): that is what is evaluated after each
+            epoch and left in the model; 0: none.
+        evolution: how links evolve after each epoch; None for a static support.
+    Raises: ValueError if a value is out of range.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    schedule: str = "cosine"
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 2e-4
+    augmentation: float = 0.0
+    averaging: float = 0.0
+    evolution: Evolution | None = None
+
+    def __post_init__(self) -> None:
+        for name, in_range, advice in (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "a positive one"),
+            ("momentum", 0 <= self.momentum < 1, "one in [0, 1)"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or a positive one"),
+            ("augmentation", 0 <= self.augmentation <= 1, "a strength in [0, 1]"),
+            ("averaging", 0 <= self.averaging < 1, "a decay in [0, 1)"),
+        ):
+            if not in_range:
+                value = getattr(self, name)
+                raise ValueError(f"{name} = {value} is out of range: give {advice}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(
+                f"schedule {self.schedule!r} is unknown: 'constant', 'step' or 'cosine'"
+            )
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("momentum = 0 with nesterov: give a positive momentum")
+
+    def learning_rate_at_epoch(self, epoch: int) -> float:
+        """Learning rate of epoch ``epoch``, from 1."""
+        done = (epoch - 1) / self.epochs
+        if self.schedule == "cosine":
+            return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        if self.schedule == "constant" or done < 0.5:
+            return self.learning_rate
+        if done < 0.75:
+            return self.learning_rate * 0.1
+        return self.learning_rate * 0.01

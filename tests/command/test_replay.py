@@ -1,0 +1,112 @@
+"""The command that replays records: what it prints, and what its exit status says."""
+
+import dataclasses
+import json
+
+import pytest
+
+from lib import papers
+from lib.command import cli
+from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.runs.store import Store
+from tests.runs import counting
+
+BASE = SparseTraining("tiny", dataset="digits", hidden=(20, 20), density=0.2, drop="sign", epochs=3)
+DIRTY, CLEAN = '"dirty": true', '"dirty": false'
+FIXED = dataclasses.replace(BASE, method="fixed", drop=None)
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    """Commands run in float32, torch's default."""
+
+
+def configs(profile):
+    return [dataclasses.replace(run, seed=seed) for run in (BASE, FIXED) for seed in (0, 1)]
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    """A store of an experiment that trains, with clean records, and of one that counts."""
+    experiments = {
+        "tiny": training("tiny", configs),
+        "counting": counting.experiment(),
+    }
+    store = Store(experiments, tmp_path / "runs", tmp_path / "results")
+    monkeypatch.setattr(papers, "EXPERIMENTS", experiments)
+    monkeypatch.setattr(papers, "STORE", store)
+    for run in configs("paper"):
+        store.run(run)
+        rewrite(store, run, "environment.json", lambda facts: facts.replace(DIRTY, CLEAN))
+    return store
+
+
+def rewrite(store, run, file, change):
+    """Change the text of a file of a record."""
+    path = store.stored(run).path / file
+    path.write_text(change(path.read_text()))
+
+
+def replay(capsys, *words):
+    """Exit status, standard output and standard error of the command."""
+    status = cli.main(["replay", *words])
+    return status, *capsys.readouterr()
+
+
+def test_honest_records_are_the_same_bits(capsys):
+    status, out, _ = replay(capsys, "tiny")
+    lines = out.splitlines()
+    assert status == 0 and lines[-1] == "2 same bits"
+    assert [line.split()[2] for line in lines[1:-1]] == ["set", "fixed"]
+    assert all("nan" not in line and "None" not in line for line in lines)
+
+
+def test_rows_are_written_as_json(capsys):
+    status, out, _ = replay(capsys, "tiny", "--all", "--epochs", "1", "--json", "-")
+    rows = json.loads(out)
+    assert status == 0 and [row["seed"] for row in rows] == [0, 1, 0, 1]
+    assert {row["epochs"] for row in rows} == {1} and rows[0]["record"] == BASE.name
+    assert rows[0]["column"] is None and rows[0]["loss_difference"] == 0
+
+
+def test_changed_record_is_a_failure_that_names_the_column(capsys, store):
+    rewrite(store, BASE, "metrics.csv", lambda text: text.replace("\n2,", "\n2,9"))
+    status, out, _ = replay(capsys, "tiny")
+    assert status == 1 and "learning_rate of epoch 2: 9" in out
+    assert out.splitlines()[-1] == "1 differs, 1 same bits"
+
+
+def test_changed_digit_is_rounding_and_no_failure(capsys, store):
+    loss = store.stored(BASE).metrics["train_loss"][0]
+    rewrite(store, BASE, "metrics.csv", lambda text: text.replace(str(loss), str(loss + 1e-9)))
+    status, out, _ = replay(capsys, "tiny", "--json", "-")
+    first, second = json.loads(out)
+    assert status == 0 and second["outcome"] == "same bits"
+    assert (first["outcome"], first["column"]) == ("same to rounding", "train_loss")
+    assert first["epoch"] == 1 and first["replayed"] == loss
+
+
+def test_dirty_records_are_chosen(capsys, store):
+    rewrite(store, FIXED, "environment.json", lambda facts: facts.replace(CLEAN, DIRTY))
+    _, out, _ = replay(capsys, "tiny", "--dirty", "--json", "-")
+    assert [row["record"] for row in json.loads(out)] == [FIXED.name]
+
+
+@pytest.mark.parametrize("words", [(), ("counting", "tiny")], ids=["all", "named"])
+def test_experiment_without_epochs_is_skipped_in_one_sentence(words, capsys):
+    status, out, err = replay(capsys, *words)
+    assert status == 0 and out.splitlines()[-1] == "2 same bits"
+    assert err.startswith("skipped, as their runs have no epochs: counting\n")
+
+
+def test_nothing_to_replay_is_said(capsys):
+    status, out, _ = replay(capsys, "counting")
+    assert (status, out) == (0, "no such record is stored\n")
+
+
+def test_record_that_cannot_be_replayed_says_why(capsys, store):
+    text = '"sha256": "of others'
+    rewrite(store, BASE, "environment.json", lambda facts: facts.replace('"sha256": "', text))
+    status, out, _ = replay(capsys, "tiny")
+    assert status == 0 and "digits here is not what the record was made from" in out
+    assert out.splitlines()[-1] == "1 not replayed, 1 same bits"

@@ -1,0 +1,269 @@
+"""Replays: the first epochs of stored records, made anew and compared to the last digit."""
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lib import data
+from lib.runs import replay
+from lib.runs.experiment import Contents
+from lib.runs.record import Record
+from tests.papers import made
+from tests.papers.made import BASE, GRADIENT
+from tests.runs import counting
+from tests.runs.counting import Counting
+
+SHORT = dataclasses.replace(BASE, epochs=3)
+HEIR = dataclasses.replace(SHORT, method="child", drop=None, parent=SHORT, inherits="support")
+RUN = Counting("counting")
+
+
+def replay_two(store, record, **fields):
+    """The row of a record whose environment has these fields besides its own."""
+    environment = record.environment | fields
+    (row,) = replay.replay(
+        store, [dataclasses.replace(record, environment=environment)], 2, progress=False
+    )
+    return row
+
+
+def changed(record, column, epoch, change):
+    """The record with another value in one place of its table."""
+    metrics = record.metrics.copy()
+    metrics.loc[epoch - 1, column] = change(metrics.loc[epoch - 1, column])
+    return dataclasses.replace(record, metrics=metrics)
+
+
+def in_last_digit(value):
+    return np.nextafter(value, 9.0)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return made.store(tmp_path)
+
+
+@pytest.fixture
+def record(store):
+    return store.run(SHORT)
+
+
+# ------------------------------------------------------------------------------------- outcomes
+
+
+@pytest.mark.parametrize("run", [SHORT, GRADIENT, HEIR], ids=["set", "rigl", "heir"])
+def test_honest_record_has_the_same_bits(run, store):
+    row = replay_two(store, store.run(run))
+    assert (row["outcome"], row["epochs"], row["loss_difference"]) == ("same bits", 2, 0)
+    assert row["column"] is None and row["note"] is None and row["record"] == run.name
+
+
+def test_shipped_record_has_the_same_bits(record, store):
+    store.ship(record)
+    shipped = store.stored(SHORT)
+    assert shipped.path.parent == store.results
+    assert replay_two(store, shipped)["outcome"] == "same bits"
+
+
+def test_record_of_one_epoch_is_replayed_whole(store):
+    row = replay_two(store, store.run(dataclasses.replace(BASE, epochs=1)))
+    assert (row["outcome"], row["epochs"]) == ("same bits", 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "epoch", "change", "outcome"),
+    [
+        ("train_loss", 2, in_last_digit, "same to rounding"),
+        ("train_loss", 1, lambda loss: 1.0009 * loss, "same to rounding"),
+        ("train_loss", 1, lambda loss: 1.0011 * loss, "differs"),
+        ("train_loss", 3, lambda loss: 2 * loss, "same bits"),  # was not replayed
+        ("test_accuracy", 2, lambda accuracy: accuracy - 0.0019, "same to rounding"),
+        ("test_accuracy", 2, lambda accuracy: accuracy - 0.1, "differs"),
+        ("valid_accuracy", 1, lambda accuracy: 0.5, "differs"),  # was not evaluated
+        ("learning_rate", 2, in_last_digit, "differs"),
+        ("links", 1, lambda links: links + 1, "differs"),
+        ("replaced", 1, lambda links: links - 1, "differs"),
+    ],
+)
+def test_changed_value_is_found(column, epoch, change, outcome, record, store):
+    altered = changed(record, column, epoch, change)
+    row = replay_two(store, altered)
+    assert row["outcome"] == outcome
+    if outcome != "same bits":
+        assert (row["column"], row["epoch"]) == (column, epoch)
+        assert row["stored"] == altered.metrics.loc[epoch - 1, column] != row["replayed"]
+
+
+def test_changed_digit_of_a_file_is_found(record, store):
+    path = record.path / "metrics.csv"
+    loss = repr(float(record.metrics["train_loss"][1]))
+    other = repr(float(in_last_digit(record.metrics["train_loss"][1])))
+    path.write_text(path.read_text().replace(loss, other))
+    row = replay_two(store, store.stored(SHORT))
+    assert (row["outcome"], row["column"], row["epoch"]) == ("same to rounding", "train_loss", 2)
+    assert 0 < row["loss_difference"] < 1e-15
+
+
+@pytest.mark.parametrize("name", ["linear1.links.2", "linear2.in_degree.1"])
+def test_changed_link_is_found(name, record, store):
+    arrays = dict(record.arrays)
+    arrays[name] = arrays[name] + 1
+    row = replay_two(store, dataclasses.replace(record, arrays=arrays))
+    assert (row["outcome"], row["column"], row["loss_difference"]) == ("differs", name, 0)
+    assert row["epoch"] == int(name[-1]) and row["stored"] == row["replayed"] + 1
+
+
+def test_record_of_another_seed_differs_from_the_first_epoch_on(record, store):
+    other = dataclasses.replace(record, config=dataclasses.replace(SHORT, seed=1))
+    row = replay_two(store, other)
+    assert row["outcome"] == "differs" and row["epoch"] in (0, 1) and row["loss_difference"] > 0
+
+
+def test_first_difference_is_that_of_the_earliest_epoch():
+    old = pd.DataFrame({"train_loss": [1.0, 2.0], "test_accuracy": [0.5, 0.5], "extra": [1, 1]})
+    new = pd.DataFrame({"train_loss": [1.0, 2.5], "test_accuracy": [0.6, 0.5], "new": [1, 1]})
+    compare = functools.partial(replay.compare, Record(RUN, old, {}, {}))
+    row = compare(Contents(new.assign(extra=1), {}, {}))
+    assert row["column"] == "test_accuracy" and row["loss_difference"] == 0.25
+    row = compare(Contents(old.drop(columns="extra"), {}, {}))
+    assert (row["outcome"], row["column"]) == ("differs", "extra")  # lost; a new one does not count
+
+
+def test_array_of_another_shape_differs():
+    record = Record(RUN, pd.DataFrame(), {"linear1.links.0": np.arange(3)}, {})
+    contents = Contents(pd.DataFrame({"epoch": []}), {"linear1.links.0": np.arange(4)}, {})
+    row = replay.compare(record, contents)
+    assert (row["outcome"], row["stored"], row["replayed"]) == ("differs", "(3,)", "(4,)")
+
+
+# --------------------------------------------------------------------------- what it is made with
+
+
+def test_row_says_where_a_record_was_made(record, store):
+    versions = record.environment["versions"] | {"torch": "1.0"}
+    facts = {"dirty": True, "commit": "abc", "cpu": "abacus", "versions": versions}
+    row = replay_two(store, record, **facts)
+    assert (row["dirty"], row["commit"], row["cpu"], row["torch"]) == (True, "abc", "abacus", "1.0")
+    assert row["changed_here"] == "torch, cpu"
+    assert replay_two(store, record)["changed_here"] == ""
+
+
+@pytest.mark.parametrize(("named", "used"), [(2, 2), (1, 1), (None, 1)])
+def test_threads_are_those_that_the_record_names(named, used, store):
+    seen = []
+
+    def replay_and_look(run, workspace, epochs):
+        seen.append(torch.get_num_threads())
+        return Contents(pd.DataFrame({"epoch": [1, 2]}), {}, {})
+
+    store.experiments["made"] = dataclasses.replace(made.MADE, replay=replay_and_look)
+    record = Record(SHORT, pd.DataFrame({"epoch": [1, 2, 3]}), {}, facts_of_digits())
+    assert replay_two(store, record, threads=named)["outcome"] == "same bits"
+    assert seen == [used] and torch.get_num_threads() == 1
+
+
+def facts_of_digits():
+    return {"data": {"sha256": data.load("digits").sha256}}
+
+
+def test_nothing_is_stored(record, store, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    replay_two(store, record)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_progress_is_told_and_each_outcome_said(record, store, capsys):
+    replay.replay(store, [record, record], 2)
+    err = capsys.readouterr().err
+    assert err.count("made set digits seed 0: same bits\n") == 2 and "4/4 epochs" in err
+
+
+# ------------------------------------------------------------------------- what cannot be replayed
+
+
+def test_heir_of_a_parent_that_is_not_here_is_not_replayed(store, tmp_path):
+    record = store.run(HEIR)
+    row = replay_two(made.store(tmp_path / "elsewhere"), record)
+    assert (row["outcome"], row["epochs"]) == ("not replayed", 0)
+    assert row["note"] == f"its parent {SHORT.name} is not stored whole on this machine"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_record_of_other_data_is_not_replayed(record, store):
+    row = replay_two(store, record, data={"sha256": "of others"})
+    assert row["outcome"] == "not replayed"
+    assert row["note"] == "digits here is not what the record was made from"
+
+
+def test_missing_data_are_named(record, store, monkeypatch):
+    def load(name, **_):
+        raise data.DataUnavailable(f"{name} is nowhere")
+
+    monkeypatch.setattr(data, "load", load)
+    row = replay_two(store, record)
+    assert (row["outcome"], row["note"]) == ("not replayed", "digits is nowhere")
+
+
+def test_training_that_fails_now_differs(record, store):
+    bad = dataclasses.replace(record, config=dataclasses.replace(SHORT, learning_rate=1e9))
+    row = replay_two(store, bad)
+    assert row["outcome"] == "differs" and row["note"].startswith("training fails: ")
+
+
+# -------------------------------------------------------------------------------------- choosing
+
+
+def runs_of_paper(profile):
+    """Two seeds of a method, in the profile quick of two."""
+    methods = ("set", "fixed")[: 1 + (profile == "quick")]
+    return [Counting("counting", method=name, seed=seed) for name in methods for seed in (1, 0)]
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """A store of runs of the profiles paper and quick and of none, one of them dirty."""
+    store = counting.store(tmp_path, counting.experiment(configs=runs_of_paper))
+    runs = [*runs_of_paper("quick"), Counting("counting", steps=2)]
+    paths = [store.run(run).path / "environment.json" for run in runs]
+    facts = json.loads(paths[0].read_text())
+    for path in paths:
+        path.write_text(json.dumps(facts | {"dirty": path == paths[0]}))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("profile", "options", "chosen"),
+    [
+        ("paper", {}, [("set", 0)]),
+        ("paper", {"every": True}, [("set", 1), ("set", 0)]),
+        ("paper", {"dirty": True}, [("set", 1)]),
+        ("quick", {}, [("set", 0), ("fixed", 0)]),
+        ("custom", {}, [("set", 0)]),
+        ("smoke", {"dirty": True, "every": True}, [("set", 1)]),
+    ],
+)
+def test_lowest_seed_of_each_method_is_chosen_unless_all_are(profile, options, chosen, counted):
+    records = replay.choose_records(counted, "counting", profile, **options)
+    assert [(record.config.method, record.config.seed) for record in records] == chosen
+
+
+def test_stored_records_of_no_profile_are_custom(counted):
+    (record,) = replay.choose_records(counted, "counting", "custom")
+    assert record.config.steps == 2 and set(record.arrays) == {"step", "large"}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "profile", "sentence"),
+    [
+        ("countin", "paper", "unknown experiment 'countin': did you mean 'counting'"),
+        ("counting", "papr", "unknown profile 'papr': did you mean 'paper'"),
+    ],
+)
+def test_unknown_words_are_refused_with_the_nearest(experiment, profile, sentence, counted):
+    with pytest.raises(ValueError, match=sentence):
+        replay.choose_records(counted, experiment, profile)
