@@ -25,50 +25,68 @@ PIXEL_NOISE_STD = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 SEVERITIES = (1, 3, 5)
 STEPS = (1, 5, 10, 20, 40, 100)
 LOGIT_SCALES = (0.01, 100.0)
+FARTHEST = {"linf": 0.5, "l2": 8.0}  # where PGD starts to look for what DeepFool did not break
 
 Row = tuple
 
 
+def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """(B,) bool, whether each image is classified correctly."""
+    return ~attacks.is_adversarial(model, x, y)
+
+
+def _share(right: Tensor) -> float:
+    return right.double().mean().item()
+
+
 def _kept(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Accuracy."""
-    return 1 - attacks.is_adversarial(model, x, y).double().mean().item()
+    return _share(_right(model, x, y))
 
 
 def _distances(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, norm: str) -> np.ndarray:
     """Distance of the adversarial points; inf where the attack found none."""
-    distance = attacks.distance(x_adv, x, norm)
-    broken = attacks.is_adversarial(model, x_adv, y)
-    return torch.where(broken, distance, torch.inf).float().numpy()
+    return attacks.adversarial_distance(model, x, y, x_adv, norm).float().numpy()
 
 
 # --------------------------------------------------------------------------------------- curves
 
 
 def attack_curves(study: Study, parent: Record) -> Table:
-    """Accuracy under FGSM, PGD, noise and corruptions against their strength; DeepFool distances.
+    """Accuracy under FGSM, PGD, noise and corruptions against their strength; minimal distances.
 
     Returns: columns attack, norm, radius (or standard deviation, or severity), accuracy; arrays
-        deepfool.linf and deepfool.l2, the distance of half of the images to their adversarial point
-        (0: misclassified, inf: none found).
+
+        - clean, pgd.linf.radius and pgd.l2.radius: whether each image is classified correctly,
+          before and after PGD;
+        - deepfool.linf and deepfool.l2: the distance of the first half of the images to the
+          adversarial point of DeepFool (0: misclassified, inf: none found);
+        - minimal.linf and minimal.l2: the same where PGD with a bisected radius goes on from there.
     """
     model, (x, y) = trained.network(parent), images(study)
-    rows: list[Row] = [("none", "", 0.0, _kept(model, x, y))]
+    clean = _right(model, x, y)
+    rows: list[Row] = [("none", "", 0.0, _share(clean))]
+    arrays = {"clean": clean.numpy()}
     for norm, radii in (("linf", study.radii), ("l2", study.radii_l2)):
         for radius in radii:
-            rows += _gradient_attacks(study, model, x, y, radius=radius, norm=norm)
+            fast, pgd = _gradient_attacks(study, model, x, y, radius=radius, norm=norm)
+            rows.append(("fgsm", norm, radius, _share(fast)))
+            rows.append(("pgd", norm, radius, _share(pgd)))
+            arrays[f"pgd.{norm}.{radius:g}"] = pgd.numpy()
     rows += _blind_changes(study, model, x, y)
     half = slice(len(x) // 2)
     x, y = x[half], y[half]
-    distances = {}
     for norm in ("linf", "l2"):
-        x_adv = attacks.deepfool(model, x, y, norm=norm)
-        distances[f"deepfool.{norm}"] = _distances(model, x, y, x_adv, norm)
-    return pd.DataFrame(rows, columns=["attack", "norm", "radius", "accuracy"]), distances
+        first, closer = _minimal(study, model, x, y, norm)
+        arrays[f"deepfool.{norm}"] = _distances(model, x, y, first, norm)
+        arrays[f"minimal.{norm}"] = _distances(model, x, y, closer, norm)
+    return pd.DataFrame(rows, columns=["attack", "norm", "radius", "accuracy"]), arrays
 
 
 def _gradient_attacks(
     study: Study, model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str
-) -> list[Row]:
+) -> tuple[Tensor, Tensor]:
+    """Whether each image is classified correctly, after FGSM and after PGD."""
     fast = attacks.fgsm(model, x, y, radius=radius, norm=norm)
     x_adv = attacks.pgd(
         model,
@@ -80,10 +98,24 @@ def _gradient_attacks(
         restarts=study.restarts,
         generator=study.generator(),
     )
-    return [
-        ("fgsm", norm, radius, _kept(model, fast, y)),
-        ("pgd", norm, radius, _kept(model, x_adv, y)),
-    ]
+    return _right(model, fast, y), _right(model, x_adv, y)
+
+
+def _minimal(
+    study: Study, model: nn.Module, x: Tensor, y: Tensor, norm: str
+) -> tuple[Tensor, Tensor]:
+    """The points of DeepFool, and those that PGD with a bisected radius finds from there."""
+    first = attacks.deepfool(model, x, y, norm=norm)
+    closer = attacks.bisected_pgd(
+        model,
+        x,
+        y,
+        norm=norm,
+        radius=FARTHEST[norm],
+        start=first,
+        generator=study.generator(),
+    )
+    return first, closer
 
 
 def _blind_changes(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> list[Row]:
@@ -107,20 +139,28 @@ def attack_ensemble(study: Study, parent: Record) -> Table:
 
     The first radius is the headline one, at which all but the ensemble is done.
 
-    Returns: columns attack, radius, strength (of a check: steps, scale of the logits), accuracy.
+    Returns: columns attack, radius, strength (of a check: steps, scale of the logits), accuracy;
+        arrays ensemble.radius, whether each image is classified correctly after the ensemble.
     """
     model, (x, y) = trained.network(parent), images(study)
     rows: list[Row] = [("none", 0.0, np.nan, _kept(model, x, y))]
+    arrays = {}
     for radius in study.radii:
-        rows += _ensemble(study, model, x, y, radius)
+        left = _ensemble(study, model, x, y, radius)
+        for attack, right in left.items():
+            rows.append((attack, radius, np.nan, _share(right)))
+        arrays[f"ensemble.{radius:g}"] = left["square"].numpy()
     headline = study.radii[0]
     rows += _single_attacks(study, model, x, y, headline)
     rows += _more_steps(study, model, x, y, headline)
     rows += _sanity(study, model, x, y, headline)
-    return pd.DataFrame(rows, columns=["attack", "radius", "strength", "accuracy"]), {}
+    return pd.DataFrame(rows, columns=["attack", "radius", "strength", "accuracy"]), arrays
 
 
-def _ensemble(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[Row]:
+def _ensemble(
+    study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float
+) -> dict[str, Tensor]:
+    """Whether each image is classified correctly, after each attack in turn."""
     _, broken = attacks.ensemble(
         model,
         x,
@@ -130,10 +170,7 @@ def _ensemble(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: floa
         queries=study.queries,
         generator=study.generator(),
     )
-    rows = []
-    for attack, lost in broken.items():
-        rows.append((attack, radius, np.nan, 1 - lost.double().mean().item()))
-    return rows
+    return {attack: ~lost for attack, lost in broken.items()}
 
 
 def _single_attacks(
@@ -201,8 +238,9 @@ class Scale(nn.Module):
 def attack_minimal(
     study: Study, parent: Record, *, others: Callable[[], Mapping[str, nn.Module]]
 ) -> Table:
-    """Accuracy under the one-pixel attack, smallest L2 norms by Carlini-Wagner, DeepFool and the
-    boundary attack, and how PGD found on this network transfers to the others.
+    """Accuracy under the one-pixel attack, smallest L2 norms by Carlini-Wagner, DeepFool, PGD with
+    a bisected radius and the boundary attack, and how PGD found on this network transfers to the
+    others.
 
     Points to transfer are those of highest loss after all steps; ``accuracy`` is then that of the
     target on images which both networks classify correctly before.
@@ -211,16 +249,19 @@ def attack_minimal(
         study, parent: what to measure, and the record of the network.
         others: () -> the networks of the same seed, by method.
     Returns: columns attack, target (method of the network attacked), radius, accuracy; arrays
-        carlini_wagner, deepfool and boundary, the L2 distance of each image, see
-        :func:`attack_curves`.
+        carlini_wagner, deepfool, bisected_pgd (from there), boundary and smallest (of all four),
+        the L2 distance of each image, see :func:`attack_curves`.
     """
     model, (x, y) = trained.network(parent), images(study)
     generator = study.generator()
+    first, closer = _minimal(study, model, x, y, "l2")
     points = {
         "carlini_wagner": attacks.carlini_wagner(model, x, y, steps=study.queries),
-        "deepfool": attacks.deepfool(model, x, y),
+        "deepfool": first,
+        "bisected_pgd": closer,
         "boundary": attacks.boundary(model, x, y, steps=5 * study.queries, generator=generator),
     }
+    points["smallest"], _ = attacks.closest(model, x, y, points, "l2")
     distances = {}
     for name, x_adv in points.items():
         distances[name] = _distances(model, x, y, x_adv, "l2")

@@ -29,7 +29,7 @@ def check_attacks(
     """
     rows = []
     for record in curves:
-        rows += _rows(record, _of_curves(record))
+        rows += _rows(record, _of_curves(record) | _of_distances(record))
     for record in ensembles:
         rows += _rows(record, _of_ensemble(record))
     rows += _of_transfer(tables(minimal))
@@ -50,6 +50,23 @@ def _of_curves(record: Record) -> dict[str, float]:
         "iterative attack as strong as one step": (accuracy["pgd"] - accuracy["fgsm"]).max(),
         "stronger with radius": rises.max(),
     }
+
+
+def _of_distances(record: Record) -> dict[str, float]:
+    """Share of images beyond a radius, less what PGD leaves of the same images: the largest of all
+    radii. Nothing of a record without distances or outcomes of PGD, as of earlier versions.
+    """
+    too_far = []
+    for norm, radii in (("linf", record.config.radii), ("l2", record.config.radii_l2)):
+        distances = record.arrays.get(f"minimal.{norm}", [])
+        for radius in radii:
+            right = record.arrays.get(f"pgd.{norm}.{radius:g}")
+            if len(distances) and right is not None:
+                kept = right[: len(distances)].mean()
+                too_far.append((distances > radius).mean() - kept)
+    if not too_far:
+        return {}
+    return {"minimal norms as small as PGD's": max(too_far)}
 
 
 def _rise(accuracies: pd.Series) -> float:

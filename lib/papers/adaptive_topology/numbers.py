@@ -73,8 +73,8 @@ def sum_up(records: Iterable[Record]) -> pd.DataFrame:
         images, after training); removal area, removal f50 and each order; shuffle area and each
         ``within``; layer shuffle (accuracy after shuffling all weights of one layer, mean of the
         layers), also above chance and relative to the whole network; pgd and ensemble (accuracy at
-        the headline radius); deepfool and norm, and of fewer images other attacks (median
-        distance).
+        the headline radius); deepfool, minimal and norm, and of fewer images other attacks
+        (median distance).
     """
     rows = []
     for record in records:
@@ -96,13 +96,15 @@ def survival(records: Iterable[Record], name: str, distances: Iterable[float]) -
     """Share of images beyond each distance of their adversarial point, for each record.
 
     Args:
-        records: with the array ``name``, the distance of each image.
+        records: with the array ``name``, the distance of each image; others say nothing.
         name: as "deepfool.l2".
         distances: at which the share is taken.
     Returns: columns dataset, network, method, seed, attack (``name``), distance, share.
     """
     rows = []
     for record in records:
+        if name not in record.arrays:
+            continue
         for distance in distances:
             share = float((record.arrays[name] > distance).mean())
             row = {"attack": name, "distance": distance, "share": share}
@@ -203,8 +205,9 @@ def _of_curves(record: Record) -> Numbers:
     numbers = {"accuracy of the images": accuracy["none"].iloc[0]}
     if ("pgd", "linf", headline) in accuracy.index:
         numbers["pgd"] = accuracy["pgd", "linf", headline]
-    for norm in ("linf", "l2"):
-        numbers[f"deepfool {norm}"] = float(np.median(record.arrays[f"deepfool.{norm}"]))
+    for name in ("deepfool.linf", "deepfool.l2", "minimal.linf", "minimal.l2"):
+        if name in record.arrays:
+            numbers[name.replace(".", " ")] = float(np.median(record.arrays[name]))
     return numbers
 
 

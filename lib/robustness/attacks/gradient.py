@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from lib.robustness.attacks.iterates import Ball, Best, score_and_gradient
+from lib.robustness.attacks.iterates import Ball, Best, climb_, score_and_gradient
 from lib.robustness.attacks.setting import UNIT, Bounds, attack
 
 CHECKPOINTS = (0.22, 0.41, 0.57, 0.7, 0.8, 0.87, 0.93, 0.99)  # of Auto-PGD, in its steps
@@ -88,13 +88,17 @@ def pgd(
     ball = Ball(radius, norm, bounds)
     best = Best(x)
     for _ in best.unbroken(restarts):
-        x_t = ball.draw(x, generator)
-        for rows in best.unbroken(steps + 1):
-            x_rows = x_t[rows]
-            score, grad_x = score_and_gradient(model, x_rows, y[rows], loss, early_stop)
-            best.keep_(rows, x_rows, score)
-            stepped = ball.ascend(x_rows, step_size, grad_x)
-            x_t[rows] = ball.project(stepped, x[rows])
+        climb_(
+            best,
+            model,
+            x,
+            y,
+            ball.draw(x, generator),
+            ball=ball,
+            step_sizes=x.new_full((1, steps + 1), step_size),
+            loss=loss,
+            early_stop=early_stop,
+        )
     return best.x
 
 

@@ -13,9 +13,12 @@ from lib.robustness.attacks.setting import Bounds, draw
 
 
 class Ball(NamedTuple):
-    """Where an attack may go: within the radius of x and inside the bounds."""
+    """Where an attack may go: within the radius of x and inside the bounds.
 
-    radius: float
+    The radius is a number, or (B, 1): that of each example.
+    """
+
+    radius: float | Tensor
     norm: str
     bounds: Bounds
 
@@ -25,8 +28,15 @@ class Ball(NamedTuple):
         if self.norm == "linf":
             delta = delta.clamp(-self.radius, self.radius)
         else:
-            delta = delta.renorm(2, 0, self.radius)
+            length = delta.norm(dim=1, keepdim=True)
+            delta = torch.where(length > self.radius, delta * (self.radius / length), delta)
         return (x + delta).clamp(*self.bounds)
+
+    def of(self, rows: Tensor) -> "Ball":
+        """The balls of some of the examples."""
+        if isinstance(self.radius, Tensor):
+            return self._replace(radius=self.radius[rows])
+        return self
 
     def draw(self, x: Tensor, generator: Generator) -> Tensor:
         """Uniform within the radius, then clipped."""
@@ -105,3 +115,30 @@ def score_and_gradient(
     value = score(model, x, y, loss, early_stop)
     (grad_x,) = torch.autograd.grad(value.sum(), x)
     return value.detach(), grad_x
+
+
+def climb_(
+    best: Best,
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    start: Tensor,
+    *,
+    ball: Ball,
+    step_sizes: Tensor,
+    loss: str,
+    early_stop: bool = True,
+) -> None:
+    """Projected gradient ascent from ``start``, until broken; the best iterates go to ``best``.
+
+    ``step_sizes`` is (B, steps + 1), or (1, steps + 1) for all examples; after the last iterate
+    there is no step.
+    """
+    x_t = start
+    step_sizes = step_sizes.expand(len(x), -1)
+    for rows, step_size in zip(best.unbroken(step_sizes.shape[1]), step_sizes.T, strict=False):
+        x_rows = x_t[rows]
+        score, grad_x = score_and_gradient(model, x_rows, y[rows], loss, early_stop)
+        best.keep_(rows, x_rows, score)
+        stepped = ball.ascend(x_rows, step_size[rows, None], grad_x)
+        x_t[rows] = ball.of(rows).project(stepped, x[rows])

@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from lib.robustness.attacks.iterates import Best, score
+from lib.robustness.attacks.iterates import Ball, Best, climb_, score
 from lib.robustness.attacks.losses import margin
-from lib.robustness.attacks.setting import UNIT, Bounds, attack, draw, is_wrong
+from lib.robustness.attacks.setting import UNIT, Bounds, attack, distance, draw, is_wrong
 
 STARTS = 100  # random inputs among which the Boundary attack looks for an adversarial one
 BISECTIONS = 25  # of the line from there to the example
@@ -186,6 +186,65 @@ class _Objective(NamedTuple):
         """(B, n) points of w, inside the bounds but for rounding."""
         low, high = self.bounds
         return low + (high - low) * (w.tanh() + 1) / 2
+
+
+@attack
+def bisected_pgd(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    norm: str = "l2",
+    radius: float,
+    start: Tensor | None = None,
+    bisections: int = 8,
+    steps: int = 20,
+    loss: str = "ce",
+    generator: Generator,
+    bounds: Bounds = UNIT,
+) -> Tensor:
+    r"""The least radius at which PGD succeeds, by bisection for each example.
+
+    From the ball of half the distance of the closest point known, or of ``radius`` where none is.
+    Of n steps, step t is :math:`\tfrac{r}{2} (1 - t / n)` long. PGD starts by turns from a random
+    point of the ball and from the closest point known, moved into it. At last the line from what
+    was found to the example is bisected.
+
+    Args:
+        radius: tried first where no adversarial point is known; nothing farther is found.
+        start: points like x that other attacks found; an adversarial one is the first known.
+        bisections: radii tried for each example.
+        steps: of PGD at each radius.
+        model, x, y, norm, loss, generator, bounds: as in :func:`pgd`.
+    Returns: like x; the closest adversarial point found, never farther than that of ``start``, or x
+        where none was found.
+    Raises: ValueError as :func:`pgd`, and if ``start`` does not fit x or the bounds.
+    """
+    closest = Best(x)  # its score is the negative distance
+    if start is not None:
+        _keep_closer_(closest, start, is_wrong(model, start, y), x, norm)
+    lower = torch.zeros_like(closest.score)
+    for turn in range(bisections):
+        upper = -closest.score
+        trial = torch.where(upper < math.inf, (lower + upper) / 2, radius)[:, None]
+        ball = Ball(trial, norm, bounds)
+        x_0 = ball.project(closest.x, x) if turn % 2 else ball.draw(x, generator)
+        step_sizes = trial / 2 * torch.linspace(1, 0, steps + 1).to(x)  # (B, steps + 1)
+
+        found = Best(x)
+        climb_(found, model, x, y, x_0, ball=ball, step_sizes=step_sizes, loss=loss)
+        _keep_closer_(closest, found.x, found.broken, x, norm)
+        lower = torch.where(found.broken, lower, trial.squeeze(1))
+        lower = torch.where(lower < -closest.score, lower, 0)  # PGD had missed a closer point
+    return _bisected(model, x, closest.x, y)
+
+
+def _keep_closer_(closest: Best, points: Tensor, broken: Tensor, x: Tensor, norm: str) -> None:
+    """Remember the adversarial points, those of the (B,) bool examples ``broken``, that are closer
+    than before.
+    """
+    rows = broken.nonzero().squeeze(1)
+    closest.keep_(rows, points[rows], -distance(points[rows], x[rows], norm))
 
 
 @attack

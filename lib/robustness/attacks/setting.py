@@ -3,7 +3,7 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ LEAST = {
     "overshoot": 0,
     "confidence": 0,
     "steps": 1,
+    "bisections": 1,
     "search_steps": 1,
     "restarts": 1,
     "queries": 1,
@@ -39,17 +40,28 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(core)
     def attack_examples(model: nn.Module, x: Tensor, y: Tensor, **settings: Any) -> Tensor:
         check_settings(settings)
-        check_examples(x, settings.get("bounds", UNIT))
+        bounds = settings.get("bounds", UNIT)
+        check_examples(x, bounds)
+        _check_start(settings.get("start"), x, bounds)
         model = frozen(model, x, y, settings.get("loss", "ce"))
         flat = x.detach().flatten(1)
         y = y.long()
         x_adv = flat.clone()
         for rows in _batches(~is_wrong(model, flat, y)):
             with torch.no_grad():
-                x_adv[rows] = core(model, flat[rows], y[rows], **settings)
+                of_rows = _settings_of(settings, rows)
+                x_adv[rows] = core(model, flat[rows], y[rows], **of_rows)
         return x_adv.view_as(x)
 
     return attack_examples
+
+
+def _settings_of(settings: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+    """The settings for some of the examples: points to start from are cut to them, and flat."""
+    start = settings.get("start")
+    if start is None:
+        return settings
+    return {**settings, "start": start.detach().flatten(1)[rows]}
 
 
 def _batches(chosen: Tensor) -> tuple[Tensor, ...]:
@@ -99,6 +111,15 @@ def check_examples(x: Tensor, bounds: Bounds) -> None:
         advice = "give (low, high) with low < high that hold x"
         values = f"from {x.min()} to {x.max()}"
         raise ValueError(f"bounds = {bounds} do not fit: {advice}, {values}")
+
+
+def _check_start(start: Tensor | None, x: Tensor, bounds: Bounds) -> None:
+    if start is None:
+        return
+    if start.shape != x.shape or start.dtype != x.dtype:
+        advice = f"give {x.dtype} of the shape {tuple(x.shape)} of x"
+        raise ValueError(f"start is {start.dtype} of shape {tuple(start.shape)}: {advice}")
+    check_examples(start, bounds)
 
 
 def _check_classes(x: Tensor, y: Tensor) -> None:
@@ -174,6 +195,50 @@ def is_adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     ``x`` (B, features...), ``y`` (B,); ValueError if they do not fit the model.
     """
     return is_wrong(frozen(model, x, y), x.detach().flatten(1), y)
+
+
+def adversarial_distance(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    x_adv: Tensor,
+    norm: str,
+) -> Tensor:
+    """(B,) :func:`distance` of what an attack returned; infinite where that is not adversarial.
+
+    Raises ValueError as :func:`distance` and :func:`is_adversarial`.
+    """
+    found = is_adversarial(model, x_adv, y)
+    return torch.where(found, distance(x_adv, x, norm), math.inf)
+
+
+def closest(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    points: Mapping[str, Tensor],
+    norm: str,
+) -> tuple[Tensor, list[str]]:
+    """For each example the closest adversarial point of several attacks, and which one found it.
+
+    Args:
+        model, x, y: as in :func:`fgsm`.
+        points: name of an attack -> what it returned, like x.
+        norm: "linf", "l2" or "l0".
+    Returns: points like x, x itself where no attack found one; and a name for each example, of the
+        first attack of the equally close, "none" where there is none.
+    Raises: ValueError as :func:`adversarial_distance`.
+    """
+    distances = []
+    for x_adv in points.values():
+        distances.append(adversarial_distance(model, x, y, x_adv, norm))
+    least, which = torch.stack(distances).min(0)
+    found = least < math.inf
+    candidates = torch.stack([*points.values(), x])
+    which = torch.where(found, which, len(points))
+    names = [*points, "none"]
+    everything = torch.arange(len(x), device=x.device)
+    return candidates[which, everything], [names[position] for position in which.tolist()]
 
 
 def distance(x_adv: Tensor, x: Tensor, norm: str) -> Tensor:

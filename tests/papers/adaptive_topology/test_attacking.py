@@ -1,5 +1,6 @@
 """Attacks on trained networks: tables that fall from the clean accuracy, checks, transfer."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ MEASURES = {
     "attack_curves": attacking.attack_curves,
     "attack_ensemble": attacking.attack_ensemble,
 }
+MINIMAL = ("carlini_wagner", "deepfool", "bisected_pgd", "boundary")
 
 
 def measured(experiment, model, **fields):
@@ -26,22 +28,48 @@ def test_attack_curves_fall_from_the_clean_accuracy(model, split):
     assert (attacked["accuracy"] <= clean).all() and len(attacked) == 6
     wrong = train.predict(model, x).argmax(1) != y
     assert ((arrays["deepfool.l2"] == 0) == wrong[:30].numpy()).all()
+    assert ((arrays["minimal.l2"] == 0) == wrong[:30].numpy()).all()
+    assert (arrays["clean"] == ~wrong.numpy()).all()
+
+
+def test_outcomes_of_pgd_are_those_of_its_accuracies(model, split):
+    table, arrays = measured("attack_curves", model, radii=(0.01, 0.03), radii_l2=(0.5,))
+    accuracy = table[table["attack"] == "pgd"].set_index(["norm", "radius"])["accuracy"]
+    kept = {name: right for name, right in arrays.items() if name.startswith("pgd.")}
+    assert list(kept) == ["pgd.linf.0.01", "pgd.linf.0.03", "pgd.l2.0.5"]
+    assert [right.mean() for right in kept.values()] == pytest.approx(accuracy.tolist())
+    assert not any((right & ~arrays["clean"]).any() for right in kept.values())
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_minimal_distances_are_at_most_those_of_deepfool_and_the_radii_of_pgd(model, split, norm):
+    radius = {"linf": 0.03, "l2": 0.3}[norm]
+    radii = {"radii": (0.03,), "radii_l2": (0.3,)}
+    _, arrays = measured("attack_curves", model, steps=40, **radii)
+    distances = arrays[f"minimal.{norm}"]
+    assert (distances <= arrays[f"deepfool.{norm}"] + 1e-6).all()
+    kept = arrays[f"pgd.{norm}.{radius}"][: len(distances)]
+    assert (distances > radius).mean() <= kept.mean() + 0.01
 
 
 def test_ensemble_table_has_the_headline_and_the_checks(model, split):
-    table, _ = measured("attack_ensemble", model, radii=(0.1, 0.2), images=20)
+    table, arrays = measured("attack_ensemble", model, radii=(0.1, 0.2), images=20)
     by_attack = table.groupby("attack").size()
     assert by_attack["square"] == by_attack["apgd_ce"] == 2 and by_attack["square alone"] == 1
     assert list(table[table["attack"] == "pgd steps"]["strength"]) == [1]
     lost = table[table["radius"] == 0.1].set_index("attack")["accuracy"]
     assert lost["square"] <= lost["apgd_dlr"] <= lost["apgd_ce"]
+    assert list(arrays) == ["ensemble.0.1", "ensemble.0.2"]
+    assert arrays["ensemble.0.1"].mean() == pytest.approx(lost["square"])
 
 
 def test_minimal_study_attacks_the_siblings_with_what_it_found(model, split):
     siblings = dict.fromkeys(["set", "fixed"], model)
     asked = study("attack_minimal", radii=(0.2,), images=3)
     table, arrays = attacking.attack_minimal(asked, record_of(model), others=lambda: siblings)
-    assert {"carlini_wagner", "deepfool", "boundary"} == set(arrays)
+    by_attack = [arrays[name] for name in MINIMAL]
+    assert {*MINIMAL, "smallest"} == set(arrays)
+    assert arrays["smallest"] == pytest.approx(np.min(by_attack, axis=0))
     transfer = table[table["attack"] == "transfer"].set_index("target")["accuracy"]
     assert transfer["set"] == transfer["fixed"] < 0.6  # the same network here, at a large radius
 

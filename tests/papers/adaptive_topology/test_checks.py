@@ -1,5 +1,6 @@
 """Checks of attacks: which tables they doubt, and which rows are flagged."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -56,6 +57,33 @@ def test_curves_are_checked_against_one_step_and_smaller_radii(pgd, failed):
         [record("attack_curves", rows | {"accuracy": [0.85, 0.7, *pgd]})], []
     )
     assert list(table[~table["passed"]]["check"]) == failed
+
+
+@pytest.mark.parametrize(
+    ("distances", "failed"),
+    [
+        ([0.05, 0.3], []),  # half of the images are beyond .1, and half survive PGD
+        ([0.3, 0.3], ["minimal norms as small as PGD's"]),
+    ],
+)
+def test_minimal_norms_are_checked_against_pgd_on_the_same_images(distances, failed):
+    rows = {"attack": ["fgsm", "pgd"], "norm": "linf", "radius": 0.1, "accuracy": [0.8, 0.75]}
+    arrays = {"minimal.linf": np.array(distances)}
+    arrays["pgd.linf.0.1"] = np.array([False, True, True, True])
+    found = [record("attack_curves", rows, arrays, radii=(0.1, 0.2))]
+    table = checks.check_attacks(found, [])
+    assert list(table[~table["passed"]]["check"]) == failed and len(table) == 3
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [{}, {"minimal.linf": np.zeros(2)}, {"pgd.linf.0.1": np.ones(4, dtype=bool)}],
+    ids=["none", "distances", "outcomes"],
+)
+def test_records_without_minimal_norms_or_outcomes_lack_their_check(arrays):
+    rows = {"attack": ["fgsm", "pgd"], "norm": "linf", "radius": 0.1, "accuracy": [0.8, 0.75]}
+    table = checks.check_attacks([record("attack_curves", rows, arrays, radii=(0.1,))], [])
+    assert len(table) == 2
 
 
 def test_transfer_stronger_than_the_white_box_is_flagged():

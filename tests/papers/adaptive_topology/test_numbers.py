@@ -35,6 +35,16 @@ def test_pgd_is_taken_at_the_headline_radius():
     assert numbers["pgd"] == 0.5 and numbers["deepfool l2"] == 1 and numbers["deepfool linf"] == 0
 
 
+@pytest.mark.parametrize("kept", [[], ["deepfool.l2"], ["deepfool.l2", "minimal.l2"]], ids=len)
+def test_medians_are_those_of_the_distances_that_a_record_has(kept):
+    rows = {"attack": ["none"], "norm": [""], "radius": [0.0], "accuracy": [0.9]}
+    distances = {name: np.array([0, 1, 2]) for name in kept}
+    found = record("attack_curves", rows, distances)
+    numbers = studies.sum_up([found]).set_index("measure")["value"]
+    medians = numbers.drop("accuracy of the images").to_dict()
+    assert medians == {name.replace(".", " "): 1 for name in kept}
+
+
 def test_tables_name_the_network():
     table = studies.tables([record("link_removal", {"accuracy": [0.5]}, seed=3)])
     assert table.to_dict("records") == [
@@ -54,3 +64,11 @@ def test_survival_is_the_share_of_images_beyond_a_distance():
     table = studies.survival([found], "deepfool.l2", [0, 1, 5])
     assert table["share"].tolist() == [0.75, 0.5, 0.25]
     assert set(table["attack"]) == {"deepfool.l2"} and list(table)[:4] == studies.KEY
+
+
+def test_records_without_a_distance_are_left_out_of_its_survival():
+    old = record("attack_curves", {"attack": []}, {"deepfool.l2": np.ones(2)}, method="fixed")
+    new = record("attack_curves", {"attack": []}, {"minimal.l2": np.ones(2)})
+    table = studies.survival([old, new], "minimal.l2", [0, 5])
+    assert table["method"].tolist() == ["set", "set"] and table["share"].tolist() == [1, 0]
+    assert list(studies.survival([old], "minimal.l2", [0])) == list(table)

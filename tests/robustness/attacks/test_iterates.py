@@ -29,6 +29,23 @@ def test_projection_leads_into_the_ball_and_keeps_what_is_inside(x, norm):
 
 
 @each_norm
+def test_every_example_may_have_a_radius_of_its_own(x, norm):
+    radius = torch.linspace(0, 0.5, 500)[:, None]
+    rows = torch.tensor([0, 7, 400])
+    ball = iterates.Ball(radius, norm, (0.0, 1.0)).of(rows)
+    x = x[rows]
+    projected = ball.project(x + 5 * torch.randn(3, 3, generator=seeded(2)), x)
+    points = torch.stack([projected, ball.draw(x, seeded())])
+    distances = (points - x).norm(p={"linf": math.inf, "l2": 2}[norm], dim=2)
+    assert (distances <= radius[rows].T + 1e-12).all() and torch.equal(points[:, 0], x[[0, 0]])
+
+
+def test_ball_of_one_radius_is_that_of_some_examples_too():
+    ball = iterates.Ball(0.2, "l2", (0.0, 1.0))
+    assert ball.of(torch.tensor([1])) is ball
+
+
+@each_norm
 def test_draws_are_uniform_in_the_ball(norm):
     x = torch.full((20_000, 3), 0.5)
     drawn = iterates.Ball(0.4, norm, (0.0, 1.0)).draw(x, seeded())

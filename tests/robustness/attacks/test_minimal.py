@@ -19,6 +19,8 @@ from tests.robustness.attacks.cases import (
     with_seed,
 )
 
+each_norm = pytest.mark.parametrize("norm", ["l2", "linf"])
+
 
 @pytest.mark.parametrize(("norm", "dual"), [("l2", 2), ("linf", 1)])
 def test_deepfool_is_exact_but_for_the_overshoot_on_an_affine_classifier(norm, dual):
@@ -29,6 +31,64 @@ def test_deepfool_is_exact_but_for_the_overshoot_on_an_affine_classifier(norm, d
     desired = 1.02 * exact_distances(model, x, y, dual)
     torch.testing.assert_close(actual, desired, rtol=1e-3, atol=1.1e-5)
     assert attacks.is_adversarial(model, x_adv, y).all()
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("l2", 2), ("linf", 1)])
+@pytest.mark.parametrize("loss", ["ce", "margin"])
+def test_bisected_pgd_is_within_a_percent_of_the_affine_optimum(norm, dual, loss):
+    model = affine(n_classes=3)
+    x, y = near_the_middle(model)
+    settings = {"norm": norm, "loss": loss, "bisections": 12, "steps": 40}
+    x_adv = attacks.bisected_pgd(model, x, y, radius=5.0, generator=seeded(), **settings)
+    assert attacks.is_adversarial(model, x_adv, y).all()
+    ratio = attacks.distance(x_adv, x, norm) / exact_distances(model, x, y, dual)
+    assert ratio.min() >= 1 - 1e-9 and ratio.max() <= 1.01
+
+
+def test_closest_of_ten_bisections_is_the_exact_distance_of_a_relu_network(relu_network):
+    net, x, y, exact = relu_network
+    attack = partial(attacks.bisected_pgd, net, x, y, norm="linf", loss="margin", radius=1.0)
+    points = {seed: attack(bisections=12, generator=seeded(seed)) for seed in range(10)}
+    x_adv, _ = attacks.closest(net, x, y, points, "linf")
+    assert attacks.is_adversarial(net, x_adv, y).all()
+    ratio = attacks.distance(x_adv, x, "linf") / torch.tensor(exact)
+    assert ratio.min() >= 1 - 1e-9 and ratio.max() <= 1.01
+
+
+@each_norm
+def test_bisected_pgd_is_never_farther_than_the_points_it_starts_from(trained, norm):
+    net, x, y = trained
+    first = attacks.deepfool(net, x, y, norm=norm)
+    attack = with_seed(attacks.bisected_pgd, norm=norm, radius=1.0, start=first)
+    few, more = attack(net, x, y, bisections=1, steps=1), attack(net, x, y)
+    distances = torch.stack([attacks.distance(x_adv, x, norm) for x_adv in (first, few, more)])
+    assert attacks.is_adversarial(net, more, y).all()
+    assert (distances.diff(dim=0)[0] <= 1e-6).all()
+    assert (distances[2] <= distances[0] + 1e-6).all()
+    assert distances[2].median() < 0.99 * distances[1].median()
+
+
+@each_norm
+@pytest.mark.parametrize("change", [{"bisections": 8}, {"steps": 20}], ids=str)
+def test_more_bisections_and_steps_come_closer(trained, norm, change):
+    net, x, y = trained
+    attack = with_seed(attacks.bisected_pgd, norm=norm, radius=2.0)
+    least = attack(net, x, y, **{"bisections": 3, "steps": 3})
+    most = attack(net, x, y, **{"bisections": 3, "steps": 3, **change})
+    assert succeeded(most, trained) >= succeeded(least, trained)
+    distances = [attacks.distance(x_adv, x, norm).mean() for x_adv in (least, most)]
+    assert distances[1] < distances[0]
+
+
+def test_bisected_pgd_finds_nothing_beyond_its_radius():
+    model = affine()
+    x, y = near_the_middle(model)
+    exact = exact_distances(model, x, y, 2)
+    radius = exact.median().item()
+    x_adv = attacks.bisected_pgd(model, x, y, radius=radius, generator=seeded())
+    distances = attacks.distance(x_adv, x, "l2")
+    assert distances.max() <= radius and (distances[exact > radius] == 0).all()
+    assert (distances[exact < 0.9 * radius] > 0).all()
 
 
 @pytest.mark.parametrize("shift", [0, -1000])  # all logits negative

@@ -10,11 +10,39 @@ from lib.robustness.attacks import setting
 from tests.robustness.attacks.cases import ANY, affine, each_attack, seeded
 
 
+def on_a_line():
+    """A classifier of numbers below and above .5, three of class 0, and points of two attacks."""
+    model = torch.nn.Linear(1, 2)
+    model.weight.data = torch.tensor([[0.0], [1.0]])
+    model.bias.data = torch.tensor([0.5, 0.0])
+    a = torch.tensor([[0.9], [0.7], [0.3]])
+    b = torch.tensor([[0.6], [0.7], [0.4]])
+    x = torch.full((3, 1), 0.2)
+    return model.eval(), x, torch.tensor([0, 0, 0]), {"a": a, "b": b}
+
+
 def test_more_examples_than_a_batch_are_attacked_one_batch_after_the_other(monkeypatch, small):
     model, x, y = small
     whole = attacks.deepfool(model, x, y)
     monkeypatch.setattr(setting, "BATCH", 5)
     torch.testing.assert_close(attacks.deepfool(model, x, y), whole)
+    again = attacks.bisected_pgd(model, x, y, radius=0.1, start=whole, generator=seeded())
+    closer = attacks.distance(again, x, "l2") <= attacks.distance(whole, x, "l2") + 1e-12
+    assert closer.all() and attacks.is_adversarial(model, again, y).all()
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (torch.zeros(12, 36).double(), r"start is torch.float64 of shape \(12, 36\): give"),
+        (torch.zeros(12, 6, 6).float(), "start is torch.float32"),
+        (torch.full((12, 6, 6), 2.0).double(), "hold x, from 2.0 to 2.0"),
+    ],
+)
+def test_points_to_start_from_that_do_not_fit_are_refused(small, start, message):
+    model, x, y = small
+    with pytest.raises(ValueError, match=message):
+        attacks.bisected_pgd(model, x, y, radius=1.0, start=start, generator=seeded())
 
 
 @pytest.mark.parametrize(
@@ -29,6 +57,20 @@ def test_shape_of_an_image_is_that_of_a_table(shape, desired):
 def test_what_has_no_shape_of_an_image_is_refused(shape):
     with pytest.raises(ValueError, match="are no images"):
         setting.image_shape(torch.Size(shape))
+
+
+def test_distance_to_a_point_that_is_not_adversarial_is_infinite():
+    model, x, y, _ = on_a_line()
+    x_adv = torch.tensor([[0.3], [0.8], [0.5]])
+    actual = attacks.adversarial_distance(model, x, y, x_adv, "l2")
+    assert actual.tolist() == pytest.approx([math.inf, 0.6, math.inf])
+
+
+def test_closest_is_the_first_of_the_nearest_adversarial_points():
+    model, x, y, points = on_a_line()
+    closest, names = attacks.closest(model, x, y, points, "linf")
+    assert closest.flatten().tolist() == pytest.approx([0.6, 0.7, 0.2])
+    assert names == ["b", "a", "none"]
 
 
 def test_distances_are_those_of_a_table():
@@ -85,6 +127,7 @@ def test_model_in_training_mode_is_refused(small, name):
         ("square", {"queries": 0}),
         ("deepfool", {"overshoot": -1}),
         ("deepfool", {"norm": "l0"}),
+        ("bisected_pgd", {"bisections": 0}),
         ("carlini_wagner", {"search_steps": 0}),
         ("carlini_wagner", {"learning_rate": 0}),
         ("carlini_wagner", {"confidence": -1}),
@@ -95,7 +138,8 @@ def test_model_in_training_mode_is_refused(small, name):
 def test_settings_of_single_attacks_are_checked(small, name, change):
     model, x, y = small
     (setting_name,) = change
-    needed = {"radius": 0.1, "generator": seeded()} if name == "square" else {}
+    ball = {"radius": 0.1, "generator": seeded()}
+    needed = ball if name in ("square", "bisected_pgd") else {}
     with pytest.raises(ValueError, match=f"{setting_name} = .*: give"):
         getattr(attacks, name)(model, x, y, **needed, **change)
 
