@@ -67,7 +67,10 @@ CHOSEN: dict[tuple[str, str], Fields] = {
     ("adaptive_topology", "set_rewired"): _FAST,
     ("adaptive_topology", "dense_pruned"): _FAST,
 }
+_FALLING_STRONG = {**_FALLING, "dropout": 0.3}
 CHOSEN_ON: dict[tuple[str, str, str], Fields] = {  # where a data set has a grid of its own
+    ("adaptive_topology", "set", "fashion_mnist"): _FALLING_STRONG,
+    ("adaptive_topology", "set_random_removal", "fashion_mnist"): _FALLING_STRONG,  # as SET
     ("set_mlp", "set", "higgs_sample"): {**_CONSTANT, "dropout": 0.2},
     ("set_mlp", "fixed", "higgs_sample"): {**_CONSTANT, "dropout": 0.3},
     ("set_mlp", "fixed_final", "higgs_sample"): {**_CONSTANT, "dropout": 0.3},
