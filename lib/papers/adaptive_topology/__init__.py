@@ -9,6 +9,7 @@ from lib.papers.adaptive_topology.experiments import (
     CURVES,
     ENSEMBLE,
     MINIMAL,
+    PIXELS,
     RADIUS,
     REMOVAL,
     SHUFFLING,
@@ -32,6 +33,7 @@ EXPERIMENTS = (
     CURVES,
     ENSEMBLE,
     MINIMAL,
+    PIXELS,
     RADIUS,
 )
 

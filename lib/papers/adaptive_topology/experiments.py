@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from lib.papers.adaptive_topology import attacking, removal, summary
-from lib.papers.adaptive_topology.networks import configs, shorter, siblings, varied, wide
-from lib.papers.shared import study, trained, tuning
+from lib.papers.adaptive_topology.networks import configs, shorter, siblings, twin, varied, wide
+from lib.papers.shared import inputs, study, trained, tuning
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
@@ -45,6 +45,11 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
         "smoke": {"images": 60, "draws": 1, "points": 3, "steps": 5},
         "quick": {"images": 500, "draws": 1, "points": 6, "steps": 20},
         "paper": {"images": 1000, "draws": 3, "points": 11},
+    },
+    "attack_pixels": {
+        "smoke": {"images": 40, "steps": 5},
+        "quick": {"images": 200, "steps": 20},
+        "paper": {"images": 1000},
     },
     "attack_minimal": {
         "smoke": {"images": 4, "steps": 5, "queries": 5},
@@ -109,6 +114,20 @@ def summaries(profile: str) -> list[Study]:
     return studied
 
 
+def _pixels(experiment: str, profile: str, parent: SparseTraining) -> Study:
+    radii = (attacking.HEADLINE_RADIUS[parent.dataset],)
+    return study_of(experiment, parent, radii=radii, **AMOUNTS[experiment][profile])
+
+
+def dense_on_pixels(profile: str) -> list[Study]:
+    """Every dense network, attacked on the pixels that RigL of the same length and seed keeps."""
+    studied = []
+    for parent in configs(profile) + shorter(profile):
+        if parent.method == "dense":
+            studied.append(with_stand_in(partial(_pixels, "attack_pixels", profile), parent))
+    return studied
+
+
 def _minimal(experiment: str, profile: str, parent: SparseTraining) -> Study:
     radii = (attacking.HEADLINE_RADIUS[parent.dataset],)
     return study_of(experiment, parent, radii=radii, **AMOUNTS[experiment][profile])
@@ -157,6 +176,13 @@ def make_minimal(run: Study, workspace: Workspace) -> Contents:
     return make_study(run, workspace, partial(attacking.attack_minimal, others=others))
 
 
+def make_pixels(run: Study, workspace: Workspace) -> Contents:
+    """Attack the network of a run on the pixels that RigL keeps."""
+    rigl = workspace.record_of(twin(run.parent, "rigl"), trained.holds_degrees)
+    kept = inputs.input_links(rigl, "final") > 0
+    return make_study(run, workspace, partial(attacking.attack_pixels, kept=kept))
+
+
 def _study(name: str, measure: Callable, configs: Callable[[str], list[Study]]) -> Experiment:
     return Experiment(
         name,
@@ -185,6 +211,11 @@ SHUFFLING = _study(
 SUMMARY = dataclasses.replace(
     _study("robustness_summary", summary.robustness_summary, summaries),
     parents=("adaptive_topology", "training_length", "adaptive_topology_1568", "varied"),
+)
+PIXELS = dataclasses.replace(
+    _study("attack_pixels", attacking.attack_pixels, dense_on_pixels),
+    make=make_pixels,
+    parents=("adaptive_topology", "training_length"),
 )
 CURVES = _study(
     "attack_curves",

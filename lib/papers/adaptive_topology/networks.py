@@ -5,7 +5,7 @@ import dataclasses
 from lib.papers.shared import trained
 from lib.papers.shared.methods import PARENTS, profiled
 from lib.papers.shared.sparse_training import SparseTraining, training
-from lib.runs.experiment import keep_nothing
+from lib.runs.experiment import PROFILES, keep_nothing
 
 COMPARED = ("set", "rigl", "set_random_removal", "fixed", "dense", "dense_small", *PARENTS)
 LENGTHENED = ("set", "rigl", "fixed", "dense", "dense_small", "dense_pruned")
@@ -65,7 +65,7 @@ def _moved(run: SparseTraining | None, experiment: str) -> SparseTraining | None
 
 def siblings(run: SparseTraining) -> list[SparseTraining]:
     """The networks of the same profile, data set and seed; itself alone if it is custom."""
-    for profile in ("smoke", "quick", "paper"):
+    for profile in PROFILES:
         networks = []
         for other in configs(profile):
             networks += [other, other.stand_in] if other.stand_in else [other]
@@ -73,6 +73,23 @@ def siblings(run: SparseTraining) -> list[SparseTraining]:
             place = run.dataset, run.seed
             return [other for other in networks if (other.dataset, other.seed) == place]
     return [run]
+
+
+def twin(run: SparseTraining, method: str) -> SparseTraining:
+    """The run of another method on the same data, with the same seed and length.
+
+    Raises: ValueError if no profile has one.
+    """
+    wanted = run.experiment, run.dataset, run.seed, run.epochs, method
+    for profile in PROFILES:
+        networks = configs(profile) + shorter(profile)
+        networks += [other.stand_in for other in networks if other.stand_in]
+        if run not in networks:
+            continue
+        for other in networks:
+            if (other.experiment, other.dataset, other.seed, other.epochs, other.method) == wanted:
+                return other
+    raise ValueError(f"no profile trains {method} on {run.dataset} for {run.epochs} epochs")
 
 
 ADAPTIVE_TOPOLOGY = training(

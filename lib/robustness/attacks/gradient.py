@@ -61,6 +61,7 @@ def pgd(
     restarts: int = 1,
     loss: str = "ce",
     early_stop: bool = True,
+    pixels: Tensor | None = None,
     generator: Generator,
     bounds: Bounds = UNIT,
 ) -> Tensor:
@@ -79,13 +80,14 @@ def pgd(
         loss: "ce", "dlr" or "margin", see :data:`LOSSES`.
         early_stop: False goes on beyond the first adversarial point, to the highest loss, as points
             that are to fool other models should.
+        pixels: (n,) bool, those that may change; None: all.
         generator: source of randomness.
         model, x, y, radius, norm, bounds: as in :func:`fgsm`.
     Returns: like x. Raises: ValueError as :func:`fgsm`, and for "dlr" with less than 3 classes.
     """
     if step_size is None:
         step_size = radius / 10
-    ball = Ball(radius, norm, bounds)
+    ball = Ball(radius, norm, bounds, pixels)
     best = Best(x)
     for _ in best.unbroken(restarts):
         climb_(

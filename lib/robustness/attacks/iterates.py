@@ -15,16 +15,20 @@ from lib.robustness.attacks.setting import Bounds, draw
 class Ball(NamedTuple):
     """Where an attack may go: within the radius of x and inside the bounds.
 
-    The radius is a number, or (B, 1): that of each example.
+    The radius is a number, or (B, 1): that of each example. Only some of the pixels may change
+    where they are given, as (n,) bool.
     """
 
     radius: float | Tensor
     norm: str
     bounds: Bounds
+    pixels: Tensor | None = None
 
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """Inside the radius, then the bounds: as x is in bounds, this never leads away from it."""
         delta = x_adv - x
+        if self.pixels is not None:
+            delta = delta * self.pixels
         if self.norm == "linf":
             delta = delta.clamp(-self.radius, self.radius)
         else:
@@ -51,6 +55,8 @@ class Ball(NamedTuple):
 
     def ascend(self, x: Tensor, step_size: float | Tensor, grad_x: Tensor) -> Tensor:
         """A step from x in the direction of steepest ascent; none where the gradient is 0."""
+        if self.pixels is not None:
+            grad_x = grad_x * self.pixels
         if self.norm == "linf":
             direction = grad_x.sign()
         else:
