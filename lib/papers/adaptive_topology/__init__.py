@@ -20,6 +20,7 @@ from lib.papers.adaptive_topology.networks import (
     TRAINING_LENGTH,
     VARIED_NETWORKS,
 )
+from lib.papers.adaptive_topology.recipes import MAKE_IT_ROBUST, ROBUST_SUMMARY
 from lib.papers.shared.labels import LABELS
 
 PAPER = "Adaptive-topology robustness"
@@ -35,6 +36,8 @@ EXPERIMENTS = (
     MINIMAL,
     PIXELS,
     RADIUS,
+    MAKE_IT_ROBUST,
+    ROBUST_SUMMARY,
 )
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

@@ -42,8 +42,8 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
         "paper": {"images": 500, "steps": 100, "restarts": 10},
     },
     "robustness_summary": {
-        "smoke": {"images": 60, "draws": 1, "points": 3, "steps": 5},
-        "quick": {"images": 500, "draws": 1, "points": 6, "steps": 20},
+        "smoke": {"images": 60, "draws": 1, "points": 3, "steps": 5, "queries": 20},
+        "quick": {"images": 500, "draws": 1, "points": 6, "steps": 20, "queries": 100},
         "paper": {"images": 1000, "draws": 3, "points": 11},
     },
     "attack_pixels": {
@@ -98,7 +98,7 @@ def _summary(experiment: str, profile: str, parent: SparseTraining) -> Study:
     if parent.method == "dense" and profile == "paper":
         fields["draws"] = 2
     headline = attacking.HEADLINE_RADIUS[parent.dataset]
-    fields["radii"] = tuple(sorted({*SUMMARY_RADII[parent.dataset], headline}))
+    fields["radii"] = (headline, *SUMMARY_RADII[parent.dataset])
     fields["radii_l2"] = SUMMARY_RADII_L2[parent.dataset]
     return study_of(experiment, parent, **fields)
 
@@ -225,7 +225,7 @@ CURVES = _study(
 ENSEMBLE = _study(
     "attack_ensemble",
     attacking.attack_ensemble,
-    _studies("attack_ensemble", _ensemble, seeds=3),
+    _studies("attack_ensemble", _ensemble),
 )
 MINIMAL = dataclasses.replace(
     _study("attack_minimal", attacking.attack_minimal, _studies("attack_minimal", _minimal, 1)),

@@ -20,6 +20,8 @@ from lib.robustness import attacks, perturb
 from lib.runs.record import Record
 from lib.train import predict
 
+ENSEMBLE_IMAGES = 500  # the first ones
+ENSEMBLE_STEPS = 2.5  # of each APGD, relative to those of PGD
 AREA_UNITS = 10**4  # of the stored area of an image
 
 Row = tuple[str, float, int, float]
@@ -36,12 +38,15 @@ class Series(NamedTuple):
 def robustness_summary(study: Study, parent: Record) -> Table:
     """What a network keeps of its accuracy, and what its margins and weights are.
 
+    The first radius in L-infinity is the headline one, at which the ensemble attacks too.
+
     Returns: columns measure, strength, draw, value. Measures: "accuracy"; those of
         :func:`series_of` (accuracy at each fraction); "pgd linf" and "pgd l2" (accuracy at each
-        radius); those of :func:`margins` and
-        :func:`weight_norms`. Arrays, one value an image: clean (bool); by the name of a series the
-        area under its curve, the mean over draws, in ``1 / AREA_UNITS`` (uint16); by "pgd linf
-        0.1" and the like whether the image is classified correctly after that attack (bool).
+        radius); "ensemble linf" (accuracy of the first :data:`ENSEMBLE_IMAGES` images); those of
+        :func:`margins` and :func:`weight_norms`. Arrays, one value an image: clean (bool); by the
+        name of a series the area under its curve, the mean over draws, in ``1 / AREA_UNITS``
+        (uint16); by "pgd linf 0.1" and the like, and "ensemble linf", whether the image is
+        classified correctly after that attack (bool).
     """
     model, (x, y) = trained.network(parent), images(study)
     clean = _correct(model, x, y)
@@ -55,6 +60,9 @@ def robustness_summary(study: Study, parent: Record) -> Table:
             kept = _under_pgd(study, model, x, y, radius=radius, norm=norm)
             rows.append((f"pgd {norm}", radius, 0, kept.mean()))
             outcomes[f"pgd {norm} {radius:g}"] = kept
+    kept = _under_ensemble(study, model, x[:ENSEMBLE_IMAGES], y[:ENSEMBLE_IMAGES])
+    rows.append(("ensemble linf", study.radii[0], 0, kept.mean()))
+    outcomes["ensemble linf"] = kept
     numbers = margins(model, x, y) | weight_norms(model)
     rows += [(measure, 0.0, 0, value) for measure, value in numbers.items()]
     return pd.DataFrame(rows, columns=["measure", "strength", "draw", "value"]), outcomes
@@ -143,6 +151,20 @@ def _under_pgd(
         generator=study.generator(),
     )
     return ~attacks.is_adversarial(model, x_adv, y).numpy()
+
+
+def _under_ensemble(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> np.ndarray:
+    """At the headline radius."""
+    _, broken = attacks.ensemble(
+        model,
+        x,
+        y,
+        radius=study.radii[0],
+        steps=round(ENSEMBLE_STEPS * study.steps),
+        queries=study.queries,
+        generator=study.generator(),
+    )
+    return ~broken["square"].numpy()  # after the last of them
 
 
 def _correct(model: nn.Module, x: Tensor, y: Tensor) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from lib.papers.shared.methods import CHOSEN, GROWTH, METHODS, NETWORKS, Fields, training_runs
+from lib.papers.shared.methods import GROWTH, METHODS, NETWORKS, Fields, training_runs
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.runs.experiment import keep_nothing
 
@@ -175,8 +175,8 @@ def configs(profile: str) -> Runs:
 
 
 def dense_epochs(profile: str) -> Runs:
-    """The dense network for several numbers of epochs."""
-    scale = {**scale_of(profile), **CHOSEN["adaptive_topology", "dense"], "variant": "epochs"}
+    """The dense network for several numbers of epochs, as chosen at 6 epochs."""
+    scale = {**scale_of(profile), "learning_rate": 0.3, "dropout": 0.1, "variant": "epochs"}
     epochs: tuple[int, ...] = (1,)
     if profile == "paper":
         scale["datasets"] = ("mnist", "fashion_mnist")

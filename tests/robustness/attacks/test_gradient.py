@@ -124,3 +124,47 @@ def test_step_size_of_auto_pgd_halves_where_it_is_stuck(n_rises, top_score, agai
         actual.append(stuck.item())
     assert actual == halved
     assert step_size.eta.item() == 0.4 / 2 ** sum(halved)
+
+
+# some pixels
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_pgd_leaves_other_pixels_alone(norm):
+    model = affine(n_classes=3)
+    x, y = near_the_middle(model, n=40)
+    pixels = torch.arange(x.shape[1]) % 2 == 0
+    settings = {"radius": 0.1, "norm": norm, "pixels": pixels, "early_stop": False}
+    x_adv = attacks.pgd(model, x, y, generator=seeded(), **settings)
+    assert torch.equal(x_adv[:, ~pixels], x[:, ~pixels])
+    assert not torch.equal(x_adv[:, pixels], x[:, pixels])
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
+def test_pgd_on_some_pixels_is_exact_on_an_affine_classifier(norm, dual):
+    """The distance is that of the classifier that sees these pixels alone."""
+    model = affine(n_classes=2)
+    x, y = near_the_middle(model, n=60)
+    pixels = torch.arange(x.shape[1]) % 3 > 0
+    z = model(x).detach()
+    margin = (z.gather(1, y[:, None]) - z.gather(1, 1 - y[:, None])).squeeze(1)
+    slope = (model.weight[0] - model.weight[1])[pixels].norm(p=dual)
+    distances = (margin / slope).detach()
+    radius = distances.median().item()
+    x_adv = attacks.pgd(
+        model, x, y, radius=radius, norm=norm, pixels=pixels, restarts=3, generator=seeded()
+    )
+    clear = (distances / radius - 1).abs() > 0.02
+    broken = attacks.is_adversarial(model, x_adv, y)
+    assert torch.equal(broken[clear], distances[clear] < radius)
+
+
+def test_pgd_on_all_pixels_is_pgd():
+    model = affine(n_classes=3)
+    x, y = near_the_middle(model, n=40)
+    everywhere = torch.ones(x.shape[1], dtype=torch.bool)
+    points = [
+        attacks.pgd(model, x, y, radius=0.1, pixels=pixels, generator=seeded())
+        for pixels in (None, everywhere)
+    ]
+    assert torch.equal(*points)
