@@ -259,7 +259,12 @@ def _needed(books: Iterable[Path], profile: str) -> list[Run]:
 
 
 def show_claims(chosen: Chosen) -> None:
-    """The published claims and our verdicts."""
+    """The published claims and our verdicts, or every reading of those that have several."""
+    if chosen.readings:
+        table = papers.readings(chosen.profile)
+        text = table.to_string(index=False, float_format="{:.3f}".format)
+        _report(chosen, table, text)
+        return
     table = papers.verdicts(chosen.profile)
     shown = table.drop(columns=["paper", "published", "profile"])
     shown["statement"] = shown["statement"].str.slice(0, 70)
@@ -326,6 +331,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "only records made from a tree with uncommitted changes",
     },
+    "--readings": {
+        "action": "store_true",
+        "help": "every fair reading of the claims that leave one open, a row each",
+    },
     "--seeds": {
         "type": int,
         "metavar": "N",
@@ -367,6 +376,6 @@ COMMANDS: dict[str, Command] = {
     "run": Command(run, RUN),
     "replay": Command(replay_records, REPLAY, {"profile": "paper"}),
     "figures": Command(figures, ("--profile", "--only", "--jobs", "--train")),
-    "claims": Command(show_claims, ("--profile", "--json"), {"profile": "paper"}),
+    "claims": Command(show_claims, ("--profile", "--readings", "--json"), {"profile": "paper"}),
     "bench": Command(show_bench, ("--threads", "--sweeps", "--json")),
 }

@@ -13,6 +13,7 @@ import pandas as pd
 
 from lib.report import labels
 from lib.report.verdicts import Claim, check_claims, published
+from lib.report.verdicts import readings as readings_of
 from lib.report.verdicts import verdicts as verdicts_of
 from lib.runs import executors
 from lib.runs.experiment import Experiment, catalogue
@@ -68,3 +69,8 @@ def obtain(experiment: str, profile: str, *, retrain: bool = False) -> list[Reco
 def verdicts(profile: str = "paper", ids: list[str] | None = None) -> pd.DataFrame:
     """Every claim with its verdict, see :func:`lib.report.verdicts.verdicts`."""
     return verdicts_of(CLAIMS, STORE.of, PUBLISHED, profile, ids)
+
+
+def readings(profile: str = "paper") -> pd.DataFrame:
+    """Every reading of the claims that have several, see :func:`lib.report.verdicts.readings`."""
+    return readings_of(CLAIMS, STORE.of, profile)

@@ -112,6 +112,25 @@ def verdicts(
     return judged.astype({"value": float, "low": float, "high": float, "n": "Int64"})
 
 
+def readings(
+    claims: Mapping[str, Claim],
+    records_of: Callable[[str, str], list[Record]],
+    profile: str = "paper",
+) -> pd.DataFrame:
+    """Every reading of the claims that have several, in a profile; see :class:`Claim`.
+
+    Raises: ValueError for an unknown profile.
+    """
+    check_known("profile", profile, PROFILES)
+    handed = cache(records_of)
+    parts = []
+    for claim in claims.values():
+        records = _handed(claim, handed, profile)
+        if records is not None and claim.readings is not None:
+            parts.append(claim.readings(records))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
 def _handed(
     claim: Claim | None, records_of: Callable[[str, str], list[Record]], profile: str
 ) -> list[Record] | None:

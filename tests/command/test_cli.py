@@ -169,6 +169,13 @@ def test_claims_prints_every_claim(capsys):
     assert "P04" in out and "not run" in out
 
 
+def test_claims_lists_readings(capsys, monkeypatch):
+    row = {"claim": "R03", "reading": "area", "verdict": "reproduced"}
+    monkeypatch.setattr(papers, "readings", lambda profile: pd.DataFrame([row | {"p": profile}]))
+    status, out, _ = run(capsys, "claims", "--readings", "--json", "-")
+    assert status == 0 and json.loads(out) == [row | {"p": "paper"}]
+
+
 def test_bench_writes_its_rows(capsys, small, monkeypatch):
     row = {"measure": "spmm", "contender": "dense", "median_ms": 1.5}
     monkeypatch.setattr(bench, "measure", lambda: pd.DataFrame([row]))

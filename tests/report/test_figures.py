@@ -333,3 +333,36 @@ def test_transfer_matrices_of_nothing_say_not_run(transfer):
 def test_every_colour_is_one_that_matplotlib_knows():
     looks = [*labels.METHOD_LOOKS.values(), *labels.CONTENDERS.values()]
     assert all(colors.is_color_like(look["color"]) for look in looks)
+
+
+# measures against one quantity
+
+
+def lengths(datasets=("mnist", "digits"), measures=("accuracy", "area")):
+    rows = [
+        (dataset, method, seed, epochs, measure, 0.5 + seed / 10)
+        for dataset in datasets
+        for method in ("set", "dense")
+        for seed in range(3)
+        for epochs in (20, 60, 150)
+        for measure in measures
+    ]
+    columns = ["dataset", "method", "seed", "epochs", "measure", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_each_measure_has_a_panel_with_an_axis_of_its_own():
+    axes = {"accuracy": "test accuracy", "area": "area, links removed"}
+    fig, numbers = figures.measures_against(lengths(), "epochs", axes, "title", "epochs")
+    assert len(fig.axes) == 4 and len(numbers) == 2 * 2 * 2 * 3
+    assert [ax.get_ylabel() for ax in fig.axes] == [*axes.values()] * 2
+    assert numbers["mean"].tolist() == pytest.approx([0.6] * len(numbers))
+    assert "n = 3 seeds" in fig.get_suptitle()
+    plt.close(fig)
+
+
+def test_no_measures_give_a_figure_that_says_so():
+    nothing = lengths()[:0]
+    fig, numbers = figures.measures_against(nothing, "epochs", {"area": "area"}, "title", "epochs")
+    assert numbers.empty and "not run" in fig.get_suptitle()
+    plt.close(fig)

@@ -27,7 +27,7 @@ def of_table(claims, records_of=lambda *_: [], **options):
 
 def test_every_row_has_a_verdict_and_the_promised_columns():
     table = of_table({})
-    columns = "id paper statement verdict value low high n profile published"
+    columns = "id paper statement verdict value low high n profile published readings"
     assert list(table.columns) == columns.split() and list(table["id"]) == ["X1", "X2", "Y1"]
     assert set(table["verdict"]) == {"not run"} and set(table["profile"]) == {"paper"}
     assert table["value"].isna().all() and table["n"].isna().all()
@@ -116,3 +116,30 @@ def test_markdown_has_a_line_for_each_claim_that_some_run_touches():
 def test_no_claims_asked_for_give_an_empty_table():
     table = verdicts.verdicts({}, lambda experiment, profile: [], ROWS, "paper", [])
     assert table.empty and list(table)[:4] == ["id", "paper", "statement", "verdict"]
+
+
+# readings
+
+
+def with_readings(*judged):
+    rows = pd.DataFrame({"reading": range(len(judged)), "verdict": judged})
+    measured = Measurement(0.5, 0.4, 0.6, 5)
+    return Claim(("a",), lambda records: measured, readings=lambda records: rows)
+
+
+def test_verdict_says_in_how_many_readings_the_claim_holds():
+    claim = with_readings("reproduced", "not reproduced", "inconclusive")
+    table = of_table({"X1": claim, "X2": Claim((), lambda _: None)})
+    assert list(table["readings"]) == ["holds in 1 of 3 readings", "", ""]
+    assert "not reproduced; holds in 1 of 3 readings |" in markdown(table, ROWS)
+
+
+def test_readings_of_all_claims_are_listed_with_their_own_verdicts():
+    claims = {
+        "X1": with_readings("reproduced"),
+        "X2": Claim(("a",), lambda _: None),
+        "Y1": with_readings("inconclusive", "reproduced"),
+    }
+    found = verdicts.readings(claims, lambda *_: [])
+    assert list(found["verdict"]) == ["reproduced", "inconclusive", "reproduced"]
+    assert verdicts.readings({"X2": claims["X2"]}, lambda *_: []).empty
