@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-AVERAGE = "average"  # name in the optimiser's state, which moves with the links
+from lib.evolution import AVERAGE
 
 
 class WeightAverage:
@@ -14,8 +14,10 @@ class WeightAverage:
 
     .. math:: \bar w_t = d_t \bar w_{t-1} + (1 - d_t) w_t, \qquad d_t = \min(d, (1 + t) / (10 + t))
 
-    It lives in the optimiser's state: :func:`lib.evolution.evolve_` moves it with the links, where
-    a new link starts at 0, and a checkpoint of the optimiser holds it.
+    It lives in the optimiser's state: :func:`lib.evolution.evolve_` moves it with the links, and a
+    checkpoint of the optimiser holds it. The average of a new link starts at its weight, and
+    follows as slowly as the others: links grown within the last 1 / (1 - d) steps are averaged to
+    less than they have learned.
 
     Source: [Polyak1992]; the first steps, of little weight, after TensorFlow's moving averages.
 
@@ -32,7 +34,7 @@ class WeightAverage:
         self.model = model
         self.optimiser = optimiser
         self.decay = decay
-        optimiser.register_step_post_hook(self._follow)
+        self._hook = optimiser.register_step_post_hook(self._follow)
 
     @torch.no_grad()
     def _follow(self, *_) -> None:
@@ -66,6 +68,10 @@ class WeightAverage:
         finally:
             for (parameter, _), values in zip(pairs, trained, strict=True):
                 parameter.data = values
+
+    def stop(self) -> None:
+        """Follow no further steps of the optimiser."""
+        self._hook.remove()
 
     def take_(self) -> None:
         """Leave the averaged weights in the model."""

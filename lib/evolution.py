@@ -22,6 +22,8 @@ from lib.layers import SparseLinear
 from lib.names import check_known
 from lib.support import support_from_keys
 
+AVERAGE = "average"  # of a weight, in the optimiser's state: it is of the network, not of the steps
+
 
 def drop_per_sign(values: Tensor, fraction: float, *, generator: torch.Generator) -> Tensor:
     r"""SET: drop the smallest positive and the largest negative weights, ⌊ζ·n_sign⌋ of each sign.
@@ -259,12 +261,14 @@ def _replace_(
             state[name] = entry[source].masked_fill_(is_new, 0)
     values = layer.values.detach()[source]
     values[is_new] = start.to(values)
+    if AVERAGE in state:
+        state[AVERAGE][is_new] = start.to(values)
     layer.replace_values_(values)
 
 
 def _reset_state_(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) -> None:
-    for entry in _state(layer, optimiser).values():
-        if _has_one_number_a_link(entry, layer):
+    for name, entry in _state(layer, optimiser).items():
+        if name != AVERAGE and _has_one_number_a_link(entry, layer):
             entry.zero_()
 
 

@@ -407,17 +407,26 @@ def dense_product(a: Tensor, b: Tensor) -> Tensor:
     """(m, n) product of dense matrices (m, k) and (k, n), by the faster library.
 
     In float32 on a CPU that is oneDNN: the library behind ``a @ b`` leaves half of the width of
-    AVX-512 unused on processors of AMD. Elsewhere, and in transforms, it is ``a @ b``.
+    AVX-512 unused on processors of AMD. Elsewhere, and where torch traces, compiles or
+    differentiates forwards, it is ``a @ b``.
 
     Raises: RuntimeError, torch's own, if the shapes do not fit.
     """
-    if _suits_onednn(a) and _suits_onednn(b):
+    fits = a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]
+    if fits and not _is_recorded() and _suits_onednn(a) and _suits_onednn(b):
         return _DenseProduct.apply(a, b)
     return a @ b
 
 
+def _is_recorded() -> bool:
+    """Whether torch looks at the operations rather than only at their results."""
+    if torch.compiler.is_compiling() or compiled.is_traced() or torch.jit.is_tracing():
+        return True
+    return torch.autograd.forward_ad._current_level >= 0
+
+
 def _suits_onednn(x: Tensor) -> bool:
-    if compiled.is_traced() or torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled("cpu"):
         return False
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
         return False

@@ -265,7 +265,6 @@ class Linear(nn.Linear):
             raise _unknown_start(start)
         nn.init.zeros_(self.bias)
 
-    @compiled.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_features) float -> (B, out_features) float, feature-major; other numbers of
         dimensions as ``nn.Linear``.

@@ -104,13 +104,16 @@ def fit(
         evaluate_test: False for tuning, which must not see the test part.
         checkpoint: file to write after every epoch and to resume from if it is there; None for
             neither.
-        stop_after: epochs after which to leave, as if interrupted there; None: none.
+        stop_after: epochs in all after which to leave, as if interrupted there; None: none.
         on_epoch: called with the history after every epoch.
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
-        the data are unlabelled or not finite, or not images where they are to be augmented.
+        the data are unlabelled or not finite, or not images where they are to be augmented, or
+        ``stop_after`` is below 1.
     """
+    if stop_after is not None and stop_after < 1:
+        raise ValueError(f"stop_after = {stop_after} is out of range: give at least 1")
     if optimiser is None:
         optimiser = make_optimiser(model, settings)
     examples = _examples(split, evaluate_test, next(model.parameters()))
@@ -120,7 +123,25 @@ def fit(
     objectives = objective, grow_objective or objective
     training = _Training(model, optimiser, objectives, settings, examples, generator, prepare)
     history = _begin(training, checkpoint)
-    for epoch in range(len(history.metrics) + 1, settings.epochs + 1):
+    try:
+        _train(training, history, checkpoint, stop_after, on_epoch)
+    finally:
+        if training.average is not None:
+            training.average.stop()
+    return history
+
+
+def _train(
+    training: "_Training",
+    history: History,
+    checkpoint: Path | None,
+    stop_after: int | None,
+    on_epoch: Callable[[History], None] | None,
+) -> None:
+    """Go on from where the history ends, see :func:`fit`."""
+    epochs = training.settings.epochs
+    last = epochs if stop_after is None else stop_after
+    for epoch in range(len(history.metrics) + 1, min(last, epochs) + 1):
         start = time.perf_counter()
         _run_epoch(training, history, epoch)
         history.seconds += time.perf_counter() - start
@@ -129,12 +150,11 @@ def fit(
             checkpoints.save(checkpoint, _state(training, history))
         if on_epoch is not None:
             on_epoch(history)
-        if epoch == stop_after:
-            return history
+    if stop_after is not None:
+        return
     start = time.perf_counter()
     _finish(training, history)
     history.seconds += time.perf_counter() - start
-    return history
 
 
 @dataclass
@@ -420,14 +440,16 @@ def collect(
     handles = [_watch(layer, seen[name]) for name, layer in layers.items()]
     was_training = model.training
     model.train()
-    for _ in range(n_batches):
-        index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
-        batch = prepare(x.index_select(0, index))
-        objective(model, batch, y.index_select(0, index), generator).backward()
-    for handle in handles:
-        handle.remove()
-    model.zero_grad()
-    model.train(was_training)
+    try:
+        for _ in range(n_batches):
+            index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
+            batch = prepare(x.index_select(0, index))
+            objective(model, batch, y.index_select(0, index), generator).backward()
+    finally:
+        for handle in handles:
+            handle.remove()
+        model.zero_grad()
+        model.train(was_training)
     joined = {}
     for name, batches in seen.items():
         joined[name] = {kind: torch.cat(tensors, dim=1) for kind, tensors in batches.items()}

@@ -4,14 +4,17 @@ thread counts.
 
 import functools
 import re
+import warnings
 import weakref
 
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from lib import compiled, kernels
 from lib.kernels import Layer
+from lib.layers import Linear
 from lib.support import Support, make_support, random_support
 
 SHAPES = {  # name: (n_in, n_out, rows, cols)
@@ -719,3 +722,39 @@ def test_dense_product_has_second_gradients(generator):
 def test_dense_product_keeps_double_precision(generator):
     a, b = (torch.randn(5, 5, generator=generator, dtype=torch.float64) for _ in range(2))
     assert torch.equal(kernels.dense_product(a, b), a @ b)
+
+
+def test_dense_product_names_shapes_that_do_not_fit():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        kernels.dense_product(torch.zeros(2, 3).float(), torch.zeros(4, 5).float())
+
+
+@pytest.mark.parametrize("shape", [(10, 1000, 128), (300, 200, 100)])
+def test_dense_product_does_not_depend_on_threads(shape, generator):
+    m, k, n = shape
+    a, b = torch.randn(m, k, generator=generator), torch.randn(k, n, generator=generator)
+    threads = torch.get_num_threads()
+    products = []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        products.append(kernels.dense_product(a.float(), b.float()))
+    torch.set_num_threads(threads)
+    assert torch.equal(*products)
+
+
+def test_dense_layer_is_differentiated_forwards():
+    layer = Linear(4, 3).float()
+    x, tangent = torch.rand(5, 4).float(), torch.rand(5, 4).float()
+    with forward_ad.dual_level(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch scripts its own formulas here
+        y = layer(forward_ad.make_dual(x, tangent))
+        found = forward_ad.unpack_dual(y).tangent
+    torch.testing.assert_close(found, tangent @ layer.weight.T)
+
+
+def test_dense_layer_is_traced():
+    layer, x = Linear(4, 3).float(), torch.rand(5, 4).float()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit.trace is deprecated
+        traced = torch.jit.trace(layer, x)
+    torch.testing.assert_close(traced(x), layer(x))

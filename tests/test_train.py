@@ -630,14 +630,78 @@ def test_average_of_a_link_moves_with_it():
     assert torch.equal(after[kept], before.flatten()[kept])
 
 
+def averaged_weights(optimiser, model):
+    return [optimiser.state[p]["average"].clone() for p in model.parameters()]
+
+
 def test_averaged_weights_are_evaluated_and_left():
+    model, how = network("dense", dropout=0.0), settings("dense", epochs=3, averaging=0.9)
+    optimiser, seen = train.make_optimiser(model, how), []
+    x, y = split().x_test.double(), split().y_test
+
+    def watch(history):
+        trained = [p.detach().clone() for p in model.parameters()]
+        average = averaged_weights(optimiser, model)
+        assert not torch.equal(trained[0], average[0])
+        for parameter, value in zip(model.parameters(), average, strict=True):
+            parameter.data = value
+        seen.append(train.accuracy(model, x, y))
+        for parameter, value in zip(model.parameters(), trained, strict=True):
+            parameter.data = value
+
+    history = fit(model, split(), how, seed=0, optimiser=optimiser, on_epoch=watch)
+    assert [row["test_accuracy"] for row in history.metrics] == seen
+    left = averaged_weights(optimiser, model)
+    assert all(map(torch.equal, left, [p.data for p in model.parameters()]))
+
+
+def test_optimiser_used_twice_is_averaged_once_a_step():
+    model, how = network("dense"), settings("dense", epochs=1, averaging=0.9)
+    optimiser = train.make_optimiser(model, how)
+    for _ in range(2):
+        fit(model, split(), how, seed=0, optimiser=optimiser)
+    counts = {optimiser.state[p]["averaged"] for p in model.parameters()}
+    assert counts == {2 * math.ceil(60 / 16)}
+
+
+def test_average_outlives_a_reset_of_the_optimiser():
+    rules = Evolution(reset_state=True)
+    model, how = network("SET"), settings("SET", epochs=2, averaging=0.5, evolution=rules)
+    optimiser = train.make_optimiser(model, how)
+    fit(model, split(), how, seed=0, optimiser=optimiser)
+    assert (model.linear1.values != 0).any()
+    assert torch.equal(optimiser.state[model.linear1.values]["average"], model.linear1.values)
+
+
+def test_interrupted_run_with_averages_and_random_objectives_ends_in_the_same_bits(tmp_path):
+    objectives = {"objective": noisy_loss, "grow_objective": noisy_loss}
+    how = settings("RigL", epochs=4, averaging=0.9)
+    whole = network("RigL")
+    desired = fit(whole, split(), how, seed=0, **objectives)
+    checkpoint = {"checkpoint": tmp_path / "checkpoint.pt"}
+    fit(network("RigL"), split(), how, seed=0, stop_after=2, **checkpoint, **objectives)
     model = network("RigL")
-    history = fit(model, split(), settings("RigL", epochs=5, averaging=0.9), seed=0)
-    x, y = split().x_test, split().y_test
-    assert history.final["test_accuracy"] == train.accuracy(model, x.double(), y)
-    plain = network("RigL")
-    fit(plain, split(), settings("RigL", epochs=5), seed=0)
-    assert not torch.equal(plain.linear3.values, model.linear3.values)
+    actual = fit(model, split(), how, seed=0, **checkpoint, **objectives)
+    assert same_run((whole, desired), (model, actual))
+
+
+def noisy_loss(model, x, y, generator):
+    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return F.cross_entropy(model(x + 0.1 * noise), y)
+
+
+@pytest.mark.parametrize("stop_after", [2, 3])
+def test_checkpoint_beyond_the_stop_is_left_as_it_is(tmp_path, stop_after):
+    how, checkpoint = settings("SET", epochs=5), tmp_path / "checkpoint.pt"
+    fit(network("SET"), split(), how, seed=0, checkpoint=checkpoint, stop_after=3)
+    again = {"checkpoint": checkpoint, "stop_after": stop_after}
+    history = fit(network("SET"), split(), how, seed=0, **again)
+    assert len(history.metrics) == 3 and not history.final
+
+
+def test_stop_before_the_first_epoch_is_refused():
+    with pytest.raises(ValueError, match="stop_after = 0 is out of range"):
+        fit(network("SET"), split(), settings("SET"), seed=0, stop_after=0)
 
 
 # shapes

@@ -262,7 +262,9 @@ def show_claims(chosen: Chosen) -> None:
     """The published claims and our verdicts, or every reading of those that have several."""
     if chosen.readings:
         table = papers.readings(chosen.profile)
-        text = table.to_string(index=False, float_format="{:.3f}".format)
+        text = "no claim has several readings"
+        if len(table):
+            text = table.to_string(index=False, float_format="{:.3f}".format)
         _report(chosen, table, text)
         return
     table = papers.verdicts(chosen.profile)

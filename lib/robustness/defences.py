@@ -4,7 +4,8 @@ Each takes (model, inputs, classes, generator) and returns a scalar. They act on
 or dense.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from lib import compiled, kernels
 from lib.layers import SparseLinear
 from lib.robustness.attacks.iterates import Ball
-from lib.robustness.attacks.setting import UNIT, Bounds
+from lib.robustness.attacks.setting import UNIT, Bounds, check_settings
 from lib.robustness.perturb import LinearLayer
 
 Classifier = Callable[[Tensor], Tensor]  # a model, or the model with other weights
@@ -83,6 +84,10 @@ class Adversarial:
     step_size: float | None = None
     bounds: Bounds = UNIT
 
+    def __post_init__(self) -> None:
+        settings = {name: getattr(self, name) for name in ("radius", "norm", "steps", "step_size")}
+        check_settings(settings)
+
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Tensor:
@@ -101,19 +106,34 @@ class Adversarial:
         parameters = {name: p.detach() for name, p in model.named_parameters()}
         for name, values in (weights or {}).items():
             parameters[name] = values.detach()
-        relative = self.step_size or (1.25 if self.steps == 1 else 2.5 / self.steps)
+        step_size = self.radius * self._relative_step()
         flat = x.flatten(1)
-        was_training = model.training
-        model.eval()
         x_t = ball.draw(flat, generator)
-        for _ in range(self.steps):
-            x_t.requires_grad_()
-            loss = F.cross_entropy(functional_call(model, parameters, (x_t.view_as(x),)), y)
-            (grad_x,) = torch.autograd.grad(loss, x_t)
-            stepped = ball.ascend(x_t.detach(), relative * self.radius, grad_x)
-            x_t = ball.project(stepped, flat)
-        model.train(was_training)
+        with evaluating(model):
+            for _ in range(self.steps):
+                x_t.requires_grad_()
+                logits = functional_call(model, parameters, (x_t.view_as(x),))
+                (grad_x,) = torch.autograd.grad(F.cross_entropy(logits, y), x_t)
+                stepped = ball.ascend(x_t.detach(), step_size, grad_x)
+                x_t = ball.project(stepped, flat)
         return x_t.view_as(x)
+
+    def _relative_step(self) -> float:
+        if self.step_size is not None:
+            return self.step_size
+        return 1.25 if self.steps == 1 else 2.5 / self.steps
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """While it is entered, all modules are in evaluation mode; then each in the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def weights_of_links(model: nn.Module) -> dict[str, Tensor]:

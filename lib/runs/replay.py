@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import data
+from lib import data, train
 from lib.names import check_known
 from lib.runs.config import Run
 from lib.runs.environment import environment
@@ -176,7 +176,7 @@ def replay_one(
             contents = _first_epochs(store, record, epochs, progress)
     except (CannotReplay, data.DataUnavailable) as error:
         return row | {"epochs": 0, "outcome": SKIPPED, "note": str(error)}
-    except RuntimeError as error:
+    except train.Diverged as error:
         return row | {"epochs": 0, "outcome": DIFFERS, "note": f"training fails: {error}"}
     return row | {"epochs": epochs} | compare(record, contents)
 

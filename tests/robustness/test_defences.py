@@ -117,6 +117,29 @@ def test_ascent_leaves_mode_and_gradients_of_the_model(model, batch, generator):
     assert model.training and all(p.grad is None for p in model.parameters())
 
 
+def test_ascent_leaves_modes_also_after_a_failure(model, batch, generator):
+    model.train()
+    model.activation1.eval()
+    modes = [module.training for module in model.modules()]
+    with pytest.raises(IndexError):
+        Adversarial(0.1).ascend(model, batch[0], batch[1] + 7, generator)
+    assert [module.training for module in model.modules()] == modes
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"radius": -1.0}, "radius = -1.0 is out of range"),
+        ({"norm": "l3"}, "norm = 'l3' is unknown"),
+        ({"steps": 0}, "steps = 0 is out of range"),
+        ({"step_size": -3.0}, "step_size = -3.0 is out of range"),
+    ],
+)
+def test_adversarial_refuses_what_is_out_of_range(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Adversarial(**({"radius": 0.1} | changes))
+
+
 def test_adversarial_objective_trains_every_parameter(model, batch, generator):
     Adversarial(0.1)(model, *batch, generator).backward()
     assert all(p.grad is not None for p in model.parameters())

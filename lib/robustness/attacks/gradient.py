@@ -80,13 +80,17 @@ def pgd(
         loss: "ce", "dlr" or "margin", see :data:`LOSSES`.
         early_stop: False goes on beyond the first adversarial point, to the highest loss, as points
             that are to fool other models should.
-        pixels: (n,) bool, those that may change; None: all.
+        pixels: (n,) bool, those that may change; None: all. In "l2" a random start is then nearer.
         generator: source of randomness.
         model, x, y, radius, norm, bounds: as in :func:`fgsm`.
     Returns: like x. Raises: ValueError as :func:`fgsm`, and for "dlr" with less than 3 classes.
     """
     if step_size is None:
         step_size = radius / 10
+    if pixels is not None and (pixels.dtype != torch.bool or pixels.shape != x.shape[1:]):
+        raise ValueError(
+            f"pixels is {pixels.dtype} of shape {tuple(pixels.shape)}: give bool of {x.shape[1]}"
+        )
     ball = Ball(radius, norm, bounds, pixels)
     best = Best(x)
     for _ in best.unbroken(restarts):

@@ -211,7 +211,7 @@ def bisected_pgd(
     was found to the example is bisected.
 
     Args:
-        radius: tried first where no adversarial point is known; nothing farther is found.
+        radius: tried first where no adversarial point is known; nothing farther is looked for.
         start: points like x that other attacks found; an adversarial one is the first known.
         bisections: radii tried for each example.
         steps: of PGD at each radius.

@@ -197,10 +197,10 @@ def test_power_law_claim_counts_seeds_half_of_whose_layers_are_ahead_in_range(ta
     ("table", "expected"),
     [
         (beside(evidence(8.0, seeds=6)), "not reproduced"),
-        (beside(evidence(8.0, seeds=5)), "inconclusive"),  # 0 of 5: up to .522
+        (beside(evidence(8.0, seeds=5)), "inconclusive (seeds)"),  # 0 of 5: up to .522
         (beside(evidence(8.0, seeds=4)), "inconclusive (seeds)"),
         (beside(evidence(2.5, seeds=6)), "reproduced"),
-        (beside(evidence(2.5, seeds=5)), "inconclusive"),
+        (beside(evidence(2.5, seeds=5)), "inconclusive (seeds)"),
         (evidence(8.0, seeds=6), "inconclusive (power of the test)"),
         (beside(evidence(8.0, seeds=6), seen=False), "inconclusive (power of the test)"),
         (pd.DataFrame(), "not run"),
@@ -214,7 +214,7 @@ def test_share_of_scale_free_seeds_has_an_exact_interval():
     found = claims.scale_free_share(beside(evidence(8.0)))
     desired = stats.binomtest(0, 5).proportion_ci(method="exact")
     assert (found.low, found.high) == pytest.approx((desired.low, desired.high))
-    assert (found.n, found.limit) == (5, "")
+    assert (found.n, found.limit) == (5, "seeds")
 
 
 @pytest.mark.parametrize(
