@@ -1,7 +1,10 @@
-"""How a network is trained: what :func:`lib.train.fit` takes."""
+"""How a network is trained, and what that leaves: what :func:`lib.train.fit` takes and returns."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
 
 from lib.evolution import Evolution
 
@@ -73,3 +76,33 @@ class Settings:
         if done < 0.75:
             return self.learning_rate * 0.1
         return self.learning_rate * 0.01
+
+
+@dataclass
+class History:
+    """What a run leaves besides the trained model.
+
+    Attributes:
+        metrics: one dict an epoch: epoch, learning_rate, train_loss, valid_accuracy, test_accuracy
+            (before the update of the links; None where not evaluated), links (trained with),
+            replaced (links replaced after the epoch).
+        final: test_accuracy (None where not evaluated) and links after what the last epoch's rule
+            does.
+        degrees: one dict for each sparse layer, side and epoch of 0, 1, 2, 5, … and the last, and
+            "final": layer (its name in the model), side ("in": links of every output neuron;
+            "out": links of every input neuron), epoch, links ((width,) int16, int32 where needed).
+        links: one dict for each sparse layer and each of these epochs: layer, epoch, keys ((nnz,)
+            int32, int64 where needed, row · n_in + col).
+        best_state: state dict at the best validation epoch (the first of equals), None without a
+            validation part.
+        seconds: training and evaluation, all sittings together.
+        clock: seconds at the end of each epoch.
+    """
+
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    final: dict[str, Any] = field(default_factory=dict)
+    degrees: list[dict[str, Any]] = field(default_factory=list)
+    links: list[dict[str, Any]] = field(default_factory=list)
+    best_state: dict[str, Tensor] | None = None
+    seconds: float = 0.0
+    clock: list[float] = field(default_factory=list)

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from lib.data import Split
 from lib.data.augment import augment
 from lib.evolution import evolve_, remove_
 from lib.layers import SparseLinear
-from lib.settings import Settings
+from lib.settings import History, Settings
 
 EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
@@ -35,36 +35,6 @@ Preparation = Callable[[Tensor], Tensor]
 
 class Diverged(RuntimeError):
     """The loss is no longer finite."""
-
-
-@dataclass
-class History:
-    """What a run leaves besides the trained model.
-
-    Attributes:
-        metrics: one dict an epoch: epoch, learning_rate, train_loss, valid_accuracy, test_accuracy
-            (before the update of the links; None where not evaluated), links (trained with),
-            replaced (links replaced after the epoch).
-        final: test_accuracy (None where not evaluated) and links after what the last epoch's rule
-            does.
-        degrees: one dict for each sparse layer, side and epoch of 0, 1, 2, 5, … and the last, and
-            "final": layer (its name in the model), side ("in": links of every output neuron;
-            "out": links of every input neuron), epoch, links ((width,) int16, int32 where needed).
-        links: one dict for each sparse layer and each of these epochs: layer, epoch, keys ((nnz,)
-            int32, int64 where needed, row · n_in + col).
-        best_state: state dict at the best validation epoch (the first of equals), None without a
-            validation part.
-        seconds: training and evaluation, all sittings together.
-        clock: seconds at the end of each epoch.
-    """
-
-    metrics: list[dict[str, Any]] = field(default_factory=list)
-    final: dict[str, Any] = field(default_factory=dict)
-    degrees: list[dict[str, Any]] = field(default_factory=list)
-    links: list[dict[str, Any]] = field(default_factory=list)
-    best_state: dict[str, Tensor] | None = None
-    seconds: float = 0.0
-    clock: list[float] = field(default_factory=list)
 
 
 def fit(

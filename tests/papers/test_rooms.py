@@ -173,7 +173,7 @@ def test_every_published_claim_has_a_verdict_row():
     table = papers.verdicts("smoke")
     assert list(table["id"]) == list(PUBLISHED["id"])
     assert set(CLAIMS) <= set(table["id"])
-    columns = "id paper statement verdict value low high n profile published"
+    columns = "id paper statement verdict value low high n profile published readings"
     assert list(table.columns) == columns.split()
 
 
