@@ -1,22 +1,43 @@
 """Robustness of sparse networks whose topology adapts: links removed, weights shuffled, attacks.
 
 [Sulyok2026] Robustness in sparse artificial neural networks trained with adaptive topology.
-Notebooks 20 to 23.
+Notebooks 20 to 24.
 """
 
 from lib.papers.adaptive_topology.claims import CLAIMS
 from lib.papers.adaptive_topology.experiments import (
-    ADAPTIVE_TOPOLOGY,
     CURVES,
     ENSEMBLE,
     MINIMAL,
+    PIXELS,
     RADIUS,
     REMOVAL,
     SHUFFLING,
+    SUMMARY,
 )
+from lib.papers.adaptive_topology.networks import (
+    ADAPTIVE_TOPOLOGY,
+    TRAINING_LENGTH,
+    VARIED_NETWORKS,
+)
+from lib.papers.adaptive_topology.recipes import MAKE_IT_ROBUST, ROBUST_SUMMARY
 from lib.papers.shared.labels import LABELS
 
 PAPER = "Adaptive-topology robustness"
-EXPERIMENTS = (ADAPTIVE_TOPOLOGY, REMOVAL, SHUFFLING, CURVES, ENSEMBLE, MINIMAL, RADIUS)
+EXPERIMENTS = (
+    ADAPTIVE_TOPOLOGY,
+    TRAINING_LENGTH,
+    VARIED_NETWORKS,
+    SUMMARY,
+    REMOVAL,
+    SHUFFLING,
+    CURVES,
+    ENSEMBLE,
+    MINIMAL,
+    PIXELS,
+    RADIUS,
+    MAKE_IT_ROBUST,
+    ROBUST_SUMMARY,
+)
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

@@ -232,6 +232,43 @@ class Scale(nn.Module):
         return self.factor * x
 
 
+# ----------------------------------------------------------------------------------- some pixels
+
+
+def attack_pixels(study: Study, parent: Record, *, kept: np.ndarray) -> Table:
+    """Accuracy under PGD in L-infinity that may change only some pixels.
+
+    Args:
+        study, parent: what to measure, and the record of the network.
+        kept: (n_pixels,) bool, those that a sparse network has links to.
+    Returns: columns pixels ("all", "linked": those kept; "random": as many), number, radius,
+        accuracy.
+    """
+    model, (x, y) = trained.network(parent), images(study)
+    order = torch.randperm(len(kept), generator=study.generator())
+    drawn = torch.zeros(len(kept), dtype=torch.bool)
+    drawn[order[: int(kept.sum())]] = True
+    allowed = {
+        "all": torch.ones(len(kept), dtype=torch.bool),
+        "linked": torch.from_numpy(kept),
+        "random": drawn,
+    }
+    rows = []
+    for name, pixels in allowed.items():
+        for radius in study.radii:
+            x_adv = attacks.pgd(
+                model,
+                x,
+                y,
+                radius=radius,
+                steps=study.steps,
+                pixels=pixels,
+                generator=study.generator(),
+            )
+            rows.append((name, int(pixels.sum()), radius, _kept(model, x_adv, y)))
+    return pd.DataFrame(rows, columns=["pixels", "number", "radius", "accuracy"]), {}
+
+
 # ------------------------------------------------------------------------------- minimal norms
 
 

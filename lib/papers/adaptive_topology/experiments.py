@@ -1,39 +1,16 @@
-"""The networks of [Sulyok2026] and what is measured on them, in three profiles."""
+"""What is measured on the networks of [Sulyok2026], in three profiles."""
 
 import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lib.papers.adaptive_topology import attacking, removal
-from lib.papers.shared import study, trained, tuning
-from lib.papers.shared.methods import PARENTS, profiled
-from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.papers.adaptive_topology import attacking, removal, summary
+from lib.papers.adaptive_topology.networks import configs, shorter, siblings, twin, varied, wide
+from lib.papers.shared import inputs, study, trained, tuning
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
-
-COMPARED = ("set", "rigl", "set_random_removal", "fixed", "dense", "dense_small", *PARENTS)
-
-# ------------------------------------------------------------------------------ the networks
-
-
-def configs(profile: str) -> list[SparseTraining]:
-    """Three sparse layers and a dense one, trained in every way that is compared."""
-    changes = {"datasets": ("mnist",)} if profile == "quick" else {}
-    return profiled("adaptive_topology", profile, COMPARED, **changes)
-
-
-def siblings(run: SparseTraining) -> list[SparseTraining]:
-    """The networks of the same profile, data set and seed; itself alone if it is custom."""
-    for profile in ("smoke", "quick", "paper"):
-        networks = []
-        for other in configs(profile):
-            networks += [other, other.stand_in] if other.stand_in else [other]
-        if run in networks:
-            place = run.dataset, run.seed
-            return [other for other in networks if (other.dataset, other.seed) == place]
-    return [run]
-
 
 # ------------------------------------------------------------- how much of each study, by profile
 
@@ -64,6 +41,16 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {"images": 50, "steps": 20, "restarts": 2, "queries": 100},
         "paper": {"images": 500, "steps": 100, "restarts": 10},
     },
+    "robustness_summary": {
+        "smoke": {"images": 60, "draws": 1, "points": 3, "steps": 5, "queries": 20},
+        "quick": {"images": 500, "draws": 1, "points": 6, "steps": 20, "queries": 100},
+        "paper": {"images": 1000, "draws": 3, "points": 11},
+    },
+    "attack_pixels": {
+        "smoke": {"images": 40, "steps": 5},
+        "quick": {"images": 200, "steps": 20},
+        "paper": {"images": 1000},
+    },
     "attack_minimal": {
         "smoke": {"images": 4, "steps": 5, "queries": 5},
         "quick": {"images": 10, "steps": 20, "queries": 20},
@@ -91,6 +78,54 @@ def _ensemble(experiment: str, profile: str, parent: SparseTraining) -> Study:
     headline = attacking.HEADLINE_RADIUS[parent.dataset]
     radii = tuple(headline * factor for factor in (1.0, 0.5, 1.5, 2.0))
     return study_of(experiment, parent, radii=radii, **AMOUNTS[experiment][profile])
+
+
+# Around the radii of half accuracy of all methods, which lie where they do on validation images.
+SUMMARY_RADII = {
+    "mnist": (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15),
+    "fashion_mnist": (0.01, 0.02, 0.03, 0.05, 0.06, 0.08),
+    "digits": (0.05, 0.2),
+}
+SUMMARY_RADII_L2 = {
+    "mnist": (0.5, 1.0, 1.5, 2.0, 2.5, 3.0),
+    "fashion_mnist": (0.2, 0.4, 0.7, 1.0, 1.5),
+    "digits": (0.5, 1.0),
+}
+
+
+def _summary(experiment: str, profile: str, parent: SparseTraining) -> Study:
+    fields = dict(AMOUNTS[experiment][profile])
+    if parent.method == "dense" and profile == "paper":
+        fields["draws"] = 2
+    headline = attacking.HEADLINE_RADIUS[parent.dataset]
+    fields["radii"] = (headline, *SUMMARY_RADII[parent.dataset])
+    fields["radii_l2"] = SUMMARY_RADII_L2[parent.dataset]
+    return study_of(experiment, parent, **fields)
+
+
+def summaries(profile: str) -> list[Study]:
+    """Of every network of ``adaptive_topology``, of those trained for fewer epochs, of other widths
+    and with other assumptions.
+    """
+    studied = []
+    parents = configs(profile) + shorter(profile) + wide(profile) + varied(profile)
+    for parent in parents:
+        studied.append(with_stand_in(partial(_summary, "robustness_summary", profile), parent))
+    return studied
+
+
+def _pixels(experiment: str, profile: str, parent: SparseTraining) -> Study:
+    radii = (attacking.HEADLINE_RADIUS[parent.dataset],)
+    return study_of(experiment, parent, radii=radii, **AMOUNTS[experiment][profile])
+
+
+def dense_on_pixels(profile: str) -> list[Study]:
+    """Every dense network, attacked on the pixels that RigL of the same length and seed keeps."""
+    studied = []
+    for parent in configs(profile) + shorter(profile):
+        if parent.method == "dense":
+            studied.append(with_stand_in(partial(_pixels, "attack_pixels", profile), parent))
+    return studied
 
 
 def _minimal(experiment: str, profile: str, parent: SparseTraining) -> Study:
@@ -141,6 +176,13 @@ def make_minimal(run: Study, workspace: Workspace) -> Contents:
     return make_study(run, workspace, partial(attacking.attack_minimal, others=others))
 
 
+def make_pixels(run: Study, workspace: Workspace) -> Contents:
+    """Attack the network of a run on the pixels that RigL keeps."""
+    rigl = workspace.record_of(twin(run.parent, "rigl"), trained.holds_degrees)
+    kept = inputs.input_links(rigl, "final") > 0
+    return make_study(run, workspace, partial(attacking.attack_pixels, kept=kept))
+
+
 def _study(name: str, measure: Callable, configs: Callable[[str], list[Study]]) -> Experiment:
     return Experiment(
         name,
@@ -156,13 +198,6 @@ def _studies(name: str, make: Callable, seeds: int | None = None) -> Callable:
     return partial(studies, experiment=name, make=make, seeds=seeds)
 
 
-ADAPTIVE_TOPOLOGY = training(
-    "adaptive_topology",
-    configs,
-    trained.keep_sparse_networks,
-    parents=("adaptive_topology",),  # of what inherits from a trained network
-    same_runs_as=("set_mlp",),
-)
 REMOVAL = _study(
     "link_removal",
     removal.link_removal,
@@ -173,6 +208,15 @@ SHUFFLING = _study(
     removal.weight_shuffling,
     _studies("weight_shuffling", _perturbed),
 )
+SUMMARY = dataclasses.replace(
+    _study("robustness_summary", summary.robustness_summary, summaries),
+    parents=("adaptive_topology", "training_length", "adaptive_topology_1568", "varied"),
+)
+PIXELS = dataclasses.replace(
+    _study("attack_pixels", attacking.attack_pixels, dense_on_pixels),
+    make=make_pixels,
+    parents=("adaptive_topology", "training_length"),
+)
 CURVES = _study(
     "attack_curves",
     attacking.attack_curves,
@@ -181,7 +225,7 @@ CURVES = _study(
 ENSEMBLE = _study(
     "attack_ensemble",
     attacking.attack_ensemble,
-    _studies("attack_ensemble", _ensemble, seeds=3),
+    _studies("attack_ensemble", _ensemble),
 )
 MINIMAL = dataclasses.replace(
     _study("attack_minimal", attacking.attack_minimal, _studies("attack_minimal", _minimal, 1)),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from lib.papers.shared.methods import CHOSEN, GROWTH, METHODS, NETWORKS, Fields, training_runs
+from lib.papers.shared.methods import GROWTH, METHODS, NETWORKS, Fields, training_runs
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.runs.experiment import keep_nothing
 
@@ -35,6 +35,21 @@ _LOW, _HIGH = (0.01, 0.03, 0.1), (0.03, 0.1, 0.3)
 _SCHEDULES = ("constant", "cosine")
 _COURSES = ("constant", "cosine")  # of the drop fraction
 _BASIC = ("set", "fixed", "dense")
+
+
+def _crosses(network: str, methods: tuple[str, ...], dataset: str) -> list[Grid]:
+    """Five settings for 60 epochs, where a product of values would take the dense network hours:
+    the dropout at the middle rate, and the rate at the middle dropout.
+    """
+    evolving = {"decay": ("cosine",)} if "drop" in METHODS[methods[0]] else {}
+    rates = {"learning_rate": (0.1, 0.5), "dropout": (0.3,)}
+    dropouts = {"learning_rate": (0.3,), "dropout": (0.1, 0.3, 0.5)}
+    return [
+        Grid(network, methods, {"sparse": 60}, {**tried, **evolving}, dataset)
+        for tried in (dropouts, rates)
+    ]
+
+
 GRIDS = (
     Grid(
         "set_mlp",
@@ -93,6 +108,20 @@ GRIDS = (
         {"sparse": 20},
         {"learning_rate": (0.1, 0.3), "dropout": (0.1, 0.2), "decay": _COURSES},
     ),
+    *_crosses("set_mlp", ("dense",), "mnist"),  # the same dense network
+    *_crosses("adaptive_topology", ("dense",), "mnist"),
+    *_crosses("adaptive_topology", ("dense", "fixed"), "fashion_mnist"),
+    *_crosses("adaptive_topology", ("set", "rigl"), "fashion_mnist"),
+    *(
+        Grid(
+            "adaptive_topology",
+            ("dense_small",),
+            {"sparse": 60},
+            {"learning_rate": (0.03, 0.1), "dropout": (0.1, 0.2, 0.3)},
+            dataset,
+        )
+        for dataset in ("mnist", "fashion_mnist")
+    ),
 )
 
 VALIDATED: Fields = {
@@ -146,8 +175,8 @@ def configs(profile: str) -> Runs:
 
 
 def dense_epochs(profile: str) -> Runs:
-    """The dense network for several numbers of epochs."""
-    scale = {**scale_of(profile), **CHOSEN["adaptive_topology", "dense"], "variant": "epochs"}
+    """The dense network for several numbers of epochs, as chosen at 6 epochs."""
+    scale = {**scale_of(profile), "learning_rate": 0.3, "dropout": 0.1, "variant": "epochs"}
     epochs: tuple[int, ...] = (1,)
     if profile == "paper":
         scale["datasets"] = ("mnist", "fashion_mnist")

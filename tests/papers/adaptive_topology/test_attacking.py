@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lib import train
-from lib.papers.adaptive_topology import attacking, removal
+from lib.papers.adaptive_topology import attacking, experiments, networks, removal
 from tests.papers.adaptive_topology.measuring import network, record_of, study
 
 MEASURES = {
@@ -85,3 +85,19 @@ def test_network_without_gradients_is_counted(monkeypatch):
 def test_scaled_network_multiplies_its_outputs():
     scaled = attacking.Scale(100.0)(torch.tensor([1.0, -2.0]))
     assert scaled.tolist() == [100.0, -200.0]
+
+
+def test_fewer_pixels_leave_more_accuracy(model, split):
+    kept = np.arange(64) % 4 == 0
+    how = study("attack_pixels", radii=(0.3,))
+    table, _ = attacking.attack_pixels(how, record_of(model), kept=kept)
+    rows = table.set_index("pixels")
+    assert rows["number"].to_dict() == {"all": 64, "linked": 16, "random": 16}
+    assert (rows["accuracy"] >= rows["accuracy"]["all"]).all()
+
+
+def test_dense_networks_are_attacked_on_the_pixels_of_their_twins():
+    for run in experiments.dense_on_pixels("paper"):
+        rigl = networks.twin(run.parent, "rigl")
+        assert rigl.method == "rigl" and rigl.epochs == run.parent.epochs
+        assert (rigl.dataset, rigl.seed) == (run.dataset, run.seed)

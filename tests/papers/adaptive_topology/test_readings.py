@@ -1,0 +1,146 @@
+"""Readings of the claims: areas by image, radii of half accuracy, pairs, thresholds, counts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.papers.adaptive_topology import claims, readings
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.papers.shared.study import study_of
+from lib.report.intervals import t_interval
+from lib.report.statistics import two_way_interval
+from lib.runs.record import Record
+
+N = 40  # images
+
+
+def summary(method="set", seed=0, *, epochs=150, dataset="mnist", experiment=None, **values):
+    """A record of ``robustness_summary`` with the given curves, areas and outcomes."""
+    experiment = experiment or "adaptive_topology"
+    parent = SparseTraining(experiment, dataset, method, seed=seed, epochs=epochs)
+    rows = [("accuracy", 0.0, 0, 0.9), ("margin", 0.0, 0, 1.0)]
+    for measure, curve in values.pop("curves", {}).items():
+        rows += [(measure, strength, 0, value) for strength, value in curve.items()]
+    table = pd.DataFrame(rows, columns=["measure", "strength", "draw", "value"])
+    arrays = {"clean": np.arange(N) < 0.9 * N}
+    for name, value in values.pop("arrays", {}).items():
+        arrays[name] = value
+    facts = {"architecture": "784-1000-10"}
+    return Record(study_of("robustness_summary", parent), table, arrays, facts)
+
+
+def areas(rng, mean):
+    """(N,) stored areas of images."""
+    drawn = np.clip(rng.normal(mean, 0.2, N), 0, 1)
+    return np.round(drawn * readings.AREA_UNITS).astype(np.uint16)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_relative_areas_average_to_the_area_of_the_curve(rng):
+    record = summary(arrays={"removal": areas(rng, 0.5)})
+    mean = record.arrays["removal"].mean() / readings.AREA_UNITS
+    relative = (mean - 0.1) / (0.9 - 0.1)
+    assert readings.relative_areas(record, "removal").mean() == pytest.approx(relative)
+
+
+def test_relative_areas_spread_as_the_ratio_does_over_images(rng):
+    """Against the spread of the ratio itself when images are drawn anew (bootstrap)."""
+    record = summary(arrays={"removal": areas(rng, 0.5)})
+    stored = record.arrays["removal"] / readings.AREA_UNITS
+    drawn = rng.integers(N, size=(20000, N))
+    ratios = (stored[drawn].mean(1) - 0.1) / (record.arrays["clean"][drawn].mean(1) - 0.1)
+    by_image = readings.relative_areas(record, "removal")
+    assert by_image.std() / N**0.5 == pytest.approx(ratios.std(), rel=0.1)
+
+
+def test_half_radius_is_interpolated():
+    record = summary(curves={"pgd linf": {0.1: 0.6, 0.2: 0.3}})
+    assert readings.half_radius(record, "linf") == pytest.approx(0.15)
+
+
+def test_half_radius_beyond_what_was_tried_is_the_largest():
+    record = summary(curves={"pgd linf": {0.1: 0.8, 0.2: 0.7}})
+    assert readings.half_radius(record, "linf") == 0.2
+
+
+def test_groups_hold_one_data_set_and_length_of_width_1000():
+    records = [
+        summary("set"),
+        summary("dense"),
+        summary("set", epochs=20, experiment="training_length"),
+        summary("set", dataset="fashion_mnist"),
+        summary("set", experiment="adaptive_topology_1568"),
+    ]
+    found = {
+        (group.dataset, group.epochs): set(group.summaries) for group in readings.groups(records)
+    }
+    desired = {("mnist", 150): {"set", "dense"}, ("mnist", 20): {"set"}}
+    assert found == desired | {("fashion_mnist", 150): {"set"}}
+
+
+def test_pairs_are_of_the_seeds_that_both_have():
+    records = [summary("set", seed) for seed in range(3)] + [summary("dense", 2)]
+    (group,) = readings.groups(records)
+    ((ours, theirs),) = group.pairs("set", "dense")
+    assert ours.config.seed == theirs.config.seed == 2
+
+
+def five(rng, method, **means):
+    made = []
+    for seed in range(5):
+        arrays = {series: areas(rng, mean) for series, mean in means.items()}
+        made.append(summary(method, seed, arrays=arrays))
+    return made
+
+
+def test_area_is_compared_over_seeds_and_images(rng):
+    ours, theirs = five(rng, "set", removal=0.4), five(rng, "dense", removal=0.6)
+    found = readings.primary("R03").measure(list(zip(ours, theirs, strict=True)), 0.95)
+    gaps = []
+    for one, other in zip(ours, theirs, strict=True):
+        gap = readings.relative_areas(one, "removal") - readings.relative_areas(other, "removal")
+        gaps.append(gap)
+    assert found == two_way_interval(np.array(gaps), level=0.95)
+
+
+def test_lost_points_are_those_of_the_curve():
+    records = []
+    for seed in range(5):
+        curve = {0.0: 0.9, 0.1: 0.88 - seed / 100, 0.2: 0.5, 0.3: 0.2}
+        records.append(summary("set", seed, curves={"removal": curve}))
+    found = readings.lost(0.1)([(record, record) for record in records], 0.95)
+    desired = t_interval([2, 3, 4, 5, 6])
+    assert (found.value, found.high) == pytest.approx((desired.value, desired.high))
+
+
+def test_claim_is_judged_by_its_primary_reading_on_the_worse_data_set(rng):
+    records = five(rng, "set", shuffle=0.7) + five(rng, "fixed", shuffle=0.5)
+    measured = claims.CLAIMS["R05"].measure(records)
+    assert measured.limit == "data" and measured.n == 5 and measured.value > 0.1
+
+
+@pytest.mark.parametrize("claim", claims.ROBUSTNESS)
+def test_robustness_claim_without_records_is_not_measured(claim):
+    assert claims.CLAIMS[claim].measure([]) is None
+    assert claims.CLAIMS[claim].readings([]).empty
+
+
+def test_readings_of_a_claim_are_those_at_the_longest_training(rng):
+    arrays = {"shuffle": areas(rng, 0.5), "shuffle within sign": areas(rng, 0.6)}
+    records = []
+    for method in ("set", "fixed"):
+        records.append(summary(method, arrays=arrays))
+        short = summary(method, arrays=arrays, epochs=20, experiment="training_length")
+        records.append(short)
+    rows = claims.CLAIMS["R05"].readings(records)
+    assert set(rows["epochs"]) == {150} and set(rows["rule"]) == {"set"} and len(rows) == 2
+    assert set(readings.table(records, "R05")["epochs"]) == {20, 150}
+
+
+@pytest.mark.parametrize("claim", readings.PRIMARY_NAMES)
+def test_every_claim_has_one_primary_reading(claim):
+    assert readings.primary(claim).claim == claim
