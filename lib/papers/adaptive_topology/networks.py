@@ -8,7 +8,7 @@ from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.runs.experiment import PROFILES, keep_nothing
 
 COMPARED = ("set", "rigl", "set_random_removal", "fixed", "dense", "dense_small", *PARENTS)
-LENGTHENED = ("set", "rigl", "fixed", "dense", "dense_small", "dense_pruned")
+LENGTHENED = ("set", "rigl", "fixed", "dense", "dense_small")
 SHORTER = {"smoke": (1,), "quick": (2,), "paper": (20, 60)}  # epochs
 VARIED = {  # assumptions, one at a time; .01 and .3 are those of all others
     "smoke": {"density": (0.05,)},

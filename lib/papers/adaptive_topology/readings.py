@@ -6,6 +6,7 @@ set before the comparison at equal training was measured. One reading of each cl
 :func:`primary` one, which its verdict judges.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ import pandas as pd
 from lib.papers.adaptive_topology.attacking import HEADLINE_RADIUS
 from lib.papers.adaptive_topology.summary import AREA_UNITS
 from lib.papers.shared import trained
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.report.intervals import LEVEL, Measurement, judge, t_interval
 from lib.report.statistics import two_way_interval
 from lib.runs.record import Record
@@ -57,10 +59,17 @@ def groups(records: Iterable[Record]) -> list[Group]:
         run = record.config
         if run.parent.experiment not in NETWORKS:
             continue
-        place = run.dataset, run.parent.epochs
+        place = run.dataset, epochs_of(run.parent)
         group = found.setdefault(place, Group(*place))
         group.summaries.setdefault(run.method, {})[run.seed] = record
     return list(found.values())
+
+
+def epochs_of(run: SparseTraining) -> int:
+    """How long a network was trained; of one that inherits weights, how long these were, before it
+    trained on.
+    """
+    return run.parent.epochs if run.inherits == "largest" else run.epochs
 
 
 def curve(record: Record, measure: str) -> pd.Series:
@@ -96,27 +105,17 @@ def relative_areas(record: Record, series: str) -> np.ndarray:
 
 
 def half_radius(record: Record, norm: str) -> float:
-    """Radius at which PGD leaves half of the accuracy, interpolated; the largest radius tried
-    where more is left there.
+    """Radius at which PGD leaves half of the accuracy, interpolated; nan where more is left at the
+    largest radius tried.
     """
-    return half_at(outcomes(record, "clean").mean(), curve(record, f"pgd {norm}"))
-
-
-def half_at(clean: float, accuracies: pd.Series) -> float:
-    """Strength at which half of the clean accuracy is left, interpolated; the largest one tried
-    where more is left there.
-
-    Args:
-        clean: at strength 0.
-        accuracies: by strength, ascending.
-    """
-    strengths = np.concatenate([[0.0], accuracies.index])
-    left = np.concatenate([[clean], accuracies])
-    below = np.flatnonzero(left < clean / 2)
+    attacked = curve(record, f"pgd {norm}")
+    radii = np.concatenate([[0.0], attacked.index])
+    left = np.concatenate([[outcomes(record, "clean").mean()], attacked])
+    below = np.flatnonzero(left < left[0] / 2)
     if not len(below):
-        return float(strengths[-1])
+        return math.nan
     ends = [below[0], below[0] - 1]  # np.interp wants rising abscissae
-    return float(np.interp(clean / 2, left[ends], strengths[ends]))
+    return float(np.interp(left[0] / 2, left[ends], radii[ends]))
 
 
 # ----------------------------------------------------------------------------------- the readings
@@ -150,8 +149,10 @@ def lost(fraction: float) -> Measure:
         losses = []
         for record, _ in pairs:
             accuracies = curve(record, "removal")
-            nearest = np.abs(accuracies.index - fraction).argmin()
-            losses.append(100 * (accuracies.iloc[0] - accuracies.iloc[nearest]))
+            left = accuracies[np.isclose(accuracies.index, fraction)]
+            if left.empty:  # of a coarser grid
+                return Measurement(math.nan, -math.inf, math.inf, len(pairs), "fractions")
+            losses.append(100 * (accuracies.iloc[0] - left.iloc[0]))
         return t_interval(losses, level=level)
 
     return measure
@@ -187,10 +188,14 @@ def _points(pairs: Pairs, name: str, level: float) -> Measurement:
 
 
 def radius_ratio(norm: str) -> Measure:
-    """Radius of half accuracy under PGD, rule divided by rival; over seeds."""
+    """Radius of half accuracy under PGD, rule divided by rival; over seeds. Open ("radii") where
+    the largest radius tried leaves more than half to one of them.
+    """
 
     def measure(pairs: Pairs, level: float) -> Measurement:
         ratios = [half_radius(ours, norm) / half_radius(theirs, norm) for ours, theirs in pairs]
+        if np.isnan(ratios).any():
+            return Measurement(math.nan, -math.inf, math.inf, len(ratios), "radii")
         return t_interval(ratios, level=level)
 
     return measure
@@ -249,8 +254,8 @@ def table(records: Iterable[Record], claim: str | None = None) -> pd.DataFrame:
         records: of ``robustness_summary``.
         claim: an id; None for all.
     Returns: columns claim, reading, rival, rule, dataset, epochs, value, low, high, n, holds if
-        (comparison and threshold), verdict. Intervals are of 95 % each: of areas and points over
-        seeds and images, else over seeds.
+        (comparison and threshold), verdict. Intervals are of 95 % each: of areas and of points
+        under attack over seeds and images, else over seeds.
     """
     rows = []
     for group in groups(records):
@@ -291,8 +296,8 @@ def _rows(reading: Reading, group: Group) -> list[tuple]:
 def at_equal_length(records: Iterable[Record]) -> list[Record]:
     """The summaries of the networks that were trained longest."""
     records = list(records)
-    longest = max((record.config.parent.epochs for record in records), default=0)
-    return [record for record in records if record.config.parent.epochs == longest]
+    longest = max((epochs_of(record.config.parent) for record in records), default=0)
+    return [record for record in records if epochs_of(record.config.parent) == longest]
 
 
 def by_length(records: Iterable[Record]) -> pd.DataFrame:

@@ -9,11 +9,12 @@ import pandas as pd
 
 from lib import train
 from lib.papers.adaptive_topology import summary
-from lib.papers.adaptive_topology.readings import curve, half_at, outcomes, relative_areas
+from lib.papers.adaptive_topology.readings import curve, outcomes, relative_areas
 from lib.papers.shared import study, trained
 from lib.papers.shared.methods import Fields, profiled
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.papers.shared.study import Study, study_of, with_stand_in
+from lib.robustness import areas
 from lib.robustness.defences import Adversarial, DropConnect
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
 from lib.runs.record import Record
@@ -59,16 +60,15 @@ MORE_RADII = {
     "fashion_mnist": (0.02, 0.06, 0.08),
     "digits": (0.2,),
 }
-AVERAGED: Fields = {"averaging": 0.999, "dropout": 0.0}
-WITHOUT_LINKS: Fields = {**AVERAGED, "drop_connect": 0.5, "learning_rate": 0.1}
+BASE: Fields = {"averaging": 0.999, "dropout": 0.0, "learning_rate": 0.1}
 AT_THE_RADIUS: Fields = {"adversarial_radius": TRAINED_RADIUS}
-RECIPES: dict[str, Fields] = {  # a dict of numbers has one for each data set
+RECIPES: dict[str, Fields] = {  # each changes one thing of the plain one, for all methods alike
     "plain": {},
-    "averaged weights": {"averaging": 0.999},
+    "weights not averaged": {"averaging": 0.0},
     "growth by attacked examples": {"grow_radius": TRAINED_RADIUS},
-    "links left out": WITHOUT_LINKS,
-    "attacked examples": {**AVERAGED, **AT_THE_RADIUS},
-    "both": {**WITHOUT_LINKS, **AT_THE_RADIUS},
+    "links left out": {"drop_connect": 0.5},
+    "attacked examples": AT_THE_RADIUS,
+    "both": {"drop_connect": 0.5, **AT_THE_RADIUS},
 }
 MAIN = ("plain", "links left out", "attacked examples")
 RECIPES_OF = {"rigl": tuple(RECIPES), "set": MAIN, "dense": MAIN}
@@ -88,7 +88,7 @@ def configs(profile: str) -> list[RobustTraining]:
 def by_recipe(run: SparseTraining, recipe: str) -> RobustTraining:
     """The same training by a recipe."""
     fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-    for name, value in RECIPES[recipe].items():
+    for name, value in (BASE | RECIPES[recipe]).items():  # a dict has a number for each data set
         fields[name] = value[run.dataset] if isinstance(value, dict) else value
     if run.stand_in is not None:
         fields["stand_in"] = by_recipe(run.stand_in, recipe)
@@ -125,8 +125,12 @@ def make_study(run: Study, workspace: Workspace) -> Contents:
 
 
 def half_fraction(record: Record) -> float:
-    """Fraction of the links, removed at random, at which half of the accuracy is lost."""
-    return half_at(outcomes(record, "clean").mean(), curve(record, "removal"))
+    """Fraction of the links, removed at random, at which half of the accuracy above chance is
+    lost.
+    """
+    accuracies = curve(record, "removal")
+    n_classes = trained.widths(record)[-1]
+    return areas.half_fraction(accuracies.index, accuracies, n_classes)
 
 
 def gains(records: Iterable[Record]) -> pd.DataFrame:

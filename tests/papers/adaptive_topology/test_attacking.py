@@ -94,6 +94,7 @@ def test_fewer_pixels_leave_more_accuracy(model, split):
     rows = table.set_index("pixels")
     assert rows["number"].to_dict() == {"all": 64, "linked": 16, "random": 16}
     assert (rows["accuracy"] >= rows["accuracy"]["all"]).all()
+    assert rows["accuracy"]["all"] < attacking._kept(model, *removal.images(how))
 
 
 def test_dense_networks_are_attacked_on_the_pixels_of_their_twins():

@@ -7,8 +7,9 @@ import pytest
 from lib.papers.adaptive_topology import claims, readings
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import study_of
-from lib.report.intervals import t_interval
+from lib.report.intervals import judge, t_interval
 from lib.report.statistics import two_way_interval
+from lib.report.verdicts import published
 from lib.runs.record import Record
 
 N = 40  # images
@@ -62,9 +63,26 @@ def test_half_radius_is_interpolated():
     assert readings.half_radius(record, "linf") == pytest.approx(0.15)
 
 
-def test_half_radius_beyond_what_was_tried_is_the_largest():
+def test_half_radius_beyond_what_was_tried_leaves_the_reading_open():
     record = summary(curves={"pgd linf": {0.1: 0.8, 0.2: 0.7}})
-    assert readings.half_radius(record, "linf") == 0.2
+    assert np.isnan(readings.half_radius(record, "linf"))
+    measured = readings.radius_ratio("linf")([(record, record)] * 5, 0.95)
+    assert judge(measured, ">=", "0.9") == "inconclusive (radii)"
+
+
+def test_ratio_of_radii_is_judged_as_a_ratio():
+    curves = [{"pgd linf": {0.1: half, 0.2: 0.0}} for half in (0.0, 0.9)]
+    pairs = [(summary("set", curves=curves[0]), summary("dense", curves=curves[1]))] * 5
+    measured = readings.primary("R04").measure(pairs, 0.95)
+    assert measured.value == pytest.approx(0.05 / 0.15)
+    row = published().set_index("id").loc["R04"]
+    assert judge(measured, row["comparison"], row["threshold"]) == "not reproduced"
+
+
+def test_lost_points_of_a_fraction_that_was_not_measured_are_open():
+    record = summary(curves={"removal": {0.0: 0.9, 0.5: 0.5, 1.0: 0.1}})
+    measured = readings.lost(0.1)([(record, record)] * 5, 0.95)
+    assert judge(measured, "<=", "5") == "inconclusive (fractions)"
 
 
 def test_groups_hold_one_data_set_and_length_of_width_1000():
@@ -143,4 +161,7 @@ def test_readings_of_a_claim_are_those_at_the_longest_training(rng):
 
 @pytest.mark.parametrize("claim", readings.PRIMARY_NAMES)
 def test_every_claim_has_one_primary_reading(claim):
-    assert readings.primary(claim).claim == claim
+    reading = readings.primary(claim)
+    row = published().set_index("id").loc[claim]
+    assert reading.claim == claim
+    assert (reading.comparison, reading.threshold) == (row["comparison"], row["threshold"])

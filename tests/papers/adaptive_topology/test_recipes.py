@@ -3,12 +3,10 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from lib.papers import EXPERIMENTS
-from lib.papers.adaptive_topology import networks, recipes
-from lib.papers.adaptive_topology.readings import half_at
+from lib.papers.adaptive_topology import recipes
 from lib.robustness.defences import Adversarial, DropConnect
 from lib.runs.config import from_fields
 from lib.runs.experiment import PROFILES
@@ -26,7 +24,7 @@ def of(recipe, method="rigl", dataset="mnist"):
     ("recipe", "desired"),
     [
         ("plain", {}),
-        ("averaged weights", {}),
+        ("weights not averaged", {}),
         ("growth by attacked examples", {"grow_objective": Adversarial(0.1, steps=2)}),
         ("links left out", {"objective": DropConnect(0.5)}),
         ("attacked examples", {"objective": Adversarial(0.1, steps=2)}),
@@ -49,24 +47,26 @@ def test_radius_is_that_of_the_data_set(profile):
         assert run.adversarial_radius in (0, recipes.TRAINED_RADIUS[run.dataset])
 
 
-def test_plain_recipe_is_the_plain_training():
-    run = of("plain")
-    plain = networks.shorter("paper")
-    twin = next(o for o in plain if (o.method, o.dataset, o.seed) == ("rigl", "mnist", 0))
-    desired = dataclasses.replace(twin, epochs=run.epochs).settings()
-    assert run.settings() == desired and run.objectives() == {}
+@pytest.mark.parametrize("recipe", recipes.RECIPES)
+def test_recipe_changes_nothing_else(recipe):
+    plain, run = of("plain"), of(recipe)
+    changed = {*recipes.RECIPES[recipe], "variant"}
+    for field in dataclasses.fields(plain):
+        same = getattr(run, field.name) == getattr(plain, field.name)
+        assert same == (field.name not in changed) or recipe == "plain"
+
+
+@pytest.mark.parametrize("method", ["set", "dense"])
+def test_methods_are_trained_with_the_same_settings(method):
+    names = ("learning_rate", "dropout", "averaging", "epochs", "schedule", "weight_decay")
+    ours, theirs = of("plain"), of("plain", method)
+    assert [getattr(ours, name) for name in names] == [getattr(theirs, name) for name in names]
 
 
 def test_robust_training_is_read_back_from_its_file():
     run = of("both")
     again = from_fields(run.fields_to_write())
     assert again == run and again.name == run.name
-
-
-def test_half_is_where_half_of_the_clean_accuracy_is_left():
-    curve = pd.Series([0.9, 0.6, 0.3, 0.1], index=[0, 0.4, 0.6, 1.0])
-    assert half_at(0.9, curve) == pytest.approx(0.5)
-    assert half_at(0.9, curve + 0.5) == 1.0
 
 
 def test_experiments_are_known():
