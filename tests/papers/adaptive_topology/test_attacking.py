@@ -74,6 +74,11 @@ def test_minimal_study_attacks_the_siblings_with_what_it_found(model, split):
     assert transfer["set"] == transfer["fixed"] < 0.6  # the same network here, at a large radius
 
 
+def test_study_without_bisections_has_no_minimal_distances(model, split):
+    _, arrays = measured("attack_curves", model, bisections=0)
+    assert "deepfool.l2" in arrays and not any(name.startswith("minimal") for name in arrays)
+
+
 def test_network_without_gradients_is_counted(monkeypatch):
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).float().eval()
     torch.nn.init.zeros_(flat[1].weight)
