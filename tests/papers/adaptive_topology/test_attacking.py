@@ -49,7 +49,8 @@ def test_minimal_distances_are_at_most_those_of_deepfool_and_the_radii_of_pgd(mo
     distances = arrays[f"minimal.{norm}"]
     assert (distances <= arrays[f"deepfool.{norm}"] + 1e-6).all()
     kept = arrays[f"pgd.{norm}.{radius}"][: len(distances)]
-    assert (distances > radius).mean() <= kept.mean() + 0.01
+    bad_luck = 1.01 / len(distances)  # of a random start on one image, which bits decide
+    assert (distances > radius).mean() <= kept.mean() + bad_luck
 
 
 def test_ensemble_table_has_the_headline_and_the_checks(model, split):
