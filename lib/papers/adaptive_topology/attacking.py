@@ -61,7 +61,8 @@ def attack_curves(study: Study, parent: Record) -> Table:
           before and after PGD;
         - deepfool.linf and deepfool.l2: the distance of the first half of the images to the
           adversarial point of DeepFool (0: misclassified, inf: none found);
-        - minimal.linf and minimal.l2: the same where PGD with a bisected radius goes on from there.
+        - minimal.linf and minimal.l2: the same where PGD with a bisected radius goes on from there,
+          if the study has bisections.
     """
     model, (x, y) = trained.network(parent), images(study)
     clean = _right(model, x, y)
@@ -77,9 +78,11 @@ def attack_curves(study: Study, parent: Record) -> Table:
     half = slice(len(x) // 2)
     x, y = x[half], y[half]
     for norm in ("linf", "l2"):
-        first, closer = _minimal(study, model, x, y, norm)
+        first = attacks.deepfool(model, x, y, norm=norm)
         arrays[f"deepfool.{norm}"] = _distances(model, x, y, first, norm)
-        arrays[f"minimal.{norm}"] = _distances(model, x, y, closer, norm)
+        if study.bisections:
+            closer = _bisected(study, model, x, y, first, norm)
+            arrays[f"minimal.{norm}"] = _distances(model, x, y, closer, norm)
     return pd.DataFrame(rows, columns=["attack", "norm", "radius", "accuracy"]), arrays
 
 
@@ -101,21 +104,20 @@ def _gradient_attacks(
     return _right(model, fast, y), _right(model, x_adv, y)
 
 
-def _minimal(
-    study: Study, model: nn.Module, x: Tensor, y: Tensor, norm: str
-) -> tuple[Tensor, Tensor]:
-    """The points of DeepFool, and those that PGD with a bisected radius finds from there."""
-    first = attacks.deepfool(model, x, y, norm=norm)
-    closer = attacks.bisected_pgd(
+def _bisected(
+    study: Study, model: nn.Module, x: Tensor, y: Tensor, start: Tensor, norm: str
+) -> Tensor:
+    """The points that PGD with a bisected radius finds from those of another attack."""
+    return attacks.bisected_pgd(
         model,
         x,
         y,
         norm=norm,
         radius=FARTHEST[norm],
-        start=first,
+        start=start,
+        bisections=study.bisections,
         generator=study.generator(),
     )
-    return first, closer
 
 
 def _blind_changes(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> list[Row]:
@@ -286,18 +288,20 @@ def attack_minimal(
         study, parent: what to measure, and the record of the network.
         others: () -> the networks of the same seed, by method.
     Returns: columns attack, target (method of the network attacked), radius, accuracy; arrays
-        carlini_wagner, deepfool, bisected_pgd (from there), boundary and smallest (of all four),
-        the L2 distance of each image, see :func:`attack_curves`.
+        carlini_wagner, deepfool, boundary, if the study has bisections bisected_pgd (from
+        DeepFool's points), and smallest (of all), the L2 distance of each image, see
+        :func:`attack_curves`.
     """
     model, (x, y) = trained.network(parent), images(study)
     generator = study.generator()
-    first, closer = _minimal(study, model, x, y, "l2")
+    first = attacks.deepfool(model, x, y)
     points = {
         "carlini_wagner": attacks.carlini_wagner(model, x, y, steps=study.queries),
         "deepfool": first,
-        "bisected_pgd": closer,
         "boundary": attacks.boundary(model, x, y, steps=5 * study.queries, generator=generator),
     }
+    if study.bisections:
+        points["bisected_pgd"] = _bisected(study, model, x, y, first, "l2")
     points["smallest"], _ = attacks.closest(model, x, y, points, "l2")
     distances = {}
     for name, x_adv in points.items():

@@ -32,8 +32,8 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
         "paper": {"points": 11},
     },
     "attack_curves": {
-        "smoke": {"images": 50, "steps": 5, **TWO_RADII},
-        "quick": {"images": 200, "steps": 20, **FEW_RADII},
+        "smoke": {"images": 50, "bisections": 2, "steps": 5, **TWO_RADII},
+        "quick": {"images": 200, "bisections": 2, "steps": 20, **FEW_RADII},
         "paper": {"images": 1000, **GRID},
     },
     "attack_ensemble": {
@@ -52,8 +52,8 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
         "paper": {"images": 1000},
     },
     "attack_minimal": {
-        "smoke": {"images": 4, "steps": 5, "queries": 5},
-        "quick": {"images": 10, "steps": 20, "queries": 20},
+        "smoke": {"images": 4, "bisections": 2, "steps": 5, "queries": 5},
+        "quick": {"images": 10, "bisections": 4, "steps": 20, "queries": 20},
         "paper": {"images": 100},
     },
 }

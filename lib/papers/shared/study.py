@@ -32,6 +32,7 @@ class Study(Run):
         points: of a grid of fractions from 0 to 1.
         radii, radii_l2: of attacks in L-infinity and in L2.
         steps, restarts, queries: of the attacks.
+        bisections: of the radius of PGD, for minimal distances; 0: those of other attacks alone.
     """
 
     RECIPES: ClassVar[dict[str, int]] = {**Run.RECIPES, "study_recipe": 1}
@@ -46,6 +47,7 @@ class Study(Run):
     steps: int = 40
     restarts: int = 1
     queries: int = 1000
+    bisections: int = 0
 
     @classmethod
     def recognises(cls, fields: dict[str, Any]) -> bool:

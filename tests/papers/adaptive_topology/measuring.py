@@ -9,7 +9,15 @@ from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study
 from lib.runs.record import Record
 
-SMALL = {"images": 60, "draws": 2, "points": 3, "steps": 4, "restarts": 1, "queries": 10}
+SMALL = {
+    "images": 60,
+    "draws": 2,
+    "points": 3,
+    "steps": 4,
+    "restarts": 1,
+    "queries": 10,
+    "bisections": 2,
+}
 WIDTHS = (64, 30, 30, 20, 10)
 
 

@@ -49,7 +49,8 @@ def test_minimal_distances_are_at_most_those_of_deepfool_and_the_radii_of_pgd(mo
     distances = arrays[f"minimal.{norm}"]
     assert (distances <= arrays[f"deepfool.{norm}"] + 1e-6).all()
     kept = arrays[f"pgd.{norm}.{radius}"][: len(distances)]
-    assert (distances > radius).mean() <= kept.mean() + 0.01
+    bad_luck = 1.01 / len(distances)  # of a random start on one image, which bits decide
+    assert (distances > radius).mean() <= kept.mean() + bad_luck
 
 
 def test_ensemble_table_has_the_headline_and_the_checks(model, split):
@@ -72,6 +73,11 @@ def test_minimal_study_attacks_the_siblings_with_what_it_found(model, split):
     assert arrays["smallest"] == pytest.approx(np.min(by_attack, axis=0))
     transfer = table[table["attack"] == "transfer"].set_index("target")["accuracy"]
     assert transfer["set"] == transfer["fixed"] < 0.6  # the same network here, at a large radius
+
+
+def test_study_without_bisections_has_no_minimal_distances(model, split):
+    _, arrays = measured("attack_curves", model, bisections=0)
+    assert "deepfool.l2" in arrays and not any(name.startswith("minimal") for name in arrays)
 
 
 def test_network_without_gradients_is_counted(monkeypatch):
