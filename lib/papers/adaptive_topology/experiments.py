@@ -34,7 +34,7 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
     "attack_curves": {
         "smoke": {"images": 50, "bisections": 2, "steps": 5, **TWO_RADII},
         "quick": {"images": 200, "bisections": 2, "steps": 20, **FEW_RADII},
-        "paper": {"images": 1000, **GRID},
+        "paper": {"images": 1000, "bisections": 8, **GRID},
     },
     "attack_ensemble": {
         "smoke": {"images": 20, "steps": 5, "restarts": 2, "queries": 20},
@@ -54,7 +54,7 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
     "attack_minimal": {
         "smoke": {"images": 4, "bisections": 2, "steps": 5, "queries": 5},
         "quick": {"images": 10, "bisections": 4, "steps": 20, "queries": 20},
-        "paper": {"images": 100},
+        "paper": {"images": 100, "bisections": 8},
     },
 }
 
