@@ -91,12 +91,12 @@ def match_threads() -> None:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Run the enclosed block on one thread, so that dense products give the same bits on every
-    machine size.
+def on_threads(number: int) -> Iterator[None]:
+    """Run the enclosed block on so many of torch's threads; on one, dense products give the same
+    bits on every machine size.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:

@@ -88,7 +88,7 @@ def grow_gradient(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
         gradient = site.grad_y[rows] @ site.x.t()
         return gradient.abs_()
 
-    with compiled.one_thread():
+    with compiled.on_threads(1):
         keys, _ = _largest(site, n, magnitude)
     return keys
 

@@ -99,7 +99,7 @@ def test_more_threads_than_cores_are_as_many_as_there_are(threads):
 
 def test_block_of_one_thread_ends_with_the_threads_before(threads):
     torch.set_num_threads(2)
-    with pytest.raises(KeyError), compiled.one_thread():
+    with pytest.raises(KeyError), compiled.on_threads(1):
         assert torch.get_num_threads() == 1
         raise KeyError
     assert torch.get_num_threads() == 2

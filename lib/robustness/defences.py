@@ -4,7 +4,7 @@ Each takes (model, inputs, classes, generator) and returns a scalar. They act on
 or dense.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,12 +14,9 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from lib import compiled, kernels
-from lib.layers import SparseLinear
 from lib.robustness.attacks.iterates import Ball
 from lib.robustness.attacks.setting import UNIT, Bounds, check_settings
-from lib.robustness.perturb import LinearLayer
-
-Classifier = Callable[[Tensor], Tensor]  # a model, or the model with other weights
+from lib.robustness.perturb import linear_layers, name_of_weights
 
 
 @dataclass(frozen=True)
@@ -139,13 +136,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def weights_of_links(model: nn.Module) -> dict[str, Tensor]:
     """The parameters that hold the weights of links, by name, but for those of the output layer."""
     weights = {}
-    for name, module in model.named_modules():
-        if isinstance(module, SparseLinear):
-            weights[f"{name}.values"] = module.values
-        elif isinstance(module, LinearLayer):
-            weights[f"{name}.weight"] = module.weight
-    if weights:
-        weights.popitem()
+    for name, layer in linear_layers(model).items():
+        parameter = name_of_weights(layer)
+        weights[f"{name}.{parameter}"] = getattr(layer, parameter)
     return weights
 
 

@@ -66,12 +66,7 @@ def perturbed_layers(
     """
     if any(module.training for module in model.modules()):
         raise ValueError("the model is in training mode: call model.eval() first")
-    known = {}
-    for name, module in model.named_modules():
-        if isinstance(module, LinearLayer):
-            known[name] = module
-    if known and not output:
-        known.popitem()  # the last one
+    known = linear_layers(model, output=output)
     if layers is None:
         layers = list(known)
     if not layers:
@@ -80,6 +75,24 @@ def perturbed_layers(
         if name not in known:
             raise ValueError(f"layer {name!r} is unknown: give some of {', '.join(known)}")
     return {name: layer for name, layer in known.items() if name in layers}
+
+
+def linear_layers(model: nn.Module, *, output: bool = False) -> dict[str, LinearLayer]:
+    """The linear layers by name, in the order of the network, the last of them only with
+    ``output``.
+    """
+    known = {}
+    for name, module in model.named_modules():
+        if isinstance(module, LinearLayer):
+            known[name] = module
+    if known and not output:
+        known.popitem()  # the last one
+    return known
+
+
+def name_of_weights(layer: LinearLayer) -> str:
+    """What a layer calls the parameter that holds the weights of its links."""
+    return "values" if isinstance(layer, SparseLinear) else "weight"
 
 
 class _Parameter(NamedTuple):
@@ -99,8 +112,7 @@ def _parameters(
     """The weights of each chosen layer, followed by its biases if asked for."""
     parameters = []
     for layer in perturbed_layers(model, **which_layers).values():
-        weights = "values" if isinstance(layer, SparseLinear) else "weight"
-        parameters.append(_flat(layer, weights))
+        parameters.append(_flat(layer, name_of_weights(layer)))
         if biases and layer.bias is not None:
             parameters.append(_flat(layer, "bias"))
     return parameters
@@ -261,9 +273,7 @@ def remove_links(
     """
     model = copy.deepcopy(model)
     marked = _first_links(model, fraction, order, generator, choice)
-    n = sum(len(removed) for _, removed in marked)
-    n_left = n - _count(fraction, n)
-    factor = n / n_left if rescale and n_left else 1
+    factor = _rescaling([removed for _, removed in marked]) if rescale else 1
     for parameter, removed in marked:
         layer, name, values = parameter
         values *= factor
@@ -273,6 +283,15 @@ def remove_links(
         else:
             values[removed] = 0
     return model
+
+
+def _rescaling(removed: list[Tensor]) -> float:
+    """Number of links over the number left of them, 1 where none is left; of bools, True where a
+    link is removed.
+    """
+    pool = torch.cat(removed)
+    n_left = int((~pool).sum())
+    return len(pool) / n_left if n_left else 1
 
 
 def flip_signs(

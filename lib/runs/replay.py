@@ -4,7 +4,6 @@ Nothing is stored. A record made from a tree with uncommitted changes ("dirty") 
 shown to differ.
 """
 
-import contextlib
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import data, train
+from lib import compiled, data, train
 from lib.names import check_known
 from lib.runs.config import Run
 from lib.runs.environment import environment
@@ -172,7 +171,8 @@ def replay_one(
     row = dict.fromkeys(COLUMNS) | _origin(record)
     epochs = min(epochs, record.config.size)
     try:
-        with _threads(record.environment.get("threads")):
+        threads = record.environment.get("threads") or torch.get_num_threads()
+        with compiled.on_threads(threads):
             contents = _first_epochs(store, record, epochs, progress)
     except (CannotReplay, data.DataUnavailable) as error:
         return row | {"epochs": 0, "outcome": SKIPPED, "note": str(error)}
@@ -200,17 +200,6 @@ def _stored_record(store: Store, run: Run, holds_enough: Callable[[Record], bool
         if record is not None and holds_enough(record):
             return record
     raise CannotReplay(f"its parent {run.name} is not stored whole on this machine")
-
-
-@contextlib.contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Run the enclosed block on so many of torch's threads; None: as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _show(shown: Progress, before: int, words: str, done: int) -> None:

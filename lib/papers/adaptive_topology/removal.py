@@ -114,8 +114,7 @@ def _numbers_of_links(model: nn.Module) -> dict[str, int]:
     """Links of each layer that is perturbed, and of all."""
     sizes = {}
     for name, layer in perturb.perturbed_layers(model).items():
-        weights = layer.weight if isinstance(layer, nn.Linear) else layer.values
-        sizes[name] = weights.numel()
+        sizes[name] = getattr(layer, perturb.name_of_weights(layer)).numel()
     return {**sizes, ALL: sum(sizes.values())}
 
 
