@@ -20,7 +20,7 @@ from lib.papers.adaptive_topology.networks import (
     TRAINING_LENGTH,
     VARIED_NETWORKS,
 )
-from lib.papers.adaptive_topology.recipes import MAKE_IT_ROBUST, ROBUST_SUMMARY
+from lib.papers.adaptive_topology.recipes import MAKE_IT_ROBUST, RECIPE_TUNING, ROBUST_SUMMARY
 from lib.papers.shared.labels import LABELS
 
 PAPER = "Adaptive-topology robustness"
@@ -37,6 +37,7 @@ EXPERIMENTS = (
     PIXELS,
     RADIUS,
     MAKE_IT_ROBUST,
+    RECIPE_TUNING,
     ROBUST_SUMMARY,
 )
 

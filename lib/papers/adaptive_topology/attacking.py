@@ -70,8 +70,9 @@ def attack_curves(study: Study, parent: Record) -> Table:
     arrays = {"clean": clean.numpy()}
     for norm, radii in (("linf", study.radii), ("l2", study.radii_l2)):
         for radius in radii:
-            fast, pgd = _gradient_attacks(study, model, x, y, radius=radius, norm=norm)
-            rows.append(("fgsm", norm, radius, _share(fast)))
+            fast = attacks.fgsm(model, x, y, radius=radius, norm=norm)
+            rows.append(("fgsm", norm, radius, _kept(model, fast, y)))
+            pgd = right_under_pgd(study, model, x, y, radius=radius, norm=norm)
             rows.append(("pgd", norm, radius, _share(pgd)))
             arrays[f"pgd.{norm}.{radius:g}"] = pgd.numpy()
     rows += _blind_changes(study, model, x, y)
@@ -86,11 +87,10 @@ def attack_curves(study: Study, parent: Record) -> Table:
     return pd.DataFrame(rows, columns=["attack", "norm", "radius", "accuracy"]), arrays
 
 
-def _gradient_attacks(
+def right_under_pgd(
     study: Study, model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str
-) -> tuple[Tensor, Tensor]:
-    """Whether each image is classified correctly, after FGSM and after PGD."""
-    fast = attacks.fgsm(model, x, y, radius=radius, norm=norm)
+) -> Tensor:
+    """(n,) bool, whether each image is classified correctly after the PGD of a study."""
     x_adv = attacks.pgd(
         model,
         x,
@@ -101,7 +101,7 @@ def _gradient_attacks(
         restarts=study.restarts,
         generator=study.generator(),
     )
-    return _right(model, fast, y), _right(model, x_adv, y)
+    return _right(model, x_adv, y)
 
 
 def _bisected(
@@ -148,7 +148,7 @@ def attack_ensemble(study: Study, parent: Record) -> Table:
     rows: list[Row] = [("none", 0.0, np.nan, _kept(model, x, y))]
     arrays = {}
     for radius in study.radii:
-        left = _ensemble(study, model, x, y, radius)
+        left = right_under_ensemble(study, model, x, y, radius=radius, steps=study.steps)
         for attack, right in left.items():
             rows.append((attack, radius, np.nan, _share(right)))
         arrays[f"ensemble.{radius:g}"] = left["square"].numpy()
@@ -159,16 +159,23 @@ def attack_ensemble(study: Study, parent: Record) -> Table:
     return pd.DataFrame(rows, columns=["attack", "radius", "strength", "accuracy"]), arrays
 
 
-def _ensemble(
-    study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float
+def right_under_ensemble(
+    study: Study, model: nn.Module, x: Tensor, y: Tensor, *, radius: float, steps: int
 ) -> dict[str, Tensor]:
-    """Whether each image is classified correctly, after each attack in turn."""
+    """(n,) bool, whether each image is classified correctly, after each attack in turn; "square" is
+    the last.
+
+    Args:
+        study, model, x, y: what is attacked.
+        radius: in L-infinity.
+        steps: of each APGD.
+    """
     _, broken = attacks.ensemble(
         model,
         x,
         y,
         radius=radius,
-        steps=study.steps,
+        steps=steps,
         queries=study.queries,
         generator=study.generator(),
     )

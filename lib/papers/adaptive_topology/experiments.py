@@ -151,7 +151,7 @@ def radius(profile: str) -> list[Study]:
     """The attack curve of dense networks on the validation images of ``tuning``."""
     dense = tuning.dense_epochs(profile)
     longest = max(run.epochs for run in dense)
-    fields = AMOUNTS["attack_curves"][profile]
+    fields = {**AMOUNTS["attack_curves"][profile], "bisections": 0}
     return [study_of("attack_radius", run, **fields) for run in dense if run.epochs == longest]
 
 
@@ -225,7 +225,7 @@ CURVES = _study(
 ENSEMBLE = _study(
     "attack_ensemble",
     attacking.attack_ensemble,
-    _studies("attack_ensemble", _ensemble),
+    _studies("attack_ensemble", _ensemble, seeds=3),
 )
 MINIMAL = dataclasses.replace(
     _study("attack_minimal", attacking.attack_minimal, _studies("attack_minimal", _minimal, 1)),

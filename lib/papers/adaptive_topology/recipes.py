@@ -9,8 +9,9 @@ import pandas as pd
 
 from lib import train
 from lib.papers.adaptive_topology import summary
+from lib.papers.adaptive_topology.networks import SHORTER, shorter
 from lib.papers.adaptive_topology.readings import curve, outcomes, relative_areas
-from lib.papers.shared import study, trained
+from lib.papers.shared import study, trained, tuning
 from lib.papers.shared.methods import Fields, profiled
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.papers.shared.study import Study, study_of, with_stand_in
@@ -60,38 +61,71 @@ MORE_RADII = {
     "fashion_mnist": (0.02, 0.06, 0.08),
     "digits": (0.2,),
 }
-BASE: Fields = {"averaging": 0.999, "dropout": 0.0, "learning_rate": 0.1}
-AT_THE_RADIUS: Fields = {"adversarial_radius": TRAINED_RADIUS}
-RECIPES: dict[str, Fields] = {  # each changes one thing of the plain one, for all methods alike
-    "plain": {},
-    "weights not averaged": {"averaging": 0.0},
-    "growth by attacked examples": {"grow_radius": TRAINED_RADIUS},
-    "links left out": {"drop_connect": 0.5},
-    "attacked examples": AT_THE_RADIUS,
-    "both": {"drop_connect": 0.5, **AT_THE_RADIUS},
+AVERAGED: Fields = {"averaging": 0.999}
+LEFT_OUT: Fields = {**AVERAGED, "drop_connect": 0.5, "learning_rate": 0.1, "dropout": 0.0}
+ATTACKED: Fields = {**AVERAGED, "adversarial_radius": TRAINED_RADIUS, "dropout": 0.0}
+RECIPES: dict[str, Fields] = {  # what differs from the tuned networks; see :func:`tried`
+    "weights averaged": AVERAGED,
+    "growth by attacked examples": {**AVERAGED, "grow_radius": TRAINED_RADIUS},
+    "links left out": LEFT_OUT,
+    "attacked examples": {**ATTACKED, "learning_rate": 0.3},
+    "both": {**LEFT_OUT, **ATTACKED},
 }
-MAIN = ("plain", "links left out", "attacked examples")
-RECIPES_OF = {"rigl": tuple(RECIPES), "set": MAIN, "dense": MAIN}
-EPOCHS = {"smoke": 1, "quick": 2, "paper": 40}
+RECIPES_OF = {"rigl": tuple(RECIPES), "dense": ("links left out", "attacked examples")}
+EPOCHS = {"attacked examples": 20, "both": 40}  # an epoch costs three; others as the tuned ones
+TRIED: dict[str, tuple[Fields, ...]] = {
+    "links left out": (
+        {"drop_connect": 0.4},
+        {"drop_connect": 0.5},
+        {"drop_connect": 0.6},
+        {"drop_connect": 0.5, "learning_rate": 0.03},
+    ),
+    "attacked examples": ({"learning_rate": 0.1}, {"learning_rate": 0.3}),
+}
 
 
 def configs(profile: str) -> list[RobustTraining]:
-    """RigL by every recipe, SET and the dense network by the main ones."""
-    changes = {"datasets": ("mnist",)} if profile == "quick" else {}
-    changes["epochs"] = {"sparse": EPOCHS[profile]}
+    """RigL by every recipe, the dense network by the main ones."""
     runs = []
-    for run in profiled("adaptive_topology", profile, ("set", "rigl", "dense"), **changes):
-        runs += [by_recipe(run, recipe) for recipe in RECIPES_OF[run.method]]
+    for run in tuned(profile):
+        runs += [by_recipe(run, recipe, profile) for recipe in RECIPES_OF[run.method]]
     return runs
 
 
-def by_recipe(run: SparseTraining, recipe: str) -> RobustTraining:
+def tuned(profile: str) -> list[SparseTraining]:
+    """The networks that recipes start from: those of ``training_length`` that train longest."""
+    longest = max(SHORTER[profile])
+    runs = [run for run in shorter(profile) if run.method in RECIPES_OF]
+    return [run for run in runs if run.epochs == longest]
+
+
+def tried(profile: str) -> list[RobustTraining]:
+    """What was tried for RigL on validation examples: how many links are left out, and the learning
+    rate. Leaving links out diverges at rates of .2 and above, which have no record.
+    """
+    scale = {**tuning.scale_of(profile), "epochs": {"sparse": max(SHORTER[profile])}}
+    if profile == "paper":
+        scale["datasets"] = "mnist", "fashion_mnist"
+    runs = []
+    for run in profiled("adaptive_topology", profile, ("rigl",), **scale):
+        for recipe, points in TRIED.items():
+            for point in points if profile == "paper" else points[:1]:
+                changed = by_recipe(run, recipe, profile).with_changes(point)
+                values = ", ".join(f"{name} {value:g}" for name, value in point.items())
+                variant = f"{recipe}, {values}"
+                runs.append(changed.with_changes({"variant": variant}))
+    return [dataclasses.replace(run, experiment="recipe_tuning") for run in runs]
+
+
+def by_recipe(run: SparseTraining, recipe: str, profile: str) -> RobustTraining:
     """The same training by a recipe."""
     fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-    for name, value in (BASE | RECIPES[recipe]).items():  # a dict has a number for each data set
+    if profile == "paper":
+        fields["epochs"] = EPOCHS.get(recipe, run.epochs)
+    for name, value in RECIPES[recipe].items():  # a dict has a number for each data set
         fields[name] = value[run.dataset] if isinstance(value, dict) else value
     if run.stand_in is not None:
-        fields["stand_in"] = by_recipe(run.stand_in, recipe)
+        fields["stand_in"] = by_recipe(run.stand_in, recipe, profile)
     return RobustTraining(**{**fields, "experiment": "make_it_robust", "variant": recipe})
 
 
@@ -105,11 +139,12 @@ AMOUNTS: dict[str, Fields] = {
 
 
 def studies(profile: str) -> list[Study]:
-    """A study of every network."""
-    return [with_stand_in(partial(_study, profile), parent) for parent in configs(profile)]
+    """A study of every network, of those that recipes start from, and of those tried."""
+    parents = [*tuned(profile), *configs(profile), *tried(profile)]
+    return [with_stand_in(partial(_study, profile), parent) for parent in parents]
 
 
-def _study(profile: str, parent: RobustTraining) -> Study:
+def _study(profile: str, parent: SparseTraining) -> Study:
     radii = TRAINED_RADIUS[parent.dataset], *MORE_RADII[parent.dataset]
     fields = {**AMOUNTS[profile], "variant": parent.variant}
     return study_of("robust_summary", parent, radii=radii, **fields)
@@ -138,16 +173,18 @@ def gains(records: Iterable[Record]) -> pd.DataFrame:
 
     Args:
         records: of ``robust_summary``.
-    Returns: columns dataset, method, recipe, seed, measure, value. Measures: accuracy (of all test
-        images), ensemble (accuracy at the radius trained for), half fraction (of the links, where
-        half of the accuracy is lost), removal area.
+    Returns: columns dataset, method, recipe ("tuned": none), seed, measure, value. Measures:
+        accuracy (of all test images; on validation, of the images attacked), ensemble (accuracy at
+        the radius trained for), half fraction (of the links, where half of the accuracy is lost),
+        removal area.
     """
     rows = []
     for record in records:
         run = record.config
         place = run.dataset, run.method, run.variant, run.seed
+        accuracy = record.environment["final"]["test_accuracy"]
         numbers = {
-            "accuracy": record.environment["final"]["test_accuracy"],
+            "accuracy": outcomes(record, "clean").mean() if accuracy is None else accuracy,
             "ensemble": outcomes(record, "ensemble linf").mean(),
             "half fraction": half_fraction(record),
             "removal area": relative_areas(record, "removal").mean(),
@@ -157,12 +194,18 @@ def gains(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def of_tests(records: Iterable[Record]) -> list[Record]:
+    """The summaries of networks that were not tried on validation examples."""
+    return [record for record in records if record.config.parent.experiment != "recipe_tuning"]
+
+
 MAKE_IT_ROBUST = training("make_it_robust", configs, keep_nothing)
+RECIPE_TUNING = training("recipe_tuning", tried, keep_nothing)
 ROBUST_SUMMARY = Experiment(
     "robust_summary",
     configs=studies,
     make=make_study,
     numbers=study.numbers,
     keeps=keep_all,
-    parents=("make_it_robust",),
+    parents=("make_it_robust", "training_length", "recipe_tuning"),
 )

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from lib import models
 from lib.layers import SparseLinear
+from lib.papers.adaptive_topology.attacking import right_under_ensemble, right_under_pgd
 from lib.papers.adaptive_topology.removal import SPARSE_DENSITY, images
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table
-from lib.robustness import attacks, perturb
+from lib.robustness import perturb
 from lib.runs.record import Record
 from lib.train import predict
 
@@ -57,10 +58,10 @@ def robustness_summary(study: Study, parent: Record) -> Table:
         rows += curve
     for norm, radii in (("linf", study.radii), ("l2", study.radii_l2)):
         for radius in radii:
-            kept = _under_pgd(study, model, x, y, radius=radius, norm=norm)
+            kept = right_under_pgd(study, model, x, y, radius=radius, norm=norm).numpy()
             rows.append((f"pgd {norm}", radius, 0, kept.mean()))
             outcomes[f"pgd {norm} {radius:g}"] = kept
-    kept = _under_ensemble(study, model, x[:ENSEMBLE_IMAGES], y[:ENSEMBLE_IMAGES])
+    kept = _right_under_all(study, model, x[:ENSEMBLE_IMAGES], y[:ENSEMBLE_IMAGES])
     rows.append(("ensemble linf", study.radii[0], 0, kept.mean()))
     outcomes["ensemble linf"] = kept
     numbers = margins(model, x, y) | weight_norms(model)
@@ -137,34 +138,11 @@ def _followed(
 # ----------------------------------------------------------------------------------------- attacks
 
 
-def _under_pgd(
-    study: Study, model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str
-) -> np.ndarray:
-    x_adv = attacks.pgd(
-        model,
-        x,
-        y,
-        radius=radius,
-        norm=norm,
-        steps=study.steps,
-        restarts=study.restarts,
-        generator=study.generator(),
-    )
-    return ~attacks.is_adversarial(model, x_adv, y).numpy()
-
-
-def _under_ensemble(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> np.ndarray:
-    """At the headline radius."""
-    _, broken = attacks.ensemble(
-        model,
-        x,
-        y,
-        radius=study.radii[0],
-        steps=round(ENSEMBLE_STEPS * study.steps),
-        queries=study.queries,
-        generator=study.generator(),
-    )
-    return ~broken["square"].numpy()  # after the last of them
+def _right_under_all(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> np.ndarray:
+    """(n,) bool, whether each image withstands the ensemble at the headline radius."""
+    headline, steps = study.radii[0], round(ENSEMBLE_STEPS * study.steps)
+    left = right_under_ensemble(study, model, x, y, radius=headline, steps=steps)
+    return left["square"].numpy()
 
 
 def _correct(model: nn.Module, x: Tensor, y: Tensor) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib.papers import EXPERIMENTS
@@ -10,21 +11,25 @@ from lib.papers.adaptive_topology import recipes
 from lib.robustness.defences import Adversarial, DropConnect
 from lib.runs.config import from_fields
 from lib.runs.experiment import PROFILES
+from lib.runs.record import Record
 
 RUNS = recipes.configs("paper")
+SAME = {  # of all recipes: how the network is made and stepped
+    *("hidden", "density", "activation", "start", "optimiser", "batch_size", "schedule"),
+    *("momentum", "weight_decay", "drop", "grow", "drop_fraction", "decay", "validation"),
+}
 
 
 def of(recipe, method="rigl", dataset="mnist"):
     wanted = recipe, method, dataset, 0
-    found = [run for run in RUNS if (run.variant, run.method, run.dataset, run.seed) == wanted]
-    return found[0] if found else None
+    (found,) = (r for r in RUNS if (r.variant, r.method, r.dataset, r.seed) == wanted)
+    return found
 
 
 @pytest.mark.parametrize(
     ("recipe", "desired"),
     [
-        ("plain", {}),
-        ("weights not averaged", {}),
+        ("weights averaged", {}),
         ("growth by attacked examples", {"grow_objective": Adversarial(0.1, steps=2)}),
         ("links left out", {"objective": DropConnect(0.5)}),
         ("attacked examples", {"objective": Adversarial(0.1, steps=2)}),
@@ -35,10 +40,12 @@ def test_recipe_gives_its_objectives(recipe, desired):
     assert of(recipe).objectives() == desired
 
 
-@pytest.mark.parametrize("recipe", recipes.MAIN)
+@pytest.mark.parametrize("recipe", recipes.RECIPES_OF["dense"])
 def test_dense_and_sparse_networks_get_the_same_recipe(recipe):
     sparse, dense = of(recipe), of(recipe, "dense")
-    assert sparse.objectives() == dense.objectives() and sparse.epochs == dense.epochs
+    assert sparse.objectives() == dense.objectives()
+    for name in ("learning_rate", "dropout", "averaging", "epochs", "schedule", "weight_decay"):
+        assert getattr(sparse, name) == getattr(dense, name), name
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -48,19 +55,64 @@ def test_radius_is_that_of_the_data_set(profile):
 
 
 @pytest.mark.parametrize("recipe", recipes.RECIPES)
-def test_recipe_changes_nothing_else(recipe):
-    plain, run = of("plain"), of(recipe)
-    changed = {*recipes.RECIPES[recipe], "variant"}
-    for field in dataclasses.fields(plain):
-        same = getattr(run, field.name) == getattr(plain, field.name)
-        assert same == (field.name not in changed) or recipe == "plain"
+def test_recipe_changes_nothing_but_what_it_says(recipe):
+    (tuned,) = (
+        run
+        for run in recipes.tuned("paper")
+        if (run.method, run.dataset, run.seed) == ("rigl", "mnist", 0)
+    )
+    run = of(recipe)
+    for field in dataclasses.fields(tuned):
+        if field.name not in {*recipes.RECIPES[recipe], "variant", "experiment", "epochs"}:
+            assert getattr(run, field.name) == getattr(tuned, field.name), field.name
+    assert not SAME & {*recipes.RECIPES[recipe]}
 
 
-@pytest.mark.parametrize("method", ["set", "dense"])
-def test_methods_are_trained_with_the_same_settings(method):
-    names = ("learning_rate", "dropout", "averaging", "epochs", "schedule", "weight_decay")
-    ours, theirs = of("plain"), of("plain", method)
-    assert [getattr(ours, name) for name in names] == [getattr(theirs, name) for name in names]
+def test_what_was_tried_sees_no_test_examples_and_holds_each_choice():
+    tried = recipes.tried("paper")
+    assert not any(run.evaluate_test for run in tried) and all(run.validation for run in tried)
+    for recipe in recipes.TRIED:
+        for dataset in ("mnist", "fashion_mnist"):
+            chosen = of(recipe, dataset=dataset)
+            same = [
+                run
+                for run in tried
+                if run.dataset == dataset
+                and run.objectives() == chosen.objectives()
+                and run.learning_rate == chosen.learning_rate
+                and (run.epochs, run.dropout) == (chosen.epochs, chosen.dropout)
+            ]
+            assert len(same) == 1, (recipe, dataset)
+
+
+def summary(accuracy, run=None):
+    """A made-up summary of a network that keeps all but a fifth and loses half at .6 removed."""
+    run = run or of("links left out")
+    (study,) = (s for s in recipes.studies("paper") if s.parent == run)
+    rows = [("removal", f, 0, 0.1 + 0.8 * max(0.0, 1 - f / 1.2)) for f in np.linspace(0, 1, 21)]
+    metrics = pd.DataFrame(rows, columns=["measure", "strength", "draw", "value"])
+    arrays = {
+        "clean": np.array([True] * 9 + [False]),
+        "removal": np.full(10, 5000, dtype=np.uint16),
+        "ensemble linf": np.array([True] * 7 + [False] * 3),
+    }
+    facts = {"final": {"test_accuracy": accuracy}, "architecture": "784-1000-10"}
+    return Record(study, metrics, arrays, facts)
+
+
+def test_gains_are_read_off_the_summaries():
+    found = recipes.gains([summary(0.95)]).set_index("measure")
+    assert (found["recipe"] == "links left out").all() and (found["method"] == "rigl").all()
+    assert found["value"]["accuracy"] == 0.95 and found["value"]["ensemble"] == 0.7
+    assert found["value"]["half fraction"] == pytest.approx(0.6)
+    assert found["value"]["removal area"] == pytest.approx((0.5 - 0.1) / (0.9 - 0.1))
+
+
+def test_accuracy_on_validation_is_that_of_the_images():
+    record = summary(None, recipes.tried("paper")[0])
+    found = recipes.gains([record]).set_index("measure")
+    assert found["value"]["accuracy"] == 0.9
+    assert recipes.of_tests([record, summary(0.9)])[0].config.variant == "links left out"
 
 
 def test_robust_training_is_read_back_from_its_file():
@@ -69,7 +121,8 @@ def test_robust_training_is_read_back_from_its_file():
     assert again == run and again.name == run.name
 
 
-def test_experiments_are_known():
-    for name in ("make_it_robust", "robust_summary"):
-        assert len(EXPERIMENTS[name].runs("paper")) == len(RUNS)
-    assert np.unique([run.name for run in RUNS]).size == len(RUNS)
+def test_every_network_has_its_study():
+    parents = [run.parent.name for run in EXPERIMENTS["robust_summary"].runs("paper")]
+    networks = [*RUNS, *recipes.tuned("paper"), *recipes.tried("paper")]
+    assert sorted(parents) == sorted(run.name for run in networks)
+    assert np.unique(parents).size == len(parents)
