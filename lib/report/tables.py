@@ -13,6 +13,7 @@ from lib.runs.environment import environment
 from lib.runs.record import Record, summaries
 
 Records = Sequence[Record]
+OUTCOMES = {"reproduced": "holds", "not reproduced": "fails"}  # of a reading
 SIGNIFICANT = 0.05  # p, corrected for the family
 ACCURACIES = {  # columns of a summary, as a table names them
     "last_accuracy": "last epoch",
@@ -134,12 +135,15 @@ def paired(records: Records, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def written_contrasts(differences: pd.DataFrame) -> pd.DataFrame:
+def written_contrasts(
+    differences: pd.DataFrame, columns: Sequence[str] = ("measure",)
+) -> pd.DataFrame:
     """Every difference as a text, as "0.32 [0.17, 0.46] n=5 *": a row a contrast, a column a
     measure; the star marks those whose p_holm is below .05, corrected for all of the table.
 
     Args:
         differences: rows of :func:`lib.report.intervals.contrasts`.
+        columns: whose values are side by side, "measure" or "network" or both.
     """
     texts = []
     for row in differences.to_dict("records"):
@@ -147,8 +151,33 @@ def written_contrasts(differences: pd.DataFrame) -> pd.DataFrame:
         star = " *" if row["p_holm"] < SIGNIFICANT else ""
         texts.append(f"{row['value']:.2f} {interval} n={row['n']}{star}")
     table = differences.assign(text=texts)
+    table["dataset"] = table["dataset"].map(labels.dataset)
     rows = ["dataset", "contrast"]
-    return table.pivot_table("text", rows, "measure", aggfunc="first", sort=False)
+    return table.pivot_table("text", rows, list(columns), aggfunc="first", sort=False).fillna("")
+
+
+def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
+    """Every reading of a claim as a text, as "-0.16 [-0.20, -0.12] fails": a row a reading, a
+    column a rule and a data set.
+
+    Args:
+        readings: columns reading, rival, rule, dataset, value, low, high, holds if, verdict, as
+            :func:`lib.report.verdicts.readings` gives them.
+    """
+    texts = []
+    for row in readings.to_dict("records"):
+        word = OUTCOMES.get(row["verdict"], "open")
+        interval = f"[{row['low']:.3g}, {row['high']:.3g}]"
+        texts.append(f"{row['value']:.3g} {interval} {word}" if row["n"] > 1 else "one seed")
+    table = readings.assign(
+        text=texts,
+        rival=readings["rival"].map(lambda name: labels.method_name(name) if name else ""),
+        rule=readings["rule"].map(labels.method_name),
+        dataset=readings["dataset"].map(labels.dataset),
+    )
+    rows = ["reading", "rival", "holds if"]
+    wide = table.pivot_table("text", rows, ["rule", "dataset"], aggfunc="first", sort=False)
+    return wide.fillna("")
 
 
 # ------------------------------------------------------------------------------- many measures

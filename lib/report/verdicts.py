@@ -90,7 +90,7 @@ def verdicts(
         profile: whose records are judged.
         ids: which claims; None for all.
     Returns: columns id, paper, statement, verdict, value, low, high, n, profile, published,
-        readings (as "holds in 2 of 9 readings"; empty where there is but one).
+        readings (as "holds in 2 of 9 readings (1 open)"; empty where there is but one).
     Raises: ValueError for an unknown profile or claim.
     """
     check_known("profile", profile, PROFILES)
@@ -144,12 +144,14 @@ def _handed(
 
 
 def _count(claim: Claim | None, records: list[Record] | None) -> str:
-    """How many readings of a claim hold."""
+    """How many readings of a claim hold, and how many decide nothing."""
     if records is None or claim.readings is None:
         return ""
     rows = claim.readings(records)
     holding = (rows["verdict"] == "reproduced").sum()
-    return f"holds in {holding} of {len(rows)} readings" if len(rows) else ""
+    still_open = rows["verdict"].str.startswith("inconclusive").sum()
+    count = f"holds in {holding} of {len(rows)} readings" if len(rows) else ""
+    return f"{count} ({still_open} open)" if still_open else count
 
 
 def _row(claim: dict[str, str], measurement: Measurement | None, profile: str) -> dict[str, Any]:

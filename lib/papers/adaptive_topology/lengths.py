@@ -1,0 +1,110 @@
+"""What the summaries of trained networks (``robustness_summary``) say beside the length of training
+and beside the assumptions, as figures and tables take it.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from lib.papers.adaptive_topology.attacking import HEADLINE_RADIUS
+from lib.papers.adaptive_topology.networks import SHORTER
+from lib.papers.adaptive_topology.readings import (
+    RULES,
+    groups,
+    half_radius,
+    outcomes,
+    relative_areas,
+)
+from lib.runs.record import Record
+
+PLACE = ["dataset", "method", "seed"]
+
+
+def by_length(records: Iterable[Record]) -> pd.DataFrame:
+    """What each network of width 1000 keeps, and why, beside how long it was trained.
+
+    Args:
+        records: of ``robustness_summary``.
+    Returns: columns dataset, method, seed, epochs, measure, value. Measures: those of
+        :func:`numbers`.
+    """
+    rows = []
+    for group in groups(records):
+        for method, by_seed in group.summaries.items():
+            for seed, record in by_seed.items():
+                place = group.dataset, method, seed, group.epochs
+                rows += [(*place, *pair) for pair in numbers(record).items()]
+    return pd.DataFrame(rows, columns=[*PLACE, "epochs", "measure", "value"])
+
+
+def by_assumption(records: Iterable[Record]) -> pd.DataFrame:
+    """SET and RigL of the shortest training under each density and drop fraction.
+
+    Args:
+        records: of ``robustness_summary``.
+    Returns: columns dataset, method, seed, density, drop fraction, measure, value. Measures: those
+        of :func:`numbers`.
+    """
+    rows = []
+    for record in records:
+        run = record.config.parent
+        varied = run.experiment == "varied"
+        usual = run.experiment == "training_length" and run.epochs in _shortest()
+        if run.method in RULES and (varied or usual):
+            place = run.dataset, run.method, run.seed, run.density, run.drop_fraction
+            rows += [(*place, *pair) for pair in numbers(record).items()]
+    columns = [*PLACE, "density", "drop fraction", "measure", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _shortest() -> set[int]:
+    """The shortest training of each profile."""
+    return {min(lengths) for lengths in SHORTER.values()}
+
+
+def numbers(record: Record) -> dict[str, float]:
+    """What a summary says of its network: accuracy (of all test images), removal area, rescaled
+    area, shuffle area, pgd (accuracy at the headline radius), half radius (L-infinity), margin,
+    gradient of the margin, linear distance, weights (Frobenius norm of all layers).
+    """
+    single = record.metrics[record.metrics["strength"] == 0].groupby("measure")["value"].mean()
+    norms = single[single.index.str.startswith("weights of")]
+    headline = HEADLINE_RADIUS[record.config.dataset]
+    return {
+        "accuracy": record.environment["final"]["test_accuracy"],
+        "removal area": relative_areas(record, "removal").mean(),
+        "rescaled area": relative_areas(record, "removal, rescaled").mean(),
+        "shuffle area": relative_areas(record, "shuffle").mean(),
+        "pgd": outcomes(record, f"pgd linf {headline:g}").mean(),
+        "half radius": half_radius(record, "linf"),
+        "margin": single["margin"],
+        "gradient of the margin": single["gradient of the margin"],
+        "linear distance": single["linear distance"],
+        "weights": float(np.sqrt((norms**2).sum())),
+    }
+
+
+def curves(records: Iterable[Record], measures: dict[str, str]) -> pd.DataFrame:
+    """The curves of summaries, from strength 0 on, where all of the accuracy is left.
+
+    Args:
+        records: of ``robustness_summary`` or ``robust_summary``.
+        measures: {measure of the summary: name of its panel}.
+    Returns: columns dataset, method, seed, draw, variant, panel, strength, accuracy.
+    """
+    parts = []
+    for record in records:
+        run = record.config
+        table = record.metrics
+        whole = table[table["measure"] == "accuracy"]
+        for measure, panel in measures.items():
+            curve = table[table["measure"] == measure]
+            if (curve["strength"] > 0).all():
+                curve = pd.concat([whole, curve])
+            labelled = curve.assign(dataset=run.dataset, method=run.method, seed=run.seed)
+            parts.append(labelled.assign(variant=run.variant, panel=panel))
+    columns = [*PLACE, "draw", "variant", "panel", "strength", "accuracy"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(parts).rename(columns={"value": "accuracy"})[columns]

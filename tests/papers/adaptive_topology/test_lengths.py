@@ -1,0 +1,73 @@
+"""What summaries say beside the length of training and the assumptions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.papers.adaptive_topology import lengths, networks
+from lib.papers.shared.study import study_of
+from lib.runs.record import Record
+
+N = 20  # images
+RUNS = [*networks.configs("paper"), *networks.shorter("paper"), *networks.varied("paper")]
+
+
+def summary(experiment="training_length", method="set", epochs=20, variant=None):
+    """A summary of the first network that answers, all of whose areas are half an image's."""
+    (run, *_) = (
+        r
+        for r in RUNS
+        if (r.experiment, r.method, r.epochs) == (experiment, method, epochs)
+        and variant in (None, r.variant)
+    )
+    rows = [("accuracy", 0.0, 0, 0.9), ("margin", 0.0, 0, 1.0), ("linear distance", 0.0, 0, 0.1)]
+    rows += [("gradient of the margin", 0.0, 0, 10.0)]
+    rows += [("weights of linear1", 0.0, 0, 3.0), ("weights of linear2", 0.0, 0, 4.0)]
+    rows += [("removal", 0.0, draw, 0.9) for draw in range(2)]
+    rows += [("removal", 1.0, draw, 0.1) for draw in range(2)]
+    rows += [("pgd linf", radius, 0, 0.9 - 5 * radius) for radius in (0.05, 0.1)]
+    table = pd.DataFrame(rows, columns=["measure", "strength", "draw", "value"])
+    half = np.full(N, 5000, dtype=np.uint16)
+    arrays = dict.fromkeys(("removal", "removal, rescaled", "shuffle"), half)
+    arrays |= {"clean": np.ones(N, bool), "pgd linf 0.095": np.arange(N) < 5}
+    facts = {"architecture": "784-1000-10", "final": {"test_accuracy": 0.98}}
+    study = study_of("robustness_summary", run, variant=run.variant)
+    return Record(study, table, arrays, facts)
+
+
+def test_numbers_are_those_of_the_network_and_of_its_images():
+    found = lengths.numbers(summary())
+    assert (found["accuracy"], found["pgd"], found["weights"]) == (0.98, 0.25, 5.0)
+    assert found["removal area"] == pytest.approx((0.5 - 0.1) / 0.9)
+    assert found["half radius"] == pytest.approx(0.08)  # of all images, right at first
+    assert (found["margin"], found["linear distance"]) == (1.0, 0.1)
+
+
+def test_lengths_are_those_of_the_training():
+    records = [summary(epochs=20), summary(epochs=60), summary("adaptive_topology", epochs=150)]
+    found = lengths.by_length(records)
+    accuracies = found[found["measure"] == "accuracy"]
+    assert list(accuracies["epochs"]) == [20, 60, 150]
+    assert set(found["measure"]) == set(lengths.numbers(records[0]))
+
+
+def test_assumptions_are_compared_at_the_shortest_training():
+    varied = summary("varied", variant="density 0.05")
+    longer = [summary(epochs=60), summary("adaptive_topology", epochs=150)]
+    others = [summary(method="fixed")]
+    found = lengths.by_assumption([varied, summary(), *longer, *others])
+    places = found[["density", "drop fraction"]].drop_duplicates()
+    assert places.to_numpy().tolist() == [[0.05, 0.3], [0.01, 0.3]]
+
+
+def test_curves_start_with_the_whole_network():
+    found = lengths.curves([summary()], {"removal": "removed", "pgd linf": "PGD"})
+    pgd = found[found["panel"] == "PGD"]
+    assert pgd[["strength", "accuracy"]].to_numpy().tolist() == [
+        [0, 0.9],
+        [0.05, pytest.approx(0.65)],
+        [0.1, pytest.approx(0.4)],
+    ]
+    removed = found[found["panel"] == "removed"]
+    assert len(removed) == 4 and set(removed["draw"]) == {0, 1}
+    assert list(lengths.curves([], {}).columns) == list(found.columns)

@@ -1,0 +1,35 @@
+"""Readings of a claim as texts."""
+
+import pandas as pd
+
+from lib.report import labels, tables
+
+COLUMNS = [
+    "reading",
+    "rival",
+    "rule",
+    "dataset",
+    "value",
+    "low",
+    "high",
+    "n",
+    "holds if",
+    "verdict",
+]
+
+
+def test_reading_says_its_interval_and_whether_it_holds():
+    rows = [
+        ("area", "dense", "set", "mnist", -0.16, -0.2, -0.12, 5, ">= -0.05", "not reproduced"),
+        ("area", "dense", "rigl", "mnist", 0.1, 0.05, 0.15, 5, ">= -0.05", "reproduced"),
+        ("area", "", "set", "mnist", 0.0, -0.1, 0.1, 5, ">= -0.05", "inconclusive"),
+        ("area", "", "rigl", "mnist", 0.0, float("nan"), 0.1, 1, ">= -0.05", "inconclusive"),
+    ]
+    table = tables.written_readings(pd.DataFrame(rows, columns=COLUMNS))
+    assert table.to_numpy().tolist() == [
+        ["-0.16 [-0.2, -0.12] fails", "0.1 [0.05, 0.15] holds"],
+        ["0 [-0.1, 0.1] open", "one seed"],
+    ]
+    assert list(table.index.get_level_values("rival")) == [labels.method_name("dense"), ""]
+    rules = [labels.method_name(rule) for rule in ("set", "rigl")]
+    assert list(table.columns.get_level_values("rule")) == rules
