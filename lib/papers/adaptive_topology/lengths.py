@@ -19,6 +19,7 @@ from lib.papers.adaptive_topology.readings import (
 from lib.runs.record import Record
 
 PLACE = ["dataset", "method", "seed"]
+WIDTHS = ("adaptive_topology", "adaptive_topology_1568")
 
 
 def by_length(records: Iterable[Record]) -> pd.DataFrame:
@@ -43,19 +44,33 @@ def by_assumption(records: Iterable[Record]) -> pd.DataFrame:
 
     Args:
         records: of ``robustness_summary``.
-    Returns: columns dataset, method, seed, density, drop fraction, measure, value. Measures: those
-        of :func:`numbers`.
+    Returns: columns dataset, network (the assumptions), method, seed, measure, value. Measures:
+        those of :func:`numbers`.
     """
     rows = []
     for record in records:
         run = record.config.parent
-        varied = run.experiment == "varied"
         usual = run.experiment == "training_length" and run.epochs in _shortest()
-        if run.method in RULES and (varied or usual):
-            place = run.dataset, run.method, run.seed, run.density, run.drop_fraction
-            rows += [(*place, *pair) for pair in numbers(record).items()]
-    columns = [*PLACE, "density", "drop fraction", "measure", "value"]
-    return pd.DataFrame(rows, columns=columns)
+        if run.method in RULES and (usual or run.experiment == "varied"):
+            assumed = f"density {run.density:g}, drop fraction {run.drop_fraction:g}"
+            rows += _rows(record, assumed)
+    return pd.DataFrame(rows, columns=["dataset", "network", *PLACE[1:], "measure", "value"])
+
+
+def by_width(records: Iterable[Record]) -> pd.DataFrame:
+    """What was trained at both widths, as :func:`by_assumption`; network: the experiment."""
+    rows = []
+    for record in records:
+        network = record.config.parent.experiment
+        if network in WIDTHS and record.config.method in (*RULES, "fixed"):
+            rows += _rows(record, network)
+    return pd.DataFrame(rows, columns=["dataset", "network", *PLACE[1:], "measure", "value"])
+
+
+def _rows(record: Record, network: str) -> list[tuple]:
+    run = record.config
+    place = run.dataset, network, run.method, run.seed
+    return [(*place, *pair) for pair in numbers(record).items()]
 
 
 def _shortest() -> set[int]:

@@ -39,6 +39,11 @@ SINGLE_ATTACKS = {  # as a table names them
     "apgd_dlr": "then APGD-DLR",
     "square": "then Square",
 }
+PIXELS = {
+    "all": "all pixels",
+    "linked": "those RigL keeps",
+    "random": "as many at random",
+}
 Numbers = dict[str, float]
 
 
@@ -152,6 +157,24 @@ def corruptions(curves: Iterable[Record]) -> pd.DataFrame:
     table = table[table["attack"].isin(["gaussian noise", *attacks.CORRUPTIONS])]
     rows = _measured(table, table["attack"])
     return rows.groupby([*KEY, "measure"], sort=False)["value"].mean().reset_index()
+
+
+def pixels(records: Iterable[Record]) -> pd.DataFrame:
+    """Accuracy of the dense network when all pixels may change, or those with links in a sparse
+    one, or as many others.
+
+    Args:
+        records: of `attack_pixels`.
+    Returns: rows with the columns of :func:`sum_up`; network: the length of training.
+    """
+    rows = []
+    for record in records:
+        network = f"{record.config.parent.epochs} epochs"
+        accuracies = record.metrics.groupby("pixels", sort=False)["accuracy"].mean()
+        for which, accuracy in accuracies.items():
+            named = {"measure": PIXELS[which], "value": accuracy}
+            rows.append({**key(record.config), "network": network, **named})
+    return pd.DataFrame(rows, columns=[*KEY, "measure", "value"])
 
 
 def _headline(table: pd.DataFrame) -> pd.Series:

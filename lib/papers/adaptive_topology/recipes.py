@@ -15,6 +15,7 @@ from lib.papers.shared import study, trained, tuning
 from lib.papers.shared.methods import Fields, profiled
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.papers.shared.study import Study, study_of, with_stand_in
+from lib.report import labels
 from lib.robustness import areas
 from lib.robustness.defences import Adversarial, DropConnect
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
@@ -73,6 +74,11 @@ RECIPES: dict[str, Fields] = {  # what differs from the tuned networks; see :fun
 }
 RECIPES_OF = {"rigl": tuple(RECIPES), "dense": ("links left out", "attacked examples")}
 EPOCHS = {"attacked examples": 20, "both": 40}  # an epoch costs three; others as the tuned ones
+TUNED = "tuned"  # the variant of the networks that recipes start from
+SETTINGS = (
+    *("epochs", "learning_rate", "dropout", "averaging"),
+    *("drop_connect", "adversarial_radius", "grow_radius"),
+)
 TRIED: dict[str, tuple[Fields, ...]] = {
     "links left out": (
         {"drop_connect": 0.4},
@@ -194,9 +200,44 @@ def gains(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def against_tuned(gains: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
+    """What :func:`lib.report.intervals.contrasts` takes to compare each recipe with the tuned
+    network of the same method.
+
+    Args:
+        gains: rows of :func:`gains`.
+    Returns: the rows, the recipe as method and the method as network; the pairs.
+    """
+    rows = gains.rename(columns={"method": "network", "recipe": "method"})
+    recipes = [recipe for recipe in RECIPES if (rows["method"] == recipe).any()]
+    pairs = {f"{recipe} − {TUNED}": (recipe, TUNED) for recipe in recipes}
+    return rows, pairs
+
+
+def settings(records: Iterable[Record]) -> pd.DataFrame:
+    """How the networks of summaries were trained, a row a recipe, data set and method."""
+    rows = []
+    for record in records:
+        run = record.config.parent
+        row = {"dataset": labels.dataset(run.dataset), "method": labels.method_name(run.method)}
+        row["recipe"] = run.variant
+        for name in SETTINGS:
+            row[name] = getattr(run, name, 0)
+        rows.append(row)
+    columns = ["recipe", "dataset", "method", *SETTINGS]
+    table = pd.DataFrame(rows, columns=columns)
+    counts = table.groupby(columns, sort=False).size()
+    return counts.rename("seeds").reset_index()
+
+
 def of_tests(records: Iterable[Record]) -> list[Record]:
-    """The summaries of networks that were not tried on validation examples."""
-    return [record for record in records if record.config.parent.experiment != "recipe_tuning"]
+    """The summaries of networks whose test accuracy is reported."""
+    return [record for record in records if record.config.parent.evaluate_test]
+
+
+def of_validation(records: Iterable[Record]) -> list[Record]:
+    """The summaries of networks that were tried on validation examples."""
+    return [record for record in records if not record.config.parent.evaluate_test]
 
 
 MAKE_IT_ROBUST = training("make_it_robust", configs, keep_nothing)

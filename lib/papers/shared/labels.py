@@ -31,6 +31,7 @@ CONTRASTS = {  # name of each question: a method, minus another
     "sparsity: fixed − dense": ("fixed", "dense"),
     "sparsity: pruned − dense": ("dense_pruned", "dense"),
     "both: SET − dense": ("set", "dense"),
+    "both: RigL − dense": ("rigl", "dense"),
     "size: small dense − dense": ("dense_small", "dense"),
     "equal links: SET − small dense": ("set", "dense_small"),
 }

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from lib.papers.adaptive_topology import attacking, checks, numbers
+from lib.papers.adaptive_topology import attacking, checks, networks, numbers
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.study import Study
+from lib.papers.shared.study import Study, study_of
 from lib.runs.record import Record
 
 COLUMNS = ["dataset", "network", "method", "seed", "measure", "value"]
@@ -63,3 +63,16 @@ def test_counts_are_those_of_networks_that_pass():
     assert [*counts.index] == ["b", "a"]
     assert counts.loc["b"].tolist() == [2, 2, 0.002]
     assert counts.loc["a"].tolist() == [1, 0, 0.5]
+
+
+def test_pixels_are_told_apart_by_the_length_of_training():
+    run = networks.shorter("paper")[0]
+    rows = [("all", 784, 0.1, 0.5), ("linked", 300, 0.1, 0.6), ("random", 300, 0.1, 0.7)]
+    metrics = pd.DataFrame(rows, columns=["pixels", "number", "radius", "accuracy"])
+    table = numbers.pixels([Record(study_of("attack_pixels", run), metrics, {}, {})])
+    assert by_measure(table) == {
+        "all pixels": 0.5,
+        "those RigL keeps": 0.6,
+        "as many at random": 0.7,
+    }
+    assert set(table["network"]) == {f"{run.epochs} epochs"}

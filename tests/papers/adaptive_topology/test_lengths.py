@@ -10,6 +10,7 @@ from lib.runs.record import Record
 
 N = 20  # images
 RUNS = [*networks.configs("paper"), *networks.shorter("paper"), *networks.varied("paper")]
+RUNS += networks.wide("paper")
 
 
 def summary(experiment="training_length", method="set", epochs=20, variant=None):
@@ -17,7 +18,8 @@ def summary(experiment="training_length", method="set", epochs=20, variant=None)
     (run, *_) = (
         r
         for r in RUNS
-        if (r.experiment, r.method, r.epochs) == (experiment, method, epochs)
+        if (r.experiment, r.method) == (experiment, method)
+        and r.epochs in (epochs, 150)
         and variant in (None, r.variant)
     )
     rows = [("accuracy", 0.0, 0, 0.9), ("margin", 0.0, 0, 1.0), ("linear distance", 0.0, 0, 0.1)]
@@ -56,8 +58,17 @@ def test_assumptions_are_compared_at_the_shortest_training():
     longer = [summary(epochs=60), summary("adaptive_topology", epochs=150)]
     others = [summary(method="fixed")]
     found = lengths.by_assumption([varied, summary(), *longer, *others])
-    places = found[["density", "drop fraction"]].drop_duplicates()
-    assert places.to_numpy().tolist() == [[0.05, 0.3], [0.01, 0.3]]
+    usual = "density 0.01, drop fraction 0.3"
+    assert list(found["network"].unique()) == ["density 0.05, drop fraction 0.3", usual]
+    assert set(found["measure"]) == set(lengths.numbers(varied))
+
+
+def test_widths_are_compared_where_both_were_trained():
+    records = [summary("adaptive_topology", epochs=150), summary("adaptive_topology_1568")]
+    records += [summary("adaptive_topology", "dense", 150), summary()]
+    found = lengths.by_width(records)
+    assert list(found["network"].unique()) == ["adaptive_topology", "adaptive_topology_1568"]
+    assert set(found["method"]) == {"set"}
 
 
 def test_curves_start_with_the_whole_network():
