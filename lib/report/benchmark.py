@@ -2,12 +2,12 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.bench import BATCH
-from lib.report import figures, labels
+from lib.report import labels
+from lib.report.layout import head, panels
 
 MEASURES = ("training_step", "epoch", "predict_1", "predict_1024")
 QUARTILES = "#cc0000"
@@ -91,16 +91,16 @@ def speedup(products: pd.DataFrame) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------ pictures
 
 
-def step_bars(steps: pd.DataFrame, title: str) -> Figure:
+def step_bars(steps: pd.DataFrame, title: str, below: str = "") -> Figure:
     """A bar a contender, in the order of the rows, with quartiles and the multiple of our time.
 
     Args:
         steps: columns contender, median_ms, low_ms, high_ms; none gives an empty panel that says
             so.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     """
     if steps.empty:
-        fig, _ = figures.panels(0, 8, 4, title)
+        fig, _ = panels(0, 8, 4, title, below)
         return fig
     fig, ax = plt.subplots(figsize=(8, 4))
     medians = steps.set_index("contender")["median_ms"]
@@ -109,7 +109,7 @@ def step_bars(steps: pd.DataFrame, title: str) -> Figure:
     places = [-place for place in range(len(steps))]
     ax.set_yticks(places, steps["contender"].map(name_of))
     ax.set_xlabel("milliseconds a training step (× this library)")
-    ax.set_title(title)
+    head(fig, title, below)
     ax.margins(x=0.2)
     return fig
 
@@ -124,30 +124,26 @@ def _step_bar(ax: Axes, y: int, row: dict, ours: float) -> None:
     ax.text(high, y, text, va="center")
 
 
-def shares_of_a_step(parts: pd.DataFrame, title: str) -> Figure:
-    """What part of a training step goes where, a bar a contender.
+def parts_of_a_step(parts: pd.DataFrame, title: str, below: str = "") -> Figure:
+    """What part of a training step takes how long, a bar a contender.
 
     Args:
         parts: columns contender, measure (the part), median_ms; none gives an empty panel that
             says so.
-        title: below the bars.
+        title, below: see :func:`lib.report.layout.head`.
     """
     if parts.empty:
-        fig, _ = figures.panels(0, 8, 3, title)
+        fig, _ = panels(0, 8, 3, title, below)
         return fig
-    keys = "contender", "measure"
-    costs = parts.pivot_table("median_ms", *keys, sort=False)
+    costs = parts.pivot_table("median_ms", "contender", "measure", sort=False)
     whole = costs.sum(axis=1)
-    shares = costs.div(whole, axis=0)
-    names = []
-    for contender, ms in whole.items():
-        names.append(f"{name_of(contender)}, {ms:.2f} ms")
-    shares.index = names
+    costs.index = [name_of(contender) for contender in costs.index]
     fig, ax = plt.subplots(figsize=(8, 3))
-    shares.plot.barh(stacked=True, ax=ax, colormap="cividis")
-    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
-    ax.legend(ncols=5, fontsize="small", **above)
-    percent = ticker.PercentFormatter(1, decimals=0)
-    ax.xaxis.set_major_formatter(percent)
-    ax.set_xlabel(f"share of a step · {title}")
+    costs.plot.barh(stacked=True, ax=ax, colormap=labels.SEQUENTIAL, edgecolor="white")
+    for place, ms in enumerate(whole):
+        ax.text(ms, place, f"  {ms:.2f} ms", va="center")
+    ax.margins(x=0.15)
+    ax.legend(fontsize="small", loc="lower right")
+    ax.set(xlabel="milliseconds of a training step", ylabel="")
+    head(fig, title, below)
     return fig

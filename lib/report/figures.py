@@ -15,71 +15,75 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report import labels
+from lib.report.layout import (
+    handles_of,
+    label_ends,
+    legend_beside,
+    log_x,
+    outer_labels,
+    panels,
+)
 
 SHARED_AXIS = {
     "n": "neurons of a layer",
     "density": "density",
     "batch": "examples in a batch",
 }
-CROWDED = 5  # with more methods, lines leave no room for a legend
-DATASET_LOOKS = (("#0173b2", "o"), ("#de8f05", "s"))  # colour and marker of two in one panel
+VOICES = 5  # curves of a panel that speak; of more, only those of SPEAKING
+SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
+DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
+EVEN_PER_ROW = 4  # panels in a row where four are all
 
-# ------------------------------------------------------------------------------ panels and axes
+# --------------------------------------------------------------------------- curves of methods
 
 
-def panels(
-    n: int,
-    width: float,
-    height: float,
-    title: str,
-    margin: float = 0,
-    **options: bool,
-) -> tuple[Figure, np.ndarray]:
-    """A figure with n panels in a row; for n = 0 one empty panel that says so.
+def voices(methods: Iterable[str]) -> list[str]:
+    """The methods whose curves are drawn in colour, all where they are few; the others are grey."""
+    different = labels.methods_in(methods)
+    if len(different) <= VOICES:
+        return different
+    return [method for method in different if method in SPEAKING]
+
+
+def described(numbers: pd.DataFrame, below: str) -> tuple[str, dict[str, str]]:
+    """What stands below a title, and how methods are written: with their number of seeds where
+    these differ.
 
     Args:
-        n: number of panels.
-        width, height: of each panel, inches.
-        title: of the figure.
-        margin: inches more, for all panels together.
-        options: sharex and sharey of :func:`matplotlib.pyplot.subplots`.
-    Returns: the figure; its max(1, n) panels.
+        numbers: columns method and n.
+        below: first line.
     """
-    columns = max(1, n)
-    size = (margin + width * columns, height)
-    options |= {"figsize": size, "squeeze": False}
-    fig, axs = plt.subplots(1, columns, **options)
-    fig.suptitle(title)
-    if n == 0:
-        _say_not_run(axs[0, 0])
-    return fig, axs[0]
+    if numbers.empty:
+        return below, {}
+    counts = sorted(set(numbers["n"]))
+    names = {method: labels.method_name(method) for method in labels.methods_in(numbers["method"])}
+    if len(counts) == 1:
+        below += f" · {seeds(counts)}"
+    else:
+        for method, of_method in numbers.groupby("method"):
+            names[method] += f", {seeds(sorted(set(of_method['n'])))}"
+    silent = [names[method] for method in names if method not in voices(names)]
+    if silent:
+        below += f"\ngrey: {'; '.join(silent)}"
+    return below.removeprefix(" · "), names
 
 
-def _say_not_run(ax: Axes) -> None:
-    ax.set(xticks=[], yticks=[])
-    ax.text(
-        0.5,
-        0.5,
-        "not run",
-        fontsize="large",
-        ha="center",
-        va="center",
-        transform=ax.transAxes,
-    )
+def seeds(counts: list[int]) -> str:
+    """Numbers of seeds, ascending, as they are written: "n = 5", "one seed", "n = 3 to 5"."""
+    if counts == [1]:
+        return "one seed"
+    ends = dict.fromkeys([counts[0], counts[-1]])
+    return f"n = {' to '.join(map(str, ends))}"
 
 
-def log_x(ax: Axes, locator: ticker.Locator) -> None:
-    """Make the horizontal axis logarithmic, with plain numbers where the locator says."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
-    ax.tick_params(axis="x", labelsize="small")
-
-
-def _different(values: Iterable) -> list:
-    """The values without repeats, in the order in which they came."""
-    return list(dict.fromkeys(values))
+def _look(method: str, methods: Iterable[str], name: str, n: int) -> labels.Look:
+    """How a method is drawn among others; fainter where it is but one seed."""
+    look = labels.method(method) | {"label": name, "lw": 1.4}
+    if method not in voices(methods):
+        look |= {"color": labels.GREY, "ls": "-", "lw": 0.9, "label": "_", "zorder": 1}
+    if n == 1:
+        look |= {"alpha": 0.5, "lw": 0.9}
+    return look
 
 
 def _mean_and_band(
@@ -87,19 +91,35 @@ def _mean_and_band(
     x: pd.Series,
     numbers: pd.DataFrame,
     look: labels.Look,
-    alpha: float,
 ) -> None:
     """A curve of means, and one standard deviation to either side of it."""
-    mean, sd = numbers["mean"], numbers["sd"]
+    mean, sd = numbers["mean"], numbers["sd"].fillna(0)
     ax.plot(x, mean, **look)
-    ax.fill_between(
-        x,
-        mean - sd,
-        mean + sd,
-        color=look["color"],
-        alpha=alpha,
-        lw=0,
-    )
+    band = {"color": look["color"], "alpha": 0.15, "lw": 0}
+    ax.fill_between(x, mean - sd, mean + sd, **band)
+
+
+def _method_curves(ax: Axes, numbers: pd.DataFrame, x: str, names: dict[str, str]) -> None:
+    for method in labels.methods_in(numbers["method"]):
+        line = numbers[numbers["method"] == method].sort_values(x)
+        look = _look(method, names, names[method], line["n"].max())
+        _mean_and_band(ax, line[x], line, look)
+
+
+def _over_seeds(
+    table: pd.DataFrame,
+    keys: list[str],
+    y: str,
+) -> pd.DataFrame:
+    """Mean, sd and n over seeds of what each seed has as mean of its draws."""
+    draws = table.groupby([*keys, "seed"], sort=False)[y]
+    of_seeds = draws.mean().groupby(keys, sort=False)
+    numbers = of_seeds.agg(mean="mean", sd="std", n="count")
+    return numbers.reset_index()
+
+
+def _different(values: Iterable) -> list:
+    return list(dict.fromkeys(values))
 
 
 # --------------------------------------------------------------------------- accuracy and cost
@@ -108,73 +128,79 @@ def _mean_and_band(
 def accuracy_curves(
     curves: pd.DataFrame,
     title: str,
+    below: str = "",
     published: pd.DataFrame | None = None,
 ) -> Figure:
-    """Test accuracy against epoch, one panel a data set; line: mean over seeds, band: ± sd.
+    """Test accuracy against epoch, one panel a data set; line: mean over seeds, band: ± sd. Curves
+    are named at their ends; what ends below the axis is named there.
 
     Args:
         curves: columns dataset, method, epoch, mean, sd, n; none gives an empty panel that says so.
-        title: what is compared; n and profile are added.
+        title, below: see :func:`lib.report.layout.head`; n is added.
         published: columns dataset, method, epoch, accuracy: open circles, as far as our epochs go.
     """
     groups = curves.groupby("dataset", sort=False)
-    fig, axs = panels(len(groups), 5, 4, title, margin=2)
-    plt.setp(axs, xlabel="epoch")
-    plt.setp(axs, ylabel="test accuracy, mean ± sd")
+    below, names = described(curves, below or "mean ± sd over seeds")
+    fig, axs = panels(len(groups), 4.4, 3.6, title, below, per_row=2)
+    plt.setp(axs, xlabel="epoch", ylabel="test accuracy")
     for ax, (dataset, ours) in zip(axs, groups, strict=False):
-        for method, line in ours.groupby("method", sort=False):
-            look = labels.method(method)
-            look["label"] += f" (n = {line['n'].max()})"
-            _mean_and_band(ax, line["epoch"], line, look, alpha=0.2)
-            if published is not None:
-                same = published["dataset"] == dataset
-                same &= published["method"] == method
-                same &= published["epoch"] <= ours["epoch"].max()
-                _circles(ax, published[same], look["color"])
+        _method_curves(ax, ours, "epoch", names)
+        if published is not None:
+            same = published["dataset"] == dataset
+            same &= published["epoch"] <= ours["epoch"].max()
+            _circles(ax, published[same & published["method"].isin(ours["method"])])
         ax.set_title(labels.dataset(dataset))
         _accuracy_axes(ax, ours)
+        _name_ends(ax, ours, names)
+    outer_labels(axs, per_row=2)
     return fig
 
 
-def _circles(ax: Axes, published: pd.DataFrame, color: str) -> None:
-    ax.plot(
-        published["epoch"],
-        published["accuracy"],
-        color=color,
-        marker="o",
-        mfc="none",
-        ls="none",
-    )
+def _circles(ax: Axes, published: pd.DataFrame) -> None:
+    for method, points in published.groupby("method", sort=False):
+        look = {"color": labels.method(method)["color"], "marker": "o", "mfc": "none"}
+        ax.plot(points["epoch"], points["accuracy"], ls="none", **look)
 
 
 def _accuracy_axes(ax: Axes, curves: pd.DataFrame) -> None:
-    """Percent, from the worst method late in training on: what comes before is cut off."""
-    late = curves[curves["epoch"] > 0.1 * curves["epoch"].max()]
+    """Percent, from the worst method that speaks, late in training, on."""
+    speaking = curves[curves["method"].isin(voices(curves["method"]))]
+    late = speaking[speaking["epoch"] > 0.1 * speaking["epoch"].max()]
     top = curves["mean"] + curves["sd"].fillna(0)
     ax.set_ylim(late["mean"].min() - 0.002, top.max() + 0.002)
-    percent = ticker.PercentFormatter(1, decimals=1)
     ax.yaxis.set_major_locator(ticker.MaxNLocator(steps=[1, 2, 5, 10]))
-    ax.yaxis.set_major_formatter(percent)
-    where = {"loc": "lower right"}
-    n_ticks = "auto"
-    if curves["method"].nunique() > CROWDED:
-        where = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-        n_ticks = 4
-    ax.legend(fontsize="small", **where)
-    epochs = ticker.MaxNLocator(n_ticks, integer=True)
-    ax.xaxis.set_major_locator(epochs)
+    ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
 
 
-def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
+def _name_ends(ax: Axes, curves: pd.DataFrame, names: dict[str, str]) -> None:
+    """Name the curves that speak at their ends, and those that end below the axis."""
+    bottom, _ = ax.get_ylim()
+    ends, hidden = [], []
+    for method in labels.methods_in(curves["method"]):
+        line = curves[curves["method"] == method].sort_values("epoch")
+        last = line["mean"].iloc[-1]
+        if last < bottom:
+            hidden.append(f"{names[method]}: {last:.1%}")
+        elif method in voices(names):
+            ends.append((names[method], labels.method(method)["color"], last))
+    label_ends(ax, ends)
+    if hidden:
+        text = "ends below: " + "; ".join(hidden)
+        where = {"transform": ax.transAxes, "ha": "right", "va": "bottom"}
+        ax.text(0.98, 0.02, text, fontsize="x-small", color="#555555", **where)
+
+
+def cost_curves(table: pd.DataFrame, against: str, title: str, below: str = "") -> Figure:
     """A panel a measure against "n", "density" or "batch": median, bars from quartile to quartile.
 
     Args:
         table: rows of lib.bench.obtain; none gives an empty panel that says so.
         against: column of the horizontal axis.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     """
     groups = table.groupby("measure", sort=False)
-    fig, axs = panels(len(groups), 4.3, 3.8, title)
+    fig, axs = panels(len(groups), 3.4, 3.4, title, below, margin=1.6)
     for ax, (measure, costs) in zip(axs, groups, strict=False):
         for contender, line in costs.groupby("contender", sort=False):
             line = line.sort_values(against)
@@ -184,7 +210,7 @@ def cost_curves(table: pd.DataFrame, against: str, title: str) -> Figure:
             ax.errorbar(line[against], median, bars, ms=5, **look)
         _cost_axes(ax, measure, against, costs[against].unique())
     if len(table):
-        axs[0].legend(fontsize="small")
+        legend_beside(fig, handles_of(axs))
     return fig
 
 
@@ -200,6 +226,9 @@ def _cost_axes(
     ax.set(xlabel=SHARED_AXIS[against], ylabel=unit)
     ax.set_title(measure.replace("_", " "))
     ax.set_yscale("log")
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(ticker.NullFormatter())
     log_x(ax, ticker.FixedLocator(sorted(ticks)))
     if len(ticks) > 6:
         ax.tick_params(axis="x", labelrotation=45)
@@ -214,9 +243,10 @@ def perturbed_curves(
     y: str,
     panel: str,
     title: str,
+    below: str = "",
     **options: Any,
 ) -> tuple[Figure, pd.DataFrame]:
-    """Curves of all methods: a row of panels for each data set, a panel for each value of a column.
+    """Curves of all methods: for each data set a panel for each value of a column, in rows.
 
     Line: mean over seeds, of each the mean over its draws; band: ± sd over seeds.
 
@@ -224,31 +254,24 @@ def perturbed_curves(
         table: columns dataset, method, seed, the ones named by x, y and panel; none gives an empty
             figure that says so.
         x, y, panel: columns.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`; n is added.
         options: ``xlabel`` and ``ylabel``, and what else :meth:`matplotlib.axes.Axes.set` takes.
     Returns: the figure; the numbers drawn: mean, sd and n.
     """
-    keys = ["dataset", panel, "method", x]
-    numbers = _over_seeds(table, keys, y)
-    datasets = _different(numbers["dataset"])
-    columns = _different(numbers[panel])
-    fig, axs = _grid(len(datasets), len(columns))
-    fig.suptitle(f"{title} · {_seeds(numbers)}")
-    ylabel = options.get("ylabel", y)
-    cells = product(datasets, columns)
-    for ax, (dataset, column) in zip(axs.flat, cells, strict=False):
-        chosen = numbers["dataset"] == dataset
-        chosen &= numbers[panel] == column
-        _method_curves(ax, numbers[chosen], x)
-        ax.set(title=column, **options)
-        ax.set_ylabel(f"{labels.dataset(dataset)}\n{ylabel}")
-        if dataset != datasets[0]:
-            ax.set_title("")
-        if column != columns[0]:
-            ax.set_ylabel("")
+    numbers = _over_seeds(table, ["dataset", panel, "method", x], y)
+    cells = list(product(_different(numbers["dataset"]), _different(numbers[panel])))
+    below, names = described(numbers, below or "mean ± sd over seeds")
+    per_row = _per_row(len(_different(numbers[panel])))
+    fig, axs = _cells(cells, per_row, title, below, sharey=True)
+    for ax, (dataset, column) in zip(axs, cells, strict=False):
+        chosen = (numbers["dataset"] == dataset) & (numbers[panel] == column)
+        _method_curves(ax, numbers[chosen], x, names)
+        ax.set(title=labels.name(column), **options)
+        ax.set_ylabel(f"{labels.dataset(dataset)}\n{options.get('ylabel', y)}")
         _perturbed_axes(ax, options)
-    if datasets:
-        _legend_of_methods(fig, numbers["method"])
+    outer_labels(axs, per_row)
+    if cells:
+        legend_beside(fig, _in_order(handles_of(axs), names))
     return fig, numbers
 
 
@@ -258,9 +281,10 @@ def measures_against(
     measures: Mapping[str, str],
     title: str,
     xlabel: str,
+    below: str = "",
 ) -> tuple[Figure, pd.DataFrame]:
-    """Several measures of all methods against a few values of one quantity: a row of panels for
-    each data set, a panel with an axis of its own for each measure.
+    """Several measures of all methods against a few values of one quantity: for each data set a
+    panel, with an axis of its own, for each measure.
 
     Line: mean over seeds; bar: ± sd.
 
@@ -269,136 +293,100 @@ def measures_against(
             empty figure that says so.
         x: column.
         measures: {measure: label of its axis}.
-        title, xlabel: of the figure, of the axis of x.
+        title, below: see :func:`lib.report.layout.head`; n is added.
+        xlabel: of the axis of x.
     Returns: the figure; the numbers drawn: mean, sd and n.
     """
     chosen = table[table["measure"].isin(list(measures))]
     numbers = _over_seeds(chosen, ["dataset", "measure", "method", x], "value")
-    datasets = _different(numbers["dataset"])
-    fig, axs = _grid(len(datasets), len(measures), sharey=False)
-    fig.suptitle(f"{title} · {_seeds(numbers)}")
-    for row, dataset in zip(axs, datasets, strict=False):
-        for ax, (measure, ylabel) in zip(row, measures.items(), strict=True):
-            of_panel = (numbers["dataset"] == dataset) & (numbers["measure"] == measure)
-            _method_points(ax, numbers[of_panel], x)
-            ax.set(title=labels.dataset(dataset), ylabel=ylabel, xlabel=xlabel)
-            ax.label_outer(remove_inner_ticks=False)
-            ax.set_ylabel(ylabel)
-    if datasets:
-        _legend_of_methods(fig, numbers["method"])
+    cells = list(product(_different(numbers["dataset"]), measures))
+    below, names = described(numbers, below or "mean ± sd over seeds")
+    per_row = _per_row(len(measures))
+    fig, axs = _cells(cells, per_row, title, below)
+    for ax, (dataset, measure) in zip(axs, cells, strict=False):
+        of_panel = (numbers["dataset"] == dataset) & (numbers["measure"] == measure)
+        _method_points(ax, numbers[of_panel], x, names)
+        ax.set_title(f"{labels.dataset(dataset)}\n{measures[measure]}", fontsize="small")
+        ax.set_xlabel(xlabel)
+    outer_labels(axs, per_row)
+    if cells:
+        legend_beside(fig, _in_order(handles_of(axs), names))
     return fig, numbers
 
 
-def _method_points(ax: Axes, numbers: pd.DataFrame, x: str) -> None:
+def _cells(
+    cells: list[tuple], per_row: int, title: str, below: str, **options: bool
+) -> tuple[Figure, list[Axes]]:
+    """A panel for each pair of a data set and something else."""
+    return panels(len(cells), 2.4, 2.3, title, below, margin=1.9, per_row=per_row, **options)
+
+
+def _per_row(n: int) -> int:
+    """Panels in a row where each data set has n of them: so that its own begin a row."""
+    if n <= EVEN_PER_ROW:
+        return max(1, n)
+    return 3 if n % 3 == 0 else EVEN_PER_ROW
+
+
+def _in_order(handles: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {name: handles[name] for name in names.values() if name in handles}
+
+
+def _method_points(ax: Axes, numbers: pd.DataFrame, x: str, names: dict[str, str]) -> None:
     for method in labels.methods_in(numbers["method"]):
         line = numbers[numbers["method"] == method].sort_values(x)
-        look = labels.method(method) | {"lw": 1.3, "marker": "o", "ms": 3.5, "capsize": 2}
+        look = _look(method, names, names[method], line["n"].max())
+        look |= {"marker": "o", "ms": 3.5, "capsize": 2}
         ax.errorbar(line[x], line["mean"], line["sd"].fillna(0), **look)
-    ax.set_xscale("log")
     log_x(ax, ticker.FixedLocator(sorted(set(numbers[x]))))
 
 
-def _over_seeds(
-    table: pd.DataFrame,
-    keys: list[str],
-    y: str,
-) -> pd.DataFrame:
-    """Mean, sd and n over seeds of what each seed has as mean of its draws."""
-    draws = table.groupby([*keys, "seed"], sort=False)[y]
-    seeds = draws.mean().groupby(keys, sort=False)
-    numbers = seeds.agg(mean="mean", sd="std", n="count")
-    return numbers.reset_index()
-
-
-def _seeds(numbers: pd.DataFrame) -> str:
-    if numbers.empty:
-        return "not run"
-    counts = sorted(set(numbers["n"]))
-    return f"n = {' or '.join(map(str, counts))} seeds"
-
-
-def _grid(n_rows: int, n_columns: int, sharey: bool | str = "row") -> tuple[Figure, np.ndarray]:
-    n_rows, n_columns = max(1, n_rows), max(1, n_columns)
-    width = max(7.5, 2.2 + 2.6 * n_columns)
-    height = 0.9 + 2.3 * n_rows
-    return plt.subplots(
-        n_rows,
-        n_columns,
-        figsize=(width, height),
-        squeeze=False,
-        sharex="col",
-        sharey=sharey,
-    )
-
-
-def _method_curves(ax: Axes, numbers: pd.DataFrame, x: str) -> None:
-    numbers = numbers.fillna({"sd": 0})
-    for method in labels.methods_in(numbers["method"]):
-        line = numbers[numbers["method"] == method]
-        line = line.sort_values(x)
-        look = labels.method(method) | {"lw": 1.3}
-        _mean_and_band(ax, line[x], line, look, alpha=0.15)
-
-
 def _perturbed_axes(ax: Axes, options: Mapping[str, Any]) -> None:
-    """Labels at the outer panels alone; from 0 to 1 unless the options say otherwise."""
-    ax.label_outer()
+    """From 0 to 1 unless the options say otherwise."""
     if "log" in options.get("xscale", ""):
         ax.xaxis.set_major_formatter("{x:g}")
     if not {"yscale", "ylim"} & options.keys():
         ax.set_ylim(0, 1.02)
 
 
-def _legend_of_methods(fig: Figure, methods: Iterable[str]) -> None:
-    """One legend beside all panels, in the order of the labels."""
-    handles = {}
-    for ax in fig.axes:
-        for line, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles[label] = line
-    ordered = labels.methods_in(methods)
-    texts = [labels.method_name(method) for method in ordered]
-    lines = [handles[text] for text in texts]
-    where = "outside right center"
-    fig.legend(lines, texts, loc=where, fontsize="small")
-
-
 def effects(
     table: pd.DataFrame,
     measures: Mapping[str, str],
     title: str,
+    below: str = "",
 ) -> Figure:
-    """Differences between methods with 95 % intervals, a panel a measure, a row a contrast; a point
-    without a bar comes from one seed.
+    """Differences between methods with 95 % intervals, a panel a measure, a row a contrast; the
+    first method is better at the right. A point without a bar comes from one seed.
 
     Args:
-        table: rows of :func:`lib.report.intervals.contrasts`; none gives an empty figure that says
-            so.
+        table: rows of :func:`lib.report.intervals.contrasts`, of measures that should be large;
+            none gives an empty figure that says so.
         measures: {measure: label of the axis}.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     """
     measured = set(table["measure"])
     shown = [name for name in measures if name in measured]
     contrasts = labels.contrasts_in(table["contrast"])
-    n_lines = max(3, len(contrasts))
-    size = (2.4, 1.4 + 0.34 * n_lines)
-    fig, axs = panels(len(shown), *size, title, margin=3.2, sharey=True)
+    height = 1.4 + 0.34 * max(3, len(contrasts))
+    options = {"margin": 3.2, "per_row": max(1, len(shown)), "sharey": True}
+    fig, axs = panels(len(shown), 1.6, height, title, below, **options)
     for ax, measure in zip(axs, shown, strict=False):
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         measured = table[table["measure"] == measure]
         for i, dataset in enumerate(_different(table["dataset"])):
             differences = measured[measured["dataset"] == dataset]
-            color, marker = DATASET_LOOKS[i % 2]
-            name = labels.dataset(dataset)
-            look = labels.look(name, color, "none", marker=marker)
+            name = f"{labels.dataset(dataset)}, {seeds(sorted(set(differences['n'])) or [1])}"
+            look = {"label": name, "color": "#333333", "ls": "none", **DATASET_LOOKS[i % 2]}
             lift = 0.14 * (1 - 2 * i)  # the first above the line
             _draw_effects(ax, differences, contrasts, lift, look)
-        ax.set(xlabel=measures[measure])
+        ax.set_xlabel(f"{measures[measure]}\nbetter →", fontsize="small")
         ax.set_yticks(-np.arange(len(contrasts)), contrasts)
         ax.grid(axis="y", color="#eeeeee")
         ax.set_axisbelow(True)
     if shown:
-        handles, texts = axs[0].get_legend_handles_labels()
-        fig.legend(handles, texts, loc="outside upper right", ncols=2)
+        handles = handles_of(axs[:1])
+        where = {"loc": "outside upper right", "ncols": 2, "fontsize": "small"}
+        fig.legend(handles.values(), handles, **where)
     return fig
 
 
@@ -422,15 +410,15 @@ def _draw_effects(
     )
 
 
-def transfer_matrices(table: pd.DataFrame, title: str) -> Figure:
+def transfer_matrices(table: pd.DataFrame, title: str, below: str = "") -> Figure:
     """Accuracy of each network (column) on attacks found on each (row), a panel a data set.
 
     Args:
         table: columns dataset, source, target, accuracy; none gives an empty panel.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     """
     groups = table.groupby("dataset", sort=False)
-    fig, axs = panels(len(groups), 6.2, 5.4, title)
+    fig, axs = panels(len(groups), 6.8, 5.6, title, below, per_row=1)
     for ax, (dataset, transfer) in zip(axs, groups, strict=False):
         _transfer_matrix(ax, transfer)
         ax.set_title(labels.dataset(dataset))
@@ -451,7 +439,7 @@ def _transfer_matrix(ax: Axes, transfer: pd.DataFrame) -> None:
         xticklabels=[labels.method_name(name) for name in targets],
         yticklabels=[labels.method_name(name) for name in sources],
         cbar=False,
-        cmap="cividis",
+        cmap=labels.SEQUENTIAL,
         vmin=0,
         vmax=1,
         annot=True,

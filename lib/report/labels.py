@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GREY = "#aaaaaa"
+SEQUENTIAL = "cividis_r"  # of every map: the darker the more
 
 Look = dict[str, Any]
 Contrast = tuple[str, str]  # method, minus method
@@ -28,14 +29,24 @@ DATASET_NAMES = {
     "digits": "digits (scikit-learn, 8 × 8)",
 }
 CONTENDERS = {  # of the benchmark
-    "fused": look("this library", "#0173b2", "-", marker="o"),
-    "modular": look("this library, by modules", "#56b4e9", "-", marker="o"),
-    "torch_sparse": look("torch.sparse", "#de8f05", "--", marker="s"),
-    "sparselab": look("sparselab", "#cc78bc", "--", marker="D"),
-    "masked": look("masked dense", "#949494", ":", marker="v"),
+    "fused": look("this library", "#aa3377", "-", marker="o"),
+    "modular": look("this library, by modules", "#dd99bb", "-", marker="o"),
+    "torch_sparse": look("torch.sparse", "#997700", "--", marker="s"),
+    "sparselab": look("sparselab", "#4a3fa0", "--", marker="D"),
+    "masked": look("masked dense", "#777777", ":", marker="v"),
     "dense_modules": look("dense, plain", "#555555", ":", marker="<"),
     "dense": look("dense", "#000000", ":", marker="^"),
-    "floor": look("floor: products alone", "#029e73", "-", marker="."),
+    "floor": look("floor: products alone", "#66ccbb", "-", marker="."),
+}
+NAMES = {  # of values that stand above a panel
+    "linear1": "layer 1: input → hidden 1",
+    "linear2": "layer 2: hidden 1 → 2",
+    "linear3": "layer 3: hidden 2 → 3",
+    "random": "at random",
+    "ascending": "weakest weights first",
+    "descending": "strongest weights first",
+    "degree": "largest degrees first",
+    "betweenness": "most paths first",
 }
 METHOD_LOOKS: dict[str, Look] = {}
 NETWORK_NAMES: dict[str, str] = {}
@@ -96,6 +107,11 @@ def method_name(name: str) -> str:
 def network(name: str) -> str:
     """How the network of an experiment is written; its raw name where none was added."""
     return NETWORK_NAMES.get(name, name)
+
+
+def name(value: str) -> str:
+    """How a value of a column is written above a panel; as it is where the table has no name."""
+    return NAMES.get(value, value)
 
 
 def dataset(name: str) -> str:

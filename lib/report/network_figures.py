@@ -15,22 +15,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lib import topology
-from lib.report import figures
-from lib.report.labels import GREY
+from lib.report.labels import GREY, SEQUENTIAL
+from lib.report.layout import WIDTH, head, legend_beside, log_x, outer_labels, panels
 from lib.topology import power_law
 
-LAWS = (  # looks, in the order of lib.topology.power_law.fitted_curves
-    {"color": "#d55e00", "ls": "-"},
-    {"color": "#56b4e9", "ls": "--"},
-    {"color": "#029e73", "ls": "-."},
-    {"color": "#cc78bc", "ls": (0, (5, 1))},
-    {"color": "#8a6d00", "ls": (0, (3, 1, 1, 1))},
-    {"color": "#0173b2", "ls": ":"},
+LAWS = (  # looks, in the order of lib.topology.power_law.fitted_curves; no colour of a method
+    {"color": "#cc3311", "ls": "-"},
+    {"color": "#332288", "ls": "--"},
+    {"color": "#117733", "ls": "-."},
+    {"color": "#aa4499", "ls": (0, (5, 1))},
+    {"color": "#997700", "ls": (0, (3, 1, 1, 1))},
+    {"color": "#4477aa", "ls": ":"},
 )
 SHARE_LABEL = "share of neurons with ≥ k links"
 DEGREE_LABEL = "links of a neuron, k"
 EXPONENT_TICKS = [2, 3, 5, 10, 20, 50, 100]
-BLUE = "#0173b2"
+DARK = "#333333"
+BAND = "#fee391"  # exponents of scale-free networks
 CELL = 25  # neurons
 
 Groups = Mapping[str, Mapping[str, np.ndarray]]  # {panel: {line: (n,) numbers}}
@@ -41,24 +42,27 @@ Positions = dict[Node, tuple[int, int]]
 # ------------------------------------------------------------------------------------- degrees
 
 
-def degree_distributions(sequences: Groups, title: str) -> Figure:
-    """Complementary cumulative degree distributions, one panel a group, one line a sequence.
+def degree_distributions(sequences: Groups, title: str, below: str = "") -> Figure:
+    """Complementary cumulative degree distributions, one panel a group, one line a sequence: the
+    first grey, the later the darker.
 
     Neurons without links have no place on the logarithmic axis: they are stated, not drawn.
 
     Args:
         sequences: {panel: {line: (n,) degrees}}; none gives an empty panel that says so.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     """
-    fig, axs = figures.panels(len(sequences), 4.2, 3.8, title, sharey=True)
+    fig, axs = panels(len(sequences), 3.6, 3.2, title, below, sharey=True)
     axs[0].set_ylabel(SHARE_LABEL)
+    courses = plt.get_cmap(SEQUENTIAL)
     for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
         for i, (name, degrees) in enumerate(lines.items()):
             isolated = int((degrees == 0).sum())
             if isolated:
                 name = f"{name}, {isolated} without links"
             k, share = _drawable_ccdf(degrees)
-            ax.plot(k, share, marker="os^vD"[i], ms=3, lw=1, label=name)
+            color = GREY if i == 0 else courses(i / max(1, len(lines) - 1))
+            ax.plot(k, share, marker="os^vD"[i], ms=3, lw=1, color=color, label=name)
         ax.set(xlabel=DEGREE_LABEL, title=panel, yscale="log")
         _log_degrees(ax)
         ax.legend(fontsize="x-small", loc="lower left")
@@ -72,19 +76,19 @@ def _drawable_ccdf(degrees: np.ndarray) -> Pair:
 
 
 def _log_degrees(ax: Axes) -> None:
-    figures.log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
+    log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
 
 
-def fitted_tails(sequences: Groups, title: str) -> tuple[Figure, pd.DataFrame]:
+def fitted_tails(sequences: Groups, title: str, below: str = "") -> tuple[Figure, pd.DataFrame]:
     """Complementary cumulative degree distributions with every law that was fitted to the first
     sequence of each panel, from its xmin (dotted line) on; the others stand beside it in grey.
 
     Args:
         sequences: {panel: {name: (n,) degrees}}; none gives an empty panel that says so.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     Returns: the figure; columns panel, law, k, share.
     """
-    fig, axs = figures.panels(len(sequences), 3.3, 4.4, title, sharey=True)
+    fig, axs = panels(len(sequences), 2.6, 3.4, title, below, margin=1.8, sharey=True)
     axs[0].set_ylabel(SHARE_LABEL)
     handles: dict[str, Line2D] = {}
     measured = topology.ccdf_table(sequences)
@@ -100,16 +104,15 @@ def fitted_tails(sequences: Groups, title: str) -> tuple[Figure, pd.DataFrame]:
             reason = str(error).partition(":")[0]
             ax.set_title(f"{panel}\n{reason}", fontsize="small")
             continue
-        size = f"{tail.n_tail} of {len(degrees)} in tail"
-        ax.set_title(f"{panel}\nα = {tail.exponent:.1f}, {size}")
+        size = f"{tail.n_tail} of {len(degrees)}"
+        ax.set_title(f"{panel}\nα = {tail.exponent:.1f} from {size}", fontsize="small")
         curves = power_law.fitted_curves(degrees, tail)
         handles |= _fitted_laws(ax, curves)
         ax.axvline(tail.xmin, color="#555555", ls=":", lw=0.8)
         _log_degrees(ax)
         tables.append(curves.assign(panel=panel))
     if sequences:
-        below = "outside lower center"
-        fig.legend(handles.values(), handles, loc=below, ncols=4)
+        legend_beside(fig, handles)
     return fig, pd.concat(tables, ignore_index=True)
 
 
@@ -136,7 +139,7 @@ def _fitted_laws(ax: Axes, curves: pd.DataFrame) -> dict[str, Line2D]:
     return handles
 
 
-def evidence_map(table: pd.DataFrame, title: str) -> Figure:
+def evidence_map(table: pd.DataFrame, title: str, below: str = "") -> Figure:
     """Fitted exponents against the neurons in the tail, a panel a group of networks.
 
     Filled: the power law is plausible (p ≥ 0.1) and no alternative is favoured; the band holds the
@@ -145,20 +148,21 @@ def evidence_map(table: pd.DataFrame, title: str) -> Figure:
     Args:
         table: rows of :func:`lib.topology.power_law.evidence` with a column group; none gives an
             empty panel that says so.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     """
     groups = table.groupby("group", sort=False)
-    fig, axs = figures.panels(len(groups), 2.6, 3.8, title, sharey=True, sharex=True)
-    axs[0].set_ylabel("neurons in the tail")
+    fig, axs = panels(len(groups), 3, 3, title, below, sharey=True, sharex=True)
+    plt.setp(axs, ylabel="neurons in the tail")
     for ax, (group, fits) in zip(axs, groups, strict=False):
-        ax.axvspan(*power_law.SCALE_FREE, color="#fee391", lw=0)
+        ax.axvspan(*power_law.SCALE_FREE, color=BAND, lw=0)
         ax.axhline(power_law.LONG_TAIL, color="#999999", ls=":", lw=1)
         plausible = fits["p"] >= power_law.REJECT_BELOW
         accepted = plausible & fits["unbeaten"].eq(True)
         _exponents(ax, fits[~accepted], mfc="none")
-        _exponents(ax, fits[accepted], mfc=BLUE)
+        _exponents(ax, fits[accepted], mfc=DARK)
         ax.set(yscale="log", title=group, xlabel="exponent α")
-        figures.log_x(ax, ticker.FixedLocator(EXPONENT_TICKS))
+        log_x(ax, ticker.FixedLocator(EXPONENT_TICKS))
+    outer_labels(axs)
     return fig
 
 
@@ -170,7 +174,7 @@ def _exponents(ax: Axes, fits: pd.DataFrame, mfc: str) -> None:
         ls="none",
         ms=4,
         mfc=mfc,
-        mec=BLUE,
+        mec=DARK,
         mew=0.7,
     )
 
@@ -179,17 +183,17 @@ def _exponents(ax: Axes, fits: pd.DataFrame, mfc: str) -> None:
 
 
 def network_pictures(
-    graphs: Mapping[str, nx.DiGraph], n_shown: int, title: str
+    graphs: Mapping[str, nx.DiGraph], n_shown: int, title: str, below: str = ""
 ) -> tuple[Figure, pd.DataFrame]:
     """The best connected neurons of every layer and the links among them, one panel a graph.
 
     Args:
         graphs: {panel: graph of lib.topology.graphs.to_networkx}.
         n_shown: neurons shown of each layer.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     Returns: the figure; the nodes shown with their degrees.
     """
-    fig, axs = figures.panels(len(graphs), 4.5, 3.4, title)
+    fig, axs = panels(len(graphs), 4.5, 3.4, title, below)
     top, rows = 0, []
     for graph in graphs.values():
         for _, degree in graph.degree:
@@ -249,7 +253,7 @@ def _draw_network(
         nodelist=list(position),
         node_size=30,
         node_color=degrees,
-        cmap="cividis_r",
+        cmap=SEQUENTIAL,
         vmin=0,
         vmax=top,
         ax=ax,
@@ -265,7 +269,7 @@ def _layer_axis(ax: Axes, layers: list[int]) -> None:
 
 
 def adjacency_pictures(
-    layers: Mapping[str, scipy.sparse.csr_array], title: str
+    layers: Mapping[str, scipy.sparse.csr_array], title: str, below: str = ""
 ) -> tuple[Figure, pd.DataFrame]:
     """The links of layers in cells of 25 × 25 neurons, output neurons downwards, one panel a layer;
     white where there are none.
@@ -273,10 +277,10 @@ def adjacency_pictures(
     Args:
         layers: {panel: (n_out, n_in), in the order in which neurons are to be shown}; none gives an
             empty panel that says so.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     Returns: the figure; columns panel, row, column (of a cell), density (links over possible ones).
     """
-    fig, axs = figures.panels(len(layers), 3.2, 3.6, title)
+    fig, axs = panels(len(layers), 2.8, 3.1, title, below)
     rows = []
     for ax, (panel, matrix) in zip(axs, layers.items(), strict=False):
         n_out, n_in = matrix.shape
@@ -285,7 +289,7 @@ def adjacency_pictures(
         image = ax.pcolormesh(
             *edges[::-1],
             np.where(density > 0, density, np.nan),
-            cmap="cividis_r",
+            cmap=SEQUENTIAL,
             norm=colors.LogNorm(1e-3, 1),
         )
         ax.set(xlabel="input neuron", ylabel="output neuron")
@@ -316,22 +320,22 @@ def _cell_density(matrix: scipy.sparse.csr_array, edges: Pair) -> np.ndarray:
 
 
 def input_maps(
-    maps: Groups, title: str, quantity: str = "links of a pixel"
+    maps: Groups, title: str, quantity: str = "links of a pixel", below: str = ""
 ) -> tuple[Figure, pd.DataFrame]:
     """A number of every pixel of square images: a grid of panels with one colour scale.
 
     Args:
         maps: {row: {column: (n,) numbers from 0, of each pixel, row by row}}; none gives an empty
             panel that says so.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
         quantity: what the numbers are.
     Returns: the figure; columns network, shown, row, column, value.
     """
     if not maps:
-        fig, _ = figures.panels(0, 4, 3, title)
+        fig, _ = panels(0, 4, 3, title, below)
         return fig, pd.DataFrame()
     fig, axs = _image_grid(maps)
-    fig.suptitle(title)
+    head(fig, title, below)
     top, rows = 0, []
     for columns in maps.values():
         for values in columns.values():
@@ -341,7 +345,7 @@ def input_maps(
         for ax, (shown, values) in zip(line, columns.items(), strict=False):
             side = int(len(values) ** 0.5)
             square = values.reshape(side, side)
-            image = ax.imshow(square, cmap="cividis", vmin=0, vmax=top)
+            image = ax.imshow(square, cmap=SEQUENTIAL, vmin=0, vmax=top)
             text = shown
             if "links" in quantity:
                 text += f"\n{(values == 0).sum()} without links"
@@ -359,7 +363,7 @@ def _image_grid(maps: Groups) -> tuple[Figure, np.ndarray]:
     fig, axs = plt.subplots(
         n_rows,
         n_columns,
-        figsize=(1.2 + 2.1 * n_columns, 0.7 + 2.3 * n_rows),
+        figsize=(min(WIDTH, 1.2 + 2.1 * n_columns), 0.9 + 1.9 * n_rows),
         squeeze=False,
     )
     plt.setp(axs, xticks=[], yticks=[])

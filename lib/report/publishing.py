@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
 from lib.paths import FIGURES
+from lib.report.layout import foot
 
 STYLE = {
     "axes.spines.right": False,
@@ -62,6 +63,7 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     Raises: RuntimeError before :func:`begin`.
     """
     notebook, profile = _place()
+    foot(fig, f"{notebook} · {name} · profile {profile}")
     save_figure(fig, name, notebook, profile, data)
     show(fig)
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import colors, ticker
+from matplotlib import colors
 
 from lib.papers.shared.labels import LABELS
 from lib.report import figures, labels, publishing
@@ -28,38 +28,6 @@ def says_not_run(fig) -> bool:
     return "not run" in texts
 
 
-# panels
-
-
-@pytest.mark.parametrize(("n", "inches"), [(1, 5), (3, 11)])
-def test_panels_stand_in_a_row(n, inches):
-    fig, axs = figures.panels(n, 3, 4, "title", margin=2)
-    assert len(axs) == len(fig.axes) == n
-    assert fig.get_size_inches().tolist() == [inches, 4]
-    assert not says_not_run(fig)
-
-
-def test_no_panels_are_one_that_says_so():
-    fig, axs = figures.panels(0, 3, 4, "title")
-    assert len(axs) == 1 and says_not_run(fig)
-    assert len(axs[0].get_xticks()) == 0
-
-
-def test_panels_share_an_axis_where_asked():
-    _, (first, second) = figures.panels(2, 3, 4, "title", sharey=True)
-    first.set_ylim(0, 7)
-    assert second.get_ylim() == (0, 7)
-
-
-def test_logarithmic_axis_has_plain_numbers():
-    fig, ax = plt.subplots()
-    ax.plot([1, 1000], [1, 2])
-    figures.log_x(ax, ticker.FixedLocator([5, 250]))
-    fig.canvas.draw()
-    shown = [label.get_text() for label in ax.get_xticklabels()]
-    assert shown == ["5", "250"]
-
-
 # accuracy
 
 
@@ -76,11 +44,26 @@ def curves():
     return table.assign(dataset="mnist")
 
 
-def test_accuracy_figure_names_data_set_methods_and_n(curves):
-    fig = figures.accuracy_curves(curves, "title")
-    ax = fig.axes[0]
+def test_accuracy_figure_names_data_set_and_curves_at_their_ends_with_n(curves):
+    ax = figures.accuracy_curves(curves, "title").axes[0]
     assert ax.get_title() == "MNIST"
-    assert texts_of(ax.get_legend()) == ["SET (n = 2)", "fixed random support (n = 1)"]
+    names = ["fixed random support, one seed", "SET, n = 2"]
+    assert [text.get_text() for text in ax.texts] == names
+
+
+def test_number_of_seeds_stands_below_the_title_where_it_is_one_for_all(curves):
+    fig = figures.accuracy_curves(curves.assign(n=5), "title", "below")
+    assert [text.get_text() for text in fig.texts] == ["title", "below · n = 5"]
+
+
+def test_curves_that_end_below_the_axis_are_named_there(curves):
+    others = ["rigl", "dense", "dense_small"]
+    speaking = pd.concat(curves[curves["method"] == "set"].assign(method=m) for m in others)
+    late = {"method": ["set_random_removal"] * 2, "epoch": [1, 2], "mean": [0.1, 0.2]}
+    low = pd.DataFrame(late).assign(sd=0.01, n=2, dataset="mnist")
+    fig = figures.accuracy_curves(pd.concat([curves, speaking, low]), "title")
+    assert "ends below: SET, random drop, n = 2: 20.0%" in fig.axes[0].texts[-1].get_text()
+    assert fig.texts[1].get_text().endswith("grey: SET, random drop, n = 2")
 
 
 def test_accuracy_curve_is_the_mean(curves):
@@ -112,27 +95,33 @@ def test_published_accuracies_are_open_circles_as_far_as_ours_go(curves):
     ]
     columns = ["dataset", "method", "epoch", "accuracy"]
     published = pd.DataFrame(rows, columns=columns)
-    ax = figures.accuracy_curves(curves, "title", published).axes[0]
-    circles = ax.lines[1]
+    ax = figures.accuracy_curves(curves, "title", published=published).axes[0]
+    *_, circles = ax.lines
     assert circles.get_xydata().tolist() == [[2, 0.97]]
     assert circles.get_marker() == "o" and circles.get_markerfacecolor() == "none"
     assert circles.get_color() == labels.method("set")["color"]
-    assert len(ax.lines[3].get_xdata()) == 0
+    assert len(ax.lines) == 3
 
 
-def test_legend_of_many_methods_stands_beside_the_panel(curves):
+def test_of_many_methods_few_speak_and_the_others_are_grey(curves):
     ours = curves[curves["method"] == "set"]
     many = pd.concat(ours.assign(method=name) for name in LABELS.methods)
-    fig = figures.accuracy_curves(many, "title")
-    fig.canvas.draw()
-    legend = fig.axes[0].get_legend().get_window_extent()
-    assert legend.x0 >= fig.axes[0].bbox.x1
+    ax = figures.accuracy_curves(many, "title").axes[0]
+    by_method = dict(zip(labels.methods_in(many["method"]), ax.lines, strict=True))
+    spoken = {method for method, line in by_method.items() if line.get_color() != labels.GREY}
+    assert spoken == {*figures.SPEAKING}
+    assert [text.get_text() for text in ax.texts if "SET" in text.get_text()] == ["SET"]
+
+
+def test_single_seed_is_drawn_fainter(curves):
+    many, one = figures.accuracy_curves(curves, "title").axes[0].lines
+    assert many.get_alpha() is None and one.get_alpha() == 0.5
 
 
 def test_method_without_a_label_is_drawn_in_grey_under_its_raw_name(curves):
     curves["method"] = "krotov"
     ax = figures.accuracy_curves(curves, "title").axes[0]
-    assert texts_of(ax.get_legend()) == ["krotov (n = 2)"]
+    assert "krotov" in ax.texts[0].get_text()
     assert ax.lines[0].get_color() == labels.GREY
 
 
@@ -171,8 +160,8 @@ def test_costs_are_drawn_from_left_to_right_with_quartiles(cost_table):
 
 
 def test_costs_name_the_contenders(cost_table):
-    ax = figures.cost_curves(cost_table, "n", "title").axes[0]
-    assert texts_of(ax.get_legend()) == ["this library", "dense"]
+    fig = figures.cost_curves(cost_table, "n", "title")
+    assert texts_of(fig.legends[0]) == ["this library", "dense"]
 
 
 def test_costs_have_a_tick_at_every_width_measured(cost_table):
@@ -215,12 +204,12 @@ def test_perturbed_curves_average_draws_within_seeds(perturbed):
     assert ax.get_title() == "one"
     assert "MNIST" in ax.get_ylabel()
     assert ax.get_ylim()[0] == 0
-    assert "n = 1 or 2 seeds" in fig.get_suptitle()
+    assert texts_of(fig.legends[0]) == ["SET, n = 2", "fixed random support, one seed"]
 
 
 def test_perturbed_curves_without_records_say_not_run(perturbed):
     fig, numbers = figures.perturbed_curves(perturbed[:0], *COLUMNS, "t")
-    assert "not run" in fig.get_suptitle() and numbers.empty
+    assert says_not_run(fig) and numbers.empty
 
 
 def test_perturbed_curves_are_a_grid_of_data_sets_and_kinds(perturbed):
@@ -230,14 +219,16 @@ def test_perturbed_curves_are_a_grid_of_data_sets_and_kinds(perturbed):
     fig, _ = figures.perturbed_curves(table, *COLUMNS, "t", ylabel="accuracy")
     titles = [ax.get_title() for ax in fig.axes]
     names = [ax.get_ylabel().partition("\n")[0] for ax in fig.axes]
-    assert titles == ["one", "two", "", ""]
+    assert titles == ["one", "two"] * 2
     assert names == ["MNIST", "", labels.dataset("digits"), ""]
 
 
 def test_perturbed_curves_are_in_the_order_of_the_labels(perturbed):
     table = pd.concat([perturbed.assign(method="krotov"), perturbed[::-1]])
     fig, _ = figures.perturbed_curves(table, *COLUMNS, "t")
-    desired = ["SET", "fixed random support", "krotov"]
+    seeds = ["n = 2", "one seed", "n = 2"]
+    names = ["SET", "fixed random support", "krotov"]
+    desired = [f"{name}, {n}" for name, n in zip(names, seeds, strict=True)]
     assert texts_of(fig.legends[0]) == desired
     assert [line.get_label() for line in fig.axes[0].lines] == desired
 
@@ -272,7 +263,7 @@ def test_effects_are_drawn_with_their_intervals():
     (bar,) = ax.collections
     assert bar.get_segments()[0][:, 0].tolist() == [0.5, 1.7]
     assert [t.get_text() for t in ax.get_yticklabels()] == [contrast]
-    assert ax.get_xlabel() == "PGD"
+    assert ax.get_xlabel() == "PGD\nbetter →"
 
 
 def test_effects_stand_on_the_lines_of_their_contrasts():
@@ -289,7 +280,8 @@ def test_effects_tell_two_data_sets_apart():
     contrast = next(iter(labels.CONTRASTS))
     rows = [effect(contrast, 0, 1), effect(contrast, 0, 1, "digits")]
     fig = figures.effects(pd.DataFrame(rows), {"pgd": "PGD"}, "title")
-    assert texts_of(fig.legends[0]) == ["MNIST", labels.dataset("digits")]
+    names = [f"{labels.dataset(name)}, n = 5" for name in ("mnist", "digits")]
+    assert texts_of(fig.legends[0]) == names
     _, mnist, digits = fig.axes[0].lines
     assert mnist.get_marker() != digits.get_marker()
     assert mnist.get_ydata() > digits.get_ydata()
@@ -355,14 +347,20 @@ def test_each_measure_has_a_panel_with_an_axis_of_its_own():
     axes = {"accuracy": "test accuracy", "area": "area, links removed"}
     fig, numbers = figures.measures_against(lengths(), "epochs", axes, "title", "epochs")
     assert len(fig.axes) == 4 and len(numbers) == 2 * 2 * 2 * 3
-    assert [ax.get_ylabel() for ax in fig.axes] == [*axes.values()] * 2
+    titles = [ax.get_title().partition("\n")[2] for ax in fig.axes]
+    assert titles == [*axes.values()] * 2
     assert numbers["mean"].tolist() == pytest.approx([0.6] * len(numbers))
-    assert "n = 3 seeds" in fig.get_suptitle()
-    plt.close(fig)
+    assert fig.texts[1].get_text() == "mean ± sd over seeds · n = 3"
 
 
 def test_no_measures_give_a_figure_that_says_so():
     nothing = lengths()[:0]
     fig, numbers = figures.measures_against(nothing, "epochs", {"area": "area"}, "title", "epochs")
-    assert numbers.empty and "not run" in fig.get_suptitle()
-    plt.close(fig)
+    assert numbers.empty and says_not_run(fig)
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"), [([1], "one seed"), ([5], "n = 5"), ([3, 4, 5], "n = 3 to 5")], ids=str
+)
+def test_numbers_of_seeds_are_written(counts, text):
+    assert figures.seeds(counts) == text

@@ -5,7 +5,6 @@ takes them.
 
 import pandas as pd
 
-FEWEST_PATHS = 0.5  # in place of 0, which has no place on a logarithmic axis
 DRAW = ["dataset", "method", "seed", "draw"]
 PERCOLATION = {
     "accuracy": "accuracy",
@@ -13,6 +12,12 @@ PERCOLATION = {
 }
 BALLS = {"linf": "PGD, L∞", "l2": "PGD, L2"}
 LARGEST_DRAWN = {"linf": 0.15, "l2": 3}  # radius
+SHUFFLES = {  # within what weights change places
+    "all": "all weights",
+    "sign": "within each sign",
+    "inputs": "within a neuron's inputs",
+    "outputs": "within a neuron's outputs",
+}
 PERTURBATIONS = {
     "noise": "noise (in sd of weights)",
     "flip signs": "signs flipped (fraction)",
@@ -31,22 +36,6 @@ def percolation(removals: pd.DataFrame) -> pd.DataFrame:
     long = removals.melt([*DRAW, "fraction"], list(PERCOLATION))
     panel = long["variable"].map(PERCOLATION)
     return long.assign(variable=panel)
-
-
-def paths_left(removals: pd.DataFrame) -> pd.DataFrame:
-    """The input-output paths left, as a share of those of the whole network.
-
-    Args:
-        removals: rows of `link_removal` over all layers.
-    Returns: the rows with the column share, the column order naming the panel; half a path stands
-        for none.
-    """
-    paths = removals["paths"].clip(lower=FEWEST_PATHS)
-    removals = removals.assign(paths=paths)
-    of_draw = removals.groupby(DRAW)["paths"]
-    share = paths / of_draw.transform("max")
-    panel = "input-output paths"
-    return removals.assign(share=share, order=panel)
 
 
 def equal_number(removals: pd.DataFrame) -> pd.DataFrame:
@@ -71,6 +60,18 @@ def equal_number(removals: pd.DataFrame) -> pd.DataFrame:
 
 
 # ------------------------------------------------------------------------- weights and attacks
+
+
+def shuffled(shuffles: pd.DataFrame) -> pd.DataFrame:
+    """Shuffles of the weights of all layers.
+
+    Args:
+        shuffles: rows of `weight_shuffling`.
+    Returns: those rows, the column within naming the panel.
+    """
+    whole = (shuffles["kind"] == "shuffle") & (shuffles["scope"] == "all")
+    panel = shuffles["within"].map(SHUFFLES)
+    return shuffles.assign(within=panel)[whole]
 
 
 def noise_and_signs(shuffles: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,9 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.report import figures, labels
+from lib.report import labels
 from lib.report.labels import look
+from lib.report.layout import handles_of, legend_beside, panels
 from lib.runs.record import Record, summaries
 
 COLUMNS = ["dataset", "variant", "seed", "epoch", "seconds", "test_accuracy"]
@@ -98,42 +99,43 @@ def seconds_of_an_epoch(records: Records) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------- picture
 
 
-def accuracy_against_time(table: pd.DataFrame, title: str) -> Figure:
-    """Test accuracy against seconds of training, a panel a data set; line: a run, point: its last
-    epoch.
+def accuracy_against_time(table: pd.DataFrame, title: str, below: str = "") -> Figure:
+    """Test accuracy against seconds of training, a panel a data set; line: mean over seeds after
+    each epoch, band: ± sd, point: the last epoch.
 
     Args:
         table: of :func:`accuracies`; none gives an empty panel that says so.
-        title: of the figure.
+        title, below: see :func:`lib.report.layout.head`.
     """
     groups = table.groupby("dataset", sort=False)
-    fig, axs = figures.panels(len(groups), 5, 4, title, margin=1)
+    fig, axs = panels(len(groups), 3.5, 3.4, title, below, margin=2, per_row=2)
     for ax, (dataset, runs) in zip(axs, groups, strict=False):
         for variant, lines in runs.groupby("variant", sort=False):
-            _lines(ax, lines, LOOKS[variant])
+            _line(ax, lines, LOOKS[variant])
         _axes(ax, runs["test_accuracy"])
         ax.set_title(labels.dataset(dataset))
+    if len(table):
+        legend_beside(fig, handles_of(axs))
     return fig
 
 
-def _lines(ax: Axes, lines: pd.DataFrame, drawn: labels.Look) -> None:
-    """A line a seed, of which the first is named in the legend, and a point at its end."""
+def _line(ax: Axes, lines: pd.DataFrame, drawn: labels.Look) -> None:
+    """The mean of all seeds, named in the legend, and a point at its end."""
     n_epochs, n = lines["epoch"].max(), lines["seed"].nunique()
-    name: str | None = f"{drawn['label']} ({n_epochs} epochs, n = {n})"
-    for _, line in lines.groupby("seed"):
-        seconds, accuracy = line["seconds"], line["test_accuracy"]
-        ax.plot(seconds, accuracy, lw=1, **drawn | {"label": name})
-        end = seconds.iloc[-1], accuracy.iloc[-1]
-        ax.plot(*end, "o", color=drawn["color"], ms=4)
-        name = None
+    of_epochs = lines.groupby("epoch")
+    seconds = of_epochs["seconds"].mean()
+    accuracy = of_epochs["test_accuracy"].agg(["mean", "std"]).fillna(0)
+    label = f"{drawn['label']} ({n_epochs} epochs, n = {n})"
+    ax.plot(seconds, accuracy["mean"], lw=1.4, **drawn | {"label": label})
+    low, high = accuracy["mean"] - accuracy["std"], accuracy["mean"] + accuracy["std"]
+    ax.fill_between(seconds, low, high, color=drawn["color"], alpha=0.15, lw=0)
+    ax.plot(seconds.iloc[-1], accuracy["mean"].iloc[-1], "o", color=drawn["color"], ms=4)
 
 
 def _axes(ax: Axes, accuracy: pd.Series) -> None:
     low, top = accuracy.quantile(0.15), accuracy.max()
-    room_for_legend = 0.35 * (top - low)
     ax.set(xlabel="seconds of training", ylabel="test accuracy")
-    ax.set(xscale="log", ylim=(low, top + room_for_legend))
-    ax.legend(loc="upper left", fontsize="small")
+    ax.set(xscale="log", ylim=(low, top + 0.05 * (top - low)))
     seconds = ticker.LogLocator(subs=(1, 2, 5))
     ax.xaxis.set_major_locator(seconds)
     ax.xaxis.set_major_formatter("{x:g}")

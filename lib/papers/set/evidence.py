@@ -128,8 +128,8 @@ def _time(epoch: str) -> tuple[bool, str]:
 
 
 def with_controls(evidence: pd.DataFrame) -> pd.DataFrame:
-    """The rows that the map of the evidence shows: trained networks that evolved, at the end, and
-    random networks and power laws of the same sizes as groups of their own.
+    """The rows that the map of the evidence shows, in three groups: random networks, trained ones
+    that evolved, at the end, and drawn power laws of the same sizes.
 
     Args:
         evidence: of :func:`table`; exponents at the bound of the search are left out.
@@ -140,7 +140,7 @@ def with_controls(evidence: pd.DataFrame) -> pd.DataFrame:
     drawn = evidence[kind.str.startswith("power law")]
     drawn = drawn.assign(group="drawn power laws")
     ends = at_end(evidence)
-    evolved = ends[ends["method"] != "fixed"]
+    evolved = ends[ends["method"] != "fixed"].assign(group="evolved networks, all rules")
     rows = pd.concat([random, evolved, drawn])
     return rows.dropna(subset=["exponent", "standard_error"])
 

@@ -8,7 +8,7 @@ from lib.papers.adaptive_topology import curves, numbers
 NETWORK = {"dataset": "mnist", "method": "set", "seed": 0}
 EVERY = (
     curves.percolation,
-    curves.paths_left,
+    curves.shuffled,
     curves.equal_number,
     curves.noise_and_signs,
     curves.under_pgd,
@@ -32,12 +32,10 @@ def test_percolation_puts_the_component_below_the_accuracy():
     assert long["fraction"].tolist() == [0, 1, 0, 1]
 
 
-def test_paths_left_are_a_share_of_those_of_the_draw():
-    removals = rows(draw=[0, 0, 1, 1], fraction=[0, 1, 0, 1], paths=[200.0, 50.0, 100.0, 0.0])
-    left = curves.paths_left(removals)
-    assert left["share"].tolist() == [1, 0.25, 1, 0.005]  # half a path stands for none
-    assert left["order"].unique().tolist() == ["input-output paths"]
-    assert removals["paths"].tolist() == [200, 50, 100, 0]
+def test_shuffles_of_all_layers_are_named_by_what_keeps_together():
+    shuffles = rows(kind=["shuffle", "shuffle", "noise"], scope=["all", "linear1", "all"])
+    kept = curves.shuffled(shuffles.assign(within=["sign", "all", "all"]))
+    assert kept["within"].tolist() == ["within each sign"]
 
 
 def test_equal_number_takes_of_dense_networks_as_many_as_of_sparse_ones():

@@ -114,7 +114,11 @@ def test_epochs_stand_in_order_and_the_end_last(found):
 def test_map_shows_evolved_networks_beside_controls(found):
     table = evidence.with_controls(found)
     groups = table["group"].value_counts().to_dict()
-    assert groups == {"SET": 2, "random, equal links": 1, "drawn power laws": 2}
+    assert groups == {
+        "evolved networks, all rules": 2,
+        "random, equal links": 1,
+        "drawn power laws": 2,
+    }
 
 
 def test_map_leaves_out_exponents_at_the_bound():

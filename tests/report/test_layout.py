@@ -1,0 +1,113 @@
+"""Where things stand in a figure."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib import ticker
+
+from lib.report import layout, publishing
+
+
+@pytest.fixture(autouse=True)
+def style():
+    publishing.use_style()
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("n", "inches"),
+    [(1, (4.0, 2)), (2, (6.0, 2)), (3, (8.0, 2)), (4, (8.0, 4))],
+    ids=str,
+)
+def test_panels_wrap(n, inches):
+    fig, axs = layout.panels(n, 2, 2, "title", margin=2)
+    assert len(axs) == n and tuple(fig.get_size_inches()) == inches
+    drawn = [ax for ax in fig.axes if ax.axison]
+    assert drawn == axs
+
+
+def test_figure_is_not_wider_than_a_page():
+    fig, _ = layout.panels(3, 7, 2, "title")
+    assert fig.get_figwidth() == layout.WIDTH
+
+
+def test_no_panels_are_one_that_says_so():
+    _, axs = layout.panels(0, 3, 4, "title")
+    assert len(axs) == 1 and axs[0].texts[0].get_text() == "not run"
+    assert len(axs[0].get_xticks()) == 0
+
+
+def test_panels_share_an_axis_where_asked():
+    _, (first, second) = layout.panels(2, 3, 4, "title", sharey=True)
+    first.set_ylim(0, 7)
+    assert second.get_ylim() == (0, 7)
+
+
+def test_labels_stand_at_the_outer_panels():
+    _, axs = layout.panels(5, 3, 2, "title")
+    plt.setp(axs, xlabel="x", ylabel="y")
+    layout.outer_labels(axs)
+    assert [ax.get_ylabel() for ax in axs] == ["y", "", "", "y", ""]
+    assert [ax.get_xlabel() for ax in axs] == ["", "", "x", "x", "x"]
+
+
+def test_logarithmic_axis_has_plain_numbers():
+    fig, ax = plt.subplots()
+    ax.plot([1, 1000], [1, 2])
+    layout.log_x(ax, ticker.FixedLocator([5, 250]))
+    fig.canvas.draw()
+    shown = [label.get_text() for label in ax.get_xticklabels()]
+    assert shown == ["5", "250"]
+
+
+@pytest.mark.parametrize("below", ["", "one line", "two\nlines"])
+def test_heading_and_footer_overlap_nothing(below):
+    fig, axs = layout.panels(2, 3, 2, "a title", below)
+    plt.setp(axs, xlabel="x", ylabel="y", title="panel")
+    layout.foot(fig, "where it comes from")
+    fig.canvas.draw()
+    title, under, foot = (text.get_window_extent() for text in fig.texts)
+    panels = [ax.get_tightbbox() for ax in axs]
+    assert title.y0 >= under.y1 or not below
+    lowest = under.y0 if below else title.y0
+    assert max(panel.y1 for panel in panels) <= lowest
+    assert min(panel.y0 for panel in panels) >= foot.y1
+
+
+@pytest.mark.parametrize(
+    ("heights", "places"),
+    [
+        ([0.1, 0.5], [0.1, 0.5]),
+        ([0.5, 0.5], [0.45, 0.55]),
+        ([0.1, 0.5, 0.52, 0.9], [0.1, 0.46, 0.56, 0.9]),
+        ([0.5, 0.5, 0.6], [0.43333333, 0.53333333, 0.63333333]),
+        ([], []),
+    ],
+    ids=str,
+)
+def test_labels_are_spread_as_little_as_it_takes(heights, places):
+    np.testing.assert_allclose(layout.spread(heights, 0.1), places)
+
+
+def test_spread_keeps_order_and_gap():
+    heights = np.sort(np.random.default_rng(0).uniform(size=12))
+    places = np.array(layout.spread(list(heights), 0.05))
+    assert (np.diff(places) >= 0.05 - 1e-9).all()
+    assert places.mean() == pytest.approx(heights.mean())
+
+
+def test_names_stand_at_the_ends_of_curves():
+    _, ax = plt.subplots()
+    ax.set_ylim(0, 10)
+    layout.label_ends(ax, [("upper", "red", 8.0), ("lower", "blue", 2.0)])
+    texts = [(text.get_text(), text.get_color(), text.xy[1]) for text in ax.texts]
+    assert texts == [("lower", "blue", 0.2), ("upper", "red", 0.8)]
+
+
+def test_legend_has_each_label_once():
+    fig, axs = layout.panels(2, 3, 2, "title")
+    for ax in axs:
+        ax.plot([0, 1], label="one")
+    layout.legend_beside(fig, layout.handles_of(axs))
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["one"]
