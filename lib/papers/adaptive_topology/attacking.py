@@ -25,6 +25,7 @@ PIXEL_NOISE_STD = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 SEVERITIES = (1, 3, 5)
 STEPS = (1, 5, 10, 20, 40, 100)
 LOGIT_SCALES = (0.01, 100.0)
+EXAMPLES = 10  # images of which the nearest adversarial points are kept
 FARTHEST = {"linf": 0.5, "l2": 8.0}  # where PGD starts to look for what DeepFool did not break
 
 Row = tuple
@@ -297,7 +298,10 @@ def attack_minimal(
     Returns: columns attack, target (method of the network attacked), radius, accuracy; arrays
         carlini_wagner, deepfool, boundary, if the study has bisections bisected_pgd (from
         DeepFool's points), and smallest (of all), the L2 distance of each image, see
-        :func:`attack_curves`.
+        :func:`attack_curves`; of the first :data:`EXAMPLES` images example.pixels and
+        example.changed, the image and its nearest adversarial point ((EXAMPLES, n_pixels)
+        float32), example.classes and example.seen, the true class and the one that the network
+        sees in that point ((EXAMPLES,) uint8).
     """
     model, (x, y) = trained.network(parent), images(study)
     generator = study.generator()
@@ -310,14 +314,26 @@ def attack_minimal(
     if study.bisections:
         points["bisected_pgd"] = _bisected(study, model, x, y, first, "l2")
     points["smallest"], _ = attacks.closest(model, x, y, points, "l2")
-    distances = {}
+    arrays = _examples(model, x, y, points["smallest"])
     for name, x_adv in points.items():
-        distances[name] = _distances(model, x, y, x_adv, "l2")
+        arrays[name] = _distances(model, x, y, x_adv, "l2")
     pixel = _kept(model, attacks.one_pixel(model, x, y), y)
     rows: list[Row] = [("one pixel", study.method, np.nan, pixel)]
     for radius in study.radii:
         rows += _transfers(study, model, others(), radius)
-    return pd.DataFrame(rows, columns=["attack", "target", "radius", "accuracy"]), distances
+    return pd.DataFrame(rows, columns=["attack", "target", "radius", "accuracy"]), arrays
+
+
+def _examples(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor) -> dict[str, np.ndarray]:
+    """The first images, before and after, and what the network sees then."""
+    before, after = x[:EXAMPLES].flatten(1), x_adv[:EXAMPLES].flatten(1)
+    seen = model(x_adv[:EXAMPLES]).argmax(1)
+    return {
+        "example.pixels": before.numpy(),
+        "example.changed": after.numpy(),
+        "example.classes": y[:EXAMPLES].numpy().astype(np.uint8),
+        "example.seen": seen.numpy().astype(np.uint8),
+    }
 
 
 def _transfers(

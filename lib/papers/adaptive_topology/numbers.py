@@ -244,7 +244,8 @@ def _of_ensemble(record: Record) -> Numbers:
 def _of_minimal(record: Record) -> Numbers:
     numbers = {}
     for name, distances in record.arrays.items():
-        numbers[f"{name} l2, few"] = float(np.median(distances))
+        if not name.startswith("example."):
+            numbers[f"{name} l2, few"] = float(np.median(distances))
     accuracy = record.metrics.set_index("attack")["accuracy"]
     numbers["accuracy, one pixel"] = accuracy["one pixel"]
     return numbers

@@ -69,10 +69,21 @@ def test_minimal_study_attacks_the_siblings_with_what_it_found(model, split):
     asked = study("attack_minimal", radii=(0.2,), images=3)
     table, arrays = attacking.attack_minimal(asked, record_of(model), others=lambda: siblings)
     by_attack = [arrays[name] for name in MINIMAL]
-    assert {*MINIMAL, "smallest"} == set(arrays)
+    examples = {name for name in arrays if name.startswith("example.")}
+    assert {*MINIMAL, "smallest", *examples} == set(arrays)
     assert arrays["smallest"] == pytest.approx(np.min(by_attack, axis=0))
     transfer = table[table["attack"] == "transfer"].set_index("target")["accuracy"]
     assert transfer["set"] == transfer["fixed"] < 0.6  # the same network here, at a large radius
+
+
+def test_examples_are_the_nearest_points_that_fool_the_network(model, split):
+    asked = study("attack_minimal", radii=(0.2,), images=3)
+    _, arrays = attacking.attack_minimal(asked, record_of(model), others=dict)
+    moved = arrays["example.changed"] - arrays["example.pixels"]
+    found = np.isfinite(arrays["smallest"])
+    distances = np.linalg.norm(moved, axis=1)
+    assert distances[found] == pytest.approx(arrays["smallest"][found], abs=1e-5)
+    assert (arrays["example.seen"] != arrays["example.classes"])[found].all() and found.any()
 
 
 def test_study_without_bisections_has_no_minimal_distances(model, split):
