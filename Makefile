@@ -62,7 +62,7 @@ notebooks: .venv/.stamp  ## store the outputs of the notebooks and the tables of
 	@$(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False \
 		--KernelManager.transport_encryption=auto notebooks/*.ipynb
-	@$(BIN) -c 'from lib.command import readme; readme.update()'
+	@$(BIN) -c 'from lib.command import pages; pages.update()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=python3.12)

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from lib.command import readme
+from lib.command import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 LIB = sorted((ROOT / "lib").rglob("*.py"))
@@ -377,6 +377,7 @@ def test_notebook_is_a_small_file(path):
     assert path.stat().st_size <= 400 * 1024
 
 
-@pytest.mark.parametrize("name", ["accuracies", "verdicts"])
-def test_readme_shows_what_the_records_say(name):
-    assert readme.readme_tables()[name] in (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_page_shows_what_the_records_say(page):
+    text = (ROOT / page).read_text()
+    assert pages.renewed(text) == text and "<!-- begin" in text

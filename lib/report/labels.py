@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GREY = "#aaaaaa"
-SEQUENTIAL = "cividis_r"  # of every map: the darker the more
+SEQUENTIAL = "cividis"  # of every map: the brighter the more
 
 Look = dict[str, Any]
 Contrast = tuple[str, str]  # method, minus method

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from lib import topology
 from lib.report.labels import GREY, SEQUENTIAL
-from lib.report.layout import WIDTH, head, legend_beside, log_x, outer_labels, panels
+from lib.report.layout import WIDTH, handles_of, head, legend_beside, log_x, outer_labels, panels
 from lib.topology import power_law
 
 LAWS = (  # looks, in the order of lib.topology.power_law.fitted_curves; no colour of a method
@@ -33,6 +33,11 @@ EXPONENT_TICKS = [2, 3, 5, 10, 20, 50, 100]
 DARK = "#333333"
 BAND = "#fee391"  # exponents of scale-free networks
 CELL = 25  # neurons
+CHANGES = {  # of an update; no colour of a method
+    "kept": {"marker": "o", "ms": 5, "color": "#bbbbbb"},
+    "dropped": {"marker": "x", "ms": 7, "mew": 2, "color": "#cc3311"},
+    "grown": {"marker": "P", "ms": 7, "color": "#332288"},
+}
 
 Groups = Mapping[str, Mapping[str, np.ndarray]]  # {panel: {line: (n,) numbers}}
 Pair = tuple[np.ndarray, np.ndarray]
@@ -54,14 +59,13 @@ def degree_distributions(sequences: Groups, title: str, below: str = "") -> Figu
     """
     fig, axs = panels(len(sequences), 3.6, 3.2, title, below, sharey=True)
     axs[0].set_ylabel(SHARE_LABEL)
-    courses = plt.get_cmap(SEQUENTIAL)
     for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
         for i, (name, degrees) in enumerate(lines.items()):
             isolated = int((degrees == 0).sum())
             if isolated:
                 name = f"{name}, {isolated} without links"
             k, share = _drawable_ccdf(degrees)
-            color = GREY if i == 0 else courses(i / max(1, len(lines) - 1))
+            color = GREY if i == 0 else str(0.5 - 0.5 * i / max(1, len(lines) - 1))
             ax.plot(k, share, marker="os^vD"[i], ms=3, lw=1, color=color, label=name)
         ax.set(xlabel=DEGREE_LABEL, title=panel, yscale="log")
         _log_degrees(ax)
@@ -314,6 +318,30 @@ def _cell_density(matrix: scipy.sparse.csr_array, edges: Pair) -> np.ndarray:
     links, *_ = np.histogram2d(rows, columns, bins=edges)
     heights, widths = map(np.diff, edges)
     return links / np.outer(heights, widths)
+
+
+def update_picture(
+    before: np.ndarray, after: np.ndarray, title: str, below: str = ""
+) -> tuple[Figure, pd.DataFrame]:
+    """One update of the links of a layer: which were dropped, which grew, which stayed.
+
+    Args:
+        before, after: (n_out, n_in) bool, whether there is a link.
+        title, below: see :func:`lib.report.layout.head`.
+    Returns: the figure; columns output, input, what ("kept", "dropped", "grown").
+    """
+    n_out, n_in = before.shape
+    kinds = {"kept": before & after, "dropped": before & ~after, "grown": after & ~before}
+    fig, (ax,) = panels(1, 0.24 * n_in, 0.24 * n_out + 0.9, title, below, margin=1.8)
+    rows = []
+    for what, cells in kinds.items():
+        outputs, inputs = np.nonzero(cells)
+        ax.plot(inputs, outputs, ls="none", label=f"{what} ({len(outputs)})", **CHANGES[what])
+        rows += [(int(i), int(j), what) for i, j in zip(outputs, inputs, strict=True)]
+    ax.set(xlabel="input neuron", ylabel="output neuron", aspect="equal")
+    ax.set(xlim=(-0.7, n_in - 0.3), ylim=(n_out - 0.3, -0.7))
+    legend_beside(fig, handles_of([ax]))
+    return fig, pd.DataFrame(rows, columns=["output", "input", "what"])
 
 
 # -------------------------------------------------------------------------------------- inputs

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
 from lib.paths import FIGURES
+from lib.report.animation import write_gif
 from lib.report.layout import foot
 
 STYLE = {
@@ -66,6 +67,23 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     foot(fig, f"{notebook} · {name} · profile {profile}")
     save_figure(fig, name, notebook, profile, data)
     show(fig)
+
+
+def publish_frames(frames: Iterator[Figure], name: str, data: pd.DataFrame) -> None:
+    """Save figures as one moving picture with the numbers behind it, and show it.
+
+    Args:
+        frames: the figures, one after the other.
+        name: of its files, figures/<profile>/<notebook>/<name>.{gif,csv}.
+        data: the numbers drawn.
+    Raises: RuntimeError before :func:`begin`; ValueError if there is no figure.
+    """
+    notebook, profile = _place()
+    save_table(data, name, notebook, profile)
+    path = FIGURES / profile / notebook / f"{name}.gif"
+    with _whole(path) as part:
+        write_gif(frames, part)
+    display.display(display.Image(path.read_bytes(), format="gif"))
 
 
 def publish_table(data: pd.DataFrame, name: str) -> None:

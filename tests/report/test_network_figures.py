@@ -284,3 +284,15 @@ def test_evidence_map_has_the_band_of_scale_free_exponents():
 def test_evidence_map_of_no_rows_says_not_run():
     fig = network_figures.evidence_map(EVIDENCE[:0], "title")
     assert says_only_not_run(fig)
+
+
+# an update
+
+
+def test_update_tells_links_apart():
+    before = np.array([[1, 1, 0], [0, 1, 0]], dtype=bool)
+    after = np.array([[1, 0, 1], [0, 1, 0]], dtype=bool)
+    fig, table = network_figures.update_picture(before, after, "title")
+    rows = set(table.itertuples(index=False, name=None))
+    assert rows == {(0, 0, "kept"), (1, 1, "kept"), (0, 1, "dropped"), (0, 2, "grown")}
+    assert texts_of(fig.legends[0]) == ["kept (2)", "dropped (1)", "grown (1)"]

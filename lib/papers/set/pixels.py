@@ -42,6 +42,16 @@ def maps_over_epochs(runs: Runs, dataset: str, methods: Sequence[str], seed: int
     return maps
 
 
+def long(maps: Maps) -> pd.DataFrame:
+    """Maps as a table: columns network, shown, pixel, links."""
+    parts = []
+    for network, columns in maps.items():
+        for shown, values in columns.items():
+            place = {"network": network, "shown": shown, "pixel": np.arange(len(values))}
+            parts.append(pd.DataFrame({**place, "links": values}))
+    return pd.concat(parts, ignore_index=True)
+
+
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
     """The rank correlations after every recorded epoch.
 

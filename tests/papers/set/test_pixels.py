@@ -71,3 +71,10 @@ def test_ranks_are_of_the_mean_over_seeds_and_ties_share_the_lowest(runs):
 
 def test_data_sets_are_named_once(runs):
     assert pixels.datasets(runs) == ["mnist"]
+
+
+def test_maps_as_a_table_have_a_row_a_pixel():
+    maps = {"SET": {"start": np.array([1, 2]), "end": np.array([0, 3])}}
+    table = pixels.long(maps)
+    assert table["links"].tolist() == [1, 2, 0, 3] and table["pixel"].tolist() == [0, 1] * 2
+    assert table["shown"].tolist() == ["start"] * 2 + ["end"] * 2

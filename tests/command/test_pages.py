@@ -1,13 +1,18 @@
-"""The generated tables of the README, and where they are put."""
+"""The generated tables of the pages, and where they are put."""
+
+import re
 
 import pandas as pd
 import pytest
+from pybtex.database import parse_file
 
-from lib.command import readme
+from lib.command import pages
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
+from lib.paths import ROOT
 from lib.runs.record import Record
 
+KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\]")
 TEXT = "before\n<!-- begin a -->\nold\n<!-- end a -->\nafter\n"
 
 
@@ -21,28 +26,28 @@ def record(method, seed, accuracy, dataset="mnist"):
 
 
 def test_what_stands_between_the_comments_is_replaced():
-    new = readme.replace_between(TEXT, "a", "new")
+    new = pages.replace_between(TEXT, "a", "new")
     assert new == TEXT.replace("old", "new")
-    assert readme.replace_between(new, "a", "new") == new
+    assert pages.replace_between(new, "a", "new") == new
 
 
 @pytest.mark.parametrize("text", ["", "<!-- begin a -->", TEXT + TEXT], ids=["none", "one", "two"])
 def test_text_without_its_comments_is_refused(text):
     with pytest.raises(ValueError, match="no comments <!-- begin a --> and <!-- end a -->"):
-        readme.replace_between(text, "a", "new")
+        pages.replace_between(text, "a", "new")
 
 
 def test_table_as_markdown():
     table = pd.DataFrame({"method": ["SET", "dense"], "n": [5, 3]})
     desired = "| method | n |\n|---|---|\n| SET | 5 |\n| dense | 3 |"
-    assert readme.as_markdown(table) == desired
+    assert pages.as_markdown(table) == desired
 
 
 def test_accuracies_have_a_row_a_method_and_a_column_a_data_set():
     records = [record("set", seed, 0.9) for seed in (0, 1)]
     records.append(record("dense", 0, 0.8))
     records.append(record("set", 0, 0.7, "cifar10"))
-    table = readme.accuracies(records).set_index("method")
+    table = pages.accuracies(records).set_index("method")
     assert list(table.index) == ["SET", "dense"]
     assert list(table.columns)[-2:] == ["MNIST", "CIFAR-10"]
     assert table.loc["SET", "MNIST"].endswith("(2)") and "90" in table.loc["SET", "MNIST"]
@@ -50,8 +55,34 @@ def test_accuracies_have_a_row_a_method_and_a_column_a_data_set():
 
 
 def test_update_writes_every_table_and_nothing_else(tmp_path, monkeypatch):
-    page = tmp_path / "README.md"
-    page.write_text(TEXT)
-    monkeypatch.setattr(readme, "readme_tables", lambda: {"a": "| table |"})
-    readme.update(page)
-    assert page.read_text() == TEXT.replace("old", "| table |")
+    monkeypatch.setattr(pages, "PAGES", ("one.md", "two.md"))
+    monkeypatch.setattr(pages, "TABLES", {"a": lambda: "| table |", "b": lambda: "other"})
+    for name in pages.PAGES:
+        (tmp_path / name).write_text(TEXT)
+    pages.update(tmp_path)
+    for name in pages.PAGES:
+        assert (tmp_path / name).read_text() == TEXT.replace("old", "| table |")
+
+
+def entries() -> dict:
+    return parse_file(pages.BIBLIOGRAPHY).entries
+
+
+def test_every_reference_has_a_link_and_a_year():
+    for entry in entries().values():
+        assert pages.address(entry).startswith("https://") and entry.fields["year"].isdigit()
+
+
+def test_reference_is_a_line_with_its_link():
+    line = pages.cited(entries()["Watts1998"])
+    title = "[*Collective dynamics of 'small-world' networks*](https://doi.org/10.1038/30918)"
+    assert line == f"[Watts1998] Watts, Strogatz, {title}, Nature 393, 1998"
+
+
+def test_every_key_that_is_cited_has_a_reference():
+    cited = set()
+    for folder, pattern in (("lib", "**/*.py"), ("notebooks", "*.ipynb"), ("docs", "*.md")):
+        for path in (ROOT / folder).glob(pattern):
+            cited |= set(KEY.findall(path.read_text()))
+    cited.discard("Key2018")  # any of them
+    assert len(cited) > 30 and cited <= set(entries())

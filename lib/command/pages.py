@@ -1,0 +1,164 @@
+"""What pages say that follows from records and references: tables between two comments."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from pybtex.database import Entry, parse_file
+
+from lib import papers
+from lib.paths import REFERENCE, ROOT
+from lib.report import tables
+from lib.report.verdicts import markdown, readings, verdicts
+from lib.runs.record import Record
+from lib.runs.store import Store
+
+PAGES = ("README.md", "docs/VERDICTS.md", "docs/RESULTS.md", "docs/REFERENCES.md")
+SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
+MAIN = {  # of the README: methods by experiment
+    "set_mlp": ("set", "dense"),
+    "adaptive_topology": ("set", "rigl", "fixed", "dense", "dense_small", "dense_pruned"),
+}
+MAIN_DATASETS = ("mnist", "fashion_mnist")
+BIBLIOGRAPHY = REFERENCE / "references.bib"
+
+
+def update(root: Path = ROOT) -> None:
+    """Write the generated tables of every page anew, from the records of the paper profile."""
+    for page in PAGES:
+        path = root / page
+        path.write_text(renewed(path.read_text()))
+
+
+def renewed(text: str) -> str:
+    """A page with each of its generated tables as it is now."""
+    for name, table in TABLES.items():
+        if f"<!-- begin {name} -->" in text:
+            text = replace_between(text, name, table())
+    return text
+
+
+# ---------------------------------------------------------------------------------------- tables
+
+
+def main_accuracies() -> str:
+    """Eight rows: what most want to know."""
+    shipped, parts = _shipped(), []
+    for experiment, methods in MAIN.items():
+        records = [
+            record
+            for record in shipped.of(experiment, "paper")
+            if record.config.method in methods
+            and record.config.dataset in MAIN_DATASETS
+            and record.config.variant == "tuned"
+        ]
+        parts.append(accuracies(records))
+    return as_markdown(pd.concat(parts).fillna("–"))
+
+
+def all_accuracies() -> str:
+    """Every network of :data:`SHOWN`."""
+    shipped = _shipped()
+    parts = [accuracies(shipped.of(name, "paper")) for name in SHOWN]
+    return as_markdown(pd.concat(parts).fillna("–"))
+
+
+def all_verdicts() -> str:
+    """Every claim that a run touches."""
+    table = verdicts(papers.CLAIMS, _shipped().of, papers.PUBLISHED, "paper")
+    return markdown(table, papers.PUBLISHED)
+
+
+def all_readings() -> str:
+    """Every reading of the claims that leave some open."""
+    table = readings(papers.CLAIMS, _shipped().of, "paper")
+    if table.empty:
+        return "Not run yet."
+    parts = []
+    for claim, rows in table.groupby("claim", sort=False):
+        written = tables.written_readings(rows)
+        written.columns = [", ".join(column) for column in written.columns]
+        parts.append(f"**{claim}**\n\n{as_markdown(written.reset_index())}")
+    return "\n\n".join(parts)
+
+
+def all_references() -> str:
+    """Every reference with its link, an anchor a key."""
+    entries = parse_file(BIBLIOGRAPHY).entries
+    return "\n".join(
+        f'- <a id="{key.lower()}"></a>{cited(entries[key])}' for key in sorted(entries)
+    )
+
+
+def cited(entry: Entry) -> str:
+    """A reference as a line: key, authors, title, where, link."""
+    names = [" ".join(person.last_names) for person in entry.persons["author"]]
+    authors = ", ".join(name.replace("others", "et al.") for name in names)
+    title = entry.fields["title"].replace("{", "").replace("}", "")
+    where = entry.fields.get("journal") or entry.fields.get("booktitle") or ""
+    volume = entry.fields.get("volume", "")
+    place = f"{where} {volume}".strip()
+    venue = f", {place}" if place else ""
+    year = entry.fields["year"]
+    return f"[{entry.key}] {authors}, [*{title}*]({address(entry)}){venue}, {year}"
+
+
+def address(entry: Entry) -> str:
+    """Where a reference is found."""
+    if "doi" in entry.fields:
+        return f"https://doi.org/{entry.fields['doi']}"
+    return entry.fields["url"]
+
+
+def _shipped() -> Store:
+    """The records of the repository, not this machine's own."""
+    return dataclasses.replace(papers.STORE, runs=papers.STORE.results)
+
+
+TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around them have
+    "main accuracies": main_accuracies,
+    "accuracies": all_accuracies,
+    "verdicts": all_verdicts,
+    "readings": all_readings,
+    "references": all_references,
+}
+
+
+def accuracies(records: Sequence[Record]) -> pd.DataFrame:
+    """Accuracy of an experiment at the last epoch, a row a method and a column a data set."""
+    table = tables.summary(records)
+    table = table.assign(text=table["last epoch"] + " (" + table["n"].astype(str) + ")")
+    if "settings" in table:
+        named = table["settings"].where(table["settings"] != "tuned", "")
+        table["method"] += (", " + named).where(named != "", "")
+    rows = ["network", "method", "epochs"]
+    links = table.groupby(rows, sort=False)["links in training"].first().rename("links")
+    wide = table.set_index([*rows, "dataset"])["text"].unstack()
+    datasets = list(dict.fromkeys(table["dataset"]))
+    wide = wide.reindex(index=links.index, columns=datasets)
+    return pd.concat([links, wide], axis=1).reset_index()
+
+
+# -------------------------------------------------------------------------------------- markdown
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown."""
+    lines = [" | ".join(table.columns), "|".join(["---"] * len(table.columns))]
+    header = [f"| {lines[0]} |", f"|{lines[1]}|"]
+    for row in table.to_numpy():
+        header.append(f"| {' | '.join(map(str, row))} |")
+    return "\n".join(header)
+
+
+def replace_between(text: str, name: str, new: str) -> str:
+    """``text`` with what stands between the comments begin/end ``name`` replaced by ``new``.
+
+    Raises: ValueError if the comments are missing.
+    """
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"the text has no comments {begin} and {end}")
+    head, _, tail = text.partition(begin)
+    return f"{head}{begin}\n{new}\n{end}{tail.partition(end)[2]}"

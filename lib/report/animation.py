@@ -1,0 +1,73 @@
+"""Moving pictures: maps of the input over epochs, stored as gif."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lib.report import labels
+from lib.report.layout import WIDTH, head
+
+MILLISECONDS = 700  # of a frame
+LAST = 2500  # of the last one
+HEIGHT = 3.1  # inches
+
+
+def input_frames(
+    maps: Mapping[str, Mapping[str, np.ndarray]], title: str, below: str = ""
+) -> Iterator[Figure]:
+    """A figure an epoch: a map of the input for each network, side by side, with one colour scale.
+
+    Args:
+        maps: {network: {epoch: (n,) numbers from 0, of each pixel, row by row}}; the epochs that
+            all networks have are shown.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    top = max(values.max() for columns in maps.values() for values in columns.values())
+    shared = [
+        epoch for epoch in next(iter(maps.values())) if all(epoch in c for c in maps.values())
+    ]
+    for epoch in shared:
+        fig, axs = plt.subplots(1, len(maps), figsize=(WIDTH, HEIGHT), squeeze=False)
+        for ax, (network, columns) in zip(axs[0], maps.items(), strict=True):
+            side = int(len(columns[epoch]) ** 0.5)
+            square = columns[epoch].reshape(side, side)
+            image = ax.imshow(square, cmap=labels.SEQUENTIAL, vmin=0, vmax=top)
+            ax.set(xticks=[], yticks=[])
+            ax.set_title(f"{network}: {epoch}", fontsize="small")
+        sns.despine(fig, left=True, bottom=True)
+        fig.colorbar(image, ax=axs, label="links of a pixel", shrink=0.8)
+        head(fig, title, below)
+        yield fig
+
+
+def write_gif(figures: Iterator[Figure], path: Path, dpi: int = 72) -> None:
+    """Write figures as the frames of a gif and close them; the last one stays longer.
+
+    Unchanged figures give an unchanged file.
+
+    Raises: ValueError if there is no figure.
+    """
+    pictures = []
+    for fig in figures:
+        png = io.BytesIO()
+        fig.savefig(png, dpi=dpi)
+        plt.close(fig)
+        pictures.append(Image.open(png).convert("RGB"))
+    if not pictures:
+        raise ValueError(f"no frames for {path.name}: give one figure at least")
+    palette = pictures[-1].quantize(256, dither=Image.Dither.NONE)
+    frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    first, *others = frames
+    moving = {"save_all": True, "append_images": others, "loop": 0}
+    first.save(path, format="GIF", duration=durations(len(frames)), **moving)
+
+
+def durations(n: int) -> Sequence[int]:
+    """Milliseconds of n frames."""
+    return [MILLISECONDS] * (n - 1) + [LAST]

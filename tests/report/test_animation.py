@@ -1,0 +1,58 @@
+"""Moving pictures: frames, order, files that do not change."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from lib.report import animation, publishing
+
+
+@pytest.fixture(autouse=True)
+def style():
+    publishing.use_style()
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def maps():
+    """Two networks at two and three epochs."""
+    steps = {f"epoch {k}": np.arange(16) * k for k in range(3)}
+    return {"SET": steps, "RigL": {name: steps[name] for name in ("epoch 0", "epoch 2")}}
+
+
+def test_frames_are_the_epochs_that_all_networks_have(maps):
+    frames = list(animation.input_frames(maps, "title"))
+    titles = [[ax.get_title() for ax in fig.axes[:2]] for fig in frames]
+    assert titles == [["SET: epoch 0", "RigL: epoch 0"], ["SET: epoch 2", "RigL: epoch 2"]]
+
+
+def test_all_frames_have_one_colour_scale(maps):
+    for fig in animation.input_frames(maps, "title"):
+        assert {ax.images[0].get_clim() for ax in fig.axes[:2]} == {(0, 30)}
+
+
+def test_gif_holds_every_frame_and_ends_slowly(maps, tmp_path):
+    path = tmp_path / "a.gif"
+    animation.write_gif(animation.input_frames(maps, "title"), path)
+    with Image.open(path) as picture:
+        assert picture.n_frames == 2
+        shown = []
+        for k in range(2):
+            picture.seek(k)
+            shown.append(picture.info["duration"])
+    assert shown == [animation.MILLISECONDS, animation.LAST]
+    assert not plt.get_fignums()
+
+
+def test_unchanged_maps_give_an_unchanged_file(maps, tmp_path):
+    paths = [tmp_path / "a.gif", tmp_path / "b.gif"]
+    for path in paths:
+        animation.write_gif(animation.input_frames(maps, "title"), path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_gif_without_frames_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no frames for a.gif"):
+        animation.write_gif(iter(()), tmp_path / "a.gif")
