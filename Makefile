@@ -16,7 +16,7 @@ ifneq ($(shell cat .venv/.stamp 2>/dev/null),$(shell pwd))
 .PHONY: .venv/.stamp
 endif
 
-.PHONY: help figures test claims bench lab notebooks requirements relative clean clean-all
+.PHONY: help figures test claims bench site lab notebooks requirements relative clean clean-all
 .DELETE_ON_ERROR:
 
 help:  ## this list (ARGS="..." goes to the command behind a target)
@@ -33,6 +33,11 @@ claims: .venv/.stamp  ## the published claims and our verdicts
 
 bench: .venv/.stamp  ## sparse against dense, in milliseconds
 	@$(BIN) -m lib bench $(ARGS)
+
+site: .venv/.stamp  ## the notebooks and pages as a site: build/site/html/index.html
+	@$(BIN) -m lib.command.site build/site/source
+	@$(BIN) -m sphinx -q -W --keep-going -b html build/site/source build/site/html
+	@echo "see build/site/html/index.html"
 
 lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@$(BIN) -m jupyterlab $(ARGS)
@@ -58,7 +63,7 @@ relative:
 	@for file in .venv/lib/python3.*/site-packages/_editable_impl_*.pth; do \
 		test ! -f "$$file" || echo ../../../.. > "$$file"; done
 
-notebooks: .venv/.stamp  ## store the outputs of the notebooks and the tables of the README anew
+notebooks: .venv/.stamp  ## store the outputs of the notebooks and the tables of the pages anew
 	@$(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False \
 		--KernelManager.transport_encryption=auto notebooks/*.ipynb

@@ -25,14 +25,20 @@ def figures(tmp_path, monkeypatch):
 def test_page_shows_every_picture_and_table_in_order(figures):
     page = gallery.write("smoke")
     assert page == figures / "README.md"
+    image = '<img src="10_curves/b.png" alt="b" width="420">'
+    command = "`python -m lib figures --profile smoke --only"
     assert page.read_text().splitlines()[4:] == [
         "## 10_curves: Try",
         "",
-        "![b](10_curves/b.png)",
+        f"[notebook](../../10_curves.ipynb) · {command} 10`",
         "",
-        "Tables: [a](10_curves/a.csv), [b](10_curves/b.csv)",
+        f'<a href="10_curves/b.png">{image}</a> [numbers](10_curves/b.csv)',
+        "",
+        "Tables: [a](10_curves/a.csv)",
         "",
         "## 11_table: Try",
+        "",
+        f"[notebook](../../11_table.ipynb) · {command} 11`",
         "",
         "",
         "Tables: [c](11_table/c.csv)",
@@ -52,5 +58,5 @@ def test_page_of_a_profile_without_figures_is_empty(figures):
 def test_links_of_the_page_lead_to_files(figures):
     text = gallery.write("smoke").read_text()
     links = [piece.split(")")[0] for piece in text.split("](")[1:]]
-    assert len(links) == 4
+    assert len(links) == 5
     assert [link for link in links if not (figures / link).is_file()] == []

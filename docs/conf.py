@@ -1,0 +1,26 @@
+"""How the pages are built, see `make site`."""
+
+project = "Sparse, adaptive and robust neural networks"
+author = "The sparse-adaptive-companion authors"
+copyright = author  # noqa: A001
+extensions = ["myst_nb", "sphinx_design", "sphinx-mathjax-offline"]
+root_doc = "index"
+
+nb_execution_mode = "off"  # notebooks are stored as executed
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+suppress_warnings = ["mystnb.unknown_mime_type"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "Sparse, adaptive, robust"
+html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+html_theme_options = {
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"*": []}
