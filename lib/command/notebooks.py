@@ -32,7 +32,7 @@ def find(only: Sequence[str] | None = None) -> list[Path]:
 
     Raises: ValueError naming the nearest notebook.
     """
-    books = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    books = [*sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")), *FOLDER.glob("quickstart.ipynb")]
     if only is None:
         return books
     numbers = {path.stem[:2] for path in books}
