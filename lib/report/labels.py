@@ -28,6 +28,18 @@ DATASET_NAMES = {
     "higgs_sample": "HIGGS, sample of 25,977",
     "digits": "digits (scikit-learn, 8 × 8)",
 }
+FASHION = (
+    "T-shirt",
+    "trousers",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "boot",
+)
 CONTENDERS = {  # of the benchmark
     "fused": look("this library", "#aa3377", "-", marker="o"),
     "modular": look("this library, by modules", "#dd99bb", "-", marker="o"),
@@ -117,6 +129,11 @@ def name(value: str) -> str:
 def dataset(name: str) -> str:
     """How a data set is written in a figure."""
     return DATASET_NAMES.get(name, name)
+
+
+def class_name(dataset: str, number: int) -> str:
+    """How a class is written."""
+    return FASHION[number] if dataset == "fashion_mnist" else str(number)
 
 
 def methods_in(names: Iterable[str]) -> list[str]:
