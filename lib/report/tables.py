@@ -35,10 +35,14 @@ def _histories(records: Records) -> pd.DataFrame:
 
 
 def _mean_sd(values: pd.Series, digits: int) -> str:
-    mean = f"{values.mean():.{digits}f}"
-    if len(values) < 2:
-        return mean
-    return f"{mean} ± {values.std():.{digits}f}"
+    """As "0.912 ± 0.003"; "–" where no seed has the number, and of how many where some have."""
+    known = values.dropna()
+    if known.empty:
+        return "–"
+    text = f"{known.mean():.{digits}f}"
+    if len(known) > 1:
+        text += f" ± {known.std():.{digits}f}"
+    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 
 
 def curves(records: Records) -> pd.DataFrame:
@@ -196,7 +200,9 @@ def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     def text(values: pd.Series) -> str:
         return _mean_sd(values, digits)
 
-    wide = numbers.pivot_table("value", keys, "measure", aggfunc=text, sort=False)
+    texts = numbers.groupby([*keys, "measure"], sort=False)["value"].agg(text)
+    measures = dict.fromkeys(numbers["measure"])
+    wide = texts.unstack("measure")[list(measures)].fillna("")
     wide.insert(0, "n", numbers.groupby(keys, sort=False)["seed"].nunique())
     wide = wide.reset_index()
     methods = wide["method"].map(labels.methods_in(wide["method"]).index)

@@ -65,6 +65,15 @@ def test_mean_table_names_the_network(perturbed):
     assert table["method"].tolist() == ["SET"] and table["area"].tolist() == ["0.65 ± 0.35"]
 
 
+def test_mean_table_says_where_numbers_are_missing():
+    rows = [("set", 0, "a", 1.0), ("set", 1, "a", np.nan), ("dense", 0, "a", 0.5)]
+    rows += [("dense", 1, "a", 0.6), ("set", 0, "b", np.nan), ("set", 1, "b", np.nan)]
+    numbers = pd.DataFrame(rows, columns=["method", "seed", "measure", "value"])
+    table = tables.mean_table(numbers.assign(dataset="mnist", network="n"), digits=1)
+    assert table["a"].tolist() == ["1.0 (1 of 2)", "0.6 ± 0.1"]
+    assert table["b"].tolist() == ["–", ""]
+
+
 def test_mean_table_has_the_order_of_the_labels(perturbed):
     numbers = perturbed.rename(columns={"accuracy": "value"}).assign(measure="area")
     numbers = pd.concat([numbers.assign(network=name) for name in ("set_mlp", "made")])
