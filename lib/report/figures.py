@@ -32,6 +32,7 @@ SHARED_AXIS = {
 VOICES = 5  # curves of a panel that speak; of more, only those of SPEAKING
 SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
+FRONT = "#dddddd"  # what nothing cheaper beats
 EVEN_PER_ROW = 4  # panels in a row where four are all
 
 # --------------------------------------------------------------------------- curves of methods
@@ -181,12 +182,12 @@ def _name_ends(ax: Axes, curves: pd.DataFrame, names: dict[str, str]) -> None:
         line = curves[curves["method"] == method].sort_values("epoch")
         last = line["mean"].iloc[-1]
         if last < bottom:
-            hidden.append(f"{names[method]}: {last:.1%}")
+            hidden.append(f"{labels.method_name(method)} ({last:.1%})")
         elif method in voices(names):
             ends.append((names[method], labels.method(method)["color"], last))
     label_ends(ax, ends)
     if hidden:
-        text = "ends below: " + "; ".join(hidden)
+        text = "below:\n" + "\n".join(hidden)
         where = {"transform": ax.transAxes, "ha": "right", "va": "bottom"}
         ax.text(0.98, 0.02, text, fontsize="x-small", color="#555555", **where)
 
@@ -312,6 +313,45 @@ def measures_against(
     if cells:
         legend_beside(fig, _in_order(handles_of(axs), names))
     return fig, numbers
+
+
+def trade_off(
+    table: pd.DataFrame, costs: Mapping[str, str], title: str, below: str = ""
+) -> tuple[Figure, pd.DataFrame]:
+    """Accuracy against cost: for each data set a panel for each kind of cost; points of one method
+    are joined, and in grey what nothing cheaper beats.
+
+    Args:
+        table: columns dataset, method, seed, epochs, cost, x, accuracy; none gives an empty figure
+            that says so.
+        costs: {cost: label of its axis}.
+        title, below: see :func:`lib.report.layout.head`; n is added.
+    Returns: the figure; the numbers drawn: mean, sd and n.
+    """
+    keys = ["dataset", "cost", "method", "epochs", "x"]
+    numbers = _over_seeds(table, keys, "accuracy")
+    cells = list(product(_different(numbers["dataset"]), costs))
+    below, names = described(numbers, below or "mean ± sd over seeds")
+    fig, axs = panels(len(cells), 3.5, 3.2, title, below, margin=1.9, per_row=2)
+    for ax, (dataset, cost) in zip(axs, cells, strict=False):
+        points = numbers[(numbers["dataset"] == dataset) & (numbers["cost"] == cost)]
+        _method_points(ax, points, "x", names)
+        front = pareto_front(points)
+        ax.step(front["x"], front["mean"], where="post", color=FRONT, lw=5, zorder=0)
+        ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+        ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
+        ax.set(title=labels.dataset(dataset), xlabel=costs[cost], ylabel="test accuracy")
+    if cells:
+        legend_beside(fig, _in_order(handles_of(axs), names))
+    return fig, numbers
+
+
+def pareto_front(points: pd.DataFrame) -> pd.DataFrame:
+    """The points that no other one with as small an x beats in mean, from small to large x."""
+    ordered = points.sort_values(["x", "mean"], ascending=[True, False])
+    best_before = ordered["mean"].cummax().shift(fill_value=-np.inf)
+    return ordered[ordered["mean"] > best_before]
 
 
 def _cells(

@@ -62,7 +62,7 @@ def test_curves_that_end_below_the_axis_are_named_there(curves):
     late = {"method": ["set_random_removal"] * 2, "epoch": [1, 2], "mean": [0.1, 0.2]}
     low = pd.DataFrame(late).assign(sd=0.01, n=2, dataset="mnist")
     fig = figures.accuracy_curves(pd.concat([curves, speaking, low]), "title")
-    assert "ends below: SET, random drop, n = 2: 20.0%" in fig.axes[0].texts[-1].get_text()
+    assert fig.axes[0].texts[-1].get_text() == "below:\nSET, random drop (20.0%)"
     assert fig.texts[1].get_text().endswith("grey: SET, random drop, n = 2")
 
 
@@ -364,3 +364,34 @@ def test_no_measures_give_a_figure_that_says_so():
 )
 def test_numbers_of_seeds_are_written(counts, text):
     assert figures.seeds(counts) == text
+
+
+# accuracy against cost
+
+
+def priced(method, epochs, seconds, accuracy, seed=0):
+    row = {"dataset": "mnist", "method": method, "seed": seed, "epochs": epochs}
+    return row | {"cost": "time", "x": seconds, "accuracy": accuracy}
+
+
+def test_front_is_what_nothing_cheaper_beats():
+    rows = [(1, 0.5), (2, 0.4), (2, 0.6), (3, 0.6), (4, 0.7), (4, 0.65)]
+    front = figures.pareto_front(pd.DataFrame(rows, columns=["x", "mean"]))
+    assert front.to_numpy().tolist() == [[1, 0.5], [2, 0.6], [4, 0.7]]
+
+
+def test_points_of_a_method_are_joined_in_the_order_of_their_cost():
+    rows = [priced("set", 60, 6, 0.9), priced("set", 20, 2, 0.8), priced("dense", 20, 9, 0.95)]
+    rows += [priced("set", 20, 2, 0.7, seed=1), priced("set", 60, 6, 0.8, seed=1)]
+    table = pd.DataFrame(rows)
+    fig, numbers = figures.trade_off(table, {"time": "seconds"}, "title")
+    (ax,) = fig.axes
+    assert len(numbers) == 3 and ax.get_xlabel() == "seconds"
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[2, 0.75], [6, 0.85]])
+    assert texts_of(fig.legends[0]) == ["SET, n = 2", "dense, one seed"]
+
+
+def test_costs_of_nothing_say_not_run():
+    table = pd.DataFrame([priced("set", 1, 1, 1.0)])[:0]
+    fig, _ = figures.trade_off(table, {"time": "seconds"}, "title")
+    assert says_not_run(fig)

@@ -2,13 +2,14 @@
 and beside the assumptions, as figures and tables take it.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from lib.papers.adaptive_topology.attacking import HEADLINE_RADIUS
-from lib.papers.adaptive_topology.networks import SHORTER
+from lib.papers.adaptive_topology.networks import LENGTHENED, SHORTER
 from lib.papers.adaptive_topology.readings import (
     RULES,
     groups,
@@ -19,6 +20,9 @@ from lib.papers.adaptive_topology.readings import (
 from lib.runs.record import Record
 
 PLACE = ["dataset", "method", "seed"]
+SECONDS = "seconds of training steps"
+DENSITY = 0.01
+TRAINING_IMAGES = 60_000  # of MNIST and of Fashion-MNIST
 WIDTHS = ("adaptive_topology", "adaptive_topology_1568")
 
 
@@ -76,6 +80,40 @@ def _rows(record: Record, network: str) -> list[tuple]:
 def _shortest() -> set[int]:
     """The shortest training of each profile."""
     return {min(lengths) for lengths in SHORTER.values()}
+
+
+def against_cost(records: Iterable[Record], steps: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of the networks of width 1000 beside what they cost.
+
+    The seconds are those of the training steps alone, as the benchmark measured one of the same
+    network: records were made side by side with others, on a busy machine.
+
+    Args:
+        records: of training.
+        steps: of :func:`lib.bench.obtain`, "steps": rows of the sweep over densities.
+    Returns: columns dataset, method, seed, epochs, cost (:data:`SECONDS`), x, accuracy; nothing of
+        a network whose step was not measured.
+    """
+    milliseconds = _step_of(steps)
+    rows = []
+    for record in records:
+        run = record.config
+        if run.method not in LENGTHENED:
+            continue
+        accuracy = record.environment["final"]["test_accuracy"]
+        place = run.dataset, run.method, run.seed, run.epochs
+        contender = "dense" if run.method == "dense" else "fused"
+        step = milliseconds.get((contender, DENSITY))
+        if step is not None and run.method != "dense_small":
+            n_steps = run.epochs * math.ceil(TRAINING_IMAGES / run.batch_size)
+            rows.append((*place, SECONDS, n_steps * step / 1000, accuracy))
+    return pd.DataFrame(rows, columns=[*PLACE, "epochs", "cost", "x", "accuracy"])
+
+
+def _step_of(steps: pd.DataFrame) -> dict[tuple[str, float], float]:
+    """Milliseconds of a training step by contender and density."""
+    measured = steps[(steps["sweep"] == "density") & (steps["measure"] == "training_step")]
+    return measured.groupby(["contender", "density"])["median_ms"].median().to_dict()
 
 
 def numbers(record: Record) -> dict[str, float]:

@@ -82,3 +82,27 @@ def test_curves_start_with_the_whole_network():
     removed = found[found["panel"] == "removed"]
     assert len(removed) == 4 and set(removed["draw"]) == {0, 1}
     assert list(lengths.curves([], {}).columns) == list(found.columns)
+
+
+def trained(method, epochs):
+    """A record of the first such network."""
+    (run, *_) = (r for r in RUNS if (r.method, r.epochs) == (method, epochs))
+    facts = {"final": {"test_accuracy": 0.9, "links": 100}}
+    return Record(run, pd.DataFrame(), {}, facts)
+
+
+def test_seconds_are_those_of_the_measured_steps():
+    rows = [("density", "training_step", "fused", 0.01, 2.0)]
+    rows += [("density", "training_step", "dense", 0.01, 10.0)]
+    rows += [
+        ("density", "training_step", "fused", 0.04, 7.0),
+        ("width", "epoch", "fused", 0.01, 9.0),
+    ]
+    columns = ["sweep", "measure", "contender", "density", "median_ms"]
+    steps = pd.DataFrame(rows, columns=columns)
+    records = [trained("set", 20), trained("dense", 60), trained("dense_small", 20)]
+    records.append(trained("dense_pruned", 50))
+    found = lengths.against_cost(records, steps)
+    seconds = found[found["cost"] == lengths.SECONDS].set_index("method")["x"]
+    assert seconds.to_dict() == pytest.approx({"set": 20 * 469 * 0.002, "dense": 60 * 469 * 0.01})
+    assert len(found) == 2
