@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from lib import topology
 from lib.report.labels import GREY, SEQUENTIAL
 from lib.report.layout import WIDTH, handles_of, head, legend_beside, log_x, outer_labels, panels
+from lib.support import Support
 from lib.topology import power_law
 
 LAWS = (  # looks, in the order of lib.topology.power_law.fitted_curves; no colour of a method
@@ -321,27 +322,32 @@ def _cell_density(matrix: scipy.sparse.csr_array, edges: Pair) -> np.ndarray:
 
 
 def update_picture(
-    before: np.ndarray, after: np.ndarray, title: str, below: str = ""
+    before: Support, after: Support, title: str, below: str = ""
 ) -> tuple[Figure, pd.DataFrame]:
     """One update of the links of a layer: which were dropped, which grew, which stayed.
 
     Args:
-        before, after: (n_out, n_in) bool, whether there is a link.
+        before, after: its links.
         title, below: see :func:`lib.report.layout.head`.
     Returns: the figure; columns output, input, what ("kept", "dropped", "grown").
     """
-    n_out, n_in = before.shape
-    kinds = {"kept": before & after, "dropped": before & ~after, "grown": after & ~before}
-    fig, (ax,) = panels(1, 0.24 * n_in, 0.24 * n_out + 0.9, title, below, margin=1.8)
-    rows = []
-    for what, cells in kinds.items():
-        outputs, inputs = np.nonzero(cells)
-        ax.plot(inputs, outputs, ls="none", label=f"{what} ({len(outputs)})", **CHANGES[what])
-        rows += [(int(i), int(j), what) for i, j in zip(outputs, inputs, strict=True)]
+    n_out, n_in = before.n_out, before.n_in
+    old, new = before.keys.numpy(), after.keys.numpy()
+    kinds = {
+        "kept": np.intersect1d(old, new),
+        "dropped": np.setdiff1d(old, new),
+        "grown": np.setdiff1d(new, old),
+    }
+    fig, (ax,) = panels(1, 0.2 * n_in, 0.2 * n_out + 0.9, title, below, margin=1.8)
+    parts = []
+    for what, keys in kinds.items():
+        outputs, inputs = np.divmod(keys, n_in)
+        ax.plot(inputs, outputs, ls="none", label=f"{what} ({len(keys)})", **CHANGES[what])
+        parts.append(pd.DataFrame({"output": outputs, "input": inputs, "what": what}))
     ax.set(xlabel="input neuron", ylabel="output neuron", aspect="equal")
     ax.set(xlim=(-0.7, n_in - 0.3), ylim=(n_out - 0.3, -0.7))
     legend_beside(fig, handles_of([ax]))
-    return fig, pd.DataFrame(rows, columns=["output", "input", "what"])
+    return fig, pd.concat(parts, ignore_index=True)
 
 
 # -------------------------------------------------------------------------------------- inputs

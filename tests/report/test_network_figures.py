@@ -290,8 +290,8 @@ def test_evidence_map_of_no_rows_says_not_run():
 
 
 def test_update_tells_links_apart():
-    before = np.array([[1, 1, 0], [0, 1, 0]], dtype=bool)
-    after = np.array([[1, 0, 1], [0, 1, 0]], dtype=bool)
+    before = support_from_keys(torch.tensor([0, 1, 4]), 3, 2)
+    after = support_from_keys(torch.tensor([0, 2, 4]), 3, 2)
     fig, table = network_figures.update_picture(before, after, "title")
     rows = set(table.itertuples(index=False, name=None))
     assert rows == {(0, 0, "kept"), (1, 1, "kept"), (0, 1, "dropped"), (0, 2, "grown")}
