@@ -1,12 +1,20 @@
-"""Images as such: what a network is shown."""
+"""Images as such: what a network is shown, and which of its neurons are at work."""
 
+import math
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report import labels
 from lib.report.layout import panels
 
 PICTURE = 1.45  # inches
+ALIVE, DEAD = "#333333", "#e3e3e3"
+COLUMNS = 40  # dots in a row
+GAP = 6  # rows of dots between two layers
 
 
 def fooling_images(table: pd.DataFrame, title: str, below: str = "") -> Figure:
@@ -29,3 +37,41 @@ def fooling_images(table: pd.DataFrame, title: str, below: str = "") -> Figure:
             lines.append(f"L2 {row['distance']:.2f}")
         ax.set_title("\n".join(lines), fontsize="x-small")
     return fig
+
+
+def neurons(
+    groups: Mapping[str, Mapping[str, np.ndarray]], title: str, below: str = ""
+) -> tuple[Figure, pd.DataFrame]:
+    """The neurons of networks as dots, layer upon layer: dark those that work, light the others.
+
+    Args:
+        groups: {panel: {layer, from the input on: (n,) bool}}; none gives an empty panel.
+        title, below: see :func:`lib.report.layout.head`.
+    Returns: the figure; columns panel, layer, neurons, working.
+    """
+    fig, axs = panels(len(groups), 2.1, 4.6, title, below, per_row=4)
+    rows = []
+    for ax, (panel, layers) in zip(axs, groups.items(), strict=False):
+        floor = 0
+        for layer, working in layers.items():
+            floor = _dots(ax, working, floor)
+            counts = f"{layer}: {working.sum():,} of {len(working):,}"
+            ax.text(0, floor + 1, counts, fontsize="x-small", va="bottom")
+            floor += GAP
+            rows.append((panel, layer, len(working), int(working.sum())))
+        ax.set(title=panel, xlim=(-1, COLUMNS), ylim=(-1, floor), aspect="equal")
+        ax.set_axis_off()
+    return fig, pd.DataFrame(rows, columns=["panel", "layer", "neurons", "working"])
+
+
+def _dots(ax: Axes, working: np.ndarray, floor: int) -> int:
+    """Draw the neurons of a layer from a height on, pixels of a square image as they lie in it;
+    returns the height above them.
+    """
+    side = math.isqrt(len(working))
+    n_columns = side if side**2 == len(working) else COLUMNS
+    row, column = np.divmod(np.arange(len(working)), n_columns)
+    top = floor + int(row.max())
+    colors = np.where(working, ALIVE, DEAD)
+    ax.scatter(column, top - row, s=2.2, c=colors, marker="s", lw=0, rasterized=True)
+    return top + 1

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import colors
 
 from lib.report import pictures, publishing
 
@@ -39,3 +40,14 @@ def test_no_pictures_say_not_run():
     nothing = pd.DataFrame([row("SET", 1, 0.0)])[:0]
     fig = pictures.fooling_images(nothing, "title")
     assert fig.axes[0].texts[0].get_text() == "not run"
+
+
+def test_neurons_at_work_are_dark_and_counted():
+    layers = {"inputs": np.array([True, False, True]), "hidden 1": np.ones(50, bool)}
+    fig, table = pictures.neurons({"SET": layers}, "title")
+    assert table.to_numpy().tolist() == [["SET", "inputs", 3, 2], ["SET", "hidden 1", 50, 50]]
+    inputs, hidden = fig.axes[0].collections
+    drawn = [colors.to_hex(color) for color in inputs.get_facecolors()]
+    assert drawn == [pictures.ALIVE, pictures.DEAD, pictures.ALIVE]
+    assert hidden.get_offsets()[:, 1].min() > inputs.get_offsets()[:, 1].max()
+    assert [t.get_text() for t in fig.axes[0].texts] == ["inputs: 2 of 3", "hidden 1: 50 of 50"]

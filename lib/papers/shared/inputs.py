@@ -32,3 +32,20 @@ def maps_at_end(records: Iterable[Record]) -> Maps:
         row = maps.setdefault(labels.dataset(run.dataset), {})
         row[labels.method_name(run.method)] = input_links(record, "final")
     return maps
+
+
+def alive(record: Record, epoch: int | str) -> dict[str, np.ndarray]:
+    """Which neurons can pass something on after an epoch, or "final": inputs with a link, hidden
+    neurons with links to both sides; the dense output layer gives one to every neuron below it.
+
+    Returns: {"inputs", "hidden 1", ...: (n,) bool}.
+    """
+    degrees = trained.degrees(record)
+    layers = list(dict.fromkeys(degrees["layer"]))
+    found = {"inputs": topology.degrees_at(degrees, layers[0], "out", epoch) > 0}
+    for k, layer in enumerate(layers, start=1):
+        working = topology.degrees_at(degrees, layer, "in", epoch) > 0
+        if k < len(layers):
+            working &= topology.degrees_at(degrees, layers[k], "out", epoch) > 0
+        found[f"hidden {k}"] = working
+    return found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.papers.shared.inputs import input_links, maps_at_end
+from lib.papers.shared.inputs import alive, input_links, maps_at_end
 from tests.papers.untrained import linked
 
 LAYERS = [[[1, 0, 1], [1, 0, 0]], [[1, 1]]]
@@ -30,3 +30,12 @@ def test_maps_have_a_row_a_data_set_and_a_column_a_method():
 
 def test_maps_of_no_records_are_none():
     assert maps_at_end([]) == {}
+
+
+def test_hidden_neurons_work_with_links_to_both_sides():
+    first = [[1, 0, 1], [0, 0, 0], [0, 0, 1]]  # the second has no input
+    second = [[1, 1, 0], [0, 0, 0]]  # the third leads nowhere
+    found = alive(linked([first, second]), "final")
+    assert found["inputs"].tolist() == [True, False, True]
+    assert found["hidden 1"].tolist() == [True, False, False]
+    assert found["hidden 2"].tolist() == [True, False]
