@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib import colors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -13,8 +14,8 @@ from lib.report.layout import panels
 
 PICTURE = 1.45  # inches
 ALIVE, DEAD = "#333333", "#e3e3e3"
-COLUMNS = 40  # dots in a row
-GAP = 6  # rows of dots between two layers
+COLUMNS = 40  # neurons in a row
+GAP = 6  # rows between two layers
 
 
 def fooling_images(table: pd.DataFrame, title: str, below: str = "") -> Figure:
@@ -42,7 +43,7 @@ def fooling_images(table: pd.DataFrame, title: str, below: str = "") -> Figure:
 def neurons(
     groups: Mapping[str, Mapping[str, np.ndarray]], title: str, below: str = ""
 ) -> tuple[Figure, pd.DataFrame]:
-    """The neurons of networks as dots, layer upon layer: dark those that work, light the others.
+    """The neurons of networks, layer upon layer: dark those that work, light the others.
 
     Args:
         groups: {panel: {layer, from the input on: (n,) bool}}; none gives an empty panel.
@@ -54,24 +55,26 @@ def neurons(
     for ax, (panel, layers) in zip(axs, groups.items(), strict=False):
         floor = 0
         for layer, working in layers.items():
-            floor = _dots(ax, working, floor)
+            floor = _cells(ax, working, floor)
             counts = f"{layer}: {working.sum():,} of {len(working):,}"
             ax.text(0, floor + 1, counts, fontsize="x-small", va="bottom")
             floor += GAP
             rows.append((panel, layer, len(working), int(working.sum())))
-        ax.set(title=panel, xlim=(-1, COLUMNS), ylim=(-1, floor), aspect="equal")
+        ax.set(title=panel, xlim=(0, COLUMNS), ylim=(-1, floor), aspect="equal")
         ax.set_axis_off()
     return fig, pd.DataFrame(rows, columns=["panel", "layer", "neurons", "working"])
 
 
-def _dots(ax: Axes, working: np.ndarray, floor: int) -> int:
+def _cells(ax: Axes, working: np.ndarray, floor: int) -> int:
     """Draw the neurons of a layer from a height on, pixels of a square image as they lie in it;
     returns the height above them.
     """
     side = math.isqrt(len(working))
     n_columns = side if side**2 == len(working) else COLUMNS
-    row, column = np.divmod(np.arange(len(working)), n_columns)
-    top = floor + int(row.max())
-    colors = np.where(working, ALIVE, DEAD)
-    ax.scatter(column, top - row, s=2.2, c=colors, marker="s", lw=0, rasterized=True)
-    return top + 1
+    n_rows = math.ceil(len(working) / n_columns)
+    cells = np.full(n_rows * n_columns, np.nan)
+    cells[: len(working)] = working
+    place = (0, n_columns, floor, floor + n_rows)
+    looks = {"cmap": colors.ListedColormap([DEAD, ALIVE]), "vmin": 0, "vmax": 1}
+    ax.imshow(cells.reshape(n_rows, n_columns), extent=place, interpolation="nearest", **looks)
+    return floor + n_rows

@@ -46,8 +46,8 @@ def test_neurons_at_work_are_dark_and_counted():
     layers = {"inputs": np.array([True, False, True]), "hidden 1": np.ones(50, bool)}
     fig, table = pictures.neurons({"SET": layers}, "title")
     assert table.to_numpy().tolist() == [["SET", "inputs", 3, 2], ["SET", "hidden 1", 50, 50]]
-    inputs, hidden = fig.axes[0].collections
-    drawn = [colors.to_hex(color) for color in inputs.get_facecolors()]
-    assert drawn == [pictures.ALIVE, pictures.DEAD, pictures.ALIVE]
-    assert hidden.get_offsets()[:, 1].min() > inputs.get_offsets()[:, 1].max()
+    inputs, hidden = fig.axes[0].images
+    assert inputs.get_array().compressed().tolist() == [1, 0, 1]
+    assert [colors.to_hex(color) for color in inputs.cmap.colors] == [pictures.DEAD, pictures.ALIVE]
+    assert hidden.get_array().count() == 50 and hidden.get_extent()[2] > inputs.get_extent()[3]
     assert [t.get_text() for t in fig.axes[0].texts] == ["inputs: 2 of 3", "hidden 1: 50 of 50"]
