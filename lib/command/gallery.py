@@ -7,7 +7,6 @@ from lib import paths
 from lib.command import notebooks
 
 THUMBNAIL = 420  # pixels
-MOVING = ".gif"
 
 
 def write(profile: str) -> Path:
@@ -39,7 +38,7 @@ def _section(notebook: Path, root: Path) -> list[str]:
     numbers = sorted(folder.glob("*.csv"))
     if not numbers:
         return []
-    pictures = sorted([*folder.glob("*.png"), *folder.glob(f"*{MOVING}")])
+    pictures = sorted(folder.glob("*.png"))
     tables = [path for path in numbers if path.stem not in {picture.stem for picture in pictures}]
     book = os.path.relpath(notebook, root)
     command = f"`python -m lib figures --profile {root.name} --only {name[:2]}`"

@@ -17,7 +17,6 @@ KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\](?!\()")
 NUMBERED = re.compile(r"\b(notebooks? )(\d\d)\b((?:(?:, | and | to )\d\d\b)*)")
 FOLLOWING = re.compile(r"(, | and | to )(\d\d)\b")
 ANCHOR = re.compile(r'^- <a id="(\w+)"></a>', re.MULTILINE)
-PICTURES = (".png", ".gif")
 
 
 def assemble(folder: Path) -> None:
@@ -108,11 +107,10 @@ def _gallery() -> str:
 
 def _copy_figures(folder: Path) -> None:
     figures = paths.FIGURES / PAPER
-    for path in sorted(figures.glob("*/*")):
-        if path.suffix in PICTURES:
-            target = folder / path.relative_to(figures)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    for path in sorted(figures.glob("*/*.png")):
+        target = folder / path.relative_to(figures)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Moving pictures: maps of the input over epochs, stored as gif."""
+"""Moving pictures: maps of the input over epochs, stored as animated png."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -46,28 +46,25 @@ def input_frames(
         yield fig
 
 
-def write_gif(figures: Iterator[Figure], path: Path, dpi: int = 72) -> None:
-    """Write figures as the frames of a gif and close them; the last one stays longer.
-
-    Unchanged figures give an unchanged file.
+def write_animation(figures: Iterable[Figure], path: Path, dpi: int = 72) -> None:
+    """Write figures of one size as the frames of an animated png, in true colours, and close them;
+    the last one stays longer. Unchanged figures give an unchanged file.
 
     Raises: ValueError if there is no figure.
     """
-    pictures = []
+    frames = []
     for fig in figures:
         png = io.BytesIO()
         fig.savefig(png, dpi=dpi)
         plt.close(fig)
-        pictures.append(Image.open(png).convert("RGB"))
-    if not pictures:
+        frames.append(Image.open(png).convert("RGB"))
+    if not frames:
         raise ValueError(f"no frames for {path.name}: give one figure at least")
-    palette = pictures[-1].quantize(256, dither=Image.Dither.NONE)
-    frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     first, *others = frames
-    moving = {"save_all": True, "append_images": others, "loop": 0}
-    first.save(path, format="GIF", duration=durations(len(frames)), **moving)
+    moving = {"save_all": True, "append_images": others, "loop": 0, "optimize": True}
+    first.save(path, format="PNG", duration=durations(len(frames)), **moving)
 
 
-def durations(n: int) -> Sequence[int]:
+def durations(n: int) -> list[int]:
     """Milliseconds of n frames."""
     return [MILLISECONDS] * (n - 1) + [LAST]

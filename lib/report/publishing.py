@@ -8,7 +8,7 @@ import contextlib
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
 from lib.paths import FIGURES
-from lib.report.animation import write_gif
+from lib.report.animation import write_animation
 from lib.report.layout import foot
 
 STYLE = {
@@ -69,21 +69,22 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     show(fig)
 
 
-def publish_frames(frames: Iterator[Figure], name: str, data: pd.DataFrame) -> None:
-    """Save figures as one moving picture with the numbers behind it, and show it.
+def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> None:
+    """Save figures of one size as the frames of a moving picture with the numbers behind them, show
+    it in the notebook and close them.
 
     Args:
-        frames: the figures, one after the other.
-        name: of its files, figures/<profile>/<notebook>/<name>.{gif,csv}.
+        figs: one or more, in their order.
+        name: of its files, figures/<profile>/<notebook>/<name>.{png,csv}.
         data: the numbers drawn.
     Raises: RuntimeError before :func:`begin`; ValueError if there is no figure.
     """
     notebook, profile = _place()
     save_table(data, name, notebook, profile)
-    path = FIGURES / profile / notebook / f"{name}.gif"
+    path = FIGURES / profile / notebook / f"{name}.png"
     with _whole(path) as part:
-        write_gif(frames, part)
-    display.display(display.Image(path.read_bytes(), format="gif"))
+        write_animation(figs, part)
+    display.display(display.Image(path.read_bytes()))
 
 
 def publish_table(data: pd.DataFrame, name: str) -> None:

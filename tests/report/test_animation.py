@@ -33,9 +33,9 @@ def test_all_frames_have_one_colour_scale(maps):
         assert {ax.images[0].get_clim() for ax in fig.axes[:2]} == {(0, 30)}
 
 
-def test_gif_holds_every_frame_and_ends_slowly(maps, tmp_path):
-    path = tmp_path / "a.gif"
-    animation.write_gif(animation.input_frames(maps, "title"), path)
+def test_picture_holds_every_frame_and_ends_slowly(maps, tmp_path):
+    path = tmp_path / "a.png"
+    animation.write_animation(animation.input_frames(maps, "title"), path)
     with Image.open(path) as picture:
         assert picture.n_frames == 2
         shown = []
@@ -47,12 +47,12 @@ def test_gif_holds_every_frame_and_ends_slowly(maps, tmp_path):
 
 
 def test_unchanged_maps_give_an_unchanged_file(maps, tmp_path):
-    paths = [tmp_path / "a.gif", tmp_path / "b.gif"]
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:
-        animation.write_gif(animation.input_frames(maps, "title"), path)
+        animation.write_animation(animation.input_frames(maps, "title"), path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_gif_without_frames_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no frames for a.gif"):
-        animation.write_gif(iter(()), tmp_path / "a.gif")
+def test_picture_without_frames_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no frames for a.png"):
+        animation.write_animation(iter(()), tmp_path / "a.png")
