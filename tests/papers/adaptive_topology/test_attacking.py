@@ -45,12 +45,12 @@ def test_outcomes_of_pgd_are_those_of_its_accuracies(model, split):
 def test_minimal_distances_are_at_most_those_of_deepfool_and_the_radii_of_pgd(model, split, norm):
     radius = {"linf": 0.03, "l2": 0.3}[norm]
     radii = {"radii": (0.03,), "radii_l2": (0.3,)}
-    _, arrays = measured("attack_curves", model, steps=40, **radii)
+    enough = {"images": 300}  # a hundredth of half of them is an image
+    _, arrays = measured("attack_curves", model, steps=40, **enough, **radii)
     distances = arrays[f"minimal.{norm}"]
     assert (distances <= arrays[f"deepfool.{norm}"] + 1e-6).all()
     kept = arrays[f"pgd.{norm}.{radius}"][: len(distances)]
-    bad_luck = 1.01 / len(distances)  # of a random start on one image, which bits decide
-    assert (distances > radius).mean() <= kept.mean() + bad_luck
+    assert (distances > radius).mean() <= kept.mean() + 0.01
 
 
 def test_ensemble_table_has_the_headline_and_the_checks(model, split):
