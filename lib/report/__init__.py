@@ -5,6 +5,14 @@ figures and tables go.
 """
 
 from lib.report.publishing import begin, publish, publish_animation, publish_table
-from lib.report.tables import settings, this_machine
+from lib.report.tables import Folded, settings, this_machine
 
-__all__ = ["begin", "publish", "publish_animation", "publish_table", "settings", "this_machine"]
+__all__ = [
+    "Folded",
+    "begin",
+    "publish",
+    "publish_animation",
+    "publish_table",
+    "settings",
+    "this_machine",
+]

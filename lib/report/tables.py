@@ -1,5 +1,6 @@
 """Tables as the notebooks show them."""
 
+import html
 from collections.abc import Sequence
 from itertools import product
 
@@ -250,6 +251,26 @@ def this_machine() -> pd.DataFrame:
 
 
 # ------------------------------------------------------------------------------- long tables
+
+
+class Folded:
+    """A long table under one line, which unfolds it where a notebook is read in a browser.
+
+    Args:
+        table: what is folded.
+        line: what it holds.
+    """
+
+    def __init__(self, table: pd.DataFrame, line: str):
+        self.table = table
+        self.line = line
+
+    def __repr__(self) -> str:
+        return f"{self.line}\n{self.table!r}"
+
+    def _repr_html_(self) -> str:
+        line = html.escape(f"{self.line} ({len(self.table)} rows)")
+        return f"<details><summary>{line}</summary>{self.table._repr_html_()}</details>"
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:

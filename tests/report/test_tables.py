@@ -132,3 +132,10 @@ def test_pairs_are_seeds_that_both_methods_have():
 def test_unequal_runs_are_compared_at_equal_epochs_only_at_a_constant_rate(schedule, points):
     found = [trained_at("set", 0, [0.4, 0.7], schedule), trained_at("dense", 0, [0.5], schedule)]
     assert tables.paired_differences(found, "mnist", ("set", "dense")) == pytest.approx([points])
+
+
+def test_a_folded_table_is_whole_under_its_line():
+    folded = tables.Folded(pd.DataFrame({"n": range(20)}), "seeds < 21")
+    html = folded._repr_html_()
+    assert "<summary>seeds &lt; 21 (20 rows)</summary>" in html and html.count("<tr") == 21
+    assert repr(folded).splitlines()[0] == "seeds < 21" and "19" in repr(folded)
