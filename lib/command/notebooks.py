@@ -53,6 +53,16 @@ def title(path: Path) -> str:
     return source.splitlines()[0].lstrip("# ")
 
 
+def naming(words: Sequence[str]) -> dict[str, Path]:
+    """Of each word that the code of a notebook has as a string, the last notebook that does."""
+    found = {}
+    for path in find():
+        cells = _read(path)["cells"]
+        code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        found |= {word: path for word in words if f'"{word}"' in code}
+    return found
+
+
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 

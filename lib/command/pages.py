@@ -8,6 +8,7 @@ import pandas as pd
 from pybtex.database import Entry, parse_file
 
 from lib import papers
+from lib.command import notebooks
 from lib.paths import REFERENCE, ROOT
 from lib.report import tables
 from lib.report.verdicts import markdown, readings, verdicts
@@ -65,9 +66,11 @@ def all_accuracies() -> str:
 
 
 def all_verdicts() -> str:
-    """Every claim that a run touches."""
+    """Every claim that a run touches, with a link to the notebook that judges it."""
     table = verdicts(papers.CLAIMS, _shipped().of, papers.PUBLISHED, "paper")
-    return markdown(table, papers.PUBLISHED)
+    judging = notebooks.naming(list(table["id"]))
+    links = {claim: f"../notebooks/{path.name}" for claim, path in judging.items()}
+    return markdown(table, papers.PUBLISHED, links)
 
 
 def all_readings() -> str:

@@ -164,30 +164,37 @@ def _row(claim: dict[str, str], measurement: Measurement | None, profile: str) -
     return {**copied, "verdict": verdict, **numbers, **ends}
 
 
-def markdown(table: pd.DataFrame, claims: pd.DataFrame) -> str:
+def markdown(
+    table: pd.DataFrame,
+    claims: pd.DataFrame,
+    pages: Mapping[str, str] | None = None,
+) -> str:
     """The claims that some run touches as a Markdown table, and how many wait for one.
 
     Args:
         table: of :func:`verdicts`.
         claims: of :func:`published`.
+        pages: {id: address of the page that judges it}, of the claims that have one.
     """
+    pages = pages or {}
     criteria = claims.set_index("id")
     lines = [
         "| claim | quantity and criterion | value [95 % interval or bounds] | n | verdict |",
         "|---|---|---|---|---|",
     ]
     for row in table[table["verdict"] != "not run"].to_dict("records"):
-        lines.append(_line(row, criteria.loc[row["id"]]))
+        lines.append(_line(row, criteria.loc[row["id"]], pages.get(row["id"])))
     waiting = table[table["verdict"] == "not run"].groupby("paper", sort=False).size()
     counts = ", ".join(f"{paper} {n}" for paper, n in waiting.items())
     return "\n".join([*lines, "", f"Not run yet, {waiting.sum()} of {len(table)}: {counts}."])
 
 
-def _line(row: dict[str, Any], claim: pd.Series) -> str:
+def _line(row: dict[str, Any], claim: pd.Series, page: str | None) -> str:
+    name = f"[{row['id']}]({page})" if page else row["id"]
     n = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
     criterion = f"{claim['comparison']} {claim['threshold']} ({claim['threshold_origin']})"
     cells = (
-        f"{row['id']}: {row['statement']}",
+        f"{name}: {row['statement']}",
         f"{claim['quantity']}: {criterion}",
         f"{row['value']:.3g}{_spread(row)}",
         n,

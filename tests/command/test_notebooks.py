@@ -79,6 +79,11 @@ def test_notebooks_are_found_by_number_and_by_name():
         notebooks.find(["77"])
 
 
+def test_claim_is_found_in_the_notebook_that_judges_it():
+    found = notebooks.naming(["R03", "S02", "not a claim"])
+    assert {name: path.stem[:2] for name, path in found.items()} == {"R03": "21", "S02": "02"}
+
+
 def test_failing_cell_is_named_and_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
     write_notebook(tmp_path / "99_broken.ipynb", 'raise RuntimeError("out of luck")')

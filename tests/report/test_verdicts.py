@@ -113,6 +113,12 @@ def test_markdown_has_a_line_for_each_claim_that_some_run_touches():
     assert lines[-1] == "Not run yet, 1 of 3: Y 1."
 
 
+def test_markdown_links_a_claim_to_its_page():
+    table = of_table({"X1": Claim((), lambda _: Measurement(1.5, 1.2, 1.8, 5))})
+    line = markdown(table, ROWS, {"X1": "one.ipynb"}).splitlines()[2]
+    assert line.startswith("| [X1](one.ipynb): links grow |")
+
+
 def test_no_claims_asked_for_give_an_empty_table():
     table = verdicts.verdicts({}, lambda experiment, profile: [], ROWS, "paper", [])
     assert table.empty and list(table)[:4] == ["id", "paper", "statement", "verdict"]
