@@ -23,6 +23,7 @@ PLACE = ["dataset", "method", "seed"]
 SECONDS = "seconds of training steps"
 DENSITY = 0.01
 TRAINING_IMAGES = 60_000  # of MNIST and of Fashion-MNIST
+SPARSE = (*RULES, "fixed")
 WIDTHS = ("adaptive_topology", "adaptive_topology_1568")
 
 
@@ -44,7 +45,7 @@ def by_length(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def by_assumption(records: Iterable[Record]) -> pd.DataFrame:
-    """SET and RigL of the shortest training under each density and drop fraction.
+    """The sparse networks of the shortest training, under each density, drop fraction and dropout.
 
     Args:
         records: of ``robustness_summary``.
@@ -55,8 +56,9 @@ def by_assumption(records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         run = record.config.parent
         usual = run.experiment == "training_length" and run.epochs in _shortest()
-        if run.method in RULES and (usual or run.experiment == "varied"):
-            assumed = f"density {run.density:g}, drop fraction {run.drop_fraction:g}"
+        if run.method in SPARSE and (usual or run.experiment == "varied"):
+            evolved = f", drop fraction {run.drop_fraction:g}" if run.method in RULES else ""
+            assumed = f"density {run.density:g}{evolved}, dropout {run.dropout:g}"
             rows += _rows(record, assumed)
     return pd.DataFrame(rows, columns=["dataset", "network", *PLACE[1:], "measure", "value"])
 
@@ -66,7 +68,7 @@ def by_width(records: Iterable[Record]) -> pd.DataFrame:
     rows = []
     for record in records:
         network = record.config.parent.experiment
-        if network in WIDTHS and record.config.method in (*RULES, "fixed"):
+        if network in WIDTHS and record.config.method in SPARSE:
             rows += _rows(record, network)
     return pd.DataFrame(rows, columns=["dataset", "network", *PLACE[1:], "measure", "value"])
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import product
 
 from lib.papers.shared import trained
 from lib.papers.shared.methods import PARENTS, profiled
@@ -12,11 +13,17 @@ COMPARED = ("set", "rigl", "set_random_removal", "fixed", "dense", "dense_small"
 LENGTHENED = ("set", "rigl", "fixed", "dense", "dense_small")
 SHORTER_SEEDS = {"dense": 3}  # an epoch takes ten times as long; others have all seeds
 SHORTER = {"smoke": (1,), "quick": (2,), "paper": (20, 60)}  # epochs
-VARIED = {  # assumptions, one at a time; .01 and .3 are those of all others
+VARIED = {  # assumptions, one at a time; density .01 and drop fraction .3 are those of all others
     "smoke": {"density": (0.05,)},
     "quick": {"density": (0.02,)},
-    "paper": {"density": (0.005, 0.02, 0.05), "drop_fraction": (0.1, 0.5)},
+    "paper": {
+        "density": (0.005, 0.02, 0.05),
+        "drop_fraction": (0.1, 0.5),
+        "dropout": (0.1, 0.3),
+    },
 }
+EVOLVING = ("set", "rigl")
+VARIED_METHODS = {"dropout": (*EVOLVING, "fixed")}  # of other assumptions: EVOLVING
 
 # ------------------------------------------------------------------------------ the networks
 
@@ -42,13 +49,16 @@ def shorter(profile: str) -> list[SparseTraining]:
 
 
 def varied(profile: str) -> list[SparseTraining]:
-    """SET and RigL, trained as the shortest of :func:`shorter`, under other assumptions."""
+    """Networks trained as the shortest of :func:`shorter`, under other assumptions than theirs."""
     changes = {"datasets": ("mnist",)} if profile == "quick" else {}
     changes["epochs"] = {"sparse": SHORTER[profile][0]}
     runs = []
     for field, values in VARIED[profile].items():
-        for value in values:
-            for run in profiled("adaptive_topology", profile, ("set", "rigl"), **changes):
+        methods = VARIED_METHODS.get(field, EVOLVING)
+        for value, run in product(
+            values, profiled("adaptive_topology", profile, methods, **changes)
+        ):
+            if getattr(run, field) != value:
                 changed = run.with_changes({field: value, "variant": f"{field} {value}"})
                 runs.append(_moved(changed, "varied"))
     return runs

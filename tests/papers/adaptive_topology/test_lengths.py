@@ -56,11 +56,24 @@ def test_lengths_are_those_of_the_training():
 def test_assumptions_are_compared_at_the_shortest_training():
     varied = summary("varied", variant="density 0.05")
     longer = [summary(epochs=60), summary("adaptive_topology", epochs=150)]
-    others = [summary(method="fixed")]
+    others = [summary(method="fixed"), summary(method="dense_small")]
     found = lengths.by_assumption([varied, summary(), *longer, *others])
-    usual = "density 0.01, drop fraction 0.3"
-    assert list(found["network"].unique()) == ["density 0.05, drop fraction 0.3", usual]
+    usual = "density 0.01, drop fraction 0.3, dropout 0.1"
+    assert list(found["network"].unique()) == [
+        usual.replace("0.01", "0.05"),
+        usual,
+        "density 0.01, dropout 0.1",
+    ]
+    assert set(found["method"]) == {"set", "fixed"}
     assert set(found["measure"]) == set(lengths.numbers(varied))
+
+
+def test_varied_networks_differ_from_the_usual_in_what_their_variant_says():
+    usual = {(run.dataset, run.method, run.seed): run for run in networks.shorter("paper")[::-1]}
+    for run in networks.varied("paper"):
+        field, _, value = run.variant.rpartition(" ")
+        assert getattr(run, field) == float(value)
+        assert getattr(usual[run.dataset, run.method, run.seed], field) != float(value)
 
 
 def test_widths_are_compared_where_both_were_trained():
