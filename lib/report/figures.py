@@ -308,7 +308,7 @@ def measures_against(
         of_panel = (numbers["dataset"] == dataset) & (numbers["measure"] == measure)
         _method_points(ax, numbers[of_panel], x, names)
         ax.set_title(f"{labels.dataset(dataset)}\n{measures[measure]}", fontsize="small")
-        ax.set_xlabel(xlabel)
+        ax.set_xlabel(xlabel, fontsize="small")
     outer_labels(axs, per_row)
     if cells:
         legend_beside(fig, _in_order(handles_of(axs), names))
@@ -338,7 +338,7 @@ def trade_off(
         _method_points(ax, points, "x", names)
         front = pareto_front(points)
         ax.step(front["x"], front["mean"], where="post", color=FRONT, lw=5, zorder=0)
-        ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 3)))
         ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
         ax.set(title=labels.dataset(dataset), xlabel=costs[cost], ylabel="test accuracy")
@@ -425,8 +425,8 @@ def effects(
         ax.set_axisbelow(True)
     if shown:
         handles = handles_of(axs[:1])
-        where = {"loc": "outside upper right", "ncols": 2, "fontsize": "small"}
-        fig.legend(handles.values(), handles, **where)
+        legend = fig.legend(handles.values(), handles, loc="upper right", ncols=2, fontsize="small")
+        legend.set_in_layout(False)  # it stands beside the title
     return fig
 
 
