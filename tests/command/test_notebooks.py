@@ -1,6 +1,7 @@
 """Every notebook: executed by papermill in smoke, and its stored outputs compared by nbval."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -59,6 +60,14 @@ def test_stored_outputs_are_those_of_the_records(path, folders):
         env={**os.environ, **COMPARING},
     )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@each
+def test_stored_outputs_come_from_a_commit(path):
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+    texts = [o["data"]["text/plain"] for o in outputs if "text/plain" in o.get("data", {})]
+    (machine,) = (text for text in texts if "code_sha256" in text)
+    assert re.search(r"^dirty +False$", machine, re.MULTILINE)
 
 
 @each
