@@ -49,7 +49,7 @@ def linked_notebook(path: Path, numbers: dict[str, str]) -> str:
     for cell in book["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
-            text = text.replace("../figures/paper/", "../figures/")
+            text = text.replace("../figures/paper/", "../figures/").replace("../docs/", "../")
             cell["source"] = linked(text, numbers, "../", own=path.stem[:2])
     return json.dumps(book, ensure_ascii=False)
 
