@@ -17,6 +17,7 @@ from lib.papers.adaptive_topology.experiments import (
 )
 from lib.papers.adaptive_topology.networks import (
     ADAPTIVE_TOPOLOGY,
+    OTHER_DROPOUTS,
     TRAINING_LENGTH,
     VARIED_NETWORKS,
 )
@@ -27,6 +28,7 @@ PAPER = "Adaptive-topology robustness"
 EXPERIMENTS = (
     ADAPTIVE_TOPOLOGY,
     TRAINING_LENGTH,
+    OTHER_DROPOUTS,
     VARIED_NETWORKS,
     SUMMARY,
     REMOVAL,
