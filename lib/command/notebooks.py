@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -20,6 +21,7 @@ from lib.paths import ROOT
 from lib.runs.progress import Progress
 
 FOLDER = ROOT / "notebooks"
+PUBLISHED = re.compile(r'report\.publish(?:_animation)?\(\s*[^"]*?"(\w+)"')
 CELL_SECONDS = 3600  # a cell that takes longer is given up
 
 
@@ -51,6 +53,13 @@ def title(path: Path) -> str:
     """The first heading of a notebook."""
     source = "".join(_read(path)["cells"][0]["source"])
     return source.splitlines()[0].lstrip("# ")
+
+
+def pictures(path: Path) -> list[str]:
+    """The names of the figures that a notebook publishes, in order, as far as they are literals."""
+    cells = _read(path)["cells"]
+    code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return PUBLISHED.findall(code)
 
 
 def naming(words: Sequence[str]) -> dict[str, Path]:

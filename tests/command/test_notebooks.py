@@ -88,6 +88,11 @@ def test_notebooks_are_found_by_number_and_by_name():
         notebooks.find(["77"])
 
 
+def test_pictures_are_in_the_order_of_the_notebook():
+    found = notebooks.pictures(notebooks.find(["10"])[0])
+    assert found[0] == "update" and found[-1] == "network"
+
+
 def test_claim_is_found_in_the_notebook_that_judges_it():
     found = notebooks.naming(["R03", "S02", "not a claim"])
     assert {name: path.stem[:2] for name, path in found.items()} == {"R03": "21", "S02": "02"}

@@ -112,13 +112,13 @@ def against_cost(records: Iterable[Record], steps: pd.DataFrame) -> pd.DataFrame
     rows = []
     for record in records:
         run = record.config
-        if run.method not in LENGTHENED:
+        if run.method not in LENGTHENED or run.method == "dense_small":
             continue
         accuracy = record.environment["final"]["test_accuracy"]
         place = run.dataset, run.method, run.seed, run.epochs
         contender = "dense" if run.method == "dense" else "fused"
         step = milliseconds.get((contender, DENSITY))
-        if step is not None and run.method != "dense_small":
+        if step is not None:
             n_steps = run.epochs * math.ceil(TRAINING_IMAGES / run.batch_size)
             rows.append((*place, SECONDS, n_steps * step / 1000, accuracy))
     return pd.DataFrame(rows, columns=[*PLACE, "epochs", "cost", "x", "accuracy"])
