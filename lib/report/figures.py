@@ -2,6 +2,7 @@
 says so.
 """
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
@@ -34,6 +35,7 @@ SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 FRONT = "#dddddd"  # what nothing cheaper beats
 EVEN_PER_ROW = 4  # panels in a row where four are all
+PANEL_WIDTHS = {1: 4.6, 2: 3.2}  # inches, by panels in a row
 
 # --------------------------------------------------------------------------- curves of methods
 
@@ -267,8 +269,11 @@ def perturbed_curves(
     for ax, (dataset, column) in zip(axs, cells, strict=False):
         chosen = (numbers["dataset"] == dataset) & (numbers[panel] == column)
         _method_curves(ax, numbers[chosen], x, names)
-        ax.set(title=labels.name(column), **options)
-        ax.set_ylabel(f"{labels.dataset(dataset)}\n{options.get('ylabel', y)}")
+        ax.set(**options)
+        ax.set_title(textwrap.fill(labels.name(column), 72 // per_row), fontsize="small")
+        ax.set_xlabel(textwrap.fill(options.get("xlabel", x), 72 // per_row), fontsize="small")
+        ylabel = textwrap.fill(options.get("ylabel", y), 18)
+        ax.set_ylabel(f"{labels.dataset(dataset)}\n{ylabel}", fontsize="small")
         _perturbed_axes(ax, options)
     outer_labels(axs, per_row)
     if cells:
@@ -358,7 +363,8 @@ def _cells(
     cells: list[tuple], per_row: int, title: str, below: str, **options: bool
 ) -> tuple[Figure, list[Axes]]:
     """A panel for each pair of a data set and something else."""
-    return panels(len(cells), 2.4, 2.3, title, below, margin=1.9, per_row=per_row, **options)
+    width = PANEL_WIDTHS.get(per_row, 2.4)
+    return panels(len(cells), width, 2.3, title, below, margin=1.9, per_row=per_row, **options)
 
 
 def _per_row(n: int) -> int:

@@ -91,7 +91,7 @@ def log_x(ax: Axes, locator: ticker.Locator) -> None:
 
 def head(fig: Figure, title: str, below: str = "") -> None:
     """Write what a figure asks or says at its top left, and below it in grey what was measured, on
-    how many seeds.
+    how many seeds. A figure too narrow for that becomes wider.
 
     Args:
         fig: in constrained layout, which is told to keep the place free.
@@ -102,6 +102,9 @@ def head(fig: Figure, title: str, below: str = "") -> None:
     n_lines = 1 + len(below.splitlines())
     _at_edge(fig, title, top=EDGE, size="large")
     _at_edge(fig, below, top=EDGE + 1.15 * LINE, size="small", color="#555555")
+    widest = max(text.get_window_extent().width for text in fig.texts) / fig.dpi
+    widest = 1.03 * widest + 2 * EDGE  # letters are a little wider at some resolutions
+    fig.set_figwidth(max(fig.get_figwidth(), min(WIDTH, widest)))
     top = (EDGE + n_lines * LINE + 0.05) / height
     bottom = FOOT / height
     fig.get_layout_engine().set(rect=(0, bottom, 1, 1 - top - bottom))
