@@ -4,6 +4,8 @@
 Notebooks 20 to 24.
 """
 
+import dataclasses
+
 from lib.papers.adaptive_topology.claims import CLAIMS
 from lib.papers.adaptive_topology.experiments import (
     CURVES,
@@ -21,9 +23,15 @@ from lib.papers.adaptive_topology.networks import (
     TRAINING_LENGTH,
     VARIED_NETWORKS,
 )
-from lib.papers.adaptive_topology.recipes import MAKE_IT_ROBUST, RECIPE_TUNING, ROBUST_SUMMARY
-from lib.papers.shared.labels import LABELS
+from lib.papers.adaptive_topology.recipes import (
+    LOOKS,
+    MAKE_IT_ROBUST,
+    RECIPE_TUNING,
+    ROBUST_SUMMARY,
+)
+from lib.papers.shared import labels
 
+LABELS = dataclasses.replace(labels.LABELS, methods={**labels.LABELS.methods, **LOOKS})
 PAPER = "Adaptive-topology robustness"
 EXPERIMENTS = (
     ADAPTIVE_TOPOLOGY,
