@@ -22,7 +22,7 @@ PAGES = (
 SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
 MAIN = {  # of the README: methods by experiment
     "set_mlp": ("set", "dense"),
-    "adaptive_topology": ("set", "rigl", "fixed", "dense", "dense_small", "dense_pruned"),
+    "adaptive_topology": ("set", "rigl", "fixed", "dense_small", "dense_pruned"),
 }
 MAIN_DATASETS = ("mnist", "fashion_mnist")
 BIBLIOGRAPHY = REFERENCE / "references.bib"

@@ -308,6 +308,11 @@ def _rows(reading: Reading, group: Group) -> list[tuple]:
     return rows
 
 
+def tuned(records: Iterable[Record]) -> list[Record]:
+    """The summaries of networks of width 1000 with the settings that were chosen for them."""
+    return [record for record in records if record.config.parent.experiment in TUNED]
+
+
 def at_equal_length(records: Iterable[Record]) -> list[Record]:
     """The summaries of the networks that were trained longest."""
     records = list(records)
