@@ -9,7 +9,10 @@ from lib.papers.shared.study import study_of
 from lib.runs.record import Record
 
 N = 20  # images
-RUNS = [*networks.configs("paper"), *networks.shorter("paper"), *networks.varied("paper")]
+RUNS = [
+    *(*networks.configs("paper"), *networks.shorter("paper")),
+    *(*networks.varied("paper"), *networks.other_dropouts("paper")),
+]
 RUNS += networks.wide("paper")
 
 
@@ -68,7 +71,8 @@ def test_networks_with_each_dropout_are_those_of_the_longest_training():
     records = [summary("adaptive_topology", epochs=150), summary("other_dropouts", epochs=150)]
     records += [summary("adaptive_topology", "dense", 150), summary()]
     found = lengths.by_dropout(records)
-    assert set(found["network"]) == {"dropout 0.1"} and set(found["method"]) == {"set"}
+    assert set(found["network"]) == {"dropout 0.1", "dropout 0.3"}
+    assert set(found["method"]) == {"set"}
     assert len(found) == 2 * len(lengths.numbers(records[0]))
 
 
