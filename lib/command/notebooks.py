@@ -57,19 +57,22 @@ def title(path: Path) -> str:
 
 def pictures(path: Path) -> list[str]:
     """The names of the figures that a notebook publishes, in order, as far as they are literals."""
-    cells = _read(path)["cells"]
-    code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    return PUBLISHED.findall(code)
+    return PUBLISHED.findall(_code(path))
 
 
 def naming(words: Sequence[str]) -> dict[str, Path]:
     """Of each word that the code of a notebook has as a string, the last notebook that does."""
     found = {}
     for path in find():
-        cells = _read(path)["cells"]
-        code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        code = _code(path)
         found |= {word: path for word in words if f'"{word}"' in code}
     return found
+
+
+def _code(path: Path) -> str:
+    """The code of a notebook."""
+    cells = _read(path)["cells"]
+    return "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 FRONT = "#dddddd"  # what nothing cheaper beats
 EVEN_PER_ROW = 4  # panels in a row where four are all
+LETTERS = 72  # that stand side by side above the panels of a row
 PANEL_WIDTHS = {1: 4.6, 2: 3.2}  # inches, by panels in a row
 
 # --------------------------------------------------------------------------- curves of methods
@@ -270,8 +271,8 @@ def perturbed_curves(
         chosen = (numbers["dataset"] == dataset) & (numbers[panel] == column)
         _method_curves(ax, numbers[chosen], x, names)
         ax.set(**options)
-        ax.set_title(textwrap.fill(labels.name(column), 72 // per_row), fontsize="small")
-        ax.set_xlabel(textwrap.fill(options.get("xlabel", x), 72 // per_row), fontsize="small")
+        ax.set_title(textwrap.fill(labels.name(column), LETTERS // per_row), fontsize="small")
+        ax.set_xlabel(textwrap.fill(options.get("xlabel", x), LETTERS // per_row), fontsize="small")
         ylabel = textwrap.fill(options.get("ylabel", y), 18)
         ax.set_ylabel(f"{labels.dataset(dataset)}\n{ylabel}", fontsize="small")
         _perturbed_axes(ax, options)

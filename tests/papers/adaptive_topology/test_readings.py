@@ -8,6 +8,7 @@ from lib.papers.adaptive_topology import claims, readings
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import study_of
 from lib.report.intervals import judge, t_interval
+from lib.report.statistics import two_way_interval
 from lib.report.verdicts import published
 from lib.runs.record import Record
 
@@ -135,6 +136,16 @@ def test_area_is_the_difference_of_relative_areas(rng):
     assert found.value == pytest.approx(relative[0] - relative[1])
     spread = 0.2 * 2**0.5 / 0.8  # of the images' differences, each about the others' mean
     assert found.high - found.low == pytest.approx(2 * 2 * spread / (5 * N) ** 0.5, rel=0.35)
+
+
+def test_area_is_compared_over_seeds_and_images(rng):
+    ours, theirs = five(rng, "set", removal=0.4), five(rng, "dense", removal=0.6)
+    found = readings.primary("R03").measure(list(zip(ours, theirs, strict=True)), 0.95)
+    gaps = []
+    for one, other in zip(ours, theirs, strict=True):
+        gap = readings.relative_areas(one, "removal") - readings.relative_areas(other, "removal")
+        gaps.append(gap)
+    assert found == two_way_interval(np.array(gaps), level=0.95)
 
 
 def test_lost_points_are_those_of_the_curve():
