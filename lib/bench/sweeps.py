@@ -20,6 +20,7 @@ STORED = RESULTS / "bench.json"
 SWEEPS = RESULTS / "sweeps.json"
 COLUMNS = "measure contender median_ms low_ms high_ms threads cpu".split()
 KINDS = ("contenders", "products", "steps")
+VARIED = ("width", "density", "batch")
 MEASURED = ("fused", "dense")  # whose epochs and memory are measured
 RIVALS = ("fused", "torch_sparse", "dense")
 CIFAR_WIDTHS = (3072, 4000, 1000, 4000, 10)  # [Mocanu2018], Table 3
@@ -156,7 +157,12 @@ def measure_steps(
     return quartiles("training_step", seconds)
 
 
-def obtain(kind: str, profile: str, retrain: bool = False) -> pd.DataFrame:
+def obtain(
+    kind: str,
+    profile: str,
+    retrain: bool = False,
+    varied: str | None = None,
+) -> pd.DataFrame:
     """A table of the benchmark, as notebooks want it.
 
     Args:
@@ -166,16 +172,20 @@ def obtain(kind: str, profile: str, retrain: bool = False) -> pd.DataFrame:
         profile: "paper" loads what ``python -m lib bench`` stored (an empty table if that was not
             run); another measures in its sizes now.
         retrain: measure now in the profile "paper" too.
-    Raises: ValueError for an unknown kind or profile.
+        varied: of "steps", see :func:`sweep_steps`.
+    Raises: ValueError for an unknown kind, profile or quantity.
     """
     check_known("table", kind, KINDS)
     check_known("profile", profile, SIZES)
+    if varied is not None:
+        check_known("quantity", varied, VARIED)
     if profile == "paper" and not retrain:
-        return _load(kind)
+        table = _load(kind)
+        return table if varied is None else table[table["sweep"] == varied]
     if kind == "products":
         return sweep_products(profile)
     if kind == "steps":
-        return sweep_steps(profile)
+        return sweep_steps(profile, varied)
     sizes = SIZES[profile]
     return measure_steps(sizes.rounds, sizes.turn, _three_layers(sizes.middle))
 
@@ -219,9 +229,12 @@ def sweep_products(profile: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def sweep_steps(profile: str) -> pd.DataFrame:
+def sweep_steps(profile: str, varied: str | None = None) -> pd.DataFrame:
     """Training step and memory against width, density and batch, in the sizes of a profile.
 
+    Args:
+        profile: whose sizes.
+        varied: the one quantity wanted, of :data:`VARIED`; None: all, and the network for CIFAR-10.
     Returns: the columns of :func:`measure`, and kind, sweep, n, density, batch, links. Sweeps:
         "width" (three hidden layers of n, er_epsilon 10: 20 links a neuron), "density" and "batch"
         (er_epsilon 20) of the middle width, "parts" (``measure`` is a part of the step), and in the
@@ -231,9 +244,11 @@ def sweep_steps(profile: str) -> pd.DataFrame:
     sizes = SIZES[profile]
     tables = []
     for point in _points(profile):
-        tables += _measure_point(point, sizes)
-    for _ in range(sizes.cifar_rounds):
-        tables += _measure_cifar()
+        if varied in (None, point.sweep):
+            tables += _measure_point(point, sizes)
+    if varied is None:
+        for _ in range(sizes.cifar_rounds):
+            tables += _measure_cifar()
     return pd.concat(tables, ignore_index=True).assign(kind="steps")
 
 

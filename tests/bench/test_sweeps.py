@@ -112,6 +112,17 @@ def test_sweep_of_steps_varies_one_quantity_at_a_time(unmeasured):
     assert values["batch"] == list(sizes.batches)
 
 
+def test_one_quantity_alone_is_measured_or_loaded(unmeasured):
+    table = bench.obtain("steps", "quick", varied="density")
+    assert set(table["sweep"]) == {"density"}
+    assert table["density"].unique().tolist() == list(sweeps.SIZES["quick"].densities)
+    stored = bench.obtain("steps", "paper")
+    alone = bench.obtain("steps", "paper", varied="density")
+    assert len(alone) == (stored["sweep"] == "density").sum() > 0
+    with pytest.raises(ValueError, match="quantity 'dense'"):
+        bench.obtain("steps", "quick", varied="dense")
+
+
 def test_steps_are_trained_with_the_links_of_their_sweep(unmeasured):
     bench.sweep_steps("smoke")
     ours = [made[1:] for made in unmeasured.made if made[0] == "fused"]

@@ -31,17 +31,17 @@ TWO_RADII = {"radii": (0.1, 0.3), "radii_l2": (0.5, 2.0)}
 AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
     "link_removal": {
         "smoke": {"images": 100, "draws": 2, "points": 5},
-        "quick": {"images": 1000, "draws": 2, "points": 11},
+        "quick": {"images": 500, "draws": 1, "points": 6},
         "paper": {},
     },
     "weight_shuffling": {
         "smoke": {"images": 100, "draws": 1, "points": 3},
-        "quick": {"images": 1000, "draws": 1, "points": 6},
+        "quick": {"images": 500, "draws": 1, "points": 6},
         "paper": {"points": 11},
     },
     "attack_curves": {
         "smoke": {"images": 50, "bisections": 2, "steps": 5, **TWO_RADII},
-        "quick": {"images": 200, "bisections": 2, "steps": 20, **FEW_RADII},
+        "quick": {"images": 100, "bisections": 2, "steps": 10, **FEW_RADII},
         "paper": {"images": 1000, "bisections": 8, **GRID},
     },
     "attack_ensemble": {
@@ -51,7 +51,7 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "robustness_summary": {
         "smoke": {"images": 60, "draws": 1, "points": 3, "steps": 5, "queries": 20},
-        "quick": {"images": 500, "draws": 1, "points": 6, "steps": 20, "queries": 100},
+        "quick": {"images": 200, "draws": 1, "points": 6, "steps": 10, "queries": 100},
         "paper": {"images": 1000, "draws": 3, "points": 11},
     },
     "attack_pixels": {

@@ -91,7 +91,7 @@ PUBLISHED: Fields = {
 }
 SCALES: dict[str, Fields] = {  # of the runs of each profile
     "smoke": {"epochs": {"sparse": 3}, "seeds": 2, "datasets": ("digits",)},
-    "quick": {"epochs": {"sparse": 6}, "seeds": 1, "fallback": "digits"},
+    "quick": {"epochs": {"sparse": 3}, "seeds": 1, "fallback": "digits"},
     "paper": {
         "epochs": {"sparse": 150, "dense_pruned": 50},  # after the 150 of what is pruned
         "seeds": 5,

@@ -7,11 +7,13 @@ import pytest
 from lib.papers.set import clock
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
+from lib.report import publishing
 from lib.runs.record import Record
 
 
 @pytest.fixture(autouse=True)
-def closed():
+def style():
+    publishing.use_style()
     yield
     plt.close("all")
 
