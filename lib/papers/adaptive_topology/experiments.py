@@ -31,12 +31,12 @@ TWO_RADII = {"radii": (0.1, 0.3), "radii_l2": (0.5, 2.0)}
 AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
     "link_removal": {
         "smoke": {"images": 100, "draws": 2, "points": 5},
-        "quick": {"images": 500, "draws": 1, "points": 6},
+        "quick": {"images": 500, "draws": 1, "points": 5},
         "paper": {},
     },
     "weight_shuffling": {
         "smoke": {"images": 100, "draws": 1, "points": 3},
-        "quick": {"images": 500, "draws": 1, "points": 6},
+        "quick": {"images": 500, "draws": 1, "points": 5},
         "paper": {"points": 11},
     },
     "attack_curves": {
@@ -46,12 +46,12 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "attack_ensemble": {
         "smoke": {"images": 20, "steps": 5, "restarts": 2, "queries": 20},
-        "quick": {"images": 50, "steps": 20, "restarts": 2, "queries": 100},
+        "quick": {"images": 50, "steps": 20, "restarts": 2, "queries": 50},
         "paper": {"images": 500, "steps": 100, "restarts": 10},
     },
     "robustness_summary": {
         "smoke": {"images": 60, "draws": 1, "points": 3, "steps": 5, "queries": 20},
-        "quick": {"images": 200, "draws": 1, "points": 6, "steps": 10, "queries": 100},
+        "quick": {"images": 100, "draws": 1, "points": 5, "steps": 10, "queries": 50},
         "paper": {"images": 1000, "draws": 3, "points": 11},
     },
     "attack_pixels": {
@@ -61,7 +61,7 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "attack_minimal": {
         "smoke": {"images": 4, "bisections": 2, "steps": 5, "queries": 5},
-        "quick": {"images": 10, "bisections": 4, "steps": 20, "queries": 20},
+        "quick": {"images": 6, "bisections": 4, "steps": 20, "queries": 20},
         "paper": {"images": 100, "bisections": 8},
     },
 }

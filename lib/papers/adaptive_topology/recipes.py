@@ -139,7 +139,7 @@ def by_recipe(run: SparseTraining, recipe: str, profile: str) -> RobustTraining:
 
 AMOUNTS: dict[str, Fields] = {
     "smoke": {"images": 40, "draws": 1, "points": 5, "steps": 5, "queries": 20},
-    "quick": {"images": 100, "draws": 1, "points": 9, "steps": 10, "queries": 50},
+    "quick": {"images": 100, "draws": 1, "points": 5, "steps": 10, "queries": 50},
     "paper": {"images": 1000, "draws": 3, "points": 21},
 }
 
