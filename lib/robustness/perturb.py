@@ -184,8 +184,11 @@ def link_order(
     parameters = _parameters(model, **choice)
     if order in NETWORK_MEASURES and choice.get("biases"):
         raise ValueError(f"biases have no {order}: give biases=False or another order")
+    n = sum(len(parameter.values) for parameter in parameters)
+    shuffled = torch.randperm(n, generator=generator)
+    if order == "random":
+        return shuffled
     score = _removal_score(model, order, parameters)
-    shuffled = torch.randperm(len(score), generator=generator)
     by_score = score[shuffled].argsort(stable=True)
     return shuffled[by_score]
 
@@ -234,7 +237,7 @@ def _first_links(
         if generator is None:
             raise ValueError(f"generator = None: give one to draw the order {order!r}")
         order = link_order(model, order, generator=generator, **choice)
-    if not torch.equal(order.sort().values, torch.arange(n)):
+    elif not torch.equal(order.sort().values, torch.arange(n)):
         raise ValueError(f"order of {len(order)} links: give link_order's for these {n} links")
     first = torch.zeros(n, dtype=torch.bool)
     first[order[:n_first]] = True
