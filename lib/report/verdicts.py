@@ -90,7 +90,7 @@ def verdicts(
         profile: whose records are judged.
         ids: which claims; None for all.
     Returns: columns id, paper, statement, verdict, value, low, high, n, profile, published,
-        readings (as "holds in 2 of 9 readings (1 open)"; empty where there is but one).
+        readings (as "holds in 2 of 9 cases (1 open)"; empty where there is but one).
     Raises: ValueError for an unknown profile or claim.
     """
     check_known("profile", profile, PROFILES)
@@ -144,13 +144,15 @@ def _handed(
 
 
 def _count(claim: Claim | None, records: list[Record] | None) -> str:
-    """How many readings of a claim hold, and how many decide nothing."""
+    """In how many cases (a reading, of a method, on a data set) a claim holds, and how many decide
+    nothing.
+    """
     if records is None or claim.readings is None:
         return ""
     rows = claim.readings(records)
     holding = (rows["verdict"] == "reproduced").sum()
     still_open = rows["verdict"].str.startswith("inconclusive").sum()
-    count = f"holds in {holding} of {len(rows)} readings" if len(rows) else ""
+    count = f"holds in {holding} of {len(rows)} cases" if len(rows) else ""
     return f"{count} ({still_open} open)" if still_open else count
 
 

@@ -136,8 +136,8 @@ def with_readings(*judged):
 def test_verdict_says_in_how_many_readings_the_claim_holds():
     claim = with_readings("reproduced", "not reproduced", "inconclusive")
     table = of_table({"X1": claim, "X2": Claim((), lambda _: None)})
-    assert list(table["readings"]) == ["holds in 1 of 3 readings (1 open)", "", ""]
-    assert "not reproduced; holds in 1 of 3 readings (1 open) |" in markdown(table, ROWS)
+    assert list(table["readings"]) == ["holds in 1 of 3 cases (1 open)", "", ""]
+    assert "not reproduced; holds in 1 of 3 cases (1 open) |" in markdown(table, ROWS)
 
 
 def test_readings_of_all_claims_are_listed_with_their_own_verdicts():
