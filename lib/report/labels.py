@@ -10,6 +10,7 @@ from typing import Any
 
 GREY = "#aaaaaa"
 SEQUENTIAL = "cividis"  # of every map: the brighter the more
+SIGNED = "PuOr"  # of numbers of both signs: orange below 0, violet above
 
 Look = dict[str, Any]
 Contrast = tuple[str, str]  # method, minus method

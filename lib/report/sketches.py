@@ -1,0 +1,56 @@
+"""What the smallest demonstrations draw: a few matrices, a few curves; nothing over seeds."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lib.report.labels import GREY, SEQUENTIAL, SIGNED
+from lib.report.layout import handles_of, legend_beside, panels
+
+STYLES = ("-", "--", ":", "-.")
+SIZE = 1.9  # inches of a matrix
+
+
+def matrices(shown: Mapping[str, np.ndarray], title: str, quantity: str, below: str = "") -> Figure:
+    """Matrices, or grey images, beside each other on one colour scale; what is nan stays white.
+
+    Args:
+        shown: {what stands above: (rows, columns)}, one or more. Numbers of both signs get a scale
+            that is symmetric about 0.
+        title, below: see :func:`lib.report.layout.head`.
+        quantity: what the numbers are.
+    """
+    fig, axs = panels(len(shown), SIZE, SIZE + 0.7, title, below, margin=0.9, per_row=5)
+    pool = np.concatenate([np.ravel(matrix) for matrix in shown.values()])
+    low, high = np.nanmin(pool), np.nanmax(pool)
+    looks = {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
+    if low < 0 < high:
+        top = max(-low, high)
+        looks = {"cmap": SIGNED, "vmin": -top, "vmax": top}
+    for ax, (name, matrix) in zip(axs, shown.items(), strict=True):
+        image = ax.imshow(matrix, **looks)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(name, fontsize="small")
+        ax.spines[:].set(visible=True, color=GREY)
+    fig.colorbar(image, ax=axs, label=quantity, shrink=0.7)
+    return fig
+
+
+def curves(
+    x: Sequence[float], lines: Mapping[str, Sequence[float]], title: str, **axes: str
+) -> Figure:
+    """Curves over one x, told apart by their dashes and named beside the panel.
+
+    Args:
+        x: (n,).
+        lines: {name: (n,)}, four at most.
+        title: see :func:`lib.report.layout.head`.
+        axes: of :meth:`matplotlib.axes.Axes.set`: xlabel, ylabel.
+    """
+    fig, (ax,) = panels(1, 3.4, 2.8, title, margin=2.6)
+    for style, (name, y) in zip(STYLES, lines.items(), strict=False):
+        ax.plot(x, y, style, color="#333333", marker=".", label=name)
+    ax.set(**axes)
+    legend_beside(fig, handles_of([ax]))
+    return fig
