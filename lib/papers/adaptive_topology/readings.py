@@ -7,7 +7,8 @@ support compare was known. One reading of each claim is its :func:`primary` one,
 judges for SET.
 
 A fixed support is the control for the topology: it is taken with the dropout of the network that it
-is compared with (``other_dropouts``). Other rivals have the settings chosen for them.
+is compared with (``other_dropouts``). Other rivals have the settings chosen for them; some readings
+take the rule with the dropout that was chosen for the dense network.
 """
 
 import math
@@ -40,22 +41,29 @@ LOST = (0.1, 0.2, 0.3)  # fractions of the links
 @dataclass(frozen=True)
 class Group:
     """Summaries (``robustness_summary``) of networks that were trained for equally many epochs on
-    one data set, by method and seed; those of the fixed support with every dropout.
+    one data set, by method and seed; those of the rules and the fixed support with every dropout.
     """
 
     dataset: str
     epochs: int
     summaries: dict[str, dict[int, Record]] = field(default_factory=dict)
-    fixed: dict[tuple[float, int], Record] = field(default_factory=dict)  # by dropout and seed
+    by_dropout: dict[tuple[str, float, int], Record] = field(default_factory=dict)
 
-    def pairs(self, method: str, rival: str) -> Pairs:
-        """The summaries of both methods at each seed that both have."""
+    def pairs(self, method: str, rival: str, at_rivals_dropout: bool = False) -> Pairs:
+        """The summaries of both methods at each seed that both have.
+
+        Args:
+            method, rival: names; a fixed support is taken with the method's dropout.
+            at_rivals_dropout: whether the method is taken with the dropout of its rival.
+        """
         found = []
         for seed, ours in sorted(self.summaries.get(method, {}).items()):
             theirs = self.summaries.get(rival, {}).get(seed)
             if rival == "fixed":
-                theirs = self.fixed.get((ours.config.parent.dropout, seed))
-            if theirs is not None:
+                theirs = self.by_dropout.get((rival, ours.config.parent.dropout, seed))
+            elif at_rivals_dropout and theirs is not None:
+                ours = self.by_dropout.get((method, theirs.config.parent.dropout, seed))
+            if ours is not None and theirs is not None:
                 found.append((ours, theirs))
         return found
 
@@ -75,8 +83,7 @@ def groups(records: Iterable[Record]) -> list[Group]:
         group = found.setdefault(place, Group(*place))
         if run.parent.experiment in TUNED:
             group.summaries.setdefault(run.method, {})[run.seed] = record
-        if run.method == "fixed":
-            group.fixed[run.parent.dropout, run.seed] = record
+        group.by_dropout[run.method, run.parent.dropout, run.seed] = record
     return list(found.values())
 
 
@@ -147,6 +154,7 @@ class Reading:
         measure: (pairs of summaries, of the rule and its rival; level of the interval) -> the
             measurement.
         comparison, threshold: as in the table of claims.
+        at_rivals_dropout: whether the rule is taken with the dropout chosen for its rival.
     """
 
     claim: str
@@ -155,6 +163,7 @@ class Reading:
     measure: Measure
     comparison: str
     threshold: str
+    at_rivals_dropout: bool = False
 
 
 def lost(fraction: float) -> Measure:
@@ -226,6 +235,7 @@ def _readings() -> list[Reading]:
         found.append(
             Reading("R03", "area, links removed", rival, area_gap("removal"), ">=", "-0.05")
         )
+    found.append(_at_dropout_of_dense("R03", "area, links removed", area_gap("removal"), "-0.05"))
     left = area_gap("removal", "removal, equal number left")
     found.append(Reading("R03", "area, equal number of links left", "dense", left, ">=", "-0.05"))
     rescaled = area_gap("removal, rescaled")
@@ -235,16 +245,23 @@ def _readings() -> list[Reading]:
         for rival in RIVALS:
             name = f"radius of half accuracy, {symbol}, ratio"
             found.append(Reading("R04", name, rival, radius_ratio(norm), ">=", "0.9"))
+        found.append(_at_dropout_of_dense("R04", name, radius_ratio(norm), "0.9"))
     for attack, measure in (("PGD", points_under_pgd), ("the ensemble", points_under_ensemble)):
         for rival in RIVALS:
             name = f"points under {attack} at the headline radius"
             found.append(Reading("R04", name, rival, measure, ">=", "-5"))
+        found.append(_at_dropout_of_dense("R04", name, measure, "-5"))
     for series, name in (
         ("shuffle", "area, weights shuffled"),
         ("shuffle within sign", "area, shuffled within signs"),
     ):
         found.append(Reading("R05", name, "fixed", area_gap(series), ">", "0"))
     return found
+
+
+def _at_dropout_of_dense(claim: str, name: str, measure: Measure, threshold: str) -> Reading:
+    name = f"{name}, at the dropout of dense"
+    return Reading(claim, name, "dense", measure, ">=", threshold, at_rivals_dropout=True)
 
 
 READINGS = _readings()
@@ -285,7 +302,7 @@ def table(records: Iterable[Record], claim: str | None = None) -> pd.DataFrame:
 def _rows(reading: Reading, group: Group) -> list[tuple]:
     rows = []
     for rule in RULES:
-        pairs = group.pairs(rule, reading.rival or rule)
+        pairs = group.pairs(rule, reading.rival or rule, reading.at_rivals_dropout)
         if not pairs:
             continue
         found = reading.measure(pairs, LEVEL)
