@@ -48,7 +48,8 @@ def input_frames(
 
 def write_animation(figures: Iterable[Figure], path: Path, dpi: int = 72) -> None:
     """Write figures of one size as the frames of an animated png, in true colours, and close them;
-    the last one stays longer. Unchanged figures give an unchanged file.
+    the last one stays longer, and is what a viewer shows that knows no animations. Unchanged
+    figures give an unchanged file.
 
     Raises: ValueError if there is no figure.
     """
@@ -60,9 +61,9 @@ def write_animation(figures: Iterable[Figure], path: Path, dpi: int = 72) -> Non
         frames.append(Image.open(png).convert("RGB"))
     if not frames:
         raise ValueError(f"no frames for {path.name}: give one figure at least")
-    first, *others = frames
-    moving = {"save_all": True, "append_images": others, "loop": 0, "optimize": True}
-    first.save(path, format="PNG", duration=durations(len(frames)), **moving)
+    moving = {"save_all": True, "default_image": True, "append_images": frames, "loop": 0}
+    times = durations(len(frames))
+    frames[-1].save(path, format="PNG", duration=times, optimize=True, **moving)
 
 
 def durations(n: int) -> list[int]:

@@ -54,7 +54,7 @@ def described(numbers: pd.DataFrame, below: str) -> tuple[str, dict[str, str]]:
     these differ.
 
     Args:
-        numbers: columns method and n.
+        numbers: columns dataset, method and n.
         below: first line.
     """
     if numbers.empty:
@@ -65,19 +65,26 @@ def described(numbers: pd.DataFrame, below: str) -> tuple[str, dict[str, str]]:
         below += f" · {seeds(counts)}"
     else:
         for method, of_method in numbers.groupby("method"):
-            names[method] += f", {seeds(sorted(set(of_method['n'])))}"
+            names[method] += f", {seeds(_by_dataset(of_method))}"
     silent = [names[method] for method in names if method not in voices(names)]
     if silent:
         below += f"\ngrey: {'; '.join(silent)}"
     return below.removeprefix(" · "), names
 
 
-def seeds(counts: list[int]) -> str:
-    """Numbers of seeds, ascending, as they are written: "n = 5", "one seed", "n = 3 to 5"."""
-    if counts == [1]:
+def seeds(counts: Iterable[int]) -> str:
+    """Numbers of seeds as they are written, in the order of the panels: "n = 5", "one seed",
+    "n = 5 and 3".
+    """
+    different = dict.fromkeys(counts)
+    if list(different) == [1]:
         return "one seed"
-    ends = dict.fromkeys([counts[0], counts[-1]])
-    return f"n = {' to '.join(map(str, ends))}"
+    return f"n = {' and '.join(map(str, different))}"
+
+
+def _by_dataset(numbers: pd.DataFrame) -> list[int]:
+    """How many seeds there are of each data set, in their order."""
+    return numbers.groupby("dataset", sort=False)["n"].max().tolist()
 
 
 def _look(method: str, methods: Iterable[str], name: str, n: int) -> labels.Look:
@@ -391,7 +398,7 @@ def _method_points(ax: Axes, numbers: pd.DataFrame, x: str, names: dict[str, str
 def _perturbed_axes(ax: Axes, options: Mapping[str, Any]) -> None:
     """From 0 to 1 unless the options say otherwise."""
     if "log" in options.get("xscale", ""):
-        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_major_formatter("{x:,.7g}")
     if not {"yscale", "ylim"} & options.keys():
         ax.set_ylim(0, 1.02)
 

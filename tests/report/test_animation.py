@@ -37,12 +37,14 @@ def test_picture_holds_every_frame_and_ends_slowly(maps, tmp_path):
     path = tmp_path / "a.png"
     animation.write_animation(animation.input_frames(maps, "title"), path)
     with Image.open(path) as picture:
-        assert picture.n_frames == 2
-        shown = []
-        for k in range(2):
+        assert picture.n_frames == 3  # what stands where nothing moves, and two frames
+        pictures, shown = [], []
+        for k in range(3):
             picture.seek(k)
-            shown.append(picture.info["duration"])
-    assert shown == [animation.MILLISECONDS, animation.LAST]
+            pictures.append(np.asarray(picture.convert("RGB")))
+            shown.append(picture.info.get("duration"))
+    assert shown[1:] == [animation.MILLISECONDS, animation.LAST]
+    assert np.array_equal(pictures[0], pictures[2]) and (pictures[1] != pictures[2]).any()
     assert not plt.get_fignums()
 
 

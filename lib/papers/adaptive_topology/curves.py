@@ -38,25 +38,21 @@ def percolation(removals: pd.DataFrame) -> pd.DataFrame:
     return long.assign(variable=panel)
 
 
-def equal_number(removals: pd.DataFrame) -> pd.DataFrame:
-    """Random removal against the number of links removed, of a dense network as many as of a sparse
-    one.
+def links_left(removals: pd.DataFrame) -> pd.DataFrame:
+    """Random removal against the number of links left, as far as any is.
 
     Args:
         removals: rows of `link_removal` over all layers, all orders.
-    Returns: the rows of random orders, removed being the mean over seeds of each fraction, the
-        column order naming the panel.
+    Returns: the rows of random order, left being the mean over seeds of each fraction, the column
+        order naming the panel.
     """
-    dense = removals["method"] == "dense"
-    order = removals["order"]
-    wanted = dense & (order == "random, equal number")
-    wanted |= ~dense & (order == "random")
-    random = removals[wanted]
-    keys = ["dataset", "method", "fraction"]
-    groups = random.groupby(keys)["removed"]
-    removed = groups.transform("mean").round()
-    panel = "at equal number of links"
-    return random.assign(removed=removed, order=panel)
+    random = removals[removals["order"] == "random"]
+    network = ["dataset", "method", "seed"]
+    whole = random.groupby(network)["removed"].transform("max")  # a removal ends with all links
+    random = random.assign(left=whole - random["removed"])
+    left = random.groupby(["dataset", "method", "fraction"])["left"].transform("mean")
+    random = random.assign(left=left.round(), order="in random order")
+    return random[random["left"] > 0]
 
 
 # ------------------------------------------------------------------------- weights and attacks

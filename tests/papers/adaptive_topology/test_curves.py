@@ -9,7 +9,7 @@ NETWORK = {"dataset": "mnist", "method": "set", "seed": 0}
 EVERY = (
     curves.percolation,
     curves.shuffled,
-    curves.equal_number,
+    curves.links_left,
     curves.noise_and_signs,
     curves.under_pgd,
 )
@@ -38,19 +38,19 @@ def test_shuffles_of_all_layers_are_named_by_what_keeps_together():
     assert kept["within"].tolist() == ["within each sign"]
 
 
-def test_equal_number_takes_of_dense_networks_as_many_as_of_sparse_ones():
-    orders = ["random", "random, equal number", "ascending"]
-    sparse = rows(order=orders, fraction=0.5, removed=[7, 8, 9])
-    dense = sparse.assign(method="dense")
-    equal = curves.equal_number(pd.concat([sparse, dense]))
-    assert equal["method"].tolist() == ["set", "dense"]
-    assert equal["removed"].tolist() == [7, 8]
+def test_links_left_are_those_that_random_removal_has_not_taken():
+    removals = rows(order="random", fraction=[0, 0.5, 1], removed=[0, 7, 14])
+    others = removals.assign(order="ascending")
+    dense = removals.assign(method="dense", removed=[0, 700, 1400])
+    left = curves.links_left(pd.concat([removals, others, dense]))
+    assert left["method"].tolist() == ["set", "set", "dense", "dense"]
+    assert left["left"].tolist() == [14, 7, 1400, 700]
 
 
-def test_equal_number_is_the_mean_over_seeds():
+def test_links_left_are_the_mean_over_seeds():
     removals = rows(order="random", fraction=[0.5, 0.5, 1, 1], removed=[6, 8, 20, 21])
-    equal = curves.equal_number(removals.assign(seed=[0, 1, 0, 1]))
-    assert equal["removed"].tolist() == [7, 7, 20, 20]
+    left = curves.links_left(removals.assign(seed=[0, 1, 0, 1]))
+    assert left["left"].tolist() == [14, 14]
 
 
 def test_noise_and_signs_leave_out_other_changes():

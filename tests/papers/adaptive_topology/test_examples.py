@@ -14,6 +14,7 @@ from lib.runs.record import Record
 def record(method, moved, dataset="mnist", **arrays):
     run = study_of("attack_minimal", SparseTraining("adaptive_topology", dataset, method))
     pixels = np.zeros((2, 4), dtype=np.float32)
+    moved = np.reshape(moved, (-1, 1))
     held = {
         "example.pixels": pixels,
         "example.changed": pixels + np.float32(moved),
@@ -24,8 +25,8 @@ def record(method, moved, dataset="mnist", **arrays):
 
 
 def test_image_is_followed_by_what_fools_each_network():
-    records = [record("dense", 0.5), record("set", 0.1), record("rigl", 0.2)]
-    table = examples.fooled(records, 1, ["set", "dense", "fixed"])
+    records = [record("dense", [9, 0.5]), record("set", [0, 0.1]), record("rigl", 0.2)]
+    table = examples.fooled(records, ["set", "dense", "fixed"])
     assert table["name"].tolist() == [
         "as it is",
         labels.method_name("set"),
@@ -38,4 +39,14 @@ def test_image_is_followed_by_what_fools_each_network():
 def test_records_without_examples_are_left_out():
     old = record("set", 0.1)
     old.arrays.pop("example.pixels")
-    assert examples.fooled([old], 0, ["set"]).empty
+    assert examples.fooled([old], ["set"]).empty
+
+
+def test_typical_image_is_fooled_at_the_median_distances():
+    pixels = np.zeros((3, 4), dtype=np.float32)
+    records = []
+    for distances in ([0.4, 0.1, 0.2], [0.3, 0.9, 0.5]):
+        changed = pixels + np.float32(distances)[:, None]
+        records.append(record("set", 0, **{"example.pixels": pixels, "example.changed": changed}))
+    assert examples.typical(records) == 2
+    assert examples.typical(records[1:]) == 2 and examples.typical(records[:1]) == 2

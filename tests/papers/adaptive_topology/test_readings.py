@@ -120,12 +120,41 @@ def test_fixed_support_is_the_one_of_equal_dropout():
     assert group.pairs("set", "fixed") == []
 
 
+def test_rule_is_taken_with_the_dropout_of_its_rival_where_that_is_asked():
+    other = {"experiment": "other_dropouts"}
+    records = [summary("set"), summary("set", dropout=0.3, **other), summary("dense", dropout=0.3)]
+    records += [summary("fixed", dropout=0.3), summary("fixed", **other)]
+    (group,) = readings.groups(records)
+    for rival in ("dense", "fixed"):
+        ((ours, theirs),) = group.pairs("set", rival, at_rivals_dropout=True)
+        assert ours.config.parent.dropout == theirs.config.parent.dropout == 0.3
+    ((ours, theirs),) = group.pairs("set", "dense")
+    assert (ours.config.parent.dropout, theirs.config.parent.dropout) == (0.1, 0.3)
+    ((ours, theirs),) = group.pairs("set", "fixed")
+    assert ours.config.parent.dropout == theirs.config.parent.dropout == 0.1
+
+
 def five(rng, method, dataset="mnist", **means):
     made = []
     for seed in range(5):
         arrays = {series: areas(rng, mean) for series, mean in means.items()}
         made.append(summary(method, seed, dataset=dataset, arrays=arrays))
     return made
+
+
+def test_reading_with_the_dropout_of_the_rival_stands_only_where_it_differs(rng):
+    means = {"shuffle": 0.4, "shuffle within sign": 0.4}
+    alike = five(rng, "set", **means) + five(rng, "fixed", **means)
+    names = readings.table(alike, "R05")["reading"]
+    assert len(names) == 2 and not names.str.contains(readings.BOTH).any()
+    arrays = {series: areas(rng, mean) for series, mean in means.items()}
+    of_set = [alike[0], summary("set", experiment="other_dropouts", dropout=0.3, arrays=arrays)]
+    of_fixed = [
+        summary("fixed", dropout=0.3, arrays=arrays),
+        summary("fixed", experiment="other_dropouts", arrays=arrays),
+    ]
+    names = readings.table(of_set + of_fixed, "R05")["reading"]
+    assert len(names) == 4 and names.str.contains(readings.BOTH).sum() == 2
 
 
 def test_area_is_the_difference_of_relative_areas(rng):
