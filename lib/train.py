@@ -63,7 +63,8 @@ def fit(
             or (B, C, H, W), and returns (B, n_classes) logits.
         split: the data; its arrays are moved to the model's device and dtype.
         settings: how to train.
-        seed: of the order of the examples and of the evolution.
+        seed: of the order of the examples and of the evolution; another one than the network's,
+            or the first update may grow links where they just were.
         loss: takes logits (B, n_classes) and classes (B,), returns their mean loss, a scalar.
         objective: (model, inputs (B, features...), classes (B,), generator) -> the scalar that a
             step lowers, where that is not the loss of the model's logits, see

@@ -35,7 +35,7 @@ SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 FRONT = "#dddddd"  # what nothing cheaper beats
 EVEN_PER_ROW = 4  # panels in a row where four are all
-LETTERS = 72  # that stand side by side above the panels of a row
+LETTERS = 78  # that stand side by side above the panels of a row
 PANEL_WIDTHS = {1: 4.6, 2: 3.2}  # inches, by panels in a row
 
 # --------------------------------------------------------------------------- curves of methods
@@ -181,7 +181,7 @@ def _accuracy_axes(ax: Axes, curves: pd.DataFrame) -> None:
     ax.set_ylim(late["mean"].min() - 0.002, top.max() + 0.002)
     ax.yaxis.set_major_locator(ticker.MaxNLocator(steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
 
 
 def _name_ends(ax: Axes, curves: pd.DataFrame, names: dict[str, str]) -> None:

@@ -78,12 +78,17 @@ def outer_labels(axs: Sequence[Axes], per_row: int = PER_ROW) -> None:
 
 
 def log_x(ax: Axes, locator: ticker.Locator) -> None:
-    """Make the horizontal axis logarithmic, with plain numbers where the locator says."""
+    """Make the horizontal axis logarithmic, with short numbers where the locator says."""
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_major_formatter(lambda x, _: short(x))
     ax.xaxis.set_minor_formatter(ticker.NullFormatter())
     ax.tick_params(axis="x", labelsize="small")
+
+
+def short(number: float) -> str:
+    """A number in few letters: "500", "1k", "1.5k", but "2048"."""
+    return f"{number:g}" if number < 1000 or number % 100 else f"{number / 1000:g}k"
 
 
 # ---------------------------------------------------------------------------- heading and footer

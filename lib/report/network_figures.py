@@ -81,7 +81,7 @@ def _drawable_ccdf(degrees: np.ndarray) -> Pair:
 
 
 def _log_degrees(ax: Axes) -> None:
-    log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
+    log_x(ax, ticker.LogLocator(subs=(1, 3)))
 
 
 def fitted_tails(sequences: Groups, title: str, below: str = "") -> tuple[Figure, pd.DataFrame]:
@@ -93,7 +93,7 @@ def fitted_tails(sequences: Groups, title: str, below: str = "") -> tuple[Figure
         title, below: see :func:`lib.report.layout.head`.
     Returns: the figure; columns panel, law, k, share.
     """
-    fig, axs = panels(len(sequences), 2.6, 3.4, title, below, margin=1.8, sharey=True)
+    fig, axs = panels(len(sequences), 2.6, 3.6, title, below, margin=1.8, sharey=True)
     axs[0].set_ylabel(SHARE_LABEL)
     handles: dict[str, Line2D] = {}
     measured = topology.ccdf_table(sequences)
@@ -110,7 +110,7 @@ def fitted_tails(sequences: Groups, title: str, below: str = "") -> tuple[Figure
             ax.set_title(f"{panel}\n{reason}", fontsize="small")
             continue
         size = f"{tail.n_tail} of {len(degrees)}"
-        ax.set_title(f"{panel}\nα = {tail.exponent:.1f} from {size}", fontsize="small")
+        ax.set_title(f"{panel}\nα = {tail.exponent:.1f} from\n{size}", fontsize="small")
         curves = power_law.fitted_curves(degrees, tail)
         handles |= _fitted_laws(ax, curves)
         ax.axvline(tail.xmin, color="#555555", ls=":", lw=0.8)

@@ -360,7 +360,9 @@ def test_no_measures_give_a_figure_that_says_so():
 
 
 @pytest.mark.parametrize(
-    ("counts", "text"), [([1], "one seed"), ([5], "n = 5"), ([5, 3], "n = 5 and 3"), ([5, 5], "n = 5")], ids=str
+    ("counts", "text"),
+    [([1], "one seed"), ([5], "n = 5"), ([5, 3], "n = 5 and 3"), ([5, 5], "n = 5")],
+    ids=str,
 )
 def test_numbers_of_seeds_are_written(counts, text):
     assert figures.seeds(counts) == text

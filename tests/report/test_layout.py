@@ -111,3 +111,11 @@ def test_legend_has_each_label_once():
         ax.plot([0, 1], label="one")
     layout.legend_beside(fig, layout.handles_of(axs))
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.05, "0.05"), (500, "500"), (1000, "1k"), (1500, "1.5k"), (2048, "2048"), (4e4, "40k")],
+)
+def test_thousands_are_short_where_nothing_is_lost(number, text):
+    assert layout.short(number) == text

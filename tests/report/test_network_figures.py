@@ -172,7 +172,7 @@ def test_fitted_tail_states_exponent_and_tail(rng):
     sequences = {"panel": {"end": degrees, "random": others}}
     fig, table = network_figures.fitted_tails(sequences, "title")
     tail = power_law.fit_tail(degrees)
-    stated = f"panel\nα = {tail.exponent:.1f} from {tail.n_tail} of 1000"
+    stated = f"panel\nα = {tail.exponent:.1f} from\n{tail.n_tail} of 1000"
     assert fig.axes[0].get_title() == stated
     assert {"end", "random", "power law", *power_law.ALTERNATIVES} < set(table["law"])
     curves = power_law.fitted_curves(degrees, tail)["share"]
