@@ -46,16 +46,15 @@ def judge(
     Raises: ValueError for an unknown comparison.
     """
     always, ever = _outcome(measurement, comparison, threshold)
+    missing = measurement.limit or measurement.wide
     if measurement.n is not None and measurement.n < MIN_SEEDS:
-        limits = dict.fromkeys(["seeds", measurement.limit])
-        return f"inconclusive ({', '.join(filter(None, limits))})"
+        reasons = dict.fromkeys(["seeds", *missing.split(", ")])
+        return f"inconclusive ({', '.join(reasons)})"
     if always and not measurement.limit:
         return "reproduced"
     if not ever and measurement.limit in ("", "data"):
         return "not reproduced"
-    if measurement.limit:
-        return f"inconclusive ({measurement.limit})"
-    return "inconclusive"
+    return f"inconclusive ({missing})"
 
 
 def _outcome(

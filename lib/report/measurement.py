@@ -17,6 +17,7 @@ class Measurement:
         limit: why the verdict could still change: "" (it cannot), "data" (part of the claim's data
             sets were run: they can only add what is missing), or else, as "epochs" (shorter than
             the paper) or "settings" (other settings decide it).
+        wide: more of what would make the interval narrower.
     """
 
     value: float
@@ -24,3 +25,4 @@ class Measurement:
     high: float
     n: int | None = None
     limit: str = ""
+    wide: str = "seeds"

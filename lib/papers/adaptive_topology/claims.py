@@ -1,13 +1,15 @@
 """What our records say about the claims of [Sulyok2026], in the unit of each claim."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 
 from lib.papers.adaptive_topology import readings
 from lib.papers.shared.claims import chosen
-from lib.report.intervals import LEVEL, Measurement, t_interval
+from lib.report.intervals import LEVEL, Measurement, judge, t_interval
 from lib.report.tables import paired_differences
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
@@ -27,16 +29,29 @@ def accuracy_gap(records: Records, dataset: str) -> Measurement | None:
 def robustness(records: Records, claim: str) -> Measurement | None:
     """R03, R04, R05: the primary reading for SET at the longest training, the worse data set.
 
-    Intervals of both data sets are simultaneous; "data" if one was not run.
+    Intervals of both data sets are simultaneous; "data" if one was not run, "settings" if the
+    verdict is another one where SET has the dropout that was chosen for its rival.
     """
     reading = readings.primary(claim)
+    groups = readings.groups(readings.at_equal_length(records))
+    found = _worse(reading, [group.pairs("set", reading.rival) for group in groups])
+    alike = []
+    for group in groups:
+        pairs = group.pairs("set", reading.rival, at_rivals_dropout=True)
+        alike.append(pairs or group.pairs("set", reading.rival))
+    other = _worse(reading, alike)
+    if found is not None and _verdict(reading, found) != _verdict(reading, other):
+        return replace(found, limit="settings")
+    return found
+
+
+def _worse(reading: readings.Reading, pairs: Iterable[readings.Pairs]) -> Measurement | None:
     level = 1 - (1 - LEVEL) / len(DATASETS)
-    found = []
-    for group in readings.groups(readings.at_equal_length(records)):
-        pairs = group.pairs("set", reading.rival)
-        if pairs:
-            found.append(reading.measure(pairs, level))
-    return worst_of(found)
+    return worst_of([reading.measure(of_dataset, level) for of_dataset in pairs if of_dataset])
+
+
+def _verdict(reading: readings.Reading, found: Measurement) -> str:
+    return judge(found, reading.comparison, reading.threshold)
 
 
 def headline_readings(records: Records, claim: str) -> pd.DataFrame:
@@ -48,13 +63,15 @@ def worst_of(found: Sequence[Measurement]) -> Measurement | None:
     """The worst of the measurements on each data set, of a quantity that should be large."""
     if not found:
         return None
-    limit = "" if len(found) >= len(DATASETS) else "data"
+    limits = [one.limit for one in found]
+    if len(found) < len(DATASETS):
+        limits.insert(0, "data")
     return Measurement(
-        min(one.value for one in found),
+        min((one.value for one in found if not math.isnan(one.value)), default=math.nan),
         min(one.low for one in found),
         min(one.high for one in found),
         min(one.n for one in found),
-        limit,
+        ", ".join(dict.fromkeys(filter(None, limits))),
     )
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 from lib.papers import CLAIMS, EXPERIMENTS
 from lib.papers.adaptive_topology import claims
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.report.intervals import Measurement
+from lib.report.intervals import Measurement, judge
 from lib.runs.record import Record
 
 
@@ -16,6 +16,14 @@ from lib.runs.record import Record
 def test_robustness_claim_is_that_of_the_worse_data_set(n, limit):
     found = [Measurement(-0.1, -0.3, 0.1, 5), Measurement(0.3, 0.2, 0.4, 6)][:n]
     assert claims.worst_of(found) == Measurement(-0.1, -0.3, 0.1, 5, limit)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_limits_either_data_set_limits_the_claim(turned):
+    found = [Measurement(float("nan"), -np.inf, np.inf, 5, "radii"), Measurement(0.5, 0.4, 0.6, 5)]
+    worst = claims.worst_of(found[::-1] if turned else found)
+    assert worst == Measurement(0.5, -np.inf, 0.6, 5, "radii")
+    assert judge(worst, ">=", "0.9") == "inconclusive (radii)"
 
 
 def trained(experiment, method, accuracy, **fields):
