@@ -8,11 +8,11 @@ from pathlib import Path
 
 from lib import paths
 from lib.command import gallery, notebooks
+from lib.command.gallery import PAPER
 from lib.command.pages import BIBLIOGRAPHY, replace_between
 from lib.paths import ROOT
 
 DOCS = ROOT / "docs"
-PAPER = "paper"  # the profile whose figures are shown
 KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\](?!\()")
 NUMBERED = re.compile(r"\b(notebooks? )(\d\d)\b((?:(?:, | and | to )\d\d\b)*)")
 FOLLOWING = re.compile(r"(, | and | to )(\d\d)\b")
@@ -102,9 +102,9 @@ def _gallery() -> str:
     """The page of all figures, with paths from the root of the site and without tables."""
     text = gallery.text(PAPER)
     text = re.sub(r"\((?:\.\./)+notebooks/", "(notebooks/", text)
-    text = re.sub(r'(src|href)="(?=\d\d_)', r'\1="figures/', text)
+    text = re.sub(r'(src|href)="', r'\1="figures/', text)
     lines = [line for line in text.splitlines() if not line.startswith("Tables: ")]
-    return re.sub(r" \[numbers\]\([^)]*\)", "", "\n".join(lines)) + "\n"
+    return re.sub(r" · \S+ \[(numbers|vector)\]\([^)]*\)", "", "\n".join(lines)) + "\n"
 
 
 def _copy_figures(folder: Path) -> None:

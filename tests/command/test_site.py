@@ -1,6 +1,7 @@
 """The site: links between notebooks and references, and that it builds without a warning."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -40,6 +41,15 @@ def test_notebook_is_linked_in_its_texts_alone():
         if old["cell_type"] == "code":
             assert old == new
     assert "REFERENCES.md#sulyok2026" in json.dumps(after)
+
+
+def test_gallery_leads_to_what_the_site_has(tmp_path):
+    folder = tmp_path / "source"
+    site.assemble(folder)
+    text = (folder / "GALLERY.md").read_text(encoding="utf-8")
+    places = re.findall(r'(?:src|href)="([^"]*)"', text) + re.findall(r"\]\(([^)]*)\)", text)
+    assert len(places) > 100
+    assert [place for place in places if not (folder / place).is_file()] == []
 
 
 @pytest.fixture(scope="module")
