@@ -172,13 +172,15 @@ def obtain(
         profile: "paper" loads what ``python -m lib bench`` stored (an empty table if that was not
             run); another measures in its sizes now.
         retrain: measure now in the profile "paper" too.
-        varied: of "steps", see :func:`sweep_steps`.
-    Raises: ValueError for an unknown kind, profile or quantity.
+        varied: of "steps" alone, see :func:`sweep_steps`.
+    Raises: ValueError for an unknown kind, profile or quantity, or a quantity of another kind.
     """
     check_known("table", kind, KINDS)
     check_known("profile", profile, SIZES)
     if varied is not None:
         check_known("quantity", varied, VARIED)
+        if kind != "steps":
+            raise ValueError(f"varied = {varied!r} with {kind!r}: give it with 'steps' alone")
     if profile == "paper" and not retrain:
         table = _load(kind)
         return table if varied is None else table[table["sweep"] == varied]

@@ -19,8 +19,8 @@ from lib.runs.record import Record
 from lib.runs.store import Store
 
 Submit = Callable[..., Future]
-# A worker keeps the data it has read for its next run, which is no leak of memory.
-KEEPING = {"LOKY_MAX_MEMORY_LEAK_SIZE": "8e9"}  # bytes
+LEAK = "LOKY_MAX_MEMORY_LEAK_SIZE"
+KEPT = 2e9  # bytes: a worker keeps the data it has read for its next run, which is no leak
 
 
 class RunsFailed(RuntimeError):
@@ -124,8 +124,9 @@ def _executor(jobs: int, scheduler: str | None) -> Iterator[Submit]:
         with Client(scheduler, timeout="10s") as client:
             yield client.get_executor().submit
         return
+    kept = {LEAK: os.environ.get(LEAK, str(KEPT))}
     start = {"initializer": _start_worker, "initargs": (os.getpid(),)}
-    pool = ProcessPoolExecutor(jobs, env=KEEPING, **start)
+    pool = ProcessPoolExecutor(jobs, env=kept, **start)
     try:
         yield pool.submit
     except BaseException:

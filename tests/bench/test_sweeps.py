@@ -121,6 +121,8 @@ def test_one_quantity_alone_is_measured_or_loaded(unmeasured):
     assert len(alone) == (stored["sweep"] == "density").sum() > 0
     with pytest.raises(ValueError, match="quantity 'dense'"):
         bench.obtain("steps", "quick", varied="dense")
+    with pytest.raises(ValueError, match="varied = 'density' with 'products'"):
+        bench.obtain("products", "quick", varied="density")
 
 
 def test_steps_are_trained_with_the_links_of_their_sweep(unmeasured):

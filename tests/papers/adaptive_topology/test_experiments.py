@@ -110,3 +110,9 @@ def test_stored_study_is_of_the_stored_network(name):
         parent = shipped.stored(record.config.parent)
         if parent is not None:
             assert record.environment["final"] == parent.environment["final"], record.config.name
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])
+def test_summaries_name_the_headline_radius_first(profile):
+    for study in EXPERIMENTS["robustness_summary"].runs(profile):
+        assert study.radii[0] == attacking.HEADLINE_RADIUS[study.dataset]

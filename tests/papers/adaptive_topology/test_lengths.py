@@ -17,7 +17,7 @@ RUNS += networks.wide("paper")
 
 
 def summary(experiment="training_length", method="set", epochs=20, variant=None):
-    """A summary of the first network that answers, all of whose areas are half an image's."""
+    """A summary of the first network that answers, with areas that differ between series."""
     (run, *_) = (
         r
         for r in RUNS
@@ -32,8 +32,8 @@ def summary(experiment="training_length", method="set", epochs=20, variant=None)
     rows += [("removal", 1.0, draw, 0.1) for draw in range(2)]
     rows += [("pgd linf", radius, 0, 0.9 - 5 * radius) for radius in (0.05, 0.1)]
     table = pd.DataFrame(rows, columns=["measure", "strength", "draw", "value"])
-    half = np.full(N, 5000, dtype=np.uint16)
-    arrays = dict.fromkeys(("removal", "removal, rescaled", "shuffle"), half)
+    areas = {"removal": 5000, "removal, rescaled": 6000, "shuffle": 4000}  # of each image
+    arrays = {series: np.full(N, area, dtype=np.uint16) for series, area in areas.items()}
     arrays |= {"clean": np.ones(N, bool), "pgd linf 0.095": np.arange(N) < 5}
     facts = {"architecture": "784-1000-10", "final": {"test_accuracy": 0.98}}
     study = study_of("robustness_summary", run, variant=run.variant)
@@ -44,6 +44,8 @@ def test_numbers_are_those_of_the_network_and_of_its_images():
     found = lengths.numbers(summary())
     assert (found["accuracy"], found["pgd"], found["weights"]) == (0.98, 0.25, 5.0)
     assert found["removal area"] == pytest.approx((0.5 - 0.1) / 0.9)
+    assert found["rescaled area"] == pytest.approx((0.6 - 0.1) / 0.9)
+    assert found["shuffle area"] == pytest.approx((0.4 - 0.1) / 0.9)
     assert found["half radius"] == pytest.approx(0.08)  # of all images, right at first
     assert (found["margin"], found["linear distance"]) == (1.0, 0.1)
 

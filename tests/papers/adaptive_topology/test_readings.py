@@ -1,5 +1,7 @@
 """Readings of the claims: areas by image, radii of half accuracy, pairs, thresholds, counts."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -221,3 +223,129 @@ def test_every_claim_has_one_primary_reading(claim):
     row = published().set_index("id").loc[claim]
     assert reading.claim == claim
     assert (reading.comparison, reading.threshold) == (row["comparison"], row["threshold"])
+
+
+# what each reading reads, in closed form
+
+AREAS = {  # of every image, for the rule; a rival has its share more of each
+    "removal": 0.50,
+    "removal, rescaled": 0.60,
+    "removal, equal number left": 0.70,
+    "shuffle": 0.30,
+    "shuffle within sign": 0.40,
+}
+MORE = {"set": 0.0, "fixed": 0.04, "dense_small": 0.08, "dense_pruned": 0.12, "dense": 0.16}
+KEPT = {"pgd linf 0.095": 30, "ensemble linf": 20}  # images, of 40; a rival keeps 25 * MORE more
+HALVED = {"linf": 0.10, "l2": 1.0}  # radius; of a rival 1 + MORE times as large
+
+
+def made(method, seed):
+    """A network that has all images right, and loses them as the tables above say."""
+    more = MORE[method]
+    arrays = {"clean": np.ones(N, bool)}
+    for series, area in AREAS.items():
+        arrays[series] = np.full(N, round((area + more) * readings.AREA_UNITS), dtype=np.uint16)
+    for attack, kept in KEPT.items():
+        arrays[attack] = np.arange(N) < kept + 25 * more
+    curves = {"removal": {0.0: 1.0, 0.1: 0.98, 0.2: 0.93, 0.3: 0.81}}
+    for norm, half in HALVED.items():
+        curves[f"pgd {norm}"] = {2 * half * (1 + more): 0.0}
+    return summary(method, seed, arrays=arrays, curves=curves)
+
+
+def expected(reading):
+    if reading.rival is None:
+        return {"10%": 2, "20%": 7, "30%": 19}[reading.name.split("with ")[1][:3]]
+    more = MORE[reading.rival]
+    if "ratio" in reading.name:
+        return 1 / (1 + more)
+    if reading.name.startswith("points under"):
+        return -100 * 25 * more / N
+    if reading.name == "area, equal number of links left":
+        return (0.50 - 0.70 - more) / 0.9
+    return -more / 0.9
+
+
+TUNED = [one for one in readings.READINGS if not one.at_rivals_dropout]
+
+
+@pytest.mark.parametrize("reading", TUNED, ids=lambda one: f"{one.claim} {one.name} {one.rival}")
+def test_value_of_every_reading_in_closed_form(reading):
+    records = [made(method, seed) for method in MORE for seed in range(5)]
+    (group,) = readings.groups(records)
+    pairs = group.pairs("set", reading.rival or "set")
+    found = reading.measure(pairs, 0.95)
+    assert (found.value, found.n) == (pytest.approx(expected(reading)), 5)
+
+
+@pytest.mark.parametrize(
+    ("claim", "name", "series"),
+    [
+        ("R03", "area, links removed", "removal"),
+        ("R03", "area, removed and rescaled", "removal, rescaled"),
+        ("R05", "area, weights shuffled", "shuffle"),
+        ("R05", "area, shuffled within signs", "shuffle within sign"),
+        ("R04", "points under PGD at the headline radius", "pgd linf 0.095"),
+        ("R04", "points under the ensemble at the headline radius", "ensemble linf"),
+    ],
+)
+def test_reading_follows_the_measurement_that_it_names_alone(claim, name, series):
+    wanted = [one for one in readings.READINGS if (one.claim, one.name) == (claim, name)]
+    assert {one.rival for one in wanted} <= {*readings.RIVALS}
+    pairs = [(made("set", 0), made("fixed", 0))] * 5
+    before = wanted[0].measure(pairs, 0.95).value
+    ours = made("set", 0)
+    for other in [*AREAS, *KEPT]:
+        if other != series:
+            ours.arrays[other] = ours.arrays[other] * 0
+    assert wanted[0].measure([(ours, made("fixed", 0))] * 5, 0.95).value == before
+    ours.arrays[series] = ours.arrays[series] * 0
+    assert wanted[0].measure([(ours, made("fixed", 0))] * 5, 0.95).value < before
+
+
+@pytest.mark.parametrize(("claim", "rival"), [("R03", "dense"), ("R04", "dense"), ("R05", "fixed")])
+def test_primary_reading_is_against_the_rival_that_the_notebooks_name(claim, rival):
+    assert readings.primary(claim).rival == rival
+
+
+def test_thresholds_are_those_of_their_kind():
+    found = {}
+    for reading in readings.READINGS:
+        kind = "ratio" if "ratio" in reading.name else reading.name.split()[0].strip(",")
+        found.setdefault((reading.claim, kind), set()).add((reading.comparison, reading.threshold))
+    assert found == {
+        ("R03", "points"): {("<=", "5")},
+        ("R03", "area"): {(">=", "-0.05")},
+        ("R04", "ratio"): {(">=", "0.9")},
+        ("R04", "points"): {(">=", "-5")},
+        ("R05", "area"): {(">", "0")},
+    }
+
+
+def test_pruned_network_is_as_long_trained_as_what_it_was_pruned_from():
+    run = SparseTraining("adaptive_topology", "mnist", "dense_pruned", epochs=50)
+    dense = SparseTraining("adaptive_topology", "mnist", "dense", epochs=150)
+    run = dataclasses.replace(run, inherits="largest", parent=dense)
+    assert readings.epochs_of(run) == 150
+
+
+def test_verdict_is_the_worse_data_set_by_simultaneous_intervals(rng):
+    records, by_dataset = [], []
+    for dataset, mean in (("mnist", 0.4), ("fashion_mnist", 0.45)):
+        sides = [
+            five(rng, method, dataset, removal=level)
+            for method, level in (("set", mean), ("dense", 0.6))
+        ]
+        records += sides[0] + sides[1]
+        by_dataset.append(area_gap_of(*sides))
+    found = claims.robustness(records, "R03")
+    assert found.low == pytest.approx(min(one.low for one in by_dataset))
+    assert found.high == pytest.approx(min(one.high for one in by_dataset))
+    assert found.value == pytest.approx(min(one.value for one in by_dataset))
+
+
+def area_gap_of(ours, theirs):
+    gaps = []
+    for a, b in zip(ours, theirs, strict=True):
+        gaps.append(readings.relative_areas(a, "removal") - readings.relative_areas(b, "removal"))
+    return two_way_interval(np.array(gaps), level=0.975)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lib.papers.adaptive_topology import removal, summary
-from lib.robustness import attacks
+from lib.robustness import attacks, perturb
 from tests.papers.adaptive_topology.measuring import network, record_of, study
 
 
@@ -86,3 +86,42 @@ def test_ensemble_attacks_at_the_first_radius(model, split):
     row = table[table["measure"] == "ensemble linf"].iloc[0]
     assert (row["strength"], row["value"]) == (0.2, arrays["ensemble linf"].mean())
     assert row["value"] <= arrays["pgd linf 0.1"].mean()
+
+
+@pytest.mark.parametrize(
+    ("measure", "within"), [("shuffle", "all"), ("shuffle within sign", "sign")]
+)
+def test_shuffles_are_those_of_the_study_of_shuffling(model, split, measure, within):
+    table, _ = measured(model)
+    desired, _ = removal.weight_shuffling(study("weight_shuffling"), record_of(model))
+    whole = (desired["kind"] == "shuffle") & (desired["scope"] == "all")
+    desired = desired[whole & (desired["within"] == within)].groupby("strength")["accuracy"].mean()
+    np.testing.assert_allclose(values(table, measure), desired)
+
+
+def test_dense_network_is_brought_down_to_as_many_links_as_a_sparse_one_has_left():
+    model = network(None).eval()
+    series = {one.measure: one.changed for one in summary.series_of(model, "dense")}
+    layers = perturb.perturbed_layers(model).values()
+    n = sum(layer.weight.numel() for layer in layers)
+    for fraction in (0.0, 0.5, 1.0):
+        generator = torch.Generator().manual_seed(0)
+        changed = series["removal, equal number left"](model, fraction, generator)
+        left = sum(
+            int(layer.weight.count_nonzero())
+            for layer in perturb.perturbed_layers(changed).values()
+        )
+        assert left == pytest.approx(removal.SPARSE_DENSITY * (1 - fraction) * n, abs=1)
+
+
+def test_ensemble_attacks_the_first_images_at_the_first_radius(model, split, monkeypatch):
+    asked = {}
+
+    def under_ensemble(how, model, x, y, *, radius, steps):
+        asked.update(radius=radius, steps=steps, images=len(x))
+        return {"square": torch.ones(len(x), dtype=torch.bool)}
+
+    monkeypatch.setattr(summary, "right_under_ensemble", under_ensemble)
+    monkeypatch.setattr(summary, "ENSEMBLE_IMAGES", 7)
+    measured(model, radii=(0.2, 0.1), steps=4)
+    assert asked == {"radius": 0.2, "steps": 10, "images": 7}
