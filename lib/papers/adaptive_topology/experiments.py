@@ -68,7 +68,7 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def _perturbed(experiment: str, profile: str, parent: SparseTraining) -> Study:
-    """Two draws for the dense networks, whose many links leave little to chance."""
+    """Two draws for the dense networks, whose measurements take a hundred times as long."""
     fields = dict(AMOUNTS[experiment][profile])
     if parent.method == "dense" and profile == "paper":
         fields["draws"] = 2
@@ -123,7 +123,7 @@ def summaries(profile: str) -> list[Study]:
     return studied
 
 
-def _pixels(experiment: str, profile: str, parent: SparseTraining) -> Study:
+def _at_headline(experiment: str, profile: str, parent: SparseTraining) -> Study:
     radii = (attacking.HEADLINE_RADIUS[parent.dataset],)
     return study_of(experiment, parent, radii=radii, **AMOUNTS[experiment][profile])
 
@@ -133,13 +133,8 @@ def dense_on_pixels(profile: str) -> list[Study]:
     studied = []
     for parent in configs(profile) + shorter(profile):
         if parent.method == "dense":
-            studied.append(with_stand_in(partial(_pixels, "attack_pixels", profile), parent))
+            studied.append(with_stand_in(partial(_at_headline, "attack_pixels", profile), parent))
     return studied
-
-
-def _minimal(experiment: str, profile: str, parent: SparseTraining) -> Study:
-    radii = (attacking.HEADLINE_RADIUS[parent.dataset],)
-    return study_of(experiment, parent, radii=radii, **AMOUNTS[experiment][profile])
 
 
 def studies(
@@ -240,7 +235,7 @@ ENSEMBLE = _study(
     _studies("attack_ensemble", _ensemble, seeds=3),
 )
 MINIMAL = dataclasses.replace(
-    _study("attack_minimal", attacking.attack_minimal, _studies("attack_minimal", _minimal, 1)),
+    _study("attack_minimal", attacking.attack_minimal, _studies("attack_minimal", _at_headline, 1)),
     make=make_minimal,
 )
 RADIUS = dataclasses.replace(

@@ -64,13 +64,14 @@ def by_assumption(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def by_dropout(records: Iterable[Record]) -> pd.DataFrame:
-    """SET, RigL and the fixed support of the longest training with each dropout, as
-    :func:`by_assumption`; network: the dropout.
+    """SET, RigL, the fixed support and the dense network of the longest training with each dropout
+    that they were trained with, as :func:`by_assumption`; network: the dropout.
     """
     rows = []
     for record in at_equal_length(records):
         run = record.config.parent
-        if run.method in SPARSE and run.experiment in ("adaptive_topology", "other_dropouts"):
+        trained = run.experiment in ("adaptive_topology", "other_dropouts")
+        if run.method in (*SPARSE, "dense") and trained:
             rows += _rows(record, f"dropout {run.dropout:g}")
     return pd.DataFrame(rows, columns=["dataset", "network", *PLACE[1:], "measure", "value"])
 
