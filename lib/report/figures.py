@@ -65,26 +65,27 @@ def described(numbers: pd.DataFrame, below: str) -> tuple[str, dict[str, str]]:
         below += f" · {seeds(counts)}"
     else:
         for method, of_method in numbers.groupby("method"):
-            names[method] += f", {seeds(_by_dataset(of_method))}"
+            names[method] += f", {seeds(*_by_dataset(of_method))}"
     silent = [names[method] for method in names if method not in voices(names)]
     if silent:
         below += f"\ngrey: {'; '.join(silent)}"
     return below.removeprefix(" · "), names
 
 
-def seeds(counts: Iterable[int]) -> str:
-    """Numbers of seeds as they are written, in the order of the panels: "n = 5", "one seed",
-    "n = 5 and 3".
+def seeds(*counts: Iterable[int]) -> str:
+    """Numbers of seeds as they are written, those of each data set in its turn: "n = 5",
+    "one seed", "n = 3 to 5", "n = 5 and 3".
     """
-    different = dict.fromkeys(counts)
-    if list(different) == [1]:
-        return "one seed"
-    return f"n = {' and '.join(map(str, different))}"
+    ranges = {}
+    for of_dataset in counts:
+        ends = dict.fromkeys([min(of_dataset), max(of_dataset)])
+        ranges[" to ".join(map(str, ends))] = None
+    return "one seed" if list(ranges) == ["1"] else f"n = {' and '.join(ranges)}"
 
 
-def _by_dataset(numbers: pd.DataFrame) -> list[int]:
-    """How many seeds there are of each data set, in their order."""
-    return numbers.groupby("dataset", sort=False)["n"].max().tolist()
+def _by_dataset(numbers: pd.DataFrame) -> list[list[int]]:
+    """The numbers of seeds that there are of each data set, in their order."""
+    return [list(counts) for _, counts in numbers.groupby("dataset", sort=False)["n"]]
 
 
 def _look(method: str, methods: Iterable[str], name: str, n: int) -> labels.Look:

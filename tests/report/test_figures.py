@@ -361,11 +361,17 @@ def test_no_measures_give_a_figure_that_says_so():
 
 @pytest.mark.parametrize(
     ("counts", "text"),
-    [([1], "one seed"), ([5], "n = 5"), ([5, 3], "n = 5 and 3"), ([5, 5], "n = 5")],
+    [
+        ([[1]], "one seed"),
+        ([[5, 5]], "n = 5"),
+        ([[3, 5]], "n = 3 to 5"),
+        ([[5], [3]], "n = 5 and 3"),
+        ([[1, 5], [1, 5]], "n = 1 to 5"),
+    ],
     ids=str,
 )
 def test_numbers_of_seeds_are_written(counts, text):
-    assert figures.seeds(counts) == text
+    assert figures.seeds(*counts) == text
 
 
 # accuracy against cost
