@@ -67,12 +67,16 @@ AMOUNTS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def _perturbed(experiment: str, profile: str, parent: SparseTraining) -> Study:
+def _amount(experiment: str, profile: str, parent: SparseTraining) -> dict[str, Any]:
     """Two draws for the dense networks, whose measurements take a hundred times as long."""
     fields = dict(AMOUNTS[experiment][profile])
     if parent.method == "dense" and profile == "paper":
         fields["draws"] = 2
-    return study_of(experiment, parent, **fields)
+    return fields
+
+
+def _perturbed(experiment: str, profile: str, parent: SparseTraining) -> Study:
+    return study_of(experiment, parent, **_amount(experiment, profile, parent))
 
 
 def _curves(experiment: str, profile: str, parent: SparseTraining) -> Study:
@@ -102,9 +106,7 @@ SUMMARY_RADII_L2 = {
 
 
 def _summary(experiment: str, profile: str, parent: SparseTraining) -> Study:
-    fields = dict(AMOUNTS[experiment][profile])
-    if parent.method == "dense" and profile == "paper":
-        fields["draws"] = 2
+    fields = _amount(experiment, profile, parent)
     headline = attacking.HEADLINE_RADIUS[parent.dataset]
     fields["radii"] = (headline, *SUMMARY_RADII[parent.dataset])
     fields["radii_l2"] = SUMMARY_RADII_L2[parent.dataset]
