@@ -27,6 +27,7 @@ jit = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", nogil=Tr
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 
 NO_LINKS = (None, None, None)  # the index of a layer that is an activation or a dropout alone
+BLOCK = 64  # units whose ratios, of 1/2 to 2 each, are multiplied before a logarithm is taken
 
 _implementation = "auto"
 
@@ -129,12 +130,35 @@ def dropout_law(p: float, seed: int, step: int) -> DropoutLaw:
     """
     if not 0 <= p < 1:
         raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
-    words = hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
-    key = int.from_bytes(words[:4], "little")
-    flip = int.from_bytes(words[4:], "little")
     threshold = int(p * 2**32)
     scale = 1 / (1 - p)
-    return DropoutLaw(threshold, scale, key, flip)
+    return DropoutLaw(threshold, scale, *_key_and_flip(seed, step))
+
+
+class SamplingLaw(NamedTuple):
+    """The uniform numbers of one pass over binary units, by their index in feature-major memory;
+    see :func:`sampling_law`.
+
+    They are ``(mix(mix(index + key) + flip) + 1/2) / 2³²``, unsigned 32-bit integers within.
+    """
+
+    key: int
+    flip: int
+
+
+def sampling_law(seed: int, step: int) -> SamplingLaw:
+    """Uniform numbers by a counter-based generator, keyed by a hash of seed and step.
+
+    Two steps whose ranges of keys overlap have other numbers all the same: the flip goes through
+    the mixing again.
+    """
+    return SamplingLaw(*_key_and_flip(seed, step))
+
+
+def _key_and_flip(seed: int, step: int) -> tuple[int, int]:
+    """Two independent words of 32 bits."""
+    words = hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
+    return int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
 
 
 # -------------------------------------------------------------------------- links of one row
@@ -258,6 +282,91 @@ def _dropout_row(y, r, law):
         y[b] = y[b] * scale if keep else zero
 
 
+# ------------------------------------------------------------------ binary units of one row
+
+
+def _decay(x):
+    """exp(-x), x >= 0, to rounding, in operations that run on many numbers at once: 2**-k from the
+    bits of the exponent, the rest by its Taylor series. From 87 (float32) or 708 on, exp of that.
+    """
+    raise NotImplementedError("compiled only")
+
+
+@numba.extending.overload(_decay, inline="always")
+def _decay_of(x):
+    return _decay_float32 if x == numba.float32 else _decay_float64
+
+
+def _decay_float32(x):
+    x = min(x, np.float32(87))
+    k = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
+    r = k * np.float32(0.6931471805599453) - x
+    one = np.float32(1)
+    e = one + r * np.float32(1 / 6)
+    e = one + r * e * np.float32(1 / 5)
+    e = one + r * e * np.float32(1 / 4)
+    e = one + r * e * np.float32(1 / 3)
+    e = one + r * e * np.float32(1 / 2)
+    scale = np.int32((np.int32(127) - np.int32(k)) << np.int32(23))
+    return (one + r * e) * scale.view(np.float32)
+
+
+def _decay_float64(x):
+    x = min(x, 708.0)
+    k = np.floor(x * 1.4426950408889634 + 0.5)
+    r = k * 0.6931471805599453 - x
+    e = 1 + r * (1 / 13)
+    e = 1 + r * e * (1 / 12)
+    e = 1 + r * e * (1 / 11)
+    e = 1 + r * e * (1 / 10)
+    e = 1 + r * e * (1 / 9)
+    e = 1 + r * e * (1 / 8)
+    e = 1 + r * e * (1 / 7)
+    e = 1 + r * e * (1 / 6)
+    e = 1 + r * e * (1 / 5)
+    e = 1 + r * e * (1 / 4)
+    e = 1 + r * e * (1 / 3)
+    e = 1 + r * e * (1 / 2)
+    scale = np.int64((np.int64(1023) - np.int64(k)) << np.int64(52))
+    return (1 + r * e) * scale.view(np.float64)
+
+
+@inline
+def _logistic_row(y, slope, bias):
+    """y = 1 / (1 + exp(-slope · y - bias))."""
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for b in range(y.shape[0]):
+        z = slope * y[b] + bias
+        e = _decay(abs(z))
+        y[b] = (one if z >= zero else e) / (one + e)
+
+
+@inline
+def _sample_row(p, r, law, s):
+    """s = 1 with the probabilities p of unit r, else 0."""
+    first = np.uint32(np.uint32(r * p.shape[0]) + np.uint32(law[0]))
+    flip = np.uint32(law[1])
+    unit, half = p.dtype.type(2.0**-32), p.dtype.type(2.0**-33)
+    zero, one = p.dtype.type(0), p.dtype.type(1)
+    for b in range(p.shape[0]):
+        bits = _mix(np.uint32(_mix(np.uint32(first + np.uint32(b))) + flip))
+        s[b] = one if p[b] > p.dtype.type(bits) * unit + half else zero
+
+
+@inline
+def _temper_row(y, bias, before, after, gain, ratio):
+    """y becomes the probabilities at the slope ``after``; what the units gain by the change of
+    slope goes to gain, over that change, and to the product of ratios.
+    """
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for b in range(y.shape[0]):
+        z = y[b] + bias
+        e_before, e_after = _decay(before * abs(z)), _decay(after * abs(z))
+        gain[b] += max(z, zero)
+        ratio[b] *= (one + e_after) / (one + e_before)
+        y[b] = (one if z >= zero else e_after) / (one + e_after)
+
+
 # --------------------------------------------------------------------- passes over all rows
 
 
@@ -292,6 +401,60 @@ def _backward_rows(crow, col, x, z, srelu, law, g, d, grads):
             _srelu_grad_row(z[r], srelu, r, g_r, grads)
         if crow is not None:
             _dot_links(crow[r], crow[r + 1], col, x, g_r, d)
+
+
+@jit
+def _unit_rows(crow, col, order, values, x, bias, slope, law, p, s):
+    """For each unit in turn: links, logistic function into p, sample into s; without links x is
+    what they sum to, without a law nothing is sampled.
+    """
+    for r in numba.prange(p.shape[0]):
+        p_r = p[r]
+        if crow is None:
+            p_r[:] = x[r]
+        else:
+            p_r[:] = 0
+            _add_links(crow[r], crow[r + 1], col, order, values, x, p_r)
+        _logistic_row(p_r, p.dtype.type(slope), bias[r])
+        if law is not None:
+            _sample_row(p_r, r, law, s[r])
+
+
+@jit
+def _tempered_rows(crow, col, order, values, x, bias, slopes, law, s, gains):
+    """As _unit_rows, sampled at the second slope; gains[i]: what BLOCK units gain by the change."""
+    before, after = s.dtype.type(slopes[0]), s.dtype.type(slopes[1])
+    for i in numba.prange(gains.shape[0]):
+        gain, ratio = gains[i], np.ones_like(gains[i])
+        gain[:] = 0
+        for r in range(i * BLOCK, min((i + 1) * BLOCK, s.shape[0])):
+            s_r = s[r]
+            if crow is None:
+                s_r[:] = x[r]
+            else:
+                s_r[:] = 0
+                _add_links(crow[r], crow[r + 1], col, order, values, x, s_r)
+            _temper_row(s_r, bias[r], before, after, gain, ratio)
+            _sample_row(s_r, r, law, s_r)
+        for b in range(gain.shape[0]):
+            gain[b] = (after - before) * gain[b] + np.log(ratio[b])
+
+
+@jit
+def _contrast_rows(crow, col, x, g, x_model, g_model, d):
+    """d[k] = mean of g · x minus that of g_model · x_model, over their batches, of each link."""
+    zero = d.dtype.type(0)
+    width, width_model = d.dtype.type(g.shape[1]), d.dtype.type(g_model.shape[1])
+    for r in numba.prange(g.shape[0]):
+        g_r, m_r = g[r], g_model[r]
+        for k in range(crow[r], crow[r + 1]):
+            x_k, y_k = x[col[k]], x_model[col[k]]
+            data = model = zero
+            for b in range(g.shape[1]):
+                data += g_r[b] * x_k[b]
+            for b in range(g_model.shape[1]):
+                model += m_r[b] * y_k[b]
+            d[k] = data / width - model / width_model
 
 
 @jit
@@ -394,6 +557,65 @@ def backward_(
     return d, grads
 
 
+def units(
+    index: tuple,
+    values: Tensor | None,
+    x: Tensor,
+    bias: Tensor,
+    slope: float,
+    law: SamplingLaw | None,
+    p: Tensor,
+    s: Tensor | None,
+) -> None:
+    """One layer of binary units: their probabilities into ``p``, samples into ``s``.
+
+    Args:
+        index: ``by_row`` or ``by_column`` of a support; NO_LINKS where ``x`` is what its links sum
+            to.
+        values: (nnz,) float, in the order of the support.
+        x: (n_in, B) float, contiguous.
+        bias: (n_out,) float.
+        slope: of what the links sum to.
+        law: of the samples; None: none are drawn.
+        p, s: (n_out, B) float, contiguous, written to; they may be one.
+    """
+    drawn = None if law is None else _array(s)
+    operands = _array(values), _array(x), _array(bias)
+    _unit_rows(*index, *operands, slope, _plain(law), _array(p), drawn)
+
+
+def tempered(
+    index: tuple,
+    values: Tensor | None,
+    x: Tensor,
+    bias: Tensor,
+    slopes: tuple[float, float],
+    law: SamplingLaw,
+) -> tuple[Tensor, Tensor]:
+    """One layer of binary units whose slope changes: (B,) what the logarithm of their summed states
+    gains, and (n_out, B) samples at the new slope. Arguments as in :func:`units`.
+    """
+    n_out = len(bias)
+    s = x.new_empty(n_out, x.shape[1])
+    gains = x.new_empty(-(-n_out // BLOCK), x.shape[1])
+    operands = _array(values), _array(x), _array(bias)
+    _tempered_rows(*index, *operands, slopes, _plain(law), _array(s), _array(gains))
+    return gains.sum(0), s
+
+
+def contrast(index: tuple, data: tuple[Tensor, Tensor], model: tuple[Tensor, Tensor]) -> Tensor:
+    """(nnz,) mean product of the two ends of every link, of the data minus of the model.
+
+    Args:
+        index: ``by_row`` of the support.
+        data, model: (n_in, B) and (n_out, B) float, contiguous; the two may differ in B.
+    """
+    crow, col, _ = index
+    d = data[0].new_empty(len(col))
+    _contrast_rows(crow, col, *map(_array, (*data, *model, d)))
+    return d
+
+
 def _array(tensor: Tensor | None) -> np.ndarray | None:
     """The memory of a tensor, for the compiled loops."""
     if tensor is None:
@@ -403,6 +625,6 @@ def _array(tensor: Tensor | None) -> np.ndarray | None:
     return tensor.numpy()
 
 
-def _plain(law: DropoutLaw | None) -> tuple | None:
+def _plain(law: DropoutLaw | SamplingLaw | None) -> tuple | None:
     """The law without its names, of which numba would make another type."""
     return law and tuple(law)
