@@ -32,8 +32,8 @@ APART = 3.0  # standard errors by which two machines that are ranked differ
 
 
 def schedule(n: int) -> Tensor:
-    """(n,) float64 inverse temperatures from 0 to 1: evenly spaced, but for n = 14,503 the published
-    ones, of which two thirds lie above .9.
+    """(n,) float64 inverse temperatures from 0 to 1: evenly spaced, but for n = 14,503 the
+    published ones, of which two thirds lie above .9.
 
     Source: [Salakhutdinov2008], the authors' released settings.
 
@@ -137,28 +137,25 @@ class LogZ:
     temperatures: int
 
 
-def forward(
-    rbm: RBM, base: Base, betas: Tensor, *, chains: int = CHAINS, seed: int, device: str = "cpu"
-) -> LogZ:
+def forward(rbm: RBM, base: Base, betas: Tensor, *, chains: int = CHAINS, seed: int) -> LogZ:
     """Estimate log Z by chains that start from the base model.
 
     Args:
-        rbm: the machine; not changed.
+        rbm: the machine; not changed. Chains run on its device.
         base: see :func:`base_of`.
         betas: see :func:`schedule`.
         chains: how many, at least 2.
         seed: of the randomness.
-        device: where to compute.
     Raises: ValueError for fewer than 2 chains or a schedule that does not run from 0 to 1.
     """
-    log_weights = forward_weights(rbm, base, betas, chains=chains, seed=seed, device=device)
+    log_weights = forward_weights(rbm, base, betas, chains=chains, seed=seed)
     log_z0 = _log_z_of_base(base, rbm)
     value, se, sd, ess = _summed_up(log_weights)
     return LogZ(log_z0 + value, se, sd, ess, chains, len(betas))
 
 
 def forward_weights(
-    rbm: RBM, base: Base, betas: Tensor, *, chains: int = CHAINS, seed: int, device: str = "cpu"
+    rbm: RBM, base: Base, betas: Tensor, *, chains: int = CHAINS, seed: int
 ) -> Tensor:
     """(chains,) float64 log weights, the mean of whose exponentials is Z over that of the base;
     arguments and errors as in :func:`forward`.
@@ -168,7 +165,7 @@ def forward_weights(
     p = base.log_odds.sigmoid()[:, None].expand(-1, chains)
     law = compiled.sampling_law(seed, 0)
     v = (p > sampling.uniforms(p.shape, law, dtype=torch.float64)).double()
-    return _annealed(rbm, base, v, betas.tolist(), seed, device)
+    return _annealed(rbm, base, v, betas.tolist(), seed)
 
 
 def reverse(rbm: RBM, base: Base, betas: Tensor, v: Tensor, *, seed: int) -> LogZ:
@@ -188,21 +185,19 @@ def reverse(rbm: RBM, base: Base, betas: Tensor, v: Tensor, *, seed: int) -> Log
     check_schedule(betas)
     _check_chains(len(v))
     columns = v.t().double().contiguous()
-    log_weights = _annealed(rbm, base, columns, betas.flip(0).tolist(), seed, "cpu")
+    log_weights = _annealed(rbm, base, columns, betas.flip(0).tolist(), seed)
     value, se, sd, ess = _summed_up(log_weights)
     return LogZ(_log_z_of_base(base, rbm) - value, se, sd, ess, len(v), len(betas))
 
 
 @torch.no_grad()
-def _annealed(
-    rbm: RBM, base: Base, v: Tensor, betas: list[float], seed: int, device: str
-) -> Tensor:
+def _annealed(rbm: RBM, base: Base, v: Tensor, betas: list[float], seed: int) -> Tensor:
     """(chains,) sum of the changes of f along the schedule, v (n_visible, chains) moving by a Gibbs
     sweep at each temperature after the first.
     """
-    machine = copy.deepcopy(rbm).double().to(device)
+    machine = copy.deepcopy(rbm).double()
     links, a, c = machine.links, machine.visible_bias.detach(), machine.hidden_bias.detach()
-    v, a_0 = v.to(device), base.log_odds.to(device)
+    v, a_0 = v.to(a), base.log_odds.to(a)
     log_weights = v.new_zeros(v.shape[1])
     for k, (before, after) in enumerate(zip(betas[:-1], betas[1:], strict=True), start=1):
         up, down = (compiled.sampling_law(seed, 2 * k + side) for side in (0, 1))
@@ -261,14 +256,20 @@ class LogLikelihood:
         return f"impossible: {self.value:.2f} > {self.ceiling:.2f}, log Z is underestimated"
 
 
-def log_likelihood(rbm: RBM, estimate: LogZ, x: Tensor) -> LogLikelihood:
+def log_likelihood(
+    rbm: RBM, estimate: LogZ, x: Tensor, *, ceiling: float | None = None
+) -> LogLikelihood:
     """Mean log-probability of the rows ``x`` (N, n_visible) under a machine of this log Z.
 
+    Args:
+        ceiling: of the rows (:func:`lib.papers.set.rbm.exact.ceiling`), where it is known already.
     Raises: ValueError unless the rows are binary.
     """
-    bound = exact.ceiling(x)
-    energies = copy.deepcopy(rbm).double().free_energy(x.double())
-    return LogLikelihood(-float(energies.mean()) - estimate.value, estimate.se, bound)
+    if ceiling is None:
+        ceiling = exact.ceiling(x)
+    machine = copy.deepcopy(rbm).double()
+    energies = machine.free_energy(x.to(machine.visible_bias))
+    return LogLikelihood(-float(energies.mean()) - estimate.value, estimate.se, ceiling)
 
 
 def is_apart(first: LogLikelihood, second: LogLikelihood) -> bool:

@@ -1,9 +1,10 @@
-r"""Learning by contrastive divergence, CD-n or persistent, with links that evolve between epochs.
+"""Learning by contrastive divergence, CD-n or persistent, with links that evolve between epochs.
 
-A loop of its own, as a machine has no loss; settings, history, optimiser and the form of checkpoints
-are those of :mod:`lib.train`.
+A loop of its own, as a machine has no loss; settings, history, optimiser and the form of
+checkpoints are those of :mod:`lib.train`.
 """
 
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -107,9 +108,9 @@ def fit(
     written = time.perf_counter()
     for epoch in range(done + 1, last + 1):
         start = time.perf_counter()
-        learner.run_epoch(epoch, history)
+        trained_links = learner.run_epoch(epoch, history)
         if epoch in evaluations:
-            _evaluate(learner, history, epoch, evaluate)
+            _evaluate(learner, history, {"epoch": epoch, "links": trained_links}, evaluate)
         history.seconds += time.perf_counter() - start
         if checkpoint is not None:
             if epoch == last or time.perf_counter() - written > CHECKPOINT_SECONDS:
@@ -138,8 +139,10 @@ class _Learner:
         self.generator = torch.Generator().manual_seed(self.seed)
         self.optimiser = train.make_optimiser(self.rbm, self.settings)
 
-    def run_epoch(self, epoch: int, history: History) -> None:
-        """A pass over the examples in random order, and the update of the links."""
+    def run_epoch(self, epoch: int, history: History) -> int:
+        """A pass over the examples in random order, and the update of the links; how many there
+        were before it.
+        """
         settings = self.settings
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate_at_epoch(epoch)
@@ -155,10 +158,12 @@ class _Learner:
         is_last = epoch == settings.epochs
         if is_last or epoch in train.DEGREE_EPOCHS:
             train.record_links(history, self.rbm, epoch)
+        n_links = self.rbm.weights.numel()
         self._update_links(epoch, is_last)
         if is_last:
             train.record_links(history, self.rbm, "final")
             history.final["links"] = self.rbm.n_links
+        return n_links
 
     def _law(self) -> compiled.SamplingLaw:
         self.passes += 1
@@ -208,15 +213,16 @@ class _Learner:
         )
 
 
-def _evaluate(learner: _Learner, history: History, epoch: int, evaluate: Evaluation) -> None:
+def _evaluate(
+    learner: _Learner, history: History, row: dict[str, Any], evaluate: Evaluation
+) -> None:
     """Append a row to the metrics, and keep the machine where it is the best so far."""
     rbm = learner.rbm
-    columns = evaluate(rbm, epoch)
-    earlier = [row["valid"] for row in history.metrics if row.get("valid") is not None]
-    links = rbm.weights.numel()
-    history.metrics.append({"epoch": epoch, "links": links, "kept": rbm.n_links, **columns})
-    valid = columns.get("valid")
-    if valid is not None and valid > max(earlier, default=-float("inf")):
+    row |= {"kept": rbm.n_links, **evaluate(rbm, row["epoch"])}
+    earlier = [old["valid"] for old in history.metrics if old.get("valid") is not None]
+    history.metrics.append(row)
+    valid = row.get("valid")
+    if valid is not None and valid > max(earlier, default=-math.inf):
         state = rbm.state_dict()
         history.best_state = {name: tensor.clone() for name, tensor in state.items()}
 
