@@ -156,12 +156,12 @@ def _operands(layer: Layer, x: Tensor, bias: Tensor, down: bool) -> tuple:
     if down:
         n_in, n_out = n_out, n_in
     _check_pass(x, bias, n_in, n_out)
-    if isinstance(layer, nn.Linear):
-        if not compiled.runs_compiled(x):
-            return ()
-        return compiled.NO_LINKS, None, _plain_product(layer, x, down)
+    if layer.bias.dtype != x.dtype:
+        raise ValueError(f"states are {x.dtype} and the weights {layer.bias.dtype}: give one dtype")
     if not compiled.runs_compiled(x):
         return ()
+    if isinstance(layer, nn.Linear):
+        return compiled.NO_LINKS, None, _plain_product(layer, x, down)
     index = layer.support.by_column if down else layer.support.by_row
     return index, layer.values, x
 
