@@ -26,6 +26,14 @@ DATASET_NAMES = {
     "higgs": "HIGGS",
     "higgs_sample": "HIGGS, sample of 25,977",
     "digits": "digits (scikit-learn, 8 × 8)",
+    "adult": "Adult",
+    "connect4": "Connect4",
+    "dna": "DNA",
+    "mushrooms": "Mushrooms",
+    "nips": "NIPS",
+    "ocr_letters": "OCR-letters",
+    "web": "Web, own split",
+    "caltech28": "CalTech silhouettes, own split",
 }
 CONTENDERS = {  # of the benchmark
     "fused": look("this library", "#0173b2", "-", marker="o"),

@@ -66,6 +66,19 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     show(fig)
 
 
+def publish_animation(gif: bytes, name: str) -> None:
+    """Save an animation as figures/<profile>/<notebook>/<name>.gif and show it in the notebook.
+
+    Raises: RuntimeError before :func:`begin`.
+    """
+    notebook, profile = _place()
+    folder = FIGURES / profile / notebook
+    folder.mkdir(parents=True, exist_ok=True)
+    with _whole(folder / f"{name}.gif") as part:
+        part.write_bytes(gif)
+    display.display(display.Image(gif, format="gif"))
+
+
 def publish_table(data: pd.DataFrame, name: str) -> None:
     """Write figures/<profile>/<notebook>/<name>.csv.
 

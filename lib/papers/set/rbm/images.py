@@ -1,5 +1,6 @@
 """Examples as a machine takes them, 0 or 1, and states of its units as pictures."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,6 +36,14 @@ def _binary_rows(x: Tensor, name: str, generator: torch.Generator) -> Tensor:
         x = torch.bernoulli(x.double(), generator=generator).float()
     check_binary(x, name)
     return x
+
+
+def turned(numbers: np.ndarray, dataset: str) -> np.ndarray:
+    """(n,) numbers of the pixels of square images row by row, however they are stored."""
+    side = round(len(numbers) ** 0.5)
+    if dataset in BY_COLUMN:
+        return numbers.reshape(side, side).T.ravel()
+    return numbers
 
 
 def upright(rows: Tensor, dataset: str) -> Tensor:
