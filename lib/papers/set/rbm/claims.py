@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from lib.papers.set.rbm import studies, tables
+from lib.papers.set.rbm import connectivity, tables
 from lib.papers.shared.claims import chosen
 from lib.papers.shared.inputs import input_links
 from lib.paths import REFERENCE
@@ -247,10 +247,10 @@ def _p_of_settings(records: Records, epoch: int | str) -> pd.DataFrame:
     """
     rows = []
     for record in chosen(records, dataset="dna", method="set", variant="grid"):
-        degrees = studies.hidden_degrees(record, epoch)
+        degrees = connectivity.hidden_degrees(record, epoch)
         if len(degrees):
             run = record.config
-            p = studies.power_law.frequency_correlation(degrees)
+            p = connectivity.power_law.frequency_correlation(degrees)
             rows.append((run.seed, run.hidden[0], run.cd_steps, p))
     table = pd.DataFrame(rows, columns=["seed", *tables.SETTING, "p"])
     return table.pivot_table("p", "seed", tables.SETTING)
@@ -267,7 +267,7 @@ def significant_settings(records: Records) -> Measurement | None:
     p = _p_of_settings(records, "final")
     if p.empty:
         return None
-    return t_interval((p < studies.SIGNIFICANT).sum(axis=1), NO_TEST)
+    return t_interval((p < connectivity.SIGNIFICANT).sum(axis=1), NO_TEST)
 
 
 def significant_runs(records: Records) -> Measurement | None:
@@ -278,8 +278,10 @@ def significant_runs(records: Records) -> Measurement | None:
     for record in chosen(records, method="set", seed=0):
         run = record.config
         if run.variant in tables.COMPARED and run.dataset in tables.PAPER_NAMES:
-            degrees = studies.hidden_degrees(record, "final")
-            ends.append(studies.power_law.frequency_correlation(degrees) < studies.SIGNIFICANT)
+            degrees = connectivity.hidden_degrees(record, "final")
+            ends.append(
+                connectivity.power_law.frequency_correlation(degrees) < connectivity.SIGNIFICANT
+            )
     if not ends:
         return None
     missing = max(0, N_RUNS - len(ends))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -381,7 +381,7 @@ def table_2(profile: str) -> list[RBMTraining]:
     return runs + _runs(name, ("fixed", "dense"), (0,), dataset="mnist", **ONE, **WIDE)
 
 
-def _experiment(name: str, configs) -> Experiment:
+def _experiment(name: str, configs: Callable[[str], list[RBMTraining]]) -> Experiment:
     return Experiment(name, configs, make, numbers=numbers, keeps=keeps)
 
 

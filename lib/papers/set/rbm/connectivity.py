@@ -2,7 +2,7 @@
 notebook 15.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from lib.papers.set.rbm.experiments import RBMTraining
 from lib.papers.shared import study, trained
 from lib.papers.shared.inputs import Maps, input_links
 from lib.papers.shared.study import Study, Table, study_of
-from lib.report import labels
+from lib.report import labels, tables
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
 from lib.runs.record import Record
 from lib.topology import power_law
@@ -46,7 +46,9 @@ def _image_runs(profile: str) -> list[RBMTraining]:
     return [run for run in runs if run.method in ("set", "fixed") and run.dataset in shown]
 
 
-def _configs(profile: str, experiment: str, parents) -> list[Study]:
+def _configs(
+    profile: str, experiment: str, parents: Callable[[str], list[RBMTraining]]
+) -> list[Study]:
     """A study of each of these machines."""
 
     def make(parent: RBMTraining) -> Study:
@@ -56,7 +58,7 @@ def _configs(profile: str, experiment: str, parents) -> list[Study]:
     return [study.with_stand_in(make, parent) for parent in parents(profile)]
 
 
-def _make(run: Study, workspace: Workspace, measure) -> Contents:
+def _make(run: Study, workspace: Workspace, measure: Callable[[Study, Record], Table]) -> Contents:
     parent = workspace.record_of(run.parent, trained.holds_degrees)
     return study.contents(run, parent, measure)
 
@@ -67,7 +69,12 @@ def numbers(record: Record) -> dict[str, Any]:
     return {"optimiser": "sgd", "epochs": record.config.parent.epochs, "links_final": n_links}
 
 
-def _experiment(name: str, parents, measure, parent: str) -> Experiment:
+def _experiment(
+    name: str,
+    parents: Callable[[str], list[RBMTraining]],
+    measure: Callable[[Study, Record], Table],
+    parent: str,
+) -> Experiment:
     return Experiment(
         name,
         partial(_configs, experiment=name, parents=parents),
@@ -95,6 +102,14 @@ def named(studies: Iterable[Record]) -> pd.DataFrame:
         names |= {"variant": parent.variant, "hidden": parent.hidden[0], "cd": parent.cd_steps}
         parts.append(record.metrics.assign(**names))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def named_ends(studies: Iterable[Record]) -> pd.DataFrame:
+    """The rows of studies that describe the end, data sets and methods as people read them."""
+    rows = named(studies)
+    if rows.empty:
+        return pd.DataFrame(columns=["dataset", "method", "hidden", "measure", "value"])
+    return tables.named(links.at_end(rows))
 
 
 def evidence(studies: Iterable[Record]) -> pd.DataFrame:
