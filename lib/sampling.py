@@ -9,6 +9,9 @@ Batches are columns, (n, B) and contiguous, as in :mod:`lib.kernels`. On a CPU, 
 float64, the loops of :mod:`lib.compiled` run; elsewhere the plain torch form of the same meaning.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -118,6 +121,57 @@ def contrast(layer: Layer, data: tuple[Tensor, Tensor], model: tuple[Tensor, Ten
         return compiled.contrast(layer.support.by_row, data, model)
     of_data, of_model = (kernels.sddmm(layer.support, x, y) / x.shape[1] for x, y in (data, model))
     return of_data - of_model
+
+
+class Descent(NamedTuple):
+    """What a step of contrastive divergence hands to an optimiser that descends.
+
+    Attributes:
+        weights, down_bias, up_bias: gradients, in the shapes of what they are of.
+        particles: (n_in, B) where the chains are.
+    """
+
+    weights: Tensor
+    down_bias: Tensor
+    up_bias: Tensor
+    particles: Tensor
+
+
+def contrastive_divergence(
+    layer: Layer,
+    down_bias: Tensor,
+    up_bias: Tensor,
+    v: Tensor,
+    next_law: Callable[[], SamplingLaw],
+    *,
+    steps: int = 1,
+    particles: Tensor | None = None,
+) -> Descent:
+    r"""Gradients of contrastive divergence for a batch.
+
+    .. math:: \langle P(h|v) \, v^T \rangle_{chains} - \langle P(h|v) \, v^T \rangle_{data}
+
+    Source: [Hinton2002]; with particles [Tieleman2008].
+
+    Args:
+        layer: joins visible units, its inputs, and hidden units, its outputs.
+        down_bias, up_bias: (n_in,) and (n_out,) float.
+        v: (n_in, B) float, the batch, 0 or 1.
+        next_law: gives the law of each pass that samples.
+        steps: sweeps of the chains, at least 1.
+        particles: (n_in, B) where chains go on from; None: they start from the batch.
+    Raises: as :func:`probabilities`.
+    """
+    p, h = probabilities_and_sample(layer, v, up_bias, next_law())
+    if particles is not None:
+        h = sample(layer, particles, up_bias, next_law())
+    w = sample(layer, h, down_bias, next_law(), down=True)
+    for _ in range(1, steps):
+        h = sample(layer, w, up_bias, next_law())
+        w = sample(layer, h, down_bias, next_law(), down=True)
+    q = probabilities(layer, w, up_bias)
+    gradient = contrast(layer, (w, q), (v, p))
+    return Descent(gradient, w.mean(1) - v.mean(1), q.mean(1) - p.mean(1), w)
 
 
 def uniforms(shape: tuple[int, int], law: SamplingLaw, *, dtype: torch.dtype) -> Tensor:

@@ -43,6 +43,7 @@ CONTENDERS = {  # of the benchmark
     "masked": look("masked dense", "#949494", ":", marker="v"),
     "dense_modules": look("dense, plain", "#555555", ":", marker="<"),
     "dense": look("dense", "#000000", ":", marker="^"),
+    "scikit_learn": look("scikit-learn", "#d55e00", "--", marker="P"),
     "floor": look("floor: products alone", "#029e73", "-", marker="."),
 }
 METHOD_LOOKS: dict[str, Look] = {}

@@ -172,29 +172,24 @@ class _Learner:
     @torch.no_grad()
     def _step(self, v: Tensor) -> None:
         """One step of the optimiser, for a batch (n_visible, B)."""
-        links, a, c = self.rbm.links, self.rbm.visible_bias, self.rbm.hidden_bias
-        p, h = sampling.probabilities_and_sample(links, v, c, self._law())
+        rbm = self.rbm
+        if self.chains.persistent and self.particles is None:
+            self.particles = v
+        descent = sampling.contrastive_divergence(
+            rbm.links,
+            rbm.visible_bias,
+            rbm.hidden_bias,
+            v,
+            self._law,
+            steps=self.chains.steps,
+            particles=self.particles,
+        )
         if self.chains.persistent:
-            if self.particles is None:
-                self.particles = v
-            h = sampling.sample(links, self.particles, c, self._law())
-        w = self._swept(h)
-        q = sampling.probabilities(links, w, c)
-        if self.chains.persistent:
-            self.particles = w
-        self.rbm.weights.grad = sampling.contrast(links, (w, q), (v, p))
-        a.grad = w.mean(1) - v.mean(1)
-        c.grad = q.mean(1) - p.mean(1)
+            self.particles = descent.particles
+        rbm.weights.grad = descent.weights
+        rbm.visible_bias.grad = descent.down_bias
+        rbm.hidden_bias.grad = descent.up_bias
         self.optimiser.step()
-
-    def _swept(self, h: Tensor) -> Tensor:
-        """Visible states after the sweeps of the chains, from hidden states."""
-        links, a, c = self.rbm.links, self.rbm.visible_bias, self.rbm.hidden_bias
-        v = sampling.sample(links, h, a, self._law(), down=True)
-        for _ in range(1, self.chains.steps):
-            h = sampling.sample(links, v, c, self._law())
-            v = sampling.sample(links, h, a, self._law(), down=True)
-        return v
 
     def _update_links(self, epoch: int, is_last: bool) -> None:
         evolution = self.settings.evolution
