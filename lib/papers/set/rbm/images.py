@@ -15,17 +15,17 @@ INVERTED = ("caltech28",)  # 1 is the background
 def binarised(split: data.Split) -> dict[str, Tensor]:
     """Every part of a data set as rows (N, n_features) float32 of 0 and 1.
 
-    Grey values are sampled once, as the probabilities of a 1, by seed 0: every run sees the same
-    copy. Nats of other binarisations (a threshold, a new sample at every presentation) are nats of
-    other data.
+    Grey values are sampled once, as the probabilities of a 1, every part by seed 0: all runs see
+    the same test part. Nats of other binarisations (a threshold, a new sample at every
+    presentation) are nats of other data.
 
     Raises: ValueError if a set is neither binary nor grey values in [0, 1].
     """
-    generator = torch.Generator().manual_seed(0)
     parts = {}
     for part in PARTS:
         x = getattr(split, f"x_{part}")
         if x is not None:
+            generator = torch.Generator().manual_seed(0)
             parts[part] = _binary_rows(x.flatten(1), f"x_{part} of {split.name}", generator)
     return parts
 
