@@ -132,31 +132,11 @@ def dropout_law(p: float, seed: int, step: int) -> DropoutLaw:
         raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
     threshold = int(p * 2**32)
     scale = 1 / (1 - p)
-    return DropoutLaw(threshold, scale, *_key_and_flip(seed, step))
+    return DropoutLaw(threshold, scale, *key_and_flip(seed, step))
 
 
-class SamplingLaw(NamedTuple):
-    """The uniform numbers of one pass over binary units, by their index in feature-major memory;
-    see :func:`sampling_law`.
-
-    They are ``(mix(mix(index + key) + flip) + 1/2) / 2³²``, unsigned 32-bit integers within.
-    """
-
-    key: int
-    flip: int
-
-
-def sampling_law(seed: int, step: int) -> SamplingLaw:
-    """Uniform numbers by a counter-based generator, keyed by a hash of seed and step.
-
-    Two steps whose ranges of keys overlap have other numbers all the same: the flip goes through
-    the mixing again.
-    """
-    return SamplingLaw(*_key_and_flip(seed, step))
-
-
-def _key_and_flip(seed: int, step: int) -> tuple[int, int]:
-    """Two independent words of 32 bits."""
+def key_and_flip(seed: int, step: int) -> tuple[int, int]:
+    """Two words of 32 bits, a hash of seed and step."""
     words = hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
     return int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
 
@@ -289,7 +269,6 @@ def _decay(x):
     """exp(-x), x >= 0, to rounding, in operations that run on many numbers at once: 2**-k from the
     bits of the exponent, the rest by its Taylor series. From 87 (float32) or 708 on, exp of that.
     """
-    raise NotImplementedError("compiled only")
 
 
 @numba.extending.overload(_decay, inline="always")
@@ -315,8 +294,7 @@ def _decay_float64(x):
     x = min(x, 708.0)
     k = np.floor(x * 1.4426950408889634 + 0.5)
     r = k * 0.6931471805599453 - x
-    e = 1 + r * (1 / 13)
-    e = 1 + r * e * (1 / 12)
+    e = 1 + r * (1 / 12)
     e = 1 + r * e * (1 / 11)
     e = 1 + r * e * (1 / 10)
     e = 1 + r * e * (1 / 9)
@@ -347,10 +325,9 @@ def _sample_row(p, r, law, s):
     first = np.uint32(np.uint32(r * p.shape[0]) + np.uint32(law[0]))
     flip = np.uint32(law[1])
     unit, half = p.dtype.type(2.0**-32), p.dtype.type(2.0**-33)
-    zero, one = p.dtype.type(0), p.dtype.type(1)
     for b in range(p.shape[0]):
         bits = _mix(np.uint32(_mix(np.uint32(first + np.uint32(b))) + flip))
-        s[b] = one if p[b] > p.dtype.type(bits) * unit + half else zero
+        s[b] = p.dtype.type(p[b] > p.dtype.type(bits) * unit + half)
 
 
 @inline
@@ -404,7 +381,7 @@ def _backward_rows(crow, col, x, z, srelu, law, g, d, grads):
 
 
 @jit
-def _unit_rows(crow, col, order, values, x, bias, slope, law, p, s):
+def unit_rows(crow, col, order, values, x, bias, slope, law, p, s):
     """For each unit in turn: links, logistic function into p, sample into s; without links x is
     what they sum to, without a law nothing is sampled.
     """
@@ -421,12 +398,11 @@ def _unit_rows(crow, col, order, values, x, bias, slope, law, p, s):
 
 
 @jit
-def _tempered_rows(crow, col, order, values, x, bias, slopes, law, s, gains):
-    """As _unit_rows, sampled at the second slope; gains[i]: what BLOCK units gain by the change."""
+def tempered_rows(crow, col, order, values, x, bias, slopes, law, s, gains):
+    """As unit_rows, sampled at the second slope; gains[i], 0 before: of BLOCK units."""
     before, after = s.dtype.type(slopes[0]), s.dtype.type(slopes[1])
     for i in numba.prange(gains.shape[0]):
         gain, ratio = gains[i], np.ones_like(gains[i])
-        gain[:] = 0
         for r in range(i * BLOCK, min((i + 1) * BLOCK, s.shape[0])):
             s_r = s[r]
             if crow is None:
@@ -441,10 +417,9 @@ def _tempered_rows(crow, col, order, values, x, bias, slopes, law, s, gains):
 
 
 @jit
-def _contrast_rows(crow, col, x, g, x_model, g_model, d):
+def contrast_rows(crow, col, x, g, x_model, g_model, d):
     """d[k] = mean of g · x minus that of g_model · x_model, over their batches, of each link."""
     zero = d.dtype.type(0)
-    width, width_model = d.dtype.type(g.shape[1]), d.dtype.type(g_model.shape[1])
     for r in numba.prange(g.shape[0]):
         g_r, m_r = g[r], g_model[r]
         for k in range(crow[r], crow[r + 1]):
@@ -454,7 +429,7 @@ def _contrast_rows(crow, col, x, g, x_model, g_model, d):
                 data += g_r[b] * x_k[b]
             for b in range(g_model.shape[1]):
                 model += m_r[b] * y_k[b]
-            d[k] = data / width - model / width_model
+            d[k] = data / g.shape[1] - model / g_model.shape[1]
 
 
 @jit
@@ -473,7 +448,7 @@ def feature_major(x: Tensor) -> Tensor:
     if columns.is_contiguous():
         return columns
     columns = x.new_empty(columns.shape)
-    _transpose(_array(x), _array(columns))
+    _transpose(array(x), array(columns))
     return columns
 
 
@@ -506,13 +481,13 @@ def forward(
         z = y if srelu is None else torch.empty_like(y)
     _forward_rows(
         *index,
-        _array(values),
-        _array(x),
-        _array(bias),
-        _array(srelu),
-        _plain(law),
-        _array(z),
-        _array(y),
+        array(values),
+        array(x),
+        array(bias),
+        array(srelu),
+        plain(law),
+        array(z),
+        array(y),
     )
     return z, y
 
@@ -546,77 +521,18 @@ def backward_(
     _backward_rows(
         crow,
         col,
-        _array(x),
-        _array(z),
-        _array(srelu),
-        _plain(law),
-        _array(g),
-        _array(d),
-        _array(grads),
+        array(x),
+        array(z),
+        array(srelu),
+        plain(law),
+        array(g),
+        array(d),
+        array(grads),
     )
     return d, grads
 
 
-def units(
-    index: tuple,
-    values: Tensor | None,
-    x: Tensor,
-    bias: Tensor,
-    slope: float,
-    law: SamplingLaw | None,
-    p: Tensor,
-    s: Tensor | None,
-) -> None:
-    """One layer of binary units: their probabilities into ``p``, samples into ``s``.
-
-    Args:
-        index: ``by_row`` or ``by_column`` of a support; NO_LINKS where ``x`` is what its links sum
-            to.
-        values: (nnz,) float, in the order of the support.
-        x: (n_in, B) float, contiguous.
-        bias: (n_out,) float.
-        slope: of what the links sum to.
-        law: of the samples; None: none are drawn.
-        p, s: (n_out, B) float, contiguous, written to; they may be one.
-    """
-    drawn = None if law is None else _array(s)
-    operands = _array(values), _array(x), _array(bias)
-    _unit_rows(*index, *operands, slope, _plain(law), _array(p), drawn)
-
-
-def tempered(
-    index: tuple,
-    values: Tensor | None,
-    x: Tensor,
-    bias: Tensor,
-    slopes: tuple[float, float],
-    law: SamplingLaw,
-) -> tuple[Tensor, Tensor]:
-    """One layer of binary units whose slope changes: (B,) what the logarithm of their summed states
-    gains, and (n_out, B) samples at the new slope. Arguments as in :func:`units`.
-    """
-    n_out = len(bias)
-    s = x.new_empty(n_out, x.shape[1])
-    gains = x.new_empty(-(-n_out // BLOCK), x.shape[1])
-    operands = _array(values), _array(x), _array(bias)
-    _tempered_rows(*index, *operands, slopes, _plain(law), _array(s), _array(gains))
-    return gains.sum(0), s
-
-
-def contrast(index: tuple, data: tuple[Tensor, Tensor], model: tuple[Tensor, Tensor]) -> Tensor:
-    """(nnz,) mean product of the two ends of every link, of the data minus of the model.
-
-    Args:
-        index: ``by_row`` of the support.
-        data, model: (n_in, B) and (n_out, B) float, contiguous; the two may differ in B.
-    """
-    crow, col, _ = index
-    d = data[0].new_empty(len(col))
-    _contrast_rows(crow, col, *map(_array, (*data, *model, d)))
-    return d
-
-
-def _array(tensor: Tensor | None) -> np.ndarray | None:
+def array(tensor: Tensor | None) -> np.ndarray | None:
     """The memory of a tensor, for the compiled loops."""
     if tensor is None:
         return None
@@ -625,6 +541,6 @@ def _array(tensor: Tensor | None) -> np.ndarray | None:
     return tensor.numpy()
 
 
-def _plain(law: DropoutLaw | SamplingLaw | None) -> tuple | None:
+def plain(law: tuple | None) -> tuple | None:
     """The law without its names, of which numba would make another type."""
     return law and tuple(law)

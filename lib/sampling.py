@@ -16,11 +16,32 @@ import torch
 from torch import Tensor, nn
 
 from lib import compiled, kernels
-from lib.compiled import SamplingLaw
+from lib.compiled import BLOCK, array
 from lib.layers import SparseLinear
+from lib.support import Support
 
 Layer = SparseLinear | nn.Linear
 LARGEST = 2**32  # numbers that a law tells apart
+
+
+class SamplingLaw(NamedTuple):
+    """The uniform numbers of one pass over binary units, by their index in feature-major memory;
+    see :func:`sampling_law`.
+
+    They are ``(mix(mix(index + key) + flip) + 1/2) / 2³²``, unsigned 32-bit integers within.
+    """
+
+    key: int
+    flip: int
+
+
+def sampling_law(seed: int, step: int) -> SamplingLaw:
+    """Uniform numbers by a counter-based generator, keyed by a hash of seed and step.
+
+    Two steps whose ranges of keys overlap have other numbers all the same: the flip goes through
+    the mixing again.
+    """
+    return SamplingLaw(*compiled.key_and_flip(seed, step))
 
 
 def probabilities(layer: Layer, x: Tensor, bias: Tensor, *, down: bool = False) -> Tensor:
@@ -88,8 +109,7 @@ def tempered(
     """
     operands = _operands(layer, x, bias, down=False)
     if compiled.runs_compiled(x):
-        compiled.match_threads()
-        return compiled.tempered(*operands, bias, slopes, law)
+        return _compiled_tempered(*operands, bias, slopes, law)
     z = _plain_product(layer, x, down=False) + bias[:, None]
     before, after = slopes
     gains = _softplus(after * z) - _softplus(before * z)
@@ -117,8 +137,7 @@ def contrast(layer: Layer, data: tuple[Tensor, Tensor], model: tuple[Tensor, Ten
     if isinstance(layer, nn.Linear):
         return _dense_mean(*data).sub_(_dense_mean(*model))
     if compiled.runs_compiled(data[0]):
-        compiled.match_threads()
-        return compiled.contrast(layer.support.by_row, data, model)
+        return _compiled_contrast(layer.support, data, model)
     of_data, of_model = (kernels.sddmm(layer.support, x, y) / x.shape[1] for x, y in (data, model))
     return of_data - of_model
 
@@ -199,9 +218,39 @@ def _units(
         return (p, s) if keep else (s, s)
     p = x.new_empty(len(bias), x.shape[1])
     s = torch.empty_like(p) if keep else p
+    index, values, states = operands
+    drawn = None if law is None else array(s)
+    arrays = array(values), array(states), array(bias)
     compiled.match_threads()
-    compiled.units(*operands, bias, slope, law, p, s)
+    compiled.unit_rows(*index, *arrays, slope, compiled.plain(law), array(p), drawn)
     return p, s
+
+
+def _compiled_tempered(
+    index: tuple,
+    values: Tensor | None,
+    x: Tensor,
+    bias: Tensor,
+    slopes: tuple[float, float],
+    law: SamplingLaw,
+) -> tuple[Tensor, Tensor]:
+    n = len(bias)
+    s = x.new_empty(n, x.shape[1])
+    gains = x.new_zeros(-(-n // BLOCK), x.shape[1])
+    arrays = array(values), array(x), array(bias)
+    compiled.match_threads()
+    compiled.tempered_rows(*index, *arrays, slopes, compiled.plain(law), array(s), array(gains))
+    return gains.sum(0), s
+
+
+def _compiled_contrast(
+    support: Support, data: tuple[Tensor, Tensor], model: tuple[Tensor, Tensor]
+) -> Tensor:
+    crow, col, _ = support.by_row
+    d = data[0].new_empty(len(col))
+    compiled.match_threads()
+    compiled.contrast_rows(crow, col, *map(array, (*data, *model, d)))
+    return d
 
 
 def _operands(layer: Layer, x: Tensor, bias: Tensor, down: bool) -> tuple:

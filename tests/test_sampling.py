@@ -10,7 +10,7 @@ from lib import compiled, layers, sampling
 from lib.support import make_support, random_support
 from tests.oracles import seeded
 
-LAW = compiled.sampling_law(3, 5)
+LAW = sampling.sampling_law(3, 5)
 FLOATS = [torch.float32, torch.float64]
 
 
@@ -93,7 +93,7 @@ def test_sparse_chain_is_the_dense_masked_chain_of_the_same_uniforms():
     a, c = bias(60), bias(50)
     v = w = states(60, 20)
     for step in range(30):
-        up, down = (compiled.sampling_law(8, 2 * step + side) for side in (0, 1))
+        up, down = (sampling.sampling_law(8, 2 * step + side) for side in (0, 1))
         h = sampling.sample(layer, v, c, up)
         v = sampling.sample(layer, h, a, down, down=True)
         p = torch.sigmoid(twin.weight.detach() @ w + c[:, None])
@@ -113,14 +113,14 @@ def test_samples_come_with_their_probabilities():
 @pytest.mark.parametrize("other", [(3, 6), (4, 5)], ids=["step", "seed"])
 def test_uniforms_are_uniform_and_differ_between_laws(other):
     one = sampling.uniforms((100, 1000), LAW, dtype=torch.float64).flatten()
-    two = sampling.uniforms((100, 1000), compiled.sampling_law(*other), dtype=torch.float64)
+    two = sampling.uniforms((100, 1000), sampling.sampling_law(*other), dtype=torch.float64)
     assert stats.kstest(one, "uniform").pvalue > 0.01
     assert abs(np.corrcoef(one, two.flatten())[0, 1]) < 4 / np.sqrt(1e5)
     assert abs(np.corrcoef(one[:-1], one[1:])[0, 1]) < 4 / np.sqrt(1e5)
 
 
 def test_laws_whose_keys_overlap_have_other_numbers():
-    shifted = compiled.SamplingLaw(LAW.key + 10, LAW.flip + 1)
+    shifted = sampling.SamplingLaw(LAW.key + 10, LAW.flip + 1)
     one = sampling.uniforms((1, 10_010), LAW, dtype=torch.float64)[0, 10:]
     two = sampling.uniforms((1, 10_000), shifted, dtype=torch.float64)[0]
     assert abs(np.corrcoef(one, two)[0, 1]) < 4 / 100

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib import compiled, evolution, layers, sampling
+from lib import evolution, layers, sampling
 from lib.bench import timing
 from lib.names import check_known
 from lib.support import erdos_renyi_density
@@ -80,8 +80,8 @@ class Machine:
         self.optimiser.step()
 
 
-def _laws() -> Iterator[compiled.SamplingLaw]:
-    return (compiled.sampling_law(0, step) for step in count())
+def _laws() -> Iterator[sampling.SamplingLaw]:
+    return (sampling.sampling_law(0, step) for step in count())
 
 
 def _links(

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lib import compiled, sampling
+from lib import sampling
 from lib.papers.set.rbm import exact
 from lib.papers.set.rbm.model import RBM, check_binary
 
@@ -163,7 +163,7 @@ def forward_weights(
     check_schedule(betas)
     _check_chains(chains)
     p = base.log_odds.sigmoid()[:, None].expand(-1, chains)
-    law = compiled.sampling_law(seed, 0)
+    law = sampling.sampling_law(seed, 0)
     v = (p > sampling.uniforms(p.shape, law, dtype=torch.float64)).double()
     return _annealed(rbm, base, v, betas.tolist(), seed)
 
@@ -200,7 +200,7 @@ def _annealed(rbm: RBM, base: Base, v: Tensor, betas: list[float], seed: int) ->
     v, a_0 = v.to(a), base.log_odds.to(a)
     log_weights = v.new_zeros(v.shape[1])
     for k, (before, after) in enumerate(zip(betas[:-1], betas[1:], strict=True), start=1):
-        up, down = (compiled.sampling_law(seed, 2 * k + side) for side in (0, 1))
+        up, down = (sampling.sampling_law(seed, 2 * k + side) for side in (0, 1))
         gains, h = sampling.tempered(links, v, c, (before, after), up)
         log_weights += gains + (after - before) * ((a - a_0) @ v)
         blend = torch.lerp(a_0, a, after)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib import checkpoints, compiled, sampling, train
+from lib import checkpoints, sampling, train
 from lib.evolution import evolve_, remove_
 from lib.layers import SparseLinear
 from lib.papers.set.rbm.model import RBM, check_binary
@@ -165,9 +165,9 @@ class _Learner:
             history.final["links"] = self.rbm.n_links
         return n_links
 
-    def _law(self) -> compiled.SamplingLaw:
+    def _law(self) -> sampling.SamplingLaw:
         self.passes += 1
-        return compiled.sampling_law(self.seed, self.passes)
+        return sampling.sampling_law(self.seed, self.passes)
 
     @torch.no_grad()
     def _step(self, v: Tensor) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lib import compiled, layers, sampling
+from lib import layers, sampling
 from lib.layers import SparseLinear
 from lib.support import Support
 
@@ -172,7 +172,7 @@ def gibbs(rbm: RBM, v: Tensor, sweeps: int, *, seed: int, step: int = 0) -> Tens
     """
     columns = v.t().contiguous()
     for sweep in range(step, step + sweeps):
-        up, down = (compiled.sampling_law(seed, 2 * sweep + side) for side in (0, 1))
+        up, down = (sampling.sampling_law(seed, 2 * sweep + side) for side in (0, 1))
         h = sampling.sample(rbm.links, columns, rbm.hidden_bias, up)
         columns = sampling.sample(rbm.links, h, rbm.visible_bias, down, down=True)
     return columns.t()
