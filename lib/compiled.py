@@ -381,9 +381,9 @@ def _backward_rows(crow, col, x, z, srelu, law, g, d, grads):
 
 
 @jit
-def unit_rows(crow, col, order, values, x, bias, slope, law, p, s):
-    """For each unit in turn: links, logistic function into p, sample into s; without links x is
-    what they sum to, without a law nothing is sampled.
+def unit_rows(crow, col, order, values, x, bias, slope, law, p, s, drawn):
+    """For each unit in turn: links, logistic function into p, and if drawn a sample into s; without
+    links x is what they sum to.
     """
     for r in numba.prange(p.shape[0]):
         p_r = p[r]
@@ -393,7 +393,7 @@ def unit_rows(crow, col, order, values, x, bias, slope, law, p, s):
             p_r[:] = 0
             _add_links(crow[r], crow[r + 1], col, order, values, x, p_r)
         _logistic_row(p_r, p.dtype.type(slope), bias[r])
-        if law is not None:
+        if drawn:
             _sample_row(p_r, r, law, s[r])
 
 

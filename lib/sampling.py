@@ -219,10 +219,10 @@ def _units(
     p = x.new_empty(len(bias), x.shape[1])
     s = torch.empty_like(p) if keep else p
     index, values, states = operands
-    drawn = None if law is None else array(s)
     arrays = array(values), array(states), array(bias)
+    numbers = tuple(law or (0, 0))
     compiled.match_threads()
-    compiled.unit_rows(*index, *arrays, slope, compiled.plain(law), array(p), drawn)
+    compiled.unit_rows(*index, *arrays, slope, numbers, array(p), array(s), law is not None)
     return p, s
 
 
