@@ -94,7 +94,7 @@ def tempered(
 
     .. math:: \sum_j \ln \frac{1 + e^{\beta' z_j}}{1 + e^{\beta z_j}}, \qquad z = W x + b
 
-    Source: [Salakhutdinov2008] Eq. (17), the hidden units' part.
+    Source: [Salakhutdinov2008], the hidden units' part.
     Departs: the logarithm of a product of up to 64 ratios, with large inputs taken out, in place of
         a sum of logarithms: nothing overflows.
 

@@ -8,7 +8,7 @@ the machine, by intermediate ones,
 
 and the mean of their weights estimates the ratio of the two constants. All in float64.
 
-Source: [Neal2001]; for these machines [Salakhutdinov2008], Section 4.
+Source: [Neal2001]; for these machines [Salakhutdinov2008].
 """
 
 import copy
@@ -175,7 +175,7 @@ def reverse(rbm: RBM, base: Base, betas: Tensor, v: Tensor, *, seed: int) -> Log
     samples of the machine (:func:`lib.papers.set.rbm.exact.samples`): from the data nothing is
     bounded.
 
-    Source: [Burda2015], Section 2.
+    Source: [Burda2015].
 
     Args:
         v: (chains, n_visible) samples of the machine.

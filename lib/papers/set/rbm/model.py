@@ -112,7 +112,7 @@ class RBM(nn.Module):
 
         .. math:: F(v) = -a \cdot v - \sum_j \ln(1 + e^{c_j + (W v)_j}), \qquad P(v) = e^{-F(v)} / Z
 
-        Source: [Salakhutdinov2008] Eq. (6).
+        Source: [Salakhutdinov2008].
         """
         parts = [v.new_empty(0)]
         for rows in v.split(max(1, ROWS // self.n_hidden)):

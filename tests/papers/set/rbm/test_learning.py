@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from lib import compiled, sampling, train
 from lib.evolution import Evolution
-from lib.papers.set.rbm import exact, learning
+from lib.papers.set.rbm import ais, exact, learning
 from lib.papers.set.rbm.learning import Chains
 from lib.settings import Settings
 from tests.oracles import seeded
@@ -225,6 +225,15 @@ def test_threads_change_no_bit():
     one = weights_after(SET)
     with compiled.on_threads(2):
         assert torch.equal(weights_after(SET), one)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_machine_on_a_gpu_learns_and_is_estimated():
+    rbm, x = machine(20, 15, std=0.1).to("cuda"), rows()
+    learning.fit(rbm, x, SETTINGS, seed=1)
+    estimate = ais.forward(rbm, ais.base_of(x), ais.schedule(200), seed=0)
+    assert abs(estimate.value - exact.log_z(rbm.cpu())) < 4 * estimate.se + 0.02
 
 
 # bad input
