@@ -16,12 +16,14 @@ from matplotlib.figure import Figure
 
 from lib.report import labels
 from lib.report.layout import (
+    beside,
     handles_of,
     label_ends,
     legend_beside,
     log_x,
     outer_labels,
     panels,
+    plain_logs,
 )
 
 SHARED_AXIS = {
@@ -34,6 +36,7 @@ SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 FRONT = "#dddddd"  # what nothing cheaper beats
 EVEN_PER_ROW = 4  # panels in a row where four are all
+ALONE = 4.6  # inches, of a panel that is alone in its row
 
 # --------------------------------------------------------------------------- curves of methods
 
@@ -268,7 +271,7 @@ def perturbed_curves(
         chosen = (numbers["dataset"] == dataset) & (numbers[panel] == column)
         _method_curves(ax, numbers[chosen], x, names)
         ax.set(title=labels.name(column), **options)
-        ax.set_ylabel(f"{labels.dataset(dataset)}\n{options.get('ylabel', y)}")
+        ax.set_ylabel(f"{beside(labels.dataset(dataset))}\n{options.get('ylabel', y)}")
         _perturbed_axes(ax, options)
     outer_labels(axs, per_row)
     if cells:
@@ -358,7 +361,9 @@ def _cells(
     cells: list[tuple], per_row: int, title: str, below: str, **options: bool
 ) -> tuple[Figure, list[Axes]]:
     """A panel for each pair of a data set and something else."""
-    return panels(len(cells), 2.4, 2.3, title, below, margin=1.9, per_row=per_row, **options)
+    width = 2.4 if per_row > 1 else ALONE
+    height = 2.3 if len(cells) > per_row else 2.8  # heading and footer take as much of one row
+    return panels(len(cells), width, height, title, below, margin=1.9, per_row=per_row, **options)
 
 
 def _per_row(n: int) -> int:
@@ -382,8 +387,9 @@ def _method_points(ax: Axes, numbers: pd.DataFrame, x: str, names: dict[str, str
 
 
 def _perturbed_axes(ax: Axes, options: Mapping[str, Any]) -> None:
-    """From 0 to 1 unless the options say otherwise."""
-    if "log" in options.get("xscale", ""):
+    """From 0 to 1 unless the options say otherwise; plain numbers."""
+    plain_logs(ax)
+    if options.get("xscale") == "symlog":
         ax.xaxis.set_major_formatter("{x:g}")
     if not {"yscale", "ylim"} & options.keys():
         ax.set_ylim(0, 1.02)

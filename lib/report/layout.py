@@ -4,6 +4,7 @@ A figure is at most :data:`WIDTH` wide, so that a README shows it as large as it
 """
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -19,6 +20,7 @@ PER_ROW = 3  # panels
 EDGE = 0.08  # inches from the edge of a figure to its heading and footer
 LINE = 0.23  # inches, of a line of the heading
 FOOT = 0.2  # inches kept for the footer
+SIDE = 21  # letters of a line beside a panel
 GAP = 0.075  # between labels at the ends of lines, of the height of the panel
 
 # ---------------------------------------------------------------------------------------- panels
@@ -86,12 +88,30 @@ def log_x(ax: Axes, locator: ticker.Locator) -> None:
     ax.tick_params(axis="x", labelsize="small")
 
 
+def plain_logs(ax: Axes) -> None:
+    """Write plain numbers on the logarithmic axes of a panel, also between powers of ten where it
+    spans less than one.
+    """
+    for axis in (ax.xaxis, ax.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(ticker.LogFormatter())
+
+
+def beside(text: str) -> str:
+    """A text with its lines broken so that they can stand upright beside a panel."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines += textwrap.wrap(line, SIDE, break_on_hyphens=False, break_long_words=False)
+    return "\n".join(lines)
+
+
 # ---------------------------------------------------------------------------- heading and footer
 
 
 def head(fig: Figure, title: str, below: str = "") -> None:
     """Write what a figure asks or says at its top left, and below it in grey what was measured, on
-    how many seeds.
+    how many seeds. A figure too narrow for that becomes wider.
 
     Args:
         fig: in constrained layout, which is told to keep the place free.
@@ -102,6 +122,8 @@ def head(fig: Figure, title: str, below: str = "") -> None:
     n_lines = 1 + len(below.splitlines())
     _at_edge(fig, title, top=EDGE, size="large")
     _at_edge(fig, below, top=EDGE + 1.15 * LINE, size="small", color="#555555")
+    widest = max(text.get_window_extent().width for text in fig.texts) / fig.dpi + 2 * EDGE
+    fig.set_figwidth(max(fig.get_figwidth(), min(WIDTH, widest)))
     top = (EDGE + n_lines * LINE + 0.05) / height
     bottom = FOOT / height
     fig.get_layout_engine().set(rect=(0, bottom, 1, 1 - top - bottom))
