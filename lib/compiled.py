@@ -27,6 +27,7 @@ jit = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", nogil=Tr
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 
 NO_LINKS = (None, None, None)  # the index of a layer that is an activation or a dropout alone
+BLOCK = 64  # units whose ratios, of 1/2 to 2 each, are multiplied before a logarithm is taken
 
 _implementation = "auto"
 
@@ -129,12 +130,15 @@ def dropout_law(p: float, seed: int, step: int) -> DropoutLaw:
     """
     if not 0 <= p < 1:
         raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
-    words = hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
-    key = int.from_bytes(words[:4], "little")
-    flip = int.from_bytes(words[4:], "little")
     threshold = int(p * 2**32)
     scale = 1 / (1 - p)
-    return DropoutLaw(threshold, scale, key, flip)
+    return DropoutLaw(threshold, scale, *key_and_flip(seed, step))
+
+
+def key_and_flip(seed: int, step: int) -> tuple[int, int]:
+    """Two words of 32 bits, a hash of seed and step."""
+    words = hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
+    return int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
 
 
 # -------------------------------------------------------------------------- links of one row
@@ -258,6 +262,88 @@ def _dropout_row(y, r, law):
         y[b] = y[b] * scale if keep else zero
 
 
+# ------------------------------------------------------------------ binary units of one row
+
+
+def _decay(x):
+    """exp(-x), x >= 0, to rounding, in operations that run on many numbers at once: 2**-k from the
+    bits of the exponent, the rest by its Taylor series. From 87 (float32) or 708 on, exp of that.
+    """
+
+
+@numba.extending.overload(_decay, inline="always")
+def _decay_of(x):
+    return _decay_float32 if x == numba.float32 else _decay_float64
+
+
+def _decay_float32(x):
+    x = min(x, np.float32(87))
+    k = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
+    r = k * np.float32(0.6931471805599453) - x
+    one = np.float32(1)
+    e = one + r * np.float32(1 / 6)
+    e = one + r * e * np.float32(1 / 5)
+    e = one + r * e * np.float32(1 / 4)
+    e = one + r * e * np.float32(1 / 3)
+    e = one + r * e * np.float32(1 / 2)
+    scale = np.int32((np.int32(127) - np.int32(k)) << np.int32(23))
+    return (one + r * e) * scale.view(np.float32)
+
+
+def _decay_float64(x):
+    x = min(x, 708.0)
+    k = np.floor(x * 1.4426950408889634 + 0.5)
+    r = k * 0.6931471805599453 - x
+    e = 1 + r * (1 / 12)
+    e = 1 + r * e * (1 / 11)
+    e = 1 + r * e * (1 / 10)
+    e = 1 + r * e * (1 / 9)
+    e = 1 + r * e * (1 / 8)
+    e = 1 + r * e * (1 / 7)
+    e = 1 + r * e * (1 / 6)
+    e = 1 + r * e * (1 / 5)
+    e = 1 + r * e * (1 / 4)
+    e = 1 + r * e * (1 / 3)
+    e = 1 + r * e * (1 / 2)
+    scale = np.int64((np.int64(1023) - np.int64(k)) << np.int64(52))
+    return (1 + r * e) * scale.view(np.float64)
+
+
+@inline
+def _logistic_row(y, slope, bias):
+    """y = 1 / (1 + exp(-slope · y - bias))."""
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for b in range(y.shape[0]):
+        z = slope * y[b] + bias
+        e = _decay(abs(z))
+        y[b] = (one if z >= zero else e) / (one + e)
+
+
+@inline
+def _sample_row(p, r, law, s):
+    """s = 1 with the probabilities p of unit r, else 0."""
+    first = np.uint32(np.uint32(r * p.shape[0]) + np.uint32(law[0]))
+    flip = np.uint32(law[1])
+    unit, half = p.dtype.type(2.0**-32), p.dtype.type(2.0**-33)
+    for b in range(p.shape[0]):
+        bits = _mix(np.uint32(_mix(np.uint32(first + np.uint32(b))) + flip))
+        s[b] = p.dtype.type(p[b] > p.dtype.type(bits) * unit + half)
+
+
+@inline
+def _temper_row(y, bias, before, after, gain, ratio):
+    """y becomes the probabilities at the slope ``after``; what the units gain by the change of
+    slope goes to gain, over that change, and to the product of ratios.
+    """
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for b in range(y.shape[0]):
+        z = y[b] + bias
+        e_before, e_after = _decay(before * abs(z)), _decay(after * abs(z))
+        gain[b] += max(z, zero)
+        ratio[b] *= (one + e_after) / (one + e_before)
+        y[b] = (one if z >= zero else e_after) / (one + e_after)
+
+
 # --------------------------------------------------------------------- passes over all rows
 
 
@@ -295,6 +381,58 @@ def _backward_rows(crow, col, x, z, srelu, law, g, d, grads):
 
 
 @jit
+def unit_rows(crow, col, order, values, x, bias, slope, law, p, s, drawn):
+    """For each unit in turn: links, logistic function into p, and if drawn a sample into s; without
+    links x is what they sum to.
+    """
+    for r in numba.prange(p.shape[0]):
+        p_r = p[r]
+        if crow is None:
+            p_r[:] = x[r]
+        else:
+            p_r[:] = 0
+            _add_links(crow[r], crow[r + 1], col, order, values, x, p_r)
+        _logistic_row(p_r, p.dtype.type(slope), bias[r])
+        if drawn:
+            _sample_row(p_r, r, law, s[r])
+
+
+@jit
+def tempered_rows(crow, col, order, values, x, bias, slopes, law, s, gains):
+    """As unit_rows, sampled at the second slope; gains[i], 0 before: of BLOCK units."""
+    before, after = s.dtype.type(slopes[0]), s.dtype.type(slopes[1])
+    for i in numba.prange(gains.shape[0]):
+        gain, ratio = gains[i], np.ones_like(gains[i])
+        for r in range(i * BLOCK, min((i + 1) * BLOCK, s.shape[0])):
+            s_r = s[r]
+            if crow is None:
+                s_r[:] = x[r]
+            else:
+                s_r[:] = 0
+                _add_links(crow[r], crow[r + 1], col, order, values, x, s_r)
+            _temper_row(s_r, bias[r], before, after, gain, ratio)
+            _sample_row(s_r, r, law, s_r)
+        for b in range(gain.shape[0]):
+            gain[b] = (after - before) * gain[b] + np.log(ratio[b])
+
+
+@jit
+def contrast_rows(crow, col, x, g, x_model, g_model, d):
+    """d[k] = mean of g · x minus that of g_model · x_model, over their batches, of each link."""
+    zero = d.dtype.type(0)
+    for r in numba.prange(g.shape[0]):
+        g_r, m_r = g[r], g_model[r]
+        for k in range(crow[r], crow[r + 1]):
+            x_k, y_k = x[col[k]], x_model[col[k]]
+            data = model = zero
+            for b in range(g.shape[1]):
+                data += g_r[b] * x_k[b]
+            for b in range(g_model.shape[1]):
+                model += m_r[b] * y_k[b]
+            d[k] = data / g.shape[1] - model / g_model.shape[1]
+
+
+@jit
 def _transpose(x, columns):
     for r in numba.prange(columns.shape[0]):
         for b in range(columns.shape[1]):
@@ -310,7 +448,7 @@ def feature_major(x: Tensor) -> Tensor:
     if columns.is_contiguous():
         return columns
     columns = x.new_empty(columns.shape)
-    _transpose(_array(x), _array(columns))
+    _transpose(array(x), array(columns))
     return columns
 
 
@@ -343,13 +481,13 @@ def forward(
         z = y if srelu is None else torch.empty_like(y)
     _forward_rows(
         *index,
-        _array(values),
-        _array(x),
-        _array(bias),
-        _array(srelu),
-        _plain(law),
-        _array(z),
-        _array(y),
+        array(values),
+        array(x),
+        array(bias),
+        array(srelu),
+        plain(law),
+        array(z),
+        array(y),
     )
     return z, y
 
@@ -383,18 +521,18 @@ def backward_(
     _backward_rows(
         crow,
         col,
-        _array(x),
-        _array(z),
-        _array(srelu),
-        _plain(law),
-        _array(g),
-        _array(d),
-        _array(grads),
+        array(x),
+        array(z),
+        array(srelu),
+        plain(law),
+        array(g),
+        array(d),
+        array(grads),
     )
     return d, grads
 
 
-def _array(tensor: Tensor | None) -> np.ndarray | None:
+def array(tensor: Tensor | None) -> np.ndarray | None:
     """The memory of a tensor, for the compiled loops."""
     if tensor is None:
         return None
@@ -403,6 +541,6 @@ def _array(tensor: Tensor | None) -> np.ndarray | None:
     return tensor.numpy()
 
 
-def _plain(law: DropoutLaw | None) -> tuple | None:
+def plain(law: tuple | None) -> tuple | None:
     """The law without its names, of which numba would make another type."""
     return law and tuple(law)

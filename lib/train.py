@@ -223,7 +223,7 @@ def _run_epoch(training: _Training, history: History, epoch: int) -> None:
             history.best_state = {name: tensor.clone() for name, tensor in state.items()}
     is_last = epoch == training.settings.epochs
     if is_last or epoch in DEGREE_EPOCHS:
-        _record_links(history, training.model, epoch)
+        record_links(history, training.model, epoch)
     if not is_last:
         row["replaced"] = _update_links(training, epoch)
     history.metrics.append(row)
@@ -236,7 +236,7 @@ def _finish(training: _Training, history: History) -> None:
     _update_links(training, training.settings.epochs)
     history.final["test_accuracy"] = training.accuracy("test")
     history.final["links"] = models.count_links(training.model)
-    _record_links(history, training.model, "final")
+    record_links(history, training.model, "final")
 
 
 def _metrics(training: _Training, epoch: int, loss: float) -> dict[str, Any]:
@@ -330,8 +330,10 @@ def _is_best(row: dict[str, Any], history: History) -> bool:
     return row["valid_accuracy"] > max(earlier, default=-math.inf)
 
 
-def _record_links(history: History, model: nn.Module, epoch: int | str) -> None:
-    """Append degrees and links of every sparse layer to the history."""
+def record_links(history: History, model: nn.Module, epoch: int | str) -> None:
+    """Append degrees and links of every sparse layer to the history, as those after an epoch, or
+    "final".
+    """
     for name, layer in models.sparse_layers(model).items():
         support = layer.support
         for side, pointer in (("in", support.crow), ("out", support.tcrow)):
@@ -473,7 +475,7 @@ def _begin(training: _Training, checkpoint: Path | None) -> History:
     if checkpoint is not None and checkpoint.exists():
         return _restore_(training, checkpoint)
     history = History()
-    _record_links(history, training.model, 0)
+    record_links(history, training.model, 0)
     return history
 
 

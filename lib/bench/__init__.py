@@ -21,6 +21,7 @@ from lib.bench.sweeps import (
     measure,
     measure_steps,
     obtain,
+    sweep_machines,
     sweep_products,
     sweep_steps,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "peak_memory",
     "print_peak",
     "products",
+    "sweep_machines",
     "sweep_products",
     "sweep_steps",
 ]

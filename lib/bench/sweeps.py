@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from lib import models, train
-from lib.bench import contenders, timing
+from lib.bench import contenders, machines, timing
 from lib.bench.contenders import BATCH, ER_20, WIDTHS
 from lib.bench.timing import ROUNDS, TURN
 from lib.names import check_known
@@ -19,7 +19,7 @@ from lib.runs.environment import environment
 STORED = RESULTS / "bench.json"
 SWEEPS = RESULTS / "sweeps.json"
 COLUMNS = "measure contender median_ms low_ms high_ms threads cpu".split()
-KINDS = ("contenders", "products", "steps")
+KINDS = ("contenders", "products", "steps", "machines")
 VARIED = ("width", "density", "batch")
 MEASURED = ("fused", "dense")  # whose epochs and memory are measured
 RIVALS = ("fused", "torch_sparse", "dense")
@@ -167,8 +167,8 @@ def obtain(
 
     Args:
         kind: "contenders", see :func:`measure` (of which other profiles than "paper" measure
-            :func:`measure_steps` alone), "products", see :func:`sweep_products`, or "steps", see
-            :func:`sweep_steps`.
+            :func:`measure_steps` alone), "products", see :func:`sweep_products`, "steps", see
+            :func:`sweep_steps`, or "machines", see :func:`sweep_machines`.
         profile: "paper" loads what ``python -m lib bench`` stored (an empty table if that was not
             run); another measures in its sizes now.
         retrain: measure now in the profile "paper" too.
@@ -188,6 +188,8 @@ def obtain(
         return sweep_products(profile)
     if kind == "steps":
         return sweep_steps(profile, varied)
+    if kind == "machines":
+        return sweep_machines(profile)
     sizes = SIZES[profile]
     return measure_steps(sizes.rounds, sizes.turn, _three_layers(sizes.middle))
 
@@ -229,6 +231,16 @@ def sweep_products(profile: str) -> pd.DataFrame:
             table = table.assign(kind="products", sweep=sweep, n=n, density=density)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def sweep_machines(profile: str) -> pd.DataFrame:
+    """A CD-1 step of restricted Boltzmann machines, 784 visible units, in the sizes of a profile.
+
+    Returns: the columns of :func:`measure`, and kind, sweep, n (hidden units), batch, density (of
+        ours). Measures: cd1_step, cd1_epoch and cd1_step_at_density, see
+        :func:`lib.bench.machines.compare_machines`.
+    """
+    return pd.concat(machines.rows(profile, quartiles), ignore_index=True)
 
 
 def sweep_steps(profile: str, varied: str | None = None) -> pd.DataFrame:

@@ -283,7 +283,8 @@ def show_bench(chosen: Chosen) -> None:
             raise ValueError(f"threads = {chosen.threads}: this machine has {os.cpu_count()} cores")
         torch.set_num_threads(chosen.threads)
     if chosen.sweeps:
-        table = pd.concat([bench.sweep_products("paper"), bench.sweep_steps("paper")])
+        sweeps = bench.sweep_products, bench.sweep_steps, bench.sweep_machines
+        table = pd.concat([sweep("paper") for sweep in sweeps])
     else:
         table = bench.measure()
     _report(chosen, table, table.to_string(index=False, float_format="{:.3f}".format))

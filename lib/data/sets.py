@@ -114,6 +114,14 @@ _DATA_SETS = (
     ),
     *map(_binary, _BINARY),
     DataSet(
+        "caltech28",  # silhouettes, stored column by column; 1 is the background
+        shape=(784,),
+        labels=range(101),
+        dtype=np.uint8,
+        top=1,
+        grey_rows=True,
+    ),
+    DataSet(
         "higgs",
         shape=(28,),
         labels=range(2),

@@ -1,4 +1,4 @@
-"""Moving pictures: maps of the input over epochs, stored as animated png."""
+"""Moving pictures, stored as animated png: maps of the input over epochs, rows of images."""
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib.report import labels
+from lib.report import labels, pictures
 from lib.report.layout import WIDTH, head
 
 MILLISECONDS = 700  # of a frame
@@ -43,6 +43,18 @@ def input_frames(
         sns.despine(fig, left=True, bottom=True)
         fig.colorbar(image, ax=axs, label="links of a pixel", shrink=0.8)
         head(fig, title, below)
+        yield fig
+
+
+def image_frames(frames: Mapping[str, np.ndarray], title: str, below: str = "") -> Iterator[Figure]:
+    """A figure a frame: images side by side, under the name of the frame.
+
+    Args:
+        frames: {name: (n, height, width) from 0, black, to 1, white}.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    for name, images in frames.items():
+        fig, _ = pictures.image_rows({name: images}, title, below)
         yield fig
 
 

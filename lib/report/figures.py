@@ -17,12 +17,15 @@ from matplotlib.figure import Figure
 
 from lib.report import labels
 from lib.report.layout import (
+    PLAIN,
+    beside,
     handles_of,
     label_ends,
     legend_beside,
     log_x,
     outer_labels,
     panels,
+    plain_logs,
 )
 
 SHARED_AXIS = {
@@ -282,7 +285,7 @@ def perturbed_curves(
         ax.set_title(textwrap.fill(labels.name(column), LETTERS // per_row), fontsize="small")
         ax.set_xlabel(textwrap.fill(options.get("xlabel", x), LETTERS // per_row), fontsize="small")
         ylabel = textwrap.fill(options.get("ylabel", y), 18)
-        ax.set_ylabel(f"{labels.dataset(dataset)}\n{ylabel}", fontsize="small")
+        ax.set_ylabel(f"{beside(labels.dataset(dataset))}\n{ylabel}", fontsize="small")
         _perturbed_axes(ax, options)
     outer_labels(axs, per_row)
     if cells:
@@ -373,7 +376,8 @@ def _cells(
 ) -> tuple[Figure, list[Axes]]:
     """A panel for each pair of a data set and something else."""
     width = PANEL_WIDTHS.get(per_row, 2.4)
-    return panels(len(cells), width, 2.3, title, below, margin=1.9, per_row=per_row, **options)
+    height = 2.3 if len(cells) > per_row else 2.8  # heading and footer take as much of one row
+    return panels(len(cells), width, height, title, below, margin=1.9, per_row=per_row, **options)
 
 
 def _per_row(n: int) -> int:
@@ -397,9 +401,10 @@ def _method_points(ax: Axes, numbers: pd.DataFrame, x: str, names: dict[str, str
 
 
 def _perturbed_axes(ax: Axes, options: Mapping[str, Any]) -> None:
-    """From 0 to 1 unless the options say otherwise."""
-    if "log" in options.get("xscale", ""):
-        ax.xaxis.set_major_formatter("{x:,.7g}")
+    """From 0 to 1 unless the options say otherwise; plain numbers."""
+    plain_logs(ax)
+    if "symlog" in options.get("xscale", ""):
+        ax.xaxis.set_major_formatter(PLAIN)
     if not {"yscale", "ylim"} & options.keys():
         ax.set_ylim(0, 1.02)
 

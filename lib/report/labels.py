@@ -28,6 +28,14 @@ DATASET_NAMES = {
     "higgs": "HIGGS",
     "higgs_sample": "HIGGS, sample of 25,977",
     "digits": "digits (scikit-learn, 8 × 8)",
+    "adult": "Adult",
+    "connect4": "Connect4",
+    "dna": "DNA",
+    "mushrooms": "Mushrooms",
+    "nips": "NIPS",
+    "ocr_letters": "OCR-letters",
+    "web": "Web, own split",
+    "caltech28": "CalTech silhouettes, own split",
 }
 FASHION = (
     "T-shirt",
@@ -49,6 +57,7 @@ CONTENDERS = {  # of the benchmark
     "masked": look("masked dense", "#777777", ":", marker="v"),
     "dense_modules": look("dense, plain", "#555555", ":", marker="<"),
     "dense": look("dense", "#000000", ":", marker="^"),
+    "scikit_learn": look("scikit-learn", "#7a9a01", "--", marker="P"),
     "floor": look("floor: products alone", "#66ccbb", "-", marker="."),
 }
 NAMES = {  # of values that stand above a panel

@@ -4,6 +4,7 @@ A figure is at most :data:`WIDTH` wide, so that a README shows it as large as it
 """
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -19,6 +20,8 @@ PER_ROW = 3  # panels
 EDGE = 0.08  # inches from the edge of a figure to its heading and footer
 LINE = 0.23  # inches, of a line of the heading
 FOOT = 0.2  # inches kept for the footer
+PLAIN = "{x:,.7g}"  # how ticks are written: 0.001, 1,000
+SIDE = 21  # letters of a line beside a panel
 GAP = 0.075  # between labels at the ends of lines, of the height of the panel
 
 # ---------------------------------------------------------------------------------------- panels
@@ -89,6 +92,24 @@ def log_x(ax: Axes, locator: ticker.Locator) -> None:
 def short(number: float) -> str:
     """A number in few letters: "500", "1k", "1.5k", but "2048"."""
     return f"{number:g}" if number < 1000 or number % 100 else f"{number / 1000:g}k"
+
+
+def plain_logs(ax: Axes) -> None:
+    """Write plain numbers on the logarithmic axes of a panel, also between powers of ten where it
+    spans less than one.
+    """
+    for axis in (ax.xaxis, ax.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(PLAIN)
+            axis.set_minor_formatter(ticker.LogFormatter())
+
+
+def beside(text: str) -> str:
+    """A text with its lines broken so that they can stand upright beside a panel."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines += textwrap.wrap(line, SIDE, break_on_hyphens=False, break_long_words=False)
+    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------------------- heading and footer

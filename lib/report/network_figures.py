@@ -16,7 +16,16 @@ from matplotlib.lines import Line2D
 
 from lib import topology
 from lib.report.labels import GREY, SEQUENTIAL
-from lib.report.layout import WIDTH, handles_of, head, legend_beside, log_x, outer_labels, panels
+from lib.report.layout import (
+    WIDTH,
+    beside,
+    handles_of,
+    head,
+    legend_beside,
+    log_x,
+    outer_labels,
+    panels,
+)
 from lib.support import Support
 from lib.topology import power_law
 
@@ -375,7 +384,7 @@ def input_maps(
         for values in columns.values():
             top = max(top, values.max())
     for line, (network, columns) in zip(axs, maps.items(), strict=True):
-        line[0].set_ylabel(network)
+        line[0].set_ylabel(beside(network), fontsize="small")
         for ax, (shown, values) in zip(line, columns.items(), strict=False):
             side = int(len(values) ** 0.5)
             square = values.reshape(side, side)

@@ -10,9 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report import labels
-from lib.report.layout import panels
+from lib.report.layout import WIDTH, panels
 
 PICTURE = 1.45  # inches
+STRIP = 1.0  # inches, of a row of images and its name
+AROUND = 0.8  # inches, of heading and footer
 ALIVE, DEAD = "#333333", "#e3e3e3"
 COLUMNS = 40  # neurons in a row
 GAP = 6  # rows between two layers
@@ -38,6 +40,54 @@ def fooling_images(table: pd.DataFrame, title: str, below: str = "") -> Figure:
             lines.append(f"L2 {row['distance']:.2f}")
         ax.set_title("\n".join(lines), fontsize="x-small")
     return fig
+
+
+def image_rows(
+    rows: Mapping[str, np.ndarray],
+    title: str,
+    below: str = "",
+    *,
+    signed: bool = False,
+) -> tuple[Figure, pd.DataFrame]:
+    """Images side by side, a row a name.
+
+    Args:
+        rows: {name: (n, height, width)}, from 0, black, to 1, white; none gives an empty panel that
+            says so.
+        title, below: see :func:`lib.report.layout.head`.
+        signed: whether values are about 0, which is white; below it they are blue, above it red,
+            each row on a scale of its own.
+    Returns: the figure; columns name, image, row, column, value.
+    """
+    height = STRIP + AROUND / max(1, len(rows))
+    fig, axs = panels(len(rows), WIDTH, height, title, below, per_row=1)
+    tables = []
+    for ax, (name, images) in zip(axs, rows.items(), strict=False):
+        colormap, bottom, top = "gray", 0.0, 1.0
+        if signed:
+            top = max(float(np.abs(images).max()), 1e-12)
+            colormap, bottom = "RdBu_r", -top
+        ax.imshow(_strip(images), cmap=colormap, vmin=bottom, vmax=top, interpolation="nearest")
+        ax.set_title(name, fontsize="small", loc="left")
+        ax.set_axis_off()
+        ax.set_anchor("W")
+        tables.append(_pixels(name, images))
+    if not tables:
+        return fig, pd.DataFrame(columns=["name", "image", "row", "column", "value"])
+    return fig, pd.concat(tables, ignore_index=True)
+
+
+def _strip(images: np.ndarray) -> np.ndarray:
+    """(height, width) images beside each other, with a column between them that is not drawn."""
+    padded = np.pad(images.astype(float), ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
+    return np.concatenate(list(padded), axis=1)
+
+
+def _pixels(name: str, images: np.ndarray) -> pd.DataFrame:
+    """Every pixel of images (n, height, width), a row each."""
+    index = np.indices(images.shape).reshape(3, -1)
+    columns = dict(zip(("image", "row", "column"), index, strict=True))
+    return pd.DataFrame({"name": name, **columns, "value": images.ravel()})
 
 
 def neurons(

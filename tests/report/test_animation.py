@@ -33,6 +33,16 @@ def test_all_frames_have_one_colour_scale(maps):
         assert {ax.images[0].get_clim() for ax in fig.axes[:2]} == {(0, 30)}
 
 
+def test_rows_of_images_move_under_the_names_of_their_frames():
+    images = np.zeros((2, 2, 3, 3))
+    images[1, 1, 0, 0] = 1
+    moving = dict(zip(("1 sweep", "2 sweeps"), images, strict=True))
+    first, second = animation.image_frames(moving, "title")
+    assert [fig.axes[0].get_title(loc="left") for fig in (first, second)] == list(moving)
+    strip = second.axes[0].images[0].get_array()
+    assert strip[0, 4] == 1 and strip.sum() == 1
+
+
 def test_picture_holds_every_frame_and_ends_slowly(maps, tmp_path):
     path = tmp_path / "a.png"
     animation.write_animation(animation.input_frames(maps, "title"), path)

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import colors
 
 from lib.papers.shared.labels import LABELS
-from lib.report import figures, labels, publishing
+from lib.report import figures, labels, layout, publishing
 
 labels.add(LABELS)
 
@@ -218,9 +218,9 @@ def test_perturbed_curves_are_a_grid_of_data_sets_and_kinds(perturbed):
     table = pd.concat(kinds + others)
     fig, _ = figures.perturbed_curves(table, *COLUMNS, "t", ylabel="accuracy")
     titles = [ax.get_title() for ax in fig.axes]
-    names = [ax.get_ylabel().partition("\n")[0] for ax in fig.axes]
+    names = [ax.get_ylabel().rpartition("\n")[0] for ax in fig.axes]
     assert titles == ["one", "two"] * 2
-    assert names == ["MNIST", "", labels.dataset("digits"), ""]
+    assert names == ["MNIST", "", layout.beside(labels.dataset("digits")), ""]
 
 
 def test_perturbed_curves_are_in_the_order_of_the_labels(perturbed):

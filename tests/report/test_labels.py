@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from lib.bench import contenders
+from lib.bench import contenders, machines
 from lib.report import labels
 from lib.report.labels import Labels, look
 
@@ -133,5 +133,5 @@ def test_contrasts_of_a_column_come_once_in_the_order_of_the_table(room):
 
 
 def test_every_contender_of_the_benchmark_has_a_look():
-    drawn = {*contenders.BUILDERS, "floor"}
+    drawn = {*contenders.BUILDERS, *machines.STEPS, "floor"}
     assert drawn == set(labels.CONTENDERS)

@@ -61,6 +61,29 @@ def test_logarithmic_axis_has_plain_numbers():
     assert shown == ["5", "250"]
 
 
+def test_figure_is_as_wide_as_its_heading():
+    fig, _ = layout.panels(1, 2, 2, "a question that is longer than its only panel is wide")
+    (title, _) = fig.texts
+    assert title.get_window_extent().x1 <= fig.bbox.x1
+    assert 2 < fig.get_figwidth() <= layout.WIDTH
+
+
+@pytest.mark.parametrize(("top", "shown"), [(3, ["1", "2", "3"]), (300, ["1", "10", "100"])])
+def test_logarithmic_axes_have_no_powers(top, shown):
+    fig, ax = plt.subplots()
+    ax.set(xscale="log", yscale="linear", xlim=(1, top))
+    layout.plain_logs(ax)
+    fig.canvas.draw()
+    labels = [*ax.get_xticklabels(), *ax.get_xticklabels(minor=True)]
+    inside = [label for label in labels if 1 <= label.get_position()[0] <= top]
+    assert sorted((label.get_text() for label in inside if label.get_text()), key=float) == shown
+
+
+def test_long_names_are_broken_beside_a_panel():
+    assert layout.beside("MNIST\nfixed random support") == "MNIST\nfixed random support"
+    assert layout.beside("digits (scikit-learn, 8 × 8)") == "digits (scikit-learn,\n8 × 8)"
+
+
 @pytest.mark.parametrize("below", ["", "one line", "two\nlines"])
 def test_heading_and_footer_overlap_nothing(below):
     fig, axs = layout.panels(2, 3, 2, "a title", below)

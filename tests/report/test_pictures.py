@@ -1,4 +1,4 @@
-"""Images that fool networks, beside the image as it is."""
+"""Images that fool networks, neurons at work, rows of images."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,3 +51,34 @@ def test_neurons_at_work_are_dark_and_counted():
     assert [colors.to_hex(color) for color in inputs.cmap.colors] == [pictures.DEAD, pictures.ALIVE]
     assert hidden.get_array().count() == 50 and hidden.get_extent()[2] > inputs.get_extent()[3]
     assert [t.get_text() for t in fig.axes[0].texts] == ["inputs: 2 of 3", "hidden 1: 50 of 50"]
+
+
+def test_numbers_of_rows_are_those_of_the_images(rng):
+    images = rng.random((3, 4, 5))
+    fig, table = pictures.image_rows({"one": images, "two": images}, "title")
+    assert len(table) == 2 * 60
+    row = table.query("name == 'two' and image == 1 and row == 2 and column == 3")
+    assert row["value"].item() == images[1, 2, 3]
+    assert [ax.get_title(loc="left") for ax in fig.axes] == ["one", "two"]
+
+
+def test_images_of_a_row_stand_beside_each_other(rng):
+    images = rng.random((3, 4, 5))
+    fig, _ = pictures.image_rows({"one": images}, "title")
+    image = fig.axes[0].images[0]
+    strip = image.get_array()
+    assert strip.shape == (4, 18) and image.get_clim() == (0, 1)
+    assert np.array_equal(strip[:, 6:11], images[1]) and strip.mask[:, 5::6].all()
+
+
+def test_signed_images_are_white_at_zero(rng):
+    fig, _ = pictures.image_rows({"one": rng.normal(size=(2, 3, 3))}, "title", signed=True)
+    image = fig.axes[0].images[0]
+    low, high = image.get_clim()
+    assert low == -high
+    assert min(image.cmap(0.5)[:3]) > 0.95
+
+
+def test_no_rows_say_not_run():
+    fig, table = pictures.image_rows({}, "title")
+    assert table.empty and fig.axes[0].texts[0].get_text() == "not run"

@@ -8,6 +8,8 @@ from lib.papers.set.claims import CLAIMS
 from lib.papers.set.growth import DENSITIES_STUDIED, GROWTH_RULES, OTHER_DECAY
 from lib.papers.set.links import SCALE_FREE, STRUCTURE, VISIBLE
 from lib.papers.set.mlp import SET_MLP, TIME_TO_ACCURACY
+from lib.papers.set.rbm.connectivity import RBM_SCALE_FREE, RBM_VISIBLE
+from lib.papers.set.rbm.experiments import SET_RBM, SET_RBM_DNA
 from lib.papers.shared.labels import LABELS
 from lib.papers.shared.tuning import TUNING
 
@@ -22,6 +24,10 @@ EXPERIMENTS = (
     SCALE_FREE,
     STRUCTURE,
     VISIBLE,
+    SET_RBM_DNA,
+    SET_RBM,
+    RBM_SCALE_FREE,
+    RBM_VISIBLE,
 )
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

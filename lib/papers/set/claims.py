@@ -12,6 +12,7 @@ import torch
 
 from lib import bench
 from lib.papers.set import links
+from lib.papers.set.rbm import claims as rbm_claims
 from lib.papers.shared import trained
 from lib.papers.shared.claims import chosen
 from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, exact, t_interval
@@ -323,7 +324,7 @@ CLAIMS: dict[str, Claim] = {
     "S06": Claim((), initial_links),
     "S07": Claim(("set_mlp", "adaptive_topology", "adaptive_topology_1568"), links_constant),
     "S08": Claim(MLP, final_removal),
-    **_waiting(9, 24),  # RBMs
+    **rbm_claims.CLAIMS,
     "S25": Claim(MLP, partial(count_wins, rival="fixed")),
     "S26": Claim(MLP_AND_TUNING, partial(count_wins, rival="dense")),
     "S27": Claim(MLP, weight_ratio),

@@ -39,7 +39,7 @@ def _shown(recorded: list[Epoch], record: Record, epochs: tuple[Epoch, ...]) -> 
 # -------------------------------------------------------------------------------------- degrees
 
 
-def scale_free(study: Study, record: Record) -> Table:
+def scale_free(study: Study, record: Record, widths: tuple[int, ...] | None = None) -> Table:
     """The evidence (:func:`lib.topology.power_law.evidence`) on every degree sequence of a network.
 
     Inputs and hidden neurons, the latter with all their links and, at the end, with links in and
@@ -47,11 +47,15 @@ def scale_free(study: Study, record: Record) -> Table:
     power laws drawn with as many linked neurons, a mean as near as can be and the same largest
     possible degree. The last sequences have all replicates, everything else a fifth.
 
+    Args:
+        study: how many replicates.
+        record: of the network.
+        widths: input, hidden and output widths, where the record does not say them so.
     Returns: columns epoch, neurons ("inputs", "hidden 1", "hidden 1 in", …), kind ("network",
         "random", "power law 2.5", …) and those of the evidence.
     """
     rng = np.random.default_rng(int(study.name.rpartition("-")[2], 16))
-    largest = topology.largest_degrees(trained.widths(record))
+    largest = topology.largest_degrees(widths or trained.widths(record))
     degrees = trained.degrees(record)
     rows = []
 

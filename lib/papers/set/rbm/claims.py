@@ -1,0 +1,326 @@
+"""S09 to S24: what our machines say about the claims of [Mocanu2018] on RBMs, in nats and counts.
+
+Of a count the bounds are the data sets decided for and against it; what is not run, has less than
+five seeds, or is not told apart by both schedules of the estimator decides nothing. Every count is
+open to the paper's epochs and to the sets that cannot be had.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from lib.papers.set.rbm import connectivity, tables
+from lib.papers.shared.claims import chosen
+from lib.papers.shared.inputs import input_links
+from lib.paths import REFERENCE
+from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, exact, t_interval
+from lib.report.verdicts import Claim
+from lib.runs.record import Record
+
+Records = Sequence[Record]
+N_SETS = 11  # of Table 2
+N_RUNS = 99  # of Fig. 3 and its supplement
+PAPER_EPOCHS = 5000
+SIMULTANEOUS = 1 - (1 - LEVEL) / N_SETS
+FLAT = -85.0  # nats that a machine reaches before its falls count, S20
+NO_TEST = "the paper names no test"
+
+# --------------------------------------------------------------------------- counts of data sets
+
+
+def _count(outcomes: Sequence[tuple[bool, Measurement]], limit: str) -> Measurement | None:
+    """How many data sets speak for a claim, of 11.
+
+    Args:
+        outcomes: of each that was run, whether its estimate speaks for the claim, and the
+            difference that decides it: above 0 for, below 0 against.
+        limit: of the count.
+    """
+    if not outcomes:
+        return None
+    ahead = sum(speaks for speaks, _ in outcomes)
+    for_it = sum(difference.low > 0 for _, difference in outcomes)
+    against = sum(difference.high < 0 for _, difference in outcomes)
+    deciding = [difference.n for _, difference in outcomes if difference.n >= MIN_SEEDS]
+    n = min(deciding or [difference.n for _, difference in outcomes])
+    return Measurement(float(ahead), float(for_it), float(N_SETS - against), n, limit)
+
+
+def _open(difference: Measurement) -> Measurement:
+    return replace(difference, low=-math.inf, high=math.inf)
+
+
+def wins(records: Records, rival: str) -> Measurement | None:
+    """S09, S11: data sets where SET is above a rival, settings and epochs by validation."""
+    best = tables.selected(tables.outcomes(records))
+    found, undecided = [], False
+    for dataset in best["dataset"].unique():
+        gain = tables.gains(best, dataset, rival) if dataset in tables.PAPER_NAMES else None
+        if gain is None:
+            continue
+        difference = t_interval(gain["full"], level=SIMULTANEOUS)
+        if not tables.are_apart(gain):
+            undecided = True
+            difference = _open(difference)
+        elif difference.n < MIN_SEEDS:
+            difference = _open(difference)
+        found.append((difference.value > 0, difference))
+    return _count(found, "data, epochs" + (", estimator" if undecided else ""))
+
+
+def wins_over_xbm(records: Records) -> Measurement | None:
+    """S10: data sets where SET is above the printed value of the XBM. Sets of our own split or
+    binarisation decide nothing.
+    """
+    best = tables.selected(tables.outcomes(records))
+    printed = pd.read_csv(REFERENCE / "set_table2_rbm.csv")
+    printed = printed[printed["model"] == "XBM"].set_index("dataset")["log_prob_nats"]
+    found = []
+    for dataset, group in best[best["method"] == "set"].groupby("dataset", sort=False):
+        values = group["test"].dropna()
+        if dataset not in tables.PAPER_NAMES or values.empty:
+            continue
+        gap = t_interval(values - printed[tables.PAPER_NAMES[dataset]], level=SIMULTANEOUS)
+        if dataset in tables.OWN_DATA or gap.n < MIN_SEEDS:
+            gap = _open(gap)
+        found.append((gap.value > 0, gap))
+    return _count(found, "data, epochs")
+
+
+# ----------------------------------------------------------------------------------------- MNIST
+
+
+def mnist_likelihood(records: Records) -> Measurement | None:
+    """S12: test log-probability of SET on MNIST, nats, the setting chosen on validation."""
+    best = tables.selected(tables.outcomes(records))
+    values = best.query("dataset == 'mnist' and method == 'set'")["test"].dropna()
+    if values.empty:
+        return None
+    return t_interval(values, "epochs, binarisation")
+
+
+def mnist_gain(records: Records) -> Measurement | None:
+    """S13: SET minus dense on MNIST, nats, each with the setting chosen on validation."""
+    gain = tables.gains(tables.selected(tables.outcomes(records)), "mnist", "dense")
+    return None if gain is None else t_interval(gain["full"], "epochs, binarisation")
+
+
+def mnist_weights(records: Records) -> Measurement | None:
+    """S14: links of SET over those of the dense machine, the settings chosen on validation."""
+    best = tables.selected(tables.outcomes(records)).query("dataset == 'mnist'")
+    links = best.groupby("method")["links"].mean()
+    if not {"set", "dense"} <= set(links.index):
+        return None
+    return exact(links["set"] / links["dense"], "epochs, n_hidden")
+
+
+# --------------------------------------------------------------------------- settings and weights
+
+
+def best_is_largest(records: Records, method: str) -> tuple[bool, Measurement] | None:
+    """Whether a method is best on DNA with the most hidden units, and the difference of its best
+    such setting and of the best other, by seed; validation says which settings these are.
+    """
+    grid = tables.outcomes(chosen(records, variant="grid"))
+    own = grid[(grid["dataset"] == "dna") & (grid["method"] == method)]
+    if own["hidden"].nunique() < 2:
+        return None
+    top = own["hidden"].max()
+    sides = []
+    for side in (own[own["hidden"] == top], own[own["hidden"] < top]):
+        means = side.groupby(tables.SETTING)["valid"].mean()
+        if means.isna().all():
+            return None
+        hidden, cd = means.idxmax()
+        setting = side.query("hidden == @hidden and cd == @cd")
+        sides.append(setting.set_index("seed")["test"])
+    gap = (sides[0] - sides[1]).dropna()
+    if gap.empty:
+        return None
+    difference = t_interval(gap)
+    return difference.value > 0, difference
+
+
+def fixed_is_best_when_large(records: Records) -> Measurement | None:
+    """S15: data sets where the fixed support is best with the most hidden units; DNA alone has
+    several.
+    """
+    found = best_is_largest(records, "fixed_final")
+    return None if found is None else _count([found], "data, epochs")
+
+
+def set_is_best_when_medium(records: Records) -> Measurement | None:
+    """S17: data sets where SET is best with fewer hidden units than the most; DNA alone has
+    several.
+    """
+    found = best_is_largest(records, "set")
+    if found is None:
+        return None
+    ahead, gap = found
+    turned = Measurement(-gap.value, -gap.high, -gap.low, gap.n)
+    return _count([(not ahead, turned)], "data, epochs")
+
+
+def weights_at_equal_width(records: Records) -> Measurement | None:
+    """S16: links of SET after the final removal over those of the fixed support of Table 2, at
+    equal numbers of units: the ratio of 0.7 · 11 and 8.
+    """
+    ends = {}
+    for record in records:
+        run = record.config
+        if run.method in ("set", "fixed_final"):
+            key = run.dataset, run.hidden, run.cd_steps, run.seed, run.variant
+            ends.setdefault(key, {})[run.method] = record.environment["final"]["links"]
+    ratios = [pair["set"] / pair["fixed_final"] for pair in ends.values() if len(pair) == 2]
+    if not ratios:
+        return None
+    mean = float(np.mean(ratios))
+    return Measurement(mean, min(ratios), max(ratios))
+
+
+def saving(records: Records) -> Measurement | None:
+    """S18: smallest ratio of weights, dense over SET, of the data sets where SET is ahead; another
+    data set can only make it smaller.
+    """
+    best = tables.selected(tables.outcomes(records))
+    ratios = []
+    for dataset in best["dataset"].unique():
+        gain = tables.gains(best, dataset, "dense") if dataset in tables.PAPER_NAMES else None
+        if gain is not None and gain["full"].mean() > 0 and tables.are_apart(gain):
+            links = best[best["dataset"] == dataset].groupby("method")["links"].mean()
+            ratios.append(links["dense"] / links["set"])
+    if not ratios:
+        return None
+    return Measurement(min(ratios), 0.0, min(ratios), None, "data")
+
+
+# --------------------------------------------------------------------------------- DNA over epochs
+
+
+def _epochs_limit(records: Records) -> str:
+    shortest = min(record.config.epochs for record in records)
+    return "" if shortest >= PAPER_EPOCHS else "epochs"
+
+
+def dense_falls(records: Records) -> Measurement | None:
+    """S19: last minus best test log-probability of the dense machine on DNA, CD-1, nats, the worst
+    number of hidden units of each seed.
+    """
+    runs = chosen(records, dataset="dna", method="dense", cd_steps=1, variant="grid")
+    by_seed: dict[int, list[float]] = {}
+    for record in runs:
+        test = record.metrics["test"].dropna()
+        if len(test):
+            by_seed.setdefault(record.config.seed, []).append(test.iloc[-1] - test.max())
+    if not by_seed:
+        return None
+    return t_interval([min(falls) for falls in by_seed.values()], _epochs_limit(runs))
+
+
+def set_stays(records: Records) -> Measurement | None:
+    """S20: the largest fall of SET's test log-probability below its running best after it first
+    reached -85 nats on DNA, the worst setting of each seed.
+    """
+    runs = chosen(records, dataset="dna", method="set", variant="grid")
+    by_seed: dict[int, list[float]] = {}
+    for record in runs:
+        test = record.metrics["test"].dropna()
+        reached = test[(test >= FLAT).cummax()]
+        if len(reached):
+            fall = float((reached.cummax() - reached).max())
+            by_seed.setdefault(record.config.seed, []).append(fall)
+    if not by_seed:
+        return None
+    return t_interval([max(falls) for falls in by_seed.values()], _epochs_limit(runs))
+
+
+# ---------------------------------------------------------------------------------------- degrees
+
+
+def _p_of_settings(records: Records, epoch: int | str) -> pd.DataFrame:
+    """p of the rank correlation of degree and frequency of the hidden units, a row a seed, a column
+    a setting, of SET on DNA.
+    """
+    rows = []
+    for record in chosen(records, dataset="dna", method="set", variant="grid"):
+        degrees = connectivity.hidden_degrees(record, epoch)
+        if len(degrees):
+            run = record.config
+            p = connectivity.power_law.frequency_correlation(degrees)
+            rows.append((run.seed, run.hidden[0], run.cd_steps, p))
+    table = pd.DataFrame(rows, columns=["seed", *tables.SETTING, "p"])
+    return table.pivot_table("p", "seed", tables.SETTING)
+
+
+def initial_p(records: Records) -> Measurement | None:
+    """S21: the smallest p before training of the nine settings on DNA, by seed."""
+    p = _p_of_settings(records, 0)
+    return None if p.empty else t_interval(p.min(axis=1), NO_TEST)
+
+
+def significant_settings(records: Records) -> Measurement | None:
+    """S23: settings on DNA that end with p below .05, by seed."""
+    p = _p_of_settings(records, "final")
+    if p.empty:
+        return None
+    return t_interval((p < connectivity.SIGNIFICANT).sum(axis=1), NO_TEST)
+
+
+def significant_runs(records: Records) -> Measurement | None:
+    """S22: of 99 runs those that end with p below .05; ours have one seed each, and those that were
+    not run may fall either way.
+    """
+    ends = []
+    for record in chosen(records, method="set", seed=0):
+        run = record.config
+        if run.variant in tables.COMPARED and run.dataset in tables.PAPER_NAMES:
+            degrees = connectivity.hidden_degrees(record, "final")
+            ends.append(
+                connectivity.power_law.frequency_correlation(degrees) < connectivity.SIGNIFICANT
+            )
+    if not ends:
+        return None
+    missing = max(0, N_RUNS - len(ends))
+    n_below = float(sum(ends))
+    return Measurement(n_below, n_below, n_below + missing, None, f"data, {NO_TEST}")
+
+
+def centre_over_frame(records: Records) -> Measurement | None:
+    """S24: mean links of a pixel of the central 14 x 14 over those of the outer two pixels, SET
+    with 500 hidden units on MNIST; a frame without links counts as one that has a single link.
+    """
+    ratios = []
+    for record in chosen(records, dataset="mnist", method="set", hidden=(500,)):
+        image = input_links(record, "final").reshape(28, 28)
+        frame = np.ones((28, 28), bool)
+        frame[2:-2, 2:-2] = False
+        on_frame = max(image[frame].sum(), 1) / frame.sum()
+        ratios.append(image[7:21, 7:21].mean() / on_frame)
+    return t_interval(ratios) if ratios else None
+
+
+ALL = ("set_rbm_dna", "set_rbm")
+DNA = ("set_rbm_dna",)
+OTHERS = ("set_rbm",)
+CLAIMS: dict[str, Claim] = {
+    "S09": Claim(ALL, partial(wins, rival="dense")),
+    "S10": Claim(ALL, wins_over_xbm),
+    "S11": Claim(ALL, partial(wins, rival="fixed_final")),
+    "S12": Claim(OTHERS, mnist_likelihood),
+    "S13": Claim(OTHERS, mnist_gain),
+    "S14": Claim(OTHERS, mnist_weights),
+    "S15": Claim(DNA, fixed_is_best_when_large),
+    "S16": Claim(ALL, weights_at_equal_width),
+    "S17": Claim(DNA, set_is_best_when_medium),
+    "S18": Claim(ALL, saving),
+    "S19": Claim(DNA, dense_falls),
+    "S20": Claim(DNA, set_stays),
+    "S21": Claim(DNA, initial_p),
+    "S22": Claim(ALL, significant_runs),
+    "S23": Claim(DNA, significant_settings),
+    "S24": Claim(OTHERS, centre_over_frame),
+}

@@ -1,0 +1,254 @@
+"""Learning by contrastive divergence, CD-n or persistent, with links that evolve between epochs.
+
+A loop of its own, as a machine has no loss; settings, history, optimiser and the form of
+checkpoints are those of :mod:`lib.train`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lib import checkpoints, sampling, train
+from lib.evolution import evolve_, remove_
+from lib.layers import SparseLinear
+from lib.papers.set.rbm.model import RBM, check_binary
+from lib.settings import History, Settings
+
+CHECKPOINT_FORMAT = "rbm 1"
+CHECKPOINT_SECONDS = 2.0  # epochs are short: not after each of them is one written
+
+Evaluation = Callable[[RBM, int], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Chains:
+    """How the model's own states are drawn.
+
+    Source: [Hinton2002] for CD-n; [Tieleman2008] for persistent chains.
+
+    Args:
+        steps: n, sweeps of Gibbs sampling before the statistics of the model are taken.
+        persistent: whether chains go on from where the last step left them, not from the data.
+    Raises: ValueError if ``steps`` is below 1.
+    """
+
+    steps: int = 1
+    persistent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"cd_steps = {self.steps} is out of range: give at least 1")
+
+
+def fit(
+    rbm: RBM,
+    x: Tensor,
+    settings: Settings,
+    *,
+    seed: int,
+    chains: Chains | None = None,
+    evaluate: Evaluation | None = None,
+    at_epochs: Collection[int] = (),
+    checkpoint: Path | None = None,
+    stop_after: int | None = None,
+    on_epoch: Callable[[int], None] | None = None,
+) -> History:
+    r"""Train ``rbm`` in place and return its history.
+
+    .. math:: \Delta W \propto \langle P(h|v) \, v^T \rangle_{data} - \langle P(h|v) \, v^T
+        \rangle_{chains}
+
+    Source: [Mocanu2018], Performance on RBMs; the update of [Hinton2002], hidden units as
+    probabilities in both statistics and visible ones as samples, as in the code of
+    [Salakhutdinov2008].
+
+    After each epoch: links evolve (after the last one they are removed only), and in the epochs
+    asked for the machine is evaluated: links just grown have the weight 0, so that it is the one
+    after the removal. Where a run was interrupted changes no bit of it, nor do threads where links
+    are sparse.
+
+    Args:
+        rbm: the machine.
+        x: (N, n_visible) training examples, 0 or 1.
+        settings: epochs, batch size, learning rate, momentum, weight decay (of the links alone) and
+            the rules of evolution.
+        seed: of the order of the examples, the samples and the evolution.
+        chains: None: CD-1.
+        evaluate: (rbm, epoch) -> columns of the history's metrics. Where it gives a ``valid``, the
+            largest of them, first of equals, decides on ``best_state``.
+        at_epochs: when; the last epoch always.
+        checkpoint: file to write now and then, and to resume from if it is there; None for neither.
+        stop_after: epochs in all after which to leave, as if interrupted there; None: none.
+        on_epoch: called with the number of epochs done after each.
+    Returns: the history: its metrics have a row for each evaluated epoch, with the columns epoch,
+        links (trained with), kept (whose weight is not 0) and those of ``evaluate``; degrees and
+        links as :class:`lib.settings.History` has them; final: links.
+    Raises: ValueError if the examples are not binary or of another width; lib.train.Diverged if a
+        weight is no longer finite.
+    """
+    check_binary(x, "x_train")
+    if x.shape[1] != rbm.n_visible:
+        raise ValueError(f"x_train has {x.shape[1]} features: the machine takes {rbm.n_visible}")
+    chains = chains or Chains()
+    evaluations = {*at_epochs, settings.epochs} if evaluate else set()
+    learner = _Learner(rbm, x.to(rbm.weights), settings, chains, seed)
+    history = History()
+    done = 0
+    if checkpoint is not None and checkpoint.exists():
+        done, history = _restore_(learner, checkpoint)
+    elif done == 0:
+        train.record_links(history, rbm, 0)
+    last = settings.epochs if stop_after is None else min(stop_after, settings.epochs)
+    written = time.perf_counter()
+    for epoch in range(done + 1, last + 1):
+        start = time.perf_counter()
+        trained_links = learner.run_epoch(epoch, history)
+        if epoch in evaluations:
+            _evaluate(learner, history, {"epoch": epoch, "links": trained_links}, evaluate)
+        history.seconds += time.perf_counter() - start
+        if checkpoint is not None:
+            if epoch == last or time.perf_counter() - written > CHECKPOINT_SECONDS:
+                checkpoints.save(checkpoint, _state(learner, history, epoch))
+                written = time.perf_counter()
+        if on_epoch is not None:
+            on_epoch(epoch)
+    return history
+
+
+@dataclass
+class _Learner:
+    """What the steps of a training read and change."""
+
+    rbm: RBM
+    x: Tensor  # (N, n_visible)
+    settings: Settings
+    chains: Chains
+    seed: int
+    passes: int = 0  # over units that were sampled
+    particles: Tensor | None = None  # (n_visible, B), persistent chains
+    generator: torch.Generator = field(init=False)
+    optimiser: torch.optim.Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self.optimiser = train.make_optimiser(self.rbm, self.settings)
+
+    def run_epoch(self, epoch: int, history: History) -> int:
+        """A pass over the examples in random order, and the update of the links; how many there
+        were before it.
+        """
+        settings = self.settings
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate_at_epoch(epoch)
+        order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
+        for index in order.split(settings.batch_size):
+            self._step(self.x.index_select(0, index).t().contiguous())
+        for parameter in self.rbm.parameters():
+            if not parameter.isfinite().all():
+                raise train.Diverged(
+                    f"a weight is no longer finite after epoch {epoch}, at learning rate"
+                    f" {settings.learning_rate_at_epoch(epoch):g}: lower the learning rate"
+                )
+        is_last = epoch == settings.epochs
+        if is_last or epoch in train.DEGREE_EPOCHS:
+            train.record_links(history, self.rbm, epoch)
+        n_links = self.rbm.weights.numel()
+        self._update_links(epoch, is_last)
+        if is_last:
+            train.record_links(history, self.rbm, "final")
+            history.final["links"] = self.rbm.n_links
+        return n_links
+
+    def _law(self) -> sampling.SamplingLaw:
+        self.passes += 1
+        return sampling.sampling_law(self.seed, self.passes)
+
+    @torch.no_grad()
+    def _step(self, v: Tensor) -> None:
+        """One step of the optimiser, for a batch (n_visible, B)."""
+        rbm = self.rbm
+        if self.chains.persistent and self.particles is None:
+            self.particles = v
+        descent = sampling.contrastive_divergence(
+            rbm.links,
+            rbm.visible_bias,
+            rbm.hidden_bias,
+            v,
+            self._law,
+            steps=self.chains.steps,
+            particles=self.particles,
+        )
+        if self.chains.persistent:
+            self.particles = descent.particles
+        rbm.weights.grad = descent.weights
+        rbm.visible_bias.grad = descent.down_bias
+        rbm.hidden_bias.grad = descent.up_bias
+        self.optimiser.step()
+
+    def _update_links(self, epoch: int, is_last: bool) -> None:
+        evolution = self.settings.evolution
+        if evolution is None or not isinstance(self.rbm.links, SparseLinear):
+            return
+        rule = evolution.last_epoch if is_last else "evolve"
+        if rule == "keep":
+            return
+        update = remove_ if rule == "remove" else evolve_
+        update(
+            self.rbm.links,
+            evolution,
+            fraction=evolution.fraction_at_epoch(epoch, self.settings.epochs),
+            generator=self.generator,
+            optimiser=self.optimiser,
+        )
+
+
+def _evaluate(
+    learner: _Learner, history: History, row: dict[str, Any], evaluate: Evaluation
+) -> None:
+    """Append a row to the metrics, and keep the machine where it is the best so far."""
+    rbm = learner.rbm
+    row |= {"kept": rbm.n_links, **evaluate(rbm, row["epoch"])}
+    earlier = [old["valid"] for old in history.metrics if old.get("valid") is not None]
+    history.metrics.append(row)
+    valid = row.get("valid")
+    if valid is not None and valid > max(earlier, default=-math.inf):
+        state = rbm.state_dict()
+        history.best_state = {name: tensor.clone() for name, tensor in state.items()}
+
+
+# ------------------------------------------------------------------------------- checkpoints
+
+
+def _state(learner: _Learner, history: History, epoch: int) -> dict[str, Any]:
+    return {
+        "format": CHECKPOINT_FORMAT,
+        "epoch": epoch,
+        "model": learner.rbm.state_dict(),
+        "optimiser": learner.optimiser.state_dict(),
+        "generator": learner.generator.get_state(),
+        "passes": learner.passes,
+        "particles": learner.particles,
+        "history": vars(history),
+    }
+
+
+def _restore_(learner: _Learner, checkpoint: Path) -> tuple[int, History]:
+    """Put the learner where the checkpoint left off; the epochs done, and the history of them."""
+    state = checkpoints.load(checkpoint)
+    if state.get("format") != CHECKPOINT_FORMAT:
+        raise ValueError(
+            f"checkpoint {checkpoint} is of another version of this loop: delete it to start anew"
+        )
+    with checkpoints.readable(checkpoint):
+        learner.rbm.load_state_dict(state["model"])
+        learner.optimiser.load_state_dict(state["optimiser"])
+        learner.generator.set_state(state["generator"])
+        learner.passes = state["passes"]
+        learner.particles = state["particles"]
+        return state["epoch"], History(**state["history"])

@@ -1,0 +1,190 @@
+"""The restricted Boltzmann machine, of sparse or dense links."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from lib import layers, sampling
+from lib.layers import SparseLinear
+from lib.support import Support
+
+START = 0.05  # standard deviation of the weights, as in the authors' code
+ROWS = 2**22  # hidden values held at a time
+
+
+class RBM(nn.Module):
+    r"""Binary visible units v and hidden units h that know each other by the links alone.
+
+    .. math:: P(v, h) = \frac{e^{a \cdot v + c \cdot h + h^T W v}}{Z}, \qquad
+        P(h_j = 1 | v) = \sigma(c_j + (W v)_j), \qquad P(v_i = 1 | h) = \sigma(a_i + (W^T h)_i)
+
+    Source: [Hinton2002]; sparse ones [Mocanu2018], Performance on RBMs. Weights start as
+    N(0, 0.05²), biases at 0.
+
+    Args:
+        n_visible, n_hidden: number of units.
+        density, er_epsilon, support: of the links, as :class:`lib.layers.SparseLinear` takes them;
+            none of them: dense.
+        generator: source of randomness, on the CPU.
+        start: standard deviation of the first weights.
+        dtype: of the parameters.
+    Raises: ValueError if more than one of density, er_epsilon and support is given, or one is out
+        of range.
+
+    Example:
+        >>> rbm = RBM(180, 250, er_epsilon=11, generator=torch.Generator())
+        >>> rbm.hidden_probabilities(torch.ones(1, 180)).shape
+        torch.Size([1, 250])
+    """
+
+    def __init__(
+        self,
+        n_visible: int,
+        n_hidden: int,
+        *,
+        density: float | None = None,
+        er_epsilon: float | None = None,
+        support: Support | None = None,
+        generator: torch.Generator,
+        start: float = START,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        options = {"start": start, "generator": generator}
+        widths = n_visible, n_hidden
+        if density is None and er_epsilon is None and support is None:
+            self.links = layers.Linear(*widths, **options)
+        else:
+            options |= {"density": density, "er_epsilon": er_epsilon, "support": support}
+            self.links = SparseLinear(*widths, **options)
+        self.visible_bias = nn.Parameter(torch.zeros(n_visible))
+        self.to(dtype or torch.get_default_dtype())
+
+    @property
+    def n_visible(self) -> int:
+        """Number of visible units."""
+        return self.links.in_features
+
+    @property
+    def n_hidden(self) -> int:
+        """Number of hidden units."""
+        return self.links.out_features
+
+    @property
+    def hidden_bias(self) -> nn.Parameter:
+        """(n_hidden,) float, c."""
+        return self.links.bias
+
+    @property
+    def weights(self) -> nn.Parameter:
+        """Of the links: (nnz,) float, or (n_hidden, n_visible) of a dense one."""
+        if isinstance(self.links, SparseLinear):
+            return self.links.values
+        return self.links.weight
+
+    @property
+    def n_links(self) -> int:
+        """Number of links whose weight is not 0: a link just grown changes nothing yet."""
+        return int(self.weights.count_nonzero())
+
+    def to_dense(self) -> Tensor:
+        """(n_hidden, n_visible) float, the weight matrix with its zeros."""
+        if isinstance(self.links, SparseLinear):
+            return self.links.to_dense().detach()
+        return self.links.weight.detach()
+
+    @torch.no_grad()
+    def hidden_probabilities(self, v: Tensor) -> Tensor:
+        """(B, n_hidden) P(h = 1 | v) of states ``v`` (B, n_visible) float."""
+        columns = v.t().contiguous()
+        return sampling.probabilities(self.links, columns, self.hidden_bias).t()
+
+    @torch.no_grad()
+    def visible_probabilities(self, h: Tensor) -> Tensor:
+        """(B, n_visible) P(v = 1 | h) of states ``h`` (B, n_hidden) float."""
+        columns = h.t().contiguous()
+        return sampling.probabilities(self.links, columns, self.visible_bias, down=True).t()
+
+    @torch.no_grad()
+    def free_energy(self, v: Tensor) -> Tensor:
+        r"""(B,) free energy of states ``v`` (B, n_visible) float.
+
+        .. math:: F(v) = -a \cdot v - \sum_j \ln(1 + e^{c_j + (W v)_j}), \qquad P(v) = e^{-F(v)} / Z
+
+        Source: [Salakhutdinov2008].
+        """
+        parts = [v.new_empty(0)]
+        for rows in v.split(max(1, ROWS // self.n_hidden)):
+            z = self._hidden_inputs(rows)
+            softplus = torch.logaddexp(z, torch.zeros_like(z)).sum(1)
+            parts.append(-(rows @ self.visible_bias) - softplus)
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def pseudo_log_likelihood(self, v: Tensor) -> Tensor:
+        r"""(B,) log-probability of every visible unit given all others, summed; no estimate.
+
+        .. math:: \sum_i \ln P(v_i | v_{-i}) = \sum_i \ln \sigma(F(\tilde v_i) - F(v))
+
+        with :math:`\tilde v_i` the state with unit i flipped. Time: the links, times B.
+        """
+        z = self._hidden_inputs(v)
+        total = v.new_zeros(len(v))
+        for i, (hidden, weights) in enumerate(self._links_of_visible()):
+            turn = 1 - 2 * v[:, i]  # (B,) +1: from 0 to 1
+            before = z[:, hidden]
+            after = before + turn[:, None] * weights
+            zero = torch.zeros_like(before)
+            gain = torch.logaddexp(after, zero) - torch.logaddexp(before, zero)
+            total -= torch.logaddexp(gain.sum(1) + turn * self.visible_bias[i], total.new_zeros(1))
+        return total
+
+    def _hidden_inputs(self, v: Tensor) -> Tensor:
+        """(B, n_hidden) c + W v."""
+        return self.links(v.contiguous()).detach()
+
+    def _links_of_visible(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Hidden units and weights of the links of every visible unit in turn."""
+        if not isinstance(self.links, SparseLinear):
+            everyone = torch.arange(self.n_hidden)
+            for i in range(self.n_visible):
+                yield everyone, self.weights[:, i]
+            return
+        support = self.links.support
+        ends = support.tcrow.tolist()
+        for start, end in zip(ends[:-1], ends[1:], strict=True):
+            yield support.trow[start:end].long(), self.weights[support.perm[start:end].long()]
+
+
+@torch.no_grad()
+def gibbs(rbm: RBM, v: Tensor, sweeps: int, *, seed: int, step: int = 0) -> Tensor:
+    """States after some sweeps of Gibbs sampling, hidden units and then visible ones.
+
+    Source: [Hinton2002].
+
+    Args:
+        rbm: the machine.
+        v: (B, n_visible) float, 0 or 1, where the chains start.
+        sweeps: how many.
+        seed, step: of the randomness: sweeps of one seed go on where step counts those made.
+    Returns: (B, n_visible), as ``v``.
+    """
+    columns = v.t().contiguous()
+    for sweep in range(step, step + sweeps):
+        up, down = (sampling.sampling_law(seed, 2 * sweep + side) for side in (0, 1))
+        h = sampling.sample(rbm.links, columns, rbm.hidden_bias, up)
+        columns = sampling.sample(rbm.links, h, rbm.visible_bias, down, down=True)
+    return columns.t()
+
+
+def check_binary(x: Tensor, name: str = "x") -> None:
+    """Refuse what is not a table (N, n) of zeros and ones. Raises ValueError."""
+    if x.ndim != 2 or x.numel() == 0:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}: give rows of binary features (N, n)")
+    strange = x[(x != 0) & (x != 1)]
+    if len(strange):
+        raise ValueError(
+            f"{name} holds {strange[0].item():g}: an RBM takes 0 and 1 only, see"
+            " lib.papers.set.rbm.images.binarised"
+        )

@@ -1,0 +1,239 @@
+"""log Z by annealing against exact values, and what an estimate says of itself."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from lib.papers.set.rbm import ais, exact
+from lib.papers.set.rbm.ais import LogLikelihood
+from lib.support import make_support
+from tests.oracles import seeded
+from tests.papers.set.rbm.machines import machine
+
+LINKS = [{}, {"density": 0.4}]
+
+
+def data_of(rbm, n=1000):
+    return exact.samples(rbm, n, generator=seeded(7))
+
+
+def estimated(rbm, temperatures, chains=100, seed=1, **options):
+    base = ais.base_of(data_of(rbm))
+    betas = ais.schedule(temperatures)
+    return ais.forward(rbm, base, betas, chains=chains, seed=seed, **options)
+
+
+@pytest.mark.parametrize("links", LINKS, ids=str)
+def test_without_weights_every_chain_is_exact(links):
+    rbm = machine(30, 25, **links)
+    rbm.weights.data.zero_()
+    base = ais.Base(rbm.visible_bias.detach().clone(), 0)
+    softplus = torch.nn.functional.softplus
+    desired = softplus(rbm.visible_bias).sum() + softplus(rbm.hidden_bias).sum()
+    estimate = ais.forward(rbm, base, ais.schedule(50), chains=10, seed=0)
+    assert abs(estimate.value - desired.item()) < 1e-10
+    assert estimate.sd < 1e-10 and abs(estimate.ess - 10) < 1e-9
+
+
+@pytest.mark.parametrize("links", LINKS, ids=str)
+@pytest.mark.parametrize(("temperatures", "tolerance"), [(1000, 0.05), (10_000, 0.01)])
+def test_small_machines_are_estimated_as_enumerated(temperatures, tolerance, links):
+    rbm = machine(40, 12, std=0.7, **links)
+    estimate = estimated(rbm, temperatures)
+    error = abs(estimate.value - exact.log_z(rbm))
+    assert error <= min(tolerance, 4 * estimate.se + 0.02)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_enumerated_value_lies_between_forward_and_reverse(seed):
+    rbm = machine(30, 10, std=1.5, seed=10 * seed)
+    x = data_of(rbm, 4000)
+    base, betas = ais.base_of(x), ais.schedule(20)
+    below = ais.forward(rbm, base, betas, chains=2000, seed=seed)
+    above = ais.reverse(rbm, base, betas, x[:2000], seed=seed)
+    value = exact.log_z(rbm)
+    assert below.value - 3 * below.se <= value <= above.value + 3 * above.se
+    assert below.sd > 0.1 < above.sd  # chains differ: the bracket is not that of two exact values
+
+
+def test_weights_are_unbiased_and_their_mean_logarithm_is_below():
+    rbm = machine(20, 8, std=1.2)
+    base = ais.base_of(data_of(rbm))
+    log_weights = ais.forward_weights(rbm, base, ais.schedule(5), chains=4000, seed=2)
+    log_z0 = torch.nn.functional.softplus(base.log_odds).sum() + 8 * math.log(2)
+    relative = log_weights + log_z0 - exact.log_z(rbm)
+    ratio = relative.exp()
+    se = ratio.std() / math.sqrt(4000)
+    assert abs(ratio.mean() - 1) < 4 * se and relative.std() > 0.2
+    assert relative.mean() < -4 * relative.std() / math.sqrt(4000)
+
+
+def test_blocks_of_many_neurons_are_the_sum_of_theirs():
+    """50,000 + 50,000 units in blocks of 2 + 2: the exact sum is that of 25,000 small ones."""
+    n = 25_000
+    first = 2 * torch.arange(n)
+    rows = torch.stack([first, first, first + 1, first + 1], 1).flatten()
+    cols = torch.stack([first, first + 1, first, first + 1], 1).flatten()
+    rbm = machine(2 * n, 2 * n, support=make_support(rows, cols, 2 * n, 2 * n))
+    a, c = (bias.detach().view(n, 2) for bias in (rbm.visible_bias, rbm.hidden_bias))
+    w = rbm.weights.detach().view(n, 2, 2)  # (block, hidden, visible)
+    bits = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+    energies = torch.einsum("hj,nji,vi->nhv", bits, w, bits)
+    energies += (c @ bits.t())[:, :, None] + (a @ bits.t())[:, None, :]
+    desired = energies.flatten(1).logsumexp(1).sum()
+    p = (energies.flatten(1).softmax(1).view(n, 4, 4).sum(1)) @ bits
+    base = ais.base_from_probabilities(p.flatten())
+    estimate = ais.forward(rbm, base, ais.schedule(100), chains=10, seed=3)
+    # the spread of the log weights, s, lets their mean lie s²/2 low, and 10 chains bound little
+    assert abs(estimate.value + estimate.sd**2 / 2 - desired) < 6 * estimate.sd
+    assert estimate.sd < 1e-4 * desired
+
+
+def test_disjoint_links_are_estimated_as_well_as_published():
+    """300 links of N(0, 2), zero base; errors of at most .20 and .065 were measured elsewhere."""
+    index = torch.arange(300)
+    rbm = machine(300, 300, support=make_support(index, index, 300, 300))
+    rbm.weights.data = 2 * torch.randn(300, generator=seeded(4))
+    rbm.visible_bias.data.zero_()
+    rbm.hidden_bias.data.zero_()
+    desired = (3 + rbm.weights.exp()).log().sum().item()
+    assert_allclose(exact.log_z(rbm), desired, rtol=1e-13)
+    base = ais.base_from_probabilities(torch.full((300,), 0.5))
+    for temperatures, tolerance in ((100, 0.20), (1000, 0.065)):
+        betas = ais.schedule(temperatures)
+        estimate = ais.forward(rbm, base, betas, seed=5)
+        assert abs(estimate.value - desired) < tolerance + 4 * estimate.se
+
+
+def test_another_package_says_the_same_of_a_dense_machine():
+    with warnings.catch_warnings(action="ignore"):  # it compiles by torch.jit
+        from rbms.bernoulli_bernoulli.classes import BBRBM
+        from rbms.partition_function.ais import compute_partition_function_ais
+        from rbms.partition_function.exact import compute_partition_function_rbm
+    rbm = machine(16, 10, std=0.8)
+    biases = rbm.visible_bias.detach(), rbm.hidden_bias.detach()
+    other = BBRBM(rbm.to_dense().t().contiguous(), *biases)
+    states = exact._states(torch.arange(2**10), 10)
+    theirs = compute_partition_function_rbm(other, states)
+    assert_allclose(exact.log_z(rbm), theirs, rtol=1e-12)
+    torch.manual_seed(0)
+    annealed = float(compute_partition_function_ais(500, 300, other))
+    ours = estimated(rbm, 300, chains=500)
+    assert abs(ours.value - annealed) < 8 * ours.se + 0.02  # their base is another
+
+
+def test_chains_agree_however_they_are_computed():
+    rbm = machine(40, 12, density=0.4)
+    base, betas = ais.base_of(data_of(rbm)), ais.schedule(20)
+    sparse = ais.forward_weights(rbm, base, betas, chains=30, seed=0)
+    twin = machine(40, 12)
+    twin.links.weight.data = rbm.to_dense()
+    twin.visible_bias.data, twin.links.bias.data = rbm.visible_bias.data, rbm.hidden_bias.data
+    dense = ais.forward_weights(twin, base, betas, chains=30, seed=0)
+    assert_allclose(sparse, dense, rtol=1e-10)
+
+
+def test_machine_in_float32_is_estimated_in_float64_and_stays_as_it_is():
+    rbm = machine(40, 12, density=0.4).float()
+    base = ais.base_of(torch.randint(2, (50, 40), generator=seeded(0)))
+    estimate = ais.forward(rbm, base, ais.schedule(200), seed=0)
+    assert rbm.weights.dtype == torch.float32 and rbm.weights.requires_grad
+    assert abs(estimate.value - exact.log_z(rbm)) < 4 * estimate.se + 0.02
+
+
+# schedules and bases
+
+
+def test_published_schedule_has_the_published_temperatures():
+    betas = ais.schedule(14_503)
+    assert (len(betas), betas[500], betas[4501], betas[-1]) == (14_503, 0.5, 0.9, 1)
+    assert int((betas > 0.9).sum()) == 10_000 and (betas.diff() >= 0).all()
+    ais.check_schedule(betas)
+
+
+@pytest.mark.parametrize(
+    ("betas", "sentence"),
+    [
+        ([0.1, 1.0], "runs from 0.1 to 1: give inverse temperatures from 0 to 1"),
+        ([0.0, 0.9], "runs from 0 to 0.9"),
+        ([1.0], "runs from 1 to 1"),
+        ([0.0, 0.6, 0.5, 1.0], "falls somewhere"),
+    ],
+)
+def test_schedules_that_do_not_run_from_0_to_1_are_refused(betas, sentence):
+    rbm = machine(4, 3)
+    base = ais.Base(torch.zeros(4), 0)
+    with pytest.raises(ValueError, match=sentence):
+        ais.forward(rbm, base, torch.tensor(betas), seed=0)
+
+
+@pytest.mark.parametrize("n", [1, 0])
+def test_too_few_temperatures_and_chains_are_refused(n):
+    with pytest.raises(ValueError, match=f"{n} temperatures are too few: give at least 2"):
+        ais.schedule(n)
+    with pytest.raises(ValueError, match=f"chains = {n} is too few"):
+        estimated(machine(4, 3), 10, chains=n)
+
+
+def test_constant_columns_are_clipped_and_said():
+    x = torch.tensor([[0.0, 1, 1], [0, 1, 0], [0, 1, 1], [0, 1, 0]])
+    base = ais.base_of(x)
+    assert_allclose(base.log_odds.sigmoid(), [1 / 8, 7 / 8, 0.5])
+    assert base.clipped == 2 and base.notice.startswith("2 of 3 features are constant")
+    assert ais.base_of(x[:, 2:]).notice == ""
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, float("nan"), 1.5])
+def test_impossible_probabilities_of_a_base_are_refused(p):
+    with pytest.raises(ValueError, match=f"probability {p:g}, .*: give values inside"):
+        ais.base_from_probabilities(torch.tensor([0.5, p]))
+
+
+def test_base_of_what_is_not_binary_is_refused():
+    with pytest.raises(ValueError, match="holds 0.3"):
+        ais.base_of(torch.full((3, 2), 0.3))
+
+
+# likelihoods
+
+
+def test_likelihood_of_every_state_sums_to_one():
+    rbm = machine(8, 6)
+    states = exact._states(torch.arange(2**8), 8)
+    estimate = ais.LogZ(exact.log_z(rbm), 0, 0, 1, 2, 2)
+    log_p = torch.stack([torch.tensor(_value(rbm, estimate, v[None])) for v in states])
+    assert_allclose(log_p.exp().sum(), 1, rtol=1e-12)
+
+
+def _value(rbm, estimate, x):
+    return ais.log_likelihood(rbm, estimate, x).value
+
+
+def test_impossible_likelihood_is_called_so():
+    """The dense machine of Table 2 on Connect4: 47,557 different rows, -5.01 nats."""
+    connect4 = LogLikelihood(-5.01, 0.0, -math.log(47_557))
+    assert not connect4.is_possible
+    assert str(connect4).startswith("impossible: -5.01 > -10.77")
+    assert str(LogLikelihood(-13.12, 0.5, -10.77)) == "-13.12 ± 0.50"
+
+
+def test_log_z_too_low_makes_a_likelihood_impossible():
+    rbm, x = machine(8, 6), torch.eye(8)
+    low = ais.LogZ(exact.log_z(rbm) - 50, 0, 0, 1, 2, 2)
+    found = ais.log_likelihood(rbm, low, x)
+    assert not found.is_possible and found.ceiling == pytest.approx(-math.log(8))
+
+
+@pytest.mark.parametrize(
+    ("gap", "se", "apart"), [(1.0, 0.2, True), (1.0, 0.4, False), (-1.0, 0.2, True)]
+)
+def test_machines_are_ranked_beyond_three_standard_errors(gap, se, apart):
+    first, second = LogLikelihood(-80.0 + gap, se, -7.0), LogLikelihood(-80.0, 0.0, -7.0)
+    assert ais.is_apart(first, second) is apart
+
+
+def test_impossible_likelihoods_are_not_ranked():
+    assert not ais.is_apart(LogLikelihood(-5.0, 0.0, -10.77), LogLikelihood(-13.0, 0.0, -10.77))

@@ -1,0 +1,210 @@
+"""Claims S09 to S24: what decides them, what keeps them open, and whose fault that is."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lib.papers import PUBLISHED
+from lib.papers.set.rbm.claims import CLAIMS
+from lib.report.intervals import judge
+from tests.papers.set.rbm.records import record, seeds, with_degrees
+
+NOISE = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
+
+
+def measured(claim, records):
+    return CLAIMS[claim].measure(records)
+
+
+def verdict(claim, records):
+    row = PUBLISHED.set_index("id").loc[claim]
+    return judge(measured(claim, records), row["comparison"], row["threshold"])
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_claim_without_records_is_not_measured(claim):
+    assert measured(claim, []) is None
+
+
+# counts of data sets
+
+
+@pytest.mark.parametrize(("claim", "rival"), [("S09", "dense"), ("S11", "fixed_final")])
+def test_a_data_set_that_all_seeds_win_is_counted(claim, rival):
+    runs = seeds("set", -80 + NOISE) + seeds(rival, -85 - NOISE)
+    found = measured(claim, runs)
+    assert (found.value, found.low, found.high, found.n) == (1, 1, 11, 5)
+    assert verdict(claim, runs) == "inconclusive (data, epochs)"
+
+
+def test_a_data_set_that_is_lost_bounds_from_above():
+    found = measured("S11", seeds("set", -85 + NOISE) + seeds("fixed_final", -80 + NOISE))
+    assert (found.value, found.low, found.high) == (0, 0, 10)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"short": -90.0}, {"se": 40.0}, {"dataset": "digits"}],
+    ids=["schedules disagree", "estimates too rough", "not in Table 2"],
+)
+def test_what_the_estimator_does_not_tell_apart_decides_nothing(options):
+    runs = seeds("set", -80 + NOISE, **options) + seeds("dense", -85 + 2 * NOISE)
+    if "dataset" in options:
+        assert measured("S09", runs) is None
+        return
+    found = measured("S09", runs)
+    assert (found.value, found.low, found.high) == (1, 0, 11)
+    assert found.limit.endswith("estimator")
+
+
+def test_impossible_likelihoods_count_nowhere():
+    runs = seeds("set", -80 + NOISE) + seeds("dense", [-5.01] * 5)
+    assert measured("S09", runs) is None
+
+
+def test_three_seeds_decide_no_data_set():
+    found = measured("S11", seeds("set", [-80.0] * 3) + seeds("fixed_final", [-85.0] * 3))
+    assert (found.value, found.low, found.n) == (1, 0, 3)
+
+
+def test_xbm_is_compared_on_the_papers_own_data():
+    runs = seeds("set", -82.5 + NOISE)  # DNA: -83.17
+    runs += seeds("set", -80 + NOISE, dataset="mnist", variant="one setting")  # our binarisation
+    found = measured("S10", runs)
+    assert (found.value, found.low, found.high) == (2, 1, 11)
+
+
+# MNIST
+
+
+def test_likelihood_on_mnist_is_open_to_epochs_and_binarisation():
+    runs = seeds("set", -80 + NOISE, dataset="mnist")
+    assert measured("S12", runs).value == pytest.approx(-80)
+    assert verdict("S12", runs) == "inconclusive (epochs, binarisation)"
+
+
+def test_gain_on_mnist_is_paired_by_seed():
+    tests = -90 + 50 * NOISE
+    runs = seeds("set", tests + 6, dataset="mnist") + seeds("dense", tests, dataset="mnist")
+    found = measured("S13", runs)
+    assert found.value == pytest.approx(6) and found.low == pytest.approx(6)
+
+
+def test_weights_on_mnist_are_those_of_the_best_machines():
+    runs = seeds("set", -80 + NOISE, dataset="mnist") + seeds("dense", -90 + NOISE, dataset="mnist")
+    assert measured("S14", runs).value == pytest.approx(3311 / 45_000)
+
+
+# settings and weights
+
+
+def grid(method, tests):
+    """Runs of DNA: {hidden: mean test}."""
+    runs = []
+    for hidden, test in tests.items():
+        runs += seeds(method, test + NOISE, hidden=(hidden,))
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("tests", "bounds"),
+    [
+        ({100: -90, 250: -88, 500: -86}, (1, 1, 11)),
+        ({100: -90, 250: -85, 500: -86}, (0, 0, 10)),
+        ({100: -90, 500: -90}, (0, 0, 11)),
+    ],
+    ids=["largest", "medium", "tie"],
+)
+def test_where_the_fixed_support_is_best(tests, bounds):
+    found = measured("S15", grid("fixed_final", tests))
+    assert (found.value, found.low, found.high) == bounds
+
+
+def test_where_set_is_best():
+    found = measured("S17", grid("set", {100: -90, 250: -82, 500: -84}))
+    assert (found.value, found.low, found.high) == (1, 1, 11)
+    assert measured("S17", grid("set", {100: -90})) is None
+
+
+def test_links_at_equal_width_are_not_the_same():
+    runs = seeds("set", -80 + NOISE) + seeds("fixed_final", -85 + NOISE)
+    assert measured("S16", runs).value == pytest.approx(0.9625, abs=1e-4)
+    assert verdict("S16", runs) == "not reproduced"
+
+
+def test_saving_is_the_smallest_among_the_data_sets_won():
+    runs = seeds("set", -80 + NOISE) + seeds("dense", -85 + NOISE)
+    runs += seeds("set", -20 + NOISE, dataset="nips", variant="one setting")
+    runs += seeds("dense", -10 + NOISE, dataset="nips", variant="one setting")
+    assert measured("S18", runs).value == pytest.approx(45_000 / 3311)
+    assert verdict("S18", runs) == "not reproduced"
+
+
+# DNA over epochs
+
+
+def courses(method, curves, **fields):
+    runs = [record(method, seed, curve=curve, **fields) for seed, curve in enumerate(curves)]
+    return runs
+
+
+def test_fall_of_the_dense_machine_is_that_of_its_worst_width():
+    curves = [(-97, -96 + x, -106) for x in NOISE]
+    runs = courses("dense", curves, hidden=(100,))
+    runs += courses("dense", [(-97, -96, -116)] * 5, hidden=(500,))
+    runs += courses("dense", [(-97, -96, -200)] * 5, cd_steps=10)  # another panel
+    found = measured("S19", runs)
+    assert found.value == pytest.approx(-20) and found.limit == "epochs"
+    assert verdict("S19", runs) == "inconclusive (epochs)"
+
+
+def test_falls_of_set_count_once_it_is_near_85():
+    runs = courses("set", [(-90, -84, -86, -83, -84.5)] * 5)
+    runs += courses("set", [(-86, -95, -90)] * 5, cd_steps=10)  # never there
+    assert measured("S20", runs).value == pytest.approx(2)
+    assert verdict("S20", runs) == "inconclusive (epochs)"
+    for run in runs:
+        object.__setattr__(run.config, "epochs", 5000)
+    assert verdict("S20", runs) == "reproduced"
+
+
+# degrees
+
+
+def falling():
+    """Degrees whose frequency falls with them, and some whose frequency rises."""
+    frequency = np.arange(120, 0, -10)
+    return np.repeat(np.arange(1, 13), frequency), np.repeat(np.arange(1, 13), frequency[::-1])
+
+
+def test_p_of_degrees_is_open_as_no_test_is_named():
+    falls, rises = falling()
+    runs = []
+    for seed in range(5):
+        for hidden, end in ((100, rises), (250, rises), (500, falls)):
+            one = with_degrees(record("set", seed, hidden=(hidden,)), 0, rises)
+            runs.append(with_degrees(one, "final", end))
+    assert measured("S21", runs).value > 0.05 and measured("S23", runs).value == 1
+    assert verdict("S21", runs) == "inconclusive (the paper names no test)"
+    found = measured("S22", runs)
+    assert (found.value, found.low, found.high) == (1, 1, 1 + 99 - 3)
+
+
+def test_links_of_the_centre_over_those_of_the_frame():
+    image = np.ones((28, 28))
+    image[7:21, 7:21] = 30
+    runs = seeds("set", -90 + NOISE, dataset="mnist", hidden=(500,))
+    for run in runs:
+        with_degrees(run, "final", visible=image.ravel())
+    assert measured("S24", runs).value == pytest.approx(30)
+    assert verdict("S24", runs) == "reproduced"
+
+
+def test_frame_without_links_counts_one():
+    image = np.zeros((28, 28))
+    image[7:21, 7:21] = 2
+    (run,) = seeds("set", [-90.0], dataset="mnist", hidden=(500,))
+    with_degrees(run, "final", visible=image.ravel())
+    assert measured("S24", [run]).value == pytest.approx(2 * (28**2 - 24**2))
+    assert math.isinf(measured("S24", [run]).high)

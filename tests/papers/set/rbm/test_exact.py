@@ -1,0 +1,114 @@
+"""What is exact: log Z against sums over every state and published values, bounds of data."""
+
+import math
+
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from lib.papers.set.rbm import ais, exact
+from lib.papers.set.rbm.model import RBM
+from lib.support import make_support
+from tests.oracles import seeded
+from tests.papers.set.rbm.machines import bars_and_stripes, brute_force, machine
+
+
+@pytest.mark.parametrize("links", [{}, {"density": 0.3}, {"density": 1 / 20}], ids=str)
+@pytest.mark.parametrize("widths", [(5, 4), (4, 5)], ids=str)
+def test_log_z_is_the_sum_over_every_state(widths, links):
+    rbm = machine(*widths, **links)
+    _, log_p = brute_force(rbm)
+    assert_allclose(exact.log_z(rbm), log_p.logsumexp(0), rtol=1e-13)
+
+
+def test_log_z_of_no_weights_is_that_of_independent_units():
+    rbm = machine(300, 200, density=0.1)
+    rbm.weights.data.zero_()
+    rbm = RBM(300, 200, support=one_link(300, 200), generator=seeded(0))
+    rbm.weights.data.zero_()
+    assert_allclose(exact.log_z(rbm), 500 * math.log(2), rtol=1e-14)
+
+
+def one_link(n_in, n_out):
+    zero = torch.zeros(1, dtype=torch.long)
+    return make_support(zero, zero, n_in, n_out)
+
+
+def test_star_is_summed_by_hand():
+    """One hidden unit with 40 visible ones: ln of a sum of two products."""
+    rbm = machine(40, 1)
+    a, w, c = rbm.visible_bias.detach(), rbm.to_dense()[0], rbm.hidden_bias.item()
+    zero = torch.zeros(40)
+    off = torch.logaddexp(zero, a).sum()
+    on = c + torch.logaddexp(zero, a + w).sum()
+    assert_allclose(exact.log_z(rbm), torch.logaddexp(off, on).detach(), rtol=1e-13)
+
+
+def test_chain_is_eliminated_leaf_by_leaf():
+    """v0 - h0 - v1 - h1 - … of 15 + 15 units, by two-by-two transfer matrices."""
+    n = 15
+    rows = torch.arange(n).repeat_interleave(2)[: 2 * n - 1]
+    cols = torch.arange(2 * n - 1).add(1).div(2, rounding_mode="floor")
+    rbm = machine(n, n, support=make_support(rows, cols, n, n))
+    biases = torch.stack([rbm.visible_bias, rbm.hidden_bias]).t().flatten().detach()
+    weights = rbm.weights.detach()  # in the order of the chain
+    log_sums = torch.stack([torch.zeros(()), biases[0]])  # of what lies behind, by the state
+    for b, w in zip(biases[1:], weights, strict=True):
+        off = log_sums.logsumexp(0)
+        on = b + torch.logaddexp(log_sums[0], log_sums[1] + w)
+        log_sums = torch.stack([off, on])
+    assert_allclose(exact.log_z(rbm), log_sums.logsumexp(0), rtol=1e-12)
+
+
+def test_large_components_are_refused():
+    with pytest.raises(ValueError, match="21 units are too many to enumerate: give 20 at most"):
+        exact.log_z(machine(25, 21))
+
+
+def test_moments_are_those_of_every_state():
+    rbm = machine(4, 5, density=0.6)
+    states, log_p = brute_force(rbm)
+    p = log_p.softmax(0)
+    v = torch.stack([v for v, _ in states])
+    h = torch.stack([h for _, h in states])
+    products, of_v, of_h = exact.moments(rbm)
+    assert_allclose(products, (p[:, None] * h).t() @ v, rtol=1e-10)
+    assert_allclose(of_v, p @ v, rtol=1e-12)
+    assert_allclose(of_h, p @ h, rtol=1e-12)
+
+
+def test_samples_have_the_moments_of_the_machine():
+    rbm = machine(6, 5)
+    _, of_v, _ = exact.moments(rbm)
+    v = exact.samples(rbm, 20_000, generator=seeded(2))
+    z = (v.mean(0) - of_v) / (of_v * (1 - of_v) / 20_000).sqrt()
+    assert z.abs().max() < 4
+
+
+def test_moments_of_many_hidden_units_are_refused():
+    with pytest.raises(ValueError, match="21 units are too many"):
+        exact.moments(machine(3, 21))
+
+
+@pytest.mark.parametrize(("side", "published"), [(2, -1.732867951), (3, -2.5993), (4, -3.3791)])
+def test_ceiling_of_bars_and_stripes_is_the_published_one(side, published):
+    """PyDeep's documentation gives 2 x 2, each image as often as it is a bar or a stripe."""
+    assert_allclose(exact.ceiling(bars_and_stripes(side)), published, atol=5e-5)
+
+
+def test_ceiling_of_different_rows_is_their_number():
+    rows = torch.eye(50)
+    assert_allclose(exact.ceiling(rows), -math.log(50))
+    assert exact.ceiling(rows[:1].expand(9, -1)) == 0
+
+
+def test_ceiling_of_what_is_not_binary_is_refused():
+    with pytest.raises(ValueError, match="x holds 0.5"):
+        exact.ceiling(torch.full((2, 2), 0.5))
+
+
+def test_independent_units_give_minus_their_entropies_on_their_own_data():
+    x = torch.randint(2, (200, 5), generator=seeded(0)).double()
+    p = x.mean(0)
+    entropy = -(p * p.log() + (1 - p) * (1 - p).log()).sum()
+    assert_allclose(exact.independent_units(ais.base_of(x).log_odds, x), -entropy, rtol=1e-12)
