@@ -132,7 +132,7 @@ def best_is_largest(records: Records, method: str) -> tuple[bool, Measurement] |
     top = own["hidden"].max()
     sides = []
     for side in (own[own["hidden"] == top], own[own["hidden"] < top]):
-        means = side.groupby(tables.SETTING)["valid"].mean()
+        means = side.groupby(["hidden", "cd"])["valid"].mean()
         if means.isna().all():
             return None
         hidden, cd = means.idxmax()
@@ -252,8 +252,8 @@ def _p_of_settings(records: Records, epoch: int | str) -> pd.DataFrame:
             run = record.config
             p = connectivity.power_law.frequency_correlation(degrees)
             rows.append((run.seed, run.hidden[0], run.cd_steps, p))
-    table = pd.DataFrame(rows, columns=["seed", *tables.SETTING, "p"])
-    return table.pivot_table("p", "seed", tables.SETTING)
+    table = pd.DataFrame(rows, columns=["seed", "hidden", "cd", "p"])
+    return table.pivot_table("p", "seed", ["hidden", "cd"])
 
 
 def initial_p(records: Records) -> Measurement | None:
@@ -277,7 +277,7 @@ def significant_runs(records: Records) -> Measurement | None:
     ends = []
     for record in chosen(records, method="set", seed=0):
         run = record.config
-        if run.variant in tables.COMPARED and run.dataset in tables.PAPER_NAMES:
+        if run.variant in tables.PUBLISHED and run.dataset in tables.PAPER_NAMES:
             degrees = connectivity.hidden_degrees(record, "final")
             ends.append(
                 connectivity.power_law.frequency_correlation(degrees) < connectivity.SIGNIFICANT

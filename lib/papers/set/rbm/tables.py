@@ -16,7 +16,8 @@ from lib.report.intervals import t_interval
 from lib.runs.record import Record
 
 Records = Sequence[Record]
-COMPARED = ("grid", "one setting")  # variants; the others are runs beside
+PUBLISHED = ("grid", "one setting")  # variants with the rate and the weight decay of the paper
+COMPARED = (*PUBLISHED, "tuned")  # of these validation chooses; the others are runs beside
 PAPER_NAMES = {  # of the data sets in Table 2
     "adult": "ADULT",
     "connect4": "Connect4",
@@ -34,7 +35,7 @@ OWN_DATA = {  # why nats are not those of the paper
     "mnist": "sampled once",
 }
 MODELS = {"RBM": ["dense"], "RBM_FixProb": ["fixed", "fixed_final"], "SET-RBM": ["set"], "XBM": []}
-SETTING = ["hidden", "cd"]
+SETTING = ["hidden", "cd", "rate", "decay"]
 KEYS = ["dataset", "method", "variant", *SETTING, "seed", "epochs"]
 NUMBERS = ["best_epoch", "links", "valid", "test", "se", "valid_short", "test_short", "se_short"]
 NUMBERS += ["sd", "ess", "best_on_test", "last_test", "impossible"]
@@ -45,10 +46,11 @@ NUMBERS += ["sd", "ess", "best_on_test", "last_test", "impossible"]
 def outcomes(records: Records) -> pd.DataFrame:
     """Every run, a row.
 
-    Returns: columns dataset, method, variant, hidden, cd, seed, epochs, best_epoch, links (of that
-        machine), valid, test, se (by the full schedule), valid_short, test_short, se_short, sd and
-        ess (of the full one), best_on_test (the largest after any evaluated epoch), last_test,
-        impossible (estimates above their ceiling after epochs, or at the end).
+    Returns: columns dataset, method, variant, hidden, cd, rate and decay (of the weights), seed,
+        epochs, best_epoch, links (of that machine), valid, test, se (by the full schedule),
+        valid_short, test_short, se_short, sd and ess (of the full one), best_on_test (the largest
+        after any evaluated epoch), last_test, impossible (estimates above their ceiling after
+        epochs, or at the end).
     """
     rows = [_outcome(record) for record in records]
     return pd.DataFrame(rows, columns=[*KEYS, *NUMBERS])
@@ -58,7 +60,9 @@ def _outcome(record: Record) -> dict:
     run, final = record.config, record.environment["final"]
     best, metrics = final["best"], record.metrics
     row = {"dataset": run.dataset, "method": run.method, "variant": run.variant}
-    row |= {"hidden": run.hidden[0], "cd": run.cd_steps, "seed": run.seed, "epochs": run.epochs}
+    row |= {"hidden": run.hidden[0], "cd": run.cd_steps}
+    row |= {"rate": run.learning_rate, "decay": run.weight_decay}
+    row |= {"seed": run.seed, "epochs": run.epochs}
     row |= {"best_epoch": final["best_epoch"], "links": best["links"]}
     for end, schedule in (("", "full"), ("_short", "short")):
         estimate = best[schedule]
@@ -72,17 +76,21 @@ def _outcome(record: Record) -> dict:
     return row
 
 
-def selected(outcomes: pd.DataFrame) -> pd.DataFrame:
+def selected(outcomes: pd.DataFrame, variants: Sequence[str] = COMPARED) -> pd.DataFrame:
     """The rows of the setting of each data set and method whose mean validation likelihood is the
     largest, all its seeds.
+
+    Args:
+        outcomes: of :func:`outcomes`.
+        variants: among which is chosen.
     """
-    compared = outcomes[outcomes["variant"].isin(COMPARED)]
+    compared = outcomes[outcomes["variant"].isin(variants)]
     parts = [compared.iloc[:0]]
     for _, of_method in compared.groupby(["dataset", "method"], sort=False):
         means = of_method.groupby(SETTING)["valid"].mean()
         if means.notna().any():
-            hidden, cd = means.idxmax()
-            parts.append(of_method.query("hidden == @hidden and cd == @cd"))
+            best = of_method.set_index(SETTING).loc[[means.idxmax()]]
+            parts.append(best.reset_index())
     return pd.concat(parts)
 
 
@@ -100,6 +108,15 @@ def curves(records: Records) -> pd.DataFrame:
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
+def tried(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Largest validation likelihood of every learning rate and weight decay that was tried, nats: a
+    row a method, a column a setting; one seed.
+    """
+    settings = outcomes[outcomes["variant"] == "tried"]
+    table = settings.pivot_table("valid", "method", ["rate", "decay"], sort=False)
+    return table.rename(index=labels.method_name)
+
+
 # -------------------------------------------------------------------------------------- tables
 
 
@@ -111,7 +128,8 @@ def summary(outcomes: pd.DataFrame) -> pd.DataFrame:
     for (dataset, method), group in selected(outcomes).groupby(["dataset", "method"], sort=False):
         first = group.iloc[0]
         row = {"dataset": labels.dataset(dataset), "method": labels.method_name(method)}
-        row |= {"hidden": first["hidden"], "CD": first["cd"], "links": group["links"].mean()}
+        row |= {"hidden": first["hidden"], "CD": first["cd"], "rate": first["rate"]}
+        row |= {"decay": first["decay"], "links": group["links"].mean()}
         row |= {"n": len(group), "epochs": first["epochs"]}
         row["test"] = _mean_sd(group["test"])
         row["se"] = group["se"].max()
@@ -194,11 +212,15 @@ def link_counts() -> pd.DataFrame:
     return table.pivot_table("links a neuron", "dataset", "model", sort=False)
 
 
-def ranked(outcomes: pd.DataFrame) -> pd.DataFrame:
+def ranked(outcomes: pd.DataFrame, variants: Sequence[str] = COMPARED) -> pd.DataFrame:
     """SET minus each rival on every data set, nats, by seed, with 95 % t-interval over seeds;
     *told apart*: by more than three standard errors, by both schedules.
+
+    Args:
+        outcomes: of :func:`outcomes`.
+        variants: among which each is chosen, see :func:`selected`.
     """
-    best = selected(outcomes)
+    best = selected(outcomes, variants)
     rows = []
     for dataset in best["dataset"].unique():
         for rival in ("fixed_final", "fixed", "dense"):

@@ -34,6 +34,22 @@ def test_settings_are_chosen_by_validation_not_by_test():
     assert best["hidden"].tolist() == [500, 500] and best["test"].tolist() == [-85, -86]
 
 
+def test_tuned_machine_is_chosen_where_it_is_better_on_validation():
+    runs = seeds("dense", [-94.0, -94.2])
+    runs += seeds("dense", [-88.0, -88.1], variant="tuned", weight_decay=0.02)
+    runs += seeds("dense", [-70.0], variant="tried", learning_rate=0.03)
+    outcomes = tables.outcomes(runs)
+    assert tables.selected(outcomes)["decay"].tolist() == [0.02, 0.02]
+    assert tables.selected(outcomes, tables.PUBLISHED)["decay"].tolist() == [2e-4, 2e-4]
+
+
+def test_settings_tried_stand_side_by_side():
+    runs = seeds("dense", [-94.0], variant="tried")
+    runs += seeds("dense", [-88.0], variant="tried", weight_decay=0.02)
+    table = tables.tried(tables.outcomes(runs))
+    assert table.loc["dense"].tolist() == [-94.0, -88.0]
+
+
 def test_summary_has_a_row_a_method_with_its_spread():
     runs = seeds("set", [-82.0, -83.0]) + seeds("fixed", [-87.0])
     table = tables.summary(tables.outcomes(runs))
