@@ -24,6 +24,7 @@ numba.get_num_threads()  # starts the pool, and with it sets torch's number of t
 torch.set_num_threads(_threads)
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}  # not nnan, ninf: a diverging run must be seen
 jit = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", nogil=True, cache=True)
+sequence = numba.njit(error_model="numpy", nogil=True, cache=True)  # of calls of what is jit
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 
 NO_LINKS = (None, None, None)  # the index of a layer that is an activation or a dropout alone
@@ -197,6 +198,45 @@ def _dot_links(k, end, col, x, g, d):
         x0, s0 = x[col[k]], zero
         for b in range(g.shape[0]):
             s0 += g[b] * x0[b]
+        d[k] = s0
+        k += 1
+
+
+@inline
+def _contrast_links(k, end, col, x, g, y, m, d):
+    """d[k] = g · x[col[k]] - m · y[col[k]] for the links k to end, four at a time; x and y may be
+    of different widths.
+    """
+    zero, common = g.dtype.type(0), min(g.shape[0], m.shape[0])
+    while k + 4 <= end:
+        x0, x1, x2, x3 = x[col[k]], x[col[k + 1]], x[col[k + 2]], x[col[k + 3]]
+        y0, y1, y2, y3 = y[col[k]], y[col[k + 1]], y[col[k + 2]], y[col[k + 3]]
+        s0 = s1 = s2 = s3 = zero
+        for b in range(common):
+            s0 += g[b] * x0[b] - m[b] * y0[b]
+            s1 += g[b] * x1[b] - m[b] * y1[b]
+            s2 += g[b] * x2[b] - m[b] * y2[b]
+            s3 += g[b] * x3[b] - m[b] * y3[b]
+        for b in range(common, g.shape[0]):
+            s0 += g[b] * x0[b]
+            s1 += g[b] * x1[b]
+            s2 += g[b] * x2[b]
+            s3 += g[b] * x3[b]
+        for b in range(common, m.shape[0]):
+            s0 -= m[b] * y0[b]
+            s1 -= m[b] * y1[b]
+            s2 -= m[b] * y2[b]
+            s3 -= m[b] * y3[b]
+        d[k], d[k + 1], d[k + 2], d[k + 3] = s0, s1, s2, s3
+        k += 4
+    while k < end:
+        x0, y0, s0 = x[col[k]], y[col[k]], zero
+        for b in range(common):
+            s0 += g[b] * x0[b] - m[b] * y0[b]
+        for b in range(common, g.shape[0]):
+            s0 += g[b] * x0[b]
+        for b in range(common, m.shape[0]):
+            s0 -= m[b] * y0[b]
         d[k] = s0
         k += 1
 
@@ -419,17 +459,75 @@ def tempered_rows(crow, col, order, values, x, bias, slopes, law, s, gains):
 @jit
 def contrast_rows(crow, col, x, g, x_model, g_model, d):
     """d[k] = mean of g · x minus that of g_model · x_model, over their batches, of each link."""
-    zero = d.dtype.type(0)
     for r in numba.prange(g.shape[0]):
-        g_r, m_r = g[r], g_model[r]
-        for k in range(crow[r], crow[r + 1]):
-            x_k, y_k = x[col[k]], x_model[col[k]]
-            data = model = zero
-            for b in range(g.shape[1]):
-                data += g_r[b] * x_k[b]
-            for b in range(g_model.shape[1]):
-                model += m_r[b] * y_k[b]
-            d[k] = data / g.shape[1] - model / g_model.shape[1]
+        g_r = g[r] * (1 / g.dtype.type(g.shape[1]))
+        m_r = g_model[r] * (1 / g.dtype.type(g_model.shape[1]))
+        _contrast_links(crow[r], crow[r + 1], col, x, g_r, x_model, m_r, d)
+
+
+@sequence
+def descent_rows(rows, columns, values, biases, v, start, laws, units, grads):
+    """The gradients of contrastive divergence in one call: sweeps of the chains, which begin at
+    ``start`` where that is given and else at v, and the statistics of both.
+
+    Args:
+        rows, columns: index of a support, by row and by column.
+        values: of its links.
+        biases: of the inputs and of the outputs of the layer.
+        v: the batch.
+        start: where the chains are, or None.
+        laws: of the passes that sample, in their order.
+        units: p, h, w, q: probabilities of the outputs given v, samples of theirs, samples of the
+            inputs, and probabilities of the outputs given these.
+        grads: of values and of both biases.
+    """
+    crow, col, order = rows
+    tcrow, trow, perm = columns
+    down_bias, up_bias = biases
+    p, h, w, q = units
+    d, d_down, d_up = grads
+    law = [(laws[i, 0], laws[i, 1]) for i in range(laws.shape[0])]
+    unit_rows(crow, col, order, values, v, up_bias, 1.0, law[0], p, h, True)
+    g, i = h, 1
+    if start is not None:
+        g, i = np.empty_like(q), 2
+        unit_rows(crow, col, order, values, start, up_bias, 1.0, law[1], g, g, True)
+    unit_rows(tcrow, trow, perm, values, g, down_bias, 1.0, law[i], w, w, True)
+    for k in range(i + 1, len(law), 2):
+        unit_rows(crow, col, order, values, w, up_bias, 1.0, law[k], g, g, True)
+        unit_rows(tcrow, trow, perm, values, g, down_bias, 1.0, law[k + 1], w, w, True)
+    _statistics_rows(crow, col, values, up_bias, v, p, w, q, d, d_up)
+    _mean_differences(w, v, d_down)
+
+
+@jit
+def _statistics_rows(crow, col, values, bias, v, p, w, q, d, d_bias):
+    """For each output in turn: its probabilities q given w; then of its links and its bias the mean
+    products with w minus those of p with v.
+    """
+    for r in numba.prange(q.shape[0]):
+        q_r = q[r]
+        q_r[:] = 0
+        _add_links(crow[r], crow[r + 1], col, None, values, w, q_r)
+        _logistic_row(q_r, q.dtype.type(1), bias[r])
+        means = q_r * (1 / q.dtype.type(q.shape[1])), p[r] * (1 / p.dtype.type(p.shape[1]))
+        _contrast_links(crow[r], crow[r + 1], col, w, means[0], v, means[1], d)
+        d_bias[r] = means[0].sum() - means[1].sum()
+
+
+@jit
+def _mean_differences(x, y, d):
+    """d[r] = mean of row r of x minus that of y."""
+    for r in numba.prange(d.shape[0]):
+        d[r] = x[r].mean() - y[r].mean()
+
+
+@jit
+def gathered(x, index, columns):
+    """columns[j, b] = x[index[b], j]."""
+    for j in numba.prange(columns.shape[0]):
+        for b in range(columns.shape[1]):
+            columns[j, b] = x[index[b], j]
 
 
 @jit

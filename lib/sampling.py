@@ -12,6 +12,7 @@ float64, the loops of :mod:`lib.compiled` run; elsewhere the plain torch form of
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -181,6 +182,8 @@ def contrastive_divergence(
         particles: (n_in, B) where chains go on from; None: they start from the batch.
     Raises: as :func:`probabilities`.
     """
+    if isinstance(layer, SparseLinear) and compiled.runs_compiled(v):
+        return _compiled_descent(layer, (down_bias, up_bias), v, next_law, steps, particles)
     p, h = probabilities_and_sample(layer, v, up_bias, next_law())
     if particles is not None:
         h = sample(layer, particles, up_bias, next_law())
@@ -251,6 +254,43 @@ def _compiled_contrast(
     compiled.match_threads()
     compiled.contrast_rows(crow, col, *map(array, (*data, *model, d)))
     return d
+
+
+def _compiled_descent(
+    layer: SparseLinear,
+    biases: tuple[Tensor, Tensor],
+    v: Tensor,
+    next_law: Callable[[], SamplingLaw],
+    steps: int,
+    particles: Tensor | None,
+) -> Descent:
+    """:func:`contrastive_divergence` in one compiled call: its passes are short."""
+    down_bias, up_bias = biases
+    start = v if particles is None else particles
+    p, h = (v.new_empty(layer.out_features, v.shape[1]) for _ in range(2))
+    w, q = torch.empty_like(start), v.new_empty(layer.out_features, start.shape[1])
+    rows, values, _ = _operands(layer, v, up_bias, down=False)
+    _operands(layer, start, up_bias, down=False)
+    columns, _, _ = _operands(layer, q, down_bias, down=True)
+    n_laws = 2 * steps + (particles is not None)
+    laws = np.array([next_law() for _ in range(n_laws)], dtype=np.int64)
+    grads = tuple(torch.empty_like(each.detach()) for each in (values, down_bias, up_bias))
+    units = tuple(map(array, (p, h, w, q)))
+    biases, states = (array(down_bias), array(up_bias)), (array(v), array(particles))
+    compiled.match_threads()
+    to_grads = tuple(map(array, grads))
+    compiled.descent_rows(rows, columns, array(values), biases, *states, laws, units, to_grads)
+    return Descent(*grads, w)
+
+
+def batch(x: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
+    """(n, B) columns, contiguous: rows of ``x`` (N, n), named by ``index`` (B,), in a dtype."""
+    if not compiled.runs_compiled(x.new_empty(0, dtype=dtype)):
+        return x.index_select(0, index).t().to(dtype).contiguous()
+    columns = x.new_empty(x.shape[1], len(index), dtype=dtype)
+    compiled.match_threads()
+    compiled.gathered(array(x), array(index), array(columns))
+    return columns
 
 
 def _operands(layer: Layer, x: Tensor, bias: Tensor, down: bool) -> tuple:

@@ -1,5 +1,8 @@
 """Layers of binary units: formulas, the same numbers however they are computed, and chances."""
 
+from functools import partial
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
@@ -162,6 +165,57 @@ def test_two_threads_give_the_bits_of_one(dtype):
         with compiled.on_threads(2):
             two = _all_passes(layer, x, b)
     assert all(map(torch.equal, one, two))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("n_particles", [None, 13, 5, 2])
+def test_descent_in_one_call_is_that_of_the_dense_passes(dtype, steps, n_particles):
+    layer = sparse(60, 50, dtype=dtype)
+    operands = bias(60, dtype), bias(50, dtype), states(60, 5, dtype)
+    particles = None if n_particles is None else states(60, n_particles, dtype)
+    one = _descent(layer, operands, steps, particles)
+    passes = _descent(dense_twin(layer), operands, steps, particles)
+    assert torch.equal(one.particles, passes.particles) and 0.2 < one.particles.mean() < 0.8
+    row, col = layer.support.row.long(), layer.support.col.long()
+    desired = passes._replace(weights=passes.weights[row, col])
+    rtol = 1e-5 if dtype == torch.float32 else 1e-12
+    for actual, other in zip(one, desired, strict=True):
+        assert_allclose(actual, other, rtol=rtol, atol=rtol)
+
+
+def _descent(layer, operands, steps=1, particles=None):
+    laws = map(partial(sampling.sampling_law, 4), count())
+    a, c, v = operands
+    options = {"steps": steps, "particles": particles}
+    with torch.no_grad():
+        return sampling.contrastive_divergence(layer, a, c, v, partial(next, laws), **options)
+
+
+def test_descent_has_the_bits_of_one_thread_on_two():
+    layer = sparse(300, 500, 0.03, torch.float32)
+    operands = [*(bias(n, torch.float32) for n in (300, 500)), states(300, 64, torch.float32)]
+    one = _descent(layer, operands, 2)
+    with compiled.on_threads(2):
+        assert all(map(torch.equal, one, _descent(layer, operands, 2)))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_descent_refuses_a_bias_of_another_side(place):
+    operands = [bias(9), bias(7), states(9, 4)]
+    operands[place] = bias(8)
+    with pytest.raises(ValueError, match=r"of shape \(8,\): give"):
+        _descent(sparse(), operands)
+
+
+@pytest.mark.parametrize("implementation", ["auto", "torch"])
+def test_batch_is_the_rows_that_were_named(implementation):
+    x = torch.randint(2, (20, 9), dtype=torch.uint8)
+    index = torch.tensor([3, 3, 17])
+    with compiled.use_implementation(implementation):
+        v = sampling.batch(x, index, torch.float32)
+    assert v.dtype == torch.float32 and v.is_contiguous()
+    assert torch.equal(v, x[index].t().float())
 
 
 def test_units_without_links_follow_their_bias():

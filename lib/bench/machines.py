@@ -45,7 +45,8 @@ class Machine:
     ) -> None:
         check_known("contender", contender, STEPS)
         generator = torch.Generator().manual_seed(0)
-        self.x = torch.rand(EXAMPLES, n_visible, generator=generator, dtype=torch.float32).round()
+        x = torch.rand(EXAMPLES, n_visible, generator=generator, dtype=torch.float32).round()
+        self.x = x.to(torch.uint8) if STEPS[contender] is _ours else x
         self.laws = _laws()
         self.links = _links(contender, n_visible, n_hidden, density, generator).float()
         self.down_bias = nn.Parameter(torch.zeros(n_visible, dtype=torch.float32))
@@ -59,8 +60,7 @@ class Machine:
 
     @torch.no_grad()
     def __call__(self) -> None:
-        index = torch.randint(EXAMPLES, (BATCH,))
-        self._step(self.x.index_select(0, index))
+        self._step(torch.randint(EXAMPLES, (BATCH,)))
 
     def epoch(self) -> None:
         """As many steps as MNIST has, and the evolution of the links where they are sparse."""
@@ -99,14 +99,15 @@ def _scikit_learn(n_hidden: int):
     return BernoulliRBM(n_hidden, learning_rate=0.01, random_state=0)
 
 
-def _ours(machine: Machine, x: Tensor) -> None:
+def _ours(machine: Machine, index: Tensor) -> None:
     biases = machine.down_bias, machine.links.bias
-    v = x.t().contiguous()
+    v = sampling.batch(machine.x, index, torch.float32)
     found = sampling.contrastive_divergence(machine.links, *biases, v, partial(next, machine.laws))
     machine.descend(found.weights, found.down_bias, found.up_bias)
 
 
-def _plain_torch(machine: Machine, v: Tensor) -> None:
+def _plain_torch(machine: Machine, index: Tensor) -> None:
+    v = machine.x.index_select(0, index)
     weight, a, c = machine.links.weight, machine.down_bias, machine.links.bias
     p = torch.sigmoid(v @ weight.t() + c)
     w = torch.bernoulli(torch.sigmoid(torch.bernoulli(p) @ weight + a))
@@ -115,8 +116,8 @@ def _plain_torch(machine: Machine, v: Tensor) -> None:
     machine.descend(gradient, (w - v).mean(0), (q - p).mean(0))
 
 
-def _of_scikit_learn(machine: Machine, v: Tensor) -> None:
-    machine._twin.partial_fit(v.numpy())
+def _of_scikit_learn(machine: Machine, index: Tensor) -> None:
+    machine._twin.partial_fit(machine.x.index_select(0, index).numpy())
 
 
 STEPS: dict[str, Callable[[Machine, Tensor], None]] = {

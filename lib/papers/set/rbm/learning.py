@@ -97,7 +97,7 @@ def fit(
         raise ValueError(f"x_train has {x.shape[1]} features: the machine takes {rbm.n_visible}")
     chains = chains or Chains()
     evaluations = {*at_epochs, settings.epochs} if evaluate else set()
-    learner = _Learner(rbm, x.to(rbm.weights), settings, chains, seed)
+    learner = _Learner(rbm, x, settings, chains, seed)
     history = History()
     done = 0
     if checkpoint is not None and checkpoint.exists():
@@ -126,7 +126,7 @@ class _Learner:
     """What the steps of a training read and change."""
 
     rbm: RBM
-    x: Tensor  # (N, n_visible)
+    x: Tensor  # (N, n_visible); in bytes here, of which a batch is read faster
     settings: Settings
     chains: Chains
     seed: int
@@ -136,6 +136,7 @@ class _Learner:
     optimiser: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
+        self.x = self.x.to(self.rbm.weights.device, torch.uint8)
         self.generator = torch.Generator().manual_seed(self.seed)
         self.optimiser = train.make_optimiser(self.rbm, self.settings)
 
@@ -148,7 +149,7 @@ class _Learner:
             group["lr"] = settings.learning_rate_at_epoch(epoch)
         order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
         for index in order.split(settings.batch_size):
-            self._step(self.x.index_select(0, index).t().contiguous())
+            self._step(sampling.batch(self.x, index, self.rbm.weights.dtype))
         for parameter in self.rbm.parameters():
             if not parameter.isfinite().all():
                 raise train.Diverged(
