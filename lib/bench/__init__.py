@@ -16,6 +16,7 @@ from lib.bench.contenders import (
     network,
     products,
 )
+from lib.bench.machines import speedups
 from lib.bench.sweeps import (
     COLUMNS,
     measure,
@@ -50,6 +51,7 @@ __all__ = [
     "peak_memory",
     "print_peak",
     "products",
+    "speedups",
     "sweep_machines",
     "sweep_products",
     "sweep_steps",
