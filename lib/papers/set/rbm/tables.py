@@ -35,8 +35,8 @@ OWN_DATA = {  # why nats are not those of the paper
     "mnist": "sampled once",
 }
 MODELS = {"RBM": ["dense"], "RBM_FixProb": ["fixed", "fixed_final"], "SET-RBM": ["set"], "XBM": []}
-SETTING = ["hidden", "cd", "rate", "decay"]
-KEYS = ["dataset", "method", "variant", *SETTING, "seed", "epochs"]
+SETTING = ["hidden", "cd", "rate", "decay", "epochs"]
+KEYS = ["dataset", "method", "variant", *SETTING, "seed"]
 NUMBERS = ["best_epoch", "links", "valid", "test", "se", "valid_short", "test_short", "se_short"]
 NUMBERS += ["sd", "ess", "best_on_test", "last_test", "impossible"]
 
@@ -46,8 +46,8 @@ NUMBERS += ["sd", "ess", "best_on_test", "last_test", "impossible"]
 def outcomes(records: Records) -> pd.DataFrame:
     """Every run, a row.
 
-    Returns: columns dataset, method, variant, hidden, cd, rate and decay (of the weights), seed,
-        epochs, best_epoch, links (of that machine), valid, test, se (by the full schedule),
+    Returns: columns dataset, method, variant, hidden, cd, rate and decay (of the weights),
+        epochs, seed, best_epoch, links (of that machine), valid, test, se (by the full schedule),
         valid_short, test_short, se_short, sd and ess (of the full one), best_on_test (the largest
         after any evaluated epoch), last_test, impossible (estimates above their ceiling after
         epochs, or at the end).

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.papers import STORE
 from lib.papers.set.rbm import tables
+from lib.papers.set.rbm.experiments import DECAYS, RATES, TUNED, dna
 from tests.papers.set.rbm.records import record, seeds
 
 NOISE = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
@@ -41,6 +43,15 @@ def test_tuned_machine_is_chosen_where_it_is_better_on_validation():
     outcomes = tables.outcomes(runs)
     assert tables.selected(outcomes)["decay"].tolist() == [0.02, 0.02]
     assert tables.selected(outcomes, tables.PUBLISHED)["decay"].tolist() == [2e-4, 2e-4]
+
+
+@pytest.mark.parametrize("method", TUNED)
+def test_tuned_settings_are_those_that_validation_chose(method):
+    runs = [run for run in dna("paper") if (run.variant, run.method) == ("tried", method)]
+    tried = tables.outcomes(STORE.records(runs))
+    assert len(tried) == len(RATES) * len(DECAYS)
+    best = tried.loc[tried["valid"].idxmax()]
+    assert (best["rate"], best["decay"]) == TUNED[method]
 
 
 def test_settings_tried_stand_side_by_side():
