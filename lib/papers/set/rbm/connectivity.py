@@ -37,7 +37,8 @@ def scale_free(study: Study, record: Record) -> Table:
 
 
 def _degrees_runs(profile: str) -> list[RBMTraining]:
-    return [run for run in experiments.dna(profile) if run.method == "set"]
+    runs = experiments.dna(profile)
+    return [run for run in runs if (run.method, run.variant) == ("set", "grid")]
 
 
 def _image_runs(profile: str) -> list[RBMTraining]:
