@@ -110,11 +110,11 @@ def curves(records: Records) -> pd.DataFrame:
 
 def tried(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Largest validation likelihood of every learning rate and weight decay that was tried, nats: a
-    row a method, a column a setting; one seed.
+    row a setting, a column a method; one seed.
     """
     settings = outcomes[outcomes["variant"] == "tried"]
-    table = settings.pivot_table("valid", "method", ["rate", "decay"], sort=False)
-    return table.rename(index=labels.method_name)
+    table = settings.pivot_table("valid", ["rate", "decay"], "method", sort=False)
+    return table.rename(columns=labels.method_name)
 
 
 # -------------------------------------------------------------------------------------- tables
@@ -128,9 +128,9 @@ def summary(outcomes: pd.DataFrame) -> pd.DataFrame:
     for (dataset, method), group in selected(outcomes).groupby(["dataset", "method"], sort=False):
         first = group.iloc[0]
         row = {"dataset": labels.dataset(dataset), "method": labels.method_name(method)}
-        row |= {"hidden": first["hidden"], "CD": first["cd"], "rate": first["rate"]}
-        row |= {"decay": first["decay"], "links": group["links"].mean()}
-        row |= {"n": len(group), "epochs": first["epochs"]}
+        row |= {"hidden": first["hidden"], "CD": first["cd"]}
+        row |= {"rate, decay": f"{first['rate']:g}, {first['decay']:g}"}
+        row |= {"links": group["links"].mean(), "n": len(group), "epochs": first["epochs"]}
         row["test"] = _mean_sd(group["test"])
         row["se"] = group["se"].max()
         row["smallest ESS"] = group["ess"].min()

@@ -58,7 +58,7 @@ def test_settings_tried_stand_side_by_side():
     runs = seeds("dense", [-94.0], variant="tried")
     runs += seeds("dense", [-88.0], variant="tried", weight_decay=0.02)
     table = tables.tried(tables.outcomes(runs))
-    assert table.loc["dense"].tolist() == [-94.0, -88.0]
+    assert table["dense"].tolist() == [-94.0, -88.0]
 
 
 def test_summary_has_a_row_a_method_with_its_spread():
