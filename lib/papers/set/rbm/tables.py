@@ -35,6 +35,7 @@ OWN_DATA = {  # why nats are not those of the paper
     "mnist": "sampled once",
 }
 MODELS = {"RBM": ["dense"], "RBM_FixProb": ["fixed", "fixed_final"], "SET-RBM": ["set"], "XBM": []}
+RIVALS = ("fixed_final", "fixed", "dense")  # of SET
 SETTING = ["hidden", "cd", "rate", "decay", "epochs"]
 KEYS = ["dataset", "method", "variant", *SETTING, "seed"]
 NUMBERS = ["best_epoch", "links", "valid", "test", "se", "valid_short", "test_short", "se_short"]
@@ -223,7 +224,7 @@ def ranked(outcomes: pd.DataFrame, variants: Sequence[str] = COMPARED) -> pd.Dat
     best = selected(outcomes, variants)
     rows = []
     for dataset in best["dataset"].unique():
-        for rival in ("fixed_final", "fixed", "dense"):
+        for rival in RIVALS:
             gain = gains(best, dataset, rival)
             if gain is None:
                 continue
