@@ -114,7 +114,7 @@ def tried(outcomes: pd.DataFrame) -> pd.DataFrame:
     row a setting, a column a method; one seed.
     """
     settings = outcomes[outcomes["variant"] == "tried"]
-    table = settings.pivot_table("valid", ["rate", "decay"], "method", sort=False)
+    table = settings.pivot_table("valid", ["hidden", "rate", "decay"], "method", sort=False)
     return table.rename(columns=labels.method_name)
 
 

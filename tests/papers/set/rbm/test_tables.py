@@ -8,7 +8,7 @@ import pytest
 
 from lib.papers import STORE
 from lib.papers.set.rbm import tables
-from lib.papers.set.rbm.experiments import DECAYS, RATES, TUNED, dna
+from lib.papers.set.rbm.experiments import TRIED, TUNED, dna
 from tests.papers.set.rbm.records import record, seeds
 
 NOISE = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
@@ -45,13 +45,17 @@ def test_tuned_machine_is_chosen_where_it_is_better_on_validation():
     assert tables.selected(outcomes, tables.PUBLISHED)["decay"].tolist() == [2e-4, 2e-4]
 
 
-@pytest.mark.parametrize("method", TUNED)
-def test_tuned_settings_are_those_that_validation_chose(method):
-    runs = [run for run in dna("paper") if (run.variant, run.method) == ("tried", method)]
+@pytest.mark.parametrize(
+    ("hidden", "method"), [(hidden, method) for hidden in TUNED for method in TUNED[hidden]]
+)
+def test_tuned_settings_are_those_that_validation_chose(hidden, method):
+    key = "tried", method, (hidden,)
+    runs = [run for run in dna("paper") if (run.variant, run.method, run.hidden) == key]
     tried = tables.outcomes(STORE.records(runs))
-    assert len(tried) == len(RATES) * len(DECAYS)
+    rates, decays = TRIED[hidden]
+    assert len(tried) == len(rates) * len(decays)
     best = tried.loc[tried["valid"].idxmax()]
-    assert (best["rate"], best["decay"]) == TUNED[method]
+    assert (best["rate"], best["decay"]) == TUNED[hidden][method]
 
 
 def test_settings_tried_stand_side_by_side():
