@@ -180,8 +180,10 @@ def contrastive_divergence(
         next_law: gives the law of each pass that samples.
         steps: sweeps of the chains, at least 1.
         particles: (n_in, B) where chains go on from; None: they start from the batch.
-    Raises: as :func:`probabilities`.
+    Raises: as :func:`probabilities`; ValueError for fewer than one sweep.
     """
+    if steps < 1:
+        raise ValueError(f"steps = {steps} is out of range: give at least 1")
     if isinstance(layer, SparseLinear) and compiled.runs_compiled(v):
         return _compiled_descent(layer, (down_bias, up_bias), v, next_law, steps, particles)
     p, h = probabilities_and_sample(layer, v, up_bias, next_law())

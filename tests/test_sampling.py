@@ -208,6 +208,11 @@ def test_descent_refuses_a_bias_of_another_side(place):
         _descent(sparse(), operands)
 
 
+def test_descent_without_a_sweep_is_refused():
+    with pytest.raises(ValueError, match="steps = 0 is out of range: give at least 1"):
+        _descent(sparse(), (bias(9), bias(7), states(9, 4)), steps=0)
+
+
 @pytest.mark.parametrize("implementation", ["auto", "torch"])
 def test_batch_is_the_rows_that_were_named(implementation):
     x = torch.randint(2, (20, 9), dtype=torch.uint8)

@@ -27,6 +27,7 @@ CHAINS = 100
 SEGMENTS = ((0.0, 0.5, 501), (0.5, 0.9, 4001), (0.9, 1.0, 10_001))  # of the published schedule
 N_PUBLISHED = sum(n for *_, n in SEGMENTS)
 APART = 3.0  # standard errors by which two machines that are ranked differ
+LEAST_ESS = 10.0  # with fewer effective chains the standard error says nothing
 
 # -------------------------------------------------------------------------------------- schedules
 
@@ -48,12 +49,14 @@ def schedule(n: int) -> Tensor:
 
 def check_schedule(betas: Tensor) -> None:
     """Refuse temperatures that do not run from 0 to 1 without falling. Raises ValueError."""
-    if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1:
+    if len(betas) < 2:
+        raise ValueError(f"{len(betas)} temperatures are too few: give at least 2")
+    if betas[0] != 0 or betas[-1] != 1:
         raise ValueError(
             f"the schedule runs from {float(betas[0]):g} to {float(betas[-1]):g}: give inverse"
             " temperatures from 0 to 1"
         )
-    if (betas.diff() < 0).any():
+    if not (betas.diff() >= 0).all():
         raise ValueError("the schedule falls somewhere: give inverse temperatures in order")
 
 
@@ -123,7 +126,8 @@ class LogZ:
 
     Attributes:
         value: the estimate; its expectation is at most log Z (at least, in reverse).
-        se: standard error, by the spread of the weights.
+        se: standard error, by the spread of the weights. It cannot exceed 1 much, however wrong the
+            estimate is: below :data:`LEAST_ESS` effective chains it says nothing.
         sd: standard deviation of the log weights.
         ess: effective number of chains.
         chains, temperatures: how many.
@@ -162,6 +166,7 @@ def forward_weights(
     """
     check_schedule(betas)
     _check_chains(chains)
+    _check_base(base, rbm)
     p = base.log_odds.sigmoid()[:, None].expand(-1, chains)
     law = sampling.sampling_law(seed, 0)
     v = (p > sampling.uniforms(p.shape, law, dtype=torch.float64)).double()
@@ -184,6 +189,8 @@ def reverse(rbm: RBM, base: Base, betas: Tensor, v: Tensor, *, seed: int) -> Log
     """
     check_schedule(betas)
     _check_chains(len(v))
+    _check_base(base, rbm)
+    check_binary(v, "the samples")
     columns = v.t().double().contiguous()
     log_weights = _annealed(rbm, base, columns, betas.flip(0).tolist(), seed)
     value, se, sd, ess = _summed_up(log_weights)
@@ -221,6 +228,14 @@ def _summed_up(log_weights: Tensor) -> tuple[float, float, float, float]:
     se = relative.std() / math.sqrt(n)
     ess = n**2 / relative.square().sum()
     return float(value), float(se), float(log_weights.std()), float(ess)
+
+
+def _check_base(base: Base, rbm: RBM) -> None:
+    if len(base.log_odds) != rbm.n_visible:
+        raise ValueError(
+            f"the base model has {len(base.log_odds)} units and the machine {rbm.n_visible} visible"
+            " ones: give base_of(the machine's training examples)"
+        )
 
 
 def _check_chains(chains: int) -> None:
@@ -265,17 +280,9 @@ def log_likelihood(
         ceiling: of the rows (:func:`lib.papers.set.rbm.exact.ceiling`), where it is known already.
     Raises: ValueError unless the rows are binary.
     """
+    check_binary(x)
     if ceiling is None:
         ceiling = exact.ceiling(x)
     machine = copy.deepcopy(rbm).double()
     energies = machine.free_energy(x.to(machine.visible_bias))
     return LogLikelihood(-float(energies.mean()) - estimate.value, estimate.se, ceiling)
-
-
-def is_apart(first: LogLikelihood, second: LogLikelihood) -> bool:
-    """Whether two machines can be ranked on the same rows: both possible, and their difference more
-    than three standard errors.
-    """
-    se = math.hypot(first.se, second.se)
-    possible = first.is_possible and second.is_possible
-    return possible and abs(first.value - second.value) > APART * se

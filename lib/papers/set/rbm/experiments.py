@@ -1,5 +1,6 @@
 """SET-RBM: the runs behind Fig. 2 to 4 and Table 2 of [Mocanu2018]."""
 
+import copy
 import dataclasses
 import time
 from collections.abc import Callable, Iterable
@@ -195,7 +196,7 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
     parts = images.binarised(split)
     judge = _judge(run, parts)
     rbm, history = _trained(run, parts["train"], judge, workspace)
-    best = _best(run, split.n_features, history)
+    best = _best(run, history, rbm)
     final = {**history.final, "best_epoch": _best_epoch(history), "best": judge.final(best)}
     facts = {
         "architecture": f"{split.n_features}-{run.hidden[0]}",
@@ -245,11 +246,11 @@ def _best_epoch(history: History) -> int:
     return best["epoch"]
 
 
-def _best(run: RBMTraining, n_visible: int, history: History) -> RBM:
-    """The machine of that epoch. Raises ValueError where no validation likelihood is possible."""
+def _best(run: RBMTraining, history: History, last: RBM) -> RBM:
+    """The machine of that epoch."""
     if history.best_state is None:
-        raise ValueError("every estimated validation likelihood is impossible: give temperatures")
-    rbm = run.machine(n_visible).to(run.device(n_visible))
+        return last
+    rbm = copy.deepcopy(last)
     rbm.load_state_dict(history.best_state)
     return rbm
 
@@ -341,7 +342,12 @@ TUNED = {  # rate and decay that validation chooses of these
         "fixed_final": (0.01, 2e-4),
         "dense": (0.001, 2e-3),
     },
-    500: {},
+    500: {
+        "set": (0.003, 2e-4),
+        "fixed": (0.003, 2e-4),
+        "fixed_final": (0.003, 2e-4),
+        "dense": (0.001, 2e-3),
+    },
 }
 TUNED_EPOCHS = {250: 1000, 500: 600}  # as slow machines still improve at the end of 300
 

@@ -43,7 +43,7 @@ class Chains:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"cd_steps = {self.steps} is out of range: give at least 1")
+            raise ValueError(f"CD-{self.steps} is out of range: give at least one sweep")
 
 
 def fit(
@@ -89,20 +89,23 @@ def fit(
     Returns: the history: its metrics have a row for each evaluated epoch, with the columns epoch,
         links (trained with), kept (whose weight is not 0) and those of ``evaluate``; degrees and
         links as :class:`lib.settings.History` has them; final: links.
-    Raises: ValueError if the examples are not binary or of another width; lib.train.Diverged if a
+    Raises: ValueError if the examples are not binary or of another width, or ``stop_after`` is
+        below 1; lib.train.Diverged if a
         weight is no longer finite.
     """
     check_binary(x, "x_train")
     if x.shape[1] != rbm.n_visible:
         raise ValueError(f"x_train has {x.shape[1]} features: the machine takes {rbm.n_visible}")
     chains = chains or Chains()
+    if stop_after is not None and stop_after < 1:
+        raise ValueError(f"stop_after = {stop_after} is out of range: give at least 1")
     evaluations = {*at_epochs, settings.epochs} if evaluate else set()
     learner = _Learner(rbm, x, settings, chains, seed)
     history = History()
     done = 0
     if checkpoint is not None and checkpoint.exists():
         done, history = _restore_(learner, checkpoint)
-    elif done == 0:
+    else:
         train.record_links(history, rbm, 0)
     last = settings.epochs if stop_after is None else min(stop_after, settings.epochs)
     written = time.perf_counter()

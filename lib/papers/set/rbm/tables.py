@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from lib.papers.set.rbm import ais
 from lib.papers.shared.claims import chosen
 from lib.paths import REFERENCE
 from lib.report import labels
@@ -51,7 +52,8 @@ def outcomes(records: Records) -> pd.DataFrame:
         epochs, seed, best_epoch, links (of that machine), valid, test, se (by the full schedule),
         valid_short, test_short, se_short, sd and ess (of the full one), best_on_test (the largest
         after any evaluated epoch), last_test, impossible (estimates above their ceiling after
-        epochs, or at the end).
+        epochs, or at the end). Of fewer than :data:`lib.papers.set.rbm.ais.LEAST_ESS` effective
+        chains valid, test, valid_short and test_short are missing.
     """
     rows = [_outcome(record) for record in records]
     return pd.DataFrame(rows, columns=[*KEYS, *NUMBERS])
@@ -68,12 +70,12 @@ def _outcome(record: Record) -> dict:
     for end, schedule in (("", "full"), ("_short", "short")):
         estimate = best[schedule]
         for part in ("valid", "test"):
-            possible = estimate[f"{part}_possible"]
-            row[part + end] = estimate[part] if possible else np.nan
+            is_sound = estimate[f"{part}_possible"] and estimate["ess"] >= ais.LEAST_ESS
+            row[part + end] = estimate[part] if is_sound else np.nan
         row["se" + end] = estimate["se"]
     row |= {"sd": best["full"]["sd"], "ess": best["full"]["ess"]}
     row |= {"best_on_test": metrics["test"].max(), "last_test": metrics["test"].iloc[-1]}
-    row["impossible"] = int(metrics["impossible"].sum()) + int(np.isnan(row["test"]))
+    row["impossible"] = int(metrics["impossible"].sum()) + int(not best["full"]["test_possible"])
     return row
 
 
@@ -252,19 +254,23 @@ def gains(best: pd.DataFrame, dataset: str, rival: str) -> pd.DataFrame | None:
             "se": np.hypot(of_set["se"], of_rival["se"]),
             "se_short": np.hypot(of_set["se_short"], of_rival["se_short"]),
         }
-    ).dropna()
+    ).dropna(subset=["full"])
     return None if difference.empty else difference
 
 
 def are_apart(gain: pd.DataFrame) -> bool:
-    """Whether both schedules see the same difference, by more than three standard errors.
+    """Whether both schedules see the same difference: each by more than three standard errors, and
+    closer to each other than the difference is large.
 
     Args:
-        gain: of :func:`gains`; standard errors are those of its mean.
+        gain: of :func:`gains`; standard errors are those of its mean. Where the short schedule
+            estimates a seed by too few effective chains, nothing is told apart.
     """
-    signs = []
-    for column, se in (("full", "se"), ("short", "se_short")):
-        mean = gain[column].mean()
-        of_mean = np.sqrt(gain[se].pow(2).sum()) / len(gain)
-        signs.append(np.sign(mean) * (abs(mean) > 3 * of_mean))
-    return bool(signs[0] == signs[1] != 0)
+    if gain["short"].isna().any():
+        return False
+    full, short = gain["full"].mean(), gain["short"].mean()
+    for mean, se in ((full, gain["se"]), (short, gain["se_short"])):
+        of_mean = np.sqrt(se.pow(2).sum()) / len(gain)
+        if abs(mean) <= ais.APART * of_mean:
+            return False
+    return bool(np.sign(full) == np.sign(short) and abs(full - short) < abs(full))

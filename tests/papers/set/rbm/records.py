@@ -10,12 +10,12 @@ from lib.runs.record import Record
 CEILING = -7.0
 
 
-def estimate(test, valid, se):
+def estimate(test, valid, se, ess):
     return {
         "value": 50.0,
         "se": se,
         "sd": 10 * se,
-        "ess": 90.0,
+        "ess": ess,
         "test": test,
         "test_possible": test <= CEILING,
         "valid": valid,
@@ -32,6 +32,7 @@ def record(
     short=None,
     valid=None,
     se=0.01,
+    ess=90.0,
     curve=(),
     **fields,
 ):
@@ -48,8 +49,8 @@ def record(
     valid = test if valid is None else valid
     best = {
         "links": {"set": 3311, "fixed": 4730, "fixed_final": 3440, "dense": 45_000}[method],
-        "full": estimate(test, valid, se),
-        "short": estimate(test if short is None else short, valid, 3 * se),
+        "full": estimate(test, valid, se, 90.0),
+        "short": estimate(test if short is None else short, valid, 3 * se, ess),
     }
     facts = {
         "architecture": f"180-{run.hidden[0]}",

@@ -138,7 +138,7 @@ def test_runs_start_from_the_links_of_table_2():
         ({"hidden": (0,)}, r"hidden = \(0,\)"),
         ({"method": "dense"}, "method 'dense' has all links: give no er_epsilon"),
         ({"er_epsilon": None}, "drop = 'sign' needs links that evolve: give an er_epsilon"),
-        ({"cd_steps": 0}, "cd_steps = 0 is out of range: give at least 1"),
+        ({"cd_steps": 0}, "CD-0 is out of range: give at least one sweep"),
         ({"chains": 1}, "chains = 1 is out of range: give at least 2"),
         ({"temperatures": 1}, "1 temperatures are too few: give at least 2"),
         ({"epochs": 0}, "epochs = 0 is out of range"),
@@ -151,10 +151,15 @@ def test_runs_out_of_range_are_refused(changes, sentence):
         dataclasses.replace(RBMTraining(**TINY), **changes).check()
 
 
-def test_machines_without_a_possible_likelihood_are_refused(store, monkeypatch):
+def test_machine_without_a_possible_likelihood_is_kept_and_said(store, monkeypatch):
     monkeypatch.setattr(exact, "ceiling", lambda x: -1e9)
-    with pytest.raises(ValueError, match="every estimated validation likelihood is impossible"):
-        store.run(RBMTraining(**TINY))
+    record = store.run(RBMTraining(**TINY))
+    assert record.environment["final"]["best_epoch"] == TINY["epochs"]
+    assert not record.environment["final"]["best"]["full"]["test_possible"]
+    assert (record.metrics["impossible"] == 3).all()
+    last = {name: record.arrays[f"state.{name}"] for name in ("visible_bias", "links.bias")}
+    for name, array in last.items():
+        assert np.array_equal(record.arrays[f"best.{name}"], array)
 
 
 # examples

@@ -241,7 +241,7 @@ def test_machine_on_a_gpu_learns_and_is_estimated():
 
 @pytest.mark.parametrize("steps", [0, -1])
 def test_chains_without_a_step_are_refused(steps):
-    with pytest.raises(ValueError, match=f"cd_steps = {steps} is out of range: give at least 1"):
+    with pytest.raises(ValueError, match=f"CD-{steps} is out of range: give at least one sweep"):
         Chains(steps)
 
 
