@@ -9,7 +9,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from lib import compiled
+from lib import compiled, loops
 from lib.support import Support, draw_free_keys, support_from_keys
 
 DENSE_BLOCK = 2**22  # scores of a layer's positions that growth holds at a time
@@ -234,13 +234,13 @@ def ch3_l3(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
     return scores
 
 
-@compiled.jit
+@loops.jit
 def _ch3_l3_numba(crow, col, tcrow, trow, pair_crow, pair_col, n_shared, start, scores):
     n_out = len(crow) - 1
     n_in = len(tcrow) - 1
     widest = max(np.diff(crow).max(), np.diff(tcrow).max())
     inverse = 1 / np.sqrt(np.maximum(np.arange(widest + 1), 1))
-    for r in compiled.numba.prange(len(scores)):
+    for r in loops.numba.prange(len(scores)):
         v = start + r
         with_v = np.zeros(n_out, np.int32)  # inputs that an output shares with v
         for k in range(crow[v], crow[v + 1]):

@@ -6,7 +6,7 @@ outputs, ``W x``, downwards the outputs drive the inputs, ``Wᵀ x``; a unit is 
 not depend on threads, nor on whether the layer is sparse or dense.
 
 Batches are columns, (n, B) and contiguous, as in :mod:`lib.kernels`. On a CPU, in float32 and
-float64, the loops of :mod:`lib.compiled` run; elsewhere the plain torch form of the same meaning.
+float64, the loops of :mod:`lib.loops` run; elsewhere the plain torch form of the same meaning.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib import compiled, kernels
-from lib.compiled import BLOCK, array
+from lib import compiled, kernels, loops
+from lib.compiled import array
 from lib.layers import SparseLinear
-from lib.support import Support
 
 Layer = SparseLinear | nn.Linear
 LARGEST = 2**32  # numbers that a law tells apart
@@ -119,8 +118,7 @@ def tempered(
 
 
 def contrast(layer: Layer, data: tuple[Tensor, Tensor], model: tuple[Tensor, Tensor]) -> Tensor:
-    r"""Mean product of both ends of every link, of the data minus of the model, in one pass over
-    the links.
+    r"""Mean product of both ends of every link, of the data minus of the model.
 
     .. math:: \langle x_i y_j \rangle_{data} - \langle x_i y_j \rangle_{model}
 
@@ -137,8 +135,6 @@ def contrast(layer: Layer, data: tuple[Tensor, Tensor], model: tuple[Tensor, Ten
         _check_states(layer, x, y)
     if isinstance(layer, nn.Linear):
         return _dense_mean(*data).sub_(_dense_mean(*model))
-    if compiled.runs_compiled(data[0]):
-        return _compiled_contrast(layer.support, data, model)
     of_data, of_model = (kernels.sddmm(layer.support, x, y) / x.shape[1] for x, y in (data, model))
     return of_data - of_model
 
@@ -227,7 +223,7 @@ def _units(
     arrays = array(values), array(states), array(bias)
     numbers = tuple(law or (0, 0))
     compiled.match_threads()
-    compiled.unit_rows(*index, *arrays, slope, numbers, array(p), array(s), law is not None)
+    loops.unit_rows(*index, *arrays, slope, numbers, array(p), array(s), law is not None)
     return p, s
 
 
@@ -241,21 +237,11 @@ def _compiled_tempered(
 ) -> tuple[Tensor, Tensor]:
     n = len(bias)
     s = x.new_empty(n, x.shape[1])
-    gains = x.new_zeros(-(-n // BLOCK), x.shape[1])
+    gains = x.new_zeros(-(-n // loops.BLOCK), x.shape[1])
     arrays = array(values), array(x), array(bias)
     compiled.match_threads()
-    compiled.tempered_rows(*index, *arrays, slopes, compiled.plain(law), array(s), array(gains))
+    loops.tempered_rows(*index, *arrays, slopes, compiled.plain(law), array(s), array(gains))
     return gains.sum(0), s
-
-
-def _compiled_contrast(
-    support: Support, data: tuple[Tensor, Tensor], model: tuple[Tensor, Tensor]
-) -> Tensor:
-    crow, col, _ = support.by_row
-    d = data[0].new_empty(len(col))
-    compiled.match_threads()
-    compiled.contrast_rows(crow, col, *map(array, (*data, *model, d)))
-    return d
 
 
 def _compiled_descent(
@@ -281,7 +267,7 @@ def _compiled_descent(
     biases, states = (array(down_bias), array(up_bias)), (array(v), array(particles))
     compiled.match_threads()
     to_grads = tuple(map(array, grads))
-    compiled.descent_rows(rows, columns, array(values), biases, *states, laws, units, to_grads)
+    loops.descent_rows(rows, columns, array(values), biases, *states, laws, units, to_grads)
     return Descent(*grads, w)
 
 
@@ -291,7 +277,7 @@ def batch(x: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
         return x.index_select(0, index).t().to(dtype).contiguous()
     columns = x.new_empty(x.shape[1], len(index), dtype=dtype)
     compiled.match_threads()
-    compiled.gathered(array(x), array(index), array(columns))
+    loops.gathered(array(x), array(index), array(columns))
     return columns
 
 
