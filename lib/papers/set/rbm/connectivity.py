@@ -93,14 +93,15 @@ RBM_VISIBLE = _experiment("rbm_visible", _image_runs, links.visible_connectivity
 
 
 def named(studies: Iterable[Record]) -> pd.DataFrame:
-    """The rows of studies with the setting of the machine: columns dataset, method, seed, hidden
-    and cd beside their own.
+    """The rows of studies with the setting of the machine: columns dataset, method, seed, variant,
+    hidden, cd and start (first biases of the visible units) beside their own.
     """
     parts = []
     for record in studies:
         parent = record.config.parent
         names = {"dataset": parent.dataset, "method": parent.method, "seed": parent.seed}
         names |= {"variant": parent.variant, "hidden": parent.hidden[0], "cd": parent.cd_steps}
+        names |= {"start": parent.visible_start}
         parts.append(record.metrics.assign(**names))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -109,7 +110,8 @@ def named_ends(studies: Iterable[Record]) -> pd.DataFrame:
     """The rows of studies that describe the end, data sets and methods as people read them."""
     rows = named(studies)
     if rows.empty:
-        return pd.DataFrame(columns=["dataset", "method", "hidden", "measure", "value"])
+        columns = ["dataset", "method", "hidden", "start", "measure", "value"]
+        return pd.DataFrame(columns=columns)
     return tables.named(links.at_end(rows))
 
 
@@ -171,7 +173,9 @@ def visible_maps(records: Sequence[Record], seed: int) -> Maps:
         if run.seed != seed:
             continue
         recorded = topology.recorded_epochs(trained.degrees(record))
-        name = f"{labels.dataset(run.dataset)}\n{run.hidden[0]} hidden\n"
+        name = (
+            f"{labels.dataset(run.dataset)}\n{run.hidden[0]} hidden, biases {run.visible_start}\n"
+        )
         row = {}
         for epoch, heading in MAP_EPOCHS.items():
             if epoch in recorded:
