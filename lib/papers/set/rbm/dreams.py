@@ -20,12 +20,14 @@ Rows = dict[str, np.ndarray]  # {name: (n, height, width)}
 
 
 def machines(records: Sequence[Record], seed: int) -> list[Record]:
-    """The records of SET of one seed, a data set of images each, that hold their machine."""
-    found: dict[str, Record] = {}
+    """The records of SET of one seed that hold their machine: of each data set of images one for
+    each start of the visible units' biases.
+    """
+    found: dict[tuple[str, str], Record] = {}
     for record in chosen(records, method="set", seed=seed):
         holds_machine = any(name.startswith(experiments.BEST) for name in record.arrays)
         if holds_machine and record.config.dataset in experiments.DRAWN:
-            found.setdefault(record.config.dataset, record)
+            found.setdefault((record.config.dataset, record.config.visible_start), record)
     return list(found.values())
 
 
@@ -35,7 +37,7 @@ def samples(records: Sequence[Record]) -> Rows:
     for record in records:
         rbm, v = _begun(record)
         v = gibbs(rbm, v, SWEEPS, seed=record.config.seed)
-        rows[labels.dataset(record.config.dataset)] = _pictures(rbm, v, record)
+        rows[_name(record)] = _pictures(rbm, v, record)
     return rows
 
 
@@ -49,7 +51,7 @@ def weights(records: Sequence[Record]) -> Rows:
         images = upright(matrix[order[:SHOWN]], record.config.dataset)
         if record.config.dataset in experiments.images.INVERTED:
             images = images - 1  # of weights there is nothing to invert but the sign
-        rows[labels.dataset(record.config.dataset)] = images.numpy()
+        rows[_name(record)] = images.numpy()
     return rows
 
 
@@ -80,6 +82,10 @@ def percentages(rows: Rows) -> pd.DataFrame:
         percent = np.round(100 * images).astype(int).reshape(n * height, width)
         parts.append(pd.concat([pd.DataFrame(place), pd.DataFrame(percent)], axis=1))
     return pd.concat(parts, ignore_index=True)
+
+
+def _name(record: Record) -> str:
+    return f"{labels.dataset(record.config.dataset)}, first biases: {record.config.visible_start}"
 
 
 def _begun(record: Record) -> tuple[RBM, Tensor]:
