@@ -148,7 +148,7 @@ def summary(outcomes: pd.DataFrame) -> pd.DataFrame:
 def _mean_sd(values: pd.Series) -> str:
     values = values.dropna()
     if values.empty:
-        return "impossible"
+        return "not estimated"
     if len(values) < 2:
         return f"{values.mean():.2f}"
     return f"{values.mean():.2f} ± {values.std():.2f}"
