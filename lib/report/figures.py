@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 
 from lib.report import labels
 from lib.report.layout import (
-    PLAIN,
     beside,
     handles_of,
     label_ends,
@@ -403,8 +402,6 @@ def _method_points(ax: Axes, numbers: pd.DataFrame, x: str, names: dict[str, str
 def _perturbed_axes(ax: Axes, options: Mapping[str, Any]) -> None:
     """From 0 to 1 unless the options say otherwise; plain numbers."""
     plain_logs(ax)
-    if "symlog" in options.get("xscale", ""):
-        ax.xaxis.set_major_formatter(PLAIN)
     if not {"yscale", "ylim"} & options.keys():
         ax.set_ylim(0, 1.02)
 

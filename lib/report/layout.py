@@ -99,8 +99,9 @@ def plain_logs(ax: Axes) -> None:
     spans less than one.
     """
     for axis in (ax.xaxis, ax.yaxis):
-        if axis.get_scale() == "log":
+        if axis.get_scale() in ("log", "symlog"):
             axis.set_major_formatter(PLAIN)
+        if axis.get_scale() == "log":
             axis.set_minor_formatter(ticker.LogFormatter())
 
 

@@ -196,7 +196,7 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
     parts = images.binarised(split)
     judge = _judge(run, parts)
     rbm, history = _trained(run, parts["train"], judge, workspace)
-    best = _best(run, history, rbm)
+    best = _best(history, rbm)
     final = {**history.final, "best_epoch": _best_epoch(history), "best": judge.final(best)}
     facts = {
         "architecture": f"{split.n_features}-{run.hidden[0]}",
@@ -246,7 +246,7 @@ def _best_epoch(history: History) -> int:
     return best["epoch"]
 
 
-def _best(run: RBMTraining, history: History, last: RBM) -> RBM:
+def _best(history: History, last: RBM) -> RBM:
     """The machine of that epoch."""
     if history.best_state is None:
         return last

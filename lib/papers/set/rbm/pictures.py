@@ -35,7 +35,6 @@ def differences(ranked: pd.DataFrame, title: str, below: str = "") -> Figure:
         _points(ax, of_rival, datasets, 0.22 * (1 - i), look)
     ax.set_xscale("symlog", linthresh=LINEAR)
     plain_logs(ax)
-    ax.xaxis.set_major_formatter("{x:g}")
     low, high = ax.get_xlim()
     ax.set_xlim(max(low, -LARGEST), min(high, LARGEST))
     ax.set_yticks(-np.arange(len(datasets)), datasets)
