@@ -21,10 +21,21 @@ def save(path: Path, state: dict[str, Any]) -> None:
     os.replace(part, path)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The state that :func:`save` wrote. Raises ValueError if it cannot be read."""
+def load(path: Path, form: str | None = None) -> dict[str, Any]:
+    """The state that :func:`save` wrote.
+
+    Args:
+        path: the file.
+        form: what its entry ``format`` must be; None: anything.
+    Raises: ValueError if it cannot be read or is of another format.
+    """
     with readable(path):
-        return torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True)
+    if form is not None and state.get("format") != form:
+        raise ValueError(
+            f"checkpoint {path} is of another version of this loop: delete it to start anew"
+        )
+    return state
 
 
 @contextlib.contextmanager

@@ -491,11 +491,7 @@ def _state(training: _Training, history: History) -> dict[str, Any]:
 
 def _restore_(training: _Training, checkpoint: Path) -> History:
     """Put the training where the checkpoint left off, and return its history."""
-    state = checkpoints.load(checkpoint)
-    if state.get("format") != CHECKPOINT_FORMAT:
-        raise ValueError(
-            f"checkpoint {checkpoint} is of another version of this loop: delete it to start anew"
-        )
+    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT)
     with checkpoints.readable(checkpoint):
         training.model.load_state_dict(state["model"])
         training.optimiser.load_state_dict(state["optimiser"])

@@ -244,11 +244,7 @@ def _state(learner: _Learner, history: History, epoch: int) -> dict[str, Any]:
 
 def _restore_(learner: _Learner, checkpoint: Path) -> tuple[int, History]:
     """Put the learner where the checkpoint left off; the epochs done, and the history of them."""
-    state = checkpoints.load(checkpoint)
-    if state.get("format") != CHECKPOINT_FORMAT:
-        raise ValueError(
-            f"checkpoint {checkpoint} is of another version of this loop: delete it to start anew"
-        )
+    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT)
     with checkpoints.readable(checkpoint):
         learner.rbm.load_state_dict(state["model"])
         learner.optimiser.load_state_dict(state["optimiser"])
