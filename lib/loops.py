@@ -231,6 +231,16 @@ def _decay_float64(x):
 
 
 @inline
+def _inputs_row(crow, col, order, values, x, r, z):
+    """z = what the links of unit r sum to; row r of x where there are none."""
+    if crow is None:
+        z[:] = x[r]
+    else:
+        z[:] = 0
+        _add_links(crow[r], crow[r + 1], col, order, values, x, z)
+
+
+@inline
 def _logistic_row(y, slope, bias):
     """y = 1 / (1 + exp(-slope · y - bias))."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
@@ -308,11 +318,7 @@ def unit_rows(crow, col, order, values, x, bias, slope, law, p, s, drawn):
     """
     for r in numba.prange(p.shape[0]):
         p_r = p[r]
-        if crow is None:
-            p_r[:] = x[r]
-        else:
-            p_r[:] = 0
-            _add_links(crow[r], crow[r + 1], col, order, values, x, p_r)
+        _inputs_row(crow, col, order, values, x, r, p_r)
         _logistic_row(p_r, p.dtype.type(slope), bias[r])
         if drawn:
             _sample_row(p_r, r, law, s[r])
@@ -326,11 +332,7 @@ def tempered_rows(crow, col, order, values, x, bias, slopes, law, s, gains):
         gain, ratio = gains[i], np.ones_like(gains[i])
         for r in range(i * BLOCK, min((i + 1) * BLOCK, s.shape[0])):
             s_r = s[r]
-            if crow is None:
-                s_r[:] = x[r]
-            else:
-                s_r[:] = 0
-                _add_links(crow[r], crow[r + 1], col, order, values, x, s_r)
+            _inputs_row(crow, col, order, values, x, r, s_r)
             _temper_row(s_r, bias[r], before, after, gain, ratio)
             _sample_row(s_r, r, law, s_r)
         for b in range(gain.shape[0]):
@@ -379,8 +381,7 @@ def _statistics_rows(crow, col, values, bias, v, p, w, q, d, d_bias):
     """
     for r in numba.prange(q.shape[0]):
         q_r = q[r]
-        q_r[:] = 0
-        _add_links(crow[r], crow[r + 1], col, None, values, w, q_r)
+        _inputs_row(crow, col, None, values, w, r, q_r)
         _logistic_row(q_r, q.dtype.type(1), bias[r])
         means = q_r * (1 / q.dtype.type(q.shape[1])), p[r] * (1 / p.dtype.type(p.shape[1]))
         _contrast_links(crow[r], crow[r + 1], col, w, means[0], v, means[1], d)
