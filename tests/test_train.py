@@ -406,6 +406,7 @@ def test_dense_network_has_no_links_to_record():
         ("constant", [1, 1, 1, 1]),
         ("step", [1, 1, 0.1, 0.01]),
         ("cosine", [1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4]),
+        ("one_cycle", [5 / 12, 25 / 28, 15 / 28, 5 / 28]),  # in the middle of each epoch
     ],
 )
 def test_learning_rate_follows_its_schedule(schedule, rates):

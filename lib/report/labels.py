@@ -23,6 +23,7 @@ DATASET_NAMES = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
     "higgs": "HIGGS",
     "higgs_sample": "HIGGS, sample of 25,977",
     "digits": "digits (scikit-learn, 8 × 8)",
