@@ -21,6 +21,7 @@ from lib.names import check_known
 Image = tuple[int, int, int]  # channels, height, width
 
 LEAST_SIDE = {"lenet5": 28, "all_cnn": 12, "resnet20": 4, "nin": 8}  # pixels
+CHANNELS_LAST = ("all_cnn", "resnet20", "nin")  # networks that run faster in this memory format
 LENET_C3 = (  # maps of S2 that each map of C3 sees: [LeCun1998], Table I
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
@@ -403,6 +404,8 @@ def convnet(
     NETWORKS[name](parts, image, n_classes)
     if logit_scale is not None:
         parts.network.add_module("scale", layers.Scale(logit_scale))
+    if name in CHANNELS_LAST:
+        parts.network.to(memory_format=torch.channels_last)
     return parts.network
 
 
