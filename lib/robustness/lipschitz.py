@@ -106,10 +106,12 @@ def _linear_groups(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
 
 
 def _input_shapes(model: nn.Module, x: Tensor) -> dict[str, torch.Size]:
-    """Shape of what every module sees of an example."""
+    """Shape of what every linear layer sees of an example."""
     shapes: dict[str, torch.Size] = {}
     handles = []
     for name, module in model.named_modules():
+        if not isinstance(module, WEIGHTED):
+            continue
 
         def keep(module, inputs, name=name):
             shapes[name] = inputs[0].shape
