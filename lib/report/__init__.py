@@ -4,7 +4,7 @@ A notebook says :func:`begin` once; then :func:`publish` and :func:`publish_tabl
 figures and tables go.
 """
 
-from lib.report.publishing import begin, publish, publish_table
+from lib.report.publishing import begin, publish, publish_animation, publish_table
 from lib.report.tables import settings, this_machine
 
-__all__ = ["begin", "publish", "publish_table", "settings", "this_machine"]
+__all__ = ["begin", "publish", "publish_animation", "publish_table", "settings", "this_machine"]

@@ -8,7 +8,7 @@ import contextlib
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -33,6 +33,7 @@ STYLE = {
     "svg.hashsalt": "companion",
 }
 
+FRAME_MS = 500  # how long a frame of a moving picture is shown
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _current: dict[str, str] = {}  # notebook and profile
@@ -64,6 +65,30 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     notebook, profile = _place()
     save_figure(fig, name, notebook, profile, data)
     show(fig)
+
+
+def publish_animation(figs: Sequence[Figure], name: str, data: pd.DataFrame) -> None:
+    """Save figures of one size as the frames of a moving picture (an animated png) with the numbers
+    behind them, show it in the notebook and close them.
+
+    Args:
+        figs: one or more, in their order.
+        name, data: as in :func:`publish`.
+    Raises: RuntimeError before :func:`begin`.
+    """
+    notebook, profile = _place()
+    save_table(data, name, notebook, profile)
+    frames = []
+    for fig in figs:
+        frames.append(Image.open(io.BytesIO(_picture(fig))))
+        plt.close(fig)
+    file = io.BytesIO()
+    first, *others = frames
+    options = {"duration": FRAME_MS, "loop": 0, "optimize": True}
+    first.save(file, format="PNG", save_all=True, append_images=others, **options)
+    with _whole(FIGURES / profile / notebook / f"{name}.png") as part:
+        part.write_bytes(file.getvalue())
+    display.display(display.Image(file.getvalue()))
 
 
 def publish_table(data: pd.DataFrame, name: str) -> None:

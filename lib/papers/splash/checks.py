@@ -40,7 +40,7 @@ def _of(record: Record) -> dict[str, float]:
     return {
         "iterative attack as strong as one step": (accuracy["pgd"] - accuracy["fgsm"]).max(),
         "stronger with radius": float((kept["value"] - kept["value"].cummin()).max()),
-        "all broken at radius 1": headline["pgd everywhere"],
+        "all broken at radius 1": accuracy["pgd everywhere"].min(),
         "white box as strong as Square": strongest - headline["square"],
         "white box as strong as transfer": strongest - headline["transfer"],
         "no scale of the logits breaks more": strongest - min(scaled),

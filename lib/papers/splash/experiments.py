@@ -73,12 +73,12 @@ def _seeds(units: Sequence[str], n: int, others: int = 0) -> dict[str, int]:
     return seeds
 
 
-_DIGITS = {"epochs": 3, "enlarge": 4, "limit": 600}
+_DIGITS = {"epochs": 2, "enlarge": 4, "limit": 400}
 _CIFAR = {"augmentation": 1.0}
 CELLS: dict[str, tuple[Cell, ...]] = {
     "smoke": (
         Cell("lenet5", "digits", _seeds(MAIN, 1), _DIGITS),
-        Cell(SET_MLP, "digits", _seeds(PAIR, 1), {"epochs": 3, "hidden": (100, 100)}),
+        Cell(SET_MLP, "digits", _seeds(PAIR, 1), {"epochs": 2, "hidden": (100, 100)}),
     ),
     "quick": (
         Cell("lenet5", "mnist", _seeds(UNITS, 1), {"epochs": 2, "limit": 5000}),
@@ -241,10 +241,10 @@ def tuning(profile: str) -> Runs:
 
 # --------------------------------------------------------------------------------- the studies
 
-AMOUNTS: dict[str, dict[str, Fields]] = {
+AMOUNTS: dict[str, dict[str, Fields]] = {  # factors: how many radii beside the headline one
     "unit_robustness": {
-        "smoke": {"images": 40, "steps": 5, "queries": 20},
-        "quick": {"images": 100, "steps": 10, "queries": 50},
+        "smoke": {"images": 30, "steps": 3, "queries": 10, "factors": 2},
+        "quick": {"images": 100, "steps": 10, "queries": 50, "factors": 3},
         "paper": {"images": 300, "steps": 40, "queries": 1000},
     },
     "unit_minimal": {
@@ -285,6 +285,8 @@ def studies(experiment: str, profile: str, parents: Runs) -> list[Study]:
 
 def _study(experiment: str, amounts: Fields, parent: UnitTraining) -> Study:
     radius = attacking.HEADLINE_RADIUS[parent.dataset]
+    amounts = dict(amounts)
+    factors = attacking.FACTORS[: amounts.pop("factors", None)]
     return Study(
         experiment,
         parent=dataclasses.replace(parent, stand_in=None),
@@ -292,7 +294,7 @@ def _study(experiment: str, amounts: Fields, parent: UnitTraining) -> Study:
         method=parent.method,
         variant=parent.variant,
         seed=parent.seed,
-        radii=tuple(factor * radius for factor in attacking.FACTORS),
+        radii=tuple(factor * radius for factor in factors),
         radii_l2=(attacking.HEADLINE_RADIUS_L2[parent.dataset],),
         **amounts,
     )

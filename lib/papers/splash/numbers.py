@@ -9,6 +9,7 @@ import torch
 
 from lib.papers.splash.attacking import BLACK, OPEN
 from lib.papers.splash.training import UNITS, UnitTraining, unit_of
+from lib.report import labels
 from lib.runs.config import Run
 from lib.runs.record import Record
 
@@ -116,6 +117,17 @@ def ranks(table: pd.DataFrame) -> pd.DataFrame:
     means.insert(0, "rank of SPLASH", rank.get("splash", np.nan))
     means.insert(1, "units", means.notna().sum(axis=1) - 1)
     return means
+
+
+def validation_table(records: Iterable[Record]) -> pd.DataFrame:
+    """Accuracy on validation examples at the last epoch, percent: a row a unit, a column a rate."""
+    rows = []
+    for record in records:
+        run = record.config
+        accuracy = 100 * record.metrics["valid_accuracy"].iloc[-1]
+        rows.append((labels.method_name(run.method), run.learning_rate, accuracy))
+    table = pd.DataFrame(rows, columns=["unit", "rate", "accuracy"])
+    return table.pivot_table("accuracy", "unit", "rate", sort=False)
 
 
 def shapes(records: Iterable[Record], x: np.ndarray) -> pd.DataFrame:
