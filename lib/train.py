@@ -31,7 +31,6 @@ CHECKPOINT_FORMAT = 2  # of what fit writes
 Loss = Callable[[Tensor, Tensor], Tensor]
 Objective = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
 Preparation = Callable[[Tensor], Tensor]
-Measure = Callable[[nn.Module], dict[str, Any]]
 
 
 class Diverged(RuntimeError):
@@ -52,7 +51,7 @@ def fit(
     checkpoint: Path | None = None,
     stop_after: int | None = None,
     on_epoch: Callable[[History], None] | None = None,
-    measure: Measure | None = None,
+    measure: Callable[[nn.Module], dict[str, Any]] | None = None,
 ) -> History:
     """Train ``model`` in place and return its history.
 
@@ -143,7 +142,7 @@ class _Training:
     examples: dict[str, tuple[Tensor, Tensor]]  # inputs and labels of each part
     generator: torch.Generator
     prepare: Preparation  # what a batch goes through before a step
-    measure: Measure | None
+    measure: Callable[[nn.Module], dict[str, Any]] | None
 
     def __post_init__(self) -> None:
         self.average: WeightAverage | None = None
