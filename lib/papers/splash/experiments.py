@@ -190,8 +190,14 @@ def lengths(profile: str) -> Runs:
     return stood_in(runs, profile)
 
 
-LOGIT_SCALE = 30.0
-HELD: Fields = {"norm": False, "logit_scale": LOGIT_SCALE, "bounded": True, "quantiles": True}
+LOGIT_SCALE = 10.0
+HELD: Fields = {
+    "norm": False,
+    "logit_scale": LOGIT_SCALE,
+    "bounded": True,
+    "quantiles": True,
+    "learning_rate": 0.01,  # at .1 the loss of neither unit falls
+}
 
 
 def held(profile: str) -> Runs:

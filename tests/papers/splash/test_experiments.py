@@ -57,7 +57,7 @@ def test_variants_change_what_they_say(variant):
 def test_networks_of_held_constants_differ_in_the_unit_alone():
     runs = experiments.held("paper")
     assert {run.method for run in runs} == {"relu", "splash"}
-    assert {(run.logit_scale, run.bounded, run.norm) for run in runs} == {(30.0, True, False)}
+    assert {(run.logit_scale, run.bounded, run.norm) for run in runs} == {(10.0, True, False)}
 
 
 def test_tuning_sees_no_test_examples():
