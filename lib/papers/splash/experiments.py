@@ -43,8 +43,8 @@ class Cell:
     units: dict[str, int]
     fields: Fields
 
-    def runs(self, experiment: str, variant: str = "tuned", **changes: Any) -> Runs:
-        """A run for each unit and seed."""
+    def runs(self, experiment: str, variant: str | None = None, **changes: Any) -> Runs:
+        """A run for each unit and seed; the variant names the network unless it is given."""
         fields = {**self.fields, **changes}
         if self.network == SET_MLP:
             fields["quantiles"] = True  # no normalisation precedes its units
@@ -55,7 +55,7 @@ class Cell:
                     experiment,
                     dataset=self.dataset,
                     method=unit,
-                    variant=variant,
+                    variant=variant or self.network,
                     network=self.network,
                     seed=seed,
                     **fields,
