@@ -20,6 +20,7 @@ PER_ROW = 3  # panels
 EDGE = 0.08  # inches from the edge of a figure to its heading and footer
 LINE = 0.23  # inches, of a line of the heading
 FOOT = 0.2  # inches kept for the footer
+AROUND = 0.8  # inches, of a heading of two lines and the footer
 SIDE = 21  # letters of a line beside a panel
 GAP = 0.075  # between labels at the ends of lines, of the height of the panel
 
@@ -122,7 +123,8 @@ def head(fig: Figure, title: str, below: str = "") -> None:
     n_lines = 1 + len(below.splitlines())
     _at_edge(fig, title, top=EDGE, size="large")
     _at_edge(fig, below, top=EDGE + 1.15 * LINE, size="small", color="#555555")
-    widest = max(text.get_window_extent().width for text in fig.texts) / fig.dpi + 2 * EDGE
+    widest = max(text.get_window_extent().width for text in fig.texts) / fig.dpi
+    widest = 1.03 * widest + 2 * EDGE  # letters are a little wider at some resolutions
     fig.set_figwidth(max(fig.get_figwidth(), min(WIDTH, widest)))
     top = (EDGE + n_lines * LINE + 0.05) / height
     bottom = FOOT / height
