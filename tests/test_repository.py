@@ -1,7 +1,9 @@
 """What holds the repository together: pins, the order of imports, size, style, notebooks."""
 
 import ast
+import base64
 import functools
+import io
 import re
 import statistics
 import subprocess
@@ -16,6 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from PIL import Image
 
 from lib.command import pages
 
@@ -375,6 +378,15 @@ def test_notebook_hides_little_output_from_comparison(path):
 @each_notebook
 def test_notebook_is_a_small_file(path):
     assert path.stat().st_size <= 400 * 1024
+
+
+@each_notebook
+def test_notebook_stores_pictures_in_true_colours(path):
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+                assert picture.mode == "RGB"
 
 
 @pytest.mark.parametrize("page", pages.PAGES)

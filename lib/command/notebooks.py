@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -20,6 +21,7 @@ from lib.paths import ROOT
 from lib.runs.progress import Progress
 
 FOLDER = ROOT / "notebooks"
+PUBLISHED = re.compile(r'report\.publish(?:_animation)?\(\s*[^"]*?"(\w+)"')
 CELL_SECONDS = 3600  # a cell that takes longer is given up
 
 
@@ -53,14 +55,24 @@ def title(path: Path) -> str:
     return source.splitlines()[0].lstrip("# ")
 
 
+def pictures(path: Path) -> list[str]:
+    """The names of the figures that a notebook publishes, in order, as far as they are literals."""
+    return PUBLISHED.findall(_code(path))
+
+
 def naming(words: Sequence[str]) -> dict[str, Path]:
     """Of each word that the code of a notebook has as a string, the last notebook that does."""
     found = {}
     for path in find():
-        cells = _read(path)["cells"]
-        code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        code = _code(path)
         found |= {word: path for word in words if f'"{word}"' in code}
     return found
+
+
+def _code(path: Path) -> str:
+    """The code of a notebook."""
+    cells = _read(path)["cells"]
+    return "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
 def _read(path: Path) -> dict[str, Any]:

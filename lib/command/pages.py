@@ -15,11 +15,14 @@ from lib.report.verdicts import markdown, readings, verdicts
 from lib.runs.record import Record
 from lib.runs.store import Store
 
-PAGES = ("README.md", "docs/VERDICTS.md", "docs/RESULTS.md", "docs/REFERENCES.md")
+PAGES = (
+    *("README.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),
+    *("docs/RESULTS.md", "docs/REFERENCES.md"),
+)
 SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
 MAIN = {  # of the README: methods by experiment
     "set_mlp": ("set", "dense"),
-    "adaptive_topology": ("set", "rigl", "fixed", "dense", "dense_small", "dense_pruned"),
+    "adaptive_topology": ("set", "rigl", "fixed", "dense_small", "dense_pruned"),
 }
 MAIN_DATASETS = ("mnist", "fashion_mnist")
 BIBLIOGRAPHY = REFERENCE / "references.bib"
@@ -86,6 +89,14 @@ def all_readings() -> str:
     return "\n\n".join(parts)
 
 
+def all_notebooks() -> str:
+    """A line a notebook; the site shows cards in their place."""
+    books = notebooks.find()
+    return "\n".join(
+        f"- [{path.stem}](../notebooks/{path.name}): {notebooks.title(path)}" for path in books
+    )
+
+
 def all_references() -> str:
     """Every reference with its link, an anchor a key."""
     entries = parse_file(BIBLIOGRAPHY).entries
@@ -124,6 +135,7 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "accuracies": all_accuracies,
     "verdicts": all_verdicts,
     "readings": all_readings,
+    "cards": all_notebooks,
     "references": all_references,
 }
 

@@ -50,7 +50,7 @@ def linked_notebook(path: Path, numbers: dict[str, str]) -> str:
     for cell in book["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
-            text = text.replace("../figures/paper/", "../figures/")
+            text = text.replace("../figures/paper/", "../figures/").replace("../docs/", "../")
             cell["source"] = linked(text, numbers, "../", own=path.stem[:2])
     return json.dumps(book, ensure_ascii=False)
 
@@ -87,10 +87,11 @@ def cards(books: list[Path], folder: Path) -> str:
     """A card a notebook, with its last picture, and the table of contents."""
     lines = ["::::{grid} 1 2 2 3", ":gutter: 2", ""]
     for path in books:
-        pictures = sorted((folder / "figures" / path.stem).glob("*.png"))
+        figures = [f"figures/{path.stem}/{name}.png" for name in notebooks.pictures(path)]
+        pictures = [figure for figure in figures if (folder / figure).exists()]
         lines += [f":::{{grid-item-card}} {notebooks.title(path)}"]
         if pictures:
-            lines.append(f":img-bottom: figures/{path.stem}/{pictures[-1].name}")
+            lines.append(f":img-bottom: {pictures[-1]}")
         lines += [f":link: notebooks/{path.stem}", ":link-type: doc", path.stem, ":::"]
     lines += ["::::", "", "```{toctree}", ":hidden:", ":maxdepth: 1", ""]
     lines += [f"notebooks/{path.stem}" for path in books]

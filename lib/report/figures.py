@@ -2,6 +2,7 @@
 says so.
 """
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
@@ -35,7 +36,8 @@ VOICES = 5  # curves of a panel that speak; of more, only those that a room says
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 FRONT = "#dddddd"  # what nothing cheaper beats
 EVEN_PER_ROW = 4  # panels in a row where four are all
-ALONE = 4.6  # inches, of a panel that is alone in its row
+LETTERS = 72  # that stand side by side above the panels of a row
+PANEL_WIDTHS = {1: 4.6, 2: 3.2}  # inches, by panels in a row
 
 # --------------------------------------------------------------------------- curves of methods
 
@@ -284,8 +286,11 @@ def perturbed_curves(
     for ax, (dataset, column) in zip(axs, cells, strict=False):
         chosen = (numbers["dataset"] == dataset) & (numbers[panel] == column)
         method_curves(ax, numbers[chosen], x, names)
-        ax.set(title=labels.name(column), **options)
-        ax.set_ylabel(f"{beside(labels.dataset(dataset))}\n{options.get('ylabel', y)}")
+        ax.set(**options)
+        ax.set_title(textwrap.fill(labels.name(column), LETTERS // per_row), fontsize="small")
+        ax.set_xlabel(textwrap.fill(options.get("xlabel", x), LETTERS // per_row), fontsize="small")
+        ylabel = textwrap.fill(options.get("ylabel", y), 18)
+        ax.set_ylabel(f"{beside(labels.dataset(dataset))}\n{ylabel}", fontsize="small")
         _perturbed_axes(ax, options)
     outer_labels(axs, per_row)
     if cells:
@@ -375,7 +380,7 @@ def _cells(
     cells: list[tuple], per_row: int, title: str, below: str, **options: bool
 ) -> tuple[Figure, list[Axes]]:
     """A panel for each pair of a data set and something else."""
-    width = 2.4 if per_row > 1 else ALONE
+    width = PANEL_WIDTHS.get(per_row, 2.4)
     height = 2.3 if len(cells) > per_row else 2.8  # heading and footer take as much of one row
     return panels(len(cells), width, height, title, below, margin=1.9, per_row=per_row, **options)
 

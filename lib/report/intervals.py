@@ -41,13 +41,14 @@ def judge(
 
     A claim is decided if the whole interval lies on one side of the threshold. Fewer than five
     seeds are inconclusive at best, and so is a claim that the missing data sets or epochs could
-    turn.
+    turn; the reason names all that is missing.
 
     Raises: ValueError for an unknown comparison.
     """
     always, ever = _outcome(measurement, comparison, threshold)
     if measurement.n is not None and measurement.n < MIN_SEEDS:
-        return "inconclusive (seeds)"
+        limits = dict.fromkeys(["seeds", measurement.limit])
+        return f"inconclusive ({', '.join(filter(None, limits))})"
     if always and not measurement.limit:
         return "reproduced"
     if not ever and measurement.limit in ("", "data"):

@@ -69,6 +69,7 @@ NAMES = {  # of values that stand above a panel
     "descending": "strongest weights first",
     "degree": "largest degrees first",
     "betweenness": "most paths first",
+    "minimal.l2": "nearest point of DeepFool and PGD",
 }
 METHOD_LOOKS: dict[str, Look] = {}
 NETWORK_NAMES: dict[str, str] = {}

@@ -391,7 +391,7 @@ def input_maps(
             image = ax.imshow(square, cmap=SEQUENTIAL, vmin=0, vmax=top)
             text = shown
             if "links" in quantity:
-                text += f"\n{(values == 0).sum()} without links"
+                text += f"\n{(values == 0).sum()} unlinked"
             ax.set_title(text, fontsize="small")
             for (row, column), value in np.ndenumerate(square):
                 rows.append((network, shown, row, column, value))

@@ -125,5 +125,5 @@ def _cells(ax: Axes, working: np.ndarray, floor: int) -> int:
     cells[: len(working)] = working
     place = (0, n_columns, floor, floor + n_rows)
     looks = {"cmap": colors.ListedColormap([DEAD, ALIVE]), "vmin": 0, "vmax": 1}
-    ax.imshow(cells.reshape(n_rows, n_columns), extent=place, interpolation="nearest", **looks)
+    ax.imshow(cells.reshape(n_rows, n_columns), extent=place, **looks)
     return floor + n_rows

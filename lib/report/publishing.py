@@ -29,6 +29,7 @@ STYLE = {
     "axes.titlesize": "medium",
     "figure.constrained_layout.use": True,
     "figure.dpi": 72,
+    "image.interpolation": "nearest",  # cells as they are, which also makes smaller files
     "legend.frameon": False,
     "savefig.dpi": 110,
     "svg.fonttype": "none",

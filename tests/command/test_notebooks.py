@@ -1,6 +1,7 @@
 """Every notebook: executed by papermill in smoke, and its stored outputs compared by nbval."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -62,6 +63,14 @@ def test_stored_outputs_are_those_of_the_records(path, folders):
 
 
 @each
+def test_stored_outputs_come_from_a_commit(path):
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+    texts = [o["data"]["text/plain"] for o in outputs if "text/plain" in o.get("data", {})]
+    (machine,) = (text for text in texts if "code_sha256" in text)
+    assert re.search(r"^dirty +False$", machine, re.MULTILINE)
+
+
+@each
 def test_notebook_names_known_experiments_only(path):
     assert set(notebooks.needed(path)) <= set(papers.EXPERIMENTS)
     assert notebooks.title(path)[0].isupper()
@@ -77,6 +86,11 @@ def test_notebooks_are_found_by_number_and_by_name():
     assert stems == ["00_overview", "10_set_mlp"]
     with pytest.raises(ValueError, match="unknown notebook '77'"):
         notebooks.find(["77"])
+
+
+def test_pictures_are_in_the_order_of_the_notebook():
+    found = notebooks.pictures(notebooks.find(["10"])[0])
+    assert found[0] == "update" and found[-1] == "network"
 
 
 def test_claim_is_found_in_the_notebook_that_judges_it():

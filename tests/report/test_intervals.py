@@ -44,6 +44,8 @@ def test_verdict_follows_the_whole_interval(comparison, threshold, low, high, ve
     [
         (2.0, 4, "", "inconclusive (seeds)"),
         (-3.0, 4, "", "inconclusive (seeds)"),
+        (2.0, 4, "epochs", "inconclusive (seeds, epochs)"),
+        (2.0, 4, "seeds", "inconclusive (seeds)"),
         (2.0, 5, "data", "inconclusive (data)"),
         (2.0, 5, "epochs", "inconclusive (epochs)"),
         (-3.0, 5, "epochs", "inconclusive (epochs)"),

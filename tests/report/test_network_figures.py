@@ -74,7 +74,7 @@ def test_degree_distributions_of_nothing_say_not_run():
 def test_input_maps_state_pixels_without_links():
     links = np.arange(784, dtype=np.int16) % 5
     fig, table = network_figures.input_maps({"made": {"start": links}}, "title")
-    assert fig.axes[0].get_title() == "start\n157 without links"
+    assert fig.axes[0].get_title() == "start\n157 unlinked"
     shown = table[["network", "shown"]].drop_duplicates()
     assert shown.values.tolist() == [["made", "start"]]
     assert table["value"].tolist() == links.tolist()

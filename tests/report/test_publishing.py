@@ -8,11 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import colors
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib import report
-from lib.report import publishing
+from lib import papers, report
+from lib.report import labels, publishing
 from lib.report.layout import foot
 
 DATA = pd.DataFrame({"epoch": [1, 2, 3], "mean": [0.25, 1 / 3, 0.5]})
@@ -207,6 +208,20 @@ def test_table_cannot_be_published_before_the_notebook_began(folder):
     with pytest.raises(RuntimeError, match="nothing says where to publish"):
         report.publish_table(DATA, "a")
     assert files_in(folder) == []
+
+
+def test_what_a_notebook_shows_has_every_colour_of_a_legend():
+    assert papers.EXPERIMENTS  # whose rooms have added their labels
+    looks = [*labels.METHOD_LOOKS.values(), *labels.CONTENDERS.values()]
+    asked = {look["color"] for look in looks}
+    assert len(asked) > 10
+    fig, axs = plt.subplots(2, figsize=(6, 3))
+    axs[0].imshow(np.arange(10_000).reshape(100, 100), cmap=labels.SEQUENTIAL)
+    axs[1].bar(range(len(asked)), 1, color=sorted(asked))
+    picture = Image.open(io.BytesIO(publishing._picture(fig)))
+    assert picture.mode == "RGB"
+    shown = {colors.to_hex(np.array(pixel) / 255) for _, pixel in picture.getcolors(2**24)}
+    assert {colors.to_hex(color) for color in asked} <= shown
 
 
 # moving pictures

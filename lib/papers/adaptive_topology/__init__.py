@@ -4,6 +4,8 @@
 Notebooks 20 to 24.
 """
 
+import dataclasses
+
 from lib.papers.adaptive_topology.claims import CLAIMS
 from lib.papers.adaptive_topology.experiments import (
     CURVES,
@@ -17,16 +19,24 @@ from lib.papers.adaptive_topology.experiments import (
 )
 from lib.papers.adaptive_topology.networks import (
     ADAPTIVE_TOPOLOGY,
+    OTHER_DROPOUTS,
     TRAINING_LENGTH,
     VARIED_NETWORKS,
 )
-from lib.papers.adaptive_topology.recipes import MAKE_IT_ROBUST, RECIPE_TUNING, ROBUST_SUMMARY
-from lib.papers.shared.labels import LABELS
+from lib.papers.adaptive_topology.recipes import (
+    LOOKS,
+    MAKE_IT_ROBUST,
+    RECIPE_TUNING,
+    ROBUST_SUMMARY,
+)
+from lib.papers.shared import labels
 
+LABELS = dataclasses.replace(labels.LABELS, methods={**labels.LABELS.methods, **LOOKS})
 PAPER = "Adaptive-topology robustness"
 EXPERIMENTS = (
     ADAPTIVE_TOPOLOGY,
     TRAINING_LENGTH,
+    OTHER_DROPOUTS,
     VARIED_NETWORKS,
     SUMMARY,
     REMOVAL,

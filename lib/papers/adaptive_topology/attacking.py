@@ -19,7 +19,7 @@ from lib.papers.shared.study import Study, Table
 from lib.robustness import attacks
 from lib.runs.record import Record
 
-# Radius at which the dense network keeps half its accuracy, on validation images: `attack_radius`.
+# Where dense networks of `tuning` keep half their accuracy, on validation images: `attack_radius`.
 HEADLINE_RADIUS = {"mnist": 0.095, "fashion_mnist": 0.04, "digits": 0.1}
 PIXEL_NOISE_STD = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 SEVERITIES = (1, 3, 5)

@@ -6,7 +6,15 @@ from functools import partial
 from typing import Any
 
 from lib.papers.adaptive_topology import attacking, removal, summary
-from lib.papers.adaptive_topology.networks import configs, shorter, siblings, twin, varied, wide
+from lib.papers.adaptive_topology.networks import (
+    configs,
+    other_dropouts,
+    shorter,
+    siblings,
+    twin,
+    varied,
+    wide,
+)
 from lib.papers.shared import inputs, study, trained, tuning
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
@@ -104,11 +112,12 @@ def _summary(experiment: str, profile: str, parent: SparseTraining) -> Study:
 
 
 def summaries(profile: str) -> list[Study]:
-    """Of every network of ``adaptive_topology``, of those trained for fewer epochs, of other widths
-    and with other assumptions.
+    """Of every network of ``adaptive_topology``, of those trained for fewer epochs, with the other
+    dropout, of other widths and with other assumptions.
     """
     studied = []
-    parents = configs(profile) + shorter(profile) + wide(profile) + varied(profile)
+    parents = configs(profile) + shorter(profile) + other_dropouts(profile)
+    parents += wide(profile) + varied(profile)
     for parent in parents:
         studied.append(with_stand_in(partial(_summary, "robustness_summary", profile), parent))
     return studied
@@ -210,7 +219,10 @@ SHUFFLING = _study(
 )
 SUMMARY = dataclasses.replace(
     _study("robustness_summary", summary.robustness_summary, summaries),
-    parents=("adaptive_topology", "training_length", "adaptive_topology_1568", "varied"),
+    parents=(
+        *("adaptive_topology", "training_length", "other_dropouts"),
+        *("adaptive_topology_1568", "varied"),
+    ),
 )
 PIXELS = dataclasses.replace(
     _study("attack_pixels", attacking.attack_pixels, dense_on_pixels),

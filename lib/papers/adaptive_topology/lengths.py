@@ -12,6 +12,7 @@ from lib.papers.adaptive_topology.attacking import HEADLINE_RADIUS
 from lib.papers.adaptive_topology.networks import LENGTHENED, SHORTER
 from lib.papers.adaptive_topology.readings import (
     RULES,
+    at_equal_length,
     groups,
     half_radius,
     outcomes,
@@ -45,7 +46,7 @@ def by_length(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def by_assumption(records: Iterable[Record]) -> pd.DataFrame:
-    """The sparse networks of the shortest training, under each density, drop fraction and dropout.
+    """SET and RigL of the shortest training under each density and drop fraction.
 
     Args:
         records: of ``robustness_summary``.
@@ -56,10 +57,21 @@ def by_assumption(records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         run = record.config.parent
         usual = run.experiment == "training_length" and run.epochs in _shortest()
-        if run.method in SPARSE and (usual or run.experiment == "varied"):
-            evolved = f", drop fraction {run.drop_fraction:g}" if run.method in RULES else ""
-            assumed = f"density {run.density:g}{evolved}, dropout {run.dropout:g}"
+        if run.method in RULES and (usual or run.experiment == "varied"):
+            assumed = f"density {run.density:g}, drop fraction {run.drop_fraction:g}"
             rows += _rows(record, assumed)
+    return pd.DataFrame(rows, columns=["dataset", "network", *PLACE[1:], "measure", "value"])
+
+
+def by_dropout(records: Iterable[Record]) -> pd.DataFrame:
+    """SET, RigL and the fixed support of the longest training with each dropout, as
+    :func:`by_assumption`; network: the dropout.
+    """
+    rows = []
+    for record in at_equal_length(records):
+        run = record.config.parent
+        if run.method in SPARSE and run.experiment in ("adaptive_topology", "other_dropouts"):
+            rows += _rows(record, f"dropout {run.dropout:g}")
     return pd.DataFrame(rows, columns=["dataset", "network", *PLACE[1:], "measure", "value"])
 
 
@@ -100,13 +112,13 @@ def against_cost(records: Iterable[Record], steps: pd.DataFrame) -> pd.DataFrame
     rows = []
     for record in records:
         run = record.config
-        if run.method not in LENGTHENED:
+        if run.method not in LENGTHENED or run.method == "dense_small":
             continue
         accuracy = record.environment["final"]["test_accuracy"]
         place = run.dataset, run.method, run.seed, run.epochs
         contender = "dense" if run.method == "dense" else "fused"
         step = milliseconds.get((contender, DENSITY))
-        if step is not None and run.method != "dense_small":
+        if step is not None:
             n_steps = run.epochs * math.ceil(TRAINING_IMAGES / run.batch_size)
             rows.append((*place, SECONDS, n_steps * step / 1000, accuracy))
     return pd.DataFrame(rows, columns=[*PLACE, "epochs", "cost", "x", "accuracy"])

@@ -1,9 +1,13 @@
 """Every fair reading of what [Sulyok2026] claims of robustness.
 
 The abstract names no comparator, fraction or radius. A reading fixes them: what is measured, on
-which rule of evolution, against which rival, and from where on it holds. The thresholds are ours,
-set before the comparison at equal training was measured. One reading of each claim is its
-:func:`primary` one, which its verdict judges.
+which rule of evolution, against which rival, and from where on it holds. The thresholds are ours.
+Those against dense networks were set before these were trained as long; how SET and the fixed
+support compare was known. One reading of each claim is its :func:`primary` one, which its verdict
+judges for SET.
+
+A fixed support is the control for the topology: it is taken with the dropout of the network that it
+is compared with (``other_dropouts``). Other rivals have the settings chosen for them.
 """
 
 import math
@@ -36,20 +40,28 @@ LOST = (0.1, 0.2, 0.3)  # fractions of the links
 @dataclass(frozen=True)
 class Group:
     """Summaries (``robustness_summary``) of networks that were trained for equally many epochs on
-    one data set, by method and seed.
+    one data set, by method and seed; those of the fixed support with every dropout.
     """
 
     dataset: str
     epochs: int
     summaries: dict[str, dict[int, Record]] = field(default_factory=dict)
+    fixed: dict[tuple[float, int], Record] = field(default_factory=dict)  # by dropout and seed
 
     def pairs(self, method: str, rival: str) -> Pairs:
         """The summaries of both methods at each seed that both have."""
-        ours, theirs = self.summaries.get(method, {}), self.summaries.get(rival, {})
-        return [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
+        found = []
+        for seed, ours in sorted(self.summaries.get(method, {}).items()):
+            theirs = self.summaries.get(rival, {}).get(seed)
+            if rival == "fixed":
+                theirs = self.fixed.get((ours.config.parent.dropout, seed))
+            if theirs is not None:
+                found.append((ours, theirs))
+        return found
 
 
-NETWORKS = ("adaptive_topology", "training_length")  # of width 1000, by the training experiment
+TUNED = ("adaptive_topology", "training_length")  # of width 1000, by the training experiment
+NETWORKS = (*TUNED, "other_dropouts")
 
 
 def groups(records: Iterable[Record]) -> list[Group]:
@@ -61,7 +73,10 @@ def groups(records: Iterable[Record]) -> list[Group]:
             continue
         place = run.dataset, epochs_of(run.parent)
         group = found.setdefault(place, Group(*place))
-        group.summaries.setdefault(run.method, {})[run.seed] = record
+        if run.parent.experiment in TUNED:
+            group.summaries.setdefault(run.method, {})[run.seed] = record
+        if run.method == "fixed":
+            group.fixed[run.parent.dropout, run.seed] = record
     return list(found.values())
 
 
@@ -291,6 +306,11 @@ def _rows(reading: Reading, group: Group) -> list[tuple]:
             )
         )
     return rows
+
+
+def tuned(records: Iterable[Record]) -> list[Record]:
+    """The summaries of networks of width 1000 with the settings that were chosen for them."""
+    return [record for record in records if record.config.parent.experiment in TUNED]
 
 
 def at_equal_length(records: Iterable[Record]) -> list[Record]:

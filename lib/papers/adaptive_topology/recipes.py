@@ -240,6 +240,22 @@ def of_validation(records: Iterable[Record]) -> list[Record]:
     return [record for record in records if not record.config.parent.evaluate_test]
 
 
+def beside_each_other(curves: pd.DataFrame) -> pd.DataFrame:
+    """Curves of :func:`lib.papers.adaptive_topology.lengths.curves` with the recipe as method and
+    the network as panel; without averaged weights, which are those of the tuned network nearly.
+    """
+    chosen = curves[curves["variant"] != "weights averaged"]
+    return chosen.assign(panel=chosen["method"].map(labels.method_name), method=chosen["variant"])
+
+
+LOOKS = {  # of recipes, as of methods
+    TUNED: labels.look(TUNED, "#555555", "-"),
+    "growth by attacked examples": labels.look("growth by attacked examples", "#ddaa33", "-."),
+    "links left out": labels.look("links left out", "#44aaaa", "--"),
+    "attacked examples": labels.look("attacked examples", "#cc3311", (0, (5, 1))),
+    "both": labels.look("both", "#882255", ":"),
+}
+
 MAKE_IT_ROBUST = training("make_it_robust", configs, keep_nothing)
 RECIPE_TUNING = training("recipe_tuning", tried, keep_nothing)
 ROBUST_SUMMARY = Experiment(

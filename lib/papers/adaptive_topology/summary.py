@@ -75,7 +75,7 @@ def robustness_summary(study: Study, parent: Record) -> Table:
 def series_of(model: nn.Module, method: str) -> list[Series]:
     """Random removal of links, as they are and with the weights left scaled up, and shuffles of
     all weights and within signs; of the dense network also removal down to the numbers of links
-    that a sparse one has left, and of as many links as a sparse one has.
+    that a sparse one has left.
     """
     series = [
         Series("removal", _removed),
@@ -84,10 +84,7 @@ def series_of(model: nn.Module, method: str) -> list[Series]:
         Series("shuffle within sign", _shuffled_within_sign),
     ]
     if method == "dense" and not models.sparse_layers(model):
-        series += [
-            Series("removal, equal number left", _down_to_sparse),
-            Series("removal, equal number removed", _few_removed),
-        ]
+        series.append(Series("removal, equal number left", _down_to_sparse))
     return series
 
 
@@ -112,10 +109,6 @@ def _shuffled_within_sign(
 def _down_to_sparse(model: nn.Module, fraction: float, generator: torch.Generator) -> nn.Module:
     left = SPARSE_DENSITY * (1 - fraction)
     return perturb.remove_links(model, 1 - left, generator=generator)
-
-
-def _few_removed(model: nn.Module, fraction: float, generator: torch.Generator) -> nn.Module:
-    return perturb.remove_links(model, SPARSE_DENSITY * fraction, generator=generator)
 
 
 def _followed(

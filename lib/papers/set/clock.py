@@ -136,7 +136,7 @@ def _axes(ax: Axes, accuracy: pd.Series) -> None:
     low, top = accuracy.quantile(0.15), accuracy.max()
     ax.set(xlabel="seconds of training", ylabel="test accuracy")
     ax.set(xscale="log", ylim=(low, top + 0.05 * (top - low)))
-    seconds = ticker.LogLocator(subs=(1, 2, 5))
+    seconds = ticker.LogLocator(subs=(1, 3))
     ax.xaxis.set_major_locator(seconds)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()

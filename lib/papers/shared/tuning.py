@@ -109,8 +109,7 @@ GRIDS = (
         {"learning_rate": (0.1, 0.3), "dropout": (0.1, 0.2), "decay": _COURSES},
     ),
     *_crosses("set_mlp", ("dense",), "mnist"),  # the same dense network
-    *_crosses("adaptive_topology", ("dense", "fixed"), "mnist"),
-    *_crosses("adaptive_topology", ("set", "rigl"), "mnist"),
+    *_crosses("adaptive_topology", ("dense",), "mnist"),
     *_crosses("adaptive_topology", ("dense", "fixed"), "fashion_mnist"),
     *_crosses("adaptive_topology", ("set", "rigl"), "fashion_mnist"),
     *(

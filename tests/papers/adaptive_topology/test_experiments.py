@@ -95,3 +95,18 @@ def test_dense_networks_have_two_draws():
     for name in ("link_removal", "weight_shuffling"):
         for study in EXPERIMENTS[name].runs("paper"):
             assert study.draws == (2 if study.method == "dense" else 10)
+
+
+STUDIES = (
+    *("robustness_summary", "link_removal", "weight_shuffling"),
+    *("attack_curves", "attack_ensemble", "attack_minimal", "attack_pixels", "robust_summary"),
+)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_stored_study_is_of_the_stored_network(name):
+    shipped = dataclasses.replace(STORE, runs=STORE.results)
+    for record in shipped.of(name, "paper"):
+        parent = shipped.stored(record.config.parent)
+        if parent is not None:
+            assert record.environment["final"] == parent.environment["final"], record.config.name

@@ -9,7 +9,10 @@ from lib.papers.shared.study import study_of
 from lib.runs.record import Record
 
 N = 20  # images
-RUNS = [*networks.configs("paper"), *networks.shorter("paper"), *networks.varied("paper")]
+RUNS = [
+    *(*networks.configs("paper"), *networks.shorter("paper")),
+    *(*networks.varied("paper"), *networks.other_dropouts("paper")),
+]
 RUNS += networks.wide("paper")
 
 
@@ -58,14 +61,19 @@ def test_assumptions_are_compared_at_the_shortest_training():
     longer = [summary(epochs=60), summary("adaptive_topology", epochs=150)]
     others = [summary(method="fixed"), summary(method="dense_small")]
     found = lengths.by_assumption([varied, summary(), *longer, *others])
-    usual = "density 0.01, drop fraction 0.3, dropout 0.1"
-    assert list(found["network"].unique()) == [
-        usual.replace("0.01", "0.05"),
-        usual,
-        "density 0.01, dropout 0.1",
-    ]
-    assert set(found["method"]) == {"set", "fixed"}
+    usual = "density 0.01, drop fraction 0.3"
+    assert list(found["network"].unique()) == ["density 0.05, drop fraction 0.3", usual]
+    assert set(found["method"]) == {"set"}
     assert set(found["measure"]) == set(lengths.numbers(varied))
+
+
+def test_networks_with_each_dropout_are_those_of_the_longest_training():
+    records = [summary("adaptive_topology", epochs=150), summary("other_dropouts", epochs=150)]
+    records += [summary("adaptive_topology", "dense", 150), summary()]
+    found = lengths.by_dropout(records)
+    assert set(found["network"]) == {"dropout 0.1", "dropout 0.3"}
+    assert set(found["method"]) == {"set"}
+    assert len(found) == 2 * len(lengths.numbers(records[0]))
 
 
 def test_varied_networks_differ_from_the_usual_in_what_their_variant_says():

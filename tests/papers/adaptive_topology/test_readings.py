@@ -15,10 +15,13 @@ from lib.runs.record import Record
 N = 40  # images
 
 
-def summary(method="set", seed=0, *, epochs=150, dataset="mnist", experiment=None, **values):
-    """A record of ``robustness_summary`` with the given curves, areas and outcomes."""
-    experiment = experiment or "adaptive_topology"
-    parent = SparseTraining(experiment, dataset, method, seed=seed, epochs=epochs)
+def summary(method="set", seed=0, *, dataset="mnist", experiment="adaptive_topology", **values):
+    """A record of ``robustness_summary`` with the given curves, areas and outcomes, of a network
+    with the given fields.
+    """
+    given = {name: value for name, value in values.items() if name in ("epochs", "dropout")}
+    fields = {"epochs": 150, "dropout": 0.1, "seed": seed, **given}
+    parent = SparseTraining(experiment, dataset, method, **fields)
     rows = [("accuracy", 0.0, 0, 0.9), ("margin", 0.0, 0, 1.0)]
     for measure, curve in values.pop("curves", {}).items():
         rows += [(measure, strength, 0, value) for strength, value in curve.items()]
@@ -107,12 +110,32 @@ def test_pairs_are_of_the_seeds_that_both_have():
     assert ours.config.seed == theirs.config.seed == 2
 
 
-def five(rng, method, **means):
+def test_fixed_support_is_the_one_of_equal_dropout():
+    fields = {"experiment": "other_dropouts", "dropout": 0.3}
+    records = [summary("set", dropout=0.3), summary("fixed"), summary("fixed", **fields)]
+    (group,) = readings.groups(records)
+    ((_, theirs),) = group.pairs("set", "fixed")
+    assert theirs.config.parent.dropout == 0.3
+    (group,) = readings.groups(records[:2])
+    assert group.pairs("set", "fixed") == []
+
+
+def five(rng, method, dataset="mnist", **means):
     made = []
     for seed in range(5):
         arrays = {series: areas(rng, mean) for series, mean in means.items()}
-        made.append(summary(method, seed, arrays=arrays))
+        made.append(summary(method, seed, dataset=dataset, arrays=arrays))
     return made
+
+
+def test_area_is_the_difference_of_relative_areas(rng):
+    ours, theirs = five(rng, "set", removal=0.4), five(rng, "dense", removal=0.6)
+    found = readings.primary("R03").measure(list(zip(ours, theirs, strict=True)), 0.95)
+    stored = [[one.arrays["removal"].mean() for one in side] for side in (ours, theirs)]
+    relative = (np.mean(stored, axis=1) / readings.AREA_UNITS - 0.1) / (0.9 - 0.1)
+    assert found.value == pytest.approx(relative[0] - relative[1])
+    spread = 0.2 * 2**0.5 / 0.8  # of the images' differences, each about the others' mean
+    assert found.high - found.low == pytest.approx(2 * 2 * spread / (5 * N) ** 0.5, rel=0.35)
 
 
 def test_area_is_compared_over_seeds_and_images(rng):
@@ -137,8 +160,12 @@ def test_lost_points_are_those_of_the_curve():
 
 def test_claim_is_judged_by_its_primary_reading_on_the_worse_data_set(rng):
     records = five(rng, "set", shuffle=0.7) + five(rng, "fixed", shuffle=0.5)
-    measured = claims.CLAIMS["R05"].measure(records)
-    assert measured.limit == "data" and measured.n == 5 and measured.value > 0.1
+    better = claims.CLAIMS["R05"].measure(records)
+    assert better.limit == "data" and better.n == 5 and better.value > 0.1
+    records += five(rng, "set", "fashion_mnist", shuffle=0.4)
+    records += five(rng, "fixed", "fashion_mnist", shuffle=0.5)
+    worse = claims.CLAIMS["R05"].measure(records)
+    assert worse.limit == "" and worse.high < 0 and worse.value == pytest.approx(-0.125, abs=0.05)
 
 
 @pytest.mark.parametrize("claim", claims.ROBUSTNESS)

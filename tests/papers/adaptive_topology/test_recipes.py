@@ -126,3 +126,11 @@ def test_every_network_has_its_study():
     networks = [*RUNS, *recipes.tuned("paper"), *recipes.tried("paper")]
     assert sorted(parents) == sorted(run.name for run in networks)
     assert np.unique(parents).size == len(parents)
+
+
+def test_recipes_are_drawn_as_methods_beside_each_other():
+    rows = [("rigl", "tuned"), ("rigl", "weights averaged"), ("dense", "both")]
+    curves = pd.DataFrame(rows, columns=["method", "variant"])
+    found = recipes.beside_each_other(curves)
+    assert list(found["method"]) == ["tuned", "both"] and list(found["panel"]) == ["RigL", "dense"]
+    assert set(found["method"]) <= set(recipes.LOOKS)

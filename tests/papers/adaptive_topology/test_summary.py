@@ -48,7 +48,6 @@ def test_only_a_dense_network_is_brought_down_to_numbers_of_links(split):
     ]
     assert names[0] - names[1] == {
         "removal, equal number left",
-        "removal, equal number removed",
     }
 
 

@@ -113,7 +113,7 @@ ALL_UP = {"mnist": UP, "cifar10": UP, "higgs_sample": UP}
         ({"mnist": UP}, (1, 1, 3), "inconclusive (data)"),
         (ALL_UP, (3, 1, 3), "inconclusive (data)"),
         ({"mnist": UP, "cifar10": DOWN}, (1, 1, 3), "inconclusive (data)"),
-        ({"mnist": FEW}, (0, 0, 3), "inconclusive (seeds)"),
+        ({"mnist": FEW}, (0, 0, 3), "inconclusive (seeds, data)"),
         ({"mnist": DOWN}, (0, 0, 2), "not reproduced"),
     ],
 )
@@ -229,7 +229,7 @@ def test_power_law_claim_is_one_of_hidden_neurons_of_sets_own_network(changes):
         ([0.01] * 5, 0.01, "inconclusive (the paper names no test)"),
         ([0.2, 0.4, 0.2, 0.4, 0.3], 0.3, "inconclusive (the paper names no test)"),
         ([INF, 0.1, 0.1, 0.1, 0.1], INF, "inconclusive (the paper names no test)"),
-        ([0.01] * 4, 0.01, "inconclusive (seeds)"),
+        ([0.01] * 4, 0.01, "inconclusive (seeds, the paper names no test)"),
         ([], math.nan, "not run"),
     ],
 )
