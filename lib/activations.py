@@ -1,9 +1,17 @@
-"""Activations of the papers: ReLU (torch's own), SReLU and All-ReLU, on feature-major memory."""
+"""Activations of the papers by name: torch's own, and SReLU, All-ReLU, SPLASH, APL and maxout.
+
+A unit with parameters for each neuron sees the neurons last, (..., n), as layers do.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lib import kernels
+from lib import hinges, kernels
+from lib.names import check_known
 
 
 class SReLU(nn.Module):
@@ -100,15 +108,259 @@ def as_srelu(activation: nn.Module, n: int, like: Tensor) -> Tensor | None:
     return None
 
 
-def make(name: str, n: int, layer: int) -> nn.Module:
+# -------------------------------------------------------------------------------------- SPLASH
+
+LAST_HINGE = 2.5  # standard deviations of a normalised input
+PUBLISHED_HINGES = (0.0, 1.0, 2.0, 2.5)
+STARTS = {"relu": 0.0, "leaky_relu": -0.01, "linear": -1.0}  # first coefficient on the left
+
+
+class Splash(nn.Module):
+    r"""Simple piecewise linear and adaptive unit with symmetric hinges, shared by a whole layer.
+
+    .. math::
+        h(x) = \sum_{s=1}^{m} a^+_s \max(0, x - b_s) + \sum_{s=1}^{m} a^-_s \max(0, -x - b_s)
+
+    with m = (S + 1) / 2 fixed hinges :math:`0 = b_1 < b_2 < \dots` on each side, in units of the
+    input, and S + 1 learned coefficients: continuous, and 0 at 0 whatever they are. There is no
+    output bias. From the start ``"relu"`` the first outputs are those of ReLU, to the bit.
+
+    Source: [Tavakoli2021], abstract (learnable, continuous, grounded, symmetric hinges from the
+    data, not learned); the formula is the one that the deepxube code of a co-author computes.
+    Departs: hinges of S = 7 as remembered of the paper, of other S evenly spaced to the same end.
+
+    Args:
+        n_hinges: S, odd.
+        positions: the hinges :math:`b_s`, m of them; None: :func:`hinge_positions`.
+        start: "relu", "leaky_relu" (slope .01) or "linear".
+        bounded: whether the coefficients used are divided by the Lipschitz constant where it
+            exceeds 1, so that the unit is as steep as ReLU at most.
+    Raises: ValueError if S is even, the hinges are not (m,) ascending from 0, or the start is
+        unknown.
+    """
+
+    def __init__(
+        self,
+        n_hinges: int = 7,
+        *,
+        positions: Sequence[float] | None = None,
+        start: str = "relu",
+        bounded: bool = False,
+    ) -> None:
+        super().__init__()
+        check_known("start", start, STARTS)
+        if positions is None:
+            positions = hinge_positions(n_hinges)
+        n = _hinges_of_a_side(n_hinges)
+        if len(positions) != n:
+            raise ValueError(f"{len(positions)} hinge positions for S = {n_hinges}: give {n}")
+        self.bounded = bounded
+        self.register_buffer("hinges", _checked(torch.tensor(positions)))  # (m,)
+        coefficients = torch.zeros(2, n)
+        coefficients[0, 0] = 1
+        coefficients[1, 0] = STARTS[start]
+        self.coefficients = nn.Parameter(coefficients)  # (2, m)
+
+    @property
+    def slopes(self) -> Tensor:
+        r"""(2, m) float, slope of each segment going out from the origin, to the right and to the
+        left: :math:`\sum_{t \le s} a^+_t` and :math:`-\sum_{t \le s} a^-_t`.
+        """
+        return self.used.cumsum(1) * self.coefficients.new_tensor([[1.0], [-1.0]])
+
+    @property
+    def used(self) -> Tensor:
+        """(2, m) float, the coefficients of the function that is computed."""
+        if not self.bounded:
+            return self.coefficients
+        steepest = self.coefficients.cumsum(1).abs().amax()
+        return self.coefficients / steepest.clamp(min=1)
+
+    def lipschitz(self) -> float:
+        r"""The largest absolute slope, :math:`\max_{x \ne x'} |h(x) - h(x')| / |x - x'|`."""
+        return float(self.slopes.detach().abs().max())
+
+    def place_hinges_(self, x: Tensor) -> None:
+        """Put the hinges at quantiles of the data, see :func:`hinges_at_quantiles`.
+
+        Raises: ValueError if these are not ascending.
+        """
+        self.hinges.copy_(hinges_at_quantiles(x, len(self.hinges)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float of any shape -> the same."""
+        return hinges.hinge_sum(x, self.hinges, self.used)
+
+    def extra_repr(self) -> str:
+        positions = ", ".join(f"{b:.3g}" for b in self.hinges.tolist())
+        return f"hinges=({positions}), bounded={self.bounded}"
+
+
+def hinge_positions(n_hinges: int) -> tuple[float, ...]:
+    """The hinges of one side for S of both, for inputs of mean 0 and standard deviation 1.
+
+    Source: [Tavakoli2021] for S = 7, from memory; others evenly spaced from 0 to 2.5, as in the
+    code of a co-author.
+
+    Raises: ValueError if S is even or below 1.
+    """
+    n = _hinges_of_a_side(n_hinges)
+    if n == len(PUBLISHED_HINGES):
+        return PUBLISHED_HINGES
+    return tuple(torch.linspace(0, LAST_HINGE, n, dtype=torch.float64).tolist())
+
+
+def _hinges_of_a_side(n_hinges: int) -> int:
+    if n_hinges < 1 or n_hinges % 2 == 0:
+        raise ValueError(f"S = {n_hinges} hinges cannot be symmetric: give an odd number, as 7")
+    return (n_hinges + 1) // 2
+
+
+def hinges_at_quantiles(x: Tensor, n: int) -> Tensor:
+    r"""(n,) float: 0, and the quantiles 1/n, …, (n - 1)/n of :math:`|x|`, hinges that divide the
+    data into equal parts.
+
+    Args:
+        x: float of any shape, inputs of the unit.
+        n: hinges of one side.
+    Raises: ValueError if they are not ascending, as for constant data.
+    """
+    values = x.detach().abs().flatten().double().sort().values
+    places = [math.floor(len(values) * part / n) for part in range(1, n)]
+    quantiles = values[places]
+    return _checked(torch.cat([quantiles.new_zeros(1), quantiles])).to(x.dtype)
+
+
+def _checked(positions: Tensor) -> Tensor:
+    ascending = positions.isfinite().all() and (positions.diff() > 0).all()
+    if not ascending or positions[0] != 0:
+        given = ", ".join(f"{b:g}" for b in positions.tolist())
+        raise ValueError(
+            f"hinges ({given}) do not ascend from 0: give positions as (0, 1, 2, 2.5), or data that"
+            " vary"
+        )
+    return positions
+
+
+def splash_units(model: nn.Module) -> dict[str, Splash]:
+    """The SPLASH units of a network, by name, from the input on."""
+    return {name: m for name, m in model.named_modules() if isinstance(m, Splash)}
+
+
+@torch.no_grad()
+def place_hinges_(model: nn.Module, x: Tensor) -> None:
+    """Put the hinges of every SPLASH unit at quantiles of its inputs, once before training.
+
+    Args:
+        model: whose units are as at their start; it keeps its mode.
+        x: (B, features...) float, training examples.
+    Raises: ValueError if a unit sees constant data.
+    """
+    handles = []
+    for unit in splash_units(model).values():
+        hook = unit.register_forward_pre_hook(lambda unit, inputs: unit.place_hinges_(inputs[0]))
+        handles.append(hook)
+    was_training = model.training
+    try:
+        model.eval()(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+        model.train(was_training)
+
+
+# ----------------------------------------------------------------------------------- other units
+
+
+class APL(nn.Module):
+    r"""Adaptive piecewise linear unit: slopes and hinges learned for each neuron.
+
+    .. math:: h_i(x) = \max(0, x) + \sum_{s=1}^{S} a_i^s \max(0, -x + b_i^s)
+
+    Source: [Agostinelli2015], Eq. (1).
+    Departs: it starts as ReLU, slopes at 0 and hinges spaced over [-1, 1]; in a convolutional
+    network the parameters belong to a map, not to each of its pixels.
+
+    Args:
+        n: number of neurons.
+        n_hinges: S, at least 1.
+    """
+
+    def __init__(self, n: int, n_hinges: int = 2) -> None:
+        super().__init__()
+        self.slopes = nn.Parameter(torch.zeros(n_hinges, n))
+        hinges = torch.linspace(-1, 1, n_hinges + 2)[1:-1]
+        self.hinges = nn.Parameter(hinges[:, None].repeat(1, n))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n) float -> (..., n) float."""
+        y = x.relu()
+        for slope, hinge in zip(self.slopes, self.hinges, strict=True):
+            y = y + slope * (hinge - x).relu()
+        return y
+
+    def extra_repr(self) -> str:
+        n_hinges, n = self.slopes.shape
+        return f"{n}, n_hinges={n_hinges}"
+
+
+class Maxout(nn.Module):
+    r"""The largest of k affine functions: :math:`h_i = \max_j x_{ik + j}`.
+
+    The layer before has k outputs for each neuron.
+
+    Source: [Goodfellow2013], Section 2.
+
+    Args:
+        k: pieces.
+    """
+
+    def __init__(self, k: int = 2) -> None:
+        super().__init__()
+        self.k = k
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., k n) float -> (..., n) float. Raises ValueError if the width does not divide."""
+        if x.shape[-1] % self.k:
+            raise ValueError(f"{x.shape[-1]} values cannot be divided by {self.k} pieces")
+        return x.unflatten(-1, (-1, self.k)).amax(-1)
+
+    def extra_repr(self) -> str:
+        return f"k={self.k}"
+
+
+# --------------------------------------------------------------------------------- by their names
+
+Builder = Callable[..., nn.Module]  # (number of neurons, hidden layer from 1, options)
+UNITS: dict[str, Builder] = {
+    "relu": lambda n, layer: nn.ReLU(),  # max(0, x)
+    "leaky_relu": lambda n, layer: nn.LeakyReLU(0.01),  # slope .01 on the left
+    "prelu": lambda n, layer: nn.PReLU(n),  # a learned slope on the left for each neuron
+    "tanh": lambda n, layer: nn.Tanh(),
+    "sigmoid": lambda n, layer: nn.Sigmoid(),
+    "elu": lambda n, layer: nn.ELU(),  # exp(x) - 1 on the left
+    "swish": lambda n, layer: nn.SiLU(),  # x sigmoid(x), its factor fixed at 1
+    "maxout": lambda n, layer, **options: Maxout(**options),
+    "apl": lambda n, layer, **options: APL(n, **options),
+    "srelu": lambda n, layer: SReLU(n),
+    "all_relu": lambda n, layer: AllReLU(layer),
+    "splash": lambda n, layer, **options: Splash(**options),
+}
+
+
+def make(name: str, n: int, layer: int = 1, **options: Any) -> nn.Module:
     """Return the activation ``name`` for ``n`` neurons of hidden layer ``layer`` (from 1).
 
-    Raises: ValueError for an unknown name.
+    Args:
+        name: of :data:`UNITS`.
+        n, layer: as above.
+        options: of :class:`Splash`, :class:`APL` or :class:`Maxout`.
+    Raises: ValueError naming the nearest activation.
     """
-    if name == "relu":
-        return nn.ReLU()
-    if name == "srelu":
-        return SReLU(n)
-    if name == "all_relu":
-        return AllReLU(layer)
-    raise ValueError(f"activation {name!r} is unknown: relu, srelu, all_relu")
+    check_known("activation", name, UNITS)
+    return UNITS[name](n, layer, **options)
+
+
+def pieces(name: str) -> int:
+    """How many outputs the layer before needs for each neuron of the activation."""
+    return Maxout().k if name == "maxout" else 1

@@ -297,6 +297,21 @@ class Standardise(nn.Module):
         return (x - self.mean) / self.std
 
 
+class Scale(nn.Module):
+    """Multiplies by a number, as logits whose network has a limited slope."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float of any shape -> the same."""
+        return self.factor * x
+
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
+
+
 # --------------------------------------------------------------------------------- dropout
 
 

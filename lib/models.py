@@ -1,6 +1,7 @@
 """Networks of the papers as plain compositions of torch modules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +86,7 @@ def mlp(
     density: float | None = None,
     er_epsilon: float | None = None,
     activation: str = "srelu",
+    options: Mapping[str, Any] | None = None,
     dropout: float = 0.3,
     standardisation: tuple[Tensor, Tensor] | None = None,
     sparse_output: bool = False,
@@ -107,7 +109,8 @@ def mlp(
         widths: n_in, hidden widths, n_out.
         density: fraction of links kept in every hidden layer, in (0, 1].
         er_epsilon: the SET parameter, instead of a density.
-        activation: "relu", "srelu" or "all_relu".
+        activation: a name of :data:`lib.activations.UNITS`.
+        options: of the activation, as :func:`lib.activations.make` takes them.
         dropout: probability of a zero after each hidden layer, in [0, 1).
         standardisation: (mean, std) of the training part; None leaves the input as it is.
         sparse_output: whether the output layer is sparse and evolves too (the authors' SciPy code).
@@ -131,8 +134,9 @@ def mlp(
     if standardisation is not None:
         net.add_module("standardise", layers.Standardise(*standardisation))
     for i in range(1, n_layers + 1):
-        n_in, n_out = widths[i - 1], widths[i]
+        n_in, n = widths[i - 1], widths[i]
         is_output = i == n_layers
+        n_out = n if is_output else n * activations.pieces(activation)
         if not is_sparse:
             linear = layers.Linear(n_in, n_out, **started)
         elif is_output and not sparse_output:
@@ -142,7 +146,7 @@ def mlp(
         net.add_module(f"linear{i}", linear)
         if is_output:
             break
-        activation_i = activations.make(activation, n_out, i)
+        activation_i = activations.make(activation, n, i, **options or {})
         if published_srelu and isinstance(activation_i, activations.SReLU):
             activation_i.start_as_published_(generator=generator)
         net.add_module(f"activation{i}", activation_i)

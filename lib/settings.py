@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lib.evolution import Evolution
 
-SCHEDULES = ("constant", "step", "cosine")
+SCHEDULES = ("constant", "step", "cosine", "one_cycle")
+PEAK = 0.3  # of the epochs: where the rate of one cycle is highest
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,10 @@ class Settings:
     Args:
         epochs: passes over the training part, at least 1.
         batch_size: examples a step; the last batch of an epoch may be smaller.
-        learning_rate: at the first epoch.
+        learning_rate: at the first epoch; of one cycle, the highest.
         schedule: "constant", "step" (a tenth from half of the epochs on, a hundredth from three
-            quarters on) or "cosine" (towards 0).
+            quarters on), "cosine" (towards 0) or "one_cycle" (up to it over three tenths of the
+            epochs, then down towards 0, both linearly; [Smith2018], without its momentum).
         momentum: of SGD, in [0, 1).
         nesterov: whether the momentum is Nesterov's.
         weight_decay: of the weights of links only, times the learning rate (as in torch). The
@@ -60,9 +62,8 @@ class Settings:
                 value = getattr(self, name)
                 raise ValueError(f"{name} = {value} is out of range: give {advice}")
         if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"schedule {self.schedule!r} is unknown: 'constant', 'step' or 'cosine'"
-            )
+            known = ", ".join(map(repr, SCHEDULES))
+            raise ValueError(f"schedule {self.schedule!r} is unknown: give one of {known}")
         if self.nesterov and self.momentum == 0:
             raise ValueError("momentum = 0 with nesterov: give a positive momentum")
 
@@ -71,6 +72,9 @@ class Settings:
         done = (epoch - 1) / self.epochs
         if self.schedule == "cosine":
             return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        if self.schedule == "one_cycle":
+            middle = (epoch - 0.5) / self.epochs  # of the epoch
+            return self.learning_rate * min(middle / PEAK, (1 - middle) / (1 - PEAK))
         if self.schedule == "constant" or done < 0.5:
             return self.learning_rate
         if done < 0.75:

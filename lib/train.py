@@ -51,6 +51,7 @@ def fit(
     checkpoint: Path | None = None,
     stop_after: int | None = None,
     on_epoch: Callable[[History], None] | None = None,
+    measure: Callable[[nn.Module], dict[str, Any]] | None = None,
 ) -> History:
     """Train ``model`` in place and return its history.
 
@@ -77,6 +78,8 @@ def fit(
             neither.
         stop_after: epochs in all after which to leave, as if interrupted there; None: none.
         on_epoch: called with the history after every epoch.
+        measure: what a row of the metrics holds besides, of the model that is evaluated after the
+            epoch: numbers and strings, in lists and dicts.
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
@@ -92,7 +95,8 @@ def fit(
     prepare = _preparation(split, settings.augmentation, generator)
     objective = objective or _mean_loss(loss)
     objectives = objective, grow_objective or objective
-    training = _Training(model, optimiser, objectives, settings, examples, generator, prepare)
+    fixed = settings, examples, generator, prepare, measure
+    training = _Training(model, optimiser, objectives, *fixed)
     history = _begin(training, checkpoint)
     try:
         _train(training, history, checkpoint, stop_after, on_epoch)
@@ -139,6 +143,7 @@ class _Training:
     examples: dict[str, tuple[Tensor, Tensor]]  # inputs and labels of each part
     generator: torch.Generator
     prepare: Preparation  # what a batch goes through before a step
+    measure: Callable[[nn.Module], dict[str, Any]] | None
 
     def __post_init__(self) -> None:
         self.average: WeightAverage | None = None
@@ -218,6 +223,7 @@ def _run_epoch(training: _Training, history: History, epoch: int) -> None:
     loss = _train_epoch(training, epoch)
     with training.evaluated():
         row = _metrics(training, epoch, loss)
+        row |= training.measure(training.model) if training.measure else {}
         if _is_best(row, history):
             state = training.model.state_dict()
             history.best_state = {name: tensor.clone() for name, tensor in state.items()}

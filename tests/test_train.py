@@ -406,6 +406,7 @@ def test_dense_network_has_no_links_to_record():
         ("constant", [1, 1, 1, 1]),
         ("step", [1, 1, 0.1, 0.01]),
         ("cosine", [1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4]),
+        ("one_cycle", [5 / 12, 25 / 28, 15 / 28, 5 / 28]),  # in the middle of each epoch
     ],
 )
 def test_learning_rate_follows_its_schedule(schedule, rates):
@@ -1230,3 +1231,26 @@ def test_training_on_a_gpu_keeps_links_and_learns(grow):
     history = train.fit(net, split, settings, seed=0)
     assert models.count_links(net) == links and net.linear1.col.is_cuda
     assert history.metrics[-1]["test_accuracy"] > history.metrics[0]["test_accuracy"]
+
+
+def test_rows_hold_what_is_measured_of_the_model_after_each_epoch(tmp_path):
+    def measured(model):
+        return {"bias": model.linear1.bias.tolist()}
+
+    path = tmp_path / "checkpoint.pt"
+    model, how = network("SET"), settings(epochs=3)
+    biases = []
+    fit(
+        model,
+        split(),
+        how,
+        seed=0,
+        measure=measured,
+        on_epoch=lambda history: biases.append(model.linear1.bias.tolist()),
+        checkpoint=path,
+        stop_after=2,
+    )
+    again = network("SET")
+    history = fit(again, split(), how, seed=0, measure=measured, checkpoint=path)
+    rows = [row["bias"] for row in history.metrics]
+    assert rows[:2] == biases and rows[2] == again.linear1.bias.tolist()

@@ -18,6 +18,7 @@ BATCH = 128
 WIDTHS = (784, 1000, 1000, 1000, 10)
 ER_20 = {"er_epsilon": 20.0}
 DROPOUT = 0.3
+UNIT_SHAPES = ((1000, 128), (128, 64, 32, 32))  # of a layer's neurons and batch, and of images
 
 Call = Callable[[], object]
 
@@ -245,6 +246,41 @@ class Trainer:
         now = time.perf_counter()
         self.parts.setdefault(part, []).append(now - start)
         return now
+
+
+class UnitPass:
+    """A call is a forward and a backward pass of an activation.
+
+    Args:
+        unit: a name of :data:`lib.activations.UNITS`.
+        shape: of its input, float32 and normal.
+    """
+
+    def __init__(self, unit: str, shape: tuple[int, ...]) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.unit = activations.make(unit, shape[1]).float()
+        self.x = torch.randn(shape, generator=generator, dtype=torch.float32).requires_grad_()
+        self.grad_y = torch.ones(shape, dtype=torch.float32)
+
+    def __call__(self) -> tuple[Tensor, ...]:
+        inputs = self.x, *self.unit.parameters()
+        return torch.autograd.grad(self.unit(self.x), inputs, self.grad_y)
+
+    def kept_mib(self) -> float:
+        """MiB that the forward pass leaves for the backward pass, its output included, each piece
+        of memory once.
+        """
+        sizes: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            note(self.unit(self.x))
+        sizes.setdefault(self.x.data_ptr(), self.x.untyped_storage().nbytes())
+        return sum(sizes.values()) / 2**20
 
 
 # ------------------------------------------------------------------------------------ products

@@ -107,7 +107,8 @@ def measure(rounds: int = ROUNDS) -> pd.DataFrame:
 
     Returns: columns measure, contender, median_ms, low_ms, high_ms (quartiles), threads, cpu;
         measures training_step (:func:`measure_steps`), epoch (60,000 random images), predict_1,
-        predict_1024, and the products of a layer 1000 x 1000 of density .04.
+        predict_1024, the products of a layer 1000 x 1000 of density .04, and the units of
+        :func:`measure_units`.
     """
     tables = [measure_steps(rounds)]
     tables += _measure_predictions(rounds)
@@ -117,6 +118,29 @@ def measure(rounds: int = ROUNDS) -> pd.DataFrame:
         tables.append(quartiles(product, seconds))
     seconds = timing.epochs(MEASURED, WIDTHS, 60_000, min(rounds, 5))
     tables.append(quartiles("epoch", seconds))
+    tables.append(measure_units(rounds))
+    return pd.concat(tables, ignore_index=True)
+
+
+def measure_units(
+    rounds: int = ROUNDS,
+    turn: float = TURN,
+    shapes: Sequence[tuple[int, ...]] = contenders.UNIT_SHAPES,
+) -> pd.DataFrame:
+    """Forward and backward pass of SPLASH and of ReLU, in turn, on inputs of some shapes, and the
+    MiB that are kept between them.
+
+    Returns: the columns of :func:`measure`; contenders "relu" and "splash", measures
+        "unit (shape)" and "unit memory (shape)", which holds MiB.
+    """
+    tables = []
+    for shape in shapes:
+        passes = {name: contenders.UnitPass(name, shape) for name in ("relu", "splash")}
+        name = " x ".join(map(str, shape))
+        seconds = timing.compare(passes, rounds, turn)
+        tables.append(quartiles(f"unit ({name})", seconds))
+        kept = {unit: np.array([one.kept_mib()]) for unit, one in passes.items()}
+        tables.append(quartiles(f"unit memory ({name})", kept, scale=1))
     return pd.concat(tables, ignore_index=True)
 
 

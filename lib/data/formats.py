@@ -218,6 +218,26 @@ def read_cifar_archive(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
     return _last_are_the_test_part(dataset, x, rows[:, 0])
 
 
+def read_cifar100_archive(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
+    """The rows of an archive of two binary files, each a coarse label, the label, then the pixels
+    by channel.
+
+    Raises: ValueError if one of the files is missing.
+    """
+    (path,) = paths
+    arrays = {}
+    with tarfile.open(path) as archive:
+        members = {Path(name).name: name for name in archive.getnames()}
+        for part in ("train", "test"):
+            if f"{part}.bin" not in members:
+                raise ValueError(f"{part}.bin is not in the archive")
+            content = archive.extractfile(members[f"{part}.bin"]).read()
+            rows = np.frombuffer(content, np.uint8).reshape(-1, 2 + math.prod(dataset.shape))
+            arrays[f"x_{part}"] = rows[:, 2:].reshape(-1, *dataset.shape)
+            arrays[f"y_{part}"] = rows[:, 1]
+    return arrays
+
+
 def read_labelled_csv(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
     """The rows of a compressed text, a label and then the features each.
 

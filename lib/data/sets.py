@@ -112,6 +112,19 @@ _DATA_SETS = (
             read=formats.read_cifar_archive,
         ),
     ),
+    DataSet(
+        "cifar100",
+        shape=(3, 32, 32),
+        labels=range(100),
+        dtype=np.uint8,
+        top=255,
+        download=Download(
+            "https://www.cs.toronto.edu/~kriz/",
+            files=("cifar-100-binary.tar.gz",),
+            sha256=(None,),  # none is known: the content is verified
+            read=formats.read_cifar100_archive,
+        ),
+    ),
     *map(_binary, _BINARY),
     DataSet(
         "caltech28",  # silhouettes, stored column by column; 1 is the background

@@ -20,7 +20,7 @@ from lib.runs.experiment import Experiment, catalogue
 from lib.runs.record import Record
 from lib.runs.store import Store
 
-ROOMS = ("set", "adaptive_topology")
+ROOMS = ("set", "adaptive_topology", "splash")
 
 
 def gather(rooms: list[ModuleType]) -> tuple[dict[str, Experiment], dict[str, Claim], pd.DataFrame]:

@@ -32,8 +32,7 @@ SHARED_AXIS = {
     "density": "density",
     "batch": "examples in a batch",
 }
-VOICES = 5  # curves of a panel that speak; of more, only those of SPEAKING
-SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
+VOICES = 5  # curves of a panel that speak; of more, only those that a room says do
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 FRONT = "#dddddd"  # what nothing cheaper beats
 EVEN_PER_ROW = 4  # panels in a row where four are all
@@ -48,7 +47,7 @@ def voices(methods: Iterable[str]) -> list[str]:
     different = labels.methods_in(methods)
     if len(different) <= VOICES:
         return different
-    return [method for method in different if method in SPEAKING]
+    return [method for method in different if method in labels.SPEAKING]
 
 
 def described(numbers: pd.DataFrame, below: str) -> tuple[str, dict[str, str]]:
@@ -113,19 +112,34 @@ def _mean_and_band(
     ax.fill_between(x, mean - sd, mean + sd, **band)
 
 
-def _method_curves(ax: Axes, numbers: pd.DataFrame, x: str, names: dict[str, str]) -> None:
+def method_curves(ax: Axes, numbers: pd.DataFrame, x: str, names: dict[str, str]) -> None:
+    """A curve of means with its band for each method.
+
+    Args:
+        ax: the panel.
+        numbers: of :func:`over_seeds`, of one panel.
+        x: column.
+        names: {method: how it is written}, of all panels, see :func:`described`.
+    """
     for method in labels.methods_in(numbers["method"]):
         line = numbers[numbers["method"] == method].sort_values(x)
         look = _look(method, names, names[method], line["n"].max())
         _mean_and_band(ax, line[x], line, look)
 
 
-def _over_seeds(
+def over_seeds(
     table: pd.DataFrame,
     keys: list[str],
     y: str,
 ) -> pd.DataFrame:
-    """Mean, sd and n over seeds of what each seed has as mean of its draws."""
+    """Mean, sd and n over seeds of what each seed has as mean of its draws.
+
+    Args:
+        table: columns seed and those named.
+        keys: columns of the groups.
+        y: column of the numbers.
+    Returns: the columns of the groups, mean, sd, n.
+    """
     draws = table.groupby([*keys, "seed"], sort=False)[y]
     of_seeds = draws.mean().groupby(keys, sort=False)
     numbers = of_seeds.agg(mean="mean", sd="std", n="count")
@@ -158,7 +172,7 @@ def accuracy_curves(
     fig, axs = panels(len(groups), 4.4, 3.6, title, below, per_row=2)
     plt.setp(axs, xlabel="epoch", ylabel="test accuracy")
     for ax, (dataset, ours) in zip(axs, groups, strict=False):
-        _method_curves(ax, ours, "epoch", names)
+        method_curves(ax, ours, "epoch", names)
         if published is not None:
             same = published["dataset"] == dataset
             same &= published["epoch"] <= ours["epoch"].max()
@@ -272,14 +286,14 @@ def perturbed_curves(
         options: ``xlabel`` and ``ylabel``, and what else :meth:`matplotlib.axes.Axes.set` takes.
     Returns: the figure; the numbers drawn: mean, sd and n.
     """
-    numbers = _over_seeds(table, ["dataset", panel, "method", x], y)
+    numbers = over_seeds(table, ["dataset", panel, "method", x], y)
     cells = list(product(_different(numbers["dataset"]), _different(numbers[panel])))
     below, names = described(numbers, below or "mean ± sd over seeds")
     per_row = _per_row(len(_different(numbers[panel])))
     fig, axs = _cells(cells, per_row, title, below, sharey=True)
     for ax, (dataset, column) in zip(axs, cells, strict=False):
         chosen = (numbers["dataset"] == dataset) & (numbers[panel] == column)
-        _method_curves(ax, numbers[chosen], x, names)
+        method_curves(ax, numbers[chosen], x, names)
         ax.set(**options)
         ax.set_title(textwrap.fill(labels.name(column), LETTERS // per_row), fontsize="small")
         ax.set_xlabel(textwrap.fill(options.get("xlabel", x), LETTERS // per_row), fontsize="small")
@@ -288,7 +302,7 @@ def perturbed_curves(
         _perturbed_axes(ax, options)
     outer_labels(axs, per_row)
     if cells:
-        legend_beside(fig, _in_order(handles_of(axs), names))
+        legend_beside(fig, in_order(handles_of(axs), names))
     return fig, numbers
 
 
@@ -315,7 +329,7 @@ def measures_against(
     Returns: the figure; the numbers drawn: mean, sd and n.
     """
     chosen = table[table["measure"].isin(list(measures))]
-    numbers = _over_seeds(chosen, ["dataset", "measure", "method", x], "value")
+    numbers = over_seeds(chosen, ["dataset", "measure", "method", x], "value")
     cells = list(product(_different(numbers["dataset"]), measures))
     below, names = described(numbers, below or "mean ± sd over seeds")
     per_row = _per_row(len(measures))
@@ -327,7 +341,7 @@ def measures_against(
         ax.set_xlabel(xlabel, fontsize="small")
     outer_labels(axs, per_row)
     if cells:
-        legend_beside(fig, _in_order(handles_of(axs), names))
+        legend_beside(fig, in_order(handles_of(axs), names))
     return fig, numbers
 
 
@@ -345,7 +359,7 @@ def trade_off(
     Returns: the figure; the numbers drawn: mean, sd and n.
     """
     keys = ["dataset", "cost", "method", "epochs", "x"]
-    numbers = _over_seeds(table, keys, "accuracy")
+    numbers = over_seeds(table, keys, "accuracy")
     cells = list(product(_different(numbers["dataset"]), costs))
     below, names = described(numbers, below or "mean ± sd over seeds")
     fig, axs = panels(len(cells), 3.5, 3.2, title, below, margin=1.9, per_row=2)
@@ -359,7 +373,7 @@ def trade_off(
         ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
         ax.set(title=labels.dataset(dataset), xlabel=costs[cost], ylabel="test accuracy")
     if cells:
-        legend_beside(fig, _in_order(handles_of(axs), names))
+        legend_beside(fig, in_order(handles_of(axs), names))
     return fig, numbers
 
 
@@ -386,7 +400,13 @@ def _per_row(n: int) -> int:
     return 3 if n % 3 == 0 else EVEN_PER_ROW
 
 
-def _in_order(handles: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def in_order(handles: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """What a legend shows, in the order of the methods.
+
+    Args:
+        handles: of :func:`lib.report.layout.handles_of`.
+        names: of :func:`described`.
+    """
     return {name: handles[name] for name in names.values() if name in handles}
 
 

@@ -25,6 +25,7 @@ DATASET_NAMES = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
     "higgs": "HIGGS",
     "higgs_sample": "HIGGS, sample of 25,977",
     "digits": "digits (scikit-learn, 8 × 8)",
@@ -74,6 +75,7 @@ NAMES = {  # of values that stand above a panel
 METHOD_LOOKS: dict[str, Look] = {}
 NETWORK_NAMES: dict[str, str] = {}
 CONTRASTS: dict[str, Contrast] = {}
+SPEAKING: set[str] = set()  # methods that are drawn in colour among many
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,13 @@ class Labels:
         methods: {name: its :func:`look`}.
         networks: {name of the experiment: text}.
         contrasts: {text of the question: (method, minus method)}.
+        speaking: methods that are drawn in colour where there are too many for all.
     """
 
     methods: Mapping[str, Look] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)
     contrasts: Mapping[str, Contrast] = field(default_factory=dict)
+    speaking: tuple[str, ...] = ()
 
 
 def add(labels: Labels) -> None:
@@ -105,6 +109,7 @@ def add(labels: Labels) -> None:
         _check_same(kind, known, added)
     for _, known, added in additions:
         known.update(added)
+    SPEAKING.update(labels.speaking)
 
 
 def _check_same(kind: str, known: Mapping[str, Any], added: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ EDGE = 0.08  # inches from the edge of a figure to its heading and footer
 LINE = 0.23  # inches, of a line of the heading
 FOOT = 0.2  # inches kept for the footer
 PLAIN = "{x:,.7g}"  # how ticks are written: 0.001, 1,000
+AROUND = 0.8  # inches, of a heading of two lines and the footer
 SIDE = 21  # letters of a line beside a panel
 GAP = 0.075  # between labels at the ends of lines, of the height of the panel
 

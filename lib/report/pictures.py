@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report import labels
-from lib.report.layout import WIDTH, panels
+from lib.report.layout import AROUND, WIDTH, panels
 
 PICTURE = 1.45  # inches
 STRIP = 1.0  # inches, of a row of images and its name
-AROUND = 0.8  # inches, of heading and footer
 ALIVE, DEAD = "#333333", "#e3e3e3"
 COLUMNS = 40  # neurons in a row
 GAP = 6  # rows between two layers

@@ -7,6 +7,7 @@ import pytest
 from lib import bench
 from lib.bench import sweeps
 
+ONE = {"relu": np.ones(1)}
 KINDS = ["contenders", "products", "steps"]
 
 
@@ -81,9 +82,10 @@ def test_floor_is_the_sum_of_the_faster_products(monkeypatch):
 def test_benchmark_has_every_measure_of_the_command_line(unmeasured, monkeypatch):
     monkeypatch.setattr(sweeps.contenders, "floor_calls", lambda widths: {"0 spmm modular": None})
     monkeypatch.setattr(sweeps.contenders, "network", lambda name, **links: None)
+    monkeypatch.setattr(sweeps, "measure_units", lambda rounds: sweeps.quartiles("unit", ONE))
     table = bench.measure()
     desired = ["training_step", "predict_1", "predict_1024"]
-    desired += ["spmm", "spmm_transposed", "sddmm", "epoch"]
+    desired += ["spmm", "spmm_transposed", "sddmm", "epoch", "unit"]
     assert table["measure"].unique().tolist() == desired
     steps = table[table["measure"] == "training_step"]
     assert steps["contender"].tolist()[-1] == "floor"
@@ -213,3 +215,27 @@ def test_unknown_profile_is_refused():
 def test_unknown_table_is_refused():
     with pytest.raises(ValueError, match="did you mean 'steps'"):
         bench.obtain("step", "smoke")
+
+
+# units
+
+
+def test_units_are_measured_in_turn_on_every_shape():
+    table = bench.measure_units(2, 0.001, ((30, 8), (2, 3, 4, 4)))
+    shapes = ["30 x 8", "2 x 3 x 4 x 4"]
+    measures = [f"unit{kind} ({shape})" for shape in shapes for kind in ("", " memory")]
+    assert list(table["measure"].unique()) == measures
+    assert set(table["contender"]) == {"relu", "splash"} and (table["median_ms"] > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1000, 128), (8, 64, 32, 32)])
+def test_splash_keeps_at_most_twice_the_memory_of_relu(shape):
+    relu, splash = (bench.UnitPass(unit, shape).kept_mib() for unit in ("relu", "splash"))
+    one = np.prod(shape) * 4 / 2**20
+    assert relu == pytest.approx(2 * one) and splash <= 2 * relu
+    assert splash == pytest.approx(2 * one, rel=0.01)  # input and output, nothing for a hinge
+
+
+def test_memory_of_a_unit_that_stores_its_hinges_is_seen():
+    apl = bench.UnitPass("apl", (1000, 128)).kept_mib()
+    assert apl > 3 * 1000 * 128 * 4 / 2**20

@@ -25,7 +25,7 @@ def test_own_folder_comes_before_raw(stored, table):
     assert data.load("higgs_sample").source == "data/raw"
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
 def test_missing_set_is_an_error_with_three_ways_out(own, name):
     ways = rf"{name} .*SPARSE_DATA_DIR \(now {own}\).* {name}.npz.* data/raw.* network"
     with pytest.raises(data.DataUnavailable, match=ways):
@@ -70,6 +70,28 @@ def test_cifar10_is_read_from_its_binary_archive(server, rng, alter):
     assert_array_equal(torch.cat([split.y_train, split.y_test]), rows[:, 0])
     assert_array_equal(split.x_train.flatten(1), rows[:10, 1:] / np.float32(255))
     assert split.x_test.shape == (2, 3, 32, 32)
+
+
+def cifar100_archive(rows, *parts):
+    """The archive of the publisher: the first ten rows for training, two for testing."""
+    contents = {"train": rows[:10], "test": rows[10:]}
+    return tar_gz({f"cifar-100-binary/{part}.bin": contents[part].tobytes() for part in parts})
+
+
+def test_cifar100_is_read_from_its_binary_archive(server, rng):
+    rows = rng.integers(0, 20, (12, 3074), dtype=np.uint8)
+    server.contents = {"/cifar-100-binary.tar.gz": cifar100_archive(rows, "test", "train")}
+    split = data.load("cifar100")
+    assert_array_equal(torch.cat([split.y_train, split.y_test]), rows[:, 1])  # not the coarse label
+    assert_array_equal(split.x_train.flatten(1), rows[:10, 2:] / np.float32(255))
+    assert split.x_test.shape == (2, 3, 32, 32)
+
+
+def test_archive_of_cifar100_that_lacks_a_part_is_named(server, rng):
+    rows = rng.integers(0, 20, (12, 3074), dtype=np.uint8)
+    server.contents = {"/cifar-100-binary.tar.gz": cifar100_archive(rows, "train")}
+    with pytest.raises(data.DataUnavailable, match="test.bin is not in the archive"):
+        data.load("cifar100")
 
 
 def csv_gz(rows):
@@ -248,4 +270,4 @@ def test_every_published_file_has_a_place_for_its_sha256(name):
     assert len(source.sha256) == len(source.files)
     known = [sha256 for sha256 in source.sha256 if sha256]
     assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in known)
-    assert bool(known) == (name != "higgs")  # of which none is published
+    assert bool(known) == (name not in ("higgs", "cifar100"))  # of which none is known

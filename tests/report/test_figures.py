@@ -109,7 +109,7 @@ def test_of_many_methods_few_speak_and_the_others_are_grey(curves):
     ax = figures.accuracy_curves(many, "title").axes[0]
     by_method = dict(zip(labels.methods_in(many["method"]), ax.lines, strict=True))
     spoken = {method for method, line in by_method.items() if line.get_color() != labels.GREY}
-    assert spoken == {*figures.SPEAKING}
+    assert spoken == {*LABELS.speaking}
     assert [text.get_text() for text in ax.texts if "SET" in text.get_text()] == ["SET"]
 
 

@@ -17,6 +17,7 @@ def tables(monkeypatch):
     """Tables to which no paper has added."""
     for name in ("METHOD_LOOKS", "NETWORK_NAMES", "CONTRASTS"):
         monkeypatch.setattr(labels, name, {})
+    monkeypatch.setattr(labels, "SPEAKING", set())
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def room():
         methods={"set": SET, "fixed": FIXED},
         networks={"mlp": "width 1000"},
         contrasts={"SET − fixed": ("set", "fixed")},
+        speaking=("set",),
     )
 
 
@@ -37,6 +39,7 @@ def test_look_is_what_matplotlib_takes():
 def test_labels_are_empty_unless_said():
     empty = Labels()
     assert empty.methods == empty.networks == empty.contrasts == {}
+    assert empty.speaking == ()
 
 
 def test_labels_are_frozen(room):
@@ -49,6 +52,7 @@ def test_labels_of_a_room_are_added(room):
     assert labels.METHOD_LOOKS == room.methods
     assert labels.NETWORK_NAMES == room.networks
     assert labels.CONTRASTS == room.contrasts
+    assert labels.SPEAKING == {"set"}
 
 
 def test_rooms_follow_each_other_in_the_tables(room):

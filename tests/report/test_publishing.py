@@ -222,3 +222,24 @@ def test_what_a_notebook_shows_has_every_colour_of_a_legend():
     assert picture.mode == "RGB"
     shown = {colors.to_hex(np.array(pixel) / 255) for _, pixel in picture.getcolors(2**24)}
     assert {colors.to_hex(color) for color in asked} <= shown
+
+
+# moving pictures
+
+
+def test_frames_of_a_moving_picture_are_the_figures_in_their_order(folder, shown):
+    report.begin("book", "smoke")
+    figs = []
+    for height in (0.2, 0.8):
+        fig, ax = plt.subplots(figsize=(3, 2))
+        ax.axhspan(0, height, color="#0173b2")
+        figs.append(fig)
+    stills = [np.asarray(Image.open(io.BytesIO(publishing._picture(fig)))) for fig in figs]
+    report.publish_animation(figs, "moving", DATA)
+    with Image.open(folder / "smoke" / "book" / "moving.png") as picture:
+        assert picture.is_animated and picture.n_frames == 2
+        for number, still in enumerate(stills):
+            picture.seek(number)
+            assert np.array_equal(np.asarray(picture.convert("RGB")), still)
+    assert files_in(folder / "smoke" / "book") == ["moving.csv", "moving.png"]
+    assert len(shown) == 1 and not plt.get_fignums()

@@ -35,4 +35,5 @@ CONTRASTS = {  # name of each question: a method, minus another
     "size: small dense − dense": ("dense_small", "dense"),
     "equal links: SET − small dense": ("set", "dense_small"),
 }
-LABELS = Labels(LOOKS, NAMES_OF_NETWORKS, CONTRASTS)
+SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
+LABELS = Labels(LOOKS, NAMES_OF_NETWORKS, CONTRASTS, SPEAKING)

@@ -1,0 +1,171 @@
+r"""Sums of hinges: continuous piecewise linear functions through the origin, whose gradients follow
+from the input alone.
+
+The compiled loops go over the memory of a tensor in chunks, whatever its shape and memory format;
+the sums of a chunk belong to one thread, so that results do not depend on the number of threads.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib import compiled
+
+CHUNK = 4096  # values: what a pass over the hinges finds in the cache
+
+
+@compiled.outside_graphs
+def hinge_sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
+    r"""Hinges on both sides of the origin, each with a coefficient.
+
+    .. math::
+        h(x) = \sum_{s=1}^{m} a^+_s \max(0, x - b_s) + \sum_{s=1}^{m} a^-_s \max(0, -x - b_s)
+
+    The derivative at a hinge is that of the side of the origin, 0 for ReLU. Nothing is stored for
+    the backward pass but x; gradients can be differentiated any number of times.
+
+    Source: [Tavakoli2021], the SPLASH unit.
+
+    Args:
+        x: float of any shape and memory format.
+        hinges: (m,) float, :math:`b_s`, not negative; no gradient is computed for them.
+        coefficients: (2, m) float, :math:`a^+` and :math:`a^-`.
+    Returns: like x.
+    Raises: ValueError if a shape or a dtype does not fit.
+    """
+    _check(x, hinges, coefficients)
+    if compiled.is_traced():
+        return _torch_sum(x, hinges, coefficients)
+    return _HingeSum.apply(x, hinges, coefficients)
+
+
+def _check(x: Tensor, hinges: Tensor, coefficients: Tensor) -> None:
+    if hinges.ndim != 1 or coefficients.shape != (2, len(hinges)):
+        shapes = f"{tuple(hinges.shape)} and {tuple(coefficients.shape)}"
+        raise ValueError(f"hinges and coefficients have shapes {shapes}: give (m,) and (2, m)")
+    if not x.dtype == hinges.dtype == coefficients.dtype:
+        raise ValueError(
+            f"x is {x.dtype}, the hinges {hinges.dtype} and the coefficients {coefficients.dtype}:"
+            " give one dtype"
+        )
+
+
+class _HingeSum(torch.autograd.Function):
+    """The sum and its gradients, from x and the coefficients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
+        ctx.save_for_backward(x, hinges, coefficients)
+        if not compiled.runs_compiled(x):
+            return _torch_sum(x, hinges, coefficients)
+        order = _memory_order(x)
+        rows = x.permute(order).contiguous()
+        y = torch.empty_like(rows)
+        compiled.match_threads()
+        _values(_flat(rows), _flat(hinges), coefficients.detach().numpy(), _flat(y))
+        return y.permute(_inverse(order))
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        x, hinges, coefficients = ctx.saved_tensors
+        if torch.is_grad_enabled() or not compiled.runs_compiled(x):
+            grad_x, grad_coefficients = _torch_gradients(x, hinges, coefficients, grad_y)
+            return grad_x, None, grad_coefficients
+        order = _memory_order(x)
+        rows = x.permute(order).contiguous()
+        grad_rows = grad_y.permute(order).contiguous()
+        grad_x = torch.empty_like(rows)
+        sums = None
+        if ctx.needs_input_grad[2]:
+            n_chunks = -(-x.numel() // CHUNK)
+            sums = np.empty((n_chunks, *coefficients.shape), grad_x.numpy().dtype)
+        compiled.match_threads()
+        operands = _flat(rows), _flat(grad_rows), _flat(hinges), coefficients.detach().numpy()
+        _gradients(*operands, _flat(grad_x), sums)
+        grad_coefficients = None
+        if sums is not None:
+            total = sums.sum(axis=0, dtype=np.float64)  # on one thread, always in one order
+            grad_coefficients = torch.from_numpy(total).to(coefficients)
+        return grad_x.permute(_inverse(order)), None, grad_coefficients
+
+
+# -------------------------------------------------------------------------------------- memory
+
+
+def _memory_order(x: Tensor) -> list[int]:
+    """The axes in the order of their strides, in which a dense tensor is contiguous."""
+    return sorted(range(x.ndim), key=lambda axis: -x.stride(axis))
+
+
+def _inverse(order: list[int]) -> list[int]:
+    return sorted(range(len(order)), key=order.__getitem__)
+
+
+def _flat(x: Tensor) -> np.ndarray:
+    """The memory of a contiguous tensor."""
+    return x.detach().view(-1).numpy()
+
+
+# -------------------------------------------------------------------------- the compiled loops
+
+
+@compiled.jit
+def _values(x, hinges, coefficients, y):
+    for k in numba.prange(-(-x.shape[0] // CHUNK)):
+        x_k, y_k = x[k * CHUNK : (k + 1) * CHUNK], y[k * CHUNK : (k + 1) * CHUNK]
+        zero = x.dtype.type(0)
+        for s in range(hinges.shape[0]):
+            b, right, left = hinges[s], coefficients[0, s], coefficients[1, s]
+            for i in range(x_k.shape[0]):
+                part = right * max(x_k[i] - b, zero) + left * max(-x_k[i] - b, zero)
+                y_k[i] = part if s == 0 else y_k[i] + part
+
+
+@compiled.jit
+def _gradients(x, grad_y, hinges, coefficients, grad_x, sums):
+    """grad_x, and the sums of each chunk that make the gradients of the coefficients, if any."""
+    for k in numba.prange(-(-x.shape[0] // CHUNK)):
+        x_k, g_k = x[k * CHUNK : (k + 1) * CHUNK], grad_y[k * CHUNK : (k + 1) * CHUNK]
+        d_k = grad_x[k * CHUNK : (k + 1) * CHUNK]
+        zero = x.dtype.type(0)
+        for s in range(hinges.shape[0]):
+            b, right, left = hinges[s], coefficients[0, s], coefficients[1, s]
+            of_right = of_left = zero
+            for i in range(x_k.shape[0]):
+                above, below = x_k[i] - b, -x_k[i] - b
+                g_above = g_k[i] if above > zero else zero
+                g_below = g_k[i] if below > zero else zero
+                part = right * g_above - left * g_below
+                d_k[i] = part if s == 0 else d_k[i] + part
+                if sums is not None:
+                    of_right += g_above * above
+                    of_left += g_below * below
+            if sums is not None:
+                sums[k, 0, s], sums[k, 1, s] = of_right, of_left
+
+
+# ------------------------------------------------------------------------ the plain torch form
+
+
+def _torch_sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
+    y = torch.zeros_like(x)
+    for b, right, left in zip(hinges, *coefficients, strict=True):
+        y = y + right * (x - b).relu() + left * (-x - b).relu()
+    return y
+
+
+def _torch_gradients(
+    x: Tensor, hinges: Tensor, coefficients: Tensor, grad_y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients at x and at the coefficients, as functions that can be differentiated."""
+    slope = torch.zeros_like(x)
+    of_right, of_left = [], []
+    for b, right, left in zip(hinges, *coefficients, strict=True):
+        slope = slope + right * (x > b).to(x) - left * (-x > b).to(x)
+        of_right.append((grad_y * (x - b).relu()).sum())
+        of_left.append((grad_y * (-x - b).relu()).sum())
+    grad_coefficients = torch.stack([torch.stack(of_right), torch.stack(of_left)])
+    return grad_y * slope, grad_coefficients

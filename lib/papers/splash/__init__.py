@@ -1,0 +1,23 @@
+"""SPLASH activation units: accuracy and robustness, told apart from what else could explain them.
+
+[Tavakoli2021] SPLASH: learnable activation functions for improving accuracy and adversarial
+robustness. Notebooks 50 and 51.
+"""
+
+from lib.papers.splash.claims import CLAIMS
+from lib.papers.splash.experiments import (
+    ABLATION,
+    ACCURACY,
+    DEFENCE,
+    LENGTH,
+    LIPSCHITZ,
+    MINIMAL,
+    ROBUSTNESS,
+    TUNING,
+)
+from lib.papers.splash.labels import LABELS
+
+PAPER = "SPLASH"
+EXPERIMENTS = (ACCURACY, ABLATION, LENGTH, LIPSCHITZ, DEFENCE, TUNING, ROBUSTNESS, MINIMAL)
+
+__all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

@@ -1,0 +1,220 @@
+"""What our records say about the claims of [Tavakoli2021], in the unit of each claim."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import pandas as pd
+import torch
+
+from lib.papers.splash import numbers
+from lib.papers.splash.attacking import BLACK, OPEN
+from lib.papers.splash.experiments import TEN, TRAININGS
+from lib.papers.splash.training import learned_units
+from lib.report import labels
+from lib.report.intervals import LEVEL, Measurement, exact, judge, t_interval
+from lib.report.verdicts import Claim
+from lib.runs.record import Record
+
+Records = Sequence[Record]
+
+DATASETS = ("mnist", "cifar10", "cifar100")  # of the paper
+NETWORKS = ("lenet5", "all_cnn", "resnet20", "nin")
+CELLS = tuple(product(DATASETS, NETWORKS))
+DRAWS = 100  # of random coefficients, for each learned unit
+BASE = 0.05  # accuracy of ReLU under attack, below which a relative gain has no base
+RIVAL, OURS = "relu", "splash"
+CLAIMED = 31.0  # percent, of P03
+MAJORITY = 0.5  # of P02
+
+
+# ------------------------------------------------------------------------------------- P01
+
+
+def grounded(records: Records) -> Measurement | None:
+    """P01: the largest |h(0)| of all learned units, and of units with random coefficients at their
+    hinges.
+    """
+    generator = torch.Generator().manual_seed(0)
+    largest = []
+    for record in records:
+        for unit in learned_units(record).values():
+            largest.append(unit(torch.zeros(1)).abs().item())
+            for _ in range(DRAWS):
+                drawn = torch.randn(unit.coefficients.shape, generator=generator)
+                unit.coefficients.data.copy_(1e3 * drawn)
+                largest.append(unit(torch.zeros(1)).abs().item())
+    return exact(max(largest)) if largest else None
+
+
+# ------------------------------------------------------------------------------------- P02
+
+
+def share_of_first_ranks(records: Records) -> Measurement | None:
+    """P02: the share of the paper's twelve pairs of data set and architecture in which SPLASH is
+    the most accurate of the ten.
+
+    The bounds count what is not decided both ways: pairs that were not run or cut short (the
+    obstacle is then "epochs" or "data"), and those where SPLASH minus its best rival has an
+    interval on both sides of 0.
+    """
+    outcomes = [_is_first(records, *cell) for cell in CELLS]
+    run = [outcome for outcome in outcomes if outcome is not None]
+    if not run:
+        return None
+    decided = [outcome for outcome in run if not outcome.limit]
+    low = sum(outcome.low > 0 for outcome in decided) / len(CELLS)
+    high = 1 - sum(outcome.high < 0 for outcome in decided) / len(CELLS)
+    value = sum(outcome.value > 0 for outcome in run) / len(run)
+    n = min((outcome.n for outcome in decided), default=None)
+    limit = ""
+    if low <= MAJORITY < high:
+        limit = "epochs" if len(decided) < len(run) else "data"
+    return Measurement(value, low, high, n, limit)
+
+
+def _is_first(records: Records, dataset: str, network: str) -> Measurement | None:
+    """SPLASH minus its best rival in points, with simultaneous intervals over all rivals; None
+    unless all ten were run. The rival that is nearest decides.
+    """
+    by_unit = numbers.accuracies(records, dataset, network)
+    if not set(TEN) <= set(by_unit):
+        return None
+    level = 1 - (1 - LEVEL) / (len(TEN) - 1)
+    gaps = []
+    for rival in TEN:
+        if rival != OURS:
+            gaps.append(t_interval(_paired(by_unit, rival), level=level))
+    limit = "epochs" if numbers.is_cut_short(records, dataset, network) else ""
+    return Measurement(
+        min(gap.value for gap in gaps),
+        min(gap.low for gap in gaps),
+        min(gap.high for gap in gaps),
+        min(gap.n for gap in gaps),
+        limit,
+    )
+
+
+def _paired(by_unit: dict[str, dict[int, float]], rival: str) -> list[float]:
+    """SPLASH minus a rival, points, for every seed that both have."""
+    ours, theirs = by_unit[OURS], by_unit[rival]
+    return [100 * (ours[seed] - theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
+
+
+# -------------------------------------------------------------------------------- P03 and P04
+
+
+def gains(records: Records, reading: str = "points") -> pd.DataFrame:
+    """SPLASH minus ReLU under every attack at the headline radii, a row a seed.
+
+    Args:
+        records: of ``unit_robustness`` and ``unit_minimal``; plain networks alone are taken.
+        reading: "points" of accuracy, or "relative": percent of what ReLU keeps, where that is 5 %
+            at least.
+    Returns: columns dataset, network, attack, seed, value.
+    """
+    table = numbers.under_attack(numbers.of_plain(records))
+    keys = ["dataset", "network", "attack", "seed"]
+    wide = table.pivot_table("value", keys, "method").reindex(columns=[OURS, RIVAL]).dropna()
+    value = 100 * (wide[OURS] - wide[RIVAL])
+    if reading == "relative":
+        value = (value / wide[RIVAL])[wide[RIVAL] >= BASE]
+    return value.rename("value").reset_index()
+
+
+def largest_gain(records: Records) -> Measurement | None:
+    """P03: the largest mean gain over ReLU among architectures, data sets and attacks, in points.
+
+    Intervals of all are simultaneous, since the largest of many is large by chance. What was not
+    run, or cut short, could only raise it: named as the obstacle unless the claim holds already.
+    """
+    found = _largest(gains(records))
+    if found is None or found.low >= CLAIMED:
+        return found
+    limit = "data"
+    if any(numbers.is_cut_short(records, *cell) for cell in CELLS):
+        limit = "epochs"
+    return Measurement(found.value, found.low, found.high, found.n, f"{limit}, architectures")
+
+
+def _largest(table: pd.DataFrame) -> Measurement | None:
+    """The largest of the mean gains of a table, with simultaneous bounds."""
+    groups = [group["value"] for _, group in table.groupby(["dataset", "network", "attack"])]
+    if not groups:
+        return None
+    level = 1 - (1 - LEVEL) / len(groups)
+    found = [t_interval(group, level=level) for group in groups]
+    return Measurement(
+        max(one.value for one in found),
+        max(one.low for one in found),
+        max(one.high for one in found),
+        min(one.n for one in found),
+    )
+
+
+def both_boxes(records: Records) -> Measurement | None:
+    """P04: the smaller of the mean gains over ReLU under open-box and black-box attacks, points.
+
+    Means over attacks, then over architectures and data sets, by seed; both intervals are
+    simultaneous. "data" where cells of the paper were not run at full length.
+    """
+    table = gains(records)
+    level = 1 - (1 - LEVEL) / 2
+    found = []
+    for attacks in (OPEN, BLACK):
+        of_box = table[table["attack"].isin(attacks)]
+        if of_box.empty:
+            return None
+        by_attack = of_box.groupby(["seed", "dataset", "network"])["value"].mean()
+        found.append(t_interval(by_attack.groupby("seed").mean(), level=level))
+    return Measurement(
+        min(one.value for one in found),
+        min(one.low for one in found),
+        min(one.high for one in found),
+        min(one.n for one in found),
+        "data",
+    )
+
+
+def gain_readings(records: Records) -> pd.DataFrame:
+    """P03 read in points and relative to ReLU, for every cell: the largest gain of its attacks."""
+    rows = []
+    for reading, unit in (("points", "points"), ("relative", "percent of what ReLU keeps")):
+        table = gains(records, reading)
+        for (dataset, network), cell in table.groupby(["dataset", "network"], sort=False):
+            found = _largest(cell)
+            name = f"largest gain of all attacks, {unit}, {labels.network(network)}"
+            epochs = numbers.epochs(records, dataset, network)
+            measured = found.value, found.low, found.high, found.n
+            verdict = judge(found, ">=", str(CLAIMED))
+            place = "P03", name, RIVAL, OURS, dataset, epochs
+            rows.append((*place, *measured, f">= {CLAIMED:g}", verdict))
+    measured = ["value", "low", "high", "n"]
+    named = ["claim", "reading", "rival", "rule", "dataset", "epochs"]
+    return pd.DataFrame(rows, columns=[*named, *measured, "holds if", "verdict"])
+
+
+def box_readings(records: Records) -> pd.DataFrame:
+    """P04 for every cell and box."""
+    table = gains(records)
+    rows = []
+    for box, attacks in (("open", OPEN), ("black", BLACK)):
+        of_box = table[table["attack"].isin(attacks)]
+        for (dataset, network), cell in of_box.groupby(["dataset", "network"], sort=False):
+            found = t_interval(cell.groupby("seed")["value"].mean())
+            name = f"mean gain, {box} box, points, {labels.network(network)}"
+            epochs = numbers.epochs(records, dataset, network)
+            measured = found.value, found.low, found.high, found.n
+            place = "P04", name, RIVAL, OURS, dataset, epochs
+            rows.append((*place, *measured, "> 0", judge(found, ">", "0")))
+    measured = ["value", "low", "high", "n"]
+    named = ["claim", "reading", "rival", "rule", "dataset", "epochs"]
+    return pd.DataFrame(rows, columns=[*named, *measured, "holds if", "verdict"])
+
+
+STUDIES = ("unit_robustness", "unit_minimal")
+CLAIMS: dict[str, Claim] = {
+    "P01": Claim(TRAININGS, grounded),
+    "P02": Claim(("unit_accuracy",), share_of_first_ranks),
+    "P03": Claim(STUDIES, largest_gain, readings=gain_readings),
+    "P04": Claim(STUDIES, both_boxes, readings=box_readings),
+}

@@ -1,0 +1,101 @@
+"""SPLASH beside ReLU at equal accuracy without attack, and at equal slope: is it more robust, or
+only less trained, or less steep?
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from lib.papers.splash import numbers
+from lib.runs.record import Record
+
+PLACE = ["dataset", "network", "seed"]
+MATCHES = {"clean": "equal accuracy without attack", "slope": "equal slope of the margin"}
+ATTACK = "pgd"
+COLUMNS = [*PLACE, "match", "at", "value"]
+
+
+def points(records: Iterable[Record]) -> pd.DataFrame:
+    """Of each network, trained for some number of epochs, what it is matched by and what it keeps.
+
+    Args:
+        records: of ``unit_robustness``, of networks of ``unit_accuracy`` and ``unit_lengths``.
+    Returns: columns of :data:`lib.papers.splash.numbers.KEY`, epochs, clean, slope, kept.
+    """
+    chosen = []
+    for record in records:
+        if record.config.parent.experiment in ("unit_accuracy", "unit_lengths"):
+            chosen.append(record)
+    rows = numbers.at_headline(chosen)
+    wide = rows.pivot_table("value", [*numbers.KEY, "epochs"], "measure")
+    wide = wide.reindex(columns=["clean", "slope", ATTACK]).rename(columns={ATTACK: "kept"})
+    return wide.reset_index()
+
+
+def differences(found: pd.DataFrame) -> pd.DataFrame:
+    """What SPLASH keeps under PGD minus what ReLU keeps, in points, at an equal clean accuracy and
+    at an equal slope, a row a seed.
+
+    Each unit has one curve a seed, over the lengths of training. Both are read, by linear
+    interpolation, in the middle of what they have in common.
+
+    Args:
+        found: rows of :func:`points`.
+    Returns: columns dataset, network, seed, match, at (accuracy or slope), value; pairs of curves
+        without a common range are left out.
+    """
+    rows = []
+    for place, group in found.groupby(PLACE, sort=False):
+        curves = {method: part for method, part in group.groupby("method")}
+        if not {"relu", "splash"} <= curves.keys():
+            continue
+        for by, name in MATCHES.items():
+            pair = [_sorted(curves[method], by) for method in ("splash", "relu")]
+            low = max(x[0] for x, _ in pair)
+            high = min(x[-1] for x, _ in pair)
+            if low <= high:
+                at = (low + high) / 2
+                ours, theirs = (np.interp(at, x, kept) for x, kept in pair)
+                rows.append((*place, name, at, 100 * (ours - theirs)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _sorted(curve: pd.DataFrame, by: str) -> tuple[np.ndarray, np.ndarray]:
+    """What a curve is matched by, ascending, and what is kept there."""
+    curve = curve.sort_values(by)
+    return curve[by].to_numpy(), curve["kept"].to_numpy()
+
+
+def unmatched(found: pd.DataFrame) -> pd.DataFrame:
+    """The same after the longest training of each, at whatever accuracy and slope that gives."""
+    rows = []
+    for place, group in found.groupby(PLACE, sort=False):
+        last = group[group["epochs"] == group["epochs"].max()].set_index("method")["kept"]
+        if {"relu", "splash"} <= set(last.index):
+            gap = 100 * (last["splash"] - last["relu"])
+            rows.append((*place, "equal training", np.nan, gap))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def held(records: Iterable[Record]) -> pd.DataFrame:
+    """The same for networks whose Lipschitz constants are held equal.
+
+    Args:
+        records: of ``unit_robustness``.
+    """
+    of_held = numbers.of_experiment(records, "unit_lipschitz")
+    rows = numbers.at_headline(of_held)
+    rows = rows[rows["measure"] == ATTACK]
+    wide = rows.pivot_table("value", PLACE, "method").reindex(columns=["splash", "relu"]).dropna()
+    gaps = 100 * (wide["splash"] - wide["relu"])
+    gaps = gaps.rename("value").reset_index()
+    return gaps.assign(match="equal Lipschitz constants", at=np.nan)[COLUMNS]
+
+
+def all_matches(records: Iterable[Record]) -> pd.DataFrame:
+    """All comparisons: equal training, accuracy, slope and Lipschitz constants."""
+    records = list(records)
+    found = points(records)
+    parts = [unmatched(found), differences(found), held(records)]
+    return pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS)])

@@ -1,0 +1,252 @@
+"""What the records of networks and of studies say, one number a row."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib.papers.splash.attacking import BLACK, OPEN
+from lib.papers.splash.training import UNITS, UnitTraining, unit_of
+from lib.report import labels
+from lib.runs.config import Run
+from lib.runs.record import Record
+
+FULL_EPOCHS = 100  # of CIFAR, below which a network is cut short
+KEY = ["dataset", "network", "method", "seed"]
+ATTACK_NAMES = {
+    "clean": "no attack",
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "apgd_ce": "APGD-CE",
+    "apgd_dlr": "APGD-DLR",
+    "pgd l2": "PGD, L2",
+    "carlini_wagner": "Carlini–Wagner, L2",
+    "deepfool": "DeepFool, L2",
+    "square": "Square",
+    "transfer": "transfer",
+    "one pixel": "one pixel",
+    "boundary": "Boundary, L2",
+}
+STEEPNESS = {
+    "linear product": "product of the layers' constants",
+    "unit product": "product of the units' constants",
+    "slope": "‖gradient of the margin‖₂",
+    "distance to first order": "margin / ‖gradient‖₂",
+}
+
+
+def trained_run(run: Run) -> UnitTraining:
+    """The training behind a run: itself, or that of the network that a study measures."""
+    return run if isinstance(run, UnitTraining) else run.parent
+
+
+def key(run: Run) -> dict[str, Any]:
+    """What names the network of a run in a table."""
+    network = trained_run(run).network
+    return {"dataset": run.dataset, "network": network, "method": run.method, "seed": run.seed}
+
+
+def of_plain(records: Iterable[Record]) -> list[Record]:
+    """Those of networks of ``unit_accuracy``."""
+    return of_experiment(records, "unit_accuracy")
+
+
+def of_experiment(records: Iterable[Record], name: str) -> list[Record]:
+    """The studies of networks that an experiment trained."""
+    return [record for record in records if record.config.parent.experiment == name]
+
+
+def of_cell(records: Iterable[Record], dataset: str, network: str) -> list[Record]:
+    """The records of a network on a data set."""
+    found = []
+    for record in records:
+        run = record.config
+        if (run.dataset, trained_run(run).network) == (dataset, network):
+            found.append(record)
+    return found
+
+
+def is_cut_short(records: Iterable[Record], dataset: str, network: str) -> bool:
+    """Whether a network was trained on part of the data, or on CIFAR for fewer than 100 epochs."""
+    runs = [trained_run(record.config) for record in of_cell(records, dataset, network)]
+    few = FULL_EPOCHS if dataset.startswith("cifar") else 0
+    return any(run.limit is not None or run.epochs < few for run in runs)
+
+
+def epochs(records: Iterable[Record], dataset: str, network: str) -> int:
+    """How long a network was trained at most."""
+    runs = [trained_run(record.config) for record in of_cell(records, dataset, network)]
+    return max((run.epochs for run in runs), default=0)
+
+
+# -------------------------------------------------------------------------------- of networks
+
+
+def accuracies(
+    records: Iterable[Record], dataset: str, network: str
+) -> dict[str, dict[int, float]]:
+    """Test accuracy at the last epoch by unit and seed."""
+    found: dict[str, dict[int, float]] = {}
+    for record in of_cell(records, dataset, network):
+        run = record.config
+        accuracy = record.environment["final"]["test_accuracy"]
+        found.setdefault(run.method, {})[run.seed] = accuracy
+    return found
+
+
+def accuracy_table(records: Iterable[Record]) -> pd.DataFrame:
+    """Columns of :data:`KEY`, variant, measure and value: test accuracy at the end, in percent."""
+    rows = []
+    for record in records:
+        accuracy = 100 * record.environment["final"]["test_accuracy"]
+        row = {**key(record.config), "variant": record.config.variant}
+        rows.append({**row, "measure": "accuracy", "value": accuracy})
+    return pd.DataFrame(rows, columns=[*KEY, "variant", "measure", "value"])
+
+
+def ranks(table: pd.DataFrame) -> pd.DataFrame:
+    """The mean accuracy of every unit, a row a network and data set, with the rank of SPLASH.
+
+    Args:
+        table: rows of :func:`accuracy_table`.
+    """
+    means = table.pivot_table("value", ["dataset", "network"], "method", sort=False)
+    rank = means.rank(axis=1, ascending=False)
+    means.insert(0, "rank of SPLASH", rank.get("splash", np.nan))
+    means.insert(1, "units", means.notna().sum(axis=1) - 1)
+    return means
+
+
+def validation_table(records: Iterable[Record]) -> pd.DataFrame:
+    """Accuracy on validation examples at the last epoch, percent: a row a unit, a column a rate."""
+    rows = []
+    for record in records:
+        run = record.config
+        accuracy = 100 * record.metrics["valid_accuracy"].iloc[-1]
+        rows.append((labels.method_name(run.method), run.learning_rate, accuracy))
+    table = pd.DataFrame(rows, columns=["unit", "rate", "accuracy"])
+    return table.pivot_table("accuracy", "unit", "rate", sort=False)
+
+
+def shapes(records: Iterable[Record], x: np.ndarray) -> pd.DataFrame:
+    """The function that every SPLASH unit computes after every epoch, of each record.
+
+    Returns: columns of :data:`KEY`, layer, epoch, lipschitz, x, y.
+    """
+    points = torch.from_numpy(x).float()
+    parts = []
+    for record in records:
+        for name, array in record.arrays.items():
+            if not name.startswith(UNITS):
+                continue
+            layer = name.removeprefix(UNITS)
+            for epoch, coefficients in enumerate(array):
+                unit = unit_of(coefficients, record.arrays[f"hinges.{layer}"]).float()
+                part = pd.DataFrame({"x": x, "y": unit(points).detach().numpy()})
+                facts = {"layer": layer, "epoch": epoch, "lipschitz": unit.lipschitz()}
+                parts.append(part.assign(**key(record.config), **facts))
+    columns = [*KEY, "layer", "epoch", "lipschitz", "x", "y"]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+# --------------------------------------------------------------------------------- of studies
+
+
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """The tables of studies in one, with the columns of :data:`KEY`, variant and epochs."""
+    parts = []
+    for record in records:
+        run = record.config
+        named = {**key(run), "variant": run.variant, "epochs": run.parent.epochs}
+        parts.append(record.metrics.assign(**named))
+    if parts:
+        return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(columns=[*KEY, "variant", "epochs", "measure", "norm", "radius", "value"])
+
+
+def at_headline(records: Iterable[Record]) -> pd.DataFrame:
+    """The rows of :func:`table` at the headline radii, and those without a radius."""
+    parts = []
+    for record in records:
+        rows = table([record])
+        chosen = rows["radius"].isna() | (rows["norm"] != "linf")
+        chosen |= np.isclose(rows["radius"], record.config.radii[0])
+        parts.append(rows[chosen])
+    return pd.concat(parts, ignore_index=True) if parts else table([])
+
+
+def under_attack(records: Iterable[Record]) -> pd.DataFrame:
+    """Accuracy under every attack at the headline radius: columns of :data:`KEY`, variant, attack,
+    value.
+    """
+    rows = at_headline(records)
+    rows = rows[rows["measure"].isin([*OPEN, *BLACK])]
+    return rows.rename(columns={"measure": "attack"})
+
+
+def named_attacks(records: Iterable[Record]) -> pd.DataFrame:
+    """Accuracy without attack and under each, the attacks as people read them: the columns that
+    :func:`lib.report.tables.mean_table` takes.
+    """
+    rows = at_headline(records)
+    rows = rows[rows["measure"].isin(ATTACK_NAMES)]
+    return rows.assign(measure=rows["measure"].map(ATTACK_NAMES))
+
+
+def steepness(records: Iterable[Record]) -> pd.DataFrame:
+    """Lipschitz constants and slopes, as :func:`lib.report.tables.mean_table` takes them: the
+    products as their decimal logarithm.
+    """
+    rows = table(records)
+    rows = rows[rows["measure"].isin(STEEPNESS)]
+    logarithm = rows["measure"].str.endswith("product")
+    value = rows["value"].where(~logarithm, np.log10(rows["value"].where(rows["value"] > 0)))
+    names = rows["measure"].map(STEEPNESS)
+    return rows.assign(value=value, measure=names.where(~logarithm, "log₁₀ of the " + names))
+
+
+def layer_constants(records: Iterable[Record]) -> pd.DataFrame:
+    """The Lipschitz constant of every layer and unit: columns of :data:`KEY`, kind, layer, value,
+    in the order of the network.
+    """
+    rows = table(records)
+    parts = rows["measure"].str.extract(r"^(?P<kind>linear|unit) (?P<layer>(?!product).+)$")
+    rows = rows.assign(**parts).dropna(subset=["kind"])
+    return rows[[*KEY, "kind", "layer", "value"]]
+
+
+def by_radius(records: Iterable[Record], attack: str = "pgd") -> pd.DataFrame:
+    """Accuracy under an attack in L-infinity against the radius, that without attack at 0."""
+    rows = table(records)
+    clean = rows[rows["measure"] == "clean"]
+    rows = pd.concat([clean, rows[(rows["measure"] == attack) & (rows["norm"] == "linf")]])
+    return rows.rename(columns={"value": "accuracy"})
+
+
+def survival(
+    records: Iterable[Record], attacks: Mapping[str, str], distances: Sequence[float]
+) -> pd.DataFrame:
+    """Share of images whose smallest distance is larger than each of some distances.
+
+    Args:
+        records: of ``unit_minimal``.
+        attacks: {name of the attack: as people read it}.
+        distances: in L2.
+    Returns: columns of :data:`KEY`, attack, distance, share.
+    """
+    rows = []
+    for record in records:
+        for attack, name in attacks.items():
+            found = record.arrays[f"l2.{attack}"]
+            for distance in distances:
+                share = float((found > distance).mean())
+                row = {"attack": name, "distance": distance, "share": share}
+                rows.append({**key(record.config), **row})
+    return pd.DataFrame(rows, columns=[*KEY, "attack", "distance", "share"])
+
+
+def in_points(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with accuracies in points."""
+    return rows.assign(value=100 * rows["value"])

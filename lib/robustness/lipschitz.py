@@ -1,0 +1,178 @@
+"""How much a network can stretch a change of its input: the Lipschitz constant of every layer."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from lib.activations import APL, Maxout, Splash, SReLU
+from lib.convnets import OverChannels, Subsample
+from lib.layers import SparseLinear
+from lib.robustness.attacks.losses import margin
+
+WEIGHTED = (nn.Conv2d, nn.Linear, SparseLinear, Subsample)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.SiLU, APL, SReLU)
+GRID = torch.linspace(-8, 8, 3201)  # where the slope of a smooth unit is looked for
+
+
+def operator_norm(
+    function: Callable[[Tensor], Tensor],
+    shape: torch.Size,
+    *,
+    steps: int = 50,
+    generator: torch.Generator,
+) -> float:
+    r"""The largest singular value of the linear part A of an affine function, by power iteration.
+
+    .. math:: v \leftarrow A^T A v / \|A^T A v\|_2, \qquad \sigma = \|A v\|_2
+
+    Source: [Miyato2018], Section 2.1, here of the whole operator, not of its matrix of kernels.
+
+    Args:
+        function: affine, of one tensor; its value is one too.
+        shape: of its argument.
+        steps: of the iteration.
+        generator: source of randomness, of the first v.
+    Returns: a lower bound that rises to the norm; 0 for a constant.
+    """
+    x = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+    with torch.enable_grad():
+        y = function(x)
+    v = x.detach()
+    sigma = 0.0
+    for _ in range(steps):
+        image = _times(function, v)
+        sigma = image.norm().item()
+        if sigma == 0:
+            return 0.0
+        (v,) = torch.autograd.grad(y, x, image, retain_graph=True)
+        v = v / v.norm()
+    return sigma
+
+
+def _times(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
+    """A v."""
+    with torch.no_grad():
+        unit = v / v.norm()
+        return function(unit) - function(torch.zeros_like(v))
+
+
+def lipschitz_constants(
+    model: nn.Module, x: Tensor, *, steps: int = 50, generator: torch.Generator
+) -> dict[str, dict[str, float]]:
+    """The Lipschitz constants in L2 of the layers of a network, in the order of its modules.
+
+    A linear layer includes the normalisation that follows it, as in evaluation.
+
+    Args:
+        model: in evaluation mode; it is not changed.
+        x: (1, features...) float, an example, for the shapes.
+        steps, generator: of :func:`operator_norm`.
+    Returns: "linear" and "unit", of each the constant by the name of the module.
+    """
+    model = _copied(model)
+    shapes = _input_shapes(model, x.double())
+    linear = {}
+    for name, group in _linear_groups(model):
+        function = nn.Sequential(*group)
+        shape = shapes[name]
+        linear[name] = operator_norm(function, shape, steps=steps, generator=generator)
+    units = {}
+    for name, module in model.named_modules():
+        if _is_unit(module):
+            units[name] = steepest_slope(module)
+    return {"linear": linear, "unit": units}
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).double().requires_grad_(False)
+
+
+def _linear_groups(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
+    """Linear layers by name, each with the normalisation that follows it."""
+    name, group = "", []
+    for other, module in model.named_modules():
+        if isinstance(module, WEIGHTED):
+            if group:
+                yield name, group
+            name, group = other, [module]
+        elif isinstance(module, NORMS) and group:
+            group.append(module)
+    if group:
+        yield name, group
+
+
+def _input_shapes(model: nn.Module, x: Tensor) -> dict[str, torch.Size]:
+    """Shape of what every linear layer sees of an example."""
+    shapes: dict[str, torch.Size] = {}
+    handles = []
+    for name, module in model.named_modules():
+        if not isinstance(module, WEIGHTED):
+            continue
+
+        def keep(module, inputs, name=name):
+            shapes[name] = inputs[0].shape
+
+        handles.append(module.register_forward_pre_hook(keep))
+    with torch.no_grad():
+        model(x)
+    for handle in handles:
+        handle.remove()
+    return shapes
+
+
+def _is_unit(module: nn.Module) -> bool:
+    return isinstance(module, (*ELEMENTWISE, Splash, Maxout)) and not isinstance(
+        module, OverChannels
+    )
+
+
+def steepest_slope(unit: nn.Module) -> float:
+    """The Lipschitz constant of a unit: exact for SPLASH and maxout, else the steepest slope on a
+    fine grid from -8 to 8.
+
+    Source: closed form for [Tavakoli2021], the sums of its coefficients.
+    """
+    if isinstance(unit, Splash):
+        return unit.lipschitz()
+    if isinstance(unit, Maxout):
+        return 1.0
+    n = 1
+    for parameter in unit.parameters():
+        n = parameter.shape[-1]
+    like = next(unit.parameters(), GRID.double())
+    x = GRID.to(like)[:, None].repeat(1, n).requires_grad_()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(unit(x).sum(), x)
+    return float(slope.abs().max())
+
+
+def margins_and_slopes(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Of every example the margin m that it is classified correctly by, and the L2 norm of its
+    gradient.
+
+    .. math:: m = z_y - \max_{j \ne y} z_j, \qquad \|\nabla_x m\|_2
+
+    To first order an example is lost at the distance of their ratio.
+
+    Args:
+        model: (B, features...) -> (B, K) logits, in evaluation mode.
+        x, y: (B, features...) float and (B,) classes.
+    Returns: (B,) and (B,) float.
+    """
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        m = -margin(model(x), y)
+        (grad_x,) = torch.autograd.grad(m.sum(), x)
+    return m.detach(), grad_x.flatten(1).norm(dim=1)
+
+
+def product(constants: dict[str, float]) -> float:
+    """The product of the constants of all layers: a bound of that of a network without shortcuts.
+
+    Returns: a float, infinite where it overflows.
+    """
+    return math.prod(constants.values())

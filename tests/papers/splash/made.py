@@ -1,0 +1,55 @@
+"""Records of units that were never trained, with given numbers."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pandas as pd
+
+from lib.papers.shared.study import Study
+from lib.papers.splash.attacking import FACTORS, HEADLINE_RADIUS, HEADLINE_RADIUS_L2
+from lib.papers.splash.training import UnitTraining
+
+SMALL = UnitTraining(
+    "unit_accuracy",
+    dataset="digits",
+    method="splash",
+    enlarge=4,
+    epochs=3,
+    batch_size=64,
+    limit=200,
+    test_images=50,
+)
+
+
+def trained(method, seed, accuracy, dataset="mnist", network="lenet5", **fields):
+    """A record of a network with this test accuracy."""
+    fields = {"epochs": 100, **fields}
+    run = UnitTraining(
+        "unit_accuracy", dataset=dataset, method=method, seed=seed, network=network, **fields
+    )
+    facts = {"final": {"test_accuracy": accuracy}}
+    return types.SimpleNamespace(config=run, environment=facts, arrays={}, metrics=pd.DataFrame())
+
+
+def studied(method, seed, kept, dataset="mnist", network="lenet5", **fields):
+    """A record of a study with these accuracies by attack, at the headline radius in L-infinity."""
+    experiment = fields.pop("parent", "unit_accuracy")
+    parent = trained(method, seed, 0.9, dataset, network, **fields).config
+    parent = dataclasses.replace(parent, experiment=experiment)
+    radius = HEADLINE_RADIUS[dataset]
+    run = Study(
+        "unit_robustness",
+        parent=parent,
+        dataset=dataset,
+        method=method,
+        seed=seed,
+        radii=tuple(factor * radius for factor in FACTORS),
+        radii_l2=(HEADLINE_RADIUS_L2[dataset],),
+    )
+    rows = []
+    for name, value in kept.items():
+        at = np.nan if name == "slope" else (0.0 if name == "clean" else radius)
+        rows.append((name, "" if name in ("clean", "slope") else "linf", at, value))
+    metrics = pd.DataFrame(rows, columns=["measure", "norm", "radius", "value"])
+    return types.SimpleNamespace(config=run, metrics=metrics, arrays={}, environment={})

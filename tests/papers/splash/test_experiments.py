@@ -1,0 +1,94 @@
+"""Which networks the profiles train: pairs, lengths, what is held, substitutes."""
+
+import dataclasses
+
+import pytest
+
+from lib.papers.splash import experiments
+from lib.papers.splash.experiments import TEN, accuracy, substitute
+from lib.runs.experiment import PROFILES
+
+
+def same_but(run, names):
+    """The fields of a run but for some."""
+    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_units_of_a_cell_differ_in_the_unit_alone(profile):
+    by_place = {}
+    for run in accuracy(profile):
+        by_place.setdefault((run.network, run.dataset, run.seed), []).append(run)
+    for runs in by_place.values():
+        fields = [same_but(run, ("method", "stand_in")) for run in runs]
+        assert all(other == fields[0] for other in fields)
+        assert {"relu", "splash"} <= {run.method for run in runs}
+
+
+def test_paper_profile_has_all_ten_units_in_every_convolutional_cell():
+    units = {}
+    for run in accuracy("paper"):
+        units.setdefault((run.network, run.dataset), set()).add(run.method)
+    assert len(units) == 10 and all(set(TEN) <= found for found in units.values())
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_grey_images_have_five_paired_seeds_of_all_units_on_all_data(dataset):
+    runs = [r for r in accuracy("paper") if (r.network, r.dataset) == ("lenet5", dataset)]
+    assert {run.method for run in runs} >= set(TEN) and len(runs) == 5 * 11
+    assert {(run.limit, run.test_images, run.stand_in) for run in runs} == {(None, None, None)}
+
+
+@pytest.mark.parametrize("variant", experiments.VARIANTS)
+def test_variants_change_what_they_say(variant):
+    (run,) = (r for r in experiments.ablation("paper") if (r.variant, r.seed) == (variant, 0))
+    for name, value in experiments.VARIANTS[variant].items():
+        assert getattr(run, name) == value
+    (plain,) = (
+        r
+        for r in accuracy("paper")
+        if (r.network, r.dataset, r.method, r.seed) == ("lenet5", run.dataset, "splash", 0)
+    )
+    others = ("experiment", "variant", *experiments.VARIANTS[variant])
+    assert same_but(run, others) == same_but(plain, others)
+
+
+def test_networks_of_held_constants_differ_in_the_unit_alone():
+    runs = experiments.held("paper")
+    assert {run.method for run in runs} == {"relu", "splash"}
+    assert {(run.logit_scale, run.bounded, run.norm) for run in runs} == {(10.0, True, False)}
+
+
+def test_tuning_sees_no_test_examples():
+    runs = experiments.tuning("paper")
+    assert {(run.evaluate_test, run.validation) for run in runs} == {(False, 5000)}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_network_of_the_comparisons_is_attacked_once(profile):
+    parents = [study.parent.name for study in experiments.attacked(profile)]
+    trained = experiments.lengths(profile) + experiments.held(profile)
+    wanted = {run.name for run in trained + experiments.defended(profile)}
+    assert len(parents) == len(set(parents)) and wanted <= set(parents)
+
+
+def test_substitute_is_relu_of_another_seed_and_the_same_for_all_units():
+    runs = [r for r in accuracy("paper") if (r.network, r.dataset) == ("lenet5", "mnist")]
+    for run in runs:
+        found = substitute(run)
+        assert found.method == "relu" and found.seed == (run.seed + 1) % 5
+        assert found in runs
+    held = [run for run in experiments.held("paper") if run.dataset == "mnist" and run.seed == 2]
+    assert {substitute(run).name for run in held} == {substitute(runs[2]).name}
+
+
+def test_substitute_of_a_single_seed_is_trained_besides():
+    run = accuracy("smoke")[0]
+    found = substitute(run)
+    assert found.method == "relu" and found.seed != run.seed
+
+
+def test_digits_stand_in_in_the_quick_profile_alone():
+    assert {run.stand_in.dataset for run in accuracy("quick")} == {"digits"}
+    assert {run.stand_in for run in accuracy("paper")} == {None}

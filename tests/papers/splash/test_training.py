@@ -1,0 +1,137 @@
+"""Training with a unit as a run: what is recorded, resumed to the same bits, read back, refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from lib import data, train
+from lib.papers.splash import training
+from lib.papers.splash.training import UnitTraining
+from lib.robustness.defences import Adversarial
+from lib.runs.config import from_fields
+from lib.runs.experiment import Workspace
+from tests import processes
+from tests.papers.splash.made import SMALL
+
+MLP = dataclasses.replace(SMALL, network="sparse_mlp", enlarge=1, hidden=(40, 30), quantiles=True)
+FILES = ("config.json", "metrics.csv", "arrays.npz")
+
+
+def contents(record):
+    return [(record.path / name).read_bytes() for name in FILES]
+
+
+@pytest.fixture(autouse=True)
+def float32():
+    """Networks are trained in it."""
+    torch.set_default_dtype(torch.float32)
+
+
+def test_record_holds_shapes_after_every_epoch_from_the_start_on(store):
+    record = store.run(SMALL)
+    names = [name for name in record.arrays if name.startswith("units.")]
+    assert len(names) == 4
+    for name in names:
+        shapes = record.arrays[name]
+        assert shapes.shape == (4, 2, 4)
+        assert shapes[0].tolist() == [[1, 0, 0, 0], [0, 0, 0, 0]]
+        assert not np.array_equal(shapes[-1], shapes[0])
+    assert list(record.metrics["epoch"]) == [1, 2, 3] and "units" not in record.metrics
+    assert record.summary()["architecture"] == "lenet5" and record.environment["classes"] == 10
+
+
+def test_network_of_a_record_is_the_one_that_was_trained(store):
+    record = store.run(SMALL)
+    split = SMALL.split()
+    actual = train.accuracy(training.network(record), split.x_test, split.y_test)
+    assert actual == record.environment["final"]["test_accuracy"]
+    learned = training.learned_units(record)["activation1"]
+    desired = training.network(record).activation1
+    x = torch.linspace(-3, 3, 50)
+    torch.testing.assert_close(learned(x), desired(x))
+
+
+def test_killed_run_resumes_to_the_same_bits(store, tmp_path):
+    processes.kill_after(store, SMALL, 1)
+    resumed = store.run(SMALL)
+    elsewhere = dataclasses.replace(store, runs=tmp_path / "elsewhere")
+    assert contents(resumed) == contents(elsewhere.run(SMALL))
+
+
+def test_hinges_of_the_sparse_network_lie_at_quantiles_of_its_inputs(store):
+    record = store.run(dataclasses.replace(MLP, epochs=1))
+    split = MLP.split()
+    net = MLP.model((8, 8), 10, split.standardisation()).eval()
+    seen = net.linear1(net.standardise(split.x_train)).abs().flatten()
+    hinges = torch.from_numpy(record.arrays["hinges.activation1"])
+    parts = torch.bucketize(seen, hinges, right=True).bincount()[1:]
+    assert hinges[0] == 0 and (parts / len(seen) - 0.25).abs().max() < 0.01
+
+
+def test_relu_and_splash_of_a_seed_start_alike(store):
+    nets = [
+        dataclasses.replace(SMALL, method=method).model((8, 8), 10) for method in ("relu", "splash")
+    ]
+    x = torch.rand(5, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(nets[0](x), nets[1](x))
+
+
+def test_record_that_lacks_the_network_is_refused(store):
+    record = store.run(dataclasses.replace(SMALL, epochs=1))
+    shipped = {n: a for n, a in record.arrays.items() if training.keep_units(record, n)}
+    assert shipped and all(n.startswith(("units.", "hinges.")) for n in shipped)
+    with pytest.raises(ValueError, match="does not hold the network: train it on this machine"):
+        training.network(dataclasses.replace(record, arrays=shipped))
+
+
+def test_run_is_read_back_from_its_file():
+    run = dataclasses.replace(SMALL, positions=(0, 1, 2, 3), logit_scale=3)
+    again = from_fields(run.fields_to_write())
+    assert again == run and again.name == run.name
+
+
+def test_training_on_attacked_examples_has_its_objective():
+    run = dataclasses.replace(SMALL, adversarial_radius=0.1)
+    assert run.objectives() == {"objective": Adversarial(0.1, steps=2)}
+    assert SMALL.objectives() == {}
+
+
+def test_test_images_are_a_stratified_part():
+    split = dataclasses.replace(SMALL, test_images=100).split()
+    whole = data.load("digits")
+    counts = split.y_test.bincount()
+    desired = whole.y_test.bincount() * 100 / len(whole.y_test)
+    assert len(split.x_test) == 100 and (counts - desired).abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"network": "lenet"}, "unknown network 'lenet': did you mean 'lenet5'"),
+        ({"method": "splsh"}, "unknown activation 'splsh': did you mean 'splash'"),
+        ({"n_hinges": 4}, "S = 4 hinges cannot be symmetric"),
+        ({"positions": (0, 2, 1, 3)}, "do not ascend from 0"),
+        ({"epochs": 0}, "epochs = 0 is out of range"),
+        ({"adversarial_radius": -1.0}, "radius = -1.0 is out of range"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_before_anything_is_run(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        dataclasses.replace(SMALL, **change).check()
+
+
+def test_replay_gives_the_first_epochs(store, tmp_path):
+    record = store.run(SMALL)
+    workspace = Workspace(tmp_path, lambda done: None, lambda run, enough: None)
+    again = training.replay(SMALL, workspace, 2)
+    assert again.metrics["train_loss"].tolist() == pytest.approx(
+        record.metrics["train_loss"][:2].tolist(), rel=1e-6
+    )
+    assert np.array_equal(again.arrays["units.activation1"], record.arrays["units.activation1"][:3])
+
+
+def test_fields_have_the_declared_types():
+    with pytest.raises(ValueError, match="quantiles = 1 is of the wrong type: give bool"):
+        UnitTraining("x", quantiles=1)

@@ -1,0 +1,121 @@
+"""Lipschitz constants against singular values, closed forms and finite differences."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from lib import activations, models
+from lib.convnets import convnet
+from lib.robustness.lipschitz import (
+    lipschitz_constants,
+    margins_and_slopes,
+    operator_norm,
+    product,
+    steepest_slope,
+)
+
+
+def largest_singular_value(function, shape):
+    """Of the Jacobian, entry by entry."""
+    zero = torch.zeros(shape)
+    columns = []
+    for k in range(zero.numel()):
+        unit = torch.zeros(shape)
+        unit.view(-1)[k] = 1
+        columns.append((function(unit) - function(zero)).flatten())
+    return torch.linalg.svdvals(torch.stack(columns, 1))[0].item()
+
+
+FUNCTIONS = {
+    "linear": (nn.Linear(7, 5), (1, 7)),
+    "convolution": (nn.Conv2d(2, 3, 3, padding=1), (1, 2, 6, 6)),
+    "stride": (nn.Conv2d(2, 3, 3, stride=2), (1, 2, 7, 7)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_operator_norm_is_the_largest_singular_value(name, generator):
+    function, shape = FUNCTIONS[name]
+    function = function.double().requires_grad_(False)
+    actual = operator_norm(function, shape, steps=300, generator=generator)
+    assert actual == pytest.approx(largest_singular_value(function, shape), rel=1e-3)
+
+
+def test_operator_norm_of_a_constant_is_0(generator):
+    assert operator_norm(lambda x: 0 * x + 3, (4,), generator=generator) == 0
+
+
+def test_normalisation_belongs_to_the_layer_before_it(generator):
+    net = nn.Sequential(nn.Linear(4, 4, bias=False), nn.BatchNorm1d(4), nn.ReLU()).eval()
+    net[0].weight.data = torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    net[1].weight.data = torch.tensor([8.0, 1.0, 1.0, 1.0])
+    net[1].running_var.fill_(4.0)
+    found = lipschitz_constants(net, torch.rand(1, 4), generator=generator)
+    assert found["linear"] == {"0": pytest.approx(8 / 2, rel=1e-4)}  # not 4 · 8 / 2
+    assert found["unit"] == {"2": 1.0}
+
+
+@pytest.mark.parametrize("activation", ["splash", "apl", "maxout"])
+def test_every_layer_of_a_network_has_its_constant(activation, generator):
+    net = convnet("lenet5", (28, 28), 10, activation=activation).eval()
+    found = lipschitz_constants(net, torch.rand(1, 28, 28), steps=3, generator=generator)
+    assert len(found["linear"]) == 7 and len(found["unit"]) == 4
+    assert product(found["linear"]) == pytest.approx(math.prod(found["linear"].values()))
+
+
+def test_sparse_layers_have_constants_too(generator):
+    net = models.mlp((9, 8, 7, 3), density=0.5, activation="relu").eval()
+    found = lipschitz_constants(net, torch.rand(1, 9), steps=300, generator=generator)
+    desired = [
+        torch.linalg.svdvals(layer.to_dense())[0].item() for layer in (net.linear1, net.linear2)
+    ]
+    assert list(found["linear"].values())[:2] == pytest.approx(desired, rel=1e-3)
+
+
+def test_product_bounds_what_a_network_without_shortcuts_stretches(generator):
+    net = convnet("lenet5", (28, 28), 10, activation="splash").eval()
+    x = torch.rand(1, 28, 28, generator=generator)
+    found = lipschitz_constants(net, x, generator=generator)
+    other = x + 0.1 * torch.randn(1, 28, 28, generator=generator)
+    stretched = (net(other) - net(x)).norm() / (other - x).norm()
+    assert stretched <= product(found["linear"]) * product(found["unit"])
+
+
+SLOPES = {  # closed forms
+    "relu": 1.0,
+    "leaky_relu": 1.0,
+    "prelu": 1.0,
+    "tanh": 1.0,
+    "sigmoid": 0.25,
+    "elu": 1.0,
+    "swish": 1.09984,  # at x = 2.39936
+    "maxout": 1.0,
+    "apl": 1.0,
+    "splash": 1.0,
+    "srelu": 1.0,
+}
+
+
+@pytest.mark.parametrize("name", SLOPES)
+def test_steepest_slope_of_a_unit_is_known(name):
+    unit = activations.make(name, 3)
+    assert steepest_slope(unit) == pytest.approx(SLOPES[name], rel=1e-5)
+
+
+def test_steepest_slope_of_any_neuron_counts():
+    unit = activations.make("prelu", 3)
+    unit.weight.data = torch.tensor([0.5, -2.0, 0.1])
+    assert steepest_slope(unit) == 2
+
+
+def test_margins_and_slopes_of_a_linear_network(generator):
+    net = models.mlp((6, 3)).eval()
+    x = torch.rand(20, 6, generator=generator)
+    z, w = net(x).detach(), net.linear1.weight.detach()
+    y = z.argmax(1)
+    m, slope = margins_and_slopes(net, x, y)
+    second = z.topk(2).indices[:, 1]
+    torch.testing.assert_close(m, z.topk(2).values.diff().neg().squeeze(1))
+    torch.testing.assert_close(slope, (w[y] - w[second]).norm(dim=1))
