@@ -135,6 +135,8 @@ class Splash(nn.Module):
         start: "relu", "leaky_relu" (slope .01) or "linear".
         bounded: whether the coefficients used are divided by the Lipschitz constant where it
             exceeds 1, so that the unit is as steep as ReLU at most.
+        decayed: whether weight decay acts on the coefficients, see
+            :func:`lib.train.make_optimiser`.
     Raises: ValueError if S is even, the hinges are not (m,) ascending from 0, or the start is
         unknown.
     """
@@ -146,6 +148,7 @@ class Splash(nn.Module):
         positions: Sequence[float] | None = None,
         start: str = "relu",
         bounded: bool = False,
+        decayed: bool = False,
     ) -> None:
         super().__init__()
         check_known("start", start, STARTS)
@@ -155,6 +158,7 @@ class Splash(nn.Module):
         if len(positions) != n:
             raise ValueError(f"{len(positions)} hinge positions for S = {n_hinges}: give {n}")
         self.bounded = bounded
+        self.decayed = decayed
         self.register_buffer("hinges", _checked(torch.tensor(positions)))  # (m,)
         coefficients = torch.zeros(2, n)
         coefficients[0, 0] = 1

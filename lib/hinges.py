@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import compiled
+from lib import compiled, loops
 
 CHUNK = 4096  # values: what a pass over the hinges finds in the cache
 
@@ -112,7 +112,7 @@ def _flat(x: Tensor) -> np.ndarray:
 # -------------------------------------------------------------------------- the compiled loops
 
 
-@compiled.jit
+@loops.jit
 def _values(x, hinges, coefficients, y):
     for k in numba.prange(-(-x.shape[0] // CHUNK)):
         x_k, y_k = x[k * CHUNK : (k + 1) * CHUNK], y[k * CHUNK : (k + 1) * CHUNK]
@@ -124,7 +124,7 @@ def _values(x, hinges, coefficients, y):
                 y_k[i] = part if s == 0 else y_k[i] + part
 
 
-@compiled.jit
+@loops.jit
 def _gradients(x, grad_y, hinges, coefficients, grad_x, sums):
     """grad_x, and the sums of each chunk that make the gradients of the coefficients, if any."""
     for k in numba.prange(-(-x.shape[0] // CHUNK)):

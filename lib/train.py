@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from lib import checkpoints, models
+from lib.activations import Splash
 from lib.averaging import WeightAverage
 from lib.data import Split
 from lib.data.augment import augment
@@ -359,9 +360,10 @@ def record_links(history: History, model: nn.Module, epoch: int | str) -> None:
 
 def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
     """SGD of the settings; weight decay acts on the weights of linear and convolutional layers,
-    sparse and dense, not on biases, normalisations and activations.
+    sparse and dense, not on biases, normalisations and activations, but for units of SPLASH that
+    ask for it.
     """
-    weights = _weights_of_links(model)
+    weights = _decayed(model)
     decayed = [p for p in model.parameters() if id(p) in weights]
     others = [p for p in model.parameters() if id(p) not in weights]
     return torch.optim.SGD(
@@ -373,8 +375,8 @@ def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
     )
 
 
-def _weights_of_links(model: nn.Module) -> set[int]:
-    """The ids of the parameters that hold the weights of links."""
+def _decayed(model: nn.Module) -> set[int]:
+    """The ids of the parameters that hold the weights of links, or coefficients that decay too."""
     dense = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
     weights = set()
     for module in model.modules():
@@ -382,6 +384,8 @@ def _weights_of_links(model: nn.Module) -> set[int]:
             weights.add(id(module.values))
         elif isinstance(module, dense):
             weights.add(id(module.weight))
+        elif isinstance(module, Splash) and module.decayed:
+            weights.add(id(module.coefficients))
     return weights
 
 

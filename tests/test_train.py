@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import checkpoints, data, layers, models, train
-from lib.activations import SReLU
+from lib.activations import Splash, SReLU
 from lib.averaging import WeightAverage
 from lib.data import Split
 from lib.evolution import Evolution, evolve_
@@ -445,6 +445,8 @@ def test_weight_decay_acts_on_the_weights_of_links_only(method):
         (nn.LayerNorm(3), []),
         (nn.PReLU(), []),
         (SReLU(3), []),
+        (Splash(), []),
+        (Splash(decayed=True), ["coefficients"]),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -160,6 +160,7 @@ VARIANTS: dict[str, Fields] = {  # of SPLASH, one change each
     "start: leaky ReLU": {"start": "leaky_relu"},
     "start: linear": {"start": "linear"},
     "slope at most 1": {"bounded": True},
+    "coefficients decay": {"decayed": True},
     "no normalisation, quantiles": {"norm": False, "quantiles": True, "learning_rate": 0.03},
 }
 FEW_VARIANTS = ("S = 3", "hinges at quantiles", "slope at most 1")

@@ -33,7 +33,7 @@ class UnitTraining(Run):
 
     Args:
         network: of :data:`lib.convnets.NETWORKS`, or "sparse_mlp": layers that evolve by SET.
-        n_hinges, start, bounded: of SPLASH, see :class:`lib.activations.Splash`.
+        n_hinges, start, bounded, decayed: of SPLASH, see :class:`lib.activations.Splash`.
         positions: hinges of SPLASH on one side; none: those of its number.
         quantiles: whether hinges are placed at quantiles of 1,000 training examples.
         norm, dropout, logit_scale, enlarge: see :func:`lib.convnets.convnet`.
@@ -58,6 +58,7 @@ class UnitTraining(Run):
     quantiles: bool = False
     start: str = "relu"
     bounded: bool = False
+    decayed: bool = False
     norm: bool = True
     dropout: bool = False
     logit_scale: float | None = None
@@ -99,6 +100,7 @@ class UnitTraining(Run):
             "positions": self.positions or None,
             "start": self.start,
             "bounded": self.bounded,
+            "decayed": self.decayed,
         }
 
     def settings(self) -> train.Settings:
