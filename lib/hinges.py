@@ -126,25 +126,29 @@ def _values(x, hinges, coefficients, y):
 
 @loops.jit
 def _gradients(x, grad_y, hinges, coefficients, grad_x, sums):
-    """grad_x, and the sums of each chunk that make the gradients of the coefficients, if any."""
+    """grad_x, and the sums of each chunk that make the gradients of the coefficients, if any.
+
+    The slope is summed first and multiplied last, so that no compiler can fuse products with sums
+    in one of several ways.
+    """
     for k in numba.prange(-(-x.shape[0] // CHUNK)):
         x_k, g_k = x[k * CHUNK : (k + 1) * CHUNK], grad_y[k * CHUNK : (k + 1) * CHUNK]
         d_k = grad_x[k * CHUNK : (k + 1) * CHUNK]
         zero = x.dtype.type(0)
+        d_k[:] = zero
         for s in range(hinges.shape[0]):
             b, right, left = hinges[s], coefficients[0, s], coefficients[1, s]
             of_right = of_left = zero
             for i in range(x_k.shape[0]):
                 above, below = x_k[i] - b, -x_k[i] - b
-                g_above = g_k[i] if above > zero else zero
-                g_below = g_k[i] if below > zero else zero
-                part = right * g_above - left * g_below
-                d_k[i] = part if s == 0 else d_k[i] + part
+                d_k[i] += right if above > zero else (-left if below > zero else zero)
                 if sums is not None:
-                    of_right += g_above * above
-                    of_left += g_below * below
+                    of_right += g_k[i] * max(above, zero)
+                    of_left += g_k[i] * max(below, zero)
             if sums is not None:
                 sums[k, 0, s], sums[k, 1, s] = of_right, of_left
+        for i in range(x_k.shape[0]):
+            d_k[i] *= g_k[i]
 
 
 # ------------------------------------------------------------------------ the plain torch form

@@ -1,6 +1,9 @@
 """Sums of hinges against their definition, closed forms and finite differences."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -136,6 +139,20 @@ def test_results_do_not_depend_on_threads(threads, hinges, coefficients, generat
             y = hinge_sum(x, hinges.float(), c)
             results.append(torch.cat([g.flatten() for g in torch.autograd.grad(y.sum(), (x, c))]))
     assert torch.equal(*results)
+
+
+def test_code_compiled_anew_and_code_from_the_cache_give_the_same_bits(tmp_path):
+    program = (
+        "import hashlib, torch; from lib.hinges import hinge_sum; torch.manual_seed(0)\n"
+        "x, c, grad_y = torch.randn(5000), torch.randn(2, 4), torch.randn(5000)\n"
+        f"y = hinge_sum(x.requires_grad_(), torch.tensor({HINGES}), c.requires_grad_())\n"
+        "results = y.detach(), *torch.autograd.grad(y, (x, c), grad_y)\n"
+        "print(*[hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in results])"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    outputs = [subprocess.check_output(command, env=environment) for _ in range(2)]
+    assert list(tmp_path.rglob("*.nbc")) and outputs[0] == outputs[1]
 
 
 def test_nothing_but_the_input_is_kept_for_the_backward_pass(hinges, coefficients):
