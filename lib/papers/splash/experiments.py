@@ -94,7 +94,7 @@ CELLS: dict[str, tuple[Cell, ...]] = {
             "resnet20",
             "cifar10",
             _seeds(MAIN, 5, 1),
-            {**_CIFAR, "epochs": 10, "limit": 10_000, "test_images": 2000},
+            {**_CIFAR, "epochs": 6, "limit": 5000, "test_images": 2000},
         ),
         Cell(
             "all_cnn",
