@@ -3,6 +3,7 @@
 A unit with parameters for each neuron sees the neurons last, (..., n), as layers do.
 """
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -159,7 +160,8 @@ class Splash(nn.Module):
             raise ValueError(f"{len(positions)} hinge positions for S = {n_hinges}: give {n}")
         self.bounded = bounded
         self.decayed = decayed
-        self.register_buffer("hinges", _checked(torch.tensor(positions)))  # (m,)
+        dtype = torch.get_default_dtype()
+        self.register_buffer("hinges", _checked(torch.tensor(positions, dtype=dtype)))  # (m,)
         coefficients = torch.zeros(2, n)
         coefficients[0, 0] = 1
         coefficients[1, 0] = STARTS[start]
@@ -255,6 +257,9 @@ def splash_units(model: nn.Module) -> dict[str, Splash]:
 def place_hinges_(model: nn.Module, x: Tensor) -> None:
     """Put the hinges of every SPLASH unit at quantiles of its inputs, once before training.
 
+    Normalisations use the statistics of these examples, as in training, and remember nothing of it;
+    dropout is off.
+
     Args:
         model: whose units are as at their start; it keeps its mode.
         x: (B, features...) float, training examples.
@@ -264,13 +269,18 @@ def place_hinges_(model: nn.Module, x: Tensor) -> None:
     for unit in splash_units(model).values():
         hook = unit.register_forward_pre_hook(lambda unit, inputs: unit.place_hinges_(inputs[0]))
         handles.append(hook)
-    was_training = model.training
+    was_training, buffers = model.training, copy.deepcopy(dict(model.named_buffers()))
+    for module in model.eval().modules():
+        module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
     try:
-        model.eval()(x)
+        model(x)
     finally:
         for handle in handles:
             handle.remove()
         model.train(was_training)
+        for name, buffer in model.named_buffers():
+            if not name.endswith(".hinges"):
+                buffer.copy_(buffers[name])
 
 
 # ----------------------------------------------------------------------------------- other units

@@ -20,7 +20,7 @@ from lib.names import check_known
 
 Image = tuple[int, int, int]  # channels, height, width
 
-LEAST_SIDE = {"lenet5": 28, "all_cnn": 12, "resnet20": 4, "nin": 8}  # pixels
+LEAST_SIDE = {"lenet5": 28, "all_cnn": 9, "resnet20": 4, "nin": 4}  # pixels
 CHANNELS_LAST = ("all_cnn", "resnet20", "nin")  # networks that run faster in this memory format
 LENET_C3 = (  # maps of S2 that each map of C3 sees: [LeCun1998], Table I
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
@@ -124,29 +124,33 @@ class Residual(nn.Module):
     r"""Two convolutions and a shortcut past them: :math:`y = h(f(x) + s(x))`.
 
     Where a block halves the sides, the shortcut takes every other pixel; maps that the input lacks
-    are 0.
+    are 0. A unit of several pieces (maxout) finds each map of the shortcut in all of them.
 
     Source: [He2016], Eq. (1) and Section 4.2, shortcuts of kind A.
 
     Args:
         branch: f.
         unit: h.
-        channels: maps of the branch.
+        channels: maps of the unit.
         stride: of the shortcut.
+        pieces: maps of the branch for each of the unit.
     """
 
-    def __init__(self, branch: nn.Module, unit: nn.Module, channels: int, stride: int) -> None:
+    def __init__(
+        self, branch: nn.Module, unit: nn.Module, channels: int, stride: int, pieces: int = 1
+    ) -> None:
         super().__init__()
         self.branch = branch
         self.activation = unit
         self.channels = channels
+        self.pieces = pieces
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float -> (B, C', H', W') float."""
         shortcut = x[:, :, :: self.stride, :: self.stride]
         missing = self.channels - x.shape[1]
-        shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, missing))
+        shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, missing)).repeat_interleave(self.pieces, dim=1)
         return self.activation(self.branch(x) + shortcut)
 
 
@@ -246,8 +250,11 @@ class _Parts:
             seed = 1000 * self.seed + self.counts.get("dropout", 0) + 1
             self.add("dropout", ImageDropout(p, seed=seed))
 
-    def average(self) -> None:
-        """The mean of each map, the logits."""
+    def average(self, n_in: int = 0, n_classes: int = 0) -> None:
+        """The mean of each map; with n_classes the logits, after a 1 x 1 convolution to them."""
+        if n_classes:
+            last = nn.Conv2d(n_in, n_classes, 1)
+            self.add("conv", self.weighted(last, n_in))
         self.network.add_module("average", nn.AdaptiveAvgPool2d(1))
         self.network.add_module("flatten", nn.Flatten())
 
@@ -256,11 +263,13 @@ def _lenet5(parts: _Parts, image: Image, n_classes: int) -> None:
     """[LeCun1998], Section II-B: C1, S2, C3, S4, C5, F6 and an output.
 
     Departs: a unit follows C1, C3, C5 and F6, not S2 and S4; the output is linear, not by distances
-    to fixed codes.
+    to fixed codes; the frame that is added to small images has the value of the mean.
     """
     channels, side, _ = image
     if side < 32:
-        parts.network.add_module("pad", nn.ZeroPad2d((32 - side) // 2))
+        before = (32 - side) // 2
+        after = 32 - side - before
+        parts.network.add_module("pad", nn.ZeroPad2d((before, after, before, after)))
     k, biased = parts.pieces, not parts.norm
     parts.active_conv(channels, 6, 5)
     parts.add("subsample", parts.limited(Subsample(6)))
@@ -280,7 +289,11 @@ def _lenet5(parts: _Parts, image: Image, n_classes: int) -> None:
 
 
 def _all_cnn(parts: _Parts, image: Image, n_classes: int) -> None:
-    """[Springenberg2015], Tables 1 and 2: model C, its pooling replaced by convolutions."""
+    """[Springenberg2015], Tables 1 and 2: model C, its pooling replaced by convolutions.
+
+    Departs: no unit follows the last convolution, so that units bounded from above can give any
+    logits.
+    """
     parts.drop(0.2)
     n_in = image[0]
     for width in (96, 192):
@@ -291,8 +304,7 @@ def _all_cnn(parts: _Parts, image: Image, n_classes: int) -> None:
         n_in = width
     parts.active_conv(192, 192, 3)
     parts.active_conv(192, 192, 1)
-    parts.active_conv(192, n_classes, 1)
-    parts.average()
+    parts.average(192, n_classes)
 
 
 def _resnet20(parts: _Parts, image: Image, n_classes: int) -> None:
@@ -313,12 +325,14 @@ def _block(parts: _Parts, n_in: int, n_out: int, stride: int) -> Residual:
     parts.conv(n_in, n_out, 3, stride=stride, padding=1, into=branch)
     parts.add("activation", parts.unit(n_out), into=branch)
     parts.conv(n_out, n_out, 3, padding=1, into=branch)
-    return Residual(branch, parts.unit(n_out), n_out * parts.pieces, stride)
+    return Residual(branch, parts.unit(n_out), n_out, stride, parts.pieces)
 
 
 def _nin(parts: _Parts, image: Image, n_classes: int) -> None:
     """[Lin2014], Section 4.1: three blocks of a convolution and two layers of 1 x 1; sizes as in
     the authors' CIFAR-10 definition.
+
+    Departs: no unit follows the last convolution, as in All-CNN.
     """
     n_in = image[0]
     pools = nn.MaxPool2d(3, 2, ceil_mode=True), nn.AvgPool2d(3, 2, ceil_mode=True)
@@ -331,8 +345,7 @@ def _nin(parts: _Parts, image: Image, n_classes: int) -> None:
         n_in = widths[2]
     parts.active_conv(192, 192, 3, padding=1)
     parts.active_conv(192, 192, 1)
-    parts.active_conv(192, n_classes, 1)
-    parts.average()
+    parts.average(192, n_classes)
 
 
 NETWORKS = {
@@ -371,8 +384,11 @@ def convnet(
         activation, options: see :func:`lib.activations.make`.
         norm: whether units see normalised values.
         dropout: whether dropout is as published (All-CNN and Network-in-Network).
-        logit_scale: None, or the matrix of the weights of every layer is held at norm 1
-            [Miyato2018] and the logits are multiplied by this; without ``norm``.
+        logit_scale: None, or the matrix of kernels of every layer is held at norm 1 [Miyato2018]
+            (of a partial convolution the kernels that are there, of subsampling the vector of its
+            coefficients) and the logits are multiplied by this; without ``norm``. The operator of a
+            convolution may have a larger norm, see
+            :func:`lib.robustness.lipschitz.lipschitz_constants`.
         enlarge: factor by which the sides of images are enlarged first.
         standardisation: (mean, std) of the training part; None leaves the input as it is.
         seed: of weights and dropout.

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.hooks import RemovableHandle
 
 from lib import checkpoints, models
@@ -382,6 +383,8 @@ def _decayed(model: nn.Module) -> set[int]:
     for module in model.modules():
         if isinstance(module, SparseLinear):
             weights.add(id(module.values))
+        elif isinstance(module, dense) and is_parametrized(module, "weight"):
+            weights.add(id(module.parametrizations.weight.original))
         elif isinstance(module, dense):
             weights.add(id(module.weight))
         elif isinstance(module, Splash) and module.decayed:

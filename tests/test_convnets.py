@@ -204,6 +204,35 @@ def test_weights_of_convolutions_decay_and_units_do_not():
     assert names == {f"conv{i}.weight" for i in (1, 2, 3)} | {"linear1.weight", "linear2.weight"}
 
 
+def test_weights_whose_norm_is_held_decay_as_well():
+    net = convnet("lenet5", (28, 28), 10, norm=False, logit_scale=10.0)
+    decayed = train.make_optimiser(net, Settings(1)).param_groups[0]["params"]
+    named = {id(p): name for name, p in net.named_parameters()}
+    kept = ".parametrizations.weight.original"
+    names = {named[id(p)].removesuffix(kept) for p in decayed}
+    assert names == {"conv1", "conv2", "conv3", "linear1", "linear2"}
+
+
+@each_unit
+def test_shortcut_passes_what_a_silent_branch_leaves(activation):
+    net = convnet("resnet20", (3, 8, 8), 10, activation=activation)
+    block = net.block1.eval()
+    for p in block.branch.parameters():
+        p.data.zero_()
+    x = torch.rand(2, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    unit = activations.make(activation, 16)
+    seen = x.movedim(1, -1).repeat_interleave(activations.pieces(activation), -1)
+    torch.testing.assert_close(block(x), unit(seen).movedim(-1, 1))
+
+
+@each_network
+@pytest.mark.parametrize("larger", [0, 1, 3])
+def test_least_images_and_odd_ones_fit(name, larger):
+    side = convnets.LEAST_SIDE[name] + larger
+    net = convnet(name, (side, side), 10).eval()
+    assert net(torch.zeros(2, side, side)).shape == (2, 10)
+
+
 def test_network_is_trained_on_grey_images():
     split = data.load("digits", limit=300)
     net = convnet(
@@ -219,7 +248,7 @@ def test_network_is_trained_on_grey_images():
     [
         (("lenet", (28, 28)), "unknown network 'lenet': did you mean 'lenet5'"),
         (("lenet5", (8, 8)), "8 x 8 are too small for lenet5: give sides of at least 28, or enl"),
-        (("nin", (3, 7, 7)), "7 x 7 are too small for nin: give sides of at least 8"),
+        (("nin", (3, 3, 3)), "3 x 3 are too small for nin: give sides of at least 4"),
         (("all_cnn", (28, 20)), r"all_cnn takes square images, not \(28, 20\): give \(H, W\)"),
         (("resnet20", (64,)), r"resnet20 takes square images, not \(64,\)"),
     ],

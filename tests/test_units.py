@@ -1,12 +1,14 @@
 """SPLASH, APL and maxout as units: special cases, symmetry, recovery, starts, refusals."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import activations, models
+from lib import activations, convnets, models
 from lib.activations import APL, Maxout, Splash
 
 ODD = [1, 3, 5, 7, 9, 11]
@@ -158,6 +160,27 @@ def test_hinges_are_placed_once_by_what_each_unit_sees(generator):
     inputs = twin.linear2(twin.activation1(twin.linear1(x)))
     desired = activations.hinges_at_quantiles(inputs, 4)
     torch.testing.assert_close(net.activation2.hinges, desired)
+
+
+def test_hinges_behind_a_normalisation_divide_what_it_gives_in_training(generator):
+    net = convnets.convnet("lenet5", (28, 28), 10, activation="splash", seed=0)
+    x = torch.rand(200, 28, 28, generator=generator)
+    before = copy.deepcopy(net.norm1.state_dict())
+    activations.place_hinges_(net, x)
+    assert net.training
+    torch.testing.assert_close(net.norm1.state_dict(), before)
+    seen = []
+    net.activation1.register_forward_pre_hook(lambda unit, inputs: seen.append(inputs[0]))
+    net(x)
+    parts = torch.bucketize(seen[0].abs().flatten(), net.activation1.hinges, right=True)
+    shares = parts.bincount()[1:] / parts.numel()
+    assert (shares - 0.25).abs().max() < 0.001
+
+
+def test_hinges_may_be_given_as_whole_numbers(generator):
+    x = torch.randn(50, generator=generator)
+    whole, same = Splash(positions=(0, 1, 2, 3)), Splash(positions=(0.0, 1.0, 2.0, 3.0))
+    assert torch.equal(whole(x), same(x))
 
 
 def test_unit_is_found_by_its_name():

@@ -92,7 +92,9 @@ def _copied(model: nn.Module) -> nn.Module:
 
 
 def _linear_groups(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
-    """Linear layers by name, each with the normalisation that follows it."""
+    """Linear layers by name, each with the normalisation that follows it; a normalisation behind a
+    unit belongs to none.
+    """
     name, group = "", []
     for other, module in model.named_modules():
         if isinstance(module, WEIGHTED):
@@ -101,6 +103,9 @@ def _linear_groups(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
             name, group = other, [module]
         elif isinstance(module, NORMS) and group:
             group.append(module)
+        elif _is_unit(module) and group:
+            yield name, group
+            group = []
     if group:
         yield name, group
 
@@ -171,7 +176,9 @@ def margins_and_slopes(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, 
 
 
 def product(constants: dict[str, float]) -> float:
-    """The product of the constants of all layers: a bound of that of a network without shortcuts.
+    """The product of the constants of all layers: with those of its units a bound of that of a
+    network without shortcuts, up to what its layers without weights do (standardisation, pooling,
+    scale).
 
     Returns: a float, infinite where it overflows.
     """

@@ -182,7 +182,7 @@ LENGTHS = {"smoke": (1,), "quick": (1,), "paper": (1, 2, 4)}  # epochs, besides 
 
 def lengths(profile: str) -> Runs:
     """ReLU and SPLASH trained for fewer epochs, so that they can be compared at equal accuracy and
-    at equal slope.
+    at equal slope over margin.
     """
     runs = []
     for cell in chosen(profile, PAIR, GREY):
@@ -198,19 +198,20 @@ HELD: Fields = {
     "bounded": True,
     "quantiles": True,
     "learning_rate": 0.01,  # at .1 the loss of neither unit falls
+    "weight_decay": 0.0,  # the norms are held
 }
 
 
 def held(profile: str) -> Runs:
-    """ReLU and SPLASH of equal Lipschitz constants: every matrix of weights has norm 1, no unit is
-    steeper than 1.
+    """ReLU and SPLASH with norms held: every matrix of kernels has norm 1, no unit is steeper than
+    1. The layers' own Lipschitz constants, which may differ, are measured by the studies.
     """
     changes = dict(HELD)
     if profile == "paper":
         changes["epochs"] = 5
     runs = []
     for cell in chosen(profile, PAIR, GREY):
-        runs += cell.runs("unit_lipschitz", "Lipschitz constants held", **changes)
+        runs += cell.runs("unit_lipschitz", "norms of kernels held", **changes)
     return stood_in(runs, profile)
 
 
@@ -255,9 +256,9 @@ AMOUNTS: dict[str, dict[str, Fields]] = {  # factors: how many radii beside the 
         "paper": {"images": 300, "steps": 40, "queries": 1000},
     },
     "unit_minimal": {
-        "smoke": {"images": 4, "steps": 5, "queries": 5, "bisections": 2},
-        "quick": {"images": 10, "steps": 20, "queries": 20, "bisections": 4},
-        "paper": {"images": 50, "steps": 40, "queries": 200, "bisections": 8},
+        "smoke": {"images": 4, "steps": 5, "queries": 10, "bisections": 2},
+        "quick": {"images": 10, "steps": 20, "queries": 200, "bisections": 4},
+        "paper": {"images": 50, "steps": 40, "queries": 20_000, "bisections": 8},
     },
 }
 
@@ -310,17 +311,18 @@ def _study(experiment: str, amounts: Fields, parent: UnitTraining) -> Study:
 SHARED = ("network", "dataset", "limit", "test_images", "enlarge", "hidden")
 
 
-def substitute(run: UnitTraining) -> UnitTraining:
-    """The ReLU network of the next seed of `accuracy`, on which attacks to be transferred are
-    found: the same one for all units. Another seed is trained where there is but one.
+def substitute(run: UnitTraining, unit: str) -> UnitTraining:
+    """The network with a unit of the next seed of `accuracy`, on which attacks to be transferred
+    are found: the same one whatever unit is attacked. Another seed is trained where there is but
+    one.
     """
     pool = []
     for profile in PROFILES:
         for other in accuracy(profile):
             candidates = [other, other.stand_in] if other.stand_in else [other]
-            pool += [one for one in candidates if one.method == "relu" and _alike(one, run)]
+            pool += [one for one in candidates if one.method == unit and _alike(one, run)]
     if len(pool) < 2:
-        first = pool[0] if pool else dataclasses.replace(run, method="relu")
+        first = pool[0] if pool else dataclasses.replace(run, method=unit)
         return dataclasses.replace(first, seed=first.seed + 10, stand_in=None)
     return dataclasses.replace(pool[(run.seed + 1) % len(pool)], stand_in=None)
 
@@ -339,9 +341,12 @@ def make_study(run: Study, workspace: Workspace, measure: Callable) -> Contents:
 
 
 def make_robustness(run: Study, workspace: Workspace) -> Contents:
-    """The same, with points found on a substitute."""
-    source = workspace.record_of(substitute(run.parent), holds_network)
-    measure = partial(attacking.robustness, substitute=training.network(source))
+    """The same, with points found on substitutes of both units that the claims compare."""
+    substitutes = {}
+    for unit in PAIR:
+        source = workspace.record_of(substitute(run.parent, unit), holds_network)
+        substitutes[unit] = training.network(source)
+    measure = partial(attacking.robustness, substitutes=substitutes)
     return make_study(run, workspace, measure)
 
 

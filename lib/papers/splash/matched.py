@@ -1,4 +1,4 @@
-"""SPLASH beside ReLU at equal accuracy without attack, and at equal slope: is it more robust, or
+"""SPLASH beside ReLU at equal accuracy without attack, and at equal steepness: is it more robust, or
 only less trained, or less steep?
 """
 
@@ -11,7 +11,7 @@ from lib.papers.splash import numbers
 from lib.runs.record import Record
 
 PLACE = ["dataset", "network", "seed"]
-MATCHES = {"clean": "equal accuracy without attack", "slope": "equal slope of the margin"}
+MATCHES = {"accuracy": "equal accuracy without attack", "steepness": "equal slope over margin"}
 ATTACK = "pgd"
 COLUMNS = [*PLACE, "match", "at", "value"]
 
@@ -21,7 +21,9 @@ def points(records: Iterable[Record]) -> pd.DataFrame:
 
     Args:
         records: of ``unit_robustness``, of networks of ``unit_accuracy`` and ``unit_lengths``.
-    Returns: columns of :data:`lib.papers.splash.numbers.KEY`, epochs, clean, slope, kept.
+    Returns: columns of :data:`lib.papers.splash.numbers.KEY`, epochs, accuracy (of the whole test
+        part), steepness (the median slope of the margin over the median margin: the scale of the
+        logits, which robustness does not see, cancels), kept.
     """
     chosen = []
     for record in records:
@@ -29,20 +31,32 @@ def points(records: Iterable[Record]) -> pd.DataFrame:
             chosen.append(record)
     rows = numbers.at_headline(chosen)
     wide = rows.pivot_table("value", [*numbers.KEY, "epochs"], "measure")
-    wide = wide.reindex(columns=["clean", "slope", ATTACK]).rename(columns={ATTACK: "kept"})
-    return wide.reset_index()
+    wide = wide.reindex(columns=["slope", "margin", ATTACK]).rename(columns={ATTACK: "kept"})
+    wide["steepness"] = wide["slope"] / wide["margin"]
+    found = wide.drop(columns=["slope", "margin"]).reset_index()
+    return found.merge(_accuracies(chosen))
+
+
+def _accuracies(records: Iterable[Record]) -> pd.DataFrame:
+    """Accuracy of the networks of studies on the whole test part."""
+    rows = []
+    for record in records:
+        epochs = record.config.parent.epochs
+        accuracy = record.environment["final"]["test_accuracy"]
+        rows.append({**numbers.key(record.config), "epochs": epochs, "accuracy": accuracy})
+    return pd.DataFrame(rows, columns=[*numbers.KEY, "epochs", "accuracy"])
 
 
 def differences(found: pd.DataFrame) -> pd.DataFrame:
     """What SPLASH keeps under PGD minus what ReLU keeps, in points, at an equal clean accuracy and
-    at an equal slope, a row a seed.
+    at an equal slope over margin, a row a seed.
 
     Each unit has one curve a seed, over the lengths of training. Both are read, by linear
-    interpolation, in the middle of what they have in common.
+    interpolation, in the middle of what they have in common; equal points of a curve are averaged.
 
     Args:
         found: rows of :func:`points`.
-    Returns: columns dataset, network, seed, match, at (accuracy or slope), value; pairs of curves
+    Returns: columns dataset, network, seed, match, at (accuracy or steepness), value; pairs of curves
         without a common range are left out.
     """
     rows = []
@@ -63,12 +77,12 @@ def differences(found: pd.DataFrame) -> pd.DataFrame:
 
 def _sorted(curve: pd.DataFrame, by: str) -> tuple[np.ndarray, np.ndarray]:
     """What a curve is matched by, ascending, and what is kept there."""
-    curve = curve.sort_values(by)
-    return curve[by].to_numpy(), curve["kept"].to_numpy()
+    kept = curve.groupby(by)["kept"].mean()
+    return kept.index.to_numpy(), kept.to_numpy()
 
 
 def unmatched(found: pd.DataFrame) -> pd.DataFrame:
-    """The same after the longest training of each, at whatever accuracy and slope that gives."""
+    """The same after the longest training of each, at whatever accuracy and steepness that gives."""
     rows = []
     for place, group in found.groupby(PLACE, sort=False):
         last = group[group["epochs"] == group["epochs"].max()].set_index("method")["kept"]
@@ -79,7 +93,8 @@ def unmatched(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def held(records: Iterable[Record]) -> pd.DataFrame:
-    """The same for networks whose Lipschitz constants are held equal.
+    """The same for networks whose matrices of kernels have norm 1 and whose units are no steeper than
+    1, see :data:`lib.papers.splash.experiments.HELD`.
 
     Args:
         records: of ``unit_robustness``.
@@ -90,11 +105,11 @@ def held(records: Iterable[Record]) -> pd.DataFrame:
     wide = rows.pivot_table("value", PLACE, "method").reindex(columns=["splash", "relu"]).dropna()
     gaps = 100 * (wide["splash"] - wide["relu"])
     gaps = gaps.rename("value").reset_index()
-    return gaps.assign(match="equal Lipschitz constants", at=np.nan)[COLUMNS]
+    return gaps.assign(match="norms of kernels held", at=np.nan)[COLUMNS]
 
 
 def all_matches(records: Iterable[Record]) -> pd.DataFrame:
-    """All comparisons: equal training, accuracy, slope and Lipschitz constants."""
+    """All comparisons: equal training, accuracy, slope over margin, and norms held."""
     records = list(records)
     found = points(records)
     parts = [unmatched(found), differences(found), held(records)]

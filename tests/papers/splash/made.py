@@ -34,7 +34,7 @@ def trained(method, seed, accuracy, dataset="mnist", network="lenet5", **fields)
 
 def studied(method, seed, kept, dataset="mnist", network="lenet5", **fields):
     """A record of a study with these accuracies by attack, at the headline radius in L-infinity."""
-    experiment = fields.pop("parent", "unit_accuracy")
+    experiment, accuracy = fields.pop("parent", "unit_accuracy"), fields.pop("accuracy", 0.9)
     parent = trained(method, seed, 0.9, dataset, network, **fields).config
     parent = dataclasses.replace(parent, experiment=experiment)
     radius = HEADLINE_RADIUS[dataset]
@@ -49,7 +49,12 @@ def studied(method, seed, kept, dataset="mnist", network="lenet5", **fields):
     )
     rows = []
     for name, value in kept.items():
-        at = np.nan if name == "slope" else (0.0 if name == "clean" else radius)
-        rows.append((name, "" if name in ("clean", "slope") else "linf", at, value))
+        if name in ("slope", "margin"):
+            rows.append((name, "", np.nan, value))
+        elif name == "clean":
+            rows.append((name, "", 0.0, value))
+        else:
+            rows.append((name, "linf", radius, value))
     metrics = pd.DataFrame(rows, columns=["measure", "norm", "radius", "value"])
-    return types.SimpleNamespace(config=run, metrics=metrics, arrays={}, environment={})
+    facts = {"final": {"test_accuracy": accuracy}}
+    return types.SimpleNamespace(config=run, metrics=metrics, arrays={}, environment=facts)

@@ -62,12 +62,31 @@ def test_checks_hold_on_small_networks(records):
 def test_a_weak_attack_is_flagged(records):
     (record, *_) = of(records, "unit_robustness")
     rows = record.metrics.copy()
-    rows.loc[rows["measure"] == "square", "value"] = 0.0  # Square breaks what gradients do not
-    rows.loc[rows["measure"].isin(["pgd", "apgd_ce", "apgd_dlr"]), "value"] = 0.5
     rows.loc[rows["measure"] == "zero gradient", "value"] = 0.1
-    checked = checks.check_attacks([dataclasses.replace(record, metrics=rows)])
-    failed = set(checked[~checked["passed"]]["check"])
-    assert {"white box as strong as Square", "no zero gradients"} <= failed
+    arrays = dict(record.arrays)
+    for name in checks.WHITE:
+        arrays[f"right.{name}"] = np.ones_like(arrays["right.square"])
+    arrays["right.square"] = np.arange(30) >= 1  # Square breaks an image that gradients do not
+    checked = checks.check_attacks([dataclasses.replace(record, metrics=rows, arrays=arrays)])
+    failed = checked[~checked["passed"]].set_index("check")["worst"]
+    assert failed["what Square breaks gradients break"] == pytest.approx(1 / 30)
+    assert "no zero gradients" in failed
+
+
+def test_points_are_transferred_from_both_units(records):
+    for record in of(records, "unit_robustness"):
+        rows = numbers.at_headline([record]).set_index("measure")["value"]
+        kept = np.ones(30, bool)
+        for unit in experiments.PAIR:
+            right = record.arrays[f"right.transfer from {unit}"]
+            assert rows[f"transfer from {unit}"] == pytest.approx(right.mean())
+            kept &= right
+        np.testing.assert_array_equal(kept, record.arrays["right.transfer"])
+
+
+def test_distances_are_compared_with_the_nearest(records):
+    checked = checks.check_distances(of(records, "unit_minimal"))
+    assert len(checked) == 6 and (checked["worst"] >= -1e-6).all()
 
 
 def test_smallest_distance_is_that_of_the_nearest_attack(records):

@@ -1,4 +1,6 @@
-"""Comparisons at equal accuracy, slope and Lipschitz constants, on curves whose answer is known."""
+"""Comparisons at equal accuracy, at equal steepness and with norms held, on curves whose answer is
+known.
+"""
 
 import pandas as pd
 import pytest
@@ -9,15 +11,19 @@ from tests.papers.splash.made import studied
 LENGTHS = (1, 2, 4, 10)
 
 
+def network(method, seed, values, accuracy, epochs):
+    parent = "unit_accuracy" if epochs == 10 else "unit_lengths"
+    return studied(method, seed, values, parent=parent, epochs=epochs, accuracy=accuracy)
+
+
 def curve(method, kept_of, *, quality=1.0, seed=0):
     """Networks of four lengths: longer ones are more accurate and steeper."""
     records = []
     for number, epochs in enumerate(LENGTHS):
-        clean = 0.8 + quality * 0.04 * number
+        accuracy = 0.8 + quality * 0.04 * number
         slope = 1.0 + number
-        values = {"clean": clean, "slope": slope, "pgd": kept_of(clean, slope)}
-        parent = "unit_accuracy" if epochs == 10 else "unit_lengths"
-        records.append(studied(method, seed, values, parent=parent, epochs=epochs))
+        values = {"margin": 1.0, "slope": slope, "pgd": kept_of(accuracy, slope)}
+        records.append(network(method, seed, values, accuracy, epochs))
     return records
 
 
@@ -27,42 +33,50 @@ def gaps(records):
 
 
 def test_a_unit_that_is_only_more_accurate_is_no_more_robust_at_equal_accuracy():
-    def keeps(clean, slope):
-        return clean - 0.5
+    def keeps(accuracy, slope):
+        return accuracy - 0.5
 
     found = gaps(curve("relu", keeps) + curve("splash", keeps, quality=1.5))
     assert found["equal accuracy without attack"] == pytest.approx(0)
     assert found["equal training"] == pytest.approx(100 * 0.06)
 
 
-def test_a_unit_that_is_only_flatter_is_no_more_robust_at_equal_slope():
-    def keeps(clean, slope):
+def test_a_unit_that_is_only_flatter_is_no_more_robust_at_equal_steepness():
+    def keeps(accuracy, slope):
         return 0.6 - 0.1 * slope
 
     relu = curve("relu", keeps)
     flat = []
     for record in curve("splash", keeps):
         rows = record.metrics.set_index("measure")["value"]
-        values = {"clean": rows["clean"], "slope": rows["slope"] - 0.5}
-        values["pgd"] = keeps(0, values["slope"])
-        run = record.config.parent
-        parent, epochs = run.experiment, run.epochs
-        flat.append(studied("splash", 0, values, parent=parent, epochs=epochs))
+        slope = rows["slope"] - 0.5
+        values = {"margin": 3.0, "slope": 3 * slope, "pgd": keeps(0, slope)}  # of other scale
+        accuracy = record.environment["final"]["test_accuracy"]
+        flat.append(network("splash", 0, values, accuracy, record.config.parent.epochs))
     found = gaps(relu + flat)
-    assert found["equal slope of the margin"] == pytest.approx(0)
+    assert found["equal slope over margin"] == pytest.approx(0)
     assert found["equal accuracy without attack"] == pytest.approx(5)
 
 
+def test_equal_points_of_a_curve_are_averaged():
+    relu = curve("relu", lambda accuracy, slope: 0.5)
+    splash = []
+    for epochs, kept in zip(LENGTHS, (0.5, 0.5, 0.7, 0.9), strict=True):
+        values = {"margin": 1.0, "slope": 1.0, "pgd": kept}
+        splash.append(network("splash", 0, values, 0.86, epochs))
+    found = gaps(relu + splash)
+    assert found["equal accuracy without attack"] == pytest.approx(15)
+
+
 def test_curves_without_a_common_range_are_left_out():
-    def keeps(clean, slope):
+    def keeps(accuracy, slope):
         return 0.5
 
     far = curve("splash", keeps)
     for record in far:
-        rows = record.metrics
-        rows.loc[rows["measure"] == "clean", "value"] -= 0.5
+        record.environment["final"]["test_accuracy"] -= 0.5
     found = gaps(curve("relu", keeps) + far)
-    assert "equal accuracy without attack" not in found and "equal slope of the margin" in found
+    assert "equal accuracy without attack" not in found and "equal slope over margin" in found
 
 
 def test_held_constants_are_compared_by_seed():
@@ -73,7 +87,7 @@ def test_held_constants_are_compared_by_seed():
             records.append(studied(method, seed, values, parent="unit_lipschitz"))
     found = matched.held(records)
     assert found["value"].tolist() == pytest.approx([5, 6, 7])
-    assert set(found["match"]) == {"equal Lipschitz constants"}
+    assert set(found["match"]) == {"norms of kernels held"}
 
 
 def test_without_records_there_is_nothing_to_compare():
