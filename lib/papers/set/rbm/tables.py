@@ -98,13 +98,16 @@ def selected(outcomes: pd.DataFrame, variants: Sequence[str] = COMPARED) -> pd.D
 
 
 def curves(records: Records) -> pd.DataFrame:
-    """Test likelihood after the evaluated epochs: columns dataset ("CD-1", …), setting ("100
-    hidden", …), method, seed, epoch, test.
+    """Test likelihood after the evaluated epochs: columns dataset ("CD-1", …, "CD-1, 5,000
+    epochs"), setting ("100 hidden", …), method, seed, epoch, test.
     """
     parts = []
-    for record in chosen(records, variant="grid"):
+    for record in [*chosen(records, variant="grid"), *chosen(records, variant="long")]:
         run = record.config
-        names = {"dataset": f"CD-{run.cd_steps}", "setting": f"{run.hidden[0]} hidden"}
+        row = f"CD-{run.cd_steps}"
+        if run.variant == "long":
+            row += f", {run.epochs:,} epochs"
+        names = {"dataset": row, "setting": f"{run.hidden[0]} hidden"}
         names |= {"method": run.method, "seed": run.seed}
         parts.append(record.metrics[["epoch", "test"]].assign(**names))
     columns = ["dataset", "setting", "method", "seed", "epoch", "test"]
