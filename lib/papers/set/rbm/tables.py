@@ -111,7 +111,7 @@ def curves(records: Records) -> pd.DataFrame:
         names |= {"method": run.method, "seed": run.seed}
         parts.append(record.metrics[["epoch", "test"]].assign(**names))
     columns = ["dataset", "setting", "method", "seed", "epoch", "test"]
-    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def tried(outcomes: pd.DataFrame) -> pd.DataFrame:
