@@ -98,18 +98,19 @@ def selected(outcomes: pd.DataFrame, variants: Sequence[str] = COMPARED) -> pd.D
 
 
 def curves(records: Records) -> pd.DataFrame:
-    """Test likelihood after the evaluated epochs: columns dataset ("CD-1", …, "CD-1, 5,000
-    epochs"), setting ("100 hidden", …), method, seed, epoch, test.
+    """Test likelihood after the evaluated epochs: columns dataset ("CD-1", …), setting ("100
+    hidden", …), method, seed, epoch, test. Of a long run the epochs that the others lack.
     """
+    grid = chosen(records, variant="grid")
+    last = max((record.config.epochs for record in grid), default=0)
     parts = []
-    for record in [*chosen(records, variant="grid"), *chosen(records, variant="long")]:
-        run = record.config
-        row = f"CD-{run.cd_steps}"
-        if run.variant == "long":
-            row += f", {run.epochs:,} epochs"
-        names = {"dataset": row, "setting": f"{run.hidden[0]} hidden"}
+    for record in [*grid, *chosen(records, variant="long")]:
+        run, table = record.config, record.metrics[["epoch", "test"]]
+        names = {"dataset": f"CD-{run.cd_steps}", "setting": f"{run.hidden[0]} hidden"}
         names |= {"method": run.method, "seed": run.seed}
-        parts.append(record.metrics[["epoch", "test"]].assign(**names))
+        if run.variant == "long":
+            table = table[table["epoch"] > last]
+        parts.append(table.assign(**names))
     columns = ["dataset", "setting", "method", "seed", "epoch", "test"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
