@@ -97,20 +97,16 @@ def selected(outcomes: pd.DataFrame, variants: Sequence[str] = COMPARED) -> pd.D
     return pd.concat(parts)
 
 
-def curves(records: Records) -> pd.DataFrame:
+def curves(records: Records, variant: str = "grid") -> pd.DataFrame:
     """Test likelihood after the evaluated epochs: columns dataset ("CD-1", …), setting ("100
-    hidden", …), method, seed, epoch, test. Of a long run the epochs that the others lack.
+    hidden", …), method, seed, epoch, test.
     """
-    grid = chosen(records, variant="grid")
-    last = max((record.config.epochs for record in grid), default=0)
     parts = []
-    for record in [*grid, *chosen(records, variant="long")]:
-        run, table = record.config, record.metrics[["epoch", "test"]]
+    for record in chosen(records, variant=variant):
+        run = record.config
         names = {"dataset": f"CD-{run.cd_steps}", "setting": f"{run.hidden[0]} hidden"}
         names |= {"method": run.method, "seed": run.seed}
-        if run.variant == "long":
-            table = table[table["epoch"] > last]
-        parts.append(table.assign(**names))
+        parts.append(record.metrics[["epoch", "test"]].assign(**names))
     columns = ["dataset", "setting", "method", "seed", "epoch", "test"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
