@@ -83,10 +83,10 @@ def _strip(images: np.ndarray) -> np.ndarray:
 
 
 def _pixels(name: str, images: np.ndarray) -> pd.DataFrame:
-    """Every pixel of images (n, height, width), a row each."""
+    """Every pixel of images (n, height, width), a row each, to four decimals."""
     index = np.indices(images.shape).reshape(3, -1)
     columns = dict(zip(("image", "row", "column"), index, strict=True))
-    return pd.DataFrame({"name": name, **columns, "value": images.ravel()})
+    return pd.DataFrame({"name": name, **columns, "value": images.ravel().round(4)})
 
 
 def neurons(

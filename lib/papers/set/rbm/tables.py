@@ -97,18 +97,18 @@ def selected(outcomes: pd.DataFrame, variants: Sequence[str] = COMPARED) -> pd.D
     return pd.concat(parts)
 
 
-def curves(records: Records) -> pd.DataFrame:
+def curves(records: Records, variant: str = "grid") -> pd.DataFrame:
     """Test likelihood after the evaluated epochs: columns dataset ("CD-1", …), setting ("100
     hidden", …), method, seed, epoch, test.
     """
     parts = []
-    for record in chosen(records, variant="grid"):
+    for record in chosen(records, variant=variant):
         run = record.config
         names = {"dataset": f"CD-{run.cd_steps}", "setting": f"{run.hidden[0]} hidden"}
         names |= {"method": run.method, "seed": run.seed}
         parts.append(record.metrics[["epoch", "test"]].assign(**names))
     columns = ["dataset", "setting", "method", "seed", "epoch", "test"]
-    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def tried(outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -126,7 +126,8 @@ def test_differences_are_paired_by_seed():
 
 
 def test_curves_have_a_panel_a_setting():
-    runs = [record("set", curve=(-90, -85), cd_steps=3), record("dense", variant="longer")]
+    runs = [record("set", curve=(-90, -85), cd_steps=3), record("dense", variant="tried")]
+    runs.append(record("dense", curve=(-90, -86, -84), variant="long", epochs=3))
     desired = {
         "dataset": ["CD-3"] * 2,
         "setting": ["250 hidden"] * 2,
@@ -136,3 +137,4 @@ def test_curves_have_a_panel_a_setting():
         "test": [-90, -85],
     }
     pd.testing.assert_frame_equal(tables.curves(runs), pd.DataFrame(desired), check_dtype=False)
+    assert tables.curves(runs, "long")["test"].tolist() == [-90, -86, -84]
