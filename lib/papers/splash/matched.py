@@ -1,5 +1,5 @@
-"""SPLASH beside ReLU at equal accuracy without attack, and at equal steepness: is it more robust, or
-only less trained, or less steep?
+"""SPLASH beside ReLU at equal accuracy without attack, and at equal steepness: is it more robust,
+or only less trained, or less steep?
 """
 
 from collections.abc import Iterable
@@ -56,8 +56,8 @@ def differences(found: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         found: rows of :func:`points`.
-    Returns: columns dataset, network, seed, match, at (accuracy or steepness), value; pairs of curves
-        without a common range are left out.
+    Returns: columns dataset, network, seed, match, at (accuracy or steepness), value; pairs of
+        curves without a common range are left out.
     """
     rows = []
     for place, group in found.groupby(PLACE, sort=False):
@@ -82,7 +82,7 @@ def _sorted(curve: pd.DataFrame, by: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unmatched(found: pd.DataFrame) -> pd.DataFrame:
-    """The same after the longest training of each, at whatever accuracy and steepness that gives."""
+    """The same after the longest training of each, whatever accuracy and steepness that gives."""
     rows = []
     for place, group in found.groupby(PLACE, sort=False):
         last = group[group["epochs"] == group["epochs"].max()].set_index("method")["kept"]
@@ -93,8 +93,8 @@ def unmatched(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def held(records: Iterable[Record]) -> pd.DataFrame:
-    """The same for networks whose matrices of kernels have norm 1 and whose units are no steeper than
-    1, see :data:`lib.papers.splash.experiments.HELD`.
+    """The same for networks whose matrices of kernels have norm 1 and whose units are no steeper
+    than 1, see :data:`lib.papers.splash.experiments.HELD`.
 
     Args:
         records: of ``unit_robustness``.

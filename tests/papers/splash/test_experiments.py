@@ -73,20 +73,23 @@ def test_every_network_of_the_comparisons_is_attacked_once(profile):
     assert len(parents) == len(set(parents)) and wanted <= set(parents)
 
 
-def test_substitute_is_relu_of_another_seed_and_the_same_for_all_units():
+@pytest.mark.parametrize("unit", experiments.PAIR)
+def test_substitute_is_of_another_seed_and_the_same_for_all_units(unit):
     runs = [r for r in accuracy("paper") if (r.network, r.dataset) == ("lenet5", "mnist")]
     for run in runs:
-        found = substitute(run)
-        assert found.method == "relu" and found.seed == (run.seed + 1) % 5
+        found = substitute(run, unit)
+        assert found.method == unit and found.seed == (run.seed + 1) % 5
         assert found in runs
     held = [run for run in experiments.held("paper") if run.dataset == "mnist" and run.seed == 2]
-    assert {substitute(run).name for run in held} == {substitute(runs[2]).name}
+    of_plain = next(run for run in runs if run.seed == 2)
+    assert {substitute(run, unit).name for run in held} == {substitute(of_plain, unit).name}
 
 
-def test_substitute_of_a_single_seed_is_trained_besides():
+@pytest.mark.parametrize("unit", experiments.PAIR)
+def test_substitute_of_a_single_seed_is_trained_besides(unit):
     run = accuracy("smoke")[0]
-    found = substitute(run)
-    assert found.method == "relu" and found.seed != run.seed
+    found = substitute(run, unit)
+    assert found.method == unit and found.seed != run.seed
 
 
 def test_digits_stand_in_in_the_quick_profile_alone():
