@@ -62,7 +62,8 @@ def check_distances(records: Iterable[Record]) -> pd.DataFrame:
 
     Args:
         records: of ``unit_minimal``.
-    Returns: as :func:`check_attacks`, and attack; worst: by how much its median distance is larger, relative.
+    Returns: as :func:`check_attacks`, and attack; worst: by how much its median distance is larger,
+        relative.
     """
     rows: list[dict[str, Any]] = []
     for record in records:
