@@ -315,6 +315,7 @@ METHODS: dict[str, dict[str, Any]] = {
 HIDDEN = (100, 250, 500)
 CD_STEPS = (1, 3, 10)
 PAPER_EPOCHS = 5000
+LONG_HIDDEN = (100, 250)  # of the runs of so many epochs
 ONE = {"variant": "one setting"}
 SMALL = {"batch_size": 10}  # sets of up to 5,000 training examples
 LARGER = {"batch_size": 100}
@@ -391,7 +392,7 @@ def dna(profile: str) -> list[RBMTraining]:
             setting = {**fields, "hidden": (hidden,), "cd_steps": cd_steps}
             runs += _runs(name, METHODS, range(5), **setting)
     long = {**fields, "variant": "long", "epochs": PAPER_EPOCHS}
-    for hidden in HIDDEN[:2]:
+    for hidden in LONG_HIDDEN:
         runs += _runs(name, METHODS, (0,), hidden=(hidden,), **long)
     return runs + _tuning(name)
 
