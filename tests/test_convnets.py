@@ -221,8 +221,8 @@ def test_shortcut_passes_what_a_silent_branch_leaves(activation):
         p.data.zero_()
     x = torch.rand(2, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     unit = activations.make(activation, 16)
-    seen = x.movedim(1, -1).repeat_interleave(activations.pieces(activation), -1)
-    torch.testing.assert_close(block(x), unit(seen).movedim(-1, 1))
+    seen = x.repeat_interleave(activations.pieces(activation), dim=1)
+    torch.testing.assert_close(block(x), unit(seen))
 
 
 @each_network

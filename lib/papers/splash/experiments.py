@@ -235,7 +235,7 @@ RATES = (0.03, 0.1, 0.3)
 def tuning(profile: str) -> Runs:
     """Learning rates for every unit on validation examples; no test examples."""
     fields: Fields = {"epochs": 3, "limit": 20_000, "validation": 5000}
-    cell = Cell("lenet5", "fashion_mnist", _seeds(UNITS, 1), fields)
+    cell = Cell("lenet5", "fashion_mnist", _seeds(UNITS, 3), fields)
     rates: Sequence[float] = RATES
     if profile != "paper":
         cell = Cell("lenet5", "digits", _seeds(PAIR, 1), {**_DIGITS, "validation": 200})
