@@ -221,8 +221,9 @@ def test_shortcut_passes_what_a_silent_branch_leaves(activation):
         p.data.zero_()
     x = torch.rand(2, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     unit = activations.make(activation, 16)
-    seen = x.repeat_interleave(activations.pieces(activation), dim=1)
-    torch.testing.assert_close(block(x), unit(seen))
+    pixels = x.movedim(1, -1).reshape(-1, 16)
+    seen = pixels.repeat_interleave(activations.pieces(activation), dim=1)
+    torch.testing.assert_close(block(x).movedim(1, -1).reshape(-1, 16), unit(seen))
 
 
 @each_network

@@ -12,12 +12,23 @@ from lib.papers.splash.experiments import (
     LENGTH,
     LIPSCHITZ,
     MINIMAL,
+    OWN_RATE,
     ROBUSTNESS,
     TUNING,
 )
 from lib.papers.splash.labels import LABELS
 
 PAPER = "SPLASH"
-EXPERIMENTS = (ACCURACY, ABLATION, LENGTH, LIPSCHITZ, DEFENCE, TUNING, ROBUSTNESS, MINIMAL)
+EXPERIMENTS = (
+    ACCURACY,
+    TUNING,
+    OWN_RATE,
+    ABLATION,
+    LENGTH,
+    LIPSCHITZ,
+    DEFENCE,
+    ROBUSTNESS,
+    MINIMAL,
+)
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

@@ -140,11 +140,13 @@ def accuracy(profile: str) -> Runs:
 
 
 def chosen(profile: str, units: Sequence[str], datasets: Sequence[str]) -> list[Cell]:
-    """The cells of LeNet-5 on grey images of a profile, with some units, as many seeds as there."""
+    """The cells of LeNet-5 on some data sets, with those of some units that a profile trains there,
+    as many seeds.
+    """
     cells = []
     for cell in CELLS[profile]:
         if cell.network == "lenet5" and cell.dataset in datasets:
-            seeds = {unit: cell.units[unit] for unit in units}
+            seeds = {unit: n for unit, n in cell.units.items() if unit in units}
             cells.append(dataclasses.replace(cell, units=seeds))
     return cells
 
@@ -245,6 +247,20 @@ def tuning(profile: str) -> Runs:
         variant = f"rate {rate:g}"
         runs += cell.runs("unit_tuning", variant, learning_rate=rate, evaluate_test=False)
     return runs
+
+
+# The best of `tuning`, where that is not the rate of `accuracy`, .1.
+OWN_RATES = {"splash": 0.3, "swish": 0.3, "sigmoid": 0.3, "srelu": 0.3}
+
+
+def own_rates(profile: str) -> Runs:
+    """Those of `accuracy` with LeNet-5 whose unit learns best at another rate, at that rate."""
+    runs = []
+    for cell in chosen(profile, tuple(OWN_RATES), GREY):
+        for unit, seeds in cell.units.items():
+            of_unit = dataclasses.replace(cell, units={unit: seeds})
+            runs += of_unit.runs("unit_rates", "own rate", learning_rate=OWN_RATES[unit])
+    return stood_in(runs, profile)
 
 
 # --------------------------------------------------------------------------------- the studies
@@ -377,6 +393,7 @@ LENGTH = _training("unit_lengths", lengths)
 LIPSCHITZ = _training("unit_lipschitz", held)
 DEFENCE = _training("unit_defended", defended)
 TUNING = _training("unit_tuning", tuning)
+OWN_RATE = _training("unit_rates", own_rates)
 ROBUSTNESS = Experiment(
     "unit_robustness",
     attacked,

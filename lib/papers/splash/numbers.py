@@ -130,6 +130,20 @@ def validation_table(records: Iterable[Record]) -> pd.DataFrame:
     return table.pivot_table("accuracy", "unit", "rate", sort=False)
 
 
+def at_own_rates(plain: Iterable[Record], own: Iterable[Record]) -> list[Record]:
+    """The networks of ``unit_accuracy`` beside which those of ``unit_rates`` were trained, these
+    in place of those of the same unit and seed.
+    """
+    at_own = {tuple(key(record.config).values()): record for record in own}
+    places = {(dataset, network) for dataset, network, _, _ in at_own}
+    found = []
+    for record in plain:
+        dataset, network, unit, seed = key(record.config).values()
+        if (dataset, network) in places:
+            found.append(at_own.get((dataset, network, unit, seed), record))
+    return found
+
+
 def shapes(records: Iterable[Record], x: np.ndarray) -> pd.DataFrame:
     """The function that every SPLASH unit computes after every epoch, of each record.
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from lib.papers import STORE
 from lib.papers.splash import experiments
 from lib.papers.splash.experiments import TEN, accuracy, substitute
 from lib.runs.experiment import PROFILES
@@ -63,6 +64,32 @@ def test_networks_of_held_constants_differ_in_the_unit_alone():
 def test_tuning_sees_no_test_examples():
     runs = experiments.tuning("paper")
     assert {(run.evaluate_test, run.validation) for run in runs} == {(False, 5000)}
+
+
+def test_rates_of_units_are_the_best_that_were_tried():
+    runs = experiments.tuning("paper")
+    records = STORE.records(runs)
+    assert len(records) == len(runs) == 3 * 3 * len(experiments.UNITS)
+    tried = {}
+    for record in records:
+        by_rate = tried.setdefault(record.config.method, {})
+        accuracies = by_rate.setdefault(record.config.learning_rate, [])
+        accuracies.append(record.metrics["valid_accuracy"].iloc[-1])
+    best = {}
+    for unit, by_rate in tried.items():
+        best[unit] = max(by_rate, key=lambda rate: sum(by_rate[rate]))
+    common = accuracy("paper")[0].learning_rate
+    others = {unit: rate for unit, rate in best.items() if rate != common}
+    assert others == experiments.OWN_RATES
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_units_at_their_own_rates_differ_in_the_rate_alone(profile):
+    plain = accuracy(profile)
+    for run in experiments.own_rates(profile):
+        assert run.learning_rate == experiments.OWN_RATES[run.method]
+        others = ("experiment", "variant", "learning_rate", "stand_in")
+        assert same_but(run, others) in [same_but(other, others) for other in plain]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

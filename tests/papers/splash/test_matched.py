@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lib.papers.splash import matched, numbers
-from tests.papers.splash.made import studied
+from tests.papers.splash.made import studied, trained
 
 LENGTHS = (1, 2, 4, 10)
 
@@ -114,3 +114,12 @@ def test_cells_are_cut_short_by_images_or_epochs():
     assert short("cifar10", epochs=99) and short("mnist", limit=5000)
     assert not short("cifar10", epochs=100) and not short("mnist", epochs=10)
     assert not numbers.is_cut_short([], "mnist", "lenet5")
+
+
+def test_networks_at_their_own_rate_take_the_place_of_the_others():
+    plain = [trained(unit, seed, 0.9) for unit in ("relu", "splash") for seed in (0, 1)]
+    elsewhere = trained("splash", 0, 0.5, dataset="cifar10")
+    own = trained("splash", 1, 0.95, learning_rate=0.3)
+    found = numbers.at_own_rates([*plain, elsewhere], [own])
+    assert found == [*plain[:3], own]
+    assert numbers.at_own_rates(plain, []) == []
