@@ -62,11 +62,11 @@ class _HingeSum(torch.autograd.Function):
         if not compiled.runs_compiled(x):
             return _torch_sum(x, hinges, coefficients)
         order = _memory_order(x)
-        rows = x.permute(order).contiguous()
+        rows = _permuted(x, order).contiguous()
         y = torch.empty_like(rows)
         compiled.match_threads()
-        _values(_flat(rows), _flat(hinges), coefficients.detach().numpy(), _flat(y))
-        return y.permute(_inverse(order))
+        _values(_flat(rows), hinges.numpy(), compiled.array(coefficients), _flat(y))
+        return _permuted(y, _inverse(order))
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
@@ -75,38 +75,47 @@ class _HingeSum(torch.autograd.Function):
             grad_x, grad_coefficients = _torch_gradients(x, hinges, coefficients, grad_y)
             return grad_x, None, grad_coefficients
         order = _memory_order(x)
-        rows = x.permute(order).contiguous()
-        grad_rows = grad_y.permute(order).contiguous()
+        rows = _permuted(x, order).contiguous()
+        grad_rows = _permuted(grad_y, order).contiguous()
         grad_x = torch.empty_like(rows)
+        slopes = compiled.array(coefficients)
         sums = None
         if ctx.needs_input_grad[2]:
             n_chunks = -(-x.numel() // CHUNK)
-            sums = np.empty((n_chunks, *coefficients.shape), grad_x.numpy().dtype)
+            sums = np.empty((n_chunks, *slopes.shape), slopes.dtype)
         compiled.match_threads()
-        operands = _flat(rows), _flat(grad_rows), _flat(hinges), coefficients.detach().numpy()
+        operands = _flat(rows), _flat(grad_rows), hinges.numpy(), slopes
         _gradients(*operands, _flat(grad_x), sums)
         grad_coefficients = None
         if sums is not None:
             total = sums.sum(axis=0, dtype=np.float64)  # on one thread, always in one order
-            grad_coefficients = torch.from_numpy(total).to(coefficients)
-        return grad_x.permute(_inverse(order)), None, grad_coefficients
+            grad_coefficients = torch.from_numpy(total.astype(sums.dtype))
+        return _permuted(grad_x, _inverse(order)), None, grad_coefficients
 
 
 # -------------------------------------------------------------------------------------- memory
 
 
-def _memory_order(x: Tensor) -> list[int]:
-    """The axes in the order of their strides, in which a dense tensor is contiguous."""
+def _memory_order(x: Tensor) -> list[int] | None:
+    """The axes in the order of their strides, in which a dense tensor is contiguous; None if x is
+    as it is.
+    """
+    if x.is_contiguous():
+        return None
     return sorted(range(x.ndim), key=lambda axis: -x.stride(axis))
 
 
-def _inverse(order: list[int]) -> list[int]:
-    return sorted(range(len(order)), key=order.__getitem__)
+def _inverse(order: list[int] | None) -> list[int] | None:
+    return order and sorted(range(len(order)), key=order.__getitem__)
+
+
+def _permuted(x: Tensor, order: list[int] | None) -> Tensor:
+    return x if order is None else x.permute(order)
 
 
 def _flat(x: Tensor) -> np.ndarray:
     """The memory of a contiguous tensor."""
-    return x.detach().view(-1).numpy()
+    return compiled.array(x).reshape(-1)
 
 
 # -------------------------------------------------------------------------- the compiled loops

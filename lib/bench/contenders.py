@@ -267,19 +267,20 @@ class UnitPass:
         return torch.autograd.grad(self.unit(self.x), inputs, self.grad_y)
 
     def kept_mib(self) -> float:
-        """MiB that the forward pass leaves for the backward pass, its output included, each piece
-        of memory once.
+        """MiB that the forward pass leaves: its output and what the backward pass needs besides,
+        the unit's own numbers not counted, each piece of memory once.
         """
+        own = {one.data_ptr() for one in self.unit.state_dict().values()}
         sizes: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
+            if storage.data_ptr() not in own:
+                sizes[storage.data_ptr()] = storage.nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             note(self.unit(self.x))
-        sizes.setdefault(self.x.data_ptr(), self.x.untyped_storage().nbytes())
         return sum(sizes.values()) / 2**20
 
 

@@ -19,7 +19,7 @@ from lib.runs.environment import environment
 STORED = RESULTS / "bench.json"
 SWEEPS = RESULTS / "sweeps.json"
 COLUMNS = "measure contender median_ms low_ms high_ms threads cpu".split()
-KINDS = ("contenders", "products", "steps", "machines")
+KINDS = ("contenders", "units", "products", "steps", "machines")
 VARIED = ("width", "density", "batch")
 MEASURED = ("fused", "dense")  # whose epochs and memory are measured
 RIVALS = ("fused", "torch_sparse", "dense")
@@ -191,8 +191,9 @@ def obtain(
 
     Args:
         kind: "contenders", see :func:`measure` (of which other profiles than "paper" measure
-            :func:`measure_steps` alone), "products", see :func:`sweep_products`, "steps", see
-            :func:`sweep_steps`, or "machines", see :func:`sweep_machines`.
+            :func:`measure_steps` alone), "units", see :func:`measure_units`, "products", see
+            :func:`sweep_products`, "steps", see :func:`sweep_steps`, or "machines", see
+            :func:`sweep_machines`.
         profile: "paper" loads what ``python -m lib bench`` stored (an empty table if that was not
             run); another measures in its sizes now.
         retrain: measure now in the profile "paper" too.
@@ -215,20 +216,21 @@ def obtain(
     if kind == "machines":
         return sweep_machines(profile)
     sizes = SIZES[profile]
+    if kind == "units":
+        return measure_units(sizes.rounds, sizes.turn)
     return measure_steps(sizes.rounds, sizes.turn, _three_layers(sizes.middle))
 
 
 def _load(kind: str) -> pd.DataFrame:
-    path = SWEEPS
-    if kind == "contenders":
-        path = STORED
+    path = STORED if kind in ("contenders", "units") else SWEEPS
     if not path.exists():
         more = ["kind", "sweep", "n", "density", "batch", "links"]
         return pd.DataFrame(columns=[*COLUMNS, *more])
     table = pd.read_json(path)
-    if kind == "contenders":
-        return table
-    return table[table["kind"] == kind]
+    if path == SWEEPS:
+        return table[table["kind"] == kind]
+    of_units = table["measure"].str.startswith("unit")
+    return table[of_units if kind == "units" else ~of_units]
 
 
 def _three_layers(n: int) -> tuple[int, ...]:
