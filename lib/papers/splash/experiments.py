@@ -267,12 +267,12 @@ def own_rates(profile: str) -> Runs:
 
 AMOUNTS: dict[str, dict[str, Fields]] = {  # factors: how many radii beside the headline one
     "unit_robustness": {
-        "smoke": {"images": 30, "steps": 3, "queries": 10, "factors": 2},
+        "smoke": {"images": 20, "steps": 3, "queries": 10, "factors": 2},
         "quick": {"images": 100, "steps": 10, "queries": 50, "factors": 3},
         "paper": {"images": 300, "steps": 40, "queries": 1000},
     },
     "unit_minimal": {
-        "smoke": {"images": 4, "steps": 5, "queries": 10, "bisections": 2},
+        "smoke": {"images": 4, "steps": 1, "queries": 10, "bisections": 2},
         "quick": {"images": 10, "steps": 20, "queries": 200, "bisections": 4},
         "paper": {"images": 50, "steps": 40, "queries": 20_000, "bisections": 8},
     },
