@@ -152,6 +152,11 @@ def class_name(dataset: str, number: int) -> str:
     return FASHION[number] if dataset == "fashion_mnist" else str(number)
 
 
+def datasets_in(names: Iterable[str]) -> list[str]:
+    """The data sets of a column, each once: in the order of DATASET_NAMES, unknown ones behind."""
+    return _in_order(names, DATASET_NAMES)
+
+
 def methods_in(names: Iterable[str]) -> list[str]:
     """The methods of a column, each once: in the order of METHOD_LOOKS, unknown ones behind."""
     return _in_order(names, METHOD_LOOKS)

@@ -137,15 +137,17 @@ def matched_gaps(table: pd.DataFrame, title: str, below: str = "") -> Figure:
         table: columns dataset, match, mean, low, high; none gives an empty panel that says so.
         title, below: see :func:`lib.report.layout.head`.
     """
-    groups = table.groupby("dataset", sort=False)
-    fig, axs = panels(len(groups), 3.2, 3.2, title, below, margin=2, sharey=True)
-    for ax, (dataset, rows) in zip(axs, groups, strict=False):
-        place = -np.arange(len(rows))
+    datasets = labels.datasets_in(table["dataset"])
+    matches = list(dict.fromkeys(table["match"]))
+    fig, axs = panels(len(datasets), 3.2, 3.2, title, below, margin=2, sharex=True, sharey=True)
+    for ax, dataset in zip(axs, datasets, strict=False):
+        rows = table[table["dataset"] == dataset]
+        place = [-matches.index(match) for match in rows["match"]]
         bars = rows["mean"] - rows["low"], rows["high"] - rows["mean"]
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         look = _now() | {"ls": "none"}
         ax.errorbar(rows["mean"], place, xerr=np.nan_to_num(bars, posinf=0), marker="o", **look)
-        ax.set_yticks(place, rows["match"])
+        ax.set_yticks(-np.arange(len(matches)), matches)
         ax.set(title=labels.dataset(dataset), xlabel="SPLASH − ReLU (points)")
         ax.margins(y=0.2)
     return fig

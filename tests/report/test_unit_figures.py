@@ -95,6 +95,21 @@ def test_without_rows_a_figure_says_so(draw):
     assert draw().axes[0].texts[0].get_text() == "not run"
 
 
-EMPTY = pd.DataFrame(
-    columns=["dataset", "method", "seed", "kind", "layer", "value", "epoch", "x", "y"]
-)
+def test_gaps_stand_beside_their_names_where_a_panel_lacks_some():
+    rows = [("fashion_mnist", "norms held", 1.0), ("mnist", "equal slope", 2.0)]
+    rows.append(("mnist", "norms held", 3.0))
+    table = pd.DataFrame(rows, columns=["dataset", "match", "mean"])
+    fig = unit_figures.matched_gaps(table.assign(low=table["mean"], high=table["mean"]), "title")
+    names = [text.get_text() for text in fig.axes[0].get_yticklabels()]
+    heights = fig.axes[0].get_yticks().tolist()
+    found = {}
+    for ax in fig.axes:
+        x, y = ax.containers[0].lines[0].get_data()
+        places = [names[heights.index(height)] for height in y]
+        found[ax.get_title()] = dict(zip(places, x, strict=True))
+    assert list(found) == ["MNIST", "Fashion-MNIST"]
+    assert found["MNIST"] == {"equal slope": 2, "norms held": 3}
+    assert found["Fashion-MNIST"] == {"norms held": 1}
+
+
+EMPTY = pd.DataFrame(columns="dataset method seed kind layer value epoch match x y".split())
