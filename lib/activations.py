@@ -137,7 +137,7 @@ class Splash(nn.Module):
         bounded: whether the coefficients used are divided by the Lipschitz constant where it
             exceeds 1, so that the unit is as steep as ReLU at most.
         decayed: whether weight decay acts on the coefficients, see
-            :func:`lib.train.make_optimiser`.
+            :func:`lib.optimisers.make_optimiser`.
     Raises: ValueError if S is even, the hinges are not (m,) ascending from 0, or the start is
         unknown.
     """

@@ -13,16 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.hooks import RemovableHandle
 
 from lib import checkpoints, models
-from lib.activations import Splash
 from lib.averaging import WeightAverage
 from lib.data import Split
 from lib.data.augment import augment
 from lib.evolution import evolve_, remove_
-from lib.layers import SparseLinear
+from lib.optimisers import make_optimiser
 from lib.settings import History, Settings
 
 EVALUATION_BATCH = 1000
@@ -73,7 +71,7 @@ def fit(
             step lowers, where that is not the loss of the model's logits, see
             :mod:`lib.robustness.defences`.
         grow_objective: the one whose gradient growth by gradient follows; None: that of the steps.
-        optimiser: of the model's parameters; None: :func:`make_optimiser` of the settings. The
+        optimiser: of the model's parameters; None: :func:`lib.optimisers.make_optimiser`. The
             schedule sets the learning rate of all its groups.
         evaluate_test: False for tuning, which must not see the test part.
         checkpoint: file to write after every epoch and to resume from if it is there; None for
@@ -354,42 +352,6 @@ def record_links(history: History, model: nn.Module, epoch: int | str) -> None:
         if support.n_in * support.n_out <= 2**31:
             keys = keys.int()
         history.links.append({"layer": name, "epoch": epoch, "keys": keys})
-
-
-# -------------------------------------------------------------------------------- optimiser
-
-
-def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
-    """SGD of the settings; weight decay acts on the weights of linear and convolutional layers,
-    sparse and dense, not on biases, normalisations and activations, but for units of SPLASH that
-    ask for it.
-    """
-    weights = _decayed(model)
-    decayed = [p for p in model.parameters() if id(p) in weights]
-    others = [p for p in model.parameters() if id(p) not in weights]
-    return torch.optim.SGD(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others}],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        fused=True,
-    )
-
-
-def _decayed(model: nn.Module) -> set[int]:
-    """The ids of the parameters that hold the weights of links, or coefficients that decay too."""
-    dense = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-    weights = set()
-    for module in model.modules():
-        if isinstance(module, SparseLinear):
-            weights.add(id(module.values))
-        elif isinstance(module, dense) and is_parametrized(module, "weight"):
-            weights.add(id(module.parametrizations.weight.original))
-        elif isinstance(module, dense):
-            weights.add(id(module.weight))
-        elif isinstance(module, Splash) and module.decayed:
-            weights.add(id(module.coefficients))
-    return weights
 
 
 # ------------------------------------------------------------------ what layers see, and say

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import activations, convnets, data, train
+from lib import activations, convnets, data, optimisers, train
 from lib.convnets import PartialConv2d, Subsample, convnet, count_parameters
 from lib.settings import Settings
 
@@ -198,7 +198,7 @@ def test_networks_do_not_depend_on_the_generator_of_torch():
 
 def test_weights_of_convolutions_decay_and_units_do_not():
     net = convnet("lenet5", (28, 28), 10, activation="splash")
-    groups = train.make_optimiser(net, Settings(1)).param_groups
+    groups = optimisers.make_optimiser(net, Settings(1)).param_groups
     decayed = {id(p) for p in groups[0]["params"]}
     names = {name for name, p in net.named_parameters() if id(p) in decayed}
     assert names == {f"conv{i}.weight" for i in (1, 2, 3)} | {"linear1.weight", "linear2.weight"}
@@ -206,7 +206,7 @@ def test_weights_of_convolutions_decay_and_units_do_not():
 
 def test_weights_whose_norm_is_held_decay_as_well():
     net = convnet("lenet5", (28, 28), 10, norm=False, logit_scale=10.0)
-    decayed = train.make_optimiser(net, Settings(1)).param_groups[0]["params"]
+    decayed = optimisers.make_optimiser(net, Settings(1)).param_groups[0]["params"]
     named = {id(p): name for name, p in net.named_parameters()}
     kept = ".parametrizations.weight.original"
     names = {named[id(p)].removesuffix(kept) for p in decayed}

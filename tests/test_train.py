@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import checkpoints, data, layers, models, train
+from lib import checkpoints, data, layers, models, optimisers, train
 from lib.activations import Splash, SReLU
 from lib.averaging import WeightAverage
 from lib.data import Split
@@ -420,7 +420,7 @@ def test_learning_rate_follows_its_schedule(schedule, rates):
 @each_method
 def test_weight_decay_acts_on_the_weights_of_links_only(method):
     model = network(method)
-    optimiser = train.make_optimiser(model, settings(weight_decay=0.5, learning_rate=0.2))
+    optimiser = optimisers.make_optimiser(model, settings(weight_decay=0.5, learning_rate=0.2))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     torch.autograd.backward([p.sum() * 0 for p in model.parameters()])  # gradient 0
     optimiser.step()
@@ -452,7 +452,7 @@ def test_weight_decay_acts_on_the_weights_of_links_only(method):
 )
 def test_weight_decay_acts_by_kind_of_module(module, decayed):
     model = nn.Sequential(nn.Sequential(module))
-    first, second = train.make_optimiser(model, settings(weight_decay=0.5)).param_groups
+    first, second = optimisers.make_optimiser(model, settings(weight_decay=0.5)).param_groups
     assert (first["weight_decay"], second["weight_decay"]) == (0.5, 0.0)
     parameters = dict(module.named_parameters())
     others = [p for name, p in parameters.items() if name not in decayed]
@@ -463,7 +463,7 @@ def test_weight_decay_acts_by_kind_of_module(module, decayed):
 def test_weights_that_two_modules_share_decay_once():
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight
-    groups = train.make_optimiser(nn.Sequential(first, second), settings()).param_groups
+    groups = optimisers.make_optimiser(nn.Sequential(first, second), settings()).param_groups
     assert [len(group["params"]) for group in groups] == [1, 2]
 
 
@@ -505,7 +505,7 @@ def test_optimiser_of_the_settings_is_the_default():
     model, other = network("RigL"), network("RigL")
     how = settings("RigL")
     first = fit(model, split(), how, seed=0)
-    second = fit(other, split(), how, seed=0, optimiser=train.make_optimiser(other, how))
+    second = fit(other, split(), how, seed=0, optimiser=optimisers.make_optimiser(other, how))
     assert same_run((model, first), (other, second))
 
 
@@ -613,7 +613,7 @@ def test_average_refuses_a_decay_out_of_range(decay):
 def test_average_of_a_link_moves_with_it():
     model = network("SET")
     layer = model.linear1
-    optimiser = train.make_optimiser(model, settings("SET"))
+    optimiser = optimisers.make_optimiser(model, settings("SET"))
     average = WeightAverage(model, optimiser, decay=0.5)
     x, y = part(60, 1)
     for _ in range(3):
@@ -639,7 +639,7 @@ def averaged_weights(optimiser, model):
 
 def test_averaged_weights_are_evaluated_and_left():
     model, how = network("dense", dropout=0.0), settings("dense", epochs=3, averaging=0.9)
-    optimiser, seen = train.make_optimiser(model, how), []
+    optimiser, seen = optimisers.make_optimiser(model, how), []
     x, y = split().x_test.double(), split().y_test
 
     def watch(history):
@@ -660,7 +660,7 @@ def test_averaged_weights_are_evaluated_and_left():
 
 def test_optimiser_used_twice_is_averaged_once_a_step():
     model, how = network("dense"), settings("dense", epochs=1, averaging=0.9)
-    optimiser = train.make_optimiser(model, how)
+    optimiser = optimisers.make_optimiser(model, how)
     for _ in range(2):
         fit(model, split(), how, seed=0, optimiser=optimiser)
     counts = {optimiser.state[p]["averaged"] for p in model.parameters()}
@@ -670,7 +670,7 @@ def test_optimiser_used_twice_is_averaged_once_a_step():
 def test_average_outlives_a_reset_of_the_optimiser():
     rules = Evolution(reset_state=True)
     model, how = network("SET"), settings("SET", epochs=2, averaging=0.5, evolution=rules)
-    optimiser = train.make_optimiser(model, how)
+    optimiser = optimisers.make_optimiser(model, how)
     fit(model, split(), how, seed=0, optimiser=optimiser)
     assert (model.linear1.values != 0).any()
     assert torch.equal(optimiser.state[model.linear1.values]["average"], model.linear1.values)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib import checkpoints, sampling, train
+from lib import checkpoints, optimisers, sampling, train
 from lib.evolution import evolve_, remove_
 from lib.layers import SparseLinear
 from lib.papers.set.rbm.model import RBM, check_binary
@@ -141,7 +141,7 @@ class _Learner:
     def __post_init__(self) -> None:
         self.x = self.x.to(self.rbm.weights.device, torch.uint8)
         self.generator = torch.Generator().manual_seed(self.seed)
-        self.optimiser = train.make_optimiser(self.rbm, self.settings)
+        self.optimiser = optimisers.make_optimiser(self.rbm, self.settings)
 
     def run_epoch(self, epoch: int, history: History) -> int:
         """A pass over the examples in random order, and the update of the links; how many there

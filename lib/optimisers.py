@@ -1,0 +1,42 @@
+"""The optimiser of a model, and which of its parameters decay."""
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from lib.activations import Splash
+from lib.layers import SparseLinear
+from lib.settings import Settings
+
+
+def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
+    """SGD of the settings; weight decay acts on the weights of linear and convolutional layers,
+    sparse and dense, not on biases, normalisations and activations, but for units of SPLASH that
+    ask for it.
+    """
+    weights = _decayed(model)
+    decayed = [p for p in model.parameters() if id(p) in weights]
+    others = [p for p in model.parameters() if id(p) not in weights]
+    return torch.optim.SGD(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others}],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        fused=True,
+    )
+
+
+def _decayed(model: nn.Module) -> set[int]:
+    """The ids of the parameters that hold the weights of links, or coefficients that decay too."""
+    dense = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+    weights = set()
+    for module in model.modules():
+        if isinstance(module, SparseLinear):
+            weights.add(id(module.values))
+        elif isinstance(module, dense) and is_parametrized(module, "weight"):
+            weights.add(id(module.parametrizations.weight.original))
+        elif isinstance(module, dense):
+            weights.add(id(module.weight))
+        elif isinstance(module, Splash) and module.decayed:
+            weights.add(id(module.coefficients))
+    return weights
