@@ -13,6 +13,8 @@ from lib.papers.splash.attacking import BLACK, OPEN
 from lib.runs.store import Store
 from tests.papers.splash.made import SMALL
 
+IMAGES = experiments.AMOUNTS["unit_robustness"]["smoke"]["images"]
+
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
@@ -66,17 +68,17 @@ def test_a_weak_attack_is_flagged(records):
     arrays = dict(record.arrays)
     for name in checks.WHITE:
         arrays[f"right.{name}"] = np.ones_like(arrays["right.square"])
-    arrays["right.square"] = np.arange(30) >= 1  # Square breaks an image that gradients do not
+    arrays["right.square"] = np.arange(IMAGES) >= 1  # Square breaks an image that gradients do not
     checked = checks.check_attacks([dataclasses.replace(record, metrics=rows, arrays=arrays)])
     failed = checked[~checked["passed"]].set_index("check")["worst"]
-    assert failed["what Square breaks gradients break"] == pytest.approx(1 / 30)
+    assert failed["what Square breaks gradients break"] == pytest.approx(1 / IMAGES)
     assert "no zero gradients" in failed
 
 
 def test_points_are_transferred_from_both_units(records):
     for record in of(records, "unit_robustness"):
         rows = numbers.at_headline([record]).set_index("measure")["value"]
-        kept = np.ones(30, bool)
+        kept = np.ones(IMAGES, bool)
         for unit in experiments.PAIR:
             right = record.arrays[f"right.transfer from {unit}"]
             assert rows[f"transfer from {unit}"] == pytest.approx(right.mean())
