@@ -131,16 +131,16 @@ def measure_units(
     MiB that are kept between them.
 
     Returns: the columns of :func:`measure`; contenders "relu" and "splash", measures
-        "unit (shape)" and "unit memory (shape)", which holds MiB.
+        "unit, ms (shape)" and "unit memory, MiB (shape)".
     """
     tables = []
     for shape in shapes:
         passes = {name: contenders.UnitPass(name, shape) for name in ("relu", "splash")}
         name = " x ".join(map(str, shape))
         seconds = timing.compare(passes, rounds, turn)
-        tables.append(quartiles(f"unit ({name})", seconds))
+        tables.append(quartiles(f"unit, ms ({name})", seconds))
         kept = {unit: np.array([one.kept_mib()]) for unit, one in passes.items()}
-        tables.append(quartiles(f"unit memory ({name})", kept, scale=1))
+        tables.append(quartiles(f"unit memory, MiB ({name})", kept, scale=1))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -32,6 +32,33 @@ def t_interval(
     return Measurement(mean, mean - half, mean + half, n, limit)
 
 
+def ratio_interval(
+    samples: Sequence[float],
+    bases: Sequence[float],
+    *,
+    level: float = LEVEL,
+) -> Measurement:
+    """The mean of samples over that of their bases, paired, both uncertain.
+
+    The interval holds every ratio r for which the mean of samples - r · bases could be 0; where
+    the mean base could itself be 0 it is unbounded. Source: [Fieller1954].
+    """
+    samples, bases = np.asarray(samples, float), np.asarray(bases, float)
+    n = len(samples)
+    ratio = float(samples.mean() / bases.mean())
+    if n < 2:
+        return Measurement(ratio, -math.inf, math.inf, n)
+    quantile = stats.t.ppf((1 + level) / 2, n - 1)
+    spread = np.cov(samples, bases) * quantile**2 / n
+    square = bases.mean() ** 2 - spread[1, 1]
+    linear = samples.mean() * bases.mean() - spread[0, 1]
+    constant = samples.mean() ** 2 - spread[0, 0]
+    if square <= 0:
+        return Measurement(ratio, -math.inf, math.inf, n)
+    half = math.sqrt(max(linear**2 - square * constant, 0.0))
+    return Measurement(ratio, (linear - half) / square, (linear + half) / square, n)
+
+
 def judge(
     measurement: Measurement,
     comparison: str,

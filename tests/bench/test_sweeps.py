@@ -232,7 +232,7 @@ def test_units_of_a_profile_are_measured_or_loaded(unmeasured):
 def test_units_are_measured_in_turn_on_every_shape():
     table = bench.measure_units(2, 0.001, ((30, 8), (2, 3, 4, 4)))
     shapes = ["30 x 8", "2 x 3 x 4 x 4"]
-    measures = [f"unit{kind} ({shape})" for shape in shapes for kind in ("", " memory")]
+    measures = [f"unit{kind} ({shape})" for shape in shapes for kind in (", ms", " memory, MiB")]
     assert list(table["measure"].unique()) == measures
     assert set(table["contender"]) == {"relu", "splash"} and (table["median_ms"] > 0).all()
 

@@ -161,3 +161,21 @@ def test_contrasts_come_in_their_order_within_a_data_set():
     assert rows["dataset"].tolist() == ["mnist", "mnist", "digits", "digits"]
     assert rows["contrast"].tolist() == ["second", "first"] * 2
     assert rows["value"].tolist() == [-1.0, 1.0] * 2
+
+
+def test_ratio_interval_holds_the_ratios_that_no_paired_test_refuses():
+    rng = np.random.default_rng(0)
+    bases = rng.normal(0.4, 0.05, 6)
+    samples = 0.5 * bases + rng.normal(0.02, 0.03, 6)
+    found = intervals.ratio_interval(samples, bases, level=0.9)
+    assert found.value == pytest.approx(samples.mean() / bases.mean()) and found.n == 6
+    for bound in (found.low, found.high):
+        assert stats.ttest_1samp(samples - bound * bases, 0).pvalue == pytest.approx(0.1)
+    inside = (found.low + found.high) / 2
+    assert stats.ttest_1samp(samples - inside * bases, 0).pvalue > 0.1
+
+
+def test_ratio_to_a_base_that_could_be_nothing_is_unbounded():
+    found = intervals.ratio_interval([1.0, 2.0, 3.0], [-1.0, 1.0, 0.5])
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert intervals.ratio_interval([1.0], [2.0]).high == math.inf

@@ -42,6 +42,7 @@ def _of(record: Record) -> dict[str, float]:
     strongest = min(headline[name] for name in WHITE)
     return {
         "iterative attack as strong as one step": (accuracy["pgd"] - accuracy["fgsm"]).max(),
+        "PGD as strong as any in L∞": headline["pgd"] - min(headline[n] for n in numbers.IN_LINF),
         "stronger with radius": float((kept["value"] - kept["value"].cummin()).max()),
         "all broken at radius 1": accuracy["pgd everywhere"].min(),
         "what Square breaks gradients break": _missed(record, "square"),

@@ -1,6 +1,6 @@
 """What our records say about the claims of [Tavakoli2021], in the unit of each claim."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -12,17 +12,18 @@ from lib.papers.splash.attacking import BLACK, OPEN
 from lib.papers.splash.experiments import TEN, TRAININGS
 from lib.papers.splash.training import learned_units
 from lib.report import labels
-from lib.report.intervals import LEVEL, Measurement, exact, judge, t_interval
+from lib.report.intervals import LEVEL, Measurement, exact, judge, ratio_interval, t_interval
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
 
 Records = Sequence[Record]
+Measure = Callable[[pd.DataFrame, float], Measurement]  # gains of an attack, level
 
 DATASETS = ("mnist", "cifar10", "cifar100")  # of the paper
 NETWORKS = ("lenet5", "all_cnn", "resnet20", "nin")
 CELLS = tuple(product(DATASETS, NETWORKS))
 DRAWS = 100  # of random coefficients, for each learned unit
-BASE = 0.05  # accuracy of ReLU under attack, below which a relative gain has no base
+BASE = 5.0  # percent that ReLU keeps on average, below which a relative gain has no base
 RIVAL, OURS = "relu", "splash"
 CLAIMED = 31.0  # percent, of P03
 MAJORITY = 0.5  # of P02
@@ -104,26 +105,22 @@ def _paired(by_unit: dict[str, dict[int, float]], rival: str) -> list[float]:
 # -------------------------------------------------------------------------------- P03 and P04
 
 
-def gains(records: Records, reading: str = "points") -> pd.DataFrame:
+def gains(records: Records) -> pd.DataFrame:
     """SPLASH minus ReLU under every attack at the headline radii, a row a seed.
 
     Args:
         records: of ``unit_robustness`` and ``unit_minimal``; plain networks alone are taken.
-        reading: "points" of accuracy, or "relative": percent of what ReLU keeps on average over
-            seeds, where that is 5 % at least.
-    Returns: columns dataset, network, attack, seed, value. Attacks that stop far from the nearest
-        point known, see :func:`lib.papers.splash.checks.check_distances`, are left out.
+    Returns: columns dataset, network, attack, seed, value (points), base (what ReLU keeps,
+        percent). Attacks that stop far from the nearest point known, see
+        :func:`lib.papers.splash.checks.check_distances`, are left out.
     """
     plain = numbers.of_plain(records)
     table = numbers.under_attack(plain)
     table = table[~table["attack"].isin(_stop_short(plain))]
     keys = ["dataset", "network", "attack", "seed"]
     wide = table.pivot_table("value", keys, "method").reindex(columns=[OURS, RIVAL]).dropna()
-    value = 100 * (wide[OURS] - wide[RIVAL])
-    if reading == "relative":
-        base = wide[RIVAL].groupby(keys[:-1]).transform("mean")
-        value = (value / base)[base >= BASE]
-    return value.rename("value").reset_index()
+    points = pd.DataFrame({"value": 100 * (wide[OURS] - wide[RIVAL]), "base": 100 * wide[RIVAL]})
+    return points.reset_index()
 
 
 def _stop_short(records: Records) -> set[str]:
@@ -160,13 +157,23 @@ def _obstacle(records: Records) -> str:
     return "epochs" if is_short else "data"
 
 
-def _largest(table: pd.DataFrame) -> Measurement | None:
+def _points(gain: pd.DataFrame, level: float) -> Measurement:
+    return t_interval(gain["value"], level=level)
+
+
+def _percent(gain: pd.DataFrame, level: float) -> Measurement:
+    """In percent of what ReLU keeps, of which the mean is uncertain as well."""
+    ratio = ratio_interval(gain["value"], gain["base"], level=level)
+    return Measurement(100 * ratio.value, 100 * ratio.low, 100 * ratio.high, ratio.n)
+
+
+def _largest(table: pd.DataFrame, measure: Measure = _points) -> Measurement | None:
     """The largest of the mean gains of a table, with simultaneous bounds."""
-    groups = [group["value"] for _, group in table.groupby(["dataset", "network", "attack"])]
+    groups = [group for _, group in table.groupby(["dataset", "network", "attack"])]
     if not groups:
         return None
     level = 1 - (1 - LEVEL) / len(groups)
-    found = [t_interval(group, level=level) for group in groups]
+    found = [measure(group, level) for group in groups]
     return Measurement(
         max(one.value for one in found),
         max(one.low for one in found),
@@ -202,10 +209,13 @@ def both_boxes(records: Records) -> Measurement | None:
 def gain_readings(records: Records) -> pd.DataFrame:
     """P03 read in points and relative to ReLU, for every cell: the largest gain of its attacks."""
     rows = []
-    for reading, unit in (("points", "points"), ("relative", "percent of what ReLU keeps")):
-        table = gains(records, reading)
-        for (dataset, network), cell in table.groupby(["dataset", "network"], sort=False):
-            found = replace(_largest(cell), limit=_limit(records, dataset, network))
+    table = gains(records)
+    mean_base = table.groupby(["dataset", "network", "attack"])["base"].transform("mean")
+    based = table[mean_base >= BASE]
+    readings = ("points", table, _points), ("percent of what ReLU keeps", based, _percent)
+    for unit, rows_read, measure in readings:
+        for (dataset, network), cell in rows_read.groupby(["dataset", "network"], sort=False):
+            found = replace(_largest(cell, measure), limit=_limit(records, dataset, network))
             name = f"largest gain of all attacks, {unit}, {labels.network(network)}"
             epochs = numbers.epochs(records, dataset, network)
             measured = found.value, found.low, found.high, found.n

@@ -12,7 +12,7 @@ from lib.runs.record import Record
 
 PLACE = ["dataset", "network", "seed"]
 MATCHES = {"accuracy": "equal accuracy without attack", "steepness": "equal slope over margin"}
-ATTACK = "pgd"
+ATTACK = "worst case"
 COLUMNS = [*PLACE, "match", "at", "value"]
 
 
@@ -48,8 +48,8 @@ def _accuracies(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def differences(found: pd.DataFrame) -> pd.DataFrame:
-    """What SPLASH keeps under PGD minus what ReLU keeps, in points, at an equal clean accuracy and
-    at an equal slope over margin, a row a seed.
+    """What SPLASH keeps in the worst case minus what ReLU keeps, in points, at an equal clean
+    accuracy and at an equal slope over margin, a row a seed.
 
     Each unit has one curve a seed, over the lengths of training. Both are read, by linear
     interpolation, in the middle of what they have in common; equal points of a curve are averaged.

@@ -25,10 +25,12 @@ ATTACK_NAMES = {
     "carlini_wagner": "Carlini–Wagner, L2",
     "deepfool": "DeepFool, L2",
     "square": "Square",
+    "worst case": "worst of these in L∞",
     "transfer": "transfer",
     "one pixel": "one pixel",
     "boundary": "Boundary, L2",
 }
+IN_LINF = ("fgsm", "pgd", "apgd_ce", "apgd_dlr", "square")  # whose worst case is taken
 STEEPNESS = {
     "linear product": "product of the layers' constants",
     "unit product": "product of the units' constants",
@@ -131,17 +133,18 @@ def validation_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def at_own_rates(plain: Iterable[Record], own: Iterable[Record]) -> list[Record]:
-    """The networks of ``unit_accuracy`` beside which those of ``unit_rates`` were trained, these
-    in place of those of the same unit and seed.
+    """Every unit at the rate that is best for it: the networks of ``unit_rates``, and beside them
+    those of ``unit_accuracy`` of the units that are not among these.
     """
-    at_own = {tuple(key(record.config).values()): record for record in own}
-    places = {(dataset, network) for dataset, network, _, _ in at_own}
+    own = list(own)
+    places = {(run.dataset, run.network) for run in (record.config for record in own)}
+    units = {record.config.method for record in own}
     found = []
     for record in plain:
-        dataset, network, unit, seed = key(record.config).values()
-        if (dataset, network) in places:
-            found.append(at_own.get((dataset, network, unit, seed), record))
-    return found
+        run = record.config
+        if (run.dataset, run.network) in places and run.method not in units:
+            found.append(record)
+    return found + own
 
 
 def shapes(records: Iterable[Record], x: np.ndarray) -> pd.DataFrame:
@@ -181,13 +184,21 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def at_headline(records: Iterable[Record]) -> pd.DataFrame:
-    """The rows of :func:`table` at the headline radii, and those without a radius."""
+    """The rows of :func:`table` at the headline radii, and those without a radius; and "worst
+    case", the share of images that withstand every attack of :data:`IN_LINF`.
+    """
     parts = []
     for record in records:
         rows = table([record])
+        radius = record.config.radii[0]
         chosen = rows["radius"].isna() | (rows["norm"] != "linf")
-        chosen |= np.isclose(rows["radius"], record.config.radii[0])
+        chosen |= np.isclose(rows["radius"], radius)
         parts.append(rows[chosen])
+        right = [record.arrays.get(f"right.{name}") for name in IN_LINF]
+        if all(one is not None for one in right):
+            share = float(np.all(right, axis=0).mean())
+            worst = {"measure": "worst case", "norm": "linf", "radius": radius, "value": share}
+            parts.append(rows.iloc[:1].assign(**worst))
     return pd.concat(parts, ignore_index=True) if parts else table([])
 
 

@@ -56,7 +56,7 @@ def test_no_attack_raises_accuracy_and_shares_are_those_of_the_images(records):
 
 def test_checks_hold_on_small_networks(records):
     checked = checks.check_attacks(of(records, "unit_robustness"))
-    assert checked["check"].nunique() == 7 and len(checked) == 14
+    assert checked["check"].nunique() == 8 and len(checked) == 16
     sure = ["all broken at radius 1", "no zero gradients", "stronger with radius"]
     assert checked[checked["check"].isin(sure)]["passed"].all()
 
@@ -73,6 +73,16 @@ def test_a_weak_attack_is_flagged(records):
     failed = checked[~checked["passed"]].set_index("check")["worst"]
     assert failed["what Square breaks gradients break"] == pytest.approx(1 / IMAGES)
     assert "no zero gradients" in failed
+
+
+def test_worst_case_is_what_withstands_every_attack_of_the_norm(records):
+    for record in of(records, "unit_robustness"):
+        rows = numbers.at_headline([record]).set_index("measure")["value"]
+        withstood = np.ones(IMAGES, bool)
+        for name in ("fgsm", "pgd", "apgd_ce", "apgd_dlr", "square"):
+            withstood &= record.arrays[f"right.{name}"]
+            assert rows["worst case"] <= rows[name] + 1e-6
+        assert rows["worst case"] == pytest.approx(withstood.mean())
 
 
 def test_points_are_transferred_from_both_units(records):

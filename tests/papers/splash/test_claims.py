@@ -113,19 +113,20 @@ def test_gains_are_paired_differences_in_points_or_relative():
     assert points.groupby("attack")["value"].mean().to_dict() == pytest.approx(
         {"pgd": 10, "apgd_ce": 10, "square": 20}
     )
-    relative = claims.gains(records, "relative")
-    of_square = relative[relative["attack"] == "square"]["value"]
-    assert of_square.tolist() == pytest.approx([20 / 0.4] * 5)
+    relative = claims.gain_readings(records).iloc[1]
+    assert relative["value"] == pytest.approx(20 / 0.4)  # of square
 
 
 def test_relative_gain_over_nearly_nothing_is_left_out():
     records = attacked({"pgd": 0.1, "apgd_ce": 0.1, "square": 0.1}, base=0.02)
-    assert claims.gains(records, "relative").empty and len(claims.gains(records)) == 15
+    assert len(claims.gains(records)) == 15
+    (reading,) = claims.gain_readings(records)["reading"]
+    assert "points" in reading
 
 
 def test_no_seed_is_left_out_for_what_its_own_relu_keeps():
     records = attacked({"pgd": 0.1, "apgd_ce": 0.1, "square": 0.1}, base=0.051)
-    assert len(claims.gains(records, "relative")) == 15
+    assert claims.gain_readings(records)["n"].tolist() == [5, 5]
 
 
 def far_from_the_nearest(records, attack):

@@ -22,7 +22,7 @@ def curve(method, kept_of, *, quality=1.0, seed=0):
     for number, epochs in enumerate(LENGTHS):
         accuracy = 0.8 + quality * 0.04 * number
         slope = 1.0 + number
-        values = {"margin": 1.0, "slope": slope, "pgd": kept_of(accuracy, slope)}
+        values = {"margin": 1.0, "slope": slope, "worst case": kept_of(accuracy, slope)}
         records.append(network(method, seed, values, accuracy, epochs))
     return records
 
@@ -50,7 +50,11 @@ def test_a_unit_that_is_only_flatter_is_no_more_robust_at_equal_steepness():
     for record in curve("splash", keeps):
         rows = record.metrics.set_index("measure")["value"]
         slope = rows["slope"] - 0.5
-        values = {"margin": 3.0, "slope": 3 * slope, "pgd": keeps(0, slope)}  # of other scale
+        values = {
+            "margin": 3.0,
+            "slope": 3 * slope,
+            "worst case": keeps(0, slope),
+        }  # of other scale
         accuracy = record.environment["final"]["test_accuracy"]
         flat.append(network("splash", 0, values, accuracy, record.config.parent.epochs))
     found = gaps(relu + flat)
@@ -62,7 +66,7 @@ def test_equal_points_of_a_curve_are_averaged():
     relu = curve("relu", lambda accuracy, slope: 0.5)
     splash = []
     for epochs, kept in zip(LENGTHS, (0.5, 0.5, 0.7, 0.9), strict=True):
-        values = {"margin": 1.0, "slope": 1.0, "pgd": kept}
+        values = {"margin": 1.0, "slope": 1.0, "worst case": kept}
         splash.append(network("splash", 0, values, 0.86, epochs))
     found = gaps(relu + splash)
     assert found["equal accuracy without attack"] == pytest.approx(15)
@@ -83,7 +87,7 @@ def test_held_constants_are_compared_by_seed():
     records = []
     for seed in range(3):
         for method, kept in (("relu", 0.3), ("splash", 0.35 + 0.01 * seed)):
-            values = {"clean": 0.9, "pgd": kept}
+            values = {"clean": 0.9, "worst case": kept}
             records.append(studied(method, seed, values, parent="unit_lipschitz"))
     found = matched.held(records)
     assert found["value"].tolist() == pytest.approx([5, 6, 7])
@@ -116,10 +120,10 @@ def test_cells_are_cut_short_by_images_or_epochs():
     assert not numbers.is_cut_short([], "mnist", "lenet5")
 
 
-def test_networks_at_their_own_rate_take_the_place_of_the_others():
-    plain = [trained(unit, seed, 0.9) for unit in ("relu", "splash") for seed in (0, 1)]
-    elsewhere = trained("splash", 0, 0.5, dataset="cifar10")
-    own = trained("splash", 1, 0.95, learning_rate=0.3)
-    found = numbers.at_own_rates([*plain, elsewhere], [own])
-    assert found == [*plain[:3], own]
-    assert numbers.at_own_rates(plain, []) == []
+def test_units_with_a_rate_of_their_own_are_those_trained_at_it_alone():
+    relu = [trained("relu", seed, 0.9) for seed in (0, 1)]
+    splash = [trained("splash", seed, 0.9) for seed in (0, 1)]
+    elsewhere = trained("relu", 0, 0.5, dataset="cifar10")
+    own = trained("splash", 1, 0.95, learning_rate=0.3)  # seed 0 is still to come
+    assert numbers.at_own_rates([*relu, *splash, elsewhere], [own]) == [*relu, own]
+    assert numbers.at_own_rates(relu, []) == []
