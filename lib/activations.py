@@ -124,7 +124,8 @@ class Splash(nn.Module):
 
     with m = (S + 1) / 2 fixed hinges :math:`0 = b_1 < b_2 < \dots` on each side, in units of the
     input, and S + 1 learned coefficients: continuous, and 0 at 0 whatever they are. There is no
-    output bias. From the start ``"relu"`` the first outputs are those of ReLU, to the bit.
+    output bias. From the start ``"relu"`` the first outputs of finite inputs
+    are those of ReLU, to the bit.
 
     Source: [Tavakoli2021], abstract (learnable, continuous, grounded, symmetric hinges from the
     data, not learned); the formula is the one that the deepxube code of a co-author computes.
@@ -218,7 +219,9 @@ def hinge_positions(n_hinges: int) -> tuple[float, ...]:
 
 def _hinges_of_a_side(n_hinges: int) -> int:
     if n_hinges < 1 or n_hinges % 2 == 0:
-        raise ValueError(f"S = {n_hinges} hinges cannot be symmetric: give an odd number, as 7")
+        raise ValueError(
+            f"S = {n_hinges} hinges cannot be symmetric: give a positive odd number, as 7"
+        )
     return (n_hinges + 1) // 2
 
 

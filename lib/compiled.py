@@ -56,6 +56,13 @@ def runs_compiled(x: Tensor) -> bool:
     return possible and _implementation != "torch"
 
 
+def is_autocast(x: Tensor) -> bool:
+    """Whether torch.autocast may change the dtype of ``x``: never that of float64."""
+    if x.dtype not in (torch.float16, torch.bfloat16, torch.float32):
+        return False
+    return torch.is_autocast_enabled(x.device.type)
+
+
 def is_traced() -> bool:
     """Whether torch runs the code on stand-ins for tensors: in a transform of ``torch.func`` or in
     ``torch.export``. Such tensors have no memory for the compiled loops.

@@ -30,12 +30,15 @@ def hinge_sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
     Source: [Tavakoli2021], the SPLASH unit.
 
     Args:
-        x: float of any shape and memory format.
+        x: float of any shape and memory format; under ``torch.autocast`` it is taken to the dtype
+            of the coefficients.
         hinges: (m,) float, :math:`b_s`, not negative; no gradient is computed for them.
         coefficients: (2, m) float, :math:`a^+` and :math:`a^-`.
     Returns: like x.
     Raises: ValueError if a shape or a dtype does not fit.
     """
+    if x.dtype != coefficients.dtype and compiled.is_autocast(x):
+        x = x.to(coefficients.dtype)
     _check(x, hinges, coefficients)
     if compiled.is_traced():
         return _torch_sum(x, hinges, coefficients)

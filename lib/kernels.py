@@ -499,17 +499,10 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
                 f"x is on {x.device} and the weights on {weights.device}: give both on one device"
             )
         if weights.dtype != x.dtype:
-            if not _is_autocast(x):
+            if not compiled.is_autocast(x):
                 _check_dtype("x", x, "the weights", weights)
             x = x.to(weights.dtype)
     return x
-
-
-def _is_autocast(x: Tensor) -> bool:
-    """Whether torch.autocast may change the dtype of ``x``: never that of float64."""
-    if x.dtype not in (torch.float16, torch.bfloat16, torch.float32):
-        return False
-    return torch.is_autocast_enabled(x.device.type)
 
 
 def _check_dtype(name: str, x: Tensor, other: str, like: Tensor) -> None:

@@ -201,3 +201,16 @@ def test_hinge_sum_on_a_gpu_agrees_with_the_cpu(hinges, coefficients, generator)
         y = hinge_sum(leaves[0], hinges.to(device), leaves[1])
         results.append([t.cpu() for t in (y, *torch.autograd.grad(y.sum(), leaves))])
     torch.testing.assert_close(*results)
+
+
+def test_autocast_computes_in_the_dtype_of_the_coefficients(generator):
+    x = torch.randn(5, 4, generator=generator).bfloat16().requires_grad_()
+    hinges = torch.tensor([0.0, 1.0], dtype=torch.float32)
+    coefficients = torch.randn(2, 2, generator=generator).float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = hinge_sum(x, hinges, coefficients)
+    assert torch.equal(y, hinge_sum(x.float(), hinges, coefficients))
+    grad_x, grad_coefficients = torch.autograd.grad(y.sum(), (x, coefficients))
+    assert grad_x.dtype == torch.bfloat16 and grad_coefficients.dtype == torch.float32
+    with pytest.raises(ValueError, match="give one dtype"):
+        hinge_sum(x, hinges, coefficients)

@@ -202,7 +202,8 @@ def _line(row: dict[str, Any], claim: pd.Series, page: str | None) -> str:
         n,
         row["verdict"] + (f"; {row['readings']}" if row["readings"] else ""),
     )
-    return f"| {' | '.join(cells)} |"
+    escaped = [cell.replace("|", r"\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
 
 
 def _spread(row: dict[str, Any]) -> str:

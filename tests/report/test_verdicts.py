@@ -119,6 +119,12 @@ def test_markdown_links_a_claim_to_its_page():
     assert line.startswith("| [X1](one.ipynb): links grow |")
 
 
+def test_markdown_keeps_a_bar_of_a_quantity_within_its_cell():
+    table = of_table({"X1": Claim((), lambda _: Measurement(1.5, 1.2, 1.8, 5))})
+    line = markdown(table, ROWS.assign(quantity="|slope|")).splitlines()[2]
+    assert line.count("|") - line.count(r"\|") == 6 and r"\|slope\|" in line
+
+
 def test_no_claims_asked_for_give_an_empty_table():
     table = verdicts.verdicts({}, lambda experiment, profile: [], ROWS, "paper", [])
     assert table.empty and list(table)[:4] == ["id", "paper", "statement", "verdict"]
