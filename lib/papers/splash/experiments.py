@@ -75,20 +75,21 @@ def _seeds(units: Sequence[str], n: int, others: int = 0) -> dict[str, int]:
 
 _DIGITS = {"epochs": 2, "enlarge": 4, "limit": 400}
 _CIFAR = {"augmentation": 1.0}
+_SET_MLP = {"learning_rate": 0.03}  # at .1 SPLASH, not normalised here, diverges with some seeds
 CELLS: dict[str, tuple[Cell, ...]] = {
     "smoke": (
         Cell("lenet5", "digits", _seeds(MAIN, 1), _DIGITS),
-        Cell(SET_MLP, "digits", _seeds(PAIR, 1), {"epochs": 2, "hidden": (100, 100)}),
+        Cell(SET_MLP, "digits", _seeds(PAIR, 1), {**_SET_MLP, "epochs": 2, "hidden": (100, 100)}),
     ),
     "quick": (
         Cell("lenet5", "mnist", _seeds(UNITS, 1), {"epochs": 2, "limit": 5000}),
-        Cell(SET_MLP, "mnist", _seeds(PAIR, 1), {"epochs": 3, "limit": 5000}),
+        Cell(SET_MLP, "mnist", _seeds(PAIR, 1), {**_SET_MLP, "epochs": 3, "limit": 5000}),
     ),
     "paper": (
         Cell("lenet5", "mnist", _seeds(UNITS, 5), {"epochs": 10}),
         Cell("lenet5", "fashion_mnist", _seeds(UNITS, 5), {"epochs": 10}),
-        Cell(SET_MLP, "mnist", _seeds((*MAIN, "srelu"), 5, 1), {"epochs": 40}),
-        Cell(SET_MLP, "fashion_mnist", _seeds((*MAIN, "srelu"), 5, 1), {"epochs": 40}),
+        Cell(SET_MLP, "mnist", _seeds((*MAIN, "srelu"), 5, 1), {**_SET_MLP, "epochs": 40}),
+        Cell(SET_MLP, "fashion_mnist", _seeds((*MAIN, "srelu"), 5, 1), {**_SET_MLP, "epochs": 40}),
         Cell("lenet5", "cifar10", _seeds(MAIN, 5, 2), {**_CIFAR, "epochs": 15}),
         Cell(
             "resnet20",
