@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import data
+from lib.layers import Scale
 from lib.papers.adaptive_topology.removal import images, subset
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table
@@ -229,17 +230,6 @@ def _sanity(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float)
     zero = (grad_x.flatten(1) == 0).all(1).double().mean().item()
     rows.append(("zero gradient", 0.0, np.nan, zero))
     return rows
-
-
-class Scale(nn.Module):
-    """Multiplies by a number."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.factor * x
 
 
 # ----------------------------------------------------------------------------------- some pixels
