@@ -1,12 +1,14 @@
 """Checkpoints of training loops: written whole or not at all, read without pickles."""
 
 import contextlib
-import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from lib.files import whole
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -15,10 +17,10 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Args:
         path: the file.
         state: tensors, numbers, strings and None, in lists and dicts.
+    Raises: lib.files.NotWritten if there is no room for it.
     """
-    part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    with whole(path) as part, part.open("wb") as file:
+        torch.save(state, file)
 
 
 def load(path: Path, form: str | None = None) -> dict[str, Any]:
@@ -30,12 +32,21 @@ def load(path: Path, form: str | None = None) -> dict[str, Any]:
     Raises: ValueError if it cannot be read or is of another format.
     """
     with readable(path):
+        _check_sums(path)
         state = torch.load(path, weights_only=True)
     if form is not None and state.get("format") != form:
         raise ValueError(
             f"checkpoint {path} is of another version of this loop: delete it to start anew"
         )
     return state
+
+
+def _check_sums(path: Path) -> None:
+    """Refuse a file of which a part is not what its checksum says; torch does not look at them."""
+    with zipfile.ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
 
 
 @contextlib.contextmanager

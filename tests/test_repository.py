@@ -40,7 +40,7 @@ ORDER = (  # each imports itself and those before it
     "papers",
     "command",
 )
-BELOW_ALL = ("lib", "lib.names", "lib.paths")
+BELOW_ALL = ("lib", "lib.files", "lib.names", "lib.paths")
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 FOLDED = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.IfExp
 

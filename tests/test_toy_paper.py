@@ -2,23 +2,21 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.checkouts import check_out, variables
+from lib.command.freshness import STAMP
+from tests.checkouts import ROOT, check_out, variables
 
-TOY = Path(__file__).with_name("toy_paper")
-COMMANDS = {
-    "run": "run clusters --profile smoke",
-    "run again": "run clusters --profile smoke",
-    "list": "list",
-    "claims": "claims --profile smoke",
-    "figures": "figures --profile smoke --only 90",
-}
+GUIDE = (ROOT / "docs" / "EXTEND.md").read_text()
+STEPS = [block.split("\n") for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)]
+ROOM, LOOK = ([line.strip() for line in step if line.strip()] for step in STEPS[:2])
+COMMANDS = {line.split()[3]: line.removeprefix("python -m lib ") for line in LOOK}
+COMMANDS = {"run": COMMANDS["run"], "run again": COMMANDS["run"]} | COMMANDS
 DRIVER = """
 import json, sys
 from pathlib import Path
@@ -44,10 +42,13 @@ def contents(folder):
 
 
 def add_room(folder):
-    """What a new paper asks for: its room, its notebook, its name in the list of rooms."""
-    only_room = shutil.ignore_patterns("*.ipynb", "__pycache__")
-    shutil.copytree(TOY, folder / "lib" / "papers" / "toy", ignore=only_room)
-    shutil.copy(TOY / "90_toy.ipynb", folder / "notebooks")
+    """What the guide says: its room, its notebook, its name in the list of rooms."""
+    without_caches = shutil.ignore_patterns("__pycache__")
+    place = folder / "tests" / "toy_paper"
+    shutil.copytree(ROOT / "tests" / "toy_paper", place, ignore=without_caches)
+    for command in ROOM:
+        subprocess.run(command.split(), cwd=folder, check=True)
+    shutil.rmtree(place.parent)
     rooms = folder / "lib" / "papers" / "__init__.py"
     lines = rooms.read_text().splitlines(keepends=True)
     (place,) = (i for i, line in enumerate(lines) if line.startswith("ROOMS = ("))
@@ -70,6 +71,11 @@ def paper(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     shown = {path.stem: json.loads(path.read_text()) for path in answers.iterdir()}
     return folder, before, shown
+
+
+def test_guide_names_the_commands_that_are_run_here():
+    assert list(COMMANDS) == ["run", "run again", "list", "claims", "figures"]
+    assert 'add `"toy"` to `ROOMS`' in GUIDE
 
 
 @pytest.mark.notebook
@@ -103,7 +109,7 @@ def test_figures_renders_the_notebook_of_the_room(paper):
     folder, _, _ = paper
     figures = folder / "figures" / "smoke"
     files = sorted(path.name for path in (figures / "90_toy").iterdir())
-    assert files == ["90_toy.ipynb", "explained.csv", "explained.png", "explained.svg"]
+    assert files == [STAMP, "90_toy.ipynb", "explained.csv", "explained.png", "explained.svg"]
     assert "k-means" in (figures / "90_toy" / "explained.svg").read_text()
     assert "90_toy: Cluster digits" in (figures / "README.md").read_text()
 

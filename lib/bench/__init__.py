@@ -19,6 +19,7 @@ from lib.bench.contenders import (
     products,
 )
 from lib.bench.machines import speedups
+from lib.bench.scale import RUNS, measure_cluster
 from lib.bench.sweeps import (
     COLUMNS,
     measure,
@@ -41,6 +42,7 @@ __all__ = [
     "COLUMNS",
     "WIDTHS",
     "MaskedLinear",
+    "RUNS",
     "PlainSReLU",
     "TorchSparseLinear",
     "Trainer",
@@ -50,6 +52,7 @@ __all__ = [
     "csr",
     "epochs",
     "measure",
+    "measure_cluster",
     "measure_steps",
     "measure_units",
     "network",

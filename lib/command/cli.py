@@ -16,9 +16,12 @@ import pandas as pd
 import torch
 
 from lib import bench, data, papers, paths
-from lib.command import gallery, notebooks
+from lib.command import freshness, gallery, notebooks
+from lib.command.options import OPTIONS
+from lib.files import whole
 from lib.names import check_known
 from lib.runs import executors, replay
+from lib.runs.clusters import Cluster
 from lib.runs.config import Run
 from lib.runs.experiment import PROFILES, choose
 from lib.runs.record import Record, summaries
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("PYTHONUTF8", "1")  # of kernels and workers, whatever the locale is
     try:
         chosen = _parser().parse_args(arguments)
-        for name in ("jobs", "seeds", "epochs"):
+        for name in ("jobs", "seeds", "epochs", "workers", "runs"):
             value = getattr(chosen, name, None)
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value} is out of range: give at least 1")
@@ -51,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         remedy = ': pip install -e ".[cluster]"' if isinstance(error, ImportError) else ""
         print(f"error: {error}{remedy}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        reason = str(error) or "an array did not fit"
+        remedy = "free some, or take fewer --jobs; what is done is kept"
+        print(f"error: not enough memory ({reason}): {remedy}", file=sys.stderr)
         return 1
 
 
@@ -150,14 +158,22 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 def _sweep(runs: Sequence[Run], chosen: Chosen, *, ship: bool = True) -> list[Record]:
     """Run what is missing; with ``ship`` store what a clone needs of the profile "paper"."""
-    scheduler = getattr(chosen, "scheduler", None)
     store = papers.STORE
     try:
-        return executors.sweep(store, runs, jobs=chosen.jobs, scheduler=scheduler)
+        return executors.sweep(store, runs, jobs=chosen.jobs, cluster=_cluster(chosen))
     finally:  # what is finished is stored, whatever became of the others
         if ship and chosen.profile == "paper":
             for record in store.records(runs):
                 store.ship(record)
+
+
+def _cluster(chosen: Chosen) -> Cluster | None:
+    """Where the runs are made, if not on this machine alone."""
+    words = (chosen.scheduler, chosen.cluster, chosen.workers, chosen.hosts, chosen.wire)
+    if not any(words):
+        return None
+    address, kind, workers, hosts, wire = words
+    return Cluster(address, kind, workers, tuple(hosts or ()), wire)
 
 
 def _say_what_stands_in(runs: Iterable[Run]) -> None:
@@ -227,7 +243,9 @@ def _first_difference(row: pd.Series) -> str:
 
 
 def figures(chosen: Chosen) -> None:
-    """Run what the notebooks miss, then execute them with papermill into figures/PROFILE."""
+    """Run what the notebooks miss, then execute those with papermill into figures/PROFILE of which
+    something has changed.
+    """
     check_known("profile", chosen.profile, PROFILES)
     paths_of_notebooks = notebooks.find(chosen.only)
     failed: list[str] = []
@@ -238,12 +256,32 @@ def figures(chosen: Chosen) -> None:
             failed.append(str(error))
     if chosen.jobs > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side: one thread each
-    place = paths.FIGURES / chosen.profile
-    print(f"rendering {len(paths_of_notebooks)} notebooks into {place}", flush=True)
-    failed += notebooks.execute_all(paths_of_notebooks, chosen.profile, chosen.jobs)
+    changed = _changed(paths_of_notebooks, chosen)
+    if changed:
+        failed += notebooks.execute_all(changed, chosen.profile, chosen.jobs)
+    page = gallery.write(chosen.profile)
     if failed:
         raise RuntimeError("; ".join(failed))
-    print(f"see {gallery.write(chosen.profile)}")
+    print(f"see {page}")
+
+
+def _changed(books: Sequence[Path], chosen: Chosen) -> list[Path]:
+    """The notebooks that must be rendered; print how many, and why where they were before."""
+    reasons = dict.fromkeys(books, "")
+    changed = list(books)
+    if not chosen.force:
+        reasons = {path: notebooks.why(path, chosen.profile) for path in books}
+        changed = [path for path, reason in reasons.items() if reason]
+    kept = len(books) - len(changed)
+    line = f"rendering {len(changed)} notebooks into {paths.FIGURES / chosen.profile}"
+    if kept:
+        line += f"; of {kept} nothing has changed (--force renders them too)"
+    print(line)
+    for path in changed:
+        if reasons[path] not in ("", freshness.NEW):
+            print(f"{path.stem}: {reasons[path]}")
+    sys.stdout.flush()
+    return changed
 
 
 def _needed(books: Iterable[Path], profile: str) -> list[Run]:
@@ -282,7 +320,11 @@ def show_bench(chosen: Chosen) -> None:
         if not 1 <= chosen.threads <= (os.cpu_count() or 1):
             raise ValueError(f"threads = {chosen.threads}: this machine has {os.cpu_count()} cores")
         torch.set_num_threads(chosen.threads)
-    if chosen.sweeps:
+    cluster = _cluster(chosen)
+    if cluster is not None or chosen.runs is not None:
+        cluster = cluster or Cluster(kind="local")
+        table = bench.measure_cluster(cluster, chosen.runs or bench.RUNS)
+    elif chosen.sweeps:
         sweeps = bench.sweep_products, bench.sweep_steps, bench.sweep_machines
         table = pd.concat([sweep("paper") for sweep in sweeps])
     else:
@@ -302,83 +344,20 @@ def _report(chosen: Chosen, table: pd.DataFrame, text: str) -> None:
     if chosen.json in (None, "-"):
         print(text)
         return
-    part = Path(f"{chosen.json}.part")
-    part.write_text(f"{text}\n")
-    part.replace(chosen.json)
+    with whole(Path(chosen.json)) as part:
+        part.write_text(f"{text}\n")
 
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "names": {"nargs": "*", "metavar": "NAME"},
-    "experiment": {"metavar": "EXPERIMENT"},
-    "--profile": {
-        "default": "quick",
-        "metavar": "P",
-        "help": f"one of {', '.join(PROFILES)} (default: %(default)s)",
-    },
-    "experiments": {
-        "nargs": "*",
-        "metavar": "EXPERIMENT",
-        "help": "default: all that train in epochs",
-    },
-    "--epochs": {
-        "type": int,
-        "default": 2,
-        "metavar": "N",
-        "help": "how many of the first epochs (default: %(default)s)",
-    },
-    "--all": {
-        "action": "store_true",
-        "help": "every record, not only the lowest seed of each data set, method and variant",
-    },
-    "--dirty": {
-        "action": "store_true",
-        "help": "only records made from a tree with uncommitted changes",
-    },
-    "--readings": {
-        "action": "store_true",
-        "help": "every fair reading of the claims that leave one open, a row each",
-    },
-    "--seeds": {
-        "type": int,
-        "metavar": "N",
-        "help": "of each run the seeds 0 to N - 1 (default: those of the profile)",
-    },
-    "--jobs": {
-        "type": int,
-        "default": 1,
-        "metavar": "N",
-        "help": "runs, or notebooks, side by side (default: %(default)s)",
-    },
-    "--set": {
-        "nargs": "+",
-        "default": [],
-        "metavar": "key=value",
-        "help": "change a field of the runs; method, variant and dataset choose among them",
-    },
-    "--scheduler": {"metavar": "ADDRESS", "help": "of a Dask cluster that shares the disk"},
-    "--only": {"nargs": "+", "metavar": "NN", "help": "notebooks, by number or name"},
-    "--train": {
-        "action": "store_true",
-        "help": "run what is missing in the profile paper too (hours; resumable)",
-    },
-    "--threads": {"type": int, "metavar": "N"},
-    "--sweeps": {
-        "action": "store_true",
-        "help": "against width, density and batch, for notebooks (1 h)",
-    },
-    "--json": {
-        "metavar": "FILE",
-        "help": "write a list of objects ('-': print it)",
-    },
-}
-RUN = ("experiment", "--profile", "--seeds", "--jobs", "--set", "--scheduler", "--json")
+ON_CLUSTER = ("--scheduler", "--cluster", "--workers", "--hosts", "--wire")
+RUN = ("experiment", "--profile", "--seeds", "--jobs", "--set", *ON_CLUSTER, "--json")
+FIGURES = ("--profile", "--only", "--jobs", "--train", "--force", *ON_CLUSTER)
 REPLAY = ("experiments", "--epochs", "--profile", "--all", "--dirty", "--json")
 COMMANDS: dict[str, Command] = {
     "list": Command(show_list, ("--json",)),
     "data": Command(show_data, ("names",)),
     "run": Command(run, RUN),
     "replay": Command(replay_records, REPLAY, {"profile": "paper"}),
-    "figures": Command(figures, ("--profile", "--only", "--jobs", "--train")),
+    "figures": Command(figures, FIGURES),
     "claims": Command(show_claims, ("--profile", "--readings", "--json"), {"profile": "paper"}),
-    "bench": Command(show_bench, ("--threads", "--sweeps", "--json")),
+    "bench": Command(show_bench, ("--threads", "--sweeps", "--runs", *ON_CLUSTER, "--json")),
 }

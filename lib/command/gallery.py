@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lib import paths
 from lib.command import notebooks
+from lib.files import explained, whole
 
 PAPER = "paper"  # the profile that the takeaways are of
 TAKEAWAYS = paths.ROOT / "docs" / "takeaways.csv"
@@ -16,8 +17,13 @@ THUMBNAIL = 420  # pixels
 def write(profile: str) -> Path:
     """Write figures/<profile>/README.md, which shows every figure of every notebook."""
     page = paths.FIGURES / profile / "README.md"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text(profile), encoding="utf-8")
+    shown = text(profile)
+    if page.is_file() and page.read_text(encoding="utf-8") == shown:
+        return page
+    with explained(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+    with whole(page) as part:
+        part.write_text(shown, encoding="utf-8")
     return page
 
 

@@ -1,13 +1,15 @@
 """The notebooks: which there are, what they need, and how papermill renders them to figures."""
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
 import re
-import tempfile
+import shutil
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
@@ -16,12 +18,15 @@ from typing import Any
 import psutil
 
 from lib import paths
+from lib.command import freshness
+from lib.files import explained
 from lib.names import check_known
 from lib.paths import ROOT
 from lib.runs.progress import Progress
 
 FOLDER = ROOT / "notebooks"
 PUBLISHED = re.compile(r'report\.publish(?:_animation)?\(\s*[^"]*?"(\w+)"')
+FIGURES = (".csv", ".png", ".svg")  # what a notebook publishes
 CELL_SECONDS = 3600  # a cell that takes longer is given up
 
 
@@ -71,8 +76,7 @@ def naming(words: Sequence[str]) -> dict[str, Path]:
 
 def _code(path: Path) -> str:
     """The code of a notebook."""
-    cells = _read(path)["cells"]
-    return "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return freshness.code_of(_read(path))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -96,34 +100,98 @@ def check_parameters(path: Path, parameters: dict[str, object]) -> None:
         check_known(f"parameter of {path.stem}", name, declared)
 
 
+def folder_of(path: Path, profile: str) -> Path:
+    """Where the figures of a notebook lie."""
+    return paths.FIGURES / profile / path.stem
+
+
+def why(path: Path, profile: str) -> str:
+    """Why a notebook must be rendered again; "" if nothing has changed since it was."""
+    folder = folder_of(path, profile)
+    if not (folder / freshness.STAMP).is_file():
+        return freshness.NEW
+    return freshness.reason(folder, freshness.state(_read(path), profile))
+
+
 def execute(path: Path, profile: str, **parameters: object) -> Path:
     """Execute one notebook with papermill, from the root of the repository.
+
+    Figures that it published before and does no more are removed.
 
     Args:
         path: the notebook, which is not changed.
         profile: "smoke", "quick" or "paper".
         parameters: further values for its parameters cell.
     Returns: the executed copy, figures/<profile>/<name>/<name>.ipynb, written when it is complete.
-    Raises: ValueError for an undeclared parameter; NotebookFailed naming notebook, cell and error.
+    Raises: ValueError for an undeclared parameter; NotebookFailed naming notebook, cell and error,
+        or saying that another process renders it; lib.files.NotWritten if there is no room.
     """
-    parameters = {"profile": profile, **parameters}
-    check_parameters(path, parameters)
-    folder = paths.FIGURES / profile / path.stem
-    folder.mkdir(parents=True, exist_ok=True)
+    given = {"profile": profile, **parameters}
+    check_parameters(path, given)
+    folder = folder_of(path, profile)
+    with _held(folder, path):
+        (folder / freshness.STAMP).unlink(missing_ok=True)
+        state = freshness.state(_read(path), profile)
+        before = _versions(folder)
+        executed = _rendered(path, folder, given)
+        for name, version in _versions(folder).items():
+            if before.get(name) == version:
+                (folder / name).unlink()
+        if not parameters:  # with others the figures are not those that are asked for again
+            freshness.stamp(folder, state)
+    return executed
+
+
+@contextlib.contextmanager
+def _held(folder: Path, path: Path) -> Iterator[None]:
+    """Keep other processes off the figures of a notebook; freed when this one ends, however."""
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(handle, f"notebook {path.stem} is being rendered into {folder} by another process")
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, sentence: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise NotebookFailed(f"{sentence}: wait for it") from error
+
+
+def _versions(folder: Path) -> dict[str, tuple[int, int]]:
+    """What tells whether a published file was written again, by name."""
+    versions = {}
+    for path in folder.iterdir():
+        if path.suffix in FIGURES:
+            status = path.stat()
+            versions[path.name] = (status.st_ino, status.st_mtime_ns)
+    return versions
+
+
+def _rendered(path: Path, folder: Path, parameters: dict[str, object]) -> Path:
+    """Execute a notebook; its copy takes its place when it is complete."""
     failure = _papermill().exceptions.PapermillExecutionError
-    with tempfile.TemporaryDirectory(dir=folder) as own:
-        output = Path(own) / path.name
-        try:
+    own = folder / ".rendering"
+    shutil.rmtree(own, ignore_errors=True)  # of one that was killed
+    output = own / path.name
+    try:
+        with explained(folder):
+            own.mkdir()
             _render(path, output, parameters)
-        except failure as error:
-            cell = f"notebook {path.stem}, cell {error.exec_count}"
-            raise NotebookFailed(f"{cell}: {error.ename}: {error.evalue}") from error
-        except (RuntimeError, TimeoutError) as error:  # a kernel ended, or a cell took too long
-            raise NotebookFailed(f"notebook {path.stem}: {error}") from error
-        finally:
-            for part in folder.glob("*.part"):  # what a kernel was writing when it ended
-                part.unlink()
-        return output.replace(folder / path.name)
+            return output.replace(folder / path.name)
+    except failure as error:
+        cell = f"notebook {path.stem}, cell {error.exec_count}"
+        raise NotebookFailed(f"{cell}: {error.ename}: {error.evalue}") from error
+    except (RuntimeError, TimeoutError) as error:  # a kernel ended, or a cell took too long
+        raise NotebookFailed(f"notebook {path.stem}: {error}") from error
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+        for part in folder.glob("*.part"):  # what a kernel was writing when it ended
+            part.unlink()
 
 
 def _render(path: Path, output: Path, parameters: dict[str, object]) -> None:

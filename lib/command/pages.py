@@ -8,16 +8,18 @@ import pandas as pd
 from pybtex.database import Entry, parse_file
 
 from lib import papers
-from lib.command import notebooks
+from lib.bench import scale
+from lib.command import materials, notebooks, promises
+from lib.files import whole
 from lib.paths import REFERENCE, ROOT
-from lib.report import tables
+from lib.report import cluster, tables
 from lib.report.verdicts import markdown, readings, verdicts
 from lib.runs.record import Record
 from lib.runs.store import Store
 
 PAGES = (
     *("README.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),
-    *("docs/RESULTS.md", "docs/REFERENCES.md"),
+    *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/RELIABILITY.md", "docs/CLUSTER.md"),
 )
 SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
 MAIN = {  # of the README: methods by experiment
@@ -29,10 +31,15 @@ BIBLIOGRAPHY = REFERENCE / "references.bib"
 
 
 def update(root: Path = ROOT) -> None:
-    """Write the generated tables of every page anew, from the records of the paper profile."""
+    """Write the generated tables of every page anew, from the records of the paper profile, and
+    the bill of materials.
+    """
+    materials.update(root / materials.BILL.relative_to(ROOT))
     for page in PAGES:
         path = root / page
-        path.write_text(renewed(path.read_text()))
+        new = renewed(path.read_text(encoding="utf-8"))
+        with whole(path) as part:
+            part.write_text(new, encoding="utf-8")
 
 
 def renewed(text: str) -> str:
@@ -97,12 +104,25 @@ def all_notebooks() -> str:
     )
 
 
+def cost_of_a_cluster() -> str:
+    """What very many runs cost on a cluster, as measured last."""
+    measured = scale.stored()
+    if measured.empty:
+        return "Not measured yet."
+    return f"{as_markdown(cluster.as_rows(measured))}\n\n{cluster.arithmetic(measured)}"
+
+
 def all_references() -> str:
     """Every reference with its link, an anchor a key."""
     entries = parse_file(BIBLIOGRAPHY).entries
     return "\n".join(
         f'- <a id="{key.lower()}"></a>{cited(entries[key])}' for key in sorted(entries)
     )
+
+
+def all_promises() -> str:
+    """What the tests of faults promise."""
+    return promises.markdown(promises.listed())
 
 
 def cited(entry: Entry) -> str:
@@ -137,6 +157,8 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "readings": all_readings,
     "cards": all_notebooks,
     "references": all_references,
+    "promises": all_promises,
+    "cluster": cost_of_a_cluster,
 }
 
 

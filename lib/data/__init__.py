@@ -7,15 +7,17 @@ Fashion-MNIST, CIFAR-10 and CIFAR-100 are otherwise downloaded, verified, and co
 ``data/raw`` once; ``higgs``, of 2.6 GB, only by ``python -m lib data higgs``. ``digits`` ships with
 scikit-learn.
 
-A new data set is one entry of the table in :mod:`lib.data.sets`.
+A new data set is one entry of the table in :mod:`lib.data.catalogue`.
 """
 
 from lib.data.fetch import DataUnavailable
 from lib.data.sets import (
     NAMES,
     Split,
+    divide,
     is_here,
     load,
+    origin,
     require_known,
     stratified_order,
     where,
@@ -25,8 +27,10 @@ __all__ = [
     "NAMES",
     "DataUnavailable",
     "Split",
+    "divide",
     "is_here",
     "load",
+    "origin",
     "require_known",
     "stratified_order",
     "where",

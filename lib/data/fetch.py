@@ -1,5 +1,6 @@
 """Where the file of a data set lies, and how it is made from what its publisher sends."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -7,10 +8,11 @@ import tempfile
 import threading
 import warnings
 import zlib
+from collections.abc import Callable
 from concurrent.futures import Future
 from http.client import IncompleteRead
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +25,8 @@ with warnings.catch_warnings(action="ignore"):  # it misses a bar of notebooks t
 
 TIMEOUT = 5.0  # seconds of silence after which a server is given up
 BLOCK = 1 << 16  # bytes written at a time
+PATIENCE = 30.0  # seconds in which a server must send a block
+LARGEST, LARGEST_ASKED = 3e8, 3e9  # bytes of a file, of one that is fetched only when asked for
 
 _silent: list[str] = []  # addresses that did not answer: the network is asked once a process
 
@@ -75,7 +79,8 @@ def _fetch(dataset: DataSet) -> Arrays:
         paths = []
         for file, sha256 in zip(source.files, source.sha256, strict=True):
             path = Path(folder, file)
-            _retrieve(source.address + file, sha256, path)
+            largest = LARGEST_ASKED if source.size else LARGEST
+            _retrieve(source.address + file, sha256, path, largest)
             paths.append(path)
         try:
             arrays = source.read(dataset, paths)
@@ -125,23 +130,30 @@ def _answer(url: str, answer: Future) -> None:
         answer.set_exception(error)
 
 
-def _retrieve(url: str, sha256: str | None, path: Path) -> None:
-    """Fetch one file; OSError if it breaks off, falls silent or has another sha256."""
+def _retrieve(url: str, sha256: str | None, path: Path, largest: float) -> None:
+    """Fetch one file; OSError if it breaks off, is slow or too large, or has another sha256."""
     pooch.get_logger().setLevel(logging.WARNING)  # it would name every file
     often = 0.1 if sys.stderr.isatty() else 10.0  # seconds between two lines of a log
-    with _Progress(
-        total=1, desc=url, unit="B", unit_scale=True, leave=False, delay=1, mininterval=often
-    ) as progress:
+    with (
+        _Progress(
+            total=1, desc=url, unit="B", unit_scale=True, leave=False, delay=1, mininterval=often
+        ) as progress,
+        _Patience() as patience,
+    ):
+        progress.on_block, progress.largest = patience.encourage, largest
         downloader = pooch.HTTPDownloader(
             progressbar=progress,
             chunk_size=BLOCK,
             timeout=TIMEOUT,
             headers={"Accept-Encoding": "identity"},
-            hooks={"response": _keep_compressed},
+            hooks={"response": [_keep_compressed, patience.watch]},
         )
         try:
             pooch.retrieve(url, sha256, path.name, path.parent, downloader=downloader)
         except OSError as error:
+            if patience.lost:
+                seconds = f"{PATIENCE:g} seconds"
+                raise OSError(f"{url} sent less than {BLOCK} bytes in {seconds}") from error
             missing = _missing_bytes(error)
             if missing is None:
                 raise
@@ -167,8 +179,59 @@ def _missing_bytes(error: BaseException | None) -> int | None:
     return None
 
 
+class _Patience:
+    """Gives a server up that sends bytes so slowly that none of its silences is too long."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._raw: Any = None  # what is being read
+        self._ended = False
+        self._encouraged = threading.Event()
+        self._watcher = threading.Thread(target=self._wait, daemon=True)
+
+    def watch(self, response: Any, **options: Any) -> None:
+        """From now on this response must bring a block from time to time."""
+        self._raw = response.raw
+        self.encourage()
+
+    def encourage(self) -> None:
+        """A block has come."""
+        self._encouraged.set()
+
+    def __enter__(self) -> Self:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended = True
+        self._encouraged.set()
+        self._watcher.join()
+
+    def _wait(self) -> None:
+        while self._encouraged.wait(PATIENCE):
+            if self._ended:
+                return
+            self._encouraged.clear()
+        self.lost = True
+        with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError):  # it has ended
+            self._raw.shutdown()  # whoever reads it sees it end
+
+
 class _Progress(tqdm):
     """A bar that appears after its delay only; pooch sets its total, and resets it at the end."""
+
+    on_block: Callable[[], None]
+    largest: float  # bytes that are read at most
+
+    def __bool__(self) -> bool:
+        """Also of a server that does not say how much it sends; tqdm's own is false of 0 bytes."""
+        return True
+
+    def update(self, n: float = 1) -> bool | None:
+        self.on_block()
+        if self.n + n > self.largest + BLOCK:
+            raise OSError(f"{self.desc} is larger than {self.largest:g} bytes")
+        return super().update(n)
 
     def reset(self, total: float | None = None) -> None:
         self.n = 0  # tqdm's own would show the bar at once

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 Arrays = dict[str, np.ndarray]
 
-KEYS = ("x_train", "y_train", "x_test", "y_test", "x_valid", "y_valid")
+KEYS = ("x_train", "y_train", "x_test", "y_test", "x_valid", "y_valid", "group")
 CSV_ROWS = 100_000  # parsed at a time
 
 
@@ -27,7 +27,7 @@ class Download:
     Args:
         address: of the folder that holds them, with a slash at its end.
         files: their names, in the order in which ``read`` takes them.
-        sha256: of each file; None where it is not known, so that the content alone is verified.
+        sha256: of each file; None: not compared, so that the content alone is verified.
         read: the arrays of a data set, from the paths of its files.
         size: of a download so large that it is fetched only when asked for, as "2.6 GB".
     """
@@ -52,6 +52,12 @@ class DataSet:
         n_train, n_test: number of examples; None: any.
         has_test: whether a test part is published.
         grey_rows: whether the examples are grey images, stored as rows.
+        has_group: whether the file tells, as ``group``, which training examples belong together,
+            so that they come into one part.
+        in_order: whether neighbours in the file may show one thing, so that a part is a whole
+            stretch of it.
+        classes: what people call the labels; empty where the labels say it.
+        licence: under which its pictures may be shown; empty: none is stated.
         content_sha256: `Split.sha256` of the published data; None where it is not known.
         download: None without a single published address.
     """
@@ -65,6 +71,10 @@ class DataSet:
     n_test: int | None = None
     has_test: bool = True
     grey_rows: bool = False
+    has_group: bool = False
+    in_order: bool = False
+    classes: tuple[str, ...] = ()
+    licence: str = ""
     content_sha256: str | None = None
     download: Download | None = None
 
@@ -92,6 +102,9 @@ def verified(dataset: DataSet, arrays: Arrays) -> Arrays:
         checked[x] = _verified_x(dataset, x, arrays[x], n)
         if dataset.labels:
             checked[y] = _verified_y(dataset, y, arrays[y], len(arrays[x]))
+    if dataset.has_group:
+        _require(arrays, "group")
+        checked["group"] = _verified_group(arrays["group"], len(arrays["x_train"]))
     return checked
 
 
@@ -133,6 +146,12 @@ def _verified_y(dataset: DataSet, key: str, y: np.ndarray, n: int) -> np.ndarray
         known = [*dataset.labels]
         raise ValueError(f"{key} has the label {strange[0]}, which is not in {known}")
     return np.searchsorted(dataset.labels, y).astype(np.int64)
+
+
+def _verified_group(group: np.ndarray, n: int) -> np.ndarray:
+    if group.shape != (n,) or group.dtype.kind not in "iu":
+        raise ValueError(f"group is {group.dtype} of {group.shape}, not integer of shape {(n,)}")
+    return group.astype(np.int64)
 
 
 def content_sha256(arrays: Arrays) -> str:
@@ -207,12 +226,9 @@ def _decompressed(path: Path) -> np.ndarray:
 def read_cifar_archive(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
     """The rows of an archive of binary files, each a label, then the pixels by channel."""
     (path,) = paths
-    content = []
-    with tarfile.open(path) as archive:
-        for name in sorted(archive.getnames()):  # the test file last
-            if name.endswith(".bin"):
-                content.append(archive.extractfile(name).read())
-    rows = np.frombuffer(b"".join(content), np.uint8)
+    contents = _binary_files(path)
+    in_order = [contents[name] for name in sorted(contents)]  # the test file last
+    rows = np.frombuffer(b"".join(in_order), np.uint8)
     rows = rows.reshape(-1, 1 + math.prod(dataset.shape))
     x = rows[:, 1:].reshape(-1, *dataset.shape)
     return _last_are_the_test_part(dataset, x, rows[:, 0])
@@ -225,17 +241,34 @@ def read_cifar100_archive(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
     Raises: ValueError if one of the files is missing.
     """
     (path,) = paths
+    contents = _binary_files(path)
     arrays = {}
-    with tarfile.open(path) as archive:
-        members = {Path(name).name: name for name in archive.getnames()}
-        for part in ("train", "test"):
-            if f"{part}.bin" not in members:
-                raise ValueError(f"{part}.bin is not in the archive")
-            content = archive.extractfile(members[f"{part}.bin"]).read()
-            rows = np.frombuffer(content, np.uint8).reshape(-1, 2 + math.prod(dataset.shape))
-            arrays[f"x_{part}"] = rows[:, 2:].reshape(-1, *dataset.shape)
-            arrays[f"y_{part}"] = rows[:, 1]
+    for part in ("train", "test"):
+        if f"{part}.bin" not in contents:
+            raise ValueError(f"{part}.bin is not in the archive")
+        rows = np.frombuffer(contents[f"{part}.bin"], np.uint8)
+        rows = rows.reshape(-1, 2 + math.prod(dataset.shape))
+        arrays[f"x_{part}"] = rows[:, 2:].reshape(-1, *dataset.shape)
+        arrays[f"y_{part}"] = rows[:, 1]
     return arrays
+
+
+def _binary_files(path: Path) -> dict[str, bytes]:
+    """Contents of the files of an archive that end in .bin, by name without folders. They are read
+    where they are: nothing is unpacked, so that no name can lead out of a folder.
+
+    Raises: ValueError if it is no archive or cut short.
+    """
+    contents = {}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if member.isfile() and name.endswith(".bin"):  # no link, no device
+                    contents[name] = archive.extractfile(member).read()
+    except tarfile.TarError as error:
+        raise ValueError(f"{path.name} is not a whole archive ({error})") from error
+    return contents
 
 
 def read_labelled_csv(dataset: DataSet, paths: Sequence[Path]) -> Arrays:

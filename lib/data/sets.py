@@ -1,13 +1,4 @@
-"""The data sets, and what one is once it is loaded: divided and limited as asked.
-
-To add a data set, write one entry into the table below: its name, the shape of an example, its
-labels as stored, its type and range, and the number of its examples, where all must be there. With
-these it can be loaded from ``<name>.npz``. If its publisher has a single address, add a `Download`:
-the address, the names of the files, the sha256 of each (None where it is not known, and then only
-the content is verified), and the function of `lib.data.formats` that reads them; a new format is a
-new function there. Put the sha256 of its content, which ``python -m lib data`` says, into
-``content_sha256``, so that another version of the set is told from it.
-"""
+"""A data set, once it is loaded: found, divided and limited as asked."""
 
 import math
 from collections.abc import Iterable
@@ -20,147 +11,11 @@ import torch
 from torch import Tensor
 
 from lib.data import fetch, formats
+from lib.data.catalogue import NAMES, SETS
 from lib.data.fetch import DataUnavailable
-from lib.data.formats import Arrays, DataSet, Download
+from lib.data.formats import Arrays, DataSet
 from lib.names import check_known
 
-_IDX_FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
-_BINARY = {  # number of features
-    "adult": 123,
-    "connect4": 126,
-    "dna": 180,
-    "mushrooms": 112,
-    "nips": 500,
-    "ocr_letters": 128,
-    "web": 300,
-}
-
-
-def _binary(name: str) -> DataSet:
-    """Unlabelled rows of zeros and ones."""
-    return DataSet(name, shape=(_BINARY[name],), dtype=np.uint8, top=1)
-
-
-_DATA_SETS = (
-    DataSet(
-        "digits",
-        shape=(8, 8),
-        labels=range(10),
-        dtype=np.uint8,
-        top=16,
-        has_test=False,
-    ),
-    DataSet(
-        "mnist",
-        shape=(28, 28),
-        labels=range(10),
-        dtype=np.uint8,
-        top=255,
-        n_train=60_000,
-        n_test=10_000,
-        content_sha256="6b9389681de69aa3543234f90cfff674694a75574863d387d5470acc56b72383",
-        download=Download(
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            files=_IDX_FILES,
-            sha256=(
-                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-            ),
-            read=formats.read_idx,
-        ),
-    ),
-    DataSet(
-        "fashion_mnist",
-        shape=(28, 28),
-        labels=range(10),
-        dtype=np.uint8,
-        top=255,
-        n_train=60_000,
-        n_test=10_000,
-        content_sha256="16cb8cbbc62fcdccb15cc65ea714c2eab2a82d601df80d5b625600fc313828b5",
-        download=Download(
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-            files=_IDX_FILES,
-            sha256=(
-                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-            ),
-            read=formats.read_idx,
-        ),
-    ),
-    DataSet(
-        "cifar10",
-        shape=(3, 32, 32),
-        labels=range(10),
-        dtype=np.uint8,
-        top=255,
-        n_train=50_000,
-        n_test=10_000,
-        download=Download(
-            "https://www.cs.toronto.edu/~kriz/",
-            files=("cifar-10-binary.tar.gz",),
-            sha256=("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",),
-            read=formats.read_cifar_archive,
-        ),
-    ),
-    DataSet(
-        "cifar100",
-        shape=(3, 32, 32),
-        labels=range(100),
-        dtype=np.uint8,
-        top=255,
-        download=Download(
-            "https://www.cs.toronto.edu/~kriz/",
-            files=("cifar-100-binary.tar.gz",),
-            sha256=(None,),  # none is known: the content is verified
-            read=formats.read_cifar100_archive,
-        ),
-    ),
-    *map(_binary, _BINARY),
-    DataSet(
-        "caltech28",  # silhouettes, stored column by column; 1 is the background
-        shape=(784,),
-        labels=range(101),
-        dtype=np.uint8,
-        top=1,
-        grey_rows=True,
-    ),
-    DataSet(
-        "higgs",
-        shape=(28,),
-        labels=range(2),
-        n_train=10_500_000,
-        n_test=500_000,
-        download=Download(
-            "https://archive.ics.uci.edu/ml/machine-learning-databases/00280/",
-            files=("HIGGS.csv.gz",),
-            sha256=(None,),  # none is known: the content is verified
-            read=formats.read_labelled_csv,
-            size="2.6 GB",
-        ),
-    ),
-    DataSet("higgs_sample", shape=(28,), labels=range(2)),
-    DataSet(
-        "coil20",
-        shape=(1024,),
-        labels=range(1, 21),
-        top=1,
-        has_test=False,
-        grey_rows=True,
-    ),
-    DataSet("madelon", shape=(500,), labels=(-1, 1)),
-)
-SETS = {dataset.name: dataset for dataset in _DATA_SETS}
-NAMES = tuple(SETS)
 _COLUMNS = ("dataset", "source", "path", "n_train", "n_test", "shape", "sha256")
 
 
@@ -170,6 +25,7 @@ class Split:
 
     Args:
         x_train: (N, features...) float32; images in [0, 1], binary sets 0 or 1, tables as stored.
+            Loaded with ``scaled=False``: as stored, images as uint8.
         y_train: (N,) int64 from 0; None for an unlabelled set.
         x_test, y_test: the same for the test part.
         x_valid, y_valid: the same for the validation part; None without one.
@@ -180,6 +36,8 @@ class Split:
             how the file is compressed and of the integer type of its labels.
         path: of the file; None for scikit-learn.
         notice: one line to be said with every result; empty when there is nothing to say.
+        group: (N,) int64, equal for training examples that belong together, which come into one
+            part of the data; None where nothing is known of them.
     """
 
     x_train: Tensor
@@ -194,6 +52,7 @@ class Split:
     sha256: str
     path: str | None = None
     notice: str = ""
+    group: Tensor | None = None
 
     @property
     def n_features(self) -> int:
@@ -256,12 +115,19 @@ def _times(shape: Iterable[int]) -> str:
 
 
 def load(
-    name: str, *, validation: int = 0, limit: int | None = None, fallback: str | None = None
+    name: str,
+    *,
+    validation: int = 0,
+    limit: int | None = None,
+    fallback: str | None = None,
+    scaled: bool = True,
 ) -> Split:
     """The data set of this name, verified, its training part divided and limited as asked.
 
     All draws are stratified and fixed by seed 0, whatever the seed of a run. A set without a
-    published split gives a fifth of its examples to the test part.
+    published split gives a fifth of its examples to the test part. Where groups of examples belong
+    together, whole groups are drawn, and a part has about the number asked for. Where neighbours
+    in the file may show one thing, a part is the last stretch of every class in its order.
 
     Args:
         name: one of `NAMES`.
@@ -271,6 +137,7 @@ def load(
             smaller limit keeps a subset of what a larger one keeps.
         fallback: the data set that stands in, and says so in `Split.notice`, if ``name`` cannot
             be had. A damaged file is an error all the same.
+        scaled: False leaves the examples as they are stored, images as uint8.
 
     Returns: the split; its tensors belong to the caller.
 
@@ -287,13 +154,13 @@ def load(
     except DataUnavailable:
         if fallback is None:
             raise
-        return _stand_in(name, fallback, validation, limit)
+        return _stand_in(name, fallback, validation, limit, scaled)
     _check_sizes(name, arrays, validation, limit)
     if validation:
-        arrays = _divided(arrays, validation, "valid")
+        arrays = divide(name, arrays, validation, "valid")
     if limit is not None:
         arrays = _limited(arrays, limit)
-    tensors = _tensors(SETS[name], arrays)
+    tensors = _tensors(SETS[name], arrays, scaled)
     notice = _notice(SETS[name], origin)
     return Split(**tensors, name=name, requested=name, **origin, notice=notice)
 
@@ -317,6 +184,17 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
     return [_row(name, asked) for name in names or NAMES]
 
 
+def origin(name: str) -> dict[str, str | None]:
+    """Where a data set comes from: ``sha256`` of its content, ``source`` and ``path`` of its file
+    (None for scikit-learn).
+
+    Raises: as :func:`load`.
+    """
+    require_known(name)
+    _, found = _find(name)
+    return found
+
+
 def require_known(*names: str) -> None:
     """Raise ValueError, with the nearest name, unless every name is one of `NAMES`."""
     for name in names:
@@ -328,20 +206,51 @@ def is_here(name: str) -> bool:
     return name == "digits" or any(path.exists() for path in fetch.places(name).values())
 
 
-def stratified_order(n: int, y: np.ndarray | None) -> np.ndarray:
-    r"""Fixed random order of n examples, of which every beginning holds the classes in proportion.
+def stratified_order(n: int, y: np.ndarray | None, *, shuffled: bool = True) -> np.ndarray:
+    r"""Fixed order of n examples, of which every beginning holds the classes in proportion.
 
     .. math:: order = argsort_i (r_i + 1/2) / m_{y_i}
 
-    with :math:`r_i` the random rank of example i in its class and :math:`m_c` the size of class c.
+    with :math:`r_i` the rank of example i in its class and :math:`m_c` the size of class c. The
+    rank is random, or, if not ``shuffled``, that from the last example to the first.
     """
-    order = np.random.default_rng(0).permutation(n)
+    order = np.arange(n)[::-1]
+    if shuffled:
+        order = np.random.default_rng(0).permutation(n)
     if y is None:
         return order
     members = pd.Series(order).groupby(y[order])
     rank = members.cumcount() + 0.5
     place = rank / members.transform("size")
     return order[np.argsort(place, kind="stable")]
+
+
+def divide(name: str, arrays: Arrays, n: int, part: str) -> Arrays:
+    """The arrays of a data set when about n training examples have left for another part.
+
+    Args:
+        name: of the data set, which says how it is divided, see :func:`load`.
+        arrays: ``x_train``, of images or of what was computed from each, ``y_train`` where there
+            are labels, and ``group`` where the set has groups.
+        n: number of examples that leave.
+        part: "valid" or "test".
+    """
+    dataset = SETS[name]
+    y = arrays.get("y_train")
+    if dataset.has_group:
+        leaves = _drawn_in_groups(arrays["group"], y, n)
+    else:
+        order = stratified_order(len(arrays["x_train"]), y, shuffled=not dataset.in_order)
+        leaves = np.isin(np.arange(len(order)), order[:n])
+    divided = dict(arrays)
+    for values in ("x", "y"):
+        train = arrays.get(f"{values}_train")
+        if train is not None:
+            divided[f"{values}_train"] = train[~leaves]
+            divided[f"{values}_{part}"] = train[leaves]
+    if "group" in arrays:
+        divided["group"] = arrays["group"][~leaves]
+    return divided
 
 
 def _find(name: str, asked: bool = False) -> tuple[Arrays, dict[str, str | None]]:
@@ -359,7 +268,7 @@ def _find(name: str, asked: bool = False) -> tuple[Arrays, dict[str, str | None]
         origin = {"sha256": sha256, "source": source, "path": str(path)}
     if "x_test" not in arrays:
         n_test = round(len(arrays["x_train"]) / 5)
-        arrays = _divided(arrays, n_test, "test")
+        arrays = divide(dataset.name, arrays, n_test, "test")
     return arrays, origin
 
 
@@ -371,11 +280,11 @@ def _path(dataset: DataSet, asked: bool) -> tuple[Path, str]:
     return fetch.download(dataset, asked=asked).resolve(), "download"
 
 
-def _stand_in(name: str, fallback: str, validation: int, limit: int | None) -> Split:
+def _stand_in(name: str, fallback: str, validation: int, limit: int | None, scaled: bool) -> Split:
     """The fallback in place of a data set that could not be had."""
     n_train = len(load(fallback).x_train)
     validation = min(validation, n_train // 5)
-    split = load(fallback, validation=validation, limit=limit)
+    split = load(fallback, validation=validation, limit=limit, scaled=scaled)
     notice = f"{fallback} stands in for {name}, which could not be had"
     if split.notice:
         notice = f"{notice}; {split.notice}"
@@ -400,28 +309,28 @@ def _notice(dataset: DataSet, origin: dict[str, str | None]) -> str:
     return f"{origin['path']} differs from the published {dataset.name}, sha256 {sha256}"
 
 
-def _tensors(dataset: DataSet, arrays: Arrays) -> dict[str, Tensor | None]:
-    """Copies of the arrays, features as float32 and divided by their top; None for the others."""
+def _tensors(dataset: DataSet, arrays: Arrays, scaled: bool) -> dict[str, Tensor | None]:
+    """Copies of the arrays, features, if scaled, as float32 and divided by their top; None for the
+    others.
+    """
     tensors = dict.fromkeys(formats.KEYS)
     for key, array in arrays.items():
         tensor = torch.tensor(array)
-        if key.startswith("x"):
+        if scaled and key.startswith("x"):
             tensor = tensor.float().div_(dataset.top or 1)
         tensors[key] = tensor
     return tensors
 
 
-def _divided(arrays: Arrays, n: int, part: str) -> Arrays:
-    """The first n training examples, in stratified order, leave for another part."""
-    order = stratified_order(len(arrays["x_train"]), arrays.get("y_train"))
-    leaving, staying = np.sort(order[:n]), np.sort(order[n:])
-    divided = dict(arrays)
-    for values in ("x", "y"):
-        train = arrays.get(f"{values}_train")
-        if train is not None:
-            divided[f"{values}_train"] = train[staying]
-            divided[f"{values}_{part}"] = train[leaving]
-    return divided
+def _drawn_in_groups(group: np.ndarray, y: np.ndarray, n: int) -> np.ndarray:
+    """Which examples leave: whole groups, drawn by the class of their first example, until their
+    number is n or, by part of a group, more.
+    """
+    _, first, member = np.unique(group, return_index=True, return_inverse=True)
+    order = stratified_order(len(first), y[first])
+    sizes = np.bincount(member)[order]
+    before = np.cumsum(sizes) - sizes  # examples that the groups in front have
+    return np.isin(member, order[before < n])
 
 
 def _limited(arrays: Arrays, n: int) -> Arrays:
@@ -429,7 +338,7 @@ def _limited(arrays: Arrays, n: int) -> Arrays:
     order = stratified_order(len(arrays["x_train"]), arrays.get("y_train"))
     kept = np.sort(order[:n])
     limited = dict(arrays)
-    for key in ("x_train", "y_train"):
+    for key in ("x_train", "y_train", "group"):
         if key in arrays:
             limited[key] = arrays[key][kept]
     return limited
@@ -439,7 +348,7 @@ def _row(name: str, asked: bool) -> dict[str, str | int | None]:
     row = dict.fromkeys(_COLUMNS) | {"dataset": name}
     try:
         _, origin = _find(name, asked)  # `load` would not fetch a large set
-        split = load(name)
+        split = load(name, scaled=False)
     except DataUnavailable as error:
         return row | {"status": str(error)}
     except ValueError as error:

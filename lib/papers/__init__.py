@@ -5,6 +5,7 @@ A room exports ``EXPERIMENTS`` (:class:`lib.runs.experiment.Experiment`), ``CLAI
 the name of its paper in the table of claims; a folder may bring rows of its own in ``claims.csv``.
 """
 
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,7 @@ from lib.runs.experiment import Experiment, catalogue
 from lib.runs.record import Record
 from lib.runs.store import Store
 
-ROOMS = ("set", "adaptive_topology", "splash")
+ROOMS = ("set", "adaptive_topology", "local_learning", "pruning", "splash")
 
 
 def gather(rooms: list[ModuleType]) -> tuple[dict[str, Experiment], dict[str, Claim], pd.DataFrame]:
@@ -59,6 +60,17 @@ def gather(rooms: list[ModuleType]) -> tuple[dict[str, Experiment], dict[str, Cl
 
 EXPERIMENTS, CLAIMS, PUBLISHED = gather([import_module(f"{__name__}.{room}") for room in ROOMS])
 STORE = Store(EXPERIMENTS)
+
+
+def rooms_of(experiments: Iterable[str]) -> list[str]:
+    """The names of the rooms that these experiments belong to."""
+    wanted = {*experiments}  # the word set is a room here
+    names = []
+    for room in ROOMS:
+        module = import_module(f"{__name__}.{room}")
+        if wanted & {experiment.name for experiment in module.EXPERIMENTS}:
+            names.append(room)
+    return names
 
 
 def obtain(experiment: str, profile: str, *, retrain: bool = False) -> list[Record]:

@@ -46,15 +46,18 @@ def input_frames(
         yield fig
 
 
-def image_frames(frames: Mapping[str, np.ndarray], title: str, below: str = "") -> Iterator[Figure]:
+def image_frames(
+    frames: Mapping[str, np.ndarray], title: str, below: str = "", *, signed: bool = False
+) -> Iterator[Figure]:
     """A figure a frame: images side by side, under the name of the frame.
 
     Args:
         frames: {name: (n, height, width) from 0, black, to 1, white}.
         title, below: see :func:`lib.report.layout.head`.
+        signed: see :func:`lib.report.pictures.image_rows`.
     """
     for name, images in frames.items():
-        fig, _ = pictures.image_rows({name: images}, title, below)
+        fig, _ = pictures.image_rows({name: images}, title, below, signed=signed)
         yield fig
 
 

@@ -37,6 +37,10 @@ DATASET_NAMES = {
     "ocr_letters": "OCR-letters",
     "web": "Web, own split",
     "caltech28": "CalTech silhouettes, own split",
+    "rsmas": "RSMAS corals",
+    "citrus_leaves": "citrus leaves",
+    "rps28": "rock–paper–scissors, 28 × 28",
+    "eye_fundus": "eye fundus",
 }
 FASHION = (
     "T-shirt",

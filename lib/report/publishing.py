@@ -4,11 +4,10 @@ A notebook says once, by :func:`begin`, where its figures belong. Unchanged numb
 files.
 """
 
-import contextlib
 import io
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,6 +18,7 @@ from IPython import display
 from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
+from lib.files import explained, whole
 from lib.paths import FIGURES
 from lib.report.animation import write_animation
 from lib.report.layout import foot
@@ -83,7 +83,7 @@ def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> 
     notebook, profile = _place()
     save_table(data, name, notebook, profile)
     path = FIGURES / profile / notebook / f"{name}.png"
-    with _whole(path) as part:
+    with whole(path) as part:
         write_animation(figs, part)
     display.display(display.Image(path.read_bytes()))
 
@@ -117,9 +117,9 @@ def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.Da
     folder = FIGURES / profile / notebook
     drawing = folder / f"{name}.svg"
     picture = folder / f"{name}.png"
-    with _whole(drawing) as part:
+    with whole(drawing) as part:
         fig.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
-    with _whole(picture) as part:
+    with whole(picture) as part:
         fig.savefig(part, format="png", metadata={"Software": None})
     return picture
 
@@ -127,17 +127,10 @@ def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.Da
 def save_table(data: pd.DataFrame, name: str, notebook: str, profile: str) -> None:
     """Write figures/<profile>/<notebook>/<name>.csv."""
     folder = FIGURES / profile / notebook
-    folder.mkdir(parents=True, exist_ok=True)
-    with _whole(folder / f"{name}.csv") as part:
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with whole(folder / f"{name}.csv") as part:
         data.to_csv(part, index=False, float_format="%.6g")
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` to write to, which takes its place when it is complete."""
-    part = path.with_name(f"{path.name}.part")
-    yield part
-    part.replace(path)
 
 
 def show(fig: Figure) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lib.paths import ROOT
+from lib.paths import IS_REPOSITORY, LIBRARY, ROOT
 
 CPU_FACTS = Path("/proc/cpuinfo")  # Linux
 PACKAGES = ("torch", "numba", "numpy", "scipy")
@@ -26,7 +26,7 @@ def environment() -> dict[str, Any]:
     changed = _git("status", "--porcelain", "--untracked-files=no", "lib")
     return {
         "commit": _git("rev-parse", "--verify", "-q", "HEAD") or None,
-        "code_sha256": code_sha256(ROOT / "lib"),
+        "code_sha256": code_sha256(LIBRARY),
         "dirty": bool(changed),
         "versions": {"python": platform.python_version(), **versions},
         "platform": f"{platform.system()} {platform.machine()}",
@@ -47,6 +47,8 @@ def code_sha256(folder: Path) -> str:
 
 def _git(*words: str) -> str:
     """What git says; "" without git or a repository."""
+    if not IS_REPOSITORY:
+        return ""
     with contextlib.suppress(OSError):
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
         if done.returncode == 0:

@@ -1,4 +1,4 @@
-"""Run what is missing: a loop, worker processes or a Dask cluster, each only maps ``Store.run``."""
+"""Run what is missing: a loop, worker processes or a cluster, each only maps ``Store.run``."""
 
 import contextlib
 import os
@@ -12,6 +12,8 @@ from functools import partial
 import torch
 from loky import ProcessPoolExecutor
 
+from lib.runs import clusters, dispatch
+from lib.runs.clusters import Cluster
 from lib.runs.config import Run
 from lib.runs.experiment import choose
 from lib.runs.progress import Progress
@@ -54,7 +56,7 @@ def sweep(
     runs: Sequence[Run],
     *,
     jobs: int = 1,
-    scheduler: str | None = None,
+    cluster: Cluster | None = None,
     progress: bool = True,
     ignore_shipped: bool = False,
 ) -> list[Record]:
@@ -67,21 +69,23 @@ def sweep(
         store: of the records.
         runs: which.
         jobs: worker processes; 1 makes the runs here, on all of torch's threads.
-        scheduler: address of a Dask scheduler, instead of worker processes (it must share the
-            disk).
+        cluster: where the runs are made instead, see :mod:`lib.runs.dispatch`.
         progress: whether to show how far they are, in epochs, and what is being run.
         ignore_shipped: whether records in data/results do not count, only those of data/runs.
-    Raises: RunsFailed if a run failed, after all others are done, with the sentence of each.
+    Raises: RunsFailed if a run failed, after all others are done, with the sentence of each;
+        dispatch.ClusterLost and OSError if the cluster cannot be used any more, or at all.
     """
     resolved = {run.name: run for run in (run.resolved() for run in runs)}
     missing = [run for run in resolved.values() if store.stored(run, whole=ignore_shipped) is None]
     missing.sort(key=lambda run: run.seed)  # every method once before any method twice
     total = sum(run.size for run in missing)
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
-        if scheduler is None and min(jobs, len(missing)) <= 1:
+        if cluster is not None and missing:
+            failures = list(_on_a_cluster(store, missing, cluster, shown))
+        elif min(jobs, len(missing)) <= 1:
             failures = list(_one_by_one(store, missing, shown))
         else:
-            failures = list(_side_by_side(store, missing, jobs, scheduler, shown))
+            failures = list(_side_by_side(store, missing, jobs, shown))
     if failures:
         sentences = "; ".join(failures)
         raise RunsFailed(f"{len(failures)} of {len(missing)} runs failed. {sentences}")
@@ -100,11 +104,21 @@ def _one_by_one(store: Store, missing: list[Run], shown: Progress) -> Iterator[s
         _show(shown, missing[i + 1 :], {})
 
 
-def _side_by_side(
-    store: Store, missing: list[Run], jobs: int, scheduler: str | None, shown: Progress
+def _on_a_cluster(
+    store: Store, missing: list[Run], cluster: Cluster, shown: Progress
 ) -> Iterator[str]:
+    """Run on the workers of a cluster; the sentences of those that fail."""
+    with clusters.connected(cluster) as client:
+        shown.say(f"the cluster is watched at {client.dashboard_link}")
+        show = partial(_show, shown)
+        runs = dispatch.Dispatch(client, store, missing, shown, show, wire=cluster.wire)
+        for run, reason in runs.failed():
+            yield _sentence(run, reason)
+
+
+def _side_by_side(store: Store, missing: list[Run], jobs: int, shown: Progress) -> Iterator[str]:
     """Run some at a time; the sentences of those that fail."""
-    with _executor(min(jobs, len(missing)), scheduler) as submit:
+    with _executor(min(jobs, len(missing))) as submit:
         waiting = {submit(_work, store, run): run for run in missing}
         while waiting:
             finished, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
@@ -117,13 +131,7 @@ def _side_by_side(
 
 
 @contextlib.contextmanager
-def _executor(jobs: int, scheduler: str | None) -> Iterator[Submit]:
-    if scheduler is not None:
-        from distributed import Client  # optional extra "cluster"
-
-        with Client(scheduler, timeout="10s") as client:
-            yield client.get_executor().submit
-        return
+def _executor(jobs: int) -> Iterator[Submit]:
     kept = {LEAK: os.environ.get(LEAK, str(KEPT))}
     start = {"initializer": _start_worker, "initargs": (os.getpid(),)}
     pool = ProcessPoolExecutor(jobs, env=kept, **start)
@@ -185,5 +193,5 @@ def _show_first(shown: Progress, left: Sequence[Run], done: int) -> None:
     _show(shown, left, {left[0]: done})
 
 
-def _sentence(run: Run, error: BaseException) -> str:
+def _sentence(run: Run, error: BaseException | str) -> str:
     return f"{run.experiment} ({run.method}, {run.dataset}, seed {run.seed}): {error}"

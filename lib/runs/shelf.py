@@ -7,9 +7,9 @@ that books to which different records were added can be merged line by line.
 """
 
 import csv
+import hashlib
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from lib.files import explained, sha256, whole
 from lib.runs.config import Run
 from lib.runs.packing import read_arrays, write_packed
 
@@ -43,28 +44,37 @@ class Book(NamedTuple):
         """Fields of the configuration, facts, and table of a record."""
         entry = self.entries[name]
         text = _text(entry["columns"], self.rows[name])
+        if "sha256" in entry and entry["sha256"] != _digest(entry, text):
+            raise ValueError("its sha256 is another")
         return entry["config"], entry["environment"], pd.read_csv(io.StringIO(text))
 
     def arrays(self, name: str) -> "Arrays":
         """The arrays of a record, none if it keeps none."""
-        path = self.folder / f"{name}.npz"
-        return Arrays(path if self.entries[name]["arrays"] else None)
+        entry = self.entries[name]
+        path = self.folder / f"{name}.npz" if entry["arrays"] else None
+        return Arrays(path, entry.get("arrays_sha256"))
 
 
 class Arrays(Mapping):
     """The arrays of a file by name, read when the first one is asked for.
 
+    Args:
+        path: of the file; None: there are none.
+        digest: its sha256; None: not known, as of earlier versions.
     Raises: ValueError, then, if the file is damaged.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, digest: str | None) -> None:
         self._path = path
+        self._digest = digest
 
     @cached_property
     def _read(self) -> dict[str, np.ndarray]:
         if self._path is None:
             return {}
         try:
+            if self._digest not in (None, sha256(self._path)):
+                raise ValueError("its sha256 is another")
             return read_arrays(self._path)
         except DAMAGE as error:
             raise ValueError(
@@ -145,8 +155,7 @@ def add(
     What belongs to a record is written before its entry: without one it is not looked at.
     """
     known = book(folder) or Book(folder, {}, {})
-    text = run.table_text(metrics)
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = list(csv.DictReader(io.StringIO(run.table_text(metrics))))
     entry = {
         "config": run.fields_to_write(),
         "environment": facts,
@@ -154,15 +163,24 @@ def add(
         "rows": len(rows),
         "arrays": bool(arrays),
     }
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if arrays:
+        path = folder / f"{run.name}.npz"
+        with whole(path) as part:
+            write_packed(part, arrays)
+        entry["arrays_sha256"] = sha256(path)
+    entry["sha256"] = _digest(entry, _text(entry["columns"], rows))
     entries = {**known.entries, run.name: entry}
     tables = {**known.rows, run.name: rows}
-    folder.mkdir(parents=True, exist_ok=True)
-    if arrays:
-        part = folder / f"{run.name}.part"
-        write_packed(part, arrays)
-        os.replace(part, folder / f"{run.name}.npz")
     _replace(folder / METRICS, _joined(entries, tables))
     _replace(folder / RECORDS, _lines(entries))
+
+
+def _digest(entry: dict[str, Any], text: str) -> str:
+    """The sha256 of all that an entry says, but this, and of its table."""
+    said = {key: value for key, value in entry.items() if key != "sha256"}
+    return hashlib.sha256(f"{json.dumps(said)}\n{text}".encode()).hexdigest()
 
 
 def _hash(name: str) -> str:
@@ -195,6 +213,5 @@ def _text(columns: list[str], rows: Rows) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    os.replace(part, path)
+    with whole(path) as part:
+        part.write_text(text)

@@ -5,11 +5,10 @@ end: present means complete, and what is present is never made again. An interru
 from its checkpoint, to the same bits.
 """
 
-import contextlib
-import fcntl
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,15 @@ import numpy as np
 import pandas as pd
 
 from lib import data, paths
-from lib.runs import shelf
+from lib.files import explained
+from lib.runs import locks, parcels, shelf, sums
 from lib.runs.config import Run, from_fields
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Workspace, choose
 from lib.runs.packing import read_arrays
 from lib.runs.record import Record
+
+FILES = ("config.json", "environment.json", "metrics.csv", "arrays.npz")  # of a record
 
 
 def no_progress(done: int) -> None:
@@ -51,13 +53,13 @@ class Store:
         if not whole:
             folder = self.results / run.name
             if folder.is_dir():
-                return self.read(folder)
+                return self._read_as(run, folder)
             book = shelf.book(self.results / run.experiment)
             if book is not None and run.name in book.names:
                 return self._from_book(book, run.name)
         folder = self.runs / run.name
         if folder.is_dir():
-            return self.read(folder)
+            return self._read_as(run, folder)
         return None
 
     def records(self, runs: Iterable[Run], *, whole: bool = False) -> list[Record]:
@@ -79,6 +81,7 @@ class Store:
         Raises: ValueError naming the record that cannot be read.
         """
         try:
+            sums.check(folder, FILES if arrays else FILES[:-1])
             fields = json.loads((folder / "config.json").read_text())
             facts = json.loads((folder / "environment.json").read_text())
             metrics = pd.read_csv(folder / "metrics.csv")
@@ -88,6 +91,15 @@ class Store:
             raise ValueError(
                 f"record {folder} cannot be read ({error}): delete the folder and run again"
             ) from error
+
+    def _read_as(self, run: Run, folder: Path) -> Record:
+        """The record in the folder of a run, which must be that of this run."""
+        record = self.read(folder)
+        if record.config.name != run.name:
+            raise ValueError(
+                f"record {folder} holds {record.config.name}: delete the folder and run again"
+            )
+        return record
 
     def names(self) -> set[str]:
         """The names of all stored records."""
@@ -120,6 +132,8 @@ class Store:
         try:
             fields, facts, metrics = book.read(name)
             run = from_fields(fields)
+            if run.name != name:
+                raise ValueError(f"it is that of {run.name}")
             return self._record(run, metrics, book.arrays(name), facts, book.folder)
         except shelf.DAMAGE as error:
             raise ValueError(
@@ -155,18 +169,59 @@ class Store:
         run = run.resolved()
         code = environment()  # now: by the end of the run the checkout may have moved on
         folder = self.runs / run.name
-        with _lock(folder.with_suffix(".lock")):
+        if folder.is_dir():  # also where nothing can be written, so not even a lock
+            return self._read_as(run, folder)
+        with locks.held(folder.with_suffix(".lock")):
             if folder.is_dir():
-                return self.read(folder)
-            work = folder.with_suffix(".work")
+                return self._read_as(run, folder)
+            work = self.work_of(run)
             contents = self._same_run(experiment, run)
             if contents is None:
-                work.mkdir(parents=True, exist_ok=True)
+                with explained(work):
+                    work.mkdir(parents=True, exist_ok=True)
                 contents = experiment.make(run, Workspace(work, progress, self._record_of))
                 contents.facts.update(code)
             _write(folder, run, contents)
             shutil.rmtree(work, ignore_errors=True)
             return self.read(folder)
+
+    def work_of(self, run: Run) -> Path:
+        """The folder of the checkpoint of a run."""
+        return (self.runs / run.name).with_suffix(".work")
+
+    def take_over(self, run: Run) -> bool:
+        """Whether another experiment has made the very same run, whose record is then this one's
+        too (:meth:`run`).
+        """
+        experiment = choose(self.experiments, run.experiment)
+        if self._same_run(experiment, run.resolved()) is None:
+            return False
+        self.run(run)
+        return True
+
+    def accept(self, run: Run, files: parcels.Files) -> None:
+        """Store the record of a run that was made elsewhere, from its files.
+
+        Raises: ValueError if they are not those of this run.
+        """
+        needed = {*FILES, sums.NAME}
+        if set(files) != needed:
+            raise ValueError(f"record {run.name} came with {sorted(files)}, not {sorted(needed)}")
+        came = from_fields(json.loads(files["config.json"]))
+        if came.name != run.name:
+            raise ValueError(f"record {came.name} came in place of {run.name}")
+        parcels.unpack_new(files, self.runs / run.name)
+        shutil.rmtree(self.work_of(run), ignore_errors=True)
+
+    def slim_files(self, run: Run) -> parcels.Files | None:
+        """The files of the record that a clone brings of a run, if it brings one."""
+        record = self.stored(run)
+        if record is None or record.path == self.runs / run.name:
+            return None
+        contents = Contents(record.metrics, dict(record.arrays), record.environment)
+        with tempfile.TemporaryDirectory() as folder:
+            _write(Path(folder, run.name), run, contents)
+            return parcels.packed(Path(folder, run.name))
 
     def _same_run(self, experiment: Experiment, run: Run) -> Contents | None:
         """What another experiment left of the very same run on the same data, if it was made."""
@@ -189,9 +244,10 @@ class Store:
         """Store in data/results, once, what a clone needs of a record; see the README."""
         run = record.config
         folder = self.results / run.experiment
-        with _lock(self.results / f".{run.experiment}.lock"):
-            book = shelf.book(folder)
-            if book is not None and run.name in book.names:
+        if _holds(folder, run):
+            return
+        with locks.held(self.results / f".{run.experiment}.lock"):
+            if _holds(folder, run):
                 return
             keeps = self.experiments[run.experiment].keeps
             kept = {}
@@ -201,20 +257,17 @@ class Store:
             shelf.add(folder, run, record.metrics, record.environment, kept)
 
 
+def _holds(folder: Path, run: Run) -> bool:
+    """Whether the book in a folder has the record of a run."""
+    book = shelf.book(folder)
+    return book is not None and run.name in book.names
+
+
 def _narrow(array: np.ndarray) -> np.ndarray:
     """Whole numbers in two bytes where they fit."""
     if array.dtype == np.int32 and array.max(initial=0) < 2**15:
         return array.astype(np.int16)
     return array
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold an advisory lock, freed by the kernel when the process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _json_text(content: Any) -> str:
@@ -224,10 +277,15 @@ def _json_text(content: Any) -> str:
 def _write(folder: Path, run: Run, contents: Contents) -> None:
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    (part / "config.json").write_text(_json_text(run.fields_to_write()))
-    (part / "environment.json").write_text(_json_text(contents.facts))
-    (part / "metrics.csv").write_text(run.table_text(contents.metrics))
-    np.savez_compressed(part / "arrays.npz", **contents.arrays)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    try:
+        with explained(folder):
+            part.mkdir(parents=True)
+            (part / "config.json").write_text(_json_text(run.fields_to_write()))
+            (part / "environment.json").write_text(_json_text(contents.facts))
+            (part / "metrics.csv").write_text(run.table_text(contents.metrics))
+            np.savez_compressed(part / "arrays.npz", **contents.arrays)
+            sums.write(part, FILES)
+            part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

@@ -255,7 +255,6 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("run set_mlp --set method=fixd", "did you mean 'fixed'"),
         ("run set_mlp --set variant=publishd", "unknown variant 'publishd': did you mean 'pub"),
         ("run set_mlp --set variant=3", "unknown variant 3: did you mean"),
-        ("run tiny --scheduler tcp://x:1", 'pip install -e ".[cluster]"'),
         ("run tiny --seeds 0", "seeds = 0 is out of range"),
         ("run tiny --jobs 0", "jobs = 0 is out of range"),
         ("figures --only 99", "did you mean"),
@@ -272,6 +271,12 @@ def test_unknown_or_wrong_words_are_refused_in_one_line(words, sentence, capsys)
     status, _, err = run(capsys, *words.split())
     lines = [line for line in err.splitlines() if line.startswith("error:")]
     assert status == 1 and len(lines) == 1 and sentence in lines[0]
+
+
+def test_cluster_without_its_packages_names_what_to_install(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    status, _, err = run(capsys, *"run tiny --scheduler tcp://127.0.0.1:1".split())
+    assert status == 1 and 'pip install -e ".[cluster]"' in err
 
 
 @pytest.mark.parametrize("words", ["", "trian", "run", "list --jsn x"])

@@ -49,6 +49,7 @@ def alive(processes):
     return [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.faults("killed at any moment")
 @pytest.mark.notebook
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_interrupted_rendering_ends_at_once_and_leaves_no_kernel(jobs, tmp_path):
@@ -66,6 +67,7 @@ def test_interrupted_rendering_ends_at_once_and_leaves_no_kernel(jobs, tmp_path)
     assert [path for path in (folder / "figures").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.faults("killed at any moment")
 def test_interruption_while_the_libraries_load_is_one_sentence(tmp_path):
     with started(check_out(tmp_path / "checkout"), "-m", "lib", "list") as process:
         files = psutil.Process(process.pid).memory_maps
@@ -85,6 +87,7 @@ def training(tmp_path):
         yield process
 
 
+@pytest.mark.faults("killed at any moment")
 def test_interrupted_runs_end_at_once_and_leave_checkpoints(training, tmp_path):
     seconds, workers, words = interrupt(training)
     assert training.returncode == 130 and words.endswith(SENTENCE)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.checkouts import check_out, variables, write_notebook
 
+pytestmark = pytest.mark.faults("strange surroundings")
 ASCII = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": None, "PYTHONIOENCODING": None}
 ANY = {**ASCII, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # as any locale without UTF-8
 GREEK = """

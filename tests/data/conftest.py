@@ -86,21 +86,25 @@ def small(rng, alter):
 @pytest.fixture
 def rows(rng, alter):
     """(10, 29) label and features of a small higgs, that passes for the full one."""
-    alter("higgs", n_train=7, n_test=3)
+    alter("higgs", n_train=7, n_test=3, download={"sha256": (None,)})
     return np.column_stack([np.arange(10) % 2, rng.normal(size=(10, 28))]).astype(np.float32)
 
 
 @pytest.fixture
 def server(publish_at):
-    """Contents by path, as a local server sends them; `cut` bytes are promised but not sent."""
+    """Contents by path, as a local server sends them; `cut` bytes are promised but not sent. What
+    `lie` does, given the handler, it does in place of answering.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        contents, cut, asked, headers_sent = {}, 0, [], {}
+        contents, cut, asked, headers_sent, lie = {}, 0, [], {}, None
         stall = threading.Event()  # cleared: the end of a content never comes
         stall.set()
 
         def do_GET(self):
             self.asked.append(self.path)
+            if self.lie is not None:
+                return type(self).lie(self)
             content = self.contents.get(self.path, b"")
             self.send_response(200 if content else 404)
             self.send_header("Content-Length", str(len(content)))

@@ -1,5 +1,6 @@
 """Data sets are fetched whole or not at all, and a silent network is given up quickly."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -7,6 +8,8 @@ import re
 import socket
 import tarfile
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,7 +81,8 @@ def cifar100_archive(rows, *parts):
     return tar_gz({f"cifar-100-binary/{part}.bin": contents[part].tobytes() for part in parts})
 
 
-def test_cifar100_is_read_from_its_binary_archive(server, rng):
+def test_cifar100_is_read_from_its_binary_archive(server, rng, alter):
+    alter("cifar100", download={"sha256": (None,)})
     rows = rng.integers(0, 20, (12, 3074), dtype=np.uint8)
     server.contents = {"/cifar-100-binary.tar.gz": cifar100_archive(rows, "test", "train")}
     split = data.load("cifar100")
@@ -87,11 +91,70 @@ def test_cifar100_is_read_from_its_binary_archive(server, rng):
     assert split.x_test.shape == (2, 3, 32, 32)
 
 
-def test_archive_of_cifar100_that_lacks_a_part_is_named(server, rng):
+def test_archive_of_cifar100_that_lacks_a_part_is_named(server, rng, alter):
+    alter("cifar100", download={"sha256": (None,)})
     rows = rng.integers(0, 20, (12, 3074), dtype=np.uint8)
     server.contents = {"/cifar-100-binary.tar.gz": cifar100_archive(rows, "train")}
     with pytest.raises(data.DataUnavailable, match="test.bin is not in the archive"):
         data.load("cifar100")
+
+
+def link(name, target):
+    """A member of an archive that points elsewhere."""
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = tarfile.SYMTYPE, target
+    return member
+
+
+def folder(name):
+    member = tarfile.TarInfo(name)
+    member.type = tarfile.DIRTYPE
+    return member
+
+
+@pytest.mark.faults("untrusted files")
+@pytest.mark.parametrize("prefix", ["../../../", "/", "cifar-100-binary/../../"])
+def test_names_of_an_archive_lead_nowhere(server, rng, alter, tmp_path, prefix):
+    """An archive is read where it lies: no name in it makes a file outside its folder."""
+    alter("cifar100", download={"sha256": (None,)})
+    rows = rng.integers(0, 20, (12, 3074), dtype=np.uint8)
+    names = {f"{prefix}{part}.bin": rows[i:].tobytes() for i, part in enumerate(("train", "test"))}
+    evil = f"evil-{tmp_path.name}.bin"
+    server.contents = {"/cifar-100-binary.tar.gz": tar_gz({f"{prefix}{evil}": b"x", **names})}
+    assert len(data.load("cifar100").x_train) == 12
+    assert [path.name for path in fetch.RAW.iterdir()] == ["cifar100.npz"]
+    outside = [*tmp_path.parents[:4], fetch.RAW, Path.cwd(), Path("/")]
+    assert [place for place in outside if (place / evil).exists()] == []
+
+
+@pytest.mark.faults("untrusted files")
+@pytest.mark.parametrize(
+    "member",
+    [link("train.bin", "/etc/passwd"), link("train.bin", "nowhere"), folder("train.bin")],
+    ids=["link", "dangling", "folder"],
+)
+def test_members_of_an_archive_that_are_no_files_are_left_out(server, alter, member):
+    alter("cifar100", download={"sha256": (None,)})
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        archive.addfile(member)
+    server.contents = {"/cifar-100-binary.tar.gz": file.getvalue()}
+    with pytest.raises(data.DataUnavailable, match="train.bin is not in the archive"):
+        data.load("cifar100")
+
+
+@pytest.mark.faults("untrusted files")
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-30], lambda b: gzip.compress(b"no tar"), lambda b: b"<html>"]
+)
+def test_archive_that_is_not_whole_is_named(server, rng, alter, damage):
+    alter("cifar100", download={"sha256": (None,)})
+    rows = rng.integers(0, 20, (12, 3074), dtype=np.uint8)
+    archive = cifar100_archive(rows, "test", "train")
+    server.contents = {"/cifar-100-binary.tar.gz": damage(archive)}
+    with pytest.raises(data.DataUnavailable, match="cifar-100-binary.tar.gz is not (a )?whole"):
+        data.load("cifar100")
+    assert list(fetch.RAW.iterdir()) == []
 
 
 def csv_gz(rows):
@@ -165,6 +228,7 @@ def test_damaged_higgs_is_named_and_not_fetched_again(server, rows, own):
     assert len(server.asked) == 1
 
 
+@pytest.mark.faults("servers that lie")
 def test_other_content_is_refused(publisher):
     publisher.contents["/t10k-labels-idx1-ubyte.gz"] += b"more"
     with pytest.raises(data.DataUnavailable, match="expected [0-9a-f]{64} but got [0-9a-f]{64}"):
@@ -172,6 +236,7 @@ def test_other_content_is_refused(publisher):
     assert list(fetch.RAW.iterdir()) == []
 
 
+@pytest.mark.faults("servers that lie")
 def test_download_that_breaks_off_leaves_nothing_and_can_be_repeated(publisher):
     publisher.cut = 1
     with pytest.raises(data.DataUnavailable, match="broke off 1 bytes before its end"):
@@ -181,6 +246,7 @@ def test_download_that_breaks_off_leaves_nothing_and_can_be_repeated(publisher):
     assert data.load("mnist").source == "download"
 
 
+@pytest.mark.faults("a full disk")
 def test_full_disc_leaves_nothing(publisher, monkeypatch):
     def fill(file, **_):
         file.write(b"PK")
@@ -199,6 +265,7 @@ def test_refused_request_is_not_taken_for_silence(server):
         data.load("cifar10")
 
 
+@pytest.mark.faults("servers that lie")
 def test_silent_network_is_given_up_once(monkeypatch, publish_at):
     monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never says a word
@@ -210,6 +277,7 @@ def test_silent_network_is_given_up_once(monkeypatch, publish_at):
             data.load("fashion_mnist")
 
 
+@pytest.mark.faults("servers that lie")
 def test_name_look_up_that_hangs_is_given_up(monkeypatch):
     released = threading.Event()
     monkeypatch.setattr(fetch, "TIMEOUT", 0.1)
@@ -219,10 +287,86 @@ def test_name_look_up_that_hangs_is_given_up(monkeypatch):
     released.set()
 
 
+def drip(handler):
+    """Send a byte from time to time, for ever."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    with contextlib.suppress(OSError):  # whoever listened has gone
+        while True:
+            handler.wfile.write(b"x")
+            time.sleep(0.05)
+
+
+def pour(handler):
+    """Send without an end."""
+    handler.send_response(200)
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        while True:
+            handler.wfile.write(bytes(1 << 16))
+
+
+def lead_in_a_circle(handler):
+    """Say that the file is elsewhere: here."""
+    handler.send_response(302)
+    handler.send_header("Location", handler.path)
+    handler.end_headers()
+
+
+def lead_to_a_file(handler):
+    """Say that the file is one of this machine."""
+    handler.send_response(302)
+    handler.send_header("Location", "file:///etc/passwd")
+    handler.end_headers()
+
+
+def promise_less(handler):
+    """Send more than the length that was said."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "10")
+    handler.end_headers()
+    handler.wfile.write(bytes(100))
+
+
+def say_no_number(handler):
+    """Say a length that is none."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "many")
+    handler.end_headers()
+
+
+@pytest.mark.faults("servers that lie")
+@pytest.mark.parametrize(
+    ("lie", "sentence"),
+    [
+        (drip, "sent less than 65536 bytes in 0.5 seconds"),
+        (pour, r"is larger than 1e\+06 bytes"),
+        (lead_in_a_circle, "Exceeded 30 redirects"),
+        (lead_to_a_file, "No connection adapters"),
+        (promise_less, "expected [0-9a-f]{64} but got"),
+        (say_no_number, "mnist could not be had from"),
+    ],
+)
+def test_lying_server_is_given_up_in_a_sentence_and_leaves_nothing(
+    publisher, monkeypatch, lie, sentence
+):
+    seconds = 0.5 if lie is drip else 30  # whatever else the machine does
+    monkeypatch.setattr(fetch, "PATIENCE", seconds)
+    monkeypatch.setattr(fetch, "LARGEST", 1e6)
+    publisher.lie = lie
+    with pytest.raises(data.DataUnavailable, match=sentence):
+        data.load("mnist")
+    assert list(fetch.RAW.iterdir()) == []
+    publisher.lie = None
+    assert data.load("mnist").source == "download"
+
+
 def test_where_fetches_what_it_can(publisher):
     assert [row["source"] for row in data.where(["mnist"])] == ["download"]
 
 
+@pytest.mark.faults("servers that lie")
 def test_server_that_falls_silent_leaves_nothing(publisher, monkeypatch):
     monkeypatch.setattr(fetch, "TIMEOUT", 0.5)
     publisher.cut = 1
@@ -265,9 +409,7 @@ def test_long_download_shows_its_progress(publisher, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("name", [name for name, entry in sets.SETS.items() if entry.download])
-def test_every_published_file_has_a_place_for_its_sha256(name):
+def test_every_published_file_has_a_sha256(name):
     source = sets.SETS[name].download
     assert len(source.sha256) == len(source.files)
-    known = [sha256 for sha256 in source.sha256 if sha256]
-    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in known)
-    assert bool(known) == (name not in ("higgs", "cifar100"))  # of which none is known
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in source.sha256)

@@ -62,6 +62,7 @@ def first_row(value):
     return lambda x: np.concatenate([np.full_like(x[:1], value), x[1:]])
 
 
+@pytest.mark.faults("damaged data")
 @pytest.mark.parametrize(
     ("key", "change", "wrong"),
     [
@@ -85,6 +86,7 @@ def test_wrong_array_is_named(stored, table, key, change, wrong):
         data.load("higgs_sample")
 
 
+@pytest.mark.faults("damaged data")
 @pytest.mark.parametrize("key", KEYS)
 def test_missing_array_is_named(stored, table, key):
     del table[key]
@@ -107,6 +109,7 @@ def test_value_that_is_not_binary_is_named(own, value):
         data.load("adult")
 
 
+@pytest.mark.faults("damaged data")
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_part_of_the_images_is_refused(own, name):
     x = np.zeros((7, *sets.SETS[name].shape), np.uint8)
@@ -115,6 +118,7 @@ def test_part_of_the_images_is_refused(own, name):
         data.load(name)
 
 
+@pytest.mark.faults("damaged data")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -131,6 +135,7 @@ def test_broken_file_is_named(stored, damage):
         data.load("higgs_sample")
 
 
+@pytest.mark.faults("damaged data")
 @pytest.mark.parametrize("share", np.linspace(0, 0.999, 50).tolist())
 def test_flipped_bits_are_never_read(stored, share):
     desired, content = data.load("higgs_sample").sha256, bytearray(stored.read_bytes())
@@ -141,6 +146,7 @@ def test_flipped_bits_are_never_read(stored, share):
         assert data.load("higgs_sample").sha256 == desired
 
 
+@pytest.mark.faults("damaged data")
 def test_folder_in_place_of_a_file_is_named(own):
     (own / "mnist.npz").mkdir()
     with pytest.raises(ValueError, match="mnist.npz"):

@@ -225,3 +225,84 @@ def test_data_set_is_here_where_its_file_is(tmp_path, monkeypatch):
     assert data.is_here("digits") and not data.is_here("cifar10")
     (tmp_path / "cifar10.npz").touch()
     assert data.is_here("cifar10") and not data.is_here("mnist")
+
+
+# sets of photographs
+
+
+@pytest.fixture
+def photographs(own, rng, alter):
+    """Stores a set of small pictures whose first pixel numbers the examples."""
+
+    def store(name, y, **more):
+        alter(name, shape=(3, 2, 2))
+        x = rng.integers(0, 256, (len(y), 3, 2, 2), dtype=np.uint8)
+        x[:, 0, 0, 0] = np.arange(len(y))
+        np.savez(own / f"{name}.npz", x_train=x, y_train=np.asarray(y, np.uint8), **more)
+        return x
+
+    return store
+
+
+def places(x):
+    return x[:, 0, 0, 0].tolist()
+
+
+def test_pictures_stay_whole_numbers_where_asked(photographs):
+    x = photographs("citrus_leaves", np.arange(100) % 4)
+    whole = data.load("citrus_leaves", scaled=False).x_train
+    assert whole.dtype == torch.uint8
+    assert_array_equal(whole, x[places(whole)])
+    assert_allclose(data.load("citrus_leaves").x_train, whole / 255, rtol=1e-6)
+
+
+def test_leaves_are_divided_by_stretches_of_the_file(photographs):
+    photographs("citrus_leaves", np.repeat(np.arange(4), 10))
+    split = data.load("citrus_leaves", validation=8, scaled=False)
+    first, last = np.arange(0, 40, 10), np.arange(10, 50, 10)
+    assert places(split.x_test) == sorted([*(last - 2), *(last - 1)])
+    assert places(split.x_valid) == sorted([*(last - 4), *(last - 3)])
+    assert places(split.x_train) == sorted(np.add.outer(first, np.arange(6)).flatten())
+
+
+@pytest.fixture
+def eyes(photographs):
+    """200 eyes of owners who show one to four of them; the owner by number of the eye."""
+    owner = np.repeat(np.arange(80), np.resize([1, 4, 2, 3], 80))[:200] * 7
+    photographs("eye_fundus", owner % 4, group=owner)
+    return owner
+
+
+def test_eyes_of_one_owner_come_into_one_part(eyes):
+    split = data.load("eye_fundus", validation=30, limit=90, scaled=False)
+    parts = [set(eyes[places(x)]) for x in (split.x_train, split.x_valid, split.x_test)]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+    assert_array_equal(split.group, eyes[places(split.x_train)])
+    # a part is larger than asked for by at most a group less one
+    assert 40 <= len(split.x_test) <= 43 and 30 <= len(split.x_valid) <= 33
+
+
+def test_eyes_without_their_owners_are_refused(photographs):
+    photographs("eye_fundus", np.arange(100) % 4)
+    with pytest.raises(ValueError, match="eye_fundus.npz is not a whole eye_fundus: group is miss"):
+        data.load("eye_fundus")
+
+
+@pytest.mark.parametrize("group", [np.arange(99), np.arange(100.0)])
+def test_group_of_another_size_or_type_is_refused(photographs, group):
+    photographs("eye_fundus", np.arange(100) % 4, group=group)
+    with pytest.raises(ValueError, match="group is"):
+        data.load("eye_fundus")
+
+
+@pytest.mark.parametrize("name", ["rsmas", "citrus_leaves", "rps28", "eye_fundus"])
+def test_photographs_have_a_name_a_label_and_are_absent_by_name(name):
+    entry = sets.SETS[name]
+    assert len(set(entry.classes)) == len(entry.labels)
+    with pytest.raises(fetch.DataUnavailable, match=f"{name} is not here and has no single"):
+        data.load(name)
+
+
+def test_only_photographs_with_a_licence_may_be_shown():
+    shown = {name for name, entry in sets.SETS.items() if entry.licence}
+    assert shown == {"citrus_leaves", "rps28"}  # as their publishers say

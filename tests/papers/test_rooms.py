@@ -52,6 +52,12 @@ def known():
     return [getattr(papers, name) for name in ROOMS]
 
 
+@pytest.fixture
+def others(known):
+    """The rooms but that of H01."""
+    return [room for room in known if "H01" not in room.CLAIMS]
+
+
 def test_new_room_brings_experiments_claims_labels_and_rows(room, known):
     experiments, claims, table = gather([*known, room()])
     assert set(experiments) == {*EXPERIMENTS, "new"} and set(claims) == {*CLAIMS, "N01"}
@@ -84,18 +90,18 @@ def test_two_rooms_with_one_experiment_are_refused(room):
         gather([room(), other])
 
 
-def test_id_of_a_claim_that_is_published_already_is_refused(room, known):
-    rows = {"id": ["E01"], "paper": ["New paper"]}
-    claims = {"E01": Claim((), lambda records: None)}
-    with pytest.raises(ValueError, match="two rows of the table of claims have the id E01"):
-        gather([*known, room(CLAIMS=claims, rows=rows)])
+def test_id_of_a_claim_that_is_published_already_is_refused(room, others):
+    rows = {"id": ["H01"], "paper": ["New paper"]}
+    claims = {"H01": Claim((), lambda records: None)}
+    with pytest.raises(ValueError, match="two rows of the table of claims have the id H01"):
+        gather([*others, room(CLAIMS=claims, rows=rows)])
 
 
-def test_claim_of_another_paper_is_refused(room, known):
-    claims = {"E01": Claim((), lambda records: None)}
+def test_claim_of_another_paper_is_refused(room, others):
+    claims = {"H01": Claim((), lambda records: None)}
     rows = {"id": ["O01"], "paper": ["Other paper"]}
-    with pytest.raises(ValueError, match="claim E01 is one of 'MO-EvoPruneDeepTL', not of 'New"):
-        gather([*known, room(CLAIMS=claims, rows=rows)])
+    with pytest.raises(ValueError, match="claim H01 is one of 'Holzhausen', not of 'New"):
+        gather([*others, room(CLAIMS=claims, rows=rows)])
 
 
 def test_one_claim_measured_twice_is_refused(room):

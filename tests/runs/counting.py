@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lib import data
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
+from lib.runs.record import Record
 from lib.runs.store import Store
 
 
@@ -51,6 +53,32 @@ def count(run: Counting, workspace: Workspace) -> Contents:
     arrays = {"step": np.arange(run.steps), "large": np.arange(3.0)}
     facts = {"begun": begun, "seconds": 0.5, "data": {"sha256": "of digits"}}
     return Contents(table, arrays, facts)
+
+
+def count_further(run: Counting, workspace: Workspace) -> Contents:
+    """Counts, and names the last digest of the parent, whose arrays it needs whole."""
+    parent = workspace.record_of(run.parent, holds_large)
+    contents = count(run, workspace)
+    contents.facts["parent"] = parent.metrics["digest"].iloc[-1]
+    return contents
+
+
+def holds_large(record: Record) -> bool:
+    """Whether a record holds the array that :func:`keep_steps` leaves out."""
+    return "large" in record.arrays
+
+
+def keep_steps(record: Record, name: str) -> bool:
+    """Of an experiment whose shipped records hold one array of two."""
+    return name == "step"
+
+
+def count_and_load(run: Counting, workspace: Workspace) -> Contents:
+    """Counts, with the data set at hand."""
+    contents = count(run, workspace)
+    split = data.load(run.dataset)
+    contents.facts["data"] = {"sha256": split.sha256, "n_train": len(split.x_train)}
+    return contents
 
 
 def no_runs(profile: str) -> list[Counting]:

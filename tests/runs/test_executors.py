@@ -1,12 +1,8 @@
 """Executors: the same records however many work, failures told at the end, nothing lost."""
 
-import contextlib
 import dataclasses
 import os
 import signal
-import sys
-import types
-from concurrent import futures
 
 import pytest
 
@@ -176,6 +172,7 @@ def counted(made):
     return [int(note) for note in notes if note]
 
 
+@pytest.mark.faults("killed at any moment")
 @pytest.mark.parametrize("how", ["kill -9", "Ctrl-C"])
 def test_workers_end_with_their_parent_and_nothing_is_lost(how, made):
     parent = processes.start_sweep(made, LONG, jobs=2)
@@ -198,19 +195,3 @@ def test_workers_end_with_their_parent_and_nothing_is_lost(how, made):
     (record,) = sweep(made, [rest], progress=False)
     assert record.environment["begun"] >= counted_before
     assert record.metrics["step"].tolist() == [*range(1, 61)]
-
-
-def test_scheduler_maps_the_same_runs(made, monkeypatch):
-    class Client(contextlib.nullcontext):
-        """What executors uses of distributed.Client."""
-
-        def __init__(self, address, timeout):
-            super().__init__(self)
-            self.address = address
-
-        def get_executor(self):
-            return futures.ThreadPoolExecutor(1)
-
-    monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(Client=Client))
-    records = sweep(made, RUNS[:1], scheduler="tcp://127.0.0.1:8786", progress=False)
-    assert [record.config for record in records] == RUNS[:1]

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from lib import data
-from lib.runs import replay
+from lib.runs import replay, sums
 from lib.runs.experiment import Contents
 from lib.runs.record import Record
+from lib.runs.store import FILES
 from tests.papers import made
 from tests.papers.made import BASE, GRADIENT
 from tests.runs import counting
@@ -104,6 +105,7 @@ def test_changed_digit_of_a_file_is_found(record, store):
     loss = repr(float(record.metrics["train_loss"][1]))
     other = repr(float(in_last_digit(record.metrics["train_loss"][1])))
     path.write_text(path.read_text().replace(loss, other))
+    sums.write(record.path, FILES)
     row = replay_two(store, store.stored(SHORT))
     assert (row["outcome"], row["column"], row["epoch"]) == ("same to rounding", "train_loss", 2)
     assert 0 < row["loss_difference"] < 1e-15
@@ -233,6 +235,7 @@ def counted(tmp_path):
     facts = json.loads(paths[0].read_text())
     for path in paths:
         path.write_text(json.dumps(facts | {"dirty": path == paths[0]}))
+        sums.write(path.parent, FILES)
     return store
 
 

@@ -232,6 +232,7 @@ def stop_at(monkeypatch):
     monkeypatch.undo()
 
 
+@pytest.mark.faults("killed at any moment")
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("number", [0, 1, 2], ids=["arrays", "rows", "entry"])
 def test_stopped_writer_loses_nothing_and_shows_nothing_half(
@@ -288,6 +289,7 @@ CASES = [*itertools.product([shelf.METRICS, shelf.RECORDS], DAMAGES)]
 CASES.remove((shelf.RECORDS, "missing"))  # no book at all
 
 
+@pytest.mark.faults("damaged records")
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_damaged_book_is_named_with_the_remedy(name, kind, folder):
     damage(folder / name, kind)
@@ -296,6 +298,7 @@ def test_damaged_book_is_named_with_the_remedy(name, kind, folder):
         shelf.book(folder)
 
 
+@pytest.mark.faults("damaged records")
 def test_lost_row_is_named(folder):
     lines = (folder / shelf.METRICS).read_text().splitlines(keepends=True)
     (folder / shelf.METRICS).write_text("".join(lines[:-1]))

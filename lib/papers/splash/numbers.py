@@ -132,13 +132,20 @@ def validation_table(records: Iterable[Record]) -> pd.DataFrame:
     return table.pivot_table("accuracy", "unit", "rate", sort=False)
 
 
-def at_own_rates(plain: Iterable[Record], own: Iterable[Record]) -> list[Record]:
-    """Every unit at the rate that is best for it: the networks of ``unit_rates``, and beside them
-    those of ``unit_accuracy`` of the units that are not among these.
+def at_own_rates(
+    plain: Iterable[Record], own: Iterable[Record], others: Iterable[str]
+) -> list[Record]:
+    """Every unit at the rate that is best for it, where it was trained at it.
+
+    Args:
+        plain: networks of ``unit_accuracy``, all at one rate.
+        own: networks of ``unit_rates``.
+        others: units that learn best at another rate than that of ``plain``.
+    Returns: those of ``own``, and of ``plain`` in the same places those of all other units.
     """
     own = list(own)
     places = {(run.dataset, run.network) for run in (record.config for record in own)}
-    units = {record.config.method for record in own}
+    units = set(others)
     found = []
     for record in plain:
         run = record.config

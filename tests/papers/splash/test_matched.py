@@ -125,5 +125,7 @@ def test_units_with_a_rate_of_their_own_are_those_trained_at_it_alone():
     splash = [trained("splash", seed, 0.9) for seed in (0, 1)]
     elsewhere = trained("relu", 0, 0.5, dataset="cifar10")
     own = trained("splash", 1, 0.95, learning_rate=0.3)  # seed 0 is still to come
-    assert numbers.at_own_rates([*relu, *splash, elsewhere], [own]) == [*relu, own]
-    assert numbers.at_own_rates(relu, []) == []
+    swish = [trained("swish", seed, 0.9) for seed in (0, 1)]  # all still to come
+    plain = [*relu, *splash, *swish, elsewhere]
+    assert numbers.at_own_rates(plain, [own], ("splash", "swish")) == [*relu, own]
+    assert numbers.at_own_rates(relu, [], ("splash",)) == []

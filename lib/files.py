@@ -1,0 +1,77 @@
+"""Files that appear whole or not at all, and sentences for what cannot be written."""
+
+import contextlib
+import errno
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+TOO_LARGE = (errno.EFBIG,)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+GO_ON = "repeat the command, which goes on from there"
+
+
+class NotWritten(OSError):
+    """A file could not be written; what was there before is as it was."""
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` to write to, which takes its place when it is complete; if it never
+    is, nothing is left of it.
+
+    Raises: NotWritten as in :func:`explained`.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with explained(path):
+            yield part
+            part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Whatever keeps the enclosed block from writing ``path`` is said in one sentence.
+
+    Raises: NotWritten for a full disk, a limit or a read-only place; other errors pass.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch hides what its file has said
+        sentence = _sentence(path, _number(error))
+        if sentence is None:
+            raise
+        raise NotWritten(sentence) from error
+
+
+def _number(error: BaseException | None) -> int | None:
+    """The number of the first OSError among an error and those below it."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return error.errno
+        error = error.__context__
+    return None
+
+
+def _sentence(path: Path, number: int | None) -> str | None:
+    if number in FULL:
+        return f"no space is left to write {path}: free some and {GO_ON}"
+    if number in TOO_LARGE:
+        return f"{path} is larger than this process may write: raise `ulimit -f` and {GO_ON}"
+    if number in READ_ONLY:
+        return (
+            f"{path} cannot be written, as its place is read-only: allow it, or name another by"
+            f" SPARSE_RUNS_DIR, SPARSE_RESULTS_DIR or SPARSE_FIGURES_DIR, and {GO_ON}"
+        )
+    return None
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal sha256 of the content of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,466 @@
+r"""Local learning by competing hidden units: the rule of Krotov and Hopfield, and a run of it.
+
+A unit :math:`\mu` has the weights :math:`W_\mu` and sees an input v through its *overlap*
+:math:`I_\mu`. The unit of the largest overlap learns the input, the one of the k-th largest
+unlearns it; no error travels back.
+
+Look at a run before its weights are used. A unit needs some tens of minibatch steps to reach its
+norm, and the layer collapses when it gets many more, as all units then drift to one mean image:
+the released setting makes 25 steps a unit (1,000 epochs of 50 steps for 2,000 units); for 500
+units, 300 epochs (30 a unit) held in our trials and 1,000 collapsed. :func:`acceptance` tells
+the first, :func:`effective_units` and :func:`duplicated_fraction` the second.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lib import checkpoints, kernels
+from lib.names import check_known
+
+COMPETITIONS = ("fast", "sequential")
+TINY = 1e-30  # guards the division by the largest update
+CHECKPOINT_FORMAT = 1
+
+
+# ----------------------------------------------------------------------------------- the rule
+
+
+def overlap_weights(weight: Tensor, norm_order: float) -> Tensor:
+    r"""What an input is multiplied by: :math:`sign(W) |W|^{p-1}`, of the shape of ``weight``.
+
+    Source: [Krotov2019], its inner product of order p.
+
+    Raises: ValueError if the order p is not above 1.
+    """
+    _check_norm_order(norm_order)
+    if norm_order == 2:
+        return weight
+    if norm_order == 3:
+        return weight * weight.abs()
+    return weight.sign() * weight.abs().pow(norm_order - 1)
+
+
+def overlaps(x: Tensor, weight: Tensor, *, norm_order: float = 3.0) -> Tensor:
+    r"""(B, n_units) overlaps of inputs and units.
+
+    .. math:: I_\mu = \sum_i sign(W_{\mu i}) |W_{\mu i}|^{p-1} v_i
+
+    Source: [Krotov2019].
+
+    Args:
+        x: (B, n_in) float, inputs v.
+        weight: (n_units, n_in) float, W.
+        norm_order: p, above 1.
+    Raises: ValueError if the order is not above 1.
+    """
+    return kernels.dense_product(x, overlap_weights(weight, norm_order).t())
+
+
+def summed_update(
+    weight: Tensor,
+    x: Tensor,
+    *,
+    norm_order: float = 3.0,
+    rank: int = 2,
+    anti_hebbian: float = 0.4,
+    radius: float = 1.0,
+    competition: str = "fast",
+) -> Tensor:
+    r"""(n_units, n_in) update of a batch before it is scaled, the sum of those of its samples.
+
+    .. math:: \Delta W_{\mu i} = \sum_b g_{\mu b} (R^p v_{bi} - I_{\mu b} W_{\mu i})
+
+    with :math:`g = 1` for the unit of the largest overlap and :math:`-\Delta` for the one of the
+    k-th largest, 0 otherwise. As few of the g differ from zero, the first term is a sum over
+    winners rather than a product.
+
+    Source: [Krotov2019] Eq. (3), and Eq. (9) and (10) for g.
+    Departs: ``"sequential"`` has the g of the second class of the code of [Holzhausen2025], within
+    the same batched sum: units are ranked by :math:`I / \|W\|_p^{p-1}`, and all ranks from 2 to k
+    get :math:`-\Delta`.
+
+    Args:
+        weight, x: as in :func:`overlaps`.
+        norm_order: p, above 1.
+        rank: k, from 2 to the number of units.
+        anti_hebbian: :math:`\Delta`.
+        radius: R, the p-norm that a winning unit approaches.
+        competition: "fast" or "sequential".
+    Raises: ValueError if a value is out of range.
+    """
+    n_units = len(weight)
+    check_rank(rank, n_units)
+    check_known("competition", competition, COMPETITIONS)
+    overlap = overlaps(x, weight, norm_order=norm_order)  # (B, n_units)
+    score = overlap
+    if competition == "sequential":
+        score = overlap / norms(weight, norm_order).pow(norm_order - 1).clamp(min=TINY)
+    units, signals = winners(score, rank, anti_hebbian, competition)
+    received = signals[:, None] * overlap.t().gather(0, units)  # (m, B), g · I
+    decay = torch.zeros_like(weight[:, 0])
+    decay.index_add_(0, units.flatten(), received.flatten())
+    update = _sum_over_winners(units, signals * radius**norm_order, x, n_units)
+    return update.addcmul_(decay[:, None], weight, value=-1)
+
+
+def learning_step(
+    weight: Tensor,
+    x: Tensor,
+    *,
+    step_size: float,
+    norm_order: float = 3.0,
+    rank: int = 2,
+    anti_hebbian: float = 0.4,
+    radius: float = 1.0,
+    competition: str = "fast",
+) -> Tensor:
+    r"""(n_units, n_in) change of the weights by a batch; its largest magnitude is the step size.
+
+    .. math:: \epsilon \, \Delta W / \max |\Delta W|
+
+    Source: [Krotov2019], the released notebook.
+
+    Args:
+        step_size: :math:`\epsilon`; the others as in :func:`summed_update`.
+    Raises: ValueError if a value is out of range.
+    """
+    update = summed_update(
+        weight,
+        x,
+        norm_order=norm_order,
+        rank=rank,
+        anti_hebbian=anti_hebbian,
+        radius=radius,
+        competition=competition,
+    )
+    return scaled_(update, step_size)
+
+
+def scaled_(update: Tensor, step_size: float) -> Tensor:
+    """``update`` itself, scaled so that its largest magnitude is the step size."""
+    lowest, highest = update.aminmax()
+    largest = torch.maximum(-lowest, highest).clamp(min=TINY)
+    return update.div_(largest).mul_(step_size)
+
+
+def winners(
+    score: Tensor, rank: int, anti_hebbian: float, competition: str
+) -> tuple[Tensor, Tensor]:
+    """The units that learn from each sample, (m, B) int64, and the signal g of each of the m ranks.
+
+    Args:
+        score: (B, n_units) float, by which units are ranked.
+        rank, anti_hebbian, competition: as in :func:`summed_update`.
+    """
+    units = score.topk(rank, dim=1).indices.t()  # (k, B)
+    if competition == "fast":
+        units = torch.stack([units[0], units[-1]])
+    signals = score.new_full((len(units),), -anti_hebbian)
+    signals[0] = 1
+    return units, signals
+
+
+def _sum_over_winners(units: Tensor, signals: Tensor, x: Tensor, n_units: int) -> Tensor:
+    """(n_units, n_in) sums of the inputs that each unit learns from, times their signal."""
+    if x.is_cpu:
+        total = x.new_zeros(n_units, x.shape[1])
+        for units_of_rank, signal in zip(units, signals.tolist(), strict=True):
+            total.index_add_(0, units_of_rank, x, alpha=signal)
+        return total
+    g = x.new_zeros(n_units, len(x))  # elsewhere index_add_ sums in no fixed order
+    g.scatter_(0, units, signals[:, None].expand(units.shape))
+    return g @ x
+
+
+# ------------------------------------------------------------------------------------- a run
+
+
+@dataclass(frozen=True)
+class KrotovHopfield:
+    r"""How a layer learns locally. The defaults are the released setting for CIFAR-10.
+
+    Source: [Holzhausen2025], the released code; for MNIST it has ``rank=7, step_size=0.04,
+    batch_size=100``. The demonstration of [Krotov2019] on MNIST: ``n_units=100, norm_order=2,
+    epochs=200, batch_size=100``.
+
+    Args:
+        n_units: units of the layer.
+        epochs: T, passes over the images.
+        batch_size: images a step; the last batch of an epoch may be smaller.
+        step_size: :math:`\epsilon_0`, at the first epoch; see :meth:`step_size_at_epoch`.
+        norm_order, rank, anti_hebbian, radius, competition: of :func:`summed_update`.
+        start_std: standard deviation of the weights at the start.
+    Raises: ValueError if a value is out of range.
+    """
+
+    n_units: int = 2000
+    epochs: int = 1000
+    batch_size: int = 1000
+    step_size: float = 0.02
+    norm_order: float = 3.0
+    rank: int = 2
+    anti_hebbian: float = 0.4
+    radius: float = 1.0
+    competition: str = "fast"
+    start_std: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("n_units", 2), ("epochs", 1), ("batch_size", 1)):
+            value = getattr(self, name)
+            if value < lowest:
+                raise ValueError(f"{name} = {value} is out of range: give at least {lowest}")
+        for name in ("step_size", "radius", "start_std"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} = {value} is out of range: give a positive number")
+        if not 0 <= self.anti_hebbian < math.inf:
+            raise ValueError(
+                f"anti_hebbian = {self.anti_hebbian} is out of range: give 0 or a positive number"
+            )
+        _check_norm_order(self.norm_order)
+        check_rank(self.rank, self.n_units)
+        check_known("competition", self.competition, COMPETITIONS)
+
+    def rule(self) -> dict[str, Any]:
+        """What :func:`learning_step` takes of the settings, besides the step size."""
+        return {
+            "norm_order": self.norm_order,
+            "rank": self.rank,
+            "anti_hebbian": self.anti_hebbian,
+            "radius": self.radius,
+            "competition": self.competition,
+        }
+
+    def step_size_at_epoch(self, epoch: int) -> float:
+        r"""Step size of epoch t, from 1 to T: :math:`\epsilon_0 (1 - (t - 1) / T)`.
+
+        Source: [Krotov2019], the released notebook.
+        Departs: the code of [Holzhausen2025] has t for t - 1, so that its last epoch does nothing.
+        """
+        return self.step_size * (1 - (epoch - 1) / self.epochs)
+
+
+@dataclass
+class Learned:
+    """A layer as it is learned.
+
+    Attributes:
+        weight: (n_units, n_in) float.
+        metrics: one dict an epoch: epoch, step_size, off_norm_fraction, lowest_mean,
+            effective_units and duplicated_fraction, see the functions of these names and
+            :func:`acceptance`.
+    """
+
+    weight: Tensor
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs learned so far."""
+        return len(self.metrics)
+
+
+def learn(
+    images: Tensor,
+    settings: KrotovHopfield,
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
+    stop_after: int | None = None,
+    on_epoch: Callable[[Learned], None] | None = None,
+) -> Learned:
+    """A layer learned from images, exactly resumable.
+
+    Source: [Krotov2019], the released notebook.
+
+    Args:
+        images: (N, ...) float, flattened here; the paper divides each by its 3-norm, see
+            :func:`lib.papers.local_learning.networks.unit_norm`. Their device and dtype are those
+            of the weights.
+        settings: how to learn.
+        seed: of the weights at the start and of the order of the images.
+        checkpoint: file to write after every epoch and to resume from if it is there.
+        stop_after: epochs in all after which to leave, as if interrupted there.
+        on_epoch: called with the layer after every epoch, as it is.
+    Returns: the layer of the last epoch.
+    Raises: ValueError if an image is constantly zero or not finite, or ``stop_after`` is below 1.
+    """
+    x = checked_images(images)
+    last = last_epoch(settings, stop_after)
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(settings.n_units, x.shape[1], generator=generator, dtype=x.dtype)
+    learned = Learned(start.mul_(settings.start_std).to(x.device))
+    if checkpoint is not None and checkpoint.exists():
+        learned = _restore_(generator, checkpoint, x)
+    for epoch in range(learned.epoch + 1, last + 1):
+        step_size = settings.step_size_at_epoch(epoch)
+        for batch in minibatches(x, settings.batch_size, generator=generator):
+            step = learning_step(learned.weight, batch, step_size=step_size, **settings.rule())
+            learned.weight.add_(step)
+        row = {"epoch": epoch, "step_size": step_size}
+        learned.metrics.append(row | measured(learned.weight, settings))
+        if checkpoint is not None:
+            checkpoints.save(checkpoint, _state(learned, generator))
+        if on_epoch is not None:
+            on_epoch(learned)
+    return learned
+
+
+def last_epoch(settings: KrotovHopfield, stop_after: int | None) -> int:
+    """The epoch after which to leave. Raises ValueError if ``stop_after`` is below 1."""
+    if stop_after is None:
+        return settings.epochs
+    if stop_after < 1:
+        raise ValueError(f"stop_after = {stop_after} is out of range: give at least 1")
+    return min(stop_after, settings.epochs)
+
+
+def checked_images(images: Tensor) -> Tensor:
+    """(N, n_in) float, flattened. Raises ValueError if one is not finite or all zeros."""
+    x = images.flatten(1)
+    largest = x.abs().amax(1)
+    bad = (largest == 0) | ~largest.isfinite()
+    if bad.any():
+        i = int(bad.nonzero()[0])
+        raise ValueError(
+            f"image {i} has largest magnitude {largest[i].item()}: no unit can learn from it, leave"
+            " it out"
+        )
+    return x
+
+
+def minibatches(x: Tensor, batch_size: int, *, generator: torch.Generator) -> Iterator[Tensor]:
+    """Batches (B, n_in) of the images (N, n_in) in random order, all of them once."""
+    order = torch.randperm(len(x), generator=generator).to(x.device)
+    for index in order.split(batch_size):
+        yield x.index_select(0, index)
+
+
+def _state(learned: Learned, generator: torch.Generator) -> dict[str, Any]:
+    return {
+        "format": CHECKPOINT_FORMAT,
+        "weight": learned.weight.cpu(),
+        "metrics": learned.metrics,
+        "generator": generator.get_state(),
+    }
+
+
+def _restore_(generator: torch.Generator, checkpoint: Path, x: Tensor) -> Learned:
+    """Put the generator where the checkpoint left off, and return its layer."""
+    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT)
+    with checkpoints.readable(checkpoint):
+        generator.set_state(state["generator"])
+        return Learned(state["weight"].to(x), state["metrics"])
+
+
+# ----------------------------------------------------------------------- what became of a run
+
+
+def norms(weight: Tensor, norm_order: float = 3.0) -> Tensor:
+    r"""(n_units,) float, :math:`\|W_\mu\|_p` of each unit."""
+    return torch.linalg.vector_norm(weight, norm_order, dim=1)
+
+
+class Acceptance(NamedTuple):
+    """Whether a layer has learned, in parts.
+
+    Attributes:
+        off_norm_fraction: units whose norm is not R to within the tolerance, a fraction.
+        lowest_mean: lowest mean weight of a unit.
+        n_negative: units whose mean weight is below -R / 2.
+    """
+
+    off_norm_fraction: float
+    lowest_mean: float
+    n_negative: int
+
+    @property
+    def accepted(self) -> bool:
+        """Fewer than a tenth of the units are off the norm, and none is negative."""
+        return self.off_norm_fraction < 0.1 and self.n_negative == 0
+
+
+def acceptance(
+    weight: Tensor, *, norm_order: float = 3.0, radius: float = 1.0, tolerance: float = 1e-2
+) -> Acceptance:
+    """The test by which runs are accepted: norms near R, and no negative unit.
+
+    Source: [Holzhausen2025], the released code.
+
+    Args:
+        weight: (n_units, n_in) float.
+        norm_order, radius: p and R of the rule.
+        tolerance: of a norm.
+    """
+    off_norm = (norms(weight, norm_order) - radius).abs() > tolerance
+    means = weight.mean(1)
+    n_negative = int((means < -radius / 2).sum())
+    return Acceptance(off_norm.double().mean().item(), means.min().item(), n_negative)
+
+
+def effective_units(weight: Tensor) -> float:
+    r"""How many different units a layer has: n if all are orthogonal, 1 if all point alike.
+
+    .. math:: n_{eff} = \left(\sum_\mu c_{\mu\mu}\right)^2 \Big/ \sum_{\mu\nu} c_{\mu\nu}^2
+
+    with the cosines c of the units' weights, the participation ratio of their eigenvalues;
+    :math:`n_{eff}^{-1/2}` is the root mean square cosine. Units of zeros do not count.
+    """
+    return _effective_units(_cosines(weight))
+
+
+def duplicated_fraction(weight: Tensor, cosine: float = 0.99) -> float:
+    """Fraction of the units that point as another one does, to within a cosine: of a collapsed
+    layer 1.
+    """
+    return _duplicated_fraction(_cosines(weight), cosine)
+
+
+def measured(weight: Tensor, settings: KrotovHopfield) -> dict[str, float]:
+    """What a row of the metrics says of the weights of its epoch."""
+    test = acceptance(weight, norm_order=settings.norm_order, radius=settings.radius)
+    cosines = _cosines(weight)
+    return {
+        "off_norm_fraction": test.off_norm_fraction,
+        "lowest_mean": test.lowest_mean,
+        "effective_units": _effective_units(cosines),
+        "duplicated_fraction": _duplicated_fraction(cosines, 0.99),
+    }
+
+
+def _cosines(weight: Tensor) -> Tensor:
+    """(n_units, n_units) float, 0 of units of zeros."""
+    directions = torch.nn.functional.normalize(weight, dim=1)
+    return kernels.dense_product(directions, directions.t())
+
+
+def _effective_units(cosines: Tensor) -> float:
+    n_units = cosines.diagonal().sum()
+    return (n_units.square() / cosines.square().sum().clamp(min=TINY)).item()
+
+
+def _duplicated_fraction(cosines: Tensor, cosine: float) -> float:
+    others = cosines.clone().fill_diagonal_(-1)
+    return (others.amax(1) > cosine).double().mean().item()
+
+
+# ------------------------------------------------------------------------------------- checks
+
+
+def check_rank(rank: int, n_units: int) -> None:
+    """Raise ValueError unless there is a unit of this rank beside the winner."""
+    if not 2 <= rank <= n_units:
+        raise ValueError(
+            f"rank = {rank} is out of range: give one from 2 to the number of units, {n_units}"
+        )
+
+
+def _check_norm_order(norm_order: float) -> None:
+    if not 1 < norm_order < math.inf:
+        raise ValueError(f"norm_order = {norm_order} is out of range: give one above 1")

@@ -1,0 +1,233 @@
+"""What is measured on a layer or a network: its spectra, and what it takes to fool it.
+
+Radii and norms are in the unit of images divided by their own L3 norm, but for networks that see
+pixels from 0 to 1, which are the sparse ones of [Sulyok2026] and those of notebook 32.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from lib import data
+from lib.papers.local_learning import critical, layers, networks, spectra, training
+from lib.papers.local_learning import krotov_hopfield as kh
+from lib.papers.local_learning.layers import LocalLayer
+from lib.papers.local_learning.training import HiddenNetwork
+from lib.papers.shared import trained
+from lib.papers.shared.study import Study, Table
+from lib.robustness import attacks
+from lib.robustness.perturb import linear_layers
+from lib.runs.record import Record
+
+RELEASED = "as released"
+REPEAT_NOISE = 0.3  # of a pixel's standard deviation, in each of two repeats
+BATCH = 1000
+DEEPFOOL_STEPS = 50  # what is not found by then is censored at 0, which says nothing
+LINES = ["measure", "attack", "value"]
+FITS = ["layer", "input", "range", "first", "last", "weighted", "measure", "value"]
+
+Draw = Callable[[torch.Size], Tensor]
+
+
+def _stratified(x: Tensor, y: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """n images and their classes, in proportion, always the same ones."""
+    order = data.stratified_order(len(y), y.numpy())
+    first = torch.from_numpy(order[:n].copy())
+    return x[first], y[first]
+
+
+# -------------------------------------------------------------------------------- critical norms
+
+
+def fooled(study: Study, parent: Record) -> Table:
+    """Critical norms of a network under noise, FGSM and PGD, and of the corrected protocol under
+    DeepFool, which looks for the nearest point.
+
+    The variant of the study says which: "as released", the weights of the last epoch under the
+    released protocol; others, those of the best validation epoch under the corrected one.
+
+    Returns: columns measure, attack, value; arrays norm.attack (n,) float32 and fooled.attack (n,)
+        bool of the images that are classified correctly, and index (n,), which they are.
+    """
+    model, pixels = _attacked(study, parent)
+    split = data.load(study.dataset)
+    raw, y = _stratified(split.x_test.flatten(1).float(), split.y_test, study.images)
+    x = raw if pixels else networks.unit_norm(raw)
+    white = torch.ones(len(x), 1)
+    if not pixels:
+        white = 1 / torch.linalg.vector_norm(raw, 3.0, dim=1, keepdim=True)
+    right = ~attacks.is_adversarial(model, x, y)
+    rows = [("accuracy", "none", right.double().mean().item())]
+    arrays = {"index": right.nonzero().squeeze(1).numpy().astype(np.int16)}
+    if right.any():
+        for name, found in _found(study, model, x[right], y[right], white[right], pixels):
+            norms, broken = found.norm.numpy(), found.fooled.numpy()
+            rows.append(("median", name, critical.median(norms, broken)))
+            rows.append(("median of fooled", name, critical.median_of_fooled(norms, broken)))
+            rows.append(("largest tried", name, float(norms.max())))
+            rows.append(("fooled", name, float(broken.mean())))
+            arrays[f"norm.{name}"] = norms.astype(np.float32)
+            arrays[f"fooled.{name}"] = broken
+    return pd.DataFrame(rows, columns=LINES), arrays
+
+
+def _attacked(study: Study, parent: Record) -> tuple[nn.Module, bool]:
+    """The network, and whether it sees pixels from 0 to 1."""
+    if not isinstance(parent.config, HiddenNetwork):
+        return trained.network(parent), True
+    model = training.network(parent, _weights(study, parent))
+    sees_pixels = study.experiment.startswith("sparse")
+    return (networks.on_pixels(model).eval() if sees_pixels else model), sees_pixels
+
+
+def _weights(study: Study, parent: Record) -> str:
+    """Those of the last epoch, as released, or of the best validation epoch where there is one."""
+    has_best = any(name.startswith(training.BEST) for name in parent.arrays)
+    return "best" if has_best and study.variant != RELEASED else "last"
+
+
+def _found(
+    study: Study, model: nn.Module, x: Tensor, y: Tensor, white: Tensor, pixels: bool
+) -> Iterator[tuple[str, critical.Critical]]:
+    """The critical norms under each attack, with its name."""
+    noise, steps = study.generator(0), study.steps
+    wide, narrow = critical.NOISE_SIZES, critical.GRADIENT_SIZES
+    if pixels:
+        wide = narrow = critical.PIXEL_SIZES
+    wide, narrow = _thinned(wide, study.points), _thinned(narrow, study.points)
+    if study.variant == RELEASED:
+        yield "noise", critical.released_noise(model, x, y, sizes=wide, generator=noise)
+        yield "fgsm", critical.released_fgsm(model, x, y, sizes=narrow)
+        yield "pgd", critical.released_pgd(model, x, y, sizes=narrow, steps=steps)
+        return
+    start = study.generator(1)
+    yield "noise", critical.noise(model, x, y, white=white, sizes=wide, generator=noise)
+    yield "fgsm", critical.fgsm(model, x, y, white=white, sizes=narrow)
+    found = critical.pgd(model, x, y, white=white, sizes=narrow, steps=steps, generator=start)
+    yield "pgd", found
+    points = attacks.deepfool(model, x, y, norm="l2", steps=DEEPFOOL_STEPS)
+    norms = attacks.adversarial_distance(model, x, y, points, "l2")
+    broken = norms < torch.inf
+    tried = torch.where(broken, norms, attacks.distance(points, x, "l2"))
+    yield "deepfool", critical.Critical(tried, tried, broken)
+
+
+def _thinned(sizes: np.ndarray, n: int) -> np.ndarray:
+    """n of the sizes, evenly in their logarithm, with the first and the last."""
+    if n >= len(sizes):
+        return sizes
+    return np.geomspace(sizes[0], sizes[-1], n)
+
+
+# ---------------------------------------------------------------------------------------- spectra
+
+
+@torch.no_grad()
+def spectrum(study: Study, parent: Record) -> Table:
+    """Spectra of the hidden units before their activation: on test images, on noise, on two noisy
+    repeats of the images (cvPCA), and before training.
+
+    Returns: columns layer, input, range, first, last, weighted, measure, value; arrays
+        eigenvalues.layer.input (h,) float32, and of the images of the first layer draw.measure.w
+        (D,) from images drawn anew, w 0 or 1 for weighted.
+    """
+    split = data.load(study.dataset)
+    raw, _ = _stratified(split.x_test.flatten(1).float(), split.y_test, study.images)
+    rows, arrays = [], {}
+    for layer, given, function, x in _activities(study, parent, raw):
+        values = torch.cat([function(batch) for batch in x.split(BATCH)])
+        if given == "repeats":
+            eigenvalues = spectra.cross_validated(*values.chunk(2))
+        else:
+            eigenvalues = spectra.covariance_eigenvalues(values)
+        arrays[f"eigenvalues.{layer}.{given}"] = eigenvalues.astype(np.float32)
+        rows += _fits(layer, given, eigenvalues)
+        if given == "images":
+            arrays |= _draws(study, values, layer)
+    return pd.DataFrame(rows, columns=FITS), arrays
+
+
+@torch.no_grad()
+def _activities(
+    study: Study, parent: Record, raw: Tensor
+) -> Iterator[tuple[str, str, Callable[[Tensor], Tensor], Tensor]]:
+    """Layers by name, names of inputs, what a layer does with an input, and the inputs."""
+    run = parent.config
+    local = isinstance(run, LocalLayer | HiddenNetwork)
+    x = networks.unit_norm(raw) if local else raw
+    noise = torch.randn(x.shape, generator=study.generator(0))
+    for layer, function in _layers(parent, _weights(study, parent)).items():
+        yield layer, "images", function, x
+        if layer != "linear1":
+            continue
+        yield layer, "noise", function, noise
+        spread = REPEAT_NOISE * x.std()
+        drawn = [spread * torch.randn(x.shape, generator=study.generator(n)) for n in (1, 2)]
+        yield layer, "repeats", function, torch.cat([x + drawn[0], x + drawn[1]])
+        start = _at_start(run, x.shape[1], parent)
+        if start is not None:
+            yield layer, "start", start, x
+
+
+def _layers(parent: Record, which: str) -> dict[str, Callable[[Tensor], Tensor]]:
+    """What the hidden units of each layer do before their activation, with the weights "last" or
+    "best".
+    """
+    run = parent.config
+    if isinstance(run, LocalLayer):
+        weight = layers.dense_weights(layers.layer_of(parent))
+        return {"linear1": partial(kh.overlaps, weight=weight, norm_order=run.norm_order)}
+    if isinstance(run, HiddenNetwork):
+        return {"linear1": training.network(parent, which).hidden}
+    model = trained.network(parent)
+    return {name: partial(_at, model, layer) for name, layer in linear_layers(model).items()}
+
+
+@torch.no_grad()
+def _at(model: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
+    """What a layer of the model returns for inputs of the model."""
+    seen = []
+    handle = layer.register_forward_hook(lambda module, given, result: seen.append(result))
+    model(x)
+    handle.remove()
+    return seen[0].detach()
+
+
+def _at_start(run, n_in: int, parent: Record) -> Callable[[Tensor], Tensor] | None:
+    """The layer before training; None for the networks of another paper."""
+    if isinstance(run, LocalLayer):
+        weight = layers.dense_weights(layers.start_of(run, n_in))
+        return partial(kh.overlaps, weight=weight, norm_order=run.norm_order)
+    if isinstance(run, HiddenNetwork) and run.parent is None:
+        n_classes = int(parent.environment["architecture"].split("-")[-1])
+        return run.untrained(n_in, n_classes).hidden
+    return None
+
+
+def _fits(layer: str, given: str, eigenvalues: np.ndarray) -> list[tuple]:
+    """A row of each range and weighting, of exponent and R²."""
+    positive = spectra.leading_positive(eigenvalues)
+    table = spectra.sensitivity(positive, spectra.ranges_within(positive))
+    rows = []
+    for fit in table.to_dict("records"):
+        place = layer, given, fit["range"], fit["first"], fit["last"], fit["weighted"]
+        rows.append((*place, "exponent", fit["exponent"]))
+        rows.append((*place, "r_squared", fit["r_squared"]))
+    return rows
+
+
+def _draws(study: Study, values: Tensor, layer: str) -> dict[str, np.ndarray]:
+    """Exponent and R² on images drawn anew, the same ones for every network."""
+    generator = torch.Generator().manual_seed(0)
+    found: dict[str, list[float]] = {}
+    for eigenvalues in spectra.resampled(values, study.draws, generator=generator):
+        ranks = spectra.within(spectra.RANGE, eigenvalues)
+        for weighted in (False, True):
+            fit = spectra.fit(eigenvalues, ranks, weighted=weighted)
+            found.setdefault(f"draw.exponent.{layer}.{weighted:d}", []).append(fit.exponent)
+            found.setdefault(f"draw.r_squared.{layer}.{weighted:d}", []).append(fit.r_squared)
+    return {name: np.array(column, dtype=np.float32) for name, column in found.items()}

@@ -1,0 +1,15 @@
+"""Evolutionary pruning of networks that transfer: fewer inputs, the same accuracy, strange images
+noticed.
+
+[Poyatos2023] Multiobjective evolutionary pruning of deep neural networks with transfer learning
+for improving their performance and robustness. Notebooks 40 and 41.
+"""
+
+from lib.papers.pruning.claims import CLAIMS
+from lib.papers.pruning.experiments import FRONTS, REGIONS, SEARCH
+from lib.papers.pruning.labels import LABELS
+
+PAPER = "MO-EvoPruneDeepTL"
+EXPERIMENTS = (SEARCH, FRONTS, REGIONS)
+
+__all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

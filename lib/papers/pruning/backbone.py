@@ -1,0 +1,292 @@
+"""Frozen networks that turn images into features: MobileNetV2, and a tiny one trained here.
+
+An :class:`Extractor` knows how images become its input, its last convolutional map, whose mean
+over the image are the features, and the hash of its weights.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lib import data
+from lib.data import fetch
+from lib.names import check_known
+from lib.paths import RAW
+
+EXTRACTORS = ("mobilenet_v2", "mobilenet_v2_torchvision", "tiny")
+STAGES = (  # expansion, channels, blocks, stride of the first
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+N_FEATURES = 1280
+WEIGHTS = "mobilenet_v2_imagenet"  # name of the file
+STRIDE = 32  # pixels a side of an image is a multiple of
+ADDRESS = "https://download.pytorch.org/models/"
+PUBLISHED = "mobilenet_v2-b0353104.pth"  # the last part begins its sha256
+MEAN = (0.485, 0.456, 0.406)  # of the published weights' training images, and their deviation
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, eq=False)
+class Extractor:
+    """A frozen network.
+
+    Args:
+        name: one of :data:`EXTRACTORS`.
+        network: (B, channels, H, W) input -> (B, n_features, h, w) last convolutional map.
+        prepare: uint8 images (B, channels, H, W) -> input.
+        n_features: channels of the map.
+        sha256: of the weights.
+        turned: whether the map is that of the image turned by 180 degrees.
+    """
+
+    name: str
+    network: nn.Module
+    prepare: Callable[[Tensor], Tensor]
+    n_features: int
+    sha256: str
+    turned: bool = False
+
+    def maps(self, images: Tensor) -> Tensor:
+        """(B, n_features, h, w) last convolutional map of uint8 images, as the images stand."""
+        maps = self.network(self.prepare(images))
+        return maps.flip(-2, -1) if self.turned else maps
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """(B, n_features) mean of the map over the image."""
+        return self.network(self.prepare(images)).mean((2, 3))
+
+
+def extractor(name: str) -> Extractor:
+    """The frozen network of this name.
+
+    "mobilenet_v2" is looked for as ``mobilenet_v2_imagenet.npz`` where data sets are;
+    "mobilenet_v2_torchvision" is torchvision's, downloaded once; "tiny" is trained in a second.
+
+    Raises:
+        ValueError: if the name is unknown, or the file holds no such network.
+        lib.data.DataUnavailable: if the weights cannot be had.
+    """
+    check_known("extractor", name, EXTRACTORS)
+    if name == "tiny":
+        return _tiny()
+    if name == "mobilenet_v2":
+        return _from_npz(_npz_path())
+    return _from_torchvision(RAW / PUBLISHED)
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights are on this machine, or made in a second."""
+    check_known("extractor", name, EXTRACTORS)
+    if name == "mobilenet_v2":
+        return any(path.exists() for path in fetch.places(WEIGHTS).values())
+    return name == "tiny" or (RAW / PUBLISHED).exists()
+
+
+# --------------------------------------------------------------------------------- MobileNetV2
+
+
+class MobileNetV2(nn.Module):
+    """MobileNetV2 of width 1, with the names that torchvision's class gives the parameters.
+
+    Source: [Sandler2018] Table 2.
+    """
+
+    def __init__(self, n_classes: int = 1000) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_convolution(3, 32, kernel=3, stride=2)]
+        n_in = 32
+        for expansion, n_out, n_blocks, stride in STAGES:
+            for block in range(n_blocks):
+                layers.append(_Block(n_in, n_out, expansion, stride if block == 0 else 1))
+                n_in = n_out
+        layers.append(_convolution(n_in, N_FEATURES, kernel=1))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(N_FEATURES, n_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_classes) logits of (B, 3, H, W)."""
+        return self.classifier(self.features(x).mean((2, 3)))
+
+
+class _Block(nn.Module):
+    """Inverted residual: wide 1x1, 3x3 channel by channel, narrow 1x1 without activation."""
+
+    def __init__(self, n_in: int, n_out: int, expansion: int, stride: int) -> None:
+        super().__init__()
+        wide = n_in * expansion
+        layers: list[nn.Module] = []
+        if expansion > 1:
+            layers.append(_convolution(n_in, wide, kernel=1))
+        layers.append(_convolution(wide, wide, kernel=3, stride=stride, groups=wide))
+        layers.append(nn.Conv2d(wide, n_out, 1, bias=False))
+        layers.append(nn.BatchNorm2d(n_out))
+        self.conv = nn.Sequential(*layers)
+        self.has_shortcut = stride == 1 and n_in == n_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return x + y if self.has_shortcut else y
+
+
+def _convolution(
+    n_in: int, n_out: int, *, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    options = dict(stride=stride, padding=kernel // 2, groups=groups, bias=False)
+    convolution = nn.Conv2d(n_in, n_out, kernel, **options)
+    return nn.Sequential(convolution, nn.BatchNorm2d(n_out), nn.ReLU6())
+
+
+def turned_to_unit_range(images: Tensor) -> Tensor:
+    r"""Images as the weights of ``mobilenet_v2_imagenet.npz`` take them: in [-1, 1], turned by 180
+    degrees.
+
+    .. math:: x_{ij} = p_{H-1-i, W-1-j} / 127.5 - 1
+
+    These weights were trained with padding at the bottom and the right. Their kernels are stored
+    turned by 180 degrees: with the images turned too, padding on all sides gives the same result,
+    for sides that are multiples of 32.
+
+    Args:
+        images: (B, 3, H, W) uint8.
+    Raises: ValueError for other images.
+    """
+    return (_checked(images).float() / 127.5 - 1).flip(-2, -1)
+
+
+def standardised(images: Tensor) -> Tensor:
+    """Images as torchvision's weights take them: less the mean of ImageNet, by its deviation."""
+    mean, std = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (MEAN, STD))
+    return (_checked(images).float() / 255 - mean) / std
+
+
+def enlarged(images: Tensor, side: int) -> Tensor:
+    """Square images of this side, uint8, by bilinear interpolation; themselves if they have it."""
+    if images.shape[-2:] == (side, side):
+        return images
+    large = F.interpolate(images.float(), size=(side, side), mode="bilinear", align_corners=False)
+    return large.round().to(torch.uint8)
+
+
+def _checked(images: Tensor) -> Tensor:
+    shape = tuple(images.shape)
+    right = images.dtype == torch.uint8 and len(shape) == 4 and shape[1] == 3
+    if not right or shape[2] % STRIDE or shape[3] % STRIDE:
+        raise ValueError(
+            f"images are {images.dtype} of shape {shape}: give uint8 (B, 3, H, W) with sides that "
+            f"are multiples of {STRIDE}"
+        )
+    return images
+
+
+def _npz_path() -> Path:
+    paths = fetch.places(WEIGHTS)
+    for path in paths.values():
+        if path.exists():
+            return path.resolve()
+    raise data.DataUnavailable(
+        f"{WEIGHTS}.npz is not here: set SPARSE_DATA_DIR to a folder holding it, put it "
+        "in data/raw, or use the extractor 'mobilenet_v2_torchvision', which is downloaded"
+    )
+
+
+@lru_cache(maxsize=1)
+def _from_npz(path: Path) -> Extractor:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = {key: torch.from_numpy(np.array(file[key])) for key in file.files}
+        for key, value in state.items():
+            whole = key.endswith("num_batches_tracked")
+            state[key] = value.long() if whole else value.float()
+        network = _loaded(state)
+    except Exception as error:  # whatever a damaged file makes numpy and torch say
+        raise ValueError(f"{path} holds no MobileNetV2: delete or replace it") from error
+    prepare = turned_to_unit_range
+    sha256 = _sha256(path)
+    return Extractor("mobilenet_v2", network, prepare, N_FEATURES, sha256, turned=True)
+
+
+@lru_cache(maxsize=1)
+def _from_torchvision(path: Path) -> Extractor:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = path.stem.split("-")[1]
+        try:
+            torch.hub.download_url_to_file(ADDRESS + path.name, str(path), prefix, progress=False)
+        except OSError as error:
+            raise data.DataUnavailable(
+                f"{path.name} could not be had from {ADDRESS} ({error}): put it in data/raw"
+            ) from error
+    network = _loaded(torch.load(path, weights_only=True))
+    name = "mobilenet_v2_torchvision"
+    return Extractor(name, network, standardised, N_FEATURES, _sha256(path))
+
+
+def _loaded(state: dict[str, Tensor]) -> nn.Module:
+    """The convolutions, frozen, in single precision."""
+    network = MobileNetV2().float()
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False).features
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ------------------------------------------------------------------------------ the tiny one
+
+TINY_CHANNELS = (16, 32)
+TINY_EPOCHS = 10
+
+
+def in_sixteenths(images: Tensor) -> Tensor:
+    """Digits, grey and stored in 0 ... 16, as the tiny network takes them: in [0, 1]."""
+    return images.float() / 16
+
+
+@lru_cache(maxsize=1)
+def _tiny() -> Extractor:
+    """Two convolutions, trained on the digits 5 to 9: for tests and the profile smoke."""
+    generator = torch.Generator().manual_seed(0)
+    split = data.load("digits", scaled=False)
+    chosen = split.y_train >= 5
+    x, y = in_sixteenths(split.x_train[chosen][:, None]), split.y_train[chosen] - 5
+    network = _tiny_network(generator)
+    readout = torch.zeros(5, TINY_CHANNELS[-1], dtype=torch.float32, requires_grad=True)
+    optimiser = torch.optim.Adam([*network.parameters(), readout], lr=0.01)
+    for _ in range(TINY_EPOCHS):
+        for batch in torch.randperm(len(x), generator=generator).split(50):
+            optimiser.zero_grad()
+            pooled = network(x[batch]).mean((2, 3))
+            F.cross_entropy(pooled @ readout.T, y[batch]).backward()
+            optimiser.step()
+    network.zero_grad()
+    network.requires_grad_(False)
+    weights = [parameter.numpy().tobytes() for parameter in network.parameters()]
+    sha256 = hashlib.sha256(b"".join(weights)).hexdigest()
+    return Extractor("tiny", network.eval(), in_sixteenths, TINY_CHANNELS[-1], sha256)
+
+
+def _tiny_network(generator: torch.Generator) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    n_in = 1
+    for n_out in TINY_CHANNELS:
+        convolution = nn.Conv2d(n_in, n_out, 3, padding=1, dtype=torch.float32)
+        nn.init.kaiming_uniform_(convolution.weight, generator=generator)
+        nn.init.zeros_(convolution.bias)
+        layers += [convolution, nn.ReLU()]
+        n_in = n_out
+    return nn.Sequential(*layers)

@@ -1,0 +1,106 @@
+"""Votes of differently pruned heads, beside the best and the mean of those that vote."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+PERCENTILE_PAIRS = tuple((low, low + 10) for low in range(50, 90, 5))  # (50, 60) ... (85, 95)
+
+
+def majority_vote(votes: np.ndarray) -> np.ndarray:
+    """The class that most members find; of several, the lowest.
+
+    Source: [Poyatos2023] Section 5, the ensembles of the Pareto front.
+
+    Args:
+        votes: (P, B) classes from 0 that the members find, at least one member.
+    Returns: (B,) int64.
+    Raises: ValueError if there is no member or a vote is no class.
+    """
+    votes = _checked(votes)
+    n_classes = int(votes.max()) + 1
+    counts = np.zeros((votes.shape[1], n_classes), np.int64)
+    for vote in votes:
+        counts[np.arange(len(vote)), vote] += 1
+    return counts.argmax(axis=1)
+
+
+def members_between(accuracy: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Numbers of the heads whose accuracy lies between two percentiles of all, ends included.
+
+    Source: [Poyatos2023] Section 5.
+    Departs: the accuracy is that on validation examples; the authors' is that on the test part.
+
+    Args:
+        accuracy: (P,) of every head.
+        low, high: percentiles, 0 to 100.
+    Returns: (n,) int64, in order; there may be none.
+    Raises: ValueError unless 0 <= low < high <= 100.
+    """
+    if not 0 <= low < high <= 100:
+        raise ValueError(f"percentiles are {low} and {high}: give two from 0 to 100 in order")
+    accuracy = np.asarray(accuracy)
+    bottom, top = np.percentile(accuracy, [low, high])
+    return np.flatnonzero((bottom <= accuracy) & (accuracy <= top))
+
+
+def chosen(
+    accuracy: np.ndarray, pairs: Sequence[tuple[float, float]] = PERCENTILE_PAIRS
+) -> dict[tuple[float, float], np.ndarray]:
+    """{percentiles: numbers of the heads between them}, of those pairs that have two or more."""
+    found = {}
+    for low, high in pairs:
+        members = members_between(accuracy, low, high)
+        if len(members) > 1:
+            found[low, high] = members
+    return found
+
+
+def compare(votes: np.ndarray, y: np.ndarray, valid_accuracy: np.ndarray) -> dict[str, float]:
+    """How right a vote is, beside its members.
+
+    Args:
+        votes: (P, B) classes that the members find on the test part.
+        y: (B,) classes of the test part.
+        valid_accuracy: (P,) of the members, on validation examples.
+    Returns: shares of right answers on the test part: "vote"; "best" member, chosen on validation,
+        the first of equals; "best on test", chosen on the test part as published, which no vote is
+        asked to beat; "mean" member; and "members", their number.
+    Raises: ValueError if the sizes differ.
+    """
+    votes, y, valid_accuracy = _checked(votes), np.asarray(y), np.asarray(valid_accuracy)
+    if votes.shape != (len(valid_accuracy), len(y)):
+        raise ValueError(
+            f"votes have shape {votes.shape}: give ({len(valid_accuracy)}, {len(y)}), a member a "
+            "row and an example a column"
+        )
+    accuracy = (votes == y).mean(axis=1)
+    return {
+        "members": float(len(votes)),
+        "vote": float((majority_vote(votes) == y).mean()),
+        "best": float(accuracy[valid_accuracy.argmax()]),
+        "best on test": float(accuracy.max()),
+        "mean": float(accuracy.mean()),
+    }
+
+
+def disagreement(votes: np.ndarray) -> float:
+    """Share of pairs of members, over all examples, that find different classes; two or more."""
+    votes = _checked(votes)
+    n_members = len(votes)
+    if n_members < 2:
+        raise ValueError("there is 1 member: a disagreement takes two or more")
+    different = 0.0
+    for first in range(n_members - 1):
+        different += float((votes[first + 1 :] != votes[first]).mean(axis=1).sum())
+    return different / (n_members * (n_members - 1) / 2)
+
+
+def _checked(votes: np.ndarray) -> np.ndarray:
+    votes = np.asarray(votes)
+    if votes.ndim != 2 or not votes.size or votes.dtype.kind not in "iu" or votes.min() < 0:
+        raise ValueError(
+            f"votes are {votes.dtype} of shape {votes.shape}: give classes from 0, (P, B), of at "
+            "least one member and example"
+        )
+    return votes

@@ -1,0 +1,17 @@
+"""Names and looks of searches and of what they are compared with."""
+
+from lib.report.labels import Labels, look
+
+LOOKS = {
+    "nsga2": look("NSGA-II", "#0173b2", "-", marker="o"),
+    "random_search": look("random search", "#de8f05", "--", marker="s"),
+    "random": look("random masks, equal density", "#949494", (0, (1, 1)), marker="x"),
+    "magnitude": look("largest weights, equal density", "#029e73", "-.", marker="^"),
+    "penalty": look("group penalty, equal density", "#cc78bc", (0, (5, 1)), marker="v"),
+    "evolved_links": look("SET, equal links", "#d55e00", (0, (3, 1, 1, 1)), marker="D"),
+    "full": look("full head", "#000000", ":", marker="*"),
+}
+NETWORK_NAMES = dict.fromkeys(("mask_search", "mask_fronts", "mask_regions"), "masked head")
+CONTRASTS = {"NSGA-II − random search": ("nsga2", "random_search")}
+SPEAKING = ("nsga2", "random_search", "full")
+LABELS = Labels(LOOKS, NETWORK_NAMES, CONTRASTS, SPEAKING)

@@ -1,0 +1,285 @@
+"""Fronts of masks: what runs attain, how far their members lie from others, what features see."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lib.report import labels
+from lib.report.figures import described, in_order, method_curves, over_seeds
+from lib.report.layout import (
+    AROUND,
+    PER_ROW,
+    handles_of,
+    legend_beside,
+    log_x,
+    outer_labels,
+    panels,
+    plain_logs,
+)
+
+WIDE, TALL = 2.3, 1.75  # inches, of a panel
+LETTERS = 22  # of a line above a panel
+FEWEST = 0.5  # features that are drawn
+DENSITIES = ticker.FixedLocator([0.01, 0.1, 1])
+SERIES = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
+ENDS = (0.1, 0.9)  # shares of the runs between which a band lies
+MANY = 0.35  # opacity of points that are many
+
+
+def attainment(
+    table: pd.DataFrame, level: pd.DataFrame, ylabel: str, title: str, below: str = ""
+) -> Figure:
+    """The best value within each limit of density, a panel a data set.
+
+    Line: what half of the runs attain; band: what nine in ten and what one in ten do. A dotted line
+    is one head that has no limit.
+
+    Args:
+        table: columns dataset, method, seed, density, value; none gives an empty panel that says
+            so.
+        level: columns dataset, value, of the full head.
+        ylabel: what the value is.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    fig, of_sets = _row(table, title, below)
+    for dataset, ax in of_sets.items():
+        chosen = _of(table, dataset=dataset)
+        for method in labels.methods_in(chosen["method"]):
+            _attained(ax, chosen[chosen["method"] == method], method)
+        full = _of(level, dataset=dataset)["value"]
+        if len(full):
+            look = labels.method("full")
+            ax.axhline(full.mean(), color=look["color"], ls=look["ls"], label=look["label"])
+        log_x(ax, DENSITIES)
+        ax.set_xlabel("density at most", fontsize="small")
+        ax.set_ylabel(ylabel, fontsize="small")
+    return _finished(fig, of_sets)
+
+
+def _attained(ax: Axes, runs: pd.DataFrame, method: str) -> None:
+    of_limits = runs.groupby("density")["value"]
+    found = of_limits.agg(middle="median", n="count")
+    found["low"], found["high"] = of_limits.quantile(ENDS[0]), of_limits.quantile(ENDS[1])
+    found = found[found["n"] > runs["seed"].nunique() / 2]  # else half of the runs found nothing
+    look = labels.method(method) | {"marker": ""}
+    ax.step(found.index, found["middle"], where="post", lw=1.4, **look)
+    ax.fill_between(
+        found.index, found["low"], found["high"], step="post", color=look["color"], alpha=0.15, lw=0
+    )
+
+
+def over_evaluations(table: pd.DataFrame, ylabel: str, title: str, below: str = "") -> Figure:
+    """A number of every search against its evaluations, a panel a data set; line: mean over runs,
+    band: ± sd.
+
+    Args:
+        table: columns dataset, method, seed, evaluations, value; none gives an empty panel that
+            says so.
+        ylabel: what the number is.
+        title, below: see :func:`lib.report.layout.head`; n is added.
+    """
+    numbers = over_seeds(table, ["dataset", "method", "evaluations"], "value")
+    below, names = described(numbers, below or "mean ± sd over runs")
+    fig, of_sets = _row(table, title, below)
+    for dataset, ax in of_sets.items():
+        method_curves(ax, numbers[numbers["dataset"] == dataset], "evaluations", names)
+        for line in ax.lines:
+            line.set_marker("")
+        ax.set_xlabel("evaluations", fontsize="small")
+        ax.set_ylabel(ylabel, fontsize="small")
+    return _finished(fig, of_sets, names)
+
+
+def clouds(table: pd.DataFrame, column: str, ylabel: str, title: str, below: str = "") -> Figure:
+    """Heads by density and what they reach, a panel a data set.
+
+    Args:
+        table: columns dataset, method, density and the one named; none gives an empty panel that
+            says so.
+        column: what they reach.
+        ylabel: its name.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    fig, of_sets = _row(table, title, below)
+    for dataset, ax in of_sets.items():
+        for method in labels.methods_in(table["method"]):
+            points = _of(table, dataset=dataset, method=method)
+            look = labels.method(method) | {"ls": "none", "ms": 3, "mew": 0.8}
+            is_rare = method in ("full", "evolved_links")
+            look |= {"alpha": 1.0 if is_rare else MANY, "zorder": 3 if is_rare else 2}
+            ax.plot(points["density"], points[column], **look)
+        log_x(ax, DENSITIES)
+        ax.set_xlabel("density", fontsize="small")
+        ax.set_ylabel(ylabel, fontsize="small")
+    return _finished(fig, of_sets)
+
+
+def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
+    """The fronts of one data set in three dimensions, runs together.
+
+    Args:
+        table: columns method, density, accuracy, auroc; none gives an empty panel that says so.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    if table.empty:
+        fig, _ = panels(0, 4.6, 3.4, title, below)
+        return fig
+    options = {"subplot_kw": {"projection": "3d"}}
+    fig, (ax,) = panels(1, 5.6, 4.6, title, below, margin=1.4, **options)
+    for method in labels.methods_in(table["method"]):
+        points = table[table["method"] == method]
+        look = labels.method(method)
+        ax.scatter(
+            points["density"],
+            points["accuracy"],
+            points["auroc"],
+            color=look["color"],
+            marker=look.get("marker", "o"),
+            label=look["label"],
+            s=8,
+            alpha=0.7,
+            depthshade=False,
+        )
+    ax.set_xlabel("density", fontsize="small")
+    ax.set_ylabel("accuracy", fontsize="small")
+    ax.set_zlabel("AUROC", fontsize="small")
+    ax.tick_params(labelsize="small")
+    ax.view_init(elev=22, azim=-60)
+    legend_beside(fig, handles_of([ax]))
+    return fig
+
+
+def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figure:
+    """Numbers with intervals about 0: a panel a data set, a row a name, up to two series.
+
+    Args:
+        table: columns dataset, name, series, value, low, high; none gives an empty panel that says
+            so.
+        xlabel: what the numbers are.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    datasets = labels.datasets_in(table["dataset"])
+    names = list(dict.fromkeys(table["name"]))
+    series = list(dict.fromkeys(table["series"]))
+    height = 0.8 + 0.3 * max(2, len(names))
+    n_rows = max(1, -(-len(datasets) // PER_ROW))
+    height += AROUND / n_rows
+    options = {"margin": 2.6, "sharey": True, "sharex": True}
+    fig, axs = panels(len(datasets), 2.0, height, title, below, **options)
+    for ax, dataset in zip(axs, datasets, strict=False):
+        ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
+        for i, one in enumerate(series):
+            rows = _of(table, dataset=dataset, series=one)
+            lift = 0.13 * (1 - 2 * i) if len(series) > 1 else 0.0
+            place = [-names.index(name) + lift for name in rows["name"]]
+            bars = np.array([rows["value"] - rows["low"], rows["high"] - rows["value"]])
+            look = {"color": "#333333", "ls": "none", "ms": 4, "lw": 1.2, **SERIES[i % 2]}
+            bars = np.where(np.isfinite(bars), bars, 0.0)
+            ax.errorbar(rows["value"], place, xerr=bars, label=one, **look)
+        ax.set_yticks(-np.arange(len(names)), names, fontsize="small")
+        ax.set_title(textwrap.fill(labels.dataset(dataset), LETTERS), fontsize="small")
+        ax.set_xlabel(xlabel, fontsize="small")
+        ax.tick_params(axis="x", labelsize="small")
+        ax.grid(axis="y", color="#eeeeee")
+        ax.set_axisbelow(True)
+        ax.margins(y=0.15)
+    outer_labels(axs)
+    if len(series) > 1:
+        legend_beside(fig, handles_of(axs))
+    return fig
+
+
+def kept_features(table: pd.DataFrame, title: str, below: str = "") -> Figure:
+    """How many features are kept by so many masks, beside what masks of the same densities would:
+    a panel a data set.
+
+    Args:
+        table: columns dataset, line (name of the line), kept (share of masks), features (number);
+            none gives an empty panel that says so.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    fig, of_sets = _row(table, title, below)
+    looks = ({"color": "#0173b2", "ls": "-"}, {"color": "#333333", "ls": ":"})
+    looks += ({"color": "#949494", "ls": "--"},)
+    for dataset, ax in of_sets.items():
+        rows = table[table["dataset"] == dataset]
+        for look, (name, line) in zip(looks, rows.groupby("line", sort=False), strict=False):
+            drawn = line["features"].where(line["features"] >= FEWEST)
+            ax.step(line["kept"], drawn, where="mid", label=name, lw=1.3, **look)
+        ax.set_yscale("log")
+        plain_logs(ax)
+        ax.yaxis.set_minor_formatter(ticker.NullFormatter())
+        ax.set_xlabel("kept by a share of masks", fontsize="small")
+        ax.set_ylabel("features", fontsize="small")
+    return _finished(fig, of_sets)
+
+
+def seen_regions(
+    images: np.ndarray, maps: np.ndarray, hidden: np.ndarray, title: str, below: str = ""
+) -> Figure:
+    """Images, where features see something on them, and what of them was hidden: a row each.
+
+    Args:
+        images: (n, 1 or 3, H, W) uint8; none gives an empty panel that says so.
+        maps: (n, H, W), from 0.
+        hidden: (n, H, W) bool.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    n = len(images)
+    fig, axs = panels(3 * n, 1.7, 1.8, title, below, per_row=max(1, n))
+    for i in range(n):
+        picture = np.moveaxis(images[i], 0, -1)
+        if picture.shape[-1] == 1:
+            picture = np.repeat(picture, 3, axis=-1)
+        scale = 255 / max(1, int(images.max())) if images.max() <= 16 else 1
+        picture = (picture * scale).astype(np.uint8)
+        mean = picture.mean(axis=(0, 1)).round().astype(np.uint8)
+        axs[i].imshow(picture)
+        axs[n + i].imshow(picture)
+        axs[n + i].imshow(maps[i].astype(float), cmap=labels.SEQUENTIAL, alpha=0.6)
+        axs[2 * n + i].imshow(np.where(hidden[i][..., None], mean, picture))
+    for ax in axs if n else ():
+        ax.set(xticks=[], yticks=[])
+    rows: Sequence[str] = ("image", "where they see", "hidden")
+    for row, name in enumerate(rows if n else ()):
+        axs[row * n].set_ylabel(name, fontsize="small")
+    return fig
+
+
+def _of(table: pd.DataFrame, **values: str) -> pd.DataFrame:
+    """The rows with these values of some columns."""
+    for name, value in values.items():
+        table = table[table[name] == value]
+    return table
+
+
+def _row(table: pd.DataFrame, title: str, below: str) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with a panel for each data set of a table, by its name."""
+    datasets = labels.datasets_in(table["dataset"])
+    n_rows = max(1, -(-len(datasets) // PER_ROW))
+    fig, axs = panels(len(datasets), WIDE, TALL + AROUND / n_rows, title, below, margin=2.1)
+    of_sets = dict(zip(datasets, axs, strict=False))
+    for dataset, ax in of_sets.items():
+        ax.set_title(textwrap.fill(labels.dataset(dataset), LETTERS), fontsize="small")
+        ax.tick_params(labelsize="small")
+    return fig, of_sets
+
+
+def _finished(
+    fig: Figure, of_sets: Mapping[str, Axes], names: Mapping[str, str] | None = None
+) -> Figure:
+    """The figure with labels at its edges and one legend, methods in their order."""
+    axs = list(of_sets.values())
+    outer_labels(axs)
+    if axs:
+        handles = handles_of(axs)
+        if names is None:
+            ordered = [labels.method_name(name) for name in labels.METHOD_LOOKS]
+            names = {name: name for name in (*ordered, *handles)}
+        legend_beside(fig, in_order(handles, names))
+    return fig

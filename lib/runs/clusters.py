@@ -1,0 +1,137 @@
+"""Clusters of Dask: one that runs already, or one that is started on this machine, on others by
+ssh, or by SLURM. The packages are those of the optional extra "cluster".
+"""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lib.names import check_known
+
+KINDS = ("local", "ssh", "slurm")
+PATIENCE = "10s"  # in which a scheduler must answer
+SETTINGS = {"distributed.admin.large-graph-warning-threshold": "4 GiB"}  # a job has a checkpoint
+SLURM = {"cores": 1, "memory": "4 GiB"}  # of a job, where the configuration of Dask does not say
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where runs are made.
+
+    Args:
+        address: of a scheduler that runs already; then there is no ``kind``.
+        kind: what is started otherwise, one of :data:`KINDS`.
+        workers: how many: of "local" (default: a core each), of "slurm", on each host of "ssh"
+            (default: 1).
+        hosts: of "ssh"; the scheduler runs on the first one too.
+        wire: whether records come over the wire also from workers that see the store.
+    Raises: ValueError for an unknown kind, or if hosts or workers are missing or too many.
+    """
+
+    address: str | None = None
+    kind: str | None = None
+    workers: int | None = None
+    hosts: tuple[str, ...] = ()
+    wire: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.address is None) == (self.kind is None):
+            raise ValueError("give either --scheduler ADDRESS or --cluster KIND")
+        if self.kind is not None:
+            check_known("cluster", self.kind, KINDS)
+        if (self.kind == "ssh") != bool(self.hosts):
+            raise ValueError("--cluster ssh and --hosts HOST ... go together: give both")
+        if self.kind == "slurm" and self.workers is None:
+            raise ValueError("--cluster slurm asks for --workers N, how many runs side by side")
+        if self.kind is None and self.workers is not None:
+            raise ValueError("--workers goes with --cluster; a scheduler has the workers it has")
+
+    @property
+    def words(self) -> str:
+        """As one says it."""
+        return self.address or f"the {self.kind} cluster"
+
+
+@contextlib.contextmanager
+def connected(cluster: Cluster) -> Iterator[Any]:
+    """A ``distributed.Client`` of a cluster; what was started for it ends with the block.
+
+    Raises: OSError if no scheduler answers; ImportError without the extra "cluster".
+    """
+    import dask
+    from distributed import Client
+
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(dask.config.set(SETTINGS))
+        _silence()
+        place = cluster.address
+        if place is None:
+            place = opened.enter_context(STARTERS[cluster.kind](cluster))
+        try:
+            client = Client(place, timeout=PATIENCE, set_as_default=False)
+        except OSError as error:
+            raise OSError(f"no scheduler answers at {cluster.words}: {error}") from error
+        yield opened.enter_context(client)
+
+
+def workers_of(client: Any) -> dict[str, dict[str, Any]]:
+    """What the scheduler knows of its workers, by address.
+
+    Raises: OSError if it does not answer.
+    """
+    # client.scheduler_info() may return, without any, what a callback of its own has just fetched
+    return client.sync(client.scheduler.identity, n_workers=-1)["workers"]
+
+
+def _local(cluster: Cluster) -> Any:
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=cluster.workers or os.cpu_count(),
+        threads_per_worker=1,
+        memory_limit=None,
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    )
+
+
+def _ssh(cluster: Cluster) -> Any:
+    from distributed import SSHCluster
+
+    return SSHCluster(
+        [cluster.hosts[0], *cluster.hosts],
+        worker_options={"nthreads": 1, "n_workers": cluster.workers or 1, "memory_limit": None},
+        scheduler_options={"port": 0, "dashboard_address": ":0"},
+        remote_python=sys.executable,
+        silence_logs=logging.CRITICAL,
+    )
+
+
+def _slurm(cluster: Cluster) -> Any:
+    import dask
+    from dask_jobqueue import SLURMCluster
+
+    said = {}
+    for name, default in SLURM.items():
+        said[name] = dask.config.get(f"jobqueue.slurm.{name}", None) or default
+    jobs = SLURMCluster(
+        **said, processes=said["cores"], python=sys.executable, silence_logs=logging.CRITICAL
+    )
+    jobs.adapt(minimum=cluster.workers, maximum=cluster.workers)  # what ends is started again
+    return jobs
+
+
+STARTERS: dict[str, Callable[[Cluster], Any]] = {"local": _local, "ssh": _ssh, "slurm": _slurm}
+
+
+def _silence() -> None:
+    """Let Dask log nothing below critical: what goes wrong is said in a sentence of ours, and what
+    it does at its end, in other threads, is nobody's trouble.
+    """
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)

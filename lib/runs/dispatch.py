@@ -1,0 +1,413 @@
+"""Runs on the workers of a cluster, from the side of the client that wants their records.
+
+The client gives each worker one batch of runs at a time and asks it, every second or so, how far
+they are. It keeps the latest checkpoint of every run in its own store, so that a run whose worker
+is lost goes on from there on another one, and so does, later, every run whose scheduler was lost.
+"""
+
+import contextlib
+import math
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lib import data
+from lib.runs import clusters, parcels, workers
+from lib.runs.calls import Calls
+from lib.runs.config import Run
+from lib.runs.environment import environment
+from lib.runs.locks import Locks
+from lib.runs.progress import Progress
+from lib.runs.store import Store
+from lib.runs.workers import Answer, Delivery, Introduction, Job, Outcome, Report, Wish
+
+WAIT = 0.2  # seconds for an answer before other things are looked after
+LOOKING = 1.0  # seconds between two looks for workers that came or are gone
+ASKING = 0.5  # seconds between two questions to a worker, where there are few
+QUESTIONS = 50  # a second, to all workers together
+CHECKPOINTS = 15.0  # seconds between two checkpoints of a worker, at least
+SHARE = 0.05  # of its time that a worker may spend on sending them
+SHORT = 1.0  # seconds of work in a batch of short runs
+LARGEST = 50  # runs in a batch
+LOSSES = 3  # workers that a run may lose before it is given up
+Show = Callable[[Sequence[Run], dict[Run, int]], None]
+
+
+class ClusterLost(RuntimeError):
+    """The scheduler is gone, or none of its workers can be used."""
+
+
+@dataclass
+class Site:
+    """A worker that is used, and what it does.
+
+    Attributes:
+        address, name: of the worker.
+        sees_store: whether it writes into the client's store.
+        jobs: the runs that it was given.
+        steps: done of them, by the name of the run.
+        waits: whether it is being asked.
+        asked, fetched: when it was asked last, and when for checkpoints.
+        costs: seconds that the last checkpoints took.
+        deliveries: for its wishes, to go with the next question.
+    """
+
+    address: str
+    name: str
+    sees_store: bool
+    jobs: list[Run] = field(default_factory=list)
+    steps: dict[str, int] = field(default_factory=dict)
+    waits: bool = False
+    asked: float = 0.0
+    fetched: float = field(default_factory=time.monotonic)
+    costs: float = 0.0
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    def wants_checkpoints(self, now: float) -> bool:
+        """Whether it is time to fetch the checkpoints of its runs."""
+        apart = max(CHECKPOINTS, self.costs / SHARE)
+        return not self.sees_store and now - self.fetched > apart
+
+
+class Dispatch:
+    """Makes runs on a cluster.
+
+    Args:
+        client: of the cluster, a ``distributed.Client``.
+        store: where the records go.
+        missing: the runs, of which none has a record.
+        shown: says what happens.
+        show: called with the runs left, and the steps done by those that have begun.
+        wire: whether records come over the wire also from workers that see the store.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        store: Store,
+        missing: Sequence[Run],
+        shown: Progress,
+        show: Show,
+        *,
+        wire: bool = False,
+    ) -> None:
+        self.client, self.store, self.shown, self.show = client, store, shown, show
+        self.wire = wire
+        self.name = f"sweep-{uuid.uuid4().hex[:12]}"
+        self.missing = {run.name: run for run in missing}
+        self.pending = deque(missing)
+        self.calls = Calls(client)
+        self.locks = Locks(store.runs)  # of the runs that are on their way
+        self.coming: dict[str, str] = {}  # names of workers by address, until they are used
+        self.sites: dict[str, Site] = {}
+        self.refused: dict[str, str] = {}  # sentences by address
+        self.wished: dict[str, tuple[Run, Site]] = {}  # made because another run starts from them
+        self.losses: Counter[str] = Counter()
+        self.seconds: dict[str, float] = {}  # of the last run of an experiment
+        self.failures: list[tuple[Run, str]] = []
+        self.looked = -math.inf
+        self.introduction: Introduction
+
+    def failed(self) -> Iterator[tuple[Run, str]]:
+        """Make the runs; those that fail, each with the reason.
+
+        Raises: ClusterLost if the scheduler is gone, or all workers are refused.
+        """
+        token = self.store.runs / f".{self.name}"
+        token.parent.mkdir(parents=True, exist_ok=True)
+        token.write_text(self.name)
+        try:
+            self.introduction = self._introduction(token)
+            while self.missing:
+                self._look_for_workers()
+                self._assign()
+                self._ask()
+                self.calls.handle(WAIT)
+                self._show()
+                yield from self.failures
+                self.failures.clear()
+        finally:
+            token.unlink(missing_ok=True)
+            self.locks.free_all()
+            self.calls.end(list(self.sites), workers.leave, self.name)
+
+    def _show(self) -> None:
+        if not self.sites:
+            self.shown.show(self.shown.done, "waiting for workers")
+            return
+        begun: dict[Run, int] = {}
+        for site in self.sites.values():
+            for run in site.jobs:
+                if run.name in site.steps:
+                    begun[run] = site.steps[run.name]
+        self.show(list(self.missing.values()), begun)
+
+    # ----------------------------------------------------------------------------- the workers
+
+    def _introduction(self, token: Path) -> Introduction:
+        hashes: dict[str, str] = {}
+        for name in sorted(_datasets(self.missing.values())):
+            with contextlib.suppress(data.DataUnavailable):  # the run that needs it says so
+                hashes[name] = data.origin(name)["sha256"]
+        return Introduction(
+            self.name,
+            self.store,
+            None if self.wire else (token.name, token.read_text()),
+            workers.shown_results(self.store),
+            hashes,
+            environment(),
+        )
+
+    def _look_for_workers(self) -> None:
+        now = time.monotonic()
+        if now - self.looked > LOOKING:
+            self.looked = now
+            with contextlib.suppress(OSError):  # then the status is another
+                self._compare(clusters.workers_of(self.client))
+        if self.client.status != "running":
+            raise ClusterLost(
+                "the scheduler is gone: nothing is lost, the same command continues with what came"
+                " back"
+            )
+
+    def _compare(self, present: dict[str, dict[str, Any]]) -> None:
+        """Lose the workers that are gone, introduce ourselves to those that are new."""
+        for address in [*self.sites, *self.coming]:
+            if address not in present:
+                self._lose(address, "its connection ended")
+        for address, facts in present.items():
+            if address not in self.sites | self.coming | self.refused:
+                self._introduce(address, facts)
+        if present and self.refused.keys() >= present.keys():
+            raise ClusterLost(f"no worker can be used: {'; '.join(self.refused.values())}")
+
+    def _introduce(self, address: str, facts: dict[str, Any]) -> None:
+        name = str(facts["name"])
+        self.coming[address] = name if name == address else f"{name} ({address})"
+        threads = facts["nthreads"]
+        if threads > 1:
+            self.shown.say(
+                f"worker {self.coming[address]} has {threads} threads and makes one run at a time:"
+                f" start it with --nthreads 1 --nworkers {threads}"
+            )
+        self.calls.send(
+            address,
+            workers.introduce,
+            self.introduction,
+            then=partial(self._welcome, address),
+            otherwise=partial(self._refuse, address),
+        )
+
+    def _welcome(self, address: str, answer: Answer) -> None:
+        if answer.differences:
+            self._refuse(address, " and ".join(answer.differences))
+            return
+        name = self.coming[address]
+        if answer.sees_store:
+            self.shown.say(f"worker {name} sees {self.store.runs} and stores its records there")
+        else:
+            self.shown.say(f"worker {name} does not use {self.store.runs} and sends its records")
+        self._send_data(Site(address, name, answer.sees_store), list(answer.lacking))
+
+    def _send_data(self, site: Site, lacking: list[str]) -> None:
+        """Send what a worker lacks, one data set after the other; then it is used."""
+        if not lacking:
+            del self.coming[site.address]
+            self.sites[site.address] = site
+            return
+        name, *others = lacking
+        content = Path(data.origin(name)["path"]).read_bytes()
+        self.shown.say(f"worker {site.name} is sent {name} ({len(content) / 1e6:.1f} MB)")
+        self.calls.send(
+            site.address,
+            workers.receive_data,
+            self.name,
+            name,
+            content,
+            then=lambda _: self._send_data(site, others),
+            otherwise=partial(self._refuse, site.address),
+        )
+
+    def _refuse(self, address: str, reason: str) -> None:
+        self.refused[address] = f"worker {self.coming.pop(address)} is refused: {reason}"
+        self.shown.say(self.refused[address])
+
+    def _lose(self, address: str, reason: str) -> None:
+        """A worker is gone, or knows nothing of us any more: its runs go on elsewhere."""
+        self.calls.forget(address)
+        self.coming.pop(address, None)
+        site = self.sites.pop(address, None)
+        if site is None:
+            return
+        for name, (_, maker) in list(self.wished.items()):
+            if maker is site:
+                del self.wished[name]
+                self.locks.free(name)
+        self.shown.say(f"worker {site.name} is lost: {reason}")
+        for run in reversed(site.jobs):
+            self._take_back(run, site.steps.get(run.name, 0), reason)
+
+    def _take_back(self, run: Run, done: int, reason: str) -> None:
+        """Let somebody else go on with a run."""
+        self.locks.free(run.name)
+        self.losses[run.name] += 1
+        if self.losses[run.name] >= LOSSES:
+            self._fail(run, f"{LOSSES} workers were lost with it, the last one: {reason}")
+            return
+        steps = f"{done} of {run.size} steps done"
+        self.shown.say(f"{run.name} ({steps}) goes on elsewhere, from its last checkpoint")
+        self.pending.appendleft(run)
+
+    # -------------------------------------------------------------------------------- the runs
+
+    def _assign(self) -> None:
+        for site in self.sites.values():
+            if not site.jobs and self.pending:
+                site.jobs = self._batch(site)
+                if site.jobs:
+                    self._give(site)
+
+    def _batch(self, site: Site) -> list[Run]:
+        """The next runs: several where they are short and start from nothing."""
+        batch: list[Run] = []
+        expected = 0.0
+        share = math.ceil(len(self.pending) / (2 * len(self.sites)))
+        for _ in range(len(self.pending)):
+            run = self.pending[0]
+            expected += self.seconds.get(run.experiment, math.inf)
+            if batch and (run.parent is not None or expected > SHORT):
+                break
+            self.pending.popleft()
+            if self._is_made(run):
+                self.missing.pop(run.name)
+            elif not site.sees_store and not self.locks.take(run.name):
+                self.pending.append(run)  # somebody else makes it
+            else:
+                batch.append(run)
+                if run.parent is not None or len(batch) >= min(share, LARGEST):
+                    break
+        return batch
+
+    def _is_made(self, run: Run) -> bool:
+        """Whether somebody else has made a run by now, be it for another experiment."""
+        return (self.store.runs / run.name).is_dir() or self.store.take_over(run)
+
+    def _give(self, site: Site) -> None:
+        """Send a worker its jobs."""
+        site.steps = {}
+        jobs = []
+        for run in site.jobs:
+            checkpoint = {} if site.sees_store else parcels.packed(self.store.work_of(run))
+            jobs.append(Job(run, checkpoint))
+        self.calls.send(
+            site.address,
+            workers.work,
+            self.name,
+            jobs,
+            label=site.jobs[0].name,
+            then=partial(self._take, site),
+            otherwise=partial(self._lose, site.address),
+        )
+
+    def _take(self, site: Site, came: tuple[list[Outcome], dict[str, parcels.Files]]) -> None:
+        """Take what became of jobs; those that had not begun are anybody's again."""
+        outcomes, made = came
+        jobs, site.jobs = site.jobs, []
+        for run in reversed(jobs[len(outcomes) :]):
+            self.locks.free(run.name)
+            self.pending.appendleft(run)
+        for run, outcome in zip(jobs, outcomes, strict=False):
+            self.seconds[run.experiment] = outcome.seconds
+        self._assign()  # the worker goes on while its records are stored
+        for name, files in made.items():
+            self._take_wished(name, files)
+        for run, outcome in zip(jobs, outcomes, strict=False):
+            if outcome.failure is not None:
+                self._fail(run, outcome.failure)
+                continue
+            if outcome.record is not None:
+                self.store.accept(run, outcome.record)
+            self._done(run)
+
+    def _fail(self, run: Run, reason: str) -> None:
+        self.failures.append((run, reason))
+        self._done(run)
+
+    def _done(self, run: Run) -> None:
+        self.locks.free(run.name)
+        self.missing.pop(run.name, None)
+
+    # --------------------------------------------------------------------------- the questions
+
+    def _ask(self) -> None:
+        """Ask the workers how far they are, and give them what they wished for."""
+        now = time.monotonic()
+        apart = max(ASKING, len(self.sites) / QUESTIONS)
+        for site in self.sites.values():
+            if not site.jobs or site.waits or now - site.asked < apart:
+                continue
+            site.asked, site.waits = now, True
+            deliveries, site.deliveries = site.deliveries, []
+            checkpoints = site.wants_checkpoints(now)
+            self.calls.send(
+                site.address,
+                workers.report,
+                self.name,
+                deliveries,
+                checkpoints,
+                then=partial(self._hear, site, checkpoints),
+                otherwise=partial(self._lose, site.address),
+            )
+
+    def _hear(self, site: Site, fetched: bool, report: Report) -> None:
+        now = time.monotonic()
+        site.waits = False
+        if fetched:
+            site.fetched, site.costs = now, now - site.asked
+        site.steps |= report.steps
+        for name, files in report.made.items():
+            self._take_wished(name, files)
+        for name, files in report.checkpoints.items():
+            if name in self.locks:
+                parcels.unpack(files, self.store.runs / f"{name}.work")
+        for wish in report.wishes:
+            delivery = self._answer(site, wish)
+            if delivery is not None:
+                site.deliveries.append(delivery)
+
+    def _take_wished(self, name: str, files: parcels.Files) -> None:
+        """Store a record that was made because another run starts from it."""
+        run, _ = self.wished.pop(name)
+        self.store.accept(run, files)
+        self.locks.free(name)
+
+    def _answer(self, site: Site, wish: Wish) -> Delivery | None:
+        """A record, or the word to make it; None while somebody makes it."""
+        run, name = wish.run, wish.run.name
+        if not wish.whole:
+            slim = self.store.slim_files(run)
+            if slim is not None:
+                return Delivery(run, "results", slim)
+        whole = parcels.packed(self.store.runs / name)
+        if whole:
+            return Delivery(run, "runs", whole)
+        own = run in site.jobs  # its turn would come after that of the run that waits for it
+        if name in self.wished or not (own or self.locks.take(name)):
+            return None
+        self.wished[name] = (run, site)
+        return Delivery(run, "work", parcels.packed(self.store.work_of(run)))
+
+
+def _datasets(runs: Sequence[Run]) -> set[str]:
+    """The data sets of runs and of those that they start from."""
+    names: set[str] = set()
+    for run in runs:
+        while run is not None:
+            names.add(run.dataset)
+            run = run.parent
+    return names

@@ -1,0 +1,34 @@
+"""Checksums of a record: ``SHA256SUMS`` in its folder, which ``sha256sum -c`` reads too."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lib.files import sha256
+
+NAME = "SHA256SUMS"
+
+
+def write(folder: Path, names: Iterable[str]) -> None:
+    """Write the sums of files of a folder."""
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in names]
+    (folder / NAME).write_text("".join(lines))
+
+
+def check(folder: Path, names: Iterable[str]) -> None:
+    """Refuse files that are not as they were written; records of earlier versions have no sums.
+
+    Raises: ValueError naming the file, OSError if it is missing.
+    """
+    try:
+        text = (folder / NAME).read_text()
+    except FileNotFoundError:
+        return
+    sums = {}
+    for line in text.splitlines():
+        digest, _, name = line.partition("  ")
+        sums[name] = digest
+    for name in names:
+        if name not in sums:
+            raise ValueError(f"{NAME} has no line for {name}")
+        if sha256(folder / name) != sums[name]:
+            raise ValueError(f"{name} is not what {NAME} says")

@@ -1,0 +1,210 @@
+"""Clusters from the command line: a sweep that loses a worker, hosts by ssh, jobs of SLURM."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from lib import papers
+from lib.command import cli
+from lib.runs import executors
+from lib.runs.clusters import Cluster
+from tests.checkouts import ROOT, started, variables
+
+FILES = ("config.json", "metrics.csv", "arrays.npz")
+SWEEP = "-m lib run adaptive_topology --profile smoke".split()
+
+
+# -------------------------------------------------------------------------------------- its words
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the sweeps are asked for; none is made."""
+    clusters = []
+    monkeypatch.setattr(
+        executors, "sweep", lambda *_, cluster, **__: clusters.append(cluster) or []
+    )
+    return clusters
+
+
+@pytest.mark.parametrize("command", ["run adaptive_topology", "figures --only 20"])
+@pytest.mark.parametrize(
+    ("words", "cluster"),
+    [
+        ("", None),
+        ("--scheduler tcp://10.0.0.1:8786", Cluster("tcp://10.0.0.1:8786")),
+        ("--cluster local", Cluster(kind="local")),
+        ("--cluster slurm --workers 8 --wire", Cluster(kind="slurm", workers=8, wire=True)),
+        ("--cluster ssh --hosts a b", Cluster(kind="ssh", hosts=("a", "b"))),
+    ],
+)
+def test_words_of_the_command_name_the_cluster(command, words, cluster, asked, monkeypatch):
+    monkeypatch.setattr(cli.notebooks, "execute_all", lambda *_: [])
+    monkeypatch.setattr(cli.gallery, "write", lambda _: "")
+    assert cli.main([*command.split(), "--profile", "smoke", *words.split()]) == 0
+    assert asked == [cluster]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--cluster slrum --workers 2", "did you mean 'slurm'"),
+        ("--cluster slurm", "asks for --workers N"),
+        ("--cluster ssh", "--cluster ssh and --hosts HOST ... go together"),
+        ("--cluster local --hosts a", "--cluster ssh and --hosts HOST ... go together"),
+        ("--scheduler tcp://a:1 --workers 2", "--workers goes with --cluster"),
+        ("--scheduler tcp://a:1 --cluster local", "give either --scheduler ADDRESS or --cluster"),
+        ("--workers 2", "give either --scheduler ADDRESS or --cluster KIND"),
+        ("--cluster local --workers 0", "workers = 0 is out of range"),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused(words, said, asked, capsys):
+    assert cli.main(["run", "adaptive_topology", "--profile", "smoke", *words.split()]) == 1
+    assert said in capsys.readouterr().err and asked == []
+
+
+def test_scheduler_that_does_not_answer_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("lib.runs.clusters.PATIENCE", "100ms")
+    monkeypatch.setattr(papers.STORE.__class__, "stored", lambda *_, **__: None)
+    words = "run adaptive_topology --profile smoke --scheduler tcp://127.0.0.1:1"
+    assert cli.main(words.split()) == 1
+    assert "no scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------- a lost worker
+
+
+def records(folder):
+    """{name: contents} of the records in a folder."""
+    found = {}
+    for place in folder.glob("*-*"):
+        if place.is_dir() and not place.suffix:
+            found[place.name] = [(place / name).read_bytes() for name in FILES]
+    return found
+
+
+def run_alone(folder):
+    words = [sys.executable, *SWEEP, "--jobs", "1"]
+    done = subprocess.run(
+        words, cwd=ROOT, env=variables(SPARSE_RUNS_DIR=str(folder)), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return records(folder)
+
+
+def workers_of(process):
+    """Processes of workers that a command has started."""
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.slow
+def test_sweep_that_loses_a_worker_ends_with_the_records_of_one_job(tmp_path):
+    begun = time.monotonic()
+    alone = run_alone(tmp_path / "alone")
+    between = time.monotonic()
+    words = (*SWEEP, "--cluster", "local", "--workers", "2")
+    with started(ROOT, *words, SPARSE_RUNS_DIR=str(tmp_path / "cluster")) as process:
+        while len(records(tmp_path / "cluster")) < 2:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        _, worker = workers_of(process)
+        worker.kill()
+        _, said = process.communicate(timeout=600)
+    seconds = time.monotonic() - between
+    print(f"one job {between - begun:.0f} s, two workers of which one was lost {seconds:.0f} s")
+    assert process.returncode == 0, said
+    assert said.count("is lost") == 1
+    assert records(tmp_path / "cluster") == alone and len(alone) == 9
+
+
+# -------------------------------------------------------------------------------- SLURM and ssh
+
+SBATCH = """#!/usr/bin/env bash
+cp "${@: -1}" "$JOBS/script"
+setsid bash "$JOBS/script" > "$JOBS/log" 2>&1 < /dev/null &
+echo $! >> "$JOBS/started"
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/usr/bin/env bash
+for job in "$@"; do kill -KILL -- "-$job" 2>/dev/null; echo "$job" >> "$JOBS/cancelled"; done
+exit 0
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """Variables of a machine on which SLURM's commands start jobs at once, on that machine."""
+    place, jobs = tmp_path / "bin", tmp_path / "jobs"
+    place.mkdir()
+    jobs.mkdir()
+    for name, text in {"sbatch": SBATCH, "scancel": SCANCEL}.items():
+        (place / name).write_text(text)
+        (place / name).chmod(0o755)
+    yield jobs, {"PATH": f"{place}{os.pathsep}{os.environ['PATH']}", "JOBS": str(jobs)}
+    for job in started_jobs(jobs):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(job, signal.SIGKILL)
+
+
+def started_jobs(jobs):
+    path = jobs / "started"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def wait_for(true, process, seconds=300):
+    end = time.monotonic() + seconds
+    while not true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_job_that_ends_too_early_is_started_again(slurm, tmp_path):
+    jobs, changes = slurm
+    words = (*SWEEP, "--cluster", "slurm", "--workers", "1")
+    folder = tmp_path / "runs"
+    with started(ROOT, *words, **changes, SPARSE_RUNS_DIR=str(folder)) as process:
+        wait_for(lambda: records(folder), process)
+        os.killpg(started_jobs(jobs)[0], signal.SIGKILL)  # as at the end of its time
+        _, said = process.communicate(timeout=500)
+    assert process.returncode == 0, said
+    assert len(records(folder)) == 9 and len(started_jobs(jobs)) == 2
+    script = (jobs / "script").read_text()
+    assert "#SBATCH --cpus-per-task=1\n" in script and "#SBATCH --mem=4G\n" in script
+    assert f"{sys.executable} -m distributed.cli.dask_worker" in script
+    wait_for_end(started_jobs(jobs)[1])
+
+
+def wait_for_end(job, seconds=30):
+    end = time.monotonic() + seconds
+    while psutil.pid_exists(job) and psutil.Process(job).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end, "the job goes on"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home whose ssh reaches this machine, by a server of its own."""
+    place = tmp_path / "home" / ".ssh"
+    place.mkdir(parents=True)
+    with started(ROOT, "-m", "tests.ssh_server", str(place), PYTHONPATH=str(ROOT)) as process:
+        wait_for((place / "config").exists, process)
+        yield place.parent
+
+
+@pytest.mark.slow
+def test_hosts_are_reached_by_ssh(home, tmp_path):
+    words = (*SWEEP, "--cluster", "ssh", "--hosts", "127.0.0.1", "--workers", "2")
+    changes = {"HOME": str(home), "PYTHONPATH": str(ROOT)}
+    with started(ROOT, *words, **changes, SPARSE_RUNS_DIR=str(tmp_path / "runs")) as process:
+        _, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    assert said.count("stores its records there") == 2 and len(records(tmp_path / "runs")) == 9

@@ -1,0 +1,299 @@
+"""The rule of competing hidden units by hand, its laws, its runs, and what became of them."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from lib.papers.local_learning import krotov_hopfield as rule
+from lib.papers.local_learning.krotov_hopfield import KrotovHopfield
+
+SMALL = KrotovHopfield(n_units=12, epochs=4, batch_size=10)
+
+
+@pytest.fixture
+def weight(generator):
+    return torch.randn(8, 5, generator=generator)
+
+
+@pytest.fixture
+def x(generator):
+    return torch.rand(30, 5, generator=generator)
+
+
+def update_by_definition(weight, x, order, rank, anti_hebbian, radius, competition):
+    """The sum over samples and units, written out."""
+    total = torch.zeros_like(weight)
+    lengths = weight.abs().pow(order).sum(1).pow((order - 1) / order)
+    for v in x:
+        overlap = (weight.sign() * weight.abs().pow(order - 1) * v).sum(1)
+        score = overlap / lengths if competition == "sequential" else overlap
+        ranked = score.argsort(descending=True).tolist()
+        losers = ranked[1:rank] if competition == "sequential" else [ranked[rank - 1]]
+        signals = {ranked[0]: 1.0} | dict.fromkeys(losers, -anti_hebbian)
+        for unit, g in signals.items():
+            total[unit] += g * (radius**order * v - overlap[unit] * weight[unit])
+    return total
+
+
+@pytest.mark.parametrize("order", [1.5, 2, 3, 4])
+def test_overlap_is_the_inner_product_of_its_order(weight, x, order):
+    desired = torch.einsum("bi,ui->bu", x, weight.sign() * weight.abs() ** (order - 1))
+    torch.testing.assert_close(rule.overlaps(x, weight, norm_order=order), desired)
+
+
+@pytest.mark.parametrize("competition", ["fast", "sequential"])
+@pytest.mark.parametrize(("order", "rank", "radius"), [(2, 2, 1.0), (3, 2, 1.5), (3, 5, 0.5)])
+def test_update_of_a_batch_is_the_sum_over_its_samples(weight, x, order, rank, radius, competition):
+    desired = update_by_definition(weight, x, order, rank, 0.4, radius, competition)
+    actual = rule.summed_update(
+        weight, x, norm_order=order, rank=rank, radius=radius, competition=competition
+    )
+    torch.testing.assert_close(actual, desired)
+
+
+def test_update_without_inhibition_is_that_of_oja_worked_by_hand():
+    weight = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
+    v = torch.tensor([[2.0, 1.0]])  # overlaps 2 and 0.5: the first unit wins
+    actual = rule.summed_update(weight, v, norm_order=2, anti_hebbian=0.0)
+    assert actual.tolist() == [[2.0 - 2.0 * 1.0, 1.0], [0.0, 0.0]]
+
+
+def test_second_unit_unlearns_what_the_first_learns_worked_by_hand():
+    weight = torch.tensor([[2.0, 0.0], [0.0, -1.0], [1.0, 1.0]])
+    v = torch.tensor([[1.0, 1.0]])  # overlaps 4, -1 and 2 of order 3
+    actual = rule.summed_update(weight, v, norm_order=3, anti_hebbian=0.5)
+    desired = [[1.0 - 8.0, 1.0], [0.0, 0.0], [-0.5 * (1 - 2), -0.5 * (1 - 2)]]
+    assert actual.tolist() == desired
+
+
+def test_competitions_suppress_other_ranks_only_beyond_two():
+    score = torch.tensor([[5.0, 4.0, 3.0, 2.0]])
+    units, signals = rule.winners(score, 3, 0.4, "fast")
+    assert units.tolist() == [[0], [2]] and signals.tolist() == [1, -0.4]
+    units, signals = rule.winners(score, 3, 0.4, "sequential")
+    assert units.tolist() == [[0], [1], [2]] and signals.tolist() == [1, -0.4, -0.4]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("step_size", [0.02, 0.3])
+def test_largest_change_is_the_step_size_exactly(weight, x, step_size, dtype):
+    step = rule.learning_step(weight.to(dtype), x.to(dtype), step_size=step_size)
+    assert step.abs().max() == torch.tensor(step_size, dtype=dtype)
+
+
+def test_step_of_no_update_is_zero():
+    weight = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    step = rule.learning_step(
+        weight, torch.tensor([[1.0, 0.0]]), step_size=0.1, norm_order=2, anti_hebbian=0.0
+    )
+    assert not step.any()
+
+
+@pytest.mark.parametrize("competition", ["fast", "sequential"])
+def test_permuting_the_units_permutes_the_update(weight, x, generator, competition):
+    order = torch.randperm(len(weight), generator=generator)
+    actual = rule.summed_update(weight[order], x, rank=3, competition=competition)
+    desired = rule.summed_update(weight, x, rank=3, competition=competition)[order]
+    torch.testing.assert_close(actual, desired)
+
+
+def test_fixed_point_of_one_input_is_its_direction():
+    v = torch.tensor([[3.0, 4.0]])
+    weight = torch.tensor([[0.6, 0.8], [-1.0, 0.0]])
+    update = rule.summed_update(weight, v, norm_order=2, anti_hebbian=0.0)
+    torch.testing.assert_close(update, torch.zeros_like(weight))
+
+
+def test_winner_of_one_repeated_input_comes_to_its_direction(generator):
+    v = torch.tensor([[3.0, 4.0, 0.0]])
+    weight = torch.randn(2, 3, generator=generator)
+    winner = int(rule.overlaps(v, weight, norm_order=2).argmax())
+    for step in range(400):
+        step_size = 0.05 * (1 - step / 400)
+        weight += rule.learning_step(weight, v, step_size=step_size, norm_order=2, anti_hebbian=0.0)
+    torch.testing.assert_close(weight[winner], v[0] / 5, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_norm_changes_towards_the_radius_as_derived(weight, x, order):
+    """d/dt of the sum of |W|^p is p g I (R^p - that sum)."""
+    v, radius = x[:1], 1.3
+    update = rule.summed_update(weight, v, norm_order=order, radius=radius, anti_hebbian=0.0)
+    overlap = rule.overlaps(v, weight, norm_order=order)[0]
+    power = weight.abs().pow(order).sum(1)
+    actual = (order * weight.sign() * weight.abs().pow(order - 1) * update).sum(1)
+    desired = order * overlap * (radius**order - power)
+    winner = overlap.argmax()
+    torch.testing.assert_close(actual[winner], desired[winner])
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("radius", [1.0, 2.0])
+def test_norms_of_learned_units_are_the_radius(order, radius, generator):
+    centres = torch.rand(4, 20, generator=generator)
+    images = centres.repeat(25, 1) + 0.05 * torch.rand(100, 20, generator=generator)
+    settings = KrotovHopfield(
+        n_units=4, epochs=200, batch_size=20, norm_order=order, radius=radius, anti_hebbian=0.0
+    )
+    weight = rule.learn(images, settings, seed=0).weight
+    won = rule.overlaps(images, weight, norm_order=order).argmax(1).unique()
+    lengths = weight[won].abs().pow(order).sum(1).pow(1 / order)
+    torch.testing.assert_close(lengths, torch.full_like(lengths, radius), atol=0, rtol=0.01)
+
+
+# ------------------------------------------------------------------------------------- runs
+
+
+def test_step_sizes_fall_linearly_from_the_first():
+    settings = dataclasses.replace(SMALL, step_size=0.4)
+    actual = [settings.step_size_at_epoch(epoch) for epoch in (1, 2, 3, 4)]
+    assert actual == pytest.approx([0.4, 0.3, 0.2, 0.1])
+
+
+def test_every_image_is_in_one_minibatch_of_an_epoch(generator):
+    x = torch.arange(25.0)[:, None]
+    batches = list(rule.minibatches(x, 10, generator=generator))
+    assert [len(batch) for batch in batches] == [10, 10, 5]
+    assert torch.cat(batches).flatten().sort().values.tolist() == list(range(25))
+    assert torch.cat(batches).flatten().tolist() != list(range(25))
+
+
+def test_first_epoch_of_a_run_is_steps_from_a_normal_start(x):
+    settings = dataclasses.replace(SMALL, epochs=1, batch_size=len(x))
+    generator = torch.Generator().manual_seed(3)
+    start = torch.randn(12, 5, generator=generator)
+    desired = start + rule.learning_step(start, x, step_size=0.02)
+    torch.testing.assert_close(rule.learn(x, settings, seed=3).weight, desired)
+
+
+def test_resumed_run_has_the_bits_of_an_uninterrupted_one(x, tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    left = rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, stop_after=2)
+    assert left.epoch == 2
+    resumed = rule.learn(x, SMALL, seed=0, checkpoint=checkpoint)
+    desired = rule.learn(x, SMALL, seed=0)
+    assert torch.equal(resumed.weight, desired.weight)
+    assert resumed.metrics == desired.metrics
+
+
+def test_callback_sees_every_epoch(x):
+    seen = []
+    rule.learn(x, SMALL, seed=0, on_epoch=lambda learned: seen.append(learned.epoch))
+    assert seen == [1, 2, 3, 4]
+
+
+def test_images_of_any_shape_are_flattened(x):
+    images = x.view(30, 1, 5)
+    assert torch.equal(
+        rule.learn(images, SMALL, seed=0).weight, rule.learn(x, SMALL, seed=0).weight
+    )
+
+
+# --------------------------------------------------------------------- what became of a run
+
+
+def test_acceptance_counts_units_off_the_norm_and_negative_ones():
+    weight = torch.full((20, 1), 1.0)
+    weight[0] = 1.02
+    assert rule.acceptance(weight) == (0.05, 1.0, 0)
+    assert rule.acceptance(weight).accepted
+    weight[1] = 0.98
+    assert rule.acceptance(weight) == (0.1, 0.98, 0)
+    assert not rule.acceptance(weight).accepted
+    weight[1] = -1.0
+    assert rule.acceptance(weight) == (0.05, -1.0, 1)
+    assert not rule.acceptance(weight).accepted
+
+
+@pytest.mark.parametrize(
+    ("weight", "desired"),
+    [(torch.eye(4), 4), (torch.ones(4, 7), 1), (torch.eye(4)[[0, 0, 1, 1]] * 3, 2)],
+)
+def test_effective_units_count_directions(weight, desired):
+    assert rule.effective_units(weight) == pytest.approx(desired)
+
+
+def test_units_of_zeros_are_not_effective():
+    weight = torch.eye(4)
+    weight[2:] = 0
+    assert rule.effective_units(weight) == pytest.approx(2)
+
+
+def test_units_that_point_as_another_one_are_duplicated():
+    weight = torch.eye(5)
+    weight[1] = 3 * weight[0]
+    weight[3, 2] = 1.0  # a cosine of .71 to the one before it
+    assert rule.duplicated_fraction(weight) == pytest.approx(0.4)
+    assert rule.duplicated_fraction(weight, cosine=0.7) == pytest.approx(0.8)
+
+
+def test_metrics_of_an_epoch_are_those_of_its_weights(x):
+    learned = rule.learn(x, SMALL, seed=0)
+    test = rule.acceptance(learned.weight)
+    assert learned.metrics[-1] == {
+        "epoch": 4,
+        "step_size": pytest.approx(0.005),
+        "off_norm_fraction": test.off_norm_fraction,
+        "lowest_mean": test.lowest_mean,
+        "effective_units": rule.effective_units(learned.weight),
+        "duplicated_fraction": rule.duplicated_fraction(learned.weight),
+    }
+
+
+# --------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("rank", [0, 1, 9])
+def test_rank_without_a_unit_is_refused(weight, x, rank):
+    with pytest.raises(ValueError, match=f"rank = {rank} .* from 2 to the number of units, 8"):
+        rule.learning_step(weight, x, step_size=0.1, rank=rank)
+
+
+@pytest.mark.parametrize("order", [1, 0.5, float("nan"), float("inf")])
+def test_norm_order_not_above_one_is_refused(weight, x, order):
+    with pytest.raises(ValueError, match="norm_order = .* above 1"):
+        rule.overlaps(x, weight, norm_order=order)
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_image_without_content_is_refused(x, value):
+    x[7] = value
+    with pytest.raises(ValueError, match=f"image 7 has largest magnitude {value}: .* leave it out"):
+        rule.learn(x, SMALL, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("n_units", 1),
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("step_size", 0.0),
+        ("radius", -1.0),
+        ("start_std", 0.0),
+        ("anti_hebbian", -0.1),
+        ("rank", 13),
+        ("norm_order", 1.0),
+    ],
+)
+def test_settings_out_of_range_are_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field} = {value} is out of range: give"):
+        dataclasses.replace(SMALL, **{field: value})
+
+
+def test_unknown_competition_is_refused():
+    with pytest.raises(ValueError, match="unknown competition 'slow'"):
+        dataclasses.replace(SMALL, competition="slow")
+
+
+def test_stopping_before_the_first_epoch_is_refused(x):
+    with pytest.raises(ValueError, match="stop_after = 0 is out of range"):
+        rule.learn(x, SMALL, seed=0, stop_after=0)
+
+
+def test_checkpoint_of_another_version_is_refused(x, tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    torch.save({"format": 0}, checkpoint)
+    with pytest.raises(ValueError, match="delete it to start anew"):
+        rule.learn(x, SMALL, seed=0, checkpoint=checkpoint)

@@ -1,0 +1,328 @@
+"""Penalties against autograd, closed forms and the formulas of the released code."""
+
+import pytest
+import torch
+from torch import nn
+
+from lib.papers.local_learning import networks, regularizers
+from lib.papers.local_learning.regularizers import Jacobian, Spectral, SquaredWeights
+
+
+@pytest.fixture
+def network(generator):
+    return networks.perceptron(6, 5, 3, generator=generator)
+
+
+@pytest.fixture
+def x(generator):
+    return torch.randn(40, 6, generator=generator)
+
+
+def squared_norms(function, x):
+    """(B,) squared Frobenius norms of the Jacobians, by torch."""
+    return (
+        torch.func.vmap(torch.func.jacrev(lambda v: function(v[None])[0]))(x).square().sum((1, 2))
+    )
+
+
+# ----------------------------------------------------------------------------------- weights
+
+
+def test_squared_weights_are_those_of_all_parameters(network, x, generator):
+    parameters = [network.linear.weight, network.readout.weight, network.readout.bias]
+    desired = 0.1 * sum((p**2).sum() for p in parameters)
+    actual = SquaredWeights(coupling=0.1)(network, x, generator=generator)
+    torch.testing.assert_close(actual, desired)
+
+
+# ---------------------------------------------------------------------------------- Jacobian
+
+
+@pytest.mark.parametrize("part", ["hidden", "activations", "logits"])
+def test_exact_jacobian_is_that_of_autograd(network, x, part, generator):
+    function = network if part == "logits" else getattr(network, part)
+    desired = squared_norms(function, x).mean()
+    actual = Jacobian(coupling=2.0, part=part)(network, x, generator=generator)
+    torch.testing.assert_close(actual, 2 * desired)
+
+
+def test_exact_jacobian_of_every_example_is_that_of_autograd(network, x):
+    torch.testing.assert_close(regularizers.exact_jacobian(network, x), squared_norms(network, x))
+
+
+def test_jacobian_of_powers_is_that_of_autograd(x, generator):
+    weight = torch.randn(5, 6, generator=generator)
+    network = networks.krotov_hopfield_network(weight, 3, power=4.5, generator=generator)
+    actual = regularizers.activation_jacobian(network.linear.weight, network.activation, x)
+    torch.testing.assert_close(actual, squared_norms(network.activations, x))
+
+
+@pytest.mark.parametrize("power", [1.0, 4.5])
+def test_closed_form_of_the_logits_is_that_of_autograd_with_its_gradient(x, power, generator):
+    network = networks.perceptron(6, 5, 3, power=power, generator=generator)
+    arguments = network.linear.weight, network.readout.weight, network.activation
+    closed = regularizers.logits_jacobian(*arguments, x)
+    looped = regularizers.exact_jacobian(network, x)
+    torch.testing.assert_close(closed, looped)
+    closed_gradient = torch.autograd.grad(closed.mean(), arguments[:2])
+    torch.testing.assert_close(closed_gradient, torch.autograd.grad(looped.mean(), arguments[:2]))
+
+
+def test_normalised_units_have_the_jacobian_of_autograd(x, generator):
+    network = networks.perceptron(6, 5, 3, batch_norm=True, generator=generator).eval()
+    actual = Jacobian(coupling=1.0, part="logits")(network, x, generator=generator)
+    torch.testing.assert_close(actual, squared_norms(network, x).mean())
+
+
+def test_jacobian_of_the_hidden_layer_is_the_norm_of_its_weights(network, x):
+    desired = network.linear.weight.square().sum()
+    torch.testing.assert_close(regularizers.hidden_jacobian(network.linear.weight), desired)
+    torch.testing.assert_close(squared_norms(network.hidden, x), desired.expand(len(x)))
+
+
+@pytest.mark.parametrize("part", ["hidden", "activations", "logits"])
+@pytest.mark.parametrize("n_projections", [None, 1])
+def test_gradient_of_the_jacobian_penalty_is_that_of_finite_differences(
+    network, x, part, n_projections
+):
+    penalty = Jacobian(coupling=1.0, part=part, n_projections=n_projections)
+    weight = network.linear.weight
+
+    def value():
+        return penalty(network, x, generator=torch.Generator().manual_seed(1))
+
+    (grad,) = torch.autograd.grad(value(), weight)
+    step = torch.zeros_like(weight)
+    step[2, 3] = 1e-6
+    with torch.no_grad():
+        weight += step
+    above = value().item()
+    with torch.no_grad():
+        weight -= 2 * step
+    assert (above - value().item()) / 2e-6 == pytest.approx(grad[2, 3].item(), rel=1e-5, abs=1e-8)
+
+
+def mean_and_error(estimates):
+    return estimates.mean().item(), estimates.std().item() / len(estimates) ** 0.5
+
+
+def estimates(network, x, generator, draws, **options):
+    """Projected norms of the hidden layer relative to the exact one."""
+    exact = regularizers.hidden_jacobian(network.linear.weight)
+    values = []
+    for _ in range(draws):
+        values.append(
+            regularizers.projected_jacobian(network.hidden, x, generator=generator, **options)
+        )
+    return (torch.stack(values) / exact).detach()
+
+
+@pytest.mark.parametrize("n_projections", [1, 3])
+def test_projections_are_unbiased(network, x, n_projections, generator):
+    ratios = estimates(network, x, generator, 200, n_projections=n_projections)
+    mean, error = mean_and_error(ratios)
+    assert error < 0.01 and abs(mean - 1) < 4 * error
+
+
+def test_projections_to_the_logits_are_unbiased(network, x, generator):
+    exact = squared_norms(network, x).mean()
+    values = [regularizers.projected_jacobian(network, x, generator=generator) for _ in range(300)]
+    mean, error = mean_and_error((torch.stack(values) / exact).detach())
+    assert error < 0.02 and abs(mean - 1) < 4 * error
+
+
+@pytest.mark.parametrize(("n_examples", "n_projections"), [(10, 3), (40, 3), (10, 2)])
+def test_flattened_projections_see_a_part_of_the_norm(
+    network, x, n_examples, n_projections, generator
+):
+    """(1 + (n - 1) / B) / n, with three projections (1 + 2 / B) / 3."""
+    options = {"n_projections": n_projections, "flattened": True}
+    ratios = estimates(network, x[:n_examples], generator, 400, **options)
+    mean, error = mean_and_error(ratios)
+    desired = (1 + (n_projections - 1) / n_examples) / n_projections
+    assert error < 0.01 and abs(mean - desired) < 4 * error
+
+
+def test_released_penalty_of_a_thousand_images_is_a_third(generator):
+    """.334 of the squared weights; of the published start, 4000, that is 1336."""
+    network = networks.perceptron(300, 200, 10, generator=generator)
+    x = torch.rand(1000, 300, generator=generator)
+    ratios = estimates(network, x, generator, 5, n_projections=3, flattened=True)
+    assert ratios.mean().item() == pytest.approx(0.334, abs=5e-4)
+
+
+# ---------------------------------------------------------------------------------- spectrum
+
+
+@pytest.mark.parametrize("sizes", [[50], [20, 20, 10], [1, 49]])
+def test_covariance_of_batches_is_that_of_all(sizes, generator):
+    values = torch.randn(50, 4, generator=generator) * 0.01 + 100
+    actual = regularizers.accumulated_covariance(values.split(sizes))
+    torch.testing.assert_close(actual, values.t().cov(), rtol=1e-9, atol=0)
+
+
+def test_covariance_of_float32_is_accumulated_in_float64(generator):
+    values = (torch.randn(1000, 3, generator=generator) + 1000).float()
+    actual = regularizers.accumulated_covariance(values.split(100))
+    torch.testing.assert_close(actual, values.double().t().cov(), rtol=1e-9, atol=0)
+
+
+def test_released_covariance_is_of_the_last_batch_nearly_uncentred(generator):
+    batches = torch.randn(60, 4, generator=generator).add(3).split(20)
+    shifted = batches[-1] - 0.5
+    mean = shifted.mean(0)
+    desired = (shifted.t() @ shifted - torch.outer(mean, mean) / 60) / 59
+    actual = regularizers.last_batch_covariance(iter(batches), 0.5)
+    torch.testing.assert_close(actual, desired)
+    centred = regularizers.accumulated_covariance(batches)
+    assert actual.trace() > centred.trace()
+
+
+def test_directions_diagonalise_with_the_largest_variance_first(generator):
+    values = torch.randn(80, 5, generator=generator) * torch.tensor([1.0, 4, 2, 3, 0.5])
+    directions = regularizers.principal_directions(regularizers.accumulated_covariance([values]))
+    actual = regularizers.variances_along(values, directions)
+    desired = torch.linalg.eigvalsh(values.t().cov()).flip(0)
+    torch.testing.assert_close(actual, desired)
+
+
+def test_released_variances_are_the_diagonal_of_the_released_covariance(generator):
+    values = torch.randn(30, 4, generator=generator)
+    directions = torch.linalg.qr(torch.randn(4, 4, generator=generator)).Q
+    covariance = regularizers.last_batch_covariance([values], 0.02)
+    desired = (directions.t() @ covariance @ directions).diagonal()
+    actual = regularizers.variances_along(values, directions, covariance="last_batch")
+    torch.testing.assert_close(actual, desired)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.62])
+@pytest.mark.parametrize("first", [1, 10])
+@pytest.mark.parametrize("scale", [None, 7.0])
+def test_distance_of_the_law_itself_is_zero(exponent, first, scale):
+    n = torch.arange(1.0, 51)
+    distance = regularizers.spectral_distance(
+        7 * n**-exponent, exponent=exponent, first=first, scale=scale
+    )
+    assert distance.item() == pytest.approx(0, abs=1e-25 + 1e-14)
+
+
+def test_law_goes_through_its_first_rank_whatever_the_scale_of_the_spectrum():
+    n = torch.arange(1.0, 21)
+    eigenvalues = n**-1.5
+    small = regularizers.spectral_distance(eigenvalues, first=5)
+    large = regularizers.spectral_distance(1000 * eigenvalues, first=5)
+    torch.testing.assert_close(small, large)
+    fixed = regularizers.spectral_distance(1000 * eigenvalues, first=5, scale=1.0)
+    assert fixed > 1000 * large
+
+
+def test_distance_worked_by_hand():
+    """Ratios to the law 4 / n through rank 1 are 1, 1.5, .75 and -1: the last is left out."""
+    eigenvalues = torch.tensor([4.0, 3.0, 1.0, -1.0])
+    actual = regularizers.spectral_distance(eigenvalues, first=1)
+    assert actual.item() == pytest.approx((0.5**2 + 0.5 + 0.25**2) / 4)
+    released = regularizers.spectral_distance(eigenvalues, first=0, scale=4.0, positive_only=False)
+    assert released.item() == pytest.approx((0.5**2 + 0.5 + 0.25**2 + 2**2) / 4)
+
+
+def test_no_gradient_flows_through_the_scale():
+    eigenvalues = torch.tensor([4.0, 3.0, 1.0], requires_grad=True)
+    regularizers.spectral_distance(eigenvalues, first=1).backward()
+    assert eigenvalues.grad[0] == 0 and (eigenvalues.grad[1:] != 0).all()
+
+
+class Rotated(nn.Module):
+    """A network whose hidden units are mixed by an orthogonal matrix."""
+
+    def __init__(self, network, rotation):
+        super().__init__()
+        self.network, self.rotation = network, rotation
+
+    def hidden(self, x):
+        return self.network.hidden(x) @ self.rotation
+
+
+def test_penalty_is_invariant_to_rotations(network, x, generator):
+    rotation = torch.linalg.qr(torch.randn(5, 5, generator=generator)).Q
+    penalty = Spectral(first=2)
+    penalty.begin(x)
+    desired = penalty(network, x[:20], generator=generator)
+    penalty.forget()
+    actual = penalty(Rotated(network, rotation), x[:20], generator=generator)
+    assert desired > 0.01
+    torch.testing.assert_close(actual, desired)
+
+
+def test_penalty_of_all_images_is_the_distance_of_their_spectrum(network, x, generator):
+    eigenvalues = torch.linalg.eigvalsh(network.hidden(x).t().cov()).flip(0)
+    desired = 3 * regularizers.spectral_distance(eigenvalues, exponent=2.0, first=2)
+    penalty = Spectral(coupling=3.0, exponent=2.0, first=2)
+    penalty.begin(x)
+    torch.testing.assert_close(penalty(network, x, generator=generator), desired)
+
+
+def test_directions_are_kept_until_the_epoch_ends(network, x, generator):
+    penalty = Spectral(first=2)
+    penalty.begin(x)
+    before = penalty(network, x, generator=generator)
+    other = networks.perceptron(6, 5, 3, generator=generator)
+    stale = penalty(other, x, generator=generator)
+    penalty.forget()
+    fresh = penalty(other, x, generator=generator)
+    assert not torch.isclose(stale, fresh)
+    penalty.forget()
+    torch.testing.assert_close(penalty(network, x, generator=generator), before)
+
+
+def test_released_penalty_has_a_fixed_scale_and_takes_small_batches(network, x, generator):
+    penalty = Spectral.released()
+    penalty.begin(x)
+    covariance = regularizers.last_batch_covariance([network.hidden(x)], x.mean())
+    directions = regularizers.principal_directions(covariance)
+    hidden = network.hidden(x[:3])
+    eigenvalues = regularizers.variances_along(hidden, directions, covariance="last_batch")
+    ratio = eigenvalues * torch.arange(1.0, 6) - 1
+    desired = (ratio**2 + ratio.clamp(min=0)).sum() / 5
+    torch.testing.assert_close(penalty(network, x[:3], generator=generator), desired)
+
+
+# --------------------------------------------------------------------------------- bad input
+
+
+def test_batch_too_small_for_the_spectrum_is_refused(network, x, generator):
+    penalty = Spectral(first=2)
+    penalty.begin(x)
+    with pytest.raises(ValueError, match="a batch of 7 is too small .* 5 units: give at least 8"):
+        penalty(network, x[:7], generator=generator)
+
+
+def test_spectral_penalty_without_images_is_refused(network, x, generator):
+    with pytest.raises(ValueError, match="no training images: call begin"):
+        Spectral(first=2)(network, x, generator=generator)
+
+
+@pytest.mark.parametrize(("first", "scale"), [(0, None), (-1, 1.0), (4, None)])
+def test_rank_outside_the_spectrum_is_refused(first, scale):
+    with pytest.raises(ValueError, match=f"first = {first} is out of range: give a rank from"):
+        regularizers.spectral_distance(torch.ones(4), first=first, scale=scale)
+
+
+def test_covariance_of_one_example_is_refused():
+    with pytest.raises(ValueError, match="a covariance of 1 examples: give at least 2"):
+        regularizers.accumulated_covariance([torch.ones(1, 3)])
+
+
+def test_no_projection_is_refused(network, x, generator):
+    with pytest.raises(ValueError, match="n_projections = 0 is out of range"):
+        regularizers.projected_jacobian(network, x, n_projections=0, generator=generator)
+
+
+def test_flattening_of_an_exact_norm_is_refused():
+    with pytest.raises(ValueError, match="flattened = True of an exact norm"):
+        Jacobian(flattened=True)
+
+
+@pytest.mark.parametrize("make", [lambda: Jacobian(part="logit"), lambda: Spectral(part="logits")])
+def test_unknown_part_is_refused(make):
+    with pytest.raises(ValueError, match="unknown part 'logit"):
+        make()

@@ -1,0 +1,219 @@
+"""The frozen networks are the published ones, fed as they were trained."""
+
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from torch.nn import functional as F
+
+from lib import data
+from lib.data import fetch
+from lib.papers.pruning import backbone
+
+PLACES = [fetch.RAW, Path(os.environ.get("SPARSE_DATA_DIR") or fetch.RAW)]
+
+
+def at_hand(name):
+    """Path of a file where data sets are; the test is skipped where it is not."""
+    for place in PLACES:
+        if (place / name).exists():
+            return place / name
+    return pytest.skip(f"{name} is neither in SPARSE_DATA_DIR nor in data/raw")
+
+
+@pytest.fixture
+def images(generator):
+    return torch.randint(0, 256, (2, 3, 64, 64), generator=generator, dtype=torch.uint8)
+
+
+@pytest.fixture
+def network(generator):
+    """MobileNetV2 with random weights."""
+    network = backbone.MobileNetV2().float().eval().requires_grad_(False)
+    for parameter in network.parameters():
+        values = torch.randn(parameter.shape, generator=generator) * 0.2
+        parameter.copy_(values)
+    return network
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Empty folders in place of those of this machine."""
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(fetch, "RAW", tmp_path / "raw")
+    monkeypatch.setattr(backbone, "RAW", tmp_path / "raw")
+    return tmp_path
+
+
+def test_logits_of_eight_photographs_are_those_that_came_with_the_weights():
+    path = at_hand("mobilenet_v2_imagenet.npz")
+    with np.load(at_hand("selftest.npz")) as file:
+        photographs, desired = torch.from_numpy(file["x"]), file["logits"]
+    with np.load(path) as file:
+        classifier = {k[-6:].strip("."): file[k] for k in file.files if k.startswith("classif")}
+    weight, bias = classifier["weight"], classifier["1.bias"]
+    pooled = backbone._from_npz(path).pooled(photographs).numpy()
+    assert_allclose(pooled @ weight.T.astype(np.float32) + bias, desired, atol=1e-4)
+
+
+def test_mean_of_the_map_is_the_pooled_feature(images):
+    extractor = backbone._from_npz(at_hand("mobilenet_v2_imagenet.npz"))
+    maps = extractor.maps(images)
+    assert maps.shape == (2, 1280, 2, 2)
+    assert_allclose(maps.mean((2, 3)), extractor.pooled(images), atol=1e-5)
+
+
+def test_map_stands_as_the_image_does():
+    extractor = backbone._from_npz(at_hand("mobilenet_v2_imagenet.npz"))
+    grey = torch.full((1, 3, 128, 128), 128, dtype=torch.uint8)
+    marked = grey.clone()
+    marked[:, :, :32, 96:] = torch.arange(32, dtype=torch.uint8) * 8  # above, on the right
+    change = (extractor.maps(marked) - extractor.maps(grey)).abs().sum(1)[0]
+    assert change[:2, 2:].sum() > change.sum() / 2  # a quarter of the map
+
+
+def test_parameters_are_those_of_torchvision():
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    from torchvision.models import mobilenet_v2
+
+    desired = {key: value.shape for key, value in mobilenet_v2().state_dict().items()}
+    actual = backbone.MobileNetV2().state_dict()
+    assert {key: value.shape for key, value in actual.items()} == desired
+
+
+def test_network_has_the_published_number_of_weights():
+    # 3.4 million, Table 4 of Sandler et al.: 3,504,872 with the biases of the classifier
+    n = sum(parameter.numel() for parameter in backbone.MobileNetV2().parameters())
+    assert n == pytest.approx(3.4e6, rel=0.04)
+
+
+def test_map_has_a_thirty_second_of_the_side(network, images):
+    assert network.features(images.float()).shape == (2, 1280, 2, 2)
+
+
+def tensorflow_padded(x, weight, stride):
+    """A convolution with padding "same", as TensorFlow pads: bottom and right first."""
+    side, kernel = x.shape[-1], weight.shape[-1]
+    total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+    before, after = total // 2, total - total // 2
+    return F.conv2d(F.pad(x, (before, after, before, after)), weight, stride=stride)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_turning_image_and_kernel_gives_tensorflows_padding(generator, stride):
+    x = torch.rand(1, 3, 8, 8, generator=generator)
+    weight = torch.rand(4, 3, 3, 3, generator=generator)
+    turned = F.conv2d(x.flip(-2, -1), weight.flip(-2, -1), stride=stride, padding=1)
+    assert_allclose(turned.flip(-2, -1), tensorflow_padded(x, weight, stride), atol=1e-12)
+
+
+def test_pixels_go_to_plus_and_minus_one_turned_round():
+    images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    images[0, :, 0, 1] = 255
+    x = backbone.turned_to_unit_range(images)
+    assert (float(x.min()), float(x.max())) == (-1, 1)
+    assert torch.equal((x > 0)[0, 0].nonzero(), torch.tensor([[31, 30]]))
+
+
+def test_pixels_are_standardised_by_channel():
+    x = backbone.standardised(torch.full((1, 3, 32, 32), 255, dtype=torch.uint8))
+    desired = [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    assert_allclose(x[0, :, 0, 0], desired, rtol=1e-6)
+
+
+@pytest.mark.parametrize("prepare", [backbone.turned_to_unit_range, backbone.standardised])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        torch.zeros(1, 1, 64, 64, dtype=torch.uint8),
+        torch.zeros(1, 3, 60, 64, dtype=torch.uint8),
+        torch.zeros(3, 64, 64, dtype=torch.uint8),
+        torch.zeros(1, 3, 64, 64),
+    ],
+)
+def test_other_images_are_refused(prepare, wrong):
+    shape = re.escape(str(tuple(wrong.shape)))
+    with pytest.raises(ValueError, match=rf"images are {wrong.dtype} of shape {shape}: give uint8"):
+        prepare(wrong)
+
+
+def test_enlarged_image_keeps_what_does_not_change(images):
+    flat = torch.full((1, 3, 28, 28), 77, dtype=torch.uint8)
+    assert torch.equal(backbone.enlarged(flat, 128), torch.full((1, 3, 128, 128), 77).byte())
+    assert backbone.enlarged(images, 64) is images
+
+
+def test_weights_that_are_not_here_are_named_with_the_ways_to_them(own):
+    assert not backbone.is_here("mobilenet_v2")
+    with pytest.raises(data.DataUnavailable, match="or use the extractor 'mobilenet_v2_torchv"):
+        backbone.extractor("mobilenet_v2")
+
+
+def test_file_that_holds_no_network_is_refused(own):
+    np.savez(own / "mobilenet_v2_imagenet.npz", weight=np.zeros(3))
+    with pytest.raises(ValueError, match="holds no MobileNetV2: delete or replace it"):
+        backbone.extractor("mobilenet_v2")
+
+
+def test_weights_are_read_from_the_file(own, network, images):
+    state = {key: value.numpy() for key, value in network.state_dict().items()}
+    np.savez(own / "mobilenet_v2_imagenet.npz", **state)
+    found = backbone.extractor("mobilenet_v2")
+    desired = network.features(backbone.turned_to_unit_range(images)).mean((2, 3))
+    assert_allclose(found.pooled(images), desired)
+    assert backbone.is_here("mobilenet_v2") and len(found.sha256) == 64
+
+
+def test_torchvisions_weights_are_downloaded_once(own, network, images, monkeypatch):
+    asked = []
+
+    def download(address, path, prefix, progress):
+        asked.append((address, prefix))
+        torch.save(network.state_dict(), path)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    found = backbone.extractor("mobilenet_v2_torchvision")
+    backbone._from_torchvision.cache_clear()
+    backbone.extractor("mobilenet_v2_torchvision")
+    assert asked == [(backbone.ADDRESS + backbone.PUBLISHED, "b0353104")]
+    desired = network.features(backbone.standardised(images)).mean((2, 3))
+    assert_allclose(found.pooled(images), desired)
+
+
+def test_download_that_fails_says_where_the_weights_may_be_put(own, monkeypatch):
+    def download(*arguments, **options):
+        raise OSError("no route")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    with pytest.raises(data.DataUnavailable, match="no route.*put it in data/raw"):
+        backbone.extractor("mobilenet_v2_torchvision")
+
+
+@pytest.fixture(autouse=True)
+def nothing_cached():
+    backbone._from_npz.cache_clear()
+    backbone._from_torchvision.cache_clear()
+
+
+def test_unknown_extractor_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="unknown extractor 'mobilenet': did you mean"):
+        backbone.extractor("mobilenet")
+
+
+def test_tiny_network_is_the_same_each_time_and_tells_its_digits():
+    tiny = backbone.extractor("tiny")
+    backbone._tiny.cache_clear()
+    assert backbone.extractor("tiny").sha256 == tiny.sha256
+    parameters = list(tiny.network.parameters())
+    assert not any(parameter.requires_grad for parameter in parameters)
+    split = data.load("digits", scaled=False)
+    x, y = tiny.pooled(split.x_train[:, None]).numpy(), split.y_train.numpy()
+    means = np.stack([x[y == label].mean(axis=0) for label in range(10)])
+    nearest = ((x[:, None] - means) ** 2).sum(2).argmin(1)
+    assert (nearest == y).mean() > 0.6  # by nearest class mean; chance is a tenth

@@ -1,0 +1,99 @@
+"""Masks that no search found."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import optimize
+
+from lib.papers.pruning import baselines, heads
+from lib.papers.pruning.heads import HeadSettings
+
+from .made import N_CLASSES, N_FEATURES, N_TELLING, task
+
+SETTINGS = HeadSettings(n_hidden=16, epochs=10, batch_size=16)
+
+
+@pytest.fixture
+def known():
+    return task()
+
+
+def test_random_masks_have_the_numbers_asked_for(rng):
+    masks = baselines.random_masks([0, 3, 10], 10, rng=rng)
+    np.testing.assert_array_equal(masks.sum(axis=1), [0, 3, 10])
+
+
+def test_leading_masks_keep_the_first_of_an_order():
+    masks = baselines.leading_masks(np.array([2, 0, 1]), [1, 2])
+    np.testing.assert_array_equal(masks, [[False, False, True], [True, False, True]])
+
+
+def test_magnitude_order_is_by_the_norm_of_the_rows(known):
+    full = heads.train(
+        known.x["train"],
+        known.y["train"],
+        np.ones((1, N_FEATURES), dtype=bool),
+        [0],
+        mode="features",
+        n_classes=N_CLASSES,
+        settings=SETTINGS,
+        valid=(known.x["valid"], known.y["valid"]),
+    )[0]
+    order = baselines.magnitude_order(full)
+    norms = (full.weight_in**2).sum(dim=1)[order]
+    assert (norms.diff() <= 0).all() and sorted(order) == list(range(N_FEATURES))
+
+
+def test_penalty_lets_telling_features_in_first(known):
+    order = baselines.penalty_order(known.x["train"], known.y["train"], N_CLASSES)
+    assert set(order[:N_TELLING]) == set(range(N_TELLING))
+    assert sorted(order) == list(range(N_FEATURES))
+
+
+def test_penalty_at_which_the_first_feature_comes_in_is_the_largest_gradient(known):
+    # of the convex problem nothing is left exactly while no norm of a gradient exceeds the penalty
+    x, y = known.x["train"].double(), known.y["train"]
+    x = (x - x.mean(dim=0)) / x.std(dim=0)
+    target = torch.nn.functional.one_hot(y, N_CLASSES).double()
+    norms = (x.T @ (1 / N_CLASSES - target) / len(x)).norm(dim=1)
+    penalty = 0.9 * float(norms.max())
+
+    def loss(flat):
+        weight = torch.from_numpy(flat).reshape(N_FEATURES, N_CLASSES).requires_grad_()
+        value = torch.nn.functional.cross_entropy(x @ weight, y)
+        value = value + penalty * (weight.square().sum(dim=1) + 1e-12).sqrt().sum()
+        value.backward()
+        return value.item(), weight.grad.numpy().ravel()
+
+    start = 1e-3 * np.ones(N_FEATURES * N_CLASSES)
+    found = optimize.minimize(loss, start, jac=True).x.reshape(N_FEATURES, N_CLASSES)
+    left = np.flatnonzero(np.linalg.norm(found, axis=1) > 1e-3)
+    order = baselines.penalty_order(known.x["train"], known.y["train"], N_CLASSES)
+    assert set(left) <= set(order[: len(left) + 1]) and int(norms.argmax()) in left
+
+
+def test_shrunk_rows_are_shorter_by_the_threshold_or_gone():
+    weight = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
+    actual = baselines._shrunk(weight, 1.0)
+    torch.testing.assert_close(actual, torch.tensor([[2.4, 3.2], [0.0, 0.0], [0.0, 0.0]]))
+
+
+def test_set_head_has_as_many_links_as_asked_and_learns(known):
+    head = baselines.set_head(known, 0.25, SETTINGS, seed=0)
+    assert head.mask.sum() == round(0.25 * N_FEATURES * SETTINGS.n_hidden)
+    assert heads.accuracies([head], known.x["test"], known.y["test"])[0] > 0.8
+
+
+def test_set_head_is_the_network_that_was_trained(known, monkeypatch):
+    trained = []
+    monkeypatch.setattr(
+        baselines,
+        "_as_head",
+        lambda model, *sizes, convert=baselines._as_head: (
+            trained.append(model) or convert(model, *sizes)
+        ),
+    )
+    head = baselines.set_head(known, 0.5, SETTINGS, seed=1)
+    with torch.no_grad():
+        desired = trained[0](known.x["test"])
+    torch.testing.assert_close(head.logits(known.x["test"]), desired, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,96 @@
+"""Votes, counted by hand and by their definition."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from lib.papers.pruning import ensembles
+
+VOTES = np.array([[0, 1, 2, 2], [0, 1, 1, 0], [1, 1, 0, 2]])
+Y = np.array([0, 1, 2, 2])
+
+
+def test_vote_goes_to_the_class_of_most_members():
+    assert_array_equal(ensembles.majority_vote(VOTES[:, [0, 1, 3]]), [0, 1, 2])
+
+
+def test_tie_goes_to_the_lowest_class():
+    assert_array_equal(ensembles.majority_vote(np.array([[2], [1], [0], [2], [1]])), [1])
+    assert_array_equal(ensembles.majority_vote(VOTES)[2], 0)
+
+
+def test_vote_of_one_member_is_its_own():
+    assert_array_equal(ensembles.majority_vote(VOTES[:1]), VOTES[0])
+
+
+def test_votes_are_those_counted_one_by_one(rng):
+    votes = rng.integers(0, 4, (6, 50))
+    counted = []
+    for column in votes.T:
+        counts = Counter(column.tolist())
+        most = max(counts.values())
+        counted.append(min(label for label, n in counts.items() if n == most))
+    assert_array_equal(ensembles.majority_vote(votes), counted)
+
+
+def test_order_of_the_members_does_not_matter(rng):
+    votes = rng.integers(0, 3, (5, 40))
+    shuffled = votes[rng.permutation(5)]
+    assert_array_equal(ensembles.majority_vote(votes), ensembles.majority_vote(shuffled))
+
+
+@pytest.mark.parametrize("votes", [[], [[]], [0, 1], [[-1, 0]], [[0.5]]])
+def test_votes_that_are_no_classes_are_refused(votes):
+    with pytest.raises(ValueError, match="give classes from 0"):
+        ensembles.majority_vote(votes)
+
+
+def test_pairs_of_percentiles_are_the_published_ones():
+    desired = [(50, 60), (55, 65), (60, 70), (65, 75), (70, 80), (75, 85), (80, 90), (85, 95)]
+    assert list(ensembles.PERCENTILE_PAIRS) == desired
+
+
+@pytest.mark.parametrize(("low", "high"), [(50, 60), (0, 100), (85, 95)])
+def test_members_lie_between_the_percentiles(rng, low, high):
+    accuracy = rng.permutation(101) / 100  # percentile p is p / 100
+    actual = np.sort(accuracy[ensembles.members_between(accuracy, low, high)])
+    assert_array_equal(actual, np.arange(low, high + 1) / 100)
+
+
+def test_equal_heads_are_all_members():
+    assert_array_equal(ensembles.members_between(np.full(4, 0.9), 50, 60), np.arange(4))
+
+
+@pytest.mark.parametrize(("low", "high"), [(60, 50), (50, 50), (-1, 5), (90, 101)])
+def test_percentiles_out_of_order_or_range_are_refused(low, high):
+    with pytest.raises(ValueError, match=f"percentiles are {low} and {high}"):
+        ensembles.members_between(np.arange(5.0), low, high)
+
+
+def test_pairs_with_fewer_than_two_members_are_left_out():
+    found = ensembles.chosen(np.array([0.1, 0.2, 0.3]), [(0, 100), (60, 90)])
+    assert list(found) == [(0, 100)]
+
+
+def test_vote_is_compared_with_best_and_mean_member():
+    # right answers: member 0 all four, member 1 two, member 2 two; the vote finds 0, 1, 0, 2
+    row = ensembles.compare(VOTES, Y, [0.5, 0.9, 0.7])
+    desired = {"members": 3, "vote": 0.75, "best": 0.5, "best on test": 1, "mean": 2 / 3}
+    assert row == pytest.approx(desired)
+
+
+def test_comparison_of_other_sizes_is_refused():
+    with pytest.raises(ValueError, match=r"give \(2, 4\)"):
+        ensembles.compare(VOTES, Y, [0.5, 0.9])
+
+
+def test_disagreement_counts_pairs():
+    # columns: 0 0 1 -> 2 of 3 pairs differ; 1 1 1 -> 0; 2 1 0 -> 3; 2 0 2 -> 2
+    assert ensembles.disagreement(VOTES) == pytest.approx((2 + 0 + 3 + 2) / 12)
+
+
+def test_one_member_has_no_disagreement():
+    with pytest.raises(ValueError, match="two or more"):
+        ensembles.disagreement(VOTES[:1])

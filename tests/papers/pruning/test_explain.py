@@ -1,0 +1,135 @@
+"""Maps agree with the formula taken by derivatives, and look where the answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from lib.papers.pruning import backbone, explain
+from lib.papers.pruning.heads import Head
+
+
+def linear_score(maps, weights):
+    """S = sum of weights times maps, a score that is linear in them."""
+    return (maps * weights).sum()
+
+
+def by_derivatives(maps, weights):
+    """Grad-CAM++ of one image by first, second and third derivatives of e^S, entry by entry."""
+    _, n_maps, height, width = maps.shape
+    factor = float(linear_score(maps, weights).exp())
+    map_weights = np.zeros(n_maps)
+    for k, i, j in np.ndindex(n_maps, height, width):
+        entry = maps[0, k, i, j].clone().requires_grad_()
+        filled = maps.clone()
+        filled[0, k, i, j] = entry
+        y = linear_score(filled, weights).exp()
+        derivatives = []
+        for _ in range(3):
+            (y,) = torch.autograd.grad(y, entry, create_graph=True)
+            derivatives.append(float(y.detach()))
+        first, second, third = derivatives
+        alpha = second / (2 * second + float(maps[0, k].sum()) * third)
+        map_weights[k] += alpha * max(first, 0) / factor
+    return np.maximum(np.einsum("k,kij->ij", map_weights, maps[0]), 0)
+
+
+@pytest.fixture
+def maps(generator):
+    return torch.rand(1, 2, 2, 3, generator=generator)
+
+
+def test_map_is_the_published_formula_by_derivatives(maps, generator):
+    weights = torch.randn(2, 2, 3, generator=generator)
+    actual = explain.grad_cam_plus_plus(maps, weights[None])
+    assert_allclose(actual[0], by_derivatives(maps, weights), rtol=1e-10)
+
+
+def test_map_of_a_hand_worked_case():
+    # one map A = (1 3), gradient 1/2 everywhere: alpha = (1/4) / (1/2 + 4/8) = 1/4, twice 1/2 of it
+    maps = torch.tensor([[[[1.0, 3.0]]]], dtype=torch.float64)
+    actual = explain.grad_cam_plus_plus(maps, torch.full_like(maps, 0.5))
+    assert_allclose(actual, [[[0.25, 0.75]]])
+
+
+def test_what_speaks_against_a_score_is_not_shown(maps):
+    assert not explain.grad_cam_plus_plus(maps, -torch.ones_like(maps)).any()
+
+
+def test_no_gradient_gives_an_empty_map(maps):
+    assert not explain.grad_cam_plus_plus(maps, torch.zeros_like(maps)).any()
+
+
+def test_maps_of_another_shape_are_refused(maps):
+    with pytest.raises(ValueError, match=r"give \(B, K, h, w\)"):
+        explain.grad_cam_plus_plus(maps, maps[0])
+
+
+def test_map_of_a_pooled_feature_is_its_activation_times_a_number(maps):
+    actual = explain.of_pooled_features(maps, [1])[0, 0]
+    ratio = actual / maps[0, 1]
+    assert_allclose(ratio, ratio[0, 0].expand(2, 3))
+    # g = 1/6 at six places: w = 6 (1/36) (1/6) / (2/36 + sum A / 216)
+    desired = (1 / 36) / (2 / 36 + float(maps[0, 1].sum()) / 216)
+    assert float(ratio[0, 0]) == pytest.approx(desired)
+
+
+def test_map_of_a_pooled_feature_is_that_of_the_gradient_of_its_mean(maps):
+    maps.requires_grad_()
+    (grads,) = torch.autograd.grad(maps[:, 0].mean(), maps)
+    desired = explain.grad_cam_plus_plus(maps.detach(), grads)
+    assert_allclose(explain.of_pooled_features(maps.detach(), [0])[:, 0], desired)
+
+
+@pytest.fixture
+def lines():
+    """Three black images of one channel, each with a bright line in another row."""
+    images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+    images[torch.arange(3), 0, torch.tensor([1, 4, 6])] = 16
+    return images
+
+
+@pytest.fixture
+def brightness(monkeypatch):
+    """An extractor of one feature: the input itself, through a 1x1 convolution of weight 2."""
+    network = torch.nn.Conv2d(1, 1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 2.0)
+    network.requires_grad_(False)
+    found = backbone.Extractor("tiny", network, lambda images: images / 16.0, 1, "")
+    monkeypatch.setattr(backbone, "extractor", lambda name: found)
+
+
+def test_feature_of_brightness_looks_at_the_bright_line(brightness, lines):
+    found = explain.feature_maps(lines, [0], "tiny")
+    assert found.shape == (3, 1, 8, 8)
+    assert found.amax(3)[:, 0].argmax(1).tolist() == [1, 4, 6]
+    assert ((found > 0)[:, 0] == (lines > 0)[:, 0]).all()
+
+
+def head_of_one_feature():
+    return Head(
+        inputs=torch.tensor([0]),
+        units=torch.tensor([0]),
+        weight_in=torch.tensor([[3.0]]),
+        bias_in=torch.tensor([0.1]),
+        weight_out=torch.tensor([[1.0, -1.0]]),
+        bias_out=torch.zeros(2),
+        mask=np.ones(1, bool),
+        epochs=1,
+        loss=0.0,
+    )
+
+
+def test_head_looks_at_what_speaks_for_the_class(brightness, lines):
+    head = head_of_one_feature()
+    for_it = explain.head_maps(head, lines, torch.zeros(3, dtype=torch.int64), "tiny")
+    against = explain.head_maps(head, lines, torch.ones(3, dtype=torch.int64), "tiny")
+    assert ((for_it > 0) == (lines > 0)[:, 0]).all() and not against.any()
+    # z = 3 mean(A) + .1, so g = 3/64 at 64 places, and A sums to 8 * 2
+    g = 3 / 64
+    desired = 2 * 64 * g**3 / (2 * g**2 + 16 * g**3)
+    assert_allclose(for_it.amax((1, 2)), desired, rtol=1e-6)
+
+
+def test_small_images_are_enlarged_first(brightness, lines):
+    assert explain.feature_maps(lines, [0], "tiny", side=16).shape == (3, 1, 16, 16)

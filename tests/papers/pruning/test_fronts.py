@@ -1,0 +1,87 @@
+"""Ranks, hypervolumes and correlations against their definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from lib.papers.pruning import fronts
+
+POINTS = arrays(float, st.tuples(st.integers(1, 25), st.integers(2, 4)), elements=st.integers(0, 4))
+
+
+def dominates(a, b):
+    return (a <= b).all() and (a < b).any()
+
+
+def ranks_by_definition(points):
+    """The longest chain of rows that dominate one another and lead to each row."""
+    above = [[j for j, b in enumerate(points) if dominates(b, a)] for a in points]
+    found = {}
+
+    def rank(i):
+        if i not in found:
+            found[i] = 1 + max((rank(j) for j in above[i]), default=-1)
+        return found[i]
+
+    return [rank(i) for i in range(len(points))]
+
+
+@given(points=POINTS)
+def test_ranks_are_those_of_the_definition(points):
+    np.testing.assert_array_equal(fronts.ranks(points), ranks_by_definition(points))
+
+
+@given(points=POINTS)
+def test_front_has_every_undominated_vector_once(points):
+    kept = {tuple(a) for a in points if not any(dominates(b, a) for b in points)}
+    found = points[fronts.front(points)]
+    assert {*map(tuple, found)} == kept and len(found) == len(kept)
+
+
+def test_hypervolume_of_one_point_is_its_box():
+    assert fronts.hypervolume(np.array([[0.5, 0.2, 0.9]])) == pytest.approx(0.5 * 0.8 * 0.1)
+
+
+def test_hypervolume_is_the_share_of_points_dominated(rng):
+    points = rng.random((6, 3))
+    drawn = rng.random((200_000, 3))
+    is_covered = np.zeros(len(drawn), dtype=bool)
+    for point in points:
+        is_covered |= (drawn >= point).all(axis=1)
+    error = np.sqrt(0.25 / len(drawn))
+    assert fronts.hypervolume(points) == pytest.approx(is_covered.mean(), abs=4 * error)
+
+
+def test_hypervolume_of_nothing_is_zero():
+    assert fronts.hypervolume(np.zeros((0, 3))) == 0
+
+
+def test_hypervolumes_grow_with_what_is_seen(rng):
+    points = rng.random((40, 3))
+    volumes = fronts.hypervolumes(points, range(1, 41))
+    assert (np.diff(volumes) >= 0).all()
+    assert volumes[-1] == fronts.hypervolume(points)
+
+
+def test_attained_is_the_best_within_reach():
+    x, y = np.array([0.1, 0.3, 0.5]), np.array([0.9, 0.2, 0.4])
+    actual = fronts.attained(x, y, np.array([0.0, 0.1, 0.4, 1.0]))
+    np.testing.assert_array_equal(actual, [np.nan, 0.9, 0.2, 0.2])
+
+
+def test_partial_correlation_is_that_of_the_residuals(rng):
+    given_ = rng.permutation(50).astype(float)
+    x, y = given_ + 20 * rng.normal(size=50), given_ + 20 * rng.normal(size=50)
+    rank = [stats.rankdata(values) for values in (x, y, given_)]
+    line = np.stack([rank[2], np.ones(50)], axis=1)
+    left = [r - line @ np.linalg.lstsq(line, r)[0] for r in rank[:2]]
+    desired = np.corrcoef(*left)[0, 1]
+    assert fronts.partial_rank_correlation(x, y, given_) == pytest.approx(desired)
+
+
+def test_correlation_of_what_does_not_vary_is_unknown():
+    assert np.isnan(fronts.rank_correlation(np.ones(5), np.arange(5.0)))
+    assert np.isnan(fronts.partial_rank_correlation(np.arange(5.0), np.ones(5), np.ones(5)))

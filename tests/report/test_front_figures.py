@@ -1,0 +1,128 @@
+"""What figures of fronts draw."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.papers.pruning.labels import LABELS
+from lib.report import front_figures, labels, publishing
+
+labels.add(LABELS)
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with plt.rc_context():
+        publishing.use_style()
+        yield
+    plt.close("all")
+
+
+def said(fig):
+    return [text.get_text() for ax in fig.axes for text in ax.texts]
+
+
+def line(ax, label):
+    [found] = [one for one in ax.lines if one.get_label() == label]
+    return np.array(found.get_xydata())
+
+
+RUNS = pd.DataFrame(
+    {
+        "dataset": "rsmas",
+        "method": "nsga2",
+        "seed": [0, 0, 1, 1, 2, 2],
+        "density": [0.1, 1.0] * 3,
+        "value": [0.5, 0.9, 0.7, 0.8, np.nan, 0.7],
+    }
+)
+
+
+def test_attainment_draws_what_half_of_the_runs_attain_and_the_full_head():
+    level = pd.DataFrame({"dataset": ["rsmas", "rsmas"], "value": [0.8, 0.9]})
+    fig = front_figures.attainment(RUNS, level, "accuracy", "?")
+    np.testing.assert_allclose(line(fig.axes[0], "NSGA-II"), [[0.1, 0.6], [1.0, 0.8]])
+    np.testing.assert_allclose(line(fig.axes[0], "full head")[:, 1], 0.85)
+
+
+def test_attainment_is_not_drawn_where_most_runs_found_nothing():
+    few = RUNS.assign(value=[0.5, 0.9, np.nan, 0.8, np.nan, 0.7])
+    fig = front_figures.attainment(few, pd.DataFrame({"dataset": [], "value": []}), "accuracy", "?")
+    np.testing.assert_allclose(line(fig.axes[0], "NSGA-II"), [[1.0, 0.8]])
+
+
+def test_searches_are_drawn_over_evaluations_as_means():
+    table = RUNS.assign(evaluations=[30, 200] * 3, value=[0.1, 0.2, 0.3, 0.4, 0.2, 0.6])
+    fig = front_figures.over_evaluations(table, "hypervolume", "?")
+    np.testing.assert_allclose(line(fig.axes[0], "NSGA-II"), [[30, 0.2], [200, 0.4]])
+
+
+def test_clouds_show_every_head():
+    table = RUNS.assign(test_auroc=np.arange(6) / 10)
+    fig = front_figures.clouds(table, "test_auroc", "AUROC", "?")
+    np.testing.assert_allclose(line(fig.axes[0], "NSGA-II")[:, 1], np.arange(6) / 10)
+
+
+def test_space_shows_a_point_for_each_mask():
+    table = RUNS.assign(accuracy=0.5, auroc=0.5)
+    fig = front_figures.space(table, "?")
+    assert len(fig.axes[0].collections[0].get_offsets()) == len(table)
+
+
+def test_gaps_stand_at_their_values_first_name_above():
+    table = pd.DataFrame(
+        {
+            "dataset": "rsmas",
+            "name": ["first", "second"],
+            "series": "accuracy",
+            "value": [1.0, -2.0],
+            "low": [0.5, -np.inf],
+            "high": [1.5, np.inf],
+        }
+    )
+    fig = front_figures.gaps(table, "points", "?")
+    drawn = fig.axes[0].lines[1].get_xydata()  # the first is that at 0
+    np.testing.assert_allclose(drawn, [[1, 0], [-2, -1]])
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["first", "second"]
+
+
+def test_bins_without_features_are_not_drawn():
+    table = pd.DataFrame(
+        {"dataset": "rsmas", "line": "found", "kept": [0.1, 0.2], "features": [4.0, 0.0]}
+    )
+    fig = front_figures.kept_features(table, "?")
+    y = fig.axes[0].lines[0].get_ydata()
+    assert y[0] == 4 and np.isnan(y[-1])
+
+
+def test_hidden_pixels_have_the_mean_colour(rng):
+    images = rng.integers(0, 256, (1, 3, 6, 6), dtype=np.uint8)
+    hidden = np.zeros((1, 6, 6), dtype=bool)
+    hidden[0, :2] = True
+    fig = front_figures.seen_regions(images, np.ones((1, 6, 6)), hidden, "?")
+    shown = fig.axes[2].images[0].get_array()
+    desired = images[0].mean(axis=(1, 2)).round()
+    np.testing.assert_array_equal(shown[0, 0], desired)
+    np.testing.assert_array_equal(shown[5, 5], images[0, :, 5, 5])
+
+
+EMPTY = pd.DataFrame(columns=["dataset", "name", "series", "value", "method", "line", "seed"])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: front_figures.attainment(EMPTY, EMPTY, "accuracy", "?"),
+        lambda: front_figures.over_evaluations(EMPTY.assign(evaluations=[]), "volume", "?"),
+        lambda: front_figures.clouds(EMPTY, "value", "AUROC", "?"),
+        lambda: front_figures.space(EMPTY, "?"),
+        lambda: front_figures.gaps(EMPTY, "points", "?"),
+        lambda: front_figures.kept_features(EMPTY, "?"),
+        lambda: front_figures.seen_regions(
+            np.zeros((0, 3, 4, 4), np.uint8), np.zeros((0, 4, 4)), np.zeros((0, 4, 4), bool), "?"
+        ),
+    ],
+)
+def test_what_was_not_run_is_said(draw):
+    assert said(draw()) == ["not run"]

@@ -1,0 +1,169 @@
+"""A worker without a cluster: what it answers, and when it gives up."""
+
+import json
+import threading
+
+import pytest
+
+from lib.runs import dispatch, workers
+from lib.runs.environment import environment
+from lib.runs.progress import Progress
+from lib.runs.workers import Abandoned, Delivery, Introduction, Job, UnknownClient
+from tests import processes
+from tests.runs import counting
+from tests.runs.counting import Counting
+from tests.runs.test_executors import contents
+
+RUN = Counting("counting")
+CHILD = Counting("further", parent=RUN)
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """The store of the client."""
+    child = counting.experiment("further", make=counting.count_further)
+    store = counting.store(tmp_path / "theirs", counting.experiment(), child)
+    store.runs.mkdir(parents=True)
+    (store.runs / ".token").write_text("text")
+    return store
+
+
+@pytest.fixture
+def introduce(theirs, tmp_path, monkeypatch):
+    """Introduces a client, which sees the store or not."""
+    monkeypatch.setattr(workers, "_scratch", lambda: tmp_path / "scratch")
+    monkeypatch.setattr(workers, "_secede", lambda: None)
+    monkeypatch.setattr(workers, "_desks", {})
+
+    def call(token=None, data=None, **changes):
+        facts = environment() | changes
+        shown = workers.shown_results(theirs)
+        return workers.introduce(Introduction("me", theirs, token, shown, data or {}, facts))
+
+    return call
+
+
+def test_store_is_seen_by_what_its_token_holds(introduce):
+    assert introduce(token=(".token", "text")).sees_store
+    assert not introduce(token=(".token", "another")).sees_store
+    assert not introduce(token=(".missing", "text")).sees_store
+    assert not introduce(token=None).sees_store
+
+
+def test_store_with_other_results_is_not_seen(introduce, theirs):
+    assert introduce(token=(".token", "text")).sees_store
+    text = Introduction("me", theirs, (".token", "text"), ["counting 100"], {}, environment())
+    assert not workers.introduce(text).sees_store
+
+
+def test_other_code_and_versions_are_told(introduce):
+    answer = introduce(code_sha256="0", versions={"python": "2.7", "torch": "0.1"})
+    code, python, torch = answer.differences
+    assert code == "its code is another" and python.endswith("here 2.7")
+    assert torch.startswith("its torch is 2") and torch.endswith("here 0.1")
+    with pytest.raises(UnknownClient):
+        workers.report("me", [], False)
+
+
+def test_data_sets_with_another_content_are_lacking(introduce, monkeypatch, tmp_path):
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(tmp_path))
+    sha256 = workers.data.origin("digits")["sha256"]
+    assert introduce(data={"digits": sha256}).lacking == ()
+    assert introduce(data={"digits": "0", "madelon": "0"}).lacking == ("digits", "madelon")
+
+
+def test_data_that_are_sent_stand_before_those_of_the_machine(introduce, monkeypatch, tmp_path):
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(tmp_path))
+    (tmp_path / "dna.npz").write_bytes(b"of the machine")
+    (tmp_path / "web.npz").write_bytes(b"of the machine")
+    introduce()
+    workers.receive_data("me", "dna", b"sent")
+    places = [workers.data.sets.fetch.places(name)["SPARSE_DATA_DIR"] for name in ("dna", "web")]
+    assert [place.read_bytes() for place in places] == [b"sent", b"of the machine"]
+    assert (tmp_path / "dna.npz").read_bytes() == b"of the machine"
+
+
+def test_record_comes_back_and_nothing_stays(introduce, theirs, tmp_path):
+    introduce()
+    ((outcome,), made) = workers.work("me", [Job(RUN)])
+    assert made == {} and outcome.failure is None
+    theirs.accept(RUN, outcome.record)
+    alone = counting.store(tmp_path / "alone").run(RUN)
+    assert contents(theirs.stored(RUN)) == contents(alone)
+    assert not list((tmp_path / "scratch").rglob("*.json"))
+
+
+def test_run_goes_on_from_the_checkpoint_that_was_sent(introduce, theirs):
+    introduce()
+    digests = ["first", "second"]
+    ((outcome,), _) = workers.work(
+        "me", [Job(RUN, {"checkpoint.json": json.dumps(digests).encode()})]
+    )
+    theirs.accept(RUN, outcome.record)
+    assert theirs.stored(RUN).environment["begun"] == 2
+
+
+def test_jobs_that_take_longer_than_a_batch_go_back(introduce, monkeypatch):
+    monkeypatch.setattr(workers, "BATCH", 0.0)
+    introduce()
+    outcomes, _ = workers.work("me", [Job(RUN), Job(RUN), Job(RUN)])
+    assert len(outcomes) == 1
+
+
+def test_worker_that_is_not_asked_gives_up(introduce, monkeypatch):
+    introduce()
+    monkeypatch.setattr(workers, "LEASE", -1.0)
+    with pytest.raises(Abandoned):
+        workers.work("me", [Job(RUN)])
+
+
+@pytest.mark.parametrize("ending", ["a record", "the word to make it", "nobody"])
+def test_worker_waits_for_the_record_that_it_wished_for(ending, introduce, theirs):
+    introduce()
+    ended = []
+
+    def work():
+        try:
+            ended.append(workers.work("me", [Job(CHILD)]))
+        except Abandoned:
+            ended.append(Abandoned)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    processes.wait_until(lambda: workers.report("me", [], False).wishes)
+    (wish,) = workers.report("me", [], False).wishes
+    assert wish.run == RUN and not wish.whole
+    if ending == "nobody":
+        workers.leave("me")
+        thread.join(10)
+        assert ended == [Abandoned]
+        return
+    record = workers.parcels.packed(theirs.run(RUN).path)
+    place, files = ("runs", record) if ending == "a record" else ("work", {})
+    workers.report("me", [Delivery(RUN, place, files)], False)
+    thread.join(10)
+    ((outcome,), made) = ended[0]
+    assert outcome.failure is None
+    assert set(made) == (set() if place == "runs" else {RUN.name})
+
+
+# ---------------------------------------------------------------------------------- the client
+
+
+class Nobody:
+    """A client without a cluster."""
+
+    status = "running"
+
+
+def test_run_that_loses_three_workers_is_given_up(theirs):
+    shown = Progress(1, "step", shown=False)
+    made = dispatch.Dispatch(Nobody(), theirs, [RUN], shown, lambda *_: None)
+    site = dispatch.Site("tcp://1", "one", sees_store=False, jobs=[RUN])
+    made.pending.clear()
+    for times in range(dispatch.LOSSES):
+        made.sites["tcp://1"] = site
+        assert made.failures == [] and times < 3
+        made._lose("tcp://1", "killed")
+    assert made.failures == [(RUN, "3 workers were lost with it, the last one: killed")]
+    assert made.missing == {}

@@ -1,0 +1,227 @@
+"""A release: one version everywhere, pins that fit each other, a wheel that works by itself."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from importlib import metadata
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests.checkouts import ROOT, variables
+from tests.test_repository import EXTRAS, PROJECT, git, needs_git, pins, tracked
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+ZENODO = json.loads((ROOT / ".zenodo.json").read_text())
+HEADINGS = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+HEADING = re.compile(r"(\d+\.\d+\.\d+) \((unreleased|\d{4}-\d\d-\d\d)\)")
+TREE = pins((ROOT / "requirements.txt").read_text().splitlines())
+INSTALLER = {"setuptools", "pip", "wheel"}  # what pip does not name among what it installed
+STEP = """
+import torch
+from lib import data, evolution, models, train
+
+split = data.load("digits")
+net = models.mlp([64, 50, 10], er_epsilon=5, standardisation=split.standardisation(), seed=0)
+settings = train.Settings(epochs=1, learning_rate=0.1, evolution=evolution.Evolution())
+history = train.fit(net, split, settings, seed=1)
+assert 0 < history.metrics[-1]["test_accuracy"] < 1, history.metrics
+"""
+
+
+# -------------------------------------------------------------------------------------- version
+
+
+def test_every_release_has_a_heading_and_only_the_newest_may_be_open():
+    found = [HEADING.fullmatch(heading) for heading in HEADINGS]
+    assert None not in found
+    versions = [Version(match[1]) for match in found]
+    assert versions == sorted(set(versions), reverse=True)
+    assert "unreleased" not in [match[2] for match in found[1:]]
+
+
+def test_citation_archive_and_folder_without_git_have_the_version_of_the_newest_heading():
+    newest = HEADING.fullmatch(HEADINGS[0])[1]
+    fallback = PYPROJECT["tool"]["hatch"]["version"]["fallback-version"]
+    assert (CITATION["version"], ZENODO["version"], fallback) == (newest, newest, newest)
+
+
+@needs_git
+def test_every_tag_is_that_of_a_release():
+    released = {HEADING.fullmatch(heading)[1] for heading in HEADINGS if "unrel" not in heading}
+    assert {tag.removeprefix("v") for tag in git("tag").split()} <= released
+
+
+def test_citation_and_archive_say_the_same():
+    assert ZENODO["title"] == CITATION["title"]
+    assert ZENODO["license"] == CITATION["license"] == PROJECT["license"]
+    assert ZENODO["keywords"] == CITATION["keywords"]
+    names = [author["name"] for author in CITATION["authors"]]
+    assert [creator["name"] for creator in ZENODO["creators"]] == names
+
+
+def test_archive_names_every_paper_by_its_doi_or_else_its_preprint():
+    papers = CITATION["references"]
+    named = [paper.get("doi") or paper["identifiers"][0]["value"] for paper in papers]
+    assert [related["identifier"] for related in ZENODO["related_identifiers"]] == named
+    kinds = ["arxiv" if name.startswith("arXiv:") else "doi" for name in named]
+    assert [related["scheme"] for related in ZENODO["related_identifiers"]] == kinds
+
+
+# ----------------------------------------------------------------------------------------- pins
+
+
+def test_what_builds_a_wheel_is_pinned_as_in_the_tests():
+    assert pins(PYPROJECT["build-system"]["requires"]).items() <= TREE.items()
+
+
+def test_packages_in_two_extras_have_one_version():
+    together = pins(EXTRAS["cluster"]).items() & pins(EXTRAS["test"]).items()
+    assert {"dask", "dask-jobqueue", "distributed", "asyncssh"} == {name for name, _ in together}
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_pins_fit_each_other(name):
+    """What each package asks for is pinned too, in a version that it takes."""
+    for text in metadata.requires(name) or []:
+        asked = Requirement(text)
+        wanted = asked.marker is None or asked.marker.evaluate({"extra": ""})
+        other = canonicalize_name(asked.name)
+        if wanted and other not in INSTALLER and "torch" not in name:
+            assert other in TREE and asked.specifier.contains(TREE[other], prereleases=True), text
+
+
+# ------------------------------------------------------------------------------------ container
+
+
+def instructions():
+    """(word, rest) of each instruction of the Dockerfile."""
+    text = (ROOT / "Dockerfile").read_text()
+    text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    return [tuple(line.split(maxsplit=1)) for line in lines if line]
+
+
+def of(word):
+    return [rest for name, rest in instructions() if name == word]
+
+
+def test_container_starts_from_one_python_that_the_project_takes():
+    (base,) = of("FROM")
+    name, _, tag = base.partition(":")
+    assert name == "python" and re.match(r"\d\.\d+-", tag)
+    python = tag.partition("-")[0]
+    assert python in SpecifierSet(PROJECT["requires-python"])
+    assert f"python={python}" in (ROOT / "environment.yml").read_text()
+
+
+@needs_git
+def test_container_copies_what_is_tracked_and_its_packages_are_the_pins():
+    first, everything = (copied.split() for copied in of("COPY"))
+    assert first[1:] == ["requirements.txt", "./"] and ROOT / first[1] in tracked()
+    assert everything[1:] == [".", "./"]
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert {".git", ".venv*", "data/raw", "data/runs"} <= set(ignored)
+    needed = ("lib", "data/reference", "data/results", "pyproject.toml", "hatch_build.py")
+    assert not set(needed) & set(ignored)
+    packages, rest = of("RUN")[1:]
+    assert "pip install" in packages and packages.endswith("-r requirements.txt")
+    assert rest == "make .venv/.stamp"
+
+
+def test_container_is_small_where_it_can_be_and_not_run_by_root():
+    system = of("RUN")[0]
+    assert "--no-install-recommends" in system and "rm -rf /var/lib/apt/lists/*" in system
+    assert {"git", "make", "libgomp1"} <= set(system.split())
+    (user,) = of("USER")
+    assert f" {user} " in system and user != "root"
+    owners = {flag for copied in of("COPY") for flag in copied.split() if flag.startswith("--")}
+    assert owners == {f"--chown={user}"}
+
+
+def test_container_runs_a_command_of_ours():
+    (command,) = of("CMD")
+    assert json.loads(command) == ["python", "-m", "lib", "list"]
+    (place,) = of("WORKDIR")
+    (path,) = of("ENV")
+    assert path == f'PATH="{place}/.venv/bin:$PATH"'
+
+
+# ---------------------------------------------------------------------------------------- wheel
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A wheel and a source distribution, built as pip would but with what is installed here."""
+    folder = tmp_path_factory.mktemp("dist")
+    words = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+def unpacked_source(built, folder):
+    (archive,) = built.glob("*.tar.gz")
+    shutil.unpack_archive(archive, folder, filter="data")
+    (place,) = folder.iterdir()
+    return place
+
+
+@pytest.fixture(params=["wheel", "source"])
+def installed(request, built, tmp_path):
+    """The Python of an environment with the library and, borrowed, the packages it asks for."""
+    (source,) = built.glob("*.whl" if request.param == "wheel" else "*.tar.gz")
+    words = [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "clean")]
+    subprocess.run(words, check=True)
+    (place,) = tmp_path.glob("clean/lib/python3.*/site-packages")
+    words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    words += ["--no-build-isolation", "--target", str(place), str(source)]
+    subprocess.run(words, cwd=tmp_path, check=True)
+    return tmp_path / "clean" / "bin" / "python"
+
+
+def run(python, *words, folder):
+    packages = os.pathsep.join(dict.fromkeys(map(sysconfig.get_path, ("purelib", "platlib"))))
+    environment = variables(PYTHONPATH=packages)
+    done = subprocess.run(
+        [python, *words], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_installed_library_trains_and_lists_its_experiments(installed, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    where = run(installed, "-c", "import lib; print(lib.__file__)", folder=elsewhere)
+    assert where.startswith(str(tmp_path / "clean"))
+    run(installed, "-c", STEP, folder=elsewhere)
+    assert "experiments: set_mlp" in run(installed, "-m", "lib", "list", folder=elsewhere)
+    claims = run(installed, "-m", "lib", "claims", folder=elsewhere)
+    assert "not run" in claims
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_source_distribution_and_wheel_have_one_version_also_without_git(built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    (source,) = built.glob("*.tar.gz")
+    version = wheel.name.split("-")[1]
+    assert source.name == f"sparse_adaptive_companion-{version}.tar.gz"
+    words = ("-m", "hatchling", "version")
+    place = unpacked_source(built, tmp_path / "source")
+    assert run(sys.executable, *words, folder=place).strip() == version
+    bare = tmp_path / "bare"
+    shutil.copytree(place, bare, ignore=shutil.ignore_patterns("PKG-INFO"))
+    fallback = PYPROJECT["tool"]["hatch"]["version"]["fallback-version"]
+    assert run(sys.executable, *words, folder=bare).strip() == fallback
