@@ -161,8 +161,9 @@ def _work(store: Store, run: Run) -> None:
 
 
 def _note(store: Store, run: Run, done: int) -> None:
-    """Write how far a run is where other processes can read it."""
-    _notes(store, run).write_text(str(done))
+    """Write how far a run is where other processes can read it, if there is room for it."""
+    with contextlib.suppress(OSError):  # the run itself says what it cannot write
+        _notes(store, run).write_text(str(done))
 
 
 def _notes(store: Store, run: Run):

@@ -8,7 +8,8 @@ import pytest
 from lib import papers
 from lib.command import cli
 from lib.papers.shared.sparse_training import SparseTraining, training
-from lib.runs.store import Store
+from lib.runs import sums
+from lib.runs.store import FILES, Store
 from tests.runs import counting
 
 BASE = SparseTraining("tiny", dataset="digits", hidden=(20, 20), density=0.2, drop="sign", epochs=3)
@@ -42,9 +43,10 @@ def store(tmp_path, monkeypatch):
 
 
 def rewrite(store, run, file, change):
-    """Change the text of a file of a record."""
+    """Change the text of a file of a record, and its checksums with it."""
     path = store.stored(run).path / file
     path.write_text(change(path.read_text()))
+    sums.write(path.parent, FILES)
 
 
 def replay(capsys, *words):

@@ -137,20 +137,28 @@ def frozen(model: nn.Module, x: Tensor, y: Tensor, loss: str = "ce") -> nn.Seque
 
     Raises ValueError if it is in training mode, or ``y`` does not fit ``x`` and the logits.
     """
-    if any(module.training for module in model.modules()):
+    frozen_model = _of_flat(copy.deepcopy(model), x)
+    frozen_model.requires_grad_(False)
+    _check_model(frozen_model, x, y, loss)
+    return frozen_model
+
+
+def _of_flat(model: nn.Module, x: Tensor) -> nn.Sequential:
+    """The model, the same module, on examples of the shape of ``x`` that are flat."""
+    return nn.Sequential(nn.Unflatten(1, x.shape[1:]), model)
+
+
+def _check_model(of_flat: nn.Sequential, x: Tensor, y: Tensor, loss: str = "ce") -> None:
+    if any(module.training for module in of_flat[1].modules()):
         raise ValueError("training mode: call model.eval() first")
     _check_classes(x, y)
-    unflatten = nn.Unflatten(1, x.shape[1:])
-    frozen_model = nn.Sequential(unflatten, copy.deepcopy(model))
-    frozen_model.requires_grad_(False)
-    first = x[:1].detach().flatten(1)
-    n_classes = frozen_model(first).shape[1]
+    with torch.no_grad():
+        n_classes = of_flat(x[:1].detach().flatten(1)).shape[1]
     if n_classes < 2 or (loss == "dlr" and n_classes < 3):
         advice = "give another loss, or a model with more logits"
         raise ValueError(f"loss {loss!r} of {n_classes} logits is undefined: {advice}")
     if not 0 <= y.min() <= y.max() < n_classes:
         raise ValueError(f"y has {y.min()} to {y.max()}: give 0 to {n_classes - 1}")
-    return frozen_model
 
 
 def is_wrong(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -194,7 +202,10 @@ def is_adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
     ``x`` (B, features...), ``y`` (B,); ValueError if they do not fit the model.
     """
-    return is_wrong(frozen(model, x, y), x.detach().flatten(1), y)
+    of_flat = _of_flat(model, x)
+    _check_model(of_flat, x, y)
+    with torch.no_grad():
+        return is_wrong(of_flat, x.detach().flatten(1), y)
 
 
 def adversarial_distance(
