@@ -171,7 +171,8 @@ class _Looks:
         self.fields: dict[int, Tensor] = state["fields"]
 
     def add_(self, epoch: int, seen: tuple[dict[str, float], Tensor]) -> None:
-        self.rows[epoch], self.fields[epoch] = seen
+        row, self.fields[epoch] = seen
+        self.rows[epoch] = {name: float(value) for name, value in row.items()}
         checkpoints.save(self.path, {"rows": self.rows, "fields": self.fields})
 
 
