@@ -4,6 +4,7 @@
 inspired by network science. Notebooks 10 to 17.
 """
 
+from lib.papers.set.ablation import ABLATION, REMOVAL, SENSITIVITY, VARIANTS_OF_CODE
 from lib.papers.set.claims import CLAIMS
 from lib.papers.set.growth import DENSITIES_STUDIED, GROWTH_RULES, OTHER_DECAY
 from lib.papers.set.links import SCALE_FREE, STRUCTURE, VISIBLE
@@ -20,6 +21,10 @@ EXPERIMENTS = (
     OTHER_DECAY,
     DENSITIES_STUDIED,
     TIME_TO_ACCURACY,
+    ABLATION,
+    SENSITIVITY,
+    REMOVAL,
+    VARIANTS_OF_CODE,
     TUNING,
     SCALE_FREE,
     STRUCTURE,

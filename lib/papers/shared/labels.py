@@ -15,6 +15,7 @@ LOOKS = {
     "set_retrained": look("SET's links retrained", "#56b4e9", "-"),
     "set_rewired": look("same, rewired", "#cc78bc", "--"),
     "set_random_removal": look("SET, random drop", "#d55e00", (0, (3, 1, 1, 1))),
+    "set_largest_removal": look("SET, largest dropped", "#999933", (0, (1, 2))),
 }
 NAMES_OF_NETWORKS = {
     "adaptive_topology": "width 1000",

@@ -16,6 +16,7 @@ METHODS: dict[str, Fields] = {
     "preferential": {"drop": "sign", "grow": "preferential"},
     "ch3_l3": {"drop": "magnitude", "grow": "ch3_l3"},
     "set_random_removal": {"drop": "random"},
+    "set_largest_removal": {"drop": "largest"},
     "fixed": {},
     "fixed_final": {},  # as fixed, with as many links as SET keeps at the end
     "dense": {"density": None, "er_epsilon": None},

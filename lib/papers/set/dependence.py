@@ -1,0 +1,304 @@
+"""What SET depends on: accuracies of the runs of :mod:`lib.papers.set.ablation`, and the claims
+S32 to S35 and S40 to S42 on them.
+
+The best of several settings is chosen from the runs that it is judged on, so that intervals are
+simultaneous (Bonferroni) for all pairs that could have been the best.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from lib.papers.set.ablation import (
+    DROP_FRACTIONS,
+    ER_EPSILONS,
+    SETTINGS,
+    setting,
+)
+from lib.report.intervals import LEVEL, Measurement, t_interval
+from lib.report.tables import compared_epochs
+from lib.report.verdicts import Claim
+from lib.runs.record import Record
+
+Records = Sequence[Record]
+ByName = dict[str, dict[int, float]]  # percent, by name and seed
+
+CHANCE = 15.0  # percent, of S42: up to there CIFAR-10 is not learned
+CLAIMED_BEST = (setting("SReLU", "momentum", "none"), setting("SReLU", "momentum", "L2"))
+
+# ------------------------------------------------------------------------------------- accuracies
+
+
+def by_variant(records: Records, method: str, epoch: int | None = None) -> ByName:
+    """Test accuracy of a method after an epoch, the last unless given: {variant: {seed: %}}."""
+    found: ByName = {}
+    for record in records:
+        run = record.config
+        if run.method == method:
+            accuracies = record.metrics["test_accuracy"]
+            row = (len(accuracies) if epoch is None else epoch) - 1
+            found.setdefault(run.variant, {})[run.seed] = 100 * accuracies.iloc[row]
+    return found
+
+
+def table(records: Records) -> pd.DataFrame:
+    """Test accuracy of every run at its last epoch: dataset, variant, method, seed, epochs, value
+    (percent), and final (percent), after what the last epoch's rule does.
+    """
+    rows = []
+    for record in records:
+        run, last = record.config, record.metrics["test_accuracy"].iloc[-1]
+        final = record.environment["final"]["test_accuracy"]
+        rows.append(
+            {
+                "dataset": run.dataset,
+                "variant": run.variant,
+                "method": run.method,
+                "seed": run.seed,
+                "epochs": run.epochs,
+                "value": 100 * last,
+                "final": 100 * final,
+            }
+        )
+    columns = ["dataset", "variant", "method", "seed", "epochs", "value", "final"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def rival_gaps(records: Records, rival: str, level: float = LEVEL) -> dict[str, Measurement]:
+    """SET minus a rival in every setting, points, paired by seed, at the last epoch that both
+    reached.
+    """
+    both = [record for record in records if record.config.method in ("set", rival)]
+    if not {record.config.method for record in both} >= {"set", rival}:
+        return {}
+    epoch = min(compared_epochs(both))
+    ours, theirs = by_variant(both, "set", epoch), by_variant(both, rival, epoch)
+    gaps = {}
+    for name in ours:
+        differences = _differences(ours[name], theirs.get(name, {}))
+        if differences:
+            gaps[name] = t_interval(differences, level=level)
+    return gaps
+
+
+def _differences(first: dict[int, float], second: dict[int, float]) -> list[float]:
+    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+
+
+def gap_rows(records: Records) -> pd.DataFrame:
+    """SET minus the fixed support and minus the dense network in every setting of Fig. 6: columns
+    dataset, name, series, value, low, high, n; intervals hold for all of a series together.
+    """
+    rows = []
+    written = {"fixed": "SET − fixed support", "dense": "SET − dense"}
+    level = _simultaneous(len(SETTINGS))
+    for rival, series in written.items():
+        for name, gap in rival_gaps(records, rival, level).items():
+            epoch = min(compared_epochs(_of(records, ("set", rival))))
+            label = f"{series} (epoch {epoch})"
+            rows.append((name, label, gap.value, gap.low, gap.high, gap.n))
+    found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
+    datasets = [record.config.dataset for record in records[:1]] or [""]
+    return found.assign(dataset=datasets[0])
+
+
+def _of(records: Records, methods: Sequence[str]) -> list[Record]:
+    return [record for record in records if record.config.method in methods]
+
+
+def variant_rows(records: Records, base: str = "as in the paper") -> pd.DataFrame:
+    """Every variant of SET minus the paper's, points at the end, paired by seed: columns dataset,
+    name, series ("last epoch", and after what the last epoch's rule does), value, low, high, n;
+    the intervals hold for all variants together.
+    """
+    rows = []
+    runs = table(records)
+    names = [name for name in dict.fromkeys(runs["variant"]) if name != base]
+    level = _simultaneous(max(1, len(names)))
+    for series, column in {"last epoch": "value", "after it": "final"}.items():
+        by_seed = runs.pivot_table(column, "seed", "variant")
+        for name in names:
+            gap = t_interval((by_seed[name] - by_seed[base]).dropna(), level=level)
+            rows.append((name, series, gap.value, gap.low, gap.high, gap.n))
+    found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
+    return found.assign(dataset=runs["dataset"].iloc[0] if len(runs) else "")
+
+
+def sensitivity_rows(records: Records) -> pd.DataFrame:
+    """Accuracy of SET by links and drop fraction, a row a run: dataset, method, seed, er_epsilon,
+    drop_fraction, links (in training), value (percent), panel ("ε = 20").
+    """
+    rows = []
+    for record in records:
+        run = record.config
+        rows.append(
+            {
+                "dataset": run.dataset,
+                "method": run.method,
+                "seed": run.seed,
+                "er_epsilon": run.er_epsilon,
+                "drop_fraction": run.drop_fraction,
+                "links": int(record.metrics["links"].iloc[-1]),
+                "value": 100 * record.metrics["test_accuracy"].iloc[-1],
+                "panel": f"ε = {run.er_epsilon:g}",
+            }
+        )
+    columns = ["dataset", "method", "seed", "er_epsilon", "drop_fraction", "links", "value"]
+    return pd.DataFrame(rows, columns=[*columns, "panel"])
+
+
+def around(values: pd.Series) -> tuple[float, float]:
+    """The axis of accuracies in percent: a little more than they span."""
+    if values.empty:
+        return 0.0, 100.0
+    margin = 0.1 * (values.max() - values.min()) + 0.2
+    return max(0.0, values.min() - margin), min(100.0, values.max() + margin)
+
+
+# ----------------------------------------------------------------------------------------- Fig. 6
+
+
+def _simultaneous(comparisons: int) -> float:
+    """The level of each of several intervals that are to hold together."""
+    return 1 - (1 - LEVEL) / comparisons
+
+
+def cost_of_l1(records: Records) -> Measurement | None:
+    """S32: SET in its best setting with L1 minus in its best one with none or L2, points, at the
+    last epoch.
+    """
+    by_name = by_variant(records, "set")
+    if not set(SETTINGS) <= set(by_name):
+        return None
+    with_l1 = [name for name in SETTINGS if name.endswith("L1")]
+    others = [name for name in SETTINGS if name not in with_l1]
+    level = _simultaneous(len(with_l1) * len(others))
+    differences = _differences(by_name[_best(by_name, with_l1)], by_name[_best(by_name, others)])
+    return t_interval(differences, level=level)
+
+
+def _best(by_name: ByName, names: Sequence[str]) -> str:
+    """The name of the highest mean."""
+    return max(names, key=lambda name: np.mean(list(by_name[name].values())))
+
+
+def rank_of_claimed(records: Records) -> Measurement | None:
+    """S33: rank among the twelve settings of the better of the two that the paper calls best.
+
+    A setting counts as better for sure if it is ahead of both with its whole interval, and may be
+    better unless one of both is ahead of it so.
+    """
+    by_name = by_variant(records, "set")
+    if not set(SETTINGS) <= set(by_name):
+        return None
+    level = _simultaneous(len(CLAIMED_BEST) * (len(SETTINGS) - len(CLAIMED_BEST)))
+    claimed = by_name[_best(by_name, CLAIMED_BEST)]
+    value = low = high = 1
+    n = len(claimed)
+    for name in SETTINGS:
+        if name in CLAIMED_BEST:
+            continue
+        ahead = np.mean(list(by_name[name].values())) > np.mean(list(claimed.values()))
+        gaps = []
+        for best in CLAIMED_BEST:
+            gaps.append(t_interval(_differences(by_name[name], by_name[best]), level=level))
+        value += ahead
+        low += all(gap.low > 0 for gap in gaps)
+        high += all(gap.high > 0 for gap in gaps)
+        n = min(n, *(gap.n for gap in gaps))
+    return Measurement(float(value), float(low), float(high), n)
+
+
+def worst_gap(records: Records) -> Measurement | None:
+    """S34: smallest of the twelve differences SET minus dense, points, at the last epoch that both
+    reached; so short a training leaves the claim open.
+    """
+    gaps = list(rival_gaps(records, "dense", _simultaneous(len(SETTINGS))).values())
+    if len(gaps) < len(SETTINGS):
+        return None
+    return Measurement(
+        min(gap.value for gap in gaps),
+        min(gap.low for gap in gaps),
+        min(gap.high for gap in gaps),
+        min(gap.n for gap in gaps),
+        "epochs",
+    )
+
+
+def settings_won(records: Records) -> Measurement | None:
+    """S35: settings, of twelve, in which SET is more accurate than the fixed support."""
+    gaps = list(rival_gaps(records, "fixed", _simultaneous(len(SETTINGS))).values())
+    if len(gaps) < len(SETTINGS):
+        return None
+    ahead = sum(gap.value > 0 for gap in gaps)
+    won = sum(gap.low > 0 for gap in gaps)
+    lost = sum(gap.high < 0 for gap in gaps)
+    return Measurement(
+        float(ahead), float(won), float(len(gaps) - lost), min(gap.n for gap in gaps)
+    )
+
+
+# ------------------------------------------------------------------------- links and what is moved
+
+
+def range_of_accuracy(records: Records) -> Measurement | None:
+    """S40: range of SET's mean accuracy over the drop fractions .1 to .5 at er_epsilon 10, 20 and
+    40, points, at the last epoch.
+    """
+    by_cell: dict[tuple, dict[int, float]] = {}
+    for row in sensitivity_rows(records).itertuples():
+        if row.er_epsilon in ER_EPSILONS and row.drop_fraction in DROP_FRACTIONS:
+            cell = row.er_epsilon, row.drop_fraction
+            by_cell.setdefault(cell, {})[row.seed] = row.value
+    if len(by_cell) < len(ER_EPSILONS) * len(DROP_FRACTIONS):
+        return None
+    pairs = list(combinations(by_cell.values(), 2))
+    gaps = []
+    for first, second in pairs:
+        gaps.append(t_interval(_differences(first, second), level=_simultaneous(len(pairs))))
+    return Measurement(
+        max(abs(gap.value) for gap in gaps),
+        max(max(gap.low, -gap.high, 0.0) for gap in gaps),
+        max(max(gap.high, -gap.low) for gap in gaps),
+        min(gap.n for gap in gaps),
+    )
+
+
+def cost_of_random_removal(records: Records) -> Measurement | None:
+    """S41: SET minus SET that drops random links, CIFAR-10, points, at the last epoch; far fewer
+    epochs than the paper's.
+    """
+    gaps = rival_gaps(_cifar10(records), "set_random_removal")
+    for gap in gaps.values():
+        return replace(gap, limit="epochs")
+    return None
+
+
+def accuracy_without_largest(records: Records) -> Measurement | None:
+    """S42: accuracy of SET that drops its largest weights, CIFAR-10, percent, at the last epoch.
+
+    What is learned already will not be unlearned by the same training: only an accuracy near
+    chance leaves open what more epochs would do.
+    """
+    for by_seed in by_variant(_cifar10(records), "set_largest_removal").values():
+        accuracy = t_interval(list(by_seed.values()))
+        return replace(accuracy, limit="epochs" if accuracy.low <= CHANCE else "")
+    return None
+
+
+def _cifar10(records: Records) -> list[Record]:
+    return [record for record in records if record.config.dataset == "cifar10"]
+
+
+CLAIMS = {
+    "S32": Claim(("set_ablation",), cost_of_l1),
+    "S33": Claim(("set_ablation",), rank_of_claimed),
+    "S34": Claim(("set_ablation",), worst_gap),
+    "S35": Claim(("set_ablation",), settings_won),
+    "S40": Claim(("set_sensitivity",), range_of_accuracy),
+    "S41": Claim(("set_removals",), cost_of_random_removal),
+    "S42": Claim(("set_removals",), accuracy_without_largest),
+}

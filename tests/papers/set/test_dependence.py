@@ -1,0 +1,150 @@
+"""The claims on what SET depends on, from records whose answers are known."""
+
+import pandas as pd
+import pytest
+
+from lib.papers.set import ablation, dependence
+from lib.papers.shared import trained
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.runs.record import Record
+from tests.papers.set.test_claims import judged
+
+SEEDS = range(5)
+WOBBLE = (0.0, 0.001, -0.001, 0.002, -0.002)  # of the seeds, the same for all
+
+
+def made(percent, method="set", variant="", wobble=WOBBLE, epochs=3, **fields):
+    """Five records that end at an accuracy, with the same wobble by seed."""
+    records = []
+    for seed in SEEDS:
+        run = SparseTraining(
+            "made",
+            method=method,
+            variant=variant,
+            seed=seed,
+            epochs=epochs,
+            schedule="constant",
+            **fields,
+        )
+        last = percent / 100 + wobble[seed]
+        table = {"test_accuracy": [0.1, *[last] * (epochs - 1)], "links": 50}
+        facts = {"final": {"test_accuracy": last - 0.01, "links": 35}}
+        records.append(Record(run, pd.DataFrame(table), {}, facts, numbers=trained.numbers))
+    return records
+
+
+def settings(percents, method="set", **fields):
+    records = []
+    for name, percent in zip(ablation.SETTINGS, percents, strict=True):
+        records += made(percent, method, name, dataset="fashion_mnist", **fields)
+    return records
+
+
+BEST, WORSE = 88.0, 85.0
+AS_CLAIMED = [BEST if name in dependence.CLAIMED_BEST else WORSE for name in ablation.SETTINGS]
+
+
+def test_l1_costs_the_gap_between_the_best_settings():
+    found = dependence.cost_of_l1(settings(AS_CLAIMED))
+    assert found.value == pytest.approx(WORSE - BEST) and found.n == 5
+    assert judged("S32", found) == "reproduced"
+    assert judged("S32", dependence.cost_of_l1(settings([WORSE] * 12))) == "not reproduced"
+
+
+def test_claimed_settings_rank_first_only_where_all_others_are_behind():
+    found = dependence.rank_of_claimed(settings(AS_CLAIMED))
+    assert (found.value, found.low, found.high) == (1, 1, 1) and judged(
+        "S33", found
+    ) == "reproduced"
+    turned = [173 - percent for percent in AS_CLAIMED]
+    found = dependence.rank_of_claimed(settings(turned))
+    assert (found.value, found.low, found.high) == (11, 11, 11)
+    assert judged("S33", found) == "not reproduced"
+
+
+def test_rank_is_open_where_seeds_do_not_agree():
+    noisy = settings(AS_CLAIMED)
+    name = next(name for name in ablation.SETTINGS if name not in dependence.CLAIMED_BEST)
+    for record in noisy:
+        if record.config.variant == name:  # as good in the mean, from seed to seed anything
+            record.metrics["test_accuracy"] = 0.88 + (record.config.seed - 2) * 0.02
+    found = dependence.rank_of_claimed(noisy)
+    assert (found.low, found.high) == (1, 2)
+
+
+def test_settings_won_counts_those_ahead_and_bounds_those_open():
+    ours = settings([86.0] * 12)
+    theirs = settings([85.0] * 10 + [87.0] * 2, "fixed")
+    found = dependence.settings_won([*ours, *theirs])
+    assert (found.value, found.low, found.high, found.n) == (10, 10, 10, 5)
+    assert judged("S35", found) == "not reproduced"
+    found = dependence.settings_won([*ours, *settings([85.0] * 12, "fixed")])
+    assert judged("S35", found) == "reproduced"
+
+
+def test_gap_to_dense_is_taken_where_both_have_been():
+    ours = settings([86.0] * 12, epochs=6)
+    theirs = settings([87.0] * 12, "dense", epochs=2)
+    for record in ours:
+        record.metrics.loc[1, "test_accuracy"] -= 0.05
+    found = dependence.worst_gap([*ours, *theirs])
+    assert found.value == pytest.approx(-6) and judged("S34", found) == "inconclusive (epochs)"
+
+
+def cells(percent_of):
+    records = []
+    for er_epsilon in ablation.ER_EPSILONS:
+        for fraction in ablation.DROP_FRACTIONS:
+            percent = percent_of(er_epsilon, fraction)
+            fields = {"er_epsilon": er_epsilon, "drop_fraction": fraction}
+            records += made(percent, variant=f"{er_epsilon} {fraction}", **fields)
+    return records
+
+
+def test_range_over_links_and_drop_fractions_is_that_of_the_means():
+    found = dependence.range_of_accuracy(cells(lambda er_epsilon, fraction: 98 + fraction))
+    assert found.value == pytest.approx(0.4) and judged("S40", found) == "reproduced"
+    found = dependence.range_of_accuracy(cells(lambda er_epsilon, fraction: 96 + 4 * fraction))
+    assert found.value == pytest.approx(1.6) and judged("S40", found) == "not reproduced"
+    few = made(98.0, er_epsilon=1.0, drop_fraction=0.3)  # is not of the claim
+    assert dependence.range_of_accuracy(few) is None
+
+
+def test_cost_of_random_removal_is_paired_on_cifar10_alone():
+    other = (0.0, 0.0, 0.0, 0.0, 0.001)
+    records = made(60.0, dataset="cifar10") + made(99.0)
+    records += made(50.0, "set_random_removal", dataset="cifar10", wobble=other)
+    found = dependence.cost_of_random_removal(records)
+    desired = 100 * (sum(WOBBLE) - sum(other)) / 5 + 10
+    assert found.value == pytest.approx(desired) and found.limit == "epochs"
+
+
+@pytest.mark.parametrize(
+    ("percent", "verdict"), [(12.0, "inconclusive (epochs)"), (40.0, "not reproduced")]
+)
+def test_dropping_the_largest_leaves_it_open_only_near_chance(percent, verdict):
+    records = made(percent, "set_largest_removal", dataset="cifar10")
+    assert judged("S42", dependence.accuracy_without_largest(records)) == verdict
+
+
+def test_variants_are_compared_at_the_end_and_after_the_last_update():
+    records = made(80.0, variant="as in the paper") + made(81.0, variant="other")
+    rows = dependence.variant_rows(records).set_index("series")
+    assert rows["value"].tolist() == pytest.approx([1.0, 1.0])
+    for record in records:
+        if record.config.variant == "other":
+            record.environment["final"]["test_accuracy"] += 0.01
+    rows = dependence.variant_rows(records).set_index("series")
+    assert rows.loc["after it", "value"] == pytest.approx(2.0)
+
+
+def test_tables_of_no_records_have_their_columns():
+    assert dependence.gap_rows([]).empty and dependence.variant_rows([]).empty
+    assert dependence.sensitivity_rows([]).empty and dependence.table([]).empty
+
+
+def test_runs_of_one_name_are_those_of_its_method():
+    records = made(80.0, variant="a") + made(70.0, "fixed", "a")
+    assert dependence.by_variant(records, "fixed")["a"][0] == pytest.approx(70)
+    first = dependence.by_variant(records, "set", epoch=1)["a"]
+    assert set(first.values()) == {10.0}
