@@ -180,7 +180,7 @@ def sensitivity(profile: str) -> Runs:
     if profile == "paper":
         points += [(er_epsilon, 0.3) for er_epsilon in FEWER]
     else:
-        points = [point for point in points if point[1] in (0.1, 0.5)]
+        points = [point for point in points if point[1] in (0.1, 0.3)]
     runs: Runs = []
     for er_epsilon, drop_fraction in points:
         network = {**ER_20, "er_epsilon": er_epsilon}
