@@ -52,7 +52,8 @@ def differences(found: pd.DataFrame) -> pd.DataFrame:
     accuracy and at an equal slope over margin, a row a seed.
 
     Each unit has one curve a seed, over the lengths of training. Both are read, by linear
-    interpolation, in the middle of what they have in common; equal points of a curve are averaged.
+    interpolation, at the highest accuracy that both reached, and in the middle of the slopes over
+    margin that they have in common; equal points of a curve are averaged.
 
     Args:
         found: rows of :func:`points`.
@@ -69,7 +70,7 @@ def differences(found: pd.DataFrame) -> pd.DataFrame:
             low = max(x[0] for x, _ in pair)
             high = min(x[-1] for x, _ in pair)
             if low <= high:
-                at = (low + high) / 2
+                at = high if by == "accuracy" else (low + high) / 2
                 ours, theirs = (np.interp(at, x, kept) for x, kept in pair)
                 rows.append((*place, name, at, 100 * (ours - theirs)))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -90,6 +91,30 @@ def unmatched(found: pd.DataFrame) -> pd.DataFrame:
             gap = 100 * (last["splash"] - last["relu"])
             rows.append((*place, "equal training", np.nan, gap))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def by_length(records: Iterable[Record]) -> pd.DataFrame:
+    """Test accuracy and what is kept in the worst case after each length of training, and with
+    norms held, in percent.
+
+    Args:
+        records: of ``unit_robustness``.
+    Returns: columns dataset, method, seed, training ("plain" or "norms held"), epochs, measure,
+        value.
+    """
+    records = list(records)
+    of_held = numbers.of_experiment(records, "unit_lipschitz")
+    kept = (
+        numbers.at_headline(of_held).query("measure == @ATTACK").rename(columns={"value": "kept"})
+    )
+    norms = kept[[*numbers.KEY, "epochs", "kept"]].merge(_accuracies(of_held))
+    plain = points(records).assign(training="plain")
+    found = pd.concat([plain, norms.assign(training="norms held")])
+    found = found[found["method"].isin(["relu", "splash"]) & (found["network"] == "lenet5")]
+    measures = {"accuracy": "test accuracy", "kept": "kept in the worst case"}
+    keys = ["dataset", "method", "seed", "training", "epochs"]
+    rows = found.rename(columns=measures).melt(keys, [*measures.values()], "measure")
+    return numbers.in_points(rows)
 
 
 def held(records: Iterable[Record]) -> pd.DataFrame:

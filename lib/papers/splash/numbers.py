@@ -115,7 +115,7 @@ def ranks(table: pd.DataFrame) -> pd.DataFrame:
         table: rows of :func:`accuracy_table`.
     """
     means = table.pivot_table("value", ["dataset", "network"], "method", sort=False)
-    rank = means.rank(axis=1, ascending=False)
+    rank = means.round(6).rank(axis=1, ascending=False)  # counts of images tie, their floats do not
     means.insert(0, "rank of SPLASH", rank.get("splash", np.nan))
     means.insert(1, "units", means.notna().sum(axis=1) - 1)
     return means
@@ -201,12 +201,21 @@ def at_headline(records: Iterable[Record]) -> pd.DataFrame:
         chosen = rows["radius"].isna() | (rows["norm"] != "linf")
         chosen |= np.isclose(rows["radius"], radius)
         parts.append(rows[chosen])
-        right = [record.arrays.get(f"right.{name}") for name in IN_LINF]
-        if all(one is not None for one in right):
-            share = float(np.all(right, axis=0).mean())
+        share = kept_of_all(record, IN_LINF)
+        if share is not None:
             worst = {"measure": "worst case", "norm": "linf", "radius": radius, "value": share}
             parts.append(rows.iloc[:1].assign(**worst))
     return pd.concat(parts, ignore_index=True) if parts else table([])
+
+
+def kept_of_all(record: Record, attacks: Sequence[str]) -> float | None:
+    """Share of images that withstand every one of some attacks at the headline radius; None if one
+    was not made.
+    """
+    right = [record.arrays.get(f"right.{name}") for name in attacks]
+    if any(one is None for one in right):
+        return None
+    return float(np.all(right, axis=0).mean())
 
 
 def under_attack(records: Iterable[Record]) -> pd.DataFrame:
@@ -277,6 +286,22 @@ def survival(
                 row = {"attack": name, "distance": distance, "share": share}
                 rows.append({**key(record.config), **row})
     return pd.DataFrame(rows, columns=[*KEY, "attack", "distance", "share"])
+
+
+def median_distances(records: Iterable[Record], attacks: Mapping[str, str]) -> pd.DataFrame:
+    """The median over images of the smallest distance in L2 that each of some attacks finds.
+
+    Args:
+        records: of ``unit_minimal``.
+        attacks: {name of the attack: as people read it}.
+    Returns: columns of :data:`KEY`, measure, value.
+    """
+    rows = []
+    for record in records:
+        for attack, name in attacks.items():
+            median = float(np.median(record.arrays[f"l2.{attack}"]))
+            rows.append({**key(record.config), "measure": name, "value": median})
+    return pd.DataFrame(rows, columns=[*KEY, "measure", "value"])
 
 
 def in_points(rows: pd.DataFrame) -> pd.DataFrame:

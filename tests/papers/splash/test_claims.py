@@ -223,6 +223,34 @@ def test_readings_say_points_and_per_cent_for_every_cell():
     assert set(claims.box_readings(records)["verdict"]) == {"reproduced"}
 
 
+def with_images(record, **withstood):
+    """The record with the images that withstand each attack, of four."""
+    for attack, images in withstood.items():
+        record.arrays[f"right.{attack}"] = np.isin(np.arange(4), images)
+    return record
+
+
+def test_worst_case_keeps_the_images_that_withstand_every_attack():
+    relu, ours = studied("relu", 0, {"pgd": 0.5}), studied("splash", 0, {"pgd": 0.5})
+    with_images(relu, square=[0, 1], transfer=[1, 2])  # one of four withstands both
+    with_images(ours, square=[0, 1, 3], transfer=[0, 1, 3])
+    found = claims.worst_gains([relu, ours], ("square", "transfer"))
+    assert found[["value", "base"]].to_numpy().tolist() == [[50.0, 25.0]]
+    assert claims.worst_gains([relu, ours], ("square", "pgd")).empty
+
+
+def test_readings_of_the_worst_case_stand_beside_those_of_the_mean():
+    records = attacked({"pgd": 0.1, "apgd_ce": 0.1, "square": 0.1})
+    every = dict.fromkeys((*claims.WORST["open"], "square"), [0, 1])
+    for record in records:
+        with_images(record, **every, transfer=[1] if record.config.method == "relu" else [0, 1])
+    names = claims.gain_readings(records)["reading"]
+    assert names.tolist()[-1] == "worst of five attacks in L∞, points, LeNet-5"
+    boxes = claims.box_readings(records).set_index("reading")["value"]
+    assert boxes["worst of the open box in L∞, points, LeNet-5"] == 0
+    assert boxes["worst of the black box in L∞, points, LeNet-5"] == 25
+
+
 def test_claims_without_records_are_not_run():
     assert [claim.measure([]) for claim in claims.CLAIMS.values()] == [None] * 4
     for claim in claims.CLAIMS.values():

@@ -62,6 +62,24 @@ def test_a_unit_that_is_only_flatter_is_no_more_robust_at_equal_steepness():
     assert found["equal accuracy without attack"] == pytest.approx(5)
 
 
+def test_equal_accuracy_is_the_highest_that_both_reached():
+    relu = curve("relu", lambda accuracy, slope: 0.5)
+    splash = curve("splash", lambda accuracy, slope: accuracy, quality=0.5)  # up to .86
+    found = matched.all_matches(relu + splash).set_index("match")
+    assert found.loc["equal accuracy without attack", "at"] == pytest.approx(0.86)
+    assert found.loc["equal accuracy without attack", "value"] == pytest.approx(36)
+
+
+def test_lengths_of_training_stand_beside_held_norms():
+    records = curve("relu", lambda accuracy, slope: 0.5) + curve("swish", lambda a, s: 0.1)
+    values = {"clean": 0.9, "worst case": 0.3}
+    records.append(studied("relu", 0, values, parent="unit_lipschitz", epochs=5, accuracy=0.7))
+    found = matched.by_length(records)
+    kept = found[found["measure"] == "kept in the worst case"].set_index(["training", "epochs"])
+    assert kept["value"].to_dict() == {("plain", n): 50 for n in LENGTHS} | {("norms held", 5): 30}
+    assert set(found["method"]) == {"relu"} and matched.by_length([]).empty
+
+
 def test_equal_points_of_a_curve_are_averaged():
     relu = curve("relu", lambda accuracy, slope: 0.5)
     splash = []
@@ -101,6 +119,12 @@ def test_without_records_there_is_nothing_to_compare():
 # tables
 
 
+def test_equal_accuracies_share_a_rank():
+    records = [trained("relu", 0, 0.9), trained("swish", 0, 0.3), trained("splash", 0, 0.1 + 0.2)]
+    table = numbers.accuracy_table(records)
+    assert 0.1 + 0.2 != 0.3 and numbers.ranks(table)["rank of SPLASH"].tolist() == [2.5]
+
+
 def test_rows_at_the_headline_radius_are_chosen():
     record = studied("relu", 0, {"pgd": 0.4, "clean": 0.9})
     extra = record.metrics.assign(radius=2 * record.config.radii[0], value=0.1)
@@ -129,3 +153,10 @@ def test_units_with_a_rate_of_their_own_are_those_trained_at_it_alone():
     plain = [*relu, *splash, *swish, elsewhere]
     assert numbers.at_own_rates(plain, [own], ("splash", "swish")) == [*relu, own]
     assert numbers.at_own_rates(relu, [], ("splash",)) == []
+
+
+def test_median_distance_is_that_over_images():
+    record = studied("relu", 0, {"clean": 0.9})
+    record.arrays["l2.smallest"] = [0.0, 1.0, 3.0, float("inf"), 2.0]
+    found = numbers.median_distances([record], {"smallest": "nearest"})
+    assert found[["measure", "value"]].to_numpy().tolist() == [["nearest", 2.0]]
