@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from lib.papers.local_learning import critical, spectra
-from lib.papers.local_learning.layers import FIELDS
+from lib.papers.local_learning.layers import FIELDS, LocalLayer
 from lib.papers.local_learning.measuring import RELEASED
 from lib.papers.local_learning.recipes import CORRECTED
 from lib.report.measurement import Measurement
+from lib.runs.config import Run
 from lib.runs.record import Record
 
 KEY = ["dataset", "network", "method", "seed"]
@@ -38,6 +39,13 @@ def key(record: Record) -> dict[str, Any]:
         "method": SPARSE_METHODS.get(run.variant, run.method),
         "seed": run.seed,
     }
+
+
+def local_layer(run: Run | None) -> LocalLayer | None:
+    """The locally learned layer that a run learns, stands on or measures; None if there is none."""
+    while run is not None and not isinstance(run, LocalLayer):
+        run = run.parent
+    return run
 
 
 # ------------------------------------------------------------------------------------- layers
@@ -83,7 +91,7 @@ def accepted(records: Iterable[Record]) -> pd.DataFrame:
 def is_accepted(record: Record) -> bool:
     """Whether a layer passes the released test: norms near 1, no unit negative on average."""
     last = record.metrics.iloc[-1]
-    return bool(last["off_norm_fraction"] < 0.1 and last["lowest_mean"] > -0.5)
+    return bool(last["off_norm_fraction"] < 0.1 and last["lowest_mean"] >= -0.5)
 
 
 def fields(record: Record, n: int = 12) -> dict[str, np.ndarray]:
