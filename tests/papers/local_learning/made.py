@@ -35,7 +35,7 @@ def learned(seed=0, n_units=2000, off_norm=0.0, lowest_mean=0.0, **fields):
 
 
 def network(method, seed, n_units=2000, layer=None, **fields):
-    """The run of a network; local learning stands on the layer of a seed, its own if none is given."""
+    """The run of a network; local learning stands on the layer of a seed, or of its own."""
     parent = None
     if method == "kh":
         parent = local(seed if layer is None else layer, n_units)
