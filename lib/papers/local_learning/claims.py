@@ -178,7 +178,8 @@ def pairs(
         by_layer: whether the seeds whose read-outs share a locally learned layer are one pair, of
             means; else a row a seed.
     """
-    table = pd.concat([numbers.accuracies(studies), numbers.medians(studies)])
+    compared = _of(studies, [ours, base])
+    table = pd.concat([numbers.accuracies(compared), numbers.medians(compared)])
     table = table[(table["measure"] == measure) & table["value"].map(math.isfinite)]
     columns = {}
     for name, (method, protocol) in (("ours", ours), ("base", base)):

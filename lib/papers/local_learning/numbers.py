@@ -140,14 +140,17 @@ def medians(attacks: Iterable[Record]) -> pd.DataFrame:
     """
     rows = []
     for record in attacks:
-        lines = record.metrics.pivot_table("value", "attack", "measure", dropna=False)
-        for attack in lines.index.intersection(list(ATTACK_NAMES), sort=False):
-            line = lines.loc[attack]
-            value, reached = line.get("median", np.inf), True
+        metrics = record.metrics
+        places = zip(metrics["attack"], metrics["measure"], strict=True)
+        lines = dict(zip(places, metrics["value"], strict=True))
+        for attack in ATTACK_NAMES:
+            if (attack, "median") not in lines:
+                continue
+            value, reached = lines[attack, "median"], True
             if record.config.variant == RELEASED:
-                value = line["median of fooled"]
+                value = lines[attack, "median of fooled"]
             elif not np.isfinite(value):
-                value, reached = line["largest tried"], False
+                value, reached = lines[attack, "largest tried"], False
             rows.append({**key(record), "measure": attack, "value": value, "reached": reached})
     return pd.DataFrame(rows, columns=[*KEY, "measure", "value", "reached"])
 

@@ -17,7 +17,7 @@ RELEASED, CORRECTED = "as released", "corrected"
 
 # -------------------------------------------------------------------------- layers learned locally
 
-_DIGITS: Fields = {"dataset": "digits", "n_units": 30, "epochs": 3, "batch_size": 100}
+_DIGITS: Fields = {"dataset": "digits", "n_units": 30, "epochs": 2, "batch_size": 100}
 _QUICK: Fields = {"n_units": 100, "epochs": 30, "batch_size": 100, "limit": 10_000}  # 30 a unit
 _MNIST: Fields = {"rank": 7, "step_size": 0.04}  # of the released code
 LAYERS: dict[str, dict[str, tuple[int, Fields]]] = {  # by experiment and profile: seeds, fields
