@@ -11,6 +11,7 @@ from lib.papers.local_learning import critical, spectra
 from lib.papers.local_learning.layers import FIELDS, LocalLayer
 from lib.papers.local_learning.measuring import RELEASED
 from lib.papers.local_learning.recipes import CORRECTED
+from lib.report import labels
 from lib.report.measurement import Measurement
 from lib.runs.config import Run
 from lib.runs.record import Record
@@ -25,6 +26,14 @@ ATTACK_NAMES = {
 SMALLEST = 1e-7  # share of the largest eigenvalue that is drawn
 SPARSE_METHODS = {"evolving links": "kh_evolving", "fixed links": "kh_fixed"}
 ATTACKS = ("noise", "fgsm", "pgd")  # of the paper
+AT_THE_END = (  # what is shown of a layer
+    "off_norm_fraction",
+    "effective_units",
+    "changed",
+    "exponent",
+    "r_squared",
+    "probe_accuracy",
+)
 
 
 def key(record: Record) -> dict[str, Any]:
@@ -39,6 +48,16 @@ def key(record: Record) -> dict[str, Any]:
         "method": SPARSE_METHODS.get(run.variant, run.method),
         "seed": run.seed,
     }
+
+
+def described(records: Sequence[Record]) -> str:
+    """Data set and width of the first record, as "CIFAR-10, 500 units"; "" without records."""
+    if not records:
+        return ""
+    run = records[0].config
+    n_units = getattr(run, "n_units", None) or getattr(run.parent, "n_units", None)
+    width = f", {n_units:,} units" if n_units else ""
+    return labels.dataset(run.dataset) + width
 
 
 def local_layer(run: Run | None) -> LocalLayer | None:
@@ -80,12 +99,9 @@ def accepted(records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         run, last = record.config, record.metrics.iloc[-1]
         row = {**key(record), "units": run.n_units, "epochs": run.epochs}
-        for name in ("off_norm_fraction", "effective_units", "changed", "exponent", "r_squared"):
-            row[name] = last[name]
-        row["probe_accuracy"] = last["probe_accuracy"]
-        row["accepted"] = is_accepted(record)
-        rows.append(row)
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=KEY)
+        row |= {name: last[name] for name in AT_THE_END}
+        rows.append({**row, "accepted": is_accepted(record)})
+    return pd.DataFrame(rows, columns=[*KEY, "units", "epochs", *AT_THE_END, "accepted"])
 
 
 def is_accepted(record: Record) -> bool:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lib import data
-from lib.papers.local_learning import critical, layers, measuring, networks
+from lib.papers.local_learning import critical, layers, measuring, networks, spectra
 from lib.papers.local_learning.layers import LocalLayer
 from lib.papers.local_learning.training import HiddenNetwork
 from lib.papers.shared.study import Study
@@ -153,6 +153,19 @@ def test_the_spectrum_of_pixels_is_that_of_the_images(identity):
     desired = eigenvalues_of(networks.unit_norm(digits(200)[0]))
     found = arrays["eigenvalues.linear1.images"]
     np.testing.assert_allclose(found, desired, rtol=1e-3, atol=1e-6 * desired[0])
+
+
+def test_steep_spectra_do_not_end_in_rounding_errors(identity):
+    scales = np.logspace(0, -3, N, dtype=np.float32)
+    identity.arrays["layer.weight"] = np.diag(scales)
+    _, arrays = measuring.spectrum(study(identity, "bio_spectra", images=200), identity)
+    overlaps = networks.unit_norm(digits(200)[0]) * torch.from_numpy(scales)
+    desired = eigenvalues_of(overlaps)
+    steep = (desired < 1e-8 * desired[0]) & (desired > 1e-12 * desired[0])
+    rounded = spectra.covariance_eigenvalues(overlaps)
+    assert np.abs(rounded[steep] / desired[steep] - 1).max() > 0.1  # as float32 would have it
+    found = arrays["eigenvalues.linear1.images"]
+    np.testing.assert_allclose(found[steep], desired[steep], rtol=0.02)
 
 
 def test_before_training_the_layer_is_that_of_its_seed(identity):

@@ -75,6 +75,17 @@ def test_the_local_layer_is_found_below_a_network_and_a_study(run, seed):
     assert (None if layer is None else layer.seed) == seed
 
 
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        (learned(n_units=500), "CIFAR-10, 500 units"),
+        (attacked("bp", 0, 1.0), "CIFAR-10, 2,000 units"),
+    ],
+)
+def test_records_are_described_by_their_data_and_width(record, text):
+    assert numbers.described([record]) == text and numbers.described([]) == ""
+
+
 # networks
 
 

@@ -102,6 +102,19 @@ def test_lower_bounds_have_no_contrast():
     assert summary.sparse_contrasts([]).empty
 
 
+def test_orders_are_compared_with_the_published_pair_by_pair():
+    # published under PGD: KH .120 > L2 .101 > BP .039
+    medians = {"kh": 1.0, "l2": 3.0, "bp": 2.0, "jreg_units": 9.0}
+    records = [attacked(method, 0, median) for method, median in medians.items()]
+    table = summary.orders(records).set_index("measure")
+    assert table.loc["pgd", "order"].split(" > ") == [
+        labels.method_name(method) for method in ("jreg_units", "l2", "bp", "kh")
+    ]
+    assert table.loc["pgd", "pairs as published"] == "1 of 3"  # L2 above BP
+    assert table.loc["pgd", "network"] == "corrected, 2,000 units"
+    assert summary.orders([]).empty
+
+
 def tried(penalty, coupling, accuracy):
     run = dataclasses.replace(network("l2", 0), penalty=penalty, coupling=coupling)
     metrics = pd.DataFrame({"epoch": [1, 2, 3], "valid_accuracy": [0.1, accuracy, 0.2]})
