@@ -15,7 +15,7 @@ from lib.report.figures import described, in_order, method_curves, over_seeds
 from lib.report.layout import beside, handles_of, legend_beside, log_x, panels
 
 MARKED = "#dddddd"  # of ranks that are fitted
-MARKERS = "os^Dv"
+MARKERS = "os^DvP"
 
 
 def spectra(

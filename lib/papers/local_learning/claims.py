@@ -1,13 +1,21 @@
 """What the records say of the claims of [Holzhausen2025].
 
-Claims H02 to H05 are judged on networks as corrected, at the published width; as released, and at
-500 units, are further readings. What the published numbers were measured with and ours were not is
-named as the obstacle: "width" (2,000 units), "images" (all of them), "epochs" (accuracy on
-validation images still rose, or a layer did not pass the released test).
+Claims H02 to H04 are judged on networks as corrected, of the published width where it was run; H05
+at the width that has a spectral penalty. As released, and the other width, are further readings.
+
+Units are networks paired by seed: a pair has the order of the images and the noise of the attacks
+in common, two back-propagated ones the weights at the start too. Read-outs on one locally learned
+layer are no independent ones: they are averaged, with the networks that they are compared with, and
+n counts layers. All intervals but that of H01 are for other seeds, on the same images.
+
+What the published numbers were measured with and ours were not is named as the obstacle: "width"
+(2,000 units), "images" (all of them), "epochs" (the best epoch was the last; as released, fewer
+than 1,000; or a layer did not pass the released test), "sizes" (a median was not reached by any
+perturbation tried), "layers" (the interval is that of read-outs on one layer).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -15,62 +23,99 @@ import pandas as pd
 from lib.papers.local_learning import numbers
 from lib.papers.local_learning.layers import LocalLayer
 from lib.papers.local_learning.measuring import RELEASED
+from lib.papers.local_learning.networks import PUBLISHED_EPOCHS
 from lib.papers.local_learning.numbers import ATTACKS
 from lib.papers.local_learning.recipes import CORRECTED
 from lib.papers.local_learning.training import HiddenNetwork
+from lib.papers.shared.study import Study
 from lib.report.intervals import LEVEL, Measurement, judge, ratio_interval, t_interval
+from lib.report.statistics import share_interval
 from lib.report.verdicts import Claim, published
-from lib.runs.config import Run
 from lib.runs.record import Record
 
 Records = Sequence[Record]
-Measure = Callable[[Records, str], Measurement | None]  # records of one width, a protocol
+Network = tuple[str, str]  # its method, and the protocol under which it is measured
 
 WIDTH = 2000  # units of the paper
 PENALISED = (("l2", CORRECTED), ("jreg_units", CORRECTED))
 PENALISED_AS_RELEASED = (("l2", RELEASED), ("jreg", RELEASED))
 
 
-# -------------------------------------------------------------------------- what stands in the way
-
-
-def obstacle(records: Records) -> str:
-    """What the published measurement had and these records do not."""
-    found = []
-    layers = [_layer(record.config) for record in records]
-    if any(layer.n_units < WIDTH for layer in layers):
-        found.append("width")
-    if any(getattr(layer, "limit", None) is not None for layer in layers):
-        found.append("images")
-    if any(_is_rising(record) for record in records):
-        found.append("epochs")
-    return ", ".join(found)
-
-
-def _layer(run: Run) -> HiddenNetwork | LocalLayer:
-    """The network or layer that a study measures."""
-    return run.parent
-
-
-def _is_rising(record: Record) -> bool:
-    """Whether a longer training could change a network: the best epoch is the last."""
-    final, run = record.environment["final"], record.config.parent
-    return final.get("best_epoch") == run.epochs
+# --------------------------------------------------------------------------- of what they are made
 
 
 def by_width(records: Records) -> list[list[Record]]:
-    """The studies of networks of each width, the widest first."""
-    widths = {_layer(record.config).n_units for record in records}
+    """The studies of networks of each width, the widest first; what is no study is left out."""
+    studies = [record for record in records if isinstance(record.config, Study)]
+    widths = {_measured(record).n_units for record in studies}
     return [
-        [record for record in records if _layer(record.config).n_units == width]
+        [record for record in studies if _measured(record).n_units == width]
         for width in sorted(widths, reverse=True)
     ]
 
 
-def widest(records: Records) -> list[Record]:
-    """The studies of the widest networks."""
-    groups = by_width(records)
-    return groups[0] if groups else []
+def _measured(record: Record) -> HiddenNetwork | LocalLayer:
+    """The network or layer that a study measures."""
+    return record.config.parent
+
+
+def _of(records: Records, networks: Iterable[Network]) -> list[Record]:
+    """The studies of some networks under some protocols."""
+    wanted = set(networks)
+    return [r for r in records if (r.config.method, r.config.variant) in wanted]
+
+
+def _failed_layers(records: Records) -> set[str]:
+    """The names of the layers that did not pass the released test."""
+    layers = [record for record in records if isinstance(record.config, LocalLayer)]
+    return {record.config.name for record in layers if not numbers.is_accepted(record)}
+
+
+# -------------------------------------------------------------------------- what stands in the way
+
+
+def obstacle(studies: Records, records: Records = (), attacks: Sequence[str] = ()) -> str:
+    """What the published measurement had and these studies do not.
+
+    Args:
+        studies: that a measurement uses.
+        records: among them those of the layers, which say whether they passed the test.
+        attacks: whose medians it uses.
+    """
+    found = []
+    measured = [_measured(record) for record in studies]
+    if any(run.n_units < WIDTH for run in measured):
+        found.append("width")
+    if any(run.limit is not None for run in measured):
+        found.append("images")
+    failed = _failed_layers(records)
+    if any(_is_short(record) or _layer_of(record) in failed for record in studies):
+        found.append("epochs")
+    if attacks and not _all_reached(studies, attacks):
+        found.append("sizes")
+    return ", ".join(found)
+
+
+def _all_reached(studies: Records, attacks: Sequence[str]) -> bool:
+    """Whether the medians are medians, none the largest norm that was tried."""
+    medians = numbers.medians(studies)
+    return bool(medians.loc[medians["measure"].isin(attacks), "reached"].all())
+
+
+def _is_short(record: Record) -> bool:
+    """Whether a longer training could change what is measured of a network."""
+    run = _measured(record)
+    if not isinstance(run, HiddenNetwork):
+        return False
+    if record.config.variant == RELEASED:
+        return run.epochs < PUBLISHED_EPOCHS
+    return record.environment["final"]["best_epoch"] == run.epochs
+
+
+def _layer_of(record: Record) -> str:
+    """The name of the locally learned layer that a study measures, itself or under a network."""
+    layer = numbers.local_layer(record.config)
+    return layer.name if layer is not None else ""
 
 
 # ------------------------------------------------------------------------------------------- H01
@@ -80,38 +125,127 @@ def straightness(records: Records) -> Measurement | None:
     """H01: R² of the line through the spectrum of locally learned layers, ranks 10 to 500, without
     weights, with an interval for other seeds and images.
     """
-    layers = widest([r for r in records if isinstance(r.config.parent, LocalLayer)])
-    found = numbers.over_seeds_and_images(layers, "r_squared")
-    if found is None:
-        return None
-    return replace(found, limit=_of_layers(layers))
+    for layers in _of_layers(records):
+        found = numbers.over_seeds_and_images(layers, "r_squared")
+        if found is not None:
+            return replace(found, limit=obstacle(layers, records))
+    return None
 
 
-def _of_layers(records: Records) -> str:
-    """The obstacle of layers: narrower than published, or not all directions of their spectrum."""
-    return "width" if any(r.config.parent.n_units < WIDTH for r in records) else ""
+def _of_layers(records: Records) -> list[list[Record]]:
+    """The spectra of locally learned layers of each width."""
+    return by_width([r for r in records if isinstance(r.config.parent, LocalLayer)])
 
 
 def straightness_readings(records: Records) -> pd.DataFrame:
-    """H01 by every range and weighting, and by what a power law must beat."""
+    """H01 by every range and weighting, for other seeds on the same images, and by what a power law
+    must beat: in how many layers no law describes the spectrum better.
+    """
     rows = []
     threshold = _threshold("H01")
-    layers = [r for r in records if isinstance(r.config.parent, LocalLayer)]
-    for of_one in by_width(layers):
+    for of_one in _of_layers(records):
+        limit = obstacle(of_one, records)
         table = numbers.exponents(of_one)
         table = table[table["measure"] == "r_squared"]
         for (name, weighted), values in table.groupby(["range", "weighted"], sort=False):
-            found = replace(t_interval(values["value"]), limit=_of_layers(of_one))
-            weights = "weighted by 1/n" if weighted else "ordinary"
-            reading = f"R², ranks {name}, {weights}, {_units(of_one)}"
+            found = t_interval(values["value"], limit)
+            reading = f"R², ranks {name}, {_weights(weighted)}, {_units(of_one)}"
             rows.append(_row("H01", reading, found, ">=", threshold, of_one))
         laws = numbers.laws(of_one)
         for weighted, values in laws[laws["law"] == "power law"].groupby("weighted", sort=False):
-            found = replace(t_interval(values["supported"].astype(float)), limit="")
-            weights = "weighted by 1/n" if weighted else "ordinary"
-            reading = f"no law describes it better, {weights}, {_units(of_one)}"
+            found = share_interval(int(values["supported"].sum()), len(values), limit)
+            reading = f"no law describes it better, {_weights(weighted)}, {_units(of_one)}"
             rows.append(_row("H01", reading, found, ">=", "0.5", of_one))
     return _table(rows)
+
+
+def _weights(weighted: bool) -> str:
+    return "weighted by 1/n" if weighted else "ordinary"
+
+
+# ----------------------------------------------------------------------------- pairs of networks
+
+
+def pairs(
+    studies: Records, ours: Network, base: Network, measure: str, *, by_layer: bool = True
+) -> pd.DataFrame:
+    """What two networks measure, paired by seed: columns ours, base, a row an independent pair.
+
+    Args:
+        studies: of critical norms, of one width.
+        ours, base: the networks.
+        measure: "accuracy" or an attack.
+        by_layer: whether the seeds whose read-outs share a locally learned layer are one pair, of
+            means; else a row a seed.
+    """
+    compared = _of(studies, [ours, base])
+    table = pd.concat([numbers.accuracies(compared), numbers.medians(compared)])
+    table = table[(table["measure"] == measure) & table["value"].map(math.isfinite)]
+    columns = {}
+    for name, (method, protocol) in (("ours", ours), ("base", base)):
+        rows = table[(table["method"] == method) & (table["network"] == protocol)]
+        columns[name] = rows.set_index("seed")["value"].astype(float)
+    both = pd.DataFrame(columns).dropna().sort_index()
+    if not by_layer:
+        return both
+    layers = _layer_seeds(_of(studies, [ours]))
+    return both.groupby(lambda seed: layers.get(seed, seed)).mean()
+
+
+def _layer_seeds(studies: Records) -> Mapping[int, int]:
+    """{seed of a read-out: seed of the layer below}."""
+    seeds = {}
+    for record in studies:
+        layer = numbers.local_layer(record.config)
+        if layer is not None:
+            seeds[record.config.seed] = layer.seed
+    return seeds
+
+
+def _shared(studies: Records, network: Network) -> bool:
+    """Whether all read-outs of a network stand on one locally learned layer."""
+    layers = _layer_seeds(_of(studies, [network]))
+    return len(layers) > 1 and len(set(layers.values())) == 1
+
+
+def _on_layers(studies: Records, network: Network) -> str:
+    """How many read-outs stand on how many locally learned layers, as it is written."""
+    layers = _layer_seeds(_of(studies, [network]))
+    if not layers:
+        return ""
+    n, n_layers = len(layers), len(set(layers.values()))
+    readouts = f"{n} read-outs" if n > 1 else "one read-out"
+    return f", {readouts} on " + (f"{n_layers} layers" if n_layers > 1 else "one layer")
+
+
+def _compared(
+    records: Records,
+    studies: Records,
+    ours: Network,
+    base: Network,
+    measure: str,
+    interval: Callable[[pd.DataFrame], Measurement],
+) -> Measurement | None:
+    """The reading of two networks, over layers; over the read-outs, with the obstacle "layers",
+    where all of these stand on one.
+    """
+    shared = _shared(studies, ours)
+    both = pairs(studies, ours, base, measure, by_layer=not shared)
+    if both.empty:
+        return None
+    attacks = [measure] if measure in ATTACKS else []
+    limit = obstacle(_of(studies, [ours, base]), records, attacks)
+    if shared:
+        limit = ", ".join(filter(None, (limit, "layers")))
+    return replace(interval(both), limit=limit)
+
+
+def _ratio(both: pd.DataFrame, level: float = LEVEL) -> Measurement:
+    return ratio_interval(both["ours"], both["base"], level=level)
+
+
+def _gap(both: pd.DataFrame) -> Measurement:
+    return t_interval(both["base"] - both["ours"])
 
 
 # --------------------------------------------------------------------------------- H02 and H04
@@ -121,80 +255,66 @@ def robustness_gain(records: Records) -> Measurement | None:
     """H02: the smallest of the ratios of median critical norms, local learning over
     back-propagation, under noise, FGSM and PGD; intervals are simultaneous.
     """
-    return _smallest_ratio(widest(records), CORRECTED, (("kh", CORRECTED),))
+    return _smallest_ratio(records, (("kh", CORRECTED),))
 
 
 def penalty_gain(records: Records) -> Measurement | None:
     """H04: the smallest of the ratios of L2 and Jacobian over no penalty, as H02; the Jacobian is
     that of the activations, which alone is trained at the published width.
     """
-    return _smallest_ratio(widest(records), CORRECTED, PENALISED)
+    return _smallest_ratio(records, PENALISED)
 
 
-def _smallest_ratio(
-    records: Records, protocol: str, compared: Sequence[tuple[str, str]]
-) -> Measurement | None:
-    table = numbers.medians(records)
-    found = []
+def _smallest_ratio(records: Records, compared: Sequence[Network]) -> Measurement | None:
+    base = ("bp", CORRECTED)
     level = 1 - (1 - LEVEL) / (len(ATTACKS) * len(compared))
-    for method, variant in compared:
-        for attack in ATTACKS:
-            ours = _by_seed(table, method, variant, attack)
-            base = _by_seed(table, "bp", protocol, attack)
-            seeds = sorted(ours.keys() & base.keys())
-            if not seeds:
-                return None
-            pairs = [ours[seed] for seed in seeds], [base[seed] for seed in seeds]
-            found.append(ratio_interval(*pairs, level=level))
-    chosen = {("bp", protocol), *compared}
-    used = [r for r in records if (r.config.method, r.config.variant) in chosen]
-    return Measurement(
-        min(one.value for one in found),
-        min(one.low for one in found),
-        min(one.high for one in found),
-        min(one.n for one in found),
-        obstacle(used),
-    )
-
-
-def _by_seed(table: pd.DataFrame, method: str, variant: str, attack: str) -> dict[int, float]:
-    chosen = (table["method"] == method) & (table["network"] == variant)
-    rows = table[chosen & (table["measure"] == attack)]
-    values = zip(rows["seed"], rows["value"], strict=True)
-    return {seed: value for seed, value in values if math.isfinite(value)}
+    for studies in by_width(records):
+        found = []
+        for network in compared:
+            for attack in ATTACKS:
+                both = pairs(studies, network, base, attack)
+                if len(both):
+                    found.append(_ratio(both, level))
+        if len(found) < len(ATTACKS) * len(compared):
+            continue
+        return Measurement(
+            min(one.value for one in found),
+            min(one.low for one in found),
+            min(one.high for one in found),
+            min(one.n for one in found),
+            obstacle(_of(studies, [base, *compared]), records, ATTACKS),
+        )
+    return None
 
 
 def ratio_readings(
-    claim: str, compared: dict[str, Sequence[tuple[str, str]]]
+    claim: str, compared: Mapping[str, Sequence[Network]]
 ) -> Callable[[Records], pd.DataFrame]:
     """Readings of a ratio: as corrected and as released, at both widths, attack by attack."""
 
     def readings(records: Records) -> pd.DataFrame:
         rows = []
-        for of_one in by_width(records):
-            for protocol, pairs in compared.items():
-                for pair in pairs:
-                    rows += _ratio_rows(claim, of_one, protocol, pair)
+        for studies in by_width(records):
+            for protocol, networks in compared.items():
+                for network in networks:
+                    rows += _ratio_rows(claim, records, studies, protocol, network)
         return _table(rows)
 
     return readings
 
 
 def _ratio_rows(
-    claim: str, records: Records, protocol: str, pair: tuple[str, str]
+    claim: str, records: Records, studies: Records, protocol: str, network: Network
 ) -> list[dict[str, object]]:
     rows = []
-    table = numbers.medians(records)
-    used = [r for r in records if (r.config.method, r.config.variant) in (pair, ("bp", protocol))]
+    base = ("bp", protocol)
+    used = _of(studies, [network, base])
     for attack in ATTACKS:
-        ours, base = _by_seed(table, *pair, attack), _by_seed(table, "bp", protocol, attack)
-        seeds = sorted(ours.keys() & base.keys())
-        if not seeds:
-            continue
-        found = ratio_interval([ours[s] for s in seeds], [base[s] for s in seeds])
-        found = replace(found, limit=obstacle(used))
-        reading = f"{numbers.ATTACK_NAMES[attack]}, {pair[1]}, {_units(used)}"
-        rows.append(_row(claim, reading, found, ">", "1", used, pair[0], "bp"))
+        found = _compared(records, studies, network, base, attack, _ratio)
+        if found is not None:
+            name = f"{numbers.ATTACK_NAMES[attack]}, {protocol}, {_units(used)}"
+            reading = name + _on_layers(studies, network)
+            rows.append(_row(claim, reading, found, ">", "1", used, network[0], "bp"))
     return rows
 
 
@@ -205,30 +325,26 @@ def accuracy_cost(records: Records) -> Measurement | None:
     """H03: test accuracy of back-propagation minus that of local learning, paired by seed, at the
     best validation epochs.
     """
-    return _accuracy_gap(widest(records), CORRECTED)
-
-
-def _accuracy_gap(records: Records, protocol: str) -> Measurement | None:
-    table = numbers.accuracies(records)
-    table = table[table["network"] == protocol].pivot_table("value", "seed", "method")
-    if not {"bp", "kh"} <= set(table):
-        return None
-    gaps = (table["bp"] - table["kh"]).dropna()
-    if gaps.empty:
-        return None
-    used = [r for r in records if r.config.method in ("bp", "kh") and r.config.variant == protocol]
-    return t_interval(gaps, obstacle(used))
+    ours, base = ("kh", CORRECTED), ("bp", CORRECTED)
+    for studies in by_width(records):
+        both = pairs(studies, ours, base, "accuracy")
+        if len(both):
+            return replace(_gap(both), limit=obstacle(_of(studies, [ours, base]), records))
+    return None
 
 
 def accuracy_readings(records: Records) -> pd.DataFrame:
     """H03 as corrected and as released, at both widths."""
     rows = []
-    for of_one in by_width(records):
+    for studies in by_width(records):
         for protocol in (CORRECTED, RELEASED):
-            found = _accuracy_gap(of_one, protocol)
+            ours, base = ("kh", protocol), ("bp", protocol)
+            found = _compared(records, studies, ours, base, "accuracy", _gap)
             if found is not None:
-                reading = f"test accuracy, {protocol}, {_units(of_one)}"
-                rows.append(_row("H03", reading, found, ">", "0", of_one, rival="bp"))
+                used = _of(studies, [ours, base])
+                name = f"test accuracy, {protocol}, {_units(used)}"
+                reading = name + _on_layers(studies, ours)
+                rows.append(_row("H03", reading, found, ">", "0", used, rival="bp"))
     return _table(rows)
 
 
@@ -237,33 +353,31 @@ def accuracy_readings(records: Records) -> pd.DataFrame:
 
 def nearer_to_one(records: Records) -> Measurement | None:
     """H05: how much farther the exponent is from one after spectral regularisation than before
-    training, as corrected.
+    training, of each network, as corrected.
     """
-    return _nearer(records, CORRECTED)
+    return next((found for _, found in _nearer(records, CORRECTED)), None)
 
 
-def _nearer(records: Records, variant: str) -> Measurement | None:
-    chosen = []
-    for record in records:
-        run = record.config
-        if (run.method, run.variant) == ("specreg", variant):
-            chosen.append(record)
-    after = numbers.released_range(chosen).set_index("seed")["value"]
-    before = numbers.released_range(chosen, "start").set_index("seed")["value"]
-    gaps = ((after - 1).abs() - (before - 1).abs()).dropna()
-    if gaps.empty:
-        return None
-    return t_interval(gaps, obstacle(chosen))
+def _nearer(records: Records, protocol: str) -> list[tuple[list[Record], Measurement]]:
+    """The studies of each width that has a spectral penalty, and the change."""
+    measured = []
+    for studies in by_width(records):
+        chosen = _of(studies, [("specreg", protocol)])
+        after = numbers.released_range(chosen).set_index("seed")["value"]
+        before = numbers.released_range(chosen, "start").set_index("seed")["value"]
+        gaps = ((after - 1).abs() - (before - 1).abs()).dropna()
+        if len(gaps):
+            measured.append((chosen, t_interval(gaps, obstacle(chosen))))
+    return measured
 
 
 def exponent_readings(records: Records) -> pd.DataFrame:
     """H05 as corrected and as released."""
     rows = []
-    for variant in (CORRECTED, RELEASED):
-        found = _nearer(records, variant)
-        if found is not None:
-            reading = f"exponent by ranks 10 to 500, {variant}, {_units(records)}"
-            rows.append(_row("H05", reading, found, "<", "0", records, "specreg"))
+    for protocol in (CORRECTED, RELEASED):
+        for studies, found in _nearer(records, protocol):
+            reading = f"exponent by ranks 10 to 500, {protocol}, {_units(studies)}"
+            rows.append(_row("H05", reading, found, "<", "0", studies, "specreg"))
     return _table(rows)
 
 
@@ -275,7 +389,7 @@ def _threshold(claim: str) -> str:
 
 
 def _units(records: Records) -> str:
-    widths = sorted({_layer(record.config).n_units for record in records})
+    widths = sorted({_measured(record).n_units for record in records})
     return f"{' and '.join(f'{width:,}' for width in widths)} units"
 
 
@@ -314,8 +428,9 @@ def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*COLUMNS, *MEASURED])
 
 
-ATTACKED = ("wide_attacks", "bio_attacks")
-SPECTRA = ("wide_spectra", "bio_spectra")
+LAYERS = ("kh_long", "kh")
+ATTACKED = ("wide_attacks", "bio_attacks", *LAYERS)
+SPECTRA = ("wide_spectra", "bio_spectra", *LAYERS)
 CLAIMS: dict[str, Claim] = {
     "H01": Claim(SPECTRA, straightness, readings=straightness_readings),
     "H02": Claim(
@@ -341,13 +456,15 @@ CLAIMS: dict[str, Claim] = {
 }
 
 
-def all_readings(attacks: Records, spectra: Records) -> pd.DataFrame:
+def all_readings(attacks: Records, spectra: Records, layers: Records) -> pd.DataFrame:
     """Every reading of every claim.
 
     Args:
         attacks, spectra: studies of critical norms and of spectra.
+        layers: that were learned locally.
     """
     parts = []
     for claim in CLAIMS.values():
-        parts.append(claim.readings(attacks if claim.experiments == ATTACKED else spectra))
+        studies = attacks if claim.experiments == ATTACKED else spectra
+        parts.append(claim.readings([*studies, *layers]))
     return pd.concat(parts, ignore_index=True)

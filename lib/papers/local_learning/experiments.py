@@ -23,7 +23,7 @@ Measure = Callable[[Study, Record], Table]
 
 AMOUNTS: dict[str, dict[str, Fields]] = {
     "fooled": {
-        "smoke": {"images": 60, "steps": 3, "points": 20},
+        "smoke": {"images": 30, "steps": 2, "points": 10},
         "quick": {"images": 100, "steps": 10, "points": 100},
         "paper": {"images": 400, "steps": 20, "points": 400},
     },

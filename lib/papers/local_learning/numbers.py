@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from lib.papers.local_learning import critical, spectra
-from lib.papers.local_learning.layers import FIELDS
+from lib.papers.local_learning.layers import FIELDS, LocalLayer
 from lib.papers.local_learning.measuring import RELEASED
 from lib.papers.local_learning.recipes import CORRECTED
+from lib.report import labels
 from lib.report.measurement import Measurement
+from lib.runs.config import Run
 from lib.runs.record import Record
 
 KEY = ["dataset", "network", "method", "seed"]
@@ -24,6 +26,14 @@ ATTACK_NAMES = {
 SMALLEST = 1e-7  # share of the largest eigenvalue that is drawn
 SPARSE_METHODS = {"evolving links": "kh_evolving", "fixed links": "kh_fixed"}
 ATTACKS = ("noise", "fgsm", "pgd")  # of the paper
+AT_THE_END = (  # what is shown of a layer
+    "off_norm_fraction",
+    "effective_units",
+    "changed",
+    "exponent",
+    "r_squared",
+    "probe_accuracy",
+)
 
 
 def key(record: Record) -> dict[str, Any]:
@@ -38,6 +48,23 @@ def key(record: Record) -> dict[str, Any]:
         "method": SPARSE_METHODS.get(run.variant, run.method),
         "seed": run.seed,
     }
+
+
+def described(records: Sequence[Record]) -> str:
+    """Data set and width of the first record, as "CIFAR-10, 500 units"; "" without records."""
+    if not records:
+        return ""
+    run = records[0].config
+    n_units = getattr(run, "n_units", None) or getattr(run.parent, "n_units", None)
+    width = f", {n_units:,} units" if n_units else ""
+    return labels.dataset(run.dataset) + width
+
+
+def local_layer(run: Run | None) -> LocalLayer | None:
+    """The locally learned layer that a run learns, stands on or measures; None if there is none."""
+    while run is not None and not isinstance(run, LocalLayer):
+        run = run.parent
+    return run
 
 
 # ------------------------------------------------------------------------------------- layers
@@ -72,18 +99,15 @@ def accepted(records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         run, last = record.config, record.metrics.iloc[-1]
         row = {**key(record), "units": run.n_units, "epochs": run.epochs}
-        for name in ("off_norm_fraction", "effective_units", "changed", "exponent", "r_squared"):
-            row[name] = last[name]
-        row["probe_accuracy"] = last["probe_accuracy"]
-        row["accepted"] = is_accepted(record)
-        rows.append(row)
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=KEY)
+        row |= {name: last[name] for name in AT_THE_END}
+        rows.append({**row, "accepted": is_accepted(record)})
+    return pd.DataFrame(rows, columns=[*KEY, "units", "epochs", *AT_THE_END, "accepted"])
 
 
 def is_accepted(record: Record) -> bool:
     """Whether a layer passes the released test: norms near 1, no unit negative on average."""
     last = record.metrics.iloc[-1]
-    return bool(last["off_norm_fraction"] < 0.1 and last["lowest_mean"] > -0.5)
+    return bool(last["off_norm_fraction"] < 0.1 and last["lowest_mean"] >= -0.5)
 
 
 def fields(record: Record, n: int = 12) -> dict[str, np.ndarray]:
@@ -132,14 +156,17 @@ def medians(attacks: Iterable[Record]) -> pd.DataFrame:
     """
     rows = []
     for record in attacks:
-        lines = record.metrics.pivot_table("value", "attack", "measure", dropna=False)
-        for attack in lines.index.intersection(list(ATTACK_NAMES), sort=False):
-            line = lines.loc[attack]
-            value, reached = line.get("median", np.inf), True
+        metrics = record.metrics
+        places = zip(metrics["attack"], metrics["measure"], strict=True)
+        lines = dict(zip(places, metrics["value"], strict=True))
+        for attack in ATTACK_NAMES:
+            if (attack, "median") not in lines:
+                continue
+            value, reached = lines[attack, "median"], True
             if record.config.variant == RELEASED:
-                value = line["median of fooled"]
+                value = lines[attack, "median of fooled"]
             elif not np.isfinite(value):
-                value, reached = line["largest tried"], False
+                value, reached = lines[attack, "largest tried"], False
             rows.append({**key(record), "measure": attack, "value": value, "reached": reached})
     return pd.DataFrame(rows, columns=[*KEY, "measure", "value", "reached"])
 

@@ -17,7 +17,7 @@ RELEASED, CORRECTED = "as released", "corrected"
 
 # -------------------------------------------------------------------------- layers learned locally
 
-_DIGITS: Fields = {"dataset": "digits", "n_units": 30, "epochs": 3, "batch_size": 100}
+_DIGITS: Fields = {"dataset": "digits", "n_units": 30, "epochs": 2, "batch_size": 100}
 _QUICK: Fields = {"n_units": 100, "epochs": 30, "batch_size": 100, "limit": 10_000}  # 30 a unit
 _MNIST: Fields = {"rank": 7, "step_size": 0.04}  # of the released code
 LAYERS: dict[str, dict[str, tuple[int, Fields]]] = {  # by experiment and profile: seeds, fields
@@ -36,7 +36,7 @@ LAYERS: dict[str, dict[str, tuple[int, Fields]]] = {  # by experiment and profil
     },
     "kh_long": {
         "smoke": (1, {**_DIGITS, "n_units": 40}),
-        "quick": (1, {**_QUICK, "dataset": "cifar10", "n_units": 150, "epochs": 45}),
+        "quick": (1, {**_QUICK, "dataset": "cifar10", "n_units": 120}),
         "paper": (1, {"dataset": "cifar10", "n_units": 2000, "epochs": 1000}),
     },
 }
@@ -182,8 +182,8 @@ class Scale:
 _SMALL_SCALE: tuple[Fields, ...] = ({"epochs": 3}, {}, {"epochs": 5})
 _QUICK_SCALE: tuple[Fields, ...] = (
     {"epochs": 10, "batch_size": 250},
-    {"epochs": 15, "batch_size": 500},
-    {"epochs": 100},
+    {"epochs": 10, "batch_size": 500},
+    {"epochs": 50},
 )
 _QUICK_CIFAR: Fields = {"dataset": "cifar10", "limit": 5000}
 SCALES: dict[str, dict[str, Scale]] = {
@@ -202,7 +202,7 @@ SCALES: dict[str, dict[str, Scale]] = {
     },
     "wide_networks": {
         "smoke": Scale("kh_long", WIDE_KINDS, 1, {**_SMALL, "n_units": 40}, *_SMALL_SCALE),
-        "quick": Scale("kh_long", WIDE_KINDS, 1, {**_QUICK_CIFAR, "n_units": 150}, *_QUICK_SCALE),
+        "quick": Scale("kh_long", WIDE_KINDS, 1, {**_QUICK_CIFAR, "n_units": 120}, *_QUICK_SCALE),
         "paper": Scale(
             "kh_long",
             WIDE_KINDS,

@@ -60,7 +60,8 @@ def covariance_eigenvalues(hidden: Tensor, counts: Tensor | None = None) -> np.n
     Of fewer images than units at most N - 1 are above 0: the spectrum is cut there.
 
     Args:
-        hidden: (N, h) float, what each unit does on each image, before its activation.
+        hidden: (N, h) float, what each unit does on each image, before its activation; of float32
+            eigenvalues below 1e-8 of the largest are rounding errors.
         counts: (N,) how often each image counts; None: once.
     Returns: (h,) float64.
     Raises: ValueError for fewer than two images, or values that are not finite.

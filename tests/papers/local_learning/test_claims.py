@@ -1,0 +1,300 @@
+"""Claims of records with given numbers: units, intervals, obstacles, readings."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lib.papers.local_learning import claims
+from lib.papers.local_learning.claims import CLAIMS
+from lib.report.verdicts import published, verdict_of
+
+from .made import ATTACKS, CORRECTED, RELEASED, attacked, learned, local, network, spectrum
+
+TABLE = published()
+NOISE = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+
+
+def judged(claim, records):
+    return verdict_of(claim, CLAIMS[claim].measure(records), TABLE)
+
+
+def compared(method, ratio=2.0, seeds=5, layers=None, **fields):
+    """A method and back-propagation: medians around ``ratio`` and 1, accuracies .4 and .5."""
+    records = []
+    for seed in range(seeds):
+        shift = NOISE[seed % 5]
+        own = {} if layers is None else {"layer": layers[seed]}
+        records.append(attacked(method, seed, ratio + shift, 0.4 + shift, **own, **fields))
+        records.append(attacked("bp", seed, 1.0 - shift / 2, 0.5 + shift / 2, **fields))
+    return records
+
+
+def test_claims_without_records_are_not_run():
+    assert [claim.measure([]) for claim in CLAIMS.values()] == [None] * 5
+    assert all(claim.readings([]).empty for claim in CLAIMS.values())
+
+
+def test_layers_alone_measure_nothing():
+    layers = [learned(seed) for seed in range(3)]
+    assert [claim.measure(layers) for claim in CLAIMS.values()] == [None] * 5
+
+
+# H02 and H04
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [(2.0, "reproduced"), (0.8, "not reproduced"), (1.0, "inconclusive (seeds)")],
+)
+def test_the_ratio_decides(ratio, verdict):
+    assert judged("H02", compared("kh", ratio)) == verdict
+
+
+def test_the_weakest_attack_decides():
+    records = []
+    for seed in range(5):
+        records.append(attacked("kh", seed, {"noise": 3.0, "fgsm": 2.0, "pgd": 0.5 + NOISE[seed]}))
+        records.append(attacked("bp", seed, 1.0))
+    assert CLAIMS["H02"].measure(records).value == pytest.approx(0.5)
+    assert judged("H02", records) == "not reproduced"
+
+
+def test_over_a_constant_base_the_interval_is_students_at_the_simultaneous_level():
+    records = [attacked("kh", seed, 2 + NOISE[seed]) for seed in range(5)]
+    records += [attacked("bp", seed, 1.0) for seed in range(5)]
+    found = CLAIMS["H02"].measure(records)
+    half = stats.t.ppf(1 - 0.05 / 3 / 2, 4) * NOISE.std(ddof=1) / math.sqrt(5)
+    assert (found.low, found.high) == pytest.approx((2 - half, 2 + half))
+
+
+def test_read_outs_on_one_layer_are_one_unit():
+    # layers 0 and 1 have two read-outs each, layer 2 has one
+    ours = [1.0, 2.0, 9.0, 3.0, 4.0]
+    records = [attacked("kh", seed, ours[seed], layer=seed % 3) for seed in range(5)]
+    records += [attacked("bp", seed, 1.0) for seed in range(5)]
+    found = CLAIMS["H02"].measure(records)
+    assert found.n == 3
+    assert found.value == pytest.approx(np.mean([(1 + 3) / 2, (2 + 4) / 2, 9]))
+    assert judged("H02", compared("kh", layers=[0, 1, 2, 0, 1])) == "inconclusive (seeds)"
+
+
+def test_bases_are_averaged_with_the_read_outs_that_they_are_paired_with():
+    base = [1.0, 2.0, 3.0, 5.0]
+    records = [attacked("kh", seed, 1.0, layer=seed % 2) for seed in range(4)]
+    records += [attacked("bp", seed, base[seed]) for seed in range(4)]
+    both = claims.pairs(records, ("kh", CORRECTED), ("bp", CORRECTED), "pgd")
+    assert both["base"].tolist() == [(1 + 3) / 2, (2 + 5) / 2]
+
+
+@pytest.mark.parametrize("claim", ["H02", "H03"])
+def test_one_layer_has_no_interval_however_many_read_outs_stand_on_it(claim):
+    records = compared("kh", layers=[0] * 5)
+    found = CLAIMS[claim].measure(records)
+    assert (found.n, found.low, found.high) == (1, -math.inf, math.inf)
+    assert judged(claim, records) == "inconclusive (seeds)"
+
+
+@pytest.mark.parametrize("claim", ["H02", "H03"])
+def test_readings_of_one_layer_are_of_its_read_outs_and_say_so(claim):
+    rows = CLAIMS[claim].readings(compared("kh", layers=[0] * 5))
+    assert rows["reading"].str.endswith("2,000 units, 5 read-outs on one layer").all()
+    assert set(rows["verdict"]) == {"inconclusive (layers)"} and set(rows["n"]) == {5}
+    assert np.isfinite(rows[["low", "high"]].to_numpy()).all()
+
+
+def test_readings_of_several_layers_count_layers():
+    rows = CLAIMS["H02"].readings(compared("kh", layers=[0, 1, 2, 0, 1]))
+    assert rows["reading"].str.endswith("5 read-outs on 3 layers").all() and set(rows["n"]) == {3}
+
+
+def test_back_propagated_networks_are_paired_by_seed():
+    records = []
+    for seed in range(5):
+        common = 1 + seed / 10  # of the start that both have
+        records.append(attacked("l2", seed, 2.0 * common))
+        records.append(attacked("jreg_units", seed, 3.0 * common))
+        records.append(attacked("bp", seed, 1.0 * common))
+    found = CLAIMS["H04"].measure(records)
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2)) and found.n == 5
+    assert judged("H04", records) == "reproduced"
+
+
+def test_a_penalty_that_was_not_run_leaves_h04_not_run():
+    assert CLAIMS["H04"].measure(compared("l2")) is None
+    assert len(CLAIMS["H04"].readings(compared("l2"))) == len(ATTACKS)
+
+
+def test_seeds_without_a_partner_are_left_out():
+    records = [*compared("kh"), attacked("kh", 7, 100.0)]
+    assert CLAIMS["H02"].measure(records).n == 5
+
+
+def test_where_nothing_was_fooled_as_released_a_seed_is_left_out():
+    records = compared("kh", variant=RELEASED)
+    records[0].metrics.loc[records[0].metrics["measure"] == "median of fooled", "value"] = np.nan
+    both = claims.pairs(records, ("kh", RELEASED), ("bp", RELEASED), "pgd")
+    assert list(both.index) == [1, 2, 3, 4]
+
+
+# H03
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(0.1, "reproduced"), (-0.1, "not reproduced")])
+def test_the_cost_is_the_paired_difference_of_accuracies(gap, verdict):
+    records = [attacked("kh", seed, 1.0, 0.5 + NOISE[seed]) for seed in range(5)]
+    records += [attacked("bp", seed, 1.0, 0.5 + gap + 2 * NOISE[seed]) for seed in range(5)]
+    found = CLAIMS["H03"].measure(records)
+    desired = stats.ttest_1samp(gap + NOISE, 0).confidence_interval()
+    assert found.value == pytest.approx(gap)
+    assert (found.low, found.high) == pytest.approx(tuple(desired))
+    assert judged("H03", records) == verdict
+
+
+def test_as_released_accuracy_is_that_of_the_last_epoch():
+    records = [attacked("kh", 0, 1.0, 0.9, last_accuracy=0.2, variant=RELEASED)]
+    records.append(attacked("bp", 0, 1.0, 0.9, last_accuracy=0.5, variant=RELEASED))
+    rows = CLAIMS["H03"].readings(records)
+    assert rows["value"].tolist() == pytest.approx([0.3])
+    assert rows["reading"].str.startswith("test accuracy, as released").all()
+
+
+# what stands in the way
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict"),
+    [
+        ({"n_units": 500}, "inconclusive (width)"),
+        ({"limit": 20_000}, "inconclusive (images)"),
+        ({"best_epoch": 40}, "inconclusive (epochs)"),  # the last of 40
+        ({"reached": False}, "inconclusive (sizes)"),
+    ],
+)
+def test_what_the_published_networks_had_is_named(fields, verdict):
+    assert judged("H02", compared("kh", **fields)) == verdict
+
+
+def test_sizes_of_perturbations_do_not_matter_to_accuracy():
+    assert judged("H03", compared("kh", reached=False)) == "reproduced"
+
+
+def test_a_median_that_claims_do_not_use_is_no_obstacle():
+    records = compared("kh")
+    for record in records:
+        record.metrics.loc[len(record.metrics)] = ("median", "deepfool", np.inf)
+        record.metrics.loc[len(record.metrics)] = ("largest tried", "deepfool", 1.0)
+    assert judged("H02", records) == "reproduced"
+
+
+def test_as_released_fewer_epochs_than_published_are_an_obstacle():
+    rows = CLAIMS["H02"].readings(compared("kh", variant=RELEASED, epochs=300))
+    assert set(rows["verdict"]) == {"inconclusive (epochs)"}
+    rows = CLAIMS["H02"].readings(compared("kh", variant=RELEASED, epochs=1000, best_epoch=1000))
+    assert set(rows["verdict"]) == {"reproduced"}
+
+
+def test_a_layer_that_did_not_pass_the_test_is_an_obstacle():
+    layers = [learned(seed, off_norm=0.5 if seed == 2 else 0.0) for seed in range(5)]
+    assert judged("H02", [*compared("kh"), *layers]) == "inconclusive (epochs)"
+    elsewhere = [learned(9, off_norm=0.5)]
+    assert judged("H02", [*compared("kh"), *elsewhere]) == "reproduced"
+
+
+def test_the_widest_networks_decide_where_they_were_run():
+    narrow = compared("kh", 5.0, n_units=500)
+    assert CLAIMS["H02"].measure(narrow + compared("kh", 2.0)).value == pytest.approx(2)
+    unpaired = [attacked("kh", seed, 2.0) for seed in range(5)]
+    assert CLAIMS["H02"].measure(narrow + unpaired).value == pytest.approx(5)
+
+
+# H01
+
+
+def straight(r_squared, seeds=5, draws=(0.0, 0.0), **fields):
+    """Spectra of layers with this R², on average."""
+    records = []
+    for seed in range(seeds):
+        value = r_squared + NOISE[seed] / 20
+        run = local(seed, **fields)
+        one = spectrum(run, {"images": 2.5}, r_squared=value, draws=draws, variant=RELEASED)
+        records.append(one)
+    return records
+
+
+@pytest.mark.parametrize(("r_squared", "verdict"), [(0.99, "reproduced"), (0.9, "not reproduced")])
+def test_straight_spectra_are_power_laws(r_squared, verdict):
+    assert judged("H01", straight(r_squared)) == verdict
+
+
+def test_other_images_widen_the_interval():
+    found = CLAIMS["H01"].measure(straight(0.99, draws=(-0.01, 0.01)))
+    variance = (NOISE / 20).var(ddof=1) / 5 + np.var([-0.01, 0.01], ddof=1)
+    assert found.high - 0.99 == pytest.approx(stats.t.ppf(0.975, 4) * math.sqrt(variance), rel=1e-3)
+
+
+def test_one_layer_of_the_published_width_decides_nothing():
+    records = straight(0.99, n_units=500) + straight(0.9, seeds=1)
+    found = CLAIMS["H01"].measure(records)
+    assert found.n == 1 and found.high == math.inf
+    assert judged("H01", records) == "inconclusive (seeds)"
+
+
+@pytest.mark.parametrize(
+    ("fields", "failed", "verdict"),
+    [({"n_units": 500}, False, "inconclusive (width)"), ({}, True, "inconclusive (epochs)")],
+)
+def test_obstacles_of_layers_are_named(fields, failed, verdict):
+    layers = [learned(seed, off_norm=float(failed), **fields) for seed in range(5)]
+    assert judged("H01", [*straight(0.99, **fields), *layers]) == verdict
+
+
+def test_shares_of_layers_have_exact_intervals():
+    rows = CLAIMS["H01"].readings(straight(0.99))
+    shares = rows[rows["reading"].str.startswith("no law")]
+    low = stats.binomtest(5, 5).proportion_ci().low
+    assert shares["value"].tolist() == [1, 1]  # the eigenvalues are an exact power law
+    assert shares["low"].tolist() == pytest.approx([low, low])
+    assert set(shares["verdict"]) == {"inconclusive (seeds)"}
+
+
+def test_networks_that_learn_by_back_propagation_do_not_enter_h01():
+    records = [spectrum(network("bp", seed), {"images": 2.0}) for seed in range(5)]
+    assert CLAIMS["H01"].measure(records) is None and CLAIMS["H01"].readings(records).empty
+
+
+# H05
+
+
+def regularised(after, before, seeds=5, protocol=CORRECTED, **fields):
+    records = []
+    for seed in range(seeds):
+        exponents = {"images": after + NOISE[seed], "start": before}
+        run = network("specreg", seed, **fields)
+        records.append(spectrum(run, exponents, variant=protocol))
+    return records
+
+
+@pytest.mark.parametrize(
+    ("after", "value", "verdict"),
+    [(1.2, -0.3, "reproduced"), (2.0, 0.5, "not reproduced"), (0.8, -0.3, "reproduced")],
+)
+def test_the_exponent_is_nearer_to_one_or_farther(after, value, verdict):
+    records = regularised(after, before=1.5)
+    assert CLAIMS["H05"].measure(records).value == pytest.approx(value)
+    assert judged("H05", records) == verdict
+
+
+def test_h05_has_a_reading_for_each_protocol():
+    records = regularised(1.2, 1.5) + regularised(2.0, 1.5, protocol=RELEASED, epochs=1000)
+    rows = CLAIMS["H05"].readings(records)
+    assert rows["verdict"].tolist() == ["reproduced", "not reproduced"]
+    assert CLAIMS["H05"].measure(records).value == pytest.approx(-0.3)
+
+
+def test_all_readings_are_those_of_the_claims():
+    attacks, spectra = compared("kh"), straight(0.99) + regularised(1.2, 1.5)
+    rows = claims.all_readings(attacks, spectra, [learned(0)])
+    counts = rows.groupby("claim").size().to_dict()
+    assert counts == {"H01": 3, "H02": 3, "H03": 1, "H05": 1}

@@ -1,0 +1,178 @@
+"""Which layers are learned and which networks trained: pairs, published settings, substitutes."""
+
+import dataclasses
+
+import pytest
+
+from lib.papers.local_learning import experiments, recipes
+from lib.papers.local_learning.experiments import EXPERIMENTS
+from lib.runs.experiment import PROFILES
+
+WIDTHS = [(name, profile) for name in recipes.SCALES for profile in PROFILES]
+PENALTY = ("method", "variant", "penalty", "coupling", "stand_in")
+SPECTRAL = (*PENALTY, "batch_norm", "law", "epochs", "batch_size")
+OWN = {experiment.name: experiment for experiment in EXPERIMENTS}
+STUDIES = {"bio_attacks": "bio_networks", "wide_attacks": "wide_networks"}
+
+
+def same_but(run, names):
+    """The fields of a run but for some."""
+    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+def of_method(experiment, profile, method):
+    return [run for run in recipes.networks(experiment, profile) if run.method == method]
+
+
+# the networks
+
+
+@pytest.mark.parametrize(("experiment", "profile"), WIDTHS)
+def test_networks_of_a_seed_differ_in_their_penalty_alone(experiment, profile):
+    plain = {run.seed: run for run in of_method(experiment, profile, "bp")}
+    for run in recipes.networks(experiment, profile):
+        changed = SPECTRAL if run.method == "specreg" else PENALTY
+        if run.method != "kh":
+            assert same_but(run, changed) == same_but(plain[run.seed], changed)
+
+
+@pytest.mark.parametrize(("experiment", "profile"), WIDTHS)
+def test_read_outs_have_the_data_and_the_validation_images_of_the_others(experiment, profile):
+    runs = recipes.networks(experiment, profile)
+    assert len({(run.dataset, run.limit, run.validation, run.n_units) for run in runs}) == 1
+    for run in of_method(experiment, profile, "kh"):
+        assert (run.parent.dataset, run.parent.n_units) == (run.dataset, run.n_units)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "layers"), [("bio_networks", [0, 1, 2, 0, 1]), ("wide_networks", [0] * 5)]
+)
+def test_read_outs_stand_on_the_layers_in_turn(experiment, layers):
+    runs = of_method(experiment, "paper", "kh")
+    corrected = {run.seed: run.parent.seed for run in runs if run.variant == "corrected"}
+    assert [corrected[seed] for seed in range(5)] == layers
+
+
+@pytest.mark.parametrize("experiment", recipes.SCALES)
+def test_every_network_of_the_paper_has_five_seeds(experiment):
+    seeds = {}
+    for run in recipes.networks(experiment, "paper"):
+        seeds.setdefault((run.method, run.variant), set()).add(run.seed)
+    assert set(map(frozenset, seeds.values())) == {frozenset(range(5))}
+
+
+def test_the_wide_layer_is_learned_as_published():
+    [run] = recipes.layers("kh_long", "paper")
+    assert (run.n_units, run.epochs, run.batch_size, run.limit) == (2000, 1000, 1000, None)
+    assert (run.norm_order, run.rank, run.anti_hebbian, run.step_size) == (3, 2, 0.4, 0.02)
+
+
+def test_layers_of_mnist_have_the_settings_of_the_released_script():
+    for run in recipes.layers("kh_mnist", "paper"):
+        assert (run.n_units, run.rank, run.step_size, run.batch_size) == (2000, 7, 0.04, 100)
+
+
+def test_narrow_layers_get_at_least_the_published_steps_a_unit():
+    published = 1000 * 50 / 2000
+    for run in recipes.layers("kh", "paper"):
+        assert run.epochs * 50_000 / run.batch_size / run.n_units >= published
+
+
+@pytest.mark.parametrize(("method", "coupling"), [("l2", 5e-4), ("jreg", 1e-3), ("specreg", 1.0)])
+def test_released_penalties_have_the_published_couplings(method, coupling):
+    runs = of_method("bio_networks", "paper", method)
+    assert {r.coupling for r in runs if r.variant.startswith("as released")} == {coupling}
+
+
+# tuning
+
+
+def test_tuning_sees_no_test_images():
+    runs = recipes.tuning("paper")
+    assert {run.evaluate_test for run in runs} == {False}
+    assert all(run.validation > 0 for run in runs)
+
+
+def test_every_coupling_that_is_used_was_tried():
+    tried = {(run.penalty, run.coupling) for run in recipes.tuning("paper")}
+    used = set()
+    for run in recipes.networks("bio_networks", "paper"):
+        if "released" not in run.penalty:
+            used.add((run.penalty, run.coupling))
+    assert used <= tried
+
+
+# studies
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("experiment", STUDIES)
+def test_every_network_is_attacked_once_under_every_protocol_that_it_stands_for(
+    experiment, profile
+):
+    found = {}
+    for study in OWN[experiment].runs(profile):
+        found.setdefault(study.parent.name, []).append(study.variant)
+    runs = recipes.networks(STUDIES[experiment], profile)
+    assert found == {run.name: run.variant.split(" and ") for run in runs}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_layer_and_every_network_but_read_outs_has_a_spectrum(profile):
+    studied = [study.parent for study in OWN["bio_spectra"].runs(profile)]
+    networks = [r for r in recipes.networks("bio_networks", profile) if r.method != "kh"]
+    wanted = {run.name for run in [*recipes.layers("kh", profile), *networks]}
+    assert {run.name for run in studied} == wanted and len(studied) == len(wanted)
+
+
+def test_spectra_have_more_images_than_units():
+    for name in ("bio_spectra", "wide_spectra", "mnist_spectra"):
+        for study in OWN[name].runs("paper"):
+            assert study.images > 2 * study.parent.n_units
+
+
+def test_wide_spectra_are_drawn_anew_less_often():
+    draws = {study.draws for study in OWN["wide_spectra"].runs("paper")}
+    assert draws == {experiments.WIDE_DRAWS}
+
+
+# sparse layers
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_sparse_layers_of_a_seed_differ_in_their_links_alone(profile):
+    by_seed = {}
+    for run in recipes.sparse_layers(profile):
+        fields = same_but(run, ("variant", "density", "evolving", "stand_in"))
+        by_seed.setdefault(run.seed, []).append(fields)
+    for runs in by_seed.values():
+        assert len(runs) == 3 and all(fields == runs[0] for fields in runs)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_sparse_layer_has_a_read_out(profile):
+    layers = {run.name for run in recipes.sparse_layers(profile)}
+    runs = recipes.readouts(profile)
+    assert {run.parent.name for run in runs} == layers and len(runs) == len(layers)
+
+
+# profiles
+
+
+def all_runs(profile):
+    """Of the experiments of this room."""
+    return [run for experiment in EXPERIMENTS for run in experiment.runs(profile)]
+
+
+def test_smoke_sees_digits_alone():
+    assert {run.dataset for run in all_runs("smoke")} == {"digits"}
+
+
+def test_digits_stand_in_in_the_quick_profile_alone():
+    stand_ins = [run.stand_in for run in all_runs("quick")]
+    for run in filter(None, stand_ins):
+        run.check()
+        assert run.dataset == "digits"
+        assert run.parent is None or run.parent.dataset == "digits"
+    assert {run.stand_in for run in all_runs("paper")} == {None}
