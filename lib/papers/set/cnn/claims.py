@@ -124,6 +124,22 @@ def outcomes_beside_paper(records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def rates(records: Records) -> pd.DataFrame:
+    """Validation accuracy at the last epoch, percent: mean over seeds by method (rows) and learning
+    rate (columns).
+
+    Args:
+        records: of ``set_cnn_tuning``.
+    """
+    rows = []
+    for record in records:
+        run, valid = record.config, record.metrics["valid_accuracy"]
+        name = labels.method_name(run.method)
+        rows.append((name, f"{run.learning_rate:g}", 100 * valid.iloc[-1]))
+    table = pd.DataFrame(rows, columns=["method", "learning rate", "accuracy"])
+    return table.pivot_table("accuracy", "method", "learning rate", sort=False)
+
+
 def difference(records: Records, rival: str, what: str = "best") -> Measurement | None:
     """SET minus a rival, points, paired by seed, on CIFAR-10.
 

@@ -1,5 +1,6 @@
 """Links and usefulness of channels, against another library and cases known by hand."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -7,6 +8,7 @@ from sklearn.feature_selection import f_classif
 
 from lib import layers
 from lib.papers.set.cnn import channels, pictures
+from lib.report import publishing
 from lib.support import make_support
 from tests.papers.set.cnn.made import watched
 
@@ -50,7 +52,14 @@ def test_course_tells_whether_links_go_with_usefulness():
     assert table["usefulness"].tolist() == pytest.approx([0.5] * 3)
 
 
-def test_picture_has_the_most_useful_channel_at_the_top():
+@pytest.fixture
+def style():
+    publishing.use_style()
+    yield
+    plt.close("all")
+
+
+def test_picture_has_the_most_useful_channel_at_the_top(style):
     record = watched("set", [[2, 2, 2], [1, 4, 1]], [[0, 0, 0], [0.1, 0.2, 0.3]])
     fig, table = pictures.links_of_channels([record], "title")
     last = table[table["epoch"] == 1].set_index("rank")["links"]
@@ -58,6 +67,6 @@ def test_picture_has_the_most_useful_channel_at_the_top():
     assert len(fig.axes) == 2
 
 
-def test_picture_of_nothing_says_so():
+def test_picture_of_nothing_says_so(style):
     fig, table = pictures.links_of_channels([], "title")
     assert table.empty and "not run" in [text.get_text() for text in fig.axes[0].texts]

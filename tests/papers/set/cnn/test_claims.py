@@ -83,3 +83,14 @@ def test_outcomes_stand_beside_the_papers():
     assert table.loc["SET", "best"] == pytest.approx(81.5)
     assert table.loc["dense", "lost"] == pytest.approx(1) and table.loc["dense", "n"] == 2
     assert claims.outcomes_beside_paper([]).empty
+
+
+def test_rates_are_compared_on_validation_examples():
+    records = []
+    for rate, accuracy in ((0.01, 0.5), (0.05, 0.6)):
+        record = trained("set", 0, LEARNING, learning_rate=rate)
+        record.metrics["valid_accuracy"] = [0.9, 0.9, accuracy]
+        records.append(record)
+    table = claims.rates(records)
+    assert table.loc["SET"].to_dict() == {"0.01": 50, "0.05": 60}
+    assert claims.rates([]).empty
