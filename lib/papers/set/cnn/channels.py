@@ -81,7 +81,8 @@ TENTH = 0.1  # of the channels
 
 
 def course(records: Sequence[Record]) -> pd.DataFrame:
-    """How links and usefulness go together, a row an epoch, from the start (epoch 0) on.
+    """How the links that an epoch trains and usefulness after it go together, a row an epoch, from
+    the start (epoch 0) on.
 
     Returns: columns dataset, method, seed, epoch; correlation, Spearman's rank correlation of links
         and usefulness over channels (nan where all have equally many links); share, of all links

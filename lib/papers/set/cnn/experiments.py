@@ -17,7 +17,11 @@ from lib.runs.experiment import Experiment, keep_nothing
 Fields = dict[str, Any]
 
 LEARNING_RATE = 0.02
-FALLING: Fields = {"learning_rate": LEARNING_RATE, "schedule": "one_cycle"}
+FALLING: Fields = {
+    "variant": "one rate",
+    "learning_rate": LEARNING_RATE,
+    "schedule": "one_cycle",
+}
 ER_20: Fields = {"er_epsilon": network.ER_EPSILON}
 SMALL: Fields = {  # digits, enlarged
     "dataset": "digits",
@@ -30,7 +34,7 @@ SMALL: Fields = {  # digits, enlarged
     "learning_rate": 0.05,
 }
 CIFAR: Fields = {"dataset": "cifar10", "augmentation": 1.0, **ER_20}
-QUICK: Fields = {**CIFAR, "epochs": 3, "limit": 1500, "test_images": 500}
+QUICK: Fields = {**CIFAR, "epochs": 3, "limit": 1000, "test_images": 500}
 PAPER: Fields = {**CIFAR, "epochs": 15, "limit": 25_000}
 SEEDS = {"smoke": 1, "quick": 1, "paper": 3}
 SCALES = {"smoke": SMALL, "quick": QUICK, "paper": PAPER}
@@ -87,7 +91,7 @@ ON_FEATURES: dict[str, Fields] = {
     "quick": {**TINY, "hidden": (256, 256), "epochs": 10},
     "paper": {"dataset": "cifar10", "epochs": 40, **ER_20},
 }
-FEATURE_SEEDS = {"smoke": 1, "quick": 2, "paper": 5}
+FEATURE_SEEDS = {"smoke": 1, "quick": 1, "paper": 5}
 
 
 def on_features(profile: str) -> list[TopTraining]:
@@ -109,7 +113,7 @@ MEASURED: dict[str, Fields] = {
         "rounds": 2,
         "turn": 0.005,
     },
-    "quick": {"rounds": 2, "turn": 0.01},
+    "quick": {"batch_size": 32, "rounds": 2, "turn": 0.01},
     "paper": {},
 }
 

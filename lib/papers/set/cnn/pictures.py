@@ -19,7 +19,7 @@ COLUMNS = ["panel", "rank", "epoch", "links"]
 def links_of_channels(
     records: Sequence[Record], title: str, below: str = ""
 ) -> tuple[Figure, pd.DataFrame]:
-    """The links of every channel after each epoch over their mean, one panel a network; the most
+    """The links of every channel in each epoch over their mean, one panel a network; the most
     useful channels of the last epoch at the top.
 
     Args:
@@ -34,13 +34,13 @@ def links_of_channels(
     rows = []
     for ax, (name, image) in zip(axs, maps.items(), strict=False):
         drawn = ax.imshow(image, aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=top)
-        ax.set(title=name, xlabel="epoch", ylabel="channels, the most useful first")
+        ax.set(title=name, xlabel="epoch", ylabel="channels, by usefulness")
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
         for (rank, epoch), links in np.ndenumerate(image):
             rows.append((name, rank, epoch, float(links)))
     if maps:
         axs[-1].set_ylabel("")
-        fig.colorbar(drawn, ax=axs, label="links over the mean of all channels")
+        fig.colorbar(drawn, ax=axs, label="links over the mean")
     return fig, pd.DataFrame(rows, columns=COLUMNS)
 
 
