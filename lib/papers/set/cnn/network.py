@@ -54,7 +54,9 @@ def set_cnn(
 
     Source: [Mocanu2018], Performance on CNNs; maps keep their size in a convolution, and pooling
     takes the largest, which the text leaves open: so counted, weights are those of Fig. 7.
-    Departs: weights start as in [He2015].
+    Weights of convolutions start by Glorot's uniform law, as the authors' Keras code has it; as in
+    [He2015], signals grow with every pooling and dropout, and SET stayed at chance (rate .02).
+    Departs: those of the top layers start as in [He2015], of sparse ones for the links there are.
 
     Args:
         image: shape of an example, (H, W) or (C, H, W).
@@ -141,7 +143,7 @@ def _features(n_in: int, filters: Sequence[int], dropout: float, seed: int) -> n
 
 def _convolution(n_in: int, n_out: int, generator: torch.Generator) -> nn.Conv2d:
     convolution = nn.Conv2d(n_in, n_out, 3, padding=1)
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu", generator=generator)
+    nn.init.xavier_uniform_(convolution.weight, generator=generator)
     nn.init.zeros_(convolution.bias)
     return convolution
 

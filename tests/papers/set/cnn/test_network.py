@@ -61,6 +61,13 @@ def test_blocks_are_those_of_the_paper():
     assert {m.p for m in net.modules() if isinstance(m, layers.Dropout)} == {0.3}
 
 
+def test_convolutions_start_by_glorots_law():
+    weight = set_cnn(CIFAR, 10).features[15].weight  # 128 to 128 maps
+    limit = (6 / (9 * 128 + 9 * 128)) ** 0.5
+    assert weight.abs().max() <= limit
+    assert weight.std().item() == pytest.approx(limit / 3**0.5, rel=0.01)
+
+
 def test_logits_are_those_of_torchs_own_modules(generator):
     net = set_cnn((3, 8, 12), 5, er_epsilon=2, **SMALL).eval()
     x = torch.rand(7, 3, 8, 12, generator=generator)
