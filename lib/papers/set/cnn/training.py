@@ -186,10 +186,13 @@ def make(run: Training, workspace: Workspace) -> Contents:
 
 
 def replay(run: Training, workspace: Workspace, epochs: int) -> Contents:
-    """Train the network of a run for its first epochs."""
+    """Train the network of a run for its first epochs: their rows, degrees and links."""
     contents = _made(run, workspace, stop_after=epochs)
-    watched = {n: array for n, array in contents.arrays.items() if n.startswith(channels.ARRAYS)}
-    return Contents(contents.metrics, watched, {})
+    recorded = {}
+    for name, array in contents.arrays.items():
+        if "_degree." in name or ".links." in name:
+            recorded[name] = array
+    return Contents(contents.metrics, recorded, {})
 
 
 def _made(run: Training, workspace: Workspace, stop_after: int | None = None) -> Contents:
