@@ -15,6 +15,7 @@ from lib.bench.contenders import (
     Trainer,
     UnitPass,
     csr,
+    kept_mib,
     network,
     products,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "compare",
     "csr",
     "epochs",
+    "kept_mib",
     "measure",
     "measure_cluster",
     "measure_steps",

@@ -267,21 +267,26 @@ class UnitPass:
         return torch.autograd.grad(self.unit(self.x), inputs, self.grad_y)
 
     def kept_mib(self) -> float:
-        """MiB that the forward pass leaves: its output and what the backward pass needs besides,
-        the unit's own numbers not counted, each piece of memory once.
-        """
-        own = {one.data_ptr() for one in self.unit.state_dict().values()}
-        sizes: dict[int, int] = {}
+        """MiB that the forward pass leaves, see :func:`kept_mib`."""
+        return kept_mib(self.unit, self.x)
 
-        def note(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in own:
-                sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor
 
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            note(self.unit(self.x))
-        return sum(sizes.values()) / 2**20
+def kept_mib(module: nn.Module, x: Tensor) -> float:
+    """MiB that a forward pass leaves: its output and what the backward pass needs besides, the
+    module's own numbers not counted, each piece of memory once.
+    """
+    own = {tensor.data_ptr() for tensor in (*module.parameters(), *module.buffers())}
+    sizes: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        note(module(x))
+    return sum(sizes.values()) / 2**20
 
 
 # ------------------------------------------------------------------------------------ products

@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 
 from lib.names import check_known
-from lib.papers.pruning import backbone, fronts, heads, scores, search, tasks
+from lib.papers.pruning import fronts, heads, scores, search, tasks
 from lib.papers.pruning.heads import Head, HeadSettings
 from lib.papers.pruning.tasks import Task
+from lib.papers.shared import backbone
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
@@ -29,7 +30,7 @@ class MaskSearch(Run):
 
     Args:
         mode: what is masked, of :data:`lib.papers.pruning.heads.MODES`.
-        extractor: of the features, of :data:`lib.papers.pruning.backbone.EXTRACTORS`.
+        extractor: of the features, of :data:`lib.papers.shared.backbone.EXTRACTORS`.
         objectives: names of :data:`OBJECTIVES` with spaces between.
         fitness_part: images on which a mask is judged, "valid", or "test" as released.
         score: by which strangers are told, of :data:`lib.papers.pruning.scores.SCORES`.

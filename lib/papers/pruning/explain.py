@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.papers.pruning import backbone
 from lib.papers.pruning.heads import Head
+from lib.papers.shared import backbone
 
 
 def grad_cam_plus_plus(maps: Tensor, grads: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lib import data
-from lib.papers.pruning import backbone, evolving, explain, features, heads, tasks
+from lib.papers.pruning import evolving, explain, heads, tasks
 from lib.papers.pruning.evolving import trained
+from lib.papers.shared import backbone, features
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 

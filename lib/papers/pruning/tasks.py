@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lib import data
 from lib.names import check_known
-from lib.papers.pruning import features
-from lib.papers.pruning.features import FeatureSplit
+from lib.papers.shared import features
+from lib.papers.shared.features import FeatureSplit
 
 SETS = ("rsmas", "citrus_leaves", "rps28", "eye_fundus", "cifar10")
 PARTS = ("train", "valid", "test")
@@ -56,14 +56,14 @@ def load(
     """The task of a data set.
 
     Strangers of a part are images of the same part of the other sets of :data:`SETS`, as many as
-    the part has, see :func:`lib.papers.pruning.features.strangers`. Of "digits" 0 to 4 are known, 5
+    the part has, see :func:`lib.papers.shared.features.strangers`. Of "digits" 0 to 4 are known, 5
     to 9 strangers.
 
     Source: [Poyatos2023], as released, with the sets at hand.
 
     Args:
         dataset: of :data:`SETS`, or "digits".
-        extractor: of the features, see :data:`lib.papers.pruning.backbone.EXTRACTORS`.
+        extractor: of the features, see :data:`lib.papers.shared.backbone.EXTRACTORS`.
         train_images, valid_images: used of these parts, classes in proportion; None: all.
     Raises: ValueError with the nearest name; lib.data.DataUnavailable where images cannot be had.
     """

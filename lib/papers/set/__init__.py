@@ -6,6 +6,12 @@ inspired by network science. Notebooks 10 to 17.
 
 from lib.papers.set.ablation import ABLATION, REMOVAL, SENSITIVITY, VARIANTS_OF_CODE
 from lib.papers.set.claims import CLAIMS
+from lib.papers.set.cnn.experiments import (
+    SET_CNN,
+    SET_CNN_COSTS,
+    SET_CNN_TUNING,
+    SET_ON_FEATURES,
+)
 from lib.papers.set.growth import DENSITIES_STUDIED, GROWTH_RULES, OTHER_DECAY
 from lib.papers.set.links import SCALE_FREE, STRUCTURE, VISIBLE
 from lib.papers.set.mlp import SET_MLP, TIME_TO_ACCURACY
@@ -26,6 +32,10 @@ EXPERIMENTS = (
     REMOVAL,
     VARIANTS_OF_CODE,
     TUNING,
+    SET_CNN,
+    SET_CNN_TUNING,
+    SET_ON_FEATURES,
+    SET_CNN_COSTS,
     SCALE_FREE,
     STRUCTURE,
     VISIBLE,

@@ -12,6 +12,7 @@ import torch
 
 from lib import bench
 from lib.papers.set import dependence, links
+from lib.papers.set.cnn import claims as cnn_claims
 from lib.papers.set.rbm import claims as rbm_claims
 from lib.papers.shared import trained
 from lib.papers.shared.claims import chosen
@@ -297,14 +298,6 @@ def epochs_until_power_law(records: Records) -> Measurement | None:
     return Measurement(share, 0.0, math.inf, len(runs), "the paper names no test")
 
 
-def not_run(records: Records) -> None:
-    """A claim that waits for its experiment."""
-
-
-def _waiting(first: int, last: int) -> dict[str, Claim]:
-    return {f"S{number:02d}": Claim((), not_run) for number in range(first, last + 1)}
-
-
 MLP = ("set_mlp",)
 MLP_AND_TUNING = ("set_mlp", "tuning")
 Measure = Callable[[Records], Measurement | None]
@@ -333,5 +326,5 @@ CLAIMS: dict[str, Claim] = {
     "S30": Claim(MLP, partial(accuracy_above, dataset="higgs_sample", subtract=78.54)),
     "S31": Claim(MLP, epochs_until_power_law),
     **dependence.CLAIMS,  # what SET depends on
-    **_waiting(36, 39),  # CNNs
+    **cnn_claims.CLAIMS,
 }

@@ -5,8 +5,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from lib.papers.pruning import backbone, explain
+from lib.papers.pruning import explain
 from lib.papers.pruning.heads import Head
+from lib.papers.shared import backbone
 
 
 def linear_score(maps, weights):

@@ -20,8 +20,8 @@ from torch import Tensor
 from lib import checkpoints, data
 from lib.data import fetch
 from lib.names import check_known
-from lib.papers.pruning import backbone
-from lib.papers.pruning.backbone import Extractor
+from lib.papers.shared import backbone
+from lib.papers.shared.backbone import Extractor
 from lib.paths import RAW
 
 BATCH = 16  # images
@@ -155,7 +155,7 @@ def load(dataset: str, extractor: str = "mobilenet_v2") -> FeatureSplit:
 
     Args:
         dataset: one of :data:`SOURCES`.
-        extractor: one of :data:`lib.papers.pruning.backbone.EXTRACTORS`.
+        extractor: one of :data:`lib.papers.shared.backbone.EXTRACTORS`.
 
     Raises:
         ValueError: if a name is unknown, the stored features were made of other weights or other

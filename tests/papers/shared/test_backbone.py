@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from lib import data
 from lib.data import fetch
-from lib.papers.pruning import backbone
+from lib.papers.shared import backbone
 
 PLACES = [fetch.RAW, Path(os.environ.get("SPARSE_DATA_DIR") or fetch.RAW)]
 
@@ -107,8 +107,8 @@ def tensorflow_padded(x, weight, stride):
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_turning_image_and_kernel_gives_tensorflows_padding(generator, stride):
-    x = torch.rand(1, 3, 8, 8, generator=generator)
-    weight = torch.rand(4, 3, 3, 3, generator=generator)
+    x = torch.rand(1, 3, 8, 8, generator=generator, dtype=torch.float64)
+    weight = torch.rand(4, 3, 3, 3, generator=generator, dtype=torch.float64)
     turned = F.conv2d(x.flip(-2, -1), weight.flip(-2, -1), stride=stride, padding=1)
     assert_allclose(turned.flip(-2, -1), tensorflow_padded(x, weight, stride), atol=1e-12)
 

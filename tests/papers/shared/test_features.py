@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from lib import data
 from lib.data import fetch, sets
-from lib.papers.pruning import backbone, features
+from lib.papers.shared import backbone, features
 
 SIDE = 32
 

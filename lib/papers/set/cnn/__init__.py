@@ -1,0 +1,1 @@
+"""SET on top of convolutions: the networks behind Fig. 7 of [Mocanu2018]."""

@@ -1,0 +1,114 @@
+"""What the top layers see of the convolutions: how many links each channel has, and how much it
+says of the class.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from lib.layers import SparseLinear
+from lib.runs.record import Record
+
+ARRAYS = "channels."  # first part of the names of what a record holds of them
+LINKS, USEFULNESS = "links", "usefulness"
+
+
+def usefulness(maps: Tensor, y: Tensor) -> Tensor:
+    r"""The share of a channel's variance over examples that lies between classes.
+
+    .. math:: \eta_c^2 = \frac{\sum_k n_k (\bar m_{kc} - \bar m_c)^2}{\sum_i (m_{ic} - \bar m_c)^2}
+
+    with :math:`m_{ic}` the mean of map c of example i, :math:`\bar m_{kc}` its mean over the
+    :math:`n_k` examples of class k.
+
+    Args:
+        maps: (N, C, pixels) float.
+        y: (N,) int64, classes.
+    Returns: (C,) float64 in [0, 1]; 0 of a channel that is the same for all examples.
+    """
+    m = maps.double().mean(2)  # (N, C)
+    deviation = m - m.mean(0)
+    within = deviation.clone()
+    for label in y.unique():
+        of_class = y == label
+        within[of_class] -= deviation[of_class].mean(0)
+    total = deviation.square().sum(0)
+    between = total - within.square().sum(0)
+    varies = m.amax(0) > m.amin(0)
+    share = between / total.where(varies, torch.ones_like(total))
+    return share.clamp(0, 1).where(varies, torch.zeros_like(share))
+
+
+def links_of_channels(layer: nn.Module, n_channels: int) -> Tensor:
+    """(n_channels,) int64, links from the pixels of every channel to the first top layer; all that
+    there can be where it is dense.
+    """
+    pixels = layer.in_features // n_channels
+    if not isinstance(layer, SparseLinear):
+        return torch.full((n_channels,), pixels * layer.out_features)
+    of_pixels = layer.support.tcrow.diff().cpu().long()
+    return of_pixels.view(n_channels, pixels).sum(1)
+
+
+def arrays(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """What a record holds: (epochs + 1, C) links and usefulness, from the start on.
+
+    Args:
+        rows: keys "links_of_channels" and "usefulness", a list each, in the order of epochs.
+    """
+    links = [row["links_of_channels"] for row in rows]
+    shares = [row["usefulness"] for row in rows]
+    return {
+        f"{ARRAYS}{LINKS}": np.array(links, dtype=np.int32),
+        f"{ARRAYS}{USEFULNESS}": np.array(shares, dtype=np.float32),
+    }
+
+
+def keep(record: Record, name: str) -> bool:
+    """What is shipped of a record."""
+    return name.startswith(ARRAYS)
+
+
+# -------------------------------------------------------------------------------------- tables
+
+COLUMNS = ["dataset", "method", "seed", "epoch", "correlation", "share", "usefulness"]
+TENTH = 0.1  # of the channels
+
+
+def course(records: Sequence[Record]) -> pd.DataFrame:
+    """How the links that an epoch trains and usefulness after it go together, a row an epoch, from
+    the start (epoch 0) on.
+
+    Returns: columns dataset, method, seed, epoch; correlation, Spearman's rank correlation of links
+        and usefulness over channels (nan where all have equally many links); share, of all links
+        those of the most useful tenth of the channels; usefulness, mean over channels.
+    """
+    rows = []
+    for record in records:
+        run = record.config
+        links = record.arrays[f"{ARRAYS}{LINKS}"]
+        shares = record.arrays[f"{ARRAYS}{USEFULNESS}"]
+        for epoch, (of_channels, useful) in enumerate(zip(links, shares, strict=True)):
+            together = rank_correlation(of_channels, useful)
+            share = _share_of_best(of_channels, useful)
+            key = run.dataset, run.method, run.seed, epoch
+            rows.append((*key, together, share, float(useful.mean())))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def rank_correlation(links: np.ndarray, useful: np.ndarray) -> float:
+    """Spearman's; nan where one of both is constant."""
+    if np.ptp(links) == 0 or np.ptp(useful) == 0:
+        return np.nan
+    return float(stats.spearmanr(links, useful).statistic)
+
+
+def _share_of_best(links: np.ndarray, useful: np.ndarray) -> float:
+    n = max(1, round(TENTH * len(useful)))
+    best = np.argsort(useful, kind="stable")[-n:]
+    return float(links[best].sum() / links.sum())

@@ -1,0 +1,96 @@
+"""Claims on convolutional networks: numbers of weights, differences, what bounds them."""
+
+import pytest
+from scipy import stats
+
+from lib.papers import CLAIMS, PUBLISHED
+from lib.papers.set.cnn import claims
+from lib.report.intervals import judge
+from tests.papers.set.cnn.made import trained
+
+LEARNING = (0.5, 0.8, 0.79)
+
+
+def judged(claim, measurement):
+    """The verdict on a claim."""
+    row = PUBLISHED.set_index("id").loc[claim]
+    return judge(measurement, row["comparison"], row["threshold"])
+
+
+def networks(gains, rival, **fields):
+    """SET beside a rival that it beats by so many points, a pair a seed."""
+    records = []
+    for seed, gain in enumerate(gains):
+        above = [accuracy + gain / 100 for accuracy in LEARNING]
+        records += [trained("set", seed, above, **fields), trained(rival, seed, LEARNING, **fields)]
+    return records
+
+
+@pytest.mark.parametrize(("claim", "rival"), [("S36", "dense"), ("S37", "fixed")])
+def test_gain_is_that_of_the_best_epochs_paired_by_seed(claim, rival):
+    gains = [1.0, 2.0, 1.5, 1.2, 1.8]
+    measured = CLAIMS[claim].measure(networks(gains, rival))
+    low, high = stats.t.interval(0.95, 4, 1.5, stats.sem(gains))
+    assert (measured.value, measured.low, measured.high) == pytest.approx((1.5, low, high))
+    assert judged(claim, measured) == "inconclusive (epochs)"
+
+
+def test_training_as_long_as_the_papers_on_all_data_decides():
+    records = networks([1.0, 2.0, 1.5, 1.2, 1.8], "dense")
+    whole = [trained("set", 0, LEARNING, epochs=1000), trained("dense", 0, LEARNING, epochs=1000)]
+    assert claims.difference(whole, "dense").limit == ""
+    cut = networks([1.0, 2.0], "dense", limit=25_000)
+    assert claims.difference(cut, "dense").limit == "data, epochs"
+    assert judged("S36", claims.difference(cut, "dense")) == "inconclusive (seeds, data, epochs)"
+    assert claims.difference(records, "fixed") is None
+
+
+def test_runs_on_digits_say_nothing_of_the_claims():
+    records = networks([1.0, 2.0], "dense", dataset="digits")
+    assert CLAIMS["S36"].measure(records) is None and CLAIMS["S39"].measure(records) is None
+
+
+def test_overfitting_is_what_dense_loses_more_than_set():
+    records = []
+    for seed, lost in enumerate([0.01, 0.02, 0.03]):
+        records.append(trained("dense", seed, (0.5, 0.8, 0.8 - lost)))
+        records.append(trained("set", seed, (0.5, 0.7, 0.7 - 0.005)))
+    found = CLAIMS["S39"].measure(records)
+    low, high = stats.t.interval(0.95, 2, 1.5, stats.sem([0.5, 1.5, 2.5]))
+    assert (found.value, found.low, found.high) == pytest.approx((1.5, low, high))
+
+
+def test_share_of_weights_is_that_of_the_paper_to_its_draw():
+    found = CLAIMS["S38"].measure([])
+    published = (287_008 + 184_842) / (287_008 + 8_413_194)  # Fig. 7
+    assert found.value == pytest.approx(published, rel=2e-3)
+    assert judged("S38", found) == "not reproduced"
+    shares = claims.shares_of_weights()
+    assert shares["at the end"] < found.value and shares.iloc[0] == found.value
+
+
+def test_removal_takes_three_in_ten_of_the_sparse_links():
+    table = claims.weights_beside_paper().set_index("model")
+    row = table.loc["SET-CNN"]
+    assert row["top, at the end"] == pytest.approx(0.7 * 2 * 20 * 4096 + 20_490, abs=4)
+    assert (table["convolutions"] == table["paper: convolutions"]).all()
+    assert table.loc["CNN", "top, at the end"] == table.loc["CNN", "paper: top"]
+
+
+def test_outcomes_stand_beside_the_papers():
+    table = claims.outcomes_beside_paper(networks([1.0, 2.0], "dense")).set_index("method")
+    assert table.loc["SET", claims.THEIRS] == 90.02 and table.loc["dense", claims.THEIRS] == 87.48
+    assert table.loc["SET", "best"] == pytest.approx(81.5)
+    assert table.loc["dense", "lost"] == pytest.approx(1) and table.loc["dense", "n"] == 2
+    assert claims.outcomes_beside_paper([]).empty
+
+
+def test_rates_are_compared_on_validation_examples():
+    records = []
+    for rate, accuracy in ((0.01, 0.5), (0.05, 0.6)):
+        record = trained("set", 0, LEARNING, learning_rate=rate)
+        record.metrics["valid_accuracy"] = [0.9, 0.9, accuracy]
+        records.append(record)
+    table = claims.rates(records)
+    assert table.loc["SET"].to_dict() == {"0.01": 50, "0.05": 60}
+    assert claims.rates([]).empty

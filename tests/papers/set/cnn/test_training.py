@@ -1,0 +1,120 @@
+"""Training as a run: what is recorded, resumed to the same bits, refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from lib import data, train
+from lib.papers.set.cnn import training
+from lib.papers.shared import features, trained
+from lib.runs.config import from_fields
+from lib.runs.experiment import Workspace
+from tests import processes
+from tests.papers.set.cnn.made import SMALL, TOP
+
+FILES = ("config.json", "metrics.csv", "arrays.npz")
+
+
+def contents(record):
+    return [(record.path / name).read_bytes() for name in FILES]
+
+
+@pytest.fixture(autouse=True)
+def float32():
+    """Networks are trained in it."""
+    torch.set_default_dtype(torch.float32)
+
+
+def test_record_holds_links_of_channels_from_the_start_on(store):
+    record = store.run(SMALL)
+    links, useful = (record.arrays[f"channels.{name}"] for name in ("links", "usefulness"))
+    assert links.shape == useful.shape == (4, 6)  # the start and three epochs, six channels
+    assert (links.sum(1) == links[0].sum()).all()  # replaced, not more or fewer
+    assert (links[-1] != links[0]).any() and (useful >= 0).all() and (useful <= 1).all()
+    degrees = record.arrays["top.linear1.out_degree.0"]
+    np.testing.assert_array_equal(links[0], degrees.reshape(6, -1).sum(1))
+    assert record.environment["architecture"] == "8-8-24-20-10"
+    assert record.environment["weights"]["top"] == record.metrics["links"].iloc[0] + 10
+
+
+def test_network_of_a_record_is_the_one_that_was_trained(store):
+    record = store.run(dataclasses.replace(SMALL, epochs=1))
+    split = SMALL.split()
+    actual = train.accuracy(trained.network(record), split.x_test, split.y_test)
+    assert actual == record.environment["final"]["test_accuracy"]
+
+
+def test_killed_run_resumes_to_the_same_bits(store, tmp_path):
+    processes.kill_after(store, SMALL, 1)
+    resumed = store.run(SMALL)
+    elsewhere = dataclasses.replace(store, runs=tmp_path / "elsewhere")
+    assert contents(resumed) == contents(elsewhere.run(SMALL))
+
+
+def test_replay_gives_the_first_epochs(store, tmp_path):
+    record = store.run(SMALL)
+    workspace = Workspace(tmp_path, lambda done: None, lambda run, enough: None)
+    again = training.replay(SMALL, workspace, 2)
+    assert again.metrics["train_loss"].tolist() == pytest.approx(
+        record.metrics["train_loss"][:2].tolist(), rel=1e-6
+    )
+    assert {name.rpartition(".")[2] for name in again.arrays} == {"0", "1", "2"}  # epochs
+    for name, array in again.arrays.items():
+        np.testing.assert_array_equal(array, record.arrays[name])
+
+
+def test_watching_changes_nothing(tmp_path):
+    split = SMALL.split()
+    losses = []
+    for measure in (None, training.Watch(SMALL, split.x_train, split.y_train)):
+        model = SMALL.model(SMALL.widths(split), SMALL.standardisation(split))
+        history = train.fit(model, split, SMALL.settings(), seed=0, measure=measure)
+        losses.append([row["train_loss"] for row in history.metrics])
+    assert losses[0] == losses[1]
+
+
+def test_layers_on_features_take_training_and_validation_part(store):
+    record = store.run(TOP)
+    found = features.load("digits_low", "tiny")
+    split = TOP.split()
+    assert len(split.x_train) == len(found.x_train) + len(found.x_valid)
+    assert torch.equal(split.x_test, found.x_test)
+    assert record.environment["architecture"] == f"{found.n_features}-24-20-5"
+    assert record.environment["data"]["weights"] == found.sha256["weights"]
+    assert record.arrays["channels.links"].shape == (3, found.n_features)
+
+
+def test_test_images_are_a_stratified_part():
+    whole = data.load("digits")
+    split = SMALL.split()
+    desired = whole.y_test.bincount() * 50 / len(whole.y_test)
+    assert len(split.x_test) == 50 and (split.y_test.bincount() - desired).abs().max() <= 1
+
+
+@pytest.mark.parametrize("run", [SMALL, TOP])
+def test_run_is_read_back_from_its_file(run):
+    again = from_fields(run.fields_to_write())
+    assert again == run and type(again) is type(run) and again.name == run.name
+
+
+@pytest.mark.parametrize(
+    ("run", "change", "sentence"),
+    [
+        (SMALL, {"method": "rigle"}, "unknown method 'rigle': did you mean 'rigl'"),
+        (TOP, {"method": "sett"}, "unknown method 'sett': did you mean 'set'"),
+        (TOP, {"limit": 10}, "limit = 10: features are trained on as they are stored"),
+        (SMALL, {"epochs": 0}, "epochs = 0 is out of range"),
+        (SMALL, {"grow": "gradients"}, "did you mean 'gradient'"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_before_anything_is_run(run, change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        dataclasses.replace(run, **change).check()
+
+
+def test_features_on_which_all_links_fit_are_refused():
+    run = dataclasses.replace(TOP, er_epsilon=100.0)
+    with pytest.raises(ValueError, match="32 to 24 dense: give less than 13.7"):
+        run.model((32, 24, 20, 5))
