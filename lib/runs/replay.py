@@ -282,15 +282,21 @@ def _are_same(stored: Any, replayed: Any) -> bool:
 def _of_arrays(
     stored: Mapping[str, np.ndarray], replayed: Mapping[str, np.ndarray]
 ) -> Iterator[Difference]:
-    """What differs in arrays named as ``layer.links.epoch``: their first unlike entries, or their
-    shapes.
+    """What differs in arrays named as ``layer.links.epoch``, or with a row an epoch from 0 on:
+    their first unlike entries, or their shapes.
     """
     for name, new in replayed.items():
         old = stored.get(name, new)
-        epoch = int(name.rpartition(".")[2])
+        last = name.rpartition(".")[2]
+        by_row = not last.isdigit()
+        if by_row:
+            old = old[: len(new)]
         if old.shape != new.shape:
+            epoch = len(new) - 1 if by_row else int(last)
             yield Difference(name, epoch, str(old.shape), str(new.shape))
             continue
         unlike = np.flatnonzero(old != new)
         if len(unlike):
-            yield Difference(name, epoch, old.flat[unlike[0]].item(), new.flat[unlike[0]].item())
+            first = int(unlike[0])
+            epoch = np.unravel_index(first, new.shape)[0] if by_row else last
+            yield Difference(name, int(epoch), old.flat[first].item(), new.flat[first].item())

@@ -10,6 +10,7 @@ from lib import data, train
 from lib.papers.splash import training
 from lib.papers.splash.training import UnitTraining
 from lib.robustness.defences import Adversarial
+from lib.runs import replay
 from lib.runs.config import from_fields
 from lib.runs.experiment import Workspace
 from tests import processes
@@ -130,6 +131,17 @@ def test_replay_gives_the_first_epochs(store, tmp_path):
         record.metrics["train_loss"][:2].tolist(), rel=1e-6
     )
     assert np.array_equal(again.arrays["units.activation1"], record.arrays["units.activation1"][:3])
+
+
+def test_record_of_learned_units_is_replayed_epoch_by_epoch(store):
+    record = store.run(SMALL)
+    (row,) = replay.replay(store, [record], 2, progress=False)
+    assert row["outcome"] == "same bits"
+    changed = {name: array.copy() for name, array in record.arrays.items()}
+    changed["units.activation1"][2, 0, 1] += 1
+    altered = dataclasses.replace(record, arrays=changed)
+    (row,) = replay.replay(store, [altered], 2, progress=False)
+    assert (row["outcome"], row["column"], row["epoch"]) == ("differs", "units.activation1", 2)
 
 
 def test_fields_have_the_declared_types():
