@@ -63,10 +63,10 @@ def test_agreement_is_the_mean_correlation_of_two_runs(rng):
 
 def test_agreement_too_small_for_any_one_feature_is_found(rng):
     # every run prefers the same half of the features a little
-    shares = np.where(np.arange(400) % 2, 0.45, 0.55)
+    shares = np.where(np.arange(400) % 2, 0.48, 0.52)
     counts = rng.binomial(20, shares, size=(10, 400))
     found = influence.agreement(counts, rng=rng, draws=999)
-    assert found.p == pytest.approx(1 / 1000) and found.value > 5 * found.chance_sd
+    assert found.p < 0.01 and found.value > 3 * found.chance_sd
     assert influence.p_values_of_runs(counts, rng=rng, draws=999).min() > 0.05
 
 
