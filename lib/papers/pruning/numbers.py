@@ -367,8 +367,12 @@ def vote_gaps(records: Iterable[Record]) -> pd.DataFrame:
 
 def stated_gaps(records: Iterable[Record]) -> pd.DataFrame:
     """:func:`overstatement` with intervals, for :func:`lib.report.front_figures.gaps`."""
-    table = overstatement(records).rename(columns={"variant": "name", "objective": "series"})
+    table = overstatement(records).replace({"variant": JUDGING})
+    table = table.rename(columns={"variant": "name", "objective": "series"})
     return with_intervals(_written(table), ["dataset", "name", "series"])
+
+
+JUDGING = {"corrected": "judged on validation", "as released": "judged on test, as released"}
 
 
 def _written(table: pd.DataFrame) -> pd.DataFrame:
