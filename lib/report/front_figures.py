@@ -46,9 +46,9 @@ def attainment(
             so.
         level: columns dataset, value, of the full head.
         ylabel: what the value is.
-        title, below: see :func:`lib.report.layout.head`.
+        title, below: see :func:`lib.report.layout.head`; n is added.
     """
-    fig, of_sets = _row(table, title, below)
+    fig, of_sets = _row(table, title, _with_runs(table, below))
     for dataset, ax in of_sets.items():
         chosen = _of(table, dataset=dataset)
         for method in labels.methods_in(chosen["method"]):
@@ -110,9 +110,7 @@ def clouds(table: pd.DataFrame, column: str, ylabel: str, title: str, below: str
         ylabel: its name.
         title, below: see :func:`lib.report.layout.head`; n is added.
     """
-    if len(table):
-        below = f"{below} · {seeds(table.groupby('dataset')['seed'].nunique())}"
-    fig, of_sets = _row(table, title, below, width=2.9, height=2.3)
+    fig, of_sets = _row(table, title, _with_runs(table, below), width=2.9, height=2.3)
     for dataset, ax in of_sets.items():
         for method in labels.methods_in(table["method"]):
             heads = _of(table, dataset=dataset, method=method)
@@ -127,6 +125,7 @@ def clouds(table: pd.DataFrame, column: str, ylabel: str, title: str, below: str
             means = _banded(heads, column)
             ax.plot(means["density"], means[column], **look, ms=4.5, lw=1.5)
         log_x(ax, DENSITIES)
+        ax.set_xlim(right=1)
         ax.set_xlabel("density", fontsize="small")
         ax.set_ylabel(ylabel, fontsize="small")
     return _finished(fig, of_sets)
@@ -150,7 +149,7 @@ def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
         return fig
     methods = labels.methods_in(table["method"])
     options = {"subplot_kw": {"projection": "3d"}}
-    fig, axs = panels(len(methods), 4.4, 4.4, title, below, **options)
+    fig, axs = panels(len(methods), 4.4, 3.9, title, below, **options)
     axes = ["density", "accuracy", "auroc"]
     limits = dict(zip(axes, table[axes].agg(["min", "max"]).to_numpy().T, strict=True))
     for ax, method in zip(axs, methods, strict=True):
@@ -170,7 +169,7 @@ def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
         ax.set_title(look["label"], fontsize="small")
         ax.tick_params(labelsize="small")
         ax.view_init(elev=22, azim=-60)
-        ax.set_box_aspect(None, zoom=0.85)
+        ax.set_box_aspect(None, zoom=0.9)
     return fig
 
 
@@ -191,7 +190,7 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
     height = 0.8 + 0.3 * max(2, len(names))
     n_rows = max(1, -(-len(datasets) // PER_ROW))
     height += AROUND / n_rows
-    options = {"margin": 2.6, "sharey": True, "sharex": True}
+    options = {"margin": 2.6 if len(series) == 1 else 3.8, "sharey": True, "sharex": True}
     fig, axs = panels(len(datasets), 2.4, height, title, below, **options)
     for ax, dataset in zip(axs, datasets, strict=False):
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
@@ -210,7 +209,7 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
         ax.tick_params(axis="x", labelsize="small")
         ax.grid(axis="y", color="#eeeeee")
         ax.set_axisbelow(True)
-        ax.margins(y=0.15)
+        ax.set_ylim(0.5 - len(names), 0.5)
     outer_labels(axs)
     if len(series) > 1:
         legend_beside(fig, handles_of(axs))
@@ -273,6 +272,14 @@ def seen_regions(
     for row, name in enumerate(rows if n else ()):
         axs[row * n].set_ylabel(name, fontsize="small")
     return fig
+
+
+def _with_runs(table: pd.DataFrame, below: str) -> str:
+    """A line with the numbers of runs of each data set of a table."""
+    if table.empty:
+        return below
+    runs = table.groupby("dataset")["seed"].nunique()
+    return f"{below} · {seeds(*([runs[dataset]] for dataset in labels.datasets_in(runs.index)))}"
 
 
 def _of(table: pd.DataFrame, **values: str) -> pd.DataFrame:
