@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report import labels
-from lib.report.figures import described, in_order, method_curves, over_seeds
+from lib.report.figures import described, in_order, method_curves, over_seeds, seeds
 from lib.report.layout import (
     AROUND,
     PER_ROW,
@@ -28,7 +28,9 @@ FEWEST = 0.5  # features that are drawn
 DENSITIES = ticker.FixedLocator([0.01, 0.1, 1])
 SERIES = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 ENDS = (0.1, 0.9)  # shares of the runs between which a band lies
-MANY = 0.35  # opacity of points that are many
+MANY = 0.2  # opacity of points that are many
+BANDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # densities between which heads are averaged
+FEW = 3  # heads: fewer have no mean
 
 
 def attainment(
@@ -44,9 +46,9 @@ def attainment(
             so.
         level: columns dataset, value, of the full head.
         ylabel: what the value is.
-        title, below: see :func:`lib.report.layout.head`.
+        title, below: see :func:`lib.report.layout.head`; n is added.
     """
-    fig, of_sets = _row(table, title, below)
+    fig, of_sets = _row(table, title, _with_runs(table, below))
     for dataset, ax in of_sets.items():
         chosen = _of(table, dataset=dataset)
         for method in labels.methods_in(chosen["method"]):
@@ -98,29 +100,45 @@ def over_evaluations(table: pd.DataFrame, ylabel: str, title: str, below: str = 
 def clouds(table: pd.DataFrame, column: str, ylabel: str, title: str, below: str = "") -> Figure:
     """Heads by density and what they reach, a panel a data set.
 
+    Points: heads; lines: their means between the densities of :data:`BANDS`; a dotted line is the
+    mean of heads that read everything.
+
     Args:
-        table: columns dataset, method, density and the one named; none gives an empty panel that
-            says so.
+        table: columns dataset, method, seed, density and the one named; none gives an empty panel
+            that says so.
         column: what they reach.
         ylabel: its name.
-        title, below: see :func:`lib.report.layout.head`.
+        title, below: see :func:`lib.report.layout.head`; n is added.
     """
-    fig, of_sets = _row(table, title, below)
+    fig, of_sets = _row(table, title, _with_runs(table, below), width=2.9, height=2.3)
     for dataset, ax in of_sets.items():
         for method in labels.methods_in(table["method"]):
-            points = _of(table, dataset=dataset, method=method)
-            look = labels.method(method) | {"ls": "none", "ms": 3, "mew": 0.8}
-            is_rare = method in ("full", "evolved_links")
-            look |= {"alpha": 1.0 if is_rare else MANY, "zorder": 3 if is_rare else 2}
-            ax.plot(points["density"], points[column], **look)
+            heads = _of(table, dataset=dataset, method=method)
+            look = labels.method(method)
+            if method == "full":
+                ax.axhline(
+                    heads[column].mean(), color=look["color"], ls=look["ls"], label=look["label"]
+                )
+                continue
+            points = look | {"label": "_", "ls": "none", "ms": 2.5, "mew": 0.6, "alpha": MANY}
+            ax.plot(heads["density"], heads[column], **points)
+            means = _banded(heads, column)
+            ax.plot(means["density"], means[column], **look, ms=4.5, lw=1.5)
         log_x(ax, DENSITIES)
+        ax.set_xlim(right=1)
         ax.set_xlabel("density", fontsize="small")
         ax.set_ylabel(ylabel, fontsize="small")
     return _finished(fig, of_sets)
 
 
+def _banded(heads: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Means of the density and of a column, a row for each band of densities with enough heads."""
+    bands = heads[["density", column]].groupby(np.digitize(heads["density"], BANDS))
+    return bands.mean()[bands.size() >= FEW]
+
+
 def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
-    """The fronts of one data set in three dimensions, runs together.
+    """The fronts of one data set in three dimensions, runs together, a panel a method.
 
     Args:
         table: columns method, density, accuracy, auroc; none gives an empty panel that says so.
@@ -129,28 +147,29 @@ def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
     if table.empty:
         fig, _ = panels(0, 4.6, 3.4, title, below)
         return fig
+    methods = labels.methods_in(table["method"])
     options = {"subplot_kw": {"projection": "3d"}}
-    fig, (ax,) = panels(1, 5.6, 4.6, title, below, margin=1.4, **options)
-    for method in labels.methods_in(table["method"]):
+    fig, axs = panels(len(methods), 4.4, 3.9, title, below, **options)
+    axes = ["density", "accuracy", "auroc"]
+    limits = dict(zip(axes, table[axes].agg(["min", "max"]).to_numpy().T, strict=True))
+    for ax, method in zip(axs, methods, strict=True):
         points = table[table["method"] == method]
         look = labels.method(method)
         ax.scatter(
-            points["density"],
-            points["accuracy"],
-            points["auroc"],
+            *(points[axis] for axis in axes),
             color=look["color"],
             marker=look.get("marker", "o"),
-            label=look["label"],
             s=8,
-            alpha=0.7,
             depthshade=False,
         )
-    ax.set_xlabel("density", fontsize="small")
-    ax.set_ylabel("accuracy", fontsize="small")
-    ax.set_zlabel("AUROC", fontsize="small")
-    ax.tick_params(labelsize="small")
-    ax.view_init(elev=22, azim=-60)
-    legend_beside(fig, handles_of([ax]))
+        ax.set(xlim=limits["density"], ylim=limits["accuracy"], zlim=limits["auroc"])
+        ax.set_xlabel("density", fontsize="small")
+        ax.set_ylabel("accuracy", fontsize="small")
+        ax.set_zlabel("AUROC", fontsize="small")
+        ax.set_title(look["label"], fontsize="small")
+        ax.tick_params(labelsize="small")
+        ax.view_init(elev=22, azim=-60)
+        ax.set_box_aspect(None, zoom=0.9)
     return fig
 
 
@@ -158,19 +177,21 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
     """Numbers with intervals about 0: a panel a data set, a row a name, up to two series.
 
     Args:
-        table: columns dataset, name, series, value, low, high; none gives an empty panel that says
-            so.
+        table: columns dataset, name, series, value, low, high, n; none gives an empty panel that
+            says so.
         xlabel: what the numbers are.
-        title, below: see :func:`lib.report.layout.head`.
+        title, below: see :func:`lib.report.layout.head`; n is added.
     """
     datasets = labels.datasets_in(table["dataset"])
+    if datasets:
+        below = f"{below} · {seeds(*(_of(table, dataset=dataset)['n'] for dataset in datasets))}"
     names = list(dict.fromkeys(table["name"]))
     series = list(dict.fromkeys(table["series"]))
     height = 0.8 + 0.3 * max(2, len(names))
     n_rows = max(1, -(-len(datasets) // PER_ROW))
     height += AROUND / n_rows
-    options = {"margin": 2.6, "sharey": True, "sharex": True}
-    fig, axs = panels(len(datasets), 2.0, height, title, below, **options)
+    options = {"margin": 2.6 if len(series) == 1 else 3.8, "sharey": True, "sharex": True}
+    fig, axs = panels(len(datasets), 2.4, height, title, below, **options)
     for ax, dataset in zip(axs, datasets, strict=False):
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         for i, one in enumerate(series):
@@ -184,10 +205,11 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
         ax.set_yticks(-np.arange(len(names)), names, fontsize="small")
         ax.set_title(textwrap.fill(labels.dataset(dataset), LETTERS), fontsize="small")
         ax.set_xlabel(xlabel, fontsize="small")
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.tick_params(axis="x", labelsize="small")
         ax.grid(axis="y", color="#eeeeee")
         ax.set_axisbelow(True)
-        ax.margins(y=0.15)
+        ax.set_ylim(0.5 - len(names), 0.5)
     outer_labels(axs)
     if len(series) > 1:
         legend_beside(fig, handles_of(axs))
@@ -204,7 +226,8 @@ def kept_features(table: pd.DataFrame, title: str, below: str = "") -> Figure:
         title, below: see :func:`lib.report.layout.head`.
     """
     fig, of_sets = _row(table, title, below)
-    looks = ({"color": "#0173b2", "ls": "-"}, {"color": "#333333", "ls": ":"})
+    found = labels.method("nsga2")
+    looks = ({"color": found["color"], "ls": "-"}, {"color": "#333333", "ls": ":"})
     looks += ({"color": "#949494", "ls": "--"},)
     for dataset, ax in of_sets.items():
         rows = table[table["dataset"] == dataset]
@@ -251,6 +274,14 @@ def seen_regions(
     return fig
 
 
+def _with_runs(table: pd.DataFrame, below: str) -> str:
+    """A line with the numbers of runs of each data set of a table."""
+    if table.empty:
+        return below
+    runs = table.groupby("dataset")["seed"].nunique()
+    return f"{below} · {seeds(*([runs[dataset]] for dataset in labels.datasets_in(runs.index)))}"
+
+
 def _of(table: pd.DataFrame, **values: str) -> pd.DataFrame:
     """The rows with these values of some columns."""
     for name, value in values.items():
@@ -258,11 +289,14 @@ def _of(table: pd.DataFrame, **values: str) -> pd.DataFrame:
     return table
 
 
-def _row(table: pd.DataFrame, title: str, below: str) -> tuple[Figure, dict[str, Axes]]:
+def _row(
+    table: pd.DataFrame, title: str, below: str, *, width: float = WIDE, height: float = TALL
+) -> tuple[Figure, dict[str, Axes]]:
     """A figure with a panel for each data set of a table, by its name."""
     datasets = labels.datasets_in(table["dataset"])
     n_rows = max(1, -(-len(datasets) // PER_ROW))
-    fig, axs = panels(len(datasets), WIDE, TALL + AROUND / n_rows, title, below, margin=2.1)
+    height += AROUND / n_rows
+    fig, axs = panels(len(datasets), width, height, title, below, margin=2.1)
     of_sets = dict(zip(datasets, axs, strict=False))
     for dataset, ax in of_sets.items():
         ax.set_title(textwrap.fill(labels.dataset(dataset), LETTERS), fontsize="small")

@@ -58,6 +58,8 @@ def begin(notebook: str, profile: str, dpi: int = STYLE["figure.dpi"]) -> None:
 def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     """Save a figure with the numbers behind it, show it in the notebook and close it.
 
+    Where there is no number nothing is saved: the notebook alone says what was not run.
+
     Args:
         fig: the figure.
         name: of its files, figures/<profile>/<notebook>/<name>.{svg,png,csv}.
@@ -66,7 +68,8 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     """
     notebook, profile = _place()
     foot(fig, f"{notebook} · {name} · profile {profile}")
-    save_figure(fig, name, notebook, profile, data)
+    if len(data):
+        save_figure(fig, name, notebook, profile, data)
     show(fig)
 
 
@@ -89,12 +92,13 @@ def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> 
 
 
 def publish_table(data: pd.DataFrame, name: str) -> None:
-    """Write figures/<profile>/<notebook>/<name>.csv.
+    """Write figures/<profile>/<notebook>/<name>.csv, unless there is no row.
 
     Raises: RuntimeError before :func:`begin`.
     """
     notebook, profile = _place()
-    save_table(data, name, notebook, profile)
+    if len(data):
+        save_table(data, name, notebook, profile)
 
 
 def _place() -> tuple[str, str]:

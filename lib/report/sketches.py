@@ -38,17 +38,21 @@ def matrices(shown: Mapping[str, np.ndarray], title: str, quantity: str, below: 
 
 
 def curves(
-    x: Sequence[float], lines: Mapping[str, Sequence[float]], title: str, **axes: str
+    x: Sequence[float],
+    lines: Mapping[str, Sequence[float]],
+    title: str,
+    below: str = "",
+    **axes: str,
 ) -> Figure:
     """Curves over one x, told apart by their dashes and named beside the panel.
 
     Args:
         x: (n,).
         lines: {name: (n,)}, four at most.
-        title: see :func:`lib.report.layout.head`.
+        title, below: see :func:`lib.report.layout.head`.
         axes: of :meth:`matplotlib.axes.Axes.set`: xlabel, ylabel.
     """
-    fig, (ax,) = panels(1, 3.4, 2.8, title, margin=2.6)
+    fig, (ax,) = panels(1, 3.4, 2.8, title, below, margin=2.6)
     for style, (name, y) in zip(STYLES, lines.items(), strict=False):
         ax.plot(x, y, style, color="#333333", marker=".", label=name)
     ax.set(**axes)

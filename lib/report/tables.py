@@ -162,8 +162,8 @@ def written_contrasts(
 
 
 def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
-    """Every reading of a claim as a text, as "-0.16 [-0.20, -0.12] fails": a row a reading, a
-    column a rule and a data set.
+    """Every reading of a claim as a text, as "-0.16 [-0.20, -0.12] fails", or "-0.16, n = 1": a row
+    a reading, a column a rule and a data set.
 
     Args:
         readings: columns reading, rival, rule, dataset, value, low, high, holds if, verdict, as
@@ -173,7 +173,8 @@ def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
     for row in readings.to_dict("records"):
         word = OUTCOMES.get(row["verdict"], "open")
         interval = f"[{row['low']:.3g}, {row['high']:.3g}]"
-        texts.append(f"{row['value']:.3g} {interval} {word}" if row["n"] > 1 else "one seed")
+        measured = f"{row['value']:.3g} {interval} {word}"
+        texts.append(measured if row["n"] > 1 else f"{row['value']:.3g}, n = 1")
     table = readings.assign(
         text=texts,
         rival=readings["rival"].map(lambda name: labels.method_name(name) if name else ""),

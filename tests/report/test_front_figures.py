@@ -61,13 +61,31 @@ def test_searches_are_drawn_over_evaluations_as_means():
 def test_clouds_show_every_head():
     table = RUNS.assign(test_auroc=np.arange(6) / 10)
     fig = front_figures.clouds(table, "test_auroc", "AUROC", "?")
-    np.testing.assert_allclose(line(fig.axes[0], "NSGA-II")[:, 1], np.arange(6) / 10)
+    np.testing.assert_allclose(line(fig.axes[0], "_")[:, 1], np.arange(6) / 10)
+
+
+def test_clouds_have_means_between_densities_that_three_heads_share():
+    table = RUNS.assign(test_auroc=np.arange(6) / 10)  # three heads at .1, three at 1
+    few = table[table["density"] == 0.1].head(2).assign(density=0.3)
+    fig = front_figures.clouds(pd.concat([table, few]), "test_auroc", "AUROC", "?")
+    np.testing.assert_allclose(line(fig.axes[0], "NSGA-II"), [[0.1, 0.2], [1.0, 0.3]])
+    assert any("n = 3" in text.get_text() for text in fig.texts)
+
+
+def test_full_head_is_a_level_among_clouds():
+    table = RUNS.assign(test_auroc=0.5, method="full")
+    fig = front_figures.clouds(table, "test_auroc", "AUROC", "?")
+    np.testing.assert_allclose(line(fig.axes[0], "full head")[:, 1], 0.5)
 
 
 def test_space_shows_a_point_for_each_mask():
-    table = RUNS.assign(accuracy=0.5, auroc=0.5)
-    fig = front_figures.space(table, "?")
-    assert len(fig.axes[0].collections[0].get_offsets()) == len(table)
+    table = RUNS.assign(accuracy=np.arange(6) / 6, auroc=np.arange(6) / 6)
+    other = table.assign(method="random_search").head(4)
+    fig = front_figures.space(pd.concat([table, other]), "?")
+    numbers = [len(ax.collections[0].get_offsets()) for ax in fig.axes]
+    assert numbers == [6, 4]
+    assert [ax.get_title() for ax in fig.axes] == ["NSGA-II", "random search"]
+    assert fig.axes[0].get_zlim() == fig.axes[1].get_zlim()
 
 
 def test_gaps_stand_at_their_values_first_name_above():
@@ -79,12 +97,14 @@ def test_gaps_stand_at_their_values_first_name_above():
             "value": [1.0, -2.0],
             "low": [0.5, -np.inf],
             "high": [1.5, np.inf],
+            "n": [10, 10],
         }
     )
     fig = front_figures.gaps(table, "points", "?")
     drawn = fig.axes[0].lines[1].get_xydata()  # the first is that at 0
     np.testing.assert_allclose(drawn, [[1, 0], [-2, -1]])
     assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["first", "second"]
+    assert any(text.get_text().endswith("n = 10") for text in fig.texts)
 
 
 def test_bins_without_features_are_not_drawn():

@@ -145,6 +145,14 @@ def test_published_figure_is_saved_shown_and_closed(folder, shown):
     assert not plt.fignum_exists(fig.number)
 
 
+def test_where_there_is_no_number_nothing_is_saved(folder, shown):
+    report.begin("book", "quick")
+    report.publish(draw(), "a", DATA[:0])
+    report.publish_table(DATA[:0], "b")
+    assert len(shown) == 1
+    assert not (folder / "quick" / "book").exists()
+
+
 def test_published_files_are_those_that_are_saved(folder, shown):
     report.begin("book", "quick")
     report.publish(draw(), "a", DATA)

@@ -43,7 +43,9 @@ def test_scale_of_numbers_of_both_signs_is_symmetric():
 
 def test_curves_differ_in_their_dashes_and_are_named():
     lines = {"links": [1, 0.5, 0], "paths": [1, 0.1, 0]}
-    fig = sketches.curves([0, 0.5, 1], lines, "title", xlabel="removed", ylabel="left")
+    axes = {"xlabel": "removed", "ylabel": "left"}
+    fig = sketches.curves([0, 0.5, 1], lines, "title", "one seed", **axes)
+    assert [text.get_text() for text in fig.texts[:2]] == ["title", "one seed"]
     (ax,) = fig.axes
     assert [line.get_ydata().tolist() for line in ax.lines] == list(lines.values())
     assert len({line.get_linestyle() for line in ax.lines}) == 2

@@ -28,7 +28,7 @@ def test_reading_says_its_interval_and_whether_it_holds():
     table = tables.written_readings(pd.DataFrame(rows, columns=COLUMNS))
     assert table.to_numpy().tolist() == [
         ["-0.16 [-0.2, -0.12] fails", "0.1 [0.05, 0.15] holds"],
-        ["0 [-0.1, 0.1] open", "one seed"],
+        ["0 [-0.1, 0.1] open", "0, n = 1"],
     ]
     assert list(table.index.get_level_values("rival")) == [labels.method_name("dense"), ""]
     rules = [labels.method_name(rule) for rule in ("set", "rigl")]

@@ -1,11 +1,14 @@
 """Features that many masks of the fronts keep, against what masks of the same densities would."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lib.papers.pruning import evolving
+from lib.papers.pruning.regions import most_kept
 from lib.report.labels import datasets_in
 from lib.report.measurement import LEVEL
 from lib.report.statistics import holm
@@ -14,6 +17,11 @@ from lib.runs.record import Record
 DRAWS = 2000  # of permutations
 MOST = 10  # features that the paper looks at
 BINS = 40  # of the share of masks that keep a feature
+COLUMNS = (
+    *("dataset", "runs", "masks", "features", "mean density", "most kept", "random masks"),
+    *("beyond masks", "beyond runs", "agreement", "sd by chance", "p", "shared"),
+    "shared by chance",
+)
 OBSERVED = "fronts found"
 BINOMIAL = "masks at random"
 PERMUTED = "runs agree by chance"
@@ -72,6 +80,54 @@ def p_values_of_runs(
     return (1 + draws - at_least) / (1 + draws)
 
 
+class Agreement(NamedTuple):
+    """How much runs agree on what they keep.
+
+    Attributes:
+        value: mean correlation of the counts of two runs.
+        chance_sd: standard deviation of the same where runs agree by chance alone; its mean is 0.
+        p: probability of at least the value by chance, at least 1 / (draws + 1).
+    """
+
+    value: float
+    chance_sd: float
+    p: float
+
+
+def agreement(counts: np.ndarray, *, rng: np.random.Generator, draws: int = DRAWS) -> Agreement:
+    r"""The mean correlation of the counts of every two runs, against that where the counts of every
+    run are permuted among the features.
+
+    .. math:: \bar r = \frac{2}{R (R - 1)} \sum_{r < s} \mathrm{corr}(c_r, c_s)
+
+    One test of all features together, which sees what is too little in each of them for
+    :func:`p_values_of_runs`.
+
+    Args:
+        counts: (R, n_features), how many masks of each run keep each feature; two runs or more.
+        rng: of the draws.
+        draws: of permutations.
+    """
+    n_runs, n_features = counts.shape
+    spread = counts.std(axis=1, keepdims=True)
+    scores = (counts - counts.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
+
+    def mean_correlation(scores: np.ndarray) -> float:
+        all_pairs = np.square(scores.sum(axis=0)).sum() - np.square(scores).sum()
+        return float(all_pairs / (n_features * n_runs * (n_runs - 1)))
+
+    value = mean_correlation(scores)
+    permuted = [mean_correlation(rng.permuted(scores, axis=1)) for _ in range(draws)]
+    at_least = int(np.sum(np.array(permuted) >= value))
+    return Agreement(value, float(np.std(permuted)), (1 + at_least) / (1 + draws))
+
+
+def shared(chosen: Sequence[np.ndarray]) -> float:
+    """How many features two runs have both chosen, mean over all pairs of two runs or more."""
+    numbers = [len(np.intersect1d(one, other)) for one, other in combinations(chosen, 2)]
+    return float(np.mean(numbers))
+
+
 def counts_of(masks: Iterable[np.ndarray]) -> np.ndarray:
     """(R, n_features) how many masks of each run keep each feature."""
     return np.stack([of_run.sum(axis=0) for of_run in masks])
@@ -83,7 +139,9 @@ def summary(records: Iterable[Record], *, seed: int = 0) -> pd.DataFrame:
     Returns: columns dataset, runs, masks, features, mean density, most kept (share of masks, mean
         of the ten most kept features), random masks (the same of independent masks), beyond masks
         and beyond runs (features below .05 by :func:`p_values_of_masks` after Holm's correction,
-        and by :func:`p_values_of_runs`).
+        and by :func:`p_values_of_runs`), agreement, its sd by chance and its p
+        (:func:`agreement`), shared (of the ten that each run keeps most often, those of two runs)
+        and shared by chance.
     """
     rows = []
     for dataset, masks in _by_dataset(records).items():
@@ -95,6 +153,7 @@ def summary(records: Iterable[Record], *, seed: int = 0) -> pd.DataFrame:
         alike = rng.random(together.shape) < densities[:, None]
         of_masks = holm(p_values_of_masks(totals, densities))
         of_runs = p_values_of_runs(counts, rng=rng)
+        agreed = agreement(counts, rng=rng)
         rows.append(
             {
                 "dataset": dataset,
@@ -106,10 +165,14 @@ def summary(records: Iterable[Record], *, seed: int = 0) -> pd.DataFrame:
                 "random masks": _mean_of_most(alike.sum(axis=0)) / len(together),
                 "beyond masks": int((of_masks < 1 - LEVEL).sum()),
                 "beyond runs": int((of_runs < 1 - LEVEL).sum()),
+                "agreement": agreed.value,
+                "sd by chance": agreed.chance_sd,
+                "p": agreed.p,
+                "shared": shared([most_kept(of_run, MOST) for of_run in masks]),
+                "shared by chance": MOST**2 / together.shape[1],
             }
         )
-    columns = ["dataset", "runs", "masks", "features", "mean density", "most kept"]
-    return pd.DataFrame(rows, columns=[*columns, "random masks", "beyond masks", "beyond runs"])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def lines(records: Iterable[Record], *, seed: int = 0) -> pd.DataFrame:

@@ -16,11 +16,13 @@ from lib.runs.record import Record
 KEY = ["dataset", "method", "variant", "seed"]
 GRID = np.geomspace(0.01, 1, 61)  # densities
 MAIN = ["accuracy", "density", "auroc"]
+JUDGED = ("accuracy", "auroc")  # of a vote and of its rivals
 PAIRS = {
     "accuracy and density": ("accuracy", "density"),
     "AUROC and density": ("auroc", "density"),
     "accuracy and AUROC": ("accuracy", "auroc"),
 }
+HELD = "accuracy and AUROC, density held"
 SPARSE = 0.05  # density below which a mask is not compared: its head fails on any data set
 KINDS = ("random", "magnitude", "penalty", "evolved_links")  # set beside a front
 
@@ -96,26 +98,51 @@ def attained(
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def relations(records: Iterable[Record]) -> pd.DataFrame:
-    """Spearman's correlation of every pair of objectives on the front of every run, as shares
-    (accuracy, AUROC: more is better; density: less is), and that of accuracy and AUROC when the
-    density is held.
+def relations(records: Iterable[Record], *, of_front: bool = True) -> pd.DataFrame:
+    """Spearman's correlation of every pair of objectives on the front of every run, or over all
+    masks that it evaluated, as shares (accuracy, AUROC: more is better; density: less is), and that
+    of accuracy and AUROC when the density is held.
 
-    Returns: columns of :data:`KEY`, pair, value, n (masks of the front).
+    A front presses the last below 0 however the objectives are related: of two masks of one density
+    neither dominates the other only if each is better in one of the two.
+
+    Returns: columns of :data:`KEY`, pair, value, n (masks).
     """
     rows = []
     for record in records:
-        front = record.metrics.iloc[record.arrays[evolving.FRONT]]
-        named = {**key(record.config), "n": len(front)}
-        for pair, (x, y) in PAIRS.items():
-            value = fronts.rank_correlation(front[x].to_numpy(), front[y].to_numpy())
+        masks = record.metrics
+        if of_front:
+            masks = masks.iloc[record.arrays[evolving.FRONT]]
+        named = {**key(record.config), "n": len(masks)}
+        for pair, value in _correlations(masks).items():
             rows.append({**named, "pair": pair, "value": value})
-        held = fronts.partial_rank_correlation(*(front[name].to_numpy() for name in _HELD))
-        rows.append({**named, "pair": "accuracy and AUROC, density held", "value": held})
     return pd.DataFrame(rows, columns=[*KEY, "pair", "value", "n"])
 
 
-_HELD = ("accuracy", "auroc", "density")
+def pooled_relations(records: Iterable[Record]) -> pd.DataFrame:
+    """Spearman's correlation of every pair of objectives on the front of the fronts of all runs of
+    a data set together: columns dataset, pair, value, n (masks). One number, without an interval.
+
+    Source: [Poyatos2023] Section 5, the super-Pareto front.
+    """
+    found = evaluated(records)
+    rows = []
+    for dataset, masks in found[found["front"].astype(bool)].groupby("dataset", sort=False):
+        objectives = evolving.minimised(masks[MAIN].to_numpy(), tuple(MAIN))
+        pooled = masks.iloc[fronts.front(objectives)]
+        for pair, value in _correlations(pooled).items():
+            rows.append({"dataset": dataset, "pair": pair, "value": value, "n": len(pooled)})
+    return pd.DataFrame(rows, columns=["dataset", "pair", "value", "n"])
+
+
+def _correlations(masks: pd.DataFrame) -> dict[str, float]:
+    """Those of :data:`PAIRS`, and that which is left of the last when the density is held."""
+    values = {name: masks[name].to_numpy() for name in MAIN}
+    found = {pair: fronts.rank_correlation(values[x], values[y]) for pair, (x, y) in PAIRS.items()}
+    found[HELD] = fronts.partial_rank_correlation(
+        values["accuracy"], values["auroc"], given=values["density"]
+    )
+    return found
 
 
 # ---------------------------------------------------------------------------------- of studies
@@ -184,7 +211,7 @@ def at_equal_density(records: Iterable[Record], least: float = SPARSE) -> pd.Dat
             if both.empty:
                 continue
             row = {**key(record.config), "kind": kind}
-            for name in ("accuracy", "auroc"):
+            for name in JUDGED:
                 gap = both[f"test_{name}_fresh"] - both[f"test_{name}"]
                 row[name] = 100 * gap.mean()
             rows.append(row)
@@ -194,33 +221,47 @@ def at_equal_density(records: Iterable[Record], least: float = SPARSE) -> pd.Dat
 def votes(records: Iterable[Record]) -> pd.DataFrame:
     """Votes of members between percentiles, in percent, and what they are compared with.
 
-    Returns: a row a run and pair of percentiles: columns of :data:`KEY`, low, n, and of accuracy
-        and auroc each: vote, best (the member that is most accurate on validation images), mean
-        (of the members), alike (as many heads of one mask).
+    Returns: a row a run and pair of percentiles: columns of :data:`KEY`, low, n, the vote's
+        valid_accuracy and valid_auroc, and of accuracy and auroc on test each: vote, front_accuracy
+        and front_auroc (the members of the whole front that are best in one of them on validation
+        images), best (of those that vote, the most accurate on validation images), mean (of those
+        that vote), alike (as many heads of one mask).
     """
     rows = []
     for record in records:
         table = record.metrics
+        of_front = {f"front_{name}": studying.chosen_member(table, name) for name in JUDGED}
         for low, together in table[table["low"].notna()].groupby("low"):
-            by_kind = together.set_index("kind")
-            row = {**key(record.config), "low": int(low), "n": int(by_kind.loc["vote", "n"])}
-            row["valid_accuracy"] = 100 * by_kind.loc["vote", "valid_accuracy"]
-            for name in ("accuracy", "auroc"):
+            by_kind = {**dict(iter(together.set_index("kind").iterrows())), **of_front}
+            vote = by_kind["vote"]
+            row = {**key(record.config), "low": int(low), "n": int(vote["n"])}
+            for name in JUDGED:
+                row[f"valid_{name}"] = 100 * vote[f"valid_{name}"]
                 for who in VOTERS:
-                    row[f"{name} {who}"] = 100 * by_kind.loc[who, f"test_{name}"]
+                    row[f"{name} {who}"] = 100 * by_kind[who][f"test_{name}"]
             rows.append(row)
-    of_both = [f"{name} {who}" for name in ("accuracy", "auroc") for who in VOTERS]
-    return pd.DataFrame(rows, columns=[*KEY, "low", "n", "valid_accuracy", *of_both])
+    of_both = [f"{name} {who}" for name in JUDGED for who in VOTERS]
+    of_vote = ["low", "n", *(f"valid_{name}" for name in JUDGED)]
+    return pd.DataFrame(rows, columns=[*KEY, *of_vote, *of_both])
 
 
-VOTERS = ("vote", "best", "mean", "alike")
+RIVALS = {
+    "front_accuracy": "the front's most accurate",
+    "front_auroc": "the front's best in AUROC",
+    "best": "the most accurate that votes",
+    "mean": "the mean of those that vote",
+    "alike": "as many seeds of one mask",
+}
+VOTERS = ("vote", *RIVALS)
 
 
-def chosen_votes(records: Iterable[Record]) -> pd.DataFrame:
-    """Of every run the vote that is most accurate on validation images; of several the first."""
+def chosen_votes(records: Iterable[Record], by: str = "accuracy") -> pd.DataFrame:
+    """Of every run the vote that has the highest accuracy, or AUROC, on validation images; of
+    several the first.
+    """
     table = votes(records)
-    best = table.sort_values("valid_accuracy", ascending=False, kind="stable")
-    return best.drop_duplicates(KEY).sort_values(KEY, ignore_index=True)
+    best = table.sort_values(f"valid_{by}", ascending=False, kind="stable")
+    return best.drop_duplicates(KEY).sort_index(ignore_index=True)
 
 
 def overstatement(records: Iterable[Record]) -> pd.DataFrame:
@@ -241,7 +282,7 @@ def overstatement(records: Iterable[Record]) -> pd.DataFrame:
         front = table[table["kind"] == "front"]
         same = table["seed"] == record.config.parent.training_seed
         full = table[(table["kind"] == "full") & same].iloc[0]
-        for objective in ("accuracy", "auroc"):
+        for objective in JUDGED:
             member = front.loc[front[f"{judged}_{objective}"].idxmax()]
             gains = {}
             for place, part in (("seen", judged), ("unseen", other)):
@@ -298,32 +339,40 @@ def density_gaps(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def relation_gaps(records: Iterable[Record]) -> pd.DataFrame:
-    """:func:`relations` with intervals, for :func:`lib.report.front_figures.gaps`."""
-    table = relations(records).rename(columns={"pair": "name"}).assign(series="correlation")
+    """:func:`relations` with intervals, for :func:`lib.report.front_figures.gaps`: on the fronts of
+    NSGA-II, and over all masks of random search, which nothing selected.
+    """
+    records = list(records)
+    on_fronts = relations(chosen(records, method="nsga2"))
+    over_all = relations(chosen(records, method="random_search"), of_front=False)
+    series = ("fronts of NSGA-II", "all masks of random search")
+    parts = [on_fronts.assign(series=series[0]), over_all.assign(series=series[1])]
+    table = pd.concat(parts).rename(columns={"pair": "name"})
     return with_intervals(table, ["dataset", "name", "series"])
 
 
 def vote_gaps(records: Iterable[Record]) -> pd.DataFrame:
-    """Gains of :func:`chosen_votes` over three rivals with intervals, for
+    """Gains of :func:`chosen_votes` over :data:`RIVALS` with intervals, for
     :func:`lib.report.front_figures.gaps`.
     """
     table = chosen_votes(records)
     parts = []
     for rival, words in RIVALS.items():
-        for name in ("accuracy", "auroc"):
+        for name in JUDGED:
             gain = table[f"{name} vote"] - table[f"{name} {rival}"]
             part = table[["dataset", "seed"]].assign(value=gain)
             parts.append(part.assign(name=f"minus {words}", series=name))
     return with_intervals(_written(pd.concat(parts)), ["dataset", "name", "series"])
 
 
-RIVALS = {"best": "best member", "mean": "mean member", "alike": "as many seeds of one"}
-
-
 def stated_gaps(records: Iterable[Record]) -> pd.DataFrame:
     """:func:`overstatement` with intervals, for :func:`lib.report.front_figures.gaps`."""
-    table = overstatement(records).rename(columns={"variant": "name", "objective": "series"})
+    table = overstatement(records).replace({"variant": JUDGING})
+    table = table.rename(columns={"variant": "name", "objective": "series"})
     return with_intervals(_written(table), ["dataset", "name", "series"])
+
+
+JUDGING = {"corrected": "judged on validation", "as released": "judged on test, as released"}
 
 
 def _written(table: pd.DataFrame) -> pd.DataFrame:

@@ -105,12 +105,13 @@ def fresh_seeds(searched: MaskSearch, n: int) -> list[int]:
     return [FRESH + 1000 * searched.seed + i for i in range(n)]
 
 
-def chosen_member(table: pd.DataFrame) -> pd.Series:
-    """The row of the member of the front that is most accurate on the part not for reporting; of
-    several the one with fewest features.
+def chosen_member(table: pd.DataFrame, objective: str = "accuracy") -> pd.Series:
+    """The row of the member of the front that has the highest accuracy, or AUROC, on the part not
+    for reporting; of several the one with fewest features.
     """
     front = table[table["kind"] == "front"]
-    order = front.sort_values(["valid_accuracy", "density"], ascending=[False, True], kind="stable")
+    best_first = [f"valid_{objective}", "density"]
+    order = front.sort_values(best_first, ascending=[False, True], kind="stable")
     return order.iloc[0]
 
 

@@ -42,11 +42,20 @@ def hidden(seed, kept, moved, others=0.8, dataset="rsmas"):
 
 
 def voting(seed, gain, gain_auroc, dataset="rsmas"):
-    rows = []
-    for kind, more in (("vote", 1), ("best", 0), ("mean", 0), ("alike", 0)):
-        accuracy = {"test_accuracy": 0.8 + more * gain / 100}
-        auroc = {"test_auroc": 0.7 + more * gain_auroc / 100}
-        rows.append({"kind": kind, "low": 50, "n": 3, **accuracy, **auroc})
+    """A vote that gains so much over the best of its front, more over the best of those that vote,
+    and nothing over the member that is best on test, which nobody may know.
+    """
+    front = [
+        {"valid_accuracy": 0.9, "test_accuracy": 0.8, "valid_auroc": 0.6, "test_auroc": 0.6},
+        {"valid_accuracy": 0.7, "test_accuracy": 0.6, "valid_auroc": 0.9, "test_auroc": 0.7},
+        {"valid_accuracy": 0.5, "test_accuracy": 0.99, "valid_auroc": 0.5, "test_auroc": 0.99},
+    ]
+    rows = [{"kind": "front", "member": i, **row} for i, row in enumerate(front)]
+    vote = {"test_accuracy": 0.8 + gain / 100, "test_auroc": 0.7 + gain_auroc / 100}
+    rows.append({"kind": "vote", "low": 50, "n": 3, **vote})
+    for kind in ("best", "mean", "alike"):
+        of_voters = {"test_accuracy": 0.5, "test_auroc": 0.4}
+        rows.append({"kind": kind, "low": 50, "n": 3, **of_voters})
     return studied(seed, rows, dataset)
 
 
@@ -65,13 +74,23 @@ def test_missing_records_measure_nothing():
 
 @pytest.mark.parametrize(
     ("gains", "verdict"),
-    [((-3, -2), "not reproduced"), ((2, 3), "inconclusive (data)"), ((-3, 3), "inconclusive")],
+    [
+        ((-3, -2), "not reproduced"),
+        ((2, 3), "inconclusive (data)"),
+        ((-3, 3), "not reproduced"),
+        ((-0.15, 3), "inconclusive (data)"),  # as accurate, within what S01 allows as well
+        ((-0.25, 3), "not reproduced"),
+    ],
 )
 def test_accuracy_is_judged_on_the_worst_data_set(gains, verdict):
-    records = [accurate(seed, gains[0] + seed / 10) for seed in range(5)]
-    records += [accurate(seed, gains[1] + seed / 10, "cifar10") for seed in range(5)]
-    expected = verdict if gains != (-3, 3) else "not reproduced"
-    assert judged("E01", records) == expected
+    records = [accurate(seed, gains[0] + seed / 1e4) for seed in range(5)]
+    records += [accurate(seed, gains[1] + seed / 1e4, "cifar10") for seed in range(5)]
+    assert judged("E01", records) == verdict
+
+
+def test_readings_allow_what_the_claim_allows():
+    threshold = float(TABLE.set_index("id").loc["E01", "threshold"])
+    assert claims.ALLOWED == threshold
 
 
 def test_accuracy_of_another_variant_is_not_counted():
@@ -93,21 +112,46 @@ def test_one_unrelated_pair_refutes_the_relation():
     )
 
 
-def test_strange_relation_that_is_the_density_alone_is_seen_when_it_is_held():
-    rng = np.random.default_rng(0)
-    densities = np.linspace(0.05, 0.95, 40)
-    values = np.stack(
-        [
-            densities**0.5 + 0.05 * rng.normal(size=40),
-            densities,
-            densities + 0.05 * rng.normal(size=40),
-        ],
-        axis=1,
-    )
-    readings = claims.relation_readings([related(seed, values) for seed in range(5)])
-    held = readings[readings["reading"].str.contains("held")]
-    plain = readings[readings["reading"].str.endswith("accuracy and AUROC")]
-    assert plain["value"].item() > 0.8 and held["value"].item() < 0.4
+def test_objectives_that_oppose_each_other_are_not_directly_related():
+    values = [(0.5 + i / 20, 0.1 + i / 20, 0.9 - i / 20) for i in range(7)]  # all on the front
+    records = [related(seed, values) for seed in range(5)]
+    assert CLAIMS["E02"].measure(records).value == pytest.approx(-1)
+    assert judged("E02", records) == "not reproduced"
+    readings = claims.relation_readings(records).set_index("reading")
+    assert readings.loc["accuracy and AUROC, front of a run", "verdict"] == "not reproduced"
+
+
+def test_weak_relations_of_both_signs_do_not_add_up_to_one():
+    rising = [(0.5 + i / 20, 0.1 + i / 20, 0.2 + i / 20) for i in range(7)]
+    falling = [(x, density, 0.9 - auroc) for x, density, auroc in rising]
+    records = [related(seed, rising if seed % 2 else falling) for seed in range(10)]
+    assert CLAIMS["E02"].measure(records).value == pytest.approx(0)
+    assert judged("E02", records) == "inconclusive (data)"
+
+
+def of_density(rng, n=200):
+    """Masks whose accuracy and AUROC are related by their density alone."""
+    densities = np.linspace(0.05, 0.95, n)
+    noise = 0.1 * rng.normal(size=(2, n))
+    return np.stack([densities + noise[0], densities, densities + noise[1]], axis=1)
+
+
+def test_relation_by_density_alone_is_none_over_all_masks_when_it_is_held(rng):
+    records = [searched(seed, of_density(rng), "random_search") for seed in range(5)]
+    readings = claims.relation_readings(records).set_index("reading")["value"]
+    assert readings["accuracy and AUROC, all masks"] > 0.8
+    error = 1 / np.sqrt(5 * 200)
+    assert abs(readings["accuracy and AUROC, density held, all masks"]) < 4 * error
+
+
+def test_pooled_fronts_are_one_front_without_an_interval():
+    first = [(0.5, 0.1, 0.5), (0.6, 0.2, 0.6), (0.7, 0.3, 0.8)]
+    second = [(0.55, 0.15, 0.7), (0.58, 0.2, 0.59), (0.7, 0.3, 0.79)]  # the last two dominated
+    readings = claims.relation_readings([related(0, first), related(1, second)])
+    row = readings.set_index("reading").loc["accuracy and AUROC, fronts of all runs pooled"]
+    # accuracies .5 .55 .6 .7, AUROC .5 .7 .6 .8: ranks 1 2 3 4 and 1 3 2 4
+    assert row["value"] == pytest.approx(0.8)
+    assert (row["n"], row["verdict"]) == (1, "inconclusive (seeds)")
 
 
 def test_regions_are_judged_against_the_same_regions_elsewhere():
@@ -118,9 +162,24 @@ def test_regions_are_judged_against_the_same_regions_elsewhere():
     assert readings["value"].tolist() == pytest.approx([18, 28])
 
 
-def test_vote_that_gains_accuracy_and_loses_auroc_is_refuted():
+def test_losses_that_could_go_either_way_lack_data_runs_and_draws():
+    records = [hidden(seed, kept=0.6 + 0.1 * (seed % 2), moved=0.65) for seed in range(6)]
+    assert judged("E03", records) == "inconclusive (data, runs, draws)"
+    records = [hidden(seed, kept=0.8 + seed / 100, moved=0.6) for seed in range(6)]
+    assert judged("E03", records) == "not reproduced"
+
+
+def test_vote_is_held_against_the_best_of_its_front_in_each_objective():
     records = [voting(seed, 2 + seed / 10, -1 - seed / 10) for seed in range(5)]
     measured = CLAIMS["E04"].measure(records)
     assert measured.value == pytest.approx(-1.2)
     assert judged("E04", records) == "not reproduced"
-    assert len(claims.vote_readings(records)) == 6
+    readings = claims.vote_readings(records).set_index("reading")["value"]
+    assert readings["vote minus the front's most accurate, accuracy"] == pytest.approx(2.2)
+    assert readings["vote minus the front's best in AUROC, AUROC"] == pytest.approx(-1.2)
+    assert readings["vote minus the most accurate that votes, accuracy"] == pytest.approx(32.2)
+
+
+def test_vote_that_gains_both_lacks_only_the_other_data_sets():
+    records = [voting(seed, 2 + seed / 10, 1 + seed / 10) for seed in range(5)]
+    assert judged("E04", records) == "inconclusive (data)"

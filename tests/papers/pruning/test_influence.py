@@ -52,3 +52,41 @@ def test_masks_alike_within_a_run_are_no_evidence_of_agreement(rng):
     by_masks = influence.p_values_of_masks(counts.sum(axis=0), densities)
     by_runs = influence.p_values_of_runs(counts, rng=rng, draws=200)
     assert by_masks.min() * 200 < 1e-3 and by_runs.min() > 0.05
+
+
+def test_agreement_is_the_mean_correlation_of_two_runs(rng):
+    counts = rng.binomial(10, 0.3, size=(4, 60))
+    correlations = np.corrcoef(counts)[np.triu_indices(4, 1)]
+    actual = influence.agreement(counts, rng=rng, draws=10).value
+    assert actual == pytest.approx(correlations.mean())
+
+
+def test_agreement_too_small_for_any_one_feature_is_found(rng):
+    # every run prefers the same half of the features a little
+    shares = np.where(np.arange(400) % 2, 0.48, 0.52)
+    counts = rng.binomial(20, shares, size=(10, 400))
+    found = influence.agreement(counts, rng=rng, draws=999)
+    assert found.p < 0.01 and found.value > 3 * found.chance_sd
+    assert influence.p_values_of_runs(counts, rng=rng, draws=999).min() > 0.05
+
+
+def test_agreement_by_chance_is_found_as_often_as_stated():
+    # 200 families; below .1 should be one in ten: 20 ± 4.2
+    rng = np.random.default_rng(2)
+    found = 0
+    for _ in range(200):
+        counts = rng.binomial(10, 0.5, size=(5, 30))
+        found += influence.agreement(counts, rng=rng, draws=99).p <= 0.1
+    assert abs(found - 20) < 4 * 4.3
+
+
+def test_spread_of_agreement_by_chance_is_that_of_independent_pairs(rng):
+    # correlations of permuted features have variance 1 / (n - 1), those of R (R - 1) / 2 pairs none
+    counts = rng.binomial(10, 0.5, size=(6, 100))
+    desired = 1 / np.sqrt(99 * 15)
+    actual = influence.agreement(counts, rng=rng, draws=2000).chance_sd
+    assert actual == pytest.approx(desired, rel=4 / np.sqrt(2 * 2000))
+
+
+def test_shared_features_are_counted_over_all_pairs():
+    assert influence.shared([[1, 2, 3], [2, 3, 4], [3, 8, 9]]) == pytest.approx((2 + 1 + 1) / 3)

@@ -39,6 +39,17 @@ def test_relation_of_objectives_that_rise_together_is_one():
     assert np.isnan(table["accuracy and AUROC, density held"])
 
 
+def test_front_presses_the_correlation_below_zero_when_the_density_is_held(rng):
+    # nothing is related to anything: what is left on the front, selection has made
+    records = [searched(seed, rng.random((200, 3))) for seed in range(5)]
+    held = {}
+    for of_front in (True, False):
+        table = numbers.relations(records, of_front=of_front)
+        held[of_front] = table[table["pair"] == numbers.HELD]["value"].mean()
+    assert held[True] < -0.3
+    assert abs(held[False]) < 4 / np.sqrt(5 * 200)
+
+
 FRONT = [
     {"kind": "front", "member": 0, "density": 0.2, "valid_accuracy": 0.9, "test_accuracy": 0.80},
     {"kind": "front", "member": 1, "density": 0.1, "valid_accuracy": 0.9, "test_accuracy": 0.82},
@@ -86,10 +97,28 @@ def voted(low, valid, **test):
 def test_vote_is_chosen_on_validation_images():
     rows = voted(50, 0.8, vote=0.9, best=0.8, mean=0.7, alike=0.75)
     rows += voted(60, 0.9, vote=0.6, best=0.5, mean=0.4, alike=0.45)
-    [row] = numbers.chosen_votes([studied(0, rows)]).to_dict("records")
+    [row] = numbers.chosen_votes([studied(0, FRONT + rows)]).to_dict("records")
     assert (row["low"], row["n"]) == (60, 4)
     assert row["accuracy vote"] == pytest.approx(60)
     assert row["accuracy alike"] == pytest.approx(45)
+
+
+def test_vote_can_be_chosen_by_auroc_instead():
+    rows = voted(50, 0.8, vote=0.9, best=0.8, mean=0.7, alike=0.75)
+    rows += voted(60, 0.9, vote=0.6, best=0.5, mean=0.4, alike=0.45)
+    rows = [{**row, "valid_auroc": 1 - row["valid_accuracy"]} for row in rows]
+    [row] = numbers.chosen_votes([studied(0, FRONT + rows)], by="auroc").to_dict("records")
+    assert (row["low"], row["accuracy vote"]) == (50, pytest.approx(90))
+
+
+def test_rival_of_a_vote_is_the_best_of_the_whole_front_on_validation():
+    front = [{**row, "valid_auroc": row["density"]} for row in FRONT[:3]]  # member 2 is the best
+    rows = voted(50, 0.8, vote=0.9, best=0.5, mean=0.4, alike=0.75)
+    [row] = numbers.chosen_votes([studied(0, front + rows)]).to_dict("records")
+    # of members 0 and 1, equal on validation, the sparser; member 2 is the best on test
+    assert row["accuracy front_accuracy"] == pytest.approx(82)
+    assert row["accuracy front_auroc"] == pytest.approx(95)
+    assert row["accuracy best"] == pytest.approx(50)
 
 
 def test_overstatement_is_the_gain_where_masks_were_judged_minus_that_elsewhere():
@@ -105,6 +134,7 @@ def test_overstatement_is_the_gain_where_masks_were_judged_minus_that_elsewhere(
 
 def test_nothing_run_gives_empty_tables():
     assert numbers.volumes([]).empty and numbers.relations([]).empty
+    assert numbers.pooled_relations([]).empty and numbers.relation_gaps([]).empty
     assert numbers.selected([]).empty and numbers.at_equal_density([]).empty
     assert numbers.chosen_votes([]).empty and numbers.overstatement([]).empty
     assert numbers.evaluated([]).empty and numbers.attained([], "accuracy", at=[0.5]).empty
