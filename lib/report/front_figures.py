@@ -191,7 +191,8 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
     n_rows = max(1, -(-len(datasets) // PER_ROW))
     height += AROUND / n_rows
     options = {"margin": 2.6 if len(series) == 1 else 3.8, "sharey": True, "sharex": True}
-    fig, axs = panels(len(datasets), 2.4, height, title, below, **options)
+    width = 2.4 if len(datasets) > 1 else 3.6
+    fig, axs = panels(len(datasets), width, height, title, below, **options)
     for ax, dataset in zip(axs, datasets, strict=False):
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         for i, one in enumerate(series):

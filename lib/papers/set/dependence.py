@@ -18,7 +18,6 @@ from lib.papers.set.ablation import (
     SETTINGS,
     setting,
 )
-from lib.report.figures import seeds
 from lib.report.intervals import LEVEL, Measurement, t_interval
 from lib.report.tables import compared_epochs
 from lib.report.verdicts import Claim
@@ -104,12 +103,6 @@ def gap_rows(records: Records) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
     datasets = [record.config.dataset for record in records[:1]] or [""]
     return found.assign(dataset=datasets[0])
-
-
-def described(gaps: pd.DataFrame) -> str:
-    """What stands below a picture of :func:`gap_rows` or :func:`variant_rows`."""
-    below = "er_epsilon 20; 95 % intervals, simultaneous"
-    return f"{below} · {seeds(gaps['n'])}" if len(gaps) else below
 
 
 def _of(records: Records, methods: Sequence[str]) -> list[Record]:
