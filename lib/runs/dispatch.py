@@ -24,7 +24,8 @@ from lib.runs.environment import environment
 from lib.runs.locks import Locks
 from lib.runs.progress import Progress
 from lib.runs.store import Store
-from lib.runs.workers import Answer, Delivery, Introduction, Job, Outcome, Report, Wish
+from lib.runs.wishes import Wishes
+from lib.runs.workers import Answer, Delivery, Introduction, Job, Outcome, Report
 
 WAIT = 0.2  # seconds for an answer before other things are looked after
 LOOKING = 1.0  # seconds between two looks for workers that came or are gone
@@ -106,7 +107,7 @@ class Dispatch:
         self.coming: dict[str, str] = {}  # names of workers by address, until they are used
         self.sites: dict[str, Site] = {}
         self.refused: dict[str, str] = {}  # sentences by address
-        self.wished: dict[str, tuple[Run, Site]] = {}  # made because another run starts from them
+        self.wishes = Wishes(store, self.locks)
         self.losses: Counter[str] = Counter()
         self.seconds: dict[str, float] = {}  # of the last run of an experiment
         self.failures: list[tuple[Run, str]] = []
@@ -244,10 +245,7 @@ class Dispatch:
         site = self.sites.pop(address, None)
         if site is None:
             return
-        for name, (_, maker) in list(self.wished.items()):
-            if maker is site:
-                del self.wished[name]
-                self.locks.free(name)
+        self.wishes.forget(address)
         self.shown.say(f"worker {site.name} is lost: {reason}")
         for run in reversed(site.jobs):
             self._take_back(run, site.steps.get(run.name, 0), reason)
@@ -283,7 +281,7 @@ class Dispatch:
             if batch and (run.parent is not None or expected > SHORT):
                 break
             self.pending.popleft()
-            if self._is_made(run):
+            if self.wishes.is_made(run):
                 self.missing.pop(run.name)
             elif not site.sees_store and not self.locks.take(run.name):
                 self.pending.append(run)  # somebody else makes it
@@ -292,10 +290,6 @@ class Dispatch:
                 if run.parent is not None or len(batch) >= min(share, LARGEST):
                     break
         return batch
-
-    def _is_made(self, run: Run) -> bool:
-        """Whether somebody else has made a run by now, be it for another experiment."""
-        return (self.store.runs / run.name).is_dir() or self.store.take_over(run)
 
     def _give(self, site: Site) -> None:
         """Send a worker its jobs."""
@@ -314,18 +308,19 @@ class Dispatch:
             otherwise=partial(self._lose, site.address),
         )
 
-    def _take(self, site: Site, came: tuple[list[Outcome], dict[str, parcels.Files]]) -> None:
+    def _take(self, site: Site, came: tuple[list[Outcome], dict[Run, parcels.Files]]) -> None:
         """Take what became of jobs; those that had not begun are anybody's again."""
         outcomes, made = came
         jobs, site.jobs = site.jobs, []
+        for run, files in made.items():
+            self.wishes.take(run, files)
+        self.wishes.forget(site.address)  # what it was to make besides failed
         for run in reversed(jobs[len(outcomes) :]):
             self.locks.free(run.name)
             self.pending.appendleft(run)
         for run, outcome in zip(jobs, outcomes, strict=False):
             self.seconds[run.experiment] = outcome.seconds
         self._assign()  # the worker goes on while its records are stored
-        for name, files in made.items():
-            self._take_wished(name, files)
         for run, outcome in zip(jobs, outcomes, strict=False):
             if outcome.failure is not None:
                 self._fail(run, outcome.failure)
@@ -370,37 +365,16 @@ class Dispatch:
         if fetched:
             site.fetched, site.costs = now, now - site.asked
         site.steps |= report.steps
-        for name, files in report.made.items():
-            self._take_wished(name, files)
+        for run, files in report.made.items():
+            self.wishes.take(run, files)
         for name, files in report.checkpoints.items():
             if name in self.locks:
                 parcels.unpack(files, self.store.runs / f"{name}.work")
         for wish in report.wishes:
-            delivery = self._answer(site, wish)
+            own = wish.run in site.jobs
+            delivery = self.wishes.answer(wish, site.address, own=own)
             if delivery is not None:
                 site.deliveries.append(delivery)
-
-    def _take_wished(self, name: str, files: parcels.Files) -> None:
-        """Store a record that was made because another run starts from it."""
-        run, _ = self.wished.pop(name)
-        self.store.accept(run, files)
-        self.locks.free(name)
-
-    def _answer(self, site: Site, wish: Wish) -> Delivery | None:
-        """A record, or the word to make it; None while somebody makes it."""
-        run, name = wish.run, wish.run.name
-        if not wish.whole:
-            slim = self.store.slim_files(run)
-            if slim is not None:
-                return Delivery(run, "results", slim)
-        whole = parcels.packed(self.store.runs / name)
-        if whole:
-            return Delivery(run, "runs", whole)
-        own = run in site.jobs  # its turn would come after that of the run that waits for it
-        if name in self.wished or not (own or self.locks.take(name)):
-            return None
-        self.wished[name] = (run, site)
-        return Delivery(run, "work", parcels.packed(self.store.work_of(run)))
 
 
 def _datasets(runs: Sequence[Run]) -> set[str]:

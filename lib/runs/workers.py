@@ -138,13 +138,13 @@ class Report:
         steps: done of the runs in hand, by the name of the run.
         wishes: for records.
         checkpoints: files of the runs in hand, by the name of the run, where they are newer.
-        made: records that were made to fulfil a wish, by the name of the run.
+        made: records that were made to fulfil a wish, by the run.
     """
 
     steps: dict[str, int]
     wishes: tuple[Wish, ...] = ()
     checkpoints: dict[str, Files] = field(default_factory=dict)
-    made: dict[str, Files] = field(default_factory=dict)
+    made: dict[Run, Files] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------- its state
@@ -160,7 +160,7 @@ class Desk:
         self.sent: dict[str, dict[str, int]] = {}  # times of the checkpoints that were sent
         self.wishes: dict[str, Wish] = {}
         self.to_make: set[str] = set()  # wished for, and to be made here
-        self.made: dict[str, Files] = {}
+        self.made: dict[Run, Files] = {}
         self.changed = threading.Condition()
 
     def listen(self) -> None:
@@ -186,9 +186,9 @@ class Desk:
                 self.changed.wait(1.0)
                 self.check_client()
 
-    def made_since(self) -> dict[str, Files]:
+    def made_since(self) -> dict[Run, Files]:
         """The records that were made to fulfil a wish since this was asked last."""
-        return {name: self.made.pop(name) for name in list(self.made)}
+        return {run: self.made.pop(run) for run in list(self.made)}
 
     def take(self, delivery: Delivery) -> None:
         """Store what was delivered, and let the run that waits for it go on."""
@@ -225,10 +225,12 @@ class Away(Store):
             desk.wait_for(Wish(run, whole=slim is not None))
 
     def _made_here(self, run: Run, desk: Desk) -> Record:
-        record = self.run(run, progress=partial(desk.note, run.name))
-        desk.steps.pop(run.name, None)
-        desk.made[run.name] = parcels.packed(self.runs / run.name)
-        desk.to_make.discard(run.name)
+        try:
+            record = self.run(run, progress=partial(desk.note, run.name))
+        finally:
+            desk.steps.pop(run.name, None)
+            desk.to_make.discard(run.name)  # if it failed, another worker may have the word
+        desk.made[run] = parcels.packed(self.runs / run.name)
         return record
 
 
@@ -283,7 +285,7 @@ def receive_data(client: str, name: str, content: bytes) -> None:
     parcels.unpack({f"{name}.npz": content}, folder)
 
 
-def work(client: str, jobs: list[Job]) -> tuple[list[Outcome], dict[str, Files]]:
+def work(client: str, jobs: list[Job]) -> tuple[list[Outcome], dict[Run, Files]]:
     """Make runs, one after the other. When they take longer than expected, those that have not
     begun have no outcome.
 

@@ -5,9 +5,8 @@ import threading
 
 import pytest
 
-from lib.runs import dispatch, workers
+from lib.runs import workers
 from lib.runs.environment import environment
-from lib.runs.progress import Progress
 from lib.runs.workers import Abandoned, Delivery, Introduction, Job, UnknownClient
 from tests import processes
 from tests.runs import counting
@@ -144,26 +143,4 @@ def test_worker_waits_for_the_record_that_it_wished_for(ending, introduce, their
     thread.join(10)
     ((outcome,), made) = ended[0]
     assert outcome.failure is None
-    assert set(made) == (set() if place == "runs" else {RUN.name})
-
-
-# ---------------------------------------------------------------------------------- the client
-
-
-class Nobody:
-    """A client without a cluster."""
-
-    status = "running"
-
-
-def test_run_that_loses_three_workers_is_given_up(theirs):
-    shown = Progress(1, "step", shown=False)
-    made = dispatch.Dispatch(Nobody(), theirs, [RUN], shown, lambda *_: None)
-    site = dispatch.Site("tcp://1", "one", sees_store=False, jobs=[RUN])
-    made.pending.clear()
-    for times in range(dispatch.LOSSES):
-        made.sites["tcp://1"] = site
-        assert made.failures == [] and times < 3
-        made._lose("tcp://1", "killed")
-    assert made.failures == [(RUN, "3 workers were lost with it, the last one: killed")]
-    assert made.missing == {}
+    assert set(made) == (set() if place == "runs" else {RUN})

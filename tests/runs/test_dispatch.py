@@ -1,0 +1,156 @@
+"""The client of a cluster without a cluster: what it makes of what its workers send."""
+
+import dataclasses
+import threading
+
+import pytest
+
+from lib.runs import dispatch, locks, parcels
+from lib.runs.progress import Progress
+from lib.runs.workers import Outcome, Report, Wish
+from tests.runs import counting
+from tests.runs.counting import Counting
+
+RUN = Counting("counting")
+PARENT = Counting("counting", seed=7)
+CHILDREN = [Counting("further", seed=seed, parent=PARENT) for seed in range(2)]
+
+
+class Nobody:
+    """A client without a cluster."""
+
+    status = "running"
+
+
+class Calls:
+    """Keeps what is sent, and answers nothing."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, address, function, *arguments, **_):
+        self.sent.append((address, function.__name__, arguments))
+
+    def forget(self, address):
+        pass
+
+    def given(self):
+        """Names of the runs of each batch that was sent."""
+        batches = [arguments[1] for _, name, arguments in self.sent if name == "work"]
+        return [[job.run.name for job in batch] for batch in batches]
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """The store of the client."""
+    twin = counting.experiment("twin", same_runs_as=("counting",), make=counting.count_and_load)
+    first = counting.experiment(make=counting.count_and_load)
+    child = counting.experiment("further", make=counting.count_further, parents=("counting",))
+    return counting.store(tmp_path, first, twin, child)
+
+
+@pytest.fixture
+def dispatched(theirs):
+    """A dispatch of runs to two workers that do not see the store, all still to be given."""
+    begun = []
+
+    def start(runs, names=("one", "two")):
+        shown = Progress(1, "step", shown=False)
+        made = dispatch.Dispatch(Nobody(), theirs, runs, shown, lambda *_: None)
+        made.calls = Calls()
+        for name in names:
+            made.sites[name] = dispatch.Site(name, name, sees_store=False)
+        begun.append(made)
+        return made
+
+    yield start
+    for made in begun:
+        made.locks.free_all()
+
+
+def in_time(function):
+    """Call a function that might wait for ever."""
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "it waits for ever"
+
+
+def wishing(site, run):
+    """The word of a worker that wishes for the record of a run."""
+    return Report({job.name: 0 for job in site.jobs}, (Wish(run, whole=False),))
+
+
+# ------------------------------------------------------------------- records that runs start from
+
+
+def test_failed_run_is_made_by_the_next_that_starts_from_it(dispatched):
+    made = dispatched(CHILDREN)
+    made._assign()
+    one, two = made.sites.values()
+    for site in (one, two):
+        made._hear(site, False, wishing(site, PARENT))
+    assert [len(site.deliveries) for site in (one, two)] == [1, 0]
+    made._take(one, ([Outcome(0.1, failure="the parent failed")], {}))
+    made._hear(two, False, wishing(two, PARENT))
+    (delivery,) = two.deliveries
+    assert (delivery.run, delivery.place) == (PARENT, "work")
+
+
+def test_record_that_comes_after_its_maker_was_forgotten_is_stored(dispatched, theirs, tmp_path):
+    alone = dataclasses.replace(theirs, runs=tmp_path / "alone")
+    made = dispatched(CHILDREN)
+    made._assign()
+    one, _ = made.sites.values()
+    made._hear(one, False, wishing(one, PARENT))
+    made._take(one, ([Outcome(0.1, failure="the child failed")], {}))
+    made._hear(one, False, Report({}, made={PARENT: parcels.packed(alone.run(PARENT).path)}))
+    assert theirs.stored(PARENT) is not None and PARENT.name not in made.locks
+
+
+def test_run_that_is_wished_for_and_was_made_by_a_twin_is_taken_over(dispatched, theirs):
+    twin = dataclasses.replace(PARENT, experiment="twin")
+    child = Counting("further", parent=twin)
+    made = dispatched([child])
+    made._assign()
+    theirs.run(PARENT)
+    one, _ = made.sites.values()
+    in_time(lambda: made._hear(one, False, wishing(one, twin)))
+    (delivery,) = one.deliveries
+    assert delivery.place == "runs"
+    assert theirs.stored(twin).environment["same_run_as"] == PARENT.name
+
+
+def test_twin_of_a_run_on_its_way_is_not_waited_for(dispatched, theirs):
+    twin = dataclasses.replace(PARENT, experiment="twin")
+    made = dispatched([Counting("further", parent=twin), twin], names=("one",))
+    made._assign()
+    (site,) = made.sites.values()
+    made._hear(site, False, wishing(site, twin))  # its maker has the lock
+    theirs.run(PARENT)
+    made.sites["two"] = dispatch.Site("two", "two", sees_store=False)
+    in_time(made._assign)
+    assert list(made.pending) == [twin]
+
+
+def test_twin_of_a_run_that_another_process_makes_is_not_waited_for(dispatched, theirs):
+    twin = dataclasses.replace(PARENT, experiment="twin")
+    theirs.run(PARENT)
+    made = dispatched([twin])
+    with locks.held(theirs.runs / f"{twin.name}.lock"):
+        in_time(made._assign)
+    assert list(made.pending) == [twin]
+
+
+# --------------------------------------------------------------------------------- what gets lost
+
+
+def test_run_that_loses_three_workers_is_given_up(dispatched):
+    made = dispatched([RUN], names=())
+    for times in range(dispatch.LOSSES):
+        assert made.failures == [] and made.losses[RUN.name] == times
+        made.pending.clear()
+        made.sites["one"] = dispatch.Site("tcp://1", "one", sees_store=False, jobs=[RUN])
+        made._lose("one", "killed")
+    assert made.failures == [(RUN, "3 workers were lost with it, the last one: killed")]
+    assert made.missing == {}
