@@ -35,7 +35,7 @@ CHECKPOINTS = 15.0  # seconds between two checkpoints of a worker, at least
 SHARE = 0.05  # of its time that a worker may spend on sending them
 SHORT = 1.0  # seconds of work in a batch of short runs
 LARGEST = 50  # runs in a batch
-LOSSES = 3  # workers that a run may lose before it is given up
+LOSSES = 3  # workers that a run may lose, without a step further, before it is given up
 Show = Callable[[Sequence[Run], dict[Run, int]], None]
 
 
@@ -108,7 +108,8 @@ class Dispatch:
         self.sites: dict[str, Site] = {}
         self.refused: dict[str, str] = {}  # sentences by address
         self.wishes = Wishes(store, self.locks)
-        self.losses: Counter[str] = Counter()
+        self.losses: Counter[str] = Counter()  # of workers; with 0 for one lost among others
+        self.reached: dict[str, int] = {}  # steps, of runs whose workers were lost
         self.seconds: dict[str, float] = {}  # of the last run of an experiment
         self.failures: list[tuple[Run, str]] = []
         self.looked = -math.inf
@@ -247,13 +248,19 @@ class Dispatch:
             return
         self.wishes.forget(address)
         self.shown.say(f"worker {site.name} is lost: {reason}")
+        alone = len(site.jobs) == 1
         for run in reversed(site.jobs):
-            self._take_back(run, site.steps.get(run.name, 0), reason)
+            self._take_back(run, site.steps.get(run.name, 0), reason, alone=alone)
 
-    def _take_back(self, run: Run, done: int, reason: str) -> None:
-        """Let somebody else go on with a run."""
+    def _take_back(self, run: Run, done: int, reason: str, *, alone: bool) -> None:
+        """Let somebody else go on with a run. A loss counts against a run that was alone, and
+        against one that has come no further than at the losses before.
+        """
         self.locks.free(run.name)
-        self.losses[run.name] += 1
+        if done > self.reached.get(run.name, 0):
+            self.reached[run.name] = done
+            self.losses[run.name] = 0
+        self.losses[run.name] += alone
         if self.losses[run.name] >= LOSSES:
             self._fail(run, f"{LOSSES} workers were lost with it, the last one: {reason}")
             return
@@ -271,14 +278,15 @@ class Dispatch:
                     self._give(site)
 
     def _batch(self, site: Site) -> list[Run]:
-        """The next runs: several where they are short and start from nothing."""
+        """The next runs: several where they are short, start from nothing and lost no worker."""
         batch: list[Run] = []
         expected = 0.0
         share = math.ceil(len(self.pending) / (2 * len(self.sites)))
         for _ in range(len(self.pending)):
             run = self.pending[0]
             expected += self.seconds.get(run.experiment, math.inf)
-            if batch and (run.parent is not None or expected > SHORT):
+            alone = run.parent is not None or run.name in self.losses
+            if batch and (alone or expected > SHORT):
                 break
             self.pending.popleft()
             if self.wishes.is_made(run):
@@ -287,7 +295,7 @@ class Dispatch:
                 self.pending.append(run)  # somebody else makes it
             else:
                 batch.append(run)
-                if run.parent is not None or len(batch) >= min(share, LARGEST):
+                if alone or len(batch) >= min(share, LARGEST):
                     break
         return batch
 

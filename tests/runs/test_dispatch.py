@@ -154,3 +154,38 @@ def test_run_that_loses_three_workers_is_given_up(dispatched):
         made._lose("one", "killed")
     assert made.failures == [(RUN, "3 workers were lost with it, the last one: killed")]
     assert made.missing == {}
+
+
+def lose(made, name, steps):
+    """Give the next batch to a worker of this name, which is lost with it after so many steps."""
+    made.sites[name] = dispatch.Site(name, name, sees_store=False)
+    made._assign()
+    made._hear(made.sites[name], False, Report(dict.fromkeys(made.calls.given()[-1], steps)))
+    made._lose(name, "out of time")
+
+
+def test_run_that_gets_further_each_time_is_never_given_up(dispatched):
+    made = dispatched([RUN], names=())
+    for times in range(3 * dispatch.LOSSES):
+        lose(made, f"worker {times}", steps=times + 1)
+    assert made.failures == [] and list(made.pending) == [RUN]
+
+
+def test_run_that_stops_where_it_was_is_given_up(dispatched):
+    made = dispatched([RUN], names=())
+    for times, steps in enumerate([1, 3, 3, 2]):
+        assert made.failures == []
+        lose(made, f"worker {times}", steps=steps)
+    assert [run for run, _ in made.failures] == [RUN]
+
+
+def test_run_that_kills_its_workers_condemns_no_other_of_its_batch(dispatched):
+    runs = [Counting("counting", seed=seed) for seed in range(8)]
+    made = dispatched(runs, names=())
+    made.seconds["counting"] = 0.01
+    for times in range(dispatch.LOSSES):
+        lose(made, f"worker {times}", steps=0)
+    batch, *later = made.calls.given()
+    assert len(batch) > 1 and later == [[RUN.name], [RUN.name]]
+    lose(made, "the last", steps=0)
+    assert [run for run, _ in made.failures] == [RUN]
