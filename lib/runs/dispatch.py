@@ -202,14 +202,14 @@ class Dispatch:
             workers.introduce,
             self.introduction,
             then=partial(self._welcome, address),
-            otherwise=partial(self._refuse, address),
+            otherwise=partial(self._refuse, address, self.coming[address]),
         )
 
     def _welcome(self, address: str, answer: Answer) -> None:
-        if answer.differences:
-            self._refuse(address, " and ".join(answer.differences))
-            return
         name = self.coming[address]
+        if answer.differences:
+            self._refuse(address, name, " and ".join(answer.differences))
+            return
         if answer.sees_store:
             self.shown.say(f"worker {name} sees {self.store.runs} and stores its records there")
         else:
@@ -232,12 +232,24 @@ class Dispatch:
             name,
             content,
             then=lambda _: self._send_data(site, others),
-            otherwise=partial(self._refuse, site.address),
+            otherwise=partial(self._refuse, site.address, site.name),
         )
 
-    def _refuse(self, address: str, reason: str) -> None:
-        self.refused[address] = f"worker {self.coming.pop(address)} is refused: {reason}"
+    def _refuse(self, address: str, name: str, reason: str) -> None:
+        self.coming.pop(address, None)
+        self.refused[address] = f"worker {name} is refused: {reason}"
         self.shown.say(self.refused[address])
+
+    def _dismiss(self, site: Site, run: Run, reason: str) -> None:
+        """Use a worker no more whose machine failed; its run goes on elsewhere, after the others,
+        as no other machine may do for it either.
+        """
+        del self.sites[site.address]
+        self.calls.forget(site.address)
+        self.calls.send(site.address, workers.leave, self.name, then=str, otherwise=str)
+        self._refuse(site.address, site.name, reason)
+        self.locks.free(run.name)
+        self.pending.append(run)
 
     def _lose(self, address: str, reason: str) -> None:
         """A worker is gone, or knows nothing of us any more: its runs go on elsewhere."""
@@ -326,10 +338,15 @@ class Dispatch:
         for run in reversed(jobs[len(outcomes) :]):
             self.locks.free(run.name)
             self.pending.appendleft(run)
-        for run, outcome in zip(jobs, outcomes, strict=False):
+        done = list(zip(jobs, outcomes, strict=False))
+        run, last = done[-1]
+        if last.of_the_place and _datasets([run]) <= self.introduction.data.keys():
+            done.pop()  # else nobody has its data
+            self._dismiss(site, run, last.failure)
+        for run, outcome in done:
             self.seconds[run.experiment] = outcome.seconds
         self._assign()  # the worker goes on while its records are stored
-        for run, outcome in zip(jobs, outcomes, strict=False):
+        for run, outcome in done:
             if outcome.failure is not None:
                 self._fail(run, outcome.failure)
                 continue

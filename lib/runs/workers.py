@@ -29,6 +29,7 @@ from lib.runs.record import Record
 from lib.runs.store import Store
 
 LEASE = 120.0  # seconds without a question of the client after which it is taken for gone
+OF_THE_PLACE = (OSError, MemoryError, data.DataUnavailable)  # not the run's own failures
 BATCH = 2.0  # seconds after which the jobs of a batch that have not begun go back
 COMPARED = ("code_sha256", "versions")  # of the environment: what must be as the client's
 
@@ -93,11 +94,13 @@ class Outcome:
     Attributes:
         seconds: that it took.
         failure: the sentence of its error; None without one.
+        of_the_place: whether that is an error of this machine, so that the run may do elsewhere.
         record: the files of the record; None if they lie in the client's store.
     """
 
     seconds: float
     failure: str | None = None
+    of_the_place: bool = False
     record: Files | None = None
 
 
@@ -161,6 +164,7 @@ class Desk:
         self.wishes: dict[str, Wish] = {}
         self.to_make: set[str] = set()  # wished for, and to be made here
         self.made: dict[Run, Files] = {}
+        self.refused: dict[str, OSError] = {}  # what was wished for and could not be stored
         self.changed = threading.Condition()
 
     def listen(self) -> None:
@@ -178,13 +182,17 @@ class Desk:
         self.check_client()
 
     def wait_for(self, wish: Wish) -> None:
-        """Return when a wish was answered. Raises Abandoned without a client."""
+        """Return when a wish was answered. Raises Abandoned without a client, OSError if what
+        came could not be stored.
+        """
         name = wish.run.name
         with self.changed:
             self.wishes[name] = wish
             while name in self.wishes:
                 self.changed.wait(1.0)
                 self.check_client()
+        if name in self.refused:
+            raise self.refused.pop(name)
 
     def made_since(self) -> dict[Run, Files]:
         """The records that were made to fulfil a wish since this was asked last."""
@@ -193,6 +201,16 @@ class Desk:
     def take(self, delivery: Delivery) -> None:
         """Store what was delivered, and let the run that waits for it go on."""
         name = delivery.run.name
+        try:
+            self._store(delivery)
+        except OSError as error:
+            self.refused[name] = error
+        with self.changed:
+            self.wishes.pop(name, None)
+            self.changed.notify_all()
+
+    def _store(self, delivery: Delivery) -> None:
+        name = delivery.run.name
         if delivery.place == "work":
             parcels.unpack(delivery.files, self.store.work_of(delivery.run))
             self.to_make.add(name)
@@ -200,9 +218,6 @@ class Desk:
             parcels.unpack_new(delivery.files, self.store.runs / name)
         else:
             parcels.unpack_new(delivery.files, self.store.results / name)
-        with self.changed:
-            self.wishes.pop(name, None)
-            self.changed.notify_all()
 
 
 @dataclass(frozen=True)
@@ -286,8 +301,8 @@ def receive_data(client: str, name: str, content: bytes) -> None:
 
 
 def work(client: str, jobs: list[Job]) -> tuple[list[Outcome], dict[Run, Files]]:
-    """Make runs, one after the other. When they take longer than expected, those that have not
-    begun have no outcome.
+    """Make runs, one after the other. When they take longer than expected, or this machine fails,
+    those that have not begun have no outcome.
 
     Returns: the outcomes, and records that were made to fulfil a wish and not reported yet.
     """
@@ -301,6 +316,8 @@ def work(client: str, jobs: list[Job]) -> tuple[list[Outcome], dict[Run, Files]]
             if outcomes and time.monotonic() - begun > BATCH:
                 break
             outcomes.append(_outcome(desk, job))
+            if outcomes[-1].of_the_place:
+                break
     return outcomes, desk.made_since()
 
 
@@ -369,27 +386,35 @@ def _secede() -> None:
 
 
 def _outcome(desk: Desk, job: Job) -> Outcome:
-    run, store = job.run, desk.store
     begun = time.monotonic()
+    try:
+        record = _made(desk, job)
+    except Abandoned:
+        raise
+    except Exception as error:
+        seconds = time.monotonic() - begun
+        reason = str(error) or type(error).__name__
+        return Outcome(seconds, reason, isinstance(error, OF_THE_PLACE))
+    finally:
+        desk.steps.pop(job.run.name, None)
+        desk.sent.pop(job.run.name, None)
+    return Outcome(time.monotonic() - begun, record=record)
+
+
+def _made(desk: Desk, job: Job) -> Files | None:
+    """Make a run; the files of its record, if they do not lie in the client's store."""
+    run, store = job.run, desk.store
     desk.steps[run.name] = 0
     away = isinstance(store, Away)
     if away and job.checkpoint:
         parcels.unpack(job.checkpoint, store.work_of(run))
-    try:
-        store.run(run, progress=partial(desk.note, run.name))
-    except Abandoned:
-        raise
-    except Exception as error:
-        return Outcome(time.monotonic() - begun, failure=str(error) or type(error).__name__)
-    finally:
-        desk.steps.pop(run.name, None)
-        desk.sent.pop(run.name, None)
-    record = None
-    if away:
-        folder = store.runs / run.name
-        record = parcels.packed(folder)
-        shutil.rmtree(folder)  # a sweep of many runs leaves nothing here
-    return Outcome(time.monotonic() - begun, record=record)
+    store.run(run, progress=partial(desk.note, run.name))
+    if not away:
+        return None
+    folder = store.runs / run.name
+    record = parcels.packed(folder)
+    shutil.rmtree(folder)  # a sweep of many runs leaves nothing here
+    return record
 
 
 def _newer_checkpoints(desk: Desk) -> dict[str, Files]:

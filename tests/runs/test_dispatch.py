@@ -54,10 +54,14 @@ def dispatched(theirs):
     """A dispatch of runs to two workers that do not see the store, all still to be given."""
     begun = []
 
+    theirs.runs.mkdir()
+    (theirs.runs / ".token").write_text("text")
+
     def start(runs, names=("one", "two")):
         shown = Progress(1, "step", shown=False)
         made = dispatch.Dispatch(Nobody(), theirs, runs, shown, lambda *_: None)
         made.calls = Calls()
+        made.introduction = made._introduction(theirs.runs / ".token")
         for name in names:
             made.sites[name] = dispatch.Site(name, name, sees_store=False)
         begun.append(made)
@@ -189,3 +193,39 @@ def test_run_that_kills_its_workers_condemns_no_other_of_its_batch(dispatched):
     assert len(batch) > 1 and later == [[RUN.name], [RUN.name]]
     lose(made, "the last", steps=0)
     assert [run for run, _ in made.failures] == [RUN]
+
+
+FULL = Outcome(0.1, "no space is left to write /scratch", of_the_place=True)
+
+
+def test_worker_whose_machine_fails_is_refused_and_its_run_goes_on_uncharged(dispatched):
+    others = [Counting("counting", seed=seed) for seed in range(2, 4)]
+    made = dispatched([RUN, *others], names=("one",))
+    made._assign()
+    made._take(made.sites["one"], ([FULL], {}))
+    assert made.sites == {} and made.failures == []
+    assert made.refused == {"one": f"worker one is refused: {FULL.failure}"}
+    assert list(made.pending) == [*others, RUN] and RUN.name not in made.losses
+    assert RUN.name not in made.locks
+    assert made.calls.sent[-1] == ("one", "leave", (made.name,))
+
+
+def test_sweep_ends_with_the_reasons_when_all_machines_fail(dispatched):
+    made = dispatched([RUN])
+    for site in list(made.sites.values()):
+        site.jobs = [RUN]
+        made._take(site, ([FULL], {}))
+    with pytest.raises(dispatch.ClusterLost, match="one is refused: no space .* two is refused"):
+        made._compare({"one": {}, "two": {}})
+
+
+def test_run_whose_data_nobody_has_fails_and_spares_the_worker(dispatched, monkeypatch):
+    def unavailable(name):
+        raise dispatch.data.DataUnavailable(name)
+
+    monkeypatch.setattr(dispatch.data, "origin", unavailable)
+    run = Counting("counting", dataset="madelon")
+    made = dispatched([run], names=("one",))
+    made._assign()
+    made._take(made.sites["one"], ([Outcome(0.1, "no madelon", of_the_place=True)], {}))
+    assert made.failures == [(run, "no madelon")] and list(made.sites) == ["one"]

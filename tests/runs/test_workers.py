@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from lib.files import NotWritten
 from lib.runs import workers
 from lib.runs.environment import environment
 from lib.runs.workers import Abandoned, Delivery, Introduction, Job, UnknownClient
@@ -144,3 +145,57 @@ def test_worker_waits_for_the_record_that_it_wished_for(ending, introduce, their
     ((outcome,), made) = ended[0]
     assert outcome.failure is None
     assert set(made) == (set() if place == "runs" else {RUN})
+
+
+# ------------------------------------------------------------------------------ sick machines
+
+
+def fail_with(monkeypatch, error):
+    """Let every run of a worker fail."""
+
+    def run(*_, **__):
+        raise error
+
+    monkeypatch.setattr(workers.Away, "run", run)
+
+
+@pytest.mark.parametrize(
+    ("error", "of_the_place"),
+    [
+        (NotWritten("no space is left"), True),
+        (MemoryError(), True),
+        (workers.data.DataUnavailable("dna is not here"), True),
+        (ValueError("epochs = 0 is out of range"), False),
+        (RuntimeError("diverged"), False),
+    ],
+)
+def test_failures_of_the_machine_are_told_apart(error, of_the_place, introduce, monkeypatch):
+    fail_with(monkeypatch, error)
+    introduce()
+    outcomes, _ = workers.work("me", [Job(RUN), Job(RUN)])
+    assert outcomes[0].failure == (str(error) or "MemoryError")
+    assert [outcome.of_the_place for outcome in outcomes] == (
+        [True] if of_the_place else [False, False]
+    )
+
+
+def test_checkpoint_that_cannot_be_unpacked_is_a_failure_of_the_machine(introduce, tmp_path):
+    introduce()
+    (tmp_path / "scratch" / "me").mkdir(parents=True)
+    (tmp_path / "scratch" / "me" / "runs").write_text("no folder")
+    ((outcome,), _) = workers.work("me", [Job(RUN, {"checkpoint.json": b"[]"})])
+    assert outcome.of_the_place
+
+
+def test_record_that_cannot_be_stored_fails_the_run_that_wished_for_it(introduce, theirs):
+    introduce()
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.extend(workers.work("me", [Job(CHILD)])[0]))
+    thread.start()
+    processes.wait_until(lambda: workers.report("me", [], False).wishes)
+    folder = workers._desks["me"].store.runs / RUN.name
+    folder.write_text("no folder")
+    record = workers.parcels.packed(theirs.run(RUN).path)
+    workers.report("me", [Delivery(RUN, "runs", record)], False)
+    thread.join(10)
+    assert [outcome.of_the_place for outcome in outcomes] == [True]
