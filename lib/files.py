@@ -2,10 +2,15 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
+PART = ".part"  # end of the name of a file that is not whole
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TOO_LARGE = (errno.EFBIG,)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -18,12 +23,13 @@ class NotWritten(OSError):
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` to write to, which takes its place when it is complete; if it never
-    is, nothing is left of it.
+    """A file beside ``path`` to write to, of this process alone, which takes its place when it is
+    complete; if it never is, nothing is left of it. What killed processes left of it is removed.
 
     Raises: NotWritten as in :func:`explained`.
     """
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    _remove_halves(path)
     try:
         with explained(path):
             yield part
@@ -32,6 +38,15 @@ def whole(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def _remove_halves(path: Path) -> None:
+    """Remove what processes that are gone have left of a file."""
+    for half in path.parent.glob(f"{glob.escape(path.name)}.*{PART}"):
+        process = half.name.removeprefix(f"{path.name}.").removesuffix(PART)
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            with contextlib.suppress(OSError):
+                half.unlink()
 
 
 @contextlib.contextmanager

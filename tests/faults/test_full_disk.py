@@ -125,7 +125,7 @@ def test_disk_that_runs_full_leaves_no_half_record(kib, disk, made, desired):
 def fill(path):
     """Let the file that is written beside ``path`` find the disk full."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    (path.parent / f"{path.name}.part").symlink_to("/dev/full")
+    (path.parent / f"{path.name}.{os.getpid()}.part").symlink_to("/dev/full")
 
 
 def test_checkpoint_that_finds_the_disk_full_leaves_the_last_one(tmp_path):
