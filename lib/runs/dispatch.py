@@ -85,6 +85,7 @@ class Dispatch:
         shown: says what happens.
         show: called with the runs left, and the steps done by those that have begun.
         wire: whether records come over the wire also from workers that see the store.
+        look: where it is said why no worker comes.
     """
 
     def __init__(
@@ -96,9 +97,11 @@ class Dispatch:
         show: Show,
         *,
         wire: bool = False,
+        look: str = "",
     ) -> None:
         self.client, self.store, self.shown, self.show = client, store, shown, show
-        self.wire = wire
+        self.wire, self.look = wire, look
+        self.alone = time.monotonic()  # since when there is no worker; inf: it was said
         self.name = f"sweep-{uuid.uuid4().hex[:12]}"
         self.missing = {run.name: run for run in missing}
         self.pending = deque(missing)
@@ -140,14 +143,22 @@ class Dispatch:
 
     def _show(self) -> None:
         if not self.sites:
-            self.shown.show(self.shown.done, "waiting for workers")
+            self._show_nobody()
             return
+        self.alone = time.monotonic()
         begun: dict[Run, int] = {}
         for site in self.sites.values():
             for run in site.jobs:
                 if run.name in site.steps:
                     begun[run] = site.steps[run.name]
         self.show(list(self.missing.values()), begun)
+
+    def _show_nobody(self) -> None:
+        """Show that there is no worker; after a while, say once where to look."""
+        self.shown.show(self.shown.done, "waiting for workers")
+        if time.monotonic() - self.alone > clusters.ALONE:
+            self.shown.say(f"no worker has come for {clusters.ALONE:.0f} s: {self.look}")
+            self.alone = math.inf
 
     # ----------------------------------------------------------------------------- the workers
 

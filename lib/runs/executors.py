@@ -111,7 +111,8 @@ def _on_a_cluster(
     with clusters.connected(cluster) as client:
         shown.say(f"the cluster is watched at {client.dashboard_link}")
         show = partial(_show, shown)
-        runs = dispatch.Dispatch(client, store, missing, shown, show, wire=cluster.wire)
+        how = {"wire": cluster.wire, "look": cluster.look}
+        runs = dispatch.Dispatch(client, store, missing, shown, show, **how)
         for run, reason in runs.failed():
             yield _sentence(run, reason)
 

@@ -229,3 +229,22 @@ def test_run_whose_data_nobody_has_fails_and_spares_the_worker(dispatched, monke
     made._assign()
     made._take(made.sites["one"], ([Outcome(0.1, "no madelon", of_the_place=True)], {}))
     assert made.failures == [(run, "no madelon")] and list(made.sites) == ["one"]
+
+
+def test_where_to_look_is_said_once_when_no_worker_comes(dispatched, monkeypatch):
+    made, lines = dispatched([RUN], names=()), []
+    made.look = "see squeue"
+    monkeypatch.setattr(made.shown, "say", lines.append)
+    made._show()
+    assert lines == []
+    monkeypatch.setattr(dispatch.clusters, "ALONE", -1.0)
+    made._show()
+    made._show()
+    assert lines == ["no worker has come for -1 s: see squeue"]
+
+
+@pytest.mark.parametrize("kind", [None, *dispatch.clusters.KINDS])
+def test_every_kind_of_cluster_says_where_to_look(kind):
+    more = {"ssh": {"hosts": ("a",)}, "slurm": {"workers": 1}, None: {"address": "tcp://a:1"}}
+    look = dispatch.clusters.Cluster(kind=kind, **more.get(kind, {})).look
+    assert "see" in look and "{" not in look
