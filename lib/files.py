@@ -5,6 +5,7 @@ import errno
 import glob
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +29,8 @@ def whole(path: Path) -> Iterator[Path]:
 
     Raises: NotWritten as in :func:`explained`.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
-    _remove_halves(path)
+    remove_halves(path)
+    part = half_of(path)
     try:
         with explained(path):
             yield part
@@ -40,11 +41,19 @@ def whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def _remove_halves(path: Path) -> None:
-    """Remove what processes that are gone have left of a file."""
+def half_of(path: Path) -> Path:
+    """Where this process writes what takes the place of a file or folder."""
+    return path.with_name(f"{path.name}.{os.getpid()}{PART}")
+
+
+def remove_halves(path: Path) -> None:
+    """Remove what processes that are gone have left of a file or folder."""
     for half in path.parent.glob(f"{glob.escape(path.name)}.*{PART}"):
         process = half.name.removeprefix(f"{path.name}.").removesuffix(PART)
         if process.isdecimal() and not psutil.pid_exists(int(process)):
+            if half.is_dir():
+                shutil.rmtree(half, ignore_errors=True)
+                continue
             with contextlib.suppress(OSError):
                 half.unlink()
 

@@ -200,17 +200,21 @@ class Store:
         return True
 
     def accept(self, run: Run, files: parcels.Files) -> None:
-        """Store the record of a run that was made elsewhere, from its files.
+        """Store the record of a run that was made elsewhere, from its files, unless there is one.
 
-        Raises: ValueError if they are not those of this run.
+        Raises: ValueError if they are not those of this run; lib.files.NotWritten if there is no
+            room for them.
         """
+        folder = self.runs / run.name
+        if folder.is_dir():
+            return
         needed = {*FILES, sums.NAME}
         if set(files) != needed:
             raise ValueError(f"record {run.name} came with {sorted(files)}, not {sorted(needed)}")
         came = from_fields(json.loads(files["config.json"]))
         if came.name != run.name:
             raise ValueError(f"record {came.name} came in place of {run.name}")
-        parcels.unpack_new(files, self.runs / run.name)
+        parcels.unpack_new(files, folder)
         shutil.rmtree(self.work_of(run), ignore_errors=True)
 
     def slim_files(self, run: Run) -> parcels.Files | None:
