@@ -11,28 +11,27 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lib import data
+from lib.files import explained, whole
 from lib.runs import clusters, parcels, workers
 from lib.runs.calls import Calls
 from lib.runs.config import Run
 from lib.runs.environment import environment
-from lib.runs.locks import Locks
+from lib.runs.locks import Locks, held
 from lib.runs.progress import Progress
+from lib.runs.sites import Site
 from lib.runs.store import Store
 from lib.runs.wishes import Wishes
-from lib.runs.workers import Answer, Delivery, Introduction, Job, Outcome, Report
+from lib.runs.workers import Answer, Introduction, Job, Outcome, Report
 
 WAIT = 0.2  # seconds for an answer before other things are looked after
 LOOKING = 1.0  # seconds between two looks for workers that came or are gone
 ASKING = 0.5  # seconds between two questions to a worker, where there are few
 QUESTIONS = 50  # a second, to all workers together
-CHECKPOINTS = 15.0  # seconds between two checkpoints of a worker, at least
-SHARE = 0.05  # of its time that a worker may spend on sending them
 SHORT = 1.0  # seconds of work in a batch of short runs
 LARGEST = 50  # runs in a batch
 LOSSES = 3  # workers that a run may lose, without a step further, before it is given up
@@ -41,38 +40,6 @@ Show = Callable[[Sequence[Run], dict[Run, int]], None]
 
 class ClusterLost(RuntimeError):
     """The scheduler is gone, or none of its workers can be used."""
-
-
-@dataclass
-class Site:
-    """A worker that is used, and what it does.
-
-    Attributes:
-        address, name: of the worker.
-        sees_store: whether it writes into the client's store.
-        jobs: the runs that it was given.
-        steps: done of them, by the name of the run.
-        waits: whether it is being asked.
-        asked, fetched: when it was asked last, and when for checkpoints.
-        costs: seconds that the last checkpoints took.
-        deliveries: for its wishes, to go with the next question.
-    """
-
-    address: str
-    name: str
-    sees_store: bool
-    jobs: list[Run] = field(default_factory=list)
-    steps: dict[str, int] = field(default_factory=dict)
-    waits: bool = False
-    asked: float = 0.0
-    fetched: float = field(default_factory=time.monotonic)
-    costs: float = 0.0
-    deliveries: list[Delivery] = field(default_factory=list)
-
-    def wants_checkpoints(self, now: float) -> bool:
-        """Whether it is time to fetch the checkpoints of its runs."""
-        apart = max(CHECKPOINTS, self.costs / SHARE)
-        return not self.sees_store and now - self.fetched > apart
 
 
 class Dispatch:
@@ -108,6 +75,8 @@ class Dispatch:
         self.calls = Calls(client)
         self.locks = Locks(store.runs)  # of the runs that are on their way
         self.coming: dict[str, str] = {}  # names of workers by address, until they are used
+        self.sending: str | None = None  # address of the worker that is being sent data
+        self.queue: deque[tuple[Site, list[str]]] = deque()  # others, and the data that they lack
         self.sites: dict[str, Site] = {}
         self.refused: dict[str, str] = {}  # sentences by address
         self.wishes = Wishes(store, self.locks)
@@ -124,18 +93,21 @@ class Dispatch:
         Raises: ClusterLost if the scheduler is gone, or all workers are refused.
         """
         token = self.store.runs / f".{self.name}"
-        token.parent.mkdir(parents=True, exist_ok=True)
-        token.write_text(self.name)
+        with explained(token):
+            token.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.introduction = self._introduction(token)
-            while self.missing:
-                self._look_for_workers()
-                self._assign()
-                self._ask()
-                self.calls.handle(WAIT)
-                self._show()
-                yield from self.failures
-                self.failures.clear()
+            with whole(token) as part:
+                part.write_text(self.name)
+            with held(token):  # by which workers tell whether locks reach them
+                self.introduction = self._introduction(token)
+                while self.missing:
+                    self._look_for_workers()
+                    self._assign()
+                    self._ask()
+                    self.calls.handle(WAIT)
+                    self._show()
+                    yield from self.failures
+                    self.failures.clear()
         finally:
             token.unlink(missing_ok=True)
             self.locks.free_all()
@@ -232,9 +204,18 @@ class Dispatch:
         if not lacking:
             del self.coming[site.address]
             self.sites[site.address] = site
+            self._send_to_next(site.address)
+            return
+        if self.sending not in (None, site.address):  # one at a time: data may be of gigabytes
+            self.queue.append((site, lacking))
             return
         name, *others = lacking
-        content = Path(data.origin(name)["path"]).read_bytes()
+        path = data.origin(name)["path"]
+        if path is None:
+            self._refuse(site.address, site.name, f"its {name} is another, and no file to be sent")
+            return
+        self.sending = site.address
+        content = Path(path).read_bytes()
         self.shown.say(f"worker {site.name} is sent {name} ({len(content) / 1e6:.1f} MB)")
         self.calls.send(
             site.address,
@@ -246,10 +227,21 @@ class Dispatch:
             otherwise=partial(self._refuse, site.address, site.name),
         )
 
+    def _send_to_next(self, address: str) -> None:
+        """Send data to the worker that has waited longest, if this one, or none, had its turn."""
+        if self.sending != address:
+            return
+        self.sending = None
+        while self.queue and self.sending is None:
+            site, lacking = self.queue.popleft()
+            if site.address in self.coming:
+                self._send_data(site, lacking)
+
     def _refuse(self, address: str, name: str, reason: str) -> None:
         self.coming.pop(address, None)
         self.refused[address] = f"worker {name} is refused: {reason}"
         self.shown.say(self.refused[address])
+        self._send_to_next(address)
 
     def _dismiss(self, site: Site, run: Run, reason: str) -> None:
         """Use a worker no more whose machine failed; its run goes on elsewhere, after the others,
@@ -266,6 +258,7 @@ class Dispatch:
         """A worker is gone, or knows nothing of us any more: its runs go on elsewhere."""
         self.calls.forget(address)
         self.coming.pop(address, None)
+        self._send_to_next(address)
         site = self.sites.pop(address, None)
         if site is None:
             return

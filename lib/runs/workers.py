@@ -31,7 +31,6 @@ from lib.runs.store import Store
 LEASE = 120.0  # seconds without a question of the client after which it is taken for gone
 OF_THE_PLACE = (OSError, MemoryError, data.DataUnavailable)  # not the run's own failures
 BATCH = 2.0  # seconds after which the jobs of a batch that have not begun go back
-COMPARED = ("code_sha256", "versions")  # of the environment: what must be as the client's
 
 
 class Abandoned(Exception):
@@ -49,8 +48,8 @@ class Introduction:
     Attributes:
         client: name of the client, of its own.
         store: the client's.
-        token: name of a file in the folder of its runs, and what that file holds; None: the
-            store is not to be used.
+        token: name of a file in the folder of its runs, which the client has locked, and what it
+            holds; None: the store is not to be used.
         results: what its folder of results holds, see :func:`shown_results`.
         data: sha256 of the data sets that its runs use, by name.
         environment: the client's.
@@ -370,7 +369,9 @@ def sees(text: Introduction) -> bool:
         if (text.store.runs / name).read_text() != content:
             return False
         with (text.store.runs / name).open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # not every disk that is shared has locks
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return False  # the client holds it: locks of this disk do not reach other machines
         return shown_results(text.store) == text.results
     return False
 

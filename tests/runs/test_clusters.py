@@ -13,7 +13,7 @@ import threading
 import numpy as np
 import pytest
 
-from lib.runs import clusters, dispatch, executors
+from lib.runs import clusters, dispatch, executors, sites
 from lib.runs.clusters import Cluster
 from lib.runs.executors import RunsFailed, sweep
 from lib.runs.progress import Progress
@@ -48,8 +48,8 @@ def said(monkeypatch):
 @pytest.fixture
 def impatient(monkeypatch):
     """A client that asks often, each time for checkpoints."""
-    monkeypatch.setattr(dispatch, "CHECKPOINTS", 0.0)
-    monkeypatch.setattr(dispatch, "SHARE", 1.0)
+    monkeypatch.setattr(sites, "CHECKPOINTS", 0.0)
+    monkeypatch.setattr(sites, "SHARE", 1.0)
     monkeypatch.setattr(dispatch, "ASKING", 0.1)
 
 

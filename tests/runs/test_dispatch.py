@@ -7,7 +7,7 @@ import pytest
 
 from lib.runs import dispatch, locks, parcels
 from lib.runs.progress import Progress
-from lib.runs.workers import Outcome, Report, Wish
+from lib.runs.workers import Answer, Outcome, Report, Wish
 from tests.runs import counting
 from tests.runs.counting import Counting
 
@@ -248,3 +248,53 @@ def test_every_kind_of_cluster_says_where_to_look(kind):
     more = {"ssh": {"hosts": ("a",)}, "slurm": {"workers": 1}, None: {"address": "tcp://a:1"}}
     look = dispatch.clusters.Cluster(kind=kind, **more.get(kind, {})).look
     assert "see" in look and "{" not in look
+
+
+def test_record_that_is_present_is_not_replaced(theirs):
+    record = theirs.run(RUN)
+    written = record.path.stat().st_mtime_ns
+    theirs.accept(RUN, parcels.packed(record.path))
+    assert record.path.stat().st_mtime_ns == written
+
+
+# ------------------------------------------------------------------------------------------ data
+
+
+@pytest.fixture
+def lacking(dispatched, tmp_path, monkeypatch):
+    """A dispatch to three workers that have come and lack a data set of one file."""
+    (tmp_path / "dna.npz").write_bytes(b"content")
+    monkeypatch.setattr(dispatch.data, "origin", lambda _: {"path": str(tmp_path / "dna.npz")})
+    made = dispatched([], names=())
+    made.calls.sent.clear()
+    for name in ("one", "two", "three"):
+        made.coming[name] = name
+        made._welcome(name, Answer((), lacking=("dna", "web")))
+    return made
+
+
+def receivers(made):
+    return [(address, words[1]) for address, name, words in made.calls.sent if "data" in name]
+
+
+def test_data_are_sent_to_one_worker_after_the_other(lacking):
+    one, two = (dispatch.Site(name, name, sees_store=False) for name in ("one", "two"))
+    assert receivers(lacking) == [("one", "dna")]
+    lacking._send_data(one, ["web"])
+    assert receivers(lacking)[1:] == [("one", "web")]
+    lacking._send_data(one, [])
+    assert receivers(lacking)[2:] == [("two", "dna")] and list(lacking.sites) == ["one"]
+    lacking._refuse(two.address, two.name, "its disk is full")
+    assert receivers(lacking)[3:] == [("three", "dna")]
+    lacking._lose("three", "killed")
+    assert lacking.sending is None and not lacking.queue
+
+
+def test_data_without_a_file_are_refused_by_name(dispatched, monkeypatch):
+    monkeypatch.setattr(dispatch.data, "origin", lambda _: {"path": None})
+    made = dispatched([], names=())
+    made.coming["one"] = "one"
+    made._welcome("one", Answer((), lacking=("digits",)))
+    assert made.refused == {
+        "one": "worker one is refused: its digits is another, and no file to be sent"
+    }

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from lib.files import NotWritten
-from lib.runs import workers
+from lib.runs import locks, workers
 from lib.runs.environment import environment
 from lib.runs.workers import Abandoned, Delivery, Introduction, Job, UnknownClient
 from tests import processes
@@ -25,7 +25,8 @@ def theirs(tmp_path):
     store = counting.store(tmp_path / "theirs", counting.experiment(), child)
     store.runs.mkdir(parents=True)
     (store.runs / ".token").write_text("text")
-    return store
+    with locks.held(store.runs / ".token"):
+        yield store
 
 
 @pytest.fixture
@@ -48,6 +49,11 @@ def test_store_is_seen_by_what_its_token_holds(introduce):
     assert not introduce(token=(".token", "another")).sees_store
     assert not introduce(token=(".missing", "text")).sees_store
     assert not introduce(token=None).sees_store
+
+
+def test_store_whose_locks_do_not_reach_the_worker_is_not_seen(introduce, theirs):
+    (theirs.runs / ".another").write_text("text")  # as on another machine: nobody holds it
+    assert not introduce(token=(".another", "text")).sees_store
 
 
 def test_store_with_other_results_is_not_seen(introduce, theirs):
