@@ -225,7 +225,13 @@ class Away(Store):
 
     desk: Callable[[], Desk] = field(default=None, kw_only=True)
 
-    def _record_of(self, run: Run, holds_enough: Callable[[Record], bool]) -> Record:
+    def _record_of(
+        self,
+        run: Run,
+        holds_enough: Callable[[Record], bool],
+        *,
+        heartbeat: Callable[[int], None],
+    ) -> Record:
         desk = self.desk()
         while True:
             slim = self.stored(run)
@@ -336,10 +342,20 @@ def report(client: str, deliveries: list[Delivery], checkpoints: bool) -> Report
 
 
 def leave(client: str) -> None:
-    """End what is done for a client, as soon as it has made its next step."""
+    """End what is done for a client, as soon as it has made its next step, and remove what it
+    left here.
+    """
     desk = _desks.pop(client, None)
     if desk is not None:
         desk.heard = float("-inf")
+        folder = _scratch() / client  # known in the thread of this call alone
+        threading.Thread(target=_clean, args=(folder,), daemon=True).start()
+
+
+def _clean(folder: Path) -> None:
+    """Remove a folder as soon as no run is made."""
+    with _one:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
@@ -437,7 +453,6 @@ def _forget_others() -> None:
     for client, desk in list(_desks.items()):
         if time.monotonic() - desk.heard > LEASE:
             leave(client)
-            shutil.rmtree(_scratch() / client, ignore_errors=True)
 
 
 def _has(name: str, sha256: str) -> bool:

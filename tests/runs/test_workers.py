@@ -205,3 +205,21 @@ def test_record_that_cannot_be_stored_fails_the_run_that_wished_for_it(introduce
     workers.report("me", [Delivery(RUN, "runs", record)], False)
     thread.join(10)
     assert [outcome.of_the_place for outcome in outcomes] == [True]
+
+
+def test_worker_that_sees_the_store_gives_up_while_it_makes_a_parent(introduce, monkeypatch):
+    assert introduce(token=(".token", "text")).sees_store
+    monkeypatch.setattr(workers, "LEASE", -1.0)
+    with pytest.raises(Abandoned):
+        workers.work("me", [Job(CHILD)])
+    assert not workers._desks["me"].store.stored(RUN)
+
+
+def test_nothing_stays_of_a_client_that_left(introduce, theirs, tmp_path):
+    introduce()
+    scratch = tmp_path / "scratch" / "me"
+    workers.report("me", [Delivery(RUN, "runs", {"a": b""})], False)
+    with workers._one:  # a run in hand
+        workers.leave("me")
+        assert (scratch / "runs").is_dir()
+    processes.wait_until(lambda: not scratch.exists())
