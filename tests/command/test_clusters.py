@@ -70,6 +70,15 @@ def test_words_that_do_not_go_together_are_refused(words, said, asked, capsys):
     assert said in capsys.readouterr().err and asked == []
 
 
+def test_cluster_without_runs_to_make_is_refused(asked, capsys, monkeypatch):
+    monkeypatch.setattr(cli.notebooks, "execute_all", lambda *_: [])
+    monkeypatch.setattr(cli.gallery, "write", lambda _: "")
+    assert cli.main(["figures", "--profile", "paper", "--cluster", "local"]) == 1
+    assert "a cluster goes with --train" in capsys.readouterr().err and asked == []
+    assert cli.main("figures --profile paper --only 20 --train --cluster local".split()) == 0
+    assert asked == [Cluster(kind="local")]
+
+
 def test_scheduler_that_does_not_answer_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("lib.runs.clusters.PATIENCE", "100ms")
     monkeypatch.setattr(papers.STORE.__class__, "stored", lambda *_, **__: None)

@@ -1,11 +1,14 @@
 """The client of a cluster without a cluster: what it makes of what its workers send."""
 
+import contextlib
 import dataclasses
 import threading
+from types import SimpleNamespace
 
 import pytest
 
-from lib.runs import dispatch, locks, parcels
+from lib.runs import clusters, dispatch, locks, parcels
+from lib.runs.executors import sweep
 from lib.runs.progress import Progress
 from lib.runs.workers import Answer, Outcome, Report, Wish
 from tests.runs import counting
@@ -229,6 +232,21 @@ def test_run_whose_data_nobody_has_fails_and_spares_the_worker(dispatched, monke
     made._assign()
     made._take(made.sites["one"], ([Outcome(0.1, "no madelon", of_the_place=True)], {}))
     assert made.failures == [(run, "no madelon")] and list(made.sites) == ["one"]
+
+
+def test_failed_runs_are_told_also_when_the_cluster_is_lost(theirs, monkeypatch):
+    class Losing(dispatch.Dispatch):
+        def failed(self):
+            yield RUN, "cannot count"
+            self.failures.append((PARENT, "neither"))
+            raise dispatch.ClusterLost("the scheduler is gone")
+
+    monkeypatch.setattr(dispatch, "Dispatch", Losing)
+    client = SimpleNamespace(dashboard_link="", status="running")
+    monkeypatch.setattr(clusters, "connected", lambda _: contextlib.nullcontext(client))
+    told = r"the scheduler is gone; 2 runs failed before\. .*: cannot count; .*: neither$"
+    with pytest.raises(dispatch.ClusterLost, match=told):
+        sweep(theirs, [RUN], cluster=clusters.Cluster("tcp://a:1"), progress=False)
 
 
 def test_where_to_look_is_said_once_when_no_worker_comes(dispatched, monkeypatch):
