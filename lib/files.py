@@ -2,10 +2,16 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
+PART = ".part"  # end of the name of a file that is not whole
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TOO_LARGE = (errno.EFBIG,)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -18,12 +24,13 @@ class NotWritten(OSError):
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` to write to, which takes its place when it is complete; if it never
-    is, nothing is left of it.
+    """A file beside ``path`` to write to, of this process alone, which takes its place when it is
+    complete; if it never is, nothing is left of it. What killed processes left of it is removed.
 
     Raises: NotWritten as in :func:`explained`.
     """
-    part = path.with_name(f"{path.name}.part")
+    remove_halves(path)
+    part = half_of(path)
     try:
         with explained(path):
             yield part
@@ -32,6 +39,23 @@ def whole(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def half_of(path: Path) -> Path:
+    """Where this process writes what takes the place of a file or folder."""
+    return path.with_name(f"{path.name}.{os.getpid()}{PART}")
+
+
+def remove_halves(path: Path) -> None:
+    """Remove what processes that are gone have left of a file or folder."""
+    for half in path.parent.glob(f"{glob.escape(path.name)}.*{PART}"):
+        process = half.name.removeprefix(f"{path.name}.").removesuffix(PART)
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            if half.is_dir():
+                shutil.rmtree(half, ignore_errors=True)
+                continue
+            with contextlib.suppress(OSError):
+                half.unlink()
 
 
 @contextlib.contextmanager

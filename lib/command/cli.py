@@ -247,9 +247,12 @@ def figures(chosen: Chosen) -> None:
     something has changed.
     """
     check_known("profile", chosen.profile, PROFILES)
+    trains = chosen.profile != "paper" or chosen.train
+    if not trains and _cluster(chosen) is not None:
+        raise ValueError("the profile paper shows stored records: a cluster goes with --train")
     paths_of_notebooks = notebooks.find(chosen.only)
     failed: list[str] = []
-    if chosen.profile != "paper" or chosen.train:
+    if trains:
         try:
             _sweep(_needed(paths_of_notebooks, chosen.profile), chosen)
         except executors.RunsFailed as error:  # notebooks that do not need them are still rendered

@@ -22,6 +22,7 @@ STAMP = ".rendered.json"
 NEW = "not rendered before"
 PAPERS, NOTEBOOKS = "lib.papers", "lib.command.notebooks"
 QUOTED = re.compile(r'"(\w+)"')
+STORE = re.compile(r"\bSTORE\b")  # from which code may read any record
 
 Sums = dict[str, str]  # sha256 by name
 
@@ -105,13 +106,15 @@ def _sources_sha256(book: Mapping[str, Any]) -> str:
 
 def _experiments(book: Mapping[str, Any], code: str) -> list[str]:
     """The experiments that a notebook names or whose claims it names, and their parents; all of
-    them if it asks for papers and names none.
+    them if it reads the store itself, or asks for papers and names none.
     """
+    if STORE.search(code):
+        return list(papers.EXPERIMENTS)
     quoted = set(QUOTED.findall(code))
     named = {*book["metadata"].get("experiments", []), *(quoted & papers.EXPERIMENTS.keys())}
     for claim in quoted & papers.CLAIMS.keys():
         named |= set(papers.CLAIMS[claim].experiments)
-    if not named and PAPERS in sources.imported(code):
+    if not named and sources.imports(code, PAPERS):
         return list(papers.EXPERIMENTS)
     return sorted(_with_ancestors(named))
 
@@ -129,7 +132,7 @@ def _with_ancestors(names: Iterable[str]) -> set[str]:
 
 def _rooms(code: str, experiments: Iterable[str]) -> list[str]:
     """The rooms of experiments, which are imported by their names in a list."""
-    if PAPERS not in sources.imported(code):
+    if not sources.imports(code, PAPERS):
         return []
     rooms = papers.rooms_of(experiments)
     return [f"{PAPERS}.{room}" for room in rooms]
@@ -149,7 +152,7 @@ def _tables(code: str, modules: Mapping[str, Path]) -> Sums:
         table = module.with_name("claims.csv")
         if table.is_file():
             found[f"{module.parent.name}/{table.name}"] = table
-    if NOTEBOOKS in sources.imported(code):
+    if sources.imports(code, NOTEBOOKS):
         for path in (paths.ROOT / "notebooks").glob("*.ipynb"):
             found[path.name] = path
     return {name: sha256(path) for name, path in sorted(found.items())}

@@ -1,9 +1,11 @@
 """What of the library a notebook reaches: the modules that its code imports, and those of these.
 
-Imports are read, not run: wherever they stand, in functions too.
+Imports are read, not run: wherever they stand, in functions too. Code that cannot be read may
+import anything.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 from collections.abc import Iterable
@@ -11,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = "lib"
-MAGICS = ("%", "!", "?")  # lines that are IPython's own
+CELL_MAGIC = "%%"  # begins a cell that may be in any language
+EVERYTHING = "lib.*"  # stands for every module of the library
 
 
 def modules(code: str, root: Path, also: Iterable[str] = ()) -> dict[str, Path]:
@@ -24,6 +27,8 @@ def modules(code: str, root: Path, also: Iterable[str] = ()) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     waiting = [*imported(code), *also]
+    if EVERYTHING in waiting:
+        waiting = _all(root)
     while waiting:
         for name in _with_parents(waiting.pop()):
             path = _file(name, root)
@@ -55,15 +60,49 @@ def _content(path: Path, version: tuple[int, ...]) -> Content:
 
 
 def imported(code: str) -> set[str]:
-    """Names of the library that code imports: of modules, and of what may be one."""
-    lines = [line for line in code.splitlines() if not line.lstrip().startswith(MAGICS)]
+    """Names of the library that code imports: of modules, and of what may be one;
+    :data:`EVERYTHING` of what is no Python, also without the words of IPython.
+    """
+    tree = _parsed(code)
+    if tree is None:
+        return {EVERYTHING}
     names: set[str] = set()
-    for node in ast.walk(ast.parse("\n".join(lines))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return {name for name in names if name.split(".")[0] == PACKAGE}
+
+
+def imports(code: str, name: str) -> bool:
+    """Whether code imports a module or package, or something within it."""
+    for one in imported(code):
+        if one in (name, EVERYTHING) or one.startswith(f"{name}."):
+            return True
+    return False
+
+
+def _parsed(code: str) -> ast.AST | None:
+    """The tree of Python, or of a notebook's code; None if it is neither."""
+    with contextlib.suppress(SyntaxError):
+        return ast.parse(code)
+    if any(line.startswith(CELL_MAGIC) for line in code.splitlines()):
+        return None
+    from IPython.core.inputtransformer2 import TransformerManager  # half a second to import
+
+    with contextlib.suppress(SyntaxError):
+        return ast.parse(TransformerManager().transform_cell(code))
+    return None
+
+
+def _all(root: Path) -> list[str]:
+    """The names of all modules of the library."""
+    names = []
+    for path in (root / PACKAGE).rglob("*.py"):
+        place = path.parent if path.stem == "__init__" else path.with_suffix("")
+        names.append(".".join(place.relative_to(root).parts))
+    return names
 
 
 def _with_parents(name: str) -> list[str]:

@@ -5,7 +5,9 @@ ssh, or by SLURM. The packages are those of the optional extra "cluster".
 import contextlib
 import logging
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,13 @@ from lib.names import check_known
 KINDS = ("local", "ssh", "slurm")
 PATIENCE = "10s"  # in which a scheduler must answer
 SETTINGS = {"distributed.admin.large-graph-warning-threshold": "4 GiB"}  # a job has a checkpoint
+ALONE = 60.0  # seconds without a worker after which is said where to look
+LOOK = {  # where it is said why workers do not come, by kind
+    None: "see that its workers run, `dask worker {address}`",
+    "local": "see what its memory and processors do",
+    "ssh": "see that `ssh HOST {python} --version` answers without a question",
+    "slurm": "see `squeue --me`, and the logs of the jobs (log-directory in jobqueue.yaml)",
+}
 SLURM = {"cores": 1, "memory": "4 GiB"}  # of a job, where the configuration of Dask does not say
 
 
@@ -55,12 +64,18 @@ class Cluster:
         """As one says it."""
         return self.address or f"the {self.kind} cluster"
 
+    @property
+    def look(self) -> str:
+        """Where it is said why no worker comes."""
+        return LOOK[self.kind].format(address=self.address, python=sys.executable)
+
 
 @contextlib.contextmanager
 def connected(cluster: Cluster) -> Iterator[Any]:
     """A ``distributed.Client`` of a cluster; what was started for it ends with the block.
 
-    Raises: OSError if no scheduler answers; ImportError without the extra "cluster".
+    Raises: OSError if no scheduler answers; RuntimeError if SLURM takes no job; ImportError without
+        the extra "cluster".
     """
     import dask
     from distributed import Client
@@ -121,8 +136,28 @@ def _slurm(cluster: Cluster) -> Any:
     jobs = SLURMCluster(
         **said, processes=said["cores"], python=sys.executable, silence_logs=logging.CRITICAL
     )
+    try:
+        _check_job(jobs.job_script())
+    except BaseException:
+        jobs.close()
+        raise
     jobs.adapt(minimum=cluster.workers, maximum=cluster.workers)  # what ends is started again
     return jobs
+
+
+def _check_job(script: str) -> None:
+    """Raises RuntimeError with what SLURM says if it would not take a job."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        try:
+            words = ["sbatch", "--test-only", file.name]
+            done = subprocess.run(words, capture_output=True, text=True)
+        except OSError as error:
+            raise RuntimeError(f"{error}: run the command where SLURM's commands are") from error
+    if done.returncode:
+        said = " ".join(done.stderr.split())
+        raise RuntimeError(f"SLURM takes no job ({said}): mend jobqueue.yaml, see docs/CLUSTER.md")
 
 
 STARTERS: dict[str, Callable[[Cluster], Any]] = {"local": _local, "ssh": _ssh, "slurm": _slurm}

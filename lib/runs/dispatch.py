@@ -11,67 +11,35 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lib import data
+from lib.files import explained, whole
 from lib.runs import clusters, parcels, workers
 from lib.runs.calls import Calls
 from lib.runs.config import Run
 from lib.runs.environment import environment
-from lib.runs.locks import Locks
+from lib.runs.locks import Locks, held
 from lib.runs.progress import Progress
+from lib.runs.sites import Site
 from lib.runs.store import Store
-from lib.runs.workers import Answer, Delivery, Introduction, Job, Outcome, Report, Wish
+from lib.runs.wishes import Wishes
+from lib.runs.workers import Answer, Introduction, Job, Outcome, Report
 
 WAIT = 0.2  # seconds for an answer before other things are looked after
 LOOKING = 1.0  # seconds between two looks for workers that came or are gone
 ASKING = 0.5  # seconds between two questions to a worker, where there are few
 QUESTIONS = 50  # a second, to all workers together
-CHECKPOINTS = 15.0  # seconds between two checkpoints of a worker, at least
-SHARE = 0.05  # of its time that a worker may spend on sending them
 SHORT = 1.0  # seconds of work in a batch of short runs
 LARGEST = 50  # runs in a batch
-LOSSES = 3  # workers that a run may lose before it is given up
+LOSSES = 3  # workers that a run may lose, without a step further, before it is given up
 Show = Callable[[Sequence[Run], dict[Run, int]], None]
 
 
 class ClusterLost(RuntimeError):
     """The scheduler is gone, or none of its workers can be used."""
-
-
-@dataclass
-class Site:
-    """A worker that is used, and what it does.
-
-    Attributes:
-        address, name: of the worker.
-        sees_store: whether it writes into the client's store.
-        jobs: the runs that it was given.
-        steps: done of them, by the name of the run.
-        waits: whether it is being asked.
-        asked, fetched: when it was asked last, and when for checkpoints.
-        costs: seconds that the last checkpoints took.
-        deliveries: for its wishes, to go with the next question.
-    """
-
-    address: str
-    name: str
-    sees_store: bool
-    jobs: list[Run] = field(default_factory=list)
-    steps: dict[str, int] = field(default_factory=dict)
-    waits: bool = False
-    asked: float = 0.0
-    fetched: float = field(default_factory=time.monotonic)
-    costs: float = 0.0
-    deliveries: list[Delivery] = field(default_factory=list)
-
-    def wants_checkpoints(self, now: float) -> bool:
-        """Whether it is time to fetch the checkpoints of its runs."""
-        apart = max(CHECKPOINTS, self.costs / SHARE)
-        return not self.sees_store and now - self.fetched > apart
 
 
 class Dispatch:
@@ -84,6 +52,7 @@ class Dispatch:
         shown: says what happens.
         show: called with the runs left, and the steps done by those that have begun.
         wire: whether records come over the wire also from workers that see the store.
+        look: where it is said why no worker comes.
     """
 
     def __init__(
@@ -95,19 +64,24 @@ class Dispatch:
         show: Show,
         *,
         wire: bool = False,
+        look: str = "",
     ) -> None:
         self.client, self.store, self.shown, self.show = client, store, shown, show
-        self.wire = wire
+        self.wire, self.look = wire, look
+        self.alone = time.monotonic()  # since when there is no worker; inf: it was said
         self.name = f"sweep-{uuid.uuid4().hex[:12]}"
         self.missing = {run.name: run for run in missing}
         self.pending = deque(missing)
         self.calls = Calls(client)
         self.locks = Locks(store.runs)  # of the runs that are on their way
         self.coming: dict[str, str] = {}  # names of workers by address, until they are used
+        self.sending: str | None = None  # address of the worker that is being sent data
+        self.queue: deque[tuple[Site, list[str]]] = deque()  # others, and the data that they lack
         self.sites: dict[str, Site] = {}
         self.refused: dict[str, str] = {}  # sentences by address
-        self.wished: dict[str, tuple[Run, Site]] = {}  # made because another run starts from them
-        self.losses: Counter[str] = Counter()
+        self.wishes = Wishes(store, self.locks)
+        self.losses: Counter[str] = Counter()  # of workers; with 0 for one lost among others
+        self.reached: dict[str, int] = {}  # steps, of runs whose workers were lost
         self.seconds: dict[str, float] = {}  # of the last run of an experiment
         self.failures: list[tuple[Run, str]] = []
         self.looked = -math.inf
@@ -119,18 +93,21 @@ class Dispatch:
         Raises: ClusterLost if the scheduler is gone, or all workers are refused.
         """
         token = self.store.runs / f".{self.name}"
-        token.parent.mkdir(parents=True, exist_ok=True)
-        token.write_text(self.name)
+        with explained(token):
+            token.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.introduction = self._introduction(token)
-            while self.missing:
-                self._look_for_workers()
-                self._assign()
-                self._ask()
-                self.calls.handle(WAIT)
-                self._show()
-                yield from self.failures
-                self.failures.clear()
+            with whole(token) as part:
+                part.write_text(self.name)
+            with held(token):  # by which workers tell whether locks reach them
+                self.introduction = self._introduction(token)
+                while self.missing:
+                    self._look_for_workers()
+                    self._assign()
+                    self._ask()
+                    self.calls.handle(WAIT)
+                    self._show()
+                    yield from self.failures
+                    self.failures.clear()
         finally:
             token.unlink(missing_ok=True)
             self.locks.free_all()
@@ -138,14 +115,22 @@ class Dispatch:
 
     def _show(self) -> None:
         if not self.sites:
-            self.shown.show(self.shown.done, "waiting for workers")
+            self._show_nobody()
             return
+        self.alone = time.monotonic()
         begun: dict[Run, int] = {}
         for site in self.sites.values():
             for run in site.jobs:
                 if run.name in site.steps:
                     begun[run] = site.steps[run.name]
         self.show(list(self.missing.values()), begun)
+
+    def _show_nobody(self) -> None:
+        """Show that there is no worker; after a while, say once where to look."""
+        self.shown.show(self.shown.done, "waiting for workers")
+        if time.monotonic() - self.alone > clusters.ALONE:
+            self.shown.say(f"no worker has come for {clusters.ALONE:.0f} s: {self.look}")
+            self.alone = math.inf
 
     # ----------------------------------------------------------------------------- the workers
 
@@ -200,14 +185,14 @@ class Dispatch:
             workers.introduce,
             self.introduction,
             then=partial(self._welcome, address),
-            otherwise=partial(self._refuse, address),
+            otherwise=partial(self._refuse, address, self.coming[address]),
         )
 
     def _welcome(self, address: str, answer: Answer) -> None:
-        if answer.differences:
-            self._refuse(address, " and ".join(answer.differences))
-            return
         name = self.coming[address]
+        if answer.differences:
+            self._refuse(address, name, " and ".join(answer.differences))
+            return
         if answer.sees_store:
             self.shown.say(f"worker {name} sees {self.store.runs} and stores its records there")
         else:
@@ -219,9 +204,18 @@ class Dispatch:
         if not lacking:
             del self.coming[site.address]
             self.sites[site.address] = site
+            self._send_to_next(site.address)
+            return
+        if self.sending not in (None, site.address):  # one at a time: data may be of gigabytes
+            self.queue.append((site, lacking))
             return
         name, *others = lacking
-        content = Path(data.origin(name)["path"]).read_bytes()
+        path = data.origin(name)["path"]
+        if path is None:
+            self._refuse(site.address, site.name, f"its {name} is another, and no file to be sent")
+            return
+        self.sending = site.address
+        content = Path(path).read_bytes()
         self.shown.say(f"worker {site.name} is sent {name} ({len(content) / 1e6:.1f} MB)")
         self.calls.send(
             site.address,
@@ -230,32 +224,59 @@ class Dispatch:
             name,
             content,
             then=lambda _: self._send_data(site, others),
-            otherwise=partial(self._refuse, site.address),
+            otherwise=partial(self._refuse, site.address, site.name),
         )
 
-    def _refuse(self, address: str, reason: str) -> None:
-        self.refused[address] = f"worker {self.coming.pop(address)} is refused: {reason}"
+    def _send_to_next(self, address: str) -> None:
+        """Send data to the worker that has waited longest, if this one, or none, had its turn."""
+        if self.sending != address:
+            return
+        self.sending = None
+        while self.queue and self.sending is None:
+            site, lacking = self.queue.popleft()
+            if site.address in self.coming:
+                self._send_data(site, lacking)
+
+    def _refuse(self, address: str, name: str, reason: str) -> None:
+        self.coming.pop(address, None)
+        self.refused[address] = f"worker {name} is refused: {reason}"
         self.shown.say(self.refused[address])
+        self._send_to_next(address)
+
+    def _dismiss(self, site: Site, run: Run, reason: str) -> None:
+        """Use a worker no more whose machine failed; its run goes on elsewhere, after the others,
+        as no other machine may do for it either.
+        """
+        del self.sites[site.address]
+        self.calls.forget(site.address)
+        self.calls.send(site.address, workers.leave, self.name, then=str, otherwise=str)
+        self._refuse(site.address, site.name, reason)
+        self.locks.free(run.name)
+        self.pending.append(run)
 
     def _lose(self, address: str, reason: str) -> None:
         """A worker is gone, or knows nothing of us any more: its runs go on elsewhere."""
         self.calls.forget(address)
         self.coming.pop(address, None)
+        self._send_to_next(address)
         site = self.sites.pop(address, None)
         if site is None:
             return
-        for name, (_, maker) in list(self.wished.items()):
-            if maker is site:
-                del self.wished[name]
-                self.locks.free(name)
+        self.wishes.forget(address)
         self.shown.say(f"worker {site.name} is lost: {reason}")
+        alone = len(site.jobs) == 1
         for run in reversed(site.jobs):
-            self._take_back(run, site.steps.get(run.name, 0), reason)
+            self._take_back(run, site.steps.get(run.name, 0), reason, alone=alone)
 
-    def _take_back(self, run: Run, done: int, reason: str) -> None:
-        """Let somebody else go on with a run."""
+    def _take_back(self, run: Run, done: int, reason: str, *, alone: bool) -> None:
+        """Let somebody else go on with a run. A loss counts against a run that was alone, and
+        against one that has come no further than at the losses before.
+        """
         self.locks.free(run.name)
-        self.losses[run.name] += 1
+        if done > self.reached.get(run.name, 0):
+            self.reached[run.name] = done
+            self.losses[run.name] = 0
+        self.losses[run.name] += alone
         if self.losses[run.name] >= LOSSES:
             self._fail(run, f"{LOSSES} workers were lost with it, the last one: {reason}")
             return
@@ -273,29 +294,26 @@ class Dispatch:
                     self._give(site)
 
     def _batch(self, site: Site) -> list[Run]:
-        """The next runs: several where they are short and start from nothing."""
+        """The next runs: several where they are short, start from nothing and lost no worker."""
         batch: list[Run] = []
         expected = 0.0
         share = math.ceil(len(self.pending) / (2 * len(self.sites)))
         for _ in range(len(self.pending)):
             run = self.pending[0]
             expected += self.seconds.get(run.experiment, math.inf)
-            if batch and (run.parent is not None or expected > SHORT):
+            alone = run.parent is not None or run.name in self.losses
+            if batch and (alone or expected > SHORT):
                 break
             self.pending.popleft()
-            if self._is_made(run):
+            if self.wishes.is_made(run):
                 self.missing.pop(run.name)
             elif not site.sees_store and not self.locks.take(run.name):
                 self.pending.append(run)  # somebody else makes it
             else:
                 batch.append(run)
-                if run.parent is not None or len(batch) >= min(share, LARGEST):
+                if alone or len(batch) >= min(share, LARGEST):
                     break
         return batch
-
-    def _is_made(self, run: Run) -> bool:
-        """Whether somebody else has made a run by now, be it for another experiment."""
-        return (self.store.runs / run.name).is_dir() or self.store.take_over(run)
 
     def _give(self, site: Site) -> None:
         """Send a worker its jobs."""
@@ -314,19 +332,25 @@ class Dispatch:
             otherwise=partial(self._lose, site.address),
         )
 
-    def _take(self, site: Site, came: tuple[list[Outcome], dict[str, parcels.Files]]) -> None:
+    def _take(self, site: Site, came: tuple[list[Outcome], dict[Run, parcels.Files]]) -> None:
         """Take what became of jobs; those that had not begun are anybody's again."""
         outcomes, made = came
         jobs, site.jobs = site.jobs, []
+        for run, files in made.items():
+            self.wishes.take(run, files)
+        self.wishes.forget(site.address)  # what it was to make besides failed
         for run in reversed(jobs[len(outcomes) :]):
             self.locks.free(run.name)
             self.pending.appendleft(run)
-        for run, outcome in zip(jobs, outcomes, strict=False):
+        done = list(zip(jobs, outcomes, strict=False))
+        run, last = done[-1]
+        if last.of_the_place and _datasets([run]) <= self.introduction.data.keys():
+            done.pop()  # else nobody has its data
+            self._dismiss(site, run, last.failure)
+        for run, outcome in done:
             self.seconds[run.experiment] = outcome.seconds
         self._assign()  # the worker goes on while its records are stored
-        for name, files in made.items():
-            self._take_wished(name, files)
-        for run, outcome in zip(jobs, outcomes, strict=False):
+        for run, outcome in done:
             if outcome.failure is not None:
                 self._fail(run, outcome.failure)
                 continue
@@ -370,37 +394,16 @@ class Dispatch:
         if fetched:
             site.fetched, site.costs = now, now - site.asked
         site.steps |= report.steps
-        for name, files in report.made.items():
-            self._take_wished(name, files)
+        for run, files in report.made.items():
+            self.wishes.take(run, files)
         for name, files in report.checkpoints.items():
             if name in self.locks:
                 parcels.unpack(files, self.store.runs / f"{name}.work")
         for wish in report.wishes:
-            delivery = self._answer(site, wish)
+            own = wish.run in site.jobs
+            delivery = self.wishes.answer(wish, site.address, own=own)
             if delivery is not None:
                 site.deliveries.append(delivery)
-
-    def _take_wished(self, name: str, files: parcels.Files) -> None:
-        """Store a record that was made because another run starts from it."""
-        run, _ = self.wished.pop(name)
-        self.store.accept(run, files)
-        self.locks.free(name)
-
-    def _answer(self, site: Site, wish: Wish) -> Delivery | None:
-        """A record, or the word to make it; None while somebody makes it."""
-        run, name = wish.run, wish.run.name
-        if not wish.whole:
-            slim = self.store.slim_files(run)
-            if slim is not None:
-                return Delivery(run, "results", slim)
-        whole = parcels.packed(self.store.runs / name)
-        if whole:
-            return Delivery(run, "runs", whole)
-        own = run in site.jobs  # its turn would come after that of the run that waits for it
-        if name in self.wished or not (own or self.locks.take(name)):
-            return None
-        self.wished[name] = (run, site)
-        return Delivery(run, "work", parcels.packed(self.store.work_of(run)))
 
 
 def _datasets(runs: Sequence[Run]) -> set[str]:

@@ -14,7 +14,7 @@ import torch
 from lib.paths import IS_REPOSITORY, LIBRARY, ROOT
 
 CPU_FACTS = Path("/proc/cpuinfo")  # Linux
-PACKAGES = ("torch", "numba", "numpy", "scipy")
+PACKAGES = ("torch", "numba", "numpy", "scipy", "scikit-learn", "pymoo")
 
 
 @cache

@@ -81,7 +81,7 @@ def sweep(
     total = sum(run.size for run in missing)
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
         if cluster is not None and missing:
-            failures = list(_on_a_cluster(store, missing, cluster, shown))
+            failures = _on_a_cluster(store, missing, cluster, shown)
         elif min(jobs, len(missing)) <= 1:
             failures = list(_one_by_one(store, missing, shown))
         else:
@@ -104,16 +104,24 @@ def _one_by_one(store: Store, missing: list[Run], shown: Progress) -> Iterator[s
         _show(shown, missing[i + 1 :], {})
 
 
-def _on_a_cluster(
-    store: Store, missing: list[Run], cluster: Cluster, shown: Progress
-) -> Iterator[str]:
+def _on_a_cluster(store: Store, missing: list[Run], cluster: Cluster, shown: Progress) -> list[str]:
     """Run on the workers of a cluster; the sentences of those that fail."""
+    failures = []
     with clusters.connected(cluster) as client:
         shown.say(f"the cluster is watched at {client.dashboard_link}")
         show = partial(_show, shown)
-        runs = dispatch.Dispatch(client, store, missing, shown, show, wire=cluster.wire)
-        for run, reason in runs.failed():
-            yield _sentence(run, reason)
+        how = {"wire": cluster.wire, "look": cluster.look}
+        runs = dispatch.Dispatch(client, store, missing, shown, show, **how)
+        try:
+            for run, reason in runs.failed():
+                failures.append(_sentence(run, reason))
+        except dispatch.ClusterLost as error:
+            failures += [_sentence(run, reason) for run, reason in runs.failures]
+            if not failures:
+                raise
+            before = f"{len(failures)} runs failed before. {'; '.join(failures)}"
+            raise dispatch.ClusterLost(f"{error}; {before}") from error
+    return failures
 
 
 def _side_by_side(store: Store, missing: list[Run], jobs: int, shown: Progress) -> Iterator[str]:

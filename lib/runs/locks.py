@@ -38,9 +38,14 @@ class Locks:
         return name in self._files
 
     def take(self, name: str) -> bool:
-        """Whether a lock is held from now on: False if anybody, also this object, held it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file = (self.folder / f"{name}.lock").open("a")
+        """Whether a lock is held from now on: False if anybody, also this object, held it.
+
+        Raises: lib.files.NotWritten if there is no room for its file.
+        """
+        path = self.folder / f"{name}.lock"
+        with explained(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = path.open("a")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,12 +1,11 @@
 """What travels between machines: the files of a folder, as bytes by name."""
 
-import os
 import shutil
-import uuid
 from pathlib import Path
 
+from lib.files import PART, explained, half_of, remove_halves, whole
+
 Files = dict[str, bytes]
-PART = ".part"  # end of the name of a file that is not whole
 
 
 def packed(folder: Path) -> Files:
@@ -24,24 +23,29 @@ def packed(folder: Path) -> Files:
 def unpack(files: Files, folder: Path) -> None:
     """Write files into a folder, each whole or not at all.
 
-    Raises: ValueError for a name that would lead out of the folder.
+    Raises: ValueError for a name that would lead out of the folder; lib.files.NotWritten if there
+        is no room for them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         if name in ("", "..") or Path(name).name != name:
             raise ValueError(f"{name!r} is no name of a file: it leads out of {folder}")
-        part = folder / f"{name}{PART}"
-        part.write_bytes(content)
-        os.replace(part, folder / name)
+        with whole(folder / name) as part:
+            part.write_bytes(content)
 
 
 def unpack_new(files: Files, folder: Path) -> None:
-    """Write files as a folder that appears whole, in place of what may be there."""
-    part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}{PART}")
+    """Write files as a folder that appears whole, in place of what may be there. What killed
+    processes left of it is removed.
+    """
+    remove_halves(folder)
+    part = half_of(folder)
     try:
         unpack(files, part)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        with explained(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lib.files import explained
 from lib.runs import locks, parcels, shelf, sums
 from lib.runs.config import Run, from_fields
 from lib.runs.environment import environment
-from lib.runs.experiment import Contents, Experiment, Workspace, choose
+from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
 from lib.runs.packing import read_arrays
 from lib.runs.record import Record
 
@@ -179,7 +180,9 @@ class Store:
             if contents is None:
                 with explained(work):
                     work.mkdir(parents=True, exist_ok=True)
-                contents = experiment.make(run, Workspace(work, progress, self._record_of))
+                watched = Watched(progress)
+                record_of = partial(self._record_of, heartbeat=watched.repeat)
+                contents = experiment.make(run, Workspace(work, watched, record_of))
                 contents.facts.update(code)
             _write(folder, run, contents)
             shutil.rmtree(work, ignore_errors=True)
@@ -200,17 +203,21 @@ class Store:
         return True
 
     def accept(self, run: Run, files: parcels.Files) -> None:
-        """Store the record of a run that was made elsewhere, from its files.
+        """Store the record of a run that was made elsewhere, from its files, unless there is one.
 
-        Raises: ValueError if they are not those of this run.
+        Raises: ValueError if they are not those of this run; lib.files.NotWritten if there is no
+            room for them.
         """
+        folder = self.runs / run.name
+        if folder.is_dir():
+            return
         needed = {*FILES, sums.NAME}
         if set(files) != needed:
             raise ValueError(f"record {run.name} came with {sorted(files)}, not {sorted(needed)}")
         came = from_fields(json.loads(files["config.json"]))
         if came.name != run.name:
             raise ValueError(f"record {came.name} came in place of {run.name}")
-        parcels.unpack_new(files, self.runs / run.name)
+        parcels.unpack_new(files, folder)
         shutil.rmtree(self.work_of(run), ignore_errors=True)
 
     def slim_files(self, run: Run) -> parcels.Files | None:
@@ -234,11 +241,18 @@ class Store:
                 return Contents(other.metrics, dict(other.arrays), facts)
         return None
 
-    def _record_of(self, run: Run, holds_enough: Callable[[Record], bool]) -> Record:
+    def _record_of(
+        self,
+        run: Run,
+        holds_enough: Callable[[Record], bool],
+        *,
+        heartbeat: Callable[[int], None],
+    ) -> Record:
+        """The record that another run starts from; ``heartbeat`` is called while it is made."""
         record = self.stored(run)
         if record is not None and holds_enough(record):
             return record
-        return self.run(run)
+        return self.run(run, progress=heartbeat)
 
     def ship(self, record: Record) -> None:
         """Store in data/results, once, what a clone needs of a record; see the README."""

@@ -29,8 +29,8 @@ from lib.runs.record import Record
 from lib.runs.store import Store
 
 LEASE = 120.0  # seconds without a question of the client after which it is taken for gone
+OF_THE_PLACE = (OSError, MemoryError, data.DataUnavailable)  # not the run's own failures
 BATCH = 2.0  # seconds after which the jobs of a batch that have not begun go back
-COMPARED = ("code_sha256", "versions")  # of the environment: what must be as the client's
 
 
 class Abandoned(Exception):
@@ -48,8 +48,8 @@ class Introduction:
     Attributes:
         client: name of the client, of its own.
         store: the client's.
-        token: name of a file in the folder of its runs, and what that file holds; None: the
-            store is not to be used.
+        token: name of a file in the folder of its runs, which the client has locked, and what it
+            holds; None: the store is not to be used.
         results: what its folder of results holds, see :func:`shown_results`.
         data: sha256 of the data sets that its runs use, by name.
         environment: the client's.
@@ -93,11 +93,13 @@ class Outcome:
     Attributes:
         seconds: that it took.
         failure: the sentence of its error; None without one.
+        of_the_place: whether that is an error of this machine, so that the run may do elsewhere.
         record: the files of the record; None if they lie in the client's store.
     """
 
     seconds: float
     failure: str | None = None
+    of_the_place: bool = False
     record: Files | None = None
 
 
@@ -138,13 +140,13 @@ class Report:
         steps: done of the runs in hand, by the name of the run.
         wishes: for records.
         checkpoints: files of the runs in hand, by the name of the run, where they are newer.
-        made: records that were made to fulfil a wish, by the name of the run.
+        made: records that were made to fulfil a wish, by the run.
     """
 
     steps: dict[str, int]
     wishes: tuple[Wish, ...] = ()
     checkpoints: dict[str, Files] = field(default_factory=dict)
-    made: dict[str, Files] = field(default_factory=dict)
+    made: dict[Run, Files] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------- its state
@@ -160,7 +162,8 @@ class Desk:
         self.sent: dict[str, dict[str, int]] = {}  # times of the checkpoints that were sent
         self.wishes: dict[str, Wish] = {}
         self.to_make: set[str] = set()  # wished for, and to be made here
-        self.made: dict[str, Files] = {}
+        self.made: dict[Run, Files] = {}
+        self.refused: dict[str, OSError] = {}  # what was wished for and could not be stored
         self.changed = threading.Condition()
 
     def listen(self) -> None:
@@ -178,20 +181,34 @@ class Desk:
         self.check_client()
 
     def wait_for(self, wish: Wish) -> None:
-        """Return when a wish was answered. Raises Abandoned without a client."""
+        """Return when a wish was answered. Raises Abandoned without a client, OSError if what
+        came could not be stored.
+        """
         name = wish.run.name
         with self.changed:
             self.wishes[name] = wish
             while name in self.wishes:
                 self.changed.wait(1.0)
                 self.check_client()
+        if name in self.refused:
+            raise self.refused.pop(name)
 
-    def made_since(self) -> dict[str, Files]:
+    def made_since(self) -> dict[Run, Files]:
         """The records that were made to fulfil a wish since this was asked last."""
-        return {name: self.made.pop(name) for name in list(self.made)}
+        return {run: self.made.pop(run) for run in list(self.made)}
 
     def take(self, delivery: Delivery) -> None:
         """Store what was delivered, and let the run that waits for it go on."""
+        name = delivery.run.name
+        try:
+            self._store(delivery)
+        except OSError as error:
+            self.refused[name] = error
+        with self.changed:
+            self.wishes.pop(name, None)
+            self.changed.notify_all()
+
+    def _store(self, delivery: Delivery) -> None:
         name = delivery.run.name
         if delivery.place == "work":
             parcels.unpack(delivery.files, self.store.work_of(delivery.run))
@@ -200,9 +217,6 @@ class Desk:
             parcels.unpack_new(delivery.files, self.store.runs / name)
         else:
             parcels.unpack_new(delivery.files, self.store.results / name)
-        with self.changed:
-            self.wishes.pop(name, None)
-            self.changed.notify_all()
 
 
 @dataclass(frozen=True)
@@ -211,7 +225,13 @@ class Away(Store):
 
     desk: Callable[[], Desk] = field(default=None, kw_only=True)
 
-    def _record_of(self, run: Run, holds_enough: Callable[[Record], bool]) -> Record:
+    def _record_of(
+        self,
+        run: Run,
+        holds_enough: Callable[[Record], bool],
+        *,
+        heartbeat: Callable[[int], None],
+    ) -> Record:
         desk = self.desk()
         while True:
             slim = self.stored(run)
@@ -225,10 +245,12 @@ class Away(Store):
             desk.wait_for(Wish(run, whole=slim is not None))
 
     def _made_here(self, run: Run, desk: Desk) -> Record:
-        record = self.run(run, progress=partial(desk.note, run.name))
-        desk.steps.pop(run.name, None)
-        desk.made[run.name] = parcels.packed(self.runs / run.name)
-        desk.to_make.discard(run.name)
+        try:
+            record = self.run(run, progress=partial(desk.note, run.name))
+        finally:
+            desk.steps.pop(run.name, None)
+            desk.to_make.discard(run.name)  # if it failed, another worker may have the word
+        desk.made[run] = parcels.packed(self.runs / run.name)
         return record
 
 
@@ -283,9 +305,9 @@ def receive_data(client: str, name: str, content: bytes) -> None:
     parcels.unpack({f"{name}.npz": content}, folder)
 
 
-def work(client: str, jobs: list[Job]) -> tuple[list[Outcome], dict[str, Files]]:
-    """Make runs, one after the other. When they take longer than expected, those that have not
-    begun have no outcome.
+def work(client: str, jobs: list[Job]) -> tuple[list[Outcome], dict[Run, Files]]:
+    """Make runs, one after the other. When they take longer than expected, or this machine fails,
+    those that have not begun have no outcome.
 
     Returns: the outcomes, and records that were made to fulfil a wish and not reported yet.
     """
@@ -299,6 +321,8 @@ def work(client: str, jobs: list[Job]) -> tuple[list[Outcome], dict[str, Files]]
             if outcomes and time.monotonic() - begun > BATCH:
                 break
             outcomes.append(_outcome(desk, job))
+            if outcomes[-1].of_the_place:
+                break
     return outcomes, desk.made_since()
 
 
@@ -318,10 +342,20 @@ def report(client: str, deliveries: list[Delivery], checkpoints: bool) -> Report
 
 
 def leave(client: str) -> None:
-    """End what is done for a client, as soon as it has made its next step."""
+    """End what is done for a client, as soon as it has made its next step, and remove what it
+    left here.
+    """
     desk = _desks.pop(client, None)
     if desk is not None:
         desk.heard = float("-inf")
+        folder = _scratch() / client  # known in the thread of this call alone
+        threading.Thread(target=_clean, args=(folder,), daemon=True).start()
+
+
+def _clean(folder: Path) -> None:
+    """Remove a folder as soon as no run is made."""
+    with _one:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
@@ -351,7 +385,9 @@ def sees(text: Introduction) -> bool:
         if (text.store.runs / name).read_text() != content:
             return False
         with (text.store.runs / name).open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # not every disk that is shared has locks
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return False  # the client holds it: locks of this disk do not reach other machines
         return shown_results(text.store) == text.results
     return False
 
@@ -367,27 +403,35 @@ def _secede() -> None:
 
 
 def _outcome(desk: Desk, job: Job) -> Outcome:
-    run, store = job.run, desk.store
     begun = time.monotonic()
+    try:
+        record = _made(desk, job)
+    except Abandoned:
+        raise
+    except Exception as error:
+        seconds = time.monotonic() - begun
+        reason = str(error) or type(error).__name__
+        return Outcome(seconds, reason, isinstance(error, OF_THE_PLACE))
+    finally:
+        desk.steps.pop(job.run.name, None)
+        desk.sent.pop(job.run.name, None)
+    return Outcome(time.monotonic() - begun, record=record)
+
+
+def _made(desk: Desk, job: Job) -> Files | None:
+    """Make a run; the files of its record, if they do not lie in the client's store."""
+    run, store = job.run, desk.store
     desk.steps[run.name] = 0
     away = isinstance(store, Away)
     if away and job.checkpoint:
         parcels.unpack(job.checkpoint, store.work_of(run))
-    try:
-        store.run(run, progress=partial(desk.note, run.name))
-    except Abandoned:
-        raise
-    except Exception as error:
-        return Outcome(time.monotonic() - begun, failure=str(error) or type(error).__name__)
-    finally:
-        desk.steps.pop(run.name, None)
-        desk.sent.pop(run.name, None)
-    record = None
-    if away:
-        folder = store.runs / run.name
-        record = parcels.packed(folder)
-        shutil.rmtree(folder)  # a sweep of many runs leaves nothing here
-    return Outcome(time.monotonic() - begun, record=record)
+    store.run(run, progress=partial(desk.note, run.name))
+    if not away:
+        return None
+    folder = store.runs / run.name
+    record = parcels.packed(folder)
+    shutil.rmtree(folder)  # a sweep of many runs leaves nothing here
+    return record
 
 
 def _newer_checkpoints(desk: Desk) -> dict[str, Files]:
@@ -409,7 +453,6 @@ def _forget_others() -> None:
     for client, desk in list(_desks.items()):
         if time.monotonic() - desk.heard > LEASE:
             leave(client)
-            shutil.rmtree(_scratch() / client, ignore_errors=True)
 
 
 def _has(name: str, sha256: str) -> bool:

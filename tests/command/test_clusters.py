@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,6 +70,15 @@ def test_words_that_do_not_go_together_are_refused(words, said, asked, capsys):
     assert said in capsys.readouterr().err and asked == []
 
 
+def test_cluster_without_runs_to_make_is_refused(asked, capsys, monkeypatch):
+    monkeypatch.setattr(cli.notebooks, "execute_all", lambda *_: [])
+    monkeypatch.setattr(cli.gallery, "write", lambda _: "")
+    assert cli.main(["figures", "--profile", "paper", "--cluster", "local"]) == 1
+    assert "a cluster goes with --train" in capsys.readouterr().err and asked == []
+    assert cli.main("figures --profile paper --only 20 --train --cluster local".split()) == 0
+    assert asked == [Cluster(kind="local")]
+
+
 def test_scheduler_that_does_not_answer_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("lib.runs.clusters.PATIENCE", "100ms")
     monkeypatch.setattr(papers.STORE.__class__, "stored", lambda *_, **__: None)
@@ -127,6 +137,7 @@ def test_sweep_that_loses_a_worker_ends_with_the_records_of_one_job(tmp_path):
 # -------------------------------------------------------------------------------- SLURM and ssh
 
 SBATCH = """#!/usr/bin/env bash
+[ "$1" != --test-only ] || exit 0
 cp "${@: -1}" "$JOBS/script"
 setsid bash "$JOBS/script" > "$JOBS/log" 2>&1 < /dev/null &
 echo $! >> "$JOBS/started"
@@ -181,6 +192,30 @@ def test_job_that_ends_too_early_is_started_again(slurm, tmp_path):
     assert "#SBATCH --cpus-per-task=1\n" in script and "#SBATCH --mem=4G\n" in script
     assert f"{sys.executable} -m distributed.cli.dask_worker" in script
     wait_for_end(started_jobs(jobs)[1])
+
+
+REFUSING = """#!/usr/bin/env bash
+echo "sbatch: error: Batch job submission failed: Invalid account" >&2
+exit 1
+"""
+
+
+@pytest.mark.parametrize("sbatch", [REFUSING, None])
+def test_jobs_that_slurm_refuses_are_one_sentence(sbatch, slurm, tmp_path, monkeypatch, capsys):
+    _, changes = slurm
+    place = tmp_path / "bin" / "sbatch"
+    place.unlink()
+    if sbatch:
+        place.write_text(sbatch)
+        place.chmod(0o755)
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SPARSE_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setattr(papers.STORE.__class__, "stored", lambda *_, **__: None)
+    assert cli.main([*SWEEP[2:], "--cluster", "slurm", "--workers", "20"]) == 1
+    _, *others = capsys.readouterr().err.splitlines()  # the bar before it
+    reason = r"SLURM takes no job \(.*Invalid account\): mend" if sbatch else r".*: 'sbatch': run"
+    assert [line for line in others if re.match(f"error: {reason} ", line)] and len(others) == 1
 
 
 def wait_for_end(job, seconds=30):

@@ -49,12 +49,21 @@ def tree(tmp_path):
         ("from lib import one", "lib lib.one lib.two"),
         ("%matplotlib inline\n!ls\nfrom lib import low", "lib lib.low"),
         ("import library", ""),
+        ("files = !ls\nfrom lib import low", "lib lib.low"),
+        ("x = (1\n     % 3)\nfrom lib import low", "lib lib.low"),
     ],
 )
 def test_modules_that_code_reaches(code, desired, tree):
     found = sources.modules(code, tree)
     rooms = {"lib.room", "lib.room.inner"} if "beside" in code else set()
     assert set(found) == {*desired.split(), *rooms}
+
+
+@pytest.mark.parametrize("code", ["x = (", "%%bash\nif true; then echo; fi\n)", "from lib import"])
+def test_code_that_cannot_be_read_reaches_everything(code, tree):
+    names = {name.replace("/", ".").removesuffix(".__init__") for name in TREE} - {"__init__"}
+    assert set(sources.modules(code, tree)) == {"lib", *(f"lib.{name}" for name in names)}
+    assert sources.imports(code, "lib.low")
 
 
 def code_of(name):
@@ -109,6 +118,42 @@ def test_measured_times_are_tables_of_the_notebooks_that_show_them():
 
 def test_parents_of_an_experiment_are_among_the_records():
     assert "adaptive_topology" in state("21_link_removal")["records"]
+
+
+READING = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+from lib.runs.store import Store
+
+read, stored = set(), Store.stored
+
+def noted(self, run, **how):
+    read.add(run.experiment)
+    return stored(self, run, **how)
+
+Store.stored = noted
+shell = InteractiveShell.instance()
+for cell in json.load(open(sys.argv[1]))["cells"]:
+    if cell["cell_type"] == "code":
+        shell.run_cell("".join(cell["source"])).raise_error()
+print("\\n" + json.dumps(sorted(read)))
+"""
+EVERY = [
+    pytest.param(path, id=path.stem, marks=() if path.stem[:2] == "16" else pytest.mark.slow)
+    for path in notebooks.find()
+]
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("path", EVERY)
+def test_records_that_a_notebook_reads_are_known(path, tmp_path):
+    """Against the store itself, in the profile in which nothing is trained."""
+    words = [sys.executable, "-c", READING, str(path)]
+    own = variables(SPARSE_FIGURES_DIR=str(tmp_path), MPLBACKEND="Agg")
+    done = subprocess.run(words, cwd=ROOT, env=own, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    read = set(json.loads(done.stdout.splitlines()[-1]))
+    assert read <= state(path.stem)["records"].keys()
 
 
 @pytest.mark.parametrize("path", notebooks.find(), ids=lambda path: path.stem)

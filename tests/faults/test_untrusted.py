@@ -14,7 +14,8 @@ from jupyter_server.serverapp import ServerApp
 from lib import checkpoints, data, paths
 from lib.command import notebooks
 from lib.paths import ROOT
-from lib.runs import packing
+from lib.runs import packing, parcels, sums
+from lib.runs.store import FILES
 from tests.checkouts import write_notebook
 from tests.runs import counting
 from tests.runs.counting import Counting
@@ -64,9 +65,10 @@ def test_pickle_in_a_data_set_is_refused(trap, tmp_path, monkeypatch):
 def test_pickle_in_a_record_is_refused(trap, tmp_path):
     """A record holds numbers, also one that was sent by somebody with checksums that fit."""
     store = counting.store(tmp_path)
-    record = store.run(RUN)
-    np.savez(record.path / "arrays.npz", large=trap[1])
-    (record.path / "SHA256SUMS").unlink()
+    folder = counting.store(tmp_path / "worker").run(RUN).path
+    np.savez(folder / "arrays.npz", large=trap[1])
+    sums.write(folder, FILES)
+    store.accept(RUN, parcels.packed(folder))
     with pytest.raises(ValueError, match="cannot be read .Object arrays"):
         store.stored(RUN)
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,7 +161,8 @@ def kill(victim: str, folder: Path, seconds: float) -> bool:
     return running
 
 
-def shares(seed: str, n: int) -> list[float]:
-    """Random moments, as shares of the time that the work takes."""
+def shares(seed: str) -> Iterator[float]:
+    """Random moments without end, as shares of the time that the work takes."""
     draw = random.Random(seed)
-    return [draw.random() for _ in range(n)]
+    while True:
+        yield draw.random()

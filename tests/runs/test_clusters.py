@@ -13,7 +13,7 @@ import threading
 import numpy as np
 import pytest
 
-from lib.runs import clusters, dispatch, executors
+from lib.runs import clusters, dispatch, executors, sites
 from lib.runs.clusters import Cluster
 from lib.runs.executors import RunsFailed, sweep
 from lib.runs.progress import Progress
@@ -48,8 +48,8 @@ def said(monkeypatch):
 @pytest.fixture
 def impatient(monkeypatch):
     """A client that asks often, each time for checkpoints."""
-    monkeypatch.setattr(dispatch, "CHECKPOINTS", 0.0)
-    monkeypatch.setattr(dispatch, "SHARE", 1.0)
+    monkeypatch.setattr(sites, "CHECKPOINTS", 0.0)
+    monkeypatch.setattr(sites, "SHARE", 1.0)
     monkeypatch.setattr(dispatch, "ASKING", 0.1)
 
 
@@ -186,6 +186,7 @@ def counted(store, run):
     return len(json.loads(checkpoint.read_text())) if checkpoint.exists() else 0
 
 
+@pytest.mark.faults("killed at any moment")
 def test_run_of_a_killed_worker_goes_on_elsewhere(either, cluster, said, impatient, tmp_path):
     pid = either.work_of(LONG) / "pid"
     killing = kill_when(lambda: counted(either, LONG) >= 5, lambda: int(pid.read_text()))
@@ -218,6 +219,7 @@ def fragile():
         first.kill()
 
 
+@pytest.mark.faults("killed at any moment")
 def test_dead_scheduler_loses_nothing(fragile, unseen, impatient, tmp_path):
     scheduler, address = fragile
     killing = kill_when(lambda: counted(unseen, LONG) >= 5, lambda: scheduler.pid)

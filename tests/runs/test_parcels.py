@@ -1,5 +1,8 @@
 """Files that travel: the same bytes, whole or not at all, never outside of their folder."""
 
+import subprocess
+import sys
+
 import pytest
 
 from lib.runs import parcels
@@ -41,3 +44,11 @@ def test_folder_that_cannot_be_written_whole_leaves_the_old_one(tmp_path):
     with pytest.raises(ValueError, match="leads out"):
         parcels.unpack_new({"new": b"", "../x": b""}, folder)
     assert parcels.packed(folder) == FILES and [*tmp_path.iterdir()] == [folder]
+
+
+def test_half_of_a_killed_process_is_removed(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    parcels.unpack(FILES, tmp_path / f"record.{gone.pid}.part")
+    parcels.unpack_new(FILES, tmp_path / "record")
+    assert [*tmp_path.iterdir()] == [tmp_path / "record"]

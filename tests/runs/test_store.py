@@ -228,6 +228,12 @@ def family(tmp_path):
 CHILD = Counting("child", parent=Counting("parent"))
 
 
+def test_progress_of_a_parent_is_a_sign_of_life_and_no_step(family):
+    told = []
+    family.run(CHILD, progress=told.append)
+    assert told == [0, 0, 0, 0, 1, 2, 3, 4]
+
+
 def test_parent_is_made_where_it_is_absent(family):
     assert family.run(CHILD).environment["parent"] == CHILD.parent.name
     stamp = (family.runs / CHILD.parent.name).stat().st_mtime_ns

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from lib.runs import dispatch, workers
+from lib.files import NotWritten
+from lib.runs import locks, workers
 from lib.runs.environment import environment
-from lib.runs.progress import Progress
 from lib.runs.workers import Abandoned, Delivery, Introduction, Job, UnknownClient
 from tests import processes
 from tests.runs import counting
@@ -25,7 +25,8 @@ def theirs(tmp_path):
     store = counting.store(tmp_path / "theirs", counting.experiment(), child)
     store.runs.mkdir(parents=True)
     (store.runs / ".token").write_text("text")
-    return store
+    with locks.held(store.runs / ".token"):
+        yield store
 
 
 @pytest.fixture
@@ -48,6 +49,11 @@ def test_store_is_seen_by_what_its_token_holds(introduce):
     assert not introduce(token=(".token", "another")).sees_store
     assert not introduce(token=(".missing", "text")).sees_store
     assert not introduce(token=None).sees_store
+
+
+def test_store_whose_locks_do_not_reach_the_worker_is_not_seen(introduce, theirs):
+    (theirs.runs / ".another").write_text("text")  # as on another machine: nobody holds it
+    assert not introduce(token=(".another", "text")).sees_store
 
 
 def test_store_with_other_results_is_not_seen(introduce, theirs):
@@ -144,26 +150,76 @@ def test_worker_waits_for_the_record_that_it_wished_for(ending, introduce, their
     thread.join(10)
     ((outcome,), made) = ended[0]
     assert outcome.failure is None
-    assert set(made) == (set() if place == "runs" else {RUN.name})
+    assert set(made) == (set() if place == "runs" else {RUN})
 
 
-# ---------------------------------------------------------------------------------- the client
+# ------------------------------------------------------------------------------ sick machines
 
 
-class Nobody:
-    """A client without a cluster."""
+def fail_with(monkeypatch, error):
+    """Let every run of a worker fail."""
 
-    status = "running"
+    def run(*_, **__):
+        raise error
+
+    monkeypatch.setattr(workers.Away, "run", run)
 
 
-def test_run_that_loses_three_workers_is_given_up(theirs):
-    shown = Progress(1, "step", shown=False)
-    made = dispatch.Dispatch(Nobody(), theirs, [RUN], shown, lambda *_: None)
-    site = dispatch.Site("tcp://1", "one", sees_store=False, jobs=[RUN])
-    made.pending.clear()
-    for times in range(dispatch.LOSSES):
-        made.sites["tcp://1"] = site
-        assert made.failures == [] and times < 3
-        made._lose("tcp://1", "killed")
-    assert made.failures == [(RUN, "3 workers were lost with it, the last one: killed")]
-    assert made.missing == {}
+@pytest.mark.parametrize(
+    ("error", "of_the_place"),
+    [
+        (NotWritten("no space is left"), True),
+        (MemoryError(), True),
+        (workers.data.DataUnavailable("dna is not here"), True),
+        (ValueError("epochs = 0 is out of range"), False),
+        (RuntimeError("diverged"), False),
+    ],
+)
+def test_failures_of_the_machine_are_told_apart(error, of_the_place, introduce, monkeypatch):
+    fail_with(monkeypatch, error)
+    introduce()
+    outcomes, _ = workers.work("me", [Job(RUN), Job(RUN)])
+    assert outcomes[0].failure == (str(error) or "MemoryError")
+    assert [outcome.of_the_place for outcome in outcomes] == (
+        [True] if of_the_place else [False, False]
+    )
+
+
+def test_checkpoint_that_cannot_be_unpacked_is_a_failure_of_the_machine(introduce, tmp_path):
+    introduce()
+    (tmp_path / "scratch" / "me").mkdir(parents=True)
+    (tmp_path / "scratch" / "me" / "runs").write_text("no folder")
+    ((outcome,), _) = workers.work("me", [Job(RUN, {"checkpoint.json": b"[]"})])
+    assert outcome.of_the_place
+
+
+def test_record_that_cannot_be_stored_fails_the_run_that_wished_for_it(introduce, theirs):
+    introduce()
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.extend(workers.work("me", [Job(CHILD)])[0]))
+    thread.start()
+    processes.wait_until(lambda: workers.report("me", [], False).wishes)
+    folder = workers._desks["me"].store.runs / RUN.name
+    folder.write_text("no folder")
+    record = workers.parcels.packed(theirs.run(RUN).path)
+    workers.report("me", [Delivery(RUN, "runs", record)], False)
+    thread.join(10)
+    assert [outcome.of_the_place for outcome in outcomes] == [True]
+
+
+def test_worker_that_sees_the_store_gives_up_while_it_makes_a_parent(introduce, monkeypatch):
+    assert introduce(token=(".token", "text")).sees_store
+    monkeypatch.setattr(workers, "LEASE", -1.0)
+    with pytest.raises(Abandoned):
+        workers.work("me", [Job(CHILD)])
+    assert not workers._desks["me"].store.stored(RUN)
+
+
+def test_nothing_stays_of_a_client_that_left(introduce, theirs, tmp_path):
+    introduce()
+    scratch = tmp_path / "scratch" / "me"
+    workers.report("me", [Delivery(RUN, "runs", {"a": b""})], False)
+    with workers._one:  # a run in hand
+        workers.leave("me")
+        assert (scratch / "runs").is_dir()
+    processes.wait_until(lambda: not scratch.exists())
