@@ -9,8 +9,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 PART = ".part"  # end of the name of a file that is not whole
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TOO_LARGE = (errno.EFBIG,)
@@ -50,7 +48,7 @@ def remove_halves(path: Path) -> None:
     """Remove what processes that are gone have left of a file or folder."""
     for half in path.parent.glob(f"{glob.escape(path.name)}.*{PART}"):
         process = half.name.removeprefix(f"{path.name}.").removesuffix(PART)
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
+        if process.isdecimal() and not _is_alive(int(process)):
             if half.is_dir():
                 shutil.rmtree(half, ignore_errors=True)
                 continue
@@ -99,3 +97,14 @@ def sha256(path: Path) -> str:
     """Hexadecimal sha256 of the content of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this machine has this number."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
