@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib import train
-from lib.layers import SparseLinear
 from lib.papers.set.mlp import CIFAR10
 from lib.papers.shared.methods import ER_20, PUBLISHED, SCALES, Fields, training_runs
 from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.robustness.perturb import linear_layers, name_of_weights
 from lib.runs.experiment import keep_nothing
 
 Runs = list[SparseTraining]
@@ -55,13 +55,8 @@ class Lasso:
 
 def link_weights(model: nn.Module) -> list[Tensor]:
     """The weights of all linear layers, sparse and dense."""
-    weights = []
-    for module in model.modules():
-        if isinstance(module, SparseLinear):
-            weights.append(module.values)
-        elif isinstance(module, nn.Linear):
-            weights.append(module.weight)
-    return weights
+    layers = linear_layers(model, output=True).values()
+    return [layer.get_parameter(name_of_weights(layer)) for layer in layers]
 
 
 @dataclass(frozen=True)

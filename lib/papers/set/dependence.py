@@ -71,7 +71,7 @@ def rival_gaps(records: Records, rival: str, level: float = LEVEL) -> dict[str, 
     """SET minus a rival in every setting, points, paired by seed, at the last epoch that both
     reached.
     """
-    both = [record for record in records if record.config.method in ("set", rival)]
+    both = _of(records, ("set", rival))
     if not {record.config.method for record in both} >= {"set", rival}:
         return {}
     epoch = min(compared_epochs(both))
