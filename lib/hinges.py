@@ -124,41 +124,100 @@ def _flat(x: Tensor) -> np.ndarray:
 # -------------------------------------------------------------------------- the compiled loops
 
 
+@loops.inline
+def _hinge(s, hinges, coefficients):
+    """Place of hinge s, and its coefficients to the right and to the left of the origin."""
+    return hinges[s], coefficients[0, s], coefficients[1, s]
+
+
+@loops.inline
+def _part(x, hinge, zero):
+    """Of the sum at x: a hinge lies on one side of the origin, its twin on the other is 0 there."""
+    b, right, left = hinge
+    coefficient = right if x > zero else left
+    return coefficient * max(abs(x) - b, zero)
+
+
 @loops.jit
 def _values(x, hinges, coefficients, y):
+    """Four hinges in each pass over a chunk."""
+    n_hinges = hinges.shape[0]
+    zero = x.dtype.type(0)
     for k in numba.prange(-(-x.shape[0] // CHUNK)):
         x_k, y_k = x[k * CHUNK : (k + 1) * CHUNK], y[k * CHUNK : (k + 1) * CHUNK]
-        zero = x.dtype.type(0)
-        for s in range(hinges.shape[0]):
-            b, right, left = hinges[s], coefficients[0, s], coefficients[1, s]
+        s = 0
+        while s + 4 <= n_hinges:
+            h0 = _hinge(s, hinges, coefficients)
+            h1 = _hinge(s + 1, hinges, coefficients)
+            h2 = _hinge(s + 2, hinges, coefficients)
+            h3 = _hinge(s + 3, hinges, coefficients)
             for i in range(x_k.shape[0]):
-                part = right * max(x_k[i] - b, zero) + left * max(-x_k[i] - b, zero)
-                y_k[i] = part if s == 0 else y_k[i] + part
+                inner = _part(x_k[i], h0, zero) + _part(x_k[i], h1, zero)
+                outer = _part(x_k[i], h2, zero) + _part(x_k[i], h3, zero)
+                total = inner + outer
+                y_k[i] = total if s == 0 else y_k[i] + total
+            s += 4
+        while s < n_hinges:
+            h0 = _hinge(s, hinges, coefficients)
+            for i in range(x_k.shape[0]):
+                total = _part(x_k[i], h0, zero)
+                y_k[i] = total if s == 0 else y_k[i] + total
+            s += 1
 
 
 @loops.jit
 def _gradients(x, grad_y, hinges, coefficients, grad_x, sums):
-    """grad_x, and the sums of each chunk that make the gradients of the coefficients, if any.
+    """grad_x, and the sums of each chunk that make the gradients of the coefficients, if any; two
+    hinges in each pass over a chunk.
 
     The slope is summed first and multiplied last, so that no compiler can fuse products with sums
     in one of several ways.
     """
+    n_hinges = hinges.shape[0]
+    zero = x.dtype.type(0)
     for k in numba.prange(-(-x.shape[0] // CHUNK)):
         x_k, g_k = x[k * CHUNK : (k + 1) * CHUNK], grad_y[k * CHUNK : (k + 1) * CHUNK]
         d_k = grad_x[k * CHUNK : (k + 1) * CHUNK]
-        zero = x.dtype.type(0)
         d_k[:] = zero
-        for s in range(hinges.shape[0]):
-            b, right, left = hinges[s], coefficients[0, s], coefficients[1, s]
-            of_right = of_left = zero
+        s = 0
+        while s + 2 <= n_hinges:
+            b0, right0, left0 = _hinge(s, hinges, coefficients)
+            b1, right1, left1 = _hinge(s + 1, hinges, coefficients)
+            of_right0 = of_left0 = of_right1 = of_left1 = zero
             for i in range(x_k.shape[0]):
-                above, below = x_k[i] - b, -x_k[i] - b
-                d_k[i] += right if above > zero else (-left if below > zero else zero)
+                is_right = x_k[i] > zero
+                above0, above1 = abs(x_k[i]) - b0, abs(x_k[i]) - b1
+                slope0 = right0 if is_right else -left0
+                slope1 = right1 if is_right else -left1
+                slope0 = slope0 if above0 > zero else zero
+                slope1 = slope1 if above1 > zero else zero
+                d_k[i] += slope0 + slope1
                 if sums is not None:
-                    of_right += g_k[i] * max(above, zero)
-                    of_left += g_k[i] * max(below, zero)
+                    g_right = g_k[i] if is_right else zero
+                    g_left = zero if is_right else g_k[i]
+                    of_right0 += g_right * max(above0, zero)
+                    of_left0 += g_left * max(above0, zero)
+                    of_right1 += g_right * max(above1, zero)
+                    of_left1 += g_left * max(above1, zero)
             if sums is not None:
-                sums[k, 0, s], sums[k, 1, s] = of_right, of_left
+                sums[k, 0, s], sums[k, 1, s] = of_right0, of_left0
+                sums[k, 0, s + 1], sums[k, 1, s + 1] = of_right1, of_left1
+            s += 2
+        if s < n_hinges:
+            b0, right0, left0 = _hinge(s, hinges, coefficients)
+            of_right0 = of_left0 = zero
+            for i in range(x_k.shape[0]):
+                is_right = x_k[i] > zero
+                above0 = abs(x_k[i]) - b0
+                slope0 = right0 if is_right else -left0
+                d_k[i] += slope0 if above0 > zero else zero
+                if sums is not None:
+                    g_right = g_k[i] if is_right else zero
+                    g_left = zero if is_right else g_k[i]
+                    of_right0 += g_right * max(above0, zero)
+                    of_left0 += g_left * max(above0, zero)
+            if sums is not None:
+                sums[k, 0, s], sums[k, 1, s] = of_right0, of_left0
         for i in range(x_k.shape[0]):
             d_k[i] *= g_k[i]
 

@@ -1,4 +1,6 @@
-"""Fixtures every test shares: seeded randomness, float64, one thread."""
+"""Fixtures every test shares: seeded randomness, float64, one thread, Ctrl-C."""
+
+import signal
 
 import hypothesis
 import numpy as np
@@ -30,6 +32,16 @@ def float64():
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Ctrl-C reaches the processes that tests start, also where a shell has started the tests in
+    the background: there it is ignored, and every process inherits that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,14 @@
 Our compiled loops are not among it: they start threads, after which nothing may be forked.
 """
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 
 import psutil
 import torch
@@ -16,7 +19,9 @@ from lib.runs import executors
 
 CONTEXT = multiprocessing.get_context("forkserver")
 THIRD = ["torch", "numba", "pandas", "scipy.stats", "sklearn.datasets", "seaborn", "powerlaw"]
-CONTEXT.set_forkserver_preload([*THIRD, "lib.runs.executors"])
+THIRD += ["networkx", "papermill", "ipykernel.kernelapp"]
+TRAINING = "torch._dynamo"  # imported by the first optimiser
+CONTEXT.set_forkserver_preload([*THIRD, TRAINING, "lib.runs.executors"])
 
 
 def start_run(store, run, *, held=False):
@@ -63,11 +68,18 @@ def messages(pipe):
         return received
 
 
-def start_sweep(store, runs, jobs):
-    """A process that sweeps, leader of a group of processes."""
+@contextlib.contextmanager
+def sweeping(store, runs, jobs) -> Iterator[BaseProcess]:
+    """A process that sweeps, leader of a group of processes, which are ended at last."""
     process = CONTEXT.Process(target=_sweep, args=(store, runs, jobs))
     process.start()
-    return process
+    try:
+        yield process
+    finally:
+        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # as it should be: there is no group left
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
 
 
 def _sweep(store, runs, jobs):
@@ -78,7 +90,7 @@ def _sweep(store, runs, jobs):
         sys.exit(130)
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait for something to come true; fail if it does not."""
     end = time.monotonic() + seconds
     while not true():

@@ -12,6 +12,7 @@ def main() -> int:
     except ValueError as error:  # of a room that cannot be taken in
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted: nothing is lost, the same command continues", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        kept = str(interruption) or "nothing is lost"
+        print(f"interrupted: {kept}, the same command continues", file=sys.stderr)
         return 130

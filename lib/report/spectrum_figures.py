@@ -33,7 +33,8 @@ def spectra(
             says so.
         title, below: see :func:`lib.report.layout.head`; n is added.
         ranks: that are fitted, marked.
-    Returns: the figure; the numbers drawn: mean, sd (decimal logarithms) and n, at some 40 ranks.
+    Returns: the figure; the numbers drawn: mean, sd (decimal logarithms) and n, at some 40 ranks,
+        as far as all seeds of a curve reach.
     """
     if table.empty:
         return panels(0, 4, 3, title, below)[0], table
@@ -41,6 +42,8 @@ def spectra(
     chosen = table[table["rank"].isin(kept)]
     chosen = chosen.assign(log_share=np.log10(chosen["share"]))
     numbers = over_seeds(chosen, ["dataset", "panel", "method", "rank"], "log_share")
+    seeds = numbers.groupby(["panel", "method"])["n"].transform("max")
+    numbers = numbers[numbers["n"] == seeds]
     names_of_panels = list(dict.fromkeys(numbers["panel"]))
     below, names = described(numbers, below or "mean ± sd over seeds")
     per_row = min(3, len(names_of_panels))
@@ -54,8 +57,8 @@ def spectra(
         ax.yaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
         ax.yaxis.set_major_formatter(lambda power, _: _power_of_ten(power))
         ax.tick_params(axis="y", labelsize="small")
-        ax.set_title(textwrap.fill(panel, 26), fontsize="small")
-        ax.set_xlabel("rank of the eigenvalue", fontsize="small")
+        ax.set_title(textwrap.fill(panel, 16), fontsize="small")
+        ax.set_xlabel("rank", fontsize="small")
     for ax in axs[::per_row]:
         ax.set_ylabel("eigenvalue / largest", fontsize="small")
     legend_beside(fig, in_order(handles_of(axs), names))
@@ -234,5 +237,5 @@ def _points(ax: Axes, numbers: pd.DataFrame, attack: str, names: dict[str, str])
                 look |= {"mfc": "white", "alpha": 0.7}
             errors = np.nan_to_num([x["sd"], y["sd"]])
             ax.errorbar(x["mean"], y["mean"], errors[1], errors[0], **look)
-    log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
+    log_x(ax, ticker.LogLocator(subs=(1, 2, 5, 7)))
     ax.tick_params(labelsize="x-small")

@@ -2,6 +2,7 @@
 ssh, or by SLURM. The packages are those of the optional extra "cluster".
 """
 
+import atexit
 import contextlib
 import logging
 import os
@@ -13,10 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib.names import check_known
+from lib.runs.interruption import Patience, unseen
 
 KINDS = ("local", "ssh", "slurm")
 PATIENCE = "10s"  # in which a scheduler must answer
-SETTINGS = {"distributed.admin.large-graph-warning-threshold": "4 GiB"}  # a job has a checkpoint
+SETTINGS = {
+    "distributed.admin.large-graph-warning-threshold": "4 GiB",  # a job has a checkpoint
+    "distributed.admin.tick.interval": "1s",  # in place of 20 ms, in every process
+    "distributed.worker.profile.enabled": False,  # it looks at every process 100 times a second
+}
 ALONE = 60.0  # seconds without a worker after which is said where to look
 LOOK = {  # where it is said why workers do not come, by kind
     None: "see that its workers run, `dask worker {address}`",
@@ -24,6 +30,8 @@ LOOK = {  # where it is said why workers do not come, by kind
     "ssh": "see that `ssh HOST {python} --version` answers without a question",
     "slurm": "see `squeue --me`, and the logs of the jobs (log-directory in jobqueue.yaml)",
 }
+LOGGERS = ("distributed", "asyncio", "tornado")
+KEPT = "records and checkpoints that came back are kept"
 SLURM = {"cores": 1, "memory": "4 GiB"}  # of a job, where the configuration of Dask does not say
 
 
@@ -72,25 +80,36 @@ class Cluster:
 
 @contextlib.contextmanager
 def connected(cluster: Cluster) -> Iterator[Any]:
-    """A ``distributed.Client`` of a cluster; what was started for it ends with the block.
+    """A ``distributed.Client`` of a cluster; what was started for it ends with the block, also
+    when Ctrl-C interrupts it.
 
     Raises: OSError if no scheduler answers; RuntimeError if SLURM takes no job; ImportError without
         the extra "cluster".
     """
     import dask
     from distributed import Client
+    from distributed.deploy.spec import close_clusters
+    from distributed.utils import LoopRunner
 
+    atexit.unregister(close_clusters)  # it would end once more, with tracebacks, what ends here
     with contextlib.ExitStack() as opened:
         opened.enter_context(dask.config.set(SETTINGS))
         _silence()
+        patience = opened.enter_context(Patience(KEPT))
+        runner = LoopRunner()
+        with unseen():
+            runner.start()
+        opened.callback(runner.stop)
         place = cluster.address
         if place is None:
-            place = opened.enter_context(STARTERS[cluster.kind](cluster))
+            place = opened.enter_context(STARTERS[cluster.kind](cluster, runner.loop))
         try:
-            client = Client(place, timeout=PATIENCE, set_as_default=False)
+            client = Client(place, timeout=PATIENCE, set_as_default=False, loop=runner.loop)
         except OSError as error:
             raise OSError(f"no scheduler answers at {cluster.words}: {error}") from error
-        yield opened.enter_context(client)
+        opened.enter_context(client)
+        with patience.allowed():
+            yield client
 
 
 def workers_of(client: Any) -> dict[str, dict[str, Any]]:
@@ -102,7 +121,7 @@ def workers_of(client: Any) -> dict[str, dict[str, Any]]:
     return client.sync(client.scheduler.identity, n_workers=-1)["workers"]
 
 
-def _local(cluster: Cluster) -> Any:
+def _local(cluster: Cluster, loop: Any) -> Any:
     from distributed import LocalCluster
 
     return LocalCluster(
@@ -111,10 +130,11 @@ def _local(cluster: Cluster) -> Any:
         memory_limit=None,
         dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
+        loop=loop,
     )
 
 
-def _ssh(cluster: Cluster) -> Any:
+def _ssh(cluster: Cluster, loop: Any) -> Any:
     from distributed import SSHCluster
 
     return SSHCluster(
@@ -123,10 +143,11 @@ def _ssh(cluster: Cluster) -> Any:
         scheduler_options={"port": 0, "dashboard_address": ":0"},
         remote_python=sys.executable,
         silence_logs=logging.CRITICAL,
+        loop=loop,
     )
 
 
-def _slurm(cluster: Cluster) -> Any:
+def _slurm(cluster: Cluster, loop: Any) -> Any:
     import dask
     from dask_jobqueue import SLURMCluster
 
@@ -134,7 +155,11 @@ def _slurm(cluster: Cluster) -> Any:
     for name, default in SLURM.items():
         said[name] = dask.config.get(f"jobqueue.slurm.{name}", None) or default
     jobs = SLURMCluster(
-        **said, processes=said["cores"], python=sys.executable, silence_logs=logging.CRITICAL
+        **said,
+        processes=said["cores"],
+        python=sys.executable,
+        silence_logs=logging.CRITICAL,
+        loop=loop,
     )
     try:
         _check_job(jobs.job_script())
@@ -160,13 +185,13 @@ def _check_job(script: str) -> None:
         raise RuntimeError(f"SLURM takes no job ({said}): mend jobqueue.yaml, see docs/CLUSTER.md")
 
 
-STARTERS: dict[str, Callable[[Cluster], Any]] = {"local": _local, "ssh": _ssh, "slurm": _slurm}
+STARTERS: dict[str, Callable[[Cluster, Any], Any]] = {"local": _local, "ssh": _ssh, "slurm": _slurm}
 
 
 def _silence() -> None:
-    """Let Dask log nothing below critical: what goes wrong is said in a sentence of ours, and what
-    it does at its end, in other threads, is nobody's trouble.
+    """Let Dask, and the loop that it runs in, log nothing below critical: what goes wrong is said
+    in a sentence of ours, and what it does at its end, in other threads, is nobody's trouble.
     """
-    for name in ("distributed", *logging.root.manager.loggerDict):
-        if name.partition(".")[0] == "distributed":
+    for name in (*LOGGERS, *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)

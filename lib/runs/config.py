@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self, get_args, get_origin
 
 import pandas as pd
@@ -80,7 +81,7 @@ class Run:
             covered[name] = value.name if isinstance(value, Run) else value
         return covered
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Name of the record: experiment and hash of the identity."""
         text = json.dumps(self.identity, sort_keys=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lib import data
-from lib.files import explained, whole
+from lib.files import explained, remove_all_halves, whole
 from lib.runs import clusters, parcels, workers
 from lib.runs.calls import Calls
 from lib.runs.config import Run
@@ -95,6 +95,7 @@ class Dispatch:
         token = self.store.runs / f".{self.name}"
         with explained(token):
             token.parent.mkdir(parents=True, exist_ok=True)
+        remove_all_halves(token.parent)
         try:
             with whole(token) as part:
                 part.write_text(self.name)

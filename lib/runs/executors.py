@@ -1,4 +1,4 @@
-"""Run what is missing: a loop, worker processes or a cluster, each only maps ``Store.run``."""
+"""Run what is missing: a loop, worker processes or a cluster, each only maps ``Store.make``."""
 
 import contextlib
 import os
@@ -98,7 +98,7 @@ def _one_by_one(store: Store, missing: list[Run], shown: Progress) -> Iterator[s
         left = missing[i:]
         _show(shown, left, {run: 0})
         try:
-            store.run(run, progress=partial(_show_first, shown, left))
+            store.make(run, progress=partial(_show_first, shown, left))
         except (ValueError, RuntimeError) as error:
             yield _sentence(run, error)
         _show(shown, missing[i + 1 :], {})
@@ -165,7 +165,7 @@ def _end_with(parent: int) -> None:
 
 def _work(store: Store, run: Run) -> None:
     torch.set_num_threads(1)
-    store.run(run, progress=partial(_note, store, run))
+    store.make(run, progress=partial(_note, store, run))
 
 
 def _note(store: Store, run: Run, done: int) -> None:

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from lib.files import PART, explained, half_of, remove_halves, whole
+from lib.files import PART, explained, half_of, whole
 
 Files = dict[str, bytes]
 
@@ -29,25 +29,34 @@ def unpack(files: Files, folder: Path) -> None:
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        if name in ("", "..") or Path(name).name != name:
-            raise ValueError(f"{name!r} is no name of a file: it leads out of {folder}")
-        with whole(folder / name) as part:
+        with whole(_inside(folder, name)) as part:
             part.write_bytes(content)
 
 
 def unpack_new(files: Files, folder: Path) -> None:
     """Write files as a folder that appears whole, in place of what may be there. What killed
-    processes left of it is removed.
+    processes left of it stays, see :func:`lib.files.remove_all_halves`.
+
+    Raises: as :func:`unpack`.
     """
-    remove_halves(folder)
     part = half_of(folder)
     try:
-        unpack(files, part)
         with explained(folder):
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            for name, content in files.items():
+                _inside(part, name).write_bytes(content)
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The path of a file. Raises ValueError if it would lie elsewhere than in the folder."""
+    if name in ("", "..") or Path(name).name != name:
+        raise ValueError(f"{name!r} is no name of a file: it leads out of {folder}")
+    return folder / name
 
 
 def stamps(folder: Path) -> dict[str, int]:

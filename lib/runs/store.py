@@ -5,9 +5,10 @@ end: present means complete, and what is present is never made again. An interru
 from its checkpoint, to the same bits.
 """
 
+import contextlib
+import io
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -153,8 +154,16 @@ class Store:
     # ------------------------------------------------------------------------------- running
 
     def run(self, run: Run, *, progress: Callable[[int], None] = no_progress) -> Record:
-        """Return the record of a run: the stored one, or make it, from its checkpoint if there is
-        one.
+        """The record of a run: the stored one, or the one that is made, see :meth:`make`.
+
+        Args, Raises: as :meth:`make`; ValueError naming a record that cannot be read.
+        """
+        run = run.resolved()
+        self.make(run, progress=progress)
+        return self._read_as(run, self.runs / run.name)
+
+    def make(self, run: Run, *, progress: Callable[[int], None] = no_progress) -> None:
+        """Make the record of a run, from its checkpoint if there is one, unless it is stored.
 
         What another experiment has made with the same configuration is taken over, and named in
         the record's environment. Two processes that want the same run: one makes it, the other
@@ -171,10 +180,10 @@ class Store:
         code = environment()  # now: by the end of the run the checkout may have moved on
         folder = self.runs / run.name
         if folder.is_dir():  # also where nothing can be written, so not even a lock
-            return self._read_as(run, folder)
-        with locks.held(folder.with_suffix(".lock")):
+            return
+        with self._held(run):
             if folder.is_dir():
-                return self._read_as(run, folder)
+                return
             work = self.work_of(run)
             contents = self._same_run(experiment, run)
             if contents is None:
@@ -183,14 +192,26 @@ class Store:
                 watched = Watched(progress)
                 record_of = partial(self._record_of, heartbeat=watched.repeat)
                 contents = experiment.make(run, Workspace(work, watched, record_of))
+                run.check_table(contents.metrics)
                 contents.facts.update(code)
-            _write(folder, run, contents)
+            self._keep(run, _files(run, contents))
             shutil.rmtree(work, ignore_errors=True)
-            return self.read(folder)
+
+    def _held(self, run: Run) -> contextlib.AbstractContextManager[None]:
+        """The lock of a run, for as long as it is made."""
+        return locks.held((self.runs / run.name).with_suffix(".lock"))
+
+    def _keep(self, run: Run, files: parcels.Files) -> None:
+        """Store the record of a run that was made here."""
+        _write(files, self.runs / run.name)
 
     def work_of(self, run: Run) -> Path:
         """The folder of the checkpoint of a run."""
         return (self.runs / run.name).with_suffix(".work")
+
+    def has_twins(self, run: Run) -> bool:
+        """Whether other experiments may make the very same run."""
+        return bool(choose(self.experiments, run.experiment).same_runs_as)
 
     def take_over(self, run: Run) -> bool:
         """Whether another experiment has made the very same run, whose record is then this one's
@@ -199,7 +220,7 @@ class Store:
         experiment = choose(self.experiments, run.experiment)
         if self._same_run(experiment, run.resolved()) is None:
             return False
-        self.run(run)
+        self.make(run)
         return True
 
     def accept(self, run: Run, files: parcels.Files) -> None:
@@ -225,10 +246,7 @@ class Store:
         record = self.stored(run)
         if record is None or record.path == self.runs / run.name:
             return None
-        contents = Contents(record.metrics, dict(record.arrays), record.environment)
-        with tempfile.TemporaryDirectory() as folder:
-            _write(Path(folder, run.name), run, contents)
-            return parcels.packed(Path(folder, run.name))
+        return _files(run, Contents(record.metrics, dict(record.arrays), record.environment))
 
     def _same_run(self, experiment: Experiment, run: Run) -> Contents | None:
         """What another experiment left of the very same run on the same data, if it was made."""
@@ -288,17 +306,28 @@ def _json_text(content: Any) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def _write(folder: Path, run: Run, contents: Contents) -> None:
+def _files(run: Run, contents: Contents) -> parcels.Files:
+    """The files of a record."""
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, **contents.arrays)
+    files = {
+        "config.json": _json_text(run.fields_to_write()).encode(),
+        "environment.json": _json_text(contents.facts).encode(),
+        "metrics.csv": run.table_text(contents.metrics).encode(),
+        "arrays.npz": arrays.getvalue(),
+    }
+    return {**files, sums.NAME: sums.text(files).encode()}
+
+
+def _write(files: parcels.Files, folder: Path) -> None:
+    """Write the files of a record, whole or not at all."""
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         with explained(folder):
             part.mkdir(parents=True)
-            (part / "config.json").write_text(_json_text(run.fields_to_write()))
-            (part / "environment.json").write_text(_json_text(contents.facts))
-            (part / "metrics.csv").write_text(run.table_text(contents.metrics))
-            np.savez_compressed(part / "arrays.npz", **contents.arrays)
-            sums.write(part, FILES)
+            for name, content in files.items():
+                (part / name).write_bytes(content)
             part.rename(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Checksums of a record: ``SHA256SUMS`` in its folder, which ``sha256sum -c`` reads too."""
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lib.files import sha256
@@ -8,10 +9,16 @@ from lib.files import sha256
 NAME = "SHA256SUMS"
 
 
+def text(files: Mapping[str, bytes]) -> str:
+    """The sums of files, given by name."""
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
+    return "".join(lines)
+
+
 def write(folder: Path, names: Iterable[str]) -> None:
     """Write the sums of files of a folder."""
-    lines = [f"{sha256(folder / name)}  {name}\n" for name in names]
-    (folder / NAME).write_text("".join(lines))
+    files = {name: (folder / name).read_bytes() for name in names}
+    (folder / NAME).write_text(text(files))
 
 
 def check(folder: Path, names: Iterable[str]) -> None:

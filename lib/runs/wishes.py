@@ -27,6 +27,8 @@ class Wishes:
         """
         if (self.store.runs / run.name).is_dir():
             return True
+        if not self.store.has_twins(run):
+            return False
         if not self.locks.take(run.name):
             return False
         self.locks.free(run.name)

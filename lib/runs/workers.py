@@ -30,6 +30,7 @@ from lib.runs.store import Store
 
 LEASE = 120.0  # seconds without a question of the client after which it is taken for gone
 OF_THE_PLACE = (OSError, MemoryError, data.DataUnavailable)  # not the run's own failures
+KEPT = 4  # records of a client that runs start from, the last ones used: others can come again
 BATCH = 2.0  # seconds after which the jobs of a batch that have not begun go back
 
 
@@ -164,6 +165,9 @@ class Desk:
         self.to_make: set[str] = set()  # wished for, and to be made here
         self.made: dict[Run, Files] = {}
         self.refused: dict[str, OSError] = {}  # what was wished for and could not be stored
+        self.in_hand: Run | None = None  # the job, whose record is sent and not kept here
+        self.record: Files | None = None  # that record
+        self.used: dict[str, None] = {}  # names of the records that runs have started from, in turn
         self.changed = threading.Condition()
 
     def listen(self) -> None:
@@ -208,6 +212,22 @@ class Desk:
             self.wishes.pop(name, None)
             self.changed.notify_all()
 
+    def note_use(self, record: Record) -> Record:
+        """A record that a run starts from, which is thereby the last one used."""
+        name = record.config.name
+        self.used.pop(name, None)
+        self.used[name] = None
+        return record
+
+    def free(self) -> None:
+        """Remove records that runs have started from, but for the last ones used; to be called
+        when no run is in hand.
+        """
+        for name in list(self.used)[:-KEPT]:
+            del self.used[name]
+            for place in (self.store.runs, self.store.results):
+                shutil.rmtree(place / name, ignore_errors=True)
+
     def _store(self, delivery: Delivery) -> None:
         name = delivery.run.name
         if delivery.place == "work":
@@ -236,13 +256,24 @@ class Away(Store):
         while True:
             slim = self.stored(run)
             if slim is not None and holds_enough(slim):
-                return slim
+                return desk.note_use(slim)
             whole = self.stored(run, whole=True)
             if whole is not None:
-                return whole
+                return desk.note_use(whole)
             if run.name in desk.to_make:
-                return self._made_here(run, desk)
+                return desk.note_use(self._made_here(run, desk))
             desk.wait_for(Wish(run, whole=slim is not None))
+
+    def _held(self, run: Run) -> contextlib.AbstractContextManager[None]:
+        """No lock: nobody else knows this store, and its process makes one run at a time."""
+        return contextlib.nullcontext()
+
+    def _keep(self, run: Run, files: Files) -> None:
+        desk = self.desk()
+        if run == desk.in_hand:
+            desk.record = files
+        else:
+            super()._keep(run, files)
 
     def _made_here(self, run: Run, desk: Desk) -> Record:
         try:
@@ -321,6 +352,7 @@ def work(client: str, jobs: list[Job]) -> tuple[list[Outcome], dict[Run, Files]]
             if outcomes and time.monotonic() - begun > BATCH:
                 break
             outcomes.append(_outcome(desk, job))
+            desk.free()
             if outcomes[-1].of_the_place:
                 break
     return outcomes, desk.made_since()
@@ -425,12 +457,13 @@ def _made(desk: Desk, job: Job) -> Files | None:
     away = isinstance(store, Away)
     if away and job.checkpoint:
         parcels.unpack(job.checkpoint, store.work_of(run))
-    store.run(run, progress=partial(desk.note, run.name))
+    desk.in_hand, desk.record = run, None
+    store.make(run, progress=partial(desk.note, run.name))
     if not away:
         return None
-    folder = store.runs / run.name
-    record = parcels.packed(folder)
-    shutil.rmtree(folder)  # a sweep of many runs leaves nothing here
+    record, desk.record = desk.record, None
+    if record is None:  # another run has started from it
+        record = parcels.packed(store.runs / run.name)
     return record
 
 

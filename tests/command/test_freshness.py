@@ -120,42 +120,6 @@ def test_parents_of_an_experiment_are_among_the_records():
     assert "adaptive_topology" in state("21_link_removal")["records"]
 
 
-READING = """
-import json, sys
-from IPython.core.interactiveshell import InteractiveShell
-from lib.runs.store import Store
-
-read, stored = set(), Store.stored
-
-def noted(self, run, **how):
-    read.add(run.experiment)
-    return stored(self, run, **how)
-
-Store.stored = noted
-shell = InteractiveShell.instance()
-for cell in json.load(open(sys.argv[1]))["cells"]:
-    if cell["cell_type"] == "code":
-        shell.run_cell("".join(cell["source"])).raise_error()
-print("\\n" + json.dumps(sorted(read)))
-"""
-EVERY = [
-    pytest.param(path, id=path.stem, marks=() if path.stem[:2] == "16" else pytest.mark.slow)
-    for path in notebooks.find()
-]
-
-
-@pytest.mark.notebook
-@pytest.mark.parametrize("path", EVERY)
-def test_records_that_a_notebook_reads_are_known(path, tmp_path):
-    """Against the store itself, in the profile in which nothing is trained."""
-    words = [sys.executable, "-c", READING, str(path)]
-    own = variables(SPARSE_FIGURES_DIR=str(tmp_path), MPLBACKEND="Agg")
-    done = subprocess.run(words, cwd=ROOT, env=own, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    read = set(json.loads(done.stdout.splitlines()[-1]))
-    assert read <= state(path.stem)["records"].keys()
-
-
 @pytest.mark.parametrize("path", notebooks.find(), ids=lambda path: path.stem)
 def test_every_experiment_that_a_notebook_obtains_stands_in_its_metadata(path):
     """So that ``figures`` runs what is missing side by side, before the kernel would."""

@@ -55,6 +55,16 @@ def test_needs_are_those_of_the_metadata(name):
     assert needed & requirements().keys() <= found
 
 
+def test_workflow_runs_the_slow_tests_every_week_and_by_hand():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    events = workflow[True]  # YAML reads the word "on" as true
+    assert events["schedule"] and "workflow_dispatch" in events
+    job = workflow["jobs"]["slow"]
+    assert job["steps"][-1]["run"] == 'make test ARGS="-m slow"'
+    for event in ("schedule", "workflow_dispatch"):
+        assert f"github.event_name == '{event}'" in job["if"]
+
+
 def test_workflow_asks_every_week_about_vulnerabilities_of_the_pins():
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     workflow = yaml.safe_load(text)

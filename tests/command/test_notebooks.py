@@ -1,23 +1,41 @@
 """Every notebook: executed by papermill in smoke, and its stored outputs compared by nbval."""
 
+import contextlib
 import os
 import re
-import subprocess
-import sys
 
 import nbformat
 import pytest
 
 from lib import papers, paths
 from lib.command import freshness, notebooks
+from tests import kernels
 from tests.checkouts import write_notebook
 
 PATHS = notebooks.find()
+WITHOUT = "cacheprovider faulthandler threadexception unraisableexception"
 COMPARING = {
-    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # others than nbval take a second to load
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "PYTEST_ADDOPTS": "",
     "PYTHONPATH": str(paths.ROOT),  # a kernel of nbval starts beside its notebook
 }
+NOTING = """
+def note_what_is_read():
+    from lib.runs.store import Store
+
+    stored = Store.stored
+
+    def noted(self, run, **how):
+        with open({!r}, "a") as file:
+            print(run.experiment, file=file)
+        return stored(self, run, **how)
+
+    Store.stored = noted
+
+note_what_is_read()
+del note_what_is_read
+"""
+SMALLER = {"quickstart": {"epochs": 2}}  # it trains in every profile, below in all its epochs
 each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -39,7 +57,9 @@ def folders(shared_folder):
 @pytest.mark.notebook
 @each
 def test_notebook_runs_in_smoke(path, folders):
-    executed = nbformat.read(notebooks.execute(path, "smoke"), 4)
+    as_anywhere = path.stem == "quickstart"  # the others' kernels begin in less time
+    with contextlib.nullcontext() if as_anywhere else kernels.forked():
+        executed = nbformat.read(notebooks.execute(path, "smoke", **SMALLER.get(path.stem, {})), 4)
     cells = [cell for cell in executed.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in cells)
     assert not [o for cell in cells for o in cell.outputs if o.get("name") == "stderr"]
@@ -48,18 +68,36 @@ def test_notebook_runs_in_smoke(path, folders):
     assert figures <= tables and tables
 
 
+class Failures(list):
+    """What a session of pytest within this one says of its failures."""
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.append(report.longreprtext)
+
+    pytest_collectreport = pytest_runtest_logreport
+
+
 @pytest.mark.notebook
 @each
-def test_stored_outputs_are_those_of_the_records(path, folders):
-    words = "-m pytest -p nbval.plugin --nbval --nbval-current-env -q -p no:cacheprovider -W ignore"
-    done = subprocess.run(
-        [sys.executable, *words.split(), str(path)],
-        capture_output=True,
-        text=True,
-        cwd=paths.ROOT,
-        env={**os.environ, **COMPARING},
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
+def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkeypatch):
+    """And the records are those of the experiments that the notebook is known to read."""
+    for name, value in COMPARING.items():
+        monkeypatch.setenv(name, value)
+    words = "-p nbval.plugin --nbval --nbval-current-env -s -W ignore".split()
+    words += [word for name in WITHOUT.split() for word in ("-p", f"no:{name}")]
+    begin, read = tmp_path / "begin.py", tmp_path / "read"
+    begin.write_text(NOTING.format(str(read)))
+    read.touch()
+    failures = Failures()
+    with kernels.forked(f"--IPKernelApp.exec_files={begin}"):
+        status = pytest.main([*words, f"--rootdir={paths.ROOT}", str(path)], [failures])
+    if status == pytest.ExitCode.INTERRUPTED and not failures:
+        raise KeyboardInterrupt
+    assert (status, failures) == (pytest.ExitCode.OK, [])
+    found = set(read.read_text().split())
+    assert found <= freshness.state(notebooks._read(path), "paper")["records"].keys()
+    assert found or not notebooks.needed(path)
 
 
 @each

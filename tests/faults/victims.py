@@ -73,6 +73,11 @@ def anneal(folder: Path) -> None:
     _run(folder, "set_rbm_dna", epochs=3, temperatures=300, final_temperatures=2000)
 
 
+def search(folder: Path) -> None:
+    """An evolutionary search for masks of a head; a checkpoint after every generation."""
+    _run(folder, "mask_search", evaluations=120)
+
+
 def render(folder: Path) -> None:
     """A notebook that publishes figures."""
     from lib import paths
@@ -106,6 +111,7 @@ VICTIMS = {
     "training": Victim(train, records),
     "study": Victim(study, records),
     "annealing": Victim(anneal, records),
+    "search": Victim(search, records),
     "rendering": Victim(render, figures),
 }
 

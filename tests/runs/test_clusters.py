@@ -11,6 +11,7 @@ import sys
 import threading
 
 import numpy as np
+import psutil
 import pytest
 
 from lib.runs import clusters, dispatch, executors, sites
@@ -18,7 +19,7 @@ from lib.runs.clusters import Cluster
 from lib.runs.executors import RunsFailed, sweep
 from lib.runs.progress import Progress
 from tests import processes
-from tests.checkouts import ROOT, variables
+from tests.checkouts import ROOT, started, variables
 from tests.runs import counting
 from tests.runs.counting import Counting
 from tests.runs.test_executors import BAD, RUNS, contents
@@ -230,6 +231,51 @@ def test_dead_scheduler_loses_nothing(fragile, unseen, impatient, tmp_path):
     (record,) = sweep(unseen, [LONG], progress=False)
     assert record.environment["begun"] >= 5
     assert contents(record) == contents(store_of(tmp_path / "alone").run(LONG))
+
+
+SWEEPING = """
+from pathlib import Path
+from types import SimpleNamespace
+from lib import command
+from lib.runs import executors
+from lib.runs.clusters import Cluster
+from tests.runs import counting, test_clusters
+
+store = counting.store(Path({folder!r}))
+cluster = Cluster(kind="local", workers=1)
+sweep = lambda: executors.sweep(store, [test_clusters.LONG], cluster=cluster)
+command.cli = SimpleNamespace(main=sweep)  # else all papers are imported
+raise SystemExit(command.main())
+"""
+SENTENCE = (
+    "interrupted: records and checkpoints that came back are kept, the same command continues"
+)
+
+
+@pytest.mark.faults("killed at any moment")
+@pytest.mark.parametrize("begun", [0, 5])
+def test_interrupted_cluster_ends_with_a_sentence_and_goes_on(begun, tmp_path):
+    """Ctrl-C, while the workers start or while they work, leaves none of them, and no traceback."""
+    store = counting.store(tmp_path)
+    code = SWEEPING.format(folder=str(tmp_path))
+    with started(ROOT, "-c", code, PYTHONPATH=str(ROOT)) as process:
+        ours = psutil.Process(process.pid)
+        processes.wait_until(lambda: len(ours.children()) == 2, seconds=120)  # and a tracker
+        processes.wait_until(lambda: counted(store, LONG) >= begun, seconds=120)
+        workers = ours.children()
+        for one in (ours, *workers):  # as a terminal does
+            one.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [line for line in said.splitlines() if not is_of_the_log(line)] == [SENTENCE]
+    processes.wait_until(lambda: not any(processes.is_alive(one.pid) for one in workers))
+    (record,) = sweep(store, [LONG], progress=False)
+    assert begun <= record.environment["begun"] < LONG.steps
+
+
+def is_of_the_log(line):
+    """Whether a line says how far a sweep on a cluster is."""
+    return re.match(r"\d+/30 epochs|worker . \(.*\) sees|the cluster is watched", line)
 
 
 def test_workers_with_other_versions_are_refused_by_name(seen, cluster, monkeypatch):

@@ -45,7 +45,7 @@ def test_identity_covers_what_decides_a_result(change):
 def test_identity_covers_the_recipes(name, monkeypatch):
     before = STUDY.name
     monkeypatch.setitem(Study.RECIPES, name, Study.RECIPES[name] + 1)
-    assert STUDY.name != before
+    assert dataclasses.replace(STUDY).name != before
 
 
 def test_identity_covers_the_parent():

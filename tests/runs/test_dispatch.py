@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -35,6 +37,9 @@ class Calls:
         self.sent.append((address, function.__name__, arguments))
 
     def forget(self, address):
+        pass
+
+    def end(self, *_):
         pass
 
     def given(self):
@@ -266,6 +271,15 @@ def test_every_kind_of_cluster_says_where_to_look(kind):
     more = {"ssh": {"hosts": ("a",)}, "slurm": {"workers": 1}, None: {"address": "tcp://a:1"}}
     look = dispatch.clusters.Cluster(kind=kind, **more.get(kind, {})).look
     assert "see" in look and "{" not in look
+
+
+@pytest.mark.faults("stale locks")
+def test_sweep_removes_the_half_records_of_killed_clients(dispatched, theirs):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    half = theirs.runs / f"{RUN.name}.{gone.pid}.part"
+    parcels.unpack({"config.json": b"half"}, half)
+    assert list(dispatched([]).failed()) == [] and not half.exists()
 
 
 def test_record_that_is_present_is_not_replaced(theirs):

@@ -15,7 +15,7 @@ from tests.runs.counting import Counting
 
 RUNS = [Counting("counting", seed=seed) for seed in range(3)]
 BAD = Counting("counting", method="fixed", fails_at=3)
-LONG = [Counting("counting", seed=seed, steps=60, pause=0.1) for seed in range(3)]
+LONG = [Counting("counting", seed=seed, steps=300, pause=0.1) for seed in range(3)]
 
 
 def contents(record):
@@ -49,8 +49,8 @@ def test_sweep_makes_what_is_missing(made):
 def test_first_seeds_come_first(made, monkeypatch):
     others = [dataclasses.replace(run, method="fixed") for run in RUNS]
     done = []
-    run = type(made).run
-    monkeypatch.setattr(type(made), "run", lambda *a, **k: done.append(a[1]) or run(*a, **k))
+    make = type(made).make
+    monkeypatch.setattr(type(made), "make", lambda *a, **k: done.append(a[1]) or make(*a, **k))
     sweep(made, [*RUNS, *others], progress=False)
     assert [run.seed for run in done] == [0, 0, 1, 1, 2, 2]
 
@@ -175,17 +175,17 @@ def counted(made):
 @pytest.mark.faults("killed at any moment")
 @pytest.mark.parametrize("how", ["kill -9", "Ctrl-C"])
 def test_workers_end_with_their_parent_and_nothing_is_lost(how, made):
-    parent = processes.start_sweep(made, LONG, jobs=2)
-    processes.wait_until(lambda: len(counted(made)) == 2 and min(counted(made)) >= 2)
-    workers, counted_before = workers_of(made), min(counted(made))
-    assert len(workers) == 2 and parent.pid not in workers
-    if how == "kill -9":
-        parent.kill()
-    else:
-        os.killpg(parent.pid, signal.SIGINT)  # as a terminal does, to all of the group
-    parent.join(20)
-    assert parent.exitcode == {"kill -9": -signal.SIGKILL, "Ctrl-C": 130}[how]
-    processes.wait_until(lambda: not any(map(processes.is_alive, workers)), seconds=5)
+    with processes.sweeping(made, LONG, jobs=2) as parent:
+        processes.wait_until(lambda: len(counted(made)) == 2 and min(counted(made)) >= 2)
+        workers, counted_before = workers_of(made), min(counted(made))
+        assert len(workers) == 2 and parent.pid not in workers
+        if how == "kill -9":
+            parent.kill()
+        else:
+            os.killpg(parent.pid, signal.SIGINT)  # as a terminal does, to all of the group
+        parent.join(20)
+        assert parent.exitcode == {"kill -9": -signal.SIGKILL, "Ctrl-C": 130}[how]
+        processes.wait_until(lambda: not any(map(processes.is_alive, workers)), seconds=5)
     assert made.records(LONG) == []
     rest = dataclasses.replace(LONG[0], pause=0.0)
     interrupted, continued = (
@@ -194,4 +194,4 @@ def test_workers_end_with_their_parent_and_nothing_is_lost(how, made):
     interrupted.rename(continued)
     (record,) = sweep(made, [rest], progress=False)
     assert record.environment["begun"] >= counted_before
-    assert record.metrics["step"].tolist() == [*range(1, 61)]
+    assert record.metrics["step"].tolist() == [*range(1, LONG[0].steps + 1)]

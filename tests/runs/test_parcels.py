@@ -1,10 +1,8 @@
 """Files that travel: the same bytes, whole or not at all, never outside of their folder."""
 
-import subprocess
-import sys
-
 import pytest
 
+from lib.files import half_of
 from lib.runs import parcels
 
 FILES = {"a.txt": b"one", "b.bin": bytes(range(256))}
@@ -46,9 +44,8 @@ def test_folder_that_cannot_be_written_whole_leaves_the_old_one(tmp_path):
     assert parcels.packed(folder) == FILES and [*tmp_path.iterdir()] == [folder]
 
 
-def test_half_of_a_killed_process_is_removed(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    parcels.unpack(FILES, tmp_path / f"record.{gone.pid}.part")
+def test_half_of_a_process_of_the_same_number_is_no_part_of_the_new_folder(tmp_path):
+    parcels.unpack({"old": b""}, half_of(tmp_path / "record"))
     parcels.unpack_new(FILES, tmp_path / "record")
+    assert parcels.packed(tmp_path / "record") == FILES
     assert [*tmp_path.iterdir()] == [tmp_path / "record"]

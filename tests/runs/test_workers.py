@@ -96,7 +96,15 @@ def test_record_comes_back_and_nothing_stays(introduce, theirs, tmp_path):
     theirs.accept(RUN, outcome.record)
     alone = counting.store(tmp_path / "alone").run(RUN)
     assert contents(theirs.stored(RUN)) == contents(alone)
-    assert not list((tmp_path / "scratch").rglob("*.json"))
+    assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []
+
+
+def test_record_that_a_run_has_started_from_is_sent_too(introduce, theirs):
+    introduce()
+    record = workers.parcels.packed(theirs.run(RUN).path)
+    workers.report("me", [Delivery(RUN, "runs", record)], False)
+    (first, second), _ = workers.work("me", [Job(CHILD), Job(RUN)])
+    assert first.failure is None and second.record == record
 
 
 def test_run_goes_on_from_the_checkpoint_that_was_sent(introduce, theirs):
@@ -153,6 +161,30 @@ def test_worker_waits_for_the_record_that_it_wished_for(ending, introduce, their
     assert set(made) == (set() if place == "runs" else {RUN})
 
 
+def test_records_that_runs_start_from_are_freed_but_for_the_last_ones(
+    introduce, theirs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(workers, "KEPT", 2)
+    introduce()
+    parents = [Counting("counting", seed=seed) for seed in range(4)]
+    for parent in (*parents[:3], parents[1], parents[3]):
+        record = workers.parcels.packed(theirs.run(parent).path)
+        workers.report("me", [Delivery(parent, "runs", record)], False)
+        (outcome,), _ = workers.work("me", [Job(Counting("further", parent=parent))])
+        assert outcome.failure is None
+    left = {path.name for path in (tmp_path / "scratch" / "me" / "runs").glob("*/")}
+    assert left == {parents[1].name, parents[3].name}
+
+
+def test_records_of_a_client_whose_store_is_seen_are_never_freed(introduce, theirs, monkeypatch):
+    monkeypatch.setattr(workers, "KEPT", 1)
+    introduce(token=(".token", "text"))
+    parents = [Counting("counting", seed=seed) for seed in range(2)]
+    for parent in parents:
+        workers.work("me", [Job(Counting("further", parent=parent))])
+    assert all(theirs.stored(parent) for parent in parents)
+
+
 # ------------------------------------------------------------------------------ sick machines
 
 
@@ -162,7 +194,7 @@ def fail_with(monkeypatch, error):
     def run(*_, **__):
         raise error
 
-    monkeypatch.setattr(workers.Away, "run", run)
+    monkeypatch.setattr(workers.Away, "make", run)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from lib.papers.pruning import evolving, fronts, studying
 from lib.papers.pruning.experiments import CORRECTED
 from lib.report import labels
 from lib.report.intervals import t_interval
+from lib.report.statistics import holm, p_value
 from lib.runs.config import Run
 from lib.runs.record import Record
 
@@ -316,18 +317,21 @@ def on_test(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def with_intervals(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Mean of a value over runs with its 95 % t-interval: columns of keys, value, low, high, n.
+    """Mean of a value over runs with its 95 % t-interval: columns of keys, value, low, high, n, and
+    p_holm, of the mean being 0, corrected for all rows of the table.
 
     Args:
         table: columns of keys and value; what is not known is left out.
         keys: columns of the groups.
     """
-    rows = []
+    rows, p_values = [], []
     known = table.dropna(subset=["value"])
     for place, values in known.groupby(list(keys), sort=False)["value"]:
         mean = t_interval(values)
         rows.append((*place, mean.value, mean.low, mean.high, mean.n))
-    return pd.DataFrame(rows, columns=[*keys, "value", "low", "high", "n"])
+        p_values.append(p_value(values))
+    found = pd.DataFrame(rows, columns=[*keys, "value", "low", "high", "n"])
+    return found.assign(p_holm=holm(p_values))
 
 
 def density_gaps(records: Iterable[Record]) -> pd.DataFrame:

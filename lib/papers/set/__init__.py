@@ -5,6 +5,7 @@ inspired by network science. Notebooks 10 to 17.
 """
 
 from lib.papers.set.ablation import ABLATION, REMOVAL, SENSITIVITY, VARIANTS_OF_CODE
+from lib.papers.set.accuracy import ACCURACY_TUNING
 from lib.papers.set.claims import CLAIMS
 from lib.papers.set.cnn.experiments import (
     SET_CNN,
@@ -31,6 +32,7 @@ EXPERIMENTS = (
     SENSITIVITY,
     REMOVAL,
     VARIANTS_OF_CODE,
+    ACCURACY_TUNING,
     TUNING,
     SET_CNN,
     SET_CNN_TUNING,

@@ -5,80 +5,16 @@ lengths can be compared at an epoch that both reached.
 """
 
 import dataclasses
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from lib import train
 from lib.papers.set.mlp import CIFAR10
+from lib.papers.set.regularised import RegularisedTraining
 from lib.papers.shared.methods import ER_20, PUBLISHED, SCALES, Fields, training_runs
 from lib.papers.shared.sparse_training import SparseTraining, training
-from lib.robustness.perturb import linear_layers, name_of_weights
 from lib.runs.experiment import keep_nothing
 
 Runs = list[SparseTraining]
-
-# --------------------------------------------------------------------------- regularised training
-
-
-@dataclass(frozen=True)
-class Lasso:
-    r"""The loss with an L1 penalty on the weights of links, an objective of
-    :func:`lib.train.fit`.
-
-    .. math:: L(w) + \lambda \sum_k |w_k|
-
-    Source: the L1 regularisation of [Mocanu2018], Fig. 6. Its subgradient at 0 is 0.
-
-    Args:
-        coupling: :math:`\lambda`, not negative.
-    Raises: ValueError if it is out of range.
-    """
-
-    coupling: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.coupling < float("inf"):
-            raise ValueError(f"l1 = {self.coupling} is out of range: give 0 or a positive number")
-
-    def __call__(
-        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """Loss and penalty: a scalar; x (B, features...), y (B,)."""
-        penalty = torch.stack([weights.abs().sum() for weights in link_weights(model)]).sum()
-        return F.cross_entropy(model(x), y) + self.coupling * penalty
-
-
-def link_weights(model: nn.Module) -> list[Tensor]:
-    """The weights of all linear layers, sparse and dense."""
-    layers = linear_layers(model, output=True).values()
-    return [layer.get_parameter(name_of_weights(layer)) for layer in layers]
-
-
-@dataclass(frozen=True)
-class RegularisedTraining(SparseTraining):
-    """Training with a penalty on the weights.
-
-    Args:
-        l1: coupling of :class:`Lasso`; 0: none.
-    """
-
-    l1: float = 0.0
-
-    def check(self) -> None:
-        """Refuse what is out of range. Raises ValueError."""
-        super().check()
-        self.objectives()
-
-    def objectives(self) -> dict[str, train.Objective]:
-        """The loss with its penalty, where there is one."""
-        penalised = Lasso(self.l1)
-        return {"objective": penalised} if self.l1 > 0 else {}
-
 
 # ------------------------------------------------------------------------------ Fig. 6: settings
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lib import layers, models
 from lib.papers.set import ablation
-from lib.papers.set.ablation import Lasso, RegularisedTraining
+from lib.papers.set.regularised import Lasso, RegularisedTraining, link_weights
 from lib.papers.shared.sparse_training import SparseTraining
 
 
@@ -43,7 +43,7 @@ def test_penalty_adds_the_signs_of_the_weights_of_links_to_their_gradient(batch)
 
 def test_weights_of_links_are_those_of_linear_layers_alone():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(4, 3), layers.SparseLinear(3, 2, density=1))
-    found = ablation.link_weights(model)
+    found = link_weights(model)
     assert [tuple(weights.shape) for weights in found] == [(3, 4), (6,)]
 
 

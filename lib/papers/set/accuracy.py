@@ -1,0 +1,90 @@
+"""Accuracy at 1 % of the links: what raises it, and whether it raises dense networks too."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import pandas as pd
+
+from lib.papers.set.regularised import RegularisedTraining
+from lib.papers.shared import tuning
+from lib.papers.shared.methods import Fields, chosen_settings, profiled
+from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.report import labels
+from lib.runs.experiment import keep_nothing
+from lib.runs.record import Record
+
+NETWORK = "adaptive_topology_1568"  # 77,146 links at 1 % of its three sparse layers
+METHODS = ("rigl", "set", "fixed", "dense")
+TUNED = "as tuned"
+RECIPES: dict[str, Fields] = {  # one change each of the settings chosen for a method
+    TUNED: {},
+    "weights averaged": {"averaging": 0.999},
+    "labels softened": {"label_smoothing": 0.1},
+    "sharpness-aware": {"sharpness": 0.05},
+    "five times the decay": {"weight_decay": 1e-3},
+    "no decay": {"weight_decay": 0.0},
+    "dropout .3": {"dropout": 0.3},
+    "images moved": {"augmentation": 0.5},
+}
+FEW_RECIPES = (TUNED, "labels softened", "sharpness-aware")
+
+
+def tried(profile: str) -> list[RegularisedTraining]:
+    """Every recipe on validation examples, for every method alike."""
+    scale = {**tuning.scale_of(profile), "epochs": {"sparse": 2}}
+    if profile == "paper":
+        scale |= {"epochs": {"sparse": 60}, "datasets": ("mnist", "fashion_mnist")}
+    recipes = RECIPES if profile == "paper" else FEW_RECIPES
+    runs = []
+    for run in profiled(NETWORK, profile, METHODS, **scale):
+        runs += [by_recipe(run, recipe) for recipe in recipes]
+    return runs
+
+
+def by_recipe(run: SparseTraining, recipe: str) -> RegularisedTraining:
+    """The same training with one change; dense networks start from what width 1000 was tuned to."""
+    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    if run.method == "dense":
+        fields |= chosen_settings("adaptive_topology", "dense", run.dataset)
+    fields |= RECIPES[recipe]
+    return RegularisedTraining(**{**fields, "experiment": "accuracy_tuning", "variant": recipe})
+
+
+def gains(records: Iterable[Record]) -> pd.DataFrame:
+    """Validation accuracy at the last epoch, and how far it lies above the same method as tuned.
+
+    Args:
+        records: of ``accuracy_tuning``.
+    Returns: columns recipe, dataset, method, seed, value (percent), gain (points; NaN where the
+        method as tuned was not run).
+    """
+    rows = []
+    for record in records:
+        run = record.config
+        value = 100 * record.metrics["valid_accuracy"].iloc[-1]
+        rows.append((run.variant, run.dataset, run.method, run.seed, value))
+    place = ["dataset", "method", "seed"]
+    table = pd.DataFrame(rows, columns=["recipe", *place, "value"])
+    tuned = table[table["recipe"] == TUNED].set_index(place)["value"].rename("tuned")
+    table = table.join(tuned, on=place)
+    return table.assign(gain=table["value"] - table["tuned"]).drop(columns="tuned")
+
+
+def beside_each_other(gains: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`gains`, a row a recipe, a column a data set and method, as texts."""
+    columns = [
+        f"{labels.dataset(dataset)}, {labels.method_name(method)}"
+        for dataset, method in zip(gains["dataset"], gains["method"], strict=True)
+    ]
+    texts = [
+        f"{value:.2f} ({gain:+.2f})"
+        for value, gain in zip(gains["value"], gains["gain"], strict=True)
+    ]
+    wide = gains.assign(column=columns, text=texts)
+    wide = wide.pivot_table(
+        index="recipe", columns="column", values="text", aggfunc="; ".join, sort=False
+    )
+    return wide.fillna("not run")
+
+
+ACCURACY_TUNING = training("accuracy_tuning", tried, keep_nothing)

@@ -1,0 +1,80 @@
+"""Recipes for accuracy: each changes what its name says, for all methods, and sees no test."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from lib import papers
+from lib.papers.set import accuracy
+from lib.papers.set.regularised import RegularisedTraining
+from lib.runs.record import Record
+
+RUNS = accuracy.tried("paper")
+
+
+def differences(run, other):
+    """The fields in which two runs differ, and the values of the first."""
+    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    return {name: value for name, value in fields.items() if getattr(other, name) != value}
+
+
+@pytest.mark.parametrize("method", accuracy.METHODS)
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_recipe_changes_what_its_name_says_and_nothing_else(method, dataset):
+    of_method = {run.variant: run for run in RUNS if (run.method, run.dataset) == (method, dataset)}
+    tuned = of_method.pop(accuracy.TUNED)
+    assert set(of_method) == set(accuracy.RECIPES) - {accuracy.TUNED}
+    for recipe, run in of_method.items():
+        asked = {
+            name: v for name, v in accuracy.RECIPES[recipe].items() if getattr(tuned, name) != v
+        }
+        assert differences(run, tuned) == {"variant": recipe, **asked}
+
+
+def test_test_images_are_not_seen_and_epochs_are_equal():
+    assert all(run.validation == 5000 and not run.evaluate_test for run in RUNS)
+    assert {run.epochs for run in RUNS} == {60}
+
+
+def test_dense_networks_take_the_settings_chosen_for_dense():
+    (run, *_) = [run for run in RUNS if run.method == "dense"]
+    assert run.density is None and (run.learning_rate, run.dropout) == (0.3, 0.3)
+
+
+@pytest.mark.parametrize(
+    "fields, sentence",
+    [
+        ({"label_smoothing": 1.0}, "label_smoothing = 1.0 is out of range: give one in"),
+        ({"sharpness": -0.1}, "sharpness = -0.1 is out of range: give one in"),
+        ({"l1": 0.1, "sharpness": 0.1}, "l1 = 0.1 with another objective: give one of them"),
+    ],
+)
+def test_training_that_cannot_be_is_refused(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        RegularisedTraining("accuracy_tuning", **fields).check()
+
+
+def record(recipe, method, valid):
+    run = RegularisedTraining("accuracy_tuning", dataset="mnist", method=method, variant=recipe)
+    return Record(run, pd.DataFrame({"valid_accuracy": [0.5, valid]}), {}, {"final": {}})
+
+
+def test_gains_are_points_above_the_method_as_tuned():
+    records = [
+        record(accuracy.TUNED, "set", 0.9),
+        record("labels softened", "set", 0.92),
+        record("labels softened", "dense", 0.95),
+    ]
+    table = accuracy.gains(records).set_index(["method", "recipe"])["gain"]
+    assert table["set", "labels softened"] == pytest.approx(2)
+    assert pd.isna(table["dense", "labels softened"])
+    assert "92.00 (+2.00)" in accuracy.beside_each_other(accuracy.gains(records)).to_numpy()
+
+
+def test_recipes_train_in_smoke(store):
+    runs = [run for run in accuracy.tried("smoke") if run.method == "rigl"]
+    for run in runs:
+        assert store.run(run).metrics["valid_accuracy"].iloc[-1] > 0.2
+    assert len({store.run(run).metrics["train_loss"].iloc[0] for run in runs}) == len(runs)
+    assert papers.EXPERIMENTS["accuracy_tuning"].configs("smoke")
