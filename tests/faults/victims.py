@@ -7,8 +7,10 @@ function and one entry.
 import hashlib
 import os
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,13 +160,14 @@ def kill(victim: str, folder: Path, seconds: float) -> bool:
     """Kill the work after so many seconds, with what it has started; whether it was still on."""
     process, _ = start(victim, folder)
     process.join(seconds)
-    running = process.is_alive()
-    children = psutil.Process(process.pid).children(recursive=True) if running else []
+    children = []
+    with suppress(psutil.NoSuchProcess):  # it ends just now
+        children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.join()
     psutil.wait_procs(children, timeout=30)  # a kernel ends by itself when its parent is gone
     assert [child for child in children if child.is_running()] == []
-    return running
+    return process.exitcode == -signal.SIGKILL
 
 
 def shares(seed: str) -> Iterator[float]:
