@@ -4,9 +4,10 @@ Results do not depend on the number of threads, which is torch's (``torch.set_nu
 """
 
 import contextlib
+import functools
 import hashlib
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -71,9 +72,20 @@ def is_traced() -> bool:
     return torch._C._are_functorch_transforms_active() or torch.compiler.is_exporting()
 
 
-# torch.compile calls such a function as it is, between its graphs. This is torch.compiler.disable,
-# whose import takes a second, imported at the first call.
-outside_graphs = torch._disable_dynamo
+def outside_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which ``torch.compile`` calls as it is, between its graphs.
+
+    This is ``torch.compiler.disable``, which takes a second to import, only where it is needed.
+    """
+    disabled = torch._disable_dynamo(function)  # imports it at the first call
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return disabled(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return called
 
 
 # ------------------------------------------------------------------------------------ threads

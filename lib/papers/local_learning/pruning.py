@@ -3,13 +3,15 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy import stats
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 STARTS = (-7.1, -8.5, -6.5, -6.0)  # means of the components, in this order
 RANGE = (-9.0, -3.0)  # of the log-variances that mixtures are fitted to
@@ -81,7 +83,7 @@ def prune_by_mixture(weight: Tensor, *, last_fitted: bool = False) -> Pruned:
     return _pruned(weight, threshold, n_components=len(means))
 
 
-def select_mixture(values: np.ndarray, *, last_fitted: bool = False) -> GaussianMixture:
+def select_mixture(values: np.ndarray, *, last_fitted: bool = False) -> "GaussianMixture":
     """The mixture with the fewest components that one more does not improve on significantly.
 
     Twice the difference of log-likelihoods is compared with the chi-squared distribution of three
@@ -116,8 +118,11 @@ def select_mixture(values: np.ndarray, *, last_fitted: bool = False) -> Gaussian
 
 def _fitted(
     values: np.ndarray, n_components: int, starts: tuple[float, ...] | None
-) -> GaussianMixture:
+) -> "GaussianMixture":
     """The mixture that is found from these means, or from those of k-means."""
+    from sklearn.exceptions import ConvergenceWarning  # a fifth of a second to import
+    from sklearn.mixture import GaussianMixture
+
     means = None if starts is None else np.array(starts)[:, None]
     mixture = GaussianMixture(n_components, means_init=means, max_iter=2000, random_state=0)
     with warnings.catch_warnings():
