@@ -6,8 +6,9 @@ Results do not depend on the number of threads, which is torch's (``torch.set_nu
 import contextlib
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from lib import loops
+
+Step = TypeVar("Step")
 
 NO_LINKS = (None, None, None)  # the index of a layer that is an activation or a dropout alone
 
@@ -109,6 +112,33 @@ def on_threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+TRIALS = 4  # steps on all threads, and as many on one, from which `paced` chooses
+
+
+def paced(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps of a loop, each with torch's threads set to one or to all: whichever is faster
+    while the loop runs.
+
+    Threads wait for each other. Beside another busy process two take ten times as long as one, in
+    which they mostly wait; elsewhere half as long. After the first step :data:`TRIALS` steps on all
+    threads are timed, then as many on one. The number that is faster stays when the loop is over:
+    enclose it in ``on_threads(torch.get_num_threads())``. For what does not depend on the number of
+    threads.
+    """
+    most = torch.get_num_threads()
+    seconds = {1: 0.0, most: 0.0}
+    for i, step in enumerate(steps):
+        is_timed = 0 < i <= 2 * TRIALS
+        threads = most
+        if i > TRIALS:
+            threads = 1 if is_timed else min(seconds, key=seconds.get)
+        torch.set_num_threads(threads)
+        start = time.perf_counter()
+        yield step
+        if is_timed:
+            seconds[threads] += time.perf_counter() - start
 
 
 # ------------------------------------------------------------------------------------ dropout

@@ -167,6 +167,21 @@ def sparse_layers(model: nn.Module) -> dict[str, layers.SparseLinear]:
     return evolving
 
 
+def runs_on_any_threads(model: nn.Module) -> bool:
+    """Whether the results of ``model`` do not depend on the number of threads: all that it learns
+    is in layers with compiled loops, and it is on a CPU. Dense products sum in other orders.
+    """
+    is_sparse = False
+    for module in model.modules():
+        if isinstance(module, layers.SparseLinear):
+            is_sparse = True
+        elif isinstance(module, activations.SReLU | activations.Splash):
+            continue
+        elif any(True for _ in module.parameters(recurse=False)):
+            return False
+    return is_sparse and all(compiled.runs_compiled(tensor) for tensor in model.parameters())
+
+
 def count_links(model: nn.Module) -> int:
     """Number of links of ``model``: weights of all linear layers, without biases and activation
     parameters.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from lib import checkpoints, models
+from lib import checkpoints, compiled, models
 from lib.averaging import WeightAverage
 from lib.data import Split
 from lib.data.augment import augment
@@ -220,6 +220,11 @@ def _preparation(split: Split, strength: float, generator: torch.Generator) -> P
 
 def _run_epoch(training: _Training, history: History, epoch: int) -> None:
     """Train for an epoch, evaluate, and update the links unless it is the last one."""
+    with compiled.on_threads(torch.get_num_threads()):  # an epoch may leave another number
+        _run_paced_epoch(training, history, epoch)
+
+
+def _run_paced_epoch(training: _Training, history: History, epoch: int) -> None:
     loss = _train_epoch(training, epoch)
     with training.evaluated():
         row = _metrics(training, epoch, loss)
@@ -266,6 +271,8 @@ def _train_epoch(training: _Training, epoch: int) -> float:
     x, y = training.examples["train"]
     order = torch.randperm(len(x), generator=training.generator)
     batches = order.to(x.device).split(training.settings.batch_size)
+    if models.runs_on_any_threads(training.model):
+        batches = compiled.paced(batches)
     training.model.train()
     total = 0.0
     for step, index in enumerate(batches, start=1):

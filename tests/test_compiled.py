@@ -105,6 +105,25 @@ def test_block_of_one_thread_ends_with_the_threads_before(threads):
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize(("seconds", "faster"), [({1: 3.0, 2: 2.0}, 2), ({1: 3.0, 2: 40.0}, 1)])
+def test_steps_run_on_the_number_of_threads_that_is_faster(seconds, faster, threads, monkeypatch):
+    now, seen = [0.0], []
+    monkeypatch.setattr(compiled.time, "perf_counter", lambda: now[0])
+    torch.set_num_threads(2)
+    for step in compiled.paced("abcdefghijkl"):
+        seen.append((step, torch.get_num_threads()))
+        now[0] += seconds[torch.get_num_threads()]
+    trials = [2, *[2] * compiled.TRIALS, *[1] * compiled.TRIALS]
+    assert seen == list(zip("abcdefghijkl", trials + 3 * [faster], strict=True))
+    assert torch.get_num_threads() == faster
+
+
+def test_one_thread_stays_one(threads):
+    torch.set_num_threads(1)
+    seen = [(step, torch.get_num_threads()) for step in compiled.paced(range(20))]
+    assert seen == [(step, 1) for step in range(20)]
+
+
 # the law of a dropout
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lib import compiled, kernels, layers
 from lib.activations import AllReLU, SReLU
 from lib.layers import Dropout, SparseLinear
-from lib.models import MLP, count_links, mlp, sparse_layers
+from lib.models import MLP, count_links, mlp, runs_on_any_threads, sparse_layers
 
 WIDTHS = (6, 9, 8, 3)
 each_activation = pytest.mark.parametrize("activation", ["relu", "srelu", "all_relu"])
@@ -114,6 +114,15 @@ def test_networks_of_the_papers_have_their_number_of_links(widths, law, links):
 def test_links_exclude_biases_and_parameters_of_activations():
     net = nn.Sequential(nn.Linear(4, 3), SReLU(3), layers.SparseLinear(3, 2, density=0.5))
     assert count_links(net) == 12 + 3
+
+
+def test_networks_of_compiled_loops_alone_run_on_any_threads():
+    for activation in ("relu", "srelu", "splash"):
+        assert runs_on_any_threads(mlp(WIDTHS, density=0.5, activation=activation))
+    sparse = SparseLinear(6, 5, density=0.5)
+    for net in (mlp(WIDTHS), nn.Sequential(sparse, nn.Linear(5, 3)), nn.Sequential(nn.ReLU())):
+        assert not runs_on_any_threads(net)
+    assert not runs_on_any_threads(sparse.to("meta"))
 
 
 @pytest.mark.parametrize(

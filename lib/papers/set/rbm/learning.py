@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib import checkpoints, optimisers, sampling, train
+from lib import checkpoints, compiled, models, optimisers, sampling, train
 from lib.evolution import evolve_, remove_
 from lib.layers import SparseLinear
 from lib.papers.set.rbm.model import RBM, check_binary
@@ -151,8 +151,12 @@ class _Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate_at_epoch(epoch)
         order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
-        for index in order.split(settings.batch_size):
-            self._step(sampling.batch(self.x, index, self.rbm.weights.dtype))
+        batches = order.split(settings.batch_size)
+        if models.runs_on_any_threads(self.rbm.links):
+            batches = compiled.paced(batches)
+        with compiled.on_threads(torch.get_num_threads()):
+            for index in batches:
+                self._step(sampling.batch(self.x, index, self.rbm.weights.dtype))
         for parameter in self.rbm.parameters():
             if not parameter.isfinite().all():
                 raise train.Diverged(
