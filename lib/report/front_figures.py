@@ -207,6 +207,7 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
         ax.set_title(textwrap.fill(labels.dataset(dataset), LETTERS), fontsize="small")
         ax.set_xlabel(xlabel, fontsize="small")
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", "\N{MINUS SIGN}"))
         ax.tick_params(axis="x", labelsize="small")
         ax.grid(axis="y", color="#eeeeee")
         ax.set_axisbelow(True)

@@ -57,6 +57,9 @@ def panels(
     shown, spare = axs.flat[: max(1, n)], axs.flat[max(1, n) :]
     for ax in spare:
         ax.set_axis_off()
+    if len(spare) and options.get("sharex"):
+        for ax in shown[-columns:]:  # nothing stands below
+            ax.xaxis.set_tick_params(labelbottom=True)
     head(fig, title, below)
     if n == 0:
         say_not_run(shown[0])
