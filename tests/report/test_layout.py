@@ -44,6 +44,12 @@ def test_panels_share_an_axis_where_asked():
     assert second.get_ylim() == (0, 7)
 
 
+def test_shared_axis_has_numbers_where_nothing_stands_below():
+    _, axs = layout.panels(5, 3, 2, "title", sharex=True)
+    numbered = [ax.xaxis.get_tick_params()["labelbottom"] for ax in axs]
+    assert numbered == [False, False, True, True, True]
+
+
 def test_labels_stand_at_the_outer_panels():
     _, axs = layout.panels(5, 3, 2, "title")
     plt.setp(axs, xlabel="x", ylabel="y")
