@@ -118,27 +118,28 @@ TRIALS = 4  # steps on all threads, and as many on one, from which `paced` choos
 
 
 def paced(steps: Iterable[Step]) -> Iterator[Step]:
-    """The steps of a loop, each with torch's threads set to one or to all: whichever is faster
-    while the loop runs.
+    """The steps of a loop, each with torch's threads set to one or to all, whichever a few of its
+    steps show to be faster.
 
     Threads wait for each other. Beside another busy process two take ten times as long as one, in
     which they mostly wait; elsewhere half as long. After the first step :data:`TRIALS` steps on all
-    threads are timed, then as many on one. The number that is faster stays when the loop is over:
-    enclose it in ``on_threads(torch.get_num_threads())``. For what does not depend on the number of
-    threads.
+    threads are timed, then as many on one; the steps that follow get the number that was faster,
+    and so does what comes after the loop: enclose both in ``on_threads(torch.get_num_threads())``.
+    For what does not depend on the number of threads.
     """
-    most = torch.get_num_threads()
+    most = chosen = torch.get_num_threads()
     seconds = {1: 0.0, most: 0.0}
     for i, step in enumerate(steps):
         is_timed = 0 < i <= 2 * TRIALS
-        threads = most
-        if i > TRIALS:
-            threads = 1 if is_timed else min(seconds, key=seconds.get)
+        threads = 1 if is_timed and i > TRIALS else chosen
         torch.set_num_threads(threads)
         start = time.perf_counter()
         yield step
         if is_timed:
             seconds[threads] += time.perf_counter() - start
+        if i == 2 * TRIALS:
+            chosen = min(seconds, key=seconds.get)
+    torch.set_num_threads(chosen)
 
 
 # ------------------------------------------------------------------------------------ dropout

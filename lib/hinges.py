@@ -15,6 +15,7 @@ from torch import Tensor
 from lib import compiled, loops
 
 CHUNK = 4096  # values: what a pass over the hinges finds in the cache
+PLAIN = (Tensor, torch.nn.Parameter)
 ZEROS = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
 
 
@@ -36,7 +37,8 @@ def hinge_sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
         hinges: (m,) float, :math:`b_s`, not negative; no gradient is computed for them.
         coefficients: (2, m) float, :math:`a^+` and :math:`a^-`.
     Returns: like x.
-    Raises: ValueError if a shape or a dtype does not fit.
+    Raises: ValueError if a shape, a dtype or a device does not fit; TypeError for tensors without
+        memory of their own.
     """
     if x.dtype != coefficients.dtype and compiled.is_autocast(x):
         x = x.to(coefficients.dtype)
@@ -50,6 +52,13 @@ def _check(x: Tensor, hinges: Tensor, coefficients: Tensor) -> None:
     if hinges.ndim != 1 or coefficients.shape != (2, len(hinges)):
         shapes = f"{tuple(hinges.shape)} and {tuple(coefficients.shape)}"
         raise ValueError(f"hinges and coefficients have shapes {shapes}: give (m,) and (2, m)")
+    if len(hinges) == 0:
+        raise ValueError("there are no hinges: give at least one")
+    if not x.device == hinges.device == coefficients.device:
+        raise ValueError(
+            f"x is on {x.device}, the hinges on {hinges.device} and the coefficients on"
+            f" {coefficients.device}: give one device"
+        )
     if not x.dtype == hinges.dtype == coefficients.dtype:
         raise ValueError(
             f"x is {x.dtype}, the hinges {hinges.dtype} and the coefficients {coefficients.dtype}:"
@@ -68,8 +77,9 @@ class _HingeSum(torch.autograd.Function):
         order = _memory_order(x)
         rows = _permuted(x, order).contiguous()
         y = torch.empty_like(rows)
+        hinges, coefficients = hinges.contiguous(), coefficients.contiguous()
         compiled.match_threads()
-        _values(*_sizes(x, hinges), *_addresses(rows, hinges, coefficients.contiguous(), y))
+        _values(*_sizes(x, hinges), *_addresses(rows, hinges, coefficients, y))
         return _permuted(y, _inverse(order))
 
     @staticmethod
@@ -82,13 +92,14 @@ class _HingeSum(torch.autograd.Function):
         rows = _permuted(x, order).contiguous()
         grad_rows = _permuted(grad_y, order).contiguous()
         grad_x = torch.empty_like(rows)
+        hinges, coefficients = hinges.contiguous(), coefficients.contiguous()
         grad_coefficients = sums = None
         if ctx.needs_input_grad[2]:
             n_chunks = -(-x.numel() // CHUNK)
             grad_coefficients = torch.empty_like(coefficients)
             sums = x.new_empty(n_chunks, *coefficients.shape)
         compiled.match_threads()
-        read = _addresses(rows, grad_rows, hinges, coefficients.contiguous())
+        read = _addresses(rows, grad_rows, hinges, coefficients)
         _gradients(*_sizes(x, hinges), *read, *_addresses(grad_x, sums, grad_coefficients))
         return _permuted(grad_x, _inverse(order)), None, grad_coefficients
 
@@ -119,11 +130,34 @@ def _sizes(x: Tensor, hinges: Tensor) -> tuple[int, int, np.floating]:
 
 
 def _addresses(*tensors: Tensor | None) -> list[int | None]:
-    """Of the memory of contiguous tensors: a tenth of the time that arrays of it take."""
-    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+    """Of the memory of contiguous tensors, to which the caller holds on: a tenth of the time that
+    arrays of it take. Raises TypeError for a tensor without memory of its own.
+    """
+    addresses = []
+    for tensor in tensors:
+        if tensor is not None and (type(tensor) not in PLAIN or tensor.is_neg()):
+            raise TypeError(f"a hinge sum of a {type(tensor).__name__}: give plain tensors")
+        addresses.append(None if tensor is None else tensor.data_ptr())
+    return addresses
 
 
 # -------------------------------------------------------------------------- the compiled loops
+
+
+@numba.extending.intrinsic
+def _pointer(context, address, like):
+    """The address as a pointer to values of the type of ``like``."""
+
+    def cast(context, builder, signature, values):
+        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+    return numba.types.CPointer(like)(numba.types.intp, like), cast
+
+
+@loops.inline
+def _at(address, like, shape):
+    """The contiguous array of values like ``like`` that begins at the address."""
+    return numba.carray(_pointer(address, like), shape)
 
 
 @loops.inline
@@ -143,9 +177,9 @@ def _part(x, hinge, zero):
 @loops.jit
 def _values(n, n_hinges, zero, x, hinges, coefficients, y):
     """Four hinges in each pass over a chunk. x, hinges, coefficients and y are addresses."""
-    x, y = loops.at(x, zero, n), loops.at(y, zero, n)
-    hinges = loops.at(hinges, zero, n_hinges)
-    coefficients = loops.at(coefficients, zero, (2, n_hinges))
+    x, y = _at(x, zero, n), _at(y, zero, n)
+    hinges = _at(hinges, zero, n_hinges)
+    coefficients = _at(coefficients, zero, (2, n_hinges))
     for k in numba.prange(-(-x.shape[0] // CHUNK)):
         x_k, y_k = x[k * CHUNK : (k + 1) * CHUNK], y[k * CHUNK : (k + 1) * CHUNK]
         s = 0
@@ -191,13 +225,13 @@ def _gradients(n, n_hinges, zero, x, grad_y, hinges, coefficients, grad_x, sums,
     one of several ways.
     """
     n_chunks = -(-n // CHUNK)
-    x, grad_y, grad_x = loops.at(x, zero, n), loops.at(grad_y, zero, n), loops.at(grad_x, zero, n)
-    hinges = loops.at(hinges, zero, n_hinges)
-    coefficients = loops.at(coefficients, zero, (2, n_hinges))
+    x, grad_y, grad_x = _at(x, zero, n), _at(grad_y, zero, n), _at(grad_x, zero, n)
+    hinges = _at(hinges, zero, n_hinges)
+    coefficients = _at(coefficients, zero, (2, n_hinges))
     one = x.dtype.type(1)
     if sums is not None:
-        parts = loops.at(sums, zero, (n_chunks, 2, n_hinges))
-        whole = loops.at(totals, zero, (2, n_hinges))
+        parts = _at(sums, zero, (n_chunks, 2, n_hinges))
+        whole = _at(totals, zero, (2, n_hinges))
     for k in numba.prange(n_chunks):
         x_k, g_k = x[k * CHUNK : (k + 1) * CHUNK], grad_y[k * CHUNK : (k + 1) * CHUNK]
         d_k = grad_x[k * CHUNK : (k + 1) * CHUNK]

@@ -21,23 +21,6 @@ jit = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", nogil=Tr
 sequence = numba.njit(error_model="numpy", nogil=True, cache=True)  # of calls of what is jit
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 
-
-@numba.extending.intrinsic
-def _pointer(context, address, like):
-    """The address as a pointer to values of the type of ``like``."""
-
-    def cast(context, builder, signature, values):
-        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
-
-    return numba.types.CPointer(like)(numba.types.intp, like), cast
-
-
-@inline
-def at(address, like, shape):
-    """The contiguous array of values like ``like`` that begins at the address."""
-    return numba.carray(_pointer(address, like), shape)
-
-
 BLOCK = 64  # units whose ratios, of 1/2 to 2 each, are multiplied before a logarithm is taken
 
 # -------------------------------------------------------------------------- links of one row

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from lib import compiled
+
 
 @dataclass(frozen=True)
 class SharpnessAware:
@@ -41,7 +43,8 @@ class SharpnessAware:
         weights = dict(model.named_parameters())
         loss = F.cross_entropy(model(x), y, label_smoothing=self.label_smoothing)
         gradients = torch.autograd.grad(loss, list(weights.values()))
-        norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+        with compiled.on_threads(1):  # a long sum depends on their number
+            norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
         step = self.radius / norm.clamp(min=torch.finfo(norm.dtype).tiny)
         moved = {}
         for (name, weight), gradient in zip(weights.items(), gradients, strict=True):

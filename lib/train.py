@@ -79,7 +79,8 @@ def fit(
         stop_after: epochs in all after which to leave, as if interrupted there; None: none.
         on_epoch: called with the history after every epoch.
         measure: what a row of the metrics holds besides, of the model that is evaluated after the
-            epoch: numbers and strings, in lists and dicts.
+            epoch: numbers and strings, in lists and dicts. Of a sparse network it runs on one
+            thread or on all, see :func:`lib.compiled.paced`.
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if

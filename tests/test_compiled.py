@@ -118,6 +118,13 @@ def test_steps_run_on_the_number_of_threads_that_is_faster(seconds, faster, thre
     assert torch.get_num_threads() == faster
 
 
+@pytest.mark.parametrize("n", [0, 1, 5, 8])
+def test_loop_that_is_shorter_than_its_trials_ends_on_all_threads(n, threads):
+    torch.set_num_threads(2)
+    assert list(compiled.paced(range(n))) == list(range(n))
+    assert torch.get_num_threads() == 2
+
+
 def test_one_thread_stays_one(threads):
     torch.set_num_threads(1)
     seen = [(step, torch.get_num_threads()) for step in compiled.paced(range(20))]

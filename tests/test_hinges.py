@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 from torch.func import functional_call, grad
 
 from lib import compiled
@@ -79,9 +80,39 @@ def test_memory_formats_give_the_same_values_and_gradients(name, hinges, coeffic
     torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
 
 
+STRIDED = {
+    "coefficients with gaps": lambda b, c: (b, c.repeat_interleave(2, dim=1)[:, ::2]),
+    "coefficients transposed": lambda b, c: (b, c.t().contiguous().t()),
+    "hinges with gaps": lambda b, c: (b.repeat_interleave(2)[::2], c),
+    "one hinge repeated": lambda b, c: (b[1].expand(4), c),
+}
+
+
+@pytest.mark.parametrize("strided", STRIDED.values(), ids=STRIDED)
+def test_strides_of_hinges_and_coefficients_change_nothing(
+    strided, hinges, coefficients, generator
+):
+    x = torch.randn(3, CHUNK, generator=generator)
+    hinges, coefficients = strided(hinges, coefficients)
+    results = []
+    for b, c in ((hinges, coefficients), (hinges.contiguous(), coefficients.contiguous())):
+        leaves = x.clone().requires_grad_(), c.detach().requires_grad_()
+        y = hinge_sum(leaves[0], b, leaves[1])
+        results.append([y, *torch.autograd.grad(y.sum(), leaves)])
+    for actual, desired in zip(*results, strict=True):
+        assert torch.equal(actual, desired)
+
+
 def test_output_keeps_a_feature_major_format(hinges, coefficients):
     y = hinge_sum(torch.ones(5, 7).t(), hinges, coefficients)
     assert y.shape == (7, 5) and y.t().is_contiguous()
+
+
+def test_tensors_without_memory_of_their_own_are_refused(hinges, coefficients):
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = mode.from_tensor(torch.ones(3))
+        with pytest.raises(TypeError, match="FakeTensor"):
+            hinge_sum(fake, hinges, coefficients)
 
 
 # gradients
@@ -183,6 +214,8 @@ def test_functional_transforms_agree_with_autograd():
     [
         ({"coefficients": torch.ones(2, 3)}, r"have shapes \(4,\) and \(2, 3\): give \(m,\) and"),
         ({"x": torch.ones(2).float()}, "x is torch.float32, the hinges torch.float64"),
+        ({"hinges": torch.ones(0), "coefficients": torch.ones(2, 0)}, "there are no hinges"),
+        ({"hinges": torch.ones(4, device="meta")}, "x is on cpu, the hinges on meta"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, sentence, hinges, coefficients):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import data, models, train
+from lib import compiled, data, models, train
 from lib.evolution import Evolution
 from lib.sharpness import SharpnessAware
 
@@ -92,3 +92,13 @@ def test_training_by_it_learns_and_evolves():
 def test_radius_out_of_range_is_refused(radius):
     with pytest.raises(ValueError, match=f"radius = {radius} is out of range: give a positive"):
         SharpnessAware(radius)
+
+
+def test_threads_change_no_bit(batch):
+    x, y = torch.randn(7, 300, generator=torch.Generator().manual_seed(1)), batch[1]
+    model = models.mlp((300, 1000, 3), density=0.5, dropout=0.0, seed=1)  # sums of 150,000 values
+    losses = []
+    for threads in (1, 2):
+        with compiled.on_threads(threads):
+            losses.append(SharpnessAware(RADIUS)(model, x, y, torch.Generator()).item())
+    assert losses[0] == losses[1]

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import checkpoints, data, layers, models, optimisers, train
+from lib import checkpoints, compiled, data, layers, models, optimisers, train
 from lib.activations import Splash, SReLU
 from lib.averaging import WeightAverage
 from lib.data import Split
@@ -1163,12 +1163,13 @@ def test_same_seed_gives_the_same_run_and_another_does_not(method):
     assert not same_state(first[0].state_dict(), other.state_dict())
 
 
-def wide_run(method, threads):
+def wide_run(method, threads, **changes):
     """Few steps of wide layers."""
     torch.set_num_threads(threads)
     options = METHODS[method][0] | {"density": 0.05}
     model = mlp((6, 700, 600, 3), **options, standardisation=unchanged())
-    history = fit(model, split(), settings(method, epochs=3, batch_size=60), seed=7)
+    how = settings(method, **{"epochs": 3, "batch_size": 60, **changes})
+    history = fit(model, split(), how, seed=7)
     torch.set_num_threads(1)
     return model, history
 
@@ -1176,6 +1177,25 @@ def wide_run(method, threads):
 @pytest.mark.parametrize("method", ["SET", "RigL"])
 def test_one_and_two_threads_give_the_same_run(method):
     assert same_run(wide_run(method, 1), wide_run(method, 2))
+
+
+@pytest.mark.parametrize("seconds", [{1: 1.0, 2: 2.0}, {1: 2.0, 2: 1.0}], ids=["one", "two"])
+def test_steps_on_either_number_of_threads_give_the_same_run(seconds, monkeypatch):
+    chosen = []
+
+    class Clock:
+        """Steps take the seconds of their number of threads."""
+
+        now = 0.0
+
+        def perf_counter(self):
+            chosen.append(torch.get_num_threads())
+            self.now += seconds[chosen[-1]]
+            return self.now
+
+    monkeypatch.setattr(compiled, "time", Clock())
+    assert same_run(wide_run("SET", 1, batch_size=3), wide_run("SET", 2, batch_size=3))
+    assert chosen[-1] == min(seconds, key=seconds.get)
 
 
 def test_training_learns_the_toy_classes():
