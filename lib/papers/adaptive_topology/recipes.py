@@ -125,14 +125,14 @@ def tried(profile: str) -> list[RobustTraining]:
 
 def by_recipe(run: SparseTraining, recipe: str, profile: str) -> RobustTraining:
     """The same training by a recipe."""
-    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    changes: Fields = {"experiment": "make_it_robust", "variant": recipe}
     if profile == "paper":
-        fields["epochs"] = EPOCHS.get(recipe, run.epochs)
+        changes["epochs"] = EPOCHS.get(recipe, run.epochs)
     for name, value in RECIPES[recipe].items():  # a dict has a number for each data set
-        fields[name] = value[run.dataset] if isinstance(value, dict) else value
+        changes[name] = value[run.dataset] if isinstance(value, dict) else value
     if run.stand_in is not None:
-        fields["stand_in"] = by_recipe(run.stand_in, recipe, profile)
-    return RobustTraining(**{**fields, "experiment": "make_it_robust", "variant": recipe})
+        changes["stand_in"] = by_recipe(run.stand_in, recipe, profile)
+    return run.as_kind(RobustTraining, **changes)
 
 
 # ---------------------------------------------------------------------------------- what it brings

@@ -4,9 +4,7 @@ All with the paper's own settings (constant rate .01, batches of 100), so that r
 lengths can be compared at an epoch that both reached.
 """
 
-import dataclasses
 from itertools import product
-from typing import Any
 
 from lib.papers.set.mlp import CIFAR10
 from lib.papers.set.regularised import RegularisedTraining
@@ -79,12 +77,10 @@ def _regularised(experiment: str, methods: tuple[str, ...], scale: Fields, field
 
 
 def _penalised(run: SparseTraining, coupling: float) -> RegularisedTraining:
-    fields: dict[str, Any] = {
-        field.name: getattr(run, field.name) for field in dataclasses.fields(run)
-    }
+    changes: Fields = {"l1": coupling}
     if run.stand_in is not None:
-        fields["stand_in"] = _penalised(run.stand_in, coupling)
-    return RegularisedTraining(**fields, l1=coupling)
+        changes["stand_in"] = _penalised(run.stand_in, coupling)
+    return run.as_kind(RegularisedTraining, **changes)
 
 
 # --------------------------------------------------------- how many links, and how many are moved

@@ -1,6 +1,5 @@
 """Accuracy at 1 % of the links: what raises it, and whether it raises dense networks too."""
 
-import dataclasses
 from collections.abc import Iterable
 
 import pandas as pd
@@ -43,11 +42,11 @@ def tried(profile: str) -> list[RegularisedTraining]:
 
 def by_recipe(run: SparseTraining, recipe: str) -> RegularisedTraining:
     """The same training with one change; dense networks start from what width 1000 was tuned to."""
-    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    changes: Fields = {}
     if run.method == "dense":
-        fields |= chosen_settings("adaptive_topology", "dense", run.dataset)
-    fields |= RECIPES[recipe]
-    return RegularisedTraining(**{**fields, "experiment": "accuracy_tuning", "variant": recipe})
+        changes |= chosen_settings("adaptive_topology", "dense", run.dataset)
+    changes |= {**RECIPES[recipe], "experiment": "accuracy_tuning", "variant": recipe}
+    return run.as_kind(RegularisedTraining, **changes)
 
 
 def gains(records: Iterable[Record]) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ from lib.papers.shared.inheritance import inherit_
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Experiment, Workspace
 from lib.runs.record import Record
+
+Kind = TypeVar("Kind", bound="SparseTraining")
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,11 @@ class SparseTraining(Run):
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
         self.settings()
+
+    def as_kind(self, kind: type[Kind], **changes: Any) -> Kind:
+        """The same training as another kind of run, with changes."""
+        fields = {name: getattr(self, name) for name in self.field_names()}
+        return kind(**{**fields, **changes})
 
     def settings(self) -> train.Settings:
         """How to train; raises ValueError if a value is out of range."""
