@@ -7,7 +7,7 @@ import contextlib
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numba
@@ -19,7 +19,10 @@ from lib import loops
 
 Step = TypeVar("Step")
 
-NO_LINKS = (None, None, None)  # the index of a layer that is an activation or a dropout alone
+NO_LINKS = (None, None, None)  # the index of what has no links
+EMPTY = 1  # address of a tensor of no values, which nobody reads
+PLAIN = (Tensor, torch.nn.Parameter)  # types whose memory is known
+ZEROS = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
 
 _implementation = "auto"
 
@@ -179,7 +182,7 @@ def key_and_flip(seed: int, step: int) -> tuple[int, int]:
     return int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
 
 
-# ------------------------------------------------- the passes, on tensors: match_threads() first
+# -------------------------------------------------------------------- the passes, on tensors
 
 
 def feature_major(x: Tensor) -> Tensor:
@@ -187,89 +190,125 @@ def feature_major(x: Tensor) -> Tensor:
     columns = x.t()
     if columns.is_contiguous():
         return columns
+    match_threads()
     columns = x.new_empty(columns.shape)
     loops.transposed(array(x), array(columns))
     return columns
 
 
-def forward(
-    index: tuple,
-    values: Tensor | None,
-    x: Tensor,
-    bias: Tensor | None,
-    srelu: Tensor | None,
-    law: DropoutLaw | None,
-) -> tuple[Tensor, Tensor]:
-    """One layer: links, bias, activation and dropout, without those that are None.
+def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, list]:
+    """Layers after each other, in one call.
 
     Args:
-        index: ``by_row`` or ``by_column`` of a support, or NO_LINKS.
-        values: (nnz,) float, in the order of the support.
+        layers: each a :class:`lib.kernels.Layer` of contiguous tensors.
         x: (n_in, B) float, contiguous.
-        bias: (n_out,) float.
-        srelu: (4, n_out) float.
-        law: of the dropout.
-    Returns: (n_out, B) float, contiguous: the values before the activation, and the output; one
-        tensor if there is no activation.
+        keep: whether to keep what :func:`backward` reads.
+    Returns: the output, (n_out, B) float, contiguous; and of each layer, if kept, its input and the
+        values before its activation, None without one.
     """
-    if index is NO_LINKS:
-        z = x
-        y = x.new_empty(x.shape)
-    else:
-        n_out = len(index[0]) - 1
-        y = x.new_empty(n_out, x.shape[1])
-        z = y if srelu is None else torch.empty_like(y)
-    loops.forward_rows(
-        *index,
-        array(values),
-        array(x),
-        array(bias),
-        array(srelu),
-        plain(law),
-        array(z),
-        array(y),
-    )
-    return z, y
+    places = []
+    states = []  # what the addresses point to
+    memory = [None, None]  # of the outputs of every other layer, where they are not kept
+    y = x
+    for i, layer in enumerate(layers):
+        inputs = y
+        n_out = len(inputs) if layer.support is None else layer.support.n_out
+        y = memory[i % 2]
+        if keep or y is None or len(y) != n_out:
+            y = memory[i % 2] = x.new_empty(n_out, x.shape[1])
+        z = inputs if layer.support is None else y
+        if keep and z is y and layer.srelu is not None:
+            z = torch.empty_like(y)
+        states.append((inputs, None if layer.srelu is None else z))
+        places.append(_place(layer, n_out, inputs, z, y))
+    match_threads()
+    loops.forward_layers(ZEROS[x.dtype], x.shape[1], np.array(places, loops.LAYER))
+    return y, states if keep else []
 
 
-def backward_(
-    index: tuple,
-    x: Tensor,
-    z: Tensor | None,
-    srelu: Tensor | None,
-    law: DropoutLaw | None,
-    g: Tensor,
-) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of one layer, from ``g``, which becomes the gradient before the activation.
+def backward(
+    layers: Sequence[tuple],
+    kept: Sequence[tuple[Tensor | None, Tensor | None]],
+    grad_y: Tensor,
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients of layers after each other, in one call.
 
     Args:
-        index: ``by_row`` of the support, or NO_LINKS.
-        x: (n_in, B) float, input of the layer.
-        z: (n_out, B) float, values before the activation.
-        srelu, law: as in :func:`forward`.
-        g: (n_out, B) float, contiguous, the gradient at the output; changed in place.
-    Returns: the gradient of the links, (nnz,) or None, and that of the bias and of the four
-        activation parameters, (5, n_out) or None.
+        layers: as in :func:`forward`.
+        kept: what it kept; of a layer without activation whose values need no gradient, the input
+            may be None.
+        grad_y: (n_out, B) float, the gradient at the output.
+        needed: whether a gradient is needed, in the order of those that are returned.
+    Returns: the gradients at x, (n_in, B), and at values, bias and srelu of each layer, None where
+        none is needed.
     """
-    crow, col, _ = index
-    d = None
-    grads = None
-    if col is not None:
-        d = x.new_empty(len(col))
-    if srelu is not None:
-        grads = x.new_empty(5, len(g))
-    loops.backward_rows(
-        crow,
-        col,
-        array(x),
-        array(z),
-        array(srelu),
-        plain(law),
-        array(g),
-        array(d),
-        array(grads),
-    )
-    return d, grads
+    needs_x, *needed = needed
+    width = grad_y.shape[1]
+    g = grad_y.contiguous()
+    if layers[-1].srelu is not None or layers[-1].law is not None:
+        g = grad_y.clone(memory_format=torch.contiguous_format)  # the loops change it
+    between = [g]  # what the addresses point to
+    places = [loops.Place()]
+    grads = []
+    for i in reversed(range(len(layers))):
+        support, values, bias, srelu, _ = layers[i]
+        own = [None, None, None]
+        for k, parameter in enumerate((values, bias, srelu)):
+            if needed[3 * i + k]:
+                own[k] = grad_y.new_empty(support.nnz if k == 0 else parameter.shape)
+        grads = own + grads
+        places.append(_place(layers[i], len(g), *kept[i], g=g, grads=own))
+        if support is not None and (i > 0 or needs_x):
+            g = grad_y.new_empty(support.n_in, width)
+            between.append(g)
+    places.append(loops.Place(n_out=len(g), g=addresses(g)[0]) if needs_x else loops.Place())
+    match_threads()
+    loops.backward_layers(ZEROS[grad_y.dtype], width, np.array(places[::-1], loops.LAYER))
+    return [g if needs_x else None, *grads]
+
+
+def _place(
+    layer: tuple,
+    n: int,
+    x: Tensor | None,
+    z: Tensor | None,
+    y: Tensor | None = None,
+    g: Tensor | None = None,
+    grads: Sequence[Tensor | None] = (None, None, None),
+) -> tuple:
+    """The fields of :class:`lib.loops.Place` of a :class:`lib.kernels.Layer` of n neurons."""
+    support, values, bias, srelu, law = layer
+    links = (n, n, 0, 0, 0, 0, 0, 0) if support is None else support.place
+    dropout = (0, 0, 1.0, 0, 0) if law is None else (1, *law)
+    return *links, *addresses(values, bias, srelu, x, z, y, g, *grads), *dropout
+
+
+def addresses(*tensors: Tensor | None) -> list[int]:
+    """Of the memory of contiguous tensors, to which the caller holds on, 0 for None: a tenth of the
+    time that arrays of it take.
+
+    Raises: TypeError for a tensor without memory of its own.
+    """
+    found = []
+    for tensor in tensors:
+        if tensor is None:
+            found.append(0)
+            continue
+        if type(tensor) not in PLAIN or tensor.is_neg():
+            _check_memory(tensor)
+        found.append(tensor.data_ptr() or EMPTY)
+    return found
+
+
+def _check_memory(tensor: Tensor) -> None:
+    try:
+        tensor.detach().numpy()
+    except (RuntimeError, TypeError) as error:
+        raise TypeError(
+            f"the compiled loops cannot read the memory of a {type(tensor).__name__}: give plain"
+            f" tensors ({error})"
+        ) from error
 
 
 def array(tensor: Tensor | None) -> np.ndarray | None:

@@ -15,8 +15,6 @@ from torch import Tensor
 from lib import compiled, loops
 
 CHUNK = 4096  # values: what a pass over the hinges finds in the cache
-PLAIN = (Tensor, torch.nn.Parameter)
-ZEROS = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
 
 
 @compiled.outside_graphs
@@ -79,7 +77,7 @@ class _HingeSum(torch.autograd.Function):
         y = torch.empty_like(rows)
         hinges, coefficients = hinges.contiguous(), coefficients.contiguous()
         compiled.match_threads()
-        _values(*_sizes(x, hinges), *_addresses(rows, hinges, coefficients, y))
+        _values(*_sizes(x, hinges), *compiled.addresses(rows, hinges, coefficients, y))
         return _permuted(y, _inverse(order))
 
     @staticmethod
@@ -99,8 +97,11 @@ class _HingeSum(torch.autograd.Function):
             grad_coefficients = torch.empty_like(coefficients)
             sums = x.new_empty(n_chunks, *coefficients.shape)
         compiled.match_threads()
-        read = _addresses(rows, grad_rows, hinges, coefficients)
-        _gradients(*_sizes(x, hinges), *read, *_addresses(grad_x, sums, grad_coefficients))
+        memory = compiled.addresses(rows, grad_rows, hinges, coefficients, grad_x)
+        of_sums = None, None
+        if sums is not None:
+            of_sums = compiled.addresses(sums, grad_coefficients)
+        _gradients(*_sizes(x, hinges), *memory, *of_sums)
         return _permuted(grad_x, _inverse(order)), None, grad_coefficients
 
 
@@ -126,38 +127,10 @@ def _permuted(x: Tensor, order: list[int] | None) -> Tensor:
 
 def _sizes(x: Tensor, hinges: Tensor) -> tuple[int, int, np.floating]:
     """Numbers of values and of hinges, and a 0 of their dtype."""
-    return x.numel(), hinges.numel(), ZEROS[x.dtype]
-
-
-def _addresses(*tensors: Tensor | None) -> list[int | None]:
-    """Of the memory of contiguous tensors, to which the caller holds on: a tenth of the time that
-    arrays of it take. Raises TypeError for a tensor without memory of its own.
-    """
-    addresses = []
-    for tensor in tensors:
-        if tensor is not None and (type(tensor) not in PLAIN or tensor.is_neg()):
-            raise TypeError(f"a hinge sum of a {type(tensor).__name__}: give plain tensors")
-        addresses.append(None if tensor is None else tensor.data_ptr())
-    return addresses
+    return x.numel(), hinges.numel(), compiled.ZEROS[x.dtype]
 
 
 # -------------------------------------------------------------------------- the compiled loops
-
-
-@numba.extending.intrinsic
-def _pointer(context, address, like):
-    """The address as a pointer to values of the type of ``like``."""
-
-    def cast(context, builder, signature, values):
-        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
-
-    return numba.types.CPointer(like)(numba.types.intp, like), cast
-
-
-@loops.inline
-def _at(address, like, shape):
-    """The contiguous array of values like ``like`` that begins at the address."""
-    return numba.carray(_pointer(address, like), shape)
 
 
 @loops.inline
@@ -177,9 +150,9 @@ def _part(x, hinge, zero):
 @loops.jit
 def _values(n, n_hinges, zero, x, hinges, coefficients, y):
     """Four hinges in each pass over a chunk. x, hinges, coefficients and y are addresses."""
-    x, y = _at(x, zero, n), _at(y, zero, n)
-    hinges = _at(hinges, zero, n_hinges)
-    coefficients = _at(coefficients, zero, (2, n_hinges))
+    x, y = loops.at(x, zero, n), loops.at(y, zero, n)
+    hinges = loops.at(hinges, zero, n_hinges)
+    coefficients = loops.at(coefficients, zero, (2, n_hinges))
     for k in numba.prange(-(-x.shape[0] // CHUNK)):
         x_k, y_k = x[k * CHUNK : (k + 1) * CHUNK], y[k * CHUNK : (k + 1) * CHUNK]
         s = 0
@@ -225,13 +198,13 @@ def _gradients(n, n_hinges, zero, x, grad_y, hinges, coefficients, grad_x, sums,
     one of several ways.
     """
     n_chunks = -(-n // CHUNK)
-    x, grad_y, grad_x = _at(x, zero, n), _at(grad_y, zero, n), _at(grad_x, zero, n)
-    hinges = _at(hinges, zero, n_hinges)
-    coefficients = _at(coefficients, zero, (2, n_hinges))
+    x, grad_y, grad_x = loops.at(x, zero, n), loops.at(grad_y, zero, n), loops.at(grad_x, zero, n)
+    hinges = loops.at(hinges, zero, n_hinges)
+    coefficients = loops.at(coefficients, zero, (2, n_hinges))
     one = x.dtype.type(1)
     if sums is not None:
-        parts = _at(sums, zero, (n_chunks, 2, n_hinges))
-        whole = _at(totals, zero, (2, n_hinges))
+        parts = loops.at(sums, zero, (n_chunks, 2, n_hinges))
+        whole = loops.at(totals, zero, (2, n_hinges))
     for k in numba.prange(n_chunks):
         x_k, g_k = x[k * CHUNK : (k + 1) * CHUNK], grad_y[k * CHUNK : (k + 1) * CHUNK]
         d_k = grad_x[k * CHUNK : (k + 1) * CHUNK]

@@ -164,15 +164,15 @@ class _Product(torch.autograd.Function):
 def _compiled_product(
     support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
 ) -> Tensor:
-    compiled.match_threads()
-    if values is None:
-        d, _ = compiled.backward_(support.by_row, x, None, None, None, grad_y)
-        return d
-    if x is None:
-        _, z = compiled.forward(support.by_column, values, grad_y, None, None, None)
-        return z
-    _, y = compiled.forward(support.by_row, values, x, None, None, None)
-    return y
+    layer = Layer(support, values if values is None else values.contiguous())
+    if grad_y is None:
+        y, _ = compiled.forward([layer], x, keep=False)
+        return y
+    needs_x, needs_values = x is None, values is None
+    z, d, _, _ = compiled.backward(
+        [layer], [(x, None)], grad_y, [needs_x, needs_values, False, False]
+    )
+    return z if needs_x else d
 
 
 def _torch_product(
@@ -290,21 +290,10 @@ class _Chain(torch.autograd.Function):
     def forward(
         ctx: Any, fixed: list[tuple], keep: bool, x: Tensor, *tensors: Tensor | None
     ) -> Tensor:
-        compiled.match_threads()
-        y = compiled.feature_major(x)
-        kept = []
-        for i, (support, law) in enumerate(fixed):
-            values, bias, srelu = tensors[3 * i : 3 * i + 3]
-            index = compiled.NO_LINKS
-            if support is not None:
-                index = support.by_row
-            z, out = compiled.forward(index, values, y, bias, srelu, law)
-            if keep:
-                kept.append(y)
-                kept.append(None if srelu is None else z)
-            y = out
+        layers = _contiguous_layers(fixed, tensors)
+        y, kept = compiled.forward(layers, compiled.feature_major(x), keep=keep)
         ctx.fixed = fixed
-        ctx.save_for_backward(x, *tensors, *kept)
+        ctx.save_for_backward(x, *tensors, *itertools.chain(*kept))
         return y
 
     @staticmethod
@@ -312,41 +301,25 @@ class _Chain(torch.autograd.Function):
         saved = ctx.saved_tensors
         n_inputs = 1 + 3 * len(ctx.fixed)
         x, *tensors = saved[:n_inputs]
-        kept = saved[n_inputs:]
         # a gradient that will be differentiated, or of many losses at once: the definition's
         if torch.is_grad_enabled() or compiled.is_traced():
             grads = _differentiable_gradients(ctx, x, tensors, grad_y)
-        else:
-            grads = _compiled_gradients(ctx, tensors, kept, grad_y)
-        return None, None, *grads
+            return None, None, *grads
+        layers = _contiguous_layers(ctx.fixed, tensors)
+        flat = saved[n_inputs:]
+        kept = list(zip(flat[0::2], flat[1::2], strict=True))
+        grad_x, *grads = compiled.backward(layers, kept, grad_y, ctx.needs_input_grad[2:])
+        return None, None, None if grad_x is None else grad_x.t(), *grads
 
 
-def _compiled_gradients(
-    ctx: Any, tensors: list[Tensor | None], kept: tuple[Tensor | None, ...], grad_y: Tensor
-) -> list[Tensor | None]:
-    """Gradients at x, and at values, bias and srelu of each layer."""
-    compiled.match_threads()
-    needs_x, *needed = ctx.needs_input_grad[2:]
-    g = grad_y.clone(memory_format=torch.contiguous_format)
-    grads = []
-    for i in reversed(range(len(ctx.fixed))):
-        support, law = ctx.fixed[i]
-        values, bias, srelu = tensors[3 * i : 3 * i + 3]
-        x, z = kept[2 * i : 2 * i + 2]
-        index = compiled.NO_LINKS
-        if needed[3 * i]:
-            index = support.by_row
-        grad_values, grad_unit = compiled.backward_(index, x, z, srelu, law, g)
-        grad_bias = grad_srelu = None
-        if srelu is not None:
-            grad_srelu = grad_unit[1:]
-        if bias is not None:
-            grad_bias = g.sum(1) if srelu is None else grad_unit[0]
-        grads = [grad_values, grad_bias, grad_srelu, *grads]
-        if support is not None and (i > 0 or needs_x):
-            _, g = compiled.forward(support.by_column, values, g, None, None, None)
-    grad_x = g.t() if needs_x else None
-    return [grad_x, *grads]
+def _contiguous_layers(fixed: list[tuple], tensors: Sequence[Tensor | None]) -> list[Layer]:
+    """Layers from what :func:`_split` makes of them."""
+    layers = []
+    for i, (support, law) in enumerate(fixed):
+        parameters = tensors[3 * i : 3 * i + 3]
+        dense = [None if tensor is None else tensor.contiguous() for tensor in parameters]
+        layers.append(Layer(support, *dense, law))
+    return layers
 
 
 def _differentiable_gradients(

@@ -109,15 +109,21 @@ class SparseLinear(nn.Module):
     @property
     def support(self) -> Support:
         """The links; assigning a support of another size leaves ``values`` to the caller."""
-        index = [self._buffers[name] for name in INDEX]
-        for buffer, known in zip(index, self._support[2:], strict=True):
-            if buffer is not known:  # the buffers moved
-                support = Support(self.in_features, self.out_features, *index)
-                if compiled.is_traced():  # for the time of the transform
-                    return support
-                self._support = support
-                break
-        return self._support
+        known = self._support
+        buffers = self._buffers
+        if (
+            buffers["crow"] is known.crow
+            and buffers["col"] is known.col
+            and buffers["tcrow"] is known.tcrow
+            and buffers["trow"] is known.trow
+            and buffers["perm"] is known.perm
+        ):
+            return known
+        index = [buffers[name] for name in INDEX]  # the buffers moved
+        support = Support(self.in_features, self.out_features, *index)
+        if not compiled.is_traced():  # there, for the time of the transform
+            self._support = support
+        return support
 
     @support.setter
     def support(self, support: Support) -> None:

@@ -8,6 +8,8 @@ All that the loops inline stays in this file: numba looks for changes there alon
 loop from its cache.
 """
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 import torch
@@ -22,6 +24,75 @@ sequence = numba.njit(error_model="numpy", nogil=True, cache=True)  # of calls o
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 
 BLOCK = 64  # units whose ratios, of 1/2 to 2 each, are multiplied before a logarithm is taken
+INDEX = np.uint32(0)  # unsigned, as numba then looks for no negative index
+
+
+class Place(NamedTuple):
+    """A layer of a pass: its sizes, the addresses of its arrays, 0 for none, and the law of its
+    dropout.
+    """
+
+    n_in: int = 0
+    n_out: int = 0
+    n_links: int = 0
+    crow: int = 0
+    col: int = 0
+    tcrow: int = 0
+    trow: int = 0
+    perm: int = 0
+    values: int = 0
+    bias: int = 0
+    srelu: int = 0
+    x: int = 0
+    z: int = 0
+    y: int = 0
+    g: int = 0
+    grad_values: int = 0
+    grad_bias: int = 0
+    grad_srelu: int = 0
+    is_dropped: int = 0
+    threshold: int = 0
+    scale: float = 1.0
+    key: int = 0
+    flip: int = 0
+
+
+LAYER = np.dtype([(name, np.float64 if name == "scale" else np.intp) for name in Place._fields])
+
+# ------------------------------------------------------------------------- memory by its address
+
+
+@numba.extending.intrinsic
+def _pointer(context, address, like):
+    """The address as a pointer to values of the type of ``like``."""
+
+    def cast(context, builder, signature, values):
+        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+    return numba.types.CPointer(like)(numba.types.intp, like), cast
+
+
+@inline
+def at(address, like, shape):
+    """The contiguous array of values like ``like`` that begins at the address; the loops of
+    :mod:`lib.hinges` inline it too.
+    """
+    return numba.carray(_pointer(address, like), shape)
+
+
+@inline
+def _links(layer, zero):
+    """Index of the links of a layer of LAYER by its outputs, and their values."""
+    crow, col = at(layer.crow, INDEX, layer.n_out + 1), at(layer.col, INDEX, layer.n_links)
+    return crow, col, at(layer.values, zero, layer.n_links)
+
+
+@inline
+def _unit(layer, zero):
+    """Parameters of the activation of a layer of LAYER, and the law of its dropout."""
+    law = layer.threshold, layer.scale, layer.key, layer.flip
+    return at(layer.srelu, zero, (4, layer.n_out)), law
+
 
 # -------------------------------------------------------------------------- links of one row
 
@@ -62,6 +133,16 @@ def _add_links(k, end, col, order, values, x, y_r):
 
 
 @inline
+def _sum_links(k, end, col, order, values, x):
+    """What the links k to end sum to for one example, x (n_in,)."""
+    total = x.dtype.type(0)
+    for i in range(np.uint64(k), np.uint64(end)):
+        w, x_i = _link(col, order, values, x, i)
+        total += w * x_i
+    return total
+
+
+@inline
 def _dot_links(k, end, col, x, g, d):
     """d[k] = g · x[col[k]] for the links k to end, four at a time."""
     zero = g.dtype.type(0)
@@ -81,6 +162,13 @@ def _dot_links(k, end, col, x, g, d):
             s0 += g[b] * x0[b]
         d[k] = s0
         k += 1
+
+
+@inline
+def _spread_links(k, end, col, x, g, d):
+    """d[k] = g · x[col[k]] for the links k to end and one example, x (n_in,)."""
+    for i in range(np.uint64(k), np.uint64(end)):
+        d[i] = g * x[col[i]]
 
 
 @inline
@@ -122,6 +210,14 @@ def _contrast_links(k, end, col, x, g, y, m, d):
         k += 1
 
 
+@inline
+def _sum_row(x):
+    total = x.dtype.type(0)
+    for b in range(x.shape[0]):
+        total += x[b]
+    return total
+
+
 # ------------------------------------------------------------------- activation of one row
 
 
@@ -143,11 +239,11 @@ def _srelu_row(z, srelu, r, y):
 
 
 @inline
-def _srelu_grad_row(z, srelu, r, g, grads):
-    """Turn g, the gradient at the output, into that at the input; grads[:, r]: bias, parameters."""
+def _srelu_grad_row(z, srelu, r, g, is_wanted, grads):
+    """Turn g, the gradient at the output, into that at the input; grads[:, r]: of parameters."""
     low, left, high, right = _pieces(srelu, r)
     zero = z.dtype.type(0)
-    total = below = below_x = above = above_x = zero
+    below = below_x = above = above_x = zero
     for b in range(z.shape[0]):
         g_b, x_low, x_high = g[b], z[b] - low, z[b] - high
         g_low = g_b if x_low <= zero else zero
@@ -157,9 +253,9 @@ def _srelu_grad_row(z, srelu, r, g, grads):
         above += g_high
         above_x += g_high * x_high
         g[b] = g_b + left * g_low + right * g_high
-        total += g[b]
-    grads[0, r], grads[1, r], grads[2, r] = total, -left * below - right * above, below_x
-    grads[3, r], grads[4, r] = -right * above * np.sign(srelu[2, r]), above_x
+    if is_wanted:
+        grads[0, r], grads[1, r] = -left * below - right * above, below_x
+        grads[2, r], grads[3, r] = -right * above * np.sign(srelu[2, r]), above_x
 
 
 # ---------------------------------------------------------------------- dropout of one row
@@ -278,36 +374,108 @@ def _temper_row(y, bias, before, after, gain, ratio):
 # --------------------------------------------------------------------- passes over all rows
 
 
-@jit
-def forward_rows(crow, col, order, values, x, bias, srelu, law, z, y):
-    """For each row in turn: links and bias into z, activation into y, dropout; without the parts
-    that are None.
+@sequence
+def forward_layers(zero, width, layers):
+    """Layers after each other, of each its links, bias, activation and dropout; z is what the
+    activation gets, y the output.
+
+    Args:
+        zero: a 0 of the dtype.
+        width: B, of the batch.
+        layers: (n,) of LAYER.
     """
+    for i in range(len(layers)):
+        layer = layers[i]
+        parts = layer.crow != 0, layer.bias != 0, layer.srelu != 0, layer.is_dropped != 0
+        bias = at(layer.bias, zero, layer.n_out)
+        x = at(layer.x, zero, (layer.n_in, width))
+        z = at(layer.z, zero, (layer.n_out, width))
+        y = at(layer.y, zero, (layer.n_out, width))
+        _forward_rows(parts, _links(layer, zero), x, bias, _unit(layer, zero), z, y)
+
+
+@jit
+def _forward_rows(parts, links, x, bias, unit, z, y):
+    """For each row in turn: links and bias into z, activation into y, dropout; those that are among
+    the parts.
+    """
+    has_links, has_bias, has_srelu, is_dropped = parts
+    crow, col, values = links
+    srelu, law = unit
+    is_single, flat = x.shape[1] == 1, x.reshape(-1)
     for r in numba.prange(y.shape[0]):
         z_r, y_r = z[r], y[r]
-        if crow is not None:
-            z_r[:] = 0 if bias is None else bias[r]
-            _add_links(crow[r], crow[r + 1], col, order, values, x, z_r)
-        if srelu is not None:
+        if has_links:
+            z_r[:] = bias[r] if has_bias else 0
+            if is_single:
+                z_r[0] += _sum_links(crow[r], crow[r + 1], col, None, values, flat)
+            else:
+                _add_links(crow[r], crow[r + 1], col, None, values, x, z_r)
+        if has_srelu:
             _srelu_row(z_r, srelu, r, y_r)
-        if law is not None:
-            if srelu is None:
-                y_r[:] = z_r
+        elif not has_links:
+            y_r[:] = z_r
+        if is_dropped:
             _dropout_row(y_r, r, law)
 
 
-@jit
-def backward_rows(crow, col, x, z, srelu, law, g, d, grads):
-    """For each row in turn: dropout, activation and its parameters, bias, links; g, the gradient at
-    the output, becomes that before the activation.
+@sequence
+def backward_layers(zero, width, layers):
+    """The gradients of layers after each other, from the last to the first: where two meet, g by
+    the links of the upper one, then what _backward_rows does to the lower one.
+
+    Args:
+        zero, width: as in forward_layers.
+        layers: (n + 2,) of LAYER, with one before the first, whose g is that of the input, and one
+            after the last.
     """
+    for i in range(len(layers) - 2, -1, -1):
+        lower, upper = layers[i], layers[i + 1]
+        if lower.g == 0:
+            continue
+        parts = upper.tcrow != 0, lower.srelu != 0, lower.is_dropped != 0
+        wanted = lower.grad_values != 0, lower.grad_bias != 0, lower.grad_srelu != 0
+        tcrow, trow = at(upper.tcrow, INDEX, upper.n_in + 1), at(upper.trow, INDEX, upper.n_links)
+        perm, values = at(upper.perm, INDEX, upper.n_links), at(upper.values, zero, upper.n_links)
+        above = tcrow, trow, perm, values, at(upper.g, zero, (upper.n_out, width))
+        x = at(lower.x, zero, (lower.n_in, width))
+        z = at(lower.z, zero, (lower.n_out, width))
+        g = at(lower.g, zero, (lower.n_out, width))
+        d = at(lower.grad_values, zero, lower.n_links)
+        d_bias = at(lower.grad_bias, zero, lower.n_out)
+        d_srelu = at(lower.grad_srelu, zero, (4, lower.n_out))
+        links, unit = _links(lower, zero), _unit(lower, zero)
+        _backward_rows(parts, above, links, x, z, unit, g, wanted, d, d_bias, d_srelu)
+
+
+@jit
+def _backward_rows(parts, above, links, x, z, unit, g, wanted, d, d_bias, d_srelu):
+    """For each row in turn: g, the gradient at the output, by the links above; dropout and
+    activation, with which g becomes the gradient before it; and of links, bias and activation the
+    gradients that are wanted.
+    """
+    has_links, has_srelu, is_dropped = parts
+    wants_links, wants_bias, wants_srelu = wanted
+    tcrow, trow, perm, values_above, g_above = above
+    crow, col, _ = links
+    srelu, law = unit
+    is_single, flat, flat_above = g.shape[1] == 1, x.reshape(-1), g_above.reshape(-1)
     for r in numba.prange(g.shape[0]):
         g_r = g[r]
-        if law is not None:
+        if has_links and is_single:
+            g_r[0] = _sum_links(tcrow[r], tcrow[r + 1], trow, perm, values_above, flat_above)
+        elif has_links:
+            g_r[:] = 0
+            _add_links(tcrow[r], tcrow[r + 1], trow, perm, values_above, g_above, g_r)
+        if is_dropped:
             _dropout_row(g_r, r, law)
-        if srelu is not None:
-            _srelu_grad_row(z[r], srelu, r, g_r, grads)
-        if crow is not None:
+        if has_srelu:
+            _srelu_grad_row(z[r], srelu, r, g_r, wants_srelu, d_srelu)
+        if wants_bias:
+            d_bias[r] = _sum_row(g_r)
+        if wants_links and is_single:
+            _spread_links(crow[r], crow[r + 1], col, flat, g_r[0], d)
+        elif wants_links:
             _dot_links(crow[r], crow[r + 1], col, x, g_r, d)
 
 

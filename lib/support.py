@@ -5,7 +5,6 @@ a set of links.
 """
 
 import math
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -37,19 +36,28 @@ class Support(_Index):
     def __getstate__(self) -> None:
         """A copy makes its own arrays, of its own memory."""
 
-    @cached_property
+    @property
     def by_row(self) -> tuple:
         """``crow``, ``col`` and no order of the values, for the compiled kernels."""
-        return _unsigned(self.crow), _unsigned(self.col), None
+        return self._memory.by_row
 
-    @cached_property
+    @property
     def by_column(self) -> tuple:
         """``tcrow``, ``trow``, ``perm``; unsigned, as numba then looks for no negative index."""
-        return (
-            _unsigned(self.tcrow),
-            _unsigned(self.trow),
-            _unsigned(self.perm),
-        )
+        return self._memory.by_column
+
+    @property
+    def place(self) -> tuple:
+        """Sizes and addresses of the arrays, the first fields of :class:`lib.loops.Place`."""
+        return self._memory.place
+
+    @property
+    def _memory(self) -> "_Memory":
+        """Made again where ``share_memory_`` has moved the arrays."""
+        known = self.__dict__.get("known")
+        if known is None or known.address != self.crow.data_ptr():
+            known = self.known = _Memory(self)
+        return known
 
     @property
     def nnz(self) -> int:
@@ -70,8 +78,17 @@ class Support(_Index):
         return self.row.long() * self.n_in + self.col
 
 
-def _unsigned(index: Tensor) -> np.ndarray:
-    return index.numpy().view(np.uint32)
+class _Memory:
+    """The memory of a support, as the compiled loops take it."""
+
+    def __init__(self, support: Support) -> None:
+        n_in, n_out, *index = support
+        addresses = [tensor.data_ptr() for tensor in index]
+        crow, col, tcrow, trow, perm = [tensor.numpy().view(np.uint32) for tensor in index]
+        self.address = addresses[0]
+        self.by_row = crow, col, None
+        self.by_column = tcrow, trow, perm
+        self.place = n_in, n_out, len(col), *addresses
 
 
 def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:

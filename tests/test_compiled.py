@@ -4,8 +4,10 @@ import numba
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from lib import compiled
+from lib.kernels import Layer
 from lib.support import random_support
 
 P = 0.4  # of the laws below
@@ -177,46 +179,81 @@ def test_columns_are_copied_unless_they_are_contiguous(generator):
     assert compiled.feature_major(copied.t()).data_ptr() == copied.data_ptr()
 
 
-def test_forward_without_activation_gives_one_tensor_twice(links):
+@pytest.fixture
+def relu():
+    return torch.tensor([[0.0], [0.0], [0.0], [1.0]]).repeat(1, 4)
+
+
+def test_forward_keeps_inputs_and_the_values_before_activations(links, relu, generator):
     support, values, x = links
-    z, y = compiled.forward(support.by_row, values, x, None, None, None)
-    assert z is y
-    torch.testing.assert_close(y, dense(support, values) @ x)
-
-
-def test_forward_by_columns_is_the_transposed_product(links, generator):
-    support, values, _ = links
-    g = torch.randn(4, 3, generator=generator)
-    _, y = compiled.forward(support.by_column, values, g, None, None, None)
-    torch.testing.assert_close(y, dense(support, values).t() @ g)
-
-
-def test_forward_keeps_the_values_before_the_activation(links):
-    support, values, x = links
-    zeros = torch.tensor([[0.0], [0.0], [0.0], [1.0]]).repeat(1, 4)  # ReLU
     bias = torch.arange(4.0)
-    z, y = compiled.forward(support.by_row, values, x, bias, zeros, None)
-    torch.testing.assert_close(z, dense(support, values) @ x + bias[:, None])
-    torch.testing.assert_close(y, z.relu())
+    first = Layer(support, values, bias, relu)
+    again = random_support(4, 3, 0.5, generator=generator)
+    weights = torch.randn(again.nnz, generator=generator)
+    y, kept = compiled.forward([first, Layer(again, weights)], x, keep=True)
+    z = dense(support, values) @ x + bias[:, None]
+    torch.testing.assert_close(y, dense(again, weights) @ z.relu())
+    (inputs, before), (between, none) = kept
+    assert inputs is x and none is None
+    torch.testing.assert_close([before, between], [z, z.relu()])
 
 
-def test_backward_changes_the_gradient_and_returns_those_of_links_and_unit(links, generator):
+def test_forward_that_keeps_nothing_goes_on_in_the_memory_of_two_layers(generator, monkeypatch):
+    support = random_support(5, 5, 0.5, generator=generator)
+    layer = Layer(support, torch.randn(support.nnz, generator=generator), srelu=torch.rand(4, 5))
+    x = torch.randn(5, 2, generator=generator)
+    desired, kept = compiled.forward([layer] * 4, x, keep=True)
+    taken = []
+    place = compiled._place
+    monkeypatch.setattr(compiled, "_place", lambda *a: taken.append(a[2:]) or place(*a))
+    y, nothing = compiled.forward([layer] * 4, x, keep=False)
+    assert len(kept) == 4 and nothing == []
+    assert len({id(state) for states in taken for state in states}) == 3  # with x
+    assert torch.equal(y, desired)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 9])
+def test_backward_gives_the_gradients_that_are_needed(links, relu, generator, width):
+    support, values, _ = links
+    x = torch.randn(6, width, generator=generator)
+    layer = Layer(support, values, torch.zeros(4), relu)
+    _, kept = compiled.forward([layer], x, keep=True)
+    grad_y = torch.randn(4, width, generator=generator)
+    grads = compiled.backward([layer], kept, grad_y, [True, True, True, True])
+    g = grad_y * (dense(support, values) @ x > 0)
+    torch.testing.assert_close(grads[0], dense(support, values).t() @ g)
+    torch.testing.assert_close(grads[1], (g @ x.t())[support.row.long(), support.col.long()])
+    torch.testing.assert_close(grads[2], g.sum(1))
+    for i in range(4):
+        needed = [k == i for k in range(4)]
+        alone = compiled.backward([layer], kept, grad_y, needed)
+        assert [grad is not None for grad in alone] == needed
+        assert torch.equal(alone[i], grads[i])
+
+
+def test_backward_leaves_the_gradient_at_the_output_as_it_is(links, relu, generator):
     support, values, x = links
-    relu = torch.tensor([[0.0], [0.0], [0.0], [1.0]]).repeat(1, 4)
-    z, _ = compiled.forward(support.by_row, values, x, None, relu, None)
     grad_y = torch.randn(4, 3, generator=generator)
-    g = grad_y.clone()
-    d, grads = compiled.backward_(support.by_row, x, z, relu, None, g)
-    torch.testing.assert_close(g, grad_y * (z > 0))
-    torch.testing.assert_close(d, (g @ x.t())[support.row.long(), support.col.long()])
-    torch.testing.assert_close(grads[0], g.sum(1))
+    for layer in (Layer(support, values), Layer(support, values, srelu=relu)):
+        _, kept = compiled.forward([layer], x, keep=True)
+        given = grad_y.clone()
+        compiled.backward([layer], kept, given, [True, True, False, False])
+        assert torch.equal(given, grad_y)
 
 
-def test_nothing_but_the_law_in_a_backward_pass_gives_no_gradients():
+def test_nothing_but_the_law_in_a_backward_pass_is_the_law_again():
     law = compiled.dropout_law(P, 1, 2)
     x = torch.ones(5, 4)
-    _, y = compiled.forward(compiled.NO_LINKS, None, x, None, None, law)
-    g = torch.ones(5, 4)
-    assert compiled.backward_(compiled.NO_LINKS, x, None, None, law, g) == (None, None)
-    assert torch.equal(g, y)
+    y, kept = compiled.forward([Layer(law=law)], x, keep=True)
+    grads = compiled.backward([Layer(law=law)], kept, x, [True, False, False, False])
+    assert torch.equal(grads[0], y) and grads[1:] == [None, None, None]
     np.testing.assert_array_equal(np.unique(y), [0, 1 / (1 - P)])
+
+
+@pytest.mark.parametrize("made", ["fake", "negative"])
+def test_tensors_without_memory_of_their_own_are_refused(made):
+    with FakeTensorMode():
+        fake = torch.ones(2, 2)
+    negative = torch.ones(2, dtype=torch.complex64).conj().imag
+    with pytest.raises(TypeError, match="give plain tensors"):
+        compiled.addresses(fake if made == "fake" else negative)

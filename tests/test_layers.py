@@ -276,6 +276,15 @@ def test_training_goes_on_after_other_links_are_loaded_while_the_last_loss_is_ke
     torch.testing.assert_close(layer.values.grad, x.sum(0)[layer.col.long()])
 
 
+def test_layer_follows_its_arrays_to_shared_memory(generator):
+    layer, x = SparseLinear(50, 40, density=0.3), torch.randn(3, 50, generator=generator)
+    before = layer(x)
+    known = layer.support.by_row[0]
+    layer.share_memory()
+    assert torch.equal(layer(x), before)
+    assert known.ctypes.data != layer.support.by_row[0].ctypes.data == layer.crow.data_ptr()
+
+
 def test_loaded_layer_shares_no_memory_with_the_state_dict():
     layer, state = sparse(seed=1), sparse().state_dict()
     layer.load_state_dict(state)
