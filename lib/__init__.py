@@ -7,3 +7,11 @@ with them, ``train`` is the one loop. Packages around it, each importing only th
 ``data``, the core, ``topology``, ``robustness``, ``runs`` (what an experiment is), ``bench``,
 ``report``, ``papers`` (a room for each paper), ``command``.
 """
+
+import os
+
+# How long a thread that waits for the others keeps its core busy: about 10 µs, then it sleeps. Else
+# that is milliseconds, and beside another busy process all steps take ten times as long. It counts
+# where torch is imported after this module, or the environment says so from the start.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")

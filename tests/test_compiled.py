@@ -1,5 +1,9 @@
 """The choice of implementation, threads, the law of a dropout, and the passes on their own."""
 
+import os
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
@@ -11,6 +15,25 @@ from lib.kernels import Layer
 from lib.support import random_support
 
 P = 0.4  # of the laws below
+WAITING = ("GOMP_", "OMP_WAIT")
+
+
+# threads that wait
+
+
+@pytest.mark.parametrize(
+    ("chosen", "desired"),
+    [
+        ({}, "3000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+def test_waiting_threads_sleep_soon_unless_the_environment_says_otherwise(chosen, desired):
+    others = {name: value for name, value in os.environ.items() if not name.startswith(WAITING)}
+    program = "import lib, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    printed = subprocess.check_output([sys.executable, "-c", program], env=others | chosen)
+    assert printed.decode().strip() == desired
 
 
 # choice of implementation
