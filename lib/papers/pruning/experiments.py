@@ -59,7 +59,7 @@ SMALL: dict[str, Fields] = {  # what stands for the published scale
     "paper": {},
 }
 ON_DIGITS: Fields = {"dataset": DIGITS, "extractor": "tiny", "n_hidden": 64}
-SMALL_RUNS = {"smoke": 2, "quick": 3}
+SMALL_RUNS = {"smoke": 2, "quick": 2}
 
 
 def cells(profile: str) -> list[Fields]:
