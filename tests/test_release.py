@@ -42,6 +42,17 @@ assert 0 < history.metrics[-1]["test_accuracy"] < 1, history.metrics
 # -------------------------------------------------------------------------------------- version
 
 
+def test_pins_run_on_the_oldest_python_that_is_promised():
+    """Debian 12 has 3.11.2, which pins made with a newer 3.11 may refuse."""
+    oldest = PYPROJECT["project"]["requires-python"].removeprefix(">=") + ".0"
+    refusing = []
+    for name in TREE:
+        wanted = metadata.metadata(name)["Requires-Python"]
+        if wanted and not SpecifierSet(wanted).contains(oldest):
+            refusing.append(f"{name} wants {wanted}")
+    assert not refusing
+
+
 def test_every_release_has_a_heading_and_only_the_newest_may_be_open():
     found = [HEADING.fullmatch(heading) for heading in HEADINGS]
     assert None not in found
