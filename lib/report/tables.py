@@ -78,9 +78,9 @@ def summary(records: Records) -> pd.DataFrame:
 def settings(records: Records, columns: Sequence[str]) -> pd.DataFrame:
     """Fields of the runs, a row for each combination, and how many seeds have it."""
     fields = [vars(record.config) for record in records]
-    table = pd.DataFrame(fields, columns=list(columns))
-    groups = table.groupby(list(columns), sort=False)
-    return groups.size().rename("seeds").reset_index()
+    table = pd.DataFrame(fields, columns=[*columns, "seed"])
+    groups = table.groupby(list(columns), sort=False, dropna=False)
+    return groups["seed"].nunique().rename("seeds").reset_index()
 
 
 # ------------------------------------------------------------------------------ pairs of methods

@@ -34,7 +34,7 @@ def check_attacks(
         rows += _rows(record, _of_ensemble(record))
     rows += _of_transfer(tables(minimal))
     checks = pd.DataFrame(rows, columns=[*KEY, "check", "worst"])
-    return checks.assign(passed=checks["worst"] <= TOLERANCE)
+    return checks.assign(passed=checks["worst"].round(6) <= TOLERANCE)
 
 
 def _rows(record: Record, checks: dict[str, float]) -> list[dict[str, Any]]:
