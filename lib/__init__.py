@@ -10,8 +10,8 @@ with them, ``train`` is the one loop. Packages around it, each importing only th
 
 import os
 
-# How long a thread that waits for the others keeps its core busy: about 10 µs, then it sleeps. Else
+# How long a thread that waits for the others keeps its core busy: some 50 µs, then it sleeps. Else
 # that is milliseconds, and beside another busy process all steps take ten times as long. It counts
-# where torch is imported after this module, or the environment says so from the start.
+# where torch is imported after this module, as by `python -m lib` and what it starts.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")

@@ -19,8 +19,8 @@ from lib import loops
 
 Step = TypeVar("Step")
 
-NO_LINKS = (None, None, None)  # the index of what has no links
-EMPTY = 1  # address of a tensor of no values, which nobody reads
+NO_LINKS = (None, None, None)  # for the loops of lib.sampling: what has no links
+EMPTY = 1  # stands for the address of a tensor of no values
 PLAIN = (Tensor, torch.nn.Parameter)  # types whose memory is known
 ZEROS = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
 
@@ -187,40 +187,40 @@ def key_and_flip(seed: int, step: int) -> tuple[int, int]:
 
 def feature_major(x: Tensor) -> Tensor:
     """The columns (n, B) of ``x`` (B, n), contiguous; a copy unless ``x`` is feature-major."""
-    columns = x.t()
+    columns = x.resolve_neg().t()
     if columns.is_contiguous():
         return columns
     match_threads()
-    columns = x.new_empty(columns.shape)
-    loops.transposed(array(x), array(columns))
-    return columns
+    copied = x.new_empty(columns.shape)
+    loops.transposed(array(columns.t()), array(copied))
+    return copied
 
 
 def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, list]:
     """Layers after each other, in one call.
 
     Args:
-        layers: each a :class:`lib.kernels.Layer` of contiguous tensors.
+        layers: each a :class:`lib.kernels.Layer` of contiguous tensors of the dtype of x, whose
+            memory nobody else frees meanwhile.
         x: (n_in, B) float, contiguous.
         keep: whether to keep what :func:`backward` reads.
     Returns: the output, (n_out, B) float, contiguous; and of each layer, if kept, its input and the
         values before its activation, None without one.
     """
+    widths = _widths(layers, len(x))
+    spare = _Alternating(x, max(widths[1:-1], default=0))
     places = []
     states = []  # what the addresses point to
-    memory = [None, None]  # of the outputs of every other layer, where they are not kept
     y = x
     for i, layer in enumerate(layers):
-        inputs = y
-        n_out = len(inputs) if layer.support is None else layer.support.n_out
-        y = memory[i % 2]
-        if keep or y is None or len(y) != n_out:
-            y = memory[i % 2] = x.new_empty(n_out, x.shape[1])
+        inputs, n = y, widths[i + 1]
+        is_own = keep or i == len(layers) - 1
+        y = x.new_empty(n, x.shape[1]) if is_own else spare.rows(n)
         z = inputs if layer.support is None else y
         if keep and z is y and layer.srelu is not None:
             z = torch.empty_like(y)
         states.append((inputs, None if layer.srelu is None else z))
-        places.append(_place(layer, n_out, inputs, z, y))
+        places.append(_place(layer, n, x.dtype, inputs, z, y))
     match_threads()
     loops.forward_layers(ZEROS[x.dtype], x.shape[1], np.array(places, loops.LAYER))
     return y, states if keep else []
@@ -236,41 +236,74 @@ def backward(
 
     Args:
         layers: as in :func:`forward`.
-        kept: what it kept; of a layer without activation whose values need no gradient, the input
-            may be None.
+        kept: what it kept, contiguous; of a layer without activation whose values need no gradient,
+            the input may be None.
         grad_y: (n_out, B) float, the gradient at the output.
         needed: whether a gradient is needed, in the order of those that are returned.
     Returns: the gradients at x, (n_in, B), and at values, bias and srelu of each layer, None where
         none is needed.
     """
     needs_x, *needed = needed
-    width = grad_y.shape[1]
-    g = grad_y.contiguous()
+    width, dtype = grad_y.shape[1], grad_y.dtype
+    g = grad_y.resolve_neg().contiguous()
     if layers[-1].srelu is not None or layers[-1].law is not None:
         g = grad_y.clone(memory_format=torch.contiguous_format)  # the loops change it
-    between = [g]  # what the addresses point to
+    inner = [layer.support.n_in for layer in layers[1:] if layer.support is not None]
+    spare = _Alternating(grad_y, max(inner, default=0))
+    at_ends = [g]  # with spare what the addresses point to
     places = [loops.Place()]
-    grads = []
+    grads: list[Tensor | None] = [None] * len(needed)
     for i in reversed(range(len(layers))):
-        support, values, bias, srelu, _ = layers[i]
+        support = layers[i].support
         own = [None, None, None]
-        for k, parameter in enumerate((values, bias, srelu)):
+        for k, parameter in enumerate(layers[i][1:4]):
             if needed[3 * i + k]:
                 own[k] = grad_y.new_empty(support.nnz if k == 0 else parameter.shape)
-        grads = own + grads
-        places.append(_place(layers[i], len(g), *kept[i], g=g, grads=own))
-        if support is not None and (i > 0 or needs_x):
-            g = grad_y.new_empty(support.n_in, width)
-            between.append(g)
-    places.append(loops.Place(n_out=len(g), g=addresses(g)[0]) if needs_x else loops.Place())
+        grads[3 * i : 3 * i + 3] = own
+        places.append(_place(layers[i], len(g), dtype, *kept[i], g=g, grads=own))
+        if not needs_x and not any(needed[: 3 * i]):
+            break
+        if support is not None:
+            g = spare.rows(support.n_in) if i > 0 else grad_y.new_empty(support.n_in, width)
+            at_ends.append(g)
+    of_input = loops.Place(n_out=len(g), g=addresses(dtype, g)[0]) if needs_x else loops.Place()
+    places.append(of_input)
     match_threads()
-    loops.backward_layers(ZEROS[grad_y.dtype], width, np.array(places[::-1], loops.LAYER))
+    loops.backward_layers(ZEROS[dtype], width, np.array(places[::-1], loops.LAYER))
     return [g if needs_x else None, *grads]
+
+
+def _widths(layers: Sequence[tuple], n: int) -> list[int]:
+    """Numbers of neurons: of the input, and after each layer."""
+    widths = [n]
+    for layer in layers:
+        widths.append(widths[-1] if layer.support is None else layer.support.n_out)
+    return widths
+
+
+class _Alternating:
+    """Memory for a series of matrices of which two live at a time, of up to ``most`` rows as wide
+    as those of ``like``.
+    """
+
+    def __init__(self, like: Tensor, most: int) -> None:
+        self.like, self.most = like, most
+        self.last: Tensor | None = None
+        self.before: Tensor | None = None
+
+    def rows(self, n: int) -> Tensor:
+        """The next of the series, of n rows, in the memory of the one before the last."""
+        memory = self.before
+        if memory is None:
+            memory = self.like.new_empty(self.most, self.like.shape[1])
+        self.last, self.before = memory, self.last
+        return memory[:n]
 
 
 def _place(
     layer: tuple,
     n: int,
+    dtype: torch.dtype,
     x: Tensor | None,
     z: Tensor | None,
     y: Tensor | None = None,
@@ -281,34 +314,44 @@ def _place(
     support, values, bias, srelu, law = layer
     links = (n, n, 0, 0, 0, 0, 0, 0) if support is None else support.place
     dropout = (0, 0, 1.0, 0, 0) if law is None else (1, *law)
-    return *links, *addresses(values, bias, srelu, x, z, y, g, *grads), *dropout
+    return *links, *addresses(dtype, values, bias, srelu, x, z, y, g, *grads), *dropout
 
 
-def addresses(*tensors: Tensor | None) -> list[int]:
-    """Of the memory of contiguous tensors, to which the caller holds on, 0 for None: a tenth of the
-    time that arrays of it take.
+def addresses(dtype: torch.dtype, *tensors: Tensor | None) -> list[int]:
+    """Of the memory of contiguous tensors, 0 for None: a tenth of the time that arrays of it take.
 
-    Raises: TypeError for a tensor without memory of its own.
+    The caller holds the memory: a tensor that others can give other memory is detached first.
+
+    Raises: TypeError for a tensor without memory of its own on a CPU, or of another dtype.
     """
     found = []
     for tensor in tensors:
         if tensor is None:
             found.append(0)
             continue
-        if type(tensor) not in PLAIN or tensor.is_neg():
-            _check_memory(tensor)
-        found.append(tensor.data_ptr() or EMPTY)
+        is_plain = type(tensor) in PLAIN and tensor.dtype is dtype and tensor.is_cpu
+        address = tensor.data_ptr() if is_plain and not tensor.is_neg() else 0
+        found.append(address or _checked_address(tensor, dtype))
     return found
 
 
-def _check_memory(tensor: Tensor) -> None:
-    try:
-        tensor.detach().numpy()
-    except (RuntimeError, TypeError) as error:
-        raise TypeError(
-            f"the compiled loops cannot read the memory of a {type(tensor).__name__}: give plain"
-            f" tensors ({error})"
-        ) from error
+def _checked_address(tensor: Tensor, dtype: torch.dtype) -> int:
+    """That of a tensor of a kind of its own, or of no values. Raises TypeError."""
+    reason = f"it is {tensor.dtype} on {tensor.device}, and they take {dtype} on a CPU"
+    if tensor.dtype is dtype and tensor.is_cpu:
+        try:
+            tensor.detach().numpy()
+            if tensor.numel() == 0:
+                return EMPTY
+            if tensor.data_ptr() != 0:
+                return tensor.data_ptr()
+            reason = "its memory was freed"
+        except (RuntimeError, TypeError) as error:
+            reason = str(error)
+    raise TypeError(
+        f"the compiled loops cannot read the memory of a {type(tensor).__name__}: give plain"
+        f" tensors ({reason})"
+    )
 
 
 def array(tensor: Tensor | None) -> np.ndarray | None:

@@ -75,9 +75,9 @@ class _HingeSum(torch.autograd.Function):
         order = _memory_order(x)
         rows = _permuted(x, order).contiguous()
         y = torch.empty_like(rows)
-        hinges, coefficients = hinges.contiguous(), coefficients.contiguous()
+        hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
         compiled.match_threads()
-        _values(*_sizes(x, hinges), *compiled.addresses(rows, hinges, coefficients, y))
+        _values(*_sizes(x, hinges), *compiled.addresses(x.dtype, rows, hinges, coefficients, y))
         return _permuted(y, _inverse(order))
 
     @staticmethod
@@ -90,17 +90,17 @@ class _HingeSum(torch.autograd.Function):
         rows = _permuted(x, order).contiguous()
         grad_rows = _permuted(grad_y, order).contiguous()
         grad_x = torch.empty_like(rows)
-        hinges, coefficients = hinges.contiguous(), coefficients.contiguous()
+        hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
         grad_coefficients = sums = None
         if ctx.needs_input_grad[2]:
             n_chunks = -(-x.numel() // CHUNK)
             grad_coefficients = torch.empty_like(coefficients)
             sums = x.new_empty(n_chunks, *coefficients.shape)
         compiled.match_threads()
-        memory = compiled.addresses(rows, grad_rows, hinges, coefficients, grad_x)
+        memory = compiled.addresses(x.dtype, rows, grad_rows, hinges, coefficients, grad_x)
         of_sums = None, None
         if sums is not None:
-            of_sums = compiled.addresses(sums, grad_coefficients)
+            of_sums = compiled.addresses(x.dtype, sums, grad_coefficients)
         _gradients(*_sizes(x, hinges), *memory, *of_sums)
         return _permuted(grad_x, _inverse(order)), None, grad_coefficients
 

@@ -164,7 +164,8 @@ class _Product(torch.autograd.Function):
 def _compiled_product(
     support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
 ) -> Tensor:
-    layer = Layer(support, values if values is None else values.contiguous())
+    layer = Layer(support, _held(values))
+    x = _held(x)
     if grad_y is None:
         y, _ = compiled.forward([layer], x, keep=False)
         return y
@@ -227,8 +228,9 @@ def _on_rows(x: Tensor, layer: Layer) -> Tensor:
 def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """Layers after each other, each in one pass over its neurons: links, bias, activation, dropout.
 
-    The same as :func:`spmm`, :func:`srelu` and :func:`dropout` in turn. Backward is two passes a
-    layer: dropout, activation and links of each output neuron, then the gradient at the input.
+    The same as :func:`spmm`, :func:`srelu` and :func:`dropout` in turn. Backward is one pass a
+    layer too: of each neuron the gradient by the links above it, then its dropout, activation and
+    own links.
 
     Source: the layers of [Mocanu2018], Methods.
 
@@ -306,20 +308,34 @@ class _Chain(torch.autograd.Function):
             grads = _differentiable_gradients(ctx, x, tensors, grad_y)
             return None, None, *grads
         layers = _contiguous_layers(ctx.fixed, tensors)
-        flat = saved[n_inputs:]
+        flat = [_held(tensor) for tensor in saved[n_inputs:]]
         kept = list(zip(flat[0::2], flat[1::2], strict=True))
         grad_x, *grads = compiled.backward(layers, kept, grad_y, ctx.needs_input_grad[2:])
         return None, None, None if grad_x is None else grad_x.t(), *grads
 
 
 def _contiguous_layers(fixed: list[tuple], tensors: Sequence[Tensor | None]) -> list[Layer]:
-    """Layers from what :func:`_split` makes of them."""
+    """Layers from what :func:`_split` makes of them, for one pass.
+
+    Raises: RuntimeError if the weights are no longer those of the links.
+    """
     layers = []
     for i, (support, law) in enumerate(fixed):
-        parameters = tensors[3 * i : 3 * i + 3]
-        dense = [None if tensor is None else tensor.contiguous() for tensor in parameters]
-        layers.append(Layer(support, *dense, law))
+        layer = Layer(support, *map(_held, tensors[3 * i : 3 * i + 3]), law)
+        if support is not None and layer.values.numel() != support.nnz:
+            raise RuntimeError(
+                f"{layer.values.numel()} weights for {support.nnz} links: the links were replaced"
+                " between the forward and the backward pass"
+            )
+        layers.append(layer)
     return layers
+
+
+def _held(tensor: Tensor | None) -> Tensor | None:
+    """The tensor, contiguous, on memory that stays whatever others do to the tensor."""
+    if tensor is None:
+        return None
+    return tensor.detach().resolve_neg().contiguous()
 
 
 def _differentiable_gradients(
@@ -465,20 +481,21 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
     """
     for layer in layers:
         weights = layer.srelu if layer.values is None else layer.values
-        if weights is None:
-            continue
-        if weights.is_cpu != x.is_cpu:
-            raise ValueError(
-                f"x is on {x.device} and the weights on {weights.device}: give both on one device"
-            )
-        if weights.dtype != x.dtype:
-            if not compiled.is_autocast(x):
-                _check_dtype("x", x, "the weights", weights)
+        if weights is not None and weights.dtype != x.dtype and compiled.is_autocast(x):
             x = x.to(weights.dtype)
+        for name, tensor in zip(
+            ("the weights", "the bias", "the weights"), layer[1:4], strict=True
+        ):
+            if tensor is not None:
+                _check_dtype("x", x, name, tensor)
     return x
 
 
 def _check_dtype(name: str, x: Tensor, other: str, like: Tensor) -> None:
+    if x.is_cpu != like.is_cpu:
+        raise ValueError(
+            f"{name} is on {x.device} and {other} on {like.device}: give both on one device"
+        )
     if x.dtype != like.dtype:
         raise ValueError(
             f"{name} is {x.dtype} and {other} {like.dtype}:"

@@ -5,7 +5,7 @@ activation and dropout while its row is in the cache. Every row of a result belo
 so results do not depend on the number of threads.
 
 All that the loops inline stays in this file: numba looks for changes there alone before it takes a
-loop from its cache.
+loop from its cache. :mod:`lib.hinges` inlines `at`: who changes that, changes both files.
 """
 
 from typing import NamedTuple

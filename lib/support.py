@@ -54,9 +54,10 @@ class Support(_Index):
     @property
     def _memory(self) -> "_Memory":
         """Made again where ``share_memory_`` has moved the arrays."""
-        known = self.__dict__.get("known")
-        if known is None or known.address != self.crow.data_ptr():
-            known = self.known = _Memory(self)
+        known = self.__dict__.get("_known")
+        addresses = [tensor.data_ptr() for tensor in self[2:]]
+        if known is None or known.addresses != addresses:
+            known = self._known = _Memory(self, addresses)
         return known
 
     @property
@@ -81,14 +82,14 @@ class Support(_Index):
 class _Memory:
     """The memory of a support, as the compiled loops take it."""
 
-    def __init__(self, support: Support) -> None:
+    def __init__(self, support: Support, addresses: list[int]) -> None:
         n_in, n_out, *index = support
-        addresses = [tensor.data_ptr() for tensor in index]
-        crow, col, tcrow, trow, perm = [tensor.numpy().view(np.uint32) for tensor in index]
-        self.address = addresses[0]
+        self.addresses = addresses
+        self.index = [tensor.to(INDEX).contiguous() for tensor in index]  # held: they may be copies
+        crow, col, tcrow, trow, perm = [tensor.numpy().view(np.uint32) for tensor in self.index]
         self.by_row = crow, col, None
         self.by_column = tcrow, trow, perm
-        self.place = n_in, n_out, len(col), *addresses
+        self.place = n_in, n_out, len(col), *[tensor.data_ptr() for tensor in self.index]
 
 
 def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:

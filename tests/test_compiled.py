@@ -11,7 +11,7 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 from lib import compiled
-from lib.kernels import Layer
+from lib.kernels import Layer, plain_chain
 from lib.support import random_support
 
 P = 0.4  # of the laws below
@@ -34,6 +34,15 @@ def test_waiting_threads_sleep_soon_unless_the_environment_says_otherwise(chosen
     program = "import lib, os; print(os.environ.get('GOMP_SPINCOUNT'))"
     printed = subprocess.check_output([sys.executable, "-c", program], env=others | chosen)
     assert printed.decode().strip() == desired
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch has another OpenMP")
+def test_torch_reads_how_long_threads_wait_if_it_is_imported_after_lib():
+    others = {name: value for name, value in os.environ.items() if not name.startswith(WAITING)}
+    command = [sys.executable, "-c", "import lib, torch"]
+    environment = others | {"OMP_DISPLAY_ENV": "verbose"}
+    said = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
+    assert "GOMP_SPINCOUNT = '3000'" in said.stderr
 
 
 # choice of implementation
@@ -221,18 +230,54 @@ def test_forward_keeps_inputs_and_the_values_before_activations(links, relu, gen
     torch.testing.assert_close([before, between], [z, z.relu()])
 
 
-def test_forward_that_keeps_nothing_goes_on_in_the_memory_of_two_layers(generator, monkeypatch):
-    support = random_support(5, 5, 0.5, generator=generator)
-    layer = Layer(support, torch.randn(support.nnz, generator=generator), srelu=torch.rand(4, 5))
-    x = torch.randn(5, 2, generator=generator)
-    desired, kept = compiled.forward([layer] * 4, x, keep=True)
+def chain_of(widths, generator, alone=()):
+    """Layers with links, bias and activation; those numbered in ``alone`` have no links."""
+    layers = []
+    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        srelu = torch.rand(4, n_out, generator=generator)
+        if i in alone:
+            layers.append(Layer(srelu=srelu))
+            continue
+        support = random_support(n_in, n_out, 0.5, generator=generator)
+        values = torch.randn(support.nnz, generator=generator)
+        layers.append(Layer(support, values, torch.randn(n_out, generator=generator), srelu))
+    return layers
+
+
+@pytest.mark.parametrize("alone", [(), (2,), (0, 5)])
+def test_passes_go_on_in_the_memory_of_two_layers(alone, generator, monkeypatch):
+    widths = [7, 9, 6, 6, 8, 5, 5, 3]
+    if 0 in alone:
+        widths[0] = widths[1]
+    layers = chain_of(widths, generator, alone)
+    x = torch.randn(widths[0], 2, generator=generator)
+    desired, kept = compiled.forward(layers, x, keep=True)
     taken = []
-    place = compiled._place
-    monkeypatch.setattr(compiled, "_place", lambda *a: taken.append(a[2:]) or place(*a))
-    y, nothing = compiled.forward([layer] * 4, x, keep=False)
-    assert len(kept) == 4 and nothing == []
-    assert len({id(state) for states in taken for state in states}) == 3  # with x
+    empty = torch.Tensor.new_empty
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda *a: taken.append(a[1:]) or empty(*a))
+    y, nothing = compiled.forward(layers, x, keep=False)
+    assert len(kept) == 7 and nothing == []
     assert torch.equal(y, desired)
+    assert len(taken) == 3  # two, and the output
+    taken.clear()
+    needed = [True] + [False] * 21
+    grad_x, *others = compiled.backward(layers, kept, torch.ones_like(y), needed)
+    assert len(taken) <= 3 and others == [None] * 21
+    argument = x.t().clone().requires_grad_()
+    plain_chain(argument, layers).sum().backward()
+    torch.testing.assert_close(grad_x, argument.grad.t())
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_nothing_is_computed_below_what_needs_a_gradient(first, generator, monkeypatch):
+    layers = chain_of([6, 6, 6, 6, 6], generator)
+    y, kept = compiled.forward(layers, torch.ones(6, 2), keep=True)
+    needed = [False] + [i >= 3 * first for i in range(12)]
+    passes = []
+    monkeypatch.setattr(compiled.loops, "backward_layers", lambda *a: passes.append(a[2]))
+    grads = compiled.backward(layers, kept, torch.ones_like(y), needed)
+    assert [grad is not None for grad in grads] == needed
+    assert (passes[0]["g"] != 0).sum() == max(1, 4 - first)
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 9])
@@ -273,10 +318,33 @@ def test_nothing_but_the_law_in_a_backward_pass_is_the_law_again():
     np.testing.assert_array_equal(np.unique(y), [0, 1 / (1 - P)])
 
 
-@pytest.mark.parametrize("made", ["fake", "negative"])
-def test_tensors_without_memory_of_their_own_are_refused(made):
-    with FakeTensorMode():
-        fake = torch.ones(2, 2)
-    negative = torch.ones(2, dtype=torch.complex64).conj().imag
+def without_memory(kind):
+    if kind == "fake":
+        with FakeTensorMode():
+            return torch.ones(2, dtype=torch.float32)
+    if kind == "negative":
+        return torch.ones(2, dtype=torch.complex64).conj().imag
+    if kind == "meta":
+        return torch.ones(2, device="meta", dtype=torch.float32)
+    if kind == "freed":
+        freed = torch.ones(2, dtype=torch.float32)
+        freed.untyped_storage().resize_(0)
+        return freed
+    return torch.ones(2, dtype=getattr(torch, kind))
+
+
+@pytest.mark.parametrize(
+    "kind", ["fake", "negative", "meta", "freed", "float64", "float16", "int32"]
+)
+def test_tensors_without_memory_of_their_own_are_refused(kind):
     with pytest.raises(TypeError, match="give plain tensors"):
-        compiled.addresses(fake if made == "fake" else negative)
+        compiled.addresses(torch.float32, without_memory(kind))
+
+
+def test_tensors_of_no_values_and_subclasses_are_taken():
+    class Marked(torch.Tensor):
+        pass
+
+    marked = torch.ones(3, dtype=torch.float32).as_subclass(Marked)
+    found = compiled.addresses(torch.float32, None, torch.ones(0, dtype=torch.float32), marked)
+    assert found == [0, compiled.EMPTY, marked.data_ptr()]

@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 
 from lib import compiled, kernels
 from lib.kernels import Layer
-from lib.layers import Linear
+from lib.layers import Linear, SparseLinear
 from lib.support import Support, make_support, random_support
 
 SHAPES = {  # name: (n_in, n_out, rows, cols)
@@ -397,7 +397,7 @@ def test_output_of_chain_can_be_changed_in_place(implementation, generator):
 
 
 @pytest.mark.parametrize("grad", [True, False])
-def test_nothing_is_kept_where_no_gradient_is_wanted(grad, monkeypatch, generator):
+def test_chain_asks_to_keep_states_only_where_a_gradient_is_wanted(grad, monkeypatch, generator):
     support = random_support(5, 5, 0.5, generator=generator)
     layers = [make_layer(support, "srelu", generator) for _ in range(3)]
     x, kept, forward = torch.ones(2, 5).requires_grad_(), [], compiled.forward
@@ -407,6 +407,93 @@ def test_nothing_is_kept_where_no_gradient_is_wanted(grad, monkeypatch, generato
     with torch.set_grad_enabled(grad), compiled.use_implementation("numba"):
         assert kernels.chain(x, layers).requires_grad == grad
     assert kept == [grad]
+
+
+LAYOUTS = {
+    "strided": lambda t: torch.stack([t, t], dim=-1)[..., 0],
+    "offset": lambda t: torch.cat([t.flatten(), t.flatten()])[t.numel() :].view(t.shape),
+    "transposed": lambda t: t.t().contiguous().t() if t.ndim == 2 else t,
+    "negative": lambda t: torch.complex(t, -t).conj().imag,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_memory_may_have_any_layout(layout, generator):
+    layers, x = two_layers("bias srelu law", generator), torch.randn(7, 5, generator=generator)
+
+    def changed(x, layers):
+        other = LAYOUTS[layout]
+        layers = [layer._replace(**parts(layer, other)) for layer in layers]
+        return kernels.chain(other(x), layers)
+
+    def parts(layer, other):
+        names = ("values", "bias", "srelu")
+        return {name: other(getattr(layer, name)) for name in names}
+
+    with compiled.use_implementation("numba"):
+        actual = gradients(changed, x, layers)
+    torch.testing.assert_close(actual, gradients(kernels.plain_chain, x, layers))
+
+
+def test_saved_tensors_may_come_back_in_another_layout(generator):
+    layers, x = two_layers("bias srelu law", generator), torch.randn(7, 5, generator=generator)
+    desired = gradients(kernels.plain_chain, x, layers)
+
+    def pack(tensor):
+        return tensor.t().contiguous() if tensor.ndim == 2 else tensor
+
+    def unpack(tensor):
+        return tensor.t() if tensor.ndim == 2 else tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        actual = gradients(kernels.chain, x, layers)
+    torch.testing.assert_close(actual, desired)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
+@pytest.mark.parametrize("part", ["values", "bias", "srelu"])
+def test_chain_refuses_parts_of_another_dtype(part, dtype, generator):
+    support = random_support(5, 4, 0.5, generator=generator)
+    layer = Layer(support, torch.ones(support.nnz), torch.zeros(4), torch.ones(4, 4))
+    layer = layer._replace(**{part: getattr(layer, part).to(dtype)})
+    with pytest.raises(ValueError, match=f"{dtype}: give both in one dtype"):
+        kernels.chain(torch.ones(2, 5), [layer])
+
+
+@pytest.mark.parametrize("part", ["values", "bias", "srelu"])
+def test_chain_refuses_parts_on_another_device(part, generator):
+    support = random_support(5, 4, 0.5, generator=generator)
+    layer = Layer(support, torch.ones(support.nnz), torch.zeros(4), torch.ones(4, 4))
+    layer = layer._replace(**{part: getattr(layer, part).to("meta")})
+    with pytest.raises(ValueError, match="on meta: give both on one device"):
+        kernels.chain(torch.ones(2, 5), [layer])
+
+
+def test_memory_stays_while_a_pass_reads_it(monkeypatch, generator):
+    """Other weights may be given to a parameter while the loops run, by another thread."""
+    support = random_support(5, 4, 0.5, generator=generator)
+    values = torch.nn.Parameter(torch.randn(support.nnz, generator=generator))
+    x, run = torch.randn(3, 5, generator=generator), compiled.loops.forward_layers
+    desired = kernels.chain(x, [Layer(support, values)]).detach()
+    freed = []
+
+    def swapped(*arguments):
+        values.data = torch.full_like(values, torch.nan)
+        freed.append([torch.full_like(values, torch.nan) for _ in range(100)])
+        run(*arguments)
+
+    monkeypatch.setattr(compiled.loops, "forward_layers", swapped)
+    assert torch.equal(kernels.chain(x, [Layer(support, values)]), desired)
+
+
+def test_backward_after_the_links_were_replaced_is_refused(generator):
+    layer = SparseLinear(6, 5, density=0.5, generator=generator)
+    y = layer(torch.ones(2, 6))
+    support = random_support(6, 5, 0.9, generator=generator)
+    layer.support = support
+    layer.replace_values_(torch.ones(support.nnz))
+    with pytest.raises(RuntimeError, match="the links were replaced"):
+        y.sum().backward()
 
 
 @each_parts

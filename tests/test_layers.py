@@ -285,6 +285,17 @@ def test_layer_follows_its_arrays_to_shared_memory(generator):
     assert known.ctypes.data != layer.support.by_row[0].ctypes.data == layer.crow.data_ptr()
 
 
+@pytest.mark.parametrize("name", ["crow", "col", "tcrow", "trow", "perm"])
+def test_layer_follows_each_array_to_shared_memory(name, generator):
+    layer = SparseLinear(50, 40, density=0.3)
+    x = torch.randn(3, 50, generator=generator, requires_grad=True)
+    layer(x).sum().backward()
+    before, x.grad = x.grad, None
+    getattr(layer, name).share_memory_()
+    layer(x).sum().backward()
+    assert torch.equal(x.grad, before)
+
+
 def test_loaded_layer_shares_no_memory_with_the_state_dict():
     layer, state = sparse(seed=1), sparse().state_dict()
     layer.load_state_dict(state)
