@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import loops
+from lib import loops, memory
 
 Step = TypeVar("Step")
 
@@ -222,7 +222,7 @@ def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, 
         states.append((inputs, None if layer.srelu is None else z))
         places.append(_place(layer, n, x.dtype, inputs, z, y))
     match_threads()
-    loops.forward_layers(ZEROS[x.dtype], x.shape[1], np.array(places, loops.LAYER))
+    loops.forward_layers(ZEROS[x.dtype], x.shape[1], np.array(places, memory.LAYER))
     return y, states if keep else []
 
 
@@ -251,7 +251,7 @@ def backward(
     inner = [layer.support.n_in for layer in layers[1:] if layer.support is not None]
     spare = _Alternating(grad_y, max(inner, default=0))
     at_ends = [g]  # with spare what the addresses point to
-    places = [loops.Place()]
+    places = [memory.Place()]
     grads: list[Tensor | None] = [None] * len(needed)
     for i in reversed(range(len(layers))):
         support = layers[i].support
@@ -266,10 +266,10 @@ def backward(
         if support is not None:
             g = spare.rows(support.n_in) if i > 0 else grad_y.new_empty(support.n_in, width)
             at_ends.append(g)
-    of_input = loops.Place(n_out=len(g), g=addresses(dtype, g)[0]) if needs_x else loops.Place()
+    of_input = memory.Place(n_out=len(g), g=addresses(dtype, g)[0]) if needs_x else memory.Place()
     places.append(of_input)
     match_threads()
-    loops.backward_layers(ZEROS[dtype], width, np.array(places[::-1], loops.LAYER))
+    loops.backward_layers(ZEROS[dtype], width, np.array(places[::-1], memory.LAYER))
     return [g if needs_x else None, *grads]
 
 
@@ -310,7 +310,7 @@ def _place(
     g: Tensor | None = None,
     grads: Sequence[Tensor | None] = (None, None, None),
 ) -> tuple:
-    """The fields of :class:`lib.loops.Place` of a :class:`lib.kernels.Layer` of n neurons."""
+    """The fields of :class:`lib.memory.Place` of a :class:`lib.kernels.Layer` of n neurons."""
     support, values, bias, srelu, law = layer
     links = (n, n, 0, 0, 0, 0, 0, 0) if support is None else support.place
     dropout = (0, 0, 1.0, 0, 0) if law is None else (1, *law)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import compiled, loops
+from lib import compiled, loops, memory
 
 CHUNK = 4096  # values: what a pass over the hinges finds in the cache
 
@@ -97,11 +97,11 @@ class _HingeSum(torch.autograd.Function):
             grad_coefficients = torch.empty_like(coefficients)
             sums = x.new_empty(n_chunks, *coefficients.shape)
         compiled.match_threads()
-        memory = compiled.addresses(x.dtype, rows, grad_rows, hinges, coefficients, grad_x)
+        read = compiled.addresses(x.dtype, rows, grad_rows, hinges, coefficients, grad_x)
         of_sums = None, None
         if sums is not None:
             of_sums = compiled.addresses(x.dtype, sums, grad_coefficients)
-        _gradients(*_sizes(x, hinges), *memory, *of_sums)
+        _gradients(*_sizes(x, hinges), *read, *of_sums)
         return _permuted(grad_x, _inverse(order)), None, grad_coefficients
 
 
@@ -150,9 +150,9 @@ def _part(x, hinge, zero):
 @loops.jit
 def _values(n, n_hinges, zero, x, hinges, coefficients, y):
     """Four hinges in each pass over a chunk. x, hinges, coefficients and y are addresses."""
-    x, y = loops.at(x, zero, n), loops.at(y, zero, n)
-    hinges = loops.at(hinges, zero, n_hinges)
-    coefficients = loops.at(coefficients, zero, (2, n_hinges))
+    x, y = memory.at(x, zero, n), memory.at(y, zero, n)
+    hinges = memory.at(hinges, zero, n_hinges)
+    coefficients = memory.at(coefficients, zero, (2, n_hinges))
     for k in numba.prange(-(-x.shape[0] // CHUNK)):
         x_k, y_k = x[k * CHUNK : (k + 1) * CHUNK], y[k * CHUNK : (k + 1) * CHUNK]
         s = 0
@@ -198,13 +198,17 @@ def _gradients(n, n_hinges, zero, x, grad_y, hinges, coefficients, grad_x, sums,
     one of several ways.
     """
     n_chunks = -(-n // CHUNK)
-    x, grad_y, grad_x = loops.at(x, zero, n), loops.at(grad_y, zero, n), loops.at(grad_x, zero, n)
-    hinges = loops.at(hinges, zero, n_hinges)
-    coefficients = loops.at(coefficients, zero, (2, n_hinges))
+    x, grad_y, grad_x = (
+        memory.at(x, zero, n),
+        memory.at(grad_y, zero, n),
+        memory.at(grad_x, zero, n),
+    )
+    hinges = memory.at(hinges, zero, n_hinges)
+    coefficients = memory.at(coefficients, zero, (2, n_hinges))
     one = x.dtype.type(1)
     if sums is not None:
-        parts = loops.at(sums, zero, (n_chunks, 2, n_hinges))
-        whole = loops.at(totals, zero, (2, n_hinges))
+        parts = memory.at(sums, zero, (n_chunks, 2, n_hinges))
+        whole = memory.at(totals, zero, (2, n_hinges))
     for k in numba.prange(n_chunks):
         x_k, g_k = x[k * CHUNK : (k + 1) * CHUNK], grad_y[k * CHUNK : (k + 1) * CHUNK]
         d_k = grad_x[k * CHUNK : (k + 1) * CHUNK]

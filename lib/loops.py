@@ -4,15 +4,15 @@ A pass goes over the rows of feature-major memory, of each output neuron its lin
 activation and dropout while its row is in the cache. Every row of a result belongs to one thread,
 so results do not depend on the number of threads.
 
-All that the loops inline stays in this file: numba looks for changes there alone before it takes a
-loop from its cache. :mod:`lib.hinges` inlines `at`: who changes that, changes both files.
+All that the loops inline stays in this file, but for :func:`lib.memory.at`: numba looks for changes
+there alone before it takes a loop from its cache.
 """
-
-from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
+
+from lib.memory import INDEX, at
 
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # omp: the pool torch runs on
 _threads = torch.get_num_threads()
@@ -24,60 +24,8 @@ sequence = numba.njit(error_model="numpy", nogil=True, cache=True)  # of calls o
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 
 BLOCK = 64  # units whose ratios, of 1/2 to 2 each, are multiplied before a logarithm is taken
-INDEX = np.uint32(0)  # unsigned, as numba then looks for no negative index
 
-
-class Place(NamedTuple):
-    """A layer of a pass: its sizes, the addresses of its arrays, 0 for none, and the law of its
-    dropout.
-    """
-
-    n_in: int = 0
-    n_out: int = 0
-    n_links: int = 0
-    crow: int = 0
-    col: int = 0
-    tcrow: int = 0
-    trow: int = 0
-    perm: int = 0
-    values: int = 0
-    bias: int = 0
-    srelu: int = 0
-    x: int = 0
-    z: int = 0
-    y: int = 0
-    g: int = 0
-    grad_values: int = 0
-    grad_bias: int = 0
-    grad_srelu: int = 0
-    is_dropped: int = 0
-    threshold: int = 0
-    scale: float = 1.0
-    key: int = 0
-    flip: int = 0
-
-
-LAYER = np.dtype([(name, np.float64 if name == "scale" else np.intp) for name in Place._fields])
-
-# ------------------------------------------------------------------------- memory by its address
-
-
-@numba.extending.intrinsic
-def _pointer(context, address, like):
-    """The address as a pointer to values of the type of ``like``."""
-
-    def cast(context, builder, signature, values):
-        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
-
-    return numba.types.CPointer(like)(numba.types.intp, like), cast
-
-
-@inline
-def at(address, like, shape):
-    """The contiguous array of values like ``like`` that begins at the address; the loops of
-    :mod:`lib.hinges` inline it too.
-    """
-    return numba.carray(_pointer(address, like), shape)
+# ------------------------------------------------------------------- a layer by its addresses
 
 
 @inline

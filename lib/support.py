@@ -48,7 +48,7 @@ class Support(_Index):
 
     @property
     def place(self) -> tuple:
-        """Sizes and addresses of the arrays, the first fields of :class:`lib.loops.Place`."""
+        """Sizes and addresses of the arrays, the first fields of :class:`lib.memory.Place`."""
         return self._memory.place
 
     @property
