@@ -4,15 +4,15 @@ A pass goes over the rows of feature-major memory, of each output neuron its lin
 activation and dropout while its row is in the cache. Every row of a result belongs to one thread,
 so results do not depend on the number of threads.
 
-All that the loops inline stays in this file, but for :func:`lib.memory.at`: numba looks for changes
-there alone before it takes a loop from its cache.
+All that the loops inline stays in this file, but for those of :mod:`lib.memory`: numba looks for
+changes there alone before it takes a loop from its cache.
 """
 
 import numba
 import numpy as np
 import torch
 
-from lib.memory import INDEX, at
+from lib.memory import above_of, at, gradients_of, links_of, unit_of
 
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # omp: the pool torch runs on
 _threads = torch.get_num_threads()
@@ -24,23 +24,6 @@ sequence = numba.njit(error_model="numpy", nogil=True, cache=True)  # of calls o
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 
 BLOCK = 64  # units whose ratios, of 1/2 to 2 each, are multiplied before a logarithm is taken
-
-# ------------------------------------------------------------------- a layer by its addresses
-
-
-@inline
-def _links(layer, zero):
-    """Index of the links of a layer of LAYER by its outputs, and their values."""
-    crow, col = at(layer.crow, INDEX, layer.n_out + 1), at(layer.col, INDEX, layer.n_links)
-    return crow, col, at(layer.values, zero, layer.n_links)
-
-
-@inline
-def _unit(layer, zero):
-    """Parameters of the activation of a layer of LAYER, and the law of its dropout."""
-    law = layer.threshold, layer.scale, layer.key, layer.flip
-    return at(layer.srelu, zero, (4, layer.n_out)), law
-
 
 # -------------------------------------------------------------------------- links of one row
 
@@ -339,7 +322,7 @@ def forward_layers(zero, width, layers):
         x = at(layer.x, zero, (layer.n_in, width))
         z = at(layer.z, zero, (layer.n_out, width))
         y = at(layer.y, zero, (layer.n_out, width))
-        _forward_rows(parts, _links(layer, zero), x, bias, _unit(layer, zero), z, y)
+        _forward_rows(parts, links_of(layer, zero), x, bias, unit_of(layer, zero), z, y)
 
 
 @jit
@@ -383,24 +366,20 @@ def backward_layers(zero, width, layers):
             continue
         parts = upper.tcrow != 0, lower.srelu != 0, lower.is_dropped != 0
         wanted = lower.grad_values != 0, lower.grad_bias != 0, lower.grad_srelu != 0
-        tcrow, trow = at(upper.tcrow, INDEX, upper.n_in + 1), at(upper.trow, INDEX, upper.n_links)
-        perm, values = at(upper.perm, INDEX, upper.n_links), at(upper.values, zero, upper.n_links)
-        above = tcrow, trow, perm, values, at(upper.g, zero, (upper.n_out, width))
+        above, grads = above_of(upper, zero, width), gradients_of(lower, zero)
         x = at(lower.x, zero, (lower.n_in, width))
         z = at(lower.z, zero, (lower.n_out, width))
         g = at(lower.g, zero, (lower.n_out, width))
-        d = at(lower.grad_values, zero, lower.n_links)
-        d_bias = at(lower.grad_bias, zero, lower.n_out)
-        d_srelu = at(lower.grad_srelu, zero, (4, lower.n_out))
-        links, unit = _links(lower, zero), _unit(lower, zero)
-        _backward_rows(parts, above, links, x, z, unit, g, wanted, d, d_bias, d_srelu)
+        links, unit = links_of(lower, zero), unit_of(lower, zero)
+        _backward_rows(parts, above, links, x, z, unit, g, wanted, *grads)
 
 
 @jit
 def _backward_rows(parts, above, links, x, z, unit, g, wanted, d, d_bias, d_srelu):
     """For each row in turn: g, the gradient at the output, by the links above; dropout and
     activation, with which g becomes the gradient before it; and of links, bias and activation the
-    gradients that are wanted.
+    gradients that are wanted. What it writes are arguments of their own: numba drops writes to what
+    a loop unpacks and nobody reads.
     """
     has_links, has_srelu, is_dropped = parts
     wants_links, wants_bias, wants_srelu = wanted

@@ -1,7 +1,7 @@
 """Memory by its address: how a layer is passed to the compiled loops.
 
-Who changes :func:`at` also changes :mod:`lib.loops` and :mod:`lib.hinges`, which inline it: numba
-looks for changes in their files alone before it takes a loop from its cache.
+Who changes a function here also changes :mod:`lib.loops` and :mod:`lib.hinges`, which inline them:
+numba looks for changes in their files alone before it takes a loop from its cache.
 """
 
 from typing import NamedTuple
@@ -61,3 +61,33 @@ def _pointer(context, address, like):
 def at(address, like, shape):
     """The contiguous array of values like ``like`` that begins at the address."""
     return numba.carray(_pointer(address, like), shape)
+
+
+@numba.njit(inline="always")
+def links_of(layer, zero):
+    """Index of the links of a layer of LAYER by its outputs, and their values."""
+    crow, col = at(layer.crow, INDEX, layer.n_out + 1), at(layer.col, INDEX, layer.n_links)
+    return crow, col, at(layer.values, zero, layer.n_links)
+
+
+@numba.njit(inline="always")
+def above_of(layer, zero, width):
+    """The same by its inputs, with the order of the values, and the gradient at its outputs."""
+    tcrow, trow = at(layer.tcrow, INDEX, layer.n_in + 1), at(layer.trow, INDEX, layer.n_links)
+    perm, values = at(layer.perm, INDEX, layer.n_links), at(layer.values, zero, layer.n_links)
+    return tcrow, trow, perm, values, at(layer.g, zero, (layer.n_out, width))
+
+
+@numba.njit(inline="always")
+def unit_of(layer, zero):
+    """Parameters of its activation, and the law of its dropout."""
+    law = layer.threshold, layer.scale, layer.key, layer.flip
+    return at(layer.srelu, zero, (4, layer.n_out)), law
+
+
+@numba.njit(inline="always")
+def gradients_of(layer, zero):
+    """Those of its values, bias and activation."""
+    of_values = at(layer.grad_values, zero, layer.n_links)
+    of_bias = at(layer.grad_bias, zero, layer.n_out)
+    return of_values, of_bias, at(layer.grad_srelu, zero, (4, layer.n_out))
