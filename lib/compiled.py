@@ -245,8 +245,9 @@ def backward(
     """
     needs_x, *needed = needed
     width, dtype = grad_y.shape[1], grad_y.dtype
-    g = grad_y.resolve_neg().contiguous()
-    if layers[-1].srelu is not None or layers[-1].law is not None:
+    if layers[-1].srelu is None and layers[-1].law is None:
+        g = grad_y.resolve_neg().contiguous()
+    else:
         g = grad_y.clone(memory_format=torch.contiguous_format)  # the loops change it
     inner = [layer.support.n_in for layer in layers[1:] if layer.support is not None]
     spare = _Alternating(grad_y, max(inner, default=0))
