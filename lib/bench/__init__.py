@@ -24,6 +24,7 @@ from lib.bench.scale import RUNS, measure_cluster
 from lib.bench.sweeps import (
     COLUMNS,
     measure,
+    measure_memory,
     measure_steps,
     measure_units,
     obtain,
@@ -55,6 +56,7 @@ __all__ = [
     "kept_mib",
     "measure",
     "measure_cluster",
+    "measure_memory",
     "measure_steps",
     "measure_units",
     "network",

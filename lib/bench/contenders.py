@@ -292,12 +292,12 @@ def kept_mib(module: nn.Module, x: Tensor) -> float:
 # ------------------------------------------------------------------------------------ products
 
 
-def products(support: Support) -> dict[str, dict[str, Call]]:
-    """The three products of a layer at batch 128, {product: {contender: call}}.
+def products(support: Support, batch: int = BATCH) -> dict[str, dict[str, Call]]:
+    """The three products of a layer, {product: {contender: call}}.
 
     Contenders: ``modular`` (ours), ``torch_sparse`` (CSR and sampled_addmm), ``dense``.
     """
-    values, x, grad_y = _operands(support)
+    values, x, grad_y = _operands(support, batch)
     weights = csr(support, values)  # (n_out, n_in)
     transposed = csr(support, values, transposed=True)
     pattern = csr(support, torch.zeros_like(values))
@@ -322,7 +322,7 @@ def products(support: Support) -> dict[str, dict[str, Call]]:
     }
 
 
-def _operands(support: Support) -> tuple[Tensor, Tensor, Tensor]:
+def _operands(support: Support, batch: int) -> tuple[Tensor, Tensor, Tensor]:
     """(nnz,) values, (n_in, B) inputs and (n_out, B) gradients, all normal and float32."""
     draw = partial(
         torch.randn,
@@ -330,8 +330,8 @@ def _operands(support: Support) -> tuple[Tensor, Tensor, Tensor]:
         dtype=torch.float32,
     )
     values = draw(support.nnz)
-    x = draw(support.n_in, BATCH)
-    grad_y = draw(support.n_out, BATCH)
+    x = draw(support.n_in, batch)
+    grad_y = draw(support.n_out, batch)
     return values, x, grad_y
 
 
@@ -341,7 +341,19 @@ def layer_support(n_in: int, n_out: int, density: float) -> Support:
     return random_support(n_in, n_out, density, generator=generator)
 
 
-def floor_calls(widths: Sequence[int]) -> dict[str, Call]:
+def our_products(widths: Sequence[int], batch: int) -> Call:
+    """A call computes the products of every layer of a step, one after the other, by ours."""
+    calls = floor_calls(widths, batch)
+    ours = [call for name, call in calls.items() if name.endswith(" modular")]
+
+    def compute() -> None:
+        for call in ours:
+            call()
+
+    return compute
+
+
+def floor_calls(widths: Sequence[int], batch: int = BATCH) -> dict[str, Call]:
     """The products of every layer of the network, by ours and by torch.sparse.
 
     Returns: {"layer product contender": call}; there is no gradient at the pixels.
@@ -352,7 +364,7 @@ def floor_calls(widths: Sequence[int]) -> dict[str, Call]:
         if n_out > 10:
             density = erdos_renyi_density(n_in, n_out, 20)
         support = layer_support(n_in, n_out, density)
-        for product, rivals in products(support).items():
+        for product, rivals in products(support, batch).items():
             if i == 0 and product == "spmm_transposed":
                 continue
             for name in ("modular", "torch_sparse"):

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from lib import models, train
-from lib.bench import contenders, machines, timing
+from lib.bench import contenders, machines, memory, timing
 from lib.bench.contenders import BATCH, ER_20, WIDTHS
 from lib.bench.timing import ROUNDS, TURN
 from lib.names import check_known
@@ -18,11 +18,15 @@ from lib.runs.environment import environment
 
 STORED = RESULTS / "bench.json"
 SWEEPS = RESULTS / "sweeps.json"
-COLUMNS = "measure contender median_ms low_ms high_ms threads cpu".split()
+TIMES = ["median_ms", "low_ms", "high_ms"]
+RATIOS = ["ratio", "ratio_low", "ratio_high"]
+COLUMNS = ["measure", "contender", *TIMES, *RATIOS, "threads", "cpu"]
+OURS = ("fused", "modular", "relu")  # the first of them that was measured: what ratios are over
 KINDS = ("contenders", "units", "products", "steps", "machines")
 VARIED = ("width", "density", "batch")
 MEASURED = ("fused", "dense")  # whose epochs and memory are measured
 RIVALS = ("fused", "torch_sparse", "dense")
+QUARTILES = (0.25, 0.5, 0.75)
 CIFAR_WIDTHS = (3072, 4000, 1000, 4000, 10)  # [Mocanu2018], Table 3
 
 
@@ -88,7 +92,7 @@ SIZES = {
         batches=(32, 128, 512),
     ),
     "paper": Sizes(
-        rounds=3,
+        rounds=5,
         turn=TURN,
         middle=1000,
         widths=(250, 500, 1000, 2000, 4000),
@@ -105,12 +109,13 @@ SIZES = {
 def measure(rounds: int = ROUNDS) -> pd.DataFrame:
     """The benchmark of the command line, 784-1000-1000-1000-10 with er_epsilon 20, batch 128.
 
-    Returns: columns measure, contender, median_ms, low_ms, high_ms (quartiles), threads, cpu;
-        measures training_step (:func:`measure_steps`), epoch (60,000 random images), predict_1,
-        predict_1024, the products of a layer 1000 x 1000 of density .04, and the units of
-        :func:`measure_units`.
+    Returns: columns measure, contender, median_ms, low_ms, high_ms (quartiles), ratio, ratio_low,
+        ratio_high (median and quartiles over rounds of the time over ours in the same round),
+        threads, cpu; measures training_step (:func:`measure_steps`), epoch (60,000 random images),
+        predict_1, predict_1024, the products of a layer 1000 x 1000 of density .04, the units of
+        :func:`measure_units`, and the memory of the machine (:func:`measure_memory`).
     """
-    tables = [measure_steps(rounds)]
+    tables = [measure_memory(rounds), measure_steps(rounds)]
     tables += _measure_predictions(rounds)
     support = contenders.layer_support(1000, 1000, 0.04)
     for product, calls in contenders.products(support).items():
@@ -142,6 +147,15 @@ def measure_units(
         kept = {unit: np.array([one.kept_mib()]) for unit, one in passes.items()}
         tables.append(quartiles(f"unit memory, MiB ({name})", kept, scale=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def measure_memory(rounds: int = ROUNDS) -> pd.DataFrame:
+    """Latency and bandwidth of the machine's memory (:mod:`lib.bench.memory`), in the columns of
+    :func:`measure`; contender "machine", measures "latency, ns" and "bandwidth, GB/s".
+    """
+    latency = quartiles("latency, ns", {"machine": memory.latency(rounds)}, scale=1)
+    bandwidth = quartiles("bandwidth, GB/s", {"machine": memory.bandwidth(rounds)}, scale=1)
+    return pd.concat([latency, bandwidth])
 
 
 def _measure_predictions(rounds: int) -> list[pd.DataFrame]:
@@ -277,9 +291,10 @@ def sweep_steps(profile: str, varied: str | None = None) -> pd.DataFrame:
         varied: the one quantity wanted, of :data:`VARIED`; None: all, and the network for CIFAR-10.
     Returns: the columns of :func:`measure`, and kind, sweep, n, density, batch, links. Sweeps:
         "width" (three hidden layers of n, er_epsilon 10: 20 links a neuron), "density" and "batch"
-        (er_epsilon 20) of the middle width, "parts" (``measure`` is a part of the step), and in the
-        profile "paper" "cifar10_mlp" (3072-4000-1000-4000-10: epochs of 50,000 random images and
-        memory, a row for each of five rounds). Rows of measure peak_memory hold MiB.
+        (er_epsilon 20) of the middle width, "parts" (``measure`` is a part of the step; of ours at
+        every batch, and with its products alone), and in the profile "paper" "cifar10_mlp"
+        (3072-4000-1000-4000-10: epochs of 50,000 random images and memory, a row for each of five
+        rounds). Rows of measure peak_memory hold MiB.
     """
     sizes = SIZES[profile]
     tables = []
@@ -306,7 +321,7 @@ def _points(profile: str) -> list[Point]:
 
 
 def _measure_point(point: Point, sizes: Sizes) -> list[pd.DataFrame]:
-    """Steps and memory of the rivals; at the usual batch the parts of their steps too."""
+    """Steps and memory of the rivals; against the batch the parts of steps too."""
     names = RIVALS
     if point.n in sizes.wide:
         names = RIVALS[:1]
@@ -315,7 +330,11 @@ def _measure_point(point: Point, sizes: Sizes) -> list[pd.DataFrame]:
     for name in names:
         steps[name] = contenders.Trainer(name, widths, point.batch, **point.links)
         n_links[name] = models.count_links(steps[name].net)
-    seconds = timing.compare(steps, sizes.rounds, sizes.turn)
+    calls = dict(steps)
+    if point.sweep == "batch":
+        calls["products"] = contenders.our_products(widths, point.batch)
+    seconds = timing.compare(calls, sizes.rounds, sizes.turn)
+    alone = {"fused": seconds.pop("products", None)}
     table = quartiles("training_step", seconds)
     if point.memory and timing.STATUS.exists():
         measured = [name for name in names if name in MEASURED]
@@ -328,20 +347,20 @@ def _measure_point(point: Point, sizes: Sizes) -> list[pd.DataFrame]:
         density=point.links.get("density"),
         links=table["contender"].map(n_links),
     )
-    if point.sweep == "batch" and point.batch == BATCH:
-        return [table, *_parts_of_steps(steps, point)]
-    return [table]
+    if point.sweep != "batch":
+        return [table]
+    parts = [quartiles("products", alone), *_parts_of_steps(steps, point)]
+    facts = {"sweep": "parts", "n": point.n, "batch": point.batch}
+    return [table, *(part.assign(**facts) for part in parts)]
 
 
 def _parts_of_steps(steps: dict[str, contenders.Trainer], point: Point) -> list[pd.DataFrame]:
+    """The parts of the steps of ours, at the usual batch those of the rivals too."""
+    names = list(steps) if point.batch == BATCH else ["fused"]
     tables = []
     for part in steps["fused"].parts:
-        seconds = {}
-        for name, step in steps.items():
-            seconds[name] = np.array(step.parts[part])
-        table = quartiles(part, seconds)
-        table = table.assign(sweep="parts", n=point.n, batch=point.batch)
-        tables.append(table)
+        seconds = {name: np.array(steps[name].parts[part]) for name in names}
+        tables.append(quartiles(part, seconds))
     return tables
 
 
@@ -377,13 +396,19 @@ def quartiles(
         measure: what was measured.
         samples: {contender: (n,) seconds}.
         scale: from the samples' unit to that of the table.
-    Returns: a row a contender, with the columns of :func:`measure`.
+    Returns: a row a contender, with the columns of :func:`measure`; ratios are over the first of
+        :data:`OURS`, and missing where none of them took as many samples.
     """
+    ours = next((samples[name] for name in OURS if name in samples), np.empty(0))
     rows = []
     for contender, values in samples.items():
-        low, median, high = scale * np.quantile(values, (0.25, 0.5, 0.75))
-        rows.append((measure, contender, median, low, high))
-    table = pd.DataFrame(rows, columns=COLUMNS[:5])
+        low, median, high = scale * np.quantile(values, QUARTILES)
+        ratios = [np.nan] * 3
+        if len(values) == len(ours):
+            ratios = np.quantile(values / ours, QUARTILES)
+        ratio_low, ratio, ratio_high = ratios
+        rows.append((measure, contender, median, low, high, ratio, ratio_low, ratio_high))
+    table = pd.DataFrame(rows, columns=COLUMNS[:-2])
     table["threads"] = torch.get_num_threads()
     table["cpu"] = environment()["cpu"]
     return table

@@ -24,7 +24,7 @@ from lib.runs import executors, replay
 from lib.runs.clusters import Cluster
 from lib.runs.config import Run
 from lib.runs.experiment import PROFILES, choose
-from lib.runs.record import Record, summaries
+from lib.runs.record import summaries
 
 Chosen = argparse.Namespace  # the words of a command
 LABELS = ("method", "variant", "dataset")  # fields that choose among the runs
@@ -124,7 +124,7 @@ def run(chosen: Chosen) -> None:
     for one in runs:
         one.check()
     _say_what_stands_in(runs)
-    table = summaries(_sweep(runs, chosen, ship=not changes))
+    table = summaries(papers.STORE.records(_sweep(runs, chosen, ship=not changes)))
     shown = table.drop(columns=["experiment", "optimiser"])
     _report(chosen, table, shown.to_string(index=False))
 
@@ -156,11 +156,11 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _sweep(runs: Sequence[Run], chosen: Chosen, *, ship: bool = True) -> list[Record]:
+def _sweep(runs: Sequence[Run], chosen: Chosen, *, ship: bool = True) -> list[Run]:
     """Run what is missing; with ``ship`` store what a clone needs of the profile "paper"."""
     store = papers.STORE
     try:
-        return executors.sweep(store, runs, jobs=chosen.jobs, cluster=_cluster(chosen))
+        return executors.make_missing(store, runs, jobs=chosen.jobs, cluster=_cluster(chosen))
     finally:  # what is finished is stored, whatever became of the others
         if ship and chosen.profile == "paper":
             for record in store.records(runs):
@@ -180,7 +180,7 @@ def _say_what_stands_in(runs: Iterable[Run]) -> None:
     """Print one line for every data set that another stands in for."""
     pairs = {(run.dataset, run.stand_in.dataset): None for run in runs if run.stand_in}
     for name, fallback in pairs:
-        notice = data.load(name, fallback=fallback).notice
+        notice = data.notice(name, fallback=fallback)
         if notice:
             print(notice, file=sys.stderr)
 

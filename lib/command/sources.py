@@ -25,16 +25,16 @@ def modules(code: str, root: Path, also: Iterable[str] = ()) -> dict[str, Path]:
         root: folder that holds the library.
         also: further modules that it is known to reach, as "lib.papers.set".
     """
+    known = _all(root)
     found: dict[str, Path] = {}
     waiting = [*imported(code), *also]
     if EVERYTHING in waiting:
-        waiting = _all(root)
+        waiting = list(known)
     while waiting:
         for name in _with_parents(waiting.pop()):
-            path = _file(name, root)
-            if path is not None and name not in found:
-                found[name] = path
-                waiting += content(path).imports
+            if name in known and name not in found:  # else it is that of something in a module
+                found[name] = known[name]
+                waiting += content(known[name]).imports
     return dict(sorted(found.items()))
 
 
@@ -96,25 +96,18 @@ def _parsed(code: str) -> ast.AST | None:
     return None
 
 
-def _all(root: Path) -> list[str]:
-    """The names of all modules of the library."""
-    names = []
-    for path in (root / PACKAGE).rglob("*.py"):
+def _all(root: Path) -> dict[str, Path]:
+    """All modules of the library by name; where two files would be one, the plain one."""
+    files = {}
+    for path in sorted((root / PACKAGE).rglob("*.py")):
         place = path.parent if path.stem == "__init__" else path.with_suffix("")
-        names.append(".".join(place.relative_to(root).parts))
-    return names
+        name = ".".join(place.relative_to(root).parts)
+        if path.stem != "__init__" or name not in files:
+            files[name] = path
+    return files
 
 
 def _with_parents(name: str) -> list[str]:
     """A name, and those of the packages around it, which importing it runs too."""
     parts = name.split(".")
     return [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
-
-
-def _file(name: str, root: Path) -> Path | None:
-    """The file of a module; None if the name is that of something within one."""
-    place = root.joinpath(*name.split("."))
-    for path in (place.with_suffix(".py"), place / "__init__.py"):
-        if path.is_file():
-            return path
-    return None

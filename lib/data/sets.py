@@ -161,8 +161,8 @@ def load(
     if limit is not None:
         arrays = _limited(arrays, limit)
     tensors = _tensors(SETS[name], arrays, scaled)
-    notice = _notice(SETS[name], origin)
-    return Split(**tensors, name=name, requested=name, **origin, notice=notice)
+    said = _notice(SETS[name], origin)
+    return Split(**tensors, name=name, requested=name, **origin, notice=said)
 
 
 def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
@@ -280,15 +280,32 @@ def _path(dataset: DataSet, asked: bool) -> tuple[Path, str]:
     return fetch.download(dataset, asked=asked).resolve(), "download"
 
 
+def notice(name: str, *, fallback: str | None = None) -> str:
+    """What is to be said about the data set that would be loaded, see `Split.notice`.
+
+    Raises: as :func:`load`.
+    """
+    require_known(name)
+    try:
+        return _notice(SETS[name], origin(name))
+    except DataUnavailable:
+        if fallback is None:
+            raise
+        return _of_stand_in(name, fallback, notice(fallback))
+
+
 def _stand_in(name: str, fallback: str, validation: int, limit: int | None, scaled: bool) -> Split:
     """The fallback in place of a data set that could not be had."""
     n_train = len(load(fallback).x_train)
     validation = min(validation, n_train // 5)
     split = load(fallback, validation=validation, limit=limit, scaled=scaled)
-    notice = f"{fallback} stands in for {name}, which could not be had"
-    if split.notice:
-        notice = f"{notice}; {split.notice}"
-    return replace(split, requested=name, notice=notice)
+    said = _of_stand_in(name, fallback, split.notice)
+    return replace(split, requested=name, notice=said)
+
+
+def _of_stand_in(name: str, fallback: str, of_fallback: str) -> str:
+    said = f"{fallback} stands in for {name}, which could not be had"
+    return f"{said}; {of_fallback}" if of_fallback else said
 
 
 def _check_sizes(name: str, arrays: Arrays, validation: int, limit: int | None) -> None:

@@ -1,13 +1,15 @@
 """The benchmark (:mod:`lib.bench`) as notebooks show it: tables and pictures of its rows."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.bench import BATCH
 from lib.report import labels
-from lib.report.layout import head, panels
+from lib.report.layout import handles_of, head, legend_beside, panels
 
 MEASURES = ("training_step", "epoch", "predict_1", "predict_1024")
 QUARTILES = "#cc0000"
@@ -28,6 +30,20 @@ def machines(table: pd.DataFrame) -> str:
     for threads, cpu in different.itertuples(index=False):
         texts.append(f"{threads} threads, {cpu}")
     return ", ".join(texts)
+
+
+def memory(table: pd.DataFrame) -> str:
+    """Latency and bandwidth of the memory, as far as a table has them: what times are read beside.
+
+    Args:
+        table: of :func:`lib.bench.obtain`, "contenders".
+    """
+    rows = table[table["contender"] == "machine"]
+    texts = []
+    for row in rows.to_dict("records"):
+        name, unit = row["measure"].split(", ")
+        texts.append(f"{name} {row['median_ms']:.3g} {unit}")
+    return "memory: " + (", ".join(texts) or "not measured")
 
 
 def medians(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,35 +108,37 @@ def speedup(products: pd.DataFrame) -> pd.DataFrame:
 
 
 def step_bars(steps: pd.DataFrame, title: str, below: str = "") -> Figure:
-    """A bar a contender, in the order of the rows, with quartiles and the multiple of our time.
+    """A bar a contender, in the order of the rows, with quartiles and the multiple of our time in
+    the same round: median and quartiles.
 
     Args:
-        steps: columns contender, median_ms, low_ms, high_ms; none gives an empty panel that says
-            so.
+        steps: columns contender, median_ms, low_ms, high_ms, ratio, ratio_low, ratio_high; none
+            gives an empty panel that says so.
         title, below: see :func:`lib.report.layout.head`.
     """
     if steps.empty:
         fig, _ = panels(0, 8, 4, title, below)
         return fig
     fig, ax = plt.subplots(figsize=(8, 4))
-    medians = steps.set_index("contender")["median_ms"]
     for place, row in enumerate(steps.to_dict("records")):
-        _step_bar(ax, -place, row, medians["fused"])
+        _step_bar(ax, -place, row)
     places = [-place for place in range(len(steps))]
     ax.set_yticks(places, steps["contender"].map(name_of))
     ax.set_xlabel("milliseconds a training step (× this library)")
     head(fig, title, below)
-    ax.margins(x=0.2)
+    ax.margins(x=0.4)
     return fig
 
 
-def _step_bar(ax: Axes, y: int, row: dict, ours: float) -> None:
+def _step_bar(ax: Axes, y: int, row: dict) -> None:
     median, low, high = row["median_ms"], row["low_ms"], row["high_ms"]
     look = labels.CONTENDERS[row["contender"]]
     quartiles = [[median - low], [high - median]]
     colors = {"color": look["color"], "ecolor": QUARTILES}
     ax.barh(y, median, xerr=quartiles, **colors)
-    text = f"  {median:.2f} ms · {median / ours:.1f} ×"
+    text = f"  {median:.2f} ms"
+    if row["contender"] != "fused":
+        text += f" · {row['ratio']:.1f} × ({row['ratio_low']:.1f} to {row['ratio_high']:.1f})"
     ax.text(high, y, text, va="center")
 
 
@@ -146,4 +164,41 @@ def parts_of_a_step(parts: pd.DataFrame, title: str, below: str = "") -> Figure:
     ax.legend(fontsize="small", loc="lower right")
     ax.set(xlabel="milliseconds of a training step", ylabel="")
     head(fig, title, below)
+    return fig
+
+
+def parts_against_batch(parts: pd.DataFrame, title: str, below: str = "") -> Figure:
+    """Shares of our training step, a bar a batch, the whole in milliseconds above it.
+
+    *Activation, dropout, calls* is what the passes take beyond their products alone.
+
+    Args:
+        parts: columns contender, batch, measure (a part, or "products"), median_ms; none gives an
+            empty panel that says so.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    ours = parts[parts["contender"] == "fused"]
+    if ours.empty:
+        fig, _ = panels(0, 8, 3, title, below)
+        return fig
+    costs = ours.pivot_table("median_ms", "batch", "measure")
+    passes = costs["forward"] + costs["backward"]
+    whole = passes + costs[["batch", "loss", "optimiser"]].sum(axis=1)
+    products = np.minimum(costs["products"], passes)  # alone they may take longer: calls of Python
+    segments = {
+        "products": products,
+        "activation, dropout, calls": passes - products,
+        "loss": costs["loss"],
+        "optimiser": costs["optimiser"],
+        "drawing a batch": costs["batch"],
+    }
+    shares = pd.DataFrame(segments).div(whole, axis=0)
+    fig, (ax,) = panels(1, 4.6, 3.6, title, below, margin=2.6)
+    shares.plot.bar(stacked=True, ax=ax, colormap=labels.SEQUENTIAL, edgecolor="white", rot=0)
+    for place, ms in enumerate(whole):
+        ax.text(place, 1.02, f"{ms:.2f} ms", ha="center", fontsize="small")
+    ax.yaxis.set_major_formatter(ticker.PercentFormatter(1))
+    ax.set(xlabel="examples in a batch", ylabel="share of a training step")
+    ax.get_legend().remove()
+    legend_beside(fig, dict(reversed(handles_of([ax]).items())))
     return fig

@@ -28,7 +28,7 @@ FEWEST = 0.5  # features that are drawn
 DENSITIES = ticker.FixedLocator([0.01, 0.1, 1])
 SERIES = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 ENDS = (0.1, 0.9)  # shares of the runs between which a band lies
-MANY = 0.2  # opacity of points that are many
+MANY = 0.12  # opacity of points that are many
 BANDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # densities between which heads are averaged
 FEW = 3  # heads: fewer have no mean
 
@@ -123,7 +123,7 @@ def clouds(table: pd.DataFrame, column: str, ylabel: str, title: str, below: str
             points = look | {"label": "_", "ls": "none", "ms": 2.5, "mew": 0.6, "alpha": MANY}
             ax.plot(heads["density"], heads[column], **points)
             means = _banded(heads, column)
-            ax.plot(means["density"], means[column], **look, ms=4.5, lw=1.5)
+            ax.plot(means["density"], means[column], **look, ms=4.5, lw=1.5, zorder=3)
         log_x(ax, DENSITIES)
         ax.set_xlim(right=1)
         ax.set_xlabel("density", fontsize="small")
@@ -238,7 +238,7 @@ def kept_features(table: pd.DataFrame, title: str, below: str = "") -> Figure:
             ax.step(line["kept"], drawn, where="mid", label=name, lw=1.3, **look)
         ax.set_yscale("log")
         plain_logs(ax)
-        ax.yaxis.set_minor_formatter(ticker.NullFormatter())
+        ax.yaxis.set_minor_locator(ticker.NullLocator())
         ax.set_xlabel("kept by a share of masks", fontsize="small")
         ax.set_ylabel("features", fontsize="small")
     return _finished(fig, of_sets)

@@ -160,9 +160,13 @@ def _at_edge(fig: Figure, text: str, top: float, **look: str) -> None:
 
 
 def legend_beside(fig: Figure, handles: Mapping[str, Artist]) -> None:
-    """One legend at the right of all panels."""
-    where = "outside right center"
-    fig.legend(handles.values(), handles, loc=where, fontsize="small", handlelength=2.6)
+    """One legend at the right of all panels; where the last row has room, in it."""
+    look = {"fontsize": "small", "handlelength": 2.6}
+    spare = [ax for ax in fig.axes if not (ax.axison or ax.has_data())]
+    if spare:
+        spare[0].legend(handles.values(), handles, loc="center left", **look)
+    else:
+        fig.legend(handles.values(), handles, loc="outside right center", **look)
 
 
 def handles_of(axs: Iterable[Axes]) -> dict[str, Artist]:

@@ -10,6 +10,7 @@ from lib.report.layout import handles_of, legend_beside, panels
 
 STYLES = ("-", "--", ":", "-.")
 SIZE = 1.9  # inches of a matrix
+FEW = 6  # places that are all marked
 
 
 def matrices(shown: Mapping[str, np.ndarray], title: str, quantity: str, below: str = "") -> Figure:
@@ -56,5 +57,7 @@ def curves(
     for style, (name, y) in zip(STYLES, lines.items(), strict=False):
         ax.plot(x, y, style, color="#333333", marker=".", label=name)
     ax.set(**axes)
+    if len(x) <= FEW:
+        ax.set_xticks(x)
     legend_beside(fig, handles_of([ax]))
     return fig

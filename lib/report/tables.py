@@ -15,6 +15,7 @@ from lib.runs.record import Record, summaries
 
 Records = Sequence[Record]
 OUTCOMES = {"reproduced": "holds", "not reproduced": "fails"}  # of a reading
+WRITTEN = {"dataset": labels.dataset, "method": labels.method_name, "network": labels.network}
 SIGNIFICANT = 0.05  # p, corrected for the family
 ACCURACIES = {  # columns of a summary, as a table names them
     "last_accuracy": "last epoch",
@@ -156,9 +157,9 @@ def written_contrasts(
         star = " *" if row["p_holm"] < SIGNIFICANT else ""
         texts.append(f"{row['value']:.2f} {interval} n={row['n']}{star}")
     table = differences.assign(text=texts)
-    table["dataset"] = table["dataset"].map(labels.dataset)
     rows = ["dataset", "contrast"]
-    return table.pivot_table("text", rows, list(columns), aggfunc="first", sort=False).fillna("")
+    wide = table.pivot_table("text", rows, list(columns), aggfunc="first", sort=False)
+    return named(wide.fillna(""))
 
 
 def written_gaps(gaps: pd.DataFrame) -> pd.DataFrame:
@@ -285,11 +286,17 @@ class Folded:
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with its data sets and methods as people read them."""
-    return table.assign(
-        dataset=table["dataset"].map(labels.dataset),
-        method=table["method"].map(labels.method_name),
-    )
+    """The table with its data sets, methods and networks as people read them, in columns as in
+    levels of the index and of the head.
+    """
+    for name, written in WRITTEN.items():
+        if name in table.columns:
+            table = table.assign(**{name: table[name].map(written)})
+        if name in table.index.names:
+            table = table.rename(index=written, level=name)
+        if name in table.columns.names:
+            table = table.rename(columns=written, level=name)
+    return table
 
 
 def means(numbers: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar, Self, get_args, get_origin
 
 import pandas as pd
@@ -133,7 +133,7 @@ class Run:
         if self.stand_in is None:
             return self
         try:
-            data.load(self.dataset)
+            data.origin(self.dataset)
         except data.DataUnavailable:
             return self.stand_in.resolved()
         return dataclasses.replace(self, stand_in=None)
@@ -207,15 +207,21 @@ def as_declared(name: str, declared: Any, value: Any) -> Any:
 
     Raises: ValueError naming field and value if it is of another type.
     """
-    if get_origin(declared) is tuple:
-        return _as_tuple(name, get_args(declared)[0], value)
-    kinds = get_args(declared) or (declared,)
+    is_tuple, kinds = _kinds(declared)
+    if is_tuple:
+        return _as_tuple(name, kinds[0], value)
     if float in kinds and type(value) is int:
         return float(value)
     if type(value) in kinds:
         return value
     words = ["None" if kind is type(None) else kind.__name__ for kind in kinds]
     raise ValueError(f"{name} = {value!r} is of the wrong type: give {' or '.join(words)}")
+
+
+@cache
+def _kinds(declared: Any) -> tuple[bool, tuple[type, ...]]:
+    """Whether a declared type is a tuple, and of which kinds a value, or each in the tuple, is."""
+    return get_origin(declared) is tuple, get_args(declared) or (declared,)
 
 
 def _as_tuple(name: str, kind: type, value: Any) -> tuple:

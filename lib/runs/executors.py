@@ -62,6 +62,24 @@ def sweep(
 ) -> list[Record]:
     """Make the runs that have no record yet; return all records, in order.
 
+    Args, Raises: as :func:`make_missing`.
+    """
+    options = {"jobs": jobs, "cluster": cluster, "progress": progress}
+    resolved = make_missing(store, runs, ignore_shipped=ignore_shipped, **options)
+    return store.records(resolved, whole=ignore_shipped)
+
+
+def make_missing(
+    store: Store,
+    runs: Sequence[Run],
+    *,
+    jobs: int = 1,
+    cluster: Cluster | None = None,
+    progress: bool = True,
+    ignore_shipped: bool = False,
+) -> list[Run]:
+    """Make the runs that have no record yet; return all of them, each once, as they were resolved.
+
     With several jobs each worker process has one thread. An interruption loses nothing: the next
     call loads what is finished and continues the others from their checkpoints.
 
@@ -89,7 +107,7 @@ def sweep(
     if failures:
         sentences = "; ".join(failures)
         raise RunsFailed(f"{len(failures)} of {len(missing)} runs failed. {sentences}")
-    return store.records(resolved.values(), whole=ignore_shipped)
+    return list(resolved.values())
 
 
 def _one_by_one(store: Store, missing: list[Run], shown: Progress) -> Iterator[str]:

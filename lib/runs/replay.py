@@ -185,7 +185,7 @@ def _first_epochs(
     store: Store, record: Record, epochs: int, progress: Callable[[int], None]
 ) -> Contents:
     run = record.config
-    if data.load(run.dataset).sha256 != record.environment["data"]["sha256"]:
+    if data.origin(run.dataset)["sha256"] != record.environment["data"]["sha256"]:
         raise CannotReplay(f"{run.dataset} here is not what the record was made from")
     experiment = choose(store.experiments, run.experiment)
     with tempfile.TemporaryDirectory() as folder:

@@ -24,7 +24,6 @@ from lib.runs import locks, parcels, shelf, sums
 from lib.runs.config import Run, from_fields
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
-from lib.runs.packing import read_arrays
 from lib.runs.record import Record
 
 FILES = ("config.json", "environment.json", "metrics.csv", "arrays.npz")  # of a record
@@ -78,16 +77,20 @@ class Store:
         return self.records(runs)
 
     def read(self, folder: Path, *, arrays: bool = True) -> Record:
-        """Read a record; without ``arrays``, which take longest, it has none.
+        """Read a record; its arrays, whose file is checked now, are read when one is asked for.
+        Without ``arrays`` it has none.
 
         Raises: ValueError naming the record that cannot be read.
         """
         try:
-            sums.check(folder, FILES if arrays else FILES[:-1])
+            known = sums.check(folder, FILES if arrays else FILES[:-1])
             fields = json.loads((folder / "config.json").read_text())
             facts = json.loads((folder / "environment.json").read_text())
             metrics = pd.read_csv(folder / "metrics.csv")
-            loaded = read_arrays(folder / "arrays.npz") if arrays else {}
+            path = folder / FILES[-1]
+            loaded = shelf.Arrays(path if arrays else None, known.get(path.name))
+            if arrays and path.name not in known:  # of an earlier version: else nothing checks it
+                loaded = dict(loaded)
             return self._record(from_fields(fields), metrics, loaded, facts, folder)
         except shelf.DAMAGE as error:
             raise ValueError(
@@ -254,7 +257,7 @@ class Store:
             other = self.stored(run.with_changes({"experiment": name}), whole=True)
             if other is None:
                 continue
-            if other.environment["data"]["sha256"] == data.load(run.dataset).sha256:
+            if other.environment["data"]["sha256"] == data.origin(run.dataset)["sha256"]:
                 facts = {**other.environment, "same_run_as": other.config.name}
                 return Contents(other.metrics, dict(other.arrays), facts)
         return None

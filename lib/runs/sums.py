@@ -21,15 +21,16 @@ def write(folder: Path, names: Iterable[str]) -> None:
     (folder / NAME).write_text(text(files))
 
 
-def check(folder: Path, names: Iterable[str]) -> None:
+def check(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Refuse files that are not as they were written; records of earlier versions have no sums.
 
+    Returns: the sums of the folder by file, none of an earlier version.
     Raises: ValueError naming the file, OSError if it is missing.
     """
     try:
         text = (folder / NAME).read_text()
     except FileNotFoundError:
-        return
+        return {}
     sums = {}
     for line in text.splitlines():
         digest, _, name = line.partition("  ")
@@ -39,3 +40,4 @@ def check(folder: Path, names: Iterable[str]) -> None:
             raise ValueError(f"{NAME} has no line for {name}")
         if sha256(folder / name) != sums[name]:
             raise ValueError(f"{name} is not what {NAME} says")
+    return sums

@@ -48,6 +48,21 @@ def test_rows_hold_median_and_quartiles_in_milliseconds():
     assert (row["low_ms"], row["high_ms"]) == pytest.approx((2.0, 4.0))
 
 
+def test_ratios_are_of_the_same_round():
+    samples = {"dense": np.array([8.0, 6.0, 30.0]), "fused": np.array([2.0, 1.0, 3.0])}
+    table = sweeps.quartiles("training_step", samples).set_index("contender")
+    columns = ["ratio_low", "ratio", "ratio_high"]
+    assert table.loc["dense", columns].tolist() == [5, 6, 8]  # of 4, 6 and 10
+    assert table.loc["fused", columns].tolist() == [1, 1, 1]
+
+
+def test_samples_without_ours_have_no_ratio():
+    others = sweeps.quartiles("latency, ns", {"machine": np.ones(3)})
+    fewer = sweeps.quartiles("epoch", {"fused": np.ones(3), "dense": np.ones(2)})
+    assert others["ratio"].isna().all()
+    assert fewer["ratio"].isna().tolist() == [False, True]
+
+
 def test_rows_of_memory_are_not_scaled():
     table = sweeps.quartiles("peak_memory", {"fused": np.array([90.0])}, scale=1)
     assert table["median_ms"].tolist() == [90.0]
@@ -84,8 +99,9 @@ def test_benchmark_has_every_measure_of_the_command_line(unmeasured, monkeypatch
     monkeypatch.setattr(sweeps.contenders, "floor_calls", lambda widths: {"0 spmm modular": None})
     monkeypatch.setattr(sweeps.contenders, "network", lambda name, **links: None)
     monkeypatch.setattr(sweeps, "measure_units", lambda rounds: sweeps.quartiles("unit", ONE))
+    monkeypatch.setattr(sweeps.memory, "SIZE", 2**16)
     table = bench.measure()
-    desired = ["training_step", "predict_1", "predict_1024"]
+    desired = ["latency, ns", "bandwidth, GB/s", "training_step", "predict_1", "predict_1024"]
     desired += ["spmm", "spmm_transposed", "sddmm", "epoch", "unit"]
     assert table["measure"].unique().tolist() == desired
     steps = table[table["measure"] == "training_step"]
@@ -140,12 +156,16 @@ def test_steps_are_trained_with_the_links_of_their_sweep(unmeasured):
     ]
 
 
-def test_parts_of_a_step_are_those_at_the_usual_batch(unmeasured):
+def test_parts_of_steps_are_ours_at_every_batch_and_the_rivals_at_the_usual_one(unmeasured):
     table = bench.sweep_steps("quick")
     parts = table[table["sweep"] == "parts"]
-    assert parts["measure"].unique().tolist() == ["forward", "backward"]
-    assert set(parts["batch"]) == {bench.BATCH}
-    assert parts["median_ms"].tolist() == [2.0] * 6
+    assert parts["measure"].unique().tolist() == ["products", "forward", "backward"]
+    ours = parts[parts["contender"] == "fused"]
+    assert ours["batch"].unique().tolist() == list(sweeps.SIZES["quick"].batches)
+    assert ours["median_ms"].tolist() == 3 * [1000.0, 2.0, 2.0]  # products take turns with steps
+    rivals = parts[parts["contender"] != "fused"]
+    assert set(rivals["batch"]) == {bench.BATCH}
+    assert rivals["median_ms"].tolist() == [2.0] * 4
 
 
 @pytest.mark.skipif(not sweeps.timing.STATUS.exists(), reason="memory is measured on Linux alone")

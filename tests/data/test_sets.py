@@ -153,6 +153,15 @@ def test_fallback_says_so():
     assert split.sha256 == data.load("digits").sha256
 
 
+def test_notice_is_what_a_split_would_say(stored, monkeypatch):
+    desired = data.load("mnist", fallback="digits").notice
+    monkeypatch.setattr(sets, "_tensors", None)  # nothing is made of the arrays
+    assert data.notice("mnist", fallback="digits") == desired
+    assert data.notice("higgs_sample") == ""
+    with pytest.raises(data.DataUnavailable):
+        data.notice("mnist")
+
+
 def test_fallback_gives_at_most_a_fifth_to_validation():
     assert len(data.load("mnist", validation=100, fallback="digits").x_valid) == 100
     assert len(data.load("mnist", validation=5000, fallback="digits").x_valid) == 1438 // 5

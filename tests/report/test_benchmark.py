@@ -19,7 +19,9 @@ def measured(rows: list[tuple]) -> pd.DataFrame:
     """A table of the benchmark with rows of measure, contender and median, on one machine."""
     table = pd.DataFrame(rows, columns=["measure", "contender", "median_ms"])
     median = table["median_ms"]
-    return table.assign(low_ms=0.9 * median, high_ms=1.2 * median, threads=2, cpu="a cpu")
+    spread = {"low_ms": 0.9 * median, "high_ms": 1.2 * median}
+    ratios = {"ratio": median / 2, "ratio_low": 0.45 * median, "ratio_high": 0.6 * median}
+    return table.assign(**spread, **ratios, threads=2, cpu="a cpu")
 
 
 @pytest.fixture
@@ -48,6 +50,13 @@ def test_machines_are_named_once(contenders):
         benchmark.machines(pd.concat([contenders, other])) == "2 threads, a cpu, 1 threads, a cpu"
     )
     assert benchmark.machines(contenders[:0]) == ""
+
+
+def test_memory_is_told_in_its_units(contenders):
+    rows = measured([("latency, ns", "machine", 98.76), ("bandwidth, GB/s", "machine", 12.0)])
+    told = benchmark.memory(pd.concat([contenders, rows]))
+    assert told == "memory: latency 98.8 ns, bandwidth 12 GB/s"
+    assert benchmark.memory(contenders) == "memory: not measured"
 
 
 def test_medians_are_of_whole_steps_in_a_fixed_order(contenders):
@@ -91,7 +100,7 @@ def test_bars_of_a_step_name_time_and_multiple(contenders):
     (ax,) = benchmark.step_bars(steps, "title").axes
     assert [bar.get_width() for bar in ax.patches] == [2, 10]
     texts = [text.get_text().strip() for text in ax.texts]
-    assert texts == ["2.00 ms · 1.0 ×", "10.00 ms · 5.0 ×"]
+    assert texts == ["2.00 ms", "10.00 ms · 5.0 × (4.5 to 6.0)"]
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["this library", "dense"]
 
@@ -107,6 +116,21 @@ def test_parts_of_a_step_are_in_milliseconds():
     assert wholes == {"this library": "4.00 ms", "dense": "8.00 ms"}
 
 
-@pytest.mark.parametrize("draw", [benchmark.step_bars, benchmark.parts_of_a_step])
+def test_parts_against_batch_are_shares_of_the_whole_step():
+    names = ("batch", "forward", "loss", "backward", "optimiser")
+    parts = measured([(name, "fused", 1.0) for name in names] + [("products", "fused", 1.5)])
+    others = measured([(name, "dense", 50.0) for name in names])
+    parts = pd.concat([parts.assign(batch=1), parts.assign(batch=32), others.assign(batch=32)])
+    (ax,) = benchmark.parts_against_batch(parts, "title").axes
+    shares = [bar.get_height() for bar in ax.patches[::2]]
+    assert shares == pytest.approx([0.3, 0.1, 0.2, 0.2, 0.2])  # products, the passes' rest, others
+    assert [text.get_text() for text in ax.texts] == ["5.00 ms", "5.00 ms"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "32"]
+
+
+DRAWN = [benchmark.step_bars, benchmark.parts_of_a_step, benchmark.parts_against_batch]
+
+
+@pytest.mark.parametrize("draw", DRAWN)
 def test_table_without_rows_says_so(draw):
     assert says_not_run(draw(pd.DataFrame(columns=COLUMNS), "title"))

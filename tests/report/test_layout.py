@@ -148,3 +148,15 @@ def test_legend_has_each_label_once():
 )
 def test_thousands_are_short_where_nothing_is_lost(number, text):
     assert layout.short(number) == text
+
+
+def test_legend_stands_where_the_last_row_has_room():
+    fig, axs = layout.panels(2, 3, 2, "title", per_row=3)
+    full_row = fig.axes
+    fig, axs = layout.panels(5, 2, 2, "title")
+    for ax in axs:
+        ax.plot([0, 1], label="one")
+    layout.legend_beside(fig, layout.handles_of(axs))
+    spare = fig.axes[-1]
+    assert len(full_row) == 2 and len(fig.axes) == 6 and not fig.legends
+    assert [text.get_text() for text in spare.get_legend().get_texts()] == ["one"]

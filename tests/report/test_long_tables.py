@@ -53,3 +53,15 @@ def test_related_results_are_those_of_the_reference():
     assert table.loc["dense", ("value", "MNIST")] == 98.78
     assert table.loc["dense", ("uncertainty", "MNIST")] == 0.02
     assert tables.related_results("no such network").empty
+
+
+def test_names_are_written_in_columns_index_and_head():
+    table = pd.DataFrame({"dataset": ["mnist"], "method": ["set"], "value": [1.5]})
+    written = tables.named(table)
+    assert written.to_dict("records") == [{"dataset": "MNIST", "method": "SET", "value": 1.5}]
+    wide = table.pivot_table("value", "dataset", "method")
+    written = tables.named(wide)
+    assert (written.index.tolist(), written.columns.tolist()) == (["MNIST"], ["SET"])
+    both = table.set_index(["dataset", "value"])
+    assert tables.named(both).index.tolist() == [("MNIST", 1.5)]
+    assert tables.named(table[["value"]]).equals(table[["value"]])

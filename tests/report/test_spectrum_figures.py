@@ -93,7 +93,8 @@ def test_courses_have_a_panel_a_measure():
     first, second = fig.axes
     np.testing.assert_allclose(first.lines[0].get_xydata(), [[0, 0], [10, 0.75]])
     np.testing.assert_allclose(second.lines[0].get_ydata(), [2, 2])
-    assert first.get_title() == "CIFAR-10\nunits that changed"
+    assert [ax.get_title() for ax in fig.axes] == list(measures.values())
+    assert [ax.get_ylabel() for ax in fig.axes] == ["CIFAR-10", ""]
     assert set(data["measure"]) == set(measures)
 
 

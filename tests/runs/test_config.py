@@ -211,18 +211,18 @@ def test_runs_within_a_run_are_no_changes(key):
 @pytest.fixture
 def only_digits(monkeypatch):
     """A machine that has no data set but one."""
-    load = data.load
+    origin = data.origin
 
-    def unavailable(name, **options):
+    def unavailable(name):
         if name != "digits":
             raise data.DataUnavailable(name)
-        return load(name, **options)
+        return origin(name)
 
-    monkeypatch.setattr(data, "load", unavailable)
+    monkeypatch.setattr(data, "origin", unavailable)
 
 
 def test_run_is_its_own_where_its_data_are(monkeypatch):
-    monkeypatch.setattr(data, "load", lambda name: None)
+    monkeypatch.setattr(data, "origin", lambda name: None)
     mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
     assert mnist.resolved() == mnist and mnist.resolved().stand_in is None
 

@@ -203,10 +203,10 @@ def test_record_of_other_data_is_not_replayed(record, store):
 
 
 def test_missing_data_are_named(record, store, monkeypatch):
-    def load(name, **_):
+    def unavailable(name):
         raise data.DataUnavailable(f"{name} is nowhere")
 
-    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setattr(data, "origin", unavailable)
     row = replay_two(store, record)
     assert (row["outcome"], row["note"]) == ("not replayed", "digits is nowhere")
 

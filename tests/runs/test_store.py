@@ -144,7 +144,7 @@ def test_missing_data_are_replaced_only_where_the_run_says_so(made, monkeypatch)
     def unavailable(name):
         raise data.DataUnavailable(name)
 
-    monkeypatch.setattr(data, "load", unavailable)
+    monkeypatch.setattr(data, "origin", unavailable)
     asked = Counting("counting", dataset="mnist", stand_in=RUN)
     assert made.run(asked).config == RUN
     assert [record.config for record in made.records([asked])] == [RUN]
@@ -156,7 +156,7 @@ def test_missing_data_are_replaced_only_where_the_run_says_so(made, monkeypatch)
 @pytest.fixture
 def twins(tmp_path, monkeypatch):
     """A store of two experiments, of which the second takes over what the first has made."""
-    monkeypatch.setattr(data, "load", lambda name: type("Split", (), {"sha256": "of digits"}))
+    monkeypatch.setattr(data, "origin", lambda name: {"sha256": "of digits"})
     second = counting.experiment("two", same_runs_as=("one",))
     return counting.store(tmp_path, counting.experiment("one"), second)
 
@@ -178,7 +178,7 @@ def test_run_of_another_experiment_with_the_same_training_is_taken_over(twins):
 
 def test_run_on_other_data_is_not_taken_over(twins, monkeypatch):
     twins.run(FIRST)
-    monkeypatch.setattr(data, "load", lambda name: type("Split", (), {"sha256": "of others"}))
+    monkeypatch.setattr(data, "origin", lambda name: {"sha256": "of others"})
     told = []
     actual = twins.run(SECOND, progress=told.append)
     assert told == [1, 2, 3, 4] and "same_run_as" not in actual.environment
@@ -342,12 +342,32 @@ def test_everything_lists_each_record_once_and_reads_no_arrays(made, monkeypatch
     both = made.run(RUN)
     made.ship(both)
     other = made.run(dataclasses.replace(RUN, seed=4))
-    for module in (store, shelf):
-        monkeypatch.setattr(module, "read_arrays", lambda path: pytest.fail(f"read {path}"))
+    monkeypatch.setattr(shelf, "read_arrays", lambda path: pytest.fail(f"read {path}"))
     listed = made.everything()
     assert [record.config.name for record in listed] == sorted([RUN.name, other.config.name])
     assert {record.path for record in listed} == {made.results / "counting", other.path}
     assert made.names() == {RUN.name, other.config.name}
+
+
+def test_arrays_of_a_whole_record_are_read_when_one_is_asked_for(made, monkeypatch):
+    desired = {name: array.copy() for name, array in made.run(RUN).arrays.items()}
+    reads = []
+    read_arrays = shelf.read_arrays
+    monkeypatch.setattr(shelf, "read_arrays", lambda path: reads.append(path) or read_arrays(path))
+    record = made.stored(RUN)
+    assert reads == []
+    for name, array in desired.items():
+        np.testing.assert_array_equal(record.arrays[name], array)
+    assert reads == [record.path / "arrays.npz"]
+
+
+def test_arrays_that_changed_after_a_record_was_read_are_refused(made):
+    made.run(RUN)
+    record = made.stored(RUN)
+    path = record.path / "arrays.npz"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="arrays.npz cannot be read"):
+        dict(record.arrays)
 
 
 def test_unknown_experiments_do_not_break_the_list_of_everything(made, tmp_path):
@@ -377,12 +397,13 @@ def old_record(made, place):
     record = made.run(RUN)
     folder = place / RUN.name
     place.mkdir(exist_ok=True)
+    arrays = dict(record.arrays)  # read before its folder moves
     record.path.rename(folder)
     fields = {name: getattr(RUN, name) for name in RUN.field_names() if name != "stand_in"}
     fields |= {"kind": "Counting", "fallback": None}
     (folder / "config.json").write_text(json.dumps(fields, indent=1))
     (folder / "SHA256SUMS").unlink()
-    np.savez_compressed(folder / "arrays.npz", **record.arrays)
+    np.savez_compressed(folder / "arrays.npz", **arrays)
     return record
 
 
