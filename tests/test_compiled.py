@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -43,6 +44,26 @@ def test_torch_reads_how_long_threads_wait_if_it_is_imported_after_lib():
     environment = others | {"OMP_DISPLAY_ENV": "verbose"}
     said = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
     assert "GOMP_SPINCOUNT = '3000'" in said.stderr
+
+
+# large tensors
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not HUGE_PAGES.exists() or "[never]" in HUGE_PAGES.read_text(),
+    reason="the system has no transparent huge pages",
+)
+@pytest.mark.parametrize("first", ["lib, torch", "torch, lib"])
+def test_large_tensors_lie_in_huge_pages(first):
+    others = {name: value for name, value in os.environ.items() if not name.startswith("THP_")}
+    program = (
+        f"import {first}; x = torch.ones(2**25); print(open('/proc/self/smaps_rollup').read())"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", program], env=others, text=True)
+    (line,) = (line for line in printed.splitlines() if line.startswith("AnonHugePages:"))
+    assert int(line.split()[1]) > 2**15  # kB: of 128 MiB more than a quarter, as far as there are
 
 
 # choice of implementation
