@@ -24,7 +24,7 @@ from lib.bench.scale import RUNS, measure_cluster
 from lib.bench.sweeps import (
     COLUMNS,
     measure,
-    measure_memory,
+    measure_machine,
     measure_steps,
     measure_units,
     obtain,
@@ -56,7 +56,7 @@ __all__ = [
     "kept_mib",
     "measure",
     "measure_cluster",
-    "measure_memory",
+    "measure_machine",
     "measure_steps",
     "measure_units",
     "network",

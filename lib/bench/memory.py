@@ -1,7 +1,6 @@
 """How fast the machine's memory is: what a benchmark's times are read beside."""
 
 import time
-from functools import cache
 
 import numpy as np
 import torch
@@ -40,7 +39,6 @@ def bandwidth(rounds: int) -> np.ndarray:
     return found
 
 
-@cache
 def _chain(size: int) -> np.ndarray:
     """Addresses, a cache line apart, each of the next in one cycle through all: (size / 8,)."""
     order = np.random.default_rng(0).permutation(size // LINE)

@@ -21,7 +21,7 @@ SWEEPS = RESULTS / "sweeps.json"
 TIMES = ["median_ms", "low_ms", "high_ms"]
 RATIOS = ["ratio", "ratio_low", "ratio_high"]
 COLUMNS = ["measure", "contender", *TIMES, *RATIOS, "threads", "cpu"]
-OURS = ("fused", "modular", "relu")  # the first of them that was measured: what ratios are over
+REFERENCES = ("fused", "modular", "relu")  # ratios are over the first of them that was measured
 KINDS = ("contenders", "units", "products", "steps", "machines")
 VARIED = ("width", "density", "batch")
 MEASURED = ("fused", "dense")  # whose epochs and memory are measured
@@ -62,14 +62,14 @@ class Point:
         n: width.
         links: ``density`` or ``er_epsilon`` of the sparse contenders.
         batch: examples a step.
-        memory: whether the memory is measured too.
+        peaks: whether the memory is measured too.
     """
 
     sweep: str
     n: int
     links: dict[str, float]
     batch: int = BATCH
-    memory: bool = False
+    peaks: bool = False
 
 
 SIZES = {
@@ -110,12 +110,13 @@ def measure(rounds: int = ROUNDS) -> pd.DataFrame:
     """The benchmark of the command line, 784-1000-1000-1000-10 with er_epsilon 20, batch 128.
 
     Returns: columns measure, contender, median_ms, low_ms, high_ms (quartiles), ratio, ratio_low,
-        ratio_high (median and quartiles over rounds of the time over ours in the same round),
-        threads, cpu; measures training_step (:func:`measure_steps`), epoch (60,000 random images),
-        predict_1, predict_1024, the products of a layer 1000 x 1000 of density .04, the units of
-        :func:`measure_units`, and the memory of the machine (:func:`measure_memory`).
+        ratio_high (median and quartiles over rounds of the time over ours, of units over ReLU's,
+        in the same round), threads, cpu; measures training_step (:func:`measure_steps`), epoch
+        (60,000 random images), predict_1, predict_1024, the products of a layer 1000 x 1000 of
+        density .04, the units of :func:`measure_units`, and the memory of the machine
+        (:func:`measure_machine`).
     """
-    tables = [measure_memory(rounds), measure_steps(rounds)]
+    tables = [measure_machine(rounds), measure_steps(rounds)]
     tables += _measure_predictions(rounds)
     support = contenders.layer_support(1000, 1000, 0.04)
     for product, calls in contenders.products(support).items():
@@ -149,13 +150,13 @@ def measure_units(
     return pd.concat(tables, ignore_index=True)
 
 
-def measure_memory(rounds: int = ROUNDS) -> pd.DataFrame:
+def measure_machine(rounds: int = ROUNDS) -> pd.DataFrame:
     """Latency and bandwidth of the machine's memory (:mod:`lib.bench.memory`), in the columns of
     :func:`measure`; contender "machine", measures "latency, ns" and "bandwidth, GB/s".
     """
     latency = quartiles("latency, ns", {"machine": memory.latency(rounds)}, scale=1)
     bandwidth = quartiles("bandwidth, GB/s", {"machine": memory.bandwidth(rounds)}, scale=1)
-    return pd.concat([latency, bandwidth])
+    return pd.concat([latency, bandwidth], ignore_index=True)
 
 
 def _measure_predictions(rounds: int) -> list[pd.DataFrame]:
@@ -311,8 +312,8 @@ def _points(profile: str) -> list[Point]:
     sizes = SIZES[profile]
     points = []
     for n in sizes.widths + sizes.wide:
-        memory = profile != "smoke" or n == sizes.middle
-        points.append(Point("width", n, {"er_epsilon": 10.0}, memory=memory))
+        peaks = profile != "smoke" or n == sizes.middle
+        points.append(Point("width", n, {"er_epsilon": 10.0}, peaks=peaks))
     for density in sizes.densities:
         points.append(Point("density", sizes.middle, {"density": density}))
     for batch in sizes.batches:
@@ -336,10 +337,9 @@ def _measure_point(point: Point, sizes: Sizes) -> list[pd.DataFrame]:
     seconds = timing.compare(calls, sizes.rounds, sizes.turn)
     alone = {"fused": seconds.pop("products", None)}
     table = quartiles("training_step", seconds)
-    if point.memory and timing.STATUS.exists():
+    if point.peaks and timing.STATUS.exists():
         measured = [name for name in names if name in MEASURED]
-        memory = _measure_memory(measured, widths, point.links)
-        table = pd.concat([table, memory])
+        table = pd.concat([table, _measure_peaks(measured, widths, point.links)])
     table = table.assign(
         sweep=point.sweep,
         n=point.n,
@@ -360,19 +360,19 @@ def _parts_of_steps(steps: dict[str, contenders.Trainer], point: Point) -> list[
     tables = []
     for part in steps["fused"].parts:
         seconds = {name: np.array(steps[name].parts[part]) for name in names}
-        tables.append(quartiles(part, seconds))
+        tables.append(quartiles(part, seconds, in_rounds=False))
     return tables
 
 
 def _measure_cifar() -> list[pd.DataFrame]:
     seconds = timing.epochs(MEASURED, CIFAR_WIDTHS, 50_000, 1)
     epoch = quartiles("epoch", seconds)
-    memory = _measure_memory(MEASURED, CIFAR_WIDTHS, ER_20)
+    peaks = _measure_peaks(MEASURED, CIFAR_WIDTHS, ER_20)
     facts = {"sweep": "cifar10_mlp", "batch": BATCH}
-    return [epoch.assign(**facts), memory.assign(**facts)]
+    return [epoch.assign(**facts), peaks.assign(**facts)]
 
 
-def _measure_memory(
+def _measure_peaks(
     names: Sequence[str],
     widths: Sequence[int],
     links: dict[str, float],
@@ -389,6 +389,7 @@ def quartiles(
     measure: str,
     samples: dict[str, np.ndarray],
     scale: float = 1e3,
+    in_rounds: bool = True,
 ) -> pd.DataFrame:
     """Median and quartiles of each contender's samples, in milliseconds unless scaled otherwise.
 
@@ -396,16 +397,17 @@ def quartiles(
         measure: what was measured.
         samples: {contender: (n,) seconds}.
         scale: from the samples' unit to that of the table.
+        in_rounds: whether samples of the same place were taken in the same round.
     Returns: a row a contender, with the columns of :func:`measure`; ratios are over the first of
-        :data:`OURS`, and missing where none of them took as many samples.
+        :data:`REFERENCES`, and missing where there were no rounds, or one.
     """
-    ours = next((samples[name] for name in OURS if name in samples), np.empty(0))
+    reference = next((samples[name] for name in REFERENCES if name in samples), np.empty(0))
     rows = []
     for contender, values in samples.items():
         low, median, high = scale * np.quantile(values, QUARTILES)
         ratios = [np.nan] * 3
-        if len(values) == len(ours):
-            ratios = np.quantile(values / ours, QUARTILES)
+        if in_rounds and 1 < len(values) == len(reference):
+            ratios = np.quantile(values / reference, QUARTILES)
         ratio_low, ratio, ratio_high = ratios
         rows.append((measure, contender, median, low, high, ratio, ratio_low, ratio_high))
     table = pd.DataFrame(rows, columns=COLUMNS[:-2])

@@ -285,7 +285,7 @@ def notice(name: str, *, fallback: str | None = None) -> str:
 
     Raises: as :func:`load`.
     """
-    require_known(name)
+    require_known(name, *([fallback] if fallback else []))
     try:
         return _notice(SETS[name], origin(name))
     except DataUnavailable:

@@ -52,7 +52,8 @@ def medians(table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: of :func:`lib.bench.obtain`, "contenders".
     """
-    wide = table.pivot_table("median_ms", "contender", "measure")
+    rows = table[table["measure"].isin(MEASURES)]
+    wide = rows.pivot_table("median_ms", "contender", "measure")
     measured = [measure for measure in MEASURES if measure in wide]
     return wide[measured]
 
@@ -108,20 +109,21 @@ def speedup(products: pd.DataFrame) -> pd.DataFrame:
 
 
 def step_bars(steps: pd.DataFrame, title: str, below: str = "") -> Figure:
-    """A bar a contender, in the order of the rows, with quartiles and the multiple of our time in
-    the same round: median and quartiles.
+    """A bar a contender, in the order of the rows, with quartiles and the multiple of our time:
+    median and quartiles of the ratios of rounds, or, where those were not kept, of the medians.
 
     Args:
-        steps: columns contender, median_ms, low_ms, high_ms, ratio, ratio_low, ratio_high; none
-            gives an empty panel that says so.
+        steps: columns contender, median_ms, low_ms, high_ms, perhaps ratio, ratio_low, ratio_high;
+            none gives an empty panel that says so.
         title, below: see :func:`lib.report.layout.head`.
     """
     if steps.empty:
         fig, _ = panels(0, 8, 4, title, below)
         return fig
     fig, ax = plt.subplots(figsize=(8, 4))
+    medians = steps.set_index("contender")["median_ms"]
     for place, row in enumerate(steps.to_dict("records")):
-        _step_bar(ax, -place, row)
+        _step_bar(ax, -place, row, medians["fused"])
     places = [-place for place in range(len(steps))]
     ax.set_yticks(places, steps["contender"].map(name_of))
     ax.set_xlabel("milliseconds a training step (× this library)")
@@ -130,15 +132,18 @@ def step_bars(steps: pd.DataFrame, title: str, below: str = "") -> Figure:
     return fig
 
 
-def _step_bar(ax: Axes, y: int, row: dict) -> None:
+def _step_bar(ax: Axes, y: int, row: dict, ours: float) -> None:
     median, low, high = row["median_ms"], row["low_ms"], row["high_ms"]
     look = labels.CONTENDERS[row["contender"]]
     quartiles = [[median - low], [high - median]]
     colors = {"color": look["color"], "ecolor": QUARTILES}
     ax.barh(y, median, xerr=quartiles, **colors)
+    ratio = row.get("ratio", np.nan)
     text = f"  {median:.2f} ms"
-    if row["contender"] != "fused":
-        text += f" · {row['ratio']:.1f} × ({row['ratio_low']:.1f} to {row['ratio_high']:.1f})"
+    if np.isnan(ratio):
+        text += f" · {median / ours:.1f} ×"
+    else:
+        text += f" · {ratio:.1f} × ({row['ratio_low']:.1f} to {row['ratio_high']:.1f})"
     ax.text(high, y, text, va="center")
 
 
@@ -173,12 +178,12 @@ def parts_against_batch(parts: pd.DataFrame, title: str, below: str = "") -> Fig
     *Activation, dropout, calls* is what the passes take beyond their products alone.
 
     Args:
-        parts: columns contender, batch, measure (a part, or "products"), median_ms; none gives an
-            empty panel that says so.
+        parts: columns contender, batch, measure (a part, or "products"), median_ms; without
+            products an empty panel that says so.
         title, below: see :func:`lib.report.layout.head`.
     """
     ours = parts[parts["contender"] == "fused"]
-    if ours.empty:
+    if "products" not in set(ours["measure"]):
         fig, _ = panels(0, 8, 3, title, below)
         return fig
     costs = ours.pivot_table("median_ms", "batch", "measure")
@@ -193,6 +198,7 @@ def parts_against_batch(parts: pd.DataFrame, title: str, below: str = "") -> Fig
         "drawing a batch": costs["batch"],
     }
     shares = pd.DataFrame(segments).div(whole, axis=0)
+    shares.index = shares.index.astype(int)  # a table with other rows has floats
     fig, (ax,) = panels(1, 4.6, 3.6, title, below, margin=2.6)
     shares.plot.bar(stacked=True, ax=ax, colormap=labels.SEQUENTIAL, edgecolor="white", rot=0)
     for place, ms in enumerate(whole):

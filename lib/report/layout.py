@@ -160,13 +160,16 @@ def _at_edge(fig: Figure, text: str, top: float, **look: str) -> None:
 
 
 def legend_beside(fig: Figure, handles: Mapping[str, Artist]) -> None:
-    """One legend at the right of all panels; where the last row has room, in it."""
+    """One legend: in the place that the last row leaves free where it fits, else at the right."""
     look = {"fontsize": "small", "handlelength": 2.6}
-    spare = [ax for ax in fig.axes if not (ax.axison or ax.has_data())]
-    if spare:
-        spare[0].legend(handles.values(), handles, loc="center left", **look)
-    else:
-        fig.legend(handles.values(), handles, loc="outside right center", **look)
+    for ax in [ax for ax in fig.axes if not (ax.axison or ax.has_data())][:1]:
+        legend = ax.legend(handles.values(), handles, loc="center left", borderaxespad=0, **look)
+        room, size = ax.get_window_extent(), legend.get_window_extent()
+        if size.width <= room.width and size.height <= room.height:
+            legend.set_in_layout(False)
+            return
+        legend.remove()
+    fig.legend(handles.values(), handles, loc="outside right center", **look)
 
 
 def handles_of(axs: Iterable[Axes]) -> dict[str, Artist]:

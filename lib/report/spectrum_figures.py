@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lib.report import labels
 from lib.report.figures import described, in_order, method_curves, over_seeds
-from lib.report.layout import beside, handles_of, legend_beside, log_x, outer_labels, panels
+from lib.report.layout import beside, handles_of, legend_beside, log_x, panels
 
 MARKED = "#dddddd"  # of ranks that are fitted
 MARKERS = "os^DvP"
@@ -156,10 +156,11 @@ def courses(
         if log:
             log_x(ax, ticker.LogLocator())
         ax.set_title(measures[measure], fontsize="small")
-        ax.set_xlabel(xlabel, fontsize="small")
-        ax.set_ylabel(beside(labels.dataset(dataset)), fontsize="small")
         ax.tick_params(labelsize="small")
-    outer_labels(axs, per_row)
+        if measure == next(iter(measures)):
+            ax.set_ylabel(beside(labels.dataset(dataset)), fontsize="small")
+        if dataset == cells[-1][0]:
+            ax.set_xlabel(xlabel, fontsize="small")
     if len(names) > 1:
         legend_beside(fig, in_order(handles_of(axs), names))
     return fig, numbers

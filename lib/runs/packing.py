@@ -8,14 +8,60 @@ import json
 import lzma
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from lib.files import sha256
+
 INDEX, BYTES = "index", "bytes"
 # of a damaged file, besides OSError and ValueError; RuntimeError: its flags ask for the impossible
 DAMAGE = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, EOFError, RuntimeError)
+
+
+class Arrays(Mapping):
+    """The arrays of a file by name, read when the first one is asked for; pickled, they are all
+    that the file held.
+
+    Args:
+        path: of the file; None: there are none.
+        digest: its sha256; None: not known, as of earlier versions.
+        remedy: what to do if the file is damaged.
+    Raises: ValueError, then, if it is.
+    """
+
+    def __init__(self, path: Path | None, digest: str | None, remedy: str) -> None:
+        self._path = path
+        self._digest = digest
+        self._remedy = remedy
+
+    @cached_property
+    def _read(self) -> dict[str, np.ndarray]:
+        if self._path is None:
+            return {}
+        try:
+            if self._digest not in (None, sha256(self._path)):
+                raise ValueError("its sha256 is another")
+            return read_arrays(self._path)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{self._path} cannot be read ({error}): {self._remedy}") from error
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+    def __repr__(self) -> str:
+        return f"Arrays({self._path})"
+
+    def __reduce__(self) -> tuple:
+        return dict, (self._read,)
 
 
 def write_packed(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

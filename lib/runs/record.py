@@ -44,7 +44,8 @@ class Record:
     Attributes:
         config: the run, with the data set actually loaded.
         metrics: its table, one row an epoch or a measurement.
-        arrays: by name; those that the experiment keeps, or all of a run of this machine.
+        arrays: by name; those that the experiment keeps, or all of a run of this machine. Of a
+            stored record they are read from its folder when the first one is asked for.
         environment: facts of the run, seconds, commit, versions, hardware, data.
         path: where it was read.
         profile: the one it belongs to, or "custom".

@@ -10,8 +10,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ import pandas as pd
 
 from lib.files import explained, sha256, whole
 from lib.runs.config import Run
-from lib.runs.packing import read_arrays, write_packed
+from lib.runs.packing import Arrays, write_packed
 
 RECORDS, METRICS = "records.json", "metrics.csv"
 
@@ -48,48 +48,12 @@ class Book(NamedTuple):
             raise ValueError("its sha256 is another")
         return entry["config"], entry["environment"], pd.read_csv(io.StringIO(text))
 
-    def arrays(self, name: str) -> "Arrays":
+    def arrays(self, name: str) -> Arrays:
         """The arrays of a record, none if it keeps none."""
         entry = self.entries[name]
         path = self.folder / f"{name}.npz" if entry["arrays"] else None
-        return Arrays(path, entry.get("arrays_sha256"))
-
-
-class Arrays(Mapping):
-    """The arrays of a file by name, read when the first one is asked for.
-
-    Args:
-        path: of the file; None: there are none.
-        digest: its sha256; None: not known, as of earlier versions.
-    Raises: ValueError, then, if the file is damaged.
-    """
-
-    def __init__(self, path: Path | None, digest: str | None) -> None:
-        self._path = path
-        self._digest = digest
-
-    @cached_property
-    def _read(self) -> dict[str, np.ndarray]:
-        if self._path is None:
-            return {}
-        try:
-            if self._digest not in (None, sha256(self._path)):
-                raise ValueError("its sha256 is another")
-            return read_arrays(self._path)
-        except DAMAGE as error:
-            raise ValueError(
-                f"{self._path} cannot be read ({error}): restore it with git, or delete its folder"
-                " and run again"
-            ) from error
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._read[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read)
-
-    def __len__(self) -> int:
-        return len(self._read)
+        remedy = "restore it with git, or delete its folder and run again"
+        return Arrays(path, entry.get("arrays_sha256"), remedy)
 
 
 def book(folder: Path) -> Book | None:

@@ -24,6 +24,7 @@ from lib.runs import locks, parcels, shelf, sums
 from lib.runs.config import Run, from_fields
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
+from lib.runs.packing import Arrays, read_arrays
 from lib.runs.record import Record
 
 FILES = ("config.json", "environment.json", "metrics.csv", "arrays.npz")  # of a record
@@ -77,8 +78,8 @@ class Store:
         return self.records(runs)
 
     def read(self, folder: Path, *, arrays: bool = True) -> Record:
-        """Read a record; its arrays, whose file is checked now, are read when one is asked for.
-        Without ``arrays`` it has none.
+        """Read a record; its arrays, whose file is checked now, are read when one is asked for
+        (:class:`lib.runs.packing.Arrays`). Without ``arrays`` it has none.
 
         Raises: ValueError naming the record that cannot be read.
         """
@@ -88,9 +89,11 @@ class Store:
             facts = json.loads((folder / "environment.json").read_text())
             metrics = pd.read_csv(folder / "metrics.csv")
             path = folder / FILES[-1]
-            loaded = shelf.Arrays(path if arrays else None, known.get(path.name))
-            if arrays and path.name not in known:  # of an earlier version: else nothing checks it
-                loaded = dict(loaded)
+            loaded = {}
+            if arrays and known:
+                loaded = Arrays(path, known[path.name], "delete its folder and run again")
+            elif arrays:  # of an earlier version: nothing else checks it
+                loaded = read_arrays(path)
             return self._record(from_fields(fields), metrics, loaded, facts, folder)
         except shelf.DAMAGE as error:
             raise ValueError(

@@ -59,7 +59,10 @@ def test_ratios_are_of_the_same_round():
 def test_samples_without_ours_have_no_ratio():
     others = sweeps.quartiles("latency, ns", {"machine": np.ones(3)})
     fewer = sweeps.quartiles("epoch", {"fused": np.ones(3), "dense": np.ones(2)})
-    assert others["ratio"].isna().all()
+    single = sweeps.quartiles("peak_memory", {"fused": np.ones(1), "dense": np.ones(1)})
+    calls = {"fused": np.ones(3), "dense": np.ones(3)}
+    assert others["ratio"].isna().all() and single["ratio"].isna().all()
+    assert sweeps.quartiles("forward", calls, in_rounds=False)["ratio"].isna().all()
     assert fewer["ratio"].isna().tolist() == [False, True]
 
 

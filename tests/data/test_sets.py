@@ -160,6 +160,8 @@ def test_notice_is_what_a_split_would_say(stored, monkeypatch):
     assert data.notice("higgs_sample") == ""
     with pytest.raises(data.DataUnavailable):
         data.notice("mnist")
+    with pytest.raises(ValueError, match="unknown data set 'digit': did you mean 'digits'"):
+        data.notice("higgs_sample", fallback="digit")
 
 
 def test_fallback_gives_at_most_a_fifth_to_validation():

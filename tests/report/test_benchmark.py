@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lib.bench import BATCH, COLUMNS
+from lib.bench.sweeps import RATIOS
 from lib.report import benchmark, publishing
 
 
@@ -32,6 +33,8 @@ def contenders():
         ("epoch", "dense", 3000.0),
         ("predict_1", "fused", 0.5),
         ("spmm", "fused", 0.1),
+        ("latency, ns", "machine", 98.76),
+        ("bandwidth, GB/s", "machine", 12.0),
     ]
     return measured(rows)
 
@@ -53,15 +56,14 @@ def test_machines_are_named_once(contenders):
 
 
 def test_memory_is_told_in_its_units(contenders):
-    rows = measured([("latency, ns", "machine", 98.76), ("bandwidth, GB/s", "machine", 12.0)])
-    told = benchmark.memory(pd.concat([contenders, rows]))
-    assert told == "memory: latency 98.8 ns, bandwidth 12 GB/s"
-    assert benchmark.memory(contenders) == "memory: not measured"
+    assert benchmark.memory(contenders) == "memory: latency 98.8 ns, bandwidth 12 GB/s"
+    assert benchmark.memory(contenders[:5]) == "memory: not measured"
 
 
 def test_medians_are_of_whole_steps_in_a_fixed_order(contenders):
     table = benchmark.medians(contenders)
     assert [*table] == ["training_step", "epoch", "predict_1"]
+    assert [*table.index] == ["dense", "fused"]
     assert table.loc["fused", "training_step"] == 2
     assert pd.isna(table.loc["fused", "epoch"])
 
@@ -100,9 +102,18 @@ def test_bars_of_a_step_name_time_and_multiple(contenders):
     (ax,) = benchmark.step_bars(steps, "title").axes
     assert [bar.get_width() for bar in ax.patches] == [2, 10]
     texts = [text.get_text().strip() for text in ax.texts]
-    assert texts == ["2.00 ms", "10.00 ms · 5.0 × (4.5 to 6.0)"]
+    assert texts == ["2.00 ms · 1.0 × (0.9 to 1.2)", "10.00 ms · 5.0 × (4.5 to 6.0)"]
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["this library", "dense"]
+
+
+def test_bars_measured_without_rounds_have_the_multiple_of_the_medians(contenders):
+    steps = contenders[contenders["measure"] == "training_step"]
+    unknown = steps.assign(**dict.fromkeys(RATIOS, float("nan")))
+    for table in (steps.drop(columns=RATIOS), unknown):
+        (ax,) = benchmark.step_bars(table, "title").axes
+        texts = [text.get_text().strip() for text in ax.texts]
+        assert texts == ["2.00 ms · 1.0 ×", "10.00 ms · 5.0 ×"]
 
 
 def test_parts_of_a_step_are_in_milliseconds():
@@ -120,7 +131,9 @@ def test_parts_against_batch_are_shares_of_the_whole_step():
     names = ("batch", "forward", "loss", "backward", "optimiser")
     parts = measured([(name, "fused", 1.0) for name in names] + [("products", "fused", 1.5)])
     others = measured([(name, "dense", 50.0) for name in names])
-    parts = pd.concat([parts.assign(batch=1), parts.assign(batch=32), others.assign(batch=32)])
+    parts = pd.concat(
+        [parts.assign(batch=1.0), parts.assign(batch=32.0), others.assign(batch=32.0)]
+    )
     (ax,) = benchmark.parts_against_batch(parts, "title").axes
     shares = [bar.get_height() for bar in ax.patches[::2]]
     assert shares == pytest.approx([0.3, 0.1, 0.2, 0.2, 0.2])  # products, the passes' rest, others

@@ -150,13 +150,25 @@ def test_thousands_are_short_where_nothing_is_lost(number, text):
     assert layout.short(number) == text
 
 
-def test_legend_stands_where_the_last_row_has_room():
-    fig, axs = layout.panels(2, 3, 2, "title", per_row=3)
-    full_row = fig.axes
-    fig, axs = layout.panels(5, 2, 2, "title")
-    for ax in axs:
-        ax.plot([0, 1], label="one")
+def five_panels(n_labels):
+    fig, axs = layout.panels(5, 3, 2, "title")
+    for i in range(n_labels):
+        axs[0].plot([0, 1], label=f"line {i}")
     layout.legend_beside(fig, layout.handles_of(axs))
-    spare = fig.axes[-1]
-    assert len(full_row) == 2 and len(fig.axes) == 6 and not fig.legends
-    assert [text.get_text() for text in spare.get_legend().get_texts()] == ["one"]
+    fig.draw_without_rendering()
+    return fig
+
+
+def test_legend_stands_where_the_last_row_has_room():
+    few, none = five_panels(2), five_panels(0)
+    spare = few.axes[-1]
+    assert [text.get_text() for text in spare.get_legend().get_texts()] == ["line 0", "line 1"]
+    assert not few.legends
+    for ax, alone in zip(few.axes[:5], none.axes, strict=False):
+        assert ax.get_position().height == pytest.approx(alone.get_position().height, rel=1e-3)
+        assert ax.get_position().width == pytest.approx(alone.get_position().width, rel=1e-3)
+
+
+def test_legend_that_does_not_fit_a_panel_stands_beside_them():
+    fig = five_panels(14)
+    assert len(fig.legends) == 1 and fig.axes[-1].get_legend() is None

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import strategies
 
-from lib.runs import shelf
+from lib.runs import packing, shelf
 from lib.runs.config import from_fields
 from tests.runs.counting import Counting
 

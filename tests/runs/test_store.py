@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 import shutil
 import time
 
@@ -11,7 +12,7 @@ import pytest
 
 from lib import data
 from lib.paths import ROOT
-from lib.runs import shelf, store
+from lib.runs import packing, shelf, store
 from lib.runs.store import Store
 from tests import processes
 from tests.runs import counting
@@ -342,7 +343,8 @@ def test_everything_lists_each_record_once_and_reads_no_arrays(made, monkeypatch
     both = made.run(RUN)
     made.ship(both)
     other = made.run(dataclasses.replace(RUN, seed=4))
-    monkeypatch.setattr(shelf, "read_arrays", lambda path: pytest.fail(f"read {path}"))
+    for module in (store, packing):
+        monkeypatch.setattr(module, "read_arrays", lambda path: pytest.fail(f"read {path}"))
     listed = made.everything()
     assert [record.config.name for record in listed] == sorted([RUN.name, other.config.name])
     assert {record.path for record in listed} == {made.results / "counting", other.path}
@@ -352,8 +354,8 @@ def test_everything_lists_each_record_once_and_reads_no_arrays(made, monkeypatch
 def test_arrays_of_a_whole_record_are_read_when_one_is_asked_for(made, monkeypatch):
     desired = {name: array.copy() for name, array in made.run(RUN).arrays.items()}
     reads = []
-    read_arrays = shelf.read_arrays
-    monkeypatch.setattr(shelf, "read_arrays", lambda path: reads.append(path) or read_arrays(path))
+    read = packing.read_arrays
+    monkeypatch.setattr(packing, "read_arrays", lambda path: reads.append(path) or read(path))
     record = made.stored(RUN)
     assert reads == []
     for name, array in desired.items():
@@ -366,8 +368,18 @@ def test_arrays_that_changed_after_a_record_was_read_are_refused(made):
     record = made.stored(RUN)
     path = record.path / "arrays.npz"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="arrays.npz cannot be read"):
+    with pytest.raises(ValueError, match="another.: delete its folder and run again"):
         dict(record.arrays)
+
+
+def test_pickled_arrays_need_their_file_no_more(made):
+    desired = dict(made.run(RUN).arrays)
+    record = made.stored(RUN)
+    text = pickle.dumps(record.arrays)
+    shutil.rmtree(record.path)
+    actual = pickle.loads(text)
+    assert actual.keys() == desired.keys()
+    assert all(np.array_equal(actual[name], desired[name]) for name in desired)
 
 
 def test_unknown_experiments_do_not_break_the_list_of_everything(made, tmp_path):

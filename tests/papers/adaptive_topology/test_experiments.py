@@ -52,7 +52,7 @@ def test_stand_in_of_a_study_is_attacked_at_its_own_headline_radius(experiment, 
     def unavailable(name, **options):
         raise data.DataUnavailable(name)
 
-    monkeypatch.setattr(data, "load", unavailable)
+    monkeypatch.setattr(data, "origin", unavailable)
     studies = [study.resolved() for study in EXPERIMENTS[experiment].runs("quick")]
     headline = attacking.HEADLINE_RADIUS["digits"]
     assert all(min(abs(r - headline) for r in s.radii) < 1e-12 for s in studies)

@@ -81,14 +81,18 @@ def test_sweep_does_the_others_when_a_run_diverges(store):
 
 
 def test_missing_data_are_replaced_only_where_the_configuration_says_so(store, monkeypatch):
-    load = data.load
+    load, origin = data.load, data.origin
 
-    def unavailable(name, **options):
-        if name != "digits":
-            raise data.DataUnavailable(name)
-        return load("digits")
+    def only_digits(function):
+        def asked(name, **options):
+            if name != "digits":
+                raise data.DataUnavailable(name)
+            return function(name)
 
-    monkeypatch.setattr(data, "load", unavailable)
+        return asked
+
+    monkeypatch.setattr(data, "load", only_digits(load))
+    monkeypatch.setattr(data, "origin", only_digits(origin))
     digits = dataclasses.replace(BASE, epochs=1)
     mnist = dataclasses.replace(digits, dataset="mnist")
     with pytest.raises(data.DataUnavailable):
