@@ -127,8 +127,8 @@ def test_arrays_are_read_as_they_were_added(folder):
 
 def test_arrays_are_read_once_when_the_first_is_asked_for(folder, monkeypatch):
     read = []
-    original = shelf.read_arrays
-    monkeypatch.setattr(shelf, "read_arrays", lambda path: read.append(path) or original(path))
+    original = packing.read_arrays
+    monkeypatch.setattr(packing, "read_arrays", lambda path: read.append(path) or original(path))
     arrays = shelf.book(folder).arrays(RUNS["plain"].name)
     assert read == []
     assert "degrees" in arrays and len(arrays) == 2 and arrays["weights"][0] == 0.5
