@@ -202,7 +202,7 @@ def parts_against_batch(parts: pd.DataFrame, title: str, below: str = "") -> Fig
     fig, (ax,) = panels(1, 4.6, 3.6, title, below, margin=2.6)
     shares.plot.bar(stacked=True, ax=ax, colormap=labels.SEQUENTIAL, edgecolor="white", rot=0)
     for place, ms in enumerate(whole):
-        ax.text(place, 1.02, f"{ms:.2f} ms", ha="center", fontsize="small")
+        ax.text(place, 1.02, f"{ms:.3g} ms", ha="center", fontsize="x-small")
     ax.yaxis.set_major_formatter(ticker.PercentFormatter(1))
     ax.set(xlabel="examples in a batch", ylabel="share of a training step")
     ax.get_legend().remove()
