@@ -239,5 +239,5 @@ def _points(ax: Axes, numbers: pd.DataFrame, attack: str, names: dict[str, str])
                 look |= {"mfc": "white", "alpha": 0.7}
             errors = np.nan_to_num([x["sd"], y["sd"]])
             ax.errorbar(x["mean"], y["mean"], errors[1], errors[0], **look)
-    log_x(ax, ticker.LogLocator(subs=(1, 2, 5, 7)))
+    log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
     ax.tick_params(labelsize="x-small")
