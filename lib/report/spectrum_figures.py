@@ -149,14 +149,15 @@ def courses(
     cells = list(product(labels.datasets_in(numbers["dataset"]), measures))
     below, names = described(numbers, below or "mean ± sd over seeds")
     per_row = min(4, len(measures))
-    fig, axs = panels(len(cells), 2.3, 2.4, title, below, margin=1.2, per_row=per_row)
+    fig, axs = panels(len(cells), 2.3, 2.1, title, below, margin=1.2, per_row=per_row)
     for ax, (dataset, measure) in zip(axs, cells, strict=False):
         of_panel = (numbers["dataset"] == dataset) & (numbers["measure"] == measure)
         method_curves(ax, numbers[of_panel], x, names)
         if log:
             log_x(ax, ticker.LogLocator())
-        ax.set_title(measures[measure], fontsize="small")
         ax.tick_params(labelsize="small")
+        if dataset == cells[0][0]:
+            ax.set_title(measures[measure], fontsize="small")
         if measure == next(iter(measures)):
             ax.set_ylabel(beside(labels.dataset(dataset)), fontsize="small")
         if dataset == cells[-1][0]:
