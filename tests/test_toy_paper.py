@@ -15,7 +15,7 @@ from tests.checkouts import ROOT, check_out, variables
 GUIDE = (ROOT / "docs" / "EXTEND.md").read_text()
 STEPS = [block.split("\n") for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)]
 ROOM, LOOK = ([line.strip() for line in step if line.strip()] for step in STEPS[:2])
-COMMANDS = {line.split()[3]: line.removeprefix("python -m lib ") for line in LOOK}
+COMMANDS = {line.split()[3]: line.removeprefix(".venv/bin/python -m lib ") for line in LOOK}
 COMMANDS = {"run": COMMANDS["run"], "run again": COMMANDS["run"]} | COMMANDS
 DRIVER = """
 import json, sys

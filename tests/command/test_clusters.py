@@ -29,7 +29,7 @@ def asked(monkeypatch):
     """What the sweeps are asked for; none is made."""
     clusters = []
     monkeypatch.setattr(
-        executors, "sweep", lambda *_, cluster, **__: clusters.append(cluster) or []
+        executors, "make_missing", lambda *_, cluster, **__: clusters.append(cluster) or []
     )
     return clusters
 
