@@ -190,12 +190,12 @@ def parts_against_batch(parts: pd.DataFrame, title: str, below: str = "") -> Fig
     passes = costs["forward"] + costs["backward"]
     whole = passes + costs[["batch", "loss", "optimiser"]].sum(axis=1)
     products = np.minimum(costs["products"], passes)  # alone they may take longer: calls of Python
-    segments = {
-        "products": products,
-        "activation, dropout, calls": passes - products,
-        "loss": costs["loss"],
-        "optimiser": costs["optimiser"],
+    segments = {  # colours as in parts_of_a_step
         "drawing a batch": costs["batch"],
+        "products": products,
+        "loss": costs["loss"],
+        "activation, dropout, calls": passes - products,
+        "optimiser": costs["optimiser"],
     }
     shares = pd.DataFrame(segments).div(whole, axis=0)
     shares.index = shares.index.astype(int)  # a table with other rows has floats

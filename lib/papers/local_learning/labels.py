@@ -25,5 +25,5 @@ CONTRASTS = {
     "Jacobian − BP": ("jreg", "bp"),
     "spectral − BP": ("specreg", "bp"),
 }
-SPEAKING = ("kh", "bp", "l2", "jreg", "specreg", "kh_evolving", "kh_fixed")
+SPEAKING = ("kh", "bp", "l2", "jreg", "jreg_units", "specreg", "kh_evolving", "kh_fixed")
 LABELS = Labels(LOOKS, NETWORK_NAMES, CONTRASTS, SPEAKING)
