@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -86,17 +87,23 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
     Raises: OSError if it is missing, ValueError if it is damaged or cut short.
     """
+    with path.open("rb") as file:
+        return arrays_in(file, path.name)
+
+
+def arrays_in(file: BinaryIO, name: str) -> dict[str, np.ndarray]:
+    """As :func:`read_arrays`, of an open file with a name."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as entries:
+        with np.load(file, allow_pickle=False) as entries:
             arrays = dict(entries)
     except DAMAGE as error:
-        raise ValueError(f"{path.name} is damaged: {error}") from error
+        raise ValueError(f"{name} is damaged: {error}") from error
     if set(arrays) != {INDEX, BYTES}:
         return arrays
-    return _unpack_all(path, arrays)
+    return _unpack_all(name, arrays)
 
 
-def _unpack_all(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _unpack_all(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     stream, unpacked, start = arrays[BYTES], {}, 0
     for entry in json.loads(arrays[INDEX].tobytes()):
         dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
@@ -105,7 +112,7 @@ def _unpack_all(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarr
         unpacked[entry["name"]] = array.reshape(shape)
         start = stop
     if start != len(stream):
-        raise ValueError(f"{path.name} holds {len(stream)} bytes, not {start}")
+        raise ValueError(f"{name} holds {len(stream)} bytes, not {start}")
     return unpacked
 
 

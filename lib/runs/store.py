@@ -24,7 +24,7 @@ from lib.runs import locks, parcels, shelf, sums
 from lib.runs.config import Run, from_fields
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
-from lib.runs.packing import Arrays, read_arrays
+from lib.runs.packing import Arrays, arrays_in, read_arrays
 from lib.runs.record import Record
 
 FILES = ("config.json", "environment.json", "metrics.csv", "arrays.npz")  # of a record
@@ -232,8 +232,8 @@ class Store:
     def accept(self, run: Run, files: parcels.Files) -> None:
         """Store the record of a run that was made elsewhere, from its files, unless there is one.
 
-        Raises: ValueError if they are not those of this run; lib.files.NotWritten if there is no
-            room for them.
+        Raises: ValueError if they are not those of this run, or hold what cannot be read;
+            lib.files.NotWritten if there is no room for them.
         """
         folder = self.runs / run.name
         if folder.is_dir():
@@ -244,6 +244,10 @@ class Store:
         came = from_fields(json.loads(files["config.json"]))
         if came.name != run.name:
             raise ValueError(f"record {came.name} came in place of {run.name}")
+        try:
+            arrays_in(io.BytesIO(files[FILES[-1]]), FILES[-1])
+        except ValueError as error:
+            raise ValueError(f"record {run.name} came and cannot be read ({error})") from error
         parcels.unpack_new(files, folder)
         shutil.rmtree(self.work_of(run), ignore_errors=True)
 
