@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
+from typing import Any
 
 import torch
 from loky import ProcessPoolExecutor
@@ -52,21 +53,14 @@ def obtain(
 
 
 def sweep(
-    store: Store,
-    runs: Sequence[Run],
-    *,
-    jobs: int = 1,
-    cluster: Cluster | None = None,
-    progress: bool = True,
-    ignore_shipped: bool = False,
+    store: Store, runs: Sequence[Run], *, ignore_shipped: bool = False, **how: Any
 ) -> list[Record]:
     """Make the runs that have no record yet; return all records, in order.
 
     Args, Raises: as :func:`make_missing`.
     """
-    options = {"jobs": jobs, "cluster": cluster, "progress": progress}
-    resolved = make_missing(store, runs, ignore_shipped=ignore_shipped, **options)
-    return store.records(resolved, whole=ignore_shipped)
+    made = make_missing(store, runs, ignore_shipped=ignore_shipped, **how)
+    return store.records(made, whole=ignore_shipped)
 
 
 def make_missing(
