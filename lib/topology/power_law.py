@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import powerlaw
 from scipy import special, stats
 
 from lib.topology import laws
@@ -438,6 +437,8 @@ def package_fit(degrees: np.ndarray) -> tuple[float, float]:
         degrees: (n,) whole numbers; zeros are left out.
     Returns: exponent and xmin, nan where the package finds no tail that it can evaluate.
     """
+    import powerlaw  # it draws, so it imports matplotlib
+
     k, count = counts(degrees)
     with warnings.catch_warnings(action="ignore"), contextlib.suppress(ValueError):
         fit = powerlaw.Fit(  # warns about each xmin it tries
