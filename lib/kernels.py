@@ -251,7 +251,9 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     if not compiled.runs_compiled(x) or compiled.is_traced():
         return plain_chain(x, layers)
     fixed, tensors = _split(layers)
-    return _Chain.apply(fixed, torch.is_grad_enabled(), x, *tensors).t()
+    if torch.is_grad_enabled() or _has_tangents():
+        return _Chain.apply(fixed, x, *tensors).t()
+    return compiled.output(_contiguous_layers(fixed, tensors), x).t()
 
 
 def plain_chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
@@ -284,16 +286,14 @@ def _split(layers: Sequence[Layer]) -> tuple[list[tuple], list[Tensor | None]]:
 class _Chain(torch.autograd.Function):
     """Layers after each other as one node of the graph.
 
-    Inputs: support and law of each layer, whether to keep what the gradient needs, x (B, n), and
-    values, bias and srelu of each layer. The output is (n, B).
+    Inputs: support and law of each layer, x (B, n), and values, bias and srelu of each layer. The
+    output is (n, B).
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, fixed: list[tuple], keep: bool, x: Tensor, *tensors: Tensor | None
-    ) -> Tensor:
+    def forward(ctx: Any, fixed: list[tuple], x: Tensor, *tensors: Tensor | None) -> Tensor:
         layers = _contiguous_layers(fixed, tensors)
-        y, kept = compiled.forward(layers, compiled.feature_major(x), keep=keep)
+        y, kept = compiled.forward(layers, compiled.feature_major(x), keep=True)
         ctx.fixed = fixed
         ctx.save_for_backward(x, *tensors, *itertools.chain(*kept))
         return y
@@ -306,12 +306,12 @@ class _Chain(torch.autograd.Function):
         # a gradient that will be differentiated, or of many losses at once: the definition's
         if torch.is_grad_enabled() or compiled.is_traced():
             grads = _differentiable_gradients(ctx, x, tensors, grad_y)
-            return None, None, *grads
+            return None, *grads
         layers = _contiguous_layers(ctx.fixed, tensors)
         flat = [_held(tensor) for tensor in saved[n_inputs:]]
         kept = list(zip(flat[0::2], flat[1::2], strict=True))
-        grad_x, *grads = compiled.backward(layers, kept, grad_y, ctx.needs_input_grad[2:])
-        return None, None, None if grad_x is None else grad_x.t(), *grads
+        grad_x, *grads = compiled.backward(layers, kept, grad_y, ctx.needs_input_grad[1:])
+        return None, None if grad_x is None else grad_x.t(), *grads
 
 
 def _contiguous_layers(fixed: list[tuple], tensors: Sequence[Tensor | None]) -> list[Layer]:
@@ -348,7 +348,7 @@ def _differentiable_gradients(
         for tensor in (x, *tensors):  # by aliases: one input may depend on another
             inputs.append(None if tensor is None else tensor.view_as(tensor))
         y = _composed(ctx.fixed, inputs[0], inputs[1:])
-    needed = ctx.needs_input_grad[2:]
+    needed = ctx.needs_input_grad[1:]
     wanted = list(itertools.compress(inputs, needed))
     wanted_grads = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=differentiable))
     grads = []
@@ -411,6 +411,11 @@ def _is_recorded() -> bool:
     """Whether torch looks at the operations rather than only at their results."""
     if torch.compiler.is_compiling() or compiled.is_traced() or torch.jit.is_tracing():
         return True
+    return _has_tangents()
+
+
+def _has_tangents() -> bool:
+    """Whether torch differentiates forwards."""
     return torch.autograd.forward_ad._current_level >= 0
 
 

@@ -1,6 +1,7 @@
 """Networks of the papers as plain compositions of torch modules."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -165,6 +166,19 @@ def sparse_layers(model: nn.Module) -> dict[str, layers.SparseLinear]:
             if module.nnz < positions:
                 evolving[name] = module
     return evolving
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """While it is entered, all modules are in evaluation mode; then each in the mode it had."""
+    in_training = [module for module in model.modules() if module.training]
+    if in_training:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module in in_training:
+            module.training = True
 
 
 def runs_on_any_threads(model: nn.Module) -> bool:

@@ -428,18 +428,15 @@ def _watch(layer: nn.Module, seen: dict[str, list[Tensor]]) -> RemovableHandle:
 
 @torch.no_grad()
 def predict(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tensor:
-    """(N, n_classes) logits of ``x`` (N, features...), in evaluation mode; the model's mode is
-    kept. By default batches have 1000 examples, fewer where a layer is wider than 67,000.
+    """(N, n_classes) logits of ``x`` (N, features...), in evaluation mode; the modules keep theirs.
+    By default batches have 1000 examples, fewer where a layer is wider than 67,000.
     """
     if batch_size is None:
         widest = max(getattr(module, "out_features", 1) for module in model.modules())
         fitting = max(1, EVALUATION_VALUES // widest)
         batch_size = min(EVALUATION_BATCH, fitting)
-    was_training = model.training
-    model.eval()
-    logits = torch.cat([model(batch) for batch in x.split(batch_size)])
-    model.train(was_training)
-    return logits
+    with models.evaluating(model):
+        return torch.cat([model(batch) for batch in x.split(batch_size)])
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:

@@ -291,6 +291,36 @@ def test_passes_go_on_in_the_memory_of_two_layers(alone, generator, monkeypatch)
     torch.testing.assert_close(grad_x, argument.grad.t())
 
 
+@pytest.mark.parametrize("law", [None, compiled.dropout_law(P, 0, 0)])
+@pytest.mark.parametrize("alone", [(), (1,), (0, 3)])
+@pytest.mark.parametrize("n", [1, 2, 128, 129, 130, 257, 1000])
+def test_examples_in_parts_give_the_bits_of_all_at_once(n, alone, law, generator):
+    layers = chain_of([6, 6, 6, 6, 3], generator, alone)
+    if 3 in alone:
+        layers[-1] = Layer(srelu=torch.rand(4, 6, generator=generator))
+    layers[-1] = layers[-1]._replace(law=law)
+    x = torch.randn(n, 6, generator=generator)
+    desired, _ = compiled.forward(layers, x.t().contiguous(), keep=True)
+    for rows in (x, x.t().contiguous().t()):
+        assert torch.equal(compiled.output(layers, rows), desired)
+
+
+@pytest.mark.parametrize("law", [None, compiled.dropout_law(P, 0, 0)])
+@pytest.mark.parametrize("n", [1, 128, 129, 1000])
+def test_no_more_examples_go_through_at_a_time_than_fit(n, law, generator, monkeypatch):
+    layers = chain_of([6, 6, 3], generator)
+    layers[0] = layers[0]._replace(law=law)
+    widths = []
+    passed = compiled.loops.forward_layers
+    monkeypatch.setattr(
+        compiled.loops, "forward_layers", lambda *a: widths.append(a[1]) or passed(*a)
+    )
+    compiled.output(layers, torch.ones(n, 6))
+    assert sum(widths) == n
+    assert max(widths) <= compiled.TILE or law is not None
+    assert len(widths) == 1 or min(widths) > 1
+
+
 @pytest.mark.parametrize("first", range(5))
 def test_nothing_is_computed_below_what_needs_a_gradient(first, generator, monkeypatch):
     layers = chain_of([6, 6, 6, 6, 6], generator)

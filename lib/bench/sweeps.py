@@ -162,7 +162,7 @@ def measure_machine(rounds: int = ROUNDS) -> pd.DataFrame:
 def _measure_predictions(rounds: int) -> list[pd.DataFrame]:
     networks = {}
     for name in contenders.names():
-        networks[name] = contenders.network(name, **ER_20)
+        networks[name] = contenders.network(name, **ER_20).eval()
     tables = []
     for n in (1, 1024):
         x = torch.rand(n, WIDTHS[0])

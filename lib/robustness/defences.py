@@ -4,8 +4,6 @@ Each takes (model, inputs, classes, generator) and returns a scalar. They act on
 or dense.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from lib import compiled, kernels
+from lib.models import evaluating
 from lib.robustness.attacks.iterates import Ball
 from lib.robustness.attacks.setting import UNIT, Bounds, check_settings
 from lib.robustness.perturb import linear_layers, name_of_weights
@@ -119,18 +118,6 @@ class Adversarial:
         if self.step_size is not None:
             return self.step_size
         return 1.25 if self.steps == 1 else 2.5 / self.steps
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """While it is entered, all modules are in evaluation mode; then each in the mode it had."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def weights_of_links(model: nn.Module) -> dict[str, Tensor]:

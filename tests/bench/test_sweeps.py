@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lib import bench
 from lib.bench import sweeps
@@ -100,7 +101,7 @@ def test_floor_is_the_sum_of_the_faster_products(monkeypatch):
 
 def test_benchmark_has_every_measure_of_the_command_line(unmeasured, monkeypatch):
     monkeypatch.setattr(sweeps.contenders, "floor_calls", lambda widths: {"0 spmm modular": None})
-    monkeypatch.setattr(sweeps.contenders, "network", lambda name, **links: None)
+    monkeypatch.setattr(sweeps.contenders, "network", lambda name, **links: torch.nn.Identity())
     monkeypatch.setattr(sweeps, "measure_units", lambda rounds: sweeps.quartiles("unit", ONE))
     monkeypatch.setattr(sweeps.memory, "SIZE", 2**16)
     table = bench.measure()
