@@ -94,7 +94,9 @@ def log_x(ax: Axes, locator: ticker.Locator) -> None:
 
 
 def short(number: float) -> str:
-    """A number in few letters: "500", "1k", "1.5k", but "2048"."""
+    """A number in few letters: "500", "1k", "1.5k", but "2048"; from 10,000 on to a thousand."""
+    if number >= 10_000:
+        return f"{number / 1000:,.0f}k"
     return f"{number:g}" if number < 1000 or number % 100 else f"{number / 1000:g}k"
 
 

@@ -148,7 +148,8 @@ def test_costs_have_a_panel_a_measure_with_its_unit(cost_table):
     step, memory = figures.cost_curves(cost_table, "n", "title").axes
     assert step.get_title() == "training step"
     assert step.get_ylabel() == "milliseconds"
-    assert memory.get_ylabel() == "MiB above torch and kernels"
+    assert memory.get_title() == "memory above torch and kernels"
+    assert memory.get_ylabel() == "peak, MiB"
     assert step.get_xlabel() == "neurons of a layer"
 
 

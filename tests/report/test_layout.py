@@ -144,9 +144,17 @@ def test_legend_has_each_label_once():
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0.05, "0.05"), (500, "500"), (1000, "1k"), (1500, "1.5k"), (2048, "2048"), (4e4, "40k")],
+    [
+        (0.05, "0.05"),
+        (500, "500"),
+        (1000, "1k"),
+        (1500, "1.5k"),
+        (2048, "2048"),
+        (4e4, "40k"),
+        (65_536, "66k"),
+    ],
 )
-def test_thousands_are_short_where_nothing_is_lost(number, text):
+def test_thousands_are_short(number, text):
     assert layout.short(number) == text
 
 
