@@ -6,7 +6,6 @@ Results do not depend on the number of threads, which is torch's (``torch.set_nu
 import contextlib
 import functools
 import hashlib
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -22,7 +21,7 @@ Step = TypeVar("Step")
 
 NO_LINKS = (None, None, None)  # for the loops of lib.sampling: what has no links
 EMPTY = 1  # stands for the address of a tensor of no values
-TILE = 128  # examples at a time: the values of a layer of some thousand neurons stay in the cache
+TILE = 256  # examples at a time: the values of a layer of some thousand neurons stay in the cache
 PLAIN = (Tensor, torch.nn.Parameter)  # types whose memory is known
 ZEROS = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
 
@@ -199,14 +198,21 @@ def feature_major(x: Tensor) -> Tensor:
 
 
 def output(layers: Sequence[tuple], x: Tensor) -> Tensor:
-    """The output (n_out, B) of rows x (B, n_in), of which nothing is kept: at most :data:`TILE`
-    examples at a time, but where a dropout numbers those of the whole batch.
+    """The output (n_out, B) of rows x (B, n_in), of which nothing is kept.
+
+    Where sparse layers follow each other :data:`TILE` examples at a time, or one more, go through
+    them, if there are twice as many; a dropout, whose law numbers all of them, gets them at once.
     """
+    n_sparse = sum(layer.support is not None for layer in layers)
     is_dropped = any(layer.law is not None for layer in layers)
-    n_parts = 1 if is_dropped else math.ceil(len(x) / TILE)
-    parts = x.tensor_split(n_parts)  # of equal size: one of a single example sums in another order
-    outputs = [forward(layers, feature_major(part), keep=False)[0] for part in parts]
-    return outputs[0] if n_parts == 1 else torch.cat(outputs, dim=1)
+    if n_sparse < 2 or is_dropped or len(x) < 2 * TILE:
+        return forward(layers, feature_major(x), keep=False)[0]
+    y = x.new_empty(_widths(layers, x.shape[1])[-1], len(x))
+    starts = range(0, len(x) - 1, TILE)  # no part of one example, which sums in another order
+    for start, end in zip(starts, [*starts[1:], len(x)], strict=True):
+        part, _ = forward(layers, feature_major(x[start:end]), keep=False)
+        y[:, start:end] = part
+    return y
 
 
 def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, list]:

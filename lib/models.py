@@ -171,14 +171,15 @@ def sparse_layers(model: nn.Module) -> dict[str, layers.SparseLinear]:
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """While it is entered, all modules are in evaluation mode; then each in the mode it had."""
-    in_training = [module for module in model.modules() if module.training]
-    if in_training:
+    modes = [(module, module.training) for module in model.modules()]
+    if any(training for _, training in modes):
         model.eval()
     try:
         yield
     finally:
-        for module in in_training:
-            module.training = True
+        for module, training in modes:
+            if module.training != training:
+                module.training = training
 
 
 def runs_on_any_threads(model: nn.Module) -> bool:

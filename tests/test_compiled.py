@@ -293,7 +293,7 @@ def test_passes_go_on_in_the_memory_of_two_layers(alone, generator, monkeypatch)
 
 @pytest.mark.parametrize("law", [None, compiled.dropout_law(P, 0, 0)])
 @pytest.mark.parametrize("alone", [(), (1,), (0, 3)])
-@pytest.mark.parametrize("n", [1, 2, 128, 129, 130, 257, 1000])
+@pytest.mark.parametrize("n", [1, 2, 255, 511, 512, 513, 514, 769, 1000])
 def test_examples_in_parts_give_the_bits_of_all_at_once(n, alone, law, generator):
     layers = chain_of([6, 6, 6, 6, 3], generator, alone)
     if 3 in alone:
@@ -305,20 +305,38 @@ def test_examples_in_parts_give_the_bits_of_all_at_once(n, alone, law, generator
         assert torch.equal(compiled.output(layers, rows), desired)
 
 
-@pytest.mark.parametrize("law", [None, compiled.dropout_law(P, 0, 0)])
-@pytest.mark.parametrize("n", [1, 128, 129, 1000])
-def test_no_more_examples_go_through_at_a_time_than_fit(n, law, generator, monkeypatch):
+@pytest.mark.parametrize(
+    ("n", "desired"),
+    [(1, [1]), (511, [511]), (512, [256, 256]), (513, [256, 257]), (700, [256, 256, 188])],
+)
+def test_examples_go_in_parts_that_fit_none_of_them_of_one(n, desired, generator, monkeypatch):
+    widths = widths_of_passes(monkeypatch)
+    compiled.output(chain_of([6, 6, 3], generator), torch.ones(n, 6))
+    assert widths == desired
+
+
+@pytest.mark.parametrize("alone", ["one layer", "a dropout"])
+def test_all_examples_go_at_once_where_parts_do_not_pay_or_are_numbered(
+    alone, generator, monkeypatch
+):
+    widths = widths_of_passes(monkeypatch)
     layers = chain_of([6, 6, 3], generator)
-    layers[0] = layers[0]._replace(law=law)
+    if alone == "one layer":
+        layers = layers[:1]
+    else:
+        layers[0] = layers[0]._replace(law=compiled.dropout_law(P, 0, 0))
+    compiled.output(layers, torch.ones(1000, 6))
+    assert widths == [1000]
+
+
+def widths_of_passes(monkeypatch):
+    """How many examples go through each pass from now on."""
     widths = []
     passed = compiled.loops.forward_layers
     monkeypatch.setattr(
         compiled.loops, "forward_layers", lambda *a: widths.append(a[1]) or passed(*a)
     )
-    compiled.output(layers, torch.ones(n, 6))
-    assert sum(widths) == n
-    assert max(widths) <= compiled.TILE or law is not None
-    assert len(widths) == 1 or min(widths) > 1
+    return widths
 
 
 @pytest.mark.parametrize("first", range(5))

@@ -833,6 +833,12 @@ def test_dense_layer_is_differentiated_forwards():
     torch.testing.assert_close(found, tangent @ layer.weight.T)
 
 
+def test_forward_derivatives_of_sparse_layers_are_refused_not_dropped():
+    layer, x = SparseLinear(4, 3, density=0.5).float(), torch.rand(5, 4).float()
+    with torch.no_grad(), forward_ad.dual_level(), pytest.raises(NotImplementedError):
+        layer(forward_ad.make_dual(x, torch.rand(5, 4)))
+
+
 def test_dense_layer_is_traced():
     layer, x = Linear(4, 3).float(), torch.rand(5, 4).float()
     with warnings.catch_warnings():

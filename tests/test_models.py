@@ -1,5 +1,6 @@
 """Networks: their modules, links, seeds and refusals; the fused against the modular path."""
 
+import contextlib
 import copy
 import pickle
 
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from lib import compiled, kernels, layers
 from lib.activations import AllReLU, SReLU
 from lib.layers import Dropout, SparseLinear
-from lib.models import MLP, count_links, mlp, runs_on_any_threads, sparse_layers
+from lib.models import MLP, count_links, evaluating, mlp, runs_on_any_threads, sparse_layers
 
 WIDTHS = (6, 9, 8, 3)
 each_activation = pytest.mark.parametrize("activation", ["relu", "srelu", "all_relu"])
@@ -429,6 +430,28 @@ def test_nothing_is_dropped_or_counted_in_evaluation(activation, implementation,
     without = mlp(WIDTHS, **options, dropout=0.0)  # the same weights, in training mode
     assert torch.equal(net(x), without(x)) and torch.equal(net(x), net(x))
     assert (net.dropout1.step, net.dropout2.step, without.dropout1.step) == (0, 0, 0)
+
+
+class Failing(nn.Module):
+    def forward(self, x):
+        raise RuntimeError("failed")
+
+
+@pytest.mark.parametrize("last", [nn.Identity(), Failing()])
+def test_every_module_is_evaluated_and_has_its_mode_again(last):
+    net = nn.Sequential(nn.Dropout(), nn.Dropout(), last)
+    net[0].eval()
+    with contextlib.suppress(RuntimeError), evaluating(net):
+        assert not any(module.training for module in net.modules())
+        net[0].train()
+        net(torch.ones(1))
+    assert [module.training for module in net] == [False, True, True]
+    assert net.training
+    net.eval()
+    net[1].train()
+    with evaluating(net):
+        assert not net[1].training
+    assert net[1].training and not net.training
 
 
 @pytest.mark.parametrize("make", [lambda net: net, modular])

@@ -94,9 +94,11 @@ def log_x(ax: Axes, locator: ticker.Locator) -> None:
 
 
 def short(number: float) -> str:
-    """A number in few letters: "500", "1k", "1.5k", but "2048"; from 10,000 on to a thousand."""
-    if number >= 10_000:
-        return f"{number / 1000:,.0f}k"
+    """A number in few letters: "500", "1k", "1.5k", but "2048"; from 5,000 on two digits of those
+    that are not whole hundreds, "8.2k".
+    """
+    if number % 100 and number >= 5000:
+        number = float(f"{number:.2g}")
     return f"{number:g}" if number < 1000 or number % 100 else f"{number / 1000:g}k"
 
 

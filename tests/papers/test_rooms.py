@@ -1,5 +1,7 @@
 """Rooms: what they bring fits together, or is refused with the name that does not."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pandas as pd
@@ -205,3 +207,16 @@ def test_records_of_the_repository_are_read_without_running_anything():
     runs = EXPERIMENTS["attack_minimal"].runs("paper")
     assert len(records) >= 8 and {record.config for record in records} <= {*runs}
     assert {record.profile for record in records} == {"paper"}
+
+
+def test_who_trains_or_judges_imports_nothing_that_draws():
+    code = """
+import sys
+import lib.papers
+print(sorted({"matplotlib", "seaborn", "IPython", "powerlaw", "sklearn"} & sys.modules.keys()))
+from lib import report
+report.begin, report.publish
+print("publish" in dir(report))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split("\n")[:2] == ["[]", "True"]

@@ -151,7 +151,10 @@ def test_legend_has_each_label_once():
         (1500, "1.5k"),
         (2048, "2048"),
         (4e4, "40k"),
+        (8192, "8.2k"),
+        (12_500, "12.5k"),
         (65_536, "66k"),
+        (123_456, "120k"),
     ],
 )
 def test_thousands_are_short(number, text):
