@@ -429,12 +429,17 @@ def _watch(layer: nn.Module, seen: dict[str, list[Tensor]]) -> RemovableHandle:
 @torch.no_grad()
 def predict(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tensor:
     """(N, n_classes) logits of ``x`` (N, features...), in evaluation mode; the modules keep theirs.
-    By default batches have 1000 examples, fewer where a layer is wider than 67,000.
+    By default batches have 1000 examples, fewer where a layer is wider than 67,000. An example that
+    is alone in its batch is summed in another order, which differs by rounding.
+
+    Raises: ValueError if batch_size is below 1.
     """
     if batch_size is None:
         widest = max(getattr(module, "out_features", 1) for module in model.modules())
         fitting = max(1, EVALUATION_VALUES // widest)
         batch_size = min(EVALUATION_BATCH, fitting)
+    if batch_size < 1:
+        raise ValueError(f"batch_size = {batch_size} is out of range: give at least 1, or None")
     with models.evaluating(model):
         return torch.cat([model(batch) for batch in x.split(batch_size)])
 

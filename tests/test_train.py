@@ -874,6 +874,12 @@ def test_batches_of_a_prediction_are_smaller_for_wide_layers(n_outputs, sizes):
     assert wide.sizes == sizes
 
 
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batches_of_no_examples_are_refused(batch_size):
+    with pytest.raises(ValueError, match=f"batch_size = {batch_size} is out of range"):
+        train.predict(nn.Identity(), torch.ones(2, 3), batch_size)
+
+
 @pytest.mark.parametrize("method", ["SET", "dense"])
 @pytest.mark.parametrize("batch_size", [None, 1, 7, 64, 5000])
 def test_prediction_does_not_depend_on_the_size_of_the_batches(method, batch_size, generator):
