@@ -1,5 +1,6 @@
 """Fronts of masks: what runs attain, how far their members lie from others, what features see."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -27,7 +28,7 @@ LETTERS = 22  # of a line above a panel
 FEWEST = 0.5  # features that are drawn
 DENSITIES = ticker.FixedLocator([0.01, 0.1, 1])
 SERIES = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
-ENDS = (0.1, 0.9)  # shares of the runs between which a band lies
+SHARES = (0.9, 0.5, 0.1)  # of the runs that attain the lower end of a band, its line, its end
 MANY = 0.12  # opacity of points that are many
 BANDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # densities between which heads are averaged
 FEW = 3  # heads: fewer have no mean
@@ -38,8 +39,8 @@ def attainment(
 ) -> Figure:
     """The best value within each limit of density, a panel a data set.
 
-    Line: what half of the runs attain; band: what nine in ten and what one in ten do. A dotted line
-    is one head that has no limit.
+    Line: what half of the runs attain; band: what nine in ten and what one in ten do. Nothing is
+    drawn where fewer attain anything. A dotted line is one head that has no limit.
 
     Args:
         table: columns dataset, method, seed, density, value; none gives an empty panel that says
@@ -64,15 +65,21 @@ def attainment(
 
 
 def _attained(ax: Axes, runs: pd.DataFrame, method: str) -> None:
-    of_limits = runs.groupby("density")["value"]
-    found = of_limits.agg(middle="median", n="count")
-    found["low"], found["high"] = of_limits.quantile(ENDS[0]), of_limits.quantile(ENDS[1])
-    found = found[found["n"] > runs["seed"].nunique() / 2]  # else half of the runs found nothing
+    rows = []
+    for density, of_runs in runs.groupby("density")["value"]:
+        rows.append((density, *(_attained_by(share, of_runs) for share in SHARES)))
+    shares = pd.DataFrame(rows, columns=["density", "low", "middle", "high"]).set_index("density")
+    shares = shares.dropna(subset="middle")
     look = labels.method(method) | {"marker": ""}
-    ax.step(found.index, found["middle"], where="post", lw=1.4, **look)
-    ax.fill_between(
-        found.index, found["low"], found["high"], step="post", color=look["color"], alpha=0.15, lw=0
-    )
+    ax.step(shares.index, shares["middle"], where="post", lw=1.4, **look)
+    band = {"step": "post", "color": look["color"], "alpha": 0.15, "lw": 0}
+    ax.fill_between(shares.index, shares["low"], shares["high"], **band)
+
+
+def _attained_by(share: float, values: pd.Series) -> float:
+    """The best value that a share of the runs attain; nan if fewer attain any."""
+    best_first = values.sort_values(ascending=False, na_position="last").to_numpy()
+    return best_first[math.ceil(share * len(values) - 1e-9) - 1]
 
 
 def over_evaluations(table: pd.DataFrame, ylabel: str, title: str, below: str = "") -> Figure:

@@ -42,7 +42,7 @@ RUNS = pd.DataFrame(
 def test_attainment_draws_what_half_of_the_runs_attain_and_the_full_head():
     level = pd.DataFrame({"dataset": ["rsmas", "rsmas"], "value": [0.8, 0.9]})
     fig = front_figures.attainment(RUNS, level, "accuracy", "?")
-    np.testing.assert_allclose(line(fig.axes[0], "NSGA-II"), [[0.1, 0.6], [1.0, 0.8]])
+    np.testing.assert_allclose(line(fig.axes[0], "NSGA-II"), [[0.1, 0.5], [1.0, 0.8]])
     np.testing.assert_allclose(line(fig.axes[0], "full head")[:, 1], 0.85)
 
 
@@ -50,6 +50,22 @@ def test_attainment_is_not_drawn_where_most_runs_found_nothing():
     few = RUNS.assign(value=[0.5, 0.9, np.nan, 0.8, np.nan, 0.7])
     fig = front_figures.attainment(few, pd.DataFrame({"dataset": [], "value": []}), "accuracy", "?")
     np.testing.assert_allclose(line(fig.axes[0], "NSGA-II"), [[1.0, 0.8]])
+
+
+def test_what_runs_attain_never_falls_with_the_density():
+    generator = np.random.default_rng(0)
+    density = np.linspace(0.1, 1, 6)
+    parts = []
+    for seed in range(10):
+        best = np.maximum.accumulate(generator.random(6))
+        best[: seed % 4] = np.nan  # some runs found nothing so sparse
+        run = {"dataset": "rsmas", "method": "nsga2", "seed": seed}
+        parts.append(pd.DataFrame({"density": density, "value": best}).assign(**run))
+    no_level = pd.DataFrame({"dataset": [], "value": []})
+    fig = front_figures.attainment(pd.concat(parts), no_level, "accuracy", "?")
+    drawn = line(fig.axes[0], "NSGA-II")[:, 1]
+    assert len(drawn) == 5  # at the least density three of ten found something
+    assert (np.diff(drawn) >= 0).all()
 
 
 def test_searches_are_drawn_over_evaluations_as_means():

@@ -37,6 +37,10 @@ MEASURES = {
 SPARSE_CONTRASTS = {
     "SET − fixed": ("set", "fixed"),
     "RigL − fixed": ("rigl", "fixed"),
+    "SET − small dense": ("set", "dense_small"),
+    "RigL − small dense": ("rigl", "dense_small"),
+    "SET − dense": ("set", "dense"),
+    "RigL − dense": ("rigl", "dense"),
 }
 WITHIN = 0.01  # of the best accuracy on validation images
 
@@ -283,8 +287,9 @@ def norm_table(records: Records) -> pd.DataFrame:
 
 def sparse_contrasts(records: Records) -> pd.DataFrame:
     """Accuracy, in points, and median critical norms of evolving links minus those of a fixed
-    support, paired by seed, with t-intervals and Holm's correction. An attack that does not reach
-    the median of every network of a data set has no contrast there.
+    support and of dense networks with as many links or neurons, paired by seed, with t-intervals
+    and Holm's correction. An attack that does not reach the median of every network of a data set
+    has no contrast there.
     """
     trained = [record for record in records if record.config.method != "kh"]
     accuracies = numbers.accuracies(trained)
