@@ -155,11 +155,12 @@ def chosen(profile: str, units: Sequence[str], datasets: Sequence[str]) -> list[
 
 GREY = ("digits", "mnist", "fashion_mnist")
 ABLATED = ("digits", "fashion_mnist")
+EVENLY_SPACED = "hinges evenly spaced"  # with which other numbers of hinges are compared
 VARIANTS: dict[str, Fields] = {  # of SPLASH, one change each
     "S = 3": {"n_hinges": 3},
     "S = 5": {"n_hinges": 5},
     "S = 9": {"n_hinges": 9},
-    "hinges evenly spaced": {"positions": (0.0, 2.5 / 3, 5 / 3, 2.5)},
+    EVENLY_SPACED: {"positions": (0.0, 2.5 / 3, 5 / 3, 2.5)},
     "hinges at quantiles": {"quantiles": True},
     "start: leaky ReLU": {"start": "leaky_relu"},
     "start: linear": {"start": "linear"},

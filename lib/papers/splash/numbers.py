@@ -8,8 +8,10 @@ import pandas as pd
 import torch
 
 from lib.papers.splash.attacking import BLACK, OPEN
+from lib.papers.splash.experiments import EVENLY_SPACED, VARIANTS
 from lib.papers.splash.training import UNITS, UnitTraining, unit_of
 from lib.report import labels
+from lib.report.intervals import LEVEL, contrasts
 from lib.runs.config import Run
 from lib.runs.record import Record
 
@@ -106,6 +108,31 @@ def accuracy_table(records: Iterable[Record]) -> pd.DataFrame:
         row = {**key(record.config), "variant": record.config.variant}
         rows.append({**row, "measure": "accuracy", "value": accuracy})
     return pd.DataFrame(rows, columns=[*KEY, "variant", "measure", "value"])
+
+
+def ablation_gaps(plain: Sequence[Record], changed: Sequence[Record]) -> pd.DataFrame:
+    """SPLASH changed in one thing minus the plain one, accuracy at the end, paired by seed.
+
+    Other numbers of hinges are evenly spaced, and compared with seven that are. The intervals hold
+    for all changes together (Bonferroni).
+
+    Args:
+        plain: of ``unit_accuracy``; changed: of ``unit_ablation``.
+    Returns: columns of :func:`lib.report.intervals.contrasts`, name and series for
+        :func:`lib.report.front_figures.gaps`.
+    """
+    after = accuracy_table(changed)
+    before = accuracy_table(plain)
+    before = before[before["method"] == "splash"].assign(variant="")
+    pairs = {}
+    for record in changed:
+        name = record.config.variant
+        counted = "n_hinges" in VARIANTS[name]
+        pairs[name] = (name, EVENLY_SPACED if counted else "")
+    level = 1 - (1 - LEVEL) / max(1, len(pairs))
+    both = pd.concat([before, after])
+    gaps = contrasts(both.assign(method=both["variant"]), pairs, level=level)
+    return gaps.assign(name=gaps["contrast"], series="last epoch")
 
 
 def ranks(table: pd.DataFrame) -> pd.DataFrame:
