@@ -301,20 +301,33 @@ def _needed(books: Iterable[Path], profile: str) -> list[Run]:
 
 def show_claims(chosen: Chosen) -> None:
     """The published claims and our verdicts, or every reading of those that have several."""
+    ids = _ids_of(chosen.claims)
     if chosen.readings:
-        table = papers.readings(chosen.profile)
+        table = papers.readings(chosen.profile, ids)
         text = "no claim has several readings"
         if len(table):
             text = table.to_string(index=False, float_format="{:.3f}".format)
         _report(chosen, table, text)
         return
-    table = papers.verdicts(chosen.profile)
+    table = papers.verdicts(chosen.profile, ids)
     shown = table.drop(columns=["paper", "published", "profile"])
     shown["statement"] = shown["statement"].str.slice(0, 70)
     shown["n"] = shown["n"].astype("string").fillna("")
     text = shown.to_string(index=False, na_rep="", float_format="{:.3f}".format)
     counts = [f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items()]
     _report(chosen, table, f"{text}\nprofile {chosen.profile}: {', '.join(counts)}")
+
+
+def _ids_of(names: Sequence[str]) -> list[str] | None:
+    """The claims that are named, by id or by the letter of their paper; None where none is."""
+    known = list(papers.PUBLISHED["id"])
+    found: list[str] = []
+    for name in names:
+        of_paper = [claim for claim in known if claim.rstrip("0123456789") == name]
+        if not of_paper:
+            check_known("claim", name, known)
+        found += of_paper or [name]
+    return found or None
 
 
 def show_bench(chosen: Chosen) -> None:
@@ -354,6 +367,7 @@ def _report(chosen: Chosen, table: pd.DataFrame, text: str) -> None:
 ON_CLUSTER = ("--scheduler", "--cluster", "--workers", "--hosts", "--wire")
 RUN = ("experiment", "--profile", "--seeds", "--jobs", "--set", *ON_CLUSTER, "--json")
 FIGURES = ("--profile", "--only", "--jobs", "--train", "--force", *ON_CLUSTER)
+CLAIMS = ("claims", "--profile", "--readings", "--json")
 REPLAY = ("experiments", "--epochs", "--profile", "--all", "--dirty", "--json")
 COMMANDS: dict[str, Command] = {
     "list": Command(show_list, ("--json",)),
@@ -361,6 +375,6 @@ COMMANDS: dict[str, Command] = {
     "run": Command(run, RUN),
     "replay": Command(replay_records, REPLAY, {"profile": "paper"}),
     "figures": Command(figures, FIGURES),
-    "claims": Command(show_claims, ("--profile", "--readings", "--json"), {"profile": "paper"}),
+    "claims": Command(show_claims, CLAIMS, {"profile": "paper"}),
     "bench": Command(show_bench, ("--threads", "--sweeps", "--runs", *ON_CLUSTER, "--json")),
 }

@@ -7,6 +7,11 @@ from lib.runs.experiment import PROFILES
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "names": {"nargs": "*", "metavar": "NAME"},
+    "claims": {
+        "nargs": "*",
+        "metavar": "CLAIM",
+        "help": "as S03, or the letter of a paper (default: all)",
+    },
     "experiment": {"metavar": "EXPERIMENT"},
     "--profile": {
         "default": "quick",

@@ -83,6 +83,6 @@ def verdicts(profile: str = "paper", ids: list[str] | None = None) -> pd.DataFra
     return verdicts_of(CLAIMS, STORE.of, PUBLISHED, profile, ids)
 
 
-def readings(profile: str = "paper") -> pd.DataFrame:
+def readings(profile: str = "paper", ids: list[str] | None = None) -> pd.DataFrame:
     """Every reading of the claims that have several, see :func:`lib.report.verdicts.readings`."""
-    return readings_of(CLAIMS, STORE.of, profile)
+    return readings_of(CLAIMS, STORE.of, profile, ids)

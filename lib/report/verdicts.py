@@ -116,15 +116,19 @@ def readings(
     claims: Mapping[str, Claim],
     records_of: Callable[[str, str], list[Record]],
     profile: str = "paper",
+    ids: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Every reading of the claims that have several, in a profile; see :class:`Claim`.
 
-    Raises: ValueError for an unknown profile.
+    Args: as :func:`verdicts`.
+    Raises: ValueError for an unknown profile or claim.
     """
     check_known("profile", profile, PROFILES)
+    for name in ids or ():
+        check_known("claim", name, claims)
     handed = cache(records_of)
     parts = []
-    for claim in claims.values():
+    for claim in (claims[name] for name in (claims if ids is None else ids)):
         records = _handed(claim, handed, profile)
         if records is not None and claim.readings is not None:
             parts.append(claim.readings(records))

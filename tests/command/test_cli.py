@@ -171,9 +171,25 @@ def test_claims_prints_every_claim(capsys):
 
 def test_claims_lists_readings(capsys, monkeypatch):
     row = {"claim": "R03", "reading": "area", "verdict": "reproduced"}
-    monkeypatch.setattr(papers, "readings", lambda profile: pd.DataFrame([row | {"p": profile}]))
+    asked = lambda profile, ids: pd.DataFrame([row | {"p": profile, "ids": ids}])  # noqa: E731
+    monkeypatch.setattr(papers, "readings", asked)
     status, out, _ = run(capsys, "claims", "--readings", "--json", "-")
-    assert status == 0 and json.loads(out) == [row | {"p": "paper"}]
+    assert status == 0 and json.loads(out) == [row | {"p": "paper", "ids": None}]
+    _, out, _ = run(capsys, "claims", "R03", "--readings", "--json", "-")
+    assert json.loads(out)[0]["ids"] == ["R03"]
+
+
+@pytest.mark.parametrize(
+    ("named", "desired"),
+    [
+        (("P02",), ["P02"]),
+        (("R",), ["R01", "R02", "R03", "R04", "R05"]),
+        (("P", "R05"), ["R05", "P01", "P02", "P03", "P04"]),
+    ],
+)
+def test_claims_are_chosen_by_id_and_by_paper(capsys, named, desired):
+    _, out, _ = run(capsys, "claims", *named, "--json", "-", "--profile", "smoke")
+    assert sorted(row["id"] for row in json.loads(out)) == sorted(desired)
 
 
 def test_bench_writes_its_rows(capsys, small, monkeypatch):
@@ -257,6 +273,7 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("figures --only 99", "did you mean"),
         ("figures --profile qick", "did you mean 'quick'"),
         ("claims --profile big", "did you mean"),
+        ("claims S99", "unknown claim 'S99': did you mean"),
         ("replay tini", "unknown experiment 'tini': did you mean 'tiny'"),
         ("replay tiny --profile papr", "unknown profile 'papr': did you mean 'paper'"),
         ("replay tiny --epochs 0", "epochs = 0 is out of range"),
