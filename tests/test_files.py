@@ -31,7 +31,7 @@ def test_two_writers_of_one_file_do_not_see_each_other(tmp_path, monkeypatch):
 
 @pytest.mark.faults("stale locks")
 def test_half_of_a_killed_writer_is_removed_by_the_next(tmp_path):
-    """A half that a process has left which is gone; those of living ones and others stay."""
+    """Half a file, left by a process that is gone; those of living processes and of others stay."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     path = tmp_path / "page[1].md"

@@ -174,6 +174,7 @@ def norms_against_accuracy(
     below: str = "",
     *,
     xlabel: str = "median L2 norm",
+    linear: bool = False,
 ) -> tuple[Figure, pd.DataFrame]:
     """Accuracy against what it takes to fool a network, a panel for each attack, a row for each
     data set and network; hollow where the numbers are published.
@@ -184,6 +185,7 @@ def norms_against_accuracy(
         attacks: {measure: as people read it}.
         title, below: see :func:`lib.report.layout.head`; n is added.
         xlabel: of the norms.
+        linear: norms on a linear axis of each panel, instead of a logarithmic one of each attack.
     Returns: the figure; the numbers drawn: mean, sd and n.
     """
     if table.empty:
@@ -204,11 +206,15 @@ def norms_against_accuracy(
         margin=1.9,
         per_row=len(attacks),
         sharey="row",
-        sharex="col",
+        sharex=False if linear else "col",
     )
     for ax, ((dataset, network), attack) in zip(axs, cells, strict=False):
         of_row = (numbers["dataset"] == dataset) & (numbers["network"] == network)
         _points(ax, numbers[of_row | numbers["published"]], attack, names)
+        if linear:
+            ax.xaxis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
+        else:
+            log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
         if (dataset, network) == rows[0]:
             ax.set_title(attacks[attack], fontsize="small")
         if (dataset, network) == rows[-1]:
@@ -240,5 +246,4 @@ def _points(ax: Axes, numbers: pd.DataFrame, attack: str, names: dict[str, str])
                 look |= {"mfc": "white", "alpha": 0.7}
             errors = np.nan_to_num([x["sd"], y["sd"]])
             ax.errorbar(x["mean"], y["mean"], errors[1], errors[0], **look)
-    log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))
     ax.tick_params(labelsize="x-small")

@@ -118,7 +118,7 @@ def variant_rows(records: Records, base: str = "as in the paper") -> pd.DataFram
     runs = table(records)
     names = [name for name in dict.fromkeys(runs["variant"]) if name != base]
     level = _simultaneous(max(1, len(names)))
-    for series, column in {"last epoch": "value", "after it": "final"}.items():
+    for series, column in {"last epoch": "value", "after the last update": "final"}.items():
         by_seed = runs.pivot_table(column, "seed", "variant")
         for name in names:
             gap = t_interval((by_seed[name] - by_seed[base]).dropna(), level=level)

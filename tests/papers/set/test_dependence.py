@@ -135,7 +135,7 @@ def test_variants_are_compared_at_the_end_and_after_the_last_update():
         if record.config.variant == "other":
             record.environment["final"]["test_accuracy"] += 0.01
     rows = dependence.variant_rows(records).set_index("series")
-    assert rows.loc["after it", "value"] == pytest.approx(2.0)
+    assert rows.loc["after the last update", "value"] == pytest.approx(2.0)
 
 
 def test_tables_of_no_records_have_their_columns():
