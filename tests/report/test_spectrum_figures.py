@@ -147,6 +147,18 @@ def test_a_network_without_a_median_has_no_point():
     assert [one.get_label() for one in fig.axes[0].containers] == ["BP"]
 
 
+def test_norms_of_different_data_sets_may_have_axes_of_their_own():
+    both = pd.concat([points(False), points(False).assign(dataset="fashion_mnist")])
+    shared, _ = spectrum_figures.norms_against_accuracy(both, {"pgd": "PGD"}, "title")
+    own, _ = spectrum_figures.norms_against_accuracy(both, {"pgd": "PGD"}, "title", linear=True)
+    assert {ax.get_xscale() for ax in shared.axes} == {"log"}
+    assert {ax.get_xscale() for ax in own.axes} == {"linear"}
+    for fig, together in ((shared, True), (own, False)):
+        first, second = fig.axes
+        first.set_xlim(1, 9)
+        assert (second.get_xlim() == (1, 9)) == together
+
+
 EMPTY = pd.DataFrame(
     columns="dataset network panel method seed rank share range weighted measure value"
     " steps norm published".split()

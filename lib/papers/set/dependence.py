@@ -111,8 +111,8 @@ def _of(records: Records, methods: Sequence[str]) -> list[Record]:
 
 def variant_rows(records: Records, base: str = "as in the paper") -> pd.DataFrame:
     """Every variant of SET minus the paper's, points at the end, paired by seed: columns dataset,
-    name, series ("last epoch", and after what the last epoch's rule does), value, low, high, n;
-    the intervals hold for all variants together.
+    name, series ("last epoch" and "after the last update", which drops links), value, low, high,
+    n; the intervals hold for all variants together.
     """
     rows = []
     runs = table(records)
