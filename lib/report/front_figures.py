@@ -220,6 +220,8 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
         ax.set_axisbelow(True)
         ax.set_ylim(0.5 - len(names), 0.5)
     outer_labels(axs)
+    for ax in axs:
+        ax.tick_params(axis="x", labelbottom=True)  # the last row may be short
     if len(series) > 1:
         legend_beside(fig, handles_of(axs))
     return fig
