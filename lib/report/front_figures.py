@@ -181,7 +181,8 @@ def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
 
 
 def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figure:
-    """Numbers with intervals about 0: a panel a data set, a row a name, up to two series.
+    """Numbers with intervals about 0: a panel a data set, a row a name, up to two series; a name
+    without numbers on a data set says "not run" there.
 
     Args:
         table: columns dataset, name, series, value, low, high, n; none gives an empty panel that
@@ -210,6 +211,10 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
             look = {"color": "#333333", "ls": "none", "ms": 4, "lw": 1.2, **SERIES[i % 2]}
             bars = np.where(np.isfinite(bars), bars, 0.0)
             ax.errorbar(rows["value"], place, xerr=bars, label=one, **look)
+        for name in set(names) - set(_of(table, dataset=dataset)["name"]):
+            place = (0.03, -names.index(name))
+            text = {"va": "center", "color": "#777777", "fontsize": "x-small"}
+            ax.annotate("not run", place, xycoords=("axes fraction", "data"), **text)
         ax.set_yticks(-np.arange(len(names)), names, fontsize="small")
         ax.set_title(textwrap.fill(labels.dataset(dataset), LETTERS), fontsize="small")
         ax.set_xlabel(xlabel, fontsize="small")

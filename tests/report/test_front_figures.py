@@ -123,6 +123,15 @@ def test_gaps_stand_at_their_values_first_name_above():
     assert any(text.get_text().endswith("n = 10") for text in fig.texts)
 
 
+def test_a_name_without_numbers_on_a_data_set_says_so():
+    row = {"series": "accuracy", "value": 1.0, "low": 0.5, "high": 1.5, "n": 10}
+    places = [("rsmas", "first"), ("rsmas", "second"), ("citrus_leaves", "first")]
+    rows = [{"dataset": dataset, "name": name, **row} for dataset, name in places]
+    fig = front_figures.gaps(pd.DataFrame(rows), "points", "?")
+    said = {ax.get_title(): [text.get_text() for text in ax.texts] for ax in fig.axes}
+    assert said == {"RSMAS corals": [], "citrus leaves": ["not run"]}
+
+
 def test_bins_without_features_are_not_drawn():
     table = pd.DataFrame(
         {"dataset": "rsmas", "line": "found", "kept": [0.1, 0.2], "features": [4.0, 0.0]}
