@@ -91,17 +91,11 @@ class _HingeSum(torch.autograd.Function):
         grad_rows = _permuted(grad_y, order).contiguous()
         grad_x = torch.empty_like(rows)
         hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
-        grad_coefficients = sums = None
-        if ctx.needs_input_grad[2]:
-            n_chunks = -(-x.numel() // CHUNK)
-            grad_coefficients = torch.empty_like(coefficients)
-            sums = x.new_empty(n_chunks, *coefficients.shape)
+        grad_coefficients = torch.empty_like(coefficients) if ctx.needs_input_grad[2] else None
         compiled.match_threads()
-        read = compiled.addresses(x.dtype, rows, grad_rows, hinges, coefficients, grad_x)
-        of_sums = None, None
-        if sums is not None:
-            of_sums = compiled.addresses(x.dtype, sums, grad_coefficients)
-        _gradients(*_sizes(x, hinges), *read, *of_sums)
+        tensors = rows, grad_rows, hinges, coefficients, grad_x, grad_coefficients
+        *read, totals = compiled.addresses(x.dtype, *tensors)
+        _gradients(*_sizes(x, hinges), *read, totals or None)
         return _permuted(grad_x, _inverse(order)), None, grad_coefficients
 
 
@@ -190,9 +184,10 @@ def _sides(x, g, zero):
 
 
 @loops.jit
-def _gradients(n, n_hinges, zero, x, grad_y, hinges, coefficients, grad_x, sums, totals):
+def _gradients(n, n_hinges, zero, x, grad_y, hinges, coefficients, grad_x, totals):
     """grad_x, and the gradients of the coefficients, if any, as totals of the sums of each chunk;
-    four hinges in each pass over a chunk. All but sizes and zero are addresses.
+    four hinges in each pass over a chunk. All but sizes and zero are addresses, totals perhaps
+    None.
 
     Slopes are summed first and multiplied last, so that no compiler can fuse products with sums in
     one of several ways.
@@ -206,8 +201,8 @@ def _gradients(n, n_hinges, zero, x, grad_y, hinges, coefficients, grad_x, sums,
     hinges = memory.at(hinges, zero, n_hinges)
     coefficients = memory.at(coefficients, zero, (2, n_hinges))
     one = x.dtype.type(1)
-    if sums is not None:
-        parts = memory.at(sums, zero, (n_chunks, 2, n_hinges))
+    if totals is not None:
+        parts = np.empty((n_chunks, 2, n_hinges), x.dtype)
         whole = memory.at(totals, zero, (2, n_hinges))
     for k in numba.prange(n_chunks):
         x_k, g_k = x[k * CHUNK : (k + 1) * CHUNK], grad_y[k * CHUNK : (k + 1) * CHUNK]
@@ -228,7 +223,7 @@ def _gradients(n, n_hinges, zero, x, grad_y, hinges, coefficients, grad_x, sums,
                 slope = (r0 + r1) + (r2 + r3) if x_k[i] > zero else (l0 + l1) + (l2 + l3)
                 slope = slope if s == 0 else d_k[i] + slope
                 d_k[i] = slope * g_k[i] if is_last else slope
-                if sums is not None:
+                if totals is not None:
                     g_right, g_left = _sides(x_k[i], g_k[i], zero)
                     right0 += g_right * beyond0
                     right1 += g_right * beyond1
@@ -238,7 +233,7 @@ def _gradients(n, n_hinges, zero, x, grad_y, hinges, coefficients, grad_x, sums,
                     left1 += g_left * beyond1
                     left2 += g_left * beyond2
                     left3 += g_left * beyond3
-            if sums is not None:
+            if totals is not None:
                 parts[k, 0, s], parts[k, 1, s] = right0, left0
                 parts[k, 0, s + 1], parts[k, 1, s + 1] = right1, left1
                 parts[k, 0, s + 2], parts[k, 1, s + 2] = right2, left2
@@ -253,14 +248,14 @@ def _gradients(n, n_hinges, zero, x, grad_y, hinges, coefficients, grad_x, sums,
                 slope = r0 if x_k[i] > zero else l0
                 slope = slope if s == 0 else d_k[i] + slope
                 d_k[i] = slope * g_k[i] if is_last else slope
-                if sums is not None:
+                if totals is not None:
                     g_right, g_left = _sides(x_k[i], g_k[i], zero)
                     right0 += g_right * beyond0
                     left0 += g_left * beyond0
-            if sums is not None:
+            if totals is not None:
                 parts[k, 0, s], parts[k, 1, s] = right0, left0
             s += 1
-    if sums is not None:
+    if totals is not None:
         for side in range(2):
             for s in range(n_hinges):
                 total = 0.0  # in float64, on one thread, in one order
