@@ -304,7 +304,7 @@ def show_claims(chosen: Chosen) -> None:
     ids = _ids_of(chosen.claims)
     if chosen.readings:
         table = papers.readings(chosen.profile, ids)
-        text = "no claim has several readings"
+        text = "none of these claims has several readings"
         if len(table):
             text = table.to_string(index=False, float_format="{:.3f}".format)
         _report(chosen, table, text)
@@ -321,13 +321,12 @@ def show_claims(chosen: Chosen) -> None:
 def _ids_of(names: Sequence[str]) -> list[str] | None:
     """The claims that are named, by id or by the letter of their paper; None where none is."""
     known = list(papers.PUBLISHED["id"])
-    found: list[str] = []
+    if not names:
+        return None
+    papers_of = {claim: claim.rstrip("0123456789") for claim in known}
     for name in names:
-        of_paper = [claim for claim in known if claim.rstrip("0123456789") == name]
-        if not of_paper:
-            check_known("claim", name, known)
-        found += of_paper or [name]
-    return found or None
+        check_known("claim", name, [*dict.fromkeys(papers_of.values()), *known])
+    return [claim for claim in known if claim in names or papers_of[claim] in names]
 
 
 def show_bench(chosen: Chosen) -> None:

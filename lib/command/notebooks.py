@@ -208,7 +208,7 @@ def _render(path: Path, output: Path, parameters: dict[str, object]) -> None:
         execution_timeout=CELL_SECONDS,
         cwd=ROOT,
         config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-        shutdown_kernel="immediate",  # what it made is written: no second to say goodbye
+        shutdown_kernel="immediate",  # its files are written, and it has started no process
     )
 
 

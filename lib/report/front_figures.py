@@ -39,8 +39,9 @@ def attainment(
 ) -> Figure:
     """The best value within each limit of density, a panel a data set.
 
-    Line: what half of the runs attain; band: what nine in ten and what one in ten do. Nothing is
-    drawn where fewer attain anything. A dotted line is one head that has no limit.
+    Line: what half of the runs attain; band: what nine in ten and what one in ten do, from the
+    worst value of the panel on where fewer than nine in ten attain anything. A dotted line is one
+    head that has no limit.
 
     Args:
         table: columns dataset, method, seed, density, value; none gives an empty panel that says
@@ -53,7 +54,8 @@ def attainment(
     for dataset, ax in of_sets.items():
         chosen = _of(table, dataset=dataset)
         for method in labels.methods_in(chosen["method"]):
-            _attained(ax, chosen[chosen["method"] == method], method)
+            of_method = chosen[chosen["method"] == method]
+            _attained(ax, of_method, method, worst=chosen["value"].min())
         full = _of(level, dataset=dataset)["value"]
         if len(full):
             look = labels.method("full")
@@ -64,22 +66,24 @@ def attainment(
     return _finished(fig, of_sets)
 
 
-def _attained(ax: Axes, runs: pd.DataFrame, method: str) -> None:
+def _attained(ax: Axes, runs: pd.DataFrame, method: str, worst: float) -> None:
+    """Line and band of a method; the band begins at ``worst`` where some attain nothing."""
     rows = []
     for density, of_runs in runs.groupby("density")["value"]:
         rows.append((density, *(_attained_by(share, of_runs) for share in SHARES)))
     shares = pd.DataFrame(rows, columns=["density", "low", "middle", "high"]).set_index("density")
-    shares = shares.dropna(subset="middle")
+    shares = shares.dropna(subset="high")
     look = labels.method(method) | {"marker": ""}
-    ax.step(shares.index, shares["middle"], where="post", lw=1.4, **look)
+    middle = shares["middle"].dropna()
+    ax.step(middle.index, middle, where="post", lw=1.4, **look)
     band = {"step": "post", "color": look["color"], "alpha": 0.15, "lw": 0}
-    ax.fill_between(shares.index, shares["low"], shares["high"], **band)
+    ax.fill_between(shares.index, shares["low"].fillna(worst), shares["high"], **band)
 
 
 def _attained_by(share: float, values: pd.Series) -> float:
     """The best value that a share of the runs attain; nan if fewer attain any."""
     best_first = values.sort_values(ascending=False, na_position="last").to_numpy()
-    return best_first[math.ceil(share * len(values) - 1e-9) - 1]
+    return best_first[math.ceil(share * len(values)) - 1]
 
 
 def over_evaluations(table: pd.DataFrame, ylabel: str, title: str, below: str = "") -> Figure:
@@ -182,7 +186,7 @@ def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
 
 def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figure:
     """Numbers with intervals about 0: a panel a data set, a row a name, up to two series; a name
-    without numbers on a data set says "not run" there.
+    without numbers on a data set says so there.
 
     Args:
         table: columns dataset, name, series, value, low, high, n; none gives an empty panel that
@@ -211,10 +215,11 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
             look = {"color": "#333333", "ls": "none", "ms": 4, "lw": 1.2, **SERIES[i % 2]}
             bars = np.where(np.isfinite(bars), bars, 0.0)
             ax.errorbar(rows["value"], place, xerr=bars, label=one, **look)
-        for name in set(names) - set(_of(table, dataset=dataset)["name"]):
+        here = set(_of(table, dataset=dataset)["name"])
+        for name in (name for name in names if name not in here):
             place = (0.03, -names.index(name))
             text = {"va": "center", "color": "#777777", "fontsize": "x-small"}
-            ax.annotate("not run", place, xycoords=("axes fraction", "data"), **text)
+            ax.annotate("no number", place, xycoords=("axes fraction", "data"), **text)
         ax.set_yticks(-np.arange(len(names)), names, fontsize="small")
         ax.set_title(textwrap.fill(labels.dataset(dataset), LETTERS), fontsize="small")
         ax.set_xlabel(xlabel, fontsize="small")

@@ -174,7 +174,7 @@ def norms_against_accuracy(
     below: str = "",
     *,
     xlabel: str = "median L2 norm",
-    linear: bool = False,
+    own_axes: bool = False,
 ) -> tuple[Figure, pd.DataFrame]:
     """Accuracy against what it takes to fool a network, a panel for each attack, a row for each
     data set and network; hollow where the numbers are published.
@@ -185,7 +185,8 @@ def norms_against_accuracy(
         attacks: {measure: as people read it}.
         title, below: see :func:`lib.report.layout.head`; n is added.
         xlabel: of the norms.
-        linear: norms on a linear axis of each panel, instead of a logarithmic one of each attack.
+        own_axes: whether each panel has an axis of its own for the norms, a linear one, instead of
+            a logarithmic one for each attack.
     Returns: the figure; the numbers drawn: mean, sd and n.
     """
     if table.empty:
@@ -206,12 +207,12 @@ def norms_against_accuracy(
         margin=1.9,
         per_row=len(attacks),
         sharey="row",
-        sharex=False if linear else "col",
+        sharex=False if own_axes else "col",
     )
     for ax, ((dataset, network), attack) in zip(axs, cells, strict=False):
         of_row = (numbers["dataset"] == dataset) & (numbers["network"] == network)
         _points(ax, numbers[of_row | numbers["published"]], attack, names)
-        if linear:
+        if own_axes:
             ax.xaxis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
         else:
             log_x(ax, ticker.LogLocator(subs=(1, 2, 5)))

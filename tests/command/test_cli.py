@@ -185,11 +185,17 @@ def test_claims_lists_readings(capsys, monkeypatch):
         (("P02",), ["P02"]),
         (("R",), ["R01", "R02", "R03", "R04", "R05"]),
         (("P", "R05"), ["R05", "P01", "P02", "P03", "P04"]),
+        (("R03", "R", "R03"), ["R01", "R02", "R03", "R04", "R05"]),
     ],
 )
 def test_claims_are_chosen_by_id_and_by_paper(capsys, named, desired):
     _, out, _ = run(capsys, "claims", *named, "--json", "-", "--profile", "smoke")
-    assert sorted(row["id"] for row in json.loads(out)) == sorted(desired)
+    assert [row["id"] for row in json.loads(out)] == desired
+
+
+def test_claims_without_readings_say_so(capsys):
+    _, out, _ = run(capsys, "claims", "S01", "--readings", "--profile", "smoke")
+    assert "none of these claims has several readings" in out
 
 
 def test_bench_writes_its_rows(capsys, small, monkeypatch):
@@ -274,6 +280,7 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("figures --profile qick", "did you mean 'quick'"),
         ("claims --profile big", "did you mean"),
         ("claims S99", "unknown claim 'S99': did you mean"),
+        ("claims r", "unknown claim 'r': did you mean 'R'? Known: S, R"),
         ("replay tini", "unknown experiment 'tini': did you mean 'tiny'"),
         ("replay tiny --profile papr", "unknown profile 'papr': did you mean 'paper'"),
         ("replay tiny --epochs 0", "epochs = 0 is out of range"),

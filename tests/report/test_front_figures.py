@@ -68,6 +68,22 @@ def test_what_runs_attain_never_falls_with_the_density():
     assert (np.diff(drawn) >= 0).all()
 
 
+def test_band_of_attainment_is_what_nine_in_ten_and_one_in_ten_attain():
+    values = [np.nan, *(k / 10 for k in range(1, 10))]  # of ten runs, at one density
+    few = [np.nan] * 5 + [0.1, 0.2, 0.3, 0.4, 0.5]  # at a lower one, half of them
+    rows = {"dataset": "rsmas", "method": "nsga2", "seed": [*range(10), *range(10)]}
+    density = [0.2] * 10 + [0.1] * 10
+    table = pd.DataFrame({**rows, "density": density, "value": values + few})
+    fig = front_figures.attainment(table, pd.DataFrame({"dataset": [], "value": []}), "AUROC", "?")
+    np.testing.assert_allclose(line(fig.axes[0], "NSGA-II"), [[0.1, 0.1], [0.2, 0.5]])
+    [band] = fig.axes[0].collections
+    corners = band.get_paths()[0].vertices
+    ends = {x: (y.min(), y.max()) for x in (0.1, 0.2) for y in [corners[corners[:, 0] == x, 1]]}
+    # 0.1: nobody but half, the band begins at the worst; 0.2: step of 0.1 and its own
+    assert ends[0.1] == pytest.approx((0.1, 0.5))
+    assert (corners[:, 1].min(), corners[:, 1].max()) == pytest.approx((0.1, 0.9))
+
+
 def test_searches_are_drawn_over_evaluations_as_means():
     table = RUNS.assign(evaluations=[30, 200] * 3, value=[0.1, 0.2, 0.3, 0.4, 0.2, 0.6])
     fig = front_figures.over_evaluations(table, "hypervolume", "?")
@@ -129,7 +145,7 @@ def test_a_name_without_numbers_on_a_data_set_says_so():
     rows = [{"dataset": dataset, "name": name, **row} for dataset, name in places]
     fig = front_figures.gaps(pd.DataFrame(rows), "points", "?")
     said = {ax.get_title(): [text.get_text() for text in ax.texts] for ax in fig.axes}
-    assert said == {"RSMAS corals": [], "citrus leaves": ["not run"]}
+    assert said == {"RSMAS corals": [], "citrus leaves": ["no number"]}
 
 
 def test_bins_without_features_are_not_drawn():

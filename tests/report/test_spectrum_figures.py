@@ -150,7 +150,7 @@ def test_a_network_without_a_median_has_no_point():
 def test_norms_of_different_data_sets_may_have_axes_of_their_own():
     both = pd.concat([points(False), points(False).assign(dataset="fashion_mnist")])
     shared, _ = spectrum_figures.norms_against_accuracy(both, {"pgd": "PGD"}, "title")
-    own, _ = spectrum_figures.norms_against_accuracy(both, {"pgd": "PGD"}, "title", linear=True)
+    own, _ = spectrum_figures.norms_against_accuracy(both, {"pgd": "PGD"}, "title", own_axes=True)
     assert {ax.get_xscale() for ax in shared.axes} == {"log"}
     assert {ax.get_xscale() for ax in own.axes} == {"linear"}
     for fig, together in ((shared, True), (own, False)):

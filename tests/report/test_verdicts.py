@@ -155,3 +155,7 @@ def test_readings_of_all_claims_are_listed_with_their_own_verdicts():
     found = verdicts.readings(claims, lambda *_: [])
     assert list(found["verdict"]) == ["reproduced", "inconclusive", "reproduced"]
     assert verdicts.readings({"X2": claims["X2"]}, lambda *_: []).empty
+    of_one = verdicts.readings(claims, lambda *_: [], ids=["Y1"])
+    assert list(of_one["verdict"]) == ["inconclusive", "reproduced"]
+    with pytest.raises(ValueError, match="unknown claim 'Z1': did you mean"):
+        verdicts.readings(claims, lambda *_: [], ids=["Z1"])

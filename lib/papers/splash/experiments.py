@@ -168,7 +168,7 @@ VARIANTS: dict[str, Fields] = {  # of SPLASH, one change each
     "coefficients decay": {"decayed": True},
     "no normalisation, quantiles": {"norm": False, "quantiles": True, "learning_rate": 0.03},
 }
-FEW_VARIANTS = ("S = 3", "hinges at quantiles", "slope at most 1")
+FEW_VARIANTS = ("S = 3", EVENLY_SPACED, "hinges at quantiles", "slope at most 1")
 
 
 def ablation(profile: str) -> Runs:

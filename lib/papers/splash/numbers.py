@@ -17,6 +17,7 @@ from lib.runs.record import Record
 
 FULL_EPOCHS = 100  # of CIFAR, below which a network is cut short
 KEY = ["dataset", "network", "method", "seed"]
+PLAIN = "as it is"
 ATTACK_NAMES = {
     "clean": "no attack",
     "fgsm": "FGSM",
@@ -110,28 +111,38 @@ def accuracy_table(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*KEY, "variant", "measure", "value"])
 
 
-def ablation_gaps(plain: Sequence[Record], changed: Sequence[Record]) -> pd.DataFrame:
-    """SPLASH changed in one thing minus the plain one, accuracy at the end, paired by seed.
-
-    Other numbers of hinges are evenly spaced, and compared with seven that are. The intervals hold
-    for all changes together (Bonferroni).
+def ablation_table(plain: Iterable[Record], changed: Sequence[Record]) -> pd.DataFrame:
+    """As :func:`accuracy_table`, of changed SPLASH units after the plain one, whose variant is
+    :data:`PLAIN`, on the same data and network.
 
     Args:
-        plain: of ``unit_accuracy``; changed: of ``unit_ablation``.
+        plain: of ``unit_accuracy``; others than SPLASH are left out.
+        changed: of ``unit_ablation``.
+    """
+    after = accuracy_table(changed)
+    before = accuracy_table(plain).assign(variant=PLAIN)
+    before = before[before["method"] == "splash"]
+    before = before.merge(after[["dataset", "network"]].drop_duplicates())
+    return pd.concat([before, after], ignore_index=True)
+
+
+def ablation_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """Every changed unit of :func:`ablation_table` minus the plain one, paired by seed.
+
+    Other numbers of hinges are evenly spaced, and compared with seven that are. What has no
+    normalisation differs in its hinges and its learning rate too (``experiments.VARIANTS``). The
+    intervals hold for all rows together (Bonferroni).
+
     Returns: columns of :func:`lib.report.intervals.contrasts`, name and series for
         :func:`lib.report.front_figures.gaps`.
     """
-    after = accuracy_table(changed)
-    before = accuracy_table(plain)
-    before = before[before["method"] == "splash"].assign(variant="")
     pairs = {}
-    for record in changed:
-        name = record.config.variant
-        counted = "n_hinges" in VARIANTS[name]
-        pairs[name] = (name, EVENLY_SPACED if counted else "")
-    level = 1 - (1 - LEVEL) / max(1, len(pairs))
-    both = pd.concat([before, after])
-    gaps = contrasts(both.assign(method=both["variant"]), pairs, level=level)
+    for name in dict.fromkeys(table["variant"]):
+        if name != PLAIN:
+            pairs[name] = (name, EVENLY_SPACED if "n_hinges" in VARIANTS[name] else PLAIN)
+    by_variant = table.assign(method=table["variant"])
+    n_rows = max(1, len(contrasts(by_variant, pairs)))
+    gaps = contrasts(by_variant, pairs, level=1 - (1 - LEVEL) / n_rows)
     return gaps.assign(name=gaps["contrast"], series="last epoch")
 
 

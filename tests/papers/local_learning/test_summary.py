@@ -87,7 +87,7 @@ def test_contrasts_are_paired_by_seed_in_points_and_norms():
     for seed in range(5):
         records.append(sparse("set", seed, 1.2 + seed, 0.90 + seed / 1000))
         records.append(sparse("fixed", seed, 1.0 + seed, 0.89))
-    table = summary.sparse_contrasts(records).set_index("measure")
+    table = summary.sparse_contrasts(records, summary.OVER_FIXED).set_index("measure")
     assert set(table["contrast"]) == {"SET − fixed"}
     assert table.loc["accuracy, points", "value"] == pytest.approx(1.2)
     row = table.loc["PGD"]
@@ -98,8 +98,38 @@ def test_contrasts_are_paired_by_seed_in_points_and_norms():
 def test_lower_bounds_have_no_contrast():
     records = [sparse("set", seed, 1.0, 0.9, reached=seed > 0) for seed in range(3)]
     records += [sparse("fixed", seed, 1.0, 0.9) for seed in range(3)]
-    assert set(summary.sparse_contrasts(records)["measure"]) == {"accuracy, points"}
-    assert summary.sparse_contrasts([]).empty
+    found = summary.sparse_contrasts(records, summary.OVER_FIXED)
+    assert set(found["measure"]) == {"accuracy, points"}
+    assert summary.sparse_contrasts([], summary.OVER_FIXED).empty
+
+
+def test_contrasts_over_dense_are_evolving_minus_dense_and_a_family_of_their_own():
+    medians = {"set": 1.0, "rigl": 2.0, "dense_small": 4.0, "dense": 8.0, "fixed": 16.0}
+    records = []
+    for seed in range(5):
+        for method, median in medians.items():
+            noise = 0.1 * seed if method in ("set", "rigl") else 0.0
+            records.append(sparse(method, seed, median + noise, 0.9))
+    table = summary.sparse_contrasts(records, summary.OVER_DENSE)
+    norms = table[table["measure"] == "PGD"].set_index("contrast")["value"]
+    assert norms.to_dict() == pytest.approx(
+        {
+            "SET − small dense": -2.8,
+            "RigL − small dense": -1.8,
+            "SET − dense": -6.8,
+            "RigL − dense": -5.8,
+        }
+    )
+    alone = [record for record in records if record.config.method != "fixed"]
+    pd.testing.assert_frame_equal(table, summary.sparse_contrasts(alone, summary.OVER_DENSE))
+
+
+def test_a_rival_without_a_median_takes_no_contrast_from_others():
+    records = [sparse("set", seed, 1.0 + seed, 0.9) for seed in range(3)]
+    records += [sparse("fixed", seed, 1.0, 0.9) for seed in range(3)]
+    records += [sparse("dense", seed, 1.0, 0.9, reached=False) for seed in range(3)]
+    assert "PGD" in set(summary.sparse_contrasts(records, summary.OVER_FIXED)["measure"])
+    assert "PGD" not in set(summary.sparse_contrasts(records, summary.OVER_DENSE)["measure"])
 
 
 def test_orders_are_compared_with_the_published_pair_by_pair():

@@ -23,7 +23,7 @@ def gaps():
     plain = five(0.9) + five(0.5, "relu") + five(0.6, network="set_mlp")
     changed = five(0.91, variant=EVENLY_SPACED) + five(0.94, variant="start: linear")
     changed += five(0.93, variant="S = 3")
-    return numbers.ablation_gaps(plain, changed).set_index("name")
+    return numbers.ablation_gaps(numbers.ablation_table(plain, changed)).set_index("name")
 
 
 def test_a_changed_unit_is_compared_with_splash_as_it_is(gaps):
@@ -37,17 +37,30 @@ def test_other_numbers_of_hinges_are_compared_with_seven_evenly_spaced(gaps):
 
 
 def test_intervals_hold_for_all_changes_together():
-    plain = five(0.9)
-    shifted = [
-        trained("splash", seed, 0.9 + seed**2 / 100, variant=name)
-        for seed in range(5)
-        for name in ("start: linear", "slope at most 1")
-    ]
-    found = numbers.ablation_gaps(plain, shifted).iloc[0]
+    plain = five(0.9) + five(0.9, dataset="fashion_mnist")
+    shifted = []
+    for seed in range(5):
+        for dataset in ("mnist", "fashion_mnist"):
+            fields = {"dataset": dataset, "variant": "start: linear"}
+            shifted.append(trained("splash", seed, 0.9 + seed**2 / 100, **fields))
+        shifted.append(trained("splash", seed, 0.9, variant="S = 3"))  # nothing to compare with
+    found = numbers.ablation_gaps(numbers.ablation_table(plain, shifted))
+    assert list(found["name"]) == ["start: linear"] * 2 and set(found["series"]) == {"last epoch"}
     differences = [100 * (seed**2 / 100 - noise) for seed, noise in enumerate(SEEDS)]
     desired = t_interval(differences, level=0.975)
-    assert (found["low"], found["high"]) == pytest.approx((desired.low, desired.high))
+    for row in found.itertuples():
+        assert (row.low, row.high) == pytest.approx((desired.low, desired.high))
+
+
+def test_the_plain_unit_stands_first_on_the_data_of_the_changed_ones_alone():
+    plain = five(0.9) + five(0.8, "relu") + five(0.7, dataset="fashion_mnist")
+    table = numbers.ablation_table(plain, five(0.94, variant="start: linear"))
+    means = table.groupby(["variant", "dataset"], sort=False)["value"].mean()
+    assert means.to_dict() == pytest.approx(
+        {(numbers.PLAIN, "mnist"): 90, ("start: linear", "mnist"): 94}
+    )
 
 
 def test_nothing_changed_has_no_gaps():
-    assert numbers.ablation_gaps(five(0.9), []).empty
+    table = numbers.ablation_table(five(0.9), [])
+    assert table.empty and numbers.ablation_gaps(table).empty
