@@ -5,7 +5,9 @@ import os
 import re
 
 import nbformat
+import papermill
 import pytest
+from nbclient import NotebookClient
 
 from lib import papers, paths
 from lib.command import freshness, notebooks
@@ -180,3 +182,12 @@ def test_figures_folder_is_tracked_for_the_paper_profile_only():
     assert paths.FIGURES.name in {"figures"} or "SPARSE_FIGURES_DIR" in os.environ
     ignored = (paths.ROOT / ".gitignore").read_text().split()
     assert {"figures/*/", "!figures/paper/"} <= set(ignored)
+
+
+def test_kernels_are_ended_without_waiting_for_them(monkeypatch, tmp_path):
+    given = {}
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **options: given.update(options))
+    notebooks._render(tmp_path / "in.ipynb", tmp_path / "out.ipynb", {})
+    traits = NotebookClient.class_traits()
+    assert given["shutdown_kernel"] in traits["shutdown_kernel"].values
+    assert given["shutdown_kernel"] != NotebookClient.shutdown_kernel.default_value

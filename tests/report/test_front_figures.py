@@ -148,6 +148,17 @@ def test_a_name_without_numbers_on_a_data_set_says_so():
     assert said == {"RSMAS corals": [], "citrus leaves": ["no number"]}
 
 
+def test_every_panel_of_gaps_has_numbers_below_it():
+    row = {"name": "first", "series": "accuracy", "value": 1.0, "low": 0.5, "high": 1.5, "n": 10}
+    datasets = ("rsmas", "citrus_leaves", "rps28", "eye_fundus", "cifar10")
+    fig = front_figures.gaps(pd.DataFrame([{"dataset": d, **row} for d in datasets]), "points", "?")
+    fig.draw_without_rendering()
+    panels = [ax for ax in fig.axes if ax.get_title()]
+    assert len(panels) == 5
+    for ax in panels:
+        assert any(tick.label1.get_visible() for tick in ax.xaxis.get_major_ticks())
+
+
 def test_bins_without_features_are_not_drawn():
     table = pd.DataFrame(
         {"dataset": "rsmas", "line": "found", "kept": [0.1, 0.2], "features": [4.0, 0.0]}
