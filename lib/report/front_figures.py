@@ -216,10 +216,10 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
             bars = np.where(np.isfinite(bars), bars, 0.0)
             ax.errorbar(rows["value"], place, xerr=bars, label=one, **look)
         here = set(_of(table, dataset=dataset)["name"])
-        for name in (name for name in names if name not in here):
-            place = (0.03, -names.index(name))
-            text = {"va": "center", "color": "#777777", "fontsize": "x-small"}
-            ax.annotate("no number", place, xycoords=("axes fraction", "data"), **text)
+        text = {"va": "center", "color": "#777777", "fontsize": "x-small"}
+        for i, name in enumerate(names):
+            if name not in here:
+                ax.annotate("no number", (0.03, -i), xycoords=("axes fraction", "data"), **text)
         ax.set_yticks(-np.arange(len(names)), names, fontsize="small")
         ax.set_title(textwrap.fill(labels.dataset(dataset), LETTERS), fontsize="small")
         ax.set_xlabel(xlabel, fontsize="small")
