@@ -63,8 +63,8 @@ def convolutional(profile: str) -> list[CnnTraining]:
     return runs
 
 
-RATES = (0.02, 0.05, 0.1)
-TUNING: Fields = {"epochs": 3, "limit": 5000, "validation": 5000, "evaluate_test": False}
+RATES = (0.01, 0.02, 0.05, 0.1)
+TUNING: Fields = {"epochs": 5, "limit": 12_500, "validation": 5000, "evaluate_test": False}
 SMALL_TUNING: Fields = {**TUNING, "epochs": 2, "limit": 300, "validation": 100}
 
 
