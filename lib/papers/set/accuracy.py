@@ -6,14 +6,16 @@ import pandas as pd
 
 from lib.papers.set.regularised import RegularisedTraining
 from lib.papers.shared import tuning
-from lib.papers.shared.methods import Fields, chosen_settings, profiled
+from lib.papers.shared.methods import Fields, profiled
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.report import labels
 from lib.runs.experiment import keep_nothing
 from lib.runs.record import Record
 
-NETWORK = "adaptive_topology_1568"  # 77,146 links at 1 % of its three sparse layers
-METHODS = ("rigl", "set", "fixed", "dense")
+METHODS: dict[str, tuple[str, ...]] = {  # by network: where each was tuned
+    "adaptive_topology_1568": ("rigl", "set", "fixed"),  # 77,145 links, 15,680 of them the output's
+    "adaptive_topology": ("dense",),
+}
 TUNED = "as tuned"
 RECIPES: dict[str, Fields] = {  # one change each of the settings chosen for a method
     TUNED: {},
@@ -35,17 +37,15 @@ def tried(profile: str) -> list[RegularisedTraining]:
         scale |= {"epochs": {"sparse": 60}, "datasets": ("mnist", "fashion_mnist")}
     recipes = RECIPES if profile == "paper" else FEW_RECIPES
     runs = []
-    for run in profiled(NETWORK, profile, METHODS, **scale):
-        runs += [by_recipe(run, recipe) for recipe in recipes]
+    for network, methods in METHODS.items():
+        for run in profiled(network, profile, methods, **scale):
+            runs += [by_recipe(run, recipe) for recipe in recipes]
     return runs
 
 
 def by_recipe(run: SparseTraining, recipe: str) -> RegularisedTraining:
-    """The same training with one change; dense networks start from what width 1000 was tuned to."""
-    changes: Fields = {}
-    if run.method == "dense":
-        changes |= chosen_settings("adaptive_topology", "dense", run.dataset)
-    changes |= {**RECIPES[recipe], "experiment": "accuracy_tuning", "variant": recipe}
+    """The same training with one change."""
+    changes: Fields = {**RECIPES[recipe], "experiment": "accuracy_tuning", "variant": recipe}
     return run.as_kind(RegularisedTraining, **changes)
 
 
