@@ -220,3 +220,8 @@ print("publish" in dir(report))
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split("\n")[:2] == ["[]", "True"]
+
+
+def test_readings_are_those_of_the_claims_asked_for():
+    assert set(papers.readings("paper", ["R03"])["claim"]) == {"R03"}
+    assert {"R03", "R05"} <= set(papers.readings("paper")["claim"])
