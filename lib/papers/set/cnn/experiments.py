@@ -63,7 +63,7 @@ def convolutional(profile: str) -> list[CnnTraining]:
     return runs
 
 
-RATES = (0.01, 0.02, 0.05, 0.1)
+RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
 TUNING: Fields = {"epochs": 5, "limit": 12_500, "validation": 5000, "evaluate_test": False}
 SMALL_TUNING: Fields = {**TUNING, "epochs": 2, "limit": 300, "validation": 100}
 
