@@ -17,7 +17,8 @@ from lib.runs.experiment import Experiment, keep_nothing
 
 Fields = dict[str, Any]
 
-LEARNING_RATE = 0.05
+LEARNING_RATE = 0.05  # where none was chosen
+CHOSEN_RATES = {"set": 0.05, "rigl": 0.05, "fixed": 0.05, "dense": 0.1}  # see `tuning`
 FALLING: Fields = {
     "variant": "one rate",
     "learning_rate": LEARNING_RATE,
@@ -48,16 +49,17 @@ def of_method(kind: type[Training], experiment: str, method: str, fields: Fields
 
 
 def convolutional(profile: str) -> list[CnnTraining]:
-    """All tops on the convolutions, paired by seed: the same first convolutions and order of
-    examples.
+    """All tops on the convolutions at the rate chosen for each, paired by seed: the same first
+    convolutions and order of examples.
     """
     runs = []
     for seed in range(SEEDS[profile]):
         for method in TOPS:
-            fields = {**SCALES[profile], "seed": seed}
-            run = of_method(CnnTraining, "set_cnn", method, fields)
+            rate = CHOSEN_RATES[method]
+            shared: Fields = {"seed": seed, "variant": "chosen rate", "learning_rate": rate}
+            run = of_method(CnnTraining, "set_cnn", method, {**SCALES[profile], **shared})
             if profile == "quick":
-                digits = of_method(CnnTraining, "set_cnn", method, {**SMALL, "seed": seed})
+                digits = of_method(CnnTraining, "set_cnn", method, {**SMALL, **shared})
                 run = dataclasses.replace(run, stand_in=digits)
             runs.append(run)
     return runs

@@ -8,7 +8,16 @@ import torch
 from lib.papers.set.cnn import costs, experiments, network
 from lib.papers.set.cnn.training import TOPS
 
-PAIRED = ("experiment", "method", "er_epsilon", "drop", "grow", "decay", "stand_in")
+PAIRED = (
+    "experiment",
+    "method",
+    "learning_rate",
+    "er_epsilon",
+    "drop",
+    "grow",
+    "decay",
+    "stand_in",
+)
 
 
 @pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])
