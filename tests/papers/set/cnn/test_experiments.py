@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from lib.papers import STORE
 from lib.papers.set.cnn import costs, experiments, network
 from lib.papers.set.cnn.training import TOPS
 
@@ -47,6 +48,16 @@ def test_paper_profile_is_the_published_network_on_augmented_images():
 def test_tuning_sees_no_test_images():
     for run in experiments.tuning("paper") + experiments.tuning("smoke"):
         assert run.validation > 0 and not run.evaluate_test
+
+
+@pytest.mark.parametrize("method", TOPS)
+def test_chosen_rate_is_the_best_of_the_stored_ones(method):
+    tried = [run for run in experiments.tuning("paper") if run.method == method]
+    found = STORE.records(tried)
+    assert len(found) == len(experiments.RATES)
+    best = max(found, key=lambda record: record.metrics["valid_accuracy"].iloc[-1])
+    assert experiments.CHOSEN_RATES[method] == best.config.learning_rate
+    assert min(experiments.RATES) < best.config.learning_rate < max(experiments.RATES)
 
 
 def test_quick_runs_have_digits_to_stand_in():
