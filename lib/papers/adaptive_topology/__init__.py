@@ -32,7 +32,7 @@ from lib.papers.adaptive_topology.recipes import (
 from lib.papers.shared import labels
 
 LABELS = dataclasses.replace(labels.LABELS, methods={**labels.LABELS.methods, **LOOKS})
-PAPER = "Adaptive-topology robustness"
+PAPER = "Robustness with adaptive topology"
 EXPERIMENTS = (
     ADAPTIVE_TOPOLOGY,
     TRAINING_LENGTH,

@@ -8,6 +8,6 @@ from lib.papers.local_learning.claims import CLAIMS
 from lib.papers.local_learning.experiments import EXPERIMENTS
 from lib.papers.local_learning.labels import LABELS
 
-PAPER = "Holzhausen"
+PAPER = "Krotov–Hopfield learning"
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]
