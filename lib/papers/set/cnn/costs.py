@@ -48,7 +48,7 @@ class StepCosts(Run):
     er_epsilon: float = network.ER_EPSILON
     batch_size: int = 128
     rounds: int = 7
-    turn: float = 0.5
+    turn: float = 1.5
 
     def model(self, kind: str) -> nn.Sequential:
         """A network whose top layers are "dense" or "sparse", float32."""
