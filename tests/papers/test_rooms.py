@@ -102,7 +102,8 @@ def test_id_of_a_claim_that_is_published_already_is_refused(room, others):
 def test_claim_of_another_paper_is_refused(room, others):
     claims = {"H01": Claim((), lambda records: None)}
     rows = {"id": ["O01"], "paper": ["Other paper"]}
-    with pytest.raises(ValueError, match="claim H01 is one of 'Holzhausen', not of 'New"):
+    sentence = "claim H01 is one of 'Krotov–Hopfield learning', not of 'New"
+    with pytest.raises(ValueError, match=sentence):
         gather([*others, room(CLAIMS=claims, rows=rows)])
 
 
