@@ -16,7 +16,7 @@ METHODS: dict[str, tuple[str, ...]] = {  # by network: where each was tuned
     "adaptive_topology_1568": ("rigl", "set", "fixed"),  # 77,145 links, 15,680 of them the output's
     "adaptive_topology": ("dense",),
 }
-TUNED = "as tuned"
+TUNED, LONGER = "as tuned", "twice the epochs"
 RECIPES: dict[str, Fields] = {  # one change each of the settings chosen for a method
     TUNED: {},
     "weights averaged": {"averaging": 0.999},
@@ -26,12 +26,21 @@ RECIPES: dict[str, Fields] = {  # one change each of the settings chosen for a m
     "no decay": {"weight_decay": 0.0},
     "dropout .3": {"dropout": 0.3},
     "images moved": {"augmentation": 0.5},
+    LONGER: {},  # for what takes two gradients a step
 }
 FEW_RECIPES = (TUNED, "labels softened", "sharpness-aware")
+TOGETHER = "what helps, together"
+HELP = 0.1  # points on validation images that a recipe brings at equal epochs, to be one of these
+HELPFUL: dict[tuple[str, str], tuple[str, ...]] = {  # by method and data set
+    ("rigl", "mnist"): ("labels softened", "sharpness-aware", "images moved"),
+    ("rigl", "fashion_mnist"): ("labels softened", "sharpness-aware"),
+}
 
 
 def tried(profile: str) -> list[RegularisedTraining]:
-    """Every recipe on validation examples, for every method alike."""
+    """Every recipe on validation examples, for every method alike; then, where several help, these
+    together.
+    """
     scale = {**tuning.scale_of(profile), "epochs": {"sparse": 2}}
     if profile == "paper":
         scale |= {"epochs": {"sparse": 60}, "datasets": ("mnist", "fashion_mnist")}
@@ -39,13 +48,20 @@ def tried(profile: str) -> list[RegularisedTraining]:
     runs = []
     for network, methods in METHODS.items():
         for run in profiled(network, profile, methods, **scale):
-            runs += [by_recipe(run, recipe) for recipe in recipes]
+            runs += [by_recipe(run, recipe, "accuracy_tuning") for recipe in recipes]
+            if (run.method, run.dataset) in HELPFUL:
+                runs.append(by_recipe(run, TOGETHER, "accuracy_tuning"))
     return runs
 
 
-def by_recipe(run: SparseTraining, recipe: str) -> RegularisedTraining:
-    """The same training with one change."""
-    changes: Fields = {**RECIPES[recipe], "experiment": "accuracy_tuning", "variant": recipe}
+def by_recipe(run: SparseTraining, recipe: str, experiment: str) -> RegularisedTraining:
+    """The same training by a recipe."""
+    changes: Fields = {"experiment": experiment, "variant": recipe}
+    parts = HELPFUL[run.method, run.dataset] if recipe == TOGETHER else (recipe,)
+    for part in parts:
+        changes |= RECIPES[part]
+    if recipe == LONGER:
+        changes["epochs"] = 2 * run.epochs
     return run.as_kind(RegularisedTraining, **changes)
 
 
