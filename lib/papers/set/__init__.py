@@ -5,7 +5,7 @@ inspired by network science. Notebooks 10 to 17.
 """
 
 from lib.papers.set.ablation import ABLATION, REMOVAL, SENSITIVITY, VARIANTS_OF_CODE
-from lib.papers.set.accuracy import ACCURACY_TUNING
+from lib.papers.set.accuracy import ACCURACY_BY_RECIPE, ACCURACY_TUNING
 from lib.papers.set.claims import CLAIMS
 from lib.papers.set.cnn.experiments import (
     SET_CNN,
@@ -33,6 +33,7 @@ EXPERIMENTS = (
     REMOVAL,
     VARIANTS_OF_CODE,
     ACCURACY_TUNING,
+    ACCURACY_BY_RECIPE,
     TUNING,
     SET_CNN,
     SET_CNN_TUNING,

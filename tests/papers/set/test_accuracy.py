@@ -8,6 +8,7 @@ import pytest
 from lib import papers
 from lib.papers.set import accuracy
 from lib.papers.set.regularised import RegularisedTraining
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.record import Record
 
 RUNS = accuracy.tried("paper")
@@ -76,6 +77,62 @@ def test_gains_are_points_above_the_method_as_tuned():
     assert table["set", "labels softened"] == pytest.approx(2)
     assert pd.isna(table["dense", "labels softened"])
     assert "92.00 (+2.00)" in accuracy.beside_each_other(accuracy.gains(records)).to_numpy()
+
+
+def outcome(recipe, seed, accuracies):
+    fields = {"dataset": "mnist", "method": "rigl", "seed": seed}
+    if recipe == accuracy.TUNED:
+        run = SparseTraining("adaptive_topology_1568", variant="tuned", **fields)
+    else:
+        run = RegularisedTraining("accuracy_by_recipe", variant=recipe, **fields)
+    return Record(run, pd.DataFrame({"test_accuracy": accuracies}), {}, {"final": {}})
+
+
+def test_recipes_are_paired_by_seed_with_the_method_as_tuned():
+    records = [
+        outcome(accuracy.TUNED, 0, [0.91, 0.90]),
+        outcome(accuracy.TUNED, 1, [0.92, 0.93]),
+        outcome(accuracy.TOGETHER, 0, [0.91, 0.92]),
+        outcome(accuracy.TOGETHER, 1, [0.95, 0.94]),
+        outcome(accuracy.TOGETHER, 2, [0.95, 0.99]),
+    ]
+    (row,) = accuracy.above_tuned(records).to_dict("records")
+    assert (row["network"], row["contrast"], row["n"]) == ("RigL", accuracy.TOGETHER, 2)
+    assert row["value"] == pytest.approx(1.5)
+
+
+@pytest.fixture(scope="module")
+def stored():
+    """Validation accuracies of the stored records, and what each brings over as tuned."""
+    return accuracy.gains(papers.STORE.records(RUNS)).round(2)
+
+
+@pytest.mark.parametrize("method, dataset", accuracy.HELPFUL)
+def test_helpful_recipes_are_those_that_gained_on_stored_validation_images(stored, method, dataset):
+    found = stored[(stored["method"] == method) & (stored["dataset"] == dataset)]
+    single = found[~found["recipe"].isin([accuracy.LONGER, accuracy.TOGETHER])]
+    assert set(single["recipe"]) == set(accuracy.RECIPES) - {accuracy.LONGER}
+    helpful = single.loc[single["gain"] >= accuracy.HELP, "recipe"]
+    assert set(accuracy.HELPFUL[method, dataset]) == set(helpful)
+
+
+@pytest.mark.parametrize("method, dataset", accuracy.FINAL)
+def test_final_recipes_are_the_best_on_stored_validation_images(stored, method, dataset):
+    found = stored[(stored["method"] == method) & (stored["dataset"] == dataset)]
+    found = found[found["recipe"] != accuracy.LONGER].set_index("recipe")["value"]
+    best = found.index[found == found.max()]
+    assert accuracy.FINAL[method, dataset] == (*best, accuracy.LONGER)
+
+
+def test_final_networks_see_all_images_and_differ_from_the_tuned_in_the_recipe():
+    for run in accuracy.final("paper"):
+        assert run.validation == 0 and run.evaluate_test and run.limit is None
+    wide = papers.EXPERIMENTS["adaptive_topology_1568"].runs("paper")
+    found = {(run.dataset, run.method, run.seed): run for run in wide}
+    for run in accuracy.final("paper"):
+        tuned = found[run.dataset, run.method, run.seed].as_kind(RegularisedTraining)
+        names = {"experiment", "variant", "epochs", "label_smoothing", "sharpness", "augmentation"}
+        assert differences(run, tuned).keys() <= names
 
 
 def test_recipes_train_in_smoke(store):
