@@ -124,12 +124,12 @@ def beside_each_other(gains: pd.DataFrame) -> pd.DataFrame:
     return wide.fillna("not run")
 
 
-def above_tuned(records: Iterable[Record]) -> pd.DataFrame:
-    """What each recipe brings on test over the same method as tuned, at the last epoch of each,
-    points, paired by seed, as :func:`lib.report.intervals.contrasts` has it.
+def outcomes(records: Iterable[Record]) -> pd.DataFrame:
+    """Test accuracy at the last epoch of every run.
 
     Args:
         records: of ``accuracy_by_recipe``, and of the same networks as tuned.
+    Returns: columns dataset, network (a method), method (a recipe), seed, measure, value (percent).
     """
     rows = []
     for record in records:
@@ -139,9 +139,18 @@ def above_tuned(records: Iterable[Record]) -> pd.DataFrame:
         name = labels.method_name(run.method)
         rows.append((run.dataset, name, recipe, run.seed, "accuracy", last))
     columns = ["dataset", "network", "method", "seed", "measure", "value"]
-    table = pd.DataFrame(rows, columns=columns)
-    recipes = [recipe for recipe in table["method"].unique() if recipe != TUNED]
-    return contrasts(table, {recipe: (recipe, TUNED) for recipe in recipes})
+    return pd.DataFrame(rows, columns=columns)
+
+
+def above_tuned(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """What each recipe brings over the same method as tuned, points, paired by seed, as
+    :func:`lib.report.intervals.contrasts` has it.
+
+    Args:
+        outcomes: of :func:`outcomes`.
+    """
+    recipes = [recipe for recipe in outcomes["method"].unique() if recipe != TUNED]
+    return contrasts(outcomes, {recipe: (recipe, TUNED) for recipe in recipes})
 
 
 ACCURACY_BY_RECIPE = training("accuracy_by_recipe", final, keep_nothing)

@@ -96,7 +96,9 @@ def test_recipes_are_paired_by_seed_with_the_method_as_tuned():
         outcome(accuracy.TOGETHER, 1, [0.95, 0.94]),
         outcome(accuracy.TOGETHER, 2, [0.95, 0.99]),
     ]
-    (row,) = accuracy.above_tuned(records).to_dict("records")
+    table = accuracy.outcomes(records)
+    assert table["value"].to_list() == pytest.approx([90, 93, 92, 94, 99])
+    (row,) = accuracy.above_tuned(table).to_dict("records")
     assert (row["network"], row["contrast"], row["n"]) == ("RigL", accuracy.TOGETHER, 2)
     assert row["value"] == pytest.approx(1.5)
 
