@@ -122,6 +122,7 @@ def courses(
     *,
     xlabel: str,
     log: bool = False,
+    height: float = 2.1,
 ) -> tuple[Figure, pd.DataFrame]:
     """Measures of layers as they learn, a panel with an axis of its own each; rows: data sets.
 
@@ -133,6 +134,7 @@ def courses(
         title, below: see :func:`lib.report.layout.head`; n is added.
         xlabel: of the axis of x.
         log: whether that is logarithmic; 0 is then left out.
+        height: of a panel, inches.
     Returns: the figure; the numbers drawn: mean, sd and n.
     """
     parts = []
@@ -149,7 +151,7 @@ def courses(
     cells = list(product(labels.datasets_in(numbers["dataset"]), measures))
     below, names = described(numbers, below or "mean ± sd over seeds")
     per_row = min(4, len(measures))
-    fig, axs = panels(len(cells), 2.3, 2.1, title, below, margin=1.2, per_row=per_row)
+    fig, axs = panels(len(cells), 2.3, height, title, below, margin=1.2, per_row=per_row)
     for ax, (dataset, measure) in zip(axs, cells, strict=False):
         of_panel = (numbers["dataset"] == dataset) & (numbers["measure"] == measure)
         method_curves(ax, numbers[of_panel], x, names)

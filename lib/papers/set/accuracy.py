@@ -40,11 +40,12 @@ FINAL: dict[tuple[str, str], tuple[str, ...]] = {  # what did best there, and wh
     ("rigl", "mnist"): ("labels softened", TOGETHER, LONGER),  # two did equally well
     ("rigl", "fashion_mnist"): ("sharpness-aware", LONGER),
 }
+FINAL_SMALL = ("sharpness-aware", LONGER)  # of the small profiles
 
 
 def tried(profile: str) -> list[RegularisedTraining]:
-    """Every recipe on validation examples, for every method alike; then, where several help, these
-    together.
+    """Every recipe on validation examples, for every method alike; then those that help RigL, the
+    most accurate as tuned, together.
     """
     scale = {**tuning.scale_of(profile), "epochs": {"sparse": 2}}
     if profile == "paper":
@@ -60,30 +61,37 @@ def tried(profile: str) -> list[RegularisedTraining]:
 
 
 def final(profile: str) -> list[RegularisedTraining]:
-    """By the recipe that did best on validation examples, on all training examples, and for twice
-    the epochs of it: a step that is aware of sharpness takes two gradients. The same networks as
-    tuned are those of the experiments :data:`METHODS`.
+    """By the recipes that did best on validation examples, on all training examples; and as tuned
+    for twice the epochs, as a step that is aware of sharpness takes two gradients. The same
+    networks as tuned are those of the experiments :data:`METHODS`.
     """
-    scale: Fields = {}
-    if profile != "paper":
-        scale = {"datasets": ("digits",), "seeds": 1, "epochs": {"sparse": 2}, "fallback": None}
+    changes: Fields = {"datasets": ("mnist",)} if profile == "quick" else {}
     runs = []
     for network, methods in METHODS.items():
-        for run in profiled(network, profile, methods, **scale):
-            small = ("sharpness-aware",) if run.dataset == "digits" else ()
-            recipes = FINAL.get((run.method, run.dataset), small)
+        for run in profiled(network, profile, methods, **changes):
+            recipes = FINAL_SMALL if run.method == "rigl" else ()
+            if profile == "paper":
+                recipes = FINAL.get((run.method, run.dataset), ())
             runs += [by_recipe(run, recipe, "accuracy_by_recipe") for recipe in recipes]
     return runs
 
 
 def by_recipe(run: SparseTraining, recipe: str, experiment: str) -> RegularisedTraining:
-    """The same training by a recipe."""
+    """The same training by a recipe.
+
+    Args:
+        run: with the settings tuned for its method.
+        recipe: of :data:`RECIPES`, or :data:`TOGETHER` where :data:`HELPFUL` says which.
+        experiment: of which it becomes a run.
+    """
     changes: Fields = {"experiment": experiment, "variant": recipe}
     parts = HELPFUL[run.method, run.dataset] if recipe == TOGETHER else (recipe,)
     for part in parts:
         changes |= RECIPES[part]
     if recipe == LONGER:
         changes["epochs"] = 2 * run.epochs
+    if run.stand_in is not None:
+        changes["stand_in"] = by_recipe(run.stand_in, recipe, experiment)
     return run.as_kind(RegularisedTraining, **changes)
 
 
@@ -143,14 +151,18 @@ def outcomes(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def above_tuned(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """What each recipe brings over the same method as tuned, points, paired by seed, as
-    :func:`lib.report.intervals.contrasts` has it.
+    """What each recipe brings over the same method as tuned, for as many epochs and for twice as
+    many, points, paired by seed, as :func:`lib.report.intervals.contrasts` has it.
 
     Args:
         outcomes: of :func:`outcomes`.
     """
     recipes = [recipe for recipe in outcomes["method"].unique() if recipe != TUNED]
-    return contrasts(outcomes, {recipe: (recipe, TUNED) for recipe in recipes})
+    pairs = {f"{recipe} − {TUNED}": (recipe, TUNED) for recipe in recipes}
+    for recipe in recipes:
+        if recipe != LONGER:
+            pairs[f"{recipe} − {LONGER}"] = recipe, LONGER
+    return contrasts(outcomes, pairs)
 
 
 ACCURACY_BY_RECIPE = training("accuracy_by_recipe", final, keep_nothing)

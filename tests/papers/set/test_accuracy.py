@@ -99,7 +99,8 @@ def test_recipes_are_paired_by_seed_with_the_method_as_tuned():
     table = accuracy.outcomes(records)
     assert table["value"].to_list() == pytest.approx([90, 93, 92, 94, 99])
     (row,) = accuracy.above_tuned(table).to_dict("records")
-    assert (row["network"], row["contrast"], row["n"]) == ("RigL", accuracy.TOGETHER, 2)
+    contrast = f"{accuracy.TOGETHER} − {accuracy.TUNED}"
+    assert (row["network"], row["contrast"], row["n"]) == ("RigL", contrast, 2)
     assert row["value"] == pytest.approx(1.5)
 
 
@@ -126,15 +127,35 @@ def test_final_recipes_are_the_best_on_stored_validation_images(stored, method, 
     assert accuracy.FINAL[method, dataset] == (*best, accuracy.LONGER)
 
 
-def test_final_networks_see_all_images_and_differ_from_the_tuned_in_the_recipe():
-    for run in accuracy.final("paper"):
-        assert run.validation == 0 and run.evaluate_test and run.limit is None
+def test_final_networks_differ_from_those_as_tuned_in_the_recipe_alone():
     wide = papers.EXPERIMENTS["adaptive_topology_1568"].runs("paper")
     found = {(run.dataset, run.method, run.seed): run for run in wide}
+    seeds = {}
     for run in accuracy.final("paper"):
-        tuned = found[run.dataset, run.method, run.seed].as_kind(RegularisedTraining)
-        names = {"experiment", "variant", "epochs", "label_smoothing", "sharpness", "augmentation"}
-        assert differences(run, tuned).keys() <= names
+        tuned = found[run.dataset, run.method, run.seed]
+        asked = {"experiment": "accuracy_by_recipe", "variant": run.variant}
+        helpful = accuracy.HELPFUL[run.method, run.dataset]
+        for part in helpful if run.variant == accuracy.TOGETHER else (run.variant,):
+            asked |= accuracy.RECIPES[part]
+        if run.variant == accuracy.LONGER:
+            asked["epochs"] = 300
+        assert differences(run, tuned.as_kind(RegularisedTraining)) == asked
+        assert run.validation == 0 and run.evaluate_test
+        seeds.setdefault((run.dataset, run.variant), set()).add(run.seed)
+    assert all(of_recipe == {0, 1, 2, 3, 4} for of_recipe in seeds.values())
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick"])
+def test_small_final_networks_have_their_like_as_tuned(profile):
+    wide = papers.EXPERIMENTS["adaptive_topology_1568"].runs(profile)
+    found = {(run.dataset, run.method, run.seed): run.epochs for run in wide}
+    runs = accuracy.final(profile)
+    assert {run.variant for run in runs} == {"sharpness-aware", accuracy.LONGER}
+    for run in runs:
+        times = 2 if run.variant == accuracy.LONGER else 1
+        assert run.epochs == times * found[run.dataset, run.method, run.seed]
+        if run.stand_in is not None:
+            assert (run.stand_in.variant, run.stand_in.dataset) == (run.variant, "digits")
 
 
 def test_recipes_train_in_smoke(store):

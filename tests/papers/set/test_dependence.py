@@ -106,6 +106,12 @@ def test_range_over_links_and_drop_fractions_is_that_of_the_means():
     assert found.value == pytest.approx(0.4) and judged("S40", found) == "reproduced"
     found = dependence.range_of_accuracy(cells(lambda er_epsilon, fraction: 96 + 4 * fraction))
     assert found.value == pytest.approx(1.6) and judged("S40", found) == "not reproduced"
+    narrowing = cells(lambda er_epsilon, fraction: 96 + 4 * fraction)
+    for record in narrowing:
+        off = 0.001 * (record.config.drop_fraction - 0.3) * 100
+        record.metrics.loc[1, "test_accuracy"] += off
+    found = dependence.range_of_accuracy(narrowing)
+    assert found.value == pytest.approx(1.6) and judged("S40", found) == "inconclusive (epochs)"
     few = made(98.0, er_epsilon=1.0, drop_fraction=0.3)  # is not of the claim
     assert dependence.range_of_accuracy(few) is None
 

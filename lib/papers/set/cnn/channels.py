@@ -101,6 +101,16 @@ def course(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def at_the_end(course: pd.DataFrame) -> pd.DataFrame:
+    """The last epoch of :func:`course`, as :func:`lib.report.intervals.contrasts` takes it: columns
+    dataset, network (a measure), method, seed, measure, value.
+    """
+    last = course[course["epoch"] == course["epoch"].max()]
+    keys = ["dataset", "method", "seed"]
+    long = last.melt(keys, ["correlation", "share", "usefulness"], "measure").dropna()
+    return long.assign(network="channels")
+
+
 def rank_correlation(links: np.ndarray, useful: np.ndarray) -> float:
     """Spearman's; nan where one of both is constant."""
     if np.ptp(links) == 0 or np.ptp(useful) == 0:

@@ -174,7 +174,8 @@ def overfitting(records: Records) -> Measurement | None:
     found = difference(records, "dense", "lost")
     if found is None:
         return None
-    return Measurement(-found.value, -found.high, -found.low, found.n, found.limit)
+    value, low, high = 0 - found.value, 0 - found.high, 0 - found.low  # 0, not -0
+    return Measurement(value, low, high, found.n, found.limit)
 
 
 CNN = ("set_cnn",)

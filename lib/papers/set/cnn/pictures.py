@@ -15,14 +15,14 @@ from lib.report.layout import panels
 from lib.runs.record import Record
 
 COLUMNS = ["panel", "rank", "epoch", "links"]
-TIMES = 2.0  # the mean; further away colours do not change
+DRAWN = 0.98  # of the values are within the colours of a panel
 
 
 def links_of_channels(
     records: Sequence[Record], title: str, below: str = ""
 ) -> tuple[Figure, pd.DataFrame]:
     """The links of every channel in each epoch over their mean, one panel a network; the most
-    useful channels of the last epoch at the top.
+    useful channels of the last epoch at the top, colours on a scale of ratios of its own.
 
     Args:
         records: whose networks; none gives an empty panel that says so.
@@ -32,20 +32,23 @@ def links_of_channels(
     """
     fig, axs = panels(len(records), 3.4, 3.2, title, below, margin=1, sharey=True)
     maps = {labels.method_name(record.config.method): _ranked(record) for record in records}
-    scale = LogNorm(1 / TIMES, TIMES)
     rows = []
     for ax, (name, image) in zip(axs, maps.items(), strict=False):
+        times = np.exp(np.quantile(np.abs(np.log(image.clip(1e-3))), DRAWN))
+        scale = LogNorm(1 / times, times)
         drawn = ax.imshow(image, aspect="auto", cmap=SIGNED, norm=scale)
-        ax.set(title=name, xlabel="epoch", ylabel="channels, by usefulness")
+        ax.set(title=name, xlabel="epoch")
+        ax.set_ylabel("channels, most useful first", fontsize="small")
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+        bar = fig.colorbar(drawn, ax=ax, label="links ÷ mean", extend="both")
+        ticks = np.geomspace(1 / times, times, 5)
+        bar.ax.yaxis.set_major_locator(ticker.FixedLocator(list(ticks)))
+        bar.ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%.2f"))
+        bar.ax.yaxis.set_minor_locator(ticker.NullLocator())
         for (rank, epoch), links in np.ndenumerate(image):
             rows.append((name, rank, epoch, float(links)))
     if maps:
         axs[-1].set_ylabel("")
-        bar = fig.colorbar(drawn, ax=axs, label="links over the mean", extend="max")
-        bar.ax.yaxis.set_major_locator(ticker.FixedLocator([0.5, 0.7, 1, 1.4, 2]))
-        bar.ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-        bar.ax.yaxis.set_minor_locator(ticker.NullLocator())
     return fig, pd.DataFrame(rows, columns=COLUMNS)
 
 
