@@ -265,10 +265,10 @@ def range_of_accuracy(records: Records) -> Measurement | None:
     gaps = []
     for first, second in pairs:
         gaps.append(t_interval(_differences(first, second), level=_simultaneous(len(pairs))))
-    now = np.ptp([np.mean(list(of_cell.values())) for of_cell in by_cell.values()])
-    narrows = now < NARROWS * np.ptp([np.mean(of_cell) for of_cell in before.values()])
+    widest = max(abs(gap.value) for gap in gaps)
+    narrows = widest < NARROWS * np.ptp([np.mean(of_cell) for of_cell in before.values()])
     return Measurement(
-        max(abs(gap.value) for gap in gaps),
+        widest,
         max(max(gap.low, -gap.high, 0.0) for gap in gaps),
         max(max(gap.high, -gap.low) for gap in gaps),
         min(gap.n for gap in gaps),

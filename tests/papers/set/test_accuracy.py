@@ -20,18 +20,26 @@ def differences(run, other):
     return {name: value for name, value in fields.items() if getattr(other, name) != value}
 
 
+def fields_of(recipe, method, dataset):
+    """What a recipe asks for, its parts together."""
+    parts = (recipe,)
+    if recipe == accuracy.TOGETHER:
+        parts = accuracy.HELPFUL[method, dataset]
+    asked = {}
+    for part in parts:
+        asked |= accuracy.RECIPES[part]
+    return asked
+
+
 @pytest.mark.parametrize("method", ["rigl", "set", "fixed", "dense"])
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
 def test_recipe_changes_what_its_name_says_and_nothing_else(method, dataset):
     of_method = {run.variant: run for run in RUNS if (run.method, run.dataset) == (method, dataset)}
     tuned = of_method.pop(accuracy.TUNED)
-    helpful = accuracy.HELPFUL.get((method, dataset), ())
-    together = {accuracy.TOGETHER} if helpful else set()
+    together = {accuracy.TOGETHER} if (method, dataset) in accuracy.HELPFUL else set()
     assert set(of_method) == set(accuracy.RECIPES) - {accuracy.TUNED} | together
     for recipe, run in of_method.items():
-        asked = {}
-        for part in helpful if recipe == accuracy.TOGETHER else (recipe,):
-            asked |= accuracy.RECIPES[part]
+        asked = fields_of(recipe, method, dataset)
         asked = {name: value for name, value in asked.items() if getattr(tuned, name) != value}
         if recipe == accuracy.LONGER:
             asked["epochs"] = 120
@@ -134,9 +142,7 @@ def test_final_networks_differ_from_those_as_tuned_in_the_recipe_alone():
     for run in accuracy.final("paper"):
         tuned = found[run.dataset, run.method, run.seed]
         asked = {"experiment": "accuracy_by_recipe", "variant": run.variant}
-        helpful = accuracy.HELPFUL[run.method, run.dataset]
-        for part in helpful if run.variant == accuracy.TOGETHER else (run.variant,):
-            asked |= accuracy.RECIPES[part]
+        asked |= fields_of(run.variant, run.method, run.dataset)
         if run.variant == accuracy.LONGER:
             asked["epochs"] = 300
         assert differences(run, tuned.as_kind(RegularisedTraining)) == asked

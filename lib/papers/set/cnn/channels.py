@@ -76,7 +76,8 @@ def keep(record: Record, name: str) -> bool:
 
 # -------------------------------------------------------------------------------------- tables
 
-COLUMNS = ["dataset", "method", "seed", "epoch", "correlation", "share", "usefulness"]
+MEASURES = ["correlation", "share", "usefulness"]
+COLUMNS = ["dataset", "method", "seed", "epoch", *MEASURES]
 TENTH = 0.1  # of the channels
 
 
@@ -103,11 +104,11 @@ def course(records: Sequence[Record]) -> pd.DataFrame:
 
 def at_the_end(course: pd.DataFrame) -> pd.DataFrame:
     """The last epoch of :func:`course`, as :func:`lib.report.intervals.contrasts` takes it: columns
-    dataset, network (a measure), method, seed, measure, value.
+    dataset, network (the same for all), method, seed, measure, value.
     """
     last = course[course["epoch"] == course["epoch"].max()]
     keys = ["dataset", "method", "seed"]
-    long = last.melt(keys, ["correlation", "share", "usefulness"], "measure").dropna()
+    long = last.melt(keys, MEASURES, "measure").dropna()
     return long.assign(network="channels")
 
 
