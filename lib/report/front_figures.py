@@ -27,7 +27,11 @@ WIDE, TALL = 2.3, 1.75  # inches, of a panel
 LETTERS = 22  # of a line above a panel
 FEWEST = 0.5  # features that are drawn
 DENSITIES = ticker.FixedLocator([0.01, 0.1, 1])
-SERIES = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
+SERIES = (
+    {"marker": "o", "mfc": "#333333"},
+    {"marker": "s", "mfc": "white"},
+    {"marker": "^", "mfc": "#999999"},
+)
 SHARES = (0.9, 0.5, 0.1)  # of the runs that attain the lower end of a band, its line, its end
 MANY = 0.12  # opacity of points that are many
 BANDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # densities between which heads are averaged
@@ -185,7 +189,7 @@ def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
 
 
 def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figure:
-    """Numbers with intervals about 0: a panel a data set, a row a name, up to two series; a name
+    """Numbers with intervals about 0: a panel a data set, a row a name, up to three series; a name
     without numbers on a data set says so there.
 
     Args:
@@ -209,10 +213,10 @@ def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figur
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         for i, one in enumerate(series):
             rows = _of(table, dataset=dataset, series=one)
-            lift = 0.13 * (1 - 2 * i) if len(series) > 1 else 0.0
+            lift = 0.13 * (len(series) - 1 - 2 * i)
             place = [-names.index(name) + lift for name in rows["name"]]
             bars = np.array([rows["value"] - rows["low"], rows["high"] - rows["value"]])
-            look = {"color": "#333333", "ls": "none", "ms": 4, "lw": 1.2, **SERIES[i % 2]}
+            look = {"color": "#333333", "ls": "none", "ms": 4, "lw": 1.2, **SERIES[i]}
             bars = np.where(np.isfinite(bars), bars, 0.0)
             ax.errorbar(rows["value"], place, xerr=bars, label=one, **look)
         here = set(_of(table, dataset=dataset)["name"])

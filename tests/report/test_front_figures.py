@@ -139,6 +139,18 @@ def test_gaps_stand_at_their_values_first_name_above():
     assert any(text.get_text().endswith("n = 10") for text in fig.texts)
 
 
+def test_series_of_gaps_stand_beside_each_other_and_look_different():
+    row = {"dataset": "rsmas", "name": "first", "low": -1.0, "high": 3.0, "n": 10}
+    series = ("a", "b", "c")
+    table = pd.DataFrame([{"series": one, "value": i, **row} for i, one in enumerate(series)])
+    fig = front_figures.gaps(table, "points", "?")
+    lines = [line for line in fig.axes[0].lines if line.get_marker() in ("o", "s", "^")]
+    places = [line.get_ydata()[0] for line in lines]
+    assert places == sorted(places, reverse=True) and len(set(places)) == 3
+    assert places[1] == 0 and max(places) < 0.5
+    assert len({line.get_marker() for line in lines}) == 3
+
+
 def test_a_name_without_numbers_on_a_data_set_says_so():
     row = {"series": "accuracy", "value": 1.0, "low": 0.5, "high": 1.5, "n": 10}
     places = [("rsmas", "first"), ("rsmas", "second"), ("citrus_leaves", "first")]

@@ -15,6 +15,7 @@ import pandas as pd
 from lib.papers.set.ablation import (
     DROP_FRACTIONS,
     ER_EPSILONS,
+    LONG_DENSE,
     SETTINGS,
     setting,
 )
@@ -26,6 +27,7 @@ from lib.runs.record import Record
 Records = Sequence[Record]
 ByName = dict[str, dict[int, float]]  # percent, by name and seed
 
+NARROWS = 0.9  # of a difference at three quarters of the epochs, or less, is left at the end
 CHANCE = 15.0  # percent, of S42: up to there CIFAR-10 is not learned
 CLAIMED_BEST = (setting("SReLU", "momentum", "none"), setting("SReLU", "momentum", "L2"))
 
@@ -33,13 +35,15 @@ CLAIMED_BEST = (setting("SReLU", "momentum", "none"), setting("SReLU", "momentum
 
 
 def by_variant(records: Records, method: str, epoch: int | None = None) -> ByName:
-    """Test accuracy of a method after an epoch, the last unless given: {variant: {seed: %}}."""
+    """Test accuracy of a method after an epoch, the last unless given: {variant: {seed: %}}; of
+    the runs that reached it.
+    """
     found: ByName = {}
     for record in records:
         run = record.config
-        if run.method == method:
-            accuracies = record.metrics["test_accuracy"]
-            row = (len(accuracies) if epoch is None else epoch) - 1
+        accuracies = record.metrics["test_accuracy"]
+        if run.method == method and len(accuracies) >= (epoch or 1):
+            row = (epoch or len(accuracies)) - 1
             found.setdefault(run.variant, {})[run.seed] = 100 * accuracies.iloc[row]
     return found
 
@@ -67,18 +71,20 @@ def table(records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def rival_gaps(records: Records, rival: str, level: float = LEVEL) -> dict[str, Measurement]:
-    """SET minus a rival in every setting, points, paired by seed, at the last epoch that both
-    reached.
+def rival_gaps(
+    records: Records, rival: str, level: float = LEVEL, epoch: int | None = None
+) -> dict[str, Measurement]:
+    """SET minus a rival in every setting, points, paired by seed, after an epoch, in each setting
+    the last that both reached unless given.
     """
     both = _of(records, ("set", rival))
-    if not {record.config.method for record in both} >= {"set", rival}:
-        return {}
-    epoch = min(compared_epochs(both))
-    ours, theirs = by_variant(both, "set", epoch), by_variant(both, rival, epoch)
     gaps = {}
-    for name in ours:
-        differences = _differences(ours[name], theirs.get(name, {}))
+    for name in dict.fromkeys(record.config.variant for record in both):
+        of_setting = [record for record in both if record.config.variant == name]
+        after = epoch or min(compared_epochs(of_setting))
+        ours = by_variant(of_setting, "set", after).get(name, {})
+        theirs = by_variant(of_setting, rival, after).get(name, {})
+        differences = _differences(ours, theirs)
         if differences:
             gaps[name] = t_interval(differences, level=level)
     return gaps
@@ -89,20 +95,36 @@ def _differences(first: dict[int, float], second: dict[int, float]) -> list[floa
 
 
 def gap_rows(records: Records) -> pd.DataFrame:
-    """SET minus the fixed support and minus the dense network in every setting of Fig. 6: columns
-    dataset, name, series, value, low, high, n; intervals hold for all of a series together.
+    """SET minus the fixed support and minus the dense network in every setting of Fig. 6, after
+    every number of epochs that a rival was trained for: columns dataset, name, series, value, low,
+    high, n; intervals hold for all of a series together.
     """
     rows = []
     written = {"fixed": "SET − fixed support", "dense": "SET − dense"}
     level = _simultaneous(len(SETTINGS))
     for rival, series in written.items():
-        for name, gap in rival_gaps(records, rival, level).items():
-            epoch = min(compared_epochs(_of(records, ("set", rival))))
-            label = f"{series} (epoch {epoch})"
-            rows.append((name, label, gap.value, gap.low, gap.high, gap.n))
+        lengths = sorted({len(record.metrics) for record in _of(records, (rival,))})
+        for epoch in lengths:
+            for name, gap in rival_gaps(records, rival, level, epoch).items():
+                label = f"{series} (epoch {epoch})"
+                rows.append((name, label, gap.value, gap.low, gap.high, gap.n))
     found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
     datasets = [record.config.dataset for record in records[:1]] or [""]
     return found.assign(dataset=datasets[0])
+
+
+def course_rows(records: Records, variants: Sequence[str] = LONG_DENSE) -> pd.DataFrame:
+    """Test accuracy of some settings against epochs: columns dataset, variant, method, seed, epoch,
+    value (percent).
+    """
+    rows = []
+    for record in records:
+        run = record.config
+        if run.variant in variants:
+            for epoch, accuracy in enumerate(record.metrics["test_accuracy"], start=1):
+                value = 100 * accuracy
+                rows.append((run.dataset, run.variant, run.method, run.seed, epoch, value))
+    return pd.DataFrame(rows, columns=["dataset", "variant", "method", "seed", "epoch", "value"])
 
 
 def _of(records: Records, methods: Sequence[str]) -> list[Record]:
@@ -189,7 +211,8 @@ def rank_of_claimed(records: Records) -> Measurement | None:
     """S33: rank among the twelve settings of the better of the two that the paper calls best.
 
     A setting counts as better for sure if it is ahead of both with its whole interval, and may be
-    better unless one of both is ahead of it so.
+    better unless one of both is ahead of it so. Open for the epochs where the lead of another one
+    still narrows.
     """
     by_name = by_variant(records, "set")
     if not set(SETTINGS) <= set(by_name):
@@ -209,12 +232,26 @@ def rank_of_claimed(records: Records) -> Measurement | None:
         low += all(gap.low > 0 for gap in gaps)
         high += all(gap.high > 0 for gap in gaps)
         n = min(n, *(gap.n for gap in gaps))
-    return Measurement(float(value), float(low), float(high), n)
+    sooner = by_variant(records, "set", _three_quarters(records))
+    narrows = 0 < _lead(by_name) < NARROWS * _lead(sooner)
+    return Measurement(float(value), float(low), float(high), n, "epochs" if narrows else "")
+
+
+def _lead(by_name: ByName) -> float:
+    """Of the best other setting over the better of the two that the paper calls best, points."""
+    means = {name: np.mean(list(by_name[name].values())) for name in SETTINGS}
+    claimed = max(means[name] for name in CLAIMED_BEST)
+    return max(mean - claimed for name, mean in means.items() if name not in CLAIMED_BEST)
+
+
+def _three_quarters(records: Records) -> int:
+    """Of the epochs that the runs of SET have in common."""
+    return 3 * min(len(record.metrics) for record in _of(records, ("set",))) // 4
 
 
 def worst_gap(records: Records) -> Measurement | None:
-    """S34: smallest of the twelve differences SET minus dense, points, at the last epoch that both
-    reached; so short a training leaves the claim open.
+    """S34: smallest of the twelve differences SET minus dense, points, in each setting at the last
+    epoch that both reached; so short a training leaves the claim open.
     """
     gaps = list(rival_gaps(records, "dense", _simultaneous(len(SETTINGS))).values())
     if len(gaps) < len(SETTINGS):
@@ -242,9 +279,6 @@ def settings_won(records: Records) -> Measurement | None:
 
 
 # ------------------------------------------------------------------------- links and what is moved
-
-
-NARROWS = 0.9  # of the range at three quarters of the epochs, or less, is left at the end
 
 
 def range_of_accuracy(records: Records) -> Measurement | None:

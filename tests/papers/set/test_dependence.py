@@ -62,6 +62,16 @@ def test_claimed_settings_rank_first_only_where_all_others_are_behind():
     assert judged("S33", found) == "not reproduced"
 
 
+def test_rank_is_open_while_the_lead_of_another_setting_narrows():
+    behind = [173 - percent for percent in AS_CLAIMED]
+    records = settings(behind, epochs=4)
+    for record in records:
+        if record.config.variant in dependence.CLAIMED_BEST:
+            record.metrics.loc[2, "test_accuracy"] -= 0.01  # after three of four epochs
+    found = dependence.rank_of_claimed(records)
+    assert found.value == 11 and judged("S33", found) == "inconclusive (epochs)"
+
+
 def test_rank_is_open_where_seeds_do_not_agree():
     noisy = settings(AS_CLAIMED)
     name = next(name for name in ablation.SETTINGS if name not in dependence.CLAIMED_BEST)
@@ -89,6 +99,27 @@ def test_gap_to_dense_is_taken_where_both_have_been():
         record.metrics.loc[1, "test_accuracy"] -= 0.05
     found = dependence.worst_gap([*ours, *theirs])
     assert found.value == pytest.approx(-6) and judged("S34", found) == "inconclusive (epochs)"
+
+
+def test_gaps_are_told_after_every_length_of_a_rival():
+    ours = settings([86.0] * 12, epochs=6)
+    theirs = settings([87.0] * 12, "dense", epochs=2)
+    name = ablation.LONG_DENSE[0]
+    theirs = [record for record in theirs if record.config.variant != name]
+    theirs += made(84.0, "dense", name, epochs=6, dataset="fashion_mnist")
+    rows = dependence.gap_rows([*ours, *theirs]).set_index(["series", "name"])["value"]
+    assert len(rows["SET − dense (epoch 2)"]) == 12
+    assert rows["SET − dense (epoch 2)", name] == pytest.approx(2)
+    assert rows["SET − dense (epoch 6)"].to_dict() == {name: pytest.approx(2)}
+    assert dependence.worst_gap([*ours, *theirs]).value == pytest.approx(-1)
+
+
+def test_course_has_every_epoch_of_the_settings_asked_for():
+    records = settings(AS_CLAIMED, epochs=3)
+    course = dependence.course_rows(records, ablation.SETTINGS[:1])
+    assert len(course) == 3 * 5 and set(course["variant"]) == {ablation.SETTINGS[0]}
+    assert course["value"].tolist()[:3] == pytest.approx([10.0, BEST, BEST])
+    assert set(dependence.course_rows(records)["variant"]) == set(ablation.LONG_DENSE)
 
 
 def cells(percent_of):
@@ -146,6 +177,7 @@ def test_variants_are_compared_at_the_end_and_after_the_last_update():
 
 def test_tables_of_no_records_have_their_columns():
     assert dependence.gap_rows([]).empty and dependence.variant_rows([]).empty
+    assert dependence.course_rows([]).empty
     assert dependence.sensitivity_rows([]).empty and dependence.table([]).empty
 
 
