@@ -19,6 +19,7 @@ from lib.papers.set.ablation import (
     SETTINGS,
     setting,
 )
+from lib.report import labels
 from lib.report.intervals import LEVEL, Measurement, t_interval
 from lib.report.tables import compared_epochs
 from lib.report.verdicts import Claim
@@ -30,6 +31,13 @@ ByName = dict[str, dict[int, float]]  # percent, by name and seed
 NARROWS = 0.9  # of a difference at three quarters of the epochs, or less, is left at the end
 CHANCE = 15.0  # percent, of S42: up to there CIFAR-10 is not learned
 CLAIMED_BEST = (setting("SReLU", "momentum", "none"), setting("SReLU", "momentum", "L2"))
+
+EFFECTS = {  # of a choice in Fig. 6, over another
+    "ReLU − SReLU": ("ReLU", "SReLU"),
+    "Nesterov − momentum": ("Nesterov", "momentum"),
+    "L1 − none": ("L1", "none"),
+    "L2 − none": ("L2", "none"),
+}
 
 # ------------------------------------------------------------------------------------- accuracies
 
@@ -125,6 +133,37 @@ def course_rows(records: Records, variants: Sequence[str] = LONG_DENSE) -> pd.Da
                 value = 100 * accuracy
                 rows.append((run.dataset, run.variant, run.method, run.seed, epoch, value))
     return pd.DataFrame(rows, columns=["dataset", "variant", "method", "seed", "epoch", "value"])
+
+
+def effect_rows(records: Records) -> pd.DataFrame:
+    """What each of :data:`EFFECTS` changes, points, by method: the mean over the settings of Fig. 6
+    with it minus that over those with the other, paired by seed, at the last epoch that all runs of
+    the method reached: columns dataset, name, series, value, low, high, n; intervals hold for all
+    of a series together. A method that lacks a setting is left out.
+    """
+    rows = []
+    level = _simultaneous(len(EFFECTS))
+    for method in dict.fromkeys(record.config.method for record in records):
+        of_method = _of(records, (method,))
+        epoch = min(compared_epochs(of_method))
+        by_name = by_variant(of_method, method, epoch)
+        if not set(SETTINGS) <= set(by_name):
+            continue
+        label = f"{labels.method_name(method)} (epoch {epoch})"
+        for name, (choice, other) in EFFECTS.items():
+            differences = _differences(_mean_with(by_name, choice), _mean_with(by_name, other))
+            effect = t_interval(differences, level=level)
+            rows.append((name, label, effect.value, effect.low, effect.high, effect.n))
+    found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
+    datasets = [record.config.dataset for record in records[:1]] or [""]
+    return found.assign(dataset=datasets[0])
+
+
+def _mean_with(by_name: ByName, choice: str) -> dict[int, float]:
+    """Mean over the settings with a choice, of the seeds that all of them have."""
+    chosen = [by_name[name] for name in SETTINGS if choice in name.split(", ")]
+    seeds = set.intersection(*(set(by_seed) for by_seed in chosen))
+    return {seed: float(np.mean([by_seed[seed] for by_seed in chosen])) for seed in sorted(seeds)}
 
 
 def _of(records: Records, methods: Sequence[str]) -> list[Record]:

@@ -114,6 +114,19 @@ def test_gaps_are_told_after_every_length_of_a_rival():
     assert dependence.worst_gap([*ours, *theirs]).value == pytest.approx(-1)
 
 
+def test_effect_of_a_choice_is_taken_over_all_settings_that_share_it():
+    percents = []
+    for activation, momentum, regulariser in ablation.NAMED:
+        percents.append(85.0 + 2 * (activation == "ReLU") - 1 * (regulariser == "L2"))
+        percents[-1] += 0.5 * (momentum == "Nesterov")
+    records = settings(percents)
+    rows = dependence.effect_rows([*records, *made(70.0, "fixed", ablation.SETTINGS[0])])
+    assert set(rows["series"]) == {"SET (epoch 3)"} and set(rows["n"]) == {5}
+    effects = rows.set_index("name")["value"]
+    desired = {"ReLU − SReLU": 2.0, "Nesterov − momentum": 0.5, "L1 − none": 0.0, "L2 − none": -1.0}
+    assert effects.to_dict() == pytest.approx(desired)
+
+
 def test_course_has_every_epoch_of_the_settings_asked_for():
     records = settings(AS_CLAIMED, epochs=3)
     course = dependence.course_rows(records, ablation.SETTINGS[:1])
@@ -177,7 +190,7 @@ def test_variants_are_compared_at_the_end_and_after_the_last_update():
 
 def test_tables_of_no_records_have_their_columns():
     assert dependence.gap_rows([]).empty and dependence.variant_rows([]).empty
-    assert dependence.course_rows([]).empty
+    assert dependence.course_rows([]).empty and dependence.effect_rows([]).empty
     assert dependence.sensitivity_rows([]).empty and dependence.table([]).empty
 
 
