@@ -138,25 +138,41 @@ def course_rows(records: Records, variants: Sequence[str] = LONG_DENSE) -> pd.Da
 def effect_rows(records: Records) -> pd.DataFrame:
     """What each of :data:`EFFECTS` changes, points, by method: the mean over the settings of Fig. 6
     with it minus that over those with the other, paired by seed, at the last epoch that all runs of
-    the method reached: columns dataset, name, series, value, low, high, n; intervals hold for all
-    of a series together. A method that lacks a setting is left out.
+    the method reached; and what it changes of SET's lead over the fixed support. Columns dataset,
+    name, series, value, low, high, n; intervals hold for all of a series together. A method that
+    lacks a setting is left out.
     """
     rows = []
     level = _simultaneous(len(EFFECTS))
+    for series, by_name in _compared(records).items():
+        for name, (choice, other) in EFFECTS.items():
+            differences = _differences(_mean_with(by_name, choice), _mean_with(by_name, other))
+            effect = t_interval(differences, level=level)
+            rows.append((name, series, effect.value, effect.low, effect.high, effect.n))
+    found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
+    datasets = [record.config.dataset for record in records[:1]] or [""]
+    return found.assign(dataset=datasets[0])
+
+
+def _compared(records: Records) -> dict[str, ByName]:
+    """Of every method with all settings the accuracies by setting and seed, and SET's lead."""
+    found = {}
     for method in dict.fromkeys(record.config.method for record in records):
         of_method = _of(records, (method,))
         epoch = min(compared_epochs(of_method))
         by_name = by_variant(of_method, method, epoch)
-        if not set(SETTINGS) <= set(by_name):
-            continue
-        label = f"{labels.method_name(method)} (epoch {epoch})"
-        for name, (choice, other) in EFFECTS.items():
-            differences = _differences(_mean_with(by_name, choice), _mean_with(by_name, other))
-            effect = t_interval(differences, level=level)
-            rows.append((name, label, effect.value, effect.low, effect.high, effect.n))
-    found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
-    datasets = [record.config.dataset for record in records[:1]] or [""]
-    return found.assign(dataset=datasets[0])
+        if set(SETTINGS) <= set(by_name):
+            found[f"{labels.method_name(method)} (epoch {epoch})"] = by_name
+    both = _of(records, ("set", "fixed"))
+    epoch = min(compared_epochs(both)) if both else 1
+    ours, theirs = by_variant(both, "set", epoch), by_variant(both, "fixed", epoch)
+    if set(SETTINGS) <= ours.keys() & theirs.keys():
+        lead = {}
+        for name in SETTINGS:
+            seeds = sorted(ours[name].keys() & theirs[name].keys())
+            lead[name] = {seed: ours[name][seed] - theirs[name][seed] for seed in seeds}
+        found[f"SET − fixed support (epoch {epoch})"] = lead
+    return found
 
 
 def _mean_with(by_name: ByName, choice: str) -> dict[int, float]:
@@ -250,8 +266,8 @@ def rank_of_claimed(records: Records) -> Measurement | None:
     """S33: rank among the twelve settings of the better of the two that the paper calls best.
 
     A setting counts as better for sure if it is ahead of both with its whole interval, and may be
-    better unless one of both is ahead of it so. Open for the epochs where the lead of another one
-    still narrows.
+    better unless one of both is ahead of it so. Open for the epochs where another one is ahead for
+    sure and its lead still narrows.
     """
     by_name = by_variant(records, "set")
     if not set(SETTINGS) <= set(by_name):
@@ -272,7 +288,7 @@ def rank_of_claimed(records: Records) -> Measurement | None:
         high += all(gap.high > 0 for gap in gaps)
         n = min(n, *(gap.n for gap in gaps))
     sooner = by_variant(records, "set", _three_quarters(records))
-    narrows = 0 < _lead(by_name) < NARROWS * _lead(sooner)
+    narrows = low > 1 and 0 < _lead(by_name) < NARROWS * _lead(sooner)
     return Measurement(float(value), float(low), float(high), n, "epochs" if narrows else "")
 
 

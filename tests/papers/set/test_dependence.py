@@ -6,6 +6,7 @@ import pytest
 from lib.papers.set import ablation, dependence
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
+from lib.report.intervals import t_interval
 from lib.runs.record import Record
 from tests.papers.set.test_claims import judged
 
@@ -70,6 +71,10 @@ def test_rank_is_open_while_the_lead_of_another_setting_narrows():
             record.metrics.loc[2, "test_accuracy"] -= 0.01  # after three of four epochs
     found = dependence.rank_of_claimed(records)
     assert found.value == 11 and judged("S33", found) == "inconclusive (epochs)"
+    for record in records:
+        if record.config.variant in dependence.CLAIMED_BEST:
+            record.metrics.loc[2, "test_accuracy"] += 0.009  # a thirtieth more is no narrowing
+    assert judged("S33", dependence.rank_of_claimed(records)) == "not reproduced"
 
 
 def test_rank_is_open_where_seeds_do_not_agree():
@@ -110,21 +115,62 @@ def test_gaps_are_told_after_every_length_of_a_rival():
     rows = dependence.gap_rows([*ours, *theirs]).set_index(["series", "name"])["value"]
     assert len(rows["SET − dense (epoch 2)"]) == 12
     assert rows["SET − dense (epoch 2)", name] == pytest.approx(2)
+    other = (0.0, 0.002, 0.0, 0.001, 0.0)
+    theirs = [*theirs, *settings([85.0] * 12, "fixed", wobble=other)]
+    row = dependence.gap_rows([*ours, *theirs]).iloc[0]
+    differences = [1 + 100 * (one - two) for one, two in zip(WOBBLE, other, strict=True)]
+    sure = t_interval(differences, level=1 - 0.05 / 12)
+    assert [row["low"], row["high"]] == pytest.approx([sure.low, sure.high])
     assert rows["SET − dense (epoch 6)"].to_dict() == {name: pytest.approx(2)}
     assert dependence.worst_gap([*ours, *theirs]).value == pytest.approx(-1)
 
 
 def test_effect_of_a_choice_is_taken_over_all_settings_that_share_it():
     percents = []
-    for activation, momentum, regulariser in ablation.NAMED:
-        percents.append(85.0 + 2 * (activation == "ReLU") - 1 * (regulariser == "L2"))
-        percents[-1] += 0.5 * (momentum == "Nesterov")
+    parts = {"ReLU": 2.0, "Nesterov": 0.5, "L1": 0.25, "L2": -1.0}
+    for named in ablation.NAMED:
+        percents.append(85.0 + sum(parts.get(part, 0.0) for part in named))
     records = settings(percents)
     rows = dependence.effect_rows([*records, *made(70.0, "fixed", ablation.SETTINGS[0])])
     assert set(rows["series"]) == {"SET (epoch 3)"} and set(rows["n"]) == {5}
     effects = rows.set_index("name")["value"]
-    desired = {"ReLU − SReLU": 2.0, "Nesterov − momentum": 0.5, "L1 − none": 0.0, "L2 − none": -1.0}
+    desired = {
+        "ReLU − SReLU": 2.0,
+        "Nesterov − momentum": 0.5,
+        "L1 − none": 0.25,
+        "L2 − none": -1.0,
+    }
     assert effects.to_dict() == pytest.approx(desired)
+
+
+def test_effects_have_simultaneous_intervals_and_end_where_all_runs_have_been():
+    records = []
+    for i, record in enumerate(settings([86.0] * 12)):
+        record.metrics["test_accuracy"] += 0.001 * (i * i % 7)
+        longer = record.config.variant in ablation.LONG_DENSE
+        if longer:
+            record.metrics.loc[3] = record.metrics.loc[2]
+            record.metrics.loc[3, "test_accuracy"] = 0.0
+        records.append(record)
+    rows = dependence.effect_rows(records).set_index("name")
+    assert set(rows["series"]) == {"SET (epoch 3)"}
+    by_name = dependence.by_variant(records, "set", 3)
+    with_l2, without = (
+        [sum(by_name[name][seed] for name in by_name if name.endswith(end)) / 4 for seed in SEEDS]
+        for end in ("L2", "none")
+    )
+    differences = [one - other for one, other in zip(with_l2, without, strict=True)]
+    sure = t_interval(differences, level=1 - 0.05 / 4)
+    found = rows.loc["L2 − none", ["value", "low", "high"]].tolist()
+    assert found == pytest.approx([sure.value, sure.low, sure.high]) and sure.low < sure.high
+
+
+def test_what_a_choice_changes_of_the_lead_is_the_difference_of_its_effects():
+    ours = settings([86.0 - name.endswith("L2") for name in ablation.SETTINGS])
+    theirs = settings([85.0 - 3 * name.endswith("L2") for name in ablation.SETTINGS], "fixed")
+    rows = dependence.effect_rows([*ours, *theirs]).set_index(["series", "name"])["value"]
+    assert rows["SET − fixed support (epoch 3)", "L2 − none"] == pytest.approx(2)
+    assert rows["SET − fixed support (epoch 3)", "L1 − none"] == pytest.approx(0)
 
 
 def test_course_has_every_epoch_of_the_settings_asked_for():
