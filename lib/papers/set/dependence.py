@@ -85,17 +85,25 @@ def rival_gaps(
     """SET minus a rival in every setting, points, paired by seed, after an epoch, in each setting
     the last that both reached unless given.
     """
-    both = _of(records, ("set", rival))
     gaps = {}
+    for name, by_seed in _leads(records, rival, epoch).items():
+        gaps[name] = t_interval(list(by_seed.values()), level=level)
+    return gaps
+
+
+def _leads(records: Records, rival: str, epoch: int | None = None) -> ByName:
+    """SET minus a rival by setting and seed, see :func:`rival_gaps`."""
+    both = _of(records, ("set", rival))
+    leads: ByName = {}
     for name in dict.fromkeys(record.config.variant for record in both):
         of_setting = [record for record in both if record.config.variant == name]
         after = epoch or min(compared_epochs(of_setting))
         ours = by_variant(of_setting, "set", after).get(name, {})
         theirs = by_variant(of_setting, rival, after).get(name, {})
-        differences = _differences(ours, theirs)
-        if differences:
-            gaps[name] = t_interval(differences, level=level)
-    return gaps
+        seeds = sorted(ours.keys() & theirs.keys())
+        if seeds:
+            leads[name] = {seed: ours[seed] - theirs[seed] for seed in seeds}
+    return leads
 
 
 def _differences(first: dict[int, float], second: dict[int, float]) -> list[float]:
@@ -116,6 +124,11 @@ def gap_rows(records: Records) -> pd.DataFrame:
             for name, gap in rival_gaps(records, rival, level, epoch).items():
                 label = f"{series} (epoch {epoch})"
                 rows.append((name, label, gap.value, gap.low, gap.high, gap.n))
+    return _with_data_set(rows, records)
+
+
+def _with_data_set(rows: list[tuple], records: Records) -> pd.DataFrame:
+    """Rows of gaps as a table, with the one data set that the records are of."""
     found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
     datasets = [record.config.dataset for record in records[:1]] or [""]
     return found.assign(dataset=datasets[0])
@@ -149,9 +162,7 @@ def effect_rows(records: Records) -> pd.DataFrame:
             differences = _differences(_mean_with(by_name, choice), _mean_with(by_name, other))
             effect = t_interval(differences, level=level)
             rows.append((name, series, effect.value, effect.low, effect.high, effect.n))
-    found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
-    datasets = [record.config.dataset for record in records[:1]] or [""]
-    return found.assign(dataset=datasets[0])
+    return _with_data_set(rows, records)
 
 
 def _compared(records: Records) -> dict[str, ByName]:
@@ -163,15 +174,10 @@ def _compared(records: Records) -> dict[str, ByName]:
         by_name = by_variant(of_method, method, epoch)
         if set(SETTINGS) <= set(by_name):
             found[f"{labels.method_name(method)} (epoch {epoch})"] = by_name
-    both = _of(records, ("set", "fixed"))
-    epoch = min(compared_epochs(both)) if both else 1
-    ours, theirs = by_variant(both, "set", epoch), by_variant(both, "fixed", epoch)
-    if set(SETTINGS) <= ours.keys() & theirs.keys():
-        lead = {}
-        for name in SETTINGS:
-            seeds = sorted(ours[name].keys() & theirs[name].keys())
-            lead[name] = {seed: ours[name][seed] - theirs[name][seed] for seed in seeds}
-        found[f"SET − fixed support (epoch {epoch})"] = lead
+    leads = _leads(records, "fixed")
+    if set(SETTINGS) <= leads.keys():
+        epoch = min(compared_epochs(_of(records, ("set", "fixed"))))
+        found[f"SET − fixed support (epoch {epoch})"] = leads
     return found
 
 
@@ -200,8 +206,7 @@ def variant_rows(records: Records, base: str = "as in the paper") -> pd.DataFram
         for name in names:
             gap = t_interval((by_seed[name] - by_seed[base]).dropna(), level=level)
             rows.append((name, series, gap.value, gap.low, gap.high, gap.n))
-    found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
-    return found.assign(dataset=runs["dataset"].iloc[0] if len(runs) else "")
+    return _with_data_set(rows, records)
 
 
 def sensitivity_rows(records: Records) -> pd.DataFrame:
