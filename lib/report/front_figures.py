@@ -188,44 +188,50 @@ def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
     return fig
 
 
-def gaps(table: pd.DataFrame, xlabel: str, title: str, below: str = "") -> Figure:
-    """Numbers with intervals about 0: a panel a data set, a row a name, up to three series; a name
-    without numbers on a data set says so there.
+def gaps(
+    table: pd.DataFrame, xlabel: str, title: str, below: str = "", panel: str = "dataset"
+) -> Figure:
+    """Numbers with intervals about 0: a row a name, up to three series; a panel a data set, all on
+    one axis, or a panel a value of another column, each on its own. A name without numbers in a
+    panel says so there.
 
     Args:
-        table: columns dataset, name, series, value, low, high, n; none gives an empty panel that
-            says so.
+        table: columns name, series, value, low, high, n, and the one named by panel; none gives an
+            empty panel that says so.
         xlabel: what the numbers are.
         title, below: see :func:`lib.report.layout.head`; n is added.
+        panel: column.
     """
-    datasets = labels.datasets_in(table["dataset"])
-    if datasets:
-        below = f"{below} · {seeds(*(_of(table, dataset=dataset)['n'] for dataset in datasets))}"
+    shown = labels.datasets_in(table[panel])
+    of_panels = [table[table[panel] == value] for value in shown]
+    if shown:
+        below = f"{below} · {seeds(*(rows['n'] for rows in of_panels))}"
     names = list(dict.fromkeys(table["name"]))
     series = list(dict.fromkeys(table["series"]))
     height = 0.8 + 0.3 * max(2, len(names))
-    n_rows = max(1, -(-len(datasets) // PER_ROW))
+    n_rows = max(1, -(-len(shown) // PER_ROW))
     height += AROUND / n_rows
-    options = {"margin": 2.6 if len(series) == 1 else 3.8, "sharey": True, "sharex": True}
-    width = 2.4 if len(datasets) > 1 else 3.6
-    fig, axs = panels(len(datasets), width, height, title, below, **options)
-    for ax, dataset in zip(axs, datasets, strict=False):
+    options = {"margin": 2.6 if len(series) == 1 else 3.8, "sharey": True}
+    options["sharex"] = panel == "dataset"
+    width = 2.4 if len(shown) > 1 else 3.6
+    fig, axs = panels(len(shown), width, height, title, below, **options)
+    for ax, value, in_panel in zip(axs, shown, of_panels, strict=False):
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         for i, one in enumerate(series):
-            rows = _of(table, dataset=dataset, series=one)
+            rows = _of(in_panel, series=one)
             lift = 0.13 * (len(series) - 1 - 2 * i)
             place = [-names.index(name) + lift for name in rows["name"]]
             bars = np.array([rows["value"] - rows["low"], rows["high"] - rows["value"]])
             look = {"color": "#333333", "ls": "none", "ms": 4, "lw": 1.2, **SERIES[i]}
             bars = np.where(np.isfinite(bars), bars, 0.0)
             ax.errorbar(rows["value"], place, xerr=bars, label=one, **look)
-        here = set(_of(table, dataset=dataset)["name"])
+        here = set(in_panel["name"])
         text = {"va": "center", "color": "#777777", "fontsize": "x-small"}
         for i, name in enumerate(names):
             if name not in here:
                 ax.annotate("no number", (0.03, -i), xycoords=("axes fraction", "data"), **text)
         ax.set_yticks(-np.arange(len(names)), names, fontsize="small")
-        ax.set_title(textwrap.fill(labels.dataset(dataset), LETTERS), fontsize="small")
+        ax.set_title(textwrap.fill(labels.dataset(value), LETTERS), fontsize="small")
         ax.set_xlabel(xlabel, fontsize="small")
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", "\N{MINUS SIGN}"))

@@ -160,6 +160,16 @@ def test_a_name_without_numbers_on_a_data_set_says_so():
     assert said == {"RSMAS corals": [], "citrus leaves": ["no number"]}
 
 
+def test_panels_of_gaps_by_another_column_have_axes_of_their_own():
+    row = {"name": "first", "series": "epoch 8", "low": -5.0, "high": 0.2, "n": 5}
+    rows = [{"rival": "near", "value": 0.1, **row}, {"rival": "far", "value": -4.0, **row}]
+    rows[0]["low"] = 0.0
+    fig = front_figures.gaps(pd.DataFrame(rows), "points", "?", panel="rival")
+    near, far = fig.axes[:2]
+    assert [near.get_title(), far.get_title()] == ["near", "far"]
+    assert near.get_xlim()[0] > -1 and far.get_xlim()[0] < -5
+
+
 def test_every_panel_of_gaps_has_numbers_below_it():
     row = {"name": "first", "series": "accuracy", "value": 1.0, "low": 0.5, "high": 1.5, "n": 10}
     datasets = ("rsmas", "citrus_leaves", "rps28", "eye_fundus", "cifar10")

@@ -39,6 +39,9 @@ EFFECTS = {  # of a choice in Fig. 6, over another
     "L2 − none": ("L2", "none"),
 }
 
+RIVALS = {"fixed": "SET − fixed support", "dense": "SET − dense"}
+GAP_COLUMNS = ["name", "series", "value", "low", "high", "n"]
+
 # ------------------------------------------------------------------------------------- accuracies
 
 
@@ -112,40 +115,46 @@ def _differences(first: dict[int, float], second: dict[int, float]) -> list[floa
 
 def gap_rows(records: Records) -> pd.DataFrame:
     """SET minus the fixed support and minus the dense network in every setting of Fig. 6, after
-    every number of epochs that a rival was trained for: columns dataset, name, series, value, low,
-    high, n; intervals hold for all of a series together.
+    every number of epochs that a rival was trained for: columns dataset, rival ("SET − dense"),
+    name, series ("epoch 8"), value, low, high, n; intervals hold for all of a rival's settings
+    after as many epochs together.
     """
     rows = []
-    written = {"fixed": "SET − fixed support", "dense": "SET − dense"}
     level = _simultaneous(len(SETTINGS))
-    for rival, series in written.items():
+    for rival, written in RIVALS.items():
         lengths = sorted({len(record.metrics) for record in _of(records, (rival,))})
         for epoch in lengths:
             for name, gap in rival_gaps(records, rival, level, epoch).items():
-                label = f"{series} (epoch {epoch})"
-                rows.append((name, label, gap.value, gap.low, gap.high, gap.n))
-    return _with_data_set(rows, records)
+                row = written, name, f"epoch {epoch}", gap.value, gap.low, gap.high, gap.n
+                rows.append(row)
+    found = pd.DataFrame(rows, columns=["rival", *GAP_COLUMNS])
+    return found.assign(dataset=_data_set(records))
+
+
+def _data_set(records: Records) -> str:
+    """The one data set that the records are of."""
+    return next((record.config.dataset for record in records), "")
 
 
 def _with_data_set(rows: list[tuple], records: Records) -> pd.DataFrame:
     """Rows of gaps as a table, with the one data set that the records are of."""
-    found = pd.DataFrame(rows, columns=["name", "series", "value", "low", "high", "n"])
-    datasets = [record.config.dataset for record in records[:1]] or [""]
-    return found.assign(dataset=datasets[0])
+    return pd.DataFrame(rows, columns=GAP_COLUMNS).assign(dataset=_data_set(records))
 
 
-def course_rows(records: Records, variants: Sequence[str] = LONG_DENSE) -> pd.DataFrame:
-    """Test accuracy of some settings against epochs: columns dataset, variant, method, seed, epoch,
-    value (percent).
+def lead_rows(records: Records, variants: Sequence[str] = LONG_DENSE) -> pd.DataFrame:
+    """SET's lead against epochs in some settings: columns dataset, variant, method (the rival),
+    seed, epoch, value (points, paired by seed).
     """
     rows = []
-    for record in records:
-        run = record.config
-        if run.variant in variants:
-            for epoch, accuracy in enumerate(record.metrics["test_accuracy"], start=1):
-                value = 100 * accuracy
-                rows.append((run.dataset, run.variant, run.method, run.seed, epoch, value))
-    return pd.DataFrame(rows, columns=["dataset", "variant", "method", "seed", "epoch", "value"])
+    chosen = [record for record in records if record.config.variant in variants]
+    for rival in RIVALS:
+        longest = max((len(record.metrics) for record in _of(chosen, (rival,))), default=0)
+        for epoch in range(1, longest + 1):
+            for name, by_seed in _leads(chosen, rival, epoch).items():
+                for seed, lead in by_seed.items():
+                    rows.append((name, rival, seed, epoch, lead))
+    found = pd.DataFrame(rows, columns=["variant", "method", "seed", "epoch", "value"])
+    return found.assign(dataset=_data_set(records))
 
 
 def effect_rows(records: Records) -> pd.DataFrame:
@@ -177,7 +186,7 @@ def _compared(records: Records) -> dict[str, ByName]:
     leads = _leads(records, "fixed")
     if set(SETTINGS) <= leads.keys():
         epoch = min(compared_epochs(_of(records, ("set", "fixed"))))
-        found[f"SET − fixed support (epoch {epoch})"] = leads
+        found[f"{RIVALS['fixed']} (epoch {epoch})"] = leads
     return found
 
 
@@ -232,12 +241,17 @@ def sensitivity_rows(records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "panel"])
 
 
-def around(values: pd.Series) -> tuple[float, float]:
-    """The axis of accuracies in percent: a little more than they span."""
+PERCENT = 0.0, 100.0
+POINTS = -100.0, 100.0  # of differences
+
+
+def around(values: pd.Series, within: tuple[float, float] = PERCENT) -> tuple[float, float]:
+    """The axis of accuracies, or of their differences: a little more than they span."""
+    lowest, highest = within
     if values.empty:
-        return 0.0, 100.0
+        return within
     margin = 0.1 * (values.max() - values.min()) + 0.2
-    return max(0.0, values.min() - margin), min(100.0, values.max() + margin)
+    return max(lowest, values.min() - margin), min(highest, values.max() + margin)
 
 
 # ----------------------------------------------------------------------------------------- Fig. 6

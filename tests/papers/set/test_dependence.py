@@ -112,16 +112,16 @@ def test_gaps_are_told_after_every_length_of_a_rival():
     name = ablation.LONG_DENSE[0]
     theirs = [record for record in theirs if record.config.variant != name]
     theirs += made(84.0, "dense", name, epochs=6, dataset="fashion_mnist")
-    rows = dependence.gap_rows([*ours, *theirs]).set_index(["series", "name"])["value"]
-    assert len(rows["SET − dense (epoch 2)"]) == 12
-    assert rows["SET − dense (epoch 2)", name] == pytest.approx(2)
+    rows = dependence.gap_rows([*ours, *theirs]).set_index(["rival", "series", "name"])["value"]
+    assert len(rows["SET − dense", "epoch 2"]) == 12
+    assert rows["SET − dense", "epoch 2", name] == pytest.approx(2)
     other = (0.0, 0.002, 0.0, 0.001, 0.0)
     theirs = [*theirs, *settings([85.0] * 12, "fixed", wobble=other)]
     row = dependence.gap_rows([*ours, *theirs]).iloc[0]
     differences = [1 + 100 * (one - two) for one, two in zip(WOBBLE, other, strict=True)]
     sure = t_interval(differences, level=1 - 0.05 / 12)
     assert [row["low"], row["high"]] == pytest.approx([sure.low, sure.high])
-    assert rows["SET − dense (epoch 6)"].to_dict() == {name: pytest.approx(2)}
+    assert rows["SET − dense", "epoch 6"].to_dict() == {name: pytest.approx(2)}
     assert dependence.worst_gap([*ours, *theirs]).value == pytest.approx(-1)
 
 
@@ -173,12 +173,21 @@ def test_what_a_choice_changes_of_the_lead_is_the_difference_of_its_effects():
     assert rows["SET − fixed support (epoch 3)", "L1 − none"] == pytest.approx(0)
 
 
-def test_course_has_every_epoch_of_the_settings_asked_for():
-    records = settings(AS_CLAIMED, epochs=3)
-    course = dependence.course_rows(records, ablation.SETTINGS[:1])
-    assert len(course) == 3 * 5 and set(course["variant"]) == {ablation.SETTINGS[0]}
-    assert course["value"].tolist()[:3] == pytest.approx([10.0, BEST, BEST])
-    assert set(dependence.course_rows(records)["variant"]) == set(ablation.LONG_DENSE)
+def test_lead_is_told_at_every_epoch_of_the_settings_asked_for():
+    ours = settings([86.0] * 12, epochs=3)
+    theirs = settings([84.0] * 12, "fixed", epochs=3) + settings([87.0] * 12, "dense", epochs=2)
+    for record in theirs:
+        if record.config.method == "fixed" and record.config.seed == 3:
+            record.metrics.loc[1, "test_accuracy"] -= 0.01
+    rows = dependence.lead_rows([*ours, *theirs], ablation.SETTINGS[:1])
+    assert set(rows["variant"]) == {ablation.SETTINGS[0]}
+    assert len(rows) == 5 * (3 + 2)
+    leads = {of: found["value"].tolist() for of, found in rows.groupby(["method", "seed"])}
+    assert leads["fixed", 2] == pytest.approx([0, 2, 2])  # all begin at the same accuracy
+    assert leads["fixed", 3] == pytest.approx([0, 3, 2])
+    assert leads["dense", 0] == pytest.approx([0, -1])
+    everywhere = dependence.lead_rows([*ours, *theirs])
+    assert set(everywhere["variant"]) == set(ablation.LONG_DENSE)
 
 
 def cells(percent_of):
@@ -236,7 +245,7 @@ def test_variants_are_compared_at_the_end_and_after_the_last_update():
 
 def test_tables_of_no_records_have_their_columns():
     assert dependence.gap_rows([]).empty and dependence.variant_rows([]).empty
-    assert dependence.course_rows([]).empty and dependence.effect_rows([]).empty
+    assert dependence.lead_rows([]).empty and dependence.effect_rows([]).empty
     assert dependence.sensitivity_rows([]).empty and dependence.table([]).empty
 
 
