@@ -31,7 +31,9 @@ SERIES = (
     {"marker": "o", "mfc": "#333333"},
     {"marker": "s", "mfc": "white"},
     {"marker": "^", "mfc": "#999999"},
+    {"marker": "D", "mfc": "white"},
 )
+APART, SPREAD = 0.26, 0.6  # rows, at most: of two series next to each other, of all of a name
 SHARES = (0.9, 0.5, 0.1)  # of the runs that attain the lower end of a band, its line, its end
 MANY = 0.12  # opacity of points that are many
 BANDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # densities between which heads are averaged
@@ -191,7 +193,7 @@ def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
 def gaps(
     table: pd.DataFrame, xlabel: str, title: str, below: str = "", panel: str = "dataset"
 ) -> Figure:
-    """Numbers with intervals about 0: a row a name, up to three series; a panel a data set, all on
+    """Numbers with intervals about 0: a row a name, up to four series; a panel a data set, all on
     one axis, or a panel a value of another column, each on its own. A name without numbers in a
     panel says so there.
 
@@ -208,7 +210,9 @@ def gaps(
         below = f"{below} · {seeds(*(rows['n'] for rows in of_panels))}"
     names = list(dict.fromkeys(table["name"]))
     series = list(dict.fromkeys(table["series"]))
-    height = 0.8 + 0.3 * max(2, len(names))
+    apart = min(APART, SPREAD / max(1, len(series) - 1))
+    of_name = max(0.3, 0.15 * len(series))  # inches
+    height = 0.8 + of_name * max(2, len(names))
     n_rows = max(1, -(-len(shown) // PER_ROW))
     height += AROUND / n_rows
     options = {"margin": 2.6 if len(series) == 1 else 3.8, "sharey": True}
@@ -219,7 +223,7 @@ def gaps(
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         for i, one in enumerate(series):
             rows = _of(in_panel, series=one)
-            lift = 0.13 * (len(series) - 1 - 2 * i)
+            lift = apart * ((len(series) - 1) / 2 - i)
             place = [-names.index(name) + lift for name in rows["name"]]
             bars = np.array([rows["value"] - rows["low"], rows["high"] - rows["value"]])
             look = {"color": "#333333", "ls": "none", "ms": 4, "lw": 1.2, **SERIES[i]}

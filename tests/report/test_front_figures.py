@@ -141,14 +141,14 @@ def test_gaps_stand_at_their_values_first_name_above():
 
 def test_series_of_gaps_stand_beside_each_other_and_look_different():
     row = {"dataset": "rsmas", "name": "first", "low": -1.0, "high": 3.0, "n": 10}
-    series = ("a", "b", "c")
+    series = ("a", "b", "c", "d")
     table = pd.DataFrame([{"series": one, "value": i, **row} for i, one in enumerate(series)])
     fig = front_figures.gaps(table, "points", "?")
-    lines = [line for line in fig.axes[0].lines if line.get_marker() in ("o", "s", "^")]
+    lines = [line for line in fig.axes[0].lines if line.get_marker() in ("o", "s", "^", "D")]
     places = [line.get_ydata()[0] for line in lines]
-    assert places == sorted(places, reverse=True) and len(set(places)) == 3
-    assert places[1] == 0 and max(places) < 0.5
-    assert len({line.get_marker() for line in lines}) == 3
+    assert places == sorted(places, reverse=True) and len(set(places)) == 4
+    assert max(places) == -min(places) < 0.5
+    assert len({line.get_marker() for line in lines}) == 4
 
 
 def test_a_name_without_numbers_on_a_data_set_says_so():
