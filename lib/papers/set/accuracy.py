@@ -9,7 +9,7 @@ from lib.papers.shared import tuning
 from lib.papers.shared.methods import Fields, profiled
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.report import labels
-from lib.report.intervals import contrasts
+from lib.report.intervals import contrasts, t_interval
 from lib.runs.experiment import keep_nothing
 from lib.runs.record import Record
 
@@ -113,6 +113,22 @@ def gains(records: Iterable[Record]) -> pd.DataFrame:
     tuned = table[table["recipe"] == TUNED].set_index(place)["value"].rename("tuned")
     table = table.join(tuned, on=place)
     return table.assign(gain=table["value"] - table["tuned"]).drop(columns="tuned")
+
+
+def gap_rows(gains: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`gains`, what every recipe brings every method, points, with its interval over
+    seeds: columns dataset, name (the recipe), series (the method), value, low, high, n.
+    """
+    rows = []
+    gained = gains[gains["recipe"] != TUNED].dropna(subset="gain")
+    for method in labels.methods_in(gained["method"]):
+        of_method = gained[gained["method"] == method]
+        for (dataset, recipe), of_seeds in of_method.groupby(["dataset", "recipe"], sort=False):
+            gain = t_interval(of_seeds["gain"])
+            name = labels.method_name(method)
+            rows.append((dataset, recipe, name, gain.value, gain.low, gain.high, gain.n))
+    columns = ["dataset", "name", "series", "value", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def beside_each_other(gains: pd.DataFrame) -> pd.DataFrame:

@@ -87,6 +87,23 @@ def test_gains_are_points_above_the_method_as_tuned():
     assert "92.00 (+2.00)" in accuracy.beside_each_other(accuracy.gains(records)).to_numpy()
 
 
+def test_gains_of_every_method_stand_by_recipe_with_intervals_over_seeds():
+    records = []
+    for seed, tuned, softened in ((0, 0.90, 0.92), (1, 0.91, 0.92)):
+        for recipe, valid in ((accuracy.TUNED, tuned), ("labels softened", softened)):
+            made = record(recipe, "rigl", valid)
+            records.append(
+                dataclasses.replace(made, config=dataclasses.replace(made.config, seed=seed))
+            )
+    records.append(record("labels softened", "dense", 0.95))  # not run as tuned: no gain
+    (row,) = accuracy.gap_rows(accuracy.gains(records)).to_dict("records")
+    assert (row["dataset"], row["name"], row["series"]) == ("mnist", "labels softened", "RigL")
+    assert (row["value"], row["n"]) == (pytest.approx(1.5), 2)
+    half = 12.706 * 0.5  # t-quantile, one degree of freedom, times the standard error of 2 and 1
+    assert [row["low"], row["high"]] == pytest.approx([1.5 - half, 1.5 + half], rel=1e-3)
+    assert accuracy.gap_rows(accuracy.gains([])).empty
+
+
 def outcome(recipe, seed, accuracies):
     fields = {"dataset": "mnist", "method": "rigl", "seed": seed}
     if recipe == accuracy.TUNED:
