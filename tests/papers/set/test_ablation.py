@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import layers, models
+from lib import layers, models, papers
 from lib.papers.set import ablation
 from lib.papers.set.regularised import Lasso, RegularisedTraining, link_weights
 from lib.papers.shared.sparse_training import SparseTraining
@@ -95,6 +95,17 @@ def test_variants_differ_from_the_paper_in_one_thing():
     assert len(runs) == len(ablation.VARIANTS) - 1
     for variant, run in runs.items():
         assert len(differences(run, base) - {"variant"}) == 1, variant
+
+
+def test_every_variant_trains_otherwise_unless_it_only_ends_otherwise():
+    accuracies = {}
+    for record in papers.STORE.of("set_variants", "paper"):
+        curve = record.metrics["test_accuracy"].tolist()
+        accuracies[record.config.variant, record.config.seed] = curve
+    assert len(accuracies) == 5 * len(ablation.VARIANTS)
+    for (variant, seed), curve in accuracies.items():
+        ends_otherwise = set(ablation.VARIANTS[variant]) <= {"last_epoch"}
+        assert (curve == accuracies["as in the paper", seed]) == ends_otherwise, variant
 
 
 def test_removals_differ_in_what_is_dropped_alone():
