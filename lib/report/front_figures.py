@@ -191,11 +191,16 @@ def space(table: pd.DataFrame, title: str, below: str = "") -> Figure:
 
 
 def gaps(
-    table: pd.DataFrame, xlabel: str, title: str, below: str = "", panel: str = "dataset"
+    table: pd.DataFrame,
+    xlabel: str,
+    title: str,
+    below: str = "",
+    *,
+    panel: str = "dataset",
+    sharex: bool = True,
 ) -> Figure:
-    """Numbers with intervals about 0: a row a name, up to four series; a panel a data set, all on
-    one axis, or a panel a value of another column, each on its own. A name without numbers in a
-    panel says so there.
+    """Numbers with intervals about 0: a row a name, up to four series, a panel a data set or a
+    value of another column. A name without numbers in a panel says so there.
 
     Args:
         table: columns name, series, value, low, high, n, and the one named by panel; none gives an
@@ -203,6 +208,7 @@ def gaps(
         xlabel: what the numbers are.
         title, below: see :func:`lib.report.layout.head`; n is added.
         panel: column.
+        sharex: whether all panels have one scale.
     """
     shown = labels.datasets_in(table[panel])
     of_panels = [table[table[panel] == value] for value in shown]
@@ -210,29 +216,30 @@ def gaps(
         below = f"{below} · {seeds(*(rows['n'] for rows in of_panels))}"
     names = list(dict.fromkeys(table["name"]))
     series = list(dict.fromkeys(table["series"]))
+    looks = dict(zip(series, SERIES, strict=False))
     apart = min(APART, SPREAD / max(1, len(series) - 1))
     of_name = max(0.3, 0.15 * len(series))  # inches
     height = 0.8 + of_name * max(2, len(names))
     n_rows = max(1, -(-len(shown) // PER_ROW))
     height += AROUND / n_rows
-    options = {"margin": 2.6 if len(series) == 1 else 3.8, "sharey": True}
-    options["sharex"] = panel == "dataset"
+    options = {"margin": 2.6 if len(series) == 1 else 3.8, "sharey": True, "sharex": sharex}
     width = 2.4 if len(shown) > 1 else 3.6
     fig, axs = panels(len(shown), width, height, title, below, **options)
     for ax, value, in_panel in zip(axs, shown, of_panels, strict=False):
         ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
-        for i, one in enumerate(series):
+        here = [one for one in series if one in set(in_panel["series"])]
+        for i, one in enumerate(here):
             rows = _of(in_panel, series=one)
-            lift = apart * ((len(series) - 1) / 2 - i)
+            lift = apart * ((len(here) - 1) / 2 - i)
             place = [-names.index(name) + lift for name in rows["name"]]
             bars = np.array([rows["value"] - rows["low"], rows["high"] - rows["value"]])
-            look = {"color": "#333333", "ls": "none", "ms": 4, "lw": 1.2, **SERIES[i]}
+            look = {"color": "#333333", "ls": "none", "ms": 4, "lw": 1.2, **looks[one]}
             bars = np.where(np.isfinite(bars), bars, 0.0)
             ax.errorbar(rows["value"], place, xerr=bars, label=one, **look)
-        here = set(in_panel["name"])
+        named = set(in_panel["name"])
         text = {"va": "center", "color": "#777777", "fontsize": "x-small"}
         for i, name in enumerate(names):
-            if name not in here:
+            if name not in named:
                 ax.annotate("no number", (0.03, -i), xycoords=("axes fraction", "data"), **text)
         ax.set_yticks(-np.arange(len(names)), names, fontsize="small")
         ax.set_title(textwrap.fill(labels.dataset(value), LETTERS), fontsize="small")

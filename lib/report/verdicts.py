@@ -175,7 +175,7 @@ def markdown(
     claims: pd.DataFrame,
     pages: Mapping[str, str] | None = None,
 ) -> str:
-    """The claims that some run touches as a Markdown table, and how many wait for one.
+    """The claims that some run touches as a Markdown table, and how many wait for one, if any.
 
     Args:
         table: of :func:`verdicts`.
@@ -191,8 +191,10 @@ def markdown(
     for row in table[table["verdict"] != "not run"].to_dict("records"):
         lines.append(_line(row, criteria.loc[row["id"]], pages.get(row["id"])))
     waiting = table[table["verdict"] == "not run"].groupby("paper", sort=False).size()
-    counts = ", ".join(f"{paper} {n}" for paper, n in waiting.items())
-    return "\n".join([*lines, "", f"Not run yet, {waiting.sum()} of {len(table)}: {counts}."])
+    if len(waiting):
+        counts = ", ".join(f"{paper} {n}" for paper, n in waiting.items())
+        lines += ["", f"Not run yet, {waiting.sum()} of {len(table)}: {counts}."]
+    return "\n".join(lines)
 
 
 def _line(row: dict[str, Any], claim: pd.Series, page: str | None) -> str:

@@ -164,10 +164,36 @@ def test_panels_of_gaps_by_another_column_have_axes_of_their_own():
     row = {"name": "first", "series": "epoch 8", "low": -5.0, "high": 0.2, "n": 5}
     rows = [{"rival": "near", "value": 0.1, **row}, {"rival": "far", "value": -4.0, **row}]
     rows[0]["low"] = 0.0
-    fig = front_figures.gaps(pd.DataFrame(rows), "points", "?", panel="rival")
+    fig = front_figures.gaps(pd.DataFrame(rows), "points", "?", panel="rival", sharex=False)
     near, far = fig.axes[:2]
     assert [near.get_title(), far.get_title()] == ["near", "far"]
     assert near.get_xlim()[0] > -1 and far.get_xlim()[0] < -5
+    fig = front_figures.gaps(pd.DataFrame(rows), "points", "?", panel="rival")
+    assert fig.axes[0].get_xlim() == fig.axes[1].get_xlim()
+
+
+def test_series_of_gaps_are_centred_in_their_panel_and_look_alike_in_all():
+    row = {"name": "first", "value": 1.0, "low": 0.0, "high": 2.0}
+    places = [("rsmas", "a", 5), ("rsmas", "b", 5), ("citrus_leaves", "b", 3)]
+    rows = [{"dataset": d, "series": s, "n": n, **row} for d, s, n in places]
+    fig = front_figures.gaps(pd.DataFrame(rows), "points", "?")
+    drawn = []
+    for ax in fig.axes[:2]:
+        lines = [line for line in ax.lines if line.get_marker() in ("o", "s")]
+        drawn.append([(line.get_marker(), line.get_ydata()[0]) for line in lines])
+    assert drawn == [[("o", 0.13), ("s", -0.13)], [("s", 0.0)]]
+    assert any(text.get_text().endswith("n = 5 and 3") for text in fig.texts)
+
+
+def test_names_of_many_series_do_not_run_into_each_other():
+    row = {"dataset": "rsmas", "value": 1.0, "low": 0.0, "high": 2.0, "n": 5}
+    rows = [{"name": name, "series": one, **row} for one in "abcd" for name in ("first", "second")]
+    fig = front_figures.gaps(pd.DataFrame(rows), "points", "?")
+    lines = [line for line in fig.axes[0].lines if line.get_marker() in ("o", "s", "^", "D")]
+    above = min(line.get_ydata()[0] for line in lines)
+    below = max(line.get_ydata()[1] for line in lines)
+    apart = lines[0].get_ydata()[0] - lines[1].get_ydata()[0]
+    assert above - below > 1.5 * apart > 0
 
 
 def test_every_panel_of_gaps_has_numbers_below_it():

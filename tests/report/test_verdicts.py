@@ -111,6 +111,9 @@ def test_markdown_has_a_line_for_each_claim_that_some_run_touches():
     assert lines[2] == "| X1: links grow | slope: >= 1 (paper) | 1.5 [1.2, 1.8] | 5 | reproduced |"
     assert lines[3] == "| X2: links fall | slope: < 0 (ours) | 0.25 |  | not reproduced |"
     assert lines[-1] == "Not run yet, 1 of 3: Y 1."
+    measured["Y1"] = Measurement(1.0, 1.0, 1.0, 5)
+    claims = {name: Claim((), lambda _, name=name: measured[name]) for name in measured}
+    assert markdown(of_table(claims), ROWS).splitlines()[-1].startswith("| Y1: ")
 
 
 def test_markdown_links_a_claim_to_its_page():

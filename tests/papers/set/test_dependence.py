@@ -1,5 +1,7 @@
 """The claims on what SET depends on, from records whose answers are known."""
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -12,6 +14,8 @@ from tests.papers.set.test_claims import judged
 
 SEEDS = range(5)
 WOBBLE = (0.0, 0.001, -0.001, 0.002, -0.002)  # of the seeds, the same for all
+OTHER = (0.0, 0.002, 0.0, 0.001, 0.0)  # where differences are to be spread
+SPREAD = [100 * (one - two) for one, two in zip(WOBBLE, OTHER, strict=True)]  # points
 
 
 def made(percent, method="set", variant="", wobble=WOBBLE, epochs=3, **fields):
@@ -97,13 +101,40 @@ def test_settings_won_counts_those_ahead_and_bounds_those_open():
     assert judged("S35", found) == "reproduced"
 
 
-def test_gap_to_dense_is_taken_where_both_have_been():
-    ours = settings([86.0] * 12, epochs=6)
-    theirs = settings([87.0] * 12, "dense", epochs=2)
-    for record in ours:
-        record.metrics.loc[1, "test_accuracy"] -= 0.05
+def test_settings_won_are_those_ahead_at_a_level_that_holds_for_twelve():
+    sure = t_interval(SPREAD, level=1 - 0.05 / 12)
+    half, plain = sure.high - sure.value, t_interval(SPREAD)
+    assert plain.high - plain.value < half
+    for lead, won in ((1.1, 12), (0.9, 0)):
+        percent = 86.0 - lead * half + sure.value
+        theirs = settings([percent] * 12, "fixed", wobble=OTHER)
+        assert dependence.settings_won([*settings([86.0] * 12), *theirs]).low == won
+
+
+def test_worst_gap_to_dense_is_that_of_settings_trained_as_long():
+    ours = settings([86.0] * 12, epochs=4)
+    short = settings([95.0] * 12, "dense", epochs=3)[:50]
+    theirs = [*short, *settings([87.0] * 12, "dense", epochs=4, wobble=OTHER)[50:]]
     found = dependence.worst_gap([*ours, *theirs])
-    assert found.value == pytest.approx(-6) and judged("S34", found) == "inconclusive (epochs)"
+    worst = t_interval(SPREAD, level=1 - 0.05 / 12)
+    assert (found.value, found.low) == (pytest.approx(-1 + worst.value), -math.inf)
+    assert found.high == pytest.approx(-1 + worst.high) and found.n == 5
+    assert judged("S34", found) == "not reproduced"
+    level = [*ours, *settings([85.0] * 12, "dense", epochs=4)]
+    assert judged("S34", dependence.worst_gap(level)) == "reproduced"
+    assert judged("S34", dependence.worst_gap(level[:70])) == "inconclusive (epochs)"
+    assert dependence.worst_gap([*ours, *short]) is None
+
+
+def test_worst_gap_to_dense_is_open_while_it_narrows():
+    ours = settings([86.0] * 12, epochs=4)
+    theirs = settings([87.0] * 12, "dense", epochs=4)
+    for record in theirs:
+        record.metrics.loc[2, "test_accuracy"] += 0.001  # a gap of 1.1 after three epochs of four
+    assert judged("S34", dependence.worst_gap([*ours, *theirs])) == "not reproduced"
+    for record in theirs:
+        record.metrics.loc[2, "test_accuracy"] += 0.001  # 1.2
+    assert judged("S34", dependence.worst_gap([*ours, *theirs])) == "inconclusive (epochs)"
 
 
 def test_gaps_are_told_after_every_length_of_a_rival():
@@ -115,14 +146,12 @@ def test_gaps_are_told_after_every_length_of_a_rival():
     rows = dependence.gap_rows([*ours, *theirs]).set_index(["rival", "series", "name"])["value"]
     assert len(rows["SET − dense", "epoch 2"]) == 12
     assert rows["SET − dense", "epoch 2", name] == pytest.approx(2)
-    other = (0.0, 0.002, 0.0, 0.001, 0.0)
-    theirs = [*theirs, *settings([85.0] * 12, "fixed", wobble=other)]
+    theirs = [*theirs, *settings([85.0] * 12, "fixed", wobble=OTHER)]
     row = dependence.gap_rows([*ours, *theirs]).iloc[0]
-    differences = [1 + 100 * (one - two) for one, two in zip(WOBBLE, other, strict=True)]
-    sure = t_interval(differences, level=1 - 0.05 / 12)
-    assert [row["low"], row["high"]] == pytest.approx([sure.low, sure.high])
+    sure = t_interval(SPREAD, level=1 - 0.05 / 12)
+    assert [row["low"], row["high"]] == pytest.approx([1 + sure.low, 1 + sure.high])
+    assert set(rows.index.get_level_values("rival")) == {"SET − dense"}
     assert rows["SET − dense", "epoch 6"].to_dict() == {name: pytest.approx(2)}
-    assert dependence.worst_gap([*ours, *theirs]).value == pytest.approx(-1)
 
 
 def test_effect_of_a_choice_is_taken_over_all_settings_that_share_it():
@@ -173,21 +202,35 @@ def test_what_a_choice_changes_of_the_lead_is_the_difference_of_its_effects():
     assert rows["SET − fixed support (epoch 3)", "L1 − none"] == pytest.approx(0)
 
 
+def test_effects_are_compared_at_equal_epochs_alone_and_may_be_means_of_several():
+    ours = settings([86.0 - name.endswith("L2") for name in ablation.SETTINGS], epochs=4)
+    for record in ours:
+        if record.config.variant.endswith("L2"):
+            record.metrics.loc[2, "test_accuracy"] -= 0.01
+    short = settings([87.0] * 12, "dense", epochs=3)
+    rows = dependence.effect_rows([*ours, *short], over=2).set_index("name")
+    assert set(rows["series"]) == {"SET (epoch 4)"}
+    assert rows.loc["L2 − none", "value"] == pytest.approx(-1.5)
+    longest = dependence.effect_rows(ours, over=10).set_index("name")["value"]
+    assert longest["L2 − none"] == pytest.approx(-(0 + 1 + 2 + 1) / 4)  # all four epochs
+
+
 def test_lead_is_told_at_every_epoch_of_the_settings_asked_for():
     ours = settings([86.0] * 12, epochs=3)
     theirs = settings([84.0] * 12, "fixed", epochs=3) + settings([87.0] * 12, "dense", epochs=2)
     for record in theirs:
         if record.config.method == "fixed" and record.config.seed == 3:
             record.metrics.loc[1, "test_accuracy"] -= 0.01
-    rows = dependence.lead_rows([*ours, *theirs], ablation.SETTINGS[:1])
-    assert set(rows["variant"]) == {ablation.SETTINGS[0]}
+    name = ablation.SETTINGS[0]
+    rows = dependence.lead_rows([*ours, *theirs], [name])
+    assert set(rows["variant"]) == {name} and set(rows["dataset"]) == {"fashion_mnist"}
     assert len(rows) == 5 * (3 + 2)
     leads = {of: found["value"].tolist() for of, found in rows.groupby(["method", "seed"])}
     assert leads["fixed", 2] == pytest.approx([0, 2, 2])  # all begin at the same accuracy
     assert leads["fixed", 3] == pytest.approx([0, 3, 2])
     assert leads["dense", 0] == pytest.approx([0, -1])
-    everywhere = dependence.lead_rows([*ours, *theirs])
-    assert set(everywhere["variant"]) == set(ablation.LONG_DENSE)
+    later = dependence.lead_rows([*ours, *theirs], first=2)
+    assert later["epoch"].min() == 2 and set(later["variant"]) == set(ablation.LONG_DENSE)
 
 
 def cells(percent_of):
@@ -233,20 +276,34 @@ def test_dropping_the_largest_leaves_it_open_only_near_chance(percent, verdict):
 
 
 def test_variants_are_compared_at_the_end_and_after_the_last_update():
-    records = made(80.0, variant="as in the paper") + made(81.0, variant="other")
-    rows = dependence.variant_rows(records).set_index("series")
-    assert rows["value"].tolist() == pytest.approx([1.0, 1.0])
+    records = made(80.0, variant="as in the paper") + made(81.0, variant="other", wobble=OTHER)
+    records += made(80.0, variant="kept", last_epoch="keep")
     for record in records:
         if record.config.variant == "other":
             record.environment["final"]["test_accuracy"] += 0.01
-    rows = dependence.variant_rows(records).set_index("series")
-    assert rows.loc["after the last update", "value"] == pytest.approx(2.0)
+    rows = dependence.variant_rows(records).set_index(["name", "series"])
+    others = rows.loc["other", "value"]
+    mean = sum(OTHER) - sum(WOBBLE)
+    assert others["last epoch"] == pytest.approx(1 + 100 * mean / 5)
+    assert others["after the last update"] == pytest.approx(2 + 100 * mean / 5)
+    assert list(rows.loc["kept"].index) == ["after the last update"]  # the same until then
+    sure = t_interval([1 - gap for gap in SPREAD], level=1 - 0.05 / 3)  # three numbers in all
+    found = rows.loc[("other", "last epoch"), ["low", "high"]].tolist()
+    assert found == pytest.approx([sure.low, sure.high])
 
 
 def test_tables_of_no_records_have_their_columns():
     assert dependence.gap_rows([]).empty and dependence.variant_rows([]).empty
     assert dependence.lead_rows([]).empty and dependence.effect_rows([]).empty
     assert dependence.sensitivity_rows([]).empty and dependence.table([]).empty
+
+
+def test_axis_spans_what_is_drawn_within_its_bounds():
+    low, high = dependence.around(pd.Series([90.0, 99.9]))
+    assert low < 90 and high == 100
+    low, high = dependence.around(pd.Series([-5.0, 1.0]), dependence.POINTS)
+    assert -7 < low < -5 and 1 < high < 3
+    assert dependence.around(pd.Series(dtype=float)) == (0, 100)
 
 
 def test_runs_of_one_name_are_those_of_its_method():
