@@ -1,6 +1,7 @@
 """Accuracy at 1 % of the links: what raises it, and whether it raises dense networks too."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pandas as pd
 
@@ -44,8 +45,8 @@ FINAL_SMALL = ("sharpness-aware", LONGER)  # of the small profiles
 
 
 def tried(profile: str) -> list[RegularisedTraining]:
-    """Every recipe on validation examples, for every method alike; then those that help RigL, the
-    most accurate as tuned, together.
+    """Every recipe on validation examples, for every method for which it changes something; then
+    those that help RigL, the most accurate as tuned, together.
     """
     scale = {**tuning.scale_of(profile), "epochs": {"sparse": 2}}
     if profile == "paper":
@@ -54,7 +55,12 @@ def tried(profile: str) -> list[RegularisedTraining]:
     runs = []
     for network, methods in METHODS.items():
         for run in profiled(network, profile, methods, **scale):
-            runs += [by_recipe(run, recipe, "accuracy_tuning") for recipe in recipes]
+            tuned = by_recipe(run, TUNED, "accuracy_tuning")
+            runs.append(tuned)
+            for recipe in recipes:
+                other = by_recipe(run, recipe, "accuracy_tuning")
+                if replace(other, variant=TUNED) != tuned:
+                    runs.append(other)
             if (run.method, run.dataset) in HELPFUL:
                 runs.append(by_recipe(run, TOGETHER, "accuracy_tuning"))
     return runs
