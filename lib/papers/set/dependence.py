@@ -182,6 +182,8 @@ def _compared(records: Records, over: int) -> dict[str, ByName]:
     """Of every method with all settings the accuracies by setting and seed, and SET's lead."""
     found = {}
     last = _epochs_of_set(records)
+    if not last:
+        return found
     for method in dict.fromkeys(record.config.method for record in records):
         by_name = by_variant(_of(records, (method,)), method, last, over)
         if set(SETTINGS) <= set(by_name):

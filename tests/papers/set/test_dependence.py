@@ -211,6 +211,7 @@ def test_effects_are_compared_at_equal_epochs_alone_and_may_be_means_of_several(
     rows = dependence.effect_rows([*ours, *short], over=2).set_index("name")
     assert set(rows["series"]) == {"SET (epoch 4)"}
     assert rows.loc["L2 − none", "value"] == pytest.approx(-1.5)
+    assert dependence.effect_rows(settings([87.0] * 12, "fixed")).empty  # nothing to compare with
     longest = dependence.effect_rows(ours, over=10).set_index("name")["value"]
     assert longest["L2 − none"] == pytest.approx(-(0 + 1 + 2 + 1) / 4)  # all four epochs
 
