@@ -9,8 +9,8 @@ from lib.papers.set.regularised import RegularisedTraining
 from lib.papers.shared import tuning
 from lib.papers.shared.methods import Fields, profiled
 from lib.papers.shared.sparse_training import SparseTraining, training
-from lib.report import labels
-from lib.report.intervals import contrasts, t_interval
+from lib.report import labels, tables
+from lib.report.intervals import contrasts
 from lib.runs.experiment import keep_nothing
 from lib.runs.record import Record
 
@@ -49,7 +49,7 @@ FINAL_SMALL = ("sharpness-aware", LONGER)  # of the small profiles
 
 def tried(profile: str) -> list[RegularisedTraining]:
     """Every recipe on validation examples, for every method for which it changes something; then
-    those that help RigL, the most accurate as tuned, together.
+    those that help RigL, the first that was tried, together.
     """
     scale = {**tuning.scale_of(profile), "epochs": {"sparse": 2}}
     if profile == "paper":
@@ -128,16 +128,12 @@ def gap_rows(gains: pd.DataFrame) -> pd.DataFrame:
     """Of :func:`gains`, what every recipe brings every method, points, with its interval over
     seeds: columns dataset, name (the recipe), series (the method), value, low, high, n.
     """
-    rows = []
-    gained = gains[gains["recipe"] != TUNED].dropna(subset="gain")
-    for method in labels.methods_in(gained["method"]):
-        of_method = gained[gained["method"] == method]
-        for (dataset, recipe), of_seeds in of_method.groupby(["dataset", "recipe"], sort=False):
-            gain = t_interval(of_seeds["gain"])
-            name = labels.method_name(method)
-            rows.append((dataset, recipe, name, gain.value, gain.low, gain.high, gain.n))
-    columns = ["dataset", "name", "series", "value", "low", "high", "n"]
-    return pd.DataFrame(rows, columns=columns)
+    gained = gains[gains["recipe"] != TUNED].dropna(subset="gain").assign(value=gains["gain"])
+    found = tables.means(gained, ["dataset", "recipe", "method"])
+    order = labels.methods_in(found["method"])
+    found = found.sort_values("method", key=lambda names: names.map(order.index), kind="stable")
+    found["method"] = found["method"].map(labels.method_name)
+    return found.rename(columns={"recipe": "name", "method": "series", "mean": "value"})
 
 
 def beside_each_other(gains: pd.DataFrame) -> pd.DataFrame:

@@ -127,9 +127,13 @@ def gap_rows(records: Records) -> pd.DataFrame:
         lengths = sorted({len(record.metrics) for record in _of(records, (rival,))})
         for epoch in lengths:
             for name, gap in rival_gaps(records, rival, level, epoch).items():
-                row = written, name, f"epoch {epoch}", gap.value, gap.low, gap.high, gap.n
-                rows.append(row)
+                rows.append((written, *_gap_row(name, f"epoch {epoch}", gap)))
     return _with_data_set(rows, records, ["rival", *GAP_COLUMNS])
+
+
+def _gap_row(name: str, series: str, gap: Measurement) -> tuple:
+    """Of the columns :data:`GAP_COLUMNS`."""
+    return name, series, gap.value, gap.low, gap.high, gap.n
 
 
 def _with_data_set(
@@ -174,7 +178,7 @@ def effect_rows(records: Records, over: int = 1) -> pd.DataFrame:
         for name, (choice, other) in EFFECTS.items():
             differences = _differences(_mean_with(by_name, choice), _mean_with(by_name, other))
             effect = t_interval(differences, level=level)
-            rows.append((name, series, effect.value, effect.low, effect.high, effect.n))
+            rows.append(_gap_row(name, series, effect))
     return _with_data_set(rows, records)
 
 
@@ -228,7 +232,7 @@ def variant_rows(records: Records, base: str = "as in the paper") -> pd.DataFram
     rows = []
     for name, series, differences in compared:
         gap = t_interval(differences, level=level)
-        rows.append((name, series, gap.value, gap.low, gap.high, gap.n))
+        rows.append(_gap_row(name, series, gap))
     return _with_data_set(rows, records)
 
 
@@ -344,7 +348,7 @@ def worst_gap(records: Records) -> Measurement | None:
     """
     level = _simultaneous(len(SETTINGS))
     last = _epochs_of_set(records)
-    gaps = rival_gaps(records, "dense", level, last) if last else {}
+    gaps = rival_gaps(records, "dense", level, last)
     if not gaps:
         return None
     worst = min(gaps, key=lambda name: gaps[name].value)
