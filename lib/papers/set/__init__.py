@@ -13,6 +13,7 @@ from lib.papers.set.cnn.experiments import (
     SET_CNN_TUNING,
     SET_ON_FEATURES,
 )
+from lib.papers.set.decay import WITHOUT_DECAY
 from lib.papers.set.growth import DENSITIES_STUDIED, GROWTH_RULES, OTHER_DECAY
 from lib.papers.set.links import SCALE_FREE, STRUCTURE, VISIBLE
 from lib.papers.set.mlp import SET_MLP, TIME_TO_ACCURACY
@@ -34,6 +35,7 @@ EXPERIMENTS = (
     VARIANTS_OF_CODE,
     ACCURACY_TUNING,
     ACCURACY_BY_RECIPE,
+    WITHOUT_DECAY,
     TUNING,
     SET_CNN,
     SET_CNN_TUNING,
