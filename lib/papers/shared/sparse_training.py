@@ -48,6 +48,7 @@ class SparseTraining(Run):
     """
 
     UNSHARED: ClassVar[tuple[str, ...]] = (*Run.UNSHARED, "inherits")
+    DIGITS: ClassVar[str] = "%.7g"  # those of float32
 
     hidden: tuple[int, ...] = (1000, 1000, 1000)
     density: float | None = None
