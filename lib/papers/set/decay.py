@@ -66,6 +66,18 @@ def leads(records: Iterable[Record]) -> pd.DataFrame:
     return found.drop(columns=["network", "measure", "contrast"])
 
 
+def gains(records: Iterable[Record]) -> pd.DataFrame:
+    """What every network gains without weight decay, points, paired by seed: of the records of
+    :func:`leads`, columns dataset, network ("37,840 links"), measure, contrast (the method), value,
+    low, high, n, p, p_holm.
+    """
+    table = _accuracies(records)
+    pairs = {}
+    for method in labels.methods_in(table["of"]):
+        pairs[labels.method_name(method)] = f"{method} without", f"{method} with"
+    return contrasts(table, pairs)
+
+
 def _accuracies(records: Iterable[Record]) -> pd.DataFrame:
     """Of every network that was trained without decay, with and without it: columns dataset,
     network ("37,840 links"), of (a method), method ("set with"), seed, measure, value (percent).

@@ -69,7 +69,9 @@ def test_leads_are_paired_by_seed_in_each_reading():
         "the fixed support alone without": pytest.approx(2),  # 2 and 2
     }
     assert set(found["n"]) == {2}
-    assert decay.leads([]).empty
+    gained = decay.gains(records).set_index("contrast")["value"]
+    assert gained.to_dict() == {"SET": pytest.approx(-2), "fixed random support": pytest.approx(2)}
+    assert decay.leads([]).empty and decay.gains([]).empty
 
 
 def test_networks_of_other_numbers_of_links_are_not_compared():
