@@ -31,7 +31,7 @@ SMALL: Fields = {  # digits, enlarged
     "filters": (8, 16, 32),
     "hidden": (64, 64),
     "er_epsilon": 5.0,
-    "epochs": 6,
+    "epochs": 3,
     "batch_size": 64,
 }
 CIFAR: Fields = {"dataset": "cifar10", "augmentation": 1.0, **ER_20}
