@@ -1,6 +1,8 @@
 """What weight decay has to do with the lead of evolving links over fixed ones."""
 
+import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
@@ -47,7 +49,8 @@ def leads(records: Iterable[Record]) -> pd.DataFrame:
     paired by seed, in each of :data:`READINGS`.
 
     Args:
-        records: of ``without_decay``, and of the same networks with decay; others are left out.
+        records: of ``without_decay``, of ``accuracy_by_recipe`` (those without decay count), and of
+            the same networks with decay; others are left out.
     Returns: columns dataset, name (method and links in training), series (the reading), value,
         low, high (points), n, p, p_holm (over all rows, :func:`lib.report.intervals.contrasts`).
     """
@@ -66,6 +69,38 @@ def leads(records: Iterable[Record]) -> pd.DataFrame:
     return found.drop(columns=["network", "measure", "contrast"])
 
 
+def narrowing(records: Iterable[Record]) -> pd.DataFrame:
+    """By how much the lead of evolving links over as many fixed ones is smaller where neither has
+    weight decay than where both have, points, paired by seed: of the records of :func:`leads`,
+    columns dataset, network ("37,840 links"), measure, contrast (the method), value, low, high, n,
+    p, p_holm. The last row, a test of its own, is the mean over all others.
+    """
+    leads = _leads_by_seed(records)
+    pairs = {name: (f"{name} with", f"{name} without") for name in leads["of"].unique()}
+    found = contrasts(leads, pairs)
+    whole = leads.groupby(["seed", "decay"], sort=False)["value"].agg(["mean", "size"])
+    whole = whole[whole["size"] == whole["size"].max()]["mean"].rename("value").reset_index()
+    whole = whole.assign(dataset="all", network="all", measure="lead", method=whole["decay"])
+    return pd.concat([found, contrasts(whole, {"mean": ("with", "without")})])
+
+
+def _leads_by_seed(records: Iterable[Record]) -> pd.DataFrame:
+    """Columns dataset, network ("37,840 links"), of (the evolving method), decay ("with"), method
+    ("SET with"), seed, measure, value (points above as many fixed links).
+    """
+    table = _accuracies(records)
+    place = ["dataset", "network", "seed", "decay"]
+    fixed = table[table["of"] == RIVAL].rename(columns={"value": "rival"})
+    evolving = table[table["of"] != RIVAL].merge(fixed[[*place, "rival"]], on=place)
+    names = evolving["of"].map(labels.method_name)
+    return evolving.assign(
+        of=names,
+        method=names + " " + evolving["decay"],
+        measure="lead",
+        value=evolving["value"] - evolving["rival"],
+    )
+
+
 def gains(records: Iterable[Record]) -> pd.DataFrame:
     """What every network gains without weight decay, points, paired by seed: of the records of
     :func:`leads`, columns dataset, network ("37,840 links"), measure, contrast (the method), value,
@@ -80,21 +115,33 @@ def gains(records: Iterable[Record]) -> pd.DataFrame:
 
 def _accuracies(records: Iterable[Record]) -> pd.DataFrame:
     """Of every network that was trained without decay, with and without it: columns dataset,
-    network ("37,840 links"), of (a method), method ("set with"), seed, measure, value (percent).
+    network ("37,840 links"), of (a method), decay ("with"), method ("set with"), seed, measure,
+    value (percent).
     """
-    records = list(records)
-    without = {record.config for record in records if record.config.experiment == "without_decay"}
-    rows = []
+    sides = {"with": [], "without": []}
     for record in records:
-        run = record.config
-        decay = "without" if run in without else "with"
-        if run.with_changes(WITHOUT) in without:
-            links = f"{record.metrics['links'].iloc[0]:,.0f} links"
-            last = 100 * record.metrics["test_accuracy"].iloc[-1]
-            name = f"{run.method} {decay}"
-            rows.append((run.dataset, links, run.method, name, run.seed, "accuracy", last))
-    columns = ["dataset", "network", "of", "method", "seed", "measure", "value"]
+        if record.config.weight_decay == 0:
+            sides["without"].append(record)
+        elif type(record.config) is SparseTraining:  # neither softened nor aware of sharpness
+            sides["with"].append(record)
+    networks = {_but_decay(record.config) for record in sides["without"]}
+    rows = []
+    for decay, of_side in sides.items():
+        for record in of_side:
+            run = record.config
+            if _but_decay(run) in networks:
+                links = f"{record.metrics['links'].iloc[0]:,.0f} links"
+                last = 100 * record.metrics["test_accuracy"].iloc[-1]
+                place = run.dataset, links, run.method, decay, f"{run.method} {decay}", run.seed
+                rows.append((*place, "accuracy", last))
+    columns = ["dataset", "network", "of", "decay", "method", "seed", "measure", "value"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _but_decay(run: SparseTraining) -> tuple[Any, ...]:
+    """All that a run is, but its weight decay and where it belongs."""
+    names = {field.name for field in dataclasses.fields(SparseTraining)} - {*WITHOUT, "stand_in"}
+    return tuple(getattr(run, name) for name in sorted(names))
 
 
 WITHOUT_DECAY = training("without_decay", without_decay, keep_nothing)
