@@ -20,6 +20,7 @@ from lib.command import freshness, gallery, notebooks
 from lib.command.options import OPTIONS
 from lib.files import whole
 from lib.names import check_known
+from lib.report.verdicts import in_full
 from lib.runs import executors, replay
 from lib.runs.clusters import Cluster
 from lib.runs.config import Run
@@ -314,8 +315,17 @@ def show_claims(chosen: Chosen) -> None:
     shown["statement"] = shown["statement"].str.slice(0, 70)
     shown["n"] = shown["n"].astype("string").fillna("")
     text = shown.to_string(index=False, na_rep="", float_format="{:.3f}".format)
+    if len(table) == 1:
+        text = _one_claim(table.iloc[0].to_dict())
     counts = [f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items()]
     _report(chosen, table, f"{text}\nprofile {chosen.profile}: {', '.join(counts)}")
+
+
+def _one_claim(row: dict[str, Any]) -> str:
+    """A line for each thing that is said of a claim."""
+    claim = papers.PUBLISHED.set_index("id").loc[row["id"]]
+    said = {"claim": row["id"], **in_full(row, claim)}
+    return "\n".join(f"{name:<10}{text}" for name, text in said.items() if text)
 
 
 def _ids_of(names: Sequence[str]) -> list[str] | None:

@@ -197,17 +197,28 @@ def markdown(
     return "\n".join(lines)
 
 
+def in_full(row: dict[str, Any], claim: pd.Series) -> dict[str, str]:
+    """All that is said of one claim, as texts: statement, criterion, measured, n, verdict.
+
+    Args:
+        row: of :func:`verdicts`.
+        claim: its row of :func:`published`.
+    """
+    criterion = f"{claim['comparison']} {claim['threshold']} ({claim['threshold_origin']})"
+    measured = "" if pd.isna(row["value"]) else f"{row['value']:.3g}{_spread(row)}"
+    return {
+        "statement": row["statement"],
+        "criterion": f"{claim['quantity']}: {criterion}",
+        "measured": measured,
+        "n": "" if pd.isna(row["n"]) else f"{row['n']:.0f}",
+        "verdict": row["verdict"] + (f"; {row['readings']}" if row["readings"] else ""),
+    }
+
+
 def _line(row: dict[str, Any], claim: pd.Series, page: str | None) -> str:
     name = f"[{row['id']}]({page})" if page else row["id"]
-    n = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
-    criterion = f"{claim['comparison']} {claim['threshold']} ({claim['threshold_origin']})"
-    cells = (
-        f"{name}: {row['statement']}",
-        f"{claim['quantity']}: {criterion}",
-        f"{row['value']:.3g}{_spread(row)}",
-        n,
-        row["verdict"] + (f"; {row['readings']}" if row["readings"] else ""),
-    )
+    said = in_full(row, claim)
+    cells = (f"{name}: {said.pop('statement')}", *said.values())
     escaped = [cell.replace("|", r"\|") for cell in cells]
     return f"| {' | '.join(escaped)} |"
 

@@ -193,6 +193,19 @@ def test_claims_are_chosen_by_id_and_by_paper(capsys, named, desired):
     assert [row["id"] for row in json.loads(out)] == desired
 
 
+def test_one_claim_is_printed_whole(capsys):
+    claim = papers.PUBLISHED.set_index("id").loc["S34"]
+    _, out, _ = run(capsys, "claims", "S34")
+    found = dict(line.split(maxsplit=1) for line in out.splitlines()[:-1])
+    assert found["statement"] == claim["statement"]
+    assert found["criterion"].startswith(f"{claim['quantity']}: {claim['comparison']}")
+    (row,) = papers.verdicts("paper", ["S34"]).to_dict("records")
+    assert found["measured"].startswith(f"{row['value']:.3g} [")
+    assert found["verdict"].startswith(row["verdict"])
+    _, out, _ = run(capsys, "claims", "S34", "--profile", "smoke")
+    assert "not run" in out and "measured" not in out
+
+
 def test_claims_without_readings_say_so(capsys):
     _, out, _ = run(capsys, "claims", "S01", "--readings", "--profile", "smoke")
     assert "none of these claims has several readings" in out
