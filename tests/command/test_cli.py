@@ -193,15 +193,25 @@ def test_claims_are_chosen_by_id_and_by_paper(capsys, named, desired):
     assert [row["id"] for row in json.loads(out)] == desired
 
 
-def test_one_claim_is_printed_whole(capsys):
+def test_one_claim_is_printed_whole(capsys, monkeypatch):
     claim = papers.PUBLISHED.set_index("id").loc["S34"]
+    row = papers.verdicts("smoke", ["S34"]).iloc[0].to_dict()
+    row |= {"value": -1.2258, "low": -2.5, "high": -0.5, "n": 5, "verdict": "inconclusive (epochs)"}
+    monkeypatch.setattr(papers, "verdicts", lambda profile, ids: pd.DataFrame([row]))
     _, out, _ = run(capsys, "claims", "S34")
     found = dict(line.split(maxsplit=1) for line in out.splitlines()[:-1])
-    assert found["statement"] == claim["statement"]
-    assert found["criterion"].startswith(f"{claim['quantity']}: {claim['comparison']}")
-    (row,) = papers.verdicts("paper", ["S34"]).to_dict("records")
-    assert found["measured"].startswith(f"{row['value']:.3g} [")
-    assert found["verdict"].startswith(row["verdict"])
+    rule = f"{claim['comparison']} {claim['threshold']} ({claim['threshold_origin']})"
+    assert found == {
+        "claim": "S34",
+        "statement": claim["statement"],
+        "criterion": f"{claim['quantity']}: {rule}",
+        "measured": "-1.23 [-2.5, -0.5]",
+        "n": "5",
+        "verdict": "inconclusive (epochs)",
+    }
+
+
+def test_one_claim_that_is_not_run_says_so(capsys):
     _, out, _ = run(capsys, "claims", "S34", "--profile", "smoke")
     assert "not run" in out and "measured" not in out
 
