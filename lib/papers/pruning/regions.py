@@ -54,9 +54,8 @@ class RegionStudy(Run):
 
     def resolved(self) -> Self:
         """The study whose features can be had: this one, or the one that stands in."""
-        parent = self.parent.resolved()
-        if self.stand_in is None or parent.dataset == self.dataset:
-            return replace(self, stand_in=None, parent=parent)
+        if self.stand_in is None or tasks.is_here(self.dataset, self.parent.extractor):
+            return replace(self, stand_in=None)
         return self.stand_in.resolved()
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from lib.papers.pruning import baselines, ensembles, evolving, heads, scores
+from lib.papers.pruning import baselines, ensembles, evolving, heads, scores, tasks
 from lib.papers.pruning.evolving import MaskSearch, trained
 from lib.papers.pruning.heads import Head
 from lib.papers.pruning.tasks import Task
@@ -62,9 +62,8 @@ class FrontStudy(Run):
 
     def resolved(self) -> Self:
         """The study whose features can be had: this one, or the one that stands in."""
-        parent = self.parent.resolved()
-        if self.stand_in is None or parent.dataset == self.dataset:
-            return replace(self, stand_in=None, parent=parent)
+        if self.stand_in is None or tasks.is_here(self.dataset, self.parent.extractor):
+            return replace(self, stand_in=None)
         return self.stand_in.resolved()
 
 
