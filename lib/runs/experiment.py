@@ -94,7 +94,7 @@ class Experiment:
         make: (run, :class:`Workspace`) -> :class:`Contents`, from the start or from a checkpoint.
         numbers: record -> columns of its summary, see :data:`lib.runs.record.SUMMARY`.
         keeps: (record, array name) -> whether the record shipped in data/results holds it.
-        parents: names of the experiments that its runs start from.
+        parents: names of the experiments that its runs start from, or are read beside.
         same_runs_as: names of experiments that may have made the very same run: it is taken over.
         replay: (run, :class:`Workspace`, number of epochs) -> the first rows of its table and the
             arrays of these epochs, made anew and from what is stored, see

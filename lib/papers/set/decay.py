@@ -146,4 +146,4 @@ def _but_decay(run: SparseTraining) -> tuple[Any, ...]:
     return tuple(getattr(run, name) for name in sorted(names))
 
 
-WITHOUT_DECAY = training("without_decay", without_decay, keep_nothing)
+WITHOUT_DECAY = training("without_decay", without_decay, keep_nothing, parents=tuple(COMPARED))
