@@ -1,4 +1,4 @@
-"""Fixtures every test shares: seeded randomness, float64, one thread, Ctrl-C."""
+"""Fixtures every test shares: seeded randomness, float64, one thread, Ctrl-C, no data."""
 
 import signal
 
@@ -6,6 +6,9 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+
+from lib import data
+from lib.data import fetch
 
 hypothesis.settings.register_profile("repository", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repository")
@@ -49,3 +52,18 @@ def shared_folder(tmp_path_factory, worker_id):
     """A folder that all processes of pytest-xdist share; without it, one of this session's."""
     own = tmp_path_factory.getbasetemp()
     return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture
+def only_digits(monkeypatch, tmp_path):
+    """A machine that has no data set but one, and cannot fetch any."""
+    origin = data.origin
+
+    def unavailable(name):
+        if name != "digits":
+            raise data.DataUnavailable(name)
+        return origin(name)
+
+    monkeypatch.setattr(data, "origin", unavailable)
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(fetch, "RAW", tmp_path)

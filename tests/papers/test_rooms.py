@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from lib import data, papers
-from lib.data import fetch
+from lib import papers
 from lib.papers import CLAIMS, EXPERIMENTS, PUBLISHED, ROOMS, gather
 from lib.report import labels
 from lib.report.labels import Labels, look
@@ -227,21 +226,6 @@ print("publish" in dir(report))
 def test_readings_are_those_of_the_claims_asked_for():
     assert set(papers.readings("paper", ["R03"])["claim"]) == {"R03"}
     assert {"R03", "R05"} <= set(papers.readings("paper")["claim"])
-
-
-@pytest.fixture
-def only_digits(monkeypatch, tmp_path):
-    """A machine that has no data set but one, and cannot fetch any."""
-    origin = data.origin
-
-    def unavailable(name):
-        if name != "digits":
-            raise data.DataUnavailable(name)
-        return origin(name)
-
-    monkeypatch.setattr(data, "origin", unavailable)
-    monkeypatch.setenv("SPARSE_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(fetch, "RAW", tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - {"set_cnn_costs"}))  # of no images

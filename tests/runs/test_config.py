@@ -208,19 +208,6 @@ def test_runs_within_a_run_are_no_changes(key):
 # ------------------------------------------------------------------------------------ stand-ins
 
 
-@pytest.fixture
-def only_digits(monkeypatch):
-    """A machine that has no data set but one."""
-    origin = data.origin
-
-    def unavailable(name):
-        if name != "digits":
-            raise data.DataUnavailable(name)
-        return origin(name)
-
-    monkeypatch.setattr(data, "origin", unavailable)
-
-
 def test_run_is_its_own_where_its_data_are(monkeypatch):
     monkeypatch.setattr(data, "origin", lambda name: None)
     mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
