@@ -132,11 +132,17 @@ class Run:
         """
         if self.stand_in is None:
             return self
+        if not self.can_be_had():
+            return self.stand_in.resolved()
+        return dataclasses.replace(self, stand_in=None)
+
+    def can_be_had(self) -> bool:
+        """Whether what it loads is here or comes when it is asked for."""
         try:
             data.origin(self.dataset)
         except data.DataUnavailable:
-            return self.stand_in.resolved()
-        return dataclasses.replace(self, stand_in=None)
+            return False
+        return True
 
     @classmethod
     def recognises(cls, fields: dict[str, Any]) -> bool:

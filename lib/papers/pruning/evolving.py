@@ -1,8 +1,8 @@
 """The run that searches masks of a head, and what its record holds."""
 
 import time
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -92,11 +92,9 @@ class MaskSearch(Run):
         self.search_settings()
         self.head_settings()
 
-    def resolved(self) -> Self:
-        """The run whose features can be had: this one, or the one that stands in."""
-        if self.stand_in is None or tasks.is_here(self.dataset, self.extractor):
-            return replace(self, stand_in=None)
-        return self.stand_in.resolved()
+    def can_be_had(self) -> bool:
+        """Whether the features of all images are here, or made in a second."""
+        return tasks.is_here(self.dataset, self.extractor)
 
     def search_settings(self) -> search.Settings:
         """How masks are searched. Raises ValueError if a value is out of range."""

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -52,11 +52,9 @@ class RegionStudy(Run):
             raise ValueError(f"area = {self.area} is out of range: give one between 0 and 1")
         self.parent.check()
 
-    def resolved(self) -> Self:
-        """The study whose features can be had: this one, or the one that stands in."""
-        if self.stand_in is None or tasks.is_here(self.dataset, self.parent.extractor):
-            return replace(self, stand_in=None)
-        return self.stand_in.resolved()
+    def can_be_had(self) -> bool:
+        """Whether the features of all images are here, or made in a second."""
+        return self.parent.can_be_had()
 
 
 def make(run: RegionStudy, workspace: Workspace) -> Contents:

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from lib.papers.pruning import baselines, ensembles, evolving, heads, scores, tasks
+from lib.papers.pruning import baselines, ensembles, evolving, heads, scores
 from lib.papers.pruning.evolving import MaskSearch, trained
 from lib.papers.pruning.heads import Head
 from lib.papers.pruning.tasks import Task
@@ -60,11 +60,9 @@ class FrontStudy(Run):
         """Refuse a parent that is out of range. Raises ValueError."""
         self.parent.check()
 
-    def resolved(self) -> Self:
-        """The study whose features can be had: this one, or the one that stands in."""
-        if self.stand_in is None or tasks.is_here(self.dataset, self.parent.extractor):
-            return replace(self, stand_in=None)
-        return self.stand_in.resolved()
+    def can_be_had(self) -> bool:
+        """Whether the features of all images are here, or made in a second."""
+        return self.parent.can_be_had()
 
 
 def make(run: FrontStudy, workspace: Workspace) -> Contents:

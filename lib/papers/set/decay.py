@@ -58,12 +58,11 @@ def leads(records: Iterable[Record]) -> pd.DataFrame:
     """
     table = _accuracies(records)
     pairs, written = {}, {}
-    for method in labels.methods_in(table["of"]):
+    for method in labels.methods_in(table.loc[table["of"] != RIVAL, "of"]):
         for reading, (ours, theirs) in READINGS.items():
-            if method != RIVAL:
-                contrast = f"{method}, {reading}"
-                pairs[contrast] = f"{method} {ours}", f"{RIVAL} {theirs}"
-                written[contrast] = labels.method_name(method), reading
+            contrast = f"{method}, {reading}"
+            pairs[contrast] = f"{method} {ours}", f"{RIVAL} {theirs}"
+            written[contrast] = labels.method_name(method), reading
     found = contrasts(table, pairs)
     methods = found["contrast"].map(lambda contrast: written[contrast][0])
     readings = found["contrast"].map(lambda contrast: written[contrast][1])
