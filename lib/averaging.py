@@ -38,22 +38,35 @@ class WeightAverage:
 
     @torch.no_grad()
     def _follow(self, *_) -> None:
+        weight = self.weight_of_step()
+        self.count_step()
+        for parameter in self.model.parameters():
+            self.optimiser.state[parameter][AVERAGE].lerp_(parameter, weight)
+
+    def weight_of_step(self) -> float:
+        """1 - d of the coming step; 1 at the first, which the averages, 0 till then, become."""
+        weight = 1.0
         for parameter in self.model.parameters():
             state = self.optimiser.state[parameter]
             t = state.get("averaged", 0)
-            state["averaged"] = t + 1
             if t == 0:
-                state[AVERAGE] = parameter.detach().clone()
+                state[AVERAGE] = torch.zeros_like(parameter)
             else:
-                decay = min(self.decay, (1 + t) / (10 + t))
-                state[AVERAGE].lerp_(parameter, 1 - decay)
+                weight = 1 - min(self.decay, (1 + t) / (10 + t))
+        return weight
+
+    def count_step(self) -> None:
+        """Count the step that the averages have followed."""
+        for parameter in self.model.parameters():
+            state = self.optimiser.state[parameter]
+            state["averaged"] = state.get("averaged", 0) + 1
 
     def _averages(self) -> list[tuple[nn.Parameter, Tensor]]:
         pairs = []
         for parameter in self.model.parameters():
-            average = self.optimiser.state[parameter].get(AVERAGE)
-            if average is not None:
-                pairs.append((parameter, average))
+            state = self.optimiser.state[parameter]
+            if state.get("averaged", 0) > 0:
+                pairs.append((parameter, state[AVERAGE]))
         return pairs
 
     @contextmanager

@@ -9,10 +9,13 @@ from typing import Any
 import torch
 
 from lib.files import whole
+from lib.numerics import NUMERICS, UNNAMED, place_of
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint: at every moment ``path`` holds a whole one, the last or this one.
+
+    It says which numerics made it, see :mod:`lib.numerics`.
 
     Args:
         path: the file.
@@ -20,7 +23,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises: lib.files.NotWritten if there is no room for it.
     """
     with whole(path) as part, part.open("wb") as file:
-        torch.save(state, file)
+        torch.save({**state, "numerics": NUMERICS}, file)
 
 
 def load(path: Path, form: str | None = None) -> dict[str, Any]:
@@ -29,7 +32,8 @@ def load(path: Path, form: str | None = None) -> dict[str, Any]:
     Args:
         path: the file.
         form: what its entry ``format`` must be; None: anything.
-    Raises: ValueError if it cannot be read or is of another format.
+    Raises: ValueError if it cannot be read, is of another format, or was made by code of another
+        numerics: what goes on from it would have the bits of neither.
     """
     with readable(path):
         _check_sums(path)
@@ -37,6 +41,12 @@ def load(path: Path, form: str | None = None) -> dict[str, Any]:
     if form is not None and state.get("format") != form:
         raise ValueError(
             f"checkpoint {path} is of another version of this loop: delete it to start anew"
+        )
+    numerics = state.pop("numerics", UNNAMED)
+    if numerics != NUMERICS:
+        raise ValueError(
+            f"checkpoint {path} is of numerics {numerics}, this code of {NUMERICS}: delete it to"
+            f" start anew, or let the run end {place_of(numerics)}"
         )
     return state
 

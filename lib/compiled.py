@@ -1,4 +1,4 @@
-"""The passes of :mod:`lib.loops` on tensors, the threads they run on, and when they are used.
+"""The passes of :mod:`lib.passes` on tensors, the threads they run on, and when they are used.
 
 Results do not depend on the number of threads, which is torch's (``torch.set_num_threads``).
 """
@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import loops, memory
+from lib import layout, loops, memory, passes
 
 Step = TypeVar("Step")
 
 NO_LINKS = (None, None, None)  # for the loops of lib.sampling: what has no links
+NO_MASKS = torch.empty(1, 0, dtype=torch.uint8)
 EMPTY = 1  # stands for the address of a tensor of no values
-TILE = 256  # examples at a time: the values of a layer of some thousand neurons stay in the cache
 PLAIN = (Tensor, torch.nn.Parameter)  # types whose memory is known
 ZEROS = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
 
@@ -98,11 +98,12 @@ def outside_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
 # ------------------------------------------------------------------------------------ threads
 
 
-def match_threads() -> None:
-    """Let the compiled loops of this thread run on as many threads as torch does."""
+def match_threads() -> int:
+    """Let the compiled loops of this thread run on as many threads as torch does; return these."""
     threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
     if numba.get_num_threads() != threads:
         numba.set_num_threads(threads)
+    return threads
 
 
 @contextlib.contextmanager
@@ -126,22 +127,24 @@ def paced(steps: Iterable[Step]) -> Iterator[Step]:
     steps show to be faster.
 
     Threads wait for each other. Beside another busy process two take ten times as long as one, in
-    which they mostly wait; elsewhere half as long. After the first step :data:`TRIALS` steps on all
-    threads are timed, then as many on one; the steps that follow get the number that was faster,
-    and so does what comes after the loop: enclose both in ``on_threads(torch.get_num_threads())``.
+    which they mostly wait; elsewhere half as long. After a first step, which may lay out memory,
+    :data:`TRIALS` steps on all threads are timed, then likewise on one. The steps that follow get
+    the number that was faster, and so does what comes after the loop: enclose both in
+    ``on_threads(torch.get_num_threads())``.
     For what does not depend on the number of threads.
     """
     most = chosen = torch.get_num_threads()
     seconds = {1: 0.0, most: 0.0}
     for i, step in enumerate(steps):
-        is_timed = 0 < i <= 2 * TRIALS
-        threads = 1 if is_timed and i > TRIALS else chosen
+        is_on_one = TRIALS < i <= 2 * TRIALS + 1
+        is_timed = 0 < i <= 2 * TRIALS + 1 and i != TRIALS + 1
+        threads = 1 if is_on_one else chosen
         torch.set_num_threads(threads)
         start = time.perf_counter()
         yield step
         if is_timed:
             seconds[threads] += time.perf_counter() - start
-        if i == 2 * TRIALS:
+        if i == 2 * TRIALS + 1:
             chosen = min(seconds, key=seconds.get)
     torch.set_num_threads(chosen)
 
@@ -179,8 +182,13 @@ def dropout_law(p: float, seed: int, step: int) -> DropoutLaw:
 
 def key_and_flip(seed: int, step: int) -> tuple[int, int]:
     """Two words of 32 bits, a hash of seed and step."""
-    words = hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
+    words = key_and_flip_bytes(seed, step)
     return int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
+
+
+def key_and_flip_bytes(seed: int, step: int) -> bytes:
+    """Their eight bytes."""
+    return hashlib.blake2b(b"%d %d" % (seed, step), digest_size=8).digest()
 
 
 # -------------------------------------------------------------------- the passes, on tensors
@@ -197,144 +205,232 @@ def feature_major(x: Tensor) -> Tensor:
     return copied
 
 
-def output(layers: Sequence[tuple], x: Tensor) -> Tensor:
-    """The output (n_out, B) of rows x (B, n_in), of which nothing is kept.
-
-    Where sparse layers follow each other :data:`TILE` examples at a time, or one more, go through
-    them, if there are twice as many; a dropout, whose law numbers all of them, gets them at once.
+class Kept(NamedTuple):
+    """What a forward pass leaves for the backward pass: (tiles, numbers) memory and (tiles, bytes)
+    masks, see :mod:`lib.layout`; of an activation or a dropout alone its input, and no masks.
+    Besides the number of inputs, and whether they lay in the memory example by example.
     """
-    n_sparse = sum(layer.support is not None for layer in layers)
-    is_dropped = any(layer.law is not None for layer in layers)
-    if n_sparse < 2 or is_dropped or len(x) < 2 * TILE:
-        return forward(layers, feature_major(x), keep=False)[0]
-    y = x.new_empty(_widths(layers, x.shape[1])[-1], len(x))
-    starts = range(0, len(x) - 1, TILE)  # no part of one example, which sums in another order
-    for start, end in zip(starts, [*starts[1:], len(x)], strict=True):
-        part, _ = forward(layers, feature_major(x[start:end]), keep=False)
-        y[:, start:end] = part
-    return y
+
+    memory: Tensor
+    masks: Tensor
+    n_in: int
+    is_rows: bool = False
 
 
-def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, list]:
+def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, Kept | None]:
     """Layers after each other, in one call.
 
     Args:
         layers: each a :class:`lib.kernels.Layer` of contiguous tensors of the dtype of x, whose
             memory nobody else frees meanwhile.
-        x: (n_in, B) float, contiguous.
+        x: (B, n_in) float.
         keep: whether to keep what :func:`backward` reads.
-    Returns: the output, (n_out, B) float, contiguous; and of each layer, if kept, its input and the
-        values before its activation, None without one.
+    Returns: the output, (n_out, B) float, contiguous; and what is kept.
     """
-    widths = _widths(layers, len(x))
-    spare = _Alternating(x, max(widths[1:-1], default=0))
+    width, n_in = x.shape
+    is_unit = _is_unit(layers)
+    if is_unit and x.t().is_contiguous():
+        y = _unit_forward(layers[0], x.resolve_neg().t())
+        return y, Kept(x, NO_MASKS, n_in, False) if keep else None
+    if is_unit and keep:
+        y, _ = forward(layers, x, keep=False)
+        return y, Kept(x, NO_MASKS, n_in, True)
+    tile = layout.tile_for(x.dtype, width)
+    widths = layout.widths_of(layers, n_in)
+    rows, size, n_masks = layout.lay_out(layers, widths, keep=keep)
     places = []
-    states = []  # what the addresses point to
-    y = x
-    for i, layer in enumerate(layers):
-        inputs, n = y, widths[i + 1]
-        is_own = keep or i == len(layers) - 1
-        y = x.new_empty(n, x.shape[1]) if is_own else spare.rows(n)
-        z = inputs if layer.support is None else y
-        if keep and z is y and layer.srelu is not None:
-            z = torch.empty_like(y)
-        states.append((inputs, None if layer.srelu is None else z))
-        places.append(_place(layer, n, x.dtype, inputs, z, y))
+    for layer, n, at in zip(layers, widths[1:], rows, strict=True):
+        places.append(layout.place_of(layer, n, at, addresses(x.dtype, *layer[1:4])))
+    x, is_rows = _rows_or_columns(x)
+    n_tiles = layout.n_tiles(width, tile)
+    n_slots = min(n_tiles, match_threads())
+    kept = Kept(
+        x.new_empty(n_tiles if keep else n_slots, size * tile.lanes),
+        torch.empty(n_tiles if keep else n_slots, 8 * n_masks, dtype=torch.uint8),
+        n_in,
+        is_rows,
+    )
+    y = x.new_empty(widths[-1], width)
+    passes.forward_tiles(
+        layout.table_of(places),
+        array(x),
+        layout.counted(width),
+        is_rows,
+        array(kept.memory),
+        array(kept.masks),
+        array(y.view(-1)),
+        width,
+        n_slots,
+        keep,
+        tile,
+    )
+    return y, kept if keep else None
+
+
+def _is_unit(layers: Sequence[tuple]) -> bool:
+    """Whether they are one without links, an activation or a dropout alone."""
+    if len(layers) != 1 or layers[0].support is not None:
+        return False
+    _, _, _, srelu, law, is_relu = layers[0]
+    return is_relu or srelu is not None or law is not None
+
+
+def _unit_table(layer: tuple, n: int, dtype: torch.dtype) -> np.ndarray:
+    no_rows = layout.Rows(0, 0, 0, 0)
+    return layout.table_of([layout.place_of(layer, n, no_rows, addresses(dtype, *layer[1:4]))])
+
+
+def _unit_forward(layer: tuple, columns: Tensor) -> Tensor:
+    """(n, B) output of an activation or a dropout alone, of contiguous columns (n, B)."""
+    n, width = columns.shape
+    y = torch.empty_like(columns)
     match_threads()
-    loops.forward_layers(ZEROS[x.dtype], x.shape[1], np.array(places, memory.LAYER))
-    return y, states if keep else []
+    passes.forward_unit(
+        _unit_table(layer, n, y.dtype),
+        array(columns.view(-1)),
+        array(y.view(-1)),
+        width,
+        *layout.unit_tiles(y.dtype),
+    )
+    return y
+
+
+def _unit_backward(
+    layer: tuple, kept: Kept, grad_y: Tensor, needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """What :func:`backward` returns for an activation or a dropout alone."""
+    grad_y = feature_major(grad_y.t())
+    columns = grad_y  # a dropout's gradient does not depend on its input
+    if layer.srelu is not None or layer.is_relu:
+        columns = feature_major(kept.memory)
+    grad_x = torch.empty_like(grad_y)
+    n, width = grad_y.shape
+    n_chunks = -(-width // passes.CHUNK)
+    sums = grad_y.new_empty(n_chunks if needed[3] else 0, 4, n)
+    match_threads()
+    passes.backward_unit(
+        _unit_table(layer, n, grad_y.dtype),
+        array(columns.view(-1)),
+        array(grad_y.view(-1)),
+        array(grad_x.view(-1)),
+        array(sums),
+        width,
+        *layout.unit_tiles(grad_y.dtype),
+    )
+    grad_pieces = None
+    if needed[3]:
+        if n_chunks > 1:
+            passes.add_up_rows(array(sums.view(n_chunks, -1)), n_chunks, 1)
+        grad_pieces = torch.empty_like(sums[0])
+        passes.pieces_gradients(array(sums[0]), array(layer.srelu), array(grad_pieces))
+    return [grad_x if needed[0] else None, None, None, grad_pieces]
+
+
+def _rows_or_columns(x: Tensor) -> tuple[Tensor, bool]:
+    """The memory of x (B, n) in one row, and whether it is that of x rather than of its columns."""
+    x = x.resolve_neg()
+    if not x.is_contiguous() and x.t().is_contiguous():
+        return x.t().view(-1), False
+    return x.contiguous().view(-1), True
 
 
 def backward(
-    layers: Sequence[tuple],
-    kept: Sequence[tuple[Tensor | None, Tensor | None]],
-    grad_y: Tensor,
-    needed: Sequence[bool],
+    layers: Sequence[tuple], kept: Kept, grad_y: Tensor, needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """Gradients of layers after each other, in one call.
 
     Args:
         layers: as in :func:`forward`.
-        kept: what it kept, contiguous; of a layer without activation whose values need no gradient,
-            the input may be None.
+        kept: what it kept.
         grad_y: (n_out, B) float, the gradient at the output.
         needed: whether a gradient is needed, in the order of those that are returned.
-    Returns: the gradients at x, (n_in, B), and at values, bias and srelu of each layer, None where
-        none is needed.
+    Returns: the gradients at x, (n_in, B) in the memory format of x, and at values, bias and srelu
+        of each layer, None where none is needed.
     """
+    if _is_unit(layers):
+        return _unit_backward(layers[0], kept, grad_y, needed)
     needs_x, *needed = needed
-    width, dtype = grad_y.shape[1], grad_y.dtype
-    if layers[-1].srelu is None and layers[-1].law is None:
-        g = grad_y.resolve_neg().contiguous()
-    else:
-        g = grad_y.clone(memory_format=torch.contiguous_format)  # the loops change it
-    inner = [layer.support.n_in for layer in layers[1:] if layer.support is not None]
-    spare = _Alternating(grad_y, max(inner, default=0))
-    at_ends = [g]  # with spare what the addresses point to
-    places = [memory.Place()]
-    grads: list[Tensor | None] = [None] * len(needed)
-    for i in reversed(range(len(layers))):
-        support = layers[i].support
-        own = [None, None, None]
-        for k, parameter in enumerate(layers[i][1:4]):
-            if needed[3 * i + k]:
-                own[k] = grad_y.new_empty(support.nnz if k == 0 else parameter.shape)
-        grads[3 * i : 3 * i + 3] = own
-        places.append(_place(layers[i], len(g), dtype, *kept[i], g=g, grads=own))
-        if not needs_x and not any(needed[: 3 * i]):
-            break
-        if support is not None:
-            g = spare.rows(support.n_in) if i > 0 else grad_y.new_empty(support.n_in, width)
-            at_ends.append(g)
-    of_input = memory.Place(n_out=len(g), g=addresses(dtype, g)[0]) if needs_x else memory.Place()
-    places.append(of_input)
-    match_threads()
-    loops.backward_layers(ZEROS[dtype], width, np.array(places[::-1], memory.LAYER))
-    return [g if needs_x else None, *grads]
+    dtype, width = grad_y.dtype, grad_y.shape[1]
+    grad_y, y_is_rows = _rows_or_columns(grad_y.t())
+    tile = layout.tile_for(dtype, width)
+    widths = layout.widths_of(layers, kept.n_in)
+    rows, _, _ = layout.lay_out(layers, widths, keep=True)
+    most, threads = max(widths), match_threads()
+    lowest = 0  # no gradient is needed below
+    while not needs_x and lowest < len(layers) and not any(needed[3 * lowest : 3 * lowest + 3]):
+        lowest += 1
+    sums_of = layout.SumPlaces()
+    bottom = layout.EMPTY_PLACE._replace(n_out=widths[0], g=most if needs_x else layout.NONE)
+    places = [bottom]
+    ordered = []  # holds the weights in the other order
+    for i, (layer, n, at) in enumerate(zip(layers, widths[1:], rows, strict=True)):
+        support, values, bias, srelu, _, _ = layer
+        wants_values, wants_bias, wants_srelu = needed[3 * i : 3 * i + 3]
+        found = dict.fromkeys(("d_values", "d_bias", "d_pieces"), layout.NONE)
+        if wants_values:
+            found["d_values"] = sums_of.take(support.nnz)
+        if wants_bias:
+            found["d_bias"] = sums_of.take(n)
+        if wants_srelu:
+            found["d_pieces"] = sums_of.take(4 * n)
+        if support is not None and (i > lowest or needs_x):
+            ordered.append(torch.empty_like(values))
+            index = support.by_column
+            passes.ordered_values(array(values), index[2], array(ordered[-1]))
+            found["ordered"] = addresses(dtype, ordered[-1])[0]
+        found["g"] = i % 2 * most if i >= lowest else layout.NONE
+        places.append(layout.place_of(layer, n, at, addresses(dtype, *layer[1:4]), **found))
+    top = len(layers) % 2 * most
+    n = widths[-1]
+    places.append(layout.EMPTY_PLACE._replace(n_in=n, n_out=n, x=rows[-1].y, g=top))
+    n_slots = min(layout.n_tiles(width, tile), threads)
+    sums = grad_y.new_empty(layout.n_sums(sums_of.size, width, tile), sums_of.size)
+    grads = grad_y.new_empty(n_slots, 2 * most * tile.lanes)
+    shape = (width, widths[0]) if kept.is_rows else (widths[0], width)
+    grad_x = grad_y.new_empty(shape if needs_x else 0)
+    passes.backward_tiles(
+        layout.table_of(places),
+        array(grad_y),
+        y_is_rows,
+        array(kept.memory.contiguous()),
+        array(kept.masks.contiguous()),
+        array(grads),
+        array(sums),
+        array(grad_x.view(-1)),
+        kept.is_rows,
+        layout.counted(max(width, widths[0])),
+        width,
+        n_slots,
+        tile,
+    )
+    ordered.clear()  # before the gradients take as much memory
+    found = [None]
+    if needs_x:
+        found[0] = grad_x.t() if kept.is_rows else grad_x
+    for i, (layer, place) in enumerate(zip(layers, places[1:-1], strict=True)):
+        is_ordered = i > lowest or needs_x
+        found += _gradients_of(layer, place, sums[0], is_ordered)
+    return found
 
 
-def _widths(layers: Sequence[tuple], n: int) -> list[int]:
-    """Numbers of neurons: of the input, and after each layer."""
-    widths = [n]
-    for layer in layers:
-        widths.append(widths[-1] if layer.support is None else layer.support.n_out)
-    return widths
-
-
-class _Alternating:
-    """Memory for a series of matrices of which two live at a time, of up to ``most`` rows as wide
-    as those of ``like``.
-    """
-
-    def __init__(self, like: Tensor, most: int) -> None:
-        self.like, self.most = like, most
-        self.last: Tensor | None = None
-        self.before: Tensor | None = None
-
-    def rows(self, n: int) -> Tensor:
-        """The next of the series, of n rows, in the memory of the one before the last."""
-        memory = self.before
-        if memory is None:
-            memory = self.like.new_empty(self.most, self.like.shape[1])
-        self.last, self.before = memory, self.last
-        return memory[:n]
-
-
-def _place(
-    layer: tuple,
-    n: int,
-    dtype: torch.dtype,
-    x: Tensor | None,
-    z: Tensor | None,
-    y: Tensor | None = None,
-    g: Tensor | None = None,
-    grads: Sequence[Tensor | None] = (None, None, None),
-) -> tuple:
-    """The fields of :class:`lib.memory.Place` of a :class:`lib.kernels.Layer` of n neurons."""
-    support, values, bias, srelu, law = layer
-    links = (n, n, 0, 0, 0, 0, 0, 0) if support is None else support.place
-    dropout = (0, 0, 1.0, 0, 0) if law is None else (1, *law)
-    return *links, *addresses(dtype, values, bias, srelu, x, z, y, g, *grads), *dropout
+def _gradients_of(
+    layer: tuple, place: memory.Place, sums: Tensor, is_ordered: bool
+) -> list[Tensor | None]:
+    """Gradients of values, bias and srelu of a layer, from the sums of all tiles."""
+    grads: list[Tensor | None] = [None, None, None]
+    if place.d_values >= 0:
+        d = sums[place.d_values : place.d_values + layer.support.nnz]
+        grads[0] = torch.empty_like(d) if is_ordered else d.clone()
+        if is_ordered:
+            _, _, perm = layer.support.by_column
+            passes.to_order_of_links(array(d), perm, array(grads[0]))
+    if place.d_bias >= 0:
+        grads[1] = sums[place.d_bias : place.d_bias + place.n_out].clone()
+    if place.d_pieces >= 0:
+        of_pieces = sums[place.d_pieces : place.d_pieces + 4 * place.n_out].view(4, -1)
+        grads[2] = torch.empty_like(of_pieces)
+        passes.pieces_gradients(array(of_pieces), array(layer.srelu), array(grads[2]))
+    return grads
 
 
 def addresses(dtype: torch.dtype, *tensors: Tensor | None) -> list[int]:

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from lib import links
 from lib.growth import GROW_RULES, Site
 from lib.layers import SparseLinear
 from lib.names import check_known
@@ -37,10 +39,11 @@ def drop_per_sign(values: Tensor, fraction: float, *, generator: torch.Generator
         generator: not used; all drop rules have one signature.
     Returns: (nnz,) bool, True where the link is dropped.
     """
-    magnitude = values.abs()
-    positive = _smallest(magnitude, values > 0, fraction)
-    negative = _smallest(magnitude, values < 0, fraction)
-    return (values == 0) | positive | negative
+    weights, magnitude = _weights(values)
+    is_dropped = weights == 0
+    for is_of_sign in (weights > 0, weights < 0):
+        links.mark_smallest_(magnitude, is_of_sign, float(fraction), is_dropped)
+    return torch.from_numpy(is_dropped).to(values.device)
 
 
 def drop_magnitude(values: Tensor, fraction: float, *, generator: torch.Generator) -> Tensor:
@@ -50,8 +53,10 @@ def drop_magnitude(values: Tensor, fraction: float, *, generator: torch.Generato
     Source: [Evci2020], Section 3 (drop criterion). Arguments and result as in
     :func:`drop_per_sign`.
     """
-    is_zero = values == 0
-    return is_zero | _smallest(values.abs(), ~is_zero, fraction)
+    weights, magnitude = _weights(values)
+    is_dropped = weights == 0
+    links.mark_smallest_(magnitude, ~is_dropped, float(fraction), is_dropped)
+    return torch.from_numpy(is_dropped).to(values.device)
 
 
 def drop_largest(values: Tensor, fraction: float, *, generator: torch.Generator) -> Tensor:
@@ -59,8 +64,11 @@ def drop_largest(values: Tensor, fraction: float, *, generator: torch.Generator)
 
     Source: [Mocanu2018], Discussion. Arguments and result as in :func:`drop_per_sign`.
     """
-    every_link = torch.ones_like(values, dtype=torch.bool)
-    return _smallest(-values.abs(), every_link, fraction)
+    _, magnitude = _weights(values)
+    every_link = np.ones(len(magnitude), bool)
+    is_dropped = ~every_link
+    links.mark_smallest_(~magnitude, every_link, float(fraction), is_dropped)
+    return torch.from_numpy(is_dropped).to(values.device)
 
 
 def drop_random(values: Tensor, fraction: float, *, generator: torch.Generator) -> Tensor:
@@ -68,21 +76,21 @@ def drop_random(values: Tensor, fraction: float, *, generator: torch.Generator) 
 
     Source: [Mocanu2018], Discussion. Arguments and result as in :func:`drop_per_sign`.
     """
-    every_link = torch.ones_like(values, dtype=torch.bool)
-    order = torch.randperm(len(values), generator=generator)
-    return _smallest(order.to(values.device), every_link, fraction)
+    n = math.floor(fraction * len(values) + 1e-9)  # 1e-9: a whole number stays whole
+    seed = torch.empty((), dtype=torch.int64).random_(generator=generator)
+    is_dropped = np.zeros(len(values), bool)
+    is_dropped[links.draw_distinct(n, len(values), int(seed))] = True
+    return torch.from_numpy(is_dropped).to(values.device)
 
 
-def _smallest(score: Tensor, eligible: Tensor, fraction: float) -> Tensor:
-    """True at the ⌊fraction·n⌋ smallest scores among the n eligible; ties go to the earlier
-    link.
-    """
-    candidates = eligible.nonzero().squeeze(1)
-    n = math.floor(fraction * len(candidates) + 1e-9)  # 1e-9: a whole number stays whole
-    order = score[candidates].sort(stable=True).indices
-    is_smallest = torch.zeros_like(eligible)
-    is_smallest[candidates[order[:n]]] = True
-    return is_smallest
+def _weights(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The weights on the CPU, and the bits of their magnitudes, which are in the same order."""
+    weights = values.detach().cpu()
+    if weights.dtype not in (torch.float32, torch.float64):
+        weights = weights.float()
+    weights = weights.numpy()
+    bits = f"u{weights.itemsize}"
+    return weights, np.abs(weights).view(bits)
 
 
 DROP_RULES: dict[str, Callable[..., Tensor]] = {
@@ -179,28 +187,25 @@ def evolve_(
         optimiser: its state for the links moves with them; new links have none (zero).
         x, grad_y: (n_in, B), (n_out, B), needed by growth by gradient.
     Returns: number of links dropped, equal to the number grown.
-    Raises: ValueError if there is no room for the new links.
+    Raises: ValueError if there is no room for the new links, or the grow rule gives keys that are
+        taken, not ascending or not as many as were dropped.
     """
-    kept, n = _survivors(layer, evolution, fraction, generator)
-    keys = layer.support.keys
-    occupied = keys
-    if evolution.regrow_dropped:
-        occupied = keys[kept]
-    site = Site(
-        layer.support.n_in,
-        layer.support.n_out,
-        occupied,
-        x=x,
-        grad_y=grad_y,
-        kept_keys=keys[kept],
-    )
+    keys, origin = _survivors(layer, evolution, fraction, generator)
+    n = layer.nnz - len(keys)
+    kept_keys = occupied = torch.from_numpy(keys)
+    if not evolution.regrow_dropped:
+        occupied = layer.support.keys.cpu()
+    n_in, n_out = layer.support.n_in, layer.support.n_out
+    site = Site(n_in, n_out, occupied, x=x, grad_y=grad_y, kept_keys=kept_keys)
     grow = GROW_RULES[evolution.grow]
-    grown = grow(site, n, generator=generator).to(keys.device)
-    merged, order = torch.cat([keys[kept], grown]).sort()
-    no_origin = kept.new_full((n,), -1)
-    origin = torch.cat([kept, no_origin])[order]
-    noise = torch.randn(n, generator=generator, dtype=torch.float64)
-    _replace_(layer, merged, origin, noise * evolution.new_std, optimiser)
+    grown = grow(site, n, generator=generator).cpu().numpy()
+    if len(grown) != n:
+        raise ValueError(f"growth by {evolution.grow} gave {len(grown)} keys: {n} are needed")
+    keys, origin, new = links.merge(keys, origin, grown)
+    start = torch.zeros(n)
+    if evolution.new_std > 0:
+        start = evolution.new_std * torch.randn(n, generator=generator, dtype=torch.float64)
+    _replace_(layer, keys, origin, new, start, optimiser)
     if evolution.reset_state:
         _reset_state_(layer, optimiser)
     return n
@@ -219,10 +224,10 @@ def remove_(
     Source: [Mocanu2018], Methods ("the last weight removal step, without adding new random
     connections"). Arguments as in :func:`evolve_`.
     """
-    kept, n = _survivors(layer, evolution, fraction, generator)
-    keys = layer.support.keys[kept]
-    none_grown = torch.empty(0, dtype=torch.float64)
-    _replace_(layer, keys, kept, none_grown, optimiser)
+    keys, origin = _survivors(layer, evolution, fraction, generator)
+    n = layer.nnz - len(keys)
+    none = np.empty(0, np.int64)
+    _replace_(layer, keys, origin, none, torch.zeros(0), optimiser)
     return n
 
 
@@ -231,39 +236,39 @@ def _survivors(
     evolution: Evolution,
     fraction: float,
     generator: torch.Generator,
-) -> tuple[Tensor, int]:
-    """Positions of the links that stay, and the number of those that go."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keys of the links that stay, and their places among all."""
     if not 0 <= fraction < 1:
         raise ValueError(f"drop fraction {fraction} is out of range: give one in [0, 1)")
     drop = DROP_RULES[evolution.drop]
-    is_dropped = drop(layer.values.detach(), fraction, generator=generator)
-    kept = (~is_dropped).nonzero().squeeze(1)
-    return kept, int(is_dropped.sum())
+    is_dropped = drop(layer.values.detach(), fraction, generator=generator).cpu().numpy()
+    crow, col = layer.support.crow.cpu().numpy(), layer.support.col.cpu().numpy()
+    return links.kept_links(crow, col, layer.support.n_in, is_dropped)
 
 
 def _replace_(
     layer: SparseLinear,
-    keys: Tensor,
-    origin: Tensor,
+    keys: np.ndarray,
+    origin: np.ndarray,
+    new: np.ndarray,
     start: Tensor,
     optimiser: torch.optim.Optimizer | None,
 ) -> None:
-    """Give ``layer`` the links ``keys``; link k continues old link origin[k], or is new where that
-    is -1, and starts at the next entry of ``start``.
+    """Give ``layer`` the links ``keys``; link k continues old link origin[k], but the links ``new``
+    start at ``start``, without state.
     """
-    support = layer.support
-    layer.support = support_from_keys(keys, support.n_in, support.n_out)
-    is_new = origin < 0
-    source = origin.clamp(min=0)
+    values = layer.values.detach()
+    keys, origin, new = [torch.from_numpy(array).to(values.device) for array in (keys, origin, new)]
+    layer.support = support_from_keys(keys, layer.support.n_in, layer.support.n_out)
+
+    def moved(entry: Tensor, start: Tensor) -> Tensor:
+        return entry.index_select(0, origin).index_copy_(0, new, start.to(entry))
+
     state = _state(layer, optimiser)
     for name, entry in state.items():
         if _has_one_number_a_link(entry, layer):
-            state[name] = entry[source].masked_fill_(is_new, 0)
-    values = layer.values.detach()[source]
-    values[is_new] = start.to(values)
-    if AVERAGE in state:
-        state[AVERAGE][is_new] = start.to(values)
-    layer.replace_values_(values)
+            state[name] = moved(entry, start if name == AVERAGE else torch.zeros_like(start))
+    layer.replace_values_(moved(values, start))
 
 
 def _reset_state_(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) -> None:

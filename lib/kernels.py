@@ -35,7 +35,8 @@ class Layer(NamedTuple):
     out.
 
     Source: the layer of [Mocanu2018], Methods. ``values`` (nnz,) and ``bias`` (n_out,) as in
-    :func:`spmm`; ``srelu`` (4, n_out) as in :func:`srelu`; ``law`` of the dropout.
+    :func:`spmm`; ``srelu`` (4, n_out) as in :func:`srelu`; ``law`` of the dropout; ``is_relu``:
+    whether the activation is max(x, 0), in place of an SReLU.
     """
 
     support: Support | None = None
@@ -43,6 +44,7 @@ class Layer(NamedTuple):
     bias: Tensor | None = None
     srelu: Tensor | None = None
     law: DropoutLaw | None = None
+    is_relu: bool = False
 
 
 # ------------------------------------------------------------------------- the three products
@@ -143,7 +145,7 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(*factors)
         _, x, grad_y = factors
         columns = grad_y if x is None else x
-        if compiled.runs_compiled(columns):
+        if compiled.runs_compiled(columns) and columns.shape[1] > 0:
             return _compiled_product(support, *factors)
         return _torch_product(support, *factors)
 
@@ -165,15 +167,13 @@ def _compiled_product(
     support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
 ) -> Tensor:
     layer = Layer(support, _held(values))
-    x = _held(x)
     if grad_y is None:
-        y, _ = compiled.forward([layer], x, keep=False)
-        return y
-    needs_x, needs_values = x is None, values is None
-    z, d, _, _ = compiled.backward(
-        [layer], [(x, None)], grad_y, [needs_x, needs_values, False, False]
-    )
-    return z if needs_x else d
+        return compiled.forward([layer], _held(x).t(), keep=False)[0]
+    if x is None:
+        nothing = compiled.Kept(grad_y.new_empty(1, 0), compiled.NO_MASKS, support.n_in)
+        return compiled.backward([layer], nothing, grad_y, [True, False, False, False])[0]
+    _, kept = compiled.forward([Layer()], _held(x).t(), keep=True)
+    return compiled.backward([layer], kept, grad_y, [False, True, False, False])[1]
 
 
 def _torch_product(
@@ -253,7 +253,8 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     fixed, tensors = _split(layers)
     if torch.is_grad_enabled() or _has_tangents():
         return _Chain.apply(fixed, x, *tensors).t()
-    return compiled.output(_contiguous_layers(fixed, tensors), x).t()
+    y, _ = compiled.forward(_contiguous_layers(fixed, tensors), x.detach(), keep=False)
+    return y.t()
 
 
 def plain_chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
@@ -268,17 +269,17 @@ def plain_chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
 def _without_empty(layers: Sequence[Layer]) -> list[Layer]:
     kept = []
     for layer in layers:
-        if any(part is not None for part in layer):
+        if layer.is_relu or any(part is not None for part in layer[:-1]):
             kept.append(layer)
     return kept
 
 
 def _split(layers: Sequence[Layer]) -> tuple[list[tuple], list[Tensor | None]]:
-    """Support and law of each layer, and the tensors of all layers, three of each."""
+    """Support, law and ReLU of each layer, and the tensors of all layers, three of each."""
     fixed = []
     tensors = []
-    for support, values, bias, srelu, law in layers:
-        fixed.append((support, law))
+    for support, values, bias, srelu, law, is_relu in layers:
+        fixed.append((support, law, is_relu))
         tensors += values, bias, srelu
     return fixed, tensors
 
@@ -286,30 +287,28 @@ def _split(layers: Sequence[Layer]) -> tuple[list[tuple], list[Tensor | None]]:
 class _Chain(torch.autograd.Function):
     """Layers after each other as one node of the graph.
 
-    Inputs: support and law of each layer, x (B, n), and values, bias and srelu of each layer. The
-    output is (n, B).
+    Inputs: support, law and whether it has a ReLU, of each layer; x (B, n); values, bias and srelu
+    of each layer. The output is (n, B).
     """
 
     @staticmethod
     def forward(ctx: Any, fixed: list[tuple], x: Tensor, *tensors: Tensor | None) -> Tensor:
         layers = _contiguous_layers(fixed, tensors)
-        y, kept = compiled.forward(layers, compiled.feature_major(x), keep=True)
-        ctx.fixed = fixed
-        ctx.save_for_backward(x, *tensors, *itertools.chain(*kept))
+        y, kept = compiled.forward(layers, x.detach(), keep=True)
+        ctx.fixed, ctx.is_rows = fixed, kept.is_rows
+        ctx.save_for_backward(x, *tensors, kept.memory, kept.masks)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple:
         saved = ctx.saved_tensors
-        n_inputs = 1 + 3 * len(ctx.fixed)
-        x, *tensors = saved[:n_inputs]
+        x, *tensors, memory, masks = saved
         # a gradient that will be differentiated, or of many losses at once: the definition's
         if torch.is_grad_enabled() or compiled.is_traced():
             grads = _differentiable_gradients(ctx, x, tensors, grad_y)
             return None, *grads
         layers = _contiguous_layers(ctx.fixed, tensors)
-        flat = [_held(tensor) for tensor in saved[n_inputs:]]
-        kept = list(zip(flat[0::2], flat[1::2], strict=True))
+        kept = compiled.Kept(memory, masks, x.shape[1], ctx.is_rows)
         grad_x, *grads = compiled.backward(layers, kept, grad_y, ctx.needs_input_grad[1:])
         return None, None if grad_x is None else grad_x.t(), *grads
 
@@ -320,8 +319,8 @@ def _contiguous_layers(fixed: list[tuple], tensors: Sequence[Tensor | None]) -> 
     Raises: RuntimeError if the weights are no longer those of the links.
     """
     layers = []
-    for i, (support, law) in enumerate(fixed):
-        layer = Layer(support, *map(_held, tensors[3 * i : 3 * i + 3]), law)
+    for i, (support, *others) in enumerate(fixed):
+        layer = Layer(support, *map(_held, tensors[3 * i : 3 * i + 3]), *others)
         if support is not None and layer.values.numel() != support.nnz:
             raise RuntimeError(
                 f"{layer.values.numel()} weights for {support.nnz} links: the links were replaced"
@@ -335,7 +334,10 @@ def _held(tensor: Tensor | None) -> Tensor | None:
     """The tensor, contiguous, on memory that stays whatever others do to the tensor."""
     if tensor is None:
         return None
-    return tensor.detach().resolve_neg().contiguous()
+    held = tensor.detach()
+    if held.is_contiguous() and not held.is_neg():
+        return held
+    return held.resolve_neg().contiguous()
 
 
 def _differentiable_gradients(
@@ -359,12 +361,14 @@ def _differentiable_gradients(
 
 def _composed(fixed: list[tuple], x: Tensor, tensors: Sequence[Tensor | None]) -> Tensor:
     y = x.t()
-    for i, (support, law) in enumerate(fixed):
+    for i, (support, law, is_relu) in enumerate(fixed):
         values, bias, srelu = tensors[3 * i : 3 * i + 3]
         if support is None:
             y = y.contiguous()
         else:
             y = _affine(support, values, y, bias)
+        if is_relu:
+            y = y.relu()
         if srelu is not None:
             y = _torch_srelu(y, srelu)
         if law is not None:
@@ -459,7 +463,9 @@ def _check_columns(name: str, x: Tensor, n: int) -> None:
 def _check_layers(width: int, layers: Sequence[Layer]) -> None:
     """Raise ValueError unless the layers fit each other and an input of this width."""
     n = width
-    for support, values, bias, srelu, _ in layers:
+    for support, values, bias, srelu, _, is_relu in layers:
+        if is_relu and srelu is not None:
+            raise ValueError("a layer has a ReLU and an SReLU: give one activation")
         if support is not None:
             if support.n_in != n:
                 raise ValueError(f"{n} values meet a layer of {support.n_in} inputs")

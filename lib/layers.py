@@ -156,6 +156,8 @@ class SparseLinear(nn.Module):
             raise ValueError(
                 f"input has {x.shape[-1]} features: this layer takes {self.in_features}"
             )
+        if x.ndim == 2 and not compiled.is_traced() and len(x) > 0:
+            return kernels.chain(x, [self.links()])
         rows = x.reshape(-1, self.in_features)
         if rows.shape[0] == 0:
             y = kernels.plain_chain(rows, [self.links()])

@@ -1,8 +1,4 @@
-"""Memory by its address: how a layer is passed to the compiled loops.
-
-Who changes a function here also changes :mod:`lib.loops` and :mod:`lib.hinges`, which inline them:
-numba looks for changes in their files alone before it takes a loop from its cache.
-"""
+"""Memory by its address: how layers are passed to the compiled loops."""
 
 from typing import NamedTuple
 
@@ -10,11 +6,25 @@ import numba
 import numpy as np
 
 INDEX = np.uint32(0)  # unsigned, as numba then looks for no negative index
+NONE = -1  # a place that there is not
 
 
 class Place(NamedTuple):
-    """A layer of a pass: its sizes, the addresses of its arrays, 0 for none, and the law of its
-    dropout.
+    """A layer of a pass over tiles.
+
+    Attributes:
+        n_in, n_out, n_links: sizes.
+        crow, col, tcrow, trow, perm: addresses of its index, 0 without links.
+        values, ordered, bias: addresses of the weights in the order of the links, of the same in
+            the order of the transposed index, and of the biases; 0 for none.
+        unit, pieces: its activation, of :mod:`lib.passes`, and the address of its parameters.
+        is_dropped, threshold, scale, key, flip: whether there is a dropout, and its law.
+        x, z, y: rows of a tile's memory at which its input, what its activation gets and its output
+            begin.
+        g: row of a tile's gradients at which the gradient at its output begins.
+        bits: row of a tile's masks at which those of its dropout begin.
+        d_values, d_bias, d_pieces: places in a tile's sums of the gradients of its parameters,
+            :data:`NONE` where they are not wanted.
     """
 
     n_in: int = 0
@@ -26,25 +36,26 @@ class Place(NamedTuple):
     trow: int = 0
     perm: int = 0
     values: int = 0
+    ordered: int = 0
     bias: int = 0
-    srelu: int = 0
-    x: int = 0
-    z: int = 0
-    y: int = 0
-    g: int = 0
-    grad_values: int = 0
-    grad_bias: int = 0
-    grad_srelu: int = 0
+    unit: int = 0
+    pieces: int = 0
     is_dropped: int = 0
     threshold: int = 0
     scale: float = 1.0
     key: int = 0
     flip: int = 0
+    x: int = 0
+    z: int = 0
+    y: int = 0
+    g: int = 0
+    bits: int = 0
+    d_values: int = NONE
+    d_bias: int = NONE
+    d_pieces: int = NONE
 
 
 LAYER = np.dtype([(name, np.float64 if name == "scale" else np.intp) for name in Place._fields])
-
-# ------------------------------------------------------------------------- memory by its address
 
 
 @numba.extending.intrinsic
@@ -71,23 +82,7 @@ def links_of(layer, zero):
 
 
 @numba.njit(inline="always")
-def above_of(layer, zero, width):
-    """The same by its inputs, with the order of the values, and the gradient at its outputs."""
+def transposed_links_of(layer, zero):
+    """The same by its inputs."""
     tcrow, trow = at(layer.tcrow, INDEX, layer.n_in + 1), at(layer.trow, INDEX, layer.n_links)
-    perm, values = at(layer.perm, INDEX, layer.n_links), at(layer.values, zero, layer.n_links)
-    return tcrow, trow, perm, values, at(layer.g, zero, (layer.n_out, width))
-
-
-@numba.njit(inline="always")
-def unit_of(layer, zero):
-    """Parameters of its activation, and the law of its dropout."""
-    law = layer.threshold, layer.scale, layer.key, layer.flip
-    return at(layer.srelu, zero, (4, layer.n_out)), law
-
-
-@numba.njit(inline="always")
-def gradients_of(layer, zero):
-    """Those of its values, bias and activation."""
-    of_values = at(layer.grad_values, zero, layer.n_links)
-    of_bias = at(layer.grad_bias, zero, layer.n_out)
-    return of_values, of_bias, at(layer.grad_srelu, zero, (4, layer.n_out))
+    return tcrow, trow, at(layer.ordered, zero, layer.n_links)

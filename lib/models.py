@@ -53,7 +53,7 @@ class MLP(nn.Sequential):
 
 def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
     """Put the module at the end of the chain, where it can run in one pass with it."""
-    if _has_hooks(module):
+    if has_hooks(module):
         return False
     if type(module) is layers.SparseLinear:
         chain.append(module.links())
@@ -66,8 +66,11 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
     if type(module) is layers.Dropout:
         chain[-1] = last._replace(law=module.next_law())
         return True
-    if last.srelu is not None:
+    if last.srelu is not None or last.is_relu:
         return False
+    if type(module) is nn.ReLU:
+        chain[-1] = last._replace(is_relu=True)
+        return True
     srelu = activations.as_srelu(module, last.support.n_out, last.values)
     if srelu is None:
         return False
@@ -75,10 +78,17 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
     return True
 
 
-def _has_hooks(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
+    """Whether the module has hooks of its own."""
     if module._forward_hooks or module._forward_pre_hooks:
         return True
     return bool(module._backward_hooks or module._backward_pre_hooks)
+
+
+def hooks_of(module: nn.Module) -> tuple[dict, ...]:
+    """Its hooks, which :func:`has_hooks` asks for: the module's own dicts."""
+    forward = module._forward_hooks, module._forward_pre_hooks
+    return *forward, module._backward_hooks, module._backward_pre_hooks
 
 
 def mlp(

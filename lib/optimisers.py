@@ -1,5 +1,8 @@
 """The optimiser of a model, and which of its parameters decay."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -24,6 +27,23 @@ def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
         nesterov=settings.nesterov,
         fused=True,
     )
+
+
+def motion(
+    optimiser: torch.optim.SGD, parameters: Sequence[nn.Parameter]
+) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """What a compiled step of SGD needs: rates (n, 3) of learning, momentum and weight decay, in
+    the dtype of the parameters, and the momentum of each, flat, 0 before the first step.
+    """
+    groups = {id(p): group for group in optimiser.param_groups for p in group["params"]}
+    rates, momenta = [], []
+    for parameter in parameters:
+        group, state = groups[id(parameter)], optimiser.state[parameter]
+        rates.append([group["lr"], group["momentum"], group["weight_decay"]])
+        if state.get("momentum_buffer") is None:
+            state["momentum_buffer"] = torch.zeros_like(parameter.detach())
+        momenta.append(state["momentum_buffer"].numpy().reshape(-1))
+    return np.array(rates, momenta[0].dtype), tuple(momenta)
 
 
 def _decayed(model: nn.Module) -> set[int]:

@@ -6,9 +6,12 @@ outputs, ``W x``, downwards the outputs drive the inputs, ``Wᵀ x``; a unit is 
 not depend on threads, nor on whether the layer is sparse or dense.
 
 Batches are columns, (n, B) and contiguous, as in :mod:`lib.kernels`. On a CPU, in float32 and
-float64, the loops of :mod:`lib.loops` run; elsewhere the plain torch form of the same meaning.
+float64, the loops of :mod:`lib.binary_units` run; elsewhere the plain torch form of the same
+meaning.
 """
 
+import functools
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,12 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib import compiled, kernels, loops
+from lib import binary_units, compiled, kernels, layout, optimisers
 from lib.compiled import array
 from lib.layers import SparseLinear
+from lib.rows import TILES, Tile
+from lib.support import Support, support_from_keys
 
 Layer = SparseLinear | nn.Linear
 LARGEST = 2**32  # numbers that a law tells apart
+SMALL = 2**17  # weights of a dense layer that is taken for a sparse one of all links
 
 
 class SamplingLaw(NamedTuple):
@@ -181,7 +187,13 @@ def contrastive_divergence(
     if steps < 1:
         raise ValueError(f"steps = {steps} is out of range: give at least 1")
     if isinstance(layer, SparseLinear) and compiled.runs_compiled(v):
-        return _compiled_descent(layer, (down_bias, up_bias), v, next_law, steps, particles)
+        for states in (v, particles):
+            if states is not None:
+                _check_layer(layer, states)
+                _check_pass(states, up_bias, layer.in_features, layer.out_features)
+        laws = np.array([next_law() for _ in range(passes(steps, particles))], np.uint32)[None]
+        x, biases = v.t().contiguous(), (down_bias, up_bias)
+        return _compiled_descent(layer, biases, x, torch.arange(len(x)), len(x), laws, particles)
     p, h = probabilities_and_sample(layer, v, up_bias, next_law())
     if particles is not None:
         h = sample(layer, particles, up_bias, next_law())
@@ -192,6 +204,73 @@ def contrastive_divergence(
     q = probabilities(layer, w, up_bias)
     gradient = contrast(layer, (w, q), (v, p))
     return Descent(gradient, w.mean(1) - v.mean(1), q.mean(1) - p.mean(1), w)
+
+
+def descend_(
+    layer: Layer,
+    down_bias: Tensor,
+    x: Tensor,
+    order: Tensor,
+    batch_size: int,
+    laws: np.ndarray,
+    optimiser: torch.optim.SGD,
+    *,
+    particles: Tensor | None = None,
+) -> Tensor:
+    """Steps of :func:`contrastive_divergence` and of the optimiser in turn, in one compiled call.
+
+    Args:
+        layer: one that :func:`descends_in_one_call`.
+        down_bias: (n_in,) float.
+        x: (N, n_in) of any dtype, 0 or 1, contiguous.
+        order: (n,) int64, examples of the batches one after another; the last may have fewer.
+        batch_size: of the others.
+        laws: (steps, passes, 2), see :func:`laws_of`.
+        optimiser: its momentum of weights and biases moves; neither Nesterov nor damped.
+        particles: (n_in, B) where chains go on from; None: they start from each batch.
+    Returns: where the chains are.
+    Raises: as :func:`contrastive_divergence`; ValueError for an example that is not there.
+    """
+    _check_examples(layer, x, order)
+    if particles is not None:
+        _check_layer(layer, particles)
+        _check_pass(particles, layer.bias, layer.in_features, layer.out_features)
+    n_steps = -(-len(order) // batch_size)
+    if laws.shape[0] != n_steps or laws.shape[1] < 2:
+        raise ValueError(f"laws have shape {laws.shape}: give ({n_steps}, passes, 2)")
+    _check_bias(down_bias, layer.bias, layer.in_features)
+    _, weights = _links(layer)
+    motion = optimisers.motion(optimiser, (weights, down_bias, layer.bias))
+    biases = down_bias, layer.bias
+    descent = _compiled_descent(layer, biases, x, order, batch_size, laws, particles, motion)
+    return descent.particles
+
+
+def descends_in_one_call(layer: Layer, batch_size: int) -> bool:
+    """Whether :func:`descend_` takes the layer: on a CPU, in float32 or float64, sparse, or dense
+    and so small, as its batches are, that calls of products take longer than they.
+    """
+    if not compiled.runs_compiled(layer.bias):
+        return False
+    if isinstance(layer, SparseLinear):
+        return True
+    is_small = layer.weight.numel() <= SMALL and batch_size <= binary_units.LANES
+    return is_small and layer.weight.is_contiguous()
+
+
+def passes(steps: int, particles: Tensor | None) -> int:
+    """Passes that sample in a step of contrastive divergence."""
+    return 2 * steps + (particles is not None)
+
+
+def laws_of(seed: int, start: int, shape: tuple[int, int]) -> np.ndarray:
+    """(steps, passes, 2) uint32, the key and the flip of :func:`sampling_law` of seed and of start,
+    start + 1, … .
+    """
+    count = shape[0] * shape[1]
+    each = (compiled.key_and_flip_bytes(seed, step) for step in range(start, start + count))
+    words = b"".join(each)
+    return np.frombuffer(words, "<u4").reshape(*shape, 2)
 
 
 def uniforms(shape: tuple[int, int], law: SamplingLaw, *, dtype: torch.dtype) -> Tensor:
@@ -219,11 +298,12 @@ def _units(
         return (p, s) if keep else (s, s)
     p = x.new_empty(len(bias), x.shape[1])
     s = torch.empty_like(p) if keep else p
-    index, values, states = operands
-    arrays = array(values), array(states), array(bias)
-    numbers = tuple(law or (0, 0))
+    index, values, x = operands
+    arrays = array(values), array(x), array(bias)
+    units = _states(x, x.shape[1], len(x), len(p), 0 if law is None else len(p))
     compiled.match_threads()
-    loops.unit_rows(*index, *arrays, slope, numbers, array(p), array(s), law is not None)
+    numbers = np.array(law or (0, 0), np.uint32)
+    binary_units.unit_rows(index, *arrays, slope, numbers, units, array(p), array(s), _tile(x))
     return p, s
 
 
@@ -235,40 +315,93 @@ def _compiled_tempered(
     slopes: tuple[float, float],
     law: SamplingLaw,
 ) -> tuple[Tensor, Tensor]:
-    n = len(bias)
-    s = x.new_empty(n, x.shape[1])
-    gains = x.new_zeros(-(-n // loops.BLOCK), x.shape[1])
+    s = x.new_empty(len(bias), x.shape[1])
+    gains = x.new_empty(x.shape[1])
     arrays = array(values), array(x), array(bias)
+    units = _states(x, x.shape[1], len(x), len(s))
     compiled.match_threads()
-    loops.tempered_rows(*index, *arrays, slopes, compiled.plain(law), array(s), array(gains))
-    return gains.sum(0), s
+    numbers = np.array(law, np.uint32)
+    binary_units.tempered_rows(
+        index, *arrays, slopes, numbers, units, array(s), array(gains), _tile(x)
+    )
+    return gains, s
+
+
+def _tile(x: Tensor) -> Tile:
+    return TILES[str(x.dtype).removeprefix("torch."), binary_units.LANES]
+
+
+def _states(like: Tensor, width: int, *sides: int) -> tuple[np.ndarray, ...]:
+    """Memory for the states of these numbers of units, torch's, as its rows begin where lines of
+    the cache do.
+    """
+    tile = _tile(like)
+    size = layout.n_tiles(width, tile) * tile.lanes
+    memory = array(like.new_empty(size * sum(sides)))
+    ends = [0, *itertools.accumulate(size * n for n in sides)]
+    return tuple(memory[start:end] for start, end in itertools.pairwise(ends))
 
 
 def _compiled_descent(
-    layer: SparseLinear,
+    layer: Layer,
     biases: tuple[Tensor, Tensor],
-    v: Tensor,
-    next_law: Callable[[], SamplingLaw],
-    steps: int,
+    x: Tensor,
+    order: Tensor,
+    batch_size: int,
+    laws: np.ndarray,
     particles: Tensor | None,
+    motion: tuple | None = None,
 ) -> Descent:
-    """:func:`contrastive_divergence` in one compiled call: its passes are short."""
+    """Steps of contrastive divergence in one call, see :func:`lib.binary_units.descend`; along the
+    gradients of each goes the motion, if one is given.
+    """
     down_bias, up_bias = biases
-    start = v if particles is None else particles
-    p, h = (v.new_empty(layer.out_features, v.shape[1]) for _ in range(2))
-    w, q = torch.empty_like(start), v.new_empty(layer.out_features, start.shape[1])
-    rows, values, _ = _operands(layer, v, up_bias, down=False)
-    _operands(layer, start, up_bias, down=False)
-    columns, _, _ = _operands(layer, q, down_bias, down=True)
-    n_laws = 2 * steps + (particles is not None)
-    laws = np.array([next_law() for _ in range(n_laws)], dtype=np.int64)
-    grads = tuple(torch.empty_like(each.detach()) for each in (values, down_bias, up_bias))
-    units = tuple(map(array, (p, h, w, q)))
-    biases, states = (array(down_bias), array(up_bias)), (array(v), array(particles))
+    n_in, n_out = layer.in_features, layer.out_features
+    support, weights = _links(layer)
+    like = weights.detach()
+    _check_bias(down_bias, like, n_in)
+    _check_bias(up_bias, like, n_out)
+    tile, width = _tile(like), batch_size if particles is None else particles.shape[1]
+    v, p, h = _states(like, max(batch_size, width), n_in, n_out, n_out)
+    w, q = _states(like, width, n_in, n_out)
+    if particles is not None:
+        binary_units.pack_columns(array(particles), w, tile)
+    parameters = weights, down_bias, up_bias
+    grads = tuple(torch.empty_like(each.detach()) for each in parameters)
+    to_grads = tuple(array(each).reshape(-1) for each in grads)
+    rates, momenta = motion or (np.zeros((3, 3), tile.dtype), to_grads)
     compiled.match_threads()
-    to_grads = tuple(map(array, grads))
-    loops.descent_rows(rows, columns, array(values), biases, *states, laws, units, to_grads)
-    return Descent(*grads, w)
+    binary_units.descend(
+        support.by_row,
+        support.by_column,
+        array(weights).reshape(-1),
+        (array(down_bias), array(up_bias)),
+        array(x),
+        array(order),
+        batch_size,
+        laws,
+        0 if particles is None else width,
+        (v, p, h, w, q),
+        to_grads,
+        (motion is not None, rates, momenta),
+        tile,
+    )
+    last = (len(order) - 1) % batch_size + 1  # examples of the last batch
+    moved = like.new_empty(n_in, last if particles is None else width)
+    binary_units.unpack_columns(w, array(moved), tile)
+    return Descent(*grads, moved)
+
+
+def _links(layer: Layer) -> tuple[Support, nn.Parameter]:
+    """The links and their weights, of a dense layer all there are."""
+    if isinstance(layer, SparseLinear):
+        return layer.support, layer.values
+    return _every_link(layer.in_features, layer.out_features), layer.weight
+
+
+@functools.lru_cache(maxsize=4)
+def _every_link(n_in: int, n_out: int) -> Support:
+    return support_from_keys(torch.arange(n_in * n_out), n_in, n_out)
 
 
 def batch(x: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
@@ -277,7 +410,7 @@ def batch(x: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
         return x.index_select(0, index).t().to(dtype).contiguous()
     columns = x.new_empty(x.shape[1], len(index), dtype=dtype)
     compiled.match_threads()
-    loops.gathered(array(x), array(index), array(columns))
+    binary_units.gathered(array(x), array(index), array(columns))
     return columns
 
 
@@ -287,8 +420,7 @@ def _operands(layer: Layer, x: Tensor, bias: Tensor, down: bool) -> tuple:
     if down:
         n_in, n_out = n_out, n_in
     _check_pass(x, bias, n_in, n_out)
-    if layer.bias.dtype != x.dtype:
-        raise ValueError(f"states are {x.dtype} and the weights {layer.bias.dtype}: give one dtype")
+    _check_layer(layer, x)
     if not compiled.runs_compiled(x):
         return ()
     if isinstance(layer, nn.Linear):
@@ -333,15 +465,34 @@ def _mixed(h: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------- checks
 
 
+def _check_layer(layer: Layer, x: Tensor) -> None:
+    if layer.bias.dtype != x.dtype:
+        raise ValueError(f"states are {x.dtype} and the weights {layer.bias.dtype}: give one dtype")
+
+
+def _check_examples(layer: Layer, x: Tensor, order: Tensor) -> None:
+    if x.ndim != 2 or x.shape[1] != layer.in_features:
+        raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {layer.in_features})")
+    smallest, largest = order.aminmax() if len(order) else (-1, -1)
+    if smallest < 0 or largest >= len(x):
+        raise ValueError(
+            f"order holds {int(smallest)} to {int(largest)}: name some of the {len(x)} examples"
+        )
+
+
+def _check_bias(bias: Tensor, like: Tensor, n: int) -> None:
+    if bias.shape != (n,) or bias.dtype != like.dtype:
+        raise ValueError(
+            f"bias is {bias.dtype} of shape {tuple(bias.shape)}: give {like.dtype} of ({n},)"
+        )
+
+
 def _check_pass(x: Tensor, bias: Tensor, n_in: int, n_out: int) -> None:
     if x.ndim != 2 or x.shape[0] != n_in or x.shape[1] == 0:
         raise ValueError(f"states have shape {tuple(x.shape)}: give ({n_in}, B), at least one")
     if not x.is_contiguous():
         raise ValueError("states are not contiguous: give x.contiguous()")
-    if bias.shape != (n_out,) or bias.dtype != x.dtype:
-        raise ValueError(
-            f"bias is {bias.dtype} of shape {tuple(bias.shape)}: give {x.dtype} of ({n_out},)"
-        )
+    _check_bias(bias, x, n_out)
     if n_out * x.shape[1] > LARGEST:
         raise ValueError(f"{n_out} units of {x.shape[1]} examples are too many: give fewer at once")
 

@@ -5,14 +5,17 @@ a set of links.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 
+from lib import links
+
 INDEX = torch.int32
+MOST = torch.iinfo(INDEX).max  # what a number of links is at most, and a width below it
 
 
 class _Index(NamedTuple):
@@ -113,45 +116,37 @@ def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:
     n_links = np.bincount(rows.cpu().numpy(), minlength=n_out)
     crow = np.zeros(n_out + 1, np.int32)
     np.cumsum(n_links, out=crow[1:])
-    transposed = _transposed_index(crow, col, n_in)
-    index = []
-    for array in (crow, col, *transposed):
-        index.append(torch.from_numpy(array).to(rows.device))
-    return Support(n_in, n_out, *index)
-
-
-def _transposed_index(
-    crow: np.ndarray, col: np.ndarray, n_in: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``tcrow``, ``trow`` and ``perm``, by scipy's counting sort in O(nnz)."""
-    links = np.arange(len(col), dtype=np.int32)
-    shape = len(crow) - 1, n_in
-    by_row = scipy.sparse.csr_array((links, col, crow), shape=shape)
-    by_column = by_row.tocsc()
-    return (
-        by_column.indptr.astype(np.int32, copy=False),
-        by_column.indices.astype(np.int32, copy=False),
-        by_column.data,
-    )
+    index = crow, col, *links.transposed_index(crow, col, n_in)
+    return _of_arrays(n_in, n_out, index, rows.device)
 
 
 def support_from_keys(keys: Tensor, n_in: int, n_out: int) -> Support:
-    """Support of the links with the given keys, (nnz,) int64, ascending."""
-    return make_support(keys // n_in, keys % n_in, n_in, n_out)
+    """Support of the links with the given keys, (nnz,) int64, ascending; checked as by
+    :func:`make_support`.
+    """
+    is_vector = keys.ndim == 1 and keys.dtype == torch.int64
+    if is_vector and min(n_in, n_out) >= 1 and max(n_in, n_out) < MOST >= len(keys):
+        array = keys.cpu().contiguous().numpy()
+        if links.are_keys(array, n_in * n_out):
+            index = links.index_of_keys(array, n_in, n_out)
+            return _of_arrays(n_in, n_out, index, keys.device)
+    return make_support(keys // n_in, keys % n_in, n_in, n_out)  # which says what is wrong
+
+
+def _of_arrays(n_in: int, n_out: int, index: Sequence[np.ndarray], device: torch.device) -> Support:
+    return Support(n_in, n_out, *[torch.from_numpy(array).to(device) for array in index])
 
 
 # ----------------------------------------------------------------------------------- checks
 
 
 def _check_width(name: str, width: int) -> None:
-    limit = torch.iinfo(INDEX).max
-    if not 1 <= width < limit:
-        raise ValueError(f"{name} = {width} is out of range: give a width from 1 to {limit - 1}")
+    if not 1 <= width < MOST:
+        raise ValueError(f"{name} = {width} is out of range: give a width from 1 to {MOST - 1}")
 
 
 def _check_vectors(rows: Tensor, cols: Tensor) -> None:
-    limit = torch.iinfo(INDEX).max
-    if rows.ndim != 1 or rows.shape != cols.shape or len(rows) > limit:
+    if rows.ndim != 1 or rows.shape != cols.shape or len(rows) > MOST:
         raise ValueError(
             f"rows {tuple(rows.shape)} and cols {tuple(cols.shape)}:"
             " give two vectors of equal length"
@@ -278,49 +273,35 @@ def draw_free_keys(
         n: number of keys.
         generator: source of randomness, on the CPU.
         occupied: (m,) int64, ascending, keys that are taken.
-    Returns: (n,) int64, ascending. Memory O(n + m), whatever ``positions`` is.
+    Returns: (n,) int64, ascending. Time and memory O(n + m), whatever ``positions`` is.
     Raises: ValueError if fewer than ``n`` positions are free.
     """
-    if occupied is None:
-        occupied = torch.empty(0, dtype=torch.int64)
-    free = positions - len(occupied)
+    free = positions - (0 if occupied is None else len(occupied))
     if n > free:
         raise ValueError(
             f"{n} new links do not fit into the {free} free positions of a layer:"
             " lower the density or the drop fraction, or let dropped links come back"
         )
-    is_crowded = 2 * (len(occupied) + n) > positions
-    if is_crowded:
-        candidates = _all_free_keys(positions, occupied)
+    if occupied is None:
+        keys = _drawn_keys(positions, n, generator)
     else:
-        candidates = _some_free_keys(positions, n, occupied, generator)
+        seed = torch.empty((), dtype=torch.int64).random_(generator=generator)
+        keys = links.draw_free(positions, n, occupied.numpy(), int(seed))
+    return torch.from_numpy(keys)
+
+
+def _drawn_keys(positions: int, n: int, generator: torch.Generator) -> np.ndarray:
+    """``n`` distinct keys, ascending, by draws of torch alone: the start of a network of a seed
+    stays what it was.
+    """
+    if 2 * n > positions:
+        candidates = np.arange(positions)
+    else:  # at least n, drawn with replacement until enough are distinct
+        candidates = np.empty(0, np.int64)
+        while len(candidates) < n:
+            missing = n - len(candidates)
+            n_draws = int(1.1 * missing * positions / positions) + 16  # in this order: so it rounds
+            drawn = torch.randint(positions, (n_draws,), generator=generator).numpy()
+            candidates = links.union(candidates, links.ascending(drawn, positions))
     order = torch.randperm(len(candidates), generator=generator)
-    return candidates[order[:n]].sort().values
-
-
-def _all_free_keys(positions: int, occupied: Tensor) -> Tensor:
-    is_free = torch.ones(positions, dtype=torch.bool)
-    is_free[occupied] = False
-    return is_free.nonzero().squeeze(1)
-
-
-def _some_free_keys(positions: int, n: int, occupied: Tensor, generator: torch.Generator) -> Tensor:
-    """At least ``n`` free keys, ascending: drawn with replacement until enough are distinct."""
-    free = positions - len(occupied)
-    keys = torch.empty(0, dtype=torch.int64)
-    while len(keys) < n:
-        missing = n - len(keys)
-        n_draws = int(1.1 * missing * positions / free) + 16
-        drawn = torch.randint(positions, (n_draws,), generator=generator)
-        keys = torch.cat([keys, drawn]).unique()
-        keys = keys[~_contains(occupied, keys)]
-    return keys
-
-
-def _contains(sorted_keys: Tensor, keys: Tensor) -> Tensor:
-    """(len(keys),) bool: which keys are among the sorted ones."""
-    if len(sorted_keys) == 0:
-        return torch.zeros(len(keys), dtype=torch.bool)
-    place = torch.searchsorted(sorted_keys, keys)
-    place.clamp_(max=len(sorted_keys) - 1)
-    return sorted_keys[place] == keys
+    return links.ascending(candidates[order[:n].numpy()], positions)

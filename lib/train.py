@@ -22,6 +22,7 @@ from lib.data.augment import augment
 from lib.evolution import evolve_, remove_
 from lib.optimisers import make_optimiser
 from lib.settings import History, Settings
+from lib.step import CannotCompile, CompiledStep, compiled_step
 
 EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
@@ -94,10 +95,13 @@ def fit(
     examples = _examples(split, evaluate_test, next(model.parameters()))
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
+    is_plain = objective is None and loss is F.cross_entropy
     objective = objective or _mean_loss(loss)
     objectives = objective, grow_objective or objective
     fixed = settings, examples, generator, prepare, measure
     training = _Training(model, optimiser, objectives, *fixed)
+    if is_plain:
+        training.compile_step()
     history = _begin(training, checkpoint)
     try:
         _train(training, history, checkpoint, stop_after, on_epoch)
@@ -150,10 +154,31 @@ class _Training:
         self.average: WeightAverage | None = None
         if self.settings.averaging > 0:
             self.average = WeightAverage(self.model, self.optimiser, self.settings.averaging)
+        self.compiled: CompiledStep | None = None  # what its steps are where they are plain
 
-    def batch_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """What a step lowers, for a batch that is yet to be prepared."""
-        return self.objectives[0](self.model, self.prepare(x), y, self.generator)
+    def compile_step(self) -> None:
+        """Take steps on the cross-entropy of the logits in one compiled call, where there is one
+        for this model, this optimiser and these labels.
+        """
+        with contextlib.suppress(CannotCompile):
+            step = compiled_step(self.model, self.optimiser, self.average)
+            if step.takes_classes(self.examples["train"][1]):
+                self.compiled = step
+
+    def step(self, x: Tensor, y: Tensor, index: Tensor) -> float:
+        """Take a step on a batch of the examples, unless its loss is not finite; return that."""
+        if self.compiled is not None and self.settings.augmentation == 0:
+            return self.compiled(x, y, index)
+        x, y = self.prepare(x.index_select(0, index)), y.index_select(0, index)
+        if self.compiled is not None:
+            return self.compiled(x.contiguous(), y)
+        loss = self.objectives[0](self.model, x, y, self.generator)
+        value = loss.item()
+        if math.isfinite(value):
+            self.optimiser.zero_grad()
+            loss.backward()
+            self.optimiser.step()
+        return value
 
     def accuracy(self, part: str) -> float | None:
         """Accuracy on a part of the data, None where it is not evaluated."""
@@ -188,11 +213,13 @@ def _examples(split: Split, evaluate_test: bool, like: Tensor) -> dict[str, tupl
             continue
         _check_finite(x, f"x_{part} of {split.name}")
         if y is not None:
-            examples[part] = x.to(like), y.to(like.device)
+            examples[part] = x.to(like).contiguous(), y.to(like.device)
     return examples
 
 
 def _check_finite(x: Tensor, name: str) -> None:
+    if x.sum().isfinite():  # a tenth of the time; no sum hides a number that is not
+        return
     is_finite = x.isfinite()
     if not is_finite.all():
         bad = x[~is_finite][0].item()
@@ -278,13 +305,9 @@ def _train_epoch(training: _Training, epoch: int) -> float:
     total = 0.0
     for step, index in enumerate(batches, start=1):
         when = f"epoch {epoch}, step {step}, at learning rate {rate:g}: lower the learning rate"
-        loss = training.batch_loss(x.index_select(0, index), y.index_select(0, index))
-        value = loss.item()
+        value = training.step(x, y, index)
         if not math.isfinite(value):
             raise Diverged(f"the loss is {value} in {when}")
-        training.optimiser.zero_grad()
-        loss.backward()
-        training.optimiser.step()
         total += value * len(index)
     for parameter in training.model.parameters():
         if not parameter.isfinite().all():

@@ -1,6 +1,7 @@
 """The choice of implementation, threads, the law of a dropout, and the passes on their own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from lib import compiled
-from lib.kernels import Layer, plain_chain
+from lib import compiled, layout, loops, passes
+from lib.kernels import Layer, chain, plain_chain
 from lib.support import random_support
 
 P = 0.4  # of the laws below
@@ -121,6 +122,27 @@ def test_transforms_are_noticed():
     assert seen == [False, True, True] and not compiled.is_traced()
 
 
+# the cache
+
+
+def test_cache_is_named_after_all_files_that_loops_are_compiled_from():
+    decorated = re.compile(
+        r"^@\w*\.?(jit|inline|parallel|serial|formula|loop|intrinsic|njit)\b", re.M
+    )
+    compiled_from = set()
+    for path in Path(loops.__file__).parent.glob("*.py"):
+        if decorated.search(path.read_text()):
+            compiled_from.add(path.stem)
+    assert compiled_from - {"loops"} and compiled_from <= set(loops.SOURCES)
+
+
+def test_changed_source_has_a_cache_of_its_own(monkeypatch):
+    read = Path.read_bytes
+    assert loops._cache_folder() == loops.CACHE
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b" " * (p.name == "passes.py"))
+    assert loops._cache_folder() != loops.CACHE
+
+
 # threads
 
 
@@ -170,8 +192,8 @@ def test_steps_run_on_the_number_of_threads_that_is_faster(seconds, faster, thre
     for step in compiled.paced("abcdefghijkl"):
         seen.append((step, torch.get_num_threads()))
         now[0] += seconds[torch.get_num_threads()]
-    trials = [2, *[2] * compiled.TRIALS, *[1] * compiled.TRIALS]
-    assert seen == list(zip("abcdefghijkl", trials + 3 * [faster], strict=True))
+    trials = [2, *[2] * compiled.TRIALS, 1, *[1] * compiled.TRIALS]
+    assert seen == list(zip("abcdefghijkl", trials + 2 * [faster], strict=True))
     assert torch.get_num_threads() == faster
 
 
@@ -239,18 +261,30 @@ def relu():
     return torch.tensor([[0.0], [0.0], [0.0], [1.0]]).repeat(1, 4)
 
 
-def test_forward_keeps_inputs_and_the_values_before_activations(links, relu, generator):
-    support, values, x = links
-    bias = torch.arange(4.0)
+@pytest.mark.parametrize("width", [1, 3, 16, 17, 64, 65, 130])
+def test_forward_keeps_inputs_outputs_and_the_values_before_activations(
+    links, relu, generator, width
+):
+    support, values, _ = links
+    x, bias = torch.randn(width, 6, generator=generator), torch.arange(4.0)
     first = Layer(support, values, bias, relu)
     again = random_support(4, 3, 0.5, generator=generator)
-    weights = torch.randn(again.nnz, generator=generator)
-    y, kept = compiled.forward([first, Layer(again, weights)], x, keep=True)
-    z = dense(support, values) @ x + bias[:, None]
-    torch.testing.assert_close(y, dense(again, weights) @ z.relu())
-    (inputs, before), (between, none) = kept
-    assert inputs is x and none is None
-    torch.testing.assert_close([before, between], [z, z.relu()])
+    chain = [first, Layer(again, torch.randn(again.nnz, generator=generator))]
+    y, kept = compiled.forward(chain, x, keep=True)
+    z = dense(support, values) @ x.t() + bias[:, None]
+    torch.testing.assert_close(y, dense(again, chain[1].values) @ z.relu())
+    (_, before, after, _), (inputs, *_) = layout.lay_out(chain, [6, 4, 3], keep=True)[0]
+    assert inputs == after
+    torch.testing.assert_close(in_columns(kept.memory, 0, 6, width), x.t())
+    torch.testing.assert_close(in_columns(kept.memory, before, 4, width), z)
+    torch.testing.assert_close(in_columns(kept.memory, after, 4, width), z.relu())
+
+
+def in_columns(memory, start, n, width):
+    """(n, width) rows of all tiles, joined."""
+    lanes = layout.tile_for(memory.dtype, width).lanes
+    tiles = memory.view(len(memory), -1, lanes)[:, start : start + n]
+    return tiles.transpose(0, 1).reshape(n, -1)[:, :width]
 
 
 def chain_of(widths, generator, alone=()):
@@ -273,82 +307,91 @@ def test_passes_go_on_in_the_memory_of_two_layers(alone, generator, monkeypatch)
     if 0 in alone:
         widths[0] = widths[1]
     layers = chain_of(widths, generator, alone)
-    x = torch.randn(widths[0], 2, generator=generator)
+    x = torch.randn(2, widths[0], generator=generator)
     desired, kept = compiled.forward(layers, x, keep=True)
     taken = []
     empty = torch.Tensor.new_empty
     monkeypatch.setattr(torch.Tensor, "new_empty", lambda *a: taken.append(a[1:]) or empty(*a))
     y, nothing = compiled.forward(layers, x, keep=False)
-    assert len(kept) == 7 and nothing == []
-    assert torch.equal(y, desired)
-    assert len(taken) == 3  # two, and the output
+    assert nothing is None and torch.equal(y, desired)
+    assert taken == [(1, 2 * 9 * 16), (3, 2)]  # two layers of a tile of 16 examples, and the output
     taken.clear()
     needed = [True] + [False] * 21
     grad_x, *others = compiled.backward(layers, kept, torch.ones_like(y), needed)
-    assert len(taken) <= 3 and others == [None] * 21
-    argument = x.t().clone().requires_grad_()
+    assert (1, 2 * 9 * 16) in taken and others == [None] * 21
+    argument = x.clone().requires_grad_()
     plain_chain(argument, layers).sum().backward()
     torch.testing.assert_close(grad_x, argument.grad.t())
 
 
-@pytest.mark.parametrize("law", [None, compiled.dropout_law(P, 0, 0)])
 @pytest.mark.parametrize("alone", [(), (1,), (0, 3)])
-@pytest.mark.parametrize("n", [1, 2, 255, 511, 512, 513, 514, 769, 1000])
-def test_examples_in_parts_give_the_bits_of_all_at_once(n, alone, law, generator):
+@pytest.mark.parametrize("n", [1, 2, 16, 17, 64, 65, 200])
+def test_outputs_of_an_example_do_not_depend_on_the_others_of_its_batch(n, alone, generator):
     layers = chain_of([6, 6, 6, 6, 3], generator, alone)
     if 3 in alone:
         layers[-1] = Layer(srelu=torch.rand(4, 6, generator=generator))
-    layers[-1] = layers[-1]._replace(law=law)
     x = torch.randn(n, 6, generator=generator)
-    desired, _ = compiled.forward(layers, x.t().contiguous(), keep=True)
+    desired, _ = compiled.forward(layers, x, keep=True)
     for rows in (x, x.t().contiguous().t()):
-        assert torch.equal(compiled.output(layers, rows), desired)
+        assert torch.equal(compiled.forward(layers, rows, keep=False)[0], desired)
+    alone = [compiled.forward(layers, x[i : i + 1], keep=False)[0] for i in range(n)]
+    assert torch.equal(torch.cat(alone, 1), desired)
 
 
-@pytest.mark.parametrize(
-    ("n", "desired"),
-    [(1, [1]), (511, [511]), (512, [256, 256]), (513, [256, 257]), (700, [256, 256, 188])],
-)
-def test_examples_go_in_parts_that_fit_none_of_them_of_one(n, desired, generator, monkeypatch):
-    widths = widths_of_passes(monkeypatch)
-    compiled.output(chain_of([6, 6, 3], generator), torch.ones(n, 6))
-    assert widths == desired
-
-
-@pytest.mark.parametrize("alone", ["one layer", "a dropout"])
-def test_all_examples_go_at_once_where_parts_do_not_pay_or_are_numbered(
-    alone, generator, monkeypatch
-):
-    widths = widths_of_passes(monkeypatch)
+@pytest.mark.parametrize("n", [1, 40, 600, 1300])
+def test_sums_of_many_tiles_are_the_gradients_of_all_examples(n, generator, monkeypatch):
+    monkeypatch.setattr(layout, "LARGEST", 500)  # so that few tiles' sums are kept at a time
     layers = chain_of([6, 6, 3], generator)
-    if alone == "one layer":
-        layers = layers[:1]
-    else:
-        layers[0] = layers[0]._replace(law=compiled.dropout_law(P, 0, 0))
-    compiled.output(layers, torch.ones(1000, 6))
-    assert widths == [1000]
+    x, grad_y = torch.randn(n, 6, generator=generator), torch.randn(3, n, generator=generator)
+    _, kept = compiled.forward(layers, x, keep=True)
+    actual = compiled.backward(layers, kept, grad_y, [False] + [True] * 6)[1:]
+    leaves = [part.clone().requires_grad_() for layer in layers for part in layer[1:4]]
+    again = [Layer(layers[i].support, *leaves[3 * i : 3 * i + 3]) for i in range(2)]
+    desired = torch.autograd.grad(plain_chain(x, again), leaves, grad_y.t())
+    torch.testing.assert_close(actual, list(desired))
 
 
-def widths_of_passes(monkeypatch):
-    """How many examples go through each pass from now on."""
-    widths = []
-    passed = compiled.loops.forward_layers
-    monkeypatch.setattr(
-        compiled.loops, "forward_layers", lambda *a: widths.append(a[1]) or passed(*a)
+@pytest.mark.parametrize("rows", [True, False])
+@pytest.mark.parametrize("width", [1, 15, 16, 33, 2 * passes.CHUNK + 17])
+@pytest.mark.parametrize("unit", ["relu", "srelu", "law", "srelu law", "relu law"])
+def test_activation_alone_is_the_plain_one_on_one_thread_and_two(unit, width, rows, generator):
+    layer = Layer(
+        srelu=torch.rand(4, 3, generator=generator) if "srelu" in unit.split() else None,
+        law=compiled.dropout_law(P, 1, 2) if "law" in unit else None,
+        is_relu="relu" in unit.split(),
     )
-    return widths
+    x = torch.randn(width, 3, generator=generator)
+    x = x if rows else x.t().contiguous().t()
+    results = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(outputs_and_gradients(chain, x, layer))
+    torch.set_num_threads(1)
+    assert all(map(torch.equal, *results))
+    torch.testing.assert_close(results[0], outputs_and_gradients(plain_chain, x, layer))
+
+
+def outputs_and_gradients(function, x, layer):
+    leaves = [x.clone().requires_grad_()]
+    if layer.srelu is not None:
+        leaves.append(layer.srelu.clone().requires_grad_())
+        layer = layer._replace(srelu=leaves[1])
+    y = function(leaves[0], [layer])
+    return [y.detach(), *torch.autograd.grad(y.sin().sum(), leaves)]
 
 
 @pytest.mark.parametrize("first", range(5))
 def test_nothing_is_computed_below_what_needs_a_gradient(first, generator, monkeypatch):
     layers = chain_of([6, 6, 6, 6, 6], generator)
-    y, kept = compiled.forward(layers, torch.ones(6, 2), keep=True)
+    y, kept = compiled.forward(layers, torch.ones(2, 6), keep=True)
     needed = [False] + [i >= 3 * first for i in range(12)]
-    passes = []
-    monkeypatch.setattr(compiled.loops, "backward_layers", lambda *a: passes.append(a[2]))
+    tables, run = [], compiled.passes.backward_tiles
+    monkeypatch.setattr(
+        compiled.passes, "backward_tiles", lambda table, *a: tables.append(table) or run(table, *a)
+    )
     grads = compiled.backward(layers, kept, torch.ones_like(y), needed)
     assert [grad is not None for grad in grads] == needed
-    assert (passes[0]["g"] != 0).sum() == max(1, 4 - first)
+    assert (tables[0]["g"] >= 0).sum() == 5 - first
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 9])
@@ -356,7 +399,7 @@ def test_backward_gives_the_gradients_that_are_needed(links, relu, generator, wi
     support, values, _ = links
     x = torch.randn(6, width, generator=generator)
     layer = Layer(support, values, torch.zeros(4), relu)
-    _, kept = compiled.forward([layer], x, keep=True)
+    _, kept = compiled.forward([layer], x.t(), keep=True)
     grad_y = torch.randn(4, width, generator=generator)
     grads = compiled.backward([layer], kept, grad_y, [True, True, True, True])
     g = grad_y * (dense(support, values) @ x > 0)
@@ -374,7 +417,7 @@ def test_backward_leaves_the_gradient_at_the_output_as_it_is(links, relu, genera
     support, values, x = links
     grad_y = torch.randn(4, 3, generator=generator)
     for layer in (Layer(support, values), Layer(support, values, srelu=relu)):
-        _, kept = compiled.forward([layer], x, keep=True)
+        _, kept = compiled.forward([layer], x.t(), keep=True)
         given = grad_y.clone()
         compiled.backward([layer], kept, given, [True, True, False, False])
         assert torch.equal(given, grad_y)
@@ -383,7 +426,7 @@ def test_backward_leaves_the_gradient_at_the_output_as_it_is(links, relu, genera
 def test_nothing_but_the_law_in_a_backward_pass_is_the_law_again():
     law = compiled.dropout_law(P, 1, 2)
     x = torch.ones(5, 4)
-    y, kept = compiled.forward([Layer(law=law)], x, keep=True)
+    y, kept = compiled.forward([Layer(law=law)], x.t(), keep=True)
     grads = compiled.backward([Layer(law=law)], kept, x, [True, False, False, False])
     assert torch.equal(grads[0], y) and grads[1:] == [None, None, None]
     np.testing.assert_array_equal(np.unique(y), [0, 1 / (1 - P)])

@@ -26,6 +26,7 @@ SHAPES = {  # name: (n_in, n_out, rows, cols)
 WIDTHS = (1, 7, 128, 129)
 P = 0.4  # of the dropout of layers below
 PARTS = ("", "bias", "srelu", "law", "bias srelu", "bias law", "srelu law", "bias srelu law")
+PARTS += ("relu", "bias relu law")
 each_parts = pytest.mark.parametrize("parts", PARTS, ids=lambda parts: parts or "links only")
 
 
@@ -207,6 +208,7 @@ def make_layer(support, parts, generator, seed=0):
         torch.randn(support.n_out, generator=generator) if "bias" in parts else None,
         torch.randn(4, support.n_out, generator=generator) if "srelu" in parts else None,
         compiled.dropout_law(P, seed, step=3) if "law" in parts else None,
+        "relu" in parts.split(),
     )
 
 
@@ -219,10 +221,11 @@ def two_layers(parts, generator):
 
 def formula(x, layer):
     """One layer by its definition: dense product, SReLU as printed, the hash as published."""
-    support, values, bias, srelu, law = layer
+    support, values, bias, srelu, law, is_relu = layer
     y = x if support is None else x @ dense(support, values).t()
     y = y if bias is None else y + bias
     y = y if srelu is None else printed_srelu(y, *srelu)
+    y = y.clamp(min=0) if is_relu else y
     return y if law is None else y * kept(law, *y.shape) / (1 - P)
 
 
@@ -473,7 +476,7 @@ def test_memory_stays_while_a_pass_reads_it(monkeypatch, generator):
     """Other weights may be given to a parameter while the loops run, by another thread."""
     support = random_support(5, 4, 0.5, generator=generator)
     values = torch.nn.Parameter(torch.randn(support.nnz, generator=generator))
-    x, run = torch.randn(3, 5, generator=generator), compiled.loops.forward_layers
+    x, run = torch.randn(3, 5, generator=generator), compiled.passes.forward_tiles
     desired = kernels.chain(x, [Layer(support, values)]).detach()
     freed = []
 
@@ -482,7 +485,7 @@ def test_memory_stays_while_a_pass_reads_it(monkeypatch, generator):
         freed.append([torch.full_like(values, torch.nan) for _ in range(100)])
         run(*arguments)
 
-    monkeypatch.setattr(compiled.loops, "forward_layers", swapped)
+    monkeypatch.setattr(compiled.passes, "forward_tiles", swapped)
     assert torch.equal(kernels.chain(x, [Layer(support, values)]), desired)
 
 
@@ -618,6 +621,7 @@ def test_chain_hides_no_nan_of_its_parameters(name, implementation, generator):
         ({"srelu": torch.ones(4, 5)}, r"srelu has shape \(4, 5\): give \(4, 6\)"),
         ({"srelu": torch.ones(6, 4)}, r"srelu has shape \(6, 4\): give \(4, 6\)"),
         ({"srelu": torch.ones(4)}, r"srelu has shape \(4,\): give \(4, 6\)"),
+        ({"is_relu": True}, "a ReLU and an SReLU: give one activation"),
     ],
     ids=str,
 )

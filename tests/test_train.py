@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import checkpoints, compiled, data, layers, models, optimisers, train
+from lib import checkpoints, compiled, data, layers, models, numerics, optimisers, train
 from lib.activations import Splash, SReLU
 from lib.averaging import WeightAverage
 from lib.data import Split
@@ -981,6 +981,18 @@ def test_checkpoint_of_another_format_is_refused(tmp_path):
     state = checkpoints.load(checkpoint)
     checkpoints.save(checkpoint, state | {"format": 1})
     with pytest.raises(ValueError, match=r"run\.pt is of another version of this loop: delete it"):
+        run("SET", checkpoint=checkpoint)
+
+
+def test_checkpoint_of_another_numerics_is_refused_with_the_commit_that_goes_on(tmp_path):
+    checkpoint = tmp_path / "run.pt"
+    run("SET", checkpoint=checkpoint)
+    state = torch.load(checkpoint, weights_only=True)
+    assert state.pop("numerics") == numerics.NUMERICS
+    torch.save(state, checkpoint)  # as numerics 1 did
+    with pytest.raises(
+        ValueError, match=rf"run\.pt is of numerics 1, .*{numerics.LAST_COMMITS[1]}"
+    ):
         run("SET", checkpoint=checkpoint)
 
 

@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 Arrays = dict[str, np.ndarray]
@@ -280,6 +279,8 @@ def read_labelled_csv(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
     options = dict(compression="gzip", header=None, dtype=np.float32)
     title = f"rows of {dataset.name} / {CSV_ROWS:,}"
     chunks = []
+    import pandas as pd  # a third of a second, which plain training need not wait for
+
     with pd.read_csv(path, chunksize=CSV_ROWS, **options) as reader:
         for chunk in tqdm(reader, desc=title, leave=False, delay=1):
             chunks.append(chunk.to_numpy())

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -165,6 +165,19 @@ def load(
     return Split(**tensors, name=name, requested=name, **origin, notice=said)
 
 
+def load_once(name: str, *, validation: int = 0, limit: int | None = None) -> Split:
+    """As :func:`load`, for who changes no tensor: the last split is kept for whoever asks for it
+    again, as run after run does.
+    """
+    return _kept(name, validation, limit, origin(name)["sha256"])
+
+
+@lru_cache(maxsize=1)
+def _kept(name: str, validation: int, limit: int | None, sha256: str) -> Split:
+    """A split, kept as long as the content of its data set is the same."""
+    return load(name, validation=validation, limit=limit)
+
+
 def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
     """Where each data set comes from, fetching what can be fetched; one flat row each.
 
@@ -219,6 +232,8 @@ def stratified_order(n: int, y: np.ndarray | None, *, shuffled: bool = True) -> 
         order = np.random.default_rng(0).permutation(n)
     if y is None:
         return order
+    import pandas as pd  # a third of a second, which plain training need not wait for
+
     members = pd.Series(order).groupby(y[order])
     rank = members.cumcount() + 0.5
     place = rank / members.transform("size")
@@ -332,10 +347,10 @@ def _tensors(dataset: DataSet, arrays: Arrays, scaled: bool) -> dict[str, Tensor
     """
     tensors = dict.fromkeys(formats.KEYS)
     for key, array in arrays.items():
-        tensor = torch.tensor(array)
         if scaled and key.startswith("x"):
-            tensor = tensor.float().div_(dataset.top or 1)
-        tensors[key] = tensor
+            tensors[key] = torch.tensor(array, dtype=torch.float32).div_(dataset.top or 1)
+        else:
+            tensors[key] = torch.tensor(array)
     return tensors
 
 

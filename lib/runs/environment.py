@@ -1,4 +1,4 @@
-"""Commit, versions and hardware of this process."""
+"""Commit, numerics, versions and hardware of this process."""
 
 import contextlib
 import hashlib
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from lib.numerics import NUMERICS
 from lib.paths import IS_REPOSITORY, LIBRARY, ROOT
 
 CPU_FACTS = Path("/proc/cpuinfo")  # Linux
@@ -19,8 +20,8 @@ PACKAGES = ("torch", "numba", "numpy", "scipy", "scikit-learn", "pymoo")
 
 @cache
 def environment() -> dict[str, Any]:
-    """Commit, versions and hardware of this process, and a hash that tells its code apart from that
-    of its commit.
+    """Commit, numerics, versions and hardware of this process, and a hash that tells its code apart
+    from that of its commit.
     """
     versions = {name: version(name) for name in PACKAGES}
     changed = _git("status", "--porcelain", "--untracked-files=no", "lib")
@@ -28,6 +29,7 @@ def environment() -> dict[str, Any]:
         "commit": _git("rev-parse", "--verify", "-q", "HEAD") or None,
         "code_sha256": code_sha256(LIBRARY),
         "dirty": bool(changed),
+        "numerics": NUMERICS,
         "versions": {"python": platform.python_version(), **versions},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),

@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from loky import ProcessPoolExecutor
+from loky.process_executor import BrokenProcessPool
 
-from lib.runs import clusters, dispatch
+from lib import step
+from lib.runs import agenda, clusters, dispatch
 from lib.runs.clusters import Cluster
 from lib.runs.config import Run
 from lib.runs.experiment import choose
@@ -74,7 +76,8 @@ def make_missing(
 ) -> list[Run]:
     """Make the runs that have no record yet; return all of them, each once, as they were resolved.
 
-    With several jobs each worker process has one thread. An interruption loses nothing: the next
+    With several jobs each worker process has one thread, and runs that others start from are made
+    before these (:mod:`lib.runs.agenda`). An interruption loses nothing: the next
     call loads what is finished and continues the others from their checkpoints.
 
     Args:
@@ -90,17 +93,23 @@ def make_missing(
     resolved = {run.name: run for run in (run.resolved() for run in runs)}
     missing = [run for run in resolved.values() if store.stored(run, whole=ignore_shipped) is None]
     missing.sort(key=lambda run: run.seed)  # every method once before any method twice
+    asked = {run.name for run in missing}
+    alone = min(jobs, len(missing)) <= 1
+    if cluster is None and not alone:
+        missing = agenda.with_parents(store, missing)
     total = sum(run.size for run in missing)
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
+        if progress and missing and cluster is None and not step.is_compiled():
+            shown.say("The first runs compile the loops, once on this machine: some 20 seconds.")
         if cluster is not None and missing:
             failures = _on_a_cluster(store, missing, cluster, shown)
-        elif min(jobs, len(missing)) <= 1:
+        elif alone:
             failures = list(_one_by_one(store, missing, shown))
         else:
-            failures = list(_side_by_side(store, missing, jobs, shown))
+            failures = list(_side_by_side(store, missing, asked, jobs, shown))
     if failures:
         sentences = "; ".join(failures)
-        raise RunsFailed(f"{len(failures)} of {len(missing)} runs failed. {sentences}")
+        raise RunsFailed(f"{len(failures)} of {len(asked)} runs failed. {sentences}")
     return list(resolved.values())
 
 
@@ -136,18 +145,36 @@ def _on_a_cluster(store: Store, missing: list[Run], cluster: Cluster, shown: Pro
     return failures
 
 
-def _side_by_side(store: Store, missing: list[Run], jobs: int, shown: Progress) -> Iterator[str]:
-    """Run some at a time; the sentences of those that fail."""
+def _side_by_side(
+    store: Store, missing: list[Run], asked: set[str], jobs: int, shown: Progress
+) -> Iterator[str]:
+    """Run some at a time; the sentences of those that fail and were asked for: whatever starts from
+    another one fails too.
+    """
+    waiting = agenda.Agenda(store, missing)
+    making: dict[Future, Run] = {}
     with _executor(min(jobs, len(missing))) as submit:
-        waiting = {submit(_work, store, run): run for run in missing}
-        while waiting:
-            finished, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+        while waiting.left:
+            while len(making) < jobs and (run := waiting.take()) is not None:
+                making[_submitted(submit, store, run)] = run
+            finished, _ = wait(making, timeout=1, return_when=FIRST_COMPLETED)
             for future in finished:
-                run = waiting.pop(future)
+                run = making.pop(future)
+                waiting.end(run)
                 error = future.exception()
-                if error is not None:
+                if error is not None and run.name in asked:
                     yield _sentence(run, error)
-            _show(shown, list(waiting.values()), _begun(store, waiting.values()))
+            _show(shown, list(waiting.left.values()), _begun(store, making.values()))
+
+
+def _submitted(submit: Submit, store: Store, run: Run) -> Future:
+    """The run in a worker; where one was killed, all that follow fail with the same error."""
+    try:
+        return submit(_work, store, run)
+    except BrokenProcessPool as error:
+        failed: Future = Future()
+        failed.set_exception(error)
+        return failed
 
 
 @contextlib.contextmanager

@@ -82,6 +82,20 @@ def write_packed(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(part, content, allow_pickle=False)
 
 
+def write_plain(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a plain npz, in a quarter of the time of one that is compressed: fractions,
+    which hardly shrink, as they are.
+    """
+    with zipfile.ZipFile(file, "w") as entries:
+        for name, array in arrays.items():
+            array = np.asanyarray(array)
+            entry = zipfile.ZipInfo(f"{name}.npy")  # without a date: equal arrays, equal file
+            is_fraction = array.dtype.kind == "f"
+            entry.compress_type = zipfile.ZIP_STORED if is_fraction else zipfile.ZIP_DEFLATED
+            with entries.open(entry, "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, array, allow_pickle=False)
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file of :func:`write_packed`, or of a plain npz.
 

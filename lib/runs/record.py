@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lib.names import check_known
+from lib.numerics import UNNAMED
 from lib.runs.config import Run
 
 SUMMARY = (
@@ -59,6 +60,11 @@ class Record:
     path: Path | None = None
     profile: str = "custom"
     numbers: Callable[["Record"], dict[str, Any]] = no_numbers
+
+    @property
+    def numerics(self) -> int:
+        """The numerics of the code that made it, see :mod:`lib.numerics`."""
+        return self.environment.get("numerics", UNNAMED)
 
     def summary(self) -> dict[str, Any]:
         """The record as one flat object with the keys :data:`SUMMARY`; None where it has none."""

@@ -1,7 +1,8 @@
 """Whether stored records can be made again: their first epochs, trained anew and compared.
 
 Nothing is stored. A record made from a tree with uncommitted changes ("dirty") is proven so, or
-shown to differ.
+shown to differ. One of another numerics than that of this code (:mod:`lib.numerics`) is not
+replayed: its note names the commit to replay it at.
 """
 
 import io
@@ -17,6 +18,7 @@ import torch
 
 from lib import compiled, data, train
 from lib.names import check_known
+from lib.numerics import NUMERICS, place_of
 from lib.runs.config import Run
 from lib.runs.environment import environment
 from lib.runs.experiment import PROFILES, Contents, Workspace, choose
@@ -49,6 +51,7 @@ COLUMNS = (
     "loss_difference",
     "dirty",
     "commit",
+    "numerics",
     "torch",
     "cpu",
     "changed_here",
@@ -57,7 +60,7 @@ COLUMNS = (
 
 
 class CannotReplay(RuntimeError):
-    """Something that a record was made from is not here."""
+    """Something that a record was made from or by is not here."""
 
 
 class Difference(NamedTuple):
@@ -166,7 +169,8 @@ def replay_one(
     """Train the first epochs of a record anew and compare them, see :func:`replay`.
 
     As many threads work as the record names. A training that fails now differs from the one that
-    did not; one whose data or parent are not here is not replayed. The note says why.
+    did not; one of another numerics, or whose data or parent are not here, is not replayed. The
+    note says why.
     """
     row = dict.fromkeys(COLUMNS) | _origin(record)
     epochs = min(epochs, record.config.size)
@@ -185,12 +189,24 @@ def _first_epochs(
     store: Store, record: Record, epochs: int, progress: Callable[[int], None]
 ) -> Contents:
     run = record.config
+    if record.numerics != NUMERICS:
+        raise CannotReplay(_of_another_numerics(record))
     if data.origin(run.dataset)["sha256"] != record.environment["data"]["sha256"]:
         raise CannotReplay(f"{run.dataset} here is not what the record was made from")
     experiment = choose(store.experiments, run.experiment)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder), progress, partial(_stored_record, store))
         return experiment.replay(run, workspace, epochs)
+
+
+def _of_another_numerics(record: Record) -> str:
+    """What to do with a record that this code does not make again."""
+    commit = record.environment.get("commit")
+    made = f", or at {commit}, which made it" if commit else ""
+    return (
+        f"it is of numerics {record.numerics}, this code of {NUMERICS}: replay it"
+        f" {place_of(record.numerics)}{made}"
+    )
 
 
 def _stored_record(store: Store, run: Run, holds_enough: Callable[[Record], bool]) -> Record:
@@ -226,6 +242,7 @@ def _origin(record: Record) -> dict[str, Any]:
         "seed": run.seed,
         "dirty": facts.get("dirty"),
         "commit": facts.get("commit"),
+        "numerics": record.numerics,
         "torch": versions.get("torch"),
         "cpu": facts.get("cpu"),
         "changed_here": ", ".join(changed),

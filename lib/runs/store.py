@@ -24,7 +24,7 @@ from lib.runs import locks, parcels, shelf, sums
 from lib.runs.config import Run, from_fields
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
-from lib.runs.packing import Arrays, arrays_in, read_arrays
+from lib.runs.packing import Arrays, arrays_in, read_arrays, write_plain
 from lib.runs.record import Record
 
 FILES = ("config.json", "environment.json", "metrics.csv", "arrays.npz")  # of a record
@@ -109,6 +109,13 @@ class Store:
             )
         return record
 
+    def holds(self, run: Run) -> bool:
+        """Whether the record of a run is stored, which is not read."""
+        book = shelf.book(self.results / run.experiment)
+        if book is not None and run.name in book.names:
+            return True
+        return any((place / run.name).is_dir() for place in (self.results, self.runs))
+
     def names(self) -> set[str]:
         """The names of all stored records."""
         return set(self._folders()) | set(shelf.names(self.results))
@@ -191,7 +198,7 @@ class Store:
             if folder.is_dir():
                 return
             work = self.work_of(run)
-            contents = self._same_run(experiment, run)
+            contents = self._same_run(run)
             if contents is None:
                 with explained(work):
                     work.mkdir(parents=True, exist_ok=True)
@@ -219,12 +226,16 @@ class Store:
         """Whether other experiments may make the very same run."""
         return bool(choose(self.experiments, run.experiment).same_runs_as)
 
+    def twins(self, run: Run) -> list[Run]:
+        """The very same run as other experiments make it."""
+        names = choose(self.experiments, run.experiment).same_runs_as
+        return [run.with_changes({"experiment": name}) for name in names]
+
     def take_over(self, run: Run) -> bool:
         """Whether another experiment has made the very same run, whose record is then this one's
         too (:meth:`run`).
         """
-        experiment = choose(self.experiments, run.experiment)
-        if self._same_run(experiment, run.resolved()) is None:
+        if self._same_run(run.resolved()) is None:
             return False
         self.make(run)
         return True
@@ -258,10 +269,10 @@ class Store:
             return None
         return _files(run, Contents(record.metrics, dict(record.arrays), record.environment))
 
-    def _same_run(self, experiment: Experiment, run: Run) -> Contents | None:
+    def _same_run(self, run: Run) -> Contents | None:
         """What another experiment left of the very same run on the same data, if it was made."""
-        for name in experiment.same_runs_as:
-            other = self.stored(run.with_changes({"experiment": name}), whole=True)
+        for twin in self.twins(run):
+            other = self.stored(twin, whole=True)
             if other is None:
                 continue
             if other.environment["data"]["sha256"] == data.origin(run.dataset)["sha256"]:
@@ -319,7 +330,7 @@ def _json_text(content: Any) -> str:
 def _files(run: Run, contents: Contents) -> parcels.Files:
     """The files of a record."""
     arrays = io.BytesIO()
-    np.savez_compressed(arrays, **contents.arrays)
+    write_plain(arrays, contents.arrays)
     files = {
         "config.json": _json_text(run.fields_to_write()).encode(),
         "environment.json": _json_text(contents.facts).encode(),

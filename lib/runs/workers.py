@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from lib import data
+from lib.numerics import UNNAMED
 from lib.runs import parcels
 from lib.runs.config import Run
 from lib.runs.environment import environment
@@ -69,7 +70,7 @@ class Answer:
     """What a worker says to an introduction.
 
     Attributes:
-        differences: from the client's code and versions; none: it can be used.
+        differences: from the client's code, numerics and versions; none: it can be used.
         sees_store: whether it sees the client's store.
         lacking: names of the data sets that it has not, or with other contents.
     """
@@ -306,7 +307,7 @@ def _scratch() -> Path:
 
 
 def introduce(text: Introduction) -> Answer:
-    """Compare code and versions; see which data are here, and whether the store is."""
+    """Compare code, numerics and versions; see which data are here, and whether the store is."""
     torch.set_num_threads(1)
     differences = tuple(differing(text.environment, environment()))
     if differences:
@@ -395,6 +396,9 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     words = []
     if theirs["code_sha256"] != ours["code_sha256"]:
         words.append("its code is another")
+    numerics = theirs.get("numerics", UNNAMED)
+    if numerics != ours["numerics"]:
+        words.append(f"its numerics is {ours['numerics']}, here {numerics}")
     for name, version in theirs["versions"].items():
         own = ours["versions"].get(name)
         if own != version:

@@ -13,7 +13,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy import integrate, optimize, special, stats
+import scipy  # its parts are imported where they are first used
 from scipy.special import gammaln
 
 Array = np.ndarray
@@ -39,7 +39,7 @@ def power_law(k: Array, xmin: int, theta: Theta) -> Array:
     Source: [Clauset2009] Section 3.1.
     """
     alpha = 1 + math.exp(theta[0])
-    return -alpha * np.log(k) - np.log(special.zeta(alpha, xmin))
+    return -alpha * np.log(k) - np.log(scipy.special.zeta(alpha, xmin))
 
 
 def exponential(k: Array, xmin: int, theta: Theta) -> Array:
@@ -65,9 +65,9 @@ def lognormal(k: Array, xmin: int, theta: Theta) -> Array:
     """
     mu = theta[0]
     sigma = math.exp(min(theta[1], 2.5))  # beyond, it is a power law
-    below = special.log_ndtr((mu - np.log(k - 0.5)) / sigma)
-    above = special.log_ndtr((mu - np.log(k + 0.5)) / sigma)
-    start = special.log_ndtr((mu - math.log(xmin - 0.5)) / sigma)
+    below = scipy.special.log_ndtr((mu - np.log(k - 0.5)) / sigma)
+    above = scipy.special.log_ndtr((mu - np.log(k + 0.5)) / sigma)
+    start = scipy.special.log_ndtr((mu - math.log(xmin - 0.5)) / sigma)
     return below + _log1mexp(above - below) - start
 
 
@@ -115,7 +115,7 @@ def _cut_off_total(alpha: float, rate: float, xmin: int) -> float:
     far_by_rate = math.log1p(60 / (rate * end))  # e^-60 is left out
     far_by_exponent = 60 / max(alpha - 1, 0.1)
     far = min(far_by_rate, far_by_exponent)
-    integral, _ = integrate.quad(relative, 0, far, epsabs=0)
+    integral, _ = scipy.integrate.quad(relative, 0, far, epsabs=0)
     return terms.sum() + last * (end * integral + 0.5)
 
 
@@ -152,10 +152,10 @@ def binomial(k: Array, xmin: int, theta: Theta, largest: int) -> Array:
     r"""The binomial law of ``largest`` trials, each a link with probability
     :math:`1 / (1 + e^{-\theta_0})`, given at least one link.
     """
-    share = special.expit(theta[0])
+    share = scipy.special.expit(theta[0])
 
     def log_p(k: Array) -> Array:
-        return stats.binom.logpmf(k, largest, share)
+        return scipy.stats.binom.logpmf(k, largest, share)
 
     return _given_links(log_p, k)
 
@@ -217,7 +217,7 @@ def most_likely(law: Law, k: Array, count: Array, xmin: int) -> Array:
     options = {"xatol": 1e-6, "fatol": 1e-8, "maxiter": 4000}
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
         start = min(grid, key=loss)
-        best = optimize.minimize(loss, start, method="Nelder-Mead", options=options)
+        best = scipy.optimize.minimize(loss, start, method="Nelder-Mead", options=options)
     if best.success and math.isfinite(best.fun):
         return best.x
     return np.full(law.n_parameters, np.nan)

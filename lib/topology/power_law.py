@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+import scipy
 
 from lib.topology import laws
 from lib.topology.laws import ALTERNATIVES
@@ -155,7 +155,7 @@ def _most_likely_exponents(mean_log: np.ndarray, xmin: np.ndarray, top: float) -
     for _ in range(8):
         step = 1e-3 * (exponent - 1)
         near = exponent + step * [[-1], [0], [1]]
-        low, here, high = np.log(special.zeta(near, xmin))
+        low, here, high = np.log(scipy.special.zeta(near, xmin))
         slope = (high - low) / (2 * step)
         curvature = (high - 2 * here + low) / step**2
         least = 1 + (exponent - 1) / 3
@@ -173,7 +173,7 @@ def _ks_distances(
     """Kolmogorov–Smirnov distance of each tail that is tried."""
     xmin = k[tried]
     i, j = np.nonzero(k >= xmin[:, None])  # candidate i, degree j of its tail
-    model = special.zeta(exponents[i], k[j]) / special.zeta(exponents, xmin)[i]
+    model = scipy.special.zeta(exponents[i], k[j]) / scipy.special.zeta(exponents, xmin)[i]
     observed = n_tail[j] / n_tail[tried][i]
     distances = np.zeros((len(tried), len(k)))
     distances[i, j] = np.abs(model - observed)
@@ -197,8 +197,8 @@ def draw(exponent: float, xmin: int, n: int, *, rng: np.random.Generator) -> np.
     Returns: (n,).
     """
     k = xmin + np.arange(1000)
-    total = special.zeta(exponent, xmin)
-    survival = special.zeta(exponent, k) / total  # P(K >= k), falls from 1
+    total = scipy.special.zeta(exponent, xmin)
+    survival = scipy.special.zeta(exponent, k) / total  # P(K >= k), falls from 1
     u = 1 - rng.random(n)  # (0, 1]
     drawn = xmin + np.searchsorted(-survival, -u, side="right") - 1.0
     far = u < survival[-1]
@@ -314,7 +314,7 @@ def compare(degrees: np.ndarray, tail: Tail) -> pd.DataFrame:
         gain = log_p - law.log_p(k, tail.xmin, theta)
         ratio = float(count @ gain)
         if name == "cut-off":
-            p = float(stats.chi2.sf(max(-2 * ratio, 0.0), 1))
+            p = float(scipy.stats.chi2.sf(max(-2 * ratio, 0.0), 1))
             if ratio >= 1e-3:  # it contains the power law: a better fit was missed
                 ratio = math.nan
         else:
@@ -421,7 +421,7 @@ def frequency_correlation(degrees: np.ndarray) -> float:
     k, count = counts(degrees)
     if len(k) < MIN_NUMBERS or np.ptp(count) == 0:
         return math.nan
-    return float(stats.spearmanr(k, count, alternative="less").pvalue)
+    return float(scipy.stats.spearmanr(k, count, alternative="less").pvalue)
 
 
 def package_fit(degrees: np.ndarray) -> tuple[float, float]:

@@ -11,8 +11,8 @@ itself or holds anything but zeros and ones.
 import networkx as nx
 import numpy as np
 import pandas as pd
+import scipy
 import torch
-from scipy import optimize, sparse
 
 from lib.support import Support
 from lib.topology.graphs import (
@@ -24,7 +24,7 @@ from lib.topology.graphs import (
 )
 from lib.topology.nulls import switch_links
 
-Graph = sparse.csr_array  # (n, n), of all neurons of a network
+Graph = scipy.sparse.csr_array  # (n, n), of all neurons of a network
 TINY = 1e-12  # a spread below this part of the mean is one of rounding
 
 # ------------------------------------------------------------------------- the graph of a network
@@ -211,7 +211,7 @@ def core_numbers(graph: Graph) -> np.ndarray:
 
 
 def _as_networkx(graph: Graph) -> nx.Graph:
-    each_link_once = sparse.triu(_checked(graph))
+    each_link_once = scipy.sparse.triu(_checked(graph))
     return nx.from_scipy_sparse_array(each_link_once)
 
 
@@ -426,13 +426,13 @@ def matched_overlap(first: Matrices, second: Matrices) -> np.ndarray:
     for a, b in zip(first, second, strict=True):
         a = a.astype(np.float64)
         shared = (a @ b[:, match].T).toarray()  # links of each pair of neurons
-        row, match = optimize.linear_sum_assignment(shared, maximize=True)
+        row, match = scipy.optimize.linear_sum_assignment(shared, maximize=True)
         n_shared = shared[row, match].sum()
         overlaps.append(_jaccard(n_shared, a.sum() + b.sum()))
     return np.array(overlaps)
 
 
-def spectral_order(matrix: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+def spectral_order(matrix: scipy.sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
     r"""Orders of the rows and columns of a layer that put similar neurons side by side.
 
     By :math:`D_r^{-1/2} u_2` and :math:`D_c^{-1/2} v_2`, with the second singular vectors of

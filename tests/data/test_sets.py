@@ -34,6 +34,20 @@ def test_tensors_belong_to_the_caller(stored):
     assert data.load("higgs_sample").x_train.any()
 
 
+def test_split_is_loaded_once_while_it_is_the_same(stored):
+    once = data.load_once("higgs_sample", validation=20)
+    assert data.load_once("higgs_sample", validation=20) is once
+    assert torch.equal(once.x_valid, data.load("higgs_sample", validation=20).x_valid)
+    assert len(data.load_once("higgs_sample", limit=10).x_train) == 10
+
+
+def test_other_data_of_the_same_name_are_loaded(stored, table):
+    before = data.load_once("higgs_sample").x_train
+    np.savez(stored, **{**table, "x_train": table["x_train"] + 1})
+    assert torch.equal(data.load_once("higgs_sample").x_train, torch.tensor(table["x_train"] + 1))
+    assert not torch.equal(before, data.load_once("higgs_sample").x_train)
+
+
 def test_repr_names_the_set_its_sizes_and_its_source(stored):
     split = data.load("higgs_sample", validation=20)
     desired = "Split(higgs_sample, 28, 100 train, 30 test, 20 validation, from SPARSE_DATA_DIR)"

@@ -278,6 +278,15 @@ def is_of_the_log(line):
     return re.match(r"\d+/30 epochs|worker . \(.*\) sees|the cluster is watched", line)
 
 
+def test_workers_of_another_numerics_are_refused_by_name(seen, cluster, monkeypatch):
+    ours = dispatch.environment()
+    other = ours | {"numerics": ours["numerics"] + 1}
+    monkeypatch.setattr(dispatch, "environment", lambda: other)
+    reason = f"its numerics is {ours['numerics']}, here {other['numerics']}"
+    with pytest.raises(dispatch.ClusterLost, match=rf"is refused: {reason}; .*: {reason}$"):
+        sweep(seen, RUNS, cluster=cluster, progress=False)
+
+
 def test_workers_with_other_versions_are_refused_by_name(seen, cluster, monkeypatch):
     other = dispatch.environment() | {"code_sha256": "0"}
     other["versions"] = other["versions"] | {"torch": "0.1"}

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from lib.numerics import NUMERICS
 from lib.paths import ROOT
 from lib.runs import environment as module
 from lib.runs.environment import code_sha256, environment
@@ -22,6 +23,7 @@ def test_environment_names_code_versions_and_hardware(afresh):
     assert set(facts["versions"]) == {"python", *module.PACKAGES}
     assert len(facts["code_sha256"]) == 64 and facts["threads"] == 1
     assert facts["cpu"] and facts["platform"] and facts["capability"]
+    assert facts["numerics"] == NUMERICS
     assert isinstance(facts["dirty"], bool) and len(facts["commit"] or 40 * "0") == 40
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from loky.process_executor import BrokenProcessPool
 
 from lib.runs import executors
 from lib.runs.executors import RunsFailed, obtain, sweep
@@ -195,3 +196,11 @@ def test_workers_end_with_their_parent_and_nothing_is_lost(how, made):
     (record,) = sweep(made, [rest], progress=False)
     assert record.environment["begun"] >= counted_before
     assert record.metrics["step"].tolist() == [*range(1, LONG[0].steps + 1)]
+
+
+def test_runs_after_a_killed_worker_fail_with_its_error():
+    def submit(*arguments):
+        raise BrokenProcessPool("a worker was killed")
+
+    failed = executors._submitted(submit, None, None)
+    assert failed.done() and str(failed.exception()) == "a worker was killed"

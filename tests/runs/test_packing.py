@@ -6,15 +6,15 @@ import pytest
 from hypothesis import strategies
 from hypothesis.extra import numpy as arrays_of
 
-from lib.runs.packing import read_arrays, write_packed
+from lib.runs.packing import read_arrays, write_packed, write_plain
 
 INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
 FLOATS = ["f2", "f4", "f8"]
 DTYPES = strategies.sampled_from(["?", *INTEGERS, *FLOATS, ">i4", ">f8"])
 SHAPES = arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=6)
-ANY_ARRAYS = strategies.dictionaries(
-    strategies.text(min_size=1, max_size=5), arrays_of.arrays(DTYPES, SHAPES), max_size=4
-)
+ARRAYS = arrays_of.arrays(DTYPES, SHAPES)
+ANY_ARRAYS = strategies.dictionaries(strategies.text(min_size=1, max_size=5), ARRAYS, max_size=4)
+STATES = strategies.dictionaries(strategies.from_regex(r"[a-z.]{1,9}[0-9]", fullmatch=True), ARRAYS)
 KEYS = np.sort(np.random.default_rng(0).choice(10**6, 10_000, replace=False)).astype("i4")
 
 
@@ -45,6 +45,18 @@ def test_any_arrays_are_read_back_to_the_bit(tmp_path_factory, arrays):
     assert list(actual) == list(arrays)
     for name, desired in arrays.items():
         assert_same_bits(actual[name], desired)
+
+
+@hypothesis.given(STATES)
+@hypothesis.settings(max_examples=60)
+def test_plain_arrays_are_read_by_numpy(tmp_path_factory, arrays):
+    path = tmp_path_factory.mktemp("plain") / "arrays.npz"
+    with path.open("wb") as file:
+        write_plain(file, arrays)
+    with np.load(path) as actual:
+        assert list(actual) == list(arrays)
+        for name, desired in arrays.items():
+            np.testing.assert_array_equal(actual[name], desired)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)

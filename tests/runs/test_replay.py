@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lib import data
+from lib.numerics import NUMERICS
 from lib.runs import replay, sums
 from lib.runs.experiment import Contents
 from lib.runs.record import Record
@@ -170,7 +171,7 @@ def test_threads_are_those_that_the_record_names(named, used, store):
 
 
 def facts_of_digits():
-    return {"data": {"sha256": data.load("digits").sha256}}
+    return {"data": {"sha256": data.load("digits").sha256}, "numerics": NUMERICS}
 
 
 def test_nothing_is_stored(record, store, tmp_path):
@@ -186,6 +187,43 @@ def test_progress_is_told_and_each_outcome_said(record, store, capsys):
 
 
 # ------------------------------------------------------------------------- what cannot be replayed
+
+
+COMMIT = "33748967bdc0f10294473f0f6d1d9646002022ad"  # the last of numerics 1
+
+
+def never(run, workspace, epochs):
+    raise AssertionError("it was trained")
+
+
+@pytest.mark.parametrize("named", [{"numerics": 1}, {}], ids=["names 1", "names none"])
+def test_record_of_numerics_1_is_not_trained_and_names_its_commit(named, record, store):
+    store.experiments["made"] = dataclasses.replace(made.MADE, replay=never)
+    facts = {name: value for name, value in record.environment.items() if name != "numerics"}
+    facts |= {"commit": "abc", **named}
+    row = replay.replay_one(store, dataclasses.replace(record, environment=facts), 2)
+    assert (row["outcome"], row["epochs"], row["numerics"]) == ("not replayed", 0, 1)
+    assert row["note"] == (
+        f"it is of numerics 1, this code of 2: replay it at commit {COMMIT}"
+        f" (git worktree add ../numerics-1 {COMMIT}), or at abc, which made it"
+    )
+
+
+def test_record_of_a_later_numerics_wants_later_code(record, store):
+    row = replay_two(store, record, numerics=3, commit=None)
+    assert row["outcome"] == "not replayed"
+    assert row["note"].endswith("with a version of this repository whose numerics is 3")
+
+
+def test_heir_is_replayed_whatever_the_numerics_of_its_parent(store):
+    """It starts from the weights that are stored."""
+    record = store.run(HEIR)
+    path = store.stored(SHORT).path
+    facts = json.loads((path / "environment.json").read_text())
+    (path / "environment.json").write_text(json.dumps(facts | {"numerics": 1}))
+    sums.write(path, FILES)
+    assert store.stored(SHORT).numerics == 1 and record.numerics == 2
+    assert replay_two(store, record)["outcome"] == "same bits"
 
 
 def test_heir_of_a_parent_that_is_not_here_is_not_replayed(store, tmp_path):

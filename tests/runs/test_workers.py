@@ -71,6 +71,13 @@ def test_other_code_and_versions_are_told(introduce):
         workers.report("me", [], False)
 
 
+@pytest.mark.parametrize("named", [{"numerics": 1}, {}], ids=["names 1", "names none"])
+def test_other_numerics_are_told(named):
+    theirs = {name: value for name, value in environment().items() if name != "numerics"}
+    (difference,) = workers.differing(theirs | named, environment() | {"numerics": 2})
+    assert difference == "its numerics is 2, here 1"
+
+
 def test_data_sets_with_another_content_are_lacking(introduce, monkeypatch, tmp_path):
     monkeypatch.setenv("SPARSE_DATA_DIR", str(tmp_path))
     sha256 = workers.data.origin("digits")["sha256"]

@@ -330,7 +330,7 @@ def _transfers(
     study: Study, model: nn.Module, targets: Mapping[str, nn.Module], radius: float
 ) -> list[Row]:
     parent = study.parent
-    split = data.load(parent.dataset, validation=parent.validation)
+    split = data.load_once(parent.dataset, validation=parent.validation)
     x, y = subset(split, 5 * study.images)
     x_adv = attacks.pgd(
         model,

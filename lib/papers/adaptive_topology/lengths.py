@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from lib.bench import BATCH
 from lib.papers.adaptive_topology.attacking import HEADLINE_RADIUS
 from lib.papers.adaptive_topology.networks import LENGTHENED, SHORTER
 from lib.papers.adaptive_topology.readings import (
@@ -105,7 +106,7 @@ def against_cost(records: Iterable[Record], steps: pd.DataFrame) -> pd.DataFrame
 
     Args:
         records: of training.
-        steps: of :func:`lib.bench.obtain`, "steps": rows of the sweep over densities.
+        steps: of :func:`lib.bench.obtain`, "steps": those of the usual batch on most threads.
     Returns: columns dataset, method, seed, epochs, cost (:data:`SECONDS`), x, accuracy; nothing of
         a network whose step was not measured.
     """
@@ -127,7 +128,7 @@ def against_cost(records: Iterable[Record], steps: pd.DataFrame) -> pd.DataFrame
 
 def _step_of(steps: pd.DataFrame) -> dict[tuple[str, float], float]:
     """Milliseconds of a training step by contender and density."""
-    measured = steps[(steps["sweep"] == "density") & (steps["measure"] == "training_step")]
+    measured = steps[(steps["batch"] == BATCH) & (steps["threads"] == steps["threads"].max())]
     return measured.groupby(["contender", "density"])["median_ms"].median().to_dict()
 
 

@@ -43,7 +43,7 @@ def subset(split: Split, n: int) -> tuple[Tensor, Tensor]:
 def images(study: Study) -> tuple[Tensor, Tensor]:
     """The images of a study and their labels."""
     parent = study.parent
-    split = data.load(parent.dataset, validation=parent.validation)
+    split = data.load_once(parent.dataset, validation=parent.validation)
     return subset(split, study.images)
 
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
-from scipy import stats
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -318,8 +318,10 @@ def survival(norms: np.ndarray, fooled: np.ndarray) -> pd.DataFrame:
     """
     if not len(norms):
         raise ValueError("no image is left: give critical norms of one image or more")
-    observed = stats.CensoredData.right_censored(np.asarray(norms, float), ~np.asarray(fooled))
-    curve = stats.ecdf(observed).sf
+    observed = scipy.stats.CensoredData.right_censored(
+        np.asarray(norms, float), ~np.asarray(fooled)
+    )
+    curve = scipy.stats.ecdf(observed).sf
     return pd.DataFrame({"norm": curve.quantiles, "share": curve.probabilities})
 
 

@@ -86,7 +86,7 @@ class LocalLayer(Run):
 def make_layer(run: LocalLayer, workspace: Workspace) -> Contents:
     """Learn the layer of a run, from its checkpoint if there is one."""
     start = time.perf_counter()
-    split = data.load(run.dataset, limit=run.limit)
+    split = data.load_once(run.dataset, limit=run.limit)
     images = networks.unit_norm(split.x_train.float())
     probed = _Probe(run)
     looks = _Looks(workspace.folder / "looks.pt")
@@ -182,7 +182,7 @@ class _Probe:
     def __init__(self, run: LocalLayer) -> None:
         self.run = run
         n_validation = 5000 if run.dataset != "digits" else 200
-        split = data.load(run.dataset, validation=n_validation, limit=PROBE["images"])
+        split = data.load_once(run.dataset, validation=n_validation, limit=PROBE["images"])
         self.split = networks.unit_norm_split(split)
         self.images = networks.unit_norm(split.x_test[:SPECTRUM_IMAGES].float())
         self.start = dense_weights(start_of(run, self.images.shape[1]))

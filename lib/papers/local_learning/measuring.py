@@ -54,7 +54,7 @@ def fooled(study: Study, parent: Record) -> Table:
         bool of the images that are classified correctly, and index (n,), which they are.
     """
     model, pixels = _attacked(study, parent)
-    split = data.load(study.dataset)
+    split = data.load_once(study.dataset)
     raw, y = _stratified(split.x_test.flatten(1).float(), split.y_test, study.images)
     x = raw if pixels else networks.unit_norm(raw)
     white = torch.ones(len(x), 1)
@@ -137,7 +137,7 @@ def spectrum(study: Study, parent: Record) -> Table:
         eigenvalues.layer.input (h,) float32, and of the images of the first layer draw.measure.w
         (D,) from images drawn anew, w 0 or 1 for weighted.
     """
-    split = data.load(study.dataset)
+    split = data.load_once(study.dataset)
     raw, _ = _stratified(split.x_test.flatten(1).float(), split.y_test, study.images)
     rows, arrays = [], {}
     for layer, given, function, x in _activities(study, parent, raw):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def select_mixture(values: np.ndarray, *, last_fitted: bool = False) -> "Gaussia
             other = _fitted(values, n_components, None)
             larger = max(larger, other, key=lambda fit: fit.score(values[:, None]))
         gain = larger.score(values[:, None]) - mixture.score(values[:, None])
-        is_refused = stats.chi2.sf(2 * len(values) * gain, PARAMETERS) >= SIGNIFICANCE
+        is_refused = scipy.stats.chi2.sf(2 * len(values) * gain, PARAMETERS) >= SIGNIFICANCE
         if last_fitted or not is_refused:
             mixture = larger
         if is_refused:

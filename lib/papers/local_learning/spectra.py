@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor
 
 from lib.report.measurement import LEVEL, Measurement
@@ -235,7 +235,7 @@ def over_seeds_and_images(values: Sequence[float], draws: np.ndarray) -> Measure
         return Measurement(mean, -math.inf, math.inf, n)
     of_seeds = values.var(ddof=1) / n
     of_images = draws.mean(0).var(ddof=1) if draws.shape[1] > 1 else 0.0
-    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * math.sqrt(of_seeds + of_images)
+    half = scipy.stats.t.ppf((1 + LEVEL) / 2, n - 1) * math.sqrt(of_seeds + of_images)
     return Measurement(mean, mean - half, mean + half, n)
 
 

@@ -106,7 +106,7 @@ class HiddenNetwork(Run):
 
     def split(self) -> data.Split:
         """The data, every image divided by its norm."""
-        split = data.load(self.dataset, validation=self.validation, limit=self.limit)
+        split = data.load_once(self.dataset, validation=self.validation, limit=self.limit)
         return networks.unit_norm_split(split)
 
     def generator(self) -> torch.Generator:

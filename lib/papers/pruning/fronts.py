@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from pymoo.indicators.hv import HV
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
-from scipy import stats
 
 REFERENCE_POINT = 1.0  # of every objective: nothing right, all features read, every stranger missed
 
@@ -65,7 +65,7 @@ def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's correlation; nan where one of them does not vary or fewer than three rows."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return np.nan
-    return float(stats.spearmanr(x, y).statistic)
+    return float(scipy.stats.spearmanr(x, y).statistic)
 
 
 def partial_rank_correlation(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:

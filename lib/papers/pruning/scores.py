@@ -5,8 +5,8 @@ under noise and under an attack of the features are here too, under their own na
 """
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import rankdata
 from torch import Generator, Tensor, nn
 
 from lib.names import check_known
@@ -123,7 +123,7 @@ def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
     """
     inside, outside = _checked(inside), _checked(outside)
     n, m = len(inside), len(outside)
-    ranks = rankdata(np.concatenate([inside, outside]))
+    ranks = scipy.stats.rankdata(np.concatenate([inside, outside]))
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 

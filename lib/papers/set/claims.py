@@ -207,8 +207,8 @@ def cost_ratio(records: Records, measure: str, sides: tuple[str, str]) -> Measur
     """S04: peak memory of training, SET divided by dense; S05: seconds of an epoch, dense divided
     by SET; in each round of the stored benchmark at 3072-4000-1000-4000-10, which is no record.
     """
-    table = bench.obtain("steps", "paper")
-    table = table[(table["sweep"] == "cifar10_mlp") & (table["measure"] == measure)]
+    table = bench.obtain("cifar10_mlp", profile="paper")
+    table = table[table["measure"] == measure]
     costs = table.groupby("contender")["median_ms"].apply(list).to_dict()
     pairs = zip(*(costs.get(side, []) for side in sides), strict=True)
     ratios = [first / second for first, second in pairs]

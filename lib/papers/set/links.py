@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
-from scipy import stats
 
 from lib import data, topology
 from lib.papers.adaptive_topology import experiments as adaptive
@@ -169,13 +169,13 @@ def visible_connectivity(study: Study, record: Record) -> Table:
 
 def pixel_statistics(dataset: str) -> tuple[np.ndarray, np.ndarray]:
     """(n,) variance and (n,) F value of the classes of every pixel of the training images."""
-    split = data.load(dataset)
+    split = data.load_once(dataset)
     x, y = split.x_train.flatten(1).double().numpy(), split.y_train.numpy()
     variance = x.var(axis=0)
     varies = variance > 0
     classes = [x[y == label][:, varies] for label in np.unique(y)]
     f_value = np.zeros(len(variance))
-    f_value[varies] = stats.f_oneway(*classes).statistic
+    f_value[varies] = scipy.stats.f_oneway(*classes).statistic
     return variance, f_value
 
 
@@ -192,7 +192,7 @@ def _correlations(links: np.ndarray, variance: np.ndarray, f_value: np.ndarray) 
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
-    return stats.spearmanr(x, y).statistic
+    return scipy.stats.spearmanr(x, y).statistic
 
 
 def _frame_over_centre(links: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from lib import topology
 from lib.papers.set import links
@@ -102,7 +102,7 @@ def _agreement(first: Record, second: Record) -> tuple[float, float]:
     """Rank correlation of two maps, and the Jaccard index of their best linked quarters."""
     a = input_links(first, "final")
     b = input_links(second, "final")
-    correlation = stats.spearmanr(a, b).statistic
+    correlation = scipy.stats.spearmanr(a, b).statistic
     best_a, best_b = _best_quarter(a), _best_quarter(b)
     shared = len(best_a & best_b) / len(best_a | best_b)
     return correlation, shared
@@ -145,4 +145,4 @@ def rank_maps(studies: Iterable[Record], runs: Runs, methods: Sequence[str]) -> 
 
 
 def _ranks(numbers: np.ndarray) -> np.ndarray:
-    return stats.rankdata(numbers, "min") - 1
+    return scipy.stats.rankdata(numbers, "min") - 1

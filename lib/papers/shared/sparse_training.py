@@ -189,7 +189,7 @@ def replay(run: SparseTraining, workspace: Workspace, epochs: int) -> Contents:
 
 
 def _split(run: SparseTraining) -> data.Split:
-    return data.load(run.dataset, validation=run.validation, limit=run.limit)
+    return data.load_once(run.dataset, validation=run.validation, limit=run.limit)
 
 
 def _trained(

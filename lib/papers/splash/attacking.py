@@ -52,7 +52,7 @@ Row = tuple[str, str, float, float]
 def images(study: Study) -> tuple[Tensor, Tensor]:
     """The images of a study and their labels: of the validation part where the data have one."""
     parent = study.parent
-    split = data.load(parent.dataset, validation=parent.validation)
+    split = data.load_once(parent.dataset, validation=parent.validation)
     if split.x_valid is not None:
         return stratified(split.x_valid, split.y_valid, study.images)
     return stratified(split.x_test, split.y_test, study.images)

@@ -118,7 +118,7 @@ class UnitTraining(Run):
 
     def split(self) -> data.Split:
         """The data, as many as asked for, classes in proportion."""
-        split = data.load(self.dataset, validation=self.validation, limit=self.limit)
+        split = data.load_once(self.dataset, validation=self.validation, limit=self.limit)
         if self.test_images is None:
             return split
         x, y = stratified(split.x_test, split.y_test, self.test_images)

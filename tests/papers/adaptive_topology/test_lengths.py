@@ -116,13 +116,14 @@ def trained(method, epochs):
 
 
 def test_seconds_are_those_of_the_measured_steps():
-    rows = [("density", "training_step", "fused", 0.01, 2.0)]
-    rows += [("density", "training_step", "dense", 0.01, 10.0)]
-    rows += [
-        ("density", "training_step", "fused", 0.04, 7.0),
-        ("width", "epoch", "fused", 0.01, 9.0),
+    rows = [
+        ("fused", 0.01, 128, 2, 2.0),
+        ("dense", 0.01, 128, 2, 10.0),
+        ("fused", 0.05, 128, 2, 7.0),
+        ("fused", 0.01, 512, 2, 9.0),
+        ("fused", 0.01, 128, 1, 4.0),
     ]
-    columns = ["sweep", "measure", "contender", "density", "median_ms"]
+    columns = ["contender", "density", "batch", "threads", "median_ms"]
     steps = pd.DataFrame(rows, columns=columns)
     records = [trained("set", 20), trained("dense", 60), trained("dense_small", 20)]
     records.append(trained("dense_pruned", 50))

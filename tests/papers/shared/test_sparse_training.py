@@ -81,7 +81,7 @@ def test_sweep_does_the_others_when_a_run_diverges(store):
 
 
 def test_missing_data_are_replaced_only_where_the_configuration_says_so(store, monkeypatch):
-    load, origin = data.load, data.origin
+    load_once, origin = data.load_once, data.origin
 
     def only_digits(function):
         def asked(name, **options):
@@ -91,7 +91,7 @@ def test_missing_data_are_replaced_only_where_the_configuration_says_so(store, m
 
         return asked
 
-    monkeypatch.setattr(data, "load", only_digits(load))
+    monkeypatch.setattr(data, "load_once", only_digits(load_once))
     monkeypatch.setattr(data, "origin", only_digits(origin))
     digits = dataclasses.replace(BASE, epochs=1)
     mnist = dataclasses.replace(digits, dataset="mnist")

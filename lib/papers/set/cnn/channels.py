@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from lib.layers import SparseLinear
@@ -116,7 +116,7 @@ def rank_correlation(links: np.ndarray, useful: np.ndarray) -> float:
     """Spearman's; nan where one of both is constant."""
     if np.ptp(links) == 0 or np.ptp(useful) == 0:
         return np.nan
-    return float(stats.spearmanr(links, useful).statistic)
+    return float(scipy.stats.spearmanr(links, useful).statistic)
 
 
 def _share_of_best(links: np.ndarray, useful: np.ndarray) -> float:

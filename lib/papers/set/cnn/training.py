@@ -49,7 +49,7 @@ class CnnTraining(SparseTraining):
 
     def split(self) -> data.Split:
         """The images, as many as asked for."""
-        split = data.load(self.dataset, validation=self.validation, limit=self.limit)
+        split = data.load_once(self.dataset, validation=self.validation, limit=self.limit)
         if self.test_images is None:
             return split
         order = data.stratified_order(len(split.y_test), split.y_test.numpy())

@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib import checkpoints, compiled, models, optimisers, sampling, train
+from lib import binary_units, checkpoints, compiled, optimisers, sampling, train
 from lib.evolution import evolve_, remove_
 from lib.layers import SparseLinear
 from lib.papers.set.rbm.model import RBM, check_binary
 from lib.settings import History, Settings
 
 CHECKPOINT_FORMAT = "rbm 1"
+STEPS = 16  # in one compiled call
 CHECKPOINT_SECONDS = 2.0  # epochs are short: not after each of them is one written
 
 Evaluation = Callable[[RBM, int], dict[str, Any]]
@@ -151,11 +152,10 @@ class _Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate_at_epoch(epoch)
         order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
-        batches = order.split(settings.batch_size)
-        if models.runs_on_any_threads(self.rbm.links):
-            batches = compiled.paced(batches)
-        with compiled.on_threads(torch.get_num_threads()):
-            for index in batches:
+        if self._runs_compiled():
+            self._run_compiled(order)
+        else:
+            for index in order.split(settings.batch_size):
                 self._step(sampling.batch(self.x, index, self.rbm.weights.dtype))
         for parameter in self.rbm.parameters():
             if not parameter.isfinite().all():
@@ -172,6 +172,39 @@ class _Learner:
             train.record_links(history, self.rbm, "final")
             history.final["links"] = self.rbm.n_links
         return n_links
+
+    def _runs_compiled(self) -> bool:
+        """Whether several steps are one compiled call."""
+        settings = self.settings
+        is_taken = sampling.descends_in_one_call(self.rbm.links, settings.batch_size)
+        return is_taken and not settings.nesterov
+
+    @torch.no_grad()
+    def _run_compiled(self, order: Tensor) -> None:
+        """The steps of an epoch, :data:`STEPS` in a call; of batches of one tile on one thread."""
+        batch_size, dtype = self.settings.batch_size, self.rbm.weights.dtype
+        if self.chains.persistent and self.particles is None:
+            self.particles = sampling.batch(self.x, order[:batch_size], dtype)
+        parts = order.split(STEPS * batch_size)
+        is_one_tile = min(batch_size, len(order)) <= binary_units.LANES
+        with compiled.on_threads(1 if is_one_tile else torch.get_num_threads()):
+            for index in parts if is_one_tile else compiled.paced(parts):
+                steps = math.ceil(len(index) / batch_size)
+                shape = steps, sampling.passes(self.chains.steps, self.particles)
+                laws = sampling.laws_of(self.seed, self.passes + 1, shape)
+                self.passes += shape[0] * shape[1]
+                particles = sampling.descend_(
+                    self.rbm.links,
+                    self.rbm.visible_bias,
+                    self.x,
+                    index,
+                    min(batch_size, len(index)),
+                    laws,
+                    self.optimiser,
+                    particles=self.particles,
+                )
+                if self.chains.persistent:
+                    self.particles = particles
 
     def _law(self) -> sampling.SamplingLaw:
         self.passes += 1

@@ -1,5 +1,6 @@
 """Contrastive divergence: its gradient, what is learned, links that evolve, exact resume."""
 
+import dataclasses
 import math
 
 import pytest
@@ -221,10 +222,23 @@ def test_best_machine_is_that_of_the_largest_validation_likelihood():
     assert torch.equal(rbm.to_dense(), states[3])
 
 
-def test_threads_change_no_bit():
-    one = weights_after(SET)
+@pytest.mark.parametrize("batch_size", [7, 20])
+def test_threads_change_no_bit(batch_size):
+    settings = dataclasses.replace(SET, batch_size=batch_size)
+    one = weights_after(settings)
     with compiled.on_threads(2):
-        assert torch.equal(weights_after(SET), one)
+        assert torch.equal(weights_after(settings), one)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("chains", [Chains(), Chains(2, persistent=True)], ids=str)
+@pytest.mark.parametrize("batch_size", [7, 20])
+def test_compiled_epochs_are_those_of_plain_torch(batch_size, chains, nesterov):
+    settings = dataclasses.replace(SET, batch_size=batch_size, nesterov=nesterov)
+    actual = weights_after(settings, chains=chains)
+    with compiled.use_implementation("torch"):
+        desired = weights_after(settings, chains=chains)
+    assert_allclose(actual, desired, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.gpu
