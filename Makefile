@@ -16,7 +16,7 @@ ifneq ($(shell cat .venv/.stamp 2>/dev/null),$(shell pwd))
 .PHONY: .venv/.stamp
 endif
 
-.PHONY: help figures test claims bench site lab notebooks requirements relative clean clean-all
+.PHONY: help figures test claims bench bench-rivals site lab notebooks requirements relative clean clean-all
 .DELETE_ON_ERROR:
 
 help:  ## this list (ARGS="..." goes to the command behind a target)
@@ -33,6 +33,13 @@ claims: .venv/.stamp  ## the published claims and our verdicts
 
 bench: .venv/.stamp  ## sparse against dense, in milliseconds
 	@$(BIN) -m lib bench $(ARGS)
+
+# The setup of SparseProp calls pip and python3 by these names, and wants a C++ compiler.
+bench-rivals: .venv/.stamp  ## sparselab and SparseProp into .venv, to measure against them
+	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-deps \
+		sparselab==0.2.2 pybind11==3.1.0
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(BIN) -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation sparseprop==0.1.14
 
 site: .venv/.stamp  ## the notebooks and pages as a site: build/site/html/index.html
 	@$(BIN) -m lib.command.site build/site/source

@@ -1,71 +1,38 @@
-"""Speed and memory against dense, masked, torch.sparse and sparselab, all in one run.
+"""Speed and memory against dense, masked, torch.sparse, sparselab and SparseProp, all in one run.
 
-Contenders take turns, so that a busy moment of the machine meets all of them; the median and the
-range of the middle half are reported. A turn begins with a rest and, but for whole epochs, with
-calls that are not timed.
+Contenders take turns, so that a busy moment of the machine meets all of them, and a turn in which
+others were busy is taken again. Median and range of the middle half are reported, and beside them
+the *floor*: what the machine's arithmetic and cache allow.
 """
 
-from lib.bench.contenders import (
-    BATCH,
-    UNIT_SHAPES,
-    WIDTHS,
-    MaskedLinear,
-    PlainSReLU,
-    TorchSparseLinear,
-    Trainer,
-    UnitPass,
-    csr,
-    kept_mib,
-    network,
-    products,
-)
-from lib.bench.machines import speedups
-from lib.bench.scale import RUNS, measure_cluster
-from lib.bench.sweeps import (
+from lib.bench.contenders import BATCH, WIDTHS, kept_mib
+from lib.bench.points import (
     COLUMNS,
+    HEADLINES,
     measure,
-    measure_machine,
-    measure_steps,
-    measure_units,
+    measure_all,
+    measure_points,
     obtain,
-    sweep_machines,
-    sweep_products,
-    sweep_steps,
+    points_of,
+    stored,
 )
-from lib.bench.timing import (
-    compare,
-    epochs,
-    peak_memory,
-    print_peak,
-)
+from lib.bench.scale import RUNS, measure_cluster
+from lib.bench.timing import compare, print_peak
 
 __all__ = [
     "BATCH",
     "COLUMNS",
-    "WIDTHS",
-    "MaskedLinear",
+    "HEADLINES",
     "RUNS",
-    "PlainSReLU",
-    "TorchSparseLinear",
-    "Trainer",
-    "UNIT_SHAPES",
-    "UnitPass",
+    "WIDTHS",
     "compare",
-    "csr",
-    "epochs",
     "kept_mib",
     "measure",
+    "measure_all",
     "measure_cluster",
-    "measure_machine",
-    "measure_steps",
-    "measure_units",
-    "network",
+    "measure_points",
     "obtain",
-    "peak_memory",
+    "points_of",
     "print_peak",
-    "products",
-    "speedups",
-    "sweep_machines",
-    "sweep_products",
-    "sweep_steps",
+    "stored",
 ]

@@ -1,7 +1,8 @@
-"""The contenders: networks that compute the same, and the products of which they consist."""
+"""The contenders: networks that are trained side by side, and the layers of which they consist."""
 
+import ctypes
+import importlib
 import importlib.util
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import activations, kernels, layers, models
+from lib import activations, kernels, layers, models, train
 from lib.names import check_known
+from lib.step import CompiledStep
 from lib.support import Support, erdos_renyi_density, random_support
 
 BATCH = 128
 WIDTHS = (784, 1000, 1000, 1000, 10)
-ER_20 = {"er_epsilon": 20.0}
 DROPOUT = 0.3
-UNIT_SHAPES = ((1000, 128), (128, 64, 32, 32))  # of a layer's neurons and batch, and of images
+EXAMPLES = 10_000  # random ones, of which a step draws a batch
 
 Call = Callable[[], object]
 
@@ -82,34 +83,43 @@ def csr(support: Support, values: Tensor, transposed: bool = False) -> Tensor:
         return torch.sparse_csr_tensor(crow, col, values, shape)
 
 
-class PlainSReLU(nn.Module):
-    """SReLU in torch's own operations, as one writes it without a kernel."""
+def sparselab_layer(n_in: int, n_out: int, **links: float) -> nn.Module:
+    """The layer of sparselab 0.2.2, see ``make bench-rivals``; links are its own, as many."""
+    import sparselab
 
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self.parts = nn.ParameterList()  # t_left, a_left, width, a_right
-        for start in activations.SReLU.START.values():
-            self.parts.append(torch.full((n,), start))
+    density = links.get("density")
+    if not density:
+        density = erdos_renyi_density(n_in, n_out, **links)
+    with warnings.catch_warnings(action="ignore"):  # it makes a CSR of torch
+        return sparselab.SparseLinear(n_in, n_out, sparsity=1 - density)
 
-    def forward(self, x: Tensor) -> Tensor:
-        t_left, a_left, width, a_right = self.parts
-        t_right = t_left + width.abs()
-        left = t_left + a_left * (x - t_left)
-        right = t_right + a_right * (x - t_right)
-        y = torch.where(x <= t_left, left, x)
-        return torch.where(x >= t_right, right, y)
+
+def sparseprop_layer(n_in: int, n_out: int, **links: float) -> nn.Module:
+    """The layer of SparseProp 0.1.14, see ``make bench-rivals``.
+
+    It takes inputs example by example (B, n_in), contiguous. Of a transposed view with sizes that
+    16 divides it reads the wrong numbers without a word. What it returns is such a view where 16
+    does not divide B and n_out, and then none of its own layers reads it wrongly.
+    """
+    modules = importlib.import_module("sparseprop.modules")  # no extra: pip alone cannot build it
+    sparse = layers.SparseLinear(n_in, n_out, **links)
+    dense = nn.Linear(n_in, n_out)
+    with torch.no_grad():
+        dense.weight.copy_(sparse.to_dense())
+    return modules.SparseLinear.from_dense(dense)
 
 
 # ------------------------------------------------------------------------------------ networks
 
 
 def network(contender: str, widths: Sequence[int] = WIDTHS, **links: float) -> nn.Module:
-    """The network of a contender, with SReLU (``torch_sparse``: ReLU) and dropout .3.
+    """The network of a contender, with dropout .3.
 
     Args:
-        contender: ``fused`` and ``modular`` (ours), ``dense`` (our SReLU and dropout),
-            ``dense_modules`` (plain torch modules), ``masked`` (those times a mask),
-            ``torch_sparse`` (CSR, plain torch around it) or ``sparselab`` (its layer, likewise).
+        contender: ``fused`` (our step) and ``modular`` (ours, by autograd) with SReLU, ``dense``
+            (the same network with all links, products by oneDNN), and with torch's own ReLU and
+            dropout around the layers ``dense_modules`` (``nn.Linear``), ``masked`` (those times a
+            mask), ``torch_sparse`` (CSR), ``sparselab`` and ``sparseprop``.
         widths: n_in, hidden widths, n_out.
         links: ``density`` or ``er_epsilon``, of the sparse ones.
     Raises: ValueError for an unknown contender.
@@ -119,19 +129,17 @@ def network(contender: str, widths: Sequence[int] = WIDTHS, **links: float) -> n
 
 
 def names() -> list[str]:
-    """Names of :func:`network`, sparselab's only where it is installed."""
-    known = list(BUILDERS)
-    if importlib.util.find_spec("sparselab") is None:
-        known.remove("sparselab")
-    return known
+    """Names of :func:`network`, rivals only where they are installed."""
+    return [name for name in BUILDERS if name not in LIBRARIES or is_installed(name)]
 
 
-def _fused(widths: Sequence[int], **links: float) -> nn.Module:
+def is_installed(rival: str) -> bool:
+    """Whether a library of :data:`LIBRARIES` can be imported."""
+    return importlib.util.find_spec(rival) is not None
+
+
+def _ours(widths: Sequence[int], **links: float) -> nn.Module:
     return models.mlp(widths, dropout=DROPOUT, **links)
-
-
-def _modular(widths: Sequence[int], **links: float) -> nn.Module:
-    return nn.Sequential(*_fused(widths, **links))
 
 
 def _dense(widths: Sequence[int], **links: float) -> nn.Module:
@@ -139,65 +147,55 @@ def _dense(widths: Sequence[int], **links: float) -> nn.Module:
 
 
 def _dense_modules(widths: Sequence[int], **links: float) -> nn.Module:
-    return _compose(widths, nn.Linear, PlainSReLU)
+    return _plain(nn.Linear, widths)
 
 
-def _masked(widths: Sequence[int], **links: float) -> nn.Module:
-    layer = partial(MaskedLinear, **links)
-    return _compose(widths, layer, PlainSReLU)
-
-
-def _torch_sparse(widths: Sequence[int], **links: float) -> nn.Module:
-    layer = partial(TorchSparseLinear, **links)
-    relu = partial(activations.make, "relu", layer=1)
-    return _compose(widths, layer, relu)
-
-
-def _sparselab(widths: Sequence[int], **links: float) -> nn.Module:
-    layer = partial(_sparselab_layer, **links)
-    return _compose(widths, layer, PlainSReLU)
-
-
-BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "fused": _fused,
-    "modular": _modular,
-    "dense": _dense,
-    "dense_modules": _dense_modules,
-    "masked": _masked,
-    "torch_sparse": _torch_sparse,
-    "sparselab": _sparselab,
-}
-
-
-def _compose(
-    widths: Sequence[int],
-    layer: Callable[..., nn.Module],
-    unit: Callable[[int], nn.Module],
-) -> nn.Sequential:
+def _plain(layer: Callable[..., nn.Module], widths: Sequence[int], **links: float) -> nn.Module:
+    """Hidden layers of a kind, torch's ReLU and dropout after each; the output layer is dense."""
     net = nn.Sequential()
     for n_in, n_out in zip(widths[:-2], widths[1:-1], strict=True):
-        net.append(layer(n_in, n_out))
-        net.append(unit(n_out))
-        net.append(nn.Dropout(DROPOUT))
+        net.extend([layer(n_in, n_out, **links), nn.ReLU(), nn.Dropout(DROPOUT)])
     return net.append(nn.Linear(*widths[-2:]))
 
 
-def _sparselab_layer(n_in: int, n_out: int, **links: float) -> nn.Module:
-    import sparselab  # optional extra "bench"
+LAYERS: dict[str, Callable[..., nn.Module]] = {
+    "masked": MaskedLinear,
+    "torch_sparse": TorchSparseLinear,
+    "sparselab": sparselab_layer,
+    "sparseprop": sparseprop_layer,
+}
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "fused": _ours,
+    "modular": _ours,
+    "dense": _dense,
+    "dense_modules": _dense_modules,
+    **{name: partial(_plain, layer) for name, layer in LAYERS.items()},
+}
+LIBRARIES = {"sparselab": "sparselab._core", "sparseprop": "backend"}  # which compiled module
 
-    density = links.get("density")
-    if not density:
-        density = erdos_renyi_density(n_in, n_out, **links)
-    with warnings.catch_warnings(action="ignore"):  # it makes a CSR of torch
-        return sparselab.SparseLinear(n_in, n_out, sparsity=1 - density)
+
+def set_threads(number: int) -> None:
+    """Let torch, our loops and the libraries of rivals run on so many threads.
+
+    Rivals may carry an OpenMP of their own, which torch does not set.
+    """
+    torch.set_num_threads(number)
+    for rival, module in LIBRARIES.items():
+        if is_installed(rival):
+            importlib.import_module(rival)
+            ctypes.CDLL(importlib.import_module(module).__file__).omp_set_num_threads(number)
+
+
+# --------------------------------------------------------------------------------------- steps
 
 
 class Trainer:
     """A call is one training step: draw a batch, loss, gradients, SGD with momentum.
 
     Args:
-        contender: see :func:`network`; plain torch and sparselab take torch's default SGD, the
-            others its fused one.
+        contender: see :func:`network`. ``fused`` is :func:`lib.train.compiled_step`, all others go
+            by autograd; ``dense_modules`` and ``masked`` have torch's default SGD, the others its
+            fused one.
         widths, links: see :func:`network`.
         batch: examples a step.
     """
@@ -211,41 +209,57 @@ class Trainer:
     ) -> None:
         self.net = network(contender, widths, **links)
         self.batch = batch
-        default = ("dense_modules", "masked", "sparselab")
         self.optimiser = torch.optim.SGD(
             self.net.parameters(),
             lr=0.01,
             momentum=0.9,
             weight_decay=2e-4,
-            fused=contender not in default,
+            fused=contender not in ("dense_modules", "masked"),
         )
         generator = torch.Generator().manual_seed(0)
-        n = 10_000
-        self.x = torch.rand(n, widths[0], generator=generator)
-        self.y = torch.randint(widths[-1], (n,), generator=generator)
-        self.parts: dict[str, list[float]] = {}  # seconds of each part of a step
+        self.x = torch.rand(EXAMPLES, widths[0], generator=generator)
+        self.y = torch.randint(widths[-1], (EXAMPLES,), generator=generator)
+        self.compiled: CompiledStep | None = None
+        if contender == "fused":
+            self.compiled = train.compiled_step(self.net, self.optimiser)
 
     def __call__(self) -> float:
-        start = time.perf_counter()
         index = torch.randint(len(self.x), (self.batch,))
-        x, y = self.x.index_select(0, index), self.y[index]
-        start = self._clock("batch", start)
-        logits = self.net(x)
-        start = self._clock("forward", start)
-        loss = F.cross_entropy(logits, y)
-        value = loss.item()
-        start = self._clock("loss", start)
+        if self.compiled is not None:
+            return self.compiled(self.x, self.y, index)
+        loss = F.cross_entropy(self.net(self.x.index_select(0, index)), self.y[index])
         self.optimiser.zero_grad()
         loss.backward()
-        start = self._clock("backward", start)
         self.optimiser.step()
-        self._clock("optimiser", start)
-        return value
+        return loss.item()
 
-    def _clock(self, part: str, start: float) -> float:
-        now = time.perf_counter()
-        self.parts.setdefault(part, []).append(now - start)
-        return now
+
+class LayerPass:
+    """A call is a forward and a backward pass of one layer: output, and gradients of weights, bias
+    and input, which lies example by example, as every rival wants it.
+
+    Args:
+        contender: ``fused`` (:class:`lib.layers.SparseLinear`), ``dense_modules`` (``nn.Linear``)
+            or a name of :data:`LAYERS`.
+        n_in, n_out: sizes of the layer.
+        batch: examples.
+        links: of the sparse ones.
+    """
+
+    def __init__(
+        self, contender: str, n_in: int, n_out: int, batch: int = BATCH, **links: float
+    ) -> None:
+        if contender == "dense_modules":
+            self.layer = nn.Linear(n_in, n_out)
+        else:
+            self.layer = {"fused": layers.SparseLinear, **LAYERS}[contender](n_in, n_out, **links)
+        generator = torch.Generator().manual_seed(0)
+        self.x = torch.rand(batch, n_in, generator=generator).requires_grad_()
+        self.grad_y = torch.rand(batch, n_out, generator=generator)
+
+    def __call__(self) -> tuple[Tensor, ...]:
+        inputs = self.x, *self.layer.parameters()
+        return torch.autograd.grad(self.layer(self.x), inputs, self.grad_y)
 
 
 class UnitPass:
@@ -307,17 +321,17 @@ def products(support: Support, batch: int = BATCH) -> dict[str, dict[str, Call]]
         "spmm": {
             "modular": lambda: kernels.spmm(support, values, x),
             "torch_sparse": lambda: weights @ x,
-            "dense": lambda: dense @ x,
+            "dense": lambda: kernels.dense_product(dense, x),
         },
         "spmm_transposed": {
             "modular": lambda: kernels.spmm_transposed(support, values, grad_y),
             "torch_sparse": lambda: transposed @ grad_y,
-            "dense": lambda: dense_transposed @ grad_y,
+            "dense": lambda: kernels.dense_product(dense_transposed, grad_y),
         },
         "sddmm": {
             "modular": lambda: kernels.sddmm(support, x, grad_y),
             "torch_sparse": lambda: torch.sparse.sampled_addmm(pattern, grad_y, x.t()),
-            "dense": lambda: grad_y @ x.t(),
+            "dense": lambda: kernels.dense_product(grad_y, x.t()),
         },
     }
 
@@ -339,34 +353,3 @@ def layer_support(n_in: int, n_out: int, density: float) -> Support:
     """The support of a layer that is measured."""
     generator = torch.Generator().manual_seed(0)
     return random_support(n_in, n_out, density, generator=generator)
-
-
-def our_products(widths: Sequence[int], batch: int) -> Call:
-    """A call computes the products of every layer of a step, one after the other, by ours."""
-    calls = floor_calls(widths, batch)
-    ours = [call for name, call in calls.items() if name.endswith(" modular")]
-
-    def compute() -> None:
-        for call in ours:
-            call()
-
-    return compute
-
-
-def floor_calls(widths: Sequence[int], batch: int = BATCH) -> dict[str, Call]:
-    """The products of every layer of the network, by ours and by torch.sparse.
-
-    Returns: {"layer product contender": call}; there is no gradient at the pixels.
-    """
-    calls = {}
-    for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-        density = 1.0
-        if n_out > 10:
-            density = erdos_renyi_density(n_in, n_out, 20)
-        support = layer_support(n_in, n_out, density)
-        for product, rivals in products(support, batch).items():
-            if i == 0 and product == "spmm_transposed":
-                continue
-            for name in ("modular", "torch_sparse"):
-                calls[f"{i} {product} {name}"] = rivals[name]
-    return calls

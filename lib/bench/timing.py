@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,45 +14,82 @@ from torch import Tensor
 
 from lib import data, evolution, train
 from lib.bench import contenders
-from lib.bench.contenders import BATCH, ER_20, WIDTHS, Call
+from lib.bench.contenders import BATCH, WIDTHS, Call
 from lib.paths import ROOT
 
 ROUNDS = 11
 TURN = 0.1  # seconds
+REST = 0.03  # seconds: longer than a thread that waits keeps its core busy
+OTHERS = 0.15  # of a core: others that are busier make a turn noisy
+GRAIN = 0.02  # seconds to which that is known
+TRIES = 4  # of a noisy turn
+STAT = Path("/proc/stat")  # Linux; elsewhere no turn is known to be noisy
 STATUS = Path("/proc/self/status")  # Linux; memory is not measured elsewhere
+TICKS = 100  # of STAT a second
+WORK = (0, 1, 2, 5, 6, 7)  # user, nice, system, interrupts (2), and what other machines took
 PEAK_PROGRAM = "import sys, json; from lib import bench; bench.print_peak(*json.loads(sys.argv[1]))"
 
 
 def compare(
-    calls: dict[str, Call],
-    rounds: int = ROUNDS,
-    turn: float = TURN,
+    calls: Mapping[str, Call], rounds: int = ROUNDS, turn: float = TURN, tries: int = TRIES
 ) -> dict[str, np.ndarray]:
-    """Seconds of each call, (rounds,): the calls take turns, each repeated for ``turn`` seconds.
+    """Seconds of each call, (rounds,): the calls take turns, each repeated for ``turn`` seconds,
+    of which the median counts.
 
     A turn begins with a rest, in which threads that another contender left spinning go to sleep,
-    and with calls that are not timed, so that it finds its own data in the caches.
+    and with calls that are not timed, so that it finds its own data in the caches. One in which
+    other processes were busy is taken again, up to ``tries`` times, see :func:`quietest`.
     """
     repeats = {}
     for name, call in calls.items():
         call()
-        repeats[name] = max(1, int(turn / max(_seconds(call, 1), 1e-7)))
+        call()
+        repeats[name] = max(2, int(turn / max(_seconds(call, 1)[0], 1e-7)))
     seconds = {name: np.empty(rounds) for name in calls}
     for i in range(rounds):
         for name, call in calls.items():
-            time.sleep(3 * turn)
-            for _ in range(1 + repeats[name] // 5):
-                call()
-            seconds[name][i] = _seconds(call, repeats[name])
+            seconds[name][i] = quietest(partial(_turn, call, repeats[name]), tries)
     return seconds
 
 
-def _seconds(call: Call, repeats: int) -> float:
-    """Mean seconds of a call."""
-    start = time.perf_counter()
+def quietest(measure: Callable[[], float], tries: int = TRIES) -> float:
+    """What is measured while others are quiet; of as many noisy tries the least noisy one."""
+    noisy = []
+    for _ in range(tries):
+        start, before = time.perf_counter(), others_seconds()
+        found = measure()
+        elapsed = max(time.perf_counter() - start, 1e-9)
+        busy = others_seconds() - before
+        if busy <= OTHERS * elapsed + GRAIN:
+            return found
+        noisy.append((busy / elapsed, found))
+    return min(noisy)[1]
+
+
+def others_seconds() -> float:
+    """Processor seconds so far of all that is not this process, other virtual machines included;
+    0 where that is not known.
+    """
+    if not STAT.exists():
+        return 0.0
+    line = STAT.read_text().split("\n", 1)[0].split()[1:]
+    return sum(int(line[i]) for i in WORK) / TICKS - time.process_time()
+
+
+def _turn(call: Call, repeats: int) -> float:
+    time.sleep(REST)
+    _seconds(call, 1 + repeats // 5)
+    return float(np.median(_seconds(call, repeats)))
+
+
+def _seconds(call: Call, repeats: int) -> list[float]:
+    """Of each of some calls."""
+    seconds = []
     for _ in range(repeats):
+        start = time.perf_counter()
         call()
-    return (time.perf_counter() - start) / repeats
+        seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def epochs(
@@ -59,18 +97,27 @@ def epochs(
     widths: Sequence[int],
     examples: int,
     rounds: int,
+    **links: float,
 ) -> dict[str, np.ndarray]:
-    """Seconds of a whole epoch, in turn: steps, evaluation of 10,000 test images, evolution.
+    """Seconds of a whole epoch, in turn: steps, evaluation of as many test images (at most 10,000),
+    evolution; of plain dense torch, ``"dense_modules"``, the steps alone. A noisy epoch is taken
+    again once.
 
     On random images; of two sparse epochs the first is timed, as the last does not evolve.
     """
     split = _random_images(widths, examples)
     seconds = {name: np.empty(rounds) for name in names}
+
+    def one(name: str) -> float:
+        if name == "dense_modules":
+            trainer = contenders.Trainer(name, widths)
+            return sum(_seconds(trainer, -(-examples // trainer.batch)))
+        net = contenders.network(name, widths, **links)
+        return train.fit(net, split, _epoch_settings(name), seed=0).clock[0]
+
     for i in range(rounds):
         for name in names:
-            net = contenders.network(name, widths, **ER_20)
-            history = train.fit(net, split, _epoch_settings(name), seed=0)
-            seconds[name][i] = history.clock[0]
+            seconds[name][i] = quietest(partial(one, name), tries=2)
     return seconds
 
 

@@ -340,7 +340,7 @@ def _ids_of(names: Sequence[str]) -> list[str] | None:
 
 
 def show_bench(chosen: Chosen) -> None:
-    """Kernels and training step against dense, masked and torch.sparse."""
+    """Training step, epoch, prediction and products against dense and other libraries."""
     if chosen.threads is not None:
         if not 1 <= chosen.threads <= (os.cpu_count() or 1):
             raise ValueError(f"threads = {chosen.threads}: this machine has {os.cpu_count()} cores")
@@ -349,12 +349,10 @@ def show_bench(chosen: Chosen) -> None:
     if cluster is not None or chosen.runs is not None:
         cluster = cluster or Cluster(kind="local")
         table = bench.measure_cluster(cluster, chosen.runs or bench.RUNS)
-    elif chosen.sweeps:
-        sweeps = bench.sweep_products, bench.sweep_steps, bench.sweep_machines
-        table = pd.concat([sweep("paper") for sweep in sweeps])
     else:
-        table = bench.measure()
-    _report(chosen, table, table.to_string(index=False, float_format="{:.3f}".format))
+        table = bench.measure_all() if chosen.sweeps else bench.measure()
+    shown = table.drop(columns=["cpu", "sweep", "rounds"], errors="ignore")
+    _report(chosen, table, shown.to_string(index=False, float_format="{:.3f}".format))
 
 
 # ---------------------------------------------------------------------------------------- output

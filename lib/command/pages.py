@@ -2,17 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from pybtex.database import Entry, parse_file
 
-from lib import papers
+from lib import bench, papers
 from lib.bench import scale
 from lib.command import materials, notebooks, promises
 from lib.files import whole
 from lib.paths import REFERENCE, ROOT
-from lib.report import cluster, tables
+from lib.report import benchmark, cluster, tables
 from lib.report.verdicts import markdown, readings, verdicts
 from lib.runs.record import Record
 from lib.runs.store import Store
@@ -20,6 +21,7 @@ from lib.runs.store import Store
 PAGES = (
     *("README.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),
     *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/RELIABILITY.md", "docs/CLUSTER.md"),
+    "docs/SPEED.md",
 )
 SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
 MAIN = {  # of the README: methods by experiment
@@ -112,6 +114,19 @@ def cost_of_a_cluster() -> str:
     return f"{as_markdown(cluster.as_rows(measured))}\n\n{cluster.arithmetic(measured)}"
 
 
+def speed(measure: str) -> str:
+    """How many times as long as ours the others take for a measure of the benchmark."""
+    table = bench.stored()
+    rows = table[(table["measure"] == measure) & ~table["sweep"].isin(["width", "cifar10_mlp"])]
+    if rows.empty:
+        return "Not measured yet."
+    written = benchmark.multiples(rows).reset_index()
+    written["density"] = [f"{100 * density:.3g} %" for density in written["density"]]
+    if measure != "layer":
+        written = written.drop(columns=["n_in", "n"])
+    return f"{as_markdown(written)}\n\nMeasured on {benchmark.machines(rows)}."
+
+
 def all_references() -> str:
     """Every reference with its link, an anchor a key."""
     entries = parse_file(BIBLIOGRAPHY).entries
@@ -159,6 +174,10 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "references": all_references,
     "promises": all_promises,
     "cluster": cost_of_a_cluster,
+    **{
+        f"speed of {measure}": partial(speed, measure)
+        for measure in ("training_step", "epoch", "predict_1", "predict_1024", "layer")
+    },
 }
 
 

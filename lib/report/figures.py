@@ -35,8 +35,6 @@ SHARED_AXIS = {
 COSTS = {  # measures that want more than their name: title and unit
     "peak_memory": ("memory above torch and kernels", "peak, MiB"),
     "cd1_step": ("CD-1 step", "milliseconds"),
-    "cd1_epoch": ("CD-1 epoch", "milliseconds"),
-    "cd1_step_at_density": ("CD-1 step", "milliseconds"),
 }
 VOICES = 5  # curves of a panel that speak; of more, only those that a room says do
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from lib.report.measurement import LEVEL, MIN_SEEDS, Measurement
 from lib.report.statistics import holm, p_value
@@ -27,7 +27,7 @@ def t_interval(
     n, mean = len(samples), float(np.mean(samples))
     if n < 2:
         return Measurement(mean, -math.inf, math.inf, n, limit)
-    quantile = stats.t.ppf((1 + level) / 2, n - 1)
+    quantile = scipy.stats.t.ppf((1 + level) / 2, n - 1)
     half = quantile * samples.std(ddof=1) / math.sqrt(n)
     return Measurement(mean, mean - half, mean + half, n, limit)
 
@@ -48,7 +48,7 @@ def ratio_interval(
     ratio = float(samples.mean() / bases.mean())
     if n < 2:
         return Measurement(ratio, -math.inf, math.inf, n)
-    quantile = stats.t.ppf((1 + level) / 2, n - 1)
+    quantile = scipy.stats.t.ppf((1 + level) / 2, n - 1)
     spread = np.cov(samples, bases) * quantile**2 / n
     square = bases.mean() ** 2 - spread[1, 1]
     linear = samples.mean() * bases.mean() - spread[0, 1]

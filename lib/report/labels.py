@@ -56,14 +56,15 @@ FASHION = (
 )
 CONTENDERS = {  # of the benchmark
     "fused": look("this library", "#aa3377", "-", marker="o"),
-    "modular": look("this library, by modules", "#dd99bb", "-", marker="o"),
+    "modular": look("this library, by autograd", "#dd99bb", "-", marker="o"),
     "torch_sparse": look("torch.sparse", "#997700", "--", marker="s"),
+    "sparseprop": look("SparseProp", "#b35900", "--", marker="X"),
     "sparselab": look("sparselab", "#4a3fa0", "--", marker="D"),
     "masked": look("masked dense", "#777777", ":", marker="v"),
     "dense_modules": look("dense, plain", "#555555", ":", marker="<"),
     "dense": look("dense", "#000000", ":", marker="^"),
     "scikit_learn": look("scikit-learn", "#7a9a01", "--", marker="P"),
-    "floor": look("floor: products alone", "#66ccbb", "-", marker="."),
+    "floor": look("floor: arithmetic, L2", "#66ccbb", "-", marker="."),
 }
 NAMES = {  # of values that stand above a panel
     "linear1": "layer 1: input → hidden 1",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from lib.report.measurement import LEVEL, Measurement
 
@@ -93,7 +93,7 @@ def half_width(outcomes: np.ndarray, *, level: float = LEVEL) -> np.ndarray:
     tiny = np.finfo(float).tiny  # all outcomes are equal
     df = np.maximum(total**2 / np.maximum(spread, tiny), min(squares.df))
     variance = total / math.prod(outcomes.shape[-2:])
-    return stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)
+    return scipy.stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)
 
 
 def mean_squares(outcomes: np.ndarray) -> MeanSquares:
@@ -143,9 +143,9 @@ def share_interval(
     failures, outside = n - successes, (1 - level) / 2
     low, high = 0.0, 1.0
     if successes > 0:
-        low = float(stats.beta.ppf(outside, successes, failures + 1))
+        low = float(scipy.stats.beta.ppf(outside, successes, failures + 1))
     if failures > 0:
-        high = float(stats.beta.ppf(1 - outside, successes + 1, failures))
+        high = float(scipy.stats.beta.ppf(1 - outside, successes + 1, failures))
     return Measurement(successes / n, low, high, n, limit)
 
 
@@ -164,7 +164,7 @@ def p_value(differences: Sequence[float]) -> float:
     mean, sd = differences.mean(), differences.std(ddof=1)
     if sd == 0:
         return float(mean == 0)
-    return float(2 * stats.t.sf(abs(mean) / sd * math.sqrt(n), n - 1))
+    return float(2 * scipy.stats.t.sf(abs(mean) / sd * math.sqrt(n), n - 1))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

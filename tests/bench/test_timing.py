@@ -27,31 +27,71 @@ def test_compare_times_each_call_every_round():
 
 def test_compare_lets_the_calls_take_turns(monkeypatch):
     monkeypatch.setattr(timing.time, "sleep", lambda seconds: calls.append("rest"))
+    monkeypatch.setattr(timing, "others_seconds", lambda: 0.0)
     calls = []
     pair = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
-    bench.compare(pair, rounds=2, turn=1e-9)  # a turn is one call, after one that is not timed
-    tried = ["a", "a", "b", "b"]
-    turns = ["rest", "a", "a", "rest", "b", "b"]
+    bench.compare(pair, rounds=2, turn=1e-9)  # a turn is two calls, after one that is not timed
+    tried = ["a"] * 3 + ["b"] * 3
+    turns = ["rest", "a", "a", "a", "rest", "b", "b", "b"]
     assert calls == tried + 2 * turns
 
 
-def test_compare_measures_the_seconds_of_one_call(monkeypatch):
-    clock = [0.0]
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only by work and rest: [this process, the others]."""
+    seconds = [0.0, 0.0]
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: seconds[0])
+    monkeypatch.setattr(timing, "others_seconds", lambda: seconds[1])
 
-    def work(seconds):
-        clock[0] += seconds
+    def rest(duration):
+        seconds[0] += duration
 
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(timing.time, "sleep", work)
-    calls = {"short": lambda: work(0.25), "long": lambda: work(2.0)}
+    monkeypatch.setattr(timing.time, "sleep", rest)
+    return seconds
+
+
+def test_compare_measures_the_seconds_of_one_call(clock):
+    calls = {"short": lambda: timing.time.sleep(0.25), "long": lambda: timing.time.sleep(2.0)}
     seconds = bench.compare(calls, rounds=2, turn=1.0)
     assert seconds["short"].tolist() == [0.25, 0.25]
     assert seconds["long"].tolist() == [2.0, 2.0]
 
 
+def test_noisy_turn_is_taken_again(clock):
+    others = iter([1.0, 0.5, 0.0])
+
+    def measure():
+        clock[0] += 1
+        clock[1] += next(others)
+        return clock[0]
+
+    assert timing.quietest(measure) == 3.0  # the third was quiet
+
+
+def test_of_noisy_turns_alone_the_least_noisy_counts(clock):
+    others = iter([1.0, 0.5, 0.9, 0.8])
+
+    def measure():
+        clock[0] += 1
+        clock[1] += next(others)
+        return clock[0]
+
+    assert timing.quietest(measure) == 2.0
+
+
+def test_seconds_of_others_are_those_that_this_process_did_not_take(monkeypatch, tmp_path):
+    stat = tmp_path / "stat"  # user nice system idle iowait irq softirq steal
+    stat.write_text("cpu  100 20 30 9999 9999 4 5 6\ncpu0 1 1 1\n")
+    monkeypatch.setattr(timing, "STAT", stat)
+    monkeypatch.setattr(timing.time, "process_time", lambda: 0.5)
+    assert timing.others_seconds() == pytest.approx(1.65 - 0.5)
+    monkeypatch.setattr(timing, "STAT", tmp_path / "none")
+    assert timing.others_seconds() == 0
+
+
 def test_epochs_are_timed_for_each_contender():
     names = ("fused", "dense")
-    seconds = bench.epochs(names, (12, 20, 20, 3), examples=300, rounds=2)
+    seconds = timing.epochs(names, (12, 20, 20, 3), examples=300, rounds=2, density=0.5)
     counts = {name: len(times) for name, times in seconds.items()}
     assert counts == {"fused": 2, "dense": 2}
 
@@ -95,7 +135,7 @@ def test_memory_grows_with_links_not_with_positions():
     """
     np.ones(2**27).sum()  # 1 GiB
     widths = (784, 16_384, 16_384, 16_384, 10)
-    peak = bench.peak_memory("fused", widths, er_epsilon=10.0)
+    peak = timing.peak_memory("fused", widths, er_epsilon=10.0)
     assert 50 < peak < 500  # MiB
 
 

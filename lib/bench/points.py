@@ -1,0 +1,421 @@
+"""The points of the benchmark, their table, and the file that holds it."""
+
+import itertools
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from lib import evolution, models, train
+from lib.bench import boltzmann, contenders, roofline, timing
+from lib.bench.contenders import BATCH, WIDTHS
+from lib.names import check_known
+from lib.paths import RESULTS
+from lib.runs.environment import environment
+from lib.support import erdos_renyi_density
+
+STORED = RESULTS / "bench.json"
+TIMES = ["median_ms", "low_ms", "high_ms"]
+RATIOS = ["ratio", "ratio_low", "ratio_high"]
+PLACE = ["density", "batch", "n_in", "n", "links", "sweep"]  # of a point
+COLUMNS = ["measure", "contender", *TIMES, *RATIOS, *PLACE, "threads", "rounds", "cpu"]
+REFERENCES = ("fused", "modular", "relu")  # ratios are over the first of them that was measured
+QUARTILES = (0.25, 0.5, 0.75)
+PROFILES = ("smoke", "quick", "paper")
+HEADLINES = (0.01, 0.046)  # densities that the pages speak of
+CIFAR_WIDTHS = (3072, 4000, 1000, 4000, 10)  # [Mocanu2018], Table 3
+MEASURED = ("fused", "dense")  # whose epochs and memory are measured
+UNIT_SHAPES = ((1000, 128), (128, 64, 32, 32))  # of a layer's neurons and batch, and of images
+
+
+@dataclass(frozen=True)
+class Point:
+    """What is measured side by side, by all contenders unless some are named.
+
+    Args:
+        sweep: the part of the table.
+        measure: a name of :data:`MEASURES`.
+        widths: of the network, or n_in and n_out of a layer.
+        density: of the sparse contenders' links.
+        er_epsilon: the SET parameter, instead of a density.
+        batch: examples.
+        names: contenders.
+        examples: of an epoch.
+        is_main: whether the command measures it without ``--sweeps``.
+        on_one: whether it is measured on one thread, too.
+        rounds, turn, tries: see :func:`lib.bench.compare`.
+    """
+
+    sweep: str
+    measure: str
+    widths: tuple[int, ...] = WIDTHS
+    density: float | None = None
+    er_epsilon: float | None = None
+    batch: int = BATCH
+    names: tuple[str, ...] = ()
+    examples: int = 60_000
+    is_main: bool = False
+    on_one: bool = False
+    rounds: int = 5
+    turn: float = 0.05
+    tries: int = timing.TRIES
+
+    @property
+    def pace(self) -> tuple[int, float, int]:
+        """How :func:`lib.bench.compare` measures it."""
+        return self.rounds, self.turn, self.tries
+
+    @property
+    def links(self) -> dict[str, float]:
+        """How sparse contenders are told their links."""
+        if self.er_epsilon is not None:
+            return {"er_epsilon": self.er_epsilon}
+        return {} if self.density is None else {"density": self.density}
+
+
+# --------------------------------------------------------------------------------- the points
+
+
+def points_of(profile: str) -> list[Point]:
+    """All that a profile measures: *quick* some of the points in two short rounds, *smoke* some of
+    those in networks of 64 neurons a layer.
+
+    Raises: ValueError for an unknown profile.
+    """
+    check_known("profile", profile, PROFILES)
+    if profile == "paper":
+        return _paper()
+    found = []
+    for point in filter(_takes_seconds, _paper()):
+        point = replace(point, rounds=2, turn=0.03, tries=1, on_one=False)
+        if profile == "smoke":
+            widths = tuple(min(n, 64) for n in point.widths)
+            point = replace(point, turn=0.002, widths=widths)
+        if point not in found:
+            found.append(point)
+    return found
+
+
+def _takes_seconds(point: Point) -> bool:
+    if point.sweep in ("epochs", "cifar10_mlp", "peaks"):
+        return False
+    if point.sweep == "width":
+        return max(point.widths) in (500, 1000, 2000, 16_384)
+    if point.batch != BATCH and point.measure == "training_step":
+        return point.density == HEADLINES[0]
+    return point.density in (None, *HEADLINES, 0.04, 0.2) or point.sweep == "boltzmann"
+
+
+def _paper() -> list[Point]:
+    found = [Point("roofline", "roofline", rounds=11, is_main=True, on_one=True)]
+    for density in (0.001, 0.01, 0.046, 0.05, 0.1, 0.2):
+        step = Point("steps", "training_step", density=density, on_one=True)
+        if density in HEADLINES:
+            step = replace(step, is_main=True, rounds=9, turn=0.06)
+        found.append(step)
+    for batch, density in itertools.product((1, 16, 512), HEADLINES):
+        found.append(Point("steps", "training_step", density=density, batch=batch, on_one=True))
+    for batch, density in itertools.product((1, 1024), HEADLINES):
+        predictions = Point("predictions", "predict", density=density, batch=batch)
+        found.append(replace(predictions, is_main=True, on_one=True))
+    for n_in, n_out, density in (
+        *((512, 256, 0.01), (1000, 1000, 0.01), (1000, 1000, 0.05)),
+        *((1000, 1000, 0.1), (4000, 1000, 0.01)),
+    ):
+        layer = Point("layers", "layer", widths=(n_in, n_out), density=density, on_one=True)
+        found.append(replace(layer, rounds=7))
+    found += _products()
+    found.append(Point("updates", "update_links", density=HEADLINES[0], is_main=True))
+    found.append(Point("updates", "update_links", density=HEADLINES[1], is_main=True))
+    for density in HEADLINES:
+        names = (*MEASURED, "dense_modules")
+        epoch = Point("epochs", "epoch", density=density, names=names, is_main=True)
+        found.append(replace(epoch, rounds=3))
+    for n in (250, 500, 1000, 2000, 4000, 8192, 16_384, 32_768, 65_536):
+        widths = (WIDTHS[0], n, n, n, WIDTHS[-1])
+        names = MEASURED if n <= 4000 else MEASURED[:1]
+        wide = Point("width", "training_step", widths=widths, er_epsilon=10.0, names=names)
+        found.append(replace(wide, rounds=3))
+        if n in (1000, 2000, 4000, 16_384, 65_536):
+            found.append(replace(wide, sweep="peaks", measure="peak_memory"))
+    for _ in range(5):  # a row a round: what claims compare
+        mlp = Point("cifar10_mlp", "epoch", CIFAR_WIDTHS, er_epsilon=20.0, names=MEASURED)
+        mlp = replace(mlp, rounds=1, examples=10_000)
+        found += [mlp, replace(mlp, measure="peak_memory")]
+    for shape in UNIT_SHAPES:
+        found.append(Point("units", "unit", widths=shape))
+    for n_hidden in (500, 2500):
+        sizes = (boltzmann.N_VISIBLE, n_hidden)
+        density = erdos_renyi_density(*sizes, boltzmann.ER_EPSILON)
+        found.append(Point("boltzmann", "cd1_step", sizes, density, batch=boltzmann.BATCH))
+    sizes = (boltzmann.N_VISIBLE, 500)
+    for density in (0.01, 0.04, 0.16, 0.32):
+        machine = Point("boltzmann", "cd1_step", sizes, density, batch=boltzmann.BATCH)
+        found.append(replace(machine, names=MEASURED))
+    return found
+
+
+def _products() -> list[Point]:
+    """The three products of a layer n x n against width and density."""
+    found = []
+    for n in (250, 500, 1000, 2000, 4000):
+        found.append(Point("products", "products", (n, n), 0.04, is_main=n == 1000, rounds=3))
+    for density in (0.005, 0.01, 0.02, 0.1, 0.2, 0.5):
+        found.append(Point("products", "products", (1000, 1000), density, rounds=3))
+    return found
+
+
+# -------------------------------------------------------------------------------- measurements
+
+Samples = dict[str, dict[str, np.ndarray]]  # {measure: {contender: (rounds,) seconds}}
+Peaks = dict[str, np.ndarray]
+
+
+def _steps(point: Point) -> Samples:
+    names = point.names or contenders.names()
+    steps = {}
+    for name in names:
+        steps[name] = contenders.Trainer(name, point.widths, point.batch, **point.links)
+    return {"training_step": timing.compare(steps, *point.pace)}
+
+
+def _predictions(point: Point) -> Samples:
+    x = torch.rand(point.batch, point.widths[0])
+    calls = {}
+    for name in point.names or contenders.names():
+        if name != "modular":  # predicts as "fused" does
+            net = contenders.network(name, point.widths, **point.links).eval()
+            calls[name] = partial(train.predict, net, x, point.batch)
+    return {f"predict_{point.batch}": timing.compare(calls, *point.pace)}
+
+
+def _layers(point: Point) -> Samples:
+    names = ["fused", "dense_modules", *(set(contenders.LAYERS) & set(contenders.names()))]
+    layer = partial(contenders.LayerPass, batch=point.batch, **point.links)
+    calls = {name: layer(name, *point.widths) for name in sorted(names)}
+    return {"layer": timing.compare(calls, *point.pace)}
+
+
+def _three_products(point: Point) -> Samples:
+    support = contenders.layer_support(*point.widths, point.density)
+    products = contenders.products(support, point.batch)
+    return {product: timing.compare(calls, *point.pace) for product, calls in products.items()}
+
+
+def _updates(point: Point) -> Samples:
+    trainer = contenders.Trainer("fused", point.widths, point.batch, **point.links)
+    trainer()  # the optimiser has its momentum
+    generator = torch.Generator().manual_seed(0)
+    evolve = partial(
+        evolution.evolve_,
+        evolution=evolution.Evolution(),
+        fraction=0.3,
+        generator=generator,
+        optimiser=trainer.optimiser,
+    )
+    layers = models.sparse_layers(trainer.net).values()
+    calls = {"fused": lambda: [evolve(layer) for layer in layers]}
+    return {"update_links": timing.compare(calls, *point.pace)}
+
+
+def _epochs(point: Point) -> Samples:
+    sizes = point.widths, point.examples, point.rounds
+    return {"epoch": timing.epochs(point.names, *sizes, **point.links)}
+
+
+def _peaks(point: Point) -> Samples:
+    if not timing.STATUS.exists():
+        return {}
+    peak = partial(timing.peak_memory, widths=point.widths, batch=point.batch, **point.links)
+    return {"peak_memory": {name: np.array([peak(name)]) for name in point.names}}
+
+
+def _units(point: Point) -> Samples:
+    passes = {name: contenders.UnitPass(name, point.widths) for name in ("relu", "splash")}
+    shape = " x ".join(map(str, point.widths))
+    kept = {unit: np.array([one.kept_mib()]) for unit, one in passes.items()}
+    seconds = timing.compare(passes, *point.pace)
+    return {f"unit, ms ({shape})": seconds, f"unit memory, MiB ({shape})": kept}
+
+
+def _machines(point: Point) -> Samples:
+    n_visible, n_hidden = point.widths
+    calls = {}
+    for name in point.names or boltzmann.STEPS:
+        calls[name] = boltzmann.Machine(name, n_hidden, point.density, n_visible)
+    return {"cd1_step": timing.compare(calls, *point.pace)}
+
+
+MEASURES: dict[str, Callable[[Point], Samples]] = {
+    "training_step": _steps,
+    "predict": _predictions,
+    "layer": _layers,
+    "products": _three_products,
+    "update_links": _updates,
+    "epoch": _epochs,
+    "peak_memory": _peaks,
+    "unit": _units,
+    "cd1_step": _machines,
+}
+UNSCALED = ("peak_memory", "unit memory", *("multiply-adds", "L2", "bandwidth", "latency"))
+
+
+def measure_points(chosen: Sequence[Point], threads: Sequence[int] | None = None) -> pd.DataFrame:
+    """The table of some points, on torch's threads unless others are given, with progress.
+
+    Args:
+        chosen: the points.
+        threads: numbers of threads; on smaller ones than the first those points that want it.
+    Returns: columns :data:`COLUMNS`: measure, contender, median and quartiles in milliseconds
+        (``peak_memory`` in MiB; the roofline's measures name their unit), median and quartiles of
+        the time over ours in the same round (units: over ReLU's), density of the links that were
+        asked for, batch, n_in, n (neurons of the last hidden layer, outputs of a layer), links (of
+        the sparse contenders), sweep, threads, rounds, cpu. Contender ``floor`` is the roofline:
+        what the multiply-adds of the links take, or their reading from L2 if that takes longer.
+    """
+    usual = torch.get_num_threads()
+    threads = threads or [usual]
+    tables = []
+    bar = tqdm(total=len(threads) * len(chosen), desc="bench", disable=None, file=sys.stderr)
+    try:
+        for number in threads:
+            contenders.set_threads(number)
+            peaks = roofline.peaks(11)
+            for point in chosen:
+                bar.set_postfix_str(f"{point.sweep}, {number} threads")
+                if number == threads[0] or point.on_one:
+                    tables += _tables(point, peaks)
+                bar.update()
+    finally:
+        contenders.set_threads(usual)
+        bar.close()
+    if not tables:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def _tables(point: Point, peaks: Peaks) -> Iterator[pd.DataFrame]:
+    if point.measure == "roofline":
+        machine = peaks | roofline.memory(point.rounds)
+        samples = {measure: {"machine": values} for measure, values in machine.items()}
+    else:
+        samples = MEASURES[point.measure](point)
+    for measure, of_measure in samples.items():
+        links = _links(point)
+        bound = _floor(point, measure, links, peaks)
+        if bound is not None:
+            of_measure["floor"] = np.full(len(next(iter(of_measure.values()))), bound)
+        table = quartiles(measure, of_measure)
+        facts = {"density": point.density, "batch": point.batch, "n_in": point.widths[0]}
+        facts["n"] = point.widths[-2] if len(point.widths) > 2 else point.widths[-1]
+        yield table.assign(**facts, links=links, sweep=point.sweep)
+
+
+def _links(point: Point) -> float:
+    """Links of a sparse contender, the dense output layer of a network included."""
+    sizes = list(itertools.pairwise(point.widths))
+    if not point.links:
+        return math.nan
+    dense = sizes.pop() if len(sizes) > 1 else (0, 0)
+    density = {size: point.density or erdos_renyi_density(*size, **point.links) for size in sizes}
+    return sum(round(density[n_in, n_out] * n_in * n_out) for n_in, n_out in sizes) + math.prod(
+        dense
+    )
+
+
+def _floor(point: Point, measure: str, links: float, peaks: Peaks) -> float | None:
+    """Seconds that the machine takes at least; None where that is not known.
+
+    Of a training step and a layer's passes, three multiply-adds a link and example (in the first
+    layer of a network two, as there is no gradient at the pixels); of each link the row of its
+    input or gradient is read in each direction, and its weight and place. Of a prediction one
+    multiply-add, in one direction.
+    """
+    if measure.startswith("predict"):
+        products, directions = links, 1
+    elif measure in ("training_step", "layer"):
+        first = replace(point, widths=point.widths[:2])
+        without = _links(first) if measure == "training_step" else 0
+        products, directions = 3 * links - without, 2
+    else:
+        return None
+    reads = directions * links * (point.batch + 2)
+    return 1e-3 * max(roofline.floor_ms(products * point.batch, reads, peaks))
+
+
+def quartiles(measure: str, samples: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Median and quartiles of each contender's samples, in milliseconds unless :data:`UNSCALED`.
+
+    Args:
+        measure: what was measured.
+        samples: {contender: (rounds,) seconds}, samples of the same place of the same round.
+    Returns: a row a contender; ratios are over the first of :data:`REFERENCES`, and missing where
+        there were no rounds, or one.
+    """
+    scale = 1 if measure.startswith(UNSCALED) else 1e3
+    reference = next((samples[name] for name in REFERENCES if name in samples), np.empty(0))
+    rows = []
+    for contender, values in samples.items():
+        low, median, high = scale * np.quantile(values, QUARTILES)
+        ratios = [np.nan] * 3
+        if 1 < len(values) == len(reference):
+            ratios = np.quantile(values / reference, QUARTILES)
+        ratio_low, ratio, ratio_high = ratios
+        times = median, low, high, ratio, ratio_low, ratio_high
+        rows.append((measure, contender, *times, len(values)))
+    table = pd.DataFrame(rows, columns=["measure", "contender", *TIMES, *RATIOS, "rounds"])
+    return table.assign(threads=torch.get_num_threads(), cpu=environment()["cpu"])
+
+
+# ----------------------------------------------------------------------------------- the table
+
+
+def measure() -> pd.DataFrame:
+    """The benchmark of the command line: the main points, 784-1000-1000-1000-10 at 1 and 4.6 % of
+    the links, on torch's threads; see :func:`measure_points`.
+    """
+    return measure_points([point for point in _paper() if point.is_main])
+
+
+def measure_all() -> pd.DataFrame:
+    """All points, on torch's threads and on one: what notebooks and pages read."""
+    return measure_points(_paper(), sorted({torch.get_num_threads(), 1}, reverse=True))
+
+
+def obtain(
+    *sweeps: str, profile: str, retrain: bool = False, names: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Parts of the table, as notebooks want them: "paper" loads what ``python -m lib bench
+    --sweeps`` stored (an empty table if that was not run); another profile measures now.
+
+    Args:
+        sweeps: which parts, see :func:`points_of`.
+        profile: in whose sizes.
+        retrain: measure now in the profile "paper" too.
+        names: the contenders that are wanted; none: all.
+    Raises: ValueError for an unknown part or profile.
+    """
+    known = list(dict.fromkeys(point.sweep for point in _paper()))
+    for sweep in sweeps:
+        check_known("sweep", sweep, known)
+    chosen = [point for point in points_of(profile) if point.sweep in sweeps]
+    if profile == "paper" and not retrain:
+        table = stored()
+        table = table[table["sweep"].isin(sweeps)]
+        return table[table["contender"].isin(names)] if names else table
+    if names:
+        chosen = [replace(point, names=names) for point in chosen]
+    return measure_points(chosen)
+
+
+def stored() -> pd.DataFrame:
+    """The whole table as measured last; empty if it was not."""
+    if not STORED.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.read_json(STORED)

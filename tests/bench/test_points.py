@@ -1,0 +1,216 @@
+"""The table of the benchmark holds what it says, at the points of its profile."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import bench
+from lib.bench import contenders, points, timing
+from lib.bench.points import Point
+
+PEAKS = {"multiply-adds, Gflop/s": np.full(3, 100.0), "L2, GB/s": np.full(3, 40.0)}
+SMALL = (12, 20, 20, 20, 3)
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Every sample is one second or one MiB; nothing is trained or timed."""
+
+    def ones(calls, rounds=3, turn=0.0, tries=1):
+        return {name: np.ones(rounds) for name in calls}
+
+    monkeypatch.setattr(timing, "compare", ones)
+    monkeypatch.setattr(timing, "epochs", lambda names, *sizes, **links: ones(names, sizes[-1]))
+    monkeypatch.setattr(timing, "peak_memory", lambda *arguments, **links: 1.0)
+    monkeypatch.setattr(points.roofline, "peaks", lambda rounds: dict(PEAKS))
+    memory = {"bandwidth, GB/s": np.ones(3), "latency, ns": np.ones(3)}
+    monkeypatch.setattr(points.roofline, "memory", lambda rounds: memory)
+
+
+# rows
+
+
+def test_rows_hold_median_and_quartiles_in_milliseconds():
+    samples = {"fused": np.array([0.001, 0.002, 0.003, 0.004, 0.009])}
+    (row,) = points.quartiles("training_step", samples).to_dict("records")
+    assert (row["measure"], row["contender"], row["rounds"]) == ("training_step", "fused", 5)
+    assert row["median_ms"] == pytest.approx(3.0)
+    assert (row["low_ms"], row["high_ms"]) == pytest.approx((2.0, 4.0))
+
+
+def test_ratios_are_of_the_same_round():
+    samples = {"dense": np.array([8.0, 6.0, 30.0]), "fused": np.array([2.0, 1.0, 3.0])}
+    table = points.quartiles("training_step", samples).set_index("contender")
+    columns = ["ratio_low", "ratio", "ratio_high"]
+    assert table.loc["dense", columns].tolist() == [5, 6, 8]  # of 4, 6 and 10
+    assert table.loc["fused", columns].tolist() == [1, 1, 1]
+
+
+def test_samples_without_ours_have_no_ratio():
+    others = points.quartiles("latency, ns", {"machine": np.ones(3)})
+    single = points.quartiles("peak_memory", {"fused": np.ones(1), "dense": np.ones(1)})
+    assert others["ratio"].isna().all() and single["ratio"].isna().all()
+
+
+@pytest.mark.parametrize("measure", ["peak_memory", "L2, GB/s", "unit memory, MiB (3 x 4)"])
+def test_other_units_than_seconds_are_not_scaled(measure):
+    table = points.quartiles(measure, {"fused": np.array([90.0])})
+    assert table["median_ms"].tolist() == [90.0]
+
+
+def test_measured_points_have_every_column():
+    layer = Point("layers", "layer", (12, 20), density=0.5, batch=4, rounds=2, turn=0.001)
+    table = bench.measure_points([layer])
+    assert list(table.columns) == bench.COLUMNS
+    assert (table["low_ms"] <= table["median_ms"]).all() and (table["threads"] >= 1).all()
+    assert set(table["n_in"]) == {12} and set(table["n"]) == {20}
+    assert set(table["links"]) == {120}
+    assert bench.measure_points([]).empty
+
+
+def test_points_that_want_it_are_measured_on_one_thread_too(unmeasured):
+    layer = Point("layers", "layer", (12, 20), density=0.5)
+    table = bench.measure_points([layer, replace(layer, on_one=True, batch=4)], [2, 1])
+    places = table[["threads", "batch"]].drop_duplicates()
+    assert places.values.tolist() == [[2, 128], [2, 4], [1, 4]]
+
+
+# links and floor
+
+
+def test_links_are_those_of_the_network():
+    for links in ({"density": 0.1}, {"er_epsilon": 2.0}):
+        net = contenders.network("fused", SMALL, **links)
+        point = Point("steps", "training_step", SMALL, **links)
+        assert points._links(point) == points.models.count_links(net)
+
+
+def test_floor_counts_three_products_a_link_but_at_the_pixels():
+    point = Point("steps", "training_step", SMALL, density=0.1, batch=8)
+    links = 24 + 40 + 40 + 60
+    reading = 4 * 2 * links * (8 + 2) / 40e9  # weight and place of a link are read too
+    assert points._floor(point, "training_step", links, PEAKS) == pytest.approx(reading)
+    slow = PEAKS | {"multiply-adds, Gflop/s": np.full(3, 1.0)}
+    arithmetic = 2 * (3 * links - 24) * 8 / 1e9
+    assert points._floor(point, "training_step", links, slow) == pytest.approx(arithmetic)
+
+
+def test_floor_of_a_prediction_is_one_product():
+    point = Point("predictions", "predict", SMALL, density=0.1, batch=8)
+    slow = PEAKS | {"multiply-adds, Gflop/s": np.full(3, 1.0)}
+    assert points._floor(point, "predict_8", 164, slow) == pytest.approx(2 * 164 * 8 / 1e9)
+    assert points._floor(point, "epoch", 164, PEAKS) is None
+
+
+# points
+
+
+def test_benchmark_has_every_measure_of_the_command_line(unmeasured):
+    table = bench.measure()
+    desired = {"training_step", "epoch", "predict_1", "predict_1024", "update_links"}
+    desired |= {"spmm", "spmm_transposed", "sddmm", *PEAKS, "bandwidth, GB/s", "latency, ns"}
+    assert set(table["measure"]) == desired
+    steps = table[table["measure"] == "training_step"]
+    assert {*contenders.names(), "floor"} == set(steps["contender"])
+    assert set(steps["density"]) == set(bench.HEADLINES)
+
+
+def test_paper_varies_density_batch_and_threads_of_a_step():
+    steps = [point for point in bench.points_of("paper") if point.sweep == "steps"]
+    assert {0.001, 0.01, 0.05, 0.1, 0.2} <= {point.density for point in steps}
+    assert {1, 16, 128, 512} == {point.batch for point in steps}
+    assert all(point.on_one for point in steps)
+
+
+def test_smoke_has_small_layers_and_few_rounds():
+    smoke = bench.points_of("smoke")
+    networks = [point for point in smoke if len(point.widths) == 5]
+    assert max(max(point.widths) for point in networks) == 64
+    assert max(point.rounds for point in smoke) == 2
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick"])
+def test_smaller_profiles_have_every_part_but_what_takes_minutes(profile):
+    parts = {point.sweep for point in bench.points_of(profile)}
+    assert parts == {point.sweep for point in bench.points_of("paper")} - {
+        *("epochs", "cifar10_mlp", "peaks"),
+    }
+
+
+def test_cifar_network_is_measured_a_row_a_round(unmeasured):
+    chosen = [point for point in bench.points_of("paper") if point.sweep == "cifar10_mlp"]
+    table = bench.measure_points(chosen)
+    counts = table.groupby(["measure", "contender"]).size()
+    if timing.STATUS.exists():
+        assert counts.tolist() == [5, 5, 5, 5]
+
+
+# the stored table
+
+
+def test_table_that_was_not_measured_is_empty(monkeypatch, tmp_path):
+    monkeypatch.setattr(points, "STORED", tmp_path / "none.json")
+    table = bench.obtain("steps", profile="paper")
+    assert table.empty and list(table.columns) == bench.COLUMNS
+
+
+def test_parts_and_contenders_of_the_stored_table_are_told_apart(monkeypatch, tmp_path):
+    rows = {"sweep": ["steps", "steps", "width"], "contender": ["fused", "dense", "fused"]}
+    path = tmp_path / "bench.json"
+    pd.DataFrame(rows).assign(median_ms=1.0).to_json(path, orient="records")
+    monkeypatch.setattr(points, "STORED", path)
+    assert len(bench.obtain("steps", profile="paper")) == 2
+    table = bench.obtain("steps", "width", profile="paper", names=("fused",))
+    assert table["sweep"].tolist() == ["steps", "width"]
+
+
+def test_stored_table_has_the_columns_of_a_measured_one():
+    assert list(bench.stored().columns) == bench.COLUMNS
+
+
+def test_other_profiles_measure_the_contenders_that_are_wanted(unmeasured):
+    table = bench.obtain("steps", profile="smoke", names=("fused", "dense"))
+    assert set(table["contender"]) == {"fused", "dense", "floor"}
+    assert set(table["sweep"]) == {"steps"}
+
+
+def test_retraining_measures_in_the_profile_paper_too(unmeasured, monkeypatch):
+    monkeypatch.setattr(points, "stored", None)
+    table = bench.obtain("updates", profile="paper", retrain=True)
+    assert table["density"].tolist() == list(bench.HEADLINES)
+
+
+def test_unknown_profile_and_part_are_refused():
+    with pytest.raises(ValueError, match="did you mean 'paper'"):
+        bench.obtain("steps", profile="papr")
+    with pytest.raises(ValueError, match="did you mean 'steps'"):
+        bench.obtain("step", profile="paper")
+
+
+# units
+
+
+def test_units_are_measured_in_turn_with_the_memory_they_keep():
+    shapes = ((30, 8), (2, 3, 4, 4))
+    units = [Point("units", "unit", shape, rounds=2, turn=0.001) for shape in shapes]
+    table = bench.measure_points(units)
+    names = ["30 x 8", "2 x 3 x 4 x 4"]
+    measures = [f"unit{kind} ({shape})" for shape in names for kind in (", ms", " memory, MiB")]
+    assert list(table["measure"].unique()) == measures
+    assert set(table["contender"]) == {"relu", "splash"} and (table["median_ms"] > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1000, 128), (8, 64, 32, 32)])
+def test_splash_keeps_at_most_twice_the_memory_of_relu(shape):
+    relu, splash = (contenders.UnitPass(unit, shape).kept_mib() for unit in ("relu", "splash"))
+    one = np.prod(shape) * 4 / 2**20
+    assert relu == pytest.approx(one)  # its output, of which the derivative can be read
+    assert splash <= 2 * relu
+    assert splash == pytest.approx(2 * one)  # input and output, nothing for a hinge
+
+
+def test_memory_of_a_unit_that_stores_its_hinges_is_seen():
+    apl = contenders.UnitPass("apl", (1000, 128)).kept_mib()
+    assert apl > 3 * 1000 * 128 * 4 / 2**20
