@@ -126,6 +126,13 @@ def execute(path: Path, profile: str, **parameters: object) -> Path:
     Raises: ValueError for an undeclared parameter; NotebookFailed naming notebook, cell and error,
         or saying that another process renders it; lib.files.NotWritten if there is no room.
     """
+    return _execute(path, profile, parameters)
+
+
+def _execute(
+    path: Path, profile: str, parameters: Mapping[str, object], *, fork: bool = False
+) -> Path:
+    """As :func:`execute`, in a kernel that is forked or started."""
     given = {"profile": profile, **parameters}
     check_parameters(path, given)
     folder = folder_of(path, profile)
@@ -133,7 +140,7 @@ def execute(path: Path, profile: str, **parameters: object) -> Path:
         (folder / freshness.STAMP).unlink(missing_ok=True)
         state = freshness.state(_read(path), profile)
         before = _versions(folder)
-        executed = _rendered(path, folder, given)
+        executed = _rendered(path, folder, given, fork)
         for name, version in _versions(folder).items():
             if before.get(name) == version:
                 (folder / name).unlink()
@@ -172,7 +179,7 @@ def _versions(folder: Path) -> dict[str, tuple[int, int]]:
     return versions
 
 
-def _rendered(path: Path, folder: Path, parameters: dict[str, object]) -> Path:
+def _rendered(path: Path, folder: Path, parameters: dict[str, object], fork: bool) -> Path:
     """Execute a notebook; its copy takes its place when it is complete."""
     failure = _papermill().exceptions.PapermillExecutionError
     own = folder / ".rendering"
@@ -181,7 +188,7 @@ def _rendered(path: Path, folder: Path, parameters: dict[str, object]) -> Path:
     try:
         with explained(folder):
             own.mkdir()
-            _render(path, output, parameters)
+            _render(path, output, parameters, fork)
             return output.replace(folder / path.name)
     except failure as error:
         cell = f"notebook {path.stem}, cell {error.exec_count}"
@@ -194,9 +201,14 @@ def _rendered(path: Path, folder: Path, parameters: dict[str, object]) -> Path:
             part.unlink()
 
 
-def _render(path: Path, output: Path, parameters: dict[str, object]) -> None:
+def _render(path: Path, output: Path, parameters: dict[str, object], fork: bool) -> None:
     from traitlets.config import Config
 
+    how = {}
+    if fork:
+        from lib.command import forked
+
+        how["kernel_manager_class"] = forked.Manager
     os.environ.setdefault("PYTHONUTF8", "1")  # of the kernel, whatever the locale is
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is raised
     _papermill().execute_notebook(
@@ -209,6 +221,7 @@ def _render(path: Path, output: Path, parameters: dict[str, object]) -> None:
         cwd=ROOT,
         config=Config({"KernelManager": {"transport_encryption": "auto"}}),
         shutdown_kernel="immediate",  # its files are written, and it has started no process
+        **how,
     )
 
 
@@ -217,8 +230,11 @@ def execute_all(books: Sequence[Path], profile: str, jobs: int) -> list[str]:
 
     An interruption ends the kernels at once; notebooks that are complete stay.
     """
+    from lib.command import forked
+
+    fork = min(jobs, len(books)) > 1 and forked.is_possible()
     with ThreadPoolExecutor(jobs) as pool, Progress(len(books), "notebook") as shown:
-        rendered = {pool.submit(_timed, path, profile): path for path in books}
+        rendered = {pool.submit(_timed, path, profile, fork): path for path in books}
         try:
             return _collect(rendered, shown)
         except BaseException:
@@ -246,10 +262,10 @@ def _collect(rendered: Mapping[Future, Path], shown: Progress) -> list[str]:
     return failed
 
 
-def _timed(path: Path, profile: str) -> float:
+def _timed(path: Path, profile: str, fork: bool) -> float:
     """Seconds that a notebook took."""
     start = time.perf_counter()
-    execute(path, profile)
+    _execute(path, profile, {}, fork=fork)
     return time.perf_counter() - start
 
 
@@ -261,4 +277,4 @@ def end_kernels() -> None:
             child.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(children, timeout=2)
+    psutil.wait_procs(children, timeout=0.5)

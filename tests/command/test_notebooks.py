@@ -3,6 +3,8 @@
 import contextlib
 import os
 import re
+import sys
+import textwrap
 
 import nbformat
 import papermill
@@ -10,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from lib import papers, paths
-from lib.command import freshness, notebooks
+from lib.command import forked, freshness, notebooks
 from tests import kernels
 from tests.checkouts import write_notebook
 
@@ -187,7 +189,38 @@ def test_figures_folder_is_tracked_for_the_paper_profile_only():
 def test_kernels_are_ended_without_waiting_for_them(monkeypatch, tmp_path):
     given = {}
     monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **options: given.update(options))
-    notebooks._render(tmp_path / "in.ipynb", tmp_path / "out.ipynb", {})
+    notebooks._render(tmp_path / "in.ipynb", tmp_path / "out.ipynb", {}, fork=False)
     traits = NotebookClient.class_traits()
     assert given["shutdown_kernel"] in traits["shutdown_kernel"].values
     assert given["shutdown_kernel"] != NotebookClient.shutdown_kernel.default_value
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
+def test_forked_kernels_give_what_started_ones_give(tmp_path, monkeypatch):
+    code = """
+        import os, pandas, torch, matplotlib
+        from matplotlib import pyplot
+        print(torch.get_num_threads(), os.getcwd(), os.environ["OMP_NUM_THREADS"])
+        print(matplotlib.get_backend(), pandas.get_option("display.max_columns"), __name__)
+        pyplot.plot([1, 2]);
+    """
+    books = [tmp_path / "98_one.ipynb", tmp_path / "99_other.ipynb"]
+    for book in books:
+        write_notebook(book, textwrap.dedent(code))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    shown = []
+    for how in ("forked", "started"):
+        monkeypatch.setattr(paths, "FIGURES", tmp_path / how)
+        monkeypatch.setattr(forked, "is_possible", lambda how=how: how == "forked")
+        assert notebooks.execute_all(books, "smoke", 2) == []
+        cells = [nbformat.read(path, 4).cells for path in sorted((tmp_path / how).rglob("*.ipynb"))]
+        shown.append([[cell.get("outputs") for cell in cells_of] for cells_of in cells])
+    assert shown[0] == shown[1] and len(shown[0]) == 2
+
+
+def test_kernels_are_forked_from_one_thread_alone(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert not forked.is_possible()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert forked.is_possible()

@@ -7,12 +7,15 @@ import pytest
 
 from lib import papers
 from lib.command import cli
+from lib.numerics import LAST_COMMITS
+from lib.papers import EXPERIMENTS, STORE
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.runs import sums
 from lib.runs.store import FILES, Store
 from tests.runs import counting
 
 BASE = SparseTraining("tiny", dataset="digits", hidden=(20, 20), density=0.2, drop="sign", epochs=3)
+NUMERICS = '"numerics": 2,'
 DIRTY, CLEAN = '"dirty": true', '"dirty": false'
 FIXED = dataclasses.replace(BASE, method="fixed", drop=None)
 
@@ -104,6 +107,24 @@ def test_experiment_without_epochs_is_skipped_in_one_sentence(words, capsys):
 def test_nothing_to_replay_is_said(capsys):
     status, out, _ = replay(capsys, "counting")
     assert (status, out) == (0, "no such record is stored\n")
+
+
+def test_record_of_numerics_1_is_told_its_commit_beside_one_that_is_replayed(capsys, store):
+    rewrite(store, BASE, "environment.json", lambda facts: facts.replace(NUMERICS, ""))
+    assert store.stored(BASE).numerics == 1 and store.stored(FIXED).numerics == 2
+    status, out, _ = replay(capsys, "tiny")
+    assert status == 0 and out.count(f"git worktree add ../numerics-1 {LAST_COMMITS[1]}") == 1
+    assert out.splitlines()[-1] == "1 not replayed, 1 same bits"
+
+
+def test_shipped_records_of_numerics_1_are_told_their_commit(capsys, monkeypatch):
+    """Those of the networks in the README's table: nothing is trained."""
+    monkeypatch.setattr(papers, "EXPERIMENTS", EXPERIMENTS)
+    monkeypatch.setattr(papers, "STORE", STORE)
+    _, out, _ = replay(capsys, "adaptive_topology", "--all", "--json", "-")
+    rows = [row for row in json.loads(out) if row["numerics"] == 1]
+    assert rows and {row["outcome"] for row in rows} == {"not replayed"}
+    assert all(LAST_COMMITS[1] in row["note"] for row in rows)
 
 
 def test_record_that_cannot_be_replayed_says_why(capsys, store):
