@@ -149,6 +149,16 @@ def test_table_of_lenet5_is_that_of_the_paper():
     assert sum(map(len, convnets.LENET_C3)) == 60
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 6, 8), (2, 2, 5, 7)])
+def test_subsampling_sums_as_pooling_does_to_the_bit(shape, generator):
+    x = torch.randn(shape, generator=generator, dtype=torch.float32, requires_grad=True)
+    actual, desired = 4 * Subsample(2).float()(x), 4 * F.avg_pool2d(x, 2)
+    assert torch.equal(actual, desired)
+    along = torch.randn(actual.shape, generator=generator, dtype=torch.float32)
+    gradients = [torch.autograd.grad(y, x, along)[0] for y in (actual, desired)]
+    assert torch.equal(*gradients)
+
+
 def test_subsampling_is_its_definition(generator):
     layer = Subsample(2)
     layer.weight.data, layer.bias.data = torch.tensor([[2.0], [-1.0]]), torch.tensor([0.5, 0.0])

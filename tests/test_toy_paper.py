@@ -32,10 +32,10 @@ Path(sys.argv[2]).write_text(json.dumps(times))
 
 
 def contents(folder):
-    """{path: hash} of all files in a folder."""
+    """{path: hash} of all files in a folder, without what Python and numba have compiled."""
     hashes = {}
     for path in folder.rglob("*"):
-        if path.is_file():
+        if path.is_file() and "__pycache__" not in path.parts:
             name = path.relative_to(folder).as_posix()
             hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return hashes
