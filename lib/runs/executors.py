@@ -14,7 +14,6 @@ import torch
 from loky import ProcessPoolExecutor
 from loky.process_executor import BrokenProcessPool
 
-from lib import step
 from lib.runs import agenda, clusters, dispatch
 from lib.runs.clusters import Cluster
 from lib.runs.config import Run
@@ -99,6 +98,8 @@ def make_missing(
         missing = agenda.with_parents(store, missing)
     total = sum(run.size for run in missing)
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
+        from lib import step  # starts the pool of threads, after which nothing may be forked
+
         if progress and missing and cluster is None and not step.is_compiled():
             shown.say("The first runs compile the loops, once on this machine: some 20 seconds.")
         if cluster is not None and missing:
