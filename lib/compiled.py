@@ -321,8 +321,8 @@ def _unit_backward(
     if needed[3]:
         if n_chunks > 1:
             passes.add_up_rows(array(sums.view(n_chunks, -1)), n_chunks, 1)
-        grad_pieces = torch.empty_like(sums[0])
-        passes.pieces_gradients(array(sums[0]), array(layer.srelu), array(grad_pieces))
+        passes.pieces_gradients(array(sums[0]), array(layer.srelu))
+        grad_pieces = sums[0].clone()
     return [grad_x if needed[0] else None, None, None, grad_pieces]
 
 
@@ -428,8 +428,8 @@ def _gradients_of(
         grads[1] = sums[place.d_bias : place.d_bias + place.n_out].clone()
     if place.d_pieces >= 0:
         of_pieces = sums[place.d_pieces : place.d_pieces + 4 * place.n_out].view(4, -1)
-        grads[2] = torch.empty_like(of_pieces)
-        passes.pieces_gradients(array(of_pieces), array(layer.srelu), array(grads[2]))
+        passes.pieces_gradients(array(of_pieces), array(layer.srelu))
+        grads[2] = of_pieces.clone()
     return grads
 
 

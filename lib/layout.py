@@ -8,7 +8,6 @@ of the parameters.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
 
@@ -16,7 +15,7 @@ from lib import memory, passes
 from lib.memory import NONE, Place
 from lib.rows import TILES, Tile
 
-NAMES = {torch.float32: "float32", torch.float64: "float64"}
+NAMES = {torch.float32: "float32", torch.float64: "float64"}  # of the dtypes of tiles
 PADDING = 16  # numbers after the sums of a layer's links, which are written by fours
 SUMS = 8  # tiles whose sums are kept at a time, fewer where they have more than
 LARGEST = 2**26  # numbers in all
@@ -24,13 +23,17 @@ LARGEST = 2**26  # numbers in all
 
 def tile_for(dtype: torch.dtype, width: int) -> Tile:
     """The tiles of a batch of so many examples: of 1, 16 or 64."""
-    lanes = 1 if width == 1 else 16 if width <= 16 else 64
+    return tile_of(dtype, 1 if width == 1 else 16 if width <= 16 else 64)
+
+
+def tile_of(dtype: torch.dtype, lanes: int) -> Tile:
+    """Tiles of so many examples."""
     return TILES[NAMES[dtype], lanes]
 
 
 def unit_tiles(dtype: torch.dtype) -> tuple[Tile, Tile]:
     """Of an activation or a dropout alone: for most of the values of a neuron, and for the rest."""
-    return TILES[NAMES[dtype], 16], TILES[NAMES[dtype], 1]
+    return tile_of(dtype, 16), tile_of(dtype, 1)
 
 
 def n_tiles(width: int, tile: Tile) -> int:
@@ -152,11 +155,6 @@ def counted(n: int) -> np.ndarray:
     if len(_counted) < n:
         _counted = np.arange(2 * n, dtype=np.int32)
     return _counted[:n]
-
-
-def slots(n: int) -> int:
-    """Tiles that run at a time, of n."""
-    return min(n, numba.get_num_threads())
 
 
 EMPTY_PLACE = Place(g=NONE)

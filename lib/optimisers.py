@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from lib.activations import Splash
@@ -38,12 +38,18 @@ def motion(
     groups = {id(p): group for group in optimiser.param_groups for p in group["params"]}
     rates, momenta = [], []
     for parameter in parameters:
-        group, state = groups[id(parameter)], optimiser.state[parameter]
+        group = groups[id(parameter)]
         rates.append([group["lr"], group["momentum"], group["weight_decay"]])
-        if state.get("momentum_buffer") is None:
-            state["momentum_buffer"] = torch.zeros_like(parameter.detach())
-        momenta.append(state["momentum_buffer"].numpy().reshape(-1))
+        momenta.append(momentum(optimiser, parameter).numpy().reshape(-1))
     return np.array(rates, momenta[0].dtype), tuple(momenta)
+
+
+def momentum(optimiser: torch.optim.SGD, parameter: nn.Parameter) -> Tensor:
+    """That of a parameter, in the optimiser's state; 0 before the first step."""
+    state = optimiser.state[parameter]
+    if state.get("momentum_buffer") is None:
+        state["momentum_buffer"] = torch.zeros_like(parameter.detach())
+    return state["momentum_buffer"]
 
 
 def _decayed(model: nn.Module) -> set[int]:

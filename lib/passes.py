@@ -332,9 +332,9 @@ def backward_layer(upper, lower, memory, grads, bits, sums, tile):
 @serial
 def links_gradient(layer, memory, grads, sums, tile):
     """Sums over the tile that are the gradients of the weights, in the order of the links: for a
-    layer whose input needs no gradient. The last links of a neuron are summed by fours too, with
-    the very last repeated: the neurons after it, and places after the layer's, take what is too
-    much.
+    layer whose input needs no gradient. Four sums are written at a time. Where a neuron has fewer
+    links left, the last one is repeated; the next neuron writes over what is too much, or it falls
+    into the padding after the layer.
     """
     n, zero = rows.lanes(tile), rows.number(0, tile)
     crow, col, _ = links_of(layer, zero)
@@ -410,6 +410,21 @@ def loss_gradient(memory, grads, y, g, n_classes, labels, starts, begin, n_valid
 # ------------------------------------------------------------------------- all tiles of a batch
 
 
+@formula
+def part_of(i, n_parts, size):
+    """Begin and end of part i of so many equal parts of 0, …, size - 1."""
+    return i * size // n_parts, (i + 1) * size // n_parts
+
+
+@formula
+def tiles_from(start, n_tiles, n_sums):
+    """Where the sums of the next tiles begin, after sums[0] with those of all tiles before, and how
+    many tiles find room.
+    """
+    place = min(start, 1)
+    return place, min(n_sums - place, n_tiles - start)
+
+
 @parallel
 def forward_tiles(layers, x, starts, is_rows, memory, bits, y, width, n_slots, is_kept, tile):
     """A batch through the layers.
@@ -425,9 +440,9 @@ def forward_tiles(layers, x, starts, is_rows, memory, bits, y, width, n_slots, i
     n_tiles = -(-width // n)
     n_in, n_out, last = layers[0].n_in, layers[-1].n_out, layers[-1].y
     for s in numba.prange(n_slots):
-        slot = np.int64(s)  # numba has made it unsigned
-        for t in range(slot * n_tiles // n_slots, (slot + 1) * n_tiles // n_slots):
-            i = t if is_kept else slot
+        first, last_tile = part_of(np.int64(s), n_slots, n_tiles)  # numba has made it unsigned
+        for t in range(first, last_tile):
+            i = t if is_kept else np.int64(s)
             begin, n_valid = t * n, min(n, width - t * n)
             if is_rows:
                 gather(memory[i], layers[0].x * n, x, starts, begin, n_valid, n_in, tile)
@@ -470,12 +485,12 @@ def backward_tiles(
     n_in, has_grad_x = layers[0].n_out, grad_x.shape[0] > 0
     start = 0
     while start < n_tiles:
-        place = min(start, 1)  # sums[0] holds those of all tiles before
-        count = min(n_sums - place, n_tiles - start)
+        place, count = tiles_from(start, n_tiles, n_sums)
         n_parts = min(n_slots, count)
         for s in numba.prange(n_parts):
             slot = np.int64(s)
-            for i in range(slot * count // n_parts, (slot + 1) * count // n_parts):
+            first, last = part_of(slot, n_parts, count)
+            for i in range(first, last):
                 t = start + i
                 begin, n_valid = t * n, min(n, width - t * n)
                 if y_is_rows:
@@ -504,8 +519,7 @@ def add_up_rows(sums, n_sums, n_chunks):
     """The same of at least two rows."""
     size = sums.shape[1]
     for c in numba.prange(n_chunks):
-        chunk = np.int64(c)
-        begin, end = chunk * size // n_chunks, (chunk + 1) * size // n_chunks
+        begin, end = part_of(np.int64(c), n_chunks, size)
         whole_sum = sums[0, begin:end]
         for i in range(1, n_sums):
             one = sums[i, begin:end]
@@ -527,13 +541,22 @@ def to_order_of_links(total, perm, grad):
         grad[perm[k]] = total[k]
 
 
-@parallel
-def pieces_gradients(sums, pieces, grad):
-    """Gradients (4, n) of the parameters of SReLU, of the sums over the batch (4, n)."""
-    for i in numba.prange(pieces.shape[1]):
+@formula
+def make_pieces_gradients(sums, pieces, begin, end):
+    """Sums (4, n) over the batch become the gradients of the parameters of SReLU, of the neurons
+    begin to end.
+    """
+    for i in range(begin, end):
         below, below_x, above, above_x = sums[0, i], sums[1, i], sums[2, i], sums[3, i]
         four = pieces_gradient(below, below_x, above, above_x, pieces, i)
-        grad[0, i], grad[1, i], grad[2, i], grad[3, i] = four
+        sums[0, i], sums[1, i], sums[2, i], sums[3, i] = four
+
+
+@parallel
+def pieces_gradients(sums, pieces):
+    """The same of all neurons."""
+    for i in numba.prange(pieces.shape[1]):
+        make_pieces_gradients(sums, pieces, np.int64(i), np.int64(i) + 1)
 
 
 # ------------------------------------- activation and dropout alone, on feature-major columns

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lib import binary_units, compiled, kernels, layout, optimisers
 from lib.compiled import array
 from lib.layers import SparseLinear
-from lib.rows import TILES, Tile
+from lib.rows import Tile
 from lib.support import Support, support_from_keys
 
 Layer = SparseLinear | nn.Linear
@@ -328,7 +328,7 @@ def _compiled_tempered(
 
 
 def _tile(x: Tensor) -> Tile:
-    return TILES[str(x.dtype).removeprefix("torch."), binary_units.LANES]
+    return layout.tile_of(x.dtype, binary_units.LANES)
 
 
 def _states(like: Tensor, width: int, *sides: int) -> tuple[np.ndarray, ...]:

@@ -1,8 +1,8 @@
 """A whole training step in one compiled call: batch, forward, loss, backward and the optimiser.
 
 A tile of the batch goes through all of it on one thread, without waiting for another; then what the
-tiles add up to is summed in their order, and the parameters descend. Nothing is built or allocated
-meanwhile: memory is laid out once for the links and the size of the batch. What
+tiles add up to is summed in their order, and the parameters descend. Memory is
+laid out once for the links and the size of the batch. What
 :func:`compiled_step` cannot run goes the general way, by autograd over the same passes.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib import activations, compiled, kernels, layers, layout, passes, rows
+from lib import activations, compiled, kernels, layers, layout, optimisers, passes, rows
 from lib.averaging import WeightAverage
 from lib.evolution import AVERAGE
 from lib.loops import formula, parallel, serial
@@ -36,7 +36,7 @@ class Descent(NamedTuple):
         values, momentum, average: addresses; 0 where nothing is averaged.
         inverse: address of the place of each link in the transposed order, in which the sums of its
             gradient are; 0 where they are in the order of the parameter.
-        n: numbers; of SReLU neurons.
+        n: how many numbers it has.
         d: place of its gradient in the sums.
         is_pieces: whether it is that of SReLU.
         rate, factor, decay, is_nesterov: learning rate, momentum, weight decay, and whether the
@@ -77,7 +77,7 @@ def descended(w, m, g, rate, factor, decay, is_nesterov):
 
 @serial
 def update(parameter, begin, end, sums, averaging, tile):
-    """The numbers begin to end of a parameter, from the sums of its gradient over the batch."""
+    """The numbers begin to end of a parameter, from the gradient over the batch."""
     zero, n = rows.number(0, tile), parameter.n
     rate, factor = rows.number(parameter.rate, tile), rows.number(parameter.factor, tile)
     decay, lerp = rows.number(parameter.decay, tile), rows.number(averaging, tile)
@@ -96,29 +96,6 @@ def update(parameter, begin, end, sums, averaging, tile):
         average = at(parameter.average, zero, n)
         for k in range(begin, end):
             average[k] += lerp * (w[k] - average[k])
-
-
-@serial
-def update_pieces(parameter, begin, end, sums, averaging, tile):
-    """Likewise the parameters of SReLU of the neurons begin to end; they do not decay."""
-    zero, n, d = rows.number(0, tile), parameter.n, parameter.d
-    rate, factor = rows.number(parameter.rate, tile), rows.number(parameter.factor, tile)
-    decay, lerp = rows.number(parameter.decay, tile), rows.number(averaging, tile)
-    w, m = at(parameter.values, zero, (4, n)), at(parameter.momentum, zero, (4, n))
-    nesterov = parameter.is_nesterov != 0
-    below, below_x = sums[d : d + n], sums[d + n : d + 2 * n]
-    above, above_x = sums[d + 2 * n : d + 3 * n], sums[d + 3 * n : d + 4 * n]
-    for k in range(begin, end):
-        g0, g1, g2, g3 = passes.pieces_gradient(below[k], below_x[k], above[k], above_x[k], w, k)
-        w[0, k], m[0, k] = descended(w[0, k], m[0, k], g0, rate, factor, decay, nesterov)
-        w[1, k], m[1, k] = descended(w[1, k], m[1, k], g1, rate, factor, decay, nesterov)
-        w[2, k], m[2, k] = descended(w[2, k], m[2, k], g2, rate, factor, decay, nesterov)
-        w[3, k], m[3, k] = descended(w[3, k], m[3, k], g3, rate, factor, decay, nesterov)
-    if parameter.average != 0:
-        average = at(parameter.average, zero, (4, n))
-        for i in range(4):
-            for k in range(begin, end):
-                average[i, k] += lerp * (w[i, k] - average[i, k])
 
 
 @serial
@@ -201,16 +178,17 @@ def train_step(
             nnz = table[i].n_links
             perm, ordered = at(table[i].perm, INDEX, nnz), at(table[i].ordered, zero, nnz)
             values = at(table[i].values, zero, nnz)
-            for k in range(chunk * nnz // n_chunks, (chunk + 1) * nnz // n_chunks):
+            begin, end = passes.part_of(chunk, n_chunks, nnz)
+            for k in range(begin, end):
                 ordered[k] = values[perm[k]]
     start = 0
     while start < n_tiles:
-        place = min(start, 1)  # sums[0] holds those of all tiles before
-        count = min(n_sums - place, n_tiles - start)
+        place, count = passes.tiles_from(start, n_tiles, n_sums)
         n_parts = min(n_slots, count)
         for s in numba.prange(n_parts):
             slot = np.int64(s)
-            for i in range(slot * count // n_parts, (slot + 1) * count // n_parts):
+            first, last = passes.part_of(slot, n_parts, count)
+            for i in range(first, last):
                 t = start + i
                 losses[t] = run_tile(
                     table,
@@ -236,12 +214,17 @@ def train_step(
         chunk = np.int64(c)
         for i in range(len(parameters)):
             parameter = parameters[i]
-            size = parameter.n
-            begin, end = chunk * size // n_chunks, (chunk + 1) * size // n_chunks
-            if parameter.is_pieces:
-                update_pieces(parameter, begin, end, sums[0], averaging, tile)
-            else:
+            if not parameter.is_pieces:
+                begin, end = passes.part_of(chunk, n_chunks, parameter.n)
                 update(parameter, begin, end, sums[0], averaging, tile)
+                continue
+            n_units = parameter.n // 4
+            begin, end = passes.part_of(chunk, n_chunks, n_units)
+            pieces = at(parameter.values, zero, (4, n_units))
+            of_pieces = sums[0, parameter.d : parameter.d + parameter.n].reshape(4, n_units)
+            passes.make_pieces_gradients(of_pieces, pieces, begin, end)
+            for first in range(0, parameter.n, n_units):
+                update(parameter, first + begin, first + end, sums[0], averaging, tile)
     return loss / width
 
 
@@ -376,7 +359,9 @@ class CompiledStep:
         if loss == NO_CLASS:
             labels = y if index is None else y[index]
             n = self.parts[-1].linear.out_features
-            raise ValueError(f"y holds class {_outside(labels, n)}: the model has {n}")
+            raise ValueError(
+                f"y holds class {_outside(labels, n)}: the model has {n} classes, 0 to {n - 1}"
+            )
         return loss
 
     def takes_classes(self, y: Tensor) -> bool:
@@ -389,7 +374,8 @@ class CompiledStep:
         for name, tensor, dtype in (("x", x, torch.float32), ("y", y, torch.int64)):
             if tensor.dtype != dtype or not tensor.is_cpu or not tensor.is_contiguous():
                 raise ValueError(
-                    f"{name} is {tensor.dtype} on {tensor.device}: give contiguous {dtype} on a CPU"
+                    f"{name} is {tensor.dtype} on {tensor.device}: give contiguous {dtype} on a"
+                    f" CPU, as {name}.to('cpu', {dtype}).contiguous()"
                 )
         if x.ndim < 2 or x.shape[1:].numel() != n_in or len(x) == 0:
             raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {n_in}), N at least 1")
@@ -549,7 +535,7 @@ class _Plan:
             if type(part.unit) is activations.SReLU:
                 found["d_pieces"] = sums_of.take(4 * n)
                 self.parameters.append(part.unit.pieces)
-                descents.append((0, n, found["d_pieces"], 1))
+                descents.append((0, 4 * n, found["d_pieces"], 1))
             self.held.append(layer)
             given = compiled.addresses(torch.float32, *layer[1:4])
             table.append(layout.place_of(layer, n, at_rows, given, **found))
@@ -590,7 +576,7 @@ class _Plan:
         return ordered.data_ptr(), inverse.ctypes.data
 
     def _allocate(self, n_rows: int, n_masks: int, n_numbers: int) -> None:
-        self.n_slots = layout.slots(layout.n_tiles(self.width, self.tile))
+        self.n_slots = min(layout.n_tiles(self.width, self.tile), numba.get_num_threads())
         # slots begin at other places of a page, as a cache holds few numbers of the same one
         floats = -(-n_rows * self.tile.lanes // 1024) * 1024 + 64
         n_sums = layout.n_sums(n_numbers, self.width, self.tile)
@@ -659,10 +645,9 @@ class _Plan:
                 for parameter, state in zip(self.parameters, self.states, strict=True)
                 for address in (parameter.data_ptr(), state["momentum_buffer"].data_ptr())
             ]
-        except (KeyError, AttributeError):
-            for parameter, state in zip(self.parameters, self.states, strict=True):
-                if state.get("momentum_buffer") is None:
-                    state["momentum_buffer"] = torch.zeros_like(parameter)
+        except (KeyError, AttributeError):  # before the first step
+            for parameter in self.parameters:
+                optimisers.momentum(optimiser, parameter)
             return self._read_optimiser()
         if addresses != self.addresses:
             self._write_addresses(addresses)
@@ -678,7 +663,7 @@ class _Plan:
         """Raises TypeError or ValueError if the memory there is not that of the parameters."""
         triples = zip(self.parameters, self.states, self.descents, strict=True)
         for parameter, state, descent in triples:
-            n = descent["n"] * (4 if descent["is_pieces"] else 1)
+            n = descent["n"]
             for name, tensor in (("values", parameter), ("momentum", state["momentum_buffer"])):
                 compiled.addresses(torch.float32, tensor)
                 if tensor.numel() != n or not tensor.is_contiguous():

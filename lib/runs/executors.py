@@ -98,10 +98,11 @@ def make_missing(
         missing = agenda.with_parents(store, missing)
     total = sum(run.size for run in missing)
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
-        from lib import step  # starts the pool of threads, after which nothing may be forked
+        if progress and missing and cluster is None:
+            from lib.step import is_compiled  # starts threads, after which nothing may be forked
 
-        if progress and missing and cluster is None and not step.is_compiled():
-            shown.say("The first runs compile the loops, once on this machine: some 20 seconds.")
+            if not is_compiled():
+                shown.say("The first runs compile the loops, once on this machine: some 20 s.")
         if cluster is not None and missing:
             failures = _on_a_cluster(store, missing, cluster, shown)
         elif alone:
