@@ -93,7 +93,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--threads": {"type": int, "metavar": "N"},
     "--sweeps": {
         "action": "store_true",
-        "help": "all points, on one thread too, for notebooks (12 min)",
+        "help": "all points, on one thread too, for notebooks (8 min)",
     },
     "--json": {
         "metavar": "FILE",
