@@ -19,12 +19,12 @@ from lib.runs.record import Record
 from lib.runs.store import Store
 
 PAGES = (
-    *("README.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),
+    *("docs/FINDINGS.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),
     *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/RELIABILITY.md", "docs/CLUSTER.md"),
     "docs/SPEED.md",
 )
 SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
-MAIN = {  # of the README: methods by experiment
+MAIN = {  # of the findings: methods by experiment
     "set_mlp": ("set", "dense"),
     "adaptive_topology": ("set", "rigl", "fixed", "dense_small", "dense_pruned"),
 }

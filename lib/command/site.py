@@ -33,6 +33,7 @@ def assemble(folder: Path) -> None:
     for page in folder.glob("*.md"):
         text = page.read_text().replace("../figures/paper/README.md", "GALLERY.md")
         text = text.replace("(../notebooks/", "(notebooks/")
+        text = text.replace("(../figures/paper/", "(figures/")
         text = ANCHOR.sub(r"\n(\1)=\n", text)
         page.write_text(text if page.stem == "REFERENCES" else linked(text, numbers, ""))
     page = folder / "NOTEBOOKS.md"

@@ -118,7 +118,7 @@ def test_record_of_numerics_1_is_told_its_commit_beside_one_that_is_replayed(cap
 
 
 def test_shipped_records_of_numerics_1_are_told_their_commit(capsys, monkeypatch):
-    """Those of the networks in the README's table: nothing is trained."""
+    """Those of the networks in the table of the findings: nothing is trained."""
     monkeypatch.setattr(papers, "EXPERIMENTS", EXPERIMENTS)
     monkeypatch.setattr(papers, "STORE", STORE)
     _, out, _ = replay(capsys, "adaptive_topology", "--all", "--json", "-")

@@ -1,0 +1,120 @@
+"""The README: its example prints what it shows, its numbers follow from records, its links lead
+somewhere.
+"""
+
+import dataclasses
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from lib import bench, papers
+from lib.papers.adaptive_topology import recipes
+from lib.papers.set import evidence, links
+from lib.papers.shared.claims import chosen
+from lib.report.intervals import t_interval
+from tests.checkouts import ROOT, variables
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FINDINGS = (ROOT / "docs" / "FINDINGS.md").read_text(encoding="utf-8")
+
+
+def records(experiment):
+    """Those of the repository."""
+    shipped = dataclasses.replace(papers.STORE, runs=papers.STORE.results)
+    return shipped.of(experiment, "paper")
+
+
+def test_example_prints_what_the_readme_shows():
+    example, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.S).groups()
+    words = [sys.executable, "-c", example]
+    done = subprocess.run(words, cwd=ROOT, env=variables(), capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (shown, "")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/FINDINGS.md", "docs/index.md"])
+def test_links_of_the_page_lead_somewhere(page):
+    place = ROOT / page
+    links = re.findall(r"\]\(([^)#:]+)(?:#([\w-]+))?\)", place.read_text(encoding="utf-8"))
+    for file, anchor in links:
+        target = place.parent / file
+        assert target.exists(), file
+        if anchor:
+            text = target.read_text(encoding="utf-8")
+            titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+            named = {title.lower().replace(" ", "-") for title in titles}
+            assert anchor in named | set(re.findall(r'<a id="([\w-]+)">', text)), anchor
+
+
+@pytest.fixture(scope="module")
+def verdicts():
+    """The verdict of every claim, without its reason."""
+    table = papers.verdicts("paper").set_index("id")
+    return table["verdict"].str.split(" (", regex=False).str[0]
+
+
+def test_verdicts_are_counted(verdicts):
+    counts = verdicts.value_counts()
+    held, failed, left = (counts[v] for v in ("reproduced", "not reproduced", "inconclusive"))
+    assert f"The papers make {len(verdicts)} claims that we can measure." in README
+    assert f"We reproduced {held}, and {failed} did not hold:" in README
+    assert f"The other {left} are inconclusive" in README
+    sentence = f"Of {len(verdicts)} published claims {held} are reproduced, {failed} not and {left}"
+    assert sentence in " ".join(FINDINGS.split())
+
+
+def test_findings_name_the_claims_that_are_decided(verdicts):
+    lists = re.search(r"^\*Reproduced\*: (.*) \*Not\*: (.*) \[Every", FINDINGS, re.MULTILINE)
+    for verdict, names in zip(("reproduced", "not reproduced"), lists.groups(), strict=True):
+        named = re.findall(r"\b[SRHEP]\d\d\b", names)
+        assert sorted(named) == sorted(verdicts.index[verdicts == verdict])
+
+
+def test_what_did_not_hold_is_what_the_readme_says(verdicts):
+    """Numbers of weights (S), robustness to link removal and attacks (R), votes (E)."""
+    failed = set(verdicts.index[verdicts == "not reproduced"])
+    assert failed == {"S16", "S18", "S27", "S38", "R03", "R04", "E04"}
+
+
+@pytest.mark.parametrize(("density", "written"), [(0.01, "1 %"), (0.046, "4.6 %")])
+def test_speed_is_as_measured(density, written):
+    rows = bench.stored()
+    rows = rows[(rows["measure"] == "training_step") & (rows["contender"] == "dense_modules")]
+    rows = rows[(rows["batch"] == 128) & (rows["threads"] == 2)]
+    rows = rows[~rows["sweep"].isin(["width", "cifar10_mlp"])]
+    (ratio,) = rows.loc[rows["density"].round(3) == density, "ratio"]
+    assert re.search(rf"{written} of the links [^.]* {ratio:.0f} times as fast", README)
+
+
+def test_set_matches_dense_with_as_few_links_as_the_readme_says():
+    """No worse than .2 points, what claim S01 allows."""
+    trained = chosen(records("set_mlp"), variant="tuned", epochs=150)
+    counts = {}
+    for dataset in ("mnist", "fashion_mnist"):
+        accuracies = {}
+        for method in ("set", "dense"):
+            runs = chosen(trained, dataset=dataset, method=method)
+            counts[method] = runs[0].metrics["links"].iloc[0]
+            by_seed = {run.config.seed: run.metrics["test_accuracy"].iloc[-1] for run in runs}
+            accuracies[method] = pd.Series(by_seed)
+        gap = t_interval(100 * (accuracies["set"] - accuracies["dense"]))
+        assert gap.n == 5 and gap.low > -0.2
+    share = 100 * counts["set"] / counts["dense"]
+    assert f"With {share:.1f} % of the links it matches the dense network" in README
+
+
+def test_degree_sequences_without_strong_evidence_are_counted():
+    """Of SET, RigL and the growth rules; random drop and fixed links are controls."""
+    ends = evidence.at_end(links.table(records("scale_free")))
+    evolved = ends[~ends["method"].isin(["fixed", "set_random_removal"])]
+    assert not evolved["strong"].any()
+    assert f"None of {len(evolved)} degree sequences" in README
+
+
+def test_attacked_images_are_classified_as_often_as_the_readme_says():
+    gains = recipes.gains(recipes.of_tests(records("robust_summary")))
+    wanted = "dataset == 'mnist' and method == 'rigl' and recipe == 'attacked examples'"
+    kept = gains.query(f"{wanted} and measure == 'ensemble'")["value"]
+    assert f"classifies {100 * kept.mean():.1f} % of attacked MNIST correctly" in README
