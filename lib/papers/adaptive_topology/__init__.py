@@ -29,6 +29,7 @@ from lib.papers.adaptive_topology.recipes import (
     RECIPE_TUNING,
     ROBUST_SUMMARY,
 )
+from lib.papers.adaptive_topology.regularisation import REGULARISATION
 from lib.papers.shared import labels
 
 LABELS = dataclasses.replace(labels.LABELS, methods={**labels.LABELS.methods, **LOOKS})
@@ -38,6 +39,7 @@ EXPERIMENTS = (
     TRAINING_LENGTH,
     OTHER_DROPOUTS,
     VARIED_NETWORKS,
+    REGULARISATION,
     SUMMARY,
     REMOVAL,
     SHUFFLING,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lib.papers.adaptive_topology import attacking, removal, summary
+from lib.papers.adaptive_topology import attacking, regularisation, removal, summary
 from lib.papers.adaptive_topology.networks import (
     configs,
     other_dropouts,
@@ -115,11 +115,11 @@ def _summary(experiment: str, profile: str, parent: SparseTraining) -> Study:
 
 def summaries(profile: str) -> list[Study]:
     """Of every network of ``adaptive_topology``, of those trained for fewer epochs, with the other
-    dropout, of other widths and with other assumptions.
+    dropout, of other widths, with other assumptions, and with decay and dropout chosen together.
     """
     studied = []
     parents = configs(profile) + shorter(profile) + other_dropouts(profile)
-    parents += wide(profile) + varied(profile)
+    parents += wide(profile) + varied(profile) + regularisation.chosen(profile)
     for parent in parents:
         studied.append(with_stand_in(partial(_summary, "robustness_summary", profile), parent))
     return studied
@@ -218,7 +218,7 @@ SUMMARY = dataclasses.replace(
     _study("robustness_summary", summary.robustness_summary, summaries),
     parents=(
         *("adaptive_topology", "training_length", "other_dropouts"),
-        *("adaptive_topology_1568", "varied"),
+        *("adaptive_topology_1568", "varied", "regularisation"),
     ),
 )
 PIXELS = dataclasses.replace(

@@ -1,0 +1,124 @@
+"""Decay and dropout tried together: the same for every sparse method, and the best is chosen."""
+
+from itertools import product
+
+import pandas as pd
+import pytest
+
+from lib.papers import STORE
+from lib.papers.adaptive_topology import regularisation
+from lib.papers.adaptive_topology.networks import configs as networks
+from lib.papers.adaptive_topology.regularisation import BEST, EXTENDED, TRIED
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.runs.experiment import PROFILES
+from lib.runs.record import Record
+
+SPARSE = ("fixed", "set", "rigl")
+
+
+def made(method, decay, dropout, seed, accuracy, dataset="mnist", variant="tried"):
+    """A record whose last epoch has this validation accuracy."""
+    run = SparseTraining(
+        "regularisation",
+        method=method,
+        dataset=dataset,
+        variant=variant,
+        weight_decay=decay,
+        dropout=dropout,
+        seed=seed,
+    )
+    metrics = pd.DataFrame({"valid_accuracy": [0.99, accuracy]})
+    return Record(run, metrics, {}, {}, None)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_is_tried_never_sees_the_test_part(profile):
+    runs = regularisation.tried(profile)
+    assert runs and not any(run.evaluate_test for run in runs)
+    assert all(run.validation > 0 for run in runs)
+
+
+def test_every_sparse_method_is_tried_with_the_same_settings_and_seeds():
+    places = {method: set() for method in TRIED}
+    for run in regularisation.tried("paper"):
+        place = run.dataset, run.weight_decay, run.dropout
+        if (run.weight_decay, run.dropout) in TRIED[run.method]:
+            places[run.method].add((*place, run.seed))
+    settings = list(product((0.0, 5e-5, 2e-4, 5e-4), (0.0, 0.1, 0.3), (0, 1)))
+    wanted = {(name, *setting) for name in ("mnist", "fashion_mnist") for setting in settings}
+    assert [places[method] for method in SPARSE] == [wanted] * 3
+    of_dense = product(("mnist", "fashion_mnist"), (0.0, 2e-4), (0.1, 0.3), (0,))
+    assert places["dense"] == set(of_dense)
+
+
+def test_all_but_the_setting_is_that_of_the_reported_networks():
+    others = {(run.method, run.dataset): run for run in networks("paper") if run.seed == 0}
+    for run in regularisation.tried("paper"):
+        other = others[run.method, run.dataset]
+        names = "hidden density epochs learning_rate schedule drop grow decay batch_size start"
+        for name in names.split():
+            assert getattr(run, name) == getattr(other, name)
+
+
+def test_the_best_setting_has_the_highest_mean_of_the_last_epochs():
+    records = [
+        made("set", 0.0, 0.1, 0, 0.90),
+        made("set", 0.0, 0.1, 1, 0.92),
+        made("set", 2e-4, 0.3, 0, 0.95),
+        made("set", 2e-4, 0.3, 1, 0.85),
+        made("fixed", 2e-4, 0.3, 0, 0.80),
+        made("set", 5e-4, 0.3, 0, 1.0, variant=regularisation.CHOSEN),  # was not tried
+    ]
+    assert regularisation.best(records) == {
+        ("set", "mnist"): (0.0, 0.1),
+        ("fixed", "mnist"): (2e-4, 0.3),
+    }
+
+
+def test_of_equal_settings_the_weakest_is_chosen():
+    records = [made("set", decay, dropout, 0, 0.9) for decay, dropout in ((2e-4, 0.0), (0.0, 0.3))]
+    assert regularisation.best(records)["set", "mnist"] == (0.0, 0.3)
+
+
+GRID = list(product((0.0, 5e-5, 2e-4, 5e-4), (0.0, 0.1, 0.3)))
+
+
+@pytest.mark.parametrize(
+    ("best", "more"),
+    [
+        ((5e-5, 0.1), []),  # inside
+        ((0.0, 0.0), []),  # nothing is below
+        ((5e-4, 0.1), [(1e-3, 0.0), (1e-3, 0.1), (1e-3, 0.3)]),
+        ((5e-5, 0.3), [(0.0, 0.5), (5e-5, 0.5), (2e-4, 0.5), (5e-4, 0.5)]),
+    ],
+)
+def test_an_edge_that_wins_is_extended(best, more):
+    assert regularisation.extension(GRID, best) == more
+
+
+def test_a_lower_edge_is_extended_too():
+    tried = list(product((0.0, 2e-4), (0.1, 0.3)))
+    assert regularisation.extension(tried, (0.0, 0.1)) == [(0.0, 0.0), (2e-4, 0.0)]
+
+
+def test_chosen_networks_train_on_all_images_with_five_seeds(monkeypatch):
+    monkeypatch.setitem(BEST, ("fixed", "mnist"), (0.0, 0.1))
+    runs = [run for run in regularisation.chosen("paper") if run.method == "fixed"]
+    runs = [run for run in runs if run.dataset == "mnist"]
+    assert [run.seed for run in runs] == [0, 1, 2, 3, 4]
+    settings = {(r.weight_decay, r.dropout, r.validation, r.evaluate_test) for r in runs}
+    assert settings == {(0.0, 0.1, 0, True)}
+    assert set(runs) <= set(regularisation.configs("paper"))
+
+
+def test_the_tables_are_what_the_records_say():
+    """Nothing is chosen before all that was tried is there."""
+    runs = regularisation.tried("paper")
+    if not all(STORE.holds(run) for run in runs):
+        assert not BEST
+        return
+    records = STORE.records(runs)
+    assert regularisation.best(records) == BEST
+    for (method, dataset), setting in BEST.items():
+        tried = (*TRIED[method], *EXTENDED.get((method, dataset), ()))
+        assert set(regularisation.extension(tried, setting)) <= set(tried)
