@@ -65,6 +65,23 @@ def convolutional(profile: str) -> list[CnnTraining]:
     return runs
 
 
+LONG: Fields = {**CIFAR, "epochs": 100, "variant": "all images"}
+
+
+def long(profile: str) -> list[CnnTraining]:
+    """The same on all images for some seven times the epochs, three seeds; one run in the small
+    profiles.
+    """
+    if profile != "paper":
+        return [of_method(CnnTraining, "set_cnn_long", "set", {**SMALL, "epochs": 1})]
+    runs = []
+    for seed in range(SEEDS[profile]):
+        for method in TOPS:
+            fields = {**LONG, "seed": seed, "learning_rate": CHOSEN_RATES[method]}
+            runs.append(of_method(CnnTraining, "set_cnn_long", method, fields))
+    return runs
+
+
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
 TUNING: Fields = {"epochs": 5, "limit": 12_500, "validation": 5000, "evaluate_test": False}
 SMALL_TUNING: Fields = {**TUNING, "epochs": 2, "limit": 300, "validation": 100}
@@ -140,6 +157,7 @@ def _training(name: str, configs) -> Experiment:
 
 
 SET_CNN = _training("set_cnn", convolutional)
+SET_CNN_LONG = _training("set_cnn_long", long)
 SET_CNN_TUNING = _training("set_cnn_tuning", tuning)
 SET_ON_FEATURES = _training("set_on_features", on_features)
 SET_CNN_COSTS = Experiment("set_cnn_costs", measured, costs.make, keeps=keep_nothing)

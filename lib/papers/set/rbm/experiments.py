@@ -331,6 +331,16 @@ TABLE_2: dict[str, dict[str, Any]] = {  # what is run on the sets beside DNA
 }
 FIVE_SEEDS = ("mushrooms", "nips")  # of the others 3, and 5 of SET on MNIST, for S24
 WIDE = {"hidden": (2500,), "epochs": 60, "validation": 5000, **LARGER}  # MNIST
+WIDE_TRIED = {  # of as wide machines on MNIST, one seed, each with each
+    "learning_rate": (0.003, 0.01, 0.03),
+    "weight_decay": (2e-4, 2e-3),
+    "visible_start": VISIBLE_STARTS,
+}
+WIDE_TRIED_EPOCHS, WIDE_EPOCHS = 20, 120
+WIDE_METHODS = ("set", "fixed", "dense")
+WIDE_SEEDS = 3  # of the chosen setting, fixed before the first of them began
+# Filled in from the records of what was tried, by method: see `tables.best_tried`.
+WIDE_TUNED: dict[str, dict[str, Any]] = {}
 DIGITS = {"dataset": "digits", "validation": 300}
 SHORT = {"temperatures": 100, "final_temperatures": 1000}
 TRIED = {  # rates and weight decays, each with each, by number of hidden units; DNA, every method
@@ -437,9 +447,30 @@ def table_2(profile: str) -> list[RBMTraining]:
     return runs + _runs(name, ("fixed", "dense"), (0,), dataset="mnist", **ONE, **WIDE)
 
 
+def wide(profile: str) -> list[RBMTraining]:
+    """2,500 hidden units on MNIST, CD-1: rates, weight decays and first biases of the visible units
+    by validation, and the chosen ones for each method.
+    """
+    name = "set_rbm_wide"
+    if profile != "paper":
+        tiny = {"variant": "tried", **DIGITS, **SHORT, "epochs": 1, "limit": 200}
+        return _runs(name, ("set",), (0,), hidden=(20,), **tiny)
+    machine = {**WIDE, "dataset": "mnist"}
+    runs = []
+    for values in product(*WIDE_TRIED.values()):
+        setting = dict(zip(WIDE_TRIED, values, strict=True))
+        tried = {**machine, **setting, "epochs": WIDE_TRIED_EPOCHS}
+        runs += _runs(name, WIDE_METHODS, (0,), variant="tried", **tried)
+    for method, setting in WIDE_TUNED.items():
+        tuned = {**machine, **setting, "variant": "tuned", "epochs": WIDE_EPOCHS}
+        runs += _runs(name, (method,), range(WIDE_SEEDS), **tuned)
+    return runs
+
+
 def _experiment(name: str, configs: Callable[[str], list[RBMTraining]]) -> Experiment:
     return Experiment(name, configs, make, numbers=numbers, keeps=keeps)
 
 
 SET_RBM_DNA = _experiment("set_rbm_dna", dna)
 SET_RBM = _experiment("set_rbm", table_2)
+SET_RBM_WIDE = _experiment("set_rbm_wide", wide)

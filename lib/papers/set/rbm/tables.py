@@ -120,6 +120,19 @@ def tried(outcomes: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=labels.method_name)
 
 
+def best_tried(records: Records, fields: Sequence[str]) -> dict[str, dict]:
+    """Of what was tried, the fields of the machine that validation likes best, by method; the first
+    of equal ones. Machines whose likelihood is impossible are left out.
+    """
+    best: dict[str, tuple[float, dict]] = {}
+    for record in chosen(records, variant="tried"):
+        run, valid = record.config, _outcome(record)["valid"]
+        known = best.get(run.method)
+        if not np.isnan(valid) and (known is None or valid > known[0]):
+            best[run.method] = valid, {name: getattr(run, name) for name in fields}
+    return {method: setting for method, (_, setting) in best.items()}
+
+
 # -------------------------------------------------------------------------------------- tables
 
 
