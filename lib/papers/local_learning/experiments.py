@@ -8,7 +8,7 @@ from typing import Any
 from lib.papers.adaptive_topology import experiments as adaptive_topology
 from lib.papers.local_learning import layers, measuring, recipes, training
 from lib.papers.local_learning.layers import LocalLayer
-from lib.papers.local_learning.recipes import RELEASED
+from lib.papers.local_learning.recipes import CORRECTED, RELEASED
 from lib.papers.local_learning.training import HiddenNetwork
 from lib.papers.shared import study, trained
 from lib.papers.shared.study import Study, Table
@@ -27,6 +27,11 @@ AMOUNTS: dict[str, dict[str, Fields]] = {
         "quick": {"images": 100, "steps": 10, "points": 100},
         "paper": {"images": 400, "steps": 20, "points": 400},
     },
+    "fooled for longer": {
+        "smoke": {"images": 30, "steps": 2, "points": 10},
+        "quick": {"images": 50, "steps": 10, "points": 50},
+        "paper": {"images": 1000, "steps": 100, "points": 400},
+    },
     "spectrum": {
         "smoke": {"images": 200, "draws": 2},
         "quick": {"images": 2000, "draws": 5},
@@ -34,14 +39,38 @@ AMOUNTS: dict[str, dict[str, Fields]] = {
     },
 }
 WIDE_DRAWS = 8
+ALL_IMAGES = ("all_images_500", "all_images_2000")
 
 
-def attacked(experiment: str, parents: str, profile: str) -> list[Study]:
+def attacked(experiment: str, parents: str, profile: str, *, amount: str = "fooled") -> list[Study]:
     """Every network under the protocols that it stands for."""
     found = []
     for run in recipes.networks(parents, profile):
         for variant in run.variant.split(" and "):
-            found.append(_study(experiment, "fooled", profile, run, variant))
+            found.append(_study(experiment, amount, profile, run, variant))
+    return found
+
+
+def attacked_for_longer(profile: str) -> list[Study]:
+    """The networks that are trained on all images, the wide ones in the profile "paper" alone."""
+    widths = ALL_IMAGES if profile == "paper" else ALL_IMAGES[:1]
+    found = []
+    for parents in widths:
+        found += attacked("all_images_attacks", parents, profile, amount="fooled for longer")
+    return found
+
+
+def spectral(profile: str) -> list[Study]:
+    """The networks of the published width with a spectral penalty, on all images; in the small
+    profiles a layer.
+    """
+    found = []
+    for run in recipes.networks("all_images_2000", profile):
+        if run.method == "specreg":
+            found.append(_study("all_images_spectra", "spectrum", profile, run, CORRECTED))
+    if profile != "paper":
+        (layer,) = recipes.layers("kh_long", profile)
+        found.append(_study("all_images_spectra", "spectrum", profile, layer, RELEASED))
     return found
 
 
@@ -176,6 +205,8 @@ EXPERIMENTS = (
         "kh_long",
         "wide_networks",
     ),
+    _studies("all_images_attacks", attacked_for_longer, measuring.fooled, *ALL_IMAGES),
+    _studies("all_images_spectra", spectral, measuring.spectrum, "kh_long", ALL_IMAGES[1]),
     _studies("mnist_spectra", mnist_spectra, measuring.spectrum, "kh_mnist"),
     _studies(
         "sparse_spectra",

@@ -1,7 +1,8 @@
 """Which layers are learned and which networks are trained, in three profiles.
 
 Two widths of the paper's network on CIFAR-10: 500 units and part of the images, on which every
-regulariser is compared, and the published 2,000 units, on which the claims are decided.
+regulariser is compared, and the published 2,000 units, on which the claims are decided. At both
+widths the networks that decide are also trained on all images.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ LAYERS: dict[str, dict[str, tuple[int, Fields]]] = {  # by experiment and profil
     "kh": {
         "smoke": (2, _DIGITS),
         "quick": (1, {**_QUICK, "dataset": "cifar10"}),
-        "paper": (3, {"dataset": "cifar10"}),
+        "paper": (5, {"dataset": "cifar10"}),
     },
     "kh_mnist": {
         "smoke": (1, {**_DIGITS, **_MNIST}),
@@ -37,7 +38,7 @@ LAYERS: dict[str, dict[str, tuple[int, Fields]]] = {  # by experiment and profil
     "kh_long": {
         "smoke": (1, {**_DIGITS, "n_units": 40}),
         "quick": (1, {**_QUICK, "dataset": "cifar10", "n_units": 120}),
-        "paper": (1, {"dataset": "cifar10", "n_units": 2000, "epochs": 1000}),
+        "paper": (3, {"dataset": "cifar10", "n_units": 2000, "epochs": 1000}),
     },
 }
 SPARSE: dict[str, tuple[int, Fields]] = {
@@ -147,6 +148,8 @@ KINDS = (
     ),
 )
 WIDE_KINDS = tuple(kind for kind in KINDS if kind.method in ("bp", "l2", "jreg_units"))
+CORRECTED_KINDS = tuple(dataclasses.replace(kind, variants=(CORRECTED,)) for kind in WIDE_KINDS)
+SPECTRAL_KIND = next(k for k in KINDS if k.method == "specreg" and k.variants == (CORRECTED,))
 READOUT: Fields = {"power": 4.5, "law": "constant"}
 _SMALL: Fields = {  # batches of one size, as spectra need
     "dataset": "digits",
@@ -168,6 +171,8 @@ class Scale:
         trained: of those trained by back-propagation.
         spectral: of those with a spectral penalty, whose batches must be large.
         readouts: of those on learned layers.
+        read: how many of the learned layers have read-outs; None: all.
+        protocols: for which there are read-outs.
     """
 
     layers: str
@@ -177,6 +182,8 @@ class Scale:
     trained: Fields
     spectral: Fields
     readouts: Fields
+    read: int | None = None
+    protocols: tuple[str, ...] = BOTH
 
 
 _SMALL_SCALE: tuple[Fields, ...] = ({"epochs": 3}, {}, {"epochs": 5})
@@ -186,6 +193,11 @@ _QUICK_SCALE: tuple[Fields, ...] = (
     {"epochs": 50},
 )
 _QUICK_CIFAR: Fields = {"dataset": "cifar10", "limit": 5000}
+_ONE_READOUT: dict[str, Any] = {
+    **dict.fromkeys(("trained", "spectral"), {}),
+    "readouts": {"epochs": 5},
+    "protocols": (CORRECTED,),
+}
 SCALES: dict[str, dict[str, Scale]] = {
     "bio_networks": {
         "smoke": Scale("kh", KINDS, 1, {**_SMALL, "n_units": 30}, *_SMALL_SCALE),
@@ -198,6 +210,7 @@ SCALES: dict[str, dict[str, Scale]] = {
             trained={"epochs": 30, "batch_size": 250},
             spectral={"epochs": 60, "batch_size": 1000},
             readouts={"epochs": 1000},
+            read=3,
         ),
     },
     "wide_networks": {
@@ -211,6 +224,35 @@ SCALES: dict[str, dict[str, Scale]] = {
             trained={"epochs": 15, "batch_size": 500},
             spectral={},
             readouts={"epochs": 300},
+            read=1,
+        ),
+    },
+    "all_images_500": {
+        "smoke": Scale("kh", (), 1, {**_SMALL, "n_units": 30}, **_ONE_READOUT),
+        "quick": Scale("kh", (), 1, {**_QUICK_CIFAR, "n_units": 100}, **_ONE_READOUT),
+        "paper": Scale(
+            "kh",
+            CORRECTED_KINDS,
+            5,
+            {"dataset": "cifar10", "n_units": 500},
+            trained={"epochs": 60, "batch_size": 500},
+            spectral={},
+            readouts={"epochs": 1000},
+            protocols=(CORRECTED,),
+        ),
+    },
+    "all_images_2000": {
+        "smoke": Scale("kh_long", (), 1, {**_SMALL, "n_units": 40}, **_ONE_READOUT),
+        "quick": Scale("kh_long", (), 1, {**_QUICK_CIFAR, "n_units": 120}, **_ONE_READOUT),
+        "paper": Scale(
+            "kh_long",
+            (*CORRECTED_KINDS, SPECTRAL_KIND),
+            3,
+            {"dataset": "cifar10", "n_units": 2000},
+            trained={"epochs": 60, "batch_size": 500},
+            spectral={"batch_size": 3500},  # the released spectral code has 1.5 times the width
+            readouts={"epochs": 1000},
+            protocols=(CORRECTED,),
         ),
     },
 }
@@ -219,7 +261,7 @@ SCALES: dict[str, dict[str, Scale]] = {
 def networks(experiment: str, profile: str) -> list[HiddenNetwork]:
     """Read-outs on locally learned layers, and networks trained by back-propagation."""
     scale = SCALES[experiment][profile]
-    pool = layers(scale.layers, profile)
+    pool = layers(scale.layers, profile)[: scale.read]
     runs = []
     for seed in range(scale.seeds):
         for kind in scale.kinds:
@@ -230,7 +272,7 @@ def networks(experiment: str, profile: str) -> list[HiddenNetwork]:
             runs.append(HiddenNetwork(experiment, seed=seed, **changes))
         parent = dataclasses.replace(pool[seed % len(pool)], stand_in=None)
         changes = {**scale.fields, **scale.readouts, **READOUT, "method": "kh", "parent": parent}
-        for variant in BOTH:
+        for variant in scale.protocols:
             pruned = variant if profile == "paper" else ""  # mixtures need more units
             run = HiddenNetwork(experiment, seed=seed, variant=variant, pruned=pruned, **changes)
             runs.append(run)
