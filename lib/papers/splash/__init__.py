@@ -11,16 +11,19 @@ from lib.papers.splash.experiments import (
     DEFENCE,
     LENGTH,
     LIPSCHITZ,
+    LONG_TRAINING,
     MINIMAL,
     OWN_RATE,
     ROBUSTNESS,
     TUNING,
+    WORST,
 )
 from lib.papers.splash.labels import LABELS
 
 PAPER = "SPLASH"
 EXPERIMENTS = (
     ACCURACY,
+    LONG_TRAINING,
     TUNING,
     OWN_RATE,
     ABLATION,
@@ -28,6 +31,7 @@ EXPERIMENTS = (
     LIPSCHITZ,
     DEFENCE,
     ROBUSTNESS,
+    WORST,
     MINIMAL,
 )
 

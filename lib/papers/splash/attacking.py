@@ -109,7 +109,15 @@ def _by_radius(
     study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float
 ) -> Iterator[tuple[str, Tensor]]:
     yield "fgsm", _right(model, attacks.fgsm(model, x, y, radius=radius), y)
-    moved = attacks.pgd(model, x, y, radius=radius, steps=study.steps, generator=study.generator())
+    moved = attacks.pgd(
+        model,
+        x,
+        y,
+        radius=radius,
+        steps=study.steps,
+        restarts=study.restarts,
+        generator=study.generator(),
+    )
     yield "pgd", _right(model, moved, y)
 
 
@@ -121,13 +129,13 @@ def _at_headline(
     y: Tensor,
 ) -> Iterator[tuple[str, str, float, Tensor]]:
     """(attack, norm, radius, whether each image is still classified correctly)."""
-    radius = study.radii[0]
+    radius, again = study.radii[0], {"restarts": study.restarts}
 
     def ball(radius: float = radius) -> dict[str, Any]:
         return {"radius": radius, "generator": study.generator()}
 
     for loss in ("ce", "dlr"):
-        moved = attacks.apgd(model, x, y, loss=loss, steps=2 * study.steps, **ball())
+        moved = attacks.apgd(model, x, y, loss=loss, steps=2 * study.steps, **again, **ball())
         yield f"apgd_{loss}", "linf", radius, _right(model, moved, y)
     moved = attacks.square(model, x, y, queries=study.queries, **ball())
     yield "square", "linf", radius, _right(model, moved, y)
@@ -139,7 +147,7 @@ def _at_headline(
         kept = kept & withstood
     yield "transfer", "linf", radius, kept
     for far in study.radii_l2:
-        moved = attacks.pgd(model, x, y, norm="l2", steps=study.steps, **ball(far))
+        moved = attacks.pgd(model, x, y, norm="l2", steps=study.steps, **again, **ball(far))
         yield "pgd l2", "l2", far, _right(model, moved, y)
 
 
