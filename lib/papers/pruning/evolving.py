@@ -41,6 +41,7 @@ class MaskSearch(Run):
         n_hidden, learning_rate, weight_decay, batch_size, epochs, patience, stop_on: see
             :class:`lib.papers.pruning.heads.HeadSettings`.
         noise_std: of the objective "noise", in units of the features.
+        division: of the images into parts, see :func:`lib.papers.pruning.tasks.load`.
     Raises: ValueError if a field is of another type.
     """
 
@@ -69,6 +70,7 @@ class MaskSearch(Run):
     patience: int = HeadSettings.patience
     stop_on: str = HeadSettings.stop_on
     noise_std: float = 0.5
+    division: int = 0
 
     @property
     def size(self) -> int:
@@ -133,6 +135,7 @@ class MaskSearch(Run):
             self.extractor,
             train_images=self.train_images,
             valid_images=self.valid_images,
+            division=self.division,
         )
 
     def mask_shape(self, task: Task) -> tuple[int, ...]:

@@ -44,6 +44,9 @@ VARIANTS: dict[str, Fields] = {  # of NSGA-II on the corals, one change each
 }
 FEW_VARIANTS = ("30 offspring a step", "links")
 LONG = "2,000 evaluations"
+GROUPED = "near duplicates together"  # other divisions into parts of the sets whose test is small
+GROUPED_SETS = (CORALS, "citrus_leaves")
+DIVISIONS = 5  # each with a search of its own, whose seed numbers it
 
 SMALL: dict[str, Fields] = {  # what stands for the published scale
     "smoke": {
@@ -115,9 +118,19 @@ def varied(profile: str) -> list[MaskSearch]:
     return found
 
 
+def grouped(profile: str) -> list[MaskSearch]:
+    """NSGA-II on other divisions into parts; of the profile "paper" alone."""
+    found = []
+    for dataset in GROUPED_SETS if profile == "paper" else ():
+        for seed in range(DIVISIONS):
+            fields = {"dataset": dataset, "seed": seed, "division": seed + 1}
+            found.append(MaskSearch("mask_search", variant=GROUPED, **fields))
+    return found
+
+
 def all_searches(profile: str) -> list[MaskSearch]:
     """Every search, those that decide most first."""
-    return compared(profile) + released(profile) + varied(profile)
+    return compared(profile) + released(profile) + varied(profile) + grouped(profile)
 
 
 # --------------------------------------------------------------------------------- the studies
@@ -140,7 +153,7 @@ def studied(profile: str) -> list[FrontStudy]:
 def study(profile: str, parent: MaskSearch) -> FrontStudy:
     """The study of a search."""
     amounts = dict(AMOUNTS[profile])
-    if parent.method != "nsga2" or parent.variant not in (CORRECTED, "as released"):
+    if parent.method != "nsga2" or parent.variant not in (CORRECTED, "as released", GROUPED):
         amounts |= ALONE
     run = FrontStudy(
         "mask_fronts",
@@ -167,7 +180,7 @@ HIDDEN: dict[str, Fields] = {
 def hiding(profile: str) -> list[RegionStudy]:
     """Regions hidden from the fronts of NSGA-II."""
     found = []
-    for parent in compared(profile):
+    for parent in compared(profile) + grouped(profile):
         if parent.method == "nsga2" and parent.dataset in PHOTOGRAPHS:
             found.append(region_study(profile, parent))
     return found

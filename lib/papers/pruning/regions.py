@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lib import data
-from lib.papers.pruning import evolving, explain, heads, tasks
-from lib.papers.pruning.evolving import trained
+from lib.papers.pruning import evolving, explain, heads, splits, tasks
+from lib.papers.pruning.evolving import MaskSearch, trained
 from lib.papers.shared import backbone, features
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
@@ -67,7 +67,7 @@ def make(run: RegionStudy, workspace: Workspace) -> Contents:
     members = trained(searched, task, masks, [searched.training_seed] * len(masks))
     valid = heads.accuracies(members, *(values["valid"] for values in (task.x, task.y)))
     head = members[int(np.argmax(valid))]
-    pictures, y = test_images(searched.dataset, run.images)
+    pictures, y = test_images(searched, run.images)
     rng = np.random.default_rng(SEED + searched.seed)
     kept = most_kept(masks, run.kept)
     others = rng.permutation(np.setdiff1d(np.arange(task.n_features), kept))[: run.kept]
@@ -101,18 +101,25 @@ def most_kept(masks: np.ndarray, n: int) -> np.ndarray:
     return np.sort(np.argsort(-counts, kind="stable")[:n])
 
 
-def test_images(dataset: str, n: int) -> tuple[Tensor, Tensor]:
-    """(N, channels, H, W) uint8 images of the test part in stratified order, of the size that the
-    extractor is given, and their classes.
+def test_images(searched: MaskSearch, n: int) -> tuple[Tensor, Tensor]:
+    """(N, channels, H, W) uint8 images of the test part of a search in stratified order, of the
+    size that the extractor is given, and their classes.
     """
-    known, _ = tasks.sources(dataset)
-    arrays = features.images(known).arrays
-    order = data.stratified_order(len(arrays["y_test"]), arrays["y_test"])[:n]
-    images = torch.from_numpy(arrays["x_test"][order])
+    known, _ = tasks.sources(searched.dataset)
+    parts = features.in_parts(known, features.images(known).arrays)
+    x, y = parts["x_test"], parts["y_test"]
+    if searched.division:
+        rows = splits.rows_of_test(features.load(known, searched.extractor), searched.division)
+        x, y = (
+            np.concatenate([parts[f"{name}_{part}"] for part in splits.PARTS])[rows]
+            for name in ("x", "y")
+        )
+    order = data.stratified_order(len(y), y)[:n]
+    images = torch.from_numpy(x[order])
     side = features.SOURCES[known].side
     if side is not None:
         images = backbone.enlarged(images, side)
-    return images, torch.from_numpy(arrays["y_test"][order])
+    return images, torch.from_numpy(y[order])
 
 
 def regions(images: Tensor, chosen: Sequence[int], extractor: str, area: float) -> Tensor:

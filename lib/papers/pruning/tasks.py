@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lib import data
 from lib.names import check_known
+from lib.papers.pruning import splits
 from lib.papers.shared import features
 from lib.papers.shared.features import FeatureSplit
 
@@ -52,6 +53,7 @@ def load(
     *,
     train_images: int | None = None,
     valid_images: int | None = None,
+    division: int = 0,
 ) -> Task:
     """The task of a data set.
 
@@ -65,11 +67,14 @@ def load(
         dataset: of :data:`SETS`, or "digits".
         extractor: of the features, see :data:`lib.papers.shared.backbone.EXTRACTORS`.
         train_images, valid_images: used of these parts, classes in proportion; None: all.
+        division: into three parts, see :func:`lib.papers.pruning.splits.divided`; 0: as it comes.
     Raises: ValueError with the nearest name; lib.data.DataUnavailable where images cannot be had.
     """
     check_known("data set", dataset, (*SETS, DIGITS))
     known, others = sources(dataset)
     split = features.load(known, extractor)
+    if division:
+        split = splits.divided(split, division)
     strange = [features.load(name, extractor) for name in others]
     return of_split(split, strange, train_images=train_images, valid_images=valid_images)
 

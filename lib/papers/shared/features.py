@@ -164,11 +164,8 @@ def load(dataset: str, extractor: str = "mobilenet_v2") -> FeatureSplit:
     """
     pictures = images(dataset)
     network = backbone.extractor(extractor)
-    arrays = dict(pictures.arrays)
-    arrays |= _features(dataset, network, pictures)
-    n_valid = round(len(arrays["x_train"]) / 5)
-    name = "digits" if dataset in DIGITS else dataset
-    arrays = data.divide(name, arrays, n_valid, "valid")
+    features = _features(dataset, network, pictures)
+    arrays = in_parts(dataset, {**pictures.arrays, **features})
     _require_all_classes(dataset, arrays)
     tensors = {}
     for part in ("train", "valid", "test"):
@@ -178,6 +175,15 @@ def load(dataset: str, extractor: str = "mobilenet_v2") -> FeatureSplit:
     return FeatureSplit(
         **tensors, dataset=dataset, extractor=extractor, sha256=sha256, notice=pictures.notice
     )
+
+
+def in_parts(dataset: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of images, or of their features, when a fifth of the training part has left for
+    validation.
+    """
+    n_valid = round(len(arrays["x_train"]) / 5)
+    name = "digits" if dataset in DIGITS else dataset
+    return data.divide(name, arrays, n_valid, "valid")
 
 
 def is_here(dataset: str, extractor: str = "mobilenet_v2") -> bool:
