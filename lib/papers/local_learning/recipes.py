@@ -235,7 +235,7 @@ SCALES: dict[str, dict[str, Scale]] = {
             CORRECTED_KINDS,
             5,
             {"dataset": "cifar10", "n_units": 500},
-            trained={"epochs": 60, "batch_size": 500},
+            trained={"epochs": 40, "batch_size": 500},
             spectral={},
             readouts={"epochs": 1000},
             protocols=(CORRECTED,),
@@ -249,7 +249,7 @@ SCALES: dict[str, dict[str, Scale]] = {
             (*CORRECTED_KINDS, SPECTRAL_KIND),
             3,
             {"dataset": "cifar10", "n_units": 2000},
-            trained={"epochs": 60, "batch_size": 500},
+            trained={"epochs": 40, "batch_size": 500},
             spectral={"batch_size": 3500},  # the released spectral code has 1.5 times the width
             readouts={"epochs": 1000},
             protocols=(CORRECTED,),
