@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lib.papers import STORE
-from lib.papers.set.rbm import tables
+from lib.papers.set.rbm import experiments, tables
 from lib.papers.set.rbm.experiments import TRIED, TUNED, dna
 from tests.papers.set.rbm.records import record, seeds
 
@@ -56,6 +56,44 @@ def test_tuned_settings_are_those_that_validation_chose(hidden, method):
     assert len(tried) == len(rates) * len(decays)
     best = tried.loc[tried["valid"].idxmax()]
     assert (best["rate"], best["decay"]) == TUNED[hidden][method]
+
+
+def test_the_best_tried_is_what_validation_likes_best():
+    runs = seeds("dense", [-94.0], variant="tried", learning_rate=0.003)
+    runs += seeds("dense", [-88.0], variant="tried", learning_rate=0.03, visible_start="means")
+    runs += seeds("dense", [-70.0], variant="tuned", learning_rate=0.1)  # was not tried
+    runs += seeds("set", [-90.0], variant="tried", learning_rate=0.01)
+    assert tables.best_tried(runs, ("learning_rate", "visible_start")) == {
+        "dense": {"learning_rate": 0.03, "visible_start": "means"},
+        "set": {"learning_rate": 0.01, "visible_start": "zeros"},
+    }
+
+
+def test_wide_machines_are_chosen_as_the_records_say():
+    """Nothing is chosen before all that was tried is there."""
+    tried = [run for run in experiments.wide("paper") if run.variant == "tried"]
+    if not all(STORE.holds(run) for run in tried):
+        assert not experiments.WIDE_TUNED
+        return
+    best = tables.best_tried(STORE.records(tried), tuple(experiments.WIDE_TRIED))
+    assert best == experiments.WIDE_TUNED
+
+
+def test_every_method_of_the_wide_machines_is_tried_with_the_same_settings(monkeypatch):
+    monkeypatch.setitem(experiments.WIDE_TUNED, "set", {"learning_rate": 0.01})
+    runs = experiments.wide("paper")
+    settings = {}
+    for run in runs:
+        assert (run.dataset, run.hidden, run.cd_steps) == ("mnist", (2500,), 1)
+        if run.variant == "tried":
+            setting = run.learning_rate, run.weight_decay, run.visible_start
+            settings.setdefault(run.method, []).append(setting)
+    assert len(settings["set"]) == 12 == len(set(settings["set"]))
+    assert settings["set"] == settings["fixed"] == settings["dense"]
+    tuned = [run for run in runs if run.variant == "tuned" and run.method == "set"]
+    assert [(run.seed, run.epochs, run.learning_rate) for run in tuned] == [
+        (seed, experiments.WIDE_EPOCHS, 0.01) for seed in range(3)
+    ]
 
 
 def test_settings_tried_stand_side_by_side():
