@@ -29,6 +29,7 @@ FAILED = "failed"  # the value of what could not be made
 # facts of the process that made a record
 OF_PROCESS = ("commit", "code_sha256", "dirty", "versions", "platform", "cpu", "capability")
 OF_PROCESS += ("threads",)
+OF_READING = ("claim", "reading", "rival", "rule", "dataset", "epochs")  # tell one from another
 SECONDS = "seconds"  # in the names of what is measured by a clock
 
 
@@ -160,11 +161,13 @@ def claims() -> Dump:
 
 
 def readings() -> Dump:
-    """The readings of claims that have several: of each claim the first, second and so on."""
+    """The readings of claims that have several."""
     dump: Dump = {}
     for row in _rows("claims", "--readings"):
-        count = sum(name.startswith(f"{row['id']} ") for name in dump)
-        dump[f"{row['id']} reading {count + 1}"] = row
+        thing = "/".join(str(row.get(label)) for label in OF_READING)
+        if thing in dump:
+            raise ValueError(f"two readings are {thing}")
+        dump[thing] = row
     return dump
 
 
@@ -174,7 +177,7 @@ def _rows(*words: str) -> list[Values]:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-# ------------------------------------------------------------------------------ notebooks and tables
+# ----------------------------------------------------------------------------- notebooks and tables
 
 
 def stored() -> Dump:

@@ -15,10 +15,12 @@ Both sides read one copy of the records of BEFORE. Where the format of records h
 ``--results-after`` names a folder with the same records in the new format; the part ``records``
 compares what both hold.
 
-What a clean checkout said is kept in ``--cache`` and taken from there when it is BEFORE again; AFTER
-is always asked. Exit status 0: every part compared something, and nothing differs but what is
-allowed. PATTERN is one of :mod:`fnmatch`, for PART/THING/VALUE: ``*/other_decay/*`` allows that an
-experiment goes. ``@FILE`` stands for arguments in a file, one a line.
+What a clean checkout said is kept in ``--cache`` and taken from there when it is BEFORE again;
+AFTER is always asked.
+
+What may differ is given by patterns of :mod:`fnmatch` for PART/THING/VALUE: ``*/other_decay/*``
+allows that an experiment goes. ``@FILE`` stands for arguments in a file, one a line. The exit
+status is 0 if every part compared something and nothing else differs.
 """
 
 import argparse
@@ -32,7 +34,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
