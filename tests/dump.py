@@ -34,7 +34,14 @@ SECONDS = "seconds"  # in the names of what is measured by a clock
 
 
 def main(part: str, path: str) -> None:
-    """Write the dump of a part to a file."""
+    """Write the dump of a part to a file.
+
+    Raises: ValueError if the library is not that of the checkout, but one that is installed.
+    """
+    import lib
+
+    if lib.__file__ is None or not Path(lib.__file__).is_relative_to(Path.cwd()):
+        raise ValueError(f"the library of {Path.cwd()} is not found, but {lib.__path__}")
     dump = PARTS[part]()
     text = json.dumps(dump, indent=0)
     Path(path).write_text(text)
@@ -181,8 +188,11 @@ def _rows(*words: str) -> list[Values]:
 
 
 def stored() -> Dump:
-    """The text that notebooks store, and the tables of figures that the repository brings."""
-    return _texts(Path("notebooks").glob("*.ipynb")) | _tables(Path("figures", "paper"))
+    """The text that notebooks store, and the tables that the repository brings: of figures, and
+    what is published.
+    """
+    tables = _tables(Path("figures", "paper")) | _tables(Path("data"), "reference/*.csv")
+    return _texts(Path("notebooks").glob("*.ipynb")) | tables
 
 
 def figures() -> Dump:
@@ -211,10 +221,10 @@ def _texts(notebooks: Iterator[Path]) -> Dump:
     return dump
 
 
-def _tables(folder: Path) -> Dump:
-    """Lines of the tables behind figures."""
+def _tables(folder: Path, pattern: str = "*/*.csv") -> Dump:
+    """Lines of tables."""
     dump = {}
-    for path in sorted(folder.glob("*/*.csv")):
+    for path in sorted(folder.glob(pattern)):
         lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         dump[path.relative_to(folder).as_posix()] = {f"line {i}": line for i, line in lines}
     return dump

@@ -6,25 +6,24 @@ BEFORE and AFTER are folders or revisions of git. Parts, see :mod:`tests.dump`:
 
 - ``names``: the runs of all experiments and profiles
 - ``list``, ``claims``, ``readings``: what these commands write as JSON
-- ``records``: every value of every shipped record
-- ``notebooks``: text stored in notebooks, tables in ``figures/paper``
+- ``records``: every value of every record that a side brings, read by its own code
+- ``notebooks``: text stored in notebooks, tables in ``figures/paper`` and ``data/reference``
 - ``smoke``: the smoke runs of all experiments, trained on both sides, compared bit by bit
 - ``figures``: the notebooks, executed on both sides
 
-Both sides read one copy of the records of BEFORE. Where the format of records has changed,
-``--results-after`` names a folder with the same records in the new format; the part ``records``
-compares what both hold.
+All other parts read one copy of the records of BEFORE. Where AFTER has another format of records,
+``--results-after`` names a folder that holds the same ones in it.
 
 What a clean checkout said is kept in ``--cache`` and taken from there when it is BEFORE again;
 AFTER is always asked.
 
 What may differ is given by patterns of :mod:`fnmatch` for PART/THING/VALUE: ``*/other_decay/*``
-allows that an experiment goes. ``@FILE`` stands for arguments in a file, one a line. The exit
-status is 0 if every part compared something and nothing else differs.
+allows that an experiment goes, ``records/*/came`` that there are new records. ``@FILE`` stands for
+arguments in a file, one a line. The exit status is 0 if every part compared something and nothing
+else differs.
 """
 
 import argparse
-import contextlib
 import fnmatch
 import hashlib
 import json
@@ -35,7 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +49,7 @@ LONG = ("smoke", "figures")  # parts that take minutes: begun first
 FROM_RECORDS = ("list", "claims", "readings", "records", "figures")
 PACKAGES = ("torch", "numba", "numpy", "scipy", "scikit-learn", "pandas")
 SHOWN = 10  # differences
+WENT, CAME, MISSING = "went", "came", "missing"  # things of one side, and a value of the other
 
 
 class PartFailed(RuntimeError):
@@ -60,28 +60,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare two checkouts; return the exit status."""
     chosen = _parser().parse_args(arguments)
     cache = chosen.cache.resolve()
-    with contextlib.ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gate-")))
+    with tempfile.TemporaryDirectory(prefix="gate-") as folder:
+        work = Path(folder)
         before = check_out(chosen.before, work / "before")
         after = check_out(chosen.after, work / "after")
-        results = freeze(chosen.results or before.folder / "data" / "results", cache)
-        migrated = freeze(chosen.results_after, cache) if chosen.results_after else results
+        own_before = freeze(before.folder / "data" / "results", cache)
+        own_after = freeze(after.folder / "data" / "results", cache)
+        read_before = freeze(chosen.results, cache) if chosen.results else own_before
+        read_after = freeze(chosen.results_after, cache) if chosen.results_after else read_before
         with ThreadPoolExecutor(chosen.jobs) as pool:
             made = {}
             for part in sorted(chosen.parts, key=lambda part: part not in LONG):
-                first = pool.submit(dump_of, before, part, results, cache, work, reuse=True)
-                second = pool.submit(dump_of, after, part, migrated, cache, work, reuse=False)
+                own = part == "records"
+                results = (own_before, own_after) if own else (read_before, read_after)
+                first = pool.submit(dump_of, before, part, results[0], cache, work, reuse=True)
+                second = pool.submit(dump_of, after, part, results[1], cache, work, reuse=False)
                 made[part] = first, second
-            agree = True
-            for part in chosen.parts:
-                try:
-                    pair = [future.result() for future in made[part]]
-                except PartFailed as error:
-                    print(f"{part:<10}{error}")
-                    agree = False
-                    continue
-                agree &= report(part, compare(*pair), chosen.allow)
-    return int(not agree)
+            try:
+                agree = [_agrees(part, made[part], chosen.allow) for part in chosen.parts]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return int(not all(agree))
+
+
+def _agrees(part: str, dumps: Sequence[Future], allowed: Sequence[str]) -> bool:
+    """Report on a part when both sides have said it; whether they agree."""
+    try:
+        before, after = [future.result() for future in dumps]
+    except PartFailed as error:
+        print(f"{part:<10}{error}", flush=True)
+        return False
+    return report(part, compare(before, after), allowed)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,8 +136,9 @@ def check_out(place: str, folder: Path) -> Side:
     commit = _git(source, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if not commit:
         raise ValueError(f"{place} is neither a checkout nor a revision of {ROOT}")
-    _git(source, "clone", "--quiet", "--shared", "--no-checkout", str(source), str(folder))
-    _git(folder, "checkout", "--quiet", "--detach", commit)
+    clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", source, folder]
+    subprocess.run(clone, check=True)
+    subprocess.run(["git", "-C", folder, "checkout", "--quiet", "--detach", commit], check=True)
     return Side(folder, commit)
 
 
@@ -158,7 +169,7 @@ def dump_of(side: Side, part: str, results: Path, cache: Path, work: Path, *, re
     Args:
         side: the checkout.
         part: one of PARTS.
-        results: the records that it reads.
+        results: the records that it reads, where it does.
         cache: where what clean checkouts say is kept.
         work: a folder for what is made.
         reuse: whether what is kept is taken.
@@ -207,7 +218,7 @@ def _key(part: str, results: Path) -> str:
 
 
 class Difference(NamedTuple):
-    """A value that is not the same; without a name, a thing that one side lacks."""
+    """A value that is not the same, or a thing that went or came."""
 
     thing: str
     value: str
@@ -223,17 +234,14 @@ class Comparison(NamedTuple):
     differences: list[Difference]
 
 
-MISSING = "missing"
-
-
 def compare(before: Dump, after: Dump) -> Comparison:
     """Compare two dumps. What could not be made differs, also where it failed alike."""
     differences = []
     things = values = 0
     for thing in dict.fromkeys([*before, *after]):
         if thing not in before or thing not in after:
-            there = ["there" if thing in side else MISSING for side in (before, after)]
-            differences.append(Difference(thing, "", *there))
+            what = WENT if thing in before else CAME
+            differences.append(Difference(thing, what, thing in before, thing in after))
             continue
         things += 1
         old, new = before[thing], after[thing]
@@ -259,12 +267,13 @@ def report(part: str, comparison: Comparison, allowed: Sequence[str]) -> bool:
         if not patterns:
             left.append(difference)
     compared = f"{comparison.things} things, {comparison.values} values compared"
-    print(f"{part:<10}{compared}, {len(left)} differ")
+    print(f"{part:<10}{compared}, {len(left)} differ", flush=True)
     for pattern, count in counts.items():
         if count:
             print(f"    allowed by {pattern}: {count}")
     for one in left[:SHOWN]:
-        print(f"    {one.thing}  {one.value}: {_short(one.before)} -> {_short(one.after)}")
+        said = "" if one.value in (WENT, CAME) else f": {_short(one.before)} -> {_short(one.after)}"
+        print(f"    {one.thing}  {one.value}{said}")
     if len(left) > SHOWN:
         print(f"    and {len(left) - SHOWN} more")
     if not comparison.values:

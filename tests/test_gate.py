@@ -1,0 +1,269 @@
+"""The gate finds what differs between two checkouts, and refuses to have compared nothing."""
+
+import shutil
+import subprocess
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from tests import dump, gate
+from tests.checkouts import ROOT
+
+# a library with one experiment of two runs, one of them in all profiles
+LIBRARY = """
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+
+@dataclass(frozen=True)
+class Tiny:
+    step_size: float = 0.1
+    seed: int = 0
+
+    @property
+    def name(self):
+        return f"tiny-{self.step_size}-{self.seed}"
+
+
+def runs(profile):
+    return [Tiny(), Tiny(seed=1)] if profile == "paper" else [Tiny()]
+
+
+EXPERIMENTS = {"tiny": SimpleNamespace(runs=runs)}
+"""
+OF_RUNS = 4  # in three profiles
+
+
+def git(folder, *words):
+    known = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *known, *words], cwd=folder, check=True, capture_output=True)
+
+
+def commit(folder):
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "Change")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    folder = tmp_path / "checkout"
+    (folder / "lib").mkdir(parents=True)
+    (folder / "lib" / "__init__.py").touch()
+    (folder / "lib" / "papers.py").write_text(LIBRARY)
+    (folder / "data" / "results").mkdir(parents=True)
+    (folder / "data" / "results" / "bench.json").write_text("[]")
+    git(folder, "init", "-q")
+    commit(folder)
+    return folder
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+# --------------------------------------------------------------------------------------- comparing
+
+
+SAID = {"a": {"rate": 0.5, "n": 3}, "b": {"rate": 0.25}}
+
+
+@pytest.mark.parametrize(
+    ("after", "places"),
+    [
+        (SAID, []),
+        ({"b": {"rate": 0.25}, "a": {"n": 3, "rate": 0.5}}, []),
+        (SAID | {"a": {"rate": 0.5, "n": 4}}, ["a/n"]),
+        (SAID | {"a": {"rate": 0.5}}, ["a/n"]),
+        (SAID | {"b": {"rate": 0.25, "n": None}}, ["b/n"]),
+        ({"a": SAID["a"]}, ["b/went"]),
+        (SAID | {"c": {}}, ["c/came"]),
+    ],
+)
+def test_every_value_that_differs_is_named(after, places):
+    found = gate.compare(SAID, after).differences
+    assert [f"{one.thing}/{one.value}" for one in found] == places
+
+
+def test_what_failed_on_both_sides_differs():
+    failed = {"a": {dump.FAILED: "no data"}}
+    assert len(gate.compare(failed, failed).differences) == 1
+
+
+def test_values_that_both_have_are_counted():
+    compared = gate.compare(SAID, {"a": {"rate": 0.5}, "c": {"rate": 1}})
+    assert (compared.things, compared.values) == (1, 1)
+
+
+@pytest.mark.parametrize("said", [{}, {"a": {}}])
+def test_nothing_compared_is_no_agreement(said, capsys):
+    assert not gate.report("names", gate.compare(said, said), [])
+    assert "nothing was compared" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pattern", "agree"), [("*/b/*", True), ("claims/*/went", True), ("claims/*/came", False)]
+)
+def test_what_is_allowed_is_printed_with_its_number(pattern, agree, capsys):
+    comparison = gate.compare(SAID, {"a": SAID["a"]})
+    assert gate.report("claims", comparison, [pattern]) == agree
+    assert (f"allowed by {pattern}: 1" in capsys.readouterr().out) == agree
+
+
+def test_ten_differences_are_shown(capsys):
+    before = {"a": {f"line {i}": i for i in range(12)}}
+    after = {"a": {f"line {i}": -1 for i in range(12)}}
+    gate.report("claims", gate.compare(before, after), [])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "    a  line 0: 0 -> -1"
+    assert len(lines) == 1 + 10 + 1 and lines[-1].strip() == "and 2 more"
+
+
+# ------------------------------------------------------------------------------------------- dumps
+
+
+ONE = np.ones(2)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        np.array([1, np.nextafter(1, 2)]),
+        np.ones(2, np.float32),
+        np.ones((2, 1)),
+        np.ones(3),
+        np.ones(2, int),
+    ],
+)
+def test_digest_of_an_array_covers_type_shape_and_every_bit(other):
+    assert dump._digest(ONE) == dump._digest(np.ones(4)[::2])
+    assert dump._digest(ONE) != dump._digest(other)
+
+
+def test_digest_of_a_column_tells_minus_zero_and_text():
+    zero, minus, text = pd.Series([0.0]), pd.Series([-0.0]), pd.Series(["0.0"])
+    assert len({dump._digest_of_column(column) for column in (zero, minus, text)}) == 3
+
+
+def test_text_is_the_same_under_all_types_of_pandas():
+    values = ["a", None]
+    digests = {dump._digest_of_column(pd.Series(values, dtype=kind)) for kind in (object, "string")}
+    assert len(digests) == 1
+
+
+def test_facts_within_facts_are_named_with_dots():
+    facts = {"final": {"links": 3, "by_layer": [1, 2]}, "versions": {}}
+    assert dict(dump._flat(facts)) == {
+        "final.links": "3",
+        "final.by_layer": "[1, 2]",
+        "versions": "{}",
+    }
+
+
+def test_texts_of_a_notebook_are_those_that_nbval_compares(tmp_path):
+    printed = new_output("stream", name="stdout", text="kept\n")
+    data = {"text/plain": "1", "text/html": "<b>1</b>", "image/png": "AAAA"}
+    shown = new_output("execute_result", data, execution_count=1)
+    cells = [new_code_cell(id="a", outputs=[printed, shown])]
+    cells += [new_code_cell(id="b", outputs=[printed], metadata={"tags": ["nbval-ignore-output"]})]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "10_try.ipynb")
+    assert dump._texts(tmp_path.glob("*.ipynb")) == {
+        "10_try.ipynb": {
+            "cell a output 0 stdout": "kept\n",
+            "cell a output 1 text/plain": "1",
+            "cell a output 1 text/html": "<b>1</b>",
+        }
+    }
+
+
+def test_tables_are_compared_line_by_line(tmp_path):
+    (tmp_path / "10_try").mkdir()
+    (tmp_path / "10_try" / "rates.csv").write_text("rate\n0.5\n")
+    said = {"10_try/rates.csv": {"line 1": "rate", "line 2": "0.5"}}
+    assert dump._tables(tmp_path) == said
+
+
+# --------------------------------------------------------------------------------------- checkouts
+
+
+def test_frozen_records_are_named_by_their_contents(tmp_path):
+    results = tmp_path / "results"
+    (results / "kh").mkdir(parents=True)
+    (results / "kh" / "metrics.csv").write_text("rate\n0.5\n")
+    first = gate.freeze(results, tmp_path / "cache")
+    assert gate.freeze(results, tmp_path / "cache") == first
+    (results / "kh" / "metrics.csv").write_text("rate\n0.6\n")
+    assert gate.freeze(results, tmp_path / "cache") != first
+    assert (first / "kh" / "metrics.csv").read_text() == "rate\n0.5\n"
+
+
+def test_changed_folder_has_no_commit(checkout, tmp_path):
+    side = gate.check_out(str(checkout), tmp_path / "copy")
+    assert side.commit and (side.folder / "lib" / "papers.py").is_file()
+    assert side.folder != checkout
+    (checkout / "lib" / "new.py").touch()
+    assert gate.check_out(str(checkout), tmp_path / "other") == gate.Side(checkout, None)
+
+
+def test_what_is_no_checkout_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no-such-revision is neither"):
+        gate.check_out("no-such-revision", tmp_path)
+
+
+def test_two_checkouts_are_compared_and_the_first_is_kept(checkout, tmp_path, capsys):
+    before = tmp_path / "before"
+    shutil.copytree(checkout, before)
+    words = [str(before), str(checkout), "--parts", "names", "--cache", str(tmp_path / "cache")]
+    assert gate.main(words) == 0
+    said = capsys.readouterr()
+    assert f"names     {OF_RUNS} things, " in said.out and " 0 differ" in said.out
+    assert len(said.err.splitlines()) == 2  # each side is asked
+
+    change(checkout / "lib" / "papers.py", "step_size: float = 0.1", "step_size: float = 0.2")
+    commit(checkout)
+    assert gate.main(words) == 1
+    said = capsys.readouterr()
+    assert f" {2 * OF_RUNS} differ" in said.out and "tiny/paper/tiny-0.2-1  came" in said.out
+    assert len(said.err.splitlines()) == 1  # what the first said is kept
+    assert gate.main([*words, "--allow", "names/tiny/*"]) == 1  # then nothing is compared
+
+
+def test_checkout_that_fails_is_no_agreement(checkout, tmp_path, capsys):
+    (checkout / "lib" / "papers.py").write_text("raise ValueError('no such room')")
+    words = [str(checkout), str(checkout), "--parts", "names", "--cache", str(tmp_path / "cache")]
+    assert gate.main(words) == 1
+    assert "no such room" in capsys.readouterr().out
+
+
+def test_installed_library_does_not_stand_in_for_that_of_a_checkout(checkout, tmp_path, capsys):
+    (checkout / "lib" / "__init__.py").unlink()
+    words = [str(checkout), str(checkout), "--parts", "names", "--cache", str(tmp_path / "cache")]
+    assert gate.main(words) == 1
+    assert "is not found, but" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------- this repository, slowly
+
+
+@pytest.mark.slow
+def test_commit_agrees_with_itself(tmp_path):
+    """Two trainings of the smoke runs give the same bits."""
+    parts = [part for part in dump.PARTS if part != "figures"]
+    assert gate.main(["HEAD", "HEAD", "--parts", *parts, "--cache", str(tmp_path)]) == 0
+
+
+@pytest.mark.slow
+def test_changed_digit_rate_and_threshold_are_found(tmp_path, capsys):
+    folder = tmp_path / "clone"
+    git(ROOT, "clone", "-q", str(ROOT), str(folder))
+    change(folder / "data" / "results" / "unit_rates" / "metrics.csv", "0.9793", "0.9794")
+    change(folder / "lib" / "papers" / "splash" / "experiments.py", "0.03", "0.04")
+    change(folder / "data" / "reference" / "claims.csv", ">=,-0.2,ours", ">=,99,ours")
+    words = ["HEAD", str(folder), "--cache", str(tmp_path / "cache"), "--parts"]
+    for part, thing in {"records": "unit_rates", "names": "unit", "claims": "S01"}.items():
+        assert gate.main([*words, part]) == 1
+        assert thing in capsys.readouterr().out
