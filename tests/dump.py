@@ -30,7 +30,7 @@ FAILED = "failed"  # the value of what could not be made
 OF_PROCESS = ("commit", "code_sha256", "dirty", "versions", "platform", "cpu", "capability")
 OF_PROCESS += ("threads",)
 OF_READING = ("claim", "reading", "rival", "rule", "dataset", "epochs")  # tell one from another
-SECONDS = "seconds"  # in the names of what is measured by a clock
+CLOCK = ("seconds", "clock")  # in the names of what is measured by one
 
 
 def main(part: str, path: str) -> None:
@@ -69,7 +69,7 @@ def records() -> Dump:
     dump = {}
     for known in papers.STORE.everything():  # without their arrays
         record = papers.STORE.stored(known.config)
-        dump[_place(record)] = _contents(record)
+        dump[_place(record)] = _contents(record, record.metrics)
     return dump
 
 
@@ -90,13 +90,23 @@ def smoke() -> Dump:
         if not made:
             dump[name] = {FAILED: "it has no run"}
         for record in made:
-            contents = _contents(record)
+            contents = _contents(record, _without_seconds(record.metrics))
             for key in contents:
                 kind, _, field = key.partition(" ")
-                if SECONDS in field or (kind == "fact" and field.split(".")[0] in OF_PROCESS):
+                of_process = kind == "fact" and field.split(".")[0] in OF_PROCESS
+                if of_process or any(word in field for word in CLOCK):
                     contents[key] = "not compared"
             dump[_place(record)] = contents
     return dump
+
+
+def _without_seconds(metrics: pd.DataFrame) -> pd.DataFrame:
+    """A table without the numbers in its rows of seconds, if it has a column ``measure``."""
+    if "measure" not in metrics:
+        return metrics
+    timed = metrics["measure"].astype(str).str.contains(CLOCK[0])
+    numbers = metrics.select_dtypes("number").columns
+    return metrics.assign(**{name: metrics[name].mask(timed) for name in numbers})
 
 
 def _place(record: Any) -> str:
@@ -115,13 +125,13 @@ def _configuration(run: Any) -> Values:
     return values
 
 
-def _contents(record: Any) -> Values:
-    """Configuration, facts, table and arrays of a record."""
+def _contents(record: Any, metrics: pd.DataFrame) -> Values:
+    """Configuration, facts and arrays of a record, and this table."""
     values = {f"field {name}": value for name, value in _configuration(record.config).items()}
     for name, value in _flat(record.environment):
         values[f"fact {name}"] = value
-    values["columns"] = ", ".join(record.metrics.columns)
-    for name, column in record.metrics.items():
+    values["columns"] = ", ".join(metrics.columns)
+    for name, column in metrics.items():
         values[f"column {name}"] = _digest_of_column(column)
     for name in record.arrays:
         values[f"array {name}"] = _digest(np.asarray(record.arrays[name]))
