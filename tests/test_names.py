@@ -19,7 +19,7 @@ def test_known_names_pass(name):
         ("randomm", "random"),  # one too many
         ("ch3_l2", "ch3_l3"),  # another one
         ("Random", "random"),
-        ("pref", "preferential"),
+        ("preferentail", "preferential"),
     ],
 )
 def test_unknown_name_is_refused_with_the_nearest(value, nearest):
@@ -33,8 +33,9 @@ def test_unknown_name_is_refused_with_the_nearest(value, nearest):
 
 @pytest.mark.parametrize("value", ["", "ZZZ", 3, None, True, [1]])
 def test_values_that_resemble_no_name_are_refused_all_the_same(value):
-    with pytest.raises(ValueError, match="unknown grow .*did you mean '(random|gradient)'"):
+    with pytest.raises(ValueError) as refusal:
         check_known("grow", value, KNOWN[:2])
+    assert str(refusal.value) == f"unknown grow {value!r}: known are random, gradient"
 
 
 @pytest.mark.parametrize("kind", [list, dict.fromkeys, iter])

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from lib.command.freshness import STAMP
+from lib.command.fresh import STAMP
 from tests.checkouts import ROOT, check_out, variables
 
 GUIDE = (ROOT / "docs" / "EXTEND.md").read_text()

@@ -1,54 +1,66 @@
 """The command line: ``python -m lib COMMAND``. Exit status 0 only if all that was asked for was
 done.
+
+What a command needs is imported in it, so that the help answers at once.
 """
 
-import argparse
 import ast
+import contextlib
 import json
 import math
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import torch
+import click
 
-from lib import bench, data, papers, paths
-from lib.command import freshness, gallery, notebooks
-from lib.command.options import OPTIONS
+from lib import paths
 from lib.files import whole
-from lib.names import check_known
-from lib.report.verdicts import in_full
-from lib.runs import executors, replay
-from lib.runs.clusters import Cluster
-from lib.runs.config import Run
-from lib.runs.experiment import PROFILES, choose
-from lib.runs.record import summaries
+from lib.names import PROFILES, check_known
 
-Chosen = argparse.Namespace  # the words of a command
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lib.runs.clusters import Cluster
+    from lib.runs.config import Run
+
 LABELS = ("method", "variant", "dataset")  # fields that choose among the runs
+VERDICTS = "verdicts-{profile}.json"  # kept among the runs of this machine
 
 
-class Command(NamedTuple):
-    """A command: what it does, its arguments, and defaults other than those of OPTIONS."""
+class Commands(click.Group):
+    """Commands, of which an unknown one is refused as all other names are."""
 
-    function: Callable[[Chosen], int | None]
-    arguments: tuple[str, ...]
-    defaults: dict[str, Any] = {}
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of this name. Raises UsageError with the nearest one."""
+        try:
+            check_known("command", name, self.commands)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        return super().get_command(context, name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status."""
+    """Run a command; return the exit status: 1 if it failed, 2 if it could not be understood."""
     os.environ.setdefault("PYTHONUTF8", "1")  # of kernels and workers, whatever the locale is
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        chosen = _parser().parse_args(arguments)
-        for name in ("jobs", "seeds", "epochs", "workers", "runs"):
-            value = getattr(chosen, name, None)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} = {value} is out of range: give at least 1")
-        return chosen.function(chosen) or 0
+        with commands.make_context("python -m lib", words) as context:
+            return commands.invoke(context) or 0
+    except click.exceptions.Exit as end:  # after --help and --version
+        return end.exit_code
+    except click.UsageError as error:
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()
+            return 2
+        where = error.ctx.command_path if error.ctx else "python -m lib"
+        message = error.format_message().rstrip(".")
+        print(f"error: {message} (see {where} --help)", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # the reader of our output, as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -63,48 +75,150 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lib", description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        text = command.function.__doc__
-        words = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        for argument in command.arguments:
-            words.add_argument(argument, **OPTIONS[argument])
-        words.set_defaults(function=command.function, **command.defaults)
-    return parser
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sparse-adaptive-companion", message="%(version)s")
+def commands() -> None:
+    """Experiments on sparse, adaptive and robust networks: run them, draw them, judge them."""
+
+
+# ------------------------------------------------------------------------------------- options
+
+
+def _known_profile(context: click.Context, option: click.Parameter, value: str) -> str:
+    check_known("profile", value, PROFILES)
+    return value
+
+
+def _positive(context: click.Context, option: click.Parameter, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise ValueError(f"{option.name} = {value} is out of range: give at least 1")
+    return value
+
+
+def _profile(default: str) -> Callable:
+    return click.option(
+        "--profile",
+        default=default,
+        show_default=True,
+        callback=_known_profile,
+        help=f"One of {', '.join(PROFILES)}.",
+    )
+
+
+def _number(name: str, text: str, default: int | None = None) -> Callable:
+    return click.option(
+        name,
+        type=int,
+        metavar="N",
+        default=default,
+        show_default=default is not None,
+        callback=_positive,
+        help=text,
+    )
+
+
+def _on_cluster(command: Callable) -> Callable:
+    """The options that say on which cluster runs are made."""
+    options = (
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Of a Dask cluster that makes the runs, as tcp://10.0.0.1:8786.",
+        ),
+        click.option(
+            "--cluster", metavar="KIND", help="Start one and end it afterwards: local, ssh, slurm."
+        ),
+        _number("--workers", "Of --cluster: runs side by side (ssh: on each host)."),
+        click.option("--hosts", multiple=True, metavar="HOST", help="Of --cluster ssh."),
+        click.option(
+            "--wire", is_flag=True, help="Records come over the wire, folder shared or not."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+as_json = click.option(
+    "--json", "target", metavar="FILE", help="Write a list of objects ('-': print it)."
+)
+jobs = _number("--jobs", "Runs, or notebooks, side by side.", default=1)
 
 
 # -------------------------------------------------------------------------------- list and data
 
 
-def show_list(chosen: Chosen) -> None:
-    """Experiments, notebooks, profiles, and what is stored."""
+@commands.command("list", short_help="Papers, experiments, notebooks, what is stored.")
+@click.argument("experiment", required=False)
+@as_json
+def show_list(experiment: str | None, target: str | None) -> None:
+    """Show the papers, their experiments and notebooks, and how much is stored.
+
+    With EXPERIMENT: its stored runs, a line each.
+    """
+    from lib import papers
+    from lib.command import notebooks
+    from lib.runs.experiment import choose
+    from lib.runs.record import summaries
+
+    if experiment is not None:
+        chosen = choose(papers.EXPERIMENTS, experiment)
+        known = {run.name for profile in PROFILES for run in chosen.runs(profile)}
+        records = [record for record in papers.STORE.everything() if record.config.name in known]
+        table = summaries(records)
+        shown = table.drop(columns=["experiment", "optimiser"], errors="ignore")
+        text = shown.to_string(index=False) if len(table) else "none of its runs is stored"
+        _report(target, table, text)
+        return
+    if target is not None:
+        _report(target, summaries(papers.STORE.everything()), "")
+        return
     stored = papers.STORE.names()
-    counts = []
-    for name, experiment in papers.EXPERIMENTS.items():
-        for profile in PROFILES:
-            wanted = {run.name for run in experiment.runs(profile)}
-            counts.append((name, profile, len(wanted), len(wanted & stored)))
-    runs = pd.DataFrame(counts, columns=["experiment", "profile", "runs", "stored"])
-    books = [path.stem for path in notebooks.find()]
-    lines = (
-        f"experiments: {', '.join(papers.EXPERIMENTS)}",
-        f"notebooks:   {', '.join(books)}",
-        f"profiles:    {', '.join(PROFILES)}",
-        runs.to_string(index=False),
+    lines = []
+    for paper, experiments in papers.BY_PAPER.items():
+        names = []
+        for experiment in experiments:
+            runs = {run.name for run in experiment.runs("paper")}
+            here = len(runs & stored)
+            names.append(experiment.name)
+            if here < len(runs):
+                names[-1] += f" {here}/{len(runs)}"
+        lines += [f"{paper}:", *_wrapped(", ".join(names))]
+    books = ", ".join(path.stem for path in notebooks.find())
+    lines += ["notebooks:", *_wrapped(books), ""]
+    lines += [
+        f"{len(stored):,} runs are stored. Those of the profile paper are complete, but for the",
+        "experiments with two numbers: runs stored, runs in all.",
+        "",
+        "python -m lib list EXPERIMENT      its stored runs",
+        "python -m lib run EXPERIMENT       make those of the quick profile",
+        "python -m lib figures --only 10    draw the figures of a notebook",
+        "python -m lib claims               what the papers claim, and what we found",
+    ]
+    print("\n".join(lines))
+
+
+def _wrapped(text: str) -> list[str]:
+    """Indented lines no wider than the terminal."""
+    width = shutil.get_terminal_size().columns
+    return textwrap.wrap(
+        text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
     )
-    table = summaries(papers.STORE.everything()) if chosen.json else runs
-    _report(chosen, table, "\n".join(lines))
 
 
-def show_data(chosen: Chosen) -> int:
-    """Fetch and verify data sets; say where each came from."""
-    rows = data.where(chosen.names)
+@commands.command("data", short_help="Fetch and verify data sets.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def show_data(names: tuple[str, ...]) -> int:
+    """Fetch and verify data sets, and say where each came from."""
+    import pandas as pd
+
+    from lib import data
+
+    rows = data.where(list(names))
     print(pd.DataFrame(rows).to_string(index=False))
     for row in rows:
         damaged = row["status"].startswith("damaged")
-        if damaged or (chosen.names and not row["source"]):
+        if damaged or (names and not row["source"]):
             return 1
     return 0
 
@@ -112,25 +226,56 @@ def show_data(chosen: Chosen) -> int:
 # ------------------------------------------------------------------------------------------ run
 
 
-def run(chosen: Chosen) -> None:
-    """Train what is missing of an experiment and print its records."""
-    runs = choose(papers.EXPERIMENTS, chosen.experiment).runs(chosen.profile)
-    changes = dict(map(_assignment, chosen.set))
-    runs, changes = _chosen(runs, changes)
-    runs = [run.with_changes(changes) for run in runs]
-    if chosen.seeds is not None:
-        runs = [run.with_changes({"seed": seed}) for run in runs for seed in range(chosen.seeds)]
+@commands.command("run", short_help="Train what is missing of an experiment.")
+@click.argument("experiment")
+@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
+@_profile("quick")
+@_number("--seeds", "Of each run the seeds 0 to N - 1, instead of those of the profile.")
+@jobs
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a field of the runs; method, variant and dataset choose among them.",
+)
+@_on_cluster
+@as_json
+def run(
+    experiment: str,
+    more: tuple[str, ...],
+    profile: str,
+    seeds: int | None,
+    jobs: int,
+    changes: tuple[str, ...],
+    target: str | None,
+    **cluster: Any,
+) -> None:
+    """Train what is missing of EXPERIMENT and show its records.
+
+    KEY=VALUE after the name is the same as --set KEY=VALUE.
+    """
+    from lib import data, papers
+    from lib.runs.experiment import choose
+    from lib.runs.record import summaries
+
+    runs = choose(papers.EXPERIMENTS, experiment).runs(profile)
+    runs, fields = _chosen(runs, dict(_assignment(text) for text in (*changes, *more)))
+    runs = [run.with_changes(fields) for run in runs]
+    if seeds is not None:
+        runs = [run.with_changes({"seed": seed}) for run in runs for seed in range(seeds)]
     runs = list(dict.fromkeys(runs))
     data.require_known(*(run.dataset for run in runs))
     for one in runs:
         one.check()
     _say_what_stands_in(runs)
-    table = summaries(papers.STORE.records(_sweep(runs, chosen, ship=not changes)))
+    ship = profile == "paper" and not fields
+    table = summaries(papers.STORE.records(_sweep(runs, jobs, _cluster(**cluster), ship)))
     shown = table.drop(columns=["experiment", "optimiser"])
-    _report(chosen, table, shown.to_string(index=False))
+    _report(target, table, shown.to_string(index=False))
 
 
-def _chosen(runs: list[Run], changes: dict[str, Any]) -> tuple[list[Run], dict[str, Any]]:
+def _chosen(runs: "list[Run]", changes: dict[str, Any]) -> "tuple[list[Run], dict[str, Any]]":
     """The runs of the method, variant and data set that the changes name, and the other changes. A
     data set that the experiment does not have changes the runs on its first one.
     """
@@ -157,28 +302,38 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _sweep(runs: Sequence[Run], chosen: Chosen, *, ship: bool = True) -> list[Run]:
-    """Run what is missing; with ``ship`` store what a clone needs of the profile "paper"."""
-    store = papers.STORE
+def _sweep(runs: "Sequence[Run]", jobs: int, cluster: "Cluster | None", ship: bool) -> "list[Run]":
+    """Make the runs that are missing; with ``ship`` store what a clone needs of them."""
+    from lib import papers
+    from lib.runs import executors
+
     try:
-        return executors.make_missing(store, runs, jobs=chosen.jobs, cluster=_cluster(chosen))
+        return executors.make_missing(papers.STORE, runs, jobs=jobs, cluster=cluster)
     finally:  # what is finished is stored, whatever became of the others
-        if ship and chosen.profile == "paper":
-            for record in store.records(runs):
-                store.ship(record)
+        if ship:
+            for record in papers.STORE.records(runs):
+                papers.STORE.ship(record)
 
 
-def _cluster(chosen: Chosen) -> Cluster | None:
+def _cluster(
+    scheduler: str | None,
+    cluster: str | None,
+    workers: int | None,
+    hosts: tuple[str, ...],
+    wire: bool,
+) -> "Cluster | None":
     """Where the runs are made, if not on this machine alone."""
-    words = (chosen.scheduler, chosen.cluster, chosen.workers, chosen.hosts, chosen.wire)
-    if not any(words):
+    if not any((scheduler, cluster, workers, hosts, wire)):
         return None
-    address, kind, workers, hosts, wire = words
-    return Cluster(address, kind, workers, tuple(hosts or ()), wire)
+    from lib.runs.clusters import Cluster
+
+    return Cluster(scheduler, cluster, workers, hosts, wire)
 
 
-def _say_what_stands_in(runs: Iterable[Run]) -> None:
+def _say_what_stands_in(runs: "Iterable[Run]") -> None:
     """Print one line for every data set that another stands in for."""
+    from lib import data
+
     pairs = {(run.dataset, run.stand_in.dataset): None for run in runs if run.stand_in}
     for name, fallback in pairs:
         notice = data.notice(name, fallback=fallback)
@@ -189,31 +344,51 @@ def _say_what_stands_in(runs: Iterable[Run]) -> None:
 # --------------------------------------------------------------------------------------- replay
 
 
-def replay_records(chosen: Chosen) -> int:
-    """Train the first epochs of stored records anew, compare them bit by bit, and store nothing."""
-    records = []
-    for name in _with_epochs(chosen.experiments):
-        records += replay.choose_records(
-            papers.STORE, name, chosen.profile, dirty=chosen.dirty, every=chosen.all
-        )
-    rows = replay.replay(papers.STORE, records, chosen.epochs)
-    table = pd.DataFrame(rows, columns=list(replay.COLUMNS)).astype({"epoch": "Int64"})
-    _report(chosen, table, _replayed(table))
-    return int(replay.DIFFERS in set(table["outcome"]))
+@commands.command("replay", short_help="Train again, compare bit by bit.")
+@click.argument("experiments", nargs=-1, metavar="[EXPERIMENT]...")
+@_number("--epochs", "How many of the first epochs.", default=2)
+@_profile("paper")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Every record, not only the lowest seed of each data set, method and variant.",
+)
+@click.option("--dirty", is_flag=True, help="Only records of a tree with uncommitted changes.")
+@as_json
+def replay_records(
+    experiments: tuple[str, ...],
+    epochs: int,
+    profile: str,
+    every: bool,
+    dirty: bool,
+    target: str | None,
+) -> int:
+    """Train the first epochs of stored records anew and compare them, bit by bit.
 
+    Nothing is stored. Without EXPERIMENT: all that train in epochs.
+    """
+    import pandas as pd
 
-def _with_epochs(names: Sequence[str]) -> list[str]:
-    """Those experiments, of all if none is named, that can be replayed; print which cannot."""
-    names = list(dict.fromkeys(names or papers.EXPERIMENTS))
-    chosen = [choose(papers.EXPERIMENTS, name) for name in names]
-    able = [experiment.name for experiment in chosen if experiment.replay is not None]
+    from lib import papers
+    from lib.runs import replay
+    from lib.runs.experiment import choose
+
+    names = list(dict.fromkeys(experiments or papers.EXPERIMENTS))
+    able = [name for name in names if choose(papers.EXPERIMENTS, name).replay is not None]
     others = [name for name in names if name not in able]
     if others:
         print(f"skipped, as their runs have no epochs: {', '.join(others)}", file=sys.stderr)
-    return able
+    records = []
+    for name in able:
+        records += replay.choose_records(papers.STORE, name, profile, dirty=dirty, every=every)
+    rows = replay.replay(papers.STORE, records, epochs)
+    table = pd.DataFrame(rows, columns=list(replay.COLUMNS)).astype({"epoch": "Int64"})
+    _report(target, table, _replayed(table))
+    return int(replay.DIFFERS in set(table["outcome"]))
 
 
-def _replayed(table: pd.DataFrame) -> str:
+def _replayed(table: "pd.DataFrame") -> str:
     """A line for each record that was replayed, and what became of them all."""
     if table.empty:
         return "no such record is stored"
@@ -230,8 +405,10 @@ def _replayed(table: pd.DataFrame) -> str:
     return f"{shown.to_string(index=False, na_rep='')}\n{', '.join(counts)}"
 
 
-def _first_difference(row: pd.Series) -> str:
+def _first_difference(row: "pd.Series") -> str:
     """Where a record differs first, or why it was not replayed."""
+    import pandas as pd
+
     if pd.notna(row["note"]):
         return row["note"]
     if pd.isna(row["column"]):
@@ -240,56 +417,70 @@ def _first_difference(row: pd.Series) -> str:
     return f"{place}: {row['stored']}, now {row['replayed']}"
 
 
-# ------------------------------------------------------------------------------ figures, claims
+# ------------------------------------------------------------------------------------- figures
 
 
-def figures(chosen: Chosen) -> None:
-    """Run what the notebooks miss, then execute those with papermill into figures/PROFILE of which
-    something has changed.
+@commands.command("figures", short_help="Draw the figures that are out of date.")
+@click.argument("more", nargs=-1, metavar="[NN]...")
+@_profile("quick")
+@click.option("--only", multiple=True, metavar="NN", help="A notebook, by number or name.")
+@jobs
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Make what is missing in the profile paper too (hours; resumable).",
+)
+@click.option("--force", is_flag=True, help="Draw also where nothing has changed.")
+@_on_cluster
+def figures(
+    more: tuple[str, ...],
+    profile: str,
+    only: tuple[str, ...],
+    jobs: int,
+    train: bool,
+    force: bool,
+    **cluster: Any,
+) -> None:
+    """Make the runs that the notebooks miss, and draw the figures that are out of date.
+
+    papermill executes the notebooks NN (all, if none is named) into figures/PROFILE. NN after the
+    options is the same as --only NN.
     """
-    check_known("profile", chosen.profile, PROFILES)
-    trains = chosen.profile != "paper" or chosen.train
-    if not trains and _cluster(chosen) is not None:
+    from lib.command import gallery, notebooks
+    from lib.runs.executors import RunsFailed
+
+    trains = profile != "paper" or train
+    where = _cluster(**cluster)
+    if not trains and where is not None:
         raise ValueError("the profile paper shows stored records: a cluster goes with --train")
-    paths_of_notebooks = notebooks.find(chosen.only)
+    books = notebooks.find([*only, *more] or None)
     failed: list[str] = []
     if trains:
         try:
-            _sweep(_needed(paths_of_notebooks, chosen.profile), chosen)
-        except executors.RunsFailed as error:  # notebooks that do not need them are still rendered
+            _sweep(_needed(books, profile), jobs, where, ship=profile == "paper")
+        except RunsFailed as error:  # notebooks that do not need them are still rendered
             failed.append(str(error))
-    if chosen.jobs > 1:
+    if jobs > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side: one thread each
-    changed = _changed(paths_of_notebooks, chosen)
+    changed = books if force else notebooks.out_of_date(books, profile)
+    line = f"rendering {len(changed)} notebooks into {paths.FIGURES / profile}"
+    if len(changed) < len(books):
+        kept = len(books) - len(changed)
+        line += f"; of {kept} nothing has changed (--force renders them too)"
+    print(line, flush=True)
     if changed:
-        failed += notebooks.execute_all(changed, chosen.profile, chosen.jobs)
-    page = gallery.write(chosen.profile)
+        failed += notebooks.execute_all(changed, profile, jobs)
+    page = gallery.write(profile)
     if failed:
         raise RuntimeError("; ".join(failed))
     print(f"see {page}")
 
 
-def _changed(books: Sequence[Path], chosen: Chosen) -> list[Path]:
-    """The notebooks that must be rendered; print how many, and why where they were before."""
-    reasons = dict.fromkeys(books, "")
-    changed = list(books)
-    if not chosen.force:
-        reasons = {path: notebooks.why(path, chosen.profile) for path in books}
-        changed = [path for path, reason in reasons.items() if reason]
-    kept = len(books) - len(changed)
-    line = f"rendering {len(changed)} notebooks into {paths.FIGURES / chosen.profile}"
-    if kept:
-        line += f"; of {kept} nothing has changed (--force renders them too)"
-    print(line)
-    for path in changed:
-        if reasons[path] not in ("", freshness.NEW):
-            print(f"{path.stem}: {reasons[path]}")
-    sys.stdout.flush()
-    return changed
-
-
-def _needed(books: Iterable[Path], profile: str) -> list[Run]:
+def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
     """The runs that notebooks show."""
+    from lib import papers
+    from lib.command import notebooks
+
     runs: list[Run] = []
     for path in books:
         for name in notebooks.needed(path):
@@ -300,88 +491,148 @@ def _needed(books: Iterable[Path], profile: str) -> list[Run]:
     return runs
 
 
-def show_claims(chosen: Chosen) -> None:
-    """The published claims and our verdicts, or every reading of those that have several."""
-    ids = _ids_of(chosen.claims)
-    if chosen.readings:
-        table = papers.readings(chosen.profile, ids)
+# -------------------------------------------------------------------------------------- claims
+
+
+@commands.command("claims", short_help="What the papers claim, and what we found.")
+@click.argument("claims", nargs=-1, metavar="[CLAIM]...")
+@_profile("paper")
+@click.option(
+    "--readings", is_flag=True, help="Every fair reading of the claims that leave one open."
+)
+@as_json
+def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: str | None) -> None:
+    """Show what the papers claim and what we found, a line each.
+
+    CLAIM is one claim, as S03, of which all is shown, or the letter of a paper.
+    """
+    from lib import papers
+    from lib.report.verdicts import in_full
+
+    ids = _ids_of(claims)
+    if readings:
+        table = papers.readings(profile, ids)
         text = "none of these claims has several readings"
         if len(table):
             text = table.to_string(index=False, float_format="{:.3f}".format)
-        _report(chosen, table, text)
+        _report(target, table, text)
         return
-    table = papers.verdicts(chosen.profile, ids)
-    shown = table.drop(columns=["paper", "published", "profile"])
-    shown["statement"] = shown["statement"].str.slice(0, 70)
-    shown["n"] = shown["n"].astype("string").fillna("")
-    text = shown.to_string(index=False, na_rep="", float_format="{:.3f}".format)
+    table = _verdicts(profile, ids)
     if len(table) == 1:
-        text = _one_claim(table.iloc[0].to_dict())
-    counts = [f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items()]
-    _report(chosen, table, f"{text}\nprofile {chosen.profile}: {', '.join(counts)}")
-
-
-def _one_claim(row: dict[str, Any]) -> str:
-    """A line for each thing that is said of a claim."""
-    claim = papers.PUBLISHED.set_index("id").loc[row["id"]]
-    said = {"claim": row["id"], **in_full(row, claim)}
-    return "\n".join(f"{name:<10}{text}" for name, text in said.items() if text)
+        row = table.iloc[0].to_dict()
+        claim = papers.PUBLISHED.set_index("id").loc[row["id"]]
+        said = {"claim": row["id"], **in_full(row, claim)}
+        text = "\n".join(f"{name:<10}{text}" for name, text in said.items() if text)
+    else:
+        text = "\n".join(_lines_of_claims(table))
+    words = table["verdict"].str.partition(" (")[0]
+    counts = [f"{n} {verdict}" for verdict, n in words.value_counts().items()]
+    text += f"\nprofile {profile}: {', '.join(counts)}"
+    if len(table) > 1:
+        text += f"\npython -m lib claims {table['id'].iloc[0]} shows all of one"
+    _report(target, table, text)
 
 
 def _ids_of(names: Sequence[str]) -> list[str] | None:
     """The claims that are named, by id or by the letter of their paper; None where none is."""
+    from lib import papers
+
     known = list(papers.PUBLISHED["id"])
     if not names:
         return None
     papers_of = {claim: claim.rstrip("0123456789") for claim in known}
-    for name in names:
+    wanted = {name.upper() for name in names}
+    for name in wanted:
         check_known("claim", name, [*dict.fromkeys(papers_of.values()), *known])
-    return [claim for claim in known if claim in names or papers_of[claim] in names]
+    return [claim for claim in known if {claim, papers_of[claim]} & wanted]
 
 
-def show_bench(chosen: Chosen) -> None:
-    """Training step, epoch, prediction and products against dense and other libraries."""
-    if chosen.threads is not None:
-        if not 1 <= chosen.threads <= (os.cpu_count() or 1):
-            raise ValueError(f"threads = {chosen.threads}: this machine has {os.cpu_count()} cores")
-        torch.set_num_threads(chosen.threads)
-    cluster = _cluster(chosen)
-    if cluster is not None or chosen.runs is not None:
-        cluster = cluster or Cluster(kind="local")
-        table = bench.measure_cluster(cluster, chosen.runs or bench.RUNS)
+def _verdicts(profile: str, ids: list[str] | None) -> "pd.DataFrame":
+    """The verdicts. Those of all claims are kept until something that they come from changes."""
+    import pandas as pd
+
+    from lib import papers
+    from lib.command import fresh
+    from lib.runs.progress import Progress
+
+    kept = papers.STORE.runs / VERDICTS.format(profile=profile)
+    sources = fresh.digest(fresh.common(), fresh.of_records(papers.EXPERIMENTS))
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        content = json.loads(kept.read_text())
+        if content["sources"] == sources:
+            table = pd.DataFrame(content["rows"])
+            table = table.astype({"value": float, "low": float, "high": float, "n": "Int64"})
+            return table if ids is None else table[table["id"].isin(ids)]
+    total = len(papers.PUBLISHED) if ids is None else len(ids)
+    with Progress(total, "claim", shown=total > 1) as shown:
+        table = papers.verdicts(profile, ids, progress=lambda done: shown.show(done, ""))
+    if ids is None:
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        with contextlib.suppress(OSError):  # where nothing can be kept they are judged each time
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with whole(kept) as part:
+                part.write_text(json.dumps({"sources": sources, "rows": rows}))
+    return table
+
+
+def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:
+    """A line a claim: id, verdict without its reasons, what was measured, and as much of the
+    statement as there is room for.
+    """
+    width = shutil.get_terminal_size().columns
+    for row in table.to_dict("records"):
+        verdict, _, _ = row["verdict"].partition(" (")
+        measured = ""
+        if not math.isnan(row["value"]):
+            measured = f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+        line = f"{row['id']}  {verdict:<14}  {measured:<21}  {row['statement']}"
+        yield line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+# -------------------------------------------------------------------------------------- bench
+
+
+@commands.command("bench", short_help="Time it against dense and other libraries.")
+@click.option("--threads", type=int, metavar="N", help="Of torch and of the loops.")
+@click.option("--sweeps", is_flag=True, help="All points, on one thread too (8 min).")
+@_number("--runs", "Instead, what a cluster costs: so many runs that do nothing.")
+@_on_cluster
+@as_json
+def show_bench(
+    threads: int | None, sweeps: bool, runs: int | None, target: str | None, **cluster: Any
+) -> None:
+    """Time training steps, epochs and predictions against dense and other libraries."""
+    import torch
+
+    from lib import bench
+
+    if threads is not None:
+        if not 1 <= threads <= (os.cpu_count() or 1):
+            raise ValueError(f"threads = {threads}: this machine has {os.cpu_count()} cores")
+        torch.set_num_threads(threads)
+    where = _cluster(**cluster)
+    if where is not None or runs is not None:
+        from lib.runs.clusters import Cluster
+
+        where = where or Cluster(kind="local")
+        table = bench.measure_cluster(where, runs or bench.RUNS)
     else:
-        table = bench.measure_all() if chosen.sweeps else bench.measure()
+        table = bench.measure_all() if sweeps else bench.measure()
     shown = table.drop(columns=["cpu", "sweep", "rounds"], errors="ignore")
-    _report(chosen, table, shown.to_string(index=False, float_format="{:.3f}".format))
+    _report(target, table, shown.to_string(index=False, float_format="{:.3f}".format))
 
 
 # ---------------------------------------------------------------------------------------- output
 
 
-def _report(chosen: Chosen, table: pd.DataFrame, text: str) -> None:
+def _report(target: str | None, table: "pd.DataFrame", text: str) -> None:
     """Print the text; where JSON is asked for, write the rows of the table in its place."""
-    if chosen.json:
+    if target is not None:
         known = table.notna() & ~table.isin([math.inf, -math.inf])  # JSON has neither inf nor nan
         rows = table.astype(object).where(known, None).to_dict("records")
         text = json.dumps(rows, indent=1)
-    if chosen.json in (None, "-"):
+    if target in (None, "-"):
         print(text)
         return
-    with whole(Path(chosen.json)) as part:
+    with whole(Path(target)) as part:
         part.write_text(f"{text}\n")
-
-
-ON_CLUSTER = ("--scheduler", "--cluster", "--workers", "--hosts", "--wire")
-RUN = ("experiment", "--profile", "--seeds", "--jobs", "--set", *ON_CLUSTER, "--json")
-FIGURES = ("--profile", "--only", "--jobs", "--train", "--force", *ON_CLUSTER)
-CLAIMS = ("claims", "--profile", "--readings", "--json")
-REPLAY = ("experiments", "--epochs", "--profile", "--all", "--dirty", "--json")
-COMMANDS: dict[str, Command] = {
-    "list": Command(show_list, ("--json",)),
-    "data": Command(show_data, ("names",)),
-    "run": Command(run, RUN),
-    "replay": Command(replay_records, REPLAY, {"profile": "paper"}),
-    "figures": Command(figures, FIGURES),
-    "claims": Command(show_claims, CLAIMS, {"profile": "paper"}),
-    "bench": Command(show_bench, ("--threads", "--sweeps", "--runs", *ON_CLUSTER, "--json")),
-}

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from lib import paths
-from lib.command import freshness
+from lib.command import fresh
 from lib.files import explained
 from lib.names import check_known
 from lib.paths import ROOT
@@ -76,7 +76,8 @@ def naming(words: Sequence[str]) -> dict[str, Path]:
 
 def _code(path: Path) -> str:
     """The code of a notebook."""
-    return freshness.code_of(_read(path))
+    cells = [cell for cell in _read(path)["cells"] if cell["cell_type"] == "code"]
+    return "\n".join("".join(cell["source"]) for cell in cells)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -105,12 +106,15 @@ def folder_of(path: Path, profile: str) -> Path:
     return paths.FIGURES / profile / path.stem
 
 
-def why(path: Path, profile: str) -> str:
-    """Why a notebook must be rendered again; "" if nothing has changed since it was."""
-    folder = folder_of(path, profile)
-    if not (folder / freshness.STAMP).is_file():
-        return freshness.NEW
-    return freshness.reason(folder, freshness.state(_read(path), profile))
+def out_of_date(books: Sequence[Path], profile: str) -> list[Path]:
+    """The notebooks whose figures are missing, or come from something that has changed."""
+    common = fresh.common()
+    found = []
+    for path in books:
+        sources = fresh.of_notebook(path, profile, common)
+        if not fresh.is_fresh(folder_of(path, profile), sources):
+            found.append(path)
+    return found
 
 
 def execute(path: Path, profile: str, **parameters: object) -> Path:
@@ -137,15 +141,15 @@ def _execute(
     check_parameters(path, given)
     folder = folder_of(path, profile)
     with _held(folder, path):
-        (folder / freshness.STAMP).unlink(missing_ok=True)
-        state = freshness.state(_read(path), profile)
+        (folder / fresh.STAMP).unlink(missing_ok=True)
+        sources = fresh.of_notebook(path, profile, fresh.common())
         before = _versions(folder)
         executed = _rendered(path, folder, given, fork)
         for name, version in _versions(folder).items():
             if before.get(name) == version:
                 (folder / name).unlink()
         if not parameters:  # with others the figures are not those that are asked for again
-            freshness.stamp(folder, state)
+            fresh.stamp(folder, sources)
     return executed
 
 

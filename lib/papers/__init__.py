@@ -5,7 +5,7 @@ A room exports ``EXPERIMENTS`` (:class:`lib.runs.experiment.Experiment`), ``CLAI
 the name of its paper in the table of claims; a folder may bring rows of its own in ``claims.csv``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ from lib.report.verdicts import readings as readings_of
 from lib.report.verdicts import verdicts as verdicts_of
 from lib.runs import executors
 from lib.runs.experiment import Experiment, catalogue
+from lib.runs.progress import no_progress
 from lib.runs.record import Record
 from lib.runs.store import Store
 
@@ -58,19 +59,10 @@ def gather(rooms: list[ModuleType]) -> tuple[dict[str, Experiment], dict[str, Cl
     return catalogue(experiments), claims, table
 
 
-EXPERIMENTS, CLAIMS, PUBLISHED = gather([import_module(f"{__name__}.{room}") for room in ROOMS])
+_ROOMS = [import_module(f"{__name__}.{room}") for room in ROOMS]
+EXPERIMENTS, CLAIMS, PUBLISHED = gather(_ROOMS)
+BY_PAPER = {room.PAPER: list(room.EXPERIMENTS) for room in _ROOMS}
 STORE = Store(EXPERIMENTS)
-
-
-def rooms_of(experiments: Iterable[str]) -> list[str]:
-    """The names of the rooms that these experiments belong to."""
-    wanted = {*experiments}  # the word set is a room here
-    names = []
-    for room in ROOMS:
-        module = import_module(f"{__name__}.{room}")
-        if wanted & {experiment.name for experiment in module.EXPERIMENTS}:
-            names.append(room)
-    return names
 
 
 def obtain(experiment: str, profile: str, *, retrain: bool = False) -> list[Record]:
@@ -78,9 +70,13 @@ def obtain(experiment: str, profile: str, *, retrain: bool = False) -> list[Reco
     return executors.obtain(STORE, experiment, profile, retrain=retrain)
 
 
-def verdicts(profile: str = "paper", ids: list[str] | None = None) -> pd.DataFrame:
+def verdicts(
+    profile: str = "paper",
+    ids: list[str] | None = None,
+    progress: Callable[[int], None] = no_progress,
+) -> pd.DataFrame:
     """Every claim with its verdict, see :func:`lib.report.verdicts.verdicts`."""
-    return verdicts_of(CLAIMS, STORE.of, PUBLISHED, profile, ids)
+    return verdicts_of(CLAIMS, STORE.of, PUBLISHED, profile, ids, progress)
 
 
 def readings(profile: str = "paper", ids: list[str] | None = None) -> pd.DataFrame:

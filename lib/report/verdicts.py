@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lib.names import check_known
+from lib.names import PROFILES, check_known
 from lib.paths import REFERENCE
 from lib.report.intervals import Measurement, judge
-from lib.runs.experiment import PROFILES
+from lib.runs.progress import no_progress
 from lib.runs.record import Record
 
 TABLE = REFERENCE / "claims.csv"
@@ -80,6 +80,7 @@ def verdicts(
     table: pd.DataFrame,
     profile: str = "paper",
     ids: Sequence[str] | None = None,
+    progress: Callable[[int], None] = no_progress,
 ) -> pd.DataFrame:
     """Every claim with its verdict in a profile; see the command line.
 
@@ -89,6 +90,7 @@ def verdicts(
         table: of :func:`published`.
         profile: whose records are judged.
         ids: which claims; None for all.
+        progress: called with the number of claims judged so far.
     Returns: columns id, paper, statement, verdict, value, low, high, n, profile, published,
         readings (as "holds in 2 of 9 cases (1 open)"; empty where there is but one).
     Raises: ValueError for an unknown profile or claim.
@@ -107,6 +109,7 @@ def verdicts(
         judged_row = _row(row, measurement, profile)
         judged_row["readings"] = _count(claim, records)
         rows.append(judged_row)
+        progress(len(rows))
     columns = [*COPIED, "verdict", *MEASURED, "profile", "published", "readings"]
     judged = pd.DataFrame(rows, columns=columns)
     return judged.astype({"value": float, "low": float, "high": float, "n": "Int64"})

@@ -13,11 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lib.names import check_known
+from lib.names import PROFILES, check_known
 from lib.runs.config import Run
 from lib.runs.record import Record, no_numbers
-
-PROFILES = ("smoke", "quick", "paper")
 
 
 class Watched:

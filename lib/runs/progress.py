@@ -9,6 +9,11 @@ from typing import Self
 from tqdm import tqdm
 
 SHORTEST, LONGEST = 10.0, 30.0  # seconds between two lines of a log
+ENOUGH = 0.1  # of all steps done, before what is left can be estimated
+
+
+def no_progress(done: int) -> None:
+    """Tell nobody how many steps are done."""
 
 
 class Progress:
@@ -82,7 +87,7 @@ class Progress:
         self._last_line, self._written = self._line(), time.monotonic()
         seconds = self._written - self._begun
         times = f"{seconds:.0f} s"
-        if 0 < self.done < self.total:
+        if ENOUGH * self.total <= self.done < self.total:
             left = seconds * (self.total - self.done) / self.done
             times = f"{times}, about {left:.0f} s left"
         _print(f"{self._last_line} ({times})")

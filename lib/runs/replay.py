@@ -22,9 +22,9 @@ from lib.numerics import NUMERICS, place_of
 from lib.runs.config import Run
 from lib.runs.environment import environment
 from lib.runs.experiment import PROFILES, Contents, Workspace, choose
-from lib.runs.progress import Progress
+from lib.runs.progress import Progress, no_progress
 from lib.runs.record import Record
-from lib.runs.store import Store, no_progress
+from lib.runs.store import Store
 
 SAME, ROUNDED, DIFFERS = "same bits", "same to rounding", "differs"
 SKIPPED = "not replayed"

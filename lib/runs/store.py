@@ -25,13 +25,10 @@ from lib.runs.config import Run, from_fields
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
 from lib.runs.packing import Arrays, arrays_in, read_arrays, write_plain
+from lib.runs.progress import no_progress
 from lib.runs.record import Record
 
 FILES = ("config.json", "environment.json", "metrics.csv", "arrays.npz")  # of a record
-
-
-def no_progress(done: int) -> None:
-    """Of a run that nobody watches."""
 
 
 @dataclass(frozen=True)

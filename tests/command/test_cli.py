@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 
 import pandas as pd
@@ -11,8 +12,9 @@ import torch
 from lib import bench, command, data, papers, paths
 from lib.command import cli, notebooks
 from lib.papers.shared.sparse_training import SparseTraining, training
-from lib.runs import shelf
+from lib.runs import record, shelf
 from lib.runs.store import Store
+from tests.checkouts import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,9 @@ def diverging_runs(profile):
 @pytest.fixture(autouse=True)
 def small(tmp_path, monkeypatch):
     """Folders of the test's own, and one experiment of seconds."""
-    monkeypatch.setitem(papers.EXPERIMENTS, "tiny", training("tiny", tiny_runs))
+    tiny = training("tiny", tiny_runs)
+    monkeypatch.setitem(papers.EXPERIMENTS, "tiny", tiny)
+    monkeypatch.setitem(papers.BY_PAPER, "a small paper", [tiny])
     store = Store(papers.EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
     monkeypatch.setattr(papers, "STORE", store)
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
@@ -85,7 +89,7 @@ def asked(monkeypatch):
     configs = []
     monkeypatch.setattr(cli, "_sweep", lambda c, *_, **__: configs.extend(c) or [])
     empty = pd.DataFrame(columns=["experiment", "optimiser"])
-    monkeypatch.setattr(cli, "summaries", lambda _: empty)
+    monkeypatch.setattr(record, "summaries", lambda _: empty)
     monkeypatch.setattr(cli, "_say_what_stands_in", lambda _: None)
     return configs
 
@@ -144,7 +148,8 @@ def test_runs_that_a_change_makes_alike_are_run_once(asked, capsys):
 def test_list_names_experiments_notebooks_and_profiles(capsys):
     status, out, _ = run(capsys, "list")
     assert status == 0
-    assert all(name in out for name in ("set_mlp", "10_set_mlp", "smoke, quick, paper"))
+    assert all(name in out for name in ("set_mlp", "tiny", "10_set_mlp", "python -m lib run"))
+    assert max(map(len, out.splitlines())) <= 80 and len(out.splitlines()) <= 50
 
 
 def test_data_says_where_sets_came_from(capsys):
@@ -186,6 +191,7 @@ def test_claims_lists_readings(capsys, monkeypatch):
         (("R",), ["R01", "R02", "R03", "R04", "R05"]),
         (("P", "R05"), ["R05", "P01", "P02", "P03", "P04"]),
         (("R03", "R", "R03"), ["R01", "R02", "R03", "R04", "R05"]),
+        (("p02", "r05"), ["R05", "P02"]),
     ],
 )
 def test_claims_are_chosen_by_id_and_by_paper(capsys, named, desired):
@@ -197,7 +203,7 @@ def test_one_claim_is_printed_whole(capsys, monkeypatch):
     claim = papers.PUBLISHED.set_index("id").loc["S34"]
     row = papers.verdicts("smoke", ["S34"]).iloc[0].to_dict()
     row |= {"value": -1.2258, "low": -2.5, "high": -0.5, "n": 5, "verdict": "inconclusive (epochs)"}
-    monkeypatch.setattr(papers, "verdicts", lambda profile, ids: pd.DataFrame([row]))
+    monkeypatch.setattr(papers, "verdicts", lambda profile, ids, progress: pd.DataFrame([row]))
     _, out, _ = run(capsys, "claims", "S34")
     found = dict(line.split(maxsplit=1) for line in out.splitlines()[:-1])
     rule = f"{claim['comparison']} {claim['threshold']} ({claim['threshold_origin']})"
@@ -296,14 +302,16 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("run tiny --set method=rigl", "unknown method 'rigl'"),  # of another experiment
         ("run set_mlp --set method=fixd", "did you mean 'fixed'"),
         ("run set_mlp --set variant=publishd", "unknown variant 'publishd': did you mean 'pub"),
-        ("run set_mlp --set variant=3", "unknown variant 3: did you mean"),
+        ("run set_mlp --set variant=3", "unknown variant 3: known are tuned, published"),
         ("run tiny --seeds 0", "seeds = 0 is out of range"),
         ("run tiny --jobs 0", "jobs = 0 is out of range"),
-        ("figures --only 99", "did you mean"),
+        ("figures --only 99", "unknown notebook '99': known are 00_overview"),
+        ("figures 10_set_mpl", "did you mean '10_set_mlp'"),
         ("figures --profile qick", "did you mean 'quick'"),
-        ("claims --profile big", "did you mean"),
+        ("claims --profile big", "unknown profile 'big': known are smoke, quick, paper"),
         ("claims S99", "unknown claim 'S99': did you mean"),
-        ("claims r", "unknown claim 'r': did you mean 'R'? Known: S, R"),
+        ("claims q", "unknown claim 'Q': known are S, R"),
+        ("list tini", "unknown experiment 'tini': did you mean 'tiny'"),
         ("replay tini", "unknown experiment 'tini': did you mean 'tiny'"),
         ("replay tiny --profile papr", "unknown profile 'papr': did you mean 'paper'"),
         ("replay tiny --epochs 0", "epochs = 0 is out of range"),
@@ -323,11 +331,71 @@ def test_cluster_without_its_packages_names_what_to_install(capsys, monkeypatch)
     assert status == 1 and 'pip install -e ".[cluster]"' in err
 
 
-@pytest.mark.parametrize("words", ["", "trian", "run", "list --jsn x"])
-def test_unknown_commands_and_options_are_refused(words, capsys):
-    with pytest.raises(SystemExit) as refusal:
-        cli.main(words.split())
-    assert refusal.value.code == 2
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("figurs", "unknown command 'figurs': did you mean 'figures'"),
+        ("run", "Missing argument 'EXPERIMENT' (see python -m lib run --help)"),
+        ("list --jsn x", "No such option '--jsn'"),
+        ("run tiny --jobs many", "'many' is not a valid integer"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_in_one_line(words, sentence, capsys):
+    status, out, err = run(capsys, *words.split())
+    assert status == 2 and out == "" and len(err.splitlines()) == 1 and sentence in err
+
+
+def test_no_command_shows_the_help(capsys):
+    status, _, err = run(capsys)
+    assert status == 2 and all(name in err for name in cli.commands.commands)
+
+
+@pytest.mark.parametrize("words", ["--help", "run --help", "figures -h", "--version"])
+def test_help_imports_nothing_that_takes_long(words):
+    code = "import sys; from lib.command.cli import main; status = main(sys.argv[1:]);"
+    code += "print(sorted({'torch', 'pandas', 'numpy', 'numba'} & set(sys.modules)), status)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words.split()], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.endswith("[] 0\n"), done.stderr
+
+
+def test_set_may_be_left_out(asked, capsys):
+    run(capsys, "run", "set_mlp", "variant=published", "--set", "epochs=2", "momentum=0.5")
+    assert {(c.variant, c.epochs, c.momentum) for c in asked} == {("published", 2, 0.5)}
+
+
+def test_list_of_an_experiment_shows_its_records(capsys):
+    assert "none of its runs is stored" in run(capsys, "list", "tiny")[1]
+    run(capsys, "run", "tiny", "--profile", "paper")
+    _, out, _ = run(capsys, "list", "tiny")
+    assert len(out.splitlines()) == 3 and "last_accuracy" in out
+
+
+def test_verdicts_are_kept_until_something_changes(capsys, monkeypatch, small):
+    """Kept ones are the same rows as judged ones; a new record makes them out of date."""
+    judged, verdicts = [], papers.verdicts
+
+    def noted(profile, ids, **how):
+        judged.append(profile)
+        return verdicts(profile, ids, **how)
+
+    monkeypatch.setattr(papers, "verdicts", noted)
+    words = ("claims", "--profile", "smoke", "--json", "-")
+    first, second = run(capsys, *words)[1], run(capsys, *words)[1]
+    assert first == second and judged == ["smoke"]
+    assert run(capsys, "claims", "R03", "--profile", "smoke")[0] == 0 and len(judged) == 1
+    run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)
+    run(capsys, *words)
+    assert judged == ["smoke", "smoke"]
+
+
+def test_every_claim_has_one_line_that_fits(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(capsys, "claims", "--profile", "smoke")
+    lines = out.splitlines()
+    assert [line[:3] for line in lines[:-2]] == list(papers.PUBLISHED["id"])
+    assert max(map(len, lines[:-2])) <= 80
 
 
 def test_bench_leaves_threads_to_the_caller(capsys, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from lib import papers, paths
-from lib.command import forked, freshness, notebooks
+from lib.command import forked, fresh, notebooks
 from tests import kernels
 from tests.checkouts import write_notebook
 
@@ -100,7 +100,7 @@ def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkey
         raise KeyboardInterrupt
     assert (status, failures) == (pytest.ExitCode.OK, [])
     found = set(read.read_text().split())
-    assert found <= freshness.state(notebooks._read(path), "paper")["records"].keys()
+    assert found <= fresh.experiments_of(path)
     assert found or not notebooks.needed(path)
 
 
@@ -157,7 +157,7 @@ def test_kernel_that_ends_is_named_and_spares_the_other_notebooks(tmp_path, monk
     (sentence,) = notebooks.execute_all(books, "smoke", 1)
     assert sentence.startswith("notebook 98_ends: ") and "died" in sentence
     rendered = [path.name for path in (tmp_path / "figures").rglob("*") if path.is_file()]
-    assert sorted(rendered) == [freshness.STAMP, "99_fine.ipynb"]
+    assert sorted(rendered) == [fresh.STAMP, "99_fine.ipynb"]
     assert "99_fine  " in capsys.readouterr().err
 
 

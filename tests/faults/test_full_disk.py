@@ -17,7 +17,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from lib import checkpoints, paths
-from lib.command import cli, freshness, gallery
+from lib.command import cli, fresh, gallery
 from lib.files import NotWritten
 from lib.report import publishing
 from lib.runs import dispatch, locks, parcels
@@ -193,12 +193,12 @@ def test_gallery_stays_as_it_was_when_the_disk_is_full(tmp_path, monkeypatch):
 
 def test_stamp_of_a_rendering_is_whole_or_missing(tmp_path):
     """A stamp that could not be written is none: the notebook is rendered again."""
-    fill(tmp_path / freshness.STAMP)
+    fill(tmp_path / fresh.STAMP)
     with pytest.raises(NotWritten, match=FULL):
-        freshness.stamp(tmp_path, {"profile": "smoke"})
-    assert freshness.reason(tmp_path, {"profile": "smoke"}) == freshness.NEW
-    freshness.stamp(tmp_path, {"profile": "smoke"})
-    assert freshness.reason(tmp_path, {"profile": "smoke"}) == ""
+        fresh.stamp(tmp_path, "sources")
+    assert not fresh.is_fresh(tmp_path, "sources")
+    fresh.stamp(tmp_path, "sources")
+    assert fresh.is_fresh(tmp_path, "sources")
 
 
 def test_answer_of_a_command_is_whole_or_as_it_was(tmp_path, capsys):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lib import data, papers, paths
-from lib.command import cli, freshness, notebooks
+from lib.command import cli, fresh, notebooks
 from lib.files import NotWritten
 from tests.checkouts import write_notebook
 from tests.runs import counting
@@ -131,7 +131,7 @@ def test_what_a_dead_renderer_left_is_no_obstacle(tmp_path, monkeypatch):
     (folder / ".rendering" / book.name).write_text("{")
     (folder / "curve.svg.part").write_text("<svg")
     assert notebooks.execute_all([book], "smoke", 1) == []
-    assert sorted(path.name for path in folder.iterdir()) == [freshness.STAMP, book.name]
+    assert sorted(path.name for path in folder.iterdir()) == [fresh.STAMP, book.name]
 
 
 # ------------------------------------------------------------------------------------- the clock
@@ -168,13 +168,13 @@ def test_notebook_that_was_changed_in_the_past_is_rendered_again(tmp_path, monke
     write_notebook(book, "1 + 1")
     folder = notebooks.folder_of(book, "smoke")
     folder.mkdir(parents=True)
-    freshness.stamp(folder, freshness.state(notebooks._read(book), "smoke"))
-    for path in (book, folder / freshness.STAMP):
+    fresh.stamp(folder, fresh.of_notebook(book, "smoke", fresh.common()))
+    for path in (book, folder / fresh.STAMP):
         set_back(path, -24)
-    assert notebooks.why(book, "smoke") == ""
+    assert notebooks.out_of_date([book], "smoke") == []
     write_notebook(book, "1 + 2")
     set_back(book)
-    assert notebooks.why(book, "smoke") == "notebook changed"
+    assert notebooks.out_of_date([book], "smoke") == [book]
 
 
 @pytest.mark.faults("a clock that was set back")

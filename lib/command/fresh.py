@@ -1,0 +1,107 @@
+"""Whether figures and verdicts are up to date: one digest of all that they come from.
+
+Contents are compared, no dates. Any change of the library, its pinned packages or its tables makes
+everything out of date; a change of records makes out of date what shows their experiments.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from lib import papers, paths
+from lib.files import sha256, whole
+from lib.runs import sums
+
+STAMP = ".rendered.json"
+QUOTED = re.compile(r'"(\w+)"')
+
+
+def digest(*parts: str | Path) -> str:
+    """sha256 of texts, and of the names and contents of files and of all files below folders."""
+    found = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            found.update(f"{part}\0".encode())
+            continue
+        files = sorted(part.rglob("*")) if part.is_dir() else [part]
+        for path in files:
+            if path.is_file() and "__pycache__" not in path.parts:
+                found.update(f"{path.relative_to(part.parent)} {sha256(path)}\0".encode())
+    return found.hexdigest()
+
+
+def common() -> str:
+    """Of what all figures and verdicts come from: the library, its packages, and all tables."""
+    tables = sorted(path for path in paths.RESULTS.glob("*.*") if path.is_file())
+    return digest(paths.LIBRARY, paths.ROOT / "requirements.txt", paths.REFERENCE, *tables)
+
+
+def of_records(experiments: Iterable[str]) -> str:
+    """Of the stored records of experiments: those of a clone, and those that were made here."""
+    store, parts = papers.STORE, []
+    for name in sorted(experiments):
+        parts.append(store.results / name)
+        parts += sorted(store.results.glob(f"{name}-*"))
+        parts += sorted(store.runs.glob(f"{name}-*/{sums.NAME}"))
+    return digest(*parts)
+
+
+def of_notebook(path: Path, profile: str, common: str) -> str:
+    """Of what the figures of a notebook come from.
+
+    Args:
+        path: the notebook.
+        profile: in which it is rendered.
+        common: of :func:`common`.
+    """
+    cells = _cells(path)
+    lists_notebooks = any("lib.command" in source for _, source in cells)
+    others = [path.parent] if lists_notebooks else []
+    records = of_records(experiments_of(path))
+    return digest(profile, json.dumps(cells), common, records, *others)
+
+
+def experiments_of(path: Path) -> set[str]:
+    """The experiments whose records a notebook may read: those that its code names, those behind
+    the claims that it names, and their parents; all, where it reads the store itself.
+    """
+    code = "\n".join(source for kind, source in _cells(path) if kind == "code")
+    if "STORE" in code:
+        return set(papers.EXPERIMENTS)
+    words = set(QUOTED.findall(code))
+    for claim in words & papers.CLAIMS.keys():
+        words.update(papers.CLAIMS[claim].experiments)
+    named = words & papers.EXPERIMENTS.keys()
+    waiting = list(named)
+    while waiting:
+        new = set(papers.EXPERIMENTS[waiting.pop()].parents) - named
+        named |= new
+        waiting += new
+    return named
+
+
+def _cells(path: Path) -> list[tuple[str, str]]:
+    """Kind and source of every cell of a notebook."""
+    book = json.loads(path.read_text(encoding="utf-8"))
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in book["cells"]]
+
+
+def stamp(folder: Path, sources: str) -> None:
+    """Say in a folder of figures what they come from, and what they are."""
+    with whole(folder / STAMP) as part:
+        part.write_text(json.dumps({"sources": sources, "files": _files(folder)}))
+
+
+def is_fresh(folder: Path, sources: str) -> bool:
+    """Whether a folder holds the figures that were stamped, unchanged, and from these sources."""
+    try:
+        stamped = json.loads((folder / STAMP).read_text())
+    except (OSError, ValueError):
+        return False
+    return stamped == {"sources": sources, "files": _files(folder)}
+
+
+def _files(folder: Path) -> str:
+    return digest(*(path for path in sorted(folder.iterdir()) if path.name != STAMP))
