@@ -16,7 +16,7 @@ ifneq ($(shell cat .venv/.stamp 2>/dev/null),$(shell pwd))
 .PHONY: .venv/.stamp
 endif
 
-.PHONY: help figures test claims bench bench-rivals site lab notebooks requirements relative clean clean-all
+.PHONY: help figures test claims bench bench-rivals bill site lab notebooks requirements relative clean clean-all
 .DELETE_ON_ERROR:
 
 help:  ## this list (ARGS="..." goes to the command behind a target)
@@ -40,6 +40,11 @@ bench-rivals: .venv/.stamp  ## sparselab and SparseProp into .venv, to measure a
 		sparselab==0.2.2 pybind11==3.1.0
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(BIN) -m pip install --quiet --disable-pip-version-check \
 		--no-deps --no-build-isolation sparseprop==0.1.14
+
+bill: .venv/.stamp  ## a bill of materials (CycloneDX) of the pinned packages: build/materials.cdx.json
+	@$(BIN) -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	@mkdir -p build
+	@$(BIN) -m cyclonedx_py requirements requirements.txt --output-reproducible -o build/materials.cdx.json
 
 site: .venv/.stamp  ## the notebooks and pages as a site: build/site/html/index.html
 	@$(BIN) -m lib.command.site build/site/source

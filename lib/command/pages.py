@@ -10,7 +10,7 @@ from pybtex.database import Entry, parse_file
 
 from lib import bench, papers
 from lib.bench import scale
-from lib.command import materials, notebooks, promises
+from lib.command import notebooks
 from lib.files import whole
 from lib.paths import REFERENCE, ROOT
 from lib.report import benchmark, cluster, tables
@@ -20,7 +20,7 @@ from lib.runs.store import Store
 
 PAGES = (
     *("docs/FINDINGS.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),
-    *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/RELIABILITY.md", "docs/CLUSTER.md"),
+    *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/CLUSTER.md"),
     "docs/SPEED.md",
 )
 SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
@@ -33,10 +33,7 @@ BIBLIOGRAPHY = REFERENCE / "references.bib"
 
 
 def update(root: Path = ROOT) -> None:
-    """Write the generated tables of every page anew, from the records of the paper profile, and
-    the bill of materials.
-    """
-    materials.update(root / materials.BILL.relative_to(ROOT))
+    """Write the generated tables of every page anew, from the records of the paper profile."""
     for page in PAGES:
         path = root / page
         new = renewed(path.read_text(encoding="utf-8"))
@@ -135,11 +132,6 @@ def all_references() -> str:
     )
 
 
-def all_promises() -> str:
-    """What the tests of faults promise."""
-    return promises.markdown(promises.listed())
-
-
 def cited(entry: Entry) -> str:
     """A reference as a line: key, authors, title, where, link."""
     names = [" ".join(person.last_names) for person in entry.persons["author"]]
@@ -172,7 +164,6 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "readings": all_readings,
     "cards": all_notebooks,
     "references": all_references,
-    "promises": all_promises,
     "cluster": cost_of_a_cluster,
     **{
         f"speed of {measure}": partial(speed, measure)
