@@ -1,11 +1,10 @@
-"""What holds the repository together: pins, the order of imports, size, style, notebooks."""
+"""What holds the repository together: pins, the order of imports, style, notebooks."""
 
 import ast
 import base64
 import functools
 import io
 import re
-import statistics
 import subprocess
 import sys
 import tomllib
@@ -43,8 +42,6 @@ ORDER = (  # each imports itself and those before it
 BELOW_ALL = ("lib", "lib.files", "lib.names", "lib.paths")
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
-each_module = pytest.mark.parametrize("path", LIB, ids=lambda path: module_name(path))
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def pins(lines):
@@ -143,9 +140,6 @@ def reachable(name):
 # pins
 
 
-distributions_of_packages = functools.cache(metadata.packages_distributions)
-
-
 def test_every_direct_dependency_is_pinned_in_requirements():
     direct = pins(PROJECT["dependencies"] + EXTRAS["test"])
     tree = pins((ROOT / "requirements.txt").read_text().splitlines())
@@ -174,13 +168,14 @@ def test_precommit_runs_the_pinned_ruff():
     assert revisions == ["v" + pins(EXTRAS["test"])["ruff"]]
 
 
-@each_module
-def test_module_imports_only_declared_packages(path):
+def test_modules_import_only_declared_packages():
     declared = pins(PROJECT["dependencies"] + sum(EXTRAS.values(), []))
-    distributions = distributions_of_packages()
-    outside = {n.split(".")[0] for n in imports(path)} - sys.stdlib_module_names - {"lib"}
-    packages = {n: {canonicalize_name(d) for d in distributions.get(n, [n])} for n in outside}
-    assert {name for name, found in packages.items() if not found & declared.keys()} == set()
+    distributions = metadata.packages_distributions()
+    for path in LIB:
+        outside = {n.split(".")[0] for n in imports(path)} - sys.stdlib_module_names - {"lib"}
+        packages = {n: {canonicalize_name(d) for d in distributions.get(n, [n])} for n in outside}
+        undeclared = {name for name, found in packages.items() if not found & declared.keys()}
+        assert undeclared == set(), path
 
 
 # the library
@@ -209,22 +204,20 @@ def test_every_package_has_its_place_in_the_order():
     assert packages == set(ORDER) - {"below all", "core"}
 
 
-@each_module
-def test_imports_lead_to_modules_in_front(path):
-    name = module_name(path)
-    assert lib_imports(name) <= MODULES.keys()
-    assert {other for other in lib_imports(name) if not is_allowed(name, other)} == set()
+def test_imports_lead_to_modules_in_front():
+    for name in MODULES:
+        assert lib_imports(name) <= MODULES.keys(), name
+        assert {o for o in lib_imports(name) if not is_allowed(name, o)} == set(), name
 
 
-@each_module
-def test_imports_have_no_cycle(path):
-    assert module_name(path) not in reachable(module_name(path))
+def test_imports_have_no_cycle():
+    assert [name for name in MODULES if name in reachable(name)] == []
 
 
-@each_module
-def test_papers_are_imported_by_the_command_line_alone(path):
-    papers = {other for other in lib_imports(module_name(path)) if other.startswith("lib.papers")}
-    assert not papers or module_name(path).startswith(("lib.papers", "lib.command"))
+def test_papers_are_imported_by_the_command_line_alone():
+    for name in MODULES:
+        papers = {other for other in lib_imports(name) if other.startswith("lib.papers")}
+        assert not papers or name.startswith(("lib.papers", "lib.command")), name
 
 
 @pytest.mark.parametrize(
@@ -256,7 +249,7 @@ def test_order_of_imports(module, other, allowed):
     assert is_allowed(module, other) == allowed
 
 
-# size and style
+# style
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=" ".join)
@@ -282,58 +275,46 @@ def tagged(path, tag):
     return [cell for cell in code_cells(path) if tag in cell.metadata.get("tags", [])]
 
 
-def lengths(path):
-    """Code lines of each code cell, without comments and blanks."""
-    cells = [[line.strip() for line in cell.source.splitlines()] for cell in code_cells(path)]
-    return [sum(bool(line) and line[0] != "#" for line in lines) for lines in cells]
+def test_notebooks_are_valid_and_name_the_kernel_python3():
+    for path in NOTEBOOKS:
+        nbformat.validate(read(path))
+        assert read(path).metadata.kernelspec.name == "python3", path.name
 
 
-@each_notebook
-def test_notebook_is_valid_and_names_the_kernel_python3(path):
-    nbformat.validate(read(path))
-    assert read(path).metadata.kernelspec.name == "python3"
+def test_notebooks_were_run_in_order_and_without_errors():
+    for path in NOTEBOOKS:
+        counts = [cell.execution_count for cell in code_cells(path)]
+        assert counts == list(range(1, len(counts) + 1)), path.name
+        outputs = [output for cell in code_cells(path) for output in cell.outputs]
+        assert [o.ename for o in outputs if o.output_type == "error"] == [], path.name
 
 
-@each_notebook
-def test_notebook_was_run_in_order_and_without_errors(path):
-    counts = [cell.execution_count for cell in code_cells(path)]
-    assert counts == list(range(1, len(counts) + 1))
-    assert [o.ename for c in code_cells(path) for o in c.outputs if o.output_type == "error"] == []
+def test_notebooks_have_one_parameters_cell_of_literals():
+    for path in NOTEBOOKS:
+        (cell,) = tagged(path, "parameters")
+        values = {s.targets[0].id: ast.literal_eval(s.value) for s in ast.parse(cell.source).body}
+        assert values.get("profile", "paper") == "paper", path.name
+        assert not values.get("retrain", False) and len(values) <= 7, path.name
 
 
-@each_notebook
-def test_notebook_has_one_parameters_cell_of_literals(path):
-    (cell,) = tagged(path, "parameters")
-    parameters = {s.targets[0].id: ast.literal_eval(s.value) for s in ast.parse(cell.source).body}
-    assert parameters.get("profile", "paper") == "paper" and not parameters.get("retrain", False)
-    assert len(parameters) <= 7
+def test_notebooks_hide_little_output_from_comparison():
+    for path in NOTEBOOKS:
+        assert len(tagged(path, "nbval-ignore-output")) <= 3, path.name
 
 
-@each_notebook
-def test_notebook_is_short(path):
-    assert len(read(path).cells) <= 30
-    assert sum(lengths(path)) <= 150 and max(lengths(path)) <= 25
-    assert statistics.median(lengths(path)) <= 6
-    assert sum(cell.source.count("def ") for cell in code_cells(path)) <= 1
+def test_notebooks_are_small_files():
+    for path in NOTEBOOKS:
+        assert path.stat().st_size <= 2 * 2**20, path.name
+    assert sum(path.stat().st_size for path in NOTEBOOKS) <= 25 * 2**20
 
 
-@each_notebook
-def test_notebook_hides_little_output_from_comparison(path):
-    assert len(tagged(path, "nbval-ignore-output")) <= 3
-
-
-@each_notebook
-def test_notebook_is_a_small_file(path):
-    assert path.stat().st_size <= 400 * 1024
-
-
-@each_notebook
-def test_notebook_stores_pictures_in_true_colours(path):
-    for cell in code_cells(path):
-        for output in cell.outputs:
-            if "image/png" in output.get("data", {}):
-                picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
-                assert picture.mode == "RGB"
+def test_notebooks_store_pictures_in_true_colours():
+    for path in NOTEBOOKS:
+        for cell in code_cells(path):
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+                    assert picture.mode == "RGB", path.name
 
 
 @pytest.mark.parametrize("page", pages.PAGES)
