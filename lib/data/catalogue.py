@@ -9,6 +9,8 @@ reads them; a new format is a new function there. Put the sha256 of its content,
 from it.
 """
 
+from functools import partial
+
 import numpy as np
 
 from lib.data import formats
@@ -64,7 +66,7 @@ _DATA_SETS = (
                 "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
                 "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
             ),
-            read=formats.read_idx,
+            read=partial(formats.read_torchvision, "MNIST"),
         ),
     ),
     DataSet(
@@ -85,7 +87,7 @@ _DATA_SETS = (
                 "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
                 "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
             ),
-            read=formats.read_idx,
+            read=partial(formats.read_torchvision, "FashionMNIST"),
         ),
     ),
     DataSet(
@@ -98,9 +100,9 @@ _DATA_SETS = (
         n_test=10_000,
         download=Download(
             "https://www.cs.toronto.edu/~kriz/",
-            files=("cifar-10-binary.tar.gz",),
-            sha256=("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",),
-            read=formats.read_cifar_archive,
+            files=("cifar-10-python.tar.gz",),
+            sha256=("6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",),
+            read=partial(formats.read_torchvision, "CIFAR10"),
         ),
     ),
     DataSet(
@@ -111,9 +113,9 @@ _DATA_SETS = (
         top=255,
         download=Download(
             "https://www.cs.toronto.edu/~kriz/",
-            files=("cifar-100-binary.tar.gz",),
-            sha256=("58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",),
-            read=formats.read_cifar100_archive,
+            files=("cifar-100-python.tar.gz",),
+            sha256=("85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",),
+            read=partial(formats.read_torchvision, "CIFAR100"),
         ),
     ),
     *map(_binary, _BINARY),

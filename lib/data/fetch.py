@@ -1,18 +1,16 @@
 """Where the file of a data set lies, and how it is made from what its publisher sends."""
 
-import contextlib
 import logging
 import os
 import sys
 import tempfile
 import threading
+import time
 import warnings
 import zlib
-from collections.abc import Callable
 from concurrent.futures import Future
-from http.client import IncompleteRead
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,8 +22,9 @@ with warnings.catch_warnings(action="ignore"):  # it misses a bar of notebooks t
     import pooch
 
 TIMEOUT = 5.0  # seconds of silence after which a server is given up
-BLOCK = 1 << 16  # bytes written at a time
-PATIENCE = 30.0  # seconds in which a server must send a block
+BLOCK = 1024  # bytes written at a time
+PATIENCE = 30.0  # seconds for which a server may be slow
+SLOWEST = 2000.0  # bytes a second that it must send on average after that
 LARGEST, LARGEST_ASKED = 3e8, 3e9  # bytes of a file, of one that is fetched only when asked for
 
 _silent: list[str] = []  # addresses that did not answer: the network is asked once a process
@@ -62,12 +61,19 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
     if source.size and not asked:
         reason = f"{name} is not here and is a download of {source.size}"
         raise DataUnavailable(f"{reason}: fetch it by python -m lib data {name}, {ways}")
+    path = RAW / f"{name}.npz"
+    part = RAW / f".{name}.{os.getpid()}.part"
     try:
-        return _store(name, _fetch(dataset))
+        arrays = _fetch(dataset)
+        with part.open("wb") as file:
+            np.savez(file, **arrays)
+        return part.replace(path)
     except OSError as error:
         answer = str(error) or "no answer"
         reason = f"{name} could not be had from {source.address} ({answer})"
         raise DataUnavailable(f"{reason}: {ways}, or connect to the network") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _fetch(dataset: DataSet) -> Arrays:
@@ -85,22 +91,10 @@ def _fetch(dataset: DataSet) -> Arrays:
         try:
             arrays = source.read(dataset, paths)
             verified(dataset, arrays)
-        except (ValueError, EOFError, zlib.error) as error:
+        except (ValueError, RuntimeError, EOFError, zlib.error) as error:
             files = ", ".join(source.files)
             raise OSError(f"{files} is not whole: {error}") from error
     return arrays
-
-
-def _store(name: str, arrays: Arrays) -> Path:
-    """Path of the new file, which appears whole or not at all."""
-    path = RAW / f"{name}.npz"
-    part = RAW / f".{name}.{os.getpid()}.part"
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **arrays)
-        return part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _ask(url: str) -> None:
@@ -113,7 +107,15 @@ def _ask(url: str) -> None:
     if _silent:
         raise OSError(f"no answer from {_silent[0]}; a network is asked once a process")
     answer = Future()
-    threading.Thread(target=_answer, args=(url, answer), daemon=True).start()
+
+    def ask() -> None:
+        head = pooch.HTTPDownloader(timeout=TIMEOUT)
+        try:
+            answer.set_result(head(url, None, None, check_only=True))
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
     try:
         answer.result(TIMEOUT)
     except OSError:
@@ -121,43 +123,23 @@ def _ask(url: str) -> None:
         raise
 
 
-def _answer(url: str, answer: Future) -> None:
-    """Give the future what comes of asking for a file's head."""
-    ask = pooch.HTTPDownloader(timeout=TIMEOUT)
-    try:
-        answer.set_result(ask(url, None, None, check_only=True))
-    except Exception as error:
-        answer.set_exception(error)
-
-
 def _retrieve(url: str, sha256: str | None, path: Path, largest: float) -> None:
     """Fetch one file; OSError if it breaks off, is slow or too large, or has another sha256."""
     pooch.get_logger().setLevel(logging.WARNING)  # it would name every file
-    often = 0.1 if sys.stderr.isatty() else 10.0  # seconds between two lines of a log
-    with (
-        _Progress(
-            total=1, desc=url, unit="B", unit_scale=True, leave=False, delay=1, mininterval=often
-        ) as progress,
-        _Patience() as patience,
-    ):
-        progress.on_block, progress.largest = patience.encourage, largest
+    with _Progress(url, largest) as progress:
         downloader = pooch.HTTPDownloader(
             progressbar=progress,
             chunk_size=BLOCK,
             timeout=TIMEOUT,
             headers={"Accept-Encoding": "identity"},
-            hooks={"response": [_keep_compressed, patience.watch]},
+            hooks={"response": _keep_compressed},
         )
         try:
             pooch.retrieve(url, sha256, path.name, path.parent, downloader=downloader)
         except OSError as error:
-            if patience.lost:
-                seconds = f"{PATIENCE:g} seconds"
-                raise OSError(f"{url} sent less than {BLOCK} bytes in {seconds}") from error
-            missing = _missing_bytes(error)
-            if missing is None:
+            if "IncompleteRead" not in str(error):
                 raise
-            raise OSError(f"{url} broke off {missing} bytes before its end") from error
+            raise OSError(f"{url} broke off before its end") from error
         except ValueError as error:  # another hash
             raise OSError(f"{url} sent something else: {error}") from error
 
@@ -167,70 +149,29 @@ def _keep_compressed(response: Any, **options: Any) -> None:
     response.raw.headers.pop("Content-Encoding", None)
 
 
-def _missing_bytes(error: BaseException | None) -> int | None:
-    """Number of bytes that a server had promised and not sent; None where that is not the reason.
-
-    The reason lies below the errors of the layers through which it came.
-    """
-    while error is not None:
-        if isinstance(error, IncompleteRead):
-            return error.expected
-        error = error.__context__
-    return None
-
-
-class _Patience:
-    """Gives a server up that sends bytes so slowly that none of its silences is too long."""
-
-    def __init__(self) -> None:
-        self.lost = False
-        self._raw: Any = None  # what is being read
-        self._ended = False
-        self._encouraged = threading.Event()
-        self._watcher = threading.Thread(target=self._wait, daemon=True)
-
-    def watch(self, response: Any, **options: Any) -> None:
-        """From now on this response must bring a block from time to time."""
-        self._raw = response.raw
-        self.encourage()
-
-    def encourage(self) -> None:
-        """A block has come."""
-        self._encouraged.set()
-
-    def __enter__(self) -> Self:
-        self._watcher.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended = True
-        self._encouraged.set()
-        self._watcher.join()
-
-    def _wait(self) -> None:
-        while self._encouraged.wait(PATIENCE):
-            if self._ended:
-                return
-            self._encouraged.clear()
-        self.lost = True
-        with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError):  # it has ended
-            self._raw.shutdown()  # whoever reads it sees it end
-
-
 class _Progress(tqdm):
-    """A bar that appears after its delay only; pooch sets its total, and resets it at the end."""
+    """A bar that appears after a second, and gives up a server that is slow or sends too much.
 
-    on_block: Callable[[], None]
-    largest: float  # bytes that are read at most
+    pooch sets its total, counts what has come, and resets it at the end.
+    """
+
+    def __init__(self, url: str, largest: float) -> None:
+        often = 0.1 if sys.stderr.isatty() else 10.0  # seconds between two lines of a log
+        looks = dict(unit="B", unit_scale=True, leave=False, delay=1, mininterval=often)
+        super().__init__(total=1, desc=url, **looks)
+        self.largest = largest
+        self.began = time.monotonic()
 
     def __bool__(self) -> bool:
         """Also of a server that does not say how much it sends; tqdm's own is false of 0 bytes."""
         return True
 
     def update(self, n: float = 1) -> bool | None:
-        self.on_block()
-        if self.n + n > self.largest + BLOCK:
+        if self.n > self.largest:
             raise OSError(f"{self.desc} is larger than {self.largest:g} bytes")
+        seconds = time.monotonic() - self.began
+        if seconds > PATIENCE and self.n < SLOWEST * seconds:
+            raise OSError(f"{self.desc} sends less than {SLOWEST:g} bytes a second")
         return super().update(n)
 
     def reset(self, total: float | None = None) -> None:

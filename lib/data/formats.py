@@ -1,9 +1,6 @@
 """Files of data sets: what they must hold, and their arrays, read and verified."""
 
-import gzip
 import hashlib
-import math
-import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -204,70 +201,32 @@ def read_digits(dataset: DataSet) -> tuple[Arrays, str]:
 # the files of the publishers
 
 
-def read_idx(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
-    """Training images, training labels, test images and test labels, each a compressed file."""
-    x_train, y_train, x_test, y_test = map(_decompressed, paths)
-    images, labels = slice(16, None), slice(8, None)  # after the heads of the files
-    return {
-        "x_train": x_train[images].reshape(-1, *dataset.shape),
-        "y_train": y_train[labels],
-        "x_test": x_test[images].reshape(-1, *dataset.shape),
-        "y_test": y_test[labels],
-    }
+def read_torchvision(kind: str, dataset: DataSet, paths: Sequence[Path]) -> Arrays:
+    """The files as a class of torchvision's data sets reads them.
 
+    Those of CIFAR are pickles. torchvision reads them only after it has compared their checksums.
 
-def _decompressed(path: Path) -> np.ndarray:
-    """Bytes of a compressed file."""
-    with gzip.open(path) as file:
-        return np.frombuffer(file.read(), np.uint8)
-
-
-def read_cifar_archive(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
-    """The rows of an archive of binary files, each a label, then the pixels by channel."""
-    (path,) = paths
-    contents = _binary_files(path)
-    in_order = [contents[name] for name in sorted(contents)]  # the test file last
-    rows = np.frombuffer(b"".join(in_order), np.uint8)
-    rows = rows.reshape(-1, 1 + math.prod(dataset.shape))
-    x = rows[:, 1:].reshape(-1, *dataset.shape)
-    return _last_are_the_test_part(dataset, x, rows[:, 0])
-
-
-def read_cifar100_archive(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
-    """The rows of an archive of two binary files, each a coarse label, the label, then the pixels
-    by channel.
-
-    Raises: ValueError if one of the files is missing.
+    Args:
+        kind: name of the class.
+        dataset: what the files hold.
+        paths: of the files, in a folder of their own, where they are unpacked.
     """
-    (path,) = paths
-    contents = _binary_files(path)
+    from lib.vision import datasets  # two seconds to import, and needed by a download alone
+
+    read = getattr(datasets, kind)
+    folder = paths[0].parent
+    if issubclass(read, datasets.MNIST):  # it looks for its files below the folder
+        raw = folder / kind / "raw"
+        raw.mkdir(parents=True)
+        for path in paths:
+            path.rename(raw / path.name)
     arrays = {}
     for part in ("train", "test"):
-        if f"{part}.bin" not in contents:
-            raise ValueError(f"{part}.bin is not in the archive")
-        rows = np.frombuffer(contents[f"{part}.bin"], np.uint8)
-        rows = rows.reshape(-1, 2 + math.prod(dataset.shape))
-        arrays[f"x_{part}"] = rows[:, 2:].reshape(-1, *dataset.shape)
-        arrays[f"y_{part}"] = rows[:, 1]
+        examples = read(folder, train=part == "train", download=True)  # it is here: only unpacked
+        x = np.asarray(examples.data)
+        arrays[f"x_{part}"] = np.moveaxis(x, -1, 1) if x.ndim == 4 else x  # channels first
+        arrays[f"y_{part}"] = np.asarray(examples.targets, np.uint8)
     return arrays
-
-
-def _binary_files(path: Path) -> dict[str, bytes]:
-    """Contents of the files of an archive that end in .bin, by name without folders. They are read
-    where they are: nothing is unpacked, so that no name can lead out of a folder.
-
-    Raises: ValueError if it is no archive or cut short.
-    """
-    contents = {}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if member.isfile() and name.endswith(".bin"):  # no link, no device
-                    contents[name] = archive.extractfile(member).read()
-    except tarfile.TarError as error:
-        raise ValueError(f"{path.name} is not a whole archive ({error})") from error
-    return contents
 
 
 def read_labelled_csv(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
@@ -290,15 +249,7 @@ def read_labelled_csv(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
     if strange.size:  # before a fraction would be cut off
         known = [*dataset.labels]
         raise ValueError(f"there is the label {strange[0]}, which is not in {known}")
-    return _last_are_the_test_part(dataset, x, y.astype(np.uint8))
-
-
-def _last_are_the_test_part(dataset: DataSet, x: np.ndarray, y: np.ndarray) -> Arrays:
     n = dataset.n_train
     assert n is not None, f"{dataset.name}: where the test part begins is not known"
-    return {
-        "x_train": x[:n],
-        "y_train": y[:n],
-        "x_test": x[n:],
-        "y_test": y[n:],
-    }
+    y = y.astype(np.uint8)
+    return {"x_train": x[:n], "y_train": y[:n], "x_test": x[n:], "y_test": y[n:]}

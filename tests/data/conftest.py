@@ -4,12 +4,17 @@ import dataclasses
 import gzip
 import hashlib
 import http.server
+import io
+import pickle
 import socket
+import struct
+import tarfile
 import threading
 
 import numpy as np
 import pytest
 
+from lib import vision
 from lib.data import fetch, sets
 
 
@@ -126,12 +131,83 @@ def server(publish_at):
 
 
 @pytest.fixture
-def publisher(server, small, alter):
+def publisher(server, small, publish):
     """The server, with the small mnist in the files of the real one."""
+    parts = [small[key] for key in ("x_train", "y_train", "x_test", "y_test")]
     names = sets.SETS["mnist"].download.files
-    heads = {"x": bytes(16), "y": bytes(8)}
-    files = [gzip.compress(heads[key[0]] + array.tobytes()) for key, array in small.items()]
-    server.contents = {f"/{name}": file for name, file in zip(names, files, strict=True)}
-    sha256 = tuple(hashlib.sha256(file).hexdigest() for file in files)
-    alter("mnist", content_sha256=None, download={"sha256": sha256})
+    publish("mnist", {name: idx_gz(part) for name, part in zip(names, parts, strict=True)})
     return server
+
+
+def idx_gz(array):
+    """An array of bytes as the publisher of MNIST writes it.
+
+    Source: [LeCun1998], the format IDX: two zeros, the type 8 of a byte, the number of dimensions,
+    each dimension as a big-endian integer of four bytes, then the values.
+    """
+    head = struct.pack(f">BBBB{array.ndim}i", 0, 0, 8, array.ndim, *array.shape)
+    return gzip.compress(head + array.astype(np.uint8).tobytes(), 1)
+
+
+@pytest.fixture
+def publish(server, alter, monkeypatch):
+    """Files on the server, which pass for those of a data set: with their checksums in our table
+    and in that of torchvision.
+    """
+
+    def publish_files(name, files, members=()):
+        server.contents |= {f"/{file}": content for file, content in files.items()}
+        sha256 = tuple(hashlib.sha256(content).hexdigest() for content in files.values())
+        alter(name, content_sha256=None, download={"sha256": sha256})
+        kind = getattr(vision.datasets, sets.SETS[name].download.read.args[0])
+        md5 = {file: hashlib.md5(content).hexdigest() for file, content in files.items()}
+        if issubclass(kind, vision.datasets.MNIST):
+            monkeypatch.setattr(kind, "resources", list(md5.items()))
+            return
+        (archive,) = md5.values()
+        monkeypatch.setattr(kind, "tgz_md5", archive)
+        md5 = {file: hashlib.md5(content).hexdigest() for file, content in members.items()}
+        for part in ("train_list", "test_list"):
+            listed = [[file, md5[file]] for file, _ in getattr(kind, part)]
+            monkeypatch.setattr(kind, part, listed)
+        meta = kind.meta | {"md5": md5[kind.meta["filename"]]}
+        monkeypatch.setattr(kind, "meta", meta)
+
+    return publish_files
+
+
+@pytest.fixture
+def publish_cifar(publish):
+    """The arrays of a CIFAR in the archive of the real one."""
+
+    def publish_arrays(name, arrays):
+        kind = getattr(vision.datasets, sets.SETS[name].download.read.args[0])
+        labels = "labels" if name == "cifar10" else "fine_labels"
+        members = {kind.meta["filename"]: pickle.dumps({kind.meta["key"]: []})}
+        for part, listed in {"train": kind.train_list, "test": kind.test_list}.items():
+            rows = arrays[f"x_{part}"].reshape(len(arrays[f"x_{part}"]), -1)
+            batches = zip(
+                listed,
+                np.array_split(rows, len(listed)),
+                np.array_split(arrays[f"y_{part}"], len(listed)),
+                strict=True,
+            )
+            for (file, _), x, y in batches:
+                coarse = [0] * len(y)
+                batch = {labels: y.tolist(), "data": x, "coarse_labels": coarse}
+                batch["other"] = arrays.get("other")
+                members[file] = pickle.dumps(batch, protocol=2)
+        archive = tar_gz({f"{kind.base_folder}/{file}": members[file] for file in members})
+        publish(name, {kind.filename: archive}, members)
+
+    return publish_arrays
+
+
+def tar_gz(contents):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
