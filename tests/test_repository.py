@@ -39,7 +39,7 @@ ORDER = (  # each imports itself and those before it
     "papers",
     "command",
 )
-BELOW_ALL = ("lib", "lib.files", "lib.names", "lib.paths")
+BELOW_ALL = ("lib", "lib.files", "lib.names", "lib.paths", "lib.vision")
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 

@@ -62,13 +62,15 @@ def test_numbers_of_rows_are_those_of_the_images_to_four_decimals(rng):
     assert [ax.get_title(loc="left") for ax in fig.axes] == ["one", "two"]
 
 
-def test_images_of_a_row_stand_beside_each_other(rng):
-    images = rng.random((3, 4, 5))
+@pytest.mark.parametrize("n", [1, 3])
+def test_images_of_a_row_stand_beside_each_other(rng, n):
+    images = rng.random((n, 4, 5))
     fig, _ = pictures.image_rows({"one": images}, "title")
     image = fig.axes[0].images[0]
     strip = image.get_array()
-    assert strip.shape == (4, 18) and image.get_clim() == (0, 1)
-    assert np.array_equal(strip[:, 6:11], images[1]) and strip.mask[:, 5::6].all()
+    assert strip.shape == (4, 6 * n) and image.get_clim() == (0, 1)
+    assert strip.mask[:, 5::6].all() and strip.mask.sum() == 4 * n
+    assert np.array_equal(strip.compressed().reshape(4, n, 5).swapaxes(0, 1), images)
 
 
 def test_signed_images_are_white_at_zero(rng):

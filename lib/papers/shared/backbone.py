@@ -21,22 +21,10 @@ from lib.names import check_known
 from lib.paths import RAW
 
 EXTRACTORS = ("mobilenet_v2", "mobilenet_v2_torchvision", "tiny")
-STAGES = (  # expansion, channels, blocks, stride of the first
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
 N_FEATURES = 1280
 WEIGHTS = "mobilenet_v2_imagenet"  # name of the file
 STRIDE = 32  # pixels a side of an image is a multiple of
-ADDRESS = "https://download.pytorch.org/models/"
-PUBLISHED = "mobilenet_v2-b0353104.pth"  # the last part begins its sha256
-MEAN = (0.485, 0.456, 0.406)  # of the published weights' training images, and their deviation
-STD = (0.229, 0.224, 0.225)
+PUBLISHED = "mobilenet_v2-b0353104.pth"  # torchvision's; the last part begins its sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,57 +86,6 @@ def is_here(name: str) -> bool:
 # --------------------------------------------------------------------------------- MobileNetV2
 
 
-class MobileNetV2(nn.Module):
-    """MobileNetV2 of width 1, with the names that torchvision's class gives the parameters.
-
-    Source: [Sandler2018] Table 2.
-    """
-
-    def __init__(self, n_classes: int = 1000) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [_convolution(3, 32, kernel=3, stride=2)]
-        n_in = 32
-        for expansion, n_out, n_blocks, stride in STAGES:
-            for block in range(n_blocks):
-                layers.append(_Block(n_in, n_out, expansion, stride if block == 0 else 1))
-                n_in = n_out
-        layers.append(_convolution(n_in, N_FEATURES, kernel=1))
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(N_FEATURES, n_classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, n_classes) logits of (B, 3, H, W)."""
-        return self.classifier(self.features(x).mean((2, 3)))
-
-
-class _Block(nn.Module):
-    """Inverted residual: wide 1x1, 3x3 channel by channel, narrow 1x1 without activation."""
-
-    def __init__(self, n_in: int, n_out: int, expansion: int, stride: int) -> None:
-        super().__init__()
-        wide = n_in * expansion
-        layers: list[nn.Module] = []
-        if expansion > 1:
-            layers.append(_convolution(n_in, wide, kernel=1))
-        layers.append(_convolution(wide, wide, kernel=3, stride=stride, groups=wide))
-        layers.append(nn.Conv2d(wide, n_out, 1, bias=False))
-        layers.append(nn.BatchNorm2d(n_out))
-        self.conv = nn.Sequential(*layers)
-        self.has_shortcut = stride == 1 and n_in == n_out
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x)
-        return x + y if self.has_shortcut else y
-
-
-def _convolution(
-    n_in: int, n_out: int, *, kernel: int, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    options = dict(stride=stride, padding=kernel // 2, groups=groups, bias=False)
-    convolution = nn.Conv2d(n_in, n_out, kernel, **options)
-    return nn.Sequential(convolution, nn.BatchNorm2d(n_out), nn.ReLU6())
-
-
 def turned_to_unit_range(images: Tensor) -> Tensor:
     r"""Images as the weights of ``mobilenet_v2_imagenet.npz`` take them: in [-1, 1], turned by 180
     degrees.
@@ -168,15 +105,20 @@ def turned_to_unit_range(images: Tensor) -> Tensor:
 
 def standardised(images: Tensor) -> Tensor:
     """Images as torchvision's weights take them: less the mean of ImageNet, by its deviation."""
-    mean, std = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (MEAN, STD))
-    return (_checked(images).float() / 255 - mean) / std
+    from lib import vision
+
+    expected = vision.MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
+    pixels = _checked(images).float() / 255
+    return vision.transforms.normalize(pixels, expected.mean, expected.std)
 
 
 def enlarged(images: Tensor, side: int) -> Tensor:
     """Square images of this side, uint8, by bilinear interpolation; themselves if they have it."""
     if images.shape[-2:] == (side, side):
         return images
-    large = F.interpolate(images.float(), size=(side, side), mode="bilinear", align_corners=False)
+    from lib.vision import transforms
+
+    large = transforms.resize(images.float(), [side, side], antialias=False)
     return large.round().to(torch.uint8)
 
 
@@ -221,13 +163,16 @@ def _from_npz(path: Path) -> Extractor:
 @lru_cache(maxsize=1)
 def _from_torchvision(path: Path) -> Extractor:
     if not path.exists():
+        from lib.vision import MobileNet_V2_Weights
+
+        url = MobileNet_V2_Weights.IMAGENET1K_V1.url
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = path.stem.split("-")[1]
         try:
-            torch.hub.download_url_to_file(ADDRESS + path.name, str(path), prefix, progress=False)
+            torch.hub.download_url_to_file(url, str(path), prefix, progress=False)
         except OSError as error:
             raise data.DataUnavailable(
-                f"{path.name} could not be had from {ADDRESS} ({error}): put it in data/raw"
+                f"{path.name} could not be had from {url} ({error}): put it in data/raw"
             ) from error
     network = _loaded(torch.load(path, weights_only=True))
     name = "mobilenet_v2_torchvision"
@@ -235,8 +180,13 @@ def _from_torchvision(path: Path) -> Extractor:
 
 
 def _loaded(state: dict[str, Tensor]) -> nn.Module:
-    """The convolutions, frozen, in single precision."""
-    network = MobileNetV2().float()
+    """The convolutions, frozen, in single precision.
+
+    Source: [Sandler2018] Table 2.
+    """
+    from lib.vision import mobilenet_v2  # two seconds to import, and needed by this network alone
+
+    network = mobilenet_v2().float()
     network.load_state_dict(state)
     return network.eval().requires_grad_(False).features
 

@@ -1,6 +1,5 @@
 """The frozen networks are the published ones, fed as they were trained."""
 
-import importlib.util
 import os
 import re
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
-from lib import data
+from lib import data, vision
 from lib.data import fetch
 from lib.papers.shared import backbone
 
@@ -34,7 +33,7 @@ def images(generator):
 @pytest.fixture
 def network(generator):
     """MobileNetV2 with random weights."""
-    network = backbone.MobileNetV2().float().eval().requires_grad_(False)
+    network = vision.mobilenet_v2().float().eval().requires_grad_(False)
     for parameter in network.parameters():
         values = torch.randn(parameter.shape, generator=generator) * 0.2
         parameter.copy_(values)
@@ -77,19 +76,9 @@ def test_map_stands_as_the_image_does():
     assert change[:2, 2:].sum() > change.sum() / 2  # a quarter of the map
 
 
-def test_parameters_are_those_of_torchvision():
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    from torchvision.models import mobilenet_v2
-
-    desired = {key: value.shape for key, value in mobilenet_v2().state_dict().items()}
-    actual = backbone.MobileNetV2().state_dict()
-    assert {key: value.shape for key, value in actual.items()} == desired
-
-
 def test_network_has_the_published_number_of_weights():
     # 3.4 million, Table 4 of Sandler et al.: 3,504,872 with the biases of the classifier
-    n = sum(parameter.numel() for parameter in backbone.MobileNetV2().parameters())
+    n = sum(parameter.numel() for parameter in vision.mobilenet_v2().parameters())
     assert n == pytest.approx(3.4e6, rel=0.04)
 
 
@@ -181,7 +170,8 @@ def test_torchvisions_weights_are_downloaded_once(own, network, images, monkeypa
     found = backbone.extractor("mobilenet_v2_torchvision")
     backbone._from_torchvision.cache_clear()
     backbone.extractor("mobilenet_v2_torchvision")
-    assert asked == [(backbone.ADDRESS + backbone.PUBLISHED, "b0353104")]
+    address = "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"
+    assert asked == [(address, "b0353104")]
     desired = network.features(backbone.standardised(images)).mean((2, 3))
     assert_allclose(found.pooled(images), desired)
 
@@ -199,6 +189,14 @@ def test_download_that_fails_says_where_the_weights_may_be_put(own, monkeypatch)
 def nothing_cached():
     backbone._from_npz.cache_clear()
     backbone._from_torchvision.cache_clear()
+
+
+@pytest.mark.parametrize("side", [28, 32, 50, 200])
+def test_enlarged_image_has_the_bits_of_torchs_interpolation(generator, side):
+    images = torch.randint(0, 256, (4, 3, side, side), generator=generator, dtype=torch.uint8)
+    how = dict(size=(64, 64), mode="bilinear", align_corners=False)
+    desired = F.interpolate(images.float(), **how).round().byte()
+    assert torch.equal(backbone.enlarged(images, 64), desired)
 
 
 def test_unknown_extractor_is_refused_with_the_nearest():
