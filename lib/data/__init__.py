@@ -3,9 +3,9 @@
 A data set is one file, ``<name>.npz``, with the numeric arrays ``x_train, y_train, x_test, y_test``
 and, where published, ``x_valid, y_valid`` (no ``y`` for unlabelled sets). It is looked for in the
 folder that the environment variable ``SPARSE_DATA_DIR`` names, then in ``data/raw``. MNIST,
-Fashion-MNIST, CIFAR-10 and CIFAR-100 are otherwise downloaded, verified, and converted to
-``data/raw`` once; ``higgs``, of 2.6 GB, only by ``python -m lib data higgs``. ``digits`` ships with
-scikit-learn.
+Fashion-MNIST, CIFAR-10 and CIFAR-100 are otherwise downloaded, verified and read by torchvision,
+and converted to ``data/raw`` once; ``higgs``, of 2.6 GB, only by ``python -m lib data higgs``.
+``digits`` ships with scikit-learn.
 
 A new data set is one entry of the table in :mod:`lib.data.catalogue`.
 """

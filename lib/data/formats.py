@@ -100,7 +100,11 @@ def verified(dataset: DataSet, arrays: Arrays) -> Arrays:
             checked[y] = _verified_y(dataset, y, arrays[y], len(arrays[x]))
     if dataset.has_group:
         _require(arrays, "group")
-        checked["group"] = _verified_group(arrays["group"], len(arrays["x_train"]))
+        group, n = arrays["group"], len(arrays["x_train"])
+        if group.shape != (n,) or group.dtype.kind not in "iu":
+            wanted = f"integer of shape {(n,)}"
+            raise ValueError(f"group is {group.dtype} of {group.shape}, not {wanted}")
+        checked["group"] = group.astype(np.int64)
     return checked
 
 
@@ -116,7 +120,8 @@ def _verified_x(dataset: DataSet, key: str, x: np.ndarray, n: int | None) -> np.
         raise ValueError(f"{key} has shape {x.shape}, not {desired}")
     if x.dtype.kind not in "buif":
         raise ValueError(f"{key} is of type {x.dtype}, not numeric")
-    low, high = _range(dataset)
+    largest_float = np.finfo(np.float32).max
+    low, high = (0, dataset.top) if dataset.top is not None else (-largest_float, largest_float)
     smallest, largest = x.min(), x.max()
     if not (low <= smallest and largest <= high):  # so NaN is refused
         raise ValueError(f"{key} has values in [{smallest}, {largest}], not in [{low}, {high}]")
@@ -124,14 +129,6 @@ def _verified_x(dataset: DataSet, key: str, x: np.ndarray, n: int | None) -> np.
     if whole and x.dtype.kind == "f" and (x % 1).any():
         raise ValueError(f"{key} has fractions, not whole numbers in [{low}, {high}]")
     return x.astype(dataset.dtype, copy=False)
-
-
-def _range(dataset: DataSet) -> tuple[float, float]:
-    """Smallest and largest value that the features may have."""
-    if dataset.top is not None:
-        return 0, dataset.top
-    largest = np.finfo(np.float32).max
-    return -largest, largest
 
 
 def _verified_y(dataset: DataSet, key: str, y: np.ndarray, n: int) -> np.ndarray:
@@ -142,12 +139,6 @@ def _verified_y(dataset: DataSet, key: str, y: np.ndarray, n: int) -> np.ndarray
         known = [*dataset.labels]
         raise ValueError(f"{key} has the label {strange[0]}, which is not in {known}")
     return np.searchsorted(dataset.labels, y).astype(np.int64)
-
-
-def _verified_group(group: np.ndarray, n: int) -> np.ndarray:
-    if group.shape != (n,) or group.dtype.kind not in "iu":
-        raise ValueError(f"group is {group.dtype} of {group.shape}, not integer of shape {(n,)}")
-    return group.astype(np.int64)
 
 
 def content_sha256(arrays: Arrays) -> str:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -155,11 +154,20 @@ def load(
         if fallback is None:
             raise
         return _stand_in(name, fallback, validation, limit, scaled)
-    _check_sizes(name, arrays, validation, limit)
+    n_train = len(arrays["x_train"])
+    if validation and "x_valid" in arrays:
+        raise ValueError(f"validation is {validation}, but {name} has a published part; ask for 0")
+    if not 0 <= validation < n_train:
+        raise ValueError(f"validation is {validation}; {name} has {n_train} training examples")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; keep at least 1 training example, or None for all")
     if validation:
         arrays = divide(name, arrays, validation, "valid")
     if limit is not None:
-        arrays = _limited(arrays, limit)
+        order = stratified_order(len(arrays["x_train"]), arrays.get("y_train"))
+        kept = np.sort(order[:limit])
+        of_training = {"x_train", "y_train", "group"} & arrays.keys()
+        arrays = arrays | {key: arrays[key][kept] for key in of_training}
     tensors = _tensors(SETS[name], arrays, scaled)
     said = _notice(SETS[name], origin)
     return Split(**tensors, name=name, requested=name, **origin, notice=said)
@@ -193,8 +201,24 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
     """
     names = list(names)
     require_known(*names)
-    asked = bool(names)
-    return [_row(name, asked) for name in names or NAMES]
+    rows = []
+    for name in names or NAMES:
+        row = dict.fromkeys(_COLUMNS) | {"dataset": name}
+        rows.append(row)
+        try:
+            _, found = _find(name, asked=bool(names))  # `load` would not fetch a large set
+            split = load(name, scaled=False)
+        except DataUnavailable as error:
+            row["status"] = str(error)
+        except ValueError as error:
+            row["status"] = f"damaged: {error}"
+        else:
+            row |= found
+            row["n_train"] = len(split.x_train)
+            row["n_test"] = len(split.x_test)
+            row["shape"] = _times(split.x_train.shape[1:])
+            row["status"] = split.notice or "ok"
+    return rows
 
 
 def origin(name: str) -> dict[str, str | None]:
@@ -278,21 +302,17 @@ def _find(name: str, asked: bool = False) -> tuple[Arrays, dict[str, str | None]
         arrays, sha256 = formats.read_digits(dataset)
         origin = {"sha256": sha256, "source": "scikit-learn", "path": None}
     else:
-        path, source = _path(dataset, asked)
+        here = [place for place in fetch.places(name).items() if place[1].exists()]
+        if not here:
+            here = [("download", fetch.download(dataset, asked=asked))]
+        source, path = here[0]
+        path = path.resolve()
         arrays, sha256 = formats.read_npz(dataset, path)
         origin = {"sha256": sha256, "source": source, "path": str(path)}
     if "x_test" not in arrays:
         n_test = round(len(arrays["x_train"]) / 5)
         arrays = divide(dataset.name, arrays, n_test, "test")
     return arrays, origin
-
-
-def _path(dataset: DataSet, asked: bool) -> tuple[Path, str]:
-    """The file of a data set, and where it comes from."""
-    for source, path in fetch.places(dataset.name).items():
-        if path.exists():
-            return path.resolve(), source
-    return fetch.download(dataset, asked=asked).resolve(), "download"
 
 
 def notice(name: str, *, fallback: str | None = None) -> str:
@@ -321,16 +341,6 @@ def _stand_in(name: str, fallback: str, validation: int, limit: int | None, scal
 def _of_stand_in(name: str, fallback: str, of_fallback: str) -> str:
     said = f"{fallback} stands in for {name}, which could not be had"
     return f"{said}; {of_fallback}" if of_fallback else said
-
-
-def _check_sizes(name: str, arrays: Arrays, validation: int, limit: int | None) -> None:
-    n_train = len(arrays["x_train"])
-    if validation and "x_valid" in arrays:
-        raise ValueError(f"validation is {validation}, but {name} has a published part; ask for 0")
-    if not 0 <= validation < n_train:
-        raise ValueError(f"validation is {validation}; {name} has {n_train} training examples")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; keep at least 1 training example, or None for all")
 
 
 def _notice(dataset: DataSet, origin: dict[str, str | None]) -> str:
@@ -363,31 +373,3 @@ def _drawn_in_groups(group: np.ndarray, y: np.ndarray, n: int) -> np.ndarray:
     sizes = np.bincount(member)[order]
     before = np.cumsum(sizes) - sizes  # examples that the groups in front have
     return np.isin(member, order[before < n])
-
-
-def _limited(arrays: Arrays, n: int) -> Arrays:
-    """Of the training examples only the first n, in stratified order."""
-    order = stratified_order(len(arrays["x_train"]), arrays.get("y_train"))
-    kept = np.sort(order[:n])
-    limited = dict(arrays)
-    for key in ("x_train", "y_train", "group"):
-        if key in arrays:
-            limited[key] = arrays[key][kept]
-    return limited
-
-
-def _row(name: str, asked: bool) -> dict[str, str | int | None]:
-    row = dict.fromkeys(_COLUMNS) | {"dataset": name}
-    try:
-        _, origin = _find(name, asked)  # `load` would not fetch a large set
-        split = load(name, scaled=False)
-    except DataUnavailable as error:
-        return row | {"status": str(error)}
-    except ValueError as error:
-        return row | {"status": f"damaged: {error}"}
-    row |= origin
-    row["n_train"] = len(split.x_train)
-    row["n_test"] = len(split.x_test)
-    row["shape"] = _times(split.x_train.shape[1:])
-    row["status"] = split.notice or "ok"
-    return row
