@@ -235,24 +235,20 @@ def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, 
     if is_unit and keep:
         y, _ = forward(layers, x, keep=False)
         return y, Kept(x, NO_MASKS, n_in, True)
-    tile = layout.tile_for(x.dtype, width)
-    widths = layout.widths_of(layers, n_in)
-    rows, size, n_masks = layout.lay_out(layers, widths, keep=keep)
-    places = []
-    for layer, n, at in zip(layers, widths[1:], rows, strict=True):
-        places.append(layout.place_of(layer, n, at, addresses(x.dtype, *layer[1:4])))
+    plan = _planned(_ForwardPlan, layers, n_in, width, x.dtype, keep)
+    tile, n_tiles = plan.tile, layout.n_tiles(width, plan.tile)
     x, is_rows = _rows_or_columns(x)
-    n_tiles = layout.n_tiles(width, tile)
-    n_slots = min(n_tiles, match_threads())
+    n_slots = min(n_tiles, _threads_for(n_tiles, 0))
+    n_kept = n_tiles if keep else n_slots
     kept = Kept(
-        x.new_empty(n_tiles if keep else n_slots, size * tile.lanes),
-        torch.empty(n_tiles if keep else n_slots, 8 * n_masks, dtype=torch.uint8),
+        x.new_empty(n_kept, plan.size * tile.lanes),
+        torch.empty(n_kept, 8 * plan.n_masks, dtype=torch.uint8),
         n_in,
         is_rows,
     )
-    y = x.new_empty(widths[-1], width)
+    y = x.new_empty(plan.n_out, width)
     passes.forward_tiles(
-        layout.table_of(places),
+        _filled(plan.table, layers, 0, x.dtype),
         array(x),
         layout.counted(width),
         is_rows,
@@ -265,6 +261,121 @@ def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, 
         tile,
     )
     return y, kept if keep else None
+
+
+class _ForwardPlan:
+    """Where the layers of a forward pass lie, and how much memory a tile of them takes."""
+
+    def __init__(
+        self, layers: Sequence[tuple], n_in: int, width: int, dtype: torch.dtype, keep: bool
+    ) -> None:
+        self.tile = layout.tile_for(dtype, width)
+        widths = layout.widths_of(layers, n_in)
+        rows, self.size, self.n_masks = layout.lay_out(layers, widths, keep=keep)
+        self.n_out = widths[-1]
+        triples = zip(layers, widths[1:], rows, strict=True)
+        self.table = layout.table_of([layout.place_of(*triple, NOWHERE) for triple in triples])
+
+
+class _BackwardPlan:
+    """The same of a backward pass, and the places of its gradients.
+
+    Attributes:
+        tile: of its batch.
+        table: of the layers, with one before and one after them.
+        ordered: which layers need their weights in the order of the transposed index.
+        n_grads, n_sums: numbers of a tile's gradients and sums.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[tuple],
+        n_in: int,
+        width: int,
+        dtype: torch.dtype,
+        needed: tuple[bool, ...],
+    ) -> None:
+        self.tile = layout.tile_for(dtype, width)
+        needs_x, *needed = needed
+        widths = layout.widths_of(layers, n_in)
+        rows, _, _ = layout.lay_out(layers, widths, keep=True)
+        most = max(widths)
+        lowest = 0  # no gradient is needed below
+        while not needs_x and lowest < len(layers) and not any(needed[3 * lowest :][:3]):
+            lowest += 1
+        sums_of = layout.SumPlaces()
+        bottom = layout.EMPTY_PLACE._replace(n_out=widths[0], g=most if needs_x else layout.NONE)
+        self.places = [bottom]
+        self.ordered = []
+        for i, (layer, n, at) in enumerate(zip(layers, widths[1:], rows, strict=True)):
+            wants_values, wants_bias, wants_srelu = needed[3 * i : 3 * i + 3]
+            found = {"g": i % 2 * most if i >= lowest else layout.NONE}
+            if wants_values:
+                found["d_values"] = sums_of.take(layer.support.nnz)
+            if wants_bias:
+                found["d_bias"] = sums_of.take(n)
+            if wants_srelu:
+                found["d_pieces"] = sums_of.take(4 * n)
+            if layer.support is not None and (i > lowest or needs_x):
+                self.ordered.append(i)
+            self.places.append(layout.place_of(layer, n, at, NOWHERE, **found))
+        n, top = widths[-1], len(layers) % 2 * most
+        last = layout.EMPTY_PLACE._replace(n_in=n, n_out=n, x=rows[-1].y, g=top)
+        self.places.append(last)
+        self.table = layout.table_of(self.places)
+        self.n_grads, self.n_sums = 2 * most, sums_of.size
+        self.n_links = sum(place.n_links for place in self.places)
+
+
+NOWHERE = (0, 0, 0)  # addresses of a layer's values, bias and srelu that are still to be filled in
+PLANS = 256  # that are kept
+_plans: dict[tuple, Any] = {}
+
+
+def _planned(
+    kind: type, layers: Sequence[tuple], n_in: int, width: int, dtype: torch.dtype, extra: Any
+) -> Any:
+    """The plan of a pass over these layers, made once for where their links are and what they have
+    besides.
+    """
+    key: list[Any] = [kind, n_in, width, dtype, extra]
+    for support, _, bias, srelu, law, is_relu in layers:
+        links = None if support is None else support.place
+        key += links, bias is None, srelu is None, law is None, is_relu
+    plan = _plans.get(key := tuple(key))
+    if plan is None:
+        if len(_plans) >= PLANS:
+            _plans.clear()
+        plan = _plans[key] = kind(layers, n_in, width, dtype, extra)
+    return plan
+
+
+def _filled(table: np.ndarray, layers: Sequence[tuple], first: int, dtype: torch.dtype) -> Any:
+    """A copy of the table with the addresses of the layers' parameters as they are now, and the
+    laws of their dropouts; ``first``: where the layers begin in it.
+    """
+    table = table.copy()
+    end = first + len(layers)
+    found = [addresses(dtype, *layer[1:4]) for layer in layers]
+    for name, column in zip(("values", "bias", "pieces"), zip(*found, strict=True), strict=True):
+        table[name][first:end] = column
+    for i, layer in enumerate(layers, start=first):
+        if layer.law is not None:
+            for name, value in zip(layout.LAW, layer.law, strict=True):
+                table[name][i] = value
+    return table
+
+
+SMALL = 2**16  # links, or fewer, are copied by one thread
+
+
+def _threads_for(n_tiles: int, n_links: int) -> int:
+    """Let the compiled loops run on as many threads as have work: a tile is the work of one."""
+    if n_tiles == 1 and n_links <= SMALL:
+        if numba.get_num_threads() != 1:
+            numba.set_num_threads(1)
+        return 1
+    return match_threads()
 
 
 def _is_unit(layers: Sequence[tuple]) -> bool:
@@ -349,47 +460,23 @@ def backward(
     """
     if _is_unit(layers):
         return _unit_backward(layers[0], kept, grad_y, needed)
-    needs_x, *needed = needed
     dtype, width = grad_y.dtype, grad_y.shape[1]
+    plan = _planned(_BackwardPlan, layers, kept.n_in, width, dtype, tuple(needed))
+    tile, n_tiles = plan.tile, layout.n_tiles(width, plan.tile)
     grad_y, y_is_rows = _rows_or_columns(grad_y.t())
-    tile = layout.tile_for(dtype, width)
-    widths = layout.widths_of(layers, kept.n_in)
-    rows, _, _ = layout.lay_out(layers, widths, keep=True)
-    most, threads = max(widths), match_threads()
-    lowest = 0  # no gradient is needed below
-    while not needs_x and lowest < len(layers) and not any(needed[3 * lowest : 3 * lowest + 3]):
-        lowest += 1
-    sums_of = layout.SumPlaces()
-    bottom = layout.EMPTY_PLACE._replace(n_out=widths[0], g=most if needs_x else layout.NONE)
-    places = [bottom]
-    ordered = []  # holds the weights in the other order
-    for i, (layer, n, at) in enumerate(zip(layers, widths[1:], rows, strict=True)):
-        support, values, bias, srelu, _, _ = layer
-        wants_values, wants_bias, wants_srelu = needed[3 * i : 3 * i + 3]
-        found = dict.fromkeys(("d_values", "d_bias", "d_pieces"), layout.NONE)
-        if wants_values:
-            found["d_values"] = sums_of.take(support.nnz)
-        if wants_bias:
-            found["d_bias"] = sums_of.take(n)
-        if wants_srelu:
-            found["d_pieces"] = sums_of.take(4 * n)
-        if support is not None and (i > lowest or needs_x):
-            ordered.append(torch.empty_like(values))
-            index = support.by_column
-            passes.ordered_values(array(values), index[2], array(ordered[-1]))
-            found["ordered"] = addresses(dtype, ordered[-1])[0]
-        found["g"] = i % 2 * most if i >= lowest else layout.NONE
-        places.append(layout.place_of(layer, n, at, addresses(dtype, *layer[1:4]), **found))
-    top = len(layers) % 2 * most
-    n = widths[-1]
-    places.append(layout.EMPTY_PLACE._replace(n_in=n, n_out=n, x=rows[-1].y, g=top))
-    n_slots = min(layout.n_tiles(width, tile), threads)
-    sums = grad_y.new_empty(layout.n_sums(sums_of.size, width, tile), sums_of.size)
-    grads = grad_y.new_empty(n_slots, 2 * most * tile.lanes)
-    shape = (width, widths[0]) if kept.is_rows else (widths[0], width)
-    grad_x = grad_y.new_empty(shape if needs_x else 0)
+    threads = _threads_for(n_tiles, plan.n_links)
+    n_slots = min(n_tiles, threads)
+    table = _filled(plan.table, layers, 1, dtype)
+    # weights in the other order, then their gradients
+    ordered = {i: torch.empty_like(layers[i].values) for i in plan.ordered}
+    for i, tensor in ordered.items():
+        table["ordered"][i + 1] = addresses(dtype, tensor)[0]
+    sums = grad_y.new_empty(layout.n_sums(plan.n_sums, width, tile), plan.n_sums)
+    grads = grad_y.new_empty(n_slots, plan.n_grads * tile.lanes)
+    shape = (width, kept.n_in) if kept.is_rows else (kept.n_in, width)
+    grad_x = grad_y.new_empty(shape if needed[0] else 0)
     passes.backward_tiles(
-        layout.table_of(places),
+        table,
         array(grad_y),
         y_is_rows,
         array(kept.memory.contiguous()),
@@ -398,39 +485,28 @@ def backward(
         array(sums),
         array(grad_x.view(-1)),
         kept.is_rows,
-        layout.counted(max(width, widths[0])),
+        layout.counted(max(width, kept.n_in)),
         width,
         n_slots,
+        threads,
         tile,
     )
-    ordered.clear()  # before the gradients take as much memory
     found = [None]
-    if needs_x:
+    if needed[0]:
         found[0] = grad_x.t() if kept.is_rows else grad_x
-    for i, (layer, place) in enumerate(zip(layers, places[1:-1], strict=True)):
-        is_ordered = i > lowest or needs_x
-        found += _gradients_of(layer, place, sums[0], is_ordered)
+    for i, place in enumerate(plan.places[1:-1]):
+        d_values = d_bias = d_pieces = None
+        if place.d_values >= 0:
+            d_values = ordered.get(i)
+            if d_values is None:
+                d_values = sums[0, place.d_values : place.d_values + place.n_links].clone()
+        if place.d_bias >= 0:
+            d_bias = sums[0, place.d_bias : place.d_bias + place.n_out].clone()
+        if place.d_pieces >= 0:
+            of_pieces = sums[0, place.d_pieces : place.d_pieces + 4 * place.n_out]
+            d_pieces = of_pieces.clone().view(4, -1)
+        found += d_values, d_bias, d_pieces
     return found
-
-
-def _gradients_of(
-    layer: tuple, place: memory.Place, sums: Tensor, is_ordered: bool
-) -> list[Tensor | None]:
-    """Gradients of values, bias and srelu of a layer, from the sums of all tiles."""
-    grads: list[Tensor | None] = [None, None, None]
-    if place.d_values >= 0:
-        d = sums[place.d_values : place.d_values + layer.support.nnz]
-        grads[0] = torch.empty_like(d) if is_ordered else d.clone()
-        if is_ordered:
-            _, _, perm = layer.support.by_column
-            passes.to_order_of_links(array(d), perm, array(grads[0]))
-    if place.d_bias >= 0:
-        grads[1] = sums[place.d_bias : place.d_bias + place.n_out].clone()
-    if place.d_pieces >= 0:
-        of_pieces = sums[place.d_pieces : place.d_pieces + 4 * place.n_out].view(4, -1)
-        passes.pieces_gradients(array(of_pieces), array(layer.srelu))
-        grads[2] = of_pieces.clone()
-    return grads
 
 
 def addresses(dtype: torch.dtype, *tensors: Tensor | None) -> list[int]:

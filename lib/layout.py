@@ -17,6 +17,7 @@ from lib.rows import TILES, Tile
 
 NAMES = {torch.float32: "float32", torch.float64: "float64"}  # of the dtypes of tiles
 PADDING = 16  # numbers after the sums of a layer's links, which are written by fours
+LAW = ("threshold", "scale", "key", "flip")  # fields of a place that are those of a dropout
 SUMS = 8  # tiles whose sums are kept at a time, fewer where they have more than
 LARGEST = 2**26  # numbers in all
 
@@ -125,8 +126,7 @@ def place_of(
     elif is_relu:
         unit = passes.RELU
     if law is not None:
-        names = ("threshold", "scale", "key", "flip")
-        others |= {"is_dropped": 1, **dict(zip(names, law, strict=True))}
+        others |= {"is_dropped": 1, **dict(zip(LAW, law, strict=True))}
     return Place(
         *links,
         values=values,

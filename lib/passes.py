@@ -13,7 +13,7 @@ import numpy as np
 
 from lib import rows
 from lib.loops import formula, parallel, serial
-from lib.memory import at, links_of, transposed_links_of
+from lib.memory import INDEX, at, links_of, transposed_links_of
 
 NO_UNIT, RELU, SRELU = 0, 1, 2  # activations of a layer
 OUTPUTS = 5  # of a dense layer that share the reading of a row of inputs
@@ -466,9 +466,11 @@ def backward_tiles(
     starts,
     width,
     n_slots,
+    n_chunks,
     tile,
 ):
-    """The gradients of a batch: of the parameters into sums[0], and of the input.
+    """The gradients of a batch: of the parameters into sums[0], and of the input. Those of weights
+    that have room for another order take that, in the order of the links.
 
     Args:
         layers: as in :func:`backward_layers`.
@@ -478,8 +480,11 @@ def backward_tiles(
         sums: (n_sums, size): a tile's sums of each parameter.
         grad_x: (width, n_in) flat if x_is_rows, else (n_in, width), or empty.
         starts: numbers from 0 on, at least as many as examples and as inputs.
+        n_slots, n_chunks: how many tiles run at a time, and parts of what is copied.
     """
     n = rows.lanes(tile)
+    for c in numba.prange(n_chunks):
+        order_weights(layers, np.int64(c), n_chunks, tile)
     n_tiles, n_sums = -(-width // n), sums.shape[0]
     top, bottom, n_out = layers[-1].g * n, layers[0].g * n, layers[-1].n_out
     n_in, has_grad_x = layers[0].n_out, grad_x.shape[0] > 0
@@ -502,8 +507,10 @@ def backward_tiles(
                     scatter(grads[slot], bottom, grad_x, starts, begin, n_valid, n_in, tile)
                 elif has_grad_x:
                     unpack(grads[slot], bottom, grad_x, n_in, width, begin, n_valid, tile)
-        add_up(sums, place + count, n_slots)
+        add_up(sums, place + count, n_chunks)
         start += count
+    for c in numba.prange(n_chunks):
+        finish_gradients(layers, sums[0], np.int64(c), n_chunks, tile)
 
 
 @formula
@@ -527,20 +534,6 @@ def add_up_rows(sums, n_sums, n_chunks):
                 whole_sum[k] += one[k]
 
 
-@parallel
-def ordered_values(values, perm, ordered):
-    """The weights in the order of the transposed index."""
-    for k in numba.prange(perm.shape[0]):
-        ordered[k] = values[perm[k]]
-
-
-@parallel
-def to_order_of_links(total, perm, grad):
-    """Back: grad[perm[k]] = total[k]."""
-    for k in numba.prange(perm.shape[0]):
-        grad[perm[k]] = total[k]
-
-
 @formula
 def make_pieces_gradients(sums, pieces, begin, end):
     """Sums (4, n) over the batch become the gradients of the parameters of SReLU, of the neurons
@@ -550,6 +543,43 @@ def make_pieces_gradients(sums, pieces, begin, end):
         below, below_x, above, above_x = sums[0, i], sums[1, i], sums[2, i], sums[3, i]
         four = pieces_gradient(below, below_x, above, above_x, pieces, i)
         sums[0, i], sums[1, i], sums[2, i], sums[3, i] = four
+
+
+@serial
+def order_weights(layers, chunk, n_chunks, tile):
+    """Copy a chunk of the weights of each layer that has room for them into the order of the
+    transposed index.
+    """
+    zero = rows.number(0, tile)
+    for i in range(len(layers)):
+        if layers[i].ordered != 0:
+            n = layers[i].n_links
+            perm, ordered = at(layers[i].perm, INDEX, n), at(layers[i].ordered, zero, n)
+            values = at(layers[i].values, zero, n)
+            begin, end = part_of(chunk, n_chunks, n)
+            for k in range(begin, end):
+                ordered[k] = values[perm[k]]
+
+
+@serial
+def finish_gradients(layers, sums, chunk, n_chunks, tile):
+    """Make gradients of a chunk of the sums over the batch: those of weights in the order of the
+    links, in the room of their copies; those of the parameters of SReLU, in place.
+    """
+    zero = rows.number(0, tile)
+    for i in range(len(layers)):
+        n, n_out = layers[i].n_links, layers[i].n_out
+        if layers[i].ordered != 0 and layers[i].d_values >= 0:
+            perm, grad = at(layers[i].perm, INDEX, n), at(layers[i].ordered, zero, n)
+            d = sums[layers[i].d_values : layers[i].d_values + n]
+            begin, end = part_of(chunk, n_chunks, n)
+            for k in range(begin, end):
+                grad[perm[k]] = d[k]
+        if layers[i].d_pieces >= 0:
+            d = sums[layers[i].d_pieces : layers[i].d_pieces + 4 * n_out].reshape(4, n_out)
+            pieces = at(layers[i].pieces, zero, (4, n_out))
+            begin, end = part_of(chunk, n_chunks, n_out)
+            make_pieces_gradients(d, pieces, begin, end)
 
 
 @parallel

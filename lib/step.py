@@ -173,14 +173,7 @@ def train_step(
         if not 0 <= y[starts[b]] < n_classes:
             return NO_CLASS
     for c in numba.prange(n_chunks):
-        chunk = np.int64(c)
-        for i in range(2, len(table) - 1):
-            nnz = table[i].n_links
-            perm, ordered = at(table[i].perm, INDEX, nnz), at(table[i].ordered, zero, nnz)
-            values = at(table[i].values, zero, nnz)
-            begin, end = passes.part_of(chunk, n_chunks, nnz)
-            for k in range(begin, end):
-                ordered[k] = values[perm[k]]
+        passes.order_weights(table, np.int64(c), n_chunks, tile)
     start = 0
     while start < n_tiles:
         place, count = passes.tiles_from(start, n_tiles, n_sums)
