@@ -132,6 +132,53 @@ def run_tile(table, x, y, starts, standard, memory, masks, sums, t, width, tile)
 NO_EXAMPLE, NO_CLASS = -1.0, -2.0  # in place of a loss
 
 
+@serial
+def refusal(starts, y, n_classes):
+    """What stands for the loss of examples or classes that there are not; 0 if all are there."""
+    for b in range(len(starts)):
+        if not 0 <= starts[b] < len(y):
+            return NO_EXAMPLE
+        if not 0 <= y[starts[b]] < n_classes:
+            return NO_CLASS
+    return 0.0
+
+
+@parallel
+def input_gradient(
+    table, x, y, starts, standard, memory, masks, sums, grad_x, width, n_slots, tile
+):
+    """The gradient at x (B, n_in), flat, of the mean loss of a batch, into grad_x; returns 0, or
+    :data:`NO_CLASS`.
+
+    Args:
+        table: as in :func:`train_step`, with places of the gradient at the input, none of those of
+            parameters, and the weights of all layers in both orders.
+        starts: numbers from 0 on, at least as many as examples and as inputs.
+        width: B.
+        x, y, standard, memory, masks, sums, n_slots: as in :func:`train_step`.
+    """
+    n, n_in = rows.lanes(tile), table[0].n_out
+    n_tiles, bottom = -(-width // n), table[0].g * n
+    refused = refusal(starts[:width], y, table[-1].n_in)
+    if refused != 0:
+        return refused
+    for c in numba.prange(n_slots):
+        passes.order_weights(table, np.int64(c), n_slots, tile)
+    for s in numba.prange(n_slots):
+        slot = np.int64(s)
+        first, last = passes.part_of(slot, n_slots, n_tiles)
+        for t in range(first, last):
+            own, bits = memory[slot], masks[slot]
+            run_tile(table, x, y, starts, standard, own, bits, sums[0], t, width, tile)
+            if standard.shape[0]:
+                for j in range(n_in):
+                    row = rows.load(own, bottom + j * n, tile)
+                    rows.store(own, bottom + j * n, rows.div(row, standard[1, j]))
+            begin, n_valid = t * n, min(n, width - t * n)
+            passes.scatter(own, bottom, grad_x, starts, begin, n_valid, n_in, tile)
+    return refused
+
+
 @parallel
 def train_step(
     table,
@@ -166,12 +213,9 @@ def train_step(
     zero = rows.number(0, tile)
     n_tiles, n_sums = -(-width // n), sums.shape[0]
     losses = np.zeros(n_tiles)
-    n_examples, n_classes = len(y), table[-1].n_in
-    for b in range(width):
-        if not 0 <= starts[b] < n_examples:
-            return NO_EXAMPLE
-        if not 0 <= y[starts[b]] < n_classes:
-            return NO_CLASS
+    refused = refusal(starts, y, table[-1].n_in)
+    if refused != 0:
+        return refused
     for c in numba.prange(n_chunks):
         passes.order_weights(table, np.int64(c), n_chunks, tile)
     start = 0
@@ -336,26 +380,46 @@ class CompiledStep:
             by a hook or a frozen parameter.
         """
         self._check(x, y, index)
-        if not self._is_as_it_was():
-            self._take_over()
         starts = np.arange(len(x)) if index is None else index.contiguous().numpy()
-        if len(starts) == 1:
-            numba.set_num_threads(1)  # one example is the work of one thread
-        else:
-            compiled.match_threads()
-        plan = self._plan
-        if plan is None or not plan.fits(len(starts)):
-            plan = self._plan = _Plan(self, len(starts))
-        loss = plan.run(x, y, starts)
+        loss = self._plan_for(len(starts)).run(x, y, starts)
         if loss == NO_EXAMPLE:
             raise ValueError(f"index holds {_outside(index, len(x))}: there are {len(x)} examples")
         if loss == NO_CLASS:
-            labels = y if index is None else y[index]
-            n = self.parts[-1].linear.out_features
-            raise ValueError(
-                f"y holds class {_outside(labels, n)}: the model has {n} classes, 0 to {n - 1}"
-            )
+            raise self._no_class(y if index is None else y[index])
         return loss
+
+    def gradient_at(self, x: Tensor, y: Tensor) -> Tensor:
+        """The gradient of the mean loss at x, like x, of the model in evaluation mode; an attack
+        follows it. No step is taken.
+
+        Args:
+            x: (B, features...) float32, contiguous.
+            y: (B,) int64 classes.
+        Raises: as a step.
+        """
+        self._check(x, y, None)
+        grad_x = torch.empty_like(x, requires_grad=False)
+        if self._plan_for(len(x)).find_gradient(x, y, grad_x) == NO_CLASS:
+            raise self._no_class(y)
+        return grad_x
+
+    def _plan_for(self, width: int) -> "_Plan":
+        """For a batch of so many examples. Raises CannotCompile."""
+        if not self._is_as_it_was():
+            self._take_over()
+        if width == 1:
+            numba.set_num_threads(1)  # one example is the work of one thread
+        else:
+            compiled.match_threads()
+        if self._plan is None or not self._plan.fits(width):
+            self._plan = _Plan(self, width)
+        return self._plan
+
+    def _no_class(self, labels: Tensor) -> ValueError:
+        n = self.parts[-1].linear.out_features
+        return ValueError(
+            f"y holds class {_outside(labels, n)}: the model has {n} classes, 0 to {n - 1}"
+        )
 
     def takes_classes(self, y: Tensor) -> bool:
         """Whether these (N,) labels are classes of the model, int64."""
@@ -554,6 +618,7 @@ class _Plan:
         self.leaky = [p.unit for p in step.parts if isinstance(p.unit, nn.LeakyReLU)]
         self.all_dropouts = [p.dropout for p in step.parts if p.dropout is not None]
         self.constants = self._constants()
+        self.first_ordered: Tensor | None = None  # weights of the first layer in the other order
         self.states: list[dict] = []
         self.addresses: list[int] = []
         self.settings: list[tuple] = []
@@ -627,6 +692,32 @@ class _Plan:
         if self.step.average is not None and is_taken:
             self.step.average.count_step()
         return loss
+
+    def find_gradient(self, x: Tensor, y: Tensor, grad_x: Tensor) -> float:
+        """See :meth:`CompiledStep.gradient_at`."""
+        self._read_optimiser()
+        table = self.table.copy()
+        table["g"][0] = table["x"][1]  # in the place of the input
+        table["is_dropped"] = 0
+        for name in ("d_values", "d_bias", "d_pieces"):
+            table[name] = layout.NONE
+        if self.first_ordered is None:
+            self.first_ordered = torch.empty_like(self.parameters[0], requires_grad=False)
+        table["ordered"][1] = self.first_ordered.data_ptr()
+        return input_gradient(
+            table,
+            x.detach().numpy().reshape(-1),
+            y.numpy(),
+            layout.counted(max(self.width, table["n_out"][0])),
+            self.standard,
+            self.memory,
+            self.masks,
+            self.sums,
+            grad_x.numpy().reshape(-1),
+            self.width,
+            self.n_slots,
+            self.tile,
+        )
 
     def _read_optimiser(self) -> None:
         """Take over the addresses and the settings of the parameters where they have changed."""

@@ -31,6 +31,7 @@ CHECKPOINT_FORMAT = 2  # of what fit writes
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Objective = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
+Gradient = Callable[[Tensor, Tensor], Tensor]  # of the loss at inputs, of inputs and classes
 Preparation = Callable[[Tensor], Tensor]
 
 
@@ -70,7 +71,9 @@ def fit(
         loss: takes logits (B, n_classes) and classes (B,), returns their mean loss, a scalar.
         objective: (model, inputs (B, features...), classes (B,), generator) -> the scalar that a
             step lowers, where that is not the loss of the model's logits, see
-            :mod:`lib.robustness.defences`.
+            :mod:`lib.robustness.defences`. One that is the cross-entropy at other inputs has a
+            method ``perturbed(x, y, generator, gradient_at)`` that returns these: its steps are
+            compiled where those on the loss are.
         grow_objective: the one whose gradient growth by gradient follows; None: that of the steps.
         optimiser: of the model's parameters; None: :func:`lib.optimisers.make_optimiser`. The
             schedule sets the learning rate of all its groups.
@@ -95,12 +98,12 @@ def fit(
     examples = _examples(split, evaluate_test, next(model.parameters()))
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
-    is_plain = objective is None and loss is F.cross_entropy
+    is_cross_entropy = loss is F.cross_entropy if objective is None else _perturbs(objective)
     objective = objective or _mean_loss(loss)
     objectives = objective, grow_objective or objective
     fixed = settings, examples, generator, prepare, measure
     training = _Training(model, optimiser, objectives, *fixed)
-    if is_plain:
+    if is_cross_entropy:
         training.compile_step()
     history = _begin(training, checkpoint)
     try:
@@ -157,8 +160,8 @@ class _Training:
         self.compiled: CompiledStep | None = None  # what its steps are where they are plain
 
     def compile_step(self) -> None:
-        """Take steps on the cross-entropy of the logits in one compiled call, where there is one
-        for this model, this optimiser and these labels.
+        """Take steps on the cross-entropy of the logits, of perturbed inputs or not, in one
+        compiled call, where there is one for this model, this optimiser and these labels.
         """
         with contextlib.suppress(CannotCompile):
             step = compiled_step(self.model, self.optimiser, self.average)
@@ -167,12 +170,16 @@ class _Training:
 
     def step(self, x: Tensor, y: Tensor, index: Tensor) -> float:
         """Take a step on a batch of the examples, unless its loss is not finite; return that."""
-        if self.compiled is not None and self.settings.augmentation == 0:
+        objective = self.objectives[0]
+        perturbs = _perturbs(objective)
+        if self.compiled is not None and self.settings.augmentation == 0 and not perturbs:
             return self.compiled(x, y, index)
-        x, y = self.prepare(x.index_select(0, index)), y.index_select(0, index)
+        x, y = self.prepare(x.index_select(0, index)).contiguous(), y.index_select(0, index)
         if self.compiled is not None:
-            return self.compiled(x.contiguous(), y)
-        loss = self.objectives[0](self.model, x, y, self.generator)
+            if perturbs:
+                x = objective.perturbed(x, y, self.generator, self.compiled.gradient_at)
+            return self.compiled(x, y)
+        loss = objective(self.model, x, y, self.generator)
         value = loss.item()
         if math.isfinite(value):
             self.optimiser.zero_grad()
@@ -189,6 +196,11 @@ class _Training:
     def evaluated(self) -> contextlib.AbstractContextManager:
         """While it is entered, the model has the weights that are evaluated: the averaged ones."""
         return self.average.in_place() if self.average else contextlib.nullcontext()
+
+
+def _perturbs(objective: Objective) -> bool:
+    """Whether it is the cross-entropy at other inputs, see :func:`fit`."""
+    return hasattr(objective, "perturbed")
 
 
 def _mean_loss(loss: Loss) -> Objective:

@@ -16,6 +16,7 @@ from lib.models import evaluating
 from lib.robustness.attacks.iterates import Ball
 from lib.robustness.attacks.setting import UNIT, Bounds, check_settings
 from lib.robustness.perturb import linear_layers, name_of_weights
+from lib.train import Gradient
 
 
 @dataclass(frozen=True)
@@ -98,20 +99,30 @@ class Adversarial:
         weights: dict[str, Tensor] | None = None,
     ) -> Tensor:
         """Like x: points within the radius, for the model with these weights instead of its own."""
-        ball = Ball(self.radius, self.norm, self.bounds)
         parameters = {name: p.detach() for name, p in model.named_parameters()}
         for name, values in (weights or {}).items():
             parameters[name] = values.detach()
+
+        def gradient_at(x: Tensor, y: Tensor) -> Tensor:
+            x = x.requires_grad_()
+            loss = F.cross_entropy(functional_call(model, parameters, (x,)), y)
+            return torch.autograd.grad(loss, x)[0]
+
+        with evaluating(model):
+            return self.perturbed(x, y, generator, gradient_at)
+
+    def perturbed(
+        self, x: Tensor, y: Tensor, generator: torch.Generator, gradient_at: Gradient
+    ) -> Tensor:
+        """Like x: points within the radius; ``gradient_at`` gives the gradient of the loss."""
+        ball = Ball(self.radius, self.norm, self.bounds)
         step_size = self.radius * self._relative_step()
         flat = x.flatten(1)
         x_t = ball.draw(flat, generator)
-        with evaluating(model):
-            for _ in range(self.steps):
-                x_t.requires_grad_()
-                logits = functional_call(model, parameters, (x_t.view_as(x),))
-                (grad_x,) = torch.autograd.grad(F.cross_entropy(logits, y), x_t)
-                stepped = ball.ascend(x_t.detach(), step_size, grad_x)
-                x_t = ball.project(stepped, flat)
+        for _ in range(self.steps):
+            grad_x = gradient_at(x_t.view_as(x), y).view_as(x_t)
+            stepped = ball.ascend(x_t, step_size, grad_x)
+            x_t = ball.project(stepped, flat)
         return x_t.view_as(x)
 
     def _relative_step(self) -> float:
