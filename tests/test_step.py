@@ -157,6 +157,79 @@ def test_index_names_the_examples_of_the_batch():
     assert step(x.view(50, 1, 13), y, index) == chosen
 
 
+# gradients at the inputs
+
+
+def input_gradients(n, links=0.3, unit="srelu", **options):
+    """The one of a step of a network with dropout, and by dense float64 of it without."""
+    model, (x, y) = network(unit, links, **options), examples(n)
+    step = compiled_step(model, sgd(model))
+    x_double = x.double().requires_grad_()
+    loss = dense_loss(network(unit, links, p=0.0, **options), x_double, y)
+    return step.gradient_at(x, y), torch.autograd.grad(loss, x_double)[0]
+
+
+def dense_loss(model, x, y):
+    for module in model:
+        own = [p.detach().double() for p in module.parameters()]
+        if isinstance(module, layers.SparseLinear):
+            x = F.linear(x, module.to_dense().detach().double(), *own[1:])
+        elif isinstance(module, layers.Standardise):
+            x = (x - module.mean.double()) / module.std.double()
+        elif isinstance(module, activations.SReLU):
+            x = printed_srelu(x, *own[0])
+        elif not isinstance(module, layers.Dropout):
+            x = torch.where(x > 0, x, getattr(module, "negative_slope", 0.0) * x)
+    return F.cross_entropy(x, y)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("n", [1, 16, 17, 128, 600])
+@pytest.mark.parametrize("is_standardised", [True, False])
+def test_gradient_at_inputs_is_that_of_dense_float64_without_dropout(unit, n, is_standardised):
+    actual, desired = input_gradients(n, unit=unit, is_standardised=is_standardised)
+    assert largest_error([actual], [desired]) <= 1e-5  # see above
+
+
+@pytest.mark.parametrize("links", ["none", "one", 1.0])
+def test_gradient_at_inputs_of_no_one_and_all_links(links):
+    actual, desired = input_gradients(20, links)
+    assert largest_error([actual], [desired]) <= 1e-5
+
+
+def test_gradient_at_inputs_has_their_shape_also_where_they_are_many():
+    """More inputs than examples."""
+    widths = (150, 20, 5)
+    model, (x, y) = network("relu", widths=widths, p=0.0), examples(20, widths)
+    found = compiled_step(model, sgd(model)).gradient_at(x.view(20, 10, 15), y)
+    x_double = x.double().requires_grad_()
+    dense_loss(model, x_double, y).backward()
+    assert largest_error([found.view(20, 150)], [x_double.grad]) <= 1e-5
+
+
+def test_gradients_at_inputs_change_no_step_and_have_the_same_bits_on_two_threads():
+    found = []
+    for threads, is_asked in ((1, False), (1, True), (2, True)):
+        model, (x, y) = network(), examples(200)
+        optimiser, at_inputs = sgd(model), []
+        step = compiled_step(model, optimiser)
+        with compiled.on_threads(threads):
+            for _ in range(3):
+                at_inputs += [step.gradient_at(x, y)] if is_asked else []
+                step(x, y)
+        assert all(p.grad is None for p in model.parameters())
+        found.append((at_inputs, tensors(optimiser, model)))
+    (_, never), (one, on_one), (two, on_two) = found
+    assert same(never, on_one) and same(on_one, on_two)
+    assert same(one, two) and not torch.equal(one[0], one[1])
+
+
+def test_gradient_at_inputs_refuses_classes_that_there_are_not():
+    (model, optimiser), x = plain(), torch.ones(16, 13)
+    with pytest.raises(ValueError, match="y holds class 5: the model has 5 classes, 0 to 4"):
+        compiled_step(model, optimiser).gradient_at(x, torch.full((16,), 5))
+
+
 # the update
 
 
@@ -849,6 +922,38 @@ def test_fit_of_a_model_with_hooks_differs_by_rounding(method, options, calls):
     for one, other in zip(history.metrics, desired.metrics, strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-5)
     assert training.same_rows(history.links, desired.links)
+    for one, other in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+class Shifted:
+    """An objective at inputs that the gradient moves, as attacks do."""
+
+    def perturbed(self, x, y, generator, gradient_at):
+        x = x + 0.1 * torch.rand(x.shape, generator=generator)
+        return x + 5 * gradient_at(x, y).view_as(x)
+
+    def __call__(self, model, x, y, generator):
+        def gradient_at(x, y):
+            x = x.requires_grad_()
+            with models.evaluating(model):
+                return torch.autograd.grad(F.cross_entropy(model(x), y), x)[0]
+
+        x = self.perturbed(x, y, generator, gradient_at).detach()
+        return F.cross_entropy(model(x), y)
+
+
+@pytest.mark.parametrize("options", [{}, {"averaging": 0.9}, {"augmentation": 1.0}], ids=str)
+def test_fit_at_perturbed_inputs_takes_compiled_steps(options, calls):
+    model, twin = (training.network("SET", dropout=0.3) for _ in range(2))
+    twin.linear1.register_forward_hook(lambda *a: None)
+    how = training.settings("SET", **options)
+    history = fit(model, training.split(), how, seed=7, objective=Shifted())
+    assert len(calls) == 5 * 4
+    desired = fit(twin, training.split(), how, seed=7, objective=Shifted())
+    assert len(calls) == 5 * 4
+    for one, other in zip(history.metrics, desired.metrics, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-5)
     for one, other in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 

@@ -9,6 +9,7 @@ from lib import models, train
 from lib.layers import SparseLinear
 from lib.models import mlp
 from lib.robustness.defences import Adversarial, DropConnect, masked, weights_of_links
+from lib.step import compiled_step
 from lib.support import make_support
 
 
@@ -173,3 +174,16 @@ def _growth_gradient(net, x, y, objective):
 def test_objectives_are_drawn_from_the_generator_alone(model, batch, recipe):
     twice = [recipe(model, *batch, torch.Generator().manual_seed(3)) for _ in range(2)]
     assert torch.equal(*twice)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_points_by_the_compiled_step_are_those_of_autograd(norm):
+    torch.set_default_dtype(torch.float32)
+    model = mlp((6, 8, 7, 3), density=0.5, dropout=0.4, seed=1)
+    step = compiled_step(model, torch.optim.SGD(model.parameters(), 0.1))
+    x, y = torch.rand(20, 6, generator=torch.Generator().manual_seed(4)), torch.arange(20) % 3
+    attack = Adversarial(0.2, norm, steps=3)
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    actual = attack.perturbed(x, y, generators[0], step.gradient_at)
+    torch.testing.assert_close(actual, attack.ascend(model, x, y, generators[1]))
+    assert torch.equal(generators[0].get_state(), generators[1].get_state())
