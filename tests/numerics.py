@@ -26,7 +26,7 @@ from lib.runs import executors
 from lib.runs.config import Run
 from lib.runs.experiment import PROFILES
 from lib.runs.record import Record
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 EXPERIMENTS = ("adaptive_topology", "set_mlp")
 METHODS = ("set", "rigl", "fixed")

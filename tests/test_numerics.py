@@ -1,6 +1,5 @@
 """What other numerics is told of, and the comparison of networks trained with two of them."""
 
-import json
 import subprocess
 
 import numpy as np
@@ -10,9 +9,8 @@ from scipy import stats
 
 from lib import numerics, papers
 from lib.paths import ROOT
-from lib.runs import sums
-from lib.runs.store import FILES
 from tests import numerics as comparison
+from tests.stored import rewrite
 
 
 def git(*words):
@@ -77,9 +75,7 @@ def test_networks_trained_anew_differ_by_nothing_from_those_of_the_same_code(tmp
         comparison.main(words)
     for run in runs:
         folder = stored.stored(run).path
-        facts = json.loads((folder / "environment.json").read_text())
-        (folder / "environment.json").write_text(json.dumps(facts | {"numerics": 1}))
-        sums.write(folder, FILES)
+        rewrite(folder, run.name, environment=lambda facts: facts | {"numerics": 1})
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "anew").rglob("*.npz")}
     assert len(made) == len(runs) == 7
     capsys.readouterr()

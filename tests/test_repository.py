@@ -228,7 +228,7 @@ def test_papers_are_imported_by_the_command_line_alone():
         ("lib.data.sets", "lib.kernels", False),
         ("lib.names", "lib.data", False),
         ("lib.train", "lib.topology", False),
-        ("lib.runs.store", "lib.report", False),
+        ("lib.runs.records", "lib.report", False),
         ("lib.report.tables", "lib.papers", False),
         ("lib.command.cli", "lib.papers", True),
         ("lib.papers", "lib.papers.set", True),

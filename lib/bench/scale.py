@@ -23,7 +23,7 @@ from lib.runs.clusters import Cluster
 from lib.runs.config import Run
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Workspace
-from lib.runs.store import FILES, Store
+from lib.runs.records import Store
 
 STORED = RESULTS / "cluster.json"
 RUNS = 2000
@@ -93,7 +93,7 @@ def _timed(
             begun, worked = time.perf_counter(), time.process_time()
             executors.sweep(store, runs, cluster=cluster)
             seconds, work = time.perf_counter() - begun, time.process_time() - worked
-        size = sum((store.runs / runs[0].name / name).stat().st_size for name in FILES)
+        size = sum(path.stat().st_size for path in (store.runs / runs[0].name).iterdir())
     row = dict.fromkeys(COLUMNS)
     row |= {
         "place": place,

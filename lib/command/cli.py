@@ -311,7 +311,7 @@ def _sweep(runs: "Sequence[Run]", jobs: int, cluster: "Cluster | None", ship: bo
         return executors.make_missing(papers.STORE, runs, jobs=jobs, cluster=cluster)
     finally:  # what is finished is stored, whatever became of the others
         if ship:
-            for record in papers.STORE.records(runs):
+            for record in papers.STORE.records(runs, whole=True):
                 papers.STORE.ship(record)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib import papers, paths
 from lib.files import sha256, whole
-from lib.runs import sums
+from lib.runs.records import RECORDS
 
 STAMP = ".rendered.json"
 QUOTED = re.compile(r'"(\w+)"')
@@ -43,8 +43,7 @@ def of_records(experiments: Iterable[str]) -> str:
     store, parts = papers.STORE, []
     for name in sorted(experiments):
         parts.append(store.results / name)
-        parts += sorted(store.results.glob(f"{name}-*"))
-        parts += sorted(store.runs.glob(f"{name}-*/{sums.NAME}"))
+        parts += sorted(store.runs.glob(f"{name}-*/{RECORDS}"))
     return digest(*parts)
 
 

@@ -16,7 +16,7 @@ from lib.paths import REFERENCE, ROOT
 from lib.report import benchmark, cluster, tables
 from lib.report.verdicts import markdown, readings, verdicts
 from lib.runs.record import Record
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 PAGES = (
     *("docs/FINDINGS.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),

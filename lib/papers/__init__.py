@@ -20,7 +20,7 @@ from lib.runs import executors
 from lib.runs.experiment import Experiment, catalogue
 from lib.runs.progress import no_progress
 from lib.runs.record import Record
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 ROOMS = ("set", "adaptive_topology", "local_learning", "pruning", "splash")
 

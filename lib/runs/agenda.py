@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from lib.data import DataUnavailable
 from lib.runs.config import Run
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 
 def with_parents(store: Store, runs: Iterable[Run]) -> list[Run]:

@@ -144,18 +144,6 @@ class Run:
             return False
         return True
 
-    @classmethod
-    def recognises(cls, fields: dict[str, Any]) -> bool:
-        """Whether these are the fields of a run of this kind in a file that names no kind."""
-        return False
-
-    @classmethod
-    def from_file(cls, fields: dict[str, Any]) -> Self:
-        """The run with the fields of a file, also of one that an earlier version wrote."""
-        fields = dict(fields)
-        fields.pop("fallback", None)  # of earlier versions, always null in a record
-        return cls(**fields)
-
     def fields_to_write(self) -> dict[str, Any]:
         """What a file keeps: the kind and all fields, so that it does not hang on defaults."""
         written: dict[str, Any] = {"kind": type(self).__name__}
@@ -186,20 +174,14 @@ KINDS["Run"] = Run
 
 
 def from_fields(fields: dict[str, Any]) -> Run:
-    """The run of a ``config.json``.
-
-    Files from before kinds were named are recognised by the kinds themselves.
+    """The run whose fields a record holds.
 
     Raises: ValueError for an unknown kind, TypeError for an unknown field.
     """
     fields = dict(fields)
     name = fields.pop("kind", None)
-    if name is None:
-        for kind in KINDS.values():
-            if kind.recognises(fields):
-                return kind.from_file(fields)
     check_known("kind of run", name, KINDS)
-    return KINDS[name].from_file(fields)
+    return KINDS[name](**fields)
 
 
 def check_run(name: str, value: Any) -> None:

@@ -23,8 +23,8 @@ from lib.runs.config import Run
 from lib.runs.environment import environment
 from lib.runs.locks import Locks, held
 from lib.runs.progress import Progress
+from lib.runs.records import Store
 from lib.runs.sites import Site
-from lib.runs.store import Store
 from lib.runs.wishes import Wishes
 from lib.runs.workers import Answer, Introduction, Job, Outcome, Report
 

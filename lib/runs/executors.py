@@ -20,7 +20,7 @@ from lib.runs.config import Run
 from lib.runs.experiment import choose
 from lib.runs.progress import Progress
 from lib.runs.record import Record
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 Submit = Callable[..., Future]
 LEAK = "LOKY_MAX_MEMORY_LEAK_SIZE"

@@ -24,7 +24,7 @@ from lib.runs.environment import environment
 from lib.runs.experiment import PROFILES, Contents, Workspace, choose
 from lib.runs.progress import Progress, no_progress
 from lib.runs.record import Record
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 SAME, ROUNDED, DIFFERS = "same bits", "same to rounding", "differs"
 SKIPPED = "not replayed"

@@ -5,7 +5,7 @@ that nobody has.
 from lib.runs import parcels
 from lib.runs.config import Run
 from lib.runs.locks import Locks
-from lib.runs.store import Store
+from lib.runs.records import Store
 from lib.runs.workers import Delivery, Wish
 
 

@@ -27,7 +27,7 @@ from lib.runs.config import Run
 from lib.runs.environment import environment
 from lib.runs.parcels import Files
 from lib.runs.record import Record
-from lib.runs.store import Store
+from lib.runs.records import RECORDS, Store, archive
 
 LEASE = 120.0  # seconds without a question of the client after which it is taken for gone
 OF_THE_PLACE = (OSError, MemoryError, data.DataUnavailable)  # not the run's own failures
@@ -246,6 +246,13 @@ class Away(Store):
 
     desk: Callable[[], Desk] = field(default=None, kw_only=True)
 
+    def stored(self, run: Run, *, whole: bool = False) -> Record | None:
+        """Records that the client sent of its results lie in folders of their own."""
+        sent = self.results / run.name
+        if not whole and archive(sent):
+            return self.read(sent, run.name)
+        return super().stored(run, whole=whole)
+
     def _record_of(
         self,
         run: Run,
@@ -407,9 +414,9 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
 
 
 def shown_results(store: Store) -> list[str]:
-    """The names and sizes of the books in the folder of results."""
-    books = sorted(store.results.glob("*/records.json"))
-    return [f"{path.parent.name} {path.stat().st_size}" for path in books]
+    """The names and sizes of the archives in the folder of results."""
+    shipped = sorted(store.results.glob(f"*/{RECORDS}"))
+    return [f"{path.parent.name} {path.stat().st_size}" for path in shipped]
 
 
 def sees(text: Introduction) -> bool:

@@ -12,8 +12,8 @@ import torch
 from lib import bench, command, data, papers, paths
 from lib.command import cli, notebooks
 from lib.papers.shared.sparse_training import SparseTraining, training
-from lib.runs import record, shelf
-from lib.runs.store import Store
+from lib.runs import record
+from lib.runs.records import Store, archive
 from tests.checkouts import ROOT
 
 
@@ -73,7 +73,7 @@ def test_rows_of_run_have_the_promised_fields(capsys):
 
 def test_paper_profile_writes_slim_records(capsys, small):
     assert run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)[0] == 0
-    assert list(shelf.names(small / "results")) == [tiny_runs("paper")[0].name]
+    assert list(archive(small / "results" / "tiny")) == [tiny_runs("paper")[0].name]
 
 
 def test_set_changes_a_field(capsys):
@@ -250,7 +250,7 @@ def test_figures_of_the_paper_profile_train_only_if_asked(words, n_stored, monke
     monkeypatch.setattr(notebooks, "needed", lambda path: ["tiny"])
     monkeypatch.setattr(notebooks, "execute_all", lambda *_: [])
     assert run(capsys, "figures", "--profile", "paper", "--only", "10", *words)[0] == 0
-    stored = list(shelf.names(papers.STORE.results))
+    stored = list(archive(papers.STORE.results / "tiny"))
     assert len(stored) == n_stored == len(papers.STORE.records(runs("tiny", "paper")))
 
 

@@ -16,8 +16,8 @@ from lib.command import cli
 from lib.runs import executors
 from lib.runs.clusters import Cluster
 from tests.checkouts import ROOT, started, variables
+from tests.stored import contents_in
 
-FILES = ("config.json", "metrics.csv", "arrays.npz")
 SWEEP = "-m lib run adaptive_topology --profile smoke".split()
 
 
@@ -95,7 +95,7 @@ def records(folder):
     found = {}
     for place in folder.glob("*-*"):
         if place.is_dir() and not place.suffix:
-            found[place.name] = [(place / name).read_bytes() for name in FILES]
+            found |= contents_in(place)
     return found
 
 

@@ -102,7 +102,7 @@ def test_interrupted_runs_end_at_once_and_leave_checkpoints(training, tmp_path):
     assert "Traceback" not in words and seconds < 5
     assert len(workers) >= 2 and alive(workers) == []
     assert len(list(tmp_path.glob("*.work/checkpoint.pt"))) == 2
-    assert list(tmp_path.glob("*/config.json")) == []
+    assert list(tmp_path.glob("*/records.jsonl")) == []
 
 
 # a log

@@ -25,7 +25,7 @@ COMPARING = {
 }
 NOTING = """
 def note_what_is_read():
-    from lib.runs.store import Store
+    from lib.runs.records import Store
 
     stored = Store.stored
 

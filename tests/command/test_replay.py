@@ -10,12 +10,12 @@ from lib.command import cli
 from lib.numerics import LAST_COMMITS
 from lib.papers import EXPERIMENTS, STORE
 from lib.papers.shared.sparse_training import SparseTraining, training
-from lib.runs import sums
-from lib.runs.store import FILES, Store
+from lib.runs.records import Store
 from tests.runs import counting
+from tests.stored import rewrite
 
 BASE = SparseTraining("tiny", dataset="digits", hidden=(20, 20), density=0.2, drop="sign", epochs=3)
-NUMERICS = '"numerics": 2,'
+NUMERICS = '"numerics": 2, '
 DIRTY, CLEAN = '"dirty": true', '"dirty": false'
 FIXED = dataclasses.replace(BASE, method="fixed", drop=None)
 
@@ -41,15 +41,22 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setattr(papers, "STORE", store)
     for run in configs("paper"):
         store.run(run)
-        rewrite(store, run, "environment.json", lambda facts: facts.replace(DIRTY, CLEAN))
+        change_facts(store, run, DIRTY, CLEAN)
     return store
 
 
-def rewrite(store, run, file, change):
-    """Change the text of a file of a record, and its checksums with it."""
-    path = store.stored(run).path / file
-    path.write_text(change(path.read_text()))
-    sums.write(path.parent, FILES)
+def change_facts(store, run, text, other):
+    """Change the environment of a record, in the text that its line holds."""
+
+    def change(facts):
+        return json.loads(json.dumps(facts).replace(text, other))
+
+    rewrite(store.stored(run).path, run.name, environment=change)
+
+
+def change_table(store, run, text, other):
+    """Change the text of the table of a record."""
+    rewrite(store.stored(run).path, run.name, table=lambda table: table.replace(text, other))
 
 
 def replay(capsys, *words):
@@ -75,7 +82,7 @@ def test_rows_are_written_as_json(capsys):
 
 
 def test_changed_record_is_a_failure_that_names_the_column(capsys, store):
-    rewrite(store, BASE, "metrics.csv", lambda text: text.replace("\n2,", "\n2,9"))
+    change_table(store, BASE, "\n2,", "\n2,9")
     status, out, _ = replay(capsys, "tiny")
     assert status == 1 and "learning_rate of epoch 2: 9" in out
     assert out.splitlines()[-1] == "1 differs, 1 same bits"
@@ -83,7 +90,7 @@ def test_changed_record_is_a_failure_that_names_the_column(capsys, store):
 
 def test_changed_digit_is_rounding_and_no_failure(capsys, store):
     loss = store.stored(BASE).metrics["train_loss"][0]
-    rewrite(store, BASE, "metrics.csv", lambda text: text.replace(str(loss), str(loss + 1e-9)))
+    change_table(store, BASE, str(loss), str(loss + 1e-9))
     status, out, _ = replay(capsys, "tiny", "--json", "-")
     first, second = json.loads(out)
     assert status == 0 and second["outcome"] == "same bits"
@@ -92,7 +99,7 @@ def test_changed_digit_is_rounding_and_no_failure(capsys, store):
 
 
 def test_dirty_records_are_chosen(capsys, store):
-    rewrite(store, FIXED, "environment.json", lambda facts: facts.replace(CLEAN, DIRTY))
+    change_facts(store, FIXED, CLEAN, DIRTY)
     _, out, _ = replay(capsys, "tiny", "--dirty", "--json", "-")
     assert [row["record"] for row in json.loads(out)] == [FIXED.name]
 
@@ -110,7 +117,7 @@ def test_nothing_to_replay_is_said(capsys):
 
 
 def test_record_of_numerics_1_is_told_its_commit_beside_one_that_is_replayed(capsys, store):
-    rewrite(store, BASE, "environment.json", lambda facts: facts.replace(NUMERICS, ""))
+    change_facts(store, BASE, NUMERICS, "")
     assert store.stored(BASE).numerics == 1 and store.stored(FIXED).numerics == 2
     status, out, _ = replay(capsys, "tiny")
     assert status == 0 and out.count(f"git worktree add ../numerics-1 {LAST_COMMITS[1]}") == 1
@@ -129,7 +136,7 @@ def test_shipped_records_of_numerics_1_are_told_their_commit(capsys, monkeypatch
 
 def test_record_that_cannot_be_replayed_says_why(capsys, store):
     text = '"sha256": "of others'
-    rewrite(store, BASE, "environment.json", lambda facts: facts.replace('"sha256": "', text))
+    change_facts(store, BASE, '"sha256": "', text)
     status, out, _ = replay(capsys, "tiny")
     assert status == 0 and "digits here is not what the record was made from" in out
     assert out.splitlines()[-1] == "1 not replayed, 1 same bits"

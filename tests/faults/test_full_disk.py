@@ -25,6 +25,7 @@ from lib.runs.experiment import Contents
 from lib.runs.progress import Progress
 from tests.runs import counting
 from tests.runs.counting import Counting
+from tests.stored import contents
 
 pytestmark = pytest.mark.faults("a full disk")
 RUN = Counting("counting", seed=1)
@@ -59,12 +60,7 @@ def made(tmp_path):
 def desired(tmp_path):
     """Bytes of the record that is made where there is room."""
     record = counting.store(tmp_path / "room", counting.experiment(make=many_rows)).run(RUN)
-    return bits(record)
-
-
-def bits(record):
-    names = ("config.json", "metrics.csv", "arrays.npz")
-    return {name: (record.path / name).read_bytes() for name in names}
+    return contents(record)
 
 
 def assert_nothing_half(store):
@@ -90,7 +86,7 @@ def test_file_that_may_not_grow_leaves_no_half_record(n, made, desired):
     with largest_file(n), pytest.raises(NotWritten, match="larger than this process may write"):
         made.run(RUN)
     assert_nothing_half(made)
-    assert bits(made.run(RUN)) == desired
+    assert contents(made.run(RUN)) == desired
 
 
 @pytest.fixture
@@ -121,7 +117,7 @@ def test_disk_that_runs_full_leaves_no_half_record(kib, disk, made, desired):
         made.run(RUN)
     assert_nothing_half(made)
     disk(4096, "remount")
-    assert bits(made.run(RUN)) == desired
+    assert contents(made.run(RUN)) == desired
 
 
 # ------------------------------------------------------------ each write of its own, without root
@@ -145,18 +141,26 @@ def test_checkpoint_that_finds_the_disk_full_leaves_the_last_one(tmp_path):
     assert checkpoints.load(path) == {"epoch": 2}
 
 
-@pytest.mark.parametrize("name", ["{run}.npz", "metrics.csv", "records.json"])
+@pytest.mark.parametrize("name", ["{run}.npz.xz", "records.jsonl"])
 def test_shipped_records_stay_whole_when_the_disk_is_full(name, made):
-    """Records of a clone are as they were, and the new one is added when there is room."""
+    """Records of a clone are as they were; the new one is added when there is room, and its arrays
+    are named until then.
+    """
     first, second = made.run(RUN), made.run(Counting("counting", seed=2))
     made.ship(first)
     fill(made.results / "counting" / name.format(run=second.config.name))
     with pytest.raises(NotWritten, match=FULL):
         made.ship(second)
-    assert made.stored(second.config).path == second.path
+    if name == "records.jsonl":
+        assert made.stored(second.config).path == second.path
+    else:
+        with pytest.raises(ValueError, match=r"npz\.xz cannot be read .*and run again"):
+            dict(made.stored(second.config).arrays)
     assert made.stored(RUN).metrics.equals(first.metrics)
     made.ship(second)
-    assert made.stored(second.config).path == made.results / "counting"
+    shipped = made.stored(second.config)
+    assert shipped.path == made.results / "counting"
+    assert list(shipped.arrays) == list(second.arrays)
 
 
 @pytest.mark.parametrize("kind", ["csv", "svg", "png"])
@@ -243,7 +247,7 @@ def test_record_that_comes_by_the_wire_is_whole_or_missing(made, tmp_path, monke
     assert_nothing_half(made)
     monkeypatch.setattr(Path, "write_bytes", write)
     made.accept(RUN, files)
-    assert bits(made.stored(RUN)) == bits(other)
+    assert contents(made.stored(RUN)) == contents(other)
 
 
 def test_sweep_on_a_cluster_says_that_there_is_no_room(made, monkeypatch):

@@ -148,11 +148,11 @@ def set_back(path, hours=24):
 
 @pytest.mark.faults("a clock that was set back")
 @pytest.mark.parametrize("hours", [24, 0, -24])
-def test_book_that_was_written_before_it_was_read_is_read_again(hours, tmp_path):
+def test_archive_that_was_written_before_it_was_read_is_read_again(hours, tmp_path):
     """Records that are shipped while the clock is set back or forward are seen."""
     store = counting.store(tmp_path)
     store.ship(store.run(RUN))
-    first = store.stored(RUN).path / "records.json"
+    first = store.stored(RUN).path / "records.jsonl"
     stamp = first.stat().st_mtime_ns
     other = Counting("counting", seed=6)
     store.ship(store.run(other))

@@ -32,6 +32,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from lib import data, papers
 from lib.report import publishing
+from lib.runs.records import archive
 from lib.topology import power_law
 
 run = papers.EXPERIMENTS["link_removal"].runs("smoke")[0].with_changes({"dataset": "digits"})
@@ -44,10 +45,10 @@ ax.plot(record.metrics.select_dtypes("number"))
 publishing.use_style()
 picture = publishing.save_figure(fig, "curve", "90_try", "smoke", record.metrics)
 exponent, _ = power_law.package_fit(np.random.default_rng(0).zipf(2.5, 500))
-files = [record.path / "metrics.csv", trained.path / "arrays.npz", trained.path / "metrics.csv"]
-files += [picture.with_suffix(".csv")]
-said = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-said["trained"] = hashlib.sha256((trained.path / "metrics.csv").read_bytes()).hexdigest()
+said = {path.suffix: hashlib.sha256(path.read_bytes()).hexdigest() for path in
+        [picture.with_suffix(".csv"), *trained.path.glob("*.npz")]}
+for name, one in (("record", record), ("trained", trained)):
+    said[name] = archive(one.path)[one.config.name]["table"]
 said["shipped"] = {}
 for name, array in sorted(shipped.arrays.items()):
     said["shipped"][name] = np.ravel(array)[:5].tolist()

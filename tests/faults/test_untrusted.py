@@ -1,6 +1,7 @@
 """Files of strangers: no pickle is read, and kernels listen to this machine alone."""
 
 import ast
+import hashlib
 import json
 import re
 import shutil
@@ -15,11 +16,11 @@ from jupyter_server.serverapp import ServerApp
 from lib import checkpoints, data, paths
 from lib.command import notebooks
 from lib.paths import ROOT
-from lib.runs import packing, parcels, sums
-from lib.runs.store import FILES
+from lib.runs.records import RECORDS
 from tests.checkouts import write_notebook
 from tests.runs import counting
 from tests.runs.counting import Counting
+from tests.stored import rewrite
 
 pytestmark = pytest.mark.faults("untrusted files")
 RUN = Counting("counting", seed=7)
@@ -63,29 +64,49 @@ def test_pickle_in_a_data_set_is_refused(trap, tmp_path, monkeypatch):
         data.load("madelon")
 
 
+def with_pickle(folder, array):
+    """The files of a record from a stranger, whose sums fit and whose arrays are a pickle."""
+    file = f"{RUN.name}.npz"
+    np.savez(folder / file, large=array)
+    sums = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest()}
+    rewrite(folder, RUN.name, arrays=lambda _: sums)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def test_pickle_in_a_record_is_refused(trap, tmp_path):
     """A record holds numbers, also one that was sent by somebody with checksums that fit."""
     store = counting.store(tmp_path)
     folder = counting.store(tmp_path / "worker").run(RUN).path
-    np.savez(folder / "arrays.npz", large=trap[1])
-    sums.write(folder, FILES)
-    with pytest.raises(ValueError, match="came and cannot be read .Object arrays"):
-        store.accept(RUN, parcels.packed(folder))
+    files = with_pickle(folder, trap[1])
+    with pytest.raises(ValueError, match="came and is refused: .*Object arrays"):
+        store.accept(RUN, files)
     assert store.stored(RUN) is None
     shutil.copytree(folder, store.runs / RUN.name)  # put there by hand
     with pytest.raises(ValueError, match="cannot be read .Object arrays"):
         dict(store.stored(RUN).arrays)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_pickle_in_a_shipped_record_is_refused(trap, tmp_path, packed):
-    """So do the records that a clone brings."""
-    arrays = {"large": trap[1]}
-    if packed:
-        arrays = {packing.INDEX: trap[1], packing.BYTES: np.zeros(3, np.uint8)}
-    np.savez(tmp_path / "trap.npz", **arrays)
-    with pytest.raises(ValueError, match="Object arrays"):
-        packing.read_arrays(tmp_path / "trap.npz")
+def test_file_that_came_is_not_written_outside_the_folder_of_its_record(tmp_path):
+    """Whatever its name."""
+    store = counting.store(tmp_path)
+    record = counting.store(tmp_path / "worker").run(RUN)
+    files = {path.name: path.read_bytes() for path in record.path.iterdir()}
+    with pytest.raises(ValueError, match="came and is refused: .*outside belongs to no record"):
+        store.accept(RUN, files | {"../../outside": b""})
+    assert store.stored(RUN) is None and not list(tmp_path.rglob("outside"))
+
+
+def test_record_of_another_run_is_refused(tmp_path):
+    """As is one of which something changed on the way."""
+    store = counting.store(tmp_path)
+    record = counting.store(tmp_path / "worker").run(RUN)
+    files = {path.name: path.read_bytes() for path in record.path.iterdir()}
+    with pytest.raises(ValueError, match=f"came and is refused: .*the folder holds {RUN.name}"):
+        store.accept(Counting("counting", seed=8), files)
+    changed = files | {RECORDS: files[RECORDS].replace(b'"seed": 7', b'"seed": 6')}
+    with pytest.raises(ValueError, match="came and is refused: .*not as it was written"):
+        store.accept(RUN, changed)
+    assert store.names() == set()
 
 
 def test_pickle_in_a_checkpoint_is_refused(trap, tmp_path):

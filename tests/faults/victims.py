@@ -19,9 +19,9 @@ import torch
 
 from tests.checkouts import write_notebook
 from tests.processes import CONTEXT
+from tests.stored import contents_in
 
-Left = dict[str, str]  # sha256 by the name of a file
-BITS = ("config.json", "metrics.csv", "arrays.npz")  # of a record: its environment holds times
+Left = dict[str, Any]  # contents by the name of a record, or sha256 by that of a file
 FIGURES = (".csv", ".png", ".svg")
 DRAWING = """
 import pandas as pd
@@ -53,7 +53,7 @@ class Victim(NamedTuple):
 
 def _run(folder: Path, experiment: str, **changes: Any) -> None:
     from lib import papers  # in the process that is killed: it starts threads
-    from lib.runs.store import Store
+    from lib.runs.records import Store
 
     store = Store(papers.EXPERIMENTS, folder / "runs", folder / "results")
     run = papers.EXPERIMENTS[experiment].runs("smoke")[0]
@@ -94,12 +94,11 @@ def render(folder: Path) -> None:
 
 
 def records(folder: Path) -> Left:
-    """The bits of every record; a record that is there must be whole."""
+    """What every record holds; a record that is there must be whole."""
     found = {}
     for record in sorted((folder / "runs").glob("*/")):
         if not record.suffix:
-            for name in BITS:
-                found[f"{record.name}/{name}"] = sha256(record / name)
+            found |= contents_in(record)
     return found
 
 

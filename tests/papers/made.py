@@ -5,7 +5,7 @@ import dataclasses
 from lib.papers import EXPERIMENTS
 from lib.papers.shared.sparse_training import SparseTraining, training
 from lib.papers.shared.study import Study
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 BASE = SparseTraining(
     "made", dataset="digits", hidden=(40, 30), density=0.2, drop="sign", epochs=6, batch_size=64
@@ -14,7 +14,6 @@ GRADIENT = dataclasses.replace(
     BASE, drop="magnitude", grow="gradient", decay="cosine", validation=200, seed=3
 )
 STUDY = Study("link_removal", dataset="digits", parent=BASE, images=30, draws=1, points=3)
-FILES = ("config.json", "metrics.csv", "arrays.npz")
 
 
 def no_runs(profile: str) -> list[SparseTraining]:
@@ -26,8 +25,3 @@ MADE = training("made", no_runs)
 
 def store(folder) -> Store:
     return Store(EXPERIMENTS | {"made": MADE}, folder / "runs", folder / "results")
-
-
-def contents(record):
-    """What must not depend on interruptions: the bytes of all files but environment.json."""
-    return [(record.path / name).read_bytes() for name in FILES]

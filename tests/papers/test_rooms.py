@@ -13,7 +13,7 @@ from lib.report import labels
 from lib.report.labels import Labels, look
 from lib.report.verdicts import Claim
 from lib.runs.experiment import PROFILES
-from lib.runs.store import Store
+from lib.runs.records import Store
 from tests.runs import counting
 
 ALL = [(name, profile) for name in EXPERIMENTS for profile in PROFILES]

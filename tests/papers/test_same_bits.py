@@ -7,6 +7,7 @@ and convolutions, promises its bits on one thread.
 
 import dataclasses
 import functools
+import shutil
 import time
 
 import pytest
@@ -18,12 +19,12 @@ from lib.papers.set.rbm.experiments import RBMTraining
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.splash import training as units
-from lib.runs.store import Store
+from lib.runs.records import Store
 from tests.processes import CONTEXT
 from tests.runs import counting
 from tests.runs.counting import Counting
+from tests.stored import contents, rewrite
 
-FILES = ("metrics.csv", "arrays.npz")  # of a record: its environment holds times
 OF_TIMES = ("set_cnn_costs",)  # their tables hold seconds
 
 pytestmark = pytest.mark.slow
@@ -55,15 +56,14 @@ def promises_any_threads(record):
 
 
 def unlike(record, other):
-    """What of two records has other bytes: columns of the tables, arrays, or files."""
+    """What of two records has other bytes: columns of the tables, arrays, or another file."""
     names = [f"column {name}" for name in columns_unlike(record.metrics, other.metrics)]
     for name in sorted({*record.arrays, *other.arrays}):
         if bits(record.arrays.get(name)) != bits(other.arrays.get(name)):
             names.append(f"array {name}")
     if not names:
-        for name in FILES:
-            if (record.path / name).read_bytes() != (other.path / name).read_bytes():
-                names.append(f"file {name}")
+        if contents(record)[1:] != contents(other)[1:]:
+            names.append("file")
     return names
 
 
@@ -161,5 +161,8 @@ def test_what_is_unlike_is_named(tmp_path):
     assert unlike(record, other) == ["column digest"]
     arrays = {**record.arrays, "large": record.arrays["large"] + 1}
     assert unlike(record, dataclasses.replace(record, arrays=arrays)) == ["array large"]
-    (other.path / "metrics.csv").write_bytes((record.path / "metrics.csv").read_bytes() + b" ")
-    assert unlike(record, dataclasses.replace(record, path=other.path)) == ["file metrics.csv"]
+    shutil.copytree(record.path, tmp_path / "copy")
+    copy = store.read(tmp_path / "copy", record.config.name)
+    assert unlike(record, copy) == []
+    rewrite(copy.path, record.config.name, table=lambda text: text + "\n")
+    assert unlike(record, copy) == ["file"]

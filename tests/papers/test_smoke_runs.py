@@ -5,7 +5,7 @@ import torch
 
 from lib.command import notebooks
 from lib.papers import EXPERIMENTS
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 
 def not_shown():

@@ -13,7 +13,7 @@ from lib import data
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
 from lib.runs.record import Record
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Counting(Run):
 
     def check_table(self, metrics: pd.DataFrame) -> None:
         if len(metrics) != self.steps:
-            raise ValueError(f"metrics.csv holds {len(metrics)} of {self.steps} steps")
+            raise ValueError(f"its table holds {len(metrics)} of {self.steps} steps")
 
 
 def count(run: Counting, workspace: Workspace) -> Contents:

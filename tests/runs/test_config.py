@@ -12,8 +12,8 @@ from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.runs import config
 from lib.runs.config import Run, from_fields
 from lib.runs.record import SUMMARY
+from lib.runs.records import archive
 from tests.runs.counting import Counting
-from tests.runs.old_files import FILES
 
 BASE = SparseTraining(
     "made", dataset="digits", hidden=(40, 30), density=0.2, drop="sign", epochs=6, batch_size=64
@@ -81,8 +81,8 @@ def test_name_is_that_of_the_experiment_and_a_hash():
 
 def entries():
     """The records of data/results: name, and fields of the configuration."""
-    for path in papers.STORE.results.glob("*/records.json"):
-        for name, entry in json.loads(path.read_text()).items():
+    for folder in papers.STORE.results.glob("*/"):
+        for name, entry in archive(folder).items():
             yield name, entry["config"]
 
 
@@ -279,22 +279,3 @@ def test_stand_in_is_not_written():
 def test_summary_starts_with_what_names_a_run():
     assert {"experiment", "dataset", "method", "variant", "seed"} <= {*SUMMARY}
     assert {"experiment", "dataset", "method", "variant", "seed"} <= {*Run.field_names()}
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_file_of_an_earlier_version_gives_the_same_name(name):
-    assert from_fields(json.loads(FILES[name])).name == name
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "parent"),
-    [
-        ("set_mlp-0602700f4cfa", SparseTraining, None),
-        ("adaptive_topology-0f5728a9d5eb", SparseTraining, "adaptive_topology-ffc49bf4fafa"),
-        ("link_removal-01089f50571a", Study, "adaptive_topology-bee7ca2e08ad"),
-    ],
-)
-def test_kind_and_parent_of_an_earlier_file_are_known(name, kind, parent):
-    run = from_fields(json.loads(FILES[name]))
-    assert type(run) is kind
-    assert parent is None or (type(run.parent), run.parent.name) == (SparseTraining, parent)

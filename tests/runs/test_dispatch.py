@@ -278,7 +278,7 @@ def test_sweep_removes_the_half_records_of_killed_clients(dispatched, theirs):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     half = theirs.runs / f"{RUN.name}.{gone.pid}.part"
-    parcels.unpack({"config.json": b"half"}, half)
+    parcels.unpack({"records.jsonl": b"half"}, half)
     assert list(dispatched([]).failed()) == [] and not half.exists()
 
 

@@ -13,15 +13,11 @@ from lib.runs.progress import Progress
 from tests import processes
 from tests.runs import counting
 from tests.runs.counting import Counting
+from tests.stored import contents
 
 RUNS = [Counting("counting", seed=seed) for seed in range(3)]
 BAD = Counting("counting", method="fixed", fails_at=3)
 LONG = [Counting("counting", seed=seed, steps=300, pause=0.1) for seed in range(3)]
-
-
-def contents(record):
-    files = ("config.json", "metrics.csv", "arrays.npz")
-    return [(record.path / name).read_bytes() for name in files]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 
 import numpy as np
 import pandas as pd
@@ -11,14 +10,14 @@ import torch
 
 from lib import data
 from lib.numerics import NUMERICS
-from lib.runs import replay, sums
+from lib.runs import replay
 from lib.runs.experiment import Contents
 from lib.runs.record import Record
-from lib.runs.store import FILES
 from tests.papers import made
 from tests.papers.made import BASE, GRADIENT
 from tests.runs import counting
 from tests.runs.counting import Counting
+from tests.stored import rewrite
 
 SHORT = dataclasses.replace(BASE, epochs=3)
 HEIR = dataclasses.replace(SHORT, method="child", drop=None, parent=SHORT, inherits="support")
@@ -102,11 +101,9 @@ def test_changed_value_is_found(column, epoch, change, outcome, record, store):
 
 
 def test_changed_digit_of_a_file_is_found(record, store):
-    path = record.path / "metrics.csv"
     loss = repr(float(record.metrics["train_loss"][1]))
     other = repr(float(in_last_digit(record.metrics["train_loss"][1])))
-    path.write_text(path.read_text().replace(loss, other))
-    sums.write(record.path, FILES)
+    rewrite(record.path, SHORT.name, table=lambda text: text.replace(loss, other))
     row = replay_two(store, store.stored(SHORT))
     assert (row["outcome"], row["column"], row["epoch"]) == ("same to rounding", "train_loss", 2)
     assert 0 < row["loss_difference"] < 1e-15
@@ -219,9 +216,7 @@ def test_heir_is_replayed_whatever_the_numerics_of_its_parent(store):
     """It starts from the weights that are stored."""
     record = store.run(HEIR)
     path = store.stored(SHORT).path
-    facts = json.loads((path / "environment.json").read_text())
-    (path / "environment.json").write_text(json.dumps(facts | {"numerics": 1}))
-    sums.write(path, FILES)
+    rewrite(path, SHORT.name, environment=lambda facts: facts | {"numerics": 1})
     assert store.stored(SHORT).numerics == 1 and record.numerics == 2
     assert replay_two(store, record)["outcome"] == "same bits"
 
@@ -269,11 +264,10 @@ def counted(tmp_path):
     """A store of runs of the profiles paper and quick and of none, one of them dirty."""
     store = counting.store(tmp_path, counting.experiment(configs=runs_of_paper))
     runs = [*runs_of_paper("quick"), Counting("counting", steps=2)]
-    paths = [store.run(run).path / "environment.json" for run in runs]
-    facts = json.loads(paths[0].read_text())
-    for path in paths:
-        path.write_text(json.dumps(facts | {"dirty": path == paths[0]}))
-        sums.write(path.parent, FILES)
+    facts = store.run(runs[0]).environment
+    for run in runs:
+        changed = facts | {"dirty": run == runs[0]}
+        rewrite(store.run(run).path, run.name, environment=lambda _, changed=changed: changed)
     return store
 
 

@@ -77,7 +77,7 @@ class LocalLayer(Run):
     def check_table(self, metrics: pd.DataFrame) -> None:
         """Refuse a table that lacks epochs. Raises ValueError."""
         if len(metrics) != self.epochs + 1:
-            raise ValueError(f"metrics.csv holds {len(metrics)} of {self.epochs + 1} epochs")
+            raise ValueError(f"its table holds {len(metrics)} of {self.epochs + 1} epochs")
 
 
 # ------------------------------------------------------------------------------ what it makes

@@ -130,7 +130,7 @@ class HiddenNetwork(Run):
     def check_table(self, metrics: pd.DataFrame) -> None:
         """Refuse a table that lacks epochs. Raises ValueError."""
         if len(metrics) != self.epochs:
-            raise ValueError(f"metrics.csv holds {len(metrics)} of {self.epochs} epochs")
+            raise ValueError(f"its table holds {len(metrics)} of {self.epochs} epochs")
 
 
 # ------------------------------------------------------------------------------ what it makes

@@ -145,7 +145,7 @@ class MaskSearch(Run):
     def check_table(self, metrics: pd.DataFrame) -> None:
         """Refuse a table that lacks evaluations. Raises ValueError."""
         if len(metrics) != self.evaluations:
-            raise ValueError(f"metrics.csv holds {len(metrics)} of {self.evaluations} evaluations")
+            raise ValueError(f"its table holds {len(metrics)} of {self.evaluations} evaluations")
 
 
 def trained(run: MaskSearch, task: Task, masks: np.ndarray, seeds: list[int]) -> list[Head]:

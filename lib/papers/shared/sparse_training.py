@@ -93,11 +93,6 @@ class SparseTraining(Run):
         if sparse and self.method in ("dense", "dense_small"):
             raise ValueError(f"method {self.method!r} has all links: give no density or er_epsilon")
 
-    @classmethod
-    def recognises(cls, fields: dict[str, Any]) -> bool:
-        """All but studies were of this kind."""
-        return "images" not in fields
-
     @property
     def size(self) -> int:
         """Progress is counted in epochs."""
@@ -164,7 +159,7 @@ class SparseTraining(Run):
     def check_table(self, metrics: pd.DataFrame) -> None:
         """Refuse a table that lacks epochs. Raises ValueError."""
         if len(metrics) != self.epochs:
-            raise ValueError(f"metrics.csv holds {len(metrics)} of {self.epochs} epochs")
+            raise ValueError(f"its table holds {len(metrics)} of {self.epochs} epochs")
 
 
 def make(run: SparseTraining, workspace: Workspace) -> Contents:

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -48,18 +48,6 @@ class Study(Run):
     restarts: int = 1
     queries: int = 1000
     bisections: int = 0
-
-    @classmethod
-    def recognises(cls, fields: dict[str, Any]) -> bool:
-        """Earlier versions wrote the fields of training too; only a study has images."""
-        return "images" in fields
-
-    @classmethod
-    def from_file(cls, fields: dict[str, Any]) -> Self:
-        """The study of a file; earlier versions wrote the fields of training too."""
-        training = {*SparseTraining.field_names()} - {*cls.field_names()}
-        own = {name: value for name, value in fields.items() if name not in training}
-        return super().from_file(own)
 
     def check(self) -> None:
         """Refuse a parent that is out of range. Raises ValueError."""

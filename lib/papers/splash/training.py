@@ -160,7 +160,7 @@ class UnitTraining(Run):
     def check_table(self, metrics: pd.DataFrame) -> None:
         """Refuse a table that lacks epochs. Raises ValueError."""
         if len(metrics) != self.epochs:
-            raise ValueError(f"metrics.csv holds {len(metrics)} of {self.epochs} epochs")
+            raise ValueError(f"its table holds {len(metrics)} of {self.epochs} epochs")
 
 
 def stratified(x: Tensor, y: Tensor, n: int) -> tuple[Tensor, Tensor]:

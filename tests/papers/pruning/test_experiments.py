@@ -10,7 +10,7 @@ from lib.papers.pruning import evolving, experiments, fronts, studying
 from lib.papers.pruning.evolving import MaskSearch
 from lib.papers.pruning.studying import FrontStudy
 from lib.runs.experiment import PROFILES
-from lib.runs.store import Store
+from lib.runs.records import Store
 from tests import processes
 
 from .made import SMALL, task

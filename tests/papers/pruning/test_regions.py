@@ -9,7 +9,7 @@ import torch
 from lib.papers import EXPERIMENTS
 from lib.papers.pruning import regions
 from lib.papers.pruning.regions import RegionStudy
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 from .made import SMALL
 

@@ -149,8 +149,8 @@ def test_another_seed_draws_other_networks(monkeypatch, record):
 
 @pytest.mark.parametrize("kind", ["network", "random", "power law 2.5"])
 def test_written_evidence_has_the_category_it_had(kind, evidence, store):
-    path = store.run(study("scale_free")).path
-    read = store.read(path).metrics
+    written = store.run(study("scale_free"))
+    read = store.stored(written.config).metrics
     assert list(read["domain"]) == list(evidence["domain"])
     old, new = (power_law.category(table[table["kind"] == kind]) for table in (evidence, read))
     assert old == new and new["inside"] > 0

@@ -8,11 +8,11 @@ import torch
 
 from lib import data
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.runs import executors, sums
-from lib.runs.store import FILES
+from lib.runs import executors
 from tests import processes
 from tests.papers import made
-from tests.papers.made import BASE, GRADIENT, contents
+from tests.papers.made import BASE, GRADIENT
+from tests.stored import contents, rewrite
 
 
 def test_record_holds_what_was_asked_for(store):
@@ -56,10 +56,9 @@ def test_damaged_checkpoint_is_named(store):
 
 
 def test_lost_epochs_are_named(store):
-    path = store.run(BASE).path / "metrics.csv"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
-    sums.write(path.parent, FILES)
-    with pytest.raises(ValueError, match=r"cannot be read \(metrics.csv holds 4 of 6 epochs\)"):
+    path = store.run(BASE).path
+    rewrite(path, BASE.name, table=lambda text: "".join(text.splitlines(keepends=True)[:-2]))
+    with pytest.raises(ValueError, match=r"cannot be read \(its table holds 4 of 6 epochs\)"):
         store.stored(BASE)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lib.papers import EXPERIMENTS
-from lib.runs.store import Store
+from lib.runs.records import Store
 
 
 @pytest.fixture

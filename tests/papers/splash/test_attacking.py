@@ -10,7 +10,7 @@ from lib import data
 from lib.papers import EXPERIMENTS
 from lib.papers.splash import attacking, checks, experiments, numbers
 from lib.papers.splash.attacking import BLACK, OPEN
-from lib.runs.store import Store
+from lib.runs.records import Store
 from tests.papers.splash.made import SMALL
 
 IMAGES = experiments.AMOUNTS["unit_robustness"]["smoke"]["images"]

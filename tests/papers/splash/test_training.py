@@ -15,13 +15,9 @@ from lib.runs.config import from_fields
 from lib.runs.experiment import Workspace
 from tests import processes
 from tests.papers.splash.made import SMALL
+from tests.stored import contents
 
 MLP = dataclasses.replace(SMALL, network="sparse_mlp", enlarge=1, hidden=(40, 30), quantiles=True)
-FILES = ("config.json", "metrics.csv", "arrays.npz")
-
-
-def contents(record):
-    return [(record.path / name).read_bytes() for name in FILES]
 
 
 @pytest.fixture(autouse=True)

@@ -136,7 +136,7 @@ class RBMTraining(Run):
         """Refuse a table that lacks evaluated epochs. Raises ValueError."""
         n = len(self.evaluated_epochs)
         if len(metrics) != n:
-            raise ValueError(f"metrics.csv holds {len(metrics)} of {n} evaluated epochs")
+            raise ValueError(f"its table holds {len(metrics)} of {n} evaluated epochs")
 
 
 # ----------------------------------------------------------------------------------- one run

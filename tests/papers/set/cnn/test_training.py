@@ -13,12 +13,7 @@ from lib.runs.config import from_fields
 from lib.runs.experiment import Workspace
 from tests import processes
 from tests.papers.set.cnn.made import SMALL, TOP
-
-FILES = ("config.json", "metrics.csv", "arrays.npz")
-
-
-def contents(record):
-    return [(record.path / name).read_bytes() for name in FILES]
+from tests.stored import contents
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from lib import papers, topology
 from lib.papers import EXPERIMENTS
 from lib.papers.set.rbm import connectivity, dreams, experiments
 from lib.papers.shared import trained
-from lib.runs.store import Store
+from lib.runs.records import Store
 from tests.papers.set.rbm.records import record, with_degrees
 from tests.papers.set.rbm.test_experiments import TINY
 

@@ -11,7 +11,7 @@ from lib.papers import EXPERIMENTS
 from lib.papers.set.rbm import exact, experiments, images
 from lib.papers.set.rbm.experiments import RBMTraining
 from lib.runs.config import from_fields
-from lib.runs.store import Store
+from lib.runs.records import Store
 from tests.processes import kill_after
 
 TINY = {

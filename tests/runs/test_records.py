@@ -12,25 +12,21 @@ import pytest
 
 from lib import data
 from lib.paths import ROOT
-from lib.runs import packing, shelf, store
-from lib.runs.store import Store
+from lib.runs import records
+from lib.runs.records import RECORDS, Store
 from tests import processes
 from tests.runs import counting
 from tests.runs.counting import Counting
+from tests.stored import contents, rewrite
 
 RUN = Counting("counting", seed=3)
-FILES = ("config.json", "metrics.csv", "arrays.npz", "environment.json", "SHA256SUMS")
+ARRAYS = f"{RUN.name}.npz"
 
 
 @pytest.fixture
 def made(tmp_path):
     """A store of an experiment that counts."""
     return counting.store(tmp_path)
-
-
-def contents(record):
-    """What must not depend on interruptions: the bytes of all files but environment.json."""
-    return [(record.path / name).read_bytes() for name in FILES[:3]]
 
 
 def assert_same(actual, desired):
@@ -47,9 +43,9 @@ def assert_same(actual, desired):
 
 def test_record_is_made_once_and_then_loaded(made):
     first = made.run(RUN)
-    stamp = (first.path / "metrics.csv").stat().st_mtime_ns
+    stamp = (first.path / RECORDS).stat().st_mtime_ns
     again = made.run(RUN, progress=lambda done: pytest.fail("made again"))
-    assert (again.path / "metrics.csv").stat().st_mtime_ns == stamp
+    assert (again.path / RECORDS).stat().st_mtime_ns == stamp
     assert_same(again, first)
 
 
@@ -71,7 +67,7 @@ def test_progress_is_told_step_by_step(made):
 def test_nothing_but_the_record_and_its_lock_is_left(made):
     made.run(RUN)
     assert {path.name for path in made.runs.iterdir()} == {RUN.name, f"{RUN.name}.lock"}
-    assert {path.name for path in (made.runs / RUN.name).iterdir()} == set(FILES)
+    assert {path.name for path in (made.runs / RUN.name).iterdir()} == {RECORDS, ARRAYS}
 
 
 def test_unknown_experiment_is_refused_with_the_nearest(made):
@@ -126,14 +122,14 @@ def test_lock_is_freed_when_its_process_dies(made):
 def test_half_written_record_is_written_again(made):
     part = (made.runs / RUN.name).with_suffix(".part")
     part.mkdir(parents=True)
-    (part / "metrics.csv").write_text("half")
+    (part / RECORDS).write_text("half")
     assert_same(made.run(RUN), made.stored(RUN))
     assert not part.exists()
 
 
 def test_code_is_that_of_the_start(made, monkeypatch):
     now = {"commit": "at the start"}
-    monkeypatch.setattr(store, "environment", lambda: dict(now))
+    monkeypatch.setattr(records, "environment", lambda: dict(now))
 
     def moved_on(done):
         now["commit"] = "later"
@@ -275,9 +271,9 @@ def test_whole_record_is_that_of_this_machine(made):
 def test_record_is_shipped_once(made):
     record = made.run(RUN)
     made.ship(record)
-    stamp = (made.results / "counting" / "records.json").stat().st_mtime_ns
+    stamp = (made.results / "counting" / RECORDS).stat().st_mtime_ns
     made.ship(record)
-    assert (made.results / "counting" / "records.json").stat().st_mtime_ns == stamp
+    assert (made.results / "counting" / RECORDS).stat().st_mtime_ns == stamp
 
 
 @pytest.mark.parametrize(
@@ -299,25 +295,26 @@ def test_small_whole_numbers_are_shipped_in_two_bytes(array, dtype, made):
 
 
 @pytest.mark.faults("two writers")
-def test_two_processes_ship_into_one_book(made, tmp_path):
-    records = [made.run(dataclasses.replace(RUN, seed=seed)) for seed in range(8)]
+def test_two_processes_ship_into_one_archive(made, tmp_path):
+    written = [made.run(dataclasses.replace(RUN, seed=seed)) for seed in range(8)]
     shippers = []
-    for half in (records[::2], records[1::2]):
-        fields = [(record.config, record.path) for record in half]
-        shippers.append(processes.CONTEXT.Process(target=ship_all, args=(made, fields)))
+    for half in (written[::2], written[1::2]):
+        runs = [record.config for record in half]
+        shippers.append(processes.CONTEXT.Process(target=ship_all, args=(made, runs)))
     for shipper in shippers:
         shipper.start()
     for shipper in shippers:
         shipper.join(60)
         assert shipper.exitcode == 0
-    assert set(shelf.names(made.results)) == {record.config.name for record in records}
-    for record in records:
+    shipped = records.archive(made.results / "counting")
+    assert set(shipped) == {record.config.name for record in written}
+    for record in written:
         assert_same(made.stored(record.config), record)
 
 
-def ship_all(made, fields):
-    for _, path in fields:
-        made.ship(made.read(path))
+def ship_all(made, runs):
+    for record in made.records(runs, whole=True):
+        made.ship(record)
 
 
 # ------------------------------------------------------------------------------------- reading
@@ -343,8 +340,7 @@ def test_everything_lists_each_record_once_and_reads_no_arrays(made, monkeypatch
     both = made.run(RUN)
     made.ship(both)
     other = made.run(dataclasses.replace(RUN, seed=4))
-    for module in (store, packing):
-        monkeypatch.setattr(module, "read_arrays", lambda path: pytest.fail(f"read {path}"))
+    monkeypatch.setattr(records, "read_arrays", lambda path, _: pytest.fail(f"read {path}"))
     listed = made.everything()
     assert [record.config.name for record in listed] == sorted([RUN.name, other.config.name])
     assert {record.path for record in listed} == {made.results / "counting", other.path}
@@ -354,21 +350,21 @@ def test_everything_lists_each_record_once_and_reads_no_arrays(made, monkeypatch
 def test_arrays_of_a_whole_record_are_read_when_one_is_asked_for(made, monkeypatch):
     desired = {name: array.copy() for name, array in made.run(RUN).arrays.items()}
     reads = []
-    read = packing.read_arrays
-    monkeypatch.setattr(packing, "read_arrays", lambda path: reads.append(path) or read(path))
+    read = records.read_arrays
+    monkeypatch.setattr(records, "read_arrays", lambda *a: reads.append(a[0]) or read(*a))
     record = made.stored(RUN)
     assert reads == []
     for name, array in desired.items():
         np.testing.assert_array_equal(record.arrays[name], array)
-    assert reads == [record.path / "arrays.npz"]
+    assert reads == [record.path / ARRAYS]
 
 
 def test_arrays_that_changed_after_a_record_was_read_are_refused(made):
     made.run(RUN)
     record = made.stored(RUN)
-    path = record.path / "arrays.npz"
+    path = record.path / ARRAYS
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="another.: delete its folder and run again"):
+    with pytest.raises(ValueError, match="not as it was written.: restore .* or delete it and run"):
         dict(record.arrays)
 
 
@@ -382,50 +378,22 @@ def test_pickled_arrays_need_their_file_no_more(made):
     assert all(np.array_equal(actual[name], desired[name]) for name in desired)
 
 
+def of_unknown_kind(fields):
+    return {**fields, "kind": "NotYetKnown"}
+
+
 def test_unknown_experiments_do_not_break_the_list_of_everything(made, tmp_path):
     made.run(RUN)
     later = counting.store(tmp_path, counting.experiment("later"))
     record = later.run(Counting("later"))
     later.ship(record)
-    (record.path / "SHA256SUMS").unlink()
-    fields = json.loads((record.path / "config.json").read_text())
-    (record.path / "config.json").write_text(json.dumps({**fields, "kind": "NotYetKnown"}))
+    rewrite(record.path, record.config.name, config=of_unknown_kind)
     assert [record.config for record in made.everything()] == [RUN]
 
 
 def test_record_of_an_unknown_experiment_is_read(made, tmp_path):
     record = counting.store(tmp_path, counting.experiment("later")).run(Counting("later"))
-    assert_same(made.read(record.path), record)
-
-
-def test_record_without_arrays_is_read_when_asked_for(made):
-    record = made.run(RUN)
-    (record.path / "arrays.npz").unlink()
-    assert made.read(record.path, arrays=False).arrays == {}
-
-
-def old_record(made, place):
-    """The folder of a record as earlier versions wrote it: all fields, and a plain npz."""
-    record = made.run(RUN)
-    folder = place / RUN.name
-    place.mkdir(exist_ok=True)
-    arrays = dict(record.arrays)  # read before its folder moves
-    record.path.rename(folder)
-    fields = {name: getattr(RUN, name) for name in RUN.field_names() if name != "stand_in"}
-    fields |= {"kind": "Counting", "fallback": None}
-    (folder / "config.json").write_text(json.dumps(fields, indent=1))
-    (folder / "SHA256SUMS").unlink()
-    np.savez_compressed(folder / "arrays.npz", **arrays)
-    return record
-
-
-@pytest.mark.parametrize("place", ["runs", "results"])
-def test_record_of_an_earlier_version_is_read(place, made):
-    record = old_record(made, getattr(made, place))
-    actual = made.stored(RUN)
-    assert_same(actual, record)
-    assert actual.path == getattr(made, place) / RUN.name
-    assert [record.config for record in made.everything()] == [RUN]
+    assert_same(made.read(record.path, record.config.name), record)
 
 
 def test_store_is_that_of_the_repository_unless_said():

@@ -1,0 +1,479 @@
+"""Records of runs: one writer and one reader.
+
+An archive is a folder of records: ``data/runs/<record>`` holds the one that was made there,
+``data/results/<experiment>`` those that a clone brings. Each line of its file ``records.jsonl`` is
+one record: name, configuration, environment, table (as the text of a CSV file), the sha256 of its
+file of arrays, if it has one, and a sha256 of all of that. Nothing that differs from what was
+written is read. The order of the lines is free, so git merges what two branches have added.
+
+The record of a run is made once. It appears whole or not at all: its folder is written under a
+temporary name and renamed at the end. An interrupted run continues from its checkpoint, to the same
+bits.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import lzma
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib import data, paths
+from lib.files import PART, explained, whole
+from lib.runs import locks
+from lib.runs.config import Run, from_fields
+from lib.runs.environment import environment
+from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
+from lib.runs.progress import no_progress
+from lib.runs.record import Record
+
+RECORDS = "records.jsonl"
+REMEDY = "restore the folder with git, or delete it and run again"
+DAMAGE = (
+    *(OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError),
+    *(lzma.LZMAError, zlib.error, zipfile.BadZipFile),
+)
+
+Files = dict[str, bytes]  # of one record, by name
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Raise what damage raises in the block as a ValueError that names it and the remedy."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise ValueError(f"{what} cannot be read ({error}): {REMEDY}") from error
+
+
+# ------------------------------------------------------------------------------------- archives
+
+
+def archive(folder: Path) -> dict[str, dict[str, Any]]:
+    """The records of a folder by name, each as its line says; none if nothing is there.
+
+    Raises: ValueError if the folder lacks a part, or holds one that differs from what was written.
+    """
+    with _named(f"records in {folder}"):
+        if not (folder / RECORDS).exists():
+            files = _files(folder)
+            if not files:
+                return {}
+            if RECORDS not in files:  # else another process has just put it there
+                raise ValueError(
+                    f"no {RECORDS} is there; what an earlier version wrote is converted by"
+                    f" `python -m lib.command.migrate {folder.parent}`"
+                )
+        status = (folder / RECORDS).stat()
+        return _archive(folder, (status.st_mtime_ns, status.st_ino, status.st_size))
+
+
+@lru_cache(maxsize=128)
+def _archive(folder: Path, version: tuple[int, ...]) -> dict[str, dict[str, Any]]:
+    files = _files(folder)  # first: a record that is added meanwhile has its line before its arrays
+    entries = lines(folder / RECORDS)
+    known = {RECORDS}.union(*(entry["arrays"] for entry in entries.values()))
+    if files - known:
+        raise ValueError(f"{min(files - known)} belongs to no record")
+    return entries
+
+
+def _files(folder: Path) -> set[str]:
+    """Names of the files of an archive, but for those that are being written."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return {name for name in names if not name.startswith(".") and not name.endswith(PART)}
+
+
+def lines(path: Path) -> dict[str, dict[str, Any]]:
+    """What the lines of a file say, by name of a record.
+
+    Raises: what damage raises; ValueError for a line that differs from what was written.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
+        entry = json.loads(line)
+        sha256 = entry.pop("sha256")
+        name = entry["name"]
+        if sha256 != _sha256(entry):
+            raise ValueError(f"{name} is not as it was written")
+        if name in entries:
+            raise ValueError(f"{name} is there twice")
+        entries[name] = entry
+    return entries
+
+
+def _sha256(entry: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(entry).encode()).hexdigest()
+
+
+def line_of(entry: dict[str, Any]) -> str:
+    """The line of a record: what it says, and the sha256 of that."""
+    return json.dumps({**entry, "sha256": _sha256(entry)}) + "\n"
+
+
+def files_of(run: Run, contents: Contents, *, small: bool = False) -> Files:
+    """The files of a record; see :func:`with_arrays`."""
+    entry = {
+        "name": run.name,
+        "config": run.fields_to_write(),
+        "environment": contents.facts,
+        "table": run.table_text(contents.metrics),
+    }
+    return with_arrays(entry, contents.arrays, small=small)
+
+
+def with_arrays(entry: dict[str, Any], arrays: Mapping[str, np.ndarray], *, small: bool) -> Files:
+    """The files of a record with these arrays, which are compressed if they are to be small: that
+    takes longer than all the rest.
+    """
+    files: Files = {}
+    if arrays:
+        stream = io.BytesIO()
+        np.savez(stream, allow_pickle=False, **arrays)
+        content = stream.getvalue()
+        if small:
+            files[f"{entry['name']}.npz.xz"] = lzma.compress(content)
+        else:
+            files[f"{entry['name']}.npz"] = content
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {RECORDS: line_of({**entry, "arrays": sums}).encode(), **files}
+
+
+def add(folder: Path, records: Mapping[str, Files]) -> None:
+    """Add records, by name, to an archive; the caller sees to it that nobody else does meanwhile.
+
+    Arrays come last: if this is stopped before, the record is refused until it is added again.
+    """
+    content = {name: line_of(entry).encode() for name, entry in archive(folder).items()}
+    content |= {name: files[RECORDS] for name, files in records.items()}
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with whole(folder / RECORDS) as part:
+        part.write_bytes(b"".join(content[name] for name in sorted(content)))
+    for files in records.values():
+        for name in files.keys() - {RECORDS}:
+            with whole(folder / name) as part:
+                part.write_bytes(files[name])
+
+
+class Arrays(Mapping):
+    """The arrays of a record by name, read when the first one is asked for; pickled, they are all
+    that its file held.
+
+    Args:
+        folder: of the record.
+        files: sha256 of its file of arrays, by name; empty if it has none.
+    Raises: ValueError, then, if the file is missing or differs from what was written.
+    """
+
+    def __init__(self, folder: Path, files: dict[str, str]) -> None:
+        self._folder, self._files = folder, files
+
+    @cached_property
+    def _read(self) -> dict[str, np.ndarray]:
+        arrays: dict[str, np.ndarray] = {}
+        for name, sha256 in self._files.items():
+            path = self._folder / name
+            with _named(str(path)):
+                arrays |= read_arrays(path, sha256)
+        return arrays
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+    def __repr__(self) -> str:
+        return f"Arrays({self._folder}, {list(self._files)})"
+
+    def __reduce__(self) -> tuple:
+        return dict, (self._read,)
+
+
+def read_arrays(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    """The arrays of a file. Raises ValueError if the file has another sha256, or holds pickles."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError("it is not as it was written")
+    if path.suffix == ".xz":
+        content = lzma.decompress(content)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@contextlib.contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside this one to write to, renamed to it at the end of the block."""
+    part = folder.with_suffix(PART)
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with explained(folder):
+            part.mkdir(parents=True)
+            yield part
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+# ---------------------------------------------------------------------------------------- store
+
+
+@dataclass(frozen=True)
+class Store:
+    """The records of some experiments: those of this machine, and those that a clone brings.
+
+    Args:
+        experiments: by name; whose records these are.
+        runs: folder of the runs of this machine, whole.
+        results: folder of what a clone needs of the runs of the profile "paper".
+    """
+
+    experiments: Mapping[str, Experiment]
+    runs: Path = paths.RUNS
+    results: Path = paths.RESULTS
+
+    # ------------------------------------------------------------------------------- reading
+
+    def stored(self, run: Run, *, whole: bool = False) -> Record | None:
+        """The record of a run, or None if it was not run. ``whole`` asks for all of its arrays.
+
+        Raises: ValueError naming a record that cannot be read.
+        """
+        shipped, made = self.results / run.experiment, self.runs / run.name
+        if not whole and run.name in archive(shipped):
+            return self.read(shipped, run.name)
+        return self.read(made, run.name) if archive(made) else None
+
+    def records(self, runs: Iterable[Run], *, whole: bool = False) -> list[Record]:
+        """The stored records (:meth:`stored`) of runs; what was not run is left out."""
+        records = (self.stored(run.resolved(), whole=whole) for run in runs)
+        return [record for record in records if record is not None]
+
+    def of(self, experiment: str, profile: str) -> list[Record]:
+        """The stored records of an experiment in a profile.
+
+        Raises: ValueError naming the nearest experiment or profile.
+        """
+        return self.records(choose(self.experiments, experiment).runs(profile))
+
+    def read(self, folder: Path, name: str) -> Record:
+        """The record of this name in an archive; its arrays are read when one is asked for.
+
+        Raises: ValueError naming the record that cannot be read.
+        """
+        entries = archive(folder)
+        with _named(f"record {name} in {folder}"):
+            if name not in entries:
+                raise ValueError(f"the folder holds {', '.join(entries) or 'nothing'}")
+            entry = entries[name]
+            run = from_fields(entry["config"])
+            if run.name != name:
+                raise ValueError(f"it is that of {run.name}")
+            metrics = pd.read_csv(io.StringIO(entry["table"]))
+            arrays = Arrays(folder, entry["arrays"])
+            record = Record(run, metrics, arrays, entry["environment"], folder)
+            experiment = self.experiments.get(run.experiment)
+            if experiment is None:
+                return record
+            run.check_table(metrics)
+        profile = experiment.profile_of(run)
+        return replace(record, profile=profile, numbers=experiment.numbers)
+
+    def holds(self, run: Run) -> bool:
+        """Whether the record of a run is stored, whose table is not read."""
+        return run.name in archive(self.results / run.experiment) or bool(
+            archive(self.runs / run.name)
+        )
+
+    def names(self) -> set[str]:
+        """The names of all stored records."""
+        return set(self._folders())
+
+    def everything(self) -> list[Record]:
+        """All stored records of known experiments, each once."""
+        records = []
+        for name, folder in sorted(self._folders().items()):
+            experiment, _, _ = name.rpartition("-")
+            if experiment in self.experiments:
+                records.append(self.read(folder, name))
+        return records
+
+    def _folders(self) -> dict[str, Path]:
+        """Folders of records by name; of what lies in both places, that in data/results."""
+        folders = {}
+        for place in (self.runs, self.results):
+            for folder in place.glob("*/"):
+                if not folder.suffix:  # else of a checkpoint, or of what is being written
+                    folders |= dict.fromkeys(archive(folder), folder)
+        return folders
+
+    # ------------------------------------------------------------------------------- running
+
+    def run(self, run: Run, *, progress: Callable[[int], None] = no_progress) -> Record:
+        """The record of a run: the stored one, or the one that is made, see :meth:`make`.
+
+        Args, Raises: as :meth:`make`; ValueError naming a record that cannot be read.
+        """
+        run = run.resolved()
+        self.make(run, progress=progress)
+        return self.read(self.runs / run.name, run.name)
+
+    def make(self, run: Run, *, progress: Callable[[int], None] = no_progress) -> None:
+        """Make the record of a run, from its checkpoint if there is one, unless it is stored.
+
+        What another experiment has made with the same configuration is taken over, and named in
+        the record's environment. Two processes that want the same run: one makes it, the other
+        waits and then loads.
+
+        Args:
+            run: which.
+            progress: called with the number of steps done.
+        Raises: ValueError if the run is out of range, its experiment unknown or its record damaged,
+            lib.data.DataUnavailable without data, and what its experiment raises.
+        """
+        experiment = choose(self.experiments, run.experiment)
+        run = run.resolved()
+        code = environment()  # now: by the end of the run the checkout may have moved on
+        folder = self.runs / run.name
+        if archive(folder):  # also where nothing can be written, so not even a lock
+            return
+        with self._held(run):
+            if archive(folder):
+                return
+            work = self.work_of(run)
+            contents = self._same_run(run)
+            if contents is None:
+                with explained(work):
+                    work.mkdir(parents=True, exist_ok=True)
+                watched = Watched(progress)
+                record_of = partial(self._record_of, heartbeat=watched.repeat)
+                contents = experiment.make(run, Workspace(work, watched, record_of))
+                run.check_table(contents.metrics)
+                contents.facts.update(code)
+            self._keep(run, files_of(run, contents))
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _held(self, run: Run) -> contextlib.AbstractContextManager[None]:
+        """The lock of a run, for as long as it is made."""
+        return locks.held((self.runs / run.name).with_suffix(".lock"))
+
+    def _keep(self, run: Run, files: Files) -> None:
+        """Store the record of a run that was made here."""
+        with _whole_folder(self.runs / run.name) as part:
+            for name, content in files.items():
+                (part / name).write_bytes(content)
+
+    def work_of(self, run: Run) -> Path:
+        """The folder of the checkpoint of a run."""
+        return (self.runs / run.name).with_suffix(".work")
+
+    def has_twins(self, run: Run) -> bool:
+        """Whether other experiments may make the very same run."""
+        return bool(choose(self.experiments, run.experiment).same_runs_as)
+
+    def twins(self, run: Run) -> list[Run]:
+        """The very same run as other experiments make it."""
+        names = choose(self.experiments, run.experiment).same_runs_as
+        return [run.with_changes({"experiment": name}) for name in names]
+
+    def take_over(self, run: Run) -> bool:
+        """Whether another experiment has made the very same run, whose record is then this one's
+        too (:meth:`run`).
+        """
+        if self._same_run(run.resolved()) is None:
+            return False
+        self.make(run)
+        return True
+
+    def accept(self, run: Run, files: Files) -> None:
+        """Store the record of a run that was made elsewhere, from its files, unless there is one.
+
+        Raises: ValueError if they are not those of this run, or differ from what was written;
+            lib.files.NotWritten if there is no room for them.
+        """
+        if archive(self.runs / run.name):
+            return
+        with _whole_folder(self.runs / run.name) as part:
+            for name, content in files.items():
+                (part / Path(name).name).write_bytes(content)  # never out of this folder
+            try:
+                dict(self.read(part, run.name).arrays)
+            except ValueError as error:
+                raise ValueError(f"record {run.name} came and is refused: {error}") from error
+        shutil.rmtree(self.work_of(run), ignore_errors=True)
+
+    def slim_files(self, run: Run) -> Files | None:
+        """The files of the record that a clone brings of a run, if it brings one."""
+        record = self.stored(run)
+        if record is None or record.path == self.runs / run.name:
+            return None
+        return files_of(run, Contents(record.metrics, dict(record.arrays), record.environment))
+
+    def _same_run(self, run: Run) -> Contents | None:
+        """What another experiment left of the very same run on the same data, if it was made."""
+        for twin in self.twins(run):
+            other = self.stored(twin, whole=True)
+            if other is None:
+                continue
+            if other.environment["data"]["sha256"] == data.origin(run.dataset)["sha256"]:
+                facts = {**other.environment, "same_run_as": other.config.name}
+                return Contents(other.metrics, dict(other.arrays), facts)
+        return None
+
+    def _record_of(
+        self,
+        run: Run,
+        holds_enough: Callable[[Record], bool],
+        *,
+        heartbeat: Callable[[int], None],
+    ) -> Record:
+        """The record that another run starts from; ``heartbeat`` is called while it is made."""
+        record = self.stored(run)
+        if record is not None and holds_enough(record):
+            return record
+        return self.run(run, progress=heartbeat)
+
+    def ship(self, record: Record) -> None:
+        """Store in data/results, once, what a clone needs of a record."""
+        run = record.config
+        folder = self.results / run.experiment
+        if _is_whole(folder, run):
+            return
+        with locks.held(self.results / f".{run.experiment}.lock"):
+            if _is_whole(folder, run):
+                return
+            keeps = self.experiments[run.experiment].keeps
+            kept = {}
+            for name, array in record.arrays.items():
+                if keeps(record, name):
+                    kept[name] = _narrow(array)
+            contents = Contents(record.metrics, kept, record.environment)
+            add(folder, {run.name: files_of(run, contents, small=True)})
+
+
+def _is_whole(folder: Path, run: Run) -> bool:
+    """Whether an archive has the record of a run, and its arrays too."""
+    entry = archive(folder).get(run.name)
+    return entry is not None and all((folder / name).exists() for name in entry["arrays"])
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """Whole numbers in two bytes where they fit."""
+    if array.dtype == np.int32 and array.max(initial=0) < 2**15:
+        return array.astype(np.int16)
+    return array
