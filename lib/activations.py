@@ -109,6 +109,20 @@ def as_srelu(activation: nn.Module, n: int, like: Tensor) -> Tensor | None:
     return None
 
 
+def fields_of(activation: nn.Module, n: int, like: Tensor) -> dict[str, Any] | None:
+    """The fields of a :class:`lib.kernels.Layer` with which it computes ``activation``, None if it
+    cannot.
+
+    Args: as in :func:`as_srelu`.
+    """
+    if type(activation) is nn.ReLU:
+        return {"is_relu": True}
+    if type(activation) is Splash:
+        return {"splash": activation.used, "hinges": activation.hinges}
+    srelu = as_srelu(activation, n, like)
+    return None if srelu is None else {"srelu": srelu}
+
+
 # -------------------------------------------------------------------------------------- SPLASH
 
 LAST_HINGE = 2.5  # standard deviations of a normalised input

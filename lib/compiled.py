@@ -308,14 +308,14 @@ class _BackwardPlan:
         self.places = [bottom]
         self.ordered = []
         for i, (layer, n, at) in enumerate(zip(layers, widths[1:], rows, strict=True)):
-            wants_values, wants_bias, wants_srelu = needed[3 * i : 3 * i + 3]
+            wants_values, wants_bias, wants_pieces = needed[3 * i : 3 * i + 3]
             found = {"g": i % 2 * most if i >= lowest else layout.NONE}
             if wants_values:
                 found["d_values"] = sums_of.take(layer.support.nnz)
             if wants_bias:
                 found["d_bias"] = sums_of.take(n)
-            if wants_srelu:
-                found["d_pieces"] = sums_of.take(4 * n)
+            if wants_pieces:
+                found["d_pieces"] = sums_of.take(layer.pieces.numel())
             if layer.support is not None and (i > lowest or needs_x):
                 self.ordered.append(i)
             self.places.append(layout.place_of(layer, n, at, NOWHERE, **found))
@@ -327,7 +327,8 @@ class _BackwardPlan:
         self.n_links = sum(place.n_links for place in self.places)
 
 
-NOWHERE = (0, 0, 0)  # addresses of a layer's values, bias and srelu that are still to be filled in
+NOWHERE = (0, 0, 0, 0)  # the addresses of a layer's tensors, which are still to be filled in
+ADDRESSES = ("values", "bias", "pieces", "hinges")  # of a layer's tensors, in the table
 PLANS = 256  # that are kept
 _plans: dict[tuple, Any] = {}
 
@@ -339,9 +340,11 @@ def _planned(
     besides.
     """
     key: list[Any] = [kind, n_in, width, dtype, extra]
-    for support, _, bias, srelu, law, is_relu in layers:
-        links = None if support is None else support.place
-        key += links, bias is None, srelu is None, law is None, is_relu
+    for layer in layers:
+        links = None if layer.support is None else layer.support.place
+        n_hinges = 0 if layer.hinges is None else layer.hinges.numel()
+        key += links, layer.bias is None, layer.srelu is None, layer.law is None, layer.is_relu
+        key.append(n_hinges)
     plan = _plans.get(key := tuple(key))
     if plan is None:
         if len(_plans) >= PLANS:
@@ -356,8 +359,8 @@ def _filled(table: np.ndarray, layers: Sequence[tuple], first: int, dtype: torch
     """
     table = table.copy()
     end = first + len(layers)
-    found = [addresses(dtype, *layer[1:4]) for layer in layers]
-    for name, column in zip(("values", "bias", "pieces"), zip(*found, strict=True), strict=True):
+    found = [addresses_of(layer, dtype) for layer in layers]
+    for name, column in zip(ADDRESSES, zip(*found, strict=True), strict=True):
         table[name][first:end] = column
     for i, layer in enumerate(layers, start=first):
         if layer.law is not None:
@@ -379,16 +382,16 @@ def _threads_for(n_tiles: int, n_links: int) -> int:
 
 
 def _is_unit(layers: Sequence[tuple]) -> bool:
-    """Whether they are one without links, an activation or a dropout alone."""
-    if len(layers) != 1 or layers[0].support is not None:
+    """Whether they are one without links, a ReLU, an SReLU or a dropout alone."""
+    if len(layers) != 1 or layers[0].support is not None or layers[0].splash is not None:
         return False
-    _, _, _, srelu, law, is_relu = layers[0]
-    return is_relu or srelu is not None or law is not None
+    layer = layers[0]
+    return layer.is_relu or layer.srelu is not None or layer.law is not None
 
 
 def _unit_table(layer: tuple, n: int, dtype: torch.dtype) -> np.ndarray:
     no_rows = layout.Rows(0, 0, 0, 0)
-    return layout.table_of([layout.place_of(layer, n, no_rows, addresses(dtype, *layer[1:4]))])
+    return layout.table_of([layout.place_of(layer, n, no_rows, addresses_of(layer, dtype))])
 
 
 def _unit_forward(layer: tuple, columns: Tensor) -> Tensor:
@@ -455,8 +458,8 @@ def backward(
         kept: what it kept.
         grad_y: (n_out, B) float, the gradient at the output.
         needed: whether a gradient is needed, in the order of those that are returned.
-    Returns: the gradients at x, (n_in, B) in the memory format of x, and at values, bias and srelu
-        of each layer, None where none is needed.
+    Returns: the gradients at x, (n_in, B) in the memory format of x, and at values, bias and
+        parameters of the activation of each layer, None where none is needed.
     """
     if _is_unit(layers):
         return _unit_backward(layers[0], kept, grad_y, needed)
@@ -503,10 +506,16 @@ def backward(
         if place.d_bias >= 0:
             d_bias = sums[0, place.d_bias : place.d_bias + place.n_out].clone()
         if place.d_pieces >= 0:
-            of_pieces = sums[0, place.d_pieces : place.d_pieces + 4 * place.n_out]
-            d_pieces = of_pieces.clone().view(4, -1)
+            pieces = layers[i].pieces
+            of_pieces = sums[0, place.d_pieces : place.d_pieces + pieces.numel()]
+            d_pieces = of_pieces.clone().view(pieces.shape)
         found += d_values, d_bias, d_pieces
     return found
+
+
+def addresses_of(layer: tuple, dtype: torch.dtype) -> list[int]:
+    """Of the parameters and the hinges of a layer."""
+    return addresses(dtype, layer.values, layer.bias, layer.pieces, layer.hinges)
 
 
 def addresses(dtype: torch.dtype, *tensors: Tensor | None) -> list[int]:

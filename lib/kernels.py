@@ -27,6 +27,7 @@ from torch import Tensor
 
 from lib import compiled
 from lib.compiled import DropoutLaw
+from lib.hinges import check_hinges, torch_hinge_sum
 from lib.support import Support
 
 
@@ -35,8 +36,9 @@ class Layer(NamedTuple):
     out.
 
     Source: the layer of [Mocanu2018], Methods. ``values`` (nnz,) and ``bias`` (n_out,) as in
-    :func:`spmm`; ``srelu`` (4, n_out) as in :func:`srelu`; ``law`` of the dropout; ``is_relu``:
-    whether the activation is max(x, 0), in place of an SReLU.
+    :func:`spmm`; ``law`` of the dropout. The activation is one of ``srelu`` (4, n_out) as in
+    :func:`srelu`, ``is_relu`` for max(x, 0), and ``splash`` (2, m), the coefficients of
+    :func:`lib.hinges.hinge_sum` at its ``hinges`` (m,).
     """
 
     support: Support | None = None
@@ -45,6 +47,13 @@ class Layer(NamedTuple):
     srelu: Tensor | None = None
     law: DropoutLaw | None = None
     is_relu: bool = False
+    splash: Tensor | None = None
+    hinges: Tensor | None = None
+
+    @property
+    def pieces(self) -> Tensor | None:
+        """Parameters of the activation, None if it has none."""
+        return self.srelu if self.splash is None else self.splash
 
 
 # ------------------------------------------------------------------------- the three products
@@ -269,26 +278,26 @@ def plain_chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
 def _without_empty(layers: Sequence[Layer]) -> list[Layer]:
     kept = []
     for layer in layers:
-        if layer.is_relu or any(part is not None for part in layer[:-1]):
+        if any(part is not None and part is not False for part in layer):
             kept.append(layer)
     return kept
 
 
 def _split(layers: Sequence[Layer]) -> tuple[list[tuple], list[Tensor | None]]:
-    """Support, law and ReLU of each layer, and the tensors of all layers, three of each."""
+    """Support, law, ReLU and hinges of each layer, and three parameters of each."""
     fixed = []
     tensors = []
-    for support, values, bias, srelu, law, is_relu in layers:
-        fixed.append((support, law, is_relu))
-        tensors += values, bias, srelu
+    for layer in layers:
+        fixed.append((layer.support, layer.law, layer.is_relu, layer.hinges))
+        tensors += layer.values, layer.bias, layer.pieces
     return fixed, tensors
 
 
 class _Chain(torch.autograd.Function):
     """Layers after each other as one node of the graph.
 
-    Inputs: support, law and whether it has a ReLU, of each layer; x (B, n); values, bias and srelu
-    of each layer. The output is (n, B).
+    Inputs: support, law, whether it has a ReLU, and hinges, of each layer; x (B, n); values, bias
+    and parameters of the activation of each layer. The output is (n, B).
     """
 
     @staticmethod
@@ -319,8 +328,10 @@ def _contiguous_layers(fixed: list[tuple], tensors: Sequence[Tensor | None]) -> 
     Raises: RuntimeError if the weights are no longer those of the links.
     """
     layers = []
-    for i, (support, *others) in enumerate(fixed):
-        layer = Layer(support, *map(_held, tensors[3 * i : 3 * i + 3]), *others)
+    for i, (support, law, is_relu, hinges) in enumerate(fixed):
+        values, bias, pieces = map(_held, tensors[3 * i : 3 * i + 3])
+        srelu, splash = (pieces, None) if hinges is None else (None, pieces)
+        layer = Layer(support, values, bias, srelu, law, is_relu, splash, _held(hinges))
         if support is not None and layer.values.numel() != support.nnz:
             raise RuntimeError(
                 f"{layer.values.numel()} weights for {support.nnz} links: the links were replaced"
@@ -361,16 +372,18 @@ def _differentiable_gradients(
 
 def _composed(fixed: list[tuple], x: Tensor, tensors: Sequence[Tensor | None]) -> Tensor:
     y = x.t()
-    for i, (support, law, is_relu) in enumerate(fixed):
-        values, bias, srelu = tensors[3 * i : 3 * i + 3]
+    for i, (support, law, is_relu, hinges) in enumerate(fixed):
+        values, bias, pieces = tensors[3 * i : 3 * i + 3]
         if support is None:
             y = y.contiguous()
         else:
             y = _affine(support, values, y, bias)
         if is_relu:
             y = y.relu()
-        if srelu is not None:
-            y = _torch_srelu(y, srelu)
+        if hinges is not None:
+            y = torch_hinge_sum(y, hinges, pieces)
+        elif pieces is not None:
+            y = _torch_srelu(y, pieces)
         if law is not None:
             y = _torch_dropout(y, law)
     return y
@@ -463,9 +476,13 @@ def _check_columns(name: str, x: Tensor, n: int) -> None:
 def _check_layers(width: int, layers: Sequence[Layer]) -> None:
     """Raise ValueError unless the layers fit each other and an input of this width."""
     n = width
-    for support, values, bias, srelu, _, is_relu in layers:
+    for support, values, bias, srelu, _, is_relu, splash, hinges in layers:
         if is_relu and srelu is not None:
             raise ValueError("a layer has a ReLU and an SReLU: give one activation")
+        if splash is not None and (is_relu or srelu is not None):
+            raise ValueError("a layer has SPLASH and a ReLU or an SReLU: give one activation")
+        if (splash is None) != (hinges is None):
+            raise ValueError("a layer has one of splash and hinges: give both")
         if support is not None:
             if support.n_in != n:
                 raise ValueError(f"{n} values meet a layer of {support.n_in} inputs")
@@ -475,6 +492,8 @@ def _check_layers(width: int, layers: Sequence[Layer]) -> None:
             raise ValueError("values or bias without a support: give the links too")
         if srelu is not None and srelu.shape != (4, n):
             raise ValueError(f"srelu has shape {tuple(srelu.shape)}: give (4, {n})")
+        if splash is not None:
+            check_hinges(hinges, splash)
 
 
 def _check_layer(support: Support, values: Tensor, bias: Tensor | None = None) -> None:
@@ -491,11 +510,14 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
     one of both is on a CPU alone.
     """
     for layer in layers:
-        weights = layer.srelu if layer.values is None else layer.values
+        weights = layer.pieces if layer.values is None else layer.values
         if weights is not None and weights.dtype != x.dtype and compiled.is_autocast(x):
             x = x.to(weights.dtype)
-        for name, tensor in zip(
-            ("the weights", "the bias", "the weights"), layer[1:4], strict=True
+        for name, tensor in (
+            ("the weights", layer.values),
+            ("the bias", layer.bias),
+            ("the weights", layer.pieces),
+            ("the hinges", layer.hinges),
         ):
             if tensor is not None:
                 _check_dtype("x", x, name, tensor)

@@ -82,7 +82,7 @@ def lay_out(
         n = widths[i + 1]
         if keep:
             z = free
-            y = free = free + n if layer.srelu is not None else free
+            y = free = free + n if layer.pieces is not None else free
             free += n
         else:
             z = y = most if x == 0 else 0
@@ -114,25 +114,28 @@ def place_of(
         layer: a :class:`lib.kernels.Layer`.
         n_out: its neurons.
         rows: of the layer.
-        addresses: of its values, bias and srelu, 0 for none.
+        addresses: of its values, bias, parameters of the activation and hinges, 0 for none.
         others: fields of the place that the layer does not say.
     """
-    support, _, _, srelu, law, is_relu = layer
-    links = (n_out, n_out, 0, 0, 0, 0, 0, 0) if support is None else support.place
-    values, bias, pieces = addresses
+    links = (n_out, n_out, 0, 0, 0, 0, 0, 0) if layer.support is None else layer.support.place
+    values, bias, pieces, hinges = addresses
     unit = passes.NO_UNIT
-    if srelu is not None:
+    if layer.hinges is not None:
+        unit = passes.SPLASH
+        others["n_hinges"] = layer.hinges.numel()
+    elif layer.srelu is not None:
         unit = passes.SRELU
-    elif is_relu:
+    elif layer.is_relu:
         unit = passes.RELU
-    if law is not None:
-        others |= {"is_dropped": 1, **dict(zip(LAW, law, strict=True))}
+    if layer.law is not None:
+        others |= {"is_dropped": 1, **dict(zip(LAW, layer.law, strict=True))}
     return Place(
         *links,
         values=values,
         bias=bias,
         unit=unit,
         pieces=pieces,
+        hinges=hinges,
         x=rows.x,
         z=rows.z,
         y=rows.y,

@@ -18,6 +18,7 @@ class Place(NamedTuple):
         values, ordered, bias: addresses of the weights in the order of the links, of the same in
             the order of the transposed index, and of the biases; 0 for none.
         unit, pieces: its activation, of :mod:`lib.passes`, and the address of its parameters.
+        hinges, n_hinges: address and number of the hinges of SPLASH on one side.
         is_dropped, threshold, scale, key, flip: whether there is a dropout, and its law.
         x, z, y: rows of a tile's memory at which its input, what its activation gets and its output
             begin.
@@ -40,6 +41,8 @@ class Place(NamedTuple):
     bias: int = 0
     unit: int = 0
     pieces: int = 0
+    hinges: int = 0
+    n_hinges: int = 0
     is_dropped: int = 0
     threshold: int = 0
     scale: float = 1.0

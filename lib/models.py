@@ -13,7 +13,7 @@ from lib import activations, compiled, kernels, layers
 class MLP(nn.Sequential):
     """A sequence of modules that runs sparse layers, their activation and dropout in one pass.
 
-    It does so for :class:`~lib.layers.SparseLinear` and a ReLU, SReLU or All-ReLU and a
+    It does so for :class:`~lib.layers.SparseLinear` and a ReLU, SReLU, All-ReLU or SPLASH and a
     :class:`~lib.layers.Dropout` that follow it, where none has hooks of its own (hooks on all
     modules at once do not count); other modules run one by one. ``nn.Sequential(*net)`` is the same
     network without such passes: it gives the same finite numbers, to rounding, slower.
@@ -66,15 +66,12 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
     if type(module) is layers.Dropout:
         chain[-1] = last._replace(law=module.next_law())
         return True
-    if last.srelu is not None or last.is_relu:
+    if last.pieces is not None or last.is_relu:
         return False
-    if type(module) is nn.ReLU:
-        chain[-1] = last._replace(is_relu=True)
-        return True
-    srelu = activations.as_srelu(module, last.support.n_out, last.values)
-    if srelu is None:
+    fields = activations.fields_of(module, last.support.n_out, last.values)
+    if fields is None:
         return False
-    chain[-1] = last._replace(srelu=srelu)
+    chain[-1] = last._replace(**fields)
     return True
 
 

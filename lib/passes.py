@@ -15,9 +15,10 @@ from lib import rows
 from lib.loops import formula, parallel, serial
 from lib.memory import INDEX, at, links_of, transposed_links_of
 
-NO_UNIT, RELU, SRELU = 0, 1, 2  # activations of a layer
+NO_UNIT, RELU, SRELU, SPLASH = 0, 1, 2, 3  # activations of a layer
 OUTPUTS = 5  # of a dense layer that share the reading of a row of inputs
 CHUNK = 16_384  # examples of a neuron whose gradients are summed together, without links
+HINGED = 4096  # values of SPLASH whose gradients are summed together: they stay in the cache
 
 # --------------------------------------------------------------------------------- formulas
 
@@ -68,6 +69,62 @@ def pieces_gradient(below, below_x, above, above_x, pieces, i):
     """Gradients of t_left, a_left, width and a_right of neuron i."""
     _, left, _, right = pieces_of(pieces, i)
     return -left * below - right * above, below_x, -right * above * np.sign(pieces[2, i]), above_x
+
+
+@formula
+def hinges_of(layer, zero):
+    """Hinges of SPLASH on one side, and the coefficients (2, m) to the right and to the left."""
+    m = layer.n_hinges
+    return at(layer.hinges, zero, m), at(layer.pieces, zero, (2, m))
+
+
+@formula
+def side(is_right, coefficients, s, tile):
+    """The coefficient of hinge s in each lane, by its side of the origin."""
+    right, left = rows.filled(coefficients[0, s], tile), rows.filled(coefficients[1, s], tile)
+    return rows.either(is_right, right, left)
+
+
+@formula
+def beyond(size, hinge):
+    """How far |z| is beyond a hinge, else 0: the hinge of the other side is 0 there."""
+    return rows.most(rows.sub(size, hinge), 0)
+
+
+@formula
+def splash(z, hinges, coefficients, tile):
+    r"""\sum_s a_s · max(|z| - b_s, 0), a_s those of the side of z"""
+    size, is_right = rows.absolute(z), rows.above(z, 0)
+    y = rows.filled(0, tile)
+    for s in range(np.uint64(hinges.shape[0])):
+        y = rows.fma(side(is_right, coefficients, s, tile), beyond(size, hinges[s]), y)
+    return y
+
+
+@formula
+def splash_gradient(z, g, hinges, coefficients, tile):
+    r"""The gradient at z: g · \sum_{s: |z| > b_s} a_s to the right, its negative to the left."""
+    size, is_right = rows.absolute(z), rows.above(z, 0)
+    slope = rows.filled(0, tile)
+    for s in range(np.uint64(hinges.shape[0])):
+        more = rows.add(slope, side(is_right, coefficients, s, tile))
+        slope = rows.either(rows.above(size, hinges[s]), more, slope)
+    turned = rows.sub(rows.filled(0, tile), slope)
+    return rows.mul(rows.either(is_right, slope, turned), g)
+
+
+@formula
+def sides(z, g):
+    """|z|, and g to the right and to the left of the origin, 0 on the other side."""
+    g_right = rows.where(rows.above(z, 0), g)
+    return rows.absolute(z), g_right, rows.sub(g, g_right)
+
+
+@formula
+def hinge_gradients(size, g_right, g_left, hinge, right, left):
+    """The gradients of both coefficients of a hinge, with those of the rows before."""
+    x = beyond(size, hinge)
+    return rows.fma(g_right, x, right), rows.fma(g_left, x, left)
 
 
 @formula
@@ -185,6 +242,7 @@ def forward_layer(layer, memory, bits, begin, width, tile):
     crow, col, values = links_of(layer, zero)
     bias = at(layer.bias, zero, layer.n_out)
     pieces = at(layer.pieces, zero, (4, layer.n_out))
+    hinges, coefficients = hinges_of(layer, zero)
     has_links, has_bias, unit = layer.crow != 0, layer.bias != 0, layer.unit
     x, z_place, y_place = layer.x * n, layer.z * n, layer.y * n
     scale = rows.number(layer.scale, tile)
@@ -201,6 +259,9 @@ def forward_layer(layer, memory, bits, begin, width, tile):
             rows.store(memory, z_place + place, z)
             low, left, high, right = pieces_of(pieces, r)
             z = srelu(z, low, left, high, right)
+        elif unit == SPLASH:
+            rows.store(memory, z_place + place, z)
+            z = splash(z, hinges, coefficients, tile)
         if layer.is_dropped:
             index = np.uint32(np.uint32(r) * np.uint32(width) + np.uint32(begin))
             index = np.uint32(index + np.uint32(layer.key))
@@ -276,6 +337,7 @@ def backward_layer(upper, lower, memory, grads, bits, sums, tile):
     n, zero = rows.lanes(tile), rows.number(0, tile)
     tcrow, trow, values = transposed_links_of(upper, zero)
     pieces = at(lower.pieces, zero, (4, lower.n_out))
+    hinges, coefficients = hinges_of(lower, zero)
     has_links, unit = upper.crow != 0, lower.unit
     d, d_bias, d_pieces = upper.d_values, lower.d_bias, lower.d_pieces
     x_place, z_place = upper.x * n, lower.z * n
@@ -324,9 +386,67 @@ def backward_layer(upper, lower, memory, grads, bits, sums, tile):
                 if d_pieces >= 0:
                     four_sums = rows.totals4(below, below_x, above, above_x)
                     rows.scatter4(sums, d_pieces + np.int64(j), lower.n_out, four_sums)
-        if d_bias >= 0:
+        if d_bias >= 0 and unit != SPLASH:
             sums[np.uint64(d_bias) + j] = rows.total(g)
         rows.store(grads, g_lower + place, g)
+    if unit == SPLASH:
+        size = np.int64(upper.n_in) * n
+        of_pieces = sums[:0]
+        if d_pieces >= 0:
+            of_pieces = sums[d_pieces : d_pieces + 2 * hinges.shape[0]]
+            of_pieces[:] = zero
+        inputs, of_inputs = memory[z_place : z_place + size], grads[g_lower : g_lower + size]
+        backward_splash(hinges, coefficients, inputs, of_inputs, of_inputs, of_pieces, tile)
+        if d_bias >= 0:
+            for j in range(np.uint64(upper.n_in)):
+                g = rows.load(grads, g_lower + np.int64(j) * n, tile)
+                sums[np.uint64(d_bias) + j] = rows.total(g)
+
+
+@formula
+def add_totals(sums, place, x0, x1, x2, x3):
+    """Add the totals of four rows to four sums."""
+    sums[place] += rows.total(x0)
+    sums[place + 1] += rows.total(x1)
+    sums[place + 2] += rows.total(x2)
+    sums[place + 3] += rows.total(x3)
+
+
+@serial
+def backward_splash(hinges, coefficients, x, grad_y, grad_x, sums, tile):
+    """Gradients of SPLASH at values x, in whole rows, from grad_y, which grad_x may be; of the
+    coefficients are added to the 2 m sums, unless these are empty.
+
+    A pass over some values takes four hinges, so that what it sums stays in registers.
+    """
+    narrow = rows.narrow(tile, 16)
+    n, m = rows.lanes(narrow), hinges.shape[0]
+    for start in range(0, x.shape[0], HINGED):
+        end = min(start + HINGED, x.shape[0])
+        s = 0 if sums.shape[0] > 0 else m
+        while s + 4 <= m:
+            b0, b1, b2, b3 = hinges[s], hinges[s + 1], hinges[s + 2], hinges[s + 3]
+            r0 = r1 = r2 = r3 = l0 = l1 = l2 = l3 = rows.filled(0, narrow)
+            for i in range(start, end, n):
+                size, right, left = sides(rows.load(x, i, narrow), rows.load(grad_y, i, narrow))
+                r0, l0 = hinge_gradients(size, right, left, b0, r0, l0)
+                r1, l1 = hinge_gradients(size, right, left, b1, r1, l1)
+                r2, l2 = hinge_gradients(size, right, left, b2, r2, l2)
+                r3, l3 = hinge_gradients(size, right, left, b3, r3, l3)
+            add_totals(sums, s, r0, r1, r2, r3)
+            add_totals(sums, m + s, l0, l1, l2, l3)
+            s += 4
+        while s < m:
+            r0 = l0 = rows.filled(0, narrow)
+            for i in range(start, end, n):
+                size, right, left = sides(rows.load(x, i, narrow), rows.load(grad_y, i, narrow))
+                r0, l0 = hinge_gradients(size, right, left, hinges[s], r0, l0)
+            sums[s] += rows.total(r0)
+            sums[m + s] += rows.total(l0)
+            s += 1
+        for i in range(start, end, rows.lanes(tile)):
+            z, g = rows.load(x, i, tile), rows.load(grad_y, i, tile)
+            rows.store(grad_x, i, splash_gradient(z, g, hinges, coefficients, tile))
 
 
 @serial
@@ -575,7 +695,7 @@ def finish_gradients(layers, sums, chunk, n_chunks, tile):
             begin, end = part_of(chunk, n_chunks, n)
             for k in range(begin, end):
                 grad[perm[k]] = d[k]
-        if layers[i].d_pieces >= 0:
+        if layers[i].unit == SRELU and layers[i].d_pieces >= 0:
             d = sums[layers[i].d_pieces : layers[i].d_pieces + 4 * n_out].reshape(4, n_out)
             pieces = at(layers[i].pieces, zero, (4, n_out))
             begin, end = part_of(chunk, n_chunks, n_out)

@@ -169,6 +169,17 @@ def number(typing, x, tile):
     return tile.dtype(x, tile), generate
 
 
+@intrinsic(prefer_literal=True)
+def narrow(typing, tile, n):
+    """The tile of the first n lanes of this one, of all if it has fewer; n is a constant."""
+    narrow_tile = TileType(tile.dtype, min(tile.lanes, n.literal_value))
+
+    def generate(context, builder, signature, values):
+        return context.get_dummy_value()
+
+    return narrow_tile(tile, n), generate
+
+
 @intrinsic
 def lanes(typing, tile):
     """How many numbers a row has."""
@@ -272,17 +283,22 @@ def where(typing, mask, x):
     return x(mask, x), generate
 
 
-@intrinsic
-def floor(typing, x):
-    """The largest whole number of each lane that is not above it."""
+def _of_llvm(name):
+    @intrinsic
+    def operation(typing, x):
+        def generate(context, builder, signature, values):
+            vector = values[0].type
+            function = ir.FunctionType(vector, [vector])
+            whole_name = f"llvm.{name}.v{vector.count}{vector.element.intrinsic_name}"
+            return builder.call(builder.module.declare_intrinsic(whole_name, (), function), values)
 
-    def generate(context, builder, signature, values):
-        vector = values[0].type
-        function = ir.FunctionType(vector, [vector])
-        name = f"llvm.floor.v{vector.count}{vector.element.intrinsic_name}"
-        return builder.call(builder.module.declare_intrinsic(name, (), function), values)
+        return x(x), generate
 
-    return x(x), generate
+    return operation
+
+
+floor = _of_llvm("floor")  # the largest whole number of each lane that is not above it
+absolute = _of_llvm("fabs")
 
 
 @intrinsic

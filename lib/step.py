@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from lib import activations, compiled, kernels, layers, layout, optimisers, passes, rows
 from lib.averaging import WeightAverage
 from lib.evolution import AVERAGE
+from lib.hinges import check_hinges
 from lib.loops import formula, parallel, serial
 from lib.memory import INDEX, at
 from lib.models import MLP, has_hooks, hooks_of
 
-KINDS = "Standardise, SparseLinear, ReLU, LeakyReLU, AllReLU, SReLU and Dropout"
+KINDS = "Standardise, SparseLinear, ReLU, LeakyReLU, AllReLU, SReLU, Splash and Dropout"
 
 
 class CannotCompile(ValueError):
@@ -350,6 +351,7 @@ class CompiledStep:
             (own, *pair) for own in self._own for pair in own.items() if pair[1] is not None
         ]
         self._hooks = [hooks for module in everything for hooks in hooks_of(module)]
+        self._splash = [*activations.splash_units(self.model).values()]
         self._of_optimiser = hooks_of_optimiser(self.optimiser)
         self._n_of_optimiser = sum(map(len, self._of_optimiser))
 
@@ -358,6 +360,8 @@ class CompiledStep:
         microseconds.
         """
         if [*self.model._modules.values()] != self._modules or any(self._hooks):
+            return False
+        if any(unit.bounded for unit in self._splash):
             return False
         for own, name, p in self._named:
             if own.get(name) is not p or not p.requires_grad:
@@ -466,6 +470,10 @@ def _parts_of(model: nn.Module) -> tuple[layers.Standardise | None, list[_Part]]
             standardise = module
         elif kind is layers.SparseLinear:
             parts.append(_Part(module, None, None))
+        elif kind is activations.Splash and module.bounded:
+            raise CannotCompile(
+                f"{name} is a bounded Splash, which divides its coefficients: train by autograd"
+            )
         elif kind in UNITS and parts and parts[-1].unit is None and parts[-1].dropout is None:
             parts[-1] = parts[-1]._replace(unit=module)
         elif kind is layers.Dropout and parts and parts[-1].dropout is None:
@@ -515,7 +523,8 @@ def _check_widths(standardise: layers.Standardise | None, parts: list[_Part]) ->
             raise CannotCompile(f"{n} values meet a SReLU of {unit.pieces.shape[1]} neurons")
 
 
-UNITS = (nn.ReLU, nn.LeakyReLU, activations.AllReLU, activations.SReLU)
+UNITS = (nn.ReLU, nn.LeakyReLU, activations.AllReLU, activations.SReLU, activations.Splash)
+LEARNED = (activations.SReLU, activations.Splash)  # have one parameter
 
 
 def _parameters_of(part: _Part) -> list[nn.Parameter]:
@@ -589,12 +598,13 @@ class _Plan:
                 found["d_bias"] = sums_of.take(n)
                 self.parameters.append(part.linear.bias)
                 descents.append((0, n, found["d_bias"], 0))
-            if type(part.unit) is activations.SReLU:
-                found["d_pieces"] = sums_of.take(4 * n)
-                self.parameters.append(part.unit.pieces)
-                descents.append((0, 4 * n, found["d_pieces"], 1))
+            if type(part.unit) in LEARNED:
+                n_pieces = layer.pieces.numel()
+                found["d_pieces"] = sums_of.take(n_pieces)
+                self.parameters += part.unit.parameters()
+                descents.append((0, n_pieces, found["d_pieces"], layer.srelu is not None))
             self.held.append(layer)
-            given = compiled.addresses(torch.float32, *layer[1:4])
+            given = compiled.addresses_of(layer, torch.float32)
             table.append(layout.place_of(layer, n, at_rows, given, **found))
         n = widths[-1]
         table[-1] = table[-1]._replace(g=size)
@@ -616,6 +626,7 @@ class _Plan:
         buffers = {} if step.standardise is None else step.standardise._buffers
         self.buffers = buffers, [*buffers.values()]
         self.leaky = [p.unit for p in step.parts if isinstance(p.unit, nn.LeakyReLU)]
+        self.splash = [p.unit for p in step.parts if type(p.unit) is activations.Splash]
         self.all_dropouts = [p.dropout for p in step.parts if p.dropout is not None]
         self.constants = self._constants()
         self.first_ordered: Tensor | None = None  # weights of the first layer in the other order
@@ -655,12 +666,13 @@ class _Plan:
 
     def _constants(self) -> list:
         """What it has taken over of the modules besides links: versions of the standardisation,
-        slopes, and probabilities of a dropout.
+        slopes, hinges, and probabilities of a dropout.
         """
         buffers, known = self.buffers
         constants: list[Any] = [id(buffers[name]) for name in buffers]
         constants += [buffer._version for buffer in known]
         constants += [unit.negative_slope for unit in self.leaky]
+        constants += [(unit.hinges.data_ptr(), unit.hinges._version) for unit in self.splash]
         return constants + [dropout.p for dropout in self.all_dropouts]
 
     def run(self, x: Tensor, y: Tensor, starts: np.ndarray) -> float:
@@ -764,7 +776,7 @@ class _Plan:
             place["values"] = next(descents)["values"]
             if part.linear.bias is not None:
                 place["bias"] = next(descents)["values"]
-            if type(part.unit) is activations.SReLU:
+            if type(part.unit) in LEARNED:
                 place["pieces"] = next(descents)["values"]
 
     def _write_settings(self, settings: list[tuple]) -> None:
@@ -798,16 +810,15 @@ class _Plan:
 
 def _layer_of(part: _Part) -> kernels.Layer:
     linear, unit, dropout = part
-    support, values, bias, *_ = linear.links()
-    is_relu = type(unit) is nn.ReLU
-    srelu = None
-    if unit is not None and not is_relu:
-        srelu = activations.as_srelu(unit, linear.out_features, values).detach()
-    law = None
+    layer = linear.links()
+    if unit is not None:
+        layer = layer._replace(**activations.fields_of(unit, linear.out_features, layer.values))
+    if layer.hinges is not None:
+        check_hinges(layer.hinges, layer.splash)
+        layer = layer._replace(hinges=layer.hinges.contiguous())
     if dropout is not None and dropout.p > 0:
-        law = compiled.dropout_law(dropout.p, dropout.seed, 0)
-    bias = None if bias is None else bias.detach()
-    return kernels.Layer(support, values.detach(), bias, srelu, law, is_relu)
+        layer = layer._replace(law=compiled.dropout_law(dropout.p, dropout.seed, 0))
+    return kernels.Layer(*(part.detach() if torch.is_tensor(part) else part for part in layer))
 
 
 def _mean_and_std(standardise: layers.Standardise | None, n_in: int) -> np.ndarray:

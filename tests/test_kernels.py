@@ -221,11 +221,12 @@ def two_layers(parts, generator):
 
 def formula(x, layer):
     """One layer by its definition: dense product, SReLU as printed, the hash as published."""
-    support, values, bias, srelu, law, is_relu = layer
+    support, values, bias, srelu, law, is_relu, splash, hinges = layer
     y = x if support is None else x @ dense(support, values).t()
     y = y if bias is None else y + bias
     y = y if srelu is None else printed_srelu(y, *srelu)
     y = y.clamp(min=0) if is_relu else y
+    y = y if splash is None else printed_splash(y, hinges, *splash)
     return y if law is None else y * kept(law, *y.shape) / (1 - P)
 
 
@@ -234,6 +235,12 @@ def printed_srelu(x, t_left, a_left, width, a_right):
     t_right = t_left + width.abs()
     middle = torch.where(x >= t_right, t_right + a_right * (x - t_right), x)
     return torch.where(x <= t_left, t_left + a_left * (x - t_left), middle)
+
+
+def printed_splash(x, hinges, right, left):
+    """Tavakoli2021: sums of hinges on both sides of the origin."""
+    x = x[..., None]
+    return ((x - hinges).relu() * right + (-x - hinges).relu() * left).sum(-1)
 
 
 def kept(law, n_examples, n):

@@ -15,7 +15,7 @@ from lib.layers import Dropout, SparseLinear
 from lib.models import MLP, count_links, evaluating, mlp, runs_on_any_threads, sparse_layers
 
 WIDTHS = (6, 9, 8, 3)
-each_activation = pytest.mark.parametrize("activation", ["relu", "srelu", "all_relu"])
+each_activation = pytest.mark.parametrize("activation", ["relu", "srelu", "all_relu", "splash"])
 each_dropout = pytest.mark.parametrize("dropout", [0.0, 0.3])
 
 # torch warns of its own doings in the first transform of forward mode, and in dynamo
@@ -319,9 +319,9 @@ def test_whole_network_is_one_pass(activation, training, passes, generator):
     standardisation = torch.zeros(6), torch.ones(6)
     net = mlp(WIDTHS, density=0.5, activation=activation, standardisation=standardisation)
     net.train(training)(torch.randn(5, 2, 3, generator=generator))
-    hidden = [LINEAR] if activation == "relu" else [LINEAR, "srelu"]
+    hidden = [LINEAR, "srelu"] if activation in ("srelu", "all_relu") else [LINEAR]
     hidden += ["law"] if training else []
-    hidden += ["is_relu"] if activation == "relu" else []
+    hidden += {"relu": ["is_relu"], "splash": ["splash hinges"]}.get(activation, [])
     hidden = " ".join(hidden)
     assert passes == [[hidden, hidden, LINEAR]]
 

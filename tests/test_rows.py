@@ -60,6 +60,22 @@ def test_rows_are_loaded_and_stored_at_any_place(tile, rng):
     assert y[0] == 0
 
 
+@compiled_here
+def _double_narrow(x, tile):
+    narrow = rows.narrow(tile, 4)
+    row = rows.load(x, 0, narrow)
+    rows.store(x, 0, rows.add(row, row))
+    return rows.lanes(narrow)
+
+
+@each_tile
+def test_narrow_tile_has_the_first_lanes(tile, rng):
+    x = numbers(tile, rng)
+    before, n = x.copy(), min(4, tile.lanes)
+    assert _double_narrow(x, tile) == n
+    assert_array_equal(x, [*(2 * before[:n]), *before[n:]])
+
+
 # lane by lane
 
 
@@ -73,14 +89,16 @@ def _arithmetic(x, y, z, tile):
     rows.store(z, 3 * n, rows.div(a, b))
     rows.store(z, 4 * n, rows.add(a, 3))
     rows.store(z, 5 * n, rows.floor(a))
+    rows.store(z, 6 * n, rows.absolute(a))
 
 
 @each_tile
 def test_arithmetic_is_that_of_numpy(tile, rng):
     x, y = 10 * numbers(tile, rng), numbers(tile, rng)
-    z = np.empty(6 * tile.lanes, tile.dtype)
+    z = np.empty(7 * tile.lanes, tile.dtype)
     _arithmetic(x, y, z, tile)
-    assert_array_equal(z, np.concatenate([x + y, x - y, x * y, x / y, x + 3, np.floor(x)]))
+    desired = [x + y, x - y, x * y, x / y, x + 3, np.floor(x), np.abs(x)]
+    assert_array_equal(z, np.concatenate(desired))
 
 
 @compiled_here

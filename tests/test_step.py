@@ -20,11 +20,11 @@ from lib.support import make_support, random_support
 from lib.train import fit
 from tests import test_train as training
 from tests.oracles import seeded
-from tests.test_kernels import kept, printed_srelu
+from tests.test_kernels import kept, printed_splash, printed_srelu
 
 WIDTHS = (13, 20, 17, 5)
 P = 0.3
-UNITS = ("relu", "leaky_relu", "all_relu", "srelu")
+UNITS = ("relu", "leaky_relu", "all_relu", "srelu", "splash")
 
 
 @pytest.fixture(autouse=True)
@@ -43,14 +43,19 @@ def support_of(links, n_in, n_out, generator):
     return random_support(n_in, n_out, links, generator=generator)
 
 
-def unit_of(name, n, layer, generator):
-    unit = activations.make(name, n, layer)
+def unit_of(name, n, layer, generator, **options):
+    unit = activations.make(name, n, layer, **options)
+    if name == "splash":  # about as steep as the others
+        shape = unit.coefficients.shape
+        unit.coefficients.data = torch.randn(shape, generator=generator) / shape[1] ** 0.5
     if name == "srelu":  # widths of both signs
         unit.pieces.data = torch.randn(4, n, generator=generator)
     return unit
 
 
-def network(unit="srelu", links=0.3, has_bias=True, is_standardised=True, widths=WIDTHS, p=P):
+def network(
+    unit="srelu", links=0.3, has_bias=True, is_standardised=True, widths=WIDTHS, p=P, **options
+):
     generator, modules = seeded(3), []
     if is_standardised:
         mean = torch.randn(widths[0], generator=generator)
@@ -63,7 +68,7 @@ def network(unit="srelu", links=0.3, has_bias=True, is_standardised=True, widths
             linear.bias.data = torch.randn(n, generator=generator)
         modules.append(linear)
         if i < len(widths) - 1:
-            modules += unit_of(unit, n, i, generator), layers.Dropout(p, seed=i)
+            modules += unit_of(unit, n, i, generator, **options), layers.Dropout(p, seed=i)
     return models.MLP(*modules)
 
 
@@ -99,6 +104,8 @@ def dense_gradients(model, x, y):
             x = (x - module.mean.double()) / module.std.double()
         elif isinstance(module, activations.SReLU):
             x = printed_srelu(x, *own[0])
+        elif isinstance(module, activations.Splash):
+            x = printed_splash(x, module.hinges.double(), *own[0])
         elif isinstance(module, layers.Dropout):
             law = compiled.dropout_law(module.p, module.seed, 0)
             x = x * kept(law, *x.shape) / (1 - module.p)
@@ -120,14 +127,25 @@ def largest_error(actual, desired):
 
 
 @pytest.mark.parametrize("unit", UNITS)
-@pytest.mark.parametrize("n", [1, 10, 16, 17, 100, 128, 200, 600])
-@pytest.mark.parametrize("links", ["none", "one", 0.1, 1.0])
+@pytest.mark.parametrize("n", [1, 7, 10, 16, 17, 64, 100, 128, 200, 600])
+@pytest.mark.parametrize("links", ["none", "one", 0.01, 0.1, 1.0])
 @pytest.mark.parametrize(("has_bias", "is_standardised"), [(True, True), (False, False)])
 def test_gradients_are_those_of_dense_float64(unit, n, links, has_bias, is_standardised):
     """To 1e-5 of the largest of a tensor: a number goes through some 20 roundings of 6e-8 in three
     layers and back, and what cancels in the sum over examples is about ten times what is left.
     """
     model, (x, y) = network(unit, links, has_bias, is_standardised), examples(n)
+    desired_loss, desired = dense_gradients(model, x, y)
+    loss, actual = gradients(model, x, y)
+    assert loss == pytest.approx(desired_loss, rel=2e-6)
+    assert largest_error(actual, desired) <= 1e-5
+
+
+@pytest.mark.parametrize("n_hinges", [1, 3, 5, 9, 15, 17])
+@pytest.mark.parametrize("n", [1, 7, 128])
+def test_gradients_of_any_number_of_hinges_are_those_of_dense_float64(n_hinges, n):
+    """They are taken by fours: 1, 2, 3, 5, 8 and 9 on a side."""
+    model, (x, y) = network("splash", n_hinges=n_hinges), examples(n)
     desired_loss, desired = dense_gradients(model, x, y)
     loss, actual = gradients(model, x, y)
     assert loss == pytest.approx(desired_loss, rel=2e-6)
@@ -178,6 +196,8 @@ def dense_loss(model, x, y):
             x = (x - module.mean.double()) / module.std.double()
         elif isinstance(module, activations.SReLU):
             x = printed_srelu(x, *own[0])
+        elif isinstance(module, activations.Splash):
+            x = printed_splash(x, module.hinges.double(), *own[0])
         elif not isinstance(module, layers.Dropout):
             x = torch.where(x > 0, x, getattr(module, "negative_slope", 0.0) * x)
     return F.cross_entropy(x, y)
@@ -273,11 +293,12 @@ def test_update_has_the_bits_of_fused_sgd(momentum, decay, nesterov):
         assert same(momenta(optimiser, model), momenta(desired, twin))
 
 
+@pytest.mark.parametrize("unit", ["srelu", "splash"])
 @pytest.mark.parametrize("n", [1, 16, 128, 600])
-def test_steps_have_the_bits_of_one_thread_on_two(n):
+def test_steps_have_the_bits_of_one_thread_on_two(n, unit):
     results = []
     for threads in (1, 2):
-        model, (x, y) = network(), examples(n)
+        model, (x, y) = network(unit), examples(n)
         optimiser = sgd(model, weight_decay=0.01)
         step = compiled_step(model, optimiser)
         with compiled.on_threads(threads):
@@ -380,6 +401,14 @@ def replace_unit(model, optimiser):
     model[5] = nn.ReLU()
 
 
+def move_hinges(model, optimiser):
+    model[2].hinges.mul_(0.9)
+
+
+def replace_hinges(model, optimiser):
+    model[2].hinges = 0.9 * model[2].hinges
+
+
 def drop_more_of_one(model, optimiser):
     model[3].p = 0.6
 
@@ -396,7 +425,7 @@ CHANGES = [
     move,
 ]
 CHANGES += [load_momentum, lower_the_rate, decay_more, drop_more, standardise_otherwise]
-CHANGES += [change_slope, replace_unit]
+CHANGES += [change_slope, replace_unit, move_hinges, replace_hinges]
 named = partial(pytest.mark.parametrize, ids=lambda change: getattr(change, "__name__", None))
 
 
@@ -407,7 +436,9 @@ def test_steps_are_those_of_autograd_whatever_happens_between_them(n, change):
     unit that it lies on the other side: none does with these seeds.
     """
     unit = "all_relu" if change in (change_slope, replace_unit) else "srelu"
-    (model, optimiser), (twin, desired) = (with_sgd(network(unit)) for _ in range(2))
+    unit = "splash" if change in (move_hinges, replace_hinges) else unit
+    rate = 0.005 if unit == "splash" else 0.02  # at which training on one example does not diverge
+    (model, optimiser), (twin, desired) = (with_sgd(network(unit), rate) for _ in range(2))
     step, (x, y) = compiled_step(model, optimiser), examples(n)
     for i in range(50):
         if i == 20:
@@ -419,8 +450,8 @@ def test_steps_are_those_of_autograd_whatever_happens_between_them(n, change):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def with_sgd(model):
-    return model, sgd(model, lr=0.02, weight_decay=0.01)
+def with_sgd(model, lr=0.02):
+    return model, sgd(model, lr=lr, weight_decay=0.01)
 
 
 @pytest.mark.parametrize("change", [drop_more, nothing])
@@ -601,6 +632,10 @@ def narrow_unit(model):
     model[5] = activations.SReLU(1)
 
 
+def bounded(model):
+    model[2] = activations.Splash(bounded=True)
+
+
 def narrow_standardise(model):
     model[0] = layers.Standardise(torch.zeros(5), torch.ones(5))
 
@@ -617,6 +652,7 @@ LATER = [
     (ends_with_dropout, "the last module is no SparseLinear"),
     (narrow, "20 values meet a layer of 19 inputs"),
     (narrow_unit, "17 values meet a SReLU of 1 neurons"),
+    (bounded, "2 is a bounded Splash"),
 ]
 MODELS = [
     *LATER,
@@ -732,6 +768,22 @@ def test_models_that_have_changed_are_refused(change, sentence):
     step(x, y)
     change(model)
     refused(step, x, y, model, sentence)
+
+
+def test_splash_that_becomes_bounded_is_refused():
+    (model, optimiser), (x, y) = plain(unit="splash"), examples(16)
+    step = compiled_step(model, optimiser)
+    step(x, y)
+    model[2].bounded = True
+    refused(step, x, y, model, "2 is a bounded Splash")
+
+
+def test_hinges_that_do_not_fit_the_coefficients_are_refused():
+    (model, optimiser), (x, y) = plain(unit="splash"), examples(16)
+    step = compiled_step(model, optimiser)
+    step(x, y)
+    model[2].hinges = torch.tensor([0.0, 1.0])
+    refused(step, x, y, model, "give .m,. and .2, m.", ValueError)
 
 
 def test_step_goes_on_when_the_hook_is_gone():
