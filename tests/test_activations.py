@@ -207,9 +207,11 @@ def test_activations_are_made_by_name():
     assert activations.make("all_relu", 5, 2).negative_slope == -0.6
 
 
-@pytest.mark.parametrize("name", ["gelu", "SReLU", ""])
-def test_unknown_activation_is_refused(name):
-    with pytest.raises(ValueError, match=f"unknown activation '{name}': did you mean"):
+@pytest.mark.parametrize(
+    ("name", "hint"), [("gelu", "did you mean"), ("SReLU", "did you mean"), ("", "known are")]
+)
+def test_unknown_activation_is_refused(name, hint):
+    with pytest.raises(ValueError, match=f"unknown activation '{name}': {hint}"):
         activations.make(name, 5, 1)
 
 

@@ -152,11 +152,16 @@ def test_colour_images_are_standardised_by_channel(rng):
 
 @pytest.mark.parametrize("option", ["name", "fallback"])
 @pytest.mark.parametrize(
-    ("name", "nearest"),
-    [("MNIST", "mnist"), ("FashionMNIST", "fashion_mnist"), ("cifar-10", "cifar10"), ("", "")],
+    ("name", "hint"),
+    [
+        ("MNIST", "did you mean 'mnist'"),
+        ("FashionMNIST", "did you mean 'fashion_mnist'"),
+        ("cifar-10", "did you mean 'cifar10'"),
+        ("", "known are "),
+    ],
 )
-def test_unknown_name_is_refused_with_the_nearest(option, name, nearest):
-    with pytest.raises(ValueError, match=f"unknown data set '{name}': did you mean '{nearest}"):
+def test_unknown_name_is_refused_with_the_nearest(option, name, hint):
+    with pytest.raises(ValueError, match=f"unknown data set '{name}': {hint}"):
         data.load(**{"name": "digits", option: name})
 
 
