@@ -627,6 +627,7 @@ class _Plan:
         self.buffers = buffers, [*buffers.values()]
         self.leaky = [p.unit for p in step.parts if isinstance(p.unit, nn.LeakyReLU)]
         self.splash = [p.unit for p in step.parts if type(p.unit) is activations.Splash]
+        self.held += [unit.hinges for unit in self.splash]  # so that others have another id
         self.all_dropouts = [p.dropout for p in step.parts if p.dropout is not None]
         self.constants = self._constants()
         self.first_ordered: Tensor | None = None  # weights of the first layer in the other order
@@ -665,14 +666,14 @@ class _Plan:
         return self.constants == self._constants()
 
     def _constants(self) -> list:
-        """What it has taken over of the modules besides links: versions of the standardisation,
+        """What the plan copied from the modules besides links: versions of the standardisation,
         slopes, hinges, and probabilities of a dropout.
         """
         buffers, known = self.buffers
         constants: list[Any] = [id(buffers[name]) for name in buffers]
         constants += [buffer._version for buffer in known]
         constants += [unit.negative_slope for unit in self.leaky]
-        constants += [(unit.hinges.data_ptr(), unit.hinges._version) for unit in self.splash]
+        constants += [(id(unit.hinges), unit.hinges._version) for unit in self.splash]
         return constants + [dropout.p for dropout in self.all_dropouts]
 
     def run(self, x: Tensor, y: Tensor, starts: np.ndarray) -> float:

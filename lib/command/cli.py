@@ -129,7 +129,7 @@ def _on_cluster(command: Callable) -> Callable:
             "--cluster", metavar="KIND", help="Start one and end it afterwards: local, ssh, slurm."
         ),
         _number("--workers", "Of --cluster: runs side by side (ssh: on each host)."),
-        click.option("--hosts", multiple=True, metavar="HOST", help="Of --cluster ssh."),
+        click.option("--hosts", metavar="A,B,…", help="Of --cluster ssh."),
         click.option(
             "--wire", is_flag=True, help="Records come over the wire, folder shared or not."
         ),
@@ -312,14 +312,15 @@ def _sweep(runs: "Sequence[Run]", jobs: int, cluster: "Cluster | None", ship: bo
     finally:  # what is finished is stored, whatever became of the others
         if ship:
             for record in papers.STORE.records(runs, whole=True):
-                papers.STORE.ship(record)
+                if record.profile == "paper":  # --seeds may ask for others
+                    papers.STORE.ship(record)
 
 
 def _cluster(
     scheduler: str | None,
     cluster: str | None,
     workers: int | None,
-    hosts: tuple[str, ...],
+    hosts: str | None,
     wire: bool,
 ) -> "Cluster | None":
     """Where the runs are made, if not on this machine alone."""
@@ -327,7 +328,7 @@ def _cluster(
         return None
     from lib.runs.clusters import Cluster
 
-    return Cluster(scheduler, cluster, workers, hosts, wire)
+    return Cluster(scheduler, cluster, workers, tuple(hosts.split(",")) if hosts else (), wire)
 
 
 def _say_what_stands_in(runs: "Iterable[Run]") -> None:
@@ -556,7 +557,7 @@ def _verdicts(profile: str, ids: list[str] | None) -> "pd.DataFrame":
     from lib.runs.progress import Progress
 
     kept = papers.STORE.runs / VERDICTS.format(profile=profile)
-    sources = fresh.digest(fresh.common(), fresh.of_records(papers.EXPERIMENTS))
+    sources = fresh.digest(fresh.common(), fresh.of_records(papers.EXPERIMENTS, profile))
     with contextlib.suppress(OSError, ValueError, KeyError):
         content = json.loads(kept.read_text())
         if content["sources"] == sources:

@@ -38,10 +38,15 @@ def common() -> str:
     return digest(paths.LIBRARY, paths.ROOT / "requirements.txt", paths.REFERENCE, *tables)
 
 
-def of_records(experiments: Iterable[str]) -> str:
-    """Of the stored records of experiments: those of a clone, and those that were made here."""
+def of_records(experiments: Iterable[str], profile: str) -> str:
+    """Of the stored records of experiments: those of a clone, those that were made here, and which
+    of them a profile shows where a data set stands in for another.
+    """
     store, parts = papers.STORE, []
     for name in sorted(experiments):
+        for run in papers.EXPERIMENTS[name].runs(profile):
+            if run.stand_in is not None:
+                parts.append(run.name if run.can_be_had() else run.stand_in.name)
         parts.append(store.results / name)
         parts += sorted(store.runs.glob(f"{name}-*/{RECORDS}"))
     return digest(*parts)
@@ -58,7 +63,7 @@ def of_notebook(path: Path, profile: str, common: str) -> str:
     cells = _cells(path)
     lists_notebooks = any("lib.command" in source for _, source in cells)
     others = [path.parent] if lists_notebooks else []
-    records = of_records(experiments_of(path))
+    records = of_records(experiments_of(path), profile)
     return digest(profile, json.dumps(cells), common, records, *others)
 
 

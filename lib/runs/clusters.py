@@ -61,7 +61,7 @@ class Cluster:
         if self.kind is not None:
             check_known("cluster", self.kind, KINDS)
         if (self.kind == "ssh") != bool(self.hosts):
-            raise ValueError("--cluster ssh and --hosts HOST ... go together: give both")
+            raise ValueError("--cluster ssh and --hosts A,B go together: give both")
         if self.kind == "slurm" and self.workers is None:
             raise ValueError("--cluster slurm asks for --workers N, how many runs side by side")
         if self.kind is None and self.workers is not None:

@@ -403,3 +403,9 @@ def test_bench_leaves_threads_to_the_caller(capsys, monkeypatch):
     before = torch.get_num_threads()
     run(capsys, "bench", "--json", "-")
     assert torch.get_num_threads() == before
+
+
+def test_seeds_that_the_profile_does_not_have_are_not_shipped(capsys, small):
+    assert run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 3)[0] == 0
+    shipped = set(archive(small / "results" / "tiny"))
+    assert shipped == {one.name for one in tiny_runs("paper")} < papers.STORE.names()

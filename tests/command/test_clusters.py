@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from lib import papers
-from lib.command import cli
+from lib.command import cli, gallery, notebooks
 from lib.runs import executors
 from lib.runs.clusters import Cluster
 from tests.checkouts import ROOT, started, variables
@@ -42,12 +42,12 @@ def asked(monkeypatch):
         ("--scheduler tcp://10.0.0.1:8786", Cluster("tcp://10.0.0.1:8786")),
         ("--cluster local", Cluster(kind="local")),
         ("--cluster slurm --workers 8 --wire", Cluster(kind="slurm", workers=8, wire=True)),
-        ("--cluster ssh --hosts a b", Cluster(kind="ssh", hosts=("a", "b"))),
+        ("--cluster ssh --hosts a,b", Cluster(kind="ssh", hosts=("a", "b"))),
     ],
 )
 def test_words_of_the_command_name_the_cluster(command, words, cluster, asked, monkeypatch):
-    monkeypatch.setattr(cli.notebooks, "execute_all", lambda *_: [])
-    monkeypatch.setattr(cli.gallery, "write", lambda _: "")
+    monkeypatch.setattr(notebooks, "execute_all", lambda *_: [])
+    monkeypatch.setattr(gallery, "write", lambda _: "")
     assert cli.main([*command.split(), "--profile", "smoke", *words.split()]) == 0
     assert asked == [cluster]
 
@@ -57,8 +57,8 @@ def test_words_of_the_command_name_the_cluster(command, words, cluster, asked, m
     [
         ("--cluster slrum --workers 2", "did you mean 'slurm'"),
         ("--cluster slurm", "asks for --workers N"),
-        ("--cluster ssh", "--cluster ssh and --hosts HOST ... go together"),
-        ("--cluster local --hosts a", "--cluster ssh and --hosts HOST ... go together"),
+        ("--cluster ssh", "--cluster ssh and --hosts A,B go together"),
+        ("--cluster local --hosts a", "--cluster ssh and --hosts A,B go together"),
         ("--scheduler tcp://a:1 --workers 2", "--workers goes with --cluster"),
         ("--scheduler tcp://a:1 --cluster local", "give either --scheduler ADDRESS or --cluster"),
         ("--workers 2", "give either --scheduler ADDRESS or --cluster KIND"),
@@ -71,8 +71,8 @@ def test_words_that_do_not_go_together_are_refused(words, said, asked, capsys):
 
 
 def test_cluster_without_runs_to_make_is_refused(asked, capsys, monkeypatch):
-    monkeypatch.setattr(cli.notebooks, "execute_all", lambda *_: [])
-    monkeypatch.setattr(cli.gallery, "write", lambda _: "")
+    monkeypatch.setattr(notebooks, "execute_all", lambda *_: [])
+    monkeypatch.setattr(gallery, "write", lambda _: "")
     assert cli.main(["figures", "--profile", "paper", "--cluster", "local"]) == 1
     assert "a cluster goes with --train" in capsys.readouterr().err and asked == []
     assert cli.main("figures --profile paper --only 20 --train --cluster local".split()) == 0

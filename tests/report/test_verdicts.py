@@ -71,10 +71,11 @@ def test_claims_are_those_asked_for_in_the_order_of_the_table():
 
 
 @pytest.mark.parametrize(
-    ("options", "nearest"), [({"profile": "papper"}, "paper"), ({"ids": ["X3"]}, "X[12]")]
+    ("options", "hint"),
+    [({"profile": "papper"}, "did you mean 'paper'"), ({"ids": ["X3"]}, "known are X1, X2, Y1")],
 )
-def test_unknown_names_are_refused_with_the_nearest(options, nearest):
-    with pytest.raises(ValueError, match=f"did you mean '{nearest}'"):
+def test_unknown_names_are_refused(options, hint):
+    with pytest.raises(ValueError, match=hint):
         of_table({}, **options)
 
 
@@ -160,5 +161,5 @@ def test_readings_of_all_claims_are_listed_with_their_own_verdicts():
     assert verdicts.readings({"X2": claims["X2"]}, lambda *_: []).empty
     of_one = verdicts.readings(claims, lambda *_: [], ids=["Y1"])
     assert list(of_one["verdict"]) == ["inconclusive", "reproduced"]
-    with pytest.raises(ValueError, match="unknown claim 'Z1': did you mean"):
+    with pytest.raises(ValueError, match="unknown claim 'Z1': known are X1"):
         verdicts.readings(claims, lambda *_: [], ids=["Z1"])

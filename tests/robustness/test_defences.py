@@ -187,3 +187,16 @@ def test_points_by_the_compiled_step_are_those_of_autograd(norm):
     actual = attack.perturbed(x, y, generators[0], step.gradient_at)
     torch.testing.assert_close(actual, attack.ascend(model, x, y, generators[1]))
     assert torch.equal(generators[0].get_state(), generators[1].get_state())
+
+
+class Regularised(Adversarial):
+    """Inherits the points and computes another loss."""
+
+    def __call__(self, model, x, y, generator):
+        return super().__call__(model, x, y, generator) + model(x).square().mean()
+
+
+@pytest.mark.parametrize("kind", [Adversarial, Regularised])
+def test_objective_of_its_own_is_not_replaced_by_cross_entropy(kind):
+    assert train._perturbs(kind(0.1)) == (kind is Adversarial)
+    assert not train._perturbs(DropConnect(0.5))

@@ -53,6 +53,7 @@ class RBMTraining(Run):
         validation: validation examples taken out of the training part; 0 where the set brings a
             validation part.
         limit: training examples used; None for all.
+        evaluate_test: False in tuning, which must not see the test part.
     Raises: ValueError if a field is of another type or contradicts another.
     """
 
@@ -76,6 +77,7 @@ class RBMTraining(Run):
     chains: int = ais.CHAINS
     validation: int = 0
     limit: int | None = None
+    evaluate_test: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,6 +216,8 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
 
 def _judge(run: RBMTraining, parts: dict[str, Tensor]) -> _Judge:
     judged = {**parts, "train": parts["train"][:TRAIN_ROWS]}
+    if not run.evaluate_test:
+        del judged["test"]
     ceilings = {part: exact.ceiling(x) for part, x in judged.items()}
     return _Judge(run, judged, ais.base_of(parts["train"]), ceilings)
 
@@ -459,12 +463,13 @@ def wide(profile: str) -> list[RBMTraining]:
     name = "set_rbm_wide"
     if profile != "paper":
         tiny = {"variant": "tried", **DIGITS, **SHORT, "epochs": 1, "limit": 200}
+        tiny["evaluate_test"] = False
         return _runs(name, ("set",), (0,), hidden=(20,), **tiny)
     machine = {**WIDE, "dataset": "mnist"}
     runs = []
     for values in product(*WIDE_TRIED.values()):
         setting = dict(zip(WIDE_TRIED, values, strict=True))
-        tried = {**machine, **setting, "epochs": WIDE_TRIED_EPOCHS}
+        tried = {**machine, **setting, "epochs": WIDE_TRIED_EPOCHS, "evaluate_test": False}
         runs += _runs(name, WIDE_METHODS, (0,), variant="tried", **tried)
     for method, setting in WIDE_TUNED.items():
         tuned = {**machine, **setting, "variant": "tuned", "epochs": WIDE_EPOCHS}

@@ -195,3 +195,11 @@ def test_rows_that_are_no_images_are_refused():
     assert images.upright(torch.zeros(2, 128), "ocr_letters").shape == (2, 16, 8)
     with pytest.raises(ValueError, match="dna has 180 features: its rows are no square images"):
         images.upright(torch.zeros(1, 180), "dna")
+
+
+def test_wide_machines_that_are_tried_never_see_the_test_part():
+    tried = [run for run in experiments.wide("paper") if run.variant == "tried"]
+    assert tried and not any(run.evaluate_test for run in tried)
+    (small,) = experiments.wide("smoke")
+    parts = {"train": torch.zeros(4, 64), "valid": torch.ones(3, 64), "test": torch.ones(2, 64)}
+    assert set(experiments._judge(small, parts).parts) == {"train", "valid"}
