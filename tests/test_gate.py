@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from lib.runs.records import RECORDS, archive
 from tests import dump, gate
 from tests.checkouts import ROOT
+from tests.stored import rewrite
 
 # a library with one experiment of two runs, one of them in all profiles
 LIBRARY = """
@@ -202,12 +204,12 @@ def test_tables_are_compared_line_by_line(tmp_path):
 def test_frozen_records_are_named_by_their_contents(tmp_path):
     results = tmp_path / "results"
     (results / "kh").mkdir(parents=True)
-    (results / "kh" / "metrics.csv").write_text("rate\n0.5\n")
+    (results / "kh" / RECORDS).write_text("rate\n0.5\n")
     first = gate.freeze(results, tmp_path / "cache")
     assert gate.freeze(results, tmp_path / "cache") == first
-    (results / "kh" / "metrics.csv").write_text("rate\n0.6\n")
+    (results / "kh" / RECORDS).write_text("rate\n0.6\n")
     assert gate.freeze(results, tmp_path / "cache") != first
-    assert (first / "kh" / "metrics.csv").read_text() == "rate\n0.5\n"
+    assert (first / "kh" / RECORDS).read_text() == "rate\n0.5\n"
 
 
 def test_changed_folder_has_no_commit(checkout, tmp_path):
@@ -269,7 +271,8 @@ def test_commit_agrees_with_itself(tmp_path):
 def test_changed_digit_rate_and_threshold_are_found(tmp_path, capsys):
     folder = tmp_path / "clone"
     git(ROOT, "clone", "-q", str(ROOT), str(folder))
-    change(folder / "data" / "results" / "unit_rates" / "metrics.csv", "0.9793", "0.9794")
+    rates = folder / "data" / "results" / "unit_rates"
+    rewrite(rates, min(archive(rates)), table=lambda text: text.replace("0.", "1.", 1))
     change(folder / "lib" / "papers" / "splash" / "experiments.py", "0.03", "0.04")
     change(folder / "data" / "reference" / "claims.csv", ">=,-0.2,ours", ">=,99,ours")
     words = ["HEAD", str(folder), "--cache", str(tmp_path / "cache"), "--parts"]
