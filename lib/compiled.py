@@ -336,8 +336,8 @@ _plans: dict[tuple, Any] = {}
 def _planned(
     kind: type, layers: Sequence[tuple], n_in: int, width: int, dtype: torch.dtype, extra: Any
 ) -> Any:
-    """The plan of a pass over these layers, made once for where their links are and what they have
-    besides.
+    """The plan of a pass over these layers. It is made once and kept: whatever it depends on is in
+    its key, the addresses of the links among that.
     """
     key: list[Any] = [kind, n_in, width, dtype, extra]
     for layer in layers:
@@ -353,9 +353,11 @@ def _planned(
     return plan
 
 
-def _filled(table: np.ndarray, layers: Sequence[tuple], first: int, dtype: torch.dtype) -> Any:
-    """A copy of the table with the addresses of the layers' parameters as they are now, and the
-    laws of their dropouts; ``first``: where the layers begin in it.
+def _filled(
+    table: np.ndarray, layers: Sequence[tuple], first: int, dtype: torch.dtype
+) -> np.ndarray:
+    """A copy of the table of a plan, with the present addresses of the layers' parameters and the
+    present laws of their dropouts; ``first``: where the layers begin in it.
     """
     table = table.copy()
     end = first + len(layers)

@@ -90,15 +90,17 @@ def gradients(model, x, y):
     return loss, [optimiser.state[p]["momentum_buffer"] for p in model.parameters()]
 
 
-def dense_gradients(model, x, y):
-    """The same by dense float64 weights, formulas as printed, the hash as published."""
-    x, found = x.double(), []
+def dense_logits(model, x):
+    """By dense float64 weights, formulas as printed, the hash as published; and of each parameter
+    its leaf, with what takes its links.
+    """
+    leaves = []
     for module in model:
         own = [p.detach().double().requires_grad_() for p in module.parameters()]
         if isinstance(module, layers.SparseLinear):
             own[0] = module.to_dense().detach().double().requires_grad_()
             x = F.linear(x, *own)
-            found.append((own[0], lambda g, s=module.support: g[s.row.long(), s.col.long()]))
+            leaves.append((own[0], lambda g, s=module.support: g[s.row.long(), s.col.long()]))
             own = own[1:]
         elif isinstance(module, layers.Standardise):
             x = (x - module.mean.double()) / module.std.double()
@@ -107,14 +109,21 @@ def dense_gradients(model, x, y):
         elif isinstance(module, activations.Splash):
             x = printed_splash(x, module.hinges.double(), *own[0])
         elif isinstance(module, layers.Dropout):
-            law = compiled.dropout_law(module.p, module.seed, 0)
-            x = x * kept(law, *x.shape) / (1 - module.p)
+            if module.p > 0:
+                law = compiled.dropout_law(module.p, module.seed, 0)
+                x = x * kept(law, *x.shape) / (1 - module.p)
         else:
             x = torch.where(x > 0, x, getattr(module, "negative_slope", 0.0) * x)
-        found += [(leaf, lambda g: g) for leaf in own]
-    loss = (x.logsumexp(1) - x[torch.arange(len(x)), y]).mean()
-    grads = torch.autograd.grad(loss, [leaf for leaf, _ in found])
-    return loss.item(), [chosen(g) for g, (_, chosen) in zip(grads, found, strict=True)]
+        leaves += [(leaf, lambda g: g) for leaf in own]
+    return x, leaves
+
+
+def dense_gradients(model, x, y):
+    """The same by :func:`dense_logits`."""
+    logits, leaves = dense_logits(model, x.double())
+    loss = (logits.logsumexp(1) - logits[torch.arange(len(x)), y]).mean()
+    grads = torch.autograd.grad(loss, [leaf for leaf, _ in leaves])
+    return loss.item(), [taken(g) for g, (_, taken) in zip(grads, leaves, strict=True)]
 
 
 def largest_error(actual, desired):
@@ -183,24 +192,9 @@ def input_gradients(n, links=0.3, unit="srelu", **options):
     model, (x, y) = network(unit, links, **options), examples(n)
     step = compiled_step(model, sgd(model))
     x_double = x.double().requires_grad_()
-    loss = dense_loss(network(unit, links, p=0.0, **options), x_double, y)
+    logits, _ = dense_logits(network(unit, links, p=0.0, **options), x_double)
+    loss = F.cross_entropy(logits, y)
     return step.gradient_at(x, y), torch.autograd.grad(loss, x_double)[0]
-
-
-def dense_loss(model, x, y):
-    for module in model:
-        own = [p.detach().double() for p in module.parameters()]
-        if isinstance(module, layers.SparseLinear):
-            x = F.linear(x, module.to_dense().detach().double(), *own[1:])
-        elif isinstance(module, layers.Standardise):
-            x = (x - module.mean.double()) / module.std.double()
-        elif isinstance(module, activations.SReLU):
-            x = printed_srelu(x, *own[0])
-        elif isinstance(module, activations.Splash):
-            x = printed_splash(x, module.hinges.double(), *own[0])
-        elif not isinstance(module, layers.Dropout):
-            x = torch.where(x > 0, x, getattr(module, "negative_slope", 0.0) * x)
-    return F.cross_entropy(x, y)
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -223,7 +217,7 @@ def test_gradient_at_inputs_has_their_shape_also_where_they_are_many():
     model, (x, y) = network("relu", widths=widths, p=0.0), examples(20, widths)
     found = compiled_step(model, sgd(model)).gradient_at(x.view(20, 10, 15), y)
     x_double = x.double().requires_grad_()
-    dense_loss(model, x_double, y).backward()
+    F.cross_entropy(dense_logits(model, x_double)[0], y).backward()
     assert largest_error([found.view(20, 150)], [x_double.grad]) <= 1e-5
 
 

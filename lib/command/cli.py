@@ -163,9 +163,8 @@ def show_list(experiment: str | None, target: str | None) -> None:
 
     if experiment is not None:
         chosen = choose(papers.EXPERIMENTS, experiment)
-        known = {run.name for profile in PROFILES for run in chosen.runs(profile)}
-        records = [record for record in papers.STORE.everything() if record.config.name in known]
-        table = summaries(records)
+        runs = [run for profile in PROFILES for run in chosen.runs(profile)]
+        table = summaries(papers.STORE.records(dict.fromkeys(runs)))
         shown = table.drop(columns=["experiment", "optimiser"], errors="ignore")
         text = shown.to_string(index=False) if len(table) else "none of its runs is stored"
         _report(target, table, text)
@@ -177,10 +176,10 @@ def show_list(experiment: str | None, target: str | None) -> None:
     lines = []
     for paper, experiments in papers.BY_PAPER.items():
         names = []
-        for experiment in experiments:
-            runs = {run.name for run in experiment.runs("paper")}
+        for one in experiments:
+            runs = {run.name for run in one.runs("paper")}
             here = len(runs & stored)
-            names.append(experiment.name)
+            names.append(one.name)
             if here < len(runs):
                 names[-1] += f" {here}/{len(runs)}"
         lines += [f"{paper}:", *_wrapped(", ".join(names))]
@@ -615,8 +614,7 @@ def show_bench(
     if where is not None or runs is not None:
         from lib.runs.clusters import Cluster
 
-        where = where or Cluster(kind="local")
-        table = bench.measure_cluster(where, runs or bench.RUNS)
+        table = bench.measure_cluster(where or Cluster(kind="local"), runs or bench.RUNS)
     else:
         table = bench.measure_all() if sweeps else bench.measure()
     shown = table.drop(columns=["cpu", "sweep", "rounds"], errors="ignore")

@@ -39,16 +39,16 @@ def common() -> str:
 
 
 def of_records(experiments: Iterable[str], profile: str) -> str:
-    """Of the stored records of experiments: those of a clone, those that were made here, and which
-    of them a profile shows where a data set stands in for another.
+    """Of the stored records of experiments: all that a clone brings, and those of a profile that
+    were made here. Where a data set cannot be had, these are the runs on the one that stands in.
     """
     store, parts = papers.STORE, []
     for name in sorted(experiments):
-        for run in papers.EXPERIMENTS[name].runs(profile):
-            if run.stand_in is not None:
-                parts.append(run.name if run.can_be_had() else run.stand_in.name)
         parts.append(store.results / name)
-        parts += sorted(store.runs.glob(f"{name}-*/{RECORDS}"))
+        for run in papers.EXPERIMENTS[name].runs(profile):
+            stands_in = run.stand_in is not None and not run.can_be_had()
+            shown = run.stand_in if stands_in else run
+            parts += shown.name, store.runs / shown.name / RECORDS
     return digest(*parts)
 
 

@@ -1,6 +1,7 @@
 """A disk that is full at any write: said in one sentence, nothing is half-written, work goes on."""
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from lib import checkpoints, paths
+from lib import checkpoints, papers, paths
 from lib.command import cli, fresh, gallery
 from lib.files import NotWritten
 from lib.report import publishing
@@ -205,8 +206,10 @@ def test_stamp_of_a_rendering_is_whole_or_missing(tmp_path):
     assert fresh.is_fresh(tmp_path, "sources")
 
 
-def test_answer_of_a_command_is_whole_or_as_it_was(tmp_path, capsys):
+def test_answer_of_a_command_is_whole_or_as_it_was(tmp_path, capsys, monkeypatch):
     """``--json FILE`` says in one sentence that there is no room, and fails."""
+    own = dataclasses.replace(papers.STORE, runs=tmp_path / "runs")
+    monkeypatch.setattr(papers, "STORE", own)
     path = tmp_path / "claims.json"
     path.write_text("[]")
     fill(path)
