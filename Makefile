@@ -16,11 +16,13 @@ ifneq ($(shell cat .venv/.stamp 2>/dev/null),$(shell pwd))
 .PHONY: .venv/.stamp
 endif
 
-.PHONY: help figures test claims bench bench-rivals bill site lab notebooks requirements relative clean clean-all
+.PHONY: help install figures test claims bench bench-rivals bill site lab notebooks requirements relative clean clean-all
 .DELETE_ON_ERROR:
 
 help:  ## this list (ARGS="..." goes to the command behind a target)
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1|/p' Makefile | awk -F'|' '{ printf "make %-14s%s\n", $$1, $$2 }'
+
+install: .venv/.stamp  ## the pinned packages in .venv; every other target does this first
 
 figures: .venv/.stamp  ## every figure and table, resumable (PROFILE=quick, JOBS=2)
 	@$(BIN) -m lib figures --profile $(PROFILE) --jobs $(JOBS) $(ARGS)

@@ -149,20 +149,27 @@ jobs = _number("--jobs", "Runs, or notebooks, side by side.", default=1)
 
 
 @commands.command("list", short_help="Papers, experiments, notebooks, what is stored.")
-@click.argument("experiment", required=False)
+@click.argument("name", required=False)
 @as_json
-def show_list(experiment: str | None, target: str | None) -> None:
+def show_list(name: str | None, target: str | None) -> None:
     """Show the papers, their experiments and notebooks, and how much is stored.
 
-    With EXPERIMENT: its stored runs, a line each.
+    With NAME, an experiment: its stored runs. A notebook by number, or a claim: its experiments.
     """
     from lib import papers
     from lib.command import notebooks
     from lib.runs.experiment import choose
     from lib.runs.record import summaries
 
-    if experiment is not None:
-        chosen = choose(papers.EXPERIMENTS, experiment)
+    if name is not None and name.upper() in papers.CLAIMS:
+        _report(target, *_how_many(papers.CLAIMS[name.upper()].experiments))
+        return
+    if name is not None and name[:2].isdigit():
+        [book] = notebooks.find([name])
+        _report(target, *_how_many(notebooks.needed(book)))
+        return
+    if name is not None:
+        chosen = choose(papers.EXPERIMENTS, name)
         runs = [run for profile in PROFILES for run in chosen.runs(profile)]
         table = summaries(papers.STORE.records(dict.fromkeys(runs)))
         shown = table.drop(columns=["experiment", "optimiser"], errors="ignore")
@@ -190,11 +197,27 @@ def show_list(experiment: str | None, target: str | None) -> None:
         "experiments with two numbers: runs stored, runs in all.",
         "",
         "python -m lib list EXPERIMENT      its stored runs",
+        "python -m lib list 10              those of a notebook, or of a claim (S03)",
         "python -m lib run EXPERIMENT       make those of the quick profile",
         "python -m lib figures --only 10    draw the figures of a notebook",
         "python -m lib claims               what the papers claim, and what we found",
     ]
     print("\n".join(lines))
+
+
+def _how_many(experiments: Iterable[str]) -> "tuple[pd.DataFrame, str]":
+    """Of each experiment the stored runs of the profile paper and all of them; the same as text."""
+    import pandas as pd
+
+    from lib import papers
+
+    stored = papers.STORE.names()
+    rows = []
+    for experiment in experiments:
+        runs = {run.name for run in papers.EXPERIMENTS[experiment].runs("paper")}
+        rows.append({"experiment": experiment, "stored": len(runs & stored), "runs": len(runs)})
+    table = pd.DataFrame(rows, columns=["experiment", "stored", "runs"])
+    return table, table.to_string(index=False) if rows else "it shows no runs"
 
 
 def _wrapped(text: str) -> list[str]:
@@ -268,6 +291,8 @@ def run(
     for one in runs:
         one.check()
     _say_what_stands_in(runs)
+    if profile == "smoke":
+        print("profile smoke tests the code: its accuracies mean nothing", file=sys.stderr)
     ship = profile == "paper" and not fields
     table = summaries(papers.STORE.records(_sweep(runs, jobs, _cluster(**cluster), ship)))
     shown = table.drop(columns=["experiment", "optimiser"])

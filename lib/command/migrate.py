@@ -62,7 +62,7 @@ def convert(source: Path, target: Path) -> list[str]:
     if names:
         with whole(path) as part:
             part.write_bytes(b"".join(content[name] for name in sorted(content)))
-    if source == target:
+    if source.resolve() == target.resolve():
         _remove_old(source)
     return names
 

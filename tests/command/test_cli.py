@@ -139,6 +139,11 @@ def test_another_data_set_replaces_the_first_of_the_runs_chosen(asked, capsys):
     assert asked == [dataclasses.replace(c, dataset="digits") for c in desired]
 
 
+def test_smoke_says_that_its_accuracies_mean_nothing(asked, capsys):
+    assert "mean nothing" in run(capsys, "run", "densities", "--profile", "smoke")[2]
+    assert "mean nothing" not in run(capsys, "run", "densities", "--profile", "quick")[2]
+
+
 def test_runs_that_a_change_makes_alike_are_run_once(asked, capsys):
     run(capsys, "run", "densities", "--profile", "paper", "--set", "density=0.01", "seed=0")
     known = [c for c in runs("densities", "paper") if c.density == 0.01]
@@ -150,6 +155,17 @@ def test_list_names_experiments_notebooks_and_profiles(capsys):
     assert status == 0
     assert all(name in out for name in ("set_mlp", "tiny", "10_set_mlp", "python -m lib run"))
     assert max(map(len, out.splitlines())) <= 80 and len(out.splitlines()) <= 50
+
+
+def test_list_of_a_notebook_or_a_claim_shows_its_experiments(capsys):
+    _, out, _ = run(capsys, "list", "20", "--json", "-")
+    rows = {row["experiment"]: row for row in json.loads(out)}
+    book = json.loads((ROOT / "notebooks/20_adaptive_topology.ipynb").read_text())
+    assert list(rows) == book["metadata"]["experiments"]
+    assert rows["link_removal"]["runs"] == len(runs("link_removal", "paper"))
+    assert all(row["stored"] <= row["runs"] for row in rows.values())
+    _, out, _ = run(capsys, "list", "s03")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["scale_free"]
 
 
 def test_data_says_where_sets_came_from(capsys):
