@@ -7,10 +7,9 @@ replayed: its note names the commit to replay it at.
 
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,31 +62,6 @@ class CannotReplay(RuntimeError):
     """Something that a record was made from or by is not here."""
 
 
-class Difference(NamedTuple):
-    """A value that is not the same: where it stands, as stored, and made anew."""
-
-    column: str
-    epoch: int
-    stored: Any
-    replayed: Any
-
-    @property
-    def relative(self) -> float:
-        """The difference over the stored value."""
-        if self.stored == self.replayed:
-            return 0.0
-        return abs(self.replayed - self.stored) / max(abs(self.stored), 1e-300)
-
-    @property
-    def is_rounding(self) -> bool:
-        """Whether sums in another order can explain it: that of a count or an array none can."""
-        if self.column == LOSS:
-            return self.relative <= LOSS_TOLERANCE
-        if self.column.endswith(ACCURACY):
-            return abs(self.replayed - self.stored) <= ACCURACY_TOLERANCE
-        return False
-
-
 # ------------------------------------------------------------------------------------- choosing
 
 
@@ -106,7 +80,14 @@ def choose_records(
             seed.
     Raises: ValueError naming the nearest experiment or profile.
     """
-    records = _stored(store, experiment, profile)
+    choose(store.experiments, experiment)
+    check_known("profile", profile, (*PROFILES, CUSTOM))
+    if profile == CUSTOM:
+        of_none = [record for record in store.everything() if record.profile == CUSTOM]
+        runs = [record.config for record in of_none]
+        records = store.records([run for run in runs if run.experiment == experiment])
+    else:
+        records = store.of(experiment, profile)
     if dirty:
         records = [record for record in records if record.environment.get("dirty")]
     if every:
@@ -116,18 +97,6 @@ def choose_records(
         run = record.config
         lowest.setdefault((run.dataset, run.method, run.variant), record)
     return list(lowest.values())
-
-
-def _stored(store: Store, experiment: str, profile: str) -> list[Record]:
-    choose(store.experiments, experiment)
-    check_known("profile", profile, (*PROFILES, CUSTOM))
-    if profile != CUSTOM:
-        return store.of(experiment, profile)
-    runs = []
-    for record in store.everything():
-        if record.config.experiment == experiment and record.profile == CUSTOM:
-            runs.append(record.config)
-    return store.records(runs)
 
 
 # ------------------------------------------------------------------------------------ replaying
@@ -146,17 +115,28 @@ def replay(
     Returns: a flat row for each record, with the keys :data:`COLUMNS`.
     """
     rows = []
+    done, words = 0, ""
     total = sum(min(epochs, record.config.size) for record in records)
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
-        done = 0
+
+        def show(epoch: int) -> None:
+            shown.show(done + epoch, words)
+
         for record in records:
-            words = _words(record.config)
-            row = replay_one(store, record, epochs, partial(_show, shown, done, words))
+            run = record.config
+            words = f"{run.experiment} {run.method} {run.dataset} seed {run.seed}"
+            row = replay_one(store, record, epochs, show)
             rows.append(row)
-            done += min(epochs, record.config.size)
+            done += min(epochs, run.size)
             shown.show(done, words)
+            sentence = f"{words}: {row['outcome']}"
+            if row["column"] is not None:
+                sentence += (
+                    f", {row['column']} of epoch {row['epoch']} of {run.name} was stored as"
+                    f" {row['stored']} and is {row['replayed']}"
+                )
             if progress:
-                shown.say(f"{words}: {row['outcome']}")
+                shown.say(sentence)
     return rows
 
 
@@ -172,74 +152,20 @@ def replay_one(
     did not; one of another numerics, or whose data or parent are not here, is not replayed. The
     note says why.
     """
-    row = dict.fromkeys(COLUMNS) | _origin(record)
-    epochs = min(epochs, record.config.size)
-    try:
-        threads = record.environment.get("threads") or torch.get_num_threads()
-        with compiled.on_threads(threads):
-            contents = _first_epochs(store, record, epochs, progress)
-    except (CannotReplay, data.DataUnavailable) as error:
-        return row | {"epochs": 0, "outcome": SKIPPED, "note": str(error)}
-    except train.Diverged as error:
-        return row | {"epochs": 0, "outcome": DIFFERS, "note": f"training fails: {error}"}
-    return row | {"epochs": epochs} | compare(record, contents)
-
-
-def _first_epochs(
-    store: Store, record: Record, epochs: int, progress: Callable[[int], None]
-) -> Contents:
-    run = record.config
-    if record.numerics != NUMERICS:
-        raise CannotReplay(_of_another_numerics(record))
-    if data.origin(run.dataset)["sha256"] != record.environment["data"]["sha256"]:
-        raise CannotReplay(f"{run.dataset} here is not what the record was made from")
-    experiment = choose(store.experiments, run.experiment)
-    with tempfile.TemporaryDirectory() as folder:
-        workspace = Workspace(Path(folder), progress, partial(_stored_record, store))
-        return experiment.replay(run, workspace, epochs)
-
-
-def _of_another_numerics(record: Record) -> str:
-    """What to do with a record that this code does not make again."""
-    commit = record.environment.get("commit")
-    made = f", or at {commit}, which made it" if commit else ""
-    return (
-        f"it is of numerics {record.numerics}, this code of {NUMERICS}: replay it"
-        f" {place_of(record.numerics)}{made}"
-    )
-
-
-def _stored_record(store: Store, run: Run, holds_enough: Callable[[Record], bool]) -> Record:
-    """The record of a parent, which is not made where it is missing."""
-    for whole in (False, True):
-        record = store.stored(run, whole=whole)
-        if record is not None and holds_enough(record):
-            return record
-    raise CannotReplay(f"its parent {run.name} is not stored whole on this machine")
-
-
-def _show(shown: Progress, before: int, words: str, done: int) -> None:
-    shown.show(before + done, words)
-
-
-def _words(run: Run) -> str:
-    return f"{run.experiment} {run.method} {run.dataset} seed {run.seed}"
-
-
-def _origin(record: Record) -> dict[str, Any]:
-    """What a record is, and where it was made."""
     run, facts = record.config, record.environment
-    versions = facts.get("versions", {})
-    here = environment()
+    here, versions = environment(), facts.get("versions", {})
     changed = [name for name in LIBRARIES if versions.get(name) != here["versions"][name]]
     changed += [name for name in MACHINE if facts.get(name) != here[name]]
-    return {
+    epochs = min(epochs, run.size)
+    row = dict.fromkeys(COLUMNS)
+    row |= {
         "experiment": run.experiment,
         "record": run.name,
         "dataset": run.dataset,
         "method": run.method,
         "variant": run.variant,
         "seed": run.seed,
+        "epochs": epochs,
         "dirty": facts.get("dirty"),
         "commit": facts.get("commit"),
         "numerics": record.numerics,
@@ -247,6 +173,43 @@ def _origin(record: Record) -> dict[str, Any]:
         "cpu": facts.get("cpu"),
         "changed_here": ", ".join(changed),
     }
+    try:
+        contents = first_epochs(store, record, epochs, progress)
+    except (CannotReplay, data.DataUnavailable) as error:
+        return row | {"epochs": 0, "outcome": SKIPPED, "note": str(error)}
+    except train.Diverged as error:
+        return row | {"epochs": 0, "outcome": DIFFERS, "note": f"training fails: {error}"}
+    return row | compare(record, contents)
+
+
+def first_epochs(
+    store: Store, record: Record, epochs: int, progress: Callable[[int], None]
+) -> Contents:
+    """The first epochs of a record, trained anew.
+
+    Raises: CannotReplay if it is of another numerics, or its data or its parent are not here.
+    """
+    run, commit = record.config, record.environment.get("commit")
+    if record.numerics != NUMERICS:
+        made = f", or at {commit}, which made it" if commit else ""
+        raise CannotReplay(
+            f"it is of numerics {record.numerics}, this code of {NUMERICS}: replay it"
+            f" {place_of(record.numerics)}{made}"
+        )
+    if data.origin(run.dataset)["sha256"] != record.environment["data"]["sha256"]:
+        raise CannotReplay(f"{run.dataset} here is not what the record was made from")
+
+    def stored_parent(parent: Run, holds_enough: Callable[[Record], bool]) -> Record:
+        for whole in (False, True):
+            stored = store.stored(parent, whole=whole)
+            if stored is not None and holds_enough(stored):
+                return stored
+        raise CannotReplay(f"its parent {parent.name} is not stored whole on this machine")
+
+    threads = record.environment.get("threads") or torch.get_num_threads()
+    with compiled.on_threads(threads), tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder), progress, stored_parent)
+        return choose(store.experiments, run.experiment).replay(run, workspace, epochs)
 
 
 # ------------------------------------------------------------------------------------ comparing
@@ -255,65 +218,63 @@ def _origin(record: Record) -> dict[str, Any]:
 def compare(record: Record, contents: Contents) -> dict[str, Any]:
     """Outcome, first difference and largest relative difference of the training loss.
 
-    The table is compared as a file has it, arrays as far as both hold them. "same to rounding":
-    losses within a thousandth, accuracies within .002, all else the same. The first difference is
-    that of the earliest epoch.
+    The table is compared as it is read again from a file, in the columns that are stored; arrays
+    as far as both hold them. "same to rounding": losses within a thousandth and accuracies within
+    .002, which sums in another order can explain; all else the same. The first difference is that
+    of the earliest epoch.
 
     Args:
         record: as stored.
         contents: its first epochs, made anew.
     """
-    metrics = _as_written(record.config, contents.metrics)
-    differences = [*_of_tables(record.metrics, metrics)]
-    differences += _of_arrays(record.arrays, contents.arrays)
-    losses = [one.relative for one in differences if one.column == LOSS]
-    row = {"outcome": SAME, "loss_difference": max(losses, default=0.0)}
-    if differences:
-        first = min(differences, key=lambda one: one.epoch)
-        is_rounding = all(one.is_rounding for one in differences)
-        row |= first._asdict()
-        row["outcome"] = ROUNDED if is_rounding else DIFFERS
-    return row
-
-
-def _as_written(run: Run, metrics: pd.DataFrame) -> pd.DataFrame:
-    """The table as it is read again from a file."""
-    return pd.read_csv(io.StringIO(run.table_text(metrics)))
-
-
-def _of_tables(stored: pd.DataFrame, replayed: pd.DataFrame) -> Iterator[Difference]:
-    """What differs in the rows that were made anew, in the columns that are stored."""
-    replayed = replayed.reindex(columns=stored.columns)
-    for column in stored.columns:
-        old = stored[column].tolist()
-        new = replayed[column].tolist()
-        for epoch, pair in enumerate(zip(old, new, strict=False), start=1):
-            if not _are_same(*pair):
-                yield Difference(column, epoch, *pair)
-
-
-def _are_same(stored: Any, replayed: Any) -> bool:
-    return stored == replayed or bool(pd.isna(stored) and pd.isna(replayed))
-
-
-def _of_arrays(
-    stored: Mapping[str, np.ndarray], replayed: Mapping[str, np.ndarray]
-) -> Iterator[Difference]:
-    """What differs in arrays named as ``layer.links.epoch``, or with a row an epoch from 0 on:
-    their first unlike entries, or their shapes.
-    """
-    for name, new in replayed.items():
-        old = stored.get(name, new)
-        last = name.rpartition(".")[2]
-        by_row = not last.isdigit()
-        if by_row:
+    text = record.config.table_text(contents.metrics)
+    replayed = pd.read_csv(io.StringIO(text))
+    n_rows = min(len(record.metrics), len(replayed))
+    stored = record.metrics.head(n_rows).reset_index(drop=True)
+    replayed = replayed.head(n_rows).reindex(columns=stored.columns)
+    differences = []  # (column, epoch, stored, replayed): the first of each column or array
+    is_rounding, loss_difference = True, 0.0
+    unlike = stored.compare(replayed, result_names=("stored", "replayed"))
+    for column in unlike.columns.unique(level=0):
+        rows = unlike[column].dropna(how="all")  # those in which this column differs
+        first = rows.index[0]
+        values = stored[column].tolist()[first], replayed[column].tolist()[first]
+        differences.append((column, first + 1, *values))
+        if column == LOSS:
+            relative, absolute = LOSS_TOLERANCE, 0.0
+            change = (rows["replayed"] - rows["stored"]).abs()
+            loss_difference = float((change / rows["stored"].abs()).max())
+        elif column.endswith(ACCURACY):
+            relative, absolute = 0.0, ACCURACY_TOLERANCE
+        else:  # sums in another order cannot change it
+            is_rounding = False
+            continue
+        is_rounding &= np.allclose(rows["replayed"], rows["stored"], relative, absolute)
+    for name, new in contents.arrays.items():
+        old = record.arrays.get(name, new)
+        *_, last = name.split(".")
+        has_rows = not last.isdigit()  # one an epoch, from 0 on; else it is of the epoch it names
+        if has_rows:
             old = old[: len(new)]
         if old.shape != new.shape:
-            epoch = len(new) - 1 if by_row else int(last)
-            yield Difference(name, epoch, str(old.shape), str(new.shape))
+            epoch = len(new) - 1 if has_rows else int(last)
+            differences.append((name, epoch, str(old.shape), str(new.shape)))
+            is_rounding = False
             continue
-        unlike = np.flatnonzero(old != new)
-        if len(unlike):
-            first = int(unlike[0])
-            epoch = np.unravel_index(first, new.shape)[0] if by_row else last
-            yield Difference(name, int(epoch), old.flat[first].item(), new.flat[first].item())
+        places = np.argwhere(~np.isclose(new, old, rtol=0, atol=0, equal_nan=True))
+        if len(places):
+            first = tuple(places[0])
+            epoch = first[0] if has_rows else int(last)
+            differences.append((name, epoch, old[first].item(), new[first].item()))
+            is_rounding = False
+    if not differences:
+        return {"outcome": SAME, "loss_difference": 0.0}
+    column, epoch, old, new = min(differences, key=lambda difference: difference[1])
+    return {
+        "outcome": ROUNDED if is_rounding else DIFFERS,
+        "column": column,
+        "epoch": int(epoch),
+        "stored": old,
+        "replayed": new,
+        "loss_difference": loss_difference,
+    }

@@ -141,6 +141,16 @@ def test_array_of_another_shape_differs():
     assert (row["outcome"], row["stored"], row["replayed"]) == ("differs", "(3,)", "(4,)")
 
 
+def test_what_is_missing_on_both_sides_is_the_same():
+    old = pd.DataFrame({"epoch": [1, 2], "note": [None, "a"], "valid_accuracy": [np.nan, 0.5]})
+    array = np.array([[1.0, np.nan], [np.nan, 2.0]])
+    record = Record(RUN, old, {"rates": array}, {})
+    assert replay.compare(record, Contents(old, {"rates": array}, {}))["outcome"] == "same bits"
+    other = np.array([[1.0, np.nan], [np.nan, 3.0]])
+    row = replay.compare(record, Contents(old, {"rates": other}, {}))
+    assert (row["column"], row["epoch"], row["stored"], row["replayed"]) == ("rates", 1, 2.0, 3.0)
+
+
 # --------------------------------------------------------------------------- what it is made with
 
 
@@ -181,6 +191,15 @@ def test_progress_is_told_and_each_outcome_said(record, store, capsys):
     replay.replay(store, [record, record], 2)
     err = capsys.readouterr().err
     assert err.count("made set digits seed 0: same bits\n") == 2 and "4/4 epochs" in err
+
+
+def test_difference_is_said_with_run_column_and_both_values(record, store, capsys):
+    replay.replay(store, [changed(record, "links", 2, lambda links: -1)], 2)
+    links = record.metrics["links"][1]
+    assert (
+        f"made set digits seed 0: differs, links of epoch 2 of {SHORT.name} was stored as -1 and"
+        f" is {links}\n"
+    ) in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------- what cannot be replayed
