@@ -5,7 +5,7 @@ others were busy is taken again. Median and range of the middle half are reporte
 the *floor*: what the machine's arithmetic and cache allow.
 """
 
-from lib.bench.contenders import BATCH, WIDTHS, kept_mib
+from lib.bench.contenders import BATCH, kept_mib
 from lib.bench.points import (
     COLUMNS,
     HEADLINES,
@@ -17,14 +17,13 @@ from lib.bench.points import (
     stored,
 )
 from lib.bench.scale import RUNS, measure_cluster
-from lib.bench.timing import compare, print_peak
+from lib.bench.timing import compare
 
 __all__ = [
     "BATCH",
     "COLUMNS",
     "HEADLINES",
     "RUNS",
-    "WIDTHS",
     "compare",
     "kept_mib",
     "measure",
@@ -33,6 +32,5 @@ __all__ = [
     "measure_points",
     "obtain",
     "points_of",
-    "print_peak",
     "stored",
 ]

@@ -36,77 +36,65 @@ class Machine:
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(EXAMPLES, n_visible, generator=generator, dtype=torch.float32).round()
         self.x = x.to(torch.uint8) if contender in ("fused", "dense") else x
-        self.steps = count()
-        self.links = _links(contender, n_visible, n_hidden, density, generator).float()
+        self.n_steps = count()
+        options = {"start": 0.05, "generator": generator}
+        if contender == "fused":
+            links = layers.SparseLinear(n_visible, n_hidden, density=density, **options)
+        else:
+            links = layers.Linear(n_visible, n_hidden, **options)
+        self.links = links.float()
         self.down_bias = nn.Parameter(torch.zeros(n_visible, dtype=torch.float32))
-        self._twin = None
-        if contender == "scikit_learn":
-            self._twin = _scikit_learn(n_hidden)
         self.optimiser = torch.optim.SGD(
             [*self.links.parameters(), self.down_bias], lr=0.01, momentum=0.9, fused=True
         )
-        self._step = partial(STEPS[contender], self)
+        self.twin = None
+        if contender == "scikit_learn":
+            from sklearn.neural_network import BernoulliRBM  # half a second to import
+
+            self.twin = BernoulliRBM(n_hidden, learning_rate=0.01, random_state=0)
+        self.step = STEPS[contender]
 
     @torch.no_grad()
     def __call__(self) -> None:
-        self._step(torch.randint(EXAMPLES, (BATCH,)))
+        self.step(self, torch.randint(EXAMPLES, (BATCH,)))
 
-    def descend(self, weights: Tensor, down_bias: Tensor, up_bias: Tensor) -> None:
-        """A step of the optimiser of a dense machine along these gradients."""
-        self.links.weight.grad, self.down_bias.grad, self.links.bias.grad = (
-            weights,
-            down_bias,
-            up_bias,
+    def fused(self, index: Tensor) -> None:
+        """Our step, with sparse links."""
+        laws = sampling.laws_of(0, 2 * next(self.n_steps), (1, 2))
+        sampling.descend_(self.links, self.down_bias, self.x, index, BATCH, laws, self.optimiser)
+
+    def dense(self, index: Tensor) -> None:
+        """The same step with all links."""
+        v = sampling.batch(self.x, index, torch.float32)
+        laws = (sampling.sampling_law(0, next(self.n_steps)) for _ in range(2))
+        gradients = sampling.contrastive_divergence(
+            self.links, self.down_bias, self.links.bias, v, partial(next, laws)
         )
+        self._descend(gradients.weights, gradients.down_bias, gradients.up_bias)
+
+    def plain_torch(self, index: Tensor) -> None:
+        """The same in torch's own operations."""
+        v = self.x.index_select(0, index)
+        weight, a, c = self.links.weight, self.down_bias, self.links.bias
+        p = torch.sigmoid(v @ weight.t() + c)
+        w = torch.bernoulli(torch.sigmoid(torch.bernoulli(p) @ weight + a))
+        q = torch.sigmoid(w @ weight.t() + c)
+        gradient = (q.t() @ w - p.t() @ v) / len(v)
+        self._descend(gradient, (w - v).mean(0), (q - p).mean(0))
+
+    def scikit_learn(self, index: Tensor) -> None:
+        """A step of scikit-learn's machine."""
+        self.twin.partial_fit(self.x.index_select(0, index).numpy())
+
+    def _descend(self, weights: Tensor, down_bias: Tensor, up_bias: Tensor) -> None:
+        self.links.weight.grad, self.links.bias.grad = weights, up_bias
+        self.down_bias.grad = down_bias
         self.optimiser.step()
 
 
-def _links(
-    contender: str, n_visible: int, n_hidden: int, density: float, generator: torch.Generator
-) -> nn.Module:
-    options = {"start": 0.05, "generator": generator}
-    if contender == "fused":
-        return layers.SparseLinear(n_visible, n_hidden, density=density, **options)
-    return layers.Linear(n_visible, n_hidden, **options)
-
-
-def _scikit_learn(n_hidden: int):
-    from sklearn.neural_network import BernoulliRBM  # half a second to import
-
-    return BernoulliRBM(n_hidden, learning_rate=0.01, random_state=0)
-
-
-def _ours(machine: Machine, index: Tensor) -> None:
-    laws = sampling.laws_of(0, 2 * next(machine.steps), (1, 2))
-    operands = machine.down_bias, machine.x, index, BATCH, laws, machine.optimiser
-    sampling.descend_(machine.links, *operands)
-
-
-def _ours_dense(machine: Machine, index: Tensor) -> None:
-    biases = machine.down_bias, machine.links.bias
-    v = sampling.batch(machine.x, index, torch.float32)
-    laws = (sampling.sampling_law(0, next(machine.steps)) for _ in range(2))
-    found = sampling.contrastive_divergence(machine.links, *biases, v, partial(next, laws))
-    machine.descend(found.weights, found.down_bias, found.up_bias)
-
-
-def _plain_torch(machine: Machine, index: Tensor) -> None:
-    v = machine.x.index_select(0, index)
-    weight, a, c = machine.links.weight, machine.down_bias, machine.links.bias
-    p = torch.sigmoid(v @ weight.t() + c)
-    w = torch.bernoulli(torch.sigmoid(torch.bernoulli(p) @ weight + a))
-    q = torch.sigmoid(w @ weight.t() + c)
-    gradient = (q.t() @ w - p.t() @ v) / len(v)
-    machine.descend(gradient, (w - v).mean(0), (q - p).mean(0))
-
-
-def _of_scikit_learn(machine: Machine, index: Tensor) -> None:
-    machine._twin.partial_fit(machine.x.index_select(0, index).numpy())
-
-
 STEPS: dict[str, Callable[[Machine, Tensor], None]] = {
-    "fused": _ours,
-    "dense": _ours_dense,
-    "dense_modules": _plain_torch,
-    "scikit_learn": _of_scikit_learn,
+    "fused": Machine.fused,
+    "dense": Machine.dense,
+    "dense_modules": Machine.plain_torch,
+    "scikit_learn": Machine.scikit_learn,
 }

@@ -3,6 +3,7 @@
 import ctypes
 import importlib
 import importlib.util
+import itertools
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import activations, kernels, layers, models, train
+from lib import kernels, layers, models, train
 from lib.names import check_known
 from lib.step import CompiledStep
-from lib.support import Support, erdos_renyi_density, random_support
+from lib.support import Support, erdos_renyi_density
 
 BATCH = 128
 WIDTHS = (784, 1000, 1000, 1000, 10)
@@ -109,6 +110,16 @@ def sparseprop_layer(n_in: int, n_out: int, **links: float) -> nn.Module:
     return modules.SparseLinear.from_dense(dense)
 
 
+LAYERS: dict[str, Callable[..., nn.Module]] = {
+    "dense_modules": lambda n_in, n_out, **links: nn.Linear(n_in, n_out),
+    "masked": MaskedLinear,
+    "torch_sparse": TorchSparseLinear,
+    "sparselab": sparselab_layer,
+    "sparseprop": sparseprop_layer,
+}
+CONTENDERS = ("fused", "modular", "dense", *LAYERS)
+LIBRARIES = {"sparselab": "sparselab._core", "sparseprop": "backend"}  # which compiled module
+
 # ------------------------------------------------------------------------------------ networks
 
 
@@ -124,54 +135,25 @@ def network(contender: str, widths: Sequence[int] = WIDTHS, **links: float) -> n
         links: ``density`` or ``er_epsilon``, of the sparse ones.
     Raises: ValueError for an unknown contender.
     """
-    check_known("contender", contender, BUILDERS)
-    return BUILDERS[contender](widths, **links)
+    check_known("contender", contender, CONTENDERS)
+    if contender == "dense":
+        return models.mlp(widths, dropout=DROPOUT)
+    if contender in ("fused", "modular"):
+        return models.mlp(widths, dropout=DROPOUT, **links)
+    net = nn.Sequential()
+    for n_in, n_out in itertools.pairwise(widths[:-1]):
+        net.extend([LAYERS[contender](n_in, n_out, **links), nn.ReLU(), nn.Dropout(DROPOUT)])
+    return net.append(nn.Linear(*widths[-2:]))
 
 
 def names() -> list[str]:
     """Names of :func:`network`, rivals only where they are installed."""
-    return [name for name in BUILDERS if name not in LIBRARIES or is_installed(name)]
+    return [name for name in CONTENDERS if name not in LIBRARIES or is_installed(name)]
 
 
 def is_installed(rival: str) -> bool:
     """Whether a library of :data:`LIBRARIES` can be imported."""
     return importlib.util.find_spec(rival) is not None
-
-
-def _ours(widths: Sequence[int], **links: float) -> nn.Module:
-    return models.mlp(widths, dropout=DROPOUT, **links)
-
-
-def _dense(widths: Sequence[int], **links: float) -> nn.Module:
-    return models.mlp(widths, dropout=DROPOUT)
-
-
-def _dense_modules(widths: Sequence[int], **links: float) -> nn.Module:
-    return _plain(nn.Linear, widths)
-
-
-def _plain(layer: Callable[..., nn.Module], widths: Sequence[int], **links: float) -> nn.Module:
-    """Hidden layers of a kind, torch's ReLU and dropout after each; the output layer is dense."""
-    net = nn.Sequential()
-    for n_in, n_out in zip(widths[:-2], widths[1:-1], strict=True):
-        net.extend([layer(n_in, n_out, **links), nn.ReLU(), nn.Dropout(DROPOUT)])
-    return net.append(nn.Linear(*widths[-2:]))
-
-
-LAYERS: dict[str, Callable[..., nn.Module]] = {
-    "masked": MaskedLinear,
-    "torch_sparse": TorchSparseLinear,
-    "sparselab": sparselab_layer,
-    "sparseprop": sparseprop_layer,
-}
-BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "fused": _ours,
-    "modular": _ours,
-    "dense": _dense,
-    "dense_modules": _dense_modules,
-    **{name: partial(_plain, layer) for name, layer in LAYERS.items()},
-}
-LIBRARIES = {"sparselab": "sparselab._core", "sparseprop": "backend"}  # which compiled module
 
 
 def set_threads(number: int) -> None:
@@ -234,55 +216,22 @@ class Trainer:
         return loss.item()
 
 
-class LayerPass:
-    """A call is a forward and a backward pass of one layer: output, and gradients of weights, bias
-    and input, which lies example by example, as every rival wants it.
+class Pass:
+    """A call is a forward and a backward pass of a module: its output, and the gradients of its
+    input, which lies example by example, as every rival wants it, and of its parameters.
 
     Args:
-        contender: ``fused`` (:class:`lib.layers.SparseLinear`), ``dense_modules`` (``nn.Linear``)
-            or a name of :data:`LAYERS`.
-        n_in, n_out: sizes of the layer.
-        batch: examples.
-        links: of the sparse ones.
+        module: a layer or an activation.
+        x: (B, ...) its input.
     """
 
-    def __init__(
-        self, contender: str, n_in: int, n_out: int, batch: int = BATCH, **links: float
-    ) -> None:
-        if contender == "dense_modules":
-            self.layer = nn.Linear(n_in, n_out)
-        else:
-            self.layer = {"fused": layers.SparseLinear, **LAYERS}[contender](n_in, n_out, **links)
-        generator = torch.Generator().manual_seed(0)
-        self.x = torch.rand(batch, n_in, generator=generator).requires_grad_()
-        self.grad_y = torch.rand(batch, n_out, generator=generator)
+    def __init__(self, module: nn.Module, x: Tensor) -> None:
+        self.module, self.x = module, x.clone().requires_grad_()
+        self.grad_y = torch.rand(module(x).shape)
 
     def __call__(self) -> tuple[Tensor, ...]:
-        inputs = self.x, *self.layer.parameters()
-        return torch.autograd.grad(self.layer(self.x), inputs, self.grad_y)
-
-
-class UnitPass:
-    """A call is a forward and a backward pass of an activation.
-
-    Args:
-        unit: a name of :data:`lib.activations.UNITS`.
-        shape: of its input, float32 and normal.
-    """
-
-    def __init__(self, unit: str, shape: tuple[int, ...]) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.unit = activations.make(unit, shape[1]).float()
-        self.x = torch.randn(shape, generator=generator, dtype=torch.float32).requires_grad_()
-        self.grad_y = torch.ones(shape, dtype=torch.float32)
-
-    def __call__(self) -> tuple[Tensor, ...]:
-        inputs = self.x, *self.unit.parameters()
-        return torch.autograd.grad(self.unit(self.x), inputs, self.grad_y)
-
-    def kept_mib(self) -> float:
-        """MiB that the forward pass leaves, see :func:`kept_mib`."""
-        return kept_mib(self.unit, self.x)
+        inputs = self.x, *self.module.parameters()
+        return torch.autograd.grad(self.module(self.x), inputs, self.grad_y)
 
 
 def kept_mib(module: nn.Module, x: Tensor) -> float:
@@ -311,7 +260,10 @@ def products(support: Support, batch: int = BATCH) -> dict[str, dict[str, Call]]
 
     Contenders: ``modular`` (ours), ``torch_sparse`` (CSR and sampled_addmm), ``dense``.
     """
-    values, x, grad_y = _operands(support, batch)
+    generator = torch.Generator().manual_seed(0)
+    draw = partial(torch.randn, generator=generator, dtype=torch.float32)
+    values = draw(support.nnz)
+    x, grad_y = draw(support.n_in, batch), draw(support.n_out, batch)
     weights = csr(support, values)  # (n_out, n_in)
     transposed = csr(support, values, transposed=True)
     pattern = csr(support, torch.zeros_like(values))
@@ -334,22 +286,3 @@ def products(support: Support, batch: int = BATCH) -> dict[str, dict[str, Call]]
             "dense": lambda: kernels.dense_product(grad_y, x.t()),
         },
     }
-
-
-def _operands(support: Support, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(nnz,) values, (n_in, B) inputs and (n_out, B) gradients, all normal and float32."""
-    draw = partial(
-        torch.randn,
-        generator=torch.Generator().manual_seed(0),
-        dtype=torch.float32,
-    )
-    values = draw(support.nnz)
-    x = draw(support.n_in, batch)
-    grad_y = draw(support.n_out, batch)
-    return values, x, grad_y
-
-
-def layer_support(n_in: int, n_out: int, density: float) -> Support:
-    """The support of a layer that is measured."""
-    generator = torch.Generator().manual_seed(0)
-    return random_support(n_in, n_out, density, generator=generator)

@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from lib import evolution, models, train
+from lib import activations, evolution, layers, models, train
 from lib.bench import boltzmann, contenders, roofline, timing
 from lib.bench.contenders import BATCH, WIDTHS
-from lib.names import check_known
+from lib.names import PROFILES, check_known
 from lib.paths import RESULTS
 from lib.runs.environment import environment
-from lib.support import erdos_renyi_density
+from lib.support import erdos_renyi_density, random_support
 
 STORED = RESULTS / "bench.json"
 TIMES = ["median_ms", "low_ms", "high_ms"]
@@ -27,11 +27,12 @@ PLACE = ["density", "batch", "n_in", "n", "links", "sweep"]  # of a point
 COLUMNS = ["measure", "contender", *TIMES, *RATIOS, *PLACE, "threads", "rounds", "cpu"]
 REFERENCES = ("fused", "modular", "relu")  # ratios are over the first of them that was measured
 QUARTILES = (0.25, 0.5, 0.75)
-PROFILES = ("smoke", "quick", "paper")
 HEADLINES = (0.01, 0.046)  # densities that the pages speak of
 CIFAR_WIDTHS = (3072, 4000, 1000, 4000, 10)  # [Mocanu2018], Table 3
 MEASURED = ("fused", "dense")  # whose epochs and memory are measured
 UNIT_SHAPES = ((1000, 128), (128, 64, 32, 32))  # of a layer's neurons and batch, and of images
+
+Samples = dict[str, dict[str, np.ndarray]]  # {measure: {contender: (rounds,) seconds}}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Point:
 
     Args:
         sweep: the part of the table.
-        measure: a name of :data:`MEASURES`.
+        measure: its measurement, which gives samples of one measure or several.
         widths: of the network, or n_in and n_out of a layer.
         density: of the sparse contenders' links.
         er_epsilon: the SET parameter, instead of a density.
@@ -53,7 +54,7 @@ class Point:
     """
 
     sweep: str
-    measure: str
+    measure: Callable[["Point"], Samples]
     widths: tuple[int, ...] = WIDTHS
     density: float | None = None
     er_epsilon: float | None = None
@@ -78,6 +79,18 @@ class Point:
             return {"er_epsilon": self.er_epsilon}
         return {} if self.density is None else {"density": self.density}
 
+    @property
+    def n_links(self) -> float:
+        """Links of a sparse contender, the dense output layer of a network included."""
+        if not self.links:
+            return math.nan
+        sizes = list(itertools.pairwise(self.widths))
+        n_links = math.prod(sizes.pop()) if len(sizes) > 1 else 0
+        for n_in, n_out in sizes:
+            density = self.density or erdos_renyi_density(n_in, n_out, **self.links)
+            n_links += round(density * n_in * n_out)
+        return n_links
+
 
 # --------------------------------------------------------------------------------- the points
 
@@ -91,93 +104,89 @@ def points_of(profile: str) -> list[Point]:
     check_known("profile", profile, PROFILES)
     if profile == "paper":
         return _paper()
-    found = []
-    for point in filter(_takes_seconds, _paper()):
+    chosen = []
+    for point in _paper():
+        if point.sweep in ("epochs", "cifar10_mlp", "peaks"):
+            continue  # they take minutes
+        if point.sweep == "width":
+            is_wanted = max(point.widths) in (500, 1000, 2000, 16_384)
+        elif point.batch != BATCH and point.sweep == "steps":
+            is_wanted = point.density == HEADLINES[0]
+        else:
+            densities = (None, *HEADLINES, 0.04, 0.2)
+            is_wanted = point.density in densities or point.sweep == "boltzmann"
         point = replace(point, rounds=2, turn=0.03, tries=1, on_one=False)
         if profile == "smoke":
             widths = tuple(min(n, 64) for n in point.widths)
             point = replace(point, turn=0.002, widths=widths)
-        if point not in found:
-            found.append(point)
-    return found
-
-
-def _takes_seconds(point: Point) -> bool:
-    if point.sweep in ("epochs", "cifar10_mlp", "peaks"):
-        return False
-    if point.sweep == "width":
-        return max(point.widths) in (500, 1000, 2000, 16_384)
-    if point.batch != BATCH and point.measure == "training_step":
-        return point.density == HEADLINES[0]
-    return point.density in (None, *HEADLINES, 0.04, 0.2) or point.sweep == "boltzmann"
+        if is_wanted and point not in chosen:
+            chosen.append(point)
+    return chosen
 
 
 def _paper() -> list[Point]:
-    found = [Point("roofline", "roofline", rounds=11, is_main=True, on_one=True)]
+    points = [Point("roofline", machine, rounds=11, is_main=True, on_one=True)]
     for density in (0.001, 0.01, 0.046, 0.05, 0.1, 0.2):
-        step = Point("steps", "training_step", density=density, on_one=True)
+        step = Point("steps", training_steps, density=density, on_one=True)
         if density in HEADLINES:
             step = replace(step, is_main=True, rounds=9, turn=0.06)
-        found.append(step)
+        points.append(step)
     for batch, density in itertools.product((1, 16, 512), HEADLINES):
-        found.append(Point("steps", "training_step", density=density, batch=batch, on_one=True))
+        points.append(Point("steps", training_steps, density=density, batch=batch, on_one=True))
     for batch, density in itertools.product((1, 1024), HEADLINES):
-        predictions = Point("predictions", "predict", density=density, batch=batch)
-        found.append(replace(predictions, is_main=True, on_one=True))
+        prediction = Point("predictions", predictions, density=density, batch=batch)
+        points.append(replace(prediction, is_main=True, on_one=True))
     for n_in, n_out, density in (
         *((512, 256, 0.01), (1000, 1000, 0.01), (1000, 1000, 0.05)),
         *((1000, 1000, 0.1), (4000, 1000, 0.01)),
     ):
-        layer = Point("layers", "layer", widths=(n_in, n_out), density=density, on_one=True)
-        found.append(replace(layer, rounds=7))
-    found += _products()
-    found.append(Point("updates", "update_links", density=HEADLINES[0], is_main=True))
-    found.append(Point("updates", "update_links", density=HEADLINES[1], is_main=True))
+        layer = Point("layers", layer_passes, widths=(n_in, n_out), density=density, on_one=True)
+        points.append(replace(layer, rounds=7))
+    for n in (250, 500, 1000, 2000, 4000):
+        points.append(Point("products", products, (n, n), 0.04, is_main=n == 1000, rounds=3))
+    for density in (0.005, 0.01, 0.02, 0.1, 0.2, 0.5):
+        points.append(Point("products", products, (1000, 1000), density, rounds=3))
+    points.append(Point("updates", updates, density=HEADLINES[0], is_main=True))
+    points.append(Point("updates", updates, density=HEADLINES[1], is_main=True))
     for density in HEADLINES:
         names = (*MEASURED, "dense_modules")
-        epoch = Point("epochs", "epoch", density=density, names=names, is_main=True)
-        found.append(replace(epoch, rounds=3))
+        epoch = Point("epochs", epochs, density=density, names=names, is_main=True)
+        points.append(replace(epoch, rounds=3))
     for n in (250, 500, 1000, 2000, 4000, 8192, 16_384, 32_768, 65_536):
         widths = (WIDTHS[0], n, n, n, WIDTHS[-1])
         names = MEASURED if n <= 4000 else MEASURED[:1]
-        wide = Point("width", "training_step", widths=widths, er_epsilon=10.0, names=names)
-        found.append(replace(wide, rounds=3))
+        wide = Point("width", training_steps, widths=widths, er_epsilon=10.0, names=names)
+        points.append(replace(wide, rounds=3))
         if n in (1000, 2000, 4000, 16_384, 65_536):
-            found.append(replace(wide, sweep="peaks", measure="peak_memory"))
+            points.append(replace(wide, sweep="peaks", measure=peak_memory))
     for _ in range(5):  # a row a round: what claims compare
-        mlp = Point("cifar10_mlp", "epoch", CIFAR_WIDTHS, er_epsilon=20.0, names=MEASURED)
+        mlp = Point("cifar10_mlp", epochs, CIFAR_WIDTHS, er_epsilon=20.0, names=MEASURED)
         mlp = replace(mlp, rounds=1, examples=10_000)
-        found += [mlp, replace(mlp, measure="peak_memory")]
+        points += [mlp, replace(mlp, measure=peak_memory)]
     for shape in UNIT_SHAPES:
-        found.append(Point("units", "unit", widths=shape))
+        points.append(Point("units", unit_passes, widths=shape))
     for n_hidden in (500, 2500):
         sizes = (boltzmann.N_VISIBLE, n_hidden)
         density = erdos_renyi_density(*sizes, boltzmann.ER_EPSILON)
-        found.append(Point("boltzmann", "cd1_step", sizes, density, batch=boltzmann.BATCH))
+        points.append(Point("boltzmann", cd1_steps, sizes, density, batch=boltzmann.BATCH))
     sizes = (boltzmann.N_VISIBLE, 500)
     for density in (0.01, 0.04, 0.16, 0.32):
-        machine = Point("boltzmann", "cd1_step", sizes, density, batch=boltzmann.BATCH)
-        found.append(replace(machine, names=MEASURED))
-    return found
-
-
-def _products() -> list[Point]:
-    """The three products of a layer n x n against width and density."""
-    found = []
-    for n in (250, 500, 1000, 2000, 4000):
-        found.append(Point("products", "products", (n, n), 0.04, is_main=n == 1000, rounds=3))
-    for density in (0.005, 0.01, 0.02, 0.1, 0.2, 0.5):
-        found.append(Point("products", "products", (1000, 1000), density, rounds=3))
-    return found
+        step = Point("boltzmann", cd1_steps, sizes, density, batch=boltzmann.BATCH)
+        points.append(replace(step, names=MEASURED))
+    return points
 
 
 # -------------------------------------------------------------------------------- measurements
 
-Samples = dict[str, dict[str, np.ndarray]]  # {measure: {contender: (rounds,) seconds}}
-Peaks = dict[str, np.ndarray]
+
+def machine(point: Point) -> Samples:
+    """What the machine can do at best, each in its own unit."""
+    measured = roofline.peaks(point.rounds) | roofline.memory(point.rounds)
+    return {measure: {"machine": values} for measure, values in measured.items()}
 
 
-def _steps(point: Point) -> Samples:
+def training_steps(point: Point) -> Samples:
+    """Of networks."""
     names = point.names or contenders.names()
     steps = {}
     for name in names:
@@ -185,30 +194,40 @@ def _steps(point: Point) -> Samples:
     return {"training_step": timing.compare(steps, *point.pace)}
 
 
-def _predictions(point: Point) -> Samples:
+def predictions(point: Point) -> Samples:
+    """Of networks, for a batch; "modular" predicts as "fused" does."""
     x = torch.rand(point.batch, point.widths[0])
     calls = {}
     for name in point.names or contenders.names():
-        if name != "modular":  # predicts as "fused" does
+        if name != "modular":
             net = contenders.network(name, point.widths, **point.links).eval()
             calls[name] = partial(train.predict, net, x, point.batch)
     return {f"predict_{point.batch}": timing.compare(calls, *point.pace)}
 
 
-def _layers(point: Point) -> Samples:
-    names = ["fused", "dense_modules", *(set(contenders.LAYERS) & set(contenders.names()))]
-    layer = partial(contenders.LayerPass, batch=point.batch, **point.links)
-    calls = {name: layer(name, *point.widths) for name in sorted(names)}
+def layer_passes(point: Point) -> Samples:
+    """Forward and backward passes of a layer."""
+    n_in, n_out = point.widths
+    x = torch.rand(point.batch, n_in)
+    calls = {}
+    for name, layer in {"fused": layers.SparseLinear, **contenders.LAYERS}.items():
+        if name == "fused" or name in contenders.names():
+            calls[name] = contenders.Pass(layer(n_in, n_out, **point.links), x)
     return {"layer": timing.compare(calls, *point.pace)}
 
 
-def _three_products(point: Point) -> Samples:
-    support = contenders.layer_support(*point.widths, point.density)
-    products = contenders.products(support, point.batch)
-    return {product: timing.compare(calls, *point.pace) for product, calls in products.items()}
+def products(point: Point) -> Samples:
+    """The three products of a layer."""
+    generator = torch.Generator().manual_seed(0)
+    support = random_support(*point.widths, point.density, generator=generator)
+    samples = {}
+    for product, calls in contenders.products(support, point.batch).items():
+        samples[product] = timing.compare(calls, *point.pace)
+    return samples
 
 
-def _updates(point: Point) -> Samples:
+def updates(point: Point) -> Samples:
+    """Of the links of our network: SET after an epoch."""
     trainer = contenders.Trainer("fused", point.widths, point.batch, **point.links)
     trainer()  # the optimiser has its momentum
     generator = torch.Generator().manual_seed(0)
@@ -219,32 +238,41 @@ def _updates(point: Point) -> Samples:
         generator=generator,
         optimiser=trainer.optimiser,
     )
-    layers = models.sparse_layers(trainer.net).values()
-    calls = {"fused": lambda: [evolve(layer) for layer in layers]}
+    sparse = models.sparse_layers(trainer.net).values()
+    calls = {"fused": lambda: [evolve(layer) for layer in sparse]}
     return {"update_links": timing.compare(calls, *point.pace)}
 
 
-def _epochs(point: Point) -> Samples:
+def epochs(point: Point) -> Samples:
+    """Whole epochs, see :func:`lib.bench.timing.epochs`."""
     sizes = point.widths, point.examples, point.rounds
     return {"epoch": timing.epochs(point.names, *sizes, **point.links)}
 
 
-def _peaks(point: Point) -> Samples:
+def peak_memory(point: Point) -> Samples:
+    """MiB, not seconds; nothing but on Linux."""
     if not timing.STATUS.exists():
         return {}
     peak = partial(timing.peak_memory, widths=point.widths, batch=point.batch, **point.links)
     return {"peak_memory": {name: np.array([peak(name)]) for name in point.names}}
 
 
-def _units(point: Point) -> Samples:
-    passes = {name: contenders.UnitPass(name, point.widths) for name in ("relu", "splash")}
+def unit_passes(point: Point) -> Samples:
+    """Forward and backward passes of activations, and the MiB that they keep in between."""
+    x = torch.randn(point.widths)
+    passes = {}
+    for name in ("relu", "splash"):
+        passes[name] = contenders.Pass(activations.make(name, point.widths[1]), x)
+    kept = {}
+    for name, one in passes.items():
+        kept[name] = np.array([contenders.kept_mib(one.module, one.x)])
     shape = " x ".join(map(str, point.widths))
-    kept = {unit: np.array([one.kept_mib()]) for unit, one in passes.items()}
     seconds = timing.compare(passes, *point.pace)
     return {f"unit, ms ({shape})": seconds, f"unit memory, MiB ({shape})": kept}
 
 
-def _machines(point: Point) -> Samples:
+def cd1_steps(point: Point) -> Samples:
+    """Of Boltzmann machines."""
     n_visible, n_hidden = point.widths
     calls = {}
     for name in point.names or boltzmann.STEPS:
@@ -252,18 +280,7 @@ def _machines(point: Point) -> Samples:
     return {"cd1_step": timing.compare(calls, *point.pace)}
 
 
-MEASURES: dict[str, Callable[[Point], Samples]] = {
-    "training_step": _steps,
-    "predict": _predictions,
-    "layer": _layers,
-    "products": _three_products,
-    "update_links": _updates,
-    "epoch": _epochs,
-    "peak_memory": _peaks,
-    "unit": _units,
-    "cd1_step": _machines,
-}
-UNSCALED = ("peak_memory", "unit memory", *("multiply-adds", "L2", "bandwidth", "latency"))
+UNSCALED = ("peak_memory", "unit memory", "multiply-adds", "L2", "bandwidth", "latency")
 
 
 def measure_points(chosen: Sequence[Point], threads: Sequence[int] | None = None) -> pd.DataFrame:
@@ -300,37 +317,24 @@ def measure_points(chosen: Sequence[Point], threads: Sequence[int] | None = None
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
-def _tables(point: Point, peaks: Peaks) -> Iterator[pd.DataFrame]:
-    if point.measure == "roofline":
-        machine = peaks | roofline.memory(point.rounds)
-        samples = {measure: {"machine": values} for measure, values in machine.items()}
-    else:
-        samples = MEASURES[point.measure](point)
-    for measure, of_measure in samples.items():
-        links = _links(point)
-        bound = _floor(point, measure, links, peaks)
+def _tables(point: Point, peaks: dict[str, np.ndarray]) -> Iterator[pd.DataFrame]:
+    for measure, of_measure in point.measure(point).items():
+        bound = floor_seconds(point, measure, peaks)
         if bound is not None:
             of_measure["floor"] = np.full(len(next(iter(of_measure.values()))), bound)
-        table = quartiles(measure, of_measure)
-        facts = {"density": point.density, "batch": point.batch, "n_in": point.widths[0]}
-        facts["n"] = point.widths[-2] if len(point.widths) > 2 else point.widths[-1]
-        yield table.assign(**facts, links=links, sweep=point.sweep)
+        yield quartiles(measure, of_measure).assign(
+            density=point.density,
+            batch=point.batch,
+            n_in=point.widths[0],
+            n=point.widths[-2] if len(point.widths) > 2 else point.widths[-1],
+            links=point.n_links,
+            sweep=point.sweep,
+        )
 
 
-def _links(point: Point) -> float:
-    """Links of a sparse contender, the dense output layer of a network included."""
-    sizes = list(itertools.pairwise(point.widths))
-    if not point.links:
-        return math.nan
-    dense = sizes.pop() if len(sizes) > 1 else (0, 0)
-    density = {size: point.density or erdos_renyi_density(*size, **point.links) for size in sizes}
-    return sum(round(density[n_in, n_out] * n_in * n_out) for n_in, n_out in sizes) + math.prod(
-        dense
-    )
-
-
-def _floor(point: Point, measure: str, links: float, peaks: Peaks) -> float | None:
-    """Seconds that the machine takes at least; None where that is not known.
+def floor_seconds(point: Point, measure: str, peaks: dict[str, np.ndarray]) -> float | None:
+    """Seconds that the machine takes at least for the multiply-adds, or to read from L2, if that
+    takes longer; None where that is not known.
 
     Of a training step and a layer's passes, three multiply-adds a link and example (in the first
     layer of a network two, as there is no gradient at the pixels); of each link the row of its
@@ -338,15 +342,18 @@ def _floor(point: Point, measure: str, links: float, peaks: Peaks) -> float | No
     multiply-add, in one direction.
     """
     if measure.startswith("predict"):
-        products, directions = links, 1
-    elif measure in ("training_step", "layer"):
+        products, directions = point.n_links, 1
+    elif measure == "layer":
+        products, directions = 3 * point.n_links, 2
+    elif measure == "training_step":
         first = replace(point, widths=point.widths[:2])
-        without = _links(first) if measure == "training_step" else 0
-        products, directions = 3 * links - without, 2
+        products, directions = 3 * point.n_links - first.n_links, 2
     else:
         return None
-    reads = directions * links * (point.batch + 2)
-    return 1e-3 * max(roofline.floor_ms(products * point.batch, reads, peaks))
+    numbers = directions * point.n_links * (point.batch + 2)  # of 4 bytes
+    by_arithmetic = 2e-9 * products * point.batch / peaks["multiply-adds, Gflop/s"].max()
+    by_reading = 4e-9 * numbers / peaks["L2, GB/s"].max()
+    return max(by_arithmetic, by_reading)
 
 
 def quartiles(measure: str, samples: dict[str, np.ndarray]) -> pd.DataFrame:

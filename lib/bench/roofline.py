@@ -4,14 +4,12 @@ A step of sparse layers cannot be shorter than its multiply-adds take at the spe
 product, nor than its rows of examples take to come from the L2 cache: its *floor*.
 """
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numba import njit
 
 from lib import kernels
+from lib.bench.timing import seconds_of
 
 MIB = 2**20
 SIZE = 256 * MIB  # bytes: more than caches hold
@@ -34,7 +32,7 @@ def memory(rounds: int) -> dict[str, np.ndarray]:
 def multiply_adds(rounds: int) -> np.ndarray:
     """Gflop a second, two a multiply-add, of a dense product by oneDNN on torch's threads."""
     a = torch.rand(SQUARE, SQUARE, dtype=torch.float32)
-    return 2e-9 * SQUARE**3 / _seconds(lambda: kernels.dense_product(a, a), rounds)
+    return 2e-9 * SQUARE**3 / seconds_of(lambda: kernels.dense_product(a, a), rounds, untimed=1)
 
 
 def l2_bandwidth(rounds: int) -> np.ndarray:
@@ -42,22 +40,8 @@ def l2_bandwidth(rounds: int) -> np.ndarray:
     its own.
     """
     x, repeats = np.ones(IN_L2 // 4, dtype=np.float32), 200
-    seconds = _seconds(lambda: _total(x, repeats), rounds)
+    seconds = seconds_of(lambda: _total(x, repeats), rounds, untimed=1)
     return torch.get_num_threads() * 1e-9 * repeats * IN_L2 / seconds
-
-
-def floor_ms(
-    multiply_adds: float, reads: float, peaks: dict[str, np.ndarray]
-) -> tuple[float, float]:
-    """Milliseconds that a pass takes at least: for its multiply-adds, and to read from L2.
-
-    Args:
-        multiply_adds: how many.
-        reads: numbers of 4 bytes that come from L2.
-        peaks: of :func:`peaks`; the best round counts.
-    """
-    by_multiply_adds = 2e-6 * multiply_adds / peaks["multiply-adds, Gflop/s"].max()
-    return by_multiply_adds, 4e-6 * reads / peaks["L2, GB/s"].max()
 
 
 def latency(rounds: int) -> np.ndarray:
@@ -65,7 +49,7 @@ def latency(rounds: int) -> np.ndarray:
     :data:`SIZE` bytes, (rounds,).
     """
     chain = _chain(SIZE)
-    return 1e9 * _seconds(lambda: _follow(chain, 0, READS), rounds) / READS
+    return 1e9 / READS * seconds_of(lambda: _follow(chain, 0, READS), rounds, untimed=1)
 
 
 def bandwidth(rounds: int) -> np.ndarray:
@@ -73,18 +57,7 @@ def bandwidth(rounds: int) -> np.ndarray:
     half, on all threads of torch, (rounds,).
     """
     source, target = torch.zeros(2, SIZE // 8, dtype=torch.float32)
-    return 1e-9 * SIZE / _seconds(lambda: target.copy_(source), rounds)
-
-
-def _seconds(call: Callable[[], object], rounds: int) -> np.ndarray:
-    """Of each of some calls, after one that compiles and is not timed, (rounds,)."""
-    call()
-    found = np.empty(rounds)
-    for i in range(rounds):
-        start = time.perf_counter()
-        call()
-        found[i] = time.perf_counter() - start
-    return found
+    return 1e-9 * SIZE / seconds_of(lambda: target.copy_(source), rounds, untimed=1)
 
 
 def _chain(size: int) -> np.ndarray:

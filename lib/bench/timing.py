@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lib import data, evolution, train
 from lib.bench import contenders
@@ -27,7 +26,9 @@ STAT = Path("/proc/stat")  # Linux; elsewhere no turn is known to be noisy
 STATUS = Path("/proc/self/status")  # Linux; memory is not measured elsewhere
 TICKS = 100  # of STAT a second
 WORK = (0, 1, 2, 5, 6, 7)  # user, nice, system, interrupts (2), and what other machines took
-PEAK_PROGRAM = "import sys, json; from lib import bench; bench.print_peak(*json.loads(sys.argv[1]))"
+PEAK_PROGRAM = (
+    "import sys, json; from lib.bench import timing; timing.print_peak(*json.loads(sys.argv[1]))"
+)
 
 
 def compare(
@@ -42,13 +43,29 @@ def compare(
     """
     repeats = {}
     for name, call in calls.items():
-        call()
-        call()
-        repeats[name] = max(2, int(turn / max(_seconds(call, 1)[0], 1e-7)))
+        (once,) = seconds_of(call, 1, untimed=2)
+        repeats[name] = max(2, int(turn / max(once, 1e-7)))
     seconds = {name: np.empty(rounds) for name in calls}
     for i in range(rounds):
         for name, call in calls.items():
             seconds[name][i] = quietest(partial(_turn, call, repeats[name]), tries)
+    return seconds
+
+
+def _turn(call: Call, repeats: int) -> float:
+    time.sleep(REST)
+    return float(np.median(seconds_of(call, repeats, untimed=1 + repeats // 5)))
+
+
+def seconds_of(call: Call, repeats: int, *, untimed: int = 0) -> np.ndarray:
+    """Seconds of each of some calls, after some that are not timed, (repeats,)."""
+    for _ in range(untimed):
+        call()
+    seconds = np.empty(repeats)
+    for i in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds[i] = time.perf_counter() - start
     return seconds
 
 
@@ -76,22 +93,6 @@ def others_seconds() -> float:
     return sum(int(line[i]) for i in WORK) / TICKS - time.process_time()
 
 
-def _turn(call: Call, repeats: int) -> float:
-    time.sleep(REST)
-    _seconds(call, 1 + repeats // 5)
-    return float(np.median(_seconds(call, repeats)))
-
-
-def _seconds(call: Call, repeats: int) -> list[float]:
-    """Of each of some calls."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return seconds
-
-
 def epochs(
     names: Sequence[str],
     widths: Sequence[int],
@@ -105,40 +106,28 @@ def epochs(
 
     On random images; of two sparse epochs the first is timed, as the last does not evolve.
     """
-    split = _random_images(widths, examples)
-    seconds = {name: np.empty(rounds) for name in names}
+    generator = torch.Generator().manual_seed(0)
+    tensors = []
+    for n in (examples, min(examples, 10_000)):  # of the training and of the test part
+        tensors.append(torch.rand(n, widths[0], generator=generator))
+        tensors.append(torch.randint(widths[-1], (n,), generator=generator))
+    split = data.Split(*tensors, None, None, *["random"] * 4)
 
     def one(name: str) -> float:
         if name == "dense_modules":
             trainer = contenders.Trainer(name, widths)
-            return sum(_seconds(trainer, -(-examples // trainer.batch)))
+            return float(seconds_of(trainer, -(-examples // trainer.batch)).sum())
+        settings = train.Settings(1, learning_rate=0.01)
+        if name == "fused":
+            settings = train.Settings(2, learning_rate=0.01, evolution=evolution.Evolution())
         net = contenders.network(name, widths, **links)
-        return train.fit(net, split, _epoch_settings(name), seed=0).clock[0]
+        return train.fit(net, split, settings, seed=0).clock[0]
 
+    seconds = {name: np.empty(rounds) for name in names}
     for i in range(rounds):
         for name in names:
             seconds[name][i] = quietest(partial(one, name), tries=2)
     return seconds
-
-
-def _random_images(widths: Sequence[int], examples: int) -> data.Split:
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(n: int) -> tuple[Tensor, Tensor]:
-        x = torch.rand(n, widths[0], generator=generator)
-        y = torch.randint(widths[-1], (n,), generator=generator)
-        return x, y
-
-    training = draw(examples)
-    test = draw(min(examples, 10_000))
-    return data.Split(*training, *test, None, None, *["random"] * 4)
-
-
-def _epoch_settings(contender: str) -> train.Settings:
-    if contender != "fused":
-        return train.Settings(1, learning_rate=0.01)
-    rule = evolution.Evolution()
-    return train.Settings(2, learning_rate=0.01, evolution=rule)
 
 
 def peak_memory(

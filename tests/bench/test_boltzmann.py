@@ -10,8 +10,8 @@ SMALL = {"n_hidden": 16, "density": 0.5, "n_visible": 20}
 
 
 def parameters(machine):
-    if machine._twin is not None:
-        return [machine._twin.components_.copy()]
+    if machine.twin is not None:
+        return [machine.twin.components_.copy()]
     return [p.detach().clone().numpy() for p in machine.links.parameters()]
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from lib import bench
+from lib import activations, bench, models
 from lib.bench import contenders, points, timing
 from lib.bench.points import Point
 
@@ -61,7 +62,9 @@ def test_other_units_than_seconds_are_not_scaled(measure):
 
 
 def test_measured_points_have_every_column():
-    layer = Point("layers", "layer", (12, 20), density=0.5, batch=4, rounds=2, turn=0.001)
+    layer = Point(
+        "layers", points.layer_passes, (12, 20), density=0.5, batch=4, rounds=2, turn=0.001
+    )
     table = bench.measure_points([layer])
     assert list(table.columns) == bench.COLUMNS
     assert (table["low_ms"] <= table["median_ms"]).all() and (table["threads"] >= 1).all()
@@ -71,7 +74,7 @@ def test_measured_points_have_every_column():
 
 
 def test_points_that_want_it_are_measured_on_one_thread_too(unmeasured):
-    layer = Point("layers", "layer", (12, 20), density=0.5)
+    layer = Point("layers", points.layer_passes, (12, 20), density=0.5)
     table = bench.measure_points([layer, replace(layer, on_one=True, batch=4)], [2, 1])
     places = table[["threads", "batch"]].drop_duplicates()
     assert places.values.tolist() == [[2, 128], [2, 4], [1, 4]]
@@ -83,25 +86,25 @@ def test_points_that_want_it_are_measured_on_one_thread_too(unmeasured):
 def test_links_are_those_of_the_network():
     for links in ({"density": 0.1}, {"er_epsilon": 2.0}):
         net = contenders.network("fused", SMALL, **links)
-        point = Point("steps", "training_step", SMALL, **links)
-        assert points._links(point) == points.models.count_links(net)
+        point = Point("steps", points.training_steps, SMALL, **links)
+        assert point.n_links == models.count_links(net)
 
 
 def test_floor_counts_three_products_a_link_but_at_the_pixels():
-    point = Point("steps", "training_step", SMALL, density=0.1, batch=8)
+    point = Point("steps", points.training_steps, SMALL, density=0.1, batch=8)
     links = 24 + 40 + 40 + 60
     reading = 4 * 2 * links * (8 + 2) / 40e9  # weight and place of a link are read too
-    assert points._floor(point, "training_step", links, PEAKS) == pytest.approx(reading)
-    slow = PEAKS | {"multiply-adds, Gflop/s": np.full(3, 1.0)}
+    assert points.floor_seconds(point, "training_step", PEAKS) == pytest.approx(reading)
+    slow = PEAKS | {"multiply-adds, Gflop/s": np.array([0.2, 1.0, 0.5])}  # the best counts
     arithmetic = 2 * (3 * links - 24) * 8 / 1e9
-    assert points._floor(point, "training_step", links, slow) == pytest.approx(arithmetic)
+    assert points.floor_seconds(point, "training_step", slow) == pytest.approx(arithmetic)
 
 
 def test_floor_of_a_prediction_is_one_product():
-    point = Point("predictions", "predict", SMALL, density=0.1, batch=8)
+    point = Point("predictions", points.predictions, SMALL, density=0.1, batch=8)
     slow = PEAKS | {"multiply-adds, Gflop/s": np.full(3, 1.0)}
-    assert points._floor(point, "predict_8", 164, slow) == pytest.approx(2 * 164 * 8 / 1e9)
-    assert points._floor(point, "epoch", 164, PEAKS) is None
+    assert points.floor_seconds(point, "predict_8", slow) == pytest.approx(2 * 164 * 8 / 1e9)
+    assert points.floor_seconds(point, "epoch", PEAKS) is None
 
 
 # points
@@ -194,7 +197,7 @@ def test_unknown_profile_and_part_are_refused():
 
 def test_units_are_measured_in_turn_with_the_memory_they_keep():
     shapes = ((30, 8), (2, 3, 4, 4))
-    units = [Point("units", "unit", shape, rounds=2, turn=0.001) for shape in shapes]
+    units = [Point("units", points.unit_passes, shape, rounds=2, turn=0.001) for shape in shapes]
     table = bench.measure_points(units)
     names = ["30 x 8", "2 x 3 x 4 x 4"]
     measures = [f"unit{kind} ({shape})" for shape in names for kind in (", ms", " memory, MiB")]
@@ -202,9 +205,15 @@ def test_units_are_measured_in_turn_with_the_memory_they_keep():
     assert set(table["contender"]) == {"relu", "splash"} and (table["median_ms"] > 0).all()
 
 
+def kept_mib(unit, shape):
+    """MiB that a pass of an activation keeps."""
+    x = torch.randn(shape, requires_grad=True)
+    return bench.kept_mib(activations.make(unit, shape[1]), x)
+
+
 @pytest.mark.parametrize("shape", [(1000, 128), (8, 64, 32, 32)])
 def test_splash_keeps_at_most_twice_the_memory_of_relu(shape):
-    relu, splash = (contenders.UnitPass(unit, shape).kept_mib() for unit in ("relu", "splash"))
+    relu, splash = (kept_mib(unit, shape) for unit in ("relu", "splash"))
     one = np.prod(shape) * 4 / 2**20
     assert relu == pytest.approx(one)  # its output, of which the derivative can be read
     assert splash <= 2 * relu
@@ -212,5 +221,5 @@ def test_splash_keeps_at_most_twice_the_memory_of_relu(shape):
 
 
 def test_memory_of_a_unit_that_stores_its_hinges_is_seen():
-    apl = contenders.UnitPass("apl", (1000, 128)).kept_mib()
+    apl = kept_mib("apl", (1000, 128))
     assert apl > 3 * 1000 * 128 * 4 / 2**20

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.bench import roofline
+from lib.bench import roofline, timing
 
 
 def test_chain_is_one_cycle_through_every_line():
@@ -34,7 +34,7 @@ def test_every_measure_has_a_number_a_round(monkeypatch):
 
 def test_numbers_are_nanoseconds_a_read_and_gigabytes_a_second(monkeypatch):
     clock = iter(np.arange(100.0))
-    monkeypatch.setattr(roofline.time, "perf_counter", lambda: next(clock))  # a second each
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))  # a second each
     monkeypatch.setattr(roofline, "SIZE", 2**20)
     monkeypatch.setattr(roofline, "READS", 1000)
     assert roofline.latency(2).tolist() == [1e6, 1e6]
@@ -43,10 +43,3 @@ def test_numbers_are_nanoseconds_a_read_and_gigabytes_a_second(monkeypatch):
     assert roofline.multiply_adds(2).tolist() == pytest.approx([2e-6] * 2)
     read = torch.get_num_threads() * 200 * roofline.IN_L2 / 1e9
     assert roofline.l2_bandwidth(2).tolist() == pytest.approx([read] * 2)
-
-
-def test_floor_is_arithmetic_and_reading():
-    peaks = {"multiply-adds, Gflop/s": np.array([1.0, 100.0, 9.0]), "L2, GB/s": np.full(3, 40.0)}
-    by_multiply_adds, by_reading = roofline.floor_ms(5e7, 2e7, peaks)
-    assert by_multiply_adds == pytest.approx(1.0)  # 1e8 flop at 1e11 a second
-    assert by_reading == pytest.approx(2.0)  # 8e7 bytes at 4e10 a second

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -96,16 +97,20 @@ def test_epochs_are_timed_for_each_contender():
     assert counts == {"fused": 2, "dense": 2}
 
 
-def test_timed_epoch_of_ours_evolves():
-    settings = timing._epoch_settings("fused")
-    assert settings.evolution is not None
-    assert settings.epochs == 2  # the last does not evolve
-    assert timing._epoch_settings("dense").evolution is None
+def test_epochs_are_of_pixels_and_ours_evolves(monkeypatch):
+    trained = []
 
+    def fit(net, split, settings, *, seed):
+        trained.append((split, settings))
+        return types.SimpleNamespace(clock=[2.0])
 
-def test_random_images_are_pixels_with_labels():
-    split = timing._random_images((12, 20, 3), 50)
-    assert split.x_train.shape == (50, 12)
+    monkeypatch.setattr(timing.train, "fit", fit)
+    sizes = {"examples": 50, "rounds": 1, "density": 0.5}
+    assert timing.epochs(("fused", "dense"), (12, 20, 3), **sizes)["fused"].tolist() == [2.0]
+    (split, ours), (_, dense) = trained
+    assert ours.evolution is not None and ours.epochs == 2  # the last does not evolve
+    assert dense.evolution is None and dense.epochs == 1
+    assert split.x_train.shape == split.x_test.shape == (50, 12)
     assert 0 <= split.x_train.min() and split.x_train.max() <= 1
     assert set(split.y_train.tolist()) == {0, 1, 2}
 
@@ -142,7 +147,7 @@ def test_memory_grows_with_links_not_with_positions():
 def test_peak_is_printed_for_the_process_that_asks(monkeypatch, capsys):
     peaks = iter([100.0, 130.0])
     monkeypatch.setattr(timing, "peak_so_far", lambda: next(peaks))
-    bench.print_peak("dense", (12, 20, 3), 4, {"er_epsilon": 2.0})
+    timing.print_peak("dense", (12, 20, 3), 4, {"er_epsilon": 2.0})
     assert float(capsys.readouterr().out) == 30.0
 
 

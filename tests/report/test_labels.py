@@ -137,5 +137,5 @@ def test_contrasts_of_a_column_come_once_in_the_order_of_the_table(room):
 
 
 def test_every_contender_of_the_benchmark_has_a_look():
-    drawn = {*contenders.BUILDERS, *boltzmann.STEPS, "floor"}
+    drawn = {*contenders.CONTENDERS, *boltzmann.STEPS, "floor"}
     assert drawn == set(labels.CONTENDERS)
