@@ -49,8 +49,7 @@ bill: .venv/.stamp  ## a bill of materials (CycloneDX) of the pinned packages: b
 	@$(BIN) -m cyclonedx_py requirements requirements.txt --output-reproducible -o build/materials.cdx.json
 
 site: .venv/.stamp  ## the notebooks and pages as a site: build/site/html/index.html
-	@$(BIN) -m lib.command.site build/site/source
-	@$(BIN) -m sphinx -q -W --keep-going -b html build/site/source build/site/html
+	@$(BIN) -m sphinx -q -E -W --keep-going -c docs -d build/site/doctrees . build/site/html
 	@echo "see build/site/html/index.html"
 
 lab: .venv/.stamp  ## the notebooks, in JupyterLab

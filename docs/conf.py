@@ -3,8 +3,10 @@
 project = "Sparse, adaptive and robust neural networks"
 author = "The sparse-adaptive-companion authors"
 copyright = author  # noqa: A001
-extensions = ["myst_nb", "sphinx_design", "sphinx-mathjax-offline"]
-root_doc = "index"
+extensions = ["myst_nb", "sphinx_design", "sphinx-mathjax-offline", "lib.command.site"]
+root_doc = "docs/index"
+include_patterns = ["docs/*.md", "notebooks/*.ipynb", "figures/paper/README.md"]
+exclude_patterns = [".*", "build", "data", "lib", "tests"]  # not looked through
 
 nb_execution_mode = "off"  # notebooks are stored as executed
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
@@ -14,7 +16,10 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 html_theme = "pydata_sphinx_theme"
 html_title = "Sparse, adaptive, robust"
 html_show_sourcelink = False
+html_copy_source = False
 html_static_path = ["_static"]
+templates_path = ["_templates"]
+html_additional_pages = {"index": "start.html"}  # leads to docs/index
 html_css_files = ["wide.css"]
 html_theme_options = {
     "navbar_align": "left",

@@ -1,120 +1,105 @@
-"""The pages of the site: the notebooks as stored, what surrounds them, and the links between."""
+"""What the site adds to the pages and notebooks, which it reads where they lie: links between them,
+cards of the notebooks, and the pictures of the gallery. An extension of Sphinx, see docs/conf.py.
+"""
 
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
+from typing import Any
 
-from lib import paths
-from lib.command import gallery, notebooks
+from lib.command import notebooks
 from lib.command.gallery import PAPER
 from lib.command.pages import BIBLIOGRAPHY, replace_between
 from lib.paths import ROOT
 
-DOCS = ROOT / "docs"
 KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\](?!\()")
 NUMBERED = re.compile(r"\b(notebooks? )(\d\d)\b((?:(?:, | and | to )\d\d\b)*)")
 FOLLOWING = re.compile(r"(, | and | to )(\d\d)\b")
 ANCHOR = re.compile(r'^- <a id="(\w+)"></a>', re.MULTILINE)
 
 
-def assemble(folder: Path) -> None:
-    """Write the sources of the site into an empty folder: pages, notebooks, figures."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(DOCS, folder)
-    books = notebooks.find()
-    numbers = {path.stem[:2]: path.stem for path in books if path.stem[:2].isdigit()}
-    (folder / "notebooks").mkdir()
-    for path in books:
-        (folder / "notebooks" / path.name).write_text(linked_notebook(path, numbers))
-    _copy_figures(folder / "figures")
-    (folder / "GALLERY.md").write_text(_gallery())
-    for page in folder.glob("*.md"):
-        text = page.read_text().replace("../figures/paper/README.md", "GALLERY.md")
-        text = text.replace("(../notebooks/", "(notebooks/")
-        text = text.replace("(../figures/paper/", "(figures/")
-        text = ANCHOR.sub(r"\n(\1)=\n", text)
-        page.write_text(text if page.stem == "REFERENCES" else linked(text, numbers, ""))
-    page = folder / "NOTEBOOKS.md"
-    page.write_text(replace_between(page.read_text(), "cards", cards(books, folder)))
+def setup(app: Any) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("source-read", read_page)
+    app.connect("build-finished", copy_pictures)
+    return {"parallel_read_safe": True}
 
 
-def linked_notebook(path: Path, numbers: dict[str, str]) -> str:
-    """A notebook whose texts link to references and to each other.
+def read_page(app: Any, page: str, source: list[str]) -> None:
+    """Change what Sphinx has read of a page.
 
     Args:
-        path: the notebook, which is not changed.
-        numbers: {number: name} of all notebooks.
+        app: Sphinx.
+        page: its path from the root of the repository, without an ending.
+        source: its text, which is replaced: Markdown, or the JSON of a notebook.
     """
-    book = json.loads(path.read_text(encoding="utf-8"))
-    for cell in book["cells"]:
-        if cell["cell_type"] == "markdown":
-            text = "".join(cell["source"])
-            text = text.replace("../figures/paper/", "../figures/").replace("../docs/", "../")
-            cell["source"] = linked(text, numbers, "../", own=path.stem[:2])
-    return json.dumps(book, ensure_ascii=False)
+    (text,) = source
+    folder, _, name = page.rpartition("/")
+    if folder == "notebooks":
+        book = json.loads(text)
+        for cell in book["cells"]:
+            if cell["cell_type"] == "markdown":
+                cell["source"] = linked("".join(cell["source"]), page)
+        text = json.dumps(book)
+    elif name == "REFERENCES":
+        text = ANCHOR.sub(r"\n(\1)=\n", text)
+    else:
+        text = linked(text, page)
+    if name == "NOTEBOOKS":
+        text = replace_between(text, "cards", cards(notebooks.find()))
+    source[0] = text
 
 
-def linked(text: str, numbers: dict[str, str], up: str, own: str = "") -> str:
+def linked(text: str, page: str) -> str:
     """Markdown with a link at each key of a reference and each number of another notebook.
 
     Args:
         text: Markdown.
-        numbers: {number: name} of all notebooks.
-        up: path from the page to the root of the site, "" or "../".
-        own: number of the notebook that the text is of.
+        page: that it is of, as "docs/SPEED" or "notebooks/10_set_mlp".
     """
-    known = set(re.findall(r"@\w+\{(\w+),", BIBLIOGRAPHY.read_text()))
+    keys = set(re.findall(r"@\w+\{(\w+),", BIBLIOGRAPHY.read_text(encoding="utf-8")))
+    names = {path.stem[:2]: path.stem for path in notebooks.find()}
+    root = "../" * page.count("/")
 
-    def to_reference(found: re.Match) -> str:
-        key = found[1]
-        return f"[\\[{key}\\]]({up}REFERENCES.md#{key.lower()})" if key in known else found[0]
+    def to_reference(match: re.Match) -> str:
+        key = match[1]
+        if key not in keys:
+            return match[0]
+        return f"[\\[{key}\\]]({root}docs/REFERENCES.md#{key.lower()})"
 
     def to_notebook(number: str) -> str:
-        name = numbers.get(number)
-        if name is None or number == own:
+        name = names.get(number)
+        if name is None or page == f"notebooks/{name}":
             return number
-        return f"[{number}]({up}notebooks/{name}.ipynb)"
+        return f"[{number}]({root}notebooks/{name}.ipynb)"
 
-    def to_notebooks(found: re.Match) -> str:
-        others = FOLLOWING.sub(lambda more: more[1] + to_notebook(more[2]), found[3])
-        return f"{found[1]}{to_notebook(found[2])}{others}"
+    def to_notebooks(match: re.Match) -> str:
+        others = FOLLOWING.sub(lambda more: more[1] + to_notebook(more[2]), match[3])
+        return f"{match[1]}{to_notebook(match[2])}{others}"
 
     return KEY.sub(to_reference, NUMBERED.sub(to_notebooks, text))
 
 
-def cards(books: list[Path], folder: Path) -> str:
+def cards(books: list[Path]) -> str:
     """A card a notebook, with its last picture, and the table of contents."""
     lines = ["::::{grid} 1 2 2 3", ":gutter: 2", ""]
     for path in books:
-        figures = [f"figures/{path.stem}/{name}.png" for name in notebooks.pictures(path)]
-        pictures = [figure for figure in figures if (folder / figure).exists()]
         lines += [f":::{{grid-item-card}} {notebooks.title(path)}"]
-        if pictures:
-            lines.append(f":img-bottom: {pictures[-1]}")
-        lines += [f":link: notebooks/{path.stem}", ":link-type: doc", path.stem, ":::"]
+        folder = f"figures/{PAPER}/{path.stem}"
+        pictures = [f"{folder}/{name}.png" for name in notebooks.pictures(path)]
+        drawn = [picture for picture in pictures if (ROOT / picture).exists()]
+        if drawn:
+            lines.append(f":img-bottom: ../{drawn[-1]}")
+        lines += [f":link: /notebooks/{path.stem}", ":link-type: doc", path.stem, ":::"]
     lines += ["::::", "", "```{toctree}", ":hidden:", ":maxdepth: 1", ""]
-    lines += [f"notebooks/{path.stem}" for path in books]
+    lines += [f"/notebooks/{path.stem}" for path in books]
     return "\n".join([*lines, "```"])
 
 
-def _gallery() -> str:
-    """The page of all figures, with paths from the root of the site and without tables."""
-    text = gallery.text(PAPER)
-    text = re.sub(r"\((?:\.\./)+notebooks/", "(notebooks/", text)
-    text = re.sub(r'(src|href)="', r'\1="figures/', text)
-    lines = [line for line in text.splitlines() if not line.startswith("Tables: ")]
-    return re.sub(r" · \S+ \[(numbers|vector)\]\([^)]*\)", "", "\n".join(lines)) + "\n"
-
-
-def _copy_figures(folder: Path) -> None:
-    figures = paths.FIGURES / PAPER
-    for path in sorted(figures.glob("*/*.png")):
-        target = folder / path.relative_to(figures)
+def copy_pictures(app: Any, failure: Exception | None) -> None:
+    """Those of the gallery, to which its HTML leads."""
+    for path in ROOT.glob(f"figures/{PAPER}/*/*.png"):
+        target = Path(app.outdir) / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-
-
-if __name__ == "__main__":
-    assemble(Path(sys.argv[1]))

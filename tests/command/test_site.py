@@ -1,16 +1,17 @@
 """The site: links between notebooks and references, and that it builds without a warning."""
 
 import json
-import re
 import subprocess
 import sys
+import urllib.parse
+from html.parser import HTMLParser
 
 import pytest
 
 from lib.command import notebooks, site
 from lib.paths import ROOT
 
-NUMBERS = {"10": "10_set_mlp", "21": "21_link_removal", "22": "22_adversarial_attacks"}
+OWN = "notebooks/10_set_mlp"
 
 
 @pytest.mark.parametrize(
@@ -24,50 +25,88 @@ NUMBERS = {"10": "10_set_mlp", "21": "21_link_removal", "22": "22_adversarial_at
         ),
         ("notebook 99 and 10 of 21", "notebook 99 and 10 of 21"),
         ("our own notebook 10", "our own notebook 10"),
-        ("[Mocanu2018], Eq. 1", "[\\[Mocanu2018\\]](../REFERENCES.md#mocanu2018), Eq. 1"),
+        ("[Mocanu2018], Eq. 1", "[\\[Mocanu2018\\]](../docs/REFERENCES.md#mocanu2018), Eq. 1"),
         ("[Nobody2018] and [Mocanu2018](x)", "[Nobody2018] and [Mocanu2018](x)"),
         ("21 links", "21 links"),
     ],
 )
 def test_texts_link_to_notebooks_and_references(text, desired):
-    assert site.linked(text, NUMBERS, "../", own="10") == desired
+    assert site.linked(text, OWN) == desired
+
+
+def test_links_start_from_the_folder_of_the_page():
+    link = "[21]({}notebooks/21_link_removal.ipynb)"
+    assert site.linked("notebook 21", "index") == f"notebook {link.format('')}"
+    gallery = site.linked("notebook 21", "figures/paper/README")
+    assert gallery == f"notebook {link.format('../../')}"
 
 
 def test_notebook_is_linked_in_its_texts_alone():
-    path = notebooks.find(["21"])[0]
-    before = json.loads(path.read_text())
-    after = json.loads(site.linked_notebook(path, NUMBERS))
+    (path,) = notebooks.find(["21"])
+    source = [path.read_text()]
+    before = json.loads(source[0])
+    site.read_page(None, "notebooks/21_link_removal", source)
+    after = json.loads(source[0])
     for old, new in zip(before["cells"], after["cells"], strict=True):
         if old["cell_type"] == "code":
             assert old == new
-    assert "REFERENCES.md#sulyok2026" in json.dumps(after)
-
-
-def test_gallery_leads_to_what_the_site_has(tmp_path):
-    folder = tmp_path / "source"
-    site.assemble(folder)
-    text = (folder / "GALLERY.md").read_text(encoding="utf-8")
-    places = re.findall(r'(?:src|href)="([^"]*)"', text) + re.findall(r"\]\(([^)]*)\)", text)
-    assert len(places) > 100
-    assert [place for place in places if not (folder / place).is_file()] == []
+    assert "../docs/REFERENCES.md#sulyok2026" in json.dumps(after)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    site.assemble(folder / "source")
-    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
-    places = [str(folder / "source"), str(folder / "html")]
+    build = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-c", "docs"]
+    places = ["-d", str(folder / "doctrees"), ".", str(folder / "html")]
     done = subprocess.run([*build, *places], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "html"
 
 
 def test_site_has_a_page_for_every_notebook_and_document(built):
-    pages = {path.stem for path in built.glob("*.html")}
-    assert {path.stem for path in site.DOCS.glob("*.md")} | {"GALLERY"} <= pages
-    books = {path.stem for path in (built / "notebooks").glob("*.html")}
-    assert books == {path.stem for path in notebooks.find()}
+    pages = {path.relative_to(built).with_suffix("") for path in built.rglob("*.html")}
+    sources = [*ROOT.glob("docs/*.md"), *notebooks.find(), ROOT / "figures/paper/README.md"]
+    assert {path.relative_to(ROOT).with_suffix("") for path in sources} <= pages
+
+
+class Page(HTMLParser):
+    """Where a page leads, and the places on it to which others can lead."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.places = [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            if name in ("href", "src"):
+                self.links.append(value)
+            elif name == "id":
+                self.places.add(value)
+
+
+def test_every_link_of_the_site_leads_somewhere(built):
+    pages = {path: Page(path) for path in built.rglob("*.html") if "_static" not in path.parts}
+    n_pictures, dead = 0, []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urllib.parse.urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = path
+            if parts.path:
+                target = (path.parent / urllib.parse.unquote(parts.path)).resolve()
+            n_pictures += target.suffix == ".png"
+            place = urllib.parse.unquote(parts.fragment)
+            if not target.is_file() or (
+                place and target in pages and place not in pages[target].places
+            ):
+                dead.append((path.name, link))
+    assert n_pictures > 200 and dead == []
+
+
+def test_site_begins_at_its_first_page(built):
+    assert "url=docs/index.html" in (built / "index.html").read_text()
 
 
 def test_site_takes_nothing_from_elsewhere(built):
