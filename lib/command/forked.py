@@ -102,7 +102,7 @@ def _serve(
     forget: tuple[str, ...],
     pipe: Connection,
 ) -> None:
-    """Be a kernel."""
+    """Be a kernel, whose libraries find what they would have found if it had imported them."""
     from ipykernel import kernelapp
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -116,19 +116,7 @@ def _serve(
     for name in [name for name in sys.modules if name.split(".")[0] in forget]:
         del sys.modules[name]
     sys.argv = ["ipykernel_launcher.py", *words]
-    _adapt(variables)
-    kernelapp.launch_new_instance()
-
-
-def _end_with_parent() -> None:
-    """End this kernel when its parent is gone; ipykernel looks at what it was forked from."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _adapt(variables: dict[str, str]) -> None:
-    """Let libraries find what they would have found if they were imported in a kernel."""
-    import matplotlib
+    import matplotlib  # now that the environment is its own
     import pandas as pd
     import threadpoolctl
     import torch
@@ -140,3 +128,10 @@ def _adapt(variables: dict[str, str]) -> None:
     inline = "module://matplotlib_inline.backend_inline"
     matplotlib.rcParams["backend"] = variables.get("MPLBACKEND", inline)
     pd.set_option("display.max_columns", 20)  # of a terminal: as many as its width has room for
+    kernelapp.launch_new_instance()
+
+
+def _end_with_parent() -> None:
+    """End this kernel when its parent is gone; ipykernel looks at what it was forked from."""
+    multiprocessing.parent_process().join()
+    os._exit(1)

@@ -52,50 +52,37 @@ def text(profile: str) -> str:
 
 
 def _section(notebook: Path, root: Path, sentences: dict[str, str]) -> list[str]:
-    """The lines of one notebook; none if it was not rendered."""
+    """The lines of one notebook, a table with a row a figure; none if it was not rendered. In the
+    table is Markdown, so that its links are known as such.
+    """
     name = notebook.stem
-    folder = root / name
-    numbers = sorted(folder.glob("*.csv"))
-    if not numbers:
+    csv_files = sorted(path.stem for path in root.glob(f"{name}/*.csv"))
+    pictures = sorted(path.stem for path in root.glob(f"{name}/*.png"))
+    if not csv_files:
         return []
-    pictures = sorted(folder.glob("*.png"))
-    tables = [path for path in numbers if path.stem not in {picture.stem for picture in pictures}]
     book = f"📓 [notebook]({os.path.relpath(notebook, root)})"
     command = f"⌨️ `python -m lib figures --profile {root.name} --only {name[:2]}`"
     lines = [f"## {name}: {notebooks.title(notebook)}", "", f"{book} · {command}", ""]
-    lines += _pictures(pictures, book, sentences)
-    if tables:
-        links = [f"[{path.stem}]({name}/{path.name})" for path in tables]
-        lines += [f"Tables: {', '.join(links)}", ""]
-    return lines
-
-
-def _pictures(pictures: list[Path], book: str, sentences: dict[str, str]) -> list[str]:
-    """A table, a row a figure; Markdown within, so that its links are known as such."""
-    if not pictures:
-        return []
-    lines = ["<table>"]
+    lines += ["<table>"] if pictures else []
     for picture in pictures:
-        sentence = sentences.get(f"{picture.parent.name}/{picture.stem}", "")
-        lines += [f'<tr><td width="{THUMBNAIL + 20}">', _thumbnail(picture, sentence)]
-        lines += ["</td><td>", ""]
-        if sentence:
-            lines += [sentence, ""]
-        lines += [" · ".join([book, *_sources(picture)]), "", "</td></tr>"]
-    return [*lines, "</table>", ""]
-
-
-def _thumbnail(picture: Path, sentence: str) -> str:
-    place = f"{picture.parent.name}/{picture.name}"
-    shown = html.escape(sentence or picture.stem).replace("|", "&#124;")
-    image = f'<img src="{place}" alt="{shown}" width="{THUMBNAIL}">'
-    return f'<a href="{place}">{image}</a>'
-
-
-def _sources(picture: Path) -> list[str]:
-    """Links to the numbers of a figure and, if there is one, to its vector form."""
-    place = f"{picture.parent.name}/{picture.stem}"
-    links = [f"🔢 [numbers]({place}.csv)"]
-    if picture.with_suffix(".svg").exists():
-        links.append(f"✒️ [vector]({place}.svg)")
-    return links
+        place = f"{name}/{picture}"
+        sentence = sentences.get(place, "")
+        shown = html.escape(sentence or picture).replace("|", "&#124;")
+        image = f'<img src="{place}.png" alt="{shown}" width="{THUMBNAIL}">'
+        links = [book, f"🔢 [numbers]({place}.csv)"]
+        if (root / f"{place}.svg").exists():
+            links.append(f"✒️ [vector]({place}.svg)")
+        lines += [
+            f'<tr><td width="{THUMBNAIL + 20}">',
+            f'<a href="{place}.png">{image}</a>',
+            "</td><td>",
+            "",
+            *([sentence, ""] if sentence else []),
+            " · ".join(links),
+            "",
+            "</td></tr>",
+        ]
+    lines += ["</table>", ""] if pictures else []
+    tables = [f"[{table}]({name}/{table}.csv)" for table in csv_files if table not in pictures]
+    lines += [f"Tables: {', '.join(tables)}", ""] if tables else []
+    return lines

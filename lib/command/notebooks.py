@@ -10,9 +10,8 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
@@ -84,19 +83,15 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _papermill() -> ModuleType:
-    import papermill  # a second to import, and only rendering needs it
-
-    return papermill
-
-
 def check_parameters(path: Path, parameters: dict[str, object]) -> None:
     """Refuse a parameter that the notebook does not declare; papermill alone would only warn.
 
     Raises: ValueError naming the nearest parameter.
     """
+    import papermill  # a second to import, and only rendering needs it
+
     with warnings.catch_warnings(action="ignore"):
-        declared = list(_papermill().inspect_notebook(path))
+        declared = list(papermill.inspect_notebook(path))
     for name in parameters:
         check_known(f"parameter of {path.stem}", name, declared)
 
@@ -117,7 +112,13 @@ def out_of_date(books: Sequence[Path], profile: str) -> list[Path]:
     return found
 
 
-def execute(path: Path, profile: str, **parameters: object) -> Path:
+def execute(
+    path: Path,
+    profile: str,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    fork: bool = False,
+) -> Path:
     """Execute one notebook with papermill, from the root of the repository.
 
     Figures that it published before and does no more are removed.
@@ -126,21 +127,15 @@ def execute(path: Path, profile: str, **parameters: object) -> Path:
         path: the notebook, which is not changed.
         profile: "smoke", "quick" or "paper".
         parameters: further values for its parameters cell.
+        fork: whether its kernel is forked, see :mod:`lib.command.forked`.
     Returns: the executed copy, figures/<profile>/<name>/<name>.ipynb, written when it is complete.
     Raises: ValueError for an undeclared parameter; NotebookFailed naming notebook, cell and error,
         or saying that another process renders it; lib.files.NotWritten if there is no room.
     """
-    return _execute(path, profile, parameters)
-
-
-def _execute(
-    path: Path, profile: str, parameters: Mapping[str, object], *, fork: bool = False
-) -> Path:
-    """As :func:`execute`, in a kernel that is forked or started."""
-    given = {"profile": profile, **parameters}
+    given = {"profile": profile, **(parameters or {})}
     check_parameters(path, given)
     folder = folder_of(path, profile)
-    with _held(folder, path):
+    with _locked(folder, path):
         (folder / fresh.STAMP).unlink(missing_ok=True)
         sources = fresh.of_notebook(path, profile, fresh.common())
         before = _versions(folder)
@@ -154,23 +149,20 @@ def _execute(
 
 
 @contextlib.contextmanager
-def _held(folder: Path, path: Path) -> Iterator[None]:
+def _locked(folder: Path, path: Path) -> Iterator[None]:
     """Keep other processes off the figures of a notebook; freed when this one ends, however."""
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        _lock(handle, f"notebook {path.stem} is being rendered into {folder} by another process")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            sentence = f"notebook {path.stem} is being rendered into {folder} by another process"
+            raise NotebookFailed(f"{sentence}: wait for it") from error
         yield
     finally:
         os.close(handle)
-
-
-def _lock(handle: int, sentence: str) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise NotebookFailed(f"{sentence}: wait for it") from error
 
 
 def _versions(folder: Path) -> dict[str, tuple[int, int]]:
@@ -185,16 +177,34 @@ def _versions(folder: Path) -> dict[str, tuple[int, int]]:
 
 def _rendered(path: Path, folder: Path, parameters: dict[str, object], fork: bool) -> Path:
     """Execute a notebook; its copy takes its place when it is complete."""
-    failure = _papermill().exceptions.PapermillExecutionError
+    import papermill
+    from traitlets.config import Config
+
+    from lib.command import forked
+
+    os.environ.setdefault("PYTHONUTF8", "1")  # of the kernel, whatever the locale is
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is raised
+    kernel = {"kernel_manager_class": forked.Manager} if fork else {}
     own = folder / ".rendering"
     shutil.rmtree(own, ignore_errors=True)  # of one that was killed
     output = own / path.name
     try:
         with explained(folder):
             own.mkdir()
-            _render(path, output, parameters, fork)
+            papermill.execute_notebook(
+                path,
+                output,
+                parameters=parameters,
+                kernel_name="python3",
+                progress_bar=False,
+                execution_timeout=CELL_SECONDS,
+                cwd=ROOT,
+                config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+                shutdown_kernel="immediate",  # its files are written, it has started no process
+                **kernel,
+            )
             return output.replace(folder / path.name)
-    except failure as error:
+    except papermill.exceptions.PapermillExecutionError as error:
         cell = f"notebook {path.stem}, cell {error.exec_count}"
         raise NotebookFailed(f"{cell}: {error.ename}: {error.evalue}") from error
     except (RuntimeError, TimeoutError) as error:  # a kernel ended, or a cell took too long
@@ -205,30 +215,6 @@ def _rendered(path: Path, folder: Path, parameters: dict[str, object], fork: boo
             part.unlink()
 
 
-def _render(path: Path, output: Path, parameters: dict[str, object], fork: bool) -> None:
-    from traitlets.config import Config
-
-    how = {}
-    if fork:
-        from lib.command import forked
-
-        how["kernel_manager_class"] = forked.Manager
-    os.environ.setdefault("PYTHONUTF8", "1")  # of the kernel, whatever the locale is
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is raised
-    _papermill().execute_notebook(
-        path,
-        output,
-        parameters=parameters,
-        kernel_name="python3",
-        progress_bar=False,
-        execution_timeout=CELL_SECONDS,
-        cwd=ROOT,
-        config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-        shutdown_kernel="immediate",  # its files are written, and it has started no process
-        **how,
-    )
-
-
 def execute_all(books: Sequence[Path], profile: str, jobs: int) -> list[str]:
     """Execute notebooks, some at a time; return the sentences of those that failed.
 
@@ -237,40 +223,33 @@ def execute_all(books: Sequence[Path], profile: str, jobs: int) -> list[str]:
     from lib.command import forked
 
     fork = min(jobs, len(books)) > 1 and forked.is_possible()
+
+    def timed(path: Path) -> float:
+        start = time.perf_counter()
+        execute(path, profile, fork=fork)
+        return time.perf_counter() - start
+
+    failed = []
     with ThreadPoolExecutor(jobs) as pool, Progress(len(books), "notebook") as shown:
-        rendered = {pool.submit(_timed, path, profile, fork): path for path in books}
+        waiting = {pool.submit(timed, path): path for path in books}
         try:
-            return _collect(rendered, shown)
+            while waiting:
+                finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    path = waiting.pop(future)
+                    try:
+                        shown.say(f"{path.stem}  {future.result():.0f} s")
+                    except (NotebookFailed, ValueError, OSError) as error:
+                        failed.append(str(error))
+                left = [path.stem for path in waiting.values()]
+                shown.show(len(books) - len(waiting), ", ".join(left[:3]))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            while not all(future.done() for future in rendered):
+            while not all(future.done() for future in waiting):
                 end_kernels()  # again and again: one may be about to start
                 time.sleep(0.2)
             raise
-
-
-def _collect(rendered: Mapping[Future, Path], shown: Progress) -> list[str]:
-    """Wait for notebooks and show how far they are; the sentences of those that failed."""
-    waiting = dict(rendered)
-    failed = []
-    while waiting:
-        finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-        for future in finished:
-            path = waiting.pop(future)
-            try:
-                shown.say(f"{path.stem}  {future.result():.0f} s")
-            except (NotebookFailed, ValueError, OSError) as error:
-                failed.append(str(error))
-        left = ", ".join(path.stem for path in list(waiting.values())[:3])
-        shown.show(len(rendered) - len(waiting), left)
     return failed
-
-
-def _timed(path: Path, profile: str, fork: bool) -> float:
-    """Seconds that a notebook took."""
-    start = time.perf_counter()
-    _execute(path, profile, {}, fork=fork)
-    return time.perf_counter() - start
 
 
 def end_kernels() -> None:

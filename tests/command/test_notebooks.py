@@ -63,7 +63,7 @@ def folders(shared_folder):
 def test_notebook_runs_in_smoke(path, folders):
     as_anywhere = path.stem == "quickstart"  # the others' kernels begin in less time
     with contextlib.nullcontext() if as_anywhere else kernels.forked():
-        executed = nbformat.read(notebooks.execute(path, "smoke", **SMALLER.get(path.stem, {})), 4)
+        executed = nbformat.read(notebooks.execute(path, "smoke", SMALLER.get(path.stem)), 4)
     cells = [cell for cell in executed.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in cells)
     assert not [o for cell in cells for o in cell.outputs if o.get("name") == "stderr"]
@@ -188,8 +188,15 @@ def test_figures_folder_is_tracked_for_the_paper_profile_only():
 
 def test_kernels_are_ended_without_waiting_for_them(monkeypatch, tmp_path):
     given = {}
-    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **options: given.update(options))
-    notebooks._render(tmp_path / "in.ipynb", tmp_path / "out.ipynb", {}, fork=False)
+
+    def execute(path, output, **options):
+        given.update(options)
+        output.touch()
+
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    write_notebook(tmp_path / "99_fine.ipynb")
+    assert notebooks.execute(tmp_path / "99_fine.ipynb", "smoke").is_file()
     traits = NotebookClient.class_traits()
     assert given["shutdown_kernel"] in traits["shutdown_kernel"].values
     assert given["shutdown_kernel"] != NotebookClient.shutdown_kernel.default_value
