@@ -22,7 +22,7 @@ _IDX_FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
-_BINARY = {  # number of features
+_BINARY = {  # number of features of unlabelled rows of zeros and ones
     "adult": 123,
     "connect4": 126,
     "dna": 180,
@@ -32,11 +32,6 @@ _BINARY = {  # number of features
     "web": 300,
 }
 _CORALS = tuple("ACER APAL CNAT DANT DSTR GORG MALC MCAV MMEA MONT PALY SPO SSID TUNI".split())
-
-
-def _binary(name: str) -> DataSet:
-    """Unlabelled rows of zeros and ones."""
-    return DataSet(name, shape=(_BINARY[name],), dtype=np.uint8, top=1)
 
 
 _DATA_SETS = (
@@ -118,7 +113,7 @@ _DATA_SETS = (
             read=partial(formats.read_torchvision, "CIFAR100"),
         ),
     ),
-    *map(_binary, _BINARY),
+    *(DataSet(name, shape=(n,), dtype=np.uint8, top=1) for name, n in _BINARY.items()),
     DataSet(
         "caltech28",  # silhouettes, stored column by column; 1 is the background
         shape=(784,),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lib.data.formats import Arrays, DataSet, verified
+from lib.data.formats import DataSet, verified
 from lib.paths import RAW
 
 with warnings.catch_warnings(action="ignore"):  # it misses a bar of notebooks that is not used
@@ -64,7 +64,19 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
     path = RAW / f"{name}.npz"
     part = RAW / f".{name}.{os.getpid()}.part"
     try:
-        arrays = _fetch(dataset)
+        _ask(source.address + source.files[0])
+        RAW.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=RAW, prefix=f".{name}.") as folder:
+            paths = []
+            for file, sha256 in zip(source.files, source.sha256, strict=True):
+                paths.append(Path(folder, file))
+                largest = LARGEST_ASKED if source.size else LARGEST
+                _retrieve(source.address + file, sha256, paths[-1], largest)
+            try:
+                arrays = source.read(dataset, paths)
+                verified(dataset, arrays)
+            except (ValueError, RuntimeError, EOFError, zlib.error) as error:
+                raise OSError(f"{', '.join(source.files)} is not whole: {error}") from error
         with part.open("wb") as file:
             np.savez(file, **arrays)
         return part.replace(path)
@@ -74,27 +86,6 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
         raise DataUnavailable(f"{reason}: {ways}, or connect to the network") from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def _fetch(dataset: DataSet) -> Arrays:
-    """Arrays of the files at the address of a data set; OSError if they are not whole."""
-    source = dataset.download
-    _ask(source.address + source.files[0])
-    RAW.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=RAW, prefix=f".{dataset.name}.") as folder:
-        paths = []
-        for file, sha256 in zip(source.files, source.sha256, strict=True):
-            path = Path(folder, file)
-            largest = LARGEST_ASKED if source.size else LARGEST
-            _retrieve(source.address + file, sha256, path, largest)
-            paths.append(path)
-        try:
-            arrays = source.read(dataset, paths)
-            verified(dataset, arrays)
-        except (ValueError, RuntimeError, EOFError, zlib.error) as error:
-            files = ", ".join(source.files)
-            raise OSError(f"{files} is not whole: {error}") from error
-    return arrays
 
 
 def _ask(url: str) -> None:
@@ -126,13 +117,18 @@ def _ask(url: str) -> None:
 def _retrieve(url: str, sha256: str | None, path: Path, largest: float) -> None:
     """Fetch one file; OSError if it breaks off, is slow or too large, or has another sha256."""
     pooch.get_logger().setLevel(logging.WARNING)  # it would name every file
+
+    def keep_compressed(response: Any, **options: Any) -> None:
+        """Some servers call the compression of the file itself an encoding: it is not undone."""
+        response.raw.headers.pop("Content-Encoding", None)
+
     with _Progress(url, largest) as progress:
         downloader = pooch.HTTPDownloader(
             progressbar=progress,
             chunk_size=BLOCK,
             timeout=TIMEOUT,
             headers={"Accept-Encoding": "identity"},
-            hooks={"response": _keep_compressed},
+            hooks={"response": keep_compressed},
         )
         try:
             pooch.retrieve(url, sha256, path.name, path.parent, downloader=downloader)
@@ -142,11 +138,6 @@ def _retrieve(url: str, sha256: str | None, path: Path, largest: float) -> None:
             raise OSError(f"{url} broke off before its end") from error
         except ValueError as error:  # another hash
             raise OSError(f"{url} sent something else: {error}") from error
-
-
-def _keep_compressed(response: Any, **options: Any) -> None:
-    """Some servers call it an encoding that the file itself is compressed; not to be undone."""
-    response.raw.headers.pop("Content-Encoding", None)
 
 
 class _Progress(tqdm):

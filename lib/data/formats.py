@@ -83,62 +83,56 @@ def verified(dataset: DataSet, arrays: Arrays) -> Arrays:
 
     Raises: ValueError, naming the array, if one is missing or holds what this set cannot hold.
     """
+    optional = {"valid"} if dataset.has_test else {"valid", "test"}
+    low, high = 0, dataset.top
+    if high is None:
+        high = np.finfo(np.float32).max
+        low = -high
     n_examples = {"train": dataset.n_train, "test": dataset.n_test, "valid": None}
-    optional = {"valid"}
-    if not dataset.has_test:
-        optional.add("test")
     checked = {}
-    for part, n in n_examples.items():
-        x, y = f"x_{part}", f"y_{part}"
-        if part in optional and x not in arrays:
+    for part, n_desired in n_examples.items():
+        key = f"x_{part}"
+        if part in optional and key not in arrays:
             continue
-        _require(arrays, x)
+        x = _required(arrays, key)
+        n = n_desired or max((1, *x.shape[:1]))  # one at least
+        if x.shape != (n, *dataset.shape):
+            desired = (n_desired or "N", *dataset.shape)
+            raise ValueError(f"{key} has shape {x.shape}, not {desired}")
+        if x.dtype.kind not in "buif":
+            raise ValueError(f"{key} is of type {x.dtype}, not numeric")
+        smallest, largest = x.min(), x.max()
+        if not (low <= smallest and largest <= high):  # so NaN is refused
+            raise ValueError(f"{key} has values in [{smallest}, {largest}], not in [{low}, {high}]")
+        if dataset.dtype is np.uint8 and x.dtype.kind == "f" and (x % 1).any():
+            raise ValueError(f"{key} has fractions, not whole numbers in [{low}, {high}]")
+        checked[key] = x.astype(dataset.dtype, copy=False)
         if dataset.labels:
-            _require(arrays, y)
-        checked[x] = _verified_x(dataset, x, arrays[x], n)
-        if dataset.labels:
-            checked[y] = _verified_y(dataset, y, arrays[y], len(arrays[x]))
+            key = f"y_{part}"
+            y = _whole_numbers(arrays, key, n)
+            strange = np.setdiff1d(y, dataset.labels)
+            if strange.size:
+                known = [*dataset.labels]
+                raise ValueError(f"{key} has the label {strange[0]}, which is not in {known}")
+            checked[key] = np.searchsorted(dataset.labels, y).astype(np.int64)
     if dataset.has_group:
-        _require(arrays, "group")
-        group, n = arrays["group"], len(arrays["x_train"])
-        if group.shape != (n,) or group.dtype.kind not in "iu":
-            wanted = f"integer of shape {(n,)}"
-            raise ValueError(f"group is {group.dtype} of {group.shape}, not {wanted}")
+        group = _whole_numbers(arrays, "group", len(checked["x_train"]))
         checked["group"] = group.astype(np.int64)
     return checked
 
 
-def _require(arrays: Arrays, key: str) -> None:
+def _required(arrays: Arrays, key: str) -> np.ndarray:
     if key not in arrays:
         raise ValueError(f"{key} is missing")
+    return arrays[key]
 
 
-def _verified_x(dataset: DataSet, key: str, x: np.ndarray, n: int | None) -> np.ndarray:
-    n_rows = max((1, *x.shape[:1]))  # one at least
-    if x.shape != (n or n_rows, *dataset.shape):
-        desired = (n or "N", *dataset.shape)
-        raise ValueError(f"{key} has shape {x.shape}, not {desired}")
-    if x.dtype.kind not in "buif":
-        raise ValueError(f"{key} is of type {x.dtype}, not numeric")
-    largest_float = np.finfo(np.float32).max
-    low, high = (0, dataset.top) if dataset.top is not None else (-largest_float, largest_float)
-    smallest, largest = x.min(), x.max()
-    if not (low <= smallest and largest <= high):  # so NaN is refused
-        raise ValueError(f"{key} has values in [{smallest}, {largest}], not in [{low}, {high}]")
-    whole = dataset.dtype is np.uint8
-    if whole and x.dtype.kind == "f" and (x % 1).any():
-        raise ValueError(f"{key} has fractions, not whole numbers in [{low}, {high}]")
-    return x.astype(dataset.dtype, copy=False)
-
-
-def _verified_y(dataset: DataSet, key: str, y: np.ndarray, n: int) -> np.ndarray:
-    if y.shape != (n,) or y.dtype.kind not in "iu":
-        raise ValueError(f"{key} is {y.dtype} of shape {y.shape}, not integer of shape {(n,)}")
-    strange = np.setdiff1d(y, dataset.labels)
-    if strange.size:
-        known = [*dataset.labels]
-        raise ValueError(f"{key} has the label {strange[0]}, which is not in {known}")
-    return np.searchsorted(dataset.labels, y).astype(np.int64)
+def _whole_numbers(arrays: Arrays, key: str, n: int) -> np.ndarray:
+    values = _required(arrays, key)
+    if values.shape != (n,) or values.dtype.kind not in "iu":
+        is_now = f"{values.dtype} of shape {values.shape}"
+        raise ValueError(f"{key} is {is_now}, not integer of shape {(n,)}")
+    return values
 
 
 def content_sha256(arrays: Arrays) -> str:

@@ -76,7 +76,8 @@ class Split:
         Returns: two float32 tensors that broadcast to (B, n_features): scalars for grey images,
             otherwise (n_features,).
         """
-        grey = self._is_grey()
+        dataset = SETS.get(self.name)
+        grey = self.x_train.ndim == 3 or (dataset is not None and dataset.grey_rows)
         n_groups = 1 if grey else self.x_train.shape[1]  # channels, or features
         x = self.x_train.numpy().reshape(len(self.x_train), n_groups, -1)
         size = x.shape[2]  # of a group
@@ -90,12 +91,6 @@ class Split:
         if grey:
             return _float32(mean[0]), _float32(std[0])
         return _float32(mean.repeat(size)), _float32(std.repeat(size))
-
-    def _is_grey(self) -> bool:
-        """Whether the examples are grey images, as such or as rows."""
-        dataset = SETS.get(self.name)
-        as_rows = dataset is not None and dataset.grey_rows
-        return as_rows or self.x_train.ndim == 3
 
     def __repr__(self) -> str:
         shape = _times(self.x_train.shape[1:])
@@ -153,7 +148,11 @@ def load(
     except DataUnavailable:
         if fallback is None:
             raise
-        return _stand_in(name, fallback, validation, limit, scaled)
+        n_train = len(load(fallback).x_train)
+        validation = min(validation, n_train // 5)
+        split = load(fallback, validation=validation, limit=limit, scaled=scaled)
+        said = _of_stand_in(name, fallback, split.notice)
+        return replace(split, requested=name, notice=said)
     n_train = len(arrays["x_train"])
     if validation and "x_valid" in arrays:
         raise ValueError(f"validation is {validation}, but {name} has a published part; ask for 0")
@@ -168,7 +167,12 @@ def load(
         kept = np.sort(order[:limit])
         of_training = {"x_train", "y_train", "group"} & arrays.keys()
         arrays = arrays | {key: arrays[key][kept] for key in of_training}
-    tensors = _tensors(SETS[name], arrays, scaled)
+    tensors = dict.fromkeys(formats.KEYS)
+    for key, array in arrays.items():
+        if scaled and key.startswith("x"):
+            tensors[key] = torch.tensor(array, dtype=torch.float32).div_(SETS[name].top or 1)
+        else:
+            tensors[key] = torch.tensor(array)
     said = _notice(SETS[name], origin)
     return Split(**tensors, name=name, requested=name, **origin, notice=said)
 
@@ -177,11 +181,11 @@ def load_once(name: str, *, validation: int = 0, limit: int | None = None) -> Sp
     """As :func:`load`, for who changes no tensor: the last split is kept for whoever asks for it
     again, as run after run does.
     """
-    return _kept(name, validation, limit, origin(name)["sha256"])
+    return _load_once(name, validation, limit, origin(name)["sha256"])
 
 
 @lru_cache(maxsize=1)
-def _kept(name: str, validation: int, limit: int | None, sha256: str) -> Split:
+def _load_once(name: str, validation: int, limit: int | None, sha256: str) -> Split:
     """A split, kept as long as the content of its data set is the same."""
     return load(name, validation=validation, limit=limit)
 
@@ -329,15 +333,6 @@ def notice(name: str, *, fallback: str | None = None) -> str:
         return _of_stand_in(name, fallback, notice(fallback))
 
 
-def _stand_in(name: str, fallback: str, validation: int, limit: int | None, scaled: bool) -> Split:
-    """The fallback in place of a data set that could not be had."""
-    n_train = len(load(fallback).x_train)
-    validation = min(validation, n_train // 5)
-    split = load(fallback, validation=validation, limit=limit, scaled=scaled)
-    said = _of_stand_in(name, fallback, split.notice)
-    return replace(split, requested=name, notice=said)
-
-
 def _of_stand_in(name: str, fallback: str, of_fallback: str) -> str:
     said = f"{fallback} stands in for {name}, which could not be had"
     return f"{said}; {of_fallback}" if of_fallback else said
@@ -349,19 +344,6 @@ def _notice(dataset: DataSet, origin: dict[str, str | None]) -> str:
     if dataset.content_sha256 in (None, sha256):
         return ""
     return f"{origin['path']} differs from the published {dataset.name}, sha256 {sha256}"
-
-
-def _tensors(dataset: DataSet, arrays: Arrays, scaled: bool) -> dict[str, Tensor | None]:
-    """Copies of the arrays, features, if scaled, as float32 and divided by their top; None for the
-    others.
-    """
-    tensors = dict.fromkeys(formats.KEYS)
-    for key, array in arrays.items():
-        if scaled and key.startswith("x"):
-            tensors[key] = torch.tensor(array, dtype=torch.float32).div_(dataset.top or 1)
-        else:
-            tensors[key] = torch.tensor(array)
-    return tensors
 
 
 def _drawn_in_groups(group: np.ndarray, y: np.ndarray, n: int) -> np.ndarray:

@@ -60,12 +60,13 @@ class Run:
         if isinstance(self.parent, dict):  # as read from a file
             object.__setattr__(self, "parent", from_fields(self.parent))
         for field in dataclasses.fields(self):
-            if field.name in ("parent", "stand_in"):
-                check_run(field.name, getattr(self, field.name))
-            else:
-                value = getattr(self, field.name)
-                value = as_declared(field.name, field.type, value)
-                object.__setattr__(self, field.name, value)
+            value = getattr(self, field.name)
+            if field.name not in ("parent", "stand_in"):
+                object.__setattr__(self, field.name, as_declared(field.name, field.type, value))
+            elif not isinstance(value, Run | None):
+                raise ValueError(
+                    f"{field.name} = {value!r} is of the wrong type: give a run or None"
+                )
 
     @classmethod
     def field_names(cls) -> list[str]:
@@ -77,8 +78,10 @@ class Run:
         """What the hash of the name covers."""
         covered = {"experiment": self.experiment, "dataset": self.dataset, "seed": self.seed}
         covered |= self.RECIPES
-        for name, value in self._own_values().items():
-            covered[name] = value.name if isinstance(value, Run) else value
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name != "stand_in" and value != field.default:
+                covered[field.name] = value.name if isinstance(value, Run) else value
         return covered
 
     @cached_property
@@ -153,15 +156,6 @@ class Run:
                 written[name] = value.fields_to_write() if isinstance(value, Run) else value
         return written
 
-    def _own_values(self) -> dict[str, Any]:
-        """The fields that differ from their defaults."""
-        values = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name != "stand_in" and value != field.default:
-                values[field.name] = value
-        return values
-
     def check_table(self, metrics: pd.DataFrame) -> None:
         """Refuse a table that is not that of this run. Raises ValueError."""
 
@@ -184,12 +178,6 @@ def from_fields(fields: dict[str, Any]) -> Run:
     return KINDS[name](**fields)
 
 
-def check_run(name: str, value: Any) -> None:
-    """Refuse what is neither a run nor None. Raises ValueError naming field and value."""
-    if not isinstance(value, Run | None):
-        raise ValueError(f"{name} = {value!r} is of the wrong type: give a run or None")
-
-
 def as_declared(name: str, declared: Any, value: Any) -> Any:
     """The value in the declared type: 20 is 20.0 for a float, a list of widths is a tuple.
 
@@ -197,24 +185,21 @@ def as_declared(name: str, declared: Any, value: Any) -> Any:
     """
     is_tuple, kinds = _kinds(declared)
     if is_tuple:
-        return _as_tuple(name, kinds[0], value)
-    if float in kinds and type(value) is int:
-        return float(value)
-    if type(value) in kinds:
-        return value
-    words = ["None" if kind is type(None) else kind.__name__ for kind in kinds]
-    raise ValueError(f"{name} = {value!r} is of the wrong type: give {' or '.join(words)}")
+        kind = kinds[0]
+        if isinstance(value, list | tuple):
+            if all(type(number) in (int, kind) for number in value):
+                return tuple(map(kind, value))
+        wanted = "numbers, as (1000, 1000)" if kind is int else "numbers, as (0.1, 0.2)"
+    else:
+        if float in kinds and type(value) is int:
+            return float(value)
+        if type(value) in kinds:
+            return value
+        wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+    raise ValueError(f"{name} = {value!r} is of the wrong type: give {wanted}")
 
 
 @cache
 def _kinds(declared: Any) -> tuple[bool, tuple[type, ...]]:
     """Whether a declared type is a tuple, and of which kinds a value, or each in the tuple, is."""
     return get_origin(declared) is tuple, get_args(declared) or (declared,)
-
-
-def _as_tuple(name: str, kind: type, value: Any) -> tuple:
-    if isinstance(value, list | tuple):
-        if all(type(number) in (int, kind) for number in value):
-            return tuple(map(kind, value))
-    example = "(1000, 1000)" if kind is int else "(0.1, 0.2)"
-    raise ValueError(f"{name} = {value!r} is of the wrong type: give numbers, as {example}")

@@ -25,6 +25,11 @@ def environment() -> dict[str, Any]:
     """
     versions = {name: version(name) for name in PACKAGES}
     changed = _git("status", "--porcelain", "--untracked-files=no", "lib")
+    cpu = platform.processor()
+    with contextlib.suppress(OSError):
+        for line in CPU_FACTS.read_text().splitlines():
+            if line.startswith("model name"):
+                cpu = line.split(":")[1].strip()
     return {
         "commit": _git("rev-parse", "--verify", "-q", "HEAD") or None,
         "code_sha256": code_sha256(LIBRARY),
@@ -32,7 +37,7 @@ def environment() -> dict[str, Any]:
         "numerics": NUMERICS,
         "versions": {"python": platform.python_version(), **versions},
         "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu(),
+        "cpu": cpu,
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
     }
@@ -56,11 +61,3 @@ def _git(*words: str) -> str:
         if done.returncode == 0:
             return done.stdout.strip()
     return ""
-
-
-def _cpu() -> str:
-    with contextlib.suppress(OSError):
-        for line in CPU_FACTS.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":")[1].strip()
-    return platform.processor()

@@ -174,7 +174,7 @@ def test_fallback_says_so():
 
 def test_notice_is_what_a_split_would_say(stored, monkeypatch):
     desired = data.load("mnist", fallback="digits").notice
-    monkeypatch.setattr(sets, "_tensors", None)  # nothing is made of the arrays
+    monkeypatch.setattr(sets.torch, "tensor", None)  # nothing is made of the arrays
     assert data.notice("mnist", fallback="digits") == desired
     assert data.notice("higgs_sample") == ""
     with pytest.raises(data.DataUnavailable):
