@@ -90,7 +90,7 @@ def _sweep(store, runs, jobs):
         sys.exit(130)
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 600.0) -> None:
     """Wait for something to come true; fail if it does not."""
     end = time.monotonic() + seconds
     while not true():

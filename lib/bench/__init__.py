@@ -16,19 +16,16 @@ from lib.bench.points import (
     points_of,
     stored,
 )
-from lib.bench.scale import RUNS, measure_cluster
 from lib.bench.timing import compare
 
 __all__ = [
     "BATCH",
     "COLUMNS",
     "HEADLINES",
-    "RUNS",
     "compare",
     "kept_mib",
     "measure",
     "measure_all",
-    "measure_cluster",
     "measure_points",
     "obtain",
     "points_of",

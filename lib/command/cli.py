@@ -25,7 +25,7 @@ from lib.names import PROFILES, check_known
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lib.runs.clusters import Cluster
+    from lib.runs.cluster import Cluster
     from lib.runs.config import Run
 
 LABELS = ("method", "variant", "dataset")  # fields that choose among the runs
@@ -117,32 +117,16 @@ def _number(name: str, text: str, default: int | None = None) -> Callable:
     )
 
 
-def _on_cluster(command: Callable) -> Callable:
-    """The options that say on which cluster runs are made."""
-    options = (
-        click.option(
-            "--scheduler",
-            metavar="ADDRESS",
-            help="Of a Dask cluster that makes the runs, as tcp://10.0.0.1:8786.",
-        ),
-        click.option(
-            "--cluster", metavar="KIND", help="Start one and end it afterwards: local, ssh, slurm."
-        ),
-        _number("--workers", "Of --cluster: runs side by side (ssh: on each host)."),
-        click.option("--hosts", metavar="A,B,…", help="Of --cluster ssh."),
-        click.option(
-            "--wire", is_flag=True, help="Records come over the wire, folder shared or not."
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 as_json = click.option(
     "--json", "target", metavar="FILE", help="Write a list of objects ('-': print it)."
 )
 jobs = _number("--jobs", "Runs, or notebooks, side by side.", default=1)
+scheduler = click.option(
+    "--scheduler",
+    metavar="WHERE",
+    help="A Dask cluster that makes the runs: local[:N], ssh:HOST,HOST[:N], slurm:N, or the address"
+    " of one, as tcp://10.0.0.1:8786.",
+)
 
 
 # -------------------------------------------------------------------------------- list and data
@@ -261,7 +245,7 @@ def show_data(names: tuple[str, ...]) -> int:
     metavar="KEY=VALUE",
     help="Change a field of the runs; method, variant and dataset choose among them.",
 )
-@_on_cluster
+@scheduler
 @as_json
 def run(
     experiment: str,
@@ -270,8 +254,8 @@ def run(
     seeds: int | None,
     jobs: int,
     changes: tuple[str, ...],
+    scheduler: str | None,
     target: str | None,
-    **cluster: Any,
 ) -> None:
     """Train what is missing of EXPERIMENT and show its records.
 
@@ -294,7 +278,7 @@ def run(
     if profile == "smoke":
         print("profile smoke tests the code: its accuracies mean nothing", file=sys.stderr)
     ship = profile == "paper" and not fields
-    table = summaries(papers.STORE.records(_sweep(runs, jobs, _cluster(**cluster), ship)))
+    table = summaries(papers.STORE.records(_sweep(runs, jobs, _cluster(scheduler), ship)))
     shown = table.drop(columns=["experiment", "optimiser"])
     _report(target, table, shown.to_string(index=False))
 
@@ -340,19 +324,13 @@ def _sweep(runs: "Sequence[Run]", jobs: int, cluster: "Cluster | None", ship: bo
                     papers.STORE.ship(record)
 
 
-def _cluster(
-    scheduler: str | None,
-    cluster: str | None,
-    workers: int | None,
-    hosts: str | None,
-    wire: bool,
-) -> "Cluster | None":
+def _cluster(scheduler: str | None) -> "Cluster | None":
     """Where the runs are made, if not on this machine alone."""
-    if not any((scheduler, cluster, workers, hosts, wire)):
+    if scheduler is None:
         return None
-    from lib.runs.clusters import Cluster
+    from lib.runs.cluster import Cluster  # needs the optional extra "cluster"
 
-    return Cluster(scheduler, cluster, workers, tuple(hosts.split(",")) if hosts else (), wire)
+    return Cluster.parse(scheduler)
 
 
 def _say_what_stands_in(runs: "Iterable[Run]") -> None:
@@ -456,7 +434,7 @@ def _first_difference(row: "pd.Series") -> str:
     help="Make what is missing in the profile paper too (hours; resumable).",
 )
 @click.option("--force", is_flag=True, help="Draw also where nothing has changed.")
-@_on_cluster
+@scheduler
 def figures(
     more: tuple[str, ...],
     profile: str,
@@ -464,7 +442,7 @@ def figures(
     jobs: int,
     train: bool,
     force: bool,
-    **cluster: Any,
+    scheduler: str | None,
 ) -> None:
     """Make the runs that the notebooks miss, and draw the figures that are out of date.
 
@@ -475,7 +453,7 @@ def figures(
     from lib.runs.executors import RunsFailed
 
     trains = profile != "paper" or train
-    where = _cluster(**cluster)
+    where = _cluster(scheduler)
     if not trains and where is not None:
         raise ValueError("the profile paper shows stored records: a cluster goes with --train")
     books = notebooks.find([*only, *more] or None)
@@ -620,12 +598,8 @@ def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:
 @commands.command("bench", short_help="Time it against dense and other libraries.")
 @click.option("--threads", type=int, metavar="N", help="Of torch and of the loops.")
 @click.option("--sweeps", is_flag=True, help="All points, on one thread too (8 min).")
-@_number("--runs", "Instead, what a cluster costs: so many runs that do nothing.")
-@_on_cluster
 @as_json
-def show_bench(
-    threads: int | None, sweeps: bool, runs: int | None, target: str | None, **cluster: Any
-) -> None:
+def show_bench(threads: int | None, sweeps: bool, target: str | None) -> None:
     """Time training steps, epochs and predictions against dense and other libraries."""
     import torch
 
@@ -635,13 +609,7 @@ def show_bench(
         if not 1 <= threads <= (os.cpu_count() or 1):
             raise ValueError(f"threads = {threads}: this machine has {os.cpu_count()} cores")
         torch.set_num_threads(threads)
-    where = _cluster(**cluster)
-    if where is not None or runs is not None:
-        from lib.runs.clusters import Cluster
-
-        table = bench.measure_cluster(where or Cluster(kind="local"), runs or bench.RUNS)
-    else:
-        table = bench.measure_all() if sweeps else bench.measure()
+    table = bench.measure_all() if sweeps else bench.measure()
     shown = table.drop(columns=["cpu", "sweep", "rounds"], errors="ignore")
     _report(target, table, shown.to_string(index=False, float_format="{:.3f}".format))
 

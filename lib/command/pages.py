@@ -9,19 +9,17 @@ import pandas as pd
 from pybtex.database import Entry, parse_file
 
 from lib import bench, papers
-from lib.bench import scale
 from lib.command import notebooks
 from lib.files import whole
 from lib.paths import REFERENCE, ROOT
-from lib.report import benchmark, cluster, tables
+from lib.report import benchmark, tables
 from lib.report.verdicts import markdown, readings, verdicts
 from lib.runs.record import Record
 from lib.runs.records import Store
 
 PAGES = (
     *("docs/FINDINGS.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),
-    *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/CLUSTER.md"),
-    "docs/SPEED.md",
+    *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/SPEED.md"),
 )
 SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
 MAIN = {  # of the findings: methods by experiment
@@ -103,14 +101,6 @@ def all_notebooks() -> str:
     )
 
 
-def cost_of_a_cluster() -> str:
-    """What very many runs cost on a cluster, as measured last."""
-    measured = scale.stored()
-    if measured.empty:
-        return "Not measured yet."
-    return f"{as_markdown(cluster.as_rows(measured))}\n\n{cluster.arithmetic(measured)}"
-
-
 def speed(measure: str) -> str:
     """How many times as long as ours the others take for a measure of the benchmark."""
     table = bench.stored()
@@ -164,7 +154,6 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "readings": all_readings,
     "cards": all_notebooks,
     "references": all_references,
-    "cluster": cost_of_a_cluster,
     **{
         f"speed of {measure}": partial(speed, measure)
         for measure in ("training_step", "epoch", "predict_1", "predict_1024", "layer")

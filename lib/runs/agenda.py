@@ -1,12 +1,48 @@
-"""What workers side by side make next, so that none waits for what another one makes."""
+"""What workers side by side make next, so that none waits for what another one makes, and how far
+they are.
+"""
 
+import contextlib
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import NamedTuple
 
 from lib.data import DataUnavailable
 from lib.runs.config import Run
-from lib.runs.records import Store
+from lib.runs.records import Files, Store
+
+
+class ClusterLost(RuntimeError):
+    """The scheduler is gone, or a worker of a cluster cannot be used."""
+
+
+class Pool(NamedTuple):
+    """Processes that make runs.
+
+    Attributes:
+        submit: makes a run; gives the files of its record if it does not lie in the store yet.
+        slots: how many runs can be made side by side now.
+    """
+
+    submit: Callable[[Run], Future[Files | None]]
+    slots: Callable[[], int]
+
+
+def note(store: Store, run: Run, done: int) -> None:
+    """Write how far a run is where other processes can read it, if there is room for it."""
+    with contextlib.suppress(OSError):  # the run itself says what it cannot write
+        (store.work_of(run) / "progress").write_text(str(done))
+
+
+def begun(store: Store, runs: Iterable[Run]) -> dict[Run, int]:
+    """Steps done by each run in progress, as it has noted."""
+    steps = {}
+    for run in runs:
+        with contextlib.suppress(OSError, ValueError):
+            steps[run] = int((store.work_of(run) / "progress").read_text())
+    return steps
 
 
 def with_parents(store: Store, runs: Iterable[Run]) -> list[Run]:
@@ -14,7 +50,7 @@ def with_parents(store: Store, runs: Iterable[Run]) -> list[Run]:
     found: dict[str, Run] = {}
     for run in runs:
         line = [run]
-        while (parent := _parent(line[-1])) is not None:
+        while (parent := parent_of(line[-1])) is not None:
             if parent.name in found or store.holds(parent):
                 break
             line.append(parent)
@@ -23,7 +59,7 @@ def with_parents(store: Store, runs: Iterable[Run]) -> list[Run]:
     return list(found.values())
 
 
-def _parent(run: Run) -> Run | None:
+def parent_of(run: Run) -> Run | None:
     """The run that one starts from; None if there is none, or no data for it, as it will say."""
     if run.parent is None:
         return None
@@ -56,7 +92,7 @@ class Agenda:
         for run in self.left.values():
             twins = {twin.name for twin in store.twins(run)}
             self._needs[run.name] = twins & earlier
-            parent = _parent(run)
+            parent = parent_of(run)
             if parent is not None:
                 self._needs[run.name].add(parent.name)
             earlier.add(run.name)
@@ -65,7 +101,7 @@ class Agenda:
         """The next run, which is being made from now on; None if all others wait for such ones."""
         ready = []
         for run in self.left.values():
-            if run.name not in self._begun and self._needs[run.name].isdisjoint(self.left):
+            if run.name not in self._begun and self.left.keys().isdisjoint(self._needs[run.name]):
                 ready.append(run)
         if not ready:
             return None

@@ -1,28 +1,31 @@
-"""Run what is missing: a loop, worker processes or a cluster, each only maps ``Store.make``."""
+"""Run what is missing: a loop, worker processes or those of a cluster, each only maps
+``Store.make``.
+"""
 
 import contextlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from loky import ProcessPoolExecutor
 from loky.process_executor import BrokenProcessPool
 
-from lib.runs import agenda, clusters, dispatch
-from lib.runs.clusters import Cluster
+from lib.runs import agenda
 from lib.runs.config import Run
 from lib.runs.experiment import choose
 from lib.runs.progress import Progress
 from lib.runs.record import Record
-from lib.runs.records import Store
+from lib.runs.records import Files, Store
 
-Submit = Callable[..., Future]
+if TYPE_CHECKING:
+    from lib.runs.cluster import Cluster
+
 LEAK = "LOKY_MAX_MEMORY_LEAK_SIZE"
 KEPT = 2e9  # bytes: a worker keeps the data it has read for its next run, which is no leak
 
@@ -69,7 +72,7 @@ def make_missing(
     runs: Sequence[Run],
     *,
     jobs: int = 1,
-    cluster: Cluster | None = None,
+    cluster: "Cluster | None" = None,
     progress: bool = True,
     ignore_shipped: bool = False,
 ) -> list[Run]:
@@ -83,32 +86,36 @@ def make_missing(
         store: of the records.
         runs: which.
         jobs: worker processes; 1 makes the runs here, on all of torch's threads.
-        cluster: where the runs are made instead, see :mod:`lib.runs.dispatch`.
+        cluster: where the runs are made instead, see :mod:`lib.runs.cluster`.
         progress: whether to show how far they are, in epochs, and what is being run.
         ignore_shipped: whether records in data/results do not count, only those of data/runs.
     Raises: RunsFailed if a run failed, after all others are done, with the sentence of each;
-        dispatch.ClusterLost and OSError if the cluster cannot be used any more, or at all.
+        agenda.ClusterLost and OSError if the cluster cannot be used any more, or at all.
     """
     resolved = {run.name: run for run in (run.resolved() for run in runs)}
     missing = [run for run in resolved.values() if store.stored(run, whole=ignore_shipped) is None]
     missing.sort(key=lambda run: run.seed)  # every method once before any method twice
     asked = {run.name for run in missing}
-    alone = min(jobs, len(missing)) <= 1
-    if cluster is None and not alone:
+    alone = cluster is None and min(jobs, len(missing)) <= 1
+    if not alone:
         missing = agenda.with_parents(store, missing)
     total = sum(run.size for run in missing)
+    failures: list[str] = []
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
         if progress and missing and cluster is None:
             from lib.step import is_compiled  # starts threads, after which nothing may be forked
 
             if not is_compiled():
                 shown.say("The first runs compile the loops, once on this machine: some 20 s.")
-        if cluster is not None and missing:
-            failures = _on_a_cluster(store, missing, cluster, shown)
-        elif alone:
+        if alone:
             failures = list(_one_by_one(store, missing, shown))
-        else:
-            failures = list(_side_by_side(store, missing, asked, jobs, shown))
+        elif missing:
+            workers = _processes(store, min(jobs, len(missing)))
+            if cluster is not None:
+                from lib.runs import cluster as clusters  # needs the optional extra "cluster"
+
+                workers = clusters.workers(store, missing, cluster, shown.say)
+            failures = _side_by_side(store, missing, asked, workers, shown)
     if failures:
         sentences = "; ".join(failures)
         raise RunsFailed(f"{len(failures)} of {len(asked)} runs failed. {sentences}")
@@ -127,65 +134,59 @@ def _one_by_one(store: Store, missing: list[Run], shown: Progress) -> Iterator[s
         _show(shown, missing[i + 1 :], {})
 
 
-def _on_a_cluster(store: Store, missing: list[Run], cluster: Cluster, shown: Progress) -> list[str]:
-    """Run on the workers of a cluster; the sentences of those that fail."""
-    failures = []
-    with clusters.connected(cluster) as client:
-        shown.say(f"the cluster is watched at {client.dashboard_link}")
-        show = partial(_show, shown)
-        how = {"wire": cluster.wire, "look": cluster.look}
-        runs = dispatch.Dispatch(client, store, missing, shown, show, **how)
-        try:
-            for run, reason in runs.failed():
-                failures.append(_sentence(run, reason))
-        except dispatch.ClusterLost as error:
-            failures += [_sentence(run, reason) for run, reason in runs.failures]
-            if not failures:
-                raise
-            before = f"{len(failures)} runs failed before. {'; '.join(failures)}"
-            raise dispatch.ClusterLost(f"{error}; {before}") from error
-    return failures
-
-
 def _side_by_side(
-    store: Store, missing: list[Run], asked: set[str], jobs: int, shown: Progress
-) -> Iterator[str]:
+    store: Store,
+    missing: list[Run],
+    asked: set[str],
+    workers: contextlib.AbstractContextManager[agenda.Pool],
+    shown: Progress,
+) -> list[str]:
     """Run some at a time; the sentences of those that fail and were asked for: whatever starts from
     another one fails too.
     """
     waiting = agenda.Agenda(store, missing)
-    making: dict[Future, Run] = {}
-    with _executor(min(jobs, len(missing))) as submit:
+    making: dict[Future[Files | None], Run] = {}
+    failures: list[str] = []
+    with workers as pool:
         while waiting.left:
-            while len(making) < jobs and (run := waiting.take()) is not None:
-                making[_submitted(submit, store, run)] = run
+            while len(making) < pool.slots() and (run := waiting.take()) is not None:
+                making[pool.submit(run)] = run
             finished, _ = wait(making, timeout=1, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = making.pop(future)
-                waiting.end(run)
+                if future.cancelled():
+                    raise agenda.ClusterLost(
+                        "the scheduler is gone: no record is lost, the same command continues"
+                    )
                 error = future.exception()
+                if isinstance(error, agenda.ClusterLost):
+                    raise error
+                if error is None and future.result() is not None:
+                    store.accept(run, future.result())
                 if error is not None and run.name in asked:
-                    yield _sentence(run, error)
-            _show(shown, list(waiting.left.values()), _begun(store, making.values()))
-
-
-def _submitted(submit: Submit, store: Store, run: Run) -> Future:
-    """The run in a worker; where one was killed, all that follow fail with the same error."""
-    try:
-        return submit(_work, store, run)
-    except BrokenProcessPool as error:
-        failed: Future = Future()
-        failed.set_exception(error)
-        return failed
+                    failures.append(_sentence(run, error))
+                waiting.end(run)
+            _show(shown, list(waiting.left.values()), agenda.begun(store, making.values()))
+    return failures
 
 
 @contextlib.contextmanager
-def _executor(jobs: int) -> Iterator[Submit]:
+def _processes(store: Store, jobs: int) -> Iterator[agenda.Pool]:
+    """Worker processes of this machine."""
     kept = {LEAK: os.environ.get(LEAK, str(KEPT))}
     start = {"initializer": _start_worker, "initargs": (os.getpid(),)}
     pool = ProcessPoolExecutor(jobs, env=kept, **start)
+
+    def submit(run: Run) -> Future[Files | None]:
+        try:
+            return pool.submit(_work, store, run)
+        except BrokenProcessPool as error:  # where one was killed, all that follow fail so
+            failed: Future[Files | None] = Future()
+            failed.set_exception(error)
+            return failed
+
     try:
-        yield pool.submit
+        yield agenda.Pool(submit, lambda: jobs)
     except BaseException:
         pool.shutdown(kill_workers=True)  # what they lose is in their checkpoints
         raise
@@ -206,26 +207,7 @@ def _end_with(parent: int) -> None:
 
 def _work(store: Store, run: Run) -> None:
     torch.set_num_threads(1)
-    store.make(run, progress=partial(_note, store, run))
-
-
-def _note(store: Store, run: Run, done: int) -> None:
-    """Write how far a run is where other processes can read it, if there is room for it."""
-    with contextlib.suppress(OSError):  # the run itself says what it cannot write
-        _notes(store, run).write_text(str(done))
-
-
-def _notes(store: Store, run: Run):
-    return (store.runs / run.name).with_suffix(".work") / "progress"
-
-
-def _begun(store: Store, waiting) -> dict[Run, int]:
-    """Steps done by each run in progress."""
-    begun = {}
-    for run in waiting:
-        with contextlib.suppress(OSError, ValueError):
-            begun[run] = int(_notes(store, run).read_text())
-    return begun
+    store.make(run, progress=partial(agenda.note, store, run))
 
 
 def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:

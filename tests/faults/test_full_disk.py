@@ -2,13 +2,11 @@
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 import resource
 import shutil
 import subprocess
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +19,7 @@ from lib import checkpoints, papers, paths
 from lib.command import cli, fresh, gallery
 from lib.files import NotWritten
 from lib.report import publishing
-from lib.runs import dispatch, locks, parcels
 from lib.runs.experiment import Contents
-from lib.runs.progress import Progress
 from tests.runs import counting
 from tests.runs.counting import Counting
 from tests.stored import contents
@@ -224,19 +220,10 @@ def test_answer_of_a_command_is_whole_or_as_it_was(tmp_path, capsys, monkeypatch
 # ------------------------------------------------------------------------- what comes by the wire
 
 
-def test_checkpoint_that_comes_by_the_wire_is_whole_or_as_it_was(tmp_path):
-    """What a worker sends finds the disk of the client full: the checkpoint before stays."""
-    parcels.unpack({"checkpoint.pt": b"before"}, tmp_path)
-    fill(tmp_path / "checkpoint.pt")
-    with pytest.raises(NotWritten, match=FULL):
-        parcels.unpack({"checkpoint.pt": b"after"}, tmp_path)
-    assert parcels.packed(tmp_path) == {"checkpoint.pt": b"before"}
-
-
 def test_record_that_comes_by_the_wire_is_whole_or_missing(made, tmp_path, monkeypatch):
     """No record is half of what a worker sent, and it is stored when there is room."""
     other = counting.store(tmp_path / "worker", counting.experiment(make=many_rows)).run(RUN)
-    files = parcels.packed(other.path)
+    files = {path.name: path.read_bytes() for path in other.path.iterdir()}
     write = Path.write_bytes
 
     def fail(path, content):
@@ -251,27 +238,3 @@ def test_record_that_comes_by_the_wire_is_whole_or_missing(made, tmp_path, monke
     monkeypatch.setattr(Path, "write_bytes", write)
     made.accept(RUN, files)
     assert contents(made.stored(RUN)) == contents(other)
-
-
-def test_sweep_on_a_cluster_says_that_there_is_no_room(made, monkeypatch):
-    """Its client writes a token and locks: where it cannot, that is one sentence."""
-    monkeypatch.setattr(dispatch.uuid, "uuid4", lambda: uuid.UUID(int=0))
-    shown = Progress(1, "step", shown=False)
-    sweep = dispatch.Dispatch(None, made, [RUN], shown, lambda *_: None)
-    sweep.calls.end = lambda *_: None
-    fill(made.runs / f".{sweep.name}")
-    with pytest.raises(NotWritten, match=FULL):
-        list(sweep.failed())
-    assert list(made.runs.iterdir()) == []
-
-
-@pytest.mark.faults("a read-only store")
-def test_lock_of_a_read_only_place_is_refused_in_a_sentence(tmp_path, monkeypatch):
-    """The client of a cluster says which file it could not write."""
-
-    def refuse(path, *_):
-        raise OSError(errno.EROFS, "read-only", str(path))
-
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(NotWritten, match=r"a\.lock cannot be written, as its place is read-only"):
-        locks.Locks(tmp_path).take("a")

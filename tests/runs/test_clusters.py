@@ -1,21 +1,25 @@
 """Runs on clusters of real processes: the records of the loop, whatever is lost on the way."""
 
+import contextlib
 import dataclasses
 import importlib
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
-from lib.runs import clusters, dispatch, executors, sites
-from lib.runs.clusters import Cluster
+from lib.files import NotWritten
+from lib.runs import cluster as clusters
+from lib.runs import executors
+from lib.runs.agenda import ClusterLost
+from lib.runs.cluster import Cluster
 from lib.runs.executors import RunsFailed, sweep
 from lib.runs.progress import Progress
 from tests import processes
@@ -24,7 +28,6 @@ from tests.runs import counting
 from tests.runs.counting import Counting
 from tests.runs.test_executors import BAD, RUNS, contents
 
-LONG = Counting("counting", steps=30, pause=0.04)
 PARENT = Counting("counting", seed=7)
 CHILDREN = [Counting("further", seed=seed, parent=PARENT) for seed in range(3)]
 
@@ -46,37 +49,80 @@ def said(monkeypatch):
     return Listener.lines
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """A client that asks often, each time for checkpoints."""
-    monkeypatch.setattr(sites, "CHECKPOINTS", 0.0)
-    monkeypatch.setattr(sites, "SHARE", 1.0)
-    monkeypatch.setattr(dispatch, "ASKING", 0.1)
+@contextlib.contextmanager
+def started_in(folder, n_workers):
+    """A scheduler and its workers in processes of their own; its process, and the address."""
+    scheduler = "-m distributed.cli.dask_scheduler --no-dashboard --port 0 --host 127.0.0.1"
+    worker = f"-m distributed.cli.dask_worker --nthreads 1 --nworkers {n_workers}"
+    options = {"env": variables(PYTHONPATH=str(ROOT)), "text": True, "cwd": folder}
+    with contextlib.ExitStack() as opened:
+
+        def start(words, **log):
+            process = subprocess.Popen([sys.executable, *words.split()], **options, **log)
+            opened.enter_context(process)
+            opened.callback(process.kill)
+            return process
+
+        first = start(scheduler, stderr=subprocess.PIPE)
+        lines = iter(first.stderr.readline, "")
+        (address,) = next(found for line in lines if (found := re.findall(r"tcp://\S+", line)))
+        threading.Thread(target=first.stderr.read, daemon=True).start()
+        start(f"{worker} {address}", stderr=subprocess.DEVNULL)
+        yield first, address
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """Of a cluster of two processes that were started in a folder of their own."""
-    before = os.getcwd()
-    os.chdir(tmp_path_factory.mktemp("workers"))
-    try:
-        with clusters.connected(Cluster(kind="local", workers=2)) as client:
-            os.chdir(before)
+    """Of two workers, which are started in a folder of their own, also where one was killed."""
+    with started_in(tmp_path_factory.mktemp("workers"), 2) as (_, address):
+        with clusters.connected(Cluster(address)) as client:
             yield client
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture
 def cluster(client):
-    """That cluster, both processes there and with what takes longest to import."""
+    """Those workers, both there and with what takes longest to import."""
 
     def are_there():
-        answers = client.run(importlib.import_module, "lib.runs.workers", on_error="ignore")
+        answers = client.run(importlib.import_module, "lib.runs.cluster", on_error="ignore")
         return len(answers) == 2
 
-    processes.wait_until(are_there, seconds=120)
+    processes.wait_until(are_there)
     return Cluster(client.scheduler.address)
+
+
+def count_beside(run, workspace):
+    """Counts, and names the last digest of a run that is not its parent."""
+    other = workspace.record_of(PARENT, counting.holds_large)
+    contents = counting.count(run, workspace)
+    contents.facts["other"] = other.metrics["digest"].iloc[-1]
+    return contents
+
+
+def count_with_orders(run, workspace):
+    """Counts. At the fifth step it does what the file says that its variant names, if there is one:
+    "stay" lasts as long as the file is there, a number is that of a process to kill (0: its own).
+    The file goes before that, but for the method "killer".
+    """
+
+    def progress(done):
+        workspace.progress(done)
+        order = Path(run.variant)
+        if done != 5 or not order.exists():
+            return
+        if order.read_text() == "stay":
+            while order.exists():
+                workspace.progress(done)
+                time.sleep(0.02)
+            return
+        pid = int(order.read_text()) or os.getpid()
+        if pid != os.getpid():
+            processes.wait_until(lambda: any(workspace.folder.parent.glob("*/records.jsonl")))
+        if run.method != "killer":
+            order.unlink()
+        os.kill(pid, signal.SIGKILL)
+
+    return counting.count(run, dataclasses.replace(workspace, progress=progress))
 
 
 def store_of(folder):
@@ -85,7 +131,9 @@ def store_of(folder):
     same = {"make": counting.count_and_load, "same_runs_as": ("counting",)}
     twin = counting.experiment("twin", **same)
     child = counting.experiment("further", make=counting.count_further, parents=("counting",))
-    return counting.store(folder, parent, twin, child)
+    beside = counting.experiment("beside", make=count_beside)
+    ordered = counting.experiment("ordered", make=count_with_orders)
+    return counting.store(folder, parent, twin, child, beside, ordered)
 
 
 @pytest.fixture
@@ -116,17 +164,14 @@ def test_cluster_gives_the_records_of_the_loop(either, cluster, said, tmp_path):
     records = either.records(RUNS)
     assert [contents(record) for record in records] == [contents(record) for record in alone]
     assert {record.environment["threads"] for record in records} == {1}
-    what = "sees" if either.runs.is_absolute() else "does not use"
-    assert re.match(
-        rf"the cluster is watched at http.*\nworker . \(tcp.*\) {what} ", "\n".join(said)
-    )
+    does_not_use = [line for line in said if "workers do not use" in line]
+    assert len(does_not_use) == (not either.runs.is_absolute())
+    assert re.match("the cluster is watched at http", said[0])
 
 
 def test_records_are_all_that_comes_over_the_wire(unseen, cluster):
     sweep(unseen, RUNS, cluster=cluster, progress=False)
-    names = {run.name for run in RUNS}
-    locks = {f"{run.name}.lock" for run in RUNS}
-    assert {path.name for path in unseen.runs.iterdir()} == names | locks
+    assert {path.name for path in unseen.runs.iterdir()} == {run.name for run in RUNS}
 
 
 @pytest.mark.parametrize("keeps_whole", [True, False])
@@ -146,6 +191,19 @@ def test_record_that_runs_start_from_is_made_where_there_is_none(unseen, cluster
     assert [record.environment["parent"] for record in records] == [digest] * 3
 
 
+def test_record_that_runs_ask_for_beside_their_parent_is_made(either, cluster, tmp_path):
+    runs = [Counting("beside", seed=seed) for seed in range(3)]
+    records = sweep(either, runs, cluster=cluster, progress=False)
+    digest = store_of(tmp_path / "alone").run(PARENT).metrics["digest"].iloc[-1]
+    assert [record.environment["other"] for record in records] == [digest] * 3
+
+
+def test_child_of_a_failed_run_says_so(either, cluster):
+    child = Counting("further", parent=Counting("counting", fails_at=2))
+    with pytest.raises(RunsFailed, match="further .*: cannot count to 2"):
+        sweep(either, [child], cluster=cluster, progress=False)
+
+
 def test_run_of_another_experiment_is_taken_over(unseen, cluster):
     original = unseen.run(RUNS[0])
     twin = dataclasses.replace(RUNS[0], experiment="twin")
@@ -153,84 +211,65 @@ def test_run_of_another_experiment_is_taken_over(unseen, cluster):
     assert record.environment["same_run_as"] == original.config.name
 
 
-def test_data_set_is_sent_once_to_each_worker(seen, cluster, said, tmp_path, monkeypatch):
-    rows = np.eye(180, dtype=np.uint8)
-    np.savez(tmp_path / "dna.npz", x_train=rows, x_test=rows)
-    monkeypatch.setenv("SPARSE_DATA_DIR", str(tmp_path))
-    first, second = (Counting("counting", dataset="dna", seed=seed) for seed in range(2))
-    (record,) = sweep(seen, [first], cluster=cluster, progress=False)
-    assert record.environment["data"]["n_train"] == 180
-    assert any("is sent dna" in line for line in said)
-    said.clear()
-    processes.wait_until(lambda: sweep(seen, [second], cluster=cluster, progress=False))
-    assert len([line for line in said if "is sent dna" in line]) <= 1
-
-
 # ------------------------------------------------------------------------------- what gets lost
 
 
-def kill_when(true, find_pid):
-    """Kill a process in the background, as soon as something is true."""
-
-    def watch():
-        processes.wait_until(true, seconds=120)
-        os.kill(find_pid(), signal.SIGKILL)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
+def ordered(order, said, **fields):
+    """A run that does what a file says, which is written; none if nothing is said."""
+    if said is not None:
+        order.write_text(said)
+    return Counting("ordered", variant=str(order), steps=30, **fields)
 
 
-def counted(store, run):
-    """Steps in the checkpoint that the client has."""
-    checkpoint = store.work_of(run) / "checkpoint.json"
-    return len(json.loads(checkpoint.read_text())) if checkpoint.exists() else 0
+def alone(folder, runs):
+    """The contents of the records of runs that are made by a loop, without orders."""
+    store = counting.store(folder / "alone", counting.experiment("ordered"))
+    return [contents(record) for record in sweep(store, runs, progress=False)]
 
 
 @pytest.mark.faults("killed at any moment")
-def test_run_of_a_killed_worker_goes_on_elsewhere(either, cluster, said, impatient, tmp_path):
-    pid = either.work_of(LONG) / "pid"
-    killing = kill_when(lambda: counted(either, LONG) >= 5, lambda: int(pid.read_text()))
-    (record,) = sweep(either, [LONG], cluster=cluster, progress=False)
-    killing.join()
-    assert 5 <= record.environment["begun"] < LONG.steps
-    assert contents(record) == contents(store_of(tmp_path / "alone").run(LONG))
-    assert [line for line in said if re.fullmatch(r"worker . \(.*\) is lost: .*", line)]
-    (line,) = (line for line in said if "goes on elsewhere" in line)
-    assert re.match(rf"{LONG.name} \(\d+ of 30 steps done\)", line)
-
-
-@pytest.fixture
-def fragile():
-    """A scheduler, in a process of its own, and the address of it and its one worker."""
-    preloaded = ["--no-dashboard", "--preload", "lib.runs.workers"]
-    scheduler = ["-m", "distributed.cli.dask_scheduler", "--port", "0", *preloaded]
-    worker = ["-m", "distributed.cli.dask_worker", "--no-nanny", "--nthreads", "1", *preloaded]
-    environment = variables(PYTHONPATH=str(ROOT))
-    log = {"stderr": subprocess.PIPE, "text": True}
-    words = [sys.executable, *scheduler, "--host", "127.0.0.1"]
-    with subprocess.Popen(words, env=environment, **log) as first:
-        lines = iter(first.stderr.readline, "")
-        (address,) = next(found for line in lines if (found := re.findall(r"tcp://\S+", line)))
-        threading.Thread(target=first.stderr.read, daemon=True).start()
-        words = [sys.executable, *worker, address]
-        with subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL) as second:
-            yield first, address
-            second.kill()
-        first.kill()
+def test_run_of_a_killed_worker_goes_on_elsewhere(seen, cluster, tmp_path):
+    run = ordered(tmp_path / "order", "0")
+    (record,) = sweep(seen, [run], cluster=cluster, progress=False)
+    assert record.environment["begun"] == 5
+    assert [contents(record)] == alone(tmp_path, [run])
 
 
 @pytest.mark.faults("killed at any moment")
-def test_dead_scheduler_loses_nothing(fragile, unseen, impatient, tmp_path):
-    scheduler, address = fragile
-    killing = kill_when(lambda: counted(unseen, LONG) >= 5, lambda: scheduler.pid)
-    with pytest.raises(dispatch.ClusterLost, match="the scheduler is gone: nothing is lost"):
-        sweep(unseen, [LONG], cluster=Cluster(address), progress=False)
-    killing.join()
-    assert unseen.stored(LONG) is None
-    (record,) = sweep(unseen, [LONG], progress=False)
-    assert record.environment["begun"] >= 5
-    assert contents(record) == contents(store_of(tmp_path / "alone").run(LONG))
+def test_run_of_a_killed_worker_is_made_anew_where_no_folder_is_shared(unseen, cluster, tmp_path):
+    """Nothing but the record comes over the wire: another worker starts from nothing."""
+    run = ordered(tmp_path / "order", "0")
+    (record,) = sweep(unseen, [run], cluster=cluster, progress=False)
+    assert record.environment["begun"] == 0 and not (tmp_path / "order").exists()
+    assert [contents(record)] == alone(tmp_path, [run])
+
+
+@pytest.mark.faults("killed at any moment")
+def test_run_that_kills_its_workers_is_given_up_after_three(unseen, tmp_path):
+    """A run that ends three workers is named, and all others are made."""
+    killer = ordered(tmp_path / "order", "0", method="killer")
+    others = [ordered(tmp_path / "none", None, seed=seed) for seed in range(6)]
+    with pytest.raises(RunsFailed, match=r"1 of 7 runs failed\. .*killer.* 3 different workers"):
+        sweep(unseen, [killer, *others], cluster=Cluster("local", 2), progress=False)
+    assert len(unseen.records(others)) == 6
+
+
+@pytest.mark.faults("killed at any moment")
+def test_sweep_that_loses_a_worker_and_then_the_scheduler_goes_on(seen, tmp_path):
+    """Nothing that was finished is made again, and the bits are those of one process."""
+    runs = [ordered(tmp_path / "worker", "0")]
+    with started_in(tmp_path, 4) as (scheduler, address):
+        runs.append(ordered(tmp_path / "scheduler", str(scheduler.pid), seed=1))
+        for seed in range(2, 12):
+            runs.append(ordered(tmp_path / "none", None, seed=seed, pause=0.02))
+        with pytest.raises(ClusterLost, match="the scheduler is gone: no record is lost"):
+            sweep(seen, runs, cluster=Cluster(address), progress=False)
+    assert not (tmp_path / "worker").exists() and not (tmp_path / "scheduler").exists()
+    finished = {record.path: record.path.stat().st_mtime_ns for record in seen.records(runs)}
+    assert 1 <= len(finished) < 12
+    records = sweep(seen, runs, progress=False)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert [contents(record) for record in records] == alone(tmp_path, runs)
 
 
 SWEEPING = """
@@ -238,60 +277,129 @@ from pathlib import Path
 from types import SimpleNamespace
 from lib import command
 from lib.runs import executors
-from lib.runs.clusters import Cluster
-from tests.runs import counting, test_clusters
+from lib.runs.cluster import Cluster
+from tests.runs import test_clusters
 
-store = counting.store(Path({folder!r}))
-cluster = Cluster(kind="local", workers=1)
-sweep = lambda: executors.sweep(store, [test_clusters.LONG], cluster=cluster)
+folder = Path({folder!r})
+store, runs = test_clusters.store_of(folder), [test_clusters.ordered(folder / "order", "stay")]
+sweep = lambda: executors.sweep(store, runs, cluster=Cluster("local", 1))
 command.cli = SimpleNamespace(main=sweep)  # else all papers are imported
 raise SystemExit(command.main())
 """
-SENTENCE = (
-    "interrupted: records and checkpoints that came back are kept, the same command continues"
-)
+SENTENCE = "interrupted: nothing is lost, the same command continues"
 
 
 @pytest.mark.faults("killed at any moment")
 @pytest.mark.parametrize("begun", [0, 5])
 def test_interrupted_cluster_ends_with_a_sentence_and_goes_on(begun, tmp_path):
     """Ctrl-C, while the workers start or while they work, leaves none of them, and no traceback."""
-    store = counting.store(tmp_path)
-    code = SWEEPING.format(folder=str(tmp_path))
-    with started(ROOT, "-c", code, PYTHONPATH=str(ROOT)) as process:
+    store, run = store_of(tmp_path), ordered(tmp_path / "order", None)
+    checkpoint = store.work_of(run) / "checkpoint.json"
+    with started(
+        ROOT, "-c", SWEEPING.format(folder=str(tmp_path)), PYTHONPATH=str(ROOT)
+    ) as process:
         ours = psutil.Process(process.pid)
-        processes.wait_until(lambda: len(ours.children()) == 2, seconds=120)  # and a tracker
-        processes.wait_until(lambda: counted(store, LONG) >= begun, seconds=120)
+        processes.wait_until(lambda: len(ours.children()) == 2)  # and a tracker
+        if begun:
+            processes.wait_until(
+                lambda: checkpoint.exists() and checkpoint.read_text().count(",") == 4
+            )
         workers = ours.children()
         for one in (ours, *workers):  # as a terminal does
             one.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate()
     assert process.returncode == 130
     assert [line for line in said.splitlines() if not is_of_the_log(line)] == [SENTENCE]
     processes.wait_until(lambda: not any(processes.is_alive(one.pid) for one in workers))
-    (record,) = sweep(store, [LONG], progress=False)
-    assert begun <= record.environment["begun"] < LONG.steps
+    (tmp_path / "order").unlink()
+    (record,) = sweep(store, [run], progress=False)
+    assert begun <= record.environment["begun"] <= 5
 
 
 def is_of_the_log(line):
     """Whether a line says how far a sweep on a cluster is."""
-    return re.match(r"\d+/30 epochs|worker . \(.*\) sees|the cluster is watched", line)
+    return re.match(r"\d+/30 epochs|the cluster is watched", line)
 
 
-def test_workers_of_another_numerics_are_refused_by_name(seen, cluster, monkeypatch):
-    ours = dispatch.environment()
-    other = ours | {"numerics": ours["numerics"] + 1}
-    monkeypatch.setattr(dispatch, "environment", lambda: other)
-    reason = f"its numerics is {ours['numerics']}, here {other['numerics']}"
-    with pytest.raises(dispatch.ClusterLost, match=rf"is refused: {reason}; .*: {reason}$"):
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"code_sha256": "0"}, r"its code is \w{12}, here 0"),
+        ({"numerics": 0}, r"its numerics is \d, here 0"),
+        ({"versions": {"torch": "0.1"}}, r"its torch is \S+, here 0\.1"),
+    ],
+)
+def test_worker_with_other_code_or_versions_is_refused_by_name(
+    changes, words, seen, cluster, monkeypatch
+):
+    other = clusters.environment() | changes
+    monkeypatch.setattr(clusters, "environment", lambda: other)
+    with pytest.raises(ClusterLost, match=rf"^worker tcp://\S+ cannot be used: {words}$"):
+        sweep(seen, RUNS, cluster=cluster, progress=False)
+    assert list(seen.runs.iterdir()) == []
+
+
+def test_worker_with_other_data_is_refused_by_name(seen, cluster, monkeypatch):
+    monkeypatch.setattr(clusters.data, "origin", lambda _: {"sha256": "0"})
+    with pytest.raises(ClusterLost, match=r"cannot be used: its digits is \w{12}, here 0$"):
         sweep(seen, RUNS, cluster=cluster, progress=False)
 
 
-def test_workers_with_other_versions_are_refused_by_name(seen, cluster, monkeypatch):
-    other = dispatch.environment() | {"code_sha256": "0"}
-    other["versions"] = other["versions"] | {"torch": "0.1"}
-    monkeypatch.setattr(dispatch, "environment", lambda: other)
-    reason = r"its code is another and its torch is \S+, here 0\.1"
-    name = r"worker . \(tcp://\S+\) is refused"
-    with pytest.raises(dispatch.ClusterLost, match=rf"{name}: {reason}; {name}: {reason}$"):
+def test_worker_that_comes_later_is_refused_by_name(seen, cluster, monkeypatch):
+    monkeypatch.setattr(clusters, "check", lambda *_: True)  # that of the workers is not asked
+    other = clusters.environment() | {"code_sha256": "0"}
+    monkeypatch.setattr(clusters, "environment", lambda: other)
+    with pytest.raises(ClusterLost, match=r"^worker tcp://\S+ cannot be used: its code is"):
         sweep(seen, RUNS, cluster=cluster, progress=False)
+
+
+def test_store_without_locks_that_reach_workers_is_not_shared(seen, tmp_path):
+    """As on a disk of several machines whose locks do not leave them."""
+    sweep = clusters.Sweep(seen, "token", {}, shared=True)
+    assert not clusters.check(sweep, None)
+    seen.runs.mkdir(parents=True)
+    (seen.runs / "token").touch()
+    assert not clusters.check(sweep, None)
+    with clusters.locks.held(seen.runs / "token"):
+        assert clusters.check(sweep, None)
+
+
+@pytest.mark.faults("a read-only store")
+def test_sweep_of_a_read_only_place_is_refused_in_a_sentence(seen, monkeypatch):
+    """The client of a cluster says which file it could not write, before it starts anything."""
+
+    def refuse(path, *_):
+        raise PermissionError(13, "read-only", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(NotWritten, match=r"\.sweep-\w+ cannot be written, as its place is read-"):
+        sweep(seen, RUNS, cluster=Cluster("local", 1), progress=False)
+
+
+# ------------------------------------------------------------------------------------- its words
+
+
+@pytest.mark.parametrize(
+    ("words", "cluster"),
+    [
+        ("tcp://10.0.0.1:8786", Cluster("tcp://10.0.0.1:8786")),
+        ("local", Cluster("local")),
+        ("local:2", Cluster("local", 2)),
+        ("slurm:100", Cluster("slurm", 100)),
+        ("ssh:me@a,b", Cluster("ssh", None, ("me@a", "b"))),
+        ("ssh:a,b:16", Cluster("ssh", 16, ("a", "b"))),
+    ],
+)
+def test_words_name_a_cluster(words, cluster):
+    assert Cluster.parse(words) == cluster
+
+
+@pytest.mark.parametrize("words", ["slurm", "ssh", "ssh:2", "ssh:a,,b", "local:a", "local:0", ""])
+def test_incomplete_words_are_refused(words):
+    with pytest.raises(ValueError, match=r"give local:N, ssh:HOST,HOST:N, slurm:N|unknown"):
+        Cluster.parse(words)
+
+
+def test_unknown_place_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'slurm'"):
+        Cluster.parse("slrum:2")
