@@ -57,9 +57,11 @@ formula = numba.njit(forceinline=True, error_model="numpy", nogil=True)
 serial = numba.njit(error_model="numpy", nogil=True)  # of formulas, on one thread
 parallel = cached(parallel=True, error_model="numpy", nogil=True)
 
-# Of element-wise loops, whose sums LLVM may order: on each machine in one way.
+# Of element-wise loops, whose sums LLVM may order: on each machine in one way. Their bodies are
+# inlined. Otherwise numba runs, after compiling, a body that was optimised apart from its loop. It
+# caches one that was optimised again with the loop, whose sums may have another order.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}  # not nnan, ninf: a diverging run must be seen
-jit = cached(parallel=True, fastmath=FASTMATH, error_model="numpy", nogil=True)
+jit = cached(parallel=True, fastmath=FASTMATH, forceinline=True, error_model="numpy", nogil=True)
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 
 
