@@ -148,7 +148,9 @@ def _started(cluster: Cluster) -> distributed.deploy.Cluster:
     from dask_jobqueue import SLURMCluster
 
     dask.config.update_defaults({"jobqueue": {"slurm": SLURM}})
-    jobs = SLURMCluster(python=sys.executable, **quiet)
+    jobs = SLURMCluster(
+        python=sys.executable, scheduler_options={"dashboard_address": ":0"}, **quiet
+    )
     asked = {"input": jobs.job_script(), "capture_output": True, "text": True}
     try:
         subprocess.run(["sbatch", "--test-only"], check=True, **asked)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -186,6 +187,16 @@ exit 1
 """
 
 
+@pytest.fixture
+def taken():
+    """The port that Dask prefers for its dashboard is another one's."""
+    with contextlib.ExitStack() as opened:
+        with contextlib.suppress(OSError):  # it is already
+            opened.enter_context(socket.create_server(("", 8787)))
+        yield
+
+
+@pytest.mark.usefixtures("taken")
 @pytest.mark.parametrize("sbatch", [REFUSING, None])
 def test_jobs_that_slurm_refuses_are_one_sentence(sbatch, slurm, tmp_path, monkeypatch, capsys):
     _, changes = slurm
@@ -205,7 +216,7 @@ def test_jobs_that_slurm_refuses_are_one_sentence(sbatch, slurm, tmp_path, monke
     assert [line for line in others if re.match(pattern, line)] and len(others) == 1
 
 
-def wait_for_end(job, seconds=30):
+def wait_for_end(job, seconds=300):
     end = time.monotonic() + seconds
     while psutil.pid_exists(job) and psutil.Process(job).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end, "the job goes on"

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from lib.files import NotWritten
+from lib.runs import agenda, executors
 from lib.runs import cluster as clusters
-from lib.runs import executors
 from lib.runs.agenda import ClusterLost
 from lib.runs.cluster import Cluster
 from lib.runs.executors import RunsFailed, sweep
@@ -100,26 +100,26 @@ def count_beside(run, workspace):
 
 
 def count_with_orders(run, workspace):
-    """Counts. At the fifth step it does what the file says that its variant names, if there is one:
-    "stay" lasts as long as the file is there, a number is that of a process to kill (0: its own).
-    The file goes before that, but for the method "killer".
+    """Counts. From the fifth step on it does, a step each, what the file says that its variant
+    names: "stay" lasts as long as the file is there, a number is that of a process to kill (0: its
+    own; another one as soon as there is a record).
     """
+    path = Path(run.variant)
 
     def progress(done):
         workspace.progress(done)
-        order = Path(run.variant)
-        if done != 5 or not order.exists():
+        orders = path.read_text().split() if path.exists() else []
+        if done < 5 or not orders:
             return
-        if order.read_text() == "stay":
-            while order.exists():
+        if orders[0] == "stay":
+            while path.exists():
                 workspace.progress(done)
                 time.sleep(0.02)
             return
-        pid = int(order.read_text()) or os.getpid()
+        pid = int(orders[0]) or os.getpid()
         if pid != os.getpid():
             processes.wait_until(lambda: any(workspace.folder.parent.glob("*/records.jsonl")))
-        if run.method != "killer":
-            order.unlink()
+        path.write_text(" ".join(orders[1:]))
         os.kill(pid, signal.SIGKILL)
 
     return counting.count(run, dataclasses.replace(workspace, progress=progress))
@@ -214,11 +214,11 @@ def test_run_of_another_experiment_is_taken_over(unseen, cluster):
 # ------------------------------------------------------------------------------- what gets lost
 
 
-def ordered(order, said, **fields):
-    """A run that does what a file says, which is written; none if nothing is said."""
-    if said is not None:
-        order.write_text(said)
-    return Counting("ordered", variant=str(order), steps=30, **fields)
+def ordered(folder, orders="", **fields):
+    """A run with orders, see :func:`count_with_orders`."""
+    path = folder / f"orders-{fields.get('seed', 0)}"
+    path.write_text(orders)
+    return Counting("ordered", variant=str(path), steps=30, **fields)
 
 
 def alone(folder, runs):
@@ -229,7 +229,7 @@ def alone(folder, runs):
 
 @pytest.mark.faults("killed at any moment")
 def test_run_of_a_killed_worker_goes_on_elsewhere(seen, cluster, tmp_path):
-    run = ordered(tmp_path / "order", "0")
+    run = ordered(tmp_path, "0")
     (record,) = sweep(seen, [run], cluster=cluster, progress=False)
     assert record.environment["begun"] == 5
     assert [contents(record)] == alone(tmp_path, [run])
@@ -238,38 +238,38 @@ def test_run_of_a_killed_worker_goes_on_elsewhere(seen, cluster, tmp_path):
 @pytest.mark.faults("killed at any moment")
 def test_run_of_a_killed_worker_is_made_anew_where_no_folder_is_shared(unseen, cluster, tmp_path):
     """Nothing but the record comes over the wire: another worker starts from nothing."""
-    run = ordered(tmp_path / "order", "0")
+    run = ordered(tmp_path, "0")
     (record,) = sweep(unseen, [run], cluster=cluster, progress=False)
-    assert record.environment["begun"] == 0 and not (tmp_path / "order").exists()
+    assert record.environment["begun"] == 0 and Path(run.variant).read_text() == ""
     assert [contents(record)] == alone(tmp_path, [run])
 
 
 @pytest.mark.faults("killed at any moment")
-def test_run_that_kills_its_workers_is_given_up_after_three(unseen, tmp_path):
+def test_run_that_kills_its_workers_is_given_up_after_three(seen, tmp_path):
     """A run that ends three workers is named, and all others are made."""
-    killer = ordered(tmp_path / "order", "0", method="killer")
-    others = [ordered(tmp_path / "none", None, seed=seed) for seed in range(6)]
+    killer = ordered(tmp_path, "0 0 0 0", method="killer")
+    others = [ordered(tmp_path, seed=seed) for seed in range(1, 7)]
     with pytest.raises(RunsFailed, match=r"1 of 7 runs failed\. .*killer.* 3 different workers"):
-        sweep(unseen, [killer, *others], cluster=Cluster("local", 2), progress=False)
-    assert len(unseen.records(others)) == 6
+        sweep(seen, [killer, *others], cluster=Cluster("local", 2), progress=False)
+    assert len(seen.records(others)) == 6 and Path(killer.variant).read_text() == "0"
 
 
 @pytest.mark.faults("killed at any moment")
 def test_sweep_that_loses_a_worker_and_then_the_scheduler_goes_on(seen, tmp_path):
     """Nothing that was finished is made again, and the bits are those of one process."""
-    runs = [ordered(tmp_path / "worker", "0")]
+    runs = [ordered(tmp_path, seed=seed) for seed in range(1, 10)]
+    runs.append(ordered(tmp_path, "stay", seed=10))
     with started_in(tmp_path, 4) as (scheduler, address):
-        runs.append(ordered(tmp_path / "scheduler", str(scheduler.pid), seed=1))
-        for seed in range(2, 12):
-            runs.append(ordered(tmp_path / "none", None, seed=seed, pause=0.02))
+        runs.append(ordered(tmp_path, f"0 {scheduler.pid}"))
         with pytest.raises(ClusterLost, match="the scheduler is gone: no record is lost"):
             sweep(seen, runs, cluster=Cluster(address), progress=False)
-    assert not (tmp_path / "worker").exists() and not (tmp_path / "scheduler").exists()
     finished = {record.path: record.path.stat().st_mtime_ns for record in seen.records(runs)}
-    assert 1 <= len(finished) < 12
+    assert 1 <= len(finished) < len(runs)
+    Path(runs[-2].variant).unlink()
     records = sweep(seen, runs, progress=False)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert [contents(record) for record in records] == alone(tmp_path, runs)
+    assert Path(runs[-1].variant).read_text() == ""  # both were killed
 
 
 SWEEPING = """
@@ -281,7 +281,7 @@ from lib.runs.cluster import Cluster
 from tests.runs import test_clusters
 
 folder = Path({folder!r})
-store, runs = test_clusters.store_of(folder), [test_clusters.ordered(folder / "order", "stay")]
+store, runs = test_clusters.store_of(folder), [test_clusters.ordered(folder, "stay")]
 sweep = lambda: executors.sweep(store, runs, cluster=Cluster("local", 1))
 command.cli = SimpleNamespace(main=sweep)  # else all papers are imported
 raise SystemExit(command.main())
@@ -293,17 +293,12 @@ SENTENCE = "interrupted: nothing is lost, the same command continues"
 @pytest.mark.parametrize("begun", [0, 5])
 def test_interrupted_cluster_ends_with_a_sentence_and_goes_on(begun, tmp_path):
     """Ctrl-C, while the workers start or while they work, leaves none of them, and no traceback."""
-    store, run = store_of(tmp_path), ordered(tmp_path / "order", None)
-    checkpoint = store.work_of(run) / "checkpoint.json"
-    with started(
-        ROOT, "-c", SWEEPING.format(folder=str(tmp_path)), PYTHONPATH=str(ROOT)
-    ) as process:
+    store, run = store_of(tmp_path), ordered(tmp_path)
+    code = SWEEPING.format(folder=str(tmp_path))
+    with started(ROOT, "-c", code, PYTHONPATH=str(ROOT)) as process:
         ours = psutil.Process(process.pid)
         processes.wait_until(lambda: len(ours.children()) == 2)  # and a tracker
-        if begun:
-            processes.wait_until(
-                lambda: checkpoint.exists() and checkpoint.read_text().count(",") == 4
-            )
+        processes.wait_until(lambda: agenda.begun(store, [run]).get(run, 0) == begun)
         workers = ours.children()
         for one in (ours, *workers):  # as a terminal does
             one.send_signal(signal.SIGINT)
@@ -311,7 +306,7 @@ def test_interrupted_cluster_ends_with_a_sentence_and_goes_on(begun, tmp_path):
     assert process.returncode == 130
     assert [line for line in said.splitlines() if not is_of_the_log(line)] == [SENTENCE]
     processes.wait_until(lambda: not any(processes.is_alive(one.pid) for one in workers))
-    (tmp_path / "order").unlink()
+    Path(run.variant).unlink()
     (record,) = sweep(store, [run], progress=False)
     assert begun <= record.environment["begun"] <= 5
 
