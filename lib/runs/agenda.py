@@ -24,10 +24,12 @@ class Pool(NamedTuple):
     Attributes:
         submit: makes a run; gives the files of its record if it does not lie in the store yet.
         slots: how many runs can be made side by side now.
+        is_there: whether what has been submitted can still end.
     """
 
     submit: Callable[[Run], Future[Files | None]]
     slots: Callable[[], int]
+    is_there: Callable[[], bool]
 
 
 def note(store: Store, run: Run, done: int) -> None:

@@ -226,7 +226,7 @@ def workers(
                     return max(1, len(client.nthreads()))
             return 1  # where there is no worker a run waits for one
 
-        yield Pool(submit, slots)
+        yield Pool(submit, slots, lambda: client.status == "running")
 
 
 def _given(store: Store, run: Run) -> dict[Run, Files]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lib.runs.cluster import Cluster
 
 LEAK = "LOKY_MAX_MEMORY_LEAK_SIZE"
+GONE = "the scheduler is gone: no record is lost, the same command continues"
 KEPT = 2e9  # bytes: a worker keeps the data it has read for its next run, which is no leak
 
 
@@ -143,29 +144,30 @@ def _side_by_side(
 ) -> list[str]:
     """Run some at a time; the sentences of those that fail and were asked for: whatever starts from
     another one fails too.
+
+    Raises: agenda.ClusterLost, after what has come is stored, with the sentences of failures.
     """
     waiting = agenda.Agenda(store, missing)
     making: dict[Future[Files | None], Run] = {}
     failures: list[str] = []
     with workers as pool:
         while waiting.left:
-            while len(making) < pool.slots() and (run := waiting.take()) is not None:
+            lost = [] if pool.is_there() else [GONE]
+            while not lost and len(making) < pool.slots() and (run := waiting.take()) is not None:
                 making[pool.submit(run)] = run
             finished, _ = wait(making, timeout=1, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = making.pop(future)
-                if future.cancelled():
-                    raise agenda.ClusterLost(
-                        "the scheduler is gone: no record is lost, the same command continues"
-                    )
-                error = future.exception()
-                if isinstance(error, agenda.ClusterLost):
-                    raise error
-                if error is None and future.result() is not None:
+                error = GONE if future.cancelled() else future.exception()
+                if error is GONE or isinstance(error, agenda.ClusterLost):
+                    lost.append(str(error))
+                elif error is None and future.result() is not None:
                     store.accept(run, future.result())
-                if error is not None and run.name in asked:
+                elif error is not None and run.name in asked:
                     failures.append(_sentence(run, error))
                 waiting.end(run)
+            if lost:
+                raise agenda.ClusterLost("; ".join([lost[0], *failures]))
             _show(shown, list(waiting.left.values()), agenda.begun(store, making.values()))
     return failures
 
@@ -186,7 +188,7 @@ def _processes(store: Store, jobs: int) -> Iterator[agenda.Pool]:
             return failed
 
     try:
-        yield agenda.Pool(submit, lambda: jobs)
+        yield agenda.Pool(submit, lambda: jobs, lambda: True)
     except BaseException:
         pool.shutdown(kill_workers=True)  # what they lose is in their checkpoints
         raise

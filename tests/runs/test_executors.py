@@ -1,14 +1,18 @@
 """Executors: the same records however many work, failures told at the end, nothing lost."""
 
+import contextlib
 import dataclasses
 import os
 import signal
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
 from loky.process_executor import BrokenProcessPool
 
+from lib.runs import cluster as clusters
 from lib.runs import executors
+from lib.runs.agenda import ClusterLost, Pool
 from lib.runs.executors import RunsFailed, obtain, sweep
 from lib.runs.progress import Progress
 from tests import processes
@@ -203,3 +207,56 @@ def test_runs_after_a_killed_worker_fail_with_its_error(made, monkeypatch):
     monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda *_, **__: pool)
     with pytest.raises(RunsFailed, match=r"2 of 2 runs failed\. .* a worker was killed"):
         sweep(made, RUNS[:2], jobs=2, progress=False)
+
+
+# -------------------------------------------------------------------------------- a lost cluster
+
+
+def ended(outcome):
+    """A future with a result or an error, or one that was cancelled for want of either."""
+    future = Future()
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    elif outcome is None:
+        future.cancel()
+        future.set_running_or_notify_cancel()
+    else:
+        future.set_result(outcome)
+    return future
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """Sets the pool of the clusters that sweeps ask for."""
+
+    def set_pool(pool):
+        monkeypatch.setattr(clusters, "workers", lambda *_: contextlib.nullcontext(pool))
+        return {"cluster": "lost", "progress": False}
+
+    return set_pool
+
+
+@pytest.mark.faults("killed at any moment")
+@pytest.mark.parametrize("lost", [None, ClusterLost("a worker cannot be used")])
+def test_what_came_with_the_loss_of_the_cluster_is_stored(lost, made, pool, tmp_path):
+    """So is the sentence of what failed."""
+    elsewhere = counting.store(tmp_path / "elsewhere")
+    runs = [Counting("counting", seed=seed) for seed in range(6)]
+    outcomes = {BAD.name: ValueError("cannot count"), runs[0].name: lost}
+    for run in runs[1:]:
+        folder = elsewhere.run(run).path
+        outcomes[run.name] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    how = pool(Pool(lambda run: ended(outcomes[run.name]), lambda: 7, lambda: True))
+    sentence = r"(is gone: no record is lost.*|cannot be used); counting \(fixed.*cannot count$"
+    with pytest.raises(ClusterLost, match=sentence):
+        sweep(made, [*runs, BAD], **how)
+    assert [record.config for record in made.records(runs)] == runs[1:]
+
+
+@pytest.mark.faults("killed at any moment")
+def test_scheduler_that_ends_while_a_result_is_fetched_is_named(made, pool):
+    """Such a result never comes."""
+    answers = iter([True, True])
+    how = pool(Pool(lambda _: Future(), lambda: 1, lambda: next(answers, False)))
+    with pytest.raises(ClusterLost, match="the scheduler is gone"):
+        sweep(made, RUNS, **how)
