@@ -43,7 +43,12 @@ SETTINGS = {
     "distributed.scheduler.allowed-failures": 2,  # with a third worker a run is given up
     "distributed.worker.profile.enabled": False,  # it looks at every process 100 times a second
 }
-SLURM = {"cores": 1, "processes": 1, "memory": "4 GiB"}  # of a job, unless jobqueue.yaml says
+SLURM = {  # of a job, unless jobqueue.yaml says
+    "cores": 1,
+    "processes": 1,
+    "memory": "4 GiB",
+    "walltime": "24:00:00",
+}
 
 
 # ----------------------------------------------------------------------------- where runs are made

@@ -182,6 +182,7 @@ def test_job_that_ends_too_early_is_started_again(slurm, tmp_path):
 
 
 REFUSING = """#!/usr/bin/env bash
+cat > "$JOBS/refused"
 echo "sbatch: error: Batch job submission failed: Invalid account" >&2
 exit 1
 """
@@ -199,7 +200,7 @@ def taken():
 @pytest.mark.usefixtures("taken")
 @pytest.mark.parametrize("sbatch", [REFUSING, None])
 def test_jobs_that_slurm_refuses_are_one_sentence(sbatch, slurm, tmp_path, monkeypatch, capsys):
-    _, changes = slurm
+    jobs, changes = slurm
     place = tmp_path / "bin" / "sbatch"
     place.unlink()
     if sbatch:
@@ -214,6 +215,9 @@ def test_jobs_that_slurm_refuses_are_one_sentence(sbatch, slurm, tmp_path, monke
     reason = "Invalid account" if sbatch else "sbatch"
     pattern = rf"error: SLURM takes no job \(.*{reason}.*\): run the command where"
     assert [line for line in others if re.match(pattern, line)] and len(others) == 1
+    if sbatch:
+        script = (jobs / "refused").read_text()
+        assert "#SBATCH --mem=4G\n" in script and "#SBATCH -t 24:00:00\n" in script
 
 
 def wait_for_end(job, seconds=300):
