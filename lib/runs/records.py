@@ -389,21 +389,26 @@ class Store:
         return True
 
     def accept(self, run: Run, files: Files) -> None:
-        """Store the record of a run that was made elsewhere, from its files, unless there is one.
+        """Store the record of a run that was made elsewhere, from its files, unless there is one, as
+        there is once another process has made it.
 
         Raises: ValueError if they are not those of this run, or differ from what was written;
             lib.files.NotWritten if there is no room for them.
         """
-        if archive(self.runs / run.name):
+        folder = self.runs / run.name
+        if archive(folder):
             return
-        with _whole_folder(self.runs / run.name) as part:
-            for name, content in files.items():
-                (part / Path(name).name).write_bytes(content)  # never out of this folder
-            try:
-                dict(self.read(part, run.name).arrays)
-            except ValueError as error:
-                raise ValueError(f"record {run.name} came and is refused: {error}") from error
-        shutil.rmtree(self.work_of(run), ignore_errors=True)
+        with locks.held(folder.with_suffix(".lock")):
+            if archive(folder):
+                return
+            with _whole_folder(folder) as part:
+                for name, content in files.items():
+                    (part / Path(name).name).write_bytes(content)  # never out of this folder
+                try:
+                    dict(self.read(part, run.name).arrays)
+                except ValueError as error:
+                    raise ValueError(f"record {run.name} came and is refused: {error}") from error
+            shutil.rmtree(self.work_of(run), ignore_errors=True)
 
     def _same_run(self, run: Run) -> Contents | None:
         """What another experiment left of the very same run on the same data, if it was made."""

@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 
 from lib import data
 from lib.paths import ROOT
-from lib.runs import records
+from lib.runs import locks, records
 from lib.runs.records import RECORDS, Store
 from tests import processes
 from tests.runs import counting
@@ -108,6 +109,22 @@ def test_two_processes_share_one_run(made):
         assert process.exitcode == 0
     assert sorted(told) == [[], [1, 2, 3, 4]]
     assert made.stored(slow).config == slow
+
+
+@pytest.mark.faults("two writers")
+def test_record_that_comes_while_its_run_is_made_here_waits_and_gives_way(made, tmp_path):
+    came = counting.store(tmp_path / "elsewhere").run(RUN).path
+    files = {path.name: path.read_bytes() for path in came.iterdir()}
+    folder = made.runs / RUN.name
+    with ThreadPoolExecutor() as thread:
+        with locks.held(folder.with_suffix(".lock")):
+            accepting = thread.submit(made.accept, RUN, files)
+            with pytest.raises(TimeoutError):
+                accepting.result(timeout=0.5)
+            shutil.copytree(came, folder)
+            before = folder.stat().st_ino
+        accepting.result(timeout=60)
+    assert folder.stat().st_ino == before
 
 
 @pytest.mark.faults("stale locks")
