@@ -13,6 +13,8 @@ from lib.data import DataUnavailable
 from lib.runs.config import Run
 from lib.runs.records import Files, Store
 
+Answer = Files | str | None  # a record that is not in the store yet, or why a run fails
+
 
 class ClusterLost(RuntimeError):
     """The scheduler is gone, or a worker of a cluster cannot be used."""
@@ -22,12 +24,13 @@ class Pool(NamedTuple):
     """Processes that make runs.
 
     Attributes:
-        submit: makes a run; gives the files of its record if it does not lie in the store yet.
+        submit: makes a run; gives the files of its record if it does not lie in the store yet, or a
+            sentence if the run fails.
         slots: how many runs can be made side by side now.
         is_there: whether what has been submitted can still end.
     """
 
-    submit: Callable[[Run], Future[Files | None]]
+    submit: Callable[[Run], Future[Answer]]
     slots: Callable[[], int]
     is_there: Callable[[], bool]
 

@@ -10,6 +10,7 @@ import dataclasses
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,15 +30,15 @@ import torch
 from lib import data, paths
 from lib.names import check_known
 from lib.runs import agenda, locks
-from lib.runs.agenda import ClusterLost, Pool
+from lib.runs.agenda import Answer, ClusterLost, Pool
 from lib.runs.config import Run
 from lib.runs.environment import environment
 from lib.runs.records import Files, Store
 
 PLACES = ("local", "ssh", "slurm")  # where a cluster can be started
-RETRIES = 2  # of a run that fails, as the disk of its worker is full
+RETRIES = 2  # of a run that its worker cannot make, for example because its disk is full
 PATIENCE = "10s"  # in which a scheduler must answer
-ALONE = 60.0  # seconds without a worker after which that is said
+ALONE = 60.0  # seconds to wait for a first worker before saying so
 SETTINGS = {
     "distributed.admin.large-graph-warning-threshold": "4 GiB",  # a run brings records
     "distributed.scheduler.allowed-failures": 2,  # with a third worker a run is given up
@@ -104,7 +105,12 @@ def connected(cluster: Cluster) -> Iterator[distributed.Client]:
             place = cluster.place
             if place in PLACES:
                 place = opened.enter_context(_started(cluster))
-            client = distributed.Client(place, timeout=PATIENCE, set_as_default=False)
+            try:
+                client = distributed.Client(place, timeout=PATIENCE, set_as_default=False)
+            except OSError as error:
+                raise OSError(
+                    f"no scheduler answers at {cluster.place}: start one, or mend the address"
+                ) from error
             opened.enter_context(client)
         yield client
     finally:
@@ -199,6 +205,10 @@ def workers(
     Raises: ClusterLost if one has other code, versions or data; lib.files.NotWritten if there is no
         room for a record; as :func:`connected`.
     """
+    for left in store.runs.glob(".sweep-*"):  # of commands that were killed
+        with contextlib.suppress(OSError), left.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
     token = store.runs / f".sweep-{uuid.uuid4().hex[:12]}"
     with contextlib.ExitStack() as opened:
         opened.enter_context(locks.held(token))
@@ -212,15 +222,17 @@ def workers(
             client.wait_for_workers(1)
         sweep = Sweep(store, token.name, _facts({run.dataset for run in runs}), shared=True)
         answers = client.run(check, sweep, on_error="return")
-        for answer in answers.values():
-            if isinstance(answer, Exception):
+        for address, answer in answers.items():
+            if isinstance(answer, ClusterLost):
                 raise answer
+            if isinstance(answer, Exception):
+                raise ClusterLost(f"worker {address} cannot be used: {answer}") from answer
         if not all(answers.values()):
             sweep = dataclasses.replace(sweep, shared=False)
             say(f"workers do not use {store.runs}: a run that is lost begins anew elsewhere")
         executor = client.get_executor(retries=RETRIES)
 
-        def submit(run: Run) -> Future[Files | None]:
+        def submit(run: Run) -> Future[Answer]:
             key = f"{run.name}-{uuid.uuid4().hex}"
             given = {} if sweep.shared else _given(store, run)
             return executor.submit(make, sweep, run, given, key=key)
@@ -273,8 +285,10 @@ def check(sweep: Sweep, dask_worker: distributed.Worker) -> bool:
     ours = _facts(name for name in sweep.facts if name in data.NAMES)
     words = []
     for name, theirs in sweep.facts.items():
-        if ours.get(name) != theirs:
-            words.append(f"its {name} is {ours.get(name)}, here {theirs}")
+        if name not in ours:
+            words.append(f"it has no {name}")
+        elif ours[name] != theirs:
+            words.append(f"its {name} is {ours[name]}, here {theirs}")
     if words:
         raise ClusterLost(f"worker {dask_worker.address} cannot be used: {' and '.join(words)}")
     with contextlib.suppress(OSError), (sweep.store.runs / sweep.token).open("r+") as file:
@@ -285,9 +299,11 @@ def check(sweep: Sweep, dask_worker: distributed.Worker) -> bool:
     return False
 
 
-def make(sweep: Sweep, run: Run, given: dict[Run, Files]) -> Files | None:
+def make(sweep: Sweep, run: Run, given: dict[Run, Files]) -> Answer:
     """Make a run in the store of the sweep, or in the scratch folder of the worker with the records
-    that are given: then the files of its record are returned.
+    that are given: then the files of its record are returned, and neither stays there.
+
+    Raises: what another worker may not meet, as OSError; ClusterLost as :func:`check`.
     """
     worker = distributed.get_worker()
     key = worker.get_current_task()
@@ -305,7 +321,14 @@ def make(sweep: Sweep, run: Run, given: dict[Run, Files]) -> Files | None:
         if not sweep.shared:
             scratch = Path(worker.local_directory, sweep.token)
             store = dataclasses.replace(store, runs=scratch, results=paths.RESULTS)
-        for other, files in given.items():
-            store.accept(other, files)
-        store.make(run, progress=progress)
-        return None if sweep.shared else _files(store.runs / run.name)
+        try:
+            for other, files in given.items():
+                store.accept(other, files)
+            store.make(run, progress=progress)
+            return None if sweep.shared else _files(store.runs / run.name)
+        except (ValueError, RuntimeError) as error:
+            return str(error)  # the run fails wherever it is made
+        finally:
+            if not sweep.shared:
+                for one in (run, *given):
+                    shutil.rmtree(store.runs / one.name, ignore_errors=True)

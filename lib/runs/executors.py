@@ -21,7 +21,7 @@ from lib.runs.config import Run
 from lib.runs.experiment import choose
 from lib.runs.progress import Progress
 from lib.runs.record import Record
-from lib.runs.records import Files, Store
+from lib.runs.records import Store
 
 if TYPE_CHECKING:
     from lib.runs.cluster import Cluster
@@ -148,7 +148,7 @@ def _side_by_side(
     Raises: agenda.ClusterLost, after what has come is stored, with the sentences of failures.
     """
     waiting = agenda.Agenda(store, missing)
-    making: dict[Future[Files | None], Run] = {}
+    making: dict[Future[agenda.Answer], Run] = {}
     failures: list[str] = []
     with workers as pool:
         while waiting.left:
@@ -158,14 +158,17 @@ def _side_by_side(
             finished, _ = wait(making, timeout=1, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = making.pop(future)
-                error = GONE if future.cancelled() else future.exception()
-                if error is GONE or isinstance(error, agenda.ClusterLost):
-                    lost.append(str(error))
-                elif error is None and future.result() is not None:
-                    store.accept(run, future.result())
-                elif error is not None and run.name in asked:
-                    failures.append(_sentence(run, error))
                 waiting.end(run)
+                if future.cancelled():
+                    lost.append(GONE)
+                    continue
+                answer = future.exception() or future.result()
+                if isinstance(answer, agenda.ClusterLost):
+                    lost.append(str(answer))
+                elif isinstance(answer, dict):
+                    store.accept(run, answer)
+                elif answer is not None and run.name in asked:
+                    failures.append(_sentence(run, answer))
             if lost:
                 raise agenda.ClusterLost("; ".join([lost[0], *failures]))
             _show(shown, list(waiting.left.values()), agenda.begun(store, making.values()))
@@ -179,11 +182,11 @@ def _processes(store: Store, jobs: int) -> Iterator[agenda.Pool]:
     start = {"initializer": _start_worker, "initargs": (os.getpid(),)}
     pool = ProcessPoolExecutor(jobs, env=kept, **start)
 
-    def submit(run: Run) -> Future[Files | None]:
+    def submit(run: Run) -> Future[agenda.Answer]:
         try:
             return pool.submit(_work, store, run)
         except BrokenProcessPool as error:  # where one was killed, all that follow fail so
-            failed: Future[Files | None] = Future()
+            failed: Future[agenda.Answer] = Future()
             failed.set_exception(error)
             return failed
 
@@ -223,7 +226,7 @@ def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:
 
 
 def _show_first(shown: Progress, left: Sequence[Run], done: int) -> None:
-    """Show the runs left, of which the first has done so many steps."""
+    """Show progress: runs left, and steps done by the current one."""
     _show(shown, left, {left[0]: done})
 
 

@@ -389,8 +389,8 @@ class Store:
         return True
 
     def accept(self, run: Run, files: Files) -> None:
-        """Store the record of a run that was made elsewhere, from its files, unless there is one, as
-        there is once another process has made it.
+        """Store the record of a run that was made elsewhere, from its files, unless there is one.
+        Where another process makes the run, that is waited for.
 
         Raises: ValueError if they are not those of this run, or differ from what was written;
             lib.files.NotWritten if there is no room for them.

@@ -125,6 +125,13 @@ def count_with_orders(run, workspace):
     return counting.count(run, dataclasses.replace(workspace, progress=progress))
 
 
+def fail(run, workspace):
+    """Adds a line to the file that the variant names, and fails as the method says."""
+    with Path(run.variant).open("a") as file:
+        file.write("tried\n")
+    raise {"of the run": RuntimeError, "of the place": OSError}[run.method](f"{run.method}")
+
+
 def store_of(folder):
     """A store of what counts, and of what counts further from its records."""
     parent = counting.experiment(make=counting.count_and_load, keeps=counting.keep_steps)
@@ -133,7 +140,8 @@ def store_of(folder):
     child = counting.experiment("further", make=counting.count_further, parents=("counting",))
     beside = counting.experiment("beside", make=count_beside)
     ordered = counting.experiment("ordered", make=count_with_orders)
-    return counting.store(folder, parent, twin, child, beside, ordered)
+    failing = counting.experiment("failing", make=fail)
+    return counting.store(folder, parent, twin, child, beside, ordered, failing)
 
 
 @pytest.fixture
@@ -173,6 +181,36 @@ def test_records_are_all_that_comes_over_the_wire(unseen, cluster):
     sweep(unseen, RUNS, cluster=cluster, progress=False)
     actual = {path.name for path in unseen.runs.iterdir()}
     assert actual == {f"{run.name}{end}" for run in RUNS for end in ("", ".lock")}
+
+
+def scratch_of(dask_worker):
+    """The records in the scratch folder of a worker, of whatever sweep."""
+    return [path.parent.name for path in Path(dask_worker.local_directory).rglob("records.jsonl")]
+
+
+def test_no_record_that_was_sent_stays_with_a_worker(unseen, client, cluster):
+    before = client.run(scratch_of)
+    unseen.run(PARENT)
+    sweep(unseen, CHILDREN, cluster=cluster, progress=False)
+    assert client.run(scratch_of) == before
+
+
+@pytest.mark.parametrize(("whose", "times"), [("of the run", 1), ("of the place", 3)])
+def test_only_errors_of_the_place_are_tried_again(whose, times, either, cluster, tmp_path):
+    run = Counting("failing", method=whose, variant=str(tmp_path / "tries"))
+    with pytest.raises(RunsFailed, match=f"1 of 1 runs failed.*: {whose}$"):
+        sweep(either, [run], cluster=cluster, progress=False)
+    assert (tmp_path / "tries").read_text() == "tried\n" * times
+
+
+@pytest.mark.faults("stale locks")
+def test_what_killed_commands_left_is_removed(seen, cluster):
+    seen.runs.mkdir(parents=True)
+    left, other = seen.runs / ".sweep-left", seen.runs / ".sweep-other"
+    left.touch()
+    with clusters.locks.held(other):
+        sweep(seen, RUNS[:1], cluster=cluster, progress=False)
+        assert [*seen.runs.glob(".sweep-*")] == [other]
 
 
 @pytest.mark.parametrize("keeps_whole", [True, False])
@@ -338,6 +376,23 @@ def test_worker_with_other_code_or_versions_is_refused_by_name(
 def test_worker_with_other_data_is_refused_by_name(seen, cluster, monkeypatch):
     monkeypatch.setattr(clusters.data, "origin", lambda _: {"sha256": "0"})
     with pytest.raises(ClusterLost, match=r"cannot be used: its digits is \w{12}, here 0$"):
+        sweep(seen, RUNS, cluster=cluster, progress=False)
+
+
+def test_worker_without_a_library_or_data_is_refused_by_name(seen, cluster, monkeypatch):
+    monkeypatch.setattr(clusters, "_facts", lambda _: {"library": "0"})
+    with pytest.raises(ClusterLost, match=r"^worker tcp://\S+ cannot be used: it has no library$"):
+        sweep(seen, RUNS, cluster=cluster, progress=False)
+
+
+def newer_check(sweep, dask_worker):
+    """Needs what the code of the worker lacks."""
+    raise AttributeError("module 'lib.runs' has no 'newer'")
+
+
+def test_worker_whose_code_fails_to_answer_is_refused_by_name(seen, cluster, monkeypatch):
+    monkeypatch.setattr(clusters, "check", newer_check)
+    with pytest.raises(ClusterLost, match=r"^worker tcp://\S+ cannot be used: .* no 'newer'$"):
         sweep(seen, RUNS, cluster=cluster, progress=False)
 
 
