@@ -223,11 +223,12 @@ class Pass:
     Args:
         module: a layer or an activation.
         x: (B, ...) its input.
+        generator: of the gradient at its output.
     """
 
-    def __init__(self, module: nn.Module, x: Tensor) -> None:
+    def __init__(self, module: nn.Module, x: Tensor, *, generator: torch.Generator) -> None:
         self.module, self.x = module, x.clone().requires_grad_()
-        self.grad_y = torch.rand(module(x).shape)
+        self.grad_y = torch.rand(module(x).shape, generator=generator)
 
     def __call__(self) -> tuple[Tensor, ...]:
         inputs = self.x, *self.module.parameters()

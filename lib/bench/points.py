@@ -208,11 +208,13 @@ def predictions(point: Point) -> Samples:
 def layer_passes(point: Point) -> Samples:
     """Forward and backward passes of a layer."""
     n_in, n_out = point.widths
-    x = torch.rand(point.batch, n_in)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(point.batch, n_in, generator=generator)
     calls = {}
     for name, layer in {"fused": layers.SparseLinear, **contenders.LAYERS}.items():
         if name == "fused" or name in contenders.names():
-            calls[name] = contenders.Pass(layer(n_in, n_out, **point.links), x)
+            module = layer(n_in, n_out, **point.links)
+            calls[name] = contenders.Pass(module, x, generator=generator)
     return {"layer": timing.compare(calls, *point.pace)}
 
 
@@ -259,10 +261,12 @@ def peak_memory(point: Point) -> Samples:
 
 def unit_passes(point: Point) -> Samples:
     """Forward and backward passes of activations, and the MiB that they keep in between."""
-    x = torch.randn(point.widths)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(point.widths, generator=generator)
     passes = {}
     for name in ("relu", "splash"):
-        passes[name] = contenders.Pass(activations.make(name, point.widths[1]), x)
+        unit = activations.make(name, point.widths[1])
+        passes[name] = contenders.Pass(unit, x, generator=generator)
     kept = {}
     for name, one in passes.items():
         kept[name] = np.array([contenders.kept_mib(one.module, one.x)])
