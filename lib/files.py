@@ -46,16 +46,7 @@ def half_of(path: Path) -> Path:
 
 def remove_halves(path: Path) -> None:
     """Remove what processes that are gone have left of a file or folder."""
-    _remove_halves(path.parent, glob.escape(path.name))
-
-
-def remove_all_halves(folder: Path) -> None:
-    """Remove what processes that are gone have left of anything in a folder."""
-    _remove_halves(folder, "*")
-
-
-def _remove_halves(folder: Path, names: str) -> None:
-    for half in folder.glob(f"{names}.*{PART}"):
+    for half in path.parent.glob(f"{glob.escape(path.name)}.*{PART}"):
         _, _, process = half.name.removesuffix(PART).rpartition(".")
         if process.isdecimal() and not _is_alive(int(process)):
             if half.is_dir():

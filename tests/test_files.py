@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lib.files import remove_all_halves, whole
+from lib.files import whole
 
 pytestmark = pytest.mark.faults("two writers")
 
@@ -42,17 +42,3 @@ def test_half_of_a_killed_writer_is_removed_by_the_next(tmp_path):
     with whole(path) as part:
         part.write_text("page")
     assert sorted(tmp_path.iterdir()) == sorted([path, *others])
-
-
-@pytest.mark.faults("stale locks")
-def test_halves_of_all_that_killed_writers_left_in_a_folder_are_removed(tmp_path):
-    """Halves of files and folders; those of living processes stay."""
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    (tmp_path / f"page.md.{gone.pid}.part").write_text("half")
-    (tmp_path / f"record.{gone.pid}.part").mkdir()
-    others = [tmp_path / f"record.{os.getppid()}.part", tmp_path / "record.part"]
-    for other in others:
-        other.mkdir()
-    remove_all_halves(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted(others)
