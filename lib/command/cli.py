@@ -201,7 +201,8 @@ def _how_many(experiments: Iterable[str]) -> "tuple[pd.DataFrame, str]":
         runs = {run.name for run in papers.EXPERIMENTS[experiment].runs("paper")}
         rows.append({"experiment": experiment, "stored": len(runs & stored), "runs": len(runs)})
     table = pd.DataFrame(rows, columns=["experiment", "stored", "runs"])
-    return table, table.to_string(index=False) if rows else "it shows no runs"
+    none = "no experiment belongs to this notebook or claim"
+    return table, table.to_string(index=False) if rows else none
 
 
 def _wrapped(text: str) -> list[str]:
