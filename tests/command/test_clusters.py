@@ -211,7 +211,8 @@ def test_jobs_that_slurm_refuses_are_one_sentence(sbatch, slurm, tmp_path, monke
     monkeypatch.setenv("SPARSE_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setattr(papers.STORE.__class__, "stored", lambda *_, **__: None)
     assert cli.main([*SWEEP[2:], "--scheduler", "slurm:20"]) == 1
-    _, _, *others = capsys.readouterr().err.splitlines()  # what smoke means, and the bar
+    said = capsys.readouterr().err.splitlines()
+    others = [line for line in said if not re.match(r"profile smoke|\d+/\d+ epochs", line)]
     reason = "Invalid account" if sbatch else "sbatch"
     pattern = rf"error: SLURM takes no job \(.*{reason}.*\): run the command where"
     assert [line for line in others if re.match(pattern, line)] and len(others) == 1
