@@ -846,7 +846,7 @@ def test_dense_layer_is_differentiated_forwards():
 
 def test_forward_derivatives_of_sparse_layers_are_refused_not_dropped():
     layer, x = SparseLinear(4, 3, density=0.5).float(), torch.rand(5, 4).float()
-    with torch.no_grad(), forward_ad.dual_level(), pytest.raises(NotImplementedError):
+    with torch.no_grad(), forward_ad.dual_level(), pytest.raises(NotImplementedError, match="jvp"):
         layer(forward_ad.make_dual(x, torch.rand(5, 4)))
 
 

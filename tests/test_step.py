@@ -746,8 +746,8 @@ def test_average_that_has_stopped_is_refused():
 # what becomes so between steps
 
 
-def refused(step, x, y, model, sentence, error=CannotCompile):
-    """The sentence of the error, at this call and the next one; nothing is changed."""
+def assert_refused(step, x, y, model, sentence, error=CannotCompile):
+    """This call and the next one end with the sentence, and nothing is changed."""
     before = [p.detach().clone() for p in model.parameters()]
     for _ in range(2):
         with pytest.raises(error, match=sentence):
@@ -761,7 +761,7 @@ def test_models_that_have_changed_are_refused(change, sentence):
     step = compiled_step(model, optimiser)
     step(x, y)
     change(model)
-    refused(step, x, y, model, sentence)
+    assert_refused(step, x, y, model, sentence)
 
 
 def test_splash_that_becomes_bounded_is_refused():
@@ -769,7 +769,7 @@ def test_splash_that_becomes_bounded_is_refused():
     step = compiled_step(model, optimiser)
     step(x, y)
     model[2].bounded = True
-    refused(step, x, y, model, "2 is a bounded Splash")
+    assert_refused(step, x, y, model, "2 is a bounded Splash")
 
 
 def test_hinges_that_do_not_fit_the_coefficients_are_refused():
@@ -777,14 +777,14 @@ def test_hinges_that_do_not_fit_the_coefficients_are_refused():
     step = compiled_step(model, optimiser)
     step(x, y)
     model[2].hinges = torch.tensor([0.0, 1.0])
-    refused(step, x, y, model, "give .m,. and .2, m.", ValueError)
+    assert_refused(step, x, y, model, "give .m,. and .2, m.", ValueError)
 
 
 def test_step_goes_on_when_the_hook_is_gone():
     (model, optimiser), (x, y) = plain(), examples(16)
     step = compiled_step(model, optimiser)
     handle = model[1].register_forward_pre_hook(print)
-    refused(step, x, y, model, "1 has hooks")
+    assert_refused(step, x, y, model, "1 has hooks")
     handle.remove()
     assert math.isfinite(step(x, y))
 
@@ -794,7 +794,7 @@ def test_weights_that_are_now_of_another_dtype_are_refused():
     step = compiled_step(model, optimiser)
     step(x, y)
     model.double()
-    refused(
+    assert_refused(
         step,
         x,
         y,
@@ -809,7 +809,7 @@ def test_new_parameter_of_a_layer_is_not_the_optimisers():
     step = compiled_step(model, optimiser)
     step(x, y)
     model[1].values = nn.Parameter(model[1].values.detach().clone())
-    refused(step, x, y, model, "has not just the parameters of the model")
+    assert_refused(step, x, y, model, "has not just the parameters of the model")
 
 
 @pytest.mark.parametrize("option", ["maximize", "dampening"])
@@ -818,7 +818,7 @@ def test_options_that_a_group_gets_later_are_refused(option):
     step = compiled_step(model, optimiser)
     step(x, y)
     optimiser.param_groups[0][option] = True
-    refused(step, x, y, model, f"SGD with {option} = True")
+    assert_refused(step, x, y, model, f"SGD with {option} = True")
 
 
 def test_parameters_that_the_optimiser_gets_later_are_refused():
@@ -826,7 +826,7 @@ def test_parameters_that_the_optimiser_gets_later_are_refused():
     step = compiled_step(model, optimiser)
     step(x, y)
     optimiser.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
-    refused(step, x, y, model, "has not just the parameters of the model")
+    assert_refused(step, x, y, model, "has not just the parameters of the model")
 
 
 def test_hook_that_the_optimiser_gets_later_is_refused():
@@ -834,7 +834,7 @@ def test_hook_that_the_optimiser_gets_later_is_refused():
     step = compiled_step(model, optimiser)
     step(x, y)
     optimiser.register_step_post_hook(print)
-    refused(step, x, y, model, "the optimiser has hooks")
+    assert_refused(step, x, y, model, "the optimiser has hooks")
 
 
 @pytest.mark.parametrize(
@@ -846,7 +846,7 @@ def test_momentum_that_does_not_fit_is_refused(momentum):
     step(x, y)
     optimiser.state[model[1].values]["momentum_buffer"] = momentum
     sentence = "cannot read the memory|the momentum of a parameter"
-    refused(step, x, y, model, sentence, (TypeError, ValueError))
+    assert_refused(step, x, y, model, sentence, (TypeError, ValueError))
 
 
 def test_weights_that_are_not_those_of_the_links_are_refused():
@@ -854,7 +854,7 @@ def test_weights_that_are_not_those_of_the_links_are_refused():
     step = compiled_step(model, optimiser)
     step(x, y)
     model[1].replace_values_(torch.zeros(5))
-    refused(step, x, y, model, "the values of a parameter have shape", ValueError)
+    assert_refused(step, x, y, model, "the values of a parameter have shape", ValueError)
 
 
 # batches

@@ -145,12 +145,16 @@ def show_list(name: str | None, target: str | None) -> None:
     from lib.runs.experiment import choose
     from lib.runs.record import summaries
 
+    of_one: Iterable[str] | None = None  # experiments of a claim or a notebook
     if name is not None and name.upper() in papers.CLAIMS:
-        _report(target, *_how_many(papers.CLAIMS[name.upper()].experiments))
-        return
-    if name is not None and name[:2].isdigit():
+        of_one = papers.CLAIMS[name.upper()].experiments
+    elif name is not None and name[:2].isdigit():
         [book] = notebooks.find([name])
-        _report(target, *_how_many(notebooks.needed(book)))
+        of_one = notebooks.needed(book)
+    if of_one is not None:
+        table = _how_many(of_one, papers.STORE.names())
+        none = "no experiment belongs to this notebook or claim"
+        _report(target, table, table.to_string(index=False) if len(table) else none)
         return
     if name is not None:
         chosen = choose(papers.EXPERIMENTS, name)
@@ -167,12 +171,10 @@ def show_list(name: str | None, target: str | None) -> None:
     lines = []
     for paper, experiments in papers.BY_PAPER.items():
         names = []
-        for one in experiments:
-            runs = {run.name for run in one.runs("paper")}
-            here = len(runs & stored)
-            names.append(one.name)
-            if here < len(runs):
-                names[-1] += f" {here}/{len(runs)}"
+        for row in _how_many((one.name for one in experiments), stored).to_dict("records"):
+            names.append(row["experiment"])
+            if row["stored"] < row["runs"]:
+                names[-1] += f" {row['stored']}/{row['runs']}"
         lines += [f"{paper}:", *_wrapped(", ".join(names))]
     books = ", ".join(path.stem for path in notebooks.find())
     lines += ["notebooks:", *_wrapped(books), ""]
@@ -189,20 +191,22 @@ def show_list(name: str | None, target: str | None) -> None:
     print("\n".join(lines))
 
 
-def _how_many(experiments: Iterable[str]) -> "tuple[pd.DataFrame, str]":
-    """Of each experiment the stored runs of the profile paper and all of them; the same as text."""
+def _how_many(experiments: Iterable[str], stored: set[str]) -> "pd.DataFrame":
+    """Of each experiment how many runs of the profile paper are stored, and how many it has.
+
+    Args:
+        experiments: their names.
+        stored: names of all records.
+    """
     import pandas as pd
 
     from lib import papers
 
-    stored = papers.STORE.names()
     rows = []
     for experiment in experiments:
         runs = {run.name for run in papers.EXPERIMENTS[experiment].runs("paper")}
         rows.append({"experiment": experiment, "stored": len(runs & stored), "runs": len(runs)})
-    table = pd.DataFrame(rows, columns=["experiment", "stored", "runs"])
-    none = "no experiment belongs to this notebook or claim"
-    return table, table.to_string(index=False) if rows else none
+    return pd.DataFrame(rows, columns=["experiment", "stored", "runs"])
 
 
 def _wrapped(text: str) -> list[str]:

@@ -7,7 +7,6 @@ scratch folder: the record that a run starts from is sent there, its own is sent
 
 import contextlib
 import dataclasses
-import fcntl
 import logging
 import os
 import shutil
@@ -206,9 +205,9 @@ def workers(
         room for a record; as :func:`connected`.
     """
     for left in store.runs.glob(".sweep-*"):  # of commands that were killed
-        with contextlib.suppress(OSError), left.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
+        if not locks.is_held(left):
+            with contextlib.suppress(OSError):
+                left.unlink()
     token = store.runs / f".sweep-{uuid.uuid4().hex[:12]}"
     with contextlib.ExitStack() as opened:
         opened.enter_context(locks.held(token))
@@ -291,12 +290,7 @@ def check(sweep: Sweep, dask_worker: distributed.Worker) -> bool:
             words.append(f"its {name} is {ours[name]}, here {theirs}")
     if words:
         raise ClusterLost(f"worker {dask_worker.address} cannot be used: {' and '.join(words)}")
-    with contextlib.suppress(OSError), (sweep.store.runs / sweep.token).open("r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # the client holds it, as it should be
-            return True
-    return False
+    return locks.is_held(sweep.store.runs / sweep.token)  # by the client
 
 
 def make(sweep: Sweep, run: Run, given: dict[Run, Files]) -> Answer:

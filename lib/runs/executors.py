@@ -111,8 +111,9 @@ def make_missing(
         if alone:
             failures = list(_one_by_one(store, missing, shown))
         elif missing:
-            workers = _processes(store, min(jobs, len(missing)))
-            if cluster is not None:
+            if cluster is None:
+                workers = _processes(store, min(jobs, len(missing)))
+            else:
                 from lib.runs import cluster as clusters  # needs the optional extra "cluster"
 
                 workers = clusters.workers(store, missing, cluster, shown.say)

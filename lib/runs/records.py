@@ -379,15 +379,6 @@ class Store:
         names = choose(self.experiments, run.experiment).same_runs_as
         return [run.with_changes({"experiment": name}) for name in names]
 
-    def take_over(self, run: Run) -> bool:
-        """Whether another experiment has made the very same run, whose record is then this one's
-        too (:meth:`run`).
-        """
-        if self._same_run(run.resolved()) is None:
-            return False
-        self.make(run)
-        return True
-
     def accept(self, run: Run, files: Files) -> None:
         """Store the record of a run that was made elsewhere, from its files, unless there is one.
         Where another process makes the run, that is waited for.
