@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from lib.report import labels
+from lib.report import frames, labels
 from lib.report.verdicts import Claim, check_claims, published
 from lib.report.verdicts import readings as readings_of
 from lib.report.verdicts import verdicts as verdicts_of
@@ -68,6 +68,18 @@ STORE = Store(EXPERIMENTS)
 def obtain(experiment: str, profile: str, *, retrain: bool = False) -> list[Record]:
     """The records of an experiment, see :func:`lib.runs.executors.obtain`."""
     return executors.obtain(STORE, experiment, profile, retrain=retrain)
+
+
+def frame(experiment: str, profile: str, *fields: str, retrain: bool = False) -> pd.DataFrame:
+    """Every number of an experiment, a row each, see :func:`lib.report.frames.tidy`; data sets and
+    methods are categories in the order of our pictures.
+
+    Args:
+        experiment, profile, retrain: see :func:`obtain`.
+        fields: settings of the training, a column each.
+    """
+    records = obtain(experiment, profile, retrain=retrain)
+    return frames.in_order(frames.tidy(records, *fields))
 
 
 def verdicts(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lib.report.measurement import LEVEL, MIN_SEEDS, Measurement
+from lib.report.measurement import FEWEST, LEVEL, MIN_SEEDS, Measurement
 from lib.report.statistics import holm, p_value
 
 
@@ -82,6 +82,24 @@ def judge(
     if not ever and measurement.limit in ("", "data"):
         return "not reproduced"
     return f"inconclusive ({missing})"
+
+
+def direction(measurement: Measurement, comparison: str, threshold: str) -> str:
+    """What an interval says of a threshold: "holds" or "fails" if all of it lies on one side, else
+    "open", and so whatever rests on fewer than three seeds.
+
+    Args:
+        measurement: n counts seeds; None for a quantity without randomness.
+        comparison: ">=", "<=", ">", "<", "==" or "between".
+        threshold: a number, of between two, as "0.95..1.05".
+    Raises: ValueError for an unknown comparison.
+    """
+    always, ever = _outcome(measurement, comparison, threshold)
+    if measurement.n is not None and measurement.n < FEWEST:
+        return "open"
+    if always:
+        return "holds"
+    return "open" if ever else "fails"
 
 
 def _outcome(

@@ -77,6 +77,7 @@ NAMES = {  # of values that stand above a panel
     "betweenness": "most paths first",
     "minimal.l2": "nearest point of DeepFool and PGD",
 }
+AXES = {"epoch", "radius", "strength", "fraction", "number", "draw"}  # they say what a row is of
 METHOD_LOOKS: dict[str, Look] = {}
 NETWORK_NAMES: dict[str, str] = {}
 CONTRASTS: dict[str, Contrast] = {}
@@ -92,12 +93,15 @@ class Labels:
         networks: {name of the experiment: text}.
         contrasts: {text of the question: (method, minus method)}.
         speaking: methods that are drawn in colour where there are too many for all.
+        axes: columns of its metrics whose numbers say what a row is of, as an epoch does
+            (:func:`lib.report.frames.tidy`).
     """
 
     methods: Mapping[str, Look] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)
     contrasts: Mapping[str, Contrast] = field(default_factory=dict)
     speaking: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ()
 
 
 def add(labels: Labels) -> None:
@@ -115,6 +119,7 @@ def add(labels: Labels) -> None:
     for _, known, added in additions:
         known.update(added)
     SPEAKING.update(labels.speaking)
+    AXES.update(labels.axes)
 
 
 def _check_same(kind: str, known: Mapping[str, Any], added: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 LEVEL = 0.95
+FEWEST = 3  # seeds that have a direction
 MIN_SEEDS = 5  # fewer: inconclusive at best
 
 
@@ -18,6 +19,7 @@ class Measurement:
             sets were run: they can only add what is missing), or else, as "epochs" (shorter than
             the paper) or "settings" (other settings decide it).
         wide: more of what would make the interval narrower.
+        at: where it was found, as the data set of the worst case, for the sentence of the claim.
     """
 
     value: float
@@ -26,3 +28,4 @@ class Measurement:
     n: int | None = None
     limit: str = ""
     wide: str = "seeds"
+    at: str = ""

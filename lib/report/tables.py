@@ -1,6 +1,7 @@
 """Tables as the notebooks show them."""
 
 import html
+import re
 from collections.abc import Sequence
 from itertools import product
 
@@ -283,6 +284,32 @@ class Folded:
     def _repr_html_(self) -> str:
         line = html.escape(f"{self.line} ({len(self.table)} rows)")
         return f"<details><summary>{line}</summary>{self.table._repr_html_()}</details>"
+
+
+class Sentences:
+    """A table of texts, read from the left and in full, without its index.
+
+    Args:
+        table: what is shown.
+    """
+
+    LEFT = "<style>.sentences th, .sentences td {text-align: left !important}</style>"
+
+    def __init__(self, table: pd.DataFrame):
+        self.table = table
+
+    def __repr__(self) -> str:
+        rows = [self.table.columns, *self.table.to_numpy()]
+        return "\n".join("   ".join(map(str, row)) for row in rows)
+
+    def _repr_html_(self) -> str:
+        with pd.option_context("display.max_colwidth", None):
+            return self.LEFT + self.table.to_html(index=False, border=0, classes="sentences")
+
+
+def minus(text: str) -> str:
+    """The text with minus signs in place of hyphens before numbers."""
+    return re.sub(r"(?<![\w])-(?=[\d.])", "−", text)
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,176 @@
+"""The kit of the claims: from a tidy frame (:mod:`lib.report.frames`) to the number that a claim is
+judged by. Differences paired by seed, their intervals, the largest or smallest of them, a share.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from lib.report.intervals import LEVEL, Measurement, direction, t_interval
+from lib.report.statistics import holm, p_value
+
+CELL = ["dataset", "network"]
+BOUNDS = ["value", "low", "high"]
+
+
+def against(
+    frame: pd.DataFrame, other: str, *, by: str = "method", keys: Sequence[str] = (*CELL, "measure")
+) -> pd.DataFrame:
+    """Every method minus another, paired by seed.
+
+    Args:
+        frame: columns keys, seed, by and value; one number of a method and a seed for each key.
+        other: the value of the column by that is subtracted.
+        by: what is compared, as "method" or "variant".
+        keys: columns within which methods are compared.
+    Returns: columns keys, seed, by, value, base (the number of the other); pairs that lack one
+        side are left out.
+    Raises: ValueError if a method has two numbers of a seed, or a key an empty cell.
+    """
+    empty = [name for name in keys if frame[name].isna().any()]
+    if empty:
+        raise ValueError(f"column {empty[0]!r} has empty cells: fill or filter them to pair by it")
+    cells = [*keys, "seed", by]
+    twice = frame[frame.duplicated(cells)]
+    if len(twice):
+        place = twice.iloc[0][cells].to_dict()
+        raise ValueError(f"two numbers where one is expected, at {place}: filter, or add a key")
+    frame = frame.assign(**frame[cells].select_dtypes("category").astype(object))
+    wide = frame.pivot(index=[*keys, "seed"], columns=by, values="value")
+    base = wide.reindex(columns=[other])[other].rename("base")
+    gaps = wide.drop(columns=other, errors="ignore").sub(base, axis=0)
+    return gaps.stack().dropna().rename("value").reset_index().merge(base.reset_index())
+
+
+def intervals(
+    rows: pd.DataFrame,
+    by: Sequence[str],
+    *,
+    family: int | None = None,
+    estimate: Callable[[pd.DataFrame, float], Measurement] | None = None,
+) -> pd.DataFrame:
+    """Mean over the rows of each group with its interval and p of 0.
+
+    Args:
+        rows: column value, a row a seed.
+        by: columns of the groups.
+        family: how many intervals hold together (Bonferroni); None: all of the table.
+        estimate: (rows of a group, level) -> measurement; the mean and its t-interval.
+    Returns: columns by, value, low, high, n, p, p_holm (of the whole table).
+    """
+    groups = rows.groupby(list(by), sort=False, observed=True)
+    level = 1 - (1 - LEVEL) / (family or max(1, len(groups)))
+    lines = []
+    for key, group in groups:
+        one = estimate(group, level) if estimate else t_interval(group["value"], level=level)
+        lines.append((*key, one.value, one.low, one.high, one.n, p_value(group["value"])))
+    table = pd.DataFrame(lines, columns=[*by, *BOUNDS, "n", "p"])
+    return table.assign(p_holm=holm(table["p"]))
+
+
+def at_common(
+    frame: pd.DataFrame, x: str, y: str, ours: str, other: str, *, at: float = 1.0
+) -> pd.DataFrame:
+    """Ours minus the other where both curves reach the same x: by linear interpolation, at a
+    fraction of the range that they have in common (1: at its end), a row a seed; seeds without
+    such a range are left out.
+
+    Args:
+        frame: columns dataset, network, seed, method, x, y; points of equal x are averaged.
+    Returns: columns dataset, network, seed, at, value.
+    """
+    rows = []
+    for key, group in frame.groupby([*CELL, "seed"], sort=False, observed=True):
+        parts = group.groupby("method", observed=True)
+        curves = {name: part.groupby(x)[y].mean() for name, part in parts}
+        if {ours, other} <= curves.keys():
+            pair = [curves[ours], curves[other]]
+            low, high = max(c.index[0] for c in pair), min(c.index[-1] for c in pair)
+            if low <= high:
+                place = low + at * (high - low)
+                first, second = (np.interp(place, c.index, c) for c in pair)
+                rows.append((*key, place, first - second))
+    return pd.DataFrame(rows, columns=[*CELL, "seed", "at", "value"])
+
+
+def largest(rows: pd.DataFrame, at: Mapping[str, Callable[[str], str]] | None = None):
+    """The largest value of a table of :func:`intervals`, with the largest bounds; None if empty.
+
+    Args:
+        rows: of :func:`intervals`.
+        at: {column: how its value is written} that say where it is, for the sentence of the claim.
+    """
+    return _extreme(rows, "max", at or {})
+
+
+def smallest(rows: pd.DataFrame, at: Mapping[str, Callable[[str], str]] | None = None):
+    """The smallest value and bounds, as :func:`largest`."""
+    return _extreme(rows, "min", at or {})
+
+
+def _extreme(
+    rows: pd.DataFrame, which: str, at: Mapping[str, Callable[[str], str]]
+) -> Measurement | None:
+    if rows.empty:
+        return None
+    place = rows.loc[rows["value"].agg(f"idx{which}")]
+    where = ", ".join(written(place[name]) for name, written in at.items())
+    return Measurement(*map(float, rows[BOUNDS].agg(which)), int(rows["n"].min()), at=where)
+
+
+def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> Measurement | None:
+    """How many of so many members meet a threshold, with the bounds that the intervals leave: at
+    least those that certainly do, at most all but those that certainly do not. A member that was
+    not run may or may not.
+
+    Args:
+        rows: of :func:`intervals`, a row a member that was run.
+        comparison, threshold: of a member.
+        total: members in all.
+    Returns: value counts the estimates that meet it; None if nothing was run.
+    """
+    if rows.empty:
+        return None
+    certain = directions(rows, comparison, threshold)
+    estimates = [
+        direction(Measurement(value, value, value), comparison, str(threshold)) == "holds"
+        for value in rows["value"]
+    ]
+    lowest = certain.count("holds")
+    return Measurement(
+        float(sum(estimates)), lowest, total - certain.count("fails"), int(rows["n"].min())
+    )
+
+
+def directions(rows: pd.DataFrame, comparison: str, threshold: float) -> list[str]:
+    """holds, fails or open, of each row of :func:`intervals`."""
+    lines = rows[[*BOUNDS, "n"]].itertuples(index=False)
+    return [direction(Measurement(*line), comparison, str(threshold)) for line in lines]
+
+
+def equivalent(rows: pd.DataFrame, margin: float) -> pd.Series:
+    """Whether each row of :func:`intervals` lies within ± the margin: two one-sided tests, each at
+    half of what the interval leaves out, are the interval itself within the margin.
+    """
+    return (rows["low"] > -margin) & (rows["high"] < margin)
+
+
+def readings(rows: pd.DataFrame, claim: str, comparison: str, threshold: float) -> pd.DataFrame:
+    """Rows of intervals as readings of a claim: columns claim, "holds if" and verdict are added.
+
+    Args:
+        rows: columns value, low, high, n and what names a reading.
+    """
+    written = {"claim": claim, "holds if": f"{comparison} {threshold:g}"}
+    return rows.assign(**written, verdict=directions(rows, comparison, threshold))
+
+
+def scaled(found: Measurement | None, factor: float) -> Measurement | None:
+    """The measurement in another unit, as 100 for points."""
+    if found is None:
+        return None
+    return replace(
+        found, value=factor * found.value, low=factor * found.low, high=factor * found.high
+    )

@@ -1,0 +1,103 @@
+"""Records in one long frame, a row a number: what a notebook filters, groups and draws."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from lib.report import labels
+from lib.runs.record import Record
+
+NETWORK = ["trained", "dataset", "network", "method", "variant", "seed", "epochs"]  # which network
+
+
+def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
+    """Every number of every record.
+
+    A table of metrics with the columns measure and value is long already. Of any other, texts, yes
+    or no, and the columns of :data:`lib.report.labels.AXES` (as epoch) say what a row is of, and
+    each further column is a measure.
+
+    Args:
+        records: of any experiments.
+        fields: further ones of the run that trained the network, a column each.
+    Returns: columns experiment, those of :data:`NETWORK` (trained: the experiment that trained the
+        network), fields, the axes that occur, measure, value. What a record says of the network
+        after training has the measures "final …". A column of metrics that is named like one of
+        these is called "own …". Of no records a frame without rows.
+    """
+    known = ["experiment", *NETWORK, *fields]
+    tables: dict[tuple, list[pd.DataFrame]] = {}
+    ends = []
+    for record in records:
+        named, final = facts(record, *fields), record.environment.get("final", {})
+        own = {name: f"own {name}" for name in known}
+        metrics = record.metrics.rename(columns=own)
+        tables.setdefault(tuple(metrics), []).append(metrics.assign(**named))
+        ends.append(named | {f"final {name}": value for name, value in final.items()})
+    if not ends:
+        return pd.DataFrame(columns=[*known, *labels.AXES, "measure", "value"])
+    parts = [_long(pd.concat(alike), known) for alike in tables.values()]
+    parts.append(_long(pd.DataFrame(ends), known))
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+def _long(table: pd.DataFrame, known: list[str]) -> pd.DataFrame:
+    if "measure" in table and "value" in table:
+        return table
+    axes, measures = [], []
+    for name in table.columns.drop(known):
+        is_number = table[name].dtype.kind in "iuf" and name not in labels.AXES
+        (measures if is_number else axes).append(name)
+    return table.melt([*known, *axes], measures, "measure")
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with data sets and methods as ordered categories, in the order of
+    :mod:`lib.report.labels`; its other numbers than value are rounded, so that a query can name a
+    fraction of 0.3.
+    """
+    for name, order in (("dataset", labels.datasets_in), ("method", labels.methods_in)):
+        kind = pd.CategoricalDtype(order(frame[name]), ordered=True)
+        frame = frame.assign(**{name: frame[name].astype(kind)})
+    numbers = frame.select_dtypes("float").columns.difference(["value"])
+    return frame.assign(**frame[numbers].round(9))
+
+
+def mean_over(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """The mean over an axis, as the draws: rows that differ in nothing else become one."""
+    keys = [name for name in frame if name not in (axis, "value")]
+    groups = frame.groupby(keys, dropna=False, sort=False, observed=True)
+    return groups["value"].mean().reset_index()
+
+
+def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean, sd and n over seeds of rows that differ in nothing else, in place of seed and value."""
+    keys = [name for name in frame if name not in ("seed", "value")]
+    groups = frame.groupby(keys, dropna=False, sort=False, observed=True)["value"]
+    return groups.agg(mean="mean", sd="std", n="count").reset_index()
+
+
+def by_image(records: Iterable[Record], prefix: str, *fields: str) -> pd.DataFrame:
+    """The same of arrays with a number an image: measure is the array's name behind the prefix."""
+    keys = ["experiment", *NETWORK, *fields, "image"]
+    parts = [pd.DataFrame(columns=keys)]
+    for record in records:
+        columns = {
+            name.removeprefix(prefix): record.arrays[name]
+            for name in record.arrays
+            if name.startswith(prefix)
+        }
+        table = pd.DataFrame(columns).rename_axis("image").reset_index()
+        parts.append(table.assign(**facts(record, *fields)))
+    return pd.concat(parts).melt(keys, var_name="measure").dropna(subset="value")
+
+
+def facts(record: Record, *fields: str) -> dict[str, Any]:
+    """What names the network of a record: the columns experiment, :data:`NETWORK` and fields."""
+    run = record.config
+    trained = run if hasattr(run, "epochs") or run.parent is None else run.parent
+    network = getattr(trained, "network", record.environment.get("architecture"))
+    named = {"experiment": run.experiment, "trained": trained.experiment, "network": network}
+    named |= {name: getattr(run, name) for name in ("dataset", "method", "variant", "seed")}
+    return named | {name: getattr(trained, name, None) for name in ("epochs", *fields)}

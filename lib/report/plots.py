@@ -1,0 +1,270 @@
+"""Seaborn in the companion's looks: what a notebook draws and writes of a tidy frame."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.category import StrCategoryLocator
+from matplotlib.figure import Figure
+
+from lib.report import labels, layout
+from lib.report.intervals import LEVEL, t_interval
+from lib.report.tables import minus, named
+
+LINES = {"kind": "line", "errorbar": "sd", "err_kws": {"alpha": 0.15, "lw": 0}}
+POINTS = {"kind": "point", "linestyle": "none", "markersize": 5, "err_kws": {"lw": 1.4}}
+LINES_HIGH = 2.5  # inches, of a panel of lines
+ROW = 0.3  # inches, of a row of points
+NAME = 0.165  # inches, of a name at the end of a curve
+FEW, MORE = 5, 6  # intervals between ticks, where panels are many or few
+TEXT = 9  # points; nothing that is read is smaller
+SIZES = dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize"], TEXT)
+SIZES |= {"axes.labelsize": 9.5, "axes.titlesize": 10}
+DASHES = {"-": "", ":": (1, 1), "--": (4, 1.5), "-.": (3, 1, 1, 1)}
+PLAIN = ticker.FuncFormatter(lambda x, _: minus(f"{x:,.7g}"))
+PERCENT = ticker.FuncFormatter(lambda x, _: minus(f"{100 * x:.5g} %"))
+
+
+def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **options: Any) -> Figure:
+    """A figure of seaborn in our style, 9 inches wide. Data sets, methods and networks are written
+    as people read them; a method has its colour and dashes, and its name at the end of its curve.
+
+    Lines are means over seeds with a band of ± sd, points means with their 95 % t-interval. Below
+    the title stand the number of seeds and what band or bar is.
+
+    Args:
+        plot: seaborn's figure-level function: relplot, catplot or displot.
+        data: what is drawn; without rows the picture says that nothing was run.
+        title, below: see :func:`lib.report.layout.head`.
+        options: of seaborn, and those of :meth:`matplotlib.axes.Axes.set`. Ours: ``percent``, "x",
+            "y" or "xy", fractions are written as percent there; ``write``, the format of a mean
+            that stands above each point; ``zero``, mark it on the horizontal axis; ``family``, how
+            many intervals of points hold together; ``ends=False``, a legend in place of names at
+            the ends of curves.
+    """
+    if data.empty:
+        return layout.panels(0, 4.4, 2.8, title, below)[0]
+    defaults = {"percent": "", "write": "", "zero": False, "family": 1, "ends": True}
+    ours = {name: options.pop(name, default) for name, default in defaults.items()}
+    axes = {name: options.pop(name) for name in [*options] if hasattr(Axes, f"set_{name}")}
+    data = _written(data)
+    options = _defaults(plot, data, options, ours["family"])
+    with plt.rc_context({"figure.constrained_layout.use": False, **SIZES}):
+        grid = plot(data, **options)
+        grid.set(**axes)
+        grid.set_titles("{col_name}")
+        if {"row", "col"} <= options.keys():
+            grid.set_titles("{row_name}: {col_name}")
+    fig = grid.figure
+    fig.set_layout_engine("constrained")
+    fig.set_size_inches(layout.WIDTH, fig.get_figheight() + layout.AROUND)
+    layout.head(fig, title, _described(data, plot, below, options))
+    for panel, ax in grid.axes_dict.items() if grid.axes_dict else [("", grid.ax)]:
+        whole = data[options["x"]].dtype.kind == "i"
+        _plain(ax, ours["percent"], FEW if len(grid.axes.flat) > 4 else MORE, whole)
+        if ours["zero"]:
+            ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
+        if ours["write"]:
+            rows = _of_panel(data, options, panel)
+            _write_means(ax, rows, _order(data, options), options, ours["write"])
+    if grid.legend is not None:
+        if plot is sns.relplot and ours["ends"] and _have_ends(grid, options):
+            _name_ends(grid, data, options)
+        else:
+            title = options.get("hue", "method").replace("method", "")
+            look = {"fontsize": TEXT, "title_fontsize": TEXT}
+            sns.move_legend(grid, "outside right center", title=title, **look)
+    return fig
+
+
+def _written(data: pd.DataFrame) -> pd.DataFrame:
+    """Names as people read them; categories in their order, without those that do not occur."""
+    data = named(ordered(data)).reset_index(drop=True)
+    kinds = data.select_dtypes("category")
+    return data.assign(**{name: data[name].cat.remove_unused_categories() for name in kinds})
+
+
+def _defaults(plot: Callable, data: pd.DataFrame, options: dict, family: int) -> dict[str, Any]:
+    """The options of seaborn with ours where nothing is said."""
+    across = data[options["col"]].nunique() if "col" in options else 1
+    across = min(across, options.get("col_wrap", across))
+    if plot is sns.catplot:
+        height = 0.5 + ROW * max(3, data[options["y"]].nunique())
+        options = POINTS | {"errorbar": bounds_of(family), "height": height} | options
+        if "hue" not in options and options["y"] == "method":
+            options |= {"hue": "method", "legend": False}
+        if "hue" not in options:
+            options = {"color": "#333333"} | options
+        elif data[options["hue"]].nunique() < 2:
+            options.pop("dodge", None)  # seaborn divides by one less
+    if plot is sns.relplot:
+        kind = LINES if options.get("kind", "line") == "line" else {}
+        options = {"height": LINES_HIGH} | kind | options
+    for shared in {"sharex", "sharey"} & options.keys() if plot is not sns.catplot else ():
+        options.setdefault("facet_kws", {})[shared] = options.pop(shared)
+    if options.get("hue") == "method":
+        options = _looks(data["method"].unique(), dashed=plot is sns.relplot) | options
+    elif "hue" in options:  # colours are those of methods
+        shades = sns.light_palette("#222222", data[options["hue"]].nunique() + 1)[1:]
+        options = {"palette": shades} | options
+    options.setdefault("height", LINES_HIGH)
+    return {"aspect": layout.WIDTH / across / options["height"]} | options
+
+
+def _described(data: pd.DataFrame, plot: Callable, below: str, options: dict) -> str:
+    """What stands below the title: more, how many seeds, and what a band or a bar is."""
+    kind = options.get("kind")
+    bar = {"point": "bar: 95 % interval", "line": "band: ± sd"}.get(kind)
+    if bar is None or "seed" not in data:
+        return below
+    place = "y" if kind == "point" or options.get("orient") == "y" else "x"
+    keys = [options[name] for name in ("row", "col", "hue", place) if name in options]
+    seeds = data.groupby(list(dict.fromkeys(keys)), observed=True)["seed"].nunique()
+    least, most = seeds.min(), seeds.max()
+    if most == 1:
+        n = "one seed"
+    else:
+        n = f"mean of {least} seeds" if least == most else f"mean of {least} to {most} seeds"
+        n += f", {bar}"
+    return f"{below} · {n}" if below else n
+
+
+def _plain(ax: Axes, percent: str, most: int, whole: bool) -> None:
+    """Plain numbers at the ticks, not too many, whole ones where all of x are; percent on the axes
+    named.
+    """
+    for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
+        fixed = isinstance(axis.get_major_locator(), ticker.FixedLocator | StrCategoryLocator)
+        if axis.get_scale() == "linear" and not fixed:
+            integer = whole and name == "x"
+            axis.set_major_locator(ticker.MaxNLocator(most, steps=[1, 2, 5, 10], integer=integer))
+            axis.set_major_formatter(PERCENT if name in percent else PLAIN)
+    layout.plain_logs(ax)
+
+
+def _of_panel(data: pd.DataFrame, options: dict, panel: Any) -> pd.DataFrame:
+    """The rows that are drawn in a panel."""
+    facets = [options[name] for name in ("row", "col") if name in options]
+    values = panel if isinstance(panel, tuple) else (panel,)
+    for name, value in zip(facets, values, strict=False):
+        data = data[data[name] == value]
+    return data
+
+
+def _order(data: pd.DataFrame, options: dict) -> list:
+    """The rows of points, from the top down."""
+    values = data[options["y"]]
+    known = values.cat.categories if hasattr(values, "cat") else values.unique()
+    return list(options.get("order", known))
+
+
+def _write_means(ax: Axes, rows: pd.DataFrame, order: list, options: dict, form: str) -> None:
+    """Write the mean above each point."""
+    ax.set_ylim(len(order) - 0.5, -0.8)
+    place = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "size": TEXT}
+    for name, mean in rows.groupby(options["y"], observed=True)[options["x"]].mean().items():
+        text = minus(format(mean, form).replace("%", " %"))
+        ax.annotate(text, (mean, order.index(name)), color="#444444", **place)
+
+
+def _have_ends(grid: sns.FacetGrid, options: dict) -> bool:
+    """Whether there are curves that end at the right, on axes where names can stand."""
+    scales = {ax.get_yscale() for ax in grid.axes.flat}
+    return options["kind"] == "line" and options.get("orient") != "y" and scales == {"linear"}
+
+
+def _name_ends(grid: sns.FacetGrid, data: pd.DataFrame, options: dict) -> None:
+    """Write the names of curves at their ends, in every panel, in place of the legend."""
+    legend, x, y, hue = grid.legend, options["x"], options["y"], options["hue"]
+    handles = zip(legend.get_texts(), legend.legend_handles, strict=True)
+    colors = {text.get_text(): handle.get_color() for text, handle in handles}
+    legend.remove()
+    grid.figure.draw_without_rendering()  # which gives the panels their size
+    for panel, ax in grid.axes_dict.items() if grid.axes_dict else [("", grid.ax)]:
+        rows = _of_panel(data, options, panel)
+        ends = []
+        for name, curve in rows.groupby(hue, observed=True):
+            last = curve.loc[curve[x] == curve[x].max(), y].mean()
+            ends.append((str(name), colors[str(name)], last))
+        high = ax.get_window_extent().height / grid.figure.dpi
+        layout.label_ends(ax, ends, gap=NAME / high)
+
+
+def bounds_of(family: int = 1) -> Callable[[pd.Series], tuple[float, float]]:
+    """The ends of the t-interval of a mean, one of so many that hold together, as seaborn asks for
+    them.
+    """
+
+    def bounds(values: pd.Series) -> tuple[float, float]:
+        found = t_interval(values, level=1 - (1 - LEVEL) / family)
+        ends = np.nan_to_num([found.low, found.high], posinf=found.value, neginf=found.value)
+        return tuple(ends)
+
+    return bounds
+
+
+def _looks(names: Sequence[str], dashed: bool) -> dict[str, Any]:
+    """Order, colours and dashes of the methods, by their written names."""
+    known = {one["label"]: one for one in labels.METHOD_LOOKS.values()}
+    names = [name for name in known if name in names] + [n for n in names if n not in known]
+    looks = {name: known.get(name, labels.method(name)) for name in names}
+    found: dict[str, Any] = {"hue_order": names}
+    found["palette"] = {name: one["color"] for name, one in looks.items()}
+    if dashed:
+        dashes = [one["ls"] for one in looks.values()]
+        dashes = [DASHES[ls] if isinstance(ls, str) else ls[1] for ls in dashes]
+        found |= {"style": "method", "style_order": names}
+        found["dashes"] = dict(zip(names, dashes, strict=True))
+    return found
+
+
+# ---------------------------------------------------------------------------- what is written
+
+
+def mean_sd(digits: int = 2) -> Callable[[pd.Series], str]:
+    """How the values of a group are written: "0.91 ± 0.02 (5)"."""
+
+    def text(values: pd.Series) -> str:
+        return f"{values.mean():.{digits}f} ± {values.std():.{digits}f} ({len(values)})"
+
+    return text
+
+
+def written(rows: pd.DataFrame) -> list[str]:
+    """Rows of :func:`lib.report.claims.intervals`, as "0.32 [0.17, 0.46] n=5 *": the star marks
+    a p below .05 after Holm's correction for the table.
+    """
+    texts = []
+    for row in rows.to_dict("records"):
+        star = " *" if row["p_holm"] < 0.05 else ""
+        texts.append(f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] n={row['n']}{star}")
+    return texts
+
+
+def ordered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with data sets and methods in their order."""
+    for name, known in (("method", labels.methods_in), ("dataset", labels.datasets_in)):
+        if name in rows and len(rows):
+            place = {value: i for i, value in enumerate(known(rows[name]))}
+            rows = rows.sort_values(
+                name, key=lambda values, place=place: values.map(place), kind="stable"
+            )
+    return rows
+
+
+def wide(rows: pd.DataFrame, index: Sequence[str], columns: Sequence[str] | str) -> pd.DataFrame:
+    """A table for reading: rows of intervals as texts, other rows as mean ± sd over seeds; data
+    sets and methods in their order.
+    """
+    rows = ordered(rows)
+    if "p_holm" in rows:
+        rows = rows.assign(text=written(rows))
+        table = rows.pivot_table("text", list(index), columns, "first", sort=False)
+    else:
+        table = rows.pivot_table("value", list(index), columns, mean_sd(), sort=False)
+    return named(table.fillna(""))

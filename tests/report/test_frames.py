@@ -1,0 +1,83 @@
+"""The tidy frame and what is told from it, on numbers whose answer is known."""
+
+import pandas as pd
+import pytest
+
+from lib.report import frames
+from lib.report.claims import against, at_common, intervals, largest, smallest
+from lib.report.frames import tidy
+from lib.report.labels import AXES
+from tests.papers.splash.made import studied, trained
+
+CELL = {"dataset": "mnist", "network": "lenet5", "measure": "kept"}
+
+
+def rows(method, values):
+    frame = pd.DataFrame({"seed": range(len(values)), "value": values})
+    return frame.assign(method=method, **CELL)
+
+
+def test_a_study_and_its_network_are_in_the_frame():
+    frame = tidy([studied("relu", 0, {"pgd": 0.5}, accuracy=0.8)], "limit")
+    values = frame.set_index("measure")["value"]
+    assert values.to_dict() == {"pgd": 0.5, "final test_accuracy": 0.8}
+    assert set(frame["trained"]) == {"unit_accuracy"} and {*frame["network"]} == {"lenet5"}
+
+
+def test_without_records_there_is_a_frame_without_rows():
+    assert {*AXES, "measure", "value"} <= {*tidy([])} and tidy([]).empty
+
+
+def test_differences_are_paired_by_seed():
+    frame = pd.concat([rows("relu", [1.0, 2.0, 3.0]), rows("splash", [2.0, 4.0])])
+    gaps = against(frame, "relu")
+    assert gaps["value"].tolist() == [1, 2] and gaps["base"].tolist() == [1, 2]
+    found = intervals(gaps, ["method"])
+    assert found["value"].tolist() == [1.5] and largest(found) == smallest(found)
+
+
+def test_two_numbers_of_a_seed_are_refused():
+    with pytest.raises(ValueError):
+        against(pd.concat([rows("relu", [1.0]), rows("relu", [2.0])]), "relu")
+
+
+def test_more_intervals_together_are_wider():
+    gaps = against(
+        pd.concat([rows("relu", [1.0, 2.0, 3.0]), rows("splash", [2.0, 4.0, 5.0])]), "relu"
+    )
+    one, many = (intervals(gaps, ["method"], family=n)["low"].item() for n in (1, 9))
+    assert many < one
+
+
+@pytest.mark.parametrize(("at", "place", "value"), [(1.0, 3.0, 0.5), (0.5, 2.5, 0.25)])
+def test_curves_are_read_where_both_have_a_point(at, place, value):
+    frame = pd.DataFrame({"x": [1, 3, 2, 4], "kept": [0.0, 1.0, 0.5, 0.5], "seed": 0})
+    frame = frame.assign(method=["splash", "splash", "relu", "relu"], **CELL)
+    (found,) = at_common(frame, "x", "kept", "splash", "relu", at=at).to_dict("records")
+    assert (found["at"], found["value"]) == (place, pytest.approx(value))
+    frame["x"] += 9 * (frame["method"] == "relu")
+    assert at_common(frame, "x", "kept", "splash", "relu").empty
+
+
+def test_training_records_have_their_epochs_in_the_frame():
+    record = trained("relu", 0, 0.9)
+    record.metrics = pd.DataFrame({"epoch": [1, 2], "test_accuracy": [0.8, 0.9]})
+    frame = tidy([record]).query("measure == 'test_accuracy'")
+    assert frame["value"].tolist() == [0.8, 0.9] and frame["epoch"].tolist() == [1, 2]
+
+
+def test_axes_are_averaged_over_within_what_else_is_told():
+    table = pd.DataFrame({"seed": [0, 0, 1], "draw": [0, 1, 0], "value": [1.0, 3.0, 5.0]})
+    assert frames.mean_over(table, "draw").to_dict("list") == {"seed": [0, 1], "value": [2.0, 5.0]}
+
+
+def test_mean_sd_and_n_over_seeds():
+    table = pd.DataFrame({"method": ["set", "set"], "seed": [0, 1], "value": [1.0, 3.0]})
+    (row,) = frames.over_seeds(table).to_dict("records")
+    assert row == {"method": "set", "mean": 2, "sd": pytest.approx(2**0.5), "n": 2}
+
+
+def test_frame_in_order_sorts_methods_as_legends_do_and_finds_a_fraction_by_its_number():
+    table = pd.DataFrame({"method": ["dense", "set"], "dataset": "mnist", "strength": 0.1 * 3})
+    ordered = frames.in_order(table).query("strength == 0.3").sort_values("method")
+    assert ordered["method"].tolist() == ["set", "dense"]

@@ -1,0 +1,84 @@
+"""Seaborn in our style: what stands in a figure beside what seaborn draws."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import seaborn as sns
+
+from lib.report import frames, plots, publishing
+
+
+@pytest.fixture
+def rows():
+    """Accuracies of two methods on two data sets, two epochs and three seeds, out of order."""
+    places = itertools.product(["fashion_mnist", "mnist"], ["dense", "set"], [1, 2], [0, 1, 2])
+    table = pd.DataFrame(places, columns=["dataset", "method", "epoch", "seed"])
+    value = 0.9 + 0.01 * table["epoch"] + 0.02 * (table["method"] == "set")
+    return frames.in_order(table.assign(value=value + 0.001 * table["seed"]))
+
+
+@pytest.fixture(autouse=True)
+def style():
+    publishing.use_style()
+    yield
+    plt.close("all")
+
+
+CURVES = {"x": "epoch", "y": "value", "hue": "method", "col": "dataset"}
+POINTS = {"x": "value", "y": "method", "col": "dataset"}
+
+
+def words(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_curves_are_named_at_their_ends(rows):
+    fig = plots.draw(sns.relplot, rows, "Which is better?", **CURVES)
+    assert [ax.get_title() for ax in fig.axes] == ["MNIST", "Fashion-MNIST"]
+    assert not fig.legends and [words(ax) for ax in fig.axes] == [["dense", "SET"]] * 2
+
+
+def test_names_at_the_ends_do_not_overlap(rows):
+    fig = plots.draw(sns.relplot, rows, "Which is better?", ylim=(0, 100), **CURVES)
+    places = [text.get_window_extent() for text in fig.axes[0].texts]
+    assert places[0].y1 <= places[1].y0 + 1
+
+
+def test_seeds_and_what_a_band_is_stand_below_the_title(rows):
+    fig = plots.draw(sns.relplot, rows, "Which is better?", "digits alone", **CURVES)
+    below = "digits alone · mean of 3 seeds, band: ± sd"
+    assert [text.get_text() for text in fig.texts] == ["Which is better?", below]
+
+
+def test_smallest_and_largest_number_of_seeds_are_said(rows):
+    fewer = rows.query("method == 'set' or epoch == 2 or seed < 2")
+    fig = plots.draw(sns.relplot, fewer, "Which is better?", **CURVES)
+    assert fig.texts[1].get_text() == "mean of 2 to 3 seeds, band: ± sd"
+
+
+def test_means_are_written_above_their_points(rows):
+    fig = plots.draw(sns.catplot, rows.query("epoch == 1"), "Best?", write=".1%", **POINTS)
+    assert words(fig.axes[0]) == ["93.1 %", "91.1 %"]
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["SET", "dense"]
+
+
+def test_fractions_are_written_as_percent_on_the_axis_named(rows):
+    fig = plots.draw(sns.relplot, rows, "Best?", percent="y", ylim=(0, 1), **CURVES)
+    fig.draw_without_rendering()
+    labels = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    assert labels == ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]
+    assert {label.get_text() for label in fig.axes[0].get_xticklabels()} >= {"1", "2"}
+
+
+def test_methods_keep_their_colours(rows):
+    both = plots.draw(sns.catplot, rows.query("epoch == 1"), "Best?", **POINTS)
+    one = plots.draw(sns.catplot, rows.query("epoch == 1 and method == 'dense'"), "B?", **POINTS)
+    colors = [line.get_color() for line in both.axes[0].lines]
+    assert one.axes[0].lines[0].get_color() in colors and len(set(colors)) == 2
+
+
+def test_of_no_rows_the_picture_says_not_run(rows):
+    fig = plots.draw(sns.relplot, rows[:0], "Which is better?", **CURVES)
+    assert words(fig.axes[0]) == ["not run"]
