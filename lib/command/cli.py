@@ -533,8 +533,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
         text = "\n".join(f"{name:<10}{text}" for name, text in said.items() if text)
     else:
         text = "\n".join(_lines_of_claims(table))
-    words = table["verdict"].str.partition(" (")[0]
-    counts = [f"{n} {verdict}" for verdict, n in words.value_counts().items()]
+    counts = [f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items()]
     text += f"\nprofile {profile}: {', '.join(counts)}"
     if len(table) > 1:
         text += f"\npython -m lib claims {table['id'].iloc[0]} shows all of one"
@@ -584,16 +583,11 @@ def _verdicts(profile: str, ids: list[str] | None) -> "pd.DataFrame":
 
 
 def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:
-    """A line a claim: id, verdict without its reasons, what was measured, and as much of the
-    statement as there is room for.
-    """
+    """A line a claim: id, verdict, and as much of what was measured as there is room for."""
     width = shutil.get_terminal_size().columns
     for row in table.to_dict("records"):
-        verdict, _, _ = row["verdict"].partition(" (")
-        measured = ""
-        if not math.isnan(row["value"]):
-            measured = f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
-        line = f"{row['id']}  {verdict:<14}  {measured:<21}  {row['statement']}"
+        _, _, measured = row["sentence"].partition(": ")
+        line = f"{row['id']}  {row['verdict']:<12}  {measured or row['statement']}"
         yield line if len(line) <= width else f"{line[: width - 1]}…"
 
 

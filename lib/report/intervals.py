@@ -1,4 +1,4 @@
-"""Estimates with their intervals over seeds, and what an interval says about a threshold."""
+"""Estimates with their intervals over seeds, and what an interval says of a threshold."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,29 +7,24 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lib.report.measurement import FEWEST, LEVEL, MIN_SEEDS, Measurement
+from lib.report.measurement import LEVEL, MIN_SEEDS, Measurement
 from lib.report.statistics import holm, p_value
 
 
-def exact(value: float, limit: str = "") -> Measurement:
+def exact(value: float) -> Measurement:
     """A quantity that has no randomness."""
-    return Measurement(value, value, value, None, limit)
+    return Measurement(value, value, value)
 
 
-def t_interval(
-    samples: Sequence[float],
-    limit: str = "",
-    *,
-    level: float = LEVEL,
-) -> Measurement:
+def t_interval(samples: Sequence[float], *, level: float = LEVEL) -> Measurement:
     """Mean of independent units with its two-sided t-interval; unbounded below two units."""
     samples = np.asarray(samples, float)
     n, mean = len(samples), float(np.mean(samples))
     if n < 2:
-        return Measurement(mean, -math.inf, math.inf, n, limit)
+        return Measurement(mean, -math.inf, math.inf, n)
     quantile = scipy.stats.t.ppf((1 + level) / 2, n - 1)
     half = quantile * samples.std(ddof=1) / math.sqrt(n)
-    return Measurement(mean, mean - half, mean + half, n, limit)
+    return Measurement(mean, mean - half, mean + half, n)
 
 
 def ratio_interval(
@@ -59,31 +54,6 @@ def ratio_interval(
     return Measurement(ratio, (linear - half) / square, (linear + half) / square, n)
 
 
-def judge(
-    measurement: Measurement,
-    comparison: str,
-    threshold: str,
-) -> str:
-    """The verdict: "reproduced", "not reproduced" or "inconclusive" with its reason.
-
-    A claim is decided if the whole interval lies on one side of the threshold. Fewer than five
-    seeds are inconclusive at best, and so is a claim that the missing data sets or epochs could
-    turn; the reason names all that is missing.
-
-    Raises: ValueError for an unknown comparison.
-    """
-    always, ever = _outcome(measurement, comparison, threshold)
-    missing = measurement.limit or measurement.wide
-    if measurement.n is not None and measurement.n < MIN_SEEDS:
-        reasons = dict.fromkeys(["seeds", *missing.split(", ")])
-        return f"inconclusive ({', '.join(reasons)})"
-    if always and not measurement.limit:
-        return "reproduced"
-    if not ever and measurement.limit in ("", "data"):
-        return "not reproduced"
-    return f"inconclusive ({missing})"
-
-
 def direction(measurement: Measurement, comparison: str, threshold: str) -> str:
     """What an interval says of a threshold: "holds" or "fails" if all of it lies on one side, else
     "open", and so whatever rests on fewer than three seeds.
@@ -95,7 +65,7 @@ def direction(measurement: Measurement, comparison: str, threshold: str) -> str:
     Raises: ValueError for an unknown comparison.
     """
     always, ever = _outcome(measurement, comparison, threshold)
-    if measurement.n is not None and measurement.n < FEWEST:
+    if measurement.n is not None and measurement.n < MIN_SEEDS:
         return "open"
     if always:
         return "holds"

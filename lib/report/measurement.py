@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 LEVEL = 0.95
-FEWEST = 3  # seeds that have a direction
-MIN_SEEDS = 5  # fewer: inconclusive at best
+MIN_SEEDS = 3  # fewer have no direction
 
 
 @dataclass(frozen=True)
@@ -13,12 +12,10 @@ class Measurement:
 
     Args:
         value: the estimate.
-        low, high: its 95 % interval, or the bounds of a count.
+        low, high: its 95 % interval, or the bounds of a count; infinite where what was not run
+            could still move it.
         n: units (seeds, or draws) behind it; None for a quantity without randomness.
-        limit: why the verdict could still change: "" (it cannot), "data" (part of the claim's data
-            sets were run: they can only add what is missing), or else, as "epochs" (shorter than
-            the paper) or "settings" (other settings decide it).
-        wide: more of what would make the interval narrower.
+        undecidable: what the paper leaves out, where the answer hangs on it; "" if on nothing.
         at: where it was found, as the data set of the worst case, for the sentence of the claim.
     """
 
@@ -26,6 +23,5 @@ class Measurement:
     low: float
     high: float
     n: int | None = None
-    limit: str = ""
-    wide: str = "seeds"
+    undecidable: str = ""
     at: str = ""

@@ -7,12 +7,16 @@ from matplotlib.patches import Patch, Rectangle
 
 from lib.report.layout import legend_beside, panels
 
-COLORS = {  # by the first words of a verdict; with a sign, for those who see no colours
-    "reproduced": ("#7fcdbb", "✓"),
-    "not reproduced": ("#e78ac3", "✗"),
-    "inconclusive": ("#fee08b", "?"),
-    "not run": ("#eeeeee", ""),
+COLORS = {  # by verdict; with a sign, for those who see no colours
+    "holds": ("#7fcdbb", "✓"),
+    "fails": ("#e78ac3", "✗"),
+    "open": ("#fee08b", "?"),
+    "undecidable": ("#c6c6e8", "–"),
+    "not testable": ("#d9d9d9", "∅"),
+    "not run": ("#f4f4f4", ""),
 }
+SHORT = ("smaller", "toy")  # scales that are hatched
+HATCH = "////"
 PER_ROW = 16  # cells
 CELL = 0.42  # inches
 
@@ -21,7 +25,7 @@ def scoreboard(table: pd.DataFrame, title: str, below: str = "") -> Figure:
     """The claims of each paper in rows of cells.
 
     Args:
-        table: columns id, paper, verdict, as :func:`lib.report.verdicts.verdicts` gives them.
+        table: columns id, paper, verdict, scale of :func:`lib.report.verdicts.verdicts`.
         title, below: see :func:`lib.report.layout.head`.
     """
     papers = list(dict.fromkeys(table["paper"]))
@@ -36,30 +40,28 @@ def scoreboard(table: pd.DataFrame, title: str, below: str = "") -> Figure:
     fig, (ax,) = panels(1, CELL * PER_ROW, CELL * height + 0.7, title, below, margin=1.6)
     ax.set(xlim=(0, PER_ROW), ylim=(height, 0), aspect="equal")
     ax.set_axis_off()
-    verdicts = table.set_index("id")["verdict"]
+    verdicts, scales = (table.set_index("id")[name] for name in ("verdict", "scale"))
     for claim, x, y in places:
-        _cell(ax, claim, verdicts[claim], x, y)
+        _cell(ax, claim, verdicts[claim], scales[claim].startswith(SHORT), x, y)
     for paper in papers:
         first = table.loc[table["paper"] == paper, "id"].iloc[0]
         (y,) = (y for claim, _, y in places if claim == first)
         ax.text(0.05, y - 0.12, paper, fontsize="small", color="#555555")
-    counts = verdicts.map(kind).value_counts()
+    counts = verdicts.value_counts()
     handles = {}
     for name, (color, sign) in COLORS.items():
         text = f"{sign} {name} ({counts.get(name, 0)})".strip()
         handles[text] = Patch(facecolor=color, edgecolor="white")
+    handles["smaller than the paper's"] = Patch(facecolor="white", edgecolor="#999999", hatch=HATCH)
     legend_beside(fig, handles)
     return fig
 
 
-def kind(verdict: str) -> str:
-    """A verdict without what limits it."""
-    return verdict.partition(" (")[0]
-
-
-def _cell(ax: Axes, claim: str, verdict: str, x: float, y: float) -> None:
-    color, sign = COLORS[kind(verdict)]
-    ax.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, color=color, lw=0))
+def _cell(ax: Axes, claim: str, verdict: str, is_short: bool, x: float, y: float) -> None:
+    color, sign = COLORS[verdict]
+    look = {"facecolor": color, "edgecolor": "#ffffff", "lw": 0}
+    look["hatch"] = HATCH if is_short else None
+    ax.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, **look))
     middle = {"ha": "center", "va": "center"}
     ax.text(x + 0.5, y + 0.36, claim, fontsize=7, **middle)
     ax.text(x + 0.5, y + 0.7, sign, fontsize=7, color="#333333", **middle)

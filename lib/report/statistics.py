@@ -29,7 +29,6 @@ class MeanSquares(NamedTuple):
 
 def two_way_interval(
     outcomes: np.ndarray,
-    limit: str = "",
     *,
     level: float = LEVEL,
 ) -> Measurement:
@@ -57,7 +56,6 @@ def two_way_interval(
     Args:
         outcomes: (n_seeds, n_images) float or bool, one of every seed on every image: correct or
             not, or the difference of two methods paired by seed and image.
-        limit: of the measurement.
         level: of the interval.
     Returns: n is the number of seeds; with a single seed or a single image nothing bounds the mean,
         as in :func:`lib.report.intervals.t_interval`.
@@ -71,9 +69,9 @@ def two_way_interval(
         raise ValueError("an outcome is not finite: give one of every seed on every image")
     mean, n_seeds = float(outcomes.mean()), len(outcomes)
     if min(outcomes.shape) < 2:
-        return Measurement(mean, -math.inf, math.inf, n_seeds, limit)
+        return Measurement(mean, -math.inf, math.inf, n_seeds)
     half = float(half_width(outcomes, level=level))
-    return Measurement(mean, mean - half, mean + half, n_seeds, limit)
+    return Measurement(mean, mean - half, mean + half, n_seeds)
 
 
 def half_width(outcomes: np.ndarray, *, level: float = LEVEL) -> np.ndarray:
@@ -122,7 +120,6 @@ def mean_squares(outcomes: np.ndarray) -> MeanSquares:
 def share_interval(
     successes: int,
     n: int,
-    limit: str = "",
     *,
     level: float = LEVEL,
 ) -> Measurement:
@@ -134,7 +131,6 @@ def share_interval(
     Args:
         successes: from 0 to n.
         n: independent units, as seeds.
-        limit: of the measurement.
         level: of the interval; it covers at least as often.
     Raises: ValueError unless 0 <= successes <= n and n > 0.
     """
@@ -146,7 +142,7 @@ def share_interval(
         low = float(scipy.stats.beta.ppf(outside, successes, failures + 1))
     if failures > 0:
         high = float(scipy.stats.beta.ppf(1 - outside, successes + 1, failures))
-    return Measurement(successes / n, low, high, n, limit)
+    return Measurement(successes / n, low, high, n)
 
 
 # ---------------------------------------------------------------------------------- p-values

@@ -15,7 +15,6 @@ from lib.runs.environment import environment
 from lib.runs.record import Record, summaries
 
 Records = Sequence[Record]
-OUTCOMES = {"reproduced": "holds", "not reproduced": "fails"}  # of a reading
 WRITTEN = {"dataset": labels.dataset, "method": labels.method_name, "network": labels.network}
 SIGNIFICANT = 0.05  # p, corrected for the family
 ACCURACIES = {  # columns of a summary, as a table names them
@@ -183,9 +182,8 @@ def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
     """
     texts = []
     for row in readings.to_dict("records"):
-        word = OUTCOMES.get(row["verdict"], "open")
         interval = f"[{row['low']:.3g}, {row['high']:.3g}]"
-        measured = f"{row['value']:.3g} {interval} {word}"
+        measured = f"{row['value']:.3g} {interval} {row['verdict']}"
         texts.append(measured if row["n"] > 1 else f"{row['value']:.3g}, n = 1")
     table = readings.assign(
         text=texts,

@@ -1,9 +1,15 @@
-"""Published claims against records: a verdict with a number and its interval for each.
+"""Published claims against records: a verdict with a sentence, a number and its interval for each.
+
+A verdict has two axes. *Direction*: at what was run, a claim holds or fails if the whole 95 %
+interval lies on one side of its threshold, and is open otherwise. *Scale*: how far what was run is
+from what the paper ran. A claim is undecidable where the answer hangs on what the paper leaves out,
+and not testable where its data cannot be had.
 
 A claim is handed the records of the experiments that it names; it fetches nothing.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -13,12 +19,14 @@ import pandas as pd
 
 from lib.names import PROFILES, check_known
 from lib.paths import REFERENCE
-from lib.report.intervals import Measurement, judge
+from lib.report.intervals import MIN_SEEDS, Measurement, direction
+from lib.report.tables import minus
 from lib.runs.progress import no_progress
 from lib.runs.record import Record
 
 TABLE = REFERENCE / "claims.csv"
 COPIED = ("id", "paper", "statement")
+JUDGED = ("sentence", "verdict", "direction", "scale", "reason")
 MEASURED = ("value", "low", "high", "n")
 
 
@@ -28,6 +36,11 @@ class Claim(NamedTuple):
     Attributes:
         experiments: names of those whose records it is handed.
         measure: records -> what they say, None if nothing.
+        says: what was measured, as one plain sentence that is true whichever way the claim goes,
+            with the places {value}, {low}, {high}, {n} and {at} of :class:`Measurement`.
+        scale: what the paper profile runs: "as published", "smaller: …", "toy: …" (far below the
+            paper) or "setting ours".
+        untestable: the data that cannot be had, without which nothing decides the claim.
         profiles: in which it can be judged.
         readings: records -> every fair reading of a claim that says less than it could, a row each
             with a column verdict; None where there is but one.
@@ -35,20 +48,20 @@ class Claim(NamedTuple):
 
     experiments: tuple[str, ...]
     measure: Callable[[Sequence[Record]], Measurement | None]
+    says: str
+    scale: str
+    untestable: str = ""
     profiles: tuple[str, ...] = PROFILES
     readings: Callable[[Sequence[Record]], pd.DataFrame] | None = None
+
+
+WORDS = ("holds", "fails", "open", "undecidable", "not testable", "not run")  # of verdicts
 
 
 def published(*tables: Path) -> pd.DataFrame:
     """The claims as published, data/reference/claims.csv, and further tables of such columns."""
     read = partial(pd.read_csv, dtype=str, keep_default_na=False)
     return pd.concat(map(read, (TABLE, *tables)), ignore_index=True)
-
-
-def verdict_of(claim: str, measurement: Measurement, table: pd.DataFrame) -> str:
-    """What a measurement says of a claim of the table (:func:`published`)."""
-    criterion = table.set_index("id").loc[claim]
-    return judge(measurement, criterion["comparison"], criterion["threshold"])
 
 
 def check_claims(claims: Iterable[str], table: pd.DataFrame, papers: Iterable[str]) -> None:
@@ -91,8 +104,10 @@ def verdicts(
         profile: whose records are judged.
         ids: which claims; None for all.
         progress: called with the number of claims judged so far.
-    Returns: columns id, paper, statement, verdict, value, low, high, n, profile, published,
-        readings (as "holds in 2 of 9 cases (1 open)"; empty where there is but one).
+    Returns: columns id, paper, statement, sentence (verdict and what was measured), verdict (one of
+        :data:`WORDS`), direction, scale, reason (why it is open, undecidable or not testable),
+        value, low, high, n, profile, published, readings (as "holds in 2 of 9 cases (1 open)";
+        empty where there is but one).
     Raises: ValueError for an unknown profile or claim.
     """
     check_known("profile", profile, PROFILES)
@@ -106,13 +121,14 @@ def verdicts(
         claim = claims.get(row["id"])
         records = _handed(claim, handed, profile)
         measurement = claim.measure(records) if records is not None else None
-        judged_row = _row(row, measurement, profile)
-        judged_row["readings"] = _count(claim, records)
-        rows.append(judged_row)
+        copied = {name: row[name] for name in COPIED}
+        judged = _judged(claim, measurement, row["comparison"], row["threshold"], profile)
+        ends = {"profile": profile, "published": row["printed_evidence"]}
+        rows.append(copied | judged | ends | {"readings": _count(claim, records)})
         progress(len(rows))
-    columns = [*COPIED, "verdict", *MEASURED, "profile", "published", "readings"]
-    judged = pd.DataFrame(rows, columns=columns)
-    return judged.astype({"value": float, "low": float, "high": float, "n": "Int64"})
+    columns = [*COPIED, *JUDGED, *MEASURED, "profile", "published", "readings"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"value": float, "low": float, "high": float, "n": "Int64"})
 
 
 def readings(
@@ -157,20 +173,46 @@ def _count(claim: Claim | None, records: list[Record] | None) -> str:
     if records is None or claim.readings is None:
         return ""
     rows = claim.readings(records)
-    holding = (rows["verdict"] == "reproduced").sum()
-    still_open = rows["verdict"].str.startswith("inconclusive").sum()
-    count = f"holds in {holding} of {len(rows)} cases" if len(rows) else ""
+    if rows.empty:
+        return ""
+    holding, still_open = ((rows["verdict"] == word).sum() for word in ("holds", "open"))
+    count = f"holds in {holding} of {len(rows)} cases"
     return f"{count} ({still_open} open)" if still_open else count
 
 
-def _row(claim: dict[str, str], measurement: Measurement | None, profile: str) -> dict[str, Any]:
-    verdict, numbers = "not run", dict.fromkeys(MEASURED)
-    if measurement is not None:
-        verdict = judge(measurement, claim["comparison"], claim["threshold"])
-        numbers = {name: getattr(measurement, name) for name in MEASURED}
-    copied = {name: claim[name] for name in COPIED}
-    ends = {"profile": profile, "published": claim["printed_evidence"]}
-    return {**copied, "verdict": verdict, **numbers, **ends}
+def _judged(
+    claim: Claim | None,
+    measurement: Measurement | None,
+    comparison: str,
+    threshold: str,
+    profile: str,
+) -> dict[str, Any]:
+    """The columns of a claim that follow from its measurement."""
+    if claim is None or measurement is None:
+        empty = dict.fromkeys(JUDGED, "") | dict.fromkeys(MEASURED)
+        return empty | {"sentence": "Not run.", "verdict": "not run"}
+    found = direction(measurement, comparison, threshold)
+    verdict, reason = found, ""
+    if claim.untestable:
+        verdict, reason = "not testable", claim.untestable
+    elif measurement.undecidable:
+        verdict, reason = "undecidable", measurement.undecidable
+    elif found == "open":
+        reason = _why_open(measurement)
+    numbers = {name: getattr(measurement, name) for name in MEASURED}
+    says = minus(claim.says.format(at=measurement.at, **numbers))
+    says = re.sub(r"(\d)%", r"\1 %", says)
+    scale = claim.scale if profile == "paper" else f"toy: profile {profile}"
+    judged = (f"{verdict.capitalize()}: {says}", verdict, found, scale, reason)
+    return dict(zip(JUDGED, judged, strict=True)) | numbers
+
+
+def _why_open(measurement: Measurement) -> str:
+    if measurement.n is not None and measurement.n < MIN_SEEDS:
+        return f"fewer than {MIN_SEEDS} seeds"
+    if math.isinf(measurement.low) or math.isinf(measurement.high):
+        return "runs that were not made could still decide it"
+    return "the interval contains the threshold"
 
 
 def markdown(
@@ -188,8 +230,8 @@ def markdown(
     pages = pages or {}
     criteria = claims.set_index("id")
     lines = [
-        "| claim | quantity and criterion | value [95 % interval or bounds] | n | verdict |",
-        "|---|---|---|---|---|",
+        "| claim | what we found | scale | quantity and criterion | value | n |",
+        "|---|---|---|---|---|---|",
     ]
     for row in table[table["verdict"] != "not run"].to_dict("records"):
         lines.append(_line(row, criteria.loc[row["id"]], pages.get(row["id"])))
@@ -201,7 +243,7 @@ def markdown(
 
 
 def in_full(row: dict[str, Any], claim: pd.Series) -> dict[str, str]:
-    """All that is said of one claim, as texts: statement, criterion, measured, n, verdict.
+    """All that is said of one claim, as texts: statement, found, scale, criterion, measured, n.
 
     Args:
         row: of :func:`verdicts`.
@@ -209,18 +251,24 @@ def in_full(row: dict[str, Any], claim: pd.Series) -> dict[str, str]:
     """
     criterion = f"{claim['comparison']} {claim['threshold']} ({claim['threshold_origin']})"
     measured = "" if pd.isna(row["value"]) else f"{row['value']:.3g}{_spread(row)}"
+    found = row["sentence"]
+    for more in (row["reason"], row["readings"]):
+        if more:
+            found = f"{found} {more[0].upper()}{more[1:]}."
     return {
         "statement": row["statement"],
+        "found": found,
+        "scale": row["scale"],
         "criterion": f"{claim['quantity']}: {criterion}",
         "measured": measured,
         "n": "" if pd.isna(row["n"]) else f"{row['n']:.0f}",
-        "verdict": row["verdict"] + (f"; {row['readings']}" if row["readings"] else ""),
     }
 
 
 def _line(row: dict[str, Any], claim: pd.Series, page: str | None) -> str:
     name = f"[{row['id']}]({page})" if page else row["id"]
     said = in_full(row, claim)
+    said["found"] = f"**{said['found']}".replace(":", ":**", 1)
     cells = (f"{name}: {said.pop('statement')}", *said.values())
     escaped = [cell.replace("|", r"\|") for cell in cells]
     return f"| {' | '.join(escaped)} |"

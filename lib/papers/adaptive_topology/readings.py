@@ -23,7 +23,7 @@ from lib.papers.adaptive_topology.attacking import HEADLINE_RADIUS
 from lib.papers.adaptive_topology.summary import AREA_UNITS
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.report.intervals import LEVEL, Measurement, judge, t_interval
+from lib.report.intervals import LEVEL, Measurement, direction, t_interval
 from lib.report.statistics import two_way_interval
 from lib.runs.record import Record
 
@@ -178,7 +178,7 @@ def lost(fraction: float) -> Measure:
             accuracies = curve(record, "removal")
             left = accuracies[np.isclose(accuracies.index, fraction)]
             if left.empty:  # of a coarser grid
-                return Measurement(math.nan, -math.inf, math.inf, len(pairs), "fractions")
+                return Measurement(math.nan, -math.inf, math.inf, len(pairs))
             losses.append(100 * (accuracies.iloc[0] - left.iloc[0]))
         return t_interval(losses, level=level)
 
@@ -215,14 +215,14 @@ def _points(pairs: Pairs, name: str, level: float) -> Measurement:
 
 
 def radius_ratio(norm: str) -> Measure:
-    """Radius of half accuracy under PGD, rule divided by rival; over seeds. Open ("radii") where
-    the largest radius tried leaves more than half to one of them.
+    """Radius of half accuracy under PGD, rule divided by rival; over seeds. Unbounded where the
+    largest radius tried leaves more than half to one of them.
     """
 
     def measure(pairs: Pairs, level: float) -> Measurement:
         ratios = [half_radius(ours, norm) / half_radius(theirs, norm) for ours, theirs in pairs]
         if np.isnan(ratios).any():
-            return Measurement(math.nan, -math.inf, math.inf, len(ratios), "radii")
+            return Measurement(math.nan, -math.inf, math.inf, len(ratios))
         return t_interval(ratios, level=level)
 
     return measure
@@ -329,7 +329,7 @@ def _rows(reading: Reading, group: Group) -> list[tuple]:
                 found.high,
                 found.n,
                 f"{reading.comparison} {reading.threshold}",
-                judge(found, reading.comparison, reading.threshold),
+                direction(found, reading.comparison, reading.threshold),
             )
         )
     return rows

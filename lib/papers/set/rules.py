@@ -12,13 +12,13 @@ from lib.growth import Site
 from lib.papers.shared import trained
 from lib.papers.shared.inputs import input_links
 from lib.report import labels
-from lib.report.intervals import LEVEL, Measurement, judge, t_interval
+from lib.report.intervals import LEVEL, Measurement, direction, t_interval
 from lib.runs.record import Record, summaries
 
 Records = Sequence[Record]
 KEYS = ["dataset", "method"]
 FAMILY = 5  # methods whose intervals hold together (Bonferroni)
-DECISIONS = {"reproduced": "reached", "not reproduced": "missed"}
+DECISIONS = {"holds": "reached", "fails": "missed"}
 COURSE_ACCURACIES = {
     "last_accuracy": "last epoch",
     "final_accuracy": "after the last update",
@@ -123,7 +123,7 @@ def _beside(goal: float, mean: Measurement) -> tuple:
     if mean.n > 1:
         bounds = mean.low, mean.high
     reaches = {True: "yes", False: "no"}[mean.value >= goal]
-    verdict = judge(mean, ">=", str(goal))
+    verdict = direction(mean, ">=", str(goal))
     decision = DECISIONS.get(verdict, "open")
     return goal, mean.value, *bounds, mean.n, reaches, decision
 
