@@ -56,7 +56,7 @@ def ratio_interval(
 
 def direction(measurement: Measurement, comparison: str, threshold: str) -> str:
     """What an interval says of a threshold: "holds" or "fails" if all of it lies on one side, else
-    "open", and so whatever rests on fewer than three seeds.
+    "open", and so whatever rests on fewer than three seeds or has a bound that is not known (nan).
 
     Args:
         measurement: n counts seeds; None for a quantity without randomness.
@@ -66,6 +66,8 @@ def direction(measurement: Measurement, comparison: str, threshold: str) -> str:
     """
     always, ever = _outcome(measurement, comparison, threshold)
     if measurement.n is not None and measurement.n < MIN_SEEDS:
+        return "open"
+    if math.isnan(measurement.low) or math.isnan(measurement.high):
         return "open"
     if always:
         return "holds"
