@@ -13,7 +13,15 @@ from lib.papers.splash.attacking import BLACK, OPEN
 from lib.papers.splash.experiments import TEN, TRAININGS
 from lib.papers.splash.training import learned_units
 from lib.report import labels
-from lib.report.intervals import LEVEL, Measurement, direction, exact, ratio_interval, t_interval
+from lib.report.intervals import (
+    LEVEL,
+    MIN_SEEDS,
+    Measurement,
+    direction,
+    exact,
+    ratio_interval,
+    t_interval,
+)
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
 
@@ -67,14 +75,15 @@ def share_of_first_ranks(records: Records) -> Measurement | None:
     low = sum(outcome.low > 0 for outcome in run) / len(CELLS)
     high = 1 - sum(outcome.high < 0 for outcome in run) / len(CELLS)
     value = sum(outcome.value > 0 for outcome in run) / len(run)
-    n = min(outcome.n for outcome in run)
+    deciding = [outcome.n for outcome in run if outcome.high < math.inf]
+    n = min(deciding or [outcome.n for outcome in run])
     return Measurement(value, low, high, n, at=f"{len(run)} of {len(CELLS)}")
 
 
 def _is_first(records: Records, dataset: str, network: str) -> Measurement | None:
     """SPLASH minus its best rival in points, with simultaneous intervals over all rivals; None
     unless all ten were run. The rival that is nearest decides; nothing does where runs were cut
-    short.
+    short or have less than three seeds.
     """
     by_unit = numbers.accuracies(records, dataset, network)
     if not set(TEN) <= set(by_unit):
@@ -84,12 +93,13 @@ def _is_first(records: Records, dataset: str, network: str) -> Measurement | Non
     for rival in TEN:
         if rival != OURS:
             gaps.append(t_interval(_paired(by_unit, rival), level=level))
-    is_short = numbers.is_cut_short(records, dataset, network)
+    n = min(gap.n for gap in gaps)
+    is_open = n < MIN_SEEDS or numbers.is_cut_short(records, dataset, network)
     return Measurement(
         min(gap.value for gap in gaps),
-        -math.inf if is_short else min(gap.low for gap in gaps),
-        math.inf if is_short else min(gap.high for gap in gaps),
-        min(gap.n for gap in gaps),
+        -math.inf if is_open else min(gap.low for gap in gaps),
+        math.inf if is_open else min(gap.high for gap in gaps),
+        n,
     )
 
 
