@@ -62,12 +62,6 @@ def _of(records: Records, networks: Iterable[Network]) -> list[Record]:
     return [r for r in records if (r.config.method, r.config.variant) in wanted]
 
 
-def _failed_layers(records: Records) -> set[str]:
-    """The names of the layers that did not pass the released test."""
-    layers = [record for record in records if isinstance(record.config, LocalLayer)]
-    return {record.config.name for record in layers if not numbers.is_accepted(record)}
-
-
 # ------------------------------------------------------------------------------------------- H01
 
 
@@ -174,7 +168,6 @@ def _all_reached(studies: Records, attacks: Sequence[str]) -> bool:
 
 
 def _compared(
-    records: Records,
     studies: Records,
     ours: Network,
     base: Network,
@@ -252,20 +245,20 @@ def ratio_readings(
         for studies in by_width(records):
             for protocol, networks in compared.items():
                 for network in networks:
-                    rows += _ratio_rows(claim, records, studies, protocol, network)
+                    rows += _ratio_rows(claim, studies, protocol, network)
         return _table(rows)
 
     return readings
 
 
 def _ratio_rows(
-    claim: str, records: Records, studies: Records, protocol: str, network: Network
+    claim: str, studies: Records, protocol: str, network: Network
 ) -> list[dict[str, object]]:
     rows = []
     base = ("bp", protocol)
     used = _of(studies, [network, base])
     for attack in ATTACKS:
-        found = _compared(records, studies, network, base, attack, _ratio)
+        found = _compared(studies, network, base, attack, _ratio)
         if found is not None:
             name = f"{numbers.ATTACK_NAMES[attack]}, {protocol}, {_units(used)}"
             reading = name + _on_layers(studies, network)
@@ -294,7 +287,7 @@ def accuracy_readings(records: Records) -> pd.DataFrame:
     for studies in by_width(records):
         for protocol in (CORRECTED, RELEASED):
             ours, base = ("kh", protocol), ("bp", protocol)
-            found = _compared(records, studies, ours, base, "accuracy", _gap)
+            found = _compared(studies, ours, base, "accuracy", _gap)
             if found is not None:
                 used = _of(studies, [ours, base])
                 name = f"test accuracy, {protocol}, {_units(used)}"
