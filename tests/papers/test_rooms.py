@@ -4,20 +4,23 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lib import papers
 from lib.papers import CLAIMS, EXPERIMENTS, PUBLISHED, ROOMS, gather
 from lib.report import labels
+from lib.report.intervals import Measurement
 from lib.report.labels import Labels, look
-from lib.report.verdicts import Claim
+from lib.report.verdicts import WORDS, Claim
 from lib.runs.experiment import PROFILES
 from lib.runs.records import Store
+from tests.papers.judging import row_of
 from tests.runs import counting
 
 ALL = [(name, profile) for name in EXPERIMENTS for profile in PROFILES]
-ROW = "N01,New paper,statement,quantity,>,0,ours,,"
+NOTHING = Claim((), lambda records: None, "It is {value}.", "toy: made")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +41,7 @@ def room(tmp_path):
         pd.DataFrame(rows).to_csv(place / "claims.csv", index=False)
         contents = {
             "EXPERIMENTS": (counting.experiment("new"),),
-            "CLAIMS": {"N01": Claim(("new",), lambda records: None)},
+            "CLAIMS": {"N01": Claim(("new",), lambda records: None, "It is {value}.", "toy: made")},
             "LABELS": Labels({"new": look("a new method", "#123456", "-")}),
             "PAPER": "New paper",
             "__file__": str(place / "__init__.py"),
@@ -68,7 +71,7 @@ def test_new_room_brings_experiments_claims_labels_and_rows(room, known):
 
 
 def test_claim_without_a_row_is_refused(room):
-    claims = dict.fromkeys(["N01", "N02"], Claim((), lambda records: None))
+    claims = dict.fromkeys(["N01", "N02"], NOTHING)
     with pytest.raises(ValueError, match="claim N02 has no row in the table of claims"):
         gather([room(CLAIMS=claims)])
 
@@ -94,13 +97,13 @@ def test_two_rooms_with_one_experiment_are_refused(room):
 
 def test_id_of_a_claim_that_is_published_already_is_refused(room, others):
     rows = {"id": ["H01"], "paper": ["New paper"]}
-    claims = {"H01": Claim((), lambda records: None)}
+    claims = {"H01": NOTHING}
     with pytest.raises(ValueError, match="two rows of the table of claims have the id H01"):
         gather([*others, room(CLAIMS=claims, rows=rows)])
 
 
 def test_claim_of_another_paper_is_refused(room, others):
-    claims = {"H01": Claim((), lambda records: None)}
+    claims = {"H01": NOTHING}
     rows = {"id": ["O01"], "paper": ["Other paper"]}
     sentence = "claim H01 is one of 'Krotov–Hopfield learning', not of 'New"
     with pytest.raises(ValueError, match=sentence):
@@ -182,13 +185,19 @@ def test_every_published_claim_has_a_verdict_row():
     table = papers.verdicts("smoke")
     assert list(table["id"]) == list(PUBLISHED["id"])
     assert set(CLAIMS) <= set(table["id"])
-    columns = "id paper statement verdict value low high n profile published readings"
-    assert list(table.columns) == columns.split()
+    columns = "id paper statement sentence verdict direction scale reason value low high n"
+    assert list(table.columns) == [*columns.split(), "profile", "published", "readings"]
+    assert set(table["verdict"]) <= set(WORDS)
+    assert set(table["direction"]) <= {"holds", "fails", "open", ""}
+    is_run = table["verdict"] != "not run"
+    assert (table.loc[is_run, "scale"] == "toy: profile smoke").all()
+    assert (table.loc[~is_run, ["direction", "scale", "reason"]] == "").all(axis=None)
 
 
 def test_claims_without_runs_are_not_run(nothing):
     table = papers.verdicts("smoke", ["P02", "S41"])
     assert set(table["verdict"]) == {"not run"} and table["value"].isna().all()
+    assert set(table["sentence"]) == {"Not run."} and set(table["scale"]) == {""}
     assert papers.verdicts("paper", ["R03"])["verdict"].tolist() == ["not run"]
 
 
@@ -196,6 +205,49 @@ def test_claims_without_runs_are_not_run(nothing):
 def test_unknown_profiles_and_claims_are_refused(profile, ids):
     with pytest.raises(ValueError, match="did you mean"):
         papers.verdicts(profile, ids)
+
+
+MADE = {  # measurements, and what each lacks
+    "whole": Measurement(-0.5, -1.0, 2.0, 5, at="MNIST"),
+    "two seeds": Measurement(-0.5, -np.inf, np.inf, 2, at="MNIST"),
+    "silent": Measurement(-0.5, -1.0, 2.0, 5, undecidable="the paper names no test", at="MNIST"),
+    "exact": Measurement(3.0, 3.0, 3.0, at="MNIST"),
+}
+SCALES = ("as published", "smaller: ", "toy: ", "setting ours")
+
+
+@pytest.mark.parametrize("made", MADE)
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_every_claim_says_one_sentence(claim, made):
+    row = row_of(claim, MADE[made])
+    verdict, _, says = row["sentence"].partition(": ")
+    assert verdict == row["verdict"].capitalize()
+    assert says[0].isupper() and says.endswith(".") and not says.endswith("..")
+    assert "{" not in says and ". " not in says and "  " not in says
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_claim_says_what_was_measured_and_how_far_it_is_from_the_paper(claim):
+    assert "{value" in CLAIMS[claim].says
+    scale = CLAIMS[claim].scale
+    assert scale.startswith(SCALES) and not scale.endswith((" ", "."))
+    assert row_of(claim, MADE["whole"])["scale"] == scale
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_verdicts_are_of_the_words_that_there_are(claim):
+    rows = {name: row_of(claim, measurement) for name, measurement in MADE.items()}
+    found = {name: row["verdict"] for name, row in rows.items()}
+    assert set(found.values()) <= set(WORDS)
+    assert row_of(claim, None)["verdict"] == "not run"
+    assert rows["two seeds"]["direction"] == "open"
+    if CLAIMS[claim].untestable:
+        assert set(found.values()) == {"not testable"}
+    else:
+        assert (found["two seeds"], found["silent"]) == ("open", "undecidable")
+        assert found["exact"] in ("holds", "fails")
+    for name, row in rows.items():
+        assert bool(row["reason"]) == (found[name] not in ("holds", "fails")), name
 
 
 def test_claims_name_experiments_that_there_are():
