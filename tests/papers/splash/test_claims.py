@@ -1,4 +1,4 @@
-"""Verdicts on P01 to P04 from made-up records: what decides, what is named as the obstacle."""
+"""Verdicts on P01 to P04 from made-up records: what decides, what is left open."""
 
 import dataclasses
 import types
@@ -9,16 +9,12 @@ import pytest
 
 from lib.papers.splash import claims
 from lib.papers.splash.experiments import TEN
-from lib.report.verdicts import published, verdict_of
 from lib.runs.record import Record
+from tests.papers.judging import judged as verdict
+from tests.papers.judging import row_of
 from tests.papers.splash.made import SMALL, studied, trained
 
-TABLE = published()
 NOISE = (-0.002, -0.001, 0.0, 0.001, 0.002)
-
-
-def verdict(claim, measurement):
-    return verdict_of(claim, measurement, TABLE)
 
 
 def cell(dataset="mnist", network="lenet5", splash=0.95, seeds=5, **fields):
@@ -45,33 +41,49 @@ def test_learned_and_random_units_are_grounded():
     coefficients = np.ones((2, 2, 4), np.float32)
     arrays = {"units.activation1": coefficients, "hinges.activation1": np.array([0, 1, 2, 2.5])}
     found = claims.grounded([Record(SMALL, pd.DataFrame(), arrays, {})])
-    assert found.value == 0 and verdict("P01", found) == "reproduced"
+    assert found.value == 0 and verdict("P01", found) == "holds"
     assert claims.grounded([]) is None
 
 
 # P02
 
 
-def test_first_in_every_cell_is_reproduced():
+def test_first_in_every_cell_holds():
     found = claims.share_of_first_ranks(everywhere(0.95))
     assert (found.value, found.low, found.high, found.n) == (1, 1, 1, 5)
-    assert verdict("P02", found) == "reproduced"
+    assert verdict("P02", found) == "holds"
 
 
-def test_last_in_every_cell_is_not_reproduced():
+def test_last_in_every_cell_fails():
     found = claims.share_of_first_ranks(everywhere(0.85))
-    assert (found.value, found.high) == (0, 0) and verdict("P02", found) == "not reproduced"
+    assert (found.value, found.high) == (0, 0) and verdict("P02", found) == "fails"
 
 
-def test_cells_cut_short_leave_it_open_for_epochs():
+def test_cells_cut_short_decide_nothing():
     records = cell() + cell("cifar10", epochs=15)
     found = claims.share_of_first_ranks(records)
-    assert (found.value, found.low, found.high) == (1, 1 / 12, 1)
-    assert verdict("P02", found) == "inconclusive (epochs)"
+    assert (found.value, found.low, found.high, found.at) == (1, 1 / 12, 1, "2 of 12")
+    assert verdict("P02", found) == "open"
+    short = cell("cifar10", splash=0.85, epochs=15)
+    assert claims.share_of_first_ranks(short).high == 1
 
 
-def test_cells_not_run_leave_it_open_for_data():
-    assert verdict("P02", claims.share_of_first_ranks(cell())) == "inconclusive (data)"
+def test_cells_not_run_leave_it_open():
+    found = claims.share_of_first_ranks(cell())
+    assert (found.low, found.high, found.at) == (1 / 12, 1, "1 of 12")
+    assert verdict("P02", found) == "open"
+
+
+@pytest.mark.parametrize("fields", [{"epochs": 15, "seeds": 1}, {"seeds": 2}], ids=str)
+def test_cells_that_decide_nothing_take_nothing_from_those_that_do(fields):
+    mnist = [("mnist", network) for network in claims.NETWORKS]
+    places = [*mnist, *claims.CELLS[4:7]]
+    records = []
+    for place in places:
+        records += cell(*place)
+    found = claims.share_of_first_ranks(records + cell(*claims.CELLS[7], splash=0.1, **fields))
+    assert (found.low, found.high, found.n) == (7 / 12, 1, 5)
+    assert verdict("P02", found) == "holds"
 
 
 def test_half_of_the_cells_surely_lost_decide_whatever_is_missing():
@@ -79,12 +91,13 @@ def test_half_of_the_cells_surely_lost_decide_whatever_is_missing():
     for place in claims.CELLS[:6]:
         records += cell(*place, splash=0.85)
     found = claims.share_of_first_ranks(records)
-    assert found.high == 0.5 and verdict("P02", found) == "not reproduced"
+    assert found.high == 0.5 and verdict("P02", found) == "fails"
 
 
-def test_few_seeds_are_named():
-    found = claims.share_of_first_ranks(everywhere(0.95, seeds=3))
-    assert verdict("P02", found) == "inconclusive (seeds)"
+@pytest.mark.parametrize(("seeds", "desired"), [(2, "open"), (3, "holds")])
+def test_fewer_than_three_seeds_decide_nothing(seeds, desired):
+    found = claims.share_of_first_ranks(everywhere(0.95, seeds=seeds))
+    assert found.n == seeds and verdict("P02", found) == desired
 
 
 def test_a_cell_without_all_ten_units_does_not_count():
@@ -153,29 +166,32 @@ def test_cells_that_the_paper_does_not_have_do_not_decide():
     large = dict.fromkeys(("pgd", "apgd_ce", "square"), 0.4)
     elsewhere = attacked(large, dataset="fashion_mnist")
     assert claims.largest_gain(elsewhere) is None and claims.both_boxes(elsewhere) is None
-    assert set(claims.gain_readings(elsewhere)["verdict"]) == {"reproduced"}
+    assert set(claims.gain_readings(elsewhere)["verdict"]) == {"holds"}
 
 
-def test_readings_of_cells_cut_short_are_open():
-    records = attacked({"pgd": 0.2, "apgd_ce": 0.2, "square": 0.2}, dataset="cifar10", epochs=15)
-    found = pd.concat([claims.gain_readings(records), claims.box_readings(records)])
-    assert found["verdict"].str.contains("epochs").all()
+def test_readings_of_cells_cut_short_tell_their_epochs_and_are_judged_at_those():
+    gain = {"pgd": 0.2, "apgd_ce": 0.2, "square": 0.2}
+    short = attacked(gain, dataset="cifar10", epochs=15)
+    found = pd.concat([claims.gain_readings(short), claims.box_readings(short)])
+    whole = attacked(gain, dataset="cifar10")
+    other = pd.concat([claims.gain_readings(whole), claims.box_readings(whole)])
+    assert set(found["epochs"]) == {15} and set(other["epochs"]) == {100}
+    assert found["verdict"].tolist() == other["verdict"].tolist()
+    assert set(found["verdict"]) == {"holds", "fails"}
 
 
-def test_a_gain_that_large_is_reproduced_whatever_was_not_run():
+def test_a_gain_that_large_holds_whatever_was_not_run():
     found = claims.largest_gain(attacked({"pgd": 0.1, "apgd_ce": 0.1, "square": 0.4}))
-    assert found.value == pytest.approx(40) and verdict("P03", found) == "reproduced"
+    assert found.value == pytest.approx(40) and verdict("P03", found) == "holds"
 
 
-def test_a_smaller_gain_is_open_for_what_was_not_run():
-    found = claims.largest_gain(attacked({"pgd": 0.1, "apgd_ce": 0.1, "square": 0.1}))
-    assert verdict("P03", found) == "inconclusive (data, architectures)"
-
-
-def test_a_smaller_gain_is_open_for_epochs_where_cells_are_cut_short():
+@pytest.mark.parametrize("epochs", [15, 100])
+def test_a_smaller_gain_is_undecidable_since_the_paper_does_not_say_of_what(epochs):
     small = {"pgd": 0.1, "apgd_ce": 0.1, "square": 0.1}
-    records = attacked(small) + attacked(small, dataset="cifar10", epochs=15)
-    assert verdict("P03", claims.largest_gain(records)) == "inconclusive (epochs, architectures)"
+    records = attacked(small) + attacked(small, dataset="cifar10", epochs=epochs)
+    row = row_of("P03", claims.largest_gain(records))
+    assert (row["verdict"], row["direction"]) == ("undecidable", "fails")
+    assert row["reason"] == claims.SILENT
 
 
 def test_intervals_of_the_largest_gain_are_simultaneous():
@@ -196,16 +212,27 @@ def test_networks_of_the_comparisons_do_not_enter_the_claims():
 
 @pytest.mark.parametrize(
     ("white", "black", "desired"),
-    [
-        (0.1, 0.1, "inconclusive (data)"),  # as far as it was run it holds
-        (0.1, -0.1, "not reproduced"),
-        (-0.1, 0.1, "not reproduced"),
-    ],
+    [(0.1, 0.1, "holds"), (0.1, -0.1, "fails"), (-0.1, 0.1, "fails")],
 )
 def test_the_smaller_gain_of_both_boxes_decides(white, black, desired):
-    found = claims.both_boxes(attacked({"pgd": white, "apgd_ce": white, "square": black}))
-    assert found.value == pytest.approx(100 * min(white, black))
+    gain = {"pgd": white, "apgd_ce": white, "square": black}
+    records = []
+    for dataset, network in claims.CELLS:
+        records += attacked(gain, dataset=dataset, network=network)
+    found = claims.both_boxes(records)
+    assert found.value == pytest.approx(100 * min(white, black)) and found.n == 5
     assert verdict("P04", found) == desired
+
+
+@pytest.mark.parametrize("gain", [0.1, -0.1])
+def test_both_boxes_are_open_until_all_pairs_were_run(gain):
+    gains = dict.fromkeys(("pgd", "apgd_ce", "square"), gain)
+    records = []
+    for dataset, network in claims.CELLS[:-1]:
+        records += attacked(gains, dataset=dataset, network=network)
+    found = claims.both_boxes(records)
+    assert found.value == pytest.approx(100 * gain)
+    assert (found.low, found.high) == (-np.inf, np.inf) and verdict("P04", found) == "open"
 
 
 def test_without_black_box_attacks_p04_is_not_run():
@@ -219,8 +246,8 @@ def test_readings_say_points_and_per_cent_for_every_cell():
     records = attacked({"pgd": 0.2, "apgd_ce": 0.1, "square": 0.1})
     found = claims.gain_readings(records).set_index("reading")
     assert found["value"].tolist() == pytest.approx([20, 50.0], rel=0.01)
-    assert found["verdict"].tolist() == ["not reproduced", "reproduced"]
-    assert set(claims.box_readings(records)["verdict"]) == {"reproduced"}
+    assert found["verdict"].tolist() == ["fails", "holds"]
+    assert set(claims.box_readings(records)["verdict"]) == {"holds"}
 
 
 def with_images(record, **withstood):
