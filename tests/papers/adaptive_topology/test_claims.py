@@ -8,22 +8,40 @@ from scipy import stats
 from lib.papers import CLAIMS, EXPERIMENTS
 from lib.papers.adaptive_topology import claims
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.report.intervals import Measurement, judge
+from lib.report.intervals import Measurement, direction
 from lib.runs.record import Record
 
 
-@pytest.mark.parametrize(("n", "limit"), [(1, "data"), (2, "")])
-def test_robustness_claim_is_that_of_the_worse_data_set(n, limit):
-    found = [Measurement(-0.1, -0.3, 0.1, 5), Measurement(0.3, 0.2, 0.4, 6)][:n]
-    assert claims.worst_of(found) == Measurement(-0.1, -0.3, 0.1, 5, limit)
+@pytest.mark.parametrize(("n", "low"), [(1, -np.inf), (2, -0.3)])
+def test_robustness_claim_is_that_of_the_worse_data_set(n, low):
+    found = [Measurement(-0.1, -0.3, 0.1, 5, at="one"), Measurement(0.3, 0.2, 0.4, 6, at="two")]
+    assert claims.worst_of(found[:n]) == Measurement(-0.1, low, 0.1, 5, at="one")
+
+
+def test_a_data_set_that_was_not_run_could_only_be_worse():
+    assert claims.worst_of([]) is None
+    up, down = Measurement(0.3, 0.2, 0.4, 5), Measurement(-0.3, -0.4, -0.2, 5)
+    assert direction(claims.worst_of([up]), ">", "0") == "open"
+    assert direction(claims.worst_of([up, up]), ">", "0") == "holds"
+    assert direction(claims.worst_of([down]), ">", "0") == "fails"
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_what_limits_either_data_set_limits_the_claim(turned):
-    found = [Measurement(float("nan"), -np.inf, np.inf, 5, "radii"), Measurement(0.5, 0.4, 0.6, 5)]
+def test_data_set_that_nothing_bounds_leaves_the_claim_without_a_lower_bound(turned):
+    unknown = Measurement(float("nan"), -np.inf, np.inf, 5)
+    found = [unknown, Measurement(0.5, 0.4, 0.6, 5)]
     worst = claims.worst_of(found[::-1] if turned else found)
-    assert worst == Measurement(0.5, -np.inf, 0.6, 5, "radii")
-    assert judge(worst, ">=", "0.9") == "inconclusive (radii)"
+    assert worst == Measurement(0.5, -np.inf, 0.6, 5)
+    assert direction(worst, ">=", "0.3") == "open"
+    assert direction(worst, ">=", "0.9") == "fails"  # whatever the other is
+    assert direction(claims.worst_of([unknown, unknown]), ">=", "0.9") == "open"
+
+
+@pytest.mark.parametrize("comparison", ["<", "<=", ">", ">=", "=="])
+@pytest.mark.parametrize(("low", "high"), [(np.nan, np.nan), (np.nan, 2.0), (-2.0, np.nan)])
+def test_bounds_that_are_not_known_decide_nothing(comparison, low, high):
+    for threshold in ("-3", "0", "3"):
+        assert direction(Measurement(0.0, low, high, 5), comparison, threshold) == "open"
 
 
 def trained(experiment, method, accuracy, **fields):
@@ -40,7 +58,7 @@ def test_accuracy_gap_is_dense_minus_set_in_points():
     measured = CLAIMS["R01"].measure(records)
     half = stats.t.ppf(0.975, 4) * np.std([0.3, -0.1, 0.1, 0, 0.2], ddof=1) / 5**0.5
     ends = (measured.value, measured.low, measured.high)
-    assert ends == pytest.approx((0.1, 0.1 - half, 0.1 + half)) and measured.limit == ""
+    assert ends == pytest.approx((0.1, 0.1 - half, 0.1 + half)) and measured.undecidable == ""
 
 
 def test_accuracy_gap_is_of_the_data_set_that_the_claim_names():

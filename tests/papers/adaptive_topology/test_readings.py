@@ -9,10 +9,11 @@ import pytest
 from lib.papers.adaptive_topology import claims, readings
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import study_of
-from lib.report.intervals import judge, t_interval
+from lib.report.intervals import direction, t_interval
 from lib.report.statistics import two_way_interval
 from lib.report.verdicts import published
 from lib.runs.record import Record
+from tests.papers.judging import row_of
 
 N = 40  # images
 
@@ -72,7 +73,8 @@ def test_half_radius_beyond_what_was_tried_leaves_the_reading_open():
     record = summary(curves={"pgd linf": {0.1: 0.8, 0.2: 0.7}})
     assert np.isnan(readings.half_radius(record, "linf"))
     measured = readings.radius_ratio("linf")([(record, record)] * 5, 0.95)
-    assert judge(measured, ">=", "0.9") == "inconclusive (radii)"
+    assert (measured.low, measured.high) == (-np.inf, np.inf) and np.isnan(measured.value)
+    assert direction(measured, ">=", "0.9") == "open"
 
 
 def test_ratio_of_radii_is_judged_as_a_ratio():
@@ -81,13 +83,14 @@ def test_ratio_of_radii_is_judged_as_a_ratio():
     measured = readings.primary("R04").measure(pairs, 0.95)
     assert measured.value == pytest.approx(0.05 / 0.15)
     row = published().set_index("id").loc["R04"]
-    assert judge(measured, row["comparison"], row["threshold"]) == "not reproduced"
+    assert direction(measured, row["comparison"], row["threshold"]) == "fails"
 
 
 def test_lost_points_of_a_fraction_that_was_not_measured_are_open():
     record = summary(curves={"removal": {0.0: 0.9, 0.5: 0.5, 1.0: 0.1}})
     measured = readings.lost(0.1)([(record, record)] * 5, 0.95)
-    assert judge(measured, "<=", "5") == "inconclusive (fractions)"
+    assert (measured.low, measured.high, measured.n) == (-np.inf, np.inf, 5)
+    assert direction(measured, "<=", "5") == "open"
 
 
 def test_groups_hold_one_data_set_and_length_of_width_1000():
@@ -192,11 +195,15 @@ def test_lost_points_are_those_of_the_curve():
 def test_claim_is_judged_by_its_primary_reading_on_the_worse_data_set(rng):
     records = five(rng, "set", shuffle=0.7) + five(rng, "fixed", shuffle=0.5)
     better = claims.CLAIMS["R05"].measure(records)
-    assert better.limit == "data" and better.n == 5 and better.value > 0.1
+    assert better.low == -np.inf and better.n == 5 and better.value > 0.1
+    assert (better.at, row_of("R05", better)["direction"]) == ("MNIST", "open")
     records += five(rng, "set", "fashion_mnist", shuffle=0.4)
     records += five(rng, "fixed", "fashion_mnist", shuffle=0.5)
     worse = claims.CLAIMS["R05"].measure(records)
-    assert worse.limit == "" and worse.high < 0 and worse.value == pytest.approx(-0.125, abs=0.05)
+    assert worse.high < 0 and worse.value == pytest.approx(-0.125, abs=0.05)
+    row = row_of("R05", worse)
+    assert (worse.at, row["direction"]) == ("Fashion-MNIST", "fails")
+    assert (row["verdict"], row["reason"]) == ("undecidable", claims.SILENT)
 
 
 @pytest.mark.parametrize("claim", claims.ROBUSTNESS)
