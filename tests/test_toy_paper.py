@@ -100,7 +100,7 @@ def test_list_shows_the_records_of_the_room(paper):
 def test_claims_judges_the_claim_of_the_room(paper):
     _, _, shown = paper
     (claim,) = (row for row in shown["claims"] if row["paper"] == "Toy")
-    assert (claim["id"], claim["n"], claim["verdict"]) == ("T01", 5, "reproduced")
+    assert (claim["id"], claim["n"], claim["verdict"]) == ("T01", 5, "holds")
     assert claim["low"] <= claim["value"] <= claim["high"]
 
 

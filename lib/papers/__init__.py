@@ -13,7 +13,8 @@ from types import ModuleType
 import pandas as pd
 
 from lib.report import frames, labels
-from lib.report.verdicts import Claim, check_claims, published
+from lib.report.tables import Sentences
+from lib.report.verdicts import Claim, check_claims, in_full, published
 from lib.report.verdicts import readings as readings_of
 from lib.report.verdicts import verdicts as verdicts_of
 from lib.runs import executors
@@ -89,6 +90,18 @@ def verdicts(
 ) -> pd.DataFrame:
     """Every claim with its verdict, see :func:`lib.report.verdicts.verdicts`."""
     return verdicts_of(CLAIMS, STORE.of, PUBLISHED, profile, ids, progress)
+
+
+def judged(profile: str, ids: list[str]) -> Sentences:
+    """The verdicts on some claims, as a notebook shows them: the claim, what was found and why, and
+    how far what was run is from what the paper ran.
+    """
+    rows = []
+    for row in verdicts(profile, ids).to_dict("records"):
+        said = in_full(row, PUBLISHED.set_index("id").loc[row["id"]])
+        rows.append((row["id"], said["statement"], said["found"], said["measured"], said["scale"]))
+    columns = ["id", "claim", "what we found", "value", "scale"]
+    return Sentences(pd.DataFrame(rows, columns=columns))
 
 
 def readings(profile: str = "paper", ids: list[str] | None = None) -> pd.DataFrame:

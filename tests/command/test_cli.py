@@ -191,7 +191,7 @@ def test_claims_prints_every_claim(capsys):
 
 
 def test_claims_lists_readings(capsys, monkeypatch):
-    row = {"claim": "R03", "reading": "area", "verdict": "reproduced"}
+    row = {"claim": "R03", "reading": "area", "verdict": "holds"}
     asked = lambda profile, ids: pd.DataFrame([row | {"p": profile, "ids": ids}])  # noqa: E731
     monkeypatch.setattr(papers, "readings", asked)
     status, out, _ = run(capsys, "claims", "--readings", "--json", "-")
@@ -218,7 +218,8 @@ def test_claims_are_chosen_by_id_and_by_paper(capsys, named, desired):
 def test_one_claim_is_printed_whole(capsys, monkeypatch):
     claim = papers.PUBLISHED.set_index("id").loc["S34"]
     row = papers.verdicts("smoke", ["S34"]).iloc[0].to_dict()
-    row |= {"value": -1.2258, "low": -2.5, "high": -0.5, "n": 5, "verdict": "inconclusive (epochs)"}
+    row |= {"value": -1.2258, "low": -2.5, "high": -0.5, "n": 5, "verdict": "open"}
+    row |= {"sentence": "Open: a gap.", "reason": "it narrows", "scale": "smaller: 60 epochs"}
     monkeypatch.setattr(papers, "verdicts", lambda profile, ids, progress: pd.DataFrame([row]))
     _, out, _ = run(capsys, "claims", "S34")
     found = dict(line.split(maxsplit=1) for line in out.splitlines()[:-1])
@@ -226,16 +227,17 @@ def test_one_claim_is_printed_whole(capsys, monkeypatch):
     assert found == {
         "claim": "S34",
         "statement": claim["statement"],
+        "found": "Open: a gap. It narrows.",
+        "scale": "smaller: 60 epochs",
         "criterion": f"{claim['quantity']}: {rule}",
         "measured": "-1.23 [-2.5, -0.5]",
         "n": "5",
-        "verdict": "inconclusive (epochs)",
     }
 
 
 def test_one_claim_that_is_not_run_says_so(capsys):
     _, out, _ = run(capsys, "claims", "S34", "--profile", "smoke")
-    assert "not run" in out and "measured" not in out
+    assert "Not run." in out and "measured" not in out
 
 
 def test_claims_without_readings_say_so(capsys):

@@ -6,15 +6,16 @@ import pytest
 from matplotlib import colors
 
 from lib.report import publishing, scoreboard
-
-VERDICTS = ["reproduced", "not reproduced", "inconclusive (seeds)", "not run"]
+from lib.report.verdicts import WORDS
 
 
 @pytest.fixture
 def drawn():
     publishing.use_style()
-    rows = [(f"A{i}", "one", VERDICTS[i % 4]) for i in range(20)] + [("B1", "two", "reproduced")]
-    yield scoreboard.scoreboard(pd.DataFrame(rows, columns=["id", "paper", "verdict"]), "title")
+    rows = [(f"A{i}", "one", WORDS[i % 6], "as published") for i in range(18)]
+    rows.append(("B1", "two", "holds", "smaller: 3 epochs"))
+    table = pd.DataFrame(rows, columns=["id", "paper", "verdict", "scale"])
+    yield scoreboard.scoreboard(table, "title")
     plt.close("all")
 
 
@@ -22,29 +23,36 @@ def test_each_claim_has_a_cell_in_the_colour_of_its_verdict(drawn):
     (ax,) = drawn.axes
     cells = [colors.to_hex(cell.get_facecolor()) for cell in ax.patches]
     desired = [color for color, _ in scoreboard.COLORS.values()]
-    assert cells == desired * 5 + [desired[0]]
+    assert cells == desired * 3 + [desired[0]]
 
 
 def test_cells_do_not_overlap(drawn):
     places = {cell.get_xy() for cell in drawn.axes[0].patches}
-    assert len(places) == 21
+    assert len(places) == 19
 
 
 def test_each_cell_names_its_claim_and_each_row_its_paper(drawn):
     texts = [text.get_text() for text in drawn.axes[0].texts]
-    assert {"A0", "A19", "B1", "one", "two"} < set(texts)
+    assert {"A0", "A17", "B1", "one", "two"} < set(texts)
 
 
 def test_legend_counts_the_verdicts(drawn):
     texts = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert texts == [
-        "✓ reproduced (6)",
-        "✗ not reproduced (5)",
-        "? inconclusive (5)",
-        "not run (5)",
+        "✓ holds (4)",
+        "✗ fails (3)",
+        "? open (3)",
+        "– undecidable (3)",
+        "∅ not testable (3)",
+        "not run (3)",
+        "smaller than the paper's",
     ]
 
 
-@pytest.mark.parametrize("verdict", VERDICTS)
-def test_every_verdict_has_a_colour(verdict):
-    assert scoreboard.kind(verdict) in scoreboard.COLORS
+def test_cells_of_runs_smaller_than_the_papers_are_hatched(drawn):
+    hatched = [bool(cell.get_hatch()) for cell in drawn.axes[0].patches]
+    assert hatched == [False] * 18 + [True]
+
+
+def test_every_verdict_has_a_colour():
+    assert tuple(scoreboard.COLORS) == WORDS

@@ -5,7 +5,7 @@ import pytest
 
 from lib.report import verdicts
 from lib.report.intervals import Measurement
-from lib.report.verdicts import Claim, check_claims, markdown, published, verdict_of
+from lib.report.verdicts import Claim, check_claims, markdown, published
 
 ROWS = pd.DataFrame(
     {
@@ -21,13 +21,19 @@ ROWS = pd.DataFrame(
 )
 
 
+def claim_of(measure, experiments=(), **options):
+    """A claim that says its value."""
+    return Claim(experiments, measure, "It is {value:.2f}.", "smaller: two epochs", **options)
+
+
 def of_table(claims, records_of=lambda *_: [], **options):
     return verdicts.verdicts(claims, records_of, ROWS, **options)
 
 
 def test_every_row_has_a_verdict_and_the_promised_columns():
     table = of_table({})
-    columns = "id paper statement verdict value low high n profile published readings"
+    columns = "id paper statement sentence verdict direction scale reason"
+    columns += " value low high n profile published readings"
     assert list(table.columns) == columns.split() and list(table["id"]) == ["X1", "X2", "Y1"]
     assert set(table["verdict"]) == {"not run"} and set(table["profile"]) == {"paper"}
     assert table["value"].isna().all() and table["n"].isna().all()
@@ -35,7 +41,7 @@ def test_every_row_has_a_verdict_and_the_promised_columns():
 
 def test_claim_is_handed_the_records_of_its_experiments_in_their_order():
     handed = []
-    claim = Claim(("b", "a"), lambda records: handed.append(records))
+    claim = claim_of(lambda records: handed.append(records), ("b", "a"))
     of_table({"X1": claim}, lambda *asked: [asked], profile="smoke")
     assert handed == [[("b", "smoke"), ("a", "smoke")]]
 
@@ -47,23 +53,23 @@ def test_records_are_fetched_once_for_all_claims():
         fetched.append((experiment, profile))
         return []
 
-    claim = Claim(("a", "b"), lambda records: None)
+    claim = claim_of(lambda records: None, ("a", "b"))
     of_table(dict.fromkeys(["X1", "X2", "Y1"], claim), records_of)
     assert fetched == [("a", "paper"), ("b", "paper")]
 
 
 def test_measurement_is_judged_by_the_criterion_of_its_row():
     measured = Measurement(1.5, 1.2, 1.8, 5)
-    table = of_table({name: Claim((), lambda _: measured) for name in ("X1", "X2")})
-    assert list(table["verdict"]) == ["reproduced", "not reproduced", "not run"]
+    table = of_table({name: claim_of(lambda _: measured) for name in ("X1", "X2")})
+    assert list(table["verdict"]) == ["holds", "fails", "not run"]
     assert table.loc[0, ["value", "low", "high", "n"]].tolist() == [1.5, 1.2, 1.8, 5]
     assert list(table["published"]) == ["1.2", "", "0.5"]
 
 
 def test_claim_is_judged_in_its_profiles_alone():
-    claim = Claim((), lambda _: Measurement(1.5, 1.2, 1.8, 5), profiles=("paper",))
+    claim = claim_of(lambda _: Measurement(1.5, 1.2, 1.8, 5), profiles=("paper",))
     assert of_table({"X1": claim}, profile="quick").loc[0, "verdict"] == "not run"
-    assert of_table({"X1": claim}, profile="paper").loc[0, "verdict"] == "reproduced"
+    assert of_table({"X1": claim}, profile="paper").loc[0, "verdict"] == "holds"
 
 
 def test_claims_are_those_asked_for_in_the_order_of_the_table():
@@ -95,11 +101,42 @@ def test_rows_of_a_paper_are_added_to_the_published_ones(tmp_path):
     assert table["threshold"].map(type).eq(str).all()
 
 
-def test_published_claim_is_judged_by_its_own_row():
-    table = published()
-    assert verdict_of("R03", Measurement(0.1, 0.05, 0.2, 5), table) == "reproduced"
-    assert verdict_of("R03", Measurement(0.1, 0.05, 0.2, 4), table) == "inconclusive (seeds)"
-    assert verdict_of("X2", Measurement(-1.0, -2.0, -0.5, 5), ROWS) == "reproduced"
+@pytest.mark.parametrize(
+    ("measured", "reason"),
+    [
+        (Measurement(1.0, 0.5, 1.5, 5), "the interval contains the threshold"),
+        (Measurement(1.5, 1.2, 1.8, 2), "fewer than 3 seeds"),
+        (Measurement(0.5, 0.2, float("inf"), 5), "runs that were not made could still decide it"),
+    ],
+)
+def test_an_open_claim_says_why(measured, reason):
+    row = of_table({"X1": claim_of(lambda _: measured)}).iloc[0]
+    assert (row["verdict"], row["direction"], row["reason"]) == ("open", "open", reason)
+
+
+def test_what_hangs_on_what_the_paper_leaves_out_is_undecidable_and_keeps_its_direction():
+    silent = Measurement(1.5, 1.2, 1.8, 5, undecidable="the paper names no test")
+    row = of_table({"X1": claim_of(lambda _: silent)}).iloc[0]
+    assert (row["verdict"], row["direction"]) == ("undecidable", "holds")
+    assert row["reason"] == "the paper names no test"
+
+
+def test_a_claim_without_its_data_is_not_testable():
+    claim = claim_of(lambda _: Measurement(1.5, 1.2, 1.8, 5), untestable="no such data")
+    row = of_table({"X1": claim}).iloc[0]
+    assert (row["verdict"], row["reason"]) == ("not testable", "no such data")
+
+
+def test_sentence_begins_with_the_verdict_and_says_what_was_measured():
+    claim = claim_of(lambda _: Measurement(-1.5, -2.0, -1.0, 5))
+    assert of_table({"X2": claim}).loc[1, "sentence"] == "Holds: It is −1.50."
+    assert set(of_table({})["sentence"]) == {"Not run."}
+
+
+def test_scale_is_that_of_the_paper_profile():
+    claim = claim_of(lambda _: Measurement(1.5, 1.2, 1.8, 5))
+    scales = [of_table({"X1": claim}, profile=p).loc[0, "scale"] for p in ("paper", "smoke")]
+    assert scales == ["smaller: two epochs", "toy: profile smoke"]
 
 
 def test_markdown_has_a_line_for_each_claim_that_some_run_touches():
@@ -107,31 +144,37 @@ def test_markdown_has_a_line_for_each_claim_that_some_run_touches():
         "X1": Measurement(1.5, 1.2, 1.8, 5),
         "X2": Measurement(0.25, 0.25, 0.25, None),
     }
-    claims = {name: Claim((), lambda _, name=name: measured[name]) for name in measured}
+    claims = {name: claim_of(lambda _, name=name: measured[name]) for name in measured}
     lines = markdown(of_table(claims), ROWS).splitlines()
-    assert lines[2] == "| X1: links grow | slope: >= 1 (paper) | 1.5 [1.2, 1.8] | 5 | reproduced |"
-    assert lines[3] == "| X2: links fall | slope: < 0 (ours) | 0.25 |  | not reproduced |"
+    assert lines[2] == (
+        "| X1: links grow | **Holds:** It is 1.50. | smaller: two epochs | slope: >= 1 (paper) |"
+        " 1.5 [1.2, 1.8] | 5 |"
+    )
+    assert lines[3] == (
+        "| X2: links fall | **Fails:** It is 0.25. | smaller: two epochs | slope: < 0 (ours) |"
+        " 0.25 |  |"
+    )
     assert lines[-1] == "Not run yet, 1 of 3: Y 1."
     measured["Y1"] = Measurement(1.0, 1.0, 1.0, 5)
-    claims = {name: Claim((), lambda _, name=name: measured[name]) for name in measured}
+    claims = {name: claim_of(lambda _, name=name: measured[name]) for name in measured}
     assert markdown(of_table(claims), ROWS).splitlines()[-1].startswith("| Y1: ")
 
 
 def test_markdown_links_a_claim_to_its_page():
-    table = of_table({"X1": Claim((), lambda _: Measurement(1.5, 1.2, 1.8, 5))})
+    table = of_table({"X1": claim_of(lambda _: Measurement(1.5, 1.2, 1.8, 5))})
     line = markdown(table, ROWS, {"X1": "one.ipynb"}).splitlines()[2]
     assert line.startswith("| [X1](one.ipynb): links grow |")
 
 
 def test_markdown_keeps_a_bar_of_a_quantity_within_its_cell():
-    table = of_table({"X1": Claim((), lambda _: Measurement(1.5, 1.2, 1.8, 5))})
+    table = of_table({"X1": claim_of(lambda _: Measurement(1.5, 1.2, 1.8, 5))})
     line = markdown(table, ROWS.assign(quantity="|slope|")).splitlines()[2]
-    assert line.count("|") - line.count(r"\|") == 6 and r"\|slope\|" in line
+    assert line.count("|") - line.count(r"\|") == 7 and r"\|slope\|" in line
 
 
 def test_no_claims_asked_for_give_an_empty_table():
     table = verdicts.verdicts({}, lambda experiment, profile: [], ROWS, "paper", [])
-    assert table.empty and list(table)[:4] == ["id", "paper", "statement", "verdict"]
+    assert table.empty and list(table)[:4] == ["id", "paper", "statement", "sentence"]
 
 
 # readings
@@ -140,26 +183,26 @@ def test_no_claims_asked_for_give_an_empty_table():
 def with_readings(*judged):
     rows = pd.DataFrame({"reading": range(len(judged)), "verdict": judged})
     measured = Measurement(0.5, 0.4, 0.6, 5)
-    return Claim(("a",), lambda records: measured, readings=lambda records: rows)
+    return claim_of(lambda _: measured, ("a",), readings=lambda _: rows)
 
 
 def test_verdict_says_in_how_many_readings_the_claim_holds():
-    claim = with_readings("reproduced", "not reproduced", "inconclusive")
-    table = of_table({"X1": claim, "X2": Claim((), lambda _: None)})
+    claim = with_readings("holds", "fails", "open")
+    table = of_table({"X1": claim, "X2": claim_of(lambda _: None)})
     assert list(table["readings"]) == ["holds in 1 of 3 cases (1 open)", "", ""]
-    assert "not reproduced; holds in 1 of 3 cases (1 open) |" in markdown(table, ROWS)
+    assert "**Fails:** It is 0.50. Holds in 1 of 3 cases (1 open). |" in markdown(table, ROWS)
 
 
 def test_readings_of_all_claims_are_listed_with_their_own_verdicts():
     claims = {
-        "X1": with_readings("reproduced"),
-        "X2": Claim(("a",), lambda _: None),
-        "Y1": with_readings("inconclusive", "reproduced"),
+        "X1": with_readings("holds"),
+        "X2": claim_of(lambda _: None, ("a",)),
+        "Y1": with_readings("open", "holds"),
     }
     found = verdicts.readings(claims, lambda *_: [])
-    assert list(found["verdict"]) == ["reproduced", "inconclusive", "reproduced"]
+    assert list(found["verdict"]) == ["holds", "open", "holds"]
     assert verdicts.readings({"X2": claims["X2"]}, lambda *_: []).empty
     of_one = verdicts.readings(claims, lambda *_: [], ids=["Y1"])
-    assert list(of_one["verdict"]) == ["inconclusive", "reproduced"]
+    assert list(of_one["verdict"]) == ["open", "holds"]
     with pytest.raises(ValueError, match="unknown claim 'Z1': known are X1"):
         verdicts.readings(claims, lambda *_: [], ids=["Z1"])
