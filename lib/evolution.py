@@ -24,7 +24,7 @@ from lib.layers import SparseLinear
 from lib.names import check_known
 from lib.support import support_from_keys
 
-AVERAGE = "average"  # of a weight, in the optimiser's state: it is of the network, not of the steps
+AVERAGE = "average"  # begins the names of averages of weights in the optimiser's state
 
 
 def drop_per_sign(values: Tensor, fraction: float, *, generator: torch.Generator) -> Tensor:
@@ -267,13 +267,14 @@ def _replace_(
     state = _state(layer, optimiser)
     for name, entry in state.items():
         if _has_one_number_a_link(entry, layer):
-            state[name] = moved(entry, start if name == AVERAGE else torch.zeros_like(start))
+            is_average = name.startswith(AVERAGE)
+            state[name] = moved(entry, start if is_average else torch.zeros_like(start))
     layer.replace_values_(moved(values, start))
 
 
 def _reset_state_(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) -> None:
     for name, entry in _state(layer, optimiser).items():
-        if name != AVERAGE and _has_one_number_a_link(entry, layer):
+        if not name.startswith(AVERAGE) and _has_one_number_a_link(entry, layer):
             entry.zero_()
 
 

@@ -1,0 +1,490 @@
+"""Sparse training of any model: its linear layers made sparse, and links that evolve as it learns.
+
+``sparsify_`` replaces the linear layers of a model by sparse ones, an :class:`Evolver` updates
+their links while a loop of your own trains it, and ``densify_`` puts dense layers back.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+from torch.utils.hooks import RemovableHandle
+
+from lib import layers
+from lib.evolution import AVERAGE, Evolution, evolve_
+from lib.layers import SparseLinear
+from lib.names import check_known
+from lib.support import Support, draw_free_keys, erdos_renyi_density, support_from_keys
+
+STARTS = ("magnitude", "random", "new")
+DISTRIBUTIONS = ("uniform", "erdos_renyi")
+DENSE = (nn.Linear, layers.Linear)
+LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+ADAM = (torch.optim.Adam, torch.optim.AdamW)  # they count steps, for all links of a layer at once
+OPTIMISERS = (torch.optim.SGD, *ADAM, torch.optim.RMSprop, torch.optim.Adagrad)
+
+Filter = Callable[[str, nn.Module], bool]
+
+
+# --------------------------------------------------------------------------------- the layers
+
+
+def sparsify_(
+    model: nn.Module,
+    *,
+    density: float | None = None,
+    er_epsilon: float | None = None,
+    distribution: str = "uniform",
+    start: str = "magnitude",
+    filter: Filter | None = None,
+    generator: torch.Generator | None = None,
+) -> list[str]:
+    r"""Replace every ``nn.Linear`` of a model by a :class:`lib.layers.SparseLinear`, in place.
+
+    Make the optimiser after this: the layers have new parameters. A layer that is used at several
+    places stays one layer. The output projection of ``nn.MultiheadAttention`` stays dense, as
+    attention reads its weight itself; a ``nn.TransformerEncoderLayer`` whose layers become sparse
+    no longer takes its fast path of evaluation, for the same reason.
+
+    Source: [Mocanu2018], Eq. (1) for ``er_epsilon``; [Evci2020], Section 3 for ``"erdos_renyi"``.
+
+    Args:
+        model: any module that has linear layers; not a linear layer itself.
+        density: links divided by positions, over all layers that are replaced, in (0, 1]; or give
+        er_epsilon: the SET parameter; a layer has er_epsilon · (n_in + n_out) links, at most all.
+        distribution: of the density over the layers. ``"uniform"``: each has it;
+            ``"erdos_renyi"``: links in proportion to n_in + n_out, and as many in all.
+        start: ``"magnitude"``: the largest weights stay; ``"random"``: those at random positions
+            stay; ``"new"``: random positions, and weights drawn anew for the density (``"he"`` of
+            :func:`lib.layers.initial_values`).
+        filter: (name, module) -> whether a layer is replaced; None for all.
+        generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
+    Returns: names of the layers that were replaced, in the model's order.
+    Raises: ValueError for a value out of range, a model without such a layer, a layer that cannot
+        be replaced (tied weights, parametrized, pruned, with hooks), or too few links for a layer
+        to have one.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 10))
+        >>> sparsify_(net, density=0.05)
+        ['0', '2']
+    """
+    check_known("start", start, STARTS)
+    check_known("distribution", distribution, DISTRIBUTIONS)
+    if (density is None) == (er_epsilon is None):
+        raise ValueError(f"density = {density}, er_epsilon = {er_epsilon}: give one of the two")
+    if density is not None and not 0 < density <= 1:
+        raise ValueError(f"density = {density} is out of range: give one in (0, 1]")
+    if er_epsilon is not None and not er_epsilon > 0:
+        raise ValueError(f"er_epsilon = {er_epsilon} is out of range: give a positive one")
+    if isinstance(model, DENSE):
+        raise ValueError(
+            "the model is itself a linear layer: put it into a module, or use layers.SparseLinear"
+        )
+    if generator is None:
+        generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+    chosen = _chosen(model, filter)
+    shapes = {name: (linear.in_features, linear.out_features) for name, linear in chosen.items()}
+    numbers = _numbers_of_links(shapes, density, er_epsilon, distribution)
+    made = {}
+    for name, linear in chosen.items():
+        made[id(linear)] = _sparse_twin(linear, numbers[name], start, generator)
+    _replace_everywhere(model, made)
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer) and any(
+            isinstance(child, SparseLinear) for child in module.children()
+        ):
+            module.activation_relu_or_gelu = 0  # the fast path reads weights
+    return list(chosen)
+
+
+def densify_(model: nn.Module) -> list[str]:
+    """Replace every sparse layer of a model by an ``nn.Linear`` of the same function, in place.
+
+    Returns: names of the layers that were replaced, in the model's order.
+    """
+    names, made = [], {}
+    for name, module in model.named_modules():
+        if not isinstance(module, SparseLinear):
+            continue
+        dense = nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
+        dense.weight = nn.Parameter(module.to_dense().detach(), module.values.requires_grad)
+        dense.bias = module.bias
+        names.append(name)
+        made[id(module)] = dense.train(module.training)
+    _replace_everywhere(model, made)
+    return names
+
+
+def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
+    """The layers to replace, by name, each once."""
+    owners: dict[int, set[int]] = {}  # modules that hold a parameter
+    in_attention: set[int] = set()
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            owners.setdefault(id(parameter), set()).add(id(module))
+        if isinstance(module, nn.MultiheadAttention):
+            in_attention.add(id(module.out_proj))
+    chosen = {}
+    for name, module in model.named_modules():
+        is_attention = id(module) in in_attention
+        if not (isinstance(module, nn.Linear) and (filter is not None or not is_attention)):
+            continue
+        if filter is not None and not filter(name, module):
+            continue
+        if is_attention:
+            raise ValueError(
+                f"layer {name} belongs to nn.MultiheadAttention, which reads its weight itself:"
+                " leave it out by the filter"
+            )
+        _check_replaceable(name, module)
+        if len(owners[id(module.weight)]) > 1:
+            raise ValueError(
+                f"layer {name} shares its weight with another module: untie them, or leave it out"
+                " by the filter"
+            )
+        chosen[name] = module
+    if not chosen:
+        raise ValueError("no layer of the model is an nn.Linear to replace: see the filter")
+    return chosen
+
+
+def _check_replaceable(name: str, module: nn.Linear) -> None:
+    if is_parametrized(module):
+        raise ValueError(f"layer {name} is parametrized: remove the parametrizations first")
+    if "weight" not in module._parameters:
+        raise ValueError(f"layer {name} has no parameter weight (pruned?): make it permanent first")
+    if type(module) not in DENSE:
+        raise ValueError(
+            f"layer {name} is a {type(module).__name__}, which may compute something else than"
+            " nn.Linear: leave it out by the filter"
+        )
+    if any(getattr(module, hooks) for hooks in HOOKS):
+        raise ValueError(f"layer {name} has hooks, which would be lost: register them afterwards")
+
+
+def _numbers_of_links(
+    shapes: dict[str, tuple[int, int]],
+    density: float | None,
+    er_epsilon: float | None,
+    distribution: str,
+) -> dict[str, int]:
+    """Links of each layer; their sum is the density of all positions, rounded."""
+    positions = {name: n_in * n_out for name, (n_in, n_out) in shapes.items()}
+    if er_epsilon is not None:
+        densities = {name: erdos_renyi_density(*shapes[name], er_epsilon) for name in shapes}
+    elif distribution == "uniform":
+        densities = dict.fromkeys(shapes, density)
+    else:
+        densities = _erdos_renyi_densities(shapes, density)
+    exact = {name: densities[name] * positions[name] for name in shapes}
+    numbers = {name: math.floor(links + 1e-9) for name, links in exact.items()}
+    left = round(sum(exact.values())) - sum(numbers.values())
+    for name in sorted(shapes, key=lambda name: numbers[name] - exact[name])[:left]:
+        numbers[name] += 1  # the largest remainders
+    for name, n in numbers.items():
+        if n == 0:
+            raise ValueError(
+                f"layer {name} of {positions[name]} positions would have no link: give a larger"
+                " density, or leave it out by the filter"
+            )
+    return numbers
+
+
+def _erdos_renyi_densities(shapes: dict[str, tuple[int, int]], density: float) -> dict[str, float]:
+    """Densities in proportion to (n_in + n_out) / (n_in n_out), none above 1, of the given mean."""
+    positions = {name: n_in * n_out for name, (n_in, n_out) in shapes.items()}
+    wanted = density * sum(positions.values())
+    full: set[str] = set()
+    while True:
+        sides = sum(sum(shapes[name]) for name in shapes if name not in full)
+        left = wanted - sum(positions[name] for name in full)
+        scale = left / sides if sides else 0.0
+        beyond = {n for n in shapes if n not in full and scale * sum(shapes[n]) > positions[n]}
+        if not beyond:
+            break
+        full |= beyond
+    return {
+        name: 1.0 if name in full else scale * sum(shapes[name]) / positions[name]
+        for name in shapes
+    }
+
+
+def _sparse_twin(
+    linear: nn.Linear, n_links: int, start: str, generator: torch.Generator
+) -> SparseLinear:
+    """A sparse layer with some of a dense layer's weights, and its bias."""
+    n_in, n_out = linear.in_features, linear.out_features
+    weights = linear.weight.detach().flatten()
+    if start == "magnitude":
+        keys = weights.abs().topk(n_links).indices.sort().values.cpu()
+    else:
+        none = torch.empty(0, dtype=torch.int64)
+        keys = draw_free_keys(n_in * n_out, n_links, generator=generator, occupied=none)
+    support: Support = support_from_keys(keys, n_in, n_out)
+    like = {"device": weights.device, "dtype": weights.dtype}
+    layer = SparseLinear(n_in, n_out, support=support, bias=False, generator=generator, **like)
+    if start != "new":
+        layer.replace_values_(weights[keys.to(weights.device)].clone())
+    layer.values.requires_grad_(linear.weight.requires_grad)
+    layer.bias = linear.bias
+    return layer.train(linear.training)
+
+
+def _replace_everywhere(model: nn.Module, made: dict[int, nn.Module]) -> None:
+    for module in list(model.modules()):
+        for name, child in list(module._modules.items()):
+            if id(child) in made:
+                module._modules[name] = made[id(child)]
+
+
+# ---------------------------------------------------------------------------------- evolution
+
+
+class Evolver:
+    r"""Updates the links of a model's sparse layers while a loop of your own trains it: call
+    :meth:`step` once after every step of the optimiser, as with a learning-rate scheduler.
+
+    After every ``every`` steps, until ``until`` of the planned steps are done, a fraction of the
+    links of each layer is dropped and as many grow (:func:`lib.evolution.evolve_`). What the
+    optimiser remembers of a link moves with it. For growth by gradient the layers are watched in
+    the last ``evolution.gradient_batches`` steps before an update, and at no other time.
+
+    Under Adam and AdamW a grown link counts its own steps. The optimiser counts those of the whole
+    layer; by its count the first update of a link that is new at a late step is
+    :math:`(1 - \beta_1) / \sqrt{1 - \beta_2}` = 3.2 times as large as that of a new network.
+
+    Works with gradient accumulation, ``clip_grad_norm_``, ``torch.autocast`` and gradient scalers
+    (a batch whose gradient is not finite is not counted). Under ``DistributedDataParallel`` give
+    the wrapped model, on every process: all get the same links.
+
+    Source: [Mocanu2018], Algorithm 1; [Evci2020], Section 3 (update schedule).
+
+    Args:
+        model: its sparse layers evolve.
+        optimiser: SGD, Adam, AdamW, RMSprop or Adagrad; it holds their values.
+        evolution: the rules; ``last_epoch`` is not used.
+        every: steps from one update to the next, at least 1.
+        steps: planned number of optimiser steps, at least 1.
+        until: share of them after which links stand still, in (0, 1]; None: they never do.
+        averages: models that hold moving averages of the same weights, as
+            ``torch.optim.swa_utils.AveragedModel``; their links move along.
+        generator: source of randomness, on the CPU.
+    Raises: ValueError if a value is out of range, the model has no sparse layer, or the optimiser
+        is of another kind or does not hold the values of a layer.
+
+    Example:
+        >>> net = nn.Sequential(SparseLinear(64, 32, density=0.1))
+        >>> optimiser = torch.optim.AdamW(net.parameters())
+        >>> evolver = Evolver(net, optimiser, every=1, steps=4, generator=torch.Generator())
+        >>> net(torch.rand(8, 64)).sum().backward()
+        >>> optimiser.step()
+        >>> n_replaced = evolver.step()
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        evolution: Evolution | None = None,
+        *,
+        every: int,
+        steps: int,
+        until: float | None = 0.75,
+        averages: Sequence[nn.Module] = (),
+        generator: torch.Generator,
+    ) -> None:
+        for name, value in (("every", every), ("steps", steps)):
+            if not (isinstance(value, int) and value >= 1):
+                raise ValueError(
+                    f"{name} = {value} is out of range: give a whole number, at least 1"
+                )
+        if until is not None and not 0 < until <= 1:
+            raise ValueError(f"until = {until} is out of range: give one in (0, 1], or None")
+        if type(optimiser) not in OPTIMISERS:
+            known = ", ".join(kind.__name__ for kind in OPTIMISERS)
+            raise ValueError(
+                f"what a {type(optimiser).__name__} remembers of a link is not known, so that it"
+                f" cannot move with it: give one of {known}"
+            )
+        self.layers = _sparse_layers(model)
+        held = {id(p) for group in optimiser.param_groups for p in group["params"]}
+        for name, layer in self.layers.items():
+            if layer.values.requires_grad and id(layer.values) not in held:
+                raise ValueError(
+                    f"the optimiser does not hold the values of layer {name}: make it after"
+                    " sparsify_, of the model's parameters"
+                )
+        self.averages = [_sparse_layers(average) for average in averages]
+        self.optimiser = optimiser
+        self.evolution = evolution or Evolution()
+        self.every = every
+        self.last = steps if until is None else math.floor(until * steps)  # step of an update
+        self.goes_on = until is None
+        self.generator = generator
+        self.is_shared = isinstance(model, nn.parallel.DistributedDataParallel)
+        if self.is_shared:
+            state = [generator.get_state()]
+            dist.broadcast_object_list(state)
+            generator.set_state(state[0])
+        self.steps_taken = 0
+        self.seen: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._watches: list[RemovableHandle] = []
+        if isinstance(optimiser, ADAM):
+            optimiser.register_step_post_hook(self._correct_new_links)
+        self._watch_before_update()
+
+    def step(self) -> int:
+        """Count a step of the optimiser, and update the links if one is due; return how many were
+        replaced.
+        """
+        self.steps_taken += 1
+        n_replaced = 0
+        if self.steps_taken % self.every == 0 and self._evolves(self.steps_taken):
+            n_replaced = self._update()
+        self._watch_before_update()
+        return n_replaced
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training that is resumed needs, besides the states of model and optimiser."""
+        return {
+            "steps_taken": self.steps_taken,
+            "generator": self.generator.get_state(),
+            "seen": {name: list(pairs) for name, pairs in self.seen.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well."""
+        self.steps_taken = state["steps_taken"]
+        self.generator.set_state(state["generator"])
+        self.seen = {name: list(pairs) for name, pairs in state["seen"].items()}
+        self._watch_before_update()
+
+    def _evolves(self, step: int) -> bool:
+        return self.goes_on or step <= self.last
+
+    def _update(self) -> int:
+        for handle in self._watches:
+            handle.remove()
+        self._watches = []
+        seen, self.seen = self._joined(), {}
+        fraction = self.evolution.fraction_at_epoch(min(self.steps_taken, self.last), self.last)
+        n_replaced = 0
+        for name, layer in self.layers.items():
+            if not layer.values.requires_grad:
+                continue
+            twins = [average[name] for average in self.averages]
+            state = self.optimiser.state[layer.values]
+            if isinstance(self.optimiser, ADAM) and "step" in state and LINK_STEPS not in state:
+                state[LINK_STEPS] = torch.full_like(layer.values.detach(), float(state["step"]))
+            for i, twin in enumerate(twins):  # they move as what the optimiser remembers does
+                state[f"{AVERAGE} {i}"] = twin.values.detach()
+            n_replaced += evolve_(
+                layer,
+                self.evolution,
+                fraction=fraction,
+                generator=self.generator,
+                optimiser=self.optimiser,
+                **seen.get(name, {}),
+            )
+            for i, twin in enumerate(twins):
+                index = [tensor.clone() for tensor in layer.support[2:]]
+                twin.support = Support(layer.in_features, layer.out_features, *index)
+                twin.replace_values_(state.pop(f"{AVERAGE} {i}"))
+        return n_replaced
+
+    # ------------------------------------------------------------------ what layers see
+
+    def _watch_before_update(self) -> None:
+        """Watch the layers if the coming step is one of the last before an update by gradient."""
+        if self._watches or self.evolution.grow != "gradient":
+            return
+        update = (self.steps_taken // self.every + 1) * self.every
+        is_near = update - self.steps_taken <= self.evolution.gradient_batches
+        if is_near and self._evolves(update):
+            for name, layer in self.layers.items():
+                if layer.values.requires_grad:
+                    pairs = self.seen.setdefault(name, [])
+                    self._watches.append(layer.register_forward_hook(_collector(pairs)))
+
+    def _joined(self) -> dict[str, dict[str, Tensor]]:
+        """By layer x (n_in, B) and grad_y (n_out, B) of all batches seen, of all processes."""
+        if not self.seen:
+            return {}
+        parts = [self.seen]
+        if self.is_shared:
+            parts = [None] * dist.get_world_size()
+            dist.all_gather_object(parts, self.seen)
+        joined = {}
+        for name in self.seen:
+            pairs = [pair for part in parts for pair in part[name]]
+            if not pairs:
+                raise ValueError(
+                    f"layer {name} saw no batch with a finite gradient before its update: was it"
+                    " called in training mode?"
+                )
+            x, grad_y = (torch.cat(tensors).t() for tensors in zip(*pairs, strict=True))
+            joined[name] = {"x": x, "grad_y": grad_y}
+        return joined
+
+    # ---------------------------------------------------------------------- Adam's steps
+
+    @torch.no_grad()
+    def _correct_new_links(self, *_: Any) -> None:
+        r"""Give links that are younger than their layer the step that they would take by their own
+        count a instead of the layer's t: :math:`\hat m = m / (1 - \beta_1^a)`, and so for v.
+
+        Source: [Kingma2015], Algorithm 1.
+        """
+        for group in self.optimiser.param_groups:
+            for parameter in group["params"]:
+                state = self.optimiser.state.get(parameter, {})
+                if LINK_STEPS in state and parameter.grad is not None:
+                    state[LINK_STEPS] += 1
+                    own, whole = state[LINK_STEPS], float(state["step"])
+                    young = own < whole
+                    parameter[young] += _adam_step(state, group, whole, young)
+                    parameter[young] -= _adam_step(state, group, own[young], young)
+
+
+def _sparse_layers(model: nn.Module) -> dict[str, SparseLinear]:
+    """The sparse layers of a model, by name, without what wrappers put before it."""
+    named = {}
+    for name, module in model.named_modules():
+        if isinstance(module, SparseLinear):
+            named[name.removeprefix("module.").removeprefix("_orig_mod.")] = module
+    if not named:
+        raise ValueError("the model has no sparse layer: call sparsify_ first")
+    return named
+
+
+def _collector(pairs: list[tuple[Tensor, Tensor]]) -> Callable[..., None]:
+    """A forward hook that appends inputs (B, n_in) and gradients (B, n_out) of a layer."""
+
+    def collect(layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
+        if not (layer.training and y.requires_grad):
+            return
+        x = args[0].detach().reshape(-1, layer.in_features).to(layer.values.dtype)
+
+        def keep(grad: Tensor) -> None:
+            if grad.isfinite().all():
+                pairs.append((x, grad.detach().reshape(-1, layer.out_features).to(x)))
+
+        y.register_hook(keep)
+
+    return collect
+
+
+def _adam_step(
+    state: dict[str, Any], group: dict[str, Any], count: float | Tensor, young: Tensor
+) -> Tensor:
+    """lr · m̂ / (√v̂ + ε) of some links, bias-corrected by a count of steps."""
+    beta1, beta2 = group["betas"]
+    second = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"][young]
+    mean = state["exp_avg"][young] / (1 - beta1**count)
+    return group["lr"] * mean / ((second / (1 - beta2**count)).sqrt() + group["eps"])

@@ -1,0 +1,472 @@
+"""Any model made sparse, links that evolve in a loop of one's own, and back."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations, prune
+
+from lib.evolution import Evolution
+from lib.layers import SparseLinear
+from lib.sparsify import Evolver, densify_, sparsify_
+
+RIGL = Evolution(drop="magnitude", grow="gradient", gradient_batches=2)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def mlp(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 5))
+
+
+class Block(nn.Module):
+    """A block of a GPT: attention by one projection, and a network of its own, causal."""
+
+    def __init__(self, width=16, heads=4):
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x):
+        n, t, width = x.shape
+        parts = self.qkv(self.norms[0](x)).view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(*parts, is_causal=True)
+        x = x + self.out(seen.transpose(1, 2).reshape(n, t, width))
+        return x + self.mlp(self.norms[1](x))
+
+
+# ------------------------------------------------------------------------------------ layers
+
+
+@pytest.mark.parametrize("start", ["magnitude", "random"])
+def test_all_links_compute_what_the_dense_model_does(start):
+    net, x = mlp(), torch.rand(7, 20)
+    desired = net(x)
+    assert sparsify_(net, density=1.0, start=start, generator=seeded()) == ["0", "2"]
+    torch.testing.assert_close(net(x), desired)
+
+
+def test_largest_weights_stay():
+    net = mlp()
+    weight = net[0].weight.detach().clone()
+    sparsify_(net, density=0.1)
+    kept = weight.abs() >= weight.abs().flatten().sort(descending=True).values[59]
+    assert net[0].nnz == 60
+    torch.testing.assert_close(net[0].to_dense(), torch.where(kept, weight, 0.0))
+
+
+def test_weights_at_random_positions_stay_or_are_drawn_anew():
+    dense, kept, new = mlp(), mlp(), mlp()
+    sparsify_(kept, density=0.1, start="random", generator=seeded())
+    sparsify_(new, density=0.1, start="new", generator=seeded())
+    there = kept[0].to_dense() != 0
+    torch.testing.assert_close(kept[0].to_dense()[there], dense[0].weight[there])
+    assert torch.equal(kept[0].support.keys, new[0].support.keys)
+    assert not torch.isclose(new[0].values, kept[0].values).any()
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "erdos_renyi"])
+@pytest.mark.parametrize("density", [0.013, 0.2, 0.77])
+def test_density_counts_the_links_of_all_layers(distribution, density):
+    net = mlp()
+    sparsify_(net, density=density, distribution=distribution)
+    assert net[0].nnz + net[2].nnz == round(density * 750)
+
+
+def test_erdos_renyi_gives_links_in_proportion_to_both_widths():
+    net = nn.Sequential(nn.Linear(100, 300), nn.Linear(300, 100), nn.Linear(100, 40))
+    sparsify_(net, density=0.1, distribution="erdos_renyi")  # 6,400 links to 400, 400 and 140
+    assert [layer.nnz for layer in net] == [2724, 2723, 953]
+
+
+def test_layers_that_would_have_more_than_all_links_are_full():
+    net = nn.Sequential(nn.Linear(100, 300), nn.Linear(300, 100), nn.Linear(100, 2))
+    sparsify_(net, density=0.1, distribution="erdos_renyi")
+    assert net[2].nnz == 200 and net[0].nnz == net[1].nnz == 2910
+
+
+def test_er_epsilon_is_that_of_set():
+    net = mlp()
+    sparsify_(net, er_epsilon=2)
+    assert (net[0].nnz, net[2].nnz) == (100, 70)
+
+
+def test_filter_chooses_layers_and_others_stay():
+    net = mlp()
+    assert sparsify_(net, density=0.5, filter=lambda name, module: name == "2") == ["2"]
+    assert type(net[0]) is nn.Linear and type(net[2]) is SparseLinear
+
+
+def test_a_layer_used_at_two_places_stays_one():
+    shared = nn.Linear(8, 8)
+    net = nn.ModuleDict({"a": shared, "b": nn.Sequential(shared, nn.ReLU())})
+    assert sparsify_(net, density=0.5) == ["a"]
+    assert net["a"] is net["b"][0] and isinstance(net["a"], SparseLinear)
+
+
+def test_bias_mode_dtype_and_frozen_weights_are_kept():
+    net = mlp().double().eval()
+    net[0].weight.requires_grad_(False)
+    bias = net[0].bias
+    sparsify_(net, density=0.5)
+    assert net[0].bias is bias and net[0].values.dtype == torch.float64
+    assert not net[0].values.requires_grad and net[2].values.requires_grad
+    assert not net[0].training
+
+
+def tied():
+    net = nn.ModuleDict({"words": nn.Embedding(5, 8), "head": nn.Linear(8, 5)})
+    net["head"].weight = net["words"].weight
+    return net
+
+
+def parametrized():
+    net = mlp()
+    parametrizations.weight_norm(net[0])
+    return net
+
+
+def pruned():
+    net = mlp()
+    prune.l1_unstructured(net[0], "weight", 0.5)
+    return net
+
+
+def hooked():
+    net = mlp()
+    net[0].register_forward_hook(lambda *_: None)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (tied, "layer head shares its weight with another module"),
+        (parametrized, "layer 0 is parametrized"),
+        (pruned, "layer 0 has no parameter weight"),
+        (hooked, "layer 0 has hooks"),
+        (nn.ReLU, "no layer of the model is an nn.Linear"),
+        (lambda: nn.Linear(3, 3), "the model is itself a linear layer"),
+    ],
+)
+def test_layers_that_cannot_be_replaced_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        sparsify_(make(), density=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give one of the two"),
+        ({"density": 0.5, "er_epsilon": 2}, "give one of the two"),
+        ({"density": 1.5}, r"density = 1\.5 is out of range"),
+        ({"er_epsilon": 0}, "er_epsilon = 0 is out of range"),
+        ({"density": 1e-9}, "layer 0 of 600 positions would have no link"),
+        ({"density": 0.5, "start": "biggest"}, "start 'biggest'"),
+    ],
+)
+def test_bad_values_are_refused_and_nothing_is_replaced(options, message):
+    net = mlp()
+    with pytest.raises(ValueError, match=message):
+        sparsify_(net, **options)
+    assert type(net[0]) is nn.Linear
+
+
+def test_attention_stays_dense_and_is_refused_where_it_is_asked_for():
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    every = lambda name, module: True  # noqa: E731
+    with pytest.raises(ValueError, match=r"self_attn.out_proj belongs to nn.MultiheadAttention"):
+        sparsify_(copy.deepcopy(layer), density=0.5, filter=every)
+    assert sparsify_(layer, density=0.5) == ["linear1", "linear2"]
+
+
+def test_transformer_evaluates_as_its_dense_twin():
+    net = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), 2)
+    sparsify_(net, density=0.3)
+    twin = copy.deepcopy(net)
+    densify_(twin)
+    x = torch.rand(3, 7, 16)
+    torch.testing.assert_close(net.eval()(x), twin.eval()(x))
+
+
+def test_dense_layers_come_back_with_the_same_function():
+    net, x = mlp(), torch.rand(7, 20)
+    sparsify_(net, density=0.2)
+    desired = net(x)
+    assert densify_(net) == ["0", "2"] and type(net[0]) is nn.Linear
+    torch.testing.assert_close(net(x), desired)
+
+
+# --------------------------------------------------------------------------------- evolution
+
+
+def data(seed=0):
+    x = torch.rand(64, 20, generator=seeded(seed))
+    return x, (x[:, 0] * 5).long().clamp(max=4)
+
+
+def train(net, optimiser, evolver, steps, first=0):
+    x, y = data()
+    for step in range(first, first + steps):
+        index = torch.arange(16) + 16 * (step % 4)
+        optimiser.zero_grad()
+        F.cross_entropy(net(x[index]), y[index]).backward()
+        optimiser.step()
+        evolver.step()
+
+
+def made(optimiser=torch.optim.SGD, evolution=RIGL, every=3, steps=12, until=0.75):
+    net = mlp()
+    sparsify_(net, density=0.2)
+    optimiser = optimiser(net.parameters(), lr=0.05)
+    when = {"every": every, "steps": steps, "until": until}
+    return net, optimiser, Evolver(net, optimiser, evolution, generator=seeded(), **when)
+
+
+def links_of(net):
+    return [layer.support.keys for layer in net.modules() if isinstance(layer, SparseLinear)]
+
+
+def same(first, second):
+    return all(map(torch.equal, first, second))
+
+
+def test_links_are_updated_after_every_so_many_steps_until_they_stand_still():
+    net, optimiser, evolver = made()
+    before, updated = links_of(net), []
+    for step in range(12):
+        train(net, optimiser, evolver, 1, step)
+        if not same(before, links_of(net)):
+            updated.append(step + 1)
+        before = links_of(net)
+    assert updated == [3, 6, 9]
+
+
+def test_links_never_stand_still_where_it_is_asked_for():
+    net, optimiser, evolver = made(steps=3, until=None)
+    train(net, optimiser, evolver, 6)
+    before = links_of(net)
+    train(net, optimiser, evolver, 3)
+    assert not same(before, links_of(net))
+
+
+def test_growth_takes_the_positions_of_largest_gradient():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 4))
+    sparsify_(net, density=0.5)
+    dense = nn.Linear(6, 4)
+    dense.weight, dense.bias = nn.Parameter(net[0].to_dense().detach()), net[0].bias
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.0)
+    rule = Evolution(drop="magnitude", grow="gradient", gradient_batches=1, drop_fraction=0.25)
+    evolver = Evolver(net, optimiser, rule, every=1, steps=10, generator=seeded())
+    x, goal = torch.rand(5, 6), torch.rand(5, 4)
+    F.mse_loss(net(x), goal).backward()
+    F.mse_loss(dense(x), goal).backward()
+    kept = net[0].values.abs().sort(descending=True).values[8]
+    free = dense.weight.detach().abs() < kept
+    grown = dense.weight.grad.abs().where(free, torch.tensor(-1.0)).flatten().topk(3).indices
+    optimiser.step()
+    assert evolver.step() == 3
+    desired = torch.cat([(~free).flatten().nonzero().squeeze(1), grown]).sort().values
+    assert torch.equal(net[0].support.keys, desired)
+
+
+def test_layers_are_watched_in_the_last_steps_before_an_update_alone():
+    net, optimiser, evolver = made(every=5, steps=20)
+    watched = []
+    for step in range(6):
+        watched.append(len(net[0]._forward_hooks))
+        train(net, optimiser, evolver, 1, step)
+    assert watched == [0, 0, 0, 1, 1, 0]
+
+
+def test_training_resumes_to_the_same_bits():
+    net, optimiser, evolver = made(torch.optim.AdamW)
+    train(net, optimiser, evolver, 5)
+    states = copy.deepcopy([part.state_dict() for part in (net, optimiser, evolver)])
+    train(net, optimiser, evolver, 7, first=5)
+    again = made(torch.optim.AdamW)
+    for part, state in zip(again, states, strict=True):
+        part.load_state_dict(state)
+    train(*again, 7, first=5)
+    assert same(links_of(net), links_of(again[0]))
+    assert same(net.parameters(), again[0].parameters())
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_a_link_grown_late_takes_the_steps_of_a_new_adam(kind, amsgrad):
+    net = nn.Sequential(nn.Linear(4, 3, bias=False)).double()
+    sparsify_(net, density=0.5, generator=seeded())
+    optimiser = kind(net.parameters(), lr=0.01, amsgrad=amsgrad)
+    rule = Evolution(drop_fraction=0.5)
+    evolver = Evolver(net, optimiser, rule, every=50, steps=100, generator=seeded())
+    gradients = torch.rand(60, 6, generator=seeded(), dtype=torch.float64)
+    for gradient in gradients[:50]:
+        net[0].values.grad = gradient.clone()
+        optimiser.step()
+        evolver.step()
+    new = (net[0].values == 0).nonzero().squeeze(1)
+    single = nn.Parameter(torch.zeros(len(new), dtype=torch.float64))
+    fresh = kind([single], lr=0.01, amsgrad=amsgrad)
+    assert len(new) > 0
+    for gradient in gradients[50:]:
+        net[0].values.grad = gradient.clone()
+        optimiser.step()
+        evolver.step()
+        single.grad = gradient[new].clone()
+        fresh.step()
+        torch.testing.assert_close(net[0].values.detach()[new], single.detach())
+
+
+def test_by_the_count_of_the_layer_the_first_step_would_be_three_times_as_large():
+    values = nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.Adam([values], lr=0.01)
+    for _ in range(10_000):
+        values.grad = torch.zeros(1)
+        optimiser.step()
+    values.grad = torch.ones(1)
+    optimiser.step()
+    assert -values.item() / 0.01 == pytest.approx(0.1 / 0.001**0.5, rel=1e-3)  # 3.16
+
+
+def test_momentum_moves_with_the_links():
+    net, optimiser, evolver = made(lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9))
+    train(net, optimiser, evolver, 3)
+    old = links_of(net)[0]
+    assert optimiser.state[net[0].values]["momentum_buffer"].shape == old.shape
+    assert (optimiser.state[net[0].values]["momentum_buffer"][net[0].values == 0] == 0).all()
+
+
+def test_averages_follow_their_links():
+    net, optimiser, _ = made()
+    average = torch.optim.swa_utils.AveragedModel(net)
+    evolver = Evolver(
+        net, optimiser, RIGL, every=3, steps=12, averages=[average], generator=seeded()
+    )
+    dense = torch.zeros(30, 20)
+    for step in range(9):
+        train(net, optimiser, evolver, 1, step)
+        there = net[0].to_dense() != 0
+        dense = torch.where(there, dense, 0.0)  # links that went are forgotten
+        average.update_parameters(net)
+        dense = dense + (net[0].to_dense().detach() - dense) / (step + 1)
+        assert same(links_of(net), links_of(average))
+    torch.testing.assert_close(average.module[0].to_dense(), dense, atol=1e-6, rtol=1e-5)
+
+
+def test_autocast_and_accumulated_gradients_evolve_too():
+    net, optimiser, evolver = made(every=2, steps=8)
+    x, y = data()
+    before = links_of(net)
+    for step in range(4):
+        optimiser.zero_grad()
+        for half in (x[:8], x[8:16]):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = F.cross_entropy(net(half), y[:8])
+            loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        evolver.step()
+        assert evolver.steps_taken == step + 1
+    assert not same(before, links_of(net))
+
+
+def test_a_batch_whose_gradient_is_not_finite_is_not_counted():
+    net, optimiser, evolver = made(every=2, steps=8)
+    x, y = data()
+    (F.cross_entropy(net(x), y) * float("inf")).backward()
+    evolver.step()
+    F.cross_entropy(net(x), y).backward()
+    assert [len(pairs) for pairs in evolver.seen.values()] == [1, 1]
+    optimiser.zero_grad()
+    assert evolver.step() > 0
+
+
+def test_gpt_block_trains_and_evolves():
+    torch.manual_seed(0)
+    net, x = Block(), torch.rand(6, 9, 16)
+    names = sparsify_(net, density=0.2)
+    assert names == ["qkv", "out", "mlp.0", "mlp.2"]
+    optimiser = torch.optim.AdamW(net.parameters(), lr=0.01)
+    evolver = Evolver(net, optimiser, RIGL, every=3, steps=30, generator=seeded())
+    losses = []
+    for _ in range(20):
+        optimiser.zero_grad()
+        loss = F.mse_loss(net(x), x.flip(2))
+        loss.backward()
+        optimiser.step()
+        evolver.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every": 0}, "every = 0 is out of range"),
+        ({"steps": 2.5}, r"steps = 2\.5 is out of range"),
+        ({"until": 0}, "until = 0 is out of range"),
+        ({"optimiser": torch.optim.Rprop}, "what a Rprop remembers of a link is not known"),
+        ({"optimiser": torch.optim.LBFGS}, "what a LBFGS remembers of a link is not known"),
+    ],
+)
+def test_bad_evolvers_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        made(**options)
+
+
+def test_an_optimiser_made_before_the_layers_were_sparse_is_refused():
+    net = mlp()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    sparsify_(net, density=0.2)
+    with pytest.raises(ValueError, match="does not hold the values of layer 0: make it after"):
+        Evolver(net, optimiser, every=1, steps=5, generator=seeded())
+
+
+def test_a_model_without_sparse_layers_is_refused():
+    net = mlp()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="the model has no sparse layer: call sparsify_ first"):
+        Evolver(net, optimiser, every=1, steps=5, generator=seeded())
+
+
+# ------------------------------------------------------------------------- several processes
+
+
+def distributed(rank, folder):
+    address = f"file://{folder}/store"
+    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    net = mlp()
+    sparsify_(net, density=0.2)
+    net = nn.parallel.DistributedDataParallel(net)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    evolver = Evolver(net, optimiser, RIGL, every=3, steps=12, generator=seeded(rank))
+    x, y = data(rank)  # each its own
+    for _ in range(10):
+        optimiser.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimiser.step()
+        evolver.step()
+    torch.save([links_of(net), [p.detach() for p in net.parameters()]], f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_processes_that_train_together_have_equal_links_and_weights(tmp_path):
+    torch.multiprocessing.spawn(distributed, (str(tmp_path),), nprocs=2)
+    (first, weights), (second, others) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert same(first, second) and same(weights, others)
+    net = mlp()
+    sparsify_(net, density=0.2)
+    assert not same(first, links_of(net))
