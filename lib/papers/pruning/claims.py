@@ -86,7 +86,7 @@ def hidden_losses(records: Records) -> pd.DataFrame:
     elsewhere), others (those of other features).
     """
     rows = []
-    for record in numbers.of_experiment(records, "mask_regions"):
+    for record in numbers.chosen(numbers.of_experiment(records, "mask_regions")):
         mean = 100 * record.metrics.groupby("kind")["accuracy"].mean()
         losses = {kind: mean["nothing"] - mean[kind] for kind in ("kept", "moved", "others")}
         rows.append({**numbers.key(record.config), **losses})
