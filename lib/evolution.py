@@ -93,7 +93,9 @@ def _weights(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return weights, np.abs(weights).view(bits)
 
 
-DROP_RULES: dict[str, Callable[..., Tensor]] = {
+DropRule = Callable[..., Tensor]  # (values, fraction, generator=) -> (nnz,) bool
+GrowRule = Callable[..., Tensor]  # (site, n, generator=) -> (n,) int64
+DROP_RULES: dict[str, DropRule] = {
     "sign": drop_per_sign,
     "magnitude": drop_magnitude,
     "largest": drop_largest,
@@ -109,9 +111,12 @@ class Evolution:
     Source: [Mocanu2018], Algorithm 1; [Evci2020] for ``drop="magnitude", grow="gradient"``.
 
     Args:
-        drop: ``"sign"`` (SET), ``"magnitude"``, ``"largest"`` or ``"random"``.
+        drop: ``"sign"`` (SET), ``"magnitude"``, ``"largest"`` or ``"random"``; or a function of
+            your own with the arguments and result of :func:`drop_per_sign`.
         grow: ``"random"`` (SET), ``"gradient"`` (RigL), ``"preferential"`` (attachment) or
-            ``"ch3_l3"`` (Cannistraci-Hebb).
+            ``"ch3_l3"`` (Cannistraci-Hebb); or a function of your own with those of
+            :func:`lib.growth.grow_random`. It gets inputs and gradients of the layer if it has the
+            attribute ``needs_gradient = True``.
         drop_fraction: :math:`\zeta`, in [0, 1).
         decay: ``"constant"``, or ``"cosine"``: the drop fraction falls to 0 over the epochs.
         new_std: standard deviation of the weight of a new link; 0: new links start at zero.
@@ -123,8 +128,8 @@ class Evolution:
     Raises: ValueError if a value is out of range.
     """
 
-    drop: str = "sign"
-    grow: str = "random"
+    drop: str | DropRule = "sign"
+    grow: str | GrowRule = "random"
     drop_fraction: float = 0.3
     decay: str = "constant"
     new_std: float = 0.0
@@ -138,8 +143,10 @@ class Evolution:
             raise ValueError(
                 f"drop_fraction = {self.drop_fraction} is out of range: give one in [0, 1)"
             )
-        check_known("drop", self.drop, DROP_RULES)
-        check_known("grow", self.grow, GROW_RULES)
+        if not callable(self.drop):
+            check_known("drop", self.drop, DROP_RULES)
+        if not callable(self.grow):
+            check_known("grow", self.grow, GROW_RULES)
         check_known("decay", self.decay, ("constant", "cosine"))
         check_known("last_epoch", self.last_epoch, ("remove", "evolve", "keep"))
         if not 0 <= self.new_std < math.inf:
@@ -148,6 +155,11 @@ class Evolution:
             raise ValueError(
                 f"gradient_batches = {self.gradient_batches} is out of range: give at least 1"
             )
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether the grow rule asks for what the layers saw."""
+        return self.grow == "gradient" or getattr(self.grow, "needs_gradient", False)
 
     def fraction_at_epoch(self, epoch: int, epochs: int) -> float:
         r"""Drop fraction after epoch ``epoch`` (from 1) of ``epochs``.
@@ -197,10 +209,11 @@ def evolve_(
         occupied = layer.support.keys.cpu()
     n_in, n_out = layer.support.n_in, layer.support.n_out
     site = Site(n_in, n_out, occupied, x=x, grad_y=grad_y, kept_keys=kept_keys)
-    grow = GROW_RULES[evolution.grow]
+    grow = evolution.grow if callable(evolution.grow) else GROW_RULES[evolution.grow]
     grown = grow(site, n, generator=generator).cpu().numpy()
     if len(grown) != n:
-        raise ValueError(f"growth by {evolution.grow} gave {len(grown)} keys: {n} are needed")
+        name = getattr(evolution.grow, "__name__", evolution.grow)
+        raise ValueError(f"growth by {name} gave {len(grown)} keys: {n} are needed")
     keys, origin, new = links.merge(keys, origin, grown)
     start = torch.zeros(n)
     if evolution.new_std > 0:
@@ -240,8 +253,14 @@ def _survivors(
     """Keys of the links that stay, and their places among all."""
     if not 0 <= fraction < 1:
         raise ValueError(f"drop fraction {fraction} is out of range: give one in [0, 1)")
-    drop = DROP_RULES[evolution.drop]
+    drop = evolution.drop if callable(evolution.drop) else DROP_RULES[evolution.drop]
     is_dropped = drop(layer.values.detach(), fraction, generator=generator).cpu().numpy()
+    if is_dropped.shape != (layer.nnz,) or is_dropped.dtype != bool:
+        name = getattr(evolution.drop, "__name__", evolution.drop)
+        raise ValueError(
+            f"drop rule {name} gave {is_dropped.dtype} of shape {is_dropped.shape}: bool of shape"
+            f" ({layer.nnz},) is needed, True where a link is dropped"
+        )
     crow, col = layer.support.crow.cpu().numpy(), layer.support.col.cpu().numpy()
     return links.kept_links(crow, col, layer.support.n_in, is_dropped)
 

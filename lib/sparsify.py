@@ -402,7 +402,7 @@ class Evolver:
 
     def _watch_before_update(self) -> None:
         """Watch the layers if the coming step is one of the last before an update by gradient."""
-        if self._watches or self.evolution.grow != "gradient":
+        if self._watches or not self.evolution.needs_gradient:
             return
         update = (self.steps_taken // self.every + 1) * self.every
         is_near = update - self.steps_taken <= self.evolution.gradient_batches

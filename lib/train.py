@@ -361,7 +361,7 @@ def _update_links(training: _Training, epoch: int) -> int:
 
 def _seen_by_layers(training: _Training) -> dict[str, dict[str, Tensor]]:
     """What growth by gradient needs of each layer; nothing for other rules."""
-    if training.settings.evolution.grow != "gradient":
+    if not training.settings.evolution.needs_gradient:
         return {}
     x, y = training.examples["train"]
     return collect(

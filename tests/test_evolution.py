@@ -10,11 +10,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lib import evolution, growth
+from lib import data, evolution, growth, models
 from lib.evolution import Evolution, evolve_, remove_
 from lib.growth import ch3_l3
 from lib.layers import SparseLinear
-from lib.support import support_from_keys
+from lib.settings import Settings
+from lib.support import make_support, support_from_keys
+from lib.train import fit
 from tests.oracles import is_largest, is_valid, seeded, uniformity
 
 OPTIMISERS = {
@@ -313,3 +315,51 @@ def test_memory_grows_with_links_and_not_with_positions(generator):
         assert update(layer, Evolution(), 0.3) > 0
     assert layer.nnz == 1_000_000 and is_valid(layer.support)
     assert largest.numel < 2_000_000  # of 10¹⁰ positions
+
+
+# rules of one's own
+
+ROWS, COLS = torch.tensor([0, 0, 1, 1]), torch.tensor([1, 3, 0, 2])  # keys 1, 3, 4, 6
+DESIRED = [0, 1, 2, 3]  # 4 and 6 go; the first free ones of 0, 2, 4, … come
+
+
+def drop_youngest(values, fraction, *, generator):
+    """The last links by position, whatever their weight."""
+    n = int(fraction * len(values))
+    return torch.arange(len(values)) >= len(values) - n
+
+
+def grow_first(site, n, *, generator):
+    """The first free positions."""
+    is_free = torch.ones(site.positions, dtype=torch.bool)
+    is_free[site.occupied_keys] = False
+    return is_free.nonzero().squeeze(1)[:n]
+
+
+def test_rules_of_ones_own_decide():
+    layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
+    rule = evolution.Evolution(drop=drop_youngest, grow=grow_first)
+    n = evolution.evolve_(layer, rule, fraction=0.5, generator=seeded(0))
+    assert n == 2 and layer.support.keys.tolist() == DESIRED
+
+
+def test_a_grow_rule_gets_gradients_if_it_asks_for_them():
+    def grow(site, n, *, generator):
+        assert site.x is not None and site.grad_y is not None
+        return grow_first(site, n, generator=generator)
+
+    assert not evolution.Evolution(grow=grow).needs_gradient
+    grow.needs_gradient = True
+    split = data.load("digits")
+    rule = evolution.Evolution(grow=grow)
+    assert rule.needs_gradient
+    net = models.mlp([64, 20, 10], density=0.2, seed=0)
+    settings = Settings(epochs=2, batch_size=64, evolution=rule)
+    assert fit(net, split, settings, seed=0).metrics[0]["replaced"] > 0
+
+
+def test_a_drop_rule_that_gives_no_mask_is_named():
+    layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
+    rule = evolution.Evolution(drop=lambda values, fraction, *, generator: values)
+    with pytest.raises(ValueError, match=r"drop rule <lambda> gave float\d\d of shape \(4,\)"):
+        evolution.evolve_(layer, rule, fraction=0.5, generator=seeded(0))

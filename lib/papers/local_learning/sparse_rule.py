@@ -131,7 +131,7 @@ def learn_sparse(
     Raises: ValueError as ``learn`` does, if the density is out of range, or if the evolution grows
         links by a gradient, which there is none of.
     """
-    if evolution is not None and evolution.grow == "gradient":
+    if evolution is not None and evolution.needs_gradient:
         raise ValueError("grow = 'gradient' in local learning, without a loss: give 'random'")
     x = checked_images(images)
     last = last_epoch(settings, stop_after)
