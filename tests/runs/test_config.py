@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lib import data, papers
-from lib.papers.adaptive_topology import attacking
+from lib.papers.adaptive_topology import experiments
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.runs import config
@@ -230,7 +230,7 @@ def test_run_without_a_stand_in_is_not_replaced(only_digits):
 
 def test_stand_in_of_a_study_is_that_of_its_parent(only_digits):
     mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
-    headline = attacking.HEADLINE_RADIUS
+    headline = experiments.HEADLINE_RADIUS
 
     def make(parent):
         return study_of("attack_minimal", parent, radii=(headline[parent.dataset],))

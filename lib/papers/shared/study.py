@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
+from lib import data
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.config import Run
 from lib.runs.experiment import Contents
@@ -77,6 +79,25 @@ def with_stand_in(make: Callable[[SparseTraining], Study], parent: SparseTrainin
     if parent.stand_in is None:
         return study
     return dataclasses.replace(study, stand_in=make(parent.stand_in))
+
+
+def images(study: Study, n: int | None = None) -> tuple[Tensor, Tensor]:
+    """The images of a study and their labels, classes in proportion, the same ones for every
+    network; smaller numbers of images lie within larger ones.
+
+    They come from the validation part where the parent has one, else from the test part.
+
+    Args:
+        study: whose images.
+        n: how many; None for those of the study.
+    """
+    split = data.load_once(study.parent.dataset, validation=study.parent.validation)
+    x, y = split.x_test, split.y_test
+    if split.x_valid is not None:
+        x, y = split.x_valid, split.y_valid
+    order = data.stratified_order(len(y), y.numpy())
+    first = torch.from_numpy(order[: n or study.images].copy())
+    return x[first], y[first]
 
 
 def contents(study: Study, parent: Record, measure: Callable[[Study, Record], Table]) -> Contents:

@@ -1,40 +1,370 @@
-"""Claims on accuracy at equal training; those on robustness are in ``test_readings``."""
+"""The claims: pairs, readings in closed form, thresholds, the worse data set."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from lib.papers import CLAIMS, EXPERIMENTS
+from lib.papers import CLAIMS
 from lib.papers.adaptive_topology import claims
+from lib.papers.adaptive_topology.studies import AREA_UNITS, relative_areas
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.report.intervals import Measurement, direction
+from lib.papers.shared.study import study_of
+from lib.report.claims import smallest
+from lib.report.intervals import Measurement, direction, t_interval
+from lib.report.statistics import two_way_interval
+from lib.report.verdicts import published
 from lib.runs.record import Record
+from tests.papers.judging import row_of
+
+N = 40  # images
 
 
-@pytest.mark.parametrize(("n", "low"), [(1, -np.inf), (2, -0.3)])
-def test_robustness_claim_is_that_of_the_worse_data_set(n, low):
-    found = [Measurement(-0.1, -0.3, 0.1, 5, at="one"), Measurement(0.3, 0.2, 0.4, 6, at="two")]
-    assert claims.worst_of(found[:n]) == Measurement(-0.1, low, 0.1, 5, at="one")
+def summary(method="set", seed=0, *, dataset="mnist", experiment="adaptive_topology", **values):
+    """A record of ``robustness_summary`` with the given curves, areas and outcomes, of a network
+    with the given fields.
+    """
+    given = {name: value for name, value in values.items() if name in ("epochs", "dropout")}
+    fields = {"epochs": 150, "dropout": 0.1, "seed": seed, **given}
+    parent = SparseTraining(experiment, dataset, method, **fields)
+    rows = [("accuracy", 0.0, 0, 0.9), ("margin", 0.0, 0, 1.0)]
+    for measure, curve in values.pop("curves", {}).items():
+        rows += [(measure, strength, 0, value) for strength, value in curve.items()]
+    table = pd.DataFrame(rows, columns=["measure", "strength", "draw", "value"])
+    arrays = {"clean": np.arange(N) < 0.9 * N}
+    for name, value in values.pop("arrays", {}).items():
+        arrays[name] = value
+    facts = {"architecture": "784-1000-10"}
+    return Record(study_of("robustness_summary", parent), table, arrays, facts)
 
 
-def test_a_data_set_that_was_not_run_could_only_be_worse():
-    assert claims.worst_of([]) is None
-    up, down = Measurement(0.3, 0.2, 0.4, 5), Measurement(-0.3, -0.4, -0.2, 5)
-    assert direction(claims.worst_of([up]), ">", "0") == "open"
-    assert direction(claims.worst_of([up, up]), ">", "0") == "holds"
-    assert direction(claims.worst_of([down]), ">", "0") == "fails"
+def areas(rng, mean):
+    """(N,) stored areas of images."""
+    drawn = np.clip(rng.normal(mean, 0.2, N), 0, 1)
+    return np.round(drawn * AREA_UNITS).astype(np.uint16)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def reading(claim, name=None):
+    """The reading of that name; the primary one."""
+    wanted = claim, name or claims.PRIMARY[claim][0]
+    (found,) = (one for one in claims.READINGS if (one.claim, one.name) == wanted)
+    return found
+
+
+# accuracy
+
+
+def trained(method, accuracy, **fields):
+    run = SparseTraining("adaptive_topology", method=method, epochs=2, variant="tuned", **fields)
+    metrics = pd.DataFrame({"epoch": [1, 2], "test_accuracy": [0.1, accuracy]})
+    return Record(run, metrics, {}, {"architecture": "784-1000-10"})
+
+
+def test_accuracy_gap_is_dense_minus_set_in_points():
+    records = []
+    for seed, gap in enumerate([0.003, -0.001, 0.001, 0.0, 0.002]):
+        records.append(trained("dense", 0.9 + gap, seed=seed))
+        records.append(trained("set", 0.9, seed=seed))
+    measured = CLAIMS["R01"].measure(records)
+    half = stats.t.ppf(0.975, 4) * np.std([0.3, -0.1, 0.1, 0, 0.2], ddof=1) / 5**0.5
+    ends = (measured.value, measured.low, measured.high)
+    assert ends == pytest.approx((0.1, 0.1 - half, 0.1 + half)) and measured.n == 5
+
+
+def test_accuracy_gap_is_of_the_data_set_that_the_claim_names():
+    records = [trained(method, 0.9, dataset="mnist") for method in ("set", "dense")]
+    assert CLAIMS["R01"].measure(records).n == 1
+    assert CLAIMS["R02"].measure(records) is None
+
+
+# pairs
+
+
+def test_networks_are_those_of_the_longest_training_and_width_1000():
+    records = [
+        summary("set"),
+        summary("set", epochs=20, experiment="training_length"),
+        summary("set", experiment="adaptive_topology_1568"),
+        summary("set", experiment="other_dropouts", dropout=0.3),
+    ]
+    found = claims.kept(records, lambda record: np.ones(1), ("set",))
+    assert found["trained"].tolist() == ["adaptive_topology", "other_dropouts"]
+
+
+def pairs(records, rival, at_rivals_dropout=False):
+    """(dropout of the rule, that of its rival) of each pair."""
+    measure = claims.Reading("", "", dropout_of, (), ">", 0)
+    rows = claims.compared(records, measure, rival, at_rivals_dropout)
+    gaps = [float(images[0]) for images in rows["images"]]
+    return list(zip(rows["dropout"], np.round(rows["dropout"] - gaps, 9), strict=True))
+
+
+def dropout_of(record):
+    return np.array([record.config.parent.dropout])
+
+
+def test_pairs_are_of_the_seeds_that_both_have():
+    records = [summary("set", seed) for seed in range(3)] + [summary("dense", 2)]
+    rows = claims.compared(records, claims.Reading("", "", dropout_of, (), ">", 0), "dense")
+    assert rows["seed"].tolist() == [2]
+
+
+def test_fixed_support_is_the_one_of_equal_dropout():
+    fields = {"experiment": "other_dropouts", "dropout": 0.3}
+    records = [summary("set", dropout=0.3), summary("fixed"), summary("fixed", **fields)]
+    assert pairs(records, "fixed") == [(0.3, 0.3)]
+    assert pairs(records[:2], "fixed") == []
+
+
+def test_rule_is_taken_with_the_dropout_of_its_rival_where_that_is_asked():
+    other = {"experiment": "other_dropouts"}
+    records = [summary("set"), summary("set", dropout=0.3, **other), summary("dense", dropout=0.3)]
+    records += [summary("fixed", dropout=0.3), summary("fixed", **other)]
+    for rival in ("dense", "fixed"):
+        assert pairs(records, rival, at_rivals_dropout=True) == [(0.3, 0.3)]
+    assert pairs(records, "dense") == [(0.1, 0.3)]
+    assert pairs(records, "fixed") == [(0.1, 0.1)]
+
+
+def five(rng, method, dataset="mnist", **means):
+    made = []
+    for seed in range(5):
+        arrays = {series: areas(rng, mean) for series, mean in means.items()}
+        made.append(summary(method, seed, dataset=dataset, arrays=arrays))
+    return made
+
+
+def test_reading_with_the_dropout_of_the_rival_stands_only_where_it_differs(rng):
+    means = {"shuffle": 0.4, "shuffle within sign": 0.4}
+    alike = five(rng, "set", **means) + five(rng, "fixed", **means)
+    names = claims.readings(alike, "R05")["reading"]
+    assert len(names) == 2 and not names.str.contains(claims.BOTH).any()
+    arrays = {series: areas(rng, mean) for series, mean in means.items()}
+    of_set = [alike[0], summary("set", experiment="other_dropouts", dropout=0.3, arrays=arrays)]
+    of_fixed = [
+        summary("fixed", dropout=0.3, arrays=arrays),
+        summary("fixed", experiment="other_dropouts", arrays=arrays),
+    ]
+    names = claims.readings(of_set + of_fixed, "R05")["reading"]
+    assert len(names) == 4 and names.str.contains(claims.BOTH).sum() == 2
+
+
+# what is measured
+
+
+def measured(records, one, rival="", method="set"):
+    rows = claims.compared(records, one, rival).query("method == @method")
+    return claims.over_seeds_and_images(rows, 0.95)
+
+
+def test_area_is_compared_over_seeds_and_images(rng):
+    ours, theirs = five(rng, "set", removal=0.4), five(rng, "dense", removal=0.6)
+    gaps = []
+    for one, other in zip(ours, theirs, strict=True):
+        gaps.append(relative_areas(one, "removal") - relative_areas(other, "removal"))
+    found = measured(ours + theirs, reading("R03"), "dense")
+    assert found == two_way_interval(np.array(gaps), level=0.95)
+    stored = [[one.arrays["removal"].mean() for one in side] for side in (ours, theirs)]
+    relative = (np.mean(stored, axis=1) / AREA_UNITS - 0.1) / (0.9 - 0.1)
+    assert found.value == pytest.approx(relative[0] - relative[1])
+
+
+def test_lost_points_are_those_of_the_curve():
+    records = []
+    for seed in range(5):
+        curve = {0.0: 0.9, 0.1: 0.88 - seed / 100, 0.2: 0.5, 0.3: 0.2}
+        records.append(summary("set", seed, curves={"removal": curve}))
+    found = measured(records, reading("R03", "points lost with 10% of the links removed"))
+    desired = t_interval([2, 3, 4, 5, 6])
+    assert (found.value, found.high) == pytest.approx((desired.value, desired.high))
+
+
+def test_lost_points_of_a_fraction_that_was_not_measured_are_open():
+    curves = {"removal": {0.0: 0.9, 0.5: 0.5, 1.0: 0.1}}
+    records = [summary("set", seed, curves=curves) for seed in range(5)]
+    found = measured(records, reading("R03", "points lost with 10% of the links removed"))
+    assert direction(found, "<=", "5") == "open"
+
+
+def halved(first, second):
+    """SET and the dense network, with what PGD leaves at .1 of a clean accuracy of .9."""
+    records = []
+    for method, left in (("set", first), ("dense", second)):
+        for seed in range(5):
+            curves = {"pgd linf": {0.1: left, 0.2: min(left, 0.0)}}
+            records.append(summary(method, seed, curves=curves))
+    return records
+
+
+def test_ratio_of_radii_is_judged_as_a_ratio():
+    found = measured(halved(0.0, 0.9), reading("R04"), "dense")
+    assert found.value == pytest.approx(0.05 / 0.15)
+    row = published().set_index("id").loc["R04"]
+    assert direction(found, row["comparison"], row["threshold"]) == "fails"
+
+
+def test_half_radius_beyond_what_was_tried_leaves_the_reading_open():
+    records = [summary(m, seed, curves={"pgd linf": {0.1: 0.8, 0.2: 0.7}})
+               for m in ("set", "dense") for seed in range(5)]  # fmt: skip
+    assert direction(measured(records, reading("R04"), "dense"), ">=", "0.9") == "open"
+    assert np.isnan(claims.robustness(records, "R04").value)
+
+
+# what each reading reads, in closed form
+
+AREAS = {  # of every image, for the rule; a rival has its share more of each
+    "removal": 0.50,
+    "removal, rescaled": 0.60,
+    "removal, equal number left": 0.70,
+    "shuffle": 0.30,
+    "shuffle within sign": 0.40,
+}
+MORE = {"set": 0.0, "fixed": 0.04, "dense_small": 0.08, "dense_pruned": 0.12, "dense": 0.16}
+KEPT = {"pgd linf 0.095": 30, "ensemble linf": 20}  # images, of 40; a rival keeps 25 * MORE more
+HALVED = {"linf": 0.10, "l2": 1.0}  # radius; of a rival 1 + MORE times as large
+
+
+def made(method, seed):
+    """A network that has all images right, and loses them as the tables above say."""
+    more = MORE[method]
+    arrays = {"clean": np.ones(N, bool)}
+    for series, area in AREAS.items():
+        arrays[series] = np.full(N, round((area + more) * AREA_UNITS), dtype=np.uint16)
+    for attack, kept in KEPT.items():
+        arrays[attack] = np.arange(N) < kept + 25 * more
+    curves = {"removal": {0.0: 1.0, 0.1: 0.98, 0.2: 0.93, 0.3: 0.81}}
+    for norm, half in HALVED.items():
+        curves[f"pgd {norm}"] = {2 * half * (1 + more): 0.0}
+    return summary(method, seed, arrays=arrays, curves=curves)
+
+
+RECORDS = [made(method, seed) for method in MORE for seed in range(5)]
+CASES = [(one, rival) for one in claims.READINGS for rival in one.rivals or ("",)]
+
+
+def expected(one, rival):
+    if not rival:
+        return {"10%": 2, "20%": 7, "30%": 19}[one.name.split("with ")[1][:3]]
+    more = MORE[rival]
+    if one.is_ratio:
+        return 1 / (1 + more)
+    if one.name.startswith("points under"):
+        return -100 * 25 * more / N
+    if one.name == "area, equal number of links left":
+        return (0.50 - 0.70 - more) / 0.9
+    return -more / 0.9
+
+
+@pytest.mark.parametrize(("one", "rival"), CASES, ids=lambda case: getattr(case, "name", case))
+def test_value_of_every_reading_in_closed_form(one, rival):
+    found = measured(RECORDS, one, rival)
+    assert (found.value, found.n) == (pytest.approx(expected(one, rival)), 5)
+
+
+@pytest.mark.parametrize(
+    ("claim", "name", "series"),
+    [
+        ("R03", "area, links removed", "removal"),
+        ("R03", "area, removed and rescaled", "removal, rescaled"),
+        ("R05", "area, weights shuffled", "shuffle"),
+        ("R05", "area, shuffled within signs", "shuffle within sign"),
+        ("R04", "points under PGD at the headline radius", "pgd linf 0.095"),
+        ("R04", "points under the ensemble at the headline radius", "ensemble linf"),
+    ],
+)
+def test_reading_follows_the_measurement_that_it_names_alone(claim, name, series):
+    measure = reading(claim, name).measure
+    ours = made("set", 0)
+    before = measure(ours).mean()
+    for other in [*AREAS, *KEPT]:
+        if other != series:
+            ours.arrays[other] = ours.arrays[other] * 0
+    assert measure(ours).mean() == before
+    ours.arrays[series] = ours.arrays[series] * 0
+    assert measure(ours).mean() < before
+
+
+# verdicts
+
+
+@pytest.mark.parametrize("claim", claims.PRIMARY)
+def test_verdict_judges_a_reading_with_the_threshold_of_the_table(claim):
+    one, row = reading(claim), published().set_index("id").loc[claim]
+    assert claims.PRIMARY[claim][1] in one.rivals
+    assert (one.comparison, one.threshold) == (row["comparison"], float(row["threshold"]))
+
+
+def test_thresholds_are_those_of_their_kind():
+    found = {}
+    for one in claims.READINGS:
+        kind = "ratio" if one.is_ratio else one.name.split()[0].strip(",")
+        found.setdefault((one.claim, kind), set()).add((one.comparison, one.threshold))
+    assert found == {
+        ("R03", "points"): {("<=", 5)},
+        ("R03", "area"): {(">=", -0.05)},
+        ("R04", "ratio"): {(">=", 0.9)},
+        ("R04", "points"): {(">=", -5)},
+        ("R05", "area"): {(">", 0)},
+    }
+
+
+@pytest.mark.parametrize("claim", claims.PRIMARY)
+def test_robustness_claim_without_records_is_not_measured(claim):
+    assert CLAIMS[claim].measure([]) is None
+    assert CLAIMS[claim].readings([]).empty
+
+
+def test_claim_without_one_data_set_has_no_lower_bound(rng):
+    records = five(rng, "set", shuffle=0.7) + five(rng, "fixed", shuffle=0.5)
+    found = CLAIMS["R05"].measure(records)
+    assert found.low == -np.inf and found.n == 5 and found.value > 0.1 and found.at == "MNIST"
+    records += five(rng, "set", "fashion_mnist", shuffle=0.4)
+    records += five(rng, "fixed", "fashion_mnist", shuffle=0.5)
+    worse = CLAIMS["R05"].measure(records)
+    assert worse.high < 0 and worse.value == pytest.approx(-0.125, abs=0.05)
+    assert worse.at == "Fashion-MNIST"
+
+
+def test_verdict_is_the_worse_data_set_by_simultaneous_intervals(rng):
+    records, by_dataset = [], []
+    for dataset, mean in (("mnist", 0.4), ("fashion_mnist", 0.45)):
+        ours, theirs = (
+            five(rng, method, dataset, removal=level)
+            for method, level in (("set", mean), ("dense", 0.6))
+        )
+        records += ours + theirs
+        gaps = [
+            relative_areas(a, "removal") - relative_areas(b, "removal")
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+        by_dataset.append(two_way_interval(np.array(gaps), level=0.975))
+    found = claims.robustness(records, "R03")
+    assert found.low == pytest.approx(min(one.low for one in by_dataset))
+    assert found.high == pytest.approx(min(one.high for one in by_dataset))
+    assert found.value == pytest.approx(min(one.value for one in by_dataset))
+
+
+def test_what_the_paper_leaves_open_decides_nothing(rng):
+    records = five(rng, "set", removal=0.1) + five(rng, "dense", removal=0.6)
+    row = row_of("R03", claims.robustness(records, "R03"))
+    assert (row["verdict"], row["reason"]) == ("undecidable", claims.SILENT)
+    assert row["direction"] == "fails"  # whatever the other data set says
 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_data_set_that_nothing_bounds_leaves_the_claim_without_a_lower_bound(turned):
-    unknown = Measurement(float("nan"), -np.inf, np.inf, 5)
-    found = [unknown, Measurement(0.5, 0.4, 0.6, 5)]
-    worst = claims.worst_of(found[::-1] if turned else found)
+    rows = [("mnist", np.nan, -np.inf, np.inf, 5), ("fashion_mnist", 0.5, 0.4, 0.6, 5)]
+    columns = ["dataset", "value", "low", "high", "n"]
+    table = pd.DataFrame(rows[::-1] if turned else rows, columns=columns)
+    worst = smallest(table)
     assert worst == Measurement(0.5, -np.inf, 0.6, 5)
     assert direction(worst, ">=", "0.3") == "open"
     assert direction(worst, ">=", "0.9") == "fails"  # whatever the other is
-    assert direction(claims.worst_of([unknown, unknown]), ">=", "0.9") == "open"
 
 
 @pytest.mark.parametrize("comparison", ["<", "<=", ">", ">=", "=="])
@@ -42,31 +372,3 @@ def test_data_set_that_nothing_bounds_leaves_the_claim_without_a_lower_bound(tur
 def test_bounds_that_are_not_known_decide_nothing(comparison, low, high):
     for threshold in ("-3", "0", "3"):
         assert direction(Measurement(0.0, low, high, 5), comparison, threshold) == "open"
-
-
-def trained(experiment, method, accuracy, **fields):
-    metrics = {"test_accuracy": [0.1, accuracy], "valid_accuracy": [0.1, accuracy]}
-    run = SparseTraining(experiment, method=method, **fields)
-    return Record(run, pd.DataFrame(metrics), {}, {})
-
-
-def test_accuracy_gap_is_dense_minus_set_in_points():
-    records = []
-    for seed, gap in enumerate([0.003, -0.001, 0.001, 0.0, 0.002]):
-        records.append(trained("adaptive_topology", "dense", 0.9 + gap, seed=seed))
-        records.append(trained("adaptive_topology", "set", 0.9, seed=seed))
-    measured = CLAIMS["R01"].measure(records)
-    half = stats.t.ppf(0.975, 4) * np.std([0.3, -0.1, 0.1, 0, 0.2], ddof=1) / 5**0.5
-    ends = (measured.value, measured.low, measured.high)
-    assert ends == pytest.approx((0.1, 0.1 - half, 0.1 + half)) and measured.undecidable == ""
-
-
-def test_accuracy_gap_is_of_the_data_set_that_the_claim_names():
-    records = [trained("adaptive_topology", m, 0.9, dataset="mnist") for m in ("set", "dense")]
-    assert CLAIMS["R01"].measure(records).n == 1
-    assert CLAIMS["R02"].measure(records) is None
-
-
-def test_accuracy_is_compared_after_equally_many_epochs():
-    runs = EXPERIMENTS["adaptive_topology"].runs("paper")
-    assert {run.epochs for run in runs if run.method in ("set", "dense")} == {150}

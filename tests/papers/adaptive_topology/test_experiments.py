@@ -7,7 +7,7 @@ import pytest
 
 from lib import data
 from lib.papers import EXPERIMENTS, STORE
-from lib.papers.adaptive_topology import attacking, experiments
+from lib.papers.adaptive_topology import experiments
 from lib.papers.shared.sparse_training import SparseTraining
 
 
@@ -19,12 +19,12 @@ def test_headline_radius_is_where_the_dense_network_keeps_half_its_accuracy(data
     table = record.metrics[record.metrics["norm"] != "l2"]
     curve = table[table["attack"].isin(["none", "pgd"])].sort_values("accuracy")
     half = np.interp(curve["accuracy"].max() / 2, curve["accuracy"], curve["radius"])
-    assert abs(attacking.HEADLINE_RADIUS[dataset] - half) <= 0.0025  # given to .005
+    assert abs(experiments.HEADLINE_RADIUS[dataset] - half) <= 0.0025  # given to .005
 
 
 def test_studies_take_the_images_and_radii_of_their_data_set():
     found = EXPERIMENTS["attack_curves"].runs("paper")
-    headline = attacking.HEADLINE_RADIUS
+    headline = experiments.HEADLINE_RADIUS
     assert all(headline[s.dataset] in s.radii and s.dataset == s.parent.dataset for s in found)
     assert {s.parent.experiment for s in found} == {"adaptive_topology"}
     assert {(s.method, s.seed) for s in found} == {(s.parent.method, s.parent.seed) for s in found}
@@ -54,7 +54,7 @@ def test_stand_in_of_a_study_is_attacked_at_its_own_headline_radius(experiment, 
 
     monkeypatch.setattr(data, "origin", unavailable)
     studies = [study.resolved() for study in EXPERIMENTS[experiment].runs("quick")]
-    headline = attacking.HEADLINE_RADIUS["digits"]
+    headline = experiments.HEADLINE_RADIUS["digits"]
     assert all(min(abs(r - headline) for r in s.radii) < 1e-12 for s in studies)
     assert all(s.hidden == s.parent.hidden and s.parent.dataset == "digits" for s in studies)
 
@@ -112,7 +112,28 @@ def test_stored_study_is_of_the_stored_network(name):
             assert record.environment["final"] == parent.environment["final"], record.config.name
 
 
+def test_dense_networks_are_attacked_on_the_pixels_of_their_twins():
+    for run in experiments.dense_on_pixels("paper"):
+        rigl = experiments.twin(run.parent, "rigl")
+        assert rigl.method == "rigl" and rigl.epochs == run.parent.epochs
+        assert (rigl.dataset, rigl.seed) == (run.dataset, run.seed)
+
+
+def test_varied_networks_differ_from_the_usual_in_what_their_variant_says():
+    shorter = experiments.shorter("paper")[::-1]
+    usual = {(run.dataset, run.method, run.seed): run for run in shorter}
+    for run in experiments.varied("paper"):
+        field, _, value = run.variant.rpartition(" ")
+        assert getattr(run, field) == float(value)
+        assert getattr(usual[run.dataset, run.method, run.seed], field) != float(value)
+
+
+def test_accuracy_is_compared_after_equally_many_epochs():
+    runs = EXPERIMENTS["adaptive_topology"].runs("paper")
+    assert {run.epochs for run in runs if run.method in ("set", "dense")} == {150}
+
+
 @pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])
 def test_summaries_name_the_headline_radius_first(profile):
     for study in EXPERIMENTS["robustness_summary"].runs(profile):
-        assert study.radii[0] == attacking.HEADLINE_RADIUS[study.dataset]
+        assert study.radii[0] == experiments.HEADLINE_RADIUS[study.dataset]

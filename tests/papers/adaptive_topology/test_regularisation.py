@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 
 from lib.papers import STORE
-from lib.papers.adaptive_topology import regularisation
-from lib.papers.adaptive_topology.networks import configs as networks
-from lib.papers.adaptive_topology.regularisation import BEST, EXTENDED, TRIED
+from lib.papers.adaptive_topology import experiments
+from lib.papers.adaptive_topology.experiments import BEST, EXTENDED, TRIED
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.experiment import PROFILES
 from lib.runs.record import Record
@@ -33,14 +32,14 @@ def made(method, decay, dropout, seed, accuracy, dataset="mnist", variant="tried
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_is_tried_never_sees_the_test_part(profile):
-    runs = regularisation.tried(profile)
+    runs = experiments.settings_tried(profile)
     assert runs and not any(run.evaluate_test for run in runs)
     assert all(run.validation > 0 for run in runs)
 
 
 def test_every_sparse_method_is_tried_with_the_same_settings_and_seeds():
     places = {method: set() for method in TRIED}
-    for run in regularisation.tried("paper"):
+    for run in experiments.settings_tried("paper"):
         place = run.dataset, run.weight_decay, run.dropout
         if (run.weight_decay, run.dropout) in TRIED[run.method]:
             places[run.method].add((*place, run.seed))
@@ -52,8 +51,10 @@ def test_every_sparse_method_is_tried_with_the_same_settings_and_seeds():
 
 
 def test_all_but_the_setting_is_that_of_the_reported_networks():
-    others = {(run.method, run.dataset): run for run in networks("paper") if run.seed == 0}
-    for run in regularisation.tried("paper"):
+    others = {
+        (run.method, run.dataset): run for run in experiments.configs("paper") if run.seed == 0
+    }
+    for run in experiments.settings_tried("paper"):
         other = others[run.method, run.dataset]
         names = "hidden density epochs learning_rate schedule drop grow decay batch_size start"
         for name in names.split():
@@ -67,9 +68,9 @@ def test_the_best_setting_has_the_highest_mean_of_the_last_epochs():
         made("set", 2e-4, 0.3, 0, 0.95),
         made("set", 2e-4, 0.3, 1, 0.85),
         made("fixed", 2e-4, 0.3, 0, 0.80),
-        made("set", 5e-4, 0.3, 0, 1.0, variant=regularisation.CHOSEN),  # was not tried
+        made("set", 5e-4, 0.3, 0, 1.0, variant="chosen"),  # was not tried
     ]
-    assert regularisation.best(records) == {
+    assert experiments.best(records) == {
         ("set", "mnist"): (0.0, 0.1),
         ("fixed", "mnist"): (2e-4, 0.3),
     }
@@ -77,7 +78,7 @@ def test_the_best_setting_has_the_highest_mean_of_the_last_epochs():
 
 def test_of_equal_settings_the_weakest_is_chosen():
     records = [made("set", decay, dropout, 0, 0.9) for decay, dropout in ((2e-4, 0.0), (0.0, 0.3))]
-    assert regularisation.best(records)["set", "mnist"] == (0.0, 0.3)
+    assert experiments.best(records)["set", "mnist"] == (0.0, 0.3)
 
 
 GRID = list(product((0.0, 5e-5, 2e-4, 5e-4), (0.0, 0.1, 0.3)))
@@ -93,32 +94,32 @@ GRID = list(product((0.0, 5e-5, 2e-4, 5e-4), (0.0, 0.1, 0.3)))
     ],
 )
 def test_an_edge_that_wins_is_extended(best, more):
-    assert regularisation.extension(GRID, best) == more
+    assert experiments.extension(GRID, best) == more
 
 
 def test_a_lower_edge_is_extended_too():
     tried = list(product((0.0, 2e-4), (0.1, 0.3)))
-    assert regularisation.extension(tried, (0.0, 0.1)) == [(0.0, 0.0), (2e-4, 0.0)]
+    assert experiments.extension(tried, (0.0, 0.1)) == [(0.0, 0.0), (2e-4, 0.0)]
 
 
 def test_chosen_networks_train_on_all_images_with_five_seeds(monkeypatch):
     monkeypatch.setitem(BEST, ("fixed", "mnist"), (0.0, 0.1))
-    runs = [run for run in regularisation.chosen("paper") if run.method == "fixed"]
+    runs = [run for run in experiments.settings_chosen("paper") if run.method == "fixed"]
     runs = [run for run in runs if run.dataset == "mnist"]
     assert [run.seed for run in runs] == [0, 1, 2, 3, 4]
     settings = {(r.weight_decay, r.dropout, r.validation, r.evaluate_test) for r in runs}
     assert settings == {(0.0, 0.1, 0, True)}
-    assert set(runs) <= set(regularisation.configs("paper"))
+    assert set(runs) <= set(experiments.regularised("paper"))
 
 
 def test_the_tables_are_what_the_records_say():
     """Nothing is chosen before all that was tried is there."""
-    runs = regularisation.tried("paper")
+    runs = experiments.settings_tried("paper")
     if not all(STORE.holds(run) for run in runs):
         assert not BEST
         return
     records = STORE.records(runs)
-    assert regularisation.best(records) == BEST
+    assert experiments.best(records) == BEST
     for (method, dataset), setting in BEST.items():
         tried = (*TRIED[method], *EXTENDED.get((method, dataset), ()))
-        assert set(regularisation.extension(tried, setting)) <= set(tried)
+        assert set(experiments.extension(tried, setting)) <= set(tried)

@@ -5,8 +5,10 @@ import shutil
 
 import pandas as pd
 import pytest
+import torch
 
-from lib.papers.shared.study import Study, study_of, with_stand_in
+from lib import data
+from lib.papers.shared.study import Study, images, study_of, with_stand_in
 from tests.papers.made import BASE, STUDY
 
 
@@ -80,3 +82,19 @@ def test_draws_of_seeds_have_streams_of_their_own():
 def test_parent_out_of_range_is_refused_before_anything_is_run():
     with pytest.raises(ValueError, match="epochs = 0"):
         STUDY.with_changes({"epochs": 0}).check()
+
+
+def test_images_are_stratified_nested_and_of_the_test_part():
+    study = dataclasses.replace(STUDY, images=100)
+    (x, y), (smaller, _) = images(study), images(study, 40)
+    assert len(x) == 100 and torch.equal(x[:40], smaller)
+    split = data.load_once(BASE.dataset)
+    share = torch.bincount(split.y_test, minlength=10) / len(split.y_test)
+    assert ((torch.bincount(y, minlength=10) - 100 * share).abs() <= 1).all()
+
+
+def test_images_of_a_split_with_validation_are_of_that_part():
+    parent = dataclasses.replace(BASE, validation=200)
+    x, _ = images(dataclasses.replace(STUDY, parent=parent, images=5))
+    split = data.load_once(BASE.dataset, validation=200)
+    assert all((split.x_valid == image).flatten(1).all(1).any() for image in x)

@@ -1,33 +1,33 @@
-"""What a trained network keeps when its inputs are attacked: the tables behind notebook 22, one row
-a measurement.
+"""What a trained network keeps when its inputs are attacked; the studies behind notebook 22, and
+sanity checks of the attacks.
 
 Accuracy is the fraction of a fixed stratified subset of images that is classified correctly; an
 image misclassified before the attack counts as lost at every radius.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib import data
 from lib.layers import Scale
-from lib.papers.adaptive_topology.removal import images, subset
 from lib.papers.shared import trained
-from lib.papers.shared.study import Study, Table
+from lib.papers.shared.study import Study, Table, images
+from lib.report.frames import facts
 from lib.robustness import attacks
 from lib.runs.record import Record
 
-# Where dense networks of `tuning` keep half their accuracy, on validation images: `attack_radius`.
-HEADLINE_RADIUS = {"mnist": 0.095, "fashion_mnist": 0.04, "digits": 0.1}
 PIXEL_NOISE_STD = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 SEVERITIES = (1, 3, 5)
 STEPS = (1, 5, 10, 20, 40, 100)
 LOGIT_SCALES = (0.01, 100.0)
 EXAMPLES = 10  # images of which the nearest adversarial points are kept
+TOLERANCE = 0.01  # of an accuracy: a few images on which a random start had bad luck
 FARTHEST = {"linf": 0.5, "l2": 8.0}  # where PGD starts to look for what DeepFool did not break
+
+TRANSFER = ["dataset", "seed", "target"]  # of each target of attacks that transfer
 
 Row = tuple
 
@@ -329,9 +329,7 @@ def _examples(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor) -> dict[str
 def _transfers(
     study: Study, model: nn.Module, targets: Mapping[str, nn.Module], radius: float
 ) -> list[Row]:
-    parent = study.parent
-    split = data.load_once(parent.dataset, validation=parent.validation)
-    x, y = subset(split, 5 * study.images)
+    x, y = images(study, 5 * study.images)
     x_adv = attacks.pgd(
         model,
         x,
@@ -349,4 +347,93 @@ def _transfers(
         if both.any():
             kept = _kept(target, x_adv[both], y[both])
         rows.append(("transfer", method, radius, kept))
+    return rows
+
+
+# --------------------------------------------------------------------------------- sanity checks
+
+
+def check_attacks(
+    curves: Iterable[Record], ensembles: Iterable[Record], minimal: Iterable[Record] = ()
+) -> pd.DataFrame:
+    """Sanity checks of [Carlini2019] on each attacked network, a row each.
+
+    Accuracies may exceed what a check asks for by :data:`TOLERANCE`.
+
+    Args:
+        curves: records of ``attack_curves``.
+        ensembles: records of ``attack_ensemble``; networks without one lack its checks.
+        minimal: records of ``attack_minimal``, of all networks between which attacks transfer.
+    Returns: columns dataset, method, seed, check, worst (how much an accuracy is too high, or the
+        share of zero gradients), passed.
+    """
+    rows = []
+    checked = [(record, _of_curves(record) | _of_distances(record)) for record in curves]
+    checked += [(record, _of_ensemble(record)) for record in ensembles]
+    for record, checks in checked:
+        run = record.config
+        rows += [(run.dataset, run.method, run.seed, *check) for check in checks.items()]
+    rows += _of_transfer(minimal)
+    table = pd.DataFrame(rows, columns=["dataset", "method", "seed", "check", "worst"])
+    return table.assign(passed=table["worst"].round(6) <= TOLERANCE)
+
+
+def _of_curves(record: Record) -> dict[str, float]:
+    accuracy = record.metrics.pivot_table("accuracy", ["norm", "radius"], "attack")
+    accuracy = accuracy.dropna(subset=["fgsm", "pgd"]).reset_index().sort_values("radius")
+    rises = accuracy.groupby("norm")["pgd"].apply(_rise)
+    return {
+        "iterative attack as strong as one step": (accuracy["pgd"] - accuracy["fgsm"]).max(),
+        "stronger with radius": rises.max(),
+    }
+
+
+def _of_distances(record: Record) -> dict[str, float]:
+    """Share of images beyond a radius, less what PGD leaves of the same images: the largest of all
+    radii. Nothing of a record without distances or outcomes of PGD, as of earlier versions.
+    """
+    too_far = []
+    for norm, radii in (("linf", record.config.radii), ("l2", record.config.radii_l2)):
+        distances = record.arrays.get(f"minimal.{norm}", [])
+        for radius in radii:
+            right = record.arrays.get(f"pgd.{norm}.{radius:g}")
+            if len(distances) and right is not None:
+                kept = right[: len(distances)].mean()
+                too_far.append((distances > radius).mean() - kept)
+    return {"minimal norms as small as PGD's": max(too_far)} if too_far else {}
+
+
+def _rise(accuracies: pd.Series) -> float:
+    """The largest rise of an accuracy that should fall."""
+    return float((accuracies - accuracies.cummin()).max())
+
+
+def _of_ensemble(record: Record) -> dict[str, float]:
+    table = record.metrics
+    headline = table[table["radius"] == record.config.radii[0]]
+    more_steps = headline[headline["attack"] == "pgd steps"]
+    everywhere = table[table["radius"] == 1]
+    least = headline.groupby("attack")["accuracy"].min()
+    white_box = least["square"]  # after both APGD and Square
+    return {
+        "stronger with steps": _rise(more_steps["accuracy"]),
+        "all broken at radius 1": everywhere["accuracy"].max(),
+        "white box as strong as black box": least["apgd_dlr"] - least["square alone"],
+        "ensemble as strong as PGD with restarts": white_box - least["pgd"],
+        "no scale of the logits breaks more": white_box - least["pgd, logits scaled"],
+        "no zero gradients": table.set_index("attack")["accuracy"]["zero gradient"],
+    }
+
+
+def _of_transfer(minimal: Iterable[Record]) -> list[tuple]:
+    """Of each target: what its own attack leaves, less the least that another network's leaves."""
+    parts = [record.metrics.assign(**facts(record)) for record in minimal]
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=["attack", *TRANSFER])
+    transfer = table[table["attack"] == "transfer"]
+    rows = []
+    for (dataset, seed, target), part in transfer.groupby(TRANSFER, sort=False):
+        own = part["method"] == target
+        if own.any() and not own.all():
+            worst = part["accuracy"][own].max() - part["accuracy"][~own].min()
+            rows.append((dataset, target, seed, "white box as strong as transfer", worst))
     return rows

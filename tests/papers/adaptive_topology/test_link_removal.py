@@ -4,14 +4,16 @@ import pandas as pd
 import pytest
 import torch
 
-from lib import data, models, train
-from lib.papers.adaptive_topology import removal
+from lib import models, train
+from lib.papers.adaptive_topology.link_removal import link_removal
+from lib.papers.adaptive_topology.weight_shuffling import weight_shuffling
+from lib.papers.shared.study import images
 from lib.robustness import perturb
 from tests.papers.adaptive_topology.measuring import network, record_of, study
 
 MEASURES = {
-    "link_removal": removal.link_removal,
-    "weight_shuffling": removal.weight_shuffling,
+    "link_removal": link_removal,
+    "weight_shuffling": weight_shuffling,
 }
 
 
@@ -19,28 +21,9 @@ def measured(experiment, model, **fields):
     return MEASURES[experiment](study(experiment, **fields), record_of(model))
 
 
-# the images
-
-
-def test_subset_is_stratified_nested_and_of_the_test_part(split):
-    (x, y), (smaller, _) = removal.subset(split, 100), removal.subset(split, 40)
-    assert torch.equal(x[:40], smaller)
-    share = torch.bincount(split.y_test, minlength=10) / len(split.y_test)
-    assert ((torch.bincount(y, minlength=10) - 100 * share).abs() <= 1).all()
-
-
-def test_subset_of_a_split_with_validation_is_of_that_part():
-    split = data.load("digits", validation=200)
-    x, _ = removal.subset(split, 5)
-    assert all((split.x_valid == image).flatten(1).all(1).any() for image in x)
-
-
-# links and weights
-
-
 def test_link_removal_starts_at_the_network_and_ends_at_its_biases(model, split):
     table, _ = measured("link_removal", model, method="dense")
-    x, y = removal.subset(split, 60)
+    x, y = images(study("link_removal"))
     assert (table[table["fraction"] == 0]["accuracy"] == train.accuracy(model, x, y)).all()
     bare = perturb.remove_links(model, 1.0, generator=torch.Generator().manual_seed(0))
     whole = table[(table["fraction"] == 1) & (table["scope"] == "all")]
@@ -70,7 +53,7 @@ def test_dense_network_also_loses_as_many_links_as_a_sparse_one_has(split):
 
 def test_shuffling_leaves_the_network_at_strength_zero(model, split):
     table, _ = measured("weight_shuffling", model)
-    x, y = removal.subset(split, 60)
+    x, y = images(study("link_removal"))
     assert (table[table["strength"] == 0]["accuracy"] == train.accuracy(model, x, y)).all()
     kinds = {"shuffle", "noise", "flip signs"}
     kinds |= {"switch links", "new links"} if models.sparse_layers(model) else set()
@@ -83,14 +66,3 @@ def test_study_repeats_itself_and_leaves_the_model(experiment, model, split):
     first, second = (measured(experiment, model)[0] for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_parts_of_a_record_are_those_of_its_network(model):
-    restored = removal.trained.network(record_of(model)).state_dict()
-    assert all(torch.equal(value, restored[name]) for name, value in model.state_dict().items())
-
-
-def test_images_of_a_study_are_those_of_the_data_set_of_its_parent(split):
-    x, y = removal.images(study("link_removal", images=30))
-    desired = removal.subset(split, 30)
-    assert torch.equal(x, desired[0]) and torch.equal(y, desired[1])
