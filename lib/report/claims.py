@@ -115,7 +115,8 @@ def _extreme(
 ) -> Measurement | None:
     if rows.empty:
         return None
-    place = rows.loc[rows["value"].agg(f"idx{which}")]
+    known = rows[rows["value"].notna()]
+    place = rows.loc[known["value"].agg(f"idx{which}")] if len(known) else rows.iloc[0]
     where = ", ".join(written(place[name]) for name, written in at.items())
     return Measurement(*map(float, rows[BOUNDS].agg(which)), int(rows["n"].min()), at=where)
 
