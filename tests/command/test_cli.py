@@ -162,7 +162,8 @@ def test_list_of_a_notebook_or_a_claim_shows_its_experiments(capsys):
     rows = {row["experiment"]: row for row in json.loads(out)}
     book = json.loads((ROOT / "notebooks/20_adaptive_topology.ipynb").read_text())
     assert list(rows) == book["metadata"]["experiments"]
-    assert rows["link_removal"]["runs"] == len(runs("link_removal", "paper"))
+    summaries = runs("robustness_summary", "paper")
+    assert rows["robustness_summary"]["runs"] == len(summaries)
     assert all(row["stored"] <= row["runs"] for row in rows.values())
     _, out, _ = run(capsys, "list", "s03")
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["scale_free"]

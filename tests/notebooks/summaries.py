@@ -1,0 +1,47 @@
+"""What the summaries of trained networks say, by other means than the notebooks."""
+
+import numpy as np
+import pandas as pd
+
+from lib import papers
+from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
+
+SERIES = {
+    "area": "removal",
+    "rescaled": "removal, rescaled",
+    "shuffled": "shuffle",
+    "within signs": "shuffle within sign",
+}
+
+
+def ends() -> pd.DataFrame:
+    """A row a network: what it is, percent right as trained, of the attacked images and with .3 of
+    the links removed, and the relative area under each of :data:`SERIES`.
+    """
+    rows = []
+    for record in papers.obtain("robustness_summary", "paper"):
+        run, table = record.config, record.metrics
+        row = {name: getattr(run.parent, name) for name in ("epochs", "dropout")}
+        row |= {"trained": run.parent.experiment, "dataset": run.dataset, "method": run.method}
+        row |= {"seed": run.seed, "accuracy": 100 * record.environment["final"]["test_accuracy"]}
+        curves = {name: rows for name, rows in table.groupby("measure")}
+        attacked = curves["pgd linf"].set_index("strength")["value"]
+        row["pgd"] = 100 * attacked[HEADLINE_RADIUS[run.dataset]]
+        removed = curves["removal"]
+        row["removed"] = 100 * removed[np.isclose(removed["strength"], 0.3)]["value"].mean()
+        for name, series in SERIES.items():
+            curve = curves[series].groupby("strength")["value"].mean()
+            above = np.trapezoid(curve - 0.1, curve.index)
+            row[name] = above / (curve.iloc[0] - 0.1)
+        for name in ("margin", "gradient of the margin", "linear distance"):
+            row[name] = curves[name]["value"].iloc[0]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def mean(rows: pd.DataFrame, measure: str, dataset: str, method: str, **others) -> float:
+    """The mean over seeds of one network."""
+    for name, value in {"dataset": dataset, "method": method, **others}.items():
+        rows = rows[rows[name] == value]
+    assert len(rows) == rows["seed"].nunique() > 0
+    return rows[measure].mean()

@@ -1,0 +1,100 @@
+"""Notebook 20: every number of its text follows from the records."""
+
+from lib import papers
+from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from lib.papers.shared import trained
+from tests.notebooks.summaries import ends, mean
+from tests.prose import Prose
+
+MN, FM = "mnist", "fashion_mnist"
+
+
+def test_numbers_of_the_text_follow_from_the_records():
+    text, networks = Prose("20_adaptive_topology"), ends()
+    usual = networks[networks["trained"] == "adaptive_topology"]
+    longest = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
+    lengths = networks[networks["trained"].isin(["adaptive_topology", "training_length"])]
+    gap = [
+        mean(usual, "accuracy", d, "dense") - mean(usual, "accuracy", d, "set") for d in (MN, FM)
+    ]
+    text.says(
+        "ends {:.1f} percentage points below a dense network on MNIST and {:.1f} below on"
+        " Fashion-MNIST",
+        *gap,
+    )
+    text.says(
+        "SET ends {:.2f} points below dense on MNIST and {:.2f} points below on Fashion-MNIST", *gap
+    )
+
+    def gain(dataset, method):
+        both = [mean(longest, "accuracy", dataset, m, dropout=0.1) for m in (method, "fixed")]
+        return both[0] - both[1]
+
+    found = gain(MN, "set_retrained"), gain(MN, "set")
+    text.says("SET's links retrained keep {:.2f} of its gain of {:.2f} points", *found)
+    text.says(
+        "On Fashion-MNIST they keep {:.2f} of {:.2f}", gain(FM, "set_retrained"), gain(FM, "set")
+    )
+    lost = [
+        mean(usual, "accuracy", d, "set") - mean(usual, "accuracy", d, "set_random_removal")
+        for d in (MN, FM)
+    ]
+    text.says("{:.1f} points lower on MNIST and {:.1f} points lower on Fashion-MNIST", *lost)
+    left = mean(usual, "removed", MN, "dense"), mean(usual, "removed", MN, "set")
+    text.says("dense keeps an accuracy of {:.0f} %, SET {:.0f} %", *left)
+    radii = HEADLINE_RADIUS[MN], HEADLINE_RADIUS[FM]
+    kept = mean(usual, "pgd", FM, "rigl"), mean(usual, "pgd", FM, "dense")
+    text.says("at a radius of {:g}, RigL keeps {:.1f} % and dense {:.1f} %", radii[1], *kept)
+    text.says("at a radius of {:g} on MNIST and {:g} on Fashion-MNIST", *radii)
+    both = [mean(longest, "pgd", FM, "set", dropout=dropout) for dropout in (0.1, 0.3)]
+    text.says("dropout of 0.3 raises SET from {:.0f} % to {:.0f} % on Fashion-MNIST", *both)
+    both = [mean(longest, "pgd", MN, "rigl", dropout=dropout) for dropout in (0.1, 0.3)]
+    text.says("lowers RigL from {:.0f} % to {:.0f} % on MNIST", *both)
+    changes = [
+        mean(lengths, "pgd", d, "set", epochs=150) - mean(lengths, "pgd", d, "set", epochs=20)
+        for d in (MN, FM)
+    ]
+    text.says("SET under attack gains {:.0f} points on MNIST and loses", changes[0])
+    text.says("{:.0f} on Fashion-MNIST. So compare", -changes[1])
+    text.says("of 20, 60 or 150 epochs")
+    assert set(lengths.query("method == 'set'")["epochs"]) == {20, 60, 150}
+    text.says("From 20 to 150 epochs")
+    unlinked = {method: [] for method in ("rigl", "set")}
+    for record in papers.obtain("adaptive_topology", "paper"):
+        run = record.config
+        if run.dataset == MN and run.method in unlinked:
+            degrees = trained.degrees(record).query("layer == 'linear1' and side == 'out'")
+            links = degrees[degrees["epoch"].astype(str) == "final"]["links"].iloc[0]
+            unlinked[run.method].append(100 * (links == 0).mean())
+        if run.method == "dense_small":
+            assert run.hidden == (43, 43, 43)
+    shares = [sum(values) / len(values) for values in unlinked.values()]
+    text.says("RigL leaves {:.0f} % of the pixels without a link and SET {:.0f} %", *shares)
+    _has_settings(text, networks)
+    assert not text.uncovered()
+
+
+def _has_settings(text, networks):
+    """What was chosen and what was run."""
+    usual = networks[networks["trained"] == "adaptive_topology"]
+    dropouts = usual.groupby(["dataset", "method"])["dropout"].unique().map(list)
+    assert dropouts[:, "dense"].tolist() == [[0.3]] * 2 and dropouts[FM, "set"] == [0.3]
+    assert [dropouts[MN, method] for method in ("set", "rigl", "fixed")] == [[0.1]] * 3
+    text.says("0.3 for dense, 0.1 for most sparse networks")
+    text.says("come from a SET with a dropout of 0.3")
+    text.says("All networks of this picture have a dropout of 0.1.")
+    assert set(networks.query("method == 'dense'")["dropout"]) == {0.3}
+    text.says("Dense with a dropout of 0.1**, which was not run")
+    wide = networks[networks["trained"] == "adaptive_topology_1568"]
+    assert set(wide["seed"]) == {0} and set(usual["seed"]) == set(range(5))
+    text.says("Robustness at width 1,568 comes from one seed")
+    text.says("(mean of 5 seeds)")
+    runs = {run.method: run for run in papers.EXPERIMENTS["adaptive_topology"].runs("paper")}
+    assert runs["set"].hidden == (1000, 1000, 1000) and runs["set"].density == 0.01
+    text.says("three hidden layers, of 1,000 neurons")
+    text.says("Sparse networks have 1 % of the links there")
+    text.says("three layers with 1 % of their links")  # the paper's words
+    text.says("With 30 % of the links removed on MNIST,")
+    text.says("(15 core-hours)")
+    text.says("Pixels go from 0 to 1.")
+    text.says("1 if nothing is lost")
