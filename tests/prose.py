@@ -2,7 +2,7 @@
 
 A test computes each number anew and says the words that state it; a number of the text that no
 statement covers is named. Links, formulas, code and folded or piped tables are no text, nor are
-numbers that are part of a word, as in "R03".
+numbers that are part of a word, as in "R03", or the number of a notebook that is linked.
 """
 
 import re
@@ -17,6 +17,7 @@ LEFT_OUT = (
     r"\$\$.*?\$\$",
     r"\$[^$]*\$",
     r"`[^`]*`",
+    r"\[notebooks? \d\d\]\([^)]*\)",
     r"!?\[(?P<words>[^\]]*)\]\([^)]*\)",
     r"(?m)^\|.*\|\s*$",
 )
@@ -33,16 +34,14 @@ class Prose:
     def __init__(self, notebook: str):
         cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells
         texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
-        self.text = plain("\n\n".join(texts))
+        self.text = plain("\n\n".join(texts)).replace("-", "−")  # one sign for both
         self.left = self.text
 
     def says(self, words: str, *values: object) -> None:
         """Assert that the text has these words, with the values formatted into them."""
-        filled = words.format(*values).replace("-", "−") if values else words
-        written = self.text if values == () else self.text.replace("-", "−")
-        assert filled in written, f"the text does not say {filled!r}"
-        left = self.left if values == () else self.left.replace("-", "−")
-        self.left = left.replace(filled, " ")
+        filled = (words.format(*values) if values else words).replace("-", "−")
+        assert filled in self.text, f"the text does not say {filled!r}"
+        self.left = self.left.replace(filled, " ")
 
     def uncovered(self) -> list[str]:
         """Every number that no statement covers, with the words around it."""
