@@ -1,0 +1,87 @@
+"""Notebook 21: every number of its text follows from the records."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import papers
+from tests.notebooks.summaries import ends, mean
+from tests.prose import Prose
+
+MN, FM = "mnist", "fashion_mnist"
+MAIN = ["set", "rigl", "fixed", "dense", "dense_small"]
+
+
+def half_fractions() -> pd.DataFrame:
+    """Percent of the links at which half of the accuracy above chance is lost, mean over seeds."""
+    rows = []
+    for record in papers.obtain("link_removal", "paper"):
+        run, table = record.config, record.metrics
+        whole = table[table["scope"] == "all"]
+        for order, part in whole[~whole["order"].str.contains(",")].groupby("order"):
+            curve = part.groupby("fraction")["accuracy"].mean() - 0.1
+            k = np.flatnonzero(curve < curve.iloc[0] / 2)[0]
+            (x0, x1), (y0, y1) = curve.index[[k - 1, k]], curve.iloc[[k - 1, k]]
+            at = x0 + (x1 - x0) * (y0 - curve.iloc[0] / 2) / (y0 - y1)
+            rows.append((run.dataset, run.method, order, 100 * at))
+    columns = ["dataset", "method", "order", "percent"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.groupby(columns[:3])["percent"].mean()
+
+
+def test_numbers_of_the_text_follow_from_the_records():
+    text, networks, half = Prose("21_link_removal"), ends(), half_fractions()
+    usual = networks[networks["trained"] == "adaptive_topology"]
+    shown = half[half.index.get_level_values("method").isin(MAIN)]
+    found = [half[MN, method, "random"] for method in ("set", "dense")]
+    text.says("when {:.0f} % of the links are gone, dense when {:.0f} % are", *found)
+    rises = [mean(usual, name, MN, "dense") for name in ("area", "rescaled")]
+    text.says("On MNIST its area rises from {:.2f} to {:.2f}.", *rises)
+    rises = [mean(usual, name, MN, "set") for name in ("area", "rescaled")]
+    text.says("SET's rises from {:.2f} to {:.2f}", *rises)
+    gains = [mean(usual, "area", MN, m) - mean(usual, "area", MN, "fixed") for m in ("rigl", "set")]
+    text.says("On MNIST RigL gains {:.2f}. SET's gain of {:.2f} does not differ from zero", *gains)
+    equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
+    both = [mean(equal, "area", FM, m, dropout=0.3) for m in ("set", "fixed")]
+    text.says("With equal dropout SET gains {:.2f} there", both[0] - both[1])
+    text.says("SET has a dropout of {:g} and the fixed links {:g}", 0.3, 0.1)
+    assert shown[:, :, "ascending"].min() > 75  # three quarters
+    text.says("at most {:.0f} % of them are enough", shown[:, :, "descending"].max())
+    found = [half[MN, "set", order] for order in ("degree", "random")]
+    text.says("by degree {:.0f} % are enough, at random it takes {:.0f} %", *found)
+    _has_settings(text)
+    assert not text.uncovered()
+
+
+def _has_settings(text):
+    """What was run, and how many links there are."""
+    links = {}
+    for record in papers.obtain("link_removal", "paper"):
+        run, table = record.config, record.metrics
+        links[run.method] = table.query("scope == 'all' and order == 'random'")["removed"].max()
+        assert run.images == 2000 and run.draws == (2 if run.method == "dense" else 10)
+    text.says("All {:,} links of the sparse layers are 1 %", links["fixed"])
+    assert links["dense"] == 100 * links["fixed"]
+    text.says("classifies the same 2,000 test images")
+    text.says("Random orders are drawn 10 times, twice for the dense network")
+    text.says("trained for 150 epochs")
+    summaries = papers.EXPERIMENTS["robustness_summary"].runs("paper")
+    assert {(run.images, run.draws) for run in summaries} == {(1000, 3), (1000, 2)}
+    text.says("This measure has 1,000 images and 3 draws")
+
+
+def test_dense_with_the_links_of_a_sparse_network_is_at_chance():
+    for record in papers.obtain("robustness_summary", "paper"):
+        if record.config.method == "dense":
+            rows = record.metrics.query("measure == 'removal, equal number left'")
+            assert rows["value"].max() < 0.2
+
+
+def test_what_is_said_to_differ_or_not_does():
+    readings = papers.readings("paper", ["R03"])
+    fixed = readings.query(
+        "rule == 'set' and rival == 'fixed' and reading == 'area, links removed'"
+    )
+    assert len(fixed) == 2 and (fixed["verdict"] == "holds").all()
+    assert ((fixed["low"] < 0) & (fixed["high"] > 0)).all()
+    assert fixed.set_index("dataset")["value"][FM] == pytest.approx(0.009, abs=0.001)
