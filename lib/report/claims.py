@@ -26,7 +26,7 @@ def against(
         by: what is compared, as "method" or "variant".
         keys: columns within which methods are compared.
     Returns: columns keys, seed, by, value, base (the number of the other); pairs that lack one
-        side are left out.
+        side are left out. Categories keep their order.
     Raises: ValueError if a method has two numbers of a seed, or a key an empty cell.
     """
     empty = [name for name in keys if frame[name].isna().any()]
@@ -37,11 +37,13 @@ def against(
     if len(twice):
         place = twice.iloc[0][cells].to_dict()
         raise ValueError(f"two numbers where one is expected, at {place}: filter, or add a key")
-    frame = frame.assign(**frame[cells].select_dtypes("category").astype(object))
+    categories = frame[cells].select_dtypes("category")
+    frame = frame.assign(**categories.astype(object))
     wide = frame.pivot(index=[*keys, "seed"], columns=by, values="value")
     base = wide.reindex(columns=[other])[other].rename("base")
     gaps = wide.drop(columns=other, errors="ignore").sub(base, axis=0)
-    return gaps.stack().dropna().rename("value").reset_index().merge(base.reset_index())
+    rows = gaps.stack().dropna().rename("value").reset_index().merge(base.reset_index())
+    return rows.astype(categories.dtypes.to_dict())
 
 
 def intervals(

@@ -34,12 +34,13 @@ def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
         own = {name: f"own {name}" for name in known}
         metrics = record.metrics.rename(columns=own)
         tables.setdefault(tuple(metrics), []).append(metrics.assign(**named))
-        ends.append(named | {f"final {name}": value for name, value in final.items()})
+        final = {f"final {name}": value for name, value in final.items() if value is not None}
+        ends.append(named | final)
     if not ends:
         return pd.DataFrame(columns=[*known, *labels.AXES, "measure", "value"])
     parts = [_long(pd.concat(alike), known) for alike in tables.values()]
     parts.append(_long(pd.DataFrame(ends), known))
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return pd.concat([part for part in parts if len(part)] or parts[-1:], ignore_index=True)
 
 
 def _long(table: pd.DataFrame, known: list[str]) -> pd.DataFrame:

@@ -24,6 +24,11 @@ def test_a_study_and_its_network_are_in_the_frame():
     assert set(frame["trained"]) == {"unit_accuracy"} and {*frame["network"]} == {"lenet5"}
 
 
+def test_an_accuracy_that_was_not_evaluated_is_no_row():
+    (accuracy,) = tidy([trained("relu", 0, None), trained("relu", 1, 0.5)]).dropna()["value"]
+    assert accuracy == 0.5 and tidy([trained("relu", 0, None)]).empty
+
+
 def test_without_records_there_is_a_frame_without_rows():
     assert {*AXES, "measure", "value"} <= {*tidy([])} and tidy([]).empty
 
@@ -34,6 +39,13 @@ def test_differences_are_paired_by_seed():
     assert gaps["value"].tolist() == [1, 2] and gaps["base"].tolist() == [1, 2]
     found = intervals(gaps, ["method"])
     assert found["value"].tolist() == [1.5] and largest(found) == smallest(found)
+
+
+def test_differences_keep_the_order_of_categories():
+    frame = pd.concat([rows("relu", [1.0]), rows("swish", [2.0]), rows("elu", [3.0])])
+    kind = pd.CategoricalDtype(["swish", "relu", "elu"], ordered=True)
+    gaps = against(frame.astype({"method": kind}), "relu")
+    assert gaps["method"].dtype == kind and set(gaps["method"]) == {"swish", "elu"}
 
 
 def test_two_numbers_of_a_seed_are_refused():
