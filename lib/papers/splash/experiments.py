@@ -6,13 +6,13 @@ cores do in an hour (fewer images and epochs); their claims are open for that re
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
 from lib.papers.shared import study
 from lib.papers.shared.study import Study
-from lib.papers.splash import attacking, training
+from lib.papers.splash import studies, training
 from lib.papers.splash.training import SET_MLP, UnitTraining, holds_network, make
 from lib.runs.experiment import PROFILES, Contents, Experiment, Workspace, keep_all
 from lib.runs.record import Record
@@ -25,26 +25,30 @@ UNITS = (*TEN, "srelu")
 MAIN = ("relu", "splash", "swish", "prelu")
 PAIR = ("relu", "splash")
 DEFENDED = ("relu", "swish", "splash")
+GREY = ("digits", "mnist", "fashion_mnist")
+
 
 # -------------------------------------------------------------------------------- the networks
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A network on a data set, with several units.
+    """A network on a data set, with several units, paired by seed.
 
     Args:
         network, dataset: names.
         units: {name: number of seeds}.
         fields: others of :class:`lib.papers.splash.training.UnitTraining`.
+        stand_in: whether digits stand in for data that cannot be had.
     """
 
     network: str
     dataset: str
     units: dict[str, int]
-    fields: Fields
+    fields: Fields = field(default_factory=dict)
+    stand_in: bool = False
 
-    def runs(self, experiment: str, variant: str | None = None, **changes: Any) -> Runs:
+    def runs(self, experiment: str, variant: str = "", **changes: Any) -> Runs:
         """A run for each unit and seed; the variant names the network unless it is given."""
         fields = {**self.fields, **changes}
         if self.network == SET_MLP:
@@ -61,6 +65,10 @@ class Cell:
                     seed=seed,
                     **fields,
                 )
+                if self.stand_in:
+                    enlarge = run.enlarge if self.network == SET_MLP else DIGITS["enlarge"]
+                    other = dataclasses.replace(run, dataset="digits", enlarge=enlarge)
+                    run = dataclasses.replace(run, stand_in=other)
                 runs.append(run)
         return runs
 
@@ -74,99 +82,61 @@ def _seeds(units: Sequence[str], n: int, others: int = 0) -> dict[str, int]:
     return seeds
 
 
-_DIGITS = {"epochs": 2, "enlarge": 4, "limit": 400}
-_CIFAR = {"augmentation": 1.0}
-_SET_MLP = {"learning_rate": 0.03}  # at .1 SPLASH, not normalised here, diverges with some seeds
+DIGITS = {"epochs": 2, "enlarge": 4, "limit": 400}
+COLOUR = {"augmentation": 1.0}
+PART = {**COLOUR, "epochs": 8, "limit": 5000, "test_images": 2000}
+SPARSE = {"learning_rate": 0.03}  # at .1 SPLASH, not normalised here, diverges with some seeds
 CELLS: dict[str, tuple[Cell, ...]] = {
     "smoke": (
-        Cell("lenet5", "digits", _seeds(DEFENDED, 1), _DIGITS),
-        Cell(SET_MLP, "digits", _seeds(PAIR, 1), {**_SET_MLP, "epochs": 2, "hidden": (100, 100)}),
+        Cell("lenet5", "digits", _seeds(DEFENDED, 1), DIGITS),
+        Cell(SET_MLP, "digits", _seeds(PAIR, 1), {**SPARSE, "epochs": 2, "hidden": (100, 100)}),
     ),
     "quick": (
-        Cell("lenet5", "mnist", _seeds(UNITS, 1), {"epochs": 2, "limit": 5000}),
-        Cell(SET_MLP, "mnist", _seeds(PAIR, 1), {**_SET_MLP, "epochs": 3, "limit": 5000}),
+        Cell("lenet5", "mnist", _seeds(UNITS, 1), {"epochs": 2, "limit": 5000}, stand_in=True),
+        Cell(
+            SET_MLP, "mnist", _seeds(PAIR, 1), {**SPARSE, "epochs": 3, "limit": 5000}, stand_in=True
+        ),
     ),
     "paper": (
         Cell("lenet5", "mnist", _seeds(UNITS, 5), {"epochs": 10}),
         Cell("lenet5", "fashion_mnist", _seeds(UNITS, 5), {"epochs": 10}),
-        Cell(SET_MLP, "mnist", _seeds((*MAIN, "srelu"), 5, 1), {**_SET_MLP, "epochs": 40}),
-        Cell(SET_MLP, "fashion_mnist", _seeds((*MAIN, "srelu"), 5, 1), {**_SET_MLP, "epochs": 40}),
-        Cell("lenet5", "cifar10", _seeds(MAIN, 5, 3), {**_CIFAR, "epochs": 15}),
-        Cell(
-            "resnet20",
-            "cifar10",
-            _seeds(MAIN, 5, 1),
-            {**_CIFAR, "epochs": 6, "limit": 5000, "test_images": 2000},
-        ),
-        Cell(
-            "all_cnn",
-            "cifar10",
-            _seeds(PAIR, 5, 1),
-            {**_CIFAR, "epochs": 8, "limit": 5000, "test_images": 2000},
-        ),
-        Cell(
-            "nin",
-            "cifar10",
-            _seeds(PAIR, 5, 1),
-            {**_CIFAR, "epochs": 8, "limit": 5000, "test_images": 2000},
-        ),
-        Cell("lenet5", "cifar100", _seeds(MAIN, 5, 2), {**_CIFAR, "epochs": 15}),
+        Cell(SET_MLP, "mnist", _seeds((*MAIN, "srelu"), 5, 1), {**SPARSE, "epochs": 40}),
+        Cell(SET_MLP, "fashion_mnist", _seeds((*MAIN, "srelu"), 5, 1), {**SPARSE, "epochs": 40}),
+        Cell("lenet5", "cifar10", _seeds(MAIN, 5, 3), {**COLOUR, "epochs": 15}),
+        Cell("resnet20", "cifar10", _seeds(MAIN, 5, 1), {**PART, "epochs": 6}),
+        Cell("all_cnn", "cifar10", _seeds(PAIR, 5, 1), PART),
+        Cell("nin", "cifar10", _seeds(PAIR, 5, 1), PART),
+        Cell("lenet5", "cifar100", _seeds(MAIN, 5, 2), {**COLOUR, "epochs": 15}),
         Cell(
             "resnet20",
             "cifar100",
             _seeds(PAIR, 5, 1),
-            {**_CIFAR, "epochs": 10, "test_images": 2000},
+            {**COLOUR, "epochs": 10, "test_images": 2000},
         ),
     ),
 }
-
-
-def stood_in(runs: Runs, profile: str) -> Runs:
-    """The runs; in the profile "quick" digits stand in for data that cannot be had."""
-    if profile != "quick":
-        return runs
-    return [dataclasses.replace(run, stand_in=_on_digits(run)) for run in runs]
-
-
-def _on_digits(run: UnitTraining) -> UnitTraining:
-    enlarge = 1 if run.network == SET_MLP else _DIGITS["enlarge"]
-    return dataclasses.replace(run, dataset="digits", enlarge=enlarge)
-
-
-def accuracy(profile: str) -> Runs:
-    """All units on all networks, paired by seed."""
-    runs = []
-    for cell in CELLS[profile]:
-        runs += cell.runs("unit_accuracy")
-    return stood_in(runs, profile)
-
-
-LONG: dict[str, Cell] = {  # seeds fixed before the first of them began
-    "smoke": Cell("lenet5", "digits", _seeds(PAIR[:1], 1), {**_DIGITS, "epochs": 1}),
-    "quick": Cell("lenet5", "digits", _seeds(PAIR[:1], 1), {**_DIGITS, "epochs": 1}),
-    "paper": Cell("resnet20", "cifar10", _seeds(DEFENDED, 3), {**_CIFAR, "epochs": 30}),
+ONE = Cell("lenet5", "digits", _seeds(PAIR[:1], 1), {**DIGITS, "epochs": 1})
+LONG = {  # seeds fixed before the first of them began
+    "smoke": ONE,
+    "quick": ONE,
+    "paper": Cell("resnet20", "cifar10", _seeds(DEFENDED, 3), {**COLOUR, "epochs": 30}),
 }
-
-
-def long(profile: str) -> Runs:
-    """ResNet-20 on all images of CIFAR-10 with three units, paired by seed."""
-    return LONG[profile].runs("unit_long")
-
-
-def chosen(profile: str, units: Sequence[str], datasets: Sequence[str]) -> list[Cell]:
-    """The cells of LeNet-5 on some data sets, with those of some units that a profile trains there,
-    as many seeds.
-    """
-    cells = []
-    for cell in CELLS[profile]:
-        if cell.network == "lenet5" and cell.dataset in datasets:
-            seeds = {unit: n for unit, n in cell.units.items() if unit in units}
-            cells.append(dataclasses.replace(cell, units=seeds))
-    return cells
-
-
-GREY = ("digits", "mnist", "fashion_mnist")
-ABLATED = ("digits", "fashion_mnist")
+FEW = Cell("lenet5", "digits", _seeds(PAIR, 1), {**DIGITS, "validation": 200})
+RATES = {"smoke": (0.1,), "quick": (0.1,), "paper": (0.03, 0.1, 0.3)}
+TUNED = {
+    "smoke": FEW,
+    "quick": FEW,
+    "paper": Cell(
+        "lenet5",
+        "fashion_mnist",
+        _seeds(UNITS, 3),
+        {"epochs": 3, "limit": 20_000, "validation": 5000},
+    ),
+}
+# The best of `tuning`, where that is not the rate of `accuracy`, .1.
+OWN_RATES = {"splash": 0.3, "swish": 0.3, "sigmoid": 0.3, "srelu": 0.3}
+LENGTHS = {"smoke": (1,), "quick": (1,), "paper": (1, 2, 4)}  # epochs, besides those of `accuracy`
+SHORTER = {"smoke": {}, "quick": {}, "paper": {"epochs": 5}}
 EVENLY_SPACED = "hinges evenly spaced"  # with which other numbers of hinges are compared
 VARIANTS: dict[str, Fields] = {  # of SPLASH, one change each
     "S = 3": {"n_hinges": 3},
@@ -181,37 +151,14 @@ VARIANTS: dict[str, Fields] = {  # of SPLASH, one change each
     "no normalisation, quantiles": {"norm": False, "quantiles": True, "learning_rate": 0.03},
 }
 FEW_VARIANTS = ("S = 3", EVENLY_SPACED, "hinges at quantiles", "slope at most 1")
-
-
-def ablation(profile: str) -> Runs:
-    """SPLASH with other hinges and starts, of LeNet-5."""
-    datasets = ABLATED if profile != "quick" else ("mnist",)
-    variants = VARIANTS if profile == "paper" else FEW_VARIANTS
-    runs = []
-    for cell in chosen(profile, ("splash",), datasets):
-        for variant in variants:
-            runs += cell.runs("unit_ablation", variant, **VARIANTS[variant])
-    return stood_in(runs, profile)
-
-
-LENGTHS = {"smoke": (1,), "quick": (1,), "paper": (1, 2, 4)}  # epochs, besides those of `accuracy`
-
-
-def lengths(profile: str) -> Runs:
-    """ReLU and SPLASH trained for fewer epochs, so that they can be compared at equal accuracy and
-    at equal slope over margin.
-    """
-    runs = []
-    for cell in chosen(profile, PAIR, GREY):
-        for epochs in LENGTHS[profile]:
-            runs += cell.runs("unit_lengths", f"{epochs} epochs", epochs=epochs)
-    return stood_in(runs, profile)
-
-
-LOGIT_SCALE = 10.0
+ABLATED = {  # data sets and variants
+    "smoke": (("digits",), FEW_VARIANTS),
+    "quick": (("mnist",), FEW_VARIANTS),
+    "paper": (("fashion_mnist",), tuple(VARIANTS)),
+}
 HELD: Fields = {
     "norm": False,
-    "logit_scale": LOGIT_SCALE,
+    "logit_scale": 10.0,
     "bounded": True,
     "quantiles": True,
     "learning_rate": 0.01,  # at .1 the loss of neither unit falls
@@ -219,80 +166,112 @@ HELD: Fields = {
 }
 
 
+def accuracy(profile: str) -> Runs:
+    """All units on all networks, paired by seed."""
+    return [run for cell in CELLS[profile] for run in cell.runs("unit_accuracy")]
+
+
+def long(profile: str) -> Runs:
+    """ResNet-20 on all images of CIFAR-10 with three units, paired by seed."""
+    return LONG[profile].runs("unit_long")
+
+
+def lenet5(profile: str, units: Sequence[str], datasets: Sequence[str] = GREY) -> list[Cell]:
+    """The cells of LeNet-5 on some data sets, with those of some units that a profile trains there,
+    as many seeds.
+    """
+    cells = []
+    for cell in CELLS[profile]:
+        if cell.network == "lenet5" and cell.dataset in datasets:
+            seeds = {unit: n for unit, n in cell.units.items() if unit in units}
+            cells.append(dataclasses.replace(cell, units=seeds))
+    return cells
+
+
+def ablation(profile: str) -> Runs:
+    """SPLASH with other hinges and starts, of LeNet-5."""
+    datasets, variants = ABLATED[profile]
+    runs = []
+    for cell in lenet5(profile, ("splash",), datasets):
+        for variant in variants:
+            runs += cell.runs("unit_ablation", variant, **VARIANTS[variant])
+    return runs
+
+
+def lengths(profile: str) -> Runs:
+    """ReLU and SPLASH trained for fewer epochs, so that they can be compared at equal accuracy and
+    at equal slope over margin.
+    """
+    runs = []
+    for cell in lenet5(profile, PAIR):
+        for epochs in LENGTHS[profile]:
+            runs += cell.runs("unit_lengths", f"{epochs} epochs", epochs=epochs)
+    return runs
+
+
 def held(profile: str) -> Runs:
     """ReLU and SPLASH with norms held: every matrix of kernels has norm 1, no unit is steeper than
     1. The layers' own Lipschitz constants, which may differ, are measured by the studies.
     """
-    changes = dict(HELD)
-    if profile == "paper":
-        changes["epochs"] = 5
+    changes = {**HELD, **SHORTER[profile]}
     runs = []
-    for cell in chosen(profile, PAIR, GREY):
+    for cell in lenet5(profile, PAIR):
         runs += cell.runs("unit_lipschitz", "norms of kernels held", **changes)
-    return stood_in(runs, profile)
+    return runs
 
 
 def defended(profile: str) -> Runs:
     """Networks trained on attacked examples."""
     runs = []
-    for cell in chosen(profile, DEFENDED, GREY):
-        changes: Fields = {"adversarial_radius": attacking.HEADLINE_RADIUS[cell.dataset]}
-        if profile == "paper":
-            changes["epochs"] = 5
+    for cell in lenet5(profile, DEFENDED):
+        radius = studies.HEADLINE_RADIUS[cell.dataset]
+        changes = {"adversarial_radius": radius, **SHORTER[profile]}
         runs += cell.runs("unit_defended", "attacked examples", **changes)
-    return stood_in(runs, profile)
-
-
-RATES = (0.03, 0.1, 0.3)
+    return runs
 
 
 def tuning(profile: str) -> Runs:
     """Learning rates for every unit on validation examples; no test examples."""
-    fields: Fields = {"epochs": 3, "limit": 20_000, "validation": 5000}
-    cell = Cell("lenet5", "fashion_mnist", _seeds(UNITS, 3), fields)
-    rates: Sequence[float] = RATES
-    if profile != "paper":
-        cell = Cell("lenet5", "digits", _seeds(PAIR, 1), {**_DIGITS, "validation": 200})
-        rates = RATES[1:2]
     runs = []
-    for rate in rates:
-        variant = f"rate {rate:g}"
-        runs += cell.runs("unit_tuning", variant, learning_rate=rate, evaluate_test=False)
+    for rate in RATES[profile]:
+        changes = {"learning_rate": rate, "evaluate_test": False}
+        runs += TUNED[profile].runs("unit_tuning", f"rate {rate:g}", **changes)
     return runs
-
-
-# The best of `tuning`, where that is not the rate of `accuracy`, .1.
-OWN_RATES = {"splash": 0.3, "swish": 0.3, "sigmoid": 0.3, "srelu": 0.3}
 
 
 def own_rates(profile: str) -> Runs:
     """Those of `accuracy` with LeNet-5 whose unit learns best at another rate, at that rate."""
     runs = []
-    for cell in chosen(profile, tuple(OWN_RATES), GREY):
+    for cell in lenet5(profile, tuple(OWN_RATES)):
         for unit, seeds in cell.units.items():
             of_unit = dataclasses.replace(cell, units={unit: seeds})
             runs += of_unit.runs("unit_rates", "own rate", learning_rate=OWN_RATES[unit])
-    return stood_in(runs, profile)
+    return runs
 
 
 # --------------------------------------------------------------------------------- the studies
 
-AMOUNTS: dict[str, dict[str, Fields]] = {  # factors: how many radii beside the headline one
+AMOUNTS: dict[str, dict[str, Fields]] = {  # factors: how many radii, the headline one first
     "unit_robustness": {
         "smoke": {"images": 20, "steps": 3, "queries": 10, "factors": 2},
         "quick": {"images": 100, "steps": 10, "queries": 50, "factors": 3},
-        "paper": {"images": 300, "steps": 40, "queries": 1000},
+        "paper": {"images": 300, "factors": 5},
     },
     "unit_worst": {
         "smoke": {"images": 20, "steps": 2, "queries": 10, "restarts": 2, "factors": 1},
         "quick": {"images": 20, "steps": 2, "queries": 10, "restarts": 2, "factors": 1},
-        "paper": {"images": 1000, "steps": 40, "queries": 1000, "restarts": 5, "factors": 1},
+        "paper": {"images": 1000, "restarts": 5, "factors": 1},
     },
     "unit_minimal": {
-        "smoke": {"images": 4, "steps": 1, "queries": 10, "bisections": 2},
-        "quick": {"images": 10, "steps": 20, "queries": 200, "bisections": 4},
-        "paper": {"images": 50, "steps": 40, "queries": 20_000, "bisections": 8},
+        "smoke": {"images": 4, "steps": 1, "queries": 10, "bisections": 2, "factors": 5},
+        "quick": {"images": 10, "steps": 20, "queries": 200, "bisections": 4, "factors": 5},
+        "paper": {"images": 50, "queries": 20_000, "bisections": 8, "factors": 5},
     },
+}
+WORST_ON = {
+    "smoke": ("digits",),
+    "quick": ("mnist",),
+    "paper": ("mnist", "fashion_mnist", "cifar10"),
 }
 
 
@@ -306,42 +285,35 @@ def attacked(profile: str) -> list[Study]:
         if run.method in units and run.network not in ("all_cnn", "nin"):
             parents.append(run)
     parents += lengths(profile) + held(profile) + defended(profile)
-    return studies("unit_robustness", profile, parents)
-
-
-WORST_ON = ("mnist", "fashion_mnist", "cifar10")
+    return _studies("unit_robustness", profile, parents)
 
 
 def attacked_again(profile: str) -> list[Study]:
     """ReLU and SPLASH in LeNet-5 on more images, with several restarts, at the headline radius
     alone; one network in the small profiles.
     """
-    datasets = WORST_ON if profile == "paper" else (accuracy(profile)[0].dataset,)
     parents = []
-    for cell in chosen(profile, PAIR, datasets):
-        parents += stood_in(cell.runs("unit_accuracy"), profile)
-    return studies("unit_worst", profile, parents if profile == "paper" else parents[:1])
+    for cell in lenet5(profile, PAIR, WORST_ON[profile]):
+        parents += cell.runs("unit_accuracy")
+    return _studies("unit_worst", profile, parents if profile == "paper" else parents[:1])
 
 
 def minimal(profile: str) -> list[Study]:
     """Of ReLU and SPLASH in LeNet-5 of `accuracy`."""
     parents = []
-    for run in accuracy(profile):
-        if run.network == "lenet5" and run.method in PAIR and run.dataset in GREY:
-            parents.append(run)
-    return studies("unit_minimal", profile, parents)
+    for cell in lenet5(profile, PAIR):
+        parents += cell.runs("unit_accuracy")
+    return _studies("unit_minimal", profile, parents)
 
 
-def studies(experiment: str, profile: str, parents: Runs) -> list[Study]:
-    """A study of every network."""
-    measured = partial(_study, experiment, AMOUNTS[experiment][profile])
+def _studies(experiment: str, profile: str, parents: Runs) -> list[Study]:
+    measured = partial(study_of, experiment, **AMOUNTS[experiment][profile])
     return [study.with_stand_in(measured, parent) for parent in parents]
 
 
-def _study(experiment: str, amounts: Fields, parent: UnitTraining) -> Study:
-    radius = attacking.HEADLINE_RADIUS[parent.dataset]
-    amounts = dict(amounts)
-    factors = attacking.FACTORS[: amounts.pop("factors", None)]
+def study_of(experiment: str, parent: UnitTraining, *, factors: int, **amounts: Any) -> Study:
+    """The study of a network at the first of :data:`lib.papers.splash.studies.FACTORS`."""
+    radius = studies.HEADLINE_RADIUS[parent.dataset]
     return Study(
         experiment,
         parent=dataclasses.replace(parent, stand_in=None),
@@ -349,8 +321,8 @@ def _study(experiment: str, amounts: Fields, parent: UnitTraining) -> Study:
         method=parent.method,
         variant=parent.variant,
         seed=parent.seed,
-        radii=tuple(factor * radius for factor in factors),
-        radii_l2=(attacking.HEADLINE_RADIUS_L2[parent.dataset],),
+        radii=tuple(factor * radius for factor in studies.FACTORS[:factors]),
+        radii_l2=(studies.HEADLINE_RADIUS_L2[parent.dataset],),
         **amounts,
     )
 
@@ -363,7 +335,10 @@ def substitute(run: UnitTraining, unit: str) -> UnitTraining:
     are found: the same one whatever unit is attacked. Another seed is trained where there is but
     one.
     """
-    pool = [one for one in _trained() if one.method == unit and _alike(one, run)]
+    pool = []
+    for one in _trained():
+        if one.method == unit and all(getattr(one, name) == getattr(run, name) for name in SHARED):
+            pool.append(one)
     if len(pool) < 2:
         first = pool[0] if pool else dataclasses.replace(run, method=unit)
         return dataclasses.replace(first, seed=first.seed + 10, stand_in=None)
@@ -380,11 +355,6 @@ def _trained() -> Runs:
     return found
 
 
-def _alike(run: UnitTraining, other: UnitTraining) -> bool:
-    """Whether both train the same network on the same data."""
-    return all(getattr(run, name) == getattr(other, name) for name in SHARED)
-
-
 def make_study(run: Study, workspace: Workspace, measure: Callable) -> Contents:
     """Measure the trained network of a run."""
     parent = workspace.record_of(run.parent, holds_network)
@@ -399,7 +369,7 @@ def make_robustness(run: Study, workspace: Workspace) -> Contents:
     for unit in PAIR:
         source = workspace.record_of(substitute(run.parent, unit), holds_network)
         substitutes[unit] = training.network(source)
-    measure = partial(attacking.robustness, substitutes=substitutes)
+    measure = partial(studies.robustness, substitutes=substitutes)
     return make_study(run, workspace, measure)
 
 
@@ -413,39 +383,26 @@ def study_numbers(record: Record) -> dict[str, Any]:
 
 
 def _training(name: str, configs: Callable[[str], Runs]) -> Experiment:
-    return Experiment(
-        name,
-        configs,
-        make,
-        numbers=training.numbers,
-        keeps=training.keep_units,
-        replay=training.replay,
-    )
+    told = {"numbers": training.numbers, "keeps": training.keep_units, "replay": training.replay}
+    return Experiment(name, configs, make, **told)
+
+
+def _study(name: str, configs: Callable[[str], list[Study]], make: Callable) -> Experiment:
+    told = {"numbers": study_numbers, "keeps": keep_all, "parents": TRAININGS}
+    return Experiment(name, configs, make, **told)
 
 
 TRAININGS = ("unit_accuracy", "unit_lengths", "unit_lipschitz", "unit_defended")
-ACCURACY = _training("unit_accuracy", accuracy)
-ABLATION = _training("unit_ablation", ablation)
-LENGTH = _training("unit_lengths", lengths)
-LIPSCHITZ = _training("unit_lipschitz", held)
-DEFENCE = _training("unit_defended", defended)
-TUNING = _training("unit_tuning", tuning)
-OWN_RATE = _training("unit_rates", own_rates)
-LONG_TRAINING = _training("unit_long", long)
-ROBUSTNESS = Experiment(
-    "unit_robustness",
-    attacked,
-    make_robustness,
-    numbers=study_numbers,
-    keeps=keep_all,
-    parents=TRAININGS,
-)
-WORST = dataclasses.replace(ROBUSTNESS, name="unit_worst", configs=attacked_again)
-MINIMAL = Experiment(
-    "unit_minimal",
-    minimal,
-    partial(make_study, measure=attacking.minimal),
-    numbers=study_numbers,
-    keeps=keep_all,
-    parents=TRAININGS,
+EXPERIMENTS = (
+    _training("unit_accuracy", accuracy),
+    _training("unit_long", long),
+    _training("unit_tuning", tuning),
+    _training("unit_rates", own_rates),
+    _training("unit_ablation", ablation),
+    _training("unit_lengths", lengths),
+    _training("unit_lipschitz", held),
+    _training("unit_defended", defended),
+    _study("unit_robustness", attacked, make_robustness),
+    _study("unit_worst", attacked_again, make_robustness),
+    _study("unit_minimal", minimal, partial(make_study, measure=studies.minimal)),
 )

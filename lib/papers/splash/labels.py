@@ -1,4 +1,4 @@
-"""Names and looks of units, networks and variants."""
+"""Names and looks of units and networks."""
 
 from lib.report.labels import Labels, look
 
@@ -22,10 +22,4 @@ NETWORK_NAMES = {
     "nin": "Network-in-Network",
     "sparse_mlp": "SET-MLP",
 }
-CONTRASTS = {
-    "SPLASH − ReLU": ("splash", "relu"),
-    "Swish − ReLU": ("swish", "relu"),
-    "PReLU − ReLU": ("prelu", "relu"),
-}
-SPEAKING = ("relu", "splash", "swish", "prelu")
-LABELS = Labels(LOOKS, NETWORK_NAMES, CONTRASTS, SPEAKING)
+LABELS = Labels(LOOKS, NETWORK_NAMES, axes=("norm",))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.papers.shared.study import Study
-from lib.papers.splash.attacking import FACTORS, HEADLINE_RADIUS, HEADLINE_RADIUS_L2
+from lib.papers.splash.studies import FACTORS, HEADLINE_RADIUS, HEADLINE_RADIUS_L2
 from lib.papers.splash.training import UnitTraining
 
 SMALL = UnitTraining(
