@@ -1,0 +1,154 @@
+"""Every number in the text of notebook 50, computed anew from records."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.papers import STORE
+from lib.papers.splash.experiments import OWN_RATES
+from lib.report.intervals import t_interval
+from lib.report.statistics import holm, p_value
+from tests.prose import Prose
+
+NOTEBOOK = "50_splash_activations"
+EXPERIMENTS = ("unit_accuracy", "unit_tuning", "unit_rates", "unit_ablation")
+
+
+@pytest.fixture(scope="module")
+def records():
+    return {name: STORE.of(name, "paper") for name in EXPERIMENTS}
+
+
+def ends(records, network="lenet5"):
+    """Test accuracy at the end, percent: a row a seed; columns data set, unit, variant."""
+    rows = []
+    for record in records:
+        run = record.config
+        if run.network == network:
+            accuracy = 100 * record.environment["final"]["test_accuracy"]
+            rows.append((run.seed, run.dataset, run.method, run.variant, accuracy))
+    table = pd.DataFrame(rows, columns=["seed", "dataset", "unit", "variant", "value"])
+    return table.pivot(index="seed", columns=["dataset", "unit", "variant"], values="value")
+
+
+@pytest.fixture(scope="module")
+def gains(records):
+    """Every unit minus ReLU in LeNet-5: {(data set, unit): differences by seed}."""
+    table = ends(records["unit_accuracy"]).droplevel("variant", axis=1)
+    units = [place for place in table if place[1] != "relu"]
+    return {place: table[place] - table[place[0], "relu"] for place in units}
+
+
+def differs(differences):
+    found = t_interval(differences)
+    return found.low > 0 or found.high < 0
+
+
+def test_numbers_of_the_text(records, gains):
+    text = Prose(NOTEBOOK)
+    text.says("(notebook 10)")
+    text.says("ResNet-20 was run on a part of CIFAR-10")
+    text.says("ResNet-20 saw 5,000 images for six epochs")
+    short = [r.config for r in records["unit_accuracy"] if r.config.network == "resnet20"]
+    assert {(run.limit, run.epochs) for run in short} == {(5000, 6)}
+    seconds = sum(r.environment["seconds"] for name in EXPERIMENTS for r in records[name])
+    text.says("The runs behind them took {:.0f} core-hours", seconds / 3600)
+
+    # units at one rate
+    mnist, fashion = gains["mnist", "splash"], gains["fashion_mnist", "splash"]
+    words = "SPLASH minus ReLU is {:.2f} points on MNIST and {:.2f} points on Fashion-MNIST"
+    text.says(words, mnist.mean(), fashion.mean())
+    assert not differs(mnist) and not differs(fashion)
+    corrected = holm([p_value(gain) for gain in gains.values()])
+    (place,) = (place for place, p in zip(gains, corrected, strict=True) if p < 0.05)
+    assert place == ("fashion_mnist", "sigmoid")
+    text.says("only sigmoid differs from ReLU: by {:.1f} points", gains[place].mean())
+    means = ends(records["unit_accuracy"])["mnist"].mean()
+    spread = max(means) - min(means)
+    text.says("On MNIST all units end within {:.1f} points of each other", spread)
+
+    # learning rates
+    text.says("5,000 validation images")
+    assert {record.config.validation for record in records["unit_tuning"]} == {5000}
+    rates = best_rates(records["unit_tuning"])
+    words = "SPLASH does best at the largest rate, {}, ReLU at {}."
+    text.says(words, rates["splash"], rates["relu"])
+    at_edge = {unit for unit, rate in rates.items() if rate == 0.3}
+    assert at_edge == {"splash", "swish", "sigmoid", "srelu"} == set(OWN_RATES)
+    text.says("Swish, sigmoid and SReLU also prefer {}, and were not trained at it", 0.3)
+    assert {record.config.method for record in records["unit_rates"]} == {"splash"}
+    own = ends(records["unit_rates"]).droplevel("variant", axis=1)
+    relu = ends(records["unit_accuracy"]).droplevel("variant", axis=1)
+    own = {name: own[name, "splash"] - relu[name, "relu"] for name in ("mnist", "fashion_mnist")}
+    words = "{:.2f} points above ReLU on MNIST and {:.2f} points below on Fashion-MNIST"
+    text.says(words, own["mnist"].mean(), -own["fashion_mnist"].mean())
+    others = [gain for (_, unit), gain in gains.items() if unit not in OWN_RATES]
+    assert min(holm([p_value(gain) for gain in [*own.values(), *others]])[:2]) > 0.05
+
+    # the sparse network
+    sparse = ends(records["unit_accuracy"], "sparse_mlp").droplevel("variant", axis=1)
+    names = ("mnist", "fashion_mnist")
+    leads = [sparse[name, "splash"] - sparse[name, "relu"] for name in names]
+    assert not any(differs(lead) for lead in leads)
+    words = "it leads by {:.2f} points on MNIST and {:.2f} on Fashion-MNIST"
+    text.says(words, *(lead.mean() for lead in leads))
+    for lead in leads:
+        text.says("SPLASH ends {:.1f} points above ReLU", lead.mean())
+    assert slope(records["unit_accuracy"], "fashion_mnist") > 0.02
+
+    # changes of the unit
+    changed = ends(records["unit_ablation"])["fashion_mnist", "splash"]
+    plain = ends(records["unit_accuracy"])["fashion_mnist", "splash", "lenet5"]
+    bare = changed.pop("no normalisation, quantiles") - plain
+    text.says("Without normalisation SPLASH loses {:.1f} points", -bare.mean())
+    level = 1 - 0.05 / 10
+    assert t_interval(bare, level=level).high < 0
+    evenly = changed.pop("hinges evenly spaced")
+    assert abs(t_interval(evenly - plain, level=level).value) < 0.1
+    for name, values in changed.items():
+        found = t_interval(values - (evenly if name.startswith("S = ") else plain), level=level)
+        assert found.low < 0 < found.high
+    text.says("slopes held to 1 change nothing")
+
+    assert not text.uncovered(), text.uncovered()
+
+
+def best_rates(records):
+    """The learning rate of the best mean validation accuracy, by unit."""
+    rows = [
+        (r.config.method, r.config.learning_rate, r.metrics["valid_accuracy"].iloc[-1])
+        for r in records
+    ]
+    table = pd.DataFrame(rows, columns=["unit", "rate", "value"])
+    means = table.groupby(["unit", "rate"])["value"].mean().unstack()
+    return means.idxmax(axis=1).to_dict()
+
+
+def slope(records, dataset):
+    """The least slope of both units' mean accuracy in the SET-MLP over the last 20 epochs, points
+    an epoch.
+    """
+    slopes = []
+    for unit in ("relu", "splash"):
+        curves = [
+            100 * r.metrics["test_accuracy"].to_numpy()[-20:]
+            for r in records
+            if (r.config.network, r.config.dataset, r.config.method)
+            == ("sparse_mlp", dataset, unit)
+        ]
+        slopes.append(np.polyfit(range(20), np.mean(curves, axis=0), 1)[0])
+    return min(slopes)
+
+
+def test_what_the_text_says_of_shapes(records):
+    """Ends of the units of LeNet-5, at ±3.5, of all seeds."""
+    for record in records["unit_accuracy"]:
+        run = record.config
+        if (run.network, run.method) != ("lenet5", "splash"):
+            continue
+        for number in (1, 2, 3, 4):
+            right, left = record.arrays[f"units.activation{number}"][-1]
+            hinges = record.arrays[f"hinges.activation{number}"]
+            ramps = np.maximum(3.5 - hinges, 0)
+            sign = -1 if (run.dataset, number) == ("mnist", 4) else 1
+            assert right @ ramps > 0 and sign * (left @ ramps) > 0

@@ -1,0 +1,191 @@
+"""Every number in the text of notebook 51, computed anew from records."""
+
+import numpy as np
+import pytest
+
+from lib.papers import STORE
+from lib.papers.splash.studies import HEADLINE_RADIUS
+from lib.report.intervals import t_interval
+from lib.report.statistics import holm, p_value
+from tests.prose import Prose
+
+NOTEBOOK = "51_splash_robustness"
+LINF = ("fgsm", "pgd", "apgd_ce", "apgd_dlr", "square")
+SETS = ("mnist", "fashion_mnist")
+
+
+@pytest.fixture(scope="module")
+def studied():
+    return STORE.of("unit_robustness", "paper")
+
+
+@pytest.fixture(scope="module")
+def minimal():
+    return STORE.of("unit_minimal", "paper")
+
+
+def of(records, dataset, method, network="lenet5", trained="unit_accuracy", epochs=None):
+    """Records by seed."""
+    found = {}
+    for record in records:
+        run, parent = record.config, record.config.parent
+        place = run.dataset, run.method, parent.network, parent.experiment
+        if place == (dataset, method, network, trained) and epochs in (None, parent.epochs):
+            found[run.seed] = record
+    return [found[seed] for seed in sorted(found)]
+
+
+def kept(records, *attacks):
+    """Percent of the images that withstand all of some attacks, by seed."""
+    shares = []
+    for record in records:
+        images = [record.arrays[f"right.{attack}"] for attack in attacks]
+        shares.append(100 * np.logical_and.reduce(images).mean())
+    return np.array(shares)
+
+
+def gain(records, dataset, *attacks, **where):
+    pair = [kept(of(records, dataset, unit, **where), *attacks) for unit in ("splash", "relu")]
+    return pair[0] - pair[1]
+
+
+def measured(records, name):
+    """The mean of a measure."""
+    tables = [record.metrics.set_index("measure")["value"] for record in records]
+    return np.mean([table[name] for table in tables])
+
+
+def test_numbers_of_the_text(studied, minimal):
+    text = Prose(NOTEBOOK)
+    text.says("(notebook 50)")
+    text.says("up to 31 percent more robust than ReLU")  # the paper's
+    text.says("Whether 31 percent is reached")
+    text.says('"Up to 31 percent" may mean')
+    text.says("Is that 31 percent?")
+    text.says("pixels go from 0 to 1")
+    text.says("the range from 0 to 1")
+    seconds = sum(record.environment["seconds"] for record in studied + minimal)
+    text.says("The attacks behind them took {:.0f} core-hours", seconds / 3600)
+    radii = [HEADLINE_RADIUS[name] for name in SETS]
+    text.says("each pixel by at most {} on MNIST and {} on Fashion-MNIST", *radii)
+    (images,) = {record.config.images for record in studied}
+    text.says("We attack {} test images", images)
+    (images,) = {record.config.images for record in minimal}
+    text.says("saw only {} images", images)
+
+    # attack by attack
+    mnist, fashion = (gain(studied, name, *LINF) for name in SETS)
+    assert t_interval(mnist).low > 0 > t_interval(fashion).high
+    text.says("LeNet-5 keeps {:.1f} points more accuracy", mnist.mean())
+    text.says("On Fashion-MNIST it keeps {:.1f} points less", -fashion.mean())
+    text.says("withstand all five attacks it is {:.1f} points", mnist.mean())
+    text.says("On Fashion-MNIST SPLASH loses {:.1f} points then", -fashion.mean())
+    single = {name: gain(studied, "mnist", name).mean() for name in ("fgsm", "pgd")}
+    words = "falls from {:.1f} points under FGSM, the weakest attack, to {:.1f} under PGD"
+    text.says(words, single["fgsm"], single["pgd"])
+    sparse = [gain(studied, name, *LINF, network="sparse_mlp") for name in SETS]
+    assert all(t_interval(one).high < 0 for one in sparse)
+    text.says("The SET-MLP loses {:.1f} and {:.1f} points", *(-one.mean() for one in sparse))
+    pgd = [gain(studied, "mnist", "pgd"), gain(studied, "fashion_mnist", "pgd")]
+    pgd += [gain(studied, name, "pgd", network="sparse_mlp") for name in SETS]
+    assert [bool(t_interval(one).low > 0) for one in pgd] == [True, False, False, False]
+    assert sum(t_interval(one).high < 0 for one in pgd) == 3
+
+    # checks
+    weak = 0
+    for record in studied:
+        alone = record.arrays["right.pgd"].mean()
+        weak += alone - min(record.arrays[f"right.{name}"].mean() for name in LINF) > 0.01 + 1e-9
+    text.says("too weak on {} of {} networks", weak, len(studied))
+    far = {"carlini_wagner": 0, "deepfool": 0, "boundary": 0}
+    for record in minimal:
+        nearest = np.median(record.arrays["l2.smallest"])
+        for name in far:
+            far[name] += np.median(record.arrays[f"l2.{name}"]) > 1.1 * nearest
+    assert min(far.values()) >= 10 and far["boundary"] == len(minimal)
+    text.says("often stop 10 % too far from it, Boundary always")
+
+    # 31 percent
+    largest = {name: gain(studied, "mnist", name).mean() for name in (*LINF, "transfer", "pgd l2")}
+    assert max(largest, key=largest.get) == "fgsm"
+    text.says("The largest gain is {:.1f} points", largest["fgsm"])
+    relu = of(studied, "mnist", "relu")
+    of_relu = [100 * largest[name] / kept(relu, name).mean() for name in ("fgsm", "pgd")]
+    words = (
+        "It is {:.0f} percent of what ReLU keeps under FGSM; under PGD the gain is {:.0f} percent"
+    )
+    text.says(words, *of_relu)
+
+    # steepness
+    splash = of(studied, "mnist", "splash")
+    words = "rises from {:.0f} to {:.1f}, while that of the layers falls from {:.0f} to {:.0f}"
+    products = [measured(pair, "unit product") for pair in (relu, splash)]
+    products += [measured(pair, "linear product") for pair in (relu, splash)]
+    text.says(words, *products)
+    text.says("have norm 1, and no unit is steeper than 1")
+
+    # at equal accuracy
+    by_accuracy = {name: at_equal(studied, name, accuracy, at=1) for name in SETS}
+    words = "SPLASH gains {:.1f} points on MNIST and loses {:.1f} on Fashion-MNIST"
+    text.says(words, by_accuracy["mnist"].mean(), -by_accuracy["fashion_mnist"].mean())
+    assert all(differs(one) for one in by_accuracy.values())
+    assert not any(differs(at_equal(studied, name, steepness, at=0.5)) for name in SETS)
+    norms = {name: gain(studied, name, *LINF, trained="unit_lipschitz") for name in SETS}
+    assert differs(norms["fashion_mnist"]) and not differs(norms["mnist"])
+    text.says("the gain on Fashion-MNIST is {:.1f} points", norms["fashion_mnist"].mean())
+
+    # lengths
+    one = [of(studied, name, "relu", trained="unit_lengths", epochs=1) for name in SETS]
+    ten = [of(studied, name, "relu") for name in SETS]
+    (first, other), (last, end) = ([kept(r, *LINF).mean() for r in rs] for rs in (one, ten))
+    text.says("After one epoch ReLU keeps {:.0f} % on MNIST, after ten {:.0f} %", first, last)
+    text.says("On Fashion-MNIST it keeps {:.0f} % and {:.0f} %", other, end)
+
+    # trained on attacks
+    least, p_values = [], []
+    for name in SETS:
+        units = [of(studied, name, unit, trained="unit_defended") for unit in UNITS]
+        shares = [kept(records, *LINF) for records in units]
+        assert {len(share) for share in shares} == {3}
+        least.append(min(share.mean() for share in shares))
+        p_values += [p_value(share - shares[0]) for share in shares[1:]]
+    text.says("All keep at least {:.0f} % on MNIST and {:.0f} % on Fashion-MNIST", *least)
+    assert min(holm(p_values)) > 0.05
+    assert not text.uncovered(), text.uncovered()
+
+
+UNITS = ("relu", "swish", "splash")
+
+
+def differs(differences):
+    found = t_interval(differences)
+    return found.low > 0 or found.high < 0
+
+
+def accuracy(record):
+    return record.environment["final"]["test_accuracy"]
+
+
+def steepness(record):
+    table = record.metrics.set_index("measure")["value"]
+    return table["slope"] / table["margin"]
+
+
+def at_equal(studied, dataset, of_what, at):
+    """SPLASH minus ReLU where the curves of both, over lengths of training, have this in common."""
+    gaps = []
+    for seed in range(5):
+        curves = []
+        for unit in ("splash", "relu"):
+            records = [*of(studied, dataset, unit)[seed : seed + 1]]
+            for epochs in (1, 2, 4):
+                where = {"trained": "unit_lengths", "epochs": epochs}
+                records += of(studied, dataset, unit, **where)[seed : seed + 1]
+            points = sorted((of_what(one), kept([one], *LINF)[0]) for one in records)
+            curves.append(np.array(points).T)
+        low = max(x[0] for x, _ in curves)
+        high = min(x[-1] for x, _ in curves)
+        place = low + at * (high - low)
+        ours, theirs = (np.interp(place, *curve) for curve in curves)
+        gaps.append(ours - theirs)
+    return np.array(gaps)
