@@ -46,7 +46,6 @@ def differs(differences):
 
 def test_numbers_of_the_text(records, gains):
     text = Prose(NOTEBOOK)
-    text.says("(notebook 10)")
     text.says("ResNet-20 was run on a part of CIFAR-10")
     text.says("ResNet-20 saw 5,000 images for six epochs")
     short = [r.config for r in records["unit_accuracy"] if r.config.network == "resnet20"]

@@ -57,7 +57,6 @@ def measured(records, name):
 
 def test_numbers_of_the_text(studied, minimal):
     text = Prose(NOTEBOOK)
-    text.says("(notebook 50)")
     text.says("up to 31 percent more robust than ReLU")  # the paper's
     text.says("Whether 31 percent is reached")
     text.says('"Up to 31 percent" may mean')
