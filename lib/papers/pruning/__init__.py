@@ -6,10 +6,9 @@ for improving their performance and robustness. Notebooks 40 and 41.
 """
 
 from lib.papers.pruning.claims import CLAIMS
-from lib.papers.pruning.experiments import FRONTS, REGIONS, SEARCH
+from lib.papers.pruning.experiments import EXPERIMENTS
 from lib.papers.pruning.labels import LABELS
 
 PAPER = "MO-EvoPruneDeepTL"
-EXPERIMENTS = (SEARCH, FRONTS, REGIONS)
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

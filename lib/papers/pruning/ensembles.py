@@ -56,46 +56,6 @@ def chosen(
     return found
 
 
-def compare(votes: np.ndarray, y: np.ndarray, valid_accuracy: np.ndarray) -> dict[str, float]:
-    """How right a vote is, beside its members.
-
-    Args:
-        votes: (P, B) classes that the members find on the test part.
-        y: (B,) classes of the test part.
-        valid_accuracy: (P,) of the members, on validation examples.
-    Returns: shares of right answers on the test part: "vote"; "best" member, chosen on validation,
-        the first of equals; "best on test", chosen on the test part as published, which no vote is
-        asked to beat; "mean" member; and "members", their number.
-    Raises: ValueError if the sizes differ.
-    """
-    votes, y, valid_accuracy = _checked(votes), np.asarray(y), np.asarray(valid_accuracy)
-    if votes.shape != (len(valid_accuracy), len(y)):
-        raise ValueError(
-            f"votes have shape {votes.shape}: give ({len(valid_accuracy)}, {len(y)}), a member a "
-            "row and an example a column"
-        )
-    accuracy = (votes == y).mean(axis=1)
-    return {
-        "members": float(len(votes)),
-        "vote": float((majority_vote(votes) == y).mean()),
-        "best": float(accuracy[valid_accuracy.argmax()]),
-        "best on test": float(accuracy.max()),
-        "mean": float(accuracy.mean()),
-    }
-
-
-def disagreement(votes: np.ndarray) -> float:
-    """Share of pairs of members, over all examples, that find different classes; two or more."""
-    votes = _checked(votes)
-    n_members = len(votes)
-    if n_members < 2:
-        raise ValueError("there is 1 member: a disagreement takes two or more")
-    different = 0.0
-    for first in range(n_members - 1):
-        different += float((votes[first + 1 :] != votes[first]).mean(axis=1).sum())
-    return different / (n_members * (n_members - 1) / 2)
-
-
 def _checked(votes: np.ndarray) -> np.ndarray:
     votes = np.asarray(votes)
     if votes.ndim != 2 or not votes.size or votes.dtype.kind not in "iu" or votes.min() < 0:

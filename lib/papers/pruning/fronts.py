@@ -52,15 +52,6 @@ def hypervolumes(objectives: np.ndarray, at: Sequence[int]) -> np.ndarray:
     return np.array([hypervolume(objectives[:n]) for n in at])
 
 
-def attained(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The least y of the rows whose x is at most each of some values; nan where there is none."""
-    best = []
-    for limit in at:
-        reached = y[x <= limit]
-        best.append(reached.min() if len(reached) else np.nan)
-    return np.array(best)
-
-
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's correlation; nan where one of them does not vary or fewer than three rows."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:

@@ -64,16 +64,6 @@ class HeadSettings:
                 raise ValueError(f"{name} is {value}; it must be more than 0")
 
 
-AS_RELEASED = HeadSettings(
-    learning_rate=1e-3,
-    weight_decay=0.0,
-    batch_size=32,
-    epochs=600,
-    patience=10,
-    stop_on="training",
-)
-
-
 @dataclass(frozen=True, eq=False)
 class Head:
     """A trained head, only what its mask left.

@@ -1,39 +1,17 @@
 """Features that many masks of the fronts keep, against what masks of the same densities would."""
 
-from collections.abc import Iterable, Sequence
-from itertools import combinations
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-
-from lib.papers.pruning import evolving
-from lib.papers.pruning.regions import most_kept
-from lib.report.labels import datasets_in
-from lib.report.measurement import LEVEL
-from lib.report.statistics import holm
-from lib.runs.record import Record
 
 DRAWS = 2000  # of permutations
-MOST = 10  # features that the paper looks at
-BINS = 40  # of the share of masks that keep a feature
-COLUMNS = (
-    *("dataset", "runs", "masks", "features", "mean density", "most kept", "random masks"),
-    *("beyond masks", "beyond runs", "agreement", "sd by chance", "p", "shared"),
-    "shared by chance",
-)
-OBSERVED = "fronts found"
-BINOMIAL = "masks at random"
-PERMUTED = "runs agree by chance"
 
 
-def masks_by_run(records: Iterable[Record]) -> list[np.ndarray]:
-    """(M, n_features) bool masks of the front of each record."""
-    found = []
-    for record in records:
-        n_features = int(record.environment["architecture"].split("-")[0])
-        found.append(evolving.front_masks(record, n_features))
-    return found
+def most_kept(masks: np.ndarray, n: int) -> np.ndarray:
+    """The n features that most of (M, n_features) masks keep; of several the first, ascending."""
+    counts = masks.sum(axis=0)
+    return np.sort(np.argsort(-counts, kind="stable")[:n])
 
 
 def poisson_binomial(probabilities: np.ndarray) -> np.ndarray:
@@ -122,94 +100,6 @@ def agreement(counts: np.ndarray, *, rng: np.random.Generator, draws: int = DRAW
     return Agreement(value, float(np.std(permuted)), (1 + at_least) / (1 + draws))
 
 
-def shared(chosen: Sequence[np.ndarray]) -> float:
-    """How many features two runs have both chosen, mean over all pairs of two runs or more."""
-    numbers = [len(np.intersect1d(one, other)) for one, other in combinations(chosen, 2)]
-    return float(np.mean(numbers))
-
-
 def counts_of(masks: Iterable[np.ndarray]) -> np.ndarray:
     """(R, n_features) how many masks of each run keep each feature."""
     return np.stack([of_run.sum(axis=0) for of_run in masks])
-
-
-def summary(records: Iterable[Record], *, seed: int = 0) -> pd.DataFrame:
-    """What is kept more often than by chance, a row a data set.
-
-    Returns: columns dataset, runs, masks, features, mean density, most kept (share of masks, mean
-        of the ten most kept features), random masks (the same of independent masks), beyond masks
-        and beyond runs (features below .05 by :func:`p_values_of_masks` after Holm's correction,
-        and by :func:`p_values_of_runs`), agreement, its sd by chance and its p
-        (:func:`agreement`), shared (of the ten that each run keeps most often, those of two runs)
-        and shared by chance.
-    """
-    rows = []
-    for dataset, masks in _by_dataset(records).items():
-        together = np.concatenate(masks)
-        counts = counts_of(masks)
-        totals = counts.sum(axis=0)
-        densities = together.mean(axis=1)
-        rng = np.random.default_rng(seed)
-        alike = rng.random(together.shape) < densities[:, None]
-        of_masks = holm(p_values_of_masks(totals, densities))
-        of_runs = p_values_of_runs(counts, rng=rng)
-        agreed = agreement(counts, rng=rng)
-        rows.append(
-            {
-                "dataset": dataset,
-                "runs": len(masks),
-                "masks": len(together),
-                "features": together.shape[1],
-                "mean density": densities.mean(),
-                "most kept": _mean_of_most(totals) / len(together),
-                "random masks": _mean_of_most(alike.sum(axis=0)) / len(together),
-                "beyond masks": int((of_masks < 1 - LEVEL).sum()),
-                "beyond runs": int((of_runs < 1 - LEVEL).sum()),
-                "agreement": agreed.value,
-                "sd by chance": agreed.chance_sd,
-                "p": agreed.p,
-                "shared": shared([most_kept(of_run, MOST) for of_run in masks]),
-                "shared by chance": MOST**2 / together.shape[1],
-            }
-        )
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def lines(records: Iterable[Record], *, seed: int = 0) -> pd.DataFrame:
-    """How many features are kept by which share of the masks, and by how many under both laws of
-    chance: columns dataset, line, kept (middle of a bin), features.
-    """
-    parts = []
-    edges = np.linspace(0, 1, BINS + 1)
-    for dataset, masks in _by_dataset(records).items():
-        together = np.concatenate(masks)
-        counts = counts_of(masks)
-        n_masks, n_features = together.shape
-        shares = np.arange(n_masks + 1) / n_masks
-        law = poisson_binomial(together.mean(axis=1))
-        rng = np.random.default_rng(seed)
-        permuted = [rng.permuted(counts, axis=1).sum(axis=0) for _ in range(20)]
-        numbers = {
-            OBSERVED: np.histogram(counts.sum(axis=0) / n_masks, edges)[0],
-            BINOMIAL: n_features * np.histogram(shares, edges, weights=law)[0],
-            PERMUTED: np.histogram(np.concatenate(permuted) / n_masks, edges)[0] / len(permuted),
-        }
-        for line, features in numbers.items():
-            middle = (edges[:-1] + edges[1:]) / 2
-            part = pd.DataFrame({"kept": middle, "features": features})
-            parts.append(part.assign(dataset=dataset, line=line))
-    columns = ["dataset", "line", "kept", "features"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def _by_dataset(records: Iterable[Record]) -> dict[str, list[np.ndarray]]:
-    records = list(records)
-    found = {}
-    for dataset in datasets_in(record.config.dataset for record in records):
-        of_set = [record for record in records if record.config.dataset == dataset]
-        found[dataset] = masks_by_run(of_set)
-    return found
-
-
-def _mean_of_most(totals: np.ndarray) -> float:
-    return float(np.sort(totals)[-MOST:].mean())

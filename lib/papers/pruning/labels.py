@@ -14,4 +14,5 @@ LOOKS = {
 NETWORK_NAMES = dict.fromkeys(("mask_search", "mask_fronts", "mask_regions"), "masked head")
 CONTRASTS = {"NSGA-II − random search": ("nsga2", "random_search")}
 SPEAKING = ("nsga2", "random_search", "full")
-LABELS = Labels(LOOKS, NETWORK_NAMES, CONTRASTS, SPEAKING)
+AXES = ("evaluation", "kind", "member", "density", "own seed")
+LABELS = Labels(LOOKS, NETWORK_NAMES, CONTRASTS, SPEAKING, AXES)

@@ -14,7 +14,6 @@ from lib.papers.shared import features
 from lib.papers.shared.features import FeatureSplit
 
 SETS = ("rsmas", "citrus_leaves", "rps28", "eye_fundus", "cifar10")
-PARTS = ("train", "valid", "test")
 DIGITS = "digits"
 LOW, HIGH = "digits_low", "digits_high"  # known digits, and those that are strange
 
@@ -102,7 +101,7 @@ def of_split(
     """The task of a data set whose strangers come from others."""
     limits = {"train": train_images, "valid": valid_images, "test": None}
     x, y = {}, {}
-    for part in PARTS:
+    for part in splits.PARTS:
         of_part = getattr(split, f"y_{part}")
         order = data.stratified_order(len(of_part), of_part.numpy())
         rows = torch.from_numpy(np.sort(order[: limits[part]]))

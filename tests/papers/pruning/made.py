@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 
 from lib.papers.pruning import fronts, tasks
-from lib.papers.pruning.evolving import MaskSearch, minimised
-from lib.papers.pruning.studying import COLUMNS, FrontStudy
+from lib.papers.pruning.studies import COLUMNS, FrontStudy
+from lib.papers.pruning.training import MaskSearch, minimised
 from lib.papers.shared.features import FeatureSplit
 
 N_FEATURES, N_TELLING, N_CLASSES = 24, 6, 3

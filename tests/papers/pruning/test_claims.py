@@ -8,7 +8,7 @@ import pytest
 
 from lib.papers.pruning import claims
 from lib.papers.pruning.claims import CLAIMS
-from lib.papers.pruning.regions import RegionStudy
+from lib.papers.pruning.studies import RegionStudy
 from lib.report import labels
 from lib.report.verdicts import published
 from tests.papers import judging
@@ -36,8 +36,9 @@ def related(seed, values, dataset="rsmas"):
     return searched(seed, values, dataset=dataset)
 
 
-def hidden(seed, kept, moved, others=0.8, dataset="rsmas"):
-    run = RegionStudy("mask_regions", parent=SMALL, dataset=dataset, method="nsga2", seed=seed)
+def hidden(seed, kept, moved, others=0.8, dataset="rsmas", variant="corrected"):
+    names = {"dataset": dataset, "method": "nsga2", "variant": variant, "seed": seed}
+    run = RegionStudy("mask_regions", parent=SMALL, **names)
     kinds = {"nothing": 0.9, "kept": kept, "moved": moved, "others": others}
     metrics = pd.DataFrame({"kind": kinds.keys(), "accuracy": kinds.values()})
     return types.SimpleNamespace(config=run, metrics=metrics, arrays={}, environment={})
@@ -59,14 +60,6 @@ def voting(seed, gain, gain_auroc, dataset="rsmas"):
         of_voters = {"test_accuracy": 0.5, "test_auroc": 0.4}
         rows.append({"kind": kind, "low": 50, "n": 3, **of_voters})
     return studied(seed, rows, dataset)
-
-
-def test_least_of_groups_has_simultaneous_bounds():
-    groups = {"a": [1.0, 2.0, 3.0], "b": [0.0, 4.0, 8.0], "c": [np.nan]}
-    found = claims.least(groups)
-    alone = claims.least({"b": groups["b"]})
-    assert found.value == 2 and found.n == 3
-    assert found.low < alone.low < found.value
 
 
 def test_missing_records_measure_nothing():
@@ -103,7 +96,8 @@ def test_accuracy_of_another_variant_is_not_counted():
     changed = []
     for record in records:
         run = types.SimpleNamespace(**{**vars(record.config), "variant": "as released"})
-        changed.append(types.SimpleNamespace(config=run, metrics=record.metrics, arrays={}))
+        contents = {"metrics": record.metrics, "arrays": {}, "environment": {}}
+        changed.append(types.SimpleNamespace(config=run, **contents))
     assert CLAIMS["E01"].measure(changed) is None
 
 
@@ -163,6 +157,16 @@ def test_regions_are_judged_against_the_same_regions_elsewhere():
     assert judged("E03", records) == "holds"
     readings = claims.region_readings(records)
     assert readings["value"].tolist() == pytest.approx([18, 28])
+
+
+def test_other_divisions_of_the_images_are_readings_of_their_own():
+    records = [hidden(seed, kept=0.5 + seed / 100, moved=0.7) for seed in range(5)]
+    grouped = "near duplicates together"
+    records += [hidden(seed, kept=0.7, moved=0.6, variant=grouped) for seed in range(5)]
+    assert CLAIMS["E03"].measure(records).value == pytest.approx(18)
+    readings = claims.region_readings(records).set_index("reading")["value"]
+    words = f"loss minus that of the same regions elsewhere, {grouped}"
+    assert readings[words] == pytest.approx(-10) and len(readings) == 4
 
 
 def test_losses_that_could_go_either_way_are_open():

@@ -9,7 +9,6 @@ from numpy.testing import assert_array_equal
 from lib.papers.pruning import ensembles
 
 VOTES = np.array([[0, 1, 2, 2], [0, 1, 1, 0], [1, 1, 0, 2]])
-Y = np.array([0, 1, 2, 2])
 
 
 def test_vote_goes_to_the_class_of_most_members():
@@ -72,25 +71,3 @@ def test_percentiles_out_of_order_or_range_are_refused(low, high):
 def test_pairs_with_fewer_than_two_members_are_left_out():
     found = ensembles.chosen(np.array([0.1, 0.2, 0.3]), [(0, 100), (60, 90)])
     assert list(found) == [(0, 100)]
-
-
-def test_vote_is_compared_with_best_and_mean_member():
-    # right answers: member 0 all four, member 1 two, member 2 two; the vote finds 0, 1, 0, 2
-    row = ensembles.compare(VOTES, Y, [0.5, 0.9, 0.7])
-    desired = {"members": 3, "vote": 0.75, "best": 0.5, "best on test": 1, "mean": 2 / 3}
-    assert row == pytest.approx(desired)
-
-
-def test_comparison_of_other_sizes_is_refused():
-    with pytest.raises(ValueError, match=r"give \(2, 4\)"):
-        ensembles.compare(VOTES, Y, [0.5, 0.9])
-
-
-def test_disagreement_counts_pairs():
-    # columns: 0 0 1 -> 2 of 3 pairs differ; 1 1 1 -> 0; 2 1 0 -> 3; 2 0 2 -> 2
-    assert ensembles.disagreement(VOTES) == pytest.approx((2 + 0 + 3 + 2) / 12)
-
-
-def test_one_member_has_no_disagreement():
-    with pytest.raises(ValueError, match="two or more"):
-        ensembles.disagreement(VOTES[:1])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lib.papers import EXPERIMENTS
-from lib.papers.pruning import evolving, experiments, fronts, studying
-from lib.papers.pruning.evolving import MaskSearch
-from lib.papers.pruning.studying import FrontStudy
+from lib.papers.pruning import experiments, fronts, studies, training
+from lib.papers.pruning.studies import FrontStudy
+from lib.papers.pruning.training import MaskSearch
 from lib.runs.experiment import PROFILES
 from lib.runs.records import Store
 from tests import processes
@@ -34,21 +34,21 @@ def whole(tmp_path_factory):
 def test_killed_search_goes_on_to_the_same_front(steps, whole, store):
     processes.kill_after(store, SMALL, steps)
     resumed, desired = store.run(SMALL), whole.stored(SMALL)
-    np.testing.assert_array_equal(resumed.arrays[evolving.MASKS], desired.arrays[evolving.MASKS])
+    np.testing.assert_array_equal(resumed.arrays[training.MASKS], desired.arrays[training.MASKS])
     np.testing.assert_array_equal(resumed.metrics.to_numpy(), desired.metrics.to_numpy())
 
 
 def test_front_of_a_record_is_that_of_its_table(whole):
     record = whole.stored(SMALL)
-    rows = fronts.front(evolving.objectives(record))
-    np.testing.assert_array_equal(record.arrays[evolving.FRONT], rows)
+    rows = fronts.front(training.objectives(record))
+    np.testing.assert_array_equal(record.arrays[training.FRONT], rows)
 
 
 def test_densities_of_a_record_are_those_of_its_masks(whole):
     record = whole.stored(SMALL)
     n_features = int(record.environment["architecture"].split("-")[0])
-    masks = evolving.front_masks(record, n_features)
-    front = record.metrics.iloc[record.arrays[evolving.FRONT]]
+    masks = training.front_masks(record, n_features)
+    front = record.metrics.iloc[record.arrays[training.FRONT]]
     np.testing.assert_allclose(masks.mean(axis=1), front["density"], atol=1e-6)
 
 
@@ -56,7 +56,7 @@ def test_study_measures_members_as_the_search_did(whole):
     run = FrontStudy("mask_fronts", parent=SMALL, dataset="digits", fresh=1, compared=3)
     record = whole.run(run)
     front = record.metrics[record.metrics["kind"] == "front"]
-    searched = whole.stored(SMALL).metrics.iloc[whole.stored(SMALL).arrays[evolving.FRONT]]
+    searched = whole.stored(SMALL).metrics.iloc[whole.stored(SMALL).arrays[training.FRONT]]
     for objective in ("accuracy", "auroc"):
         np.testing.assert_allclose(front[f"valid_{objective}"], searched[objective], atol=1e-6)
     rivals = record.metrics[record.metrics["kind"].isin(["random", "magnitude", "penalty"])]
@@ -64,27 +64,27 @@ def test_study_measures_members_as_the_search_did(whole):
     np.testing.assert_allclose(rivals["density"], desired, atol=1e-6)
 
 
-@pytest.mark.parametrize("objective", evolving.OBJECTIVES)
+@pytest.mark.parametrize("objective", training.OBJECTIVES)
 def test_mask_of_all_ones_has_the_measures_of_the_full_head(objective):
     known = task()
     ones = np.ones((1, known.n_features), dtype=bool)
     units = np.ones((1, SMALL.n_hidden), dtype=bool)
     by_units = dataclasses.replace(SMALL, mode="hidden")
-    [full] = evolving.trained(SMALL, known, ones, [3])
-    [same] = evolving.trained(by_units, known, units, [3])
-    actual = evolving.measure(SMALL, known, full, "valid", objective)
-    assert actual == pytest.approx(evolving.measure(by_units, known, same, "valid", objective))
+    [full] = training.trained(SMALL, known, ones, [3])
+    [same] = training.trained(by_units, known, units, [3])
+    actual = training.measure(SMALL, known, full, "valid", objective)
+    assert actual == pytest.approx(training.measure(by_units, known, same, "valid", objective))
 
 
 def test_minimised_objectives_are_undone_by_themselves(rng):
     values = rng.random((5, 3))
     names = ("accuracy", "density", "auroc")
-    np.testing.assert_allclose(evolving.minimised(evolving.minimised(values, names), names), values)
+    np.testing.assert_allclose(training.minimised(training.minimised(values, names), names), values)
 
 
 def test_members_compared_are_spread_over_densities_and_hold_both_ends():
     densities = np.array([0.5, 0.1, 0.9, 0.3, 0.7])
-    rows = studying.spread_over(densities, 3)
+    rows = studies.spread_over(densities, 3)
     np.testing.assert_array_equal(densities[rows], [0.1, 0.5, 0.9])
 
 
@@ -99,7 +99,9 @@ def test_every_run_of_a_profile_is_in_range_and_named_once(profile):
 
 def test_ten_runs_of_both_methods_stand_behind_every_front():
     counts = {}
-    for run in experiments.compared("paper"):
+    for run in experiments.searches("paper"):
+        if run.variant != "corrected":
+            continue
         assert (run.population, run.offspring, run.evaluations) == (30, 2, 200)
         place = run.dataset, run.method
         counts[place] = counts.get(place, 0) + 1

@@ -66,12 +66,6 @@ def test_hypervolumes_grow_with_what_is_seen(rng):
     assert volumes[-1] == fronts.hypervolume(points)
 
 
-def test_attained_is_the_best_within_reach():
-    x, y = np.array([0.1, 0.3, 0.5]), np.array([0.9, 0.2, 0.4])
-    actual = fronts.attained(x, y, np.array([0.0, 0.1, 0.4, 1.0]))
-    np.testing.assert_array_equal(actual, [np.nan, 0.9, 0.2, 0.2])
-
-
 def test_partial_correlation_is_that_of_the_residuals(rng):
     given_ = rng.permutation(50).astype(float)
     x, y = given_ + 20 * rng.normal(size=50), given_ + 20 * rng.normal(size=50)

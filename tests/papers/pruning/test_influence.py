@@ -88,5 +88,6 @@ def test_spread_of_agreement_by_chance_is_that_of_independent_pairs(rng):
     assert actual == pytest.approx(desired, rel=4 / np.sqrt(2 * 2000))
 
 
-def test_shared_features_are_counted_over_all_pairs():
-    assert influence.shared([[1, 2, 3], [2, 3, 4], [3, 8, 9]]) == pytest.approx((2 + 1 + 1) / 3)
+def test_most_kept_features_are_those_of_most_masks_the_first_of_equals():
+    masks = np.array([[1, 0, 1, 0], [1, 0, 1, 1], [0, 0, 1, 1]], dtype=bool)
+    np.testing.assert_array_equal(influence.most_kept(masks, 2), [0, 2])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.papers.pruning import experiments, regions, splits, tasks
+from lib.papers.pruning import experiments, occlusion, splits, studies, tasks
 from lib.papers.pruning.splits import PARTS
 from lib.papers.shared import features
 
@@ -63,11 +63,11 @@ def test_a_task_in_another_division_has_the_same_images():
 
 
 def test_regions_are_hidden_from_the_images_that_test_in_the_division():
-    searched = experiments.searches("smoke", experiments.cells("smoke")[0], runs=1)[0]
+    searched = experiments.searches("smoke")[0]
     divided = searched.with_changes({"division": 2})
     task = divided.task()
-    pictures, y = regions.test_images(divided, len(task.y["test"]))
-    x = regions.pooled(pictures, divided.extractor)
+    pictures, y = studies.test_images(divided, len(task.y["test"]))
+    x = occlusion.pooled(pictures, divided.extractor)
     places = torch.cdist(x.double(), task.x["test"].double()).argmin(1)
     assert sorted(places.tolist()) == list(range(len(task.y["test"])))
     torch.testing.assert_close(x, task.x["test"][places])
@@ -75,7 +75,7 @@ def test_regions_are_hidden_from_the_images_that_test_in_the_division():
 
 
 def test_each_division_has_a_search_of_its_own():
-    runs = experiments.grouped("paper")
+    runs = [run for run in experiments.searches("paper") if run.variant == experiments.GROUPED]
     assert {run.dataset for run in runs} == set(experiments.GROUPED_SETS)
     for dataset in experiments.GROUPED_SETS:
         own = [(run.seed, run.division) for run in runs if run.dataset == dataset]

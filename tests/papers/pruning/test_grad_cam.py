@@ -5,8 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from lib.papers.pruning import explain
-from lib.papers.pruning.heads import Head
+from lib.papers.pruning import grad_cam
 from lib.papers.shared import backbone
 
 
@@ -42,32 +41,32 @@ def maps(generator):
 
 def test_map_is_the_published_formula_by_derivatives(maps, generator):
     weights = torch.randn(2, 2, 3, generator=generator)
-    actual = explain.grad_cam_plus_plus(maps, weights[None])
+    actual = grad_cam.grad_cam_plus_plus(maps, weights[None])
     assert_allclose(actual[0], by_derivatives(maps, weights), rtol=1e-10)
 
 
 def test_map_of_a_hand_worked_case():
     # one map A = (1 3), gradient 1/2 everywhere: alpha = (1/4) / (1/2 + 4/8) = 1/4, twice 1/2 of it
     maps = torch.tensor([[[[1.0, 3.0]]]], dtype=torch.float64)
-    actual = explain.grad_cam_plus_plus(maps, torch.full_like(maps, 0.5))
+    actual = grad_cam.grad_cam_plus_plus(maps, torch.full_like(maps, 0.5))
     assert_allclose(actual, [[[0.25, 0.75]]])
 
 
 def test_what_speaks_against_a_score_is_not_shown(maps):
-    assert not explain.grad_cam_plus_plus(maps, -torch.ones_like(maps)).any()
+    assert not grad_cam.grad_cam_plus_plus(maps, -torch.ones_like(maps)).any()
 
 
 def test_no_gradient_gives_an_empty_map(maps):
-    assert not explain.grad_cam_plus_plus(maps, torch.zeros_like(maps)).any()
+    assert not grad_cam.grad_cam_plus_plus(maps, torch.zeros_like(maps)).any()
 
 
 def test_maps_of_another_shape_are_refused(maps):
     with pytest.raises(ValueError, match=r"give \(B, K, h, w\)"):
-        explain.grad_cam_plus_plus(maps, maps[0])
+        grad_cam.grad_cam_plus_plus(maps, maps[0])
 
 
 def test_map_of_a_pooled_feature_is_its_activation_times_a_number(maps):
-    actual = explain.of_pooled_features(maps, [1])[0, 0]
+    actual = grad_cam.of_pooled_features(maps, [1])[0, 0]
     ratio = actual / maps[0, 1]
     assert_allclose(ratio, ratio[0, 0].expand(2, 3))
     # g = 1/6 at six places: w = 6 (1/36) (1/6) / (2/36 + sum A / 216)
@@ -78,8 +77,8 @@ def test_map_of_a_pooled_feature_is_its_activation_times_a_number(maps):
 def test_map_of_a_pooled_feature_is_that_of_the_gradient_of_its_mean(maps):
     maps.requires_grad_()
     (grads,) = torch.autograd.grad(maps[:, 0].mean(), maps)
-    desired = explain.grad_cam_plus_plus(maps.detach(), grads)
-    assert_allclose(explain.of_pooled_features(maps.detach(), [0])[:, 0], desired)
+    desired = grad_cam.grad_cam_plus_plus(maps.detach(), grads)
+    assert_allclose(grad_cam.of_pooled_features(maps.detach(), [0])[:, 0], desired)
 
 
 @pytest.fixture
@@ -101,36 +100,7 @@ def brightness(monkeypatch):
 
 
 def test_feature_of_brightness_looks_at_the_bright_line(brightness, lines):
-    found = explain.feature_maps(lines, [0], "tiny")
+    found = grad_cam.feature_maps(lines, [0], "tiny")
     assert found.shape == (3, 1, 8, 8)
     assert found.amax(3)[:, 0].argmax(1).tolist() == [1, 4, 6]
     assert ((found > 0)[:, 0] == (lines > 0)[:, 0]).all()
-
-
-def head_of_one_feature():
-    return Head(
-        inputs=torch.tensor([0]),
-        units=torch.tensor([0]),
-        weight_in=torch.tensor([[3.0]]),
-        bias_in=torch.tensor([0.1]),
-        weight_out=torch.tensor([[1.0, -1.0]]),
-        bias_out=torch.zeros(2),
-        mask=np.ones(1, bool),
-        epochs=1,
-        loss=0.0,
-    )
-
-
-def test_head_looks_at_what_speaks_for_the_class(brightness, lines):
-    head = head_of_one_feature()
-    for_it = explain.head_maps(head, lines, torch.zeros(3, dtype=torch.int64), "tiny")
-    against = explain.head_maps(head, lines, torch.ones(3, dtype=torch.int64), "tiny")
-    assert ((for_it > 0) == (lines > 0)[:, 0]).all() and not against.any()
-    # z = 3 mean(A) + .1, so g = 3/64 at 64 places, and A sums to 8 * 2
-    g = 3 / 64
-    desired = 2 * 64 * g**3 / (2 * g**2 + 16 * g**3)
-    assert_allclose(for_it.amax((1, 2)), desired, rtol=1e-6)
-
-
-def test_small_images_are_enlarged_first(brightness, lines):
-    assert explain.feature_maps(lines, [0], "tiny", side=16).shape == (3, 1, 16, 16)

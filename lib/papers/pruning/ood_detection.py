@@ -1,52 +1,18 @@
 """How much like the training data a head finds an example, and how well that tells strangers.
 
-"Robustness" of the paper is this detection of strange images, not accuracy under attack; accuracy
-under noise and under an attack of the features are here too, under their own names.
+"Robustness" of the paper is this detection of strange images, not accuracy under attack. The
+released code calls its score ODIN, but does not move the input: it is the largest softmax alone.
 """
 
 import numpy as np
 import scipy
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from lib.names import check_known
 from lib.papers.pruning.heads import Head
-from lib.robustness.attacks.gradient import fgsm
 
-SCORES = ("softmax", "odin", "energy")
-TEMPERATURE = 1000.0  # of softmax and ODIN, as released
-ODIN_RADIUS = 0.01  # of the move of the features
+TEMPERATURE = 1000.0  # as released
 GRID = np.arange(99, -1, -1) / 100  # of true positive rates, as released
-
-
-def score(
-    head: Head,
-    x: Tensor,
-    name: str = "softmax",
-    *,
-    temperature: float | None = None,
-    radius: float = ODIN_RADIUS,
-) -> np.ndarray:
-    """Score of every example, high for what is like the training data.
-
-    Args:
-        head: that scores.
-        x: (B, n_features).
-        name: "softmax", the largest softmax (as released, where it is called ODIN), "odin" or
-            "energy".
-        temperature: T; None: 1000, for "energy" 1.
-        radius: epsilon of "odin".
-    Returns: (B,) float64.
-    Raises: ValueError, with the nearest score, if it is not one of :data:`SCORES`.
-    """
-    check_known("score", name, SCORES)
-    if name == "energy":
-        return negative_energy(head.logits(x), 1.0 if temperature is None else temperature)
-    if temperature is None:
-        temperature = TEMPERATURE
-    if name == "odin":
-        x = moved_to_be_surer(head, x, temperature=temperature, radius=radius)
-    return largest_softmax(head.logits(x), temperature)
 
 
 def largest_softmax(logits: Tensor, temperature: float = TEMPERATURE) -> np.ndarray:
@@ -62,44 +28,6 @@ def largest_softmax(logits: Tensor, temperature: float = TEMPERATURE) -> np.ndar
     Returns: (B,) float64, in [1/K, 1].
     """
     return (logits.double() / temperature).softmax(1).amax(1).numpy()
-
-
-def negative_energy(logits: Tensor, temperature: float = 1.0) -> np.ndarray:
-    r"""The free energy of an example, negative, so that it is high for the training data.
-
-    .. math:: -E(x) = T \log \sum_i e^{z_i / T}
-
-    Source: [Liu2020b] Section 3.
-
-    Args:
-        logits: z, (B, K).
-        temperature: T.
-    Returns: (B,) float64.
-    """
-    return temperature * (logits.double() / temperature).logsumexp(1).numpy()
-
-
-def moved_to_be_surer(
-    head: Head, x: Tensor, *, temperature: float = TEMPERATURE, radius: float = ODIN_RADIUS
-) -> Tensor:
-    r"""The features, moved a little so that the head is surer of what it finds.
-
-    .. math:: \tilde x = x - \epsilon \, sign(-\nabla_x \log \max_i S_i(x; T))
-
-    Source: [Liang2018] Section 3.
-    Departs: x are the frozen features, not the pixels.
-
-    Args:
-        head: whose softmax S is at temperature T.
-        x: (B, n_features).
-        temperature: T.
-        radius: epsilon, in units of the features.
-    Returns: like x.
-    """
-    moving = x.detach().clone().requires_grad_()
-    sureness = (head.logits(moving) / temperature).log_softmax(1).amax(1).sum()
-    (gradient,) = torch.autograd.grad(sureness, moving)
-    return x + radius * gradient.sign()
 
 
 # ------------------------------------------------------------------------- how well it tells
@@ -150,7 +78,7 @@ def _checked(scores: np.ndarray) -> np.ndarray:
     return scores
 
 
-# ---------------------------------------------------------------------- under noise and attack
+# --------------------------------------------------------------------------------- under noise
 
 
 def noise_accuracy(
@@ -172,23 +100,3 @@ def noise_accuracy(
         found = head.logits(x + noise_std * noise).argmax(1)
         right += float((found == y).double().mean())
     return right / repeats
-
-
-class _Model(nn.Module):
-    """A head, as attacks take it."""
-
-    def __init__(self, head: Head) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head.logits(x)
-
-
-def adversarial_accuracy(head: Head, x: Tensor, y: Tensor, *, radius: float) -> float:
-    """Share of right answers when every feature moves by at most ``radius`` against the head, in
-    one step and within the range of the features: :func:`lib.robustness.attacks.gradient.fgsm`.
-    """
-    bounds = (float(x.min()), float(x.max()))
-    moved = fgsm(_Model(head).eval(), x, y, radius=radius, bounds=bounds)
-    return float((head.logits(moved).argmax(1) == y).double().mean())

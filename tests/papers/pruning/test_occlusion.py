@@ -1,40 +1,32 @@
 """Which regions are hidden, and with what."""
 
-import dataclasses
-
-import numpy as np
 import pytest
 import torch
 
 from lib.papers import EXPERIMENTS
-from lib.papers.pruning import regions
-from lib.papers.pruning.regions import RegionStudy
+from lib.papers.pruning import occlusion, studies
+from lib.papers.pruning.studies import RegionStudy
 from lib.runs.records import Store
 
 from .made import SMALL
 
 
-def test_most_kept_features_are_those_of_most_masks_the_first_of_equals():
-    masks = np.array([[1, 0, 1, 0], [1, 0, 1, 1], [0, 0, 1, 1]], dtype=bool)
-    np.testing.assert_array_equal(regions.most_kept(masks, 2), [0, 2])
-
-
 def test_largest_share_is_the_share_and_the_largest(generator):
     maps = torch.rand(3, 10, 10, generator=generator)
-    marked = regions.largest_share(maps, 0.2)
+    marked = occlusion.largest_share(maps, 0.2)
     assert marked.sum(dim=(1, 2)).tolist() == [20, 20, 20]
     assert (maps[marked].min() >= maps.flatten(1).kthvalue(80).values.min()).item()
     assert all(maps[i][marked[i]].min() > maps[i][~marked[i]].max() for i in range(3))
 
 
 def test_largest_share_of_a_flat_map_is_still_the_share():
-    assert regions.largest_share(torch.zeros(1, 4, 5), 0.25).sum() == 5
+    assert occlusion.largest_share(torch.zeros(1, 4, 5), 0.25).sum() == 5
 
 
 def test_moved_region_has_its_area_and_its_neighbours(generator, rng):
     marked = torch.zeros(1, 8, 8, dtype=torch.bool)
     marked[0, 2:4, 5:8] = True
-    placed = regions.moved(marked, rng=rng)[0]
+    placed = occlusion.moved(marked, rng=rng)[0]
     rows = [placed.roll((i, j), dims=(0, 1)) for i in range(8) for j in range(8)]
     assert any(bool((row == marked[0]).all()) for row in rows)  # a block is its own mirror image
 
@@ -42,7 +34,7 @@ def test_moved_region_has_its_area_and_its_neighbours(generator, rng):
 def test_moved_regions_fall_everywhere_equally(rng):
     marked = torch.zeros(4000, 4, 4, dtype=torch.bool)
     marked[:, 0, :2] = True
-    share = regions.moved(marked, rng=rng).double().mean(dim=0)
+    share = occlusion.moved(marked, rng=rng).double().mean(dim=0)
     spread = (2 / 16 * 14 / 16 / 4000) ** 0.5
     assert (share - 2 / 16).abs().max() < 4.5 * spread
 
@@ -51,7 +43,7 @@ def test_covered_pixels_have_the_mean_colour_and_others_stay(generator):
     images = torch.randint(0, 256, (2, 3, 6, 6), generator=generator, dtype=torch.uint8)
     marked = torch.zeros(2, 6, 6, dtype=torch.bool)
     marked[:, :3] = True
-    actual = regions.covered(images, marked)
+    actual = occlusion.covered(images, marked)
     assert (actual[:, :, 3:] == images[:, :, 3:]).all()
     desired = images.double().mean(dim=(2, 3)).round()
     assert (actual[:, :, 0, 0].double() == desired).all()
@@ -64,11 +56,11 @@ def test_nothing_hidden_is_the_accuracy_of_the_member(tmp_path):
     table = record.metrics.set_index("kind")
     assert table.loc["nothing", "area"] == 0
     assert table.drop("nothing")["area"].tolist() == pytest.approx([13 / 64] * 4)
-    assert record.arrays["example images"].shape[0] == regions.EXAMPLES
+    assert record.arrays["example images"].shape[0] == studies.EXAMPLES
     assert not set(record.arrays["kept"]) & set(record.arrays["others"])
 
 
 def test_area_out_of_range_is_refused():
-    run = RegionStudy("mask_regions", parent=dataclasses.replace(SMALL), area=1.0)
+    run = RegionStudy("mask_regions", parent=SMALL, area=1.0)
     with pytest.raises(ValueError, match="area = 1.0"):
         run.check()

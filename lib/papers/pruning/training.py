@@ -1,4 +1,6 @@
-"""The run that searches masks of a head, and what its record holds."""
+"""The search for masks of a head as a run: how its heads are trained, what they are judged by, and
+what its record holds.
+"""
 
 import time
 from dataclasses import dataclass
@@ -9,8 +11,14 @@ import pandas as pd
 import torch
 
 from lib.names import check_known
-from lib.papers.pruning import fronts, heads, scores, search, tasks
+from lib.papers.pruning import fronts, heads, search, tasks
 from lib.papers.pruning.heads import Head, HeadSettings
+from lib.papers.pruning.ood_detection import (
+    auroc,
+    auroc_released,
+    largest_softmax,
+    noise_accuracy,
+)
 from lib.papers.pruning.tasks import Task
 from lib.papers.shared import backbone
 from lib.runs.config import Run
@@ -33,7 +41,8 @@ class MaskSearch(Run):
         extractor: of the features, of :data:`lib.papers.shared.backbone.EXTRACTORS`.
         objectives: names of :data:`OBJECTIVES` with spaces between.
         fitness_part: images on which a mask is judged, "valid", or "test" as released.
-        score: by which strangers are told, of :data:`lib.papers.pruning.scores.SCORES`.
+        score: by which strangers are told: "softmax", see
+            :mod:`lib.papers.pruning.ood_detection`.
         coarse: whether the area under the curve is taken on the released grid.
         stale: whether a repeated mask keeps its parent's area, as released.
         population, offspring, evaluations: see :class:`lib.papers.pruning.search.Settings`.
@@ -87,7 +96,7 @@ class MaskSearch(Run):
         for objective in self.measured:
             check_known("objective", objective, OBJECTIVES)
         check_known("part", self.fitness_part, ("valid", "test"))
-        check_known("score", self.score, scores.SCORES)
+        check_known("score", self.score, ("softmax",))
         check_known("extractor", self.extractor, backbone.EXTRACTORS)
         check_known("mode", self.mode, heads.MODES)
         check_known("data set", self.dataset, (*tasks.SETS, tasks.DIGITS))
@@ -100,9 +109,7 @@ class MaskSearch(Run):
 
     def search_settings(self) -> search.Settings:
         """How masks are searched. Raises ValueError if a value is out of range."""
-        stale = ()
-        if self.stale:
-            stale = (self.measured.index("auroc"),)
+        stale = (self.measured.index("auroc"),) if self.stale else ()
         return search.Settings(
             method=self.method,
             population=self.population,
@@ -173,10 +180,10 @@ def measure(run: MaskSearch, task: Task, head: Head, part: str, objective: str) 
         return head.active_fraction
     if objective == "noise":
         generator = torch.Generator().manual_seed(run.training_seed)
-        return scores.noise_accuracy(head, x, y, noise_std=run.noise_std, generator=generator)
-    inside = scores.score(head, x, run.score)
-    outside = scores.score(head, task.strangers[part], run.score)
-    area = scores.auroc_released if run.coarse else scores.auroc
+        return noise_accuracy(head, x, y, noise_std=run.noise_std, generator=generator)
+    inside = largest_softmax(head.logits(x))
+    outside = largest_softmax(head.logits(task.strangers[part]))
+    area = auroc_released if run.coarse else auroc
     return area(inside, outside)
 
 

@@ -1,4 +1,4 @@
-"""Where in an image a pooled feature or a head looks: Grad-CAM++ on the last convolutional map."""
+"""Where in an image a pooled feature looks: Grad-CAM++ on the last convolutional map."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.papers.pruning.heads import Head
 from lib.papers.shared import backbone
 
 
@@ -64,52 +63,16 @@ def of_pooled_features(maps: Tensor, chosen: Sequence[int] | np.ndarray) -> Tens
 
 
 def feature_maps(
-    images: Tensor,
-    features: Sequence[int] | np.ndarray,
-    extractor: str = "mobilenet_v2",
-    *,
-    side: int | None = None,
+    images: Tensor, features: Sequence[int] | np.ndarray, extractor: str = "mobilenet_v2"
 ) -> Tensor:
     """Where some pooled features look in images, see :func:`of_pooled_features`.
 
     Args:
-        images: (B, channels, H, W) uint8, as stored.
+        images: (B, channels, H, W) uint8, of the size that the extractor is given.
         features: n of them.
         extractor: by name.
-        side: to which the images are enlarged first, :attr:`Source.side` of their data set.
     Returns: (B, n, h, w), the images as they stand; h and w of the last convolutional map.
     """
     network = backbone.extractor(extractor)
-    if side is not None:
-        images = backbone.enlarged(images, side)
     with torch.no_grad():
         return of_pooled_features(network.maps(images), features)
-
-
-def head_maps(
-    head: Head,
-    images: Tensor,
-    classes: Tensor,
-    extractor: str = "mobilenet_v2",
-    *,
-    side: int | None = None,
-) -> Tensor:
-    """Where a head looks in images for a class: Grad-CAM++ of its logit.
-
-    Args:
-        head: on the pooled features.
-        images: (B, channels, H, W) uint8, as stored.
-        classes: (B,) int64, whose logit is explained, one an image.
-        extractor, side: as in :func:`feature_maps`.
-    Returns: (B, h, w).
-    """
-    network = backbone.extractor(extractor)
-    if side is not None:
-        images = backbone.enlarged(images, side)
-    with torch.no_grad():
-        maps = network.maps(images)
-    maps.requires_grad_()
-    logits = head.logits(maps.mean((2, 3)))
-    score = logits.gather(1, classes[:, None]).sum()
-    (grads,) = torch.autograd.grad(score, maps)
-    return grad_cam_plus_plus(maps.detach(), grads)
