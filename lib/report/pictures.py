@@ -94,6 +94,37 @@ def _pixels(name: str, images: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"name": name, **columns, "value": images.ravel().round(4)})
 
 
+def seen_regions(
+    images: np.ndarray, maps: np.ndarray, hidden: np.ndarray, title: str, below: str = ""
+) -> Figure:
+    """Images, where features see something on them, and what of them was hidden: a row each.
+
+    Args:
+        images: (n, 1 or 3, H, W) uint8; none gives an empty panel that says so.
+        maps: (n, H, W), from 0.
+        hidden: (n, H, W) bool.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    n = len(images)
+    fig, axs = panels(3 * n, 2.2, 2.2, title, below, per_row=max(1, n))
+    for i in range(n):
+        picture = np.moveaxis(images[i], 0, -1)
+        if picture.shape[-1] == 1:
+            picture = np.repeat(picture, 3, axis=-1)
+        scale = 255 / max(1, int(images.max())) if images.max() <= 16 else 1
+        picture = (picture * scale).astype(np.uint8)
+        mean = picture.mean(axis=(0, 1)).round().astype(np.uint8)
+        axs[i].imshow(picture)
+        axs[n + i].imshow(picture)
+        axs[n + i].imshow(maps[i].astype(float), cmap=labels.SEQUENTIAL, alpha=0.6)
+        axs[2 * n + i].imshow(np.where(hidden[i][..., None], mean, picture))
+    for ax in axs if n else ():
+        ax.set(xticks=[], yticks=[])
+    for row, name in enumerate(("image", "where they see", "hidden") if n else ()):
+        axs[row * n].set_ylabel(name, fontsize="small")
+    return fig
+
+
 def neurons(
     groups: Mapping[str, Mapping[str, np.ndarray]], title: str, below: str = ""
 ) -> tuple[Figure, pd.DataFrame]:

@@ -84,3 +84,20 @@ def test_signed_images_are_white_at_zero(rng):
 def test_no_rows_say_not_run():
     fig, table = pictures.image_rows({}, "title")
     assert table.empty and fig.axes[0].texts[0].get_text() == "not run"
+
+
+def test_hidden_pixels_have_the_mean_colour(rng):
+    images = rng.integers(0, 256, (1, 3, 6, 6), dtype=np.uint8)
+    hidden = np.zeros((1, 6, 6), dtype=bool)
+    hidden[0, :2] = True
+    fig = pictures.seen_regions(images, np.ones((1, 6, 6)), hidden, "?")
+    shown = fig.axes[2].images[0].get_array()
+    desired = images[0].mean(axis=(1, 2)).round()
+    np.testing.assert_array_equal(shown[0, 0], desired)
+    np.testing.assert_array_equal(shown[5, 5], images[0, :, 5, 5])
+
+
+def test_regions_that_nothing_saw_are_not_run():
+    nothing = np.zeros((0, 4, 4))
+    fig = pictures.seen_regions(np.zeros((0, 3, 4, 4), np.uint8), nothing, nothing > 0, "?")
+    assert [text.get_text() for text in fig.axes[0].texts] == ["not run"]

@@ -14,25 +14,6 @@ def most_kept(masks: np.ndarray, n: int) -> np.ndarray:
     return np.sort(np.argsort(-counts, kind="stable")[:n])
 
 
-def poisson_binomial(probabilities: np.ndarray) -> np.ndarray:
-    """(M + 1,) probability of so many successes in M trials, each with its own probability."""
-    law = np.ones(1)
-    for p in probabilities:
-        law = np.convolve(law, [1 - p, p])
-    return law
-
-
-def p_values_of_masks(counts: np.ndarray, densities: np.ndarray) -> np.ndarray:
-    """Probability that at least so many of independent random masks of these densities keep a
-    feature, for each feature.
-
-    Masks of one front descend from one another, so that they are not independent: these values are
-    too small. See :func:`p_values_of_runs`.
-    """
-    tail = np.cumsum(poisson_binomial(densities)[::-1])[::-1]
-    return np.clip(tail[counts], 0, 1)
-
-
 def p_values_of_runs(
     counts: np.ndarray, *, rng: np.random.Generator, draws: int = DRAWS
 ) -> np.ndarray:

@@ -30,8 +30,6 @@ from lib.papers.pruning.tasks import Task
 from lib.papers.pruning.training import MaskSearch, measure, minimised, trained
 from lib.papers.shared import backbone, features
 from lib.report.frames import facts
-from lib.report.measurement import LEVEL
-from lib.report.statistics import holm
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
@@ -522,11 +520,6 @@ def chosen_votes(records: Records, by: str = "accuracy") -> pd.DataFrame:
 
 # ------------------------------------------------------------------------ features that are kept
 
-BINS = 40  # of the share of masks that keep a feature
-OBSERVED = "fronts found"
-BINOMIAL = "masks at random"
-PERMUTED = "runs agree by chance"
-
 
 def masks_by_run(records: Records) -> dict[str, list[np.ndarray]]:
     """{data set: (M, n_features) bool masks of the front of each run}."""
@@ -536,48 +529,3 @@ def masks_by_run(records: Records) -> dict[str, list[np.ndarray]]:
         masks = training.front_masks(record, n_features)
         found.setdefault(record.config.dataset, []).append(masks)
     return found
-
-
-def kept_features(records: Records, *, seed: int = 0) -> pd.DataFrame:
-    """How many features are kept by which share of the masks, and by how many under both laws of
-    chance: columns dataset, line, kept (middle of a bin), features.
-    """
-    parts = [pd.DataFrame(columns=["dataset", "line", "kept", "features"])]
-    edges = np.linspace(0, 1, BINS + 1)
-    for dataset, masks in masks_by_run(records).items():
-        together, counts = np.concatenate(masks), influence.counts_of(masks)
-        n_masks, n_features = together.shape
-        law = influence.poisson_binomial(together.mean(axis=1))
-        rng = np.random.default_rng(seed)
-        permuted = np.concatenate([rng.permuted(counts, axis=1).sum(axis=0) for _ in range(20)])
-        lines = {
-            OBSERVED: np.histogram(counts.sum(axis=0) / n_masks, edges)[0],
-            BINOMIAL: n_features
-            * np.histogram(np.arange(n_masks + 1) / n_masks, edges, weights=law)[0],
-            PERMUTED: np.histogram(permuted / n_masks, edges)[0] / 20,
-        }
-        for line, n in lines.items():
-            part = pd.DataFrame({"kept": (edges[:-1] + edges[1:]) / 2, "features": n})
-            parts.append(part.assign(dataset=dataset, line=line))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
-
-
-def kept_by_chance(records: Records, *, seed: int = 0) -> pd.DataFrame:
-    """Whether features are kept more often than by chance, a row a data set.
-
-    Returns: columns dataset, runs, masks, features, beyond masks and beyond runs (features below
-        .05 by :func:`lib.papers.pruning.influence.p_values_of_masks` after Holm's correction, and
-        by :func:`lib.papers.pruning.influence.p_values_of_runs`), agreement, its sd by chance and
-        its p (:func:`lib.papers.pruning.influence.agreement`).
-    """
-    rows = []
-    for dataset, masks in masks_by_run(records).items():
-        together, counts = np.concatenate(masks), influence.counts_of(masks)
-        rng = np.random.default_rng(seed)
-        of_masks = influence.p_values_of_masks(counts.sum(axis=0), together.mean(axis=1))
-        of_runs = influence.p_values_of_runs(counts, rng=rng)
-        agreement = influence.agreement(counts, rng=rng)
-        beyond = [int((p < 1 - LEVEL).sum()) for p in (holm(of_masks), of_runs)]
-        rows.append((dataset, len(masks), *together.shape, *beyond, *agreement))
-    columns = ["dataset", "runs", "masks", "features", "beyond masks", "beyond runs"]
-    return pd.DataFrame(rows, columns=[*columns, "agreement", "sd by chance", "p"])

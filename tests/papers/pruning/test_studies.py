@@ -131,27 +131,14 @@ def kept(seed, masks, dataset="rsmas"):
     return types.SimpleNamespace(config=config, arrays={"masks": packed}, environment=environment)
 
 
-def test_every_feature_stands_in_one_bin_of_the_share_that_keeps_it():
-    records = [kept(0, [[1, 0, 0, 0], [1, 1, 0, 0]]), kept(1, [[1, 0, 1, 0], [1, 0, 0, 0]])]
-    table = studies.kept_features(records).query("line == @studies.OBSERVED")
-    # of four masks four keep the first feature, one the second and one the third
-    assert table["features"].sum() == 4
-    assert table[table["features"] > 0]["features"].tolist() == [1, 2, 1]
-
-
-def test_feature_of_all_masks_and_runs_is_kept_beyond_chance(rng):
-    masks = rng.random((8, 6, 40)) < 0.1
-    masks[:, :, 3] = True
-    table = studies.kept_by_chance([kept(seed, of_run) for seed, of_run in enumerate(masks)])
-    [row] = table.to_dict("records")
-    assert (row["runs"], row["masks"], row["features"]) == (8, 48, 40)
-    assert row["beyond masks"] == row["beyond runs"] == 1
-    assert row["agreement"] > 3 * row["sd by chance"]
+def test_masks_are_those_of_each_run():
+    masks = [[[1, 0, 1], [0, 0, 1]], [[1, 1, 1]]]
+    found = studies.masks_by_run([kept(seed, of_run) for seed, of_run in enumerate(masks)])
+    assert [of_run.tolist() for of_run in found["rsmas"]] == masks
 
 
 def test_nothing_run_gives_empty_tables():
     of_searches = studies.hypervolumes, studies.relations, studies.pooled_relations
     of_fronts = studies.chosen_gains, studies.chosen_votes, studies.overstatement
-    of_masks = studies.kept_features, studies.kept_by_chance
-    for table in (*of_searches, *of_fronts, *of_masks):
+    for table in (*of_searches, *of_fronts):
         assert table([]).empty

@@ -1,0 +1,121 @@
+"""Notebook 41: every number of its text follows from the records."""
+
+import numpy as np
+from scipy import stats
+
+from lib.report.statistics import holm
+from tests.notebooks.test_40 import SETS, records
+from tests.prose import Prose
+
+RIVALS = ("front_accuracy", "front_auroc", "best", "mean", "alike")
+
+
+def counts(dataset):
+    """(runs, features) how many masks of a run keep each feature."""
+    rows = []
+    for record in records("mask_search", dataset=dataset):
+        masks = np.unpackbits(record.arrays["masks"], axis=1, count=1280)
+        rows.append(masks.sum(axis=0, dtype=float))
+    return np.array(rows)
+
+
+def hidden(dataset, kind):
+    """What hiding what the ten see costs more than hiding something else, a number a run."""
+    gaps = []
+    for record in records("mask_regions", dataset=dataset):
+        accuracy = record.metrics.groupby("kind")["accuracy"].mean()
+        gaps.append(100 * (accuracy[kind] - accuracy["kept"]))
+    return np.array(gaps)
+
+
+def vote_gains(dataset, measure):
+    """{rival: the chosen vote minus it, in points, a number a run}."""
+    gains = {rival: [] for rival in RIVALS}
+    for record in records("mask_fronts", dataset=dataset):
+        table = record.metrics
+        front, votes = (table[table["kind"] == kind] for kind in ("front", "vote"))
+        vote = votes.loc[votes["valid_accuracy"].idxmax()]
+        for rival in RIVALS:
+            if rival.startswith("front"):
+                by = rival.replace("front", "valid")
+                best = front[front[by] == front[by].max()]
+                other = best.loc[best["density"].idxmin()]
+            else:
+                other = table[(table["kind"] == rival) & (table["low"] == vote["low"])].iloc[0]
+            gains[rival].append(100 * (vote[f"test_{measure}"] - other[f"test_{measure}"]))
+    return {rival: np.array(values) for rival, values in gains.items()}
+
+
+def test_numbers_of_the_text_follow_from_the_records(rng):
+    text = Prose("41_explain_and_ensemble")
+    _agreement(text, rng)
+    _hidden(text)
+    _votes(text)
+    text.says("percentiles (50 to 60, 55 to 65, up to 95)")
+    [images] = {record.config.images for record in records("mask_regions")}
+    assert {record.config.draws for record in records("mask_regions")} == {3}
+    text.says("three times, on {} images", images)
+    [area] = {record.config.area for record in records("mask_regions")}
+    assert area == 1 / 5
+    text.says("a fifth of each image is hidden")
+    text.says("(7 core-hours)")
+    text.says("CC BY 4.0, Rauf et al. 2019")
+    text.says("CC BY 2.0, Moroney 2019")
+    assert not text.uncovered()
+
+
+def _agreement(text, rng):
+    """Runs agree a little on four of five sets; on four no feature is kept more than by chance."""
+    agree, alone = {}, {}
+    for dataset in SETS:
+        of_runs = counts(dataset)
+        spread = (of_runs - of_runs.mean(1, keepdims=True)) / of_runs.std(1, keepdims=True)
+        correlations = (spread @ spread.T / 1280)[np.triu_indices(len(spread), 1)]
+        agree[dataset] = correlations.mean()
+        shuffled = [rng.permuted(of_runs, axis=1).sum(axis=0).max() for _ in range(300)]
+        alone[dataset] = np.mean(of_runs.sum(axis=0).max() <= np.array(shuffled))
+    # by chance the mean of 45 correlations of 1,280 features has this standard deviation
+    chance = 1 / np.sqrt(1279 * 45)
+    assert [dataset for dataset in SETS if agree[dataset] < 2 * chance] == ["cifar10"]
+    assert {round(agree[dataset], 2) for dataset in SETS if dataset != "cifar10"} == {0.01}
+    text.says("with a correlation of about 0.01")
+    assert [dataset for dataset in SETS if alone[dataset] < 0.05] == ["rps28"]
+    text.says("On four sets no feature stands out")
+
+
+def _hidden(text):
+    """What hiding costs."""
+    shown = ("rsmas", "citrus_leaves", "rps28")
+    cells = {(d, kind): hidden(d, kind) for d in shown for kind in ("moved", "others")}
+    p = holm([stats.ttest_1samp(values, 0).pvalue for values in cells.values()])
+    assert [cell for cell, one in zip(cells, p, strict=True) if one < 0.05] == [
+        ("citrus_leaves", "moved")
+    ]
+    text.says("There it costs {:.0f} points more", cells["citrus_leaves", "moved"].mean())
+    text.says("On the hands it costs {:.0f} more, but not after", cells["rps28", "moved"].mean())
+    text.says("A star marks p < 0.05")
+
+
+def _votes(text):
+    """What a vote gains."""
+    cells = {}
+    for measure in ("accuracy", "auroc"):
+        for dataset in SETS:
+            for rival, values in vote_gains(dataset, measure).items():
+                cells[measure, rival, dataset] = values
+    p = holm([stats.ttest_1samp(values, 0).pvalue for values in cells.values()])
+    certain = {cell for cell, one in zip(cells, p, strict=True) if one < 0.05}
+    means = {cell: values.mean() for cell, values in cells.items()}
+    gains = {dataset: means["accuracy", "front_accuracy", dataset] for dataset in SETS}
+    assert max(gains, key=gains.get) == "cifar10"
+    assert not [dataset for dataset in SETS if ("accuracy", "front_accuracy", dataset) in certain]
+    text.says("gains up to {:.1f} points of accuracy, on CIFAR-10", gains["cifar10"])
+    below = [-means["auroc", "front_auroc", dataset] for dataset in SETS]
+    text.says("lies {:.1f} to {:.1f} points below the front's best", min(below), max(below))
+    alike = {cell for cell in certain if cell[1] == "alike"}
+    assert alike == {("accuracy", "alike", "eye_fundus"), ("auroc", "alike", "eye_fundus")}
+    both = [means[measure, "alike", "eye_fundus"] for measure in ("accuracy", "auroc")]
+    text.says("{:.1f} points of accuracy, {:.1f} of AUROC", *both)
+    over_mean = [dataset for dataset in SETS if ("auroc", "mean", dataset) in certain]
+    assert len(over_mean) == 4
+    text.says("Over their mean it does gain AUROC, on four sets.")
