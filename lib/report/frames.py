@@ -43,6 +43,19 @@ def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
     return pd.concat([part for part in parts if len(part)] or parts[-1:], ignore_index=True)
 
 
+def rows(records: Iterable[Record], *fields: str) -> pd.DataFrame:
+    """Every row of the metrics of every record, with what names its network (:func:`facts`): for
+    what compares several numbers of a row, as an exponent and its standard error.
+
+    Returns: columns experiment, those of :data:`NETWORK`, fields, and those of the metrics. Of no
+        records a frame without rows.
+    """
+    parts = [record.metrics.assign(**facts(record, *fields)) for record in records]
+    named = ["experiment", *NETWORK, *fields]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=named)
+    return table[[*named, *table.columns.difference(named, sort=False)]]
+
+
 def _long(table: pd.DataFrame, known: list[str]) -> pd.DataFrame:
     if "measure" in table and "value" in table:
         return table

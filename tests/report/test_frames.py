@@ -33,6 +33,15 @@ def test_without_records_there_is_a_frame_without_rows():
     assert {*AXES, "measure", "value"} <= {*tidy([])} and tidy([]).empty
 
 
+def test_rows_are_those_of_the_metrics_with_what_names_their_network():
+    frame = frames.rows([studied("relu", 0, {"pgd": 0.5}), studied("splash", 1, {"pgd": 0.6})])
+    assert frame[["method", "seed", "pgd"]].values.tolist() == [
+        ["relu", 0, 0.5],
+        ["splash", 1, 0.6],
+    ]
+    assert frames.rows([]).empty and {"trained", "dataset"} <= {*frames.rows([])}
+
+
 def test_differences_are_paired_by_seed():
     frame = pd.concat([rows("relu", [1.0, 2.0, 3.0]), rows("splash", [2.0, 4.0])])
     gaps = against(frame, "relu")

@@ -6,20 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from lib.papers.shared.methods import Fields, profiled
-from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.papers.set.experiments import WIDE, WITH_DECAY
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.report import labels
 from lib.report.intervals import contrasts
-from lib.runs.experiment import keep_nothing
 from lib.runs.record import Record
 
 RIVAL = "fixed"
-COMPARED: dict[str, tuple[str, ...]] = {  # by experiment, whose runs have the decay of all others
-    "adaptive_topology": ("set", "rigl", RIVAL),
-    "set_mlp": ("set", RIVAL),
-}
-COMPARED_SMALL = {"adaptive_topology_1568": ("set", RIVAL)}  # of the small profiles
-WITHOUT: Fields = {"experiment": "without_decay", "variant": "no decay", "weight_decay": 0.0}
+COMPARED_SMALL = {WIDE: ("set", RIVAL)}  # of the small profiles
+WITHOUT = {"experiment", "variant", "weight_decay"}
 READINGS = {  # the decay of the network whose links evolve, that of the fixed support
     "both with weight decay": ("with", "with"),
     "both without": ("without", "without"),
@@ -31,19 +26,7 @@ def compared(profile: str) -> dict[str, tuple[str, ...]]:
     """The methods that are trained without weight decay, by the experiment that has the same
     networks with it.
     """
-    return COMPARED if profile == "paper" else COMPARED_SMALL
-
-
-def without_decay(profile: str) -> list[SparseTraining]:
-    """The networks of :func:`compared` without weight decay, all else as chosen with it. Those of
-    ``set_mlp`` diverge on MNIST: the rate that was chosen with decay is too large without.
-    """
-    changes: Fields = {"datasets": ("mnist",)} if profile == "quick" else {}
-    runs = []
-    for experiment, methods in compared(profile).items():
-        for run in profiled(experiment, profile, methods, **changes):
-            runs.append(run.with_changes(WITHOUT))
-    return runs
+    return WITH_DECAY if profile == "paper" else COMPARED_SMALL
 
 
 def leads(records: Iterable[Record]) -> pd.DataFrame:
@@ -143,6 +126,3 @@ def _but_decay(run: SparseTraining) -> tuple[Any, ...]:
     """All that a run is, but its weight decay and where it belongs."""
     names = {field.name for field in dataclasses.fields(SparseTraining)} - {*WITHOUT, "stand_in"}
     return tuple(getattr(run, name) for name in sorted(names))
-
-
-WITHOUT_DECAY = training("without_decay", without_decay, keep_nothing, parents=tuple(COMPARED))

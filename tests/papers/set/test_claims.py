@@ -1,4 +1,4 @@
-"""Claims of SET: links at the start, Table 3, degrees, and what is left open."""
+"""Claims of SET: links at the start, Table 3, degrees, and what short runs leave open."""
 
 import math
 
@@ -10,7 +10,7 @@ from scipy import stats
 from lib.papers import CLAIMS, verdicts
 from lib.papers.set import claims
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.report.intervals import Measurement, t_interval
+from lib.report.intervals import t_interval
 from lib.runs.record import Record
 from tests.papers.judging import judged, row_of
 
@@ -36,6 +36,7 @@ def trained(method, accuracies=(0.1, 0.9), experiment="set_mlp", links=(100, 70)
     """A record of a network 784-1000-1000-1000-10 on MNIST."""
     run = SparseTraining(experiment, method=method, epochs=len(accuracies), **fields)
     table = {"test_accuracy": accuracies, "valid_accuracy": accuracies, "links": links[0]}
+    table["epoch"] = range(1, len(accuracies) + 1)
     final = {"test_accuracy": accuracies[-1] - 0.001, "links": links[1]}
     facts = {"architecture": "784-1000-1000-1000-10", "final": final}
     return Record(run, pd.DataFrame(table), {}, facts, numbers=claims.trained.numbers)
@@ -83,223 +84,85 @@ def test_absolute_change_of_the_final_removal_is_not_below_zero():
 # Table 3
 
 
-def gains(monkeypatch, found):
-    """Let the differences on the data sets be these: {data set: (value, low, high, n)}."""
+def table_3(points, seeds=5, short=()):
+    """Records of SET ahead of its rivals by so many points on each data set.
 
-    def differences(records, dataset, methods):
-        return [Measurement(*found[dataset])] if dataset in found else []
-
-    def interval(measured, level):
-        return measured[0]
-
-    monkeypatch.setattr(claims, "paired_differences", differences)
-    monkeypatch.setattr(claims, "t_interval", interval)
-
-
-UP, DOWN, FEW = (1.0, 0.5, 1.5, 5), (-1.0, -1.5, -0.5, 5), (-1.0, -1.5, -0.5, 2)
-EITHER = (-0.1, -0.6, 0.4, 5)
-ALL_UP = {"mnist": UP, "cifar10": UP, "higgs_sample": UP}
-
-
-@pytest.mark.parametrize(
-    ("found", "count", "verdict"),
-    [
-        ({"mnist": UP}, (1, 1, 3), "open"),
-        (ALL_UP, (3, 3, 3), "holds"),
-        (ALL_UP | {"higgs_sample": EITHER}, (2, 2, 3), "open"),
-        (ALL_UP | {"higgs_sample": FEW}, (2, 2, 3), "open"),
-        ({"mnist": UP, "cifar10": DOWN}, (1, 1, 2), "fails"),
-        ({"mnist": FEW}, (0, 0, 3), "open"),
-        ({"mnist": DOWN}, (0, 0, 2), "fails"),
-        ({"mnist": FEW, "cifar10": DOWN}, (0, 0, 2), "fails"),
-    ],
-)
-def test_few_seeds_and_what_was_not_run_decide_no_data_set(found, count, verdict, monkeypatch):
-    gains(monkeypatch, found)
-    measured = CLAIMS["S25"].measure([])
-    assert (measured.value, measured.low, measured.high) == count
-    assert judged("S25", measured) == verdict
-
-
-def test_worst_loss_is_bounded_by_the_data_set_that_decides(monkeypatch):
-    gains(monkeypatch, {"mnist": UP, "cifar10": FEW})
-    assert CLAIMS["S01"].measure([]) == Measurement(-1.0, -INF, 1.5, 5, at="CIFAR-10")
-    gains(monkeypatch, {"mnist": DOWN})
-    assert judged("S01", CLAIMS["S01"].measure([])) == "fails"
-
-
-def test_worst_loss_is_bounded_from_below_once_all_data_sets_were_run(monkeypatch):
-    gains(monkeypatch, {"mnist": UP, "cifar10": UP})
-    assert CLAIMS["S01"].measure([]).low == -INF
-    assert judged("S01", CLAIMS["S01"].measure([])) == "open"
-    gains(monkeypatch, ALL_UP)
-    assert judged("S01", CLAIMS["S01"].measure([])) == "holds"
-    gains(monkeypatch, ALL_UP | {"higgs_sample": EITHER})
-    measured = CLAIMS["S01"].measure([])
-    assert (measured.value, measured.low, measured.high) == (-0.1, -0.6, 0.4)
-    assert judged("S01", measured) == "open"
-
-
-@pytest.mark.parametrize(
-    ("gain", "bounds", "verdicts"),
-    [
-        (UP, (0.25, 0.25), ("fails", "holds")),
-        (DOWN, (INF, INF), ("fails", "fails")),
-        (EITHER, (0.25, INF), ("fails", "open")),
-        (FEW, (0.25, INF), ("open", "open")),
-    ],
-    ids=["ahead", "behind", "either", "two seeds"],
-)
-def test_share_of_weights_counts_where_set_is_more_accurate(gain, bounds, verdicts, monkeypatch):
-    for links, share, verdict in ((100, 0.25, verdicts[0]), (4, 0.01, verdicts[1])):
-        monkeypatch.setattr(claims, "_weights", lambda records, dataset, n=links: (400, n))
-        gains(monkeypatch, {"cifar10": gain})
-        measured = CLAIMS["S28"].measure([])
-        low, high = (share if bound == 0.25 else bound for bound in bounds)
-        assert measured == Measurement(share, low, high, gain[3])
-        assert judged("S28", measured) == verdict
-
-
-# degrees
-
-
-def evidence(exponent, ahead=True, seeds=5, layer=1, **changes):
-    """Rows of a made-up study: a hidden layer with this exponent, one a seed, and the power law
-    ahead of its rivals or not.
+    Args:
+        points: one number for all data sets, or {data set: points}.
+        seeds: their number, or {data set: number}.
+        short: data sets whose rivals train for one epoch, at which SET is behind by 50 points.
     """
-    row = {"network": "set_mlp", "dataset": "mnist", "method": "set", "variant": "tuned"}
-    row |= {"epoch": "final", "kind": "network", "neurons": f"hidden {layer}"}
-    row |= {"decision exponential": int(ahead), "decision lognormal": 0, "exponent": exponent}
-    row |= {"aic binomial": 10.0 * ahead, "aic power law": 10.0 * (not ahead)} | changes
-    return pd.DataFrame([{**row, "seed": seed} for seed in range(seeds)])
-
-
-def beside(*tables, seen=True):
-    """The rows with those of power laws drawn beside them that are recognised, or not."""
-    return pd.concat([*tables, evidence(2.5, ahead=seen, kind="power law 2.5")])
-
-
-def of_hidden_layers(*met):
-    """A network whose layers meet the condition of S03 or not."""
-    layers = [evidence(2.5, ahead, layer=layer) for layer, ahead in enumerate(met, start=1)]
-    return beside(*layers)
-
-
-@pytest.mark.parametrize(
-    ("table", "value"),
-    [
-        (beside(evidence(2.5)), 1),
-        (beside(evidence(2.5, **{"decision lognormal": 1})), 1),
-        (beside(evidence(2.5, ahead=False)), 0),
-        (beside(evidence(2.5, **{"decision lognormal": -1})), 0),
-        (beside(evidence(2.5, **{"decision exponential": 0})), 0),
-        (beside(evidence(2.5, **{"aic binomial": -1.0})), 0),
-        (beside(evidence(2.0)), 0),
-        (beside(evidence(3.0)), 0),
-        (beside(evidence(8.0)), 0),
-        (beside(evidence(math.nan, **{"decision lognormal": math.nan})), 0),
-        (of_hidden_layers(True, False), 1),
-        (of_hidden_layers(True, False, False), 0),
-        (of_hidden_layers(True, True, False), 1),
-        (beside(evidence(2.5, seeds=2), evidence(8.0, seeds=5, variant="published")), 0.4),
-    ],
-)
-def test_power_law_claim_counts_seeds_half_of_whose_layers_are_ahead_in_range(table, value):
-    assert claims.scale_free_share(table).value == pytest.approx(value)
-
-
-@pytest.mark.parametrize(
-    ("table", "expected"),
-    [
-        (beside(evidence(8.0, seeds=6)), "fails"),
-        (beside(evidence(8.0, seeds=5)), "open"),  # 0 of 5: up to .522
-        (beside(evidence(8.0, seeds=4)), "open"),
-        (beside(evidence(2.5, seeds=6)), "holds"),
-        (beside(evidence(2.5, seeds=5)), "open"),
-        (evidence(8.0, seeds=6), "open"),
-        (beside(evidence(8.0, seeds=6), seen=False), "open"),
-        (pd.DataFrame(), "not run"),
-    ],
-)
-def test_power_law_claim_is_bounded_by_seeds_and_by_the_power_of_the_test(table, expected):
-    assert judged("S03", claims.scale_free_share(table)) == expected
-
-
-def test_share_of_scale_free_seeds_has_an_exact_interval():
-    found = claims.scale_free_share(beside(evidence(8.0)))
-    desired = stats.binomtest(0, 5).proportion_ci(method="exact")
-    assert (found.low, found.high) == pytest.approx((desired.low, desired.high))
-    assert found.n == 5
-
-
-@pytest.mark.parametrize("table", [evidence(8.0), beside(evidence(8.0), seen=False)])
-def test_nothing_bounds_the_share_where_the_test_knows_no_power_law(table):
-    found = claims.scale_free_share(table)
-    assert (found.value, found.low, found.high) == (0, 0, 1)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"network": "adaptive_topology"}, {"dataset": "fashion_mnist"}, {"method": "fixed"},
-        {"epoch": 100}, {"kind": "random"}, {"neurons": "inputs"}, {"neurons": "hidden 1 in"},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_power_law_claim_is_one_of_hidden_neurons_of_sets_own_network(changes):
-    others = evidence(2.5, **changes)
-    assert claims.scale_free_share(others) is None
-    assert claims.scale_free_share(beside(others, evidence(8.0))).value == 0
-
-
-@pytest.mark.parametrize(
-    ("shares", "value", "direction"),
-    [
-        ([0.01] * 5, 0.01, "holds"),
-        ([0.2, 0.4, 0.2, 0.4, 0.3], 0.3, "fails"),
-        ([0.05, 0.15, 0.05, 0.15, 0.1], 0.1, "open"),
-        ([INF, 0.01, 0.01, 0.01, 0.01], INF, "open"),
-        ([0.01] * 2, 0.01, "open"),
-    ],
-)
-def test_rapid_power_law_is_undecidable_by_an_unnamed_test(shares, value, direction, monkeypatch):
-    monkeypatch.setattr(claims.links, "epochs_until_significant", lambda record: next(drawn))
-    drawn = iter(shares)
-    measured = CLAIMS["S31"].measure([trained("set", seed=seed) for seed in range(len(shares))])
-    row = row_of("S31", measured)
-    assert measured.value == pytest.approx(value) and row["direction"] == direction
-    assert (row["verdict"], row["reason"]) == ("undecidable", "the paper names no test")
-    assert measured.low <= measured.value <= measured.high
-
-
-# from records
-
-
-def table_3(points, seeds=5, **fields):
-    """Records of SET ahead of its rivals by so many points on each data set."""
     records = []
-    for dataset, variant in claims.TABLE_3.items():
-        for seed in range(seeds):
-            labels = {"dataset": dataset, "variant": variant, "seed": seed}
-            for method in ("fixed", "dense"):
-                records.append(trained(method, **labels))
-            ahead = 0.9 + points / 100 + seed / 10**5
-            records.append(trained("set", (0.1, ahead), **labels))
+    points = points if isinstance(points, dict) else dict.fromkeys(claims.TABLE_3, points)
+    for dataset, ahead in points.items():
+        for seed in range(seeds.get(dataset, 5) if isinstance(seeds, dict) else seeds):
+            fields = {"dataset": dataset, "variant": claims.TABLE_3[dataset], "seed": seed}
+            rival = (0.6,) if dataset in short else (0.6, 0.9)
+            records += [trained(method, rival, **fields) for method in ("fixed", "dense")]
+            records.append(trained("set", (0.1, 0.9 + ahead / 100 + seed / 10**5), **fields))
     return records
 
 
-@pytest.mark.parametrize(("points", "bounds"), [(1.0, (3, 3, 3)), (-1.0, (0, 0, 0))])
-def test_wins_are_counted_from_records(points, bounds):
+@pytest.mark.parametrize(
+    ("points", "seeds", "count", "verdict"),
+    [
+        ({"mnist": 1.0}, 5, (1, 1, 3), "open"),
+        (1.0, 5, (3, 3, 3), "holds"),
+        (1.0, {"cifar10": 2}, (3, 2, 3), "open"),
+        ({"mnist": 1.0, "cifar10": -1.0}, 5, (1, 1, 2), "fails"),
+        ({"mnist": 1.0, "cifar10": -1.0}, {"cifar10": 2}, (1, 1, 3), "open"),
+        (-1.0, 5, (0, 0, 0), "fails"),
+    ],
+)
+def test_wins_are_bounded_by_data_sets_with_three_seeds(points, seeds, count, verdict):
     for claim in ("S25", "S26"):
-        measured = CLAIMS[claim].measure(table_3(points))
-        assert (measured.value, measured.low, measured.high) == bounds
+        measured = CLAIMS[claim].measure(table_3(points, seeds))
+        assert (measured.value, measured.low, measured.high) == count
+        assert measured.n == 5 and judged(claim, measured) == verdict
+
+
+def test_gains_are_those_at_the_last_epoch_that_both_reached():
+    found = claims.gains(table_3(1.0, short=("cifar10",)), "dense").set_index("dataset")["value"]
+    assert found["cifar10"] == pytest.approx(-50) and found["mnist"] == pytest.approx(1.002)
+
+
+def test_worst_loss_is_bounded_by_the_data_set_that_decides():
+    measured = CLAIMS["S01"].measure(table_3({"mnist": 1.0, "cifar10": -1.0}, {"cifar10": 2}))
+    assert (measured.value, measured.low) == (pytest.approx(-1 + 0.0005), -INF)
+    assert 1 < measured.high < 1.1 and measured.n == 5 and measured.at == "CIFAR-10"
+    assert judged("S01", measured) == "open"
+    assert judged("S01", CLAIMS["S01"].measure(table_3({"mnist": -1.0}))) == "fails"
+    assert judged("S01", CLAIMS["S01"].measure(table_3(-0.1))) == "holds"
+
+
+def test_intervals_of_the_three_data_sets_hold_together():
+    records = table_3({"mnist": 1.0})
+    alone = t_interval([1 + seed / 1000 for seed in range(5)], level=1 - 0.05 / 3)
+    found = claims.gains(records, "dense")
+    assert found[["low", "high"]].iloc[0].tolist() == pytest.approx([alone.low, alone.high])
+
+
+@pytest.mark.parametrize(("points", "bounds"), [(1.0, (1, 1)), (0.0, (1, INF)), (-1.0, (INF, INF))])
+def test_share_of_weights_counts_where_set_is_more_accurate(points, bounds):
+    records = table_3(points)
+    for record in records:
+        if points == 0:  # from seed to seed anything
+            record.metrics.loc[1, "test_accuracy"] += 0.01 * (record.config.seed % 2)
+            record.metrics.loc[1, "test_accuracy"] -= 0.02 * (record.config.method == "dense")
+    if points == 0:
+        for record in records:
+            if record.config.method == "dense" and record.config.seed % 2:
+                record.metrics.loc[1, "test_accuracy"] += 0.06
+    measured = CLAIMS["S28"].measure(records)
+    share = 70 / (784 * 1000 + 1000 * 1000 * 2 + 1000 * 10)
+    assert measured.value == share and measured.n == 5
+    assert (measured.low, measured.high) == tuple(share if b == 1 else b for b in bounds)
 
 
 def test_weights_are_those_of_the_architecture_and_of_the_final_links():
     dense = 784 * 1000 + 1000 * 1000 * 2 + 1000 * 10
     assert CLAIMS["S27"].measure(table_3(1.0)).value == dense / 70
-    only_mnist = [record for record in table_3(1.0) if record.config.dataset == "mnist"]
-    measured = CLAIMS["S27"].measure(only_mnist)
+    measured = CLAIMS["S27"].measure(table_3({"mnist": 1.0}))
     assert (measured.low, measured.high) == (0, dense / 70)
 
 
@@ -344,6 +207,119 @@ def test_the_sample_of_higgs_does_not_test_the_claim_on_all_of_it():
     row = row_of("S30", CLAIMS["S30"].measure(courses("S30", first=0.0)))
     assert (row["verdict"], row["direction"]) == ("not testable", "holds")
     assert row["reason"] == claims.NO_HIGGS
+
+
+# degrees
+
+
+def evidence(exponent, ahead=True, seeds=5, layer=1, **changes):
+    """Rows of a made-up study: a hidden layer with this exponent, one a seed, and the power law
+    ahead of its rivals or not.
+    """
+    row = {"trained": "set_mlp", "dataset": "mnist", "method": "set", "variant": "tuned"}
+    row |= {"epoch": "final", "kind": "network", "neurons": f"hidden {layer}"}
+    row |= {"decision exponential": int(ahead), "decision lognormal": 0, "exponent": exponent}
+    row |= {"aic binomial": 10.0 * ahead, "aic power law": 10.0 * (not ahead)} | changes
+    return pd.DataFrame([{**row, "seed": seed} for seed in range(seeds)])
+
+
+def beside(*tables, seen=True):
+    """The rows with those of power laws drawn beside them that are recognised, or not."""
+    return pd.concat([*tables, evidence(2.5, ahead=seen, kind="power law 2.5")])
+
+
+def of_hidden_layers(*met):
+    """A network whose layers meet the condition of S03 or not."""
+    layers = [evidence(2.5, ahead, layer=layer) for layer, ahead in enumerate(met, start=1)]
+    return beside(*layers)
+
+
+def share(table):
+    """The measurement of S03 on made-up rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims.frames, "rows", lambda records: table)
+        return CLAIMS["S03"].measure([])
+
+
+@pytest.mark.parametrize(
+    ("table", "value"),
+    [
+        (beside(evidence(2.5)), 1),
+        (beside(evidence(2.5, **{"decision lognormal": 1})), 1),
+        (beside(evidence(2.5, ahead=False)), 0),
+        (beside(evidence(2.5, **{"decision lognormal": -1})), 0),
+        (beside(evidence(2.5, **{"decision exponential": 0})), 0),
+        (beside(evidence(2.5, **{"aic binomial": -1.0})), 0),
+        (beside(evidence(2.0)), 0),
+        (beside(evidence(3.0)), 0),
+        (beside(evidence(8.0)), 0),
+        (beside(evidence(math.nan, **{"decision lognormal": math.nan})), 0),
+        (of_hidden_layers(True, False), 1),
+        (of_hidden_layers(True, False, False), 0),
+        (of_hidden_layers(True, True, False), 1),
+        (beside(evidence(2.5, seeds=2), evidence(8.0, seeds=5, variant="published")), 0.4),
+    ],
+)
+def test_power_law_claim_counts_seeds_half_of_whose_layers_are_ahead_in_range(table, value):
+    assert share(table).value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (beside(evidence(8.0, seeds=6)), "fails"),
+        (beside(evidence(8.0, seeds=5)), "open"),  # 0 of 5: up to .522
+        (beside(evidence(8.0, seeds=4)), "open"),
+        (beside(evidence(2.5, seeds=6)), "holds"),
+        (beside(evidence(2.5, seeds=5)), "open"),
+        (evidence(8.0, seeds=6), "open"),
+        (beside(evidence(8.0, seeds=6), seen=False), "open"),
+        (pd.DataFrame(), "not run"),
+    ],
+)
+def test_power_law_claim_is_bounded_by_seeds_and_by_the_power_of_the_test(table, expected):
+    assert judged("S03", share(table)) == expected
+
+
+def test_share_of_scale_free_seeds_has_an_exact_interval():
+    found = share(beside(evidence(8.0)))
+    desired = stats.binomtest(0, 5).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((desired.low, desired.high))
+    assert found.n == 5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trained": "adaptive_topology"}, {"dataset": "fashion_mnist"}, {"method": "fixed"},
+        {"epoch": 100}, {"kind": "random"}, {"neurons": "inputs"}, {"neurons": "hidden 1 in"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_power_law_claim_is_one_of_hidden_neurons_of_sets_own_network(changes):
+    others = evidence(2.5, **changes)
+    assert share(others) is None
+    assert share(beside(others, evidence(8.0))).value == 0
+
+
+@pytest.mark.parametrize(
+    ("shares", "value", "direction"),
+    [
+        ([0.01] * 5, 0.01, "holds"),
+        ([0.2, 0.4, 0.2, 0.4, 0.3], 0.3, "fails"),
+        ([0.05, 0.15, 0.05, 0.15, 0.1], 0.1, "open"),
+        ([INF, 0.01, 0.01, 0.01, 0.01], INF, "open"),
+        ([0.01] * 2, 0.01, "open"),
+    ],
+)
+def test_rapid_power_law_is_undecidable_by_an_unnamed_test(shares, value, direction, monkeypatch):
+    monkeypatch.setattr(claims.studies, "epochs_until_significant", lambda record: next(drawn))
+    drawn = iter(shares)
+    measured = CLAIMS["S31"].measure([trained("set", seed=seed) for seed in range(len(shares))])
+    row = row_of("S31", measured)
+    assert measured.value == pytest.approx(value) and row["direction"] == direction
+    assert (row["verdict"], row["reason"]) == ("undecidable", "the paper names no test")
+    assert measured.low <= measured.value <= measured.high
 
 
 def test_costs_are_ratios_of_the_rounds_of_the_stored_benchmark():

@@ -5,48 +5,23 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from lib import papers
 from lib.papers.set import decay
-from lib.papers.set.regularised import RegularisedTraining
+from lib.papers.set.training import RegularisedTraining
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.record import Record
-
-
-@pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])
-def test_every_network_without_decay_has_its_like_with_it(profile):
-    with_decay = []
-    for experiment in decay.compared(profile):
-        with_decay += papers.EXPERIMENTS[experiment].runs(profile)
-    runs = decay.without_decay(profile)
-    assert runs and len(set(runs)) == len(runs)
-    for run in runs:
-        (like,) = [other for other in with_decay if other.with_changes(decay.WITHOUT) == run]
-        assert (like.weight_decay, run.weight_decay) == (2e-4, 0.0)
-        found = {field.name for field in dataclasses.fields(run)} - {"stand_in"}
-        changed = {name for name in found if getattr(run, name) != getattr(like, name)}
-        assert changed == {"experiment", "variant", "weight_decay"}
-        if run.stand_in is not None:
-            assert (run.stand_in.weight_decay, run.stand_in.dataset) == (0.0, "digits")
-
-
-def test_paper_profile_has_five_seeds_of_evolving_and_fixed_links_on_both_sets():
-    seeds = {}
-    for run in decay.without_decay("paper"):
-        place = run.dataset, run.er_epsilon, run.density, run.method
-        seeds.setdefault(place, set()).add(run.seed)
-    assert all(of_network == {0, 1, 2, 3, 4} for of_network in seeds.values())
-    few = {(dataset, method) for dataset, _, density, method in seeds if density == 0.01}
-    both = ("mnist", "fashion_mnist")
-    assert few == {(dataset, m) for dataset in both for m in ("set", "rigl", "fixed")}
-    more = {(dataset, method) for dataset, epsilon, _, method in seeds if epsilon == 20}
-    assert more == {(dataset, m) for dataset in both for m in ("set", "fixed")}
 
 
 def record(method, seed, last, *, without, dataset="mnist", links=100, **fields):
     run = SparseTraining(
         "adaptive_topology", dataset=dataset, method=method, seed=seed, density=0.01, **fields
     )
-    run = run.with_changes(decay.WITHOUT) if without else run
+    run = (
+        run.with_changes(
+            {"experiment": "without_decay", "variant": "no decay", "weight_decay": 0.0}
+        )
+        if without
+        else run
+    )
     metrics = pd.DataFrame({"links": [links, links - 30], "test_accuracy": [0.999, last]})
     return Record(run, metrics, {}, {"final": {}})
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lib import topology
-from lib.papers.set import links
+from lib.papers.set import links, studies
 from lib.papers.set.rbm import experiments, images
 from lib.papers.set.rbm.experiments import RBMTraining
 from lib.papers.shared import study, trained
@@ -30,10 +30,10 @@ MAP_EPOCHS["final"] = "end"
 
 
 def scale_free(study: Study, record: Record) -> Table:
-    """The evidence of :func:`lib.papers.set.links.scale_free` on a machine, whose hidden units have
-    no layer above them.
+    """The evidence of :func:`lib.papers.set.studies.scale_free` on a machine, whose hidden units
+    have no layer above them.
     """
-    return links.scale_free(study, record, widths=(*trained.widths(record), 0))
+    return studies.scale_free(study, record, widths=(*trained.widths(record), 0))
 
 
 def _degrees_runs(profile: str) -> list[RBMTraining]:
@@ -87,7 +87,7 @@ def _experiment(
 
 
 RBM_SCALE_FREE = _experiment("rbm_scale_free", _degrees_runs, scale_free, "set_rbm_dna")
-RBM_VISIBLE = _experiment("rbm_visible", _image_runs, links.visible_connectivity, "set_rbm")
+RBM_VISIBLE = _experiment("rbm_visible", _image_runs, studies.visible_connectivity, "set_rbm")
 
 # ------------------------------------------------------------------------------------- the tables
 

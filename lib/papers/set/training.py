@@ -1,4 +1,6 @@
-"""Training that lowers more than the loss: penalties, softened labels, sharpness."""
+"""How the networks of SET are trained where it is not by the plain loss: a penalty on the weights,
+softened labels, steps that are aware of sharpness.
+"""
 
 from dataclasses import dataclass
 from functools import partial

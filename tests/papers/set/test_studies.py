@@ -12,7 +12,7 @@ from scipy import stats
 
 from lib import data, topology
 from lib.papers import EXPERIMENTS
-from lib.papers.set import links
+from lib.papers.set import experiments, links, studies
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study
@@ -25,9 +25,9 @@ BASE = SparseTraining(
 )
 PARENTS = {"set": BASE, "fixed": dataclasses.replace(BASE, method="fixed", drop=None, epochs=2)}
 MEASURES = {
-    "scale_free": links.scale_free,
-    "network_structure": links.network_structure,
-    "visible_connectivity": links.visible_connectivity,
+    "scale_free": studies.scale_free,
+    "network_structure": studies.network_structure,
+    "visible_connectivity": studies.visible_connectivity,
 }
 each_parent = pytest.mark.parametrize("parent", PARENTS.values(), ids=PARENTS)
 SEQUENCES = ["inputs", "hidden 1", "hidden 2"]
@@ -74,7 +74,7 @@ def evidence(measured):
 
 
 def test_evidence_has_a_row_for_each_sequence_and_its_rivals(evidence):
-    rivals = ["random", *(f"power law {exponent}" for exponent in links.EXPONENTS)]
+    rivals = ["random", *(f"power law {exponent}" for exponent in studies.EXPONENTS)]
     desired = [*product((2, 5, 10), SEQUENCES, ["network"])]
     desired += [("final", name, "network") for name in [*SEQUENCES, "hidden 1 in", "hidden 1 out"]]
     desired += [*product(["final"], SEQUENCES, rivals)]
@@ -112,7 +112,7 @@ def test_random_rows_have_as_many_neurons_and_links(evidence):
     assert (network["variance_ratio"] != random["variance_ratio"]).all()
 
 
-@pytest.mark.parametrize("exponent", links.EXPONENTS)
+@pytest.mark.parametrize("exponent", studies.EXPONENTS)
 def test_power_law_rows_have_as_many_neurons_as_are_linked(exponent, evidence):
     network, drawn = (of_kind(evidence, kind) for kind in ("network", f"power law {exponent}"))
     assert (drawn["n"] == network["n"] - network["isolated"]).all()
@@ -142,7 +142,7 @@ def test_another_seed_draws_other_networks(monkeypatch, record):
     monkeypatch.setattr(power_law, "evidence", squares)
     asked = study("scale_free")
     pair = asked, asked, dataclasses.replace(asked, seed=1)
-    first, same, other = (of_kind(links.scale_free(s, record)[0], "random") for s in pair)
+    first, same, other = (of_kind(studies.scale_free(s, record)[0], "random") for s in pair)
     assert (first["squares"] == same["squares"]).all()
     assert (first["squares"] != other["squares"]).any()
 
@@ -336,12 +336,12 @@ NONE, HALF, FEW = (RISING, RISING), (RISING, FALLING), (RISING, RISING, FALLING)
     ],
 )
 def test_epochs_are_counted_until_half_of_the_layers_are_significant(hidden, share):
-    assert links.epochs_until_significant(with_degrees(**hidden)) == share
+    assert studies.epochs_until_significant(with_degrees(**hidden)) == share
 
 
 # which networks are studied
 
-LINKS = list(links.DRAWS)
+LINKS = list(experiments.DRAWS)
 each_study_of_links = pytest.mark.parametrize("experiment", LINKS)
 
 

@@ -1,0 +1,177 @@
+"""The claims on what SET depends on, from records whose answers are known."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from lib.papers.set import claims, experiments
+from lib.papers.shared import trained
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.report.intervals import t_interval
+from lib.runs.record import Record
+from tests.papers.judging import judged
+
+INF = math.inf
+SEEDS = range(5)
+WOBBLE = (0.0, 0.001, -0.001, 0.002, -0.002)  # of the seeds, the same for all
+OTHER = (0.0, 0.002, 0.0, 0.001, 0.0)  # where differences are to be spread
+SPREAD = [100 * (one - two) for one, two in zip(WOBBLE, OTHER, strict=True)]  # points
+
+
+def made(percent, method="set", variant="", wobble=WOBBLE, epochs=3, **fields):
+    """Five records that end at an accuracy, with the same wobble by seed."""
+    records = []
+    for seed in SEEDS:
+        run = SparseTraining(
+            "set_ablation",
+            method=method,
+            variant=variant,
+            seed=seed,
+            epochs=epochs,
+            schedule="constant",
+            **fields,
+        )
+        last = percent / 100 + wobble[seed]
+        table = {"epoch": range(1, epochs + 1), "links": 50}
+        table["test_accuracy"] = [0.1, *[last] * (epochs - 1)]
+        facts = {"final": {"test_accuracy": last - 0.01, "links": 35}, "architecture": "784-9-10"}
+        records.append(Record(run, pd.DataFrame(table), {}, facts, numbers=trained.numbers))
+    return records
+
+
+def settings(percents, method="set", **fields):
+    records = []
+    for name, percent in zip(experiments.SETTINGS, percents, strict=True):
+        records += made(percent, method, name, dataset="fashion_mnist", **fields)
+    return records
+
+
+BEST, WORSE = 88.0, 85.0
+AS_CLAIMED = [BEST if name in claims.CLAIMED_BEST else WORSE for name in experiments.SETTINGS]
+
+
+def test_l1_costs_the_gap_between_the_best_settings():
+    found = claims.cost_of_l1(settings(AS_CLAIMED))
+    assert found.value == pytest.approx(WORSE - BEST) and found.n == 5
+    assert judged("S32", found) == "holds"
+    assert judged("S32", claims.cost_of_l1(settings([WORSE] * 12))) == "fails"
+
+
+def test_claimed_settings_rank_first_only_where_all_others_are_behind():
+    found = claims.rank_of_claimed(settings(AS_CLAIMED))
+    assert (found.value, found.low, found.high) == (1, 1, 1) and judged("S33", found) == "holds"
+    turned = [173 - percent for percent in AS_CLAIMED]
+    found = claims.rank_of_claimed(settings(turned))
+    assert (found.value, found.low, found.high) == (11, 11, 11)
+    assert judged("S33", found) == "fails"
+
+
+def test_rank_is_open_while_the_lead_of_another_setting_narrows():
+    behind = [173 - percent for percent in AS_CLAIMED]
+    records = settings(behind, epochs=4)
+    for record in records:
+        if record.config.variant in claims.CLAIMED_BEST:
+            record.metrics.loc[2, "test_accuracy"] -= 0.01  # after three of four epochs
+    found = claims.rank_of_claimed(records)
+    assert found.value == 11 and judged("S33", found) == "open"
+    for record in records:
+        if record.config.variant in claims.CLAIMED_BEST:
+            record.metrics.loc[2, "test_accuracy"] += 0.009  # a thirtieth more is no narrowing
+    assert judged("S33", claims.rank_of_claimed(records)) == "fails"
+
+
+def test_rank_is_open_where_seeds_do_not_agree():
+    noisy = settings(AS_CLAIMED)
+    name = next(name for name in experiments.SETTINGS if name not in claims.CLAIMED_BEST)
+    for record in noisy:
+        if record.config.variant == name:  # as good in the mean, from seed to seed anything
+            record.metrics["test_accuracy"] = 0.88 + (record.config.seed - 2) * 0.02
+    found = claims.rank_of_claimed(noisy)
+    assert (found.low, found.high) == (1, 2)
+
+
+def test_settings_won_counts_those_ahead_and_bounds_those_open():
+    ours = settings([86.0] * 12)
+    theirs = settings([85.0] * 10 + [87.0] * 2, "fixed")
+    found = claims.settings_won([*ours, *theirs])
+    assert (found.value, found.low, found.high, found.n) == (10, 10, 10, 5)
+    assert judged("S35", found) == "fails"
+    found = claims.settings_won([*ours, *settings([85.0] * 12, "fixed")])
+    assert judged("S35", found) == "holds"
+
+
+def test_settings_won_are_those_ahead_at_a_level_that_holds_for_twelve():
+    sure = t_interval(SPREAD, level=1 - 0.05 / 12)
+    half, plain = sure.high - sure.value, t_interval(SPREAD)
+    assert plain.high - plain.value < half
+    for lead, won in ((1.1, 12), (0.9, 0)):
+        percent = 86.0 - lead * half + sure.value
+        theirs = settings([percent] * 12, "fixed", wobble=OTHER)
+        assert claims.settings_won([*settings([86.0] * 12), *theirs]).low == won
+
+
+def test_worst_gap_to_dense_is_that_of_settings_trained_as_long():
+    ours = settings([86.0] * 12, epochs=4)
+    short = settings([95.0] * 12, "dense", epochs=3)[:50]
+    theirs = [*short, *settings([87.0] * 12, "dense", epochs=4, wobble=OTHER)[50:]]
+    found = claims.worst_gap([*ours, *theirs])
+    worst = t_interval(SPREAD, level=1 - 0.05 / 12)
+    assert (found.value, found.low) == (pytest.approx(-1 + worst.value), -INF)
+    assert found.high == pytest.approx(-1 + worst.high) and found.n == 5
+    assert judged("S34", found) == "fails"
+    level = [*ours, *settings([85.0] * 12, "dense", epochs=4)]
+    assert judged("S34", claims.worst_gap(level)) == "holds"
+    assert judged("S34", claims.worst_gap(level[:70])) == "open"
+    assert claims.worst_gap([*ours, *short]) is None
+
+
+def test_worst_gap_to_dense_is_open_while_it_narrows():
+    ours = settings([86.0] * 12, epochs=4)
+    theirs = settings([87.0] * 12, "dense", epochs=4)
+    for record in theirs:
+        record.metrics.loc[2, "test_accuracy"] += 0.001  # a gap of 1.1 after three epochs of four
+    assert judged("S34", claims.worst_gap([*ours, *theirs])) == "fails"
+    for record in theirs:
+        record.metrics.loc[2, "test_accuracy"] += 0.001  # 1.2
+    assert judged("S34", claims.worst_gap([*ours, *theirs])) == "open"
+
+
+def cells(percent_of):
+    records = []
+    for er_epsilon in experiments.ER_EPSILONS:
+        for fraction in experiments.DROP_FRACTIONS:
+            percent = percent_of(er_epsilon, fraction)
+            fields = {"er_epsilon": er_epsilon, "drop_fraction": fraction}
+            records += made(percent, variant=f"{er_epsilon} {fraction}", **fields)
+    return records
+
+
+def test_range_over_links_and_drop_fractions_is_that_of_the_means():
+    found = claims.range_of_accuracy(cells(lambda er_epsilon, fraction: 98 + fraction))
+    assert found.value == pytest.approx(0.4) and judged("S40", found) == "holds"
+    found = claims.range_of_accuracy(cells(lambda er_epsilon, fraction: 96 + 4 * fraction))
+    assert found.value == pytest.approx(1.6) and judged("S40", found) == "fails"
+    narrowing = cells(lambda er_epsilon, fraction: 96 + 4 * fraction)
+    for record in narrowing:
+        off = 0.001 * (record.config.drop_fraction - 0.3) * 100
+        record.metrics.loc[1, "test_accuracy"] += off
+    found = claims.range_of_accuracy(narrowing)
+    assert found.value == pytest.approx(1.6) and judged("S40", found) == "open"
+    few = made(98.0, er_epsilon=1.0, drop_fraction=0.3)  # is not of the claim
+    assert claims.range_of_accuracy(few) is None
+
+
+def test_cost_of_random_removal_is_paired_on_cifar10_alone():
+    other = (0.0, 0.0, 0.0, 0.0, 0.001)
+    records = made(60.0, dataset="cifar10") + made(99.0)
+    records += made(50.0, "set_random_removal", dataset="cifar10", wobble=other)
+    found = claims.cost_of_random_removal(records)
+    desired = 100 * (sum(WOBBLE) - sum(other)) / 5 + 10
+    assert found.value == pytest.approx(desired)
+
+
+@pytest.mark.parametrize(("percent", "verdict"), [(12.0, "holds"), (40.0, "fails")])
+def test_dropping_the_largest_is_judged_by_its_accuracy_at_the_end(percent, verdict):
+    records = made(percent, "set_largest_removal", dataset="cifar10")
+    assert judged("S42", claims.accuracy_without_largest(records)) == verdict
