@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
-import networkx as nx
 import numpy as np
 import pandas as pd
 import scipy.sparse
 import seaborn as sns
 from matplotlib import colors, ticker
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -51,36 +49,8 @@ CHANGES = {  # of an update; no colour of a method
 
 Groups = Mapping[str, Mapping[str, np.ndarray]]  # {panel: {line: (n,) numbers}}
 Pair = tuple[np.ndarray, np.ndarray]
-Node = tuple[int, int]  # layer, index
-Positions = dict[Node, tuple[int, int]]
 
 # ------------------------------------------------------------------------------------- degrees
-
-
-def degree_distributions(sequences: Groups, title: str, below: str = "") -> Figure:
-    """Complementary cumulative degree distributions, one panel a group, one line a sequence: the
-    first grey, the later the darker.
-
-    Neurons without links have no place on the logarithmic axis: they are stated, not drawn.
-
-    Args:
-        sequences: {panel: {line: (n,) degrees}}; none gives an empty panel that says so.
-        title, below: see :func:`lib.report.layout.head`.
-    """
-    fig, axs = panels(len(sequences), 3.6, 3.2, title, below, sharey=True)
-    axs[0].set_ylabel(SHARE_LABEL)
-    for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
-        for i, (name, degrees) in enumerate(lines.items()):
-            isolated = int((degrees == 0).sum())
-            if isolated:
-                name = f"{name}, {isolated} without links"
-            k, share = _drawable_ccdf(degrees)
-            color = GREY if i == 0 else str(0.5 - 0.5 * i / max(1, len(lines) - 1))
-            ax.plot(k, share, marker="os^vD"[i], ms=3, lw=1, color=color, label=name)
-        ax.set(xlabel=DEGREE_LABEL, title=panel, yscale="log")
-        _log_degrees(ax)
-        ax.legend(fontsize="x-small", loc="lower left")
-    return fig
 
 
 def _drawable_ccdf(degrees: np.ndarray) -> Pair:
@@ -194,92 +164,6 @@ def _exponents(ax: Axes, fits: pd.DataFrame, mfc: str) -> None:
 
 
 # ------------------------------------------------------------------------------------ networks
-
-
-def network_pictures(
-    graphs: Mapping[str, nx.DiGraph], n_shown: int, title: str, below: str = ""
-) -> tuple[Figure, pd.DataFrame]:
-    """The best connected neurons of every layer and the links among them, one panel a graph.
-
-    Args:
-        graphs: {panel: graph of lib.topology.graphs.to_networkx}.
-        n_shown: neurons shown of each layer.
-        title, below: see :func:`lib.report.layout.head`.
-    Returns: the figure; the nodes shown with their degrees.
-    """
-    fig, axs = panels(len(graphs), 4.5, 3.4, title, below)
-    top, rows = 0, []
-    for graph in graphs.values():
-        for _, degree in graph.degree:
-            top = max(top, degree)
-    for ax, (panel, graph) in zip(axs, graphs.items(), strict=False):
-        position = _best_connected(graph, n_shown)
-        shown = graph.subgraph(position)
-        degrees = [graph.degree[node] for node in position]
-        dots = _draw_network(ax, shown, position, degrees, top)
-        _layer_axis(ax, _layers(graph))
-        n_links = shown.number_of_edges()
-        ax.set_title(f"{panel}: {n_links:,} links among those shown")
-        for (layer, index), degree in zip(position, degrees, strict=True):
-            rows.append((panel, layer, index, degree))
-    if graphs:
-        text = "links of a neuron, whole network"
-        fig.colorbar(dots, ax=axs, label=text)
-    columns = ["panel", "layer", "index", "degree"]
-    return fig, pd.DataFrame(rows, columns=columns)
-
-
-def _best_connected(graph: nx.DiGraph, n_shown: int) -> Positions:
-    """Where the neurons with most links stand: a column a layer, the best at its top."""
-    ranked = sorted(graph, key=lambda node: (-graph.degree[node], node))
-    position = {}
-    for layer in _layers(graph):
-        members = [node for node in ranked if node[0] == layer]
-        for rank, node in enumerate(members[:n_shown]):
-            position[node] = (layer, -rank)
-    return position
-
-
-def _layers(graph: nx.DiGraph) -> list[int]:
-    return sorted({layer for layer, _ in graph})
-
-
-def _draw_network(
-    ax: Axes,
-    graph: nx.DiGraph,
-    position: Positions,
-    degrees: list[int],
-    top: int,
-) -> PathCollection:
-    """Draw links and neurons; returns the dots, whose colours are degrees up to the top one."""
-    links = nx.draw_networkx_edges(
-        graph,
-        position,
-        ax=ax,
-        arrows=False,
-        width=0.8,
-        edge_color=GREY,
-    )
-    plt.setp(links, rasterized=True)
-    return nx.draw_networkx_nodes(
-        graph,
-        position,
-        nodelist=list(position),
-        node_size=30,
-        node_color=degrees,
-        cmap=SEQUENTIAL,
-        vmin=0,
-        vmax=top,
-        ax=ax,
-    )
-
-
-def _layer_axis(ax: Axes, layers: list[int]) -> None:
-    names = ["inputs"]
-    names += [f"hidden {layer}" for layer in layers[1:]]
-    ax.set_xticks(layers, names)
-    ax.tick_params(bottom=True, labelbottom=True)
-    sns.despine(ax=ax, left=True, bottom=True)
 
 
 def adjacency_pictures(

@@ -239,23 +239,6 @@ def slopes(records: Records, epochs: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "method", "epochs", "slope"])
 
 
-def at_epochs(records: Records, epochs: Sequence[int]) -> pd.DataFrame:
-    """Test accuracy of every method at some epochs, percent: mean, 95 % t-interval over seeds, n.
-
-    Epochs that no run reached are left out, and so is the interval of a single seed.
-    """
-    table = _histories(records)
-    table = table[table["epoch"].isin(list(epochs))]
-    rows = []
-    groups = ["dataset", "method", "epoch"]
-    for (dataset, method, epoch), group in table.groupby(groups, sort=False):
-        mean = t_interval(100 * group["test_accuracy"])
-        bounds = (mean.low, mean.high) if mean.n > 1 else (None, None)
-        names = labels.dataset(dataset), labels.method_name(method)
-        rows.append((*names, epoch, mean.value, *bounds, mean.n))
-    return pd.DataFrame(rows, columns=["dataset", "method", "epoch", "mean", "low", "high", "n"])
-
-
 def this_machine() -> pd.DataFrame:
     """Commit, versions and hardware, as a notebook ends with them."""
     return pd.Series(environment(), name="this machine").to_frame()

@@ -1,7 +1,6 @@
 """Pictures of supports and degrees: shares, counts and neurons without links, as stated."""
 
 import matplotlib.pyplot as plt
-import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,33 +38,6 @@ def test_ccdf_is_the_share_with_at_least_k_links():
     k, share = topology.ccdf(np.array([0, 1, 1, 3]))
     assert k.tolist() == [0, 1, 3]
     assert share.tolist() == [1, 0.75, 0.25]
-
-
-def test_isolated_neurons_are_stated():
-    degrees = np.array([0, 0, 1, 2])
-    fig = network_figures.degree_distributions({"panel": {"line": degrees}}, "title")
-    assert texts_of(fig.axes[0].get_legend()) == ["line, 2 without links"]
-
-
-def test_degree_distribution_is_drawn_from_one_link_on():
-    degrees = np.array([0, 1, 1, 3])
-    fig = network_figures.degree_distributions({"panel": {"line": degrees}}, "title")
-    (line,) = fig.axes[0].lines
-    assert line.get_xydata().tolist() == [[1, 0.75], [3, 0.25]]
-
-
-def test_degree_distributions_have_a_panel_a_group():
-    degrees = np.array([1, 2, 2])
-    groups = {"start": {"a": degrees}, "end": {"a": degrees, "b": degrees}}
-    fig = network_figures.degree_distributions(groups, "title")
-    assert titles_of(fig) == ["start", "end"]
-    assert texts_of(fig.axes[1].get_legend()) == ["a", "b"]
-    assert [ax.get_ylabel() for ax in fig.axes] == ["share of neurons with ≥ k links", ""]
-
-
-def test_degree_distributions_of_nothing_say_not_run():
-    fig = network_figures.degree_distributions({}, "title")
-    assert says_only_not_run(fig)
 
 
 # inputs
@@ -125,43 +97,6 @@ def graph(generator):
     for _ in range(2):
         supports.append(random_support(20, 20, 0.3, generator=generator))
     return topology.to_networkx(topology.to_matrices(supports))
-
-
-def test_network_picture_counts_the_links_it_shows(graph):
-    fig, nodes = network_figures.network_pictures({"start": graph}, n_shown=5, title="title")
-    places = nodes[["layer", "index"]].itertuples(index=False, name=None)
-    n_links = graph.subgraph(places).number_of_edges()
-    assert len(nodes) == 15
-    assert f"{n_links:,} links" in fig.axes[0].get_title()
-    assert nodes["degree"].max() == max(degree for _, degree in nx.degree(graph))
-
-
-def test_network_picture_has_the_best_connected_neurons_of_every_layer(graph):
-    _, nodes = network_figures.network_pictures({"start": graph}, 5, "title")
-    for layer, shown in nodes.groupby("layer"):
-        degrees = [graph.degree[node] for node in graph if node[0] == layer]
-        assert shown["degree"].tolist() == sorted(degrees, reverse=True)[:5]
-
-
-def test_network_picture_names_the_layers(graph):
-    fig, _ = network_figures.network_pictures({"start": graph}, 5, "title")
-    names = [text.get_text() for text in fig.axes[0].get_xticklabels()]
-    assert names == ["inputs", "hidden 1", "hidden 2"]
-
-
-def test_network_pictures_have_one_scale(graph):
-    smaller = graph.edge_subgraph(list(graph.edges)[:60])
-    graphs = {"start": graph, "end": smaller}
-    fig, nodes = network_figures.network_pictures(graphs, 5, "title")
-    first, second, _ = fig.axes
-    scales = [dots.get_clim() for ax in (first, second) for dots in ax.collections[1:]]
-    assert scales == [(0, nodes["degree"].max())] * 2
-
-
-def test_network_pictures_of_nothing_say_not_run():
-    fig, nodes = network_figures.network_pictures({}, 5, "title")
-    assert says_only_not_run(fig) and nodes.empty
-    assert list(nodes.columns) == ["panel", "layer", "index", "degree"]
 
 
 # fits

@@ -1,9 +1,8 @@
-"""Tables: mean and sd, differences, slopes, accuracies at epochs, and words that people read."""
+"""Tables: mean and sd, differences, slopes, and words that people read."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
@@ -92,20 +91,6 @@ def test_slope_is_in_points_an_epoch_of_the_last_fifth_at_most(epochs, slope):
 @pytest.fixture
 def learned_twice():
     return [learned([0.1, 0.5]), learned([0.2, 0.6])]
-
-
-def test_accuracy_at_epochs_has_the_interval_of_scipy(learned_twice):
-    table = tables.at_epochs(learned_twice, [2, 50])
-    (row,) = table.to_dict("records")
-    low, high = stats.t.interval(0.95, 1, loc=55, scale=stats.sem([50, 60]))
-    assert (row["epoch"], row["n"], row["mean"]) == (2, 2, 55)
-    assert (row["low"], row["high"]) == pytest.approx((low, high))
-    assert tables.at_epochs([], [1]).empty
-
-
-def test_single_seed_has_no_interval_at_an_epoch(learned_twice):
-    (row,) = tables.at_epochs(learned_twice[:1], [1]).to_dict("records")
-    assert row["low"] is None and row["high"] is None
 
 
 def test_settings_are_the_fields_of_runs_each_combination_once(found):

@@ -1,6 +1,4 @@
-"""What training costs on the clock: the tables and the picture of notebook 02, and the seconds of
-notebook 10.
-"""
+"""What training costs on the clock: the tables and the picture of notebook 02."""
 
 from collections.abc import Sequence
 
@@ -12,7 +10,7 @@ from matplotlib.figure import Figure
 from lib.report import labels
 from lib.report.labels import look
 from lib.report.layout import handles_of, legend_beside, panels
-from lib.runs.record import Record, summaries
+from lib.runs.record import Record
 
 COLUMNS = ["dataset", "variant", "seed", "epoch", "seconds", "test_accuracy"]
 GROUPS = ["dataset", "variant"]
@@ -84,16 +82,6 @@ def time_to_accuracy(table: pd.DataFrame, above: float) -> pd.DataFrame:
     }
     times = first.groupby(GROUPS).agg(**columns)
     return ends.join(times)
-
-
-def seconds_of_an_epoch(records: Records) -> pd.DataFrame:
-    """Median seconds of an epoch, by data set and settings (rows) and method (columns)."""
-    table = summaries(records)
-    table["seconds"] /= table["epochs"]
-    table["dataset"] = table["dataset"].map(labels.dataset)
-    keys = [*GROUPS, "method"]
-    seconds = table.groupby(keys, sort=False)["seconds"]
-    return seconds.median().unstack()
 
 
 # ------------------------------------------------------------------------------------- picture

@@ -4,18 +4,15 @@
 
 from collections.abc import Iterable, Sequence
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 
 from lib import topology
-from lib.layers import SparseLinear
 from lib.papers.shared import trained
 from lib.papers.shared.claims import chosen
 from lib.report import labels
 from lib.report.network_figures import Groups
 from lib.runs.record import Record
-from lib.support import Support
 from lib.topology import power_law
 
 SPREAD = ["dataset", "method", "seed", "epoch", "neurons", "ratio"]
@@ -43,21 +40,6 @@ def sequences(record: Record, epoch: Epoch) -> Sequences:
 
 
 # -------------------------------------------------------------------------------- start and end
-
-
-def start_and_end(records: Iterable[Record]) -> Groups:
-    """First and last degrees of a network, a panel a layer; of several networks the last one's.
-
-    Args:
-        records: of trained networks.
-    """
-    panels = {}
-    for record in records:
-        end = sequences(record, "final")
-        for layer, first in sequences(record, 0).items():
-            last = end[layer]
-            panels[layer] = {"first links": first, "last links": last}
-    return panels
 
 
 def tails(networks: Sequence[Record], dataset: str, seed: int) -> Groups:
@@ -88,40 +70,6 @@ def tails(networks: Sequence[Record], dataset: str, seed: int) -> Groups:
             "random start": start[NEAREST],
         }
     return panels
-
-
-def graphs(records: Iterable[Record]) -> dict[str, nx.DiGraph]:
-    """A network at its random start and at its end, without the dense output layer; of several
-    networks the last one.
-
-    Args:
-        records: of trained networks; those that hold no links are left out.
-    """
-    panels = {}
-    for record in records:
-        evolved = trained.supports(record)
-        hidden = list(evolved)[: len(record.config.hidden)]
-        if hidden:
-            start = _first_links(record)
-            panels["random start"] = _graph(start, hidden)
-            panels["evolved"] = _graph(evolved, hidden)
-    return panels
-
-
-def _first_links(record: Record) -> dict[str, Support]:
-    """The links of every sparse layer that a run starts from."""
-    untrained = record.config.model(trained.widths(record))
-    links = {}
-    for name, layer in untrained.named_children():
-        if isinstance(layer, SparseLinear):
-            links[name] = layer.support
-    return links
-
-
-def _graph(links: dict[str, Support], layers: list[str]) -> nx.DiGraph:
-    supports = [links[layer] for layer in layers]
-    matrices = topology.to_matrices(supports)
-    return topology.to_networkx(matrices)
 
 
 # ----------------------------------------------------------------------------------- over epochs

@@ -4,15 +4,19 @@ their structure beside networks of the same degrees, and how their inputs follow
 Studies are stored, a row a degree sequence or a measure; what is cheap is measured when it is read.
 """
 
+from collections.abc import Iterable, Sequence
+
+import networkx as nx
 import numpy as np
 import pandas as pd
 import scipy
 import torch
 
-from lib import data, topology
+from lib import data, models, topology
 from lib.papers.shared import trained
 from lib.papers.shared.inputs import input_links
 from lib.papers.shared.study import Study, Table
+from lib.report.frames import facts, in_order
 from lib.runs.record import Record
 from lib.topology import power_law, structure
 
@@ -30,6 +34,43 @@ def _shown(recorded: list[Epoch], record: Record, epochs: tuple[Epoch, ...]) -> 
 
 
 # -------------------------------------------------------------------------------------- degrees
+
+
+def degree_sequences(records: Iterable[Record], epochs: Sequence[Epoch]) -> pd.DataFrame:
+    """The links of every input and all links of every hidden neuron, a row a group of neurons.
+
+    Args:
+        records: of trained networks.
+        epochs: after which, 0 the start and "final" the end; of those not recorded no rows.
+    Returns: columns of :func:`lib.report.frames.facts`, epoch, neurons ("inputs", "hidden 1", …),
+        degrees ((width,) int64).
+    """
+    rows = []
+    for record in records:
+        named, degrees = facts(record), trained.degrees(record)
+        for epoch in epochs:
+            sequences = topology.degree_sequences(degrees, epoch)
+            for neurons in _groups(sequences) if sequences else ():
+                row = {"epoch": epoch, "neurons": neurons, "degrees": sequences[neurons]}
+                rows.append(named | row)
+    return in_order(pd.DataFrame(rows))
+
+
+def graphs(record: Record) -> dict[str, nx.DiGraph]:
+    """A network at its random start and at its end, of networkx, without the dense output layer.
+
+    Args:
+        record: of a trained network that holds its last links.
+    Returns: {"random start", "evolved": nodes (layer, index), see
+        :func:`lib.topology.to_networkx`}.
+    """
+    untrained = record.config.model(trained.widths(record))
+    first = [layer.support for layer in models.sparse_layers(untrained).values()]
+    last = trained.supports_at(record, "final")
+    found = {}
+    for name, supports in {"random start": first, "evolved": last}.items():
+        found[name] = topology.to_networkx(topology.to_matrices(supports))
+    return found
 
 
 def scale_free(study: Study, record: Record, widths: tuple[int, ...] | None = None) -> Table:

@@ -85,13 +85,6 @@ def test_machines_are_named_once(runs):
     assert clock.machines([]) == ""
 
 
-def test_seconds_of_an_epoch_are_the_median_over_runs(runs):
-    runs.append(timed([0.9], seed=2, seconds=5.0))
-    table = clock.seconds_of_an_epoch(runs)
-    assert table.loc[("MNIST", "tuned"), "set"] == 2
-    assert table.loc[("MNIST", "longer"), "dense"] == 10
-
-
 def test_picture_has_the_mean_of_the_seeds_and_its_end_for_each_variant(runs):
     table = clock.accuracies(runs)
     (ax,) = clock.accuracy_against_time(table, "title").axes

@@ -47,13 +47,6 @@ def test_epoch_that_was_not_recorded_has_no_sequences():
     assert degrees.sequences(network(), 7) == {}
 
 
-def test_start_stands_beside_the_end():
-    panels = as_lists(degrees.start_and_end([network()]))
-    assert list(panels) == ["inputs", "hidden 1", "hidden 2"]
-    assert panels["hidden 1"] == {"first links": [3, 2], "last links": [5, 0]}
-    assert degrees.start_and_end([]) == {}
-
-
 def test_tails_stand_beside_start_and_random_drop():
     control = network("set_random_removal", **arrays_at("final", START))
     panels = as_lists(degrees.tails([network(), control], "mnist", 0))
@@ -108,15 +101,3 @@ def trained_record(keep_links: bool) -> Record:
         arrays = {f"state.{name}": tensor.numpy() for name, tensor in state.items()}
     facts = {"architecture": "-".join(map(str, widths))}
     return Record(run, pd.DataFrame(), arrays, facts)
-
-
-def test_graph_of_the_start_is_made_again_from_the_seed():
-    graphs = degrees.graphs([trained_record(keep_links=True)])
-    start, end = graphs["random start"], graphs["evolved"]
-    assert list(graphs) == ["random start", "evolved"]
-    assert len(start) == 64 + 20 + 10
-    assert set(start.edges) == set(end.edges)
-
-
-def test_network_without_links_has_no_graph():
-    assert degrees.graphs([trained_record(keep_links=False)]) == {}

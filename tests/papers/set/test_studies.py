@@ -381,3 +381,26 @@ def test_degrees_are_studied_in_sets_own_network_on_mnist_with_five_seeds():
     kinds = {("set", "tuned"), ("set", "published"), ("fixed", "tuned")}
     assert {(*kind, seed) for kind in kinds for seed in range(5)} <= seeds
     assert not any(run.dataset.startswith("higgs") for run in parents)
+
+
+# what notebooks measure
+
+
+def test_sequences_of_degrees_are_those_of_the_record_where_it_has_the_epoch(record):
+    rows = studies.degree_sequences([record], [0, 3, "final"])
+    assert [*zip(rows["epoch"], rows["neurons"], strict=True)] == [
+        *product((0, "final"), SEQUENCES)
+    ]
+    for row in rows.itertuples():
+        desired = topology.degree_sequences(trained.degrees(record), row.epoch)[row.neurons]
+        assert row.degrees.tolist() == desired.tolist()
+    assert set(rows["method"]) == {"set"} and set(rows["seed"]) == {0}
+
+
+@pytest.mark.parametrize(("name", "epoch"), [("random start", 0), ("evolved", "final")])
+def test_graphs_have_the_degrees_of_their_epoch(name, epoch, record):
+    graph = studies.graphs(record)[name]
+    desired = topology.degree_sequences(trained.degrees(record), epoch)
+    for layer, neurons in enumerate(SEQUENCES):
+        nodes = [node for node in graph if node[0] == layer]
+        assert [graph.degree[node] for node in sorted(nodes)] == desired[neurons].tolist()
