@@ -132,7 +132,7 @@ def test_notebooks_are_found_by_number_and_by_name():
 
 def test_pictures_are_in_the_order_of_the_notebook():
     found = notebooks.pictures(notebooks.find(["10"])[0])
-    assert found[0] == "update" and found[-1] == "network"
+    assert found[0] == "accuracy" and found[-1] == "main_result"
 
 
 def test_claim_is_found_in_the_notebook_that_judges_it():
