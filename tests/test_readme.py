@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from lib import bench, papers
-from lib.papers.set import evidence, links
 from lib.papers.shared.claims import chosen
 from lib.report import frames
 from lib.report.intervals import t_interval
@@ -104,7 +103,7 @@ def test_set_matches_dense_with_as_few_links_as_the_readme_says():
 
 def test_degree_sequences_without_strong_evidence_are_counted():
     """Of SET, RigL and the growth rules; random drop and fixed links are controls."""
-    ends = evidence.at_end(links.table(records("scale_free")))
+    ends = frames.rows(records("scale_free")).query("kind == 'network' and epoch == 'final'")
     evolved = ends[~ends["method"].isin(["fixed", "set_random_removal"])]
     assert not evolved["strong"].any()
     assert f"None of {len(evolved)} degree sequences" in README

@@ -1,4 +1,4 @@
-"""Pictures of supports and degrees: distributions, networks, maps of the input."""
+"""Pictures of links: of layers, of an update, of the inputs."""
 
 from collections.abc import Mapping
 
@@ -7,39 +7,20 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 import seaborn as sns
-from matplotlib import colors, ticker
-from matplotlib.axes import Axes
+from matplotlib import colors
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from lib import topology
-from lib.report.labels import GREY, SEQUENTIAL
+from lib.report.labels import SEQUENTIAL
 from lib.report.layout import (
     WIDTH,
     beside,
     handles_of,
     head,
     legend_beside,
-    log_x,
-    outer_labels,
     panels,
 )
 from lib.support import Support
-from lib.topology import power_law
 
-LAWS = (  # looks, in the order of lib.topology.power_law.fitted_curves; no colour of a method
-    {"color": "#cc3311", "ls": "-"},
-    {"color": "#332288", "ls": "--"},
-    {"color": "#117733", "ls": "-."},
-    {"color": "#aa4499", "ls": (0, (5, 1))},
-    {"color": "#997700", "ls": (0, (3, 1, 1, 1))},
-    {"color": "#4477aa", "ls": ":"},
-)
-SHARE_LABEL = "share of neurons with ≥ k links"
-DEGREE_LABEL = "links of a neuron, k"
-EXPONENT_TICKS = [2, 3, 5, 10, 20, 50, 100]
-DARK = "#333333"
-BAND = "#fee391"  # exponents of scale-free networks
 CELL = 25  # neurons
 CHANGES = {  # of an update; no colour of a method
     "kept": {"marker": "o", "ms": 5, "color": "#bbbbbb"},
@@ -49,119 +30,6 @@ CHANGES = {  # of an update; no colour of a method
 
 Groups = Mapping[str, Mapping[str, np.ndarray]]  # {panel: {line: (n,) numbers}}
 Pair = tuple[np.ndarray, np.ndarray]
-
-# ------------------------------------------------------------------------------------- degrees
-
-
-def _drawable_ccdf(degrees: np.ndarray) -> Pair:
-    """The points of :func:`lib.topology.ccdf` that a logarithmic axis has a place for."""
-    k, share = topology.ccdf(degrees)
-    return k[k > 0], share[k > 0]
-
-
-def _log_degrees(ax: Axes) -> None:
-    log_x(ax, ticker.LogLocator(subs=(1, 3)))
-
-
-def fitted_tails(sequences: Groups, title: str, below: str = "") -> tuple[Figure, pd.DataFrame]:
-    """Complementary cumulative degree distributions with every law that was fitted to the first
-    sequence of each panel, from its xmin (dotted line) on; the others stand beside it in grey.
-
-    Args:
-        sequences: {panel: {name: (n,) degrees}}; none gives an empty panel that says so.
-        title, below: see :func:`lib.report.layout.head`.
-    Returns: the figure; columns panel, law, k, share.
-    """
-    fig, axs = panels(len(sequences), 2.6, 3.6, title, below, margin=1.8, sharey=True)
-    axs[0].set_ylabel(SHARE_LABEL)
-    handles: dict[str, Line2D] = {}
-    measured = topology.ccdf_table(sequences)
-    tables = [measured.rename(columns={"line": "law"})]
-    for ax, (panel, lines) in zip(axs, sequences.items(), strict=False):
-        handles |= _measured_tails(ax, lines)
-        degrees = next(iter(lines.values()))
-        ax.set(xlabel=DEGREE_LABEL, yscale="log")
-        ax.set_ylim(0.5 / len(degrees), 1.5)
-        try:
-            tail = power_law.fit_tail(degrees)
-        except ValueError as error:  # too small to be fitted
-            reason = str(error).partition(":")[0]
-            ax.set_title(f"{panel}\n{reason}", fontsize="small")
-            continue
-        size = f"{tail.n_tail} of {len(degrees)}"
-        ax.set_title(f"{panel}\nα = {tail.exponent:.1f} from\n{size}", fontsize="small")
-        curves = power_law.fitted_curves(degrees, tail)
-        handles |= _fitted_laws(ax, curves)
-        ax.axvline(tail.xmin, color="#555555", ls=":", lw=0.8)
-        _log_degrees(ax)
-        tables.append(curves.assign(panel=panel))
-    if sequences:
-        legend_beside(fig, handles)
-    return fig, pd.concat(tables, ignore_index=True)
-
-
-def _measured_tails(ax: Axes, lines: Mapping[str, np.ndarray]) -> dict[str, Line2D]:
-    """Draw the sequences as symbols, the first one, in black, above the others."""
-    handles = {}
-    for i, name in reversed(list(enumerate(lines))):
-        look = {"color": GREY, "ms": 3}
-        if i == 0:
-            look = {"color": "black", "ms": 4}
-        look |= {"marker": "osv^"[i], "ls": "none"}
-        k, share = _drawable_ccdf(lines[name])
-        (points,) = ax.plot(k, share, mfc="none", mew=0.6, **look)
-        handles[name] = points
-    return handles
-
-
-def _fitted_laws(ax: Axes, curves: pd.DataFrame) -> dict[str, Line2D]:
-    handles = {}
-    by_law = curves.groupby("law", sort=False)
-    for (law, curve), look in zip(by_law, LAWS, strict=True):
-        (line,) = ax.plot(curve["k"], curve["share"], lw=1.4, **look)
-        handles[law] = line
-    return handles
-
-
-def evidence_map(table: pd.DataFrame, title: str, below: str = "") -> Figure:
-    """Fitted exponents against the neurons in the tail, a panel a group of networks.
-
-    Filled: the power law is plausible (p ≥ 0.1) and no alternative is favoured; the band holds the
-    exponents of scale-free networks.
-
-    Args:
-        table: rows of :func:`lib.topology.power_law.evidence` with a column group; none gives an
-            empty panel that says so.
-        title, below: see :func:`lib.report.layout.head`.
-    """
-    groups = table.groupby("group", sort=False)
-    fig, axs = panels(len(groups), 3, 3, title, below, sharey=True, sharex=True)
-    plt.setp(axs, ylabel="neurons in the tail")
-    for ax, (group, fits) in zip(axs, groups, strict=False):
-        ax.axvspan(*power_law.SCALE_FREE, color=BAND, lw=0)
-        ax.axhline(power_law.LONG_TAIL, color="#999999", ls=":", lw=1)
-        plausible = fits["p"] >= power_law.REJECT_BELOW
-        accepted = plausible & fits["unbeaten"].eq(True)
-        _exponents(ax, fits[~accepted], mfc="none")
-        _exponents(ax, fits[accepted], mfc=DARK)
-        ax.set(yscale="log", title=group, xlabel="exponent α")
-        log_x(ax, ticker.FixedLocator(EXPONENT_TICKS))
-    outer_labels(axs)
-    return fig
-
-
-def _exponents(ax: Axes, fits: pd.DataFrame, mfc: str) -> None:
-    ax.plot(
-        fits["exponent"],
-        fits["n_tail"],
-        marker="o",
-        ls="none",
-        ms=4,
-        mfc=mfc,
-        mec=DARK,
-        mew=0.7,
-    )
-
 
 # ------------------------------------------------------------------------------------ networks
 

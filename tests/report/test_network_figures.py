@@ -9,7 +9,6 @@ import torch
 from lib import topology
 from lib.report import network_figures, publishing
 from lib.support import random_support, support_from_keys
-from lib.topology import power_law
 
 
 @pytest.fixture(autouse=True)
@@ -102,52 +101,6 @@ def graph(generator):
 # fits
 
 
-def test_fitted_tail_states_exponent_and_tail(rng):
-    degrees, others = rng.zipf(2.5, 1000), rng.poisson(4, 1000)
-    sequences = {"panel": {"end": degrees, "random": others}}
-    fig, table = network_figures.fitted_tails(sequences, "title")
-    tail = power_law.fit_tail(degrees)
-    stated = f"panel\nα = {tail.exponent:.1f} from\n{tail.n_tail} of 1000"
-    assert fig.axes[0].get_title() == stated
-    assert {"end", "random", "power law", *power_law.ALTERNATIVES} < set(table["law"])
-    curves = power_law.fitted_curves(degrees, tail)["share"]
-    np.testing.assert_array_equal(table["share"].tail(len(curves)), curves)
-    assert sorted(texts_of(fig.legends[0])) == sorted(table["law"].unique())
-
-
-def test_first_sequence_is_black_and_the_others_are_grey(rng):
-    sequences = {"end": rng.poisson(9, 100), "random": rng.poisson(4, 100)}
-    fig, _ = network_figures.fitted_tails({"panel": sequences}, "title")
-    others, first, *_ = fig.axes[0].lines  # the first is drawn above the others
-    assert first.get_color() == "black"
-    assert others.get_color() == network_figures.GREY
-
-
-def test_fitted_tail_begins_at_its_xmin(rng):
-    degrees = rng.zipf(2.5, 1000)
-    fig, table = network_figures.fitted_tails({"panel": {"end": degrees}}, "title")
-    xmin = power_law.fit_tail(degrees).xmin
-    marker = fig.axes[0].lines[-1]
-    assert marker.get_xdata() == [xmin, xmin]
-    fitted = table[table["law"] == "power law"]
-    assert fitted["k"].min() == xmin
-
-
-@pytest.mark.parametrize("degrees", [np.arange(1, 20), np.full(80, 7), np.zeros(80, int)])
-def test_sequence_too_small_for_a_fit_is_said_to_be(degrees):
-    fig, table = network_figures.fitted_tails({"panel": {"end": degrees}}, "title")
-    linked = degrees[degrees > 0]
-    stated = f"{len(linked)} neurons with links, of {len(set(linked))} different numbers of links"
-    assert fig.axes[0].get_title() == f"panel\n{stated}"
-    assert set(table["law"]) == {"end"}
-
-
-def test_fitted_tails_of_nothing_say_not_run():
-    fig, table = network_figures.fitted_tails({}, "title")
-    assert says_only_not_run(fig) and table.empty
-    assert list(table.columns) == ["panel", "law", "k", "share"]
-
-
 # adjacency
 
 
@@ -195,30 +148,6 @@ EVIDENCE = pd.DataFrame(
     ],
     columns=["group", "exponent", "n_tail", "p", "unbeaten"],
 )
-
-
-def test_evidence_map_fills_what_is_plausible_and_unbeaten():
-    fig = network_figures.evidence_map(EVIDENCE, "title")
-    assert titles_of(fig) == ["SET", "fixed"]
-    _, empty, filled = fig.axes[0].lines  # the first marks a long tail
-    assert filled.get_xdata().tolist() == [2.4]
-    assert filled.get_markerfacecolor() != "none"
-    assert empty.get_xdata()[:2].tolist() == [7.0, 9.0]
-    assert empty.get_markerfacecolor() == "none"
-    assert fig.axes[1].lines[2].get_ydata().tolist() == [30]
-
-
-def test_evidence_map_has_the_band_of_scale_free_exponents():
-    fig = network_figures.evidence_map(EVIDENCE, "title")
-    (band,) = fig.axes[0].patches
-    edges = (band.get_x(), band.get_x() + band.get_width())
-    assert edges == power_law.SCALE_FREE
-    assert fig.axes[0].lines[0].get_ydata()[0] == power_law.LONG_TAIL
-
-
-def test_evidence_map_of_no_rows_says_not_run():
-    fig = network_figures.evidence_map(EVIDENCE[:0], "title")
-    assert says_only_not_run(fig)
 
 
 # an update

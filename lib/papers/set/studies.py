@@ -4,8 +4,6 @@ their structure beside networks of the same degrees, and how their inputs follow
 Studies are stored, a row a degree sequence or a measure; what is cheap is measured when it is read.
 """
 
-from collections.abc import Iterable, Sequence
-
 import networkx as nx
 import numpy as np
 import pandas as pd
@@ -16,7 +14,6 @@ from lib import data, models, topology
 from lib.papers.shared import trained
 from lib.papers.shared.inputs import input_links
 from lib.papers.shared.study import Study, Table
-from lib.report.frames import facts, in_order
 from lib.runs.record import Record
 from lib.topology import power_law, structure
 
@@ -34,26 +31,6 @@ def _shown(recorded: list[Epoch], record: Record, epochs: tuple[Epoch, ...]) -> 
 
 
 # -------------------------------------------------------------------------------------- degrees
-
-
-def degree_sequences(records: Iterable[Record], epochs: Sequence[Epoch]) -> pd.DataFrame:
-    """The links of every input and all links of every hidden neuron, a row a group of neurons.
-
-    Args:
-        records: of trained networks.
-        epochs: after which, 0 the start and "final" the end; of those not recorded no rows.
-    Returns: columns of :func:`lib.report.frames.facts`, epoch, neurons ("inputs", "hidden 1", …),
-        degrees ((width,) int64).
-    """
-    rows = []
-    for record in records:
-        named, degrees = facts(record), trained.degrees(record)
-        for epoch in epochs:
-            sequences = topology.degree_sequences(degrees, epoch)
-            for neurons in _groups(sequences) if sequences else ():
-                row = {"epoch": epoch, "neurons": neurons, "degrees": sequences[neurons]}
-                rows.append(named | row)
-    return in_order(pd.DataFrame(rows))
 
 
 def graphs(record: Record) -> dict[str, nx.DiGraph]:

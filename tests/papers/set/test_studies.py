@@ -386,17 +386,6 @@ def test_degrees_are_studied_in_sets_own_network_on_mnist_with_five_seeds():
 # what notebooks measure
 
 
-def test_sequences_of_degrees_are_those_of_the_record_where_it_has_the_epoch(record):
-    rows = studies.degree_sequences([record], [0, 3, "final"])
-    assert [*zip(rows["epoch"], rows["neurons"], strict=True)] == [
-        *product((0, "final"), SEQUENCES)
-    ]
-    for row in rows.itertuples():
-        desired = topology.degree_sequences(trained.degrees(record), row.epoch)[row.neurons]
-        assert row.degrees.tolist() == desired.tolist()
-    assert set(rows["method"]) == {"set"} and set(rows["seed"]) == {0}
-
-
 @pytest.mark.parametrize(("name", "epoch"), [("random start", 0), ("evolved", "final")])
 def test_graphs_have_the_degrees_of_their_epoch(name, epoch, record):
     graph = studies.graphs(record)[name]

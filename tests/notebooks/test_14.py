@@ -1,0 +1,108 @@
+"""What notebook 14 says is what the records say."""
+
+import numpy as np
+import pytest
+
+from lib import papers
+from lib.report import frames
+from lib.topology import power_law
+from tests.prose import Prose
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Every sequence of degrees that was studied."""
+    return frames.rows(papers.STORE.of("scale_free", "paper"))
+
+
+def test_numbers_of_the_text_are_those_of_the_records(rows):
+    text = Prose("14_scale_free")
+    says = text.says
+    says("a power law with an exponent between 2 and 3")
+    ends = rows.query("kind == 'network' and epoch == 'final'")
+    evolved = ends[~ends["method"].isin(["fixed", "set_random_removal"])]
+    assert not evolved["strong"].any()
+    says("none of {} degree sequences", len(evolved))
+    says("everything anew (2 core-hours")
+    assert (power_law.REJECT_BELOW, power_law.LONG_TAIL) == (0.1, 50)
+    says("50 neurons or more are in the tail")
+    says("Width 1000* has 1 % of the links of three layers, *width 1568* too. *ε = 20*")
+    spread(text, ends)
+    tails(text, ends)
+    strong(text, rows)
+    power(text, rows)
+    says("As in the paper's Fig. 5, its p falls below .05 within ten epochs")
+    falling = rows.query("kind == 'network' and method == 'set' and epoch == '10'")
+    falling = falling[(falling["trained"] == "set_mlp") & falling["neurons"].str.match("hidden .$")]
+    medians = falling.groupby(["dataset", "variant"])["rank_p"].median()
+    assert (medians < 0.05).all()
+    machines(text)
+    tuned = evolved.query("method == 'set' and variant == 'tuned'")["exponent"]
+    assert tuned.between(6, 20).mean() > 0.85
+    says("SET's exponents are mostly 6 to 20")
+    says("*Open* for S03")
+    says("still move after 300 epochs")
+    says("would decide S03")
+    says("One of 1,000 neurons")
+    assert not text.uncovered()
+
+
+def spread(text, ends):
+    rows = ends.query("trained == 'adaptive_topology' and dataset == 'mnist'")
+    rows = rows[~rows["neurons"].str.contains(" in| out")]
+    means = rows.groupby(["method", "neurons"])["variance_ratio"].mean()
+    text.says("A random network has about 1.")
+    text.says("between {:.0f} and {:.0f} with SET", means["set"].min(), means["set"].max())
+    text.says("With RigL it reaches {:.0f}", means["rigl"].max())
+    assert means["set_random_removal"].to_numpy() == pytest.approx(1, abs=0.1)
+    text.says("it stays at 1:")
+
+
+def tails(text, ends):
+    published = ends.query("variant == 'published' and dataset == 'mnist' and method == 'set'")
+    (second,) = published.query("neurons == 'hidden 2' and seed == 0").to_dict("records")
+    assert second["p"] < 0.1
+    text.says("gives an exponent of {:.1f}", second["exponent"])
+    text.says("it tries no exponent above 3")
+    text.says("all 12 sequences an exponent of 3.0 or less")
+    text.says("for all 12 the exponential")
+    starts = ends.query("dataset == 'mnist' and method == 'fixed' and seed == 0")
+    starts = starts[starts["neurons"].str.match("hidden .$")]
+    assert starts["exponent"].min() > 11
+    text.says("exponents of 11 or more")
+
+
+def strong(text, rows):
+    evolved = rows.query(
+        "kind == 'network' and trained == 'adaptive_topology' and method == 'rigl'"
+    )
+    shares = evolved.query("dataset == 'fashion_mnist'").groupby("epoch")["strong"].mean()
+    text.says("On Fashion-MNIST {:.0f} % of RigL's", 100 * shares["5"])
+    text.says("have strong evidence after epoch 5. After epoch 20 none has")
+    late = rows.query("kind == 'network' and epoch in ['20', '50', '100', 'final']")
+    assert not late["strong"].any()
+    assert not rows.query("kind == 'network' and method == 'set'")["strong"].any()
+
+
+def power(text, rows):
+    known = rows[rows["kind"] != "network"]
+    inside = known["domain"] == "inside"
+    shares = known.groupby(["kind", inside])["strong"].mean()
+    found = [100 * shares[f"power law {exponent}", True] for exponent in (2.1, 2.5, 2.9)]
+    text.says("finds {:.0f} to {:.0f} % of them", min(found), max(found))
+    random = known[known["kind"] == "random"]
+    assert not random["strong"].any()
+    text.says("Of {} random sequences it finds none", len(random))
+    outside = 100 * shares["power law 2.1", False]
+    text.says("only {:.0f} % of those with an exponent of 2.1", outside)
+    text.says("of the ε = 20 networks lie there")
+    assert 0.7 < (random["p"] >= 0.1).mean() < 0.8  # three in four
+
+
+def machines(text):
+    text.says("The paper's Fig. 3 shows machines on DNA, with 100 to 500 hidden units")
+    rows = frames.rows(papers.STORE.of("rbm_scale_free", "paper"), "cd_steps")
+    rows = rows.query("kind == 'network' and neurons == 'hidden 1' and epoch == 'final'")
+    assert not np.any(rows["strong"])
+    means = rows.groupby(["network", "cd_steps"])["variance_ratio"].mean()
+    text.says("ends between {:.1f} and {:.1f}", means.min(), means.max())
