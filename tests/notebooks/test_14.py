@@ -1,9 +1,12 @@
 """What notebook 14 says is what the records say."""
 
 import numpy as np
+import powerlaw
 import pytest
 
-from lib import papers
+from lib import papers, topology
+from lib.papers.shared import trained
+from lib.papers.shared.claims import chosen
 from lib.report import frames
 from lib.topology import power_law
 from tests.prose import Prose
@@ -58,14 +61,27 @@ def spread(text, ends):
     text.says("it stays at 1:")
 
 
+def shown():
+    """Degrees of hidden layers at the start and at the end of two networks, from their records."""
+    for experiment, variant in {"adaptive_topology": "tuned", "set_mlp": "published"}.items():
+        place = {"method": "set", "dataset": "mnist", "variant": variant, "seed": 0}
+        (record,) = chosen(papers.STORE.of(experiment, "paper"), **place)
+        for epoch in (0, "final"):
+            sequences = topology.degree_sequences(trained.degrees(record), epoch)
+            yield from topology.hidden_groups(sequences).values()
+
+
 def tails(text, ends):
     published = ends.query("variant == 'published' and dataset == 'mnist' and method == 'set'")
     (second,) = published.query("neurons == 'hidden 2' and seed == 0").to_dict("records")
     assert second["p"] < 0.1
     text.says("gives an exponent of {:.1f}", second["exponent"])
     text.says("it tries no exponent above 3")
-    text.says("all 12 sequences an exponent of 3.0 or less")
-    text.says("for all 12 the exponential")
+    fits = [powerlaw.Fit(k[k > 0], discrete=True, verbose=False) for k in shown()]
+    largest = max(fit.power_law.alpha for fit in fits)
+    text.says("all {} sequences an exponent of {:.1f} or less", len(fits), largest)
+    ratios = [fit.distribution_compare("power_law", "exponential")[0] for fit in fits]
+    text.says("for {} of the {} the exponential", sum(r < 0 for r in ratios), len(fits))
     starts = ends.query("dataset == 'mnist' and method == 'fixed' and seed == 0")
     starts = starts[starts["neurons"].str.match("hidden .$")]
     assert starts["exponent"].min() > 11
