@@ -1,4 +1,4 @@
-"""Images as such: what a network is shown, and which of its neurons are at work."""
+"""Images as such: what a network is shown."""
 
 import math
 from collections.abc import Mapping
@@ -6,8 +6,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib import colors
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch.nn import functional as F
 
@@ -16,9 +14,6 @@ from lib.report.layout import AROUND, WIDTH, panels
 
 PICTURE = 1.45  # inches
 STRIP = 1.0  # inches, of a row of images and its name
-ALIVE, DEAD = "#333333", "#e3e3e3"
-COLUMNS = 40  # neurons in a row
-GAP = 6  # rows between two layers
 
 
 def fooling_images(table: pd.DataFrame, title: str, below: str = "") -> Figure:
@@ -123,43 +118,3 @@ def seen_regions(
     for row, name in enumerate(("image", "where they see", "hidden") if n else ()):
         axs[row * n].set_ylabel(name, fontsize="small")
     return fig
-
-
-def neurons(
-    groups: Mapping[str, Mapping[str, np.ndarray]], title: str, below: str = ""
-) -> tuple[Figure, pd.DataFrame]:
-    """The neurons of networks, layer upon layer: dark those that work, light the others.
-
-    Args:
-        groups: {panel: {layer, from the input on: (n,) bool}}; none gives an empty panel.
-        title, below: see :func:`lib.report.layout.head`.
-    Returns: the figure; columns panel, layer, neurons, working.
-    """
-    fig, axs = panels(len(groups), 2.1, 4.6, title, below, per_row=4)
-    rows = []
-    for ax, (panel, layers) in zip(axs, groups.items(), strict=False):
-        floor = 0
-        for layer, working in layers.items():
-            floor = _cells(ax, working, floor)
-            counts = f"{layer}: {working.sum():,} of {len(working):,}"
-            ax.text(0, floor + 1, counts, fontsize="x-small", va="bottom")
-            floor += GAP
-            rows.append((panel, layer, len(working), int(working.sum())))
-        ax.set(title=panel, xlim=(0, COLUMNS), ylim=(-1, floor), aspect="equal")
-        ax.set_axis_off()
-    return fig, pd.DataFrame(rows, columns=["panel", "layer", "neurons", "working"])
-
-
-def _cells(ax: Axes, working: np.ndarray, floor: int) -> int:
-    """Draw the neurons of a layer from a height on, pixels of a square image as they lie in it;
-    returns the height above them.
-    """
-    side = math.isqrt(len(working))
-    n_columns = side if side**2 == len(working) else COLUMNS
-    n_rows = math.ceil(len(working) / n_columns)
-    cells = np.full(n_rows * n_columns, np.nan)
-    cells[: len(working)] = working
-    place = (0, n_columns, floor, floor + n_rows)
-    looks = {"cmap": colors.ListedColormap([DEAD, ALIVE]), "vmin": 0, "vmax": 1}
-    ax.imshow(cells.reshape(n_rows, n_columns), extent=place, **looks)
-    return floor + n_rows

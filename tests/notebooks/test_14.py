@@ -18,6 +18,8 @@ def rows():
     return frames.rows(papers.STORE.of("scale_free", "paper"))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:powerlaw")
+@pytest.mark.filterwarnings("ignore:No valid values")
 def test_numbers_of_the_text_are_those_of_the_records(rows):
     text = Prose("14_scale_free")
     says = text.says

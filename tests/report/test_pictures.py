@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import colors
 
 from lib.report import pictures, publishing
 
@@ -40,17 +39,6 @@ def test_no_pictures_say_not_run():
     nothing = pd.DataFrame([row("SET", 1, 0.0)])[:0]
     fig = pictures.fooling_images(nothing, "title")
     assert fig.axes[0].texts[0].get_text() == "not run"
-
-
-def test_neurons_at_work_are_dark_and_counted():
-    layers = {"inputs": np.array([True, False, True]), "hidden 1": np.ones(50, bool)}
-    fig, table = pictures.neurons({"SET": layers}, "title")
-    assert table.to_numpy().tolist() == [["SET", "inputs", 3, 2], ["SET", "hidden 1", 50, 50]]
-    inputs, hidden = fig.axes[0].images
-    assert inputs.get_array().compressed().tolist() == [1, 0, 1]
-    assert [colors.to_hex(color) for color in inputs.cmap.colors] == [pictures.DEAD, pictures.ALIVE]
-    assert hidden.get_array().count() == 50 and hidden.get_extent()[2] > inputs.get_extent()[3]
-    assert [t.get_text() for t in fig.axes[0].texts] == ["inputs: 2 of 3", "hidden 1: 50 of 50"]
 
 
 def test_numbers_of_rows_are_those_of_the_images_to_four_decimals(rng):

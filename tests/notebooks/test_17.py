@@ -1,0 +1,78 @@
+"""What notebook 17 says is what the records say."""
+
+import numpy as np
+import pytest
+
+from lib import papers, topology
+from lib.papers.shared import trained
+from lib.papers.shared.claims import chosen
+from lib.report import frames
+from tests.prose import Prose
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Every measure of the structure, with the means of its nulls."""
+    return frames.rows(papers.STORE.of("network_structure", "paper"))
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return papers.STORE.of("adaptive_topology", "paper")
+
+
+def ratios(rows, epoch, measure):
+    """Means over seeds of a measure over its nulls, by data set and method."""
+    of = rows[(rows["epoch"] == epoch) & (rows["measure"] == measure)]
+    return (of["value"] / of["null_mean"]).groupby([of["dataset"], of["method"]]).mean()
+
+
+def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
+    text = Prose("17_network_structure")
+    says = text.says
+    says("everything anew (1 core-hour")
+    says("1,000 neurons with 1 % of the links")
+    for method, words in {
+        "set": "SET leaves {:.0f} % of the neurons",
+        "rigl": "RigL {:.0f} %",
+    }.items():
+        says(words, 100 * working(networks, method))
+    assert working(networks, "set_random_removal") == 1
+    overlap = rows[rows["measure"].eq("overlap with end, layer 2") & rows["epoch"].eq("50")]
+    overlap = overlap[overlap["method"].isin(["set", "rigl"])]
+    assert overlap.groupby(["dataset", "method"])["value"].mean().max() < 0.3
+    says("At epoch 50 of 150 SET and RigL share less than 30 % of the links")
+    assert max(shared(networks, method) for method in ("set", "rigl", "fixed")) < 0.02
+    says("Two seeds share less than 2 % of their links")
+    assert set(rows["n_nulls"].dropna()) == {20}
+    says("over 20 nulls. At 1 the degrees explain it")
+    for measure in ("four_cycle_clustering", "mean_path_length"):
+        assert (ratios(rows, "final", measure) - 1).abs().max() < 0.0605
+    says("path length lie within 6 % of the nulls")
+    says("is {:.1f} times as negative", ratios(rows, "final", "assortativity")["mnist", "set"])
+    early = ratios(rows, "10", "four_cycle_clustering").xs("rigl", level="method")
+    says("At epoch 10 RigL is {:.1f} to {:.1f} times", early.min(), early.max())
+    assert ratios(rows, "final", "four_cycle_clustering").xs("rigl", level="method").max() < 1.04
+    says("Notebook 20 finds")
+    says("Only epoch 10 and the end")
+    assert not text.uncovered()
+
+
+def working(networks, method):
+    """Share of the second hidden layer with links in and out, MNIST, mean over seeds."""
+    shares = []
+    for record in chosen(networks, method=method, dataset="mnist"):
+        groups = topology.degree_sequences(trained.degrees(record), "final")
+        shares.append(((groups["hidden 2 in"] > 0) & (groups["hidden 2 out"] > 0)).mean())
+    return np.mean(shares)
+
+
+def shared(networks, method):
+    """Links of the first layer that seed 0 and another share, of all they have; the mean, MNIST."""
+    first, *others = chosen(networks, method=method, dataset="mnist")
+    ours = set(trained.supports_at(first, "final")[0].keys.tolist())
+    found = []
+    for other in others:
+        theirs = set(trained.supports_at(other, "final")[0].keys.tolist())
+        found.append(len(ours & theirs) / len(ours | theirs))
+    return np.mean(found)
