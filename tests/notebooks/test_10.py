@@ -48,7 +48,6 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     leads = [lead(runs, dataset, "fixed") for dataset in ("mnist", "fashion_mnist")]
     says("by {:.2f} points on MNIST and {:.2f} on Fashion-MNIST", *leads)
     says("its lead is {:.2f} points", lead(runs, "cifar10", "fixed", "published"))
-    says("(notebook 11)")
     dense = runs["cifar10", "published", "dense"]
     assert len(dense) == 1
     says("dense has one seed and {} epochs", len(dense[0].metrics))
@@ -66,7 +65,6 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     after = [100 * record.environment["final"]["test_accuracy"] for record in published]
     says("accuracy changes by {:.2f} points", np.abs(after - percent(published)).mean())
     says("On CIFAR-10 we train for 50 epochs (dense: 10)")
-    says("is asked in notebook 14")
     says("CIFAR-10 for 1,000 epochs")
     says("The best rate on MNIST, 0.3, was the largest of the grid; at 1 every method diverges")
     counts_of_the_graph(text, runs)

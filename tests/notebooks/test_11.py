@@ -105,7 +105,6 @@ def settings(text, ablation):
         )
         assert (dense - ours).mean() > 0
     text.says("The rate of .01 may suit dense better")
-    text.says("(notebook 10)")
     costs = []
     for method in ("fixed", "set"):
         effect = with_choice(ablation, method, "none") - with_choice(ablation, method, "L2")
