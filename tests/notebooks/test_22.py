@@ -1,0 +1,88 @@
+"""Notebook 22: every number of its text follows from the records."""
+
+import numpy as np
+
+from lib import papers
+from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from tests.notebooks.summaries import ends, mean
+from tests.prose import Prose
+
+MN, FM = "mnist", "fashion_mnist"
+
+
+def half_radius(dataset, method):
+    """Where PGD in L-infinity leaves half of the accuracy, of each seed of the usual networks."""
+    found = {}
+    for record in papers.obtain("robustness_summary", "paper"):
+        run, table = record.config, record.metrics
+        if (run.dataset, run.method, run.parent.experiment) == (
+            dataset,
+            method,
+            "adaptive_topology",
+        ):
+            curve = table[table["measure"] == "pgd linf"].sort_values("strength")
+            clean = table.loc[table["measure"] == "accuracy", "value"].iloc[0]
+            radii, left = [0, *curve["strength"]], [clean, *curve["value"]]
+            found[run.seed] = np.interp(-clean / 2, -np.array(left), radii)
+    return np.array([found[seed] for seed in range(5)])
+
+
+def ratio(dataset, method):
+    return (half_radius(dataset, method) / half_radius(dataset, "dense")).mean()
+
+
+def test_numbers_of_the_text_follow_from_the_records():
+    text, networks = Prose("22_adversarial_attacks"), ends()
+    usual = networks[networks["trained"] == "adaptive_topology"]
+    ratios = ratio(MN, "rigl"), ratio(FM, "rigl")
+    text.says("at {:.2f} times the radius of dense, on Fashion-MNIST at {:.2f} times", *ratios)
+    text.says("SET stands at {:.2f} and {:.2f} times", ratio(MN, "set"), ratio(FM, "set"))
+    equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
+    less = mean(usual, "pgd", MN, "dense") - mean(equal, "pgd", MN, "rigl", dropout=0.3)
+    text.says("RigL keeps {:.0f} points less than dense on MNIST", less)
+    lengths = networks[networks["trained"].isin(["adaptive_topology", "training_length"])]
+    for name, words in (
+        ("margin", "SET's margin grows from {:.1f} to {:.1f}"),
+        ("gradient of the margin", "its gradient from {:.0f} to {:.0f}"),
+    ):
+        text.says(words, *(mean(lengths, name, FM, "set", epochs=n) for n in (20, 150)))
+    pixels = {}
+    for record in papers.obtain("attack_pixels", "paper"):
+        if record.config.dataset == MN and record.config.parent.epochs == 150:
+            for row in record.metrics.to_dict("records"):
+                pixels.setdefault(row["pixels"], []).append(100 * row["accuracy"])
+    found = np.mean(pixels["all"]), np.mean(pixels["linked"])
+    text.says("On MNIST dense rises from {:.0f} % to {:.0f} %", *found)
+    text.says("RigL keeps {:.0f} %", mean(usual, "pgd", MN, "rigl"))
+    _has_settings(text)
+    assert not text.uncovered()
+
+
+def _has_settings(text):
+    """What was run."""
+    radii = HEADLINE_RADIUS[MN], HEADLINE_RADIUS[FM]
+    text.says("radius** is {:g} on MNIST and {:g} on Fashion-MNIST", *radii)
+    runs = papers.EXPERIMENTS["attack_radius"].runs("paper")
+    text.says("a dense network of {} epochs keeps half", *{run.parent.epochs for run in runs})
+    runs = papers.EXPERIMENTS["attack_curves"].runs("paper")
+    text.says("the same {:,} test images, pixels from 0 to 1", *{run.images for run in runs})
+    runs = papers.EXPERIMENTS["attack_ensemble"].runs("paper")
+    text.says("on the same {} images", *{run.images for run in runs})
+    text.says("PGD with {} restarts and the ensemble", *{run.restarts for run in runs})
+    text.says("trained for 150 epochs without any defence")
+    text.says("digits of 8 × 8 pixels")
+
+
+def test_pgd_with_restarts_is_within_a_point_of_the_ensemble():
+    gaps = {}
+    for record in papers.obtain("attack_ensemble", "paper"):
+        run, table = record.config, record.metrics
+        rows = table[table["radius"] == run.radii[0]].groupby("attack")["accuracy"].first()
+        gaps.setdefault((run.dataset, run.method), []).append(rows["pgd"] - rows["square"])
+    assert len(gaps) == 18 and max(np.mean(values) for values in gaps.values()) < 0.01
+
+
+def test_both_rules_stay_below_dense_in_l2():
+    rows = papers.readings("paper", ["R04"])
+    rows = rows[rows["reading"].str.contains("L2") & (rows["rival"] == "dense")]
+    assert len(rows) == 7 and (rows["high"] < 1).all()
