@@ -1,0 +1,96 @@
+"""Notebook 23: every number of its text follows from the records."""
+
+import numpy as np
+import pandas as pd
+
+from lib import papers
+from tests.notebooks.summaries import ends, mean
+from tests.prose import Prose
+
+MN, FM = "mnist", "fashion_mnist"
+MAIN = ["set", "rigl", "fixed", "dense", "dense_small"]
+
+
+def curves() -> pd.DataFrame:
+    """Percent right after each change, mean over draws and seeds."""
+    keys = ["dataset", "method", "kind", "within", "scope", "strength"]
+    tables = []
+    for record in papers.obtain("weight_shuffling", "paper"):
+        run = record.config
+        tables.append(record.metrics.assign(dataset=run.dataset, method=run.method, seed=run.seed))
+    table = pd.concat(tables).fillna({"within": ""})
+    table = table[table["method"].isin(MAIN)]
+    by_seed = table.groupby([*keys, "seed"])["accuracy"].mean()
+    return (100 * by_seed.groupby(keys).mean()).rename("percent").reset_index()
+
+
+def at(table, **place):
+    for name, value in place.items():
+        table = table[table[name] == value]
+    return table.set_index("method")["percent"]
+
+
+def area(table, dataset, method, within):
+    curve = at(table, dataset=dataset, kind="shuffle", within=within, scope="all")[method] - 10
+    return np.trapezoid(curve, np.linspace(0, 1, len(curve))) / curve.iloc[0]
+
+
+def test_numbers_of_the_text_follow_from_the_records():
+    text, table, networks = Prose("23_weight_shuffling"), curves(), ends()
+    full = {"kind": "shuffle", "scope": "all", "strength": 1.0}
+    assert at(table, within="all", **full).max() < 11
+    left = at(table, within="sign", dataset=FM, **full)
+    words = "SET still has an accuracy of {:.0f} % on Fashion-MNIST, fixed links {:.0f} %"
+    text.says(words, left["set"], left["fixed"])
+    left = at(table, within="sign", dataset=MN, **full)
+    assert left.idxmax() == "rigl"
+    text.says("On MNIST RigL keeps most, {:.0f} %", left["rigl"])
+    found = [area(table, dataset, "set", "sign") for dataset in (MN, FM)]
+    text.says("an area of {:.2f} on MNIST and {:.2f} on Fashion-MNIST", *found)
+    at_neuron = [
+        area(table, d, m, w) for d in (MN, FM) for m in MAIN for w in ("inputs", "outputs")
+    ]
+    text.says("the area is at most {:.2f} in every network", max(at_neuron))
+    for dataset in (MN, FM):
+        within = {method: area(table, dataset, method, "sign") for method in MAIN[:4]}
+        assert min(within, key=within.get) == "fixed"
+    equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
+
+    def gain(dataset, method, dropout=0.1):
+        both = [mean(equal, "shuffled", dataset, m, dropout=dropout) for m in (method, "fixed")]
+        return both[0] - both[1]
+
+    text.says("RigL gains {:.2f} on MNIST", gain(MN, "rigl"))
+    text.says("SET gains {:.2f} there and nothing on Fashion-MNIST:", gain(MN, "set"))
+    text.says("at a dropout of 0.1 it loses {:.2f}", -gain(FM, "set"))
+    assert gain(MN, "set_retrained") > gain(MN, "set") and abs(gain(FM, "set", 0.3)) < 0.005
+    flipped = at(table, kind="flip signs", strength=table.loc[_is(table, 0.3), "strength"].iloc[0])
+    assert 25 < flipped.max() < 26
+    text.says("Flipping 30 % of the signs leaves no network with more than 26 %")
+    for dataset in (MN, FM):
+        noise = [at(table, dataset=dataset, kind="noise", strength=s)["dense"] for s in (0.0, 1.0)]
+        assert noise[0] - noise[1] < 1
+    assert at(table, kind="switch links", strength=1.0).max() < 11
+    text.says("is 1 if nothing is lost")
+    _has_settings(text)
+    assert not text.uncovered()
+
+
+def _is(table, fraction):
+    return np.isclose(table["strength"], fraction) & (table["kind"] == "flip signs")
+
+
+def _has_settings(text):
+    runs = papers.EXPERIMENTS["weight_shuffling"].runs("paper")
+    assert {run.draws for run in runs if run.method == "dense"} == {2}
+    assert {run.draws for run in runs if run.method != "dense"} == {10}
+    text.says("the same {:,} test images", *{run.images for run in runs})
+    text.says("are drawn 10 times, twice for the dense network")
+    text.says("trained for 150 epochs")
+
+
+def test_claim_holds_within_signs_alone():
+    rows = papers.readings("paper", ["R05"])
+    within = rows["reading"].str.contains("signs")
+    assert (rows[within]["verdict"] == "holds").all() and len(rows[within]) == 5
+    assert set(rows[~within]["verdict"]) == {"holds", "open", "fails"}
