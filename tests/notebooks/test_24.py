@@ -1,0 +1,96 @@
+"""Notebook 24: every number of its text follows from the records."""
+
+import numpy as np
+import pandas as pd
+
+from lib import papers
+from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
+from lib.report.statistics import holm, p_value
+from tests.prose import Prose
+
+MN, FM = "mnist", "fashion_mnist"
+
+
+def numbers() -> pd.DataFrame:
+    """A row a network: percent right, under the ensemble, and of the links that can go."""
+    rows = []
+    for record in papers.obtain("robust_summary", "paper"):
+        run, table = record.config, record.metrics
+        if run.parent.evaluate_test:
+            curve = table[table["measure"] == "removal"].groupby("strength")["value"].mean() - 0.1
+            k = np.flatnonzero(curve < curve.iloc[0] / 2)[0]
+            ends = curve.index[[k, k - 1]], curve.iloc[[k, k - 1]]
+            row = {"dataset": run.dataset, "method": run.method, "recipe": run.variant}
+            row |= {
+                "seed": run.seed,
+                "accuracy": 100 * record.environment["final"]["test_accuracy"],
+            }
+            row["attacked"] = 100 * record.arrays["ensemble linf"].mean()
+            row["can go"] = 100 * np.interp(curve.iloc[0] / 2, ends[1], ends[0])
+            rows.append(row)
+    return pd.DataFrame(rows).set_index(["dataset", "method", "recipe", "seed"])
+
+
+def test_numbers_of_the_text_follow_from_the_records():
+    text, table = Prose("24_make_it_robust"), numbers()
+    means = table.groupby(["dataset", "method", "recipe"]).mean()
+    attacked, can_go = means["attacked"], means["can go"]
+    found = [attacked[MN, "rigl", recipe] for recipe in ("attacked examples", "tuned")]
+    text.says(
+        "keeps {:.0f} % of MNIST under attack, where the tuned network keeps {:.0f} %", *found
+    )
+    text.says("RigL rises from {:.0f} % to {:.0f} % under attack on MNIST", *found[::-1])
+    found = [attacked[FM, "rigl", recipe] for recipe in ("tuned", "attacked examples")]
+    text.says("from {:.0f} % to {:.0f} % on Fashion-MNIST", *found)
+    found = [can_go[MN, "rigl", recipe] for recipe in ("links left out", "tuned")]
+    text.says("only when {:.0f} % of its links are gone", found[0])
+    text.says("until {:.0f} % of the links are gone on MNIST, instead of {:.0f} %", *found)
+    accuracy = means["accuracy"]
+
+    def cost(dataset, recipe):
+        return accuracy[dataset, "rigl", "tuned"] - accuracy[dataset, "rigl", recipe]
+
+    text.says(
+        "Attacked examples cost {:.1f} points on Fashion-MNIST", cost(FM, "attacked examples")
+    )
+    text.says("their cost of {:.2f} points", cost(MN, "attacked examples"))
+    costs = [cost(dataset, "links left out") for dataset in (MN, FM)]
+    text.says("Links left out cost {:.1f} and {:.1f} points", *costs)
+    more = attacked[FM, "rigl", "links left out"] - attacked[FM, "rigl", "tuned"]
+    text.says("it adds {:.0f} points under the ensemble", more)
+    found = [attacked[MN, method, "attacked examples"] for method in ("dense", "rigl")]
+    text.says("dense keeps {:.0f} % of MNIST under attack, RigL {:.0f} %", *found)
+    _has_settings(text)
+    assert not text.uncovered()
+
+
+def _has_settings(text):
+    runs = papers.EXPERIMENTS["robust_summary"].runs("paper")
+    runs = [run for run in runs if run.parent.evaluate_test]
+    assert {run.parent.density for run in runs if run.method == "rigl"} == {0.01}
+    text.says("At 1 % of the links, RigL")
+    text.says("the other 99 % of the links")
+    tuned = {run.parent.epochs for run in runs if run.variant == "tuned"}
+    text.says("trained for {} epochs", *tuned)
+    text.says("a dense network of {} epochs", *tuned)
+    text.says("MNIST at a radius of {:g}", *{run.radii[0] for run in runs if run.dataset == MN})
+    text.says("Our ensemble has {} images", ENSEMBLE_IMAGES)
+
+
+def test_the_cost_of_attacked_examples_on_mnist_does_not_differ_from_zero():
+    accuracy = numbers()["accuracy"].xs("rigl", level="method").unstack("recipe")
+    gaps = accuracy.drop(columns="tuned").sub(accuracy["tuned"], axis=0)
+    p = {
+        (dataset, recipe): p_value(part[recipe].dropna())
+        for dataset, part in gaps.groupby("dataset")
+        for recipe in gaps
+    }
+    assert len(p) == 10
+    corrected = dict(zip(p, holm(list(p.values())), strict=True))
+    assert corrected[MN, "attacked examples"] > 0.05 > corrected[FM, "attacked examples"]
+
+
+def test_one_run_of_growth_by_attacked_examples_is_missing():
+    seeds = numbers().groupby(["dataset", "method", "recipe"]).size()
+    assert seeds[FM, "rigl", "growth by attacked examples"] == 4
+    assert (seeds[:, "dense"] == 1).all() and (seeds[MN, "rigl"] == 5).all()
