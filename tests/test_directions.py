@@ -1216,6 +1216,6 @@ def test_verdict_is_that_of_another_computation(claim):
     assert (None if pd.isna(theirs["n"]) else theirs["n"]) == found.n
 
 
-def test_every_claim_has_an_oracle_and_few_take_over_what_the_library_made():
+def test_every_claim_has_an_oracle():
     assert set(ORACLES) == set(CLAIMS.index)
-    assert TAKEN.keys() < ORACLES.keys() and len(TAKEN) == 2
+    assert TAKEN.keys() < ORACLES.keys()
