@@ -223,13 +223,22 @@ def gaps(ours: Sequence[Stored], theirs: Sequence[Stored]) -> list[float]:
 
 
 def table_3(rival: str) -> dict[str, Found]:
-    """SET minus a rival on three data sets together; fewer than three seeds bound nothing."""
+    """SET minus a rival on three data sets together; fewer than three seeds bound nothing, nor does
+    a constant rate at which one of the two still gains .02 points an epoch.
+    """
     found = {}
     for dataset, variant in THREE.items():
         runs = {"dataset": dataset, "variant": variant}
         ours, theirs = (stored("set_mlp", method=method, **runs) for method in ("set", rival))
         one = mean(gaps(ours, theirs), members=3)
-        found[dataset] = one if one.n >= 3 else unbounded(one)
+        last = min(len(run.table) for run in [*ours, *theirs])
+        ends = [
+            np.mean([run.accuracies[:last][-21:] for run in runs], axis=0)
+            for runs in (ours, theirs)
+        ]
+        rises = any((end[-1] - end[0]) / (len(end) - 1) >= 0.02 for end in ends)
+        is_cut = variant == "published" and rises
+        found[dataset] = one if one.n >= 3 and not is_cut else unbounded(one)
     return found
 
 
@@ -428,7 +437,7 @@ def s31() -> Found:
             if np.mean([rank_p(links) < 0.05 for links in hidden_degrees(run, str(epoch))]) >= 0.5
         ]
         shares.append(passed[0] / run.epochs)
-    return mean(shares)
+    return mean(shares)._replace(high=math.inf)  # of three data sets the largest counts
 
 
 # ----------------------------------------------------------------------- SET: what it depends on
@@ -708,14 +717,17 @@ def s11() -> Found:
 
 @oracle
 def s12() -> Found:
-    """SET on MNIST, nats."""
-    return mean(chosen("mnist", "set")["test full"].dropna())
+    """SET on MNIST, nats; of one setting, than which another could only be better."""
+    found = mean(chosen("mnist", "set")["test full"].dropna())
+    assert not has_choice("mnist", "set")
+    return found._replace(high=math.inf)
 
 
 @oracle
 def s13() -> Found:
-    """SET minus dense on MNIST, nats."""
-    return mean(nats("mnist", "dense")["full"])
+    """SET minus dense on MNIST, nats; of one setting each, which decides nothing, as in S09."""
+    assert not has_choice("mnist", "set") and not has_choice("mnist", "dense")
+    return unbounded(mean(nats("mnist", "dense")["full"]))
 
 
 @oracle
@@ -770,7 +782,10 @@ def s18() -> Found:
     ratios = []
     for dataset in NINE:
         gain = nats(dataset, "dense")
-        if len(gain) >= 3 and told_apart(gain) and mean(gain["full"]).low > 0:
+        is_tuned = has_choice(dataset, "set") and has_choice(dataset, "dense")
+        if not is_tuned or len(gain) < 3 or not told_apart(gain):
+            continue
+        if mean(gain["full"], members=11).low > 0:
             links = [chosen(dataset, method)["links"].mean() for method in ("dense", "set")]
             ratios.append(links[0] / links[1])
     return Found(min(ratios), 0, min(ratios))
@@ -795,13 +810,22 @@ def s19() -> Found:
 
 @oracle
 def s20() -> Found:
-    """Largest fall of SET on DNA after -85 nats, the worst of nine settings of each seed."""
+    """Largest fall of SET on DNA after -85 nats, the worst of nine settings of each seed; where it
+    is that of the last epoch it still grows.
+    """
+    still_grows = []
 
     def fall(test: pd.Series) -> float:
         reached = test[test.ge(-85).cummax()]
         return (reached.cummax() - reached).max() if len(reached) else -math.inf
 
-    return mean(worst_by_seed(stored("set_rbm_dna", method="set", variant="grid"), fall))
+    runs = stored("set_rbm_dna", method="set", variant="grid")
+    found = mean(worst_by_seed(runs, fall))
+    for seed in {run.seed for run in runs}:
+        tests = [run.table["test"].dropna() for run in runs if run.seed == seed]
+        worst = max(tests, key=fall)
+        still_grows.append(worst.max() - worst.iloc[-1] == fall(worst))
+    return found._replace(high=math.inf) if any(still_grows) else found
 
 
 def p_on_dna(epoch: str) -> pd.DataFrame:
@@ -1043,8 +1067,11 @@ def by_dataset(experiment: str) -> dict[str, list[Stored]]:
 
 
 def least(groups: Sequence[Sequence[float]]) -> Found:
-    """The smallest of the means of groups that hold together."""
-    return smallest([mean(values, members=len(groups)) for values in groups])
+    """The smallest of the means of groups that hold together; sets that were not run could be
+    smaller.
+    """
+    found = smallest([mean(values, members=len(groups)) for values in groups])
+    return found._replace(low=-math.inf)
 
 
 def best_member(table: pd.DataFrame, objective: str) -> pd.Series:
@@ -1186,7 +1213,7 @@ def p03() -> Found:
     groups = attack_gains().groupby(["dataset", "network", "measure"])["gain"]
     found = [mean(values, members=len(groups)) for _, values in groups]
     value, low, high, n = zip(*found, strict=True)
-    return Found(max(value), max(low), max(high), min(n))
+    return Found(max(value), max(low), math.inf, min(n))  # more cells could only raise it
 
 
 @oracle

@@ -105,8 +105,8 @@ def wins_over_xbm(records: Records) -> Measurement | None:
 
 
 def mnist_likelihood(records: Records) -> Measurement | None:
-    """S12: test log-probability of SET on MNIST, nats, the setting chosen on validation; not bounded
-    from above where but one setting was run, as others could only be better.
+    """S12: test log-probability of SET on MNIST, nats, the setting chosen on validation; without an
+    upper bound where but one setting was run, as others could only be better.
     """
     outcomes = tables.outcomes(records)
     best = tables.selected(outcomes)
