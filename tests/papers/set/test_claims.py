@@ -305,7 +305,7 @@ def test_power_law_claim_is_one_of_hidden_neurons_of_sets_own_network(changes):
 @pytest.mark.parametrize(
     ("shares", "value", "direction"),
     [
-        ([0.01] * 5, 0.01, "holds"),
+        ([0.01] * 5, 0.01, "open"),  # a data set that was not run can only be slower
         ([0.2, 0.4, 0.2, 0.4, 0.3], 0.3, "fails"),
         ([0.05, 0.15, 0.05, 0.15, 0.1], 0.1, "open"),
         ([INF, 0.01, 0.01, 0.01, 0.01], INF, "open"),
