@@ -145,9 +145,8 @@ def relation_readings(records: Records) -> pd.DataFrame:
     fronts together as published, and over all masks of random search, which nothing selected; there
     also for accuracy and AUROC when the density is held.
     """
-    of_run, pooled = (
-        of(records).query("method == 'nsga2'") for of in (relations, pooled_relations)
-    )
+    of_run = relations(records).query("method == 'nsga2'")
+    pooled = pooled_relations(records).query(EVOLVED)  # each division judges on images of its own
     of_all = relations(records, of_front=False).query("method == 'random_search'")
     parts = [
         of_run[of_run["pair"] != HELD].assign(of="front of a run"),  # it presses that below 0
