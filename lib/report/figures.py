@@ -10,7 +10,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -38,7 +37,6 @@ COSTS = {  # measures that want more than their name: title and unit
 }
 VOICES = 5  # curves of a panel that speak; of more, only those that a room says do
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
-FRONT = "#dddddd"  # what nothing cheaper beats
 EVEN_PER_ROW = 4  # panels in a row where four are all
 LETTERS = 78  # that stand side by side above the panels of a row
 PANEL_WIDTHS = {1: 4.6, 2: 3.2}  # inches, by panels in a row
@@ -307,84 +305,6 @@ def perturbed_curves(
     return fig, numbers
 
 
-def measures_against(
-    table: pd.DataFrame,
-    x: str,
-    measures: Mapping[str, str],
-    title: str,
-    xlabel: str,
-    below: str = "",
-) -> tuple[Figure, pd.DataFrame]:
-    """Several measures of all methods against a few values of one quantity: for each data set a
-    panel, with an axis of its own, for each measure.
-
-    Line: mean over seeds; bar: ± sd.
-
-    Args:
-        table: columns dataset, method, seed, measure, value, and the one named by x; none gives an
-            empty figure that says so.
-        x: column.
-        measures: {measure: label of its axis}.
-        title, below: see :func:`lib.report.layout.head`; n is added.
-        xlabel: of the axis of x.
-    Returns: the figure; the numbers drawn: mean, sd and n.
-    """
-    chosen = table[table["measure"].isin(list(measures))]
-    numbers = over_seeds(chosen, ["dataset", "measure", "method", x], "value")
-    cells = list(product(_different(numbers["dataset"]), measures))
-    below, names = described(numbers, below or "mean ± sd over seeds")
-    per_row = _per_row(len(measures))
-    fig, axs = _cells(cells, per_row, title, below)
-    for ax, (dataset, measure) in zip(axs, cells, strict=False):
-        of_panel = (numbers["dataset"] == dataset) & (numbers["measure"] == measure)
-        _method_points(ax, numbers[of_panel], x, names)
-        ax.set_title(f"{labels.dataset(dataset)}\n{measures[measure]}", fontsize="small")
-        ax.set_xlabel(xlabel, fontsize="small")
-    outer_labels(axs, per_row)
-    if cells:
-        legend_beside(fig, in_order(handles_of(axs), names))
-    return fig, numbers
-
-
-def trade_off(
-    table: pd.DataFrame, costs: Mapping[str, str], title: str, below: str = ""
-) -> tuple[Figure, pd.DataFrame]:
-    """Accuracy against cost: for each data set a panel for each kind of cost; points of one method
-    are joined, and in grey what nothing cheaper beats.
-
-    Args:
-        table: columns dataset, method, seed, epochs, cost, x, accuracy; none gives an empty figure
-            that says so.
-        costs: {cost: label of its axis}.
-        title, below: see :func:`lib.report.layout.head`; n is added.
-    Returns: the figure; the numbers drawn: mean, sd and n.
-    """
-    keys = ["dataset", "cost", "method", "epochs", "x"]
-    numbers = over_seeds(table, keys, "accuracy")
-    cells = list(product(_different(numbers["dataset"]), costs))
-    below, names = described(numbers, below or "mean ± sd over seeds")
-    fig, axs = panels(len(cells), 3.5, 3.2, title, below, margin=1.9, per_row=2)
-    for ax, (dataset, cost) in zip(axs, cells, strict=False):
-        points = numbers[(numbers["dataset"] == dataset) & (numbers["cost"] == cost)]
-        _method_points(ax, points, "x", names)
-        front = pareto_front(points)
-        ax.step(front["x"], front["mean"], where="post", color=FRONT, lw=5, zorder=0)
-        ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 3)))
-        ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
-        ax.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=1))
-        ax.set(title=labels.dataset(dataset), xlabel=costs[cost], ylabel="test accuracy")
-    if cells:
-        legend_beside(fig, in_order(handles_of(axs), names))
-    return fig, numbers
-
-
-def pareto_front(points: pd.DataFrame) -> pd.DataFrame:
-    """The points that no other one with as small an x beats in mean, from small to large x."""
-    ordered = points.sort_values(["x", "mean"], ascending=[True, False])
-    best_before = ordered["mean"].cummax().shift(fill_value=-np.inf)
-    return ordered[ordered["mean"] > best_before]
-
-
 def _cells(
     cells: list[tuple], per_row: int, title: str, below: str, **options: bool
 ) -> tuple[Figure, list[Axes]]:
@@ -409,15 +329,6 @@ def in_order(handles: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
         names: of :func:`described`.
     """
     return {name: handles[name] for name in names.values() if name in handles}
-
-
-def _method_points(ax: Axes, numbers: pd.DataFrame, x: str, names: dict[str, str]) -> None:
-    for method in labels.methods_in(numbers["method"]):
-        line = numbers[numbers["method"] == method].sort_values(x)
-        look = _look(method, names, names[method], line["n"].max())
-        look |= {"marker": "o", "ms": 3.5, "capsize": 2}
-        ax.errorbar(line[x], line["mean"], line["sd"].fillna(0), **look)
-    log_x(ax, ticker.FixedLocator(sorted(set(numbers[x]))))
 
 
 def _perturbed_axes(ax: Axes, options: Mapping[str, Any]) -> None:
@@ -485,42 +396,4 @@ def _draw_effects(
         lw=1.3,
         ms=4,
         **look,
-    )
-
-
-def transfer_matrices(table: pd.DataFrame, title: str, below: str = "") -> Figure:
-    """Accuracy of each network (column) on attacks found on each (row), a panel a data set.
-
-    Args:
-        table: columns dataset, source, target, accuracy; none gives an empty panel.
-        title, below: see :func:`lib.report.layout.head`.
-    """
-    groups = table.groupby("dataset", sort=False)
-    fig, axs = panels(len(groups), 6.8, 5.6, title, below, per_row=1)
-    for ax, (dataset, transfer) in zip(axs, groups, strict=False):
-        _transfer_matrix(ax, transfer)
-        ax.set_title(labels.dataset(dataset))
-        ax.set(xlabel="accuracy of", ylabel="attack found on")
-        ax.tick_params(axis="x", labelrotation=40)
-        plt.setp(ax.get_xticklabels(), ha="right")
-    return fig
-
-
-def _transfer_matrix(ax: Axes, transfer: pd.DataFrame) -> None:
-    sources = labels.methods_in(transfer["source"])
-    targets = labels.methods_in(transfer["target"])
-    square = transfer.pivot_table("accuracy", "source", "target")
-    square = square.reindex(index=sources, columns=targets)
-    sns.heatmap(
-        square,
-        ax=ax,
-        xticklabels=[labels.method_name(name) for name in targets],
-        yticklabels=[labels.method_name(name) for name in sources],
-        cbar=False,
-        cmap=labels.SEQUENTIAL,
-        vmin=0,
-        vmax=1,
-        annot=True,
-        fmt=".2f",
-        annot_kws={"size": 8},
     )

@@ -224,21 +224,6 @@ def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     return wide.iloc[order].reset_index(drop=True)
 
 
-def slopes(records: Records, epochs: int) -> pd.DataFrame:
-    """Slope of the mean test accuracy over the last epochs, in points an epoch, of every method;
-    over the last fifth of a run where that is shorter.
-    """
-    rows = []
-    for (dataset, method), line in curves(records).groupby(["dataset", "method"], sort=False):
-        end = line["epoch"].max()
-        last = line[line["epoch"] > end - min(epochs, max(2, end // 5))]
-        slope = np.nan
-        if len(last) > 1:
-            slope = 100 * np.polyfit(last["epoch"], last["mean"], 1)[0]
-        rows.append((labels.dataset(dataset), labels.method_name(method), len(last), slope))
-    return pd.DataFrame(rows, columns=["dataset", "method", "epochs", "slope"])
-
-
 def this_machine() -> pd.DataFrame:
     """Commit, versions and hardware, as a notebook ends with them."""
     return pd.Series(environment(), name="this machine").to_frame()

@@ -293,71 +293,10 @@ def test_effects_of_nothing_say_not_run():
     assert says_not_run(figures.effects(table, {"pgd": "PGD"}, "title"))
 
 
-# transfer
-
-
-@pytest.fixture
-def transfer():
-    rows = [("set", "set", 0.1), ("set", "fixed", 0.6), ("fixed", "set", 0.7)]
-    table = pd.DataFrame(rows, columns=["source", "target", "accuracy"])
-    return table.assign(dataset="mnist")
-
-
-def test_transfer_matrix_puts_the_source_in_the_row(transfer):
-    ax = figures.transfer_matrices(transfer, "title").axes[0]
-    drawn = ax.collections[0].get_array().reshape(2, 2)
-    assert drawn[0].tolist() == [0.1, 0.6]
-    assert drawn[1, 0] == 0.7
-    assert drawn.mask[1, 1]
-
-
-def test_transfer_matrix_names_both_sides(transfer):
-    ax = figures.transfer_matrices(transfer[::-1], "title").axes[0]
-    desired = ["SET", "fixed random support"]
-    assert [text.get_text() for text in ax.get_xticklabels()] == desired
-    assert [text.get_text() for text in ax.get_yticklabels()] == desired
-    assert ax.get_title() == "MNIST"
-
-
-def test_transfer_matrices_of_nothing_say_not_run(transfer):
-    assert says_not_run(figures.transfer_matrices(transfer[:0], "title"))
-
 
 def test_every_colour_is_one_that_matplotlib_knows():
     looks = [*labels.METHOD_LOOKS.values(), *labels.CONTENDERS.values()]
     assert all(colors.is_color_like(look["color"]) for look in looks)
-
-
-# measures against one quantity
-
-
-def lengths(datasets=("mnist", "digits"), measures=("accuracy", "area")):
-    rows = [
-        (dataset, method, seed, epochs, measure, 0.5 + seed / 10)
-        for dataset in datasets
-        for method in ("set", "dense")
-        for seed in range(3)
-        for epochs in (20, 60, 150)
-        for measure in measures
-    ]
-    columns = ["dataset", "method", "seed", "epochs", "measure", "value"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def test_each_measure_has_a_panel_with_an_axis_of_its_own():
-    axes = {"accuracy": "test accuracy", "area": "area, links removed"}
-    fig, numbers = figures.measures_against(lengths(), "epochs", axes, "title", "epochs")
-    assert len(fig.axes) == 4 and len(numbers) == 2 * 2 * 2 * 3
-    titles = [ax.get_title().partition("\n")[2] for ax in fig.axes]
-    assert titles == [*axes.values()] * 2
-    assert numbers["mean"].tolist() == pytest.approx([0.6] * len(numbers))
-    assert fig.texts[1].get_text() == "mean ± sd over seeds · n = 3"
-
-
-def test_no_measures_give_a_figure_that_says_so():
-    nothing = lengths()[:0]
-    fig, numbers = figures.measures_against(nothing, "epochs", {"area": "area"}, "title", "epochs")
-    assert numbers.empty and says_not_run(fig)
 
 
 @pytest.mark.parametrize(
@@ -373,34 +312,3 @@ def test_no_measures_give_a_figure_that_says_so():
 )
 def test_numbers_of_seeds_are_written(counts, text):
     assert figures.seeds(*counts) == text
-
-
-# accuracy against cost
-
-
-def priced(method, epochs, seconds, accuracy, seed=0):
-    row = {"dataset": "mnist", "method": method, "seed": seed, "epochs": epochs}
-    return row | {"cost": "time", "x": seconds, "accuracy": accuracy}
-
-
-def test_front_is_what_nothing_cheaper_beats():
-    rows = [(1, 0.5), (2, 0.4), (2, 0.6), (3, 0.6), (4, 0.7), (4, 0.65)]
-    front = figures.pareto_front(pd.DataFrame(rows, columns=["x", "mean"]))
-    assert front.to_numpy().tolist() == [[1, 0.5], [2, 0.6], [4, 0.7]]
-
-
-def test_points_of_a_method_are_joined_in_the_order_of_their_cost():
-    rows = [priced("set", 60, 6, 0.9), priced("set", 20, 2, 0.8), priced("dense", 20, 9, 0.95)]
-    rows += [priced("set", 20, 2, 0.7, seed=1), priced("set", 60, 6, 0.8, seed=1)]
-    table = pd.DataFrame(rows)
-    fig, numbers = figures.trade_off(table, {"time": "seconds"}, "title")
-    (ax,) = fig.axes
-    assert len(numbers) == 3 and ax.get_xlabel() == "seconds"
-    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[2, 0.75], [6, 0.85]])
-    assert texts_of(fig.legends[0]) == ["SET, n = 2", "dense, one seed"]
-
-
-def test_costs_of_nothing_say_not_run():
-    table = pd.DataFrame([priced("set", 1, 1, 1.0)])[:0]
-    fig, _ = figures.trade_off(table, {"time": "seconds"}, "title")
-    assert says_not_run(fig)

@@ -1,4 +1,4 @@
-"""Tables: mean and sd, differences, slopes, and words that people read."""
+"""Tables: mean and sd, differences, and words that people read."""
 
 import numpy as np
 import pandas as pd
@@ -80,12 +80,6 @@ def test_mean_table_has_the_order_of_the_labels(perturbed):
     assert table["method"].tolist() == ["SET", "fixed random support"] * 2
     assert table["network"].tolist() == ["made"] * 2 + ["ε = 20"] * 2
     assert table["dataset"].unique().tolist() == ["MNIST"]
-
-
-@pytest.mark.parametrize(("epochs", "slope"), [(2, 1.0), (3, 1.0), (99, 1.0)])
-def test_slope_is_in_points_an_epoch_of_the_last_fifth_at_most(epochs, slope):
-    found = [learned([0.5] * 12 + [0.90, 0.91, 0.92])]
-    assert tables.slopes(found, epochs)["slope"].tolist() == pytest.approx([slope])
 
 
 @pytest.fixture
