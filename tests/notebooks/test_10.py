@@ -49,15 +49,15 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     says("by {:.2f} points on MNIST and {:.2f} on Fashion-MNIST", *leads)
     says("its lead is {:.2f} points", lead(runs, "cifar10", "fixed", "published"))
     dense = runs["cifar10", "published", "dense"]
-    assert len(dense) == 1
-    says("dense has one seed and {} epochs", len(dense[0].metrics))
+    says("dense has {} epochs, after which both still rise", len(dense[0].metrics))
+    assert percent(dense, 10).mean() > percent(dense, 8).mean()
     says("The paper trained for 1,000 epochs")
     log = pd.read_csv(REFERENCE / "set_authors_cifar10_log.csv")
     log = log.pivot(index="epoch", columns="method", values="accuracy_percent")
     ours = {m: percent(runs["cifar10", "published", m], 50).mean() for m in ("set", "fixed")}
     says("After 50 epochs SET reaches {:.1f} %, in the log {} %", ours["set"], log["set"][50])
     says("Fixed links reach {:.1f} % and {} %", ours["fixed"], log["fixed"][50])
-    assert log["set"][50] < log["dense"][50] and percent(dense, 10) > 50
+    assert log["set"][50] < log["dense"][50] and percent(dense, 10).min() > 50
     assert log["set"][100] < log["dense"][100] and (log["set"] > log["dense"])[200:].all()
     says("ahead of dense from epoch 200 on")
     says("SET drops 30 % of its links")
