@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_number
 
 from lib.report import labels
 from lib.runs.record import Record
@@ -34,7 +35,7 @@ def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
         own = {name: f"own {name}" for name in known}
         metrics = record.metrics.rename(columns=own)
         tables.setdefault(tuple(metrics), []).append(metrics.assign(**named))
-        final = {f"final {name}": value for name, value in final.items() if value is not None}
+        final = {f"final {name}": value for name, value in final.items() if is_number(value)}
         ends.append(named | final)
     if not ends:
         return pd.DataFrame(columns=[*known, *labels.AXES, "measure", "value"])

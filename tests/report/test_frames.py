@@ -29,6 +29,12 @@ def test_an_accuracy_that_was_not_evaluated_is_no_row():
     assert accuracy == 0.5 and tidy([trained("relu", 0, None)]).empty
 
 
+def test_what_a_record_says_in_a_list_is_no_row():
+    record = trained("relu", 0, 0.5)
+    record.environment["final"]["squared_weights"] = [1.0, 2.0]
+    assert set(tidy([record])["measure"]) == {"final test_accuracy"}
+
+
 def test_without_records_there_is_a_frame_without_rows():
     assert {*AXES, "measure", "value"} <= {*tidy([])} and tidy([]).empty
 
