@@ -95,7 +95,9 @@ def _defaults(plot: Callable, data: pd.DataFrame, options: dict, family: int) ->
     across = min(across, options.get("col_wrap", across))
     if plot is sns.catplot:
         height = 0.5 + ROW * max(3, data[options["y"]].nunique())
-        options = POINTS | {"errorbar": bounds_of(family), "height": height} | options
+        if options.get("kind", "point") == "point":
+            options = POINTS | {"errorbar": bounds_of(family)} | options
+        options = {"height": height} | options
         if "hue" not in options and options["y"] == "method":
             options |= {"hue": "method", "legend": False}
         if "hue" not in options:
@@ -130,7 +132,8 @@ def _described(data: pd.DataFrame, plot: Callable, below: str, options: dict) ->
         n = "one seed"
     else:
         n = f"mean of {least} seeds" if least == most else f"mean of {least} to {most} seeds"
-        n += f", {bar}"
+        if options.get("errorbar") is not None:
+            n += f", {bar}"
     return f"{below} · {n}" if below else n
 
 
@@ -227,10 +230,11 @@ def _looks(names: Sequence[str], dashed: bool) -> dict[str, Any]:
 
 
 def mean_sd(digits: int = 2) -> Callable[[pd.Series], str]:
-    """How the values of a group are written: "0.91 ± 0.02 (5)"."""
+    """How the values of a group are written: "0.91 ± 0.02 (5)", or "0.91 (1)"."""
 
     def text(values: pd.Series) -> str:
-        return f"{values.mean():.{digits}f} ± {values.std():.{digits}f} ({len(values)})"
+        spread = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
+        return f"{values.mean():.{digits}f}{spread} ({len(values)})"
 
     return text
 

@@ -52,6 +52,23 @@ def test_seeds_and_what_a_band_is_stand_below_the_title(rows):
     assert [text.get_text() for text in fig.texts] == ["Which is better?", below]
 
 
+def test_curves_without_a_band_say_nothing_of_one(rows):
+    fig = plots.draw(sns.relplot, rows, "Which is better?", errorbar=None, **CURVES)
+    assert fig.texts[1].get_text() == "mean of 3 seeds"
+
+
+def test_each_seed_may_stand_for_itself(rows):
+    fig = plots.draw(sns.catplot, rows.query("epoch == 1"), "Best?", kind="strip", **POINTS)
+    drawn = [len(dots.get_offsets()) for dots in fig.axes[0].collections]
+    assert drawn == [3, 3] and fig.texts[1].get_text() == ""
+
+
+def test_one_value_is_written_without_a_spread():
+    written = plots.mean_sd()
+    assert written(pd.Series([1.0, 3.0])) == "2.00 ± 1.41 (2)"
+    assert written(pd.Series([1.0])) == "1.00 (1)"
+
+
 def test_smallest_and_largest_number_of_seeds_are_said(rows):
     fewer = rows.query("method == 'set' or epoch == 2 or seed < 2")
     fig = plots.draw(sns.relplot, fewer, "Which is better?", **CURVES)
