@@ -12,20 +12,28 @@ the first, :func:`effective_units` and :func:`duplicated_fraction` the second.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import scipy
 import torch
 from torch import Tensor
 
 from lib import checkpoints, kernels
-from lib.names import check_known
 
-COMPETITIONS = ("fast", "sequential")
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+
 TINY = 1e-30  # guards the division by the largest update
 CHECKPOINT_FORMAT = 1
+STARTS = (-7.1, -8.5, -6.5, -6.0)  # means of the components of a mixture, in this order
+LOG_VARIANCES = (-9.0, -3.0)  # that mixtures are fitted to
+SIGNIFICANCE = 0.01
+PARAMETERS = 3  # of a component: weight, mean, variance
 
 
 # ----------------------------------------------------------------------------------- the rule
@@ -70,7 +78,6 @@ def summed_update(
     rank: int = 2,
     anti_hebbian: float = 0.4,
     radius: float = 1.0,
-    competition: str = "fast",
 ) -> Tensor:
     r"""(n_units, n_in) update of a batch before it is scaled, the sum of those of its samples.
 
@@ -81,9 +88,6 @@ def summed_update(
     winners rather than a product.
 
     Source: [Krotov2019] Eq. (3), and Eq. (9) and (10) for g.
-    Departs: ``"sequential"`` has the g of the second class of the code of [Holzhausen2025], within
-    the same batched sum: units are ranked by :math:`I / \|W\|_p^{p-1}`, and all ranks from 2 to k
-    get :math:`-\Delta`.
 
     Args:
         weight, x: as in :func:`overlaps`.
@@ -91,18 +95,13 @@ def summed_update(
         rank: k, from 2 to the number of units.
         anti_hebbian: :math:`\Delta`.
         radius: R, the p-norm that a winning unit approaches.
-        competition: "fast" or "sequential".
     Raises: ValueError if a value is out of range.
     """
     n_units = len(weight)
     check_rank(rank, n_units)
-    check_known("competition", competition, COMPETITIONS)
     overlap = overlaps(x, weight, norm_order=norm_order)  # (B, n_units)
-    score = overlap
-    if competition == "sequential":
-        score = overlap / norms(weight, norm_order).pow(norm_order - 1).clamp(min=TINY)
-    units, signals = winners(score, rank, anti_hebbian, competition)
-    received = signals[:, None] * overlap.t().gather(0, units)  # (m, B), g · I
+    units, signals = winners(overlap, rank, anti_hebbian)
+    received = signals[:, None] * overlap.t().gather(0, units)  # (2, B), g · I
     decay = torch.zeros_like(weight[:, 0])
     decay.index_add_(0, units.flatten(), received.flatten())
     update = _sum_over_winners(units, signals * radius**norm_order, x, n_units)
@@ -118,7 +117,6 @@ def learning_step(
     rank: int = 2,
     anti_hebbian: float = 0.4,
     radius: float = 1.0,
-    competition: str = "fast",
 ) -> Tensor:
     r"""(n_units, n_in) change of the weights by a batch; its largest magnitude is the step size.
 
@@ -137,7 +135,6 @@ def learning_step(
         rank=rank,
         anti_hebbian=anti_hebbian,
         radius=radius,
-        competition=competition,
     )
     return scaled_(update, step_size)
 
@@ -149,21 +146,15 @@ def scaled_(update: Tensor, step_size: float) -> Tensor:
     return update.div_(largest).mul_(step_size)
 
 
-def winners(
-    score: Tensor, rank: int, anti_hebbian: float, competition: str
-) -> tuple[Tensor, Tensor]:
-    """The units that learn from each sample, (m, B) int64, and the signal g of each of the m ranks.
+def winners(overlap: Tensor, rank: int, anti_hebbian: float) -> tuple[Tensor, Tensor]:
+    """The two units that change with each sample, (2, B) int64, and their signals g, (2,).
 
     Args:
-        score: (B, n_units) float, by which units are ranked.
-        rank, anti_hebbian, competition: as in :func:`summed_update`.
+        overlap: (B, n_units) float.
+        rank, anti_hebbian: as in :func:`summed_update`.
     """
-    units = score.topk(rank, dim=1).indices.t()  # (k, B)
-    if competition == "fast":
-        units = torch.stack([units[0], units[-1]])
-    signals = score.new_full((len(units),), -anti_hebbian)
-    signals[0] = 1
-    return units, signals
+    units = overlap.topk(rank, dim=1).indices.t()[[0, -1]]
+    return units, overlap.new_tensor([1, -anti_hebbian])
 
 
 def _sum_over_winners(units: Tensor, signals: Tensor, x: Tensor, n_units: int) -> Tensor:
@@ -194,7 +185,7 @@ class KrotovHopfield:
         epochs: T, passes over the images.
         batch_size: images a step; the last batch of an epoch may be smaller.
         step_size: :math:`\epsilon_0`, at the first epoch; see :meth:`step_size_at_epoch`.
-        norm_order, rank, anti_hebbian, radius, competition: of :func:`summed_update`.
+        norm_order, rank, anti_hebbian, radius: of :func:`summed_update`.
         start_std: standard deviation of the weights at the start.
     Raises: ValueError if a value is out of range.
     """
@@ -207,7 +198,6 @@ class KrotovHopfield:
     rank: int = 2
     anti_hebbian: float = 0.4
     radius: float = 1.0
-    competition: str = "fast"
     start_std: float = 1.0
 
     def __post_init__(self) -> None:
@@ -225,7 +215,6 @@ class KrotovHopfield:
             )
         _check_norm_order(self.norm_order)
         check_rank(self.rank, self.n_units)
-        check_known("competition", self.competition, COMPETITIONS)
 
     def rule(self) -> dict[str, Any]:
         """What :func:`learning_step` takes of the settings, besides the step size."""
@@ -234,7 +223,6 @@ class KrotovHopfield:
             "rank": self.rank,
             "anti_hebbian": self.anti_hebbian,
             "radius": self.radius,
-            "competition": self.competition,
         }
 
     def step_size_at_epoch(self, epoch: int) -> float:
@@ -281,7 +269,7 @@ def learn(
 
     Args:
         images: (N, ...) float, flattened here; the paper divides each by its 3-norm, see
-            :func:`lib.papers.local_learning.networks.unit_norm`. Their device and dtype are those
+            :func:`lib.papers.local_learning.training.unit_norm`. Their device and dtype are those
             of the weights.
         settings: how to learn.
         seed: of the weights at the start and of the order of the images.
@@ -448,6 +436,112 @@ def _effective_units(cosines: Tensor) -> float:
 def _duplicated_fraction(cosines: Tensor, cosine: float) -> float:
     others = cosines.clone().fill_diagonal_(-1)
     return (others.amax(1) > cosine).double().mean().item()
+
+
+# ------------------------------------------------------------------- units that did not learn
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A layer without the units that did not learn.
+
+    Attributes:
+        weight: (n_units, n_in) float, pruned units are zeros.
+        kept: (n_units,) bool.
+        threshold: largest variance of a unit that is kept; infinite where none is pruned.
+        n_components: components of the mixture.
+    """
+
+    weight: Tensor
+    kept: Tensor
+    threshold: float
+    n_components: int
+
+
+def log_variances(weight: Tensor) -> Tensor:
+    """(n_units,) natural logarithm of the variance of each unit's weights, -inf of constant ones.
+
+    Source: [Holzhausen2025], the released code (the variance of a sample, n - 1).
+    """
+    return weight.var(dim=1).log()
+
+
+def prune_by_mixture(weight: Tensor, *, last_fitted: bool = False) -> Pruned:
+    """The layer without units above the midpoint of the two highest components of a mixture.
+
+    Gaussian mixtures are fitted to the log-variances that lie in :data:`LOG_VARIANCES`, see
+    :func:`select_mixture`. One component: nothing is pruned.
+
+    Source: [Holzhausen2025], the released code.
+    Departs: as :func:`select_mixture`, unless ``last_fitted``.
+
+    Args:
+        weight: (n_units, n_in) float.
+        last_fitted: of :func:`select_mixture`.
+    Raises: ValueError if fewer units than components lie in the range.
+    """
+    values = log_variances(weight).double().cpu().numpy()
+    lowest, highest = LOG_VARIANCES
+    values = values[(values > lowest) & (values < highest)]
+    if len(values) < len(STARTS):
+        raise ValueError(
+            f"{len(values)} units have a log-variance in ({lowest:g}, {highest:g}): a mixture needs"
+            f" at least {len(STARTS)}, has the layer learned?"
+        )
+    mixture = select_mixture(values, last_fitted=last_fitted)
+    means = np.sort(mixture.means_[:, 0])
+    threshold = math.inf
+    if len(means) > 1:
+        threshold = math.exp((means[-1] + means[-2]) / 2)
+    kept = weight.var(dim=1) <= threshold
+    return Pruned(torch.where(kept[:, None], weight, 0), kept, threshold, len(means))
+
+
+def select_mixture(values: np.ndarray, *, last_fitted: bool = False) -> "GaussianMixture":
+    """The mixture with the fewest components that one more does not improve on significantly.
+
+    Twice the difference of log-likelihoods is compared with the chi-squared distribution of three
+    degrees of freedom, one component against two, two against three, three against four. The law
+    of that ratio is not quite this distribution: of one group two are found more often than in one
+    case of a hundred.
+
+    Source: [Holzhausen2025], the released code.
+    Departs: each mixture is the likelier of two fits, from the published starts and from those of
+    k-means, as the published ones miss a group that is far above them. ``last_fitted`` has the
+    published starts alone and returns the mixture that was fitted last, the one that was refused:
+    as in the released code, it never finds one group.
+
+    Args:
+        values: (n,) float.
+        last_fitted: as above.
+    """
+    mixture = _fitted(values, 1, STARTS[:1])
+    for n_components in range(2, len(STARTS) + 1):
+        larger = _fitted(values, n_components, STARTS[:n_components])
+        if not last_fitted:
+            other = _fitted(values, n_components, None)
+            larger = max(larger, other, key=lambda fit: fit.score(values[:, None]))
+        gain = larger.score(values[:, None]) - mixture.score(values[:, None])
+        is_refused = scipy.stats.chi2.sf(2 * len(values) * gain, PARAMETERS) >= SIGNIFICANCE
+        if last_fitted or not is_refused:
+            mixture = larger
+        if is_refused:
+            break
+    return mixture
+
+
+def _fitted(
+    values: np.ndarray, n_components: int, starts: tuple[float, ...] | None
+) -> "GaussianMixture":
+    """The mixture that is found from these means, or from those of k-means."""
+    from sklearn.exceptions import ConvergenceWarning  # a fifth of a second to import
+    from sklearn.mixture import GaussianMixture
+
+    means = None if starts is None else np.array(starts)[:, None]
+    mixture = GaussianMixture(n_components, means_init=means, max_iter=2000, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # such a fit has a low likelihood
+        return mixture.fit(values[:, None])
 
 
 # ------------------------------------------------------------------------------------- checks

@@ -12,18 +12,5 @@ LOOKS = {
     "jreg_units": look("BP + Jacobian of units", "#8a6d00", (0, (4, 2))),
     "specreg": look("BP + spectral", "#cc78bc", (0, (5, 1))),
 }
-NETWORK_NAMES = {
-    "kh": "500 units",
-    "kh_mnist": "2,000 units",
-    "kh_long": "2,000 units",
-    "bio_networks": "500 units",
-    "wide_networks": "2,000 units",
-}
-CONTRASTS = {
-    "KH − BP": ("kh", "bp"),
-    "L2 − BP": ("l2", "bp"),
-    "Jacobian − BP": ("jreg", "bp"),
-    "spectral − BP": ("specreg", "bp"),
-}
 SPEAKING = ("kh", "bp", "l2", "jreg", "jreg_units", "specreg", "kh_evolving", "kh_fixed")
-LABELS = Labels(LOOKS, NETWORK_NAMES, CONTRASTS, SPEAKING)
+LABELS = Labels(LOOKS, speaking=SPEAKING)

@@ -2,7 +2,7 @@ r"""Penalties that are added to the loss: squared weights, squared Jacobian, dis
 spectrum from a power law. Each as its source has it, and as the released code of [Holzhausen2025]
 has it.
 
-The networks are those of :mod:`lib.papers.local_learning.networks`: ``hidden`` is linear in the
+The networks are those of :mod:`lib.papers.local_learning.training`: ``hidden`` is linear in the
 input, so that its Jacobian is the weight matrix whatever the input.
 """
 
@@ -18,6 +18,7 @@ from lib.names import check_known
 PARTS = ("hidden", "activations", "logits")
 COVARIANCES = ("centred", "last_batch")
 COVARIANCE_BATCH = 1000
+FLATTENED = (1 + 2 / 1000) / 3  # of the squared norm, what the released projections estimate
 BATCH_PER_UNIT = 1.5  # examples that a spectrum needs for each unit
 RELEASED_SHIFT = 0.02  # subtracted from hidden values before their products are summed
 
@@ -59,24 +60,6 @@ class SquaredWeights(Penalty):
 
 
 # ----------------------------------------------------------------------------------- Jacobian
-
-
-def exact_jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    r"""(B,) float, :math:`\|J_b\|_F^2` of every example, by a backward pass for each output.
-
-    Source: [Hoffman2019], the exact form.
-
-    Args:
-        function: (B, n_in) -> (B, C), example by example.
-        x: (B, n_in) float.
-    """
-    x = x.detach().requires_grad_()
-    z = function(x)
-    total = x.new_zeros(len(x))
-    for c in range(z.shape[1]):
-        (row,) = torch.autograd.grad(z[:, c].sum(), x, create_graph=True)
-        total = total + row.square().sum(1)
-    return total
 
 
 def hidden_jacobian(weight: Tensor) -> Tensor:
@@ -131,101 +114,46 @@ def logits_jacobian(
     return ((slope @ products) * slope).sum(1)
 
 
-def projected_jacobian(
-    function: Callable[[Tensor], Tensor],
-    x: Tensor,
-    *,
-    n_projections: int = 1,
-    flattened: bool = False,
-    generator: torch.Generator,
-) -> Tensor:
-    r"""Scalar, an unbiased estimate of the mean of :math:`\|J_b\|_F^2` over a batch.
-
-    .. math:: \frac{C}{n B} \sum_{p=1}^n \sum_b \|v_{pb}^T J_b\|^2
-
-    with v uniform on the unit sphere of :math:`R^C`.
-
-    Source: [Hoffman2019], the approximate form, without its factor of one half.
-    Departs: ``flattened`` has v of the projections after the first of unit length over the whole
-    batch rather than for each example, as the code of [Holzhausen2025] does: the estimate is then
-    :math:`(1 + (n - 1) / B) / n` of the mean, on average.
-
-    Args:
-        function, x: as in :func:`exact_jacobian`.
-        n_projections: n, at least 1.
-        flattened: as above.
-        generator: source of randomness, on the CPU.
-    Raises: ValueError if ``n_projections`` is below 1.
-    """
-    if n_projections < 1:
-        raise ValueError(f"n_projections = {n_projections} is out of range: give at least 1")
-    x = x.detach().requires_grad_()
-    z = function(x)
-    n_examples, n_outputs = z.shape
-    total = x.new_zeros(())
-    for i in range(n_projections):
-        v = torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z.device)
-        if flattened and i > 0:
-            v = v / v.norm()
-        else:
-            v = v / v.norm(dim=1, keepdim=True)
-        (projected,) = torch.autograd.grad(z, x, v, create_graph=True)
-        total = total + projected.square().sum()
-    return total * n_outputs / (n_projections * n_examples)
-
-
 @dataclass
 class Jacobian(Penalty):
     r"""Mean squared Frobenius norm of the Jacobian, :math:`\beta \frac{1}{B} \sum_b \|J_b\|_F^2`.
 
     Source: [Hoffman2019], for the logits, without its factor of one half.
 
-    The released code of [Holzhausen2025] is ``part="hidden", n_projections=3, flattened=True``:
-    as the hidden layer is linear, this is a third of the squared weights of that layer.
-
     Args:
         coupling: :math:`\beta`.
         part: what is differentiated: "hidden" (before the activation), "activations" or "logits".
-        n_projections: random projections of the estimate; None: exact.
-        flattened: see :func:`projected_jacobian`.
-    Raises: ValueError if the part is unknown, or ``flattened`` is asked of an exact norm.
+    Raises: ValueError if the part is unknown, or at the first batch for the logits of a network
+        that normalises its activations.
     """
 
     coupling: float = 1e-3
     part: str = "logits"
-    n_projections: int | None = None
-    flattened: bool = False
 
     def __post_init__(self) -> None:
         check_known("part", self.part, PARTS)
-        if self.flattened and self.n_projections is None:
-            raise ValueError("flattened = True of an exact norm: give n_projections, as 3")
+
+    @classmethod
+    def released(cls, coupling: float = 1e-3) -> "Jacobian":
+        """The penalty of the released code of [Holzhausen2025].
+
+        It estimates the squared norm by three random projections, of which two have unit length
+        over the whole batch of 1,000 instead of for each example: on average :data:`FLATTENED` of
+        it. As the hidden layer is linear, this is a third of its squared weights; here that mean is
+        taken, without projections.
+        """
+        return cls(coupling * FLATTENED, part="hidden")
 
     def __call__(self, model: nn.Module, x: Tensor, *, generator: torch.Generator) -> Tensor:
-        return self.coupling * self.squared_norm(model, x, generator=generator)
-
-    def squared_norm(self, model: nn.Module, x: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Scalar, the mean squared norm over a batch, or its estimate."""
-        if self.n_projections is not None:
-            return projected_jacobian(
-                _function(model, self.part),
-                x,
-                n_projections=self.n_projections,
-                flattened=self.flattened,
-                generator=generator,
-            )
+        weight = model.linear.weight
         if self.part == "hidden":
-            return hidden_jacobian(model.linear.weight)
+            return self.coupling * hidden_jacobian(weight)
         if self.part == "activations":
-            return activation_jacobian(model.linear.weight, model.activation, x).mean()
-        if isinstance(model.norm, nn.Identity):
-            arguments = model.linear.weight, model.readout.weight, model.activation
-            return logits_jacobian(*arguments, x).mean()
-        return exact_jacobian(model, x).mean()
-
-
-def _function(model: nn.Module, part: str) -> Callable[[Tensor], Tensor]:
-    return model if part == "logits" else getattr(model, part)
+            return self.coupling * activation_jacobian(weight, model.activation, x).mean()
+        if not isinstance(model.norm, nn.Identity):
+            raise ValueError("the logits depend on the whole batch: give a network without norm")
+        squared = logits_jacobian(weight, model.readout.weight, model.activation, x)
+        return self.coupling * squared.mean()
 
 
 # ----------------------------------------------------------------------------------- spectrum
@@ -365,7 +293,6 @@ class Spectral(Penalty):
     Args:
         coupling: :math:`\beta`.
         exponent, first, scale: of :func:`spectral_distance`.
-        part: "hidden" or "activations".
         covariance: "centred" or "last_batch".
         batch_per_unit: fewest examples of a batch for each unit.
     Raises: ValueError if a name is unknown.
@@ -375,14 +302,12 @@ class Spectral(Penalty):
     exponent: float = 1.0
     first: int = 10
     scale: float | None = None
-    part: str = "hidden"
     covariance: str = "centred"
     batch_per_unit: float = BATCH_PER_UNIT
     _images: Tensor | None = field(default=None, repr=False)
     _directions: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        check_known("part", self.part, PARTS[:2])
         check_known("covariance", self.covariance, COVARIANCES)
 
     @classmethod
@@ -393,7 +318,6 @@ class Spectral(Penalty):
             exponent=1.0,
             first=0,
             scale=1.0,
-            part="hidden",
             covariance="last_batch",
             batch_per_unit=0.0,
         )
@@ -406,11 +330,10 @@ class Spectral(Penalty):
         self._directions = None
 
     def __call__(self, model: nn.Module, x: Tensor, *, generator: torch.Generator) -> Tensor:
-        function = _function(model, self.part)
-        values = function(x)
+        values = model.hidden(x)
         self._check_batch(*values.shape)
         if self._directions is None:
-            self._directions = self.directions(function).to(values)
+            self._directions = self.directions(model).to(values)
         eigenvalues = variances_along(values, self._directions, covariance=self.covariance)
         distance = spectral_distance(
             eigenvalues,
@@ -422,15 +345,15 @@ class Spectral(Penalty):
         return self.coupling * distance
 
     @torch.no_grad()
-    def directions(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """(h, h) float64, the directions of ``function`` over the training images.
+    def directions(self, model: nn.Module) -> Tensor:
+        """(h, h) float64, the directions of the hidden units over the training images.
 
         Raises: ValueError if :meth:`begin` was not called.
         """
         if self._images is None:
             raise ValueError("the spectral penalty has no training images: call begin(images)")
         batches = self._images.split(COVARIANCE_BATCH)
-        values = map(function, batches)
+        values = map(model.hidden, batches)
         if self.covariance == "centred":
             covariance = accumulated_covariance(values)
         else:

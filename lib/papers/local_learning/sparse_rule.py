@@ -24,7 +24,6 @@ from lib.papers.local_learning.krotov_hopfield import (
     last_epoch,
     measured,
     minibatches,
-    norms,
     overlap_weights,
     scaled_,
     winners,
@@ -43,7 +42,6 @@ def sparse_summed_update(
     rank: int = 2,
     anti_hebbian: float = 0.4,
     radius: float = 1.0,
-    competition: str = "fast",
 ) -> Tensor:
     r"""(nnz,) update of the stored weights by a batch before it is scaled.
 
@@ -56,18 +54,14 @@ def sparse_summed_update(
     Args:
         layer: (n_in -> n_units), without bias.
         x: (B, n_in) float.
-        norm_order, rank, anti_hebbian, radius, competition: of the rule.
+        norm_order, rank, anti_hebbian, radius: of the rule.
     Raises: ValueError if a value is out of range.
     """
     support, values = layer.support, layer.values.detach()
     check_rank(rank, support.n_out)
     columns = compiled.feature_major(x)  # (n_in, B)
     overlap = kernels.spmm(support, overlap_weights(values, norm_order), columns)  # (n_units, B)
-    score = overlap.t()
-    if competition == "sequential":
-        lengths = norms(layer.to_dense().detach(), norm_order)
-        score = score / lengths.pow(norm_order - 1).clamp(min=torch.finfo(x.dtype).tiny)
-    units, signals = winners(score, rank, anti_hebbian, competition)
+    units, signals = winners(overlap.t(), rank, anti_hebbian)
     g = torch.zeros_like(overlap)
     g.scatter_(0, units, signals[:, None].expand(units.shape))
     decay = (g * overlap).sum(1)  # (n_units,)

@@ -39,14 +39,11 @@ class Fit(NamedTuple):
         exponent: minus its slope.
         log_scale: its value at rank 1, natural logarithm.
         r_squared: share of the variance of the logarithms that it explains, weighted as the fit.
-        standard_error: of the exponent, by least squares. It takes neighbouring eigenvalues for
-            independent, which they are not: :func:`resampled` has one that holds.
     """
 
     exponent: float
     log_scale: float
     r_squared: float
-    standard_error: float
 
 
 # ------------------------------------------------------------------------------- the eigenvalues
@@ -110,9 +107,7 @@ def cross_validated(first: Tensor, second: Tensor) -> np.ndarray:
     return (shared / (len(first) - 1)).numpy()
 
 
-def resampled(
-    hidden: Tensor, draws: int, *, generator: torch.Generator, n: int | None = None
-) -> np.ndarray:
+def resampled(hidden: Tensor, draws: int, *, generator: torch.Generator) -> np.ndarray:
     """The spectrum on images drawn anew with replacement.
 
     Layers that are measured on the same images are resampled together by generators of one seed.
@@ -123,14 +118,13 @@ def resampled(
         hidden: (N, h) float.
         draws: how many.
         generator: source of randomness.
-        n: the largest eigenvalues to keep of each; None for all.
-    Returns: (draws, n) float64.
+    Returns: (draws, h) float64.
     """
     spectra = []
     for _ in range(draws):
         chosen = torch.randint(len(hidden), (len(hidden),), generator=generator)
         counts = torch.bincount(chosen, minlength=len(hidden))
-        spectra.append(covariance_eigenvalues(hidden, counts)[:n])
+        spectra.append(covariance_eigenvalues(hidden, counts))
     return np.array(spectra)
 
 
@@ -165,9 +159,7 @@ def fit(
     rest = weights @ residuals**2
     total = weights @ (log_lambda - weights @ log_lambda) ** 2
     explained = 1 - rest / total if total > 0 else math.nan
-    spread = weights @ (np.log(n) - weights @ np.log(n)) ** 2
-    error = math.sqrt(rest / (len(n) - 2) / spread)
-    return Fit(-coefficients[1], coefficients[0], explained, error)
+    return Fit(-coefficients[1], coefficients[0], explained)
 
 
 def within(ranks: tuple[int, int], eigenvalues: np.ndarray) -> tuple[int, int]:
@@ -326,14 +318,6 @@ def compare_laws(
     table["criterion"] = misfit + table.pop("coefficients") * math.log(independent)
     table["behind"] = table["criterion"] - table["criterion"].min()
     return table.assign(supported=table["behind"] < SUPPORTED)
-
-
-def is_power_law(
-    eigenvalues: np.ndarray, ranks: tuple[int, int] = RANGE, *, weighted: bool = False
-) -> bool:
-    """Whether no law of :func:`compare_laws` describes a range of a spectrum better."""
-    table = compare_laws(eigenvalues, ranks, weighted=weighted)
-    return bool(table.set_index("law").loc["power law", "supported"])
 
 
 def _falling(

@@ -1,46 +1,637 @@
-"""The runs that train a network with one hidden layer, and what their records hold.
+r"""How layers are learned locally, and how networks with one hidden layer are trained.
 
-All images are divided by their own L3 norm first. A network leaves its weights after the last
-epoch, as released, and those of the best validation epoch.
+Every image is divided by its own p-norm first, p = 3 (:func:`unit_norm`): pixels of CIFAR-10 are
+then about .07. A perturbation's radius or norm is in this unit wherever a network is attacked as it
+is; :func:`on_pixels` puts the division in front, and radii are in pixels again.
+
+A layer is looked at after some of its epochs: its spectrum, what a read-out makes of it, and how
+many units have left their start. A network leaves its weights after the last epoch, as released,
+and those of the best validation epoch.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from lib import data
+from lib import checkpoints, data, train
+from lib.data import Split
 from lib.layers import SparseLinear
 from lib.names import check_known
 from lib.papers.local_learning import krotov_hopfield as kh
-from lib.papers.local_learning import networks, regularizers
-from lib.papers.local_learning.layers import dense_weights, holds_layer, layer_of, sparse_layer
-from lib.papers.local_learning.pruning import prune_by_mixture
+from lib.papers.local_learning import regularizers, spectra
+from lib.papers.local_learning.regularizers import Penalty
+from lib.papers.local_learning.sparse_rule import EVOLUTION, learn_sparse
 from lib.papers.shared import trained
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
+from lib.settings import History, Settings
+from lib.support import Support, make_support
+
+RELEASED, CORRECTED = "as released", "corrected"  # protocols
+RATES = ((30, 1e-3), (90, 5e-4), (120, 2e-4), (160, 1e-4))  # up to which epoch which rate
+LAST_RATE = 1e-5
+FEATURE_BATCH = 1000
+
+LOOKED_AT = (0, 1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 250, 300, 400, 500, 700, 1000)
+FIELDS = "fields."  # first part of the names of arrays of receptive fields
+N_FIELDS = 20  # units whose weights are shipped
+PROBE = {"images": 5000, "epochs": 30}  # of the read-out by which a layer is looked at
+SPECTRUM_IMAGES = 5000
+CHANGED = 0.9  # cosine with its start, below which a unit has changed
 
 BEST = "best."  # first part of the names of weights of the best validation epoch
 METHODS = ("kh", "bp", "l2", "jreg", "jreg_units", "specreg")
-# What three projections of which two are flattened estimate of the squared norm, on average, in the
-# released batches of 1,000: see regularizers.projected_jacobian. Here it is not estimated.
-FLATTENED = (1 + 2 / 1000) / 3
-PENALTIES: dict[str, Any] = {
-    "none": lambda coupling: regularizers.Penalty(),
-    "weights": lambda coupling: regularizers.SquaredWeights(coupling),
-    "hidden, as released": lambda coupling: regularizers.Jacobian(
-        coupling * FLATTENED, part="hidden"
-    ),
+PENALTIES: dict[str, Callable[[float], Penalty]] = {
+    "none": lambda coupling: Penalty(),
+    "weights": regularizers.SquaredWeights,
+    "hidden, as released": regularizers.Jacobian.released,
     "activations": lambda coupling: regularizers.Jacobian(coupling, part="activations"),
     "logits": lambda coupling: regularizers.Jacobian(coupling, part="logits"),
     "spectrum, as released": regularizers.Spectral.released,
-    "spectrum": lambda coupling: regularizers.Spectral(coupling),
+    "spectrum": regularizers.Spectral,
 }
+
+
+# -------------------------------------------------------------------------------- the inputs
+
+
+def unit_norm(x: Tensor, norm_order: float = 3.0) -> Tensor:
+    r"""(B, n_in) float, images divided by their own norm, :math:`v / \|v\|_p`.
+
+    Source: [Holzhausen2025], the released code.
+
+    Args:
+        x: (B, ...) float, flattened here.
+        norm_order: p.
+    Raises: ValueError if an image is all zeros.
+    """
+    x = x.flatten(1)
+    length = torch.linalg.vector_norm(x, norm_order, dim=1)
+    if (length == 0).any():
+        i = int((length == 0).nonzero()[0])
+        raise ValueError(f"image {i} has norm 0: it cannot be scaled to 1, leave it out")
+    return x / length[:, None]
+
+
+class UnitNorm(nn.Module):
+    """:func:`unit_norm` as the first step of a network, (B, ...) -> (B, n_in)."""
+
+    def __init__(self, norm_order: float = 3.0) -> None:
+        super().__init__()
+        self.norm_order = norm_order
+
+    def forward(self, x: Tensor) -> Tensor:
+        return unit_norm(x, self.norm_order)
+
+    def extra_repr(self) -> str:
+        return f"norm_order={self.norm_order:g}"
+
+
+def unit_norm_split(split: Split, norm_order: float = 3.0) -> Split:
+    """The same data with every image flattened and divided by its own norm."""
+    parts = {}
+    for name in ("x_train", "x_valid", "x_test"):
+        x = getattr(split, name)
+        if x is not None:
+            parts[name] = unit_norm(x, norm_order)
+    return replace(split, **parts)
+
+
+# ------------------------------------------------------------------------------- the networks
+
+
+class Power(nn.Module):
+    r"""The activation :math:`max(0, x)^n`.
+
+    Source: [Krotov2019].
+
+    Args:
+        n: the power, at least 1.
+    Raises: ValueError if the power is below 1.
+    """
+
+    def __init__(self, n: float) -> None:
+        super().__init__()
+        if not 1 <= n < math.inf:
+            raise ValueError(f"n = {n} is out of range: give a power of at least 1")
+        self.n = n
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float of any shape -> the same."""
+        positive = x.relu()
+        return positive if self.n == 1 else positive.pow(self.n)
+
+    def extra_repr(self) -> str:
+        return f"{self.n:g}"
+
+
+class HiddenLayer(nn.Module):
+    r"""One hidden layer and a linear read-out.
+
+    .. math:: z = f(h) A^T + b, \qquad h = x W^T
+
+    Source: [Holzhausen2025], both models of the released code.
+
+    Args:
+        linear: of the hidden layer, (B, n_in) -> (B, n_units), without bias.
+        n_units, n_classes: widths.
+        power: n of the activation, see :class:`Power`.
+        batch_norm: whether the activations are normalised over the batch before the read-out.
+        generator: of the read-out's start, uniform in :math:`\pm 1 / \sqrt{n_{units}}`.
+    """
+
+    def __init__(
+        self,
+        linear: nn.Module,
+        n_units: int,
+        n_classes: int,
+        *,
+        power: float = 1.0,
+        batch_norm: bool = False,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.linear = linear
+        self.activation = Power(power)
+        self.norm = nn.BatchNorm1d(n_units) if batch_norm else nn.Identity()
+        self.readout = nn.Linear(n_units, n_classes)
+        limit = 1 / math.sqrt(n_units)
+        for parameter in self.readout.parameters():
+            nn.init.uniform_(parameter, -limit, limit, generator=generator)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """(B, ...) float -> (B, n_units) float, h, before the activation."""
+        return self.linear(x.flatten(1))
+
+    def activations(self, x: Tensor) -> Tensor:
+        """(B, ...) float -> (B, n_units) float, f(h), before any normalisation."""
+        return self.activation(self.hidden(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) float -> (B, n_classes) logits."""
+        return self.readout(self.norm(self.activations(x)))
+
+
+class Frozen(nn.Module):
+    """A linear layer that does not learn: its weights are a buffer.
+
+    Args:
+        weight: (n_units, n_in) float.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in) float -> (B, n_units) float."""
+        return F.linear(x, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"n_in={self.weight.shape[1]}, n_units={self.weight.shape[0]}"
+
+
+def krotov_hopfield_network(
+    layer: Tensor | SparseLinear,
+    n_classes: int,
+    *,
+    norm_order: float = 3.0,
+    power: float = 4.5,
+    generator: torch.Generator,
+) -> HiddenLayer:
+    r"""The network of a locally learned layer: frozen overlaps, :math:`max(0, I)^n`, a read-out.
+
+    The hidden layer computes the overlaps of the rule, :math:`x (sign(W) |W|^{p-1})^T`, and not
+    :math:`x W^T`: so does the released code.
+
+    Source: [Holzhausen2025], the released code; [Krotov2019].
+
+    Args:
+        layer: (n_units, n_in) float, W as it was learned; or a layer learned on its links, see
+            :mod:`lib.papers.local_learning.sparse_rule`, which are kept as such.
+        n_classes: number of logits.
+        norm_order: p of the rule.
+        power: n.
+        generator: of the read-out's start.
+    """
+    if isinstance(layer, SparseLinear):
+        values = layer.values.detach()
+        frozen = _on_support(layer.support, kh.overlap_weights(values, norm_order))
+        frozen.values.requires_grad_(False)
+        n_units = layer.out_features
+    else:
+        values, n_units = layer, len(layer)
+        frozen = Frozen(kh.overlap_weights(layer, norm_order))
+    network = HiddenLayer(frozen, n_units, n_classes, power=power, generator=generator)
+    return network.to(values)
+
+
+def _on_support(support: Support, values: Tensor) -> SparseLinear:
+    """A sparse layer without bias of these links and values."""
+    layer = SparseLinear(
+        support.n_in,
+        support.n_out,
+        support=support,
+        bias=False,
+        start=0.0,
+        generator=torch.Generator(),
+        dtype=values.dtype,
+    )
+    layer.replace_values_(values)
+    return layer
+
+
+def perceptron(
+    n_in: int,
+    n_units: int,
+    n_classes: int,
+    *,
+    batch_norm: bool = False,
+    generator: torch.Generator,
+) -> HiddenLayer:
+    r"""The network that back-propagation trains: xW without bias, ReLU, a read-out.
+
+    Weights start as :math:`N(0, 2 / n_{in})` ([He2015]).
+
+    Source: [Holzhausen2025], the released code, SHLP.
+
+    Args:
+        n_in, n_units, n_classes: widths.
+        batch_norm: whether the activations are normalised; only with the spectral penalty.
+        generator: of the start.
+    """
+    linear = nn.Linear(n_in, n_units, bias=False)
+    nn.init.normal_(linear.weight, std=math.sqrt(2 / n_in), generator=generator)
+    return HiddenLayer(linear, n_units, n_classes, batch_norm=batch_norm, generator=generator)
+
+
+def on_pixels(network: nn.Module, norm_order: float = 3.0) -> nn.Sequential:
+    """The network of images as they are, each divided by its norm as the first step."""
+    return nn.Sequential(UnitNorm(norm_order), network)
+
+
+# ---------------------------------------------------------------------------- how a network learns
+
+
+@dataclass(frozen=True)
+class Published(Settings):
+    r"""How the read-outs and the perceptrons are trained, by Adam.
+
+    The rate falls in steps after epochs 30, 90, 120 and 160, and stays at 1e-5 for what is left of
+    1,000: fewer epochs are the first of these.
+
+    Source: [Holzhausen2025], the released code.
+
+    Args:
+        law: "steps"; "spectral": 1e-3 to epoch 90, then :math:`e^{-(t - 90) / 30}` of it; or
+            "constant": 1e-3, of the read-out of a locally learned layer.
+    Raises: ValueError if the law is unknown, or a value is out of range.
+    """
+
+    batch_size: int = 1000
+    learning_rate: float = RATES[0][1]
+    schedule: str = "constant"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    law: str = "steps"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.law not in ("steps", "spectral", "constant"):
+            raise ValueError(f"law {self.law!r} is unknown: give 'steps', 'spectral' or 'constant'")
+
+    def learning_rate_at_epoch(self, epoch: int) -> float:
+        """Learning rate of epoch ``epoch``, from 1."""
+        if self.law == "constant":
+            return self.learning_rate
+        if self.law == "spectral":
+            return self.learning_rate * math.exp(-max(0.0, epoch - 90) / 30)
+        factor = self.learning_rate / RATES[0][1]
+        for last, rate in RATES:
+            if epoch <= last:
+                return factor * rate
+        return factor * LAST_RATE
+
+
+def fit_network(
+    network: nn.Module,
+    split: Split,
+    settings: Published,
+    *,
+    seed: int,
+    penalty: Penalty | None = None,
+    evaluate_test: bool = True,
+    checkpoint: Path | None = None,
+    stop_after: int | None = None,
+    on_epoch: Callable[[History], None] | None = None,
+    measure: Callable[[nn.Module], dict[str, Any]] | None = None,
+) -> History:
+    """Train a network by Adam on its cross-entropy, and a penalty if there is one.
+
+    Source: [Holzhausen2025], the released code; the loop is :func:`lib.train.fit`.
+
+    Args:
+        network: trained in place.
+        split: images divided by their norms, see :func:`unit_norm_split`.
+        settings: how to train.
+        seed: of the order of the images and of the penalty's projections.
+        penalty: see :mod:`lib.papers.local_learning.regularizers`.
+        evaluate_test, checkpoint, stop_after, on_epoch, measure: of :func:`lib.train.fit`.
+    Returns: the history.
+    Raises: as :func:`lib.train.fit`, and ValueError if a batch is too small for the penalty.
+    """
+    penalty = penalty or Penalty()
+    penalty.begin(split.x_train.to(next(network.parameters())))
+
+    def objective(model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        return F.cross_entropy(model(x), y) + penalty(model, x, generator=generator)
+
+    def after_epoch(history: History) -> None:
+        penalty.forget()
+        if on_epoch is not None:
+            on_epoch(history)
+
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return train.fit(
+        network,
+        split,
+        settings,
+        seed=seed,
+        objective=objective,
+        optimiser=torch.optim.Adam(trained, lr=settings.learning_rate),
+        evaluate_test=evaluate_test,
+        checkpoint=checkpoint,
+        stop_after=stop_after,
+        on_epoch=after_epoch,
+        measure=measure,
+    )
+
+
+def fit_readout(
+    network: HiddenLayer, split: Split, settings: Published, *, seed: int, **options: Any
+) -> History:
+    """Train the read-out alone, on the activations of the hidden layer, computed once.
+
+    Args:
+        network: its read-out is trained in place.
+        split: images divided by their norms.
+        settings, seed, options: of :func:`fit_network`.
+    Returns: the history.
+    """
+    return fit_network(
+        network.readout, activation_split(network, split), settings, seed=seed, **options
+    )
+
+
+@torch.no_grad()
+def activation_split(network: HiddenLayer, split: Split) -> Split:
+    """The same data with the activations of the hidden layer, (N, n_units), for images."""
+    like = network.readout.weight
+    parts = {}
+    for name in ("x_train", "x_valid", "x_test"):
+        x = getattr(split, name)
+        if x is not None:
+            batches = x.to(like).split(FEATURE_BATCH)
+            parts[name] = torch.cat([network.activations(batch) for batch in batches])
+    return replace(split, **parts)
+
+
+# ------------------------------------------------------------------------- layers learned locally
+
+
+@dataclass(frozen=True)
+class LocalLayer(Run):
+    """A layer learned by the rule of Krotov and Hopfield, without labels.
+
+    Args:
+        n_units, epochs, batch_size, step_size, norm_order, rank, anti_hebbian: see
+            :class:`lib.papers.local_learning.krotov_hopfield.KrotovHopfield`.
+        density: fraction of links, for a sparse layer; None: all.
+        evolving: whether the links of a sparse layer evolve.
+        limit: images learned from; None for all.
+    """
+
+    DIGITS: ClassVar[str] = "%.6g"
+
+    method: str = "kh"
+    variant: str = "as released"
+    n_units: int = 500
+    epochs: int = 300
+    batch_size: int = 1000
+    step_size: float = 0.02
+    norm_order: float = 3.0
+    rank: int = 2
+    anti_hebbian: float = 0.4
+    density: float | None = None
+    evolving: bool = False
+    limit: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Progress is counted in epochs."""
+        return self.epochs
+
+    def check(self) -> None:
+        """Refuse what is out of range. Raises ValueError."""
+        self.settings()
+
+    def settings(self) -> kh.KrotovHopfield:
+        """How it learns. Raises ValueError if a value is out of range."""
+        names = {field.name for field in dataclasses.fields(kh.KrotovHopfield)}
+        return kh.KrotovHopfield(**{name: v for name, v in vars(self).items() if name in names})
+
+    def check_table(self, metrics: pd.DataFrame) -> None:
+        """Refuse a table that lacks epochs. Raises ValueError."""
+        if len(metrics) != self.epochs + 1:
+            raise ValueError(f"its table holds {len(metrics)} of {self.epochs + 1} epochs")
+
+
+def make_layer(run: LocalLayer, workspace: Workspace) -> Contents:
+    """Learn the layer of a run, from its checkpoint if there is one."""
+    start = time.perf_counter()
+    split = data.load_once(run.dataset, limit=run.limit)
+    images = unit_norm(split.x_train.float())
+    probed = _Probe(run)
+    looks = _Looks(workspace.folder / "looks.pt")
+    for epoch in looked_at(run.epochs):
+        if epoch in looks.rows:
+            continue
+        layer, metrics = _learned(run, images, workspace, epoch)
+        looks.add_(epoch, probed(layer))
+    layer, metrics = _learned(run, images, workspace, run.epochs)
+    table = pd.DataFrame([{"epoch": 0}, *metrics])
+    seen = pd.DataFrame([{"epoch": epoch, **row} for epoch, row in looks.rows.items()])
+    arrays = {FIELDS + str(epoch): fields.numpy() for epoch, fields in looks.fields.items()}
+    if isinstance(layer, SparseLinear):
+        for name, tensor in layer.state_dict().items():
+            arrays[f"layer.{name}"] = tensor.numpy()
+    else:
+        arrays["layer.weight"] = layer.numpy()
+    facts = {
+        "architecture": f"{images.shape[1]}-{run.n_units}",
+        "final": {"probe_accuracy": float(seen["probe_accuracy"].iloc[-1])},
+        "seconds": round(time.perf_counter() - start, 1),
+        "data": {"source": split.source, "sha256": split.sha256},
+    }
+    return Contents(table.merge(seen, on="epoch", how="left"), arrays, facts)
+
+
+def looked_at(epochs: int) -> list[int]:
+    """The epochs after which a layer is looked at, the last among them."""
+    return [*(epoch for epoch in LOOKED_AT if epoch < epochs), epochs]
+
+
+def _learned(
+    run: LocalLayer, images: Tensor, workspace: Workspace, epoch: int
+) -> tuple[Tensor | SparseLinear, list[dict[str, Any]]]:
+    """The layer after an epoch, its weights or its links, and its table."""
+    if epoch == 0:
+        return start_of(run, images.shape[1]), []
+    options = {
+        "seed": run.seed,
+        "checkpoint": workspace.folder / "checkpoint.pt",
+        "stop_after": epoch,
+        "on_epoch": lambda learned: workspace.progress(learned.epoch),
+    }
+    if run.density is None:
+        learned = kh.learn(images, run.settings(), **options)
+        return learned.weight, learned.metrics
+    evolution = EVOLUTION if run.evolving else None
+    sparse = learn_sparse(
+        images, run.settings(), density=run.density, evolution=evolution, **options
+    )
+    return sparse.layer, sparse.metrics
+
+
+def start_of(run: LocalLayer, n_in: int) -> Tensor | SparseLinear:
+    """The layer before its first epoch."""
+    generator = torch.Generator().manual_seed(run.seed)
+    if run.density is None:
+        return torch.randn(run.n_units, n_in, generator=generator, dtype=torch.float32)
+    return SparseLinear(
+        n_in,
+        run.n_units,
+        density=run.density,
+        bias=False,
+        start=1.0,
+        generator=generator,
+        dtype=torch.float32,
+    )
+
+
+def dense_weights(layer: Tensor | SparseLinear) -> Tensor:
+    """(n_units, n_in) float, zeros where there is no link."""
+    return layer.to_dense().detach() if isinstance(layer, SparseLinear) else layer
+
+
+class _Looks:
+    """What was seen of a layer after some epochs, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        state = checkpoints.load(path) if path.exists() else {"rows": {}, "fields": {}}
+        self.rows: dict[int, dict[str, float]] = state["rows"]
+        self.fields: dict[int, Tensor] = state["fields"]
+
+    def add_(self, epoch: int, seen: tuple[dict[str, float], Tensor]) -> None:
+        row, self.fields[epoch] = seen
+        self.rows[epoch] = {name: float(value) for name, value in row.items()}
+        checkpoints.save(self.path, {"rows": self.rows, "fields": self.fields})
+
+
+class _Probe:
+    """Looks at a layer: its spectrum, what a read-out makes of it, and units that have changed."""
+
+    def __init__(self, run: LocalLayer) -> None:
+        self.run = run
+        n_validation = 5000 if run.dataset != "digits" else 200
+        split = data.load_once(run.dataset, validation=n_validation, limit=PROBE["images"])
+        self.split = unit_norm_split(split)
+        self.images = unit_norm(split.x_test[:SPECTRUM_IMAGES].float())
+        self.start = dense_weights(start_of(run, self.images.shape[1]))
+
+    def __call__(self, layer: Tensor | SparseLinear) -> tuple[dict[str, float], Tensor]:
+        weight = dense_weights(layer)
+        eigenvalues = spectra.covariance_eigenvalues(
+            kh.overlaps(self.images, weight, norm_order=self.run.norm_order)
+        )
+        ranks = spectra.within(spectra.RANGE, eigenvalues)
+        fit = spectra.fit(eigenvalues, ranks)
+        cosine = torch.cosine_similarity(weight, self.start, dim=1)
+        row = {
+            "exponent": fit.exponent,
+            "r_squared": fit.r_squared,
+            "changed": (cosine < CHANGED).double().mean().item(),
+            "mean_norm": kh.norms(weight, self.run.norm_order).mean().item(),
+            "probe_accuracy": self._accuracy(weight),
+        }
+        return row, weight[:N_FIELDS].half().float().clone()
+
+    def _accuracy(self, weight: Tensor) -> float:
+        """Accuracy on validation images of a read-out that was trained for some epochs."""
+        network = krotov_hopfield_network(
+            weight,
+            self.split.n_classes,
+            norm_order=self.run.norm_order,
+            generator=torch.Generator().manual_seed(self.run.seed),
+        )
+        settings = Published(epochs=PROBE["epochs"], batch_size=500, law="constant")
+        history = fit_readout(
+            network, self.split, settings, seed=self.run.seed, evaluate_test=False
+        )
+        return max(row["valid_accuracy"] for row in history.metrics)
+
+
+def keep_fields(record: Record, name: str) -> bool:
+    """What is shipped of a layer: receptive fields of seed 0."""
+    return name.startswith(FIELDS) and record.config.seed == 0
+
+
+def holds_layer(record: Record) -> bool:
+    """Whether a record holds the weights of its layer."""
+    return any(name.startswith("layer.") for name in record.arrays)
+
+
+def layer_of(record: Record) -> Tensor | SparseLinear:
+    """The layer that was learned. Raises ValueError if the record does not hold it."""
+    if not holds_layer(record):
+        raise ValueError(
+            f"record {record.path} does not hold the layer: learn it on this machine, in a notebook"
+            " with retrain = True"
+        )
+    arrays = record.arrays
+    if "layer.weight" in arrays:
+        return torch.from_numpy(arrays["layer.weight"])
+    n_in = int(record.environment["architecture"].split("-")[0])
+    return sparse_layer(arrays, n_in, record.config.n_units, "layer.")
+
+
+def sparse_layer(arrays: Mapping[str, Any], n_in: int, n_units: int, start: str) -> SparseLinear:
+    """The sparse layer whose links and values have names that start so."""
+    crow = torch.as_tensor(arrays[f"{start}crow"]).long()
+    col = torch.as_tensor(arrays[f"{start}col"]).long()
+    rows = torch.arange(n_units).repeat_interleave(crow.diff())
+    values = torch.as_tensor(arrays[f"{start}values"]).float()
+    return _on_support(make_support(rows, col, n_in, n_units), values)
+
+
+def layer_numbers(record: Record) -> dict[str, Any]:
+    """What the summary says of a layer."""
+    return {"epochs": record.config.epochs}
+
+
+# --------------------------------------------------------------------------- networks trained
 
 
 @dataclass(frozen=True)
@@ -57,9 +648,9 @@ class HiddenNetwork(Run):
         batch_norm: before the read-out.
         power: of the activation.
         pruned: how units of the parent that did not learn are found, which are set to zero: "as
-            released", "corrected", see :func:`lib.papers.local_learning.pruning.prune_by_mixture`,
-            or "", none.
-        epochs, batch_size, law: see :class:`lib.papers.local_learning.networks.Published`.
+            released", "corrected", or "", none; see ``prune_by_mixture`` of
+            :mod:`lib.papers.local_learning.krotov_hopfield`.
+        epochs, batch_size, law: see :class:`Published`.
         validation: examples taken out of the training part, by which the best epoch is chosen.
         evaluate_test: False in tuning, which must not see the test part.
         limit: training examples used; None for all.
@@ -100,29 +691,28 @@ class HiddenNetwork(Run):
             )
         self.settings()
 
-    def settings(self) -> networks.Published:
+    def settings(self) -> Published:
         """How to train. Raises ValueError if a value is out of range."""
-        return networks.Published(epochs=self.epochs, batch_size=self.batch_size, law=self.law)
+        return Published(epochs=self.epochs, batch_size=self.batch_size, law=self.law)
 
     def split(self) -> data.Split:
         """The data, every image divided by its norm."""
         split = data.load_once(self.dataset, validation=self.validation, limit=self.limit)
-        return networks.unit_norm_split(split)
+        return unit_norm_split(split)
 
     def generator(self) -> torch.Generator:
         """Of the weights at the start."""
         return torch.Generator().manual_seed(self.seed)
 
-    def untrained(self, n_in: int, n_classes: int) -> networks.HiddenLayer:
+    def untrained(self, n_in: int, n_classes: int) -> HiddenLayer:
         """The network of a method that learns its hidden layer by back-propagation, at the start,
         float32.
         """
-        network = networks.perceptron(
+        network = perceptron(
             n_in,
             self.n_units,
             n_classes,
             batch_norm=self.batch_norm,
-            power=self.power,
             generator=self.generator(),
         )
         return network.float()
@@ -133,19 +723,16 @@ class HiddenNetwork(Run):
             raise ValueError(f"its table holds {len(metrics)} of {self.epochs} epochs")
 
 
-# ------------------------------------------------------------------------------ what it makes
-
-
 def make_network(run: HiddenNetwork, workspace: Workspace) -> Contents:
     """Train the network of a run, from its checkpoint if there is one."""
     split = run.split()
     facts: dict[str, Any] = {}
     if run.parent is None:
         network = run.untrained(split.n_features, split.n_classes)
-        fit = networks.fit_network
+        fit = fit_network
     else:
         network, facts = _on_layer(run, workspace, split.n_classes)
-        fit = networks.fit_readout
+        fit = fit_readout
     start = _squared_weights(network)
     history = fit(
         network,
@@ -180,7 +767,7 @@ def make_network(run: HiddenNetwork, workspace: Workspace) -> Contents:
     return Contents(pd.DataFrame(history.metrics), arrays, facts)
 
 
-def _squared_weights(network: networks.HiddenLayer) -> float:
+def _squared_weights(network: HiddenLayer) -> float:
     r""":math:`\|W\|_F^2` of the hidden layer, which is the squared norm of its Jacobian."""
     linear = network.linear
     weights = linear.values if isinstance(linear, SparseLinear) else linear.weight
@@ -189,7 +776,7 @@ def _squared_weights(network: networks.HiddenLayer) -> float:
 
 def _on_layer(
     run: HiddenNetwork, workspace: Workspace, n_classes: int
-) -> tuple[networks.HiddenLayer, dict[str, Any]]:
+) -> tuple[HiddenLayer, dict[str, Any]]:
     """The untrained read-out on the layer of the parent, and what became of that layer."""
     layer = layer_of(workspace.record_of(run.parent, holds_layer))
     weight = dense_weights(layer)
@@ -205,11 +792,9 @@ def _on_layer(
         "power": run.power,
         "generator": run.generator(),
     }
-    if isinstance(layer, SparseLinear):
-        return networks.sparse_krotov_hopfield_network(layer, n_classes, **options), facts
     if run.pruned:
         layer, facts["pruned_units"] = _pruned(layer, run.pruned == "as released")
-    return networks.krotov_hopfield_network(layer, n_classes, **options), facts
+    return krotov_hopfield_network(layer, n_classes, **options), facts
 
 
 def _pruned(weight: Tensor, as_released: bool) -> tuple[Tensor, int]:
@@ -217,7 +802,7 @@ def _pruned(weight: Tensor, as_released: bool) -> tuple[Tensor, int]:
     variances of too few units lie where mixtures are looked for.
     """
     try:
-        found = prune_by_mixture(weight, last_fitted=as_released)
+        found = kh.prune_by_mixture(weight, last_fitted=as_released)
     except ValueError:
         return weight, 0
     return found.weight, int((~found.kept).sum())
@@ -232,15 +817,12 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return right / len(y)
 
 
-# --------------------------------------------------------------------------- what a record holds
-
-
 def holds_network(record: Record) -> bool:
     """Whether a record holds the whole trained network."""
     return any(name.startswith(trained.STATE) for name in record.arrays)
 
 
-def network(record: Record, which: str = "last") -> networks.HiddenLayer:
+def network_of(record: Record, which: str = "last") -> HiddenLayer:
     """The trained network, in evaluation mode.
 
     Args:
@@ -258,7 +840,7 @@ def network(record: Record, which: str = "last") -> networks.HiddenLayer:
 
 def _rebuilt(
     run: HiddenNetwork, arrays: Mapping[str, np.ndarray], architecture: str, which: str
-) -> networks.HiddenLayer:
+) -> HiddenLayer:
     check_known("weights", which, ("last", "best"))
     state = {}
     for start in (trained.STATE, BEST)[: 1 if which == "last" else 2]:
@@ -271,7 +853,7 @@ def _rebuilt(
     else:
         linear = _frozen(state, n_in, n_units)
         options = {"power": run.power, "generator": run.generator()}
-        model = networks.HiddenLayer(linear, n_units, n_classes, **options).float()
+        model = HiddenLayer(linear, n_units, n_classes, **options).float()
     model.load_state_dict(state)
     return model.eval()
 
@@ -279,7 +861,7 @@ def _rebuilt(
 def _frozen(state: Mapping[str, Tensor], n_in: int, n_units: int) -> nn.Module:
     """The hidden layer that was learned locally."""
     if "linear.weight" in state:
-        return networks.Frozen(state["linear.weight"])
+        return Frozen(state["linear.weight"])
     return sparse_layer(state, n_in, n_units, "linear.")
 
 

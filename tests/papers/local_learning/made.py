@@ -3,19 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from lib.papers.local_learning.layers import LocalLayer
-from lib.papers.local_learning.measuring import FITS, LINES
 from lib.papers.local_learning.spectra import AS_RELEASED
-from lib.papers.local_learning.training import HiddenNetwork
+from lib.papers.local_learning.studies import FITS, LINES
+from lib.papers.local_learning.training import CORRECTED, HiddenNetwork, LocalLayer
 from lib.papers.shared.study import Study
 from lib.runs.record import Record
 
-CORRECTED, RELEASED = "corrected", "as released"
 ATTACKS = ("noise", "fgsm", "pgd")
 
 
 def local(seed=0, n_units=2000, **fields):
-    return LocalLayer("kh", dataset="cifar10", seed=seed, n_units=n_units, **fields)
+    experiment = "kh_long" if n_units == 2000 else "kh"
+    return LocalLayer(experiment, dataset="cifar10", seed=seed, n_units=n_units, **fields)
 
 
 def learned(seed=0, n_units=2000, off_norm=0.0, lowest_mean=0.0, **fields):
@@ -39,8 +38,9 @@ def network(method, seed, n_units=2000, layer=None, **fields):
     parent = None
     if method == "kh":
         parent = local(seed if layer is None else layer, n_units)
+    experiment = "wide_networks" if n_units == 2000 else "bio_networks"
     return HiddenNetwork(
-        "wide_networks",
+        experiment,
         dataset="cifar10",
         method=method,
         seed=seed,

@@ -1,9 +1,12 @@
 """The rule of competing hidden units by hand, its laws, its runs, and what became of them."""
 
 import dataclasses
+import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from lib.papers.local_learning import krotov_hopfield as rule
 from lib.papers.local_learning.krotov_hopfield import KrotovHopfield
@@ -21,16 +24,13 @@ def x(generator):
     return torch.rand(30, 5, generator=generator)
 
 
-def update_by_definition(weight, x, order, rank, anti_hebbian, radius, competition):
+def update_by_definition(weight, x, order, rank, anti_hebbian, radius):
     """The sum over samples and units, written out."""
     total = torch.zeros_like(weight)
-    lengths = weight.abs().pow(order).sum(1).pow((order - 1) / order)
     for v in x:
         overlap = (weight.sign() * weight.abs().pow(order - 1) * v).sum(1)
-        score = overlap / lengths if competition == "sequential" else overlap
-        ranked = score.argsort(descending=True).tolist()
-        losers = ranked[1:rank] if competition == "sequential" else [ranked[rank - 1]]
-        signals = {ranked[0]: 1.0} | dict.fromkeys(losers, -anti_hebbian)
+        ranked = overlap.argsort(descending=True).tolist()
+        signals = {ranked[0]: 1.0, ranked[rank - 1]: -anti_hebbian}
         for unit, g in signals.items():
             total[unit] += g * (radius**order * v - overlap[unit] * weight[unit])
     return total
@@ -42,13 +42,10 @@ def test_overlap_is_the_inner_product_of_its_order(weight, x, order):
     torch.testing.assert_close(rule.overlaps(x, weight, norm_order=order), desired)
 
 
-@pytest.mark.parametrize("competition", ["fast", "sequential"])
 @pytest.mark.parametrize(("order", "rank", "radius"), [(2, 2, 1.0), (3, 2, 1.5), (3, 5, 0.5)])
-def test_update_of_a_batch_is_the_sum_over_its_samples(weight, x, order, rank, radius, competition):
-    desired = update_by_definition(weight, x, order, rank, 0.4, radius, competition)
-    actual = rule.summed_update(
-        weight, x, norm_order=order, rank=rank, radius=radius, competition=competition
-    )
+def test_update_of_a_batch_is_the_sum_over_its_samples(weight, x, order, rank, radius):
+    desired = update_by_definition(weight, x, order, rank, 0.4, radius)
+    actual = rule.summed_update(weight, x, norm_order=order, rank=rank, radius=radius)
     torch.testing.assert_close(actual, desired)
 
 
@@ -67,12 +64,9 @@ def test_second_unit_unlearns_what_the_first_learns_worked_by_hand():
     assert actual.tolist() == desired
 
 
-def test_competitions_suppress_other_ranks_only_beyond_two():
-    score = torch.tensor([[5.0, 4.0, 3.0, 2.0]])
-    units, signals = rule.winners(score, 3, 0.4, "fast")
+def test_the_first_unit_learns_and_that_of_the_rank_unlearns():
+    units, signals = rule.winners(torch.tensor([[5.0, 4.0, 3.0, 2.0]]), 3, 0.4)
     assert units.tolist() == [[0], [2]] and signals.tolist() == [1, -0.4]
-    units, signals = rule.winners(score, 3, 0.4, "sequential")
-    assert units.tolist() == [[0], [1], [2]] and signals.tolist() == [1, -0.4, -0.4]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -90,11 +84,10 @@ def test_step_of_no_update_is_zero():
     assert not step.any()
 
 
-@pytest.mark.parametrize("competition", ["fast", "sequential"])
-def test_permuting_the_units_permutes_the_update(weight, x, generator, competition):
+def test_permuting_the_units_permutes_the_update(weight, x, generator):
     order = torch.randperm(len(weight), generator=generator)
-    actual = rule.summed_update(weight[order], x, rank=3, competition=competition)
-    desired = rule.summed_update(weight, x, rank=3, competition=competition)[order]
+    actual = rule.summed_update(weight[order], x, rank=3)
+    desired = rule.summed_update(weight, x, rank=3)[order]
     torch.testing.assert_close(actual, desired)
 
 
@@ -282,11 +275,6 @@ def test_settings_out_of_range_are_refused(field, value):
         dataclasses.replace(SMALL, **{field: value})
 
 
-def test_unknown_competition_is_refused():
-    with pytest.raises(ValueError, match="unknown competition 'slow'"):
-        dataclasses.replace(SMALL, competition="slow")
-
-
 def test_stopping_before_the_first_epoch_is_refused(x):
     with pytest.raises(ValueError, match="stop_after = 0 is out of range"):
         rule.learn(x, SMALL, seed=0, stop_after=0)
@@ -297,3 +285,74 @@ def test_checkpoint_of_another_version_is_refused(x, tmp_path):
     torch.save({"format": 0}, checkpoint)
     with pytest.raises(ValueError, match="delete it to start anew"):
         rule.learn(x, SMALL, seed=0, checkpoint=checkpoint)
+
+
+# ---------------------------------------------------------------------- units that did not learn
+
+
+def layer(log_variances, rng, n_in=400):
+    """Units whose weights have these variances exactly."""
+    weight = torch.from_numpy(rng.standard_normal((len(log_variances), n_in)))
+    weight = (weight - weight.mean(1, keepdim=True)) / weight.std(1, keepdim=True)
+    return weight * torch.from_numpy(np.exp(log_variances / 2))[:, None]
+
+
+def test_log_variance_is_natural_and_of_a_sample():
+    weight = torch.tensor([[1.0, 3.0], [0.0, 2 * math.sqrt(2 * math.e)]])
+    desired = torch.tensor([math.log(2), math.log(4) + 1])
+    torch.testing.assert_close(rule.log_variances(weight), desired)
+
+
+def test_units_of_the_upper_group_are_pruned(rng):
+    learned, not_learned = rng.normal(-7.5, 0.1, 300), rng.normal(-5.5, 0.1, 40)
+    weight = layer(np.concatenate([learned, not_learned]), rng)
+    pruned = rule.prune_by_mixture(weight)
+    assert pruned.n_components == 2
+    assert pruned.kept.tolist() == [True] * 300 + [False] * 40
+    assert math.log(pruned.threshold) == pytest.approx(-6.5, abs=0.05)  # the midpoint
+    assert torch.equal(pruned.weight[:300], weight[:300]) and not pruned.weight[300:].any()
+
+
+def one_group(n=500):
+    """Quantiles of a normal distribution, without the chance of a draw."""
+    return -7.1 + 0.2 * stats.norm.ppf((np.arange(n) + 0.5) / n)
+
+
+def test_one_group_is_left_alone(rng):
+    weight = layer(one_group(), rng)
+    pruned = rule.prune_by_mixture(weight)
+    assert pruned.n_components == 1 and pruned.threshold == math.inf
+    assert pruned.kept.all() and torch.equal(pruned.weight, weight)
+
+
+def test_mixture_that_was_refused_prunes_one_group_too(rng):
+    pruned = rule.prune_by_mixture(layer(one_group(), rng), last_fitted=True)
+    assert pruned.n_components == 2 and pruned.threshold < math.inf
+
+
+def test_published_starts_miss_a_group_far_above_them(rng):
+    values = np.concatenate([rng.normal(-7.5, 0.1, 300), rng.normal(-5.5, 0.1, 40)])
+    missed = np.sort(rule.select_mixture(values, last_fitted=True).means_[:, 0])
+    assert len(missed) == 2 and missed.max() < -7
+    found = np.sort(rule.select_mixture(values).means_[:, 0])
+    assert found == pytest.approx([-7.5, -5.5], abs=0.05)
+
+
+@pytest.mark.parametrize("centres", [(-7.5,), (-8.2, -6.2), (-8.4, -7.1, -5.8)])
+def test_number_of_groups_is_recovered(centres, rng):
+    values = np.concatenate([rng.normal(centre, 0.12, 400) for centre in centres])
+    mixture = rule.select_mixture(values)
+    assert np.sort(mixture.means_[:, 0]) == pytest.approx(centres, abs=0.05)
+
+
+def test_units_that_never_learned_are_pruned_though_they_are_not_fitted(rng):
+    log_variances = np.concatenate([rng.normal(-7.5, 0.1, 200), rng.normal(-6, 0.1, 50), [0.0]])
+    pruned = rule.prune_by_mixture(layer(log_variances, rng))
+    assert pruned.kept.tolist() == [True] * 200 + [False] * 51
+
+
+def test_layer_that_has_not_learned_is_refused(rng):
+    with pytest.raises(
+        ValueError, match="0 units have a log-variance in .*, has the layer learned"
+    ):
+        rule.prune_by_mixture(layer(np.zeros(20), rng))

@@ -21,12 +21,11 @@ def layer_of(density, generator):
     return SparseLinear(20, 12, density=density, bias=False, start=1.0, generator=generator)
 
 
-@pytest.mark.parametrize("competition", ["fast", "sequential"])
 @pytest.mark.parametrize("density", [0.3, 1.0])
 @pytest.mark.parametrize(("order", "rank"), [(2, 2), (3, 4)])
-def test_update_is_the_dense_one_at_the_links(x, density, order, rank, competition, generator):
+def test_update_is_the_dense_one_at_the_links(x, density, order, rank, generator):
     layer = layer_of(density, generator)
-    options = {"norm_order": order, "rank": rank, "radius": 1.3, "competition": competition}
+    options = {"norm_order": order, "rank": rank, "radius": 1.3}
     desired = dense.summed_update(layer.to_dense().detach(), x, **options)
     actual = sparse_rule.sparse_summed_update(layer, x, **options)
     torch.testing.assert_close(actual, desired.flatten()[layer.support.keys])

@@ -79,17 +79,15 @@ def test_an_exact_power_law_has_its_exponent(exponent, weighted):
     assert found.exponent == pytest.approx(exponent)
     assert found.log_scale == pytest.approx(math.log(7))
     assert found.r_squared == pytest.approx(1)
-    assert found.standard_error == pytest.approx(0, abs=1e-6)
 
 
 def test_the_ordinary_fit_is_that_of_numpy(rng):
     eigenvalues = noisy(CUT_OFF, rng)
     n, log_lambda = RANKS[9:500], np.log(eigenvalues[9:500])
-    (slope, constant), covariance = np.polyfit(np.log(n), log_lambda, 1, cov=True)
+    slope, constant = np.polyfit(np.log(n), log_lambda, 1)
     found = spectra.fit(eigenvalues, (10, 500))
     assert found.exponent == pytest.approx(-slope)
     assert found.log_scale == pytest.approx(constant)
-    assert found.standard_error == pytest.approx(math.sqrt(covariance[0, 0]))
     assert found.r_squared == pytest.approx(np.corrcoef(np.log(n), log_lambda)[0, 1] ** 2)
 
 
@@ -160,6 +158,11 @@ def test_an_exponential_is_steeper_where_ranks_are_higher():
 # --------------------------------------------------------------------------------------- laws
 
 
+def is_power_law(*arguments, **options):
+    table = spectra.compare_laws(*arguments, **options)
+    return bool(table.set_index("law").loc["power law", "supported"])
+
+
 def best(eigenvalues, ranks=(10, 500), **options):
     table = spectra.compare_laws(eigenvalues, ranks, **options)
     return table.loc[table["criterion"].idxmin(), "law"]
@@ -175,13 +178,13 @@ def test_the_law_that_made_a_spectrum_is_preferred(eigenvalues, law, weighted, r
     ranks = (10, 300)
     spectrum = noisy(eigenvalues, rng)
     assert best(spectrum, ranks, weighted=weighted) == law
-    assert not spectra.is_power_law(spectrum, ranks, weighted=weighted)
+    assert not is_power_law(spectrum, ranks, weighted=weighted)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_power_law_with_errors_is_hardly_ever_refused(weighted):
     noisy_spectra = [noisy(POWER, np.random.default_rng(seed)) for seed in range(40)]
-    called = [spectra.is_power_law(one, (10, 300), weighted=weighted) for one in noisy_spectra]
+    called = [is_power_law(one, (10, 300), weighted=weighted) for one in noisy_spectra]
     refused = called.count(False)
     assert refused <= 3  # a rate of 2 % gives more in 1 of 100 cases
 
@@ -195,12 +198,12 @@ def test_the_parameters_of_a_cut_off_are_found():
 
 def test_a_sampled_power_law_is_called_one(generator):
     x = drawn(RANKS[:150] ** -1.5, 15_000, generator)
-    assert spectra.is_power_law(spectra.covariance_eigenvalues(x), (10, 100))
+    assert is_power_law(spectra.covariance_eigenvalues(x), (10, 100))
 
 
 def test_white_noise_is_not_called_a_power_law(generator):
     eigenvalues = spectra.covariance_eigenvalues(torch.randn(2000, 400, generator=generator))
-    assert not spectra.is_power_law(eigenvalues, (10, 300))
+    assert not is_power_law(eigenvalues, (10, 300))
 
 
 def test_no_law_of_the_comparison_rises():
@@ -220,11 +223,6 @@ def test_resampled_spectra_spread_as_independent_ones(generator):
     draws = spectra.resampled(drawn(variances, 400, generator), 60, generator=generator)
     again = [spectra.fit(eigenvalues, (2, 30)).exponent for eigenvalues in draws]
     assert np.std(again) == pytest.approx(np.std(alone), rel=0.5)  # 40 and 60 draws: 14 % each
-
-
-def test_resampling_keeps_the_largest(generator):
-    draws = spectra.resampled(torch.randn(30, 9, generator=generator), 4, generator=generator, n=5)
-    assert draws.shape == (4, 5)
 
 
 def test_an_interval_over_seeds_alone_is_students():

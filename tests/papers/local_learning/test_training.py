@@ -1,20 +1,309 @@
-"""Layers and networks as runs: what is recorded, read back, refused."""
+"""Layers and networks of one hidden layer: their formulas, starts and training; as runs, what is
+recorded, read back, refused, and that what is interrupted goes on.
+"""
 
 import dataclasses
+import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from torch.nn import functional as F
 
-from lib.papers.local_learning import layers, recipes, training
-from lib.papers.local_learning.training import HiddenNetwork
+from lib import data, train
+from lib.layers import SparseLinear
+from lib.papers.local_learning import experiments, krotov_hopfield, training
+from lib.papers.local_learning.regularizers import Jacobian, Spectral, SquaredWeights
+from lib.papers.local_learning.training import HiddenNetwork, LocalLayer, Published
+from lib.runs.experiment import Workspace
 
-(LAYER, _) = recipes.layers("kh", "smoke")
-SPARSE = recipes.sparse_layers("smoke")[0]
-NETWORKS = recipes.networks("bio_networks", "smoke")
+SETTINGS = Published(epochs=3, batch_size=100)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
+def x(generator):
+    return torch.rand(7, 1, 2, 3, generator=generator)
+
+
+@pytest.fixture
+def split():
+    return training.unit_norm_split(data.load("digits", limit=300))
+
+
+# --------------------------------------------------------------------------------- the inputs
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_images_have_norm_one_and_their_direction(x, order):
+    actual = training.unit_norm(x, order)
+    assert actual.abs().pow(order).sum(1) == pytest.approx(1)
+    cosine = F.cosine_similarity(actual, x.flatten(1))
+    torch.testing.assert_close(cosine, torch.ones(7))
+
+
+def test_image_of_zeros_is_refused(x):
+    x[4] = 0
+    with pytest.raises(ValueError, match="image 4 has norm 0: .* leave it out"):
+        training.unit_norm(x)
+
+
+def test_every_part_of_a_split_is_scaled(split):
+    for part in (split.x_train, split.x_test):
+        assert part.ndim == 2
+        assert part.double().pow(3).sum(1) == pytest.approx(1, abs=1e-5)
+
+
+def test_network_on_pixels_divides_first(x, generator):
+    network = training.perceptron(6, 5, 3, generator=generator)
+    desired = network(training.unit_norm(x))
+    torch.testing.assert_close(training.on_pixels(network)(x), desired)
+    torch.testing.assert_close(training.on_pixels(network)(10 * x), desired)
+
+
+# ------------------------------------------------------------------------------- the networks
+
+
+def test_network_of_local_units_is_powers_of_overlaps_and_a_readout(x, generator):
+    weight = torch.randn(5, 6, generator=generator)
+    network = training.krotov_hopfield_network(weight, 3, generator=generator)
+    overlap = krotov_hopfield.overlaps(x.flatten(1), weight)
+    torch.testing.assert_close(network.hidden(x), overlap)
+    positive = torch.where(overlap > 0, overlap, 0)
+    desired = positive**4.5 @ network.readout.weight.t() + network.readout.bias
+    torch.testing.assert_close(network(x), desired)
+
+
+def test_only_the_readout_of_local_units_learns(generator):
+    network = training.krotov_hopfield_network(torch.randn(5, 6), 3, generator=generator)
+    assert [name for name, _ in network.named_parameters()] == ["readout.weight", "readout.bias"]
+    assert "linear.weight" in network.state_dict()
+
+
+def test_network_of_sparse_local_units_is_the_dense_one_of_its_weights(x, generator):
+    layer = SparseLinear(6, 5, density=0.5, bias=False, start=1.0, generator=generator)
+    sparse = training.krotov_hopfield_network(layer, 3, generator=generator)
+    weight = layer.to_dense().detach()
+    dense = training.krotov_hopfield_network(weight, 3, generator=generator)
+    torch.testing.assert_close(sparse.hidden(x), dense.hidden(x))
+    trained = [name for name, p in sparse.named_parameters() if p.requires_grad]
+    assert trained == ["readout.weight", "readout.bias"]
+    assert sparse.linear.nnz == layer.nnz
+
+
+def test_perceptron_is_its_formula(x, generator):
+    network = training.perceptron(6, 5, 3, generator=generator)
+    hidden = x.flatten(1) @ network.linear.weight.t()
+    torch.testing.assert_close(network.hidden(x), hidden)
+    desired = hidden.clamp(min=0) @ network.readout.weight.t() + network.readout.bias
+    torch.testing.assert_close(network(x), desired)
+
+
+def test_perceptron_starts_as_published(generator):
+    network = training.perceptron(3072, 200, 10, generator=generator)
+    assert network.linear.weight.std().item() == pytest.approx(math.sqrt(2 / 3072), rel=0.01)
+    assert network.linear.bias is None
+    assert network.readout.weight.abs().max().item() == pytest.approx(1 / math.sqrt(200), rel=0.01)
+
+
+def test_normalisation_follows_the_activation(x, generator):
+    network = training.perceptron(6, 5, 3, batch_norm=True, generator=generator)
+    activations = network.activations(x)
+    centred = activations - activations.mean(0)
+    normalised = centred / (centred.square().mean(0) + 1e-5).sqrt()
+    torch.testing.assert_close(network(x), network.readout(normalised))
+
+
+def test_networks_of_a_seed_are_alike():
+    nets = [
+        training.perceptron(6, 5, 3, generator=torch.Generator().manual_seed(2)) for _ in range(2)
+    ]
+    x = torch.rand(4, 6)
+    assert torch.equal(nets[0](x), nets[1](x))
+
+
+@pytest.mark.parametrize("power", [0.5, float("inf")])
+def test_power_out_of_range_is_refused(power):
+    with pytest.raises(ValueError, match="n = .* is out of range"):
+        training.Power(power)
+
+
+# ------------------------------------------------------------------------------- the training
+
+
+@pytest.mark.parametrize(
+    ("epoch", "rate"),
+    [(1, 1e-3), (30, 1e-3), (31, 5e-4), (90, 5e-4), (120, 2e-4), (160, 1e-4), (161, 1e-5)],
+)
+def test_rates_fall_as_published(epoch, rate):
+    assert Published(epochs=1000).learning_rate_at_epoch(epoch) == rate
+    assert Published(epochs=200).learning_rate_at_epoch(epoch) == rate
+
+
+def test_rates_of_the_spectral_network_decay_from_epoch_90():
+    settings = Published(epochs=1000, law="spectral")
+    actual = [settings.learning_rate_at_epoch(epoch) for epoch in (1, 90, 120, 150)]
+    assert actual == pytest.approx([1e-3, 1e-3, 1e-3 / math.e, 1e-3 / math.e**2])
+
+
+def test_unknown_law_is_refused():
+    with pytest.raises(ValueError, match="law 'step'"):
+        Published(epochs=1, law="step")
+
+
+def trained(split, penalty=None, epochs=3, **options):
+    generator = torch.Generator().manual_seed(0)
+    batch_norm = isinstance(penalty, Spectral)
+    network = training.perceptron(64, 20, 10, batch_norm=batch_norm, generator=generator)
+    settings = dataclasses.replace(SETTINGS, epochs=epochs)
+    history = training.fit_network(network, split, settings, seed=1, penalty=penalty, **options)
+    return network, history
+
+
+def test_training_lowers_the_loss_of_both_layers(split):
+    network, history = trained(split)
+    start = training.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
+    losses = [row["train_loss"] for row in history.metrics]
+    assert losses[-1] < losses[0]
+    assert not torch.equal(network.linear.weight, start.linear.weight)
+
+
+def test_first_step_is_that_of_adam(split):
+    """Every parameter moves by the rate against the sign of its gradient."""
+    settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=len(split.x_train))
+    network = training.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
+    before = network.linear.weight.detach().clone()
+    loss = F.cross_entropy(network(split.x_train.double()), split.y_train)
+    (grad,) = torch.autograd.grad(loss, network.linear.weight)
+    training.fit_network(network, split, settings, seed=1)
+    moved = network.linear.weight.detach() - before
+    clear = grad.abs() > 1e-5
+    torch.testing.assert_close(moved[clear], -1e-3 * grad[clear].sign(), rtol=2e-3, atol=0)
+
+
+PENALTIES = {
+    "weights": lambda: SquaredWeights(0.1),
+    "jacobian": lambda: Jacobian(0.1, part="hidden"),
+    "logits": lambda: Jacobian(1.0, part="logits"),
+    "spectral": lambda: Spectral(1.0, first=2),
+    "released": lambda: Spectral.released(),
+}
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalty_changes_what_is_learned_and_resumes_to_the_same_bits(split, name, tmp_path):
+    plain, _ = trained(split)
+    desired, history = trained(split, PENALTIES[name]())
+    assert not torch.equal(plain.linear.weight, desired.linear.weight)
+    checkpoint = tmp_path / "checkpoint.pt"
+    trained(split, PENALTIES[name](), checkpoint=checkpoint, stop_after=2)
+    resumed, again = trained(split, PENALTIES[name](), checkpoint=checkpoint)
+    assert torch.equal(resumed.linear.weight, desired.linear.weight)
+    assert again.metrics == history.metrics
+
+
+@pytest.mark.parametrize("name", ["weights", "jacobian"])
+def test_penalty_on_weights_shrinks_them(split, name):
+    plain, _ = trained(split, epochs=20)
+    penalised, _ = trained(split, PENALTIES[name](), epochs=20)
+    assert penalised.linear.weight.norm() < 0.99 * plain.linear.weight.norm()
+
+
+def test_spectral_penalty_brings_the_spectrum_nearer_its_law(split):
+    def distance(network):
+        penalty = Spectral(first=2)
+        penalty.begin(split.x_train.double())
+        x = split.x_train.double()
+        return penalty(network, x, generator=None).item()
+
+    plain, _ = trained(split)
+    penalised, _ = trained(split, Spectral(first=2))
+    assert distance(penalised) < distance(plain)
+
+
+def test_last_batch_too_small_for_the_spectrum_is_refused(split):
+    settings = dataclasses.replace(SETTINGS, batch_size=len(split.x_train) - 5)
+    network = training.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="a batch of 5 is too small for the spectrum of 20 units"):
+        training.fit_network(network, split, settings, seed=1, penalty=Spectral(first=2))
+
+
+def test_readout_on_stored_activations_learns_what_it_learns_in_the_network(split):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(20, 64, generator=generator)
+    networks_of_seed = []
+    for _ in range(2):
+        start = torch.Generator().manual_seed(5)
+        networks_of_seed.append(training.krotov_hopfield_network(weight, 10, generator=start))
+    alone, whole = networks_of_seed
+    history = training.fit_readout(alone, split, SETTINGS, seed=1)
+    desired = training.fit_network(whole, split, SETTINGS, seed=1)
+    torch.testing.assert_close(alone.readout.weight, whole.readout.weight)
+    accuracies = [row["test_accuracy"] for row in history.metrics]
+    assert accuracies == [row["test_accuracy"] for row in desired.metrics]
+    x, y = split.x_test.double(), split.y_test
+    assert train.accuracy(alone, x, y) == history.final["test_accuracy"]
+    assert np.isfinite(history.final["test_accuracy"])
+
+
+# ------------------------------------------------------------------------------ layers as runs
+
+
+RUNS = {
+    "all links": LocalLayer("kh", dataset="digits", n_units=12, epochs=4, batch_size=500),
+    "evolving links": LocalLayer(
+        "kh_sparse",
+        dataset="digits",
+        n_units=12,
+        epochs=4,
+        batch_size=500,
+        density=0.5,
+        evolving=True,
+    ),
+}
+
+
+@pytest.fixture
+def short_looks(monkeypatch):
+    monkeypatch.setitem(training.PROBE, "epochs", 2)
+
+
+def made(run, folder, progress=lambda done: None):
+    folder.mkdir(exist_ok=True)
+    return training.make_layer(run, Workspace(folder, progress, lambda run, enough: None))
+
+
+def interrupt_after(epochs):
+    def fail(done):
+        if done == epochs:
+            raise KeyboardInterrupt
+
+    return fail
+
+
+@pytest.mark.usefixtures("short_looks")
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_interrupted_layer_goes_on_to_the_same_bits(run, epochs, tmp_path):
+    whole = made(run, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        made(run, tmp_path / "cut", interrupt_after(epochs))
+    actual = made(run, tmp_path / "cut")
+    pd.testing.assert_frame_equal(actual.metrics, whole.metrics, check_exact=True)
+    assert actual.arrays.keys() == whole.arrays.keys()
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(actual.arrays[name], array, err_msg=name)
+
+
+# ---------------------------------------------------------------------- what records hold
+
+
+(LAYER, _) = experiments.layers("kh", "smoke")
+SPARSE = experiments.layers("kh_sparse", "smoke")[0]
+NETWORKS = experiments.networks("bio_networks", "smoke")
+
+
+@pytest.fixture
 def float32():
     """Layers and networks are learned in it."""
     torch.set_default_dtype(torch.float32)
@@ -25,44 +314,49 @@ def of_method():
     return {run.method: run for run in NETWORKS}
 
 
+@pytest.mark.usefixtures("float32")
 def test_a_layer_is_looked_at_from_its_start_to_its_last_epoch(store):
     record = store.run(LAYER)
     assert list(record.metrics["epoch"]) == [0, 1, 2]
     assert record.metrics["exponent"].notna().all()
     assert record.metrics["changed"].iloc[0] == 0
-    fields = record.arrays[f"{layers.FIELDS}2"]
-    learned = layers.layer_of(record)
+    fields = record.arrays[f"{training.FIELDS}2"]
+    learned = training.layer_of(record)
     np.testing.assert_allclose(fields, learned[: len(fields)].numpy(), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.usefixtures("float32")
 def test_the_start_is_that_of_the_rule():
-    start = layers.start_of(LAYER, 64)
+    start = training.start_of(LAYER, 64)
     desired = torch.randn(30, 64, generator=torch.Generator().manual_seed(LAYER.seed))
     assert torch.equal(start, desired)
 
 
+@pytest.mark.usefixtures("float32")
 def test_a_sparse_layer_is_read_back_with_its_links(store):
     record = store.run(SPARSE)
-    layer = layers.layer_of(record)
+    layer = training.layer_of(record)
     assert layer.density == pytest.approx(SPARSE.density, abs=1e-3)
     np.testing.assert_array_equal(layer.values.detach(), record.arrays["layer.values"])
 
 
+@pytest.mark.usefixtures("float32")
 def test_a_read_out_keeps_the_layer_of_its_parent(store, of_method):
     run = dataclasses.replace(of_method["kh"], power=1.0)
     record = store.run(run)
-    weight = layers.layer_of(store.run(run.parent))
-    network = training.network(record)
+    weight = training.layer_of(store.run(run.parent))
+    network = training.network_of(record)
     x = torch.rand(5, 64)
     torch.testing.assert_close(network.hidden(x), x @ (weight * weight.abs()).T)
 
 
+@pytest.mark.usefixtures("float32")
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_a_network_is_read_back_as_it_was_evaluated(store, of_method, which):
     run = of_method["l2"]
     record = store.run(run)
     split = run.split()
-    actual = training.accuracy(training.network(record, which), split.x_test, split.y_test)
+    actual = training.accuracy(training.network_of(record, which), split.x_test, split.y_test)
     name = {"last": "test_accuracy", "best": "best_test_accuracy"}[which]
     assert actual == record.environment["final"][name]
 
@@ -70,7 +364,7 @@ def test_a_network_is_read_back_as_it_was_evaluated(store, of_method, which):
 def test_a_record_without_weights_is_refused(store, of_method):
     record = dataclasses.replace(store.run(of_method["bp"]), arrays={})
     with pytest.raises(ValueError, match="does not hold the network"):
-        training.network(record)
+        training.network_of(record)
 
 
 def test_a_layer_is_given_to_local_learning_alone():

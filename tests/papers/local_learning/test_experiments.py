@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from lib.papers.local_learning import experiments, recipes
+from lib.papers.local_learning import experiments
 from lib.papers.local_learning.experiments import EXPERIMENTS
 from lib.runs.experiment import PROFILES
 
-WIDTHS = [(name, profile) for name in recipes.SCALES for profile in PROFILES]
+WIDTHS = [(name, profile) for name in experiments.SCALES for profile in PROFILES]
 PENALTY = ("method", "variant", "penalty", "coupling", "stand_in")
 SPECTRAL = (*PENALTY, "batch_norm", "law", "epochs", "batch_size")
 OWN = {experiment.name: experiment for experiment in EXPERIMENTS}
@@ -22,7 +22,7 @@ def same_but(run, names):
 
 
 def of_method(experiment, profile, method):
-    return [run for run in recipes.networks(experiment, profile) if run.method == method]
+    return [run for run in experiments.networks(experiment, profile) if run.method == method]
 
 
 # the networks
@@ -31,7 +31,7 @@ def of_method(experiment, profile, method):
 @pytest.mark.parametrize(("experiment", "profile"), WIDTHS)
 def test_networks_of_a_seed_differ_in_their_penalty_alone(experiment, profile):
     plain = {run.seed: run for run in of_method(experiment, profile, "bp")}
-    for run in recipes.networks(experiment, profile):
+    for run in experiments.networks(experiment, profile):
         changed = SPECTRAL if run.method == "specreg" else PENALTY
         if run.method != "kh":
             assert same_but(run, changed) == same_but(plain[run.seed], changed)
@@ -39,7 +39,7 @@ def test_networks_of_a_seed_differ_in_their_penalty_alone(experiment, profile):
 
 @pytest.mark.parametrize(("experiment", "profile"), WIDTHS)
 def test_read_outs_have_the_data_and_the_validation_images_of_the_others(experiment, profile):
-    runs = recipes.networks(experiment, profile)
+    runs = experiments.networks(experiment, profile)
     assert len({(run.dataset, run.limit, run.validation, run.n_units) for run in runs}) == 1
     for run in of_method(experiment, profile, "kh"):
         assert (run.parent.dataset, run.parent.n_units) == (run.dataset, run.n_units)
@@ -60,11 +60,11 @@ def test_read_outs_stand_on_the_layers_in_turn(experiment, layers):
     assert [corrected[seed] for seed in range(len(layers))] == layers
 
 
-@pytest.mark.parametrize("experiment", recipes.SCALES)
+@pytest.mark.parametrize("experiment", experiments.SCALES)
 def test_every_network_of_the_paper_has_five_seeds_or_three(experiment):
     """Three where each takes longest."""
     seeds = {}
-    for run in recipes.networks(experiment, "paper"):
+    for run in experiments.networks(experiment, "paper"):
         seeds.setdefault((run.method, run.variant), set()).add(run.seed)
     n = 3 if experiment == "all_images_2000" else 5
     assert set(map(frozenset, seeds.values())) == {frozenset(range(n))}
@@ -72,7 +72,7 @@ def test_every_network_of_the_paper_has_five_seeds_or_three(experiment):
 
 @pytest.mark.parametrize("experiment", experiments.ALL_IMAGES)
 def test_networks_of_all_images_leave_none_out(experiment):
-    assert {run.limit for run in recipes.networks(experiment, "paper")} == {None}
+    assert {run.limit for run in experiments.networks(experiment, "paper")} == {None}
 
 
 def test_the_spectral_penalty_sees_more_images_a_batch_than_there_are_units():
@@ -82,7 +82,7 @@ def test_the_spectral_penalty_sees_more_images_a_batch_than_there_are_units():
 
 
 def test_the_wide_layers_are_learned_as_published():
-    runs = recipes.layers("kh_long", "paper")
+    runs = experiments.layers("kh_long", "paper")
     assert [run.seed for run in runs] == [0, 1, 2]
     for run in runs:
         assert (run.n_units, run.epochs, run.batch_size, run.limit) == (2000, 1000, 1000, None)
@@ -90,13 +90,13 @@ def test_the_wide_layers_are_learned_as_published():
 
 
 def test_layers_of_mnist_have_the_settings_of_the_released_script():
-    for run in recipes.layers("kh_mnist", "paper"):
+    for run in experiments.layers("kh_mnist", "paper"):
         assert (run.n_units, run.rank, run.step_size, run.batch_size) == (2000, 7, 0.04, 100)
 
 
 def test_narrow_layers_get_at_least_the_published_steps_a_unit():
     published = 1000 * 50 / 2000
-    for run in recipes.layers("kh", "paper"):
+    for run in experiments.layers("kh", "paper"):
         assert run.epochs * 50_000 / run.batch_size / run.n_units >= published
 
 
@@ -110,15 +110,15 @@ def test_released_penalties_have_the_published_couplings(method, coupling):
 
 
 def test_tuning_sees_no_test_images():
-    runs = recipes.tuning("paper")
+    runs = experiments.tuning("paper")
     assert {run.evaluate_test for run in runs} == {False}
     assert all(run.validation > 0 for run in runs)
 
 
 def test_every_coupling_that_is_used_was_tried():
-    tried = {(run.penalty, run.coupling) for run in recipes.tuning("paper")}
+    tried = {(run.penalty, run.coupling) for run in experiments.tuning("paper")}
     used = set()
-    for run in recipes.networks("bio_networks", "paper"):
+    for run in experiments.networks("bio_networks", "paper"):
         if "released" not in run.penalty:
             used.add((run.penalty, run.coupling))
     assert used <= tried
@@ -135,15 +135,15 @@ def test_every_network_is_attacked_once_under_every_protocol_that_it_stands_for(
     found = {}
     for study in OWN[experiment].runs(profile):
         found.setdefault(study.parent.name, []).append(study.variant)
-    runs = recipes.networks(STUDIES[experiment], profile)
+    runs = experiments.networks(STUDIES[experiment], profile)
     assert found == {run.name: run.variant.split(" and ") for run in runs}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_layer_and_every_network_but_read_outs_has_a_spectrum(profile):
     studied = [study.parent for study in OWN["bio_spectra"].runs(profile)]
-    networks = [r for r in recipes.networks("bio_networks", profile) if r.method != "kh"]
-    wanted = {run.name for run in [*recipes.layers("kh", profile), *networks]}
+    networks = [r for r in experiments.networks("bio_networks", profile) if r.method != "kh"]
+    wanted = {run.name for run in [*experiments.layers("kh", profile), *networks]}
     assert {run.name for run in studied} == wanted and len(studied) == len(wanted)
 
 
@@ -173,7 +173,7 @@ def test_wide_spectra_are_drawn_anew_less_often():
 @pytest.mark.parametrize("profile", PROFILES)
 def test_sparse_layers_of_a_seed_differ_in_their_links_alone(profile):
     by_seed = {}
-    for run in recipes.sparse_layers(profile):
+    for run in experiments.layers("kh_sparse", profile):
         fields = same_but(run, ("variant", "density", "evolving", "stand_in"))
         by_seed.setdefault(run.seed, []).append(fields)
     for runs in by_seed.values():
@@ -182,8 +182,8 @@ def test_sparse_layers_of_a_seed_differ_in_their_links_alone(profile):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_sparse_layer_has_a_read_out(profile):
-    layers = {run.name for run in recipes.sparse_layers(profile)}
-    runs = recipes.readouts(profile)
+    layers = {run.name for run in experiments.layers("kh_sparse", profile)}
+    runs = experiments.sparse_readouts(profile)
     assert {run.parent.name for run in runs} == layers and len(runs) == len(layers)
 
 

@@ -1,16 +1,25 @@
 """Studies of networks that are linear, and of layers whose spectrum is that of the images."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from lib import data
-from lib.papers.local_learning import critical, layers, measuring, networks, spectra
-from lib.papers.local_learning.layers import LocalLayer
-from lib.papers.local_learning.training import HiddenNetwork
+from lib.papers.local_learning import critical, spectra, studies, training
+from lib.papers.local_learning.training import (
+    CORRECTED,
+    FIELDS,
+    RELEASED,
+    HiddenNetwork,
+    LocalLayer,
+)
 from lib.papers.shared.study import Study
 from lib.runs.record import Record
+
+from .made import attacked, learned, local, network, spectrum
 
 N = 64  # pixels of digits, and units
 IMAGES = 60
@@ -25,14 +34,14 @@ def float32():
 
 def digits(n=IMAGES):
     split = data.load("digits")
-    return measuring._stratified(split.x_test.flatten(1).float(), split.y_test, n)
+    return studies._stratified(split.x_test.flatten(1).float(), split.y_test, n)
 
 
 @pytest.fixture(scope="module")
 def linear():
     """(10, 64) weights and (10,) biases that tell digits of norm 1 apart, by least squares."""
     split = data.load("digits")
-    x = networks.unit_norm(split.x_train.flatten(1).double())
+    x = training.unit_norm(split.x_train.flatten(1).double())
     columns = torch.cat([x, torch.ones(len(x), 1)], dim=1)
     answers = torch.nn.functional.one_hot(split.y_train.long(), 10).double()
     found = torch.linalg.lstsq(columns, answers, driver="gelsd").solution.T.float()
@@ -73,11 +82,11 @@ def test_images_are_in_proportion_and_always_the_same():
 
 
 def test_no_attack_beats_the_distance_of_a_linear_boundary(classifier, linear):
-    table, arrays = measuring.fooled(study(classifier), classifier)
+    table, arrays = studies.fooled(study(classifier), classifier)
     weight, bias = linear
     raw, y = digits()
     index = arrays["index"]
-    x, y = networks.unit_norm(raw)[index], y[index].long()
+    x, y = training.unit_norm(raw)[index], y[index].long()
     margins = (x @ weight.T + bias).gather(1, y[:, None]) - (x @ weight.T + bias)  # (m, 10)
     lengths = (weight[y][:, None] - weight).norm(dim=2)
     lengths[torch.arange(len(y)), y] = torch.nan
@@ -90,7 +99,7 @@ def test_no_attack_beats_the_distance_of_a_linear_boundary(classifier, linear):
 
 
 def test_numbers_are_those_of_the_arrays(classifier):
-    table, arrays = measuring.fooled(study(classifier), classifier)
+    table, arrays = studies.fooled(study(classifier), classifier)
     rows = table.set_index(["measure", "attack"])["value"]
     assert rows["accuracy", "none"] == pytest.approx(len(arrays["index"]) / IMAGES)
     norms, broken = arrays["norm.pgd"], arrays["fooled.pgd"]
@@ -101,8 +110,8 @@ def test_numbers_are_those_of_the_arrays(classifier):
 
 
 def test_as_released_the_last_weights_are_attacked_and_nothing_fools_a_constant(classifier):
-    released = study(classifier, variant=measuring.RELEASED)
-    table, arrays = measuring.fooled(released, classifier)
+    released = study(classifier, variant=RELEASED)
+    table, arrays = studies.fooled(released, classifier)
     _, y = digits()
     rows = table.set_index(["measure", "attack"])["value"]
     assert rows["accuracy", "none"] == pytest.approx((y == CLASS).double().mean().item())
@@ -113,22 +122,22 @@ def test_as_released_the_last_weights_are_attacked_and_nothing_fools_a_constant(
 def test_a_network_that_is_always_wrong_leaves_its_accuracy_alone(classifier):
     classifier.arrays["best.readout.weight"] *= -1
     classifier.arrays["best.readout.bias"] *= -1
-    table, arrays = measuring.fooled(study(classifier), classifier)
+    table, arrays = studies.fooled(study(classifier), classifier)
     assert table.to_dict("records") == [{"measure": "accuracy", "attack": "none", "value": 0}]
     assert list(arrays) == ["index"] and len(arrays["index"]) == 0
 
 
 def test_networks_of_notebook_32_see_pixels(classifier):
-    model, sees_pixels = measuring._attacked(study(classifier, "sparse_attacks"), classifier)
+    model, sees_pixels = studies._attacked(study(classifier, "sparse_attacks"), classifier)
     x, _ = digits()
-    inside, _ = measuring._attacked(study(classifier), classifier)
+    inside, _ = studies._attacked(study(classifier), classifier)
     assert sees_pixels
-    torch.testing.assert_close(model(x), inside(networks.unit_norm(x)))
+    torch.testing.assert_close(model(x), inside(training.unit_norm(x)))
 
 
 @pytest.mark.parametrize("n", [2, 7, 400, 500])
 def test_thinned_sizes_keep_both_ends_and_their_order(n):
-    found = measuring._thinned(critical.GRADIENT_SIZES, n)
+    found = studies._thinned(critical.GRADIENT_SIZES, n)
     assert len(found) == min(n, 400) and (np.diff(found) > 0).all()
     np.testing.assert_allclose(found[[0, -1]], critical.GRADIENT_SIZES[[0, -1]])
 
@@ -149,8 +158,8 @@ def eigenvalues_of(x):
 
 
 def test_the_spectrum_of_pixels_is_that_of_the_images(identity):
-    _, arrays = measuring.spectrum(study(identity, "bio_spectra", images=200), identity)
-    desired = eigenvalues_of(networks.unit_norm(digits(200)[0]))
+    _, arrays = studies.spectrum(study(identity, "bio_spectra", images=200), identity)
+    desired = eigenvalues_of(training.unit_norm(digits(200)[0]))
     found = arrays["eigenvalues.linear1.images"]
     np.testing.assert_allclose(found, desired, rtol=1e-3, atol=1e-6 * desired[0])
 
@@ -160,8 +169,8 @@ def test_steep_spectra_do_not_end_in_rounding_errors(identity, generator):
     rotation, _ = torch.linalg.qr(torch.randn(N, N, generator=generator))
     weight = rotation * scales
     identity.arrays["layer.weight"] = weight.numpy()
-    _, arrays = measuring.spectrum(study(identity, "bio_spectra", images=200), identity)
-    x = networks.unit_norm(digits(200)[0])
+    _, arrays = studies.spectrum(study(identity, "bio_spectra", images=200), identity)
+    x = training.unit_norm(digits(200)[0])
     desired = eigenvalues_of(x * scales)  # which a rotation leaves
     steep = (desired < 1e-8 * desired[0]) & (desired > 1e-11 * desired[0])
     assert steep.sum() >= 5
@@ -172,24 +181,24 @@ def test_steep_spectra_do_not_end_in_rounding_errors(identity, generator):
 
 
 def test_before_training_the_layer_is_that_of_its_seed(identity):
-    _, arrays = measuring.spectrum(study(identity, "bio_spectra", images=200), identity)
-    start = layers.start_of(identity.config, N)
-    desired = eigenvalues_of(networks.unit_norm(digits(200)[0]) @ start.T)
+    _, arrays = studies.spectrum(study(identity, "bio_spectra", images=200), identity)
+    start = training.start_of(identity.config, N)
+    desired = eigenvalues_of(training.unit_norm(digits(200)[0]) @ start.T)
     found = arrays["eigenvalues.linear1.start"]
     np.testing.assert_allclose(found, desired, rtol=1e-3, atol=1e-5 * desired[0])
 
 
 def test_white_inputs_have_a_flat_spectrum_and_repeats_the_variance_of_the_images(identity):
-    _, arrays = measuring.spectrum(study(identity, "bio_spectra", images=360), identity)
+    _, arrays = studies.spectrum(study(identity, "bio_spectra", images=360), identity)
     noise = arrays["eigenvalues.linear1.noise"]
     edge = (1 + np.sqrt(N / 360)) ** 2  # of Marchenko and Pastur
     assert noise[0] == pytest.approx(edge, rel=0.15) and noise.mean() == pytest.approx(1, rel=0.05)
-    total = eigenvalues_of(networks.unit_norm(digits(360)[0])).sum()
+    total = eigenvalues_of(training.unit_norm(digits(360)[0])).sum()
     assert arrays["eigenvalues.linear1.repeats"].sum() == pytest.approx(total, rel=0.05)
 
 
 def test_fits_are_those_of_the_stored_eigenvalues(identity):
-    table, arrays = measuring.spectrum(study(identity, "bio_spectra", images=200), identity)
+    table, arrays = studies.spectrum(study(identity, "bio_spectra", images=200), identity)
     row = table[(table["input"] == "images") & (table["measure"] == "exponent")].iloc[0]
     ranks = np.arange(row["first"], row["last"] + 1)
     chosen = arrays["eigenvalues.linear1.images"][row["first"] - 1 : row["last"]]
@@ -200,10 +209,107 @@ def test_fits_are_those_of_the_stored_eigenvalues(identity):
 def test_images_are_drawn_anew_alike_for_every_layer(identity):
     found = []
     for seed in range(2):
-        _, arrays = measuring.spectrum(
+        _, arrays = studies.spectrum(
             Study("bio_spectra", parent=identity.config, dataset="digits", seed=seed, draws=3),
             identity,
         )
         found.append(arrays["draw.exponent.linear1.0"])
     assert len(found[0]) == 3 and len(set(found[0])) == 3
     np.testing.assert_array_equal(found[0], found[1])
+
+
+# ------------------------------------------------------------------------- what their records say
+
+
+RANKS = np.arange(1.0, 601.0)
+
+
+def medians(*records):
+    rows = studies.critical_norms(records)
+    return rows[rows["measure"] != "accuracy"]
+
+
+@pytest.mark.parametrize(("variant", "accuracy"), [(CORRECTED, 0.6), (RELEASED, 0.5)])
+def test_accuracy_is_that_of_the_epoch_of_the_protocol(variant, accuracy):
+    record = attacked("bp", 0, 1.0, variant=variant, accuracy=0.6, last_accuracy=0.5)
+    rows = studies.critical_norms([record]).query("measure == 'accuracy'")
+    assert rows["value"].tolist() == [accuracy] and set(rows["variant"]) == {variant}
+
+
+def test_without_a_best_epoch_accuracy_is_that_of_the_last():
+    record = attacked("bp", 0, 1.0, last_accuracy=0.5)
+    del record.environment["final"]["best_test_accuracy"]
+    assert studies.critical_norms([record])["value"].iloc[0] == 0.5
+
+
+@pytest.mark.parametrize(("reached", "value"), [(True, 3.0), (False, 6.0)])
+def test_a_median_that_is_not_reached_is_the_largest_norm_tried(reached, value):
+    rows = medians(attacked("bp", 0, 3.0, reached=reached))
+    assert rows["value"].tolist() == [value] * 3 and set(rows["reached"]) == {reached}
+
+
+def test_as_released_medians_are_of_the_images_that_were_fooled():
+    rows = medians(attacked("bp", 0, 3.0, variant=RELEASED, reached=False))
+    assert rows["value"].tolist() == [3.0] * 3 and rows["reached"].all()
+
+
+@pytest.mark.parametrize(
+    ("run", "seed"),
+    [
+        (local(3), 3),
+        (network("kh", 4, layer=1), 1),
+        (attacked("kh", 4, 1.0, layer=1).config, 1),
+        (network("bp", 4), 4),
+    ],
+)
+def test_the_layer_below_a_network_and_a_study_is_found(run, seed):
+    assert studies.layer_seed(run) == seed
+
+
+def test_local_learning_on_few_links_is_a_method_of_its_own():
+    record = attacked("kh", 0, 1.0, variant="evolving links")
+    assert set(studies.critical_norms([record])["method"]) == {"kh_evolving"}
+
+
+def test_eigenvalues_are_relative_to_the_largest_as_far_as_they_are_drawn():
+    record = spectrum(local(), {"images": 2.0}, eigenvalues=[4.0, 1.0, 1e-9, 0.0])
+    table = studies.eigenvalues([record])
+    assert table["rank"].tolist() == [1, 2] and table["value"].tolist() == [1, 0.25]
+    assert set(table["input"]) == {"images"} and set(table["layer"]) == {"linear1"}
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "supported"),
+    [(RANKS**-2.0, True), (np.exp(-RANKS / 40), False)],
+    ids=["power law", "exponential"],
+)
+def test_laws_are_compared_on_the_stored_eigenvalues(eigenvalues, supported):
+    record = spectrum(local(), {"images": 2.0}, eigenvalues=eigenvalues)
+    power = studies.laws([record]).query("law == 'power law'")
+    assert power["supported"].tolist() == [supported] * 2  # ordinary and weighted
+
+
+def test_receptive_fields_are_images_with_colours_averaged():
+    weights = np.arange(2 * 3 * 4.0).reshape(2, 12)  # two units, 2 x 2 pixels of three colours
+    arrays = {f"{FIELDS}10": weights, f"{FIELDS}2": weights + 1, "layer.weight": weights}
+    record = dataclasses.replace(learned(), arrays=arrays)
+    found = studies.receptive_fields([record], seed=0, n=1)
+    assert studies.receptive_fields([record], seed=1) == {}
+    assert list(found) == ["epoch 2", "epoch 10"]
+    np.testing.assert_allclose(found["epoch 10"], [[[4, 5], [6, 7]]])
+
+
+@pytest.mark.parametrize("noun", [studies.critical_norms, studies.eigenvalues, studies.laws])
+def test_without_records_rows_have_their_columns(noun):
+    assert noun([]).empty and {"dataset", "method", "seed", "n_units"} <= {*noun([])}
+
+
+def test_published_numbers_are_those_of_the_released_figures():
+    # the fact sheet's table, test accuracy and median norms under PGD, read off the figures
+    table = studies.published_numbers().set_index(["measure", "method", "input"])["value"]
+    accuracies = {"kh": 0.472, "bp": 0.562, "l2": 0.519, "jreg": 0.559, "specreg": 0.448}
+    norms = {"kh": 0.120, "bp": 0.039, "l2": 0.101, "jreg": 0.065, "specreg": 0.037}
+    for method in accuracies:
+        assert table["accuracy", method, "images"] == accuracies[method]
+        assert table["pgd", method, "images"] == norms[method]
+    assert table["exponent", "kh", "images"] == 2.67 and table["exponent", "kh", "noise"] == 1.29

@@ -1,0 +1,118 @@
+"""Every number in the text of notebook 30, computed anew from records."""
+
+import numpy as np
+import pandas as pd
+
+from lib.papers import STORE
+from tests.prose import Prose
+
+IMAGES = {"cifar10": 50_000, "mnist": 60_000}
+LAYERS = ("kh", "kh_long", "kh_mnist")
+
+
+def courses(records):
+    """The tables of some layers, with the steps a unit so far."""
+    parts = []
+    for record in records:
+        run = record.config
+        steps = record.metrics["epoch"] * IMAGES[run.dataset] / run.batch_size / run.n_units
+        parts.append(record.metrics.assign(seed=run.seed, steps=steps))
+    return pd.concat(parts)
+
+
+def smoothness(weights):
+    """How alike the weights of neighbouring pixels are: 0 of noise, towards 1 of a digit."""
+    images = weights.astype(float).reshape(-1, 28, 28)
+    pairs = zip(images[:, :, :-1], images[:, :, 1:], strict=True)
+    return np.array([np.corrcoef(left.ravel(), right.ravel())[0, 1] for left, right in pairs])
+
+
+def test_numbers_of_the_text_follow_from_the_records():
+    text = Prose("30_local_learning")
+    records = {name: STORE.of(name, "paper") for name in LAYERS}
+    tables = {name: courses(records[name]) for name in LAYERS}
+    layers = [record for name in LAYERS for record in records[name]]
+    seconds = sum(record.environment["seconds"] for record in layers)
+    text.says("learns all layers anew ({:.0f} core-hours)", seconds / 3600)
+
+    # rule and settings
+    text.says("fewer than 10 % of its units are off their norm")
+    text.says("Fewer than 10 % of the units may be off the norm.")
+    text.says("no unit may have a mean weight below −0.5")
+    text.says("all others 0")
+    text.says("is 3 and")
+    assert {record.config.norm_order for record in layers} == {3}
+    text.says("0.4 as released")
+    assert {record.config.anti_hebbian for record in layers} == {0.4}
+    text.says("which falls to 0 during learning")
+    text.says("The L3 norm of a unit that wins tends to 1.")
+    text.says("its first weights is below 0.9")
+    text.says("its L3 norm differs from 1 by more than 0.01")
+    text.says("The read-out is trained on 5,000 images")
+    text.says("participation ratio of their cosines: as many as there are if all are orthogonal, 1")
+    text.says("All weights start with a standard deviation of 1")
+    text.says("In trials 1,000 epochs made all units alike")
+
+    # read-outs
+    probes = {}
+    for name, table in tables.items():
+        of_epoch = table.dropna(subset="probe_accuracy").groupby("epoch")
+        probes[name] = of_epoch[["steps", "probe_accuracy", "changed"]].mean()
+    best = {name: probe.loc[probe["probe_accuracy"].idxmax()] for name, probe in probes.items()}
+    assert all(1 <= at["steps"] <= 2 and at["changed"] == 0 for at in best.values())
+    accuracy = {name: 100 * probe["probe_accuracy"] for name, probe in probes.items()}
+    mnist, cifar = accuracy["kh_mnist"], accuracy["kh"]
+    words = "reaches {:.1f} % then, and ends at {:.1f} %. Random weights give {:.1f} %"
+    text.says("On MNIST the read-out " + words, mnist.max(), mnist.iloc[-1], mnist.iloc[0])
+    words = (
+        "the layer of 500 units gains {:.1f} points over its random start, and at the end {:.1f}"
+    )
+    text.says("On CIFAR-10 " + words, cifar.max() - cifar.iloc[0], cifar.iloc[-1] - cifar.iloc[0])
+    counts = {len(probe) for probe in probes.values()}
+    assert (min(counts), max(counts)) == (9, 18)
+
+    # units that leave and arrive
+    at_three = tables["kh_mnist"].query("steps == 3")
+    words = (
+        "After three steps a unit on MNIST {:.0f} % of the units have left, and {:.0f} % are off"
+    )
+    text.says(words, *(100 * at_three[name].mean() for name in ("changed", "off_norm_fraction")))
+    leave = []
+    for name in ("kh", "kh_long"):
+        seen = tables[name].dropna(subset="changed")
+        leave += [seen.query("changed < 0.1")["steps"].max()]
+        leave += [seen.query("changed > 0.9").groupby("seed")["steps"].min().max()]
+    text.says("between steps {:g} and {:.0f}", min(leave), max(leave))
+
+    # the released test
+    ends = {name: table.groupby("seed").tail(1) for name, table in tables.items()}
+    off = sorted(100 * ends["kh"]["off_norm_fraction"])
+    text.says("Layers of 500 units differ: at the end {:.0f} %, {:.0f} % and {:.0f} % of", *off)
+    every = pd.concat(ends.values())
+    assert len(every) == 7 and (every["off_norm_fraction"] >= 0.1).all()
+    (wide,) = ends["kh_long"].to_dict("records")
+    assert wide["off_norm_fraction"] == every["off_norm_fraction"].min()
+    words = "The nearest is the layer of 2,000 units on CIFAR-10, with {:.1f} % of its units off"
+    text.says(words, 100 * wide["off_norm_fraction"])
+    units = ends["kh_mnist"]["effective_units"].mean()
+    words = "That layer has {:.1f} of them, those on MNIST about {:.0f}"
+    text.says(words, wide["effective_units"], units)
+    text.says("More layers of 2,000 units on CIFAR-10.** There is one")
+    text.says("Longer learning of 500 units.")
+
+    # pictures
+    text.says("most units leave the noise between epochs 5 and 20")
+    text.says("the tenth unit is a 7 at epoch 10 and noise again from epoch 30 on")
+    fields = next(r for r in records["kh_mnist"] if r.config.seed == 0).arrays
+    smooth = {e: smoothness(fields[f"fields.{e}"][:12]) for e in (5, 10, 20, 30, 60)}
+    assert (smooth[5] < 0.3).sum() > 6 and (smooth[20] > 0.5).sum() > 6
+    assert smooth[10][9] > smooth[30][9] and smooth[30][9] < 0.3
+    text.says("hardly change from epoch 200 on")
+    fields = next(r for r in records["kh"] if r.config.seed == 0).arrays
+    before, after = fields["fields.200"][:12], fields["fields.300"][:12]
+    cosines = (
+        (before * after).sum(1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
+    )
+    assert cosines.min() > 0.9
+
+    assert not text.uncovered()
