@@ -1,16 +1,14 @@
-"""What the smallest demonstrations draw: a few matrices, a few curves; nothing over seeds."""
+"""What the smallest demonstrations draw: a few matrices; nothing over seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from lib.report.labels import GREY, SEQUENTIAL, SIGNED
-from lib.report.layout import handles_of, legend_beside, panels
+from lib.report.layout import panels
 
-STYLES = ("-", "--", ":", "-.")
 SIZE = 1.9  # inches of a matrix
-FEW = 6  # places that are all marked
 
 
 def matrices(shown: Mapping[str, np.ndarray], title: str, quantity: str, below: str = "") -> Figure:
@@ -35,29 +33,4 @@ def matrices(shown: Mapping[str, np.ndarray], title: str, quantity: str, below: 
         ax.set_title(name, fontsize="small")
         ax.spines[:].set(visible=True, color=GREY)
     fig.colorbar(image, ax=axs, label=quantity, shrink=0.7)
-    return fig
-
-
-def curves(
-    x: Sequence[float],
-    lines: Mapping[str, Sequence[float]],
-    title: str,
-    below: str = "",
-    **axes: str,
-) -> Figure:
-    """Curves over one x, told apart by their dashes and named beside the panel.
-
-    Args:
-        x: (n,).
-        lines: {name: (n,)}, four at most.
-        title, below: see :func:`lib.report.layout.head`.
-        axes: of :meth:`matplotlib.axes.Axes.set`: xlabel, ylabel.
-    """
-    fig, (ax,) = panels(1, 3.4, 2.8, title, below, margin=2.6)
-    for style, (name, y) in zip(STYLES, lines.items(), strict=False):
-        ax.plot(x, y, style, color="#333333", marker=".", label=name)
-    ax.set(**axes)
-    if len(x) <= FEW:
-        ax.set_xticks(x)
-    legend_beside(fig, handles_of([ax]))
     return fig

@@ -162,16 +162,6 @@ def written_contrasts(
     return named(wide.fillna(""))
 
 
-def written_gaps(gaps: pd.DataFrame) -> pd.DataFrame:
-    """Every difference as a text, see :func:`written_contrasts`: a row a data set and a name, a
-    column a series.
-
-    Args:
-        gaps: columns dataset, name, series, value, low, high, n, p_holm.
-    """
-    return written_contrasts(gaps.rename(columns={"name": "contrast", "series": "measure"}))
-
-
 def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
     """Every reading of a claim as a text, as "-0.16 [-0.20, -0.12] fails", or "-0.16, n = 1": a row
     a reading, a column a rule and a data set.

@@ -39,15 +39,3 @@ def test_scale_of_numbers_of_both_signs_is_symmetric():
     (image,) = images_of(sketches.matrices({"one": HALF - 0.5}, "title", "weight"))
     assert image.get_clim() == (-1.5, 1.5)
     assert image.get_cmap().name == labels.SIGNED
-
-
-def test_curves_differ_in_their_dashes_and_are_named():
-    lines = {"links": [1, 0.5, 0], "paths": [1, 0.1, 0]}
-    axes = {"xlabel": "removed", "ylabel": "left"}
-    fig = sketches.curves([0, 0.5, 1], lines, "title", "one seed", **axes)
-    assert [text.get_text() for text in fig.texts[:2]] == ["title", "one seed"]
-    (ax,) = fig.axes
-    assert [line.get_ydata().tolist() for line in ax.lines] == list(lines.values())
-    assert len({line.get_linestyle() for line in ax.lines}) == 2
-    assert [text.get_text() for text in fig.legends[0].get_texts()] == list(lines)
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("removed", "left")

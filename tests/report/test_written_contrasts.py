@@ -31,15 +31,3 @@ def test_networks_stand_side_by_side_where_asked():
     table = tables.written_contrasts(differences, ("measure", "network"))
     assert [*table] == [("area", "a"), ("area", "b")]
     assert table["area", "b"].tolist() == ["2.00 [0.00, 1.00] n=5"]
-
-
-def test_gaps_have_a_row_a_data_set_and_a_name_and_a_column_a_series():
-    columns = ["dataset", "name", "series", "value", "low", "high", "n", "p_holm"]
-    rows = [
-        ("mnist", "minus random", "accuracy", 0.316, 0.174, 0.458, 5, 0.01),
-        ("mnist", "minus random", "AUROC", -1.0, -2.0, 0.0, 5, 0.3),
-    ]
-    table = tables.written_gaps(pd.DataFrame(rows, columns=columns))
-    assert table.index.tolist() == [("MNIST", "minus random")]
-    assert table["accuracy"].tolist() == ["0.32 [0.17, 0.46] n=5 *"]
-    assert table["AUROC"].tolist() == ["-1.00 [-2.00, 0.00] n=5"]

@@ -22,6 +22,10 @@ def judged(claim, records):
     return judging.judged(claim, CLAIMS[claim].measure(records))
 
 
+def direction(claim, records):
+    return judging.row_of(claim, CLAIMS[claim].measure(records))["direction"]
+
+
 def accurate(seed, gain, dataset="rsmas"):
     rows = [
         {"kind": "front", "test_accuracy": 0.8 + gain / 100},
@@ -71,9 +75,9 @@ def test_missing_records_measure_nothing():
     ("gains", "verdict"),
     [
         ((-3, -2), "fails"),
-        ((2, 3), "holds"),
+        ((2, 3), "open"),  # a data set that was not run could be worse
         ((-3, 3), "fails"),
-        ((-0.15, 3), "holds"),  # as accurate, within what S01 allows as well
+        ((-0.15, 3), "open"),  # as accurate, within what S01 allows as well
         ((-0.25, 3), "fails"),
     ],
 )
@@ -82,7 +86,7 @@ def test_accuracy_is_judged_on_the_worst_data_set(gains, verdict):
     records += [accurate(seed, gains[1] + seed / 1e4, "cifar10") for seed in range(5)]
     assert judged("E01", records) == verdict
     worst = CLAIMS["E01"].measure(records)
-    assert worst.at == labels.dataset("rsmas") and worst.low > -np.inf
+    assert worst.at == labels.dataset("rsmas") and worst.low == -np.inf < worst.high < np.inf
     assert judged("E01", records[:2] + records[5:]) == "open"  # of two runs
 
 
@@ -154,9 +158,10 @@ def test_pooled_fronts_are_one_front_without_an_interval():
 def test_regions_are_judged_against_the_same_regions_elsewhere():
     records = [hidden(seed, kept=0.5 + seed / 100, moved=0.7) for seed in range(5)]
     assert CLAIMS["E03"].measure(records).value == pytest.approx(18)
-    assert judged("E03", records) == "holds"
+    assert judged("E03", records) == "open"  # others could be worse
     readings = claims.region_readings(records)
     assert readings["value"].tolist() == pytest.approx([18, 28])
+    assert set(readings["verdict"]) == {"holds"}
 
 
 def test_other_divisions_of_the_images_are_readings_of_their_own():
@@ -178,18 +183,19 @@ def test_losses_that_could_go_either_way_are_open():
 
 def test_vote_is_held_against_the_best_of_its_front_in_each_objective():
     records = [voting(seed, 2 + seed / 10, -1 - seed / 10) for seed in range(5)]
+    assert judged("E04", records) == "undecidable"  # the paper does not say how a vote is chosen
     measured = CLAIMS["E04"].measure(records)
     assert measured.value == pytest.approx(-1.2)
-    assert judged("E04", records) == "fails"
+    assert direction("E04", records) == "fails"
     readings = claims.vote_readings(records).set_index("reading")["value"]
     assert readings["vote minus the front's most accurate, accuracy"] == pytest.approx(2.2)
     assert readings["vote minus the front's best in AUROC, AUROC"] == pytest.approx(-1.2)
     assert readings["vote minus the most accurate that votes, accuracy"] == pytest.approx(32.2)
 
 
-def test_vote_that_gains_both_holds_on_the_data_sets_that_were_run():
+def test_vote_that_gains_both_is_open_until_all_data_sets_are_run():
     records = [voting(seed, 2 + seed / 10, 1 + seed / 10) for seed in range(5)]
-    assert judged("E04", records) == "holds"
+    assert direction("E04", records) == "open"
     records += [voting(seed, 2 + seed / 10, -1 - seed / 10, "cifar10") for seed in range(5)]
-    assert judged("E04", records) == "fails"
+    assert direction("E04", records) == "fails"
     assert CLAIMS["E04"].measure(records).at == labels.dataset("cifar10")
