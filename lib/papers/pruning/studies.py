@@ -29,7 +29,7 @@ from lib.papers.pruning.ood_detection import auroc, largest_softmax
 from lib.papers.pruning.tasks import Task
 from lib.papers.pruning.training import MaskSearch, measure, minimised, trained
 from lib.papers.shared import backbone, features
-from lib.report.frames import facts
+from lib.report.frames import NETWORK, facts
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
@@ -356,7 +356,7 @@ PAIRS = {
     "accuracy and AUROC": ("accuracy", "auroc"),
 }
 HELD = "accuracy and AUROC, density held"
-NAMED = ["experiment", "trained", "dataset", "network", "method", "variant", "seed", "epochs"]
+NAMED = ["experiment", *NETWORK]  # columns of facts
 
 
 def hypervolumes(records: Records, steps: int = 25) -> pd.DataFrame:
