@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from itertools import product
 
-import numpy as np
 import pandas as pd
 
 from lib.paths import REFERENCE
@@ -187,31 +186,6 @@ def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
 
 
 # ------------------------------------------------------------------------------- many measures
-
-
-def mean_table(numbers: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
-    """Mean ± sd over n seeds of every measure (column), by data set, network and method.
-
-    Args:
-        numbers: columns dataset, network, method, seed, measure, value.
-        digits: after the point.
-    """
-    keys = ["dataset", "network", "method"]
-    numbers = numbers.assign(dataset=numbers["dataset"].map(labels.dataset))
-
-    def text(values: pd.Series) -> str:
-        return _mean_sd(values, digits)
-
-    texts = numbers.groupby([*keys, "measure"], sort=False)["value"].agg(text)
-    measures = dict.fromkeys(numbers["measure"])
-    wide = texts.unstack("measure")[list(measures)].fillna("")
-    wide.insert(0, "n", numbers.groupby(keys, sort=False)["seed"].nunique())
-    wide = wide.reset_index()
-    methods = wide["method"].map(labels.methods_in(wide["method"]).index)
-    order = np.lexsort((methods, wide["network"], wide["dataset"]))
-    wide["method"] = wide["method"].map(labels.method_name)
-    wide["network"] = wide["network"].map(labels.network)
-    return wide.iloc[order].reset_index(drop=True)
 
 
 def this_machine() -> pd.DataFrame:

@@ -293,7 +293,6 @@ def test_effects_of_nothing_say_not_run():
     assert says_not_run(figures.effects(table, {"pgd": "PGD"}, "title"))
 
 
-
 def test_every_colour_is_one_that_matplotlib_knows():
     looks = [*labels.METHOD_LOOKS.values(), *labels.CONTENDERS.values()]
     assert all(colors.is_color_like(look["color"]) for look in looks)

@@ -50,43 +50,6 @@ def test_paired_differences_are_in_points(found):
     assert table["points"].tolist() == [4.0] and table["n"].tolist() == [1]
 
 
-@pytest.fixture
-def perturbed():
-    """Two draws of each of two seeds of SET, one of a fixed support, at one strength."""
-    rows = [("set", 0, 0.9), ("set", 0, 0.7), ("set", 1, 0.4), ("set", 1, 0.6), ("fixed", 0, 0.1)]
-    table = pd.DataFrame(rows, columns=["method", "seed", "accuracy"])
-    return table.assign(dataset="mnist", kind="one", strength=0.5)
-
-
-def test_mean_table_names_the_network(perturbed):
-    numbers = perturbed.rename(columns={"accuracy": "value"}).assign(network="made", measure="area")
-    table = tables.mean_table(numbers.groupby("seed").head(1), digits=2)
-    assert table["method"].tolist() == ["SET"] and table["area"].tolist() == ["0.65 ± 0.35"]
-
-
-def test_mean_table_says_where_numbers_are_missing():
-    rows = [("set", 0, "a", 1.0), ("set", 1, "a", np.nan), ("dense", 0, "a", 0.5)]
-    rows += [("dense", 1, "a", 0.6), ("set", 0, "b", np.nan), ("set", 1, "b", np.nan)]
-    numbers = pd.DataFrame(rows, columns=["method", "seed", "measure", "value"])
-    table = tables.mean_table(numbers.assign(dataset="mnist", network="n"), digits=1)
-    assert table["a"].tolist() == ["1.0 (1 of 2)", "0.6 ± 0.1"]
-    assert table["b"].tolist() == ["–", ""]
-
-
-def test_mean_table_has_the_order_of_the_labels(perturbed):
-    numbers = perturbed.rename(columns={"accuracy": "value"}).assign(measure="area")
-    numbers = pd.concat([numbers.assign(network=name) for name in ("set_mlp", "made")])
-    table = tables.mean_table(numbers[::-1])
-    assert table["method"].tolist() == ["SET", "fixed random support"] * 2
-    assert table["network"].tolist() == ["made"] * 2 + ["ε = 20"] * 2
-    assert table["dataset"].unique().tolist() == ["MNIST"]
-
-
-@pytest.fixture
-def learned_twice():
-    return [learned([0.1, 0.5]), learned([0.2, 0.6])]
-
-
 def test_settings_are_the_fields_of_runs_each_combination_once(found):
     table = tables.settings(found, ["method", "epochs", "hidden"])
     assert table["method"].tolist() == ["set", "fixed"] and table["seeds"].tolist() == [2, 1]
