@@ -80,10 +80,10 @@ def lead_lost(dataset, variant="corrected"):
     return np.mean(lost)
 
 
-def correlations(dataset, method="nsga2", held=False):
+def correlations(dataset, method="nsga2", held=False, variant="corrected"):
     """Spearman's correlation of accuracy and AUROC, a number a run."""
     found = []
-    for record in records("mask_search", dataset=dataset, method=method):
+    for record in records("mask_search", variant, method, dataset=dataset):
         table = record.metrics[["accuracy", "auroc", "density"]].rank()
         if method == "nsga2":
             table = record.metrics.iloc[record.arrays["front"]].rank()
@@ -170,6 +170,9 @@ def _related(text):
     assert all(abs(values.mean()) < half_width(values) for values in on_front)
     both = [values.mean() for values in on_front]
     text.says("are unrelated: {:.2f} and {:.2f}, with intervals around zero", *both)
+    together = correlations("citrus_leaves", variant="near duplicates together")
+    assert together.mean() > half_width(together)
+    text.says("they correlate by {:.2f} on the leaves", together.mean())
     held = [correlations(d, "random_search", held=True).mean() for d in SETS]
     text.says("{:.2f} to {:.2f} is left over random masks", min(held), max(held))
 

@@ -1,5 +1,6 @@
 """Claims of records with given numbers."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -103,6 +104,15 @@ def test_accuracy_of_another_variant_is_not_counted():
         contents = {"metrics": record.metrics, "arrays": {}, "environment": {}}
         changed.append(types.SimpleNamespace(config=run, **contents))
     assert CLAIMS["E01"].measure(changed) is None
+
+
+def test_votes_are_judged_on_the_plain_division_alone():
+    records = [voting(seed, 2 + seed / 10, 1) for seed in range(5)]
+    before = claims.vote_readings(records)
+    for record in [voting(seed, -5, -5) for seed in range(5)]:
+        run = dataclasses.replace(record.config, variant="near duplicates together")
+        records.append(types.SimpleNamespace(**{**vars(record), "config": run}))
+    pd.testing.assert_frame_equal(claims.vote_readings(records), before)
 
 
 def test_one_unrelated_pair_refutes_the_relation():
