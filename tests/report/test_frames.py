@@ -41,9 +41,9 @@ def test_without_records_there_is_a_frame_without_rows():
 
 def test_rows_are_those_of_the_metrics_with_what_names_their_network():
     frame = frames.rows([studied("relu", 0, {"pgd": 0.5}), studied("splash", 1, {"pgd": 0.6})])
-    assert frame[["method", "seed", "pgd"]].values.tolist() == [
-        ["relu", 0, 0.5],
-        ["splash", 1, 0.6],
+    assert frame[["method", "seed", "measure", "value"]].values.tolist() == [
+        ["relu", 0, "pgd", 0.5],
+        ["splash", 1, "pgd", 0.6],
     ]
     assert frames.rows([]).empty and {"trained", "dataset"} <= {*frames.rows([])}
 
