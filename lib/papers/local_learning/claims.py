@@ -196,6 +196,7 @@ def read(
         rival: the method that it is compared with.
         estimate: see :func:`lib.report.claims.intervals`.
     """
+    rows = rows.sort_values("n_units", ascending=False, kind="stable")
     units = rows["n_units"].map(", {:,} units".format)
     images = rows["trained"].isin(ALL_IMAGES).map({True: ", all images", False: ""})
     reading = rows["reading"] + units + images
