@@ -227,7 +227,7 @@ def krotov_hopfield_network(
     """
     if isinstance(layer, SparseLinear):
         values = layer.values.detach()
-        frozen = _on_support(layer.support, kh.overlap_weights(values, norm_order))
+        frozen = _on_support(layer.support, kh.overlap_weights(values, norm_order), generator)
         frozen.values.requires_grad_(False)
         n_units = layer.out_features
     else:
@@ -237,15 +237,17 @@ def krotov_hopfield_network(
     return network.to(values)
 
 
-def _on_support(support: Support, values: Tensor) -> SparseLinear:
-    """A sparse layer without bias of these links and values."""
+def _on_support(support: Support, values: Tensor, generator: torch.Generator) -> SparseLinear:
+    """A sparse layer without bias of these links and values; what the generator draws for its start
+    is overwritten.
+    """
     layer = SparseLinear(
         support.n_in,
         support.n_out,
         support=support,
         bias=False,
         start=0.0,
-        generator=torch.Generator(),
+        generator=generator,
         dtype=values.dtype,
     )
     layer.replace_values_(values)
@@ -623,7 +625,7 @@ def sparse_layer(arrays: Mapping[str, Any], n_in: int, n_units: int, start: str)
     col = torch.as_tensor(arrays[f"{start}col"]).long()
     rows = torch.arange(n_units).repeat_interleave(crow.diff())
     values = torch.as_tensor(arrays[f"{start}values"]).float()
-    return _on_support(make_support(rows, col, n_in, n_units), values)
+    return _on_support(make_support(rows, col, n_in, n_units), values, torch.Generator())
 
 
 def layer_numbers(record: Record) -> dict[str, Any]:
