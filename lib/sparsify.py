@@ -26,6 +26,11 @@ DENSE = (nn.Linear, layers.Linear)
 LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 ADAM = (torch.optim.Adam, torch.optim.AdamW)  # they count steps, for all links of a layer at once
+WRAPPERS = (
+    nn.parallel.DistributedDataParallel,
+    nn.DataParallel,
+    torch.optim.swa_utils.AveragedModel,
+)
 OPTIMISERS = (torch.optim.SGD, *ADAM, torch.optim.RMSprop, torch.optim.Adagrad)
 
 Filter = Callable[[str, nn.Module], bool]
@@ -66,8 +71,8 @@ def sparsify_(
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
     Returns: names of the layers that were replaced, in the model's order.
     Raises: ValueError for a value out of range, a model without such a layer, a layer that cannot
-        be replaced (tied weights, parametrized, pruned, with hooks), or too few links for a layer
-        to have one.
+        be replaced (tied weights, parametrized, pruned, with hooks, a subclass), or too few links
+        for a layer to have one.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 10))
@@ -100,6 +105,8 @@ def sparsify_(
             isinstance(child, SparseLinear) for child in module.children()
         ):
             module.activation_relu_or_gelu = 0  # the fast path reads weights
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False  # and so does that of the whole encoder
     return list(chosen)
 
 
@@ -107,11 +114,18 @@ def densify_(model: nn.Module) -> list[str]:
     """Replace every sparse layer of a model by an ``nn.Linear`` of the same function, in place.
 
     Returns: names of the layers that were replaced, in the model's order.
+    Raises: ValueError if the model is itself such a layer, or one has hooks.
     """
+    if isinstance(model, SparseLinear):
+        raise ValueError(
+            "the model is itself a sparse layer: put it into a module, or use to_dense"
+        )
     names, made = [], {}
     for name, module in model.named_modules():
         if not isinstance(module, SparseLinear):
             continue
+        if any(getattr(module, hooks) for hooks in HOOKS):
+            raise ValueError(f"layer {name} has hooks, which would be lost: remove them first")
         dense = nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
         dense.weight = nn.Parameter(module.to_dense().detach(), module.values.requires_grad)
         dense.bias = module.bias
@@ -259,6 +273,8 @@ class Evolver:
     layer; by its count the first update of a link that is new at a late step is
     :math:`(1 - \beta_1) / \sqrt{1 - \beta_2}` = 3.2 times as large as that of a new network.
 
+    Under Adagrad a grown link starts with a sum of squares of 0, as by default.
+
     Works with gradient accumulation, ``clip_grad_norm_``, ``torch.autocast`` and gradient scalers
     (a batch whose gradient is not finite is not counted). Under ``DistributedDataParallel`` give
     the wrapped model, on every process: all get the same links.
@@ -320,14 +336,27 @@ class Evolver:
                     f"the optimiser does not hold the values of layer {name}: make it after"
                     " sparsify_, of the model's parameters"
                 )
+            if isinstance(optimiser, ADAM) and layer.values.dtype.itemsize < 4:
+                raise ValueError(
+                    f"the values of layer {name} are {layer.values.dtype}, in which Adam cannot"
+                    " count the steps of a link: keep weights in float32, and use torch.autocast"
+                )
         self.averages = [_sparse_layers(average) for average in averages]
+        for average in self.averages:
+            if average.keys() != self.layers.keys():
+                raise ValueError(
+                    "a model of averages has other sparse layers than the model: make it after"
+                    " sparsify_"
+                )
         self.optimiser = optimiser
         self.evolution = evolution or Evolution()
         self.every = every
-        self.last = steps if until is None else math.floor(until * steps)  # step of an update
+        self.last = steps if until is None else math.floor(until * steps + 1e-9)
         self.goes_on = until is None
         self.generator = generator
-        self.is_shared = isinstance(model, nn.parallel.DistributedDataParallel)
+        self.is_shared = any(
+            isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()
+        )
         if self.is_shared:
             state = [generator.get_state()]
             dist.broadcast_object_list(state)
@@ -336,7 +365,9 @@ class Evolver:
         self.seen: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._watches: list[RemovableHandle] = []
         if isinstance(optimiser, ADAM):
-            optimiser.register_step_post_hook(self._correct_new_links)
+            hooks = optimiser._optimizer_step_post_hooks.values()
+            if _correct_new_links not in hooks:  # once, however many evolvers there are
+                optimiser.register_step_post_hook(_correct_new_links)
         self._watch_before_update()
 
     def step(self) -> int:
@@ -363,6 +394,9 @@ class Evolver:
         self.steps_taken = state["steps_taken"]
         self.generator.set_state(state["generator"])
         self.seen = {name: list(pairs) for name, pairs in state["seen"].items()}
+        for handle in self._watches:  # they fill the lists of before
+            handle.remove()
+        self._watches = []
         self._watch_before_update()
 
     def _evolves(self, step: int) -> bool:
@@ -422,7 +456,8 @@ class Evolver:
             dist.all_gather_object(parts, self.seen)
         joined = {}
         for name in self.seen:
-            pairs = [pair for part in parts for pair in part[name]]
+            device = self.layers[name].values.device
+            pairs = [(x.to(device), grad.to(device)) for part in parts for x, grad in part[name]]
             if not pairs:
                 raise ValueError(
                     f"layer {name} saw no batch with a finite gradient before its update: was it"
@@ -432,32 +467,41 @@ class Evolver:
             joined[name] = {"x": x, "grad_y": grad_y}
         return joined
 
-    # ---------------------------------------------------------------------- Adam's steps
 
-    @torch.no_grad()
-    def _correct_new_links(self, *_: Any) -> None:
-        r"""Give links that are younger than their layer the step that they would take by their own
-        count a instead of the layer's t: :math:`\hat m = m / (1 - \beta_1^a)`, and so for v.
+@torch.no_grad()
+def _correct_new_links(optimiser: torch.optim.Optimizer, *_: Any) -> None:
+    r"""Give links that are younger than their layer the step that they would take by their own
+    count a instead of the layer's t: :math:`\hat m = m / (1 - \beta_1^a)`, and so for v.
 
-        Source: [Kingma2015], Algorithm 1.
-        """
-        for group in self.optimiser.param_groups:
-            for parameter in group["params"]:
-                state = self.optimiser.state.get(parameter, {})
-                if LINK_STEPS in state and parameter.grad is not None:
-                    state[LINK_STEPS] += 1
-                    own, whole = state[LINK_STEPS], float(state["step"])
-                    young = own < whole
-                    parameter[young] += _adam_step(state, group, whole, young)
-                    parameter[young] -= _adam_step(state, group, own[young], young)
+    Source: [Kingma2015], Algorithm 1.
+    """
+    found_inf = getattr(optimiser, "found_inf", None)
+    if found_inf is not None and float(found_inf) > 0:
+        return  # a gradient scaler skipped this step
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            state = optimiser.state.get(parameter, {})
+            if LINK_STEPS in state and parameter.grad is not None:
+                state[LINK_STEPS] += 1
+                own, whole = state[LINK_STEPS], float(state["step"])
+                young = own < whole
+                parameter[young] += _adam_step(state, group, whole, young)
+                parameter[young] -= _adam_step(state, group, own[young], young)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model within wrappers for processes, averages and compilation."""
+    while isinstance(model, WRAPPERS) or hasattr(model, "_orig_mod"):
+        model = model.module if isinstance(model, WRAPPERS) else model._orig_mod
+    return model
 
 
 def _sparse_layers(model: nn.Module) -> dict[str, SparseLinear]:
     """The sparse layers of a model, by name, without what wrappers put before it."""
     named = {}
-    for name, module in model.named_modules():
+    for name, module in _unwrapped(model).named_modules():
         if isinstance(module, SparseLinear):
-            named[name.removeprefix("module.").removeprefix("_orig_mod.")] = module
+            named[name] = module
     if not named:
         raise ValueError("the model has no sparse layer: call sparsify_ first")
     return named

@@ -195,7 +195,11 @@ def test_transformer_evaluates_as_its_dense_twin():
     twin = copy.deepcopy(net)
     densify_(twin)
     x = torch.rand(3, 7, 16)
-    torch.testing.assert_close(net.eval()(x), twin.eval()(x))
+    is_padding = torch.arange(7) >= torch.tensor([[7], [5], [6]])
+    with torch.no_grad():
+        torch.testing.assert_close(net.eval()(x), twin.eval()(x))
+        padded = [one(x, src_key_padding_mask=is_padding)[0] for one in (net, twin)]
+    torch.testing.assert_close(*padded)  # of the example without padding
 
 
 def test_dense_layers_come_back_with_the_same_function():
@@ -289,15 +293,17 @@ def test_layers_are_watched_in_the_last_steps_before_an_update_alone():
     assert watched == [0, 0, 0, 1, 1, 0]
 
 
-def test_training_resumes_to_the_same_bits():
-    net, optimiser, evolver = made(torch.optim.AdamW)
-    train(net, optimiser, evolver, 5)
+@pytest.mark.parametrize("every", [2, 3])
+@pytest.mark.parametrize("saved", [5, 6])
+def test_training_resumes_to_the_same_bits(every, saved):
+    net, optimiser, evolver = made(torch.optim.AdamW, every=every)
+    train(net, optimiser, evolver, saved)
     states = copy.deepcopy([part.state_dict() for part in (net, optimiser, evolver)])
-    train(net, optimiser, evolver, 7, first=5)
-    again = made(torch.optim.AdamW)
+    train(net, optimiser, evolver, 12 - saved, first=saved)
+    again = made(torch.optim.AdamW, every=every)
     for part, state in zip(again, states, strict=True):
         part.load_state_dict(state)
-    train(*again, 7, first=5)
+    train(*again, 12 - saved, first=saved)
     assert same(links_of(net), links_of(again[0]))
     assert same(net.parameters(), again[0].parameters())
 
@@ -337,6 +343,48 @@ def test_by_the_count_of_the_layer_the_first_step_would_be_three_times_as_large(
     values.grad = torch.ones(1)
     optimiser.step()
     assert -values.item() / 0.01 == pytest.approx(0.1 / 0.001**0.5, rel=1e-3)  # 3.16
+
+
+def test_several_evolvers_of_one_adam_correct_a_link_once():
+    one, many = made(torch.optim.Adam), made(torch.optim.Adam)
+    Evolver(many[0], many[1], RIGL, every=100, steps=100, generator=seeded(1))
+    for net, optimiser, evolver in (one, many):
+        train(net, optimiser, evolver, 8)
+    assert same(one[0].parameters(), many[0].parameters())
+
+
+def test_weights_that_cannot_count_the_steps_of_adam_are_refused():
+    net = mlp().bfloat16()
+    sparsify_(net, density=0.2)
+    optimiser = torch.optim.Adam(net.parameters())
+    with pytest.raises(ValueError, match="values of layer 0 are torch.bfloat16, in which Adam"):
+        Evolver(net, optimiser, every=1, steps=5, generator=seeded())
+
+
+def test_layers_of_like_names_all_evolve():
+    net = nn.ModuleDict(
+        {"module": nn.ModuleDict({"head": nn.Linear(9, 9)}), "head": nn.Linear(9, 9)}
+    )
+    names = sparsify_(net, density=0.5)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    assert [*Evolver(net, optimiser, every=1, steps=5, generator=seeded()).layers] == names
+
+
+def test_averages_of_another_model_are_refused():
+    net, optimiser, _ = made()
+    other = nn.Sequential(nn.Linear(3, 3))
+    sparsify_(other, density=0.5)
+    with pytest.raises(ValueError, match="other sparse layers than the model"):
+        Evolver(net, optimiser, every=1, steps=5, averages=[other, net], generator=seeded())
+
+
+def test_a_layer_by_itself_or_with_hooks_is_not_made_dense():
+    layer = SparseLinear(4, 3, density=0.5)
+    with pytest.raises(ValueError, match="the model is itself a sparse layer"):
+        densify_(layer)
+    layer.register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="layer 0 has hooks"):
+        densify_(nn.Sequential(layer))
 
 
 def test_momentum_moves_with_the_links():

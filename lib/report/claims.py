@@ -2,6 +2,7 @@
 judged by. Differences paired by seed, their intervals, the largest or smallest of them, a share.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -120,7 +121,9 @@ def _extreme(
     known = rows[rows["value"].notna()]
     place = rows.loc[known["value"].agg(f"idx{which}")] if len(known) else rows.iloc[0]
     where = ", ".join(written(place[name]) for name, written in at.items())
-    return Measurement(*map(float, rows[BOUNDS].agg(which)), int(rows["n"].min()), at=where)
+    value = float(known["value"].agg(which)) if len(known) else math.nan
+    bounds = (float(rows[name].agg(which, skipna=False)) for name in ("low", "high"))
+    return Measurement(value, *bounds, int(rows["n"].min()), at=where)  # unknown if one is
 
 
 def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> Measurement | None:

@@ -42,15 +42,15 @@ def test_links_start_from_the_folder_of_the_page():
 
 
 def test_notebook_is_linked_in_its_texts_alone():
-    (path,) = notebooks.find(["21"])
+    (path,) = notebooks.find(["13"])
     source = [path.read_text()]
     before = json.loads(source[0])
-    site.read_page(None, "notebooks/21_link_removal", source)
+    site.read_page(None, "notebooks/13_set_rbm", source)
     after = json.loads(source[0])
     for old, new in zip(before["cells"], after["cells"], strict=True):
         if old["cell_type"] == "code":
             assert old == new
-    assert "../docs/REFERENCES.md#sulyok2026" in json.dumps(after)
+    assert "../docs/REFERENCES.md#mocanu2018" in json.dumps(after)
 
 
 @pytest.fixture(scope="module")

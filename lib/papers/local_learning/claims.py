@@ -220,7 +220,7 @@ CLAIMS: dict[str, Claim] = {
     "H02": Claim(
         ATTACKED,
         partial(weakest_ratio, methods=("kh",)),
-        "Local learning withstands {value:.2f} times the norm of back-propagation or more.",
+        "Local learning withstands {value:.2f} times the norm where it gains least.",
         WIDE,
         readings=partial(ratio_readings, claim="H02", methods=("kh",)),
     ),
