@@ -128,7 +128,7 @@ def spectra_of_layers(text):
     exponent, r_squared = fitted(layer)
     text.says("The line explains {:.1f} % of the variance of the locally", 100 * r_squared)
     text.says("its exponent is {:.2f} (published: 2.67)", exponent)
-    text.says("At 2,000 units it is, for local learning and for back-propagation")
+    text.says("At 2,000 units it is, for local learning")
     narrow = [r for r in STORE.of("bio_spectra", "paper") if r.config.method == "kh"]
     bent = np.mean([fitted(record)[1] for record in narrow])
     text.says("At 500 units that spectrum bends, and the line explains {:.0f} %", 100 * bent)

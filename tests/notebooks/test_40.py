@@ -174,7 +174,7 @@ def _related(text):
     assert together.mean() > half_width(together)
     text.says("they correlate by {:.2f} on the leaves", together.mean())
     held = [correlations(d, "random_search", held=True).mean() for d in SETS]
-    text.says("{:.2f} to {:.2f} is left over random masks", min(held), max(held))
+    text.says("with the density held, the correlation is {:.2f} to {:.2f}", min(held), max(held))
 
 
 def _has_settings(text):
