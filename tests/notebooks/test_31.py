@@ -149,7 +149,7 @@ def spectra_of_layers(text):
     ranges = [(1, 500), (10, 100), (10, 500), (100, 500), (1, 799)]
     wide = [fitted(layer, first=first, last=last)[0] for first, last in ranges]
     assert max(wide) - min(wide) < 0.2
-    text.says("At 2,000 units all ranges agree")
+    text.says("At 2,000 units its ranges agree, those of back-propagation do not")
 
     away = []
     for record in STORE.of("bio_spectra", "paper"):
