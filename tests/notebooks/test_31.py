@@ -129,6 +129,11 @@ def spectra_of_layers(text):
     text.says("The line explains {:.1f} % of the variance of the locally", 100 * r_squared)
     text.says("its exponent is {:.2f} (published: 2.67)", exponent)
     text.says("At 2,000 units it is, for local learning")
+    plain = [r for r in STORE.of("wide_spectra", "paper") if r.config.method == "bp"]
+    assert r_squared > 0.998 > max(fitted(record)[1] for record in plain)
+    slopes = [(fitted(one, last=100)[0], fitted(one, first=100)[0]) for one in plain]
+    text.says("Its spectrum is a straight line over 500 ranks")
+    assert all(first - last > 0.5 for first, last in slopes)  # that of back-propagation is not
     narrow = [r for r in STORE.of("bio_spectra", "paper") if r.config.method == "kh"]
     bent = np.mean([fitted(record)[1] for record in narrow])
     text.says("At 500 units that spectrum bends, and the line explains {:.0f} %", 100 * bent)
