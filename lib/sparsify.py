@@ -394,18 +394,14 @@ class Evolver:
         self.steps_taken = state["steps_taken"]
         self.generator.set_state(state["generator"])
         self.seen = {name: list(pairs) for name, pairs in state["seen"].items()}
-        for handle in self._watches:  # they fill the lists of before
-            handle.remove()
-        self._watches = []
+        self._stop_watching()  # the hooks fill the lists of before
         self._watch_before_update()
 
     def _evolves(self, step: int) -> bool:
         return self.goes_on or step <= self.last
 
     def _update(self) -> int:
-        for handle in self._watches:
-            handle.remove()
-        self._watches = []
+        self._stop_watching()
         seen, self.seen = self._joined(), {}
         fraction = self.evolution.fraction_at_epoch(min(self.steps_taken, self.last), self.last)
         n_replaced = 0
@@ -445,6 +441,11 @@ class Evolver:
                 if layer.values.requires_grad:
                     pairs = self.seen.setdefault(name, [])
                     self._watches.append(layer.register_forward_hook(_collector(pairs)))
+
+    def _stop_watching(self) -> None:
+        for handle in self._watches:
+            handle.remove()
+        self._watches = []
 
     def _joined(self) -> dict[str, dict[str, Tensor]]:
         """By layer x (n_in, B) and grad_y (n_out, B) of all batches seen, of all processes."""

@@ -156,13 +156,6 @@ def directions(rows: pd.DataFrame, comparison: str, threshold: float) -> list[st
     return [direction(Measurement(*line), comparison, str(threshold)) for line in lines]
 
 
-def equivalent(rows: pd.DataFrame, margin: float) -> pd.Series:
-    """Whether each row of :func:`intervals` lies within ± the margin: two one-sided tests, each at
-    half of what the interval leaves out, are the interval itself within the margin.
-    """
-    return (rows["low"] > -margin) & (rows["high"] < margin)
-
-
 def readings(rows: pd.DataFrame, claim: str, comparison: str, threshold: float) -> pd.DataFrame:
     """Rows of intervals as readings of a claim: columns claim, "holds if" and verdict are added.
 
