@@ -21,6 +21,7 @@ from lib.data.sets import (
     notice,
     origin,
     require_known,
+    stratified,
     stratified_order,
     where,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "notice",
     "origin",
     "require_known",
+    "stratified",
     "stratified_order",
     "where",
 ]

@@ -268,6 +268,20 @@ def stratified_order(n: int, y: np.ndarray | None, *, shuffled: bool = True) -> 
     return order[np.argsort(place, kind="stable")]
 
 
+def stratified(x: Tensor, y: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """The first n of :func:`stratified_order`: always the same examples, classes in proportion;
+    fewer lie within more.
+
+    Args:
+        x: (N, ...) examples.
+        y: (N,) classes.
+        n: how many; all where there are fewer.
+    Returns: (n, ...) examples and their (n,) classes.
+    """
+    first = torch.from_numpy(stratified_order(len(y), y.numpy())[:n].copy())
+    return x[first], y[first]
+
+
 def divide(name: str, arrays: Arrays, n: int, part: str) -> Arrays:
     """The arrays of a data set when about n training examples have left for another part.
 

@@ -11,7 +11,8 @@ import torch
 
 from lib import bench, command, data, papers, paths
 from lib.command import cli, notebooks
-from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.papers.shared.training import training
 from lib.runs import record
 from lib.runs.records import Store, archive
 from tests.checkouts import ROOT

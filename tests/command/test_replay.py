@@ -9,7 +9,8 @@ from lib import papers
 from lib.command import cli
 from lib.numerics import LAST_COMMITS
 from lib.papers import EXPERIMENTS, STORE
-from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.papers.shared.training import training
 from lib.runs.records import Store
 from tests.runs import counting
 from tests.stored import rewrite

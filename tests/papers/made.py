@@ -3,8 +3,9 @@
 import dataclasses
 
 from lib.papers import EXPERIMENTS
-from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study
+from lib.papers.shared.training import training
 from lib.runs.records import Store
 
 BASE = SparseTraining(

@@ -18,7 +18,7 @@ from lib.papers import EXPERIMENTS
 from lib.papers.set.rbm.experiments import RBMTraining
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.splash import training as units
+from lib.papers.splash.training import UnitTraining
 from lib.runs.records import Store
 from tests.processes import CONTEXT
 from tests.runs import counting
@@ -48,9 +48,7 @@ def promises_any_threads(record):
     run = record.config
     if isinstance(run, RBMTraining):
         return run.er_epsilon is not None
-    if isinstance(run, units.UnitTraining):
-        return models.runs_on_any_threads(units.network(record))
-    if isinstance(run, SparseTraining):
+    if isinstance(run, UnitTraining | SparseTraining):
         return models.runs_on_any_threads(trained.network(record))
     return False
 

@@ -17,8 +17,9 @@ from lib.papers.adaptive_topology import (
 from lib.papers.adaptive_topology.training import RobustTraining
 from lib.papers.shared import inputs, study, trained, tuning
 from lib.papers.shared.methods import PARENTS, Fields, profiled
-from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
+from lib.papers.shared.training import training
 from lib.runs.experiment import (
     PROFILES,
     Contents,

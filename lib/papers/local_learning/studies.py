@@ -65,21 +65,12 @@ def make_study(study: Study, workspace: Workspace, measure: Measure) -> Contents
     holds = trained.holds_network
     if isinstance(study.parent, LocalLayer):
         holds = training.holds_layer
-    elif isinstance(study.parent, HiddenNetwork):
-        holds = training.holds_network
     return shared.contents(study, workspace.record_of(study.parent, holds), measure)
 
 
 def study_numbers(record: Record) -> dict[str, int]:
     """What the summary says of a study: the network it was made on."""
     return {"epochs": record.config.parent.epochs}
-
-
-def _stratified(x: Tensor, y: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """n images and their classes, in proportion, always the same ones."""
-    order = data.stratified_order(len(y), y.numpy())
-    first = torch.from_numpy(order[:n].copy())
-    return x[first], y[first]
 
 
 # -------------------------------------------------------------------------------- critical norms
@@ -97,7 +88,7 @@ def fooled(study: Study, parent: Record) -> Table:
     """
     model, pixels = _attacked(study, parent)
     split = data.load_once(study.dataset)
-    raw, y = _stratified(split.x_test.flatten(1).float(), split.y_test, study.images)
+    raw, y = data.stratified(split.x_test.flatten(1).float(), split.y_test, study.images)
     x = raw if pixels else training.unit_norm(raw)
     white = torch.ones(len(x), 1)
     if not pixels:
@@ -128,7 +119,7 @@ def _attacked(study: Study, parent: Record) -> tuple[nn.Module, bool]:
 
 def _weights(study: Study, parent: Record) -> str:
     """Those of the last epoch, as released, or of the best validation epoch where there is one."""
-    has_best = any(name.startswith(training.BEST) for name in parent.arrays)
+    has_best = any(name.startswith(trained.BEST) for name in parent.arrays)
     return "best" if has_best and study.variant != RELEASED else "last"
 
 
@@ -180,7 +171,7 @@ def spectrum(study: Study, parent: Record) -> Table:
         (D,) from images drawn anew, w 0 or 1 for weighted.
     """
     split = data.load_once(study.dataset)
-    raw, _ = _stratified(split.x_test.flatten(1).float(), split.y_test, study.images)
+    raw, _ = data.stratified(split.x_test.flatten(1).float(), split.y_test, study.images)
     rows, arrays = [], {}
     for layer, given, function, x in _activities(study, parent, raw):
         values = torch.cat([function(batch) for batch in x.split(BATCH)]).double()

@@ -32,6 +32,7 @@ from lib.papers.local_learning import regularizers, spectra
 from lib.papers.local_learning.regularizers import Penalty
 from lib.papers.local_learning.sparse_rule import EVOLUTION, learn_sparse
 from lib.papers.shared import trained
+from lib.papers.shared.training import Training
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
@@ -50,7 +51,6 @@ PROBE = {"images": 5000, "epochs": 30}  # of the read-out by which a layer is lo
 SPECTRUM_IMAGES = 5000
 CHANGED = 0.9  # cosine with its start, below which a unit has changed
 
-BEST = "best."  # first part of the names of weights of the best validation epoch
 METHODS = ("kh", "bp", "l2", "jreg", "jreg_units", "specreg")
 PENALTIES: dict[str, Callable[[float], Penalty]] = {
     "none": lambda coupling: Penalty(),
@@ -637,7 +637,7 @@ def layer_numbers(record: Record) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class HiddenNetwork(Run):
+class HiddenNetwork(Training):
     """A network with one hidden layer, trained by Adam; its method says how the layer came about.
 
     Args:
@@ -654,13 +654,17 @@ class HiddenNetwork(Run):
             :mod:`lib.papers.local_learning.krotov_hopfield`.
         epochs, batch_size, law: see :class:`Published`.
         validation: examples taken out of the training part, by which the best epoch is chosen.
-        evaluate_test: False in tuning, which must not see the test part.
-        limit: training examples used; None for all.
     Raises: ValueError if a field is of another type.
     """
 
     DIGITS: ClassVar[str] = "%.6g"
-    UNSHARED: ClassVar[tuple[str, ...]] = (*Run.UNSHARED, "epochs", "batch_size", "limit", "seed")
+    UNSHARED: ClassVar[tuple[str, ...]] = (
+        *Training.UNSHARED,
+        "epochs",
+        "batch_size",
+        "limit",
+        "seed",
+    )
 
     method: str = "bp"
     variant: str = "as released"
@@ -674,13 +678,6 @@ class HiddenNetwork(Run):
     batch_size: int = 1000
     law: str = "steps"
     validation: int = 5000
-    evaluate_test: bool = True
-    limit: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Progress is counted in epochs."""
-        return self.epochs
 
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
@@ -699,8 +696,7 @@ class HiddenNetwork(Run):
 
     def split(self) -> data.Split:
         """The data, every image divided by its norm."""
-        split = data.load_once(self.dataset, validation=self.validation, limit=self.limit)
-        return unit_norm_split(split)
+        return unit_norm_split(super().split())
 
     def generator(self) -> torch.Generator:
         """Of the weights at the start."""
@@ -718,11 +714,6 @@ class HiddenNetwork(Run):
             generator=self.generator(),
         )
         return network.float()
-
-    def check_table(self, metrics: pd.DataFrame) -> None:
-        """Refuse a table that lacks epochs. Raises ValueError."""
-        if len(metrics) != self.epochs:
-            raise ValueError(f"its table holds {len(metrics)} of {self.epochs} epochs")
 
 
 def make_network(run: HiddenNetwork, workspace: Workspace) -> Contents:
@@ -749,7 +740,7 @@ def make_network(run: HiddenNetwork, workspace: Workspace) -> Contents:
     arrays = {f"{trained.STATE}{name}": t.numpy() for name, t in network.state_dict().items()}
     within = "readout." if run.parent is not None else ""  # of a locally learned layer alone
     for name, tensor in (history.best_state or {}).items():
-        arrays[f"{BEST}{within}{name}"] = tensor.numpy()
+        arrays[f"{trained.BEST}{within}{name}"] = tensor.numpy()
     valid = [row["valid_accuracy"] for row in history.metrics]
     facts |= {
         "architecture": f"{split.n_features}-{run.n_units}-{split.n_classes}",
@@ -819,11 +810,6 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return right / len(y)
 
 
-def holds_network(record: Record) -> bool:
-    """Whether a record holds the whole trained network."""
-    return any(name.startswith(trained.STATE) for name in record.arrays)
-
-
 def network_of(record: Record, which: str = "last") -> HiddenLayer:
     """The trained network, in evaluation mode.
 
@@ -832,7 +818,7 @@ def network_of(record: Record, which: str = "last") -> HiddenLayer:
         which: "last", after the last epoch, or "best", of the best validation epoch.
     Raises: ValueError if the record does not hold it.
     """
-    if not holds_network(record):
+    if not trained.holds_network(record):
         raise ValueError(
             f"record {record.path} does not hold the network: train it on this machine, in a"
             " notebook with retrain = True"
@@ -845,7 +831,7 @@ def _rebuilt(
 ) -> HiddenLayer:
     check_known("weights", which, ("last", "best"))
     state = {}
-    for start in (trained.STATE, BEST)[: 1 if which == "last" else 2]:
+    for start in (trained.STATE, trained.BEST)[: 1 if which == "last" else 2]:
         for name, array in arrays.items():
             if name.startswith(start):
                 state[name.removeprefix(start)] = torch.from_numpy(np.asarray(array))

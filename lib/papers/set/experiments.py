@@ -25,8 +25,9 @@ from lib.papers.shared.methods import (
     profiled,
     training_runs,
 )
-from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, Table, study_of, with_stand_in
+from lib.papers.shared.training import training
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
 from lib.runs.record import Record
 

@@ -95,9 +95,7 @@ def images(study: Study, n: int | None = None) -> tuple[Tensor, Tensor]:
     x, y = split.x_test, split.y_test
     if split.x_valid is not None:
         x, y = split.x_valid, split.y_valid
-    order = data.stratified_order(len(y), y.numpy())
-    first = torch.from_numpy(order[: n or study.images].copy())
-    return x[first], y[first]
+    return data.stratified(x, y, n or study.images)
 
 
 def contents(study: Study, parent: Record, measure: Callable[[Study, Record], Table]) -> Contents:

@@ -18,6 +18,7 @@ from lib.support import Support, make_support, support_from_keys
 from lib.topology.degrees import from_names
 
 STATE = "state."
+BEST = "best."
 WEIGHTS = (".values", ".weight")  # of sparse and of dense layers
 
 
@@ -127,7 +128,8 @@ def network(record: Record) -> nn.Sequential:
     tensors = state(record)
     try:
         standardisation = tensors["standardise.mean"], tensors["standardise.std"]
-        model = record.config.model(widths(record), standardisation)
+        made_for = record.config.recorded_widths(record.environment)
+        model = record.config.model(made_for, standardisation)
         model.load_state_dict(tensors)
     except (KeyError, RuntimeError) as error:
         raise ValueError(

@@ -5,7 +5,8 @@ from itertools import product
 from typing import Any
 
 from lib.papers.shared.methods import GROWTH, METHODS, NETWORKS, Fields, training_runs
-from lib.papers.shared.sparse_training import SparseTraining, training
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.papers.shared.training import training
 from lib.runs.experiment import keep_nothing
 
 Runs = list[SparseTraining]

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
-from lib.papers.shared import study
+from lib.papers.shared import study, trained
 from lib.papers.shared.study import Study
-from lib.papers.splash import studies, training
-from lib.papers.splash.training import SET_MLP, UnitTraining, holds_network, make
+from lib.papers.shared.training import training
+from lib.papers.splash import studies
+from lib.papers.splash.training import SET_MLP, UnitTraining, keep_units, numbers
 from lib.runs.experiment import PROFILES, Contents, Experiment, Workspace, keep_all
 from lib.runs.record import Record
 
@@ -357,7 +358,7 @@ def _trained() -> Runs:
 
 def make_study(run: Study, workspace: Workspace, measure: Callable) -> Contents:
     """Measure the trained network of a run."""
-    parent = workspace.record_of(run.parent, holds_network)
+    parent = workspace.record_of(run.parent, trained.holds_network)
     contents = study.contents(run, parent, measure)
     contents.facts["network"] = run.parent.network
     return contents
@@ -367,8 +368,8 @@ def make_robustness(run: Study, workspace: Workspace) -> Contents:
     """The same, with points found on substitutes of both units that the claims compare."""
     substitutes = {}
     for unit in PAIR:
-        source = workspace.record_of(substitute(run.parent, unit), holds_network)
-        substitutes[unit] = training.network(source)
+        source = workspace.record_of(substitute(run.parent, unit), trained.holds_network)
+        substitutes[unit] = trained.network(source)
     measure = partial(studies.robustness, substitutes=substitutes)
     return make_study(run, workspace, measure)
 
@@ -382,11 +383,6 @@ def study_numbers(record: Record) -> dict[str, Any]:
 # ------------------------------------------------------------------------------ the experiments
 
 
-def _training(name: str, configs: Callable[[str], Runs]) -> Experiment:
-    told = {"numbers": training.numbers, "keeps": training.keep_units, "replay": training.replay}
-    return Experiment(name, configs, make, **told)
-
-
 def _study(name: str, configs: Callable[[str], list[Study]], make: Callable) -> Experiment:
     told = {"numbers": study_numbers, "keeps": keep_all, "parents": TRAININGS}
     return Experiment(name, configs, make, **told)
@@ -394,14 +390,14 @@ def _study(name: str, configs: Callable[[str], list[Study]], make: Callable) -> 
 
 TRAININGS = ("unit_accuracy", "unit_lengths", "unit_lipschitz", "unit_defended")
 EXPERIMENTS = (
-    _training("unit_accuracy", accuracy),
-    _training("unit_long", long),
-    _training("unit_tuning", tuning),
-    _training("unit_rates", own_rates),
-    _training("unit_ablation", ablation),
-    _training("unit_lengths", lengths),
-    _training("unit_lipschitz", held),
-    _training("unit_defended", defended),
+    training("unit_accuracy", accuracy, keep_units, numbers),
+    training("unit_long", long, keep_units, numbers),
+    training("unit_tuning", tuning, keep_units, numbers),
+    training("unit_rates", own_rates, keep_units, numbers),
+    training("unit_ablation", ablation, keep_units, numbers),
+    training("unit_lengths", lengths, keep_units, numbers),
+    training("unit_lipschitz", held, keep_units, numbers),
+    training("unit_defended", defended, keep_units, numbers),
     _study("unit_robustness", attacked, make_robustness),
     _study("unit_worst", attacked_again, make_robustness),
     _study("unit_minimal", minimal, partial(make_study, measure=studies.minimal)),

@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib import data
 from lib.layers import Scale
-from lib.papers.shared.study import Study, Table
-from lib.papers.splash.training import UNITS, network, stratified, unit_of
+from lib.papers.shared import trained
+from lib.papers.shared.study import Study, Table, images
+from lib.papers.splash.training import HINGES, UNITS, unit_of
 from lib.report.frames import NETWORK, facts, in_order, tidy
 from lib.robustness import attacks, lipschitz
 from lib.runs.record import Record
@@ -68,15 +68,6 @@ COLUMNS = ["measure", "norm", "radius", "value"]
 Row = tuple[str, str, float, float]
 
 
-def images(study: Study) -> tuple[Tensor, Tensor]:
-    """The images of a study and their labels: of the validation part where the data have one."""
-    parent = study.parent
-    split = data.load_once(parent.dataset, validation=parent.validation)
-    if split.x_valid is not None:
-        return stratified(split.x_valid, split.y_valid, study.images)
-    return stratified(split.x_test, split.y_test, study.images)
-
-
 def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """(n,) bool, whether each image is classified correctly."""
     return ~attacks.is_adversarial(model, x, y)
@@ -100,7 +91,7 @@ def robustness(study: Study, parent: Record, *, substitutes: Mapping[str, nn.Mod
     Returns: columns measure, norm, radius, value; arrays right.clean and right.attack at the first
         radius, (n,) bool; margin and slope, (n,) float32.
     """
-    model, (x, y) = network(parent), images(study)
+    model, (x, y) = trained.network(parent), images(study)
     rights = {"clean": _right(model, x, y)}
     rows: list[Row] = [("clean", "", 0.0, _share(rights["clean"]))]
     for name, norm, radius, right in _attacked(study, model, substitutes, x, y):
@@ -184,7 +175,7 @@ def minimal(study: Study, parent: Record) -> Table:
         (0: misclassified, inf: none found), l2.smallest: of all attacks, and right.attack, (n,)
         bool, whether it is farther than the headline radius.
     """
-    model, (x, y) = network(parent), images(study)
+    model, (x, y) = trained.network(parent), images(study)
     generator = study.generator()
     first = attacks.deepfool(model, x, y)
     points = {
@@ -364,7 +355,7 @@ def learned_shapes(records: Iterable[Record], x: np.ndarray) -> pd.DataFrame:
                 continue
             layer = name.removeprefix(UNITS)
             for epoch, coefficients in enumerate(array):
-                unit = unit_of(coefficients, record.arrays[f"hinges.{layer}"]).float()
+                unit = unit_of(coefficients, record.arrays[HINGES + layer]).float()
                 named = {"unit": layer, "epoch": epoch, "lipschitz": unit.lipschitz()}
                 part = pd.DataFrame({"x": x, "y": unit(points).detach().numpy()})
                 parts.append(part.assign(**facts(record), **named))

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from lib import data, train
+from lib.papers.shared import trained
+from lib.papers.shared import training as shared
 from lib.papers.splash import training
 from lib.papers.splash.training import UnitTraining
 from lib.robustness.defences import Adversarial
@@ -42,10 +44,10 @@ def test_record_holds_shapes_after_every_epoch_from_the_start_on(store):
 def test_network_of_a_record_is_the_one_that_was_trained(store):
     record = store.run(SMALL)
     split = SMALL.split()
-    actual = train.accuracy(training.network(record), split.x_test, split.y_test)
+    actual = train.accuracy(trained.network(record), split.x_test, split.y_test)
     assert actual == record.environment["final"]["test_accuracy"]
     learned = training.learned_units(record)["activation1"]
-    desired = training.network(record).activation1
+    desired = trained.network(record).activation1
     x = torch.linspace(-3, 3, 50)
     torch.testing.assert_close(learned(x), desired(x))
 
@@ -60,7 +62,7 @@ def test_killed_run_resumes_to_the_same_bits(store, tmp_path):
 def test_hinges_of_the_sparse_network_lie_at_quantiles_of_its_inputs(store):
     record = store.run(dataclasses.replace(MLP, epochs=1))
     split = MLP.split()
-    net = MLP.model((8, 8), 10, split.standardisation()).eval()
+    net = MLP.model((8, 8, 10), split.standardisation()).eval()
     seen = net.linear1(net.standardise(split.x_train)).abs().flatten()
     hinges = torch.from_numpy(record.arrays["hinges.activation1"])
     parts = torch.bucketize(seen, hinges, right=True).bincount()[1:]
@@ -69,7 +71,7 @@ def test_hinges_of_the_sparse_network_lie_at_quantiles_of_its_inputs(store):
 
 def test_relu_and_splash_of_a_seed_start_alike(store):
     nets = [
-        dataclasses.replace(SMALL, method=method).model((8, 8), 10) for method in ("relu", "splash")
+        dataclasses.replace(SMALL, method=method).model((8, 8, 10)) for method in ("relu", "splash")
     ]
     x = torch.rand(5, 8, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(nets[0](x), nets[1](x))
@@ -79,8 +81,8 @@ def test_record_that_lacks_the_network_is_refused(store):
     record = store.run(dataclasses.replace(SMALL, epochs=1))
     shipped = {n: a for n, a in record.arrays.items() if training.keep_units(record, n)}
     assert shipped and all(n.startswith(("units.", "hinges.")) for n in shipped)
-    with pytest.raises(ValueError, match="does not hold the network: train it on this machine"):
-        training.network(dataclasses.replace(record, arrays=shipped))
+    with pytest.raises(ValueError, match="does not hold the whole network: train it on"):
+        trained.network(dataclasses.replace(record, arrays=shipped))
 
 
 def test_run_is_read_back_from_its_file():
@@ -122,7 +124,7 @@ def test_what_is_out_of_range_is_refused_before_anything_is_run(change, sentence
 def test_replay_gives_the_first_epochs(store, tmp_path):
     record = store.run(SMALL)
     workspace = Workspace(tmp_path, lambda done: None, lambda run, enough: None)
-    again = training.replay(SMALL, workspace, 2)
+    again = shared.replay(SMALL, workspace, 2)
     assert again.metrics["train_loss"].tolist() == pytest.approx(
         record.metrics["train_loss"][:2].tolist(), rel=1e-6
     )
