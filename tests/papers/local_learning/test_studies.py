@@ -34,7 +34,7 @@ def float32():
 
 def digits(n=IMAGES):
     split = data.load("digits")
-    return studies._stratified(split.x_test.flatten(1).float(), split.y_test, n)
+    return data.stratified(split.x_test.flatten(1).float(), split.y_test, n)
 
 
 @pytest.fixture(scope="module")
