@@ -10,7 +10,7 @@ Links are handled as *keys*, row · n_in + col, sorted: one int64 for each link.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -222,6 +222,34 @@ def evolve_(
     if evolution.reset_state:
         _reset_state_(layer, optimiser)
     return n
+
+
+def evolve_layers_(
+    layers: Mapping[str, SparseLinear],
+    evolution: Evolution,
+    epoch: int,
+    epochs: int,
+    *,
+    generator: torch.Generator,
+    optimiser: torch.optim.Optimizer | None = None,
+    seen: Mapping[str, dict[str, Tensor]] | None = None,
+) -> int:
+    """Update the links of all layers of a network, one after the other, by :func:`evolve_`.
+
+    Args:
+        layers: by name, changed in place.
+        evolution: the rules.
+        epoch, epochs: when: after that epoch, from 1, of so many; or step.
+        generator, optimiser: as in :func:`evolve_`.
+        seen: of each layer, what :meth:`lib.watch.Watch.seen` says, where a rule asks for it.
+    Returns: number of links dropped in all.
+    """
+    fraction = evolution.fraction_at_epoch(epoch, epochs)
+    how = {"fraction": fraction, "generator": generator, "optimiser": optimiser}
+    n_replaced = 0
+    for name, layer in layers.items():
+        n_replaced += evolve_(layer, evolution, **how, **(seen or {}).get(name, {}))
+    return n_replaced
 
 
 def remove_(

@@ -12,13 +12,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
-from torch.utils.hooks import RemovableHandle
 
 from lib import layers
-from lib.evolution import AVERAGE, Evolution, evolve_
+from lib.evolution import AVERAGE, Evolution, evolve_layers_
 from lib.layers import SparseLinear
 from lib.names import check_known
 from lib.support import Support, draw_free_keys, erdos_renyi_density, support_from_keys
+from lib.watch import Watch
 
 STARTS = ("magnitude", "random", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
@@ -362,8 +362,7 @@ class Evolver:
             dist.broadcast_object_list(state)
             generator.set_state(state[0])
         self.steps_taken = 0
-        self.seen: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        self._watches: list[RemovableHandle] = []
+        self.watch = Watch()
         if isinstance(optimiser, ADAM):
             hooks = optimiser._optimizer_step_post_hooks.values()
             if _correct_new_links not in hooks:  # once, however many evolvers there are
@@ -386,87 +385,69 @@ class Evolver:
         return {
             "steps_taken": self.steps_taken,
             "generator": self.generator.get_state(),
-            "seen": {name: list(pairs) for name, pairs in self.seen.items()},
+            "seen": {name: list(batches) for name, batches in self.watch.batches.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well."""
+        self.watch.stop()
         self.steps_taken = state["steps_taken"]
         self.generator.set_state(state["generator"])
-        self.seen = {name: list(pairs) for name, pairs in state["seen"].items()}
-        self._stop_watching()  # the hooks fill the lists of before
+        self.watch = Watch()
+        self.watch.batches = {name: list(batches) for name, batches in state["seen"].items()}
         self._watch_before_update()
 
     def _evolves(self, step: int) -> bool:
         return self.goes_on or step <= self.last
 
     def _update(self) -> int:
-        self._stop_watching()
-        seen, self.seen = self._joined(), {}
-        fraction = self.evolution.fraction_at_epoch(min(self.steps_taken, self.last), self.last)
-        n_replaced = 0
-        for name, layer in self.layers.items():
-            if not layer.values.requires_grad:
-                continue
-            twins = [average[name] for average in self.averages]
+        self.watch.stop()
+        learning = self._learning()
+        for name, layer in learning.items():
             state = self.optimiser.state[layer.values]
             if isinstance(self.optimiser, ADAM) and "step" in state and LINK_STEPS not in state:
                 state[LINK_STEPS] = torch.full_like(layer.values.detach(), float(state["step"]))
-            for i, twin in enumerate(twins):  # they move as what the optimiser remembers does
-                state[f"{AVERAGE} {i}"] = twin.values.detach()
-            n_replaced += evolve_(
-                layer,
-                self.evolution,
-                fraction=fraction,
-                generator=self.generator,
-                optimiser=self.optimiser,
-                **seen.get(name, {}),
-            )
-            for i, twin in enumerate(twins):
+            for i, average in enumerate(self.averages):  # they move as what it remembers does
+                state[f"{AVERAGE} {i}"] = average[name].values.detach()
+        n_replaced = evolve_layers_(
+            learning,
+            self.evolution,
+            min(self.steps_taken, self.last),
+            self.last,
+            generator=self.generator,
+            optimiser=self.optimiser,
+            seen=self._seen(),
+        )
+        self.watch = Watch()
+        for name, layer in learning.items():
+            for i, average in enumerate(self.averages):
                 index = [tensor.clone() for tensor in layer.support[2:]]
-                twin.support = Support(layer.in_features, layer.out_features, *index)
-                twin.replace_values_(state.pop(f"{AVERAGE} {i}"))
+                average[name].support = Support(layer.in_features, layer.out_features, *index)
+                moved = self.optimiser.state[layer.values].pop(f"{AVERAGE} {i}")
+                average[name].replace_values_(moved)
         return n_replaced
 
     # ------------------------------------------------------------------ what layers see
 
     def _watch_before_update(self) -> None:
         """Watch the layers if the coming step is one of the last before an update by gradient."""
-        if self._watches or not self.evolution.needs_gradient:
-            return
         update = (self.steps_taken // self.every + 1) * self.every
         is_near = update - self.steps_taken <= self.evolution.gradient_batches
-        if is_near and self._evolves(update):
-            for name, layer in self.layers.items():
-                if layer.values.requires_grad:
-                    pairs = self.seen.setdefault(name, [])
-                    self._watches.append(layer.register_forward_hook(_collector(pairs)))
+        if self.evolution.needs_gradient and is_near and self._evolves(update):
+            self.watch.start(self._learning())
 
-    def _stop_watching(self) -> None:
-        for handle in self._watches:
-            handle.remove()
-        self._watches = []
+    def _learning(self) -> dict[str, SparseLinear]:
+        return {name: each for name, each in self.layers.items() if each.values.requires_grad}
 
-    def _joined(self) -> dict[str, dict[str, Tensor]]:
-        """By layer x (n_in, B) and grad_y (n_out, B) of all batches seen, of all processes."""
-        if not self.seen:
+    def _seen(self) -> dict[str, dict[str, Tensor]]:
+        """What the layers have seen, in all processes."""
+        if not self.evolution.needs_gradient:
             return {}
-        parts = [self.seen]
-        if self.is_shared:
-            parts = [None] * dist.get_world_size()
-            dist.all_gather_object(parts, self.seen)
-        joined = {}
-        for name in self.seen:
-            device = self.layers[name].values.device
-            pairs = [(x.to(device), grad.to(device)) for part in parts for x, grad in part[name]]
-            if not pairs:
-                raise ValueError(
-                    f"layer {name} saw no batch with a finite gradient before its update: was it"
-                    " called in training mode?"
-                )
-            x, grad_y = (torch.cat(tensors).t() for tensors in zip(*pairs, strict=True))
-            joined[name] = {"x": x, "grad_y": grad_y}
-        return joined
+        if not self.is_shared:
+            return self.watch.seen()
+        parts = [None] * dist.get_world_size()
+        dist.all_gather_object(parts, self.watch.batches)
+        return self.watch.seen(parts)
 
 
 @torch.no_grad()
@@ -506,23 +487,6 @@ def _sparse_layers(model: nn.Module) -> dict[str, SparseLinear]:
     if not named:
         raise ValueError("the model has no sparse layer: call sparsify_ first")
     return named
-
-
-def _collector(pairs: list[tuple[Tensor, Tensor]]) -> Callable[..., None]:
-    """A forward hook that appends inputs (B, n_in) and gradients (B, n_out) of a layer."""
-
-    def collect(layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
-        if not (layer.training and y.requires_grad):
-            return
-        x = args[0].detach().reshape(-1, layer.in_features).to(layer.values.dtype)
-
-        def keep(grad: Tensor) -> None:
-            if grad.isfinite().all():
-                pairs.append((x, grad.detach().reshape(-1, layer.out_features).to(x)))
-
-        y.register_hook(keep)
-
-    return collect
 
 
 def _adam_step(

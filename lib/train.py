@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.hooks import RemovableHandle
 
 from lib import checkpoints, compiled, models
 from lib.averaging import WeightAverage
 from lib.data import Split
 from lib.data.augment import augment
-from lib.evolution import evolve_, remove_
+from lib.evolution import evolve_layers_, remove_
 from lib.optimisers import make_optimiser
 from lib.settings import History, Settings
 from lib.step import CannotCompile, CompiledStep, compiled_step
+from lib.watch import Watch
 
 EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
@@ -342,21 +342,13 @@ def _update_links(training: _Training, epoch: int) -> int:
         rule = evolution.last_epoch
     if rule == "keep":
         return 0
-    update = {
-        "fraction": evolution.fraction_at_epoch(epoch, settings.epochs),
-        "generator": training.generator,
-        "optimiser": training.optimiser,
-    }
     layers = models.sparse_layers(training.model)
-    n_replaced = 0
-    if rule == "remove":
-        for layer in layers.values():
-            n_replaced += remove_(layer, evolution, **update)
-        return n_replaced
-    seen = _seen_by_layers(training)
-    for name, layer in layers.items():
-        n_replaced += evolve_(layer, evolution, **update, **seen.get(name, {}))
-    return n_replaced
+    how = {"generator": training.generator, "optimiser": training.optimiser}
+    if rule == "evolve":
+        seen = _seen_by_layers(training)
+        return evolve_layers_(layers, evolution, epoch, settings.epochs, seen=seen, **how)
+    fraction = evolution.fraction_at_epoch(epoch, settings.epochs)
+    return sum(remove_(layer, evolution, fraction=fraction, **how) for layer in layers.values())
 
 
 def _seen_by_layers(training: _Training) -> dict[str, dict[str, Tensor]]:
@@ -427,43 +419,23 @@ def collect(
         prepare: what a batch goes through before a step of training, as augmentation.
         objective: whose gradients they are, as in :func:`fit`, None for the cross-entropy; what it
             does in evaluation mode, as an attack, is not collected.
-    Returns: for each layer's name ``x`` (n_in, n_batches · B) and ``grad_y`` (n_out, n_batches ·
-        B).
+    Returns: what :meth:`lib.watch.Watch.seen` says of each layer.
     """
     objective = objective or _mean_loss(F.cross_entropy)
-    layers = models.sparse_layers(model)
-    seen = {name: {"x": [], "grad_y": []} for name in layers}
-    handles = [_watch(layer, seen[name]) for name, layer in layers.items()]
+    watch = Watch()
     was_training = model.training
     model.train()
+    watch.start(models.sparse_layers(model))
     try:
         for _ in range(n_batches):
             index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
             batch = prepare(x.index_select(0, index))
             objective(model, batch, y.index_select(0, index), generator).backward()
     finally:
-        for handle in handles:
-            handle.remove()
+        watch.stop()
         model.zero_grad()
         model.train(was_training)
-    joined = {}
-    for name, batches in seen.items():
-        joined[name] = {kind: torch.cat(tensors, dim=1) for kind, tensors in batches.items()}
-    return joined
-
-
-def _watch(layer: nn.Module, seen: dict[str, list[Tensor]]) -> RemovableHandle:
-    """Append every input (n_in, B) and output gradient (n_out, B) of the layer in training mode to
-    ``seen``.
-    """
-
-    def keep(module, args, output):
-        if not module.training:
-            return
-        seen["x"].append(args[0].detach().t())
-        output.register_hook(lambda grad: seen["grad_y"].append(grad.t()))
-
-    return layer.register_forward_hook(keep)
+    return watch.seen()
 
 
 @torch.no_grad()

@@ -1,0 +1,79 @@
+"""What layers see while a model trains: their inputs, and the gradients at their outputs."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from lib.layers import SparseLinear
+
+Batches = dict[str, list[tuple[Tensor, Tensor]]]  # of each layer
+
+
+class Watch:
+    """Keeps the inputs of layers and the gradients at their outputs, from :meth:`start` to
+    :meth:`stop`, for rules of evolution that ask for them.
+
+    A batch counts when its gradient comes to the layer, in training mode, if that is finite.
+
+    Attributes:
+        layers: those that are or were watched, by name.
+        batches: of each, inputs (B, n_in) and gradients (B, n_out) of each batch; examples of any
+            leading shape are in rows.
+    """
+
+    def __init__(self) -> None:
+        self.layers: dict[str, SparseLinear] = {}
+        self.batches: Batches = {}
+        self._handles: list[RemovableHandle] = []
+
+    def start(self, layers: Mapping[str, SparseLinear]) -> None:
+        """Watch these layers from now on."""
+        self.stop()
+        self.layers = dict(layers)
+        for name, layer in layers.items():
+            self.batches.setdefault(name, [])
+            self._handles.append(layer.register_forward_hook(partial(self._keep, name)))
+
+    def stop(self) -> None:
+        """Watch no more; what was seen stays."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _keep(self, name: str, layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
+        if not (layer.training and y.requires_grad):
+            return
+        x = args[0].detach().reshape(-1, layer.in_features).to(layer.values.dtype)
+
+        def keep(grad: Tensor) -> None:
+            if grad.isfinite().all():
+                grad_y = grad.detach().reshape(-1, layer.out_features).to(x)
+                self.batches[name].append((x, grad_y))
+
+        y.register_hook(keep)
+
+    def seen(self, parts: Sequence[Batches] | None = None) -> dict[str, dict[str, Any]]:
+        """By layer, what :func:`lib.evolution.evolve_` takes of it.
+
+        Args:
+            parts: batches of several processes, in place of those seen here.
+        Returns: ``x`` (n_in, B) and ``grad_y`` (n_out, B) of all batches one after the other.
+        Raises: ValueError if a layer has seen none.
+        """
+        seen = {}
+        for name, layer in self.layers.items():
+            batches = [batch for part in parts or [self.batches] for batch in part[name]]
+            if not batches:
+                raise ValueError(
+                    f"layer {name} saw no batch with a finite gradient before its update: was it"
+                    " called in training mode?"
+                )
+            device = layer.values.device
+            x = torch.cat([x.t().to(device) for x, _ in batches], dim=1)
+            grad_y = torch.cat([grad_y.t().to(device) for _, grad_y in batches], dim=1)
+            seen[name] = {"x": x, "grad_y": grad_y}
+        return seen
