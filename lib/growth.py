@@ -1,8 +1,8 @@
 """Where links grow: at random, by gradient, by preferential attachment, by paths of length 3."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse
@@ -17,16 +17,22 @@ DENSE_BLOCK = 2**22  # scores of a layer's positions that growth holds at a time
 
 @dataclass(frozen=True)
 class Site:
-    """Where links can grow: the layer's widths, the keys that are taken, and what its neurons saw.
+    """A layer as its drop and grow rules see it: widths, links, and what the optimiser remembers
+    and the neurons saw.
 
     Args:
         n_in, n_out: widths.
-        occupied_keys: (m,) int64, ascending: positions where no link can grow.
-        x: (n_in, B) float, inputs of the layer over a few batches; only growth by gradient needs
-            them.
+        occupied_keys: (m,) int64, ascending, row · n_in + col: positions where no link can grow.
+        x: (n_in, B) float, inputs of the layer over a few batches, one after the other; given to
+            rules that have the attribute ``needs_gradient = True``.
         grad_y: (n_out, B) float, gradients at its output over the same batches.
-        kept_keys: (nnz,) int64, ascending: links that the layer still has. None: the occupied
-            ones; they differ where links just dropped may not come back.
+        kept_keys: (nnz,) int64, ascending: links that the layer has. None: the occupied ones; they
+            differ where links just dropped may not come back.
+        values: (nnz,) float, weights of the links.
+        state: what the optimiser remembers of each link, (nnz,) each, by its names: as
+            ``"momentum_buffer"`` of SGD.
+        batch_sizes: numbers of examples of the batches; None: one batch.
+        done: share of the training that is done, in [0, 1].
     """
 
     n_in: int
@@ -35,6 +41,10 @@ class Site:
     x: Tensor | None = None
     grad_y: Tensor | None = None
     kept_keys: Tensor | None = None
+    values: Tensor | None = None
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+    batch_sizes: tuple[int, ...] | None = None
+    done: float = 0.0
 
     @property
     def positions(self) -> int:
@@ -43,7 +53,9 @@ class Site:
 
     @property
     def link_keys(self) -> Tensor:
-        """Keys of the links that the layer still has."""
+        """(nnz,) int64, keys of the links that the layer has: all for a drop rule, those that
+        stay for a grow rule.
+        """
         if self.kept_keys is None:
             return self.occupied_keys
         return self.kept_keys
@@ -55,6 +67,20 @@ class Site:
         k_out = torch.bincount(rows, minlength=self.n_out)
         k_in = torch.bincount(cols, minlength=self.n_in)
         return k_out, k_in
+
+    def gradient(self, rows: slice = slice(None)) -> Tensor:
+        """(rows, n_in) gradient of the loss with respect to the weights of some output neurons,
+        whether there are links or not, summed over the batches.
+
+        Raises: ValueError if no gradient was collected.
+        """
+        x, grad_y = self._seen()
+        return grad_y[rows] @ x.t()
+
+    def _seen(self) -> tuple[Tensor, Tensor]:
+        if self.x is None or self.grad_y is None:
+            raise ValueError("a rule needs the inputs and gradients of the layer: none given")
+        return self.x, self.grad_y
 
 
 # ------------------------------------------------------------------------------------ rules
@@ -79,18 +105,16 @@ def grow_gradient(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
     neurons, never stored whole. Raises ValueError if the links do not fit or no gradient was
     collected.
     """
-    if site.x is None or site.grad_y is None:
-        raise ValueError(
-            "growth by gradient needs the inputs and gradients of the layer: none given"
-        )
 
     def magnitude(rows: slice) -> Tensor:
-        gradient = site.grad_y[rows] @ site.x.t()
-        return gradient.abs_()
+        return site.gradient(rows).abs_()
 
     with compiled.on_threads(1):
         keys, _ = _largest(site, n, magnitude)
     return keys
+
+
+grow_gradient.needs_gradient = True
 
 
 def grow_preferential(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
@@ -141,7 +165,8 @@ def grow_ch3_l3(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
     return torch.cat([with_path, at_random]).sort().values
 
 
-GROW_RULES: dict[str, Callable[..., Tensor]] = {
+GrowRule = Callable[..., Tensor]  # (site, n, generator=) -> (n,) int64
+GROW_RULES: dict[str, GrowRule] = {
     "random": grow_random,
     "gradient": grow_gradient,
     "preferential": grow_preferential,

@@ -439,7 +439,7 @@ class Evolver:
     def _learning(self) -> dict[str, SparseLinear]:
         return {name: each for name, each in self.layers.items() if each.values.requires_grad}
 
-    def _seen(self) -> dict[str, dict[str, Tensor]]:
+    def _seen(self) -> dict[str, dict[str, Any]]:
         """What the layers have seen, in all processes."""
         if not self.evolution.needs_gradient:
             return {}

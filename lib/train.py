@@ -18,7 +18,7 @@ from lib import checkpoints, compiled, models
 from lib.averaging import WeightAverage
 from lib.data import Split
 from lib.data.augment import augment
-from lib.evolution import evolve_layers_, remove_
+from lib.evolution import evolve_layers_, needs_gradient, remove_
 from lib.optimisers import make_optimiser
 from lib.settings import History, Settings
 from lib.step import CannotCompile, CompiledStep, compiled_step
@@ -345,16 +345,18 @@ def _update_links(training: _Training, epoch: int) -> int:
     layers = models.sparse_layers(training.model)
     how = {"generator": training.generator, "optimiser": training.optimiser}
     if rule == "evolve":
-        seen = _seen_by_layers(training)
+        seen = _seen_by_layers(training) if evolution.needs_gradient else {}
         return evolve_layers_(layers, evolution, epoch, settings.epochs, seen=seen, **how)
+    seen = _seen_by_layers(training) if needs_gradient(evolution.drop_rule) else {}
     fraction = evolution.fraction_at_epoch(epoch, settings.epochs)
-    return sum(remove_(layer, evolution, fraction=fraction, **how) for layer in layers.values())
+    n_removed = 0
+    for name, layer in layers.items():
+        n_removed += remove_(layer, evolution, fraction=fraction, **how, **seen.get(name, {}))
+    return n_removed
 
 
-def _seen_by_layers(training: _Training) -> dict[str, dict[str, Tensor]]:
-    """What growth by gradient needs of each layer; nothing for other rules."""
-    if not training.settings.evolution.needs_gradient:
-        return {}
+def _seen_by_layers(training: _Training) -> dict[str, dict[str, Any]]:
+    """What rules by gradient need of each layer."""
     x, y = training.examples["train"]
     return collect(
         training.model,
@@ -407,7 +409,7 @@ def collect(
     *,
     prepare: Preparation = lambda x: x,
     objective: Objective | None = None,
-) -> dict[str, dict[str, Tensor]]:
+) -> dict[str, dict[str, Any]]:
     """Inputs and output gradients of every layer that evolves, over a few random training batches.
 
     Args:

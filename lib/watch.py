@@ -61,7 +61,8 @@ class Watch:
 
         Args:
             parts: batches of several processes, in place of those seen here.
-        Returns: ``x`` (n_in, B) and ``grad_y`` (n_out, B) of all batches one after the other.
+        Returns: ``x`` (n_in, B) and ``grad_y`` (n_out, B) of all batches one after the other, and
+            ``batch_sizes``.
         Raises: ValueError if a layer has seen none.
         """
         seen = {}
@@ -75,5 +76,6 @@ class Watch:
             device = layer.values.device
             x = torch.cat([x.t().to(device) for x, _ in batches], dim=1)
             grad_y = torch.cat([grad_y.t().to(device) for _, grad_y in batches], dim=1)
-            seen[name] = {"x": x, "grad_y": grad_y}
+            sizes = tuple(len(x) for x, _ in batches)
+            seen[name] = {"x": x, "grad_y": grad_y, "batch_sizes": sizes}
         return seen

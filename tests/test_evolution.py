@@ -47,10 +47,14 @@ def mark(layer, optimiser_name):
     return optimiser
 
 
-def update(layer, rules, fraction, optimiser=None, seed=0):
+def seen_by(layer):
     x, grad_y = (torch.randn(n, 3, generator=seeded(7)) for n in layer.support[:2])
+    return {"x": x, "grad_y": grad_y}
+
+
+def update(layer, rules, fraction, optimiser=None, seed=0):
     how = {"fraction": fraction, "generator": seeded(seed), "optimiser": optimiser}
-    return evolve_(layer, rules, **how, x=x, grad_y=grad_y)
+    return evolve_(layer, rules, **how, **seen_by(layer))
 
 
 def scattered(layer, optimiser):
@@ -97,7 +101,7 @@ def test_remove_drops_links_and_keeps_survivors(drop, optimiser_name, layer, fra
     optimiser, nnz = mark(layer, optimiser_name), layer.nnz
     desired, before = n_dropped(drop, layer.values, fraction), scattered(layer, optimiser)
     how = {"fraction": fraction, "generator": seeded(0), "optimiser": optimiser}
-    assert remove_(layer, Evolution(drop), **how) == desired
+    assert remove_(layer, Evolution(drop), **how, **seen_by(layer)) == desired
     assert layer.nnz == nnz - desired and is_valid(layer.support)
     after = scattered(layer, optimiser)
     assert (after[1] != 0).sum() == layer.nnz
@@ -323,10 +327,10 @@ ROWS, COLS = torch.tensor([0, 0, 1, 1]), torch.tensor([1, 3, 0, 2])  # keys 1, 3
 DESIRED = [0, 1, 2, 3]  # 4 and 6 go; the first free ones of 0, 2, 4, … come
 
 
-def drop_youngest(values, fraction, *, generator):
+def drop_youngest(site, fraction, *, generator):
     """The last links by position, whatever their weight."""
-    n = int(fraction * len(values))
-    return torch.arange(len(values)) >= len(values) - n
+    nnz = len(site.link_keys)
+    return torch.arange(nnz) >= nnz - int(fraction * nnz)
 
 
 def grow_first(site, n, *, generator):
@@ -358,8 +362,47 @@ def test_a_grow_rule_gets_gradients_if_it_asks_for_them():
     assert fit(net, split, settings, seed=0).metrics[0]["replaced"] > 0
 
 
+def test_rules_see_the_links_their_weights_and_what_the_optimiser_remembers():
+    layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
+    layer.values.data = torch.tensor([4.0, 3.0, 2.0, 1.0])
+    optimiser, sites = mark(layer, "SGD"), []  # momenta 1, 2, 3, 4
+
+    def drop(site, fraction, *, generator):
+        sites.append(site)
+        return site.values < 3
+
+    def grow(site, n, *, generator):
+        sites.append(site)
+        return grow_first(site, n, generator=generator)
+
+    rule = evolution.Evolution(drop=drop, grow=grow, regrow_dropped=False)
+    how = {"generator": seeded(0), "optimiser": optimiser, "done": 0.5}
+    assert evolution.evolve_(layer, rule, fraction=0.5, **how) == 2
+    all_links, kept = sites
+    assert all_links.link_keys.tolist() == [1, 3, 4, 6] and kept.link_keys.tolist() == [1, 3]
+    assert kept.occupied_keys.tolist() == [1, 3, 4, 6]  # no dropped link comes back
+    assert kept.values.tolist() == [4, 3]
+    assert all_links.state["momentum_buffer"].tolist() == [1, 2, 3, 4]
+    assert kept.state["momentum_buffer"].tolist() == [1, 2]
+    assert (all_links.done, kept.done) == (0.5, 0.5)
+
+
+def test_a_drop_rule_gets_gradients_if_it_asks_for_them_also_where_nothing_grows():
+    seen = []
+
+    def drop(site, fraction, *, generator):
+        seen.append(site.gradient())
+        return drop_youngest(site, fraction, generator=generator)
+
+    drop.needs_gradient = True
+    split, net = data.load("digits"), models.mlp([64, 20, 10], density=0.2, seed=0)
+    settings = Settings(epochs=2, batch_size=64, evolution=Evolution(drop=drop))
+    fit(net, split, settings, seed=0)
+    assert [gradient.shape for gradient in seen] == [(20, 64), (20, 64)]
+
+
 def test_a_drop_rule_that_gives_no_mask_is_named():
     layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
-    rule = evolution.Evolution(drop=lambda values, fraction, *, generator: values)
+    rule = evolution.Evolution(drop=lambda site, fraction, *, generator: site.values)
     with pytest.raises(ValueError, match=r"drop rule <lambda> gave float\d\d of shape \(4,\)"):
         evolution.evolve_(layer, rule, fraction=0.5, generator=seeded(0))

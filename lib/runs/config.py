@@ -193,7 +193,7 @@ def as_declared(name: str, declared: Any, value: Any) -> Any:
     else:
         if float in kinds and type(value) is int:
             return float(value)
-        if type(value) in kinds:
+        if type(value) in kinds or (str in kinds and isinstance(value, str)):
             return value
         wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
     raise ValueError(f"{name} = {value!r} is of the wrong type: give {wanted}")

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from lib import data, models, train
-from lib.evolution import Evolution
+from lib.evolution import Evolution, OwnRule
 from lib.names import check_known
 from lib.papers.shared import trained
 from lib.papers.shared.inheritance import inherit_
@@ -29,7 +29,8 @@ class SparseTraining(Training):
             averaging: see :class:`lib.train.Settings`.
         drop: None for a static support, else, as grow, drop_fraction, decay, new_std,
             regrow_dropped, reset_state, last_epoch, gradient_batches: see
-            :class:`lib.evolution.Evolution`.
+            :class:`lib.evolution.Evolution`. A function of your own is held as an
+            :class:`lib.evolution.OwnRule`, so that the record's name covers its source.
         per_pixel: standardise every pixel by itself (the authors' code), not all by one mean and
             std.
         inherits: what it takes of its parent, see :func:`lib.papers.shared.inheritance.inherit_`:
@@ -70,6 +71,10 @@ class SparseTraining(Training):
     averaging: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("drop", "grow"):
+            rule = getattr(self, name)
+            if callable(rule) and not isinstance(rule, OwnRule):
+                object.__setattr__(self, name, OwnRule.of(rule))
         super().__post_init__()
         if self.density is not None and self.er_epsilon is not None:
             raise ValueError(
