@@ -16,19 +16,24 @@ import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lib import links
-from lib.growth import GROW_RULES, GrowRule, Site
+from lib.growth import GROW_RULES, GrowRule, Site, gumbel
 from lib.layers import SparseLinear
 from lib.names import check_known
-from lib.support import support_from_keys
+from lib.support import shared_out, support_from_keys, whole_numbers
 
 AVERAGE = "average"  # begins the names of averages of weights in the optimiser's state
+MEST_LAMBDA = 0.01
+SOFTNESS = 1.0, 9.0  # of CHTs, at the start and at the end of training
+STEEPNESS = 6.0  # of the sigmoid of CHTss
+SCHEDULES = ("constant", "cubic", "sigmoid")
+MOST_REGROWN = 0.99  # of the free positions of a layer, where links move between layers
 LITERALS = (int, float, complex, str, bytes, type(None), tuple)
 
 
@@ -88,6 +93,52 @@ def drop_random(site: Site | Tensor, fraction: float, *, generator: torch.Genera
     return torch.from_numpy(is_dropped)
 
 
+def drop_weight_and_gradient(site: Site, fraction: float, *, generator: torch.Generator) -> Tensor:
+    r"""MEST: drop the ⌊ζ·nnz⌋ links whose weight and gradient are smallest together.
+
+    .. math:: |w_k| + \lambda |g_k|, \qquad \lambda = .01
+
+    with :math:`g_k` the mean gradient of the collected batches.
+
+    Source: [Yuan2021], Elastic Mutation; the formula as in ``prune_utils/utils_pr.py`` of
+    neu-spiral/SparCL, which goes on from the authors' code, and in ``llm/dst_scheduler.py`` of
+    [Zhang2025], whose :math:`\lambda` this is (.5 in the former).
+    Arguments and result as in :func:`drop_per_sign`.
+    """
+    score = site.values.abs() + MEST_LAMBDA * site.link_gradient().abs()
+    return _smallest(score, _floor(fraction * len(score)))
+
+
+drop_weight_and_gradient.needs_gradient = True
+
+
+def drop_soft(site: Site, fraction: float, *, generator: torch.Generator) -> Tensor:
+    r"""CHTs: the links that stay are drawn one after the other without replacement, with chances in
+    proportion to a power of their weight that grows from 1 to 9 over the training.
+
+    .. math:: P(k) \propto |w_k|^T, \qquad T = 1 + 8 t
+
+    with t the share of the training that is done; ⌊ζ·nnz⌋ links go.
+
+    Source: [Zhang2025], Section 3.1 (soft removal, by weight magnitude); the formula and T as in
+    ``llm/dst_scheduler.py`` and the commands of the authors' repository
+    (biomedical-cybernetics/Cannistraci-Hebb-Training-Soft-Rule-), as the text at hand leaves out
+    equations. Arguments and result as in :func:`drop_per_sign`.
+    """
+    first, last = SOFTNESS
+    power = first + (last - first) * site.done
+    weights = site.values.detach().cpu().double()
+    noisy = power * weights.abs().log() + gumbel(weights.shape, generator)
+    return _smallest(noisy, _floor(fraction * len(weights)))
+
+
+def _smallest(scores: Tensor, n: int) -> Tensor:
+    """(nnz,) bool, True at the n smallest; of equals the earlier."""
+    is_dropped = torch.zeros(len(scores), dtype=torch.bool)
+    is_dropped[scores.cpu().argsort(stable=True)[:n]] = True
+    return is_dropped
+
+
 def _floor(number: float) -> int:
     return math.floor(number + 1e-9)  # 1e-9: a whole number stays whole
 
@@ -112,6 +163,8 @@ DROP_RULES: dict[str, DropRule] = {
     "magnitude": drop_magnitude,
     "largest": drop_largest,
     "random": drop_random,
+    "weight_and_gradient": drop_weight_and_gradient,
+    "soft": drop_soft,
 }
 
 
@@ -201,13 +254,14 @@ class Evolution:
     Source: [Mocanu2018], Algorithm 1; [Evci2020] for ``drop="magnitude", grow="gradient"``.
 
     Args:
-        drop: ``"sign"`` (SET), ``"magnitude"``, ``"largest"`` or ``"random"``; or a function of
-            your own, (site, fraction, *, generator) -> (nnz,) bool, True where a link is dropped.
-        grow: ``"random"`` (SET), ``"gradient"`` (RigL), ``"preferential"`` (attachment) or
-            ``"ch3_l3"`` (Cannistraci-Hebb); or a function of your own, (site, n, *, generator) ->
-            (n,) int64, the keys of the new links, ascending. Both are given a
-            :class:`lib.growth.Site`, with inputs and gradients of the layer if the function has the
-            attribute ``needs_gradient = True``.
+        drop: ``"sign"`` (SET), ``"magnitude"`` (RigL), ``"weight_and_gradient"`` (MEST), ``"soft"``
+            (CHTs), ``"largest"`` or ``"random"``; or a function of your own, (site, fraction, *,
+            generator) -> (nnz,) bool, True where a link is dropped.
+        grow: ``"random"`` (SET), ``"gradient"`` (RigL), ``"momentum"`` (sparse momentum),
+            ``"preferential"`` (attachment), ``"ch3_l3"`` (CHT) or ``"ch2_l3n"`` (CHTs); or a
+            function of your own, (site, n, *, generator) -> (n,) int64, the keys of the new links,
+            ascending. Both are given a :class:`lib.growth.Site`, with inputs and gradients of the
+            layer if the function has the attribute ``needs_gradient = True``.
         drop_fraction: :math:`\zeta`, in [0, 1).
         decay: ``"constant"``, or ``"cosine"``: the drop fraction falls to 0 over the epochs.
         new_std: standard deviation of the weight of a new link; 0: new links start at zero.
@@ -216,6 +270,13 @@ class Evolution:
             code).
         last_epoch: after the last epoch ``"remove"`` only (the paper), ``"evolve"`` or ``"keep"``.
         gradient_batches: batches over which growth by gradient sums.
+        density_schedule: ``"constant"``; ``"cubic"`` (GraNet) or ``"sigmoid"`` (CHTss): the links
+            become fewer, see :meth:`share_at`.
+        final_share: of the links of each layer at the start, those that are left in the end, in
+            (0, 1): .1 takes a network from a density of .5 to .05.
+        schedule_end: share of the training after which their number stays, in (0, 1].
+        redistribution: None: each layer grows as many links as it drops; ``"momentum"``: all layers
+            together do, each in proportion to the mean momentum of its links.
     Raises: ValueError if a value is out of range.
     """
 
@@ -228,6 +289,10 @@ class Evolution:
     reset_state: bool = False
     last_epoch: str = "remove"
     gradient_batches: int = 8
+    density_schedule: str = "constant"
+    final_share: float = 1.0
+    schedule_end: float = 0.75
+    redistribution: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.drop_fraction < 1:
@@ -246,6 +311,28 @@ class Evolution:
             raise ValueError(
                 f"gradient_batches = {self.gradient_batches} is out of range: give at least 1"
             )
+
+        check_known("density_schedule", self.density_schedule, SCHEDULES)
+        if self.redistribution is not None:
+            check_known("redistribution", self.redistribution, ("momentum",))
+        if self.density_schedule == "constant" and self.final_share != 1:
+            raise ValueError(
+                f"final_share = {self.final_share} with a constant density_schedule: give 'cubic'"
+                " or 'sigmoid'"
+            )
+        if self.density_schedule != "constant" and not 0 < self.final_share < 1:
+            raise ValueError(
+                f"final_share = {self.final_share} is out of range: give one in (0, 1)"
+            )
+        if not 0 < self.schedule_end <= 1:
+            raise ValueError(
+                f"schedule_end = {self.schedule_end} is out of range: give one in (0, 1]"
+            )
+
+    @property
+    def changes_numbers(self) -> bool:
+        """Whether a layer may have another number of links after an update."""
+        return self.density_schedule != "constant" or self.redistribution is not None
 
     @property
     def drop_rule(self) -> DropRule:
@@ -277,6 +364,33 @@ class Evolution:
         cosine = math.cos(math.pi * epoch / epochs)
         return self.drop_fraction * (1 + cosine) / 2
 
+    def share_at(self, done: float) -> float:
+        r"""Share of the links at the start that a layer has when a share of the training is done.
+
+        .. math:: f + (1 - f) (1 - u)^3 \quad \text{cubic}, \qquad
+            1 - (1 - f) \left( \frac{\sigma(k (2 u - 1)) - 1/2}{\sigma(k) - \sigma(-k)}
+            + \frac{1}{2} \right) \quad \text{sigmoid}, \; k = 6
+
+        with u = done / ``schedule_end``, at most 1, and f the ``final_share``.
+
+        Source: [Liu2021], gradual pruning, as ``pruning_uniform`` in
+        ``CIFAR/sparselearning/core.py`` of the authors' repository (VITA-Group/GraNet);
+        [Zhang2025], Section 3.3, as ``s_shape`` in ``llm/dst_scheduler.py`` of theirs.
+        Departs: by layer, in proportion to its links at the start; GraNet's main variant ranks the
+        weights of all layers together.
+        """
+        u = min(1.0, done / self.schedule_end)
+        if self.density_schedule == "cubic":
+            return self.final_share + (1 - self.final_share) * (1 - u) ** 3
+        if self.density_schedule == "sigmoid":
+            rise = (_sigmoid(STEEPNESS * (2 * u - 1)) - 0.5) / (2 * _sigmoid(STEEPNESS) - 1) + 0.5
+            return 1 - (1 - self.final_share) * rise
+        return 1.0
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
 
 def evolve_(
     layer: SparseLinear,
@@ -300,31 +414,18 @@ def evolve_(
         seen: ``x`` (n_in, B) and ``grad_y`` (n_out, B), which rules by gradient need, and
             ``batch_sizes`` and ``done``, as in :class:`lib.growth.Site`.
     Returns: number of links dropped, equal to the number grown.
-    Raises: ValueError if there is no room for the new links, or the grow rule gives keys that are
-        taken, not ascending or not as many as were dropped.
+    Raises: ValueError if there is no room for the new links, the grow rule gives keys that are
+        taken, not ascending or not as many as were dropped, or the evolution changes the number of
+        links, which :func:`evolve_layers_` does.
     """
-    site = _site(layer, optimiser, seen)
-    keys, origin = _survivors(layer, evolution, site, fraction, generator)
-    n = layer.nnz - len(keys)
-    kept = torch.from_numpy(origin).to(site.values.device)
-    left = replace(
-        site,
-        occupied_keys=torch.from_numpy(keys) if evolution.regrow_dropped else site.occupied_keys,
-        kept_keys=torch.from_numpy(keys),
-        values=site.values.index_select(0, kept),
-        state={name: entry.index_select(0, kept) for name, entry in site.state.items()},
-    )
-    grown = evolution.grow_rule(left, n, generator=generator).cpu().numpy()
-    if len(grown) != n:
-        name = getattr(evolution.grow, "__name__", evolution.grow)
-        raise ValueError(f"growth by {name} gave {len(grown)} keys: {n} are needed")
-    keys, origin, new = links.merge(keys, origin, grown)
-    start = torch.zeros(n)
-    if evolution.new_std > 0:
-        start = evolution.new_std * torch.randn(n, generator=generator, dtype=torch.float64)
-    _replace_(layer, keys, origin, new, start, optimiser)
-    if evolution.reset_state:
-        _reset_state_(layer, optimiser)
+    if evolution.changes_numbers:
+        raise ValueError(
+            "a density_schedule or a redistribution is of all layers and of the whole training:"
+            " use evolve_layers_"
+        )
+    left = _drop(layer, evolution, fraction, generator, optimiser, seen)
+    n = layer.nnz - len(left.keys)
+    _grow_(layer, evolution, left, n, generator, optimiser)
     return n
 
 
@@ -337,8 +438,13 @@ def evolve_layers_(
     generator: torch.Generator,
     optimiser: torch.optim.Optimizer | None = None,
     seen: Mapping[str, dict[str, Any]] | None = None,
+    n_at_start: Mapping[str, int] | None = None,
 ) -> int:
-    """Update the links of all layers of a network, one after the other, by :func:`evolve_`.
+    r"""Update the links of all layers of a network: drop a fraction of them, and grow as many, or
+    fewer where their number falls.
+
+    Of n links that shall become m, :math:`n - (1 - \zeta) m` are dropped: those that are pruned
+    and a fraction :math:`\zeta` of the others.
 
     Args:
         layers: by name, changed in place.
@@ -346,15 +452,89 @@ def evolve_layers_(
         epoch, epochs: when: after that epoch, from 1, of so many; or step.
         generator, optimiser: as in :func:`evolve_`.
         seen: of each layer, what :meth:`lib.watch.Watch.seen` says, where a rule asks for it.
-    Returns: number of links dropped in all.
+        n_at_start: numbers of links before training, which a ``density_schedule`` needs.
+    Returns: number of links grown in all.
+    Raises: ValueError as :func:`evolve_` does, or if redistribution finds no momentum.
     """
     fraction = evolution.fraction_at_epoch(epoch, epochs)
-    how = {"fraction": fraction, "generator": generator, "optimiser": optimiser}
-    how["done"] = epoch / epochs
-    n_replaced = 0
+    done = epoch / epochs
+    numbers = {name: layer.nnz for name, layer in layers.items()}
+    targets = _targets(evolution, numbers, n_at_start or numbers, done)
+    lefts: dict[str, _Left] = {}
+    n_grown = 0
     for name, layer in layers.items():
-        n_replaced += evolve_(layer, evolution, **how, **(seen or {}).get(name, {}))
-    return n_replaced
+        to_drop = fraction
+        if targets[name] != layer.nnz:
+            to_drop = 1 - (1 - fraction) * targets[name] / layer.nnz
+        what = {"done": done, **(seen or {}).get(name, {})}
+        left = _drop(layer, evolution, to_drop, generator, optimiser, what)
+        n = max(0, targets[name] - len(left.keys))
+        n_grown += n
+        if evolution.redistribution is None:
+            _grow_(layer, evolution, left, n, generator, optimiser)
+        else:
+            lefts[name] = left
+    if lefts:
+        for name, n in _redistributed(n_grown, lefts).items():
+            _grow_(layers[name], evolution, lefts[name], n, generator, optimiser)
+    return n_grown
+
+
+def _targets(
+    evolution: Evolution, numbers: dict[str, int], n_at_start: Mapping[str, int], done: float
+) -> dict[str, int]:
+    """Number of links that each layer shall have; where links move between layers, as if none
+    moved in this update.
+    """
+    if evolution.density_schedule == "constant":
+        return numbers
+    share = evolution.share_at(done)
+    if evolution.redistribution is None:
+        return {name: max(1, round(share * n_at_start[name])) for name in numbers}
+    share *= sum(n_at_start[name] for name in numbers) / sum(numbers.values())
+    return {name: max(1, round(share * n)) for name, n in numbers.items()}
+
+
+class _Left(NamedTuple):
+    """What a layer has after a drop: as its grow rule sees it, keys and old places of its links."""
+
+    site: Site
+    keys: np.ndarray
+    origin: np.ndarray
+    before: Site  # as its drop rule saw it
+
+
+def _redistributed(n: int, lefts: Mapping[str, _Left]) -> dict[str, int]:
+    """How many of n links grow in each layer: in proportion to the mean momentum of its links.
+
+    Source: [Dettmers2019]; as ``sparselearning/core.py`` and ``funcs.py`` of the authors'
+    repository (TimDettmers/sparse_learning), 99 % of the free positions at most.
+    Departs: what a layer has no room for goes to the others in proportion too, not evenly.
+    """
+    momenta, most = {}, {}
+    for name, left in lefts.items():
+        momenta[name] = _mean_momentum(left.before)
+        free = left.site.positions - len(left.site.occupied_keys)
+        most[name] = _floor(MOST_REGROWN * free)
+    if sum(most.values()) < n:
+        raise ValueError(f"{n} new links do not fit into the free positions of the layers")
+    tiny = 1e-12 * max(momenta.values()) or 1.0  # so that what others have no room for goes there
+    weights = {name: momentum + tiny for name, momentum in momenta.items()}
+    return whole_numbers(shared_out(n, weights, most))
+
+
+def _mean_momentum(site: Site) -> float:
+    """Mean magnitude of what the optimiser moves the links of a layer by."""
+    state = site.state
+    if "exp_avg" in state:
+        momentum = state["exp_avg"] / (state["exp_avg_sq"].sqrt() + 1e-8)
+    elif "momentum_buffer" in state:
+        momentum = state["momentum_buffer"]
+    else:
+        raise ValueError(
+            "redistribution by momentum needs an optimiser with one: SGD with momentum, or Adam"
+        )
+    return momentum.abs().mean().item()
 
 
 def remove_(
@@ -371,37 +551,31 @@ def remove_(
     Source: [Mocanu2018], Methods ("the last weight removal step, without adding new random
     connections"). Arguments as in :func:`evolve_`.
     """
-    site = _site(layer, optimiser, seen)
-    keys, origin = _survivors(layer, evolution, site, fraction, generator)
-    n = layer.nnz - len(keys)
+    left = _drop(layer, evolution, fraction, generator, optimiser, seen)
+    n = layer.nnz - len(left.keys)
     none = np.empty(0, np.int64)
-    _replace_(layer, keys, origin, none, torch.zeros(0), optimiser)
+    _replace_(layer, left.keys, left.origin, none, torch.zeros(0), optimiser)
     return n
 
 
-def _site(
-    layer: SparseLinear, optimiser: torch.optim.Optimizer | None, seen: dict[str, Any]
-) -> Site:
-    """The layer as it is, for its rules."""
+def _drop(
+    layer: SparseLinear,
+    evolution: Evolution,
+    fraction: float,
+    generator: torch.Generator,
+    optimiser: torch.optim.Optimizer | None,
+    seen: dict[str, Any],
+) -> _Left:
+    """What is left after a drop; the layer is not changed yet."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"drop fraction {fraction} is out of range: give one in [0, 1)")
     state = {}
     for name, entry in _state(layer, optimiser).items():
         if _has_one_number_a_link(entry, layer) and not name.startswith(AVERAGE):
             state[name] = entry
     n_in, n_out = layer.support.n_in, layer.support.n_out
     keys = layer.support.keys.cpu()
-    return Site(n_in, n_out, keys, values=layer.values.detach(), state=state, **seen)
-
-
-def _survivors(
-    layer: SparseLinear,
-    evolution: Evolution,
-    site: Site,
-    fraction: float,
-    generator: torch.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keys of the links that stay, and their places among all."""
-    if not 0 <= fraction < 1:
-        raise ValueError(f"drop fraction {fraction} is out of range: give one in [0, 1)")
+    site = Site(n_in, n_out, keys, values=layer.values.detach(), state=state, **seen)
     is_dropped = evolution.drop_rule(site, fraction, generator=generator).cpu().numpy()
     if is_dropped.shape != (layer.nnz,) or is_dropped.dtype != bool:
         name = getattr(evolution.drop, "__name__", evolution.drop)
@@ -410,7 +584,38 @@ def _survivors(
             f" ({layer.nnz},) is needed, True where a link is dropped"
         )
     crow, col = layer.support.crow.cpu().numpy(), layer.support.col.cpu().numpy()
-    return links.kept_links(crow, col, layer.support.n_in, is_dropped)
+    kept_keys, origin = links.kept_links(crow, col, n_in, is_dropped)
+    kept = torch.from_numpy(origin).to(site.values.device)
+    left = replace(
+        site,
+        occupied_keys=torch.from_numpy(kept_keys) if evolution.regrow_dropped else keys,
+        kept_keys=torch.from_numpy(kept_keys),
+        values=site.values.index_select(0, kept),
+        state={name: entry.index_select(0, kept) for name, entry in state.items()},
+    )
+    return _Left(left, kept_keys, origin, site)
+
+
+def _grow_(
+    layer: SparseLinear,
+    evolution: Evolution,
+    left: _Left,
+    n: int,
+    generator: torch.Generator,
+    optimiser: torch.optim.Optimizer | None,
+) -> None:
+    """Give the layer the links that are left and n that grow."""
+    grown = evolution.grow_rule(left.site, n, generator=generator).cpu().numpy()
+    if len(grown) != n:
+        name = getattr(evolution.grow, "__name__", evolution.grow)
+        raise ValueError(f"growth by {name} gave {len(grown)} keys: {n} are needed")
+    keys, origin, new = links.merge(left.keys, left.origin, grown)
+    start = torch.zeros(n)
+    if evolution.new_std > 0:
+        start = evolution.new_std * torch.randn(n, generator=generator, dtype=torch.float64)
+    _replace_(layer, keys, origin, new, start, optimiser)
+    if evolution.reset_state:
+        _reset_state_(layer, optimiser)
 
 
 def _replace_(

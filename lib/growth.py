@@ -1,7 +1,9 @@
-"""Where links grow: at random, by gradient, by preferential attachment, by paths of length 3."""
+"""Where links grow: at random, by gradient or momentum, by preferential attachment, by paths of
+length 3.
+"""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,9 +11,10 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from lib import compiled, loops
+from lib import compiled, kernels, loops
 from lib.support import Support, draw_free_keys, support_from_keys
 
+MOMENTUM = 0.9  # of sparse momentum, as of the optimiser in most training
 DENSE_BLOCK = 2**22  # scores of a layer's positions that growth holds at a time
 
 
@@ -68,14 +71,31 @@ class Site:
         k_in = torch.bincount(cols, minlength=self.n_in)
         return k_out, k_in
 
-    def gradient(self, rows: slice = slice(None)) -> Tensor:
-        """(rows, n_in) gradient of the loss with respect to the weights of some output neurons,
-        whether there are links or not, summed over the batches.
+    def gradient(self, rows: slice = slice(None), *, smoothing: float = 1.0) -> Tensor:
+        r"""(rows, n_in) gradient of the loss with respect to the weights of some output neurons,
+        whether there are links or not, summed over the batches, each counted ``smoothing`` times
+        as much as the one after it.
 
         Raises: ValueError if no gradient was collected.
         """
         x, grad_y = self._seen()
-        return grad_y[rows] @ x.t()
+        grad_y = grad_y[rows]
+        if smoothing != 1:
+            sizes = self.batch_sizes or (x.shape[1],)
+            weights = [smoothing ** (len(sizes) - 1 - i) for i in range(len(sizes))]
+            counts = torch.tensor(sizes, device=x.device)
+            grad_y = grad_y * torch.tensor(weights).to(grad_y).repeat_interleave(counts)
+        return grad_y @ x.t()
+
+    def link_gradient(self) -> Tensor:
+        """(nnz,) gradient of the loss with respect to the weights of the links, mean of the
+        batches.
+
+        Raises: ValueError if no gradient was collected.
+        """
+        x, grad_y = self._seen()
+        support = support_from_keys(self.link_keys.to(x.device), self.n_in, self.n_out)
+        return kernels.sddmm(support, x, grad_y) / len(self.batch_sizes or (1,))
 
     def _seen(self) -> tuple[Tensor, Tensor]:
         if self.x is None or self.grad_y is None:
@@ -137,12 +157,45 @@ def grow_preferential(site: Site, n: int, *, generator: torch.Generator) -> Tens
 
     def noisy(rows: slice) -> Tensor:
         log_p = log_out[rows, None] + log_in
-        uniform = torch.rand(log_p.shape, generator=generator, dtype=torch.float64)
-        gumbel = uniform.log_().neg_().log_().neg_()
-        return log_p + gumbel.to(log_p)
+        return log_p + gumbel(log_p.shape, generator).to(log_p)
 
     keys, _ = _largest(site, n, noisy)
     return keys
+
+
+def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Noise that, added to log P, makes the n largest n draws by P without replacement: float64.
+
+    Source: [Yellott1977].
+    """
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+    return uniform.log_().neg_().log_().neg_()
+
+
+def grow_momentum(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
+    r"""Sparse momentum: the ``n`` free positions of largest absolute momentum; (n,) int64 keys,
+    ascending.
+
+    .. math:: \left| \sum_t \beta^{T - t} g_t \right|, \qquad \beta = .9
+
+    with :math:`g_t` the gradient of batch t of T.
+
+    Source: [Dettmers2019]; the formula as in ``sparselearning/funcs.py`` of the authors' repository
+    (TimDettmers/sparse_learning).
+    Departs: the momentum of a position without a link is that of the collected batches alone, the
+    last ``gradient_batches``: nothing dense is kept between updates. Raises ValueError if the links
+    do not fit or no gradient was collected.
+    """
+
+    def magnitude(rows: slice) -> Tensor:
+        return site.gradient(rows, smoothing=MOMENTUM).abs_()
+
+    with compiled.on_threads(1):
+        keys, _ = _largest(site, n, magnitude)
+    return keys
+
+
+grow_momentum.needs_gradient = True
 
 
 def grow_ch3_l3(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
@@ -158,11 +211,32 @@ def grow_ch3_l3(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
         return ch3_l3(support, rows.start, rows.stop)
 
     keys, scores = _largest(site, n, score)
-    with_path = keys[scores > 0].cpu()
-    taken = torch.cat([site.occupied_keys.cpu(), with_path]).sort().values
-    n_missing = n - len(with_path)
+    return _with_others(site, n, keys[scores > 0].cpu(), generator)
+
+
+def grow_ch2_l3n(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
+    """CHTs: ``n`` free positions drawn one after the other without replacement, with chances in
+    proportion to the CH2-L3n score, see :func:`lib.growth.ch2_l3n`; (n,) int64 keys, ascending.
+
+    Source: [Zhang2025], Section 3.1 (soft regrowth). Positions that score 0 are drawn at random
+    where too few others are free. Raises ValueError if the links do not fit.
+    """
+    support = support_from_keys(site.link_keys, site.n_in, site.n_out)
+
+    def noisy(rows: slice) -> Tensor:
+        score = ch2_l3n(support, rows.start, rows.stop)
+        return score.log_() + gumbel(score.shape, generator)
+
+    keys, scores = _largest(site, n, noisy)
+    return _with_others(site, n, keys[scores > -math.inf], generator)
+
+
+def _with_others(site: Site, n: int, keys: Tensor, generator: torch.Generator) -> Tensor:
+    """``n`` keys, ascending: these and, drawn at random, others that are free."""
+    taken = torch.cat([site.occupied_keys.cpu(), keys]).sort().values
+    n_missing = n - len(keys)
     at_random = draw_free_keys(site.positions, n_missing, generator=generator, occupied=taken)
-    return torch.cat([with_path, at_random]).sort().values
+    return torch.cat([keys, at_random]).sort().values
 
 
 GrowRule = Callable[..., Tensor]  # (site, n, generator=) -> (n,) int64
@@ -171,6 +245,8 @@ GROW_RULES: dict[str, GrowRule] = {
     "gradient": grow_gradient,
     "preferential": grow_preferential,
     "ch3_l3": grow_ch3_l3,
+    "ch2_l3n": grow_ch2_l3n,
+    "momentum": grow_momentum,
 }
 
 
@@ -257,6 +333,50 @@ def ch3_l3(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
     compiled.match_threads()
     _ch3_l3_numba(crow, col, tcrow, trow, *pairs, start, scores.numpy())
     return scores
+
+
+def ch2_l3n(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
+    r"""CH2-L3n score of every position of some output neurons.
+
+    .. math:: s(u, v) = \sum_{z \in L_3(u, v)} \frac{1 + i_z}{1 + e_z}
+
+    over the neurons z between u and v on paths of length 3: neighbours of v that share a neighbour
+    with u, and neighbours of u that share one with v. Of the links of z, :math:`i_z` go to
+    neighbours of the seed on its own side, and :math:`e_z` elsewhere, but for the one to the other
+    seed.
+
+    Source: [Zhang2025], Section 3.1; the formula as in ``llm/dst_scheduler.py`` of the authors'
+    repository (biomedical-cybernetics/Cannistraci-Hebb-Training-Soft-Rule-), as the text at hand
+    leaves out equations.
+
+    Args:
+        support: the links, of any device.
+        start, stop: output neurons start, …, stop - 1; default: all.
+    Returns: (stop - start, n_in) float64 on the CPU; at positions that have a link it means
+        nothing. Memory: besides the result the pairs of neurons of one side that share a
+        neighbour, as a sparse matrix.
+    """
+    if stop is None:
+        stop = support.n_out
+    crow, col = support.crow.cpu().numpy(), support.col.cpu().numpy()
+    shape = support.n_out, support.n_in
+    links = scipy.sparse.csr_array((np.ones(len(col)), col, crow), shape=shape)
+    rows = links[start:stop]
+    of_outputs = _local_weights(rows, links) @ links
+    of_inputs = rows @ _local_weights(links.T.tocsr(), links.T.tocsr()).T
+    return torch.from_numpy((of_outputs + of_inputs).toarray())
+
+
+def _local_weights(
+    seeds: scipy.sparse.csr_array, links: scipy.sparse.csr_array
+) -> scipy.sparse.csr_array:
+    """(1 + i) / (1 + e) of neurons (column) that share neighbours with seeds (row) of their side,
+    whose links these are.
+    """
+    shared = (seeds @ links.T).tocoo()  # how many neighbours
+    external = links.sum(axis=1)[shared.col] - shared.data - 1  # but for the other seed
+    weight = (1 + shared.data) / (1 + np.maximum(external, 0))
+    return scipy.sparse.csr_array((weight, (shared.row, shared.col)), shape=shared.shape)
 
 
 @loops.jit

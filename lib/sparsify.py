@@ -17,7 +17,14 @@ from lib import layers
 from lib.evolution import AVERAGE, Evolution, evolve_layers_
 from lib.layers import SparseLinear
 from lib.names import check_known
-from lib.support import Support, draw_free_keys, erdos_renyi_density, support_from_keys
+from lib.support import (
+    Support,
+    draw_free_keys,
+    erdos_renyi_density,
+    shared_out,
+    support_from_keys,
+    whole_numbers,
+)
 from lib.watch import Watch
 
 STARTS = ("magnitude", "random", "new")
@@ -191,16 +198,13 @@ def _numbers_of_links(
     """Links of each layer; their sum is the density of all positions, rounded."""
     positions = {name: n_in * n_out for name, (n_in, n_out) in shapes.items()}
     if er_epsilon is not None:
-        densities = {name: erdos_renyi_density(*shapes[name], er_epsilon) for name in shapes}
+        exact = {n: erdos_renyi_density(*shapes[n], er_epsilon) * positions[n] for n in shapes}
     elif distribution == "uniform":
-        densities = dict.fromkeys(shapes, density)
+        exact = {name: density * positions[name] for name in shapes}
     else:
-        densities = _erdos_renyi_densities(shapes, density)
-    exact = {name: densities[name] * positions[name] for name in shapes}
-    numbers = {name: math.floor(links + 1e-9) for name, links in exact.items()}
-    left = round(sum(exact.values())) - sum(numbers.values())
-    for name in sorted(shapes, key=lambda name: numbers[name] - exact[name])[:left]:
-        numbers[name] += 1  # the largest remainders
+        sides = {name: sum(shape) for name, shape in shapes.items()}
+        exact = shared_out(density * sum(positions.values()), sides, positions)
+    numbers = whole_numbers(exact)
     for name, n in numbers.items():
         if n == 0:
             raise ValueError(
@@ -208,25 +212,6 @@ def _numbers_of_links(
                 " density, or leave it out by the filter"
             )
     return numbers
-
-
-def _erdos_renyi_densities(shapes: dict[str, tuple[int, int]], density: float) -> dict[str, float]:
-    """Densities in proportion to (n_in + n_out) / (n_in n_out), none above 1, of the given mean."""
-    positions = {name: n_in * n_out for name, (n_in, n_out) in shapes.items()}
-    wanted = density * sum(positions.values())
-    full: set[str] = set()
-    while True:
-        sides = sum(sum(shapes[name]) for name in shapes if name not in full)
-        left = wanted - sum(positions[name] for name in full)
-        scale = left / sides if sides else 0.0
-        beyond = {n for n in shapes if n not in full and scale * sum(shapes[n]) > positions[n]}
-        if not beyond:
-            break
-        full |= beyond
-    return {
-        name: 1.0 if name in full else scale * sum(shapes[name]) / positions[name]
-        for name in shapes
-    }
 
 
 def _sparse_twin(
@@ -265,7 +250,7 @@ class Evolver:
     :meth:`step` once after every step of the optimiser, as with a learning-rate scheduler.
 
     After every ``every`` steps, until ``until`` of the planned steps are done, a fraction of the
-    links of each layer is dropped and as many grow (:func:`lib.evolution.evolve_`). What the
+    links of each layer is dropped and as many grow (:func:`lib.evolution.evolve_layers_`). What the
     optimiser remembers of a link moves with it. For growth by gradient the layers are watched in
     the last ``evolution.gradient_batches`` steps before an update, and at no other time.
 
@@ -341,6 +326,7 @@ class Evolver:
                     f"the values of layer {name} are {layer.values.dtype}, in which Adam cannot"
                     " count the steps of a link: keep weights in float32, and use torch.autocast"
                 )
+        self.n_at_start = {name: layer.nnz for name, layer in self.layers.items()}
         self.averages = [_sparse_layers(average) for average in averages]
         for average in self.averages:
             if average.keys() != self.layers.keys():
@@ -357,6 +343,11 @@ class Evolver:
         self.is_shared = any(
             isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()
         )
+        if self.is_shared and self.evolution.changes_numbers:
+            raise ValueError(
+                "under DistributedDataParallel a layer keeps its number of links: give the"
+                " density_schedule 'constant' and no redistribution"
+            )
         if self.is_shared:
             state = [generator.get_state()]
             dist.broadcast_object_list(state)
@@ -384,6 +375,7 @@ class Evolver:
         """What a training that is resumed needs, besides the states of model and optimiser."""
         return {
             "steps_taken": self.steps_taken,
+            "n_at_start": dict(self.n_at_start),
             "generator": self.generator.get_state(),
             "seen": {name: list(batches) for name, batches in self.watch.batches.items()},
         }
@@ -392,6 +384,7 @@ class Evolver:
         """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well."""
         self.watch.stop()
         self.steps_taken = state["steps_taken"]
+        self.n_at_start = dict(state["n_at_start"])
         self.generator.set_state(state["generator"])
         self.watch = Watch()
         self.watch.batches = {name: list(batches) for name, batches in state["seen"].items()}
@@ -417,6 +410,7 @@ class Evolver:
             generator=self.generator,
             optimiser=self.optimiser,
             seen=self._seen(),
+            n_at_start=self.n_at_start,
         )
         self.watch = Watch()
         for name, layer in learning.items():

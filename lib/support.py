@@ -5,7 +5,7 @@ a set of links.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -255,6 +255,37 @@ def _binomial(n: int, p: float, generator: torch.Generator) -> int:
     count = torch.tensor(float(n), dtype=torch.float64)
     chance = torch.tensor(p, dtype=torch.float64)
     return int(torch.binomial(count, chance, generator))
+
+
+def shared_out(
+    total: float, weights: Mapping[str, float], most: Mapping[str, int]
+) -> dict[str, float]:
+    """A total in shares that are in proportion to weights, but none above its most.
+
+    Args:
+        total: at most the sum of ``most``.
+        weights: positive.
+        most: of each name of the weights.
+    """
+    full: set[str] = set()
+    while True:
+        left = total - sum(most[name] for name in full)
+        sides = sum(weight for name, weight in weights.items() if name not in full)
+        scale = left / sides if sides else 0.0
+        beyond = {n for n in weights if n not in full and scale * weights[n] > most[n]}
+        if not beyond:
+            break
+        full |= beyond
+    return {n: float(most[n]) if n in full else scale * weights[n] for n in weights}
+
+
+def whole_numbers(shares: Mapping[str, float]) -> dict[str, int]:
+    """Shares as whole numbers of the same sum, rounded; those of the largest remainders go up."""
+    numbers = {name: math.floor(share + 1e-9) for name, share in shares.items()}
+    left = round(sum(shares.values())) - sum(numbers.values())
+    for name in sorted(shares, key=lambda name: numbers[name] - shares[name])[:left]:
+        numbers[name] += 1
+    return numbers
 
 
 def draw_free_keys(

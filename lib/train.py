@@ -281,7 +281,7 @@ def _run_paced_epoch(training: _Training, history: History, epoch: int) -> None:
     if is_last or epoch in DEGREE_EPOCHS:
         record_links(history, training.model, epoch)
     if not is_last:
-        row["replaced"] = _update_links(training, epoch)
+        row["replaced"] = _update_links(training, history, epoch)
     history.metrics.append(row)
 
 
@@ -289,7 +289,7 @@ def _finish(training: _Training, history: History) -> None:
     """Take the averaged weights, if any, and do what the last epoch's rule does to the links."""
     if training.average is not None:
         training.average.take_()
-    _update_links(training, training.settings.epochs)
+    _update_links(training, history, training.settings.epochs)
     history.final["test_accuracy"] = training.accuracy("test")
     history.final["links"] = models.count_links(training.model)
     record_links(history, training.model, "final")
@@ -332,7 +332,7 @@ def _train_epoch(training: _Training, epoch: int) -> float:
     return total / len(x)
 
 
-def _update_links(training: _Training, epoch: int) -> int:
+def _update_links(training: _Training, history: History, epoch: int) -> int:
     """Update the links of every layer that evolves; return how many were replaced."""
     settings, evolution = training.settings, training.settings.evolution
     if evolution is None:
@@ -346,12 +346,15 @@ def _update_links(training: _Training, epoch: int) -> int:
     how = {"generator": training.generator, "optimiser": training.optimiser}
     if rule == "evolve":
         seen = _seen_by_layers(training) if evolution.needs_gradient else {}
-        return evolve_layers_(layers, evolution, epoch, settings.epochs, seen=seen, **how)
+        at_start = {row["layer"]: len(row["keys"]) for row in history.links if row["epoch"] == 0}
+        how |= {"seen": seen, "n_at_start": at_start}
+        return evolve_layers_(layers, evolution, epoch, settings.epochs, **how)
     seen = _seen_by_layers(training) if needs_gradient(evolution.drop_rule) else {}
     fraction = evolution.fraction_at_epoch(epoch, settings.epochs)
     n_removed = 0
     for name, layer in layers.items():
-        n_removed += remove_(layer, evolution, fraction=fraction, **how, **seen.get(name, {}))
+        what = {"done": 1.0, **seen.get(name, {})}
+        n_removed += remove_(layer, evolution, fraction=fraction, **how, **what)
     return n_removed
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -12,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib import data, evolution, growth, models
 from lib.evolution import Evolution, evolve_, remove_
-from lib.growth import ch3_l3
+from lib.growth import Site, ch3_l3
 from lib.layers import SparseLinear
 from lib.settings import Settings
 from lib.support import make_support, support_from_keys
@@ -218,6 +219,36 @@ def test_drop_rules_follow_the_table(drop, fraction, desired):
     assert dropped.nonzero().squeeze(1).tolist() == desired
 
 
+def test_drop_by_weight_and_gradient_follows_the_table():
+    x, grad_y = torch.eye(4), torch.tensor([[100.0, 0.0, 0.0, 500.0], [0.0, 0.0, 200.0, 0.0]])
+    site = Site(
+        4,
+        2,
+        torch.tensor([0, 1, 3, 6]),  # weights of output 0 to inputs 0, 1, 3, and of 1 to 2
+        x,
+        grad_y,
+        values=torch.tensor([0.5, -1.2, 0.0, -0.3]),
+        batch_sizes=(2, 2),  # mean gradients 50, 0, 250, 100
+    )
+    rule = evolution.drop_weight_and_gradient
+    assert rule.needs_gradient
+    scores = [1.0, 1.2, 2.5, 1.3]  # |w| + .01 |g|: the link of weight 0 is the best
+    for n in range(5):
+        dropped = rule(site, n / 4, generator=seeded(0)).tolist()
+        assert dropped == [score in sorted(scores)[:n] for score in scores]
+
+
+@pytest.mark.parametrize(("done", "power"), [(0.0, 1), (0.5, 5), (1.0, 9)])
+def test_soft_drop_keeps_links_by_a_power_of_their_weights(done, power):
+    weights, n_draws, generator = torch.tensor([0.0, -0.8, 1.0]), 4000, seeded(0)
+    site = Site(3, 1, torch.arange(3), values=weights, done=done)
+    draws = [evolution.drop_soft(site, 0.67, generator=generator) for _ in range(n_draws)]
+    kept = (~torch.stack(draws)).sum(0)
+    chance = 1 / (1 + 0.8**power)  # of the largest to be the one that is kept
+    assert kept.sum() == n_draws and kept[0] == 0
+    assert abs(kept[2] - n_draws * chance) < 4 * (n_draws * chance * (1 - chance)) ** 0.5
+
+
 def test_signs_are_counted_apart():
     values = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, -1.0, -2.0, -3.0])
     dropped = evolution.drop_per_sign(values, 0.5, generator=seeded(0))  # ⌊2.5⌋ and ⌊1.5⌋
@@ -291,11 +322,187 @@ def test_drop_fraction_is_constant_or_falls_by_a_cosine(epoch, constant, cosine)
         ({"new_std": -1.0}, "new_std = "),
         ({"new_std": math.nan}, "new_std = "),
         ({"gradient_batches": 0}, "gradient_batches = 0"),
+        ({"density_schedule": "square"}, "unknown density_schedule 'square': known are constant, "),
+        ({"density_schedule": "cubic"}, r"final_share = 1.0 is out of range: give one in \(0, 1\)"),
+        ({"density_schedule": "cubic", "final_share": 0}, "final_share = 0 is out of range"),
+        ({"final_share": 0.5}, "final_share = 0.5 with a constant density_schedule"),
+        ({"schedule_end": 0}, r"schedule_end = 0 is out of range: give one in \(0, 1\]"),
+        ({"redistribution": "weight"}, "unknown redistribution 'weight'"),
     ],
 )
 def test_rules_out_of_range_are_refused(value, sentence):
     with pytest.raises(ValueError, match=sentence):
         Evolution(**value)
+
+
+# numbers of links
+
+
+@pytest.mark.parametrize(
+    ("schedule", "done", "share"),
+    [
+        ("constant", 0.5, 1),
+        ("cubic", 0.0, 1),
+        ("cubic", 0.25, 0.2 + 0.8 / 8),  # half of the schedule: half to the third is left
+        ("cubic", 0.5, 0.2),
+        ("cubic", 1.0, 0.2),
+        ("sigmoid", 0.0, 1),
+        ("sigmoid", 0.25, 0.6),  # half way
+        ("sigmoid", 0.125, 1 - 0.8 * (1 - math.tanh(1.5) / math.tanh(3)) / 2),
+        ("sigmoid", 0.375, 1 - 0.8 * (1 + math.tanh(1.5) / math.tanh(3)) / 2),
+        ("sigmoid", 0.5, 0.2),
+        ("sigmoid", 1.0, 0.2),
+    ],
+)
+def test_share_of_the_links_follows_the_schedule(schedule, done, share):
+    final = {} if schedule == "constant" else {"final_share": 0.2}
+    rules = Evolution(density_schedule=schedule, schedule_end=0.5, **final)
+    assert rules.share_at(done) == pytest.approx(share, abs=1e-15)
+
+
+def plain_granet(weights, gradient, n, fraction):
+    """Mask of (n_out, n_in) weights, 0 where there is no link: prune to n, drop, regrow."""
+    flat, links = weights.abs().flatten(), weights.flatten() != 0
+    pruned = flat.where(links, -1.0).topk(n).indices
+    n_kept = n - math.floor(fraction * n)
+    mask = torch.zeros_like(links)
+    mask[pruned[:n_kept]] = True
+    mask[gradient.abs().flatten().where(~mask, -1.0).topk(n - n_kept).indices] = True
+    return mask.view(weights.shape)
+
+
+@pytest.mark.parametrize("epoch", [1, 4, 8])
+def test_granet_prunes_then_drops_and_grows_by_gradient(epoch, generator):
+    layers = {
+        "a": SparseLinear(12, 10, density=0.5, generator=generator),
+        "b": SparseLinear(10, 5, density=0.8, generator=generator),
+    }
+    rules = Evolution(
+        *("magnitude", "gradient"),
+        drop_fraction=0.3,
+        density_schedule="cubic",
+        final_share=0.1,
+        schedule_end=0.8,
+    )
+    seen = {name: seen_by(layer) for name, layer in layers.items()}
+    share = 0.1 + 0.9 * (1 - epoch / 8) ** 3
+    desired = []
+    for name, n_start in (("a", 60), ("b", 40)):
+        gradient = seen[name]["grad_y"] @ seen[name]["x"].t()
+        weights = layers[name].to_dense().detach()
+        desired.append(plain_granet(weights, gradient, round(share * n_start), 0.3))
+    n = evolution.evolve_layers_(layers, rules, epoch, 10, generator=generator, seen=seen)
+    for layer, mask in zip(layers.values(), desired, strict=True):
+        assert torch.equal(layer.support.keys, mask.flatten().nonzero().squeeze(1))
+    assert n == sum(round(share * k) - math.ceil(0.7 * round(share * k)) for k in (60, 40))
+
+
+RULES = {
+    "GraNet": Evolution("magnitude", "gradient", density_schedule="cubic", final_share=0.5),
+    "CHTss": Evolution("soft", "ch2_l3n", density_schedule="sigmoid", final_share=0.5),
+    "CHT": Evolution("magnitude", "ch3_l3"),
+    "MEST": Evolution("weight_and_gradient"),
+    "sparse momentum": Evolution("magnitude", "momentum", redistribution="momentum"),
+    "both": Evolution(density_schedule="cubic", final_share=0.5, redistribution="momentum"),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_published_rules_train_and_resume_to_the_same_bits(name, compiled, tmp_path):
+    split, rules = data.load("digits"), RULES[name]
+    loss = {} if compiled else {"loss": lambda y, t: torch.nn.functional.cross_entropy(y, t)}
+    how = {"seed": 0, **loss}
+    settings = Settings(5, batch_size=256, evolution=replace(rules, last_epoch="keep"))
+
+    def network():
+        return models.mlp([64, 40, 30, 10], density=0.3, seed=0).float()
+
+    whole, again = network(), network()
+    history = fit(whole, split, settings, **how)
+    path = tmp_path / "checkpoint.pt"
+    fit(network(), split, settings, checkpoint=path, stop_after=3, **how)
+    resumed = fit(again, split, settings, checkpoint=path, **how)
+    assert resumed.metrics == history.metrics
+    assert all(map(torch.equal, whole.state_dict().values(), again.state_dict().values()))
+    at_start = {"linear1": 768, "linear2": 360}
+    left = {name: whole.get_submodule(name).nnz for name in at_start}
+    desired = [round(rules.share_at(epoch / 5) * 1128) for epoch in range(5)]
+    assert [row["links"] - 300 for row in history.metrics] == pytest.approx(desired, abs=1)
+    if rules.redistribution is None:
+        assert left == {name: round(rules.share_at(0.8) * n) for name, n in at_start.items()}
+    else:
+        assert sum(left.values()) == desired[-1] and left != at_start
+
+
+MOMENTA = {"a": 3.0, "b": 1.0}
+
+
+def with_momenta(optimiser_name, momenta):
+    """Layers of 20 links each, half of them of weight 0, and an optimiser of these momenta."""
+    layers = {name: SparseLinear(10, 8, density=0.25, generator=seeded(1)) for name in momenta}
+    values = [layer.values for layer in layers.values()]
+    optimiser = OPTIMISERS[optimiser_name](values)
+    for layer in layers.values():
+        layer.values.data = torch.tensor([0.0, 1.0] * 10)
+        layer.values.grad = torch.ones(20)
+    optimiser.step()
+    for layer, momentum in zip(layers.values(), momenta.values(), strict=True):
+        state = optimiser.state[layer.values]
+        signs = torch.tensor([-1.0, 1.0] * 10)
+        if "exp_avg" in state:  # a step of momentum 2, as its root mean square is 2
+            state["exp_avg"] = 2 * momentum * signs
+            state["exp_avg_sq"] = torch.full((20,), 4.0)
+        else:
+            state["momentum_buffer"] = momentum * signs
+    return layers, optimiser
+
+
+def redistributed(momenta, optimiser_name="SGD"):
+    layers, optimiser = with_momenta(optimiser_name, momenta)
+    rules = Evolution("magnitude", "random", drop_fraction=0.0, redistribution="momentum")
+    how = {"generator": seeded(0), "optimiser": optimiser}
+    n = evolution.evolve_layers_(layers, rules, 1, 10, **how)
+    return n, [layer.nnz for layer in layers.values()]
+
+
+@each_optimiser
+@pytest.mark.parametrize(
+    ("momenta", "grown"),
+    [
+        ({"a": 3.0, "b": 1.0}, [15, 5]),
+        ({"a": 1.0, "b": 1.0, "c": 0.0}, [15, 15, 0]),
+        ({"a": 0.0, "b": 0.0}, [10, 10]),
+        ({"a": 2.0, "b": 1.0}, [13, 7]),  # 13.3 and 6.7: the larger remainder goes up
+    ],
+)
+def test_links_go_to_the_layers_of_large_momentum(optimiser_name, momenta, grown):
+    n, numbers = redistributed(momenta, optimiser_name)
+    assert n == 10 * len(momenta)
+    assert numbers == [10 + more for more in grown]
+
+
+def test_what_a_layer_has_no_room_for_goes_to_the_others():
+    momenta = {"a": 1.0} | {f"b{i}": 0.0 for i in range(9)}
+    n, numbers = redistributed(momenta)  # 100 links, and 69 of 70 free positions in layer a
+    assert n == 100 and numbers[0] == 10 + 69
+    assert sum(numbers) == 200 and max(numbers[1:]) - min(numbers[1:]) <= 1
+
+
+def test_redistribution_without_momentum_is_refused():
+    layers, _ = with_momenta("SGD", MOMENTA)
+    rules = Evolution(redistribution="momentum")
+    with pytest.raises(ValueError, match="needs an optimiser with one: SGD with momentum, or Adam"):
+        evolution.evolve_layers_(layers, rules, 1, 10, generator=seeded(0))
+
+
+@pytest.mark.parametrize(
+    "rules", [{"density_schedule": "cubic", "final_share": 0.5}, {"redistribution": "momentum"}]
+)
+def test_a_layer_alone_does_not_change_its_number_of_links(rules):
+    layer = SparseLinear(4, 5, density=0.5)
+    with pytest.raises(ValueError, match="use evolve_layers_"):
+        update(layer, Evolution(**rules), 0.3)
 
 
 # memory

@@ -225,6 +225,104 @@ def test_growth_by_ch3_l3_is_uniform_where_too_few_paths_are(links, scored, gene
     assert uniformity(counts[rest], n_draws, 5 - len(scored)) > 0.001
 
 
+# growth by momentum
+
+
+def test_growth_by_momentum_follows_the_table():
+    x = torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]])  # three batches of 1, 2, 1
+    grad_y = torch.tensor([[-10.0, 4.0, 5.0, 8.0], [0.0, 6.0, 6.0, 0.0]])
+    none = torch.empty(0, dtype=torch.int64)
+    site = Site(2, 2, none, x, grad_y, batch_sizes=(1, 2, 1))
+    momentum = torch.tensor([[-10 * 0.81 + 8, 9 * 0.9], [0, 12 * 0.9]])
+    torch.testing.assert_close(site.gradient(smoothing=0.9), momentum)
+    torch.testing.assert_close(site.gradient(), torch.tensor([[-2.0, 9.0], [0.0, 12.0]]))
+    grown = [growth.grow_momentum(site, n, generator=seeded(0)).tolist() for n in range(4)]
+    assert grown == [[], [3], [1, 3], [0, 1, 3]]
+
+
+def test_gradient_of_the_links_is_the_mean_over_batches():
+    x, grad_y = torch.randn(4, 6, generator=seeded(0)), torch.randn(3, 6, generator=seeded(1))
+    keys = torch.tensor([1, 4, 6, 11])
+    site = Site(4, 3, torch.arange(12), x, grad_y, kept_keys=keys, batch_sizes=(3, 2, 1))
+    torch.testing.assert_close(site.link_gradient(), (grad_y @ x.t()).flatten()[keys] / 3)
+
+
+@pytest.mark.parametrize("rule", [growth.grow_momentum, growth.grow_gradient])
+def test_growth_by_gradients_without_any_is_refused(rule):
+    assert rule.needs_gradient
+    with pytest.raises(ValueError, match="needs the inputs and gradients of the layer"):
+        rule(Site(3, 2, torch.tensor([0])), 1, generator=seeded(0))
+
+
+# growth by CH2-L3n
+
+
+def defined_ch2_l3n(graph, u, v):
+    """CH2-L3n of two neurons that are not linked, by its definition, neuron by neuron."""
+    score = 0.0
+    for seed, other in ((u, v), (v, u)):
+        for z in graph[other]:  # on the side of the seed
+            internal = len(set(graph[z]) & set(graph[seed]))
+            if internal:
+                score += (1 + internal) / (1 + len(set(graph[z]) - set(graph[seed]) - {other}))
+    return score
+
+
+@each_shape
+@each_links
+def test_ch2_l3n_score_is_that_of_its_definition(shape, links):
+    mask = draw(shape, links)
+    graph, actual = graph_of(mask), growth.ch2_l3n(support_of(mask))
+    assert actual.shape == shape
+    for i, j in (~mask).nonzero().tolist():
+        assert actual[i, j].item() == pytest.approx(defined_ch2_l3n(graph, (1, i), (0, j)))
+
+
+def test_ch2_l3n_score_of_a_layer_worked_by_hand():
+    mask = table("1100", "1011", "0100")
+    # (2, 0): outputs with input 0 that share an input with output 2: output 0, by input 1, without
+    # further links: 2 / 1. Inputs of output 2 that share an output with input 0: input 1, by output
+    # 0, without further links: 2 / 1.
+    # (0, 2): output 1 shares input 0 and has one further link: 2 / 2. Input 0 shares output 1 and
+    # input 1 none: 2 / 1.
+    # (2, 2): output 1 shares no input with output 2; input 1 shares no output with input 2.
+    actual = growth.ch2_l3n(support_of(mask))
+    assert [actual[2, 0], actual[0, 2], actual[2, 2]] == [4, 3, 0]
+
+
+@pytest.mark.parametrize("start", [0, 2, 9])
+def test_ch2_l3n_scores_of_some_outputs_are_those_among_all(start, generator):
+    support = random_support(12, 9, 0.3, generator=generator)
+    whole = growth.ch2_l3n(support)
+    torch.testing.assert_close(growth.ch2_l3n(support, start, 9), whole[start:])
+
+
+def test_soft_growth_draws_in_proportion_to_the_score(generator):
+    mask = table("1100", "1011", "0100")
+    score = growth.ch2_l3n(support_of(mask)).masked_fill(mask, 0).flatten()
+    site = Site(4, 3, mask.flatten().nonzero()[:, 0])
+    draws = [growth.grow_ch2_l3n(site, 1, generator=generator) for _ in range(2000)]
+    assert goodness(torch.cat(draws), score / score.sum()) > 0.001
+
+
+@pytest.mark.parametrize("block", [1, 12, 30])
+def test_soft_growth_does_not_depend_on_the_block(block, monkeypatch, generator):
+    site = Site(12, 9, random_support(12, 9, 0.3, generator=generator).keys)
+    desired = growth.grow_ch2_l3n(site, 20, generator=seeded(1))
+    monkeypatch.setattr(growth, "DENSE_BLOCK", block)
+    assert torch.equal(growth.grow_ch2_l3n(site, 20, generator=seeded(1)), desired)
+
+
+def test_soft_growth_is_uniform_where_too_few_positions_score(generator):
+    site, n_draws = Site(10, 10, torch.tensor([0, 1, 11])), 1000  # only position 10 scores
+    draws = [growth.grow_ch2_l3n(site, 5, generator=generator) for _ in range(n_draws)]
+    counts = torch.bincount(torch.cat(draws), minlength=100)
+    rest = torch.ones(100, dtype=torch.bool)
+    rest[[0, 1, 10, 11]] = False
+    assert counts[10] == n_draws and not counts[[0, 1, 11]].any()
+    assert uniformity(counts[rest], n_draws, 4) > 0.001
+
+
 # growth by preferential attachment
 
 HUBS = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 0, 0, 0]]).bool()

@@ -4,15 +4,17 @@ import dataclasses
 import functools
 import json
 import pickle
+import re
 
 import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 from lib import growth
-from lib.evolution import Evolution, OwnRule
+from lib.evolution import DROP_RULES, SCHEDULES, Evolution, OwnRule
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.config import from_fields
+from tests.checkouts import ROOT
 
 STEEPNESS = 2
 TABLE = [1, 2]
@@ -102,6 +104,27 @@ def test_a_rule_of_a_notebook_runs_in_fit_in_an_evolver_and_in_an_experiment(not
     assert notebook(RUN + "other = run.name")["other"] != name
     notebook(CELL)
     assert notebook(RUN + "again = run.name")["again"] == name
+
+
+GUIDE = (ROOT / "docs" / "EXTEND.md").read_text(encoding="utf-8")
+SECTION = GUIDE.partition("## A rule of your own")[2].partition("\n## ")[0]
+
+
+def test_the_guide_runs(notebook):
+    fitted, kept = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    assert len(notebook(fitted)["history"].metrics) == 3
+    records = notebook(kept.replace("runs)})", "runs)}, runs=folder)"))["records"]
+    assert [record.config.seed for record in records] == [0, 1]
+    assert records[0].config.drop.startswith("drop_unmoved-")
+
+
+def test_the_guide_names_every_rule():
+    rows = re.findall(r"^\| (.*?) \| `(Evolution\(.*?\))` \|", SECTION, re.MULTILINE)
+    rules = [eval(made, {"Evolution": Evolution}) for _, made in rows]
+    controls = {"largest", "random"}
+    assert {rule.drop for rule in rules} == DROP_RULES.keys() - controls
+    assert {rule.grow for rule in rules} == growth.GROW_RULES.keys()
+    assert {rule.density_schedule for rule in rules} == set(SCHEDULES)
 
 
 # --------------------------------------------------------------------------------- the identity

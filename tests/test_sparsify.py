@@ -1,6 +1,7 @@
 """Any model made sparse, links that evolve in a loop of one's own, and back."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
 
 RIGL = Evolution(drop="magnitude", grow="gradient", gradient_batches=2)
+FEWER = replace(RIGL, density_schedule="sigmoid", final_share=0.5)
+MOVING = replace(RIGL, grow="momentum", redistribution="momentum")
 
 
 def seeded(seed=0):
@@ -236,6 +239,10 @@ def made(optimiser=torch.optim.SGD, evolution=RIGL, every=3, steps=12, until=0.7
     return net, optimiser, Evolver(net, optimiser, evolution, generator=seeded(), **when)
 
 
+def with_momentum(parameters, lr):
+    return torch.optim.SGD(parameters, lr=lr, momentum=0.9)
+
+
 def links_of(net):
     return [layer.support.keys for layer in net.modules() if isinstance(layer, SparseLinear)]
 
@@ -253,6 +260,27 @@ def test_links_are_updated_after_every_so_many_steps_until_they_stand_still():
             updated.append(step + 1)
         before = links_of(net)
     assert updated == [3, 6, 9]
+
+
+@pytest.mark.parametrize("steps", [9, 12])
+def test_links_become_fewer_until_the_schedule_ends(steps):
+    rules = replace(FEWER, schedule_end=0.5)
+    net, optimiser, evolver = made(evolution=rules, every=1, steps=steps, until=1)
+    start, numbers = [len(keys) for keys in links_of(net)], []
+    for step in range(steps):
+        train(net, optimiser, evolver, 1, step)
+        numbers.append([len(keys) for keys in links_of(net)])
+        share = rules.share_at((step + 1) / steps)
+        assert numbers[-1] == [round(share * n) for n in start]
+    assert numbers[-1] == [n / 2 for n in start] and numbers[0] != numbers[1]
+
+
+def test_links_move_between_layers_and_are_as_many():
+    net, optimiser, evolver = made(with_momentum, MOVING)
+    start = [len(keys) for keys in links_of(net)]
+    train(net, optimiser, evolver, 9)
+    numbers = [len(keys) for keys in links_of(net)]
+    assert sum(numbers) == sum(start) and numbers != start
 
 
 def test_links_never_stand_still_where_it_is_asked_for():
@@ -293,14 +321,15 @@ def test_layers_are_watched_in_the_last_steps_before_an_update_alone():
     assert watched == [0, 0, 0, 1, 1, 0]
 
 
+@pytest.mark.parametrize("rules", [RIGL, FEWER, MOVING])
 @pytest.mark.parametrize("every", [2, 3])
 @pytest.mark.parametrize("saved", [5, 6])
-def test_training_resumes_to_the_same_bits(every, saved):
-    net, optimiser, evolver = made(torch.optim.AdamW, every=every)
+def test_training_resumes_to_the_same_bits(rules, every, saved):
+    net, optimiser, evolver = made(torch.optim.AdamW, rules, every=every)
     train(net, optimiser, evolver, saved)
     states = copy.deepcopy([part.state_dict() for part in (net, optimiser, evolver)])
     train(net, optimiser, evolver, 12 - saved, first=saved)
-    again = made(torch.optim.AdamW, every=every)
+    again = made(torch.optim.AdamW, rules, every=every)
     for part, state in zip(again, states, strict=True):
         part.load_state_dict(state)
     train(*again, 12 - saved, first=saved)
@@ -388,18 +417,19 @@ def test_a_layer_by_itself_or_with_hooks_is_not_made_dense():
 
 
 def test_momentum_moves_with_the_links():
-    net, optimiser, evolver = made(lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9))
+    net, optimiser, evolver = made(with_momentum)
     train(net, optimiser, evolver, 3)
     old = links_of(net)[0]
     assert optimiser.state[net[0].values]["momentum_buffer"].shape == old.shape
     assert (optimiser.state[net[0].values]["momentum_buffer"][net[0].values == 0] == 0).all()
 
 
-def test_averages_follow_their_links():
-    net, optimiser, _ = made()
+@pytest.mark.parametrize("rules", [RIGL, FEWER, MOVING])
+def test_averages_follow_their_links(rules):
+    net, optimiser, _ = made(with_momentum)
     average = torch.optim.swa_utils.AveragedModel(net)
     evolver = Evolver(
-        net, optimiser, RIGL, every=3, steps=12, averages=[average], generator=seeded()
+        net, optimiser, rules, every=3, steps=12, averages=[average], generator=seeded()
     )
     dense = torch.zeros(30, 20)
     for step in range(9):
@@ -500,6 +530,9 @@ def distributed(rank, folder):
     net = nn.parallel.DistributedDataParallel(net)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     evolver = Evolver(net, optimiser, RIGL, every=3, steps=12, generator=seeded(rank))
+    for rules in (FEWER, MOVING):
+        with pytest.raises(ValueError, match="a layer keeps its number of links"):
+            Evolver(net, optimiser, rules, every=3, steps=12, generator=seeded(rank))
     x, y = data(rank)  # each its own
     for _ in range(10):
         optimiser.zero_grad()

@@ -28,9 +28,10 @@ class SparseTraining(Training):
         epochs, batch_size, learning_rate, schedule, momentum, weight_decay, augmentation,
             averaging: see :class:`lib.train.Settings`.
         drop: None for a static support, else, as grow, drop_fraction, decay, new_std,
-            regrow_dropped, reset_state, last_epoch, gradient_batches: see
-            :class:`lib.evolution.Evolution`. A function of your own is held as an
-            :class:`lib.evolution.OwnRule`, so that the record's name covers its source.
+            regrow_dropped, reset_state, last_epoch, gradient_batches, density_schedule,
+            final_share, schedule_end, redistribution: see :class:`lib.evolution.Evolution`. A
+            function of your own is held as an :class:`lib.evolution.OwnRule`, so that the record's
+            name covers its source.
         per_pixel: standardise every pixel by itself (the authors' code), not all by one mean and
             std.
         inherits: what it takes of its parent, see :func:`lib.papers.shared.inheritance.inherit_`:
@@ -69,6 +70,10 @@ class SparseTraining(Training):
     inherits: str | None = None
     augmentation: float = 0.0
     averaging: float = 0.0
+    density_schedule: str = "constant"
+    final_share: float = 1.0
+    schedule_end: float = 0.75
+    redistribution: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("drop", "grow"):
