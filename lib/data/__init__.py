@@ -7,14 +7,20 @@ Fashion-MNIST, CIFAR-10 and CIFAR-100 are otherwise downloaded, verified and rea
 and converted to ``data/raw`` once; ``higgs``, of 2.6 GB, only by ``python -m lib data higgs``.
 ``digits`` ships with scikit-learn.
 
-A new data set is one entry of the table in :mod:`lib.data.catalogue`.
+A new data set is one entry of the table in :mod:`lib.data.catalogue`. Data of one's own come
+through :func:`from_arrays`, :func:`from_csv` and :func:`from_folder`, and a path is a data set
+wherever a name is one, see :mod:`lib.data.own`.
 """
 
 from lib.data.fetch import DataUnavailable
+from lib.data.own import identity, label, named
 from lib.data.sets import (
     NAMES,
     Split,
     divide,
+    from_arrays,
+    from_csv,
+    from_folder,
     is_here,
     load,
     load_once,
@@ -31,9 +37,15 @@ __all__ = [
     "DataUnavailable",
     "Split",
     "divide",
+    "from_arrays",
+    "from_csv",
+    "from_folder",
+    "identity",
     "is_here",
+    "label",
     "load",
     "load_once",
+    "named",
     "notice",
     "origin",
     "require_known",

@@ -4,12 +4,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lib.data import fetch, formats
+from lib.data import fetch, formats, own
 from lib.data.catalogue import NAMES, SETS
 from lib.data.fetch import DataUnavailable
 from lib.data.formats import Arrays, DataSet
@@ -30,13 +32,14 @@ class Split:
         x_valid, y_valid: the same for the validation part; None without one.
         name: the data set actually loaded.
         requested: the data set asked for.
-        source: ``SPARSE_DATA_DIR``, ``data/raw``, ``download`` or ``scikit-learn``.
+        source: ``SPARSE_DATA_DIR``, ``data/raw``, ``download``, ``scikit-learn`` or ``own``.
         sha256: of the content of the whole set, before it was divided or limited; independent of
             how the file is compressed and of the integer type of its labels.
-        path: of the file; None for scikit-learn.
+        path: of the file or folder; None for scikit-learn and arrays.
         notice: one line to be said with every result; empty when there is nothing to say.
         group: (N,) int64, equal for training examples that belong together, which come into one
             part of the data; None where nothing is known of them.
+        classes: what people call the labels 0, 1, ...; empty where the labels say it.
     """
 
     x_train: Tensor
@@ -52,6 +55,7 @@ class Split:
     path: str | None = None
     notice: str = ""
     group: Tensor | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def n_features(self) -> int:
@@ -124,7 +128,7 @@ def load(
     in the file may show one thing, a part is the last stretch of every class in its order.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or a path of one's own data, see :mod:`lib.data.own`.
         validation: number of examples that leave the training part for the validation part. A
             fallback gives at most a fifth of its training part.
         limit: largest number of training examples kept once the validation part has left. A
@@ -153,6 +157,102 @@ def load(
         split = load(fallback, validation=validation, limit=limit, scaled=scaled)
         said = _of_stand_in(name, fallback, split.notice)
         return replace(split, requested=name, notice=said)
+    dataset = _data_set(name)
+    return _split(dataset, arrays, origin, validation=validation, limit=limit, scaled=scaled)
+
+
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    x_test: Any = None,
+    y_test: Any = None,
+    validation: int = 0,
+    limit: int | None = None,
+    name: str = "arrays",
+) -> Split:
+    """A split of examples of one's own; a fifth of them, drawn by class and fixed, is for the test.
+
+    Args:
+        x: (N, features...) numbers, as an array, a tensor or a table of pandas; images are
+            (N, height, width) or (N, channels, height, width), uint8 or in [0, 1].
+        y: (N,) labels: whole numbers or text, numbered in their order, see `Split.classes`.
+        x_test, y_test: the test part, where it is given.
+        validation, limit: as of :func:`load`.
+        name: of the data in messages; not one of `NAMES`.
+    Raises: ValueError, naming the row where there is one, for lengths that differ, values that are
+        not finite, pixels out of range, labels that are missing or no classes, one class only, a
+        class of one example, and examples that are all the same.
+
+    Example:
+        >>> split = from_arrays([[0.0, 1], [1, 0], [2, 1], [3, 0], [4, 2]], list("aabba"))
+        >>> split.classes, len(split.x_train), len(split.x_test)
+        (('a', 'b'), 4, 1)
+    """
+    if name in NAMES:
+        raise ValueError(f"name {name!r} is that of a data set: choose another")
+    found = own.checked(x, y, name, x_test=x_test, y_test=y_test)
+    return _own_split(*found, validation=validation, limit=limit)
+
+
+def from_csv(
+    path: str | Path,
+    target: str | int,
+    *,
+    validation: int = 0,
+    limit: int | None = None,
+    **options: Any,
+) -> Split:
+    """A split of the rows of a table; as a name, ``path.csv:target``.
+
+    Args:
+        path: of a text in UTF-8, compressed or not, with the names of its columns in line 1.
+        target: the column that holds the classes; all others are features, and numbers.
+        validation, limit: as of :func:`load`.
+        options: of ``pandas.read_csv``, as ``sep``, ``decimal``, ``header``; the separator is
+            otherwise told from the names.
+    Raises: ValueError as :func:`from_arrays`, naming file, row and column.
+    """
+    found = own.table(Path(path).expanduser().absolute(), target, **options)
+    return _own_split(*found, validation=validation, limit=limit)
+
+
+def from_folder(
+    path: str | Path, *, side: int | None = None, validation: int = 0, limit: int | None = None
+) -> Split:
+    """A split of images in one folder a class; as a name, ``path/:side``.
+
+    Images are turned upright, grey if all of them are, else in three colours.
+
+    Args:
+        path: of the folder that holds one folder a class.
+        side: pixels; the middle square of each image is scaled to it. None: all have one size.
+        validation, limit: as of :func:`load`.
+    Raises: ValueError as :func:`from_arrays`, naming the file; for an image that cannot be read.
+    """
+    found = own.folder(Path(path).expanduser().absolute(), side)
+    return _own_split(*found, validation=validation, limit=limit)
+
+
+def _own_split(dataset: DataSet, arrays: Arrays, *, validation: int, limit: int | None) -> Split:
+    sha256 = formats.content_sha256(arrays)
+    path = dataset.name if Path(dataset.name).is_absolute() else None
+    origin = {"sha256": sha256, "source": "own", "path": path}
+    arrays = _with_test_part(dataset, arrays)
+    return _split(dataset, arrays, origin, validation=validation, limit=limit)
+
+
+def _split(
+    dataset: DataSet,
+    arrays: Arrays,
+    origin: dict[str, str | None],
+    *,
+    validation: int,
+    limit: int | None,
+    scaled: bool = True,
+) -> Split:
+    """The training part divided and limited, and all as tensors."""
+    name = dataset.name
     n_train = len(arrays["x_train"])
     if validation and "x_valid" in arrays:
         raise ValueError(f"validation is {validation}, but {name} has a published part; ask for 0")
@@ -161,7 +261,7 @@ def load(
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; keep at least 1 training example, or None for all")
     if validation:
-        arrays = divide(name, arrays, validation, "valid")
+        arrays = _divided(dataset, arrays, validation, "valid")
     if limit is not None:
         order = stratified_order(len(arrays["x_train"]), arrays.get("y_train"))
         kept = np.sort(order[:limit])
@@ -170,11 +270,12 @@ def load(
     tensors = dict.fromkeys(formats.KEYS)
     for key, array in arrays.items():
         if scaled and key.startswith("x"):
-            tensors[key] = torch.tensor(array, dtype=torch.float32).div_(SETS[name].top or 1)
+            tensors[key] = torch.tensor(array, dtype=torch.float32).div_(dataset.top or 1)
         else:
             tensors[key] = torch.tensor(array)
-    said = _notice(SETS[name], origin)
-    return Split(**tensors, name=name, requested=name, **origin, notice=said)
+    said = _notice(dataset, origin)
+    named = {"name": name, "requested": name, "classes": dataset.classes}
+    return Split(**tensors, **named, **origin, notice=said)
 
 
 def load_once(name: str, *, validation: int = 0, limit: int | None = None) -> Split:
@@ -237,13 +338,22 @@ def origin(name: str) -> dict[str, str | None]:
 
 
 def require_known(*names: str) -> None:
-    """Raise ValueError, with the nearest name, unless every name is one of `NAMES`."""
+    """Raise ValueError, with the nearest name, unless every name is one of `NAMES` or a path of
+    one's own data.
+    """
     for name in names:
-        check_known("data set", name, NAMES)
+        if own.is_path(name):
+            continue
+        try:
+            check_known("data set", name, NAMES)
+        except ValueError as error:
+            raise ValueError(f"{error}, or a path of your own, as table.csv:species") from None
 
 
 def is_here(name: str) -> bool:
     """Whether the data set is on this machine, so that nothing would be fetched."""
+    if own.is_path(name):
+        return True
     return name == "digits" or any(path.exists() for path in fetch.places(name).values())
 
 
@@ -292,7 +402,10 @@ def divide(name: str, arrays: Arrays, n: int, part: str) -> Arrays:
         n: number of examples that leave.
         part: "valid" or "test".
     """
-    dataset = SETS[name]
+    return _divided(SETS[name], arrays, n, part)
+
+
+def _divided(dataset: DataSet, arrays: Arrays, n: int, part: str) -> Arrays:
     y = arrays.get("y_train")
     if dataset.has_group:
         leaves = _drawn_in_groups(arrays["group"], y, n)
@@ -310,13 +423,23 @@ def divide(name: str, arrays: Arrays, n: int, part: str) -> Arrays:
     return divided
 
 
+def _data_set(name: str) -> DataSet:
+    """What the data set of this name holds."""
+    if own.is_path(name):
+        dataset, _, _ = own.read(name)
+        return dataset
+    return SETS[name]
+
+
 def _find(name: str, asked: bool = False) -> tuple[Arrays, dict[str, str | None]]:
     """Arrays of the data set, and sha256, source and path, from the first place that has it.
 
     ``asked``: whether a person asked for this very set, so that it may be fetched though large.
     """
-    dataset = SETS[name]
-    if name == "digits":
+    dataset = _data_set(name)
+    if own.is_path(name):
+        dataset, arrays, origin = own.read(name)
+    elif name == "digits":
         arrays, sha256 = formats.read_digits(dataset)
         origin = {"sha256": sha256, "source": "scikit-learn", "path": None}
     else:
@@ -327,10 +450,15 @@ def _find(name: str, asked: bool = False) -> tuple[Arrays, dict[str, str | None]
         path = path.resolve()
         arrays, sha256 = formats.read_npz(dataset, path)
         origin = {"sha256": sha256, "source": source, "path": str(path)}
-    if "x_test" not in arrays:
-        n_test = round(len(arrays["x_train"]) / 5)
-        arrays = divide(dataset.name, arrays, n_test, "test")
-    return arrays, origin
+    return _with_test_part(dataset, arrays), origin
+
+
+def _with_test_part(dataset: DataSet, arrays: Arrays) -> Arrays:
+    """The arrays, of which a fifth is for the test where no test part is published."""
+    if "x_test" in arrays:
+        return arrays
+    n_test = round(len(arrays["x_train"]) / 5)
+    return _divided(dataset, arrays, n_test, "test")
 
 
 def notice(name: str, *, fallback: str | None = None) -> str:
@@ -340,7 +468,7 @@ def notice(name: str, *, fallback: str | None = None) -> str:
     """
     require_known(name, *([fallback] if fallback else []))
     try:
-        return _notice(SETS[name], origin(name))
+        return _notice(_data_set(name), origin(name))
     except DataUnavailable:
         if fallback is None:
             raise
@@ -354,6 +482,8 @@ def _of_stand_in(name: str, fallback: str, of_fallback: str) -> str:
 
 def _notice(dataset: DataSet, origin: dict[str, str | None]) -> str:
     """What is to be said about the content."""
+    if dataset.notice:
+        return dataset.notice
     sha256 = origin["sha256"]
     if dataset.content_sha256 in (None, sha256):
         return ""

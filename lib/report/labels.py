@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lib import data
+
 GREY = "#aaaaaa"
 SEQUENTIAL = "cividis"  # of every map: the brighter the more
 SIGNED = "PuOr"  # of numbers of both signs: orange below 0, violet above
@@ -154,7 +156,7 @@ def name(value: str) -> str:
 
 def dataset(name: str) -> str:
     """How a data set is written in a figure."""
-    return DATASET_NAMES.get(name, name)
+    return DATASET_NAMES.get(name, data.label(name))
 
 
 def class_name(dataset: str, number: int) -> str:

@@ -28,7 +28,8 @@ class Run:
 
     Args:
         experiment, method, variant: names; the method and the variant label tables and figures.
-        dataset: name for :func:`lib.data.load`.
+        dataset: name for :func:`lib.data.load`, or path of one's own data, to which the digest of
+            its content is added; the name of the run covers that digest.
         seed: of everything random.
         parent: run whose result this one starts from, itself made where it is absent.
         stand_in: the run to make where the data set cannot be had (not part of the identity).
@@ -67,6 +68,7 @@ class Run:
                 raise ValueError(
                     f"{field.name} = {value!r} is of the wrong type: give a run or None"
                 )
+        object.__setattr__(self, "dataset", data.named(self.dataset))
 
     @classmethod
     def field_names(cls) -> list[str]:
@@ -82,6 +84,7 @@ class Run:
             value = getattr(self, field.name)
             if field.name != "stand_in" and value != field.default:
                 covered[field.name] = value.name if isinstance(value, Run) else value
+        covered["dataset"] = data.identity(self.dataset)
         return covered
 
     @cached_property

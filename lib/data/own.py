@@ -1,0 +1,459 @@
+"""Data of one's own: arrays, a table, a folder of images; checked, so that no mistake trains.
+
+A path is a data set too, wherever a name is one::
+
+    table.csv:species     the column "species" holds the classes, all others are features
+    pets/:64              one folder a class; images are fitted into 64 x 64 pixels
+    pets/                 the same, of images that have one size
+    mine.npz              arrays x and y, and x_test and y_test if there is a test part
+
+In a run's configuration the path is followed by ``#`` and the beginning of the sha256 of what it
+holds, so that a file that changes does not pass for the one that was trained on.
+"""
+
+import contextlib
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lib.data.formats import Arrays, DataSet, content_sha256
+
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+DIGEST = 12  # hexadecimal digits of the sha256 in a name
+SEPARATORS = ",;\t|"
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision
+GREY, COLOUR = ("1", "L", "LA"), ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+
+TABLE = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, TABLES))}))(?::(.*))?", re.I | re.S)
+FOLDER = re.compile(r"(.+?)(?::(\d+))?", re.S)
+MARKED = re.compile(rf"(.*)#([0-9a-f]{{{DIGEST}}})", re.S)
+
+Found = tuple[DataSet, Arrays]
+Row = Callable[[int], str]  # how an example is named in a message
+
+
+# ------------------------------------------------------------------------------ paths as names
+
+
+def is_path(name: str) -> bool:
+    """Whether a name of a data set is a path of one's own data."""
+    path, _, _ = _parts(name)
+    return "/" in name or path.lower().endswith((*TABLES, ".npz"))
+
+
+def named(name: str) -> str:
+    """A name as it is; of a path of one's own data, absolute and with the digest of what it holds.
+
+    Raises: ValueError if the data cannot be used, see :func:`read`.
+    """
+    if not is_path(name):
+        return name
+    path, option, digest = _parts(name)
+    if not digest:
+        _, _, origin = read(name)
+        digest = origin["sha256"][:DIGEST]
+    option = option and f":{option}"
+    return f"{Path(path).expanduser().absolute()}{option}#{digest}"
+
+
+def identity(name: str) -> str:
+    """What the hash of a run covers of its data set: the name, or the digest of one's own data,
+    which may lie anywhere.
+    """
+    _, _, digest = _parts(name) if is_path(name) else ("", "", "")
+    return f"#{digest}" if digest else name
+
+
+def label(name: str) -> str:
+    """How a data set is written: one's own by the last part of its path."""
+    return Path(_parts(name)[0]).name if is_path(name) else name
+
+
+def read(name: str) -> tuple[DataSet, Arrays, dict[str, str]]:
+    """What a path holds, read once until a file changes, with its sha256, source and path.
+
+    Raises: ValueError, naming file and row, if the data cannot be used, or are not those of the
+        digest in the name.
+    """
+    text, option, digest = _parts(name)
+    path = Path(text).expanduser().absolute()
+    if not path.exists():
+        raise ValueError(f"{path} is not there: give the path of a table, a folder or an .npz")
+    version = []
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        status = file.stat()
+        version.append((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
+    dataset, arrays, sha256 = _read(path, option, tuple(version))
+    if not sha256.startswith(digest):
+        raise ValueError(
+            f"{path} is not what was trained on (its sha256 begins with {sha256[:DIGEST]}, not"
+            f" {digest}): restore it, or leave out what follows # in its name"
+        )
+    return dataset, arrays, {"sha256": sha256, "source": "own", "path": str(path)}
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Path, option and digest of a name; the last two may be empty."""
+    marked = MARKED.fullmatch(name)
+    rest, digest = marked.groups() if marked else (name, "")
+    matched = TABLE.fullmatch(rest) or FOLDER.fullmatch(rest)
+    if matched is None:
+        return rest, "", digest
+    return matched[1], matched[2] or "", digest
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, option: str, version: tuple) -> tuple[DataSet, Arrays, str]:
+    if path.is_dir():
+        found = folder(path, int(option) if option else None)
+    elif path.suffix == ".npz":
+        found = _npz(path)
+    elif path.name.lower().endswith(TABLES):
+        found = table(path, option or None)
+    else:
+        raise ValueError(f"{path} is no folder and ends in none of .npz, {', '.join(TABLES)}")
+    return *found, content_sha256(found[1])
+
+
+# ---------------------------------------------------------------------------------- the readers
+
+
+def table(path: Path, target: str | int | None, **options: Any) -> Found:
+    """The rows of a table, whose column ``target`` holds the classes; see `sets.from_csv`."""
+    import pandas as pd  # a third of a second, which plain training need not wait for
+
+    try:
+        options = {"sep": _separator(path), "index_col": False, "low_memory": False} | options
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            frame = pd.read_csv(path, **options)  # the warning: rows longer than the names
+    except (OSError, EOFError, ValueError, pd.errors.ParserWarning) as error:
+        reason = str(error).strip() or type(error).__name__
+        raise ValueError(f"{path} cannot be read as a table in UTF-8: {reason}") from error
+    columns = [*frame.columns]
+    if options.get("header", 0) is not None:
+        if all(_is_number(str(column)) for column in columns):
+            raise ValueError(
+                f"{path} has numbers in its first line, where names of columns belong: add them, or"
+                " use from_csv(..., header=None)"
+            )
+        if str(columns[0]).startswith("Unnamed:"):
+            raise ValueError(
+                f"{path} has a first column without a name, as numbers of rows: delete or name it"
+            )
+    if target not in columns:
+        listed = ", ".join(map(str, columns[:20])) + (", ..." if len(columns) > 20 else "")
+        asked = f"no column {target!r}" if target is not None else "no column of classes chosen"
+        raise ValueError(
+            f"{path} has {asked}: name one, as table.csv:{columns[-1]}; it has {listed}"
+        )
+    features = frame.drop(columns=target)
+    if features.columns.empty:
+        raise ValueError(
+            f"{path} has no column besides {target}: is its separator {options['sep']!r}?"
+        )
+
+    def row(i: int) -> str:
+        return f"{path}, row {i + 1} of the data"
+
+    numbers = features.apply(pd.to_numeric, errors="coerce")
+    text = numbers.isna() & features.notna()
+    for i, j in np.argwhere(text.to_numpy())[:1]:
+        raise ValueError(
+            f"{row(i)}: {features.columns[j]} is {features.iat[i, j]!r}, not a number: replace it,"
+            " or leave the column out"
+        )
+    y = frame[target].to_numpy()
+    return checked(numbers.to_numpy(np.float64), y, str(path), row=row, columns=[*features.columns])
+
+
+def _separator(path: Path) -> str:
+    """The most frequent of the usual separators in the line of names."""
+    import gzip
+
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        line = file.readline()
+    return max(SEPARATORS, key=line.count)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def folder(path: Path, side: int | None) -> Found:
+    """Images, one folder a class; see `sets.from_folder`."""
+    from PIL import Image
+
+    if not path.is_dir():
+        raise ValueError(
+            f"{path} is no folder: give one that has a folder of images for each class"
+        )
+    if side is not None and side < 1:
+        raise ValueError(f"side = {side} is out of range: give the pixels of an image's side")
+    classes = sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] not in "._")
+    if not classes:
+        raise ValueError(f"{path} has no folder in it: give each class a folder of its images")
+    if {one.name.lower() for one in classes} <= {"train", "test", "valid", "val", "training"}:
+        names = ", ".join(one.name for one in classes)
+        raise ValueError(f"{path} has the parts {names}, not classes: give the folder of one part")
+    files, y, left_out = [], [], []
+    for one in classes:
+        of_class = []
+        for file in sorted(one.rglob("*")):
+            if file.is_dir() or file.name.startswith("."):
+                continue
+            (of_class if file.suffix.lower() in IMAGES else left_out).append(file)
+        if not of_class:
+            raise ValueError(f"{one} has no image ({', '.join(IMAGES)}): add some or delete it")
+        files += of_class
+        y += [one.name] * len(of_class)
+    images = []
+    for file in files:
+        with _readable(file), Image.open(file) as image:
+            if image.mode not in (*GREY, *COLOUR):
+                raise ValueError(f"its mode is {image.mode}, not 8 bits a channel")
+            images.append(_fitted(image, side))
+    is_grey = all(image.mode == "L" for image in images)
+    sizes = [image.size for image in images]
+    for file, size in zip(files, sizes, strict=True):
+        if size != sizes[0]:
+            raise ValueError(
+                f"{file} has {size[0]} x {size[1]} pixels, {files[0].name} {sizes[0][0]} x"
+                f" {sizes[0][1]}: give a side that all are fitted to, as {path.name}/:64"
+            )
+    mode = "L" if is_grey else "RGB"
+    x = np.stack([np.asarray(image.convert(mode)) for image in images])
+    if not is_grey:
+        x = np.moveaxis(x, -1, 1)  # (N, 3, height, width)
+    notice = ""
+    if left_out:
+        notice = f"{path}: {len(left_out)} files are no images and left out, as {left_out[0].name}"
+    y = np.array(y)
+    return checked(x, y, str(path), row=lambda i: str(files[i]), notice=notice)
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Whatever keeps an image from being read is a ValueError that names the file."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+            yield
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as error:
+        raise ValueError(f"{file} is no readable image ({error}): replace or delete it") from error
+
+
+def _fitted(image: Any, side: int | None) -> Any:
+    """The image upright, grey or in colours; with a side, its middle square scaled to that."""
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    image = image.convert("L" if image.mode in GREY else "RGB")
+    return image if side is None else ImageOps.fit(image, (side, side))
+
+
+def _npz(path: Path) -> Found:
+    """The arrays of a file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except Exception as error:  # whatever a damaged file makes zipfile and numpy say
+        raise ValueError(f"{path} is not a whole .npz without pickles: {error}") from error
+    names = {key.removesuffix("_train"): array for key, array in arrays.items()}
+    if {"x", "y"} <= names.keys() <= {"x", "y", "x_test", "y_test"}:
+        return checked(**names, source=str(path))
+    listed = ", ".join(arrays) or "nothing"
+    raise ValueError(f"{path} holds {listed}: give x and y, and x_test and y_test if it has them")
+
+
+# ------------------------------------------------------------------------------------ the checks
+
+
+def checked(
+    x: Any,
+    y: Any,
+    source: str,
+    *,
+    x_test: Any = None,
+    y_test: Any = None,
+    row: Row | None = None,
+    columns: Sequence[Any] = (),
+    notice: str = "",
+) -> Found:
+    """Examples and labels as a data set that `sets` divides; see `sets.from_arrays`.
+
+    Args:
+        x, y, x_test, y_test: as given.
+        source: of the data, named in messages.
+        row: name of an example in messages; None: its index in the array.
+        columns: names of the features.
+        notice: what is to be said of the data.
+    Raises: ValueError naming source and row if something cannot be trained on.
+    """
+    if (x_test is None) != (y_test is None):
+        raise ValueError(f"{source}: give x_test and y_test, or neither of them")
+    arrays: Arrays = {}
+    examples = {"": (x, y)} if x_test is None else {"": (x, y), "_test": (x_test, y_test)}
+    classes: np.ndarray = np.empty(0)
+    for part, (values, labels) in examples.items():
+        row_of = row or (lambda i, part=part: f"{source}, row {i} of x{part} and y{part}")
+        values = _features(values, f"{source}: x{part}", row_of, columns)
+        labels = _labels(labels, len(values), f"{source}: y{part}", row_of)
+        if part == "":
+            classes = _classes(labels, f"{source}: y", row_of)
+        else:
+            strange = np.flatnonzero(~np.isin(labels, classes))
+            if strange.size:
+                i = strange[0]
+                raise ValueError(
+                    f"{row_of(i)}: the label {labels[i]!s} is not one of the training part"
+                )
+            if values.shape[1:] != arrays["x_train"].shape[1:]:
+                shapes = f"{values.shape[1:]}, of x {arrays['x_train'].shape[1:]}"
+                raise ValueError(
+                    f"{source}: an example of x_test has shape {shapes}: make them equal"
+                )
+        key = part or "_train"
+        arrays[f"x{key}"] = values
+        arrays[f"y{key}"] = np.searchsorted(classes, labels).astype(np.int64)
+    arrays, top = _of_one_type(arrays)
+    said = [notice] if notice else []
+    said += _constant(arrays["x_train"], source, columns)
+    dataset = DataSet(
+        source,
+        shape=arrays["x_train"].shape[1:],
+        labels=range(len(classes)),
+        dtype=arrays["x_train"].dtype.type,
+        top=top,
+        has_test="x_test" in arrays,
+        classes=tuple(map(str, classes)),
+        notice="; ".join(said),
+    )
+    return dataset, arrays
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name} is no array ({error}): give rows of one length") from error
+
+
+def _features(x: Any, name: str, row: Row, columns: Sequence[Any]) -> np.ndarray:
+    """(N, features...) uint8 images, or float32."""
+    x = _array(x, name)
+    if x.dtype.kind not in "buif":
+        raise ValueError(f"{name} is of type {x.dtype}, not numeric: turn text into numbers first")
+    if x.ndim < 2 or 0 in x.shape:
+        raise ValueError(f"{name} has shape {x.shape}: give (N, features...), a row an example")
+    if x.ndim == 4 and x.shape[1] > 4 >= x.shape[3]:
+        raise ValueError(f"{name} has shape {x.shape}, channels last: give x.transpose(0, 3, 1, 2)")
+    is_finite = np.isfinite(x)
+    with np.errstate(over="ignore"):
+        numbers = x if x.dtype == np.uint8 else x.astype(np.float32)
+    fits = np.isfinite(numbers)
+    if not fits.all():
+        place = np.argwhere(~fits)[0]
+        value, where = x[tuple(place)], ", ".join(map(str, place[1:]))
+        feature = columns[place[1]] if columns else f"feature {where}"
+        asked = "fill it in or leave the row out" if not is_finite[tuple(place)] else "scale it"
+        raise ValueError(f"{row(place[0])}: {feature} is {value}: {asked}")
+    if x.ndim > 2 and x.dtype != np.uint8:
+        low, high = x.min(), x.max()
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{name} has pixels in [{low}, {high}] of type {x.dtype}: give [0, 1], or uint8"
+            )
+    return x if x.ndim > 2 and x.dtype == np.uint8 else numbers.astype(np.float32)
+
+
+def _labels(y: Any, n: int, name: str, row: Row) -> np.ndarray:
+    """(N,) labels, whole numbers or text."""
+    if isinstance(y, list | tuple) and 0 < sum(isinstance(label, str) for label in y) < len(y):
+        raise ValueError(f"{name} holds text and other labels: give one kind throughout")
+    y = _array(y, name)
+    if y.ndim != 1:
+        raise ValueError(
+            f"{name} has shape {y.shape}, not ({n},): give a label a row, as argmax(1)"
+        )
+    if len(y) != n:
+        raise ValueError(f"{name} has {len(y)} labels, but there are {n} examples: give one each")
+    if y.dtype.kind in "OfU":
+        import pandas as pd
+
+        is_missing = pd.isna(y) if y.dtype.kind == "f" else pd.isna(y) | (y == "")
+        missing = np.flatnonzero(is_missing)
+        if missing.size:
+            raise ValueError(f"{row(missing[0])}: the label is missing: fill it in or leave it out")
+    if y.dtype.kind == "f":
+        fractions = np.flatnonzero(~(np.abs(y) < 2**53) | (y % 1 != 0))
+        if fractions.size:
+            i = fractions[0]
+            raise ValueError(f"{row(i)}: the label {y[i]} is no class: give whole numbers or text")
+        return y.astype(np.int64)
+    if y.dtype.kind == "O":
+        kinds = {type(label) for label in y.tolist()}
+        if not all(issubclass(kind, str) for kind in kinds):
+            listed = " and ".join(sorted(kind.__name__ for kind in kinds))
+            raise ValueError(f"{name} holds {listed}: give whole numbers or text throughout")
+        return y.astype(str)
+    if y.dtype.kind not in "buiU":
+        raise ValueError(f"{name} is of type {y.dtype}: give whole numbers or text")
+    return y
+
+
+def _classes(y: np.ndarray, name: str, row: Row) -> np.ndarray:
+    """The classes, in their order."""
+    classes, first, counts = np.unique(y, return_index=True, return_counts=True)
+    if len(classes) == 1:
+        raise ValueError(f"{name} has one class only, {classes[0]!s}: give two at least")
+    if len(classes) > len(y) / 2:
+        raise ValueError(
+            f"{name} has {len(classes)} different labels in {len(y)} rows, so they are no classes:"
+            " choose another column, or group them"
+        )
+    alone = np.flatnonzero(counts == 1)
+    if alone.size:
+        i = alone[0]
+        raise ValueError(
+            f"{row(first[i])}: the label {classes[i]!s} is the only one of its class: correct it,"
+            " or add examples"
+        )
+    return classes
+
+
+def _of_one_type(arrays: Arrays) -> tuple[Arrays, int | None]:
+    """The arrays, x of one type, and the largest pixel of whole numbers."""
+    kinds = {array.dtype.type for key, array in arrays.items() if key.startswith("x")}
+    if len(kinds) > 1:
+        raise ValueError(
+            "x and x_test are images of different types: give both as uint8, or as float"
+        )
+    return arrays, 255 if kinds == {np.uint8} else None
+
+
+def _constant(x: np.ndarray, source: str, columns: Sequence[Any]) -> list[str]:
+    """What is to be said of features that are the same in all rows of a table."""
+    same = (x == x[:1]).all(axis=0)
+    if same.all():
+        raise ValueError(f"{source}: all rows have the same features, so nothing can be learnt")
+    if x.ndim > 2 or not same.any():  # corners of images are often black
+        return []
+    numbers = np.flatnonzero(same)
+    named = [str(columns[j]) if columns else f"feature {j}" for j in numbers[:5]]
+    more = ", ..." if len(numbers) > 5 else ""
+    return [f"{source}: the same in all rows, so without use: {', '.join(named)}{more}"]

@@ -1,0 +1,408 @@
+"""Data of one's own: loaded as given, and refused where they would spoil a result."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from lib import data, models, train
+from lib.report import labels
+from lib.runs.config import Run, from_fields
+
+
+@pytest.fixture
+def frame(rng):
+    """60 rows of three kinds of flowers; the first feature numbers them."""
+    kinds = np.array(["iris", "rose", "aster"])[np.arange(60) % 3]
+    return pd.DataFrame({"number": range(60), "length": rng.normal(size=60), "kind": kinds})
+
+
+@pytest.fixture
+def csv(frame, tmp_path):
+    frame.to_csv(tmp_path / "flowers.csv", index=False)
+    return tmp_path / "flowers.csv"
+
+
+@pytest.fixture
+def pets(rng, tmp_path):
+    """A folder of ten grey images of 8 x 6 pixels for each of two classes, and their pixels."""
+    pixels = rng.integers(0, 256, (20, 6, 8), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        folder = tmp_path / "pets" / ("cat" if i < 10 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{i:02}.png")
+    return tmp_path / "pets", pixels
+
+
+def numbers(x):
+    """The rows of the table that these examples are."""
+    return x[:, 0].int().tolist()
+
+
+# --------------------------------------------------------------------------------- what is loaded
+
+
+def test_table_comes_back_with_its_classes(csv, frame):
+    split = data.from_csv(csv, target="kind")
+    assert split.classes == ("aster", "iris", "rose")
+    assert sorted(numbers(split.x_train) + numbers(split.x_test)) == [*range(60)]
+    for x, y in ((split.x_train, split.y_train), (split.x_test, split.y_test)):
+        assert [split.classes[i] for i in y] == frame["kind"][numbers(x)].tolist()
+        assert_array_equal(x[:, 1].numpy(), frame["length"][numbers(x)].to_numpy(np.float32))
+
+
+def test_test_part_is_a_fifth_by_class_and_fixed(csv):
+    split = data.from_csv(csv, target="kind", validation=12)
+    for y, n in ((split.y_train, 12), (split.y_test, 4), (split.y_valid, 4)):
+        assert y.bincount().tolist() == [n] * 3
+    assert_array_equal(split.x_test, data.from_csv(csv, target="kind").x_test)
+
+
+def test_test_part_of_ones_own_is_kept(frame):
+    x, y = frame[["number", "length"]], frame["kind"]
+    split = data.from_arrays(x[:40], y[:40], x_test=x[40:], y_test=y[40:])
+    assert (numbers(split.x_train), numbers(split.x_test)) == ([*range(40)], [*range(40, 60)])
+
+
+@pytest.mark.parametrize("as_given", [np.asarray, torch.tensor, pd.DataFrame, lambda x: x.tolist()])
+def test_arrays_of_any_kind_give_the_same_split(rng, as_given):
+    x, y = rng.normal(size=(30, 4)), np.arange(30) % 3 - 1
+    split = data.from_arrays(as_given(x), y)
+    assert split.classes == ("-1", "0", "1")
+    assert split.sha256 == data.from_arrays(x, y).sha256
+    assert split.x_train.dtype == torch.float32
+    assert split.y_train.dtype == torch.int64
+
+
+def test_own_data_are_standardised_by_feature(csv):
+    split = data.from_csv(csv, target="kind")
+    mean, std = split.standardisation()
+    standardised = (split.x_train.double() - mean) / std
+    assert_array_equal(standardised.mean(0).abs() < 1e-6, True)
+    assert_array_equal((standardised.std(0, correction=0) - 1).abs() < 1e-6, True)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_separator_is_told_from_the_names(frame, tmp_path, ending, separator):
+    path = tmp_path / f"flowers.{ending}"
+    frame.to_csv(path, index=False, sep=separator)
+    desired = data.from_arrays(frame[["number", "length"]], frame["kind"])
+    assert data.load(f"{path}:kind").sha256 == desired.sha256
+
+
+def test_options_of_pandas_are_passed_on(frame, tmp_path):
+    path = tmp_path / "flowers.csv"
+    frame.to_csv(path, index=False, header=False, sep=";", decimal=",")
+    split = data.from_csv(path, target=2, header=None, sep=";", decimal=",")
+    assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
+
+
+def test_folder_comes_back_in_parts_of_its_images(pets):
+    path, pixels = pets
+    split = data.from_folder(path)
+    assert (split.classes, split.x_train.shape) == (("cat", "dog"), (16, 6, 8))
+    given = {image.tobytes(): int(i >= 10) for i, image in enumerate(pixels)}
+    for x, y in ((split.x_train, split.y_train), (split.x_test, split.y_test)):
+        found = [given[image.tobytes()] for image in (x * 255).round().byte().numpy()]
+        assert found == y.tolist()
+    assert data.load(f"{path}/", scaled=False).x_train.dtype == torch.uint8
+
+
+def test_images_are_fitted_to_a_side_and_coloured_where_one_is(pets, rng):
+    path, _ = pets
+    colours = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(path / "dog" / "colours.jpg")
+    split = data.load(f"{path}:5")
+    assert split.x_train.shape == (17, 3, 5, 5)
+    assert 0 <= split.x_train.min() <= split.x_train.max() <= 1
+
+
+def test_image_is_turned_upright(pets):
+    path, pixels = pets
+    turned = Image.fromarray(np.rot90(pixels[0]).copy())
+    exif = turned.getexif()
+    exif[0x0112] = 6  # orientation: to be turned by 90 degrees clockwise to be seen
+    turned.save(path / "cat" / "00.png", exif=exif)
+    assert data.from_folder(path).sha256 == data.load(f"{path}/").sha256
+    images = torch.cat([data.from_folder(path).x_train, data.from_folder(path).x_test])
+    assert (images * 255).round().byte().numpy().tobytes().find(pixels[0].tobytes()) >= 0
+
+
+def test_what_is_no_image_is_left_out_and_said(pets):
+    path, _ = pets
+    (path / "cat" / "notes.txt").write_text("a fine cat")
+    (path / "cat" / ".DS_Store").write_text("")
+    assert "1 files are no images and left out, as notes.txt" in data.from_folder(path).notice
+
+
+def test_arrays_of_a_file_are_loaded_by_its_path(rng, tmp_path):
+    x, y = rng.normal(size=(30, 4)), np.arange(30) % 3
+    np.savez(tmp_path / "mine.npz", x=x[:20], y=y[:20], x_test=x[20:], y_test=y[20:])
+    split = data.load(str(tmp_path / "mine.npz"))
+    assert_array_equal(split.x_test, x[20:].astype(np.float32))
+    assert (split.source, split.path) == ("own", str(tmp_path / "mine.npz"))
+
+
+def test_constant_feature_is_said_and_vanishes(frame):
+    x = frame[["number", "length"]].assign(site=3.5)
+    split = data.from_arrays(x, frame["kind"])
+    assert split.notice == "arrays: the same in all rows, so without use: feature 2"
+    assert split.standardisation()[1][2] == 1
+
+
+def test_black_corners_of_images_are_not_worth_a_word(rng):
+    x = rng.integers(0, 256, (20, 4, 4), dtype=np.uint8)
+    x[:, 0, 0] = 0
+    assert data.from_arrays(x, np.arange(20) % 2).notice == ""
+
+
+def test_own_data_train(csv):
+    split = data.load(f"{csv}:kind")
+    model = models.mlp((2, 8, 3), density=0.5, seed=0, standardisation=split.standardisation())
+    settings = train.Settings(epochs=1, batch_size=16)
+    history = train.fit(model.float(), split, settings, seed=0)
+    assert 0 <= history.final["test_accuracy"] <= 1
+
+
+# ------------------------------------------------------------------------------- a path as a name
+
+
+def test_run_is_named_by_the_content_wherever_it_lies(csv, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    moved = csv.rename(tmp_path / "elsewhere" / "moved.csv")
+    before = Run("one", dataset=f"{moved}:kind")
+    again = moved.rename(csv)
+    after = Run("one", dataset=f"{again}:kind")
+    assert before.name == after.name
+    assert before.dataset.rpartition("#")[2] == data.load(after.dataset).sha256[:12]
+
+
+def test_other_content_is_another_run(csv, frame):
+    before = Run("one", dataset=f"{csv}:kind")
+    frame.assign(length=0.5 * frame["length"]).to_csv(csv, index=False)
+    assert Run("one", dataset=f"{csv}:kind").name != before.name
+    with pytest.raises(ValueError, match="is not what was trained on"):
+        data.load(before.dataset)
+
+
+def test_record_is_read_where_the_file_is_gone(csv):
+    run = Run("one", dataset=f"{csv}:kind")
+    csv.unlink()
+    assert from_fields(run.fields_to_write()).name == run.name
+    with pytest.raises(ValueError, match="is not there"):
+        data.load(run.dataset)
+
+
+def test_change_of_the_data_set_takes_a_path(csv, monkeypatch):
+    monkeypatch.chdir(csv.parent)
+    changed = Run("one").with_changes({"dataset": "flowers.csv:kind"})
+    assert changed.dataset.startswith(f"{csv}:kind#")
+    assert changed.with_changes({"seed": 1}).dataset == changed.dataset
+    assert changed.can_be_had()
+    assert labels.dataset(changed.dataset) == "flowers.csv"
+
+
+def test_where_lists_ones_own(csv):
+    [row] = data.where([f"{csv}:kind"])
+    assert (row["n_train"], row["n_test"], row["source"], row["status"]) == (48, 12, "own", "ok")
+
+
+def test_split_is_loaded_once_while_the_file_is_the_same(csv, frame):
+    once = data.load_once(f"{csv}:kind")
+    assert data.load_once(f"{csv}:kind") is once
+    frame.assign(number=1 + frame["number"]).to_csv(csv, index=False)
+    assert data.load_once(f"{csv}:kind").sha256 != once.sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "is_path"),
+    [
+        *[("digits", False), ("mnist", False), ("iris", False)],
+        *[("iris.csv:species", True), ("iris.TSV", True), ("a.npz", True), ("./pets", True)],
+        *[("pets/:64", True), ("/data/pets", True), ("iris.csv:a/b", True)],
+    ],
+)
+def test_paths_are_told_from_names(name, is_path):
+    assert data.own.is_path(name) == is_path
+
+
+def test_known_name_stays_as_it_is():
+    assert (data.named("mnist"), data.identity("mnist"), data.label("mnist")) == ("mnist",) * 3
+
+
+# -------------------------------------------------------------------------------- what is refused
+
+
+def in_row(column, value):
+    """The table with this value in row 8 of a column."""
+
+    def changed(frame):
+        frame = frame.astype({column: object})
+        frame.loc[7, column] = value
+        return frame
+
+    return changed
+
+
+BAD_TABLES = {
+    "missing feature": (in_row("length", None), "row 8 of the data: length is nan"),
+    "infinite feature": (in_row("length", "inf"), "row 8 of the data: length is inf"),
+    "too large": (in_row("length", 1e300), r"row 8 of the data: length is 1e\+300: scale it"),
+    "text": (in_row("length", "long"), "row 8 of the data: length is 'long', not a number"),
+    "missing label": (in_row("kind", None), "row 8 of the data: the label is missing"),
+    "alone": (in_row("kind", "Iris"), "row 8 of the data: the label Iris is the only one"),
+    "one class": (lambda frame: frame.assign(kind="rose"), "has one class only, rose"),
+    "no classes": (
+        lambda frame: frame.assign(kind=range(60)),
+        "60 different labels in 60 rows, so they are no classes",
+    ),
+    "measured": (
+        lambda frame: frame.assign(kind=frame["length"]),
+        r"row 1 of the data: the label \S+ is no class",
+    ),
+    "nothing else": (lambda frame: frame[["kind"]], "no column besides kind"),
+    "nothing to learn": (
+        lambda frame: frame.assign(number=1, length=2),
+        "all rows have the same features",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_table_that_spoils_a_result_is_refused_by_row(csv, frame, change, message):
+    change(frame).to_csv(csv, index=False)
+    with pytest.raises(ValueError, match=message) as refusal:
+        data.load(f"{csv}:kind")
+    assert str(csv) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+BAD_TEXTS = {
+    "no names": ("1,2,0\n3,4,1\n", "has numbers in its first line"),
+    "numbered rows": (",a,kind\n0,2,x\n1,3,y\n", "a first column without a name"),
+    "long row": ("a,b,kind\n1,2,x\n3,4,y,5\n", "line 3, saw 4"),
+    "rows longer than the names": ("a,kind\n1,2,x\n3,4,y\n", "[Ll]ength of header"),
+    "empty": ("", "No columns"),
+    "only names": ("a,b,kind\n", r"x has shape \(0, 2\)"),
+    "no such column": ("a,b\n1,x\n", "has no column 'kind': name one, as table.csv:b"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_TEXTS.values(), ids=BAD_TEXTS)
+def test_text_that_is_no_table_is_refused(csv, text, message):
+    csv.write_text(text)
+    with pytest.raises(ValueError, match=message) as refusal:
+        data.load(f"{csv}:kind")
+    assert str(csv) in str(refusal.value)
+
+
+def test_bytes_that_are_no_text_are_refused(csv):
+    csv.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="cannot be read as a table in UTF-8"):
+        data.from_csv(csv, target="kind")
+
+
+X, Y = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
+IMAGES = np.arange(12 * 16, dtype=np.uint8).reshape(12, 4, 4)
+BAD_ARRAYS = {
+    "fewer examples": (X[:10], Y, {}, "y has 12 labels, but there are 10 examples"),
+    "fewer labels": (X, Y[:10], {}, "y has 10 labels, but there are 12 examples"),
+    "one-hot": (X, np.eye(2)[Y], {}, r"y has shape \(12, 2\), not \(12,\)"),
+    "one feature": (X[:, 0], Y, {}, r"x has shape \(12,\): give \(N, features...\)"),
+    "nothing": (X[:0], Y[:0], {}, r"x has shape \(0, 2\)"),
+    "text": (X.astype(str), Y, {}, "x is of type <U32, not numeric"),
+    "ragged": ([[1, 2], [3]], [0, 1], {}, "x is no array"),
+    "nan": (np.where(X == 7, np.nan, X), Y, {}, "row 3 of x and y: feature 1 is nan"),
+    "mixed labels": (X, ["a", 1] * 6, {}, "y holds text and other labels"),
+    "mixed objects": (X, np.array(["a", 1] * 6, object), {}, "y holds int and str"),
+    "fraction": (X, Y + 0.5, {}, "row 0 of x and y: the label 0.5 is no class"),
+    "dates": (X, Y.astype("datetime64[D]"), {}, r"y is of type datetime64\[D\]"),
+    "pixels": (IMAGES.astype(float), Y, {}, r"x has pixels in \[0.0, 191.0\]"),
+    "channels last": (np.zeros((12, 8, 8, 3)), Y, {}, r"give x.transpose\(0, 3, 1, 2\)"),
+    "half a test part": (X, Y, {"x_test": X}, "give x_test and y_test, or neither"),
+    "new class": (
+        *(X, Y, {"x_test": X, "y_test": Y + 1}),
+        "row 1 of x_test and y_test: the label 2 is not one of the training part",
+    ),
+    "other features": (
+        *(X, Y, {"x_test": X[:, :1], "y_test": Y}),
+        r"an example of x_test has shape \(1,\)",
+    ),
+    "other type": (
+        *(IMAGES, Y, {"x_test": IMAGES / 255, "y_test": Y}),
+        "x and x_test are images of different types",
+    ),
+    "name of a set": (X, Y, {"name": "mnist"}, "name 'mnist' is that of a data set"),
+    "much validation": (X, Y, {"validation": 10}, "arrays has 10 training examples"),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "options", "message"), BAD_ARRAYS.values(), ids=BAD_ARRAYS)
+def test_arrays_that_spoil_a_result_are_refused(x, y, options, message):
+    with pytest.raises(ValueError, match=message):
+        data.from_arrays(x, y, **options)
+
+
+def test_unreadable_image_is_refused_by_name(pets):
+    path, _ = pets
+    damaged = path / "dog" / "12.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    with pytest.raises(ValueError, match=f"{re.escape(str(damaged))} is no readable image"):
+        data.load(f"{path}/")
+
+
+def test_image_of_sixteen_bits_is_refused(pets):
+    path, _ = pets
+    Image.fromarray(np.zeros((6, 8), np.uint16)).save(path / "dog" / "deep.png")
+    with pytest.raises(ValueError, match="deep.png is no readable image .*I;16"):
+        data.load(f"{path}/")
+
+
+def test_images_of_different_sizes_ask_for_a_side(pets):
+    path, _ = pets
+    Image.new("L", (9, 6)).save(path / "dog" / "wide.png")
+    with pytest.raises(ValueError, match="wide.png has 9 x 6 pixels.* give a side"):
+        data.load(f"{path}/")
+
+
+BAD_FOLDERS = {
+    "no class": ([], "has no folder in it"),
+    "one class": (["cat/1.png", "cat/2.png"], "has one class only, cat"),
+    "empty class": (["cat/1.png", "dog/"], "dog has no image"),
+    "parts": (["train/cat/1.png", "test/cat/1.png"], "has the parts test, train, not classes"),
+}
+
+
+@pytest.mark.parametrize(("files", "message"), BAD_FOLDERS.values(), ids=BAD_FOLDERS)
+def test_folder_that_is_no_data_set_is_refused(tmp_path, files, message):
+    (tmp_path / "images").mkdir()
+    for name in files:
+        file = tmp_path / "images" / name
+        (file if name.endswith("/") else file.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            Image.new("L", (4, 4)).save(file)
+    with pytest.raises(ValueError, match=message):
+        data.load(f"{tmp_path}/images")
+
+
+def test_file_of_other_arrays_is_refused(tmp_path):
+    np.savez(tmp_path / "mine.npz", features=X, labels=Y)
+    with pytest.raises(ValueError, match="holds features, labels: give x and y"):
+        data.load(str(tmp_path / "mine.npz"))
+
+
+@pytest.mark.parametrize("name", ["missing.csv:kind", "./missing", "missing.npz"])
+def test_path_that_leads_nowhere_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="missing.* is not there"):
+        Run("one", dataset=name)
+
+
+def test_unknown_name_says_how_ones_own_data_are_named():
+    with pytest.raises(ValueError, match="or a path of your own, as table.csv:species"):
+        data.load("iris")
