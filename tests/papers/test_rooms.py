@@ -281,7 +281,7 @@ def test_readings_are_those_of_the_claims_asked_for():
 
 
 def test_quick_runs_need_no_data_that_cannot_be_had(only_digits):
-    for name in set(EXPERIMENTS) - {"set_cnn_costs"}:  # of no images
+    for name in EXPERIMENTS:
         for run in EXPERIMENTS[name].runs("quick"):
             needed = run.resolved()
             while needed is not None:

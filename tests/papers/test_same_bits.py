@@ -25,8 +25,6 @@ from tests.runs import counting
 from tests.runs.counting import Counting
 from tests.stored import contents, rewrite
 
-OF_TIMES = ("set_cnn_costs",)  # their tables hold seconds
-
 pytestmark = pytest.mark.slow
 
 
@@ -120,7 +118,7 @@ def _make(store, run, pipe):
 # ----------------------------------------------------------------------------------------- tests
 
 
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in OF_TIMES])
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
 def test_smoke_runs_have_the_same_bits_on_two_threads_and_interrupted(name, tmp_path):
     for number, run in enumerate(chosen_runs(EXPERIMENTS[name])):
         store_in = functools.partial(Store, EXPERIMENTS)

@@ -6,13 +6,7 @@ inspired by network science. Notebooks 10 to 17.
 
 from lib.papers.set import experiments
 from lib.papers.set.claims import CLAIMS
-from lib.papers.set.cnn.experiments import (
-    SET_CNN,
-    SET_CNN_COSTS,
-    SET_CNN_LONG,
-    SET_CNN_TUNING,
-    SET_ON_FEATURES,
-)
+from lib.papers.set.cnn import experiments as cnn
 from lib.papers.set.labels import LABELS
 from lib.papers.set.rbm.connectivity import RBM_SCALE_FREE, RBM_VISIBLE
 from lib.papers.set.rbm.experiments import SET_RBM, SET_RBM_DNA, SET_RBM_WIDE
@@ -22,11 +16,7 @@ PAPER = "SET"
 EXPERIMENTS = (
     *experiments.EXPERIMENTS,
     TUNING,
-    SET_CNN,
-    SET_CNN_LONG,
-    SET_CNN_TUNING,
-    SET_ON_FEATURES,
-    SET_CNN_COSTS,
+    *cnn.EXPERIMENTS,
     SET_RBM_DNA,
     SET_RBM,
     SET_RBM_WIDE,

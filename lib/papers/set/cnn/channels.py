@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 import torch
 from torch import Tensor, nn
 
 from lib.layers import SparseLinear
+from lib.report.frames import NETWORK, facts
 from lib.runs.record import Record
 
 ARRAYS = "channels."  # first part of the names of what a record holds of them
@@ -74,52 +74,20 @@ def keep(record: Record, name: str) -> bool:
     return name.startswith(ARRAYS)
 
 
-# -------------------------------------------------------------------------------------- tables
+def by_epoch(records: Sequence[Record]) -> pd.DataFrame:
+    """Links and usefulness of every channel after every epoch, from the start (epoch 0) on.
 
-MEASURES = ["correlation", "share", "usefulness"]
-COLUMNS = ["dataset", "method", "seed", "epoch", *MEASURES]
-TENTH = 0.1  # of the channels
-
-
-def course(records: Sequence[Record]) -> pd.DataFrame:
-    """How the links that an epoch trains and usefulness after it go together, a row an epoch, from
-    the start (epoch 0) on.
-
-    Returns: columns dataset, method, seed, epoch; correlation, Spearman's rank correlation of links
-        and usefulness over channels (nan where all have equally many links); share, of all links
-        those of the most useful tenth of the channels; usefulness, mean over channels.
+    Args:
+        records: of networks that this room trains.
+    Returns: what names the network (:data:`lib.report.frames.NETWORK`), epoch, channel, links,
+        usefulness.
     """
-    rows = []
+    measures = [LINKS, USEFULNESS]
+    parts = [pd.DataFrame(columns=["experiment", *NETWORK, "epoch", "channel", *measures])]
     for record in records:
-        run = record.config
-        links = record.arrays[f"{ARRAYS}{LINKS}"]
-        shares = record.arrays[f"{ARRAYS}{USEFULNESS}"]
-        for epoch, (of_channels, useful) in enumerate(zip(links, shares, strict=True)):
-            together = rank_correlation(of_channels, useful)
-            share = _share_of_best(of_channels, useful)
-            key = run.dataset, run.method, run.seed, epoch
-            rows.append((*key, together, share, float(useful.mean())))
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def at_the_end(course: pd.DataFrame) -> pd.DataFrame:
-    """The last epoch of :func:`course`, as :func:`lib.report.intervals.contrasts` takes it: columns
-    dataset, network (the same for all), method, seed, measure, value.
-    """
-    last = course[course["epoch"] == course["epoch"].max()]
-    keys = ["dataset", "method", "seed"]
-    long = last.melt(keys, MEASURES, "measure").dropna()
-    return long.assign(network="channels")
-
-
-def rank_correlation(links: np.ndarray, useful: np.ndarray) -> float:
-    """Spearman's; nan where one of both is constant."""
-    if np.ptp(links) == 0 or np.ptp(useful) == 0:
-        return np.nan
-    return float(scipy.stats.spearmanr(links, useful).statistic)
-
-
-def _share_of_best(links: np.ndarray, useful: np.ndarray) -> float:
-    n = max(1, round(TENTH * len(useful)))
-    best = np.argsort(useful, kind="stable")[-n:]
-    return float(links[best].sum() / links.sum())
+        values = {name: record.arrays[f"{ARRAYS}{name}"] for name in measures}  # (epochs + 1, C)
+        epoch, channel = np.indices(values[LINKS].shape)
+        columns = {"epoch": epoch, "channel": channel, **values}
+        table = pd.DataFrame({name: array.ravel() for name, array in columns.items()})
+        parts.append(table.assign(**facts(record)))
+    return pd.concat(parts[1:] or parts, ignore_index=True)[parts[0].columns]

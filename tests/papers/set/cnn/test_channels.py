@@ -1,14 +1,11 @@
 """Links and usefulness of channels, against another library and cases known by hand."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 import torch
 from sklearn.feature_selection import f_classif
 
 from lib import layers
-from lib.papers.set.cnn import channels, pictures
-from lib.report import publishing
+from lib.papers.set.cnn import channels
 from lib.support import make_support
 from tests.papers.set.cnn.made import watched
 
@@ -42,31 +39,15 @@ def test_links_of_channels_are_counted_by_hand():
     assert channels.links_of_channels(torch.nn.Linear(6, 3), 3).tolist() == [6, 6, 6]
 
 
-def test_course_tells_whether_links_go_with_usefulness():
-    useful = np.linspace(0.1, 0.9, 10)
-    links = [np.full(10, 7), np.arange(10), np.arange(10)[::-1]]
-    table = channels.course([watched("set", links, [useful] * 3)])
-    assert table["epoch"].tolist() == [0, 1, 2]
-    np.testing.assert_allclose(table["correlation"], [np.nan, 1, -1])
-    np.testing.assert_allclose(table["share"], [0.1, 9 / 45, 0])
-    assert table["usefulness"].tolist() == pytest.approx([0.5] * 3)
+def test_table_has_a_row_for_each_channel_after_each_epoch():
+    links, useful = [[2, 2, 2], [1, 4, 1]], [[0, 0, 0], [0.1, 0.2, 0.3]]
+    records = [watched("set", links, useful), watched("rigl", links, useful, seed=1)]
+    table = channels.by_epoch(records).set_index(["method", "seed", "epoch", "channel"])
+    assert len(table) == 2 * 2 * 3
+    row = table.loc["rigl", 1, 1, 1]
+    assert (row["links"], row["usefulness"]) == (4, 0.2)
+    assert table["links"].groupby(level="epoch").sum().tolist() == [12, 12]
 
 
-@pytest.fixture
-def style():
-    publishing.use_style()
-    yield
-    plt.close("all")
-
-
-def test_picture_has_the_most_useful_channel_at_the_top(style):
-    record = watched("set", [[2, 2, 2], [1, 4, 1]], [[0, 0, 0], [0.1, 0.2, 0.3]])
-    fig, table = pictures.links_of_channels([record], "title")
-    last = table[table["epoch"] == 1].set_index("rank")["links"]
-    assert last.tolist() == [0.5, 2, 0.5] and set(table["panel"]) == {"SET"}
-    assert len(fig.axes) == 2
-
-
-def test_picture_of_nothing_says_so(style):
-    fig, table = pictures.links_of_channels([], "title")
-    assert table.empty and "not run" in [text.get_text() for text in fig.axes[0].texts]
+def test_table_of_nothing_has_its_columns():
+    assert [*channels.by_epoch([])] == [*channels.by_epoch([watched("set", [[1]], [[0.5]])])]

@@ -1,12 +1,9 @@
-"""What is run in which profile, and what a step costs."""
-
-import dataclasses
+"""What is run in which profile."""
 
 import pytest
-import torch
 
 from lib.papers import STORE
-from lib.papers.set.cnn import costs, experiments, network
+from lib.papers.set.cnn import experiments
 from lib.papers.set.cnn.training import TOPS
 
 PAIRED = (
@@ -62,48 +59,3 @@ def test_chosen_rate_is_the_best_of_the_stored_ones(method):
 
 def test_quick_runs_have_digits_to_stand_in():
     assert {run.stand_in.dataset for run in experiments.convolutional("quick")} == {"digits"}
-
-
-# costs
-
-
-@pytest.fixture
-def small():
-    torch.set_default_dtype(torch.float32)
-    (run,) = experiments.measured("smoke")
-    return dataclasses.replace(run, rounds=1, turn=0.0)
-
-
-def test_memory_held_is_that_of_the_weights_and_the_index(small):
-    dense = small.model(costs.DENSE)
-    n = sum(p.numel() for p in dense.top.parameters())
-    assert costs.held_mib(dense.top) * 2**20 == 3 * 4 * n
-    sparse = small.model(costs.SPARSE).top
-    links = sum(layer.nnz for layer in sparse if hasattr(layer, "nnz"))
-    n = sum(p.numel() for p in sparse.parameters())
-    assert costs.held_mib(sparse) * 2**20 >= 3 * 4 * n + 3 * 4 * links  # col, trow, perm
-
-
-def test_step_of_a_part_is_that_of_sgd(small):
-    net = small.model(costs.DENSE)
-    net.top.eval()  # no dropout, but PartStep trains
-    x = torch.rand(4, net.top.linear1.in_features).requires_grad_()
-    step = costs.PartStep(net.top, x)
-    before = net.top.linear3.bias.clone()
-    step()
-    torch.testing.assert_close(before - net.top.linear3.bias, torch.full((10,), 4e-6))
-
-
-def test_update_replaces_links_and_keeps_their_number(small):
-    net = small.model(costs.SPARSE).train()
-    x = torch.rand(4, *small.image)
-    layer = net.top.linear1
-    before, nnz = layer.support.keys.clone(), layer.nnz
-    costs.Update(net, "rigl", x)()
-    assert layer.nnz == nnz and not torch.equal(before, layer.support.keys)
-
-
-def test_network_measured_in_the_paper_profile_is_the_published_one():
-    (run,) = experiments.measured("paper")
-    assert (run.image, run.filters) == ((3, 32, 32), network.FILTERS)
-    assert (run.hidden, run.er_epsilon) == (network.HIDDEN, network.ER_EPSILON)

@@ -1,0 +1,156 @@
+"""What notebook 12 says is what the records say."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lib import papers
+from lib.paths import REFERENCE
+from tests.prose import Prose
+
+METHODS = ("set", "rigl", "fixed", "dense")
+
+
+def by_method(experiment):
+    """Records by method, in the order of seeds."""
+    found = {}
+    for record in papers.STORE.of(experiment, "paper"):
+        found.setdefault(record.config.method, []).append(record)
+    return {name: sorted(runs, key=lambda one: one.config.seed) for name, runs in found.items()}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return by_method("set_cnn")
+
+
+@pytest.fixture(scope="module")
+def on_features():
+    return by_method("set_on_features")
+
+
+def percent(records, which="last"):
+    """Test accuracy of every seed, at the last epoch or the best."""
+    curves = np.array([100 * record.metrics["test_accuracy"] for record in records])
+    return curves[:, -1] if which == "last" else curves.max(axis=1)
+
+
+def interval(values):
+    return stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+
+
+def paired(runs, one, other, which="last"):
+    return percent(runs[one], which) - percent(runs[other], which)
+
+
+def correlations(records, epoch):
+    """Spearman's, of the links and the usefulness of channels, by seed."""
+    arrays = [record.arrays for record in records]
+    return np.array(
+        [
+            stats.spearmanr(one["channels.links"][epoch], one["channels.usefulness"][epoch])[0]
+            for one in arrays
+        ]
+    )
+
+
+def published():
+    return pd.read_csv(REFERENCE / "set_table4_or_text_cnn.csv").set_index("model")
+
+
+def test_numbers_of_the_text_are_those_of_the_records(runs, on_features):
+    text = Prose("12_set_cnn")
+    says = text.says
+    says("(Mocanu2018, Fig. 7)")
+    says("about 4 % of the connections")
+    epochs = {len(run.metrics) for method in METHODS for run in runs[method]}
+    says("After {} epochs a sparse top is as accurate as a dense one", *epochs)
+    ends = [abs(end) for end in interval(paired(runs, "set", "dense", "best"))]
+    assert max(ends) < 2.2
+    says("to within some two points")
+    says("after about 1,000 epochs")
+    everything = ("set_cnn", "set_cnn_tuning", "set_on_features")
+    records = [record for name in everything for record in papers.STORE.of(name, "paper")]
+    seconds = sum(record.environment["seconds"] for record in records)
+    says("({:.0f} core-hours)", seconds / 3600)
+    of_runs(says, runs)
+    of_features(says, on_features)
+    counts(says, runs)
+    links_that_follow(says, runs)
+    assert not text.uncovered()
+
+
+def of_runs(says, runs):
+    says("The top has two hidden layers of {:,} neurons", *{*runs["set"][0].config.hidden})
+    means = [percent(runs[method]).mean() for method in METHODS]
+    says("All four tops end between {:.1f} % and {:.1f} %", min(means), max(means))
+    for one, other in combinations(METHODS, 2):
+        low, high = interval(paired(runs, one, other))
+        assert low < 0 < high
+    says("No two of them differ clearly")
+    says("The paper trains some 70 times as long, on twice as many images")
+    assert 1000 / runs["set"][0].config.epochs == pytest.approx(70, rel=0.06)
+    assert runs["set"][0].config.limit * 2 == 50_000
+    says("A run of 100 epochs is planned")
+    assert {run.epochs for run in papers.EXPERIMENTS["set_cnn_long"].configs("paper")} == {100}
+    theirs = published()["accuracy_percent"]
+    for rival, name in {"dense": "CNN", "fixed": "CNN_FixProb"}.items():
+        low, high = interval(paired(runs, "set", rival, "best"))
+        assert not low < theirs["SET-CNN"] - theirs[name] < high
+    tuned = {run.config.learning_rate: run for run in by_method("set_cnn_tuning")["dense"]}
+    valid = {rate: run.metrics["valid_accuracy"].iloc[-1] for rate, run in tuned.items()}
+    assert max(valid.values()) - min(valid[rate] for rate in (0.02, 0.05, 0.1)) < 0.035
+    assert max(valid[0.01], valid[0.2]) < min(valid[rate] for rate in (0.02, 0.05, 0.1))
+    says("Rates from 0.02 to 0.1 were nearly as good as each other")
+
+
+def of_features(says, on_features):
+    widths = [int(n) for n in on_features["set"][0].environment["architecture"].split("-")]
+    says("learn on {:,} features of each image", widths[0])
+    says("We train on 4,000 images for {} epochs", on_features["set"][0].config.epochs)
+    means = [percent(on_features[method]).mean() for method in METHODS]
+    says("They end between {:.1f} % and {:.1f} %", min(means), max(means))
+    for one, other in combinations(METHODS, 2):
+        low, high = interval(paired(on_features, one, other))
+        assert low < 0 < high
+    links = on_features["set"][0].metrics["links"].iloc[0]
+    full = sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    says("with {:.1f} % of the links", 100 * links / full)
+
+
+def counts(says, runs):
+    weights = {method: runs[method][0].environment["weights"] for method in METHODS}
+    theirs = published()
+    dense = weights["dense"]
+    assert dense["convolutions"] == theirs.loc["CNN", "n_conv_weights"]
+    assert dense["top"] == theirs.loc["CNN", "n_top_weights"]
+    says("have {:,} weights and the dense top {:,}", dense["convolutions"], dense["top"])
+    says("SET's top has {:,}", weights["set"]["top"])
+    says("The paper prints {:,}", theirs.loc["SET-CNN", "n_top_weights"])
+    total = {name: one["convolutions"] + one["top"] for name, one in weights.items()}
+    says("Its network has {:.1f} % of the connections", 100 * total["set"] / total["dense"])
+    says("**{:.1f} %.**", 100 * total["set"] / total["dense"])
+    printed = theirs["n_conv_weights"] + theirs["n_top_weights"]
+    printed = 100 * printed["SET-CNN"] / printed["CNN"]
+    says("With the printed numbers the share is {:.1f} % too. The text says about 4 %", printed)
+    top = 100 * weights["set"]["top"] / dense["top"]
+    says("The top alone has {:.1f} %", top)
+
+
+def links_that_follow(says, runs):
+    pixels = runs["set"][0].config.filters[-1]
+    says("A map of the last convolution has {} pixels", 2048 // pixels)
+    last = {method: correlations(runs[method], -1) for method in ("set", "rigl", "fixed")}
+    above = {method: last[method] - last["fixed"] for method in ("set", "rigl")}
+    says("their correlation is {:.2f} above that of fixed links", above["rigl"].mean())
+    says("For SET it is {:.2f} above, and the interval contains zero", above["set"].mean())
+    assert interval(above["rigl"])[0] > 0 and interval(above["set"])[0] < 0
+    says("They follow from the first update on")
+    assert abs(correlations(runs["rigl"], 1).mean()) < 0.1  # before it
+    assert correlations(runs["rigl"], 2).mean() > 0.3
+    arrays = runs["rigl"][0].arrays
+    links, useful = (arrays[f"channels.{name}"][-1] for name in ("links", "usefulness"))
+    assert ((links > 2 * links.mean()) & (useful < 0.25)).any()
