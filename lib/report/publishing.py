@@ -39,6 +39,7 @@ STYLE = {
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _current: dict[str, str] = {}  # notebook and profile
+_kinds: dict[str, str] = {}  # of what was published since the notebook began, by name
 
 
 def begin(notebook: str, profile: str, dpi: int = STYLE["figure.dpi"]) -> None:
@@ -53,6 +54,7 @@ def begin(notebook: str, profile: str, dpi: int = STYLE["figure.dpi"]) -> None:
     use_style()
     plt.rcParams["figure.dpi"] = dpi
     _current.update(notebook=notebook, profile=profile)
+    _kinds.clear()
 
 
 def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
@@ -64,9 +66,9 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
         fig: the figure.
         name: of its files, figures/<profile>/<notebook>/<name>.{svg,png,csv}.
         data: the numbers drawn.
-    Raises: RuntimeError before :func:`begin`.
+    Raises: RuntimeError before :func:`begin`; ValueError if a table has this name.
     """
-    notebook, profile = _place()
+    notebook, profile = _place(name, "figure")
     foot(fig, f"{notebook} · {name} · profile {profile}")
     if len(data):
         save_figure(fig, name, notebook, profile, data)
@@ -81,9 +83,10 @@ def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> 
         figs: one or more, in their order.
         name: of its files, figures/<profile>/<notebook>/<name>.{png,csv}.
         data: the numbers drawn.
-    Raises: RuntimeError before :func:`begin`; ValueError if there is no figure.
+    Raises: RuntimeError before :func:`begin`; ValueError if there is no figure, or
+        a table has this name.
     """
-    notebook, profile = _place()
+    notebook, profile = _place(name, "figure")
     save_table(data, name, notebook, profile)
     path = FIGURES / profile / notebook / f"{name}.png"
     with whole(path) as part:
@@ -94,16 +97,20 @@ def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> 
 def publish_table(data: pd.DataFrame, name: str) -> None:
     """Write figures/<profile>/<notebook>/<name>.csv, unless there is no row.
 
-    Raises: RuntimeError before :func:`begin`.
+    Raises: RuntimeError before :func:`begin`; ValueError if a figure has this name.
     """
-    notebook, profile = _place()
+    notebook, profile = _place(name, "table")
     if len(data):
         save_table(data, name, notebook, profile)
 
 
-def _place() -> tuple[str, str]:
+def _place(name: str, kind: str) -> tuple[str, str]:
     if not _current:
         raise RuntimeError("nothing says where to publish: call begin(notebook, profile) first")
+    if _kinds.setdefault(name, kind) != kind:
+        raise ValueError(
+            f"a figure and a table are named {name!r}, and both write {name}.csv: rename one"
+        )
     return _current["notebook"], _current["profile"]
 
 

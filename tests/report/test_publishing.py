@@ -25,6 +25,7 @@ def folder(tmp_path, monkeypatch):
     """Files go to a folder of the test, from a notebook that has not begun."""
     monkeypatch.setattr(publishing, "FIGURES", tmp_path)
     monkeypatch.setattr(publishing, "_current", {})
+    monkeypatch.setattr(publishing, "_kinds", {})
     publishing.use_style()
     yield tmp_path
     plt.close("all")
@@ -170,6 +171,18 @@ def test_published_table_is_a_file_beside_the_figures(folder, shown):
     report.publish_table(DATA, "numbers")
     assert files_in(folder / "quick" / "book") == ["numbers.csv"]
     assert shown == []
+
+
+def test_table_and_figure_of_one_name_are_refused(folder, shown):
+    report.begin("book", "quick")
+    report.publish(draw(), "a", DATA)
+    report.publish(draw(), "a", DATA)  # a cell that is run again
+    report.publish_table(DATA, "b")
+    with pytest.raises(ValueError, match=r"both write a\.csv: rename one"):
+        report.publish_table(DATA[:1], "a")
+    with pytest.raises(ValueError, match=r"both write b\.csv"):
+        report.publish(draw(), "b", DATA)
+    assert len(pd.read_csv(folder / "quick" / "book" / "a.csv")) == len(DATA)
 
 
 def test_notebook_that_begins_later_publishes_in_its_own_folder(folder, shown):

@@ -1,0 +1,178 @@
+"""What notebook 16 says is what the records say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from lib import evolution, models, papers
+from lib.papers.shared import trained, tuning
+from lib.paths import REFERENCE
+from tests.prose import Prose
+
+RULES = ("set", "rigl", "preferential", "ch3_l3")
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Records by data set and method, in the order of seeds."""
+    found = {}
+    for record in papers.STORE.of("adaptive_topology_1568", "paper"):
+        found.setdefault((record.config.dataset, record.config.method), []).append(record)
+    return {key: sorted(group, key=lambda one: one.config.seed) for key, group in found.items()}
+
+
+def percent(records):
+    """Test accuracy of every seed at the last epoch."""
+    return np.array([100 * record.metrics["test_accuracy"].iloc[-1] for record in records])
+
+
+def best(records):
+    """Mean over seeds of the best epoch on test."""
+    return np.mean([100 * record.metrics["test_accuracy"].max() for record in records])
+
+
+def gap(runs, dataset, one, other):
+    return percent(runs[dataset, one]) - percent(runs[dataset, other])
+
+
+def interval(values):
+    return stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+
+
+def out_degrees(record, layer=0):
+    rows = trained.degrees(record).query("epoch == 'final' and side == 'out'")
+    return rows["links"].iloc[layer]
+
+
+def test_numbers_of_the_text_are_those_of_the_records(runs):
+    text = Prose("16_growth_rules")
+    says = text.says
+    density = {100 * run.config.density for group in runs.values() for run in group}
+    says("At {:.0f} % of the links it hardly matters", *density)
+    means = [percent(runs["mnist", rule]).mean() for rule in RULES]
+    says("they lie within {:.2f} points of each other", max(means) - min(means))
+    stored = [papers.STORE.of(name, "paper") for name in ("adaptive_topology_1568", "densities")]
+    seconds = sum(record.environment["seconds"] for group in stored for record in group)
+    says("({:.0f} core-hours)", seconds / 3600)
+    config = runs["mnist", "set"][0].config
+    says("{} hidden layers of {:,} neurons", "three", config.hidden[0])
+    assert len(config.hidden) == 3
+    says("and {:.0f} % of the links of each", *density)
+    says("they replace {:.0f} % of their links", 100 * config.drop_fraction)
+    against_random(says, runs)
+    beside_published(says, runs)
+    core(runs)
+    few_links(says, runs)
+    what_else_differs(says)
+    ahead_of_fixed(says, runs)
+    assert not text.uncovered()
+
+
+def against_random(says, runs):
+    rigl, ch3 = (gap(runs, "mnist", rule, "set") for rule in ("rigl", "ch3_l3"))
+    above = f"RigL ends {rigl.mean():.2f} points above random growth"
+    says(f"{above} and CH3-L3 {-ch3.mean():.2f} below; both intervals leave out zero")
+    assert interval(rigl)[0] > 0 > interval(ch3)[1]
+    for dataset in ("mnist", "fashion_mnist"):
+        assert interval(gap(runs, dataset, "preferential", "set"))[1] > 0
+    for rule in ("rigl", "preferential"):
+        low, high = interval(gap(runs, "fashion_mnist", rule, "set"))
+        assert low < 0 < high
+    assert ("fashion_mnist", "ch3_l3") not in runs
+
+
+def beside_published(says, runs):
+    table = pd.read_csv(REFERENCE / "related_results.csv")
+    table = table[table["architecture"].str.contains("1568") & (table["density"] == 0.01)]
+    table = table[table["metric"] == "test_accuracy_percent"]
+    theirs = table.groupby("dataset")["value"].max()
+    ours = {}
+    for (dataset, method), group in runs.items():
+        ours.setdefault(dataset, {})[method] = best(group)
+    assert max(ours["mnist"], key=ours["mnist"].get) == "preferential"
+    words = "preferential attachment reaches {:.2f} %, the best published rule {:.2f} %"
+    says(words, ours["mnist"]["preferential"], theirs["MNIST"])
+    words = "our best is {:.2f} %, the published one {:.2f} %"
+    says(words, max(ours["fashion_mnist"].values()), theirs["Fashion-MNIST"])
+    says("The published networks train for 100 epochs")
+
+
+def core(runs):
+    """Shares of active neurons, from the degrees."""
+    for rule in ("rigl", "preferential", "ch3_l3"):
+        for record in runs["mnist", rule]:
+            unlinked = out_degrees(record) == 0
+            of_set = out_degrees(runs["mnist", "set"][record.config.seed]) == 0
+            assert unlinked.sum() > 2 * of_set.sum()
+            border = np.ones((28, 28), bool)
+            border[2:-2, 2:-2] = False
+            assert unlinked[border.ravel()].mean() > 0.95
+            assert (out_degrees(record, 1) == 0).mean() > 0.4  # of the first hidden layer
+    pixels = out_degrees(runs["mnist", "ch3_l3"][0])
+    assert 90 < pixels.max() < 130 and ((pixels > 5) & (pixels < 70)).mean() < 0.05
+
+
+def few_links(says, runs):
+    found = {}
+    for record in papers.STORE.of("densities", "paper"):
+        run = record.config
+        found.setdefault((run.method, run.density), []).append(percent([record])[0])
+    means = {key: np.mean(values) for key, values in found.items()}
+    says("for {} epochs", *{run.epochs for run in papers.EXPERIMENTS["densities"].configs("paper")})
+    fewest = min(density for _, density in means)
+    words = "With {:.1f} % of the links it reaches {:.2f} %, as much as SET between 2 % and 5 %"
+    says(words, 100 * fewest, means["rigl", fewest])
+    assert means["set", 0.02] < means["rigl", fewest] < means["set", 0.05]
+    epochs = runs["mnist", "set"][0].config.epochs
+    apart = gap(runs, "mnist", "rigl", "set").mean()
+    says("after {} epochs, at 1 % of the links, the two are {:.2f} points apart", epochs, apart)
+
+
+def what_else_differs(says):
+    record = next(
+        record
+        for record in papers.obtain("adaptive_topology", "paper")
+        if (record.config.dataset, record.config.method, record.config.seed) == ("mnist", "set", 0)
+    )
+    generator = torch.Generator().manual_seed(1)
+    for layer in models.sparse_layers(trained.network(record)).values():
+        values = layer.values.detach()
+        chosen = [
+            rule(values, 0.3, generator=generator)
+            for rule in (evolution.drop_per_sign, evolution.drop_magnitude)
+        ]
+        assert (chosen[0] & chosen[1]).sum() > 0.97 * (chosen[0] | chosen[1]).sum()
+    tried = {}
+    for one in papers.STORE.records(tuning.grid("adaptive_topology_1568", "mnist", "paper")):
+        valid = 100 * one.metrics["valid_accuracy"].iloc[-1]
+        key = one.config.epochs, one.config.method, one.config.decay
+        tried[key] = max(valid, tried.get(key, 0))
+    longest = max(epochs for epochs, _, _ in tried)
+    gaps = [
+        abs(tried[longest, rule, "cosine"] - tried[longest, rule, "constant"]) for rule in RULES
+    ]
+    says("A constant and a falling share differ by at most {:.1f} points", max(gaps))
+    says("the last update drops 30 % of the links and grows none")
+
+
+def ahead_of_fixed(says, runs):
+    least = {}
+    for dataset, method in runs:
+        if method != "fixed":
+            ahead = gap(runs, dataset, method, "fixed")
+            assert interval(ahead)[0] > 0
+            least[dataset] = min(ahead.mean(), least.get(dataset, np.inf))
+    words = "gains {:.2f} points or more on MNIST, and {:.2f} or more on Fashion-MNIST"
+    says(words, least["mnist"], least["fashion_mnist"])
+    ends = [run.environment["final"]["links"] for run in runs["mnist", "preferential"]]
+    assert max(ends) < min(run.environment["final"]["links"] for run in runs["mnist", "ch3_l3"])
+    without = [
+        record
+        for record in papers.STORE.of("accuracy_by_recipe", "paper")
+        if (record.config.dataset, record.config.method) == ("fashion_mnist", "fixed")
+    ]
+    assert len(without) == 5 and {record.config.weight_decay for record in without} == {0}
+    lead = percent(runs["fashion_mnist", "set"]).mean() - percent(without).mean()
+    assert lead == pytest.approx(least["fashion_mnist"] / 2, rel=0.1)
