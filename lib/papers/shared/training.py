@@ -116,8 +116,11 @@ class Training(Run):
         return {}
 
     def facts(self, split: data.Split, model: nn.Sequential) -> dict[str, Any]:
-        """What the record says of the trained network and its data."""
-        return {"architecture": "-".join(map(str, self.widths(split)))}
+        """What the record says of the untrained network and its data."""
+        return {
+            "architecture": "-".join(map(str, self.widths(split))),
+            "data": {"source": split.source, "sha256": split.sha256},
+        }
 
     def recorded_widths(self, facts: dict[str, Any]) -> tuple[int, ...]:
         """The widths of :meth:`widths`, from what a record says."""
@@ -144,6 +147,7 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     split = run.split()
     model = run.model(run.widths(split), run.standardisation(split))
     run.prepare_(model, split, workspace)
+    facts = run.facts(split, model)
     watch = run.watch(split)
     at_start = {} if watch is None else watch(model)
     history = train.fit(
@@ -165,14 +169,13 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     if watch is not None:
         arrays |= run.watched([at_start, *history.metrics], model)
-    facts = {
+    facts |= {
         "final": history.final,
         "seconds": round(history.seconds, 1),
         "clock": history.clock,
-        "data": {"source": split.source, "sha256": split.sha256},
     }
     metrics = pd.DataFrame(history.metrics).drop(columns=list(at_start))
-    return Contents(metrics, arrays, facts | run.facts(split, model))
+    return Contents(metrics, arrays, facts)
 
 
 def training(

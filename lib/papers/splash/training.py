@@ -143,6 +143,7 @@ class UnitTraining(Training):
     def facts(self, split: data.Split, model: nn.Sequential) -> dict[str, Any]:
         """Its network and what that is made for."""
         return {
+            **super().facts(split, model),
             "architecture": self.network,
             "image": list(split.x_train.shape[1:]),
             "classes": split.n_classes,

@@ -9,11 +9,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from lib.papers.set.cnn import channels, network, training
-from lib.papers.set.cnn.training import TOPS, CnnTraining, TopTraining, Training
-from lib.papers.shared import trained
+from lib.papers.set.cnn import channels, network
+from lib.papers.set.cnn.training import TOPS, CnnTraining, OnMaps, TopTraining
 from lib.papers.shared.methods import METHODS
-from lib.runs.experiment import Experiment
+from lib.papers.shared.training import training
 
 Fields = dict[str, Any]
 
@@ -39,14 +38,14 @@ SCALES: dict[str, Fields] = {
 
 
 def with_tops(
-    kind: type[Training],
+    kind: type[OnMaps],
     experiment: str,
     seeds: int,
     fields: Fields,
     *,
     methods: Sequence[str] = TOPS,
     rates: dict[str, float] | None = None,
-) -> list[Training]:
+) -> list[OnMaps]:
     """A run for each seed and each top, paired by seed: the same first convolutions and order of
     examples.
 
@@ -128,20 +127,9 @@ def on_features(profile: str) -> list[TopTraining]:
 # ------------------------------------------------------------------------------ the experiments
 
 
-def _training(name: str, configs) -> Experiment:
-    return Experiment(
-        name,
-        configs,
-        training.make,
-        numbers=trained.numbers,
-        keeps=channels.keep,
-        replay=training.replay,
-    )
-
-
 EXPERIMENTS = (
-    _training("set_cnn", convolutional),
-    _training("set_cnn_long", long),
-    _training("set_cnn_tuning", tuning),
-    _training("set_on_features", on_features),
+    training("set_cnn", convolutional, channels.keep),
+    training("set_cnn_long", long, channels.keep),
+    training("set_cnn_tuning", tuning, channels.keep),
+    training("set_on_features", on_features, channels.keep),
 )
