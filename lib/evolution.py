@@ -459,13 +459,13 @@ def evolve_layers_(
     fraction = evolution.fraction_at_epoch(epoch, epochs)
     done = epoch / epochs
     numbers = {name: layer.nnz for name, layer in layers.items()}
-    targets = _targets(evolution, numbers, n_at_start or numbers, done)
+    targets = _targets(evolution, numbers, n_at_start, done)
     lefts: dict[str, _Left] = {}
     n_grown = 0
     for name, layer in layers.items():
         to_drop = fraction
-        if targets[name] != layer.nnz:
-            to_drop = 1 - (1 - fraction) * targets[name] / layer.nnz
+        if 0 < layer.nnz != targets[name]:
+            to_drop = max(0.0, 1 - (1 - fraction) * targets[name] / layer.nnz)
         what = {"done": done, **(seen or {}).get(name, {})}
         left = _drop(layer, evolution, to_drop, generator, optimiser, what)
         n = max(0, targets[name] - len(left.keys))
@@ -481,13 +481,21 @@ def evolve_layers_(
 
 
 def _targets(
-    evolution: Evolution, numbers: dict[str, int], n_at_start: Mapping[str, int], done: float
+    evolution: Evolution,
+    numbers: dict[str, int],
+    n_at_start: Mapping[str, int] | None,
+    done: float,
 ) -> dict[str, int]:
     """Number of links that each layer shall have; where links move between layers, as if none
     moved in this update.
     """
     if evolution.density_schedule == "constant":
         return numbers
+    if n_at_start is None:
+        raise ValueError(
+            f"a {evolution.density_schedule} density_schedule needs the numbers of links before"
+            " training: give n_at_start"
+        )
     share = evolution.share_at(done)
     if evolution.redistribution is None:
         return {name: max(1, round(share * n_at_start[name])) for name in numbers}
@@ -534,7 +542,7 @@ def _mean_momentum(site: Site) -> float:
         raise ValueError(
             "redistribution by momentum needs an optimiser with one: SGD with momentum, or Adam"
         )
-    return momentum.abs().mean().item()
+    return momentum.abs().sum().item() / max(1, len(momentum))
 
 
 def remove_(
@@ -634,6 +642,8 @@ def _replace_(
     layer.support = support_from_keys(keys, layer.support.n_in, layer.support.n_out)
 
     def moved(entry: Tensor, start: Tensor) -> Tensor:
+        if len(entry) == 0:  # every link is new
+            return start.to(entry)
         return entry.index_select(0, origin).index_copy_(0, new, start.to(entry))
 
     state = _state(layer, optimiser)

@@ -391,7 +391,10 @@ def test_granet_prunes_then_drops_and_grows_by_gradient(epoch, generator):
         gradient = seen[name]["grad_y"] @ seen[name]["x"].t()
         weights = layers[name].to_dense().detach()
         desired.append(plain_granet(weights, gradient, round(share * n_start), 0.3))
-    n = evolution.evolve_layers_(layers, rules, epoch, 10, generator=generator, seen=seen)
+    with pytest.raises(ValueError, match="needs the numbers of links before training: give n_at"):
+        evolution.evolve_layers_(layers, rules, epoch, 10, generator=generator, seen=seen)
+    how = {"seen": seen, "n_at_start": {"a": 60, "b": 40}}
+    n = evolution.evolve_layers_(layers, rules, epoch, 10, generator=generator, **how)
     for layer, mask in zip(layers.values(), desired, strict=True):
         assert torch.equal(layer.support.keys, mask.flatten().nonzero().squeeze(1))
     assert n == sum(round(share * k) - math.ceil(0.7 * round(share * k)) for k in (60, 40))
@@ -487,6 +490,21 @@ def test_what_a_layer_has_no_room_for_goes_to_the_others():
     n, numbers = redistributed(momenta)  # 100 links, and 69 of 70 free positions in layer a
     assert n == 100 and numbers[0] == 10 + 69
     assert sum(numbers) == 200 and max(numbers[1:]) - min(numbers[1:]) <= 1
+
+
+def test_a_layer_that_has_lost_all_links_may_get_some_again():
+    layers, optimiser = with_momenta("SGD", MOMENTA)
+    rules = Evolution("random", density_schedule="cubic", final_share=0.5, schedule_end=1)
+    every_link = Evolution(lambda site, fraction, *, generator: site.values == site.values)
+    how = {"generator": seeded(0), "optimiser": optimiser}
+    remove_(layers["a"], every_link, fraction=0.0, **how)
+    assert layers["a"].nnz == 0
+    start = {"a": 20, "b": 20}
+    for moves, numbers in ((None, [11, 11]), ("momentum", None)):
+        rule = replace(rules, redistribution=moves)
+        evolution.evolve_layers_(layers, rule, 5, 10, n_at_start=start, **how)
+        assert numbers is None or [layer.nnz for layer in layers.values()] == numbers
+    assert sum(layer.nnz for layer in layers.values()) == 22
 
 
 def test_redistribution_without_momentum_is_refused():
