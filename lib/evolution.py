@@ -451,7 +451,8 @@ def evolve_layers_(
         evolution: the rules.
         epoch, epochs: when: after that epoch, from 1, of so many; or step.
         generator, optimiser: as in :func:`evolve_`.
-        seen: of each layer, what :meth:`lib.watch.Watch.seen` says, where a rule asks for it.
+        seen: of each layer, what :meth:`lib.collector.Collector.collected` says, where a rule asks
+            for it.
         n_at_start: numbers of links before training, which a ``density_schedule`` needs.
     Returns: number of links grown in all.
     Raises: ValueError as :func:`evolve_` does, or if redistribution finds no momentum.

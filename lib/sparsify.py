@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from lib import layers
+from lib.collector import Collector
 from lib.evolution import AVERAGE, Evolution, evolve_layers_
 from lib.layers import SparseLinear
 from lib.names import check_known
@@ -25,7 +26,6 @@ from lib.support import (
     support_from_keys,
     whole_numbers,
 )
-from lib.watch import Watch
 
 STARTS = ("magnitude", "random", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
@@ -251,8 +251,9 @@ class Evolver:
 
     After every ``every`` steps, until ``until`` of the planned steps are done, a fraction of the
     links of each layer is dropped and as many grow (:func:`lib.evolution.evolve_layers_`). What the
-    optimiser remembers of a link moves with it. For growth by gradient the layers are watched in
-    the last ``evolution.gradient_batches`` steps before an update, and at no other time.
+    optimiser remembers of a link moves with it. For rules by gradient, inputs and gradients of the
+    layers are collected in the last ``evolution.gradient_batches`` steps before an update, and at
+    no other time.
 
     Under Adam and AdamW a grown link counts its own steps. The optimiser counts those of the whole
     layer; by its count the first update of a link that is new at a late step is
@@ -353,12 +354,12 @@ class Evolver:
             dist.broadcast_object_list(state)
             generator.set_state(state[0])
         self.steps_taken = 0
-        self.watch = Watch()
+        self.collector = Collector()
         if isinstance(optimiser, ADAM):
             hooks = optimiser._optimizer_step_post_hooks.values()
             if _correct_new_links not in hooks:  # once, however many evolvers there are
                 optimiser.register_step_post_hook(_correct_new_links)
-        self._watch_before_update()
+        self._collect_before_update()
 
     def step(self) -> int:
         """Count a step of the optimiser, and update the links if one is due; return how many were
@@ -368,7 +369,7 @@ class Evolver:
         n_replaced = 0
         if self.steps_taken % self.every == 0 and self._evolves(self.steps_taken):
             n_replaced = self._update()
-        self._watch_before_update()
+        self._collect_before_update()
         return n_replaced
 
     def state_dict(self) -> dict[str, Any]:
@@ -377,24 +378,24 @@ class Evolver:
             "steps_taken": self.steps_taken,
             "n_at_start": dict(self.n_at_start),
             "generator": self.generator.get_state(),
-            "seen": {name: list(batches) for name, batches in self.watch.batches.items()},
+            "seen": {name: list(batches) for name, batches in self.collector.batches.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well."""
-        self.watch.stop()
+        self.collector.stop()
         self.steps_taken = state["steps_taken"]
         self.n_at_start = dict(state["n_at_start"])
         self.generator.set_state(state["generator"])
-        self.watch = Watch()
-        self.watch.batches = {name: list(batches) for name, batches in state["seen"].items()}
-        self._watch_before_update()
+        self.collector = Collector()
+        self.collector.batches = {name: list(batches) for name, batches in state["seen"].items()}
+        self._collect_before_update()
 
     def _evolves(self, step: int) -> bool:
         return self.goes_on or step <= self.last
 
     def _update(self) -> int:
-        self.watch.stop()
+        self.collector.stop()
         learning = self._learning()
         for name, layer in learning.items():
             state = self.optimiser.state[layer.values]
@@ -412,7 +413,7 @@ class Evolver:
             seen=self._seen(),
             n_at_start=self.n_at_start,
         )
-        self.watch = Watch()
+        self.collector = Collector()
         for name, layer in learning.items():
             for i, average in enumerate(self.averages):
                 index = [tensor.clone() for tensor in layer.support[2:]]
@@ -423,12 +424,12 @@ class Evolver:
 
     # ------------------------------------------------------------------ what layers see
 
-    def _watch_before_update(self) -> None:
-        """Watch the layers if the coming step is one of the last before an update by gradient."""
+    def _collect_before_update(self) -> None:
+        """Collect if the coming step is one of the last before an update by gradient."""
         update = (self.steps_taken // self.every + 1) * self.every
         is_near = update - self.steps_taken <= self.evolution.gradient_batches
         if self.evolution.needs_gradient and is_near and self._evolves(update):
-            self.watch.start(self._learning())
+            self.collector.start(self._learning())
 
     def _learning(self) -> dict[str, SparseLinear]:
         return {name: each for name, each in self.layers.items() if each.values.requires_grad}
@@ -438,10 +439,10 @@ class Evolver:
         if not self.evolution.needs_gradient:
             return {}
         if not self.is_shared:
-            return self.watch.seen()
+            return self.collector.collected()
         parts = [None] * dist.get_world_size()
-        dist.all_gather_object(parts, self.watch.batches)
-        return self.watch.seen(parts)
+        dist.all_gather_object(parts, self.collector.batches)
+        return self.collector.collected(parts)
 
 
 @torch.no_grad()

@@ -16,13 +16,13 @@ from torch.nn import functional as F
 
 from lib import checkpoints, compiled, models
 from lib.averaging import WeightAverage
+from lib.collector import Collector
 from lib.data import Split
 from lib.data.augment import augment
 from lib.evolution import evolve_layers_, needs_gradient, remove_
 from lib.optimisers import make_optimiser
 from lib.settings import History, Settings
 from lib.step import CannotCompile, CompiledStep, compiled_step
-from lib.watch import Watch
 
 EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
@@ -424,23 +424,23 @@ def collect(
         prepare: what a batch goes through before a step of training, as augmentation.
         objective: whose gradients they are, as in :func:`fit`, None for the cross-entropy; what it
             does in evaluation mode, as an attack, is not collected.
-    Returns: what :meth:`lib.watch.Watch.seen` says of each layer.
+    Returns: what :meth:`lib.collector.Collector.collected` says of each layer.
     """
     objective = objective or _mean_loss(F.cross_entropy)
-    watch = Watch()
+    collector = Collector()
     was_training = model.training
     model.train()
-    watch.start(models.sparse_layers(model))
+    collector.start(models.sparse_layers(model))
     try:
         for _ in range(n_batches):
             index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
             batch = prepare(x.index_select(0, index))
             objective(model, batch, y.index_select(0, index), generator).backward()
     finally:
-        watch.stop()
+        collector.stop()
         model.zero_grad()
         model.train(was_training)
-    return watch.seen()
+    return collector.collected()
 
 
 @torch.no_grad()

@@ -465,7 +465,7 @@ def test_a_batch_whose_gradient_is_not_finite_is_not_counted():
     (F.cross_entropy(net(x), y) * float("inf")).backward()
     evolver.step()
     F.cross_entropy(net(x), y).backward()
-    assert [len(batches) for batches in evolver.watch.batches.values()] == [1, 1]
+    assert [len(batches) for batches in evolver.collector.batches.values()] == [1, 1]
     optimiser.zero_grad()
     assert evolver.step() > 0
 

@@ -13,14 +13,14 @@ from lib.layers import SparseLinear
 Batches = dict[str, list[tuple[Tensor, Tensor]]]  # of each layer
 
 
-class Watch:
-    """Keeps the inputs of layers and the gradients at their outputs, from :meth:`start` to
+class Collector:
+    """Collects the inputs of layers and the gradients at their outputs, from :meth:`start` to
     :meth:`stop`, for rules of evolution that ask for them.
 
     A batch counts when its gradient comes to the layer, in training mode, if that is finite.
 
     Attributes:
-        layers: those that are or were watched, by name.
+        layers: those that it collects of, by name.
         batches: of each, inputs (B, n_in) and gradients (B, n_out) of each batch; examples of any
             leading shape are in rows.
     """
@@ -31,7 +31,7 @@ class Watch:
         self._handles: list[RemovableHandle] = []
 
     def start(self, layers: Mapping[str, SparseLinear]) -> None:
-        """Watch these layers from now on."""
+        """Collect of these layers from now on."""
         self.stop()
         self.layers = dict(layers)
         for name, layer in layers.items():
@@ -39,7 +39,7 @@ class Watch:
             self._handles.append(layer.register_forward_hook(partial(self._keep, name)))
 
     def stop(self) -> None:
-        """Watch no more; what was seen stays."""
+        """Collect no more; what was collected stays."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -56,11 +56,11 @@ class Watch:
 
         y.register_hook(keep)
 
-    def seen(self, parts: Sequence[Batches] | None = None) -> dict[str, dict[str, Any]]:
+    def collected(self, parts: Sequence[Batches] | None = None) -> dict[str, dict[str, Any]]:
         """By layer, what :func:`lib.evolution.evolve_` takes of it.
 
         Args:
-            parts: batches of several processes, in place of those seen here.
+            parts: batches of several processes, in place of those collected here.
         Returns: ``x`` (n_in, B) and ``grad_y`` (n_out, B) of all batches one after the other, and
             ``batch_sizes``.
         Raises: ValueError if a layer has seen none.
