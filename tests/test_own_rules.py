@@ -11,13 +11,15 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 from lib import growth
-from lib.evolution import DROP_RULES, SCHEDULES, Evolution, OwnRule
+from lib.evolution import DROP_RULES, SCHEDULES, Evolution
+from lib.own_rules import OwnRule
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.config import from_fields
 from tests.checkouts import ROOT
 
 STEEPNESS = 2
 TABLE = [1, 2]
+TABLES = (TABLE, 3)
 
 CELL = '''
 def drop_unmoved(site, fraction, *, generator):
@@ -139,6 +141,10 @@ def drop_small(site, fraction, *, generator):
     return smallest(site.values)
 
 
+def drop_by_tables(site, fraction, *, generator):
+    return site.values < TABLES[0][0]
+
+
 def drop_by_table(site, fraction, *, generator):
     return site.values < TABLE[0]
 
@@ -172,16 +178,16 @@ def test_the_name_covers_what_a_rule_uses_from_outside(variable, value, monkeypa
 
 
 def test_the_name_covers_what_a_rule_encloses_and_whether_it_needs_gradients():
-    def rule_of(share):
-        def drop_share(site, fraction, *, generator):
-            return torch.arange(len(site.values)) < share * len(site.values)
+    def rule_of(share, start=0):
+        def drop_share(site, fraction, *, generator, start=start):
+            return torch.arange(len(site.values)) - start < share * len(site.values)
 
         return drop_share
 
     asking = rule_of(0.1)
     asking.needs_gradient = True
-    rules = rule_of(0.1), rule_of(0.2), asking
-    assert len({run_with(drop=rule).name for rule in rules}) == 3
+    rules = rule_of(0.1), rule_of(0.2), rule_of(0.1, start=1), asking
+    assert len({run_with(drop=rule).name for rule in rules}) == 4
     assert run_with(drop=rule_of(0.1)).name == run_with(drop=rules[0]).name
 
 
@@ -216,6 +222,7 @@ def test_a_run_with_rules_is_copied_sent_and_written():
         ),
         (eval("lambda: 0"), "give a function made by def"),
         (drop_by_table, "rule drop_by_table uses TABLE, a list from outside"),
+        (drop_by_tables, "rule drop_by_tables uses TABLES, a tuple from outside"),
     ],
 )
 def test_a_rule_that_does_not_identify_a_run_is_refused(rule, sentence):

@@ -7,8 +7,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from lib import data, models, train
-from lib.evolution import Evolution, OwnRule
+from lib.evolution import Evolution
 from lib.names import check_known
+from lib.own_rules import OwnRule
 from lib.papers.shared import trained
 from lib.papers.shared.inheritance import inherit_
 from lib.papers.shared.training import Training
@@ -30,7 +31,7 @@ class SparseTraining(Training):
         drop: None for a static support, else, as grow, drop_fraction, decay, new_std,
             regrow_dropped, reset_state, last_epoch, gradient_batches, density_schedule,
             final_share, schedule_end, redistribution: see :class:`lib.evolution.Evolution`. A
-            function of your own is held as an :class:`lib.evolution.OwnRule`, so that the record's
+            function of your own is held as an :class:`lib.own_rules.OwnRule`, so that the record's
             name covers its source.
         per_pixel: standardise every pixel by itself (the authors' code), not all by one mean and
             std.
