@@ -193,10 +193,12 @@ class Evolution:
         last_epoch: after the last epoch ``"remove"`` only (the paper), ``"evolve"`` or ``"keep"``.
         gradient_batches: batches over which growth by gradient sums.
         density_schedule: ``"constant"``; ``"cubic"`` (GraNet) or ``"sigmoid"`` (CHTss): the links
-            become fewer, see :meth:`share_at`.
+            become fewer, see :meth:`share_at`. :func:`lib.train.fit` leaves layers that are full at
+            the start as they are.
         final_share: of the links of each layer at the start, those that are left in the end, in
             (0, 1): .1 takes a network from a density of .5 to .05.
-        schedule_end: share of the training after which their number stays, in (0, 1].
+        schedule_end: share of the training, or of the steps till an Evolver stands still, after
+            which their number stays, in (0, 1].
         redistribution: None: each layer grows as many links as it drops; ``"momentum"``: all layers
             together do, each in proportion to the mean momentum of its links.
     Raises: ValueError if a value is out of range.
@@ -233,7 +235,6 @@ class Evolution:
             raise ValueError(
                 f"gradient_batches = {self.gradient_batches} is out of range: give at least 1"
             )
-
         check_known("density_schedule", self.density_schedule, SCHEDULES)
         if self.redistribution is not None:
             check_known("redistribution", self.redistribution, ("momentum",))

@@ -263,7 +263,7 @@ class Evolver:
 
     Works with gradient accumulation, ``clip_grad_norm_``, ``torch.autocast`` and gradient scalers
     (a batch whose gradient is not finite is not counted). Under ``DistributedDataParallel`` give
-    the wrapped model, on every process: all get the same links.
+    the wrapped model, on every process: all get the same links; their number in a layer must stay.
 
     Source: [Mocanu2018], Algorithm 1; [Evci2020], Section 3 (update schedule).
 
