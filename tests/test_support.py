@@ -15,7 +15,9 @@ from lib.support import (
     erdos_renyi_density,
     make_support,
     random_support,
+    shared_out,
     support_from_keys,
+    whole_numbers,
 )
 from tests.oracles import is_valid, seeded, uniformity
 
@@ -234,3 +236,41 @@ def test_support_of_a_gpu_is_that_of_the_cpu(mask, support):
     assert {tensor.device.type for tensor in (*moved[2:], moved.row, moved.keys)} == {"cuda"}
     assert isinstance(moved, Support)
     assert all(torch.equal(a.cpu(), b) for a, b in zip(moved[2:], support[2:], strict=True))
+
+
+# totals shared out
+
+
+@given(
+    sides=st.dictionaries(
+        st.sampled_from("abcdef"),
+        st.tuples(st.floats(0.01, 100), st.integers(1, 50)),
+        min_size=1,
+    ),
+    part=st.floats(0, 1),
+)
+def test_a_total_is_shared_out_in_proportion_below_the_most(sides, part):
+    weights = {name: weight for name, (weight, _) in sides.items()}
+    most = {name: n for name, (_, n) in sides.items()}
+    total = part * sum(most.values())
+    shares = shared_out(total, weights, most)
+    assert math.fsum(shares.values()) == pytest.approx(total)
+    assert all(shares[name] <= most[name] * (1 + 1e-12) for name in sides)
+    scales = {shares[name] / weights[name] for name in sides if shares[name] < most[name]}
+    full = [most[name] / weights[name] for name in sides if shares[name] == most[name]]
+    if scales:  # one factor for all that have room, that those without would exceed
+        assert min(scales) == pytest.approx(max(scales))
+        assert all(limit <= max(scales) * (1 + 1e-9) for limit in full)
+    numbers = whole_numbers(shares)
+    assert sum(numbers.values()) == round(sum(shares.values()))
+    assert all(abs(numbers[name] - shares[name]) < 1 for name in sides)
+    assert all(numbers[name] <= most[name] for name in sides)
+
+
+def test_the_largest_remainders_go_up():
+    assert whole_numbers({"a": 1.6, "b": 2.7, "c": 0.7}) == {"a": 1, "b": 3, "c": 1}
+    assert shared_out(10, {"a": 1, "b": 1, "c": 2}, {"a": 2, "b": 9, "c": 9}) == {
+        "a": 2,
+        "b": pytest.approx(8 / 3),
+        "c": pytest.approx(16 / 3),
+    }
