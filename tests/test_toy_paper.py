@@ -12,7 +12,7 @@ import pytest
 from lib.command.fresh import STAMP
 from tests.checkouts import ROOT, check_out, variables
 
-GUIDE = (ROOT / "docs" / "EXTEND.md").read_text()
+GUIDE = (ROOT / "docs" / "EXTEND.md").read_text().partition("## Add your paper")[2]
 STEPS = [block.split("\n") for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)]
 ROOM, LOOK = ([line.strip() for line in step if line.strip()] for step in STEPS[:2])
 COMMANDS = {line.split()[3]: line.removeprefix(".venv/bin/python -m lib ") for line in LOOK}
