@@ -333,7 +333,7 @@ def _cluster(scheduler: str | None) -> "Cluster | None":
     """Where the runs are made, if not on this machine alone."""
     if scheduler is None:
         return None
-    from lib.runs.cluster import Cluster  # needs the optional extra "cluster"
+    from lib.runs.cluster import Cluster
 
     return Cluster.parse(scheduler)
 

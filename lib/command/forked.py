@@ -18,7 +18,7 @@ from jupyter_client import AsyncKernelManager
 # none of ours: the compiled loops start a pool of threads, after which nothing may be forked
 IMPORTED = [
     *("torch", "numba", "pandas", "scipy.stats", "sklearn.datasets", "seaborn", "networkx"),
-    *("ipykernel.kernelapp", "psutil", "tqdm", "loky"),
+    *("ipykernel.kernelapp", "psutil", "tqdm"),
     "torch._dynamo",  # which the first optimiser imports
 ]
 

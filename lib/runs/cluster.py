@@ -1,8 +1,8 @@
-"""Runs on the workers of a Dask cluster. Needs the optional extra "cluster".
+"""Runs on the workers of a Dask cluster: processes of this machine or of others.
 
-If all workers see the folder of records they make their runs there, as processes at home do: a run
-whose worker is lost goes on elsewhere from its checkpoint. Otherwise a worker makes its runs in a
-scratch folder: the record that a run starts from is sent there, its own is sent back.
+If all workers see the folder of records, as those of this machine do, they make their runs there: a
+run whose worker is lost goes on elsewhere from its checkpoint. Otherwise a worker makes its runs in
+a scratch folder: the record that a run starts from is sent there, its own is sent back.
 """
 
 import contextlib
@@ -38,9 +38,12 @@ PLACES = ("local", "ssh", "slurm")  # where a cluster can be started
 RETRIES = 2  # of a run that its worker cannot make, for example because its disk is full
 PATIENCE = "10s"  # in which a scheduler must answer
 ALONE = 60.0  # seconds to wait for a first worker before saying so
+LOCK = "lock"  # in the folder of a sweep, held by its client
 SETTINGS = {
     "distributed.admin.large-graph-warning-threshold": "4 GiB",  # a run brings records
     "distributed.scheduler.allowed-failures": 2,  # with a third worker a run is given up
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,  # LeNet-5: half as fast
+    "distributed.worker.multiprocessing-method": "spawn",  # after a fork OpenMP would end it
     "distributed.worker.profile.enabled": False,  # it looks at every process 100 times a second
 }
 SLURM = {  # of a job, unless jobqueue.yaml says
@@ -59,7 +62,8 @@ class Cluster:
     """Where runs are made.
 
     Args:
-        place: "local", "ssh", "slurm", or the address of a scheduler that runs already.
+        place: "local" (this machine), "ssh", "slurm", or the address of a scheduler that runs
+            already.
         workers: how many are started: of "local" (default: a core each), of "slurm", on each host
             of "ssh" (default: 1).
         hosts: of "ssh"; the scheduler runs on the first one too.
@@ -90,9 +94,12 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connected(cluster: Cluster) -> Iterator[distributed.Client]:
+def connected(cluster: Cluster, folder: Path) -> Iterator[distributed.Client]:
     """A client of a cluster; what was started for it ends with the block.
 
+    Args:
+        cluster: which.
+        folder: for the files of workers of this machine.
     Raises: OSError if no scheduler answers; RuntimeError if SLURM takes no job.
     """
     opened = contextlib.ExitStack()
@@ -103,7 +110,7 @@ def connected(cluster: Cluster) -> Iterator[distributed.Client]:
             opened.enter_context(dask.config.set(SETTINGS))
             place = cluster.place
             if place in PLACES:
-                place = opened.enter_context(_started(cluster))
+                place = opened.enter_context(_started(cluster, folder))
             try:
                 client = distributed.Client(place, timeout=PATIENCE, set_as_default=False)
             except OSError as error:
@@ -135,17 +142,13 @@ def _without_interruption() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _started(cluster: Cluster) -> distributed.deploy.Cluster:
+def _started(
+    cluster: Cluster, folder: Path
+) -> contextlib.AbstractContextManager[distributed.deploy.Cluster]:
     """The cluster, started anew. Raises RuntimeError if SLURM takes no job."""
-    quiet = {"silence_logs": logging.CRITICAL}
     if cluster.place == "local":
-        return distributed.LocalCluster(
-            n_workers=cluster.workers or os.cpu_count(),
-            threads_per_worker=1,
-            memory_limit=None,
-            dashboard_address="127.0.0.1:0",
-            **quiet,
-        )
+        return _started_here(cluster.workers or os.cpu_count() or 1, folder)
+    quiet = {"silence_logs": logging.CRITICAL}
     if cluster.place == "ssh":
         worker = {"nthreads": 1, "n_workers": cluster.workers or 1, "memory_limit": None}
         return distributed.SSHCluster(
@@ -175,6 +178,32 @@ def _started(cluster: Cluster) -> distributed.deploy.Cluster:
     return jobs
 
 
+@contextlib.contextmanager
+def _started_here(n_workers: int, folder: Path) -> Iterator[distributed.LocalCluster]:
+    """A cluster of this machine, which writes in the folder. Its workers end at once, whatever they
+    do: records are whole, and what an interrupted run loses is in its checkpoint.
+    """
+    with (
+        dask.config.set({"temporary-directory": str(folder.resolve())}),
+        distributed.LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            memory_limit=None,
+            dashboard_address="127.0.0.1:0",
+            security=True,  # others who use this machine are kept out
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
+        try:
+            yield cluster
+        finally:
+            for nanny in cluster.workers.values():
+                nanny.close_gracefully()  # it does not start its worker again
+                if nanny.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(nanny.pid, signal.SIGKILL)
+
+
 # ------------------------------------------------------------------------------------- the client
 
 
@@ -184,7 +213,7 @@ class Sweep:
 
     Attributes:
         store: that of the client.
-        token: name of a file in its folder of runs, which the client has locked.
+        token: name of a folder in its folder of runs, in which the client holds a lock.
         facts: the client's, see :func:`_facts`.
         shared: whether runs are made in that store.
     """
@@ -205,21 +234,21 @@ def workers(
         room for a record; as :func:`connected`.
     """
     for left in store.runs.glob(".sweep-*"):  # of commands that were killed
-        if not locks.is_held(left):
-            with contextlib.suppress(OSError):
-                left.unlink()
-    token = store.runs / f".sweep-{uuid.uuid4().hex[:12]}"
+        if not locks.is_held(left / LOCK):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = store.runs / f".sweep-{uuid.uuid4().hex[:12]}"
     with contextlib.ExitStack() as opened:
-        opened.enter_context(locks.held(token))
-        opened.callback(token.unlink, missing_ok=True)
-        client = opened.enter_context(connected(cluster))
-        say(f"the cluster is watched at {client.dashboard_link}")
+        opened.callback(shutil.rmtree, folder, ignore_errors=True)
+        opened.enter_context(locks.held(folder / LOCK))
+        client = opened.enter_context(connected(cluster, folder))
+        if cluster.place != "local":
+            say(f"the cluster is watched at {client.dashboard_link}")
         try:
             client.wait_for_workers(1, timeout=ALONE)
         except TimeoutError:
             say(f"no worker has come for {ALONE:.0f} s: docs/CLUSTER.md says where to look")
             client.wait_for_workers(1)
-        sweep = Sweep(store, token.name, _facts({run.dataset for run in runs}), shared=True)
+        sweep = Sweep(store, folder.name, _facts({run.dataset for run in runs}), shared=True)
         answers = client.run(check, sweep, on_error="return")
         for address, answer in answers.items():
             if isinstance(answer, ClusterLost):
@@ -290,7 +319,7 @@ def check(sweep: Sweep, dask_worker: distributed.Worker) -> bool:
             words.append(f"its {name} is {ours[name]}, here {theirs}")
     if words:
         raise ClusterLost(f"worker {dask_worker.address} cannot be used: {' and '.join(words)}")
-    return locks.is_held(sweep.store.runs / sweep.token)  # by the client
+    return locks.is_held(sweep.store.runs / sweep.token / LOCK)  # by the client
 
 
 def make(sweep: Sweep, run: Run, given: dict[Run, Files]) -> Answer:

@@ -1,20 +1,10 @@
-"""Run what is missing: a loop, worker processes or those of a cluster, each only maps
-``Store.make``.
-"""
+"""Make the runs that are missing: in a loop here, or side by side on the workers of a cluster."""
 
-import contextlib
-import os
-import signal
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import torch
-from loky import ProcessPoolExecutor
-from loky.process_executor import BrokenProcessPool
 
 from lib.runs import agenda
 from lib.runs.config import Run
@@ -26,9 +16,7 @@ from lib.runs.records import Store
 if TYPE_CHECKING:
     from lib.runs.cluster import Cluster
 
-LEAK = "LOKY_MAX_MEMORY_LEAK_SIZE"
 GONE = "the scheduler is gone: no record is lost, the same command continues"
-KEPT = 2e9  # bytes: a worker keeps the data it has read for its next run, which is no leak
 
 
 class RunsFailed(RuntimeError):
@@ -86,7 +74,7 @@ def make_missing(
     Args:
         store: of the records.
         runs: which.
-        jobs: worker processes; 1 makes the runs here, on all of torch's threads.
+        jobs: worker processes on this machine; 1 makes the runs here, on all of torch's threads.
         cluster: where the runs are made instead, see :mod:`lib.runs.cluster`.
         progress: whether to show how far they are, in epochs, and what is being run.
         ignore_shipped: whether records in data/results do not count, only those of data/runs.
@@ -111,12 +99,10 @@ def make_missing(
         if alone:
             failures = list(_one_by_one(store, missing, shown))
         elif missing:
-            if cluster is None:
-                workers = _processes(store, min(jobs, len(missing)))
-            else:
-                from lib.runs import cluster as clusters  # needs the optional extra "cluster"
+            from lib.runs import cluster as clusters  # imports Dask, which few commands need
 
-                workers = clusters.workers(store, missing, cluster, shown.say)
+            where = cluster or clusters.Cluster("local", min(jobs, len(missing)))
+            workers = clusters.workers(store, missing, where, shown.say)
             failures = _side_by_side(store, missing, asked, workers, shown)
     if failures:
         sentences = "; ".join(failures)
@@ -140,7 +126,7 @@ def _side_by_side(
     store: Store,
     missing: list[Run],
     asked: set[str],
-    workers: contextlib.AbstractContextManager[agenda.Pool],
+    workers: AbstractContextManager[agenda.Pool],
     shown: Progress,
 ) -> list[str]:
     """Run some at a time; the sentences of those that fail and were asked for: whatever starts from
@@ -174,46 +160,6 @@ def _side_by_side(
                 raise agenda.ClusterLost("; ".join([lost[0], *failures]))
             _show(shown, list(waiting.left.values()), agenda.begun(store, making.values()))
     return failures
-
-
-@contextlib.contextmanager
-def _processes(store: Store, jobs: int) -> Iterator[agenda.Pool]:
-    """Worker processes of this machine."""
-    kept = {LEAK: os.environ.get(LEAK, str(KEPT))}
-    start = {"initializer": _start_worker, "initargs": (os.getpid(),)}
-    pool = ProcessPoolExecutor(jobs, env=kept, **start)
-
-    def submit(run: Run) -> Future[agenda.Answer]:
-        try:
-            return pool.submit(_work, store, run)
-        except BrokenProcessPool as error:  # where one was killed, all that follow fail so
-            failed: Future[agenda.Answer] = Future()
-            failed.set_exception(error)
-            return failed
-
-    try:
-        yield agenda.Pool(submit, lambda: jobs, lambda: True)
-    except BaseException:
-        pool.shutdown(kill_workers=True)  # what they lose is in their checkpoints
-        raise
-    pool.shutdown()
-
-
-def _start_worker(parent: int) -> None:
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends workers
-
-
-def _end_with(parent: int) -> None:
-    """End this worker when its parent is gone; what it loses is in its checkpoint."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _work(store: Store, run: Run) -> None:
-    torch.set_num_threads(1)
-    store.make(run, progress=partial(agenda.note, store, run))
 
 
 def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:

@@ -346,9 +346,8 @@ def test_unknown_or_wrong_words_are_refused_in_one_line(words, sentence, capsys)
 
 
 def test_cluster_without_its_packages_names_what_to_install(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "lib.runs.cluster", raising=False)  # of an earlier test
-    status, _, err = run(capsys, *"run tiny --scheduler tcp://127.0.0.1:1".split())
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    status, _, err = run(capsys, *"run tiny --scheduler slurm:1".split())
     assert status == 1 and 'pip install -e ".[cluster]"' in err
 
 

@@ -5,10 +5,8 @@ import dataclasses
 import os
 import signal
 from concurrent.futures import Future
-from types import SimpleNamespace
 
 import pytest
-from loky.process_executor import BrokenProcessPool
 
 from lib.runs import cluster as clusters
 from lib.runs import executors
@@ -197,16 +195,6 @@ def test_workers_end_with_their_parent_and_nothing_is_lost(how, made):
     (record,) = sweep(made, [rest], progress=False)
     assert record.environment["begun"] >= counted_before
     assert record.metrics["step"].tolist() == [*range(1, LONG[0].steps + 1)]
-
-
-def test_runs_after_a_killed_worker_fail_with_its_error(made, monkeypatch):
-    def submit(*arguments):
-        raise BrokenProcessPool("a worker was killed")
-
-    pool = SimpleNamespace(submit=submit, shutdown=lambda: None)
-    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda *_, **__: pool)
-    with pytest.raises(RunsFailed, match=r"2 of 2 runs failed\. .* a worker was killed"):
-        sweep(made, RUNS[:2], jobs=2, progress=False)
 
 
 # -------------------------------------------------------------------------------- a lost cluster
