@@ -223,12 +223,28 @@ def _texts(notebooks: Iterator[Path]) -> Dump:
             if "nbval-ignore-output" in cell["metadata"].get("tags", []):
                 continue
             name = cell.get("id", number)
-            for i, output in enumerate(cell.get("outputs", [])):
-                shown = {"stdout": output["text"]} if "text" in output else output.get("data", {})
+            for i, shown in enumerate(_shown(cell.get("outputs", []))):
                 for kind in ("stdout", "text/plain", "text/html"):
                     if kind in shown:
                         outputs[f"cell {name} output {i} {kind}"] = "".join(shown[kind])
     return dump
+
+
+def _shown(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each output its forms by name. Where a kernel sends what is printed in several pieces they
+    are one: where it cuts depends on the time.
+    """
+    shown: list[dict[str, Any]] = []
+    before = None  # the stream that the last output was
+    for output in outputs:
+        if "text" not in output:
+            shown.append(output.get("data", {}))
+        elif output["name"] == before:
+            shown[-1]["stdout"] += "".join(output["text"])
+        else:
+            shown.append({"stdout": "".join(output["text"])})
+        before = output.get("name")
+    return shown
 
 
 def _tables(folder: Path, pattern: str = "*/*.csv") -> Dump:

@@ -191,6 +191,20 @@ def test_texts_of_a_notebook_are_those_that_nbval_compares(tmp_path):
     }
 
 
+def test_pieces_of_what_a_cell_prints_are_one():
+    def printed(text, name="stdout"):
+        return new_output("stream", name=name, text=text)
+
+    picture = new_output("display_data", {"text/plain": "<Figure>"})
+    pieces = [printed("a\n"), printed("b\n"), picture, printed("c\n"), printed("d", "stderr")]
+    assert dump._shown(pieces) == [
+        {"stdout": "a\nb\n"},
+        {"text/plain": "<Figure>"},
+        {"stdout": "c\n"},
+        {"stdout": "d"},
+    ]
+
+
 def test_tables_are_compared_line_by_line(tmp_path):
     (tmp_path / "10_try").mkdir()
     (tmp_path / "10_try" / "rates.csv").write_text("rate\n0.5\n")
