@@ -76,11 +76,11 @@ relative:
 	@for file in .venv/lib/python3.*/site-packages/_editable_impl_*.pth; do \
 		test ! -f "$$file" || echo ../../../.. > "$$file"; done
 
-notebooks: .venv/.stamp  ## store the outputs of the notebooks and the tables of the pages anew
+notebooks: .venv/.stamp  ## store the outputs of the notebooks, the tables of the pages and the verdicts anew
 	@$(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False \
 		--KernelManager.transport_encryption=auto notebooks/*.ipynb
-	@$(BIN) -c 'from lib.command import pages; pages.update()'
+	@$(BIN) -c 'from lib.command import judged, pages; pages.update(); judged.ship()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=python3.12)

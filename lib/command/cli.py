@@ -5,7 +5,6 @@ What a command needs is imported in it, so that the help answers at once.
 """
 
 import ast
-import contextlib
 import json
 import math
 import os
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from lib.runs.config import Run
 
 LABELS = ("method", "variant", "dataset")  # fields that choose among the runs
-VERDICTS = "verdicts-{profile}.json"  # kept among the runs of this machine
 
 
 class Commands(click.Group):
@@ -515,6 +513,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
     CLAIM is one claim, as S03, of which all is shown, or the letter of a paper.
     """
     from lib import papers
+    from lib.command import judged
     from lib.report.verdicts import in_full
 
     ids = _ids_of(claims)
@@ -525,7 +524,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
             text = table.to_string(index=False, float_format="{:.3f}".format)
         _report(target, table, text)
         return
-    table = _verdicts(profile, ids)
+    table = judged.verdicts(profile, ids)
     if len(table) == 1:
         row = table.iloc[0].to_dict()
         claim = papers.PUBLISHED.set_index("id").loc[row["id"]]
@@ -552,34 +551,6 @@ def _ids_of(names: Sequence[str]) -> list[str] | None:
     for name in wanted:
         check_known("claim", name, [*dict.fromkeys(papers_of.values()), *known])
     return [claim for claim in known if {claim, papers_of[claim]} & wanted]
-
-
-def _verdicts(profile: str, ids: list[str] | None) -> "pd.DataFrame":
-    """The verdicts. Those of all claims are kept until something that they come from changes."""
-    import pandas as pd
-
-    from lib import papers
-    from lib.command import fresh
-    from lib.runs.progress import Progress
-
-    kept = papers.STORE.runs / VERDICTS.format(profile=profile)
-    sources = fresh.digest(fresh.common(), fresh.of_records(papers.EXPERIMENTS, profile))
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        content = json.loads(kept.read_text())
-        if content["sources"] == sources:
-            table = pd.DataFrame(content["rows"])
-            table = table.astype({"value": float, "low": float, "high": float, "n": "Int64"})
-            return table if ids is None else table[table["id"].isin(ids)]
-    total = len(papers.PUBLISHED) if ids is None else len(ids)
-    with Progress(total, "claim", shown=total > 1) as shown:
-        table = papers.verdicts(profile, ids, progress=lambda done: shown.show(done, ""))
-    if ids is None:
-        rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        with contextlib.suppress(OSError):  # where nothing can be kept they are judged each time
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with whole(kept) as part:
-                part.write_text(json.dumps({"sources": sources, "rows": rows}))
-    return table
 
 
 def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib import papers, paths
 from lib.files import sha256, whole
-from lib.runs.records import RECORDS
+from lib.runs.records import RECORDS, Store
 
 STAMP = ".rendered.json"
 QUOTED = re.compile(r'"(\w+)"')
@@ -38,11 +38,16 @@ def common() -> str:
     return digest(paths.LIBRARY, paths.ROOT / "requirements.txt", paths.REFERENCE, *tables)
 
 
-def of_records(experiments: Iterable[str], profile: str) -> str:
+def of_records(experiments: Iterable[str], profile: str, store: Store | None = None) -> str:
     """Of the stored records of experiments: all that a clone brings, and those of a profile that
     were made here. Where a data set cannot be had, these are the runs on the one that stands in.
+
+    Args:
+        experiments: their names.
+        profile: of the runs made here.
+        store: of the records; None for that of the papers.
     """
-    store, parts = papers.STORE, []
+    store, parts = store or papers.STORE, []
     for name in sorted(experiments):
         parts.append(store.results / name)
         for run in papers.EXPERIMENTS[name].runs(profile):

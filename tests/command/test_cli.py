@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lib import bench, command, data, papers, paths
-from lib.command import cli, notebooks
+from lib.command import cli, judged, notebooks
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.training import training
 from lib.runs import record
@@ -408,6 +408,29 @@ def test_verdicts_are_kept_until_something_changes(capsys, monkeypatch, small):
     run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)
     run(capsys, *words)
     assert judged == ["smoke", "smoke"]
+
+
+def test_verdicts_that_come_with_a_clone_are_shown_while_nothing_changes(
+    capsys, monkeypatch, small, tmp_path
+):
+    """They are the same rows as judged ones."""
+    words = ("claims", "--json", "-")
+    monkeypatch.setattr(judged, "SHIPPED", tmp_path / "data" / "verdicts.json")
+    before = run(capsys, *words)[1]
+    judged.ship()
+    for kept in papers.STORE.runs.glob("verdicts-*.json"):
+        kept.unlink()
+    asked, verdicts = [], papers.verdicts
+
+    def noted(*given, **how):
+        asked.append(given)
+        return verdicts(*given, **how)
+
+    monkeypatch.setattr(papers, "verdicts", noted)
+    assert run(capsys, *words)[1] == before and asked == []
+    run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)
+    run(capsys, *words)
+    assert asked == [("paper", None)]
 
 
 def test_every_claim_has_one_line_that_fits(capsys, monkeypatch):

@@ -1,0 +1,59 @@
+"""The verdicts, kept until something that they come from changes: the library, its packages, the
+tables or the records. Those of the repository come with a clone.
+"""
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from lib import papers, paths
+from lib.command import fresh
+from lib.files import whole
+from lib.report.verdicts import verdicts as judge
+from lib.runs.progress import Progress
+from lib.runs.records import Store
+
+SHIPPED = paths.ROOT / "data" / "verdicts.json"  # of the profile paper
+
+
+def verdicts(profile: str, ids: list[str] | None = None) -> pd.DataFrame:
+    """The verdicts, see :func:`lib.papers.verdicts`; judged unless kept ones are up to date."""
+    sources = _sources(papers.STORE, profile)
+    own = papers.STORE.runs / f"verdicts-{profile}.json"
+    for path in (own, SHIPPED):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["sources"] == sources:
+                table = pd.DataFrame(content["rows"])
+                table = table.astype({"value": float, "low": float, "high": float, "n": "Int64"})
+                return table if ids is None else table[table["id"].isin(ids)]
+    total = len(papers.PUBLISHED) if ids is None else len(ids)
+    with Progress(total, "claim", shown=total > 1) as shown:
+        table = papers.verdicts(profile, ids, progress=lambda done: shown.show(done, ""))
+    if ids is None:
+        with contextlib.suppress(OSError):  # where nothing can be kept they are judged each time
+            _keep(own, sources, table)
+    return table
+
+
+def ship() -> None:
+    """Store the verdicts on the records of the repository for those who clone it."""
+    shipped = dataclasses.replace(papers.STORE, runs=papers.STORE.results)
+    table = judge(papers.CLAIMS, shipped.of, papers.PUBLISHED, "paper")
+    _keep(SHIPPED, _sources(shipped, "paper"), table)
+
+
+def _sources(store: Store, profile: str) -> str:
+    """Digest of all that the verdicts in a profile come from."""
+    records = fresh.of_records(papers.EXPERIMENTS, profile, store)
+    return fresh.digest(fresh.common(), profile, records)
+
+
+def _keep(path: Path, sources: str, table: pd.DataFrame) -> None:
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as part:
+        part.write_text(json.dumps({"sources": sources, "rows": rows}, indent=1) + "\n")
