@@ -214,12 +214,14 @@ class Sweep:
     Attributes:
         store: that of the client.
         token: name of a folder in its folder of runs, in which the client holds a lock.
+        datasets: names of the data sets of the runs.
         facts: the client's, see :func:`_facts`.
         shared: whether runs are made in that store.
     """
 
     store: Store
     token: str
+    datasets: tuple[str, ...]
     facts: dict[str, Any]
     shared: bool
 
@@ -248,7 +250,8 @@ def workers(
         except TimeoutError:
             say(f"no worker has come for {ALONE:.0f} s: docs/CLUSTER.md says where to look")
             client.wait_for_workers(1)
-        sweep = Sweep(store, folder.name, _facts({run.dataset for run in runs}), shared=True)
+        datasets = tuple(sorted({run.dataset for run in runs}))
+        sweep = Sweep(store, folder.name, datasets, _facts(datasets), shared=True)
         answers = client.run(check, sweep, on_error="return")
         for address, answer in answers.items():
             if isinstance(answer, ClusterLost):
@@ -298,7 +301,7 @@ def _facts(datasets: Iterable[str]) -> dict[str, Any]:
     """What must be the same on client and workers: code, versions, the content of data sets."""
     own = environment()
     facts = {"code": own["code_sha256"][:12], "numerics": own["numerics"], **own["versions"]}
-    for name in sorted(datasets):
+    for name in datasets:
         with contextlib.suppress(data.DataUnavailable):
             facts[name] = data.origin(name)["sha256"][:12]
     return facts
@@ -310,7 +313,7 @@ def check(sweep: Sweep, dask_worker: distributed.Worker) -> bool:
     Raises: ClusterLost if it has other code, versions or data.
     """
     torch.set_num_threads(1)
-    ours = _facts(name for name in sweep.facts if name in data.NAMES)
+    ours = _facts(sweep.datasets)
     words = []
     for name, theirs in sweep.facts.items():
         if name not in ours:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from distributed.security import Security
 
+from lib import data
 from lib.files import NotWritten
 from lib.runs import agenda, executors
 from lib.runs import cluster as clusters
@@ -262,6 +263,14 @@ def test_workers_of_this_machine_keep_others_out_and_their_memory(tmp_path):
     assert "MALLOC_TRIM_THRESHOLD_" not in variables_of_worker
 
 
+def test_data_of_ones_own_are_those_of_the_workers(seen, cluster, tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("a,b\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    run = Counting("twin", dataset=f"{path}:b")
+    (record,) = sweep(seen, [run], cluster=cluster, progress=False)
+    assert record.environment["data"]["sha256"] == data.origin(f"{path}:b")["sha256"]
+
+
 # ------------------------------------------------------------------------------- what gets lost
 
 
@@ -418,7 +427,7 @@ def test_worker_that_comes_later_is_refused_by_name(seen, cluster, monkeypatch):
 
 def test_store_without_locks_that_reach_workers_is_not_shared(seen, tmp_path):
     """As on a disk of several machines whose locks do not leave them."""
-    sweep = clusters.Sweep(seen, "token", {}, shared=True)
+    sweep = clusters.Sweep(seen, "token", (), {}, shared=True)
     assert not clusters.check(sweep, None)
     (seen.runs / "token").mkdir(parents=True)
     (seen.runs / "token" / "lock").touch()
