@@ -80,7 +80,7 @@ notebooks: .venv/.stamp  ## store the outputs of the notebooks, the tables of th
 	@$(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False \
 		--KernelManager.transport_encryption=auto notebooks/*.ipynb
-	@$(BIN) -c 'from lib.command import judged, pages; pages.update(); judged.ship()'
+	@$(BIN) -c 'from lib.command import pages; pages.update()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=python3.12)

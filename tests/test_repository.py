@@ -4,6 +4,7 @@ import ast
 import base64
 import functools
 import io
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -19,7 +21,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from PIL import Image
 
-from lib.command import pages
+from lib.command import judged, pages
 
 ROOT = Path(__file__).resolve().parents[1]
 LIB = sorted((ROOT / "lib").rglob("*.py"))
@@ -321,3 +323,9 @@ def test_notebooks_store_pictures_in_true_colours():
 def test_page_shows_what_the_records_say(page):
     text = (ROOT / page).read_text()
     assert pages.renewed(text) == text and "<!-- begin" in text
+
+
+def test_verdicts_that_a_clone_shows_are_those_of_the_page(monkeypatch):
+    rows = pd.DataFrame(json.loads(judged.SHIPPED.read_text())["rows"])
+    monkeypatch.setattr(pages, "verdicts", lambda *_: rows)
+    assert pages.all_verdicts() in (ROOT / "docs" / "VERDICTS.md").read_text()

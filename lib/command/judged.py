@@ -39,11 +39,11 @@ def verdicts(profile: str, ids: list[str] | None = None) -> pd.DataFrame:
     return table
 
 
-def ship() -> None:
+def ship(path: Path = SHIPPED) -> None:
     """Store the verdicts on the records of the repository for those who clone it."""
     shipped = dataclasses.replace(papers.STORE, runs=papers.STORE.results)
     table = judge(papers.CLAIMS, shipped.of, papers.PUBLISHED, "paper")
-    _keep(SHIPPED, _sources(shipped, "paper"), table)
+    _keep(path, _sources(shipped, "paper"), table)
 
 
 def _sources(store: Store, profile: str) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from pybtex.database import Entry, parse_file
 
 from lib import bench, papers
-from lib.command import notebooks
+from lib.command import judged, notebooks
 from lib.files import whole
 from lib.paths import REFERENCE, ROOT
 from lib.report import benchmark, tables
@@ -31,12 +31,15 @@ BIBLIOGRAPHY = REFERENCE / "references.bib"
 
 
 def update(root: Path = ROOT) -> None:
-    """Write the generated tables of every page anew, from the records of the paper profile."""
+    """Write the generated tables of every page anew, from the records of the paper profile, and the
+    verdicts that a clone shows.
+    """
     for page in PAGES:
         path = root / page
         new = renewed(path.read_text(encoding="utf-8"))
         with whole(path) as part:
             part.write_text(new, encoding="utf-8")
+    judged.ship(root / "data" / "verdicts.json")
 
 
 def renewed(text: str) -> str:

@@ -57,9 +57,12 @@ def test_accuracies_have_a_row_a_method_and_a_column_a_data_set():
 def test_update_writes_every_table_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "PAGES", ("one.md", "two.md"))
     monkeypatch.setattr(pages, "TABLES", {"a": lambda: "| table |", "b": lambda: "other"})
+    shipped = []
+    monkeypatch.setattr(pages.judged, "ship", shipped.append)
     for name in pages.PAGES:
         (tmp_path / name).write_text(TEXT)
     pages.update(tmp_path)
+    assert shipped == [tmp_path / "data" / "verdicts.json"]
     for name in pages.PAGES:
         assert (tmp_path / name).read_text() == TEXT.replace("old", "| table |")
 
