@@ -2,14 +2,25 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report import labels
-from lib.report.layout import head, panels
+from lib.report.layout import WIDTH, handles_of, head, legend_beside, log_x, panels
 
 QUARTILES = "#cc0000"
+LEGEND = 1.6  # inches beside curves
 POINT = ["density", "batch", "n_in", "n", "threads"]
+SHARED_AXIS = {
+    "n": "neurons of a layer",
+    "density": "density",
+    "batch": "examples in a batch",
+}
+COSTS = {  # measures that want more than their name: title and unit
+    "peak_memory": ("memory above torch and kernels", "peak, MiB"),
+    "cd1_step": ("CD-1 step", "milliseconds"),
+}
 
 # -------------------------------------------------------------------------------------- tables
 
@@ -70,7 +81,7 @@ def step_bars(steps: pd.DataFrame, title: str, below: str = "") -> Figure:
         places = [-place for place in range(len(rows))]
         ax.set_yticks(places, rows["contender"].map(name_of), fontsize="small")
         ax.set_title(f"{100 * density:.3g} % of the links", fontsize="medium")
-        ax.set_xlabel("milliseconds a training step (× ours)")
+        ax.set_xlabel("milliseconds (× ours)")
         ax.margins(x=0.45)
     head(fig, title, below)
     return fig
@@ -85,3 +96,44 @@ def _step_bar(ax: Axes, y: int, row: dict) -> None:
     if row["contender"] not in ("fused", "floor") and not np.isnan(row["ratio"]):
         text += f" · {row['ratio']:.2g} ×" if row["ratio"] < 10 else f" · {row['ratio']:.0f} ×"
     ax.text(high, y, text, va="center", fontsize="small")
+
+
+def cost_curves(table: pd.DataFrame, against: str, title: str, below: str = "") -> Figure:
+    """A panel a measure against "n", "density" or "batch": median, bars from quartile to quartile.
+
+    Args:
+        table: rows of lib.bench.obtain; none gives an empty panel that says so.
+        against: column of the horizontal axis.
+        title, below: see :func:`lib.report.layout.head`.
+    """
+    groups = table.groupby("measure", sort=False)
+    width = (WIDTH - LEGEND) / max(1, len(groups))
+    fig, axs = panels(len(groups), width, 3.4, title, below, margin=LEGEND)
+    for ax, (measure, costs) in zip(axs, groups, strict=False):
+        for contender, line in costs.groupby("contender", sort=False):
+            line = line.sort_values(against)
+            median = line["median_ms"]
+            bars = (median - line["low_ms"], line["high_ms"] - median)
+            look = labels.CONTENDERS[contender]
+            ax.errorbar(line[against], median, bars, ms=5, **look)
+        _cost_axes(ax, measure, against, costs[against].unique())
+    if len(table):
+        legend_beside(fig, handles_of(axs))
+    return fig
+
+
+def _cost_axes(
+    ax: Axes,
+    measure: str,
+    against: str,
+    ticks: np.ndarray,
+) -> None:
+    name, unit = COSTS.get(measure, (measure.replace("_", " "), "milliseconds"))
+    ax.set(title=name, xlabel=SHARED_AXIS[against], ylabel=unit)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(ticker.NullFormatter())
+    log_x(ax, ticker.FixedLocator(sorted(ticks)))
+    if len(ticks) > 4:
+        ax.tick_params(axis="x", labelrotation=45)

@@ -20,21 +20,11 @@ from lib.report.layout import (
     handles_of,
     label_ends,
     legend_beside,
-    log_x,
     outer_labels,
     panels,
     plain_logs,
 )
 
-SHARED_AXIS = {
-    "n": "neurons of a layer",
-    "density": "density",
-    "batch": "examples in a batch",
-}
-COSTS = {  # measures that want more than their name: title and unit
-    "peak_memory": ("memory above torch and kernels", "peak, MiB"),
-    "cd1_step": ("CD-1 step", "milliseconds"),
-}
 VOICES = 5  # curves of a panel that speak; of more, only those that a room says do
 DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 EVEN_PER_ROW = 4  # panels in a row where four are all
@@ -219,46 +209,6 @@ def _name_ends(ax: Axes, curves: pd.DataFrame, names: dict[str, str]) -> None:
         text = "below:\n" + "\n".join(hidden)
         where = {"transform": ax.transAxes, "ha": "right", "va": "bottom"}
         ax.text(0.98, 0.02, text, fontsize="x-small", color="#555555", **where)
-
-
-def cost_curves(table: pd.DataFrame, against: str, title: str, below: str = "") -> Figure:
-    """A panel a measure against "n", "density" or "batch": median, bars from quartile to quartile.
-
-    Args:
-        table: rows of lib.bench.obtain; none gives an empty panel that says so.
-        against: column of the horizontal axis.
-        title, below: see :func:`lib.report.layout.head`.
-    """
-    groups = table.groupby("measure", sort=False)
-    fig, axs = panels(len(groups), 3.4, 3.4, title, below, margin=1.6)
-    for ax, (measure, costs) in zip(axs, groups, strict=False):
-        for contender, line in costs.groupby("contender", sort=False):
-            line = line.sort_values(against)
-            median = line["median_ms"]
-            bars = (median - line["low_ms"], line["high_ms"] - median)
-            look = labels.CONTENDERS[contender]
-            ax.errorbar(line[against], median, bars, ms=5, **look)
-        _cost_axes(ax, measure, against, costs[against].unique())
-    if len(table):
-        legend_beside(fig, handles_of(axs))
-    return fig
-
-
-def _cost_axes(
-    ax: Axes,
-    measure: str,
-    against: str,
-    ticks: np.ndarray,
-) -> None:
-    name, unit = COSTS.get(measure, (measure.replace("_", " "), "milliseconds"))
-    ax.set(title=name, xlabel=SHARED_AXIS[against], ylabel=unit)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(ticker.NullFormatter())
-    log_x(ax, ticker.FixedLocator(sorted(ticks)))
-    if len(ticks) > 6:
-        ax.tick_params(axis="x", labelrotation=45)
 
 
 # ------------------------------------------------------------------ perturbations and differences

@@ -87,3 +87,53 @@ def test_bars_have_a_panel_a_density(steps):
 
 def test_table_without_rows_says_so():
     assert says_not_run(benchmark.step_bars(pd.DataFrame(columns=COLUMNS), "title"))
+
+
+# costs
+
+
+def costs(measure, contender, n, median):
+    row = {"measure": measure, "contender": contender, "n": n, "median_ms": median}
+    return row | {"low_ms": median - 1, "high_ms": median + 2}
+
+
+@pytest.fixture
+def cost_table():
+    rows = [
+        costs("training_step", "fused", 1000, 5.0),
+        costs("training_step", "fused", 250, 3.0),
+        costs("training_step", "dense", 1000, 20.0),
+        costs("peak_memory", "fused", 1000, 90.0),
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_costs_have_a_panel_a_measure_with_its_unit(cost_table):
+    step, memory = benchmark.cost_curves(cost_table, "n", "title").axes
+    assert step.get_title() == "training step"
+    assert step.get_ylabel() == "milliseconds"
+    assert memory.get_title() == "memory above torch and kernels"
+    assert memory.get_ylabel() == "peak, MiB"
+    assert step.get_xlabel() == "neurons of a layer"
+
+
+def test_costs_are_drawn_from_left_to_right_with_quartiles(cost_table):
+    ax = benchmark.cost_curves(cost_table, "n", "title").axes[0]
+    assert ax.lines[0].get_xydata().tolist() == [[250, 3.0], [1000, 5.0]]
+    bars = ax.collections[0].get_segments()
+    assert bars[0][:, 1].tolist() == [2.0, 5.0]
+
+
+def test_costs_name_the_contenders(cost_table):
+    fig = benchmark.cost_curves(cost_table, "n", "title")
+    names = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert names == ["this library", "dense"]
+
+
+def test_costs_have_a_tick_at_every_width_measured(cost_table):
+    ax = benchmark.cost_curves(cost_table, "n", "title").axes[0]
+    assert ax.get_xticks().tolist() == [250, 1000]
+
+
+def test_costs_of_nothing_say_not_run(cost_table):
+    assert says_not_run(benchmark.cost_curves(cost_table[:0], "n", "t"))

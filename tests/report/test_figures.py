@@ -125,54 +125,8 @@ def test_method_without_a_label_is_drawn_in_grey_under_its_raw_name(curves):
     assert ax.lines[0].get_color() == labels.GREY
 
 
-# costs
-
-
-def costs(measure, contender, n, median):
-    row = {"measure": measure, "contender": contender, "n": n, "median_ms": median}
-    return row | {"low_ms": median - 1, "high_ms": median + 2}
-
-
-@pytest.fixture
-def cost_table():
-    rows = [
-        costs("training_step", "fused", 1000, 5.0),
-        costs("training_step", "fused", 250, 3.0),
-        costs("training_step", "dense", 1000, 20.0),
-        costs("peak_memory", "fused", 1000, 90.0),
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_costs_have_a_panel_a_measure_with_its_unit(cost_table):
-    step, memory = figures.cost_curves(cost_table, "n", "title").axes
-    assert step.get_title() == "training step"
-    assert step.get_ylabel() == "milliseconds"
-    assert memory.get_title() == "memory above torch and kernels"
-    assert memory.get_ylabel() == "peak, MiB"
-    assert step.get_xlabel() == "neurons of a layer"
-
-
-def test_costs_are_drawn_from_left_to_right_with_quartiles(cost_table):
-    ax = figures.cost_curves(cost_table, "n", "title").axes[0]
-    assert ax.lines[0].get_xydata().tolist() == [[250, 3.0], [1000, 5.0]]
-    bars = ax.collections[0].get_segments()
-    assert bars[0][:, 1].tolist() == [2.0, 5.0]
-
-
-def test_costs_name_the_contenders(cost_table):
-    fig = figures.cost_curves(cost_table, "n", "title")
-    assert texts_of(fig.legends[0]) == ["this library", "dense"]
-
-
-def test_costs_have_a_tick_at_every_width_measured(cost_table):
-    ax = figures.cost_curves(cost_table, "n", "title").axes[0]
-    assert ax.get_xticks().tolist() == [250, 1000]
-
-
-def test_figures_without_numbers_say_not_run(curves, cost_table):
+def test_figures_without_numbers_say_not_run(curves):
     assert says_not_run(figures.accuracy_curves(curves[:0], "t"))
-    assert says_not_run(figures.cost_curves(cost_table[:0], "n", "t"))
 
 
 # perturbations

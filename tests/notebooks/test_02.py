@@ -1,0 +1,155 @@
+"""What notebook 02 says is what the stored benchmark and records say."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import papers
+from lib.paths import RESULTS
+from tests.prose import Prose
+
+DENSE = ("dense", "dense_modules", "masked")
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """Every row of the stored benchmark."""
+    return pd.DataFrame(json.loads((RESULTS / "bench.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """(seconds, accuracy) after every epoch of each run, by data set and variant."""
+    found = {}
+    for record in papers.STORE.of("time_to_accuracy", "paper"):
+        curve = np.array([record.environment["clock"], 100 * record.metrics["test_accuracy"]])
+        found.setdefault((record.config.dataset, record.config.variant), []).append(curve)
+    return found
+
+
+def table(bench, value="median_ms", **chosen):
+    """Values by contender, of rows with one for each."""
+    for name, wanted in chosen.items():
+        bench = bench[bench[name] == wanted]
+    assert bench["contender"].is_unique
+    return bench.set_index("contender")[value]
+
+
+def test_numbers_of_the_text_are_those_of_the_benchmark(bench, runs):
+    text = Prose("02_speed_and_scale")
+    says = text.says
+    of_steps(says, bench)
+    of_others(says, bench)
+    of_widths(says, bench)
+    of_machines(says, bench)
+    on_the_clock(says, runs)
+    says("into *tiles* of 64 examples")
+    says("two cores and AVX-512")
+    assert not text.uncovered()
+
+
+def of_steps(says, bench):
+    steps = bench[(bench["measure"] == "training_step") & (bench["sweep"] == "steps")]
+    here = {"batch": 128, "threads": 2}
+    few, usual = (table(steps, "ratio", density=density, **here) for density in (0.01, 0.046))
+    words = "At 1 % of the links a training step in plain dense PyTorch takes {:.0f} times"
+    says(words, few["dense_modules"])
+    words = "At 4.6 %, about as many as our MNIST networks have, it takes {:.0f} times as long"
+    says(words, usual["dense_modules"])
+    rivals = ["torch_sparse", "sparselab", "sparseprop"]
+    ratios = np.concatenate([few[rivals], usual[rivals]])
+    words = "Other sparse libraries are {:.0f} to {:.0f} times slower than ours"
+    says(words, ratios.min(), ratios.max())
+    ours = table(steps, density=0.01, **here)
+    says("**{:.2f} ms at 1 % of the links.**", ours["fused"])
+    says("Our own fastest dense network takes {:.0f} times as long", few["dense"])
+    says("by autograd takes {:.1f} times as long", few["modular"])
+    floors = [few["floor"], usual["floor"]]
+    assert 0.3 < min(floors) < 0.4 and 0.45 < max(floors) < 0.6  # a third to a half
+    says("The network is 784-1000-1000-1000-10 and the batch has 128 random images")
+    for _, rows in steps.groupby(["density", "batch", "threads"]):
+        median = rows.set_index("contender")["median_ms"]
+        assert (median[median.index.intersection(DENSE)] > median["fused"]).all()
+    assert steps["density"].max() == 0.2 and steps["batch"].min() == 1
+    says("every dense step up to 20 % of the links, and for a single example too")
+    says("20 % was the most we timed")
+
+
+def of_others(says, bench):
+    says("one example and of 1,024, and an epoch of 60,000 images")
+    epoch = table(bench, measure="epoch", density=0.01, sweep="epochs")
+    words = "At 1 % of the links an epoch of ours takes {:.2f} s"
+    says(words, epoch["fused"] / 1000)
+    step = table(bench, measure="training_step", sweep="steps", density=0.01, batch=128, threads=2)
+    says("The steps alone of plain dense take {:.0f} s", 469 * step["dense_modules"] / 1000)
+    assert np.ceil(60_000 / 128) == 469
+    layers = bench[bench["measure"] == "layer"]
+    for _, rows in layers.groupby(["density", "n_in", "n", "threads"]):
+        median = rows.set_index("contender")["median_ms"]
+        assert median["dense_modules"] > median["fused"]
+    smallest = layers[layers["n"] == layers["n"].min()]
+    for _, rows in smallest.groupby("threads"):
+        assert rows.set_index("contender")["ratio"]["sparselab"] < 1
+    one = bench[(bench["measure"] == "predict_1") & (bench["threads"] == 2)]
+    for _, rows in one.groupby("density"):
+        assert rows.set_index("contender")["ratio"]["torch_sparse"] < 1
+
+
+def of_widths(says, bench):
+    peaks = bench[bench["measure"] == "peak_memory"].pivot_table(
+        "median_ms", "n", "contender", aggfunc="first"
+    )
+    widest = int(bench[bench["sweep"] == "width"]["n"].max())
+    assert peaks["fused"][widest] < 400 < peaks["dense"][4000]
+    says("{:,} neurons a layer train in less than 400 MiB", widest)
+    says("Dense layers of 4,000 neurons need more")
+    wide = bench[(bench["sweep"] == "width") & (bench["contender"] == "fused")]
+    a_link = (wide["median_ms"] / wide["links"]).set_axis(wide["n"])
+    assert a_link[widest] / a_link[1000] == pytest.approx(4, rel=0.1)
+    says("four times as long as one of 1,000 neurons")
+    says("Each neuron keeps some 20 links")
+    links = wide.set_index("n")["links"]
+    assert links[widest] / (3 * widest) == pytest.approx(20, rel=0.05)
+
+
+def of_machines(says, bench):
+    says("(CD-1)")
+    rows = bench[(bench["measure"] == "cd1_step") & (bench["n"] == 500)]
+    ratio = rows[rows["contender"] == "dense"].set_index("density")["ratio"]
+    says("At 1 % of the links dense takes {:.1f} times as long", ratio[0.01])
+    says("At 32 % it takes {:.1f} times as long", ratio[0.32])
+
+
+def stays_above(curve, percent):
+    """Seconds after which a run no longer falls below an accuracy, inf if it always does."""
+    below = np.flatnonzero(curve[1] < percent)
+    first = below[-1] + 1 if len(below) else 0
+    return curve[0][first] if first < curve.shape[1] else np.inf
+
+
+def on_the_clock(says, runs):
+    times = {
+        variant: [stays_above(curve, 98.5) for curve in runs["mnist", variant]]
+        for variant in ("tuned", "equal time", "longer")
+    }
+    dense = min(times["equal time"] + times["longer"])
+    assert len(times["tuned"]) == 5 and max(times["tuned"]) < dense
+    says("On MNIST all five SET networks stay above 98.5 % before any dense network does")
+    says("When does a run stay above 98.5 %?")
+    words = "On MNIST all its runs stay above 98.5 % after {:.1f} s. The first dense run"
+    says(words, max(times["tuned"]))
+    says("does so after {:.1f} s", dense)
+    ends = {key: np.mean([curve[:, -1] for curve in group], axis=0) for key, group in runs.items()}
+    assert ends["mnist", "longer"][0] > 2 * ends["mnist", "tuned"][0]
+    assert ends["mnist", "longer"][1] == pytest.approx(ends["mnist", "tuned"][1], abs=0.05)
+    fashion = {variant: ends["fashion_mnist", variant][1] for variant in times}
+    assert max(fashion, key=fashion.get) == "tuned"
+    says("We train from scratch on 60,000 images")
+    says("were chosen from few rates, at 6 epochs")
+    config = papers.STORE.of("time_to_accuracy", "paper")
+    epochs = {one.config.epochs for one in config if one.config.variant == "equal time"}
+    last = (1 + np.cos(np.pi * 4 / 5)) / 2  # the fifth epoch of a cosine
+    words = "In {} epochs that leaves dense at {:.0f} % of its first rate in the last one"
+    says(words, *epochs, 100 * last)
