@@ -1,0 +1,15 @@
+"""The numbers in the text of notebook 00."""
+
+from lib import papers
+from tests.prose import Prose
+
+
+def test_numbers_of_the_text_are_those_of_the_rooms():
+    text = Prose("00_overview")
+    assert len(papers.BY_PAPER) == 5
+    text.says("Five papers on sparse, adaptive and robust neural networks")
+    text.says("make {} claims that can be measured", len(papers.CLAIMS))
+    text.says("This takes at least three seeds")
+    text.says("if its whole 95 % interval lies on one side of the threshold")
+    text.says("Intervals are 95 % t-intervals over seeds")
+    assert not text.uncovered()
