@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
@@ -26,7 +25,6 @@ from lib.report.layout import (
 )
 
 VOICES = 5  # curves of a panel that speak; of more, only those that a room says do
-DATASET_LOOKS = ({"marker": "o", "mfc": "#333333"}, {"marker": "s", "mfc": "white"})
 EVEN_PER_ROW = 4  # panels in a row where four are all
 LETTERS = 78  # that stand side by side above the panels of a row
 PANEL_WIDTHS = {1: 4.6, 2: 3.2}  # inches, by panels in a row
@@ -286,64 +284,3 @@ def _perturbed_axes(ax: Axes, options: Mapping[str, Any]) -> None:
     plain_logs(ax)
     if not {"yscale", "ylim"} & options.keys():
         ax.set_ylim(0, 1.02)
-
-
-def effects(
-    table: pd.DataFrame,
-    measures: Mapping[str, str],
-    title: str,
-    below: str = "",
-) -> Figure:
-    """Differences between methods with 95 % intervals, a panel a measure, a row a contrast; the
-    first method is better at the right. A point without a bar comes from one seed.
-
-    Args:
-        table: rows of :func:`lib.report.intervals.contrasts`, of measures that should be large;
-            none gives an empty figure that says so.
-        measures: {measure: label of the axis}.
-        title, below: see :func:`lib.report.layout.head`.
-    """
-    measured = set(table["measure"])
-    shown = [name for name in measures if name in measured]
-    contrasts = labels.contrasts_in(table["contrast"])
-    height = 1.4 + 0.34 * max(3, len(contrasts))
-    options = {"margin": 3.2, "per_row": max(1, len(shown)), "sharey": True}
-    fig, axs = panels(len(shown), 1.6, height, title, below, **options)
-    for ax, measure in zip(axs, shown, strict=False):
-        ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
-        measured = table[table["measure"] == measure]
-        for i, dataset in enumerate(_different(table["dataset"])):
-            differences = measured[measured["dataset"] == dataset]
-            name = f"{labels.dataset(dataset)}, {seeds(sorted(set(differences['n'])) or [1])}"
-            look = {"label": name, "color": "#333333", "ls": "none", **DATASET_LOOKS[i % 2]}
-            lift = 0.14 * (1 - 2 * i)  # the first above the line
-            _draw_effects(ax, differences, contrasts, lift, look)
-        ax.set_xlabel(f"{measures[measure]}\nbetter →", fontsize="small")
-        ax.set_yticks(-np.arange(len(contrasts)), contrasts)
-        ax.grid(axis="y", color="#eeeeee")
-        ax.set_axisbelow(True)
-    if shown:
-        handles = handles_of(axs[:1])
-        legend = fig.legend(handles.values(), handles, loc="upper right", ncols=2, fontsize="small")
-        legend.set_in_layout(False)  # it stands beside the title
-    return fig
-
-
-def _draw_effects(
-    ax: Axes,
-    differences: pd.DataFrame,
-    contrasts: list[str],
-    lift: float,
-    look: labels.Look,
-) -> None:
-    """Points with their intervals; each on the line of its contrast, lifted a little."""
-    lines = [-contrasts.index(name) for name in differences["contrast"]]
-    value = differences["value"]
-    ax.errorbar(
-        value,
-        np.array(lines) + lift,
-        xerr=(value - differences["low"], differences["high"] - value),
-        lw=1.3,
-        ms=4,
-        **look,
-    )

@@ -1,14 +1,12 @@
 """Estimates with their intervals over seeds, and what an interval says of a threshold."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import scipy
 
 from lib.report.measurement import LEVEL, MIN_SEEDS, Measurement
-from lib.report.statistics import holm, p_value
 
 
 def exact(value: float) -> Measurement:
@@ -97,39 +95,3 @@ def _outcome(
         known = ", ".join(outcomes)
         raise ValueError(f"comparison {comparison!r} is unknown: {known}")
     return outcomes[comparison]
-
-
-def contrasts(
-    table: pd.DataFrame,
-    pairs: Mapping[str, tuple[str, str]],
-    *,
-    level: float = LEVEL,
-) -> pd.DataFrame:
-    """Differences between methods, paired by seed, with t-intervals, for every measure.
-
-    p is that of the paired t-test. All rows together are one family: hand in what is shown
-    together, as one figure, for *p_holm* to hold for the whole of it
-    (:func:`lib.report.statistics.holm`). The intervals are those of each row alone.
-
-    Args:
-        table: columns dataset, network, method, seed, measure, value: a measure of a run a row.
-        pairs: {name of the contrast: (method, minus method)}.
-        level: of the intervals.
-    Returns: columns dataset, network, measure, contrast, value, low, high, n, p, p_holm; pairs
-        without a common seed are left out, and a single seed has no p (nan).
-    """
-    keys = ["dataset", "network", "measure"]
-    columns = [*keys, "contrast", "value", "low", "high", "n", "p"]
-    rows = []
-    for key, values in table.groupby(keys, sort=False):
-        by_seed = values.pivot_table("value", "seed", "method")
-        for contrast, (method, other) in pairs.items():
-            both = by_seed.reindex(columns=[method, other]).dropna()
-            if both.empty:
-                continue
-            differences = both[method] - both[other]
-            mean = t_interval(differences, level=level)
-            interval = (mean.value, mean.low, mean.high, mean.n)
-            rows.append((*key, contrast, *interval, p_value(differences)))
-    found = pd.DataFrame(rows, columns=columns)
-    return found.assign(p_holm=holm(found["p"]))

@@ -15,7 +15,6 @@ SEQUENTIAL = "cividis"  # of every map: the brighter the more
 SIGNED = "PuOr"  # of numbers of both signs: orange below 0, violet above
 
 Look = dict[str, Any]
-Contrast = tuple[str, str]  # method, minus method
 
 
 def look(label: str, color: str, ls: str | tuple, **others: Any) -> Look:
@@ -82,7 +81,6 @@ NAMES = {  # of values that stand above a panel
 AXES = {"epoch", "radius", "strength", "fraction", "number", "draw"}  # they say what a row is of
 METHOD_LOOKS: dict[str, Look] = {}
 NETWORK_NAMES: dict[str, str] = {}
-CONTRASTS: dict[str, Contrast] = {}
 SPEAKING: set[str] = set()  # methods that are drawn in colour among many
 
 
@@ -93,7 +91,6 @@ class Labels:
     Args:
         methods: {name: its :func:`look`}.
         networks: {name of the experiment: text}.
-        contrasts: {text of the question: (method, minus method)}.
         speaking: methods that are drawn in colour where there are too many for all.
         axes: columns of its metrics whose numbers say what a row is of, as an epoch does
             (:func:`lib.report.frames.tidy`).
@@ -101,7 +98,6 @@ class Labels:
 
     methods: Mapping[str, Look] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)
-    contrasts: Mapping[str, Contrast] = field(default_factory=dict)
     speaking: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
 
@@ -114,7 +110,6 @@ def add(labels: Labels) -> None:
     additions = (
         ("method", METHOD_LOOKS, labels.methods),
         ("network", NETWORK_NAMES, labels.networks),
-        ("contrast", CONTRASTS, labels.contrasts),
     )
     for kind, known, added in additions:
         _check_same(kind, known, added)
@@ -172,11 +167,6 @@ def datasets_in(names: Iterable[str]) -> list[str]:
 def methods_in(names: Iterable[str]) -> list[str]:
     """The methods of a column, each once: in the order of METHOD_LOOKS, unknown ones behind."""
     return _in_order(names, METHOD_LOOKS)
-
-
-def contrasts_in(names: Iterable[str]) -> list[str]:
-    """The contrasts of a column, each once: in the order of CONTRASTS, unknown ones behind."""
-    return _in_order(names, CONTRASTS)
 
 
 def _in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -3,11 +3,9 @@
 import html
 import re
 from collections.abc import Sequence
-from itertools import product
 
 import pandas as pd
 
-from lib.paths import REFERENCE
 from lib.report import labels
 from lib.report.intervals import t_interval
 from lib.runs.environment import environment
@@ -15,24 +13,11 @@ from lib.runs.record import Record, summaries
 
 Records = Sequence[Record]
 WRITTEN = {"dataset": labels.dataset, "method": labels.method_name, "network": labels.network}
-SIGNIFICANT = 0.05  # p, corrected for the family
 ACCURACIES = {  # columns of a summary, as a table names them
     "last_accuracy": "last epoch",
     "best_on_test_accuracy": "best on test",
     "final_accuracy": "after the last update",
 }
-
-
-def _histories(records: Records) -> pd.DataFrame:
-    """The metrics of all records in one table, with their data set and method."""
-    parts = []
-    for record in records:
-        run = record.config
-        parts.append(record.metrics.assign(dataset=run.dataset, method=run.method))
-    if parts:
-        return pd.concat(parts)
-    columns = ["dataset", "method", "epoch", "test_accuracy"]
-    return pd.DataFrame(columns=columns, dtype=float)
 
 
 def _mean_sd(values: pd.Series, digits: int) -> str:
@@ -44,12 +29,6 @@ def _mean_sd(values: pd.Series, digits: int) -> str:
     if len(known) > 1:
         text += f" ± {known.std():.{digits}f}"
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
-
-
-def curves(records: Records) -> pd.DataFrame:
-    """Test accuracy by epoch: mean, standard deviation and n over seeds, by data set and method."""
-    grouped = _histories(records).groupby(["dataset", "method", "epoch"], sort=False)
-    return grouped["test_accuracy"].agg(mean="mean", sd="std", n="count").reset_index()
 
 
 def summary(records: Records) -> pd.DataFrame:
@@ -83,84 +62,6 @@ def settings(records: Records, columns: Sequence[str]) -> pd.DataFrame:
     return groups["seed"].nunique().rename("seeds").reset_index()
 
 
-# ------------------------------------------------------------------------------ pairs of methods
-
-
-def paired_differences(records: Records, dataset: str, methods: tuple[str, str]) -> list[float]:
-    """First minus second method, in points of test accuracy, for every seed that has both.
-
-    At the last epoch of each; where both learn at a constant rate, at the last that both reached.
-    """
-    runs = {}
-    for record in records:
-        run = record.config
-        if run.dataset == dataset:
-            runs[run.method, run.seed] = record
-    differences = []
-    for seed in sorted({seed for _, seed in runs}):
-        pair = [runs[method, seed] for method in methods if (method, seed) in runs]
-        if len(pair) == 2:
-            first, second = map(_accuracy_at, pair, compared_epochs(pair))
-            differences.append(100 * (first - second))
-    return differences
-
-
-def _accuracy_at(record: Record, epoch: int) -> float:
-    return record.metrics["test_accuracy"].iloc[epoch - 1]
-
-
-def compared_epochs(pair: Records) -> list[int]:
-    """The epochs at which :func:`paired_differences` compares two runs."""
-    ends = [len(record.metrics) for record in pair]
-    if all(record.config.schedule == "constant" for record in pair):
-        return [min(ends)] * len(ends)
-    return ends
-
-
-def paired(records: Records, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Accuracy of one method minus another (:func:`paired_differences`), points, with 95 %
-    t-interval and n; *epochs* are those compared.
-    """
-    runs = {(record.config.dataset, record.config.method): record for record in records}
-    datasets = dict.fromkeys(record.config.dataset for record in records)
-    rows = []
-    for dataset, pair in product(datasets, pairs):
-        differences = paired_differences(records, dataset, pair)
-        if not differences:
-            continue
-        gain = t_interval(differences)
-        points = [round(gain.value, 2), None, None]
-        if gain.n > 1:
-            points[1:] = round(gain.low, 2), round(gain.high, 2)
-        epochs = compared_epochs([runs[dataset, method] for method in pair])
-        name = " minus ".join(map(labels.method_name, pair))
-        compared = ", ".join(map(str, epochs))
-        rows.append((labels.dataset(dataset), name, compared, *points, gain.n))
-    columns = ["dataset", "difference", "epochs", "points", "low", "high", "n"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def written_contrasts(
-    differences: pd.DataFrame, columns: Sequence[str] = ("measure",)
-) -> pd.DataFrame:
-    """Every difference as a text, as "0.32 [0.17, 0.46] n=5 *": a row a contrast, a column a
-    measure; the star marks those whose p_holm is below .05, corrected for all of the table.
-
-    Args:
-        differences: rows of :func:`lib.report.intervals.contrasts`.
-        columns: whose values are side by side, "measure" or "network" or both.
-    """
-    texts = []
-    for row in differences.to_dict("records"):
-        interval = f"[{row['low']:.2f}, {row['high']:.2f}]"
-        star = " *" if row["p_holm"] < SIGNIFICANT else ""
-        texts.append(f"{row['value']:.2f} {interval} n={row['n']}{star}")
-    table = differences.assign(text=texts)
-    rows = ["dataset", "contrast"]
-    wide = table.pivot_table("text", rows, list(columns), aggfunc="first", sort=False)
-    return named(wide.fillna(""))
-
-
 def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
     """Every reading of a claim as a text, as "-0.16 [-0.20, -0.12] fails", or "-0.16, n = 1": a row
     a reading, a column a rule and a data set.
@@ -183,9 +84,6 @@ def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
     rows = ["reading", "rival", "holds if"]
     wide = table.pivot_table("text", rows, ["rule", "dataset"], aggfunc="first", sort=False)
     return wide.fillna("")
-
-
-# ------------------------------------------------------------------------------- many measures
 
 
 def this_machine() -> pd.DataFrame:
@@ -293,17 +191,3 @@ def spread(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     table = rows.groupby(list(keys), sort=False).agg(["mean", "std", "count"])
     table.columns = [" ".join(column) for column in table.columns]
     return table
-
-
-def related_results(architecture: str) -> pd.DataFrame:
-    """Published test accuracies of a network, percent, with their uncertainty: a row a method, a
-    column a data set.
-
-    Args:
-        architecture: as data/reference/related_results.csv names it.
-    """
-    results = pd.read_csv(REFERENCE / "related_results.csv")
-    chosen = results["architecture"] == architecture
-    chosen &= results["metric"] == "test_accuracy_percent"
-    numbers = ["value", "uncertainty"]
-    return results[chosen].pivot_table(index="method", columns="dataset", values=numbers)

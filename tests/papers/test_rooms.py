@@ -26,7 +26,7 @@ NOTHING = Claim((), lambda records: None, "It is {value}.", "toy: made")
 @pytest.fixture(autouse=True)
 def tables(monkeypatch):
     """Tables of labels that are as they were after each test."""
-    for name in ("METHOD_LOOKS", "NETWORK_NAMES", "CONTRASTS"):
+    for name in ("METHOD_LOOKS", "NETWORK_NAMES"):
         monkeypatch.setattr(labels, name, dict(getattr(labels, name)))
 
 

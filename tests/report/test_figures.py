@@ -201,50 +201,7 @@ def test_perturbed_curves_on_a_logarithmic_axis_have_plain_numbers(perturbed):
     assert axis.get_major_formatter()(0.5) == "0.5"
 
 
-# differences
-
-
-def effect(contrast, low, high, dataset="mnist"):
-    value = (low + high) / 2
-    row = {"dataset": dataset, "measure": "pgd", "contrast": contrast}
-    return row | {"value": value, "low": low, "high": high, "n": 5}
-
-
-def test_effects_are_drawn_with_their_intervals():
-    contrast = next(iter(labels.CONTRASTS))
-    table = pd.DataFrame([effect(contrast, 0.5, 1.7)])
-    fig = figures.effects(table, {"pgd": "PGD", "other": "other"}, "title")
-    (ax,) = fig.axes
-    (bar,) = ax.collections
-    assert bar.get_segments()[0][:, 0].tolist() == [0.5, 1.7]
-    assert [t.get_text() for t in ax.get_yticklabels()] == [contrast]
-    assert ax.get_xlabel() == "PGD\nbetter →"
-
-
-def test_effects_stand_on_the_lines_of_their_contrasts():
-    first, second, *_ = labels.CONTRASTS
-    rows = [effect(second, 0, 1), effect(first, 0, 1), effect("new", 0, 1)]
-    ax = figures.effects(pd.DataFrame(rows), {"pgd": "PGD"}, "title").axes[0]
-    shown = [text.get_text() for text in ax.get_yticklabels()]
-    assert shown == [first, second, "new"]
-    points = ax.lines[1]  # the first marks zero
-    np.testing.assert_allclose(points.get_ydata(), [-0.86, 0.14, -1.86])
-
-
-def test_effects_tell_two_data_sets_apart():
-    contrast = next(iter(labels.CONTRASTS))
-    rows = [effect(contrast, 0, 1), effect(contrast, 0, 1, "digits")]
-    fig = figures.effects(pd.DataFrame(rows), {"pgd": "PGD"}, "title")
-    names = [f"{labels.dataset(name)}, n = 5" for name in ("mnist", "digits")]
-    assert texts_of(fig.legends[0]) == names
-    _, mnist, digits = fig.axes[0].lines
-    assert mnist.get_marker() != digits.get_marker()
-    assert mnist.get_ydata() > digits.get_ydata()
-
-
-def test_effects_of_nothing_say_not_run():
-    table = pd.DataFrame([effect("x", 0, 1)])[:0]
-    assert says_not_run(figures.effects(table, {"pgd": "PGD"}, "title"))
+# names and colours
 
 
 def test_every_colour_is_one_that_matplotlib_knows():

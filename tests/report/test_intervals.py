@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
@@ -97,68 +96,7 @@ def test_quantity_without_randomness_is_its_own_interval():
     assert intervals.direction(intervals.exact(3.0), "==", "3") == "holds"
 
 
-# contrasts
-
-
-def gaps(sets, rivals, datasets=("mnist",)):
-    """Rows of one measure for two methods, a value a seed."""
-    rows = []
-    for dataset in datasets:
-        for seed, value in enumerate(sets):
-            rows.append((dataset, "set", seed, value))
-        for seed, value in enumerate(rivals):
-            rows.append((dataset, "dense", seed, value))
-    table = pd.DataFrame(rows, columns=["dataset", "method", "seed", "value"])
-    return table.assign(measure="area", network="adaptive_topology")
-
-
-def test_contrast_has_the_paired_interval_of_scipy():
-    sets = [0.5, 0.6, 0.4, 0.7]
-    rivals = [0.4, 0.45, 0.42, 0.5, 0.9]  # the last seed has no pair
-    table = intervals.contrasts(gaps(sets, rivals), {"x": ("set", "dense")})
-    (row,) = table.to_dict("records")
-    desired = stats.ttest_rel(sets, rivals[:4]).confidence_interval()
-    assert (row["low"], row["high"]) == pytest.approx((desired.low, desired.high))
-    assert row["n"] == 4
-    assert row["value"] == pytest.approx(np.mean(sets) - np.mean(rivals[:4]))
-    assert row["p"] == pytest.approx(stats.ttest_rel(sets, rivals[:4]).pvalue)
-
-
-def test_p_values_of_contrasts_are_corrected_for_the_whole_table():
-    table = gaps([0.5, 0.6, 0.4, 0.7], [0.4, 0.45, 0.42, 0.5], datasets=("mnist", "digits"))
-    single = gaps([1.0], [0.0], datasets=("one seed",))
-    rows = intervals.contrasts(pd.concat([table, single]), {"x": ("set", "dense")})
-    assert [*rows][-3:] == ["n", "p", "p_holm"]
-    p = rows["p"].iloc[0]
-    np.testing.assert_allclose(rows["p"], [p, p, math.nan])
-    np.testing.assert_allclose(rows["p_holm"], [2 * p, 2 * p, math.nan])
-
-
-def test_p_value_of_a_contrast_does_not_depend_on_the_level():
-    table = gaps([0.5, 0.6, 0.4], [0.4, 0.45, 0.42])
-    rows = [intervals.contrasts(table, {"x": ("set", "dense")}, level=q) for q in (0.9, 0.99)]
-    assert rows[0]["p"].equals(rows[1]["p"]) and rows[0]["low"][0] > rows[1]["low"][0]
-
-
-def test_contrast_without_a_common_seed_is_left_out():
-    assert intervals.contrasts(gaps([1.0], []), {"x": ("set", "dense")}).empty
-
-
-def test_contrast_keeps_networks_apart():
-    other = gaps([3.0], [0.0]).assign(network="other")
-    table = pd.concat([gaps([1.0], [0.0]), other])
-    rows = intervals.contrasts(table, {"x": ("set", "dense")})
-    values = dict(zip(rows["network"], rows["value"], strict=True))
-    assert values == {"adaptive_topology": 1.0, "other": 3.0}
-
-
-def test_contrasts_come_in_their_order_within_a_data_set():
-    table = gaps([1.0, 2.0], [0.0, 1.0], datasets=("mnist", "digits"))
-    pairs = {"second": ("dense", "set"), "first": ("set", "dense")}
-    rows = intervals.contrasts(table, pairs)
-    assert rows["dataset"].tolist() == ["mnist", "mnist", "digits", "digits"]
-    assert rows["contrast"].tolist() == ["second", "first"] * 2
-    assert rows["value"].tolist() == [-1.0, 1.0] * 2
+# ratios
 
 
 def test_ratio_interval_holds_the_ratios_that_no_paired_test_refuses():

@@ -15,7 +15,7 @@ FIXED = look("fixed support", "#de8f05", "--", marker="s")
 @pytest.fixture(autouse=True)
 def tables(monkeypatch):
     """Tables to which no paper has added."""
-    for name in ("METHOD_LOOKS", "NETWORK_NAMES", "CONTRASTS"):
+    for name in ("METHOD_LOOKS", "NETWORK_NAMES"):
         monkeypatch.setattr(labels, name, {})
     monkeypatch.setattr(labels, "SPEAKING", set())
 
@@ -25,7 +25,6 @@ def room():
     return Labels(
         methods={"set": SET, "fixed": FIXED},
         networks={"mlp": "width 1000"},
-        contrasts={"SET − fixed": ("set", "fixed")},
         speaking=("set",),
     )
 
@@ -38,7 +37,7 @@ def test_look_is_what_matplotlib_takes():
 
 def test_labels_are_empty_unless_said():
     empty = Labels()
-    assert empty.methods == empty.networks == empty.contrasts == {}
+    assert empty.methods == empty.networks == {}
     assert empty.speaking == ()
 
 
@@ -51,7 +50,6 @@ def test_labels_of_a_room_are_added(room):
     labels.add(room)
     assert labels.METHOD_LOOKS == room.methods
     assert labels.NETWORK_NAMES == room.networks
-    assert labels.CONTRASTS == room.contrasts
     assert labels.SPEAKING == {"set"}
 
 
@@ -73,7 +71,6 @@ def test_equal_entries_may_be_added_again(room):
     [
         (Labels(methods={"set": FIXED}), "method 'set' is labelled"),
         (Labels(networks={"mlp": "width 1"}), "network 'mlp' is labelled 'width 1000'"),
-        (Labels(contrasts={"SET − fixed": ("fixed", "set")}), "contrast 'SET − fixed'"),
     ],
 )
 def test_another_label_for_a_known_name_is_refused(room, other, words):
@@ -82,7 +79,6 @@ def test_another_label_for_a_known_name_is_refused(room, other, words):
         labels.add(other)
     assert labels.METHOD_LOOKS == room.methods
     assert labels.NETWORK_NAMES == room.networks
-    assert labels.CONTRASTS == room.contrasts
 
 
 def test_refused_labels_are_not_added_in_part(room):
@@ -127,13 +123,6 @@ def test_methods_of_a_column_come_once_in_the_order_of_the_table(room):
     column = ["late", "fixed", "set", "early", "fixed"]
     desired = ["set", "fixed", "late", "early"]
     assert labels.methods_in(column) == desired
-
-
-def test_contrasts_of_a_column_come_once_in_the_order_of_the_table(room):
-    labels.add(room)
-    column = ["other", "SET − fixed", "other"]
-    desired = ["SET − fixed", "other"]
-    assert labels.contrasts_in(column) == desired
 
 
 def test_every_contender_of_the_benchmark_has_a_look():

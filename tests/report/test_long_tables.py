@@ -48,13 +48,6 @@ def test_spread_is_mean_sample_deviation_and_count_of_every_column(numbers):
     assert spread["value count"].tolist() == [3, 1]
 
 
-def test_related_results_are_those_of_the_reference():
-    table = tables.related_results("MLP 784-1568-1568-1568-K")
-    assert table.loc["dense", ("value", "MNIST")] == 98.78
-    assert table.loc["dense", ("uncertainty", "MNIST")] == 0.02
-    assert tables.related_results("no such network").empty
-
-
 def test_names_are_written_in_columns_index_and_head():
     table = pd.DataFrame({"dataset": ["mnist"], "method": ["set"], "value": [1.5]})
     written = tables.named(table)

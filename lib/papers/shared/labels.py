@@ -22,19 +22,5 @@ NAMES_OF_NETWORKS = {
     "adaptive_topology_1568": "width 1568",
     "set_mlp": "ε = 20",
 }
-CONTRASTS = {  # name of each question: a method, minus another
-    "adaptive: SET − fixed": ("set", "fixed"),
-    "adaptive: RigL − fixed": ("rigl", "fixed"),
-    "what is dropped: SET − random drop": ("set", "set_random_removal"),
-    "topology: SET's links retrained − fixed": ("set_retrained", "fixed"),
-    "beyond degrees: retrained − rewired": ("set_retrained", "set_rewired"),
-    "weights on it: SET − retrained": ("set", "set_retrained"),
-    "sparsity: fixed − dense": ("fixed", "dense"),
-    "sparsity: pruned − dense": ("dense_pruned", "dense"),
-    "both: SET − dense": ("set", "dense"),
-    "both: RigL − dense": ("rigl", "dense"),
-    "size: small dense − dense": ("dense_small", "dense"),
-    "equal links: SET − small dense": ("set", "dense_small"),
-}
 SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
-LABELS = Labels(LOOKS, NAMES_OF_NETWORKS, CONTRASTS, SPEAKING)
+LABELS = Labels(LOOKS, NAMES_OF_NETWORKS, SPEAKING)

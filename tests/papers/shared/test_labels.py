@@ -1,4 +1,4 @@
-"""Every method that can be trained has a name and a look, and contrasts are between methods."""
+"""Every method that can be trained has a name and a look."""
 
 import pytest
 
@@ -7,11 +7,7 @@ from lib.papers.shared.labels import LABELS
 from lib.report import labels
 
 
-def test_every_contrast_is_between_known_methods():
-    compared = set()
-    for pair in LABELS.contrasts.values():
-        compared |= set(pair)
-    assert compared <= set(LABELS.methods)
+def test_every_method_has_a_look():
     assert set(LABELS.methods) == set(methods.METHODS)
 
 
@@ -30,7 +26,6 @@ def test_no_two_methods_are_drawn_alike():
     [
         ("methods", labels.METHOD_LOOKS),
         ("networks", labels.NETWORK_NAMES),
-        ("contrasts", labels.CONTRASTS),
     ],
 )
 def test_labels_can_be_added_to_the_tables_again(table, known):
