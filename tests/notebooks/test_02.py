@@ -78,7 +78,7 @@ def of_steps(says, bench):
 
 
 def of_others(says, bench):
-    says("one example and of 1,024, and an epoch of 60,000 images")
+    says("one example and of 1,024. Then we time an epoch of 60,000 images")
     epoch = table(bench, measure="epoch", density=0.01, sweep="epochs")
     words = "At 1 % of the links an epoch of ours takes {:.2f} s"
     says(words, epoch["fused"] / 1000)
