@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import hinges, kernels
-from lib.names import check_known
+from lib.names import check_known, check_whole
 
 
 class SReLU(nn.Module):
@@ -33,6 +33,7 @@ class SReLU(nn.Module):
 
     def __init__(self, n: int) -> None:
         super().__init__()
+        check_whole("n", n, least=1)
         start = torch.tensor(list(self.START.values()))
         self.pieces = nn.Parameter(start[:, None].repeat(1, n))  # (4, n)
 
@@ -319,6 +320,8 @@ class APL(nn.Module):
 
     def __init__(self, n: int, n_hinges: int = 2) -> None:
         super().__init__()
+        check_whole("n", n, least=1)
+        check_whole("n_hinges", n_hinges, least=1)
         self.slopes = nn.Parameter(torch.zeros(n_hinges, n))
         hinges = torch.linspace(-1, 1, n_hinges + 2)[1:-1]
         self.hinges = nn.Parameter(hinges[:, None].repeat(1, n))
@@ -348,6 +351,7 @@ class Maxout(nn.Module):
 
     def __init__(self, k: int = 2) -> None:
         super().__init__()
+        check_whole("k", k, least=1)
         self.k = k
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Results do not depend on the number of threads, which is torch's (``torch.set_nu
 import contextlib
 import functools
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -26,6 +27,15 @@ PLAIN = (Tensor, torch.nn.Parameter)  # types whose memory is known
 ZEROS = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
 
 _implementation = "auto"
+_is_forked = False  # the threads of the loops did not come along, and GNU OpenMP starts no others
+
+
+def _note_fork() -> None:
+    global _is_forked
+    _is_forked = True
+
+
+os.register_at_fork(after_in_child=_note_fork)
 
 
 # ------------------------------------------------------------------ choice of implementation
@@ -51,11 +61,18 @@ def use_implementation(name: str) -> Iterator[None]:
 
 def runs_compiled(x: Tensor) -> bool:
     """Whether kernels on ``x`` run compiled: float32 or float64 on a CPU, unless a setting says
-    otherwise.
+    otherwise, or this process was forked (as a worker of a ``DataLoader`` is).
 
-    Raises: RuntimeError if ``"numba"`` was asked for and ``x`` is of another device or dtype.
+    Raises: RuntimeError if ``"numba"`` was asked for and cannot be.
     """
     possible = x.is_cpu and x.dtype in (torch.float32, torch.float64)
+    if _is_forked:
+        if _implementation == "numba":
+            raise RuntimeError(
+                "the compiled kernels do not run in a forked process: start it by spawn, or"
+                " use_implementation('auto')"
+            )
+        return False
     if _implementation == "numba" and not possible:
         raise RuntimeError(
             f"the compiled kernels take float32 and float64 on a CPU, not {x.dtype} on {x.device}:"

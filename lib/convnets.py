@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from lib import activations, kernels, layers
-from lib.names import check_known
+from lib.names import check_known, check_seed, check_whole
 
 Image = tuple[int, int, int]  # channels, height, width
 
@@ -397,10 +397,13 @@ def convnet(
         standardisation: (mean, std) of the training part; None leaves the input as it is.
         seed: of weights and dropout.
     Returns: the network: (B, image...) or (B, n) float -> (B, n_classes) float.
-    Raises: ValueError if a name is unknown, images are too small or of unequal sides, or
-        normalisation and a scale are both asked for.
+    Raises: ValueError if a name is unknown, a value is out of range, images are too small or of
+        unequal sides, or normalisation and a scale are both asked for.
     """
     check_known("network", name, NETWORKS)
+    check_whole("n_classes", n_classes, least=1)
+    check_whole("enlarge", enlarge, least=1)
+    check_seed(seed)
     image = _checked_image(name, image, enlarge)
     if logit_scale is not None and norm:
         raise ValueError(f"logit_scale = {logit_scale} with normalisation: give norm = False")

@@ -7,15 +7,21 @@ layers transposes once, at the input. Treat it as a memory format, like ``channe
 """
 
 import math
+import zlib
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lib import compiled, kernels
+from lib.names import check_seed, check_whole
 from lib.support import Support, erdos_renyi_density, make_support, random_support
 
 INDEX = Support._fields[2:]  # names of the index arrays, which are buffers of the layer
+NO_WEIGHT = (
+    "a SparseLinear has no weight: its values (nnz,) are the weights of its links, and to_dense()"
+    " returns the matrix"
+)
 
 
 class SparseLinear(nn.Module):
@@ -41,7 +47,12 @@ class SparseLinear(nn.Module):
     * ``torch.autograd.forward_ad``: "You must implement the jvp function"; ``torch.func.jvp`` can;
     * ``torch.autograd.grad(is_grads_batched=True)``, and ``torch.autograd.functional`` with
       ``vectorize=True``: "Batching rule not implemented"; ``torch.func.jacrev`` can;
-    * ``torch.jit.script`` and ``torch.fx.symbolic_trace``: take ``torch.export``.
+    * ``torch.jit.script`` and ``torch.fx.symbolic_trace``: take ``torch.export``;
+    * ``torch.nn.utils.parametrize`` of the values: "attribute 'values' already exists";
+    * links that move under a mask of ``torch.nn.utils.prune`` or ``weight_norm``: make it permanent
+      first. A layer that stands still may have one;
+    * an average of ``torch.optim.swa_utils`` that is older than the links: give it to
+      :class:`lib.sparsify.Evolver`, or make it after the last update.
 
     Args:
         in_features, out_features: widths.
@@ -54,8 +65,8 @@ class SparseLinear(nn.Module):
         draw: how links are drawn, see :func:`lib.support.random_support`.
         start: how weights start, see :func:`initial_values`.
         device, dtype: of the parameters.
-    Raises: ValueError if not exactly one of density, er_epsilon and support is given, or one is
-        out of range.
+    Raises: ValueError if not exactly one of density, er_epsilon and support is given, a value is
+        out of range, or the density would leave no link at all.
 
     Example:
         >>> layer = SparseLinear(784, 1000, er_epsilon=20)
@@ -84,13 +95,28 @@ class SparseLinear(nn.Module):
                 f"density = {density}, er_epsilon = {er_epsilon}: give one of density, er_epsilon,"
                 " support"
             )
+        dtype = dtype or torch.get_default_dtype()
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype = {dtype} has no gradients: give a floating one")
         if generator is None:
             generator = torch.Generator().manual_seed(_drawn_seed())
         widths = in_features, out_features
+        if min(in_features, out_features) < 1:
+            raise ValueError(
+                f"widths {in_features} and {out_features} are out of range: give widths of at"
+                " least 1"
+            )
+        check_whole("in_features", in_features, least=1)
+        check_whole("out_features", out_features, least=1)
         if er_epsilon is not None:
             density = erdos_renyi_density(*widths, er_epsilon)
         if density is not None:
             support = random_support(*widths, density, generator=generator, draw=draw)
+            if support.nnz == 0:
+                raise ValueError(
+                    f"density = {density:g} leaves no link at {in_features} x {out_features}"
+                    " positions: give a larger one"
+                )
         if (support.n_in, support.n_out) != widths:
             raise ValueError(
                 f"the support is {support.n_in} to {support.n_out},"
@@ -100,7 +126,7 @@ class SparseLinear(nn.Module):
         self.out_features = out_features
         self.support = support
         values = initial_values(support, start, generator=generator)
-        self.values = nn.Parameter(values.to(dtype or torch.get_default_dtype()))
+        self.values = nn.Parameter(values.to(dtype))
         self.register_parameter("bias", None)
         if bias:
             self.bias = nn.Parameter(self.values.new_zeros(out_features))
@@ -118,6 +144,8 @@ class SparseLinear(nn.Module):
             and buffers["trow"] is known.trow
             and buffers["perm"] is known.perm
         ):
+            if self._written != (written := _times_written(known.col)):
+                self._check_links(written)
             return known
         index = [buffers[name] for name in INDEX]  # the buffers moved
         support = Support(self.in_features, self.out_features, *index)
@@ -127,10 +155,40 @@ class SparseLinear(nn.Module):
 
     @support.setter
     def support(self, support: Support) -> None:
+        if "values" not in self._parameters and "values" in self.__dict__:
+            raise ValueError(
+                "the values are pruned or normalised (torch.nn.utils), so their links cannot move:"
+                " make that permanent first, as by prune.remove(layer, 'values')"
+            )
         self._support = support
+        self._digest = _digest(support)
+        self._written = _times_written(support.col)
         for name in INDEX:
             tensor = getattr(support, name)
             self.register_buffer(name, tensor, persistent=name in ("crow", "col"))
+
+    def _check_links(self, written: int) -> None:
+        """Raise ValueError if the index arrays, which were written to, hold other links now."""
+        if compiled.is_traced():
+            return
+        if _digest(self._support) != self._digest:
+            raise ValueError(
+                "the links were overwritten, as by an AveragedModel after the model's links had"
+                " moved, while the values are those of other links: give the average to an Evolver,"
+                " or make it after the last update of links"
+            )
+        self._written = written
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "weight":
+            raise AttributeError(NO_WEIGHT)
+        return super().__getattr__(name)
+
+    def register_parameter(self, name: str, parameter: nn.Parameter | None) -> None:
+        """As of every module; a ``weight`` is refused, as nothing would read it."""
+        if name == "weight":
+            raise AttributeError(NO_WEIGHT)
+        super().register_parameter(name, parameter)
 
     @property
     def nnz(self) -> int:
@@ -150,8 +208,9 @@ class SparseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) float -> (..., out_features) float, also of no examples.
 
-        Raises ValueError if the width or the dtype does not fit.
+        Raises ValueError if the width or the dtype does not fit, or it is no tensor.
         """
+        require_tensor(x)
         if x.shape[-1] != self.in_features:
             raise ValueError(
                 f"input has {x.shape[-1]} features: this layer takes {self.in_features}"
@@ -239,6 +298,28 @@ def _unknown_start(start: str | float) -> ValueError:
     )
 
 
+def _times_written(tensor: Tensor) -> int:
+    """How often torch has written to a tensor in place."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _digest(support: Support) -> int:
+    """A checksum of the links."""
+    checksum = 0
+    for tensor in (support.crow, support.col):
+        array = tensor.detach().cpu().contiguous().numpy()
+        checksum = zlib.crc32(array.tobytes() if array.size == 0 else array, checksum)
+    return checksum
+
+
+def require_tensor(x: Any) -> None:
+    """Raise ValueError unless the input of a network is a tensor of at least one dimension."""
+    if not isinstance(x, Tensor):
+        raise ValueError(f"input is a {type(x).__name__}: give a tensor, as torch.as_tensor(x)")
+    if x.ndim == 0:
+        raise ValueError("input is a single number: give (B, n_in), or (n_in,)")
+
+
 def _drawn_seed() -> int:
     """A seed from torch's own generator, another at every call."""
     return int(torch.randint(2**62, ()))
@@ -287,11 +368,17 @@ class Standardise(nn.Module):
 
     Args:
         mean, std: scalars or (n_features,) float.
-    Raises: ValueError if a standard deviation is not positive.
+    Raises: ValueError if a standard deviation is not positive, a mean is not finite, or they are of
+        other shapes.
     """
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
+        if mean.ndim > 1 or mean.shape != std.shape:
+            shapes = f"{tuple(mean.shape)} and {tuple(std.shape)}"
+            raise ValueError(f"mean and std have shapes {shapes}: give two numbers or two vectors")
+        if not mean.isfinite().all():
+            raise ValueError(f"mean holds {float(mean[~mean.isfinite()][0])}: give finite means")
         if not (std > 0).all():
             raise ValueError(f"std holds {float(std.min())}: give positive standard deviations")
         dtype = torch.get_default_dtype()
@@ -302,6 +389,10 @@ class Standardise(nn.Module):
         """(B, features...) float -> (B, n_features) float; one example (n_features,) likewise."""
         if x.ndim > 1:
             x = x.flatten(1)
+        if self.mean.ndim > 0 and x.shape[-1] != len(self.mean):
+            raise ValueError(
+                f"input has {x.shape[-1]} features: this standardisation is of {len(self.mean)}"
+            )
         return (x - self.mean) / self.std
 
 
@@ -342,6 +433,8 @@ class Dropout(nn.Module):
         super().__init__()
         self.p = p
         self.step = 0
+        if seed is not None:
+            check_seed(seed)
         self.seed = _drawn_seed() if seed is None else seed
         compiled.dropout_law(p, self.seed, 0)  # refuses a p out of range
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import activations, compiled, kernels, layers
+from lib.names import check_seed, check_whole
 
 
 class MLP(nn.Sequential):
@@ -27,6 +28,7 @@ class MLP(nn.Sequential):
     @compiled.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         """(B, features...) float -> (B, n_out) float; (n_in,) -> (n_out,)."""
+        layers.require_tensor(x)
         x = self._flattened(x)
         joined: list[kernels.Layer] = []
         for module in self:
@@ -133,6 +135,9 @@ def mlp(
         raise ValueError(
             f"widths = {tuple(widths)} is out of range: give at least two widths of at least 1"
         )
+    for i, width in enumerate(widths):
+        check_whole(f"widths[{i}]", width, least=1)
+    check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     started = {"start": start, "generator": generator}
     drawn = {"density": density, "er_epsilon": er_epsilon, "draw": draw}
@@ -140,7 +145,13 @@ def mlp(
     n_layers = len(widths) - 1
     net = MLP()
     if standardisation is not None:
-        net.add_module("standardise", layers.Standardise(*standardisation))
+        standardise = layers.Standardise(*standardisation)
+        if standardise.mean.numel() not in (1, widths[0]):
+            raise ValueError(
+                f"the standardisation is of {standardise.mean.numel()} features, but widths begin"
+                f" with {widths[0]}: give that of the same data"
+            )
+        net.add_module("standardise", standardise)
     for i in range(1, n_layers + 1):
         n_in, n = widths[i - 1], widths[i]
         is_output = i == n_layers

@@ -1,9 +1,12 @@
-"""Names that users give: an unknown one is refused with the nearest known one."""
+"""Names and numbers that users give: an unknown name is refused with the nearest known one."""
 
 import difflib
+import numbers
 from collections.abc import Iterable
+from typing import Any
 
 PROFILES = ("smoke", "quick", "paper")
+LARGEST_SEED = 2**62  # seeds that are made of it still fit into 64 bits
 NEAR = 0.6  # likeness of two names, from 0 to 1, from which one is suggested
 
 
@@ -20,3 +23,17 @@ def check_known(kind: str, value: str, known: Iterable[str]) -> None:
     nearest = difflib.get_close_matches(str(value).lower(), by_lower_case, n=1, cutoff=NEAR)
     hint = f" did you mean {by_lower_case[nearest[0]]!r}? Known:" if nearest else " known are"
     raise ValueError(f"unknown {kind} {value!r}:{hint} {', '.join(names)}")
+
+
+def check_whole(name: str, value: Any, *, least: int, most: int | None = None) -> None:
+    """Refuse what is no whole number in range, as 1.5, True and "3". Raises ValueError."""
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if is_whole and value >= least and (most is None or value <= most):
+        return
+    in_range = f"at least {least}" if most is None else f"from {least} to {most}"
+    raise ValueError(f"{name} = {value!r} is out of range: give a whole number, {in_range}")
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what is no seed. Raises ValueError."""
+    check_whole("seed", seed, least=0, most=LARGEST_SEED)

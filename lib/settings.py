@@ -1,12 +1,14 @@
 """How a network is trained, and what that leaves: what :func:`lib.train.fit` takes and returns."""
 
 import math
+import numbers
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from lib.evolution import Evolution
+from lib.names import check_whole
 
 SCHEDULES = ("constant", "step", "cosine", "one_cycle")
 PEAK = 0.3  # of the epochs: where the rate of one cycle is highest
@@ -49,21 +51,25 @@ class Settings:
     evolution: Evolution | None = None
 
     def __post_init__(self) -> None:
-        for name, in_range, advice in (
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("learning_rate", 0 < self.learning_rate < math.inf, "a positive one"),
-            ("momentum", 0 <= self.momentum < 1, "one in [0, 1)"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or a positive one"),
-            ("augmentation", 0 <= self.augmentation <= 1, "a strength in [0, 1]"),
-            ("averaging", 0 <= self.averaging < 1, "a decay in [0, 1)"),
+        check_whole("epochs", self.epochs, least=1)
+        check_whole("batch_size", self.batch_size, least=1)
+        for name, is_in_range, advice in (
+            ("learning_rate", lambda rate: 0 < rate < math.inf, "a positive one"),
+            ("momentum", lambda momentum: 0 <= momentum < 1, "one in [0, 1)"),
+            ("weight_decay", lambda decay: 0 <= decay < math.inf, "0 or a positive one"),
+            ("augmentation", lambda strength: 0 <= strength <= 1, "a strength in [0, 1]"),
+            ("averaging", lambda decay: 0 <= decay < 1, "a decay in [0, 1)"),
         ):
-            if not in_range:
-                value = getattr(self, name)
-                raise ValueError(f"{name} = {value} is out of range: give {advice}")
+            value = getattr(self, name)
+            if not (isinstance(value, numbers.Real) and is_in_range(value)):
+                raise ValueError(f"{name} = {value!r} is out of range: give {advice}")
         if self.schedule not in SCHEDULES:
             known = ", ".join(map(repr, SCHEDULES))
             raise ValueError(f"schedule {self.schedule!r} is unknown: give one of {known}")
+        if not isinstance(self.evolution, Evolution | None):
+            raise ValueError(
+                f"evolution = {self.evolution!r} is of the wrong type: give an Evolution, or None"
+            )
         if self.nesterov and self.momentum == 0:
             raise ValueError("momentum = 0 with nesterov: give a positive momentum")
 

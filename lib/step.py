@@ -432,6 +432,8 @@ class CompiledStep:
 
     def _check(self, x: Tensor, y: Tensor, index: Tensor | None) -> None:
         n_in = self.parts[0].linear.in_features
+        if not compiled.runs_compiled(self.parts[0].linear.values):
+            raise CannotCompile("this process was forked, or the loops are off: train by autograd")
         for name, tensor, dtype in (("x", x, torch.float32), ("y", y, torch.int64)):
             if tensor.dtype != dtype or not tensor.is_cpu or not tensor.is_contiguous():
                 raise ValueError(
@@ -765,8 +767,9 @@ class _Plan:
                 compiled.addresses(torch.float32, tensor)
                 if tensor.numel() != n or not tensor.is_contiguous():
                     raise ValueError(
-                        f"the {name} of a parameter have shape {tuple(tensor.shape)}: give {n}"
-                        " numbers, contiguous"
+                        f"the {name} of a parameter have shape {tuple(tensor.shape)}, not {n}"
+                        " numbers, contiguous: where a state with other links was loaded, load the"
+                        " optimiser's state too, or make a new optimiser"
                     )
         self.addresses = addresses
         self.descents["values"] = addresses[0::2]

@@ -20,6 +20,8 @@ from lib.collector import Collector
 from lib.data import Split
 from lib.data.augment import augment
 from lib.evolution import evolve_layers_, needs_gradient, remove_
+from lib.layers import SparseLinear
+from lib.names import check_seed, check_whole
 from lib.optimisers import make_optimiser
 from lib.settings import History, Settings
 from lib.step import CannotCompile, CompiledStep, compiled_step
@@ -27,6 +29,7 @@ from lib.step import CannotCompile, CompiledStep, compiled_step
 EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
 DEGREE_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+IGNORED = -100  # a label that torch's cross-entropy leaves out
 CHECKPOINT_FORMAT = 2  # of what fit writes
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -88,13 +91,16 @@ def fit(
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
-        the data are unlabelled or not finite, or not images where they are to be augmented, or
-        ``stop_after`` is below 1.
+        the data are unlabelled, of unequal lengths or not finite, or not images where they are to
+        be augmented; if a class is beyond the model's outputs, the optimiser is older than the
+        model's sparse layers, or ``seed`` or ``stop_after`` is out of range.
     """
-    if stop_after is not None and stop_after < 1:
-        raise ValueError(f"stop_after = {stop_after} is out of range: give at least 1")
+    check_seed(seed)
+    if stop_after is not None:
+        check_whole("stop_after", stop_after, least=1)
     if optimiser is None:
         optimiser = make_optimiser(model, settings)
+    _check_optimiser(model, optimiser)
     examples = _examples(split, evaluate_test, next(model.parameters()))
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
@@ -104,6 +110,7 @@ def fit(
     fixed = settings, examples, generator, prepare, measure
     training = _Training(model, optimiser, objectives, *fixed)
     if is_cross_entropy:
+        _check_classes(model, examples)
         training.compile_step()
     history = _begin(training, checkpoint)
     try:
@@ -228,10 +235,45 @@ def _examples(split: Split, evaluate_test: bool, like: Tensor) -> dict[str, tupl
         y = getattr(split, f"y_{part}")
         if x is None:
             continue
+        if y is not None and len(x) != len(y):
+            raise ValueError(
+                f"x_{part} of {split.name} has {len(x)} examples and y_{part} {len(y)} labels: give"
+                " one each"
+            )
+        if len(x) == 0:
+            raise ValueError(f"x_{part} of {split.name} has no example: give one at least")
         _check_finite(x, f"x_{part} of {split.name}")
         if y is not None:
             examples[part] = x.to(like).contiguous(), y.to(like.device)
     return examples
+
+
+def _check_classes(model: nn.Module, examples: dict[str, tuple[Tensor, Tensor]]) -> None:
+    """Raise ValueError if a label is no class of the model's outputs, nor the one to ignore."""
+    x, _ = examples["train"]
+    n_classes = predict(model, x[:1]).shape[-1]
+    for part, (_, y) in examples.items():
+        if y.ndim > 1 or y.is_floating_point():
+            continue
+        beyond = y[((y < 0) | (y >= n_classes)) & (y != IGNORED)]
+        if len(beyond):
+            raise ValueError(
+                f"y_{part} holds class {int(beyond[0])}, but the model has {n_classes} outputs, for"
+                f" classes 0 to {n_classes - 1}"
+            )
+
+
+def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Raise ValueError if an optimiser holds the weights of before a layer became sparse."""
+    own = {id(parameter) for parameter in model.parameters()}
+    held = {id(p) for group in optimiser.param_groups for p in group["params"]}
+    for name, module in model.named_modules():
+        if isinstance(module, SparseLinear) and not held <= own:
+            if module.values.requires_grad and id(module.values) not in held:
+                raise ValueError(
+                    f"the optimiser does not hold the values of layer {name}, but parameters that"
+                    " are none of the model: make it after sparsify_, of the model's parameters"
+                )
 
 
 def _check_finite(x: Tensor, name: str) -> None:
@@ -455,8 +497,7 @@ def predict(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tenso
         widest = max(getattr(module, "out_features", 1) for module in model.modules())
         fitting = max(1, EVALUATION_VALUES // widest)
         batch_size = min(EVALUATION_BATCH, fitting)
-    if batch_size < 1:
-        raise ValueError(f"batch_size = {batch_size} is out of range: give at least 1, or None")
+    check_whole("batch_size", batch_size, least=1)
     with models.evaluating(model):
         return torch.cat([model(batch) for batch in x.split(batch_size)])
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from lib import compiled, evolution
 from lib.activations import SReLU
 from lib.layers import Dropout, Linear, SparseLinear, Standardise, initial_values
-from lib.support import make_support
+from lib.support import make_support, random_support
 
 OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax")
 OPTIMISERS += ("Adadelta", "Rprop", "ASGD")
@@ -256,7 +256,8 @@ def test_layer_is_exported_to_onnx(tmp_path):
 
 @pytest.mark.parametrize("density", [0.4, 0.9, 0.01])  # as many, more, and no links
 def test_state_dict_brings_its_own_links(density, generator):
-    layer, other = sparse(), sparse(density=density, seed=1)
+    support = random_support(7, 5, density, generator=generator)
+    layer, other = sparse(), SparseLinear(7, 5, support=support)
     nn.init.normal_(layer.bias, generator=generator)
     assert set(layer.state_dict()) == {"values", "bias", "crow", "col"}
     other.load_state_dict(layer.state_dict())
@@ -758,7 +759,9 @@ def test_dropout_repr_names_p():
 
 
 def test_copy_of_a_layer_follows_its_own_buffers(generator):
-    """As a running average of networks does: it copies, then writes into buffers in place."""
+    """A running average of networks copies, then writes into buffers in place: the same links are
+    taken, others are refused, as its values may be the average of those of different links.
+    """
     first, second = (
         SparseLinear(6, 5, density=density, generator=generator) for density in (0.4, 0.4)
     )
@@ -767,9 +770,15 @@ def test_copy_of_a_layer_follows_its_own_buffers(generator):
     twin = copy.deepcopy(first)
     with torch.no_grad():
         for name, buffer in twin.named_buffers():
+            buffer.copy_(first.get_buffer(name))
+        twin.values.mul_(2)
+        torch.testing.assert_close(twin(x), 2 * x @ first.to_dense().t())
+        for name, buffer in twin.named_buffers():
             buffer.copy_(second.get_buffer(name))
-        twin.values.copy_(second.values)
     assert not torch.equal(first.col, second.col)
+    with pytest.raises(ValueError, match="the links were overwritten"):
+        twin(x)
+    twin.load_state_dict(second.state_dict())
     torch.testing.assert_close(twin(x), x @ second.to_dense().t())
 
 

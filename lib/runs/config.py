@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, get_args, get_origin
 import pandas as pd
 
 from lib import data
-from lib.names import check_known
+from lib.names import check_known, check_seed
 
 KINDS: dict[str, type["Run"]] = {}  # every kind of run, by the name of its class
 
@@ -33,7 +33,7 @@ class Run:
         seed: of everything random.
         parent: run whose result this one starts from, itself made where it is absent.
         stand_in: the run to make where the data set cannot be had (not part of the identity).
-    Raises: ValueError if a field is of another type.
+    Raises: ValueError if a field is of another type, or the seed is out of range.
     """
 
     RECIPES: ClassVar[dict[str, int]] = {"recipe": 1}  # raised when the meaning of a run changes
@@ -68,6 +68,7 @@ class Run:
                 raise ValueError(
                     f"{field.name} = {value!r} is of the wrong type: give a run or None"
                 )
+        check_seed(self.seed)
         object.__setattr__(self, "dataset", data.named(self.dataset))
 
     @classmethod

@@ -1,0 +1,250 @@
+"""What would corrupt a network without a word works, or is refused in one sentence."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize, prune
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+
+from lib import compiled, data, models, train
+from lib.evolution import Evolution, evolve_, remove_
+from lib.layers import SparseLinear
+from lib.settings import Settings
+from lib.sparsify import Evolver, densify_, sparsify_
+from lib.support import make_support
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def layer(generator):
+    return SparseLinear(12, 9, density=0.4, generator=generator)
+
+
+@pytest.fixture
+def x(generator):
+    return torch.randn(7, 12, generator=generator, dtype=torch.get_default_dtype())
+
+
+# ------------------------------------------------------------------------ torch.nn.utils
+
+
+def test_pruned_layer_computes_without_the_pruned_links(layer, x):
+    prune.l1_unstructured(layer, "values", amount=0.5)
+    mask = layer.values_mask.bool()
+    assert mask.sum() == layer.nnz - round(0.5 * layer.nnz)
+    desired = x @ layer.to_dense().T + layer.bias
+    torch.testing.assert_close(models.MLP(layer)(x), desired)
+    layer(x).sum().backward()
+    assert (layer.values_orig.grad[~mask] == 0).all()
+
+
+@pytest.mark.parametrize("change", [prune.identity, nn.utils.weight_norm])
+@pytest.mark.parametrize("update", [evolve_, remove_])
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+def test_links_of_pruned_values_do_not_move(layer, generator, change, update):
+    change(layer, "values")
+    before = copy.deepcopy(layer.support.keys)
+    with pytest.raises(ValueError, match="pruned or normalised .* prune.remove"):
+        update(layer, Evolution(), fraction=0.3, generator=generator)
+    assert layer.support.keys.equal(before)
+
+
+def test_links_move_once_pruning_is_permanent(layer, generator):
+    prune.l1_unstructured(layer, "values", amount=0.5)
+    prune.remove(layer, "values")
+    n_pruned = int((layer.values == 0).sum())
+    assert evolve_(layer, Evolution(), fraction=0.0, generator=generator) == n_pruned
+
+
+def test_values_are_not_parametrized(layer):
+    with pytest.raises(KeyError, match="attribute 'values' already exists"):
+        parametrize.register_parametrization(layer, "values", nn.Identity())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda layer: layer.weight,
+        lambda layer: setattr(layer, "weight", nn.Parameter(torch.ones(9, 12))),
+        lambda layer: prune.identity(layer, "weight"),
+        lambda layer: nn.init.zeros_(layer.weight),
+    ],
+)
+def test_weight_says_what_to_read_instead(layer, use):
+    with pytest.raises(AttributeError, match=r"values \(nnz,\).* to_dense\(\)"):
+        use(layer)
+    assert not hasattr(layer, "weight")
+    assert set(dict(layer.named_parameters())) == {"values", "bias"}
+
+
+# ------------------------------------------------------------------------------- averages
+
+
+@pytest.mark.parametrize("averaged", [2, 1])
+def test_average_that_is_older_than_the_links_is_refused(layer, x, generator, averaged):
+    net = nn.Sequential(layer)
+    average = AveragedModel(net)
+    for _ in range(averaged):
+        average.update_parameters(net)
+    average(x)
+    evolve_(layer, Evolution(), fraction=0.5, generator=generator)
+    average.update_parameters(net)
+    for use in (lambda: average(x), lambda: densify_(average)):
+        with pytest.raises(ValueError, match="the links were overwritten"):
+            use()
+
+
+def test_average_of_links_that_stand_still_is_that_of_the_matrices(layer, x, generator):
+    net = nn.Sequential(layer)
+    average = AveragedModel(net)
+    average.update_parameters(net)
+    first = layer.to_dense().detach().clone()
+    layer.replace_values_(torch.randn(layer.nnz, generator=generator).to(layer.values))
+    average.update_parameters(net)
+    desired = (first + layer.to_dense()) / 2
+    torch.testing.assert_close(average.module[0].to_dense(), desired)
+    torch.testing.assert_close(average(x), x @ desired.T + layer.bias)
+
+
+def test_average_of_other_sizes_is_refused_by_torch(layer, generator):
+    net = nn.Sequential(layer)
+    average = AveragedModel(net)
+    average.update_parameters(net)
+    remove_(layer, Evolution(), fraction=0.5, generator=generator)
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        average.update_parameters(net)
+
+
+# ------------------------------------------------------------------------------ optimisers
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Rprop, torch.optim.LBFGS, torch.optim.NAdam])
+def test_evolver_refuses_optimisers_whose_state_it_does_not_know(layer, generator, kind):
+    optimiser = kind(layer.parameters())
+    with pytest.raises(ValueError, match=f"what a {kind.__name__} remembers .* is not known"):
+        Evolver(nn.Sequential(layer), optimiser, every=1, steps=2, generator=generator)
+
+
+def test_muon_refuses_values_itself(layer):
+    with pytest.raises(ValueError, match="2D"):
+        torch.optim.Muon([layer.values])
+
+
+def test_fit_refuses_an_optimiser_of_before_the_layers_were_sparse():
+    split = data.load("digits", limit=50)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    sparsify_(net, density=0.5)
+    with pytest.raises(ValueError, match="values of layer 1, .* make it after sparsify_"):
+        train.fit(net.float(), split, Settings(epochs=1), seed=0, optimiser=optimiser)
+
+
+def test_fit_takes_an_optimiser_of_some_layers():
+    split = data.load("digits", limit=50)
+    net = models.mlp((64, 16, 10), density=0.5).float()
+    optimiser = torch.optim.SGD(net.linear2.parameters(), lr=0.1)
+    before = net.linear1.values.detach().clone()
+    train.fit(net, split, Settings(epochs=1), seed=0, optimiser=optimiser)
+    assert net.linear1.values.equal(before)
+
+
+# ---------------------------------------------------------------------------------- links
+
+
+def test_layer_without_links_gives_its_bias_and_evolves_to_itself(x, generator):
+    none = torch.empty(0, dtype=torch.int64)
+    layer = SparseLinear(12, 9, support=make_support(none, none, 12, 9), generator=generator)
+    nn.init.normal_(layer.bias, generator=generator)
+    y = models.MLP(layer, nn.ReLU())(x)
+    assert y.equal(layer.bias.relu().expand(7, 9))
+    y.sum().backward()
+    assert layer.bias.grad.equal(7.0 * (layer.bias > 0))
+    assert evolve_(layer, Evolution(), fraction=0.3, generator=generator) == 0
+
+
+def small(seed):
+    return models.mlp((12, 9, 3), density=0.4, dropout=0, seed=seed).float()
+
+
+def sgd(net):
+    return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+
+def test_fused_network_goes_on_with_other_links_that_were_loaded(x):
+    y, x = torch.arange(7) % 3, x.float()
+    fused, other = small(0), small(1)
+    plain = nn.Sequential(*copy.deepcopy(other))
+    step = train.compiled_step(fused, sgd(fused))
+    step(x, y)  # it has seen other links
+    fused.load_state_dict(other.state_dict())
+    step = train.compiled_step(fused, sgd(fused))
+    optimiser = sgd(plain)
+    for _ in range(3):
+        optimiser.zero_grad()
+        loss = nn.functional.cross_entropy(plain(x), y)
+        loss.backward()
+        optimiser.step()
+        assert step(x, y) == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close(fused.linear1.to_dense(), plain[0].to_dense())
+
+
+def test_step_follows_links_that_were_loaded_under_it(x):
+    y, x = torch.arange(7) % 3, x.float()
+    net, other = small(0), small(1)
+    step = train.compiled_step(net, torch.optim.SGD(net.parameters(), lr=0.1))
+    step(x, y)
+    net.load_state_dict(other.state_dict())
+    assert step(x, y) == pytest.approx(nn.functional.cross_entropy(other(x), y).item(), rel=1e-5)
+
+
+def test_step_refuses_momentum_of_another_number_of_links(x):
+    net, y = small(0), torch.arange(7) % 3
+    step = train.compiled_step(net, sgd(net))
+    step(x.float(), y)
+    net.load_state_dict(models.mlp((12, 9, 3), density=0.9).state_dict())
+    with pytest.raises(ValueError, match="load the optimiser's state too, or make a new optimiser"):
+        step(x.float(), y)
+
+
+# ---------------------------------------------------------------------------------- forks
+
+
+class Outputs(torch.utils.data.Dataset):
+    """Logits of a network for batches of ten, computed where they are asked for."""
+
+    def __init__(self, net, x):
+        self.net, self.x = net, x
+
+    def __len__(self):
+        return len(self.x) // 10
+
+    def __getitem__(self, i):
+        with torch.no_grad():
+            return self.net(self.x[10 * i : 10 * i + 10])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_workers_of_a_data_loader_compute_what_their_parent_does():
+    net = models.mlp((64, 32, 10), density=0.3).eval()
+    x = torch.rand(40, 64)
+    desired = net(x).detach()  # the threads of the loops have run
+    loader = DataLoader(Outputs(net, x), num_workers=2, multiprocessing_context="fork")
+    torch.testing.assert_close(torch.cat([*loader]).flatten(0, 1), desired)
+    assert net(x).equal(desired)
+
+
+def test_forked_process_refuses_what_must_run_compiled(monkeypatch, x):
+    net = small(0)
+    step = train.compiled_step(net, sgd(net))
+    monkeypatch.setattr(compiled, "_is_forked", True)
+    with pytest.raises(train.CannotCompile, match="this process was forked"):
+        step(x.float(), torch.arange(7) % 3)
+    with compiled.use_implementation("numba"), pytest.raises(RuntimeError, match="by spawn"):
+        net(x.float())
