@@ -24,9 +24,12 @@ class NotWritten(OSError):
 def whole(path: Path) -> Iterator[Path]:
     """A file beside ``path`` to write to, of this process alone, which takes its place when it is
     complete; if it never is, nothing is left of it. What killed processes left of it is removed.
+    A link stays one: the file that it leads to is written.
 
-    Raises: NotWritten as in :func:`explained`.
+    Raises: NotWritten as in :func:`explained`, and as :func:`check_regular`.
     """
+    check_regular(path)
+    path = path.resolve()
     remove_halves(path)
     part = half_of(path)
     try:
@@ -37,6 +40,14 @@ def whole(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def check_regular(path: Path) -> None:
+    """Raise NotWritten if something is there that is no regular file, as a device or a named pipe,
+    in whose place a file would come.
+    """
+    if path.exists() and not path.is_file():
+        raise NotWritten(f"{path} is no regular file: name one, or a file that is not there yet")
 
 
 def half_of(path: Path) -> Path:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lib.files import whole
+from lib.files import NotWritten, whole
 
 pytestmark = pytest.mark.faults("two writers")
 
@@ -42,3 +42,31 @@ def test_half_of_a_killed_writer_is_removed_by_the_next(tmp_path):
     with whole(path) as part:
         part.write_text("page")
     assert sorted(tmp_path.iterdir()) == sorted([path, *others])
+
+
+def test_link_stays_a_link_to_what_is_written(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "page.md", tmp_path / "page.md"
+    link.symlink_to(target)
+    for text in ("first", "second"):
+        with whole(link) as part:
+            part.write_text(text)
+        assert link.is_symlink() and target.read_text() == text
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to a device"])
+def test_what_is_no_regular_file_is_refused_and_stays(tmp_path, kind):
+    path = tmp_path / "page.md"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link to a device":
+        path.symlink_to(os.devnull)
+    else:
+        path = type(path)(os.devnull)
+    before = path.lstat().st_mode
+    with pytest.raises(NotWritten, match="is no regular file"), whole(path):
+        pytest.fail("nothing is written")
+    assert path.lstat().st_mode == before

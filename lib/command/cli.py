@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lib import paths
-from lib.files import whole
+from lib.files import check_regular, whole
 from lib.names import PROFILES, check_known
 
 if TYPE_CHECKING:
@@ -93,6 +93,12 @@ def _positive(context: click.Context, option: click.Parameter, value: int | None
     return value
 
 
+def _regular(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value not in (None, "-"):
+        check_regular(Path(value))
+    return value
+
+
 def _profile(default: str) -> Callable:
     return click.option(
         "--profile",
@@ -116,7 +122,11 @@ def _number(name: str, text: str, default: int | None = None) -> Callable:
 
 
 as_json = click.option(
-    "--json", "target", metavar="FILE", help="Write a list of objects ('-': print it)."
+    "--json",
+    "target",
+    metavar="FILE",
+    callback=_regular,
+    help="Write a list of objects ('-': print it).",
 )
 jobs = _number("--jobs", "Runs, or notebooks, side by side.", default=1)
 scheduler = click.option(

@@ -18,6 +18,10 @@ from lib.names import check_known, check_seed
 KINDS: dict[str, type["Run"]] = {}  # every kind of run, by the name of its class
 
 
+class UnknownFields(ValueError):
+    """A record was written by another version, with a kind or a field that this one lacks."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run: what, on which data, under which seed. The fields of a kind are literals.
@@ -174,11 +178,16 @@ KINDS["Run"] = Run
 def from_fields(fields: dict[str, Any]) -> Run:
     """The run whose fields a record holds.
 
-    Raises: ValueError for an unknown kind, TypeError for an unknown field.
+    Raises: UnknownFields for an unknown kind or field; ValueError for a value of another type.
     """
     fields = dict(fields)
     name = fields.pop("kind", None)
-    check_known("kind of run", name, KINDS)
+    try:
+        check_known("kind of run", name, KINDS)
+        for field in fields:
+            check_known(f"field of {name}", field, KINDS[name].field_names())
+    except ValueError as error:
+        raise UnknownFields(str(error)) from None
     return KINDS[name](**fields)
 
 

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import io
 import json
+import logging
 import lzma
 import os
 import shutil
@@ -32,7 +33,7 @@ import pandas as pd
 from lib import data, paths
 from lib.files import PART, explained, whole
 from lib.runs import locks
-from lib.runs.config import Run, from_fields
+from lib.runs.config import Run, UnknownFields, from_fields
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
 from lib.runs.progress import no_progress
@@ -53,6 +54,8 @@ def _named(what: str) -> Iterator[None]:
     """Raise what damage raises in the block as a ValueError that names it and the remedy."""
     try:
         yield
+    except UnknownFields as error:
+        raise UnknownFields(f"{what} was written by another version: {error}") from error
     except DAMAGE as error:
         raise ValueError(f"{what} cannot be read ({error}): {REMEDY}") from error
 
@@ -305,12 +308,18 @@ class Store:
         return set(self._folders())
 
     def everything(self) -> list[Record]:
-        """All stored records of known experiments, each once."""
+        """All stored records of known experiments, each once. One that another version wrote, with
+        fields that this one does not know, is named in the log and left out.
+        """
         records = []
         for name, folder in sorted(self._folders().items()):
             experiment, _, _ = name.rpartition("-")
-            if experiment in self.experiments:
+            if experiment not in self.experiments:
+                continue
+            try:
                 records.append(self.read(folder, name))
+            except UnknownFields as error:
+                logging.getLogger(__name__).warning("%s; it is left out", error)
         return records
 
     def _folders(self) -> dict[str, Path]:

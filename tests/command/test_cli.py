@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
@@ -53,6 +54,31 @@ def run(capsys, *words):
     """Exit status, standard output and standard error of a command."""
     status = cli.main([str(word) for word in words])
     return status, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("words", [("run", "tiny"), ("list",), ("claims",), ("bench",)])
+def test_json_into_what_is_no_file_is_refused_before_anything_runs(capsys, small, words):
+    os.mkfifo(small / "pipe")
+    status, out, err = run(capsys, *words, "--json", small / "pipe")
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error: {small / 'pipe'} is no regular file: name one")
+    assert not (small / "runs").exists() and (small / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["seed=-1"], "seed = -1 is out of range"),
+        ([f"seed={2**70}"], f"seed = {2**70} is out of range"),
+        (["dataset=./missing.csv:kind"], "missing.csv is not there"),
+        (["dataset=iris"], "or a path of your own, as table.csv:species"),
+    ],
+)
+def test_bad_values_of_a_run_are_refused_before_anything_runs(capsys, small, words, message):
+    status, out, err = run(capsys, "run", "tiny", *words)
+    assert (status, out) == (1, "")
+    assert message in err and err.count("\n") == 1
+    assert not (small / "runs").exists()
 
 
 def test_run_trains_and_list_shows_it(capsys, small):

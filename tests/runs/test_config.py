@@ -128,7 +128,7 @@ def test_unknown_kind_is_refused_with_the_nearest():
 
 
 def test_unknown_field_is_refused():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+    with pytest.raises(ValueError, match="unknown field .* 'epoch': did you mean 'epochs'"):
         from_fields({"kind": "SparseTraining", "experiment": "x", "epoch": 3})
 
 

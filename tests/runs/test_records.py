@@ -408,6 +408,25 @@ def test_unknown_experiments_do_not_break_the_list_of_everything(made, tmp_path)
     assert [record.config for record in made.everything()] == [RUN]
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (of_unknown_kind, "unknown kind of run 'NotYetKnown'"),
+        (lambda fields: {**fields, "temperature": 3}, "unknown field of Counting 'temperature'"),
+    ],
+)
+def test_record_with_unknown_fields_is_named_and_left_out(made, caplog, change, reason):
+    made.run(RUN)
+    other = made.run(dataclasses.replace(RUN, seed=4))
+    rewrite(other.path, other.config.name, config=change)
+    assert [record.config for record in made.everything()] == [RUN]
+    [said] = caplog.messages
+    assert said.startswith(f"record {other.config.name} in {other.path} was written by another")
+    assert reason in said and said.endswith("; it is left out")
+    with pytest.raises(ValueError, match=reason):
+        made.read(other.path, other.config.name)
+
+
 def test_record_of_an_unknown_experiment_is_read(made, tmp_path):
     record = counting.store(tmp_path, counting.experiment("later")).run(Counting("later"))
     assert_same(made.read(record.path, record.config.name), record)

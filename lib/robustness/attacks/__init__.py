@@ -3,8 +3,9 @@ r"""Inputs changed on purpose or by accident: adversarial attacks, noise and cor
 Three kinds: attacks of a fixed radius (:func:`fgsm`, :func:`pgd`, :func:`apgd`, :func:`square`,
 :func:`ensemble`, and :func:`one_pixel`) look for an adversarial point, one that the model takes for
 another class, near an example; attacks of minimal norm (:func:`deepfool`, :func:`carlini_wagner`,
-:func:`bisected_pgd`, :func:`boundary`) look for the closest one, and :func:`closest` gives the
-closest of theirs; :func:`gaussian_noise` and :func:`corrupt` know nothing of the model. All attacks
+:func:`ddn`, :func:`bisected_pgd`, :func:`boundary`) look for the closest one, and :func:`closest`
+gives the closest of theirs; :func:`gaussian_noise` and :func:`corrupt` know nothing of the model.
+All attacks
 
 - leave examples that are misclassified at the start as they are;
 - stay inside the bounds of the pixels and inside the radius at every iterate;
@@ -18,7 +19,7 @@ from lib.robustness.attacks.corruptions import CORRUPTIONS, corrupt, gaussian_no
 from lib.robustness.attacks.ensembles import ensemble
 from lib.robustness.attacks.gradient import apgd, fgsm, pgd
 from lib.robustness.attacks.losses import LOSSES, difference_of_logits_ratio, log_odds, margin
-from lib.robustness.attacks.minimal import bisected_pgd, boundary, carlini_wagner, deepfool
+from lib.robustness.attacks.minimal import bisected_pgd, boundary, carlini_wagner, ddn, deepfool
 from lib.robustness.attacks.search import one_pixel, square
 from lib.robustness.attacks.setting import adversarial_distance, closest, distance, is_adversarial
 
@@ -32,6 +33,7 @@ __all__ = [
     "carlini_wagner",
     "closest",
     "corrupt",
+    "ddn",
     "deepfool",
     "difference_of_logits_ratio",
     "distance",

@@ -189,6 +189,62 @@ class _Objective(NamedTuple):
 
 
 @attack
+def ddn(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    steps: int = 300,
+    initial_radius: float = 1.0,
+    gamma: float = 0.05,
+    bounds: Bounds = UNIT,
+) -> Tensor:
+    r"""Decoupled direction and norm, in L2: steps along the gradient, on a sphere whose radius
+    shrinks where the point is adversarial and grows where it is not.
+
+    .. math::
+        \delta' = \delta_t + \alpha_t \frac{g}{\|g\|_2}, \qquad
+        \epsilon_{t+1} = (1 \mp \gamma) \, \epsilon_t, \qquad
+        x_{t+1} = clip\left(x + \epsilon_{t+1} \frac{\delta'}{\|\delta'\|_2}\right)
+
+    with g the gradient of the cross-entropy at :math:`x_t`; :math:`\alpha_t` falls from 1 to .01
+    along a cosine.
+
+    Source: [Rony2019], Algorithm 1 and Section 4.
+    Departs: pixels are not rounded to levels. Where the gradient is exactly 0 the direction stays.
+
+    Args:
+        steps: gradients in all.
+        initial_radius: :math:`\epsilon_0`, positive.
+        gamma: by which the radius changes a step, in (0, 1).
+        model, x, y, bounds: as in :func:`fgsm`.
+    Returns: like x; the closest adversarial point found, or x where none was found.
+    Raises: ValueError as :func:`fgsm`.
+    """
+    if gamma >= 1:
+        raise ValueError(f"gamma = {gamma} is out of range: give one in (0, 1)")
+    best = Best(x)  # its score is the negative distance
+    tiny = torch.finfo(x.dtype).tiny
+    x_t = x
+    radius = x.new_full((len(x), 1), initial_radius)
+    for step in range(steps):
+        with torch.enable_grad():
+            x_t = x_t.detach().requires_grad_()
+            z = model(x_t)
+            loss = F.cross_entropy(z, y, reduction="sum")
+            (grad,) = torch.autograd.grad(loss, x_t)
+        broken = z.argmax(1) != y
+        _keep_closer_(best, x_t.detach(), broken, x, "l2")
+        length = 0.01 + (1 - 0.01) * (1 + math.cos(math.pi * step / steps)) / 2
+        delta = x_t.detach() - x + length * F.normalize(grad, eps=tiny)
+        shrinks = broken[:, None].to(x)
+        radius = radius * (1 + gamma * (1 - 2 * shrinks))
+        x_t = (x + radius * F.normalize(delta, eps=tiny)).clamp(*bounds)
+    _keep_closer_(best, x_t, is_wrong(model, x_t, y), x, "l2")
+    return best.x
+
+
+@attack
 def bisected_pgd(
     model: nn.Module,
     x: Tensor,

@@ -29,6 +29,8 @@ LEAST = {
     "queries": 1,
     "learning_rate": 1e-9,
     "initial_constant": 1e-9,
+    "initial_radius": 1e-9,
+    "gamma": 1e-9,
 }
 
 
