@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lib.report import labels
-from lib.report.intervals import t_interval
 from lib.runs.environment import environment
 from lib.runs.record import Record, summaries
 
@@ -151,43 +150,4 @@ def named(table: pd.DataFrame) -> pd.DataFrame:
             table = table.rename(index=written, level=name)
         if name in table.columns.names:
             table = table.rename(columns=written, level=name)
-    return table
-
-
-def means(numbers: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Mean of the column value with its 95 % t-interval, by groups.
-
-    Args:
-        numbers: column value, a row a seed, and those of the groups.
-        keys: columns of the groups.
-    Returns: the columns of the groups, mean, low, high, n.
-    """
-    rows = []
-    for key, group in numbers.groupby(list(keys), sort=False):
-        mean = t_interval(group["value"])
-        rows.append((*key, mean.value, mean.low, mean.high, mean.n))
-    return pd.DataFrame(rows, columns=[*keys, "mean", "low", "high", "n"])
-
-
-def side_by_side(means: pd.DataFrame, index: Sequence[str]) -> pd.DataFrame:
-    """The rows of :func:`means` as texts, a column a method, in the order of the rows.
-
-    Args:
-        means: columns method, mean, low, high, and those of the index.
-        index: columns that name the rows.
-    """
-    texts = []
-    for row in means.itertuples():
-        texts.append(f"{row.mean:.2f} [{row.low:.2f}, {row.high:.2f}]")
-    wide = means.assign(text=texts).pivot(index=list(index), columns="method", values="text")
-    return wide[means["method"].unique()]
-
-
-def spread(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Mean, standard deviation and number of every other column, by groups.
-
-    Returns: the groups as index; columns "name mean", "name std", "name count".
-    """
-    table = rows.groupby(list(keys), sort=False).agg(["mean", "std", "count"])
-    table.columns = [" ".join(column) for column in table.columns]
     return table

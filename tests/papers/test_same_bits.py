@@ -15,7 +15,7 @@ import torch
 
 from lib import compiled, models
 from lib.papers import EXPERIMENTS
-from lib.papers.set.rbm.experiments import RBMTraining
+from lib.papers.set.rbm.training import RBMTraining
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.splash.training import UnitTraining

@@ -8,8 +8,7 @@ from lib.papers.set import experiments
 from lib.papers.set.claims import CLAIMS
 from lib.papers.set.cnn import experiments as cnn
 from lib.papers.set.labels import LABELS
-from lib.papers.set.rbm.connectivity import RBM_SCALE_FREE, RBM_VISIBLE
-from lib.papers.set.rbm.experiments import SET_RBM, SET_RBM_DNA, SET_RBM_WIDE
+from lib.papers.set.rbm.experiments import EXPERIMENTS as RBM_EXPERIMENTS
 from lib.papers.shared.tuning import TUNING
 
 PAPER = "SET"
@@ -17,11 +16,7 @@ EXPERIMENTS = (
     *experiments.EXPERIMENTS,
     TUNING,
     *cnn.EXPERIMENTS,
-    SET_RBM_DNA,
-    SET_RBM,
-    SET_RBM_WIDE,
-    RBM_SCALE_FREE,
-    RBM_VISIBLE,
+    *RBM_EXPERIMENTS,
 )
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

@@ -4,6 +4,9 @@ their structure beside networks of the same degrees, and how their inputs follow
 Studies are stored, a row a degree sequence or a measure; what is cheap is measured when it is read.
 """
 
+from collections.abc import Sequence
+from itertools import combinations, product
+
 import networkx as nx
 import numpy as np
 import pandas as pd
@@ -12,8 +15,10 @@ import torch
 
 from lib import data, models, topology
 from lib.papers.shared import trained
+from lib.papers.shared.claims import chosen
 from lib.papers.shared.inputs import input_links
 from lib.papers.shared.study import Study, Table
+from lib.report import labels
 from lib.runs.record import Record
 from lib.topology import power_law, structure
 
@@ -176,6 +181,35 @@ def visible_connectivity(study: Study, record: Record) -> Table:
             rows.append((epoch, measure, value))
     statistics = {"variance": variance.astype("f4"), "f_value": f_value.astype("f4")}
     return pd.DataFrame(rows, columns=["epoch", "measure", "value"]), statistics
+
+
+def agreement(records: Sequence[Record], first: str, second: str) -> pd.DataFrame:
+    """How alike the links of the inputs of any two networks are at the end: of a method and itself
+    all pairs of different seeds, of two methods all pairs of networks.
+
+    Args:
+        records: of trained networks that hold their degrees.
+        first, second: methods.
+    Returns: columns dataset, networks (the methods, as people read them), rank correlation
+        (Spearman's), best quarter (Jaccard index of the quarters of pixels with most links); a row
+        a pair of networks.
+    """
+    networks = " and ".join(map(labels.method_name, dict.fromkeys((first, second))))
+    rows = []
+    for dataset in dict.fromkeys(record.config.dataset for record in records):
+        maps = []
+        for method in (first, second):
+            of_method = chosen(records, dataset=dataset, method=method)
+            maps.append([input_links(record, "final") for record in of_method])
+        pairs = combinations(maps[0], 2) if first == second else product(*maps)
+        for a, b in pairs:
+            best_a, best_b = (
+                set(np.argsort(-links, kind="stable")[: len(a) // 4]) for links in (a, b)
+            )
+            shared = len(best_a & best_b) / len(best_a | best_b)
+            rows.append((dataset, networks, _rank_correlation(a, b), shared))
+    columns = ["dataset", "networks", "rank correlation", "best quarter"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def pixel_statistics(dataset: str) -> tuple[np.ndarray, np.ndarray]:

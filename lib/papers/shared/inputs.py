@@ -10,6 +10,8 @@ from lib.report import labels
 from lib.runs.record import Record
 
 Maps = dict[str, dict[str, np.ndarray]]  # {row: {column: (n_in,) numbers}}, of input_maps
+MAP_EPOCHS: dict[int | str, str] = {epoch: f"epoch {epoch}" for epoch in (0, 2, 5, 10, 20, 50)}
+MAP_EPOCHS["final"] = "end"
 
 
 def input_links(record: Record, epoch: int | str) -> np.ndarray:
@@ -31,6 +33,20 @@ def maps_at_end(records: Iterable[Record]) -> Maps:
         run = record.config
         row = maps.setdefault(labels.dataset(run.dataset), {})
         row[labels.method_name(run.method)] = input_links(record, "final")
+    return maps
+
+
+def maps_over_epochs(records: Iterable[Record]) -> Maps:
+    """The links of every input at the recorded ones of :data:`MAP_EPOCHS`: a row a method, a column
+    an epoch, for :func:`lib.report.animation.input_frames`.
+    """
+    maps: Maps = {}
+    for record in records:
+        recorded = topology.recorded_epochs(trained.degrees(record))
+        row = maps.setdefault(labels.method_name(record.config.method), {})
+        for epoch, heading in MAP_EPOCHS.items():
+            if epoch in recorded:
+                row[heading] = input_links(record, epoch)
     return maps
 
 

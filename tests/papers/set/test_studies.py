@@ -12,13 +12,14 @@ from scipy import stats
 
 from lib import data, topology
 from lib.papers import EXPERIMENTS
-from lib.papers.set import experiments, links, studies
+from lib.papers.set import experiments, studies
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study
 from lib.runs.experiment import PROFILES
 from lib.topology import power_law, structure
 from tests.papers import made
+from tests.papers.untrained import linked
 
 BASE = SparseTraining(
     "made", dataset="digits", hidden=(90, 60), density=0.05, drop="sign", epochs=10, batch_size=256
@@ -289,21 +290,47 @@ def test_visible_connectivity_has_every_recorded_epoch(measured):
     assert (table.groupby("measure").size() == 6).all()
 
 
-# several studies
+# how alike maps are
 
 
-def test_table_names_the_networks_of_its_rows(store):
-    studies = [study("visible_connectivity", parent) for parent in PARENTS.values()]
-    records = [store.run(one) for one in studies]
-    table = links.table(records)
-    assert len(table) == sum(len(record.metrics) for record in records)
-    names = table[["dataset", "network", "variant", "method", "seed"]].drop_duplicates()
-    same = "digits", "made", "tuned"
-    assert names.values.tolist() == [[*same, "set", 0], [*same, "fixed", 0]]
+def network(degrees, method="set", seed=0):
+    """A network whose pixels have these links at the end."""
+    matrix = (np.arange(max(degrees))[:, None] < np.array(degrees)).astype(int)
+    return linked([matrix], dataset="mnist", method=method, seed=seed)
 
 
-def test_table_of_no_study_is_empty():
-    assert links.table([]).empty
+NETWORKS = [  # of SET two seeds that agree, of RigL one that prefers the other pixels
+    network([4, 3, 2, 1]),
+    network([4, 3, 2, 1], seed=1),
+    network([1, 2, 3, 4], "rigl"),
+]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names", "correlations", "shared"),
+    [
+        ("set", "set", ["SET"], [1], [1]),
+        ("set", "rigl", ["SET and RigL"] * 2, [-1, -1], [0, 0]),
+        ("rigl", "rigl", [], [], []),
+    ],
+)
+def test_agreement_takes_all_pairs_of_networks(first, second, names, correlations, shared):
+    table = studies.agreement(NETWORKS, first, second)
+    assert table["networks"].tolist() == names
+    assert table["rank correlation"].tolist() == pytest.approx(correlations)
+    assert table["best quarter"].tolist() == shared
+
+
+def test_networks_of_two_data_sets_are_not_compared():
+    other = linked([[[1, 0], [1, 1]]], dataset="fashion_mnist", method="set")
+    assert studies.agreement([NETWORKS[0], other], "set", "set").empty
+
+
+def test_best_quarters_are_compared_as_sets():
+    """Of eight pixels two are best: {0, 1} and {1, 2} share one of three."""
+    a, b = network([5, 4, 3, 1, 1, 1, 1, 1]), network([3, 4, 5, 1, 1, 1, 1, 1], seed=1)
+    (row,) = studies.agreement([a, b], "set", "set").to_dict("records")
+    assert row["best quarter"] == pytest.approx(1 / 3)
 
 
 # epochs until significant

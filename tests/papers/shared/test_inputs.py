@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.papers.shared.inputs import alive, input_links, maps_at_end
+from lib.papers.shared.inputs import alive, input_links, maps_at_end, maps_over_epochs
 from tests.papers.untrained import linked
 
 LAYERS = [[[1, 0, 1], [1, 0, 0]], [[1, 1]]]
@@ -29,7 +29,17 @@ def test_maps_have_a_row_a_data_set_and_a_column_a_method():
 
 
 def test_maps_of_no_records_are_none():
-    assert maps_at_end([]) == {}
+    assert maps_at_end([]) == {} == maps_over_epochs([])
+
+
+def test_maps_over_epochs_show_the_recorded_ones_in_order():
+    records = [linked(LAYERS, ("final", 0, 1, 10), method=method) for method in ("set", "rigl")]
+    maps = maps_over_epochs(records)
+    assert {name: list(row) for name, row in maps.items()} == {
+        "SET": ["epoch 0", "epoch 10", "end"],
+        "RigL": ["epoch 0", "epoch 10", "end"],
+    }
+    assert maps["RigL"]["end"].tolist() == [2, 0, 1]
 
 
 def test_hidden_neurons_work_with_links_to_both_sides():

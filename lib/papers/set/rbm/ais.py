@@ -103,20 +103,6 @@ def base_of(x: Tensor) -> Base:
     return Base(kept.logit(), int((kept != means).sum()))
 
 
-def base_from_probabilities(p: Tensor) -> Base:
-    """The base model with these probabilities of a 1, (n_visible,).
-
-    Raises: ValueError if one is not inside (0, 1).
-    """
-    wrong = p[~((p > 0) & (p < 1))]
-    if len(wrong):
-        raise ValueError(
-            f"the base model holds the probability {float(wrong[0]):g}, with which some states are"
-            " impossible: give values inside (0, 1), or base_of(x), which clips them"
-        )
-    return Base(p.double().logit(), 0)
-
-
 # -------------------------------------------------------------------------------------- estimates
 
 

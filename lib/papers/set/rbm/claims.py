@@ -13,92 +13,91 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from lib.papers.set.rbm import connectivity, tables
-from lib.papers.set.rbm.experiments import TABLE_2, VISIBLE_STARTS
+from lib.papers.set.rbm import studies
+from lib.papers.set.rbm.experiments import TABLE_2
+from lib.papers.set.rbm.studies import COMPARED, OWN_DATA, PUBLISHED, TABLE_2_NAMES
+from lib.papers.set.rbm.training import VISIBLE_STARTS
 from lib.papers.shared.claims import chosen
 from lib.papers.shared.inputs import input_links
-from lib.paths import REFERENCE
-from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, direction, exact, t_interval
+from lib.report import claims
+from lib.report.claims import intervals
+from lib.report.frames import tidy
+from lib.report.intervals import MIN_SEEDS, Measurement, direction, exact, t_interval
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
+from lib.topology import power_law
 
 Records = Sequence[Record]
 N_SETS = 11  # of Table 2
 N_RUNS = 99  # of Fig. 3 and its supplement
-SIMULTANEOUS = 1 - (1 - LEVEL) / N_SETS
 FLAT = -85.0  # nats that a machine reaches before its falls count, S20
-MNIST_EPOCHS = TABLE_2["mnist"]["epochs"]
+SIGNIFICANT = 0.05  # p
 NO_TEST = "the paper names no test"
 NO_BIASES = "the paper does not say how the biases of the visible units start"
 STARTS = {"zeros": "0", "means": "log odds of the means"}  # of the visible biases, as written
 CENTRE = 10.0  # times the links of the frame, S24
-ROW = ["claim", "reading", "rival", "rule", "dataset", "epochs"]  # that readings begin with
 
 # --------------------------------------------------------------------------- counts of data sets
 
 
-def _count(outcomes: Sequence[tuple[bool, Measurement]]) -> Measurement | None:
-    """How many data sets speak for a claim, of 11.
+def compared(records: Records) -> pd.DataFrame:
+    """The machines of Table 2's data sets among which validation chooses."""
+    machines = studies.machines(records)
+    in_table = machines["dataset"].isin([*TABLE_2_NAMES])
+    return machines[in_table & machines["variant"].isin(COMPARED)]
+
+
+def with_choice(machines: pd.DataFrame) -> set[tuple[str, str]]:
+    """Data sets and methods of which several settings were run, so that one could be chosen."""
+    settings = machines.drop_duplicates(["dataset", "method", *studies.SETTING])
+    counts = settings.groupby(["dataset", "method"]).size()
+    return {*counts[counts > 1].index}
+
+
+def decided_leads(records: Records, family: int) -> pd.DataFrame:
+    """The lead of SET over each rival on each data set, settings and epochs by validation: rows of
+    :func:`lib.papers.set.rbm.studies.ranked`, unbounded where nothing decides them.
+    """
+    machines = compared(records)
+    rows = studies.ranked(studies.leads(studies.selected(machines)), family)
+    several = with_choice(machines)
+    pairs = zip(rows["dataset"], rows["method"], strict=True)
+    both = [{(dataset, "set"), (dataset, rival)} <= several for dataset, rival in pairs]
+    decides = rows["told_apart"] & (rows["n"] >= MIN_SEEDS) & np.array(both, bool)
+    rows.loc[~decides, ["low", "high"]] = [-math.inf, math.inf]
+    return rows
+
+
+def count(rows: pd.DataFrame) -> Measurement | None:
+    """On how many of the eleven data sets a difference is above 0: at least those where all of the
+    interval is, at most all but those where it is below; fewer than three seeds say neither.
 
     Args:
-        outcomes: of each that was run, whether its estimate speaks for the claim, and the
-            difference that decides it: above 0 for, below 0 against.
+        rows: of :func:`lib.report.claims.intervals`, a row a data set that was run.
     """
-    if not outcomes:
+    if rows.empty:
         return None
-    ahead = sum(speaks for speaks, _ in outcomes)
-    for_it = sum(difference.low > 0 for _, difference in outcomes)
-    against = sum(difference.high < 0 for _, difference in outcomes)
-    deciding = [difference.n for _, difference in outcomes if difference.n >= MIN_SEEDS]
-    n = min(deciding or [difference.n for _, difference in outcomes])
-    return Measurement(float(ahead), float(for_it), float(N_SETS - against), n)
-
-
-def _open(difference: Measurement) -> Measurement:
-    return replace(difference, low=-math.inf, high=math.inf)
+    sure = rows[rows["n"] >= MIN_SEEDS]
+    n = int((rows if sure.empty else sure)["n"].min())
+    lowest, highest = (sure["low"] > 0).sum(), N_SETS - (sure["high"] < 0).sum()
+    return Measurement(float((rows["value"] > 0).sum()), float(lowest), float(highest), n)
 
 
 def wins(records: Records, rival: str) -> Measurement | None:
-    """S09, S11: data sets where SET is above a rival, settings and epochs by validation."""
-    outcomes = tables.outcomes(records)
-    best = tables.selected(outcomes)
-    found = []
-    for dataset in best["dataset"].unique():
-        gain = tables.gains(best, dataset, rival) if dataset in tables.PAPER_NAMES else None
-        if gain is None:
-            continue
-        difference = t_interval(gain["full"], level=SIMULTANEOUS)
-        is_tuned = _has_choice(outcomes, dataset, ("set", rival))
-        if difference.n < MIN_SEEDS or not is_tuned or not tables.are_apart(gain):
-            difference = _open(difference)
-        found.append((difference.value > 0, difference))
-    return _count(found)
-
-
-def _has_choice(outcomes: pd.DataFrame, dataset: str, methods: Sequence[str]) -> bool:
-    """Whether each of these methods was run at several settings on a data set."""
-    own = outcomes[outcomes["dataset"] == dataset]
-    settings = own.groupby("method").apply(lambda runs: len(runs[tables.SETTING].drop_duplicates()))
-    return all(settings[method] > 1 for method in methods)
+    """S09, S11: data sets where SET is above a rival."""
+    return count(decided_leads(records, N_SETS).query("method == @rival"))
 
 
 def wins_over_xbm(records: Records) -> Measurement | None:
     """S10: data sets where SET is above the printed value of the XBM. Sets of our own split or
     binarisation decide nothing.
     """
-    best = tables.selected(tables.outcomes(records))
-    printed = pd.read_csv(REFERENCE / "set_table2_rbm.csv")
-    printed = printed[printed["model"] == "XBM"].set_index("dataset")["log_prob_nats"]
-    found = []
-    for dataset, group in best[best["method"] == "set"].groupby("dataset", sort=False):
-        values = group["test"].dropna()
-        if dataset not in tables.PAPER_NAMES or values.empty:
-            continue
-        gap = t_interval(values - printed[tables.PAPER_NAMES[dataset]], level=SIMULTANEOUS)
-        if dataset in tables.OWN_DATA or gap.n < MIN_SEEDS:
-            gap = _open(gap)
-        found.append((gap.value > 0, gap))
-    return _count(found)
+    printed = studies.table_2().query("method == 'xbm'").set_index("dataset")["value"]
+    best = studies.selected(compared(records)).query("method == 'set'").dropna(subset="test")
+    gaps = best.assign(value=best["test"] - best["dataset"].map(printed))
+    rows = intervals(gaps, ["dataset"], family=N_SETS)
+    rows.loc[rows["dataset"].isin([*OWN_DATA]), ["low", "high"]] = [-math.inf, math.inf]
+    return count(rows)
 
 
 # ----------------------------------------------------------------------------------------- MNIST
@@ -108,91 +107,61 @@ def mnist_likelihood(records: Records) -> Measurement | None:
     """S12: test log-probability of SET on MNIST, nats, the setting chosen on validation; without an
     upper bound where but one setting was run, as others could only be better.
     """
-    outcomes = tables.outcomes(records)
-    best = tables.selected(outcomes)
-    values = best.query("dataset == 'mnist' and method == 'set'")["test"].dropna()
+    machines = compared(records).query("dataset == 'mnist' and method == 'set'")
+    values = studies.selected(machines)["test"].dropna()
     if values.empty:
         return None
     found = t_interval(values)
-    return found if _has_choice(outcomes, "mnist", ["set"]) else replace(found, high=math.inf)
+    return found if ("mnist", "set") in with_choice(machines) else replace(found, high=math.inf)
 
 
 def mnist_gain(records: Records) -> Measurement | None:
-    """S13: SET minus dense on MNIST, nats, each with the setting chosen on validation; it decides
-    nothing where such a difference does not count for S09 either.
-    """
-    outcomes = tables.outcomes(records)
-    gain = tables.gains(tables.selected(outcomes), "mnist", "dense")
-    if gain is None:
-        return None
-    counts = _has_choice(outcomes, "mnist", ["set", "dense"]) and tables.are_apart(gain)
-    found = t_interval(gain["full"])
-    return found if counts else _open(found)
+    """S13: SET minus dense on MNIST, nats, each with the setting chosen on validation."""
+    rows = decided_leads(records, family=1)
+    return claims.largest(rows.query("dataset == 'mnist' and method == 'dense'"))
 
 
 def mnist_weights(records: Records) -> Measurement | None:
     """S14: links of SET over those of the dense machine, the settings chosen on validation; nothing
     bounds it where either was run with one number of hidden units, of which none could be chosen.
     """
-    outcomes = tables.outcomes(records).query("dataset == 'mnist'")
-    best = tables.selected(outcomes)
-    links = best.groupby("method")["links"].mean()
-    if not {"set", "dense"} <= set(links.index):
+    machines = compared(records).query("dataset == 'mnist' and method in ['set', 'dense']")
+    links = studies.selected(machines).groupby("method")["links"].mean()
+    if len(links) < 2:
         return None
     ratio = links["set"] / links["dense"]
-    compared = outcomes[outcomes["variant"].isin(tables.COMPARED)]
-    widths = compared.groupby("method")["hidden"].nunique()
-    has_choice = min(widths["set"], widths["dense"]) > 1
-    return exact(ratio) if has_choice else Measurement(ratio, 0.0, math.inf)
+    widths = machines.groupby("method")["hidden"].nunique()
+    return exact(ratio) if widths.min() > 1 else Measurement(ratio, 0.0, math.inf)
 
 
 # --------------------------------------------------------------------------- settings and weights
 
 
-def best_is_largest(records: Records, method: str) -> tuple[bool, Measurement] | None:
-    """Whether a method is best on DNA with the most hidden units, and the difference of its best
-    such setting and of the best other, by seed; validation says which settings these are.
+def best_is_largest(records: Records, method: str) -> pd.DataFrame:
+    """The best setting of a method on DNA with the most hidden units minus its best with fewer, by
+    validation: rows of :func:`lib.report.claims.intervals`, none if one of the two was not run.
     """
-    grid = tables.outcomes(chosen(records, variant="grid"))
-    own = grid[(grid["dataset"] == "dna") & (grid["method"] == method)]
-    if own["hidden"].nunique() < 2:
-        return None
-    top = own["hidden"].max()
-    sides = []
-    for side in (own[own["hidden"] == top], own[own["hidden"] < top]):
-        means = side.groupby(["hidden", "cd"])["valid"].mean()
-        if means.isna().all():
-            return None
-        hidden, cd = means.idxmax()
-        setting = side.query("hidden == @hidden and cd == @cd")
-        sides.append(setting.set_index("seed")["test"])
-    gap = (sides[0] - sides[1]).dropna()
-    if gap.empty:
-        return None
-    difference = t_interval(gap, level=SIMULTANEOUS)
-    if difference.n < MIN_SEEDS:
-        difference = _open(difference)
-    return difference.value > 0, difference
+    grid = studies.machines(chosen(records, variant="grid", dataset="dna", method=method))
+    is_largest = grid["hidden"] == grid["hidden"].max()
+    sides = [studies.selected(grid[side]) for side in (is_largest, ~is_largest)]
+    pairs = sides[0].merge(sides[1], on=["dataset", "seed"], suffixes=("", "_fewer"))
+    gaps = pairs.assign(value=pairs["test"] - pairs["test_fewer"]).dropna(subset="value")
+    return intervals(gaps, ["dataset"], family=N_SETS)
 
 
 def fixed_is_best_when_large(records: Records) -> Measurement | None:
     """S15: data sets where the fixed support is best with the most hidden units; DNA alone has
     several.
     """
-    found = best_is_largest(records, "fixed_final")
-    return None if found is None else _count([found])
+    return count(best_is_largest(records, "fixed_final"))
 
 
 def set_is_best_when_medium(records: Records) -> Measurement | None:
     """S17: data sets where SET is best with fewer hidden units than the most; DNA alone has
     several.
     """
-    found = best_is_largest(records, "set")
-    if found is None:
-        return None
-    ahead, gap = found
-    turned = Measurement(-gap.value, -gap.high, -gap.low, gap.n)
-    return _count([(not ahead, turned)])
+    rows = best_is_largest(records, "set")
+    return count(rows.assign(value=-rows["value"], low=-rows["high"], high=-rows["low"]))
 
 
 def weights_at_equal_width(records: Records) -> Measurement | None:
@@ -201,9 +170,10 @@ def weights_at_equal_width(records: Records) -> Measurement | None:
     """
     if not records:
         return None
-    table = pd.read_csv(REFERENCE / "set_table2_rbm.csv")
-    counts = table.pivot_table("n_weights", ["dataset", "n_hidden"], "model")
-    ratios = (counts["SET-RBM"] / counts["RBM_FixProb"]).dropna()
+    counts = studies.table_2().pivot(
+        index=["dataset", "n_hidden"], columns="method", values="n_weights"
+    )
+    ratios = (counts["set"] / counts["fixed_final"]).dropna()
     return Measurement(ratios.mean(), ratios.min(), ratios.max())
 
 
@@ -211,39 +181,31 @@ def saving(records: Records) -> Measurement | None:
     """S18: smallest ratio of weights, dense over SET, of the data sets that S09 counts as won;
     another data set can only make it smaller.
     """
-    outcomes = tables.outcomes(records)
-    best = tables.selected(outcomes)
-    ratios = []
-    for dataset in best["dataset"].unique():
-        gain = tables.gains(best, dataset, "dense") if dataset in tables.PAPER_NAMES else None
-        if gain is None or len(gain) < MIN_SEEDS or not tables.are_apart(gain):
-            continue
-        if not _has_choice(outcomes, dataset, ("set", "dense")):
-            continue
-        if t_interval(gain["full"], level=SIMULTANEOUS).low > 0:
-            links = best[best["dataset"] == dataset].groupby("method")["links"].mean()
-            ratios.append(links["dense"] / links["set"])
-    if not ratios:
+    won = decided_leads(records, N_SETS).query("method == 'dense' and low > 0")["dataset"]
+    best = studies.selected(compared(records))
+    links = best.pivot_table("links", "dataset", "method").loc[won]
+    if links.empty:
         return None
-    return Measurement(min(ratios), 0.0, min(ratios))
+    ratio = (links["dense"] / links["set"]).min()
+    return Measurement(ratio, 0.0, ratio)
 
 
 # --------------------------------------------------------------------------------- DNA over epochs
+
+
+def dna_curves(records: Records, method: str) -> pd.DataFrame:
+    """Test log-probabilities on DNA after epochs: columns seed, network, cd_steps, epoch, value."""
+    frame = tidy(chosen(records, dataset="dna", method=method, variant="grid"), "cd_steps")
+    return frame.query("measure == 'test'").dropna(subset="value")
 
 
 def dense_falls(records: Records) -> Measurement | None:
     """S19: last minus best test log-probability of the dense machine on DNA, CD-1, nats, the worst
     number of hidden units of each seed.
     """
-    runs = chosen(records, dataset="dna", method="dense", cd_steps=1, variant="grid")
-    by_seed: dict[int, list[float]] = {}
-    for record in runs:
-        test = record.metrics["test"].dropna()
-        if len(test):
-            by_seed.setdefault(record.config.seed, []).append(test.iloc[-1] - test.max())
-    if not by_seed:
-        return None
-    return t_interval([min(falls) for falls in by_seed.values()])
+    curves = dna_curves(records, "dense").query("cd_steps == 1").groupby(["seed", "network"])
+    falls = (curves["value"].last() - curves["value"].max()).groupby("seed").min()
+    return None if falls.empty else t_interval(falls)
 
 
 def set_stays(records: Records) -> Measurement | None:
@@ -251,81 +213,91 @@ def set_stays(records: Records) -> Measurement | None:
     reached -85 nats on DNA, the worst setting of each seed; not bounded from above where such a
     fall is largest at the last epoch, as it still grows then.
     """
-    runs = chosen(records, dataset="dna", method="set", variant="grid")
-    by_seed: dict[int, list[tuple[float, bool]]] = {}
-    for record in runs:
-        test = record.metrics["test"].dropna()
+    settings = dna_curves(records, "set").groupby(["seed", "network", "cd_steps"])["value"]
+    worst: dict[int, pd.Series] = {}
+    for (seed, *_), test in settings:
         reached = test[(test >= FLAT).cummax()]
-        if len(reached):
-            falls = reached.cummax() - reached
-            grows = bool(falls.iloc[-1] == falls.max() > 0)
-            by_seed.setdefault(record.config.seed, []).append((float(falls.max()), grows))
-    if not by_seed:
+        falls = reached.cummax() - reached
+        if len(falls) and (seed not in worst or falls.max() > worst[seed].max()):
+            worst[seed] = falls
+    if not worst:
         return None
-    worst = [max(falls) for falls in by_seed.values()]
-    found = t_interval([fall for fall, _ in worst])
-    return replace(found, high=math.inf) if any(grows for _, grows in worst) else found
+    found = t_interval([falls.max() for falls in worst.values()])
+    grows = any(falls.iloc[-1] == falls.max() > 0 for falls in worst.values())
+    return replace(found, high=math.inf) if grows else found
 
 
 # ---------------------------------------------------------------------------------------- degrees
 
 
-def _p_of_settings(records: Records, epoch: int | str) -> pd.DataFrame:
-    """p of the rank correlation of degree and frequency of the hidden units, a row a seed, a column
-    a setting, of SET on DNA.
+def p_of(record: Record, epoch: int | str) -> float:
+    """p of the rank correlation of degree and frequency of the hidden units, which stands for the
+    test that the paper does not name; missing where degrees were not recorded.
     """
-    rows = []
-    for record in chosen(records, dataset="dna", method="set", variant="grid"):
-        degrees = connectivity.hidden_degrees(record, epoch)
-        if len(degrees):
-            run = record.config
-            p = connectivity.power_law.frequency_correlation(degrees)
-            rows.append((run.seed, run.hidden[0], run.cd_steps, p))
-    table = pd.DataFrame(rows, columns=["seed", "hidden", "cd", "p"])
-    return table.pivot_table("p", "seed", ["hidden", "cd"])
+    degrees = studies.hidden_degrees(record, epoch)
+    return power_law.frequency_correlation(degrees) if len(degrees) else math.nan
+
+
+def p_on_dna(records: Records, epoch: int | str) -> pd.Series:
+    """Of SET's machines in the nine settings, by seed and setting."""
+    runs = chosen(records, dataset="dna", method="set", variant="grid")
+    keys = [(run.config.seed, run.config.hidden, run.config.cd_steps) for run in runs]
+    index = pd.MultiIndex.from_tuples(keys, names=["seed", "hidden", "cd_steps"]) if keys else None
+    return pd.Series([p_of(run, epoch) for run in runs], index, float).dropna()
 
 
 def initial_p(records: Records) -> Measurement | None:
     """S21: the smallest p before training of the nine settings on DNA, by seed."""
-    p = _p_of_settings(records, 0)
-    return None if p.empty else replace(t_interval(p.min(axis=1)), undecidable=NO_TEST)
+    p = p_on_dna(records, 0)
+    return None if p.empty else replace(t_interval(p.groupby("seed").min()), undecidable=NO_TEST)
 
 
 def significant_settings(records: Records) -> Measurement | None:
     """S23: settings on DNA that end with p below .05, by seed."""
-    p = _p_of_settings(records, "final")
+    p = p_on_dna(records, "final")
     if p.empty:
         return None
-    settings = t_interval((p < connectivity.SIGNIFICANT).sum(axis=1))
-    return replace(settings, undecidable=NO_TEST)
+    counts = (p < SIGNIFICANT).groupby("seed").sum()
+    return replace(t_interval(counts), undecidable=NO_TEST)
 
 
 def significant_runs(records: Records) -> Measurement | None:
     """S22: of 99 runs those that end with p below .05; ours have one seed each and are shorter, so
     that all of the paper's may fall either way.
     """
-    ends = []
-    for record in chosen(records, method="set", seed=0):
-        run = record.config
-        if run.variant in tables.PUBLISHED and run.dataset in tables.PAPER_NAMES:
-            degrees = connectivity.hidden_degrees(record, "final")
-            if len(degrees):
-                ends.append(connectivity.power_law.frequency_correlation(degrees))
-    if not ends:
+    runs = [run for run in chosen(records, method="set", seed=0) if run.config.variant in PUBLISHED]
+    ends = [p_of(run, "final") for run in runs if run.config.dataset in TABLE_2_NAMES]
+    if np.isnan(ends).all():
         return None
-    n_below = float(sum(p < connectivity.SIGNIFICANT for p in ends))
+    n_below = float(sum(p < SIGNIFICANT for p in ends))
     return Measurement(n_below, 0.0, float(N_RUNS), undecidable=NO_TEST)
 
 
-def centre_over_frame(records: Records) -> Measurement | None:
-    """S24: mean links of a pixel of the central 14 x 14 over those of the outer two pixels, SET
-    with 500 hidden units on MNIST.
+def centre_by_start(records: Records) -> dict[str, Measurement]:
+    """Mean links of a pixel of the central 14 x 14 over those of the outer two pixels, of SET with
+    500 hidden units on MNIST, by the first biases of the visible units. A frame without links
+    counts as one that has a single link.
+    """
+    frame, centre = np.ones((28, 28), bool), np.zeros((28, 28), bool)
+    frame[2:-2, 2:-2], centre[7:21, 7:21] = False, True
+    found = {}
+    for start in VISIBLE_STARTS:
+        setting = {"dataset": "mnist", "method": "set", "hidden": (500,), "visible_start": start}
+        ratios = []
+        for record in chosen(records, **setting):
+            links = input_links(record, "final").reshape(28, 28)
+            ratios.append(links[centre].mean() * frame.sum() / max(links[frame].sum(), 1))
+        if ratios:
+            found[start] = t_interval(ratios)
+    return found
 
-    The first biases of the visible units decide, and the paper does not state them. Judged by
-    those of the guide that its other settings are from, the log odds of the means, where that is
+
+def centre_over_frame(records: Records) -> Measurement | None:
+    """S24. The first biases of the visible units decide, and the paper does not state them. Judged
+    by those of the guide that its other settings are from, the log odds of the means, where that is
     run; undecidable unless both say the same.
     """
-    found = list(_centre_by_start(records).values())
+    found = [*centre_by_start(records).values()]
     if not found:
         return None
     verdicts = {direction(each, ">=", f"{CENTRE:g}") for each in found}
@@ -334,37 +306,14 @@ def centre_over_frame(records: Records) -> Measurement | None:
 
 
 def centre_readings(records: Records) -> pd.DataFrame:
-    """S24 by either start, a row each, with the columns of the other claims' readings."""
+    """S24 by either start, a row each."""
+    named = {"rival": "", "rule": "set", "dataset": "mnist", "epochs": TABLE_2["mnist"]["epochs"]}
     rows = []
-    for start, found in _centre_by_start(records).items():
-        reading = f"first visible biases: {STARTS[start]}"
-        measured = found.value, found.low, found.high, found.n
-        judged = f">= {CENTRE:g}", direction(found, ">=", f"{CENTRE:g}")
-        rows.append(("S24", reading, "", "set", "mnist", MNIST_EPOCHS, *measured, *judged))
-    return pd.DataFrame(rows, columns=[*ROW, "value", "low", "high", "n", "holds if", "verdict"])
-
-
-def _centre_by_start(records: Records) -> dict[str, Measurement]:
-    """By the first biases of the visible units, in the order of VISIBLE_STARTS."""
-    runs = chosen(records, dataset="mnist", method="set", hidden=(500,))
-    found = {}
-    for start in VISIBLE_STARTS:
-        ratios = _centre_ratios(chosen(runs, visible_start=start))
-        if ratios:
-            found[start] = t_interval(ratios)
-    return found
-
-
-def _centre_ratios(records: Records) -> list[float]:
-    """Of each record; a frame without links counts as one that has a single link."""
-    ratios = []
-    for record in records:
-        image = input_links(record, "final").reshape(28, 28)
-        frame = np.ones((28, 28), bool)
-        frame[2:-2, 2:-2] = False
-        on_frame = max(image[frame].sum(), 1) / frame.sum()
-        ratios.append(image[7:21, 7:21].mean() / on_frame)
-    return ratios
+    for start, found in centre_by_start(records).items():
+        measured = {name: getattr(found, name) for name in ("value", "low", "high", "n")}
+        rows.append({"reading": f"first visible biases: {STARTS[start]}", **named, **measured})
+    columns = ["reading", *named, "value", "low", "high", "n"]
+    return claims.readings(pd.DataFrame(rows, columns=columns), "S24", ">=", CENTRE)
 
 
 ALL = ("set_rbm_dna", "set_rbm")

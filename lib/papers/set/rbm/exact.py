@@ -50,26 +50,6 @@ def samples(rbm: RBM, n: int, *, generator: torch.Generator) -> Tensor:
     return torch.bernoulli(p, generator=generator)
 
 
-def moments(rbm: RBM) -> tuple[Tensor, Tensor, Tensor]:
-    """Expectations under the machine, exact, with at most 20 hidden units: of both ends of every
-    link together (n_hidden, n_visible), of v and of h; float64.
-
-    Raises: ValueError if there are more.
-    """
-    _check_size(rbm.n_hidden)
-    weights = rbm.to_dense().double()
-    a, c = _biases(rbm)
-    total = log_z(rbm)
-    products, of_v, of_h = torch.zeros_like(weights), torch.zeros_like(a), torch.zeros_like(c)
-    for log_p, h in _enumerated(weights, a, c):
-        p = (log_p - total).exp()[:, None]
-        v = (h @ weights + a).sigmoid()
-        products += (p * h).t() @ v
-        of_v += (p * v).sum(0)
-        of_h += (p * h).sum(0)
-    return products, of_v, of_h
-
-
 def _matrix(rbm: RBM) -> scipy.sparse.csr_array:
     """(n_hidden, n_visible) weights, links of weight 0 among them."""
     if not isinstance(rbm.links, SparseLinear):

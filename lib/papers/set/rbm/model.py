@@ -186,5 +186,5 @@ def check_binary(x: Tensor, name: str = "x") -> None:
     if len(strange):
         raise ValueError(
             f"{name} holds {strange[0].item():g}: an RBM takes 0 and 1 only, see"
-            " lib.papers.set.rbm.images.binarised"
+            " lib.papers.set.rbm.training.binarised"
         )

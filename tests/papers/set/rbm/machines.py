@@ -31,6 +31,14 @@ def brute_force(rbm):
     return states, torch.stack(energies).detach()
 
 
+def moments(rbm):
+    """Expectations of both ends of every link together (n_hidden, n_visible), of v and of h."""
+    states, log_p = brute_force(rbm)
+    p = log_p.softmax(0)
+    v, h = (torch.stack(side) for side in zip(*states, strict=True))
+    return (p[:, None] * h).t() @ v, p @ v, p @ h
+
+
 def bars_and_stripes(side):
     """(N, side²) every image whose rows, or columns, are all equal: each of the two times once."""
     images = []

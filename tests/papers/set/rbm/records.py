@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from lib.papers.set.rbm import experiments
-from lib.papers.set.rbm.experiments import METHODS, RBMTraining
+from lib.papers.set.rbm import training
+from lib.papers.set.rbm.experiments import METHODS
+from lib.papers.set.rbm.training import RBMTraining
 from lib.runs.record import Record
 
 CEILING = -7.0
@@ -57,7 +58,7 @@ def record(
         "final": {"links": best["links"], "best_epoch": len(curve), "best": best},
         "ceilings": {"test": CEILING},
     }
-    return Record(run, pd.DataFrame(table), {}, facts, numbers=experiments.numbers)
+    return Record(run, pd.DataFrame(table), {}, facts, numbers=training.numbers)
 
 
 def seeds(method, tests, **options):

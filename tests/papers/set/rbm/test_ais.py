@@ -85,7 +85,7 @@ def test_blocks_of_many_neurons_are_the_sum_of_theirs():
     energies += (c @ bits.t())[:, :, None] + (a @ bits.t())[:, None, :]
     desired = energies.flatten(1).logsumexp(1).sum()
     p = (energies.flatten(1).softmax(1).view(n, 4, 4).sum(1)) @ bits
-    base = ais.base_from_probabilities(p.flatten())
+    base = ais.Base(p.flatten().logit(), 0)
     estimate = ais.forward(rbm, base, ais.schedule(100), chains=10, seed=3)
     # the spread of the log weights, s, lets their mean lie s²/2 low, and 10 chains bound little
     assert abs(estimate.value + estimate.sd**2 / 2 - desired) < 6 * estimate.sd
@@ -101,7 +101,7 @@ def test_disjoint_links_are_estimated_as_well_as_published():
     rbm.hidden_bias.data.zero_()
     desired = (3 + rbm.weights.exp()).log().sum().item()
     assert_allclose(exact.log_z(rbm), desired, rtol=1e-13)
-    base = ais.base_from_probabilities(torch.full((300,), 0.5))
+    base = ais.Base(torch.zeros(300), 0)
     for temperatures, tolerance in ((100, 0.20), (1000, 0.065)):
         betas = ais.schedule(temperatures)
         estimate = ais.forward(rbm, base, betas, seed=5)
@@ -186,12 +186,6 @@ def test_constant_columns_are_clipped_and_said():
     assert_allclose(base.log_odds.sigmoid(), [1 / 8, 7 / 8, 0.5])
     assert base.clipped == 2 and base.notice.startswith("2 of 3 features are constant")
     assert ais.base_of(x[:, 2:]).notice == ""
-
-
-@pytest.mark.parametrize("p", [0.0, 1.0, float("nan"), 1.5])
-def test_impossible_probabilities_of_a_base_are_refused(p):
-    with pytest.raises(ValueError, match=f"probability {p:g}, .*: give values inside"):
-        ais.base_from_probabilities(torch.tensor([0.5, p]))
 
 
 def test_base_of_what_is_not_binary_is_refused():

@@ -9,11 +9,11 @@ from numpy.testing import assert_allclose
 
 from lib import compiled, sampling, train
 from lib.evolution import Evolution
-from lib.papers.set.rbm import ais, exact, learning
-from lib.papers.set.rbm.learning import Chains
+from lib.papers.set.rbm import ais, exact
+from lib.papers.set.rbm.contrastive_divergence import Chains, _Learner, fit
 from lib.settings import Settings
 from tests.oracles import seeded
-from tests.papers.set.rbm.machines import bars_and_stripes, machine
+from tests.papers.set.rbm.machines import bars_and_stripes, machine, moments
 
 SETTINGS = Settings(4, batch_size=7, learning_rate=0.05, schedule="constant")
 SET = Settings(4, batch_size=7, learning_rate=0.05, schedule="constant", evolution=Evolution())
@@ -29,7 +29,7 @@ def sparse(seed=0):
 
 def weights_after(settings, **options):
     rbm = sparse()
-    learning.fit(rbm, rows(), settings, seed=1, **options)
+    fit(rbm, rows(), settings, seed=1, **options)
     return rbm.to_dense()
 
 
@@ -40,7 +40,7 @@ def weights_after(settings, **options):
 def test_gradient_of_endless_chains_is_that_of_the_likelihood(links):
     """Enumerated expectations in place of the chains' statistics, against finite differences."""
     rbm, x = machine(6, 5, **links), rows(9, 6)
-    products, of_v, of_h = exact.moments(rbm)
+    products, of_v, of_h = moments(rbm)
     p = rbm.hidden_probabilities(x)
     data = x.t().contiguous(), p.t().contiguous()
     nothing = torch.zeros(6, 1), torch.zeros(5, 1)
@@ -72,11 +72,11 @@ def test_step_of_long_chains_follows_the_gradient_of_the_likelihood():
     """CD-200 of 20,000 chains is the exact gradient to its sampling error."""
     rbm, x = machine(6, 5, std=0.7), rows(10, 6)
     before = rbm.to_dense().clone()
-    products, *_ = exact.moments(rbm)
+    products, *_ = moments(rbm)
     positive = rbm.hidden_probabilities(x).t() @ x / len(x)
     plain = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
     settings = Settings(1, batch_size=20_000, learning_rate=0.1, **plain)
-    learning.fit(rbm, x.repeat(2000, 1), settings, seed=0, chains=Chains(200))
+    fit(rbm, x.repeat(2000, 1), settings, seed=0, chains=Chains(200))
     actual = (rbm.to_dense() - before) / 0.1
     assert_allclose(actual, positive - products, atol=4 * 0.5 / math.sqrt(20_000))
 
@@ -85,7 +85,7 @@ def test_momentum_and_decay_are_those_of_sgd():
     """Two steps without a gradient: the weights decay, with the momentum of the first step."""
     rbm = sparse()
     start = rbm.weights.detach().clone()
-    learner = learning._Learner(rbm, rows(), SETTINGS, Chains(), 0)
+    learner = _Learner(rbm, rows(), SETTINGS, Chains(), 0)
     rate, decay, momentum = 0.05, 2e-4, 0.9
     for _ in range(2):
         for parameter in rbm.parameters():
@@ -104,7 +104,7 @@ def test_momentum_and_decay_are_those_of_sgd():
 def test_bars_and_stripes_are_learned(links):
     x, rbm = bars_and_stripes(3), machine(9, 16, std=0.1, **links)
     steps = {"batch_size": 16, "learning_rate": 0.05, "schedule": "cosine", "weight_decay": 0.0}
-    learning.fit(rbm, x, Settings(4000, **steps), seed=0, chains=Chains(5, persistent=True))
+    fit(rbm, x, Settings(4000, **steps), seed=0, chains=Chains(5, persistent=True))
     likelihood = -rbm.free_energy(x).mean().item() - exact.log_z(rbm)
     assert exact.ceiling(x) > likelihood > exact.ceiling(x) - 0.3
 
@@ -114,8 +114,8 @@ def test_biases_learn_the_means_of_independent_columns():
     x = torch.bernoulli(p.expand(2000, 4), generator=seeded(0))
     rbm = machine(4, 3, std=0.0, density=0.5)
     settings = Settings(30, batch_size=50, learning_rate=0.1, schedule="cosine")
-    learning.fit(rbm, x, settings, seed=0)
-    _, of_v, _ = exact.moments(rbm)
+    fit(rbm, x, settings, seed=0)
+    _, of_v, _ = moments(rbm)
     assert_allclose(of_v, x.mean(0), atol=0.05)
 
 
@@ -124,7 +124,7 @@ def test_likelihood_rises(chains):
     x, rbm = bars_and_stripes(3), machine(9, 8, std=0.05, density=0.6)
     before = -rbm.free_energy(x).mean().item() - exact.log_z(rbm)
     settings = Settings(400, batch_size=16, learning_rate=0.1, schedule="constant")
-    learning.fit(rbm, x, settings, seed=0, chains=chains)
+    fit(rbm, x, settings, seed=0, chains=chains)
     assert -rbm.free_energy(x).mean().item() - exact.log_z(rbm) > before + 1
 
 
@@ -146,7 +146,7 @@ def test_links_evolve_between_epochs_and_are_removed_after_the_last():
         table.append((rbm.weights.numel(), rbm.n_links))
         return {}
 
-    history = learning.fit(rbm, rows(), SET, seed=1, evaluate=evaluate, at_epochs=range(5))
+    history = fit(rbm, rows(), SET, seed=1, evaluate=evaluate, at_epochs=range(5))
     assert [links for links, _ in table] == [n, n, n, rbm.weights.numel()]
     assert all(0.68 * n < kept < 0.75 * n for _, kept in table)
     assert [row["links"] for row in history.metrics] == [n] * 4
@@ -156,7 +156,7 @@ def test_links_evolve_between_epochs_and_are_removed_after_the_last():
 
 def test_survivors_keep_their_momentum():
     rbm = sparse()
-    learner = learning._Learner(rbm, rows(), SET, Chains(), 1)
+    learner = _Learner(rbm, rows(), SET, Chains(), 1)
     learner._step(rows(7).t().contiguous())
     state = learner.optimiser.state[rbm.weights]["momentum_buffer"]
     before = dict(zip(rbm.links.support.keys.tolist(), state.tolist(), strict=True))
@@ -172,8 +172,8 @@ def test_survivors_keep_their_momentum():
 def test_fixed_and_dense_links_stay():
     rbm, dense = sparse(), machine(20, 15)
     keys = rbm.links.support.keys
-    learning.fit(rbm, rows(), SETTINGS, seed=1)
-    learning.fit(dense, rows(), SET, seed=1)
+    fit(rbm, rows(), SETTINGS, seed=1)
+    fit(dense, rows(), SET, seed=1)
     assert torch.equal(rbm.links.support.keys, keys) and dense.n_links == 300
 
 
@@ -184,7 +184,7 @@ def test_a_hundred_thousand_units_of_either_side_are_trained():
     rbm = machine(n, n, std=0.05, density=10 / n)
     x = torch.bernoulli(torch.full((4, n), 0.1), generator=generator)
     settings = Settings(2, batch_size=4, learning_rate=0.01, evolution=Evolution())
-    learning.fit(rbm, x, settings, seed=0)
+    fit(rbm, x, settings, seed=0)
     assert rbm.n_links == pytest.approx(0.7 * 10 * n, rel=0.02)  # links that never met a 1 go too
 
 
@@ -217,7 +217,7 @@ def test_best_machine_is_that_of_the_largest_validation_likelihood():
         return {"valid": values[epoch]}
 
     rbm = sparse()
-    history = learning.fit(rbm, rows(), SET, seed=1, evaluate=evaluate, at_epochs=range(5))
+    history = fit(rbm, rows(), SET, seed=1, evaluate=evaluate, at_epochs=range(5))
     rbm.load_state_dict(history.best_state)
     assert torch.equal(rbm.to_dense(), states[3])
 
@@ -245,7 +245,7 @@ def test_compiled_epochs_are_those_of_plain_torch(batch_size, chains, nesterov):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_machine_on_a_gpu_learns_and_is_estimated():
     rbm, x = machine(20, 15, std=0.1).to("cuda"), rows()
-    learning.fit(rbm, x, SETTINGS, seed=1)
+    fit(rbm, x, SETTINGS, seed=1)
     estimate = ais.forward(rbm, ais.base_of(x), ais.schedule(200), seed=0)
     assert abs(estimate.value - exact.log_z(rbm.cpu())) < 4 * estimate.se + 0.02
 
@@ -261,19 +261,19 @@ def test_chains_without_a_step_are_refused(steps):
 
 def test_grey_data_are_refused():
     with pytest.raises(ValueError, match="x_train holds 0.5: an RBM takes 0 and 1 only"):
-        learning.fit(sparse(), rows() / 2, SETTINGS, seed=0)
+        fit(sparse(), rows() / 2, SETTINGS, seed=0)
 
 
 def test_data_of_another_width_are_refused():
     with pytest.raises(ValueError, match="x_train has 19 features: the machine takes 20"):
-        learning.fit(sparse(), rows(width=19), SETTINGS, seed=0)
+        fit(sparse(), rows(width=19), SETTINGS, seed=0)
 
 
 def test_diverging_training_is_named():
     rbm = sparse()
     rbm.weights.data[3] = float("nan")
     with pytest.raises(train.Diverged, match="no longer finite after epoch 1, at learning rate"):
-        learning.fit(rbm, rows(), SETTINGS, seed=0)
+        fit(rbm, rows(), SETTINGS, seed=0)
 
 
 def test_foreign_checkpoint_is_refused(tmp_path):

@@ -1,0 +1,196 @@
+"""What notebook 13 says is what the records say."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lib import data, papers
+from lib.papers.set.rbm import model, training
+from lib.papers.set.rbm.ais import N_PUBLISHED
+from lib.paths import REFERENCE
+from lib.report.intervals import t_interval
+from tests.oracles import seeded
+from tests.prose import Prose
+
+SETTING = ["hidden", "cd_steps", "learning_rate", "weight_decay", "epochs"]
+RIVALS = ("fixed", "fixed_final", "dense")
+
+
+@pytest.fixture(scope="module")
+def records():
+    return [*papers.STORE.of("set_rbm_dna", "paper"), *papers.STORE.of("set_rbm", "paper")]
+
+
+@pytest.fixture(scope="module")
+def machines(records):
+    """A row a machine: likelihoods of its best epoch, missing below ten effective chains."""
+    rows = []
+    for record in records:
+        run, best = record.config, record.environment["final"]["best"]
+        row = {name: getattr(run, name) for name in ("dataset", "method", "variant", "seed")}
+        row |= {name: getattr(run, name) for name in SETTING}
+        for schedule in ("full", "short"):
+            estimate = best[schedule]
+            for part in ("valid", "test"):
+                sound = estimate[f"{part}_possible"] and estimate["ess"] >= 10
+                row[f"{part} {schedule}"] = estimate[part] if sound else math.nan
+            row[f"se {schedule}"] = estimate["se"]
+        rows.append(row | {"best epoch": record.environment["final"]["best_epoch"]})
+    return pd.DataFrame(rows)
+
+
+def chosen(machines, dataset, method, variants):
+    """By seed, the machines of the setting that validation likes best."""
+    own = machines[(machines["dataset"] == dataset) & (machines["method"] == method)]
+    own = own[own["variant"].isin(variants)]
+    means = own.groupby(SETTING)["valid full"].mean().dropna()
+    if means.empty:
+        return own.iloc[:0].set_index("seed")
+    return own.set_index(SETTING).loc[[means.idxmax()]].reset_index().set_index("seed")
+
+
+def lead(machines, dataset, rival, variants=("grid", "one setting")):
+    """SET minus a rival by seed, nats by the schedule of most temperatures."""
+    ours, theirs = (chosen(machines, dataset, name, variants) for name in ("set", rival))
+    return (ours["test full"] - theirs["test full"]).dropna()
+
+
+def is_apart(machines, dataset, rival):
+    """Whether both schedules see one difference by more than three standard errors."""
+    both = [chosen(machines, dataset, name, ("grid", "one setting")) for name in ("set", rival)]
+    means = {}
+    for schedule in ("full", "short"):
+        gaps = both[0][f"test {schedule}"] - both[1][f"test {schedule}"]
+        gaps = gaps[lead(machines, dataset, rival).index]
+        errors = np.hypot(both[0][f"se {schedule}"], both[1][f"se {schedule}"])[gaps.index]
+        means[schedule] = gaps.mean(skipna=False)
+        if not abs(means[schedule]) > 3 * np.linalg.norm(errors) / len(gaps):
+            return False
+    return means["full"] * means["short"] > 0 and (
+        abs(means["full"] - means["short"]) < abs(means["full"])
+    )
+
+
+def test_numbers_of_the_text_are_those_of_the_records(records, machines):
+    text = Prose("13_set_rbm")
+    says = text.says
+    says("(Mocanu2018, Table 2)")
+    says("units of 0 and 1")
+    says("(6 core-hours)")
+    says("learning rate of .01 and its weight decay of .0002")
+    says("nine settings: 100, 250 or 500 hidden units, and 1, 3 or 10 sweeps")
+    grid = machines.query("variant == 'grid'")
+    assert set(grid["hidden"]) == {(100,), (250,), (500,)} and set(grid["cd_steps"]) == {1, 3, 10}
+    assert set(grid["learning_rate"]) == {0.01} and set(grid["weight_decay"]) == {0.0002}
+    on_dna(text, records, machines)
+    estimates(text, records)
+    drawn(text, records)
+    elsewhere(text, records, machines)
+    says("one setting was run, or two data sets are missing")
+    table = pd.read_csv(REFERENCE / "set_table2_rbm.csv")
+    assert len(set(table["dataset"])) - len(set(machines["dataset"])) == 2
+    says("In training SET has 11 a unit, and fixed links 8")
+    says("Machines of 2,500 hidden units on MNIST")
+    says("On Web 8,820 of 32,561 are")
+    sizes = pd.read_csv(REFERENCE / "set_table1_datasets.csv").set_index("dataset")
+    assert sizes.loc["Web", "n_test"] == 32_561
+    if data.is_here("web"):
+        web = data.load("web")
+        known = {row.tobytes() for row in web.x_train.numpy()}
+        assert sum(row.tobytes() in known for row in web.x_test.numpy()) == 8820
+    assert not text.uncovered()
+
+
+def on_dna(text, records, machines):
+    curves = {}
+    for record in records:
+        run = record.config
+        if run.variant in ("grid", "long"):
+            key = run.variant, run.method, run.hidden, run.cd_steps, run.seed
+            curves[key] = record.metrics.set_index("epoch")["test"]
+    ends = {key: curve.iloc[-1] for key, curve in curves.items() if key[0] == "grid"}
+    for (variant, method, *setting), end in ends.items():
+        if method != "set":
+            assert ends[variant, "set", *setting] > end  # in every seed of all nine settings
+    dense = [curve.idxmax() for key, curve in curves.items() if key[:2] == ("grid", "dense")]
+    assert 10 <= min(dense) and max(dense) <= 30
+    text.says("after some twenty epochs they fall")
+    text.says("Would the paper's 5,000 epochs change that?")
+    names = ("set", "fixed", "dense")
+    long = [curves["long", name, (250,), 1, 0].loc[5000] for name in names]
+    words = "With 250 hidden units SET ends at {:.1f} nats, fixed links at {:.1f}"
+    text.says(words + ", and the dense machine at {:.0f}", *long)
+    tried = machines.query("variant == 'tried'")
+    assert set(tried["cd_steps"]) == {3} and set(tried["seed"]) == {0}
+    text.says("with 3 sweeps")
+    text.says("for 300 epochs")
+    assert set(tried["epochs"]) == {300}
+    leads = {}
+    for rival in RIVALS:
+        parts = [lead(machines, "dna", rival, kinds) for kinds in (("grid",), ("grid", "tuned"))]
+        leads[rival] = [part.mean() for part in parts][::-1]
+    text.says("There {:.1f} nats remain of {:.1f}", *leads["dense"])
+    text.says("in training, {:.1f} remain of {:.1f}", *leads["fixed"])
+    dense = chosen(machines, "dna", "dense", ("tuned",)).iloc[0]
+    assert (dense["learning_rate"], dense["weight_decay"]) == (0.01 / 10, 0.0002 * 10)
+
+
+def estimates(text, records):
+    text.says("a machine of 16 hidden units")
+    text.says("twice, at the end with {:,} temperatures", N_PUBLISHED)
+    table = pd.read_csv(REFERENCE / "set_table2_rbm.csv").set_index(["dataset", "model"])
+    printed = table.loc[("Connect4", "RBM"), "log_prob_nats"]
+    (ceiling,) = {
+        record.environment["ceilings"]["test"]
+        for record in records
+        if record.config.dataset == "connect4"
+    }
+    text.says("the dense machine {:.2f} nats on Connect4", printed)
+    n_test = round(math.exp(-ceiling))  # rows that are all different
+    text.says(
+        "Its {:,} test rows are all different, so that no model exceeds {:.2f}", n_test, ceiling
+    )
+
+
+def drawn(text, records):
+    """Images of chains from noise lose most of their white between 120 and 1,000 sweeps."""
+    starts = set()
+    for record in records:
+        run = record.config
+        if (run.dataset, run.method, run.seed) != ("mnist", "set", 0):
+            continue
+        starts.add(run.visible_start)
+        rbm = training.machine_of(record)
+        noise = torch.rand(12, rbm.n_visible, generator=seeded(0), dtype=torch.float32).round()
+        white = [model.gibbs(rbm, noise, sweeps, seed=0).mean() for sweeps in (120, 1000)]
+        assert white[0] > 2 * white[1]
+    assert starts == {"zeros", "means"}
+    text.says("We tried 0, and the log odds of the means")
+    text.says("After 120 sweeps many chains show strokes of a digit. After 1,000 they show dots")
+
+
+def elsewhere(text, records, machines):
+    ahead, open_, rough = [], [], []
+    for dataset in set(machines["dataset"]):
+        gaps = lead(machines, dataset, "fixed_final")
+        if len(gaps) and not is_apart(machines, dataset, "fixed_final"):
+            rough.append(dataset)
+        elif len(gaps):
+            (ahead if t_interval(gaps).low > 0 else open_).append(dataset)
+    assert len(ahead) == 6 and open_ == ["web"] and rough == ["ocr_letters"]
+    signs = {}
+    for dataset in set(machines["dataset"]):
+        gaps = lead(machines, dataset, "dense")
+        if len(gaps) and is_apart(machines, dataset, "dense"):
+            found = t_interval(gaps)
+            assert found.low > 0 or found.high < 0
+            signs[dataset] = found.low > 0
+    assert signs == {"dna": True, "adult": True, "web": False}
+    text.says("on six data sets. On Web the interval holds zero")
+    assert all(lead(machines, "caltech28", rival).empty for rival in RIVALS)
+    widths = {run.config.hidden for run in records if run.config.dataset == "mnist"}
+    assert widths == {(500,)}
+    text.says("MNIST has 500 hidden units here, the paper up to 5,000")

@@ -1,0 +1,147 @@
+"""What notebook 15 says is what the records say."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lib import papers
+from tests.prose import Prose
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Links of the pixels at the end, of every seed, by data set and method."""
+    return links_of("visible_connectivity", "linear1", lambda run: (run.dataset, run.method))
+
+
+@pytest.fixture(scope="module")
+def machines():
+    """The same of machines of SET, by data set and first biases."""
+    return links_of("rbm_visible", "links", lambda run: (run.dataset, run.visible_start), "set")
+
+
+def links_of(experiment, layer, key, method=None, epoch="final"):
+    runs = [study.config.parent for study in papers.STORE.of(experiment, "paper")]
+    found = {}
+    for record in papers.STORE.records(runs):
+        if (
+            method in (None, record.config.method)
+            and f"{layer}.out_degree.{epoch}" in record.arrays
+        ):
+            links = record.arrays[f"{layer}.out_degree.{epoch}"].astype(int)
+            found.setdefault(key(record.config), []).append(links)
+    return found
+
+
+@pytest.fixture(scope="module")
+def variances():
+    """Of every pixel of the training images, by data set."""
+    studies = papers.STORE.of("visible_connectivity", "paper")
+    return {study.config.dataset: study.arrays["variance"] for study in studies}
+
+
+def correlation(a, b):
+    """Spearman's, by its definition."""
+    return np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1]
+
+
+def shared(a, b):
+    """Of the quarters of best linked pixels: those in both over those in either."""
+    first, second = (set(np.argsort(-links, kind="stable")[: len(a) // 4]) for links in (a, b))
+    return len(first & second) / len(first | second)
+
+
+def centre_over_frame(links):
+    image = links.reshape(28, 28)
+    inner = image[2:26, 2:26].sum()
+    return image[7:21, 7:21].mean() / ((image.sum() - inner) / (28**2 - 24**2))
+
+
+def test_numbers_of_the_text_are_those_of_the_records(networks, machines, variances):
+    text = Prose("15_visible_connectivity")
+    says = text.says
+    says("(Mocanu2018, Fig. 4)")
+    says("(1 core-hour)")
+    says("layers of 1,000 neurons, and 1 % of the links")
+    ends = {}
+    for dataset, variance in variances.items():
+        for method in ("set", "rigl", "set_random_removal"):
+            seeds = [correlation(links, variance) for links in networks[dataset, method]]
+            ends[dataset, method] = np.mean(seeds)
+    on = [ends["mnist", "set"], ends["mnist", "rigl"]]
+    says("ends at {:.2f} for SET and {:.2f} for RigL, most of it by epoch 20", *on)
+    on = [ends["fashion_mnist", "set"], ends["fashion_mnist", "rigl"]]
+    says("where every pixel varies, it ends at {:.2f} and {:.2f}", *on)
+    assert (variances["fashion_mnist"] > 0).all()
+    assert all(abs(ends[dataset, "set_random_removal"]) < 0.02 for dataset in variances)
+    says("RigL's links gather by epoch 2, those of SET by epoch 10")
+    assert course(variances, 2)["rigl"] > 0.5 and course(variances, 2)["set"] < 0.1
+    assert course(variances, 10)["set"] > 0.6
+    says("The paper's Fig. 4 is of restricted Boltzmann machines")
+    says("Epoch 1 still has the random links")
+    agreement(text, networks)
+    of_machines(text, machines)
+    unlinked = {}
+    for method in ("set", "rigl", "set_random_removal"):
+        unlinked[method] = np.mean([(links == 0).sum() for links in networks["mnist", method]])
+    says("leaves {:.0f} pixels without a link and RigL {:.0f}", unlinked["set"], unlinked["rigl"])
+    assert unlinked["set_random_removal"] == 0
+    border = np.mean([1 / centre_over_frame(links) for links in networks["mnist", "set"]])
+    says("ends with {:.0f} % of the links of a central one", 100 * border)
+    assert not text.uncovered()
+
+
+def course(variances, epoch):
+    """Mean rank correlation on MNIST after an epoch, by method."""
+    networks = links_of(
+        "visible_connectivity", "linear1", lambda run: (run.dataset, run.method), epoch=epoch
+    )
+    found = {}
+    for method in ("set", "rigl"):
+        seeds = [correlation(links, variances["mnist"]) for links in networks["mnist", method]]
+        found[method] = np.mean(seeds)
+    return found
+
+
+def agreement(text, networks):
+    """Of pairs of networks."""
+    ours, theirs = networks["mnist", "set"], networks["mnist", "rigl"]
+    across = np.mean([correlation(a, b) for a in ours for b in theirs])
+    within = np.mean([correlation(a, b) for i, a in enumerate(ours) for b in ours[:i]])
+    text.says("correlate at {:.2f}, as much as those of two seeds of SET", across)
+    assert abs(across - within) < 0.02
+    assert max(shared(a, b) for a, b in zip(ours, theirs, strict=True)) < 0.5
+    fashion = networks["fashion_mnist", "set"], networks["fashion_mnist", "rigl"]
+    across = np.mean([correlation(a, b) for a in fashion[0] for b in fashion[1]])
+    text.says("On Fashion-MNIST they correlate at {:.2f}", across)
+    repeated = np.mean([shared(a, b) for i, a in enumerate(theirs) for b in theirs[:i]])
+    text.says("two seeds share {:.0f} % of their best quarters", 100 * repeated)
+
+
+def of_machines(text, machines):
+    text.says("start at 0 (*zeros*)")
+    means, zeros = machines["mnist", "means"], machines["mnist", "zeros"]
+    ratio = np.mean([centre_over_frame(links) for links in means])
+    unlinked = np.mean([(links == 0).sum() for links in means])
+    words = "ends with {:.0f} times the links of a border pixel, and {:.0f} pixels have none"
+    text.says(words, ratio, unlinked)
+    assert max(centre_over_frame(links) for links in zeros) < 1
+    text.says("If they start at 0, the border ends with more links")
+    for start in ("means", "zeros"):
+        ratios = [centre_over_frame(links) for links in machines["caltech28", start]]
+        assert 0.9 < np.mean(ratios) < 1.1
+    text.says("with biases at 0 the machine first draws")
+    text.says("fails where they start at 0")
+    runs = [
+        record for record in papers.STORE.of("set_rbm", "paper") if record.config.hidden[0] == 500
+    ]
+    nats = {}
+    for record in runs:
+        run = record.config
+        if (run.dataset, run.method) == ("mnist", "set"):
+            test = record.environment["final"]["best"]["full"]["test"]
+            nats.setdefault(run.visible_start, []).append(test)
+    cost = np.mean(nats["zeros"]) - np.mean(nats["means"])
+    text.says("costs SET {:.1f} nats on MNIST", cost)
+    (epochs,) = {run.config.epochs for run in runs if run.config.dataset == "mnist"}
+    text.says("Ours had {} epochs on MNIST, the paper's 5,000", epochs)

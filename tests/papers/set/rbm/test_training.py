@@ -1,0 +1,160 @@
+"""Training of machines: records by the store, exact resume after a kill, bad input, examples."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from lib import data
+from lib.papers import EXPERIMENTS
+from lib.papers.set.rbm import contrastive_divergence, exact, training
+from lib.papers.set.rbm.training import RBMTraining
+from lib.runs.config import from_fields
+from lib.runs.records import Store
+from tests.processes import kill_after
+
+TINY = {
+    "experiment": "set_rbm_dna",
+    "dataset": "digits",
+    "hidden": (12,),
+    "epochs": 5,
+    "limit": 60,
+    "validation": 100,
+    "temperatures": 30,
+    "final_temperatures": 60,
+    "chains": 10,
+    "er_epsilon": 4.0,
+    "drop": "sign",
+}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
+
+
+def test_record_holds_likelihoods_links_and_the_machine(store):
+    run = RBMTraining(**TINY)
+    record = store.run(run)
+    assert record.metrics["epoch"].tolist() == [1, 2, 5] == run.evaluated_epochs
+    final = record.environment["final"]
+    rbm = training.machine_of(record)
+    assert rbm.n_links == final["best"]["links"] <= final["links"]
+    x = training.binarised(data.load("digits", validation=100))["test"]
+    full = final["best"]["full"]
+    likelihood = -rbm.double().free_energy(x.double()).mean().item() - full["value"]
+    assert_allclose(full["test"], likelihood, rtol=1e-9)
+    assert abs(full["value"] - exact.log_z(rbm)) < 4 * full["se"] + 0.05
+    assert record.environment["ceilings"]["test"] == pytest.approx(exact.ceiling(x))
+    assert record.summary()["links_training"] == 4 * (64 + 12)
+
+
+def test_best_machine_is_chosen_on_validation(store):
+    record = store.run(RBMTraining(**TINY))
+    best = record.metrics.loc[record.metrics["valid"].idxmax(), "epoch"]
+    assert record.environment["final"]["best_epoch"] == best
+
+
+def test_killed_run_goes_on_to_the_same_record(store, tmp_path, monkeypatch):
+    run = RBMTraining(**TINY)
+    whole = store.run(run)
+    other = Store(EXPERIMENTS, tmp_path / "others", tmp_path / "results")
+    monkeypatch.setattr(contrastive_divergence, "CHECKPOINT_SECONDS", 0.0)
+    kill_after(other, run, 3)
+    assert (other.runs / run.name).with_suffix(".work").is_dir()
+    resumed = other.run(run)
+    assert resumed.metrics.equals(whole.metrics)
+    assert set(resumed.arrays) == set(whole.arrays)
+    assert all(np.array_equal(resumed.arrays[name], whole.arrays[name]) for name in whole.arrays)
+
+
+def test_shipped_record_gives_the_machine_back(store):
+    run = RBMTraining(**TINY)
+    whole = store.run(run)
+    store.ship(whole)
+    shipped = store.stored(run)
+    assert not any(name.startswith("state.") for name in shipped.arrays)
+    first, second = map(training.machine_of, (whole, shipped))
+    assert torch.equal(first.to_dense(), second.to_dense())
+
+
+def test_record_without_a_machine_is_refused(store):
+    record = store.run(RBMTraining(**TINY, seed=1))
+    store.ship(record)
+    with pytest.raises(ValueError, match="does not hold the machine: train it on this machine"):
+        training.machine_of(store.stored(record.config))
+
+
+def test_run_is_read_from_its_fields():
+    run = RBMTraining(**TINY)
+    assert from_fields(run.fields_to_write()) == run
+    assert run.name == "set_rbm_dna-" + run.name.rpartition("-")[2]
+
+
+def test_dense_machine_on_a_gpu_only_where_it_is_large():
+    run = RBMTraining("set_rbm", method="dense", hidden=(2500,))
+    assert run.device(784) == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert run.device(100) == "cpu"
+    assert RBMTraining("set_rbm", hidden=(2500,), er_epsilon=11.0).device(784) == "cpu"
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"hidden": (5, 5)}, r"hidden = \(5, 5\): give one number of hidden units"),
+        ({"hidden": (0,)}, r"hidden = \(0,\)"),
+        ({"method": "dense"}, "method 'dense' has all links: give no er_epsilon"),
+        ({"er_epsilon": None}, "drop = 'sign' needs links that evolve: give an er_epsilon"),
+        ({"cd_steps": 0}, "CD-0 is out of range: give at least one sweep"),
+        ({"chains": 1}, "chains = 1 is out of range: give at least 2"),
+        ({"temperatures": 1}, "1 temperatures are too few: give at least 2"),
+        ({"epochs": 0}, "epochs = 0 is out of range"),
+        ({"drop": "weakest"}, "unknown drop 'weakest'"),
+    ],
+    ids=str,
+)
+def test_runs_out_of_range_are_refused(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        dataclasses.replace(RBMTraining(**TINY), **changes).check()
+
+
+def test_machine_without_a_possible_likelihood_is_kept_and_said(store, monkeypatch):
+    monkeypatch.setattr(exact, "ceiling", lambda x: -1e9)
+    record = store.run(RBMTraining(**TINY))
+    assert record.environment["final"]["best_epoch"] == TINY["epochs"]
+    assert not record.environment["final"]["best"]["full"]["test_possible"]
+    assert (record.metrics["impossible"] == 3).all()
+    last = {name: record.arrays[f"state.{name}"] for name in ("visible_bias", "links.bias")}
+    for name, array in last.items():
+        assert np.array_equal(record.arrays[f"best.{name}"], array)
+
+
+# examples
+
+
+def test_grey_values_are_sampled_once():
+    split = data.load("digits", validation=100)
+    first, second = training.binarised(split), training.binarised(split)
+    assert all(torch.equal(first[part], second[part]) for part in training.PARTS)
+    x, grey = first["train"], split.x_train.flatten(1)
+    assert set(x.unique().tolist()) == {0, 1}
+    spread = (grey * (1 - grey)).sum().sqrt()
+    assert abs((x - grey).sum()) < 4 * spread
+
+
+def test_values_that_are_no_probabilities_are_refused():
+    split = data.load("digits")
+    bad = dataclasses.replace(split, x_train=2 * split.x_train)
+    with pytest.raises(ValueError, match="x_train of digits holds"):
+        training.binarised(bad)
+
+
+def test_tuning_never_sees_the_test_part():
+    run = RBMTraining(**TINY, evaluate_test=False)
+    parts = {"train": torch.zeros(4, 64), "valid": torch.ones(3, 64), "test": torch.ones(2, 64)}
+    assert set(training.estimator_of(run, parts).parts) == {"train", "valid"}
