@@ -94,7 +94,7 @@ def test_numbers_of_the_text_are_those_of_the_records(records, machines):
     assert len(set(table["dataset"])) - len(set(machines["dataset"])) == 2
     says("In training SET has 11 a unit, and fixed links 8")
     says("Machines of 2,500 hidden units on MNIST")
-    says("On Web 8,820 of 32,561 are")
+    says("On Web 8,820 of 32,561 are in both")
     sizes = pd.read_csv(REFERENCE / "set_table1_datasets.csv").set_index("dataset")
     assert sizes.loc["Web", "n_test"] == 32_561
     if data.is_here("web"):

@@ -61,7 +61,6 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
     text = Prose("15_visible_connectivity")
     says = text.says
     says("(Mocanu2018, Fig. 4)")
-    says("(1 core-hour)")
     says("layers of 1,000 neurons, and 1 % of the links")
     ends = {}
     for dataset, variance in variances.items():
