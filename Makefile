@@ -76,10 +76,13 @@ relative:
 	@for file in .venv/lib/python3.*/site-packages/_editable_impl_*.pth; do \
 		test ! -f "$$file" || echo ../../../.. > "$$file"; done
 
-notebooks: .venv/.stamp  ## store the outputs of the notebooks, the tables of the pages and the verdicts anew
-	@$(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
+BOOKS = $(if $(ONLY),$(foreach number,$(ONLY),$(wildcard notebooks/$(number)*.ipynb)),$(wildcard notebooks/*.ipynb))
+
+notebooks: .venv/.stamp  ## store the outputs of notebooks (ONLY="13 16", or all), the tables of the pages and the verdicts anew
+	@test -n '$(BOOKS)' || $(call REFUSE,no notebook begins with $(ONLY): see notebooks/)
+	@SPARSE_RENDERS=1 $(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False \
-		--KernelManager.transport_encryption=auto notebooks/*.ipynb
+		--KernelManager.transport_encryption=auto $(BOOKS)
 	@$(BIN) -c 'from lib.command import pages; pages.update()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment

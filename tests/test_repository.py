@@ -306,6 +306,16 @@ def test_notebooks_hide_little_output_from_comparison():
         assert len(tagged(path, "nbval-ignore-output")) <= 3, path.name
 
 
+@pytest.mark.parametrize(
+    ("only", "names"), [("13", ["13_set_rbm"]), ("00 quick", ["00_overview", "quickstart"])]
+)
+def test_make_notebooks_stores_those_that_are_asked_for(only, names):
+    words = ["make", "-n", "-s", "-C", str(ROOT), "notebooks", f"ONLY={only}"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    [line] = [line for line in said.splitlines() if "transport_encryption" in line]
+    assert re.findall(r"notebooks/(\w+).ipynb", line) == names
+
+
 def test_notebooks_are_small_files():
     for path in NOTEBOOKS:
         assert path.stat().st_size <= 2 * 2**20, path.name

@@ -183,6 +183,7 @@ def _rendered(path: Path, folder: Path, parameters: dict[str, object], fork: boo
     from lib.command import forked
 
     os.environ.setdefault("PYTHONUTF8", "1")  # of the kernel, whatever the locale is
+    os.environ["SPARSE_RENDERS"] = "1"  # its figures are not those of a notebook run by hand
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is raised
     kernel = {"kernel_manager_class": forked.Manager} if fork else {}
     own = folder / ".rendering"

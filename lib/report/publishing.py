@@ -1,10 +1,12 @@
 """What a notebook shows is what its files hold: pictures with the numbers behind them, tables.
 
 A notebook says once, by :func:`begin`, where its figures belong. Unchanged numbers give unchanged
-files.
+files. Those of a notebook that a person runs go to ``figures/by_hand``, which is not tracked; the
+commands that render notebooks say so by the environment variable ``SPARSE_RENDERS``.
 """
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Iterable
@@ -14,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython import display
+from IPython import display, get_ipython
 from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
@@ -88,7 +90,7 @@ def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> 
     """
     notebook, profile = _place(name, "figure")
     save_table(data, name, notebook, profile)
-    path = FIGURES / profile / notebook / f"{name}.png"
+    path = _figures() / profile / notebook / f"{name}.png"
     with whole(path) as part:
         write_animation(figs, part)
     display.display(display.Image(path.read_bytes()))
@@ -102,6 +104,13 @@ def publish_table(data: pd.DataFrame, name: str) -> None:
     notebook, profile = _place(name, "table")
     if len(data):
         save_table(data, name, notebook, profile)
+
+
+def _figures() -> Path:
+    """The folder of the figures of all profiles."""
+    in_kernel = getattr(get_ipython(), "kernel", None) is not None
+    is_said = "SPARSE_RENDERS" in os.environ or "SPARSE_FIGURES_DIR" in os.environ
+    return FIGURES / "by_hand" if in_kernel and not is_said else FIGURES
 
 
 def _place(name: str, kind: str) -> tuple[str, str]:
@@ -125,7 +134,7 @@ def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.Da
     Returns: the path of the png. Unchanged numbers give unchanged files.
     """
     save_table(data, name, notebook, profile)
-    folder = FIGURES / profile / notebook
+    folder = _figures() / profile / notebook
     drawing = folder / f"{name}.svg"
     picture = folder / f"{name}.png"
     with whole(drawing) as part:
@@ -137,7 +146,7 @@ def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.Da
 
 def save_table(data: pd.DataFrame, name: str, notebook: str, profile: str) -> None:
     """Write figures/<profile>/<notebook>/<name>.csv."""
-    folder = FIGURES / profile / notebook
+    folder = _figures() / profile / notebook
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / f"{name}.csv") as part:

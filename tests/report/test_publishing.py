@@ -1,6 +1,7 @@
 """Figures: files that do not change, in the notebook's folder, and a small picture beside them."""
 
 import io
+import types
 from pathlib import Path
 
 import matplotlib
@@ -52,6 +53,22 @@ def files_in(folder) -> list[str]:
 
 
 # saving
+
+
+@pytest.mark.parametrize("said", [None, "SPARSE_RENDERS", "SPARSE_FIGURES_DIR"])
+def test_notebook_run_by_hand_leaves_tracked_figures_alone(folder, shown, monkeypatch, said):
+    kernel = types.SimpleNamespace(kernel="of JupyterLab")
+    monkeypatch.setattr(publishing, "get_ipython", lambda: kernel)
+    for name in ("SPARSE_RENDERS", "SPARSE_FIGURES_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    if said:
+        monkeypatch.setenv(said, str(folder))
+    publishing.begin("book", "paper")
+    publishing.publish(draw(), "a", DATA)
+    publishing.publish_table(DATA, "b")
+    place = folder / "paper" / "book" if said else folder / "by_hand" / "paper" / "book"
+    assert files_in(place) == ["a.csv", "a.png", "a.svg", "b.csv"]
+    assert len(files_in(folder)) == 1
 
 
 def test_same_figure_gives_the_same_files(folder):
