@@ -145,7 +145,7 @@ def named(table: pd.DataFrame) -> pd.DataFrame:
     """
     for name, written in WRITTEN.items():
         if name in table.columns:
-            table = table.assign(**{name: table[name].map(written)})
+            table = table.assign(**{name: table[name].map(written, na_action="ignore")})
         if name in table.index.names:
             table = table.rename(index=written, level=name)
         if name in table.columns.names:

@@ -23,3 +23,9 @@ def test_names_are_written_in_columns_index_and_head():
     both = table.set_index(["dataset", "value"])
     assert tables.named(both).index.tolist() == [("MNIST", 1.5)]
     assert tables.named(table[["value"]]).equals(table[["value"]])
+
+
+def test_what_has_no_data_set_stays_without_a_name():
+    table = pd.DataFrame({"dataset": pd.Categorical(["mnist", None]), "value": 1})
+    written = tables.named(table)["dataset"]
+    assert written[0] == "MNIST" and written.isna().tolist() == [False, True]

@@ -148,7 +148,14 @@ EXTENDED: dict[tuple[str, str], tuple[Setting, ...]] = {
     ("rigl", "mnist"): ((1e-3, 0.0), (1e-3, 0.1), (1e-3, 0.3)),
     ("rigl", "fashion_mnist"): ((0.0, 0.5), (5e-5, 0.5), (2e-4, 0.5), (5e-4, 0.5)),
 }
-BEST: dict[tuple[str, str], Setting] = {}
+BEST: dict[tuple[str, str], Setting] = {
+    ("fixed", "mnist"): (5e-5, 0.1),
+    ("fixed", "fashion_mnist"): (5e-5, 0.1),
+    ("set", "mnist"): (2e-4, 0.1),
+    ("set", "fashion_mnist"): (2e-4, 0.1),
+    ("rigl", "mnist"): (5e-4, 0.1),
+    ("rigl", "fashion_mnist"): (5e-5, 0.3),
+}
 
 
 def settings_tried(profile: str) -> Runs:
