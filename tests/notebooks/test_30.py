@@ -87,9 +87,13 @@ def test_numbers_of_the_text_follow_from_the_records():
     # the released test
     ends = {name: table.groupby("seed").tail(1) for name, table in tables.items()}
     off = sorted(100 * ends["kh"]["off_norm_fraction"])
-    text.says("Layers of 500 units differ: at the end {:.0f} %, {:.0f} % and {:.0f} % of", *off)
+    assert len(off) == 5
+    words = (
+        "Layers of 500 units differ: at the end between {:.0f} % and {:.0f} % of the units are off"
+    )
+    text.says(words, off[0], off[-1])
     every = pd.concat(ends.values())
-    assert len(every) == 7 and (every["off_norm_fraction"] >= 0.1).all()
+    assert len(every) == 9 and (every["off_norm_fraction"] >= 0.1).all()
     (wide,) = ends["kh_long"].to_dict("records")
     assert wide["off_norm_fraction"] == every["off_norm_fraction"].min()
     words = "The nearest is the layer of 2,000 units on CIFAR-10, with {:.1f} % of its units off"

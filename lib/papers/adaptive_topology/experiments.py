@@ -145,7 +145,7 @@ TRIED: dict[str, tuple[Setting, ...]] = {
 TRIED_SEEDS = {"fixed": 2, "set": 2, "rigl": 2, "dense": 1}
 # Filled in from the records of what was tried, by method and data set: see `extension`, `best`.
 EXTENDED: dict[tuple[str, str], tuple[Setting, ...]] = {
-    ("rigl", "mnist"): ((1e-3, 0.0), (1e-3, 0.1), (1e-3, 0.3)),
+    ("rigl", "mnist"): ((1e-3, 0.1), (1e-3, 0.3)),  # without dropout a seed diverges
     ("rigl", "fashion_mnist"): ((0.0, 0.5), (5e-5, 0.5), (2e-4, 0.5), (5e-4, 0.5)),
 }
 BEST: dict[tuple[str, str], Setting] = {
