@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from lib import kernels
 from lib.layers import SparseLinear
 
 Batches = dict[str, list[tuple[Tensor, Tensor]]]  # of each layer
@@ -36,25 +37,31 @@ class Collector:
         self.layers = dict(layers)
         for name, layer in layers.items():
             self.batches.setdefault(name, [])
-            self._handles.append(layer.register_forward_hook(partial(self._keep, name)))
+            self._handles.append(layer.register_forward_hook(partial(self._watch, name)))
+            layer.watched_as = id(layer)
+            kernels.WATCHERS[id(layer)] = partial(self._keep, name, layer)
 
     def stop(self) -> None:
         """Collect no more; what was collected stays."""
         for handle in self._handles:
             handle.remove()
+        if self._handles:
+            for layer in self.layers.values():
+                layer.watched_as = None
+                kernels.WATCHERS.pop(id(layer), None)
         self._handles = []
 
-    def _keep(self, name: str, layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
-        if not (layer.training and y.requires_grad):
-            return
-        x = args[0].detach().reshape(-1, layer.in_features).to(layer.values.dtype)
+    def _watch(self, name: str, layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
+        if torch.compiler.is_compiling():
+            return  # the layer does it
+        if layer.training and y.requires_grad:
+            y.register_hook(partial(self._keep, name, layer, args[0].detach()))
 
-        def keep(grad: Tensor) -> None:
-            if grad.isfinite().all():
-                grad_y = grad.detach().reshape(-1, layer.out_features).to(x)
-                self.batches[name].append((x, grad_y))
-
-        y.register_hook(keep)
+    def _keep(self, name: str, layer: SparseLinear, x: Tensor, grad_y: Tensor) -> None:
+        if grad_y.isfinite().all():
+            x = x.detach().reshape(-1, layer.in_features).to(layer.values.dtype)
+            grad_y = grad_y.detach().reshape(-1, layer.out_features).to(x)
+            self.batches[name].append((x, grad_y))
 
     def collected(self, parts: Sequence[Batches] | None = None) -> dict[str, dict[str, Any]]:
         """By layer, what :func:`lib.evolution.evolve_` takes of it.

@@ -4,11 +4,10 @@ Results do not depend on the number of threads, which is torch's (``torch.set_nu
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numba
@@ -89,27 +88,11 @@ def is_autocast(x: Tensor) -> bool:
 
 
 def is_traced() -> bool:
-    """Whether torch runs the code on stand-ins for tensors: in a transform of ``torch.func`` or in
-    ``torch.export``. Such tensors have no memory for the compiled loops.
+    """Whether a transform of ``torch.func`` runs the code on stand-ins for tensors, which have no
+    memory for the compiled loops.
     """
     # what torch.autograd.Function asks; torch.func has no public name for it
-    return torch._C._are_functorch_transforms_active() or torch.compiler.is_exporting()
-
-
-def outside_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, which ``torch.compile`` calls as it is, between its graphs.
-
-    This is ``torch.compiler.disable``, which takes a second to import, only where it is needed.
-    """
-    disabled = torch._disable_dynamo(function)  # imports it at the first call
-
-    @functools.wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_compiling():
-            return disabled(*args, **kwargs)
-        return function(*args, **kwargs)
-
-    return called
+    return torch._C._are_functorch_transforms_active()
 
 
 # ------------------------------------------------------------------------------------ threads
@@ -245,11 +228,11 @@ def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, 
     Returns: the output, (n_out, B) float, contiguous; and what is kept.
     """
     width, n_in = x.shape
-    is_unit = _is_unit(layers)
-    if is_unit and x.t().is_contiguous():
+    is_alone = is_unit(layers)
+    if is_alone and x.t().is_contiguous():
         y = _unit_forward(layers[0], x.resolve_neg().t())
         return y, Kept(x, NO_MASKS, n_in, False) if keep else None
-    if is_unit and keep:
+    if is_alone and keep:
         y, _ = forward(layers, x, keep=False)
         return y, Kept(x, NO_MASKS, n_in, True)
     plan = _planned(_ForwardPlan, layers, n_in, width, x.dtype, keep)
@@ -278,6 +261,17 @@ def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, 
         tile,
     )
     return y, kept if keep else None
+
+
+def kept_shapes(layers: Sequence[tuple], x: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Shapes of the memory and the masks that :func:`forward` keeps beside x (B, n_in)."""
+    if is_unit(layers):
+        return (1, 0), (1, 0)
+    width, n_in = x.shape
+    tile = layout.tile_for(x.dtype, width)
+    _, size, n_masks = layout.lay_out(layers, layout.widths_of(layers, n_in), keep=True)
+    n_tiles = layout.n_tiles(width, tile)
+    return (n_tiles, size * tile.lanes), (n_tiles, 8 * n_masks)
 
 
 class _ForwardPlan:
@@ -400,7 +394,7 @@ def _threads_for(n_tiles: int, n_links: int) -> int:
     return match_threads()
 
 
-def _is_unit(layers: Sequence[tuple]) -> bool:
+def is_unit(layers: Sequence[tuple]) -> bool:
     """Whether they are one without links, a ReLU, an SReLU or a dropout alone."""
     if len(layers) != 1 or layers[0].support is not None or layers[0].splash is not None:
         return False
@@ -462,9 +456,14 @@ def _unit_backward(
 def _rows_or_columns(x: Tensor) -> tuple[Tensor, bool]:
     """The memory of x (B, n) in one row, and whether it is that of x rather than of its columns."""
     x = x.resolve_neg()
-    if not x.is_contiguous() and x.t().is_contiguous():
-        return x.t().view(-1), False
-    return x.contiguous().view(-1), True
+    if lies_in_rows(x):
+        return x.contiguous().view(-1), True
+    return x.t().view(-1), False
+
+
+def lies_in_rows(x: Tensor) -> bool:
+    """Whether x (B, n) is read example by example: all but what is feature-major alone."""
+    return x.is_contiguous() or not x.t().is_contiguous()
 
 
 def backward(
@@ -480,7 +479,7 @@ def backward(
     Returns: the gradients at x, (n_in, B) in the memory format of x, and at values, bias and
         parameters of the activation of each layer, None where none is needed.
     """
-    if _is_unit(layers):
+    if is_unit(layers):
         return _unit_backward(layers[0], kept, grad_y, needed)
     dtype, width = grad_y.dtype, grad_y.shape[1]
     plan = _planned(_BackwardPlan, layers, kept.n_in, width, dtype, tuple(needed))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lib import activations, kernels, layers
+from lib import activations, layers
 from lib.names import check_known, check_seed, check_whole
 
 Image = tuple[int, int, int]  # channels, height, width
@@ -105,11 +105,10 @@ class ImageDropout(layers.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float -> (B, C, H, W) float."""
-        law = self.next_law()
-        if law is None:
+        if not self.training or self.p == 0:
             return x
         maps = x.flatten(0, 1).flatten(1)  # (B C, H W), in memory as the kernel wants columns
-        return kernels.dropout(maps.t(), law).t().view(x.shape)
+        return super().forward(maps.t()).t().view(x.shape)
 
 
 class OverChannels(nn.Module):

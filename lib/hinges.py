@@ -19,7 +19,6 @@ from lib import compiled, loops, memory
 CHUNK = 4096  # values: what a pass over the hinges finds in the cache
 
 
-@compiled.outside_graphs
 def hinge_sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
     r"""Hinges on both sides of the origin, each with a coefficient.
 
@@ -45,6 +44,8 @@ def hinge_sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
     _check(x, hinges, coefficients)
     if compiled.is_traced():
         return torch_hinge_sum(x, hinges, coefficients)
+    if torch.compiler.is_compiling():
+        return hinge_sum_operation(x, hinges, coefficients)
     return _HingeSum.apply(x, hinges, coefficients)
 
 
@@ -77,15 +78,7 @@ class _HingeSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
         ctx.save_for_backward(x, hinges, coefficients)
-        if not compiled.runs_compiled(x):
-            return torch_hinge_sum(x, hinges, coefficients)
-        order = _memory_order(x)
-        rows = _permuted(x, order).contiguous()
-        y = torch.empty_like(rows)
-        hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
-        compiled.match_threads()
-        _values(*_sizes(x, hinges), *compiled.addresses(x.dtype, rows, hinges, coefficients, y))
-        return _permuted(y, _inverse(order))
+        return _sum(x, hinges, coefficients)
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
@@ -93,17 +86,79 @@ class _HingeSum(torch.autograd.Function):
         if torch.is_grad_enabled() or not compiled.runs_compiled(x):
             grad_x, grad_coefficients = _torch_gradients(x, hinges, coefficients, grad_y)
             return grad_x, None, grad_coefficients
-        order = _memory_order(x)
-        rows = _permuted(x, order).contiguous()
-        grad_rows = _permuted(grad_y, order).contiguous()
-        grad_x = torch.empty_like(rows)
-        hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
-        grad_coefficients = torch.empty_like(coefficients) if ctx.needs_input_grad[2] else None
-        compiled.match_threads()
-        tensors = rows, grad_rows, hinges, coefficients, grad_x, grad_coefficients
-        *read, totals = compiled.addresses(x.dtype, *tensors)
-        _gradients(*_sizes(x, hinges), *read, totals or None)
-        return _permuted(grad_x, _inverse(order)), None, grad_coefficients
+        grad_x, grad_coefficients = _compiled_gradients(
+            x, hinges, coefficients, grad_y, ctx.needs_input_grad[2]
+        )
+        return grad_x, None, grad_coefficients
+
+
+def _sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
+    if not compiled.runs_compiled(x):
+        return torch_hinge_sum(x, hinges, coefficients)
+    order = _memory_order(x)
+    rows = _permuted(x, order).contiguous()
+    y = torch.empty_like(rows)
+    hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
+    compiled.match_threads()
+    _values(*_sizes(x, hinges), *compiled.addresses(x.dtype, rows, hinges, coefficients, y))
+    return _permuted(y, _inverse(order))
+
+
+def _compiled_gradients(
+    x: Tensor, hinges: Tensor, coefficients: Tensor, grad_y: Tensor, of_coefficients: bool
+) -> tuple[Tensor, Tensor | None]:
+    order = _memory_order(x)
+    rows = _permuted(x, order).contiguous()
+    grad_rows = _permuted(grad_y, order).contiguous()
+    grad_x = torch.empty_like(rows)
+    hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
+    grad_coefficients = torch.empty_like(coefficients) if of_coefficients else None
+    compiled.match_threads()
+    tensors = rows, grad_rows, hinges, coefficients, grad_x, grad_coefficients
+    *read, totals = compiled.addresses(x.dtype, *tensors)
+    _gradients(*_sizes(x, hinges), *read, totals or None)
+    return _permuted(grad_x, _inverse(order)), grad_coefficients
+
+
+# --------------------------------------------------------------- operations of torch's graphs
+
+
+@torch.library.custom_op("sparse_adaptive::hinge_sum", mutates_args=())
+def hinge_sum_operation(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
+    """:func:`hinge_sum`, as an operation of torch's graphs."""
+    return _sum(x.detach(), hinges, coefficients)
+
+
+@torch.library.custom_op("sparse_adaptive::hinge_sum_backward", mutates_args=())
+def hinge_sum_backward_operation(
+    grad_y: Tensor, x: Tensor, hinges: Tensor, coefficients: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of ``hinge_sum`` at x and at the coefficients."""
+    if compiled.runs_compiled(x):
+        return _compiled_gradients(x.detach(), hinges, coefficients, grad_y, True)
+    return _torch_gradients(x, hinges, coefficients, grad_y)
+
+
+@hinge_sum_operation.register_fake
+def _(x, hinges, coefficients):
+    return torch.empty_like(x)
+
+
+@hinge_sum_backward_operation.register_fake
+def _(grad_y, x, hinges, coefficients):
+    return torch.empty_like(x), torch.empty_like(coefficients)
+
+
+def _keep_inputs(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _hinge_gradients(ctx: Any, grad_y: Tensor) -> tuple[Tensor, None, Tensor]:
+    grad_x, grad_coefficients = hinge_sum_backward_operation(grad_y, *ctx.saved_tensors)
+    return grad_x, None, grad_coefficients
+
+
+hinge_sum_operation.register_autograd(_hinge_gradients, setup_context=_keep_inputs)
 
 
 # -------------------------------------------------------------------------------------- memory

@@ -14,12 +14,14 @@ activation and dropout, while its row is in the cache.
 
 Everything has a compiled form, the loops of :mod:`lib.compiled`, and a plain torch form of the
 same meaning; the device and the dtype choose, or :func:`lib.compiled.use_implementation` names
-one. Transforms of ``torch.func`` and ``torch.export`` take the plain torch form; ``torch.compile``
-calls these functions as they are, between its graphs.
+one. Transforms of ``torch.func`` take the plain torch form. In the graphs of ``torch.compile`` and
+``torch.export`` a product and a chain is one operation, ``torch.ops.sparse_adaptive.product`` and
+``chain``. Outside of graphs these would double the time of a small layer, and are not called.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -59,7 +61,6 @@ class Layer(NamedTuple):
 # ------------------------------------------------------------------------- the three products
 
 
-@compiled.outside_graphs
 def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""Output of a sparse layer, before its activation.
 
@@ -81,7 +82,6 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
     return _affine(support, values, x, bias)
 
 
-@compiled.outside_graphs
 def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
     r"""Gradient of the loss at the input of a sparse layer.
 
@@ -102,7 +102,6 @@ def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
     return _product(support, values, None, grad_y.contiguous())
 
 
-@compiled.outside_graphs
 def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
     r"""Gradient of the loss with respect to the stored weights only.
 
@@ -139,6 +138,8 @@ def _product(
     """The one of the three that is None, differentiable any number of times."""
     if compiled.is_traced():
         return _torch_product(support, values, x, grad_y)
+    if torch.compiler.is_compiling():
+        return product_operation(*support, values, x, grad_y)
     return _Product.apply(support, values, x, grad_y)
 
 
@@ -152,24 +153,40 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, support: Support, *factors: Tensor | None) -> Tensor:
         ctx.support = support
         ctx.save_for_backward(*factors)
-        _, x, grad_y = factors
-        columns = grad_y if x is None else x
-        if compiled.runs_compiled(columns) and columns.shape[1] > 0:
-            return _compiled_product(support, *factors)
-        return _torch_product(support, *factors)
+        return _product_of(support, *factors)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
-        factors = []
-        for factor in ctx.saved_tensors:
-            factors.append(grad.contiguous() if factor is None else factor)
-        grads = [None, None, None]
-        for i, needed in enumerate(ctx.needs_input_grad[1:]):
-            if needed:
-                others = factors.copy()
-                others[i] = None
-                grads[i] = _product(ctx.support, *others)
-        return None, *grads
+        product = functools.partial(_product, ctx.support)
+        return None, *_product_gradients(product, ctx.saved_tensors, grad, ctx.needs_input_grad[1:])
+
+
+def _product_gradients(
+    product: Callable[..., Tensor],
+    factors: Sequence[Tensor | None],
+    grad: Tensor,
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients at the factors: products of the two others, with ``grad`` in the place of the one
+    that is None.
+    """
+    factors = [grad.contiguous() if factor is None else factor for factor in factors]
+    grads = [None, None, None]
+    for i, is_needed in enumerate(needed):
+        if is_needed:
+            others = factors.copy()
+            others[i] = None
+            grads[i] = product(*others)
+    return grads
+
+
+def _product_of(
+    support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
+) -> Tensor:
+    columns = grad_y if x is None else x
+    if compiled.runs_compiled(columns) and columns.shape[1] > 0:
+        return _compiled_product(support, values, x, grad_y)
+    return _torch_product(support, values, x, grad_y)
 
 
 def _compiled_product(
@@ -226,6 +243,39 @@ def dropout(x: Tensor, law: DropoutLaw) -> Tensor:
     return _on_rows(x, Layer(law=law))
 
 
+@torch.library.custom_op("sparse_adaptive::dropout", mutates_args=())
+def dropout_operation(x: Tensor, step: Tensor, p: float, seed: int) -> Tensor:
+    """:func:`dropout` by the law of :func:`lib.compiled.dropout_law`, as an operation of torch's
+    graphs, in which the step is a tensor: another step needs no other graph.
+
+    Args:
+        x: (..., n) float.
+        step: () int64, on any device.
+        p: probability of a zero.
+        seed: of the layer.
+    Returns: as x; of a matrix feature-major.
+    """
+    return dropout(x.detach(), compiled.dropout_law(p, seed, int(step)))
+
+
+@dropout_operation.register_fake
+def _(x, step, p, seed):
+    rows = x.reshape(-1, x.shape[-1])
+    return x.new_empty(rows.t().shape).t().reshape(x.shape)
+
+
+def _keep_step(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    _, step, *ctx.of_layer = inputs
+    ctx.save_for_backward(step)
+
+
+def _dropout_gradients(ctx: Any, grad: Tensor) -> tuple:
+    return dropout_operation(grad, *ctx.saved_tensors, *ctx.of_layer), None, None, None
+
+
+dropout_operation.register_autograd(_dropout_gradients, setup_context=_keep_step)
+
+
 def _on_rows(x: Tensor, layer: Layer) -> Tensor:
     if x.ndim in (0, 2):
         return chain(x, [layer])
@@ -233,7 +283,6 @@ def _on_rows(x: Tensor, layer: Layer) -> Tensor:
     return chain(rows, [layer]).reshape(x.shape)
 
 
-@compiled.outside_graphs
 def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """Layers after each other, each in one pass over its neurons: links, bias, activation, dropout.
 
@@ -259,6 +308,8 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     x = _fitted_to(layers, x)
     if not compiled.runs_compiled(x) or compiled.is_traced():
         return plain_chain(x, layers)
+    if torch.compiler.is_compiling():
+        return _chain_in_graph(x, layers)
     fixed, tensors = _split(layers)
     if torch.is_grad_enabled() or _has_tangents():
         return _Chain.apply(fixed, x, *tensors).t()
@@ -404,6 +455,226 @@ def _torch_dropout(x: Tensor, law: DropoutLaw) -> Tensor:
     h = (h ^ (h >> 15)) * 0x846CA68B & 0xFFFFFFFF
     keep = (h ^ (h >> 16) ^ law.flip) >= law.threshold
     return torch.where(keep, x * law.scale, torch.zeros_like(x))
+
+
+# ------------------------------------------------------------- operations of torch's graphs
+
+
+@torch.library.custom_op("sparse_adaptive::product", mutates_args=())
+def product_operation(
+    n_in: int,
+    n_out: int,
+    crow: Tensor,
+    col: Tensor,
+    tcrow: Tensor,
+    trow: Tensor,
+    perm: Tensor,
+    values: Tensor | None,
+    x: Tensor | None,
+    grad_y: Tensor | None,
+) -> Tensor:
+    """The one of the three products whose factor is None: the support as
+    :class:`lib.support.Support` has it, and ``values``, ``x`` and ``grad_y`` of the other two.
+    """
+    support = Support(n_in, n_out, crow, col, tcrow, trow, perm)
+    return _product_of(support, values, x, grad_y)
+
+
+@product_operation.register_fake
+def _(n_in, n_out, crow, col, tcrow, trow, perm, values, x, grad_y):
+    if values is None:
+        return x.new_empty(col.shape)
+    if x is None:
+        return grad_y.new_empty(n_in, grad_y.shape[1])
+    return x.new_empty(n_out, x.shape[1])
+
+
+def _keep_factors(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    ctx.widths = inputs[:2]
+    ctx.save_for_backward(*inputs[2:])
+
+
+def _gradients_of_product(ctx: Any, grad: Tensor) -> tuple:
+    index, factors = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+    product = functools.partial(product_operation, *ctx.widths, *index)
+    needed = ctx.needs_input_grad[7:]
+    return *[None] * 7, *_product_gradients(product, factors, grad, needed)
+
+
+product_operation.register_autograd(_gradients_of_product, setup_context=_keep_factors)
+
+
+def _chain_in_graph(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """:func:`chain` as one operation. What backward reads is kept if a gradient may be asked for;
+    an exported program keeps nothing, and computes it again if it is trained.
+    """
+    tensors = []
+    parts = []
+    for layer in layers:
+        n_in, n_out, *index = layer.support or (0, 0)
+        hinges = None if layer.hinges is None else layer.hinges.detach()
+        given = (layer.values, layer.bias, layer.srelu, layer.splash, hinges)
+        tensors += [*index, *[tensor for tensor in given if tensor is not None]]
+        parts += [n_in, n_out, int(layer.is_relu), *[int(tensor is not None) for tensor in given]]
+    keep = torch.is_grad_enabled() and not torch.compiler.is_exporting()
+    keep = keep and any(tensor.requires_grad for tensor in (x, *tensors))
+    return chain_operation(x, tensors, parts, keep)[0].t()
+
+
+PARTS = 8  # numbers that say what a layer of a chain has
+
+
+def _layers_of(tensors: Sequence[Any], parts: Sequence[int]) -> list[Layer]:
+    """The layers, of their tensors or of what is given for each of them."""
+    remaining = iter(tensors)
+    layers = []
+    for start in range(0, len(parts), PARTS):
+        n_in, n_out, is_relu, *given = parts[start : start + PARTS]
+        support = Support(n_in, n_out, *itertools.islice(remaining, 5)) if n_out else None
+        values, bias, srelu, splash, hinges = [next(remaining) if has else None for has in given]
+        layers.append(Layer(support, values, bias, srelu, None, bool(is_relu), splash, hinges))
+    return layers
+
+
+@torch.library.custom_op("sparse_adaptive::chain", mutates_args=())
+def chain_operation(
+    x: Tensor, tensors: Sequence[Tensor], parts: Sequence[int], keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`chain` without dropout.
+
+    Args:
+        x: (B, n_in) float.
+        tensors: of each layer those that it has of crow, col, tcrow, trow, perm, values, bias,
+            srelu, splash and hinges.
+        parts: of each layer n_in and n_out of its links (0 without), whether it has a ReLU, and
+            whether it has each of the last five tensors.
+        keep: whether to keep what backward reads.
+    Returns: (n_out, B) float, and what is kept: memory and masks, empty if nothing is.
+    """
+    x = x.detach()
+    y, kept = compiled.forward(_held_layers(tensors, parts), x, keep=keep)
+    if kept is None or kept.memory is x:  # an output may not be an input
+        return y, x.new_empty(1, 0), torch.empty(1, 0, dtype=torch.uint8)
+    return y, kept.memory, kept.masks
+
+
+def _held_layers(tensors: Sequence[Tensor], parts: Sequence[int]) -> list[Layer]:
+    fixed, given = _split(_layers_of(tensors, parts))
+    return _contiguous_layers(fixed, given)
+
+
+@chain_operation.register_fake
+def _(x, tensors, parts, keep):
+    layers = _layers_of(tensors, parts)
+    n_out = next((layer.support.n_out for layer in layers[::-1] if layer.support), x.shape[1])
+    memory, masks = (1, 0), (1, 0)
+    if keep:
+        memory, masks = compiled.kept_shapes(layers, x)
+    return (
+        x.new_empty(n_out, x.shape[0]),
+        x.new_empty(memory),
+        x.new_empty(masks, dtype=torch.uint8),
+    )
+
+
+@torch.library.custom_op("sparse_adaptive::chain_backward", mutates_args=())
+def chain_backward_operation(
+    grad_y: Tensor,
+    x: Tensor,
+    tensors: Sequence[Tensor],
+    memory: Tensor,
+    masks: Tensor,
+    parts: Sequence[int],
+    needed: Sequence[bool],
+) -> list[Tensor]:
+    """Gradients of ``chain``: of x and of each of its tensors, those that are needed."""
+    layers = _held_layers(tensors, parts)
+    x = x.detach()
+    kept = compiled.Kept(memory, masks, x.shape[1], compiled.lies_in_rows(x))
+    if compiled.is_unit(layers):
+        kept = kept._replace(memory=x)
+    elif memory.numel() == 0:
+        _, kept = compiled.forward(layers, x, keep=True)
+    by_layer = []
+    for layer in _layers_of(needed[1:], parts):
+        by_layer += [bool(layer.values), bool(layer.bias), bool(layer.pieces)]
+    grad_x, *grads = compiled.backward(layers, kept, grad_y, [needed[0], *by_layer])
+    found = [] if grad_x is None else [grad_x.t()]
+    return found + [grad for grad in grads if grad is not None]
+
+
+@chain_backward_operation.register_fake
+def _(grad_y, x, tensors, memory, masks, parts, needed):
+    found = []
+    if needed[0]:
+        lies_in_rows = compiled.lies_in_rows(x) and not compiled.is_unit(_layers_of(tensors, parts))
+        found.append(x.new_empty(x.shape) if lies_in_rows else x.new_empty(x.t().shape).t())
+    for tensor in itertools.compress(tensors, needed[1:]):
+        found.append(tensor.new_empty(tensor.shape))
+    return found
+
+
+def _keep_chain(ctx: Any, inputs: tuple, output: tuple) -> None:
+    x, tensors, parts, _ = inputs
+    _, memory, masks = output
+    ctx.parts = parts
+    ctx.save_for_backward(x, *tensors, memory, masks)
+    ctx.mark_non_differentiable(memory, masks)
+    ctx.set_materialize_grads(False)
+
+
+def _chain_gradients(ctx: Any, grad_y: Tensor | None, *_: None) -> tuple:
+    x, *tensors, memory, masks = ctx.saved_tensors
+    needs_x, needs_tensors, *_ = ctx.needs_input_grad
+    if grad_y is None:
+        return None, [None] * len(tensors), None, None
+    needed = [needs_x, *needs_tensors]
+    found = iter(
+        chain_backward_operation(grad_y, x, tensors, memory, masks, list(ctx.parts), needed)
+    )
+    grad_x, *grads = [next(found) if is_needed else None for is_needed in needed]
+    return grad_x, grads, None, None
+
+
+chain_operation.register_autograd(_chain_gradients, setup_context=_keep_chain)
+
+
+# what is called with the input and the gradient at the output of a layer, by the layer's number
+WATCHERS: dict[int, Callable[[Tensor, Tensor], None]] = {}
+
+
+@torch.library.custom_op("sparse_adaptive::watched", mutates_args=())
+def watched_operation(y: Tensor, x: Tensor, number: int) -> Tensor:
+    """A copy of the output y of a layer, whose gradient goes to its watcher too, with the input x:
+    in torch's graphs, which leave hooks out.
+    """
+    return y.clone()
+
+
+@torch.library.custom_op("sparse_adaptive::watched_backward", mutates_args=())
+def watched_backward_operation(grad_y: Tensor, x: Tensor, number: int) -> Tensor:
+    """A copy of the gradient, which the watcher has seen."""
+    if number in WATCHERS:
+        WATCHERS[number](x, grad_y)
+    return grad_y.clone()
+
+
+@watched_operation.register_fake
+@watched_backward_operation.register_fake
+def _(y, x, number):
+    return torch.empty_like(y)
+
+
+def _keep_watched(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    _, x, ctx.number = inputs
+    ctx.save_for_backward(x)
+
+
+def _watched_gradients(ctx: Any, grad_y: Tensor) -> tuple:
+    return watched_backward_operation(grad_y, *ctx.saved_tensors, ctx.number), None, None
+
+
+watched_operation.register_autograd(_watched_gradients, setup_context=_keep_watched)
 
 
 # --------------------------------------------------------------------------- the dense product

@@ -37,13 +37,13 @@ class SparseLinear(nn.Module):
     The weights are ``values`` (nnz,), in the order of the links; there is no ``weight``, see
     :meth:`to_dense`. Any optimiser, ``copy.deepcopy``, pickles, ``state_dict`` (it brings its own
     links) and gradients of gradients work as for ``nn.Linear``; under ``torch.autocast`` the layer
-    computes in the dtype of its weights. ``torch.compile`` calls it as it is, between its graphs.
-    In ``torch.func`` and ``torch.export``, and in float16 and bfloat16, the plain torch form of the
-    kernels runs: slower, of the same meaning. ONNX is made of an exported program
-    (``torch.onnx.export``, which needs onnxscript; not among the tests). What cannot work:
+    computes in the dtype of its weights. In the graphs of ``torch.compile`` and ``torch.export`` it
+    is one operation, ``sparse_adaptive::chain``; a program that was exported is loaded where this
+    package was imported. In ``torch.func``, and in float16 and bfloat16, the plain torch form of
+    the kernels runs: slower, of the same meaning. What cannot work:
 
-    * ``torch.compile(fullgraph=True)`` and ``torch.export.export(strict=True)``: "Attempted to
-      inline function marked as skipped";
+    * ``torch.onnx.export``, which does not know this operation: :func:`lib.sparsify.densify_`
+      first;
     * ``torch.autograd.forward_ad``: "You must implement the jvp function"; ``torch.func.jvp`` can;
     * ``torch.autograd.grad(is_grads_batched=True)``, and ``torch.autograd.functional`` with
       ``vectorize=True``: "Batching rule not implemented"; ``torch.func.jacrev`` can;
@@ -73,6 +73,8 @@ class SparseLinear(nn.Module):
         >>> layer(torch.rand(128, 784)).shape
         torch.Size([128, 1000])
     """
+
+    watched_as: int | None = None  # number by which lib.collector sees it in torch's graphs
 
     def __init__(
         self,
@@ -135,6 +137,9 @@ class SparseLinear(nn.Module):
     @property
     def support(self) -> Support:
         """The links; assigning a support of another size leaves ``values`` to the caller."""
+        if torch.compiler.is_compiling():
+            index = [self._buffers[name] for name in INDEX]
+            return Support(self.in_features, self.out_features, *index)
         known = self._support
         buffers = self._buffers
         if (
@@ -204,7 +209,6 @@ class SparseLinear(nn.Module):
         """What :func:`lib.kernels.chain` takes of this layer."""
         return kernels.Layer(self.support, self.values, self.bias)
 
-    @compiled.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) float -> (..., out_features) float, also of no examples.
 
@@ -215,14 +219,15 @@ class SparseLinear(nn.Module):
             raise ValueError(
                 f"input has {x.shape[-1]} features: this layer takes {self.in_features}"
             )
-        if x.ndim == 2 and not compiled.is_traced() and len(x) > 0:
-            return kernels.chain(x, [self.links()])
-        rows = x.reshape(-1, self.in_features)
-        if rows.shape[0] == 0:
-            y = kernels.plain_chain(rows, [self.links()])
+        if x.ndim == 2 and x.shape[0] > 0 and not compiled.is_traced():
+            y = kernels.chain(x, [self.links()])
         else:
-            y = kernels.chain(rows, [self.links()])
-        return y.reshape(*x.shape[:-1], self.out_features)
+            rows = x.reshape(-1, self.in_features)
+            chain = kernels.plain_chain if rows.shape[0] == 0 else kernels.chain
+            y = chain(rows, [self.links()]).reshape(*x.shape[:-1], self.out_features)
+        if self.watched_as is not None and self.training and torch.compiler.is_compiling():
+            return kernels.watched_operation(y, x, self.watched_as)
+        return y
 
     def replace_values_(self, values: Tensor) -> None:
         """Give the layer other weights, (nnz,) of its support; the parameter stays the object."""
@@ -432,26 +437,46 @@ class Dropout(nn.Module):
     def __init__(self, p: float = 0.5, seed: int | None = None) -> None:
         super().__init__()
         self.p = p
-        self.step = 0
+        self._step = 0
+        self._in_graphs = torch.zeros((), dtype=torch.int64)  # steps that a compiled graph counted
         if seed is not None:
             check_seed(seed)
         self.seed = _drawn_seed() if seed is None else seed
         compiled.dropout_law(p, self.seed, 0)  # refuses a p out of range
 
-    @compiled.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) float -> (..., n) float; one index runs over all leading dimensions."""
+        if torch.compiler.is_compiling():
+            return self._in_graph(x)
         law = self.next_law()
         if law is None:
             return x
         return kernels.dropout(x, law)
+
+    @property
+    def step(self) -> int:
+        """Steps that were taken."""
+        return self._step + int(self._in_graphs)
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self._step = step
+        self._in_graphs.zero_()
+
+    def _in_graph(self, x: Tensor) -> Tensor:
+        """:meth:`forward` where torch makes a graph, which counts steps in a tensor."""
+        if not self.training or self.p == 0:
+            return x
+        step = self._in_graphs + self._step
+        self._in_graphs.add_(1)
+        return kernels.dropout_operation(x, step, self.p, self.seed)
 
     def next_law(self) -> compiled.DropoutLaw | None:
         """Law of the coming step, which this counts; None where nothing is dropped."""
         if not self.training or self.p == 0:
             return None
         step = self.step
-        self.step += 1
+        self._step += 1
         return compiled.dropout_law(self.p, self.seed, step)
 
     def get_extra_state(self) -> Tensor:

@@ -25,7 +25,6 @@ class MLP(nn.Sequential):
     layer takes leading dimensions as ``nn.Linear`` does.
     """
 
-    @compiled.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         """(B, features...) float -> (B, n_out) float; (n_in,) -> (n_out,)."""
         layers.require_tensor(x)
@@ -57,7 +56,7 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
     """Put the module at the end of the chain, where it can run in one pass with it."""
     if has_hooks(module):
         return False
-    if type(module) is layers.SparseLinear:
+    if type(module) is layers.SparseLinear and module.watched_as is None:
         chain.append(module.links())
         return True
     if not chain:
@@ -65,7 +64,7 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
     last = chain[-1]
     if last.law is not None:
         return False
-    if type(module) is layers.Dropout:
+    if type(module) is layers.Dropout and not (module.training and torch.compiler.is_compiling()):
         chain[-1] = last._replace(law=module.next_law())
         return True
     if last.pieces is not None or last.is_relu:

@@ -2,7 +2,6 @@
 
 import copy
 import gc
-import importlib.util
 import io
 import math
 import pickle
@@ -21,7 +20,6 @@ from lib.support import make_support, random_support
 
 OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax")
 OPTIMISERS += ("Adadelta", "Rprop", "ASGD")
-ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript"))
 INDEX = ("crow", "col", "tcrow", "trow", "perm")
 
 # torch warns of its own doings in the first transform of forward mode, and in dynamo
@@ -215,7 +213,7 @@ def test_vmap_over_examples_is_the_batch(generator):
 
 @TORCH_WARNS
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_layer_runs_between_the_graphs_of_a_compiled_network(backend, generator):
+def test_layer_runs_in_the_graphs_of_a_compiled_network(backend, generator):
     torch.compiler.reset()
     net = nn.Sequential(nn.Linear(7, 7), sparse(), SReLU(5), Dropout(0.3, seed=1), sparse(5, 3))
     twin, x = copy.deepcopy(net), torch.randn(6, 7, generator=generator)
@@ -229,26 +227,12 @@ def test_layer_runs_between_the_graphs_of_a_compiled_network(backend, generator)
     assert net[3].step == 3
 
 
-def test_compiling_a_layer_into_one_graph_is_refused():
-    torch.compiler.reset()
-    made = torch.compile(sparse(), backend="eager", fullgraph=True)
-    with pytest.raises(torch._dynamo.exc.Unsupported, match="function marked as skipped"):
-        made(torch.ones(6, 7))
-
-
 def test_exported_layer_takes_batches_of_any_size(generator):
     layer, x = sparse(), torch.randn(6, 7, generator=generator)
     batch = ({0: torch.export.Dim("batch", min=2)},)
     program = torch.export.export(layer, (x,), dynamic_shapes=batch).module()
     torch.testing.assert_close(program(x), layer(x))
     torch.testing.assert_close(program(x[:4]), layer(x[:4]))
-
-
-@pytest.mark.skipif(not ONNX, reason="onnx and onnxscript are not installed")
-def test_layer_is_exported_to_onnx(tmp_path):
-    program = torch.onnx.export(sparse().float(), (torch.ones(6, 7).float(),), dynamo=True)
-    program.save(tmp_path / "layer.onnx")
-    assert (tmp_path / "layer.onnx").stat().st_size > 0
 
 
 # copies, files and dtypes
