@@ -73,7 +73,7 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 # Where pip has noted the place of the project, Python reads in the encoding of the locale, and ends
 # if it cannot: a path from there to here has no letter of the folder's name.
 relative:
-	@for file in .venv/lib/python3.*/site-packages/_editable_impl_*.pth; do \
+	@for file in .venv/lib/python3.*/site-packages/_sparse_adaptive.pth; do \
 		test ! -f "$$file" || echo ../../../.. > "$$file"; done
 
 BOOKS = $(if $(ONLY),$(foreach number,$(ONLY),$(wildcard notebooks/$(number)*.ipynb)),$(wildcard notebooks/*.ipynb))
@@ -88,9 +88,9 @@ notebooks: .venv/.stamp  ## store the outputs of notebooks (ONLY="13 16", or all
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=python3.12)
 	@rm -rf .venv-requirements && '$(PYTHON)' -m venv .venv-requirements
-	@.venv-requirements/bin/python -m pip install --quiet --disable-pip-version-check '.[test]'
+	@.venv-requirements/bin/python -m pip install --quiet --disable-pip-version-check '.[companion,test]'
 	@{ sed -n '1,2p' requirements.txt; .venv-requirements/bin/python -m pip freeze \
-		| sed -e '/^sparse-adaptive-companion/d' -e 's/+cpu$$//' | LC_ALL=C sort -f; } > .venv-requirements/pins
+		| sed -e '/^sparse-adaptive/d' -e 's/+cpu$$//' | LC_ALL=C sort -f; } > .venv-requirements/pins
 	@mv .venv-requirements/pins requirements.txt && rm -rf .venv-requirements
 
 clean:  ## remove caches and figures of untracked profiles; records and data stay

@@ -3,15 +3,25 @@
 project = "Sparse, adaptive and robust neural networks"
 author = "The sparse-adaptive-companion authors"
 copyright = author  # noqa: A001
-extensions = ["myst_nb", "sphinx_design", "sphinx-mathjax-offline", "lib.command.site"]
+extensions = [
+    "myst_nb",
+    "sphinx_design",
+    "sphinx-mathjax-offline",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "lib.command.site",
+]
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "notebooks/*.ipynb", "figures/paper/README.md"]
+include_patterns = ["docs/*.md", "docs/api/*.md", "notebooks/*.ipynb", "figures/paper/README.md"]
 exclude_patterns = [".*", "build", "data", "lib", "tests"]  # not looked through
 
 nb_execution_mode = "off"  # notebooks are stored as executed
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type"]
+
+autodoc_member_order = "bysource"
+napoleon_custom_sections = ["Source", "Departs"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "Sparse, adaptive, robust"

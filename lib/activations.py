@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lib import hinges, kernels
-from lib.names import check_known, check_whole
+from . import hinges, kernels
+from .names import check_known, check_whole
 
 
 class SReLU(nn.Module):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from lib.evolution import AVERAGE
+from .evolution import AVERAGE
 
 
 class WeightAverage:

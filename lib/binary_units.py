@@ -12,10 +12,10 @@ probabilities and samples are 0 there.
 import numba
 import numpy as np
 
-from lib import passes
-from lib.loops import cached, formula, parallel, serial
-from lib.passes import exponential
-from lib.rows import (
+from . import passes
+from .loops import cached, formula, parallel, serial
+from .passes import exponential
+from .rows import (
     above,
     add,
     at_least,
@@ -35,7 +35,7 @@ from lib.rows import (
     uniforms,
     where,
 )
-from lib.step import descended
+from .step import descended
 
 LANES = 16  # examples of a tile
 BLOCK = 64  # units whose ratios, of 1/2 to 2 each, are multiplied before a logarithm is taken

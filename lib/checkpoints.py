@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from lib.files import whole
-from lib.numerics import NUMERICS, UNNAMED, place_of
+from .files import whole
+from .numerics import NUMERICS, UNNAMED, place_of
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

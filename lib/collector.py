@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from lib import kernels
-from lib.layers import SparseLinear
+from . import kernels
+from .layers import SparseLinear
 
 Batches = dict[str, list[tuple[Tensor, Tensor]]]  # of each layer
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import layout, loops, passes
+from . import layout, loops, passes
 
 Step = TypeVar("Step")
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lib import activations, layers
-from lib.names import check_known, check_seed, check_whole
+from . import activations, layers
+from .names import check_known, check_seed, check_whole
 
 Image = tuple[int, int, int]  # channels, height, width
 

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import links
-from lib.growth import GROW_RULES, GrowRule, Site, gumbel
-from lib.layers import SparseLinear
-from lib.names import check_known
-from lib.support import shared_out, support_from_keys, whole_numbers
+from . import links
+from .growth import GROW_RULES, GrowRule, Site, gumbel
+from .layers import SparseLinear
+from .names import check_known
+from .support import shared_out, support_from_keys, whole_numbers
 
 AVERAGE = "average"  # begins the names of averages of weights in the optimiser's state
 MEST_LAMBDA = 0.01

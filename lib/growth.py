@@ -11,8 +11,8 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from lib import compiled, kernels, loops
-from lib.support import Support, draw_free_keys, support_from_keys
+from . import compiled, kernels, loops
+from .support import Support, draw_free_keys, support_from_keys
 
 MOMENTUM = 0.9  # of sparse momentum, as of the optimiser in most training
 DENSE_BLOCK = 2**22  # scores of a layer's positions that growth holds at a time

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import compiled, loops, memory
+from . import compiled, loops, memory
 
 CHUNK = 4096  # values: what a pass over the hinges finds in the cache
 

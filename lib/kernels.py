@@ -27,10 +27,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lib import compiled
-from lib.compiled import DropoutLaw
-from lib.hinges import check_hinges, torch_hinge_sum
-from lib.support import Support
+from . import compiled
+from .compiled import DropoutLaw
+from .hinges import check_hinges, torch_hinge_sum
+from .support import Support
 
 
 class Layer(NamedTuple):

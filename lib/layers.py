@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lib import compiled, kernels
-from lib.names import check_seed, check_whole
-from lib.support import Support, erdos_renyi_density, make_support, random_support
+from . import compiled, kernels
+from .names import check_seed, check_whole
+from .support import Support, erdos_renyi_density, make_support, random_support
 
 INDEX = Support._fields[2:]  # names of the index arrays, which are buffers of the layer
 NO_WEIGHT = (

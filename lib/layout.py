@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lib import memory, passes
-from lib.memory import NONE, Place
-from lib.rows import TILES, Tile
+from . import memory, passes
+from .memory import NONE, Place
+from .rows import TILES, Tile
 
 NAMES = {torch.float32: "float32", torch.float64: "float64"}  # of the dtypes of tiles
 PADDING = 16  # numbers after the sums of a layer's links, which are written by fours

@@ -7,7 +7,7 @@ depend on the arguments alone.
 
 import numpy as np
 
-from lib.loops import cached
+from .loops import cached
 
 loop = cached(error_model="numpy", nogil=True)
 

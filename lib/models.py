@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lib import activations, compiled, kernels, layers
-from lib.names import check_seed, check_whole
+from . import activations, compiled, kernels, layers
+from .names import check_seed, check_whole
 
 
 class MLP(nn.Sequential):

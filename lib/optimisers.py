@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from lib.activations import Splash
-from lib.layers import SparseLinear
-from lib.settings import Settings
+from .activations import Splash
+from .layers import SparseLinear
+from .settings import Settings
 
 
 def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from lib.evolution import needs_gradient
+from .evolution import needs_gradient
 
 LITERALS = (int, float, complex, str, bytes, type(None))
 

@@ -11,9 +11,9 @@ call the same ones.
 import numba
 import numpy as np
 
-from lib import rows
-from lib.loops import formula, parallel, serial
-from lib.memory import INDEX, at, links_of, transposed_links_of
+from . import rows
+from .loops import formula, parallel, serial
+from .memory import INDEX, at, links_of, transposed_links_of
 
 NO_UNIT, RELU, SRELU, SPLASH = 0, 1, 2, 3  # activations of a layer
 OUTPUTS = 5  # of a dense layer that share the reading of a row of inputs

@@ -1,7 +1,7 @@
 """Where things lie: the repository, its data, its records and its figures.
 
-Where the library was installed from a wheel there is no repository: the published numbers come
-with it, everything else lies in the folder in which Python was started.
+Where the library was installed from a wheel there is no repository: what is downloaded goes into
+the folder in which Python was started.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 LIBRARY = Path(__file__).resolve().parent
 IS_REPOSITORY = (LIBRARY.parent / "pyproject.toml").exists()
 ROOT = LIBRARY.parent if IS_REPOSITORY else Path.cwd()
-REFERENCE = ROOT / "data" / "reference" if IS_REPOSITORY else LIBRARY / "reference"
+REFERENCE = ROOT / "data" / "reference"
 RAW = ROOT / "data" / "raw"
 RUNS = Path(os.environ.get("SPARSE_RUNS_DIR", ROOT / "data" / "runs"))
 RESULTS = Path(os.environ.get("SPARSE_RESULTS_DIR", ROOT / "data" / "results"))

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib import binary_units, compiled, kernels, layout, optimisers
-from lib.compiled import array
-from lib.layers import SparseLinear
-from lib.rows import Tile
-from lib.support import Support, support_from_keys
+from . import binary_units, compiled, kernels, layout, optimisers
+from .compiled import array
+from .layers import SparseLinear
+from .rows import Tile
+from .support import Support, support_from_keys
 
 Layer = SparseLinear | nn.Linear
 LARGEST = 2**32  # numbers that a law tells apart

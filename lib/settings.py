@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lib.evolution import Evolution
-from lib.names import check_whole
+from .evolution import Evolution
+from .names import check_whole
 
 SCHEDULES = ("constant", "step", "cosine", "one_cycle")
 PEAK = 0.3  # of the epochs: where the rate of one cycle is highest

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from lib import compiled
+from . import compiled
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from lib import layers
-from lib.collector import Collector
-from lib.evolution import AVERAGE, Evolution, evolve_layers_
-from lib.layers import SparseLinear
-from lib.names import check_known
-from lib.support import (
+from . import layers
+from .collector import Collector
+from .evolution import AVERAGE, Evolution, evolve_layers_
+from .layers import SparseLinear
+from .names import check_known
+from .support import (
     Support,
     draw_free_keys,
     erdos_renyi_density,

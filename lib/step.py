@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib import activations, compiled, kernels, layers, layout, optimisers, passes, rows
-from lib.averaging import WeightAverage
-from lib.evolution import AVERAGE
-from lib.hinges import check_hinges
-from lib.loops import formula, parallel, serial
-from lib.memory import INDEX, at
-from lib.models import MLP, has_hooks, hooks_of
+from . import activations, compiled, kernels, layers, layout, optimisers, passes, rows
+from .averaging import WeightAverage
+from .evolution import AVERAGE
+from .hinges import check_hinges
+from .loops import formula, parallel, serial
+from .memory import INDEX, at
+from .models import MLP, has_hooks, hooks_of
 
 KINDS = "Standardise, SparseLinear, ReLU, LeakyReLU, AllReLU, SReLU, Splash and Dropout"
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import links
+from . import links
 
 INDEX = torch.int32
 MOST = torch.iinfo(INDEX).max  # what a number of links is at most, and a width below it

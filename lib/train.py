@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import checkpoints, compiled, models
-from lib.averaging import WeightAverage
-from lib.collector import Collector
-from lib.data import Split
-from lib.data.augment import augment
-from lib.evolution import evolve_layers_, needs_gradient, remove_
-from lib.layers import SparseLinear
-from lib.names import check_seed, check_whole
-from lib.optimisers import make_optimiser
-from lib.settings import History, Settings
-from lib.step import CannotCompile, CompiledStep, compiled_step
+from . import checkpoints, compiled, models
+from .averaging import WeightAverage
+from .collector import Collector
+from .data import Split
+from .data.augment import augment
+from .evolution import evolve_layers_, needs_gradient, remove_
+from .layers import SparseLinear
+from .names import check_seed, check_whole
+from .optimisers import make_optimiser
+from .settings import History, Settings
+from .step import CannotCompile, CompiledStep, compiled_step
 
 EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation

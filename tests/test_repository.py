@@ -41,6 +41,7 @@ ORDER = (  # each imports itself and those before it
     "papers",
     "command",
 )
+SHIPPED = ("data", "topology", "robustness")  # packages in the wheel, besides the core
 BELOW_ALL = ("lib", "lib.files", "lib.names", "lib.paths", "lib.vision")
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
@@ -91,11 +92,20 @@ def imports(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         else:
-            assert node.level == 0, f"{path}: write the whole name of what is imported"
+            module = node.module or ""
+            if node.level > 0:
+                package = path.relative_to(ROOT).parts[: -node.level]
+                module = ".".join([*package, module]).removesuffix(".")
             for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                names.add(inner if inner in MODULES else node.module)
+                inner = f"{module}.{alias.name}"
+                names.add(inner if inner in MODULES else module)
     return names
+
+
+def ships(path):
+    """Whether a module is in the wheel."""
+    folder = path.relative_to(ROOT).parts[1]
+    return folder in SHIPPED or (path.parent == ROOT / "lib" and folder != "__main__.py")
 
 
 def lib_imports(name):
@@ -143,7 +153,7 @@ def reachable(name):
 
 
 def test_every_direct_dependency_is_pinned_in_requirements():
-    direct = pins(PROJECT["dependencies"] + EXTRAS["test"])
+    direct = pins(PROJECT["dependencies"] + EXTRAS["companion"] + EXTRAS["test"])
     tree = pins((ROOT / "requirements.txt").read_text().splitlines())
     assert direct.items() <= tree.items()
 
@@ -154,7 +164,7 @@ def test_every_extra_is_pinned_exactly(name):
 
 
 def test_installed_packages_are_the_pinned_ones():
-    desired = pins(PROJECT["dependencies"] + EXTRAS["test"])
+    desired = pins(PROJECT["dependencies"] + EXTRAS["companion"] + EXTRAS["test"])
     assert {name: metadata.version(name).split("+")[0] for name in desired} == desired
 
 
@@ -210,6 +220,27 @@ def test_imports_lead_to_modules_in_front():
     for name in MODULES:
         assert lib_imports(name) <= MODULES.keys(), name
         assert {o for o in lib_imports(name) if not is_allowed(name, o)} == set(), name
+
+
+def test_what_ships_names_lib_relatively_and_nothing_else_does():
+    """The wheel installs it under another name."""
+    for path in LIB:
+        for node in nodes(path, ast.Import | ast.ImportFrom):
+            named = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
+                named = [node.module or ""]
+            relative = getattr(node, "level", 0) > 0
+            of_lib = relative or any(name.split(".")[0] == "lib" for name in named)
+            assert not of_lib or relative == ships(path), f"{path}, line {node.lineno}"
+
+
+def test_wheel_holds_what_the_order_of_imports_allows():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    included = {f"/lib/{name}" for name in ("*.py", *SHIPPED)}
+    assert set(wheel["targets"]["wheel"]["include"]) == included
+    for name in MODULES:
+        if ships(MODULES[name]):
+            assert {o for o in lib_imports(name) if not ships(MODULES[o])} == set(), name
 
 
 def test_imports_have_no_cycle():

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="sparse-adaptive-companion", message="%(version)s")
+@click.version_option(package_name="sparse-adaptive", message="%(version)s")
 def commands() -> None:
     """Experiments on sparse, adaptive and robust networks: run them, draw them, judge them."""
 

@@ -16,14 +16,30 @@ from lib.paths import ROOT
 KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\](?!\()")
 NUMBERED = re.compile(r"\b(notebooks? )(\d\d)\b((?:(?:, | and | to )\d\d\b)*)")
 FOLLOWING = re.compile(r"(, | and | to )(\d\d)\b")
+SECTION = re.compile(r"(Returns:|Raises:|Source:|Departs:) (.*)")
 ANCHOR = re.compile(r'^- <a id="(\w+)"></a>', re.MULTILINE)
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("source-read", read_page)
+    app.connect("autodoc-process-docstring", break_sections)
     app.connect("build-finished", copy_pictures)
     return {"parallel_read_safe": True}
+
+
+def break_sections(app: Any, what: str, name: str, of: Any, options: Any, lines: list[str]) -> None:
+    """Give text that stands beside the name of a section a line of its own, as Sphinx wants it.
+
+    Args:
+        app, what, name, of, options: see Sphinx, ``autodoc-process-docstring``.
+        lines: of a docstring, replaced.
+    """
+    broken = []
+    for line in lines:
+        section = SECTION.fullmatch(line)
+        broken += [line] if section is None else ["", section[1], f"    {section[2]}"]
+    lines[:] = broken
 
 
 def read_page(app: Any, page: str, source: list[str]) -> None:

@@ -12,9 +12,9 @@ through :func:`from_arrays`, :func:`from_csv` and :func:`from_folder`, and a pat
 wherever a name is one, see :mod:`lib.data.own`.
 """
 
-from lib.data.fetch import DataUnavailable
-from lib.data.own import identity, label, named
-from lib.data.sets import (
+from .fetch import DataUnavailable
+from .own import identity, label, named
+from .sets import (
     NAMES,
     Split,
     divide,

@@ -13,8 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from lib.data import formats
-from lib.data.formats import DataSet, Download
+from . import formats
+from .formats import DataSet, Download
 
 _IDX_FILES = (
     "train-images-idx3-ubyte.gz",

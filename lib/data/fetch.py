@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lib.data.formats import DataSet, verified
-from lib.paths import RAW
+from ..paths import RAW
+from .formats import DataSet, verified
 
-with warnings.catch_warnings(action="ignore"):  # it misses a bar of notebooks that is not used
-    import pooch
+try:
+    with warnings.catch_warnings(action="ignore"):  # it misses a bar of notebooks that is not used
+        import pooch
+except ImportError:  # of a wheel without the packages that only downloads need
+    pooch = None
 
 TIMEOUT = 5.0  # seconds of silence after which a server is given up
 BLOCK = 1024  # bytes written at a time
@@ -61,6 +64,9 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
     if source.size and not asked:
         reason = f"{name} is not here and is a download of {source.size}"
         raise DataUnavailable(f"{reason}: fetch it by python -m lib data {name}, {ways}")
+    if pooch is None:
+        reason = f"{name} is not here, and pooch, by which it is fetched, is not installed"
+        raise DataUnavailable(f"{reason}: pip install pooch torchvision, or {ways}")
     path = RAW / f"{name}.npz"
     part = RAW / f".{name}.{os.getpid()}.part"
     try:

@@ -198,7 +198,7 @@ def read_torchvision(kind: str, dataset: DataSet, paths: Sequence[Path]) -> Arra
         dataset: what the files hold.
         paths: of the files, in a folder of their own, where they are unpacked.
     """
-    from lib.vision import datasets  # two seconds to import, and needed by a download alone
+    from ..vision import datasets  # two seconds to import, and needed by a download alone
 
     read = getattr(datasets, kind)
     folder = paths[0].parent

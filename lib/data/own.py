@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.data.formats import Arrays, DataSet, content_sha256
+from .formats import Arrays, DataSet, content_sha256
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 DIGEST = 12  # hexadecimal digits of the sha256 in a name

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.data import fetch, formats, own
-from lib.data.catalogue import NAMES, SETS
-from lib.data.fetch import DataUnavailable
-from lib.data.formats import Arrays, DataSet
-from lib.names import check_known
+from ..names import check_known
+from . import fetch, formats, own
+from .catalogue import NAMES, SETS
+from .fetch import DataUnavailable
+from .formats import Arrays, DataSet
 
 _COLUMNS = ("dataset", "source", "path", "n_train", "n_test", "shape", "sha256")
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from lib import compiled, kernels
-from lib.models import evaluating
-from lib.robustness.attacks.iterates import Ball
-from lib.robustness.attacks.setting import UNIT, Bounds, check_settings
-from lib.robustness.perturb import linear_layers, name_of_weights
-from lib.train import Gradient
+from .. import compiled, kernels
+from ..models import evaluating
+from ..train import Gradient
+from .attacks.iterates import Ball
+from .attacks.setting import UNIT, Bounds, check_settings
+from .perturb import linear_layers, name_of_weights
 
 
 @dataclass(frozen=True)

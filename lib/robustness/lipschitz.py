@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from lib.activations import APL, Maxout, Splash, SReLU
-from lib.convnets import OverChannels, Subsample
-from lib.layers import SparseLinear
-from lib.robustness.attacks.losses import margin
+from ..activations import APL, Maxout, Splash, SReLU
+from ..convnets import OverChannels, Subsample
+from ..layers import SparseLinear
+from .attacks.losses import margin
 
 WEIGHTED = (nn.Conv2d, nn.Linear, SparseLinear, Subsample)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib import topology
-from lib.layers import SparseLinear
-from lib.support import draw_free_keys, support_from_keys
-from lib.topology.nulls import switch_links
+from .. import topology
+from ..layers import SparseLinear
+from ..support import draw_free_keys, support_from_keys
+from ..topology.nulls import switch_links
 
 LinearLayer = SparseLinear | nn.Linear
 

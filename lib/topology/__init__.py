@@ -8,7 +8,7 @@ neurons. Degrees are a table of rows, see :mod:`lib.topology.degrees`, made of s
 ``power_law`` and ``laws`` are modules.
 """
 
-from lib.topology.degrees import (
+from .degrees import (
     active_neurons,
     ccdf,
     ccdf_table,
@@ -18,7 +18,7 @@ from lib.topology.degrees import (
     largest_degrees,
     recorded_epochs,
 )
-from lib.topology.graphs import (
+from .graphs import (
     adjacency,
     count_paths,
     directed_graph,
@@ -28,7 +28,7 @@ from lib.topology.graphs import (
     to_matrices,
     to_networkx,
 )
-from lib.topology.nulls import random_degrees, switch_links
+from .nulls import random_degrees, switch_links
 
 __all__ = [
     "active_neurons",

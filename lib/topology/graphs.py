@@ -5,8 +5,8 @@ import numpy as np
 from scipy import sparse
 from torch import Tensor, nn
 
-from lib.layers import SparseLinear
-from lib.support import Support
+from ..layers import SparseLinear
+from ..support import Support
 
 Matrices = list[sparse.csr_array]  # the layers of a network, (n_out, n_in) each
 

@@ -6,8 +6,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lib.support import Support, random_support, support_from_keys
-from lib.topology.degrees import COLUMNS, degrees_at
+from ..support import Support, random_support, support_from_keys
+from .degrees import COLUMNS, degrees_at
 
 
 def switch_links(

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lib.topology import laws
-from lib.topology.laws import ALTERNATIVES
+from . import laws
+from .laws import ALTERNATIVES
 
 MIN_NEURONS = 50  # with links; fewer, or of fewer different degrees, are outside the domain
 MIN_NUMBERS = 3

@@ -14,15 +14,15 @@ import pandas as pd
 import scipy
 import torch
 
-from lib.support import Support
-from lib.topology.graphs import (
+from ..support import Support
+from .graphs import (
     Matrices,
     count_paths,
     directed_graph,
     largest_component,
     to_matrices,
 )
-from lib.topology.nulls import switch_links
+from .nulls import switch_links
 
 Graph = scipy.sparse.csr_array  # (n, n), of all neurons of a network
 TINY = 1e-12  # a spread below this part of the mean is one of rounding

@@ -15,13 +15,13 @@ All attacks
   loss; of minimal norm the closest adversarial point, else the example itself.
 """
 
-from lib.robustness.attacks.corruptions import CORRUPTIONS, corrupt, gaussian_noise
-from lib.robustness.attacks.ensembles import ensemble
-from lib.robustness.attacks.gradient import apgd, fgsm, pgd
-from lib.robustness.attacks.losses import LOSSES, difference_of_logits_ratio, log_odds, margin
-from lib.robustness.attacks.minimal import bisected_pgd, boundary, carlini_wagner, ddn, deepfool
-from lib.robustness.attacks.search import one_pixel, square
-from lib.robustness.attacks.setting import adversarial_distance, closest, distance, is_adversarial
+from .corruptions import CORRUPTIONS, corrupt, gaussian_noise
+from .ensembles import ensemble
+from .gradient import apgd, fgsm, pgd
+from .losses import LOSSES, difference_of_logits_ratio, log_odds, margin
+from .minimal import bisected_pgd, boundary, carlini_wagner, ddn, deepfool
+from .search import one_pixel, square
+from .setting import adversarial_distance, closest, distance, is_adversarial
 
 __all__ = [
     "CORRUPTIONS",

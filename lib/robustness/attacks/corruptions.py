@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from lib.robustness.attacks.setting import (
+from .setting import (
     UNIT,
     Bounds,
     check_examples,

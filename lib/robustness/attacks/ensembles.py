@@ -4,9 +4,9 @@ from functools import partial
 
 from torch import Generator, Tensor, nn
 
-from lib.robustness.attacks.gradient import apgd
-from lib.robustness.attacks.search import square
-from lib.robustness.attacks.setting import UNIT, Bounds, image_shape, is_adversarial
+from .gradient import apgd
+from .search import square
+from .setting import UNIT, Bounds, image_shape, is_adversarial
 
 
 def ensemble(

@@ -6,8 +6,8 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from lib.robustness.attacks.iterates import Ball, Best, climb_, score_and_gradient
-from lib.robustness.attacks.setting import UNIT, Bounds, attack
+from .iterates import Ball, Best, climb_, score_and_gradient
+from .setting import UNIT, Bounds, attack
 
 CHECKPOINTS = (0.22, 0.41, 0.57, 0.7, 0.8, 0.87, 0.93, 0.99)  # of Auto-PGD, in its steps
 RISING = 0.75  # fraction of steps between checkpoints that must raise the loss

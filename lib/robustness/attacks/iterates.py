@@ -8,8 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from lib.robustness.attacks.losses import LOSSES
-from lib.robustness.attacks.setting import Bounds, draw
+from .losses import LOSSES
+from .setting import Bounds, draw
 
 
 class Ball(NamedTuple):

@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from lib.robustness.attacks.iterates import Ball, Best, climb_, score
-from lib.robustness.attacks.losses import margin
-from lib.robustness.attacks.setting import UNIT, Bounds, attack, distance, draw, is_wrong
+from .iterates import Ball, Best, climb_, score
+from .losses import margin
+from .setting import UNIT, Bounds, attack, distance, draw, is_wrong
 
 STARTS = 100  # random inputs among which the Boundary attack looks for an adversarial one
 BISECTIONS = 14  # of the line from there to the example; more would end within rounding of it

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from lib.robustness.attacks.iterates import Ball, Best, score
-from lib.robustness.attacks.setting import (
+from .iterates import Ball, Best, score
+from .setting import (
     BATCH,
     UNIT,
     Bounds,

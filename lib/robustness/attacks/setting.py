@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from lib.robustness.attacks.losses import LOSSES
+from .losses import LOSSES
 
 Bounds = tuple[float, float]  # lowest and highest value of a pixel
 
