@@ -16,7 +16,7 @@ from lib.evolution import Evolution, evolve_, remove_
 from lib.growth import Site, ch3_l3
 from lib.layers import SparseLinear
 from lib.settings import Settings
-from lib.support import make_support, support_from_keys
+from lib.support import make_support, random_support, support_from_keys
 from lib.train import fit
 from tests.oracles import is_largest, is_valid, seeded, uniformity
 
@@ -35,7 +35,8 @@ def layers(draw):
     """A small layer, perhaps without links; its weights are 0 or ±1, ±2, ±3, so that many tie."""
     n_in, n_out = draw(st.integers(1, 8)), draw(st.integers(1, 8))
     generator = seeded(draw(st.integers(0, 2**32)))
-    layer = SparseLinear(n_in, n_out, density=draw(st.floats(0.01, 1)), generator=generator)
+    support = random_support(n_in, n_out, draw(st.floats(0.01, 1)), generator=generator)
+    layer = SparseLinear(n_in, n_out, support=support, generator=generator)
     layer.values.data = torch.randint(-3, 4, (layer.nnz,), generator=generator).double()
     return layer
 
