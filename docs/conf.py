@@ -18,7 +18,7 @@ exclude_patterns = [".*", "build", "data", "lib", "tests"]  # not looked through
 nb_execution_mode = "off"  # notebooks are stored as executed
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["mystnb.unknown_mime_type"]
+suppress_warnings = ["mystnb.unknown_mime_type", "ref.python"]
 
 autodoc_member_order = "bysource"
 napoleon_custom_sections = ["Source", "Departs"]

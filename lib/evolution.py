@@ -177,13 +177,13 @@ class Evolution:
 
     Args:
         drop: ``"sign"`` (SET), ``"magnitude"`` (RigL), ``"weight_and_gradient"`` (MEST), ``"soft"``
-            (CHTs), ``"largest"`` or ``"random"``; or a function of your own, (site, fraction, *,
-            generator) -> (nnz,) bool, True where a link is dropped.
+            (CHTs), ``"largest"`` or ``"random"``; or a function of your own,
+            ``(site, fraction, *, generator)`` -> (nnz,) bool, True where a link is dropped.
         grow: ``"random"`` (SET), ``"gradient"`` (RigL), ``"momentum"`` (sparse momentum),
             ``"preferential"`` (attachment), ``"ch3_l3"`` (CHT) or ``"ch2_l3n"`` (CHTs); or a
-            function of your own, (site, n, *, generator) -> (n,) int64, the keys of the new links,
-            ascending. Both are given a :class:`lib.growth.Site`, with inputs and gradients of the
-            layer if the function has the attribute ``needs_gradient = True``.
+            function of your own, ``(site, n, *, generator)`` -> (n,) int64, the keys of the new
+            links, ascending. Both are given a :class:`lib.growth.Site`, with inputs and gradients
+            of the layer if the function has the attribute ``needs_gradient = True``.
         drop_fraction: :math:`\zeta`, in [0, 1).
         decay: ``"constant"``, or ``"cosine"``: the drop fraction falls to 0 over the epochs.
         new_std: standard deviation of the weight of a new link; 0: new links start at zero.

@@ -35,10 +35,16 @@ def break_sections(app: Any, what: str, name: str, of: Any, options: Any, lines:
         app, what, name, of, options: see Sphinx, ``autodoc-process-docstring``.
         lines: of a docstring, replaced.
     """
-    broken = []
+    broken, within = [], False  # whether the line before belongs to such a section
     for line in lines:
         section = SECTION.fullmatch(line)
-        broken += [line] if section is None else ["", section[1], f"    {section[2]}"]
+        if section is not None:
+            broken += ["", section[1], f"    {section[2]}"]
+        elif within and line.strip():
+            broken.append(f"    {line.strip()}")
+        else:
+            broken.append(line)
+        within = section is not None or (within and bool(line.strip()))
     lines[:] = broken
 
 

@@ -299,8 +299,8 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
 
     Returns: rows of dataset, source, path, n_train, n_test, shape (of one example), sha256 and
         status: ``ok``, what is to be said about the content, or why the set cannot be had
-            (``damaged: …`` for a file that is there but wrong), and
-        then what is not known is None. So is the path of a set that comes with scikit-learn.
+        (``damaged: …`` for a file that is there but wrong). What is not known then is None. So is
+        the path of a set that comes with scikit-learn.
 
     Raises: ValueError if a name is unknown.
     """

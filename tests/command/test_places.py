@@ -1,6 +1,6 @@
 """Places and locales in which a checkout must work: a folder named in letters beyond ASCII.
 
-Python reads the file in which pip notes the place of a project, ``_editable_impl_*.pth``, in the
+Python reads the file in which pip notes the place of a project, ``_sparse_adaptive.pth``, in the
 encoding of the locale, whatever ``PYTHONUTF8`` says, and ends if it cannot. The environment made
 here stands for that of ``make``: it holds such a file as pip writes it, and finds all other
 packages where these tests found them.
@@ -37,7 +37,7 @@ def checkout(tmp_path_factory):
     words = [sys.executable, "-m", "venv", "--without-pip", str(folder / ".venv")]
     subprocess.run(words, check=True)
     (packages,) = folder.glob(".venv/lib/python3.*/site-packages")
-    (packages / "_editable_impl_companion.pth").write_text(str(folder), encoding="utf-8")
+    (packages / "_sparse_adaptive.pth").write_text(str(folder), encoding="utf-8")
     subprocess.run(["make", "--silent", "relative"], cwd=folder, env=variables(), check=True)
     (folder / ".venv" / ".stamp").write_text(f"{folder}\n", encoding="utf-8")
     return folder

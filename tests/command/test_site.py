@@ -67,7 +67,7 @@ def built(tmp_path_factory):
 
 def test_site_has_a_page_for_every_notebook_and_document(built):
     pages = {path.relative_to(built).with_suffix("") for path in built.rglob("*.html")}
-    sources = [*ROOT.glob("docs/*.md"), *notebooks.find(), ROOT / "figures/paper/README.md"]
+    sources = [*ROOT.glob("docs/**/*.md"), *notebooks.find(), ROOT / "figures/paper/README.md"]
     assert {path.relative_to(ROOT).with_suffix("") for path in sources} <= pages
 
 
