@@ -458,7 +458,6 @@ def test_memory_does_not_grow_with_the_steps(generator):
     assert growth < 25_000  # bytes; a tensor kept a step would be some 250,000
 
 
-
 # start
 
 
