@@ -233,7 +233,8 @@ def hinge_positions(n_hinges: int) -> tuple[float, ...]:
 
 
 def _hinges_of_a_side(n_hinges: int) -> int:
-    if n_hinges < 1 or n_hinges % 2 == 0:
+    check_whole("n_hinges", n_hinges, least=1)
+    if n_hinges % 2 == 0:
         raise ValueError(
             f"S = {n_hinges} hinges cannot be symmetric: give a positive odd number, as 7"
         )

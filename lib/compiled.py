@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from . import layout, loops, passes
+from .names import check_number
 
 Step = TypeVar("Step")
 
@@ -173,8 +174,7 @@ def dropout_law(p: float, seed: int, step: int) -> DropoutLaw:
 
     Raises: ValueError if ``p`` is out of range.
     """
-    if not 0 <= p < 1:
-        raise ValueError(f"p = {p} is out of range: give a dropout probability in [0, 1)")
+    check_number("p", p, lambda p: 0 <= p < 1, "a dropout probability in [0, 1)")
     threshold = int(p * 2**32)
     scale = 1 / (1 - p)
     return DropoutLaw(threshold, scale, *key_and_flip(seed, step))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from . import activations, layers
-from .names import check_known, check_seed, check_whole
+from .names import check_known, check_seed, check_type, check_whole
 
 Image = tuple[int, int, int]  # channels, height, width
 
@@ -433,6 +433,7 @@ def convnet(
 
 def _checked_image(name: str, image: tuple[int, ...], enlarge: int) -> Image:
     """Channels and enlarged sides."""
+    check_type("image", image, Sequence)
     shape = image if len(image) == 3 else (1, *image)
     if len(shape) != 3 or shape[1] != shape[2]:
         raise ValueError(f"{name} takes square images, not {image}: give (H, W) or (C, H, W)")

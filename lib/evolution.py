@@ -9,7 +9,10 @@ O(links).
 Links are handled as *keys*, row · n_in + col, sorted: one int64 for each link.
 """
 
+import gc
 import math
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -21,9 +24,11 @@ from torch import Tensor
 from . import links
 from .growth import GROW_RULES, GrowRule, Site, gumbel
 from .layers import SparseLinear
-from .names import check_known
+from .names import check_known, check_number, check_type, check_whole
 from .support import shared_out, support_from_keys, whole_numbers
 
+ADAM = (torch.optim.Adam, torch.optim.AdamW)  # they count steps, for all links of a layer at once
+OPTIMISERS = (torch.optim.SGD, *ADAM, torch.optim.RMSprop, torch.optim.Adagrad)
 AVERAGE = "average"  # begins the names of averages of weights in the optimiser's state
 MEST_LAMBDA = 0.01
 SOFTNESS = 1.0, 9.0  # of CHTs, at the start and at the end of training
@@ -219,22 +224,22 @@ class Evolution:
     redistribution: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.drop_fraction < 1:
-            raise ValueError(
-                f"drop_fraction = {self.drop_fraction} is out of range: give one in [0, 1)"
-            )
+        for name, is_in_range, advice in (
+            ("drop_fraction", lambda fraction: 0 <= fraction < 1, "one in [0, 1)"),
+            ("new_std", lambda std: 0 <= std < math.inf, "0 or a positive one"),
+            ("final_share", lambda share: 0 < share <= 1, "one in (0, 1]"),
+            ("schedule_end", lambda share: 0 < share <= 1, "one in (0, 1]"),
+        ):
+            check_number(name, getattr(self, name), is_in_range, advice)
+        check_whole("gradient_batches", self.gradient_batches, least=1)
+        check_type("regrow_dropped", self.regrow_dropped, bool)
+        check_type("reset_state", self.reset_state, bool)
         if not callable(self.drop):
             check_known("drop", self.drop, DROP_RULES)
         if not callable(self.grow):
             check_known("grow", self.grow, GROW_RULES)
         check_known("decay", self.decay, ("constant", "cosine"))
         check_known("last_epoch", self.last_epoch, ("remove", "evolve", "keep"))
-        if not 0 <= self.new_std < math.inf:
-            raise ValueError(f"new_std = {self.new_std} is out of range: give 0 or a positive one")
-        if self.gradient_batches < 1:
-            raise ValueError(
-                f"gradient_batches = {self.gradient_batches} is out of range: give at least 1"
-            )
         check_known("density_schedule", self.density_schedule, SCHEDULES)
         if self.redistribution is not None:
             check_known("redistribution", self.redistribution, ("momentum",))
@@ -243,13 +248,10 @@ class Evolution:
                 f"final_share = {self.final_share} with a constant density_schedule: give 'cubic'"
                 " or 'sigmoid'"
             )
-        if self.density_schedule != "constant" and not 0 < self.final_share < 1:
+        if self.density_schedule != "constant" and self.final_share == 1:
             raise ValueError(
-                f"final_share = {self.final_share} is out of range: give one in (0, 1)"
-            )
-        if not 0 < self.schedule_end <= 1:
-            raise ValueError(
-                f"schedule_end = {self.schedule_end} is out of range: give one in (0, 1]"
+                f"final_share = {self.final_share} with a {self.density_schedule}"
+                " density_schedule: give one in (0, 1)"
             )
 
     @property
@@ -333,13 +335,15 @@ def evolve_(
         evolution: the rules.
         fraction: drop fraction of this update, in [0, 1).
         generator: source of randomness, on the CPU.
-        optimiser: its state for the links moves with them; new links have none (zero).
+        optimiser: its state for the links moves with them; new links have none (zero). SGD, Adam,
+            AdamW, RMSprop or Adagrad; None where no optimiser remembers anything of the links.
         seen: ``x`` (n_in, B) and ``grad_y`` (n_out, B), which rules by gradient need, and
             ``batch_sizes`` and ``done``, as in :class:`lib.growth.Site`.
     Returns: number of links dropped, equal to the number grown.
     Raises: ValueError if there is no room for the new links, the grow rule gives keys that are
         taken, not ascending or not as many as were dropped, or the evolution changes the number of
-        links, which :func:`evolve_layers_` does.
+        links, which :func:`evolve_layers_` does; if the optimiser is of another kind, or is not
+        given although there is one.
     """
     if evolution.changes_numbers:
         raise ValueError(
@@ -499,8 +503,12 @@ def _drop(
     seen: dict[str, Any],
 ) -> _Left:
     """What is left after a drop; the layer is not changed yet."""
-    if not 0 <= fraction < 1:
-        raise ValueError(f"drop fraction {fraction} is out of range: give one in [0, 1)")
+    check_number("fraction", fraction, lambda fraction: 0 <= fraction < 1, "one in [0, 1)")
+    check_type("generator", generator, torch.Generator)
+    if optimiser is None:
+        _check_that_none_remembers(layer)
+    else:
+        check_optimiser(optimiser)
     state = {}
     for name, entry in _state(layer, optimiser).items():
         if _has_one_number_a_link(entry, layer) and not name.startswith(AVERAGE):
@@ -582,6 +590,36 @@ def _reset_state_(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) 
     for name, entry in _state(layer, optimiser).items():
         if not name.startswith(AVERAGE) and _has_one_number_a_link(entry, layer):
             entry.zero_()
+
+
+def check_optimiser(optimiser: torch.optim.Optimizer) -> None:
+    """Raise ValueError unless what it remembers of a link can move with the link."""
+    if type(optimiser) not in OPTIMISERS:
+        known = ", ".join(kind.__name__ for kind in OPTIMISERS)
+        raise ValueError(
+            f"what a {type(optimiser).__name__} remembers of a link is not known, so that it"
+            f" cannot move with it: give one of {known}"
+        )
+
+
+def _check_that_none_remembers(layer: SparseLinear) -> None:
+    """Raise ValueError if a living optimiser remembers something of each link of the layer: links
+    that move without it would go on with the momentum of others.
+
+    Only where somebody besides the layer holds its values are the holders looked for, which takes
+    tenths of a second.
+    """
+    if sys.getrefcount(layer.values) <= 2:  # the layer's own, and the one of this call
+        return
+    gc.collect()
+    for holder in gc.get_referrers(layer.values):
+        if isinstance(holder, defaultdict) and layer.values in holder:  # an optimiser's state
+            for entry in holder[layer.values].values():
+                if _has_one_number_a_link(entry, layer):
+                    raise ValueError(
+                        "an optimiser remembers something of each link, as momentum, which would"
+                        " stay behind: give it as optimiser"
+                    )
 
 
 def _state(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) -> dict[str, Any]:

@@ -276,8 +276,17 @@ def _dropout_gradients(ctx: Any, grad: Tensor) -> tuple:
 dropout_operation.register_autograd(_dropout_gradients, setup_context=_keep_step)
 
 
+def require_tensor(x: Any, name: str = "input") -> None:
+    """Raise ValueError unless it is a tensor of at least one dimension."""
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{name} is a {type(x).__name__}: give a tensor, as torch.as_tensor(x)")
+    if x.ndim == 0:
+        raise ValueError(f"{name} is a single number: give (B, n_in), or (n_in,)")
+
+
 def _on_rows(x: Tensor, layer: Layer) -> Tensor:
-    if x.ndim in (0, 2):
+    require_tensor(x)
+    if x.ndim == 2:
         return chain(x, [layer])
     rows = x.reshape(-1, x.shape[-1])
     return chain(rows, [layer]).reshape(x.shape)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from . import compiled, kernels
-from .names import check_seed, check_whole
+from .names import check_seed, check_type, check_whole
 from .support import Support, erdos_renyi_density, make_support, random_support
 
 INDEX = Support._fields[2:]  # names of the index arrays, which are buffers of the layer
@@ -98,18 +98,15 @@ class SparseLinear(nn.Module):
                 " support"
             )
         dtype = dtype or torch.get_default_dtype()
+        check_type("dtype", dtype, torch.dtype)
         if not dtype.is_floating_point:
             raise ValueError(f"dtype = {dtype} has no gradients: give a floating one")
         if generator is None:
             generator = torch.Generator().manual_seed(_drawn_seed())
-        widths = in_features, out_features
-        if min(in_features, out_features) < 1:
-            raise ValueError(
-                f"widths {in_features} and {out_features} are out of range: give widths of at"
-                " least 1"
-            )
+        check_type("generator", generator, torch.Generator)
         check_whole("in_features", in_features, least=1)
         check_whole("out_features", out_features, least=1)
+        widths = in_features, out_features
         if er_epsilon is not None:
             density = erdos_renyi_density(*widths, er_epsilon)
         if density is not None:
@@ -189,6 +186,11 @@ class SparseLinear(nn.Module):
             raise AttributeError(NO_WEIGHT)
         return super().__getattr__(name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "weight":
+            raise AttributeError(NO_WEIGHT)
+        super().__setattr__(name, value)
+
     def register_parameter(self, name: str, parameter: nn.Parameter | None) -> None:
         """As of every module; a ``weight`` is refused, as nothing would read it."""
         if name == "weight":
@@ -214,11 +216,7 @@ class SparseLinear(nn.Module):
 
         Raises ValueError if the width or the dtype does not fit, or it is no tensor.
         """
-        require_tensor(x)
-        if x.shape[-1] != self.in_features:
-            raise ValueError(
-                f"input has {x.shape[-1]} features: this layer takes {self.in_features}"
-            )
+        _check_input(x, self.in_features)
         if x.ndim == 2 and x.shape[0] > 0 and not compiled.is_traced():
             y = kernels.chain(x, [self.links()])
         else:
@@ -317,12 +315,11 @@ def _digest(support: Support) -> int:
     return checksum
 
 
-def require_tensor(x: Any) -> None:
-    """Raise ValueError unless the input of a network is a tensor of at least one dimension."""
-    if not isinstance(x, Tensor):
-        raise ValueError(f"input is a {type(x).__name__}: give a tensor, as torch.as_tensor(x)")
-    if x.ndim == 0:
-        raise ValueError("input is a single number: give (B, n_in), or (n_in,)")
+def _check_input(x: Any, n_in: int) -> None:
+    """Raise ValueError if a layer of ``n_in`` inputs cannot take it."""
+    kernels.require_tensor(x)
+    if x.shape[-1] != n_in:
+        raise ValueError(f"input has {x.shape[-1]} features: this layer takes {n_in}")
 
 
 def _drawn_seed() -> int:
@@ -348,6 +345,8 @@ class Linear(nn.Linear):
         start: str | float = "he",
         generator: torch.Generator | None = None,
     ) -> None:
+        check_whole("in_features", in_features, least=1)
+        check_whole("out_features", out_features, least=1)
         super().__init__(in_features, out_features)
         if start == "he":
             nn.init.kaiming_normal_(self.weight, nonlinearity="relu", generator=generator)
@@ -363,6 +362,7 @@ class Linear(nn.Linear):
         """(B, in_features) float -> (B, out_features) float, feature-major; other numbers of
         dimensions as ``nn.Linear``.
         """
+        _check_input(x, self.in_features)
         if x.ndim != 2:
             return super().forward(x)
         return (kernels.dense_product(self.weight, x.t()) + self.bias[:, None]).t()
@@ -379,19 +379,24 @@ class Standardise(nn.Module):
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
+        check_type("mean", mean, Tensor)
+        check_type("std", std, Tensor)
         if mean.ndim > 1 or mean.shape != std.shape:
             shapes = f"{tuple(mean.shape)} and {tuple(std.shape)}"
             raise ValueError(f"mean and std have shapes {shapes}: give two numbers or two vectors")
         if not mean.isfinite().all():
             raise ValueError(f"mean holds {float(mean[~mean.isfinite()][0])}: give finite means")
-        if not (std > 0).all():
-            raise ValueError(f"std holds {float(std.min())}: give positive standard deviations")
+        is_valid = (std > 0) & std.isfinite()
+        if not is_valid.all():
+            bad = float(std[~is_valid][0])
+            raise ValueError(f"std holds {bad}: give positive standard deviations")
         dtype = torch.get_default_dtype()
         self.register_buffer("mean", mean.to(dtype))
         self.register_buffer("std", std.to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, features...) float -> (B, n_features) float; one example (n_features,) likewise."""
+        kernels.require_tensor(x)
         if x.ndim > 1:
             x = x.flatten(1)
         if self.mean.ndim > 0 and x.shape[-1] != len(self.mean):
@@ -446,6 +451,7 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) float -> (..., n) float; one index runs over all leading dimensions."""
+        kernels.require_tensor(x)
         if torch.compiler.is_compiling():
             return self._in_graph(x)
         law = self.next_law()

@@ -27,7 +27,7 @@ class MLP(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, features...) float -> (B, n_out) float; (n_in,) -> (n_out,)."""
-        layers.require_tensor(x)
+        kernels.require_tensor(x)
         x = self._flattened(x)
         joined: list[kernels.Layer] = []
         for module in self:
@@ -130,10 +130,8 @@ def mlp(
     Raises: ValueError if there are fewer than two widths, one is below 1, or a value is out of
         range.
     """
-    if len(widths) < 2 or min(widths) < 1:
-        raise ValueError(
-            f"widths = {tuple(widths)} is out of range: give at least two widths of at least 1"
-        )
+    if not isinstance(widths, Sequence) or len(widths) < 2:
+        raise ValueError(f"widths = {widths!r} is out of range: give at least two, as (784, 10)")
     for i, width in enumerate(widths):
         check_whole(f"widths[{i}]", width, least=1)
     check_seed(seed)
@@ -144,6 +142,11 @@ def mlp(
     n_layers = len(widths) - 1
     net = MLP()
     if standardisation is not None:
+        if not isinstance(standardisation, Sequence) or len(standardisation) != 2:
+            raise ValueError(
+                f"standardisation is a {type(standardisation).__name__}: give (mean, std), as"
+                " split.standardisation()"
+            )
         standardise = layers.Standardise(*standardisation)
         if standardise.mean.numel() not in (1, widths[0]):
             raise ValueError(

@@ -2,7 +2,7 @@
 
 import difflib
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 PROFILES = ("smoke", "quick", "paper")
@@ -32,6 +32,19 @@ def check_whole(name: str, value: Any, *, least: int, most: int | None = None) -
         return
     in_range = f"at least {least}" if most is None else f"from {least} to {most}"
     raise ValueError(f"{name} = {value!r} is out of range: give a whole number, {in_range}")
+
+
+def check_number(name: str, value: Any, is_in_range: Callable[[float], bool], advice: str) -> None:
+    """Refuse what is no number in range, as "3", None and True. Raises ValueError."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and is_in_range(value)):
+        raise ValueError(f"{name} = {value!r} is out of range: give {advice}")
+
+
+def check_type(name: str, value: Any, kind: type) -> None:
+    """Refuse a value of another type. Raises ValueError."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} = {value!r} is of the wrong type: give a {kind.__name__}")
 
 
 def check_seed(seed: Any) -> None:

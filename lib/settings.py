@@ -1,14 +1,13 @@
 """How a network is trained, and what that leaves: what :func:`lib.train.fit` takes and returns."""
 
 import math
-import numbers
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from .evolution import Evolution
-from .names import check_whole
+from .names import check_known, check_number, check_type, check_whole
 
 SCHEDULES = ("constant", "step", "cosine", "one_cycle")
 PEAK = 0.3  # of the epochs: where the rate of one cycle is highest
@@ -60,16 +59,11 @@ class Settings:
             ("augmentation", lambda strength: 0 <= strength <= 1, "a strength in [0, 1]"),
             ("averaging", lambda decay: 0 <= decay < 1, "a decay in [0, 1)"),
         ):
-            value = getattr(self, name)
-            if not (isinstance(value, numbers.Real) and is_in_range(value)):
-                raise ValueError(f"{name} = {value!r} is out of range: give {advice}")
-        if self.schedule not in SCHEDULES:
-            known = ", ".join(map(repr, SCHEDULES))
-            raise ValueError(f"schedule {self.schedule!r} is unknown: give one of {known}")
-        if not isinstance(self.evolution, Evolution | None):
-            raise ValueError(
-                f"evolution = {self.evolution!r} is of the wrong type: give an Evolution, or None"
-            )
+            check_number(name, getattr(self, name), is_in_range, advice)
+        check_known("schedule", self.schedule, SCHEDULES)
+        check_type("nesterov", self.nesterov, bool)
+        if self.evolution is not None:
+            check_type("evolution", self.evolution, Evolution)
         if self.nesterov and self.momentum == 0:
             raise ValueError("momentum = 0 with nesterov: give a positive momentum")
 

@@ -15,9 +15,9 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from . import layers
 from .collector import Collector
-from .evolution import AVERAGE, Evolution, evolve_layers_
+from .evolution import ADAM, AVERAGE, Evolution, check_optimiser, evolve_layers_
 from .layers import SparseLinear
-from .names import check_known
+from .names import check_known, check_number, check_type, check_whole
 from .support import (
     Support,
     draw_free_keys,
@@ -32,13 +32,11 @@ DISTRIBUTIONS = ("uniform", "erdos_renyi")
 DENSE = (nn.Linear, layers.Linear)
 LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-ADAM = (torch.optim.Adam, torch.optim.AdamW)  # they count steps, for all links of a layer at once
 WRAPPERS = (
     nn.parallel.DistributedDataParallel,
     nn.DataParallel,
     torch.optim.swa_utils.AveragedModel,
 )
-OPTIMISERS = (torch.optim.SGD, *ADAM, torch.optim.RMSprop, torch.optim.Adagrad)
 
 Filter = Callable[[str, nn.Module], bool]
 
@@ -90,16 +88,15 @@ def sparsify_(
     check_known("distribution", distribution, DISTRIBUTIONS)
     if (density is None) == (er_epsilon is None):
         raise ValueError(f"density = {density}, er_epsilon = {er_epsilon}: give one of the two")
-    if density is not None and not 0 < density <= 1:
-        raise ValueError(f"density = {density} is out of range: give one in (0, 1]")
-    if er_epsilon is not None and not er_epsilon > 0:
-        raise ValueError(f"er_epsilon = {er_epsilon} is out of range: give a positive one")
+    if density is not None:
+        check_number("density", density, lambda density: 0 < density <= 1, "one in (0, 1]")
     if isinstance(model, DENSE):
         raise ValueError(
             "the model is itself a linear layer: put it into a module, or use layers.SparseLinear"
         )
     if generator is None:
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+    check_type("generator", generator, torch.Generator)
     chosen = _chosen(model, filter)
     shapes = {name: (linear.in_features, linear.out_features) for name, linear in chosen.items()}
     numbers = _numbers_of_links(shapes, density, er_epsilon, distribution)
@@ -301,19 +298,14 @@ class Evolver:
         averages: Sequence[nn.Module] = (),
         generator: torch.Generator,
     ) -> None:
-        for name, value in (("every", every), ("steps", steps)):
-            if not (isinstance(value, int) and value >= 1):
-                raise ValueError(
-                    f"{name} = {value} is out of range: give a whole number, at least 1"
-                )
-        if until is not None and not 0 < until <= 1:
-            raise ValueError(f"until = {until} is out of range: give one in (0, 1], or None")
-        if type(optimiser) not in OPTIMISERS:
-            known = ", ".join(kind.__name__ for kind in OPTIMISERS)
-            raise ValueError(
-                f"what a {type(optimiser).__name__} remembers of a link is not known, so that it"
-                f" cannot move with it: give one of {known}"
-            )
+        check_whole("every", every, least=1)
+        check_whole("steps", steps, least=1)
+        if until is not None:
+            check_number("until", until, lambda until: 0 < until <= 1, "one in (0, 1], or None")
+        check_type("generator", generator, torch.Generator)
+        if evolution is not None:
+            check_type("evolution", evolution, Evolution)
+        check_optimiser(optimiser)
         self.layers = _sparse_layers(model)
         held = {id(p) for group in optimiser.param_groups for p in group["params"]}
         for name, layer in self.layers.items():

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from . import links
+from .names import check_number
 
 INDEX = torch.int32
 MOST = torch.iinfo(INDEX).max  # what a number of links is at most, and a width below it
@@ -202,10 +203,9 @@ def erdos_renyi_density(n_in: int, n_out: int, er_epsilon: float) -> float:
     Raises: ValueError if ``er_epsilon`` is not a positive number or a width is below 1.
     """
     _check_widths(n_in, n_out)
-    if not 0 < er_epsilon < math.inf:
-        raise ValueError(
-            f"er_epsilon = {er_epsilon} is out of range: give a positive number, as 20"
-        )
+    check_number(
+        "er_epsilon", er_epsilon, lambda epsilon: 0 < epsilon < math.inf, "a positive one, as 20"
+    )
     n_links = er_epsilon * (n_in + n_out)
     return min(1.0, n_links / (n_in * n_out))
 
@@ -233,8 +233,7 @@ def random_support(
     Returns: the support.
     Raises: ValueError if the density or the draw is out of range.
     """
-    if not 0 < density <= 1:
-        raise ValueError(f"density = {density} is out of range: give a fraction in (0, 1]")
+    check_number("density", density, lambda density: 0 < density <= 1, "a fraction in (0, 1]")
     _check_widths(n_in, n_out)
     positions = n_in * n_out
     if draw == "exact":

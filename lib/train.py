@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import checkpoints, compiled, models
+from . import checkpoints, compiled, kernels, models
 from .averaging import WeightAverage
 from .collector import Collector
 from .data import Split
 from .data.augment import augment
-from .evolution import evolve_layers_, needs_gradient, remove_
+from .evolution import check_optimiser, evolve_layers_, needs_gradient, remove_
 from .layers import SparseLinear
 from .names import check_seed, check_whole
 from .optimisers import make_optimiser
@@ -93,7 +93,8 @@ def fit(
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
         the data are unlabelled, of unequal lengths or not finite, or not images where they are to
         be augmented; if a class is beyond the model's outputs, the optimiser is older than the
-        model's sparse layers, or ``seed`` or ``stop_after`` is out of range.
+        model's sparse layers or of a kind that cannot train it, or ``seed`` or ``stop_after`` is
+        out of range.
     """
     check_seed(seed)
     if stop_after is not None:
@@ -101,6 +102,8 @@ def fit(
     if optimiser is None:
         optimiser = make_optimiser(model, settings)
     _check_optimiser(model, optimiser)
+    if settings.evolution is not None:
+        check_optimiser(optimiser)
     examples = _examples(split, evaluate_test, next(model.parameters()))
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
@@ -264,7 +267,14 @@ def _check_classes(model: nn.Module, examples: dict[str, tuple[Tensor, Tensor]])
 
 
 def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Raise ValueError if an optimiser holds the weights of before a layer became sparse."""
+    """Raise ValueError if an optimiser holds the weights of before a layer became sparse, or asks
+    for the loss several times in a step.
+    """
+    if isinstance(optimiser, torch.optim.LBFGS):
+        raise ValueError(
+            "an LBFGS asks for the loss several times in a step, which this loop does not: give"
+            " another optimiser"
+        )
     own = {id(parameter) for parameter in model.parameters()}
     held = {id(p) for group in optimiser.param_groups for p in group["params"]}
     for name, module in model.named_modules():
@@ -493,6 +503,7 @@ def predict(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tenso
 
     Raises: ValueError if batch_size is below 1.
     """
+    kernels.require_tensor(x)
     if batch_size is None:
         widest = max(getattr(module, "out_features", 1) for module in model.modules())
         fitting = max(1, EVALUATION_VALUES // widest)

@@ -175,9 +175,9 @@ def test_update_without_room_is_refused(grow):
 @pytest.mark.parametrize("fraction", [-0.1, 1, math.nan])
 def test_drop_fraction_out_of_range_is_refused(fraction):
     layer = SparseLinear(4, 5, density=0.5)
-    with pytest.raises(ValueError, match=f"drop fraction {fraction} is out of range"):
+    with pytest.raises(ValueError, match=f"fraction = {fraction} is out of range"):
         update(layer, Evolution(), fraction)
-    with pytest.raises(ValueError, match=f"drop fraction {fraction} is out of range"):
+    with pytest.raises(ValueError, match=f"fraction = {fraction} is out of range"):
         remove_(layer, Evolution(), fraction=fraction, generator=seeded(0))
 
 

@@ -547,9 +547,9 @@ def test_er_epsilon_gives_the_links_of_equation_1(generator):
         ({"density": 0.5, "draw": "poisson"}, "draw 'poisson' is unknown"),
         ({"density": 0.5, "start": "xavier"}, "start 'xavier' is unknown"),
         ({"support": sparse(5, 7).support}, "the support is 5 to 7, not 7 to 5"),
-        ({"in_features": 0, "density": 0.5}, "widths 0 and 5 are out of range"),
-        ({"out_features": 0, "er_epsilon": 2}, "widths 7 and 0 are out of range"),
-        ({"out_features": -1, "density": 0.5}, "widths 7 and -1 are out of range"),
+        ({"in_features": 0, "density": 0.5}, "in_features = 0 is out of range"),
+        ({"out_features": 0, "er_epsilon": 2}, "out_features = 0 is out of range"),
+        ({"out_features": -1, "density": 0.5}, "out_features = -1 is out of range"),
     ],
 )
 def test_layer_out_of_range_is_refused(arguments, sentence):

@@ -183,9 +183,9 @@ def test_one_and_two_threads_give_the_same_bits(training, generator):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"widths": (6,)}, r"widths = \(6,\) is out of range: give at least two widths"),
-        ({"widths": (6, 0, 3)}, r"widths = \(6, 0, 3\) is out of range"),
-        ({"widths": (6, 9, -1)}, r"widths = \(6, 9, -1\) is out of range"),
+        ({"widths": (6,)}, r"widths = \(6,\) is out of range: give at least two"),
+        ({"widths": (6, 0, 3)}, r"widths\[1\] = 0 is out of range"),
+        ({"widths": (6, 9, -1)}, r"widths\[2\] = -1 is out of range"),
         ({"density": 0.0}, "density = 0.0 is out of range"),
         ({"density": 1.5}, "density = 1.5 is out of range"),
         ({"er_epsilon": -1.0}, "er_epsilon = -1.0 is out of range"),

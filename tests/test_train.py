@@ -766,7 +766,7 @@ def test_convolutional_network_trains_with_sparse_layers(strength):
         ({"learning_rate": -0.1}, "learning_rate = -0.1 is out of range"),
         ({"learning_rate": math.inf}, "learning_rate = inf is out of range"),
         ({"learning_rate": math.nan}, "learning_rate = nan is out of range"),
-        ({"schedule": "linear"}, "schedule 'linear' is unknown"),
+        ({"schedule": "linear"}, "unknown schedule 'linear': known are constant"),
         ({"momentum": -0.1}, "momentum = -0.1 is out of range"),
         ({"momentum": 1.0}, "momentum = 1.0 is out of range"),
         ({"momentum": math.nan}, "momentum = nan is out of range"),

@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from lib import activations, convnets, data, layers, models, names, train
+from lib.evolution import Evolution, evolve_
 from lib.layers import SparseLinear
+from lib.papers.set.rbm.model import RBM
 from lib.runs.config import Run
 from lib.settings import Settings
+from lib.sparsify import Evolver, sparsify_
 
 NOT_WHOLE = (1.5, 0, -1, True, "3", None, float("nan"))
 NOT_POSITIVE = (0, -0.5, float("nan"), float("inf"), "x", None)
@@ -23,8 +26,36 @@ def mlp(**options):
     return models.mlp((6, 5, 3), **{"density": 0.5, **options})
 
 
+def updated(**options):
+    layer = SparseLinear(6, 5, density=0.5)
+    return evolve_(layer, Evolution(), **{"fraction": 0.3, "generator": seeded(), **options})
+
+
 def network(**options):
     return convnets.convnet("lenet5", (32, 32), **{"n_classes": 10, **options})
+
+
+NOT_NUMBER = (float("nan"), "x", None, True)
+NOT_GENERATOR = (None, 3, "x")
+FALLING = {"density_schedule": "cubic"}
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def evolver(**options):
+    net = mlp()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    return Evolver(net, optimiser, **{"every": 1, "steps": 2, "generator": seeded(), **options})
+
+
+def sparsified(**options):
+    return sparsify_(nn.Sequential(nn.Linear(6, 5)), **{"density": 0.5, **options})
+
+
+def rbm(n_visible=6, n_hidden=5, **options):
+    return RBM(n_visible, n_hidden, **{"generator": seeded(), **options})
 
 
 FIELDS = {
@@ -37,6 +68,52 @@ FIELDS = {
     "averaging": (lambda value: Settings(epochs=1, averaging=value), (*NOT_FRACTION, 1)),
     "schedule": (lambda value: Settings(epochs=1, schedule=value), ("linear", 3, None)),
     "evolution": (lambda value: Settings(epochs=1, evolution=value), (3, "set", {})),
+    "nesterov": (lambda value: Settings(epochs=1, nesterov=value), (1, "yes", None)),
+    "drop": (lambda value: Evolution(drop=value), ("signs", 3, None)),
+    "grow": (lambda value: Evolution(grow=value), ("randomly", 3, None)),
+    "decay": (lambda value: Evolution(decay=value), ("linear", 3, None)),
+    "last_epoch": (lambda value: Evolution(last_epoch=value), ("stop", 3, None)),
+    "drop_fraction": (lambda value: Evolution(drop_fraction=value), (*NOT_FRACTION, 1, True)),
+    "new_std": (lambda value: Evolution(new_std=value), (-1, float("inf"), *NOT_NUMBER)),
+    "regrow_dropped": (lambda value: Evolution(regrow_dropped=value), (1, "yes", None)),
+    "reset_state": (lambda value: Evolution(reset_state=value), (1, "yes", None)),
+    "gradient_batches": (lambda value: Evolution(gradient_batches=value), NOT_WHOLE),
+    "density_schedule": (lambda value: Evolution(density_schedule=value), ("linear", 3, None)),
+    "final_share": (lambda value: Evolution(final_share=value, **FALLING), (0, 1, 2, *NOT_NUMBER)),
+    "final_share of constant": (lambda value: Evolution(final_share=value), (0.5, *NOT_NUMBER)),
+    "schedule_end": (lambda value: Evolution(schedule_end=value), (0, 1.5, *NOT_NUMBER)),
+    "redistribution": (lambda value: Evolution(redistribution=value), ("weight", 3)),
+    "every": (lambda value: evolver(every=value), NOT_WHOLE),
+    "steps": (lambda value: evolver(steps=value), NOT_WHOLE),
+    "until": (lambda value: evolver(until=value), (0, 1.5, float("nan"), "x", True)),
+    "evolution of an evolver": (lambda value: evolver(evolution=value), (3, "set", {})),
+    "generator": (lambda value: evolver(generator=value), NOT_GENERATOR),
+    "fraction": (lambda value: updated(fraction=value), (*NOT_FRACTION, 1, True)),
+    "generator of an update": (lambda value: updated(generator=value), NOT_GENERATOR),
+    "density of sparsify_": (lambda value: sparsified(density=value), (1e-9, 0, 1.5, *NOT_NUMBER)),
+    "er_epsilon of sparsify_": (
+        lambda value: sparsified(density=None, er_epsilon=value),
+        (-1, 0, float("inf"), *NOT_NUMBER),
+    ),
+    "density of links of er_epsilon": (
+        lambda value: sparsified(density=None, er_epsilon=value),
+        (1e-12,),
+    ),
+    "generator of sparsify_": (lambda value: sparsified(generator=value), NOT_GENERATOR[1:]),
+    "generator of a layer": (
+        lambda value: SparseLinear(6, 5, density=0.5, generator=value),
+        NOT_GENERATOR[1:],
+    ),
+    "in_features of a dense layer": (lambda value: layers.Linear(value, 5), NOT_WHOLE),
+    "out_features of a dense layer": (lambda value: layers.Linear(5, value), NOT_WHOLE),
+    "p": (layers.Dropout, (*NOT_FRACTION, 1, True)),
+    "n_visible": (lambda value: rbm(n_visible=value), NOT_WHOLE),
+    "n_hidden": (lambda value: rbm(n_hidden=value), NOT_WHOLE),
+    "n_visible of a sparse machine": (lambda value: rbm(n_visible=value, density=0.5), NOT_WHOLE),
+    "n_hidden of a sparse machine": (lambda value: rbm(n_hidden=value, density=0.5), NOT_WHOLE),
+    "generator of a machine": (lambda value: rbm(generator=value), NOT_GENERATOR),
+    "dtype of a machine": (lambda value: rbm(dtype=value), (torch.int64, torch.complex64)),
+    "n_hinges of Splash": (activations.Splash, NOT_WHOLE),
     "n": (activations.SReLU, NOT_WHOLE),
     "n of APL": (activations.APL, NOT_WHOLE),
     "n_hinges": (lambda value: activations.APL(3, value), NOT_WHOLE),
@@ -44,13 +121,27 @@ FIELDS = {
     "n_classes": (lambda value: network(n_classes=value), NOT_WHOLE),
     "enlarge": (lambda value: network(enlarge=value), NOT_WHOLE),
     "seed of a convolutional network": (lambda value: network(seed=value), NOT_SEED),
-    "density": (lambda value: SparseLinear(6, 5, density=value), (1e-9, 0, 1.5)),
+    "density": (lambda value: SparseLinear(6, 5, density=value), (1e-9, 0, 1.5, "x", True)),
     "density of er_epsilon": (lambda value: SparseLinear(6, 5, er_epsilon=value), (1e-12,)),
-    "density of a network": (lambda value: mlp(density=value), (1e-9, 0, 1.5)),
-    "in_features": (lambda value: SparseLinear(value, 5, density=0.5), (2.5, 7.0)),
-    "out_features": (lambda value: SparseLinear(5, value, density=0.5), (2.5, 7.0)),
-    "dtype": (lambda value: SparseLinear(6, 5, density=0.5, dtype=value), (torch.int64,)),
-    "widths[1]": (lambda value: models.mlp((6, value, 3), density=0.5), (2.5, 5.0)),
+    "er_epsilon": (lambda value: SparseLinear(6, 5, er_epsilon=value), (0, -1, "x", True)),
+    "density of a network": (lambda value: mlp(density=value), (1e-9, 0, 1.5, "x", True)),
+    "in_features": (lambda value: SparseLinear(value, 5, density=0.5), NOT_WHOLE),
+    "out_features": (lambda value: SparseLinear(5, value, density=0.5), NOT_WHOLE),
+    "dtype": (
+        lambda value: SparseLinear(6, 5, density=0.5, dtype=value),
+        (torch.int64, torch.complex64, "float32"),
+    ),
+    "widths": (lambda value: models.mlp(value, density=0.5), ((), (6,), 6, None)),
+    "widths[1]": (lambda value: models.mlp((6, value, 3), density=0.5), NOT_WHOLE),
+    "widths[1] of a dense network": (lambda value: models.mlp((6, value, 3)), NOT_WHOLE),
+    "activation": (lambda value: mlp(activation=value), ("srelus", 3, None)),
+    "standardisation": (lambda value: mlp(standardisation=value), (3, "x", (1,))),
+    "image": (
+        lambda value: convnets.convnet("lenet5", value, n_classes=3),
+        (32, None),
+    ),
+    "mean": (lambda value: layers.Standardise(value, torch.ones(2)), (0.0, [0.0, 0.0])),
+    "std": (lambda value: layers.Standardise(torch.zeros(2), value), (1.0, [1.0, 1.0])),
     "seed": (lambda value: mlp(seed=value), NOT_SEED),
     "seed of dropout": (lambda value: layers.Dropout(0.5, seed=value), (-1, 2**70, 0.5)),
     "seed of a run": (lambda value: Run("one", seed=value), NOT_SEED),
@@ -66,7 +157,7 @@ def test_value_out_of_range_is_refused_with_what_to_give(name, make, value):
         make(value)
     field, sentence = name.split(" of ")[0], str(refusal.value)
     assert field in sentence
-    assert re.search(r"give |expected", sentence)
+    assert re.search("give |known are |Known: ", sentence)
     assert "\n" not in sentence
 
 
@@ -89,17 +180,34 @@ BAD_INPUTS = {
 
 
 @pytest.mark.parametrize(("x", "message"), BAD_INPUTS.values(), ids=BAD_INPUTS)
-@pytest.mark.parametrize("is_network", [False, True])
-def test_input_that_is_no_batch_is_refused(x, message, is_network):
-    layer = SparseLinear(6, 5, density=0.5)
-    with pytest.raises(ValueError, match="7|give" if is_network else message):
-        (models.MLP(layer, nn.ReLU()) if is_network else layer)(x)
+def test_input_that_is_no_batch_is_refused(x, message):
+    with pytest.raises(ValueError, match=message):
+        SparseLinear(6, 5, density=0.5)(x)
+
+
+TAKES_A_BATCH = {
+    "network": lambda: models.MLP(SparseLinear(6, 5, density=0.5), nn.ReLU()),
+    "dense": lambda: layers.Linear(6, 5),
+    "standardise": lambda: layers.Standardise(torch.zeros(6), torch.ones(6)),
+    "dropout": lambda: layers.Dropout(0.5),
+    "srelu": lambda: activations.SReLU(6),
+    "predict": lambda: lambda x: train.predict(mlp(), x),
+}
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "number", "scalar"])
+@pytest.mark.parametrize("make", TAKES_A_BATCH.values(), ids=TAKES_A_BATCH)
+def test_what_is_no_batch_is_refused_by_all_that_take_one(make, kind):
+    x, message = BAD_INPUTS[kind]
+    with pytest.raises(ValueError, match=message):
+        make()(x)
 
 
 BAD_STANDARDISATIONS = {
     "lengths": (torch.zeros(5), torch.ones(6), r"shapes \(5,\) and \(6,\)"),
     "matrix": (torch.zeros(2, 3), torch.ones(2, 3), r"shapes \(2, 3\)"),
     "zero": (torch.zeros(2), torch.tensor([1.0, 0]), "std holds 0.0"),
+    "infinite": (torch.zeros(2), torch.tensor([1.0, float("inf")]), "std holds inf"),
     "nan": (torch.tensor([0, float("nan")]), torch.ones(2), "mean holds nan"),
 }
 

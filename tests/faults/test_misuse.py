@@ -75,6 +75,9 @@ def test_values_are_not_parametrized(layer):
         lambda layer: setattr(layer, "weight", nn.Parameter(torch.ones(9, 12))),
         lambda layer: prune.identity(layer, "weight"),
         lambda layer: nn.init.zeros_(layer.weight),
+        lambda layer: setattr(layer, "weight", torch.ones(9, 12)),
+        lambda layer: setattr(layer, "weight", None),
+        lambda layer: layer.register_parameter("weight", None),
     ],
 )
 def test_weight_says_what_to_read_instead(layer, use):
@@ -130,6 +133,88 @@ def test_evolver_refuses_optimisers_whose_state_it_does_not_know(layer, generato
     optimiser = kind(layer.parameters())
     with pytest.raises(ValueError, match=f"what a {kind.__name__} remembers .* is not known"):
         Evolver(nn.Sequential(layer), optimiser, every=1, steps=2, generator=generator)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Rprop, torch.optim.LBFGS, torch.optim.NAdam])
+@pytest.mark.parametrize("update", [evolve_, remove_])
+def test_links_do_not_move_under_optimisers_whose_state_is_not_known(
+    layer, generator, kind, update
+):
+    before = copy.deepcopy(layer.support.keys)
+    optimiser = kind(layer.parameters())
+    with pytest.raises(ValueError, match=f"what a {kind.__name__} remembers .* is not known"):
+        update(layer, Evolution(), fraction=0.3, generator=generator, optimiser=optimiser)
+    assert layer.support.keys.equal(before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "evolution", "message"),
+    [
+        (torch.optim.Rprop, Evolution(), "what a Rprop remembers"),
+        (torch.optim.LBFGS, None, "asks for the loss several times in a step"),
+    ],
+)
+def test_fit_refuses_optimisers_that_cannot_train_before_the_first_step(kind, evolution, message):
+    net = models.mlp((64, 16, 10), density=0.5).float()
+    before = copy.deepcopy(net.state_dict())
+    settings = Settings(epochs=1, evolution=evolution)
+    with pytest.raises(ValueError, match=message):
+        split = data.load("digits", limit=50)
+        train.fit(net, split, settings, seed=0, optimiser=kind(net.parameters()))
+    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
+
+
+# of each: how it is made, and whether it remembers something of each link after a step
+STEPS = {
+    "momentum": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), True),
+    "adam": (torch.optim.Adam, True),
+    "plain": (lambda p: torch.optim.SGD(p, lr=0.1), False),
+}
+
+
+@pytest.mark.parametrize("update", [evolve_, remove_])
+@pytest.mark.parametrize(("make", "remembers"), STEPS.values(), ids=STEPS)
+def test_update_asks_for_the_optimiser_that_remembers_the_links(
+    layer, x, generator, make, remembers, update
+):
+    optimiser = make(layer.parameters())
+    options = {"fraction": 0.3, "generator": generator}
+    layer(x).sum().backward()
+    optimiser.step()
+    before = layer.support.keys.clone()
+    if remembers:
+        with pytest.raises(ValueError, match="would stay behind: give it as optimiser"):
+            update(layer, Evolution(), **options)
+        assert layer.support.keys.equal(before)
+        update(layer, Evolution(), **options, optimiser=optimiser)
+    else:
+        update(layer, Evolution(), **options)
+    assert not layer.support.keys.equal(before)
+
+
+def test_update_asks_for_no_optimiser_that_has_made_no_step_or_is_gone(layer, x, generator):
+    optimiser = torch.optim.Adam(layer.parameters())
+    evolve_(layer, Evolution(), fraction=0.3, generator=generator)
+    layer(x).sum().backward()
+    optimiser.step()
+    del optimiser
+    evolve_(layer, Evolution(), fraction=0.3, generator=generator)
+
+
+def test_update_asks_for_the_optimiser_of_a_compiled_step(x, generator):
+    net = small(0)
+    optimiser = sgd(net)
+    train.compiled_step(net, optimiser)(x.float(), torch.arange(7) % 3)
+    with pytest.raises(ValueError, match="would stay behind: give it as optimiser"):
+        evolve_(net.linear1, Evolution(), fraction=0.3, generator=generator)
+
+
+def test_compiled_step_refuses_an_optimiser_of_before_the_layers_were_sparse():
+    net = nn.Sequential(nn.Linear(12, 3))
+    optimiser = sgd(net)
+    sparsify_(net, density=0.5)
+    with pytest.raises(train.CannotCompile, match="has not just the parameters of the model"):
+        train.compiled_step(net.float(), optimiser)
 
 
 def test_muon_refuses_values_itself(layer):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lib import data
+from lib.names import check_whole
 from lib.papers.pruning import (
     baselines,
     ensembles,
@@ -73,7 +74,9 @@ class FrontStudy(Run):
     votes: bool = True
 
     def check(self) -> None:
-        """Refuse a parent that is out of range. Raises ValueError."""
+        """Refuse what is out of range, here or in the parent. Raises ValueError."""
+        for name in ("fresh", "compared", "set_heads"):
+            check_whole(name, getattr(self, name), least=0)
         self.parent.check()
 
     def can_be_had(self) -> bool:
@@ -272,6 +275,8 @@ class RegionStudy(Run):
         """Refuse what is out of range. Raises ValueError."""
         if not 0 < self.area < 1:
             raise ValueError(f"area = {self.area} is out of range: give one between 0 and 1")
+        for name in ("kept", "images", "draws"):
+            check_whole(name, getattr(self, name), least=1)
         self.parent.check()
 
     def can_be_had(self) -> bool:

@@ -1,6 +1,7 @@
 """A study: something measured on a trained network."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lib import data
+from lib.names import check_whole
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.config import Run
 from lib.runs.experiment import Contents
@@ -52,7 +54,15 @@ class Study(Run):
     bisections: int = 0
 
     def check(self) -> None:
-        """Refuse a parent that is out of range. Raises ValueError."""
+        """Refuse what is out of range, here or in the parent. Raises ValueError."""
+        for name in ("images", "draws", "points", "steps", "restarts", "queries"):
+            check_whole(name, getattr(self, name), least=1)
+        check_whole("bisections", self.bisections, least=0)
+        for name in ("radii", "radii_l2"):
+            if not all(0 <= radius < math.inf for radius in getattr(self, name)):
+                raise ValueError(
+                    f"{name} = {getattr(self, name)} is out of range: give numbers from 0 on"
+                )
         self.parent.check()
 
     def generator(self, draw: int = 0) -> torch.Generator:

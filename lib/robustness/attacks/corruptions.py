@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from ...names import check_type
 from .setting import (
     UNIT,
     Bounds,
@@ -40,6 +41,7 @@ def gaussian_noise(
     Returns: like x. Raises: ValueError if an argument is out of range.
     """
     require_least("noise_std", noise_std, 0)
+    check_type("generator", generator, Generator)
     check_examples(x, bounds)
     noise = draw(torch.randn, x.shape, x, generator)
     return (x + noise_std * noise).clamp(*bounds)
@@ -174,6 +176,7 @@ def corrupt(
     """
     require_known("corruption", name, CORRUPTIONS)
     require_known("severity", severity, SEVERITIES)
+    check_type("generator", generator, Generator)
     check_examples(x, bounds)
     low, high = bounds
     shape = image_shape(x.shape[1:])

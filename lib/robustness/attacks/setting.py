@@ -2,13 +2,16 @@
 
 import copy
 import functools
+import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
+from ...kernels import require_tensor
+from ...names import check_number, check_type, check_whole
 from .losses import LOSSES
 
 Bounds = tuple[float, float]  # lowest and highest value of a pixel
@@ -17,16 +20,12 @@ UNIT: Bounds = (0.0, 1.0)
 BATCH = 1000  # examples, or candidates of one example, that go through the model at a time
 
 NORMS = ("linf", "l2")
+WHOLE = ("steps", "bisections", "search_steps", "restarts", "queries")  # from 1 on
 LEAST = {
     "radius": 0,
     "step_size": 0,
     "overshoot": 0,
     "confidence": 0,
-    "steps": 1,
-    "bisections": 1,
-    "search_steps": 1,
-    "restarts": 1,
-    "queries": 1,
     "learning_rate": 1e-9,
     "initial_constant": 1e-9,
     "initial_radius": 1e-9,
@@ -39,8 +38,13 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
     examples (B, n) of a batch that are classified correctly.
     """
 
+    signature = inspect.signature(core)
+
     @functools.wraps(core)
     def attack_examples(model: nn.Module, x: Tensor, y: Tensor, **settings: Any) -> Tensor:
+        if "generator" in signature.parameters:
+            check_type("generator", settings.get("generator"), Generator)
+        signature.bind(model, x, y, **settings)  # nothing is missing, and nothing unknown
         check_settings(settings)
         bounds = settings.get("bounds", UNIT)
         check_examples(x, bounds)
@@ -80,7 +84,9 @@ def _batches(chosen: Tensor) -> tuple[Tensor, ...]:
 def check_settings(settings: dict[str, Any]) -> None:
     """Raise ValueError on a setting of an attack that is out of range or unknown."""
     for name, value in settings.items():
-        if name in LEAST and value is not None:
+        if name in WHOLE:
+            check_whole(name, value, least=1)
+        if name in LEAST and not (name == "step_size" and value is None):
             require_least(name, value, LEAST[name])
         if name == "norm":
             require_known(name, value, NORMS)
@@ -90,8 +96,8 @@ def check_settings(settings: dict[str, Any]) -> None:
 
 def require_least(name: str, value: float, least: float) -> None:
     """Raise ValueError unless the setting is a finite number from ``least`` on."""
-    if not least <= value < math.inf:
-        raise ValueError(f"{name} = {value} is out of range: give a finite number from {least} on")
+    advice = f"a finite number from {least} on"
+    check_number(name, value, lambda value: least <= value < math.inf, advice)
 
 
 def require_known(name: str, value: Any, known: Collection) -> None:
@@ -103,10 +109,13 @@ def require_known(name: str, value: Any, known: Collection) -> None:
 
 def check_examples(x: Tensor, bounds: Bounds) -> None:
     """Raise ValueError unless x holds floats (B, features...) inside of finite bounds."""
+    require_tensor(x, "x")
     shape = tuple(x.shape)
     if len(shape) < 2 or not x.numel() or not x.is_floating_point():
         advice = "give one or more floats (B, features...)"
         raise ValueError(f"x is {x.dtype} of shape {shape}: {advice}")
+    if not isinstance(bounds, Sequence) or len(bounds) != 2:
+        raise ValueError(f"bounds = {bounds!r} do not fit: give (low, high)")
     low, high = bounds
     valid = -math.inf < low < high < math.inf
     if not valid or not (x.clamp(low, high) == x).all():
@@ -125,6 +134,7 @@ def _check_start(start: Tensor | None, x: Tensor, bounds: Bounds) -> None:
 
 
 def _check_classes(x: Tensor, y: Tensor) -> None:
+    require_tensor(y, "y")
     integer = not y.is_floating_point() and y.dtype != torch.bool
     if not integer or y.shape != x.shape[:1]:
         advice = f"give an integer class for each of the {len(x)} examples"

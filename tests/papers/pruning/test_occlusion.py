@@ -60,7 +60,11 @@ def test_nothing_hidden_is_the_accuracy_of_the_member(tmp_path):
     assert not set(record.arrays["kept"]) & set(record.arrays["others"])
 
 
-def test_area_out_of_range_is_refused():
-    run = RegionStudy("mask_regions", parent=SMALL, area=1.0)
-    with pytest.raises(ValueError, match="area = 1.0"):
+@pytest.mark.parametrize(
+    "fields", [{"area": 1.0}, {"kept": 0}, {"images": 0}, {"draws": 0}], ids=str
+)
+def test_field_out_of_range_is_refused_before_anything_is_run(fields):
+    run = RegionStudy("mask_regions", parent=SMALL, **fields)
+    (name,) = fields
+    with pytest.raises(ValueError, match=f"{name} = .* is out of range: give"):
         run.check()

@@ -84,6 +84,24 @@ def test_parent_out_of_range_is_refused_before_anything_is_run():
         STUDY.with_changes({"epochs": 0}).check()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        *[{name: 0} for name in ("images", "draws", "points", "steps", "restarts", "queries")],
+        {"bisections": -1},
+        {"radii": (0.1, -0.1)},
+        {"radii_l2": (float("nan"),)},
+        {"radii_l2": (float("inf"),)},
+    ],
+    ids=str,
+)
+def test_field_out_of_range_is_refused_before_anything_is_run(change):
+    STUDY.check()
+    (name,) = change
+    with pytest.raises(ValueError, match=rf"{name} = .* is out of range: give"):
+        STUDY.with_changes(change).check()
+
+
 def test_images_are_stratified_nested_and_of_the_test_part():
     study = dataclasses.replace(STUDY, images=100)
     (x, y), (smaller, _) = images(study), images(study, 40)

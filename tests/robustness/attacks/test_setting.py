@@ -1,6 +1,7 @@
 """What attacks refuse; batches, shapes of images and distances."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -104,6 +105,14 @@ def test_distances_are_those_of_a_table():
         ({"y": torch.zeros(12)}, "y is torch.float"),
         ({"y": torch.full((12,), 4)}, "y has 4 to 4: give 0 to 3"),
         ({"y": torch.full((12,), -1)}, "y has -1 to -1: give 0 to 3"),
+        ({"x": [[0.0] * 36] * 12}, "x is a list: give a tensor"),
+        ({"x": torch.tensor(0.5)}, "x is a single number"),
+        ({"y": [0] * 12}, "y is a list: give a tensor"),
+        ({"radius": "x"}, "radius = 'x' is out of range: give a finite number"),
+        ({"radius": None}, "radius = None is out of range: give a finite number"),
+        ({"steps": 1.5}, "steps = 1.5 is out of range: give a whole number"),
+        ({"steps": True}, "steps = True is out of range: give a whole number"),
+        ({"bounds": 1.0}, r"bounds = 1.0 do not fit: give \(low, high\)"),
     ],
 )
 def test_bad_input_is_refused(small, change, message):
@@ -111,6 +120,39 @@ def test_bad_input_is_refused(small, change, message):
     settings = {"x": x, "y": y, "radius": 0.1, "generator": seeded()} | change
     with pytest.raises(ValueError, match=message):
         attacks.pgd(model, **settings)
+
+
+NEED_GENERATOR = ("pgd", "apgd", "square", "boundary", "bisected_pgd", "ensemble")
+
+
+@pytest.mark.parametrize("name", NEED_GENERATOR)
+@pytest.mark.parametrize("given", [{}, {"generator": None}, {"generator": 3}], ids=str)
+def test_attack_that_draws_asks_for_a_generator(small, name, given):
+    """Whether or not one of the examples is classified correctly."""
+    model, x, y = small
+    radius = {} if name == "boundary" else {"radius": 0.1}
+    if name == "ensemble":
+        given = {"generator": None} | given
+    with pytest.raises(ValueError, match=r"generator = .* is of the wrong type: give a Generator"):
+        getattr(attacks, name)(model, x[:1], y[:1], **radius, **given)
+
+
+def test_changes_of_images_ask_for_a_generator(images):
+    for change in (
+        partial(attacks.corrupt, name="rotate", severity=1),
+        partial(attacks.gaussian_noise, noise_std=0.1),
+    ):
+        with pytest.raises(ValueError, match="generator = None is of the wrong type"):
+            change(images, generator=None)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [({"radius": 0.1, "step": 3}, "step"), ({}, "radius")]
+)
+def test_settings_that_are_missing_or_unknown_are_named_at_once(small, given, message):
+    model, x, y = small
+    with pytest.raises(TypeError, match=f"argument:? '{message}'"):
+        attacks.pgd(model, x[:1], y[:1], generator=seeded(), **given)
 
 
 @each_attack

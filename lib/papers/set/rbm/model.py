@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lib import layers, sampling
 from lib.layers import SparseLinear
+from lib.names import check_type, check_whole
 from lib.support import Support
 
 START = 0.05  # standard deviation of the weights, as in the authors' code
@@ -51,6 +52,11 @@ class RBM(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_whole("n_visible", n_visible, least=1)
+        check_whole("n_hidden", n_hidden, least=1)
+        check_type("generator", generator, torch.Generator)
+        if dtype is not None and not dtype.is_floating_point:
+            raise ValueError(f"dtype = {dtype} has no gradients: give a floating one")
         options = {"start": start, "generator": generator}
         widths = n_visible, n_hidden
         if density is None and er_epsilon is None and support is None:
