@@ -93,21 +93,6 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(mean="mean", sd="std", n="count").reset_index()
 
 
-def by_image(records: Iterable[Record], prefix: str, *fields: str) -> pd.DataFrame:
-    """The same of arrays with a number an image: measure is the array's name behind the prefix."""
-    keys = ["experiment", *NETWORK, *fields, "image"]
-    parts = [pd.DataFrame(columns=keys)]
-    for record in records:
-        columns = {
-            name.removeprefix(prefix): record.arrays[name]
-            for name in record.arrays
-            if name.startswith(prefix)
-        }
-        table = pd.DataFrame(columns).rename_axis("image").reset_index()
-        parts.append(table.assign(**facts(record, *fields)))
-    return pd.concat(parts).melt(keys, var_name="measure").dropna(subset="value")
-
-
 def facts(record: Record, *fields: str) -> dict[str, Any]:
     """What names the network of a record: the columns experiment, :data:`NETWORK` and fields."""
     run = record.config

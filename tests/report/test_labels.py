@@ -3,8 +3,10 @@
 import dataclasses
 
 import pytest
+from matplotlib import colors
 
 from lib.bench import boltzmann, contenders
+from lib.papers.shared.labels import LABELS
 from lib.report import labels
 from lib.report.labels import Labels, look
 
@@ -33,6 +35,11 @@ def test_look_is_what_matplotlib_takes():
     desired = {"label": "fixed support", "color": "#de8f05"}
     desired |= {"ls": "--", "marker": "s"}
     assert desired == FIXED
+
+
+def test_every_colour_is_one_that_matplotlib_knows():
+    looks = [*LABELS.methods.values(), *labels.CONTENDERS.values()]
+    assert all(colors.is_color_like(look["color"]) for look in looks)
 
 
 def test_labels_are_empty_unless_said():

@@ -50,14 +50,6 @@ def test_shared_axis_has_numbers_where_nothing_stands_below():
     assert numbered == [False, False, True, True, True]
 
 
-def test_labels_stand_at_the_outer_panels():
-    _, axs = layout.panels(5, 3, 2, "title")
-    plt.setp(axs, xlabel="x", ylabel="y")
-    layout.outer_labels(axs)
-    assert [ax.get_ylabel() for ax in axs] == ["y", "", "", "y", ""]
-    assert [ax.get_xlabel() for ax in axs] == ["", "", "x", "x", "x"]
-
-
 def test_logarithmic_axis_has_plain_numbers():
     fig, ax = plt.subplots()
     ax.plot([1, 1000], [1, 2])

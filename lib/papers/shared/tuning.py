@@ -140,11 +140,6 @@ def scale_of(profile: str) -> Fields:
     return VALIDATED if profile == "paper" else VALIDATED_SMALL
 
 
-def tuned_methods(experiment: str, dataset: str = "mnist") -> set[str]:
-    """The methods whose settings were tuned on the network of an experiment and a data set."""
-    return {run.method for run in grid(experiment, dataset, "paper")}
-
-
 def tuned(experiment: str, method: str, dataset: str = "mnist") -> Runs:
     """The runs that decide a method's settings at the network of an experiment: of the grid, those
     that trained longest.

@@ -19,10 +19,14 @@ def chosen_and_tried():
     return [pytest.param(*key, id="-".join(key)) for key in methods.CHOSEN]
 
 
+def tuned_methods(experiment, dataset="mnist"):
+    return {run.method for run in tuning.grid(experiment, dataset, "paper")}
+
+
 @pytest.mark.parametrize(("experiment", "method"), chosen_and_tried())
 def test_chosen_settings_are_the_best_of_the_stored_grid(experiment, method):
     chosen = methods.CHOSEN[experiment, method]
-    if method not in tuning.tuned_methods(experiment):
+    if method not in tuned_methods(experiment):
         pytest.skip("takes the settings of another method or network, see the table in lib")
     tried = tuning.tuned(experiment, method)
     found = STORE.records(tried)
@@ -35,7 +39,7 @@ def test_chosen_settings_are_the_best_of_the_stored_grid(experiment, method):
 @pytest.mark.parametrize("key", methods.CHOSEN_ON, ids="-".join)
 def test_settings_of_a_data_set_are_the_best_of_its_own_grid(key):
     experiment, method, dataset = key
-    if method not in tuning.tuned_methods(experiment, dataset):
+    if method not in tuned_methods(experiment, dataset):
         pytest.skip("takes the settings of another method, see the table in lib")
     tried = tuning.tuned(experiment, method, dataset)
     found = STORE.records(tried)

@@ -1,7 +1,5 @@
 """The restricted Boltzmann machine, of sparse or dense links."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
@@ -122,45 +120,10 @@ class RBM(nn.Module):
         """
         parts = [v.new_empty(0)]
         for rows in v.split(max(1, ROWS // self.n_hidden)):
-            z = self._hidden_inputs(rows)
+            z = self.links(rows.contiguous()).detach()
             softplus = torch.logaddexp(z, torch.zeros_like(z)).sum(1)
             parts.append(-(rows @ self.visible_bias) - softplus)
         return torch.cat(parts)
-
-    @torch.no_grad()
-    def pseudo_log_likelihood(self, v: Tensor) -> Tensor:
-        r"""(B,) log-probability of every visible unit given all others, summed; no estimate.
-
-        .. math:: \sum_i \ln P(v_i | v_{-i}) = \sum_i \ln \sigma(F(\tilde v_i) - F(v))
-
-        with :math:`\tilde v_i` the state with unit i flipped. Time: the links, times B.
-        """
-        z = self._hidden_inputs(v)
-        total = v.new_zeros(len(v))
-        for i, (hidden, weights) in enumerate(self._links_of_visible()):
-            turn = 1 - 2 * v[:, i]  # (B,) +1: from 0 to 1
-            before = z[:, hidden]
-            after = before + turn[:, None] * weights
-            zero = torch.zeros_like(before)
-            gain = torch.logaddexp(after, zero) - torch.logaddexp(before, zero)
-            total -= torch.logaddexp(gain.sum(1) + turn * self.visible_bias[i], total.new_zeros(1))
-        return total
-
-    def _hidden_inputs(self, v: Tensor) -> Tensor:
-        """(B, n_hidden) c + W v."""
-        return self.links(v.contiguous()).detach()
-
-    def _links_of_visible(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Hidden units and weights of the links of every visible unit in turn."""
-        if not isinstance(self.links, SparseLinear):
-            everyone = torch.arange(self.n_hidden)
-            for i in range(self.n_visible):
-                yield everyone, self.weights[:, i]
-            return
-        support = self.links.support
-        ends = support.tcrow.tolist()
-        for start, end in zip(ends[:-1], ends[1:], strict=True):
-            yield support.trow[start:end].long(), self.weights[support.perm[start:end].long()]
 
 
 @torch.no_grad()
