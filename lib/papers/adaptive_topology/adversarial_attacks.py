@@ -297,7 +297,9 @@ def attack_minimal(
     generator = study.generator()
     first = attacks.deepfool(model, x, y)
     points = {
-        "carlini_wagner": attacks.carlini_wagner(model, x, y, steps=study.queries),
+        "carlini_wagner": attacks.carlini_wagner(
+            model, x, y, steps=study.queries, start_margin=1e-6
+        ),
         "deepfool": first,
         "boundary": attacks.boundary(model, x, y, steps=5 * study.queries, generator=generator),
     }

@@ -185,6 +185,7 @@ def minimal(study: Study, parent: Record) -> Table:
             y,
             steps=CARLINI_WAGNER_STEPS * study.steps,
             learning_rate=CARLINI_WAGNER_RATE,
+            start_margin=1e-6,
         ),
         "deepfool": first,
         "boundary": attacks.boundary(model, x, y, steps=study.queries // 2, generator=generator),

@@ -29,6 +29,7 @@ LEAST = {
     "learning_rate": 1e-9,
     "initial_constant": 1e-9,
     "initial_radius": 1e-9,
+    "start_margin": 1e-9,
     "gamma": 1e-9,
 }
 

@@ -101,6 +101,29 @@ def test_carlini_wagner_is_within_a_percent_of_the_affine_optimum(shift):
     assert ratio.min() >= 1 - 1e-9 and ratio.max() <= 1.01
 
 
+@pytest.mark.parametrize("steps", [50, 100])
+def test_carlini_wagner_of_few_steps_is_stronger_than_one_that_starts_at_the_bounds(trained, steps):
+    """With one constant, as torchattacks has it, where pixels of value 0 and 1 start there."""
+    net, x, y = trained
+    x, y = x[:100], y[:100]
+    settings = {"steps": steps, "search_steps": 1, "initial_constant": 1.0}
+    ours, theirs = (
+        attacks.carlini_wagner(net, x, y, start_margin=margin, **settings)
+        for margin in (0.01, 1e-9)
+    )
+    broken = [attacks.is_adversarial(net, x_adv, y) for x_adv in (ours, theirs)]
+    assert broken[0].sum() > broken[1].sum()
+    both = broken[0] & broken[1] & ~attacks.is_adversarial(net, x, y)
+    distances = [attacks.distance(x_adv, x, "l2")[both] for x_adv in (ours, theirs)]
+    assert distances[0].median() <= distances[1].median()
+
+
+@pytest.mark.parametrize("margin", [0, 1.0])
+def test_start_beyond_the_bounds_is_refused(small, margin):
+    with pytest.raises(ValueError, match=f"start_margin = {margin} is out of range"):
+        attacks.carlini_wagner(*small, start_margin=margin)
+
+
 def test_decoupled_norm_is_within_a_percent_of_the_optimum_of_two_classes():
     """There the gradient points to the boundary; the radius ends within gamma of its distance."""
     model = affine(n_classes=2)
