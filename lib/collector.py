@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from . import kernels
 from .layers import SparseLinear
 
-Batches = dict[str, list[tuple[Tensor, Tensor]]]  # of each layer
+Batches = dict[str, list[tuple[Tensor, Tensor, int]]]  # of each layer
 
 
 class Collector:
@@ -20,14 +20,20 @@ class Collector:
 
     A batch counts when its gradient comes to the layer, in training mode, if that is finite.
 
+    Args:
+        scaler: the one that scales the loss, whose scale of the batch gradients are divided by.
+
     Attributes:
         layers: those that it collects of, by name.
-        batches: of each, inputs (B, n_in) and gradients (B, n_out) of each batch; examples of any
-            leading shape are in rows.
+        step: number of the optimiser's step that the coming batches belong to.
+        batches: of each, inputs (B, n_in), gradients (B, n_out) and step of each batch; examples of
+            any leading shape are in rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scaler: torch.amp.GradScaler | None = None) -> None:
+        self.scaler = scaler
         self.layers: dict[str, SparseLinear] = {}
+        self.step = 0
         self.batches: Batches = {}
         self._handles: list[RemovableHandle] = []
 
@@ -61,28 +67,36 @@ class Collector:
         if grad_y.isfinite().all():
             x = x.detach().reshape(-1, layer.in_features).to(layer.values.dtype)
             grad_y = grad_y.detach().reshape(-1, layer.out_features).to(x)
-            self.batches[name].append((x, grad_y))
+            if self.scaler is not None:
+                grad_y = grad_y / self.scaler.get_scale()
+            self.batches[name].append((x, grad_y, self.step))
 
     def collected(self, parts: Sequence[Batches] | None = None) -> dict[str, dict[str, Any]]:
         """By layer, what :func:`lib.evolution.evolve_` takes of it.
 
         Args:
-            parts: batches of several processes, in place of those collected here.
-        Returns: ``x`` (n_in, B) and ``grad_y`` (n_out, B) of all batches one after the other, and
-            ``batch_sizes``.
+            parts: batches of several processes, in place of those collected here; the gradient is
+                the mean of theirs, as under ``DistributedDataParallel``.
+        Returns: ``x`` (n_in, B) and ``grad_y`` (n_out, B) of all batches one after the other,
+            ``batch_sizes`` and ``steps``, as in :class:`lib.growth.Site`.
         Raises: ValueError if a layer has seen none.
         """
+        parts = parts or [self.batches]
         seen = {}
         for name, layer in self.layers.items():
-            batches = [batch for part in parts or [self.batches] for batch in part[name]]
+            batches = [batch for part in parts for batch in part[name]]
             if not batches:
                 raise ValueError(
                     f"layer {name} saw no batch with a finite gradient before its update: was it"
                     " called in training mode?"
                 )
             device = layer.values.device
-            x = torch.cat([x.t().to(device) for x, _ in batches], dim=1)
-            grad_y = torch.cat([grad_y.t().to(device) for _, grad_y in batches], dim=1)
-            sizes = tuple(len(x) for x, _ in batches)
-            seen[name] = {"x": x, "grad_y": grad_y, "batch_sizes": sizes}
+            x = torch.cat([x.t().to(device) for x, _, _ in batches], dim=1)
+            grad_y = torch.cat([grad_y.t().to(device) for _, grad_y, _ in batches], dim=1)
+            seen[name] = {
+                "x": x,
+                "grad_y": grad_y / len(parts),
+                "batch_sizes": tuple(len(x) for x, _, _ in batches),
+                "steps": tuple(step for _, _, step in batches),
+            }
         return seen

@@ -98,7 +98,7 @@ def drop_weight_and_gradient(site: Site, fraction: float, *, generator: torch.Ge
 
     .. math:: |w_k| + \lambda |g_k|, \qquad \lambda = .01
 
-    with :math:`g_k` the mean gradient of the collected batches.
+    with :math:`g_k` the mean gradient of the collected steps.
 
     Source: [Yuan2021], Elastic Mutation; the formula as in ``prune_utils/utils_pr.py`` of
     neu-spiral/SparCL, which goes on from the authors' code, and in ``llm/dst_scheduler.py`` of
@@ -196,7 +196,8 @@ class Evolution:
         reset_state: whether the optimiser state of all links is set to zero (the authors' Keras
             code).
         last_epoch: after the last epoch ``"remove"`` only (the paper), ``"evolve"`` or ``"keep"``.
-        gradient_batches: batches over which growth by gradient sums.
+        gradient_batches: batches over which growth by gradient sums; in an Evolver, steps of the
+            optimiser.
         density_schedule: ``"constant"``; ``"cubic"`` (GraNet) or ``"sigmoid"`` (CHTss): the links
             become fewer, see :meth:`share_at`. :func:`lib.train.fit` leaves layers that are full at
             the start as they are.
@@ -338,7 +339,7 @@ def evolve_(
         optimiser: its state for the links moves with them; new links have none (zero). SGD, Adam,
             AdamW, RMSprop or Adagrad; None where no optimiser remembers anything of the links.
         seen: ``x`` (n_in, B) and ``grad_y`` (n_out, B), which rules by gradient need, and
-            ``batch_sizes`` and ``done``, as in :class:`lib.growth.Site`.
+            ``batch_sizes``, ``steps`` and ``done``, as in :class:`lib.growth.Site`.
     Returns: number of links dropped, equal to the number grown.
     Raises: ValueError if there is no room for the new links, the grow rule gives keys that are
         taken, not ascending or not as many as were dropped, or the evolution changes the number of

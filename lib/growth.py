@@ -35,6 +35,8 @@ class Site:
         state: what the optimiser remembers of each link, (nnz,) each, by its names: as
             ``"momentum_buffer"`` of SGD.
         batch_sizes: numbers of examples of the batches; None: one batch.
+        steps: number of the optimiser's step that each batch belongs to: a layer that is used twice
+            and gradients that accumulate give several batches a step. None: each has its own.
         done: share of the training that is done, in [0, 1].
     """
 
@@ -47,6 +49,7 @@ class Site:
     values: Tensor | None = None
     state: Mapping[str, Tensor] = field(default_factory=dict)
     batch_sizes: tuple[int, ...] | None = None
+    steps: tuple[int, ...] | None = None
     done: float = 0.0
 
     @property
@@ -73,29 +76,32 @@ class Site:
 
     def gradient(self, rows: slice = slice(None), *, smoothing: float = 1.0) -> Tensor:
         r"""(rows, n_in) gradient of the loss with respect to the weights of some output neurons,
-        whether there are links or not, summed over the batches, each counted ``smoothing`` times
-        as much as the one after it.
+        whether there are links or not, summed over the steps of the optimiser, each counted
+        ``smoothing`` times as much as the one after it.
 
         Raises: ValueError if no gradient was collected.
         """
         x, grad_y = self._seen()
         grad_y = grad_y[rows]
         if smoothing != 1:
-            sizes = self.batch_sizes or (x.shape[1],)
-            weights = [smoothing ** (len(sizes) - 1 - i) for i in range(len(sizes))]
+            sizes, steps = self.batch_sizes or (x.shape[1],), self._steps()
+            weights = [smoothing ** (max(steps) - step) for step in steps]
             counts = torch.tensor(sizes, device=x.device)
             grad_y = grad_y * torch.tensor(weights).to(grad_y).repeat_interleave(counts)
         return grad_y @ x.t()
 
     def link_gradient(self) -> Tensor:
-        """(nnz,) gradient of the loss with respect to the weights of the links, mean of the
-        batches.
+        """(nnz,) gradient of the loss with respect to the weights of the links, mean of the steps
+        of the optimiser.
 
         Raises: ValueError if no gradient was collected.
         """
         x, grad_y = self._seen()
         support = support_from_keys(self.link_keys.to(x.device), self.n_in, self.n_out)
-        return kernels.sddmm(support, x, grad_y) / len(self.batch_sizes or (1,))
+        return kernels.sddmm(support, x, grad_y) / len(set(self._steps()))
+
+    def _steps(self) -> Sequence[int]:
+        return self.steps or range(len(self.batch_sizes or (1,)))
 
     def _seen(self) -> tuple[Tensor, Tensor]:
         if self.x is None or self.grad_y is None:
@@ -178,13 +184,15 @@ def grow_momentum(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
 
     .. math:: \left| \sum_t \beta^{T - t} g_t \right|, \qquad \beta = .9
 
-    with :math:`g_t` the gradient of batch t of T.
+    with :math:`g_t` the gradient of step t of T.
 
     Source: [Dettmers2019]; the formula as in ``sparselearning/funcs.py`` of the authors' repository
     (TimDettmers/sparse_learning).
     Departs: the momentum of a position without a link is that of the collected batches alone, the
-    last ``gradient_batches``: nothing dense is kept between updates. Raises ValueError if the links
-    do not fit or no gradient was collected.
+    last ``gradient_batches``: nothing dense is kept between updates. Under Adam the source divides
+    by the root of the second moment, :math:`m / (\sqrt{v} + 10^{-8})`; here it is the momentum
+    itself under every optimiser. Raises ValueError if the links do not fit or no gradient was
+    collected.
     """
 
     def magnitude(rows: slice) -> Tensor:

@@ -258,8 +258,9 @@ class Evolver:
 
     Under Adagrad a grown link starts with a sum of squares of 0, as by default.
 
-    Works with gradient accumulation, ``clip_grad_norm_``, ``torch.autocast`` and gradient scalers
-    (a batch whose gradient is not finite is not counted). Under ``DistributedDataParallel`` give
+    Works with gradient accumulation, ``clip_grad_norm_``, ``torch.autocast`` and, if it is given,
+    a gradient scaler (a batch whose gradient is not finite is not counted). What a rule sees is the
+    gradient of a step of the optimiser, before clipping. Under ``DistributedDataParallel`` give
     the wrapped model, on every process: all get the same links; their number in a layer must stay.
 
     Source: [Mocanu2018], Algorithm 1; [Evci2020], Section 3 (update schedule).
@@ -273,6 +274,8 @@ class Evolver:
         until: share of them after which links stand still, in (0, 1]; None: they never do.
         averages: models that hold moving averages of the same weights, as
             ``torch.optim.swa_utils.AveragedModel``; their links move along.
+        scaler: the gradient scaler of the loop, if there is one; rules by gradient see gradients
+            divided by its scale.
         generator: source of randomness, on the CPU.
     Raises: ValueError if a value is out of range, the model has no sparse layer, or the optimiser
         is of another kind or does not hold the values of a layer.
@@ -296,6 +299,7 @@ class Evolver:
         steps: int,
         until: float | None = 0.75,
         averages: Sequence[nn.Module] = (),
+        scaler: torch.amp.GradScaler | None = None,
         generator: torch.Generator,
     ) -> None:
         check_whole("every", every, least=1)
@@ -332,6 +336,7 @@ class Evolver:
         self.every = every
         self.last = steps if until is None else math.floor(until * steps + 1e-9)
         self.goes_on = until is None
+        self.scaler = scaler
         self.generator = generator
         self.is_shared = any(
             isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()
@@ -346,7 +351,7 @@ class Evolver:
             dist.broadcast_object_list(state)
             generator.set_state(state[0])
         self.steps_taken = 0
-        self.collector = Collector()
+        self.collector = Collector(self.scaler)
         if isinstance(optimiser, ADAM):
             hooks = optimiser._optimizer_step_post_hooks.values()
             if _correct_new_links not in hooks:  # once, however many evolvers there are
@@ -379,7 +384,7 @@ class Evolver:
         self.steps_taken = state["steps_taken"]
         self.n_at_start = dict(state["n_at_start"])
         self.generator.set_state(state["generator"])
-        self.collector = Collector()
+        self.collector = Collector(self.scaler)
         self.collector.batches = {name: list(batches) for name, batches in state["seen"].items()}
         self._collect_before_update()
 
@@ -405,7 +410,7 @@ class Evolver:
             seen=self._seen(),
             n_at_start=self.n_at_start,
         )
-        self.collector = Collector()
+        self.collector = Collector(self.scaler)
         for name, layer in learning.items():
             for i, average in enumerate(self.averages):
                 index = [tensor.clone() for tensor in layer.support[2:]]
@@ -421,6 +426,7 @@ class Evolver:
         update = (self.steps_taken // self.every + 1) * self.every
         is_near = update - self.steps_taken <= self.evolution.gradient_batches
         if self.evolution.needs_gradient and is_near and self._evolves(update):
+            self.collector.step = self.steps_taken
             self.collector.start(self._learning())
 
     def _learning(self) -> dict[str, SparseLinear]:

@@ -484,7 +484,8 @@ def collect(
     model.train()
     collector.start(models.sparse_layers(model))
     try:
-        for _ in range(n_batches):
+        for step in range(n_batches):
+            collector.step = step
             index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
             batch = prepare(x.index_select(0, index))
             objective(model, batch, y.index_select(0, index), generator).backward()

@@ -16,6 +16,9 @@ from lib.sparsify import Evolver, densify_, sparsify_
 RIGL = Evolution(drop="magnitude", grow="gradient", gradient_batches=2)
 FEWER = replace(RIGL, density_schedule="sigmoid", final_share=0.5)
 MOVING = replace(RIGL, grow="momentum", redistribution="momentum")
+MEST = Evolution("weight_and_gradient", "gradient", gradient_batches=2)
+MOMENTUM = replace(RIGL, grow="momentum")
+PLAIN = torch.amp.GradScaler("cpu", enabled=False)
 
 
 def seeded(seed=0):
@@ -221,22 +224,23 @@ def data(seed=0):
     return x, (x[:, 0] * 5).long().clamp(max=4)
 
 
-def train(net, optimiser, evolver, steps, first=0):
+def train(net, optimiser, evolver, steps, first=0, scaler=PLAIN):
     x, y = data()
     for step in range(first, first + steps):
         index = torch.arange(16) + 16 * (step % 4)
         optimiser.zero_grad()
-        F.cross_entropy(net(x[index]), y[index]).backward()
-        optimiser.step()
+        scaler.scale(F.cross_entropy(net(x[index]), y[index])).backward()
+        scaler.step(optimiser)
+        scaler.update()
         evolver.step()
 
 
-def made(optimiser=torch.optim.SGD, evolution=RIGL, every=3, steps=12, until=0.75):
+def made(optimiser=torch.optim.SGD, evolution=RIGL, every=3, steps=12, until=0.75, **how):
     net = mlp()
     sparsify_(net, density=0.2)
     optimiser = optimiser(net.parameters(), lr=0.05)
-    when = {"every": every, "steps": steps, "until": until}
-    return net, optimiser, Evolver(net, optimiser, evolution, generator=seeded(), **when)
+    how |= {"every": every, "steps": steps, "until": until}
+    return net, optimiser, Evolver(net, optimiser, evolution, generator=seeded(), **how)
 
 
 def with_momentum(parameters, lr):
@@ -459,6 +463,19 @@ def test_autocast_and_accumulated_gradients_evolve_too():
     assert not same(before, links_of(net))
 
 
+@pytest.mark.parametrize("rules", [RIGL, MEST, MOMENTUM])
+@pytest.mark.parametrize(("scale", "interval"), [(2.0**16, 1000), (2.0**10, 1), (2.0**10, 2)])
+def test_links_do_not_depend_on_the_scale_of_the_gradients(rules, scale, interval):
+    plain = made(with_momentum, rules)
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=interval)
+    scaled = made(with_momentum, rules, scaler=scaler)
+    train(*plain, 9)
+    train(*scaled, 9, scaler=scaler)
+    assert scaler.get_scale() == scale * 2 ** (9 // interval)
+    assert same(links_of(plain[0]), links_of(scaled[0]))
+    assert same(plain[0].parameters(), scaled[0].parameters())
+
+
 def test_a_batch_whose_gradient_is_not_finite_is_not_counted():
     net, optimiser, evolver = made(every=2, steps=8)
     x, y = data()
@@ -521,33 +538,50 @@ def test_a_model_without_sparse_layers_is_refused():
 # ------------------------------------------------------------------------- several processes
 
 
+N_STEPS = 10
+SHARED = (Evolution(), RIGL, MEST, MOMENTUM)
+
+
+def train_on_parts(ranks, rules, wrap=lambda net: net):
+    """A network after ten steps, each on the examples of these processes together."""
+    net = mlp()
+    sparsify_(net, density=0.2)
+    wrapped = wrap(net)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    generator = seeded(ranks[0])
+    evolver = Evolver(wrapped, optimiser, rules, every=3, steps=12, generator=generator)
+    for step in range(N_STEPS):
+        x, y = map(torch.cat, zip(*(data(100 * rank + step) for rank in ranks), strict=True))
+        optimiser.zero_grad()
+        F.cross_entropy(wrapped(x), y).backward()
+        optimiser.step()
+        evolver.step()
+    return [links_of(net), [p.detach() for p in net.parameters()]]
+
+
 def distributed(rank, folder):
     address = f"file://{folder}/store"
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     torch.set_num_threads(1)
-    net = mlp()
-    sparsify_(net, density=0.2)
-    net = nn.parallel.DistributedDataParallel(net)
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
-    evolver = Evolver(net, optimiser, RIGL, every=3, steps=12, generator=seeded(rank))
-    for rules in (FEWER, MOVING):
-        with pytest.raises(ValueError, match="a layer keeps its number of links"):
-            Evolver(net, optimiser, rules, every=3, steps=12, generator=seeded(rank))
-    x, y = data(rank)  # each its own
-    for _ in range(10):
-        optimiser.zero_grad()
-        F.cross_entropy(net(x), y).backward()
-        optimiser.step()
-        evolver.step()
-    torch.save([links_of(net), [p.detach() for p in net.parameters()]], f"{folder}/{rank}.pt")
+    wrap = nn.parallel.DistributedDataParallel
+    with pytest.raises(ValueError, match="a layer keeps its number of links"):
+        train_on_parts([rank], FEWER, wrap)
+    with pytest.raises(ValueError, match="a layer keeps its number of links"):
+        train_on_parts([rank], MOVING, wrap)
+    runs = [train_on_parts([rank], rules, wrap) for rules in SHARED]
+    torch.save(runs, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_processes_that_train_together_have_equal_links_and_weights(tmp_path):
+def test_processes_that_train_together_do_as_one_on_all_examples(tmp_path):
     torch.multiprocessing.spawn(distributed, (str(tmp_path),), nprocs=2)
-    (first, weights), (second, others) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    assert same(first, second) and same(weights, others)
+    firsts, seconds = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    torch.set_default_dtype(torch.float32)  # as in the processes
     net = mlp()
     sparsify_(net, density=0.2)
-    assert not same(first, links_of(net))
+    for rules, first, second in zip(SHARED, firsts, seconds, strict=True):
+        links, weights = train_on_parts([0, 1], rules)
+        assert same(first[0], second[0]) and same(first[1], second[1])
+        assert same(first[0], links) and not same(first[0], links_of(net))
+        torch.testing.assert_close(first[1], weights)

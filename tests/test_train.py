@@ -1154,6 +1154,7 @@ def test_collected_inputs_and_gradients_are_those_of_prepared_batches():
     desired = train.collect(model, 1 - 2 * x, y, 16, 2, seeds[1])
     for name in ("linear1", "linear2"):
         assert actual[name].pop("batch_sizes") == desired[name].pop("batch_sizes") == (16, 16)
+        assert actual[name].pop("steps") == desired[name].pop("steps") == (0, 1)
         assert same_state(actual[name], desired[name])
 
 

@@ -1,0 +1,100 @@
+"""What layers see while a model trains, against the gradients of autograd."""
+
+import pytest
+import torch
+
+from lib.collector import Collector
+from lib.growth import Site
+from lib.layers import SparseLinear
+from tests.oracles import seeded
+
+BETA = 0.9
+
+
+def full_layer():
+    """A layer with a link everywhere, whose gradients are those of a dense one."""
+    return SparseLinear(5, 4, density=1.0, generator=seeded(0))
+
+
+def inputs(seed, n_steps=3, n_uses=2):
+    """What a layer is used on: in each of so many steps of the optimiser so many batches."""
+    generator = seeded(seed)
+    return torch.rand(n_steps, n_uses, 6, 5, generator=generator)
+
+
+def watch(layer, steps, at_once=True, scaler=None):
+    """What was collected in these steps, and the (steps, n_out, n_in) gradients by autograd."""
+    collector, gradients = Collector(scaler), []
+    collector.start({"layer": layer})
+    for step, uses in enumerate(steps):
+        collector.step = step
+        layer.values.grad = None
+        losses = [(1 + step) * (layer(x) ** 2).sum() for x in uses]
+        for loss in [sum(losses)] if at_once else losses:
+            loss.backward() if scaler is None else scaler.scale(loss).backward()
+        gradients.append(layer.values.grad.view(layer.out_features, layer.in_features).clone())
+    collector.stop()
+    return collector, torch.stack(gradients)
+
+
+def site_of(seen):
+    return Site(5, 4, torch.arange(20), **seen["layer"])
+
+
+def momentum(gradients):
+    total = torch.zeros_like(gradients[0])
+    for gradient in gradients:
+        total = BETA * total + gradient
+    return total
+
+
+@pytest.mark.parametrize("at_once", [True, False])  # one loss of a layer used twice; two losses
+def test_gradients_of_a_step_are_added_up(at_once):
+    collector, gradients = watch(full_layer(), inputs(1), at_once)
+    site = site_of(collector.collected())
+    torch.testing.assert_close(site.link_gradient(), gradients.mean(0).flatten())
+    torch.testing.assert_close(site.gradient(), gradients.sum(0))
+    torch.testing.assert_close(site.gradient(smoothing=BETA), momentum(gradients))
+
+
+@pytest.mark.parametrize("lost", [None, 1, 2])  # a step whose gradient is not finite in one process
+def test_gradients_of_several_processes_are_their_mean_step_by_step(lost):
+    layer, parts, dense = full_layer(), [], []
+    for process in range(2):
+        steps = inputs(process)
+        if process == 0 and lost is not None:
+            steps[lost] = float("inf")
+        collector, gradients = watch(layer, steps)
+        parts.append(collector.batches)
+        dense.append(gradients.nan_to_num(0.0, 0.0, 0.0))
+    mean = sum(dense) / 2
+    site = site_of(collector.collected(parts))
+    torch.testing.assert_close(site.link_gradient(), mean.mean(0).flatten())
+    torch.testing.assert_close(site.gradient(smoothing=BETA), momentum(mean))
+
+
+def test_momentum_decays_over_a_step_that_saw_no_batch():
+    steps = inputs(0)
+    steps[1] = float("inf")
+    collector, gradients = watch(full_layer(), steps)
+    gradients[1] = 0
+    site = site_of(collector.collected())
+    torch.testing.assert_close(site.gradient(smoothing=BETA), momentum(gradients))
+
+
+def test_gradients_are_divided_by_the_scale_of_their_batch():
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    layer, steps = full_layer(), inputs(1)
+    desired, _ = watch(layer, steps)
+    actual, scaled = watch(layer, steps, scaler=scaler)
+    assert scaled.abs().max() > 2.0**16
+    for (x, grad_y, step), wanted in zip(
+        actual.batches["layer"], desired.batches["layer"], strict=True
+    ):
+        assert torch.equal(x, wanted[0]) and torch.equal(grad_y, wanted[1]) and step == wanted[2]
+
+
+def test_a_batch_without_examples_counts_as_a_gradient_of_zero():
+    collector, gradients = watch(full_layer(), [torch.rand(1, 6, 5), torch.rand(1, 0, 5)])
+    site = site_of(collector.collected())
+    torch.testing.assert_close(site.link_gradient(), gradients.mean(0).flatten())
