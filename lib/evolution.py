@@ -196,6 +196,8 @@ class Evolution:
         reset_state: whether the optimiser state of all links is set to zero (the authors' Keras
             code).
         last_epoch: after the last epoch ``"remove"`` only (the paper), ``"evolve"`` or ``"keep"``.
+            With a ``density_schedule``, which alone says how many links are left, ``"remove"``
+            becomes ``"keep"``.
         gradient_batches: batches over which growth by gradient sums; in an Evolver, steps of the
             optimiser.
         density_schedule: ``"constant"``; ``"cubic"`` (GraNet) or ``"sigmoid"`` (CHTss): the links
@@ -204,7 +206,7 @@ class Evolution:
         final_share: of the links of each layer at the start, those that are left in the end, in
             (0, 1): .1 takes a network from a density of .5 to .05.
         schedule_end: share of the training, or of the steps till an Evolver stands still, after
-            which their number stays, in (0, 1].
+            which their number stays, in (0, 1]; that of the last update, if this comes before.
         redistribution: None: each layer grows as many links as it drops; ``"momentum"``: all layers
             together do, each in proportion to the mean momentum of its links.
     Raises: ValueError if a value is out of range.
@@ -254,6 +256,8 @@ class Evolution:
                 f"final_share = {self.final_share} with a {self.density_schedule}"
                 " density_schedule: give one in (0, 1)"
             )
+        if self.density_schedule != "constant" and self.last_epoch == "remove":
+            object.__setattr__(self, "last_epoch", "keep")
 
     @property
     def changes_numbers(self) -> bool:
@@ -290,14 +294,16 @@ class Evolution:
         cosine = math.cos(math.pi * epoch / epochs)
         return self.drop_fraction * (1 + cosine) / 2
 
-    def share_at(self, done: float) -> float:
+    def share_at(self, done: float, last: float = 1.0) -> float:
         r"""Share of the links at the start that a layer has when a share of the training is done.
 
         .. math:: f + (1 - f) (1 - u)^3 \quad \text{cubic}, \qquad
             1 - (1 - f) \left( \frac{\sigma(k (2 u - 1)) - 1/2}{\sigma(k) - \sigma(-k)}
             + \frac{1}{2} \right) \quad \text{sigmoid}, \; k = 6
 
-        with u = done / ``schedule_end``, at most 1, and f the ``final_share``.
+        with u = done / ``schedule_end``, at most 1, and f the ``final_share``. Where the last
+        update comes before ``schedule_end``, when a share ``last`` of the training is done, u is
+        done / ``last``.
 
         Source: [Liu2021], gradual pruning, as ``pruning_uniform`` in
         ``CIFAR/sparselearning/core.py`` of the authors' repository (VITA-Group/GraNet);
@@ -305,7 +311,7 @@ class Evolution:
         Departs: by layer, in proportion to its links at the start; GraNet's main variant ranks the
         weights of all layers together.
         """
-        u = min(1.0, done / self.schedule_end)
+        u = min(1.0, done / min(self.schedule_end, last))
         if self.density_schedule == "cubic":
             return self.final_share + (1 - self.final_share) * (1 - u) ** 3
         if self.density_schedule == "sigmoid":
@@ -367,12 +373,14 @@ def evolve_layers_(
     optimiser: torch.optim.Optimizer | None = None,
     seen: Mapping[str, dict[str, Any]] | None = None,
     n_at_start: Mapping[str, int] | None = None,
+    last: int | None = None,
 ) -> int:
     r"""Update the links of all layers of a network: drop a fraction of them, and grow as many, or
     fewer where their number falls.
 
     Of n links that shall become m, :math:`n - (1 - \zeta) m` are dropped: those that are pruned
-    and a fraction :math:`\zeta` of the others.
+    and a fraction :math:`\zeta` of the others. As ``"sign"`` rounds down for each sign, a layer of
+    few links may keep one more.
 
     Args:
         layers: by name, changed in place.
@@ -382,13 +390,16 @@ def evolve_layers_(
         seen: of each layer, what :meth:`lib.collector.Collector.collected` says, where a rule asks
             for it.
         n_at_start: numbers of links before training, which a ``density_schedule`` needs.
+        last: epoch, or step, of the last update, at which a ``density_schedule`` has ended; None:
+            ``epochs``.
     Returns: number of links grown in all.
     Raises: ValueError as :func:`evolve_` does, or if redistribution finds no momentum.
     """
     fraction = evolution.fraction_at_epoch(epoch, epochs)
     done = epoch / epochs
     numbers = {name: layer.nnz for name, layer in layers.items()}
-    targets = _targets(evolution, numbers, n_at_start, done)
+    share = evolution.share_at(done, (last or epochs) / epochs)
+    targets = _targets(evolution, numbers, n_at_start, share)
     lefts: dict[str, _Left] = {}
     n_grown = 0
     for name, layer in layers.items():
@@ -413,7 +424,7 @@ def _targets(
     evolution: Evolution,
     numbers: dict[str, int],
     n_at_start: Mapping[str, int] | None,
-    done: float,
+    share: float,
 ) -> dict[str, int]:
     """Number of links that each layer shall have; where links move between layers, as if none
     moved in this update.
@@ -425,7 +436,6 @@ def _targets(
             f"a {evolution.density_schedule} density_schedule needs the numbers of links before"
             " training: give n_at_start"
         )
-    share = evolution.share_at(done)
     if evolution.redistribution is None:
         return {name: max(1, round(share * n_at_start[name])) for name in numbers}
     share *= sum(n_at_start[name] for name in numbers) / sum(numbers.values())

@@ -64,6 +64,12 @@ class Settings:
         check_type("nesterov", self.nesterov, bool)
         if self.evolution is not None:
             check_type("evolution", self.evolution, Evolution)
+            falls = self.evolution.density_schedule != "constant"
+            if falls and self.evolution.last_epoch == "keep" and self.epochs == 1:
+                raise ValueError(
+                    "epochs = 1 with a density_schedule leaves no update of the links: give at"
+                    " least 2, or last_epoch='evolve'"
+                )
         if self.nesterov and self.momentum == 0:
             raise ValueError("momentum = 0 with nesterov: give a positive momentum")
 

@@ -271,7 +271,8 @@ class Evolver:
         evolution: the rules; ``last_epoch`` is not used.
         every: steps from one update to the next, at least 1.
         steps: planned number of optimiser steps, at least 1.
-        until: share of them after which links stand still, in (0, 1]; None: they never do.
+        until: share of them after which links stand still, in (0, 1]; None: they never do. An
+            update comes before.
         averages: models that hold moving averages of the same weights, as
             ``torch.optim.swa_utils.AveragedModel``; their links move along.
         scaler: the gradient scaler of the loop, if there is one; rules by gradient see gradients
@@ -306,7 +307,14 @@ class Evolver:
         check_whole("steps", steps, least=1)
         if until is not None:
             check_number("until", until, lambda until: 0 < until <= 1, "one in (0, 1], or None")
-        check_type("generator", generator, torch.Generator)
+        last = steps if until is None else math.floor(until * steps + 1e-9)
+        if every > last:
+            raise ValueError(
+                f"every = {every} leaves no update within {last} steps (until = {until}, steps ="
+                f" {steps}): give a smaller every, more steps or a larger until"
+            )
+        if generator is not None:
+            check_type("generator", generator, torch.Generator)
         if evolution is not None:
             check_type("evolution", evolution, Evolution)
         check_optimiser(optimiser)
@@ -334,7 +342,7 @@ class Evolver:
         self.optimiser = optimiser
         self.evolution = evolution or Evolution()
         self.every = every
-        self.last = steps if until is None else math.floor(until * steps + 1e-9)
+        self.last = last
         self.goes_on = until is None
         self.scaler = scaler
         self.generator = generator
@@ -409,6 +417,7 @@ class Evolver:
             optimiser=self.optimiser,
             seen=self._seen(),
             n_at_start=self.n_at_start,
+            last=self.last // self.every * self.every,
         )
         self.collector = Collector(self.scaler)
         for name, layer in learning.items():

@@ -399,7 +399,8 @@ def _update_links(training: _Training, history: History, epoch: int) -> int:
     if rule == "evolve":
         seen = _seen_by_layers(training) if evolution.needs_gradient else {}
         at_start = {row["layer"]: len(row["keys"]) for row in history.links if row["epoch"] == 0}
-        how |= {"seen": seen, "n_at_start": at_start}
+        last = settings.epochs - (evolution.last_epoch != "evolve")
+        how |= {"seen": seen, "n_at_start": at_start, "last": last}
         return evolve_layers_(layers, evolution, epoch, settings.epochs, **how)
     seen = _seen_by_layers(training) if needs_gradient(evolution.drop_rule) else {}
     fraction = evolution.fraction_at_epoch(epoch, settings.epochs)

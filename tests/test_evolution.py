@@ -361,6 +361,40 @@ def test_share_of_the_links_follows_the_schedule(schedule, done, share):
     assert rules.share_at(done) == pytest.approx(share, abs=1e-15)
 
 
+@pytest.mark.parametrize("schedule", ["cubic", "sigmoid"])
+@pytest.mark.parametrize("last", [0.25, 0.4, 0.9])
+def test_share_is_the_final_one_at_the_last_update(schedule, last):
+    rules = Evolution(density_schedule=schedule, final_share=0.2, schedule_end=0.5)
+    assert rules.share_at(last, last) == pytest.approx(0.2, abs=1e-15)
+    late = replace(rules, schedule_end=min(0.5, last))
+    shares = [rules.share_at(done / 20, last) for done in range(21)]
+    assert shares == [late.share_at(done / 20) for done in range(21)]
+
+
+@pytest.mark.parametrize("schedule", ["cubic", "sigmoid"])
+@pytest.mark.parametrize("schedule_end", [0.75, 1])
+@pytest.mark.parametrize("last_epoch", ["remove", "keep", "evolve"])
+def test_the_final_share_is_what_training_leaves(schedule, schedule_end, last_epoch):
+    rules = Evolution(
+        "magnitude",
+        density_schedule=schedule,
+        final_share=0.1,
+        schedule_end=schedule_end,
+        last_epoch=last_epoch,
+    )
+    net = models.mlp([64, 40, 30, 10], density=0.5, seed=0).float()
+    fit(net, data.load("digits"), Settings(4, batch_size=512, evolution=rules), seed=0)
+    assert (net.linear1.nnz, net.linear2.nnz) == (128, 60)  # of 1280 and 600
+
+
+def test_a_schedule_without_an_update_is_refused():
+    rules = Evolution(density_schedule="cubic", final_share=0.1)
+    with pytest.raises(ValueError, match="epochs = 1 with a density_schedule leaves no update"):
+        Settings(1, evolution=rules)
+    assert Settings(1, evolution=replace(rules, last_epoch="evolve")).epochs == 1
+    assert Settings(1, evolution=Evolution()).epochs == 1
+
+
 def plain_granet(weights, gradient, n, fraction):
     """Mask of (n_out, n_in) weights, 0 where there is no link: prune to n, drop, regrow."""
     flat, links = weights.abs().flatten(), weights.flatten() != 0

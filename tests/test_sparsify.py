@@ -279,6 +279,19 @@ def test_links_become_fewer_until_the_schedule_ends(steps):
     assert numbers[-1] == [n / 2 for n in start] and numbers[0] != numbers[1]
 
 
+@pytest.mark.parametrize("every", [1, 40, 7])
+@pytest.mark.parametrize("schedule_end", [0.75, 1])
+@pytest.mark.parametrize("until", [0.5, 0.75, 1, None])
+def test_the_final_share_is_what_is_left(every, schedule_end, until):
+    rules = Evolution(
+        "magnitude", density_schedule="cubic", final_share=0.1, schedule_end=schedule_end
+    )
+    net, _, evolver = made(evolution=rules, every=every, steps=100, until=until)
+    for _ in range(100):
+        evolver.step()
+    assert [layer.nnz for layer in evolver.layers.values()] == [12, 3]  # of 120 and 30
+
+
 def test_links_move_between_layers_and_are_as_many():
     net, optimiser, evolver = made(with_momentum, MOVING)
     start = [len(keys) for keys in links_of(net)]
@@ -380,7 +393,7 @@ def test_by_the_count_of_the_layer_the_first_step_would_be_three_times_as_large(
 
 def test_several_evolvers_of_one_adam_correct_a_link_once():
     one, many = made(torch.optim.Adam), made(torch.optim.Adam)
-    Evolver(many[0], many[1], RIGL, every=100, steps=100, generator=seeded(1))
+    Evolver(many[0], many[1], RIGL, every=100, steps=100, until=1, generator=seeded(1))
     for net, optimiser, evolver in (one, many):
         train(net, optimiser, evolver, 8)
     assert same(one[0].parameters(), many[0].parameters())
@@ -511,6 +524,10 @@ def test_gpt_block_trains_and_evolves():
         ({"every": 0}, "every = 0 is out of range"),
         ({"steps": 2.5}, r"steps = 2\.5 is out of range"),
         ({"until": 0}, "until = 0 is out of range"),
+        ({"every": True}, "every = True is out of range"),
+        ({"every": 1000, "steps": 100}, "every = 1000 leaves no update within 75 steps"),
+        ({"every": 9, "steps": 11}, "every = 9 leaves no update within 8 steps"),
+        ({"every": 12, "steps": 11, "until": None}, "every = 12 leaves no update within 11 steps"),
         ({"optimiser": torch.optim.Rprop}, "what a Rprop remembers of a link is not known"),
         ({"optimiser": torch.optim.LBFGS}, "what a LBFGS remembers of a link is not known"),
     ],
