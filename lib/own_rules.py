@@ -3,8 +3,14 @@
 import dis
 import hashlib
 import inspect
+import sys
+import sysconfig
 import textwrap
 from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
+from importlib.util import resolve_name
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 from torch import Tensor
@@ -12,6 +18,8 @@ from torch import Tensor
 from .evolution import needs_gradient
 
 LITERALS = (int, float, complex, str, bytes, type(None))
+PACKAGE = __name__.partition(".")[0]  # this library
+Known = set[tuple[str, int]]  # names under which functions are covered, with their id
 
 
 class OwnRule(str):
@@ -25,11 +33,14 @@ class OwnRule(str):
     def of(cls, function: Callable[..., Tensor]) -> Self:
         """Name and digest of a function.
 
-        The digest covers the source of the function, that of functions beside it that it calls,
-        and the numbers and names from outside that it uses.
+        The digest covers the source of the function, that of your own functions that it calls, in
+        whatever module, and the numbers and text from outside that it uses. Of installed packages
+        it covers the names only.
 
-        Raises: ValueError for a lambda, for a function whose source cannot be read, or one that
-            uses a variable from outside that is neither a number, a name nor a function.
+        Raises: ValueError for a lambda, for what is no function made by def or is decorated with
+            ``functools.wraps``, for a function whose source cannot be read, and for one that uses
+            anything else from outside, as a list, a class, an object that can be called or a module
+            of your own.
         """
         name = getattr(function, "__name__", type(function).__name__)
         if name == "<lambda>":
@@ -49,10 +60,15 @@ class OwnRule(str):
         return needs_gradient(self.function)
 
 
-def _sources(function: Callable[..., Any], known: set[str]) -> Iterator[str]:
+def _sources(function: Callable[..., Any], known: Known) -> Iterator[str]:
     """What a result of the function may depend on, besides its arguments and other packages."""
     name = getattr(function, "__name__", type(function).__name__)
-    known.add(name)
+    if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
+        raise ValueError(
+            f"{name} is no plain function, so that its source does not show all it does: give one"
+            " made by def, without a decorator"
+        )
+    known.add((name, id(function)))
     try:
         yield textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError) as error:
@@ -64,18 +80,27 @@ def _sources(function: Callable[..., Any], known: set[str]) -> Iterator[str]:
     for variable, value in sorted(_from_outside(function).items()):
         if _is_literal(value):
             yield f"{variable} = {value!r}"
-        elif inspect.isfunction(value) and value.__module__ == function.__module__:
-            if variable not in known:
+        elif inspect.isfunction(value) and (
+            value.__module__ == function.__module__ or not _is_installed(value)
+        ):
+            named = variable, id(value)
+            if named not in known:
+                known.add(named)
                 yield from _sources(value, known)
-        elif not (callable(value) or inspect.ismodule(value)):
+                if variable != value.__name__:
+                    known.remove(named)  # its source stands wherever another name is used for it
+        elif not _is_installed(value):
+            kind = "class" if inspect.isclass(value) else type(value).__name__
             raise ValueError(
-                f"rule {name} uses {variable}, a {type(value).__name__} from outside, which its"
-                " source does not show: make it within the function"
+                f"rule {name} uses {variable}, a {kind} from outside, which its source does not"
+                " show: take numbers, text, functions made by def and installed packages"
             )
 
 
 def _from_outside(function: Callable[..., Any]) -> dict[str, Any]:
-    """Variables that the function reads and that are not its own, and defaults of its arguments."""
+    """Variables that the function reads and that are not its own, defaults of its arguments, and
+    modules that it imports, of which only the name counts.
+    """
     variables = dict(inspect.getclosurevars(function).nonlocals)
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.default is not parameter.empty:
@@ -84,10 +109,44 @@ def _from_outside(function: Callable[..., Any]) -> dict[str, Any]:
     while codes:
         code = codes.pop()
         codes += filter(inspect.iscode, code.co_consts)  # functions within
-        for step in dis.get_instructions(code):
+        steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
+        for i, step in enumerate(steps):
             if step.opname == "LOAD_GLOBAL" and step.argval in function.__globals__:
                 variables[step.argval] = function.__globals__[step.argval]
+            elif step.opname == "IMPORT_NAME":
+                level = steps[i - 2].argval  # 0, or the number of dots
+                package = function.__globals__.get("__package__")
+                module = resolve_name("." * level + step.argval, package)
+                variables[module] = ModuleType(module)
     return variables
+
+
+def _is_installed(value: Any) -> bool:
+    """Whether it is a module of an installed package, or what one of these holds by its name."""
+    if isinstance(value, ModuleType):
+        return _is_of_a_package(value.__name__)
+    module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
+    if not (isinstance(module, str) and isinstance(name, str) and _is_of_a_package(module)):
+        return False
+    return getattr(sys.modules.get(module), name, None) is value
+
+
+def _is_of_a_package(module: str) -> bool:
+    """Whether a module is one of Python, of an installed package, or of this library; in the rooms
+    of its papers a rule may be your own.
+    """
+    root = module.partition(".")[0]
+    if root == PACKAGE:
+        return not f"{module}.".startswith(f"{PACKAGE}.papers.")
+    if root in sys.builtin_module_names:
+        return True
+    spec = PathFinder.find_spec(root)
+    if spec is None:
+        return False
+    places = spec.submodule_search_locations or [spec.origin]
+    path = Path(next(iter(places)))
+    is_in_python = path.is_relative_to(sysconfig.get_path("stdlib"))
+    return is_in_python or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def _is_literal(value: Any) -> bool:

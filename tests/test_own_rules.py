@@ -2,6 +2,9 @@
 
 import dataclasses
 import functools
+import hashlib
+import importlib
+import inspect
 import json
 import pickle
 import re
@@ -153,6 +156,95 @@ def grow_as_set(site, n, *, generator):
     return growth.grow_random(site, n, generator=generator)
 
 
+class Scorer(torch.nn.Module):
+    def forward(self, values):
+        return values > 0
+
+
+SCORE, POSITIVE, IN_TABLE = Scorer(), functools.partial(torch.gt, other=0), {1: True}.get
+THIS_MODULE = importlib.import_module(__name__)
+
+
+def decorated(function):
+    @functools.wraps(function)
+    def inverted(*args, **options):
+        return ~function(*args, **options)
+
+    return inverted
+
+
+@decorated
+def drop_decorated(site, fraction, *, generator):
+    return site.values > 0
+
+
+def drop_by_decorated(site, fraction, *, generator):
+    return drop_decorated(site, fraction, generator=generator)
+
+
+def drop_by_object(site, fraction, *, generator):
+    return SCORE(site.values)
+
+
+def drop_by_partial(site, fraction, *, generator):
+    return POSITIVE(site.values)
+
+
+def drop_by_class(site, fraction, *, generator):
+    return Scorer()(site.values)
+
+
+def drop_by_method(site, fraction, *, generator):
+    return IN_TABLE(len(site.values))
+
+
+def drop_by_module(site, fraction, *, generator):
+    return THIS_MODULE.smallest(site.values)
+
+
+def drop_by_import(site, fraction, *, generator):
+    from tests.checkouts import ROOT
+
+    return site.values < len(ROOT.name)
+
+
+def drop_by_relative_import(site, fraction, *, generator):
+    from .papers import statistics
+
+    return site.values < statistics.LEAST
+
+
+def drop_by_packages(site, fraction, *, generator):
+    import math
+
+    return full((len(site.values),), math.floor(fraction) > 0)
+
+
+full = torch.full
+
+
+def drop_by_function_within(site, fraction, *, generator):
+    def score():
+        return smallest(site.values)
+
+    return score()
+
+
+def drop_in_turns(site, fraction, *, generator):
+    return then(site.values, 3)
+
+
+def halved(values, times):
+    return then(values / 2, times - 1) if times else values > 1
+
+
+def doubled(values, times):
+    return before(values * 2, times - 1) if times else values > 1
+
+
+then, before = doubled, halved
+
+
 def run_with(**rules):
     return SparseTraining("mine", **{"drop": "sign", **rules})
 
@@ -168,13 +260,46 @@ def test_the_name_of_a_run_covers_the_rules():
     assert run_with(drop=drop_small).name == run_with(drop=drop_small).name
 
 
+@pytest.mark.parametrize("rule", [drop_small, drop_by_function_within])
 @pytest.mark.parametrize(
     ("variable", "value"), [("STEEPNESS", 3), ("smallest", grow_as_set)], ids=["number", "function"]
 )
-def test_the_name_covers_what_a_rule_uses_from_outside(variable, value, monkeypatch):
-    before = run_with(drop=drop_small).name
+def test_the_name_covers_what_a_rule_uses_from_outside(rule, variable, value, monkeypatch):
+    before = run_with(drop=rule).name
     monkeypatch.setitem(globals(), variable, value)
-    assert run_with(drop=drop_small).name != before
+    assert run_with(drop=rule).name != before
+
+
+def test_the_digest_is_that_of_the_sources_and_numbers():
+    sources = [inspect.getsource(drop_small), inspect.getsource(smallest)]
+    text = "{}\nneeds_gradient = False\n{}\nneeds_gradient = False\nSTEEPNESS = 2".format(*sources)
+    assert OwnRule.of(drop_small) == f"drop_small-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def test_the_name_covers_functions_that_call_each_other_under_other_names(monkeypatch):
+    names = {OwnRule.of(drop_in_turns)}
+    for first, second in [(doubled, doubled), (halved, halved)]:
+        monkeypatch.setitem(globals(), "then", first)
+        monkeypatch.setitem(globals(), "before", second)
+        names.add(OwnRule.of(drop_in_turns))
+    assert len(names) == 3
+
+
+def test_the_name_covers_functions_of_ones_own_in_other_modules(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    names = set()
+    for module, power in [("first_scores", 1), ("second_scores", 3)]:
+        (tmp_path / f"{module}.py").write_text(
+            f"def smallest(w):\n    return w.abs()**{power} < 1\n"
+        )
+        scores = importlib.import_module(module)
+        monkeypatch.setitem(globals(), "smallest", scores.smallest)
+        names.add(OwnRule.of(drop_small))
+    assert len(names) == 2
+
+
+def test_packages_may_be_used():
+    assert OwnRule.of(drop_by_packages).startswith("drop_by_packages-")
 
 
 def test_the_name_covers_what_a_rule_encloses_and_whether_it_needs_gradients():
@@ -218,11 +343,22 @@ def test_a_run_with_rules_is_copied_sent_and_written():
         ),
         (
             functools.partial(drop_small),
-            "source of rule partial, which identifies a run, cannot be",
+            "partial is no plain function, so that its source does not show all it does",
         ),
         (eval("lambda: 0"), "give a function made by def"),
         (drop_by_table, "rule drop_by_table uses TABLE, a list from outside"),
         (drop_by_tables, "rule drop_by_tables uses TABLES, a tuple from outside"),
+        (drop_by_partial, "rule drop_by_partial uses POSITIVE, a partial from outside"),
+        (drop_by_object, "rule drop_by_object uses SCORE, a Scorer from outside"),
+        (drop_by_class, "rule drop_by_class uses Scorer, a class from outside"),
+        (drop_by_method, "rule drop_by_method uses IN_TABLE, a builtin_function_or_method from"),
+        (drop_by_module, "rule drop_by_module uses THIS_MODULE, a module from outside"),
+        (drop_by_import, "rule drop_by_import uses tests.checkouts, a module from outside"),
+        (drop_by_relative_import, "uses tests.papers, a module from outside"),
+        (drop_decorated, "drop_decorated is no plain function"),
+        (drop_by_decorated, "drop_decorated is no plain function"),
+        (SCORE.forward, "forward is no plain function"),
+        (SCORE, "Scorer is no plain function"),
     ],
 )
 def test_a_rule_that_does_not_identify_a_run_is_refused(rule, sentence):
