@@ -313,8 +313,7 @@ class Evolver:
                 f"every = {every} leaves no update within {last} steps (until = {until}, steps ="
                 f" {steps}): give a smaller every, more steps or a larger until"
             )
-        if generator is not None:
-            check_type("generator", generator, torch.Generator)
+        check_type("generator", generator, torch.Generator)
         if evolution is not None:
             check_type("evolution", evolution, Evolution)
         check_optimiser(optimiser)

@@ -92,9 +92,9 @@ def fit(
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
         the data are unlabelled, of unequal lengths or not finite, or not images where they are to
-        be augmented; if a class is beyond the model's outputs, the optimiser is older than the
-        model's sparse layers or of a kind that cannot train it, or ``seed`` or ``stop_after`` is
-        out of range.
+        be augmented; if classes are not int64 or beyond the model's outputs, the optimiser is older
+        than the model's sparse layers or of a kind that cannot train it, or ``seed`` or
+        ``stop_after`` is out of range.
     """
     check_seed(seed)
     if stop_after is not None:
@@ -252,12 +252,16 @@ def _examples(split: Split, evaluate_test: bool, like: Tensor) -> dict[str, tupl
 
 
 def _check_classes(model: nn.Module, examples: dict[str, tuple[Tensor, Tensor]]) -> None:
-    """Raise ValueError if a label is no class of the model's outputs, nor the one to ignore."""
+    """Raise ValueError if a label is no class of the model's outputs, nor the one to ignore, or
+    labels are of a type that torch takes for no class.
+    """
     x, _ = examples["train"]
     n_classes = predict(model, x[:1]).shape[-1]
     for part, (_, y) in examples.items():
-        if y.ndim > 1 or y.is_floating_point():
+        if y.ndim > 1:
             continue
+        if y.dtype not in (torch.int64, torch.uint8):
+            raise ValueError(f"y_{part} is {y.dtype}: give classes as torch.int64")
         beyond = y[((y < 0) | (y >= n_classes)) & (y != IGNORED)]
         if len(beyond):
             raise ValueError(

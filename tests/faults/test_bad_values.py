@@ -262,6 +262,14 @@ def test_label_beyond_the_outputs_is_refused(digits, part):
         fit(dataclasses.replace(digits, **{f"y_{part}": y}))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int32, torch.uint64, torch.bool])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_labels_that_are_no_int64_are_refused(digits, part, dtype):
+    y = getattr(digits, f"y_{part}").to(dtype)
+    with pytest.raises(ValueError, match=f"y_{part} is {dtype}: give classes as torch.int64"):
+        fit(dataclasses.replace(digits, **{f"y_{part}": y}))
+
+
 def test_network_with_fewer_outputs_than_classes_is_refused(digits):
     with pytest.raises(ValueError, match="the model has 5 outputs, for classes 0 to 4"):
         fit(digits, n_classes=5)

@@ -21,6 +21,7 @@ BATCH = 1000  # examples, or candidates of one example, that go through the mode
 
 NORMS = ("linf", "l2")
 WHOLE = ("steps", "bisections", "search_steps", "restarts", "queries")  # from 1 on
+CLASSES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LEAST = {
     "radius": 0,
     "step_size": 0,
@@ -136,8 +137,7 @@ def _check_start(start: Tensor | None, x: Tensor, bounds: Bounds) -> None:
 
 def _check_classes(x: Tensor, y: Tensor) -> None:
     require_tensor(y, "y")
-    integer = not y.is_floating_point() and y.dtype != torch.bool
-    if not integer or y.shape != x.shape[:1]:
+    if y.dtype not in CLASSES or y.shape != x.shape[:1]:
         advice = f"give an integer class for each of the {len(x)} examples"
         raise ValueError(f"y is {y.dtype} of shape {tuple(y.shape)}: {advice}")
 
