@@ -24,6 +24,8 @@ autodoc_member_order = "bysource"
 napoleon_custom_sections = ["Source", "Departs"]
 
 html_theme = "pydata_sphinx_theme"
+html_context = {"default_mode": "auto"}
+html_favicon = "_static/icon.svg"
 html_title = "Sparse, adaptive, robust"
 html_show_sourcelink = False
 html_copy_source = False
@@ -33,6 +35,7 @@ html_additional_pages = {"index": "start.html"}  # leads to docs/index
 html_css_files = ["wide.css"]
 html_theme_options = {
     "navbar_align": "left",
+    "navbar_center": ["explorer-link", "navbar-nav"],
     "header_links_before_dropdown": 6,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],

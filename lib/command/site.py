@@ -1,5 +1,6 @@
 """What the site adds to the pages and notebooks, which it reads where they lie: links between them,
-cards of the notebooks, and the pictures of the gallery. An extension of Sphinx, see docs/conf.py.
+cards of the notebooks, the pictures of the gallery and the explorer. An extension of Sphinx, see
+docs/conf.py.
 """
 
 import json
@@ -8,7 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lib.command import notebooks
+from lib import papers
+from lib.command import explorer, notebooks
 from lib.command.gallery import PAPER
 from lib.command.pages import BIBLIOGRAPHY, replace_between
 from lib.paths import ROOT
@@ -17,6 +19,11 @@ KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\](?!\()")
 NUMBERED = re.compile(r"\b(notebooks? )(\d\d)\b((?:(?:, | and | to )\d\d\b)*)")
 FOLLOWING = re.compile(r"(, | and | to )(\d\d)\b")
 SECTION = re.compile(r"(Returns:|Raises:|Source:|Departs:) (.*)")
+ROW_OF_PAPER = re.compile(
+    r"^\| \[(?P<name>[^]]+)\]\(docs/REFERENCES\.md#(?P<key>\w+)\), (?P<year>\d+)"
+    r" \| (?P<question>.*?) \| (?P<found>.*?) \| (?P<notebooks>.*?) \|$",
+    re.MULTILINE,
+)
 ANCHOR = re.compile(r'^- <a id="(\w+)"></a>', re.MULTILINE)
 
 
@@ -25,6 +32,7 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("source-read", read_page)
     app.connect("autodoc-process-docstring", break_sections)
     app.connect("build-finished", copy_pictures)
+    app.connect("build-finished", write_explorer)
     return {"parallel_read_safe": True}
 
 
@@ -69,7 +77,10 @@ def read_page(app: Any, page: str, source: list[str]) -> None:
     else:
         text = linked(text, page)
     if name == "NOTEBOOKS":
-        text = replace_between(text, "cards", cards(notebooks.find()))
+        books = notebooks.find()
+        text = replace_between(text, "cards", f"{cards(books)}\n\n{contents(books)}")
+    elif name == "PAPERS":
+        text = replace_between(text, "papers", five_papers())
     source[0] = text
 
 
@@ -103,8 +114,29 @@ def linked(text: str, page: str) -> str:
     return KEY.sub(to_reference, NUMBERED.sub(to_notebooks, text))
 
 
+def five_papers() -> str:
+    """A section a paper: its question and what was found, as the README has them, a card of each of
+    its notebooks, and the verdicts on its claims, as the page of verdicts has them.
+    """
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    verdicts = (ROOT / "docs" / "VERDICTS.md").read_text(encoding="utf-8")
+    lines = []
+    for paper, room in zip(ROW_OF_PAPER.finditer(readme), papers.BY_PAPER, strict=True):
+        numbers = re.findall(r"notebooks/(\d)\d_", paper["notebooks"])
+        books = [path for path in notebooks.find() if path.stem[0] in numbers]
+        lines += [f"## {paper['name']}", ""]
+        lines += [f"**{paper['question']}** {paper['found']}", ""]
+        lines += [f"[The paper](REFERENCES.md#{paper['key']}), {paper['year']}.", "", cards(books)]
+        lines += ["", "| claim | what we found |", "|---|---|"]
+        for claim in papers.PUBLISHED.loc[papers.PUBLISHED["paper"] == room, "id"]:
+            row = re.search(rf"^\| \[?{claim}\b.*?\|.*?\|", verdicts, re.MULTILINE)
+            lines.append(row[0])
+        lines.append("")
+    return "\n".join(lines)
+
+
 def cards(books: list[Path]) -> str:
-    """A card a notebook, with its last picture, and the table of contents."""
+    """A card a notebook, with its last picture."""
     lines = ["::::{grid} 1 2 2 3", ":gutter: 2", ""]
     for path in books:
         lines += [f":::{{grid-item-card}} {notebooks.title(path)}"]
@@ -114,7 +146,12 @@ def cards(books: list[Path]) -> str:
         if drawn:
             lines.append(f":img-bottom: ../{drawn[-1]}")
         lines += [f":link: /notebooks/{path.stem}", ":link-type: doc", path.stem, ":::"]
-    lines += ["::::", "", "```{toctree}", ":hidden:", ":maxdepth: 1", ""]
+    return "\n".join([*lines, "::::"])
+
+
+def contents(books: list[Path]) -> str:
+    """The hidden table of contents that has the notebooks below a page."""
+    lines = ["```{toctree}", ":hidden:", ":maxdepth: 1", ""]
     lines += [f"/notebooks/{path.stem}" for path in books]
     return "\n".join([*lines, "```"])
 
@@ -125,3 +162,13 @@ def copy_pictures(app: Any, failure: Exception | None) -> None:
         target = Path(app.outdir) / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+
+
+def write_explorer(app: Any, failure: Exception | None) -> None:
+    """The explorer, from the records as they are now, beside the first page.
+
+    Raises: ValueError if a record contradicts a sentence of it.
+    """
+    if failure is None:
+        page = Path(app.outdir) / "explorer.html"
+        page.write_text(explorer.page(), encoding="utf-8")

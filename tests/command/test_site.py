@@ -1,13 +1,12 @@
 """The site: links between notebooks and references, and that it builds without a warning."""
 
 import json
-import subprocess
-import sys
 import urllib.parse
 from html.parser import HTMLParser
 
 import pytest
 
+from lib import papers
 from lib.command import notebooks, site
 from lib.paths import ROOT
 
@@ -55,16 +54,6 @@ def test_notebook_is_linked_in_its_texts_alone():
     assert "../docs/REFERENCES.md#mocanu2018" in json.dumps(after)
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    build = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-c", "docs"]
-    places = ["-d", str(folder / "doctrees"), ".", str(folder / "html")]
-    done = subprocess.run([*build, *places], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "html"
-
-
 def test_site_has_a_page_for_every_notebook_and_document(built):
     pages = {path.relative_to(built).with_suffix("") for path in built.rglob("*.html")}
     sources = [*ROOT.glob("docs/**/*.md"), *notebooks.find(), ROOT / "figures/paper/README.md"]
@@ -105,6 +94,14 @@ def test_every_link_of_the_site_leads_somewhere(built):
             ):
                 dead.append((path.name, link))
     assert n_pictures > 200 and dead == []
+
+
+def test_every_paper_has_its_question_notebooks_and_verdicts():
+    text = site.five_papers()
+    assert text.count("\n## ") + text.startswith("## ") == len(papers.ROOMS)
+    assert [claim for claim in papers.PUBLISHED["id"] if f"[{claim}]" not in text] == []
+    of_papers = [path.stem for path in notebooks.find() if "10" <= path.stem[:2] <= "99"]
+    assert [name for name in of_papers if f":link: /notebooks/{name}\n" not in text] == []
 
 
 def test_site_begins_at_its_first_page(built):

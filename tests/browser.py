@@ -1,0 +1,126 @@
+"""Chromium without a window, for tests of the site: told what to do by its DevTools protocol."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import websocket
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SECONDS = 30  # that a page or a condition may take
+
+
+def found() -> str | None:
+    """The browser of this machine: $BROWSER_BINARY, or the first of its usual names."""
+    named = os.environ.get("BROWSER_BINARY")
+    return named or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Browser:
+    """A running browser with one tab.
+
+    Args:
+        folder: an empty one, for its profile.
+    """
+
+    def __init__(self, folder: Path):
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        options += ["--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0"]
+        command = [found(), *options, f"--user-data-dir={folder}", "about:blank"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, **quiet)
+        says_port = folder / "DevToolsActivePort"
+        until(lambda: says_port.is_file() and says_port.read_text().count("\n") > 0)
+        port = says_port.read_text().split()[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+            (tab,) = [target for target in json.load(answer) if target["type"] == "page"]
+        self.socket = websocket.create_connection(
+            tab["webSocketDebuggerUrl"], suppress_origin=True, timeout=SECONDS
+        )
+        self.calls, self.events = 0, []
+        for domain in ("Page", "Runtime", "Log"):
+            self.send(f"{domain}.enable")
+
+    def close(self) -> None:
+        """End the browser."""
+        self.socket.close()
+        self.process.terminate()
+        self.process.wait(SECONDS)
+
+    def send(self, method: str, **parameters) -> dict:
+        """The answer to a command of the protocol; events that come before it are kept."""
+        self.calls += 1
+        self.socket.send(json.dumps({"id": self.calls, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self.socket.recv())
+            if message.get("id") == self.calls:
+                assert "error" not in message, (method, message)
+                return message["result"]
+            self.events.append(message)
+
+    def size(self, width: int, height: int = 900) -> None:
+        """Show pages in a window of so many pixels."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            **{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
+
+    def scheme(self, name: str) -> None:
+        """Prefer the colours "light" or "dark"."""
+        features = [{"name": "prefers-color-scheme", "value": name}]
+        self.send("Emulation.setEmulatedMedia", features=features)
+
+    def open(self, address: str) -> None:
+        """Load a page, and forget what pages before it did."""
+        self.send("Page.navigate", url="about:blank")
+        self.events.clear()
+        self.send("Page.navigate", url=address)
+        until(lambda: self("document.readyState === 'complete' && location.href !== 'about:blank'"))
+
+    def __call__(self, expression: str):
+        """The value of an expression of JavaScript.
+
+        Raises: AssertionError if it throws.
+        """
+        result = self.send(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in result, (expression, result["exceptionDetails"])
+        return result["result"].get("value")
+
+    def complaints(self) -> list[str]:
+        """What the page wrote as errors or warnings, and what it did not find."""
+        self("0")  # fetches the events before it
+        found = []
+        for event in self.events:
+            said = event.get("params", {})
+            if event["method"] == "Runtime.exceptionThrown":
+                found.append(said["exceptionDetails"].get("exception", {}).get("description"))
+            elif event["method"] == "Runtime.consoleAPICalled":
+                if said["type"] in ("error", "warning", "assert"):
+                    found.append(" ".join(str(one.get("value")) for one in said["args"]))
+            elif event["method"] == "Log.entryAdded" and said["entry"]["level"] == "error":
+                found.append(f"{said['entry']['text']} {said['entry'].get('url', '')}")
+        return found
+
+    def picture(self, path: Path) -> None:
+        """Write the whole page as PNG."""
+        shown = self.send("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(shown["data"]))
+
+
+def until(is_true, seconds: float = SECONDS) -> None:
+    """Wait for a condition.
+
+    Raises: TimeoutError if it stays false.
+    """
+    end = time.monotonic() + seconds
+    while not is_true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds} s")
+        time.sleep(0.02)
