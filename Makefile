@@ -48,7 +48,7 @@ bill: .venv/.stamp  ## a bill of materials (CycloneDX) of the pinned packages: b
 	@mkdir -p build
 	@$(BIN) -m cyclonedx_py requirements requirements.txt --output-reproducible -o build/materials.cdx.json
 
-site: .venv/.stamp  ## the notebooks and pages as a site: build/site/html/index.html
+site: .venv/.stamp  ## the notebooks, pages and explorer as a site: build/site/html/index.html
 	@$(BIN) -m sphinx -q -E -W --keep-going -c docs -d build/site/doctrees . build/site/html
 	@echo "see build/site/html/index.html"
 

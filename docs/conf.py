@@ -16,6 +16,7 @@ include_patterns = ["docs/*.md", "docs/api/*.md", "notebooks/*.ipynb", "figures/
 exclude_patterns = [".*", "build", "data", "lib", "tests"]  # not looked through
 
 nb_execution_mode = "off"  # notebooks are stored as executed
+nb_ipywidgets_js = {}  # sliders show their stored picture: nothing is loaded from elsewhere
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type", "ref.python"]

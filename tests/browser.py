@@ -31,6 +31,7 @@ class Browser:
     def __init__(self, folder: Path):
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         options += ["--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0"]
+        options += ["--disable-features=BackForwardCache"]  # a page that was left is ended
         command = [found(), *options, f"--user-data-dir={folder}", "about:blank"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(command, **quiet)
@@ -77,10 +78,14 @@ class Browser:
 
     def open(self, address: str) -> None:
         """Load a page, and forget what pages before it did."""
-        self.send("Page.navigate", url="about:blank")
         self.events.clear()
         self.send("Page.navigate", url=address)
-        until(lambda: self("document.readyState === 'complete' && location.href !== 'about:blank'"))
+        self.wait("Page.loadEventFired")
+
+    def wait(self, event: str) -> None:
+        """Wait until something has happened since events were last forgotten."""
+        while not any(one["method"] == event for one in self.events):
+            self.events.append(json.loads(self.socket.recv()))
 
     def __call__(self, expression: str):
         """The value of an expression of JavaScript.

@@ -15,6 +15,8 @@ from lib.command.gallery import PAPER
 from lib.command.pages import BIBLIOGRAPHY, replace_between
 from lib.paths import ROOT
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\](?!\()")
 NUMBERED = re.compile(r"\b(notebooks? )(\d\d)\b((?:(?:, | and | to )\d\d\b)*)")
 FOLLOWING = re.compile(r"(, | and | to )(\d\d)\b")
@@ -71,6 +73,7 @@ def read_page(app: Any, page: str, source: list[str]) -> None:
         for cell in book["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = linked("".join(cell["source"]), page)
+        show_stored_pictures(book)
         text = json.dumps(book)
     elif name == "REFERENCES":
         text = ANCHOR.sub(r"\n(\1)=\n", text)
@@ -82,6 +85,27 @@ def read_page(app: Any, page: str, source: list[str]) -> None:
     elif name == "PAPERS":
         text = replace_between(text, "papers", five_papers())
     source[0] = text
+
+
+def show_stored_pictures(book: dict[str, Any]) -> None:
+    """In place of controls that need a running kernel, what they showed when the notebook was
+    stored.
+
+    Args:
+        book: a notebook as JSON, which is changed.
+    """
+    stored = book["metadata"].pop("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for cell in book["cells"]:
+        outputs = []
+        for output in cell.get("outputs", []):
+            control = output.get("data", {}).get(WIDGET_VIEW)
+            if control is None:
+                outputs.append(output)
+                continue
+            for child in stored[control["model_id"]]["state"].get("children", []):
+                outputs += stored[child.removeprefix("IPY_MODEL_")]["state"].get("outputs", [])
+        if "outputs" in cell:
+            cell["outputs"] = outputs
 
 
 def linked(text: str, page: str) -> str:
