@@ -42,4 +42,4 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"*": []}
+html_sidebars = {"*": [], "docs/**": [], "figures/**": []}  # notebooks list their neighbours

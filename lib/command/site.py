@@ -18,7 +18,9 @@ from lib.paths import ROOT
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\](?!\()")
-NUMBERED = re.compile(r"\b(notebooks? )(\d\d)\b((?:(?:, | and | to )\d\d\b)*)")
+NUMBERED = re.compile(  # not within the words of a link
+    r"\b(notebooks? )(\d\d)\b((?:(?:, | and | to )\d\d\b)*)(?![^][]*\]\()"
+)
 FOLLOWING = re.compile(r"(, | and | to )(\d\d)\b")
 SECTION = re.compile(r"(Returns:|Raises:|Source:|Departs:) (.*)")
 ROW_OF_PAPER = re.compile(

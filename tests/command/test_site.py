@@ -23,6 +23,8 @@ OWN = "notebooks/10_set_mlp"
             " [22](../notebooks/22_adversarial_attacks.ipynb)",
         ),
         ("notebook 99 and 10 of 21", "notebook 99 and 10 of 21"),
+        ("[notebook 21](x.ipynb)", "[notebook 21](x.ipynb)"),
+        ("[see notebook 21 here](x) too", "[see notebook 21 here](x) too"),
         ("our own notebook 10", "our own notebook 10"),
         ("[Mocanu2018], Eq. 1", "[\\[Mocanu2018\\]](../docs/REFERENCES.md#mocanu2018), Eq. 1"),
         ("[Nobody2018] and [Mocanu2018](x)", "[Nobody2018] and [Mocanu2018](x)"),
