@@ -146,7 +146,7 @@ class SparseLinear(nn.Module):
             and buffers["trow"] is known.trow
             and buffers["perm"] is known.perm
         ):
-            if self._written != (written := _times_written(known.col)):
+            if self._written != (written := _times_written(known)):
                 self._check_links(written)
             return known
         index = [buffers[name] for name in INDEX]  # the buffers moved
@@ -164,7 +164,7 @@ class SparseLinear(nn.Module):
             )
         self._support = support
         self._digest = _digest(support)
-        self._written = _times_written(support.col)
+        self._written = _times_written(support)
         for name in INDEX:
             tensor = getattr(support, name)
             self.register_buffer(name, tensor, persistent=name in ("crow", "col"))
@@ -301,15 +301,21 @@ def _unknown_start(start: str | float) -> ValueError:
     )
 
 
-def _times_written(tensor: Tensor) -> int:
-    """How often torch has written to a tensor in place."""
-    return 0 if tensor.is_inference() else tensor._version
+def _times_written(support: Support) -> int:
+    """How often torch has written to the index arrays in place; through ``.data`` it does not
+    count.
+    """
+    _, _, crow, col, tcrow, trow, perm = support
+    try:
+        return crow._version + col._version + tcrow._version + trow._version + perm._version
+    except RuntimeError:  # those of torch.inference_mode are not counted
+        return 0
 
 
 def _digest(support: Support) -> int:
-    """A checksum of the links."""
+    """A checksum of the index arrays."""
     checksum = 0
-    for tensor in (support.crow, support.col):
+    for tensor in support[2:]:
         array = tensor.detach().cpu().contiguous().numpy()
         checksum = zlib.crc32(array.tobytes() if array.size == 0 else array, checksum)
     return checksum

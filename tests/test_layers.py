@@ -768,6 +768,27 @@ def test_copy_of_a_layer_follows_its_own_buffers(generator):
     torch.testing.assert_close(twin(x), x @ second.to_dense().t())
 
 
+@pytest.mark.parametrize("name", ["crow", "col", "tcrow", "trow", "perm"])
+def test_index_arrays_that_were_written_to_are_refused(name, generator):
+    layer = SparseLinear(6, 5, density=0.4, generator=generator)
+    x = torch.randn(7, 6, generator=generator)
+    layer(x)
+    index = layer.get_buffer(name)
+    before = index.clone()
+    index.add_(1000)
+    with pytest.raises(ValueError, match="the links were overwritten"):
+        layer(x)
+    index.copy_(before)
+    torch.testing.assert_close(layer(x), x @ layer.to_dense().t())
+
+
+def test_layer_made_in_inference_mode_runs(generator):
+    with torch.inference_mode():
+        layer = SparseLinear(6, 5, density=0.4, generator=generator)
+        x = torch.randn(7, 6, generator=generator)
+        torch.testing.assert_close(layer(x), x @ layer.to_dense().t())
+
+
 @pytest.mark.parametrize(
     ("start", "std"), [("he", (2 / 300) ** 0.5), ("glorot_uniform", (2 / 500) ** 0.5), (0.1, 0.1)]
 )
