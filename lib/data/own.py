@@ -129,7 +129,8 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
     import pandas as pd  # a third of a second, which plain training need not wait for
 
     try:
-        options = {"sep": _separator(path), "index_col": False, "low_memory": False} | options
+        usual = {"sep": _separator(path), "index_col": False, "low_memory": False}
+        options = usual | {"dtype": {target: str}} | options
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             frame = pd.read_csv(path, **options)  # the warning: rows longer than the names
     except (OSError, EOFError, ValueError, pd.errors.ParserWarning) as error:
@@ -168,8 +169,19 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
             f"{row(i)}: {features.columns[j]} is {features.iat[i, j]!r}, not a number: replace it,"
             " or leave the column out"
         )
-    y = frame[target].to_numpy()
+    y = _classes_of_column(frame[target]).to_numpy()
     return checked(numbers.to_numpy(np.float64), y, str(path), row=row, columns=[*features.columns])
+
+
+def _classes_of_column(text: Any) -> Any:
+    """The series of labels as numbers, or as text where numbers would make one of 007 and 7."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(text, errors="coerce")
+    if numbers.isna().any() or numbers.nunique() < text.nunique():
+        return text
+    is_written_so = numbers.dtype.kind in "iu" and (numbers.astype(str) == text).all()
+    return numbers if numbers.dtype.kind == "f" or is_written_so else text
 
 
 def _separator(path: Path) -> str:
@@ -192,7 +204,13 @@ def _is_number(text: str) -> bool:
 
 def folder(path: Path, side: int | None) -> Found:
     """Images, one folder a class; see `sets.from_folder`."""
-    from PIL import Image
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{path} holds images, and pillow, by which they are read, is not installed:"
+            " pip install pillow"
+        ) from error
 
     if not path.is_dir():
         raise ValueError(
@@ -344,6 +362,8 @@ def checked(
 
 
 def _array(values: Any, name: str) -> np.ndarray:
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries: fill them in or leave their rows out")
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
@@ -372,6 +392,8 @@ def _features(x: Any, name: str, row: Row, columns: Sequence[Any]) -> np.ndarray
         feature = columns[place[1]] if columns else f"feature {where}"
         asked = "fill it in or leave the row out" if not is_finite[tuple(place)] else "scale it"
         raise ValueError(f"{row(place[0])}: {feature} is {value}: {asked}")
+    if x.ndim == 2:
+        _check_float32(x, numbers, name, columns)
     if x.ndim > 2 and x.dtype != np.uint8:
         low, high = x.min(), x.max()
         if low < 0 or high > 1:
@@ -379,6 +401,21 @@ def _features(x: Any, name: str, row: Row, columns: Sequence[Any]) -> np.ndarray
                 f"{name} has pixels in [{low}, {high}] of type {x.dtype}: give [0, 1], or uint8"
             )
     return x if x.ndim > 2 and x.dtype == np.uint8 else numbers.astype(np.float32)
+
+
+def _check_float32(x: np.ndarray, rounded: np.ndarray, name: str, columns: Sequence[Any]) -> None:
+    """Raise ValueError where whole numbers of a column become equal in float32; of other numbers,
+    of which a few always do, where half of them do.
+    """
+    for j in np.flatnonzero((x != rounded).any(axis=0)):
+        n_given, n_left = len(np.unique(x[:, j])), len(np.unique(rounded[:, j]))
+        is_whole = (x[:, j] % 1 == 0).all()
+        if n_left < n_given and (is_whole or n_left <= n_given / 2):
+            feature = columns[j] if columns else f"feature {j}"
+            raise ValueError(
+                f"{name}: {feature} has {n_given} different values, and {n_left} in float32:"
+                " subtract its mean, or leave it out"
+            )
 
 
 def _labels(y: Any, n: int, name: str, row: Row) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Data of one's own: loaded as given, and refused where they would spoil a result."""
 
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,38 @@ def test_options_of_pandas_are_passed_on(frame, tmp_path):
     frame.to_csv(path, index=False, header=False, sep=";", decimal=",")
     split = data.from_csv(path, target=2, header=None, sep=";", decimal=",")
     assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
+
+
+def test_classes_of_a_table_are_told_apart_as_text(csv, frame):
+    frame.assign(kind=["007", "7", "8"] * 20).to_csv(csv, index=False)
+    assert data.from_csv(csv, "kind").classes == ("007", "7", "8")
+    frame.assign(kind=["007", "008", "010"] * 20).to_csv(csv, index=False)
+    assert data.from_csv(csv, "kind").classes == ("007", "008", "010")
+
+
+@pytest.mark.parametrize("as_written", [str, float])
+def test_classes_of_a_table_that_are_numbers_are_in_their_order(csv, frame, as_written):
+    frame.assign(kind=[*map(as_written, [9, 10, -1])] * 20).to_csv(csv, index=False)
+    assert data.from_csv(csv, "kind").classes == ("-1", "9", "10")
+
+
+def test_numbers_that_float32_rounds_may_be_used(rng):
+    x = rng.random((20_000, 1))  # some of so many are equal in float32
+    assert len(np.unique(x.astype(np.float32))) < len(x)
+    assert data.from_arrays(x, np.arange(20_000) % 2).n_classes == 2
+    assert data.from_arrays(np.arange(20)[:, None] * 2**25, np.arange(20) % 2).n_classes == 2
+
+
+def test_masked_array_without_a_masked_entry_is_an_array(rng):
+    x = rng.normal(size=(30, 4))
+    split = data.from_arrays(np.ma.array(x, mask=False), np.arange(30) % 3)
+    assert split.sha256 == data.from_arrays(x, np.arange(30) % 3).sha256
+
+
+def test_folder_without_pillow_says_what_to_install(pets, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ValueError, match="pillow, by which .* not installed: pip install pillow"):
+        data.from_folder(pets[0])
 
 
 def test_folder_comes_back_in_parts_of_its_images(pets):
@@ -250,6 +283,10 @@ def in_row(column, value):
 
 
 BAD_TABLES = {
+    "timestamps": (
+        lambda frame: frame.assign(length=1_700_000_000 + frame["number"]),
+        "length has 60 different values, and 1 in float32: subtract its mean",
+    ),
     "missing feature": (in_row("length", None), "row 8 of the data: length is nan"),
     "infinite feature": (in_row("length", "inf"), "row 8 of the data: length is inf"),
     "too large": (in_row("length", 1e300), r"row 8 of the data: length is 1e\+300: scale it"),
@@ -318,6 +355,11 @@ BAD_ARRAYS = {
     "text": (X.astype(str), Y, {}, "x is of type <U32, not numeric"),
     "ragged": ([[1, 2], [3]], [0, 1], {}, "x is no array"),
     "nan": (np.where(X == 7, np.nan, X), Y, {}, "row 3 of x and y: feature 1 is nan"),
+    "timestamps": (1.7e9 + X, Y, {}, "arrays: x: feature 0 has 12 different values, and 1 in"),
+    "parts of a second": (1.7e9 + X / 7, Y, {}, "in float32: subtract its mean, or leave it out"),
+    "ids": (2**25 + X.astype(int), Y, {}, "feature 0 has 12 different values, and 7 in float32"),
+    "masked": (np.ma.masked_equal(X, 7), Y, {}, "x has masked entries: fill them in"),
+    "masked labels": (X, np.ma.masked_equal(Y, 1), {}, "y has masked entries: fill them in"),
     "mixed labels": (X, ["a", 1] * 6, {}, "y holds text and other labels"),
     "mixed objects": (X, np.array(["a", 1] * 6, object), {}, "y holds int and str"),
     "fraction": (X, Y + 0.5, {}, "row 0 of x and y: the label 0.5 is no class"),
