@@ -95,7 +95,7 @@ def sparsify_(
             "the model is itself a linear layer: put it into a module, or use layers.SparseLinear"
         )
     if generator is None:
-        generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        generator = _seeded_by_torch()
     check_type("generator", generator, torch.Generator)
     chosen = _chosen(model, filter)
     shapes = {name: (linear.in_features, linear.out_features) for name, linear in chosen.items()}
@@ -112,6 +112,10 @@ def sparsify_(
         if isinstance(module, nn.TransformerEncoder):
             module.use_nested_tensor = False  # and so does that of the whole encoder
     return list(chosen)
+
+
+def _seeded_by_torch() -> torch.Generator:
+    return torch.Generator().manual_seed(int(torch.randint(2**62, ())))
 
 
 def densify_(model: nn.Module) -> list[str]:
@@ -271,15 +275,14 @@ class Evolver:
         evolution: the rules; ``last_epoch`` is not used.
         every: steps from one update to the next, at least 1.
         steps: planned number of optimiser steps, at least 1.
-        until: share of them after which links stand still, in (0, 1]; None: they never do. An
-            update comes before.
+        until: share of them after which links stand still, in (0, 1]; None: they never do.
         averages: models that hold moving averages of the same weights, as
             ``torch.optim.swa_utils.AveragedModel``; their links move along.
         scaler: the gradient scaler of the loop, if there is one; rules by gradient see gradients
             divided by its scale.
-        generator: source of randomness, on the CPU.
-    Raises: ValueError if a value is out of range, the model has no sparse layer, or the optimiser
-        is of another kind or does not hold the values of a layer.
+        generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
+    Raises: ValueError if a value is out of range, no update would take place, the model has no
+        sparse layer, or the optimiser is of another kind or does not hold the values of a layer.
 
     Example:
         >>> net = nn.Sequential(SparseLinear(64, 32, density=0.1))
@@ -301,7 +304,7 @@ class Evolver:
         until: float | None = 0.75,
         averages: Sequence[nn.Module] = (),
         scaler: torch.amp.GradScaler | None = None,
-        generator: torch.Generator,
+        generator: torch.Generator | None = None,
     ) -> None:
         check_whole("every", every, least=1)
         check_whole("steps", steps, least=1)
@@ -313,6 +316,8 @@ class Evolver:
                 f"every = {every} leaves no update within {last} steps (until = {until}, steps ="
                 f" {steps}): give a smaller every, more steps or a larger until"
             )
+        if generator is None:
+            generator = _seeded_by_torch()
         check_type("generator", generator, torch.Generator)
         if evolution is not None:
             check_type("evolution", evolution, Evolution)
@@ -354,9 +359,9 @@ class Evolver:
                 " density_schedule 'constant' and no redistribution"
             )
         if self.is_shared:
-            state = [generator.get_state()]
+            state = [self.generator.get_state()]
             dist.broadcast_object_list(state)
-            generator.set_state(state[0])
+            self.generator.set_state(state[0])
         self.steps_taken = 0
         self.collector = Collector(self.scaler)
         if isinstance(optimiser, ADAM):
@@ -381,12 +386,21 @@ class Evolver:
         return {
             "steps_taken": self.steps_taken,
             "n_at_start": dict(self.n_at_start),
+            "widths": self._widths(),
             "generator": self.generator.get_state(),
             "seen": {name: list(batches) for name, batches in self.collector.batches.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well."""
+        """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well.
+
+        Raises: ValueError if it is of a model with other sparse layers.
+        """
+        if state["widths"] != self._widths():
+            raise ValueError(
+                "the state is of a model with other sparse layers: load it into an Evolver of the"
+                " model that it was taken of"
+            )
         self.collector.stop()
         self.steps_taken = state["steps_taken"]
         self.n_at_start = dict(state["n_at_start"])
@@ -394,6 +408,9 @@ class Evolver:
         self.collector = Collector(self.scaler)
         self.collector.batches = {name: list(batches) for name, batches in state["seen"].items()}
         self._collect_before_update()
+
+    def _widths(self) -> dict[str, tuple[int, int]]:
+        return {name: (each.in_features, each.out_features) for name, each in self.layers.items()}
 
     def _evolves(self, step: int) -> bool:
         return self.goes_on or step <= self.last

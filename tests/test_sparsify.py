@@ -354,6 +354,47 @@ def test_training_resumes_to_the_same_bits(rules, every, saved):
     assert same(net.parameters(), again[0].parameters())
 
 
+def test_an_evolver_of_a_network_that_was_loaded_before_goes_on_with_the_schedule():
+    net, optimiser, evolver = made(with_momentum, FEWER)
+    train(net, optimiser, evolver, 4)
+    states = copy.deepcopy([part.state_dict() for part in (net, optimiser, evolver)])
+    train(net, optimiser, evolver, 8, first=4)
+    again = mlp()
+    sparsify_(again, density=0.2)
+    again.load_state_dict(states[0])  # with fewer links than at the start
+    other = with_momentum(again.parameters(), 0.05)
+    other.load_state_dict(states[1])
+    resumed = Evolver(again, other, FEWER, every=3, steps=12, generator=seeded(1))
+    resumed.load_state_dict(states[2])
+    train(again, other, resumed, 8, first=4)
+    assert same(links_of(net), links_of(again))
+    assert same(net.parameters(), again.parameters())
+
+
+@pytest.mark.parametrize("layers", [{"0": nn.Linear(20, 31)}, {"hidden": nn.Linear(20, 30)}])
+def test_a_state_of_another_model_is_refused(layers):
+    _, _, evolver = made()
+    other = nn.ModuleDict({**layers, "2": nn.Linear(30, 5)})
+    sparsify_(other, density=0.2)
+    optimiser = torch.optim.SGD(other.parameters(), lr=0.05)
+    another = Evolver(other, optimiser, RIGL, every=3, steps=12, generator=seeded())
+    with pytest.raises(ValueError, match="the state is of a model with other sparse layers"):
+        another.load_state_dict(evolver.state_dict())
+    assert another.steps_taken == 0
+
+
+def test_without_a_generator_draws_follow_the_seed_of_torch():
+    links = []
+    for seed in (0, 0, 1):
+        net = mlp()
+        sparsify_(net, density=0.2, generator=seeded())
+        optimiser = torch.optim.SGD(net.parameters(), lr=0.05)
+        torch.manual_seed(seed)
+        Evolver(net, optimiser, every=1, steps=2).step()
+        links.append(links_of(net))
+    assert same(links[0], links[1]) and not same(links[0], links[2])
+
+
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
 @pytest.mark.parametrize("amsgrad", [False, True])
 def test_a_link_grown_late_takes_the_steps_of_a_new_adam(kind, amsgrad):
@@ -378,6 +419,34 @@ def test_a_link_grown_late_takes_the_steps_of_a_new_adam(kind, amsgrad):
         single.grad = gradient[new].clone()
         fresh.step()
         torch.testing.assert_close(net[0].values.detach()[new], single.detach())
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_a_step_that_a_scaler_skips_is_none_of_a_link(kind):
+    net = nn.Sequential(nn.Linear(4, 3, bias=False)).double()
+    sparsify_(net, density=0.5, generator=seeded())
+    optimiser, scaler = kind(net.parameters(), lr=0.01, fused=True), torch.amp.GradScaler("cpu")
+    rule = Evolution(drop_fraction=0.5)
+    evolver = Evolver(net, optimiser, rule, every=20, steps=30, until=1, generator=seeded())
+    gradients = torch.rand(30, 6, generator=seeded(), dtype=torch.float64)
+    gradients[[22, 25]] = float("inf")
+    new, single, fresh = None, None, None
+    for step, gradient in enumerate(gradients):
+        optimiser.zero_grad()
+        scaler.scale((net[0].values * gradient).sum()).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        evolver.step()
+        if step == 19:
+            new = (net[0].values == 0).nonzero().squeeze(1)
+            single = nn.Parameter(torch.zeros(len(new), dtype=torch.float64))
+            fresh = kind([single], lr=0.01)
+        elif step > 19 and gradient.isfinite().all():
+            single.grad = gradient[new].clone()
+            fresh.step()
+        if step > 19:
+            torch.testing.assert_close(net[0].values.detach()[new], single.detach())
+    assert len(new) > 0 and scaler.get_scale() == 2.0**14  # halved twice
 
 
 def test_by_the_count_of_the_layer_the_first_step_would_be_three_times_as_large():
