@@ -308,8 +308,9 @@ class Evolution:
         Source: [Liu2021], gradual pruning, as ``pruning_uniform`` in
         ``CIFAR/sparselearning/core.py`` of the authors' repository (VITA-Group/GraNet);
         [Zhang2025], Section 3.3, as ``s_shape`` in ``llm/dst_scheduler.py`` of theirs.
-        Departs: by layer, in proportion to its links at the start; GraNet's main variant ranks the
-        weights of all layers together.
+        Departs: by layer, in proportion to its links at the start. GraNet's main variant ranks the
+        weights of all layers together; ``pruning_uniform`` holds the last layer at a density of .2
+        from a sparsity of .8 on, and prunes the others more for that.
         """
         u = min(1.0, done / min(self.schedule_end, last))
         if self.density_schedule == "cubic":
@@ -347,10 +348,10 @@ def evolve_(
         seen: ``x`` (n_in, B) and ``grad_y`` (n_out, B), which rules by gradient need, and
             ``batch_sizes``, ``steps`` and ``done``, as in :class:`lib.growth.Site`.
     Returns: number of links dropped, equal to the number grown.
-    Raises: ValueError if there is no room for the new links, the grow rule gives keys that are
-        taken, not ascending or not as many as were dropped, or the evolution changes the number of
-        links, which :func:`evolve_layers_` does; if the optimiser is of another kind, or is not
-        given although there is one.
+    Raises: ValueError if there is no room for the new links, a rule gives something else than it
+        should, the grow rule gives keys that are taken, not ascending or not as many as were
+        dropped, or the evolution changes the number of links, which :func:`evolve_layers_` does;
+        if the optimiser is of another kind, or is not given although there is one.
     """
     if evolution.changes_numbers:
         raise ValueError(
@@ -379,8 +380,12 @@ def evolve_layers_(
     fewer where their number falls.
 
     Of n links that shall become m, :math:`n - (1 - \zeta) m` are dropped: those that are pruned
-    and a fraction :math:`\zeta` of the others. As ``"sign"`` rounds down for each sign, a layer of
-    few links may keep one more.
+    and a fraction :math:`\zeta` of the others, by one call of the drop rule. As
+    ``"sign"`` rounds down for each sign, a layer of few links may keep one more.
+
+    Departs: CHTss [Zhang2025] first prunes n - m links for good, those of smallest relative
+    importance, and then removes the fraction by a soft draw; with ``drop="soft"`` one soft draw
+    does both here.
 
     Args:
         layers: by name, changed in place.
@@ -393,8 +398,11 @@ def evolve_layers_(
         last: epoch, or step, of the last update, at which a ``density_schedule`` has ended; None:
             ``epochs``.
     Returns: number of links grown in all.
-    Raises: ValueError as :func:`evolve_` does, or if redistribution finds no momentum.
+    Raises: ValueError as :func:`evolve_` does, if ``epoch`` is none of ``epochs``, or if
+        redistribution finds no momentum.
     """
+    check_whole("epochs", epochs, least=1)
+    check_whole("epoch", epoch, least=1, most=epochs)
     fraction = evolution.fraction_at_epoch(epoch, epochs)
     done = epoch / epochs
     numbers = {name: layer.nnz for name, layer in layers.items()}
@@ -527,13 +535,13 @@ def _drop(
     n_in, n_out = layer.support.n_in, layer.support.n_out
     keys = layer.support.keys.cpu()
     site = Site(n_in, n_out, keys, values=layer.values.detach(), state=state, **seen)
-    is_dropped = evolution.drop_rule(site, fraction, generator=generator).cpu().numpy()
-    if is_dropped.shape != (layer.nnz,) or is_dropped.dtype != bool:
-        name = getattr(evolution.drop, "__name__", evolution.drop)
+    is_dropped = evolution.drop_rule(_copy(site), fraction, generator=generator)
+    if not _is_vector(is_dropped, layer.nnz, torch.bool):
         raise ValueError(
-            f"drop rule {name} gave {is_dropped.dtype} of shape {is_dropped.shape}: bool of shape"
-            f" ({layer.nnz},) is needed, True where a link is dropped"
+            f"drop rule {_gave(evolution.drop, is_dropped)}: bool of shape ({layer.nnz},) is"
+            " needed, True where a link is dropped"
         )
+    is_dropped = is_dropped.cpu().numpy()
     crow, col = layer.support.crow.cpu().numpy(), layer.support.col.cpu().numpy()
     kept_keys, origin = links.kept_links(crow, col, n_in, is_dropped)
     kept = torch.from_numpy(origin).to(site.values.device)
@@ -556,17 +564,41 @@ def _grow_(
     optimiser: torch.optim.Optimizer | None,
 ) -> None:
     """Give the layer the links that are left and n that grow."""
-    grown = evolution.grow_rule(left.site, n, generator=generator).cpu().numpy()
-    if len(grown) != n:
-        name = getattr(evolution.grow, "__name__", evolution.grow)
-        raise ValueError(f"growth by {name} gave {len(grown)} keys: {n} are needed")
-    keys, origin, new = links.merge(left.keys, left.origin, grown)
+    grown = evolution.grow_rule(_copy(left.site), n, generator=generator)
+    if not _is_vector(grown, n, torch.int64):
+        raise ValueError(
+            f"grow rule {_gave(evolution.grow, grown)}: {n} keys, a tensor of int64, are needed"
+        )
+    keys, origin, new = links.merge(left.keys, left.origin, grown.cpu().numpy())
     start = torch.zeros(n)
     if evolution.new_std > 0:
         start = evolution.new_std * torch.randn(n, generator=generator, dtype=torch.float64)
     _replace_(layer, keys, origin, new, start, optimiser)
     if evolution.reset_state:
         _reset_state_(layer, optimiser)
+
+
+def _copy(site: Site) -> Site:
+    """The site for a rule, which may write to what it sees of the links."""
+    return replace(
+        site,
+        occupied_keys=site.occupied_keys.clone(),
+        kept_keys=None if site.kept_keys is None else site.kept_keys.clone(),
+        values=site.values.clone(),
+        state={name: entry.clone() for name, entry in site.state.items()},
+    )
+
+
+def _is_vector(result: Any, length: int, dtype: torch.dtype) -> bool:
+    return torch.is_tensor(result) and result.shape == (length,) and result.dtype == dtype
+
+
+def _gave(rule: str | Callable[..., Tensor], result: Any) -> str:
+    """The name of a rule, and what it gave."""
+    what = f"a {type(result).__name__}"
+    if torch.is_tensor(result):
+        what = f"{str(result.dtype).removeprefix('torch.')} of shape {tuple(result.shape)}"
+    return f"{getattr(rule, '__name__', rule)} gave {what}"
 
 
 def _replace_(

@@ -323,6 +323,10 @@ def test_drop_fraction_is_constant_or_falls_by_a_cosine(epoch, constant, cosine)
         ({"new_std": -1.0}, "new_std = "),
         ({"new_std": math.nan}, "new_std = "),
         ({"gradient_batches": 0}, "gradient_batches = 0"),
+        (
+            {"gradient_batches": 2.5},
+            r"gradient_batches = 2\.5 is out of range: give a whole number",
+        ),
         ({"density_schedule": "square"}, "unknown density_schedule 'square': known are constant, "),
         ({"density_schedule": "cubic"}, r"final_share = 1.0 is out of range: give one in \(0, 1\)"),
         ({"density_schedule": "cubic", "final_share": 0}, "final_share = 0 is out of range"),
@@ -659,6 +663,77 @@ def test_a_drop_rule_gets_gradients_if_it_asks_for_them_also_where_nothing_grows
     settings = Settings(epochs=2, batch_size=64, evolution=Evolution(drop=drop))
     fit(net, split, settings, seed=0)
     assert [gradient.shape for gradient in seen] == [(20, 64), (20, 64)]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "epochs", "sentence"),
+    [
+        (1, 0, "epochs = 0 is out of range: give a whole number, at least 1"),
+        (0, 5, "epoch = 0 is out of range: give a whole number, from 1 to 5"),
+        (6, 5, "epoch = 6 is out of range: give a whole number, from 1 to 5"),
+    ],
+)
+def test_an_update_at_no_epoch_is_refused(epoch, epochs, sentence):
+    layers = {"a": SparseLinear(4, 2, density=0.5)}
+    with pytest.raises(ValueError, match=sentence):
+        evolution.evolve_layers_(layers, Evolution(), epoch, epochs, generator=seeded(0))
+
+
+def test_a_rule_that_writes_to_what_it_sees_changes_neither_weights_nor_momentum():
+    def drop(site, fraction, *, generator):
+        is_dropped = drop_youngest(site, fraction, generator=generator)
+        site.values.zero_(), site.state["momentum_buffer"].zero_(), site.link_keys.zero_()
+        return is_dropped
+
+    seen = []
+
+    def grow(site, n, *, generator):
+        seen.append((site.values.tolist(), site.state["momentum_buffer"].tolist()))
+        keys = grow_first(site, n, generator=generator)
+        site.values.zero_(), site.state["momentum_buffer"].zero_(), site.link_keys.zero_()
+        return keys
+
+    layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
+    layer.values.data = torch.tensor([4.0, 3.0, 2.0, 1.0])
+    optimiser = mark(layer, "SGD")  # momenta 1, 2, 3, 4
+    how = {"fraction": 0.5, "generator": seeded(0), "optimiser": optimiser}
+    evolve_(layer, Evolution(drop, grow), **how)
+    assert layer.support.keys.tolist() == DESIRED and layer.values.tolist() == [0, 4, 0, 3]
+    assert optimiser.state[layer.values]["momentum_buffer"].tolist() == [0, 1, 0, 2]
+    assert seen == [([4, 3], [1, 2])]
+
+
+def as_list(site, n, *, generator):
+    return grow_first(site, n, generator=generator).tolist()
+
+
+def as_column(site, n, *, generator):
+    return grow_first(site, n, generator=generator).unsqueeze(1)
+
+
+def as_floats(site, n, *, generator):
+    return grow_first(site, n, generator=generator).float()
+
+
+def drop_as_list(site, fraction, *, generator):
+    return drop_youngest(site, fraction, generator=generator).tolist()
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentence"),
+    [
+        ({"grow": as_list}, "grow rule as_list gave a list: 2 keys, a tensor of int64"),
+        ({"grow": as_column}, r"grow rule as_column gave int64 of shape \(2, 1\): 2 keys, a tens"),
+        ({"grow": as_floats}, r"grow rule as_floats gave float32 of shape \(2,\): 2 keys, a tens"),
+        ({"drop": drop_as_list}, r"drop rule drop_as_list gave a list: bool of shape \(4,\) is"),
+    ],
+)
+def test_a_rule_that_gives_something_else_is_named(rules, sentence):
+    layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
+    evolving = Evolution(**{"drop": drop_youngest, "grow": grow_first, **rules})
+    with pytest.raises(ValueError, match=sentence):
+        evolve_(layer, evolving, fraction=0.5, generator=seeded(0))
+    assert layer.support.keys.tolist() == [1, 3, 4, 6]
 
 
 def test_a_drop_rule_that_gives_no_mask_is_named():
