@@ -59,7 +59,7 @@ class SparseLinear(nn.Module):
         density: fraction of the in_features · out_features positions with a link, in (0, 1]; or
             give
         er_epsilon: the SET parameter, :func:`lib.support.erdos_renyi_density`; or give
-        support: the links themselves.
+        support: the links themselves, as those of :func:`lib.support.local_support`.
         bias: whether to add :math:`\beta`.
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
         draw: how links are drawn, see :func:`lib.support.random_support`.

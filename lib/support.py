@@ -233,7 +233,7 @@ def random_support(
     Returns: the support.
     Raises: ValueError if the density or the draw is out of range.
     """
-    check_number("density", density, lambda density: 0 < density <= 1, "a fraction in (0, 1]")
+    _check_density(density)
     _check_widths(n_in, n_out)
     positions = n_in * n_out
     if draw == "exact":
@@ -248,6 +248,70 @@ def random_support(
     else:
         raise ValueError(f"draw {draw!r} is unknown: 'exact', 'bernoulli' or 'with_replacement'")
     return support_from_keys(keys, n_in, n_out)
+
+
+def local_support(
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    density: float,
+    reach: float,
+    *,
+    generator: torch.Generator,
+) -> Support:
+    r"""Support of receptive fields: neurons lie on grids over an image, and every link joins two
+    that are near. Links are drawn uniformly among all near pairs.
+
+    .. math:: |y_i - y_j| \le r, \quad |x_i - x_j| \le r
+
+    with the places (y, x) of output neuron i and input neuron j, in steps of the grid of inputs,
+    and r the ``reach``; the square is cut off at the border of the image. The neurons of all
+    channels at a place see all channels of the inputs. Neuron (c, y, x) has the number that
+    flattening an image (channels, height, width) gives it. A grid of outputs of another height or
+    width covers the same image.
+
+    Args:
+        inputs, outputs: channels, height and width of the two grids; their products are the widths
+            of the layer.
+        density: fraction of *all* positions with a link, in (0, 1];
+            round(density · n_in · n_out) links are drawn, without replacement.
+        reach: largest distance of a link along each side of the image, at least 0.
+        generator: source of randomness, on the CPU.
+    Returns: the support. Time and memory O(near pairs).
+    Raises: ValueError if a size, the density or the reach is out of range, or there are fewer near
+        pairs than links.
+
+    Example:
+        >>> near = local_support((3, 32, 32), (3, 32, 32), 0.01, 2, generator=torch.Generator())
+        >>> near.nnz  # SparseLinear(3072, 3072, support=near)
+        94372
+    """
+    _check_density(density)
+    for name, grid in (("inputs", inputs), ("outputs", outputs)):
+        if len(grid) != 3 or min(grid) < 1:
+            raise ValueError(f"{name} = {tuple(grid)}: give channels, height and width")
+    if not reach >= 0:
+        raise ValueError(f"reach = {reach} is out of range: give 0 or a positive number")
+    n_in, n_out = math.prod(inputs), math.prod(outputs)
+    rows = cols = torch.zeros(1, dtype=torch.int64)
+    for below, above, furthest in zip(inputs, outputs, (math.inf, reach, reach), strict=True):
+        place = (torch.arange(above, dtype=torch.float64) + 0.5) * below / above - 0.5
+        is_near = (torch.arange(below) - place[:, None]).abs() <= furthest
+        output, input_ = is_near.nonzero(as_tuple=True)
+        rows = (rows[:, None] * above + output).flatten()
+        cols = (cols[:, None] * below + input_).flatten()
+    keys = (rows * n_in + cols).sort().values
+    n = round(density * n_in * n_out)
+    if n > len(keys):
+        raise ValueError(
+            f"reach = {reach} leaves {len(keys)} positions for {n} links: give a larger reach or a"
+            " lower density"
+        )
+    drawn = draw_free_keys(len(keys), n, generator=generator)
+    return support_from_keys(keys[drawn], n_in, n_out)
+
+
+def _check_density(density: float) -> None:
+    check_number("density", density, lambda density: 0 < density <= 1, "a fraction in (0, 1]")
 
 
 def _binomial(n: int, p: float, generator: torch.Generator) -> int:

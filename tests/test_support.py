@@ -13,6 +13,7 @@ from lib.support import (
     Support,
     draw_free_keys,
     erdos_renyi_density,
+    local_support,
     make_support,
     random_support,
     shared_out,
@@ -274,3 +275,78 @@ def test_the_largest_remainders_go_up():
         "b": pytest.approx(8 / 3),
         "c": pytest.approx(16 / 3),
     }
+
+
+# receptive fields
+
+
+def places(grid):
+    """(channels · height · width, 2) int64, row and column of each neuron in a flattened image."""
+    channels, height, width = grid
+    index = torch.arange(channels * height * width).view(grid)
+    row, column = index // width % height, index % width
+    return torch.stack([row, column], dim=-1).view(-1, 2)
+
+
+@pytest.mark.parametrize("reach", [2, 3, 8])
+def test_local_links_are_as_many_as_asked_and_all_within_the_square(reach, generator):
+    grid = 3, 32, 32
+    support = local_support(grid, grid, 0.01, reach, generator=generator)
+    place = places(grid)
+    distance = (place[support.row.long()] - place[support.col.long()]).abs().amax(dim=1)
+    assert is_valid(support)
+    assert support.nnz == round(0.01 * 3072**2)
+    assert distance.max() == reach
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2.5, 9])
+def test_as_many_local_links_as_there_are_near_pairs_are_all_of_these(reach, generator):
+    inputs, outputs = (2, 5, 4), (3, 5, 4)
+    apart = (places(outputs)[:, None] - places(inputs)).abs().amax(dim=2)
+    is_near = apart <= reach
+    density = is_near.double().mean().item()
+    support = local_support(inputs, outputs, density, reach, generator=generator)
+    assert support.keys.tolist() == is_near.flatten().nonzero()[:, 0].tolist()
+
+
+@pytest.mark.parametrize(("n", "reach"), [(32, 2), (32, 3), (28, 4)])
+def test_near_pairs_are_as_many_as_the_closed_form_says(n, reach, generator):
+    pairs = ((2 * reach + 1) * n - reach * (reach + 1)) ** 2
+    sizes = (1, n, n), (1, n, n)
+    assert local_support(*sizes, pairs / n**4, reach, generator=generator).nnz == pairs
+    sentence = f"reach = {reach} leaves {pairs} positions for {pairs + 1} links"
+    with pytest.raises(ValueError, match=sentence):
+        local_support(*sizes, (pairs + 1) / n**4, reach, generator=generator)
+
+
+def test_local_links_are_drawn_uniformly_among_near_pairs(generator):
+    grid, n_draws = (2, 4, 3), 4000
+    pairs = torch.arange(24 * 24)
+    apart = (places(grid)[:, None] - places(grid)).abs().amax(dim=2)
+    is_near = (apart <= 1).flatten()
+    counts = torch.zeros(len(pairs))
+    for _ in range(n_draws):
+        counts[local_support(grid, grid, 0.1, 1, generator=generator).keys] += 1
+    assert counts[~is_near].sum() == 0
+    assert uniformity(counts[is_near], n_draws, round(0.1 * 24 * 24)) > 0.001
+
+
+def test_coarser_grid_of_outputs_covers_the_same_image(generator):
+    support = local_support((1, 4, 4), (1, 2, 2), 0.25, 0.5, generator=generator)
+    corners = [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    assert support.col.view(4, 4).tolist() == corners
+
+
+@pytest.mark.parametrize(
+    ("inputs", "density", "reach", "sentence"),
+    [
+        ((3, 4), 0.1, 1, r"inputs = \(3, 4\): give channels, height and width"),
+        ((3, 0, 4), 0.1, 1, r"inputs = \(3, 0, 4\)"),
+        ((1, 4, 4), 0, 1, "density = 0 is out of range"),
+        ((1, 4, 4), 0.1, -1, "reach = -1 is out of range"),
+        ((1, 4, 4), 0.1, math.nan, "reach = nan is out of range"),
+    ],
+)
+def test_wrong_receptive_fields_are_refused(inputs, density, reach, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        local_support(inputs, (1, 4, 4), density, reach, generator=seeded(0))

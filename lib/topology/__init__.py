@@ -28,7 +28,7 @@ from .graphs import (
     to_matrices,
     to_networkx,
 )
-from .nulls import random_degrees, switch_links
+from .nulls import random_degrees, shuffle_inputs, switch_links
 
 __all__ = [
     "active_neurons",
@@ -46,6 +46,7 @@ __all__ = [
     "link_degree",
     "random_degrees",
     "recorded_epochs",
+    "shuffle_inputs",
     "switch_links",
     "to_matrices",
     "to_networkx",

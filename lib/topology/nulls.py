@@ -45,6 +45,22 @@ def switch_links(
     return support_from_keys(keys, support.n_in, support.n_out), origin
 
 
+def shuffle_inputs(support: Support, *, generator: torch.Generator) -> Support:
+    """The same links after the input neurons have changed places, all permutations being equally
+    likely: every output neuron keeps its number of links, and two that shared inputs share as many.
+
+    In a layer that was drawn by distance (:func:`lib.support.local_support`) nothing is near any
+    more, while the layer is the same graph.
+
+    Args:
+        support: the links.
+        generator: source of randomness, on the CPU.
+    """
+    place = torch.randperm(support.n_in, generator=generator)
+    keys = support.row.long() * support.n_in + place[support.col.long()]
+    return support_from_keys(keys.sort().values, support.n_in, support.n_out)
+
+
 def _switch_(
     col: list[int],
     row_keys: list[int],

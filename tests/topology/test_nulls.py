@@ -35,6 +35,23 @@ def test_switching_keeps_degrees_and_repeats_no_link(density, generator):
     assert not torch.equal(switched.keys, support.keys)
 
 
+def test_shuffled_inputs_leave_the_layer_the_same_graph(generator):
+    support = random_support(30, 20, 0.2, generator=generator)
+    shuffled = topology.shuffle_inputs(support, generator=generator)
+    before, after = torch.zeros(2, 20, 30, dtype=torch.int64)
+    before[support.row.long(), support.col.long()] = 1
+    after[shuffled.row.long(), shuffled.col.long()] = 1
+    assert not torch.equal(after, before)
+    assert torch.equal(after @ after.T, before @ before.T)  # links, and inputs that two share
+    assert sorted(after.T.tolist()) == sorted(before.T.tolist())
+
+
+def test_every_input_takes_every_place_equally_often(generator):
+    support = make_support(torch.tensor([0]), torch.tensor([2]), 4, 1)
+    places = [int(topology.shuffle_inputs(support, generator=generator).col) for _ in range(400)]
+    assert uniformity(places, dict.fromkeys(range(4), 0.25)) > 0.001
+
+
 def graphs(row_degrees, column_degrees):
     """Keys of every 3 × 3 graph with these degrees."""
     every = []
