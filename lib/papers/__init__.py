@@ -23,7 +23,7 @@ from lib.runs.progress import no_progress
 from lib.runs.record import Record
 from lib.runs.records import Store
 
-ROOMS = ("set", "adaptive_topology", "local_learning", "pruning", "splash")
+ROOMS = ("set", "adaptive_topology", "local_learning", "pruning", "splash", "frontier")
 
 
 def gather(rooms: list[ModuleType]) -> tuple[dict[str, Experiment], dict[str, Claim], pd.DataFrame]:

@@ -1,0 +1,84 @@
+"""Training from links that start within receptive fields."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from lib import data
+from lib.layers import initial_values
+from lib.papers.shared.sparse_training import SparseTraining
+from lib.runs.experiment import Workspace
+from lib.support import local_support
+from lib.topology.nulls import shuffle_inputs
+
+
+@dataclass(frozen=True)
+class StartTraining(SparseTraining):
+    """Training on images whose hidden neurons lie on grids over the image, as many at each pixel;
+    links start near their neuron, see :func:`lib.support.local_support`, with the density of the
+    layer.
+
+    Args:
+        reaches: of each hidden layer, in pixels; empty: links start anywhere.
+        shuffled: whether the inputs of every layer then change places, see
+            :func:`lib.topology.nulls.shuffle_inputs`: a control of the same degrees.
+    Raises: ValueError if there are not as many reaches as hidden layers, or no density.
+    """
+
+    reaches: tuple[int, ...] = ()
+    shuffled: bool = False
+
+    def check(self) -> None:
+        """Refuse what is out of range. Raises ValueError."""
+        super().check()
+        if self.reaches and len(self.reaches) != len(self.hidden):
+            raise ValueError(
+                f"reaches = {self.reaches} for hidden layers of {self.hidden}: give one each"
+            )
+        if self.reaches and self.density is None:
+            raise ValueError(f"reaches = {self.reaches} without a density: give one")
+        if self.shuffled and not self.reaches:
+            raise ValueError("shuffled = True without reaches: a random start has no places")
+
+    def prepare_(self, model: nn.Sequential, split: data.Split, workspace: Workspace) -> None:
+        """Give the hidden layers links that start near.
+
+        Raises: ValueError if examples are no images, or hidden neurons do not share out over the
+            pixels.
+        """
+        super().prepare_(model, split, workspace)
+        if not self.reaches:
+            return
+        generator = torch.Generator().manual_seed(2 * 10**6 + self.seed)  # not of random links
+        places = torch.Generator().manual_seed(3 * 10**6 + self.seed)  # so all else is the same
+        grids = list(pairwise(self.grids(split.x_train.shape[1:])))
+        for i, (inputs, outputs) in enumerate(grids):
+            layer = model.get_submodule(f"linear{i + 1}")
+            near = inputs, outputs, self.density, self.reaches[i]
+            support = local_support(*near, generator=generator)
+            if self.shuffled:
+                support = shuffle_inputs(support, generator=places)
+            layer.support = support
+            values = initial_values(support, self.start, generator=generator)
+            layer.replace_values_(values.to(layer.values))
+
+    def grids(self, image: tuple[int, ...]) -> list[tuple[int, int, int]]:
+        """Channels, height and width of the input and of each hidden layer.
+
+        Args:
+            image: shape of an example, (height, width) or (channels, height, width).
+        """
+        if len(image) not in (2, 3):
+            raise ValueError(f"an example has shape {tuple(image)}: receptive fields need images")
+        *channels, height, width = image
+        grids = [(*(channels or [1]), height, width)]
+        for n in self.hidden:
+            if n % (height * width):
+                raise ValueError(
+                    f"{n} hidden neurons do not share out over {height} x {width} pixels: give a"
+                    f" multiple of {height * width}"
+                )
+            grids.append((n // (height * width), height, width))
+        return grids
