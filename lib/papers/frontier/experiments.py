@@ -28,6 +28,7 @@ SCALES: dict[str, Fields] = {
     "quick": {**LARGE, "epochs": 3, "limit": 5000, "test_images": 2000},
     "paper": {**LARGE, "epochs": 100},
 }
+IMAGES = {"digits": (8, 8), "cifar10": (3, 32, 32)}  # shapes of examples
 REACHES = {"digits": (1, 1, 2), "cifar10": (2, 2, 3)}
 SEEDS = {  # by method
     "smoke": {"rigl": 1, "fixed": 1},
