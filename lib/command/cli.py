@@ -510,6 +510,18 @@ def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
 # -------------------------------------------------------------------------------------- claims
 
 
+@commands.command("recipe", short_help="How our most accurate networks are made.")
+@click.argument("name", required=False)
+def show_recipe(name: str | None) -> None:
+    """Show the recipe NAME: settings, accuracy by epoch, result, and what makes it again.
+
+    Without NAME, the names of all.
+    """
+    from lib.papers.frontier import recipes
+
+    print("\n".join(recipes.RECIPES) if name is None else recipes.card(name))
+
+
 @commands.command("claims", short_help="What the papers claim, and what we found.")
 @click.argument("claims", nargs=-1, metavar="[CLAIM]...")
 @_profile("paper")

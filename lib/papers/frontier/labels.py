@@ -8,6 +8,6 @@ from lib.report.labels import look
 STARTS = {
     "random start": look("random start", "#de8f05", "-."),
     "local start": look("local start", "#0173b2", "-"),
-    "places shuffled": look("local start, places shuffled", "#cc78bc", "--"),
+    "places shuffled": look("places shuffled", "#cc78bc", "--"),
 }
 LABELS = dataclasses.replace(labels.LABELS, methods={**labels.LABELS.methods, **STARTS})

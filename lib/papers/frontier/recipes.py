@@ -1,0 +1,103 @@
+"""Recipes: how the most accurate networks of this room are made, what they reach, and the networks.
+
+python -m lib recipe cifar10-1pct
+
+from lib.papers.frontier import recipes
+network = recipes.load("cifar10-1pct")
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from lib.names import check_known
+from lib.papers.frontier.experiments import EXPERIMENTS, LOCAL
+from lib.papers.shared import trained
+from lib.report.intervals import t_interval
+from lib.report.labels import dataset as dataset_name
+from lib.runs.experiment import catalogue
+from lib.runs.record import Record
+from lib.runs.records import Store
+
+SETTINGS = (
+    *("epochs", "batch_size", "learning_rate", "schedule", "momentum", "weight_decay", "dropout"),
+    *("augmentation", "averaging", "density", "reaches", "drop", "grow"),
+)
+EPOCHS = (1, 2, 5, 10, 20, 50, 100, 200)  # of the curve
+STORE = Store(catalogue(EXPERIMENTS))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What chooses the runs of a recipe among those of an experiment."""
+
+    experiment: str
+    method: str
+    variant: str
+
+
+RECIPES = {"cifar10-1pct": Recipe("cifar10_start", "rigl", LOCAL)}
+
+
+def runs_of(name: str, profile: str = "paper") -> list:
+    """The runs of a recipe, a seed each. Raises ValueError with the nearest name."""
+    check_known("recipe", name, RECIPES)
+    recipe = RECIPES[name]
+    runs = STORE.experiments[recipe.experiment].runs(profile)
+    return [run for run in runs if (run.method, run.variant) == (recipe.method, recipe.variant)]
+
+
+def command(name: str, profile: str = "paper") -> str:
+    """What makes the runs of a recipe that are missing."""
+    recipe = RECIPES[name]
+    chosen = f'--set method={recipe.method} --set "variant={recipe.variant}"'
+    return f"python -m lib run {recipe.experiment} --profile {profile} {chosen}"
+
+
+def card(name: str, profile: str = "paper") -> str:
+    """A recipe as text: data set, settings, accuracy by epoch, result with its 95 % interval, time,
+    and what makes it again.
+
+    Raises: ValueError for an unknown recipe.
+    """
+    runs = runs_of(name, profile)
+    records = STORE.records(runs)
+    settings = {key: getattr(runs[0], key) for key in SETTINGS}
+    lines = {"data set": dataset_name(runs[0].dataset)}
+    lines["settings"] = ", ".join(f"{key} {value}" for key, value in settings.items())
+    lines |= _measured(records) if records else {"result": "not run"}
+    lines |= {
+        "command": command(name, profile),
+        "network": f'lib.papers.frontier.recipes.load("{name}")',
+    }
+    return "\n".join(f"{key:<10}{value}" for key, value in lines.items())
+
+
+def _measured(records: list[Record]) -> dict[str, str]:
+    """The lines of a card that records say."""
+    first = records[0]
+    links = int(first.metrics["links"].iloc[-1])
+    last = t_interval([100 * record.metrics["test_accuracy"].iloc[-1] for record in records])
+    interval = f" [{last.low:.2f}, {last.high:.2f}], {last.n} seeds" if last.n > 1 else ", one seed"
+    by_epoch = sum(record.metrics.set_index("epoch")["test_accuracy"] for record in records)
+    curve = by_epoch / len(records)
+    shown = [f"{100 * curve[epoch]:.1f} % at {epoch}" for epoch in EPOCHS if epoch in curve]
+    seconds = sum(record.environment["seconds"] for record in records) / len(records)
+    return {
+        "links": f"{links:,} of {first.environment['architecture']}",
+        "result": f"{last.value:.2f} %{interval}: test accuracy at the last epoch",
+        "curve": ", ".join(shown),
+        "seconds": f"{seconds:,.0f} a run",
+    }
+
+
+def load(name: str, profile: str = "paper") -> nn.Sequential:
+    """The trained network of a recipe, of seed 0, in evaluation mode; it takes images with pixels
+    from 0 to 1.
+
+    Raises: ValueError for an unknown recipe, or where its network is not stored.
+    """
+    run = runs_of(name, profile)[0]
+    for record in STORE.records([run]):
+        return trained.network(record)
+    raise ValueError(f"the network of {name} is not stored: {command(name, profile)}")

@@ -1,0 +1,62 @@
+"""A card says what the records say; the network is that of the record."""
+
+import pytest
+import torch
+
+from lib import data, train
+from lib.command import cli
+from lib.papers import EXPERIMENTS
+from lib.papers.frontier import recipes
+from lib.runs.records import Store
+
+NAME = "cifar10-1pct"
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    """Nothing is stored, in float32."""
+    torch.set_default_dtype(torch.float32)
+    store = Store(EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
+    monkeypatch.setattr(recipes, "STORE", store)
+    yield store
+    torch.set_default_dtype(torch.float64)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_recipe_has_five_seeds_on_all_training_images(name):
+    runs = recipes.runs_of(name)
+    assert [run.seed for run in runs] == list(range(5))
+    assert {(run.validation, run.limit) for run in runs} == {(0, None)}
+
+
+def test_card_of_what_was_not_run_says_so():
+    text = recipes.card(NAME)
+    assert "result    not run" in text
+    assert "CIFAR-10" in text and "learning_rate 0.1" in text and "reaches (2, 2, 3)" in text
+    with pytest.raises(ValueError, match="is not stored: python -m lib run cifar10_start"):
+        recipes.load(NAME)
+
+
+def test_card_and_network_are_those_of_the_record(store):
+    run = recipes.runs_of(NAME, "smoke")[0]
+    record = store.run(run)
+    store.ship(record)
+    text = recipes.card(NAME, "smoke")
+    last = 100 * record.metrics["test_accuracy"].iloc[-1]
+    assert f"result    {last:.2f} %, one seed" in text
+    assert f"{last:.1f} % at 2" in text
+    split = data.load("digits")
+    found = train.accuracy(recipes.load(NAME, "smoke"), split.x_test.float(), split.y_test)
+    assert found == pytest.approx(record.environment["final"]["test_accuracy"], abs=1e-12)
+
+
+def test_unknown_recipe_is_refused_with_the_nearest(capsys):
+    assert cli.main(["recipe", "cifar-1pct"]) == 1
+    assert "did you mean 'cifar10-1pct'" in capsys.readouterr().err
+
+
+def test_command_prints_the_card(capsys):
+    assert cli.main(["recipe", NAME]) == 0
+    assert capsys.readouterr().out.strip() == recipes.card(NAME)
+    assert cli.main(["recipe"]) == 0
+    assert NAME in capsys.readouterr().out
