@@ -1,0 +1,59 @@
+"""Notebook 60: every number of its text follows from the records and from what is published."""
+
+import pandas as pd
+
+from lib import papers
+from lib.paths import REFERENCE
+from tests.prose import Prose
+
+RUNS = papers.EXPERIMENTS["cifar10_start"].runs("paper")
+TUNING = papers.EXPERIMENTS["cifar10_start_tuning"].runs("paper")
+
+
+def published():
+    table = pd.read_csv(REFERENCE / "related_results.csv")
+    table = table.query("architecture == 'MLP 3072-3072-3072-3072-10'")
+    table = table.query("metric == 'test_accuracy_percent'")
+    return table.set_index("method")["value"]
+
+
+def test_numbers_of_the_text_follow():
+    text, others = Prose("60_accuracy_at_one_percent"), published()
+    text.says("of these widths reaches {:.2f} % with 1 % of the links", others.max())
+    text.says("A dense one reaches {:.2f} %", others["dense"])
+    below = others[others < others["dense"]]
+    assert set(below.index) == {"CHT", "SET"}
+    text.says("all rules but CHT and SET end above the dense network")
+    run = next(run for run in RUNS if run.reaches)
+    text.says("Reaches of {}, {} and {} pixels", *run.reaches)
+    assert {run.hidden for run in RUNS} == {(3072, 3072, 3072)}
+    text.says("three hidden layers of 3,072 neurons")
+    assert {run.density for run in RUNS} == {0.01}
+    text.says("networks of the same widths with 1 % of the links for 100 epochs")
+    links = 3 * round(0.01 * 3072**2) + 10 * 3072
+    text.says("They keep 1 % of the links there, and a dense output layer: {:,} links", links)
+    assert {run.validation for run in TUNING} == {5000}
+    text.says("We hold 5,000 training images back")
+    rates = sorted({run.learning_rate for run in TUNING})
+    assert rates[0] * 2 == rates[1] == RUNS[0].learning_rate
+    text.says("share one learning rate, {:g}. We also train each with half of it", rates[1])
+    text.says("Distance 0 is the place of the neuron itself")
+    assert not text.uncovered()
+
+
+def test_seeds_are_those_that_the_text_names():
+    text = Prose("60_accuracy_at_one_percent")
+    seeds = {
+        method: len({r.seed for r in RUNS if r.method == method}) for method in ("rigl", "fixed")
+    }
+    assert (seeds, len({run.seed for run in TUNING})) == ({"rigl": 5, "fixed": 3}, 2)
+    text.says("Five seeds of RigL and three of fixed links are planned for each start")
+    text.says("come two seeds on validation images")
+
+
+def test_text_says_that_nothing_was_run_while_that_is_so():
+    text = Prose("60_accuracy_at_one_percent").text
+    stored = papers.obtain("cifar10_start", "paper") + papers.obtain(
+        "cifar10_start_tuning", "paper"
+    )
+    assert ("Nothing yet" in text) == (not stored)
