@@ -37,6 +37,7 @@ def test_numbers_of_the_text_follow():
     rates = sorted({run.learning_rate for run in TUNING})
     assert rates[0] * 2 == rates[1] == RUNS[0].learning_rate
     text.says("share one learning rate, {:g}. We also train each with half of it", rates[1])
+    text.says("(some 13 core-hours)")
     text.says("Distance 0 is the place of the neuron itself")
     assert not text.uncovered()
 
