@@ -146,8 +146,9 @@ def five_papers() -> str:
     """
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     verdicts = (ROOT / "docs" / "VERDICTS.md").read_text(encoding="utf-8")
+    rooms = papers.PUBLISHED["paper"].drop_duplicates()  # those of papers, in their order
     lines = []
-    for paper, room in zip(ROW_OF_PAPER.finditer(readme), papers.BY_PAPER, strict=True):
+    for paper, room in zip(ROW_OF_PAPER.finditer(readme), rooms, strict=True):
         numbers = re.findall(r"notebooks/(\d)\d_", paper["notebooks"])
         books = [path for path in notebooks.find() if path.stem[0] in numbers]
         lines += [f"## {paper['name']}", ""]
