@@ -105,7 +105,10 @@ class Site:
 
     def _seen(self) -> tuple[Tensor, Tensor]:
         if self.x is None or self.grad_y is None:
-            raise ValueError("a rule needs the inputs and gradients of the layer: none given")
+            raise ValueError(
+                "a rule needs the inputs and gradients of the layer, but none are given: set"
+                " needs_gradient = True on the rule"
+            )
         return self.x, self.grad_y
 
 
