@@ -193,7 +193,7 @@ def test_unit_is_found_by_its_name():
     ("options", "sentence"),
     [
         ({"n_hinges": 6}, "S = 6 hinges cannot be symmetric: give a positive odd number, as 7"),
-        ({"n_hinges": -1}, "S = -1 hinges cannot be symmetric"),
+        ({"n_hinges": -1}, "n_hinges = -1"),
         ({"positions": (0, 2, 1, 3)}, r"hinges \(0, 2, 1, 3\) do not ascend from 0: give"),
         ({"positions": (0, 1, 1, 3)}, r"hinges \(0, 1, 1, 3\) do not ascend from 0"),
         ({"positions": (-1, 0, 1, 3)}, r"hinges \(-1, 0, 1, 3\) do not ascend from 0"),
