@@ -81,7 +81,6 @@ NAMES = {  # of values that stand above a panel
 AXES = {"epoch", "radius", "strength", "fraction", "number", "draw"}  # they say what a row is of
 METHOD_LOOKS: dict[str, Look] = {}
 NETWORK_NAMES: dict[str, str] = {}
-SPEAKING: set[str] = set()  # methods that are drawn in colour among many
 
 
 @dataclass(frozen=True)
@@ -91,14 +90,12 @@ class Labels:
     Args:
         methods: {name: its :func:`look`}.
         networks: {name of the experiment: text}.
-        speaking: methods that are drawn in colour where there are too many for all.
         axes: columns of its metrics whose numbers say what a row is of, as an epoch does
             (:func:`lib.report.frames.tidy`).
     """
 
     methods: Mapping[str, Look] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)
-    speaking: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
 
 
@@ -115,7 +112,6 @@ def add(labels: Labels) -> None:
         _check_same(kind, known, added)
     for _, known, added in additions:
         known.update(added)
-    SPEAKING.update(labels.speaking)
     AXES.update(labels.axes)
 
 

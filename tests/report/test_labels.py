@@ -19,7 +19,6 @@ def tables(monkeypatch):
     """Tables to which no paper has added."""
     for name in ("METHOD_LOOKS", "NETWORK_NAMES"):
         monkeypatch.setattr(labels, name, {})
-    monkeypatch.setattr(labels, "SPEAKING", set())
 
 
 @pytest.fixture
@@ -27,7 +26,6 @@ def room():
     return Labels(
         methods={"set": SET, "fixed": FIXED},
         networks={"mlp": "width 1000"},
-        speaking=("set",),
     )
 
 
@@ -45,7 +43,6 @@ def test_every_colour_is_one_that_matplotlib_knows():
 def test_labels_are_empty_unless_said():
     empty = Labels()
     assert empty.methods == empty.networks == {}
-    assert empty.speaking == ()
 
 
 def test_labels_are_frozen(room):
@@ -57,7 +54,6 @@ def test_labels_of_a_room_are_added(room):
     labels.add(room)
     assert labels.METHOD_LOOKS == room.methods
     assert labels.NETWORK_NAMES == room.networks
-    assert labels.SPEAKING == {"set"}
 
 
 def test_rooms_follow_each_other_in_the_tables(room):

@@ -12,5 +12,4 @@ LOOKS = {
     "jreg_units": look("BP + Jacobian of units", "#8a6d00", (0, (4, 2))),
     "specreg": look("BP + spectral", "#cc78bc", (0, (5, 1))),
 }
-SPEAKING = ("kh", "bp", "l2", "jreg", "jreg_units", "specreg", "kh_evolving", "kh_fixed")
-LABELS = Labels(LOOKS, speaking=SPEAKING)
+LABELS = Labels(LOOKS)

@@ -12,6 +12,5 @@ LOOKS = {
     "full": look("full head", "#000000", ":", marker="*"),
 }
 NETWORK_NAMES = dict.fromkeys(("mask_search", "mask_fronts", "mask_regions"), "masked head")
-SPEAKING = ("nsga2", "random_search", "full")
 AXES = ("evaluation", "kind", "member", "density", "own seed")
-LABELS = Labels(LOOKS, NETWORK_NAMES, speaking=SPEAKING, axes=AXES)
+LABELS = Labels(LOOKS, NETWORK_NAMES, axes=AXES)

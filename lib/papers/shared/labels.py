@@ -22,5 +22,4 @@ NAMES_OF_NETWORKS = {
     "adaptive_topology_1568": "width 1568",
     "set_mlp": "ε = 20",
 }
-SPEAKING = ("set", "rigl", "fixed", "dense", "dense_small")
-LABELS = Labels(LOOKS, NAMES_OF_NETWORKS, SPEAKING)
+LABELS = Labels(LOOKS, NAMES_OF_NETWORKS)
