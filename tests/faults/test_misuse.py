@@ -198,7 +198,9 @@ def test_update_asks_for_no_optimiser_that_has_made_no_step_or_is_gone(layer, x,
     layer(x).sum().backward()
     optimiser.step()
     del optimiser
+    before = layer.support.keys.clone()
     evolve_(layer, Evolution(), fraction=0.3, generator=generator)
+    assert not layer.support.keys.equal(before)
 
 
 def test_update_asks_for_the_optimiser_of_a_compiled_step(x, generator):
