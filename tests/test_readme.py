@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lib import bench, papers
+from lib.command import judged
 from lib.papers.shared.claims import chosen
 from lib.report import frames
 from lib.report.intervals import t_interval
@@ -49,7 +50,7 @@ def test_links_of_the_page_lead_somewhere(page):
 
 @pytest.fixture(scope="module")
 def verdicts():
-    return papers.verdicts("paper").set_index("id")["verdict"]
+    return judged.verdicts("paper").set_index("id")["verdict"]
 
 
 def test_verdicts_are_counted(verdicts):

@@ -30,10 +30,9 @@ STYLE = {
     "axes.spines.top": False,
     "axes.titlesize": "medium",
     "figure.constrained_layout.use": True,
-    "figure.dpi": 72,
+    "figure.dpi": 100,
     "image.interpolation": "nearest",  # cells as they are, which also makes smaller files
     "legend.frameon": False,
-    "savefig.dpi": 110,
     "svg.fonttype": "none",
     "svg.hashsalt": "companion",
 }
@@ -44,17 +43,14 @@ _current: dict[str, str] = {}  # notebook and profile
 _kinds: dict[str, str] = {}  # of what was published since the notebook began, by name
 
 
-def begin(notebook: str, profile: str, dpi: int = STYLE["figure.dpi"]) -> None:
+def begin(notebook: str, profile: str) -> None:
     """Set the style of every figure, and where those of this notebook are published.
 
     Args:
         notebook: its name, as "10_set_mlp".
         profile: whose figures they are.
-        dpi: pixels an inch of what the notebook shows; fewer where many pictures full of bands
-            would make a large file. The files of figures do not depend on it.
     """
     use_style()
-    plt.rcParams["figure.dpi"] = dpi
     _current.update(notebook=notebook, profile=profile)
     _kinds.clear()
 
@@ -72,9 +68,12 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     """
     notebook, profile = _place(name, "figure")
     foot(fig, f"{notebook} · {name} · profile {profile}")
-    if len(data):
-        save_figure(fig, name, notebook, profile, data)
-    show(fig)
+    if data.empty:
+        show(fig)
+    else:
+        path = save_figure(fig, name, notebook, profile, data)
+        display.display(display.Image(path.read_bytes()))
+        plt.close(fig)
 
 
 def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> None:
@@ -134,14 +133,13 @@ def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.Da
     Returns: the path of the png. Unchanged numbers give unchanged files.
     """
     save_table(data, name, notebook, profile)
-    folder = _figures() / profile / notebook
-    drawing = folder / f"{name}.svg"
-    picture = folder / f"{name}.png"
-    with whole(drawing) as part:
+    path = _figures() / profile / notebook / f"{name}.png"
+    picture = _picture(fig)
+    with whole(path.with_suffix(".svg")) as part:
         fig.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
-    with whole(picture) as part:
-        fig.savefig(part, format="png", metadata={"Software": None})
-    return picture
+    with whole(path) as part:
+        part.write_bytes(picture)
+    return path
 
 
 def save_table(data: pd.DataFrame, name: str, notebook: str, profile: str) -> None:
@@ -160,11 +158,16 @@ def show(fig: Figure) -> None:
 
 
 def _picture(fig: Figure) -> bytes:
-    """A png of true colours, small enough for a notebook."""
+    """A png of true colours, small enough for a notebook.
+
+    The layout is computed once and stays, also for what is saved later: that takes as long as
+    drawing.
+    """
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
     full = io.BytesIO()
-    fig.savefig(full, dpi=fig.dpi)
-    pixels = np.asarray(Image.open(full).convert("RGB"))
-    return _png(pixels)
+    fig.savefig(full)
+    return _png(np.asarray(Image.open(full).convert("RGB")))
 
 
 def _png(pixels: np.ndarray) -> bytes:
