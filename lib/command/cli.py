@@ -535,7 +535,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
     CLAIM is one claim, as S03, of which all is shown, or the letter of a paper.
     """
     from lib import papers
-    from lib.command import judged
+    from lib.command import judged, planned
     from lib.report.verdicts import in_full
 
     ids = _ids_of(claims)
@@ -547,11 +547,17 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
         _report(target, table, text)
         return
     table = judged.verdicts(profile, ids)
+    if target is not None:
+        still_open = table["id"].where(table["verdict"] == "open")
+        ways = [planned.deciding(claim) if isinstance(claim, str) else [] for claim in still_open]
+        table = table.assign(to_decide=["; ".join(sentences) for sentences in ways])
     if len(table) == 1:
         row = table.iloc[0].to_dict()
         claim = papers.PUBLISHED.set_index("id").loc[row["id"]]
         said = {"claim": row["id"], **in_full(row, claim)}
         text = "\n".join(f"{name:<10}{text}" for name, text in said.items() if text)
+        for way in planned.deciding(row["id"]) if row["verdict"] == "open" else ():
+            text += f"\n{'decide':<10}{way}"
     else:
         text = "\n".join(_lines_of_claims(table))
     counts = [f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items()]

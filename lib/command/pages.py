@@ -9,7 +9,7 @@ import pandas as pd
 from pybtex.database import Entry, parse_file
 
 from lib import bench, papers
-from lib.command import judged, notebooks
+from lib.command import judged, notebooks, planned
 from lib.files import whole
 from lib.paths import REFERENCE, ROOT
 from lib.report import benchmark, tables
@@ -19,7 +19,7 @@ from lib.runs.records import Store
 
 PAGES = (
     *("docs/FINDINGS.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),
-    *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/SPEED.md"),
+    *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/RUNS.md", "docs/SPEED.md"),
 )
 SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
 MAIN = {  # of the findings: methods by experiment
@@ -96,6 +96,11 @@ def all_readings() -> str:
     return "\n\n".join(parts)
 
 
+def planned_runs() -> str:
+    """What would decide the claims that are open, and how much of it is made."""
+    return as_markdown(planned.written(_shipped()))
+
+
 def all_notebooks() -> str:
     """A line a notebook; the site shows cards in their place."""
     books = notebooks.find()
@@ -155,6 +160,7 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "accuracies": all_accuracies,
     "verdicts": all_verdicts,
     "readings": all_readings,
+    "planned runs": planned_runs,
     "cards": all_notebooks,
     "references": all_references,
     **{

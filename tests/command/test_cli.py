@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lib import bench, command, data, papers, paths
-from lib.command import cli, judged, notebooks
+from lib.command import cli, judged, notebooks, planned
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.training import training
 from lib.runs import record
@@ -260,7 +260,15 @@ def test_one_claim_is_printed_whole(capsys, monkeypatch):
         "criterion": f"{claim['quantity']}: {rule}",
         "measured": "-1.23 [-2.5, -0.5]",
         "n": "5",
+        "decide": planned.deciding("S34")[-1],
     }
+
+
+@pytest.mark.parametrize(("claim", "is_open"), [("S29", True), ("S02", False)])
+def test_json_says_what_would_decide_an_open_claim(capsys, claim, is_open):
+    _, out, _ = run(capsys, "claims", claim, "--json", "-")
+    (row,) = json.loads(out)
+    assert row["to_decide"] == "; ".join(planned.deciding(claim) if is_open else [])
 
 
 def test_one_claim_that_is_not_run_says_so(capsys):

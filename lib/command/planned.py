@@ -1,0 +1,84 @@
+"""Runs that would decide what is open: which, how many of them are made, and what they cost.
+
+They stand in ``data/planned_runs.csv``, a row an experiment or a part of it. Those without an
+experiment are not on the list: nothing is configured for them.
+"""
+
+import shlex
+from typing import Any
+
+import pandas as pd
+
+from lib import papers
+from lib.paths import ROOT
+from lib.runs.config import Run
+from lib.runs.records import Store
+
+TABLE = ROOT / "data" / "planned_runs.csv"
+
+
+def planned() -> pd.DataFrame:
+    """The table.
+
+    Returns: columns item, experiment (empty where none is configured), choose (what selects among
+        its runs, as words of ``--set``), what, core_hours (of all its runs, on one thread), basis
+        (of that estimate) and decides (ids of claims, between spaces).
+    """
+    return pd.read_csv(TABLE, keep_default_na=False)
+
+
+def counted(rows: pd.DataFrame, store: Store) -> pd.DataFrame:
+    """Rows of :func:`planned` with the columns runs and made; NA where nothing is configured."""
+    runs = [_runs(row) for row in rows.to_dict("records")]
+    made = [sum(map(store.holds, some)) if some else None for some in runs]
+    totals = [len(some) or None for some in runs]
+    return rows.assign(runs=pd.array(totals, "Int64"), made=pd.array(made, "Int64"))
+
+
+def deciding(claim: str) -> list[str]:
+    """What would decide a claim: a sentence for each row of the table that is not made, with the
+    command that makes it and its cost.
+    """
+    rows = planned()
+    rows = counted(rows[[claim in ids.split() for ids in rows["decides"]]], papers.STORE)
+    sentences = []
+    for row in rows.to_dict("records"):
+        cost = f"{row['core_hours']:g} core-hours"
+        if not row["experiment"]:
+            sentences.append(f"{row['what']}: {cost}, not configured")
+        elif row["made"] < row["runs"]:
+            words = "".join(f" --set {shlex.quote(word)}" for word in shlex.split(row["choose"]))
+            command = f"python -m lib run {row['experiment']} --profile paper{words}"
+            state = f"{row['made']} of {row['runs']} runs made, {cost} in all"
+            sentences.append(f"{command} ({row['what']}: {state})")
+    return sentences
+
+
+def written(store: Store) -> pd.DataFrame:
+    """The table as a page shows it."""
+    rows = []
+    for row in counted(planned(), store).to_dict("records"):
+        name = f"`{row['experiment']}` {row['choose']}".strip()
+        rows.append(
+            {
+                "item": row["item"],
+                "experiment": name if row["experiment"] else "not configured",
+                "what is run": row["what"],
+                "made": f"{row['made']} of {row['runs']}" if row["experiment"] else "–",
+                "core-hours": f"{row['core_hours']:g} ({row['basis']})",
+                "decides": row["decides"].replace(" ", ", "),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _runs(row: dict[str, Any]) -> list[Run]:
+    """The runs of a row, in the profile paper."""
+    if not row["experiment"]:
+        return []
+    chosen = dict(word.split("=") for word in shlex.split(row["choose"]))
+    return [
+        run.resolved()
+        for run in papers.EXPERIMENTS[row["experiment"]].runs("paper")
+        if all(getattr(run, name) == value for name, value in chosen.items())
+    ]

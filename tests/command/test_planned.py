@@ -1,0 +1,42 @@
+"""The runs that would decide open claims: each is there and counted."""
+
+import shlex
+
+from lib import papers
+from lib.command import judged, planned
+from lib.paths import ROOT
+
+ROWS = planned.planned()
+
+
+def test_every_row_names_runs_of_an_experiment_or_none():
+    for row in planned.counted(ROWS, papers.STORE).to_dict("records"):
+        if row["experiment"]:
+            assert row["runs"] > 0, row
+            assert 0 <= row["made"] <= row["runs"]
+        else:
+            assert not row["choose"] and row["decides"]
+        assert row["core_hours"] > 0 and row["basis"]
+
+
+def test_every_open_claim_has_what_would_decide_it():
+    verdicts = judged.verdicts("paper").set_index("id")["verdict"]
+    named = set(" ".join(ROWS["decides"]).split())
+    assert named <= set(verdicts.index)
+    for claim in verdicts.index[verdicts == "open"]:
+        assert planned.deciding(claim), claim
+
+
+def test_command_that_decides_chooses_the_runs_that_are_counted():
+    (sentence,) = planned.deciding("S29")
+    command, _, said = sentence.partition(" (")
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "lib"] and "0 of 5 runs made, 5.3 core-hours" in said
+    runs = papers.EXPERIMENTS[words[4]].runs("paper")
+    assert len([run for run in runs if run.method == words[-1].removeprefix("method=")]) == 5
+
+
+def test_page_tells_how_many_are_made():
+    page = (ROOT / "docs" / "RUNS.md").read_text(encoding="utf-8")
+    table = planned.written(papers.STORE)
+    assert len(table) == len(ROWS) and all(f"| {made} |" in page for made in table["made"])
