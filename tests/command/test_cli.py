@@ -264,11 +264,13 @@ def test_one_claim_is_printed_whole(capsys, monkeypatch):
     }
 
 
-@pytest.mark.parametrize(("claim", "is_open"), [("S29", True), ("S02", False)])
-def test_json_says_what_would_decide_an_open_claim(capsys, claim, is_open):
-    _, out, _ = run(capsys, "claims", claim, "--json", "-")
+@pytest.mark.parametrize("verdict", ["open", "holds"])
+def test_json_says_what_would_decide_an_open_claim(capsys, monkeypatch, verdict):
+    table = papers.verdicts("smoke", ["S29"]).assign(verdict=verdict)
+    monkeypatch.setattr(judged, "verdicts", lambda profile, ids: table)
+    _, out, _ = run(capsys, "claims", "S29", "--json", "-")
     (row,) = json.loads(out)
-    assert row["to_decide"] == "; ".join(planned.deciding(claim) if is_open else [])
+    assert row["to_decide"] == "; ".join(planned.deciding("S29") if verdict == "open" else [])
 
 
 def test_one_claim_that_is_not_run_says_so(capsys):
