@@ -105,7 +105,9 @@ def show_stored_pictures(book: dict[str, Any]) -> None:
                 outputs.append(output)
                 continue
             for child in stored[control["model_id"]]["state"].get("children", []):
-                outputs += stored[child.removeprefix("IPY_MODEL_")]["state"].get("outputs", [])
+                for shown in stored[child.removeprefix("IPY_MODEL_")].get("buffers", []):
+                    content = {"image/png": shown["data"]}
+                    outputs.append({"output_type": "display_data", "metadata": {}, "data": content})
         if "outputs" in cell:
             cell["outputs"] = outputs
 

@@ -1,5 +1,6 @@
 """Pictures of links: of layers, of an update, of the inputs."""
 
+import textwrap
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -22,6 +23,7 @@ from lib.report.layout import (
 from lib.support import Support
 
 CELL = 25  # neurons
+LETTER = 0.08  # inches, of a small title
 CHANGES = {  # of an update; no colour of a method
     "kept": {"marker": "o", "ms": 5, "color": "#bbbbbb"},
     "dropped": {"marker": "x", "ms": 7, "mew": 2, "color": "#cc3311"},
@@ -131,6 +133,7 @@ def input_maps(
         return fig, pd.DataFrame()
     fig, axs = _image_grid(maps)
     head(fig, title, below)
+    letters = int(fig.get_figwidth() / axs.shape[1] / LETTER)
     top, rows = 0, []
     for columns in maps.values():
         for values in columns.values():
@@ -141,9 +144,10 @@ def input_maps(
             side = int(len(values) ** 0.5)
             square = values.reshape(side, side)
             image = ax.imshow(square, cmap=SEQUENTIAL, vmin=0, vmax=top)
-            text = shown
+            lines = shown.split("\n")
             if "links" in quantity:
-                text += f"\n{(values == 0).sum()} unlinked"
+                lines.append(f"{(values == 0).sum()} unlinked")
+            text = "\n".join(textwrap.fill(line, letters) for line in lines)
             ax.set_title(text, fontsize="small")
             for (row, column), value in np.ndenumerate(square):
                 rows.append((network, shown, row, column, value))

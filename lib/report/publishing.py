@@ -73,7 +73,6 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     else:
         path = save_figure(fig, name, notebook, profile, data)
         display.display(display.Image(path.read_bytes()))
-        plt.close(fig)
 
 
 def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> None:
@@ -128,17 +127,18 @@ def use_style() -> None:
 
 
 def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.DataFrame) -> Path:
-    """Write figures/<profile>/<notebook>/<name> as svg and png, and as csv the numbers behind it.
+    """Write figures/<profile>/<notebook>/<name> as svg and png, and as csv the numbers behind it;
+    the figure is closed.
 
     Returns: the path of the png. Unchanged numbers give unchanged files.
     """
     save_table(data, name, notebook, profile)
     path = _figures() / profile / notebook / f"{name}.png"
-    picture = _picture(fig)
+    png = picture(fig)
     with whole(path.with_suffix(".svg")) as part:
         fig.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
     with whole(path) as part:
-        part.write_bytes(picture)
+        part.write_bytes(png)
     return path
 
 
@@ -153,12 +153,11 @@ def save_table(data: pd.DataFrame, name: str, notebook: str, profile: str) -> No
 
 def show(fig: Figure) -> None:
     """Display a figure in a notebook and close it."""
-    display.display(display.Image(_picture(fig)))
-    plt.close(fig)
+    display.display(display.Image(picture(fig)))
 
 
-def _picture(fig: Figure) -> bytes:
-    """A png of true colours, small enough for a notebook.
+def picture(fig: Figure) -> bytes:
+    """A figure as png of true colours, small enough for a notebook; it is closed.
 
     The layout is computed once and stays, also for what is saved later: that takes as long as
     drawing.
@@ -167,6 +166,7 @@ def _picture(fig: Figure) -> bytes:
     fig.set_layout_engine("none")
     full = io.BytesIO()
     fig.savefig(full)
+    plt.close(fig)
     return _png(np.asarray(Image.open(full).convert("RGB")))
 
 

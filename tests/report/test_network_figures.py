@@ -1,5 +1,7 @@
 """Pictures of supports and degrees: shares, counts and neurons without links, as stated."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -50,6 +52,15 @@ def test_input_maps_state_pixels_without_links():
     assert shown.values.tolist() == [["made", "start"]]
     assert table["value"].tolist() == links.tolist()
     assert table.loc[30, ["row", "column"]].tolist() == [1, 2]
+
+
+def test_input_maps_break_names_that_are_wider_than_their_panel():
+    names = [f"CalTech silhouettes, own split\nfirst biases: {name}" for name in "abcd"]
+    fig, table = network_figures.input_maps({"SET": dict.fromkeys(names, np.ones(4))}, "title")
+    fig.draw_without_rendering()
+    boxes = [ax.title.get_window_extent() for ax in fig.axes[:4]]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert list(table["shown"].unique()) == names
 
 
 def test_input_maps_of_another_quantity_count_no_links():

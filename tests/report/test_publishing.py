@@ -254,7 +254,7 @@ def test_what_a_notebook_shows_has_every_colour_of_a_legend():
     fig, axs = plt.subplots(2, figsize=(6, 3))
     axs[0].imshow(np.arange(10_000).reshape(100, 100), cmap=labels.SEQUENTIAL)
     axs[1].bar(range(len(asked)), 1, color=sorted(asked))
-    picture = Image.open(io.BytesIO(publishing._picture(fig)))
+    picture = Image.open(io.BytesIO(publishing.picture(fig)))
     assert picture.mode == "RGB"
     shown = {colors.to_hex(np.array(pixel) / 255) for _, pixel in picture.getcolors(2**24)}
     assert {colors.to_hex(color) for color in asked} <= shown
@@ -270,7 +270,7 @@ def test_frames_of_a_moving_picture_are_the_figures_in_their_order(folder, shown
         fig, ax = plt.subplots(figsize=(3, 2), dpi=72)
         ax.axhspan(0, height, color="#0173b2")
         figs.append(fig)
-    stills = [np.asarray(Image.open(io.BytesIO(publishing._picture(fig)))) for fig in figs]
+    stills = [np.asarray(Image.open(io.BytesIO(publishing.picture(fig)))) for fig in figs]
     report.publish_animation(figs, "moving", DATA)
     with Image.open(folder / "smoke" / "book" / "moving.png") as picture:
         for number, still in enumerate([stills[-1], *stills]):  # first what is shown unmoved
