@@ -28,18 +28,18 @@ def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
         these is called "own …". Of no records a frame without rows.
     """
     known = ["experiment", *NETWORK, *fields]
-    tables: dict[tuple, list[pd.DataFrame]] = {}
+    alike: dict[tuple, list[tuple[pd.DataFrame, dict[str, Any]]]] = {}  # by their columns
     ends = []
     for record in records:
         named, final = facts(record, *fields), record.environment.get("final", {})
         own = {name: f"own {name}" for name in known}
         metrics = record.metrics.rename(columns=own)
-        tables.setdefault(tuple(metrics), []).append(metrics.assign(**named))
+        alike.setdefault(tuple(metrics), []).append((metrics, named))
         final = {f"final {name}": value for name, value in final.items() if is_number(value)}
         ends.append(named | final)
     if not ends:
         return pd.DataFrame(columns=[*known, *labels.AXES, "measure", "value"])
-    parts = [_long(pd.concat(alike), known) for alike in tables.values()]
+    parts = [_long(_stacked(pairs), known) for pairs in alike.values()]
     parts.append(_long(pd.DataFrame(ends), known))
     return pd.concat([part for part in parts if len(part)] or parts[-1:], ignore_index=True)
 
@@ -51,10 +51,21 @@ def rows(records: Iterable[Record], *fields: str) -> pd.DataFrame:
     Returns: columns experiment, those of :data:`NETWORK`, fields, and those of the metrics. Of no
         records a frame without rows.
     """
-    parts = [record.metrics.assign(**facts(record, *fields)) for record in records]
+    pairs = [(record.metrics, facts(record, *fields)) for record in records]
     named = ["experiment", *NETWORK, *fields]
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=named)
+    table = _stacked(pairs) if pairs else pd.DataFrame(columns=named)
     return table[[*named, *table.columns.difference(named, sort=False)]]
+
+
+def _stacked(pairs: list[tuple[pd.DataFrame, dict[str, Any]]]) -> pd.DataFrame:
+    """Tables below each other, each with facts of its own, a column each."""
+    lengths = [len(table) for table, _ in pairs]
+    columns = {}
+    for name in pairs[0][1]:
+        values = [named[name] for _, named in pairs]
+        kind = object if None in values else None
+        columns[name] = pd.Series(values, dtype=kind).repeat(lengths).array
+    return pd.concat([table for table, _ in pairs], ignore_index=True).assign(**columns)
 
 
 def _long(table: pd.DataFrame, known: list[str]) -> pd.DataFrame:

@@ -184,8 +184,9 @@ def from_fields(fields: dict[str, Any]) -> Run:
     name = fields.pop("kind", None)
     try:
         check_known("kind of run", name, KINDS)
-        for field in fields:
-            check_known(f"field of {name}", field, KINDS[name].field_names())
+        known = KINDS[name].field_names()
+        for field in fields.keys() - set(known):
+            check_known(f"field of {name}", field, known)
     except ValueError as error:
         raise UnknownFields(str(error)) from None
     return KINDS[name](**fields)

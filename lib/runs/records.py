@@ -92,6 +92,11 @@ def _archive(folder: Path, version: tuple[int, ...]) -> dict[str, dict[str, Any]
     return entries
 
 
+@lru_cache(maxsize=10_000)
+def _table(text: str) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text))
+
+
 def _files(folder: Path) -> set[str]:
     """Names of the files of an archive, but for those that are being written."""
     names = os.listdir(folder) if folder.is_dir() else []
@@ -287,7 +292,7 @@ class Store:
             run = from_fields(entry["config"])
             if run.name != name:
                 raise ValueError(f"it is that of {run.name}")
-            metrics = pd.read_csv(io.StringIO(entry["table"]))
+            metrics = _table(entry["table"]).copy(deep=False)  # changed, it becomes another
             arrays = Arrays(folder, entry["arrays"])
             record = Record(run, metrics, arrays, entry["environment"], folder)
             experiment = self.experiments.get(run.experiment)
