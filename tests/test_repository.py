@@ -353,6 +353,14 @@ def test_notebooks_are_small_files():
     assert sum(path.stat().st_size for path in NOTEBOOKS) <= 25 * 2**20
 
 
+def test_no_notebook_has_an_output_widget():
+    """What executes a notebook answers one while it waits for the kernel, and may wait for ever:
+    https://github.com/jupyter/nbclient/issues/312.
+    """
+    for path in NOTEBOOKS:
+        assert '"OutputModel"' not in path.read_text(encoding="utf-8"), path.stem
+
+
 def test_notebooks_store_pictures_in_true_colours():
     for path in NOTEBOOKS:
         for cell in code_cells(path):
