@@ -271,6 +271,7 @@ def run(python, *words, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.wheel
 def test_wheel_sparsifies_trains_saves_loads_and_compiles_beside_a_folder_lib(installed, tmp_path):
     run(installed, "-c", USE, folder=tmp_path)
     listed = run(installed, "-c", "import sparse_adaptive as s; print(s.__file__)", folder=tmp_path)
