@@ -21,7 +21,7 @@ POINTS = {"kind": "point", "linestyle": "none", "markersize": 5, "err_kws": {"lw
 LINES_HIGH = 2.5  # inches, of a panel of lines
 ROW = 0.3  # inches, of a row of points
 NAME = 0.165  # inches, of a name at the end of a curve
-FEW, MORE = 5, 6  # intervals between ticks, where panels are many or few
+FEW, MORE = 4, 6  # intervals between ticks, where panels are many or few
 TEXT = 9  # points; nothing that is read is smaller
 SIZES = dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize"], TEXT)
 SIZES |= {"axes.labelsize": 9.5, "axes.titlesize": 10}
@@ -66,7 +66,7 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
     layout.head(fig, title, _described(data, plot, below, options))
     for panel, ax in grid.axes_dict.items() if grid.axes_dict else [("", grid.ax)]:
         whole = data[options["x"]].dtype.kind == "i"
-        _plain(ax, ours["percent"], FEW if len(grid.axes.flat) > 4 else MORE, whole)
+        _plain(ax, ours["percent"], FEW if len(grid.axes.flat) > 2 else MORE, whole)
         if ours["zero"]:
             ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         if ours["write"]:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import seaborn as sns
 
+from lib import papers
 from lib.report import frames, plots, publishing
 
 
@@ -21,6 +22,7 @@ def rows():
 
 @pytest.fixture(autouse=True)
 def style():
+    assert papers.EXPERIMENTS  # whose rooms have added their labels
     publishing.use_style()
     yield
     plt.close("all")
