@@ -70,6 +70,9 @@ def test_numbers_of_the_text_follow_from_the_records():
     for dataset in (MN, FM):
         noise = [at(table, dataset=dataset, kind="noise", strength=s)["dense"] for s in (0.0, 1.0)]
         assert noise[0] - noise[1] < 1
+    noise = [at(table, dataset=FM, kind="noise", strength=s)["rigl"] for s in (0.0, 1.0)]
+    assert 0.4 < noise[1] / noise[0] < 0.6
+    text.says("RigL loses half of its accuracy on Fashion-MNIST")
     assert at(table, kind="switch links", strength=1.0).max() < 11
     text.says("is 1 if nothing is lost")
     _has_settings(text)
