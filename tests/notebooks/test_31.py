@@ -132,7 +132,7 @@ def spectra_of_layers(text):
     plain = [r for r in STORE.of("wide_spectra", "paper") if r.config.method == "bp"]
     assert r_squared > 0.998 > max(fitted(record)[1] for record in plain)
     slopes = [(fitted(one, last=100)[0], fitted(one, first=100)[0]) for one in plain]
-    text.says("Its spectrum is a straight line over 500 ranks")
+    text.says("that of the locally learned layer, is a straight line over 500 ranks")
     assert all(first - last > 0.5 for first, last in slopes)  # that of back-propagation is not
     narrow = [r for r in STORE.of("bio_spectra", "paper") if r.config.method == "kh"]
     bent = np.mean([fitted(record)[1] for record in narrow])

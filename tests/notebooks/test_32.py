@@ -61,7 +61,7 @@ def norms_and_accuracies(text):
     words = "On MNIST dense withstands a norm of {:.2f}, RigL {:.2f} and SET {:.2f}"
     text.says(words, pgd["dense"], pgd["rigl"], pgd["set"])
     assert abs(accuracy["rigl"] - accuracy["dense"]) < 0.1
-    text.says("are easier to fool than either: {:.2f}", pgd["dense_small"])
+    text.says("are easier to fool than SET: {:.2f}", pgd["dense_small"])
     words = (
         "With all links a norm of {:.2f} is needed, more than for any other network here, at {:.1f}"
     )
