@@ -279,4 +279,4 @@ def _spread(row: dict[str, Any]) -> str:
         return " (no interval)"
     if row["low"] == row["high"]:
         return ""
-    return f" [{row['low']:.3g}, {row['high']:.3g}]"
+    return f" [{row['low']:.3g}, {row['high']:.3g}]".replace("inf", "∞")
