@@ -41,3 +41,8 @@ def test_links_formulas_code_tables_and_names_are_no_text(written):
         "<details>7</details>\n\n```\n8\n```\n"
     )
     assert text.uncovered() == []
+
+
+def test_text_between_two_tables_is_text(written):
+    text = written("| 1 |\n|---|\n\nSET gains 2 points.\n\n| 3 |\n|---|\n")
+    assert text.uncovered() == ["SET gains 2 points."]
