@@ -60,7 +60,7 @@ def of_steps(says, bench):
     says(words, usual["dense_modules"])
     rivals = ["torch_sparse", "sparselab", "sparseprop"]
     ratios = np.concatenate([few[rivals], usual[rivals]])
-    words = "Other sparse libraries are {:.0f} to {:.0f} times slower than ours"
+    words = "A step of other sparse libraries takes {:.0f} to {:.0f} times as long as ours"
     says(words, ratios.min(), ratios.max())
     ours = table(steps, density=0.01, **here)
     says("**{:.2f} ms at 1 % of the links.**", ours["fused"])
