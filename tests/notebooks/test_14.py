@@ -96,7 +96,7 @@ def strong(text, rows):
     )
     shares = evolved.query("dataset == 'fashion_mnist'").groupby("epoch")["strong"].mean()
     text.says("On Fashion-MNIST {:.0f} % of RigL's", 100 * shares["5"])
-    text.says("have strong evidence after epoch 5. After epoch 20 none has")
+    text.says("have strong evidence after epoch 5. At epoch 20 and later none has")
     late = rows.query("kind == 'network' and epoch in ['20', '50', '100', 'final']")
     assert not late["strong"].any()
     assert not rows.query("kind == 'network' and method == 'set'")["strong"].any()

@@ -68,7 +68,7 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
             seeds = [correlation(links, variance) for links in networks[dataset, method]]
             ends[dataset, method] = np.mean(seeds)
     on = [ends["mnist", "set"], ends["mnist", "rigl"]]
-    says("ends at {:.2f} for SET and {:.2f} for RigL, most of it by epoch 20", *on)
+    says("ends at {:.2f} for SET and {:.2f} for RigL. Most of that is there by epoch 20", *on)
     on = [ends["fashion_mnist", "set"], ends["fashion_mnist", "rigl"]]
     says("where every pixel varies, it ends at {:.2f} and {:.2f}", *on)
     assert (variances["fashion_mnist"] > 0).all()
@@ -122,8 +122,8 @@ def of_machines(text, machines):
     means, zeros = machines["mnist", "means"], machines["mnist", "zeros"]
     ratio = np.mean([centre_over_frame(links) for links in means])
     unlinked = np.mean([(links == 0).sum() for links in means])
-    words = "ends with {:.0f} times the links of a border pixel, and {:.0f} pixels have none"
-    text.says(words, ratio, unlinked)
+    text.says("ends with {:.0f} times the links of a border pixel", ratio)
+    text.says("On average over seeds {:.0f} pixels have none", unlinked)
     assert max(centre_over_frame(links) for links in zeros) < 1
     text.says("If they start at 0, the border ends with more links")
     for start in ("means", "zeros"):
