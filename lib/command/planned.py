@@ -21,8 +21,9 @@ def planned() -> pd.DataFrame:
     """The table.
 
     Returns: columns item, experiment (empty where none is configured), choose (what selects among
-        its runs, as words of ``--set``), what, core_hours (of all its runs, on one thread), basis
-        (of that estimate) and decides (ids of claims, between spaces).
+        its runs, as words of ``--set``), what, core_hours (an estimate, on one thread, for the runs
+        that were missing when the list was written), basis (of it) and decides (ids of claims,
+        between spaces).
     """
     return pd.read_csv(TABLE, keep_default_na=False)
 
@@ -49,7 +50,7 @@ def deciding(claim: str) -> list[str]:
         elif row["made"] < row["runs"]:
             words = "".join(f" --set {shlex.quote(word)}" for word in shlex.split(row["choose"]))
             command = f"python -m lib run {row['experiment']} --profile paper{words}"
-            state = f"{row['made']} of {row['runs']} runs made, {cost} in all"
+            state = f"{row['made']} of {row['runs']} runs made, {cost}"
             sentences.append(f"{command} ({row['what']}: {state})")
     return sentences
 
