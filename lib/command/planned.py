@@ -38,7 +38,8 @@ def counted(rows: pd.DataFrame, store: Store) -> pd.DataFrame:
 
 def deciding(claim: str) -> list[str]:
     """What would decide a claim: a sentence for each row of the table that is not made, with the
-    command that makes it and its cost.
+    command that makes it and its cost. Longer runs have experiments of their own: a claim that does
+    not read them yet is to be judged on them when they are complete, and the sentence says so.
     """
     rows = planned()
     rows = counted(rows[[claim in ids.split() for ids in rows["decides"]]], papers.STORE)
@@ -51,6 +52,8 @@ def deciding(claim: str) -> list[str]:
             words = "".join(f" --set {shlex.quote(word)}" for word in shlex.split(row["choose"]))
             command = f"python -m lib run {row['experiment']} --profile paper{words}"
             state = f"{row['made']} of {row['runs']} runs made, {cost}"
+            if row["experiment"] not in papers.CLAIMS[claim].experiments:
+                state += "; the claim is then to be judged on them"
             sentences.append(f"{command} ({row['what']}: {state})")
     return sentences
 
