@@ -7,6 +7,9 @@ at random; RigL drops by magnitude and grows where the gradient is largest. Cost
 O(links).
 
 Links are handled as *keys*, row · n_in + col, sorted: one int64 for each link.
+
+A new drop rule with a name is a function here and an entry of :data:`DROP_RULES`. Rules that grow
+links are in :mod:`lib.growth`.
 """
 
 import gc

@@ -1,5 +1,7 @@
 """Where links grow: at random, by gradient or momentum, by preferential attachment, by paths of
 length 3.
+
+A new rule with a name is a function here and an entry of :data:`GROW_RULES`.
 """
 
 import math

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, RuntimeError, OSError, ImportError) as error:
-        remedy = ': pip install -e ".[cluster]"' if isinstance(error, ImportError) else ""
+        remedy = _to_install(error) if isinstance(error, ImportError) else ""
         print(f"error: {error}{remedy}", file=sys.stderr)
         return 1
     except MemoryError as error:
@@ -71,6 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remedy = "free some, or take fewer --jobs; what is done is kept"
         print(f"error: not enough memory ({reason}): {remedy}", file=sys.stderr)
         return 1
+
+
+def _to_install(error: ImportError) -> str:
+    """How to get the module that is missing."""
+    if any(package in str(error) for package in ("asyncssh", "bokeh", "jobqueue")):
+        return ': pip install -e ".[cluster]"'
+    return ": make install, then use .venv/bin/python"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,7 +6,7 @@ these it can be loaded from ``<name>.npz``. If its publisher has a single addres
 the address, the names of the files, the sha256 of each, and the function of `lib.data.formats` that
 reads them; a new format is a new function there. Put the sha256 of its content, which
 ``python -m lib data`` says, into ``content_sha256``, so that another version of the set is told
-from it.
+from it. Figures write its name as :data:`lib.report.labels.DATASET_NAMES` has it, if it is there.
 """
 
 from functools import partial

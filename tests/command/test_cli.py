@@ -387,6 +387,12 @@ def test_cluster_without_its_packages_names_what_to_install(capsys, monkeypatch)
     assert status == 1 and 'pip install -e ".[cluster]"' in err
 
 
+def test_another_python_than_that_of_the_project_is_told_which_to_use(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    status, _, err = run(capsys, "data")
+    assert status == 1 and ".venv/bin/python" in err and "cluster" not in err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

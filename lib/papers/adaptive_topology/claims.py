@@ -8,6 +8,9 @@ SET and the fixed support compare was known.
 A fixed support is the control for the topology: it is taken with the dropout of the network that it
 is compared with (``other_dropouts``). Other rivals have the settings chosen for them. Where these
 differ in dropout from the rule, it is taken with the dropout of the rival too.
+
+What a verdict judges is the reading named in :data:`PRIMARY`; what a reading compares stands in
+:data:`READINGS`. The sentence of the verdict is in ``SAYS``.
 """
 
 import math

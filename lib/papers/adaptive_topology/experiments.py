@@ -35,6 +35,7 @@ Setting = tuple[float, float]  # weight decay and dropout
 
 # ------------------------------------------------------------------------------------ networks
 
+# Methods of notebook 20 and of every study below; what each is: `lib.papers.shared.methods`.
 COMPARED = ("set", "rigl", "set_random_removal", "fixed", "dense", "dense_small", *PARENTS)
 LENGTHENED = ("set", "rigl", "fixed", "dense", "dense_small")
 SHORTER = {"smoke": (1,), "quick": (1,), "paper": (20, 60)}  # epochs
@@ -316,6 +317,7 @@ def by_recipe(run: SparseTraining, recipe: str, profile: str) -> RobustTraining:
 
 # Where dense networks of `tuning` keep half their accuracy, on validation images: `attack_radius`.
 HEADLINE_RADIUS = {"mnist": 0.095, "fashion_mnist": 0.04, "digits": 0.1}
+# A new study: its function, how much it measures (here), and a line of `measuring` at the end.
 AMOUNTS: dict[str, dict[str, Fields]] = {
     "link_removal": {
         "smoke": {"images": 100, "draws": 2, "points": 5},
@@ -420,7 +422,7 @@ def studied(experiment: str, profile: str, parents: Iterable[SparseTraining]) ->
     return [with_stand_in(make, parent) for parent in parents]
 
 
-def compared(profile: str, experiment: str, seeds: int | None = None) -> list[Study]:
+def studies_of_all(profile: str, experiment: str, seeds: int | None = None) -> list[Study]:
     """A study of every network of ``adaptive_topology``, of the first seeds or of all."""
     parents = [run for run in configs(profile) if seeds is None or run.seed < seeds]
     return studied(experiment, profile, parents)
@@ -441,7 +443,7 @@ def dense_on_pixels(profile: str) -> list[Study]:
     return studied("attack_pixels", profile, parents)
 
 
-def radius(profile: str) -> list[Study]:
+def dense_on_validation(profile: str) -> list[Study]:
     """The attack curve of dense networks on the validation images of ``tuning``."""
     dense = tuning.dense_epochs(profile)
     longest = max(run.epochs for run in dense)
@@ -496,7 +498,7 @@ def measuring(
     """The experiment that measures these studies; of all networks if none are named."""
     return Experiment(
         name,
-        configs=configs or partial(compared, experiment=name),
+        configs=configs or partial(studies_of_all, experiment=name),
         make=make or partial(make_study, measure=measure),
         numbers=study.numbers,
         keeps=keep_all,
@@ -531,12 +533,12 @@ EXPERIMENTS = (
     measuring(
         "attack_ensemble",
         adversarial_attacks.attack_ensemble,
-        partial(compared, experiment="attack_ensemble", seeds=3),
+        partial(studies_of_all, experiment="attack_ensemble", seeds=3),
     ),
     measuring(
         "attack_minimal",
         adversarial_attacks.attack_minimal,
-        partial(compared, experiment="attack_minimal", seeds=1),
+        partial(studies_of_all, experiment="attack_minimal", seeds=1),
         make=make_minimal,
     ),
     measuring(
@@ -546,7 +548,7 @@ EXPERIMENTS = (
         ("adaptive_topology", "training_length"),
         make_pixels,
     ),
-    measuring("attack_radius", adversarial_attacks.attack_curves, radius, ("tuning",)),
+    measuring("attack_radius", adversarial_attacks.attack_curves, dense_on_validation, ("tuning",)),
     training("make_it_robust", robust, keep_nothing),
     training("recipe_tuning", recipes_tried, keep_nothing),
     measuring(

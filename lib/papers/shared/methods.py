@@ -1,4 +1,10 @@
-"""Networks, methods and their settings, and the runs that they make."""
+"""Networks, methods and their settings, and the runs that they make.
+
+A new method is an entry of :data:`METHODS`, its look in :mod:`lib.papers.shared.labels`, and its
+name in what an experiment compares, as ``COMPARED`` of
+:mod:`lib.papers.adaptive_topology.experiments`. Settings chosen for it stand in :data:`CHOSEN`;
+without them it has the defaults of ``SparseTraining``.
+"""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
