@@ -1,6 +1,7 @@
 """The numbers in the text of notebook 00."""
 
 from lib import papers
+from lib.command import notebooks
 from tests.prose import Prose
 
 
@@ -9,6 +10,9 @@ def test_numbers_of_the_text_are_those_of_the_rooms():
     assert papers.PUBLISHED["paper"].nunique() == 5
     text.says("Five papers on sparse, adaptive and robust neural networks")
     text.says("make {} claims that can be measured", len(papers.CLAIMS))
+    of_papers = [path for path in notebooks.find() if "10" <= path.stem < "a"]
+    assert all(map(notebooks.needed, of_papers))
+    text.says("Notebooks {} to {} load stored results", *(of_papers[i].stem[:2] for i in (0, -1)))
     text.says("This takes at least three seeds")
     text.says("if its whole 95 % interval lies on one side of the threshold")
     text.says("Intervals are 95 % t-intervals over seeds")
