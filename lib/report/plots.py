@@ -145,7 +145,8 @@ def _plain(ax: Axes, percent: str, most: int, whole: bool) -> None:
         fixed = isinstance(axis.get_major_locator(), ticker.FixedLocator | StrCategoryLocator)
         if axis.get_scale() == "linear" and not fixed:
             integer = whole and name == "x"
-            axis.set_major_locator(ticker.MaxNLocator(most, steps=[1, 2, 5, 10], integer=integer))
+            fewer = most - 1 if name == "x" and "x" in percent else most  # "100 %" is wide
+            axis.set_major_locator(ticker.MaxNLocator(fewer, steps=[1, 2, 5, 10], integer=integer))
             axis.set_major_formatter(PERCENT if name in percent else PLAIN)
     layout.plain_logs(ax)
 

@@ -98,6 +98,21 @@ def test_methods_keep_their_colours(rows):
     assert one.axes[0].lines[0].get_color() in colors and len(set(colors)) == 2
 
 
+def test_percents_below_panels_side_by_side_stand_apart():
+    """As the norms gained in notebook 31, where long names leave little room for three panels."""
+    names = ["published", "as released, and after it"]
+    places = itertools.product(["local learning (KH)", "BP + Jacobian of units"], "abc", names)
+    table = pd.DataFrame(places, columns=["row", "panel", "variant"]).assign(seed=0, value=2.0)
+    options = {"x": "value", "y": "row", "hue": "variant", "col": "panel", "percent": "x"}
+    fig = plots.draw(sns.catplot, table, "title", **options, kind="strip", xlim=(-1, 3))
+    fig.draw_without_rendering()
+    for ax in fig.axes[:3]:
+        shown = [text for text in ax.get_xticklabels() if -1 <= text.get_position()[0] <= 3]
+        boxes = [text.get_window_extent() for text in shown]
+        assert len(boxes) > 1
+        assert all(left.x1 + 10 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
 def test_of_no_rows_the_picture_says_not_run(rows):
     fig = plots.draw(sns.relplot, rows[:0], "Which is better?", **CURVES)
     assert words(fig.axes[0]) == ["not run"]
