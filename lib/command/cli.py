@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from lib.runs.cluster import Cluster
     from lib.runs.config import Run
 
-LABELS = ("method", "variant", "dataset")  # fields that choose among the runs
-
 
 class Commands(click.Group):
     """Commands, of which an unknown one is refused as all other names are."""
@@ -282,11 +280,11 @@ def run(
     KEY=VALUE after the name is the same as --set KEY=VALUE.
     """
     from lib import data, papers
-    from lib.runs.experiment import choose
+    from lib.runs.experiment import choose, chosen
     from lib.runs.record import summaries
 
     runs = choose(papers.EXPERIMENTS, experiment).runs(profile)
-    runs, fields = _chosen(runs, dict(_assignment(text) for text in (*changes, *more)))
+    runs, fields = chosen(runs, dict(_assignment(text) for text in (*changes, *more)))
     runs = [run.with_changes(fields) for run in runs]
     if seeds is not None:
         runs = [run.with_changes({"seed": seed}) for run in runs for seed in range(seeds)]
@@ -301,23 +299,6 @@ def run(
     table = summaries(papers.STORE.records(_sweep(runs, jobs, _cluster(scheduler), ship)))
     shown = table.drop(columns=["experiment", "optimiser"])
     _report(target, table, shown.to_string(index=False))
-
-
-def _chosen(runs: "list[Run]", changes: dict[str, Any]) -> "tuple[list[Run], dict[str, Any]]":
-    """The runs of the method, variant and data set that the changes name, and the other changes. A
-    data set that the experiment does not have changes the runs on its first one.
-    """
-    others = dict(changes)
-    for label in LABELS:
-        if label not in changes:
-            continue
-        known = list(dict.fromkeys(getattr(run, label) for run in runs))
-        if label == "dataset" and changes[label] not in known:
-            return [run for run in runs if run.dataset == known[0]], others
-        value = others.pop(label)
-        check_known(label, value, known)
-        runs = [run for run in runs if getattr(run, label) == value]
-    return runs, others
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -554,16 +535,15 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
         _report(target, table, text)
         return
     table = judged.verdicts(profile, ids)
-    if target is not None:
-        still_open = table["id"].where(table["verdict"] == "open")
-        ways = [planned.deciding(claim) if isinstance(claim, str) else [] for claim in still_open]
-        table = table.assign(to_decide=["; ".join(sentences) for sentences in ways])
+    ways: dict[str, list[str]] = {}  # to decide what is open, where all is shown
+    if target is not None or len(table) == 1:
+        ways = {claim: planned.deciding(claim) for claim in table.query("verdict == 'open'")["id"]}
     if len(table) == 1:
         row = table.iloc[0].to_dict()
         claim = papers.PUBLISHED.set_index("id").loc[row["id"]]
         said = {"claim": row["id"], **in_full(row, claim)}
         text = "\n".join(f"{name:<10}{text}" for name, text in said.items() if text)
-        for way in planned.deciding(row["id"]) if row["verdict"] == "open" else ():
+        for way in ways.get(row["id"], ()):
             text += f"\n{'decide':<10}{way}"
     else:
         text = "\n".join(_lines_of_claims(table))
@@ -571,6 +551,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
     text += f"\nprofile {profile}: {', '.join(counts)}"
     if len(table) > 1:
         text += f"\npython -m lib claims {table['id'].iloc[0]} shows all of one"
+    table = table.assign(to_decide=["; ".join(ways.get(claim, ())) for claim in table["id"]])
     _report(target, table, text)
 
 

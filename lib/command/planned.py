@@ -12,6 +12,7 @@ import pandas as pd
 from lib import papers
 from lib.paths import ROOT
 from lib.runs.config import Run
+from lib.runs.experiment import chosen
 from lib.runs.records import Store
 
 TABLE = ROOT / "data" / "planned_runs.csv"
@@ -80,9 +81,7 @@ def _runs(row: dict[str, Any]) -> list[Run]:
     """The runs of a row, in the profile paper."""
     if not row["experiment"]:
         return []
-    chosen = dict(word.split("=") for word in shlex.split(row["choose"]))
-    return [
-        run.resolved()
-        for run in papers.EXPERIMENTS[row["experiment"]].runs("paper")
-        if all(getattr(run, name) == value for name, value in chosen.items())
-    ]
+    changes = dict(word.split("=", 1) for word in shlex.split(row["choose"]))
+    runs, others = chosen(papers.EXPERIMENTS[row["experiment"]].runs("paper"), changes)
+    assert not others, row
+    return [run.resolved() for run in runs]

@@ -149,3 +149,22 @@ def choose(experiments: Mapping[str, Experiment], name: str) -> Experiment:
     """The experiment of this name. Raises ValueError with the nearest one."""
     check_known("experiment", name, experiments)
     return experiments[name]
+
+
+def chosen(runs: list[Run], changes: Mapping[str, Any]) -> tuple[list[Run], dict[str, Any]]:
+    """The runs of the method, variant and data set that the changes name, and the other changes. A
+    data set that the experiment does not have changes the runs on its first one.
+
+    Raises: ValueError naming the nearest method or variant.
+    """
+    others = dict(changes)
+    for label in ("method", "variant", "dataset"):
+        if label not in changes:
+            continue
+        known = list(dict.fromkeys(getattr(run, label) for run in runs))
+        if label == "dataset" and changes[label] not in known:
+            return [run for run in runs if run.dataset == known[0]], others
+        value = others.pop(label)
+        check_known(label, value, known)
+        runs = [run for run in runs if getattr(run, label) == value]
+    return runs, others

@@ -292,7 +292,7 @@ class Store:
             run = from_fields(entry["config"])
             if run.name != name:
                 raise ValueError(f"it is that of {run.name}")
-            metrics = _table(entry["table"]).copy(deep=False)  # changed, it becomes another
+            metrics = _table(entry["table"]).copy(deep=False)  # shared until one is changed
             arrays = Arrays(folder, entry["arrays"])
             record = Record(run, metrics, arrays, entry["environment"], folder)
             experiment = self.experiments.get(run.experiment)
