@@ -11,7 +11,6 @@ neurons. Degrees are a table of rows, see :mod:`lib.topology.degrees`, made of s
 from .degrees import (
     active_neurons,
     ccdf,
-    ccdf_table,
     degree_sequences,
     degrees_at,
     hidden_groups,
@@ -34,7 +33,6 @@ __all__ = [
     "active_neurons",
     "adjacency",
     "ccdf",
-    "ccdf_table",
     "count_paths",
     "degree_sequences",
     "degrees_at",

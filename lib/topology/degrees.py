@@ -16,7 +16,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -195,18 +195,3 @@ def ccdf(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     k, count = np.unique(degrees, return_counts=True)
     at_least = count[::-1].cumsum()[::-1]
     return k, at_least / len(degrees)
-
-
-def ccdf_table(sequences: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
-    """The :func:`ccdf` of many sequences as a table.
-
-    Args:
-        sequences: {panel: {line: (n,) degrees}}.
-    Returns: columns panel, line, k, share.
-    """
-    rows: list[tuple[str, str, Any, float]] = []
-    for panel, lines in sequences.items():
-        for line, degrees in lines.items():
-            for k, share in zip(*ccdf(degrees), strict=True):
-                rows.append((panel, line, k, share))
-    return pd.DataFrame(rows, columns=["panel", "line", "k", "share"])

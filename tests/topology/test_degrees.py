@@ -200,17 +200,3 @@ def test_ccdf_is_the_share_with_at_least_as_many_links(rng):
     assert_array_equal(k, sorted(set(degrees)))
     at_least = degrees >= k[:, None]
     assert_array_equal(share, at_least.mean(axis=1))
-
-
-def test_table_of_ccdfs_has_a_row_for_each_point():
-    first, second = np.array([1, 1, 2, 4]), np.array([3])
-    table = topology.ccdf_table({"a": {"x": first, "y": second}, "b": {"x": second}})
-    desired = [
-        ("a", "x", 1, 1.0),
-        ("a", "x", 2, 0.5),
-        ("a", "x", 4, 0.25),
-        ("a", "y", 3, 1.0),
-        ("b", "x", 3, 1.0),
-    ]
-    assert table.columns.tolist() == ["panel", "line", "k", "share"]
-    assert list(table.itertuples(index=False, name=None)) == desired

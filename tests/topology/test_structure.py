@@ -252,8 +252,6 @@ def test_dtype_of_the_matrices_does_not_matter(dtype):
     others = [matrix.astype(dtype) for matrix in matrices]
     desired = structure.measures(matrices, seed=0)
     assert structure.measures(others, seed=0) == desired
-    flipped = [matrices[0][::-1], matrices[1][:, ::-1]]
-    assert structure.matched_overlap(others, flipped).tolist() == [1, 1]
 
 
 def test_network_without_links_has_measures():
@@ -285,14 +283,10 @@ def test_measures_without_a_seed_leave_out_the_communities():
         ([np.full((3, 2), 0.5)], "has other weights than 1"),
     ],
 )
-@pytest.mark.parametrize("of", ["joined", "measures", "matched_overlap"])
+@pytest.mark.parametrize("of", ["joined", "measures"])
 def test_what_are_no_layers_is_refused(of, matrices, message):
     layers = list(map(sparse.csr_array, matrices))
-    arguments = {}
-    if of == "measures":
-        arguments = {"seed": 0}
-    if of == "matched_overlap":
-        arguments = {"second": layers}
+    arguments = {"seed": 0} if of == "measures" else {}
     with pytest.raises(ValueError, match=message):
         getattr(structure, of)(layers, **arguments)
 
@@ -432,87 +426,3 @@ def test_overlap_of_nothing_is_nan():
 def test_supports_of_different_widths_are_refused():
     with pytest.raises(ValueError, match=r"widths \(6, 8\) and \(8, 7\) differ: give equal ones"):
         structure.overlap(*layered(0.3)[:2])
-
-
-def test_matched_overlap_recovers_permuted_neurons(rng):
-    matrices = topology.to_matrices(layered(0.3, [(30, 20), (20, 25), (25, 15)]))
-    orders = [np.arange(30), *(rng.permutation(n) for n in (20, 25, 15))]
-    permuted, by_name = [], []
-    for layer, matrix in enumerate(matrices):
-        other = matrix[orders[layer + 1]][:, orders[layer]]
-        permuted.append(other)
-        by_name.append((matrix * other).sum() / (matrix + other > 0).sum())
-    assert structure.matched_overlap(matrices, permuted).tolist() == [1, 1, 1]
-    assert max(by_name) < 0.5
-
-
-def test_matched_overlap_is_at_least_that_by_name():
-    first = layered(0.2, [(30, 20)], seed=0)
-    second = layered(0.2, [(30, 20)], seed=1)
-    matrices = map(topology.to_matrices, (first, second))
-    (actual,) = structure.matched_overlap(*matrices)
-    assert structure.overlap(first[0], second[0]) < actual < 1
-
-
-def test_matched_overlap_by_hand():
-    first = sparse.csr_array([[1, 1, 0, 0], [0, 0, 1, 1]])
-    second = sparse.csr_array([[0, 0, 1, 0], [1, 1, 0, 1]])  # swapped, and one link astray
-    assert structure.matched_overlap([first], [second]).tolist() == [3 / 5]
-
-
-def test_matched_overlap_of_different_shapes_is_refused():
-    first, second, third = topology.to_matrices(layered(0.3))
-    with pytest.raises(ValueError, match="differ: give equal ones"):
-        structure.matched_overlap([first, second], [first])
-    with pytest.raises(ValueError, match=r"\[\(8, 6\)\] and \[\(4, 7\)\] differ"):
-        structure.matched_overlap([first], [third])
-
-
-# order of a layer
-
-
-def planted(rng):
-    """A layer of two blocks with some links between, shuffled; the block of each row and column."""
-    rows = rng.permutation(np.repeat([0, 1], 20))
-    cols = rng.permutation(np.repeat([0, 1], [25, 15]))
-    same = rows[:, None] == cols
-    chance = np.where(same, 0.5, 0.05)
-    links = rng.random(same.shape) < chance
-    return links.astype(float), rows, cols
-
-
-def test_spectral_order_recovers_two_planted_blocks(rng):
-    matrix, rows, cols = planted(rng)
-    by_row, by_col = structure.spectral_order(sparse.csr_array(matrix))
-    assert np.abs(np.diff(rows[by_row])).sum() == 1
-    assert np.abs(np.diff(cols[by_col])).sum() == 1
-    assert rows[by_row[0]] == cols[by_col[0]] == rows[0]
-
-
-def test_spectral_order_puts_neurons_without_links_last(rng):
-    matrix, *_ = planted(rng)
-    matrix[[3, 8]] = 0
-    matrix[:, [0, 7]] = 0
-    by_row, by_col = structure.spectral_order(sparse.csr_array(matrix))
-    assert by_row[-2:].tolist() == [3, 8]
-    assert by_col[-2:].tolist() == [0, 7]
-    assert sorted(by_row) == list(range(40)) == sorted(by_col)
-
-
-def test_spectral_order_separates_components():
-    matrix = blocks(2, 4).tocsr()[[0, 4, 1, 5, 2, 6, 3, 7]]
-    by_row, by_col = structure.spectral_order(matrix)
-    assert by_row.tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
-    assert by_col.tolist() == list(range(8))
-
-
-@pytest.mark.parametrize("matrix", [np.ones((3, 4)), np.zeros((3, 4)), np.ones((1, 2))], ids=str)
-def test_spectral_order_of_equal_neurons_is_their_own(matrix):
-    by_row, by_col = structure.spectral_order(sparse.csr_array(matrix))
-    assert by_row.tolist() == list(range(len(matrix)))
-    assert by_col.tolist() == list(range(matrix.shape[1]))
-
-
-def test_spectral_order_refuses_weights():
-    with pytest.raises(ValueError, match="has other weights than 1"):
-        structure.spectral_order(sparse.csr_array(np.full((3, 2), 0.5)))
