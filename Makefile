@@ -56,6 +56,7 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@$(BIN) -m jupyterlab $(ARGS)
 
 # The stamp is written last, so that an interrupted installation is taken up again.
+# Python compiles a module when it is first imported: pip would compile thousands that never are.
 .venv/.stamp: pyproject.toml requirements.txt
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: install one or name it with PYTHON=python3.12)
 	@rm -f $@
@@ -65,7 +66,7 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@$(BIN) -c '$(NEW_ENOUGH)' || $(call REFUSE,.venv holds a Python older than 3.11: remove it with make clean-all and try again)
 	@$(BIN) -m pip --version >/dev/null 2>&1 || $(BIN) -m ensurepip >/dev/null
 	@echo "Installing the pinned packages into .venv: once, 1 to 3 minutes and 2 GB, then seconds when a pin changes."
-	@$(BIN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@$(MAKE) --no-print-directory relative
 	@pwd > $@
