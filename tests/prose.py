@@ -1,8 +1,9 @@
-"""The numbers in the text of a notebook, held against what the records say.
+"""The numbers in the text of a notebook or page, held against what the records say.
 
 A test computes each number anew and says the words that state it; a number of the text that no
-statement covers is named. Links, formulas, code and folded or piped tables are no text, nor are
-numbers that are part of a word, as in "R03", or the number of a notebook that is linked.
+statement covers is named. Links, formulas, code and folded tables are no text, nor are numbers that
+are part of a word, as in "R03", or the number of a notebook that is linked. Piped tables are text
+on a page, but not in a notebook.
 """
 
 import re
@@ -19,8 +20,10 @@ LEFT_OUT = (
     r"`[^`]*`",
     r"\[notebooks? \d\d\]\([^)]*\)",
     r"!?\[(?P<words>[^\]]*)\]\([^)]*\)",
-    r"(?m)^\|[^\n]*\|[ \t]*$",
 )
+TABLE = r"(?m)^\|[^\n]*\|[ \t]*$"
+GENERATED = r"<!-- begin [^\n]*-->.*?<!-- end [^\n]*-->"
+HEADING = r"(?m)^(?=#+ )"
 NUMBER = r"(?<![\w.,])(?<!\w[−-])[−-]?\d[\d,]*(?:\.\d+)?(?![\w])"
 
 
@@ -34,7 +37,10 @@ class Prose:
     def __init__(self, notebook: str):
         cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells
         texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
-        self.text = plain("\n\n".join(texts)).replace("-", "−")  # one sign for both
+        self._begin("\n\n".join(texts), (*LEFT_OUT, TABLE))
+
+    def _begin(self, markdown: str, left_out: tuple[str, ...]) -> None:
+        self.text = plain(markdown, left_out).replace("-", "−")  # one sign for both
         self.left = self.text
 
     def says(self, words: str, *values: object) -> None:
@@ -52,9 +58,29 @@ class Prose:
         return found
 
 
-def plain(markdown: str) -> str:
+class Section(Prose):
+    """A section of a page up to its next heading, the heading's words included, as one text.
+
+    Args:
+        page: its path from the root.
+        heading: how the heading begins, after its signs: "3." or "Limits". What it begins with is
+            no text if it is a number.
+    """
+
+    def __init__(self, page: str, heading: str):
+        (found,) = (text for title, text in sections(page) if title.startswith(heading))
+        self._begin(re.sub(r"^#+ (\d+\.)?", "", found), (GENERATED, *LEFT_OUT))
+
+
+def sections(page: str) -> list[tuple[str, str]]:
+    """The headings of a page without their signs, each with its section, heading included."""
+    parts = re.split(HEADING, (ROOT / page).read_text(encoding="utf-8"))
+    return [(part.split("\n")[0].lstrip("# "), part) for part in parts if part.strip()]
+
+
+def plain(markdown: str, left_out: tuple[str, ...]) -> str:
     """The text without what is left out, on one line; of a link its words stay."""
-    for pattern in LEFT_OUT:
+    for pattern in left_out:
         markdown = re.sub(
             pattern,
             lambda match: match.groupdict().get("words") or " ",

@@ -46,3 +46,16 @@ def test_links_formulas_code_tables_and_names_are_no_text(written):
 def test_text_between_two_tables_is_text(written):
     text = written("| 1 |\n|---|\n\nSET gains 2 points.\n\n| 3 |\n|---|\n")
     assert text.uncovered() == ["SET gains 2 points."]
+
+
+def test_a_section_of_a_page_has_its_heading_and_its_tables(tmp_path, monkeypatch):
+    """Not what is generated, and not the number of the heading."""
+    monkeypatch.setattr(prose, "ROOT", tmp_path)
+    made = "<!-- begin x -->\n| 9 |\n<!-- end x -->"
+    page = f"# Page\n8\n\n### 1. SET has 2 rules\n\n| 3 | 4 |\n|---|---|\n\n{made}\n## Next\n7\n"
+    (tmp_path / "page.md").write_text(page)
+    section = prose.Section("page.md", "1.")
+    section.says("SET has {} rules", 2)
+    assert len(section.uncovered()) == 2  # those of the table
+    section.says("| 3 | {} |", 4)
+    assert not section.uncovered()
