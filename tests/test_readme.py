@@ -53,17 +53,17 @@ def verdicts():
     return judged.verdicts("paper").set_index("id")["verdict"]
 
 
-def test_verdicts_are_counted(verdicts):
+@pytest.mark.parametrize("page", [README, FINDINGS], ids=["README", "FINDINGS"])
+def test_verdicts_are_counted(page, verdicts):
     n = verdicts.value_counts().to_dict()
-    assert f"The papers make {len(verdicts)} claims." in README
-    assert f"{n['holds']} hold and {n['fails']} fail. Of the others, {n['open']} are open" in README
-    assert f"For {n['undecidable']} the paper leaves out what decides" in README
-    assert f"and for {n['not testable']} the data cannot be had" in README
-    assert f"{n['holds']} hold, {n['fails']} fail and {n['open']} are open" in FINDINGS
+    assert f"The papers make {len(verdicts)} claims." in page
+    assert f"{n['holds']} hold and {n['fails']} fail. Of the others, {n['open']} are open" in page
+    assert f"For {n['undecidable']} the paper leaves out what decides" in page
+    assert f"and for {n['not testable']} the data cannot be had" in page
 
 
 def test_findings_name_the_claims_that_are_decided(verdicts):
-    lists = re.search(r"^\*Hold\*: (.*) \*Fail\*: (.*) \[Every", FINDINGS, re.MULTILINE)
+    lists = re.search(r"^- \*\*Hold\*\*: (.*)\n- \*\*Fail\*\*: (.*)$", FINDINGS, re.MULTILINE)
     for verdict, names in zip(("holds", "fails"), lists.groups(), strict=True):
         named = re.findall(r"\b[SRHEP]\d\d\b", names)
         assert sorted(named) == sorted(verdicts.index[verdicts == verdict])

@@ -1,7 +1,5 @@
 """What notebook 11 says is what the records say."""
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -367,64 +365,8 @@ def decay(text):
     text.says("If we leave them out, the mean is {:.2f}", np.mean(others))
 
 
-def plain(words, *values):
-    """The words with the values, numbers as the pages write them: .5 for 0.5."""
-    return re.sub(r"(?<![\d.])0\.", ".", words.format(*values)).replace("-", "−")
-
-
-def page(name):
-    return (ROOT / name).read_text(encoding="utf-8").replace("-", "−")
-
-
-SPAN = " [{:.2f}, {:.2f}]"
-
-
-def test_findings_of_tuning_are_those_of_the_records():
-    says = page("docs/FINDINGS.md")
-    headline = (
-        "Tuned for each method, RigL's lead over fixed links on Fashion−MNIST goes; the other leads"
-        " shrink by about half"  # see how_far_leads_shrink
-    )
-    assert headline in says
-    ends = before_and_after()
-    leads = leads_of(ends)
-    shrunk = {key[1:]: leads["tuned", *key[1:]] - leads["chosen", *key[1:]] for key in leads}
-    first, second = f"{{:.2f}} points{SPAN} on MNIST and ", f"{{:.2f}}{SPAN} on Fashion-MNIST"
-    for words, of in (
-        ("SET leads fixed links by ", [leads["chosen", name, "set"] for name in DATASETS]),
-        ("RigL leads by ", [leads["chosen", name, "rigl"] for name in DATASETS]),
-        ("RigL's lead shrinks by ", [shrunk[name, "rigl"] for name in DATASETS]),
-        (
-            "Tuning gains the fixed links ",
-            [ends["chosen", name, "fixed"] - ends["tuned", name, "fixed"] for name in DATASETS],
-        ),
-    ):
-        assert plain(words + first + second, *interval(of[0]), *interval(of[1])) in says
-    words = "With one weight decay for all SET led by {:.2f} and {:.2f}, RigL by {:.2f} and {:.2f}"
-    before = [leads["tuned", name, method].mean() for method in METHODS[1:] for name in DATASETS]
-    assert plain(words, *before) in says
-    words = f"SET's lead on Fashion-MNIST shrinks by {{:.2f}}{SPAN}. On MNIST it shrinks by"
-    assert plain(words, *interval(shrunk["fashion_mnist", "set"])) in says
-    words = f"On MNIST it shrinks by {{:.2f}}{SPAN}, which does not differ from zero"
-    assert plain(words, *interval(shrunk["mnist", "set"])) in says
-    words = f"RigL gains nothing: {{:.2f}}{SPAN} on MNIST and {{:.2f}}{SPAN} on Fashion-MNIST"
-    gains = [ends["chosen", name, "rigl"] - ends["tuned", name, "rigl"] for name in DATASETS]
-    assert plain(words, *interval(gains[0]), *interval(gains[1])) in says
+def test_readme_says_how_far_set_leads_when_each_is_tuned():
+    leads = leads_of(before_and_after())
     now = [leads["chosen", name, "set"].mean() for name in reversed(DATASETS)]
     words = "leads links that never move by {:.2f} points on Fashion-MNIST and {:.2f} on MNIST"
-    assert words.format(*now).replace("-", "−") in page("README.md")
-
-
-def test_findings_of_decay_and_recipes_are_those_of_the_records():
-    says = page("docs/FINDINGS.md")
-    narrower = shrinking()
-    words = f"shrink by {{:.2f}} points{SPAN} on average over six comparisons"
-    assert plain(words, *interval(np.mean([*narrower.values()], axis=0))) in says
-    words = f"Without that comparison they shrink by {{:.2f}} points{SPAN}"
-    others = [values for key, values in narrower.items() if key != WIDE]
-    assert plain(words, *interval(np.mean(others, axis=0))) in says
-    recipe = accuracies("accuracy_by_recipe")["fashion_mnist", "sharpness-aware", "rigl", None]
-    tuned = accuracies("adaptive_topology_1568")["fashion_mnist", "tuned", "rigl", None]
-    words = f"the one chosen for Fashion-MNIST gains {{:.2f}}{SPAN}, not told from zero"
-    assert plain(words, *welch(recipe, tuned)) in says
-    assert plain(RERUNS, *reruns()) in says
+    assert words.format(*now) in (ROOT / "README.md").read_text(encoding="utf-8")

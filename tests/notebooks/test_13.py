@@ -19,13 +19,21 @@ SETTING = ["hidden", "cd_steps", "learning_rate", "weight_decay", "epochs"]
 RIVALS = ("fixed", "fixed_final", "dense")
 
 
-@pytest.fixture(scope="module")
-def records():
+def all_records():
     return [*papers.STORE.of("set_rbm_dna", "paper"), *papers.STORE.of("set_rbm", "paper")]
 
 
 @pytest.fixture(scope="module")
+def records():
+    return all_records()
+
+
+@pytest.fixture(scope="module")
 def machines(records):
+    return rows_of(records)
+
+
+def rows_of(records):
     """A row a machine: likelihoods of its best epoch, missing below ten effective chains."""
     rows = []
     for record in records:

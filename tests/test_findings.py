@@ -1,0 +1,613 @@
+"""Every number of docs/FINDINGS.md follows from the records, by other means than the library's
+claims: pandas, numpy and scipy alone. A number that no statement covers fails.
+"""
+
+import json
+import re
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lib import papers
+from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from lib.papers.splash.studies import HEADLINE_RADIUS as SPLASH_RADIUS
+from lib.paths import ROOT
+from lib.report import frames
+from tests.notebooks import test_11 as ablation
+from tests.notebooks import test_12 as cnn
+from tests.notebooks import test_13 as rbm
+from tests.notebooks import test_24 as robust
+from tests.notebooks import test_31 as released
+from tests.notebooks import test_32 as sparse
+from tests.notebooks import test_40 as pruning
+from tests.notebooks import test_51 as splash
+from tests.notebooks.summaries import ends
+from tests.prose import Section, sections
+
+PAGE = "docs/FINDINGS.md"
+MN, FM = "mnist", "fashion_mnist"
+NAMES = {
+    **{MN: "MNIST", FM: "Fashion-MNIST", "cifar10": "CIFAR-10", "dna": "DNA", "web": "Web"},
+    **{"set": "SET", "rigl": "RigL", "splash": "SPLASH", "relu": "ReLU"},
+    **{"rsmas": "corals", "citrus_leaves": "citrus leaves", "rps28": "hands"},
+    **{"eye_fundus": "eyes", "lenet5": "LeNet-5", "sparse_mlp": "SET-MLP"},
+}
+OTHERS = ("Findings", "How to read", "Twelve findings", "Which claims", "Accuracy", "Limits")
+
+
+def named(name):
+    return NAMES.get(name, name)
+
+
+def finding(number):
+    """Its words and tables; the heads of these are said."""
+    text = Section(PAGE, f"{number}.")
+    if "95 % interval" in text.text:
+        text.says("95 % interval")
+    return text
+
+
+def written(values, digits):
+    """Mean and 95 % interval of paired differences (Student's t), each as the page has it."""
+    return as_written(*ablation.interval(np.asarray(values, float)), digits)
+
+
+def as_written(mean, low, high, digits):
+    mean, low, high = (f"{value:.{digits}f}" for value in (mean, low, high))
+    return mean, f"[{low}, {high}]"
+
+
+def says_row(text, *cells):
+    text.says(f"| {' | '.join(map(str, cells))} |")
+
+
+def says_difference(text, comparison, data, values, digits=2):
+    """That a row of a table has these differences, one a seed."""
+    says_row(text, comparison, named(data), *written(values, digits), len(values))
+
+
+def differs(values):
+    """Whether the interval of paired differences excludes zero."""
+    _, low, high = ablation.interval(np.asarray(values, float))
+    return low > 0 or high < 0
+
+
+def by_place(experiment, epoch=-1):
+    """Percent after an epoch by data set, variant and method, seeds in order."""
+    found = ablation.accuracies(experiment, epoch)
+    assert len({key[:3] for key in found}) == len(found)
+    return {key[:3]: values for key, values in found.items()}
+
+
+def links_of(experiment):
+    """By data set, variant and method."""
+    counts = {}
+    for record in papers.STORE.of(experiment, "paper"):
+        run = record.config
+        counts[run.dataset, run.variant, run.method] = record.metrics["links"].iloc[0]
+    return counts
+
+
+# ---------------------------------------------------------------------------------- the findings
+
+
+def test_finding_1():
+    text, last, links = finding(1), by_place("set_mlp"), links_of("set_mlp")
+    share = links[MN, "tuned", "set"] / links[MN, "tuned", "dense"]
+    text.says("{:.1f} % of all links are enough on MNIST and Fashion-MNIST", 100 * share)
+    leads = [last[name, "tuned", "set"] - last[name, "tuned", "dense"] for name in (MN, FM)]
+    assert [differs(lead) for lead in leads] == [True, False]
+    says_difference(text, "SET − dense", MN, leads[0])
+    says_difference(text, "SET − dense", FM, leads[1])
+    trained = [
+        record
+        for record in papers.STORE.of("set_mlp", "paper")
+        if (record.config.dataset, record.config.method) == ("cifar10", "dense")
+    ]
+    (epochs,) = {len(record.metrics) for record in trained}
+    text.says("Our dense runs end there after {} epochs, when both still rise", epochs)
+    at_end, before = (by_place("set_mlp", epoch) for epoch in (epochs, epochs - 2))
+    ours, dense = (("cifar10", "published", method) for method in ("set", "dense"))
+    assert at_end[ours].mean() > before[ours].mean()
+    assert at_end[dense].mean() > before[dense].mean()
+    words = f"SET − dense, after {epochs} epochs"
+    says_difference(text, words, "cifar10", at_end[ours] - at_end[dense], 1)
+    assert not text.uncovered()
+
+
+def test_finding_2():
+    text = finding(2)
+    last, links = by_place("adaptive_topology"), links_of("adaptive_topology")
+    count = links[MN, "tuned", "rigl"]
+    text.says("{:,} links cost little", count)
+    densities = {
+        record.config.density
+        for record in papers.STORE.of("adaptive_topology", "paper")
+        if record.config.method == "rigl"
+    }
+    assert densities == {0.01}
+    share = 100 * count / links[MN, "tuned", "dense"]
+    text.says(
+        "Three layers have 1 % of their links here, and the network has {:.1f} % of all", share
+    )
+    gaps = {}
+    for dataset in (MN, FM):
+        for method in ("rigl", "set", "fixed"):
+            gap = last[dataset, "tuned", method] - last[dataset, "tuned", "dense"]
+            says_difference(text, f"{named(method)} − dense", dataset, gap)
+            gaps[dataset, method] = gap.mean()
+    assert not differs(last[MN, "tuned", "rigl"] - last[MN, "tuned", "dense"])
+    assert gaps[FM, "rigl"] == pytest.approx(-0.5, abs=0.1)  # half a point
+    assert all(
+        gaps[name, "fixed"] == min(gaps[name, m] for m in ablation.METHODS) for name in (MN, FM)
+    )
+    recipes_of_wider_layers(text)
+    assert not text.uncovered()
+
+
+def recipes_of_wider_layers(text):
+    (count,) = set(links_of("adaptive_topology_1568").values())
+    text.says("of 1568 neurons, have {:,} links", count)
+    text.says("RigL with {:,} links", count)
+    (record, *_) = papers.STORE.of("adaptive_topology_1568", "paper")
+    assert record.config.hidden == (1568,) * 3
+    recipes, tuned = by_place("accuracy_by_recipe"), by_place("adaptive_topology_1568")
+    softened, together = "labels softened", "what helps, together"
+    valid = {
+        record.config.variant: record.metrics["valid_accuracy"].iloc[-1]
+        for record in papers.STORE.of("accuracy_tuning", "paper")
+        if (record.config.dataset, record.config.method) == (MN, "rigl")
+    }
+    assert valid[softened] == valid[together] == max(valid.values())  # a tie
+    words = "the same, sharpness-aware steps, moved images"
+    for row, name in (("accuracy with softened labels", softened), (words, together)):
+        values = recipes[MN, name, "rigl"]
+        mean, span = written(values, 2)
+        says_row(text, row, "MNIST", f"{mean} %", span, len(values))
+    pair = recipes[FM, "sharpness-aware", "rigl"], tuned[FM, "tuned", "rigl"]
+    mean, low, high = ablation.welch(*pair)
+    assert low < 0 < high
+    mean, span = as_written(mean, low, high, 2)
+    words = "with sharpness-aware steps − as tuned"
+    says_row(text, words, "Fashion-MNIST", f"{mean} points", span, len(pair[0]))
+    later = ablation.numerics_of("adaptive_topology_1568", "rigl", dataset=FM)
+    assert np.mean(later) > 1.5
+    assert set(ablation.numerics_of("accuracy_by_recipe", "rigl")) == {1}
+    text.says(ablation.RERUNS, *ablation.reruns())
+
+
+def test_finding_3():
+    text = finding(3)
+    headline = (
+        "RigL's lead over fixed links on Fashion-MNIST goes; the other leads shrink by about half"
+    )
+    text.says(headline)  # test_11 has what this means: how_far_leads_shrink
+    before_and_after = ablation.before_and_after()
+    leads = ablation.leads_of(before_and_after)
+    surely = []
+    for method in ("set", "rigl"):
+        for dataset in (MN, FM):
+            before, now = (leads[tuning, dataset, method] for tuning in ("tuned", "chosen"))
+            cells = [" ".join(written(values, 2)) for values in (before, now, before - now)]
+            words = f"{named(method)} − fixed"
+            says_row(text, words, named(dataset), *cells, len(before))
+            surely.append(differs(before - now))
+    assert sorted(surely) == [False, True, True, True]
+    text.says("Three of the four leads shrink for sure")
+    for method in ("fixed", "rigl"):
+        for dataset in (MN, FM):
+            now, before = (before_and_after[of, dataset, method] for of in ("chosen", "tuned"))
+            says_difference(text, named(method), dataset, now - before)
+            assert differs(now - before) == (method == "fixed")
+    without_decay(text)
+    assert not text.uncovered()
+
+
+def without_decay(text):
+    """What leads are when no network has weight decay, or the fixed links have none."""
+    narrower = ablation.shrinking()
+    assert len(narrower) == 6
+    assert all(values.mean() > 0 for values in narrower.values())
+    words = "leads shrink without decay, mean of six"
+    says_difference(text, words, "both", np.mean([*narrower.values()], axis=0))
+    others = [values for key, values in narrower.items() if key != ablation.WIDE]
+    says_difference(text, "the same, mean of the other five", "both", np.mean(others, axis=0))
+    leads = ablation.decay_leads()
+    count = links_of("adaptive_topology")[MN, "tuned", "rigl"]
+    with_decay, fixed = by_place("adaptive_topology"), ablation.accuracies("without_decay")
+    for dataset in (MN, FM):
+        both = [leads[dataset, count, "rigl", variant] for variant in ("tuned", "no decay")]
+        says_difference(text, "RigL − fixed, both with decay", dataset, both[0])
+        says_difference(text, "RigL − fixed, both without", dataset, both[1])
+        assert differs(both[1]) == (dataset == MN)
+        gap = with_decay[dataset, "tuned", "rigl"] - fixed[dataset, "no decay", "fixed", None]
+        says_difference(text, "RigL with decay − fixed without", dataset, gap)
+        assert differs(gap) and gap.mean() > 0
+    on_fashion = [lead for key, lead in leads.items() if (key[0], key[3]) == (FM, "no decay")]
+    assert len(on_fashion) == 4 and not any(differs(lead) for lead in on_fashion)
+
+
+def test_finding_4():
+    text, networks = finding(4), ends()
+    text.says(
+        "each pixel by {} on MNIST and by {} on Fashion-MNIST. Pixels go from 0 to 1",
+        *(HEADLINE_RADIUS[dataset] for dataset in (MN, FM)),
+    )
+
+    def attacked(dataset, method, **where):
+        rows = networks.query("dataset == @dataset and method == @method")
+        for name, value in where.items():
+            rows = rows[rows[name] == value]
+        return rows.set_index("seed")["pgd"].sort_index()
+
+    text.says("150 − 20 epochs of training")
+    for method in ("set", "dense"):
+        for dataset, sign in ((MN, 1), (FM, -1)):
+            short = attacked(dataset, method, trained="training_length", epochs=20)
+            long = attacked(dataset, method, trained="adaptive_topology", epochs=150)
+            change = (long - short).dropna()
+            assert differs(change) and sign * change.mean() > 0
+            says_difference(text, named(method), dataset, change, 1)
+    text.says("After 150 epochs we compare RigL with dense")
+    usual = networks.query("trained == 'adaptive_topology' and method in ['rigl', 'dense']")
+    assert set(usual["epochs"]) == {150}
+    dropouts = usual.groupby("method")["dropout"].agg(["min", "max"])
+    assert (dropouts["min"] == dropouts["max"]).all()
+    words = "RigL has a dropout of {} and dense one of {}"
+    text.says(words, *dropouts.loc[["rigl", "dense"], "min"])
+    chosen, other = "adaptive_topology", "other_dropouts"
+    for words, trained in (
+        ("RigL − dense, settings chosen for accuracy", chosen),
+        ("RigL − dense, RigL with dense's dropout", other),
+    ):
+        for dataset in (MN, FM):
+            gap = right_by_image(dataset, "rigl", trained) - right_by_image(
+                dataset, "dense", chosen
+            )
+            mean, low, high = over_seeds_and_images(100 * gap)
+            says_row(text, words, named(dataset), *as_written(mean, low, high, 1), len(gap))
+            assert (low < 0 < high) if (dataset, trained) == (MN, chosen) else (high < 0)
+    assert not text.uncovered()
+
+
+def right_by_image(dataset, method, trained):
+    """Whether each image is right under PGD at the radius of the page, seed by seed."""
+    found = {}
+    for record in papers.STORE.of("robustness_summary", "paper"):
+        run = record.config
+        if (run.dataset, run.method, run.parent.experiment) == (dataset, method, trained):
+            if run.parent.epochs == 150:
+                right = record.arrays[f"pgd linf {HEADLINE_RADIUS[dataset]:g}"]
+                found[run.seed] = right.astype(float)
+    return np.stack([found[seed] for seed in sorted(found)])
+
+
+def over_seeds_and_images(outcomes):
+    """Mean with its 95 % interval, seeds and images being crossed random effects."""
+    n_seeds, n_images = outcomes.shape
+    mean = outcomes.mean()
+    of_seed, of_image = outcomes.mean(1, keepdims=True), outcomes.mean(0, keepdims=True)
+    rest = outcomes - of_seed - of_image + mean
+    df = np.array([n_seeds - 1, n_images - 1, (n_seeds - 1) * (n_images - 1)])
+    sums = [n_images * np.sum((of_seed - mean) ** 2), n_seeds * np.sum((of_image - mean) ** 2)]
+    squares = np.array([*sums, np.sum(rest**2)]) / df
+    variance = squares @ [1, 1, -1]
+    assert variance > max(squares[:2])  # no floor is needed
+    satterthwaite = variance**2 / np.sum(squares**2 / df)
+    half = stats.t.ppf(0.975, satterthwaite) * np.sqrt(variance / outcomes.size)
+    return mean, mean - half, mean + half
+
+
+def test_finding_5():
+    text, rows = finding(5), frames.rows(papers.STORE.of("scale_free", "paper"))
+    last = rows.query("kind == 'network' and epoch == 'final'")
+    evolved = last[~last["method"].isin(["fixed", "set_random_removal"])]
+    place = ["trained", "dataset", "method", "variant", "seed"]
+    n_networks = evolved.groupby(place).ngroups
+    text.says("We tested {} sequences of degrees from {} networks", len(evolved), n_networks)
+    of = f"{evolved['strong'].sum()} of {len(evolved)}"
+    says_row(text, "strong evidence at the end of training", "all evolved sequences", of)
+    assert not evolved["strong"].any()
+    at_one_percent = evolved[evolved["trained"] == "adaptive_topology"]
+    for (method, dataset), part in at_one_percent.groupby(["method", "dataset"]):
+        where = f"{named(method)} on {named(dataset)}"
+        told = f"{(part['domain'] == 'inside').sum()} of {len(part)}"
+        says_row(text, "the test can tell, 1 % of the links", where, told)
+    outside = rows.loc[rows["domain"] != "inside", "domain"]
+    assert outside.str.fullmatch(r"mean degree [\d.]+ above √n = [\d.]+").all()  # too many links
+    known = rows[rows["kind"].str.startswith("power law") & (rows["domain"] == "inside")]
+    for kind, part in known.groupby("kind"):
+        where = f"true power laws of exponent {kind.split()[-1]}"
+        share = f"{100 * part['strong'].mean():.0f} % of {len(part)}"
+        says_row(text, "recognised, where the test can tell", where, share)
+    assert not text.uncovered()
+
+
+def test_finding_6():
+    text, table = finding(6), robust.numbers().sort_index()
+    runs = papers.EXPERIMENTS["robust_summary"].runs("paper")
+    runs = [run for run in runs if run.parent.evaluate_test and run.dataset == MN]
+    assert {run.parent.density for run in runs if run.method == "rigl"} == {0.01}
+    text.says("Robustness can be trained, at 1 % of the links")
+    text.says("may change each pixel by {:g}", *{run.radii[0] for run in runs})
+    for words, method, recipe in (
+        ("RigL as tuned", "rigl", "tuned"),
+        ("RigL, attacked examples", "rigl", "attacked examples"),
+        ("RigL, links left out", "rigl", "links left out"),
+        ("dense, attacked examples", "dense", "attacked examples"),
+    ):
+        part = table.loc[MN, method, recipe]
+        cells = []
+        for measure in ("attacked", "can go", "accuracy"):
+            mean, sd = part[measure].mean(), part[measure].std()
+            cells.append(f"{mean:.1f}" if len(part) == 1 else f"{mean:.1f} ± {sd:.1f}")
+        says_row(text, words, *cells, len(part))
+    changes = table.loc[MN, "rigl"] - table.loc[MN, "rigl", "tuned"]
+    means, part = changes.groupby("recipe").mean(), changes.groupby("recipe")
+    helps = ("attacked examples", "attacked"), ("links left out", "can go")
+    harms = ("attacked examples", "can go"), ("links left out", "accuracy")
+    for signs, places in ((1, helps), (-1, harms)):
+        for recipe, measure in places:
+            assert (
+                differs(part.get_group(recipe)[measure]) and signs * means.loc[recipe, measure] > 0
+            )
+    assert not text.uncovered()
+
+
+def test_finding_7():
+    text, machines = finding(7), rbm.rows_of(rbm.all_records())
+    published, chosen, elsewhere = (
+        rbm.lead(machines, dataset, "dense", variants)
+        for dataset, variants in (
+            ("dna", ("grid",)),
+            ("dna", ("grid", "tuned")),
+            ("web", ("one setting",)),
+        )
+    )
+    says_difference(text, "SET − dense, the paper's rate and decay", "dna", published, 1)
+    says_difference(text, "SET − dense, rate and decay chosen for each", "dna", chosen, 1)
+    says_difference(text, "SET − dense, one setting", "web", elsewhere, 1)
+    assert 0 < chosen.mean() < published.mean() / 2
+    assert differs(elsewhere) and elsewhere.mean() < 0
+    assert not text.uncovered()
+
+
+def test_finding_8():
+    text, studied = finding(8), papers.STORE.of("unit_robustness", "paper")
+    text.says(
+        "each pixel by {} on MNIST and by {} on Fashion-MNIST",
+        *(SPLASH_RADIUS[dataset] for dataset in (MN, FM)),
+    )
+    gains = []
+    for network in ("lenet5", "sparse_mlp"):
+        for dataset in (MN, FM):
+            gain = splash.gain(studied, dataset, *splash.LINF, network=network)
+            where = f"{named(network)}, {named(dataset)}"
+            says_difference(text, "SPLASH − ReLU", where, gain, 1)
+            pair = [splash.of(studied, dataset, unit, network) for unit in ("splash", "relu")]
+            clean = [np.array([splash.accuracy(one) for one in records]) for records in pair]
+            assert not differs(clean[0] - clean[1])
+            assert differs(gain)
+            gains.append(gain.mean() > 0)
+    assert gains == [True, False, False, False]
+    for dataset in (MN, FM):
+        apart = abs(splash.gain(studied, dataset, *splash.LINF).mean())
+        for unit in ("splash", "relu"):
+            ten = splash.of(studied, dataset, unit)
+            one = splash.of(studied, dataset, unit, trained="unit_lengths", epochs=1)
+            assert {record.config.parent.epochs for record in ten} == {10}
+            change = splash.kept(ten, *splash.LINF) - splash.kept(one, *splash.LINF)
+            words = f"{named(unit)}, 10 − 1 epochs"
+            says_difference(text, words, f"LeNet-5, {named(dataset)}", change, 1)
+            assert abs(change.mean()) > apart
+    assert not text.uncovered()
+
+
+def test_finding_9():
+    text = finding(9)
+    cells = {}
+    for measure in ("test_accuracy", "test_auroc"):
+        for kind in pruning.KINDS:
+            for dataset in pruning.SETS:
+                cells[measure, kind, dataset] = pruning.gaps(dataset, kind, measure)
+    p_values = [stats.ttest_1samp(values, 0).pvalue for values in cells.values()]
+    survives = dict(zip(cells, holm(p_values), strict=True))
+    means = []
+    for kind, words, sign in (
+        ("random", "evolved − random", 1),
+        ("magnitude", "largest weights − evolved", -1),
+    ):
+        for dataset in pruning.SETS:
+            place = "test_auroc", kind, dataset
+            lead = sign * cells[place]
+            assert differs(lead) and lead.mean() > 0
+            yes = "yes" if survives[place] else "no"
+            says_row(text, words, named(dataset), *written(lead, 1), len(lead), yes)
+            means.append(lead.mean())
+    assert sum(survives["test_auroc", "random", dataset] for dataset in pruning.SETS) == 3
+    assert not any(survives["test_accuracy", "random", dataset] for dataset in pruning.SETS)
+    text.says("are better still, by {:.0f} to {:.0f} points", min(means[5:]), max(means[5:]))
+    text.says("masks of equal density, from {} on", 0.05)  # as in test_40's gaps
+    assert not text.uncovered()
+
+
+def holm(p):
+    """Whether each of some p-values is below .05 after Holm's correction."""
+    order, is_below = np.argsort(p), np.zeros(len(p), bool)
+    for rank, place in enumerate(order):
+        if p[place] > 0.05 / (len(p) - rank):
+            break
+        is_below[place] = True
+    return is_below
+
+
+def test_finding_10():
+    text, table = finding(10), released.measured("bio_attacks")
+    (units,) = {run.n_units for run in papers.EXPERIMENTS["bio_networks"].runs("paper")}
+    text.says("five networks of {} units on CIFAR-10", units)
+    rows = {
+        "kh": "local learning",
+        "l2": "L2 penalty",
+        "jreg": "Jacobian penalty",
+        "bp": "no penalty",
+        "specreg": "spectral penalty",
+    }
+    means = table.groupby(["variant", "method"])[[*released.ATTACKS]].mean()
+    counts = table.groupby(["variant", "method"]).size()
+    assert table.loc[table["method"] == "kh", "layer"].nunique() == 3
+    for method, words in rows.items():
+        norms = [means.loc[variant, method]["pgd"] for variant in ("as released", "corrected")]
+        norms = [f"{norm:.3f}" for norm in (released.PUBLISHED["pgd"][method], *norms)]
+        says_row(text, words, *norms, counts["corrected", method])
+    pairs = list(combinations(rows, 2))
+    for attack in released.ATTACKS:
+        published, ours, corrected = (
+            [norms[one] > norms[two] for one, two in pairs]
+            for norms in (
+                released.PUBLISHED[attack],
+                means.loc["as released"][attack],
+                means.loc["corrected"][attack],
+            )
+        )
+        assert ours == published == [True] * len(pairs)
+        assert 0 < sum(corrected) < len(pairs)
+    layers = [r for name in ("kh", "kh_long", "kh_mnist") for r in papers.STORE.of(name, "paper")]
+    off_norm = [record.metrics["off_norm_fraction"].iloc[-1] for record in layers]
+    text.says("None of our nine locally learned layers")
+    assert len(off_norm) == 9 and min(off_norm) >= 0.1
+    norms_of_sparse_networks(text)
+    assert not text.uncovered()
+
+
+def norms_of_sparse_networks(text):
+    """Critical norms under PGD of the networks of the second finding."""
+    table = sparse.measured().set_index(["dataset", "method", "seed"])["pgd"].sort_index()
+    for dataset in (MN, FM):
+        for rival, sign in (("fixed", 1), ("dense", -1)):
+            for method in ("set", "rigl"):
+                gap = table[dataset, method] - table[dataset, rival]
+                says_difference(text, f"{named(method)} − {rival}", dataset, gap)
+                if rival == "dense" or dataset == MN:
+                    assert differs(gap) and sign * gap.mean() > 0
+
+
+def test_finding_11():
+    text = finding(11)
+    last = {method: values for (_, _, method), values in by_place("set_removals").items()}
+    (epochs,) = {len(record.metrics) for record in papers.STORE.of("set_removals", "paper")}
+    assert last["set_largest_removal"] == pytest.approx(10)  # chance
+    for words, method in (
+        ("random drops", "set_random_removal"),
+        ("largest dropped", "set_largest_removal"),
+    ):
+        gap = last["set"] - last[method]
+        says_difference(text, f"SET − {words}, {epochs} epochs", "cifar10", gap, 1)
+    swept = {variant: values for (_, variant, _), values in by_place("set_sensitivity").items()}
+    fractions = (0.1, 0.2, 0.3, 0.4, 0.5)
+    for epsilon in (10, 20, 40):
+        means = [swept[f"ε = {epsilon}, ζ = {fraction:g}"].mean() for fraction in fractions]
+        assert np.ptp(means) < 0.3
+    many, few = "ε = 40, ζ = 0.3", "ε = 10, ζ = 0.3"
+    counts = {variant: count for (_, variant, _), count in links_of("set_sensitivity").items()}
+    (epochs,) = {len(record.metrics) for record in papers.STORE.of("set_sensitivity", "paper")}
+    words = f"best − worst drop fraction of {fractions[0]} to {fractions[-1]}, {epochs} epochs"
+    says_row(text, words, "MNIST", "< 0.3", "–", len(swept[many]))
+    words = f"{counts[many]:,} − {counts[few]:,} links, drop fraction 0.3, {epochs} epochs"
+    says_difference(text, words, MN, swept[many] - swept[few], 1)
+    assert not text.uncovered()
+
+
+def test_finding_12():
+    text, runs = finding(12), cnn.by_method("set_cnn")
+    weights = {method: of[0].environment["weights"]["top"] for method, of in runs.items()}
+    text.says("We give it {:.0f} % of its links", 100 * weights["set"] / weights["dense"])
+    (epochs,) = {len(record.metrics) for of in runs.values() for record in of}
+    text.says("We trained for {} epochs on half of CIFAR-10", epochs)
+    assert {record.config.limit for of in runs.values() for record in of} == {50_000 // 2}
+    for method in ("set", "rigl", "fixed"):
+        gap = cnn.paired(runs, method, "dense")
+        assert len(gap) == 3 and not differs(gap)
+        says_difference(text, f"{named(method)} − dense", "cifar10", gap, 1)
+    assert not text.uncovered()
+
+
+# ------------------------------------------------------------------------------ the other sections
+
+
+def test_page_has_these_sections_alone():
+    """So that no section is left without a check."""
+    titles = [title for title, _ in sections(PAGE)]
+    findings = [title for title in titles if re.match(r"\d", title)]
+    assert [int(title.split(".")[0]) for title in findings] == list(range(1, 13))
+    others = [title for title in titles if title not in findings]
+    for title, begins in zip(others, OTHERS, strict=True):
+        assert title.startswith(begins)
+
+
+def test_numbers_below_one_have_a_digit_before_the_point():
+    """A check of numbers would not see others."""
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert not re.findall(r"(?<![\d\w.])\.\d+", text)
+
+
+def test_opening_counts_the_verdicts():
+    """As stored: test_readme has that these are up to date."""
+    text = Section(PAGE, "Findings")
+    stored = json.loads((ROOT / "data" / "verdicts.json").read_text(encoding="utf-8"))["rows"]
+    n = pd.DataFrame(stored)["verdict"].value_counts()
+    text.says("The papers make {} claims", len(stored))
+    text.says("{} hold and {} fail. Of the others, {} are open", n["holds"], n["fails"], n["open"])
+    text.says("For {} the paper leaves out what decides", n["undecidable"])
+    text.says("and for {} the data cannot be had", n["not testable"])
+    assert not text.uncovered()
+
+
+def test_words_of_the_tables():
+    text = Section(PAGE, "How to read")
+    text.says("In the first three findings that is epoch 150")
+    experiments = ("adaptive_topology", "regularisation", "without_decay", "accuracy_by_recipe")
+    for record in (one for name in experiments for one in papers.STORE.of(name, "paper")):
+        run = record.config
+        if run.method in ("set", "rigl", "fixed", "dense") and run.variant != "twice the epochs":
+            assert run.epochs == 150
+    tuned = [one for one in papers.STORE.of("set_mlp", "paper") if one.config.variant == "tuned"]
+    assert {one.config.epochs for one in tuned if one.config.dataset in (MN, FM)} == {150}
+    text.says("Brackets hold the 95 % interval of their mean")
+    text.says("If the interval contains 0")
+    assert not text.uncovered()
+
+
+def test_claims_that_hold_have_their_threshold():
+    text, limits = Section(PAGE, "Which claims"), papers.PUBLISHED.set_index("id")["threshold"]
+    text.says("With 1 % of the links, accuracy within {} point of dense on MNIST", limits["R01"])
+    text.says("The same within {} points on Fashion-MNIST", limits["R02"])
+    assert not text.uncovered()
+
+
+def test_epochs_of_the_accuracies():
+    text = Section(PAGE, "Accuracy")
+    records = papers.STORE.of("adaptive_topology", "paper")
+    epochs = {record.config.method: record.config.epochs for record in records}
+    words = "*Dense, pruned*: {} epochs after the {} of dense"
+    text.says(words, epochs["dense_pruned"], epochs["dense"])
+    assert not text.uncovered()
+
+
+def test_limits_are_those_of_the_records():
+    text = Section(PAGE, "Limits")
+    epochs = cnn.by_method("set_cnn")["set"][0].config.epochs
+    text.says("SET's CNN trained for {} epochs on half of the images", epochs)
+    lengths = {}
+    for record in papers.STORE.of("set_ablation", "paper"):
+        if record.config.method == "dense":
+            lengths.setdefault(len(record.metrics), set()).add(record.config.variant)
+    shortest = min(lengths)
+    assert len(lengths[shortest]) == 10
+    words = "In ten settings of the SET paper's Fig. 6 the dense network trained for {} epochs only"
+    text.says(words, shortest)
+    (units,) = {run.n_units for run in papers.EXPERIMENTS["kh_long"].configs("paper")}
+    text.says("not run with the published {:,} units", units)
+    assert not text.uncovered()
