@@ -15,6 +15,7 @@ from lib.report.layout import WIDTH, head
 
 MILLISECONDS = 700  # of a frame
 LAST = 2500  # of the last one
+DPI = 90  # so that a figure is 810 pixels wide
 HEIGHT = 3.1  # inches
 
 
@@ -61,7 +62,7 @@ def image_frames(
         yield fig
 
 
-def write_animation(figures: Iterable[Figure], path: Path, dpi: int = 72) -> None:
+def write_animation(figures: Iterable[Figure], path: Path, dpi: int = DPI) -> None:
     """Write figures of one size as the frames of an animated png, in true colours, and close them;
     the last one stays longer, and is what a viewer shows that knows no animations. Unchanged
     figures give an unchanged file.

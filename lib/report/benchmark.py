@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report import labels
-from lib.report.layout import WIDTH, handles_of, head, legend_beside, log_x, panels
+from lib.report.layout import WIDTH, handles_of, head, legend_beside, log_x, panels, plain
 
 QUARTILES = "#cc0000"
+DECADES = 1000  # from which on an axis has no numbers between powers of ten
 LEGEND = 1.6  # inches beside curves
 POINT = ["density", "batch", "n_in", "n", "threads"]
 SHARED_AXIS = {
@@ -131,8 +132,9 @@ def _cost_axes(
     name, unit = COSTS.get(measure, (measure.replace("_", " "), "milliseconds"))
     ax.set(title=name, xlabel=SHARED_AXIS[against], ylabel=unit)
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1,) if high > DECADES * low else (1, 2, 5)))
+    ax.yaxis.set_major_formatter(plain)
     ax.yaxis.set_minor_formatter(ticker.NullFormatter())
     log_x(ax, ticker.FixedLocator(sorted(ticks)))
     if len(ticks) > 4:

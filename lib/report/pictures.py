@@ -13,6 +13,7 @@ from lib.report import labels
 from lib.report.layout import AROUND, WIDTH, panels
 
 PICTURE = 1.45  # inches
+KEY = "red above 0, blue below"
 STRIP = 1.0  # inches, of a row of images and its name
 
 
@@ -52,10 +53,12 @@ def image_rows(
             says so.
         title, below: see :func:`lib.report.layout.head`.
         signed: whether values are about 0, which is white; below it they are blue, above it red,
-            each row on a scale of its own.
+            each row on a scale of its own. The figure says so.
     Returns: the figure; columns name, image, row, column, value.
     """
     height = STRIP + AROUND / max(1, len(rows))
+    if signed:
+        below = " · ".join(filter(None, [below, KEY]))
     fig, axs = panels(len(rows), WIDTH, height, title, below, per_row=1)
     tables = []
     for ax, (name, images) in zip(axs, rows.items(), strict=False):

@@ -20,13 +20,16 @@ LINES = {"kind": "line", "errorbar": "sd", "err_kws": {"alpha": 0.15, "lw": 0}}
 POINTS = {"kind": "point", "linestyle": "none", "markersize": 5, "err_kws": {"lw": 1.4}}
 LINES_HIGH = 2.5  # inches, of a panel of lines
 ROW = 0.3  # inches, of a row of points
+APART = 0.1  # inches on either side of a panel, so that ticks of neighbours do not touch
 NAME = 0.165  # inches, of a name at the end of a curve
+GREYS = ["#222222", "#999999"]  # of what is no method: from the last to the first
 FEW, MORE = 4, 6  # intervals between ticks, where panels are many or few
 TEXT = 9  # points; nothing that is read is smaller
 SIZES = dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize"], TEXT)
 SIZES |= {"axes.labelsize": 9.5, "axes.titlesize": 10}
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 DASHES = {"-": "", ":": (1, 1), "--": (4, 1.5), "-.": (3, 1, 1, 1)}
-PLAIN = ticker.FuncFormatter(lambda x, _: minus(f"{x:,.7g}"))
+PLAIN = ticker.FuncFormatter(lambda x, _: minus(layout.plain(x)))
 PERCENT = ticker.FuncFormatter(lambda x, _: minus(f"{100 * x:.5g} %"))
 
 
@@ -45,15 +48,16 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
             "y" or "xy", fractions are written as percent there; ``write``, the format of a mean
             that stands above each point; ``zero``, mark it on the horizontal axis; ``family``, how
             many intervals of points hold together; ``ends=False``, a legend in place of names at
-            the ends of curves.
+            the ends of curves; ``missing``, what is said where nothing was run.
     """
-    if data.empty:
-        return layout.panels(0, 4.4, 2.8, title, below)[0]
     defaults = {"percent": "", "write": "", "zero": False, "family": 1, "ends": True}
+    defaults |= {"missing": ""}
     ours = {name: options.pop(name, default) for name, default in defaults.items()}
+    if data.empty:
+        return layout.panels(0, layout.WIDTH, 2.4, title, below, missing=ours["missing"])[0]
     axes = {name: options.pop(name) for name in [*options] if hasattr(Axes, f"set_{name}")}
     data = _written(data)
-    options = _defaults(plot, data, options, ours["family"])
+    options = _defaults(plot, data, options, ours)
     with plt.rc_context({"figure.constrained_layout.use": False, **SIZES}):
         grid = plot(data, **options)
         grid.set(**axes)
@@ -61,7 +65,7 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
         if {"row", "col"} <= options.keys():
             grid.set_titles("{row_name}: {col_name}")
     fig = grid.figure
-    fig.set_layout_engine("constrained")
+    fig.set_layout_engine("constrained", w_pad=APART)
     fig.set_size_inches(layout.WIDTH, fig.get_figheight() + layout.AROUND)
     layout.head(fig, title, _described(data, plot, below, options))
     for panel, ax in grid.axes_dict.items() if grid.axes_dict else [("", grid.ax)]:
@@ -79,6 +83,8 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
             title = options.get("hue", "method").replace("method", "")
             look = {"fontsize": TEXT, "title_fontsize": TEXT}
             sns.move_legend(grid, "outside right center", title=title, **look)
+    if {"row", "col"} <= options.keys():
+        _break_titles(grid)
     return fig
 
 
@@ -89,14 +95,19 @@ def _written(data: pd.DataFrame) -> pd.DataFrame:
     return data.assign(**{name: data[name].cat.remove_unused_categories() for name in kinds})
 
 
-def _defaults(plot: Callable, data: pd.DataFrame, options: dict, family: int) -> dict[str, Any]:
+def _defaults(plot: Callable, data: pd.DataFrame, options: dict, ours: dict) -> dict[str, Any]:
     """The options of seaborn with ours where nothing is said."""
     across = data[options["col"]].nunique() if "col" in options else 1
     across = min(across, options.get("col_wrap", across))
     if plot is sns.catplot:
-        height = 0.5 + ROW * max(3, data[options["y"]].nunique())
+        several = options.get("hue", options["y"]) != options["y"]  # points in a row
+        levels = data[options["hue"]].nunique() if several else 1
+        row = ROW * (1 + 0.25 * max(bool(ours["write"]), levels - 2))
+        height = 0.5 + row * max(3, data[options["y"]].nunique())
         if options.get("kind", "point") == "point":
-            options = POINTS | {"errorbar": bounds_of(family)} | options
+            options = POINTS | {"errorbar": bounds_of(ours["family"])} | options
+            if several:
+                options = {"markers": (MARKERS * levels)[:levels]} | options
         options = {"height": height} | options
         if "hue" not in options and options["y"] == "method":
             options |= {"hue": "method", "legend": False}
@@ -112,8 +123,10 @@ def _defaults(plot: Callable, data: pd.DataFrame, options: dict, family: int) ->
     if options.get("hue") == "method":
         options = _looks(data["method"].unique(), dashed=plot is sns.relplot) | options
     elif "hue" in options:  # colours are those of methods
-        shades = sns.light_palette("#222222", data[options["hue"]].nunique() + 1)[1:]
+        shades = sns.blend_palette(GREYS, data[options["hue"]].nunique())[::-1]
         options = {"palette": shades} | options
+        if plot is sns.relplot and options["kind"] == "line":
+            options = {"style": options["hue"]} | options
     options.setdefault("height", LINES_HIGH)
     return {"aspect": layout.WIDTH / across / options["height"]} | options
 
@@ -131,10 +144,41 @@ def _described(data: pd.DataFrame, plot: Callable, below: str, options: dict) ->
     if most == 1:
         n = "one seed"
     else:
+        single = _of_one_seed(seeds)
+        least = min(seeds[seeds > 1]) if single else least
         n = f"mean of {least} seeds" if least == most else f"mean of {least} to {most} seeds"
+        n += f" ({single}: one)" if single else ""
         if options.get("errorbar") is not None:
             n += f", {bar}"
     return f"{below} · {n}" if below else n
+
+
+def _of_one_seed(seeds: pd.Series) -> str:
+    """Which networks have one seed, where a column says it: "dense"; "" where none does.
+
+    Args:
+        seeds: their number, by what the columns hold.
+    """
+    single = seeds == 1
+    for name in seeds.index.names:
+        values = seeds.index.get_level_values(name)
+        alone = values[single].unique()
+        is_word = values.dtype.kind not in "if"
+        if is_word and 1 <= len(alone) <= 2 and not alone.isin(values[~single]).any():
+            return " and ".join(alone.astype(str))
+    return ""
+
+
+def _break_titles(grid: sns.FacetGrid) -> None:
+    """Write the titles of panels in two lines if one of them is wider than its panel."""
+    fig = grid.figure
+    fig.draw_without_rendering()  # which gives the panels their size
+    for ax in grid.axes.flat:
+        if ax.title.get_window_extent().width > ax.get_window_extent().width:
+            with plt.rc_context(SIZES):
+                grid.set_titles("{row_name}:\n{col_name}")
+            fig.set_figheight(fig.get_figheight() + NAME * len(grid.axes))
+            return
 
 
 def _plain(ax: Axes, percent: str, most: int, whole: bool) -> None:
@@ -242,11 +286,11 @@ def mean_sd(digits: int = 2) -> Callable[[pd.Series], str]:
 
 def written(rows: pd.DataFrame) -> list[str]:
     """Rows of :func:`lib.report.claims.intervals`, as "0.32 [0.17, 0.46] n=5 *": the star marks
-    a p below .05 after Holm's correction for the table.
+    a p below .05 after Holm's correction for the table, where there is one.
     """
     texts = []
     for row in rows.to_dict("records"):
-        star = " *" if row["p_holm"] < 0.05 else ""
+        star = " *" if row.get("p_holm", 1) < 0.05 else ""
         texts.append(f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] n={row['n']}{star}")
     return texts
 
@@ -267,7 +311,7 @@ def wide(rows: pd.DataFrame, index: Sequence[str], columns: Sequence[str] | str)
     sets and methods in their order.
     """
     rows = ordered(rows)
-    if "p_holm" in rows:
+    if "low" in rows:
         rows = rows.assign(text=written(rows))
         table = rows.pivot_table("text", list(index), columns, "first", sort=False)
     else:

@@ -11,7 +11,12 @@ from lib.runs.environment import environment
 from lib.runs.record import Record, summaries
 
 Records = Sequence[Record]
-WRITTEN = {"dataset": labels.dataset, "method": labels.method_name, "network": labels.network}
+WRITTEN = {
+    "dataset": labels.dataset,
+    "method": labels.method_name,
+    "network": labels.network,
+    "trained": labels.network,  # the experiment that trained it
+}
 ACCURACIES = {  # columns of a summary, as a table names them
     "last_accuracy": "last epoch",
     "best_on_test_accuracy": "best on test",
@@ -137,6 +142,12 @@ class Sentences:
 def minus(text: str) -> str:
     """The text with minus signs in place of hyphens before numbers."""
     return re.sub(r"(?<![\w])-(?=[\d.])", "−", text)
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of all sizes as texts: "24,011,530", "275", "0.033"; "–" for none."""
+    texts = table.map(lambda x: f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3f}")
+    return texts.replace("nan", "–")
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:

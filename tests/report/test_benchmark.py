@@ -130,6 +130,13 @@ def test_costs_name_the_contenders(cost_table):
     assert names == ["this library", "dense"]
 
 
+@pytest.mark.parametrize("largest, between", [(90.0, True), (90_000.0, False)])
+def test_costs_over_many_powers_of_ten_have_a_tick_each(largest, between):
+    rows = [costs("training_step", "fused", n, cost) for n, cost in ((250, 3.0), (1000, largest))]
+    ax = benchmark.cost_curves(pd.DataFrame(rows), "n", "title").axes[0]
+    assert (20 in ax.get_yticks()) == between and 100 in ax.get_yticks()
+
+
 def test_costs_have_a_tick_at_every_width_measured(cost_table):
     ax = benchmark.cost_curves(cost_table, "n", "title").axes[0]
     assert ax.get_xticks().tolist() == [250, 1000]

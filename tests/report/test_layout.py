@@ -77,6 +77,14 @@ def test_logarithmic_axes_have_no_powers(top, shown):
     assert sorted((label.get_text() for label in inside if label.get_text()), key=float) == shown
 
 
+@pytest.mark.parametrize(
+    "number, text",
+    [(1e-6, "0.000001"), (2.5e-10, "0.00000000025"), (0.001, "0.001"), (0, "0"), (1000, "1,000")],
+)
+def test_ticks_are_plain_numbers(number, text):
+    assert layout.plain(number) == text
+
+
 def test_long_names_are_broken_beside_a_panel():
     assert layout.beside("MNIST\nfixed random support") == "MNIST\nfixed random support"
     assert layout.beside("digits (scikit-learn, 8 × 8)") == "digits (scikit-learn,\n8 × 8)"

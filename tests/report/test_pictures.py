@@ -67,6 +67,8 @@ def test_signed_images_are_white_at_zero(rng):
     low, high = image.get_clim()
     assert low == -high
     assert min(image.cmap(0.5)[:3]) > 0.95
+    assert image.cmap(1.0)[0] > image.cmap(1.0)[2]
+    assert fig.texts[1].get_text() == "red above 0, blue below"
 
 
 def test_no_rows_say_not_run():

@@ -98,6 +98,48 @@ def test_methods_keep_their_colours(rows):
     assert one.axes[0].lines[0].get_color() in colors and len(set(colors)) == 2
 
 
+def test_points_of_other_things_than_methods_differ_in_shape(rows):
+    options = {"x": "value", "y": "method", "hue": "epoch", "dodge": 0.4}
+    fig = plots.draw(sns.catplot, rows, "Best?", **options)
+    drawn = {line.get_marker() for line in fig.axes[0].lines} - {"None", ""}
+    assert len(drawn) == 2
+
+
+def test_curves_of_other_things_than_methods_differ_in_dashes(rows):
+    fig = plots.draw(sns.relplot, rows, "Best?", x="epoch", y="value", hue="dataset", ends=False)
+    assert len({line.get_linestyle() for line in fig.axes[0].lines[:2]}) == 2
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["MNIST", "Fashion-MNIST"]
+
+
+def test_what_has_one_seed_is_named(rows):
+    fewer = rows.query("method == 'set' or seed == 0")
+    fig = plots.draw(sns.relplot, fewer, "Which is better?", **CURVES)
+    assert fig.texts[1].get_text() == "mean of 3 seeds (dense: one), band: ± sd"
+
+
+def test_one_seed_here_and_there_is_no_name(rows):
+    fewer = rows.query("method == 'set' or epoch == 2 or seed == 0")
+    fig = plots.draw(sns.relplot, fewer, "Which is better?", **CURVES)
+    assert fig.texts[1].get_text() == "mean of 1 to 3 seeds, band: ± sd"
+
+
+@pytest.mark.parametrize(
+    "name, lines", [("end", 1), ("share of the neurons in the largest component", 2)]
+)
+def test_titles_wider_than_their_panels_have_two_lines(rows, name, lines):
+    options = CURVES | {"row": "when", "ends": False}
+    fig = plots.draw(sns.relplot, rows.assign(when=name), "title", **options)
+    assert [len(ax.get_title().splitlines()) for ax in fig.axes] == [lines] * 2
+
+
+def test_means_are_written_clear_of_the_row_above(rows):
+    fig = plots.draw(sns.catplot, rows.query("epoch == 1"), "Best?", write=".1%", **POINTS)
+    fig.draw_without_rendering()
+    ax = fig.axes[0]
+    first, second = ax.transData.transform([(0.9, 0), (0.9, 1)])[:, 1]
+    assert ax.texts[1].get_window_extent().y1 < first - 3 and second < first
+
+
 def test_percents_below_panels_side_by_side_stand_apart():
     """As the norms gained in notebook 31, where long names leave little room for three panels."""
     names = ["published", "as released, and after it"]
@@ -116,3 +158,9 @@ def test_percents_below_panels_side_by_side_stand_apart():
 def test_of_no_rows_the_picture_says_not_run(rows):
     fig = plots.draw(sns.relplot, rows[:0], "Which is better?", **CURVES)
     assert words(fig.axes[0]) == ["not run"]
+
+
+def test_of_no_rows_the_picture_says_what_is_missing(rows):
+    missing = "Not run: dense networks"
+    fig = plots.draw(sns.relplot, rows[:0], "Which is better?", **CURVES, missing=missing)
+    assert words(fig.axes[0]) == [missing]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lib import papers, report
-from lib.report import labels, publishing
+from lib.report import animation, labels, publishing
 from lib.report.layout import foot
 
 DATA = pd.DataFrame({"epoch": [1, 2, 3], "mean": [0.25, 1 / 3, 0.5]})
@@ -267,7 +267,7 @@ def test_frames_of_a_moving_picture_are_the_figures_in_their_order(folder, shown
     report.begin("book", "smoke")
     figs = []
     for height in (0.2, 0.8):
-        fig, ax = plt.subplots(figsize=(3, 2), dpi=72)
+        fig, ax = plt.subplots(figsize=(3, 2), dpi=animation.DPI)
         ax.axhspan(0, height, color="#0173b2")
         figs.append(fig)
     stills = [np.asarray(Image.open(io.BytesIO(publishing.picture(fig)))) for fig in figs]

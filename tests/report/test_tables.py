@@ -39,6 +39,16 @@ def test_settings_are_the_fields_of_runs_each_combination_once(found):
     assert table["hidden"].tolist() == [(1000, 1000, 1000)] * 2
 
 
+def test_numbers_of_all_sizes_are_rounded():
+    table = pd.DataFrame({"a": [24011530.4, 0.0331], "b": [np.nan, 275.2]})
+    assert tables.rounded(table).to_numpy().tolist() == [["24,011,530", "–"], ["0.033", "275"]]
+
+
+def test_names_of_experiments_are_written_as_their_networks():
+    table = pd.DataFrame({"trained": ["adaptive_topology"], "seed": [0]}).set_index("trained")
+    assert tables.named(table).index.tolist() == ["width 1000"]
+
+
 def test_a_folded_table_is_whole_under_its_line():
     folded = tables.Folded(pd.DataFrame({"n": range(20)}), "seeds < 21")
     html = folded._repr_html_()
