@@ -21,5 +21,9 @@ NETWORK_NAMES = {
     "resnet20": "ResNet-20",
     "nin": "Network-in-Network",
     "sparse_mlp": "SET-MLP",
+    "unit_accuracy": "usual training",
+    "unit_lengths": "other lengths",
+    "unit_lipschitz": "norms held",
+    "unit_defended": "attacked examples",
 }
 LABELS = Labels(LOOKS, NETWORK_NAMES, axes=("norm",))
