@@ -10,7 +10,7 @@ from lib.report import labels
 from lib.report.layout import WIDTH, handles_of, head, legend_beside, log_x, panels, plain
 
 QUARTILES = "#cc0000"
-DECADES = 1000  # from which on an axis has no numbers between powers of ten
+WIDE = 100  # largest over smallest, from which on no numbers stand between powers of ten
 LEGEND = 1.6  # inches beside curves
 POINT = ["density", "batch", "n_in", "n", "threads"]
 SHARED_AXIS = {
@@ -133,7 +133,8 @@ def _cost_axes(
     ax.set(title=name, xlabel=SHARED_AXIS[against], ylabel=unit)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1,) if high > DECADES * low else (1, 2, 5)))
+    subs = (1,) if high > WIDE * low else (1, 2, 5)
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=12))
     ax.yaxis.set_major_formatter(plain)
     ax.yaxis.set_minor_formatter(ticker.NullFormatter())
     log_x(ax, ticker.FixedLocator(sorted(ticks)))
