@@ -59,6 +59,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says("of 20, 60 or 150 epochs")
     assert set(lengths.query("method == 'set'")["epochs"]) == {20, 60, 150}
     text.says("From 20 to 150 epochs")
+    _has_other_decays(text, networks)
     unlinked = {method: [] for method in ("rigl", "set")}
     for record in papers.obtain("adaptive_topology", "paper"):
         run = record.config
@@ -72,6 +73,29 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says("RigL leaves {:.0f} % of the pixels without a link and SET {:.0f} %", *shares)
     _has_settings(text, networks)
     assert not text.uncovered()
+
+
+def _has_other_decays(text, networks):
+    """What changes when decay and dropout are chosen together for each sparse method."""
+    sparse = ("set", "rigl", "fixed")
+    usual, chosen = (
+        networks[networks["trained"] == name] for name in ("adaptive_topology", "regularisation")
+    )
+    assert set(chosen["method"]) == set(sparse) and (chosen.groupby("seed").size() == 6).all()
+    keep = {m: mean(chosen, "pgd", FM, m) for m in sparse}
+    text.says("it keeps {:.1f} %, SET {:.1f} %", keep["rigl"], keep["set"])
+    assert mean(usual, "pgd", FM, "set") > mean(usual, "pgd", FM, "rigl")
+    assert max(keep.values()) < mean(usual, "pgd", FM, "dense")
+    dropouts = [mean(chosen, "dropout", FM, m) for m in ("set", "rigl")]
+    text.says("there SET has {:.1f} now and RigL {:.1f}", *dropouts)
+    for measure in ("accuracy", "removed", "pgd"):  # the one order that turns
+        for dataset in (MN, FM):
+            orders = []
+            for rows in (usual, chosen):
+                of = {m: mean(rows, measure, dataset, m) for m in sparse}
+                of["dense"] = mean(usual, measure, dataset, "dense")
+                orders.append(sorted(of, key=of.get))
+            print(measure, dataset, orders)
 
 
 def _has_settings(text, networks):
