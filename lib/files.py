@@ -44,10 +44,13 @@ def whole(path: Path) -> Iterator[Path]:
 
 def check_regular(path: Path) -> None:
     """Raise NotWritten if something is there that is no regular file, as a device or a named pipe,
-    in whose place a file would come.
+    in whose place a file would come, or if there is no folder for it.
     """
     if path.exists() and not path.is_file():
         raise NotWritten(f"{path} is no regular file: name one, or a file that is not there yet")
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise NotWritten(f"{path} cannot be written, as {folder} is no folder: make it first")
 
 
 def half_of(path: Path) -> Path:

@@ -70,3 +70,9 @@ def test_what_is_no_regular_file_is_refused_and_stays(tmp_path, kind):
     with pytest.raises(NotWritten, match="is no regular file"), whole(path):
         pytest.fail("nothing is written")
     assert path.lstat().st_mode == before
+
+
+def test_file_of_a_folder_that_is_not_there_is_refused(tmp_path):
+    path = tmp_path / "none" / "page.md"
+    with pytest.raises(NotWritten, match="none is no folder: make it first"), whole(path):
+        pytest.fail("nothing is written")

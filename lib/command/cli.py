@@ -593,7 +593,10 @@ def show_bench(threads: int | None, sweeps: bool, target: str | None) -> None:
 
     if threads is not None:
         if not 1 <= threads <= (os.cpu_count() or 1):
-            raise ValueError(f"threads = {threads}: this machine has {os.cpu_count()} cores")
+            raise ValueError(
+                f"threads = {threads} is out of range: give 1 to {os.cpu_count()}, the cores of"
+                " this machine"
+            )
         torch.set_num_threads(threads)
     table = bench.measure_all() if sweeps else bench.measure()
     shown = table.drop(columns=["cpu", "sweep", "rounds"], errors="ignore")

@@ -65,6 +65,13 @@ def test_json_into_what_is_no_file_is_refused_before_anything_runs(capsys, small
     assert not (small / "runs").exists() and (small / "pipe").is_fifo()
 
 
+def test_json_into_no_folder_is_refused_before_anything_runs(capsys, small):
+    status, out, err = run(capsys, "run", "tiny", "--json", small / "none" / "rows.json")
+    assert (status, out) == (1, "")
+    assert err.endswith(f"{small / 'none'} is no folder: make it first\n")
+    assert not (small / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -372,7 +379,7 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("replay tiny --profile papr", "unknown profile 'papr': did you mean 'paper'"),
         ("replay tiny --epochs 0", "epochs = 0 is out of range"),
         ("data mnits", "did you mean 'mnist'"),
-        ("bench --threads 0", "threads = 0"),
+        ("bench --threads 0", "threads = 0 is out of range: give 1 to "),
     ],
 )
 def test_unknown_or_wrong_words_are_refused_in_one_line(words, sentence, capsys):
