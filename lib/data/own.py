@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..names import check_whole
 from .formats import Arrays, DataSet, content_sha256
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -216,8 +217,8 @@ def folder(path: Path, side: int | None) -> Found:
         raise ValueError(
             f"{path} is no folder: give one that has a folder of images for each class"
         )
-    if side is not None and side < 1:
-        raise ValueError(f"side = {side} is out of range: give the pixels of an image's side")
+    if side is not None:
+        check_whole("side", side, least=1)
     classes = sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] not in "._")
     if not classes:
         raise ValueError(f"{path} has no folder in it: give each class a folder of its images")
@@ -364,6 +365,8 @@ def checked(
 def _array(values: Any, name: str) -> np.ndarray:
     if np.ma.is_masked(values):
         raise ValueError(f"{name} has masked entries: fill them in or leave their rows out")
+    if hasattr(values, "toarray"):  # of SciPy
+        raise ValueError(f"{name} is a sparse {type(values).__name__}: give it as .toarray()")
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()

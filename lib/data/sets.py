@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..names import check_known
+from ..names import check_known, check_whole
 from . import fetch, formats, own
 from .catalogue import NAMES, SETS
 from .fetch import DataUnavailable
@@ -113,7 +113,7 @@ def _times(shape: Iterable[int]) -> str:
 
 
 def load(
-    name: str,
+    name: str | Path,
     *,
     validation: int = 0,
     limit: int | None = None,
@@ -144,6 +144,7 @@ def load(
             set has a published validation part already, or a number asked for is out of range.
         DataUnavailable: if the data set cannot be had and there is no fallback.
     """
+    name = str(name)
     require_known(name)
     if fallback is not None:
         require_known(fallback)
@@ -252,14 +253,15 @@ def _split(
     scaled: bool = True,
 ) -> Split:
     """The training part divided and limited, and all as tensors."""
+    check_whole("validation", validation, least=0)
+    if limit is not None:
+        check_whole("limit", limit, least=1)
     name = dataset.name
     n_train = len(arrays["x_train"])
     if validation and "x_valid" in arrays:
         raise ValueError(f"validation is {validation}, but {name} has a published part; ask for 0")
-    if not 0 <= validation < n_train:
+    if validation >= n_train:
         raise ValueError(f"validation is {validation}; {name} has {n_train} training examples")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; keep at least 1 training example, or None for all")
     if validation:
         arrays = _divided(dataset, arrays, validation, "valid")
     if limit is not None:

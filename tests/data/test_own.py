@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
@@ -176,8 +177,9 @@ def test_what_is_no_image_is_left_out_and_said(pets):
 def test_arrays_of_a_file_are_loaded_by_its_path(rng, tmp_path):
     x, y = rng.normal(size=(30, 4)), np.arange(30) % 3
     np.savez(tmp_path / "mine.npz", x=x[:20], y=y[:20], x_test=x[20:], y_test=y[20:])
-    split = data.load(str(tmp_path / "mine.npz"))
-    assert_array_equal(split.x_test, x[20:].astype(np.float32))
+    for path in (tmp_path / "mine.npz", str(tmp_path / "mine.npz")):
+        split = data.load(path)
+        assert_array_equal(split.x_test, x[20:].astype(np.float32))
     assert (split.source, split.path) == ("own", str(tmp_path / "mine.npz"))
 
 
@@ -353,6 +355,7 @@ BAD_ARRAYS = {
     "one feature": (X[:, 0], Y, {}, r"x has shape \(12,\): give \(N, features...\)"),
     "nothing": (X[:0], Y[:0], {}, r"x has shape \(0, 2\)"),
     "text": (X.astype(str), Y, {}, "x is of type <U32, not numeric"),
+    "sparse": (scipy.sparse.eye_array(4), [0, 0, 1, 1], {}, r"x is a sparse .* \.toarray\(\)"),
     "ragged": ([[1, 2], [3]], [0, 1], {}, "x is no array"),
     "nan": (np.where(X == 7, np.nan, X), Y, {}, "row 3 of x and y: feature 1 is nan"),
     "timestamps": (1.7e9 + X, Y, {}, "arrays: x: feature 0 has 12 different values, and 1 in"),
