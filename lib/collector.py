@@ -1,6 +1,7 @@
 """What layers see while a model trains: their inputs, and the gradients at their outputs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,7 @@ class Collector:
         self.layers = dict(layers)
         for name, layer in layers.items():
             self.batches.setdefault(name, [])
-            self._handles.append(layer.register_forward_hook(partial(self._watch, name)))
+            self._handles.append(layer.register_forward_hook(Watch(self, name)))
             layer.watched_as = id(layer)
             kernels.WATCHERS[id(layer)] = partial(self._keep, name, layer)
 
@@ -57,7 +58,8 @@ class Collector:
                 kernels.WATCHERS.pop(id(layer), None)
         self._handles = []
 
-    def _watch(self, name: str, layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
+    def watch(self, name: str, layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
+        """Collect of a layer that was called."""
         if torch.compiler.is_compiling():
             return  # the layer does it
         if layer.training and y.requires_grad:
@@ -100,3 +102,14 @@ class Collector:
                 "steps": tuple(step for _, _, step in batches),
             }
         return seen
+
+
+@dataclass(eq=False)
+class Watch:
+    """The hook by which a collector sees a layer."""
+
+    collector: Collector
+    name: str
+
+    def __call__(self, layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
+        self.collector.watch(self.name, layer, args, y)

@@ -61,12 +61,14 @@ def use_implementation(name: str) -> Iterator[None]:
 
 def runs_compiled(x: Tensor) -> bool:
     """Whether kernels on ``x`` run compiled: float32 or float64 on a CPU, unless a setting says
-    otherwise, or this process was forked (as a worker of a ``DataLoader`` is).
+    otherwise, or this process was forked (as a worker of a ``DataLoader`` is), which sets torch to
+    one thread.
 
     Raises: RuntimeError if ``"numba"`` was asked for and cannot be.
     """
     possible = x.is_cpu and x.dtype in (torch.float32, torch.float64)
     if _is_forked:
+        torch.set_num_threads(1)  # torch would wait for threads that did not come along either
         if _implementation == "numba":
             raise RuntimeError(
                 "the compiled kernels do not run in a forked process: start it by spawn, or"

@@ -525,12 +525,15 @@ def _drop(
     seen: dict[str, Any],
 ) -> _Left:
     """What is left after a drop; the layer is not changed yet."""
+    if not isinstance(layer, SparseLinear):
+        raise ValueError(f"the layer is a {type(layer).__name__}: give a SparseLinear")
     check_number("fraction", fraction, lambda fraction: 0 <= fraction < 1, "one in [0, 1)")
     check_type("generator", generator, torch.Generator)
     if optimiser is None:
         _check_that_none_remembers(layer)
     else:
         check_optimiser(optimiser)
+        check_held("the layer", layer, optimiser)
     state = {}
     for name, entry in _state(layer, optimiser).items():
         if _has_one_number_a_link(entry, layer) and not name.startswith(AVERAGE):
@@ -646,6 +649,21 @@ def check_optimiser(optimiser: torch.optim.Optimizer) -> None:
             f"what a {type(optimiser).__name__} remembers of a link is not known, so that it"
             f" cannot move with it: give one of {known}"
         )
+
+
+def check_held(name: str, layer: SparseLinear, optimiser: torch.optim.Optimizer) -> None:
+    """Raise ValueError if the values of a layer learn, but not by this optimiser, or are masked."""
+    layer.check_movable()
+    if not layer.values.requires_grad:
+        return
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            if parameter is layer.values:
+                return
+    raise ValueError(
+        f"the optimiser does not hold the values of {name}: make it after sparsify_, of the"
+        " model's parameters"
+    )
 
 
 def _check_that_none_remembers(layer: SparseLinear) -> None:

@@ -277,11 +277,13 @@ dropout_operation.register_autograd(_dropout_gradients, setup_context=_keep_step
 
 
 def require_tensor(x: Any, name: str = "input") -> None:
-    """Raise ValueError unless it is a tensor of at least one dimension."""
+    """Raise ValueError unless it is a dense tensor of at least one dimension."""
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} is a {type(x).__name__}: give a tensor, as torch.as_tensor(x)")
     if x.ndim == 0:
         raise ValueError(f"{name} is a single number: give (B, n_in), or (n_in,)")
+    if x.layout is not torch.strided:
+        raise ValueError(f"{name} is of layout {x.layout}: give it dense, as x.to_dense()")
 
 
 def _on_rows(x: Tensor, layer: Layer) -> Tensor:

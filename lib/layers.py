@@ -157,17 +157,21 @@ class SparseLinear(nn.Module):
 
     @support.setter
     def support(self, support: Support) -> None:
-        if "values" not in self._parameters and "values" in self.__dict__:
-            raise ValueError(
-                "the values are pruned or normalised (torch.nn.utils), so their links cannot move:"
-                " make that permanent first, as by prune.remove(layer, 'values')"
-            )
+        self.check_movable()
         self._support = support
         self._digest = _digest(support)
         self._written = _times_written(support)
         for name in INDEX:
             tensor = getattr(support, name)
             self.register_buffer(name, tensor, persistent=name in ("crow", "col"))
+
+    def check_movable(self) -> None:
+        """Raise ValueError if the values are masked or normalised by ``torch.nn.utils``."""
+        if "values" not in self._parameters and "values" in self.__dict__:
+            raise ValueError(
+                "the values are pruned or normalised (torch.nn.utils), so their links cannot move:"
+                " make that permanent first, as by prune.remove(layer, 'values')"
+            )
 
     def _check_links(self, written: int) -> None:
         """Raise ValueError if the index arrays, which were written to, hold other links now."""
@@ -245,6 +249,11 @@ class SparseLinear(nn.Module):
         widths = f"in_features={self.in_features}, out_features={self.out_features}"
         links = f"links={self.nnz}, density={self.density:.2%}"
         return f"{widths}, {links}, bias={self.bias is not None}"
+
+    def _save_to_state_dict(self, *args: Any) -> None:
+        if self._written != (written := _times_written(self._support)):
+            self._check_links(written)
+        super()._save_to_state_dict(*args)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         crow = state_dict.get(prefix + "crow")

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from . import layers
-from .collector import Collector
-from .evolution import ADAM, AVERAGE, Evolution, check_optimiser, evolve_layers_
+from .collector import Collector, Watch
+from .evolution import ADAM, AVERAGE, Evolution, check_held, check_optimiser, evolve_layers_
 from .layers import SparseLinear
 from .names import check_known, check_number, check_type, check_whole
 from .support import (
@@ -84,6 +84,7 @@ def sparsify_(
         >>> sparsify_(net, density=0.05)
         ['0', '2']
     """
+    _check_model(model)
     check_known("start", start, STARTS)
     check_known("distribution", distribution, DISTRIBUTIONS)
     if (density is None) == (er_epsilon is None):
@@ -97,6 +98,11 @@ def sparsify_(
     if generator is None:
         generator = _seeded_by_torch()
     check_type("generator", generator, torch.Generator)
+    if filter is not None and not callable(filter):
+        raise ValueError(
+            f"filter = {filter!r} is no function: give one of name and module, as"
+            " lambda name, module: name in ('0', '2')"
+        )
     chosen = _chosen(model, filter)
     shapes = {name: (linear.in_features, linear.out_features) for name, linear in chosen.items()}
     numbers = _numbers_of_links(shapes, density, er_epsilon, distribution)
@@ -114,6 +120,11 @@ def sparsify_(
     return list(chosen)
 
 
+def _check_model(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}: give an nn.Module")
+
+
 def _seeded_by_torch() -> torch.Generator:
     return torch.Generator().manual_seed(int(torch.randint(2**62, ())))
 
@@ -124,6 +135,7 @@ def densify_(model: nn.Module) -> list[str]:
     Returns: names of the layers that were replaced, in the model's order.
     Raises: ValueError if the model is itself such a layer, or one has hooks.
     """
+    _check_model(model)
     if isinstance(model, SparseLinear):
         raise ValueError(
             "the model is itself a sparse layer: put it into a module, or use to_dense"
@@ -132,8 +144,12 @@ def densify_(model: nn.Module) -> list[str]:
     for name, module in model.named_modules():
         if not isinstance(module, SparseLinear):
             continue
-        if any(getattr(module, hooks) for hooks in HOOKS):
-            raise ValueError(f"layer {name} has hooks, which would be lost: remove them first")
+        hooks = [hook for kind in HOOKS for hook in getattr(module, kind).values()]
+        if not all(isinstance(hook, Watch) for hook in hooks):
+            raise ValueError(
+                f"layer {name} has hooks, which would be lost: remove them first, those of"
+                " torch.nn.utils.prune by prune.remove(layer, 'values')"
+            )
         dense = nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
         dense.weight = nn.Parameter(module.to_dense().detach(), module.values.requires_grad)
         dense.bias = module.bias
@@ -321,21 +337,21 @@ class Evolver:
         check_type("generator", generator, torch.Generator)
         if evolution is not None:
             check_type("evolution", evolution, Evolution)
+        if scaler is not None:
+            check_type("scaler", scaler, torch.amp.GradScaler)
         check_optimiser(optimiser)
+        _check_model(model)
         self.layers = _sparse_layers(model)
-        held = {id(p) for group in optimiser.param_groups for p in group["params"]}
         for name, layer in self.layers.items():
-            if layer.values.requires_grad and id(layer.values) not in held:
-                raise ValueError(
-                    f"the optimiser does not hold the values of layer {name}: make it after"
-                    " sparsify_, of the model's parameters"
-                )
+            check_held(f"layer {name}", layer, optimiser)
             if isinstance(optimiser, ADAM) and layer.values.dtype.itemsize < 4:
                 raise ValueError(
                     f"the values of layer {name} are {layer.values.dtype}, in which Adam cannot"
                     " count the steps of a link: keep weights in float32, and use torch.autocast"
                 )
         self.n_at_start = {name: layer.nnz for name, layer in self.layers.items()}
+        if isinstance(averages, nn.Module):
+            raise ValueError(f"averages is one {type(averages).__name__}: give a list of them")
         self.averages = [_sparse_layers(average) for average in averages]
         for average in self.averages:
             if average.keys() != self.layers.keys():
@@ -394,8 +410,13 @@ class Evolver:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well.
 
-        Raises: ValueError if it is of a model with other sparse layers.
+        Raises: ValueError if it is of a model with other sparse layers, or of something else.
         """
+        missing = sorted(self.state_dict().keys() - state.keys())
+        if missing:
+            raise ValueError(
+                f"the state has no {missing[0]!r}: give one that an Evolver's state_dict returned"
+            )
         if state["widths"] != self._widths():
             raise ValueError(
                 "the state is of a model with other sparse layers: load it into an Evolver of the"

@@ -23,6 +23,7 @@ from .loops import formula, parallel, serial
 from .memory import INDEX, at
 from .models import MLP, has_hooks, hooks_of
 
+LOOPS_OFF = "this process was forked, or the loops are off: train by autograd"
 KINDS = "Standardise, SparseLinear, ReLU, LeakyReLU, AllReLU, SReLU, Splash and Dropout"
 
 
@@ -433,7 +434,7 @@ class CompiledStep:
     def _check(self, x: Tensor, y: Tensor, index: Tensor | None) -> None:
         n_in = self.parts[0].linear.in_features
         if not compiled.runs_compiled(self.parts[0].linear.values):
-            raise CannotCompile("this process was forked, or the loops are off: train by autograd")
+            raise CannotCompile(LOOPS_OFF)
         for name, tensor, dtype in (("x", x, torch.float32), ("y", y, torch.int64)):
             if tensor.dtype != dtype or not tensor.is_cpu or not tensor.is_contiguous():
                 raise ValueError(
@@ -499,11 +500,13 @@ def _parts_of(model: nn.Module) -> tuple[layers.Standardise | None, list[_Part]]
             raise CannotCompile(f"{name} is frozen: train by autograd")
         if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
             raise CannotCompile(f"{name} has hooks: remove them, or train by autograd")
-        if parameter.dtype != torch.float32 or not compiled.runs_compiled(parameter):
+        if parameter.dtype != torch.float32 or not parameter.is_cpu:
             raise CannotCompile(
                 f"{name} is {parameter.dtype} on {parameter.device}: a compiled step takes float32"
                 " on a CPU"
             )
+        if not compiled.runs_compiled(parameter):
+            raise CannotCompile(LOOPS_OFF)
     _check_widths(standardise, parts)
     return standardise, parts
 

@@ -20,8 +20,9 @@ from .collector import Collector
 from .data import Split
 from .data.augment import augment
 from .evolution import check_optimiser, evolve_layers_, needs_gradient, remove_
+from .files import check_regular
 from .layers import SparseLinear
-from .names import check_seed, check_whole
+from .names import check_seed, check_type, check_whole
 from .optimisers import make_optimiser
 from .settings import History, Settings
 from .step import CannotCompile, CompiledStep, compiled_step
@@ -30,6 +31,7 @@ EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
 DEGREE_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 IGNORED = -100  # a label that torch's cross-entropy leaves out
+OF_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss)  # losses that take labels as fit does
 CHECKPOINT_FORMAT = 2  # of what fit writes
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -53,7 +55,7 @@ def fit(
     grow_objective: Objective | None = None,
     optimiser: torch.optim.Optimizer | None = None,
     evaluate_test: bool = True,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     stop_after: int | None = None,
     on_epoch: Callable[[History], None] | None = None,
     measure: Callable[[nn.Module], dict[str, Any]] | None = None,
@@ -93,27 +95,42 @@ def fit(
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
         the data are unlabelled, of unequal lengths or not finite, or not images where they are to
         be augmented; if classes are not int64 or beyond the model's outputs, the optimiser is older
-        than the model's sparse layers or of a kind that cannot train it, or ``seed`` or
-        ``stop_after`` is out of range.
+        than the model's layers or of a kind that cannot train it, there is an evolution and no
+        sparse layer, or ``seed`` or ``stop_after`` is out of range; lib.files.NotWritten if there
+        is no place for the checkpoint.
     """
     check_seed(seed)
+    if not isinstance(split, Split):
+        raise ValueError(
+            f"split is a {type(split).__name__}: give a Split, as data.load and data.from_arrays"
+            " return"
+        )
+    check_type("settings", settings, Settings)
     if stop_after is not None:
         check_whole("stop_after", stop_after, least=1)
-    if optimiser is None:
+    if checkpoint is not None:
+        checkpoint = Path(checkpoint)
+        check_regular(checkpoint)
+    if optimiser is not None:
+        check_type("optimiser", optimiser, torch.optim.Optimizer)
+    else:
         optimiser = make_optimiser(model, settings)
     _check_optimiser(model, optimiser)
     if settings.evolution is not None:
-        check_optimiser(optimiser)
+        _check_evolving(model, optimiser)
     examples = _examples(split, evaluate_test, next(model.parameters()))
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
     is_cross_entropy = loss is F.cross_entropy if objective is None else _perturbs(objective)
+    takes_classes = is_cross_entropy or (objective is None and isinstance(loss, OF_CLASSES))
+    ignored = getattr(loss, "ignore_index", IGNORED)
     objective = objective or _mean_loss(loss)
     objectives = objective, grow_objective or objective
     fixed = settings, examples, generator, prepare, measure
     training = _Training(model, optimiser, objectives, *fixed)
+    if takes_classes:
+        _check_classes(model, examples, ignored)
     if is_cross_entropy:
-        _check_classes(model, examples)
         training.compile_step()
     history = _begin(training, checkpoint)
     try:
@@ -251,7 +268,9 @@ def _examples(split: Split, evaluate_test: bool, like: Tensor) -> dict[str, tupl
     return examples
 
 
-def _check_classes(model: nn.Module, examples: dict[str, tuple[Tensor, Tensor]]) -> None:
+def _check_classes(
+    model: nn.Module, examples: dict[str, tuple[Tensor, Tensor]], ignored: int
+) -> None:
     """Raise ValueError if a label is no class of the model's outputs, nor the one to ignore, or
     labels are of a type that torch takes for no class.
     """
@@ -262,7 +281,7 @@ def _check_classes(model: nn.Module, examples: dict[str, tuple[Tensor, Tensor]])
             continue
         if y.dtype not in (torch.int64, torch.uint8):
             raise ValueError(f"y_{part} is {y.dtype}: give classes as torch.int64")
-        beyond = y[((y < 0) | (y >= n_classes)) & (y != IGNORED)]
+        beyond = y[((y < 0) | (y >= n_classes)) & (y != ignored)]
         if len(beyond):
             raise ValueError(
                 f"y_{part} holds class {int(beyond[0])}, but the model has {n_classes} outputs, for"
@@ -271,8 +290,8 @@ def _check_classes(model: nn.Module, examples: dict[str, tuple[Tensor, Tensor]])
 
 
 def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Raise ValueError if an optimiser holds the weights of before a layer became sparse, or asks
-    for the loss several times in a step.
+    """Raise ValueError if an optimiser holds the weights of before a layer became sparse or dense,
+    or asks for the loss several times in a step.
     """
     if isinstance(optimiser, torch.optim.LBFGS):
         raise ValueError(
@@ -281,13 +300,27 @@ def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> None
         )
     own = {id(parameter) for parameter in model.parameters()}
     held = {id(p) for group in optimiser.param_groups for p in group["params"]}
-    for name, module in model.named_modules():
-        if isinstance(module, SparseLinear) and not held <= own:
-            if module.values.requires_grad and id(module.values) not in held:
-                raise ValueError(
-                    f"the optimiser does not hold the values of layer {name}, but parameters that"
-                    " are none of the model: make it after sparsify_, of the model's parameters"
-                )
+    if held <= own:
+        return
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and id(parameter) not in held:
+            raise ValueError(
+                f"the optimiser does not hold {name}, but parameters that are none of the model:"
+                " make it after sparsify_ or densify_, of the model's parameters"
+            )
+
+
+def _check_evolving(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Raise ValueError unless the model has links that can evolve under this optimiser."""
+    check_optimiser(optimiser)
+    sparse = [module for module in model.modules() if isinstance(module, SparseLinear)]
+    if not sparse:
+        raise ValueError(
+            "the model has no sparse layer, whose links could evolve: call sparsify_ first, or give"
+            " settings without evolution"
+        )
+    for layer in sparse:
+        layer.check_movable()
 
 
 def _check_finite(x: Tensor, name: str) -> None:

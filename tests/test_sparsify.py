@@ -502,6 +502,19 @@ def test_a_layer_by_itself_or_with_hooks_is_not_made_dense():
         densify_(nn.Sequential(layer))
 
 
+def test_model_whose_layers_an_evolver_collects_of_is_made_dense():
+    net, x = mlp(), torch.randn(5, 20)
+    sparsify_(net, density=0.5)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    Evolver(net, optimiser, Evolution(grow="gradient"), every=2, steps=9, generator=seeded())
+    assert net[0]._forward_hooks
+    desired = net(x)
+    copied = copy.deepcopy(net)
+    for model in (copied, net):
+        densify_(model)
+        torch.testing.assert_close(model(x), desired)
+
+
 def test_momentum_moves_with_the_links():
     net, optimiser, evolver = made(with_momentum)
     train(net, optimiser, evolver, 3)

@@ -10,11 +10,12 @@ from torch import nn
 
 from lib import activations, convnets, data, layers, models, names, train
 from lib.evolution import Evolution, evolve_
+from lib.files import NotWritten
 from lib.layers import SparseLinear
 from lib.papers.set.rbm.model import RBM
 from lib.runs.config import Run
 from lib.settings import Settings
-from lib.sparsify import Evolver, sparsify_
+from lib.sparsify import Evolver, densify_, sparsify_
 
 NOT_WHOLE = (1.5, 0, -1, True, "3", None, float("nan"))
 NOT_POSITIVE = (0, -0.5, float("nan"), float("inf"), "x", None)
@@ -37,6 +38,7 @@ def network(**options):
 
 NOT_NUMBER = (float("nan"), "x", None, True)
 NOT_GENERATOR = (None, 3, "x")
+NOT_MODEL = (None, [nn.Linear(6, 5)], {})
 FALLING = {"density_schedule": "cubic"}
 
 
@@ -88,7 +90,18 @@ FIELDS = {
     "until": (lambda value: evolver(until=value), (0, 1.5, float("nan"), "x", True)),
     "evolution of an evolver": (lambda value: evolver(evolution=value), (3, "set", {})),
     "generator": (lambda value: evolver(generator=value), NOT_GENERATOR[1:]),  # None: a default
+    "scaler": (lambda value: evolver(scaler=value), (1024.0, "x")),
+    "averages": (lambda value: evolver(averages=value), (SparseLinear(6, 5, density=0.5),)),
+    "state": (lambda value: evolver().load_state_dict(value), ({}, {"steps_taken": 3})),
+    "model of an evolver": (
+        lambda value: Evolver(value, torch.optim.SGD(mlp().parameters()), every=1, steps=2),
+        NOT_MODEL,
+    ),
     "fraction": (lambda value: updated(fraction=value), (*NOT_FRACTION, 1, True)),
+    "layer": (
+        lambda value: evolve_(value, Evolution(), fraction=0.3, generator=seeded()),
+        (None, nn.Linear(6, 5), "linear1"),
+    ),
     "generator of an update": (lambda value: updated(generator=value), NOT_GENERATOR),
     "density of sparsify_": (lambda value: sparsified(density=value), (1e-9, 0, 1.5, *NOT_NUMBER)),
     "er_epsilon of sparsify_": (
@@ -99,6 +112,9 @@ FIELDS = {
         lambda value: sparsified(density=None, er_epsilon=value),
         (1e-12,),
     ),
+    "model of sparsify_": (lambda value: sparsify_(value, density=0.5), NOT_MODEL),
+    "model of densify_": (densify_, NOT_MODEL),
+    "filter": (lambda value: sparsified(filter=value), (["0"], "0")),
     "generator of sparsify_": (lambda value: sparsified(generator=value), NOT_GENERATOR[1:]),
     "generator of a layer": (
         lambda value: SparseLinear(6, 5, density=0.5, generator=value),
@@ -144,6 +160,18 @@ FIELDS = {
     "std": (lambda value: layers.Standardise(torch.zeros(2), value), (1.0, [1.0, 1.0])),
     "seed": (lambda value: mlp(seed=value), NOT_SEED),
     "seed of dropout": (lambda value: layers.Dropout(0.5, seed=value), (-1, 2**70, 0.5)),
+    "validation": (lambda value: data.load("digits", validation=value), (-1, 0.2, "x", None)),
+    "limit": (lambda value: data.load("digits", limit=value), (0, 1.5, "x")),
+    "side": (lambda value: data.from_folder(".", side=value), (0, -1, 8.5, "8", (8, 8))),
+    "split": (lambda value: fit(value), ("digits", (1, 2), None)),
+    "settings": (
+        lambda value: train.fit(mlp(), data.load("digits", limit=20), value, seed=0),
+        (None, {"epochs": 1}, Settings),
+    ),
+    "optimiser": (
+        lambda value: fit(data.load("digits", limit=20), optimiser=value),
+        ("adam", torch.optim.SGD),
+    ),
     "seed of a run": (lambda value: Run("one", seed=value), NOT_SEED),
 }
 CASES = [(name, make, value) for name, (make, values) in FIELDS.items() for value in values]
@@ -176,6 +204,7 @@ BAD_INPUTS = {
     "scalar": (torch.tensor(1.0), r"input is a single number: give \(B, n_in\)"),
     "whole numbers": (torch.zeros(2, 6, dtype=torch.int64), "give both in one dtype"),
     "width": (torch.zeros(2, 7), "7 features"),
+    "sparse": (torch.eye(6).to_sparse(), r"layout torch.sparse_coo: .* x.to_dense\(\)"),
 }
 
 
@@ -195,7 +224,7 @@ TAKES_A_BATCH = {
 }
 
 
-@pytest.mark.parametrize("kind", ["list", "array", "number", "scalar"])
+@pytest.mark.parametrize("kind", ["list", "array", "number", "scalar", "sparse"])
 @pytest.mark.parametrize("make", TAKES_A_BATCH.values(), ids=TAKES_A_BATCH)
 def test_what_is_no_batch_is_refused_by_all_that_take_one(make, kind):
     x, message = BAD_INPUTS[kind]
@@ -236,9 +265,9 @@ def digits():
     return data.load("digits", limit=100, validation=50)
 
 
-def fit(split, *, n_classes=10, seed=0, stop_after=None):
+def fit(split, *, n_classes=10, seed=0, **options):
     net = models.mlp((64, 8, n_classes), density=0.5).float()
-    return train.fit(net, split, Settings(epochs=1), seed=seed, stop_after=stop_after)
+    return train.fit(net, split, Settings(epochs=1), seed=seed, **options)
 
 
 @pytest.mark.parametrize("part", ["x_train", "y_train", "x_valid", "y_valid", "y_test"])
@@ -260,6 +289,34 @@ def test_label_beyond_the_outputs_is_refused(digits, part):
     y[3] = 10
     with pytest.raises(ValueError, match=f"y_{part} holds class 10, .* 10 outputs, .* 0 to 9"):
         fit(dataclasses.replace(digits, **{f"y_{part}": y}))
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.NLLLoss(ignore_index=3)])
+def test_label_beyond_the_outputs_is_refused_by_every_loss_of_classes(digits, loss):
+    with pytest.raises(ValueError, match="y_train holds class .* 3 outputs, for classes 0 to 2"):
+        fit(digits, n_classes=3, loss=loss)
+
+
+def test_label_that_a_loss_leaves_out_passes(digits):
+    y = digits.y_train.clone()
+    y[0] = 10
+    fit(dataclasses.replace(digits, y_train=y), loss=nn.CrossEntropyLoss(ignore_index=10))
+
+
+@pytest.mark.parametrize("place", ["none/file.pt", "."])
+def test_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(
+    digits, tmp_path, place
+):
+    net = models.mlp((64, 8, 10), density=0.5).float()
+    before = net.linear1.values.detach().clone()
+    with pytest.raises(NotWritten, match="no folder: make it first|is no regular file"):
+        train.fit(net, digits, Settings(epochs=1), seed=0, checkpoint=f"{tmp_path}/{place}")
+    assert net.linear1.values.equal(before)
+
+
+def test_checkpoint_is_named_by_a_string_too(digits, tmp_path):
+    fit(digits, checkpoint=f"{tmp_path}/file.pt")
+    assert (tmp_path / "file.pt").is_file()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int32, torch.uint64, torch.bool])

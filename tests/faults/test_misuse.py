@@ -1,6 +1,7 @@
 """What would corrupt a network without a word works, or is refused in one sentence."""
 
 import copy
+import multiprocessing
 
 import pytest
 import torch
@@ -56,11 +57,36 @@ def test_links_of_pruned_values_do_not_move(layer, generator, change, update):
     assert layer.support.keys.equal(before)
 
 
+@pytest.mark.parametrize("start", ["evolver", "fit"])
+def test_training_that_moves_pruned_values_is_refused_before_its_first_step(start):
+    net, split = models.mlp((64, 16, 10), density=0.5).float(), data.load("digits", limit=50)
+    prune.identity(net.linear1, "values")
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(ValueError, match="pruned or normalised .* prune.remove"):
+        if start == "fit":
+            train.fit(net, split, Settings(epochs=1, evolution=Evolution()), seed=0)
+        else:
+            Evolver(net, sgd(net), every=1, steps=2)
+    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
+
+
+def test_densify_says_how_to_end_pruning(layer):
+    prune.identity(layer, "values")
+    with pytest.raises(ValueError, match="layer 0 has hooks, .* prune.remove"):
+        densify_(nn.Sequential(layer))
+
+
 def test_links_move_once_pruning_is_permanent(layer, generator):
     prune.l1_unstructured(layer, "values", amount=0.5)
     prune.remove(layer, "values")
     n_pruned = int((layer.values == 0).sum())
     assert evolve_(layer, Evolution(), fraction=0.0, generator=generator) == n_pruned
+
+
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm", "orthogonal"])
+def test_parametrizations_of_a_weight_name_what_is_missing(layer, norm):
+    with pytest.raises(ValueError, match="SparseLinear.* with name 'weight'"):
+        getattr(nn.utils.parametrizations, norm)(layer)
 
 
 def test_values_are_not_parametrized(layer):
@@ -99,7 +125,13 @@ def test_average_that_is_older_than_the_links_is_refused(layer, x, generator, av
     average(x)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     average.update_parameters(net)
-    for use in (lambda: average(x), lambda: densify_(average)):
+    uses = (
+        lambda: average(x),
+        lambda: densify_(average),
+        average.state_dict,
+        lambda: net.load_state_dict(average.module.state_dict()),
+    )
+    for use in uses:
         with pytest.raises(ValueError, match="the links were overwritten"):
             use()
 
@@ -173,6 +205,21 @@ STEPS = {
 
 
 @pytest.mark.parametrize("update", [evolve_, remove_])
+def test_update_refuses_an_optimiser_of_other_weights(layer, generator, update):
+    net = nn.Sequential(nn.Linear(12, 9))
+    optimiser = sgd(net)
+    sparsify_(net, density=0.5)
+    before = net[0].support.keys.clone()
+    options = {"fraction": 0.3, "generator": generator, "optimiser": optimiser}
+    with pytest.raises(ValueError, match="does not hold the values .* make it after sparsify_"):
+        update(net[0], Evolution(), **options)
+    assert net[0].support.keys.equal(before)
+    net[0].values.requires_grad_(False)  # what does not learn is in no optimiser
+    update(net[0], Evolution(), **options)
+    assert not net[0].support.keys.equal(before)
+
+
+@pytest.mark.parametrize("update", [evolve_, remove_])
 @pytest.mark.parametrize(("make", "remembers"), STEPS.values(), ids=STEPS)
 def test_update_asks_for_the_optimiser_that_remembers_the_links(
     layer, x, generator, make, remembers, update
@@ -229,8 +276,24 @@ def test_fit_refuses_an_optimiser_of_before_the_layers_were_sparse():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     sparsify_(net, density=0.5)
-    with pytest.raises(ValueError, match="values of layer 1, .* make it after sparsify_"):
+    with pytest.raises(ValueError, match="does not hold 1.values, .* make it after sparsify_"):
         train.fit(net.float(), split, Settings(epochs=1), seed=0, optimiser=optimiser)
+
+
+def test_fit_refuses_an_optimiser_of_before_the_layers_were_dense():
+    net = nn.Sequential(nn.Flatten(), SparseLinear(64, 10, density=0.5)).float()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    densify_(net)
+    with pytest.raises(ValueError, match="does not hold 1.weight, .* or densify_"):
+        split = data.load("digits", limit=50)
+        train.fit(net, split, Settings(epochs=1), seed=0, optimiser=optimiser)
+
+
+def test_fit_refuses_to_evolve_a_network_without_sparse_layers():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).float()
+    settings = Settings(epochs=1, evolution=Evolution())
+    with pytest.raises(ValueError, match="no sparse layer, .* call sparsify_ first"):
+        train.fit(net, data.load("digits", limit=50), settings, seed=0)
 
 
 def test_fit_takes_an_optimiser_of_some_layers():
@@ -327,11 +390,29 @@ def test_workers_of_a_data_loader_compute_what_their_parent_does():
     assert net(x).equal(desired)
 
 
+def test_forked_process_goes_on_where_torch_has_run_on_several_threads():
+    net, x = models.mlp((64, 32, 10), density=0.3).eval(), torch.rand(1000, 64)
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    with compiled.on_threads(2), torch.no_grad():
+        desired = net(x).sum().item()
+        torch.rand(500, 500) @ torch.rand(500, 500)
+        worker = context.Process(target=lambda: answers.put(net(x).sum().item()))
+        worker.start()
+        worker.join(60)
+    worker.kill()
+    assert worker.exitcode == 0
+    assert answers.get() == pytest.approx(desired, rel=1e-4)
+
+
 def test_forked_process_refuses_what_must_run_compiled(monkeypatch, x):
     net = small(0)
     step = train.compiled_step(net, sgd(net))
     monkeypatch.setattr(compiled, "_is_forked", True)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)  # this process was not forked
     with pytest.raises(train.CannotCompile, match="this process was forked"):
         step(x.float(), torch.arange(7) % 3)
+    with pytest.raises(train.CannotCompile, match="this process was forked"):
+        train.compiled_step(net, sgd(net))
     with compiled.use_implementation("numba"), pytest.raises(RuntimeError, match="by spawn"):
         net(x.float())
