@@ -96,8 +96,8 @@ def fit(
         the data are unlabelled, of unequal lengths or not finite, or not images where they are to
         be augmented; if classes are not int64 or beyond the model's outputs, the optimiser is older
         than the model's layers or of a kind that cannot train it, there is an evolution and no
-        sparse layer, or ``seed`` or ``stop_after`` is out of range; lib.files.NotWritten if there
-        is no place for the checkpoint.
+        sparse layer, ``seed`` or ``stop_after`` is out of range, or the checkpoint is of another
+        seed; lib.files.NotWritten if there is no place for the checkpoint.
     """
     check_seed(seed)
     if not isinstance(split, Split):
@@ -585,8 +585,15 @@ def _state(training: _Training, history: History) -> dict[str, Any]:
 def _restore_(training: _Training, checkpoint: Path) -> History:
     """Put the training where the checkpoint left off, and return its history."""
     state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT)
+    seed = training.generator.initial_seed()
+    with checkpoints.readable(checkpoint):
+        training.generator.set_state(state["generator"])
+    if training.generator.initial_seed() != seed:
+        raise ValueError(
+            f"checkpoint {checkpoint} is of seed {training.generator.initial_seed()}, not {seed}:"
+            " give that seed, or another file"
+        )
     with checkpoints.readable(checkpoint):
         training.model.load_state_dict(state["model"])
         training.optimiser.load_state_dict(state["optimiser"])
-        training.generator.set_state(state["generator"])
         return History(**state["history"])

@@ -694,6 +694,16 @@ def noisy_loss(model, x, y, generator):
     return F.cross_entropy(model(x + 0.1 * noise), y)
 
 
+def test_checkpoint_of_another_seed_is_refused_and_the_model_stays(tmp_path):
+    checkpoint = tmp_path / "run.pt"
+    fit(network("SET"), split(), settings("SET"), seed=1, checkpoint=checkpoint, stop_after=1)
+    model = network("SET")
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=r"run\.pt is of seed 1, not 0: give that seed"):
+        fit(model, split(), settings("SET"), seed=0, checkpoint=checkpoint)
+    assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+
+
 @pytest.mark.parametrize("stop_after", [2, 3])
 def test_checkpoint_beyond_the_stop_is_left_as_it_is(tmp_path, stop_after):
     how, checkpoint = settings("SET", epochs=5), tmp_path / "checkpoint.pt"
