@@ -18,6 +18,7 @@ from lib.report.intervals import t_interval
 from tests.checkouts import ROOT, variables
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SPEED = (ROOT / "docs" / "SPEED.md").read_text(encoding="utf-8")
 FINDINGS = (ROOT / "docs" / "FINDINGS.md").read_text(encoding="utf-8")
 
 
@@ -83,6 +84,7 @@ def test_speed_is_as_measured(density, written):
     rows = rows[~rows["sweep"].isin(["width", "cifar10_mlp"])]
     (ratio,) = rows.loc[rows["density"].round(3) == density, "ratio"]
     assert re.search(rf"{written} of the links [^.]* {ratio:.0f} times as fast", README)
+    assert re.search(rf"{written} of the links [^.]* takes {ratio:.0f} times as long", SPEED)
 
 
 def test_set_matches_dense_with_as_few_links_as_the_readme_says():
