@@ -56,7 +56,6 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@$(BIN) -m jupyterlab $(ARGS)
 
 # The stamp is written last, so that an interrupted installation is taken up again.
-# Python compiles a module when it is first imported: pip would compile thousands that never are.
 .venv/.stamp: pyproject.toml requirements.txt
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: install one or name it with PYTHON=python3.12)
 	@rm -f $@
@@ -67,6 +66,7 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@$(BIN) -m pip --version >/dev/null 2>&1 || $(BIN) -m ensurepip >/dev/null
 	@echo "Installing the pinned packages into .venv: once, 1 to 3 minutes and 2 GB, then seconds when a pin changes."
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
+	@$(BIN) -m compileall -qq -j 0 .venv/lib || true  # on all cores; pip would on one
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@$(MAKE) --no-print-directory relative
 	@pwd > $@
