@@ -661,8 +661,8 @@ def check_held(name: str, layer: SparseLinear, optimiser: torch.optim.Optimizer)
             if parameter is layer.values:
                 return
     raise ValueError(
-        f"the optimiser does not hold the values of {name}: make it after sparsify_, of the"
-        " model's parameters"
+        f"the optimiser does not hold the values of {name}: make it after sparsify_, of all"
+        " parameters of the model, or freeze that layer"
     )
 
 

@@ -19,7 +19,7 @@ from .averaging import WeightAverage
 from .collector import Collector
 from .data import Split
 from .data.augment import augment
-from .evolution import check_optimiser, evolve_layers_, needs_gradient, remove_
+from .evolution import check_held, check_optimiser, evolve_layers_, needs_gradient, remove_
 from .files import check_regular
 from .layers import SparseLinear
 from .names import check_seed, check_type, check_whole
@@ -122,7 +122,7 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
     is_cross_entropy = loss is F.cross_entropy if objective is None else _perturbs(objective)
-    takes_classes = is_cross_entropy or (objective is None and isinstance(loss, OF_CLASSES))
+    takes_classes = is_cross_entropy or (objective is None and type(loss) in OF_CLASSES)
     ignored = getattr(loss, "ignore_index", IGNORED)
     objective = objective or _mean_loss(loss)
     objectives = objective, grow_objective or objective
@@ -302,25 +302,33 @@ def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> None
     held = {id(p) for group in optimiser.param_groups for p in group["params"]}
     if held <= own:
         return
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and id(parameter) not in held:
+    for name, module in model.named_modules():
+        trained = [p for p in module.parameters(recurse=False) if p.requires_grad]
+        missing = [p for p in trained if id(p) not in held]
+        in_part = 0 < len(missing) < len(trained)  # of a dense layer the bias stays what it was
+        if missing and (in_part or isinstance(module, SparseLinear) or held.isdisjoint(own)):
             raise ValueError(
-                f"the optimiser does not hold {name}, but parameters that are none of the model:"
-                " make it after sparsify_ or densify_, of the model's parameters"
+                f"the optimiser does not hold all weights of layer {name}, but parameters that are"
+                " none of the model: make it after sparsify_ or densify_, of the model's parameters"
             )
 
 
 def _check_evolving(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Raise ValueError unless the model has links that can evolve under this optimiser."""
     check_optimiser(optimiser)
-    sparse = [module for module in model.modules() if isinstance(module, SparseLinear)]
-    if not sparse:
+    if not any(isinstance(module, SparseLinear) for module in model.modules()):
         raise ValueError(
             "the model has no sparse layer, whose links could evolve: call sparsify_ first, or give"
             " settings without evolution"
         )
-    for layer in sparse:
-        layer.check_movable()
+    for name, layer in _evolving(model).items():
+        check_held(f"layer {name}", layer, optimiser)
+
+
+def _evolving(model: nn.Module) -> dict[str, SparseLinear]:
+    """The layers whose links evolve: frozen ones stay as they are."""
+    layers = models.sparse_layers(model)
+    return {name: layer for name, layer in layers.items() if layer.values.requires_grad}
 
 
 def _check_finite(x: Tensor, name: str) -> None:
@@ -431,7 +439,7 @@ def _update_links(training: _Training, history: History, epoch: int) -> int:
         rule = evolution.last_epoch
     if rule == "keep":
         return 0
-    layers = models.sparse_layers(training.model)
+    layers = _evolving(training.model)
     how = {"generator": training.generator, "optimiser": training.optimiser}
     if rule == "evolve":
         seen = _seen_by_layers(training) if evolution.needs_gradient else {}

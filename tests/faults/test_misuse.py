@@ -276,7 +276,7 @@ def test_fit_refuses_an_optimiser_of_before_the_layers_were_sparse():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     sparsify_(net, density=0.5)
-    with pytest.raises(ValueError, match="does not hold 1.values, .* make it after sparsify_"):
+    with pytest.raises(ValueError, match="all weights of layer 1, .* make it after sparsify_"):
         train.fit(net.float(), split, Settings(epochs=1), seed=0, optimiser=optimiser)
 
 
@@ -284,7 +284,7 @@ def test_fit_refuses_an_optimiser_of_before_the_layers_were_dense():
     net = nn.Sequential(nn.Flatten(), SparseLinear(64, 10, density=0.5)).float()
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     densify_(net)
-    with pytest.raises(ValueError, match="does not hold 1.weight, .* or densify_"):
+    with pytest.raises(ValueError, match="all weights of layer 1, .* or densify_"):
         split = data.load("digits", limit=50)
         train.fit(net, split, Settings(epochs=1), seed=0, optimiser=optimiser)
 
@@ -303,6 +303,50 @@ def test_fit_takes_an_optimiser_of_some_layers():
     before = net.linear1.values.detach().clone()
     train.fit(net, split, Settings(epochs=1), seed=0, optimiser=optimiser)
     assert net.linear1.values.equal(before)
+
+
+def test_fit_refuses_to_evolve_layers_that_the_optimiser_does_not_hold():
+    net = models.mlp((64, 16, 16, 10), density=0.5).float()
+    optimiser = torch.optim.SGD(net.linear2.parameters(), lr=0.1)
+    settings = Settings(epochs=1, evolution=Evolution())
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(ValueError, match="values of layer linear1: .* or freeze that layer"):
+        split = data.load("digits", limit=50)
+        train.fit(net, split, settings, seed=0, optimiser=optimiser)
+    assert all(tensor.equal(before[name]) for name, tensor in net.state_dict().items())
+
+
+def test_frozen_layers_keep_their_links_in_fit():
+    net = models.mlp((64, 16, 16, 10), density=0.5).float()
+    net.linear1.values.requires_grad_(False)
+    frozen, moving = net.linear1.support.keys, net.linear2.support.keys
+    settings = Settings(epochs=2, evolution=Evolution())
+    train.fit(net, data.load("digits", limit=200), settings, seed=0)
+    assert net.linear1.support.keys.equal(frozen)
+    assert not net.linear2.support.keys.equal(moving)
+
+
+def test_fit_takes_an_optimiser_of_the_last_layer_and_of_the_loss():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).float()
+    scale = nn.Parameter(torch.ones(()))
+    optimiser = torch.optim.SGD([*net[3].parameters(), scale], lr=0.1)
+    split, settings = data.load("digits", limit=50), Settings(epochs=1)
+
+    def loss(y, classes):
+        return nn.functional.cross_entropy(y * scale, classes)
+
+    train.fit(net, split, settings, seed=0, loss=loss, optimiser=optimiser)
+    assert scale != 1
+
+
+def test_loss_of_ones_own_classes_is_taken():
+    class Parity(nn.CrossEntropyLoss):
+        def forward(self, y, classes):
+            return super().forward(y, classes % 2)
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).float()
+    settings = Settings(epochs=1)
+    train.fit(net, data.load("digits", limit=50), settings, seed=0, loss=Parity())
 
 
 # ---------------------------------------------------------------------------------- links

@@ -79,7 +79,14 @@ def test_logarithmic_axes_have_no_powers(top, shown):
 
 @pytest.mark.parametrize(
     "number, text",
-    [(1e-6, "0.000001"), (2.5e-10, "0.00000000025"), (0.001, "0.001"), (0, "0"), (1000, "1,000")],
+    [
+        (1e-6, "0.000001"),
+        (2.5e-10, "0.00000000025"),
+        (0.001, "0.001"),
+        (0, "0"),
+        (1000, "1,000"),
+        (3 * 1e-5, "0.00003"),
+    ],
 )
 def test_ticks_are_plain_numbers(number, text):
     assert layout.plain(number) == text
