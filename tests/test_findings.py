@@ -24,7 +24,7 @@ from tests.notebooks import test_31 as released
 from tests.notebooks import test_32 as sparse
 from tests.notebooks import test_40 as pruning
 from tests.notebooks import test_51 as splash
-from tests.notebooks.summaries import ends
+from tests.notebooks.summaries import ends, with_both_decays
 from tests.prose import Section, sections
 
 PAGE = "docs/FINDINGS.md"
@@ -196,7 +196,7 @@ def test_finding_3():
             says_row(text, words, named(dataset), *cells, len(before))
             surely.append(differs(before - now))
     assert sorted(surely) == [False, True, True, True]
-    text.says("Three of the four leads shrink for sure")
+    text.says("The intervals of three of the four changes do not contain zero")
     for method in ("fixed", "rigl"):
         for dataset in (MN, FM):
             now, before = (before_and_after[of, dataset, method] for of in ("chosen", "tuned"))
@@ -270,6 +270,17 @@ def test_finding_4():
             mean, low, high = over_seeds_and_images(100 * gap)
             says_row(text, words, named(dataset), *as_written(mean, low, high, 1), len(gap))
             assert (low < 0 < high) if (dataset, trained) == (MN, chosen) else (high < 0)
+    for dataset in (MN, FM):
+        for words, method in (
+            ("RigL, smaller decay", "rigl"),
+            ("fixed, smaller decay", "fixed"),
+            ("SET, same decay", "set"),
+        ):
+            old, new = with_both_decays(networks, dataset, method)
+            change = new["pgd"] - old["pgd"]
+            assert differs(change) == (dataset == FM and method != "set")
+            if dataset == FM:
+                says_difference(text, words, FM, change, 1)
     assert not text.uncovered()
 
 

@@ -45,3 +45,17 @@ def mean(rows: pd.DataFrame, measure: str, dataset: str, method: str, **others) 
         rows = rows[rows[name] == value]
     assert len(rows) == rows["seed"].nunique() > 0
     return rows[measure].mean()
+
+
+def with_both_decays(
+    rows: pd.DataFrame, dataset: str, method: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A sparse network with the SET paper's weight decay and with the chosen one, of equal dropout:
+    of each a row a seed.
+    """
+    rows = rows.query("dataset == @dataset and method == @method and epochs == 150")
+    new = rows.query("trained == 'regularisation'").set_index("seed").sort_index()
+    old = rows.query("trained in ['adaptive_topology', 'other_dropouts']")
+    old = old[old["dropout"] == new["dropout"].iloc[0]].set_index("seed").sort_index()
+    assert list(old.index) == list(new.index) == list(range(5))
+    return old, new
