@@ -101,7 +101,7 @@ def _defaults(plot: Callable, data: pd.DataFrame, options: dict, ours: dict) -> 
     across = min(across, options.get("col_wrap", across))
     if plot is sns.catplot:
         several = options.get("hue", options["y"]) != options["y"]  # points in a row
-        levels = data[options["hue"]].nunique() if several else 1
+        levels = len(options.get("hue_order", data[options["hue"]].unique())) if several else 1
         row = ROW * (1 + 0.25 * max(bool(ours["write"]), levels - 2))
         height = 0.5 + row * max(3, data[options["y"]].nunique())
         if options.get("kind", "point") == "point":

@@ -331,7 +331,7 @@ class Store:
         """Folders of records by name; of what lies in both places, that in data/results."""
         folders = {}
         for place in (self.runs, self.results):
-            for folder in place.glob("*/"):
+            for folder in place.glob("[!.]*/"):  # not of a sweep under way
                 if not folder.suffix:  # else of a checkpoint, or of what is being written
                     folders |= dict.fromkeys(archive(folder), folder)
         return folders

@@ -105,6 +105,18 @@ def test_points_of_other_things_than_methods_differ_in_shape(rows):
     assert len(drawn) == 2
 
 
+def test_points_keep_their_shapes_where_others_were_not_run(rows):
+    names = ["MNIST", "Fashion-MNIST", "CIFAR-10"]
+    options = {"x": "value", "y": "method", "hue": "dataset", "hue_order": names, "dodge": 0.4}
+    options["palette"] = ["#aaaaaa", "#777777", "#444444"]
+    shapes = []
+    for data in (rows, rows.query("dataset == 'fashion_mnist'")):
+        fig = plots.draw(sns.catplot, data, "Best?", **options)
+        lines = fig.axes[0].lines
+        shapes.append({line.get_marker() for line in lines} - {"None", ""})
+    assert shapes[0] == shapes[1] and len(shapes[0]) == len(names)  # those of the legend too
+
+
 def test_curves_of_other_things_than_methods_differ_in_dashes(rows):
     fig = plots.draw(sns.relplot, rows, "Best?", x="epoch", y="value", hue="dataset", ends=False)
     assert len({line.get_linestyle() for line in fig.axes[0].lines[:2]}) == 2

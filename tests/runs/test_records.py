@@ -427,6 +427,14 @@ def test_record_with_unknown_fields_is_named_and_left_out(made, caplog, change, 
         made.read(other.path, other.config.name)
 
 
+def test_folder_of_a_sweep_under_way_is_no_record(made):
+    record = made.run(RUN)
+    sweep = made.runs / ".sweep-0123456789ab"
+    sweep.mkdir()
+    (sweep / "lock").touch()
+    assert [one.config for one in made.everything()] == [record.config]
+
+
 def test_record_of_an_unknown_experiment_is_read(made, tmp_path):
     record = counting.store(tmp_path, counting.experiment("later")).run(Counting("later"))
     assert_same(made.read(record.path, record.config.name), record)
