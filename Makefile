@@ -66,7 +66,7 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@$(BIN) -m pip --version >/dev/null 2>&1 || $(BIN) -m ensurepip >/dev/null
 	@echo "Installing the pinned packages into .venv: once, 1 to 3 minutes and 2 GB, then seconds when a pin changes."
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
-	@$(BIN) -m compileall -qq -j 0 .venv/lib || true  # on all cores; pip would on one
+	@$(BIN) -m compileall -qq -j 0 .venv/lib || true  # on all cores; some files are of other Pythons
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@$(MAKE) --no-print-directory relative
 	@pwd > $@

@@ -27,12 +27,14 @@ PLAIN = (Tensor, torch.nn.Parameter)  # types whose memory is known
 ZEROS = {torch.float32: np.float32(0), torch.float64: np.float64(0)}
 
 _implementation = "auto"
-_is_forked = False  # the threads of the loops did not come along, and GNU OpenMP starts no others
+_is_forked = False
 
 
 def _note_fork() -> None:
+    """Threads do not come along, and GNU OpenMP starts no others: torch would wait for its own."""
     global _is_forked
     _is_forked = True
+    torch.set_num_threads(1)
 
 
 os.register_at_fork(after_in_child=_note_fork)
@@ -61,14 +63,12 @@ def use_implementation(name: str) -> Iterator[None]:
 
 def runs_compiled(x: Tensor) -> bool:
     """Whether kernels on ``x`` run compiled: float32 or float64 on a CPU, unless a setting says
-    otherwise, or this process was forked (as a worker of a ``DataLoader`` is), which sets torch to
-    one thread.
+    otherwise, or this process was forked (as a worker of a ``DataLoader`` is).
 
     Raises: RuntimeError if ``"numba"`` was asked for and cannot be.
     """
     possible = x.is_cpu and x.dtype in (torch.float32, torch.float64)
     if _is_forked:
-        torch.set_num_threads(1)  # torch would wait for threads that did not come along either
         if _implementation == "numba":
             raise RuntimeError(
                 "the compiled kernels do not run in a forked process: start it by spawn, or"

@@ -62,7 +62,7 @@ def image_frames(
         yield fig
 
 
-def write_animation(figures: Iterable[Figure], path: Path, dpi: int = DPI) -> None:
+def write_animation(figures: Iterable[Figure], path: Path) -> None:
     """Write figures of one size as the frames of an animated png, in true colours, and close them;
     the last one stays longer, and is what a viewer shows that knows no animations. Unchanged
     figures give an unchanged file.
@@ -72,7 +72,7 @@ def write_animation(figures: Iterable[Figure], path: Path, dpi: int = DPI) -> No
     frames = []
     for fig in figures:
         png = io.BytesIO()
-        fig.savefig(png, dpi=dpi)
+        fig.savefig(png, dpi=DPI)
         plt.close(fig)
         frames.append(Image.open(png).convert("RGB"))
     if not frames:

@@ -105,7 +105,7 @@ def test_epochs_are_of_pixels_and_ours_evolves(monkeypatch):
         return types.SimpleNamespace(clock=[2.0])
 
     monkeypatch.setattr(timing.train, "fit", fit)
-    monkeypatch.setattr(timing, "quietest", lambda once, tries: once())  # else again if noisy
+    monkeypatch.setattr(timing, "quietest", lambda once, tries: once())  # noisy or not
     sizes = {"examples": 50, "rounds": 1, "density": 0.5}
     assert timing.epochs(("fused", "dense"), (12, 20, 3), **sizes)["fused"].tolist() == [2.0]
     (split, ours), (_, dense) = trained

@@ -21,7 +21,7 @@ def ends() -> pd.DataFrame:
     rows = []
     for record in papers.obtain("robustness_summary", "paper"):
         run, table = record.config, record.metrics
-        row = {name: getattr(run.parent, name) for name in ("epochs", "dropout")}
+        row = {name: getattr(run.parent, name) for name in ("epochs", "dropout", "weight_decay")}
         row |= {"trained": run.parent.experiment, "dataset": run.dataset, "method": run.method}
         row |= {"seed": run.seed, "accuracy": 100 * record.environment["final"]["test_accuracy"]}
         curves = {name: rows for name, rows in table.groupby("measure")}

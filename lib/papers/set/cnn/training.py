@@ -40,11 +40,11 @@ class OnMaps(SparseTraining):
 
     def top(self, model: nn.Sequential) -> nn.Sequential:
         """The top layers of the network, the first of them named linear1."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no top")
 
     def maps(self, model: nn.Sequential, x: Tensor) -> Tensor:
         """(N, channels, pixels) what the top layers see of examples (N, features...)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no maps")
 
     def watch(self, split: data.Split) -> Watch:
         """Notes links and usefulness of every channel, on some training examples."""
