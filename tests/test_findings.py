@@ -162,7 +162,7 @@ def recipes_of_wider_layers(text):
         if (record.config.dataset, record.config.method) == (MN, "rigl")
     }
     assert valid[softened] == valid[together] == max(valid.values())  # a tie
-    words = "the same, sharpness-aware steps, moved images"
+    words = "accuracy with softened labels, sharpness-aware steps, moved images"
     for row, name in (("accuracy with softened labels", softened), (words, together)):
         values = recipes[MN, name, "rigl"]
         mean, span = written(values, 2)
@@ -171,7 +171,7 @@ def recipes_of_wider_layers(text):
     mean, low, high = ablation.welch(*pair)
     assert low < 0 < high
     mean, span = as_written(mean, low, high, 2)
-    words = "with sharpness-aware steps − as tuned"
+    words = "gain: with sharpness-aware steps − as tuned"
     says_row(text, words, "Fashion-MNIST", f"{mean} points", span, len(pair[0]))
     later = ablation.numerics_of("adaptive_topology_1568", "rigl", dataset=FM)
     assert np.mean(later) > 1.5
@@ -214,7 +214,7 @@ def without_decay(text):
     words = "leads shrink without decay, mean of six"
     says_difference(text, words, "both", np.mean([*narrower.values()], axis=0))
     others = [values for key, values in narrower.items() if key != ablation.WIDE]
-    says_difference(text, "the same, mean of the other five", "both", np.mean(others, axis=0))
+    says_difference(text, "leads shrink without decay, mean of the other five", "both", np.mean(others, axis=0))
     leads = ablation.decay_leads()
     count = links_of("adaptive_topology")[MN, "tuned", "rigl"]
     with_decay, fixed = by_place("adaptive_topology"), ablation.accuracies("without_decay")
@@ -281,7 +281,26 @@ def test_finding_4():
             assert differs(change) == (dataset == FM and method != "set")
             if dataset == FM:
                 says_difference(text, words, FM, change, 1)
+    links_removed(text, networks)
     assert not text.uncovered()
+
+
+def links_removed(text, networks):
+    """Areas under the accuracy while random links are removed, as tuned."""
+    tuned = networks.query("trained == 'adaptive_topology' and epochs == 150")
+    areas = tuned.set_index(["dataset", "method", "seed"]).sort_index()
+    for method in ("set", "rigl"):
+        for dataset in (MN, FM):
+            ours, dense = areas.loc[dataset, method], areas.loc[dataset, "dense"]
+            words = f"{named(method)} − dense, equal"
+            for what, column, sign in (
+                ("share of links removed", "area", -1),
+                ("number of links left", "equal number", 1),
+            ):
+                gap = ours["area"] - dense[column]
+                says_difference(text, f"{words} {what}", dataset, gap)
+                assert differs(gap) and sign * gap.mean() > 0
+            assert dense["equal number"].abs().max() < 0.01  # at chance
 
 
 def right_by_image(dataset, method, trained):
@@ -441,7 +460,7 @@ def test_finding_9():
     assert sum(survives["test_auroc", "random", dataset] for dataset in pruning.SETS) == 3
     assert not any(survives["test_accuracy", "random", dataset] for dataset in pruning.SETS)
     text.says("are better still, by {:.0f} to {:.0f} points", min(means[5:]), max(means[5:]))
-    text.says("masks of equal density, from {} on", 0.05)  # as in test_40's gaps
+    text.says("Masks below {} are left out", 0.05)  # as in test_40's gaps
     assert not text.uncovered()
 
 
@@ -487,7 +506,7 @@ def test_finding_10():
         assert 0 < sum(corrected) < len(pairs)
     layers = [r for name in ("kh", "kh_long", "kh_mnist") for r in papers.STORE.of(name, "paper")]
     off_norm = [record.metrics["off_norm_fraction"].iloc[-1] for record in layers]
-    text.says("None of our nine locally learned layers")
+    text.says("In all we trained nine such layers. None of the nine passes")
     assert len(off_norm) == 9 and min(off_norm) >= 0.1
     norms_of_sparse_networks(text)
     assert not text.uncovered()

@@ -59,7 +59,7 @@ out = net(split.x_test)
 assert torch.equal(again(split.x_test), out)
 assert torch.allclose(torch.compile(again, backend="aot_eager")(split.x_test), out, atol=1e-5)
 net.eval()
-some = split.x_test[:9], split.y_test[:9]
+some = split.x_test[:100], split.y_test[:100]  # as many as in a step: no new loops
 attacked = attacks.pgd(net, *some, radius=0.1, generator=generator)
 assert 0 < (attacked - some[0]).abs().max() <= 0.1 + 1e-6
 sparsify.densify_(again)

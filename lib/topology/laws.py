@@ -108,6 +108,9 @@ def _cut_off_total(alpha: float, rate: float, xmin: int) -> float:
     terms = head**-alpha * np.exp(-rate * (head - xmin))
     end = head[-1] + 1  # from there on the integral over x = end e^t, and half a term
     last = end**-alpha * math.exp(-rate * (end - xmin))
+    total = terms.sum()
+    if last * (1 / rate + 0.5) < 1e-17 * total:  # more than all that follows, and rounded away
+        return total
 
     def relative(t: float) -> float:
         return math.exp((1 - alpha) * t - rate * end * math.expm1(t))
@@ -116,7 +119,7 @@ def _cut_off_total(alpha: float, rate: float, xmin: int) -> float:
     far_by_exponent = 60 / max(alpha - 1, 0.1)
     far = min(far_by_rate, far_by_exponent)
     integral, _ = scipy.integrate.quad(relative, 0, far, epsabs=0)
-    return terms.sum() + last * (end * integral + 0.5)
+    return total + last * (end * integral + 0.5)
 
 
 # ---------------------------------------------------- laws of all degrees, given at least one link

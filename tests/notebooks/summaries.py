@@ -33,6 +33,10 @@ def ends() -> pd.DataFrame:
             curve = curves[series].groupby("strength")["value"].mean()
             above = np.trapezoid(curve - 0.1, curve.index)
             row[name] = above / (curve.iloc[0] - 0.1)
+        if "removal, equal number left" in curves:  # of dense, against what it was before
+            curve = curves["removal, equal number left"].groupby("strength")["value"].mean()
+            whole = removed.groupby("strength")["value"].mean().iloc[0]
+            row["equal number"] = np.trapezoid(curve - 0.1, curve.index) / (whole - 0.1)
         for name in ("margin", "gradient of the margin", "linear distance"):
             row[name] = curves[name]["value"].iloc[0]
         rows.append(row)

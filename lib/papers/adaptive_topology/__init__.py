@@ -8,6 +8,6 @@ from lib.papers.adaptive_topology.claims import CLAIMS
 from lib.papers.adaptive_topology.experiments import EXPERIMENTS
 from lib.papers.adaptive_topology.labels import LABELS
 
-PAPER = "Robustness with adaptive topology"
+PAPER = "Adaptive topology"
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

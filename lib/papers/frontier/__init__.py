@@ -3,7 +3,7 @@
 from lib.papers.frontier.experiments import EXPERIMENTS
 from lib.papers.frontier.labels import LABELS
 
-PAPER = "Frontier"
+PAPER = "No paper: accuracy at 1 % of the links"
 CLAIMS = {}
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

@@ -9,6 +9,6 @@ from lib.papers.pruning.claims import CLAIMS
 from lib.papers.pruning.experiments import EXPERIMENTS
 from lib.papers.pruning.labels import LABELS
 
-PAPER = "MO-EvoPruneDeepTL"
+PAPER = "Evolutionary pruning"
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

@@ -8,6 +8,6 @@ from lib.papers.splash.claims import CLAIMS
 from lib.papers.splash.experiments import EXPERIMENTS
 from lib.papers.splash.labels import LABELS
 
-PAPER = "SPLASH"
+PAPER = "SPLASH units"
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]
