@@ -214,7 +214,8 @@ def without_decay(text):
     words = "leads shrink without decay, mean of six"
     says_difference(text, words, "both", np.mean([*narrower.values()], axis=0))
     others = [values for key, values in narrower.items() if key != ablation.WIDE]
-    says_difference(text, "leads shrink without decay, mean of the other five", "both", np.mean(others, axis=0))
+    words = "leads shrink without decay, mean of the other five"
+    says_difference(text, words, "both", np.mean(others, axis=0))
     leads = ablation.decay_leads()
     count = links_of("adaptive_topology")[MN, "tuned", "rigl"]
     with_decay, fixed = by_place("adaptive_topology"), ablation.accuracies("without_decay")
