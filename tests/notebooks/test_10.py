@@ -40,7 +40,7 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     says("with {:.1f} % of the links", 100 * links[0] / links[1])
     says("(9 core-hours)")
     says("(SET Eq. 1)")
-    says("layers, of 1,000 neurons (on CIFAR-10 the outer two have 4,000)")
+    says("layers of 1,000 neurons. On CIFAR-10 the outer two have 4,000")
     says("SET ends {:.2f} points above dense", lead(runs, "mnist", "dense"))
     ends = {f"{percent(runs['fashion_mnist', 'tuned', m]).mean():.1f}" for m in ("set", "dense")}
     says("On Fashion-MNIST both end at {} %", *ends)
@@ -55,7 +55,8 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     log = pd.read_csv(REFERENCE / "set_authors_cifar10_log.csv")
     log = log.pivot(index="epoch", columns="method", values="accuracy_percent")
     ours = {m: percent(runs["cifar10", "published", m], 50).mean() for m in ("set", "fixed")}
-    says("After 50 epochs SET reaches {:.1f} %, in the log {} %", ours["set"], log["set"][50])
+    words = "We compare after 50 epochs. SET reaches {:.1f} %, in the log {} %"
+    says(words, ours["set"], log["set"][50])
     says("Fixed links reach {:.1f} % and {} %", ours["fixed"], log["fixed"][50])
     assert log["set"][50] < log["dense"][50] and percent(dense, 10).min() > 50
     assert log["set"][100] < log["dense"][100] and (log["set"] > log["dense"])[200:].all()

@@ -89,8 +89,9 @@ def test_numbers_of_the_text_are_those_of_the_records(records, machines):
     says("units of 0 and 1")
     says("(6 core-hours)")
     says("learning rate of .01 and its weight decay of .0002")
-    says("nine settings: 100, 250 or 500 hidden units, and 1, 3 or 10 sweeps")
     grid = machines.query("variant == 'grid'")
+    most = grid["hidden"].max()[0], grid["cd_steps"].max()
+    says("nine settings, with up to {} hidden units and up to {} sweeps", *most)
     assert set(grid["hidden"]) == {(100,), (250,), (500,)} and set(grid["cd_steps"]) == {1, 3, 10}
     assert set(grid["learning_rate"]) == {0.01} and set(grid["weight_decay"]) == {0.0002}
     on_dna(text, records, machines)
@@ -129,8 +130,9 @@ def on_dna(text, records, machines):
     text.says("Would the paper's 5,000 epochs change that?")
     names = ("set", "fixed", "dense")
     long = [curves["long", name, (250,), 1, 0].loc[5000] for name in names]
-    words = "With 250 hidden units SET ends at {:.1f} nats, fixed links at {:.1f}"
-    text.says(words + ", and the dense machine at {:.0f}", *long)
+    text.says("Take the machines of 250 hidden units")
+    words = "SET ends at {:.1f} nats, and fixed links at {:.1f}. The dense machine ends at {:.0f}"
+    text.says(words, *long)
     tried = machines.query("variant == 'tried'")
     assert set(tried["cd_steps"]) == {3} and set(tried["seed"]) == {0}
     text.says("with 3 sweeps")

@@ -41,7 +41,10 @@ def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
     overlap = rows[rows["measure"].eq("overlap with end, layer 2") & rows["epoch"].eq("50")]
     overlap = overlap[overlap["method"].isin(["set", "rigl"])]
     assert overlap.groupby(["dataset", "method"])["value"].mean().max() < 0.3
-    says("At epoch 50 of 150 SET and RigL share less than 30 % of the links")
+    moving = [record.config for record in networks if record.config.method in ("set", "rigl")]
+    assert {run.epochs for run in moving} == {150}
+    says("Training has 150 epochs")
+    says("At epoch 50 SET and RigL share less than 30 % of the links")
     assert max(shared(networks, method) for method in ("set", "rigl", "fixed")) < 0.02
     says("Two seeds share less than 2 % of their links")
     assert set(rows["n_nulls"].dropna()) == {20}
@@ -51,7 +54,8 @@ def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
     says("path length lie within 6 % of the nulls")
     says("is {:.1f} times as negative", ratios(rows, "final", "assortativity")["mnist", "set"])
     early = ratios(rows, "10", "four_cycle_clustering").xs("rigl", level="method")
-    says("At epoch 10 RigL is {:.1f} to {:.1f} times", early.min(), early.max())
+    words = "At epoch 10 RigL is more clustered than its nulls. The ratio is {:.1f} to {:.1f}"
+    says(words, early.min(), early.max())
     assert ratios(rows, "final", "four_cycle_clustering").xs("rigl", level="method").max() < 1.04
     says("Notebook 20 finds")
     says("Only epoch 10 and the end")
