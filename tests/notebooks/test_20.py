@@ -47,21 +47,21 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says("dense keeps an accuracy of {:.0f} %, SET {:.0f} %", *left)
     radii = HEADLINE_RADIUS[MN], HEADLINE_RADIUS[FM]
     kept = mean(usual, "pgd", FM, "rigl"), mean(usual, "pgd", FM, "dense")
-    text.says("at a radius of {:g}, RigL keeps {:.1f} % and dense {:.1f} %", radii[1], *kept)
+    text.says("a radius of {:g}. There RigL keeps {:.1f} % and dense {:.1f} %", radii[1], *kept)
     text.says("at a radius of {:g} on MNIST and {:g} on Fashion-MNIST", *radii)
     both = [mean(longest, "pgd", FM, "set", dropout=dropout) for dropout in (0.1, 0.3)]
-    text.says("dropout of 0.3 raises SET from {:.0f} % to {:.0f} % on Fashion-MNIST", *both)
+    text.says("dropout of dense raises SET from {:.0f} % to {:.0f} % on Fashion-MNIST", *both)
     both = [mean(longest, "pgd", MN, "rigl", dropout=dropout) for dropout in (0.1, 0.3)]
     text.says("lowers RigL from {:.0f} % to {:.0f} % on MNIST", *both)
     changes = [
         mean(lengths, "pgd", d, "set", epochs=150) - mean(lengths, "pgd", d, "set", epochs=20)
         for d in (MN, FM)
     ]
-    text.says("SET under attack gains {:.0f} points on MNIST and loses", changes[0])
+    text.says("It gains {:.0f} points on MNIST and loses", changes[0])
     text.says("{:.0f} on Fashion-MNIST. So compare", -changes[1])
-    text.says("of 20, 60 or 150 epochs")
+    text.says("The shortest has 20 epochs. The others have 60 and 150")
     assert set(lengths.query("method == 'set'")["epochs"]) == {20, 60, 150}
-    text.says("From 20 to 150 epochs")
+    text.says("SET under attack, with 150 epochs in place of 20")
     _has_other_decays(text, networks)
     unlinked = {method: [] for method in ("rigl", "set")}
     for record in papers.obtain("adaptive_topology", "paper"):
@@ -99,7 +99,7 @@ def _has_other_decays(text, networks):
     text.says("It is larger for RigL on MNIST. SET keeps the old one")
     for method, words in (
         ("rigl", "RigL falls from {:.0f} % to {:.0f} %"),
-        ("fixed", "fixed links fall from {:.0f} % to {:.0f} %"),
+        ("fixed", "Fixed links fall from {:.0f} % to {:.0f} %"),
     ):
         text.says(words, *(rows["pgd"].mean() for rows in with_both_decays(networks, FM, method)))
     text.says("a smaller one costs robustness")
@@ -119,13 +119,13 @@ def _has_settings(text, networks):
     text.says("Dense with a dropout of 0.1**, which was not run")
     wide = networks[networks["trained"] == "adaptive_topology_1568"]
     assert set(wide["seed"]) == set(usual["seed"]) == set(range(5))
-    text.says("(mean of 5 seeds)")
+    text.says("These are means of 5 seeds")
     runs = {run.method: run for run in papers.EXPERIMENTS["adaptive_topology"].runs("paper")}
     assert runs["set"].hidden == (1000, 1000, 1000) and runs["set"].density == 0.01
     text.says("three hidden layers, of 1,000 neurons")
     text.says("Sparse networks have 1 % of the links there")
     text.says("three layers with 1 % of their links")  # the paper's words
-    text.says("With 30 % of the links removed on MNIST,")
+    text.says("Remove 30 % of the links on MNIST.")
     text.says("(15 core-hours)")
     text.says("Pixels go from 0 to 1.")
     text.says("1 if nothing is lost")

@@ -41,7 +41,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     )
     text.says("RigL rises from {:.0f} % to {:.0f} % under attack on MNIST", *found[::-1])
     found = [attacked[FM, "rigl", recipe] for recipe in ("tuned", "attacked examples")]
-    text.says("from {:.0f} % to {:.0f} % on Fashion-MNIST", *found)
+    text.says("On Fashion-MNIST it rises from {:.0f} % to {:.0f} %", *found)
     found = [can_go[MN, "rigl", recipe] for recipe in ("links left out", "tuned")]
     text.says("only when {:.0f} % of its links are gone", found[0])
     text.says("until {:.0f} % of the links are gone on MNIST, instead of {:.0f} %", *found)
@@ -68,7 +68,7 @@ def _has_settings(text):
     runs = papers.EXPERIMENTS["robust_summary"].runs("paper")
     runs = [run for run in runs if run.parent.evaluate_test]
     assert {run.parent.density for run in runs if run.method == "rigl"} == {0.01}
-    text.says("At 1 % of the links, RigL")
+    text.says("We train RigL with 1 % of the links")
     text.says("the other 99 % of the links")
     tuned = {run.parent.epochs for run in runs if run.variant == "tuned"}
     text.says("trained for {} epochs", *tuned)
