@@ -65,7 +65,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     words = "reaches {:.1f} % then, and ends at {:.1f} %. Random weights give {:.1f} %"
     text.says("On MNIST the read-out " + words, mnist.max(), mnist.iloc[-1], mnist.iloc[0])
     words = (
-        "the layer of 500 units gains {:.1f} points over its random start, and at the end {:.1f}"
+        "the layer of 500 units gains {:.1f} points over its random start. At the end {:.1f} points"
     )
     text.says("On CIFAR-10 " + words, cifar.max() - cifar.iloc[0], cifar.iloc[-1] - cifar.iloc[0])
     counts = {len(probe) for probe in probes.values()}
@@ -88,9 +88,8 @@ def test_numbers_of_the_text_follow_from_the_records():
     ends = {name: table.groupby("seed").tail(1) for name, table in tables.items()}
     off = sorted(100 * ends["kh"]["off_norm_fraction"])
     assert len(off) == 5
-    words = (
-        "Layers of 500 units differ: at the end between {:.0f} % and {:.0f} % of the units are off"
-    )
+    text.says("Layers of 500 units differ")
+    words = "At the end between {:.0f} % and {:.0f} % of their units are off the norm"
     text.says(words, off[0], off[-1])
     every = pd.concat(ends.values())
     assert len(every) == 9 and (every["off_norm_fraction"] >= 0.1).all()
@@ -106,7 +105,7 @@ def test_numbers_of_the_text_follow_from_the_records():
 
     # pictures
     text.says("most units leave the noise between epochs 5 and 20")
-    text.says("the tenth unit is a 7 at epoch 10 and noise again from epoch 30 on")
+    text.says("The tenth unit is a 7 at epoch 10. From epoch 30 on it is noise again")
     fields = next(r for r in records["kh_mnist"] if r.config.seed == 0).arrays
     smooth = {e: smoothness(fields[f"fields.{e}"][:12]) for e in (5, 10, 20, 30, 60)}
     assert (smooth[5] < 0.3).sum() > 6 and (smooth[20] > 0.5).sum() > 6

@@ -127,7 +127,7 @@ def spectra_of_layers(text):
     (layer,) = [r for r in STORE.of("wide_spectra", "paper") if r.config.method == "kh"]
     exponent, r_squared = fitted(layer)
     text.says("The line explains {:.1f} % of the variance of the locally", 100 * r_squared)
-    text.says("its exponent is {:.2f} (published: 2.67)", exponent)
+    text.says("Its exponent is {:.2f} (published: 2.67)", exponent)
     text.says("At 2,000 units it is, for local learning")
     plain = [r for r in STORE.of("wide_spectra", "paper") if r.config.method == "bp"]
     assert r_squared > 0.998 > max(fitted(record)[1] for record in plain)
@@ -149,7 +149,10 @@ def spectra_of_layers(text):
 
     low = np.mean([fitted(record, last=100)[0] for record in narrow])
     high = np.mean([fitted(record, first=100)[0] for record in narrow])
-    text.says("has {:.1f} over ranks 10 to 100 and {:.1f} over ranks 100 to 500", low, high)
+    others = [np.mean([fitted(one, first=first)[0] for one in narrow]) for first in (1, 10, 11)]
+    assert low < min(others) and max(others) < high
+    text.says("its smallest exponent over ranks 10 to 100, and its largest over the ranks above")
+    text.says("These two are {:.1f} and {:.1f}", low, high)
     text.says("At 500 units by more than one.")
     ranges = [(1, 500), (10, 100), (10, 500), (100, 500), (1, 799)]
     wide = [fitted(layer, first=first, last=last)[0] for first, last in ranges]
@@ -171,14 +174,13 @@ def settings(text):
         limits[records[0].config.n_units] = {record.config.limit for record in records}
     assert limits == {500: {10_000}, 2000: {20_000}}
     text.says(
-        "Networks of 500 units saw 10,000 images; those of the published 2,000 units saw 20,000"
+        "Networks of 500 units saw 10,000 images. Those of the published 2,000 units saw 20,000"
     )
     epochs = {
         r.config.epochs for r in STORE.of("wide_networks", "paper") if r.config.method == "bp"
     }
-    text.says(
-        "Networks of 2,000 units trained for {} epochs, the published ones for 1,000", *epochs
-    )
+    text.says("Networks of 2,000 units trained for {} epochs", *epochs)
+    text.says("The published ones trained for 1,000")
     text.says("a pixel is about 0.07")
     text.says("over the ranks 10 to 500 of the released code")
     text.says("More layers of 2,000 units.")

@@ -58,7 +58,7 @@ def norms_and_accuracies(text):
     }
     mnist = table[table["dataset"] == MN].groupby("method").mean(numeric_only=True)
     pgd, accuracy = mnist["pgd"], mnist["accuracy"]
-    words = "On MNIST dense withstands a norm of {:.2f}, RigL {:.2f} and SET {:.2f}"
+    words = "dense withstands a norm of {:.2f}. RigL withstands {:.2f} and SET {:.2f}"
     text.says(words, pgd["dense"], pgd["rigl"], pgd["set"])
     assert abs(accuracy["rigl"] - accuracy["dense"]) < 0.1
     text.says("are easier to fool than SET: {:.2f}", pgd["dense_small"])
@@ -68,9 +68,8 @@ def norms_and_accuracies(text):
     text.says(words, pgd.max(), accuracy[pgd.idxmax()])
     assert pgd.idxmax() == "kh, all links"
     rose = accuracy["kh, fixed links"], accuracy["kh, evolving links"]
-    text.says(
-        "With 5 % of the links evolution raises the accuracy from {:.1f} % to {:.1f} %", *rose
-    )
+    text.says("The other two rows have 5 % of the links")
+    text.says("There evolution raises the accuracy from {:.1f} % to {:.1f} %", *rose)
     evolving, fixed = mnist.loc["kh, evolving links"], mnist.loc["kh, fixed links"]
     assert all(evolving[attack] < fixed[attack] for attack in ATTACKS[:3])
     text.says("On MNIST the last three rows of that picture are layers of 1,000 units")
