@@ -114,7 +114,8 @@ def test_numbers_of_the_text_follow_from_the_records():
     assert {r.config.evaluations for r in records("mask_search", "2,000 evaluations")} == {2000}
     assert {r.config.evaluations for r in records("mask_search")} == {200}
     grown = (longer - usual).mean()
-    text.says("With 2,000 masks in place of 200 the hypervolume grows by {:.3f}", grown)
+    words = "It tries 2,000 masks in place of 200. Its hypervolume is larger by {:.3f}"
+    text.says(words, grown)
     text.says("Ours of 2,000 masks is on the corals alone.")
     _at_equal_density(text)
     _chosen(text)

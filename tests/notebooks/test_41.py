@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import stats
 
+from lib.papers.pruning.ensembles import PERCENTILE_PAIRS
 from lib.report.statistics import holm
 from tests.notebooks.test_40 import SETS, records
 from tests.prose import Prose
@@ -51,7 +52,9 @@ def test_numbers_of_the_text_follow_from_the_records(rng):
     _agreement(text, rng)
     _hidden(text)
     _votes(text)
-    text.says("percentiles (50 to 60, 55 to 65, up to 95)")
+    lows, highs = zip(*PERCENTILE_PAIRS, strict=True)
+    text.says("The lowest pair is {} and {}", lows[0], highs[0])
+    text.says("The others follow in steps of {}, up to {}", *set(np.diff(lows)), highs[-1])
     [images] = {record.config.images for record in records("mask_regions")}
     assert {record.config.draws for record in records("mask_regions")} == {3}
     text.says("three times, on {} images", images)

@@ -61,7 +61,7 @@ def test_numbers_of_the_text(studied, minimal):
     text.says("Whether 31 percent is reached")
     text.says('"Up to 31 percent" may mean')
     text.says("Is that 31 percent?")
-    text.says("pixels go from 0 to 1")
+    text.says("Pixels go from 0 to 1")
     text.says("the range from 0 to 1")
     seconds = sum(record.environment["seconds"] for record in studied + minimal)
     text.says("The attacks behind them took {:.0f} core-hours", seconds / 3600)
@@ -117,7 +117,7 @@ def test_numbers_of_the_text(studied, minimal):
 
     # steepness
     splash = of(studied, "mnist", "splash")
-    words = "rises from {:.0f} to {:.1f}, while that of the layers falls from {:.0f} to {:.0f}"
+    words = "rises from {:.0f} to {:.1f}. That of the layers falls from {:.0f} to {:.0f}"
     products = [measured(pair, "unit product") for pair in (relu, splash)]
     products += [measured(pair, "linear product") for pair in (relu, splash)]
     text.says(words, *products)

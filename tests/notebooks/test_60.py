@@ -36,7 +36,9 @@ def test_numbers_of_the_text_follow():
     assert set(below.index) == {"CHT", "SET"}
     text.says("all rules but CHT and SET end above the dense network")
     run = next(run for run in RUNS if run.reaches)
-    text.says("Reaches of {}, {} and {} pixels", *run.reaches)
+    first, second, last = run.reaches
+    assert first == second
+    text.says("The local start reaches {} pixels, and {} in the last hidden layer", first, last)
     assert {run.hidden for run in RUNS} == {(3072, 3072, 3072)}
     text.says("three hidden layers of 3,072 neurons")
     assert {run.density for run in RUNS} == {0.01}
