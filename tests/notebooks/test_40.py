@@ -102,6 +102,8 @@ def test_numbers_of_the_text_follow_from_the_records():
     means = {dataset: lead.mean() for dataset, lead in leads.items()}
     assert {round(means[d], 2) for d in SETS if d != "citrus_leaves"} == {0.01}
     text.says("NSGA-II gains {:.2f} on the leaves and about 0.01 elsewhere", means["citrus_leaves"])
+    (population,) = {record.config.population for record in papers.obtain("mask_search", "paper")}
+    text.says("The first {} masks are drawn at random", population)
     p = holm([stats.ttest_1samp(lead, 0).pvalue for lead in leads.values()])
     assert sum(p < 0.05) == 3
     text.says("differs from zero on three of five sets")
