@@ -55,9 +55,9 @@ site: .venv/.stamp  ## the notebooks, pages and explorer as a site: build/site/h
 lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@$(BIN) -m jupyterlab $(ARGS)
 
-# The stamp is written last, so that an interrupted installation is taken up again. The pins are the
-# whole tree, what builds the package included, so nothing else is looked for; but a build of torch
-# for GPUs brings packages that are not pinned.
+# The stamp is written last, so that an interrupted installation is taken up again. The pins are
+# installed as they are, what builds the package among them. Then comes what a platform needs besides:
+# on macOS, or for a build of torch for GPUs.
 .venv/.stamp: pyproject.toml requirements.txt
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: install one or name it with PYTHON=python3.12)
 	@rm -f $@
@@ -68,7 +68,7 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 	@$(BIN) -m pip --version >/dev/null 2>&1 || $(BIN) -m ensurepip >/dev/null
 	@echo "Installing the pinned packages into .venv: once, 1 to 3 minutes and 2 GB, then seconds when a pin changes."
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements.txt
-	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-compile -c requirements.txt torch
+	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
 	@$(BIN) -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true  # on all cores; some files are of other Pythons
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(MAKE) --no-print-directory relative

@@ -292,16 +292,17 @@ def links_removed(text, networks):
     areas = tuned.set_index(["dataset", "method", "seed"]).sort_index()
     for method in ("set", "rigl"):
         for dataset in (MN, FM):
-            ours, dense = areas.loc[dataset, method], areas.loc[dataset, "dense"]
-            words = f"{named(method)} − dense, equal"
-            for what, column, sign in (
-                ("share of links removed", "area", -1),
-                ("number of links left", "equal number", 1),
+            ours = areas.loc[dataset, method]["area"]
+            for rival, column, what, sign in (
+                ("dense", "area", "dense, equal share of links removed", -1),
+                ("dense_small", "area", "small dense, equal share of links removed", -1),
+                ("dense", "equal number", "dense, equal number of links left", 1),
             ):
-                gap = ours["area"] - dense[column]
-                says_difference(text, f"{words} {what}", dataset, gap)
+                gap = ours - areas.loc[dataset, rival][column]
+                says_difference(text, f"{named(method)} − {what}", dataset, gap)
                 assert differs(gap) and sign * gap.mean() > 0
-            assert dense["equal number"].abs().max() < 0.01  # at chance
+            cut = areas.loc[dataset, "dense"]["equal number"]
+            assert cut.abs().max() < 0.01  # at chance
 
 
 def right_by_image(dataset, method, trained):

@@ -1,9 +1,11 @@
 """Notebook 22: every number of its text follows from the records."""
 
 import numpy as np
+import pandas as pd
 
 from lib import papers
 from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from lib.paths import FIGURES
 from tests.notebooks.summaries import ends, mean
 from tests.prose import Prose
 
@@ -56,6 +58,10 @@ def test_numbers_of_the_text_follow_from_the_records():
     found = np.mean(pixels["all"]), np.mean(pixels["linked"])
     text.says("On MNIST dense rises from {:.0f} % to {:.0f} %", *found)
     text.says("RigL keeps {:.0f} %", mean(usual, "pgd", MN, "rigl"))
+    digits = pd.read_csv(FIGURES / "paper" / "22_adversarial_attacks" / "radius.csv")
+    right = (digits["digit"] == digits["seen as"]).groupby(digits["radius"]).sum()
+    assert right.is_monotonic_decreasing and right.iloc[0] == digits["image"].nunique()
+    text.says("From a radius of {:g} on it is none of these", right.index[right == 0].min())
     _has_settings(text)
     assert not text.uncovered()
 
