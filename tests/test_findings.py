@@ -185,6 +185,9 @@ def test_finding_3():
         "RigL's lead over fixed links on Fashion-MNIST goes; the other leads shrink by about half"
     )
     text.says(headline)  # test_11 has what this means: how_far_leads_shrink
+    links = links_of("adaptive_topology")
+    (count,) = {links[d, "tuned", m] for d in (MN, FM) for m in ("set", "rigl", "fixed")}
+    text.says("Networks have {:,} links, if nothing else is said", count)
     before_and_after = ablation.before_and_after()
     leads = ablation.leads_of(before_and_after)
     surely = []

@@ -10,7 +10,7 @@ import torch
 from lib import data, papers
 from lib.papers.set.rbm import model, training
 from lib.papers.set.rbm.ais import N_PUBLISHED
-from lib.paths import REFERENCE
+from lib.paths import FIGURES, REFERENCE
 from lib.report.intervals import t_interval
 from tests.oracles import seeded
 from tests.prose import Prose
@@ -94,6 +94,12 @@ def test_numbers_of_the_text_are_those_of_the_records(records, machines):
     says("nine settings, with up to {} hidden units and up to {} sweeps", *most)
     assert set(grid["hidden"]) == {(100,), (250,), (500,)} and set(grid["cd_steps"]) == {1, 3, 10}
     assert set(grid["learning_rate"]) == {0.01} and set(grid["weight_decay"]) == {0.0002}
+    says("Dense machines learn fastest and then over-fit")
+    curves = pd.read_csv(FIGURES / "paper" / "13_set_rbm" / "dna.csv")
+    curves = curves.groupby(["method", "units", "sweeps", "epoch"])["value"].mean().unstack()
+    falls = (curves.max(axis=1) - curves.iloc[:, -1]).groupby("method")
+    says("Sparse ones fall little or not at all")  # by less than half a nat
+    assert falls.min()["dense"] > 5 and falls.max().drop("dense").max() < 0.5
     on_dna(text, records, machines)
     estimates(text, records)
     drawn(text, records)
