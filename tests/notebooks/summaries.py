@@ -30,17 +30,19 @@ def ends() -> pd.DataFrame:
         removed = curves["removal"]
         row["removed"] = 100 * removed[np.isclose(removed["strength"], 0.3)]["value"].mean()
         for name, series in SERIES.items():
-            curve = curves[series].groupby("strength")["value"].mean()
-            above = np.trapezoid(curve - 0.1, curve.index)
-            row[name] = above / (curve.iloc[0] - 0.1)
+            row[name] = _relative_area(curves[series], curves[series])
         if "removal, equal number left" in curves:  # of dense, against what it was before
-            curve = curves["removal, equal number left"].groupby("strength")["value"].mean()
-            whole = removed.groupby("strength")["value"].mean().iloc[0]
-            row["equal number"] = np.trapezoid(curve - 0.1, curve.index) / (whole - 0.1)
+            row["equal number"] = _relative_area(curves["removal, equal number left"], removed)
         for name in ("margin", "gradient of the margin", "linear distance"):
             row[name] = curves[name]["value"].iloc[0]
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _relative_area(rows: pd.DataFrame, whole: pd.DataFrame) -> float:
+    """The area under what is left above chance, relative to what the whole network has of it."""
+    left, before = (part.groupby("strength")["value"].mean() - 0.1 for part in (rows, whole))
+    return np.trapezoid(left, left.index) / before.iloc[0]
 
 
 def mean(rows: pd.DataFrame, measure: str, dataset: str, method: str, **others) -> float:
