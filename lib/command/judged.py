@@ -19,8 +19,12 @@ from lib.runs.records import Store
 SHIPPED = paths.ROOT / "data" / "verdicts.json"  # of the profile paper
 
 
-def verdicts(profile: str, ids: list[str] | None = None) -> pd.DataFrame:
-    """The verdicts, see :func:`lib.papers.verdicts`; judged unless kept ones are up to date."""
+def verdicts(
+    profile: str, ids: list[str] | None = None, *, is_silent: bool = False
+) -> pd.DataFrame:
+    """The verdicts, see :func:`lib.papers.verdicts`; judged unless kept ones are up to date.
+    Meanwhile how far that is stands on stderr, unless it is silent or about one claim.
+    """
     sources = _sources(papers.STORE, profile)
     own = papers.STORE.runs / f"verdicts-{profile}.json"
     for path in (own, SHIPPED):
@@ -31,7 +35,7 @@ def verdicts(profile: str, ids: list[str] | None = None) -> pd.DataFrame:
                 table = table.astype({"value": float, "low": float, "high": float, "n": "Int64"})
                 return table if ids is None else table[table["id"].isin(ids)]
     total = len(papers.PUBLISHED) if ids is None else len(ids)
-    with Progress(total, "claim", shown=total > 1) as shown:
+    with Progress(total, "claim", shown=total > 1 and not is_silent) as shown:
         table = papers.verdicts(profile, ids, progress=lambda done: shown.show(done, ""))
     if ids is None:
         with contextlib.suppress(OSError):  # where nothing can be kept they are judged each time

@@ -269,7 +269,7 @@ def learn(
 
     Args:
         images: (N, ...) float, flattened here; the paper divides each by its 3-norm, see
-            :func:`lib.papers.local_learning.training.unit_norm`. Their device and dtype are those
+            :func:`lib.papers.local_learning.networks.unit_norm`. Their device and dtype are those
             of the weights.
         settings: how to learn.
         seed: of the weights at the start and of the order of the images.

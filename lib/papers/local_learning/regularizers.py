@@ -2,7 +2,7 @@ r"""Penalties that are added to the loss: squared weights, squared Jacobian, dis
 spectrum from a power law. Each as its source has it, and as the released code of [Holzhausen2025]
 has it.
 
-The networks are those of :mod:`lib.papers.local_learning.training`: ``hidden`` is linear in the
+The networks are those of :mod:`lib.papers.local_learning.networks`: ``hidden`` is linear in the
 input, so that its Jacobian is the weight matrix whatever the input.
 """
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import data
-from lib.papers.local_learning import critical, spectra, training
+from lib.papers.local_learning import critical, networks, spectra, training
 from lib.papers.local_learning import krotov_hopfield as kh
 from lib.papers.local_learning.training import FIELDS, RELEASED, HiddenNetwork, LocalLayer
 from lib.papers.shared import study as shared
@@ -89,7 +89,7 @@ def fooled(study: Study, parent: Record) -> Table:
     model, pixels = _attacked(study, parent)
     split = data.load_once(study.dataset)
     raw, y = data.stratified(split.x_test.flatten(1).float(), split.y_test, study.images)
-    x = raw if pixels else training.unit_norm(raw)
+    x = raw if pixels else networks.unit_norm(raw)
     white = torch.ones(len(x), 1)
     if not pixels:
         white = 1 / torch.linalg.vector_norm(raw, 3.0, dim=1, keepdim=True)
@@ -114,7 +114,7 @@ def _attacked(study: Study, parent: Record) -> tuple[nn.Module, bool]:
         return trained.network(parent), True
     model = training.network_of(parent, _weights(study, parent))
     sees_pixels = study.experiment.startswith("sparse")
-    return (training.on_pixels(model).eval() if sees_pixels else model), sees_pixels
+    return (networks.on_pixels(model).eval() if sees_pixels else model), sees_pixels
 
 
 def _weights(study: Study, parent: Record) -> str:
@@ -193,7 +193,7 @@ def _activities(
     """Layers by name, names of inputs, what a layer does with an input, and the inputs."""
     run = parent.config
     local = isinstance(run, LocalLayer | HiddenNetwork)
-    x = training.unit_norm(raw) if local else raw
+    x = networks.unit_norm(raw) if local else raw
     noise = torch.randn(x.shape, generator=study.generator(0))
     for layer, function in _layers(parent, _weights(study, parent)).items():
         yield layer, "images", function, x

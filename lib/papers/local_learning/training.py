@@ -1,9 +1,5 @@
 r"""How layers are learned locally, and how networks with one hidden layer are trained.
 
-Every image is divided by its own p-norm first, p = 3 (:func:`unit_norm`): pixels of CIFAR-10 are
-then about .07. A perturbation's radius or norm is in this unit wherever a network is attacked as it
-is; :func:`on_pixels` puts the division in front, and radii are in pixels again.
-
 A layer is looked at after some of its epochs: its spectrum, what a read-out makes of it, and how
 many units have left their start. A network leaves its weights after the last epoch, as released,
 and those of the best validation epoch.
@@ -28,7 +24,7 @@ from lib.data import Split
 from lib.layers import SparseLinear
 from lib.names import check_known
 from lib.papers.local_learning import krotov_hopfield as kh
-from lib.papers.local_learning import regularizers, spectra
+from lib.papers.local_learning import networks, regularizers, spectra
 from lib.papers.local_learning.regularizers import Penalty
 from lib.papers.local_learning.sparse_rule import EVOLUTION, learn_sparse
 from lib.papers.shared import trained
@@ -37,7 +33,7 @@ from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
 from lib.settings import History, Settings
-from lib.support import Support, make_support
+from lib.support import make_support
 
 RELEASED, CORRECTED = "as released", "corrected"  # protocols
 RATES = ((30, 1e-3), (90, 5e-4), (120, 2e-4), (160, 1e-4))  # up to which epoch which rate
@@ -61,226 +57,6 @@ PENALTIES: dict[str, Callable[[float], Penalty]] = {
     "spectrum, as released": regularizers.Spectral.released,
     "spectrum": regularizers.Spectral,
 }
-
-
-# -------------------------------------------------------------------------------- the inputs
-
-
-def unit_norm(x: Tensor, norm_order: float = 3.0) -> Tensor:
-    r"""(B, n_in) float, images divided by their own norm, :math:`v / \|v\|_p`.
-
-    Source: [Holzhausen2025], the released code.
-
-    Args:
-        x: (B, ...) float, flattened here.
-        norm_order: p.
-    Raises: ValueError if an image is all zeros.
-    """
-    x = x.flatten(1)
-    length = torch.linalg.vector_norm(x, norm_order, dim=1)
-    if (length == 0).any():
-        i = int((length == 0).nonzero()[0])
-        raise ValueError(f"image {i} has norm 0: it cannot be scaled to 1, leave it out")
-    return x / length[:, None]
-
-
-class UnitNorm(nn.Module):
-    """:func:`unit_norm` as the first step of a network, (B, ...) -> (B, n_in)."""
-
-    def __init__(self, norm_order: float = 3.0) -> None:
-        super().__init__()
-        self.norm_order = norm_order
-
-    def forward(self, x: Tensor) -> Tensor:
-        return unit_norm(x, self.norm_order)
-
-    def extra_repr(self) -> str:
-        return f"norm_order={self.norm_order:g}"
-
-
-def unit_norm_split(split: Split, norm_order: float = 3.0) -> Split:
-    """The same data with every image flattened and divided by its own norm."""
-    parts = {}
-    for name in ("x_train", "x_valid", "x_test"):
-        x = getattr(split, name)
-        if x is not None:
-            parts[name] = unit_norm(x, norm_order)
-    return replace(split, **parts)
-
-
-# ------------------------------------------------------------------------------- the networks
-
-
-class Power(nn.Module):
-    r"""The activation :math:`max(0, x)^n`.
-
-    Source: [Krotov2019].
-
-    Args:
-        n: the power, at least 1.
-    Raises: ValueError if the power is below 1.
-    """
-
-    def __init__(self, n: float) -> None:
-        super().__init__()
-        if not 1 <= n < math.inf:
-            raise ValueError(f"n = {n} is out of range: give a power of at least 1")
-        self.n = n
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float of any shape -> the same."""
-        positive = x.relu()
-        return positive if self.n == 1 else positive.pow(self.n)
-
-    def extra_repr(self) -> str:
-        return f"{self.n:g}"
-
-
-class HiddenLayer(nn.Module):
-    r"""One hidden layer and a linear read-out.
-
-    .. math:: z = f(h) A^T + b, \qquad h = x W^T
-
-    Source: [Holzhausen2025], both models of the released code.
-
-    Args:
-        linear: of the hidden layer, (B, n_in) -> (B, n_units), without bias.
-        n_units, n_classes: widths.
-        power: n of the activation, see :class:`Power`.
-        batch_norm: whether the activations are normalised over the batch before the read-out.
-        generator: of the read-out's start, uniform in :math:`\pm 1 / \sqrt{n_{units}}`.
-    """
-
-    def __init__(
-        self,
-        linear: nn.Module,
-        n_units: int,
-        n_classes: int,
-        *,
-        power: float = 1.0,
-        batch_norm: bool = False,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__()
-        self.linear = linear
-        self.activation = Power(power)
-        self.norm = nn.BatchNorm1d(n_units) if batch_norm else nn.Identity()
-        self.readout = nn.Linear(n_units, n_classes)
-        limit = 1 / math.sqrt(n_units)
-        for parameter in self.readout.parameters():
-            nn.init.uniform_(parameter, -limit, limit, generator=generator)
-
-    def hidden(self, x: Tensor) -> Tensor:
-        """(B, ...) float -> (B, n_units) float, h, before the activation."""
-        return self.linear(x.flatten(1))
-
-    def activations(self, x: Tensor) -> Tensor:
-        """(B, ...) float -> (B, n_units) float, f(h), before any normalisation."""
-        return self.activation(self.hidden(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, ...) float -> (B, n_classes) logits."""
-        return self.readout(self.norm(self.activations(x)))
-
-
-class Frozen(nn.Module):
-    """A linear layer that does not learn: its weights are a buffer.
-
-    Args:
-        weight: (n_units, n_in) float.
-    """
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight.detach().clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, n_in) float -> (B, n_units) float."""
-        return F.linear(x, self.weight)
-
-    def extra_repr(self) -> str:
-        return f"n_in={self.weight.shape[1]}, n_units={self.weight.shape[0]}"
-
-
-def krotov_hopfield_network(
-    layer: Tensor | SparseLinear,
-    n_classes: int,
-    *,
-    norm_order: float = 3.0,
-    power: float = 4.5,
-    generator: torch.Generator,
-) -> HiddenLayer:
-    r"""The network of a locally learned layer: frozen overlaps, :math:`max(0, I)^n`, a read-out.
-
-    The hidden layer computes the overlaps of the rule, :math:`x (sign(W) |W|^{p-1})^T`, and not
-    :math:`x W^T`: so does the released code.
-
-    Source: [Holzhausen2025], the released code; [Krotov2019].
-
-    Args:
-        layer: (n_units, n_in) float, W as it was learned; or a layer learned on its links, see
-            :mod:`lib.papers.local_learning.sparse_rule`, which are kept as such.
-        n_classes: number of logits.
-        norm_order: p of the rule.
-        power: n.
-        generator: of the read-out's start.
-    """
-    if isinstance(layer, SparseLinear):
-        values = layer.values.detach()
-        frozen = _on_support(layer.support, kh.overlap_weights(values, norm_order), generator)
-        frozen.values.requires_grad_(False)
-        n_units = layer.out_features
-    else:
-        values, n_units = layer, len(layer)
-        frozen = Frozen(kh.overlap_weights(layer, norm_order))
-    network = HiddenLayer(frozen, n_units, n_classes, power=power, generator=generator)
-    return network.to(values)
-
-
-def _on_support(support: Support, values: Tensor, generator: torch.Generator) -> SparseLinear:
-    """A sparse layer without bias of these links and values; what the generator draws for its start
-    is overwritten.
-    """
-    layer = SparseLinear(
-        support.n_in,
-        support.n_out,
-        support=support,
-        bias=False,
-        start=0.0,
-        generator=generator,
-        dtype=values.dtype,
-    )
-    layer.replace_values_(values)
-    return layer
-
-
-def perceptron(
-    n_in: int,
-    n_units: int,
-    n_classes: int,
-    *,
-    batch_norm: bool = False,
-    generator: torch.Generator,
-) -> HiddenLayer:
-    r"""The network that back-propagation trains: xW without bias, ReLU, a read-out.
-
-    Weights start as :math:`N(0, 2 / n_{in})` ([He2015]).
-
-    Source: [Holzhausen2025], the released code, SHLP.
-
-    Args:
-        n_in, n_units, n_classes: widths.
-        batch_norm: whether the activations are normalised; only with the spectral penalty.
-        generator: of the start.
-    """
-    linear = nn.Linear(n_in, n_units, bias=False)
-    nn.init.normal_(linear.weight, std=math.sqrt(2 / n_in), generator=generator)
-    return HiddenLayer(linear, n_units, n_classes, batch_norm=batch_norm, generator=generator)
-
-
-def on_pixels(network: nn.Module, norm_order: float = 3.0) -> nn.Sequential:
-    """The network of images as they are, each divided by its norm as the first step."""
-    return nn.Sequential(UnitNorm(norm_order), network)
 
 
 # ---------------------------------------------------------------------------- how a network learns
@@ -381,7 +157,7 @@ def fit_network(
 
 
 def fit_readout(
-    network: HiddenLayer, split: Split, settings: Published, *, seed: int, **options: Any
+    network: networks.HiddenLayer, split: Split, settings: Published, *, seed: int, **options: Any
 ) -> History:
     """Train the read-out alone, on the activations of the hidden layer, computed once.
 
@@ -397,7 +173,7 @@ def fit_readout(
 
 
 @torch.no_grad()
-def activation_split(network: HiddenLayer, split: Split) -> Split:
+def activation_split(network: networks.HiddenLayer, split: Split) -> Split:
     """The same data with the activations of the hidden layer, (N, n_units), for images."""
     like = network.readout.weight
     parts = {}
@@ -463,7 +239,7 @@ def make_layer(run: LocalLayer, workspace: Workspace) -> Contents:
     """Learn the layer of a run, from its checkpoint if there is one."""
     start = time.perf_counter()
     split = data.load_once(run.dataset, limit=run.limit)
-    images = unit_norm(split.x_train.float())
+    images = networks.unit_norm(split.x_train.float())
     probed = _Probe(run)
     looks = _Looks(workspace.folder / "looks.pt")
     for epoch in looked_at(run.epochs):
@@ -559,8 +335,8 @@ class _Probe:
         self.run = run
         n_validation = 5000 if run.dataset != "digits" else 200
         split = data.load_once(run.dataset, validation=n_validation, limit=PROBE["images"])
-        self.split = unit_norm_split(split)
-        self.images = unit_norm(split.x_test[:SPECTRUM_IMAGES].float())
+        self.split = networks.unit_norm_split(split)
+        self.images = networks.unit_norm(split.x_test[:SPECTRUM_IMAGES].float())
         self.start = dense_weights(start_of(run, self.images.shape[1]))
 
     def __call__(self, layer: Tensor | SparseLinear) -> tuple[dict[str, float], Tensor]:
@@ -582,7 +358,7 @@ class _Probe:
 
     def _accuracy(self, weight: Tensor) -> float:
         """Accuracy on validation images of a read-out that was trained for some epochs."""
-        network = krotov_hopfield_network(
+        network = networks.krotov_hopfield_network(
             weight,
             self.split.n_classes,
             norm_order=self.run.norm_order,
@@ -625,7 +401,7 @@ def sparse_layer(arrays: Mapping[str, Any], n_in: int, n_units: int, start: str)
     col = torch.as_tensor(arrays[f"{start}col"]).long()
     rows = torch.arange(n_units).repeat_interleave(crow.diff())
     values = torch.as_tensor(arrays[f"{start}values"]).float()
-    return _on_support(make_support(rows, col, n_in, n_units), values, torch.Generator())
+    return networks.on_support(make_support(rows, col, n_in, n_units), values, torch.Generator())
 
 
 def layer_numbers(record: Record) -> dict[str, Any]:
@@ -696,17 +472,17 @@ class HiddenNetwork(Training):
 
     def split(self) -> data.Split:
         """The data, every image divided by its norm."""
-        return unit_norm_split(super().split())
+        return networks.unit_norm_split(super().split())
 
     def generator(self) -> torch.Generator:
         """Of the weights at the start."""
         return torch.Generator().manual_seed(self.seed)
 
-    def untrained(self, n_in: int, n_classes: int) -> HiddenLayer:
+    def untrained(self, n_in: int, n_classes: int) -> networks.HiddenLayer:
         """The network of a method that learns its hidden layer by back-propagation, at the start,
         float32.
         """
-        network = perceptron(
+        network = networks.perceptron(
             n_in,
             self.n_units,
             n_classes,
@@ -760,7 +536,7 @@ def make_network(run: HiddenNetwork, workspace: Workspace) -> Contents:
     return Contents(pd.DataFrame(history.metrics), arrays, facts)
 
 
-def _squared_weights(network: HiddenLayer) -> float:
+def _squared_weights(network: networks.HiddenLayer) -> float:
     r""":math:`\|W\|_F^2` of the hidden layer, which is the squared norm of its Jacobian."""
     linear = network.linear
     weights = linear.values if isinstance(linear, SparseLinear) else linear.weight
@@ -769,7 +545,7 @@ def _squared_weights(network: HiddenLayer) -> float:
 
 def _on_layer(
     run: HiddenNetwork, workspace: Workspace, n_classes: int
-) -> tuple[HiddenLayer, dict[str, Any]]:
+) -> tuple[networks.HiddenLayer, dict[str, Any]]:
     """The untrained read-out on the layer of the parent, and what became of that layer."""
     layer = layer_of(workspace.record_of(run.parent, holds_layer))
     weight = dense_weights(layer)
@@ -787,7 +563,7 @@ def _on_layer(
     }
     if run.pruned:
         layer, facts["pruned_units"] = _pruned(layer, run.pruned == "as released")
-    return krotov_hopfield_network(layer, n_classes, **options), facts
+    return networks.krotov_hopfield_network(layer, n_classes, **options), facts
 
 
 def _pruned(weight: Tensor, as_released: bool) -> tuple[Tensor, int]:
@@ -810,7 +586,7 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return right / len(y)
 
 
-def network_of(record: Record, which: str = "last") -> HiddenLayer:
+def network_of(record: Record, which: str = "last") -> networks.HiddenLayer:
     """The trained network, in evaluation mode.
 
     Args:
@@ -828,7 +604,7 @@ def network_of(record: Record, which: str = "last") -> HiddenLayer:
 
 def _rebuilt(
     run: HiddenNetwork, arrays: Mapping[str, np.ndarray], architecture: str, which: str
-) -> HiddenLayer:
+) -> networks.HiddenLayer:
     check_known("weights", which, ("last", "best"))
     state = {}
     for start in (trained.STATE, trained.BEST)[: 1 if which == "last" else 2]:
@@ -841,7 +617,7 @@ def _rebuilt(
     else:
         linear = _frozen(state, n_in, n_units)
         options = {"power": run.power, "generator": run.generator()}
-        model = HiddenLayer(linear, n_units, n_classes, **options).float()
+        model = networks.HiddenLayer(linear, n_units, n_classes, **options).float()
     model.load_state_dict(state)
     return model.eval()
 
@@ -849,7 +625,7 @@ def _rebuilt(
 def _frozen(state: Mapping[str, Tensor], n_in: int, n_units: int) -> nn.Module:
     """The hidden layer that was learned locally."""
     if "linear.weight" in state:
-        return Frozen(state["linear.weight"])
+        return networks.Frozen(state["linear.weight"])
     return sparse_layer(state, n_in, n_units, "linear.")
 
 

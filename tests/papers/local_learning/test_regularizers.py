@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from lib.papers.local_learning import regularizers, training
+from lib.papers.local_learning import networks, regularizers
 from lib.papers.local_learning.regularizers import Jacobian, Spectral, SquaredWeights
 
 
 @pytest.fixture
 def network(generator):
-    return training.perceptron(6, 5, 3, generator=generator)
+    return networks.perceptron(6, 5, 3, generator=generator)
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ def test_exact_jacobian_is_that_of_autograd(network, x, part, generator):
 
 def test_jacobian_of_powers_is_that_of_autograd(x, generator):
     weight = torch.randn(5, 6, generator=generator)
-    network = training.krotov_hopfield_network(weight, 3, power=4.5, generator=generator)
+    network = networks.krotov_hopfield_network(weight, 3, power=4.5, generator=generator)
     actual = regularizers.activation_jacobian(network.linear.weight, network.activation, x)
     torch.testing.assert_close(actual, squared_norms(network.activations, x))
 
 
 @pytest.mark.parametrize("power", [1.0, 4.5])
 def test_closed_form_of_the_logits_is_that_of_autograd_with_its_gradient(x, power, generator):
-    network = training.perceptron(6, 5, 3, generator=generator)
-    network.activation = training.Power(power)
+    network = networks.perceptron(6, 5, 3, generator=generator)
+    network.activation = networks.Power(power)
     arguments = network.linear.weight, network.readout.weight, network.activation
     closed = regularizers.logits_jacobian(*arguments, x)
     looped = squared_norms(network, x)
@@ -107,7 +107,7 @@ def projected(function, x, generator):
 
 def test_released_penalty_is_what_its_projections_estimate(generator):
     """On average of batches of 1,000."""
-    network = training.perceptron(300, 200, 10, generator=generator)
+    network = networks.perceptron(300, 200, 10, generator=generator)
     x = torch.rand(1000, 300, generator=generator)
     estimates = [projected(network.hidden, x, generator) for _ in range(5)]
     actual = Jacobian.released(coupling=1.0)(network, x, generator=generator).item()
@@ -228,7 +228,7 @@ def test_directions_are_kept_until_the_epoch_ends(network, x, generator):
     penalty = Spectral(first=2)
     penalty.begin(x)
     before = penalty(network, x, generator=generator)
-    other = training.perceptron(6, 5, 3, generator=generator)
+    other = networks.perceptron(6, 5, 3, generator=generator)
     stale = penalty(other, x, generator=generator)
     penalty.forget()
     fresh = penalty(other, x, generator=generator)
@@ -276,7 +276,7 @@ def test_covariance_of_one_example_is_refused():
 
 
 def test_logits_of_a_network_that_normalises_are_refused(x, generator):
-    network = training.perceptron(6, 5, 3, batch_norm=True, generator=generator)
+    network = networks.perceptron(6, 5, 3, batch_norm=True, generator=generator)
     with pytest.raises(ValueError, match="depend on the whole batch"):
         Jacobian(part="logits")(network, x, generator=generator)
 

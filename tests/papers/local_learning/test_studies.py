@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lib import data
-from lib.papers.local_learning import critical, spectra, studies, training
+from lib.papers.local_learning import critical, networks, spectra, studies, training
 from lib.papers.local_learning.training import (
     CORRECTED,
     FIELDS,
@@ -41,7 +41,7 @@ def digits(n=IMAGES):
 def linear():
     """(10, 64) weights and (10,) biases that tell digits of norm 1 apart, by least squares."""
     split = data.load("digits")
-    x = training.unit_norm(split.x_train.flatten(1).double())
+    x = networks.unit_norm(split.x_train.flatten(1).double())
     columns = torch.cat([x, torch.ones(len(x), 1)], dim=1)
     answers = torch.nn.functional.one_hot(split.y_train.long(), 10).double()
     found = torch.linalg.lstsq(columns, answers, driver="gelsd").solution.T.float()
@@ -86,7 +86,7 @@ def test_no_attack_beats_the_distance_of_a_linear_boundary(classifier, linear):
     weight, bias = linear
     raw, y = digits()
     index = arrays["index"]
-    x, y = training.unit_norm(raw)[index], y[index].long()
+    x, y = networks.unit_norm(raw)[index], y[index].long()
     margins = (x @ weight.T + bias).gather(1, y[:, None]) - (x @ weight.T + bias)  # (m, 10)
     lengths = (weight[y][:, None] - weight).norm(dim=2)
     lengths[torch.arange(len(y)), y] = torch.nan
@@ -132,7 +132,7 @@ def test_networks_of_notebook_32_see_pixels(classifier):
     x, _ = digits()
     inside, _ = studies._attacked(study(classifier), classifier)
     assert sees_pixels
-    torch.testing.assert_close(model(x), inside(training.unit_norm(x)))
+    torch.testing.assert_close(model(x), inside(networks.unit_norm(x)))
 
 
 @pytest.mark.parametrize("n", [2, 7, 400, 500])
@@ -159,7 +159,7 @@ def eigenvalues_of(x):
 
 def test_the_spectrum_of_pixels_is_that_of_the_images(identity):
     _, arrays = studies.spectrum(study(identity, "bio_spectra", images=200), identity)
-    desired = eigenvalues_of(training.unit_norm(digits(200)[0]))
+    desired = eigenvalues_of(networks.unit_norm(digits(200)[0]))
     found = arrays["eigenvalues.linear1.images"]
     np.testing.assert_allclose(found, desired, rtol=1e-3, atol=1e-6 * desired[0])
 
@@ -170,7 +170,7 @@ def test_steep_spectra_do_not_end_in_rounding_errors(identity, generator):
     weight = rotation * scales
     identity.arrays["layer.weight"] = weight.numpy()
     _, arrays = studies.spectrum(study(identity, "bio_spectra", images=200), identity)
-    x = training.unit_norm(digits(200)[0])
+    x = networks.unit_norm(digits(200)[0])
     desired = eigenvalues_of(x * scales)  # which a rotation leaves
     steep = (desired < 1e-8 * desired[0]) & (desired > 1e-11 * desired[0])
     assert steep.sum() >= 5
@@ -183,7 +183,7 @@ def test_steep_spectra_do_not_end_in_rounding_errors(identity, generator):
 def test_before_training_the_layer_is_that_of_its_seed(identity):
     _, arrays = studies.spectrum(study(identity, "bio_spectra", images=200), identity)
     start = training.start_of(identity.config, N)
-    desired = eigenvalues_of(training.unit_norm(digits(200)[0]) @ start.T)
+    desired = eigenvalues_of(networks.unit_norm(digits(200)[0]) @ start.T)
     found = arrays["eigenvalues.linear1.start"]
     np.testing.assert_allclose(found, desired, rtol=1e-3, atol=1e-5 * desired[0])
 
@@ -193,7 +193,7 @@ def test_white_inputs_have_a_flat_spectrum_and_repeats_the_variance_of_the_image
     noise = arrays["eigenvalues.linear1.noise"]
     edge = (1 + np.sqrt(N / 360)) ** 2  # of Marchenko and Pastur
     assert noise[0] == pytest.approx(edge, rel=0.15) and noise.mean() == pytest.approx(1, rel=0.05)
-    total = eigenvalues_of(training.unit_norm(digits(360)[0])).sum()
+    total = eigenvalues_of(networks.unit_norm(digits(360)[0])).sum()
     assert arrays["eigenvalues.linear1.repeats"].sum() == pytest.approx(total, rel=0.05)
 
 

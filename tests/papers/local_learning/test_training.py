@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from lib import data, train
 from lib.layers import SparseLinear
-from lib.papers.local_learning import experiments, krotov_hopfield, training
+from lib.papers.local_learning import experiments, krotov_hopfield, networks, training
 from lib.papers.local_learning.regularizers import Jacobian, Spectral, SquaredWeights
 from lib.papers.local_learning.training import HiddenNetwork, LocalLayer, Published
 from lib.runs.experiment import Workspace
@@ -28,7 +28,7 @@ def x(generator):
 
 @pytest.fixture
 def split():
-    return training.unit_norm_split(data.load("digits", limit=300))
+    return networks.unit_norm_split(data.load("digits", limit=300))
 
 
 # --------------------------------------------------------------------------------- the inputs
@@ -36,7 +36,7 @@ def split():
 
 @pytest.mark.parametrize("order", [2, 3])
 def test_images_have_norm_one_and_their_direction(x, order):
-    actual = training.unit_norm(x, order)
+    actual = networks.unit_norm(x, order)
     assert actual.abs().pow(order).sum(1) == pytest.approx(1)
     cosine = F.cosine_similarity(actual, x.flatten(1))
     torch.testing.assert_close(cosine, torch.ones(7))
@@ -45,7 +45,7 @@ def test_images_have_norm_one_and_their_direction(x, order):
 def test_image_of_zeros_is_refused(x):
     x[4] = 0
     with pytest.raises(ValueError, match="image 4 has norm 0: .* leave it out"):
-        training.unit_norm(x)
+        networks.unit_norm(x)
 
 
 def test_every_part_of_a_split_is_scaled(split):
@@ -55,10 +55,10 @@ def test_every_part_of_a_split_is_scaled(split):
 
 
 def test_network_on_pixels_divides_first(x, generator):
-    network = training.perceptron(6, 5, 3, generator=generator)
-    desired = network(training.unit_norm(x))
-    torch.testing.assert_close(training.on_pixels(network)(x), desired)
-    torch.testing.assert_close(training.on_pixels(network)(10 * x), desired)
+    network = networks.perceptron(6, 5, 3, generator=generator)
+    desired = network(networks.unit_norm(x))
+    torch.testing.assert_close(networks.on_pixels(network)(x), desired)
+    torch.testing.assert_close(networks.on_pixels(network)(10 * x), desired)
 
 
 # ------------------------------------------------------------------------------- the networks
@@ -66,7 +66,7 @@ def test_network_on_pixels_divides_first(x, generator):
 
 def test_network_of_local_units_is_powers_of_overlaps_and_a_readout(x, generator):
     weight = torch.randn(5, 6, generator=generator)
-    network = training.krotov_hopfield_network(weight, 3, generator=generator)
+    network = networks.krotov_hopfield_network(weight, 3, generator=generator)
     overlap = krotov_hopfield.overlaps(x.flatten(1), weight)
     torch.testing.assert_close(network.hidden(x), overlap)
     positive = torch.where(overlap > 0, overlap, 0)
@@ -75,16 +75,16 @@ def test_network_of_local_units_is_powers_of_overlaps_and_a_readout(x, generator
 
 
 def test_only_the_readout_of_local_units_learns(generator):
-    network = training.krotov_hopfield_network(torch.randn(5, 6), 3, generator=generator)
+    network = networks.krotov_hopfield_network(torch.randn(5, 6), 3, generator=generator)
     assert [name for name, _ in network.named_parameters()] == ["readout.weight", "readout.bias"]
     assert "linear.weight" in network.state_dict()
 
 
 def test_network_of_sparse_local_units_is_the_dense_one_of_its_weights(x, generator):
     layer = SparseLinear(6, 5, density=0.5, bias=False, start=1.0, generator=generator)
-    sparse = training.krotov_hopfield_network(layer, 3, generator=generator)
+    sparse = networks.krotov_hopfield_network(layer, 3, generator=generator)
     weight = layer.to_dense().detach()
-    dense = training.krotov_hopfield_network(weight, 3, generator=generator)
+    dense = networks.krotov_hopfield_network(weight, 3, generator=generator)
     torch.testing.assert_close(sparse.hidden(x), dense.hidden(x))
     trained = [name for name, p in sparse.named_parameters() if p.requires_grad]
     assert trained == ["readout.weight", "readout.bias"]
@@ -92,7 +92,7 @@ def test_network_of_sparse_local_units_is_the_dense_one_of_its_weights(x, genera
 
 
 def test_perceptron_is_its_formula(x, generator):
-    network = training.perceptron(6, 5, 3, generator=generator)
+    network = networks.perceptron(6, 5, 3, generator=generator)
     hidden = x.flatten(1) @ network.linear.weight.t()
     torch.testing.assert_close(network.hidden(x), hidden)
     desired = hidden.clamp(min=0) @ network.readout.weight.t() + network.readout.bias
@@ -100,14 +100,14 @@ def test_perceptron_is_its_formula(x, generator):
 
 
 def test_perceptron_starts_as_published(generator):
-    network = training.perceptron(3072, 200, 10, generator=generator)
+    network = networks.perceptron(3072, 200, 10, generator=generator)
     assert network.linear.weight.std().item() == pytest.approx(math.sqrt(2 / 3072), rel=0.01)
     assert network.linear.bias is None
     assert network.readout.weight.abs().max().item() == pytest.approx(1 / math.sqrt(200), rel=0.01)
 
 
 def test_normalisation_follows_the_activation(x, generator):
-    network = training.perceptron(6, 5, 3, batch_norm=True, generator=generator)
+    network = networks.perceptron(6, 5, 3, batch_norm=True, generator=generator)
     activations = network.activations(x)
     centred = activations - activations.mean(0)
     normalised = centred / (centred.square().mean(0) + 1e-5).sqrt()
@@ -116,7 +116,7 @@ def test_normalisation_follows_the_activation(x, generator):
 
 def test_networks_of_a_seed_are_alike():
     nets = [
-        training.perceptron(6, 5, 3, generator=torch.Generator().manual_seed(2)) for _ in range(2)
+        networks.perceptron(6, 5, 3, generator=torch.Generator().manual_seed(2)) for _ in range(2)
     ]
     x = torch.rand(4, 6)
     assert torch.equal(nets[0](x), nets[1](x))
@@ -125,7 +125,7 @@ def test_networks_of_a_seed_are_alike():
 @pytest.mark.parametrize("power", [0.5, float("inf")])
 def test_power_out_of_range_is_refused(power):
     with pytest.raises(ValueError, match="n = .* is out of range"):
-        training.Power(power)
+        networks.Power(power)
 
 
 # ------------------------------------------------------------------------------- the training
@@ -154,7 +154,7 @@ def test_unknown_law_is_refused():
 def trained(split, penalty=None, epochs=3, **options):
     generator = torch.Generator().manual_seed(0)
     batch_norm = isinstance(penalty, Spectral)
-    network = training.perceptron(64, 20, 10, batch_norm=batch_norm, generator=generator)
+    network = networks.perceptron(64, 20, 10, batch_norm=batch_norm, generator=generator)
     settings = dataclasses.replace(SETTINGS, epochs=epochs)
     history = training.fit_network(network, split, settings, seed=1, penalty=penalty, **options)
     return network, history
@@ -162,7 +162,7 @@ def trained(split, penalty=None, epochs=3, **options):
 
 def test_training_lowers_the_loss_of_both_layers(split):
     network, history = trained(split)
-    start = training.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
+    start = networks.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
     losses = [row["train_loss"] for row in history.metrics]
     assert losses[-1] < losses[0]
     assert not torch.equal(network.linear.weight, start.linear.weight)
@@ -171,7 +171,7 @@ def test_training_lowers_the_loss_of_both_layers(split):
 def test_first_step_is_that_of_adam(split):
     """Every parameter moves by the rate against the sign of its gradient."""
     settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=len(split.x_train))
-    network = training.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
+    network = networks.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
     before = network.linear.weight.detach().clone()
     loss = F.cross_entropy(network(split.x_train.double()), split.y_train)
     (grad,) = torch.autograd.grad(loss, network.linear.weight)
@@ -223,7 +223,7 @@ def test_spectral_penalty_brings_the_spectrum_nearer_its_law(split):
 
 def test_last_batch_too_small_for_the_spectrum_is_refused(split):
     settings = dataclasses.replace(SETTINGS, batch_size=len(split.x_train) - 5)
-    network = training.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
+    network = networks.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="a batch of 5 is too small for the spectrum of 20 units"):
         training.fit_network(network, split, settings, seed=1, penalty=Spectral(first=2))
 
@@ -231,11 +231,11 @@ def test_last_batch_too_small_for_the_spectrum_is_refused(split):
 def test_readout_on_stored_activations_learns_what_it_learns_in_the_network(split):
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(20, 64, generator=generator)
-    networks_of_seed = []
+    both = []
     for _ in range(2):
         start = torch.Generator().manual_seed(5)
-        networks_of_seed.append(training.krotov_hopfield_network(weight, 10, generator=start))
-    alone, whole = networks_of_seed
+        both.append(networks.krotov_hopfield_network(weight, 10, generator=start))
+    alone, whole = both
     history = training.fit_readout(alone, split, SETTINGS, seed=1)
     desired = training.fit_network(whole, split, SETTINGS, seed=1)
     torch.testing.assert_close(alone.readout.weight, whole.readout.weight)
