@@ -341,7 +341,7 @@ class Evolver:
             check_type("scaler", scaler, torch.amp.GradScaler)
         check_optimiser(optimiser)
         _check_model(model)
-        self.layers = _sparse_layers(model)
+        self.model, self.layers = model, _sparse_layers(model)
         for name, layer in self.layers.items():
             check_held(f"layer {name}", layer, optimiser)
             if isinstance(optimiser, ADAM) and layer.values.dtype.itemsize < 4:
@@ -389,6 +389,8 @@ class Evolver:
     def step(self) -> int:
         """Count a step of the optimiser, and update the links if one is due; return how many were
         replaced.
+
+        Raises: ValueError if an update is due and the model has other sparse layers by now.
         """
         self.steps_taken += 1
         n_replaced = 0
@@ -437,6 +439,13 @@ class Evolver:
         return self.goes_on or step <= self.last
 
     def _update(self) -> int:
+        held = {id(module) for module in self.model.modules()}
+        lost = [name for name, layer in self.layers.items() if id(layer) not in held]
+        if lost:
+            raise ValueError(
+                f"layer {lost[0]} is no longer in the model, as after densify_: make an Evolver of"
+                " the model as it is now, or train on without one"
+            )
         self.collector.stop()
         learning = self._learning()
         for name, layer in learning.items():

@@ -515,6 +515,16 @@ def test_model_whose_layers_an_evolver_collects_of_is_made_dense():
         torch.testing.assert_close(model(x), desired)
 
 
+def test_an_evolver_does_not_outlive_the_layers_it_was_made_for():
+    model = nn.Sequential(SparseLinear(8, 8, density=0.5), nn.Linear(8, 3))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    evolver = Evolver(model, optimiser, every=2, steps=100)
+    densify_(model)
+    assert evolver.step() == 0
+    with pytest.raises(ValueError, match="layer 0 is no longer in the model.*train on without one"):
+        evolver.step()
+
+
 def test_momentum_moves_with_the_links():
     net, optimiser, evolver = made(with_momentum)
     train(net, optimiser, evolver, 3)
