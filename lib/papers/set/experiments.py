@@ -13,7 +13,7 @@ from itertools import product
 from lib import data
 from lib.papers.set import studies
 from lib.papers.set.training import RegularisedTraining
-from lib.papers.shared import study, trained, tuning
+from lib.papers.shared import study, tuning
 from lib.papers.shared.methods import (
     CHOSEN,
     ER_20,
@@ -27,6 +27,7 @@ from lib.papers.shared.methods import (
 )
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, Table, study_of, with_stand_in
+from lib.papers.shared.trained import holds_degrees, holds_links
 from lib.papers.shared.training import training
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
 from lib.runs.record import Record
@@ -408,6 +409,7 @@ def without_decay(profile: str) -> Runs:
 
 DRAWS = {  # replicates of a bootstrap, networks with the same degrees
     "scale_free": {"smoke": 10, "quick": 100, "paper": 1000},
+    "scale_free_long": {"smoke": 10, "quick": 10, "paper": 1000},
     "network_structure": {"smoke": 2, "quick": 3, "paper": 20},
     "visible_connectivity": {"smoke": 1, "quick": 1, "paper": 1},
 }
@@ -415,8 +417,10 @@ DRAWS = {  # replicates of a bootstrap, networks with the same degrees
 
 def studied(experiment: str, profile: str) -> Runs:
     """The sparse networks of ``adaptive_topology``; for the degrees of the profile "paper" those of
-    SET and of growth rules on MNIST too.
+    SET and of growth rules on MNIST too. Those of SET that trained long are studied apart.
     """
+    if experiment == "scale_free_long":
+        return [run for run in set_mlp_long(profile) if run.dataset != "cifar10"]
     methods = ("set", "rigl", "set_random_removal", "fixed")
     scale = MNIST if profile == "quick" else {}
     runs = profiled("adaptive_topology", profile, methods, **scale)
@@ -453,11 +457,11 @@ def make_study(
 
 
 def _study_of_links(
+    name: str,
     measure: Callable[[Study, Record], Table],
     holds: Callable[[Record], bool],
-    parents: tuple[str, ...] = ("adaptive_topology",),
+    *parents: str,
 ) -> Experiment:
-    name = measure.__name__
     return Experiment(
         name,
         configs=partial(configs_of_studies, experiment=name),
@@ -484,8 +488,13 @@ EXPERIMENTS = (
     training("accuracy_by_recipe", recipes_on_test, keep_nothing),
     training("without_decay", without_decay, keep_nothing, parents=tuple(WITH_DECAY)),
     _study_of_links(
-        studies.scale_free, trained.holds_degrees, ("adaptive_topology", "set_mlp", WIDE)
+        "scale_free", studies.scale_free, holds_degrees, "adaptive_topology", "set_mlp", WIDE
     ),
-    _study_of_links(studies.network_structure, trained.holds_links),
-    _study_of_links(studies.visible_connectivity, trained.holds_degrees),
+    _study_of_links("scale_free_long", studies.scale_free, holds_degrees, "set_mlp_long"),
+    _study_of_links(
+        "network_structure", studies.network_structure, holds_links, "adaptive_topology"
+    ),
+    _study_of_links(
+        "visible_connectivity", studies.visible_connectivity, holds_degrees, "adaptive_topology"
+    ),
 )

@@ -368,7 +368,7 @@ def test_epochs_are_counted_until_half_of_the_layers_are_significant(hidden, sha
 
 # which networks are studied
 
-LINKS = list(experiments.DRAWS)
+LINKS = [name for name in experiments.DRAWS if name != "scale_free_long"]
 each_study_of_links = pytest.mark.parametrize("experiment", LINKS)
 
 
@@ -383,6 +383,21 @@ def test_studies_of_links_are_of_the_sparse_networks(experiment, profile):
     assert all((run.density or run.er_epsilon) and run.inherits is None for run in parents)
     others = {run for run in parents if run.experiment != "adaptive_topology"}
     assert bool(others) == ((experiment, profile) == ("scale_free", "paper"))
+
+
+def test_degrees_after_long_training_are_those_of_seeds_that_no_shorter_run_has():
+    long = [run.parent for run in EXPERIMENTS["scale_free_long"].runs("paper")]
+    assert {(run.dataset, run.method, run.variant) for run in long} == {
+        ("mnist", "set", "published")
+    }
+    shorter = [
+        run
+        for run in EXPERIMENTS["set_mlp"].runs("paper")
+        if (run.dataset, run.method) == ("mnist", "set")
+    ]
+    assert {run.epochs for run in long} == {1000} and max(run.epochs for run in shorter) < 1000
+    assert len({run.seed for run in long}) == 10
+    assert {run.seed for run in long}.isdisjoint(run.seed for run in shorter)
 
 
 @each_study_of_links
