@@ -57,7 +57,13 @@ def test_numbers_of_the_text_follow_from_the_records():
     costs = [cost(dataset, "links left out") for dataset in (MN, FM)]
     text.says("Links left out cost {:.1f} and {:.1f} points", *costs)
     more = attacked[FM, "rigl", "links left out"] - attacked[FM, "rigl", "tuned"]
-    text.says("it adds {:.0f} points under the ensemble", more)
+    text.says("it adds {:.0f} points.", more)
+    grown = attacked[MN, "rigl", "growth by attacked examples"] - attacked[MN, "rigl", "tuned"]
+    text.says("growth by attacked examples adds {:.0f} points under the ensemble", grown)
+    assert attacked[MN, "rigl"].drop("both").idxmax() == "attacked examples"
+    found = [can_go[MN, "rigl", recipe] for recipe in ("attacked examples", "tuned")]
+    text.says("when {:.0f} % of the links are gone, instead of {:.0f} %", *found)
+    assert all(cost(dataset, "links left out") > 0 for dataset in (MN, FM))
     found = [attacked[MN, method, "attacked examples"] for method in ("dense", "rigl")]
     text.says("dense keeps {:.0f} % of MNIST under attack, RigL {:.0f} %", *found)
     _has_settings(text)

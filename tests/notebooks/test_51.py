@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lib import papers
 from lib.papers import STORE
 from lib.papers.splash.studies import HEADLINE_RADIUS
 from lib.report.intervals import t_interval
@@ -80,7 +81,9 @@ def test_numbers_of_the_text(studied, minimal):
     text.says("withstand all five attacks it is {:.1f} points", mnist.mean())
     text.says("On Fashion-MNIST SPLASH loses {:.1f} points then", -fashion.mean())
     single = {name: gain(studied, "mnist", name).mean() for name in ("fgsm", "pgd")}
-    words = "falls from {:.1f} points under FGSM, the weakest attack, to {:.1f} under PGD"
+    words = (
+        "falls from {:.1f} points under FGSM, the weakest of the five attacks, to {:.1f} under PGD"
+    )
     text.says(words, single["fgsm"], single["pgd"])
     sparse = [gain(studied, name, *LINF, network="sparse_mlp") for name in SETS]
     assert all(t_interval(one).high < 0 for one in sparse)
@@ -108,6 +111,8 @@ def test_numbers_of_the_text(studied, minimal):
     largest = {name: gain(studied, "mnist", name).mean() for name in (*LINF, "transfer", "pgd l2")}
     assert max(largest, key=largest.get) == "fgsm"
     text.says("The largest gain is {:.1f} points", largest["fgsm"])
+    (in_points,) = papers.verdicts("paper", ["P03"]).to_dict("records")
+    assert in_points["low"] < largest["fgsm"] < 31 < in_points["high"]
     relu = of(studied, "mnist", "relu")
     of_relu = [100 * largest[name] / kept(relu, name).mean() for name in ("fgsm", "pgd")]
     words = (
@@ -128,8 +133,14 @@ def test_numbers_of_the_text(studied, minimal):
     words = "SPLASH gains {:.1f} points on MNIST and loses {:.1f} on Fashion-MNIST"
     text.says(words, by_accuracy["mnist"].mean(), -by_accuracy["fashion_mnist"].mean())
     assert all(differs(one) for one in by_accuracy.values())
-    assert not any(differs(at_equal(studied, name, steepness, at=0.5)) for name in SETS)
+    by_slope = {name: at_equal(studied, name, steepness, at=0.5) for name in SETS}
+    assert all(abs(by_slope[name].mean()) < abs(by_accuracy[name].mean()) for name in SETS)
     norms = {name: gain(studied, name, *LINF, trained="unit_lipschitz") for name in SETS}
+    trained = {name: gain(studied, name, *LINF) for name in SETS}
+    cells = [each[name] for each in (trained, by_accuracy, by_slope, norms) for name in SETS]
+    corrected = holm([p_value(values) for values in cells])
+    assert all(corrected[2:4] > 0.05)  # at equal accuracy
+    text.says("After Holm's correction for all eight cells neither differs from zero")
     assert differs(norms["fashion_mnist"]) and not differs(norms["mnist"])
     text.says("the gain on Fashion-MNIST is {:.1f} points", norms["fashion_mnist"].mean())
 

@@ -29,8 +29,9 @@ def test_numbers_of_the_text_follow():
     (reached,) = [100 * record.metrics["valid_accuracy"].iloc[-1] for record in complete()]
     text.says("From a local start RigL reaches {:.1f} % on validation images", reached)
     text.says("From the local start RigL reaches {:.1f} % after {} epochs", reached, RUNS[0].epochs)
-    best = "of these widths reaches {:.2f} % on test images with 1 % of the links"
-    text.says(best, others.max())
+    text.says("ends with 1 % of the links, begins with half of them")
+    assert others.idxmax().startswith("CHTss")
+    text.says("and reaches {:.2f} % on test images", others.max())
     text.says("A dense one reaches {:.2f} %", others["dense"])
     below = others[others < others["dense"]]
     assert set(below.index) == {"CHT", "SET"}
@@ -43,6 +44,12 @@ def test_numbers_of_the_text_follow():
     text.says("three hidden layers of 3,072 neurons")
     assert {run.density for run in RUNS} == {0.01}
     text.says("networks of the same widths with 1 % of the links for 100 epochs")
+    log = pd.read_csv(REFERENCE / "related_results.csv").query("dataset == 'CIFAR10'")
+    decays = (
+        log[log["note"].str.contains("density decays from 0.5")]["method"].str.split(" ").str[0]
+    )
+    assert set(decays) == {"CHTss", "GraNet", "GMP"}
+    text.says("CHTss, GraNet and GMP begin with half of the links")
     links = 3 * round(0.01 * 3072**2) + 10 * 3072
     text.says("They keep 1 % of the links there, and a dense output layer: {:,} links", links)
     assert {run.validation for run in TUNING} == {5000}
