@@ -27,7 +27,15 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     ends = rows.query("kind == 'network' and epoch == 'final'")
     evolved = ends[~ends["method"].isin(["fixed", "set_random_removal"])]
     assert not evolved["strong"].any()
-    says("none of {} degree sequences", len(evolved))
+    says("none of {} degree sequences, eight a network", len(evolved))
+    networks = evolved.groupby(["trained", "variant", "dataset", "method", "seed"])["neurons"]
+    assert (networks.nunique() == 8).all() and (networks.size() == 8).all()
+    assert 0.6 < (evolved["domain"] != "inside").mean() < 0.7  # two thirds
+    whole = evolved[~evolved["neurons"].str.contains(" in| out")]
+    inside = whole["domain"] == "inside"
+    says("these {} sequences of evolved networks {} are *inside*", len(whole), inside.sum())
+    assert 0.6 < 1 - inside.mean() < 0.7
+    says("Two thirds of the sequences lie outside the domain of the test")
     says("everything anew (2 core-hours")
     assert (power_law.REJECT_BELOW, power_law.LONG_TAIL) == (0.1, 50)
     says("50 neurons or more are in the tail")
@@ -108,6 +116,8 @@ def power(text, rows):
     shares = known.groupby(["kind", inside])["strong"].mean()
     found = [100 * shares[f"power law {exponent}", True] for exponent in (2.1, 2.5, 2.9)]
     text.says("finds {:.0f} to {:.0f} % of them", min(found), max(found))
+    drawn = known[(known["kind"] != "random") & ~known["neurons"].str.contains(" in| out")]
+    assert drawn.loc[drawn["epoch"] == "final", "strong"].mean() > 0.6  # most
     random = known[known["kind"] == "random"]
     assert not random["strong"].any()
     text.says("Of {} random sequences it finds none", len(random))
