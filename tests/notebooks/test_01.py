@@ -3,6 +3,7 @@
 import json
 
 import pandas as pd
+import pytest
 
 from lib.paths import RESULTS
 from tests.prose import Prose
@@ -36,4 +37,8 @@ def test_numbers_of_the_text_are_those_of_the_benchmark():
     says("With 250 neurons is faster than we are in all three products")  # code is no text
     small = median.loc[(250, 0.04)]
     assert all(small[p, "torch_sparse"] < small[p, "modular"] for p in PRODUCTS)
+    beside_dense = {p: small[p, "dense"] / small[p, "modular"] for p in PRODUCTS}
+    assert beside_dense["sddmm"] < 0.8 and beside_dense["spmm"] > 1.2
+    assert beside_dense["spmm_transposed"] == pytest.approx(1, abs=0.05)
+    says("With 250 neurons dense is also faster than our , and as fast as our .")
     assert not text.uncovered()

@@ -95,6 +95,14 @@ def of_others(says, bench):
     one = bench[(bench["measure"] == "predict_1") & (bench["threads"] == 2)]
     for _, rows in one.groupby("density"):
         assert rows.set_index("contender")["ratio"]["torch_sparse"] < 1
+    says("To predict one example on two threads")
+    few, usual = (
+        one[one["density"] == density].set_index("contender") for density in (0.01, 0.046)
+    )
+    for rival in ("sparselab", "sparseprop"):
+        assert few["median_ms"][rival] < few["median_ms"]["fused"]
+        assert usual["median_ms"][rival] > usual["median_ms"]["fused"]
+    says("At 1 % of the links sparselab and SparseProp are too")
 
 
 def of_widths(says, bench):
@@ -144,6 +152,8 @@ def on_the_clock(says, runs):
     ends = {key: np.mean([curve[:, -1] for curve in group], axis=0) for key, group in runs.items()}
     assert ends["mnist", "longer"][0] > 2 * ends["mnist", "tuned"][0]
     assert ends["mnist", "longer"][1] == pytest.approx(ends["mnist", "tuned"][1], abs=0.05)
+    assert len(times["longer"]) == 2
+    says("dense draws level (two seeds)")
     fashion = {variant: ends["fashion_mnist", variant][1] for variant in times}
     assert max(fashion, key=fashion.get) == "tuned"
     says("We train from scratch on 60,000 images")
