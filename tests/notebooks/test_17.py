@@ -51,6 +51,13 @@ def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
     says("over 20 nulls. At 1 the degrees explain it")
     for measure in ("four_cycle_clustering", "mean_path_length"):
         assert (ratios(rows, "final", measure) - 1).abs().max() < 0.0605
+    assert (ratios(rows, "final", "mean_path_length") - 1).abs().max() < 0.01
+    says("are as clustered to within 6 %, and have paths as long")
+    clustered = rows.query("epoch == 'final' and measure == 'four_cycle_clustering'")
+    clustered = clustered.query("method == 'set' and dataset == 'fashion_mnist'")
+    distance = (clustered["value"] - clustered["null_mean"]) / clustered["null_sd"]
+    assert len(distance) == 5 and distance.min() > 15
+    says("is above 15 in every seed")
     says("path length lie within 6 % of the nulls")
     says("is {:.1f} times as negative", ratios(rows, "final", "assortativity")["mnist", "set"])
     early = ratios(rows, "10", "four_cycle_clustering").xs("rigl", level="method")
