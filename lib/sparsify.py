@@ -390,7 +390,7 @@ class Evolver:
         """Count a step of the optimiser, and update the links if one is due; return how many were
         replaced.
 
-        Raises: ValueError if an update is due and the model has other sparse layers by now.
+        Raises: ValueError if an update is due and a layer is no longer in the model.
         """
         self.steps_taken += 1
         n_replaced = 0

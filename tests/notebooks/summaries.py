@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from lib import papers
 from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from lib.paths import RESULTS
 
 SERIES = {
     "area": "removal",
@@ -65,3 +67,12 @@ def with_both_decays(
     old = old[old["dropout"] == new["dropout"].iloc[0]].set_index("seed").sort_index()
     assert list(old.index) == list(new.index) == list(range(5))
     return old, new
+
+
+def reruns():
+    """How many networks were trained a second time, and the standard deviation of the change,
+    points: from the interval of its mean.
+    """
+    every = pd.read_csv(RESULTS / "numerics.csv").query("experiment == 'all'").iloc[0]
+    half = (every["points_high"] - every["points_low"]) / 2
+    return int(every["n"]), half / stats.t.ppf(0.975, every["n"] - 1) * np.sqrt(every["n"])

@@ -213,14 +213,20 @@ def elsewhere(text, records, machines):
         elif len(gaps):
             (ahead if t_interval(gaps).low > 0 else open_).append(dataset)
     assert len(ahead) == 6 and open_ == ["web"] and rough == ["ocr_letters"]
-    surely = set()
+    compared, alone, together = [], set(), set()
     for dataset in set(machines["dataset"]):
         gaps = lead(machines, dataset, "fixed")
-        if len(gaps) and is_apart(machines, dataset, "fixed") and t_interval(gaps).low > 0:
-            surely.add(dataset)
-    assert surely == {"dna", "connect4", "mnist", "nips"}
-    text.says("SET is surely ahead of it on DNA, Connect4, MNIST and NIPS only")
-    text.says("It is surely ahead of as many fixed links on Connect4, MNIST and NIPS only")
+        if len(gaps):
+            compared.append((dataset, gaps, is_apart(machines, dataset, "fixed")))
+    for dataset, gaps, apart in compared:
+        if apart and t_interval(gaps).low > 0:
+            alone.add(dataset)
+        if apart and t_interval(gaps, level=1 - 0.05 / len(compared)).low > 0:
+            together.add(dataset)
+    assert alone == {"dna", "connect4", "mnist", "nips"} and together == {"dna", "mnist"}
+    text.says("ahead of it on DNA, Connect4, MNIST and NIPS, each taken by itself")
+    text.says("with all counted together, on DNA and MNIST")
+    text.says("ahead of as many fixed links on Connect4, MNIST and NIPS, each taken by itself")
     links = {}
     for record in records:
         run = record.config

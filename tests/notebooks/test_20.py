@@ -86,19 +86,16 @@ def test_numbers_of_the_text_follow_from_the_records():
 
 
 def _gap_shrinks(text, lengths):
-    """SET's gap to dense after trainings of 20, 60 and 150 epochs."""
-    gaps = {}
-    for dataset in (MN, FM):
-        gaps[dataset] = [
-            mean(lengths, "accuracy", dataset, "dense", epochs=epochs)
-            - mean(lengths, "accuracy", dataset, "set", epochs=epochs)
-            for epochs in (20, 60, 150)
-        ]
-        assert gaps[dataset][0] > gaps[dataset][1] > gaps[dataset][2] > 0
-        short = lengths.query("method == 'dense' and dataset == @dataset and epochs < 150")
-        assert set(short.groupby("epochs").size()) == {3}
-    text.says("With longer training the gap shrinks. On Fashion-MNIST it is")
-    text.says("{:.2f} points after 20 epochs, and {:.2f} after 60. There dense has", *gaps[FM][:2])
+    """SET's gap to dense on Fashion-MNIST after trainings of 20 and of 150 epochs, by seed."""
+    rows = (
+        lengths.query("dataset == @FM")
+        .set_index(["method", "epochs", "seed"])["accuracy"]
+        .sort_index()
+    )
+    short, long = (rows["dense", epochs] - rows["set", epochs] for epochs in (20, 150))
+    _, low, _ = interval((short - long).dropna().to_numpy())
+    assert low > 0
+    text.says("On Fashion-MNIST the gap after 150 epochs is smaller than after 20")
 
 
 def _is_as_robust_as_dense(text, usual):
@@ -117,7 +114,8 @@ def _is_as_robust_as_dense(text, usual):
                     assert low < 0 < high
                 else:
                     assert high < 0
-    text.says("Of the five networks drawn here, only the rule RigL is as robust as dense")
+    text.says("are less robust than dense, but for the rule RigL on attacked images of MNIST")
+    text.says("there no difference shows")
     assert against_dense("pgd", FM, "set_random_removal")[1] > 0
     text.says("keeps {:.1f} %. As trained", mean(usual, "pgd", FM, "set_random_removal"))
     accuracy = usual[usual["dataset"] == FM].groupby("method")["accuracy"].mean()

@@ -240,15 +240,13 @@ def scale_free_networks(table: pd.DataFrame) -> pd.DataFrame:
     ratio puts one ahead of that.
 
     Args:
-        table: rows of the studies ``scale_free`` or ``scale_free_long``, of
-            :func:`lib.report.frames.rows`.
+        table: rows of the studies ``scale_free``, of :func:`lib.report.frames.rows`.
     Returns: columns kind ("network", "random", "power law 2.5", …), variant, seed, scale_free.
     """
     keys = ["kind", "variant", "seed"]
     if table.empty:
         return pd.DataFrame(columns=[*keys, "scale_free"])
-    own = table.query("dataset == 'mnist' and method == 'set'")
-    own = own[own["trained"].isin(["set_mlp", "set_mlp_long"])]
+    own = table.query("trained == 'set_mlp' and dataset == 'mnist' and method == 'set'")
     ends = own[(own["epoch"] == "final") & own["neurons"].str.match("hidden .$")]
     lowest, highest = power_law.SCALE_FREE
     scale_free = (
