@@ -69,9 +69,9 @@ def sparsify_(
         er_epsilon: the SET parameter; a layer has er_epsilon · (n_in + n_out) links, at most all.
         distribution: of the density over the layers. ``"uniform"``: each has it;
             ``"erdos_renyi"``: links in proportion to n_in + n_out, and as many in all.
-        start: ``"magnitude"``: the largest weights stay; ``"random"``: those at random positions
-            stay; ``"new"``: random positions, and weights drawn anew for the density (``"he"`` of
-            :func:`lib.layers.initial_values`).
+        start: ``"magnitude"``: the largest weights stay, for a trained model; ``"random"``: those
+            at random positions stay; ``"new"``: random positions, and weights drawn anew for the
+            density (``"he"`` of :func:`lib.layers.initial_values`), for a model that begins.
         filter: (name, module) -> whether a layer is replaced; None for all.
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
     Returns: names of the layers that were replaced, in the model's order.

@@ -84,7 +84,8 @@ class SparseTraining(Training):
         super().__post_init__()
         if self.density is not None and self.er_epsilon is not None:
             raise ValueError(
-                f"density = {self.density} and er_epsilon = {self.er_epsilon}: give one of them"
+                f"density = {self.density} and er_epsilon = {self.er_epsilon}: give one of them,"
+                " and None for the other"
             )
         sparse = self.density or self.er_epsilon
         if sparse and self.method in ("dense", "dense_small"):
