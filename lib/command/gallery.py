@@ -12,6 +12,10 @@ from lib.files import explained, whole
 PAPER = "paper"  # the profile that the takeaways are of
 TAKEAWAYS = paths.ROOT / "docs" / "takeaways.csv"
 THUMBNAIL = 420  # pixels
+SHORT = (  # beside figures of another profile
+    "These runs are short. The texts of the notebooks are about the profile paper, as are"
+    " [its figures](../paper/README.md)."
+)
 
 
 def write(profile: str) -> Path:
@@ -45,6 +49,8 @@ def text(profile: str) -> str:
         " (csv) and its vector form (svg).",
         "",
     ]
+    if profile != PAPER:
+        lines += [SHORT, ""]
     sentences = takeaways(profile)
     for path in notebooks.find():
         lines += _section(path, paths.FIGURES / profile, sentences)

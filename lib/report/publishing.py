@@ -44,7 +44,8 @@ _kinds: dict[str, str] = {}  # of what was published since the notebook began, b
 
 
 def begin(notebook: str, profile: str) -> None:
-    """Set the style of every figure, and where those of this notebook are published.
+    """Set the style of every figure, and where those of this notebook are published. In a kernel, a
+    profile of shorter runs is named: the texts of notebooks are not about them.
 
     Args:
         notebook: its name, as "10_set_mlp".
@@ -53,6 +54,9 @@ def begin(notebook: str, profile: str) -> None:
     use_style()
     _current.update(notebook=notebook, profile=profile)
     _kinds.clear()
+    if profile != "paper" and _in_kernel():
+        words = f"**Profile {profile}: short runs.** What the texts say is about the profile paper."
+        display.display(display.Markdown(words))
 
 
 def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
@@ -104,11 +108,15 @@ def publish_table(data: pd.DataFrame, name: str) -> None:
         save_table(data, name, notebook, profile)
 
 
+def _in_kernel() -> bool:
+    """Whether this is a notebook's code."""
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
 def _figures() -> Path:
     """The folder of the figures of all profiles."""
-    in_kernel = getattr(get_ipython(), "kernel", None) is not None
     is_said = "SPARSE_RENDERS" in os.environ or "SPARSE_FIGURES_DIR" in os.environ
-    return FIGURES / "by_hand" if in_kernel and not is_said else FIGURES
+    return FIGURES / "by_hand" if _in_kernel() and not is_said else FIGURES
 
 
 def _place(name: str, kind: str) -> tuple[str, str]:

@@ -48,6 +48,8 @@ def test_page_shows_every_picture_and_table_in_order(figures):
     book = "📓 [notebook](../../10_curves.ipynb)"
     command = "⌨️ `python -m lib figures --profile smoke --only"
     assert page.read_text().splitlines()[4:] == [
+        gallery.SHORT,
+        "",
         "## 10_curves: Try",
         "",
         f"{book} · {command} 10`",
@@ -128,6 +130,11 @@ def test_takeaway_is_one_sentence_of_at_most_22_words():
         assert 0 < len(sentence.split()) <= 22, sentence
         assert re.fullmatch(r"[A-Z\d].*[^.\s]\.", sentence), sentence
         assert not re.search(r"[.!?] [A-Z]", sentence), sentence
+
+
+def test_only_other_profiles_are_called_short(paper):
+    assert gallery.SHORT not in gallery.text("paper")
+    assert gallery.SHORT in gallery.text("quick")
 
 
 def test_stored_page_says_what_the_takeaways_say():

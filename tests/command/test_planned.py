@@ -34,7 +34,9 @@ def test_command_that_decides_chooses_the_runs_that_are_counted():
     words = shlex.split(command)
     assert words[:4] == ["python", "-m", "lib", "run"]
     runs = papers.EXPERIMENTS[words[4]].runs("paper")
-    chosen = [run for run in runs if run.method == words[-1].removeprefix("method=")]
+    wanted = dict(word.split("=") for word in words if "=" in word)
+    assert wanted == {"method": "set", "dataset": "cifar10"}
+    chosen = [run for run in runs if (run.method, run.dataset) == ("set", "cifar10")]
     made = sum(map(papers.STORE.holds, chosen))
     assert 0 < len(chosen) < len(runs)
     assert f"{made} of {len(chosen)} runs made" in said

@@ -214,6 +214,16 @@ def test_notebook_that_begins_later_publishes_in_its_own_folder(folder, shown):
     assert files_in(folder / "paper") == ["two"]
 
 
+@pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])
+def test_a_notebook_of_short_runs_says_so_at_its_top(shown, monkeypatch, profile):
+    kernel = types.SimpleNamespace(kernel="of papermill")
+    monkeypatch.setattr(publishing, "get_ipython", lambda: kernel)
+    publishing.begin("book", profile)
+    said = [thing.data for thing in shown]
+    assert len(said) == (profile != "paper")
+    assert all(f"Profile {profile}: short runs" in words for words in said)
+
+
 def test_begin_sets_the_style():
     plt.rcdefaults()
     report.begin("book", "quick")
