@@ -1,5 +1,6 @@
 """Fixtures every test shares: seeded randomness, float64, one thread, Ctrl-C, no data."""
 
+import gc
 import signal
 
 import hypothesis
@@ -12,6 +13,10 @@ from lib.data import fetch
 
 hypothesis.settings.register_profile("repository", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repository")
+
+# torch and pandas hold a million objects: to look through them as often as by default takes some
+# four percent of all tests
+gc.set_threshold(200_000, 50, 50)
 
 
 @pytest.fixture
