@@ -45,7 +45,8 @@ _kinds: dict[str, str] = {}  # of what was published since the notebook began, b
 
 def begin(notebook: str, profile: str) -> None:
     """Set the style of every figure, and where those of this notebook are published. In a kernel, a
-    profile of shorter runs is named: the texts of notebooks are not about them.
+    profile of shorter runs is named: the texts of notebooks are not about them, but for quickstart,
+    which trains alike in all profiles.
 
     Args:
         notebook: its name, as "10_set_mlp".
@@ -54,7 +55,7 @@ def begin(notebook: str, profile: str) -> None:
     use_style()
     _current.update(notebook=notebook, profile=profile)
     _kinds.clear()
-    if profile != "paper" and _in_kernel():
+    if profile != "paper" and notebook != "quickstart" and _in_kernel():
         words = f"**Profile {profile}: short runs.** What the texts say is about the profile paper."
         display.display(display.Markdown(words))
 
