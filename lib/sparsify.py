@@ -439,8 +439,8 @@ class Evolver:
         return self.goes_on or step <= self.last
 
     def _update(self) -> int:
-        held = {id(module) for module in self.model.modules()}
-        lost = [name for name, layer in self.layers.items() if id(layer) not in held]
+        modules = set(self.model.modules())
+        lost = [name for name, layer in self.layers.items() if layer not in modules]
         if lost:
             raise ValueError(
                 f"layer {lost[0]} is no longer in the model, as after densify_: make an Evolver of"

@@ -22,8 +22,8 @@ SHIPPED = paths.ROOT / "data" / "verdicts.json"  # of the profile paper
 def verdicts(
     profile: str, ids: list[str] | None = None, *, is_silent: bool = False
 ) -> pd.DataFrame:
-    """The verdicts, see :func:`lib.papers.verdicts`; judged unless kept ones are up to date.
-    Meanwhile how far that is stands on stderr, unless it is silent or about one claim.
+    """The verdicts, see :func:`lib.papers.verdicts`; judged unless kept ones are up to date. To
+    judge more than one claim shows its progress on stderr, unless it is to be silent.
     """
     sources = _sources(papers.STORE, profile)
     own = papers.STORE.runs / f"verdicts-{profile}.json"

@@ -44,9 +44,10 @@ _kinds: dict[str, str] = {}  # of what was published since the notebook began, b
 
 
 def begin(notebook: str, profile: str) -> None:
-    """Set the style of every figure, and where those of this notebook are published. In a kernel, a
-    profile of shorter runs is named: the texts of notebooks are not about them, but for quickstart,
-    which trains alike in all profiles.
+    """Set the style of every figure, and where those of this notebook are published.
+
+    A notebook that runs in a profile of short runs says so at its top, as its texts are about the
+    profile paper. Quickstart trains alike in all profiles.
 
     Args:
         notebook: its name, as "10_set_mlp".
@@ -110,7 +111,7 @@ def publish_table(data: pd.DataFrame, name: str) -> None:
 
 
 def _in_kernel() -> bool:
-    """Whether this is a notebook's code."""
+    """Whether a notebook runs this."""
     return getattr(get_ipython(), "kernel", None) is not None
 
 

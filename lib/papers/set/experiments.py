@@ -84,8 +84,8 @@ LONG: dict[str, Fields] = {  # fixed before the first of them began
     "fixed": {"epochs": {"sparse": 1000}, "seeds": 3},
     "dense": {"epochs": {"sparse": 100}, "seeds": 3},  # an epoch takes some twenty sparse ones
 }
-LONG_MNIST: Fields = {**PUBLISHED, **MNIST, "epochs": {"sparse": 1000}, "seeds": 20}
-FIRST_NEW = 10  # seed: at a constant rate those below repeat shorter runs, which were looked at
+# At a constant rate seeds below 10 repeat shorter runs, which were looked at.
+LONG_MNIST: Fields = {**PUBLISHED, **MNIST, "epochs": {"sparse": 1000}, "seeds": range(10, 20)}
 
 
 def set_mlp_long(profile: str) -> Runs:
@@ -98,8 +98,7 @@ def set_mlp_long(profile: str) -> Runs:
     for method, scale in scales.items():
         runs += training_runs("set_mlp_long", ER_20, (method,), **{**CIFAR10, **scale})
     if profile == "paper":
-        on_mnist = training_runs("set_mlp_long", ER_20, ("set",), **LONG_MNIST)
-        runs += [run for run in on_mnist if run.seed >= FIRST_NEW]
+        runs += training_runs("set_mlp_long", ER_20, ("set",), **LONG_MNIST)
     return runs
 
 
@@ -212,13 +211,13 @@ def long_ablation(profile: str) -> Runs:
     if profile != "paper":
         scale = {**FASHION["smoke"], "epochs": {"sparse": 1}}
         return _regularised("set_ablation_long", ("set",), LONG_DENSE[0], scale)
-    # fixed before the first of them began: five new seeds
-    scale = {**FASHION["paper"], "epochs": {"sparse": 300}, "seeds": FIRST_NEW + 5}
+    # fixed before the first of them began: five seeds that no shorter run has
+    scale = {**FASHION["paper"], "epochs": {"sparse": 300}, "seeds": range(10, 15)}
     runs = []
     for setting in SETTINGS:
         methods = ("set", "fixed", "dense") if setting in LONG_DENSE else ("set", "fixed")
         runs += _regularised("set_ablation_long", methods, setting, scale)
-    return [run for run in runs if run.seed >= FIRST_NEW]
+    return runs
 
 
 def _regularised(experiment: str, methods: tuple[str, ...], setting: str, scale: Fields) -> Runs:

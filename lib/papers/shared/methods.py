@@ -118,7 +118,7 @@ def training_runs(
     methods: Iterable[str],
     *,
     epochs: dict[str, int],
-    seeds: int,
+    seeds: int | range,
     datasets: Sequence[str] = ("mnist", "fashion_mnist"),
     fallback: str | None = None,
     **changes: Any,
@@ -130,7 +130,7 @@ def training_runs(
         network: fields of the network.
         methods: names, see :data:`METHODS`.
         epochs: by method; ``epochs["sparse"]`` is that of the methods not named.
-        seeds: their number.
+        seeds: their number, or which.
         datasets: names.
         fallback: data set that stands in where one cannot be had.
         changes: of other fields.
@@ -154,7 +154,7 @@ class _Plan:
     experiment: str
     network: Fields
     epochs: dict[str, int]
-    seeds: int
+    seeds: int | range
     changes: Fields
 
     def runs(self, method: str, dataset: str) -> list[SparseTraining]:
@@ -166,12 +166,13 @@ class _Plan:
             fields["er_epsilon"] *= 1 - SparseTraining.drop_fraction
         fields["epochs"] = self.epochs.get(method, self.epochs["sparse"])
         fields |= {"dataset": dataset, "method": method, **self.changes}
-        parents = [None] * self.seeds
+        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+        parents = [None] * len(seeds)
         if method in PARENTS:
             parents = self.runs(PARENTS[method], dataset)
         return [
             SparseTraining(self.experiment, seed=seed, parent=parent, **fields)
-            for seed, parent in enumerate(parents)
+            for seed, parent in zip(seeds, parents, strict=True)
         ]
 
 
