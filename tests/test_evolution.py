@@ -27,6 +27,7 @@ OPTIMISERS = {
 each_drop = pytest.mark.parametrize("drop", evolution.DROP_RULES)
 each_grow = pytest.mark.parametrize("grow", growth.GROW_RULES)
 each_optimiser = pytest.mark.parametrize("optimiser_name", OPTIMISERS)
+optimisers = st.sampled_from(list(OPTIMISERS))
 fractions = st.sampled_from([0, 0.125, 0.3, 0.5, 0.9, 0.99])
 
 
@@ -83,8 +84,7 @@ def n_dropped(drop, values, fraction):
 
 @each_drop
 @each_grow
-@each_optimiser
-@given(layer=layers(), fraction=fractions)
+@given(optimiser_name=optimisers, layer=layers(), fraction=fractions)
 def test_evolve_keeps_number_of_links_and_survivors(drop, grow, optimiser_name, layer, fraction):
     optimiser, nnz = mark(layer, optimiser_name), layer.nnz
     desired, before = n_dropped(drop, layer.values, fraction), scattered(layer, optimiser)

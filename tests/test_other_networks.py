@@ -60,7 +60,7 @@ def vit():
 # the network, the shape of an example, the names of its layers that are made sparse
 NETWORKS = {
     "mlp": (mlp, (3, 4, 4), ["1", "3"]),
-    "resnet18": (resnet, (3, 32, 32), ["fc"]),
+    "resnet18": (resnet, (3, 16, 16), ["fc"]),
     "vit": (vit, (3, 16, 16), None),
     "gpt": (Words, (9,), ["block.linear1", "block.linear2", "head"]),
 }
