@@ -27,7 +27,7 @@ NETWORK_MEASURES = {
     "degree": topology.link_degree,
     "betweenness": topology.link_betweenness,
 }
-WITHIN = ("all", "sign", "inputs", "outputs")
+WITHIN = ("all", "sign", "inputs", "outputs", "sign and inputs")
 
 
 class Choice(TypedDict, total=False):
@@ -332,8 +332,9 @@ def shuffle_weights(
 
     The links of a layer stay where they are; a fraction of them, chosen uniformly, exchange
     weights: over the whole layer (``"all"``), positive and negative apart (``"sign"``), within the
-    inputs of each neuron (``"inputs"``, its total weight is kept) or within its outputs
-    (``"outputs"``). All permutations are equally likely, so some links may keep their weight.
+    inputs of each neuron (``"inputs"``, its total weight is kept), within its outputs
+    (``"outputs"``), or within its inputs with positive and negative apart (``"sign and inputs"``).
+    All permutations are equally likely, so some links may keep their weight.
 
     Source: [Sulyok2026], weight shuffling; [Jankowski2025], its variants.
     Departs: on the support of a sparse layer; the chosen links are uniform over the layer also
@@ -351,7 +352,7 @@ def shuffle_weights(
         biases.
     """
     _require_known("within", within, WITHIN)
-    if choice.get("biases") and within in ("inputs", "outputs"):
+    if choice.get("biases") and within not in ("all", "sign"):
         raise ValueError(f"biases cannot move within {within!r}: give 'all' or 'sign'")
     model = copy.deepcopy(model)
     for layer, _, values in _parameters(model, **choice):
@@ -376,7 +377,9 @@ def _groups(layer: LinearLayer, values: Tensor, within: str) -> Tensor:
     row, col = _ends(layer)
     if within == "inputs":
         return row
-    return col
+    if within == "outputs":
+        return col
+    return 3 * row + values.sign().to(row)
 
 
 def _ends(layer: LinearLayer) -> tuple[Tensor, Tensor]:
@@ -385,6 +388,31 @@ def _ends(layer: LinearLayer) -> tuple[Tensor, Tensor]:
         return layer.support.row, layer.support.col
     links = torch.arange(layer.weight.numel())
     return links // layer.in_features, links % layer.in_features
+
+
+def binarise(model: nn.Module, **choice: Unpack[Choice]) -> nn.Module:
+    r"""The network with the signs of its weights alone: those of a layer have one magnitude.
+
+    .. math:: w'_k = s \, sign(w_k), \qquad s = \frac{1}{n} \sum_k |w_k|
+
+    Without weights of zero, which stay zero, no other s is nearer to the weights of the layer in
+    the sum of squares.
+
+    Source: [Jankowski2025], binarisation.
+    Departs: with the scale s; the magnitude of [Jankowski2025] is 1.
+
+    Args:
+        model: the network, in evaluation mode.
+        choice: layers, output and biases, see :class:`Choice`; the biases of a layer have a
+            magnitude of their own.
+    Returns: a changed copy.
+    """
+    model = copy.deepcopy(model)
+    for parameter in _parameters(model, **choice):
+        values = parameter.values
+        if len(values):
+            values.copy_(values.abs().mean() * values.sign())
+    return model
 
 
 class InputNoise(nn.Module):

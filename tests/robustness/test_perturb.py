@@ -33,6 +33,7 @@ PERTURBATIONS = {
     "shuffle sign": partial(perturb.shuffle_weights, within="sign"),
     "shuffle inputs": partial(perturb.shuffle_weights, within="inputs"),
     "shuffle outputs": partial(perturb.shuffle_weights, within="outputs"),
+    "shuffle sign and inputs": partial(perturb.shuffle_weights, within="sign and inputs"),
     "flip signs": perturb.flip_signs,
     "noise": perturb.add_noise,
     "input noise": partial(perturb.add_noise, where="inputs"),
@@ -346,6 +347,7 @@ def test_shuffling_keeps_links_and_weights_of_each_group(density, fraction, with
         "sign": lambda w: (w.sign(), w.flatten().sort().values),
         "inputs": lambda w: w.sort(dim=1).values,
         "outputs": lambda w: w.sort(dim=0).values,
+        "sign and inputs": lambda w: (w.sign(), w.sort(dim=1).values),
     }
     torch.testing.assert_close(groups[within](after), groups[within](before), rtol=0, atol=0)
 
@@ -393,7 +395,8 @@ def test_one_link_in_expectation_keeps_its_weight_in_each_group(within):
         )
         n_kept += (changed.linear1.weight == model.linear1.weight).sum().item()
     kept = n_kept / n_draws
-    n_groups = {"all": 1, "sign": 2, "inputs": 10, "outputs": 12}[within]
+    groups = {"all": 1, "sign": 2, "inputs": 10, "outputs": 12, "sign and inputs": 20}
+    n_groups = groups[within]
     assert abs(kept - n_groups) < 5 * math.sqrt(n_groups / n_draws)  # each: mean 1, variance 1
 
 
@@ -405,6 +408,48 @@ def test_biases_of_a_layer_move_among_themselves(within):
     assert torch.equal(after.sort().values, before.sort().values)
     assert not torch.equal(after, before) and torch.equal(shuffled.linear3.bias, model.linear3.bias)
     assert torch.equal(after.sign(), before.sign()) == (within == "sign")
+
+
+# noise
+
+
+# signs alone
+
+
+@each_density
+def test_binarised_weights_are_signs_times_the_mean_magnitude(density):
+    model = net(density)
+    binarised = perturb.binarise(model)
+    for name, layer in perturb.perturbed_layers(model).items():
+        before = matrix(layer)
+        scale = before.abs().sum() / before.count_nonzero()
+        actual = matrix(getattr(binarised, name))
+        torch.testing.assert_close(actual, scale * before.sign())
+        assert not torch.equal(actual, before)
+    assert torch.equal(matrix(binarised.linear3), matrix(model.linear3))
+    assert torch.equal(binarised.linear1.bias, model.linear1.bias)
+
+
+def test_scale_of_signs_is_the_best_in_least_squares():
+    before = matrix(net().linear1).flatten()
+    desired = torch.linalg.lstsq(before.sign()[:, None], before[:, None]).solution
+    after = matrix(perturb.binarise(net()).linear1)
+    torch.testing.assert_close(after.max(), desired.squeeze())
+
+
+def test_binarising_takes_the_chosen_layers_and_their_biases_apart():
+    model = net()
+    binarised = perturb.binarise(model, layers=["linear2"], biases=True)
+    assert torch.equal(matrix(binarised.linear1), matrix(model.linear1))
+    before = model.linear2.bias
+    torch.testing.assert_close(binarised.linear2.bias, before.abs().mean() * before.sign())
+
+
+def test_binarised_zeros_and_layers_without_links_stay():
+    binarised = perturb.binarise(single([[0.0, 3.0, -1.0, 0.0]]), output=True)
+    assert binarised[0].weight.tolist() == [[0, 1, -1, 0]]
+    empty = perturb.remove_links(net(), 1, generator=seeded(0))
+    assert torch.equal(perturb.binarise(empty)(pixels()), empty(pixels()))
 
 
 # noise
@@ -546,6 +591,7 @@ def test_model_without_a_layer_to_perturb_is_refused(model):
         ("shuffle_weights", 0.5, {"within": "rows"}, "within = 'rows' is unknown: all, sign"),
         ("shuffle_weights", 1, {"within": "inputs", "biases": True}, "cannot move within 'inputs'"),
         ("shuffle_weights", 1, {"within": "outputs", "biases": True}, "cannot move within 'output"),
+        ("shuffle_weights", 1, {"within": "sign and inputs", "biases": True}, "cannot move within"),
         ("add_noise", 0.5, {"where": "biases"}, "where = 'biases' is unknown: weights, inputs"),
         ("add_noise", -0.5, {}, "noise_std = -0.5 is out of range"),
         ("add_noise", math.nan, {}, "noise_std = nan is out of range"),

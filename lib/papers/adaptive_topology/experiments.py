@@ -329,6 +329,11 @@ AMOUNTS: dict[str, dict[str, Fields]] = {
         "quick": {"images": 500, "draws": 1, "points": 5},
         "paper": {"points": 11},
     },
+    "null_ladder": {
+        "smoke": {"images": 50, "draws": 1, "steps": 5},
+        "quick": {"images": 200, "draws": 1, "steps": 10},
+        "paper": {"images": 1000, "draws": 5},
+    },
     "attack_curves": {
         "smoke": {"images": 50, "bisections": 2, "steps": 5},
         "quick": {"images": 100, "bisections": 2, "steps": 10},
@@ -399,6 +404,8 @@ def radii_of(experiment: str, profile: str, dataset: str) -> Fields:
         return {"radii": tuple(sorted({*radii, headline})), "radii_l2": radii_l2}
     if experiment == "attack_ensemble":
         return {"radii": tuple(headline * factor for factor in (1.0, 0.5, 1.5, 2.0))}
+    if experiment == "null_ladder":
+        return {"radii": (headline / 2,)}
     if experiment in ("attack_minimal", "attack_pixels"):
         return {"radii": (headline,)}
     if experiment == "robustness_summary":
@@ -426,6 +433,11 @@ def studies_of_all(profile: str, experiment: str, seeds: int | None = None) -> l
     """A study of every network of ``adaptive_topology``, of the first seeds or of all."""
     parents = [run for run in configs(profile) if seeds is None or run.seed < seeds]
     return studied(experiment, profile, parents)
+
+
+def null_ladders(profile: str) -> list[Study]:
+    """Null models of the sparse networks of ``adaptive_topology``."""
+    return studied("null_ladder", profile, networks(profile, ("set", "rigl", "fixed")))
 
 
 def summaries(profile: str) -> list[Study]:
@@ -529,6 +541,7 @@ EXPERIMENTS = (
     ),
     measuring("link_removal", link_removal.link_removal),
     measuring("weight_shuffling", weight_shuffling.weight_shuffling),
+    measuring("null_ladder", weight_shuffling.null_ladder, null_ladders),
     measuring("attack_curves", adversarial_attacks.attack_curves),
     measuring(
         "attack_ensemble",

@@ -1,11 +1,15 @@
-"""What a trained network keeps when its weights change places; the study behind notebook 23."""
+"""What a trained network keeps when its weights change places; the studies behind notebook 23."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from lib import models, train
+from lib.papers.adaptive_topology.adversarial_attacks import right_under_pgd
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
 from lib.robustness import perturb
@@ -20,6 +24,19 @@ CHANGES = {
     "noise": perturb.add_noise,
     "flip signs": perturb.flip_signs,
 }
+SHUFFLED = partial(perturb.shuffle_weights, fraction=1)
+NULL_MODELS: dict[str, Callable[..., nn.Module]] = {  # from what keeps most to what keeps least
+    "as trained": lambda model, generator: model,
+    "shuffled within signs and inputs": partial(SHUFFLED, within="sign and inputs"),
+    "shuffled within signs": partial(SHUFFLED, within="sign"),
+    "signs alone": lambda model, generator: perturb.binarise(model),
+    "shuffled within inputs": partial(SHUFFLED, within="inputs"),
+    "shuffled within outputs": partial(SHUFFLED, within="outputs"),
+    "shuffled": SHUFFLED,
+    "links switched": perturb.rewire,
+    "new links": perturb.random_rewire,
+}
+DRAWN_ONCE = ("as trained", "signs alone")  # nothing is random there
 
 
 def weight_shuffling(study: Study, parent: Record) -> Table:
@@ -34,7 +51,9 @@ def weight_shuffling(study: Study, parent: Record) -> Table:
     """
     model, (x, y) = trained.network(parent), images(study)
     fractions = np.linspace(0, 1, study.points)
-    series = [("shuffle", within, "all", fractions) for within in perturb.WITHIN]
+    series = []
+    for within in ("all", "sign", "inputs", "outputs"):
+        series.append(("shuffle", within, "all", fractions))
     series += [("shuffle", "all", name, fractions) for name in perturb.perturbed_layers(model)]
     series.append(("noise", "", "all", (0.0, *NOISE_STD)))
     series.append(("flip signs", "", "all", fractions))
@@ -54,3 +73,26 @@ def weight_shuffling(study: Study, parent: Record) -> Table:
                 rows.append((kind, within, scope, strength, draw, accuracy))
     columns = ["kind", "within", "scope", "strength", "draw", "accuracy"]
     return pd.DataFrame(rows, columns=columns), {}
+
+
+def null_ladder(study: Study, parent: Record) -> Table:
+    """Accuracy of null models of a sparse network that keep less and less of it.
+
+    Biases, activations and the output layer stay as trained in all of them.
+
+    Source: [Jankowski2025], binarisation and bipartite randomisation.
+    Departs: on the support of a sparse layer, and under attack too.
+
+    Returns: columns null_model (of :data:`NULL_MODELS`), draw, radius (of PGD in L-infinity, on the
+        null model itself; 0 without attack), accuracy.
+    """
+    model, (x, y) = trained.network(parent), images(study)
+    rows = []
+    for name, null_model in NULL_MODELS.items():
+        for draw in range(1 if name in DRAWN_ONCE else study.draws):
+            changed = null_model(model, generator=study.generator(draw))
+            rows.append((name, draw, 0.0, train.accuracy(changed, x, y)))
+            for radius in study.radii:
+                right = right_under_pgd(study, changed, x, y, radius=radius, norm="linf")
+                rows.append((name, draw, radius, float(right.float().mean())))
+    return pd.DataFrame(rows, columns=["null_model", "draw", "radius", "accuracy"]), {}

@@ -98,8 +98,17 @@ def test_dense_networks_have_two_draws():
             assert study.draws == (2 if study.method == "dense" else 10)
 
 
+def test_null_models_are_of_sparse_networks_at_half_the_headline_radius():
+    studies = EXPERIMENTS["null_ladder"].runs("paper")
+    trained = EXPERIMENTS["adaptive_topology"].runs("paper")
+    assert all(study.parent in trained for study in studies)
+    assert {study.method for study in studies} == {"set", "rigl", "fixed"}
+    headline = experiments.HEADLINE_RADIUS
+    assert all(study.radii == (headline[study.dataset] / 2,) for study in studies)
+
+
 STUDIES = (
-    *("robustness_summary", "link_removal", "weight_shuffling"),
+    *("robustness_summary", "link_removal", "weight_shuffling", "null_ladder"),
     *("attack_curves", "attack_ensemble", "attack_minimal", "attack_pixels", "robust_summary"),
 )
 

@@ -6,9 +6,13 @@ import torch
 
 from lib import models, train
 from lib.papers.adaptive_topology.link_removal import link_removal
-from lib.papers.adaptive_topology.weight_shuffling import weight_shuffling
+from lib.papers.adaptive_topology.weight_shuffling import (
+    NULL_MODELS,
+    null_ladder,
+    weight_shuffling,
+)
 from lib.papers.shared.study import images
-from lib.robustness import perturb
+from lib.robustness import attacks, perturb
 from tests.papers.adaptive_topology.measuring import network, record_of, study
 
 MEASURES = {
@@ -66,3 +70,53 @@ def test_study_repeats_itself_and_leaves_the_model(experiment, model, split):
     first, second = (measured(experiment, model)[0] for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+# null models
+
+LINKS = {"links", "degrees"}
+KEPT = {
+    "as trained": {*LINKS, "signs", "weights", "inputs", "outputs"},
+    "shuffled within signs and inputs": {*LINKS, "signs", "weights", "inputs"},
+    "shuffled within signs": {*LINKS, "signs", "weights"},
+    "signs alone": {*LINKS, "signs"},
+    "shuffled within inputs": {*LINKS, "weights", "inputs"},
+    "shuffled within outputs": {*LINKS, "weights", "outputs"},
+    "shuffled": {*LINKS, "weights"},
+    "links switched": {"degrees", "weights", "inputs"},
+    "new links": {"weights"},
+}
+
+
+@pytest.mark.parametrize("name", NULL_MODELS)
+def test_null_model_keeps_what_it_should_and_nothing_else(name):
+    model = network(0.1)
+    changed = NULL_MODELS[name](model, generator=torch.Generator().manual_seed(0))
+    before, after = model.linear1.to_dense(), changed.linear1.to_dense()
+    quantities = {
+        "links": lambda w: w != 0,
+        "degrees": lambda w: torch.cat([(w != 0).sum(0), (w != 0).sum(1)]),
+        "signs": torch.sign,
+        "weights": lambda w: w.flatten().sort().values,
+        "inputs": lambda w: w.sort(dim=1).values,  # into each output neuron
+        "outputs": lambda w: w.sort(dim=0).values,
+    }
+    kept = {what for what, of in quantities.items() if torch.equal(of(after), of(before))}
+    assert kept == KEPT[name]
+    assert torch.equal(changed.linear4.values, model.linear4.values)
+
+
+def test_ladder_of_null_models_is_attacked_on_the_null_models(split):
+    model, how = network(0.1), study("null_ladder", radii=(0.1,))
+    table, _ = null_ladder(how, record_of(model))
+    draws = table[table["radius"] == 0.1].groupby("null_model", sort=False)["draw"].nunique()
+    once = {"as trained", "signs alone"}
+    assert draws.to_dict() == {name: 1 if name in once else how.draws for name in NULL_MODELS}
+    x, y = images(how)
+    found = table.set_index(["null_model", "draw", "radius"])["accuracy"]
+    for name, draw in (("as trained", 0), ("signs alone", 0), ("shuffled", 1)):
+        changed = NULL_MODELS[name](model, generator=how.generator(draw))
+        assert found[name, draw, 0.0] == train.accuracy(changed, x, y)
+        x_adv = attacks.pgd(changed, x, y, radius=0.1, steps=how.steps, generator=how.generator())
+        kept = ~attacks.is_adversarial(changed, x_adv, y)
+        assert found[name, draw, 0.1] == pytest.approx(kept.float().mean().item())
