@@ -399,7 +399,8 @@ def binarise(model: nn.Module, **choice: Unpack[Choice]) -> nn.Module:
     the sum of squares.
 
     Source: [Jankowski2025], binarisation.
-    Departs: with the scale s; the magnitude of [Jankowski2025] is 1.
+    Departs: with the scale s, and neither biases nor the output layer unless asked for;
+    [Jankowski2025] takes the signs of all of them.
 
     Args:
         model: the network, in evaluation mode.

@@ -1,14 +1,16 @@
 """What a trained network keeps when its weights change places; the studies behind notebook 23."""
 
+import copy
 import math
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pandas as pd
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from lib import models, train
+from lib import data, models, train
 from lib.papers.adaptive_topology.adversarial_attacks import right_under_pgd
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
@@ -37,6 +39,7 @@ NULL_MODELS: dict[str, Callable[..., nn.Module]] = {  # from what keeps most to 
     "new links": perturb.random_rewire,
 }
 DRAWN_ONCE = ("as trained", "signs alone")  # nothing is random there
+FACTORS = (1.0, 0.5, 0.7, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)  # of equally good ones the first
 
 
 def weight_shuffling(study: Study, parent: Record) -> Table:
@@ -76,23 +79,55 @@ def weight_shuffling(study: Study, parent: Record) -> Table:
 
 
 def null_ladder(study: Study, parent: Record) -> Table:
-    """Accuracy of null models of a sparse network that keep less and less of it.
+    """What null models of a sparse network keep, of which each keeps less of the network.
 
-    Biases, activations and the output layer stay as trained in all of them.
+    Biases, activations and the output layer stay as trained in all of them. A null model that is
+    too quiet or too loud says nothing of what it keeps. So all its sparse layers are also scaled by
+    one of :data:`FACTORS`, the one with the best accuracy on as many training images.
 
     Source: [Jankowski2025], binarisation and bipartite randomisation.
-    Departs: on the support of a sparse layer, and under attack too.
+    Departs: on the support of a sparse layer, scaled, and under attack too.
 
-    Returns: columns null_model (of :data:`NULL_MODELS`), draw, radius (of PGD in L-infinity, on the
-        null model itself; 0 without attack), accuracy.
+    Returns: columns null_model (of :data:`NULL_MODELS`), measure, draw, value. Measures: "accuracy"
+        of the null model as it is; "factor"; "accuracy, scaled" by it; "pgd, scaled" (accuracy of
+        that under PGD of the first radius in L-infinity); "cosine" (between the trained weights and
+        those of the null model, mean over sparse layers).
     """
     model, (x, y) = trained.network(parent), images(study)
+    split = data.load_once(study.parent.dataset, validation=study.parent.validation)
+    seen = data.stratified(split.x_train, split.y_train, study.images)
     rows = []
     for name, null_model in NULL_MODELS.items():
         for draw in range(1 if name in DRAWN_ONCE else study.draws):
             changed = null_model(model, generator=study.generator(draw))
-            rows.append((name, draw, 0.0, train.accuracy(changed, x, y)))
-            for radius in study.radii:
-                right = right_under_pgd(study, changed, x, y, radius=radius, norm="linf")
-                rows.append((name, draw, radius, float(right.float().mean())))
-    return pd.DataFrame(rows, columns=["null_model", "draw", "radius", "accuracy"]), {}
+            by_factor = {}
+            for factor in FACTORS:
+                by_factor[factor] = train.accuracy(_scaled(changed, factor), *seen)
+            factor = max(by_factor, key=by_factor.__getitem__)
+            best = _scaled(changed, factor)
+            pairs = zip(_weights(model), _weights(changed), strict=True)
+            cosines = [torch.cosine_similarity(*pair, dim=0) for pair in pairs]
+            right = right_under_pgd(study, best, x, y, radius=study.radii[0], norm="linf")
+            values = {
+                "accuracy": train.accuracy(changed, x, y),
+                "factor": factor,
+                "accuracy, scaled": train.accuracy(best, x, y),
+                "pgd, scaled": float(right.float().mean()),
+                "cosine": float(torch.stack(cosines).mean()),
+            }
+            rows += [(name, measure, draw, value) for measure, value in values.items()]
+    return pd.DataFrame(rows, columns=["null_model", "measure", "draw", "value"]), {}
+
+
+def _scaled(model: nn.Module, factor: float) -> nn.Module:
+    """The network with the weights of its sparse layers times a factor."""
+    model = copy.deepcopy(model)
+    for layer in perturb.perturbed_layers(model).values():
+        layer.replace_values_(factor * layer.values.data)
+    return model
+
+
+def _weights(model: nn.Module) -> list[Tensor]:
+    """The weights of each sparse layer, flat, with zeros for absent links."""
+    layers = perturb.perturbed_layers(model).values()
+    return [layer.to_dense().detach().flatten() for layer in layers]

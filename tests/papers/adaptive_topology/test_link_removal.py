@@ -1,23 +1,22 @@
 """Links removed and weights shuffled: what the tables begin and end with, counted links, draws."""
 
+import copy
+
 import pandas as pd
 import pytest
 import torch
 
-from lib import models, train
+from lib import data, models, train
+from lib.papers.adaptive_topology import weight_shuffling
 from lib.papers.adaptive_topology.link_removal import link_removal
-from lib.papers.adaptive_topology.weight_shuffling import (
-    NULL_MODELS,
-    null_ladder,
-    weight_shuffling,
-)
+from lib.papers.adaptive_topology.weight_shuffling import NULL_MODELS, null_ladder
 from lib.papers.shared.study import images
 from lib.robustness import attacks, perturb
 from tests.papers.adaptive_topology.measuring import network, record_of, study
 
 MEASURES = {
     "link_removal": link_removal,
-    "weight_shuffling": weight_shuffling,
+    "weight_shuffling": weight_shuffling.weight_shuffling,
 }
 
 
@@ -106,17 +105,48 @@ def test_null_model_keeps_what_it_should_and_nothing_else(name):
     assert torch.equal(changed.linear4.values, model.linear4.values)
 
 
-def test_ladder_of_null_models_is_attacked_on_the_null_models(split):
-    model, how = network(0.1), study("null_ladder", radii=(0.1,))
+def ladder(**fields):
+    """The ladder of null models of a small network: the network, its study, a value a row."""
+    model, how = network(0.1), study("null_ladder", radii=(0.1,), **fields)
     table, _ = null_ladder(how, record_of(model))
-    draws = table[table["radius"] == 0.1].groupby("null_model", sort=False)["draw"].nunique()
-    once = {"as trained", "signs alone"}
-    assert draws.to_dict() == {name: 1 if name in once else how.draws for name in NULL_MODELS}
+    return model, how, table.set_index(["null_model", "measure", "draw"])["value"]
+
+
+def test_ladder_has_every_null_model_in_its_draws(split):
+    _, how, values = ladder(draws=3)
+    draws = values.groupby(["null_model", "measure"]).size().unstack()
+    assert set(draws) == {"accuracy", "factor", "accuracy, scaled", "pgd, scaled", "cosine"}
+    for name in NULL_MODELS:
+        assert set(draws.loc[name]) == {1 if name in ("as trained", "signs alone") else how.draws}
+
+
+@pytest.mark.parametrize("name", ["as trained", "signs alone", "shuffled"])
+def test_null_model_is_scaled_by_training_images_and_then_attacked(name, split):
+    model, how, values = ladder()
     x, y = images(how)
-    found = table.set_index(["null_model", "draw", "radius"])["accuracy"]
-    for name, draw in (("as trained", 0), ("signs alone", 0), ("shuffled", 1)):
-        changed = NULL_MODELS[name](model, generator=how.generator(draw))
-        assert found[name, draw, 0.0] == train.accuracy(changed, x, y)
-        x_adv = attacks.pgd(changed, x, y, radius=0.1, steps=how.steps, generator=how.generator())
-        kept = ~attacks.is_adversarial(changed, x_adv, y)
-        assert found[name, draw, 0.1] == pytest.approx(kept.float().mean().item())
+    changed = NULL_MODELS[name](model, generator=how.generator(0))
+    assert values[name, "accuracy", 0] == train.accuracy(changed, x, y)
+    seen = data.stratified(split.x_train, split.y_train, how.images)
+    found = {}
+    for factor in weight_shuffling.FACTORS:
+        scaled = copy.deepcopy(changed)
+        for layer in (scaled.linear1, scaled.linear2, scaled.linear3):
+            layer.values.data *= factor
+        found[factor] = train.accuracy(scaled, *seen), scaled
+    factor = values[name, "factor", 0]
+    best, scaled = found[factor]
+    assert best == max(accuracy for accuracy, _ in found.values())
+    assert values[name, "accuracy, scaled", 0] == train.accuracy(scaled, x, y)
+    x_adv = attacks.pgd(scaled, x, y, radius=0.1, steps=how.steps, generator=how.generator())
+    kept = ~attacks.is_adversarial(scaled, x_adv, y)
+    assert values[name, "pgd, scaled", 0] == pytest.approx(kept.float().mean().item())
+
+
+def test_cosine_of_signs_alone_is_mean_over_root_mean_square(split):
+    model, _, values = ladder(draws=1)
+    desired = []
+    for layer in (model.linear1, model.linear2, model.linear3):
+        weights = layer.values.detach()
+        desired.append(float(weights.abs().mean() / weights.square().mean().sqrt()))
+    assert values["signs alone", "cosine", 0] == pytest.approx(sum(desired) / 3)
+    assert values["as trained", "cosine", 0] == pytest.approx(1)
