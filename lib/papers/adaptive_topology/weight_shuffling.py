@@ -79,18 +79,18 @@ def weight_shuffling(study: Study, parent: Record) -> Table:
 
 
 def null_ladder(study: Study, parent: Record) -> Table:
-    """What null models of a sparse network keep, of which each keeps less of the network.
+    """Accuracy of null models of a sparse network, from what keeps most to what keeps least.
 
-    Biases, activations and the output layer stay as trained in all of them. A null model that is
-    too quiet or too loud says nothing of what it keeps. So all its sparse layers are also scaled by
-    one of :data:`FACTORS`, the one with the best accuracy on as many training images.
+    Biases, activations and the output layer stay as trained in all of them. A null model may fail
+    only because its layers have become too weak. So its sparse layers are also scaled, all by one
+    of :data:`FACTORS`: the one with the best accuracy on as many training images.
 
     Source: [Jankowski2025], binarisation and bipartite randomisation.
     Departs: on the support of a sparse layer, scaled, and under attack too.
 
     Returns: columns null_model (of :data:`NULL_MODELS`), measure, draw, value. Measures: "accuracy"
-        of the null model as it is; "factor"; "accuracy, scaled" by it; "pgd, scaled" (accuracy of
-        that under PGD of the first radius in L-infinity); "cosine" (between the trained weights and
+        of the null model, unscaled; "factor"; "accuracy, scaled" by it; "pgd, scaled" (the same
+        under PGD of the first radius in L-infinity); "cosine" (between the trained weights and
         those of the null model, mean over sparse layers).
     """
     model, (x, y) = trained.network(parent), images(study)
