@@ -73,18 +73,67 @@ def test_numbers_of_the_text_follow_from_the_records():
     noise = [at(table, dataset=FM, kind="noise", strength=s)["rigl"] for s in (0.0, 1.0)]
     assert 0.4 < noise[1] / noise[0] < 0.6
     text.says("RigL loses half of its accuracy on Fashion-MNIST")
-    assert at(table, kind="switch links", strength=1.0).max() < 11
     text.says("is 1 if nothing is lost")
+    _says_what_null_models_keep(text)
     _has_settings(text)
     assert not text.uncovered()
+
+
+def _says_what_null_models_keep(text):
+    left = ladder()
+    scaled, attacked = left["accuracy, scaled"], left["pgd, scaled"]
+    words = (
+        "With signs alone, scaled, SET has an accuracy of {:.0f} % on MNIST and {:.0f} % on Fash"
+    )
+    text.says(words, *(scaled["signs alone", dataset, "set"] for dataset in (MN, FM)))
+    text.says("SET still has an accuracy of {:.0f} % on MNIST", scaled["signs alone", MN, "set"])
+    without = ["shuffled within inputs", "shuffled within outputs", "shuffled"]
+    without += ["links switched", "new links"]
+    assert left[["accuracy", "accuracy, scaled"]].loc[without].max(axis=None) < 13
+    text.says("no network has more than 13 %")
+    equal, misplaced = scaled["signs alone"], scaled["shuffled within signs"]
+    assert (equal > misplaced).all()
+    words = (
+        "fixed links keep {:.0f} % on MNIST with signs alone, {:.0f} % after a shuffle within signs"
+    )
+    text.says(words, equal[MN, "fixed"], misplaced[MN, "fixed"])
+    as_trained = attacked["as trained"] / scaled["as trained"]
+    assert (attacked["signs alone"] / equal < as_trained).all()
+    found = attacked["as trained", MN, "set"], attacked["signs alone", MN, "set"]
+    text.says("on MNIST SET keeps {:.0f} % as trained, {:.0f} % with signs alone", *found)
+    assert left["accuracy"]["signs alone", MN, "fixed"] < 10
+    assert misplaced[MN, "set"] > misplaced[MN, "rigl"]
+    text.says("scaled, it keeps {:.0f} %", misplaced[MN, "set"])
+    cosine = left["cosine"]["signs alone", MN] / 100
+    words = "have a cosine of {:.2f} with the trained ones on MNIST, those of fixed links {:.2f}"
+    text.says(words, cosine["set"], cosine["fixed"])
+    ((draws, seen),) = {(run.draws, run.images) for run in _runs("null_ladder")}
+    text.says("is drawn {} times. All see {:,} test images", draws, seen)
+
+
+def ladder():
+    """Percent of each measure, a column, by null model, data set and method, mean over draws and
+    seeds.
+    """
+    tables = []
+    for record in papers.obtain("null_ladder", "paper"):
+        run = record.config
+        tables.append(record.metrics.assign(dataset=run.dataset, method=run.method, seed=run.seed))
+    keys = ["null_model", "dataset", "method"]
+    by_seed = pd.concat(tables).groupby(["measure", *keys, "seed"])["value"].mean()
+    return (100 * by_seed.groupby(["measure", *keys]).mean()).unstack("measure")
 
 
 def _is(table, fraction):
     return np.isclose(table["strength"], fraction) & (table["kind"] == "flip signs")
 
 
+def _runs(experiment):
+    return papers.EXPERIMENTS[experiment].runs("paper")
+
+
 def _has_settings(text):
-    runs = papers.EXPERIMENTS["weight_shuffling"].runs("paper")
+    runs = _runs("weight_shuffling")
     assert {run.draws for run in runs if run.method == "dense"} == {2}
     assert {run.draws for run in runs if run.method != "dense"} == {10}
     text.says("the same {:,} test images", *{run.images for run in runs})
