@@ -35,7 +35,7 @@ NAMES = {
     **{"rsmas": "corals", "citrus_leaves": "citrus leaves", "rps28": "hands"},
     **{"eye_fundus": "eyes", "lenet5": "LeNet-5", "sparse_mlp": "SET-MLP"},
 }
-OTHERS = ("Findings", "How to read", "Twelve findings", "Which claims", "Accuracy", "Limits")
+OTHERS = ("Findings", "How to read", "Thirteen findings", "Which claims", "Accuracy", "Limits")
 
 
 def named(name):
@@ -569,6 +569,32 @@ def test_finding_12():
     assert not text.uncovered()
 
 
+def test_finding_13():
+    text, found = finding(13), []
+    for record in papers.STORE.of("null_ladder", "paper"):
+        run = record.config
+        assert run.parent.density == 0.01
+        keys = {"dataset": run.dataset, "method": run.method, "seed": run.seed}
+        found.append(record.metrics.assign(**keys))
+    scaled = pd.concat(found).query("measure == 'accuracy, scaled'")
+    by_seed = scaled.groupby(["null_model", "dataset", "method", "seed"])["value"].mean()
+    percent = 100 * by_seed.sort_index()
+    text.says("All have {:.0f} % of the links", 1)
+    for dataset in (MN, FM):
+        for name in ("as trained", "signs alone", "shuffled within signs", "links switched"):
+            of_set = percent[name, dataset, "set"]
+            says_difference(text, f"SET, {name.replace('links', 'ends')}", dataset, of_set, 1)
+        of_fixed = percent["signs alone", dataset, "fixed"]
+        says_difference(text, "fixed, signs alone", dataset, of_fixed, 1)
+        lost = percent["as trained", dataset] - percent["signs alone", dataset]
+        assert differs(lost["fixed"] - lost["set"]) and (lost["fixed"] - lost["set"]).mean() > 0
+        for method in ("set", "rigl", "fixed"):
+            assert percent["links switched", dataset, method].max() < 14
+            more = percent["signs alone", dataset] - percent["shuffled within signs", dataset]
+            assert more[method].mean() > 0
+    assert not text.uncovered()
+
+
 # ------------------------------------------------------------------------------ the other sections
 
 
@@ -576,7 +602,7 @@ def test_page_has_these_sections_alone():
     """So that no section is left without a check."""
     titles = [title for title, _ in sections(PAGE)]
     findings = [title for title in titles if re.match(r"\d", title)]
-    assert [int(title.split(".")[0]) for title in findings] == list(range(1, 13))
+    assert [int(title.split(".")[0]) for title in findings] == list(range(1, 14))
     others = [title for title in titles if title not in findings]
     for title, begins in zip(others, OTHERS, strict=True):
         assert title.startswith(begins)
