@@ -78,7 +78,8 @@ def fit(
             step lowers, where that is not the loss of the model's logits, see
             :mod:`lib.robustness.defences`. One that is the cross-entropy at other inputs has a
             method ``perturbed(x, y, generator, gradient_at)`` that returns these: its steps are
-            compiled where those on the loss are.
+            compiled where those on the loss are. One that changes from epoch to epoch has a method
+            ``at_epoch(epoch)`` that returns the objective of an epoch, from 1.
         grow_objective: the one whose gradient growth by gradient follows; None: that of the steps.
         optimiser: of the model's parameters; None: :func:`lib.optimisers.make_optimiser`. The
             schedule sets the learning rate of all its groups.
@@ -195,9 +196,8 @@ class _Training:
             if step.takes_classes(self.examples["train"][1]):
                 self.compiled = step
 
-    def step(self, x: Tensor, y: Tensor, index: Tensor) -> float:
+    def step(self, objective: Objective, x: Tensor, y: Tensor, index: Tensor) -> float:
         """Take a step on a batch of the examples, unless its loss is not finite; return that."""
-        objective = self.objectives[0]
         perturbs = _perturbs(objective)
         if self.compiled is not None and self.settings.augmentation == 0 and not perturbs:
             return self.compiled(x, y, index)
@@ -233,6 +233,11 @@ def _perturbs(objective: Objective) -> bool:
         if "perturbed" in vars(kind) or "__call__" in vars(kind):
             return {"perturbed", "__call__"} <= vars(kind).keys()
     return False
+
+
+def _at_epoch(objective: Objective, epoch: int) -> Objective:
+    """The objective of an epoch, see :func:`fit`."""
+    return objective.at_epoch(epoch) if hasattr(objective, "at_epoch") else objective
 
 
 def _mean_loss(loss: Loss) -> Objective:
@@ -417,9 +422,10 @@ def _train_epoch(training: _Training, epoch: int) -> float:
         batches = compiled.paced(batches)
     training.model.train()
     total = 0.0
+    objective = _at_epoch(training.objectives[0], epoch)
     for step, index in enumerate(batches, start=1):
         when = f"epoch {epoch}, step {step}, at learning rate {rate:g}: lower the learning rate"
-        value = training.step(x, y, index)
+        value = training.step(objective, x, y, index)
         if not math.isfinite(value):
             raise Diverged(f"the loss is {value} in {when}")
         total += value * len(index)
@@ -442,12 +448,12 @@ def _update_links(training: _Training, history: History, epoch: int) -> int:
     layers = _evolving(training.model)
     how = {"generator": training.generator, "optimiser": training.optimiser}
     if rule == "evolve":
-        seen = _seen_by_layers(training) if evolution.needs_gradient else {}
+        seen = _seen_by_layers(training, epoch) if evolution.needs_gradient else {}
         at_start = {row["layer"]: len(row["keys"]) for row in history.links if row["epoch"] == 0}
         last = settings.epochs - (evolution.last_epoch != "evolve")
         how |= {"seen": seen, "n_at_start": at_start, "last": last}
         return evolve_layers_(layers, evolution, epoch, settings.epochs, **how)
-    seen = _seen_by_layers(training) if needs_gradient(evolution.drop_rule) else {}
+    seen = _seen_by_layers(training, epoch) if needs_gradient(evolution.drop_rule) else {}
     fraction = evolution.fraction_at_epoch(epoch, settings.epochs)
     n_removed = 0
     for name, layer in layers.items():
@@ -456,9 +462,10 @@ def _update_links(training: _Training, history: History, epoch: int) -> int:
     return n_removed
 
 
-def _seen_by_layers(training: _Training) -> dict[str, dict[str, Any]]:
-    """What rules by gradient need of each layer."""
+def _seen_by_layers(training: _Training, epoch: int) -> dict[str, dict[str, Any]]:
+    """What rules by gradient need of each layer after an epoch."""
     x, y = training.examples["train"]
+    objective = _at_epoch(training.objectives[1], epoch)
     return collect(
         training.model,
         x,
@@ -467,7 +474,7 @@ def _seen_by_layers(training: _Training) -> dict[str, dict[str, Any]]:
         training.settings.evolution.gradient_batches,
         training.generator,
         prepare=training.prepare,
-        objective=training.objectives[1],
+        objective=objective,
     )
 
 

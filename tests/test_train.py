@@ -557,6 +557,33 @@ def test_growth_by_gradient_follows_its_own_objective(monkeypatch):
     assert seen[2:] == [squares_of]
 
 
+class ByEpoch:
+    """The cross-entropy, with the logits multiplied by the epoch; it notes the epochs."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def at_epoch(self, epoch):
+        self.epochs.append(epoch)
+        return lambda model, x, y, generator: F.cross_entropy(epoch * model(x), y)
+
+
+def test_objective_of_an_epoch_is_that_of_its_steps_and_of_growth_after_it(tmp_path):
+    by_epoch, checkpoint = ByEpoch(), tmp_path / "checkpoint.pt"
+    whole, how = network("RigL"), settings("RigL", epochs=3)
+    desired = fit(whole, split(), how, seed=0, objective=by_epoch)
+    assert by_epoch.epochs == [1, 1, 2, 2, 3]
+    again = {"seed": 0, "objective": ByEpoch(), "checkpoint": checkpoint}
+    fit(network("RigL"), split(), how, stop_after=1, **again)
+    model = network("RigL")
+    actual = fit(model, split(), how, **again)
+    assert same_run((whole, desired), (model, actual))
+    other = network("RigL")
+    plain = fit(other, split(), how, seed=0, objective=cross_entropy)
+    losses = [[row["train_loss"] for row in history.metrics] for history in (plain, desired)]
+    assert losses[0][0] == losses[1][0] and losses[0][1:] != losses[1][1:]
+
+
 def test_collected_gradient_is_that_of_the_given_loss():
     model, (x, y) = network("SET"), part(60, 1)
     seeds = [torch.Generator().manual_seed(3) for _ in range(2)]

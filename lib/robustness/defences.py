@@ -4,7 +4,7 @@ Each takes (model, inputs, classes, generator) and returns a scalar. They act on
 or dense.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,11 @@ from torch.nn import functional as F
 
 from .. import compiled, kernels
 from ..models import evaluating
+from ..names import check_number, check_whole
 from ..train import Gradient
 from .attacks.iterates import Ball
 from .attacks.setting import UNIT, Bounds, check_settings
+from .certified import margins
 from .perturb import linear_layers, name_of_weights
 
 
@@ -129,6 +131,55 @@ class Adversarial:
         if self.step_size is not None:
             return self.step_size
         return 1.25 if self.steps == 1 else 2.5 / self.steps
+
+
+@dataclass(frozen=True)
+class Certified:
+    r"""Cross-entropy, in part of the logits and in part of the worst ones that cannot be ruled out
+    within a radius.
+
+    .. math:: \kappa \, L(z, y) + (1 - \kappa) \, L(-m, y)
+
+    with the logits z and the lower bounds m of :func:`lib.robustness.certified.margins`. The radius
+    grows from 0, and :math:`\kappa` falls from 1, linearly by epochs.
+
+    Source: [Gowal2018], Section 3, the loss and its schedules.
+    Departs: schedules go by epochs, not by steps.
+
+    Args:
+        radius: in L-infinity, in the unit of the inputs, at the end of the growth.
+        kappa: :math:`\kappa` then, in [0, 1].
+        plain_epochs: epochs at the radius 0 before it grows.
+        growing_epochs: epochs over which it grows.
+        bounds: lowest and highest value of a pixel.
+    Raises: ValueError if a value is out of range.
+    """
+
+    radius: float
+    kappa: float = 0.5
+    plain_epochs: int = 0
+    growing_epochs: int = 1
+    bounds: Bounds = UNIT
+
+    def __post_init__(self) -> None:
+        check_settings({"radius": self.radius})
+        check_number("kappa", self.kappa, lambda kappa: 0 <= kappa <= 1, "one in [0, 1]")
+        check_whole("plain_epochs", self.plain_epochs, least=0)
+        check_whole("growing_epochs", self.growing_epochs, least=1)
+
+    def __call__(
+        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        loss = F.cross_entropy(model(x), y)
+        if self.kappa == 1:
+            return loss
+        worst = F.cross_entropy(-margins(model, x, y, self.radius, box=self.bounds), y)
+        return self.kappa * loss + (1 - self.kappa) * worst
+
+    def at_epoch(self, epoch: int) -> "Certified":
+        """The objective of an epoch, from 1."""
+        share = min(max(epoch - self.plain_epochs, 0) / self.growing_epochs, 1)
+        return replace(self, radius=share * self.radius, kappa=1 - share * (1 - self.kappa))
 
 
 def weights_of_links(model: nn.Module) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from lib import models, train
 from lib.layers import SparseLinear
 from lib.models import mlp
-from lib.robustness.defences import Adversarial, DropConnect, masked, weights_of_links
+from lib.robustness.certified import margins
+from lib.robustness.defences import Adversarial, Certified, DropConnect, masked, weights_of_links
 from lib.step import compiled_step
 from lib.support import make_support
 
@@ -200,3 +201,37 @@ class Regularised(Adversarial):
 def test_objective_of_its_own_is_not_replaced_by_cross_entropy(kind):
     assert train._perturbs(kind(0.1)) == (kind is Adversarial)
     assert not train._perturbs(DropConnect(0.5))
+
+
+# certified training
+
+
+def test_certified_goes_from_the_cross_entropy_to_the_worst_logits(model, batch, generator):
+    whole = Certified(0.2, kappa=0.25, plain_epochs=2, growing_epochs=4)
+    clean = F.cross_entropy(model(batch[0]), batch[1])
+    at_epochs = {2: (0, 1), 4: (0.1, 0.625), 6: (0.2, 0.25), 9: (0.2, 0.25)}
+    for epoch, (radius, kappa) in at_epochs.items():
+        worst = F.cross_entropy(-margins(model, *batch, radius), batch[1])
+        actual = whole.at_epoch(epoch)(model, *batch, generator)
+        torch.testing.assert_close(actual, kappa * clean + (1 - kappa) * worst)
+
+
+def test_worst_logits_of_an_affine_model_are_those_of_the_worst_corner(generator):
+    model = affine(torch.tensor([[1.0, -2.0, 3.0], [0.5, 1.0, -1.0]]))
+    x, y = torch.full((4, 3), 0.5), torch.tensor([0, 0, 1, 1])
+    points = Adversarial(0.1, steps=5).ascend(model, x, y, generator)
+    actual = Certified(0.1, kappa=0.0)(nn.Sequential(model), x, y, generator)
+    torch.testing.assert_close(actual, F.cross_entropy(model(points), y))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kappa": 1.5}, "kappa = 1.5 is out of range"),
+        ({"growing_epochs": 0}, "growing_epochs = 0 is out of range"),
+        ({"plain_epochs": -1}, "plain_epochs = -1 is out of range"),
+    ],
+)
+def test_certified_refuses_what_is_out_of_range(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Certified(**({"radius": 0.1} | changes))

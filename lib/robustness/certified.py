@@ -1,0 +1,153 @@
+r"""What a network keeps whatever happens to the pixels: certificates by interval bound propagation.
+
+An attack that fails proves nothing: a better one may come. A certificate is a proof that no point
+within a radius, in L-infinity, has another class. It is sufficient and not necessary: what lacks
+one may still withstand every attack.
+
+Every neuron gets an interval that holds its value for all inputs within the radius. Intervals go
+through the modules of a network one after the other, as their centers c and radii r. An affine
+layer gives
+
+.. math:: c' = W c + \beta, \qquad r' = |W| \, r
+
+and a unit the smallest interval that holds its image. Each of these is exact; what is lost is that
+neurons depend on each other.
+
+Source: [Gowal2018], Section 3.
+Departs: units need not be monotonic. Sums are rounded: a bound holds up to the rounding of the
+network's own dtype.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import kernels, layers
+from ..activations import as_srelu
+from ..layers import SparseLinear, Standardise
+from .attacks.setting import BATCH, UNIT, Bounds, check_examples, check_settings
+
+LINEAR = (SparseLinear, layers.Linear, nn.Linear)
+DROPOUT = (layers.Dropout, nn.Dropout)
+Interval = tuple[Tensor, Tensor]  # centers and radii (B, n), or lowest and highest values
+
+
+def bounds(model: nn.Sequential, x: Tensor, radius: float, *, box: Bounds = UNIT) -> Interval:
+    r"""Lower and upper bounds of all outputs, over the inputs within a radius of each example.
+
+    .. math:: l_i \le z_i(x') \le u_i \qquad \text{for all } x' \text{ with }
+        \|x' - x\|_\infty \le r, \text{ inside the box}
+
+    Source: [Gowal2018], Section 3.
+
+    Args:
+        model: modules after each other: :class:`~lib.layers.Standardise`, linear layers, sparse or
+            dense, ReLU, leaky ReLU, All-ReLU, SReLU, and dropout, which is the identity here.
+        x: (B, features...) float, inside the box.
+        radius: r, in L-infinity, in the unit of x.
+        box: lowest and highest value of a pixel.
+    Returns: two of (B, n_out) float; gradients flow to x and to the parameters.
+    Raises: ValueError if another module is in the model, named, or a value is out of range.
+    """
+    center, spread = _propagated(model.named_children(), x, radius, box)
+    return center - spread, center + spread
+
+
+def margins(
+    model: nn.Sequential, x: Tensor, y: Tensor, radius: float, *, box: Bounds = UNIT
+) -> Tensor:
+    r"""Lower bounds of how far the logit of the right class is above each other one.
+
+    .. math:: m_j = (W_y - W_j) c + \beta_y - \beta_j - |W_y - W_j| \, r
+        \le \min_{x'} z_y(x') - z_j(x')
+
+    with the intervals below the last layer. They are above the differences of :func:`bounds`, as
+    both logits come of the same neurons.
+
+    Source: [Gowal2018], Section 3, the last layer merged with what is to be proved.
+
+    Args:
+        model, x, radius, box: as in :func:`bounds`; the last module is linear.
+        y: (B,) int64, classes.
+    Returns: (B, K) float, 0 at y.
+    Raises: ValueError as :func:`bounds`, or if the last module is not linear.
+    """
+    *before, (name, last) = model.named_children()
+    if type(last) not in LINEAR:
+        raise ValueError(f"module {name} is a {type(last).__name__}: the last one must be linear")
+    center, spread = _propagated(before, x, radius, box)
+    z = last(center)  # (B, K)
+    weight = last.to_dense() if type(last) is SparseLinear else last.weight
+    apart = (weight[:, None] - weight).abs()  # (K, K, n)
+    lost = F.linear(spread, apart.flatten(0, 1)).unflatten(1, apart.shape[:2])  # (B, K, K)
+    rows = torch.arange(len(y), device=y.device)
+    return z.gather(1, y[:, None]) - z - lost[rows, y]
+
+
+@torch.no_grad()
+def is_certified(
+    model: nn.Sequential, x: Tensor, y: Tensor, *, radius: float, box: Bounds = UNIT
+) -> Tensor:
+    """Whether the model is proved to give each example its class, whatever happens to the pixels
+    within the radius.
+
+    Args: as in :func:`margins`. Returns: (B,) bool. Raises: ValueError as :func:`margins`.
+    """
+    certified = []
+    for inputs, classes in zip(x.split(BATCH), y.split(BATCH), strict=True):
+        least = margins(model, inputs, classes, radius, box=box)
+        certified.append((least.scatter(1, classes[:, None], torch.inf) > 0).all(1))
+    return torch.cat(certified)
+
+
+def srelu_interval(lower: Tensor, upper: Tensor, pieces: Tensor) -> Interval:
+    """The smallest intervals that hold the images of SReLU: its lowest and highest values at both
+    ends and at the thresholds between them, as it is linear elsewhere. A slope may be negative.
+
+    Args:
+        lower, upper: (B, n) float, ends of the intervals.
+        pieces: (4, n) float, parameters as in :func:`lib.kernels.srelu`.
+    Returns: two of (B, n) float.
+    """
+    t_left, _, width, _ = pieces
+    values = [kernels.srelu(lower, pieces), kernels.srelu(upper, pieces)]
+    for threshold in (t_left, t_left + width.abs()):
+        nearest = threshold.expand_as(lower).clamp(lower, upper)  # one of the ends if outside
+        values.append(kernels.srelu(nearest, pieces))
+    images = torch.stack(values)
+    return images.amin(0), images.amax(0)
+
+
+def _propagated(
+    modules: Iterable[tuple[str, nn.Module]], x: Tensor, radius: float, box: Bounds
+) -> Interval:
+    """Centers and radii of the intervals behind the last of the modules."""
+    check_settings({"radius": radius})
+    check_examples(x, box)
+    flat = x.flatten(1)
+    lower, upper = (flat - radius).clamp(min=box[0]), (flat + radius).clamp(max=box[1])
+    center, spread = _middle(lower, upper)
+    for name, module in modules:
+        if type(module) is Standardise:
+            center, spread = module(center), spread / module.std
+        elif type(module) is SparseLinear:
+            sizes = kernels.Layer(module.support, module.values.abs())
+            center, spread = module(center), kernels.chain(spread, [sizes])
+        elif type(module) in LINEAR:
+            center, spread = module(center), F.linear(spread, module.weight.abs())
+        elif type(module) is nn.ReLU:
+            center, spread = _middle((center - spread).relu(), (center + spread).relu())
+        elif (pieces := as_srelu(module, center.shape[1], center)) is not None:
+            center, spread = _middle(*srelu_interval(center - spread, center + spread, pieces))
+        elif type(module) not in DROPOUT:
+            raise ValueError(
+                f"module {name} is a {type(module).__name__}, for which there are no bounds: give"
+                " linear layers, ReLU, leaky ReLU, All-ReLU, SReLU and dropout"
+            )
+    return center, spread
+
+
+def _middle(lower: Tensor, upper: Tensor) -> Interval:
+    return (lower + upper) / 2, (upper - lower) / 2

@@ -1,0 +1,230 @@
+"""Certificates against vertices, grids, exact distances by enumeration, and attacks."""
+
+import itertools
+
+import pytest
+import torch
+from scipy.optimize import linprog
+from torch import nn
+from torch.nn import functional as F
+
+from lib import kernels
+from lib.activations import AllReLU, SReLU
+from lib.layers import SparseLinear
+from lib.models import mlp
+from lib.robustness import attacks
+from lib.robustness.certified import bounds, is_certified, margins, srelu_interval
+from lib.sparsify import densify_
+
+UNITS = ["relu", "srelu", "all_relu"]
+
+
+def network(activation="relu", density=0.6, widths=(3, 6, 5, 3), seed=0):
+    """A small network whose SReLUs have thresholds and slopes of any sign."""
+    standardisation = torch.tensor(0.3), torch.tensor(0.5)
+    model = mlp(
+        widths, density=density, activation=activation, standardisation=standardisation, seed=seed
+    )
+    generator = torch.Generator().manual_seed(seed)
+    for module in model:
+        if isinstance(module, SReLU):
+            module.pieces.data = torch.randn(module.pieces.shape, generator=generator)
+        elif getattr(module, "bias", None) is not None:
+            module.bias.data = 0.3 * torch.randn(len(module.bias), generator=generator)
+    return model.eval()
+
+
+def corners(x, radius):
+    """(2ⁿ, n), the corners of the box around one example, cut to pixels."""
+    ends = [(max(0.0, v - radius), min(1.0, v + radius)) for v in x.tolist()]
+    return torch.tensor(list(itertools.product(*ends)))
+
+
+@pytest.mark.parametrize("make", [nn.Linear, lambda *widths: SparseLinear(*widths, density=0.6)])
+def test_bounds_of_an_affine_layer_are_reached_at_corners(make, generator):
+    layer = make(4, 5)
+    x = torch.rand(3, 4, generator=generator)
+    lower, upper = bounds(nn.Sequential(layer), x, 0.3)
+    for i, example in enumerate(x):
+        z = layer(corners(example, 0.3))
+        torch.testing.assert_close(lower[i], z.amin(0))
+        torch.testing.assert_close(upper[i], z.amax(0))
+
+
+def test_margins_of_an_affine_layer_are_reached_at_corners(generator):
+    model = nn.Sequential(nn.Linear(4, 5))
+    x, y = torch.rand(3, 4, generator=generator), torch.tensor([0, 3, 4])
+    actual = margins(model, x, y, 0.3)
+    for i, example in enumerate(x):
+        z = model(corners(example, 0.3))
+        torch.testing.assert_close(actual[i], (z[:, [y[i]]] - z).amin(0))
+
+
+@pytest.mark.parametrize("density", [None, 0.6])
+@pytest.mark.parametrize("activation", UNITS)
+@pytest.mark.parametrize("radius", [0.05, 0.4])
+def test_points_of_the_box_lie_within_bounds_and_above_margins(
+    activation, density, radius, generator
+):
+    model = network(activation, density)
+    x, y = torch.rand(4, 3, generator=generator), torch.tensor([0, 1, 2, 0])
+    lower, upper = bounds(model, x, radius)
+    least = margins(model, x, y, radius)
+    for i, example in enumerate(x):
+        drawn = example + radius * (2 * torch.rand(500, 3, generator=generator) - 1)
+        z = model(torch.cat([drawn.clamp(0, 1), corners(example, radius)]))
+        assert (z >= lower[i] - 1e-12).all() and (z <= upper[i] + 1e-12).all()
+        assert (z[:, [y[i]]] - z >= least[i] - 1e-12).all()
+
+
+@pytest.mark.parametrize("activation", UNITS)
+def test_radius_zero_gives_the_logits(activation, generator):
+    model, x = network(activation), torch.rand(5, 3, generator=generator)
+    z = model(x)
+    for bound in bounds(model, x, 0.0):
+        torch.testing.assert_close(bound, z)
+    y = z.argmax(1)
+    torch.testing.assert_close(margins(model, x, y, 0.0), z.amax(1, keepdim=True) - z)
+    assert is_certified(model, x, y, radius=0.0).all()
+    assert not is_certified(model, x, (y + 1) % 3, radius=0.0).any()
+
+
+def test_margins_are_at_least_the_differences_of_bounds(generator):
+    model, x = network(), torch.rand(5, 3, generator=generator)
+    y = model(x).argmax(1)
+    lower, upper = bounds(model, x, 0.1)
+    apart = (lower.gather(1, y[:, None]) - upper).scatter(1, y[:, None], 0.0)
+    assert (margins(model, x, y, 0.1) >= apart - 1e-12).all()
+
+
+@pytest.mark.parametrize("activation", UNITS)
+def test_sparse_equals_dense(activation, generator):
+    model = network(activation)
+    x, y = torch.rand(5, 3, generator=generator), torch.arange(5) % 3
+    sparse = *bounds(model, x, 0.2), margins(model, x, y, 0.2)
+    densify_(model)
+    dense = *bounds(model, x, 0.2), margins(model, x, y, 0.2)
+    for actual, desired in zip(sparse, dense, strict=True):
+        torch.testing.assert_close(actual, desired)
+
+
+def test_image_of_srelu_is_that_of_a_dense_grid(generator):
+    """Slopes of all signs, thresholds inside, outside and at the ends of the intervals."""
+    slopes = torch.tensor(list(itertools.product([-2.0, -0.5, 0.0, 0.7, 1.5], repeat=2)))
+    left, right = slopes.unbind(1)
+    pieces = torch.stack([torch.full_like(left, -0.5), left, -torch.ones_like(left), right])
+    lower = torch.tensor([-2.0, -2.0, -0.5, -0.4, 0.5, -3.0])[:, None].expand(-1, 25)
+    upper = torch.tensor([2.0, -0.5, 0.5, 0.3, 0.5, -1.0])[:, None].expand(-1, 25)
+    share = torch.linspace(0, 1, 1001)[:, None, None]
+    points = torch.cat([lower + share * (upper - lower), pieces[0].expand(1, 6, 25)])
+    points = torch.cat([points, (pieces[0] + 1).expand(1, 6, 25)]).clamp(lower, upper)
+    values = kernels.srelu(points.flatten(0, 1), pieces).view(points.shape)
+    smallest, largest = srelu_interval(lower, upper, pieces)
+    torch.testing.assert_close(smallest, values.amin(0))
+    torch.testing.assert_close(largest, values.amax(0))
+
+
+def distance_by_enumeration(model, x, y):
+    """The exact distance in L∞ to the nearest point of another class, of a network of one hidden
+    layer of ReLUs, within [0, 1]: on the cell of each pattern of active units the network is
+    affine, and the nearest point a linear program.
+    """
+    first, last = model.linear1, model.linear2
+    w, b = first.to_dense().detach(), first.bias.detach()
+    v, c = last.to_dense().detach(), last.bias.detach()
+    n, best = len(x), torch.inf
+    for pattern in itertools.product([0.0, 1.0], repeat=len(b)):
+        active = torch.tensor(pattern)
+        slope, offset = (v * active) @ w, v @ (active * b) + c
+        sign = 2 * active - 1
+        for j in set(range(len(c))) - {y}:
+            # unknowns x', t: |x' - x| <= t, in the cell, z_j >= z_y
+            rows = [torch.cat([torch.eye(n), -torch.ones(n, 1)], 1)]
+            rows += [torch.cat([-torch.eye(n), -torch.ones(n, 1)], 1)]
+            rows += [torch.cat([-sign[:, None] * w, torch.zeros(len(b), 1)], 1)]
+            rows += [torch.cat([slope[y] - slope[j], torch.zeros(1)])[None]]
+            limits = torch.cat([x, -x, sign * b, (offset[j] - offset[y])[None]])
+            cost, ranges = [0.0] * n + [1.0], [(0, 1)] * n + [(0, None)]
+            found = linprog(cost, torch.cat(rows).numpy(), limits.numpy(), bounds=ranges)
+            if found.status == 0:
+                best = min(best, found.fun)
+    return best
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_certified_radius_is_at_most_the_exact_distance(seed):
+    model = mlp((2, 4, 2), density=0.8, activation="relu", seed=seed).eval()
+    x = torch.rand(2, 2, generator=torch.Generator().manual_seed(seed))
+    y = model(x).argmax(1)
+    for example, label in zip(x, y, strict=True):
+        nearest = distance_by_enumeration(model, example, int(label))
+        radii = torch.linspace(0, 1, 101)
+        proved = [
+            is_certified(model, example[None], label[None], radius=r).item() for r in radii.tolist()
+        ]
+        certified = radii[proved].max()
+        assert 0 <= certified <= nearest
+        assert proved == sorted(proved, reverse=True)
+
+
+def test_no_attack_finds_a_point_inside_a_certificate(generator):
+    """On two blobs, trained until the class is right for all and certified for many."""
+    y = torch.arange(200) % 2
+    x = (0.25 + 0.5 * y[:, None] + 0.08 * torch.randn(200, 6, generator=generator)).clamp(0, 1)
+    model = mlp((6, 12, 8, 2), density=0.5, activation="srelu", dropout=0.0, seed=1)
+    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    for _ in range(60):
+        optimiser.zero_grad()
+        F.cross_entropy(-margins(model, x, y, 0.1), y).backward()
+        optimiser.step()
+    model.eval()
+    certified = is_certified(model, x, y, radius=0.1)
+    assert certified.double().mean() > 0.5
+    x_adv = attacks.pgd(model, x, y, radius=0.1, restarts=3, generator=generator)
+    broken = model(x_adv).argmax(1) != y
+    assert not (broken & certified).any()
+    far = attacks.pgd(model, x, y, radius=0.6, generator=generator)
+    assert (model(far).argmax(1) != y).any()  # the attack is none that never succeeds
+
+
+@pytest.mark.parametrize("activation", UNITS)
+def test_gradients_are_finite_differences(activation, generator):
+    model = network(activation)
+    x, y = torch.rand(4, 3, generator=generator), torch.arange(4) % 3
+    parameters = list(model.parameters())
+
+    def worst():
+        return F.cross_entropy(-margins(model, x, y, 0.1), y) + bounds(model, x, 0.1)[0].sum()
+
+    gradients = torch.autograd.grad(worst(), parameters)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        direction = torch.randn(parameter.shape, generator=generator)
+        start, values = parameter.data.clone(), []
+        for step in (1e-6, -1e-6):
+            parameter.data = start + step * direction
+            values.append(worst().item())
+        parameter.data = start
+        slope = (values[0] - values[1]) / 2e-6
+        assert (gradient * direction).sum().item() == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
+def test_dropout_is_the_identity_and_pixels_stay_in_their_box(generator):
+    model, x = network(), torch.rand(2, 3, generator=generator)
+    desired = bounds(model, x, 5.0)
+    everything = bounds(model.train(), torch.full((1, 3), 0.5), 0.5)
+    torch.testing.assert_close(desired[0][:1], everything[0])
+    wider = bounds(model, x, 0.5, box=(-1.0, 2.0))
+    assert (wider[0] < bounds(model, x, 0.5)[0]).any()
+
+
+def test_other_modules_are_refused_by_name():
+    x, y = torch.rand(2, 3), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="module activation1 is a Tanh, for which there are no"):
+        bounds(mlp((3, 4, 2), activation="tanh"), x, 0.1)
+    with pytest.raises(ValueError, match="module 1 is a ReLU: the last one must be linear"):
+        margins(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), x, y, 0.1)
+    with pytest.raises(ValueError, match="radius = -1 is out of range"):
+        bounds(network(), x, -1)
+    with pytest.raises(ValueError, match=r"bounds = \(0.0, 1.0\) do not fit"):
+        bounds(network(), x + 1, 0.1)
+    assert AllReLU(2).negative_slope < 0  # falls on the left, in the second layer of UNITS
