@@ -1,13 +1,17 @@
-"""Every run of this room: on CIFAR-10, where links start."""
+"""Every run of this room: on CIFAR-10, where links start; on MNIST, what can be certified."""
 
 from itertools import product
 
-from lib.papers.frontier.training import StartTraining
-from lib.papers.shared import trained
-from lib.papers.shared.methods import METHODS, Fields
+from lib.papers.frontier.certificates import certificates
+from lib.papers.frontier.training import CertifiedTraining, StartTraining
+from lib.papers.shared import study, trained
+from lib.papers.shared.methods import METHODS, Fields, small_widths
+from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.papers.shared.training import training
-from lib.runs.experiment import keep_nothing
+from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
 from lib.runs.record import Record
+
+# ---------------------------------------------------------------------------- where links start
 
 RANDOM, LOCAL, SHUFFLED = STARTS = ("random start", "local start", "places shuffled")
 SETTINGS: Fields = {  # of all starts, fixed before the first run began
@@ -88,7 +92,125 @@ def keep_one(record: Record, name: str) -> bool:
     return trained.keep_links(record, name)
 
 
+# ------------------------------------------------------------------------- what can be certified
+
+PLAIN, CERTIFIED = TRAININGS = ("plain", "certified")
+RADIUS = 0.1  # at which certified networks are compared
+CERTIFIED_SETTINGS: Fields = {  # of all methods, fixed on validation images
+    "activation": "relu",
+    "dropout": 0.0,
+    "learning_rate": 0.1,
+    "weight_decay": 1e-4,
+}
+CERTIFIED_RULES: dict[str, Fields] = {
+    **RULES,
+    "dense_small": METHODS["dense_small"],
+    "dense": METHODS["dense"],
+}
+CERTIFIED_SMALL: Fields = {"dataset": "digits", "hidden": (100, 100, 100), "epochs": 3}
+CERTIFIED_LARGE: Fields = {"dataset": "mnist", "hidden": (1568, 1568, 1568)}
+CERTIFIED_SCALES: dict[str, Fields] = {
+    "smoke": {**CERTIFIED_SMALL, "plain_epochs": 1},
+    "quick": {**CERTIFIED_LARGE, "epochs": 3, "plain_epochs": 1, "limit": 5000},
+    "paper": {**CERTIFIED_LARGE, "epochs": 40, "plain_epochs": 2, "growing_epochs": 18},
+}
+CERTIFIED_SEEDS = {  # by method
+    "smoke": {"rigl": 1, "fixed": 1, "dense_small": 1},
+    "quick": {"rigl": 1, "dense_small": 1},
+    "paper": {"rigl": 5, "fixed": 5, "dense_small": 5, "dense": 3},
+}
+KAPPAS, TRAINED_RADII = (0.5, 0.25), (0.1, 0.15, 0.2)  # tried on validation images
+CHOSEN: dict[str, Fields] = {}  # by method, filled in from the records of what was tried
+AMOUNTS: dict[str, Fields] = {  # of certificates
+    "smoke": {"images": 100, "steps": 5, "radii": (0.0, 0.1, 0.3)},
+    "quick": {"images": 500, "steps": 10, "radii": (0.0, 0.05, 0.1, 0.2)},
+    "paper": {
+        "images": 10_000,
+        "restarts": 3,
+        "radii": (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3),
+    },
+}
+DENSE_IMAGES = 2000  # of the profile "paper": an attack takes a hundred times as long
+
+
+def in_certificates(
+    experiment: str, profile: str, variant: str, method: str, **fields
+) -> CertifiedTraining:
+    """The training by a method, plain or certified, in the scale of a profile; in the profile
+    "quick" digits stand in for MNIST.
+    """
+    scale, stand_in = {**CERTIFIED_SCALES[profile]}, None
+    if method == "dense_small":
+        scale["hidden"] = small_widths(scale["hidden"], scale["dataset"])
+    elif method != "dense":
+        scale["density"] = 0.01 if profile != "smoke" else 0.05
+    if variant != PLAIN:
+        scale |= {"certified_radius": RADIUS, **CHOSEN.get(method, {})}
+    if profile == "quick":
+        stand_in = in_certificates(experiment, "smoke", variant, method, **fields)
+    names = {"method": method, "variant": variant, "stand_in": stand_in}
+    settings = {**CERTIFIED_SETTINGS, **CERTIFIED_RULES[method], **scale, **fields}
+    return CertifiedTraining(experiment, **names, **settings)
+
+
+def certified(profile: str) -> list[CertifiedTraining]:
+    """Every method, trained plainly and to be certified, on all training images."""
+    runs = []
+    for method, seeds in CERTIFIED_SEEDS[profile].items():
+        for variant, seed in product(TRAININGS, range(seeds)):
+            runs.append(in_certificates("certified", profile, variant, method, seed=seed))
+    return runs
+
+
+def certified_tuning(profile: str) -> list[CertifiedTraining]:
+    """Every method with every share of the worst logits and every radius of training, on validation
+    images.
+    """
+    tried, validation = list(product(KAPPAS, TRAINED_RADII)), 5000
+    if profile != "paper":
+        profile, tried, validation = "smoke", tried[:1], 200
+    runs = []
+    for method in CERTIFIED_SEEDS[profile]:
+        for kappa, radius in tried:
+            variant = f"kappa {kappa:g}, radius {radius:g}"
+            run = in_certificates("certified_tuning", profile, variant, method)
+            changes = {"kappa": kappa, "certified_radius": radius, "evaluate_test": False}
+            runs.append(run.with_changes({**changes, "validation": validation}))
+    return runs
+
+
+def all_certificates(profile: str) -> list[Study]:
+    """Of every network of ``certified``; of those of ``certified_tuning`` at one radius."""
+
+    def make(parent: CertifiedTraining) -> Study:
+        amounts = {**AMOUNTS[profile], "variant": parent.variant}
+        if profile == "paper" and parent.method == "dense":
+            amounts["images"] = DENSE_IMAGES
+        if parent.validation:
+            amounts |= {"images": parent.validation, "radii": (RADIUS,), "restarts": 1}
+        return study_of("certificates", parent, **amounts)
+
+    parents = certified(profile) + certified_tuning(profile)
+    return [with_stand_in(make, parent) for parent in parents]
+
+
+def make_certificates(run: Study, workspace: Workspace) -> Contents:
+    """Measure the trained network of a run."""
+    parent = workspace.record_of(run.parent, trained.holds_network)
+    return study.contents(run, parent, certificates)
+
+
 EXPERIMENTS = (
     training("cifar10_start_tuning", on_validation, keep_nothing),
     training("cifar10_start", on_test, keep_one),
+    training("certified_tuning", certified_tuning, keep_nothing),
+    training("certified", certified, keep_nothing),
+    Experiment(
+        "certificates",
+        all_certificates,
+        make_certificates,
+        numbers=study.numbers,
+        keeps=keep_all,
+        parents=("certified", "certified_tuning"),
+    ),
 )

@@ -1,4 +1,4 @@
-"""Training from links that start within receptive fields."""
+"""Training from links that start within receptive fields, and training that can be certified."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -6,9 +6,10 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from lib import data
+from lib import data, train
 from lib.layers import initial_values
 from lib.papers.shared.sparse_training import SparseTraining
+from lib.robustness.defences import Certified
 from lib.runs.experiment import Workspace
 from lib.support import local_support
 from lib.topology.nulls import shuffle_inputs
@@ -82,3 +83,30 @@ class StartTraining(SparseTraining):
                 )
             grids.append((n // (height * width), height, width))
         return grids
+
+
+@dataclass(frozen=True)
+class CertifiedTraining(SparseTraining):
+    """Training of a network whose answers can be proved within a radius, see
+    :class:`lib.robustness.defences.Certified`.
+
+    Args:
+        certified_radius: in L-infinity; 0: plain training.
+        kappa, plain_epochs, growing_epochs: of the objective.
+    """
+
+    certified_radius: float = 0.0
+    kappa: float = 0.5
+    plain_epochs: int = 0
+    growing_epochs: int = 1
+
+    def check(self) -> None:
+        """Refuse what is out of range. Raises ValueError."""
+        super().check()
+        self.objectives()
+
+    def objectives(self) -> dict[str, train.Objective]:
+        """What the steps lower."""
+        schedule = self.kappa, self.plain_epochs, self.growing_epochs
+        objective = Certified(self.certified_radius, *schedule)
+        return {"objective": objective} if self.certified_radius > 0 else {}

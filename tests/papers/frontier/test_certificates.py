@@ -1,0 +1,101 @@
+"""Certified training: what its runs change, which epochs have which radius, what is measured."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from lib.models import count_links
+from lib.names import PROFILES
+from lib.papers.frontier import experiments
+from lib.papers.frontier.certificates import certificates
+from lib.papers.frontier.training import CertifiedTraining
+from lib.papers.shared import trained
+from lib.robustness.certified import is_certified
+from lib.robustness.defences import Certified
+
+SMALL = experiments.certified("smoke")
+TRIED = {"kappa", "certified_radius", "plain_epochs", "growing_epochs"}
+
+
+def run_of(profile, method, variant):
+    (found,) = (
+        run
+        for run in experiments.certified(profile)
+        if (run.method, run.variant, run.seed) == (method, variant, 0)
+    )
+    return found
+
+
+def differences(run, other):
+    names = [field.name for field in dataclasses.fields(CertifiedTraining)]
+    return {name for name in names if getattr(run, name) != getattr(other, name)} - {"stand_in"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_trainings_differ_in_their_objective_alone(profile):
+    for method in experiments.CERTIFIED_SEEDS[profile]:
+        plain, certified = (run_of(profile, method, v) for v in experiments.TRAININGS)
+        assert {"variant", "certified_radius"} <= differences(plain, certified)
+        assert differences(plain, certified) <= {"variant", *TRIED}
+        assert plain.objectives() == {}
+        objective = certified.objectives()["objective"]
+        assert objective.at_epoch(certified.epochs).radius == certified.certified_radius > 0
+
+
+def test_methods_differ_in_their_links_and_in_what_was_chosen_for_them():
+    of_rule = {"method", "drop", "grow", "decay"}
+    first, *others = (run_of("paper", m, "certified") for m in experiments.CERTIFIED_SEEDS["paper"])
+    for other in others:
+        assert differences(first, other) <= of_rule | TRIED | {"hidden", "density"}
+
+
+def test_small_dense_network_has_at_most_as_many_links_as_the_sparse_ones():
+    links = {}
+    for method in ("rigl", "dense_small"):
+        run = run_of("paper", method, "certified")
+        links[method] = count_links(run.model((784, *run.hidden, 10)))
+    assert 0.98 * links["rigl"] < links["dense_small"] <= links["rigl"]
+
+
+def test_every_method_is_tuned_by_the_same_grid_on_validation_images():
+    grids = {}
+    for run in experiments.certified_tuning("paper"):
+        assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
+        grids.setdefault(run.method, []).append((run.kappa, run.certified_radius, run.epochs))
+    assert grids.keys() == experiments.CERTIFIED_SEEDS["paper"].keys()
+    assert len(grids["rigl"]) == 6 and all(grid == grids["rigl"] for grid in grids.values())
+
+
+def test_schedule_is_that_of_the_run():
+    run = dataclasses.replace(
+        SMALL[0], certified_radius=0.2, kappa=0.25, plain_epochs=3, growing_epochs=7
+    )
+    assert run.objectives() == {"objective": Certified(0.2, 0.25, 3, 7)}
+    with pytest.raises(ValueError, match="kappa = 2.0 is out of range"):
+        dataclasses.replace(run, kappa=2.0).check()
+
+
+def test_study_says_what_is_certified_and_what_pgd_leaves(store):
+    (parent,) = (run for run in SMALL if (run.method, run.variant) == ("rigl", "certified"))
+    record = store.run(dataclasses.replace(parent, epochs=12, growing_epochs=3))
+    study = experiments.study_of(
+        "certificates", record.config, images=150, steps=10, radii=(0.0, 0.02, 0.3)
+    )
+    table, arrays = certificates(study, record)
+    value = table.set_index(["measure", "radius"])["value"]
+    assert value["clean", 0.0] == value["certified", 0.0] == value["pgd", 0.0] > 0.3
+    assert 0 < value["certified", 0.02] <= value["pgd", 0.02] <= value["clean", 0.0]
+    assert value["certified", 0.3] == 0 and (value["broken"] == 0).all()
+    model, (x, y) = trained.network(record), experiments.study.images(study)
+    right = model(x).argmax(1) == y
+    assert torch.equal(torch.from_numpy(arrays["clean"]), right)
+    desired = is_certified(model.double(), x.double(), y, radius=0.02)
+    assert torch.equal(torch.from_numpy(arrays["certified 0.02"]), desired)
+
+
+def test_links_move_while_the_radius_grows(store):
+    (run,) = (run for run in SMALL if (run.method, run.variant) == ("rigl", "certified"))
+    history = store.run(run).metrics
+    assert (history["replaced"].iloc[:-1] > 0).all()
+    assert history["links"].nunique() == 1
