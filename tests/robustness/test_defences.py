@@ -235,3 +235,27 @@ def test_worst_logits_of_an_affine_model_are_those_of_the_worst_corner(generator
 def test_certified_refuses_what_is_out_of_range(changes, words):
     with pytest.raises(ValueError, match=words):
         Certified(**({"radius": 0.1} | changes))
+
+
+def test_growth_in_certified_training_follows_centers_and_examples():
+    """Not the radii: where there is no link, |w| has no gradient."""
+    model = mlp((4, 5, 3), density=0.5, activation="relu", dropout=0.0, seed=1)
+    x, y = torch.rand(30, 4, generator=torch.Generator().manual_seed(2)), torch.arange(30) % 3
+    objective, draw = Certified(0.1, kappa=0.25), torch.Generator().manual_seed(3)
+    seen = train.collect(model, x, y, 8, 1, draw, objective=objective)["linear1"]
+    actual = seen["grad_y"] @ seen["x"].t()
+    index = torch.randint(30, (8,), generator=draw.manual_seed(3))
+    x, y = x[index], y[index]
+    first, last = model.linear1, model.linear2
+    weight, bias = first.to_dense().detach().requires_grad_(), first.bias
+    logits = F.linear(F.linear(x, weight, bias).relu(), last.to_dense(), last.bias)
+    lower, upper = (x - 0.1).clamp(min=0), (x + 0.1).clamp(max=1)
+    center = F.linear((lower + upper) / 2, weight, bias)
+    spread = F.linear((upper - lower) / 2, weight.detach().abs())
+    low, high = (center - spread).relu(), (center + spread).relu()
+    apart = last.to_dense()[y][:, None] - last.to_dense()  # (B, K, n)
+    least = ((low + high)[:, None] * apart - (high - low)[:, None] * apart.abs()).sum(2) / 2
+    least = least + last.bias[y][:, None] - last.bias
+    loss = 0.25 * F.cross_entropy(logits, y) + 0.75 * F.cross_entropy(-least, y)
+    (desired,) = torch.autograd.grad(loss, weight)
+    torch.testing.assert_close(actual, desired)
