@@ -78,9 +78,9 @@ def test_schedule_is_that_of_the_run():
 
 def test_study_says_what_is_certified_and_what_pgd_leaves(store):
     (parent,) = (run for run in SMALL if (run.method, run.variant) == ("rigl", "certified"))
-    record = store.run(dataclasses.replace(parent, epochs=12, growing_epochs=3))
+    record = store.run(dataclasses.replace(parent, epochs=8, growing_epochs=3))
     study = experiments.study_of(
-        "certificates", record.config, images=150, steps=10, radii=(0.0, 0.02, 0.3)
+        "certificates", record.config, images=60, steps=5, radii=(0.0, 0.02, 0.3)
     )
     table, arrays = certificates(study, record)
     value = table.set_index(["measure", "radius"])["value"]
