@@ -112,12 +112,13 @@ def srelu_interval(lower: Tensor, upper: Tensor, pieces: Tensor) -> Interval:
     Returns: two of (B, n) float.
     """
     t_left, _, width, _ = pieces
-    values = [kernels.srelu(lower, pieces), kernels.srelu(upper, pieces)]
-    for threshold in (t_left, t_left + width.abs()):
-        nearest = threshold.expand_as(lower).clamp(lower, upper)  # one of the ends if outside
-        values.append(kernels.srelu(nearest, pieces))
-    images = torch.stack(values)
-    return images.amin(0), images.amax(0)
+    at_lower, at_upper = kernels.srelu(lower, pieces), kernels.srelu(upper, pieces)
+    lowest, highest = torch.minimum(at_lower, at_upper), torch.maximum(at_lower, at_upper)
+    for threshold in (t_left, t_left + width.abs()):  # where f(x) = x
+        is_inside = (lower < threshold) & (threshold < upper)
+        value = torch.where(is_inside, threshold, at_lower)
+        lowest, highest = torch.minimum(lowest, value), torch.maximum(highest, value)
+    return lowest, highest
 
 
 def _propagated(
