@@ -18,6 +18,7 @@ Departs: units need not be monotonic. Sums are rounded: a bound holds up to the 
 network's own dtype.
 """
 
+import functools
 from collections.abc import Iterable
 
 import torch
@@ -27,6 +28,7 @@ from torch.nn import functional as F
 from .. import kernels, layers
 from ..activations import as_srelu
 from ..layers import SparseLinear, Standardise
+from ..support import Support, make_support
 from .attacks.setting import BATCH, UNIT, Bounds, check_examples, check_settings
 
 LINEAR = (SparseLinear, layers.Linear, nn.Linear)
@@ -80,10 +82,14 @@ def margins(
     center, spread = _propagated(before, x, radius, box)
     z = last(center)  # (B, K)
     weight = last.to_dense() if type(last) is SparseLinear else last.weight
-    apart = (weight[:, None] - weight).abs()  # (K, K, n)
-    lost = F.linear(spread, apart.flatten(0, 1)).unflatten(1, apart.shape[:2])  # (B, K, K)
+    apart = (weight[:, None] - weight).abs().flatten(0, 1)  # (K K, n), of all pairs of classes
+    if type(last) is SparseLinear:  # a dense product would add in an order that threads change
+        pairs = _all_links(*apart.shape, device=apart.device)
+        lost = kernels.chain(spread, [kernels.Layer(pairs, apart.flatten())])
+    else:
+        lost = F.linear(spread, apart)
     rows = torch.arange(len(y), device=y.device)
-    return z.gather(1, y[:, None]) - z - lost[rows, y]
+    return z.gather(1, y[:, None]) - z - lost.unflatten(1, (len(weight), -1))[rows, y]
 
 
 @torch.no_grad()
@@ -119,6 +125,14 @@ def srelu_interval(lower: Tensor, upper: Tensor, pieces: Tensor) -> Interval:
         value = torch.where(is_inside, threshold, at_lower)
         lowest, highest = torch.minimum(lowest, value), torch.maximum(highest, value)
     return lowest, highest
+
+
+@functools.lru_cache(maxsize=4)
+def _all_links(n_out: int, n_in: int, *, device: torch.device) -> Support:
+    """The support of a layer with every link."""
+    rows = torch.arange(n_out, device=device).repeat_interleave(n_in)
+    cols = torch.arange(n_in, device=device).repeat(n_out)
+    return make_support(rows, cols, n_in, n_out)
 
 
 def _propagated(

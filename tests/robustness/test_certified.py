@@ -8,7 +8,7 @@ from scipy.optimize import linprog
 from torch import nn
 from torch.nn import functional as F
 
-from lib import kernels
+from lib import compiled, kernels
 from lib.activations import AllReLU, SReLU
 from lib.layers import SparseLinear
 from lib.models import mlp
@@ -206,6 +206,17 @@ def test_gradients_are_finite_differences(activation, generator):
         parameter.data = start
         slope = (values[0] - values[1]) / 2e-6
         assert (gradient * direction).sum().item() == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
+def test_bits_do_not_depend_on_threads(generator):
+    model = mlp((30, 300, 300, 10), density=0.1, activation="relu", dropout=0.0, seed=1)
+    x, y = torch.rand(256, 30, generator=generator), torch.arange(256) % 10
+    gradients = []
+    for threads in (1, 2):
+        with compiled.on_threads(threads):
+            loss = F.cross_entropy(-margins(model, x, y, 0.1), y)
+            gradients.append(torch.autograd.grad(loss, list(model.parameters())))
+    assert all(map(torch.equal, *gradients))
 
 
 def test_dropout_is_the_identity_and_pixels_stay_in_their_box(generator):
