@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from .. import kernels, layers
 from ..activations import as_srelu
 from ..layers import SparseLinear, Standardise
+from ..models import MLP
 from ..support import Support, make_support
 from .attacks.setting import BATCH, UNIT, Bounds, check_examples, check_settings
 
@@ -45,15 +46,17 @@ def bounds(model: nn.Sequential, x: Tensor, radius: float, *, box: Bounds = UNIT
     Source: [Gowal2018], Section 3.
 
     Args:
-        model: modules after each other: :class:`~lib.layers.Standardise`, linear layers, sparse or
-            dense, ReLU, leaky ReLU, All-ReLU, SReLU, and dropout, which is the identity here.
+        model: an ``nn.Sequential`` or :class:`~lib.models.MLP` of
+            :class:`~lib.layers.Standardise`, linear layers, sparse or dense, ReLU, leaky ReLU,
+            All-ReLU, SReLU, and dropout, which is the identity here.
         x: (B, features...) float, inside the box.
         radius: r, in L-infinity, in the unit of x.
         box: lowest and highest value of a pixel.
     Returns: two of (B, n_out) float; gradients flow to x and to the parameters.
-    Raises: ValueError if another module is in the model, named, or a value is out of range.
+    Raises: ValueError if the model is of another class, if another module is in it, named, or if a
+        value is out of range.
     """
-    center, spread = _propagated(model.named_children(), x, radius, box)
+    center, spread = _propagated(_modules_of(model), x, radius, box)
     return center - spread, center + spread
 
 
@@ -76,7 +79,7 @@ def margins(
     Returns: (B, K) float, 0 at y.
     Raises: ValueError as :func:`bounds`, or if the last module is not linear.
     """
-    *before, (name, last) = model.named_children()
+    *before, (name, last) = _modules_of(model)
     if type(last) not in LINEAR:
         raise ValueError(f"module {name} is a {type(last).__name__}: the last one must be linear")
     center, spread = _propagated(before, x, radius, box)
@@ -133,6 +136,16 @@ def _all_links(n_out: int, n_in: int, *, device: torch.device) -> Support:
     rows = torch.arange(n_out, device=device).repeat_interleave(n_in)
     cols = torch.arange(n_in, device=device).repeat(n_out)
     return make_support(rows, cols, n_in, n_out)
+
+
+def _modules_of(model: nn.Sequential) -> list[tuple[str, nn.Module]]:
+    """The modules in the order in which they compute, one that is used twice two times."""
+    if type(model) not in (nn.Sequential, MLP):
+        raise ValueError(
+            f"the model is a {type(model).__name__}, whose order of computation is not known: give"
+            " an nn.Sequential or an MLP"
+        )
+    return list(model._modules.items())
 
 
 def _propagated(

@@ -228,6 +228,26 @@ def test_dropout_is_the_identity_and_pixels_stay_in_their_box(generator):
     assert (wider[0] < bounds(model, x, 0.5)[0]).any()
 
 
+def test_a_unit_that_is_used_twice_counts_twice(generator):
+    first, second, last = nn.Linear(3, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+    unit = nn.ReLU()
+    shared = nn.Sequential(first, unit, second, unit, last)
+    twins = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
+    x = torch.rand(5, 3, generator=generator)
+    assert all(map(torch.equal, bounds(shared, x, 0.1), bounds(twins, x, 0.1)))
+    torch.testing.assert_close(bounds(shared, x, 0.0)[0], shared(x))
+
+
+def test_a_model_that_may_compute_otherwise_is_refused():
+    class Squared(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) ** 2
+
+    for model in (Squared(nn.Linear(3, 2)), nn.ModuleList([nn.Linear(3, 2)])):
+        with pytest.raises(ValueError, match="whose order of computation is not known: give"):
+            bounds(model, torch.rand(2, 3), 0.1)
+
+
 def test_other_modules_are_refused_by_name():
     x, y = torch.rand(2, 3), torch.tensor([0, 1])
     with pytest.raises(ValueError, match="module activation1 is a Tanh, for which there are no"):

@@ -96,7 +96,7 @@ def keep_one(record: Record, name: str) -> bool:
 
 PLAIN, CERTIFIED = TRAININGS = ("plain", "certified")
 RADIUS = 0.1  # at which certified networks are compared
-CERTIFIED_SETTINGS: Fields = {  # of all methods, fixed on validation images
+CERTIFIED_SETTINGS: Fields = {  # of all methods; others of unit and rate were tried with RigL
     "activation": "relu",
     "dropout": 0.0,
     "learning_rate": 0.1,
@@ -120,6 +120,7 @@ CERTIFIED_SEEDS = {  # by method
     "paper": {"rigl": 5, "fixed": 5, "dense_small": 5, "dense": 3},
 }
 KAPPAS, TRAINED_RADII = (0.5, 0.25), (0.1, 0.15, 0.2)  # tried on validation images
+CERTIFIED_RATES = (0.05, 0.2)  # tried beside the usual one, at one share and one radius
 CHOSEN: dict[str, Fields] = {}  # by method, filled in from the records of what was tried
 AMOUNTS: dict[str, Fields] = {  # of certificates
     "smoke": {"images": 100, "steps": 5, "radii": (0.0, 0.1, 0.3)},
@@ -163,19 +164,25 @@ def certified(profile: str) -> list[CertifiedTraining]:
 
 
 def certified_tuning(profile: str) -> list[CertifiedTraining]:
-    """Every method with every share of the worst logits and every radius of training, on validation
-    images.
+    """Every method with every share of the worst logits and every radius of training, and with
+    other rates, on validation images.
     """
-    tried, validation = list(product(KAPPAS, TRAINED_RADII)), 5000
+    usual = CERTIFIED_SETTINGS["learning_rate"]
+    tried = [(kappa, radius, usual) for kappa, radius in product(KAPPAS, TRAINED_RADII)]
+    tried += [(0.5, 0.15, rate) for rate in CERTIFIED_RATES]
+    validation = 5000
     if profile != "paper":
         profile, tried, validation = "smoke", tried[:1], 200
     runs = []
     for method in CERTIFIED_SEEDS[profile]:
-        for kappa, radius in tried:
+        for kappa, radius, rate in tried:
             variant = f"kappa {kappa:g}, radius {radius:g}"
+            variant += "" if rate == usual else f", rate {rate:g}"
             run = in_certificates("certified_tuning", profile, variant, method)
-            changes = {"kappa": kappa, "certified_radius": radius, "evaluate_test": False}
-            runs.append(run.with_changes({**changes, "validation": validation}))
+            changes = {"kappa": kappa, "certified_radius": radius, "learning_rate": rate}
+            runs.append(
+                run.with_changes({**changes, "evaluate_test": False, "validation": validation})
+            )
     return runs
 
 

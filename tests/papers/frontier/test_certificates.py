@@ -11,11 +11,12 @@ from lib.papers.frontier import experiments
 from lib.papers.frontier.certificates import certificates
 from lib.papers.frontier.training import CertifiedTraining
 from lib.papers.shared import trained
+from lib.robustness import attacks
 from lib.robustness.certified import is_certified
 from lib.robustness.defences import Certified
 
 SMALL = experiments.certified("smoke")
-TRIED = {"kappa", "certified_radius", "plain_epochs", "growing_epochs"}
+TRIED = {"kappa", "certified_radius", "plain_epochs", "growing_epochs", "learning_rate"}
 
 
 def run_of(profile, method, variant):
@@ -62,9 +63,10 @@ def test_every_method_is_tuned_by_the_same_grid_on_validation_images():
     grids = {}
     for run in experiments.certified_tuning("paper"):
         assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
-        grids.setdefault(run.method, []).append((run.kappa, run.certified_radius, run.epochs))
+        tried = run.kappa, run.certified_radius, run.learning_rate
+        grids.setdefault(run.method, []).append((*tried, run.epochs))
     assert grids.keys() == experiments.CERTIFIED_SEEDS["paper"].keys()
-    assert len(grids["rigl"]) == 6 and all(grid == grids["rigl"] for grid in grids.values())
+    assert len(set(grids["rigl"])) == 8 and all(grid == grids["rigl"] for grid in grids.values())
 
 
 def test_schedule_is_that_of_the_run():
@@ -92,6 +94,23 @@ def test_study_says_what_is_certified_and_what_pgd_leaves(store):
     assert torch.equal(torch.from_numpy(arrays["clean"]), right)
     desired = is_certified(model.double(), x.double(), y, radius=0.02)
     assert torch.equal(torch.from_numpy(arrays["certified 0.02"]), desired)
+
+
+def test_pgd_attacks_the_first_images_and_those_without_a_certificate(store, monkeypatch):
+    (parent,) = (run for run in SMALL if (run.method, run.variant) == ("rigl", "certified"))
+    record = store.run(dataclasses.replace(parent, epochs=8, growing_epochs=3))
+    study = experiments.study_of("certificates", record.config, images=60, steps=5, radii=(0.02,))
+    attacked, pgd = [], attacks.pgd
+    monkeypatch.setattr(
+        attacks, "pgd", lambda m, x, *a, **how: attacked.append(x) or pgd(m, x, *a, **how)
+    )
+    monkeypatch.setattr("lib.papers.frontier.certificates.CHECKED", 10)
+    _, arrays = certificates(study, record)
+    certified = torch.from_numpy(arrays["certified 0.02"])
+    x, _ = experiments.study.images(study)
+    assert 0 < certified[10:].sum() < 50
+    assert torch.equal(attacked[0], torch.cat([x[:10], x[10:][~certified[10:]]]))
+    assert arrays["pgd 0.02"][10:][certified[10:]].all()
 
 
 def test_links_move_while_the_radius_grows(store):
