@@ -580,6 +580,8 @@ def test_finding_13():
     by_seed = scaled.groupby(["null_model", "dataset", "method", "seed"])["value"].mean()
     percent = 100 * by_seed.sort_index()
     text.says("All have {:.0f} % of the links", 1)
+    images = {record.config.images for record in papers.STORE.of("null_ladder", "paper")}
+    text.says("We count {:,} test images", *images)
     for dataset in (MN, FM):
         for name in ("as trained", "signs alone", "shuffled within signs", "links switched"):
             of_set = percent[name, dataset, "set"]

@@ -104,7 +104,7 @@ class Failures(list):
 @each
 def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkeypatch):
     """And the records are those of the experiments that the notebook is known to read. Pictures are
-    not compared, so none is drawn here: the test above draws them all.
+    not compared, so none is drawn here; the test above draws those of the profile smoke.
     """
     for name, value in COMPARING.items():
         monkeypatch.setenv(name, value)

@@ -90,7 +90,7 @@ def _says_what_null_models_keep(text):
     without = ["shuffled within inputs", "shuffled within outputs", "shuffled"]
     without += ["links switched", "new links"]
     assert left[["accuracy", "accuracy, scaled"]].loc[without].max(axis=None) < 13
-    text.says("no network has more than 13 %")
+    text.says("no method has more than 13 % in the mean")
     equal, misplaced = scaled["signs alone"], scaled["shuffled within signs"]
     assert (equal > misplaced).all()
     words = (

@@ -42,7 +42,9 @@ def test_seeds_and_grids_are_those_that_the_text_names():
     assert seeds == {"rigl": 5, "fixed": 5, "dense_small": 5, "dense": 3}
     text.says("Five seeds of each sparse network and three of the dense one are planned")
     assert (len(experiments.KAPPAS), len(experiments.TRAINED_RADII)) == (2, 3)
-    text.says("trained with two shares of the worst logits and three radii")
+    text.says("trained with two shares of the worst logits and three radii, and at one of these")
+    assert len(experiments.CERTIFIED_RATES) == 2
+    text.says("settings with two more learning rates")
     assert {study.parent.kappa for study in ON_TEST} == {0.5}
     text.says("lowers half of it, and half of that of the worst logits")
 

@@ -27,7 +27,7 @@ CHANGES = {
     "flip signs": perturb.flip_signs,
 }
 SHUFFLED = partial(perturb.shuffle_weights, fraction=1)
-NULL_MODELS: dict[str, Callable[..., nn.Module]] = {  # from what keeps most to what keeps least
+NULL_MODELS: dict[str, Callable[..., nn.Module]] = {  # first those that keep signs on their links
     "as trained": lambda model, generator: model,
     "shuffled within signs and inputs": partial(SHUFFLED, within="sign and inputs"),
     "shuffled within signs": partial(SHUFFLED, within="sign"),
@@ -79,7 +79,7 @@ def weight_shuffling(study: Study, parent: Record) -> Table:
 
 
 def null_ladder(study: Study, parent: Record) -> Table:
-    """Accuracy of null models of a sparse network, from what keeps most to what keeps least.
+    """Accuracy of null models of a sparse network, as trained and under attack.
 
     Biases, activations and the output layer stay as trained in all of them. A null model may fail
     only because its layers have become too weak. So its sparse layers are also scaled, all by one
