@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -122,6 +123,17 @@ def test_degree_sequences_without_strong_evidence_are_counted():
     evolved = ends[~ends["method"].isin(["fixed", "set_random_removal"])]
     assert not evolved["strong"].any()
     assert f"None of {len(evolved)} degree sequences" in README
+
+
+def test_starts_reach_on_cifar10_what_the_readme_says():
+    reached = {}
+    for record in records("cifar10_start"):
+        if record.config.method == "rigl":
+            last = 100 * record.metrics["test_accuracy"].iloc[-1]
+            reached.setdefault(record.config.variant, []).append(last)
+    near, anywhere = (np.mean(reached[start]) for start in ("local start", "random start"))
+    words = "RigL reaches {:.1f} % on CIFAR-10 if links begin near their neuron, and {:.1f} % if"
+    assert words.format(near, anywhere) in README
 
 
 def test_attacked_images_are_classified_as_often_as_the_readme_says():

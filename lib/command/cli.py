@@ -503,11 +503,11 @@ def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
 def show_recipe(name: str | None) -> None:
     """Show the recipe NAME: settings, accuracy by epoch, result, and what makes it again.
 
-    Without NAME, the names of all.
+    Without NAME, a line for each.
     """
     from lib.papers.frontier import recipes
 
-    print("\n".join(recipes.RECIPES) if name is None else recipes.card(name))
+    print(recipes.names() if name is None else recipes.card(name))
 
 
 @commands.command("claims", short_help="What the papers claim, and what we found.")

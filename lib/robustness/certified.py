@@ -30,7 +30,14 @@ from ..activations import as_srelu
 from ..layers import SparseLinear, Standardise
 from ..models import MLP
 from ..support import Support, make_support
-from .attacks.setting import BATCH, UNIT, Bounds, check_examples, check_settings
+from .attacks.setting import (
+    BATCH,
+    UNIT,
+    Bounds,
+    check_classes,
+    check_examples,
+    check_settings,
+)
 
 LINEAR = (SparseLinear, layers.Linear, nn.Linear)
 DROPOUT = (layers.Dropout, nn.Dropout)
@@ -48,7 +55,7 @@ def bounds(model: nn.Sequential, x: Tensor, radius: float, *, box: Bounds = UNIT
     Args:
         model: an ``nn.Sequential`` or :class:`~lib.models.MLP` of
             :class:`~lib.layers.Standardise`, linear layers, sparse or dense, ReLU, leaky ReLU,
-            All-ReLU, SReLU, and dropout, which is the identity here.
+            All-ReLU, SReLU, and dropout, which is the identity here; flattening may be the first.
         x: (B, features...) float, inside the box.
         radius: r, in L-infinity, in the unit of x.
         box: lowest and highest value of a pixel.
@@ -77,11 +84,13 @@ def margins(
         model, x, radius, box: as in :func:`bounds`; the last module is linear.
         y: (B,) int64, classes.
     Returns: (B, K) float, 0 at y.
-    Raises: ValueError as :func:`bounds`, or if the last module is not linear.
+    Raises: ValueError as :func:`bounds`, if the last module is not linear, or if y is not one class
+        for each example.
     """
     *before, (name, last) = _modules_of(model)
     if type(last) not in LINEAR:
         raise ValueError(f"module {name} is a {type(last).__name__}: the last one must be linear")
+    check_classes(x, y, last.out_features)
     center, spread = _propagated(before, x, radius, box)
     z = last(center)  # (B, K)
     weight = last.to_dense() if type(last) is SparseLinear else last.weight
@@ -157,7 +166,9 @@ def _propagated(
     flat = x.flatten(1)
     lower, upper = (flat - radius).clamp(min=box[0]), (flat + radius).clamp(max=box[1])
     center, spread = _middle(lower, upper)
-    for name, module in modules:
+    for i, (name, module) in enumerate(modules):
+        if i == 0 and type(module) is nn.Flatten:
+            continue
         if type(module) is Standardise:
             center, spread = module(center), spread / module.std
         elif type(module) is SparseLinear:
@@ -172,7 +183,8 @@ def _propagated(
         elif type(module) not in DROPOUT:
             raise ValueError(
                 f"module {name} is a {type(module).__name__}, for which there are no bounds: give"
-                " linear layers, ReLU, leaky ReLU, All-ReLU, SReLU and dropout"
+                " Standardise, linear layers, ReLU, leaky ReLU, All-ReLU, SReLU and dropout, after"
+                " Flatten or not"
             )
     return center, spread
 

@@ -238,6 +238,22 @@ def test_a_unit_that_is_used_twice_counts_twice(generator):
     torch.testing.assert_close(bounds(shared, x, 0.0)[0], shared(x))
 
 
+def test_images_may_be_flattened_first(generator):
+    model, x = network(), torch.rand(2, 1, 3, generator=generator)
+    flattening = nn.Sequential(nn.Flatten(), *model)
+    desired = bounds(nn.Sequential(*model), x, 0.1)
+    assert all(map(torch.equal, bounds(flattening, x, 0.1), desired))
+
+
+def test_classes_are_one_for_each_example():
+    x = torch.rand(2, 3)
+    for y in (torch.tensor([0]), torch.tensor([0.0, 1.0])):
+        with pytest.raises(ValueError, match="give an integer class for each of the 2 examples"):
+            margins(network(), x, y, 0.1)
+    with pytest.raises(ValueError, match="y has 0 to 3: give 0 to 2"):
+        margins(network(), x, torch.tensor([0, 3]), 0.1)
+
+
 def test_a_model_that_may_compute_otherwise_is_refused():
     class Squared(nn.Sequential):
         def forward(self, x):

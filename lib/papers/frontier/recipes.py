@@ -54,6 +54,15 @@ def command(name: str, profile: str = "paper") -> str:
     return f"python -m lib run {recipe.experiment} --profile {profile} {chosen}"
 
 
+def names() -> str:
+    """A line for each recipe: its name, method, start and data set."""
+    lines = []
+    for name, recipe in RECIPES.items():
+        where = dataset_name(runs_of(name)[0].dataset)
+        lines.append(f"{name}: {recipe.method}, {recipe.variant}, on {where}")
+    return "\n".join(lines)
+
+
 def card(name: str, profile: str = "paper") -> str:
     """A recipe as text: data set, settings, accuracy by epoch, result with its 95 % interval, time,
     and what makes it again.

@@ -135,11 +135,14 @@ def _check_start(start: Tensor | None, x: Tensor, bounds: Bounds) -> None:
     check_examples(start, bounds)
 
 
-def _check_classes(x: Tensor, y: Tensor) -> None:
+def check_classes(x: Tensor, y: Tensor, n_classes: int) -> None:
+    """Raise ValueError unless y holds one of the classes for each example."""
     require_tensor(y, "y")
     if y.dtype not in CLASSES or y.shape != x.shape[:1]:
         advice = f"give an integer class for each of the {len(x)} examples"
         raise ValueError(f"y is {y.dtype} of shape {tuple(y.shape)}: {advice}")
+    if not 0 <= y.min() <= y.max() < n_classes:
+        raise ValueError(f"y has {y.min()} to {y.max()}: give 0 to {n_classes - 1}")
 
 
 # --------------------------------------------------------------------------- model and examples
@@ -164,14 +167,12 @@ def _of_flat(model: nn.Module, x: Tensor) -> nn.Sequential:
 def _check_model(of_flat: nn.Sequential, x: Tensor, y: Tensor, loss: str = "ce") -> None:
     if any(module.training for module in of_flat[1].modules()):
         raise ValueError("training mode: call model.eval() first")
-    _check_classes(x, y)
     with torch.no_grad():
         n_classes = of_flat(x[:1].detach().flatten(1)).shape[1]
     if n_classes < 2 or (loss == "dlr" and n_classes < 3):
         advice = "give another loss, or a model with more logits"
         raise ValueError(f"loss {loss!r} of {n_classes} logits is undefined: {advice}")
-    if not 0 <= y.min() <= y.max() < n_classes:
-        raise ValueError(f"y has {y.min()} to {y.max()}: give 0 to {n_classes - 1}")
+    check_classes(x, y, n_classes)
 
 
 def is_wrong(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ def test_recipe_has_five_seeds_on_all_training_images(name):
 
 
 def test_card_of_what_was_not_run_says_so():
+    assert recipes.names().startswith(f"{NAME}: rigl, local start, on CIFAR-10")
     text = recipes.card(NAME)
     assert "result    not run" in text
     assert "CIFAR-10" in text and "learning_rate 0.1" in text and "reaches (2, 2, 3)" in text
