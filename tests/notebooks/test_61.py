@@ -12,6 +12,7 @@ from tests.prose import Prose
 NAME = "61_robust_at_one_percent"
 STUDIES = papers.EXPERIMENTS["certificates"].runs("paper")
 ON_TEST = [study for study in STUDIES if study.parent.experiment == "certified"]
+GRID = {run.variant for run in papers.EXPERIMENTS["certified_tuning"].runs("paper")}
 TUNED = [study for study in STUDIES if study.parent.experiment == "certified_tuning"]
 
 
@@ -34,7 +35,27 @@ def test_numbers_of_the_text_follow():
     text.says("[Gowal2018] proves {:.2f} % of the test images", 100 - error)
     hours = planned.planned().query("item == '11'")["core_hours"].sum()
     text.says("(some {:.0f} core-hours)", hours)
+    says_what_was_certified(text)
     assert not text.uncovered()
+
+
+def says_what_was_certified(text):
+    found = {}
+    for record in papers.obtain("certificates", "paper"):
+        values = 100 * record.metrics.set_index("measure")["value"]
+        found.setdefault(record.config.method, []).append(values)
+    best = {method: max(of, key=lambda v: v["certified"]) for method, of in found.items()}
+    rigl, fixed, small = (best[method] for method in ("rigl", "fixed", "dense_small"))
+    words = "at a radius of {:g}, RigL certifies {:.1f} % and fixed links {:.1f} % (one seed)"
+    text.says(words, experiments.RADIUS, rigl["certified"], fixed["certified"])
+    words = "certifies {:.1f} % at the best of {} settings"
+    text.says(words, small["certified"], len(found["dense_small"]))
+    gap = rigl["certified"] - fixed["certified"]
+    text.says("It certifies {:.1f} points more than fixed links", gap)
+    gap = rigl["certified"] - small["certified"]
+    text.says("It certifies {:.1f} points more than the small dense network", gap)
+    words = "It is also ahead on unchanged images, with {:.1f} % to {:.1f} %"
+    text.says(words, rigl["clean"], small["clean"])
 
 
 def test_seeds_and_grids_are_those_that_the_text_names():
@@ -45,15 +66,18 @@ def test_seeds_and_grids_are_those_that_the_text_names():
     text.says("trained with two shares of the worst logits and three radii, and at one of these")
     assert len(experiments.CERTIFIED_RATES) == 2
     text.says("settings with two more learning rates")
-    assert {study.parent.kappa for study in ON_TEST} == {0.5}
-    text.says("lowers half of it, and half of that of the worst logits")
+    assert experiments.KAPPAS == (1 / 2, 1 / 4)
+    text.says("lowers one half or one quarter of it, and for the rest that of the worst logits")
 
 
 def test_text_says_what_is_not_run_while_that_is_so():
     text = Prose(NAME).text
-    assert papers.obtain("certificates", "paper") == []
-    assert "Nothing yet: the networks are not trained." in text
-    assert text.count("Not run yet.") == 4
+    records = papers.obtain("certificates", "paper")
+    assert {record.config.parent.experiment for record in records} == {"certified_tuning"}
+    assert "Test images were not read yet." in text and text.count("Not run yet.") == 3
+    n = pd.Series([record.config.method for record in records]).value_counts()
+    assert n.to_dict() == {"rigl": 1, "fixed": 1, "dense_small": len(GRID)}
+    assert "The other settings of RigL and of fixed links are not run yet" in text
 
 
 def test_settings_chosen_are_the_best_of_those_tried():
@@ -63,9 +87,11 @@ def test_settings_chosen_are_the_best_of_those_tried():
         run, table = record.config.parent, record.metrics
         if run.experiment == "certified_tuning":
             value = table.loc[table["measure"] == "certified", "value"].item()
-            found.setdefault(run.method, {})[run.kappa, run.certified_radius] = value
+            setting = run.kappa, run.certified_radius, run.learning_rate
+            found.setdefault(run.method, {})[setting] = value
     for method, values in found.items():
-        if len(values) == len(experiments.KAPPAS) * len(experiments.TRAINED_RADII):
-            kappa, radius = max(values, key=values.get)
-            chosen = {"kappa": kappa, "certified_radius": radius}
-            assert experiments.CHOSEN[method] == chosen, method
+        if len(values) == len(GRID):
+            kappa, radius, rate = max(values, key=values.get)
+            chosen = experiments.in_certificates("certified", "paper", "certified", method)
+            settings = chosen.kappa, chosen.certified_radius, chosen.learning_rate
+            assert settings == (kappa, radius, rate), method
