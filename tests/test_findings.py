@@ -24,6 +24,7 @@ from tests.notebooks import test_31 as released
 from tests.notebooks import test_32 as sparse
 from tests.notebooks import test_40 as pruning
 from tests.notebooks import test_51 as splash
+from tests.notebooks import test_60 as starts
 from tests.notebooks.summaries import ends, with_both_decays
 from tests.prose import Section, sections
 
@@ -35,7 +36,7 @@ NAMES = {
     **{"rsmas": "corals", "citrus_leaves": "citrus leaves", "rps28": "hands"},
     **{"eye_fundus": "eyes", "lenet5": "LeNet-5", "sparse_mlp": "SET-MLP"},
 }
-OTHERS = ("Findings", "How to read", "Thirteen findings", "Which claims", "Accuracy", "Limits")
+OTHERS = ("Findings", "How to read", "Fourteen findings", "Which claims", "Accuracy", "Limits")
 
 
 def named(name):
@@ -597,6 +598,20 @@ def test_finding_13():
     assert not text.uncovered()
 
 
+def test_finding_14():
+    text, reached = finding(14), starts.on_test_images()
+    (run, *_) = starts.RUNS
+    assert (run.hidden, run.density, run.epochs) == ((3072,) * 3, 0.01, 100)
+    text.says("three hidden layers of 3,072 neurons, and keep 1 % of the links there")
+    text.says("after 100 epochs")
+    says_difference(text, starts.LOCAL, "cifar10", reached[starts.LOCAL], 1)
+    for start in ("random start", "places shuffled"):
+        (value,) = reached[start].dropna()
+        says_row(text, start, "CIFAR-10", f"{value:.1f}", "–", 1)
+        assert reached[starts.LOCAL].min() > value
+    assert not text.uncovered()
+
+
 # ------------------------------------------------------------------------------ the other sections
 
 
@@ -604,7 +619,7 @@ def test_page_has_these_sections_alone():
     """So that no section is left without a check."""
     titles = [title for title, _ in sections(PAGE)]
     findings = [title for title in titles if re.match(r"\d", title)]
-    assert [int(title.split(".")[0]) for title in findings] == list(range(1, 14))
+    assert [int(title.split(".")[0]) for title in findings] == list(range(1, 15))
     others = [title for title in titles if title not in findings]
     for title, begins in zip(others, OTHERS, strict=True):
         assert title.startswith(begins)
