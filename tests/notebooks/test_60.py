@@ -104,9 +104,9 @@ def test_numbers_of_the_text_follow():
     within = (ends["places shuffled"] - ends["random start"]).abs().max()
     text.says("The control stays within {:.1f} points of the random start", within)
     assert ahead.min() > 3 * within
-    text.says("ends with 1 % of the links, begins with half of them")
+    words = "ends with 1 % of the links, begins with half of them, and reaches {:.2f} %"
+    text.says(words, others.max())
     assert others.idxmax().startswith("CHTss")
-    text.says("begins with half of them, and reaches {:.2f} %", others.max())
     text.says("A dense one reaches {:.2f} %", others["dense"])
     below = others[others < others["dense"]]
     assert set(below.index) == {"CHT", "SET"}
