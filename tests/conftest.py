@@ -19,12 +19,6 @@ hypothesis.settings.load_profile("repository")
 gc.set_threshold(200_000, 50, 50)
 
 
-def pytest_collection_modifyitems(items):
-    """What takes long comes first, so that no process waits for another's last test."""
-    long = {"wheel", "notebook", "faults"}
-    items.sort(key=lambda item: not any(mark.name in long for mark in item.iter_markers()))
-
-
 def pytest_collection_finish():
     """Garbage is not looked for among what has been imported: that takes a second each time."""
     gc.collect()
