@@ -1,6 +1,6 @@
 """Every verdict by other means: value, interval and direction of each claim from the stored lines.
 
-The rule of a claim is written here anew, from the words of data/reference/claims.csv and
+The rule of a claim is written here anew, from the words of its claims.csv and of
 docs/VERDICTS.md, on plain JSON and CSV with numpy, pandas and scipy. Of the library nothing is used
 but its verdicts, which are compared, its reader of packed arrays, and the draw of random links,
 which is what S06 speaks of.
@@ -22,11 +22,13 @@ import scipy.stats
 import torch
 
 from lib.command import judged
-from lib.paths import REFERENCE, RESULTS
+from lib.paths import LIBRARY, REFERENCE, RESULTS
 from lib.runs.records import read_arrays
 from lib.support import erdos_renyi_density, random_support
 
-CLAIMS = pd.read_csv(REFERENCE / "claims.csv", dtype=str, keep_default_na=False).set_index("id")
+TABLES = REFERENCE / "claims.csv", LIBRARY / "papers" / "frontier" / "claims.csv"
+CLAIMS = pd.concat(pd.read_csv(path, dtype=str, keep_default_na=False) for path in TABLES)
+CLAIMS = CLAIMS.set_index("id")
 TAKEN = {  # what is not recomputed, and why
     "S03": "the laws that were fitted to each layer: their fits alone are hundreds of lines",
     "S06": "the draws: they are the library's own random links",
@@ -1227,6 +1229,81 @@ def p04() -> Found:
         found.append(mean(by_cell.groupby("seed").mean(), members=2))
     assert len(attack_gains()[["dataset", "network"]].drop_duplicates()) < len(CELLS)
     return unbounded(smallest(found))
+
+
+# ----------------------------------------------------------------------------- our own questions
+
+
+def ends(experiment: str, **fields: Any) -> dict[int, float]:
+    """Test accuracy after training, percent, by seed."""
+    runs = by_seed(stored(experiment, **fields))
+    return {seed: 100 * run.facts["final"]["test_accuracy"] for seed, run in runs.items()}
+
+
+def differences(first: dict[int, float], second: dict[int, float]) -> list[float]:
+    """Paired by seed."""
+    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+
+
+@oracle
+def f01() -> Found:
+    """RigL on MNIST: the lower of two recipes, whose intervals hold together."""
+    recipes = "labels softened", "what helps, together"
+    at = {"dataset": "mnist", "method": "rigl"}
+    found = [ends("accuracy_by_recipe", variant=name, **at) for name in recipes]
+    return smallest([mean(values.values(), members=2) for values in found])
+
+
+@oracle
+def f02() -> Found:
+    """RigL on Fashion-MNIST."""
+    at = {"dataset": "fashion_mnist", "method": "rigl", "variant": "sharpness-aware"}
+    return mean(ends("accuracy_by_recipe", **at).values())
+
+
+@oracle
+def f03() -> Found:
+    """RigL on CIFAR-10 from a local start."""
+    return mean(ends("cifar10_start", method="rigl", variant="local start").values())
+
+
+@oracle
+def f04() -> Found:
+    """RigL on CIFAR-10: random minus local start."""
+    starts = (
+        ends("cifar10_start", method="rigl", variant=f"{s} start") for s in ("random", "local")
+    )
+    return mean(differences(*starts))
+
+
+@oracle
+def f05() -> Found:
+    """Share of attacked images that are right, of RigL trained on attacked examples."""
+    runs = stored("robust_summary", dataset="mnist", method="rigl", variant="attacked examples")
+    return mean([100 * run.arrays["ensemble linf"].mean() for run in runs])
+
+
+@oracle
+def f06() -> Found:
+    """Certified accuracy at .1 on test images: RigL minus small dense."""
+    found = {}
+    for run in stored("certificates", variant="certified"):
+        table = run.table[(run.table["measure"] == "certified") & (run.table["radius"] == 0.1)]
+        found.setdefault(run.method, {})[run.seed] = 100 * table["value"].item()
+    return mean(differences(found["rigl"], found["dense_small"]))
+
+
+@oracle
+def f08() -> Found:
+    """What signs alone keep above chance: the least of three methods on two data sets."""
+    found = {}
+    for run in stored("null_ladder"):
+        table = run.table[run.table["measure"] == "accuracy, scaled"]
+        kept = table.groupby("null_model")["value"].mean()
+        share = 100 * (kept["signs alone"] - 0.1) / (kept["as trained"] - 0.1)
+        found.setdefault((run.dataset, run.method), []).append(share)
+    assert len(found) == 6
+    return smallest([mean(shares, members=6) for shares in found.values()])
 
 
 # ---------------------------------------------------------------------------------- the tests

@@ -52,7 +52,14 @@ def test_links_of_the_page_lead_somewhere(page):
 
 @pytest.fixture(scope="module")
 def verdicts():
-    return judged.verdicts("paper").set_index("id")["verdict"]
+    table = judged.verdicts("paper").set_index("id")
+    return table["verdict"][~papers.is_ours(table)]
+
+
+@pytest.fixture(scope="module")
+def own_verdicts():
+    table = judged.verdicts("paper").set_index("id")
+    return table["verdict"][papers.is_ours(table)]
 
 
 @pytest.mark.parametrize("page", [README, FINDINGS], ids=["README", "FINDINGS"])
@@ -62,6 +69,13 @@ def test_verdicts_are_counted(page, verdicts):
     assert f"{n['holds']} hold and {n['fails']} fail. Of the others, {n['open']} are open" in page
     assert f"For {n['undecidable']} the paper leaves out what decides" in page
     assert f"and for {n['not testable']} the data cannot be had" in page
+
+
+@pytest.mark.parametrize("page", [README, FINDINGS], ids=["README", "FINDINGS"])
+def test_own_questions_are_counted(page, own_verdicts):
+    n = own_verdicts.value_counts().to_dict()
+    assert f"{len(own_verdicts)} questions of our own" in page
+    assert f"Of these {n['holds']} hold and {n['fails']} fail" in page
 
 
 def test_findings_name_the_claims_that_are_decided(verdicts):

@@ -546,8 +546,10 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
             text += f"\n{'decide':<10}{way}"
     else:
         text = "\n".join(_lines_of_claims(table))
-    counts = [f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items()]
-    text += f"\nprofile {profile}: {', '.join(counts)}"
+    for of, rows in table.groupby(papers.is_ours(table)):
+        counts = [f"{n} {verdict}" for verdict, n in rows["verdict"].value_counts().items()]
+        whose = "our own questions" if of else "claims of papers"
+        text += f"\nprofile {profile}, {whose}: {', '.join(counts)}"
     if len(table) > 1:
         text += f"\npython -m lib claims {table['id'].iloc[0]} shows all of one"
     table = table.assign(to_decide=["; ".join(ways.get(claim, ())) for claim in table["id"]])

@@ -75,12 +75,15 @@ def all_accuracies() -> str:
     return as_markdown(pd.concat(parts).fillna("–"))
 
 
-def all_verdicts() -> str:
-    """Every claim that a run touches, with a link to the notebook that judges it."""
-    table = verdicts(papers.CLAIMS, _shipped().of, papers.PUBLISHED, "paper")
+def all_verdicts(*, ours: bool = False) -> str:
+    """Every claim of the papers, or every question of our own, that a run touches, with a link to
+    the notebook that judges it.
+    """
+    claims = papers.PUBLISHED[papers.is_ours(papers.PUBLISHED) == ours]
+    table = verdicts(papers.CLAIMS, _shipped().of, claims, "paper")
     judging = notebooks.naming(list(table["id"]))
     links = {claim: f"../notebooks/{path.name}" for claim, path in judging.items()}
-    return markdown(table, papers.PUBLISHED, links)
+    return markdown(table, claims, links)
 
 
 def all_readings() -> str:
@@ -159,6 +162,7 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "main accuracies": main_accuracies,
     "accuracies": all_accuracies,
     "verdicts": all_verdicts,
+    "own verdicts": partial(all_verdicts, ours=True),
     "readings": all_readings,
     "planned runs": planned_runs,
     "cards": all_notebooks,

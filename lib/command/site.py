@@ -148,7 +148,8 @@ def five_papers() -> str:
     """
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     verdicts = (ROOT / "docs" / "VERDICTS.md").read_text(encoding="utf-8")
-    rooms = papers.PUBLISHED["paper"].drop_duplicates()  # those of papers, in their order
+    claims = papers.PUBLISHED[~papers.is_ours(papers.PUBLISHED)]
+    rooms = claims["paper"].drop_duplicates()  # in their order
     lines = []
     for paper, room in zip(ROW_OF_PAPER.finditer(readme), rooms, strict=True):
         numbers = re.findall(r"notebooks/(\d)\d_", paper["notebooks"])
@@ -157,7 +158,7 @@ def five_papers() -> str:
         lines += [f"**{paper['question']}** {paper['found']}", ""]
         lines += [f"[The paper](REFERENCES.md#{paper['key']}), {paper['year']}.", "", cards(books)]
         lines += ["", "| claim | what we found |", "|---|---|"]
-        for claim in papers.PUBLISHED.loc[papers.PUBLISHED["paper"] == room, "id"]:
+        for claim in claims.loc[claims["paper"] == room, "id"]:
             row = re.search(rf"^\| \[?{claim}\b.*?\|.*?\|", verdicts, re.MULTILINE)
             lines.append(row[0])
         lines.append("")

@@ -23,6 +23,7 @@ from lib.runs.progress import no_progress
 from lib.runs.record import Record
 from lib.runs.records import Store
 
+NO_PAPER = "No paper"  # begins the name of the paper of a room whose questions are ours
 ROOMS = ("set", "adaptive_topology", "local_learning", "pruning", "splash", "frontier")
 
 
@@ -90,6 +91,11 @@ def verdicts(
 ) -> pd.DataFrame:
     """Every claim with its verdict, see :func:`lib.report.verdicts.verdicts`."""
     return verdicts_of(CLAIMS, STORE.of, PUBLISHED, profile, ids, progress)
+
+
+def is_ours(claims: pd.DataFrame) -> pd.Series:
+    """Which claims are questions of our own, of a table with the column paper."""
+    return claims["paper"].str.startswith(NO_PAPER)
 
 
 def judged(profile: str, ids: list[str]) -> Sentences:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -243,6 +244,7 @@ def test_claims_lists_readings(capsys, monkeypatch):
         (("P", "R05"), ["R05", "P01", "P02", "P03", "P04"]),
         (("R03", "R", "R03"), ["R01", "R02", "R03", "R04", "R05"]),
         (("p02", "r05"), ["R05", "P02"]),
+        (("F01", "P01"), ["P01", "F01"]),
     ],
 )
 def test_claims_are_chosen_by_id_and_by_paper(capsys, named, desired):
@@ -486,8 +488,10 @@ def test_every_claim_has_one_line_that_fits(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = run(capsys, "claims", "--profile", "smoke")
     lines = out.splitlines()
-    assert [line[:3] for line in lines[:-2]] == list(papers.PUBLISHED["id"])
-    assert max(map(len, lines[:-2])) <= 80
+    assert [line[:3] for line in lines[:-3]] == list(papers.PUBLISHED["id"])
+    assert max(map(len, lines)) <= 80
+    assert re.match("profile smoke, claims of papers: .* not run", lines[-3])
+    assert re.match("profile smoke, our own questions: .* not run", lines[-2])
 
 
 def test_bench_leaves_threads_to_the_caller(capsys, monkeypatch):

@@ -1,0 +1,112 @@
+"""Our own questions from made-up records: which networks count, how they are paired."""
+
+import pandas as pd
+import pytest
+
+from lib import papers
+from lib.papers.frontier import claims
+from lib.papers.frontier.experiments import LOCAL, RANDOM, SHUFFLED
+from lib.runs.record import Record
+from tests.papers.judging import judged as verdict
+
+NOISE = (-0.002, -0.001, 0.0, 0.001, 0.002)
+
+
+def planned(experiment, **fields):
+    """The runs of an experiment with these values of their fields."""
+    runs = papers.EXPERIMENTS[experiment].runs("paper")
+    return [run for run in runs if all(getattr(run, k) == v for k, v in fields.items())]
+
+
+def ended(experiment, accuracy, **fields):
+    """Records whose test accuracy after training varies around this one."""
+    runs = sorted(planned(experiment, **fields), key=lambda run: run.seed)
+    records = []
+    for run, noise in zip(runs, NOISE, strict=False):
+        facts = {"final": {"test_accuracy": accuracy + noise}, "architecture": "784-10"}
+        records.append(Record(run, pd.DataFrame({"epoch": [1]}), {}, facts))
+    return records
+
+
+def studied(experiment, rows, **fields):
+    """Records of studies with these rows."""
+    runs = planned(experiment, **fields)
+    facts = {"final": {"test_accuracy": 0.9}, "architecture": "784-10"}
+    return [Record(run, pd.DataFrame(rows(run)), {}, facts) for run in runs]
+
+
+def of_recipe(variant, accuracy, dataset="mnist", method="rigl"):
+    where = {"dataset": dataset, "method": method, "variant": variant}
+    return ended("accuracy_by_recipe", accuracy, **where)
+
+
+def test_the_worse_of_the_recipes_that_tied_decides():
+    chosen = of_recipe("labels softened", 0.99) + of_recipe("what helps, together", 0.991)
+    others = of_recipe("twice the epochs", 0.98) + of_recipe("no decay", 0.97, method="fixed")
+    found = claims.accuracy_by_recipe(chosen + others, "mnist")
+    assert (found.value, found.n) == (pytest.approx(99), 5) and verdict("F01", found) == "open"
+    better = of_recipe("labels softened", 0.994)
+    assert claims.accuracy_by_recipe(better, "mnist").low > 99
+    assert claims.accuracy_by_recipe(better, "fashion_mnist") is None
+
+
+def test_starts_are_paired_by_seed():
+    local = ended("cifar10_start", 0.72, method="rigl", variant=LOCAL)
+    others = ended("cifar10_start", 0.67, method="rigl", variant=RANDOM)
+    others += ended("cifar10_start", 0.60, method="rigl", variant=SHUFFLED)
+    fixed = ended("cifar10_start", 0.90, method="fixed", variant=LOCAL)
+    found = claims.accuracy_of_local_start(local + others + fixed)
+    assert (found.value, found.n) == (pytest.approx(72), 5)
+    gap = claims.made_up_for(local + others + fixed)
+    assert (gap.value, gap.n) == (pytest.approx(-5), 5) and gap.high - gap.low < 1e-9
+    assert verdict("F04", gap) == "fails"
+    assert claims.made_up_for(local[:2] + others[3:5]) is None  # no seed in common
+
+
+def test_what_attacks_leave_is_that_of_attacked_examples():
+    def rows(run):
+        left = {"attacked examples": 0.98, "both": 0.99}.get(run.variant, 0.5)
+        return {"measure": ["accuracy", "ensemble linf"], "value": [1.0, left]}
+
+    records = studied("robust_summary", rows, dataset="mnist", method="rigl")
+    found = claims.kept_under_attack(records)
+    assert (found.value, found.n) == (pytest.approx(98), 5) and verdict("F05", found) == "holds"
+
+
+def test_certificates_of_test_images_at_one_radius_count():
+    def rows(run):
+        share = 0.9 if run.method == "rigl" else 0.8 + NOISE[run.seed]
+        if run.parent.experiment == "certified_tuning" or run.variant == "plain":
+            share = 0.1
+        values = [1.0, share, 0.0]
+        return {"measure": ["clean", "certified", "certified"], "radius": [0.0, 0.1, 0.3]} | {
+            "value": values
+        }
+
+    records = studied("certificates", rows, dataset="mnist")
+    found = claims.certified_gap(records)
+    assert (found.value, found.n) == (pytest.approx(10), 5) and verdict("F06", found) == "holds"
+    without = [record for record in records if record.config.method != "dense_small"]
+    assert claims.certified_gap(without) is None
+
+
+def test_smallest_share_that_signs_keep_decides():
+    def rows(run):
+        kept = 0.6 if (run.dataset, run.method) == ("mnist", "set") else 0.8
+        models = ["signs alone", "shuffled within signs", "as trained"]
+        value = [0.1 + 0.8 * (kept + NOISE[run.seed]), 0.2, 0.9]
+        table = pd.DataFrame({"null_model": models, "value": value})
+        twice = pd.concat([table.assign(draw=0), table.assign(draw=1)])
+        return pd.concat([twice.assign(measure="accuracy, scaled"), twice.assign(measure="x")])
+
+    records = studied("null_ladder", rows)
+    found = claims.kept_by_signs(records)
+    assert (found.value, found.n, found.at) == (pytest.approx(60), 5, "SET, MNIST")
+    assert verdict("F08", found) == "holds"
+
+
+def test_every_question_is_judged_from_experiments_that_exist():
+    for claim in claims.CLAIMS.values():
+        assert set(claim.experiments) <= papers.EXPERIMENTS.keys()
+    table = papers.PUBLISHED[papers.is_ours(papers.PUBLISHED)]
+    assert set(table["id"]) == claims.CLAIMS.keys()
