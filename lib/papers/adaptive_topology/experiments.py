@@ -474,12 +474,6 @@ def robust_summaries(profile: str) -> list[Study]:
 # ----------------------------------------------------------------------------- the experiments
 
 
-def make_study(run: Study, workspace: Workspace, measure: Callable) -> Contents:
-    """Measure the trained network of a run."""
-    parent = workspace.record_of(run.parent, trained.holds_network)
-    return study.contents(run, parent, measure)
-
-
 def make_minimal(run: Study, workspace: Workspace) -> Contents:
     """Minimal distances, and how attacks transfer to the networks of the same seed."""
 
@@ -490,14 +484,14 @@ def make_minimal(run: Study, workspace: Workspace) -> Contents:
             networks[other.method] = trained.network(record)
         return networks
 
-    return make_study(run, workspace, partial(adversarial_attacks.attack_minimal, others=others))
+    return study.make(run, workspace, partial(adversarial_attacks.attack_minimal, others=others))
 
 
 def make_pixels(run: Study, workspace: Workspace) -> Contents:
     """Attack the network of a run on the pixels that RigL keeps."""
     rigl = workspace.record_of(twin(run.parent, "rigl"), trained.holds_degrees)
     kept = inputs.input_links(rigl, "final") > 0
-    return make_study(run, workspace, partial(adversarial_attacks.attack_pixels, kept=kept))
+    return study.make(run, workspace, partial(adversarial_attacks.attack_pixels, kept=kept))
 
 
 def measuring(
@@ -511,7 +505,7 @@ def measuring(
     return Experiment(
         name,
         configs=configs or partial(studies_of_all, experiment=name),
-        make=make or partial(make_study, measure=measure),
+        make=make or partial(study.make, measure=measure),
         numbers=study.numbers,
         keeps=keep_all,
         parents=parents,

@@ -1,5 +1,6 @@
 """Every run of this room: on CIFAR-10, where links start; on MNIST, what can be certified."""
 
+from functools import partial
 from itertools import product
 
 from lib.papers.frontier.certificates import certificates
@@ -8,7 +9,7 @@ from lib.papers.shared import study, trained
 from lib.papers.shared.methods import METHODS, Fields, small_widths
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.papers.shared.training import training
-from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
+from lib.runs.experiment import Experiment, keep_all, keep_nothing
 from lib.runs.record import Record
 
 # ---------------------------------------------------------------------------- where links start
@@ -204,12 +205,6 @@ def all_certificates(profile: str) -> list[Study]:
     return [with_stand_in(make, parent) for parent in parents]
 
 
-def make_certificates(run: Study, workspace: Workspace) -> Contents:
-    """Measure the trained network of a run."""
-    parent = workspace.record_of(run.parent, trained.holds_network)
-    return study.contents(run, parent, certificates)
-
-
 EXPERIMENTS = (
     training("cifar10_start_tuning", on_validation, keep_nothing),
     training("cifar10_start", on_test, keep_one),
@@ -218,7 +213,7 @@ EXPERIMENTS = (
     Experiment(
         "certificates",
         all_certificates,
-        make_certificates,
+        partial(study.make, measure=certificates),
         numbers=study.numbers,
         keeps=keep_all,
         parents=("certified", "certified_tuning"),

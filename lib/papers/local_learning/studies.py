@@ -65,7 +65,7 @@ def make_study(study: Study, workspace: Workspace, measure: Measure) -> Contents
     holds = trained.holds_network
     if isinstance(study.parent, LocalLayer):
         holds = training.holds_layer
-    return shared.contents(study, workspace.record_of(study.parent, holds), measure)
+    return shared.make(study, workspace, measure, holds)
 
 
 def study_numbers(record: Record) -> dict[str, int]:

@@ -29,7 +29,7 @@ from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, Table, study_of, with_stand_in
 from lib.papers.shared.trained import holds_degrees, holds_links
 from lib.papers.shared.training import training
-from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
+from lib.runs.experiment import Experiment, keep_all, keep_nothing
 from lib.runs.record import Record
 
 Runs = list[SparseTraining]
@@ -446,16 +446,6 @@ def configs_of_studies(profile: str, experiment: str) -> list[Study]:
     return [with_stand_in(make, parent) for parent in studied(experiment, profile)]
 
 
-def make_study(
-    run: Study,
-    workspace: Workspace,
-    measure: Callable[[Study, Record], Table],
-    holds: Callable[[Record], bool],
-) -> Contents:
-    """Study a network whose record holds what is needed."""
-    return study.contents(run, workspace.record_of(run.parent, holds), measure)
-
-
 def _study_of_links(
     name: str,
     measure: Callable[[Study, Record], Table],
@@ -465,7 +455,7 @@ def _study_of_links(
     return Experiment(
         name,
         configs=partial(configs_of_studies, experiment=name),
-        make=partial(make_study, measure=measure, holds=holds),
+        make=partial(study.make, measure=measure, holds=holds),
         numbers=study.numbers,
         keeps=keep_all,
         parents=parents,

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from lib import data
 from lib.names import check_whole
+from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.config import Run
-from lib.runs.experiment import Contents
+from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
 
 Table = tuple[pd.DataFrame, dict[str, np.ndarray]]
@@ -108,8 +109,16 @@ def images(study: Study, n: int | None = None) -> tuple[Tensor, Tensor]:
     return data.stratified(x, y, n or study.images)
 
 
-def contents(study: Study, parent: Record, measure: Callable[[Study, Record], Table]) -> Contents:
-    """What a study leaves: a table, arrays, and the facts of its parent."""
+def make(
+    study: Study,
+    workspace: Workspace,
+    measure: Callable[[Study, Record], Table],
+    holds: Callable[[Record], bool] = trained.holds_network,
+) -> Contents:
+    """Measure the network of a study, whose record must hold what is needed: a table, arrays, and
+    the facts of its parent.
+    """
+    parent = workspace.record_of(study.parent, holds)
     start = time.perf_counter()
     metrics, arrays = measure(study, parent)
     facts = {name: parent.environment[name] for name in ("architecture", "final", "data")}

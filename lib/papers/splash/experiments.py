@@ -358,8 +358,7 @@ def _trained() -> Runs:
 
 def make_study(run: Study, workspace: Workspace, measure: Callable) -> Contents:
     """Measure the trained network of a run."""
-    parent = workspace.record_of(run.parent, trained.holds_network)
-    contents = study.contents(run, parent, measure)
+    contents = study.make(run, workspace, measure)
     contents.facts["network"] = run.parent.network
     return contents
 

@@ -6,11 +6,10 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from lib.papers.set.experiments import make_study
 from lib.papers.set.rbm import studies, training
 from lib.papers.set.rbm.training import VISIBLE_STARTS, RBMTraining
 from lib.papers.set.studies import visible_connectivity
-from lib.papers.shared import trained
+from lib.papers.shared import study, trained
 from lib.papers.shared.study import Study, Table, study_of, with_stand_in
 from lib.runs.experiment import Experiment, keep_all
 from lib.runs.record import Record
@@ -256,7 +255,7 @@ def _study(
     return Experiment(
         name,
         configs=partial(configs_of_studies, experiment=name, parents=parents),
-        make=partial(make_study, measure=measure, holds=trained.holds_degrees),
+        make=partial(study.make, measure=measure, holds=trained.holds_degrees),
         numbers=study_numbers,
         keeps=keep_all,
         parents=(parent,),
