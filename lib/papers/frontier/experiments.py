@@ -85,12 +85,19 @@ def keep_one(record: Record, name: str) -> bool:
     """What is shipped: of seed 0 what is shipped of any trained network, and the network that RigL
     made of a local start whole; of other seeds no array.
     """
-    run = record.config
-    if run.seed > 0:
+    if record.config.seed > 0:
         return False
-    if (run.method, run.variant) == ("rigl", LOCAL) and name.startswith(trained.STATE):
-        return True
-    return trained.keep_links(record, name)
+    return is_of_recipe(record, LOCAL, name) or trained.keep_links(record, name)
+
+
+def is_of_recipe(record: Record, variant: str, name: str) -> bool:
+    """Whether an array is part of the network of a recipe, see :mod:`lib.papers.frontier.recipes`:
+    the one that RigL made of seed 0.
+    """
+    run = record.config
+    return (run.method, run.variant, run.seed) == ("rigl", variant, 0) and name.startswith(
+        trained.STATE
+    )
 
 
 # ------------------------------------------------------------------------- what can be certified
@@ -167,6 +174,11 @@ def certified(profile: str) -> list[CertifiedTraining]:
     return runs
 
 
+def keep_certified(record: Record, name: str) -> bool:
+    """What is shipped: the network that RigL certified with seed 0."""
+    return is_of_recipe(record, CERTIFIED, name)
+
+
 def certified_tuning(profile: str) -> list[CertifiedTraining]:
     """Every method with every share of the worst logits and every radius of training, and with
     other rates, on validation images.
@@ -209,7 +221,7 @@ EXPERIMENTS = (
     training("cifar10_start_tuning", on_validation, keep_nothing),
     training("cifar10_start", on_test, keep_one),
     training("certified_tuning", certified_tuning, keep_nothing),
-    training("certified", certified, keep_nothing),
+    training("certified", certified, keep_certified),
     Experiment(
         "certificates",
         all_certificates,

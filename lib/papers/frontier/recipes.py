@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from lib.names import check_known
-from lib.papers.frontier.experiments import EXPERIMENTS, LOCAL
+from lib.papers.frontier.experiments import CERTIFIED, EXPERIMENTS, LOCAL, RADIUS
 from lib.papers.shared import trained
 from lib.report.intervals import t_interval
 from lib.report.labels import dataset as dataset_name
@@ -21,7 +21,8 @@ from lib.runs.records import Store
 
 SETTINGS = (
     *("epochs", "batch_size", "learning_rate", "schedule", "momentum", "weight_decay", "dropout"),
-    *("augmentation", "averaging", "density", "reaches", "drop", "grow"),
+    *("augmentation", "averaging", "density", "reaches", "certified_radius", "kappa"),
+    *("drop", "grow"),
 )
 EPOCHS = (1, 2, 5, 10, 20, 50, 100, 200)  # of the curve
 STORE = Store(catalogue(EXPERIMENTS))
@@ -36,7 +37,10 @@ class Recipe:
     variant: str
 
 
-RECIPES = {"cifar10-1pct": Recipe("cifar10_start", "rigl", LOCAL)}
+RECIPES = {
+    "cifar10-1pct": Recipe("cifar10_start", "rigl", LOCAL),
+    "mnist-certified-1pct": Recipe("certified", "rigl", CERTIFIED),
+}
 
 
 def runs_of(name: str, profile: str = "paper") -> list:
@@ -64,40 +68,62 @@ def names() -> str:
 
 
 def card(name: str, profile: str = "paper") -> str:
-    """A recipe as text: data set, settings, accuracy by epoch, result with its 95 % interval, time,
-    and what makes it again.
+    """A recipe as text: data set, settings, accuracy by epoch, result with its 95 % interval, share
+    of certified images where that was measured, time, and what makes it again.
 
     Raises: ValueError for an unknown recipe.
     """
     runs = runs_of(name, profile)
     records = STORE.records(runs)
-    settings = {key: getattr(runs[0], key) for key in SETTINGS}
+    settings = {key: getattr(runs[0], key) for key in SETTINGS if hasattr(runs[0], key)}
     lines = {"data set": dataset_name(runs[0].dataset)}
     lines["settings"] = ", ".join(f"{key} {value}" for key, value in settings.items())
     lines |= _measured(records) if records else {"result": "not run"}
+    lines |= _certified(runs, profile)
     lines |= {
         "command": command(name, profile),
         "network": f'lib.papers.frontier.recipes.load("{name}")',
     }
-    return "\n".join(f"{key:<10}{value}" for key, value in lines.items())
+    return "\n".join(f"{key:<11}{value}" for key, value in lines.items())
 
 
 def _measured(records: list[Record]) -> dict[str, str]:
     """The lines of a card that records say."""
     first = records[0]
     links = int(first.metrics["links"].iloc[-1])
-    last = t_interval([100 * record.metrics["test_accuracy"].iloc[-1] for record in records])
-    interval = f" [{last.low:.2f}, {last.high:.2f}], {last.n} seeds" if last.n > 1 else ", one seed"
+    last = [record.metrics["test_accuracy"].iloc[-1] for record in records]
     by_epoch = sum(record.metrics.set_index("epoch")["test_accuracy"] for record in records)
     curve = by_epoch / len(records)
     shown = [f"{100 * curve[epoch]:.1f} % at {epoch}" for epoch in EPOCHS if epoch in curve]
     seconds = sum(record.environment["seconds"] for record in records) / len(records)
     return {
         "links": f"{links:,} of {first.environment['architecture']}",
-        "result": f"{last.value:.2f} %{interval}: test accuracy at the last epoch",
+        "result": f"{_mean(last)}: test accuracy at the last epoch",
         "curve": ", ".join(shown),
         "seconds": f"{seconds:,.0f} a run",
     }
+
+
+def _certified(runs: list, profile: str) -> dict[str, str]:
+    """The line of a card on the certificates of these runs, if there are any."""
+    names = {run.name for run in runs}
+    shares = []
+    for record in STORE.of("certificates", profile):
+        if record.config.parent.name in names:
+            table = record.metrics
+            rows = table[(table["measure"] == "certified") & (table["radius"] == RADIUS)]
+            shares.append(rows["value"].item())
+    if not shares:
+        return {}
+    return {"certified": f"{_mean(shares)}: test images, L-infinity {RADIUS:g}"}
+
+
+def _mean(shares: list[float]) -> str:
+    """The mean over seeds in percent, with its interval."""
+    found = t_interval([100 * share for share in shares])
+    if found.n == 1:
+        return f"{found.value:.2f} %, one seed"
+    return f"{found.value:.2f} % [{found.low:.2f}, {found.high:.2f}], {found.n} seeds"
 
 
 def load(name: str, profile: str = "paper") -> nn.Sequential:

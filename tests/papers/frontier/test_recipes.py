@@ -1,5 +1,8 @@
 """A card says what the records say; the network is that of the record."""
 
+import re
+import shutil
+
 import pytest
 import torch
 
@@ -32,7 +35,7 @@ def test_recipe_has_five_seeds_on_all_training_images(name):
 def test_card_of_what_was_not_run_says_so():
     assert recipes.names().startswith(f"{NAME}: rigl, local start, on CIFAR-10")
     text = recipes.card(NAME)
-    assert "result    not run" in text
+    assert re.search("^result +not run$", text, re.MULTILINE) and "\ncertified" not in text
     assert "CIFAR-10" in text and "learning_rate 0.1" in text and "reaches (2, 2, 3)" in text
     with pytest.raises(ValueError, match="is not stored: python -m lib run cifar10_start"):
         recipes.load(NAME)
@@ -44,11 +47,25 @@ def test_card_and_network_are_those_of_the_record(store):
     store.ship(record)
     text = recipes.card(NAME, "smoke")
     last = 100 * record.metrics["test_accuracy"].iloc[-1]
-    assert f"result    {last:.2f} %, one seed" in text
+    assert re.search(f"^result +{last:.2f} %, one seed", text, re.MULTILINE)
     assert f"{last:.1f} % at 2" in text
     split = data.load("digits")
     found = train.accuracy(recipes.load(NAME, "smoke"), split.x_test.float(), split.y_test)
     assert found == pytest.approx(record.environment["final"]["test_accuracy"], abs=1e-12)
+
+
+def test_card_says_what_is_certified_and_the_network_is_shipped(store):
+    run = recipes.runs_of("mnist-certified-1pct", "smoke")[0]
+    study = next(s for s in EXPERIMENTS["certificates"].runs("smoke") if s.parent.name == run.name)
+    share = (
+        100 * store.run(study).metrics.query("measure == 'certified' and radius == 0.1")["value"]
+    )
+    store.ship(store.run(run))
+    text = recipes.card("mnist-certified-1pct", "smoke")
+    assert re.search(f"^certified +{share.item():.2f} %, one seed", text, re.MULTILINE)
+    assert "certified_radius 0.15" in text and "reaches" not in text
+    shutil.rmtree(store.runs)
+    assert recipes.load("mnist-certified-1pct", "smoke").linear1.density < 0.1
 
 
 def test_unknown_recipe_is_refused_with_the_nearest(capsys):
