@@ -69,6 +69,16 @@ def says_where_links_end(text):
     text.says("At the end {:.0f} % of them lie beyond it", beyond)
 
 
+def says_verdicts(text):
+    records = papers.obtain("accuracy_by_recipe", "paper")
+    assert {r.config.hidden for r in records if r.config.method == "rigl"} == {(1568, 1568, 1568)}
+    text.says("MNIST and Fashion-MNIST have three hidden layers of 1,568 neurons")
+    found = papers.verdicts("paper", ["F02", "F04"]).set_index("id")["verdict"]
+    assert set(found) == {"fails"}
+    text.says("RigL does not make up for a bad start")
+    text.says("On Fashion-MNIST it ends below the best published rule")
+
+
 def published():
     table = pd.read_csv(REFERENCE / "related_results.csv")
     table = table.query("architecture == 'MLP 3072-3072-3072-3072-10'")
@@ -138,6 +148,7 @@ def test_numbers_of_the_text_follow():
     hours = planned.planned().query("item == '10'")["core_hours"].sum()
     text.says("(some {:.0f} core-hours)", hours)
     text.says("Distance 0 is the place of the neuron itself")
+    says_verdicts(text)
     assert not text.uncovered()
 
 
