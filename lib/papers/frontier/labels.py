@@ -1,4 +1,4 @@
-"""Names and looks of the starts."""
+"""Names and looks of the starts, and the axis of corruptions."""
 
 import dataclasses
 
@@ -10,4 +10,6 @@ STARTS = {
     "local start": look("local start", "#0173b2", "-"),
     "places shuffled": look("places shuffled", "#cc78bc", "--"),
 }
-LABELS = dataclasses.replace(labels.LABELS, methods={**labels.LABELS.methods, **STARTS})
+LABELS = dataclasses.replace(
+    labels.LABELS, methods={**labels.LABELS.methods, **STARTS}, axes=("severity",)
+)
