@@ -8,6 +8,7 @@ from lib.models import count_links
 from lib.papers.frontier import experiments
 from lib.papers.frontier.certificates import CHECKED
 from lib.paths import REFERENCE
+from tests.notebooks.test_61_corruptions import says_what_corruptions_leave
 from tests.prose import Prose
 
 NAME = "61_robust_at_one_percent"
@@ -38,6 +39,7 @@ def test_numbers_of_the_text_follow():
     text.says("(some {:.0f} core-hours)", hours)
     says_what_was_certified(text)
     says_what_was_tried(text)
+    says_what_corruptions_leave(text)
     assert not text.uncovered()
 
 

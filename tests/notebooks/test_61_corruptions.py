@@ -1,0 +1,93 @@
+"""Notebook 61, its section on corruptions: every number of its text follows from records."""
+
+from functools import cache
+
+from lib import papers
+from lib.papers.adaptive_topology.adversarial_attacks import KINDS, SEVERITIES
+from lib.report.claims import against, intervals
+from lib.robustness import attacks
+from lib.robustness.attacks.corruptions import SEVERITIES as ALL_SEVERITIES
+from tests.prose import Prose
+
+NAME = "61_robust_at_one_percent"
+STUDIES = papers.EXPERIMENTS["corrupted"].runs("paper")
+LARGER = {study.parent.density for study in STUDIES if study.variant != "tuned"}
+
+
+@cache
+def tuned():
+    """Accuracies with every kind, of networks with 1 % of the links or a dense one."""
+    rows = papers.frame("corrupted", "paper").query("severity > 0")
+    return rows[rows["variant"] == "tuned"]
+
+
+@cache
+def earlier():
+    """The same of networks that were trained longer, with fewer kinds."""
+    return papers.frame("attack_curves", "paper").query("attack in @KINDS")
+
+
+def gaps(rows, other, method="rigl", keys=("dataset",)):
+    """The interval of the method minus another by data set, in points."""
+    means = rows.groupby([*keys, "method", "seed"], observed=True)["value"].mean().reset_index()
+    rows = against(means, other, keys=list(keys)).query("method == @method")
+    table = intervals(rows.assign(value=100 * rows["value"]), keys, family=1)
+    return table.set_index(list(keys))
+
+
+def says_what_corruptions_leave(text):
+    """What :mod:`tests.notebooks.test_61` asks of this section."""
+    kinds = len(attacks.CORRUPTIONS)
+    text.says("15 kinds, each of {} severities", len(ALL_SEVERITIES))
+    text.says("We make {} of them", kinds)
+    text.says("on {:,} test images of each data set", *{study.images for study in STUDIES})
+    widths = {max(study.parent.hidden) for study in STUDIES}
+    text.says("with up to {:,} neurons in each of three hidden layers", *widths)
+    text.says("All were trained for {} epochs", *{study.parent.epochs for study in STUDIES})
+    (longer,) = earlier().loc[earlier()["method"] == "rigl", "epochs"].unique()
+    words = "trained for {} epochs, has {} of the kinds at {} severities"
+    text.says(words, longer, len(KINDS), len(SEVERITIES))
+    fixed, small = (gaps(tuned(), other)["value"] for other in ("fixed", "dense_small"))
+    words = "After 20 epochs, RigL leads fixed links by {:.1f} points on MNIST and by {:.1f}"
+    text.says(words, fixed["mnist"], fixed["fashion_mnist"])
+    words = "It leads the small dense network by {:.1f} points on MNIST and trails it by {:.1f}"
+    text.says(words, small["mnist"], -small["fashion_mnist"])
+    rest = gaps(tuned().query("kind != 'stripe'"), "dense_small")["value"]
+    text.says("without them it is {:.1f} points", rest["mnist"])
+    dense = gaps(earlier(), "dense")["value"]
+    words = "leads even the dense network with all links, by {:.1f} points on MNIST"
+    text.says(f"After {longer} epochs, RigL {words}", dense["mnist"])
+    text.says("On Fashion-MNIST it trails by {:.1f}", -dense["fashion_mnist"])
+    assert not {"fog", "glass_blur", "motion_blur"} & set(KINDS)
+    text.says("{:.0f} % of the links and the dense", *(100 * density for density in LARGER))
+
+
+def test_findings_are_certain():
+    for table in (gaps(tuned(), "dense_small"), gaps(earlier(), "dense")):
+        assert table.loc["mnist", "low"] > 0 > table.loc["fashion_mnist", "high"]
+        assert (table["n"] == 5).all()
+    assert (gaps(tuned(), "fixed")["low"] > 0).all()
+    rest = gaps(tuned().query("kind != 'stripe'"), "dense_small")
+    assert rest.loc["mnist", "low"] < 0 < rest.loc["mnist", "high"]
+
+
+def test_fog_and_brightness_cost_most():
+    by_kind = gaps(tuned(), "dense_small", keys=("dataset", "kind"))["value"]
+    for dataset in ("mnist", "fashion_mnist"):
+        assert set(by_kind[dataset].nsmallest(2).index) == {"fog", "brightness"}
+    assert by_kind["mnist"].idxmax() == by_kind["fashion_mnist"].idxmax() == "stripe"
+
+
+def test_dense_networks_lead_on_blurred_mnist_and_under_fog():
+    """On the other data set blur decides nothing."""
+    by_kind = gaps(tuned(), "dense_small", keys=("dataset", "kind"))
+    for kind in ("fog", "glass_blur", "motion_blur"):
+        assert by_kind.loc[("mnist", kind), "high"] < 0
+    assert by_kind.loc[("fashion_mnist", "fog"), "high"] < 0
+
+
+def test_text_says_what_is_not_run_while_that_is_so():
+    records = papers.obtain("corrupted", "paper")
+    assert not {record.config.method for record in records} & {"set", "dense"}
+    assert {record.config.variant for record in records} == {"tuned"}
+    assert "are not run yet" in Prose(NAME).text
