@@ -15,7 +15,6 @@ from lib.papers.frontier.experiments import CERTIFIED, EXPERIMENTS, LOCAL, RADIU
 from lib.papers.shared import trained
 from lib.report.intervals import t_interval
 from lib.report.labels import dataset as dataset_name
-from lib.runs.experiment import catalogue
 from lib.runs.record import Record
 from lib.runs.records import Store
 
@@ -25,7 +24,7 @@ SETTINGS = (
     *("drop", "grow"),
 )
 EPOCHS = (1, 2, 5, 10, 20, 50, 100, 200)  # of the curve
-STORE = Store(catalogue(EXPERIMENTS))
+STORE = Store({experiment.name: experiment for experiment in EXPERIMENTS})
 
 
 @dataclass(frozen=True)
