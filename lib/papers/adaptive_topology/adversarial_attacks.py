@@ -20,6 +20,10 @@ from lib.robustness import attacks
 from lib.runs.record import Record
 
 PIXEL_NOISE_STD = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+KINDS = (  # of corruptions
+    *("shot_noise", "impulse_noise", "brightness", "stripe"),
+    *("rotate", "shear", "scale", "translate"),
+)
 SEVERITIES = (1, 3, 5)
 STEPS = (1, 5, 10, 20, 40, 100)
 LOGIT_SCALES = (0.01, 100.0)
@@ -128,7 +132,7 @@ def _blind_changes(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> list
     for std in PIXEL_NOISE_STD:
         noisy = attacks.gaussian_noise(x, std, generator=study.generator())
         rows.append(("gaussian noise", "", std, _kept(model, noisy, y)))
-    for name in attacks.CORRUPTIONS:
+    for name in KINDS:
         for severity in SEVERITIES:
             corrupted = attacks.corrupt(x, name, severity, generator=study.generator())
             rows.append((name, "", severity, _kept(model, corrupted, y)))
