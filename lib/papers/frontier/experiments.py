@@ -1,11 +1,16 @@
-"""Every run of this room: on CIFAR-10, where links start; on MNIST, what can be certified."""
+"""Every run of this room: on CIFAR-10, where links start; on MNIST, what can be certified; on MNIST
+and Fashion-MNIST, what is kept of corrupted images.
+"""
 
 from itertools import product
 
+from lib.papers.adaptive_topology import experiments as adaptive_topology
 from lib.papers.frontier.certificates import certificates
+from lib.papers.frontier.corruptions import corrupted
 from lib.papers.frontier.training import CertifiedTraining, StartTraining
 from lib.papers.shared import study, trained
 from lib.papers.shared.methods import METHODS, Fields, small_widths
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.papers.shared.training import training
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
@@ -209,6 +214,49 @@ def make_certificates(run: Study, workspace: Workspace) -> Contents:
     return study.contents(run, parent, certificates)
 
 
+# ----------------------------------------------------------------- what corrupted images leave
+
+CORRUPTED_IMAGES = {"smoke": 50, "quick": 200, "paper": 2000}
+
+
+def larger_fixed(profile: str) -> list[SparseTraining]:
+    """A fixed support with more links, as those of ``varied``, which has none."""
+    epochs = {"sparse": adaptive_topology.SHORTER[profile][0]}
+    density = adaptive_topology.VARIED[profile]["density"][-1]
+    changes = {"experiment": "larger_fixed", "variant": f"density {density}", "density": density}
+    runs = adaptive_topology.networks(profile, ("fixed",), epochs=epochs)
+    return [run.with_changes(changes) for run in runs]
+
+
+def before_corruption(profile: str) -> list[SparseTraining]:
+    """Networks trained for equally few epochs: those of ``training_length``, RigL of ``varied`` and
+    a fixed support, both with the largest number of links.
+    """
+    larger = larger_fixed(profile)
+    epochs, density = larger[0].epochs, larger[0].density
+    runs = [run for run in adaptive_topology.shorter(profile) if run.epochs == epochs]
+    for run in adaptive_topology.varied(profile):
+        if (run.method, run.density) == ("rigl", density):
+            runs.append(run)
+    return runs + larger
+
+
+def all_corrupted(profile: str) -> list[Study]:
+    """Of every network of :func:`before_corruption`."""
+
+    def make(parent: SparseTraining) -> Study:
+        amounts = {"variant": parent.variant, "images": CORRUPTED_IMAGES[profile]}
+        return study_of("corrupted", parent, **amounts)
+
+    return [with_stand_in(make, parent) for parent in before_corruption(profile)]
+
+
+def make_corrupted(run: Study, workspace: Workspace) -> Contents:
+    """Measure the trained network of a run."""
+    parent = workspace.record_of(run.parent, trained.holds_network)
+    return study.contents(run, parent, corrupted)
+
+
 EXPERIMENTS = (
     training("cifar10_start_tuning", on_validation, keep_nothing),
     training("cifar10_start", on_test, keep_one),
@@ -221,5 +269,14 @@ EXPERIMENTS = (
         numbers=study.numbers,
         keeps=keep_all,
         parents=("certified", "certified_tuning"),
+    ),
+    training("larger_fixed", larger_fixed, keep_nothing),
+    Experiment(
+        "corrupted",
+        all_corrupted,
+        make_corrupted,
+        numbers=study.numbers,
+        keeps=keep_all,
+        parents=("training_length", "varied", "larger_fixed"),
     ),
 )

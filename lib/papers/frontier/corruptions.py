@@ -1,0 +1,32 @@
+"""What a trained network keeps of images that were changed by accident."""
+
+import pandas as pd
+from torch import Tensor
+
+from lib.papers.shared import trained
+from lib.papers.shared.study import Study, Table, images
+from lib.robustness import attacks
+from lib.robustness.attacks.corruptions import SEVERITIES
+from lib.runs.record import Record
+from lib.train import predict
+
+
+def corrupted(study: Study, parent: Record) -> Table:
+    """Accuracy on images as they are, and with every kind of corruption at every severity.
+
+    Networks of one seed see the same corrupted images.
+
+    Returns: columns kind ("none": images as they are), severity (0 for these), measure
+        ("accuracy"), value.
+    """
+    model, (x, y) = trained.network(parent), images(study)
+
+    def accuracy(x: Tensor) -> float:
+        return (predict(model, x).argmax(1) == y).double().mean().item()
+
+    rows = [("none", 0, "accuracy", accuracy(x))]
+    for kind in attacks.CORRUPTIONS:
+        for severity in SEVERITIES:
+            changed = attacks.corrupt(x, kind, severity, generator=study.generator())
+            rows.append((kind, severity, "accuracy", accuracy(changed)))
+    return pd.DataFrame(rows, columns=["kind", "severity", "measure", "value"]), {}
