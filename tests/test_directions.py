@@ -1294,6 +1294,23 @@ def f06() -> Found:
 
 
 @oracle
+def f07() -> Found:
+    """Corrupted images: RigL minus small dense, the smaller of two data sets."""
+    found = {}
+    for run in stored("corrupted", variant="tuned"):
+        changed = run.table[run.table["severity"] > 0]
+        assert len(changed) == 14 * 5
+        found.setdefault((run.dataset, run.method), {})[run.seed] = 100 * changed["value"].mean()
+    sets = {dataset for dataset, _ in found}
+    return smallest(
+        [
+            mean(differences(found[name, "rigl"], found[name, "dense_small"]), members=2)
+            for name in sorted(sets)
+        ]
+    )
+
+
+@oracle
 def f08() -> Found:
     """What signs alone keep above chance: the least of three methods on two data sets."""
     found = {}

@@ -65,6 +65,19 @@ def certified_gap(records: Records) -> Measurement | None:
     return scaled(smallest(intervals(gaps, ["method"])), 100)
 
 
+def withstood(records: Records) -> Measurement | None:
+    """F07: RigL minus the small dense network in mean accuracy over all corruptions, paired by
+    seed, points: the smaller of two data sets, with simultaneous intervals.
+    """
+    rows = tidy(records).query("variant == 'tuned' and measure == 'accuracy' and kind != 'none'")
+    if rows.empty:
+        return None
+    means = rows.groupby(["dataset", "method", "seed"], observed=True)["value"].mean()
+    gaps = against(means.reset_index(), "dense_small", keys=["dataset"])
+    gaps = intervals(gaps.query("method == 'rigl'"), ["dataset"])
+    return scaled(smallest(gaps, at={"dataset": labels.dataset}), 100)
+
+
 def kept_by_signs(records: Records) -> Measurement | None:
     """F08: the share of the accuracy above chance that signs alone keep, percent: the smallest mean
     over methods and data sets, with simultaneous intervals.
@@ -116,6 +129,12 @@ CLAIMS = {
         ("certificates",),
         certified_gap,
         "RigL minus small dense is {value:+.1f} points of certified accuracy.",
+        OURS,
+    ),
+    "F07": Claim(
+        ("corrupted",),
+        withstood,
+        "RigL minus small dense is {value:.1f} points on {at}, where it is smaller.",
         OURS,
     ),
     "F08": Claim(

@@ -90,6 +90,18 @@ def test_certificates_of_test_images_at_one_radius_count():
     assert claims.certified_gap(without) is None
 
 
+def test_corrupted_images_of_the_harder_data_set_decide():
+    def rows(run):
+        kept = 0.7 if run.method == "dense_small" else 0.8 if run.dataset == "mnist" else 0.6
+        table = {"kind": ["none", "fog", "fog"], "severity": [0, 1, 2], "measure": "accuracy"}
+        return table | {"value": [0.99, kept + NOISE[run.seed] + 0.1, kept + NOISE[run.seed] - 0.1]}
+
+    records = studied("corrupted", rows, variant="tuned")
+    found = claims.withstood([r for r in records if r.config.method != "dense"])
+    assert (found.value, found.n, found.at) == (pytest.approx(-10), 5, "Fashion-MNIST")
+    assert verdict("F07", found) == "fails" and claims.withstood([]) is None
+
+
 def test_smallest_share_that_signs_keep_decides():
     def rows(run):
         kept = 0.6 if (run.dataset, run.method) == ("mnist", "set") else 0.8
