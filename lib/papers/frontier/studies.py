@@ -41,16 +41,16 @@ def _near_pairs(n: int, distance: np.ndarray) -> np.ndarray:
 
 
 def degree_distances(records: Sequence[Record], usual: Sequence[Record]) -> pd.DataFrame:
-    r"""How far the degrees of networks are from those of networks with a random start: on each side
+    r"""How far the degrees of networks are from those that a random start ends with: on each side
     of each layer, the share of the links that must be moved until the neurons, in ascending order
     of their links, have as many as those of the other network.
 
     .. math:: \frac{\sum_i |k_{(i)} - l_{(i)}|}{\sum_i k_i + \sum_i l_i}
 
-    with the degrees k and l of the two; this is the Wasserstein distance of both distributions over
-    twice the mean degree. It is averaged over the networks with a random start that have the same
-    method and another seed. A network with a random start is compared to the same ones: if a start
-    is forgotten, its networks end no further away than those.
+    with the degrees k after an epoch and l at the end of a run; this is the Wasserstein distance of
+    both distributions over twice the mean degree. It is averaged over the runs from a random start
+    with the same method and another seed. Networks with a random start are compared to the same
+    runs: a start is forgotten if its networks end no further away than those.
 
     Args:
         records: of ``start_degrees``.
@@ -58,29 +58,27 @@ def degree_distances(records: Sequence[Record], usual: Sequence[Record]) -> pd.D
     Returns: columns dataset, method, start, seed, layer, side ("in" or "out"), epoch, value. No
         rows where only one seed was run.
     """
-    trained_alike = {(record.config.method, record.config.dataset) for record in records}
-    ascending: dict[tuple, dict[tuple, np.ndarray]] = {}
+    columns = ["dataset", "method", "start", "seed", "layer", "side", "epoch"]
+    trained_alike = {(record.config.dataset, record.config.method) for record in records}
+    parts = [pd.DataFrame(columns=[*columns, "links", "at_end"])] if not records else []
     for record in [*usual, *records]:
         run = record.config
-        if (run.method, run.dataset) not in trained_alike:
+        if (run.dataset, run.method) not in trained_alike:
             continue
         start = run.variant if run.variant in DEGREES else RANDOM
-        of_run = ascending.setdefault((run.dataset, run.method, start, run.seed), {})
-        for layer, side, epoch, links in trained.degrees(record).itertuples(index=False):
-            epoch = run.epochs if epoch == "final" else epoch
-            of_run[layer, side, epoch] = np.sort(links.astype(np.int64))
-    rows = []
-    for (dataset, method, start, seed), of_run in ascending.items():
-        others = []
-        for network, other in ascending.items():
-            if network[:3] == (dataset, method, RANDOM) and network[3] != seed:
-                others.append(other)
-        for place, k in of_run.items():
-            distances = []
-            for other in others:
-                apart = np.abs(k - other[place]).sum()
-                distances.append(apart / (k.sum() + other[place].sum()))
-            if distances:
-                rows.append((dataset, method, start, seed, *place, np.mean(distances)))
-    named = ["dataset", "method", "start", "seed", "layer", "side", "epoch", "value"]
-    return pd.DataFrame(rows, columns=named)
+        of_run = {"dataset": run.dataset, "method": run.method, "start": start, "seed": run.seed}
+        degrees = trained.degrees(record)
+        degrees = degrees[degrees["epoch"] != run.epochs]  # after it zeros are removed: "final"
+        at_end = degrees["epoch"] == "final"
+        epoch = degrees["epoch"].where(~at_end, run.epochs).astype(int)
+        parts.append(degrees.assign(**of_run, epoch=epoch, at_end=at_end))
+    degrees = pd.concat(parts)
+    ends = degrees[degrees["at_end"].astype(bool) & (degrees["start"] == RANDOM)]
+    pairs = degrees.merge(ends, on=["dataset", "method", "layer", "side"], suffixes=("", "_at_end"))
+    pairs = pairs[pairs["seed"] != pairs["seed_at_end"]]
+    values = []
+    for links, others in zip(pairs["links"], pairs["links_at_end"], strict=True):
+        k, end = (np.sort(side.astype(np.int64)) for side in (links, others))
+        values.append(np.abs(k - end).sum() / (k.sum() + end.sum()))
+    pairs = pairs.assign(value=np.array(values, dtype=float))
+    return pairs.groupby(columns, sort=False)["value"].mean().reset_index()

@@ -71,24 +71,26 @@ def test_distance_is_wassersteins_over_twice_the_mean_to_other_seeds(rng):
     assert set(found["epoch"]) == {0, other.epochs}
     assert found.groupby("start").size().to_dict() == {"random start": 12, "power law": 4}
     for row in found.itertuples():
-        name = f"linear1.{row.side}_degree.{'final' if row.epoch else 0}"
+        degree = f"linear1.{row.side}_degree"
         one = record if row.start == "power law" else starts[row.seed]
         others = [start for start in starts if start.config.seed != row.seed]
-        apart = [wasserstein_distance(one.arrays[name], o.arrays[name]) for o in others]
+        k = one.arrays[f"{degree}.{'final' if row.epoch else 0}"]
+        apart = [wasserstein_distance(k, o.arrays[f"{degree}.final"]) for o in others]
         assert row.value == pytest.approx(np.mean(apart) / (2 * 200 / 40))
 
 
 def test_distance_is_the_share_of_links_to_move():
     run = start_degrees("smoke")[1]
-    usual = [made(run.parent, seed, {("in", 0): np.array([4, 4, 2])}) for seed in (0, 1)]
+    usual = [made(run.parent, seed, {("in", "final"): np.array([4, 4, 2])}) for seed in (0, 1)]
     moved = made(run, 0, {("in", 0): np.array([5, 0, 5])})  # two links of ten give 4, 2, 4
     found = degree_distances([moved], usual).set_index(["start", "seed"])["value"]
     assert found["degrees of the end", 0] == pytest.approx(0.2)
     assert found["random start", 0] == found["random start", 1] == 0
 
 
-def test_one_seed_has_no_distance():
+def test_one_seed_and_no_record_have_no_distance():
     run = start_degrees("smoke")[1]
-    k = {("in", 0): np.array([1, 2])}
-    found = degree_distances([made(run, 0, k)], [made(run.parent, 0, k)])
-    assert found.empty and "value" in found
+    k = {("in", "final"): np.array([1, 2])}
+    usual = [made(run.parent, 0, k)]
+    for found in (degree_distances([made(run, 0, k)], usual), degree_distances([], usual)):
+        assert found.empty and "value" in found
