@@ -89,6 +89,7 @@ def forgetting(text):
     left = means["degrees of the end", 150]
     text.says("leaves them, and ends {:.0f} % away", left)
     text.says("the difference of both ends may be zero")
+    text.says("We first tried a power law of exponent 2.5")
     gap = t_interval(by_seed["power law", 150] - by_seed[RANDOM, 150])
     assert gap.low < 0 < gap.high
     assert (by_seed["degrees of the end", 150] > 2 * by_seed[RANDOM, 150]).all()
