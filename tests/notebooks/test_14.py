@@ -5,9 +5,13 @@ import powerlaw
 import pytest
 
 from lib import papers, topology
+from lib.papers.frontier.experiments import RANDOM
+from lib.papers.frontier.studies import degree_distances
 from lib.papers.shared import trained
 from lib.papers.shared.claims import chosen
 from lib.report import frames
+from lib.report.claims import against, intervals
+from lib.report.intervals import t_interval
 from lib.topology import power_law
 from tests.prose import Prose
 
@@ -41,6 +45,7 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     says("50 neurons or more are in the tail")
     says("Width 1000* has 1 % of the links of three layers, *width 1568* too. *ε = 20*")
     spread(text, ends)
+    forgetting(text)
     tails(text, ends)
     strong(text, rows)
     power(text, rows)
@@ -69,6 +74,44 @@ def spread(text, ends):
     text.says("With RigL it reaches {:.0f}", means["rigl"].max())
     assert means["set_random_removal"].to_numpy() == pytest.approx(1, abs=0.1)
     text.says("it stays at 1:")
+
+
+def forgetting(text):
+    text.says("gained .16 points on Fashion-MNIST. We keep 1 % of the links")
+    others = papers.STORE.of("start_degrees", "paper")
+    usual = papers.STORE.of("adaptive_topology", "paper")
+    distances = degree_distances(others, usual).query("method == 'rigl'")
+    by_seed = 100 * distances.groupby(["start", "epoch", "seed"])["value"].mean()
+    means = by_seed.groupby(["start", "epoch"]).mean()
+    text.says("RigL ends {:.0f} % away from other seeds", means[RANDOM, 150])
+    law = means["power law", 0], means["power law", 150]
+    text.says("it begins {:.0f} % away and ends {:.0f} % away", *law)
+    left = means["degrees of the end", 150]
+    text.says("leaves them, and ends {:.0f} % away", left)
+    text.says("the difference of both ends may be zero")
+    text.says("We first tried a power law of exponent 2.5")
+    gap = t_interval(by_seed["power law", 150] - by_seed[RANDOM, 150])
+    assert gap.low < 0 < gap.high
+    assert (by_seed["degrees of the end", 150] > 2 * by_seed[RANDOM, 150]).all()
+    assert left > 2 * means["degrees of the end", 0]
+    final = frames.tidy([*usual, *others]).query("measure == 'final test_accuracy'")
+    final = final.query("method == 'rigl' and dataset == 'fashion_mnist'")
+    is_other = final["trained"] == "start_degrees"
+    final = final.assign(start=final["variant"].where(is_other, RANDOM), value=100 * final["value"])
+    gains = against(final, RANDOM, by="start", keys=["dataset"])
+    (gain,) = (
+        intervals(gains, ["start"], family=1).query("start == 'degrees of the end'").itertuples()
+    )
+    text.says("RigL ends {:.2f} points lower", -gain.value)
+    text.says(
+        "The 95 % interval of this difference by itself is [{:.2f}, {:.2f}]", gain.low, gain.high
+    )
+    assert gain.high < 0.16
+    text.says("SET, and the links of the end, are not run yet")
+    assert {(r.config.method, r.config.variant) for r in others} == {
+        ("rigl", "power law"),
+        ("rigl", "degrees of the end"),
+    }
 
 
 def shown():

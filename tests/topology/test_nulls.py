@@ -103,6 +103,48 @@ def test_number_of_switches_out_of_range_is_refused(switches, generator):
         topology.switch_links(support, switches, generator=generator)
 
 
+# links of given degrees
+
+
+def test_links_have_the_degrees_asked_for_and_are_drawn_anew(generator, rng):
+    into, out = rng.integers(0, 12, 30), np.full(20, 1)
+    out[:8] = 20  # eight input neurons are joined to most output neurons
+    out[8] += into.sum() - out.sum()
+    known = topology.support_of_degrees(into, out, generator=generator)
+    again = topology.support_of_degrees(into, out, generator=generator)
+    for support in (known, again):
+        assert_array_equal(support.crow.diff(), into)
+        assert_array_equal(support.tcrow.diff(), out)
+    assert not torch.equal(known.keys, again.keys)
+
+
+def test_links_are_found_exactly_where_some_exist(generator):
+    exist = set()
+    for entries in itertools.product((0, 1), repeat=9):
+        matrix = np.array(entries).reshape(3, 3)
+        exist.add((tuple(matrix.sum(1).tolist()), tuple(matrix.sum(0).tolist())))
+    every = list(itertools.product(range(4), repeat=3))
+    for into, out in itertools.product(every, every):
+        degrees = np.array(into), np.array(out)
+        if (into, out) in exist:
+            support = topology.support_of_degrees(*degrees, generator=generator)
+            assert_array_equal(support.tcrow.diff(), out, f"{into}, {out}")
+        elif abs(sum(into) - sum(out)) < 2:
+            with pytest.raises(ValueError, match="no support has these degrees"):
+                topology.support_of_degrees(*degrees, generator=generator)
+
+
+def test_all_links_of_the_degrees_are_equally_likely():
+    generator = torch.Generator().manual_seed(0)
+    degrees = np.array([2, 1, 1])
+    outcomes = []
+    for _ in range(1000):
+        support = topology.support_of_degrees(degrees, degrees, generator=generator)
+        outcomes.append(tuple(support.keys.tolist()))
+    chances = dict.fromkeys(graphs(degrees, degrees), 1 / 5)
+    assert uniformity(outcomes, chances) > 0.001
+
+
 # random degrees
 
 

@@ -6,8 +6,10 @@ import pytest
 
 from lib.names import PROFILES
 from lib.papers import EXPERIMENTS
+from lib.papers.adaptive_topology.experiments import networks
 from lib.papers.frontier import experiments
-from lib.papers.frontier.training import StartTraining
+from lib.papers.frontier.training import DegreeTraining, StartTraining
+from lib.papers.shared import trained
 
 
 def differences(run, other):
@@ -47,3 +49,52 @@ def test_networks_have_one_link_in_a_hundred():
     links = [round(run.density * a * b) for a, b in ((3072, 3072),) * 3]
     assert links == [94372] * 3
     assert sum(links) + 10 * 3072 < 320_000
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_other_degrees_are_all_that_differs_from_the_usual_network(profile):
+    usual = networks(profile, ("rigl", "set"))
+    usual = {(run.dataset, run.method, run.seed): run for run in usual}
+    runs = experiments.start_degrees(profile)
+    for run in runs:
+        same = usual[run.dataset, run.method, run.seed]
+        assert differences_of(same, run) - {"experiment", "variant"} <= {
+            "exponent",
+            "inherits",
+            "parent",
+        }
+        assert (run.exponent is None) == (run.parent == same)
+    seeds = {run.seed for run in runs}
+    assert len(runs) == 2 * len(experiments.DEGREES) * len(seeds)
+    assert seeds == set(range(5)) or profile != "paper"
+
+
+def differences_of(run, other):
+    """Fields in which a run of any kind differs from one that may choose degrees."""
+    names = [field.name for field in dataclasses.fields(DegreeTraining)]
+    absent = {"exponent": None}
+    return {
+        name for name in names if getattr(run, name, absent.get(name)) != getattr(other, name)
+    } - {"stand_in"}
+
+
+def test_runs_start_with_the_degrees_or_the_links_of_the_end(store):
+    (of_degrees, of_links) = (
+        run
+        for run in experiments.start_degrees("smoke")
+        if run.method == "rigl" and run.parent is not None
+    )
+    shorter = [run.with_changes({"epochs": 1}) for run in (of_degrees, of_links)]
+    parent = store.run(shorter[0].parent)
+    at_end = degrees_at(parent, "final")
+    for run in shorter:
+        record = store.run(run)
+        assert degrees_at(record, 0) == at_end
+        kept = {name for name in record.arrays if experiments.keep_some_degrees(record, name)}
+        assert len(kept) == 2 * 3 * 3 and "linear1.in_degree.0" in kept
+
+
+def degrees_at(record, epoch):
+    """Degrees after an epoch, by layer and side."""
+    rows = trained.degrees(record).query("epoch == @epoch")
+    return {(row.layer, row.side): row.links.tolist() for row in rows.itertuples()}

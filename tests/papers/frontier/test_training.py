@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from lib import models
-from lib.papers.frontier.training import StartTraining
+from lib.papers.frontier.training import DegreeTraining, StartTraining
 from lib.papers.shared import trained
 
 LOCAL = StartTraining(
@@ -84,3 +85,43 @@ def test_record_gives_the_trained_network_back(store):
     split = LOCAL.split()
     right = network(split.x_test.float()).argmax(1) == split.y_test
     assert right.double().mean() == pytest.approx(record.environment["final"]["test_accuracy"])
+
+
+HEAVY = DegreeTraining(
+    "made", dataset="digits", hidden=(300, 200), density=0.05, drop="magnitude", exponent=2.5
+)
+
+
+def test_drawn_degrees_are_uneven_on_both_sides_with_as_many_links():
+    usual = supports_at_start(dataclasses.replace(HEAVY, exponent=None))
+    for heavy, random in zip(supports_at_start(HEAVY), usual, strict=True):
+        assert heavy.nnz == random.nnz
+        for name in ("crow", "tcrow"):
+            k, at_random = (getattr(s, name).diff().double() for s in (heavy, random))
+            assert k.var() / k.mean() > 2 * at_random.var() / at_random.mean()
+
+
+def test_drawn_degrees_follow_the_power_law():
+    """Of weights w with p(w > x) = x ** -1.5, that of which 5 % are above is 10 ** (1 / 1.5) times
+    the median; of 1,000 its logarithm has a standard deviation of .09, and rounding adds .05.
+    """
+    wide = dataclasses.replace(HEAVY, hidden=(1000, 1000), density=0.02)
+    into = supports_at_start(wide)[1].crow.diff().numpy()
+    ratio = np.quantile(into, 0.95) / np.median(into)
+    assert np.log(ratio) == pytest.approx(np.log(10) / 1.5, abs=0.3)
+    alike = supports_at_start(dataclasses.replace(HEAVY, exponent=1e9))
+    assert all(np.ptp(support.crow.diff().numpy()) <= 1 for support in alike)
+
+
+def test_drawn_degrees_are_those_of_the_seed():
+    keys = supports_at_start(HEAVY)[1].keys
+    assert torch.equal(supports_at_start(dataclasses.replace(HEAVY))[1].keys, keys)
+    assert not torch.equal(supports_at_start(dataclasses.replace(HEAVY, seed=1))[1].keys, keys)
+
+
+def test_exponent_out_of_range_or_beside_a_parent_is_refused():
+    with pytest.raises(ValueError, match="exponent = 1.0 is out of range: give one above 1"):
+        dataclasses.replace(HEAVY, exponent=1.0).check()
+    child = dataclasses.replace(HEAVY, parent=LOCAL, inherits="degrees")
+    with pytest.raises(ValueError, match="exponent = 2.5 and a parent: give one of them"):
+        child.check()
