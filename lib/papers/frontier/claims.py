@@ -6,8 +6,9 @@ from functools import partial
 import pandas as pd
 
 from lib.papers.frontier.experiments import LOCAL, RADIUS, RANDOM
+from lib.papers.frontier.studies import degree_distances
 from lib.report import labels
-from lib.report.claims import against, intervals, scaled, smallest
+from lib.report.claims import against, intervals, largest, scaled, smallest
 from lib.report.frames import tidy
 from lib.report.intervals import Measurement
 from lib.report.verdicts import Claim
@@ -93,6 +94,35 @@ def kept_by_signs(records: Records) -> Measurement | None:
     return scaled(smallest(intervals(shares, cells), at=where), 100)
 
 
+def remembered(records: Records) -> Measurement | None:
+    """F09: how much further from the ends of random starts RigL ends if it starts with other
+    degrees, percent of the links: the largest over starts, with simultaneous intervals.
+    """
+    distances = degree_distances(*by_start(records)).query("method == 'rigl'")
+    ends = distances[distances["epoch"] == distances["epoch"].max()]
+    means = ends.groupby(["start", "seed"])["value"].mean().reset_index()
+    gaps = intervals(against(means, RANDOM, by="start", keys=[]), ["start"])
+    return scaled(largest(gaps, at={"start": str}), 100)
+
+
+def gained_by_degrees(records: Records) -> Measurement | None:
+    """F10: degrees of the end minus random start in RigL's accuracy, paired by seed, points."""
+    others, usual = by_start(records)
+    rows = tidy([*others, *usual]).query("method == 'rigl' and measure == 'final test_accuracy'")
+    rows = rows.assign(start=rows["variant"].where(rows["trained"] == "start_degrees", RANDOM))
+    gaps = against(rows, RANDOM, by="start", keys=["dataset"])
+    gaps = gaps.query("start == 'degrees of the end'")
+    return scaled(smallest(intervals(gaps, ["start"])), 100)
+
+
+def by_start(records: Records) -> tuple[list[Record], list[Record]]:
+    """Networks that start with other degrees, and those of the same data set with random starts."""
+    others = [record for record in records if record.config.experiment == "start_degrees"]
+    datasets = {record.config.dataset for record in others}
+    usual = [record for record in records if record.config.experiment == "adaptive_topology"]
+    return others, [record for record in usual if record.config.dataset in datasets]
+
+
 OURS = "setting ours"
 CLAIMS = {
     "F01": Claim(
@@ -141,6 +171,18 @@ CLAIMS = {
         ("null_ladder",),
         kept_by_signs,
         "Signs alone keep at least {value:.0f}% of the accuracy above chance ({at}).",
+        OURS,
+    ),
+    "F09": Claim(
+        ("start_degrees", "adaptive_topology"),
+        remembered,
+        "RigL ends {value:.1f}% of the links further away if it starts with {at}.",
+        OURS,
+    ),
+    "F10": Claim(
+        ("start_degrees", "adaptive_topology"),
+        gained_by_degrees,
+        "Degrees of the end minus random start is {value:.2f} points.",
         OURS,
     ),
 }
