@@ -27,7 +27,7 @@ from .graphs import (
     to_matrices,
     to_networkx,
 )
-from .nulls import random_degrees, shuffle_inputs, switch_links
+from .nulls import random_degrees, shuffle_inputs, support_of_degrees, switch_links
 
 __all__ = [
     "active_neurons",
@@ -45,6 +45,7 @@ __all__ = [
     "random_degrees",
     "recorded_epochs",
     "shuffle_inputs",
+    "support_of_degrees",
     "switch_links",
     "to_matrices",
     "to_networkx",

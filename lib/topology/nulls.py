@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -43,6 +44,41 @@ def switch_links(
     _switch_(col, row_keys.tolist(), set(support.keys.tolist()), pairs.tolist())
     keys, origin = (row_keys + support.col.new_tensor(col)).sort()
     return support_from_keys(keys, support.n_in, support.n_out), origin
+
+
+def support_of_degrees(
+    in_degrees: np.ndarray, out_degrees: np.ndarray, *, generator: torch.Generator
+) -> Support:
+    """Random links with given degrees on both sides: one support with these degrees, then its links
+    switched (:func:`switch_links`).
+
+    The first support comes from giving each output neuron, the one of most links first, the input
+    neurons that miss most links. It exists if any support with these degrees does.
+
+    Source: [Ryser1957], the construction.
+
+    Args:
+        in_degrees: (n_out,) integers, links of each output neuron.
+        out_degrees: (n_in,) integers, links of each input neuron, of the same sum.
+        generator: source of randomness, on the CPU.
+    Raises: ValueError if no support has these degrees.
+    """
+    n_out, n_in = len(in_degrees), len(out_degrees)
+    missing = np.array(out_degrees, dtype=np.int64)
+    keys = []
+    for row in np.argsort(-np.asarray(in_degrees), kind="stable"):
+        cols = np.argsort(-missing, kind="stable")[: in_degrees[row]]
+        missing[cols] -= 1
+        keys.append(row * n_in + cols)
+    n_links = np.sum(in_degrees)
+    if missing.any() or sum(map(len, keys)) != n_links:
+        raise ValueError(
+            f"no support has these degrees: {n_links} links of {n_out} output neurons, at most"
+            f" {max(in_degrees)} each, and {sum(out_degrees)} of {n_in} input neurons, at most"
+            f" {max(out_degrees)} each"
+        )
+    drawn = torch.from_numpy(np.sort(np.concatenate(keys)))
+    return switch_links(support_from_keys(drawn, n_in, n_out), generator=generator)[0]
 
 
 def shuffle_inputs(support: Support, *, generator: torch.Generator) -> Support:

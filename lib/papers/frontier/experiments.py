@@ -1,11 +1,16 @@
-"""Every run of this room: on CIFAR-10, where links start; on MNIST, what can be certified."""
+"""Every run of this room: on CIFAR-10, where links start; on MNIST, what can be certified; on
+Fashion-MNIST, with which degrees links start.
+"""
 
+import dataclasses
 from itertools import product
 
+from lib.papers.adaptive_topology.experiments import networks
 from lib.papers.frontier.certificates import certificates
-from lib.papers.frontier.training import CertifiedTraining, StartTraining
+from lib.papers.frontier.training import CertifiedTraining, DegreeTraining, StartTraining
 from lib.papers.shared import study, trained
 from lib.papers.shared.methods import METHODS, Fields, small_widths
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.papers.shared.training import training
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all, keep_nothing
@@ -209,6 +214,43 @@ def make_certificates(run: Study, workspace: Workspace) -> Contents:
     return study.contents(run, parent, certificates)
 
 
+# ---------------------------------------------------------------- with which degrees links start
+
+DEGREES: dict[str, Fields] = {  # how the start differs from the usual, random one
+    "power law": {"exponent": 2.5},
+    "degrees of the end": {"inherits": "degrees"},
+    "links of the end": {"inherits": "support"},
+}
+DEGREES_ON = {"smoke": "digits", "quick": "mnist", "paper": "fashion_mnist"}
+KEPT_EPOCHS = ("0", "1", "5", "20", "50", "final")
+
+
+def start_degrees(profile: str) -> list[DegreeTraining]:
+    """RigL and SET of ``adaptive_topology``, trained alike from other starts. Two of these inherit
+    from the end of the run with the same method and seed.
+    """
+    runs = []
+    for usual in networks(profile, ("rigl", "set")):
+        if usual.dataset == DEGREES_ON[profile]:
+            runs += [with_degrees(usual, start) for start in DEGREES]
+    return runs
+
+
+def with_degrees(usual: SparseTraining, start: str) -> DegreeTraining:
+    """The same training from another start."""
+    changes = {"experiment": "start_degrees", "variant": start, **DEGREES[start]}
+    if "inherits" in changes:
+        changes["parent"] = dataclasses.replace(usual, stand_in=None)
+    if usual.stand_in is not None:
+        changes["stand_in"] = with_degrees(usual.stand_in, start)
+    return usual.as_kind(DegreeTraining, **changes)
+
+
+def keep_some_degrees(record: Record, name: str) -> bool:
+    """What is shipped: degrees, of :data:`KEPT_EPOCHS`."""
+    return "_degree." in name and name.rpartition(".")[2] in KEPT_EPOCHS
+
+
 EXPERIMENTS = (
     training("cifar10_start_tuning", on_validation, keep_nothing),
     training("cifar10_start", on_test, keep_one),
@@ -222,4 +264,5 @@ EXPERIMENTS = (
         keeps=keep_all,
         parents=("certified", "certified_tuning"),
     ),
+    training("start_degrees", start_degrees, keep_some_degrees, parents=("adaptive_topology",)),
 )

@@ -1,18 +1,21 @@
-"""Training from links that start within receptive fields, and training that can be certified."""
+"""Training from links that start within receptive fields or with chosen degrees, and training that
+can be certified.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import nn
 
-from lib import data, train
+from lib import data, models, train
 from lib.layers import initial_values
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.robustness.defences import Certified
 from lib.runs.experiment import Workspace
-from lib.support import local_support
-from lib.topology.nulls import shuffle_inputs
+from lib.support import local_support, shared_out, whole_numbers
+from lib.topology.nulls import shuffle_inputs, support_of_degrees
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,52 @@ class StartTraining(SparseTraining):
                 )
             grids.append((n // (height * width), height, width))
         return grids
+
+
+@dataclass(frozen=True)
+class DegreeTraining(SparseTraining):
+    r"""Training from links whose degrees are chosen, as many links in each layer as usual.
+
+    On each side of each layer that evolves, every neuron gets a weight drawn from a Pareto law, and
+    a number of links in proportion to it, rounded, at most one to each neuron of the other side.
+    Which neurons are joined is random.
+
+    .. math:: p(w) \propto w^{-\alpha}, \quad w \ge 1
+
+    Args:
+        exponent: :math:`\alpha`, above 1; None: links start anywhere, or are inherited.
+    """
+
+    exponent: float | None = None
+
+    def check(self) -> None:
+        """Refuse what is out of range. Raises ValueError."""
+        super().check()
+        if self.exponent is not None and not self.exponent > 1:
+            raise ValueError(f"exponent = {self.exponent} is out of range: give one above 1")
+        if self.exponent is not None and self.parent is not None:
+            raise ValueError(f"exponent = {self.exponent} and a parent: give one of them")
+
+    def prepare_(self, model: nn.Sequential, split: data.Split, workspace: Workspace) -> None:
+        """Give the layers that evolve links with the degrees that were drawn."""
+        super().prepare_(model, split, workspace)
+        if self.exponent is None:
+            return
+        rng = np.random.default_rng(2 * 10**6 + self.seed)
+        generator = torch.Generator().manual_seed(2 * 10**6 + self.seed)  # not of random links
+        for layer in models.sparse_layers(model).values():
+            sides = []
+            for n, most in (
+                (layer.out_features, layer.in_features),
+                (layer.in_features, layer.out_features),
+            ):
+                weights = dict(enumerate(1 + rng.pareto(self.exponent - 1, n)))
+                shares = shared_out(layer.nnz, weights, dict.fromkeys(weights, most))
+                sides.append(np.array(list(whole_numbers(shares).values())))
+            support = support_of_degrees(*sides, generator=generator)
+            layer.support = support
+            values = initial_values(support, self.start, generator=generator)
+            layer.replace_values_(values.to(layer.values))
 
 
 @dataclass(frozen=True)
