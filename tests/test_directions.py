@@ -1323,6 +1323,50 @@ def f08() -> Found:
     return smallest([mean(shares, members=6) for shares in found.values()])
 
 
+def other_degrees() -> dict[str, dict[int, Stored]]:
+    """RigL on Fashion-MNIST by start and seed."""
+    at = {"dataset": "fashion_mnist", "method": "rigl"}
+    found = {}
+    for run in stored("start_degrees", **at):
+        found.setdefault(run.variant, {})[run.seed] = run
+    return found | {"random start": by_seed(stored("adaptive_topology", **at))}
+
+
+@oracle
+def f09() -> Found:
+    """Earth that must be moved between sorted degrees at the end, over all links: from other seeds
+    of the random start, averaged over layers and sides; above that of the random start itself.
+    """
+    at_end = {}
+    for start, runs in other_degrees().items():
+        for seed, run in runs.items():
+            for side in ("in", "out"):
+                for (layer, epoch), k in degrees(run, side).items():
+                    if epoch == "final":
+                        at_end[start, seed, side, layer] = np.sort(k)
+    apart: dict[str, dict[int, list[float]]] = {}
+    for (start, seed, *place), k in at_end.items():
+        for (other, its_seed, *its_place), end in at_end.items():
+            if (other, place) == ("random start", its_place) and seed != its_seed:
+                moved = np.abs(k - end).sum() / (k.sum() + end.sum())
+                apart.setdefault(start, {}).setdefault(seed, []).append(100 * moved)
+    means = {start: {s: np.mean(v) for s, v in of.items()} for start, of in apart.items()}
+    usual = means.pop("random start")
+    gaps = [mean(differences(of, usual), members=len(means)) for of in means.values()]
+    value, low, high, n = zip(*gaps, strict=True)
+    return Found(max(value), max(low), max(high), min(n))
+
+
+@oracle
+def f10() -> Found:
+    """Accuracy of RigL: degrees of the end minus random start."""
+    last = {
+        start: {seed: run.facts["final"]["test_accuracy"] * 100 for seed, run in runs.items()}
+        for start, runs in other_degrees().items()
+    }
+    return mean(differences(last["degrees of the end"], last["random start"]))
+
+
 # ---------------------------------------------------------------------------------- the tests
 
 

@@ -25,6 +25,7 @@ from tests.notebooks import test_32 as sparse
 from tests.notebooks import test_40 as pruning
 from tests.notebooks import test_51 as splash
 from tests.notebooks import test_60 as starts
+from tests.notebooks import test_61 as certified
 from tests.notebooks.summaries import ends, with_both_decays
 from tests.prose import Section, sections
 
@@ -36,7 +37,7 @@ NAMES = {
     **{"rsmas": "corals", "citrus_leaves": "citrus leaves", "rps28": "hands"},
     **{"eye_fundus": "eyes", "lenet5": "LeNet-5", "sparse_mlp": "SET-MLP"},
 }
-OTHERS = ("Findings", "How to read", "Fourteen findings", "Which claims", "Accuracy", "Limits")
+OTHERS = ("Findings", "How to read", "Fifteen findings", "Which claims", "Accuracy", "Limits")
 
 
 def named(name):
@@ -607,6 +608,25 @@ def test_finding_14():
     for start in (starts.LOCAL, "random start", "places shuffled"):
         says_difference(text, start, "cifar10", reached[start].dropna(), 1)
     assert reached[starts.LOCAL].min() > reached.drop(columns=starts.LOCAL).max(axis=None)
+    assert not text.uncovered()
+
+
+def test_finding_15():
+    text = finding(15)
+    tuned, final = certified.certificates_made()
+    at = "certified", 0.1
+    text.says("RigL has {:.0f} % of the links of three layers", 1)
+    text.says("at a radius of {:g}", at[1])
+    shares = {}
+    for method in ("rigl", "dense_small"):
+        shares[method] = pd.Series([values[at] for values in final[method, "certified"]])
+    says_difference(text, "RigL", MN, shares["rigl"], 1)
+    says_difference(text, "small dense", MN, shares["dense_small"], 1)
+    gap = shares["rigl"] - shares["dense_small"]
+    says_difference(text, "RigL − small dense, points", MN, gap, 1)
+    assert gap.min() > 0 and ("dense", "certified") not in final
+    best = {method: max(values[at] for values in of.values()) for method, of in tuned.items()}
+    assert best["dense"] < best["rigl"]
     assert not text.uncovered()
 
 

@@ -155,3 +155,11 @@ def test_attacked_images_are_classified_as_often_as_the_readme_says():
     wanted = "dataset == 'mnist' and method == 'rigl' and variant == 'attacked examples'"
     kept = frame.query(f"{wanted} and measure == 'ensemble linf'")["value"]
     assert f"classifies {100 * kept.mean():.1f} % of attacked MNIST correctly" in README
+
+
+def test_images_are_proved_right_as_often_as_the_readme_says():
+    frame = frames.tidy(records("certificates")).query("trained == 'certified'")
+    frame = frame.query("method == 'rigl' and variant == 'certified' and measure == 'certified'")
+    (run, *_) = records("robust_summary")
+    share = frame[frame["radius"] == run.config.radii[0]]["value"].mean()
+    assert f"it is proved right on {100 * share:.1f} %" in README

@@ -80,38 +80,42 @@ def forgetting(text):
     text.says("gained .16 points on Fashion-MNIST. We keep 1 % of the links")
     others = papers.STORE.of("start_degrees", "paper")
     usual = papers.STORE.of("adaptive_topology", "paper")
-    distances = degree_distances(others, usual).query("method == 'rigl'")
-    by_seed = 100 * distances.groupby(["start", "epoch", "seed"])["value"].mean()
-    means = by_seed.groupby(["start", "epoch"]).mean()
-    text.says("RigL ends {:.0f} % away from other seeds", means[RANDOM, 150])
-    law = means["power law", 0], means["power law", 150]
+    distances = degree_distances(others, usual)
+    by_seed = 100 * distances.groupby(["method", "start", "epoch", "seed"])["value"].mean()
+    means = by_seed.groupby(["method", "start", "epoch"]).mean()
+    rigl, of_set = means["rigl"], means["set"]
+    text.says("RigL ends {:.0f} % away from other seeds", rigl[RANDOM, 150])
+    law = rigl["power law", 0], rigl["power law", 150]
     text.says("it begins {:.0f} % away and ends {:.0f} % away", *law)
-    left = means["degrees of the end", 150]
-    text.says("leaves them, and ends {:.0f} % away", left)
+    words = "SET ends {:.1f} % away, and {:.1f} % from a random start"
+    text.says(words, of_set["power law", 150], of_set[RANDOM, 150])
+    words = "both leave them. RigL ends {:.0f} % away and SET {:.0f} %"
+    left = [of_rule["degrees of the end", 150] for of_rule in (rigl, of_set)]
+    text.says(words, *left)
     text.says("the difference of both ends may be zero")
     text.says("We first tried a power law of exponent 2.5")
-    gap = t_interval(by_seed["power law", 150] - by_seed[RANDOM, 150])
+    gap = t_interval(by_seed["rigl", "power law", 150] - by_seed["rigl", RANDOM, 150])
     assert gap.low < 0 < gap.high
-    assert (by_seed["degrees of the end", 150] > 2 * by_seed[RANDOM, 150]).all()
-    assert left > 2 * means["degrees of the end", 0]
+    for method, end in zip(("rigl", "set"), left, strict=True):
+        apart, usually = (by_seed[method, s, 150] for s in ("degrees of the end", RANDOM))
+        assert (apart > 2 * usually).all() and end > 2 * means[method, "degrees of the end", 0]
     final = frames.tidy([*usual, *others]).query("measure == 'final test_accuracy'")
-    final = final.query("method == 'rigl' and dataset == 'fashion_mnist'")
+    final = final.query("method in ['rigl', 'set'] and dataset == 'fashion_mnist'")
     is_other = final["trained"] == "start_degrees"
     final = final.assign(start=final["variant"].where(is_other, RANDOM), value=100 * final["value"])
-    gains = against(final, RANDOM, by="start", keys=["dataset"])
-    (gain,) = (
-        intervals(gains, ["start"], family=1).query("start == 'degrees of the end'").itertuples()
-    )
-    text.says("RigL ends {:.2f} points lower", -gain.value)
-    text.says(
-        "The 95 % interval of this difference by itself is [{:.2f}, {:.2f}]", gain.low, gain.high
-    )
-    assert gain.high < 0.16
-    text.says("SET, and the links of the end, are not run yet")
-    assert {(r.config.method, r.config.variant) for r in others} == {
-        ("rigl", "power law"),
-        ("rigl", "degrees of the end"),
-    }
+    gains = against(final, RANDOM, by="start", keys=["method"])
+    gains = intervals(gains, ["method", "start"], family=1).set_index(["method", "start"])
+    gain = gains.loc["rigl", "degrees of the end"]
+    text.says("RigL ends {:.2f} points lower", -gain["value"])
+    words = "The 95 % interval of this difference by itself is [{:.2f}, {:.2f}]"
+    text.says(words, gain["low"], gain["high"])
+    assert gain["high"] < 0.16
+    text.says("With SET the difference may be zero")
+    of_set = gains.loc["set", "degrees of the end"]
+    assert of_set["low"] < 0 < of_set["high"]
+    text.says("The links of the end are not run yet")
+    assert {r.config.variant for r in others} == {"power law", "degrees of the end"}
+    assert {r.config.method for r in others} == {"rigl", "set"} and len(others) == 2 * 2 * 5
 
 
 def shown():

@@ -1,5 +1,8 @@
 """Our own questions from made-up records: which networks count, how they are paired."""
 
+import dataclasses
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -115,6 +118,29 @@ def test_smallest_share_that_signs_keep_decides():
     found = claims.kept_by_signs(records)
     assert (found.value, found.n, found.at) == (pytest.approx(60), 5, "SET, MNIST")
     assert verdict("F08", found) == "holds"
+
+
+def with_degrees(experiment, degrees, accuracy, **fields):
+    """Records that end with these degrees of four neurons, and this accuracy."""
+    records = ended(experiment, accuracy, dataset="fashion_mnist", method="rigl", **fields)
+    for i, record in enumerate(records):
+        arrays = {f"linear1.{side}_degree.final": degrees for side in ("in", "out")}
+        records[i] = dataclasses.replace(record, arrays=arrays)
+    return records
+
+
+def test_start_that_is_remembered_longest_decides():
+    usual = with_degrees("adaptive_topology", np.array([1, 2, 3, 4]), 0.9)
+    near = with_degrees("start_degrees", np.array([4, 3, 2, 1]), 0.9, variant="power law")
+    far = np.array([10, 0, 0, 0])
+    far = with_degrees("start_degrees", far, 0.88, variant="degrees of the end")
+    found = claims.remembered(usual + near + far)
+    assert (found.value, found.n, found.at) == (pytest.approx(60), 5, "degrees of the end")
+    assert verdict("F09", found) == "fails"
+    assert verdict("F09", claims.remembered(usual + near)) == "holds"
+    gain = claims.gained_by_degrees(usual + near + far)
+    assert (gain.value, gain.n) == (pytest.approx(-2), 5) and verdict("F10", gain) == "fails"
+    assert claims.remembered([]) is None and claims.gained_by_degrees(usual) is None
 
 
 def test_every_question_is_judged_from_experiments_that_exist():
