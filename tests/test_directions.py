@@ -1231,7 +1231,7 @@ def p04() -> Found:
     return unbounded(smallest(found))
 
 
-# ----------------------------------------------------------------------------- our own questions
+# ----------------------------------------------------------------------------- our own claims
 
 
 def ends(experiment: str, **fields: Any) -> dict[int, float]:

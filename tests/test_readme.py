@@ -74,7 +74,7 @@ def test_verdicts_are_counted(page, verdicts):
 @pytest.mark.parametrize("page", [README, FINDINGS], ids=["README", "FINDINGS"])
 def test_own_questions_are_counted(page, own_verdicts):
     n = own_verdicts.value_counts().to_dict()
-    assert f"{len(own_verdicts)} questions of our own" in page
+    assert f"{len(own_verdicts)} claims of our own" in page
     assert f"Of these {n['holds']} hold and {n['fails']} fail" in page
 
 
@@ -162,4 +162,5 @@ def test_images_are_proved_right_as_often_as_the_readme_says():
     frame = frame.query("method == 'rigl' and variant == 'certified' and measure == 'certified'")
     (run, *_) = records("robust_summary")
     share = frame[frame["radius"] == run.config.radii[0]]["value"].mean()
-    assert f"it is proved right on {100 * share:.1f} %" in README
+    words = "{:.1f} % are proved right, whatever changes of {:g} an attack makes"
+    assert words.format(100 * share, run.config.radii[0]) in README

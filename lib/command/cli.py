@@ -190,7 +190,7 @@ def show_list(name: str | None, target: str | None) -> None:
                 names[-1] += f" {row['stored']}/{row['runs']}"
         lines += [f"{paper}:", *_wrapped(", ".join(names))]
     books = ", ".join(path.stem for path in notebooks.find())
-    lines += ["notebooks:", *_wrapped(books), ""]
+    lines += ["notebooks:", *_wrapped(books)]
     lines += [
         f"{len(stored):,} runs are stored. Those of the profile paper are complete, but for the",
         "experiments with two numbers: runs stored, runs in all.",
@@ -198,7 +198,7 @@ def show_list(name: str | None, target: str | None) -> None:
         "python -m lib list NAME            the runs of an experiment, notebook or claim",
         "python -m lib run EXPERIMENT       make those of the quick profile",
         "python -m lib figures --only 10    draw the figures of a notebook",
-        "python -m lib claims               what the papers claim, and what we found",
+        "python -m lib claims               what is claimed, and what we found",
     ]
     print("\n".join(lines))
 
@@ -548,7 +548,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
         text = "\n".join(_lines_of_claims(table))
     for of, rows in table.groupby(papers.is_ours(table)):
         counts = [f"{n} {verdict}" for verdict, n in rows["verdict"].value_counts().items()]
-        whose = "our own questions" if of else "claims of papers"
+        whose = "our own claims" if of else "claims of papers"
         text += f"\nprofile {profile}, {whose}: {', '.join(counts)}"
     if len(table) > 1:
         text += f"\npython -m lib claims {table['id'].iloc[0]} shows all of one"

@@ -76,8 +76,8 @@ def all_accuracies() -> str:
 
 
 def all_verdicts(*, ours: bool = False) -> str:
-    """Every claim of the papers, or every question of our own, that a run touches, with a link to
-    the notebook that judges it.
+    """Every claim of the papers, or every one of our own, that a run touches, with a link to the
+    notebook that judges it.
     """
     claims = papers.PUBLISHED[papers.is_ours(papers.PUBLISHED) == ours]
     table = verdicts(papers.CLAIMS, _shipped().of, claims, "paper")

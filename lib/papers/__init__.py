@@ -23,7 +23,7 @@ from lib.runs.progress import no_progress
 from lib.runs.record import Record
 from lib.runs.records import Store
 
-NO_PAPER = "No paper"  # begins the name of the paper of a room whose questions are ours
+NO_PAPER = "No paper"  # begins the name of the paper of a room whose claims are ours
 ROOMS = ("set", "adaptive_topology", "local_learning", "pruning", "splash", "frontier")
 
 
@@ -94,7 +94,7 @@ def verdicts(
 
 
 def is_ours(claims: pd.DataFrame) -> pd.Series:
-    """Which claims are questions of our own, of a table with the column paper."""
+    """Which claims are our own, of a table with the column paper."""
     return claims["paper"].str.startswith(NO_PAPER)
 
 

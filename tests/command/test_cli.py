@@ -491,7 +491,7 @@ def test_every_claim_has_one_line_that_fits(capsys, monkeypatch):
     assert [line[:3] for line in lines[:-3]] == list(papers.PUBLISHED["id"])
     assert max(map(len, lines)) <= 80
     assert re.match("profile smoke, claims of papers: .* not run", lines[-3])
-    assert re.match("profile smoke, our own questions: .* not run", lines[-2])
+    assert re.match("profile smoke, our own claims: .* not run", lines[-2])
 
 
 def test_bench_leaves_threads_to_the_caller(capsys, monkeypatch):

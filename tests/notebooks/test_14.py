@@ -84,10 +84,19 @@ def forgetting(text):
     by_seed = 100 * distances.groupby(["method", "start", "epoch", "seed"])["value"].mean()
     means = by_seed.groupby(["method", "start", "epoch"]).mean()
     rigl, of_set = means["rigl"], means["set"]
-    text.says("RigL ends {:.0f} % away from other seeds", rigl[RANDOM, 150])
+    ends = rigl[RANDOM, 0], rigl[RANDOM, 150]
+    text.says("RigL begins {:.0f} % and ends {:.0f} % away from other seeds", *ends)
+    links_in = distances.query("method == 'rigl' and side == 'in' and epoch == 150")
+    links_in = 100 * links_in.groupby(["start", "seed"])["value"].mean()
+    gap = t_interval(links_in["power law"] - links_in[RANDOM])
+    words = "it is not: {:.1f} points, with a 95 % interval of [{:.1f}, {:.1f}]"
+    text.says(words, gap.value, gap.low, gap.high)
+    of_law = t_interval(by_seed["set", "power law", 150] - by_seed["set", RANDOM, 150])
+    assert gap.low > 0 and of_law.low > 0
+    text.says("SET keeps a trace too")
     law = rigl["power law", 0], rigl["power law", 150]
     text.says("it begins {:.0f} % away and ends {:.0f} % away", *law)
-    words = "SET ends {:.1f} % away, and {:.1f} % from a random start"
+    words = "It ends {:.1f} % away, and {:.1f} % from a random start"
     text.says(words, of_set["power law", 150], of_set[RANDOM, 150])
     words = "both leave them. RigL ends {:.0f} % away and SET {:.0f} %"
     left = [of_rule["degrees of the end", 150] for of_rule in (rigl, of_set)]

@@ -103,7 +103,7 @@ def says_what_was_tried(text):
     text.says("On validation images fixed links certify {:.1f} % (one seed)", best["fixed"])
     words = "certifies {:.1f} % there at the best of {} settings"
     text.says(words, best["dense"], len(shares["dense"]))
-    text.says("RigL leads at every setting")
+    text.says("RigL leads at every setting that was run for both")
     for method in ("fixed", "dense_small", "dense"):
         assert all(share < shares["rigl"][name] for name, share in shares[method].items())
     text.says("At the one that we chose for it, it certifies {:.1f} %", of_rigl)
@@ -113,7 +113,7 @@ def says_what_was_tried(text):
     fast = f"{variant}, rate 0.2"
     assert abs(shares["rigl"][fast] - of_rigl) < 0.1 and shares["dense_small"][fast] < 20
     text.says("At the rate of {:g} RigL certifies as much", 0.2)
-    text.says("so we keep the rate of {:g}", chosen.learning_rate)
+    text.says("So we keep the rate of {:g}", chosen.learning_rate)
     text.says("The small dense network fails at {:g}", 0.2)
     dense = [s.parent for s in ON_TEST if s.method == "dense"][0]
     links = [count_links(run.model((784, *run.hidden, 10))) for run in (dense, chosen)]

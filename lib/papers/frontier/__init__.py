@@ -1,4 +1,6 @@
-"""How far one link in a hundred reaches: questions of our own, of no paper. Notebooks 60, 61."""
+"""How far one link in a hundred reaches: claims of our own, of no paper. Notebooks 60 and 61, and
+sections of 14 and 23.
+"""
 
 from lib.papers.frontier.claims import CLAIMS
 from lib.papers.frontier.experiments import EXPERIMENTS

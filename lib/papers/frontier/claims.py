@@ -1,4 +1,4 @@
-"""What our records say about questions of our own, judged as the claims of the papers are."""
+"""What our records say about claims of our own, judged as those of the papers are."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -146,7 +146,7 @@ CLAIMS = {
     "F04": Claim(
         ("cifar10_start",),
         made_up_for,
-        "Random start minus local start is {value:.1f} points with RigL.",
+        "Random start minus local start is {value:.1f} points of RigL's accuracy.",
         OURS,
     ),
     "F05": Claim(
@@ -164,7 +164,7 @@ CLAIMS = {
     "F07": Claim(
         ("corrupted",),
         withstood,
-        "RigL minus small dense is {value:.1f} points on {at}, where it is smaller.",
+        "RigL minus small dense is {value:.1f} points of accuracy on {at}, the worse of two.",
         OURS,
     ),
     "F08": Claim(
@@ -176,13 +176,13 @@ CLAIMS = {
     "F09": Claim(
         ("start_degrees", "adaptive_topology"),
         remembered,
-        "RigL ends {value:.1f}% of the links further away if it starts with {at}.",
+        "RigL ends {value:.1f}% of the links further from where random starts end, from {at}.",
         OURS,
     ),
     "F10": Claim(
         ("start_degrees", "adaptive_topology"),
         gained_by_degrees,
-        "Degrees of the end minus random start is {value:.2f} points.",
+        "Degrees of the end minus random start is {value:.2f} points of accuracy.",
         OURS,
     ),
 }

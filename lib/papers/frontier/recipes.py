@@ -93,7 +93,8 @@ def _measured(records: list[Record]) -> dict[str, str]:
     last = [record.metrics["test_accuracy"].iloc[-1] for record in records]
     by_epoch = sum(record.metrics.set_index("epoch")["test_accuracy"] for record in records)
     curve = by_epoch / len(records)
-    shown = [f"{100 * curve[epoch]:.1f} % at {epoch}" for epoch in EPOCHS if epoch in curve]
+    epochs = sorted({*EPOCHS, len(curve)} & {*curve.index})
+    shown = [f"{100 * curve[epoch]:.1f} % at {epoch}" for epoch in epochs]
     seconds = sum(record.environment["seconds"] for record in records) / len(records)
     return {
         "links": f"{links:,} of {first.environment['architecture']}",

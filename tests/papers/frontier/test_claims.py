@@ -1,4 +1,4 @@
-"""Our own questions from made-up records: which networks count, how they are paired."""
+"""Our own claims from made-up records: which networks count, how they are paired."""
 
 import dataclasses
 
