@@ -113,8 +113,9 @@ def test_every_link_of_the_site_leads_somewhere(built):
 
 def test_every_paper_has_its_question_notebooks_and_verdicts():
     text = site.five_papers()
-    assert text.count("\n## ") + text.startswith("## ") == papers.PUBLISHED["paper"].nunique()
-    assert [claim for claim in papers.PUBLISHED["id"] if f"[{claim}]" not in text] == []
+    claims = papers.PUBLISHED[~papers.is_ours(papers.PUBLISHED)]
+    assert text.count("\n## ") + text.startswith("## ") == claims["paper"].nunique()
+    assert [claim for claim in claims["id"] if f"[{claim}]" not in text] == []
     of_papers = [path.stem for path in notebooks.find() if "10" <= path.stem[:2] < "60"]
     assert [name for name in of_papers if f":link: /notebooks/{name}\n" not in text] == []
 

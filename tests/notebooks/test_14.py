@@ -119,12 +119,13 @@ def forgetting(text):
     words = "The 95 % interval of this difference by itself is [{:.2f}, {:.2f}]"
     text.says(words, gain["low"], gain["high"])
     assert gain["high"] < 0.16
-    text.says("With SET the difference may be zero")
-    of_set = gains.loc["set", "degrees of the end"]
-    assert of_set["low"] < 0 < of_set["high"]
-    text.says("The links of the end are not run yet")
-    assert {r.config.variant for r in others} == {"power law", "degrees of the end"}
-    assert {r.config.method for r in others} == {"rigl", "set"} and len(others) == 2 * 2 * 5
+    text.says("With SET, and with the links of the end, the difference may be zero")
+    zero = ("set", "degrees of the end"), ("set", "links of the end"), ("rigl", "links of the end")
+    assert all(gains.loc[key, "low"] < 0 < gains.loc[key, "high"] for key in zero)
+    text.says("It is the same where they start with the links of the end")
+    for of_rule, end in zip((rigl, of_set), left, strict=True):
+        assert abs(of_rule["links of the end", 150] - end) < 0.2
+    assert len(others) == 2 * 3 * 5
 
 
 def shown():
