@@ -4,7 +4,6 @@ start.
 """
 
 import dataclasses
-from functools import partial
 from itertools import product
 
 from lib.papers.adaptive_topology import experiments as adaptive_topology
@@ -16,7 +15,7 @@ from lib.papers.shared.methods import METHODS, Fields, small_widths
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.papers.shared.training import training
-from lib.runs.experiment import Experiment, keep_all, keep_nothing
+from lib.runs.experiment import keep_nothing
 from lib.runs.record import Record
 
 # ---------------------------------------------------------------------------- where links start
@@ -303,22 +302,12 @@ EXPERIMENTS = (
     training("cifar10_start", on_test, keep_one),
     training("certified_tuning", certified_tuning, keep_nothing),
     training("certified", certified, keep_certified),
-    Experiment(
-        "certificates",
-        all_certificates,
-        partial(study.make, measure=certificates),
-        numbers=study.numbers,
-        keeps=keep_all,
-        parents=("certified", "certified_tuning"),
+    study.measuring(
+        "certificates", all_certificates, certificates, "certified", "certified_tuning"
     ),
     training("larger_fixed", larger_fixed, keep_nothing),
-    Experiment(
-        "corrupted",
-        all_corrupted,
-        partial(study.make, measure=corrupted),
-        numbers=study.numbers,
-        keeps=keep_all,
-        parents=("training_length", "varied", "larger_fixed"),
+    study.measuring(
+        "corrupted", all_corrupted, corrupted, "training_length", "varied", "larger_fixed"
     ),
     training("start_degrees", start_degrees, keep_some_degrees, parents=("adaptive_topology",)),
 )

@@ -11,6 +11,7 @@ from torch import nn
 
 from lib import data, models, train
 from lib.layers import initial_values
+from lib.papers.shared.inheritance import replace_links_
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.robustness.defences import Certified
 from lib.runs.experiment import Workspace
@@ -64,9 +65,8 @@ class StartTraining(SparseTraining):
             support = local_support(*near, generator=generator)
             if self.shuffled:
                 support = shuffle_inputs(support, generator=places)
-            layer.support = support
             values = initial_values(support, self.start, generator=generator)
-            layer.replace_values_(values.to(layer.values))
+            replace_links_(layer, support, values)
 
     def grids(self, image: tuple[int, ...]) -> list[tuple[int, int, int]]:
         """Channels, height and width of the input and of each hidden layer.
@@ -129,9 +129,8 @@ class DegreeTraining(SparseTraining):
                 shares = shared_out(layer.nnz, weights, dict.fromkeys(weights, most))
                 sides.append(np.array(list(whole_numbers(shares).values())))
             support = support_of_degrees(*sides, generator=generator)
-            layer.support = support
             values = initial_values(support, self.start, generator=generator)
-            layer.replace_values_(values.to(layer.values))
+            replace_links_(layer, support, values)
 
 
 @dataclass(frozen=True)

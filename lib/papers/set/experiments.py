@@ -29,7 +29,7 @@ from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, Table, study_of, with_stand_in
 from lib.papers.shared.trained import holds_degrees, holds_links
 from lib.papers.shared.training import training
-from lib.runs.experiment import Experiment, keep_all, keep_nothing
+from lib.runs.experiment import Experiment, keep_nothing
 from lib.runs.record import Record
 
 Runs = list[SparseTraining]
@@ -452,14 +452,8 @@ def _study_of_links(
     holds: Callable[[Record], bool],
     *parents: str,
 ) -> Experiment:
-    return Experiment(
-        name,
-        configs=partial(configs_of_studies, experiment=name),
-        make=partial(study.make, measure=measure, holds=holds),
-        numbers=study.numbers,
-        keeps=keep_all,
-        parents=parents,
-    )
+    configs = partial(configs_of_studies, experiment=name)
+    return study.measuring(name, configs, measure, *parents, holds=holds)
 
 
 EXPERIMENTS = (

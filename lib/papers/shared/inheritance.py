@@ -41,7 +41,7 @@ def inherit_(
         if inherits == "degrees":
             support, _ = switch_links(support, generator=generator)
         values = initial_values(support, start, generator=generator)
-        _replace_links_(layer, support, values)
+        replace_links_(layer, support, values)
 
 
 def _inherit_largest_(model: nn.Module, state: dict[str, Tensor]) -> None:
@@ -50,12 +50,13 @@ def _inherit_largest_(model: nn.Module, state: dict[str, Tensor]) -> None:
         weight = state.pop(f"{name}.weight").flatten()
         keys = weight.abs().topk(layer.nnz).indices.sort().values
         widths = layer.support.n_in, layer.support.n_out
-        _replace_links_(layer, support_from_keys(keys, *widths), weight[keys])
+        replace_links_(layer, support_from_keys(keys, *widths), weight[keys])
     for name in [name for name in state if "weight" in name]:  # dense there, sparse but full here
         state[name.replace("weight", "values")] = state.pop(name).flatten()
     model.load_state_dict({**model.state_dict(), **state}, strict=False)
 
 
-def _replace_links_(layer: SparseLinear, support: Support, values: Tensor) -> None:
+def replace_links_(layer: SparseLinear, support: Support, values: Tensor) -> None:
+    """Give a layer that is not trained yet other links, with these (nnz,) weights."""
     layer.support = support
     layer.replace_values_(values.to(layer.values))

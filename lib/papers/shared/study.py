@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from lib.names import check_whole
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.config import Run
-from lib.runs.experiment import Contents, Workspace
+from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
 from lib.runs.record import Record
 
 Table = tuple[pd.DataFrame, dict[str, np.ndarray]]
@@ -124,6 +125,18 @@ def make(
     facts = {name: parent.environment[name] for name in ("architecture", "final", "data")}
     facts["seconds"] = round(time.perf_counter() - start, 1)
     return Contents(metrics, arrays, facts)
+
+
+def measuring(
+    name: str,
+    configs: Callable[[str], list[Study]],
+    measure: Callable[[Study, Record], Table],
+    *parents: str,
+    holds: Callable[[Record], bool] = trained.holds_network,
+) -> Experiment:
+    """The experiment that makes these studies of networks of its parents, see :func:`make`."""
+    making = partial(make, measure=measure, holds=holds)
+    return Experiment(name, configs, making, numbers=numbers, keeps=keep_all, parents=parents)
 
 
 def numbers(record: Record) -> dict[str, Any]:
