@@ -15,6 +15,7 @@ import pandas as pd
 from lib import data
 from lib.names import check_known, check_seed
 
+_fields = cache(dataclasses.fields)
 KINDS: dict[str, type["Run"]] = {}  # every kind of run, by the name of its class
 
 
@@ -64,8 +65,10 @@ class Run:
     def __post_init__(self) -> None:
         if isinstance(self.parent, dict):  # as read from a file
             object.__setattr__(self, "parent", from_fields(self.parent))
-        for field in dataclasses.fields(self):
+        for field in _fields(type(self)):
             value = getattr(self, field.name)
+            if type(value) is field.type:
+                continue  # most are, and thousands of runs are made to judge a claim
             if field.name not in ("parent", "stand_in"):
                 object.__setattr__(self, field.name, as_declared(field.name, field.type, value))
             elif not isinstance(value, Run | None):
@@ -78,14 +81,14 @@ class Run:
     @classmethod
     def field_names(cls) -> list[str]:
         """The names of the fields."""
-        return [field.name for field in dataclasses.fields(cls)]
+        return [field.name for field in _fields(cls)]
 
     @property
     def identity(self) -> dict[str, Any]:
         """What the hash of the name covers."""
         covered = {"experiment": self.experiment, "dataset": self.dataset, "seed": self.seed}
         covered |= self.RECIPES
-        for field in dataclasses.fields(self):
+        for field in _fields(type(self)):
             value = getattr(self, field.name)
             if field.name != "stand_in" and value != field.default:
                 covered[field.name] = value.name if isinstance(value, Run) else value

@@ -49,10 +49,11 @@ def draw_nothing():
     Figure.savefig = lambda self, file, **how: blank.save(file, "png")
     for kind, method in (
         (FigureCanvasAgg, "draw"),
+        (Figure, "draw"),  # which seaborn calls where the canvas drew nothing
         (Figure, "draw_without_rendering"),
         (Figure, "tight_layout"),
     ):
-        setattr(kind, method, lambda self, **how: None)
+        setattr(kind, method, lambda self, *where, **how: None)
 
 draw_nothing()
 del draw_nothing
