@@ -13,6 +13,7 @@ from scipy import stats
 
 from lib import papers
 from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from lib.papers.frontier.studies import degree_distances
 from lib.papers.splash.studies import HEADLINE_RADIUS as SPLASH_RADIUS
 from lib.paths import ROOT
 from lib.report import frames
@@ -26,6 +27,7 @@ from tests.notebooks import test_40 as pruning
 from tests.notebooks import test_51 as splash
 from tests.notebooks import test_60 as starts
 from tests.notebooks import test_61 as certified
+from tests.notebooks import test_61_corruptions as corruptions
 from tests.notebooks.summaries import ends, with_both_decays
 from tests.prose import Section, sections
 
@@ -37,7 +39,7 @@ NAMES = {
     **{"rsmas": "corals", "citrus_leaves": "citrus leaves", "rps28": "hands"},
     **{"eye_fundus": "eyes", "lenet5": "LeNet-5", "sparse_mlp": "SET-MLP"},
 }
-OTHERS = ("Findings", "How to read", "Fifteen findings", "Which claims", "Accuracy", "Limits")
+OTHERS = ("Findings", "How to read", "Seventeen findings", "Which claims", "Accuracy", "Limits")
 
 
 def named(name):
@@ -630,6 +632,61 @@ def test_finding_15():
     assert not text.uncovered()
 
 
+def leads_of_rigl(rows, other):
+    """Points by data set and seed, means over corruptions."""
+    by_seed = rows.groupby(["dataset", "method", "seed"], observed=True)["value"].mean()
+    by_method = 100 * by_seed.unstack("method")
+    return by_method["rigl"] - by_method[other]
+
+
+def test_finding_16():
+    text, rows = finding(16), corruptions.tuned()
+    text.says("by {} kinds of them", rows["kind"].nunique())
+    parents = [study.parent for study in corruptions.STUDIES if study.variant == "tuned"]
+    text.says("trained for {} epochs", *{parent.epochs for parent in parents})
+    densities = {parent.density for parent in parents if parent.method == "rigl"}
+    text.says("RigL has {:.0f} % of the links", *(100 * density for density in densities))
+    fixed, small = (leads_of_rigl(rows, other) for other in ("fixed", "dense_small"))
+    rest = leads_of_rigl(rows.query("kind not in ['fog', 'brightness']"), "dense_small")
+    for dataset in (MN, FM):
+        says_difference(text, "RigL − fixed", dataset, fixed[dataset], 1)
+        says_difference(text, "RigL − small dense", dataset, small[dataset], 1)
+        comparison = "RigL − small dense, no fog, not brighter"
+        says_difference(text, comparison, dataset, rest[dataset], 1)
+        assert differs(fixed[dataset]) and differs(small[dataset]) and differs(rest[dataset])
+    assert not text.uncovered()
+
+
+def test_finding_17():
+    text, usual = finding(17), papers.STORE.of("adaptive_topology", "paper")
+    others = papers.STORE.of("start_degrees", "paper")
+    ends = degree_distances(others, usual).query("epoch == 150")
+    assert {(record.config.dataset, record.config.epochs) for record in others} == {(FM, 150)}
+    text.says("networks with {:.0f} % of the links", *{100 * r.config.density for r in others})
+    distances = 100 * ends.groupby(["method", "start", "seed"])["value"].mean()
+    assert distances.index.unique("start").size == 4
+    for method in ("rigl", "set"):
+        for start in ("random start", "power law", "degrees of the end"):
+            mean, interval = written(distances[method, start], 1)
+            row = f"{named(method)}, {start}", named(FM), f"{mean} % away", interval, 5
+            says_row(text, *row)
+        gap = distances[method, "degrees of the end"] - distances[method, "random start"]
+        assert differs(gap) and gap.min() > 0
+    final = {}
+    for record in [*usual, *others]:
+        run = record.config
+        start = run.variant if run.experiment == "start_degrees" else "random start"
+        if (run.dataset, run.method) == (FM, "rigl"):
+            final[start, run.seed] = 100 * record.metrics["test_accuracy"].iloc[-1]
+    final = pd.Series(final)
+    gain = final["degrees of the end"] - final["random start"]
+    mean, interval = written(gain, 2)
+    comparison = "RigL, degrees of the end − random start"
+    says_row(text, comparison, named(FM), f"{mean} points of accuracy", interval, len(gain))
+    assert not differs(gain)
+    assert not text.uncovered()
+
+
 # ------------------------------------------------------------------------------ the other sections
 
 
@@ -637,7 +694,7 @@ def test_page_has_these_sections_alone():
     """So that no section is left without a check."""
     titles = [title for title, _ in sections(PAGE)]
     findings = [title for title in titles if re.match(r"\d", title)]
-    assert [int(title.split(".")[0]) for title in findings] == list(range(1, 16))
+    assert [int(title.split(".")[0]) for title in findings] == list(range(1, 18))
     others = [title for title in titles if title not in findings]
     for title, begins in zip(others, OTHERS, strict=True):
         assert title.startswith(begins)

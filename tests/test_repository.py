@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import dataclasses
 import functools
 import io
 import json
@@ -21,6 +22,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from PIL import Image
 
+from lib import papers
 from lib.command import judged, pages
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -374,6 +376,13 @@ def test_notebooks_store_pictures_in_true_colours():
 def test_page_shows_what_the_records_say(page):
     text = (ROOT / page).read_text()
     assert pages.renewed(text) == text and "<!-- begin" in text
+
+
+def test_verdicts_that_come_with_a_clone_are_not_judged_anew(monkeypatch, tmp_path):
+    """After any change of the library, a table or a record: pages.update()."""
+    monkeypatch.setattr(papers, "STORE", dataclasses.replace(papers.STORE, runs=tmp_path))
+    monkeypatch.delattr(papers, "verdicts")
+    assert len(judged.verdicts("paper")) == len(papers.PUBLISHED)
 
 
 def test_verdicts_that_a_clone_shows_are_those_of_the_page(monkeypatch):

@@ -34,7 +34,7 @@ def digest(*parts: str | Path) -> str:
 
 def common() -> str:
     """Of what all figures and verdicts come from: the library, its packages, and all tables."""
-    tables = sorted(path for path in paths.RESULTS.glob("*.*") if path.is_file())
+    tables = sorted(path for path in paths.RESULTS.glob("[!.]*.*") if path.is_file())  # no locks
     return digest(paths.LIBRARY, paths.ROOT / "requirements.txt", paths.REFERENCE, *tables)
 
 

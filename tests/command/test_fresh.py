@@ -54,6 +54,15 @@ def test_any_change_of_a_folder_changes_its_digest(change, tree):
     assert fresh.digest(tree) != before
 
 
+def test_files_that_lock_the_records_change_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    before = fresh.common()
+    (tmp_path / ".counting.lock").touch()
+    assert fresh.common() == before
+    (tmp_path / "bench.json").touch()
+    assert fresh.common() != before
+
+
 def test_dates_places_and_compiled_files_do_not_change_a_digest(tree, tmp_path):
     before = fresh.digest(tree)
     (tree / "__pycache__").mkdir()

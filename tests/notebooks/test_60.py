@@ -79,6 +79,66 @@ def says_verdicts(text):
     text.says("On Fashion-MNIST it ends below the best published rule")
 
 
+def says_levers(text):
+    """By the records of the tunings, without the library's comparison of groups."""
+    gains, (held,) = {}, {run.validation for run in TUNING}
+    text.says("on {:,} validation images with the same training without it", held)
+    for record in papers.obtain("accuracy_tuning", "paper"):
+        run, last = record.config, 100 * record.metrics["valid_accuracy"].iloc[-1]
+        if run.method == "rigl":
+            assert run.validation == held and run.seed == 0
+            gains.setdefault(run.dataset, {})[run.variant] = last
+    most = {}
+    for dataset, reached_by in gains.items():
+        without = reached_by.pop("as tuned")
+        most[dataset] = max((last - without, lever) for lever, last in reached_by.items())
+    assert most["fashion_mnist"][0] > most["mnist"][0]
+    assert most["fashion_mnist"][1] == "sharpness-aware"
+    text.says("No recipe gains more than {:.1f} points (one seed each)", most["fashion_mnist"][0])
+    ends = reached()
+    gain = (ends[LOCAL] - ends["random start"]).mean()
+    assert len(ends) == 2
+    text.says("A local start gains {:.1f} points (two seeds)", gain)
+    proved = {}
+    for record in papers.obtain("certificates", "paper"):
+        run, parent = record.config, record.config.parent
+        if (parent.experiment, run.method) == ("certified_tuning", "rigl"):
+            assert parent.validation == held and parent.seed == 0
+            value = record.metrics.set_index("measure").loc["certified", "value"]
+            proved[parent.kappa, parent.certified_radius, parent.learning_rate] = 100 * value
+    text.says("or certified at a radius of {:g} with one half of the plain loss", 0.1)
+    wider, base = proved[0.5, 0.15, 0.1], proved[0.5, 0.1, 0.1]
+    text.says("{:g} in place of {:g} gains {:.1f} points", 0.15, 0.1, wider - base)
+    assert abs(proved[0.5, 0.15, 0.2] - wider) < 0.1
+    text.says("A larger learning rate adds nothing that counts")
+
+
+def says_aims(text):
+    """The aims are those of the table of the notebook."""
+    reached_by = {}
+    for record in papers.obtain("accuracy_by_recipe", "paper"):
+        run, last = record.config, 100 * record.metrics["test_accuracy"].iloc[-1]
+        if run.method == "rigl":
+            reached_by.setdefault(run.dataset, {}).setdefault(run.variant, []).append(last)
+    mean = {d: {v: np.mean(of) for v, of in found.items()} for d, found in reached_by.items()}
+    tied = mean["mnist"]["labels softened"], mean["mnist"]["what helps, together"]
+    assert 0 < 99.3 - max(tied) and 99.3 - min(tied) < 0.5
+    assert 0 < 91.2 - mean["fashion_mnist"]["sharpness-aware"] < 0.5
+    text.says("the better one of the two recipes RigL reaches {:.2f} % on MNIST", max(tied))
+    text.says("and CIFAR-10 misses {:.1f}", 75 - on_test_images()[LOCAL].mean())
+    proved = []
+    for record in papers.obtain("certificates", "paper"):
+        run, table = record.config, record.metrics
+        if (run.parent.experiment, run.method, run.variant) == ("certified", "rigl", "certified"):
+            rows = table[(table["measure"] == "certified") & (table["radius"] == 0.1)]
+            proved.append(100 * rows["value"].item())
+    attacked = papers.verdicts("paper", ["F05"])["value"].item()
+    (missing,) = {f"{95 - np.mean(proved):.1f}", f"{97 - attacked:.1f}"}
+    text.says("miss {} points each", missing)
+    text.says("Attacks of a radius of {:g} were not run", 0.3)
+    text.says("six aims, for {:g} % of the links", 100 * RUNS[0].density)
+
+
 def published():
     table = pd.read_csv(REFERENCE / "related_results.csv")
     table = table.query("architecture == 'MLP 3072-3072-3072-3072-10'")
@@ -148,6 +208,8 @@ def test_numbers_of_the_text_follow():
     hours = planned.planned().query("item == '10'")["core_hours"].sum()
     text.says("(some {:.0f} core-hours)", hours)
     text.says("Distance 0 is the place of the neuron itself")
+    says_levers(text)
+    says_aims(text)
     says_verdicts(text)
     assert not text.uncovered()
 

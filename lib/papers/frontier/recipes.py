@@ -67,8 +67,9 @@ def names() -> str:
 
 
 def card(name: str, profile: str = "paper") -> str:
-    """A recipe as text: data set, settings, accuracy by epoch, result with its 95 % interval, share
-    of certified images where that was measured, time, and what makes it again.
+    """A recipe as text: data set, settings and where they are explained, accuracy by epoch, result
+    with its 95 % interval, share of certified images where that was measured, time, and what makes
+    it again.
 
     Raises: ValueError for an unknown recipe.
     """
@@ -77,6 +78,8 @@ def card(name: str, profile: str = "paper") -> str:
     settings = {key: getattr(runs[0], key) for key in SETTINGS if hasattr(runs[0], key)}
     lines = {"data set": dataset_name(runs[0].dataset)}
     lines["settings"] = ", ".join(f"{key} {value}" for key, value in settings.items())
+    kind = type(runs[0])
+    lines["explained"] = f"help({kind.__module__}.{kind.__name__}), help(lib.settings.Settings)"
     lines |= _measured(records) if records else {"result": "not run"}
     lines |= _certified(runs, profile)
     lines |= {

@@ -140,7 +140,10 @@ class CertifiedTraining(SparseTraining):
 
     Args:
         certified_radius: in L-infinity; 0: plain training.
-        kappa, plain_epochs, growing_epochs: of the objective.
+        kappa: share of the plain cross-entropy in the objective at the end of training; the rest is
+            that of the worst logits.
+        plain_epochs: at first, on the plain cross-entropy alone.
+        growing_epochs: in which the radius then grows and that share falls.
     """
 
     certified_radius: float = 0.0
