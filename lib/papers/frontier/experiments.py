@@ -137,6 +137,7 @@ KAPPAS, TRAINED_RADII = (0.5, 0.25), (0.1, 0.15, 0.2)  # tried on validation ima
 CERTIFIED_RATES = (0.05, 0.2)  # tried beside the usual one, at one share and one radius
 CHOSEN: dict[str, Fields] = {  # by method, of whose settings all were tried
     "rigl": {"kappa": 0.5, "certified_radius": 0.15},
+    "fixed": {"kappa": 0.5, "certified_radius": 0.15, "learning_rate": 0.2},
     "dense_small": {"kappa": 0.25, "certified_radius": 0.1},
 }
 AMOUNTS: dict[str, Fields] = {  # of certificates
