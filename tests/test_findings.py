@@ -620,13 +620,16 @@ def test_finding_15():
     text.says("RigL has {:.0f} % of the links of three layers", 1)
     text.says("at a radius of {:g}", at[1])
     shares = {}
-    for method in ("rigl", "dense_small"):
+    for method in ("rigl", "fixed", "dense_small"):
         shares[method] = pd.Series([values[at] for values in final[method, "certified"]])
     says_difference(text, "RigL", MN, shares["rigl"], 1)
     says_difference(text, "small dense", MN, shares["dense_small"], 1)
-    gap = shares["rigl"] - shares["dense_small"]
-    says_difference(text, "RigL − small dense, points", MN, gap, 1)
-    assert gap.min() > 0 and ("dense", "certified") not in final
+    says_difference(text, "fixed", MN, shares["fixed"], 1)
+    for name, method in (("small dense", "dense_small"), ("fixed", "fixed")):
+        gap = shares["rigl"] - shares[method]
+        says_difference(text, f"RigL − {name}, points", MN, gap, 1)
+        assert gap.min() > 0
+    assert ("dense", "certified") not in final
     best = {method: max(values[at] for values in of.values()) for method, of in tuned.items()}
     assert best["dense"] < best["rigl"]
     assert not text.uncovered()
