@@ -13,6 +13,7 @@ from scipy import stats
 
 from lib import papers
 from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
 from lib.papers.frontier.studies import degree_distances
 from lib.papers.splash.studies import HEADLINE_RADIUS as SPLASH_RADIUS
 from lib.paths import ROOT
@@ -372,6 +373,7 @@ def test_finding_6():
     assert {run.parent.density for run in runs if run.method == "rigl"} == {0.01}
     text.says("Robustness can be trained, at 1 % of the links")
     text.says("may change each pixel by {:g}", *{run.radii[0] for run in runs})
+    text.says("It attacked the first {} test images", ENSEMBLE_IMAGES)
     for words, method, recipe in (
         ("RigL as tuned", "rigl", "tuned"),
         ("RigL, attacked examples", "rigl", "attacked examples"),

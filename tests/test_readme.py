@@ -13,6 +13,7 @@ import pytest
 
 from lib import bench, papers
 from lib.command import judged
+from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
 from lib.papers.shared.claims import chosen
 from lib.report import frames
 from lib.report.intervals import t_interval
@@ -154,7 +155,8 @@ def test_attacked_images_are_classified_as_often_as_the_readme_says():
     frame = frames.tidy(records("robust_summary"))
     wanted = "dataset == 'mnist' and method == 'rigl' and variant == 'attacked examples'"
     kept = frame.query(f"{wanted} and measure == 'ensemble linf'")["value"]
-    assert f"classifies {100 * kept.mean():.1f} % of attacked MNIST correctly" in README
+    words = "classifies {:.1f} % of attacked MNIST correctly, on the first {} test images"
+    assert words.format(100 * kept.mean(), ENSEMBLE_IMAGES) in README
 
 
 def test_images_are_proved_right_as_often_as_the_readme_says():

@@ -122,6 +122,8 @@ def says_levers(text):
     text.says("compared with κ = {:g} and a radius of {:g} in training", 0.5, 0.1)
     gain = proved[0.5, 0.15, 0.1] - proved[0.5, 0.1, 0.1]
     text.says("{:g} in training, in place of {:g}, gains {:.1f} points", 0.15, 0.1, gain)
+    text.says("Why the rate of {:g} was not chosen stands in", 0.2)
+    assert max(proved, key=proved.get)[2] == 0.2
 
 
 def says_aims(text):
@@ -194,7 +196,7 @@ def test_numbers_of_the_text_follow():
     words = "ends with 1 % of the links, begins with half of them, and reaches {:.2f} %"
     text.says(words, others.max())
     assert others.idxmax().startswith("CHTss")
-    text.says("A dense one reaches {:.2f} %", others["dense"])
+    text.says("A published dense one reaches {:.2f} %", others["dense"])
     below = others[others < others["dense"]]
     assert set(below.index) == {"CHT", "SET"}
     text.says("all rules but CHT and SET end above the dense network")

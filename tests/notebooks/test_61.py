@@ -74,7 +74,8 @@ def says_what_was_certified(text):
     text.says("RigL certifies more at every radius")
     for other in (fixed, small):
         assert (rigl["certified"] > other["certified"]).all()
-    ahead = [a[at] - b[at] for a, b in zip(*(final[m, "certified"] for m in ("rigl", "fixed")))]
+    pairs = zip(final["rigl", "certified"], final["fixed", "certified"], strict=True)
+    ahead = [moved[at] - stayed[at] for moved, stayed in pairs]
     assert min(ahead) > 0
     text.says("At {:g} it is {:.1f} points ahead of fixed links", at[1], np.mean(ahead))
     trained_at = {s.method: s.parent.certified_radius for s in ON_TEST if s.variant == "certified"}
@@ -117,7 +118,9 @@ def says_what_was_tried(text):
         assert all(share < shares["rigl"][name] for name, share in shares[method].items())
     text.says("At the one that we chose for it, it certifies {:.1f} %", of_rigl)
     text.says("That is {:.1f} points more than fixed links at their best", of_rigl - best["fixed"])
-    words = "It is {:.1f} more than the wide dense network at its best, and {:.1f} more than the small"
+    words = (
+        "It is {:.1f} more than the wide dense network at its best, and {:.1f} more than the small"
+    )
     text.says(words, of_rigl - best["dense"], of_rigl - best["dense_small"])
     fast = f"{variant}, rate 0.2"
     assert abs(shares["rigl"][fast] - of_rigl) < 0.1 and shares["dense_small"][fast] < 20

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lib.evolution import Evolution
 from lib.names import check_known
 from lib.papers.frontier.experiments import CERTIFIED, EXPERIMENTS, LOCAL, RADIUS
 from lib.papers.shared import trained
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.report.intervals import t_interval
 from lib.report.labels import dataset as dataset_name
 from lib.runs.record import Record
 from lib.runs.records import Store
+from lib.settings import Settings
 
 SETTINGS = (
     *("epochs", "batch_size", "learning_rate", "schedule", "momentum", "weight_decay", "dropout"),
     *("augmentation", "averaging", "density", "reaches", "certified_radius", "kappa"),
-    *("drop", "grow"),
+    *("drop", "grow", "drop_fraction"),
 )
 EPOCHS = (1, 2, 5, 10, 20, 50, 100, 200)  # of the curve
 STORE = Store({experiment.name: experiment for experiment in EXPERIMENTS})
@@ -78,9 +81,9 @@ def card(name: str, profile: str = "paper") -> str:
     settings = {key: getattr(runs[0], key) for key in SETTINGS if hasattr(runs[0], key)}
     lines = {"data set": dataset_name(runs[0].dataset)}
     lines["settings"] = ", ".join(f"{key} {value}" for key, value in settings.items())
-    kind = type(runs[0])
-    place = f"{kind.__module__}.{kind.__name__}"
-    lines["explained"] = f'help("{place}"), help("lib.settings.Settings")'
+    kinds = (type(runs[0]), SparseTraining, Settings, Evolution)
+    places = [f'help("{kind.__module__}.{kind.__name__}")' for kind in kinds]
+    lines["explained"] = ", ".join(places)
     lines |= _measured(records) if records else {"result": "not run"}
     lines |= _certified(runs, profile)
     lines |= {
