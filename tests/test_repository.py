@@ -379,7 +379,7 @@ def test_page_shows_what_the_records_say(page):
 
 
 def test_verdicts_that_come_with_a_clone_are_not_judged_anew(monkeypatch, tmp_path):
-    """After any change of the library, a table or a record: pages.update()."""
+    """Run pages.update() after any change of the library, a table or a record."""
     monkeypatch.setattr(papers, "STORE", dataclasses.replace(papers.STORE, runs=tmp_path))
     monkeypatch.delattr(papers, "verdicts")
     assert len(judged.verdicts("paper")) == len(papers.PUBLISHED)

@@ -13,6 +13,7 @@ from lib.papers.frontier.experiments import LOCAL
 from lib.papers.shared import trained
 from lib.paths import REFERENCE
 from tests.notebooks import test_11 as ablation
+from tests.notebooks import test_61 as certified
 from tests.prose import Prose
 
 RUNS = papers.EXPERIMENTS["cifar10_start"].runs("paper")
@@ -83,68 +84,57 @@ def says_verdicts(text):
 
 def says_levers(text):
     """By the records of the tunings, without the library's comparison of groups."""
-    gains, (held,) = {}, {run.validation for run in TUNING}
+    (held,) = {run.validation for run in TUNING}
     text.says("compare it on {:,} validation images with the same training", held)
-    for record in papers.obtain("accuracy_tuning", "paper"):
-        run, last = record.config, 100 * record.metrics["valid_accuracy"].iloc[-1]
-        if run.method == "rigl":
-            assert run.validation == held and run.seed == 0
-            gains.setdefault(run.dataset, {})[run.variant] = last
+    recipes = papers.EXPERIMENTS["accuracy_tuning"].runs("paper")
+    others = [*recipes, *(study.parent for study in certified.TUNED)]
+    assert {(run.validation, run.seed) for run in others} == {(held, 0)}
+    recipes = ablation.accuracies("accuracy_tuning", -1, "valid_accuracy")
     most = {}
-    for dataset, reached_by in gains.items():
-        without = reached_by.pop("as tuned")
-        most[dataset] = max((last - without, lever) for lever, last in reached_by.items())
+    for dataset in ("mnist", "fashion_mnist"):
+        last = {
+            variant: of.item()
+            for (data, variant, method, _), of in recipes.items()
+            if (data, method) == (dataset, "rigl")
+        }
+        without = last.pop("as tuned")
+        most[dataset] = max((value - without, lever) for lever, value in last.items())
     assert most["fashion_mnist"][0] > most["mnist"][0]
     assert most["fashion_mnist"][1] == "sharpness-aware"
     words = "no recipe gains more than {:.1f} points (one seed each)"
     text.says(words, most["fashion_mnist"][0])
-    compared = []
-    for experiment, variant in (
-        ("accuracy_by_recipe", "sharpness-aware"),
-        ("adaptive_topology_1568", "tuned"),
-    ):
-        of = ablation.accuracies(experiment)
-        compared += [v for k, v in of.items() if k[:3] == ("fashion_mnist", variant, "rigl")]
-    gain, low, high = ablation.welch(*compared)
+    on_test = ablation.accuracies("accuracy_by_recipe")
+    tuned = ablation.accuracies("adaptive_topology_1568")
+    gain, low, high = ablation.welch(
+        on_test["fashion_mnist", "sharpness-aware", "rigl", None],
+        tuned["fashion_mnist", "tuned", "rigl", None],
+    )
     text.says("On test images they gain {:.2f} points, which may be zero", gain)
     assert low < 0 < high
     ends = reached()
     gain = (ends[LOCAL] - ends["random start"]).mean()
     assert len(ends) == 2
     text.says("a local start gains {:.1f} points (two seeds)", gain)
-    proved = {}
-    for record in papers.obtain("certificates", "paper"):
-        run, parent = record.config, record.config.parent
-        if (parent.experiment, run.method) == ("certified_tuning", "rigl"):
-            assert parent.validation == held and parent.seed == 0
-            value = record.metrics.set_index("measure").loc["certified", "value"]
-            proved[parent.kappa, parent.certified_radius, parent.learning_rate] = 100 * value
+    tried = certified.certificates_made()[0]["rigl"]
+    proved = {variant: values["certified", 0.1] for variant, values in tried.items()}
     text.says("compared with κ = {:g} and a radius of {:g} in training", 0.5, 0.1)
-    gain = proved[0.5, 0.15, 0.1] - proved[0.5, 0.1, 0.1]
+    gain = proved["kappa 0.5, radius 0.15"] - proved["kappa 0.5, radius 0.1"]
     text.says("{:g} in training, in place of {:g}, gains {:.1f} points", 0.15, 0.1, gain)
     text.says("Why the rate of {:g} was not chosen stands in", 0.2)
-    assert max(proved, key=proved.get)[2] == 0.2
+    assert max(proved, key=proved.get) == "kappa 0.5, radius 0.15, rate 0.2"
 
 
 def says_aims(text):
     """The aims are those of the table of the notebook."""
-    reached_by = {}
-    for record in papers.obtain("accuracy_by_recipe", "paper"):
-        run, last = record.config, 100 * record.metrics["test_accuracy"].iloc[-1]
-        if run.method == "rigl":
-            reached_by.setdefault(run.dataset, {}).setdefault(run.variant, []).append(last)
-    mean = {d: {v: np.mean(of) for v, of in found.items()} for d, found in reached_by.items()}
-    tied = mean["mnist"]["labels softened"], mean["mnist"]["what helps, together"]
+    by_recipe = ablation.accuracies("accuracy_by_recipe")
+    mean = {key[:2]: of.mean() for key, of in by_recipe.items() if key[2] == "rigl"}
+    tied = mean["mnist", "labels softened"], mean["mnist", "what helps, together"]
     assert 0 < 99.3 - max(tied) and 99.3 - min(tied) < 0.5
-    assert 0 < 91.2 - mean["fashion_mnist"]["sharpness-aware"] < 0.5
+    assert 0 < 91.2 - mean["fashion_mnist", "sharpness-aware"] < 0.5
     text.says("the better one of the two recipes RigL reaches {:.2f} % on MNIST", max(tied))
     text.says("and CIFAR-10 misses {:.1f}", 75 - on_test_images()[LOCAL].mean())
-    found = []
-    for record in papers.obtain("certificates", "paper"):
-        run = record.config
-        if (run.parent.experiment, run.method, run.variant) == ("certified", "rigl", "certified"):
-            found.append(100 * record.metrics.set_index(["measure", "radius"])["value"])
-    mean = pd.concat(found, axis=1).mean(axis=1)
+    made = certified.certificates_made()[1]["rigl", "certified"]
+    mean = pd.concat(made, axis=1).mean(axis=1)
     attacked = papers.verdicts("paper", ["F05"])["value"].item()
     (missing,) = {f"{95 - mean['certified', 0.1]:.1f}", f"{97 - attacked:.1f}"}
     text.says("miss {} points each", missing)

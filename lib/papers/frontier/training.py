@@ -142,8 +142,9 @@ class CertifiedTraining(SparseTraining):
         certified_radius: in L-infinity; 0: plain training.
         kappa: share of the plain cross-entropy in the objective at the end of training; the rest is
             that of the worst logits.
-        plain_epochs: at first, on the plain cross-entropy alone.
-        growing_epochs: in which the radius then grows and that share falls.
+        plain_epochs: epochs at the beginning, on the plain cross-entropy alone.
+        growing_epochs: epochs after these, in which the radius grows to its full size and the share
+            of the plain cross-entropy falls to kappa.
     """
 
     certified_radius: float = 0.0
