@@ -4,7 +4,10 @@ Each takes (model, inputs, classes, generator) and returns a scalar. They act on
 or dense.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +22,8 @@ from .attacks.iterates import Ball
 from .attacks.setting import UNIT, Bounds, check_settings
 from .certified import margins
 from .perturb import linear_layers, name_of_weights
+
+Map = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,12 @@ class DropConnect:
             x = self.attacked.ascend(model, x, y, generator, weights)
         return F.cross_entropy(functional_call(model, weights, (x,)), y)
 
+    def at_epoch(self, epoch: int) -> "DropConnect":
+        """The objective of an epoch, from 1."""
+        if self.attacked is None:
+            return self
+        return replace(self, attacked=self.attacked.at_epoch(epoch))
+
 
 @dataclass(frozen=True)
 class Adversarial:
@@ -74,6 +85,8 @@ class Adversarial:
         steps: of the ascent, from a random start in the ball.
         step_size: relative to the radius; None: 1.25 for one step, else 2.5 / steps.
         bounds: lowest and highest value of a pixel.
+        growing_epochs: over which the radius grows linearly to its full size; 0: it is full from
+            the first epoch.
     Raises: ValueError if a value is out of range.
     """
 
@@ -82,15 +95,22 @@ class Adversarial:
     steps: int = 1
     step_size: float | None = None
     bounds: Bounds = UNIT
+    growing_epochs: int = 0
 
     def __post_init__(self) -> None:
         settings = {name: getattr(self, name) for name in ("radius", "norm", "steps", "step_size")}
         check_settings(settings)
+        check_whole("growing_epochs", self.growing_epochs, least=0)
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Tensor:
         return F.cross_entropy(model(self.ascend(model, x, y, generator)), y)
+
+    def at_epoch(self, epoch: int) -> "Adversarial":
+        """The objective of an epoch, from 1."""
+        share = min(epoch / self.growing_epochs, 1) if self.growing_epochs else 1
+        return replace(self, radius=share * self.radius)
 
     def ascend(
         self,
@@ -105,13 +125,23 @@ class Adversarial:
         for name, values in (weights or {}).items():
             parameters[name] = values.detach()
 
-        def gradient_at(x: Tensor, y: Tensor) -> Tensor:
-            x = x.requires_grad_()
-            loss = F.cross_entropy(functional_call(model, parameters, (x,)), y)
-            return torch.autograd.grad(loss, x)[0]
+        def logits_at(x: Tensor) -> Tensor:
+            return functional_call(model, parameters, (x,))
 
         with evaluating(model):
+            raised = self._raised(logits_at, x, y)
+
+            def gradient_at(x: Tensor, y: Tensor) -> Tensor:
+                x = x.requires_grad_()
+                return torch.autograd.grad(raised(logits_at(x)), x)[0]
+
             return self.perturbed(x, y, generator, gradient_at)
+
+    def _raised(self, logits_at: Map, x: Tensor, y: Tensor) -> Map:
+        """What the ascent raises, a scalar, as a function of the logits (B, n_classes) at changed
+        examples; ``logits_at`` gives those at any.
+        """
+        return lambda logits: F.cross_entropy(logits, y)
 
     def perturbed(
         self, x: Tensor, y: Tensor, generator: torch.Generator, gradient_at: Gradient
@@ -131,6 +161,56 @@ class Adversarial:
         if self.step_size is not None:
             return self.step_size
         return 1.25 if self.steps == 1 else 2.5 / self.steps
+
+
+@dataclass(frozen=True)
+class Trades(Adversarial):
+    r"""Cross-entropy at the examples, and how much the answers differ at points where they differ
+    most.
+
+    .. math:: L(x, y) + \beta \max_{\|x' - x\| \le r} KL(p(x) \, \| \, p(x'))
+
+    with the probabilities p of the classes.
+
+    Source: [Zhang2019], Algorithm 1, with the divergence that the authors' code has as loss.
+    Departs: the ascent takes the network without dropout.
+
+    Args:
+        beta: :math:`\beta`, from 0 on.
+        radius, norm, steps, step_size, bounds, growing_epochs: as of :class:`Adversarial`.
+    Raises: ValueError if a value is out of range.
+    """
+
+    beta: float = 6.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("beta", self.beta, lambda beta: 0 <= beta < math.inf, "0 or a positive one")
+
+    def __call__(
+        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        points = self.ascend(model, x, y, generator)
+        logits = model(x)
+        return F.cross_entropy(logits, y) + self.beta * divergence(logits, model(points))
+
+    def _raised(self, logits_at: Map, x: Tensor, y: Tensor) -> Map:
+        """The divergence from the answers at the examples."""
+        with torch.no_grad():
+            at_examples = logits_at(x)
+        return partial(divergence, at_examples)
+
+
+def divergence(logits: Tensor, others: Tensor) -> Tensor:
+    r"""Kullback-Leibler divergence of the probabilities of classes, the mean over examples.
+
+    .. math:: KL(p \, \| \, q) = \sum_k p_k \, (\log p_k - \log q_k)
+
+    Args:
+        logits, others: (B, n_classes) float, of p and of q.
+    """
+    log_p, log_q = F.log_softmax(logits, 1), F.log_softmax(others, 1)
+    return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
 
 
 @dataclass(frozen=True)

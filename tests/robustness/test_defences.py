@@ -9,7 +9,15 @@ from lib import models, train
 from lib.layers import SparseLinear
 from lib.models import mlp
 from lib.robustness.certified import margins
-from lib.robustness.defences import Adversarial, Certified, DropConnect, masked, weights_of_links
+from lib.robustness.defences import (
+    Adversarial,
+    Certified,
+    DropConnect,
+    Trades,
+    divergence,
+    masked,
+    weights_of_links,
+)
 from lib.step import compiled_step
 from lib.support import make_support
 
@@ -94,11 +102,12 @@ def test_adversarial_of_radius_zero_is_the_cross_entropy(model, batch, generator
     torch.testing.assert_close(actual, F.cross_entropy(model(batch[0]), batch[1]))
 
 
+@pytest.mark.parametrize("kind", [Adversarial, Trades])
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_adversarial_points_stay_in_ball_and_bounds(model, batch, generator, norm, steps):
+def test_adversarial_points_stay_in_ball_and_bounds(model, batch, generator, norm, steps, kind):
     x, y = batch
-    points = Adversarial(0.2, norm, steps).ascend(model, x, y, generator)
+    points = kind(0.2, norm, steps).ascend(model, x, y, generator)
     order = torch.inf if norm == "linf" else 2
     assert (points - x).norm(p=order, dim=1).max() <= 0.2 + 1e-6
     assert points.min() >= 0 and points.max() <= 1
@@ -135,11 +144,65 @@ def test_ascent_leaves_modes_also_after_a_failure(model, batch, generator):
         ({"norm": "l3"}, "norm = 'l3' is unknown"),
         ({"steps": 0}, "steps = 0 is out of range"),
         ({"step_size": -3.0}, "step_size = -3.0 is out of range"),
+        ({"growing_epochs": -1}, "growing_epochs = -1 is out of range"),
     ],
 )
 def test_adversarial_refuses_what_is_out_of_range(changes, words):
     with pytest.raises(ValueError, match=words):
         Adversarial(**({"radius": 0.1} | changes))
+
+
+def test_radius_grows_by_epochs_to_its_full_size():
+    growing = Adversarial(0.3, growing_epochs=4)
+    radii = [growing.at_epoch(epoch).radius for epoch in (1, 2, 4, 9)]
+    assert radii == pytest.approx([0.075, 0.15, 0.3, 0.3])
+    assert Adversarial(0.3).at_epoch(1) == Adversarial(0.3)
+    without_links = DropConnect(0.5, growing).at_epoch(2)
+    assert without_links == DropConnect(0.5, growing.at_epoch(2))
+    assert DropConnect(0.5).at_epoch(2) == DropConnect(0.5)
+
+
+# TRADES
+
+
+def test_divergence_is_that_of_kullback_and_leibler(generator):
+    logits, others = torch.randn(2, 30, 5, generator=generator)
+    p, q = (torch.distributions.Categorical(logits=z) for z in (logits, others))
+    desired = torch.distributions.kl_divergence(p, q).mean()
+    torch.testing.assert_close(divergence(logits, others), desired)
+
+
+def test_trades_weighs_cross_entropy_and_divergence(model, batch, generator):
+    x, y = batch
+    objective = Trades(0.2, steps=3, beta=2.5)
+    points = objective.ascend(model, x, y, torch.Generator().manual_seed(7))
+    clean = F.cross_entropy(model(x), y)
+    actual = objective(model, x, y, torch.Generator().manual_seed(7))
+    torch.testing.assert_close(actual, clean + 2.5 * divergence(model(x), model(points)))
+    at_examples = Trades(0.0, beta=2.5)(model, x, y, generator)
+    torch.testing.assert_close(at_examples, clean)
+
+
+def test_trades_ascent_ends_at_a_corner_where_the_answer_differs_most(generator):
+    weight = torch.tensor([[1.0, -2.0, 3.0], [-1.0, 2.0, -3.0]])
+    model, x = affine(weight), torch.full((60, 3), 0.5)
+    points = Trades(0.1, steps=6).ascend(model, x, torch.zeros(60, dtype=torch.long), generator)
+    corner = 0.1 * weight[0].sign()
+    assert {tuple(p.tolist()) for p in (points - x).sign()} == {
+        tuple(corner.sign().tolist()),
+        tuple((-corner).sign().tolist()),
+    }
+    torch.testing.assert_close((points - x).abs(), corner.abs().expand(60, 3))
+
+
+def test_trades_has_no_compiled_step():
+    assert not train._perturbs(Trades(0.1))
+
+
+@pytest.mark.parametrize("beta", [-1.0, float("inf")])
+def test_trades_refuses_a_weight_out_of_range(beta):
+    with pytest.raises(ValueError, match=f"beta = {beta} is out of range"):
+        Trades(0.1, beta=beta)
 
 
 def test_adversarial_objective_trains_every_parameter(model, batch, generator):

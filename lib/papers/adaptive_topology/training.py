@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lib import train
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.robustness.defences import Adversarial, DropConnect
+from lib.robustness.defences import Adversarial, DropConnect, Trades
 
 
 @dataclass(frozen=True)
@@ -17,20 +17,39 @@ class RobustTraining(SparseTraining):
         adversarial_radius: L-infinity radius of the points that are trained on, see
             :class:`lib.robustness.defences.Adversarial`; 0: the examples themselves.
         adversarial_steps: of the ascent.
+        growing_epochs: over which the radius grows to its full size; 0: it is full at once.
+        trades_beta: weight of the divergence, see :class:`lib.robustness.defences.Trades`; 0:
+            training on the attacked examples themselves.
         grow_radius: L-infinity radius of the points by whose gradient links grow; 0: as trained on.
     """
 
     drop_connect: float = 0.0
     adversarial_radius: float = 0.0
     adversarial_steps: int = 2
+    growing_epochs: int = 0
+    trades_beta: float = 0.0
     grow_radius: float = 0.0
+
+    def check(self) -> None:
+        """Refuse what is out of range. Raises ValueError."""
+        super().check()
+        self.objectives()
+        for name in ("growing_epochs", "trades_beta"):
+            if getattr(self, name) > 0 and self.adversarial_radius == 0:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)} without attacked examples: give an"
+                    " adversarial_radius"
+                )
 
     def objectives(self) -> dict[str, train.Objective]:
         """What the steps lower, and growth follows."""
         given: dict[str, train.Objective] = {}
         attacked = None
         if self.adversarial_radius > 0:
-            attacked = Adversarial(self.adversarial_radius, steps=self.adversarial_steps)
+            schedule = {"steps": self.adversarial_steps, "growing_epochs": self.growing_epochs}
+            attacked = Adversarial(self.adversarial_radius, **schedule)
+            if self.trades_beta > 0:
+                attacked = Trades(self.adversarial_radius, **schedule, beta=self.trades_beta)
             given["objective"] = attacked
         if self.drop_connect > 0:
             given["objective"] = DropConnect(self.drop_connect, attacked)

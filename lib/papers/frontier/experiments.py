@@ -1,12 +1,14 @@
-"""Every run of this room: on CIFAR-10, where links start; on MNIST, what can be certified; on MNIST
-and Fashion-MNIST, what is kept of corrupted images; on Fashion-MNIST, with which degrees links
-start.
+"""Every run of this room: on CIFAR-10, where links start; on MNIST, what can be certified, and what
+training on attacked examples keeps; on MNIST and Fashion-MNIST, what corrupted images leave; on
+Fashion-MNIST, with which degrees links start.
 """
 
 import dataclasses
 from itertools import product
 
 from lib.papers.adaptive_topology import experiments as adaptive_topology
+from lib.papers.adaptive_topology.training import RobustTraining
+from lib.papers.frontier.attacked import under_attacks
 from lib.papers.frontier.certificates import certificates
 from lib.papers.frontier.corruptions import corrupted
 from lib.papers.frontier.training import CertifiedTraining, DegreeTraining, StartTraining
@@ -224,6 +226,92 @@ def all_certificates(profile: str) -> list[Study]:
     return [with_stand_in(make, parent) for parent in parents]
 
 
+# ------------------------------------------------------------------ training on attacked examples
+
+ATTACK_RADIUS = 0.3  # in L-infinity, of pixels from 0 to 1
+USUAL = "usual"
+ATTACKED: Fields = {  # of all methods; a lever changes some of them
+    "adversarial_radius": ATTACK_RADIUS,
+    "adversarial_steps": 5,
+    "averaging": 0.999,
+    "dropout": 0.0,
+    "learning_rate": 0.3,
+}
+ATTACKED_SCALES: dict[str, Fields] = {
+    "smoke": {**CERTIFIED_SMALL, "growing_epochs": 2},
+    "quick": {**CERTIFIED_LARGE, "epochs": 4, "growing_epochs": 2, "limit": 5000},
+    "paper": {**CERTIFIED_LARGE, "epochs": 40, "growing_epochs": 20},
+}
+LEVERS: dict[str, Fields] = {  # tried on validation images
+    USUAL: {},
+    "full radius at once": {"growing_epochs": 0},
+    "ten steps": {"adversarial_steps": 10},
+    "TRADES": {"trades_beta": 6.0},
+    "learning rate 0.1": {"learning_rate": 0.1},
+    "larger radius": {"adversarial_radius": 0.35},
+}
+ATTACKED_SEEDS = {  # by method
+    "smoke": {"rigl": 1, "fixed": 1, "dense_small": 1},
+    "quick": {"rigl": 1, "dense_small": 1},
+    "paper": {"rigl": 5, "fixed": 5, "dense_small": 5},
+}
+ATTACKS: dict[str, Fields] = {  # the first radius: of all attacks
+    "smoke": {"images": 40, "steps": 5, "queries": 20, "draws": 1, "radii": (0.3, 0.1)},
+    "quick": {"images": 200, "steps": 10, "queries": 50, "draws": 1, "radii": (0.3, 0.1, 0.2)},
+    "paper": {
+        "images": 10_000,
+        "restarts": 3,
+        "draws": 3,
+        "radii": (0.3, 0.05, 0.1, 0.15, 0.2, 0.25),
+    },
+}
+VALIDATION_IMAGES = 1000  # that are attacked
+
+
+def on_attacked(
+    experiment: str, profile: str, variant: str, method: str, **fields
+) -> RobustTraining:
+    """The training by a method on attacked examples, in the scale of a profile; in the profile
+    "quick" digits stand in for MNIST.
+    """
+    scale, stand_in = {**ATTACKED_SCALES[profile]}, None
+    if method == "dense_small":
+        scale["hidden"] = small_widths(scale["hidden"], scale["dataset"])
+    else:
+        scale["density"] = 0.01 if profile != "smoke" else 0.05
+    if profile == "quick":
+        stand_in = on_attacked(experiment, "smoke", variant, method, **fields)
+    names = {"method": method, "variant": variant, "stand_in": stand_in}
+    settings = {**ATTACKED, **CERTIFIED_RULES[method], **scale, **fields}
+    return RobustTraining(experiment, **names, **settings)
+
+
+def attacked_tuning(profile: str) -> list[RobustTraining]:
+    """Every method with every lever, on validation images."""
+    tried, validation = LEVERS, 5000
+    if profile != "paper":
+        profile, tried, validation = "smoke", dict([*LEVERS.items()][:2]), 200
+    runs = []
+    for method in ATTACKED_SEEDS[profile]:
+        for lever, changes in tried.items():
+            run = on_attacked("attacked_tuning", profile, lever, method, validation=validation)
+            runs.append(run.with_changes({**changes, "evaluate_test": False}))
+    return runs
+
+
+def all_attacks(profile: str) -> list[Study]:
+    """Of every network of ``attacked_tuning``."""
+
+    def make(parent: RobustTraining) -> Study:
+        amounts = {**ATTACKS[profile], "variant": parent.variant}
+        if parent.validation:
+            amounts |= {"images": min(parent.validation, VALIDATION_IMAGES)}
+            amounts |= {"radii": (ATTACK_RADIUS,), "restarts": 1}
+        return study_of("attacked_summary", parent, **amounts)
+
+    return [with_stand_in(make, parent) for parent in attacked_tuning(profile)]
+
+
 # ----------------------------------------------------------------- what corrupted images leave
 
 CORRUPTED_IMAGES = {"smoke": 50, "quick": 200, "paper": 2000}
@@ -306,6 +394,8 @@ EXPERIMENTS = (
     study.measuring(
         "certificates", all_certificates, certificates, "certified", "certified_tuning"
     ),
+    training("attacked_tuning", attacked_tuning, keep_nothing),
+    study.measuring("attacked_summary", all_attacks, under_attacks, "attacked_tuning"),
     training("larger_fixed", larger_fixed, keep_nothing),
     study.measuring(
         "corrupted", all_corrupted, corrupted, "training_length", "varied", "larger_fixed"

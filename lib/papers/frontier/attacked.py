@@ -1,0 +1,49 @@
+"""What a trained network keeps when its inputs are attacked, or when links are removed."""
+
+import pandas as pd
+import torch
+from torch import nn
+
+from lib.papers.adaptive_topology.adversarial_attacks import right_under_ensemble, right_under_pgd
+from lib.papers.shared import trained
+from lib.papers.shared.study import Study, Table, images
+from lib.robustness import perturb
+from lib.runs.record import Record
+from lib.train import predict
+
+APGD_STEPS = 2.5  # relative to those of PGD
+FRACTIONS = (0.1, 0.2, 0.3, 0.5)  # of links removed
+
+
+def under_attacks(study: Study, parent: Record) -> Table:
+    """Accuracy without an attack, under PGD at every radius in L-infinity, under all attacks at the
+    first one, and after the removal of random links.
+
+    All attacks are PGD and those of :func:`lib.robustness.attacks.ensemble`: an image is kept only
+    if none of them breaks it.
+
+    Returns: columns measure, strength, draw, value. Measures: "accuracy" (strength 0); "pgd",
+        "apgd_ce", "apgd_dlr" (what the one before and this one leave) and "all attacks" (strength:
+        the radius); "links removed" (strength: the fraction).
+    """
+    model, (x, y) = trained.network(parent), images(study)
+
+    def right(model: nn.Module) -> torch.Tensor:
+        return predict(model, x).argmax(1) == y
+
+    kept = [("accuracy", 0.0, 0, right(model))]
+    for radius in study.radii:
+        by_pgd = right_under_pgd(study, model, x, y, radius=radius, norm="linf")
+        kept.append(("pgd", radius, 0, by_pgd))
+        if radius == study.radii[0]:
+            steps = round(APGD_STEPS * study.steps)
+            left = right_under_ensemble(study, model, x, y, radius=radius, steps=steps)
+            for attack in ("apgd_ce", "apgd_dlr"):
+                kept.append((attack, radius, 0, left[attack]))
+            kept.append(("all attacks", radius, 0, left["square"] & by_pgd))
+    for fraction in FRACTIONS:
+        for draw in range(study.draws):
+            fewer = perturb.remove_links(model, fraction, generator=study.generator(draw))
+            kept.append(("links removed", fraction, draw, right(fewer)))
+    rows = [(*names, of_images.double().mean().item()) for *names, of_images in kept]
+    return pd.DataFrame(rows, columns=["measure", "strength", "draw", "value"]), {}
