@@ -35,7 +35,7 @@ class RobustTraining(SparseTraining):
         super().check()
         self.objectives()
         for name in ("growing_epochs", "trades_beta"):
-            if getattr(self, name) > 0 and self.adversarial_radius == 0:
+            if getattr(self, name) != 0 and self.adversarial_radius == 0:
                 raise ValueError(
                     f"{name} = {getattr(self, name)} without attacked examples: give an"
                     " adversarial_radius"
@@ -48,7 +48,7 @@ class RobustTraining(SparseTraining):
         if self.adversarial_radius > 0:
             schedule = {"steps": self.adversarial_steps, "growing_epochs": self.growing_epochs}
             attacked = Adversarial(self.adversarial_radius, **schedule)
-            if self.trades_beta > 0:
+            if self.trades_beta != 0:
                 attacked = Trades(self.adversarial_radius, **schedule, beta=self.trades_beta)
             given["objective"] = attacked
         if self.drop_connect > 0:

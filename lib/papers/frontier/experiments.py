@@ -229,7 +229,7 @@ def all_certificates(profile: str) -> list[Study]:
 # ------------------------------------------------------------------ training on attacked examples
 
 ATTACK_RADIUS = 0.3  # in L-infinity, of pixels from 0 to 1
-USUAL = "usual"
+USUAL, ATTACKED_VARIANT = "usual", "attacked examples"
 ATTACKED: Fields = {  # of all methods; a lever changes some of them
     "adversarial_radius": ATTACK_RADIUS,
     "adversarial_steps": 5,
@@ -242,14 +242,19 @@ ATTACKED_SCALES: dict[str, Fields] = {
     "quick": {**CERTIFIED_LARGE, "epochs": 4, "growing_epochs": 2, "limit": 5000},
     "paper": {**CERTIFIED_LARGE, "epochs": 40, "growing_epochs": 20},
 }
-LEVERS: dict[str, Fields] = {  # tried on validation images
+LEVERS: dict[str, Fields] = {  # tried on validation images, each by itself
     USUAL: {},
-    "full radius at once": {"growing_epochs": 0},
     "ten steps": {"adversarial_steps": 10},
     "TRADES": {"trades_beta": 6.0},
     "learning rate 0.1": {"learning_rate": 0.1},
+    "full radius at once, learning rate 0.1": {  # at the usual rate RigL diverges
+        "growing_epochs": 0,
+        "learning_rate": 0.1,
+    },
     "larger radius": {"adversarial_radius": 0.35},
 }
+TOGETHER: dict[str, tuple[str, ...]] = {}  # by method, what gains by itself: tried together
+CHOSEN_LEVERS: dict[str, tuple[str, ...]] = {}  # by method, the best of all that was tried
 ATTACKED_SEEDS = {  # by method
     "smoke": {"rigl": 1, "fixed": 1, "dense_small": 1},
     "quick": {"rigl": 1, "dense_small": 1},
@@ -286,21 +291,47 @@ def on_attacked(
     return RobustTraining(experiment, **names, **settings)
 
 
+def attacked(profile: str) -> list[RobustTraining]:
+    """Every method with the levers that were chosen for it, on all training images."""
+    runs = []
+    for method, seeds in ATTACKED_SEEDS[profile].items():
+        for seed in range(seeds):
+            run = on_attacked("attacked", profile, ATTACKED_VARIANT, method, seed=seed)
+            runs.append(run.with_changes(levers(*CHOSEN_LEVERS.get(method, ()))))
+    return runs
+
+
+def keep_attacked(record: Record, name: str) -> bool:
+    """What is shipped: the network that RigL made of seed 0."""
+    return is_of_recipe(record, ATTACKED_VARIANT, name)
+
+
+def levers(*names: str) -> Fields:
+    """What these levers change together."""
+    changes: Fields = {}
+    for name in names:
+        changes |= LEVERS[name]
+    return changes
+
+
 def attacked_tuning(profile: str) -> list[RobustTraining]:
-    """Every method with every lever, on validation images."""
-    tried, validation = LEVERS, 5000
+    """Every method with every lever, and with those that gain together, on validation images."""
+    tried: list[tuple[str, ...]] = [(name,) for name in LEVERS]
+    validation = 5000
     if profile != "paper":
-        profile, tried, validation = "smoke", dict([*LEVERS.items()][:2]), 200
+        profile, tried, validation = "smoke", tried[:2], 200
     runs = []
     for method in ATTACKED_SEEDS[profile]:
-        for lever, changes in tried.items():
-            run = on_attacked("attacked_tuning", profile, lever, method, validation=validation)
-            runs.append(run.with_changes({**changes, "evaluate_test": False}))
+        together = [TOGETHER[method]] if profile == "paper" and method in TOGETHER else []
+        for names in tried + together:
+            variant = ", ".join(names)
+            run = on_attacked("attacked_tuning", profile, variant, method, validation=validation)
+            runs.append(run.with_changes({**levers(*names), "evaluate_test": False}))
     return runs
 
 
 def all_attacks(profile: str) -> list[Study]:
-    """Of every network of ``attacked_tuning``."""
+    """Of every network of ``attacked`` and ``attacked_tuning``."""
 
     def make(parent: RobustTraining) -> Study:
         amounts = {**ATTACKS[profile], "variant": parent.variant}
@@ -309,7 +340,7 @@ def all_attacks(profile: str) -> list[Study]:
             amounts |= {"radii": (ATTACK_RADIUS,), "restarts": 1}
         return study_of("attacked_summary", parent, **amounts)
 
-    return [with_stand_in(make, parent) for parent in attacked_tuning(profile)]
+    return [with_stand_in(make, parent) for parent in attacked(profile) + attacked_tuning(profile)]
 
 
 # ----------------------------------------------------------------- what corrupted images leave
@@ -395,7 +426,8 @@ EXPERIMENTS = (
         "certificates", all_certificates, certificates, "certified", "certified_tuning"
     ),
     training("attacked_tuning", attacked_tuning, keep_nothing),
-    study.measuring("attacked_summary", all_attacks, under_attacks, "attacked_tuning"),
+    training("attacked", attacked, keep_attacked),
+    study.measuring("attacked_summary", all_attacks, under_attacks, "attacked", "attacked_tuning"),
     training("larger_fixed", larger_fixed, keep_nothing),
     study.measuring(
         "corrupted", all_corrupted, corrupted, "training_length", "varied", "larger_fixed"

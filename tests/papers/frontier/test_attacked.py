@@ -1,0 +1,128 @@
+"""Training on attacked examples: which runs are compared, and what is measured of one."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from lib.models import count_links
+from lib.names import PROFILES
+from lib.papers.adaptive_topology.training import RobustTraining
+from lib.papers.frontier import experiments
+from lib.papers.frontier.attacked import FRACTIONS, under_attacks
+from lib.papers.shared import study, trained
+from lib.robustness import attacks, perturb
+from lib.robustness.defences import Adversarial, Trades
+
+OF_LEVERS = {name for changes in experiments.LEVERS.values() for name in changes}
+
+
+def differences(run, other):
+    names = [field.name for field in dataclasses.fields(RobustTraining)]
+    return {name for name in names if getattr(run, name) != getattr(other, name)}
+
+
+@pytest.fixture
+def record(store):
+    (run,) = (run for run in experiments.attacked("smoke") if run.method == "rigl")
+    return store.run(dataclasses.replace(run, epochs=8, growing_epochs=4))
+
+
+def test_methods_differ_in_their_links_and_levers_alone():
+    of_rule = {"method", "drop", "grow", "decay", "density", "hidden"}
+    first, *others = (run for run in experiments.attacked("paper") if run.seed == 0)
+    for other in others:
+        assert differences(first, other) <= of_rule | OF_LEVERS
+
+
+def test_small_dense_network_has_at_most_as_many_links_as_the_sparse_ones():
+    links = {}
+    for run in experiments.attacked("paper"):
+        links[run.method] = count_links(run.model((784, *run.hidden, 10)))
+    assert links["rigl"] == links["fixed"]
+    assert 0.98 * links["rigl"] < links["dense_small"] <= links["rigl"]
+
+
+def test_every_method_is_tried_with_every_lever_on_validation_images():
+    tried = {}
+    for run in experiments.attacked_tuning("paper"):
+        assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
+        tried.setdefault(run.method, {})[run.variant] = run
+    assert tried.keys() == experiments.ATTACKED_SEEDS["paper"].keys()
+    for runs in tried.values():
+        usual = runs[experiments.USUAL]
+        for lever, changes in experiments.LEVERS.items():
+            changed = differences(runs[lever], usual) - {"variant"}
+            assert changed == set(changes)
+        assert len({run.epochs for run in runs.values()}) == 1
+
+
+def test_levers_together_make_all_their_changes():
+    changes = experiments.levers("ten steps", "learning rate 0.1")
+    assert changes == {"adversarial_steps": 10, "learning_rate": 0.1}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_radius_grows_over_half_of_the_epochs_or_more(profile):
+    for run in experiments.attacked(profile):
+        objective = run.objectives()["objective"]
+        assert objective.at_epoch(run.epochs).radius == run.adversarial_radius
+        assert 2 * run.growing_epochs >= run.epochs
+
+
+def test_objective_is_that_of_the_fields():
+    run = experiments.attacked("smoke")[0]
+    schedule = {"steps": 7, "growing_epochs": 5}
+    run = dataclasses.replace(run, adversarial_radius=0.2, adversarial_steps=7, growing_epochs=5)
+    assert run.objectives() == {"objective": Adversarial(0.2, **schedule)}
+    run = dataclasses.replace(run, trades_beta=3.0)
+    assert run.objectives() == {"objective": Trades(0.2, **schedule, beta=3.0)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"growing_epochs": 3, "adversarial_radius": 0.0}, "growing_epochs = 3 without attacked"),
+        (
+            {"trades_beta": 6.0, "adversarial_radius": 0.0, "growing_epochs": 0},
+            "trades_beta = 6.0 without attacked examples: give an adversarial_radius",
+        ),
+        ({"trades_beta": -1.0}, "beta = -1.0 is out of range"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(experiments.attacked("smoke")[0], **changes).check()
+
+
+def test_study_says_what_attacks_and_removals_leave(record):
+    amounts = {"images": 60, "steps": 4, "queries": 30, "draws": 2, "radii": (0.05, 0.0)}
+    of_network = study.study_of("attacked_summary", record.config, **amounts)
+    table, _ = under_attacks(of_network, record)
+    value = table.set_index(["measure", "strength", "draw"])["value"]
+    model, (x, y) = trained.network(record), study.images(of_network)
+    accuracy = value["accuracy", 0.0, 0]
+    assert accuracy == (model(x).argmax(1) == y).double().mean() > 0.3
+    assert value["pgd", 0.0, 0] == accuracy
+    x_adv = attacks.pgd(model, x, y, radius=0.05, steps=4, generator=of_network.generator())
+    assert value["pgd", 0.05, 0] == (model(x_adv).argmax(1) == y).double().mean()
+    first, second = value["apgd_ce", 0.05, 0], value["apgd_dlr", 0.05, 0]
+    least = value["all attacks", 0.05, 0]
+    assert 0 < least <= second <= first <= accuracy and least <= value["pgd", 0.05, 0]
+    assert ("all attacks", 0.0, 0) not in value.index
+    fewer = perturb.remove_links(model, 0.3, generator=of_network.generator(1))
+    assert value["links removed", 0.3, 1] == (fewer(x).argmax(1) == y).double().mean()
+    assert (table["measure"] == "links removed").sum() == 2 * len(FRACTIONS)
+
+
+def test_image_counts_as_kept_only_if_no_attack_breaks_it(record, monkeypatch):
+    amounts = {"images": 40, "steps": 4, "queries": 10, "draws": 1, "radii": (0.05,)}
+    of_network = study.study_of("attacked_summary", record.config, **amounts)
+    by_pgd, by_others = torch.arange(40) % 2 == 0, torch.arange(40) % 5 == 0
+    left = dict.fromkeys(("apgd_ce", "apgd_dlr", "square"), by_others)
+    place = "lib.papers.frontier.attacked.right_under_"
+    monkeypatch.setattr(place + "pgd", lambda *args, **how: by_pgd)
+    monkeypatch.setattr(place + "ensemble", lambda *args, **how: left)
+    table, _ = under_attacks(of_network, record)
+    value = table.set_index("measure")["value"]
+    assert (value["pgd"], value["apgd_ce"], value["all attacks"]) == (0.5, 0.2, 0.1)
