@@ -8,6 +8,7 @@ from typing import Any
 PROFILES = ("smoke", "quick", "paper")
 LARGEST_SEED = 2**62  # seeds that are made of it still fit into 64 bits
 NEAR = 0.6  # likeness of two names, from 0 to 1, from which one is suggested
+SHOWN = 12  # names of a list that a refusal shows
 
 
 def check_known(kind: str, value: str, known: Iterable[str]) -> None:
@@ -22,7 +23,8 @@ def check_known(kind: str, value: str, known: Iterable[str]) -> None:
     by_lower_case = {name.lower(): name for name in names}
     nearest = difflib.get_close_matches(str(value).lower(), by_lower_case, n=1, cutoff=NEAR)
     hint = f" did you mean {by_lower_case[nearest[0]]!r}? Known:" if nearest else " known are"
-    raise ValueError(f"unknown {kind} {value!r}:{hint} {', '.join(names)}")
+    others = f" and {len(names) - SHOWN} others" if len(names) > SHOWN else ""
+    raise ValueError(f"unknown {kind} {value!r}:{hint} {', '.join(names[:SHOWN])}{others}")
 
 
 def check_whole(name: str, value: Any, *, least: int, most: int | None = None) -> None:

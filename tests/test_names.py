@@ -43,3 +43,11 @@ def test_known_names_may_be_of_any_iterable(kind):
     check_known("grow", "ch3_l3", kind(KNOWN))
     with pytest.raises(ValueError, match="did you mean 'gradient'"):
         check_known("grow", "gradent", kind(KNOWN))
+
+
+def test_of_many_names_some_are_shown():
+    known = [f"name{i:02}" for i in range(40)]
+    with pytest.raises(ValueError, match="known are name00, .*, name11 and 28 others$"):
+        check_known("grow", "zzz", known)
+    with pytest.raises(ValueError, match="did you mean 'name39'\\? Known: .* and 28 others$"):
+        check_known("grow", "nama39", known)

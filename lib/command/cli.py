@@ -8,6 +8,7 @@ import ast
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -564,7 +565,7 @@ def _ids_of(names: Sequence[str]) -> list[str] | None:
     if not names:
         return None
     papers_of = {claim: claim.rstrip("0123456789") for claim in known}
-    wanted = {name.upper() for name in names}
+    wanted = {re.sub(r"^([A-Z])(\d)$", r"\g<1>0\2", name.upper()) for name in names}  # S3: S03
     for name in wanted:
         check_known("claim", name, [*dict.fromkeys(papers_of.values()), *known])
     return [claim for claim in known if {claim, papers_of[claim]} & wanted]

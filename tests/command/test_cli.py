@@ -287,6 +287,12 @@ def test_one_claim_that_is_not_run_says_so(capsys):
     assert "Not run." in out and "measured" not in out
 
 
+@pytest.mark.parametrize("name", ["S3", "s3", "S03"])
+def test_claim_is_known_by_its_number_without_zero(capsys, name):
+    _, out, _ = run(capsys, "claims", name, "--profile", "smoke")
+    assert out.splitlines()[0].split() == ["claim", "S03"]
+
+
 def test_claims_without_readings_say_so(capsys):
     _, out, _ = run(capsys, "claims", "S01", "--readings", "--profile", "smoke")
     assert "none of these claims has several readings" in out

@@ -343,6 +343,96 @@ def all_attacks(profile: str) -> list[Study]:
     return [with_stand_in(make, parent) for parent in attacked(profile) + attacked_tuning(profile)]
 
 
+# ------------------------------------------------------------------ how few links are enough
+
+CURVE_RULES: dict[str, Fields] = {
+    "fixed": METHODS["fixed"],
+    "set": {**METHODS["set"], "decay": "cosine"},
+    "rigl": RULES["rigl"],
+    "dense_small": METHODS["dense_small"],
+    "mest": {"drop": "weight_and_gradient", "decay": "cosine"},
+    "chts": {"drop": "soft", "grow": "ch2_l3n", "decay": "cosine"},
+    "granet": {**RULES["rigl"], "density_schedule": "cubic"},
+    "gradual_pruning": {"drop": "magnitude", "drop_fraction": 0.0, "density_schedule": "cubic"},
+    "dense": METHODS["dense"],
+}
+FALLING_SHARE = 0.2  # of the links at the start, which a falling number of links ends with
+CURVE_SETTINGS: Fields = {"dropout": 0.1}  # of all methods
+CURVE_TRIED = tuple(product((0.1, 0.3), (5e-5, 2e-4, 1e-3)))  # learning rate and weight decay
+CURVE_CHOSEN: dict[str, Fields] = {}  # by method, the best of these
+CURVE_SCALES: dict[str, Fields] = {
+    "smoke": {"dataset": "digits", "hidden": (100, 100, 100), "epochs": 2},
+    "quick": {
+        **{"dataset": "fashion_mnist", "hidden": (1000, 1000, 1000), "epochs": 2},
+        **{"limit": 5000, "test_images": 2000},
+    },
+    "paper": {"dataset": "fashion_mnist", "hidden": (1000, 1000, 1000), "epochs": 40},
+}
+CURVE_DENSITIES = {
+    "smoke": (0.02, 0.05),
+    "quick": (0.003, 0.01, 0.03),
+    "paper": (0.001, 0.003, 0.01, 0.03, 0.1),
+}
+CURVE_SEEDS = {  # by method
+    "smoke": {"fixed": 1, "rigl": 1, "granet": 1},
+    "quick": {"fixed": 1, "rigl": 1},
+    "paper": {**dict.fromkeys(CURVE_RULES, 5), "dense": 3},
+}
+
+
+def on_curve(
+    experiment: str, profile: str, method: str, density: float, **fields
+) -> SparseTraining:
+    """The training by a method with a number of links, that of a density of the hidden layers, in
+    the scale of a profile; in the profile "quick" digits stand in for Fashion-MNIST.
+    """
+    scale, stand_in = {**CURVE_SCALES[profile]}, None
+    rule = {**CURVE_RULES[method]}
+    if "density_schedule" in rule:
+        rule |= {"density": density / FALLING_SHARE, "final_share": FALLING_SHARE}
+    elif method == "dense_small":
+        scale["hidden"] = small_widths(scale["hidden"], scale["dataset"], density)
+    elif method != "dense":
+        rule["density"] = density
+    variant = "all links" if method == "dense" else f"density {density:g}"
+    if profile == "quick":
+        stand_in = on_curve(experiment, "smoke", method, CURVE_DENSITIES["smoke"][0], **fields)
+    names = {"method": method, "variant": variant, "stand_in": stand_in}
+    settings = {**CURVE_SETTINGS, **rule, **scale, **fields}
+    return SparseTraining(experiment, **names, **settings)
+
+
+def links_curve(profile: str) -> list[SparseTraining]:
+    """Every method at every number of links, on all training images."""
+    runs = []
+    for method, seeds in CURVE_SEEDS[profile].items():
+        densities = CURVE_DENSITIES[profile] if method != "dense" else (1.0,)
+        chosen = CURVE_CHOSEN.get(method, {})
+        for density, seed in product(densities, range(seeds)):
+            runs.append(on_curve("links_curve", profile, method, density, seed=seed, **chosen))
+    return runs
+
+
+def links_curve_tuning(profile: str) -> list[SparseTraining]:
+    """Every method with every learning rate and weight decay, at the density .01, for two seeds, on
+    validation images.
+    """
+    tried, seeds, validation, density = CURVE_TRIED, 2, 5000, 0.01
+    if profile != "paper":
+        profile, tried, seeds, validation = "smoke", tried[:1], 1, 200
+        density = CURVE_DENSITIES["smoke"][0]
+    runs = []
+    for method in CURVE_SEEDS[profile]:
+        for (rate, decay), seed in product(tried, range(seeds)):
+            run = on_curve("links_curve_tuning", profile, method, density, seed=seed)
+            changes = {"learning_rate": rate, "weight_decay": decay}
+            changes["variant"] = f"rate {rate:g}, decay {decay:g}"
+            runs.append(
+                run.with_changes({**changes, "evaluate_test": False, "validation": validation})
+            )
+    return runs
+
+
 # ----------------------------------------------------------------- what corrupted images leave
 
 CORRUPTED_IMAGES = {"smoke": 50, "quick": 200, "paper": 2000}
@@ -428,6 +518,8 @@ EXPERIMENTS = (
     training("attacked_tuning", attacked_tuning, keep_nothing),
     training("attacked", attacked, keep_attacked),
     study.measuring("attacked_summary", all_attacks, under_attacks, "attacked", "attacked_tuning"),
+    training("links_curve_tuning", links_curve_tuning, keep_nothing),
+    training("links_curve", links_curve, keep_nothing),
     training("larger_fixed", larger_fixed, keep_nothing),
     study.measuring(
         "corrupted", all_corrupted, corrupted, "training_length", "varied", "larger_fixed"

@@ -1,4 +1,4 @@
-"""Names and looks of the starts, and the axis of corruptions."""
+"""Names and looks of the starts and of other rules, and the axis of corruptions."""
 
 import dataclasses
 
@@ -13,6 +13,12 @@ STARTS = {
     "degrees of the end": look("degrees of the end", "#0173b2", "-"),
     "links of the end": look("links of the end", "#029e73", ":"),
 }
+RULES = {
+    "mest": look("MEST", "#cc3311", (0, (3, 1, 1, 1))),
+    "chts": look("CHTs", "#882255", (0, (5, 1, 1, 1))),
+    "granet": look("GraNet, from five times the links", "#332288", (0, (4, 2))),
+    "gradual_pruning": look("gradual pruning, from five times the links", "#8c510a", (0, (2, 1))),
+}
 LABELS = dataclasses.replace(
-    labels.LABELS, methods={**labels.LABELS.methods, **STARTS}, axes=("severity",)
+    labels.LABELS, methods={**labels.LABELS.methods, **STARTS, **RULES}, axes=("severity",)
 )

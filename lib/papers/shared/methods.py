@@ -208,14 +208,14 @@ def narrowed(network: Fields) -> Fields:
     return {**network, "hidden": tuple(width // 5 for width in network["hidden"])}
 
 
-def small_widths(hidden: Sequence[int], dataset: str) -> tuple[int, ...]:
+def small_widths(hidden: Sequence[int], dataset: str, density: float = 0.01) -> tuple[int, ...]:
     """Hidden widths of ``dense_small``: the largest equal ones with no more links than the sparse
-    network of density .01 (its dense output layer included) for a data set of ten classes.
+    network of this density (its dense output layer included) for a data set of ten classes.
     """
     n_in, depth = N_FEATURES[dataset], len(hidden)
     links = 10 * hidden[-1]
     for below, above in pairwise((n_in, *hidden)):
-        links += round(0.01 * below * above)
+        links += round(density * below * above)
     width = 1
     while (n_in + 10) * (width + 1) + (depth - 1) * (width + 1) ** 2 <= links:
         width += 1

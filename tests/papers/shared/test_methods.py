@@ -11,10 +11,11 @@ from lib.papers.shared.methods import METHODS, PARENTS, profiled, training_runs
 
 @pytest.mark.parametrize("dataset", methods.N_FEATURES)
 @pytest.mark.parametrize("hidden", [(1000,) * 3, (1568,) * 3], ids=["1000", "1568"])
-def test_small_dense_network_is_the_largest_with_no_more_links(hidden, dataset):
+@pytest.mark.parametrize("density", [0.001, 0.01])
+def test_small_dense_network_is_the_largest_with_no_more_links(hidden, dataset, density):
     n_in = methods.N_FEATURES[dataset]
-    sparse = models.count_links(models.mlp((n_in, *hidden, 10), density=0.01))
-    small = methods.small_widths(hidden, dataset)
+    sparse = models.count_links(models.mlp((n_in, *hidden, 10), density=density))
+    small = methods.small_widths(hidden, dataset, density)
     larger = tuple(n + 1 for n in small)
     links = [models.count_links(models.mlp((n_in, *h, 10))) for h in (small, larger)]
     assert links[0] <= sparse < links[1]
