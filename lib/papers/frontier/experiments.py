@@ -242,19 +242,14 @@ ATTACKED_SCALES: dict[str, Fields] = {
     "quick": {**CERTIFIED_LARGE, "epochs": 4, "growing_epochs": 2, "limit": 5000},
     "paper": {**CERTIFIED_LARGE, "epochs": 40, "growing_epochs": 20},
 }
-LEVERS: dict[str, Fields] = {  # tried on validation images, each by itself
+LEVERS: dict[str, Fields] = {  # each tried at both rates, on validation images
     USUAL: {},
     "ten steps": {"adversarial_steps": 10},
     "TRADES": {"trades_beta": 6.0},
-    "learning rate 0.1": {"learning_rate": 0.1},
-    "full radius at once, learning rate 0.1": {  # at the usual rate RigL diverges
-        "growing_epochs": 0,
-        "learning_rate": 0.1,
-    },
     "larger radius": {"adversarial_radius": 0.35},
 }
-TOGETHER: dict[str, tuple[str, ...]] = {}  # by method, what gains by itself: tried together
-CHOSEN_LEVERS: dict[str, tuple[str, ...]] = {}  # by method, the best of all that was tried
+ATTACKED_RATES = (0.3, 0.1)
+CHOSEN_LEVERS: dict[str, Fields] = {}  # by method, the best of all
 ATTACKED_SEEDS = {  # by method
     "smoke": {"rigl": 1, "fixed": 1, "dense_small": 1},
     "quick": {"rigl": 1, "dense_small": 1},
@@ -292,12 +287,13 @@ def on_attacked(
 
 
 def attacked(profile: str) -> list[RobustTraining]:
-    """Every method with the levers that were chosen for it, on all training images."""
+    """Every method with the settings that were chosen for it, on all training images."""
     runs = []
     for method, seeds in ATTACKED_SEEDS[profile].items():
+        chosen = CHOSEN_LEVERS.get(method, {})
         for seed in range(seeds):
             run = on_attacked("attacked", profile, ATTACKED_VARIANT, method, seed=seed)
-            runs.append(run.with_changes(levers(*CHOSEN_LEVERS.get(method, ()))))
+            runs.append(run.with_changes(chosen))
     return runs
 
 
@@ -306,27 +302,20 @@ def keep_attacked(record: Record, name: str) -> bool:
     return is_of_recipe(record, ATTACKED_VARIANT, name)
 
 
-def levers(*names: str) -> Fields:
-    """What these levers change together."""
-    changes: Fields = {}
-    for name in names:
-        changes |= LEVERS[name]
-    return changes
-
-
 def attacked_tuning(profile: str) -> list[RobustTraining]:
-    """Every method with every lever, and with those that gain together, on validation images."""
-    tried: list[tuple[str, ...]] = [(name,) for name in LEVERS]
-    validation = 5000
+    """Every method with every lever, at two learning rates, on validation images."""
+    tried, validation = [*product(ATTACKED_RATES, LEVERS)], 5000
     if profile != "paper":
         profile, tried, validation = "smoke", tried[:2], 200
     runs = []
     for method in ATTACKED_SEEDS[profile]:
-        together = [TOGETHER[method]] if profile == "paper" and method in TOGETHER else []
-        for names in tried + together:
-            variant = ", ".join(names)
+        for rate, lever in tried:
+            variant = lever
+            if rate != ATTACKED["learning_rate"]:
+                variant = ("" if lever == USUAL else f"{lever}, ") + f"learning rate {rate:g}"
             run = on_attacked("attacked_tuning", profile, variant, method, validation=validation)
-            runs.append(run.with_changes({**levers(*names), "evaluate_test": False}))
+            changes = {"learning_rate": rate, **LEVERS[lever], "evaluate_test": False}
+            runs.append(run.with_changes(changes))
     return runs
 
 

@@ -15,6 +15,7 @@ from lib.robustness import attacks, perturb
 from lib.robustness.defences import Adversarial, Trades
 
 OF_LEVERS = {name for changes in experiments.LEVERS.values() for name in changes}
+OF_LEVERS |= {"learning_rate"}
 
 
 def differences(run, other):
@@ -43,23 +44,21 @@ def test_small_dense_network_has_at_most_as_many_links_as_the_sparse_ones():
     assert 0.98 * links["rigl"] < links["dense_small"] <= links["rigl"]
 
 
-def test_every_method_is_tried_with_every_lever_on_validation_images():
+def test_every_method_is_tried_with_every_lever_at_both_rates_on_validation_images():
     tried = {}
     for run in experiments.attacked_tuning("paper"):
         assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
         tried.setdefault(run.method, {})[run.variant] = run
     assert tried.keys() == experiments.ATTACKED_SEEDS["paper"].keys()
-    for runs in tried.values():
-        usual = runs[experiments.USUAL]
+    usual = {method: runs[experiments.USUAL] for method, runs in tried.items()}
+    for method, runs in tried.items():
+        assert len(runs) == 8 and len({run.epochs for run in runs.values()}) == 1
         for lever, changes in experiments.LEVERS.items():
-            changed = differences(runs[lever], usual) - {"variant"}
-            assert changed == set(changes)
-        assert len({run.epochs for run in runs.values()}) == 1
-
-
-def test_levers_together_make_all_their_changes():
-    changes = experiments.levers("ten steps", "learning rate 0.1")
-    assert changes == {"adversarial_steps": 10, "learning_rate": 0.1}
+            slow = "learning rate 0.1" if not changes else f"{lever}, learning rate 0.1"
+            changed = differences(runs[lever], usual[method])
+            assert changed - {"variant"} == set(changes)
+            assert differences(runs[lever], runs[slow]) == {"variant", "learning_rate"}
+            assert runs[slow].learning_rate == 0.1
 
 
 @pytest.mark.parametrize("profile", PROFILES)
