@@ -162,8 +162,7 @@ def _motion_blur(x: Tensor, amounts: tuple[float, float], generator: Generator) 
     radius, std = (amount * x.shape[3] / WIDTH for amount in amounts)
     angle = (draw(torch.rand, (len(x), 1), x, generator) - 0.5) * math.pi / 2
     steps = torch.arange(2 * round(radius) + 1, device=x.device)
-    weights = torch.exp(-(steps**2) / (2 * std**2)).to(x)
-    weights /= weights.sum()
+    weights = _normal_weights(steps, std).to(x)
     image = torch.arange(len(x), device=x.device)[:, None, None]
     places = []  # in each image, a row or column by step
     for size, side in zip(x.shape[2:], (angle.sin(), angle.cos()), strict=True):
@@ -296,11 +295,16 @@ def _blur(x: Tensor, std: float) -> Tensor:
     std = std * x.shape[3] / WIDTH
     radius = int(4 * std + 0.5)
     steps = torch.arange(-radius, radius + 1, device=x.device)
-    weights = torch.exp(-(steps**2) / (2 * std**2)).to(x)
-    weights /= weights.sum()
+    weights = _normal_weights(steps, std).to(x)
     padded = F.pad(x, (radius,) * 4, mode="replicate").flatten(0, 1)[:, None]
     smooth = F.conv2d(F.conv2d(padded, weights.view(1, 1, 1, -1)), weights.view(1, 1, -1, 1))
     return smooth.view_as(x)
+
+
+def _normal_weights(steps: Tensor, std: float) -> Tensor:
+    """Values of a normal density at whole steps from its mean, divided by their sum."""
+    weights = torch.exp(-(steps**2) / (2 * std**2))
+    return weights / weights.sum()
 
 
 # ---------------------------------------------------------------------------------- corruptions
