@@ -258,12 +258,7 @@ ATTACKED_SEEDS = {  # by method
 ATTACKS: dict[str, Fields] = {  # the first radius: of all attacks
     "smoke": {"images": 40, "steps": 5, "queries": 20, "draws": 1, "radii": (0.3, 0.1)},
     "quick": {"images": 200, "steps": 10, "queries": 50, "draws": 1, "radii": (0.3, 0.1, 0.2)},
-    "paper": {
-        "images": 10_000,
-        "restarts": 3,
-        "draws": 3,
-        "radii": (0.3, 0.05, 0.1, 0.15, 0.2, 0.25),
-    },
+    "paper": {"images": 10_000, "restarts": 3, "draws": 3, "radii": (0.3, 0.1, 0.2)},
 }
 VALIDATION_IMAGES = 1000  # that are attacked
 
