@@ -45,14 +45,14 @@ class RobustTraining(SparseTraining):
         """What the steps lower, and growth follows."""
         given: dict[str, train.Objective] = {}
         attacked = None
-        if self.adversarial_radius > 0:
+        if self.adversarial_radius != 0:
             schedule = {"steps": self.adversarial_steps, "growing_epochs": self.growing_epochs}
             attacked = Adversarial(self.adversarial_radius, **schedule)
             if self.trades_beta != 0:
                 attacked = Trades(self.adversarial_radius, **schedule, beta=self.trades_beta)
             given["objective"] = attacked
-        if self.drop_connect > 0:
+        if self.drop_connect != 0:
             given["objective"] = DropConnect(self.drop_connect, attacked)
-        if self.grow_radius > 0:
+        if self.grow_radius != 0:
             given["grow_objective"] = Adversarial(self.grow_radius, steps=self.adversarial_steps)
         return given

@@ -87,6 +87,9 @@ def test_objective_is_that_of_the_fields():
             "trades_beta = 6.0 without attacked examples: give an adversarial_radius",
         ),
         ({"trades_beta": -1.0}, "beta = -1.0 is out of range"),
+        ({"adversarial_radius": -0.1}, "radius = -0.1 is out of range"),
+        ({"grow_radius": -0.1}, "radius = -0.1 is out of range"),
+        ({"drop_connect": -0.5}, "largest = -0.5 is out of range"),
     ],
 )
 def test_settings_that_would_do_nothing_are_refused(changes, words):
