@@ -363,7 +363,20 @@ def test_finding_5():
         where = f"true power laws of exponent {kind.split()[-1]}"
         share = f"{100 * part['strong'].mean():.0f} % of {len(part)}"
         says_row(text, "recognised, where the test can tell", where, share)
+    ends = after_the_papers_epochs()
+    text.says("Ten networks of SET on MNIST trained for the {:,} epochs of the paper", 1000)
+    (n,) = {len(ends[ends["neurons"] == layer]) for layer in ends["neurons"]}
+    assert n == 10 and not ends["exponent"].between(2, 3).any()
+    what = "half of the hidden layers end as a power law, 1,000 epochs"
+    says_row(text, what, "networks of SET on MNIST", f"0 of {n}")
     assert not text.uncovered()
+
+
+def after_the_papers_epochs():
+    """The hidden layers of SET's networks on MNIST after 1,000 epochs."""
+    rows = frames.rows(papers.STORE.of("scale_free_long", "paper")).query("kind == 'network'")
+    assert (rows["epochs"] == 1000).all()
+    return rows[(rows["epoch"] == "final") & rows["neurons"].str.fullmatch(r"hidden \d")]
 
 
 def test_finding_6():

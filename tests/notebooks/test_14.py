@@ -1,5 +1,7 @@
 """What notebook 14 says is what the records say."""
 
+import math
+
 import numpy as np
 import powerlaw
 import pytest
@@ -58,11 +60,46 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     tuned = evolved.query("method == 'set' and variant == 'tuned'")["exponent"]
     assert tuned.between(6, 20).mean() > 0.85
     says("SET's exponents are mostly 6 to 20")
-    says("*Open* for S03")
-    says("still move after 300 epochs")
-    says("would decide S03")
+    long_training(text)
     says("One of 1,000 neurons")
     assert not text.uncovered()
+
+
+def long_training(text):
+    """By the rows of the studies, with the condition of S03 written out."""
+    rows = frames.rows(papers.STORE.of("scale_free_long", "paper"))
+    assert (rows["epochs"] == 1000).all() and (rows["dataset"] == "mnist").all()
+    text.says("MNIST for 1,000 epochs, as in the paper")
+    text.says("After the 1,000 epochs of the paper no network of SET")
+    layers = rows[rows["neurons"].str.fullmatch(r"hidden \d")]
+    means = layers.query("kind == 'network'").groupby(["neurons", "epoch"])["exponent"].mean()
+    words = (
+        "In the first hidden layer the mean exponent is {:.1f} after epoch {}, and {:.0f} at the"
+    )
+    text.says(words, means["hidden 1", "200"], 200, means["hidden 1", "final"])
+    text.says("After epoch 200 some layers are near the exponents of the paper")
+    at_200 = layers.query("kind == 'network' and epoch == '200'")["exponent"]
+    assert at_200.between(2, 4).mean() > 0.2
+    ends = layers[layers["epoch"] == "final"]
+    own = ends.query("kind == 'network'")
+    assert own.groupby("seed").size().to_list() == [3] * 10
+    words = "no hidden layer of any of the ten networks has an exponent below {}"
+    text.says(words, math.floor(own["exponent"].min()))
+    assert not own["exponent"].between(2, 3).any() and (own["domain"] != "inside").all()
+    drawn = ends[ends["kind"].str.startswith("power law")]
+    met = drawn["exponent"].between(2, 3) & (drawn["decision exponential"] == 1)
+    met &= (drawn["decision lognormal"] >= 0) & (drawn["aic binomial"] > drawn["aic power law"])
+    assert (met.groupby([drawn["kind"], drawn["seed"]]).mean() >= 0.5).all()
+    text.says("Of true power laws that we drew beside these networks all would count")
+    verdict = papers.verdicts("paper", ["S03"]).iloc[0]
+    assert (verdict["verdict"], verdict["n"]) == ("fails", 10) and verdict["high"] < 1 / 3
+    text.says("*Fails* for S03: in none of ten seeds do half")
+    text.says("so that the share is below a third")
+    assert not set(own["seed"]) & {run.seed for run in papers.EXPERIMENTS["set_mlp"].runs("paper")}
+    text.says("No other run has their seeds")
+    shorter = {record.config.parent.epochs for record in papers.STORE.of("scale_free", "paper")}
+    assert max(shorter) == 300
+    text.says("The networks above trained for 300 epochs at most")
 
 
 def spread(text, ends):
