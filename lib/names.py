@@ -23,8 +23,10 @@ def check_known(kind: str, value: str, known: Iterable[str]) -> None:
     by_lower_case = {name.lower(): name for name in names}
     nearest = difflib.get_close_matches(str(value).lower(), by_lower_case, n=1, cutoff=NEAR)
     hint = f" did you mean {by_lower_case[nearest[0]]!r}? Known:" if nearest else " known are"
-    others = f" and {len(names) - SHOWN} others" if len(names) > SHOWN else ""
-    raise ValueError(f"unknown {kind} {value!r}:{hint} {', '.join(names[:SHOWN])}{others}")
+    shown = ", ".join(names)
+    if len(names) > SHOWN + 1:
+        shown = f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} others"
+    raise ValueError(f"unknown {kind} {value!r}:{hint} {shown}")
 
 
 def check_whole(name: str, value: Any, *, least: int, most: int | None = None) -> None:

@@ -173,7 +173,7 @@ class Trades(Adversarial):
     with the probabilities p of the classes.
 
     Source: [Zhang2019], Algorithm 1, with the divergence that the authors' code has as loss.
-    Departs: the ascent takes the network without dropout.
+    Departs: the ascent starts anywhere in the ball, not next to the example.
 
     Args:
         beta: :math:`\beta`, from 0 on.

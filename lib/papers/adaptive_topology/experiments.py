@@ -14,9 +14,9 @@ from lib.papers.adaptive_topology import (
     studies,
     weight_shuffling,
 )
-from lib.papers.adaptive_topology.training import RobustTraining
 from lib.papers.shared import inputs, study, trained, tuning
 from lib.papers.shared.methods import PARENTS, Fields, profiled
+from lib.papers.shared.robust_training import RobustTraining
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.papers.shared.training import training

@@ -7,13 +7,13 @@ import dataclasses
 from itertools import product
 
 from lib.papers.adaptive_topology import experiments as adaptive_topology
-from lib.papers.adaptive_topology.training import RobustTraining
 from lib.papers.frontier.attacked import under_attacks
 from lib.papers.frontier.certificates import certificates
 from lib.papers.frontier.corruptions import corrupted
 from lib.papers.frontier.training import CertifiedTraining, DegreeTraining, StartTraining
 from lib.papers.shared import study, trained
 from lib.papers.shared.methods import METHODS, Fields, small_widths
+from lib.papers.shared.robust_training import RobustTraining
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.papers.shared.training import training
@@ -230,7 +230,9 @@ def all_certificates(profile: str) -> list[Study]:
 
 ATTACK_RADIUS = 0.3  # in L-infinity, of pixels from 0 to 1
 USUAL, ATTACKED_VARIANT = "usual", "attacked examples"
-ATTACKED: Fields = {  # of all methods; a lever changes some of them
+# Of all methods; a lever changes some of them. Dropout and averaging are those of `make_it_robust`;
+# how the radius grows was first tried with RigL, on validation images.
+ATTACKED: Fields = {
     "adversarial_radius": ATTACK_RADIUS,
     "adversarial_steps": 5,
     "averaging": 0.999,
@@ -343,8 +345,10 @@ CURVE_RULES: dict[str, Fields] = {
     "dense": METHODS["dense"],
 }
 FALLING_SHARE = 0.2  # of the links at the start, which a falling number of links ends with
-CURVE_SETTINGS: Fields = {"dropout": 0.1}  # of all methods
-CURVE_TRIED = tuple(product((0.1, 0.3), (5e-5, 2e-4, 1e-3)))  # learning rate and weight decay
+CURVE_TRIED = tuple(  # for every method
+    {"learning_rate": rate, "weight_decay": decay, "dropout": dropout}
+    for rate, decay, dropout in product((0.1, 0.3), (5e-5, 5e-4), (0.1, 0.3))
+)
 CURVE_CHOSEN: dict[str, Fields] = {}  # by method, the best of these
 CURVE_SCALES: dict[str, Fields] = {
     "smoke": {"dataset": "digits", "hidden": (100, 100, 100), "epochs": 2},
@@ -384,8 +388,7 @@ def on_curve(
     if profile == "quick":
         stand_in = on_curve(experiment, "smoke", method, CURVE_DENSITIES["smoke"][0], **fields)
     names = {"method": method, "variant": variant, "stand_in": stand_in}
-    settings = {**CURVE_SETTINGS, **rule, **scale, **fields}
-    return SparseTraining(experiment, **names, **settings)
+    return SparseTraining(experiment, **names, **rule, **scale, **fields)
 
 
 def links_curve(profile: str) -> list[SparseTraining]:
@@ -400,22 +403,19 @@ def links_curve(profile: str) -> list[SparseTraining]:
 
 
 def links_curve_tuning(profile: str) -> list[SparseTraining]:
-    """Every method with every learning rate and weight decay, at the density .01, for two seeds, on
-    validation images.
-    """
+    """Every method with every setting, at the density .01, for two seeds, on validation images."""
     tried, seeds, validation, density = CURVE_TRIED, 2, 5000, 0.01
     if profile != "paper":
         profile, tried, seeds, validation = "smoke", tried[:1], 1, 200
         density = CURVE_DENSITIES["smoke"][0]
     runs = []
     for method in CURVE_SEEDS[profile]:
-        for (rate, decay), seed in product(tried, range(seeds)):
+        for values, seed in product(tried, range(seeds)):
             run = on_curve("links_curve_tuning", profile, method, density, seed=seed)
-            changes = {"learning_rate": rate, "weight_decay": decay}
-            changes["variant"] = f"rate {rate:g}, decay {decay:g}"
-            runs.append(
-                run.with_changes({**changes, "evaluate_test": False, "validation": validation})
-            )
+            variant = "rate {learning_rate:g}, decay {weight_decay:g}, dropout {dropout:g}"
+            changes = {**values, "variant": variant.format(**values)}
+            changes |= {"evaluate_test": False, "validation": validation}
+            runs.append(run.with_changes(changes))
     return runs
 
 

@@ -224,7 +224,7 @@ def scale_free_seeds(records: Records) -> Measurement | None:
     own = networks.query("kind == 'network'")
     if own.empty:
         return None
-    seeds = own.groupby("seed")["scale_free"].any()
+    seeds = own["scale_free"]
     drawn = networks[networks["kind"].str.startswith("power law")]
     found = share_interval(int(seeds.sum()), len(seeds))
     can_say_yes = drawn["scale_free"].mean() >= 0.5  # no if none was drawn
@@ -235,19 +235,16 @@ def scale_free_networks(table: pd.DataFrame) -> pd.DataFrame:
     """Whether half of the hidden layers of each of SET's own networks on MNIST meet the condition
     of S03 at the end, and of the networks drawn beside them: an exponent in (2, 3), and a power law
     ahead of the exponential by likelihood ratio and of the binomial by AIC. The lognormal, of which
-    power laws are a limit, must not be ahead of it: of the 90 drawn beside SET's own networks no
-    ratio puts one ahead of that.
+    power laws are a limit, must not be ahead of it.
 
     Args:
-        table: rows of the studies ``scale_free`` or ``scale_free_long``, of
-            :func:`lib.report.frames.rows`.
-    Returns: columns kind ("network", "random", "power law 2.5", …), variant, seed, scale_free.
+        table: rows of the studies ``scale_free_long``, of :func:`lib.report.frames.rows`.
+    Returns: columns kind ("network", "random", "power law 2.5", …), seed, scale_free.
     """
-    keys = ["kind", "variant", "seed"]
+    keys = ["kind", "seed"]
     if table.empty:
         return pd.DataFrame(columns=[*keys, "scale_free"])
-    own = table.query("dataset == 'mnist' and method == 'set'")
-    own = own[own["trained"].isin(["set_mlp", "set_mlp_long"])]
+    own = table.query("trained == 'set_mlp_long' and dataset == 'mnist' and method == 'set'")
     ends = own[(own["epoch"] == "final") & own["neurons"].str.match("hidden .$")]
     lowest, highest = power_law.SCALE_FREE
     scale_free = (

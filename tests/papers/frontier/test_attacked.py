@@ -7,10 +7,10 @@ import torch
 
 from lib.models import count_links
 from lib.names import PROFILES
-from lib.papers.adaptive_topology.training import RobustTraining
 from lib.papers.frontier import experiments
 from lib.papers.frontier.attacked import FRACTIONS, under_attacks
 from lib.papers.shared import study, trained
+from lib.papers.shared.robust_training import RobustTraining
 from lib.robustness import attacks, perturb
 from lib.robustness.defences import Adversarial, Trades
 
@@ -86,6 +86,8 @@ def test_objective_is_that_of_the_fields():
             {"trades_beta": 6.0, "adversarial_radius": 0.0, "growing_epochs": 0},
             "trades_beta = 6.0 without attacked examples: give an adversarial_radius",
         ),
+        ({"growing_epochs": 40}, "growing_epochs = 40 of 3 epochs: give no more"),
+        ({"trades_beta": 6.0, "drop_connect": 0.5}, "drop_connect = 0.5: give one of them"),
         ({"trades_beta": -1.0}, "beta = -1.0 is out of range"),
         ({"adversarial_radius": -0.1}, "radius = -0.1 is out of range"),
         ({"grow_radius": -0.1}, "radius = -0.1 is out of range"),
@@ -121,10 +123,10 @@ def test_image_counts_as_kept_only_if_no_attack_breaks_it(record, monkeypatch):
     amounts = {"images": 40, "steps": 4, "queries": 10, "draws": 1, "radii": (0.05,)}
     of_network = study.study_of("attacked_summary", record.config, **amounts)
     by_pgd, by_others = torch.arange(40) % 2 == 0, torch.arange(40) % 5 == 0
-    left = dict.fromkeys(("apgd_ce", "apgd_dlr", "square"), by_others)
-    place = "lib.papers.frontier.attacked.right_under_"
-    monkeypatch.setattr(place + "pgd", lambda *args, **how: by_pgd)
-    monkeypatch.setattr(place + "ensemble", lambda *args, **how: left)
+    broken = dict.fromkeys(("apgd_ce", "apgd_dlr", "square"), ~by_others)
+    monkeypatch.setattr(attacks, "pgd", lambda model, x, y, **how: x)
+    monkeypatch.setattr(attacks, "is_adversarial", lambda model, x, y: ~by_pgd)
+    monkeypatch.setattr(attacks, "ensemble", lambda model, x, y, **how: (x, broken))
     table, _ = under_attacks(of_network, record)
     value = table.set_index("measure")["value"]
     assert (value["pgd"], value["apgd_ce"], value["all attacks"]) == (0.5, 0.2, 0.1)

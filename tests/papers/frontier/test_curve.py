@@ -8,8 +8,9 @@ from lib import models
 from lib.papers.frontier import experiments
 from lib.papers.shared.sparse_training import SparseTraining
 
-OF_RULE = {field for rule in experiments.CURVE_RULES.values() for field in rule}
-OF_GRID = {"learning_rate", "weight_decay"}
+OF_RULE = {"drop", "grow", "decay", "drop_fraction", "density_schedule", "final_share"}
+OF_LINKS = {"density", "er_epsilon", "hidden"}
+OF_GRID = {"learning_rate", "weight_decay", "dropout"}
 
 
 def differences(run, other):
@@ -18,20 +19,20 @@ def differences(run, other):
 
 
 def test_methods_differ_in_their_rule_and_in_what_was_chosen_alone():
-    of_links = {"method", "variant", "density", "hidden", "final_share"}
     first, *others = (run for run in experiments.links_curve("paper") if run.seed == 0)
     for other in others:
-        assert differences(first, other) <= OF_RULE | OF_GRID | of_links
+        assert differences(first, other) <= {"method", "variant"} | OF_RULE | OF_LINKS | OF_GRID
 
 
 def test_every_method_is_tuned_by_the_same_grid_on_validation_images():
     grids = {}
     for run in experiments.links_curve_tuning("paper"):
         assert (run.validation, run.evaluate_test) == (5000, False)
-        grids.setdefault(run.method, []).append((run.learning_rate, run.weight_decay, run.seed))
+        tried = (run.learning_rate, run.weight_decay, run.dropout, run.seed)
+        grids.setdefault(run.method, []).append(tried)
         assert run.epochs == experiments.CURVE_SCALES["paper"]["epochs"]
     assert grids.keys() == experiments.CURVE_RULES.keys()
-    assert len(set(grids["fixed"])) == 12 and all(grid == grids["fixed"] for grid in grids.values())
+    assert len(set(grids["fixed"])) == 16 and all(grid == grids["fixed"] for grid in grids.values())
 
 
 @pytest.mark.parametrize("density", experiments.CURVE_DENSITIES["paper"])

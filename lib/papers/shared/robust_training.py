@@ -34,6 +34,15 @@ class RobustTraining(SparseTraining):
         """Refuse what is out of range. Raises ValueError."""
         super().check()
         self.objectives()
+        if self.growing_epochs > self.epochs:
+            raise ValueError(
+                f"growing_epochs = {self.growing_epochs} of {self.epochs} epochs: give no more"
+            )
+        if self.trades_beta != 0 and self.drop_connect != 0:
+            raise ValueError(
+                f"trades_beta = {self.trades_beta} and drop_connect = {self.drop_connect}: give one"
+                " of them"
+            )
         for name in ("growing_epochs", "trades_beta"):
             if getattr(self, name) != 0 and self.adversarial_radius == 0:
                 raise ValueError(
