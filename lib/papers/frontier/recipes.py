@@ -12,7 +12,14 @@ from torch import nn
 
 from lib.evolution import Evolution
 from lib.names import check_known
-from lib.papers.frontier.experiments import CERTIFIED, EXPERIMENTS, LOCAL, RADIUS
+from lib.papers.frontier.experiments import (
+    ATTACK_RADIUS,
+    ATTACKED_VARIANT,
+    CERTIFIED,
+    EXPERIMENTS,
+    LOCAL,
+    RADIUS,
+)
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.report.intervals import t_interval
@@ -24,6 +31,7 @@ from lib.settings import Settings
 SETTINGS = (
     *("epochs", "batch_size", "learning_rate", "schedule", "momentum", "weight_decay", "dropout"),
     *("augmentation", "averaging", "density", "reaches", "certified_radius", "kappa"),
+    *("adversarial_radius", "adversarial_steps", "growing_epochs"),
     *("drop", "grow", "drop_fraction"),
 )
 EPOCHS = (1, 2, 5, 10, 20, 50, 100, 200)  # of the curve
@@ -42,6 +50,11 @@ class Recipe:
 RECIPES = {
     "cifar10-1pct": Recipe("cifar10_start", "rigl", LOCAL),
     "mnist-certified-1pct": Recipe("certified", "rigl", CERTIFIED),
+    "mnist-attacked-1pct": Recipe("attacked", "rigl", ATTACKED_VARIANT),
+}
+WITHSTOOD = {  # lines of a card: study, measure, column of the radius, radius
+    "certified": ("certificates", "certified", "radius", RADIUS),
+    "attacked": ("attacked_summary", "all attacks", "strength", ATTACK_RADIUS),
 }
 
 
@@ -71,8 +84,8 @@ def names() -> str:
 
 def card(name: str, profile: str = "paper") -> str:
     """A recipe as text: data set, settings and where they are explained, accuracy by epoch, result
-    with its 95 % interval, share of certified images where that was measured, time, and what makes
-    it again.
+    with its 95 % interval, shares of images that are certified or withstand attacks where these
+    were measured, time, and what makes it again.
 
     Raises: ValueError for an unknown recipe.
     """
@@ -85,7 +98,7 @@ def card(name: str, profile: str = "paper") -> str:
     places = [f'help("{kind.__module__}.{kind.__name__}")' for kind in kinds]
     lines["explained"] = ", ".join(places)
     lines |= _measured(records) if records else {"result": "not run"}
-    lines |= _certified(runs, profile)
+    lines |= _withstood(runs, profile)
     lines |= {
         "command": command(name, profile),
         "network": f'lib.papers.frontier.recipes.load("{name}")',
@@ -111,18 +124,19 @@ def _measured(records: list[Record]) -> dict[str, str]:
     }
 
 
-def _certified(runs: list, profile: str) -> dict[str, str]:
-    """The line of a card on the certificates of these runs, if there are any."""
-    names = {run.name for run in runs}
-    shares = []
-    for record in STORE.of("certificates", profile):
-        if record.config.parent.name in names:
-            table = record.metrics
-            rows = table[(table["measure"] == "certified") & (table["radius"] == RADIUS)]
-            shares.append(rows["value"].item())
-    if not shares:
-        return {}
-    return {"certified": f"{_mean(shares)}: test images, L-infinity {RADIUS:g}"}
+def _withstood(runs: list, profile: str) -> dict[str, str]:
+    """The lines of a card on what studies of these runs say of changed images, if there are any."""
+    names, lines = {run.name for run in runs}, {}
+    for line, (study, measure, column, radius) in WITHSTOOD.items():
+        shares = []
+        for record in STORE.of(study, profile):
+            if record.config.parent.name in names:
+                table = record.metrics
+                rows = table[(table["measure"] == measure) & (table[column] == radius)]
+                shares.append(rows["value"].item())
+        if shares:
+            lines[line] = f"{_mean(shares)}: test images, {measure}, L-infinity {radius:g}"
+    return lines
 
 
 def _mean(shares: list[float]) -> str:

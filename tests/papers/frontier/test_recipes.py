@@ -71,6 +71,19 @@ def test_card_says_what_is_certified_and_the_network_is_shipped(store):
     assert recipes.load("mnist-certified-1pct", "smoke").linear1.density < 0.1
 
 
+def test_card_says_what_attacks_leave_and_the_network_is_shipped(store):
+    run = recipes.runs_of("mnist-attacked-1pct", "smoke")[0]
+    studies = EXPERIMENTS["attacked_summary"].runs("smoke")
+    study = next(study for study in studies if study.parent.name == run.name)
+    share = 100 * store.run(study).metrics.query("measure == 'all attacks'")["value"].item()
+    store.ship(store.run(run))
+    text = recipes.card("mnist-attacked-1pct", "smoke")
+    assert re.search(f"^attacked +{share:.2f} %, one seed.* L-infinity 0.3$", text, re.MULTILINE)
+    assert "adversarial_radius 0.3" in text and "\ncertified" not in text
+    shutil.rmtree(store.runs)
+    assert recipes.load("mnist-attacked-1pct", "smoke").linear1.density < 0.1
+
+
 def test_unknown_recipe_is_refused_with_the_nearest(capsys):
     assert cli.main(["recipe", "cifar-1pct"]) == 1
     assert "did you mean 'cifar10-1pct'" in capsys.readouterr().err
