@@ -21,6 +21,7 @@ from lib.report import frames
 from tests.notebooks import test_11 as ablation
 from tests.notebooks import test_12 as cnn
 from tests.notebooks import test_13 as rbm
+from tests.notebooks import test_14 as degrees_of_long_training
 from tests.notebooks import test_24 as robust
 from tests.notebooks import test_31 as released
 from tests.notebooks import test_32 as sparse
@@ -367,6 +368,9 @@ def test_finding_5():
     text.says("Ten networks of SET on MNIST trained for the {:,} epochs of the paper", 1000)
     (n,) = {len(ends[ends["neurons"] == layer]) for layer in ends["neurons"]}
     assert n == 10 and not ends["exponent"].between(2, 3).any()
+    passing = degrees_of_long_training.exponents_by_epoch()["hidden 2", 500]
+    assert sum(2 < exponent < 3 for exponent in passing) == 9
+    text.says("After {} epochs one of three layers has an exponent between 2 and 3, in nine", 500)
     what = "half of the hidden layers end as a power law, 1,000 epochs"
     says_row(text, what, "networks of SET on MNIST", f"0 of {n}")
     assert not text.uncovered()

@@ -87,9 +87,9 @@ def test_findings_name_the_claims_that_are_decided(verdicts):
 
 
 def test_what_failed_is_what_the_readme_says(verdicts):
-    """Numbers of weights (S), spectra (H)."""
+    """Numbers of weights and degrees (S), spectra (H)."""
     failed = set(verdicts.index[verdicts == "fails"])
-    assert failed == {"S16", "S18", "S27", "S38", "H05"}
+    assert failed == {"S03", "S16", "S18", "S27", "S38", "H05"}
 
 
 def times_as_long(density):
@@ -140,6 +140,15 @@ def test_degree_sequences_without_strong_evidence_are_counted():
     assert f"None of {len(evolved)} degree sequences" in README
 
 
+def test_no_network_ends_scale_free_after_the_papers_epochs():
+    claim = papers.verdicts("paper", ["S03"]).iloc[0]
+    assert (claim["value"], claim["n"]) == (0, 10)
+    assert {run.parent.epochs for run in papers.EXPERIMENTS["scale_free_long"].runs("paper")} == {
+        1000
+    }
+    assert "None of ten SET networks that trained for the paper's 1,000 epochs on MNIST" in README
+
+
 def test_starts_reach_on_cifar10_what_the_readme_says():
     reached = {}
     for record in records("cifar10_start"):
@@ -157,6 +166,15 @@ def test_attacked_images_are_classified_as_often_as_the_readme_says():
     kept = frame.query(f"{wanted} and measure == 'ensemble linf'")["value"]
     words = "classifies {:.1f} % of attacked MNIST correctly, on the first {} test images"
     assert words.format(100 * kept.mean(), ENSEMBLE_IMAGES) in README
+
+
+def test_images_withstand_larger_changes_as_often_as_the_readme_says():
+    frame = frames.tidy(records("attacked_summary")).query("trained == 'attacked'")
+    kept = frame.query("method == 'rigl' and measure == 'all attacks' and strength == 0.3")
+    assert len(kept) == 5
+    words = "If each pixel may change by {:g} and not by {:g}, it is {:.1f} % of all test images"
+    (run, *_) = records("robust_summary")
+    assert words.format(0.3, run.config.radii[0], 100 * kept["value"].mean()) in README
 
 
 def test_images_are_proved_right_as_often_as_the_readme_says():

@@ -9,6 +9,7 @@ from lib.models import count_links
 from lib.papers.frontier import experiments
 from lib.papers.frontier.certificates import CHECKED
 from lib.paths import REFERENCE
+from tests.notebooks.test_61_attacks import says_what_attacks_leave
 from tests.notebooks.test_61_corruptions import says_what_corruptions_leave
 from tests.prose import Prose
 
@@ -36,10 +37,11 @@ def test_numbers_of_the_text_follow():
     published = pd.read_csv(REFERENCE / "related_results.csv").query("method == 'IBP'")
     error = published[published["note"].str.endswith("radius 0.1")]["value"].item()
     text.says("[Gowal2018] proves {:.2f} % of the test images", 100 - error)
-    hours = planned.planned().query("item == '11'")["core_hours"].sum()
+    hours = planned.planned().query("item in ['11', '14']")["core_hours"].sum()
     text.says("(some {:.0f} core-hours)", hours)
     says_what_was_certified(text)
     says_what_was_tried(text)
+    says_what_attacks_leave(text)
     says_what_corruptions_leave(text)
     assert not text.uncovered()
 
