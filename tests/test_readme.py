@@ -172,7 +172,10 @@ def test_images_withstand_larger_changes_as_often_as_the_readme_says():
     frame = frames.tidy(records("attacked_summary")).query("trained == 'attacked'")
     kept = frame.query("method == 'rigl' and measure == 'all attacks' and strength == 0.3")
     assert len(kept) == 5
-    words = "If each pixel may change by {:g} and not by {:g}, it is {:.1f} % of all test images"
+    words = (
+        "There each pixel may change by {1:g}. If it may change by {0:g}, and RigL is trained for"
+    )
+    words += " that, it is {2:.1f} % of all test images"
     (run, *_) = records("robust_summary")
     assert words.format(0.3, run.config.radii[0], 100 * kept["value"].mean()) in README
 

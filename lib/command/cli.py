@@ -195,7 +195,6 @@ def show_list(name: str | None, target: str | None) -> None:
     lines += [
         f"{len(stored):,} runs are stored. Those of the profile paper are complete, but for the",
         "experiments with two numbers: runs stored, runs in all.",
-        "",
         "python -m lib list NAME            the runs of an experiment, notebook or claim",
         "python -m lib run EXPERIMENT       make those of the quick profile",
         "python -m lib figures --only 10    draw the figures of a notebook",

@@ -100,14 +100,14 @@ def long_training(text):
     met = drawn["exponent"].between(2, 3) & (drawn["decision exponential"] == 1)
     met &= (drawn["decision lognormal"] >= 0) & (drawn["aic binomial"] > drawn["aic power law"])
     counts = met.groupby([drawn["kind"], drawn["seed"]]).mean() >= 0.5
-    words = "We also drew {} networks of true power laws beside them: of these {} would count"
+    words = "We also drew {} networks of true power laws of these sizes: {} of them would pass"
     text.says(words, len(counts), counts.sum())
     verdict = papers.verdicts("paper", ["S03"]).iloc[0]
     assert (verdict["verdict"], verdict["n"]) == ("fails", 10) and verdict["high"] < 1 / 3
     text.says("*Fails* for S03: in none of ten seeds do half")
-    text.says("so that the share is below a third")
+    text.says("so that the share is surely below a third, and the claim asks for a half")
     assert not set(own["seed"]) & {run.seed for run in papers.EXPERIMENTS["set_mlp"].runs("paper")}
-    text.says("No other run has their seeds")
+    text.says("Their seeds are new: no other run has them")
     shorter = {record.config.parent.epochs for record in papers.STORE.of("scale_free", "paper")}
     assert max(shorter) == 300
     text.says("The networks above trained for 300 epochs at most")

@@ -129,7 +129,7 @@ def says_levers(text):
     text.says("rate of usual training is {:g}", experiments.ATTACKED["learning_rate"])
     kept, at = attacks.attacks_made()[0], ("all attacks", radius)
     gain = kept["rigl", "learning rate 0.1"][at] - kept["rigl", "usual"][at]
-    text.says("Against attacks the smaller learning rate gains {:.1f} points", gain)
+    text.says("the smaller learning rate gains usual training {:.1f} points", gain)
 
 
 def says_aims(text):
@@ -151,7 +151,7 @@ def says_aims(text):
     text.says(words, 0.3, 90 - kept["all attacks", 0.3])
     text.says("PGD alone leaves {:.1f} %", kept["pgd", 0.3])
     text.says("a radius of {:g} an ensemble attacked {} test images", 0.1, ENSEMBLE_IMAGES)
-    text.says("At {:g} the ensemble and PGD attacked all test images", 0.3)
+    text.says("At {:g} all attacks are that ensemble and PGD, and attacked all test images", 0.3)
     assert {study.images for study in attacks.ON_TEST} == {10_000}
     text.says("six aims, for {:g} % of the links", 100 * RUNS[0].density)
 
