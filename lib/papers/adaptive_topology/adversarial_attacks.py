@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lib.layers import Scale
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
+from lib.papers.shared.under_attack import right_under_ensemble, right_under_pgd
 from lib.report.frames import facts
 from lib.robustness import attacks
 from lib.runs.record import Record
@@ -93,23 +94,6 @@ def attack_curves(study: Study, parent: Record) -> Table:
     return pd.DataFrame(rows, columns=["attack", "norm", "radius", "accuracy"]), arrays
 
 
-def right_under_pgd(
-    study: Study, model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str
-) -> Tensor:
-    """(n,) bool, whether each image is classified correctly after the PGD of a study."""
-    x_adv = attacks.pgd(
-        model,
-        x,
-        y,
-        radius=radius,
-        norm=norm,
-        steps=study.steps,
-        restarts=study.restarts,
-        generator=study.generator(),
-    )
-    return _right(model, x_adv, y)
-
-
 def _bisected(
     study: Study, model: nn.Module, x: Tensor, y: Tensor, start: Tensor, norm: str
 ) -> Tensor:
@@ -163,29 +147,6 @@ def attack_ensemble(study: Study, parent: Record) -> Table:
     rows += _more_steps(study, model, x, y, headline)
     rows += _sanity(study, model, x, y, headline)
     return pd.DataFrame(rows, columns=["attack", "radius", "strength", "accuracy"]), arrays
-
-
-def right_under_ensemble(
-    study: Study, model: nn.Module, x: Tensor, y: Tensor, *, radius: float, steps: int
-) -> dict[str, Tensor]:
-    """(n,) bool, whether each image is classified correctly, after each attack in turn; "square" is
-    the last.
-
-    Args:
-        study, model, x, y: what is attacked.
-        radius: in L-infinity.
-        steps: of each APGD.
-    """
-    _, broken = attacks.ensemble(
-        model,
-        x,
-        y,
-        radius=radius,
-        steps=steps,
-        queries=study.queries,
-        generator=study.generator(),
-    )
-    return {attack: ~lost for attack, lost in broken.items()}
 
 
 def _single_attacks(

@@ -12,16 +12,15 @@ from torch import Tensor, nn
 
 from lib import models
 from lib.layers import SparseLinear
-from lib.papers.adaptive_topology.adversarial_attacks import right_under_ensemble, right_under_pgd
 from lib.papers.adaptive_topology.link_removal import SPARSE_DENSITY
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
+from lib.papers.shared.under_attack import APGD_STEPS, right_under_ensemble, right_under_pgd
 from lib.robustness import areas, perturb
 from lib.runs.record import Record
 from lib.train import predict
 
 ENSEMBLE_IMAGES = 500  # the first ones
-ENSEMBLE_STEPS = 2.5  # of each APGD, relative to those of PGD
 AREA_UNITS = 10**4  # of the stored area of an image
 
 Change = Callable[[nn.Module, float, torch.Generator], nn.Module]
@@ -59,7 +58,7 @@ def robustness_summary(study: Study, parent: Record) -> Table:
             kept = right_under_pgd(study, model, x, y, radius=radius, norm=norm).numpy()
             rows.append((f"pgd {norm}", radius, 0, kept.mean()))
             outcomes[f"pgd {norm} {radius:g}"] = kept
-    first, steps = slice(ENSEMBLE_IMAGES), round(ENSEMBLE_STEPS * study.steps)
+    first, steps = slice(ENSEMBLE_IMAGES), round(APGD_STEPS * study.steps)
     left = right_under_ensemble(
         study, model, x[first], y[first], radius=study.radii[0], steps=steps
     )

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lib import data, models, train
-from lib.papers.adaptive_topology.adversarial_attacks import right_under_pgd
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
+from lib.papers.shared.under_attack import right_under_pgd
 from lib.robustness import perturb
 from lib.runs.record import Record
 

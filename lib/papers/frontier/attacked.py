@@ -6,11 +6,11 @@ from torch import nn
 
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
-from lib.robustness import attacks, perturb
+from lib.papers.shared.under_attack import APGD_STEPS, right_under_ensemble, right_under_pgd
+from lib.robustness import perturb
 from lib.runs.record import Record
 from lib.train import predict
 
-APGD_STEPS = 2.5  # relative to those of PGD
 FRACTIONS = (0.1, 0.2, 0.3, 0.5)  # of links removed
 
 
@@ -32,18 +32,14 @@ def under_attacks(study: Study, parent: Record) -> Table:
 
     kept = [("accuracy", 0.0, 0, right(model))]
     for radius in study.radii:
-        amounts = {"steps": study.steps, "restarts": study.restarts}
-        x_adv = attacks.pgd(model, x, y, radius=radius, **amounts, generator=study.generator())
-        by_pgd = ~attacks.is_adversarial(model, x_adv, y)
+        by_pgd = right_under_pgd(study, model, x, y, radius=radius, norm="linf")
         kept.append(("pgd", radius, 0, by_pgd))
         if radius == study.radii[0]:
-            amounts = {"steps": round(APGD_STEPS * study.steps), "queries": study.queries}
-            _, broken = attacks.ensemble(
-                model, x, y, radius=radius, **amounts, generator=study.generator()
-            )
+            steps = round(APGD_STEPS * study.steps)
+            left = right_under_ensemble(study, model, x, y, radius=radius, steps=steps)
             for attack in ("apgd_ce", "apgd_dlr"):
-                kept.append((attack, radius, 0, ~broken[attack]))
-            kept.append(("all attacks", radius, 0, ~broken["square"] & by_pgd))
+                kept.append((attack, radius, 0, left[attack]))
+            kept.append(("all attacks", radius, 0, left["square"] & by_pgd))
     for fraction in FRACTIONS:
         for draw in range(study.draws):
             fewer = perturb.remove_links(model, fraction, generator=study.generator(draw))

@@ -160,11 +160,7 @@ def in_certificates(
     """The training by a method, plain or certified, in the scale of a profile; in the profile
     "quick" digits stand in for MNIST.
     """
-    scale, stand_in = {**CERTIFIED_SCALES[profile]}, None
-    if method == "dense_small":
-        scale["hidden"] = small_widths(scale["hidden"], scale["dataset"])
-    elif method != "dense":
-        scale["density"] = 0.01 if profile != "smoke" else 0.05
+    scale, stand_in = with_links(CERTIFIED_SCALES[profile], profile, method), None
     if variant != PLAIN:
         scale |= {"certified_radius": RADIUS, **CHOSEN.get(method, {})}
     if profile == "quick":
@@ -172,6 +168,15 @@ def in_certificates(
     names = {"method": method, "variant": variant, "stand_in": stand_in}
     settings = {**CERTIFIED_SETTINGS, **CERTIFIED_RULES[method], **scale, **fields}
     return CertifiedTraining(experiment, **names, **settings)
+
+
+def with_links(scale: Fields, profile: str, method: str) -> Fields:
+    """A scale with what gives a network the links of its method: a density, or smaller widths."""
+    if method == "dense":
+        return {**scale}
+    if method == "dense_small":
+        return {**scale, "hidden": small_widths(scale["hidden"], scale["dataset"])}
+    return {**scale, "density": 0.01 if profile != "smoke" else 0.05}
 
 
 def certified(profile: str) -> list[CertifiedTraining]:
@@ -273,11 +278,7 @@ def on_attacked(
     """The training by a method on attacked examples, in the scale of a profile; in the profile
     "quick" digits stand in for MNIST.
     """
-    scale, stand_in = {**ATTACKED_SCALES[profile]}, None
-    if method == "dense_small":
-        scale["hidden"] = small_widths(scale["hidden"], scale["dataset"])
-    else:
-        scale["density"] = 0.01 if profile != "smoke" else 0.05
+    scale, stand_in = with_links(ATTACKED_SCALES[profile], profile, method), None
     if profile == "quick":
         stand_in = on_attacked(experiment, "smoke", variant, method, **fields)
     names = {"method": method, "variant": variant, "stand_in": stand_in}
