@@ -517,7 +517,7 @@ def show_recipe(name: str | None) -> None:
 )
 @as_json
 def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: str | None) -> None:
-    """Show what the papers claim and what we found, a line each.
+    """Show what the papers claim and what we found.
 
     CLAIM is one claim, as S03, of which all is shown, or the letter of a paper.
     """
@@ -571,12 +571,13 @@ def _ids_of(names: Sequence[str]) -> list[str] | None:
 
 
 def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:
-    """A line a claim: id, verdict, and as much of what was measured as there is room for."""
+    """Of each claim: id, verdict, and what was measured, in as many lines as that takes."""
     width = shutil.get_terminal_size().columns
     for row in table.to_dict("records"):
         _, _, measured = row["sentence"].partition(": ")
-        line = f"{row['id']}  {row['verdict']:<12}  {measured or row['statement']}"
-        yield line if len(line) <= width else f"{line[: width - 1]}…"
+        start = f"{row['id']}  {row['verdict']:<12}  "
+        text = f"{start}{measured or row['statement']}"
+        yield textwrap.fill(text, width, subsequent_indent=" " * len(start))
 
 
 # -------------------------------------------------------------------------------------- bench

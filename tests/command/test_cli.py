@@ -490,14 +490,18 @@ def test_verdicts_that_come_with_a_clone_are_shown_while_nothing_changes(
     assert asked == [("paper", None)]
 
 
-def test_every_claim_has_one_line_that_fits(capsys, monkeypatch):
+def test_every_claim_is_shown_in_full_in_lines_that_fit(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    _, out, _ = run(capsys, "claims", "--profile", "smoke")
+    _, out, _ = run(capsys, "claims", "--profile", "paper")
     lines = out.splitlines()
-    assert [line[:3] for line in lines[:-3]] == list(papers.PUBLISHED["id"])
     assert max(map(len, lines)) <= 80
-    assert re.match("profile smoke, claims of papers: .* not run", lines[-3])
-    assert re.match("profile smoke, our own claims: .* not run", lines[-2])
+    starts = [line for line in lines[:-3] if not line.startswith(" ")]
+    assert [line[:3] for line in starts] == list(papers.PUBLISHED["id"])
+    shown = " ".join(line[19:] for line in lines)
+    for sentence in papers.verdicts("paper")["sentence"]:
+        assert " ".join(sentence.partition(": ")[2].split()) in shown
+    assert re.match("profile paper, claims of papers: .* not run", lines[-3])
+    assert re.match("profile paper, our own claims: .* not run", lines[-2])
 
 
 def test_bench_leaves_threads_to_the_caller(capsys, monkeypatch):
