@@ -346,9 +346,14 @@ CURVE_RULES: dict[str, Fields] = {
     "dense": METHODS["dense"],
 }
 FALLING_SHARE = 0.2  # of the links at the start, which a falling number of links ends with
+CURVE_DECAYS = 5e-5, 5e-4
 CURVE_TRIED = tuple(  # for every method
     {"learning_rate": rate, "weight_decay": decay, "dropout": dropout}
-    for rate, decay, dropout in product((0.1, 0.3), (5e-5, 5e-4), (0.1, 0.3))
+    for rate, decay, dropout in (
+        *product((0.1, 0.3), CURVE_DECAYS, (0.1, 0.3)),
+        *product((0.3,), CURVE_DECAYS, (0.0,)),  # the best of these lay at an edge: less dropout,
+        *product((0.6,), CURVE_DECAYS, (0.1,)),  # a larger rate
+    )
 )
 CURVE_CHOSEN: dict[str, Fields] = {}  # by method, the best of these
 CURVE_SCALES: dict[str, Fields] = {

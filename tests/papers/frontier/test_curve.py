@@ -32,7 +32,7 @@ def test_every_method_is_tuned_by_the_same_grid_on_validation_images():
         grids.setdefault(run.method, []).append(tried)
         assert run.epochs == experiments.CURVE_SCALES["paper"]["epochs"]
     assert grids.keys() == experiments.CURVE_RULES.keys()
-    assert len(set(grids["fixed"])) == 16 and all(grid == grids["fixed"] for grid in grids.values())
+    assert len(set(grids["fixed"])) == 24 and all(grid == grids["fixed"] for grid in grids.values())
 
 
 @pytest.mark.parametrize("density", experiments.CURVE_DENSITIES["paper"])
