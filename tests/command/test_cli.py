@@ -498,7 +498,7 @@ def test_every_claim_is_shown_in_full_in_lines_that_fit(capsys, monkeypatch):
     starts = [line for line in lines[:-3] if not line.startswith(" ")]
     assert [line[:3] for line in starts] == list(papers.PUBLISHED["id"])
     shown = " ".join(line[19:] for line in lines)
-    for sentence in papers.verdicts("paper")["sentence"]:
+    for sentence in judged.verdicts("paper", None)["sentence"]:
         assert " ".join(sentence.partition(": ")[2].split()) in shown
     assert re.match("profile paper, claims of papers: .* not run", lines[-3])
     assert re.match("profile paper, our own claims: .* not run", lines[-2])

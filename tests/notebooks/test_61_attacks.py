@@ -1,8 +1,5 @@
 """Notebook 61: what training on attacked examples keeps, by the records."""
 
-import math
-
-import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -117,4 +114,3 @@ def test_text_says_what_is_not_run_while_that_is_so():
     _, final = attacks_made()
     assert list(final) == ["rigl"]
     assert "Fixed links and the small dense network are not run on test images yet." in text
-    assert not math.isnan(np.mean(final["rigl"].to_numpy()[0]))
