@@ -360,6 +360,8 @@ CURVE_CHOSEN: dict[str, Fields] = {  # by method: the best of these, where no se
     "set": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
     "rigl": {"learning_rate": 0.3, "weight_decay": 5e-4, "dropout": 0.1},
     "dense_small": {"learning_rate": 0.3, "weight_decay": 5e-4, "dropout": 0.1},
+    "mest": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
+    "granet": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
     "gradual_pruning": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
 }
 CURVE_SCALES: dict[str, Fields] = {
