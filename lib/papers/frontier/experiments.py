@@ -361,6 +361,7 @@ CURVE_CHOSEN: dict[str, Fields] = {  # by method: the best of these, where no se
     "rigl": {"learning_rate": 0.3, "weight_decay": 5e-4, "dropout": 0.1},
     "dense_small": {"learning_rate": 0.3, "weight_decay": 5e-4, "dropout": 0.1},
     "mest": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
+    "chts": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
     "granet": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
     "gradual_pruning": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
 }
