@@ -365,6 +365,7 @@ CURVE_CHOSEN: dict[str, Fields] = {  # by method: the best of these, where no se
     "granet": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
     "gradual_pruning": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
 }
+CURVE_SHARED = {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1}  # most chose it
 CURVE_SCALES: dict[str, Fields] = {
     "smoke": {"dataset": "digits", "hidden": (100, 100, 100), "epochs": 2},
     "quick": {
@@ -407,13 +408,19 @@ def on_curve(
 
 
 def links_curve(profile: str) -> list[SparseTraining]:
-    """Every method at every number of links, on all training images."""
+    """Every method at every number of links, on all training images, with the settings chosen for
+    it at the density .01; fixed links and RigL, whose settings are others, also with those of most.
+    """
     runs = []
     for method, seeds in CURVE_SEEDS[profile].items():
         densities = CURVE_DENSITIES[profile] if method != "dense" else (1.0,)
         chosen = CURVE_CHOSEN.get(method, {})
         for density, seed in product(densities, range(seeds)):
-            runs.append(on_curve("links_curve", profile, method, density, seed=seed, **chosen))
+            run = on_curve("links_curve", profile, method, density, seed=seed, **chosen)
+            runs.append(run)
+            if method in ("fixed", "rigl"):
+                variant = f"{run.variant}, settings of most"
+                runs.append(run.with_changes({**CURVE_SHARED, "variant": variant}))
     return runs
 
 
