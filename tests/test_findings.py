@@ -28,6 +28,7 @@ from tests.notebooks import test_32 as sparse
 from tests.notebooks import test_40 as pruning
 from tests.notebooks import test_51 as splash
 from tests.notebooks import test_60 as starts
+from tests.notebooks import test_60_curve as curve
 from tests.notebooks import test_61 as certified
 from tests.notebooks import test_61_corruptions as corruptions
 from tests.notebooks.summaries import ends, with_both_decays
@@ -41,7 +42,7 @@ NAMES = {
     **{"rsmas": "corals", "citrus_leaves": "citrus leaves", "rps28": "hands"},
     **{"eye_fundus": "eyes", "lenet5": "LeNet-5", "sparse_mlp": "SET-MLP"},
 }
-OTHERS = ("Findings", "How to read", "Seventeen findings", "Which claims", "Accuracy", "Limits")
+OTHERS = ("Findings", "How to read", "Eighteen findings", "Which claims", "Accuracy", "Limits")
 
 
 def named(name):
@@ -718,6 +719,27 @@ def test_finding_17():
     assert not text.uncovered()
 
 
+def test_finding_18():
+    text, ends = finding(18), curve.on_test_images()
+    ((epochs, dataset),) = {(run.epochs, run.dataset) for run in curve.CURVE}
+    assert dataset == FM and (min(curve.DENSITIES), max(curve.DENSITIES)) == (0.001, 0.1)
+    text.says("Training took {} epochs", epochs)
+    rules = {"set": "SET", "rigl": "RigL", "granet": "GraNet"}
+    for density in (0.001, 0.01, 0.1):
+        leads = {}
+        for method, name in rules.items():
+            leads[method] = ends[method, density] - ends["fixed", density]
+            cells = *written(leads[method], 2), len(leads[method])
+            says_row(text, f"{name} − fixed", f"{100 * density:g} %", *cells)
+        signs = {name: differs(lead) and lead.mean() > 0 for name, lead in leads.items()}
+        assert all(signs.values()) == (density == 0.001) and any(signs.values()) != (
+            density == 0.01
+        )
+        if density == 0.001:
+            assert max(leads, key=lambda name: leads[name].mean()) == "granet"
+    assert not text.uncovered()
+
+
 # ------------------------------------------------------------------------------ the other sections
 
 
@@ -725,7 +747,7 @@ def test_page_has_these_sections_alone():
     """So that no section is left without a check."""
     titles = [title for title, _ in sections(PAGE)]
     findings = [title for title in titles if re.match(r"\d", title)]
-    assert [int(title.split(".")[0]) for title in findings] == list(range(1, 18))
+    assert [int(title.split(".")[0]) for title in findings] == list(range(1, 19))
     others = [title for title in titles if title not in findings]
     for title, begins in zip(others, OTHERS, strict=True):
         assert title.startswith(begins)

@@ -14,6 +14,7 @@ from lib.papers.frontier.experiments import LOCAL
 from lib.papers.shared import trained
 from lib.paths import REFERENCE
 from tests.notebooks import test_11 as ablation
+from tests.notebooks import test_60_curve as curve
 from tests.notebooks import test_61 as certified
 from tests.notebooks import test_61_attacks as attacks
 from tests.prose import Prose
@@ -222,9 +223,10 @@ def test_numbers_of_the_text_follow():
     rates = sorted({run.learning_rate for run in TUNING})
     assert rates[0] * 2 == rates[1] == RUNS[0].learning_rate
     text.says("share one learning rate, {:g}. We also train each with half of it", rates[1])
-    hours = planned.planned().query("item == '10'")["core_hours"].sum()
+    hours = planned.planned().query("item in ['10', '15']")["core_hours"].sum()
     text.says("(some {:.0f} core-hours)", hours)
     text.says("Distance 0 is the place of the neuron itself")
+    curve.says_curve(text)
     says_levers(text)
     says_aims(text)
     says_verdicts(text)

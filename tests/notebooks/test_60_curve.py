@@ -1,0 +1,108 @@
+"""Notebook 60: accuracy by the number of links, by the records."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from lib import papers
+from lib.papers.frontier import experiments
+
+CURVE = papers.EXPERIMENTS["links_curve"].runs("paper")
+TUNING = papers.EXPERIMENTS["links_curve_tuning"].runs("paper")
+DENSITIES = experiments.CURVE_DENSITIES["paper"]
+RULES = ("set", "rigl", "granet")
+GRID = ("learning_rate", "weight_decay", "dropout")
+
+
+def tried():
+    """Validation accuracy at the last epoch, percent: a row a method and setting, a column a
+    seed.
+    """
+    rows = []
+    for record in papers.obtain("links_curve_tuning", "paper"):
+        run, last = record.config, record.metrics["valid_accuracy"].iloc[-1]
+        rows.append((run.method, *(getattr(run, name) for name in GRID), run.seed, 100 * last))
+    table = pd.DataFrame(rows, columns=["method", *GRID, "seed", "value"])
+    return table.pivot(index=["method", *GRID], columns="seed", values="value")
+
+
+def on_test_images():
+    """Test accuracy at the last epoch, percent: a row a seed, a column a method and a density of
+    the hidden layers.
+    """
+    found = {}
+    for record in papers.obtain("links_curve", "paper"):
+        run = record.config
+        if run.method != "dense":
+            density = float(run.variant.removeprefix("density "))
+            last = 100 * record.environment["final"]["test_accuracy"]
+            found.setdefault((run.method, density), {})[run.seed] = last
+    return pd.DataFrame(found)
+
+
+def lead(ends, method, density):
+    """Over fixed links, paired by seed: mean, lowest and highest of a 95 % interval."""
+    gaps = ends[method, density] - ends["fixed", density]
+    assert gaps.notna().all() and len(gaps) == 5
+    half = stats.t.ppf(0.975, 4) * gaps.sem()
+    return gaps.mean(), gaps.mean() - half, gaps.mean() + half
+
+
+def test_chosen_settings_are_the_best_of_those_with_which_no_network_diverged():
+    """The best of fixed links and of the small dense network diverged on the curve: the second."""
+    whole = tried().dropna().mean(axis=1)
+    for method, chosen in experiments.CURVE_CHOSEN.items():
+        place = 1 if method in ("fixed", "dense_small") else 0
+        best = whole[method].sort_values(ascending=False).index[place]
+        assert best == tuple(chosen[name] for name in GRID)
+
+
+def says_how(text):
+    runs = [run for run in CURVE if run.method != "dense"]
+    assert {run.hidden for run in runs if run.method != "dense_small"} == {(1000,) * 3}
+    text.says("Networks have three hidden layers of 1,000 neurons")
+    ((epochs, dataset),) = {(run.epochs, run.dataset) for run in CURVE}
+    assert dataset == "fashion_mnist"
+    text.says("All train for {} epochs", epochs)
+    assert (min(DENSITIES), max(DENSITIES)) == (0.001, 0.1)
+    text.says("between one link in a thousand and one in ten")
+    assert {run.final_share for run in runs if run.method in ("granet", "gradual_pruning")} == {0.2}
+    text.says("as RigL, but it begins with five times the links")
+    text.says("it begins with five times the links, and only drops")
+    settings = {(run.method, *(getattr(run, name) for name in GRID)) for run in TUNING}
+    (count,) = {sum(method == one[0] for one in settings) for method in experiments.CURVE_CHOSEN}
+    words = "We tried {} settings at {:g} % of the links, with two seeds, on {:,} validation images"
+    (held,) = {run.validation for run in TUNING}
+    text.says(words, count, 1, held)
+    assert {run.seed for run in TUNING} == {0, 1}
+
+
+def says_curve(text):
+    says_how(text)
+    ends = on_test_images()
+    few = {method: lead(ends, method, 0.001) for method in RULES}
+    assert all(low > 0 for _, low, _ in few.values())
+    words = "With one link in a thousand SET leads fixed links by {:.1f} points, and RigL by {:.1f}"
+    text.says(words, few["set"][0], few["rigl"][0])
+    text.says("which begins with more links, leads by {:.1f}", few["granet"][0])
+    for method in RULES:
+        _, low, high = lead(ends, method, 0.01)
+        assert low < 0 < high
+    text.says("With one in a hundred no lead differs from zero")
+    mean, low, _ = lead(ends, "set", 0.1)
+    assert low > 0
+    text.says("With one in ten SET leads by {:.1f} points again", mean)
+    cost = costs()
+    assert {method for method in cost if cost[method] > 1} == {"granet", "gradual_pruning"}
+    assert {cost[method] for method in cost if cost[method] <= 1} == {1}
+    text.says("All others train as many links as they keep")
+
+
+def costs():
+    """Mean links in training over those of the last epoch, by method."""
+    during, last = {}, {}
+    for record in papers.obtain("links_curve", "paper"):
+        links = record.metrics["links"]
+        during.setdefault(record.config.method, []).append(links.mean())
+        last.setdefault(record.config.method, []).append(links.iloc[-1])
+    return {method: np.mean(during[method]) / np.mean(last[method]) for method in during}
