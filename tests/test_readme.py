@@ -14,6 +14,7 @@ import pytest
 from lib import bench, papers
 from lib.command import judged
 from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
+from lib.papers.frontier import experiments
 from lib.papers.shared.claims import chosen
 from lib.report import frames
 from lib.report.intervals import t_interval
@@ -162,7 +163,12 @@ def test_moving_links_pays_where_the_readme_says():
     _, low, high = curve.lead(ends, "rigl", 0.01)
     assert low < 0 < high
     ((epochs, _),) = {(run.epochs, run.dataset) for run in curve.CURVE}
-    words = "With one in a hundred its lead does not differ from zero after {} epochs"
+    pruned, low, _ = curve.lead(ends, "gradual_pruning", 0.001)
+    assert low > 0 and experiments.CURVE_RULES["gradual_pruning"]["drop_fraction"] == 0
+    assert experiments.FALLING_SHARE == 1 / 5
+    words = "To begin with five times the links, and only drop them, leads by {:.1f}."
+    assert words.format(pruned) in README
+    words = "With one in a hundred RigL's lead does not differ from zero after {} epochs"
     assert words.format(epochs) in README
 
 

@@ -87,7 +87,10 @@ def says_curve(text):
     assert all(low > 0 for _, low, _ in few.values())
     words = "With one link in a thousand SET leads fixed links by {:.1f} points, and RigL by {:.1f}"
     text.says(words, few["set"][0], few["rigl"][0])
-    text.says("which begins with more links, leads by {:.1f}", few["granet"][0])
+    words = "GraNet leads by {:.1f} points, and gradual pruning by {:.1f}, which moves no link"
+    text.says(words, few["granet"][0], few["gradual_pruning"][0])
+    text.says("The small dense network leads fixed links there too")
+    assert lead(ends, "dense_small", 0.001)[1] > 0
     for method in rules:
         _, low, high = lead(ends, method, 0.01)
         assert low < 0 < high
