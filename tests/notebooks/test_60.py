@@ -185,7 +185,7 @@ def test_numbers_of_the_text_follow():
     text.says("A little better.")
     assert low > others.max()
     text.says("The best published mean is {:.2f} %, over three seeds", others.max())
-    text.says("So {:.1f} % may flatter it a little", local.mean())
+    text.says("So {:.1f} % may be too high, and so may be the lead", local.mean())
     assert anywhere.min() > others["RigL"]
     says_where_links_end(text)
     ends = reached()
