@@ -739,7 +739,7 @@ def test_finding_18():
     assert leading == {0.001: {*rules, "dense_small"}, 0.01: set(), 0.1: {"set", "rigl", "mest"}}
     surviving = curve.survive_correction(ends)
     assert {method for method, density in surviving if density == 0.1} == {"set"}
-    text.says("only SET's lead survives correction for many tests")
+    text.says("Only SET's lead survives correction for many tests")
     behind = ends["dense_small", 0.01] - ends["fixed", 0.01]
     assert differs(behind) and behind.mean() < 0
     assert not text.uncovered()

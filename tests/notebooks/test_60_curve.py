@@ -7,6 +7,8 @@ from scipy import stats
 
 from lib import papers
 from lib.papers.frontier import experiments
+from lib.report.statistics import holm
+from tests.notebooks import test_11 as ablation
 from tests.prose import Prose
 
 CURVE = papers.EXPERIMENTS["links_curve"].runs("paper")
@@ -49,8 +51,7 @@ def lead(ends, method, density):
     """Over fixed links, paired by seed: mean, lowest and highest of a 95 % interval."""
     gaps = ends[method, density] - ends["fixed", density]
     assert gaps.notna().all() and len(gaps) == 5
-    half = stats.t.ppf(0.975, 4) * gaps.sem()
-    return gaps.mean(), gaps.mean() - half, gaps.mean() + half
+    return ablation.interval(gaps.to_numpy())
 
 
 def test_chosen_settings_are_the_best_of_those_with_which_no_network_diverged():
@@ -105,8 +106,9 @@ def says_curve(text):
     words = "With one in ten SET, RigL and MEST lead again, by {:.1f} to {:.1f} points"
     text.says(words, min(points), max(points))
     surviving = survive_correction(ends)
-    few = {method for method, density in surviving if density == 0.001}
-    assert few == METHODS.keys() - {"mest"}
+    assert {method for method, density in surviving if density == 0.001} == METHODS.keys() - {
+        "mest"
+    }
     text.says("With the correction, MEST's lead at one in a thousand may be chance")
     assert {method for method, density in surviving if density == 0.1} == {"set"}
     text.says("of the leads at one in ten only SET's survives")
@@ -115,16 +117,9 @@ def says_curve(text):
 
 def survive_correction(ends):
     """Differences from fixed links whose p is below .05 after Holm's correction for all of them."""
-    p = {}
-    for method, density in product(METHODS, DENSITIES):
-        gaps = ends[method, density] - ends["fixed", density]
-        p[method, density] = stats.ttest_1samp(gaps, 0).pvalue
-    surviving = set()
-    for rank, place in enumerate(sorted(p, key=p.get)):
-        if p[place] * (len(p) - rank) >= 0.05:
-            break
-        surviving.add(place)
-    return surviving
+    places = list(product(METHODS, DENSITIES))
+    p = holm([stats.ttest_1samp(ends[m, d] - ends["fixed", d], 0).pvalue for m, d in places])
+    return {place for place, value in zip(places, p, strict=True) if value < 0.05}
 
 
 def says_costs(text):

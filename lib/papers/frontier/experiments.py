@@ -351,8 +351,9 @@ CURVE_TRIED = tuple(  # for every method
     {"learning_rate": rate, "weight_decay": decay, "dropout": dropout}
     for rate, decay, dropout in (
         *product((0.1, 0.3), CURVE_DECAYS, (0.1, 0.3)),
-        *product((0.3,), CURVE_DECAYS, (0.0,)),  # the best of these lay at an edge: less dropout,
-        *product((0.6,), CURVE_DECAYS, (0.1,)),  # a larger rate
+        # The best of these lay at an edge. So we tried less dropout, and a larger rate:
+        *product((0.3,), CURVE_DECAYS, (0.0,)),
+        *product((0.6,), CURVE_DECAYS, (0.1,)),
     )
 )
 CURVE_CHOSEN: dict[str, Fields] = {  # by method, the best of these with which no network diverged
