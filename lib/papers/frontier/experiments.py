@@ -365,6 +365,7 @@ CURVE_CHOSEN: dict[str, Fields] = {  # by method, the best of these with which n
     "chts": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
     "granet": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
     "gradual_pruning": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
+    "dense": {"learning_rate": 0.3, "weight_decay": 5e-4, "dropout": 0.1},
 }
 CURVE_SCALES: dict[str, Fields] = {
     "smoke": {"dataset": "digits", "hidden": (100, 100, 100), "epochs": 2},
