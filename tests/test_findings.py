@@ -535,10 +535,35 @@ def test_finding_10():
         assert 0 < sum(corrected) < len(pairs)
     layers = [r for name in ("kh", "kh_long", "kh_mnist") for r in papers.STORE.of(name, "paper")]
     off_norm = [record.metrics["off_norm_fraction"].iloc[-1] for record in layers]
-    text.says("In all we trained nine such layers. None of the nine passes")
-    assert len(off_norm) == 9 and min(off_norm) >= 0.1
+    lowest = [record.metrics["lowest_mean"].iloc[-1] for record in layers]
+    passes = [off < 0.1 and mean > -0.5 for off, mean in zip(off_norm, lowest, strict=True)]
+    text.says("In all we trained eleven such layers. One of the eleven passes")
+    assert len(passes) == 11 and sum(passes) == 1
+    networks_of_2000_units(text)
     norms_of_sparse_networks(text)
     assert not text.uncovered()
+
+
+def networks_of_2000_units(text):
+    """Accuracy and critical norm of those that saw all images."""
+    wide = released.of_2000_units().groupby("method")
+    text.says("At the published 2,000 units, trained on all images, local learning withstands most")
+    text.says("network of 2,000 units")
+    rows = {
+        "kh": "local learning",
+        "l2": "L2 penalty",
+        "jreg_units": "Jacobian penalty, of units",
+        "bp": "no penalty",
+        "specreg": "spectral penalty",
+    }
+    for method, words in rows.items():
+        networks = wide.get_group(method)
+        accuracy, norm = 100 * networks["accuracy"], networks["pgd"]
+        written = f"{accuracy.mean():.1f} ± {accuracy.std():.1f}"
+        says_row(text, words, written, f"{norm.mean():.3f} ± {norm.std():.3f}", len(networks))
+    assert wide["pgd"].mean().idxmax() == wide["accuracy"].mean().idxmin() == "kh"
+    epochs = {r.config.epochs for r in papers.STORE.of("all_images_2000", "paper")} - {1000}
+    text.says("back-propagation trained for {} epochs, the published ones for 1,000", *epochs)
 
 
 def norms_of_sparse_networks(text):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from lib.command import planned
 from lib.papers import STORE
 from tests.prose import Prose
 
@@ -20,6 +21,17 @@ def courses(records):
     return pd.concat(parts)
 
 
+def hours(records):
+    """What the runs of some records took."""
+    return sum(record.environment["seconds"] for record in records) / 3600
+
+
+def planned_hours(*experiments):
+    """What the runs of some experiments take on a CPU, as measured for the list of runs."""
+    rows = pd.read_csv(planned.TABLE).query("experiment in @experiments")
+    return rows["core_hours"].astype(float).sum()
+
+
 def smoothness(weights):
     """How alike the weights of neighbouring pixels are: 0 of noise, towards 1 of a digit."""
     images = weights.astype(float).reshape(-1, 28, 28)
@@ -32,8 +44,11 @@ def test_numbers_of_the_text_follow_from_the_records():
     records = {name: STORE.of(name, "paper") for name in LAYERS}
     tables = {name: courses(records[name]) for name in LAYERS}
     layers = [record for name in LAYERS for record in records[name]]
-    seconds = sum(record.environment["seconds"] for record in layers)
-    text.says("learns all layers anew ({:.0f} core-hours)", seconds / 3600)
+    on_cpu = [r for r in layers if "NVIDIA" not in r.environment["cpu"]]
+    assert {r.config.experiment for r in layers if r not in on_cpu} == {"kh_long"}
+    text.says("The layers of 2,000 units on CIFAR-10 were learned on a graphics processor")
+    words = "learns all layers anew on this machine ({:.0f} core-hours)"
+    text.says(words, hours(on_cpu) + planned_hours("kh_long"))
 
     # rule and settings
     text.says("fewer than 10 % of its units are off their norm")
@@ -80,7 +95,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     leave = []
     for name in ("kh", "kh_long"):
         seen = tables[name].dropna(subset="changed")
-        leave += [seen.query("changed < 0.1")["steps"].max()]
+        leave += [seen.query("changed < 0.1").groupby("seed")["steps"].max().min()]
         leave += [seen.query("changed > 0.9").groupby("seed")["steps"].min().max()]
     text.says("between steps {:g} and {:.0f}", min(leave), max(leave))
 
@@ -92,15 +107,19 @@ def test_numbers_of_the_text_follow_from_the_records():
     words = "At the end between {:.0f} % and {:.0f} % of their units are off the norm"
     text.says(words, off[0], off[-1])
     every = pd.concat(ends.values())
-    assert len(every) == 9 and (every["off_norm_fraction"] >= 0.1).all()
-    (wide,) = ends["kh_long"].to_dict("records")
-    assert wide["off_norm_fraction"] == every["off_norm_fraction"].min()
-    words = "The nearest is the layer of 2,000 units on CIFAR-10, with {:.1f} % of its units off"
-    text.says(words, 100 * wide["off_norm_fraction"])
+    text.says("One of the eleven layers")
+    passes = (every["off_norm_fraction"] < 0.1) & (every["lowest_mean"] > -0.5)
+    assert len(every) == 11 and passes.sum() == 1
+    wide = ends["kh_long"]
+    passed, *others = sorted(100 * wide["off_norm_fraction"])
+    assert passed == 100 * every["off_norm_fraction"][passes].item()
+    text.says("It has 2,000 units on CIFAR-10, and {:.1f} % of them are off the norm", passed)
+    text.says("The two others like it have {:.0f} % and {:.0f} %", *others)
     units = ends["kh_mnist"]["effective_units"].mean()
-    words = "That layer has {:.1f} of them, those on MNIST about {:.0f}"
-    text.says(words, wide["effective_units"], units)
-    text.says("More layers of 2,000 units on CIFAR-10.** There is one")
+    words = "The layers of 2,000 units on CIFAR-10 have fewer than {} of them, those on MNIST about"
+    assert 1 < wide["effective_units"].min() and wide["effective_units"].max() < 2
+    text.says(words + " {:.0f}", 2, units)
+    text.says("More layers of 2,000 units on CIFAR-10.** There are three, of which one passes")
     text.says("Longer learning of 500 units.")
 
     # pictures
