@@ -193,8 +193,7 @@ def show_list(name: str | None, target: str | None) -> None:
     books = ", ".join(path.stem for path in notebooks.find())
     lines += ["notebooks:", *_wrapped(books)]
     lines += [
-        f"{len(stored):,} runs are stored. Those of the profile paper are complete, but for the",
-        "experiments with two numbers: runs stored, runs in all.",
+        f"{len(stored):,} runs are stored. Two numbers: some of the profile paper are missing.",
         "python -m lib list NAME            the runs of an experiment, notebook or claim",
         "python -m lib run EXPERIMENT       make those of the quick profile",
         "python -m lib figures --only 10    draw the figures of a notebook",

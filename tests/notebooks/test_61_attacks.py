@@ -68,16 +68,17 @@ def says_what_attacks_leave(text):
 
 def says_what_was_tried(text, tuned):
     """All settings of RigL but the one that diverges, and one of the small dense network."""
-    at, slow = ("all attacks", experiments.ATTACK_RADIUS), "learning rate 0.1"
+    radius, slow = experiments.ATTACK_RADIUS, "learning rate 0.1"
+    at = "all attacks", radius
     tried = {(s.method, s.variant) for s in TUNED}
     text.says("We hold {:,} training images back", *{s.parent.validation for s in TUNED})
     usual = experiments.ATTACKED
     assert usual["adversarial_steps"] == 5
     words = "has five steps of PGD and a radius of {:g}, at the rate of {:g} if no other is named"
-    text.says(words, usual["adversarial_radius"], usual["learning_rate"])
+    text.says(words, radius, usual["learning_rate"])
     text.says("that is what we chose above, at the rate of {:g}", 0.1)
-    larger = experiments.LEVERS["larger radius"]["adversarial_radius"]
-    text.says("A *larger radius* of {:g} replaces {:g}", larger, experiments.ATTACK_RADIUS)
+    larger = experiments.levers(radius)["larger radius"]["adversarial_radius"]
+    text.says("A *larger radius* of {:g} replaces {:g}", larger, radius)
     assert tried - tuned.keys() - {("rigl", "larger radius")} == {
         key for key in tried - {("dense_small", slow)} if key[0] != "rigl"
     }
@@ -98,12 +99,15 @@ def says_what_was_tried(text, tuned):
     text.says("There usual training, ten steps and TRADES lie within {:.1f} points, a tie", width)
     larger, usual = tuned["rigl", f"larger radius, {slow}"], tuned["rigl", slow]
     text.says("loses {:.1f} points under all attacks", usual[at] - larger[at])
-    pgd = "pgd", experiments.ATTACK_RADIUS
+    pgd = "pgd", radius
     assert larger[pgd] > usual[pgd]
     clean = {variant: tuned["rigl", variant]["accuracy", 0] for variant in tie}
     assert max(clean, key=clean.get) == "ten steps, " + slow
     text.says("We take ten steps at the rate of {:g}: of the tie it is the most accurate", 0.1)
-    assert experiments.CHOSEN_LEVERS["rigl"] == {"adversarial_steps": 10, "learning_rate": 0.1}
+    assert experiments.CHOSEN_LEVERS["attacked"]["rigl"] == {
+        "adversarial_steps": 10,
+        "learning_rate": 0.1,
+    }
     small = tuned["dense_small", slow]
     text.says("The small dense network keeps {:.0f} % there, with usual training", small[at])
     assert {study.parent.seed for study in TUNED} == {0}

@@ -4,6 +4,8 @@ Fashion-MNIST, with which degrees links start.
 """
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 
 from lib.papers.adaptive_topology import experiments as adaptive_topology
@@ -17,7 +19,7 @@ from lib.papers.shared.robust_training import RobustTraining
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, study_of, with_stand_in
 from lib.papers.shared.training import training
-from lib.runs.experiment import keep_nothing
+from lib.runs.experiment import Experiment, keep_nothing
 from lib.runs.record import Record
 
 # ---------------------------------------------------------------------------- where links start
@@ -233,12 +235,12 @@ def all_certificates(profile: str) -> list[Study]:
 
 # ------------------------------------------------------------------ training on attacked examples
 
-ATTACK_RADIUS = 0.3  # in L-infinity, of pixels from 0 to 1
+ATTACK_RADIUS, WEAK_RADIUS = 0.3, 0.1  # in L-infinity, of pixels from 0 to 1
+ATTACK_RADII = {"attacked": ATTACK_RADIUS, "weakly_attacked": WEAK_RADIUS}  # by experiment
 USUAL, ATTACKED_VARIANT = "usual", "attacked examples"
 # Of all methods; a lever changes some of them. Dropout and averaging are those of `make_it_robust`;
 # how the radius grows was first tried with RigL, on validation images.
 ATTACKED: Fields = {
-    "adversarial_radius": ATTACK_RADIUS,
     "adversarial_steps": 5,
     "averaging": 0.999,
     "dropout": 0.0,
@@ -249,27 +251,37 @@ ATTACKED_SCALES: dict[str, Fields] = {
     "quick": {**CERTIFIED_LARGE, "epochs": 4, "growing_epochs": 2, "limit": 5000},
     "paper": {**CERTIFIED_LARGE, "epochs": 40, "growing_epochs": 20},
 }
-LEVERS: dict[str, Fields] = {  # each tried at both rates, on validation images
-    USUAL: {},
-    "ten steps": {"adversarial_steps": 10},
-    "TRADES": {"trades_beta": 6.0},
-    "larger radius": {"adversarial_radius": 0.35},
-}
 ATTACKED_RATES = (0.3, 0.1)
-CHOSEN_LEVERS: dict[str, Fields] = {  # by method; of ties the most accurate without an attack
-    "rigl": {**LEVERS["ten steps"], "learning_rate": 0.1},
+CHOSEN_LEVERS: dict[str, dict[str, Fields]] = {  # by experiment and method
+    # of ties the most accurate without an attack
+    "attacked": {"rigl": {"adversarial_steps": 10, "learning_rate": 0.1}},
+    "weakly_attacked": {},
 }
-ATTACKED_SEEDS = {  # by method
-    "smoke": {"rigl": 1, "fixed": 1, "dense_small": 1},
-    "quick": {"rigl": 1, "dense_small": 1},
-    "paper": {"rigl": 5, "fixed": 5, "dense_small": 5},
+ATTACKED_SEEDS = {  # by experiment, profile and method
+    "attacked": {
+        "smoke": {"rigl": 1, "fixed": 1, "dense_small": 1},
+        "quick": {"rigl": 1, "dense_small": 1},
+        "paper": {"rigl": 5, "fixed": 5, "dense_small": 5},
+    },
+    "weakly_attacked": {"smoke": {"rigl": 1}, "quick": {"rigl": 1}, "paper": {"rigl": 5}},
 }
-ATTACKS: dict[str, Fields] = {  # the first radius: of all attacks
-    "smoke": {"images": 40, "steps": 5, "queries": 20, "draws": 1, "radii": (0.3, 0.1)},
-    "quick": {"images": 200, "steps": 10, "queries": 50, "draws": 1, "radii": (0.3, 0.1, 0.2)},
-    "paper": {"images": 10_000, "restarts": 3, "draws": 3, "radii": (0.3, 0.1, 0.2)},
+ATTACKS: dict[str, Fields] = {
+    "smoke": {"images": 40, "steps": 5, "queries": 20, "draws": 1},
+    "quick": {"images": 200, "steps": 10, "queries": 50, "draws": 1},
+    "paper": {"images": 10_000, "restarts": 3, "draws": 3},
 }
+ALL_RADII = {"smoke": (0.1, 0.3), "quick": (0.1, 0.2, 0.3), "paper": (0.1, 0.2, 0.3)}  # of PGD
 VALIDATION_IMAGES = 1000  # that are attacked
+
+
+def levers(radius: float) -> dict[str, Fields]:
+    """What each lever changes of training at a radius; all are tried at both rates."""
+    return {
+        USUAL: {},
+        "ten steps": {"adversarial_steps": 10},
+        "TRADES": {"trades_beta": 6.0},
+        "larger radius": {"adversarial_radius": round(radius + 0.05, 2)},
+    }
 
 
 def on_attacked(
@@ -278,21 +290,23 @@ def on_attacked(
     """The training by a method on attacked examples, in the scale of a profile; in the profile
     "quick" digits stand in for MNIST.
     """
+    radius = ATTACK_RADII[experiment.removesuffix("_tuning")]
     scale, stand_in = with_links(ATTACKED_SCALES[profile], profile, method), None
     if profile == "quick":
         stand_in = on_attacked(experiment, "smoke", variant, method, **fields)
     names = {"method": method, "variant": variant, "stand_in": stand_in}
-    settings = {**ATTACKED, **CERTIFIED_RULES[method], **scale, **fields}
+    settings = {"adversarial_radius": radius, **ATTACKED, **CERTIFIED_RULES[method]}
+    settings |= {**scale, **fields}
     return RobustTraining(experiment, **names, **settings)
 
 
-def attacked(profile: str) -> list[RobustTraining]:
+def attacked(experiment: str, profile: str) -> list[RobustTraining]:
     """Every method with the settings that were chosen for it, on all training images."""
     runs = []
-    for method, seeds in ATTACKED_SEEDS[profile].items():
-        chosen = CHOSEN_LEVERS.get(method, {})
+    for method, seeds in ATTACKED_SEEDS[experiment][profile].items():
+        chosen = CHOSEN_LEVERS[experiment].get(method, {})
         for seed in range(seeds):
-            run = on_attacked("attacked", profile, ATTACKED_VARIANT, method, seed=seed)
+            run = on_attacked(experiment, profile, ATTACKED_VARIANT, method, seed=seed)
             runs.append(run.with_changes(chosen))
     return runs
 
@@ -302,34 +316,59 @@ def keep_attacked(record: Record, name: str) -> bool:
     return is_of_recipe(record, ATTACKED_VARIANT, name)
 
 
-def attacked_tuning(profile: str) -> list[RobustTraining]:
+def attacked_tuning(experiment: str, profile: str) -> list[RobustTraining]:
     """Every method with every lever, at two learning rates, on validation images."""
-    tried, validation = [*product(ATTACKED_RATES, LEVERS)], 5000
+    changes_of = levers(ATTACK_RADII[experiment])
+    tried, validation = [*product(ATTACKED_RATES, changes_of)], 5000
     if profile != "paper":
         profile, tried, validation = "smoke", tried[:2], 200
     runs = []
-    for method in ATTACKED_SEEDS[profile]:
+    name = f"{experiment}_tuning"
+    for method in ATTACKED_SEEDS[experiment][profile]:
         for rate, lever in tried:
             variant = lever
             if rate != ATTACKED["learning_rate"]:
                 variant = ("" if lever == USUAL else f"{lever}, ") + f"learning rate {rate:g}"
-            run = on_attacked("attacked_tuning", profile, variant, method, validation=validation)
-            changes = {"learning_rate": rate, **LEVERS[lever], "evaluate_test": False}
+            run = on_attacked(name, profile, variant, method, validation=validation)
+            changes = {"learning_rate": rate, **changes_of[lever], "evaluate_test": False}
             runs.append(run.with_changes(changes))
     return runs
 
 
-def all_attacks(profile: str) -> list[Study]:
-    """Of every network of ``attacked`` and ``attacked_tuning``."""
+def all_attacks(experiment: str, profile: str) -> list[Study]:
+    """Of every network of an experiment of :data:`ATTACK_RADII` and of its tuning. All attacks are
+    made at its radius, which stands first.
+    """
+    radius = ATTACK_RADII[experiment]
+    others = tuple(other for other in ALL_RADII[profile] if other != radius)
 
     def make(parent: RobustTraining) -> Study:
-        amounts = {**ATTACKS[profile], "variant": parent.variant}
+        amounts = {**ATTACKS[profile], "radii": (radius, *others), "variant": parent.variant}
         if parent.validation:
             amounts |= {"images": min(parent.validation, VALIDATION_IMAGES)}
-            amounts |= {"radii": (ATTACK_RADIUS,), "restarts": 1}
-        return study_of("attacked_summary", parent, **amounts)
+            amounts |= {"radii": (radius,), "restarts": 1}
+        return study_of(f"{experiment}_summary", parent, **amounts)
 
-    return [with_stand_in(make, parent) for parent in attacked(profile) + attacked_tuning(profile)]
+    parents = attacked(experiment, profile) + attacked_tuning(experiment, profile)
+    return [with_stand_in(make, parent) for parent in parents]
+
+
+def on_attacked_examples(
+    experiment: str, keeps: Callable[[Record, str], bool]
+) -> tuple[Experiment, ...]:
+    """Training at a radius, what was tried before, and the attacks on all of these networks."""
+    tuning = f"{experiment}_tuning"
+    return (
+        training(tuning, partial(attacked_tuning, experiment), keep_nothing),
+        training(experiment, partial(attacked, experiment), keeps),
+        study.measuring(
+            f"{experiment}_summary",
+            partial(all_attacks, experiment),
+            under_attacks,
+            experiment,
+            tuning,
+        ),
+    )
 
 
 # ------------------------------------------------------------------ how few links are enough
@@ -520,9 +559,8 @@ EXPERIMENTS = (
     study.measuring(
         "certificates", all_certificates, certificates, "certified", "certified_tuning"
     ),
-    training("attacked_tuning", attacked_tuning, keep_nothing),
-    training("attacked", attacked, keep_attacked),
-    study.measuring("attacked_summary", all_attacks, under_attacks, "attacked", "attacked_tuning"),
+    *on_attacked_examples("attacked", keep_attacked),
+    *on_attacked_examples("weakly_attacked", keep_nothing),
     training("links_curve_tuning", links_curve_tuning, keep_nothing),
     training("links_curve", links_curve, keep_nothing),
     training("larger_fixed", larger_fixed, keep_nothing),

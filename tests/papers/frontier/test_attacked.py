@@ -14,7 +14,8 @@ from lib.papers.shared.robust_training import RobustTraining
 from lib.robustness import attacks, perturb
 from lib.robustness.defences import Adversarial, Trades
 
-OF_LEVERS = {name for changes in experiments.LEVERS.values() for name in changes}
+LEVERS = {name: experiments.levers(radius) for name, radius in experiments.ATTACK_RADII.items()}
+OF_LEVERS = {name for changes in LEVERS["attacked"].values() for name in changes}
 OF_LEVERS |= {"learning_rate"}
 
 
@@ -25,35 +26,37 @@ def differences(run, other):
 
 @pytest.fixture
 def record(store):
-    (run,) = (run for run in experiments.attacked("smoke") if run.method == "rigl")
+    (run,) = (run for run in experiments.attacked("attacked", "smoke") if run.method == "rigl")
     return store.run(dataclasses.replace(run, epochs=8, growing_epochs=4))
 
 
 def test_methods_differ_in_their_links_and_levers_alone():
     of_rule = {"method", "drop", "grow", "decay", "density", "hidden"}
-    first, *others = (run for run in experiments.attacked("paper") if run.seed == 0)
+    first, *others = (run for run in experiments.attacked("attacked", "paper") if run.seed == 0)
     for other in others:
         assert differences(first, other) <= of_rule | OF_LEVERS
 
 
 def test_small_dense_network_has_at_most_as_many_links_as_the_sparse_ones():
     links = {}
-    for run in experiments.attacked("paper"):
+    for run in experiments.attacked("attacked", "paper"):
         links[run.method] = count_links(run.model((784, *run.hidden, 10)))
     assert links["rigl"] == links["fixed"]
     assert 0.98 * links["rigl"] < links["dense_small"] <= links["rigl"]
 
 
-def test_every_method_is_tried_with_every_lever_at_both_rates_on_validation_images():
+@pytest.mark.parametrize("experiment", LEVERS)
+def test_every_method_is_tried_with_every_lever_at_both_rates_on_validation_images(experiment):
     tried = {}
-    for run in experiments.attacked_tuning("paper"):
+    for run in experiments.attacked_tuning(experiment, "paper"):
         assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
         tried.setdefault(run.method, {})[run.variant] = run
-    assert tried.keys() == experiments.ATTACKED_SEEDS["paper"].keys()
+    assert tried.keys() == experiments.ATTACKED_SEEDS[experiment]["paper"].keys()
     usual = {method: runs[experiments.USUAL] for method, runs in tried.items()}
     for method, runs in tried.items():
         assert len(runs) == 8 and len({run.epochs for run in runs.values()}) == 1
-        for lever, changes in experiments.LEVERS.items():
+        assert usual[method].adversarial_radius == experiments.ATTACK_RADII[experiment]
+        for lever, changes in LEVERS[experiment].items():
             slow = "learning rate 0.1" if not changes else f"{lever}, learning rate 0.1"
             changed = differences(runs[lever], usual[method])
             assert changed - {"variant"} == set(changes)
@@ -61,16 +64,27 @@ def test_every_method_is_tried_with_every_lever_at_both_rates_on_validation_imag
             assert runs[slow].learning_rate == 0.1
 
 
+@pytest.mark.parametrize("experiment", LEVERS)
 @pytest.mark.parametrize("profile", PROFILES)
-def test_radius_grows_over_half_of_the_epochs_or_more(profile):
-    for run in experiments.attacked(profile):
+def test_all_attacks_are_made_at_the_radius_of_the_experiment(experiment, profile):
+    radius, at_all = experiments.ATTACK_RADII[experiment], {0.1, 0.3}
+    for study_made in experiments.all_attacks(experiment, profile):
+        first, *others = study_made.radii
+        assert first == radius and (study_made.parent.validation or at_all <= {first, *others})
+        assert len({first, *others}) == len(study_made.radii)
+
+
+@pytest.mark.parametrize("experiment", LEVERS)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_radius_grows_over_half_of_the_epochs_or_more(experiment, profile):
+    for run in experiments.attacked(experiment, profile):
         objective = run.objectives()["objective"]
         assert objective.at_epoch(run.epochs).radius == run.adversarial_radius
         assert 2 * run.growing_epochs >= run.epochs
 
 
 def test_objective_is_that_of_the_fields():
-    run = experiments.attacked("smoke")[0]
+    run = experiments.attacked("attacked", "smoke")[0]
     schedule = {"steps": 7, "growing_epochs": 5}
     run = dataclasses.replace(run, adversarial_radius=0.2, adversarial_steps=7, growing_epochs=5)
     assert run.objectives() == {"objective": Adversarial(0.2, **schedule)}
@@ -96,7 +110,7 @@ def test_objective_is_that_of_the_fields():
 )
 def test_settings_that_would_do_nothing_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
-        dataclasses.replace(experiments.attacked("smoke")[0], **changes).check()
+        dataclasses.replace(experiments.attacked("attacked", "smoke")[0], **changes).check()
 
 
 def test_study_says_what_attacks_and_removals_leave(record):
