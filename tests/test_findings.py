@@ -547,7 +547,17 @@ def test_finding_10():
 def networks_of_2000_units(text):
     """Accuracy and critical norm of those that saw all images."""
     wide = released.of_2000_units().groupby("method")
-    text.says("At the published 2,000 units, trained on all images, local learning withstands most")
+    text.says(
+        "At the published 2,000 units, trained on all images, local learning withstands twice"
+    )
+    pgd = wide["pgd"].mean()
+    assert 1.95 < pgd["kh"] / pgd["bp"] < 2.1
+    pairs = released.of_2000_units().pivot(index="seed", columns="method", values="pgd")
+    assert differs(pairs["kh"] - pairs["bp"]) and not differs(pairs["kh"] - pairs["l2"])
+    text.says("The L2 penalty withstands about as much: three seeds do not separate the two")
+    text.says("Two of the three locally learned layers do not pass the released test")
+    below = [r for r in papers.STORE.of("all_images_2000", "paper") if r.config.method == "kh"]
+    assert sorted(record.environment["accepted"] for record in below) == [False, False, True]
     text.says("network of 2,000 units")
     rows = {
         "kh": "local learning",
@@ -561,7 +571,6 @@ def networks_of_2000_units(text):
         accuracy, norm = 100 * networks["accuracy"], networks["pgd"]
         written = f"{accuracy.mean():.1f} ± {accuracy.std():.1f}"
         says_row(text, words, written, f"{norm.mean():.3f} ± {norm.std():.3f}", len(networks))
-    assert wide["pgd"].mean().idxmax() == wide["accuracy"].mean().idxmin() == "kh"
     epochs = {r.config.epochs for r in papers.STORE.of("all_images_2000", "paper")} - {1000}
     text.says("back-propagation trained for {} epochs, the published ones for 1,000", *epochs)
 
@@ -765,7 +774,9 @@ def test_finding_18():
     assert leading == {0.001: few, 0.01: set(), 0.1: many}
     surviving = curve.survive_correction(ends)
     assert {method for method, density in surviving if density == 0.1} == {"set"}
-    text.says("Of these only SET's lead survives correction for many tests")
+    text.says("Of these only SET's lead survives the correction")
+    text.says("with Holm's correction the leads of SET and *MEST* may be chance")
+    assert not {("set", 0.001), ("mest", 0.001)} & surviving
     behind = ends["dense_small", 0.01] - ends["fixed", 0.01]
     assert differs(behind) and behind.mean() < 0
     assert not text.uncovered()

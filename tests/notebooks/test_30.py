@@ -32,6 +32,11 @@ def planned_hours(*experiments):
     return rows["core_hours"].astype(float).sum()
 
 
+def below(experiment):
+    """The records of read-outs, which say what became of the locally learned layer below."""
+    return [record for record in STORE.of(experiment, "paper") if record.config.method == "kh"]
+
+
 def smoothness(weights):
     """How alike the weights of neighbouring pixels are: 0 of noise, towards 1 of a digit."""
     images = weights.astype(float).reshape(-1, 28, 28)
@@ -115,6 +120,12 @@ def test_numbers_of_the_text_follow_from_the_records():
     assert passed == 100 * every["off_norm_fraction"][passes].item()
     text.says("It has 2,000 units on CIFAR-10, and {:.1f} % of them are off the norm", passed)
     text.says("The two others like it have {:.0f} % and {:.0f} %", *others)
+    on_cpu = {r.environment["off_norm_fraction"] for r in below("wide_networks")}
+    text.says(
+        "A fourth, learned on a CPU with the settings of one of them, had {:.0f} %",
+        100 * min(on_cpu),
+    )
+    assert len(on_cpu) == 1 and not on_cpu & {*wide["off_norm_fraction"].round(4)}
     units = ends["kh_mnist"]["effective_units"].mean()
     words = "The layers of 2,000 units on CIFAR-10 have fewer than {} of them, those on MNIST about"
     assert 1 < wide["effective_units"].min() and wide["effective_units"].max() < 2

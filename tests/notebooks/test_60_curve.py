@@ -114,8 +114,10 @@ def says_curve(text):
     may_be_chance = METHODS.keys() - {method for method, density in surviving if density == 0.001}
     assert may_be_chance == {"set", "mest", "chts"}
     text.says("With the correction, the leads of SET and MEST at one in a thousand may be chance")
+    text.says("and that of CHTs at three in a thousand")
+    assert ("chts", 0.003) not in surviving
     assert {method for method, density in surviving if density == 0.1} == {"set"}
-    text.says("of the leads at one in ten only SET's survives")
+    text.says("Of the leads at one in ten only SET's survives")
     says_costs(text)
 
 

@@ -209,12 +209,13 @@ def read(
 ATTACKED = ("wide_attacks", "bio_attacks", "all_images_attacks")
 SPECTRA = ("wide_spectra", "bio_spectra", "all_images_spectra")
 SHORTER = "smaller: back-propagation for 40 of 1,000 epochs"
+SPECTRAL = f"{SHORTER}, in batches of 3,500"
 CLAIMS: dict[str, Claim] = {
     "H01": Claim(
         SPECTRA,
         straightness,
         "A straight line explains {value:.2%} of the spectrum on logarithmic axes.",
-        "as published",
+        "as published, but two of three layers fail the released test",
         readings=straightness_readings,
     ),
     "H02": Claim(
@@ -242,7 +243,7 @@ CLAIMS: dict[str, Claim] = {
         SPECTRA,
         nearer_to_one,
         "Spectral regularisation leaves the exponent {value:.2f} farther from one than it began.",
-        SHORTER,
+        SPECTRAL,
         readings=exponent_readings,
     ),
 }
