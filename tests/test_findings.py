@@ -690,11 +690,11 @@ def test_finding_15():
     assert not text.uncovered()
 
 
-def leads_of_rigl(rows, other):
+def leads_under_corruption(rows, other, method="rigl"):
     """Points by data set and seed, means over corruptions."""
     by_seed = rows.groupby(["dataset", "method", "seed"], observed=True)["value"].mean()
     by_method = 100 * by_seed.unstack("method")
-    return by_method["rigl"] - by_method[other]
+    return by_method[method] - by_method[other]
 
 
 def test_finding_16():
@@ -704,18 +704,22 @@ def test_finding_16():
     text.says("trained for {} epochs", *{parent.epochs for parent in parents})
     densities = {parent.density for parent in parents if parent.method == "rigl"}
     text.says("RigL has {:.0f} % of the links", *(100 * density for density in densities))
-    fixed, small = (leads_of_rigl(rows, other) for other in ("fixed", "dense_small"))
-    plain = leads_of_rigl(rows.query("kind != 'stripe'"), "dense_small")
-    rest = leads_of_rigl(rows.query("kind not in ['fog', 'brightness']"), "dense_small")
+    fixed, small = (leads_under_corruption(rows, other) for other in ("fixed", "dense_small"))
+    of_set = leads_under_corruption(rows, "fixed", "set")
+    text.says("SET leads them by less")
+    assert (of_set.groupby("dataset").mean() < fixed.groupby("dataset").mean()).all()
+    plain = leads_under_corruption(rows.query("kind != 'stripe'"), "dense_small")
+    rest = leads_under_corruption(rows.query("kind not in ['fog', 'brightness']"), "dense_small")
     assert not differs(plain[MN]) and (plain < small).groupby("dataset").mean().eq(1).all()
     for dataset in (MN, FM):
         says_difference(text, "RigL − fixed", dataset, fixed[dataset], 1)
+        says_difference(text, "SET − fixed", dataset, of_set[dataset], 1)
         says_difference(text, "RigL − small dense", dataset, small[dataset], 1)
         comparison = "RigL − small dense, no stripes"
         says_difference(text, comparison, dataset, plain[dataset], 1)
         comparison = "RigL − small dense, no fog, not brighter"
         says_difference(text, comparison, dataset, rest[dataset], 1)
-        assert differs(fixed[dataset]) and differs(small[dataset]) and differs(rest[dataset])
+        assert all(differs(leads[dataset]) for leads in (fixed, of_set, small, rest))
     assert not text.uncovered()
 
 
