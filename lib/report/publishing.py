@@ -172,7 +172,9 @@ def picture(fig: Figure) -> bytes:
     The layout is computed once and stays, also for what is saved later: that takes as long as
     drawing.
     """
-    fig.draw_without_rendering()
+    engine = fig.get_layout_engine()
+    if engine is not None:
+        engine.execute(fig)
     fig.set_layout_engine("none")
     full = io.BytesIO()
     fig.savefig(full)
