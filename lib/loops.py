@@ -53,8 +53,10 @@ def cached(**options: Any) -> Callable[[Callable], Callable]:
 
 # Sums have the order in which they are written, so that a formula has the same bits wherever it is
 # inlined, and products and sums are fused where it says so alone.
-formula = numba.njit(forceinline=True, error_model="numpy", nogil=True)
-serial = numba.njit(error_model="numpy", nogil=True)  # of formulas, on one thread
+# Python does not call them: to compile no way for it saves a tenth of the time.
+WITHIN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+formula = numba.njit(forceinline=True, error_model="numpy", nogil=True, **WITHIN)
+serial = numba.njit(error_model="numpy", nogil=True, **WITHIN)  # of formulas, on one thread
 parallel = cached(parallel=True, error_model="numpy", nogil=True)
 
 # Of element-wise loops, whose sums LLVM may order: on each machine in one way. Their bodies are
