@@ -172,7 +172,7 @@ def _of_one_seed(seeds: pd.Series) -> str:
 def _break_titles(grid: sns.FacetGrid) -> None:
     """Write the titles of panels in two lines if one of them is wider than its panel."""
     fig = grid.figure
-    fig.get_layout_engine().execute(fig)  # which gives the panels their size
+    fig.draw_without_rendering()  # which gives the panels their size
     for ax in grid.axes.flat:
         if ax.title.get_window_extent().width > ax.get_window_extent().width:
             with plt.rc_context(SIZES):
@@ -232,7 +232,7 @@ def _name_ends(grid: sns.FacetGrid, data: pd.DataFrame, options: dict) -> None:
     handles = zip(legend.get_texts(), legend.legend_handles, strict=True)
     colors = {text.get_text(): handle.get_color() for text, handle in handles}
     legend.remove()
-    grid.figure.get_layout_engine().execute(grid.figure)  # which gives the panels their size
+    grid.figure.draw_without_rendering()  # which gives the panels their size
     for panel, ax in grid.axes_dict.items() if grid.axes_dict else [("", grid.ax)]:
         rows = _of_panel(data, options, panel)
         ends = []

@@ -172,9 +172,7 @@ def picture(fig: Figure) -> bytes:
     The layout is computed once and stays, also for what is saved later: that takes as long as
     drawing.
     """
-    engine = fig.get_layout_engine()
-    if engine is not None:
-        engine.execute(fig)
+    fig.draw_without_rendering()
     fig.set_layout_engine("none")
     full = io.BytesIO()
     fig.savefig(full)
