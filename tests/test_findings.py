@@ -706,6 +706,7 @@ def test_finding_16():
     text.says("RigL has {:.0f} % of the links", *(100 * density for density in densities))
     fixed, small = (leads_under_corruption(rows, other) for other in ("fixed", "dense_small"))
     of_set = leads_under_corruption(rows, "fixed", "set")
+    dense = leads_under_corruption(rows, "dense")
     text.says("SET leads them by less")
     assert (of_set.groupby("dataset").mean() < fixed.groupby("dataset").mean()).all()
     plain = leads_under_corruption(rows.query("kind != 'stripe'"), "dense_small")
@@ -714,6 +715,7 @@ def test_finding_16():
     for dataset in (MN, FM):
         says_difference(text, "RigL − fixed", dataset, fixed[dataset], 1)
         says_difference(text, "SET − fixed", dataset, of_set[dataset], 1)
+        says_difference(text, "RigL − dense", dataset, dense[dataset].dropna(), 1)
         says_difference(text, "RigL − small dense", dataset, small[dataset], 1)
         comparison = "RigL − small dense, no stripes"
         says_difference(text, comparison, dataset, plain[dataset], 1)
