@@ -562,7 +562,7 @@ def networks_of_2000_units(text):
     rows = {
         "kh": "local learning",
         "l2": "L2 penalty",
-        "jreg_units": "Jacobian penalty, of units",
+        "jreg_units": "Jacobian penalty on hidden units",
         "bp": "no penalty",
         "specreg": "spectral penalty",
     }

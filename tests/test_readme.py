@@ -166,9 +166,11 @@ def test_moving_links_pays_where_the_readme_says():
     pruned, low, _ = curve.lead(ends, "gradual_pruning", 0.001)
     assert low > 0 and experiments.CURVE_RULES["gradual_pruning"]["drop_fraction"] == 0
     assert experiments.FALLING_SHARE == 1 / 5
-    words = "begins with five times the links, and only drops them, leads by {:.1f}."
+    words = "hidden layers begin with five times the links, and only drop them, leads by {:.1f}."
     assert words.format(pruned) in README
-    words = "With one in a hundred RigL's lead does not differ from zero after {} epochs"
+    words = (
+        "where settings were chosen for each, RigL's lead does not differ from zero after {} epochs"
+    )
     assert words.format(epochs) in README
 
 

@@ -101,7 +101,7 @@ def says_curve(text):
     mean, low, _ = lead(ends, "chts", 0.003)
     assert low > 0
     text.says("CHTs is not ahead there. With three in a thousand it leads by {:.1f} points", mean)
-    text.says("The small dense network leads fixed links there too")
+    text.says("The small dense network leads fixed links with one in a thousand too")
     assert lead(ends, "dense_small", 0.001)[1] > 0
     for method in rules:
         _, low, high = lead(ends, method, 0.01)
