@@ -988,8 +988,21 @@ def spectrum(run: Stored, given: str, measure: str) -> float:
 
 @oracle
 def h01() -> Found:
-    """R2 of the line through the spectrum of 2,000 locally learned units, one layer."""
-    return mean(spectrum(run, "images", "r_squared") for run in stored("wide_spectra", method="kh"))
+    """R2 of the line through the spectrum of 2,000 locally learned units. All layers see the same
+    images, so that the error of these does not shrink with the number of layers.
+    """
+    runs = stored("wide_spectra", method="kh")
+    found = mean(spectrum(run, "images", "r_squared") for run in runs)
+    drawn = np.stack([run.arrays["draw.r_squared.linear1.0"].astype(float) for run in runs])
+    t = scipy.stats.t.isf(0.025, found.n - 1)
+    half = np.hypot(found.high - found.value, t * np.std(drawn.mean(axis=0), ddof=1))
+    return found._replace(low=found.value - half, high=found.value + half)
+
+
+def of_2000_units(method: str) -> list[Stored]:
+    """The attacks on the networks of this width that were trained on all images."""
+    runs = stored("all_images_attacks", method=method, variant="corrected")
+    return [run for run in runs if run.parent["n_units"] == 2000]
 
 
 def measured(method: str, measure: str) -> pd.Series:
@@ -997,7 +1010,7 @@ def measured(method: str, measure: str) -> pd.Series:
     averaged, and named by the seed of the layer.
     """
     values = {}
-    for run in stored("wide_attacks", method=method, variant="corrected"):
+    for run in of_2000_units(method):
         if measure == "accuracy":
             values[run.seed] = run.facts["final"]["best_test_accuracy"]
         else:
@@ -1016,7 +1029,7 @@ def against_backpropagation(method: str, measure: str) -> pd.DataFrame:
     both = pd.DataFrame({"ours": measured(method, measure), "base": measured("bp", measure)})
     if method != "kh":
         return both.dropna()
-    return both.dropna().groupby(layer_of(stored("wide_attacks", method=method))).mean()
+    return both.dropna().groupby(layer_of(of_2000_units(method))).mean()
 
 
 def smallest_ratio(*methods: str) -> Found:
@@ -1052,7 +1065,7 @@ def h05() -> Found:
     """How much farther the exponent is from one after spectral regularisation than before."""
     return mean(
         abs(1 - spectrum(run, "images", "exponent")) - abs(1 - spectrum(run, "start", "exponent"))
-        for run in stored("bio_spectra", method="specreg", variant="corrected")
+        for run in stored("all_images_spectra", method="specreg", variant="corrected")
     )
 
 
