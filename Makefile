@@ -9,7 +9,8 @@ PYTHON = $(shell for python in python3.11 python3 python3.12 python3.13 python; 
 
 NEW_ENOUGH = import sys; sys.exit(sys.version_info < (3, 11))
 BIN = .venv/bin/python
-WORKERS = $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))  # of the tests some only wait
+# One worker more than there are cores: some tests only wait.
+WORKERS = $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 REFUSE = { echo "error: $(1)" >&2; exit 1; }
 
 # A .venv that came along when its folder was copied or moved still points to the old place.
