@@ -9,8 +9,6 @@ PYTHON = $(shell for python in python3.11 python3 python3.12 python3.13 python; 
 
 NEW_ENOUGH = import sys; sys.exit(sys.version_info < (3, 11))
 BIN = .venv/bin/python
-# One worker more than there are cores: some tests only wait.
-WORKERS = $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 REFUSE = { echo "error: $(1)" >&2; exit 1; }
 
 # A .venv that came along when its folder was copied or moved still points to the old place.
@@ -30,7 +28,7 @@ figures: .venv/.stamp  ## every figure and table, resumable (PROFILE=quick, JOBS
 	@$(BIN) -m lib figures --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
 test: .venv/.stamp  ## the test suite, notebooks included (ARGS="-m slow" for the slow rest)
-	@$(BIN) -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal $(ARGS)
+	@$(BIN) -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 claims: .venv/.stamp  ## the published claims and our verdicts
 	@$(BIN) -m lib claims $(ARGS)
