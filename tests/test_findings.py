@@ -556,8 +556,8 @@ def networks_of_2000_units(text):
     assert differs(pairs["kh"] - pairs["bp"]) and not differs(pairs["kh"] - pairs["l2"])
     text.says("The L2 penalty withstands about as much: three seeds do not separate the two")
     text.says("Two of the three locally learned layers do not pass the released test")
-    below = [r for r in papers.STORE.of("all_images_2000", "paper") if r.config.method == "kh"]
-    assert sorted(record.environment["accepted"] for record in below) == [False, False, True]
+    accepted = [record.environment["accepted"] for record in released.below("all_images_2000")]
+    assert sorted(accepted) == [False, False, True]
     text.says("network of 2,000 units")
     rows = {
         "kh": "local learning",
@@ -781,7 +781,7 @@ def test_finding_18():
     surviving = curve.survive_correction(ends)
     assert {method for method, density in surviving if density == 0.1} == {"set"}
     text.says("Of these only SET's lead survives the correction")
-    dense = [100 * one.environment["final"]["test_accuracy"] for one in curve.of_dense()]
+    dense = curve.dense_on_test_images()
     text.says(
         "All four end no lower than the dense network with all links, at {:.1f} %", np.mean(dense)
     )

@@ -193,7 +193,7 @@ def show_list(name: str | None, target: str | None) -> None:
     books = ", ".join(path.stem for path in notebooks.find())
     lines += ["notebooks:", *_wrapped(books)]
     lines += [
-        f"{len(stored):,} runs are stored. Two numbers: some of the profile paper are missing.",
+        f"{len(stored):,} runs are stored. 3/5: three of five runs of the profile paper are.",
         "python -m lib list NAME            the runs of an experiment, notebook or claim",
         "python -m lib run EXPERIMENT       make those of the quick profile",
         "python -m lib figures --only 10    draw the figures of a notebook",

@@ -28,8 +28,7 @@ def hours(records):
 
 def planned_hours(*experiments):
     """What the runs of some experiments take on a CPU, as measured for the list of runs."""
-    rows = pd.read_csv(planned.TABLE).query("experiment in @experiments")
-    return rows["core_hours"].astype(float).sum()
+    return planned.planned().query("experiment in @experiments")["core_hours"].sum()
 
 
 def below(experiment):

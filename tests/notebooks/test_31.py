@@ -160,20 +160,20 @@ def spectra_of_layers(text):
     bent = np.mean([fitted(record)[1] for record in narrow])
     text.says("At 500 units the spectrum bends, and the line explains {:.0f} %", 100 * bent)
 
-    behind, with_cut_off = {}, []
+    behind = {}
     for record in STORE.of("wide_spectra", "paper"):
         eigenvalues = record.arrays["eigenvalues.linear1.images"].astype(float)
         table = spectra.compare_laws(eigenvalues).set_index("law")["behind"]
-        behind.setdefault(record.config.method, []).append(table["power law"])
-        if record.config.method == "kh":
-            with_cut_off.append((table["power law"], table["cut-off"]))
-    with_cut_off = [cut_off for _, cut_off in sorted(with_cut_off)]
-    third, *refused = sorted(behind["kh"])
+        laws = table["power law"], table["cut-off"]
+        behind.setdefault(record.config.method, []).append(laws)
+    (third, _), *refused = sorted(behind["kh"])
     text.says("A power law is refused for two of three locally learned layers** of 2,000 units")
-    text.says("they are {:.0f} and {:.0f} behind a law with a cut-off", *refused)
-    assert third == 0 and all(one == 0 for one in with_cut_off[1:]) and len(with_cut_off) == 3
+    words = "they are {:.0f} and {:.0f} behind a law with a cut-off"
+    text.says(words, *(power_law for power_law, _ in refused))
+    assert third == 0 and [cut_off for _, cut_off in refused] == [0, 0]
     text.says("In two of three layers a power law with a cut-off describes it better")
-    text.says("for plain back-propagation ({:.2f} behind)", np.mean(behind["bp"]))
+    of_plain = [power_law for power_law, _ in behind["bp"]]
+    text.says("for plain back-propagation ({:.2f} behind)", np.mean(of_plain))
     text.says("up to 2 behind the best")
 
     low = np.mean([fitted(record, last=100)[0] for record in narrow])

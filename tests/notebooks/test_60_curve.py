@@ -46,9 +46,10 @@ def on_test_images():
     return pd.DataFrame(found)
 
 
-def of_dense():
-    """The records of the dense network with all links."""
-    return [one for one in papers.obtain("links_curve", "paper") if one.config.method == "dense"]
+def dense_on_test_images():
+    """Test accuracy at the last epoch of the dense network with all links, percent, a seed each."""
+    records = [r for r in papers.obtain("links_curve", "paper") if r.config.method == "dense"]
+    return [100 * record.environment["final"]["test_accuracy"] for record in records]
 
 
 def lead(ends, method, density):
@@ -114,7 +115,7 @@ def says_curve(text):
     points = [many[method][0] for method in leading]
     words = "With one in ten SET, RigL, MEST and CHTs lead, by {:.1f} to {:.1f} points"
     text.says(words, min(points), max(points))
-    dense = [100 * one.environment["final"]["test_accuracy"] for one in of_dense()]
+    dense = dense_on_test_images()
     words = (
         "no lower than the dense network, which has all links and reaches {:.1f} % (three seeds)"
     )

@@ -235,8 +235,8 @@ def all_certificates(profile: str) -> list[Study]:
 
 # ------------------------------------------------------------------ training on attacked examples
 
-ATTACK_RADIUS, WEAK_RADIUS = 0.3, 0.1  # in L-infinity, of pixels from 0 to 1
-ATTACK_RADII = {"attacked": ATTACK_RADIUS, "weakly_attacked": WEAK_RADIUS}  # by experiment
+ATTACK_RADIUS = 0.3  # in L-infinity, of pixels from 0 to 1
+ATTACK_RADII = {"attacked": ATTACK_RADIUS, "weakly_attacked": 0.1}  # by experiment
 USUAL, ATTACKED_VARIANT = "usual", "attacked examples"
 # Of all methods; a lever changes some of them. Dropout and averaging are those of `make_it_robust`;
 # how the radius grows was first tried with RigL, on validation images.
@@ -252,8 +252,8 @@ ATTACKED_SCALES: dict[str, Fields] = {
     "paper": {**CERTIFIED_LARGE, "epochs": 40, "growing_epochs": 20},
 }
 ATTACKED_RATES = (0.3, 0.1)
-CHOSEN_LEVERS: dict[str, dict[str, Fields]] = {  # by experiment and method
-    # of ties the most accurate without an attack
+# By experiment and method; of ties the most accurate without an attack.
+CHOSEN_LEVERS: dict[str, dict[str, Fields]] = {
     "attacked": {"rigl": {"adversarial_steps": 10, "learning_rate": 0.1}},
     "weakly_attacked": {},
 }
