@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 from lib import bench, papers
 from lib.command import judged
@@ -37,6 +39,24 @@ def test_example_prints_what_the_readme_shows():
     words = [sys.executable, "-c", example]
     done = subprocess.run(words, cwd=ROOT, env=variables(), capture_output=True, text=True)
     assert (done.stdout, done.stderr) == (shown, "")
+
+
+def test_own_loop_of_the_readme_moves_links():
+    lines = next(
+        block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "Evolver" in block
+    )
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 50), nn.ReLU(), nn.Linear(50, 10))
+    batches = [(torch.randn(8, 20), torch.randint(10, (8,))) for _ in range(100)]
+    names = {
+        "torch": torch,
+        "model": model,
+        "batches": batches,
+        "loss": nn.functional.cross_entropy,
+    }
+    exec(lines.replace("for x, y", "before = model[0].support\nfor x, y"), names)
+    assert not model[0].support.keys.equal(names["before"].keys)
+    assert model[0].support.nnz == names["before"].nnz == 50
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/FINDINGS.md", "docs/index.md"])

@@ -125,10 +125,10 @@ CERTIFIED_RULES: dict[str, Fields] = {
     "dense_small": METHODS["dense_small"],
     "dense": METHODS["dense"],
 }
-CERTIFIED_SMALL: Fields = {"dataset": "digits", "hidden": (100, 100, 100), "epochs": 3}
-CERTIFIED_LARGE: Fields = {"dataset": "mnist", "hidden": (1568, 1568, 1568)}
+CERTIFIED_SMALL: Fields = {"dataset": "digits", "hidden": (100, 100, 100), "density": 0.05}
+CERTIFIED_LARGE: Fields = {"dataset": "mnist", "hidden": (1568, 1568, 1568), "density": 0.01}
 CERTIFIED_SCALES: dict[str, Fields] = {
-    "smoke": {**CERTIFIED_SMALL, "plain_epochs": 1},
+    "smoke": {**CERTIFIED_SMALL, "epochs": 3, "plain_epochs": 1},
     "quick": {**CERTIFIED_LARGE, "epochs": 3, "plain_epochs": 1, "limit": 5000},
     "paper": {**CERTIFIED_LARGE, "epochs": 40, "plain_epochs": 2, "growing_epochs": 18},
 }
@@ -162,7 +162,7 @@ def in_certificates(
     """The training by a method, plain or certified, in the scale of a profile; in the profile
     "quick" digits stand in for MNIST.
     """
-    scale, stand_in = with_links(CERTIFIED_SCALES[profile], profile, method), None
+    scale, stand_in = with_links(CERTIFIED_SCALES[profile], method), None
     if variant != PLAIN:
         scale |= {"certified_radius": RADIUS, **CHOSEN.get(method, {})}
     if profile == "quick":
@@ -172,13 +172,16 @@ def in_certificates(
     return CertifiedTraining(experiment, **names, **settings)
 
 
-def with_links(scale: Fields, profile: str, method: str) -> Fields:
-    """A scale with what gives a network the links of its method: a density, or smaller widths."""
-    if method == "dense":
-        return {**scale}
-    if method == "dense_small":
-        return {**scale, "hidden": small_widths(scale["hidden"], scale["dataset"])}
-    return {**scale, "density": 0.01 if profile != "smoke" else 0.05}
+def with_links(scale: Fields, method: str) -> Fields:
+    """A scale with the links of a method. Sparse networks keep its density. The small dense network
+    has as many links in narrower layers, and the dense one has all.
+    """
+    scale = {**scale}
+    if method in ("dense", "dense_small"):
+        density = scale.pop("density")
+        if method == "dense_small":
+            scale["hidden"] = small_widths(scale["hidden"], scale["dataset"], density)
+    return scale
 
 
 def certified(profile: str) -> list[CertifiedTraining]:
@@ -247,7 +250,7 @@ ATTACKED: Fields = {
     "learning_rate": 0.3,
 }
 ATTACKED_SCALES: dict[str, Fields] = {
-    "smoke": {**CERTIFIED_SMALL, "growing_epochs": 2},
+    "smoke": {**CERTIFIED_SMALL, "epochs": 3, "growing_epochs": 2},
     "quick": {**CERTIFIED_LARGE, "epochs": 4, "growing_epochs": 2, "limit": 5000},
     "paper": {**CERTIFIED_LARGE, "epochs": 40, "growing_epochs": 20},
 }
@@ -291,7 +294,7 @@ def on_attacked(
     "quick" digits stand in for MNIST.
     """
     radius = ATTACK_RADII[experiment.removesuffix("_tuning")]
-    scale, stand_in = with_links(ATTACKED_SCALES[profile], profile, method), None
+    scale, stand_in = with_links(ATTACKED_SCALES[profile], method), None
     if profile == "quick":
         stand_in = on_attacked(experiment, "smoke", variant, method, **fields)
     names = {"method": method, "variant": variant, "stand_in": stand_in}
@@ -432,14 +435,10 @@ def on_curve(
     """The training by a method with a number of links, that of a density of the hidden layers, in
     the scale of a profile; in the profile "quick" digits stand in for Fashion-MNIST.
     """
-    scale, stand_in = {**CURVE_SCALES[profile]}, None
-    rule = {**CURVE_RULES[method]}
+    scale, stand_in = with_links({**CURVE_SCALES[profile], "density": density}, method), None
+    rule = CURVE_RULES[method]
     if "density_schedule" in rule:
-        rule |= {"density": density / FALLING_SHARE, "final_share": FALLING_SHARE}
-    elif method == "dense_small":
-        scale["hidden"] = small_widths(scale["hidden"], scale["dataset"], density)
-    elif method != "dense":
-        rule["density"] = density
+        scale |= {"density": density / FALLING_SHARE, "final_share": FALLING_SHARE}
     variant = "all links" if method == "dense" else f"density {density:g}"
     if profile == "quick":
         stand_in = on_curve(experiment, "smoke", method, CURVE_DENSITIES["smoke"][0], **fields)
