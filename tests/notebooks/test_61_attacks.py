@@ -77,7 +77,7 @@ def says_what_was_tried(text, tuned):
     words = "has five steps of PGD and a radius of {:g}, at the rate of {:g} if no other is named"
     text.says(words, radius, usual["learning_rate"])
     text.says("that is what we chose above, at the rate of {:g}", 0.1)
-    larger = experiments.levers(radius)["larger radius"]["adversarial_radius"]
+    larger = experiments.levers("attacked")["larger radius"]["adversarial_radius"]
     text.says("A *larger radius* of {:g} replaces {:g}", larger, radius)
     assert tried - tuned.keys() - {("rigl", "larger radius")} == {
         key for key in tried - {("dense_small", slow)} if key[0] != "rigl"

@@ -255,6 +255,8 @@ ATTACKED_SCALES: dict[str, Fields] = {
     "paper": {**CERTIFIED_LARGE, "epochs": 40, "growing_epochs": 20},
 }
 ATTACKED_RATES = (0.3, 0.1)
+# Of training. They were tried after the larger radius, an edge, had led at the smaller rate.
+FURTHER_RADII = {"attacked": (), "weakly_attacked": (0.2, 0.3)}
 # By experiment and method; of ties the most accurate without an attack.
 CHOSEN_LEVERS: dict[str, dict[str, Fields]] = {
     "attacked": {"rigl": {"adversarial_steps": 10, "learning_rate": 0.1}},
@@ -277,14 +279,17 @@ ALL_RADII = {"smoke": (0.1, 0.3), "quick": (0.1, 0.2, 0.3), "paper": (0.1, 0.2, 
 VALIDATION_IMAGES = 1000  # that are attacked
 
 
-def levers(radius: float) -> dict[str, Fields]:
+def levers(experiment: str) -> dict[str, Fields]:
     """What each lever changes of training at a radius; all are tried at both rates."""
-    return {
+    changes: dict[str, Fields] = {
         USUAL: {},
         "ten steps": {"adversarial_steps": 10},
         "TRADES": {"trades_beta": 6.0},
-        "larger radius": {"adversarial_radius": round(radius + 0.05, 2)},
+        "larger radius": {"adversarial_radius": round(ATTACK_RADII[experiment] + 0.05, 2)},
     }
+    for radius in FURTHER_RADII[experiment]:
+        changes[f"radius {radius:g}"] = {"adversarial_radius": radius}
+    return changes
 
 
 def on_attacked(
@@ -321,7 +326,7 @@ def keep_attacked(record: Record, name: str) -> bool:
 
 def attacked_tuning(experiment: str, profile: str) -> list[RobustTraining]:
     """Every method with every lever, at two learning rates, on validation images."""
-    changes_of = levers(ATTACK_RADII[experiment])
+    changes_of = levers(experiment)
     tried, validation = [*product(ATTACKED_RATES, changes_of)], 5000
     if profile != "paper":
         profile, tried, validation = "smoke", tried[:2], 200

@@ -14,7 +14,7 @@ from lib.papers.shared.robust_training import RobustTraining
 from lib.robustness import attacks, perturb
 from lib.robustness.defences import Adversarial, Trades
 
-LEVERS = {name: experiments.levers(radius) for name, radius in experiments.ATTACK_RADII.items()}
+LEVERS = {name: experiments.levers(name) for name in experiments.ATTACK_RADII}
 OF_LEVERS = {name for changes in LEVERS["attacked"].values() for name in changes}
 OF_LEVERS |= {"learning_rate"}
 
@@ -54,7 +54,8 @@ def test_every_method_is_tried_with_every_lever_at_both_rates_on_validation_imag
     assert tried.keys() == experiments.ATTACKED_SEEDS[experiment]["paper"].keys()
     usual = {method: runs[experiments.USUAL] for method, runs in tried.items()}
     for method, runs in tried.items():
-        assert len(runs) == 8 and len({run.epochs for run in runs.values()}) == 1
+        assert len(runs) == 2 * len(LEVERS[experiment])
+        assert len({run.epochs for run in runs.values()}) == 1
         assert usual[method].adversarial_radius == experiments.ATTACK_RADII[experiment]
         for lever, changes in LEVERS[experiment].items():
             slow = "learning rate 0.1" if not changes else f"{lever}, learning rate 0.1"
