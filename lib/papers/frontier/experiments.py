@@ -51,6 +51,20 @@ SEEDS = {  # by method
     "paper": {"rigl": 5, "fixed": 3},
 }
 RATES = (0.1, 0.05)  # tried on validation images
+START_LEVERS: dict[str, Fields] = {  # one change each of RigL from a local start
+    "images moved less": {"augmentation": 0.5},
+    "dropout .1": {"dropout": 0.1},
+    "five times the decay": {"weight_decay": 5e-4},
+    "weights averaged longer": {"averaging": 0.9997},
+    "twice the epochs": {"epochs": 200},
+    "smaller reach": {"reaches": (1, 1, 2)},
+    "larger reach": {"reaches": (3, 3, 4)},
+    "four layers, as many links": {
+        "hidden": (3072, 3072, 3072, 3072),
+        "density": 0.0075,
+        "reaches": (2, 2, 2, 3),
+    },
+}
 
 
 def begun(experiment: str, profile: str, start: str, method: str, **fields) -> StartTraining:
@@ -87,6 +101,19 @@ def on_validation(profile: str) -> list[StartTraining]:
     for rate, start, seed in tried:
         run = begun("cifar10_start_tuning", profile, start, "rigl", seed=seed)
         changes = {"learning_rate": rate, "validation": validation, "evaluate_test": False}
+        runs.append(run.with_changes(changes))
+    return runs
+
+
+def levers_of_start(profile: str) -> list[StartTraining]:
+    """RigL from a local start with every lever, on validation images."""
+    tried, validation = START_LEVERS, 5000
+    if profile != "paper":
+        profile, tried, validation = "smoke", dict([*START_LEVERS.items()][:2]), 200
+    runs = []
+    for lever, changes in tried.items():
+        run = begun("cifar10_levers", profile, LOCAL, "rigl")
+        changes = {"variant": lever, **changes, "validation": validation, "evaluate_test": False}
         runs.append(run.with_changes(changes))
     return runs
 
@@ -557,6 +584,7 @@ def keep_some_degrees(record: Record, name: str) -> bool:
 
 EXPERIMENTS = (
     training("cifar10_start_tuning", on_validation, keep_nothing),
+    training("cifar10_levers", levers_of_start, keep_nothing),
     training("cifar10_start", on_test, keep_one),
     training("certified_tuning", certified_tuning, keep_nothing),
     training("certified", certified, keep_certified),

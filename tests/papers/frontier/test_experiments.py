@@ -1,6 +1,7 @@
 """Starts differ in their links alone; what chooses sees no test image."""
 
 import dataclasses
+from itertools import pairwise
 
 import pytest
 
@@ -44,11 +45,22 @@ def test_chosen_on_validation_images_and_reported_on_all_training_images():
     assert {run.seed for run in reported if run.method == "rigl"} == set(range(5))
 
 
-def test_networks_have_one_link_in_a_hundred():
-    run = experiments.on_test("paper")[0]
-    links = [round(run.density * a * b) for a, b in ((3072, 3072),) * 3]
-    assert links == [94372] * 3
-    assert sum(links) + 10 * 3072 < 320_000
+@pytest.mark.parametrize("lever", experiments.START_LEVERS)
+def test_a_lever_is_one_change_of_the_training_that_it_is_compared_with(lever):
+    (usual,) = (
+        run
+        for run in experiments.on_validation("paper")
+        if (run.variant, run.seed, run.learning_rate) == (experiments.LOCAL, 0, 0.1)
+    )
+    (run,) = (run for run in experiments.levers_of_start("paper") if run.variant == lever)
+    assert differences(run, usual) == {"experiment", "variant", *experiments.START_LEVERS[lever]}
+
+
+def test_networks_have_one_link_in_a_hundred_or_fewer():
+    for run in experiments.on_test("paper") + experiments.levers_of_start("paper"):
+        links = [round(run.density * a * b) for a, b in pairwise((3072, *run.hidden))]
+        assert sum(links) == pytest.approx(3 * 94372, abs=1) and run.density <= 0.01
+        assert sum(links) + 10 * 3072 < 320_000
 
 
 @pytest.mark.parametrize("profile", PROFILES)
