@@ -52,6 +52,7 @@ SEEDS = {  # by method
 }
 RATES = (0.1, 0.05)  # tried on validation images
 START_LEVERS: dict[str, Fields] = {  # one change each of RigL from a local start
+    "links that stay": {"method": "fixed", "drop": None, "grow": "random", "decay": "constant"},
     "images moved less": {"augmentation": 0.5},
     "dropout .1": {"dropout": 0.1},
     "five times the decay": {"weight_decay": 5e-4},
