@@ -533,9 +533,10 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
         _report(target, table, text)
         return
     table = judged.verdicts(profile, ids)
-    ways: dict[str, list[str]] = {}  # to decide what is open, where all is shown
+    still_open = table.query("verdict == 'open'")["id"]
+    ways: dict[str, list[str]] = {}  # to decide these, where all is shown
     if target is not None or len(table) == 1:
-        ways = {claim: planned.deciding(claim) for claim in table.query("verdict == 'open'")["id"]}
+        ways = {claim: planned.deciding(claim) for claim in still_open}
     if len(table) == 1:
         row = table.iloc[0].to_dict()
         claim = papers.PUBLISHED.set_index("id").loc[row["id"]]
@@ -550,7 +551,10 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
         whose = "our own claims" if of else "claims of papers"
         text += f"\nprofile {profile}, {whose}: {', '.join(counts)}"
     if len(table) > 1:
-        text += f"\npython -m lib claims {table['id'].iloc[0]} shows all of one"
+        shown = f"{table['id'].iloc[0]} shows all of one"
+        if len(still_open):
+            shown = f"{still_open.iloc[0]} shows why it is open, and what decides it"
+        text += f"\npython -m lib claims {shown}"
     table = table.assign(to_decide=["; ".join(ways.get(claim, ())) for claim in table["id"]])
     _report(target, table, text)
 

@@ -273,6 +273,14 @@ def test_one_claim_is_printed_whole(capsys, monkeypatch):
     }
 
 
+@pytest.mark.parametrize(("verdict", "shown"), [("open", "P02"), ("fails", "P01")])
+def test_several_claims_point_to_one_that_is_open(capsys, monkeypatch, verdict, shown):
+    table = papers.verdicts("smoke", ["P01", "P02"]).assign(verdict=["holds", verdict])
+    monkeypatch.setattr(judged, "verdicts", lambda profile, ids: table)
+    _, out, _ = run(capsys, "claims", "P01", "P02")
+    assert out.splitlines()[-1].startswith(f"python -m lib claims {shown} shows ")
+
+
 @pytest.mark.parametrize("verdict", ["open", "holds"])
 def test_json_says_what_would_decide_an_open_claim(capsys, monkeypatch, verdict):
     table = papers.verdicts("smoke", ["S29"]).assign(verdict=verdict)
