@@ -283,8 +283,14 @@ ATTACKED_SCALES: dict[str, Fields] = {
     "paper": {**CERTIFIED_LARGE, "epochs": 40, "growing_epochs": 20},
 }
 ATTACKED_RATES = (0.3, 0.1)
-# Of training. They were tried after the larger radius, an edge, had led at the smaller rate.
-FURTHER_RADII = {"attacked": (), "weakly_attacked": (0.2, 0.3)}
+FURTHER_LEVERS: dict[str, dict[str, Fields]] = {  # tried later, from what had led till then
+    "attacked": {},
+    "weakly_attacked": {
+        "radius 0.2": {"adversarial_radius": 0.2},
+        "radius 0.3": {"adversarial_radius": 0.3},
+        "TRADES, larger radius": {"trades_beta": 6.0, "adversarial_radius": 0.15},
+    },
+}
 # By experiment and method; of ties the most accurate without an attack.
 CHOSEN_LEVERS: dict[str, dict[str, Fields]] = {
     "attacked": {"rigl": {"adversarial_steps": 10, "learning_rate": 0.1}},
@@ -309,15 +315,13 @@ VALIDATION_IMAGES = 1000  # that are attacked
 
 def levers(experiment: str) -> dict[str, Fields]:
     """What each lever changes of training at a radius; all are tried at both rates."""
-    changes: dict[str, Fields] = {
+    return {
         USUAL: {},
         "ten steps": {"adversarial_steps": 10},
         "TRADES": {"trades_beta": 6.0},
         "larger radius": {"adversarial_radius": round(ATTACK_RADII[experiment] + 0.05, 2)},
+        **FURTHER_LEVERS[experiment],
     }
-    for radius in FURTHER_RADII[experiment]:
-        changes[f"radius {radius:g}"] = {"adversarial_radius": radius}
-    return changes
 
 
 def on_attacked(
