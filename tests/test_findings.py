@@ -663,8 +663,14 @@ def test_finding_14():
     text.says("three hidden layers of 3,072 neurons, and keep 1 % of the links there")
     text.says("after 100 epochs")
     for start in (starts.LOCAL, "random start", "places shuffled"):
-        says_difference(text, start, "cifar10", reached[start].dropna(), 1)
+        says_difference(text, f"RigL, {start}", "cifar10", reached[start].dropna(), 1)
     assert reached[starts.LOCAL].min() > reached.drop(columns=starts.LOCAL).max(axis=None)
+    fixed = starts.on_test_images("fixed")
+    for start, pays in ((starts.LOCAL, False), ("random start", True)):
+        says_difference(text, f"fixed, {start}", "cifar10", fixed[start].dropna(), 1)
+        gained = (reached[start] - fixed[start]).dropna()
+        says_difference(text, f"RigL − fixed, {start}, points", "cifar10", gained, 1)
+        assert differs(gained) == pays
     assert not text.uncovered()
 
 
