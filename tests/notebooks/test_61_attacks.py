@@ -1,6 +1,7 @@
 """Notebook 61: what training on attacked examples keeps, by the records."""
 
 import pandas as pd
+import pytest
 from scipy import stats
 
 from lib import papers
@@ -8,20 +9,23 @@ from lib.papers.frontier import experiments
 from tests.prose import Prose
 
 NAME = "61_robust_at_one_percent"
-STUDIES = papers.EXPERIMENTS["attacked_summary"].runs("paper")
-TUNED = [study for study in STUDIES if study.parent.experiment == "attacked_tuning"]
-ON_TEST = [study for study in STUDIES if study.parent.experiment == "attacked"]
+RADII = experiments.ATTACK_RADII
+STUDIES = {name: papers.EXPERIMENTS[f"{name}_summary"].runs("paper") for name in RADII}
+ALL = [study for studies in STUDIES.values() for study in studies]
+TUNED = [study for study in ALL if study.parent.experiment.endswith("_tuning")]
+ON_TEST = [study for study in ALL if study not in TUNED]
+SLOW = "learning rate 0.1"
 
 
-def attacks_made():
+def attacks_made(experiment="attacked"):
     """Percent by measure and strength: of tuning by method and variant, of networks for the test
     images by method, a column a seed.
     """
     tuned, final = {}, {}
-    for record in papers.obtain("attacked_summary", "paper"):
+    for record in papers.obtain(f"{experiment}_summary", "paper"):
         run = record.config
         values = 100 * record.metrics.groupby(["measure", "strength"])["value"].mean()
-        if run.parent.experiment == "attacked_tuning":
+        if run.parent.experiment == f"{experiment}_tuning":
             tuned[run.method, run.variant] = values
         else:
             final.setdefault(run.method, []).append(values)
@@ -29,12 +33,9 @@ def attacks_made():
 
 
 def says_what_attacks_leave(text):
-    tuned, final = attacks_made()
-    radius = experiments.ATTACK_RADIUS
-    text.says("We do so at a radius of {:g}, where no network above keeps much", radius)
-    schedule = {(s.parent.growing_epochs, s.parent.epochs) for s in STUDIES}
+    schedule = {(s.parent.growing_epochs, s.parent.epochs) for s in ALL}
     assert schedule == {(20, 40)}
-    text.says("The radius grows from zero over the first half of the {} epochs", 40)
+    text.says("It grows from zero over the first half of the {} epochs", 40)
     assert {s.parent.hidden for s in ON_TEST if s.method != "dense_small"} == {(1568,) * 3}
     text.says("SReLUs, and 1,568 neurons in each hidden layer of the sparse ones")
     ((starts, queries, images),) = {(s.restarts, s.queries, s.images) for s in ON_TEST}
@@ -42,75 +43,126 @@ def says_what_attacks_leave(text):
         "PGD with {} starts, APGD with two losses, and Square with {:,} queries. All numbers are"
     )
     text.says(words + " of all {:,} test images", starts, queries, images)
-    (rigl,) = final.values()
-    assert list(final) == ["rigl"] and rigl.shape[1] == 5
-    mean, at = rigl.mean(axis=1), ("all attacks", radius)
-    half = stats.t.ppf(0.975, 4) * rigl.loc[at].sem()
     assert {study.parent.density for study in ON_TEST if study.method == "rigl"} == {0.01}
-    text.says("RigL keeps {:.1f} %.** That is with {} % of the links, under all", mean[at], 1)
-    assert (rigl.loc["pgd", radius] > rigl.loc["apgd_dlr", radius]).all()
-    assert (rigl.loc["apgd_dlr", radius] > rigl.loc[at] + 0.5).all()
+    assert list(RADII.values()) == [0.3, 0.1]
+    text.says("for attacks with a radius of {:g}, and with one of {:g}, where no network", 0.1, 0.3)
+    trained = {run.experiment: run.adversarial_radius for run in (s.parent for s in ON_TEST)}
+    words = "train with a radius of {:g}, and for the larger one with {:g}"
+    text.says(words, trained["weakly_attacked"], trained["attacked"])
+    text.says("If {:g} was full from the first epoch, RigL diverged", trained["attacked"])
+    large, small = (attacks_made(experiment)[1]["rigl"] for experiment in RADII)
+    mean, ends = [], []
+    for of, radius in ((small, 0.1), (large, 0.3)):
+        assert of.shape[1] == 5
+        half = stats.t.ppf(0.975, 4) * of.loc["all attacks", radius].sem()
+        at = of.mean(axis=1)
+        mean.append([at["all attacks", radius], at["pgd", radius], at["accuracy", 0]])
+        ends += [mean[-1][0] - half, mean[-1][0] + half]
+    (kept, pgd, clean) = zip(*mean, strict=True)
+    text.says("RigL keeps {:.1f} % and {:.1f} %.** That is with 1 % of the links", *kept)
+    text.says("under all attacks with a radius of {:g} and of {:g}", 0.1, 0.3)
+    words = "The 95 % intervals over {} seeds are [{:.1f}, {:.1f}] and [{:.1f}, {:.1f}]"
+    text.says(words, 5, *ends)
+    text.says("PGD alone leaves {:.1f} % and {:.1f} %", *pgd)
+    text.says("If nobody changes them, {:.1f} % and {:.1f} % of the images are right", *clean)
+    assert (large.loc["pgd", 0.3] > large.loc["apgd_dlr", 0.3]).all()
+    assert (large.loc["apgd_dlr", 0.3] > large.loc["all attacks", 0.3] + 0.5).all()
     text.says(
         "APGD leaves less, and then Square, which needs no gradient, still breaks some images"
     )
-    words = "RigL classifies {:.1f} % right under all our attacks with a radius of {:g}"
-    text.says(words, mean[at], radius)
-    words = "The 95 % interval over {} seeds is [{:.1f}, {:.1f}]"
-    text.says(words, 5, mean[at] - half, mean[at] + half)
-    text.says("PGD alone leaves {:.1f} %", mean["pgd", radius])
-    text.says("{:.1f} % of the images are right if nobody changes them", mean["accuracy", 0])
-    text.says("With a radius of {:g} PGD leaves {:.1f} %", 0.1, mean["pgd", 0.1])
-    says_what_was_tried(text, tuned)
-    words = "Without {:.0f} % of its links RigL still classifies {:.0f} % right, without {:.0f} %"
-    kept = [mean["links removed", fraction] for fraction in (0.1, 0.3)]
-    text.says(words + " it is {:.0f} %", 10, kept[0], 30, kept[1])
+    words = "RigL classifies {:.1f} % right under all our attacks with a radius of {:g}, and "
+    text.says(words + "{:.1f} % with one of {:g}", kept[0], 0.1, kept[1], 0.3)
+    says_what_was_tried(text)
+    words = "Trained for attacks with a radius of {:g}, RigL still classifies {:.0f} % right "
+    words += "without {:.0f} % of its links, and {:.0f} % without {:.0f} %"
+    left = [[of.mean(axis=1)["links removed", f] for f in (0.1, 0.3)] for of in (large, small)]
+    text.says(words, 0.3, left[0][0], 10, left[0][1], 30)
+    text.says("For the smaller radius it is {:.0f} % and {:.0f} %", *left[1])
 
 
-def says_what_was_tried(text, tuned):
+def says_what_was_tried(text):
     """All settings of RigL but the one that diverges, and one of the small dense network."""
-    radius, slow = experiments.ATTACK_RADIUS, "learning rate 0.1"
-    at = "all attacks", radius
-    tried = {(s.method, s.variant) for s in TUNED}
     text.says("We hold {:,} training images back", *{s.parent.validation for s in TUNED})
+    (images,) = {study.images for study in TUNED}
+    text.says("attack {:,} of the validation images", images)
+    assert {study.parent.seed for study in TUNED} == {0}
     usual = experiments.ATTACKED
     assert usual["adversarial_steps"] == 5
-    words = "has five steps of PGD and a radius of {:g}, at the rate of {:g} if no other is named"
-    text.says(words, radius, usual["learning_rate"])
-    text.says("that is what we chose above, at the rate of {:g}", 0.1)
-    larger = experiments.levers("attacked")["larger radius"]["adversarial_radius"]
-    text.says("A *larger radius* of {:g} replaces {:g}", larger, radius)
+    words = "has five steps of PGD and the radius of the attacks, at the rate of {:g} if no other"
+    text.says(words, usual["learning_rate"])
+    for experiment, radius in RADII.items():
+        larger = experiments.levers(experiment)["larger radius"]["adversarial_radius"]
+        assert larger == pytest.approx(radius + 0.05)
+    text.says("A *larger radius* is larger by {:g}", 0.05)
+    text.says("For attacks with a radius of {:g} we later tried what had led", 0.1)
+    says_what_helps_at_the_smaller_radius(text, images)
+    says_what_helps_at_the_larger_radius(text, images)
+
+
+def chosen_of(kept, clean, images):
+    """The most accurate setting of those within one standard error of the best, and these."""
+    share = kept.max() / 100
+    error = 100 * (share * (1 - share) / images) ** 0.5
+    near = kept[kept > kept.max() - error].index
+    return clean[near].idxmax(), set(near)
+
+
+def of_rigl(experiment):
+    """Of every setting: what all attacks leave, what PGD leaves, and accuracy without an attack."""
+    tuned, radius = attacks_made(experiment)[0], RADII[experiment]
+    found = {variant: values for (method, variant), values in tuned.items() if method == "rigl"}
+    places = ("all attacks", radius), ("pgd", radius), ("accuracy", 0)
+    return [pd.Series({name: values[place] for name, values in found.items()}) for place in places]
+
+
+def says_what_helps_at_the_smaller_radius(text, images):
+    kept, _, clean = of_rigl("weakly_attacked")
+    tried = {s.variant for s in TUNED if s.parent.experiment == "weakly_attacked_tuning"}
+    assert tried == set(kept.index)
+    chosen, near = chosen_of(kept, clean, images)
+    assert (chosen, near) == ("radius 0.2", {"radius 0.2", "TRADES"})
+    assert experiments.CHOSEN_LEVERS["weakly_attacked"]["rigl"] == {"adversarial_radius": 0.2}
+    text.says("*Attacks with a radius of {:g}.* TRADES keeps most at the larger rate", 0.1)
+    text.says("the larger rate, {:.1f} %", kept["TRADES"])
+    words = "Training with a radius of {:g} keeps {:.1f} points less, within the error"
+    text.says(words, 0.2, kept["TRADES"] - kept["radius 0.2"])
+    words = "it is {:.1f} points more accurate on unchanged images"
+    text.says(words, clean["radius 0.2"] - clean["TRADES"])
+    text.says("With usual training the smaller rate loses {:.1f}", kept["usual"] - kept[SLOW])
+
+
+def says_what_helps_at_the_larger_radius(text, images):
+    kept, pgd, clean = of_rigl("attacked")
+    tried = {(s.method, s.variant) for s in TUNED if s.parent.experiment == "attacked_tuning"}
+    tuned = attacks_made()[0]
     assert tried - tuned.keys() - {("rigl", "larger radius")} == {
-        key for key in tried - {("dense_small", slow)} if key[0] != "rigl"
+        key for key in tried - {("dense_small", SLOW)} if key[0] != "rigl"
     }
-    text.says("attack {:,} of the validation images", *{study.images for study in TUNED})
-    kept = {variant: values[at] for (method, variant), values in tuned.items() if method == "rigl"}
+    text.says("*Attacks with a radius of {:g}.* At the smaller rate", 0.3)
     gains = [
-        kept[slow if lever == "usual" else f"{lever}, {slow}"] - kept[lever]
+        kept[SLOW if lever == "usual" else f"{lever}, {SLOW}"] - kept[lever]
         for lever in ("usual", "ten steps", "TRADES")
     ]
     words = (
         "At the smaller rate each training that ended at both keeps {:.1f} to {:.1f} points more"
     )
     text.says(words, min(gains), max(gains))
-    best = max(kept.values())
-    tie = [variant for variant, value in kept.items() if best - value < 1]
-    assert sorted(tie) == ["TRADES, " + slow, slow, "ten steps, " + slow]
-    width = best - min(kept[variant] for variant in tie)
-    text.says("There usual training, ten steps and TRADES lie within {:.1f} points, a tie", width)
-    larger, usual = tuned["rigl", f"larger radius, {slow}"], tuned["rigl", slow]
-    text.says("loses {:.1f} points under all attacks", usual[at] - larger[at])
-    pgd = "pgd", radius
-    assert larger[pgd] > usual[pgd]
-    clean = {variant: tuned["rigl", variant]["accuracy", 0] for variant in tie}
-    assert max(clean, key=clean.get) == "ten steps, " + slow
-    text.says("We take ten steps at the rate of {:g}: of the tie it is the most accurate", 0.1)
+    chosen, near = chosen_of(kept, clean, images)
+    assert near == {SLOW, f"ten steps, {SLOW}", f"TRADES, {SLOW}"}
+    width = kept[list(near)].max() - kept[list(near)].min()
+    text.says("There usual training, ten steps and TRADES lie within {:.1f} points", width)
+    larger = f"larger radius, {SLOW}"
+    text.says("loses {:.1f} points under all attacks", kept[SLOW] - kept[larger])
+    assert pgd[larger] > pgd[SLOW]
+    assert chosen == f"ten steps, {SLOW}"
+    text.says("We take ten steps at the rate of {:g}", 0.1)
     assert experiments.CHOSEN_LEVERS["attacked"]["rigl"] == {
         "adversarial_steps": 10,
         "learning_rate": 0.1,
     }
-    small = tuned["dense_small", slow]
-    text.says("The small dense network keeps {:.0f} % there, with usual training", small[at])
-    assert {study.parent.seed for study in TUNED} == {0}
+    text.says("With {:g} and the larger rate RigL with the larger radius diverged", 0.3)
+    small = tuned["dense_small", SLOW]["all attacks", 0.3]
+    text.says("The small dense network keeps {:.0f} % there, with usual training", small)
 
 
 def test_text_says_what_is_not_run_while_that_is_so():
