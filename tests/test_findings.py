@@ -406,7 +406,7 @@ def test_finding_6():
             cells.append(f"{mean:.1f}" if len(part) == 1 else f"{mean:.1f} ± {sd:.1f}")
         says_row(text, words, *cells, len(part))
     kept = attacks.attacks_made("weakly_attacked")[1]["rigl"].loc["all attacks", 0.1]
-    text.says("RigL keeps {:.1f} % of all test images, also under a fourth attack", kept.mean())
+    text.says("keeps {:.1f} % of all test images, also under a fourth attack", kept.mean())
     changes = table.loc[MN, "rigl"] - table.loc[MN, "rigl", "tuned"]
     means, part = changes.groupby("recipe").mean(), changes.groupby("recipe")
     helps = ("attacked examples", "attacked"), ("links left out", "can go")

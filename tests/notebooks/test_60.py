@@ -66,7 +66,10 @@ def says_what_moving_adds(text):
     text.says("From a random start moving links gains {:.1f} points", mean)
     assert low > 0
     mean, low, high = gained[LOCAL]
-    text.says("RigL ends {:.1f} points below fixed links, which may be zero", -mean)
+    words = (
+        "RigL ends {:.1f} points below fixed links, and at most {:.1f} above, by the {} % interval"
+    )
+    text.says(words, -mean, high, 95)
     assert low < 0 < high
     return fixed[LOCAL].dropna()
 

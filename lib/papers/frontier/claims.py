@@ -53,7 +53,8 @@ def made_up_for(records: Records) -> Measurement | None:
 
 def kept_under_attack(records: Records) -> Measurement | None:
     """F05: accuracy under all attacks of RigL trained on attacked examples, percent."""
-    rows = tidy(records).query("trained == 'weakly_attacked' and measure == 'all attacks'")
+    rows = tidy(records).query("trained == 'weakly_attacked' and method == 'rigl'")
+    rows = rows.query("measure == 'all attacks'")
     return scaled(smallest(intervals(rows, ["variant"])), 100)
 
 

@@ -73,7 +73,11 @@ def test_what_attacks_leave_is_that_of_attacked_examples():
         return {"measure": measures, "strength": [0, 0.1, 0.1], "value": [1.0, 0.99, left]}
 
     records = studied("weakly_attacked_summary", rows)
-    found = claims.kept_under_attack(records)
+    others = [
+        dataclasses.replace(record, config=dataclasses.replace(record.config, method="fixed"))
+        for record in studied("weakly_attacked_summary", lambda run: rows(run) | {"value": 0.3})
+    ]
+    found = claims.kept_under_attack(records + others)
     assert (found.value, found.n) == (pytest.approx(98), 5) and verdict("F05", found) == "holds"
 
 

@@ -56,6 +56,15 @@ def test_a_lever_is_one_change_of_the_training_that_it_is_compared_with(lever):
     assert differences(run, usual) == {"experiment", "variant", *experiments.START_LEVERS[lever]}
 
 
+@pytest.mark.parametrize("lever", experiments.START_LEVERS)
+def test_there_are_more_near_pairs_of_neurons_than_links(lever):
+    (run,) = (run for run in experiments.levers_of_start("paper") if run.variant == lever)
+    layers = pairwise([channels for channels, *_ in run.grids((3, 32, 32))])
+    for (below, above), reach in zip(layers, run.reaches, strict=True):
+        near = 32 * (2 * reach + 1) - reach * (reach + 1)  # pairs along one side of the image
+        assert below * above * near**2 > run.density * below * above * 1024**2
+
+
 def test_networks_have_one_link_in_a_hundred_or_fewer():
     for run in experiments.on_test("paper") + experiments.levers_of_start("paper"):
         links = [round(run.density * a * b) for a, b in pairwise((3072, *run.hidden))]
