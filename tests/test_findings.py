@@ -392,7 +392,7 @@ def test_finding_6():
     assert {run.parent.density for run in runs if run.method == "rigl"} == {0.01}
     text.says("Robustness can be trained, at 1 % of the links")
     text.says("may change each pixel by {:g}", *{run.radii[0] for run in runs})
-    text.says("It attacked the first {} test images", ENSEMBLE_IMAGES)
+    text.says("The ensemble attacked the first {} test images", ENSEMBLE_IMAGES)
     for words, method, recipe in (
         ("RigL as tuned", "rigl", "tuned"),
         ("RigL, attacked examples", "rigl", "attacked examples"),
@@ -669,7 +669,7 @@ def test_finding_14():
         says_difference(text, f"RigL, {start}", "cifar10", reached[start].dropna(), 1)
     assert reached[starts.LOCAL].min() > reached.drop(columns=starts.LOCAL).max(axis=None)
     fixed = starts.on_test_images("fixed")
-    for start, pays in ((starts.LOCAL, False), ("random start", True)):
+    for start, pays in ((starts.LOCAL, False), ("random start", True), ("places shuffled", True)):
         says_difference(text, f"fixed, {start}", "cifar10", fixed[start].dropna(), 1)
         gained = (reached[start] - fixed[start]).dropna()
         says_difference(text, f"RigL − fixed, {start}, points", "cifar10", gained, 1)

@@ -226,5 +226,5 @@ def test_images_are_proved_right_as_often_as_the_readme_says():
     frame = frame.query("method == 'rigl' and variant == 'certified' and measure == 'certified'")
     (run, *_) = records("robust_summary")
     share = frame[frame["radius"] == run.config.radii[0]]["value"].mean()
-    words = "{:.1f} % are proved right, whatever changes of {:g} an attack makes"
+    words = "{:.1f} % are proved right, whatever changes of up to {:g} an attack makes"
     assert words.format(100 * share, run.config.radii[0]) in README
