@@ -35,7 +35,7 @@ def attacks_made(experiment="attacked"):
 def says_what_attacks_leave(text):
     schedule = {(s.parent.growing_epochs, s.parent.epochs) for s in ALL}
     assert schedule == {(20, 40)}
-    text.says("It grows from zero over the first half of the {} epochs", 40)
+    text.says("The radius of training grows from zero over the first half of the {} epochs", 40)
     assert {s.parent.hidden for s in ON_TEST if s.method != "dense_small"} == {(1568,) * 3}
     text.says("SReLUs, and 1,568 neurons in each hidden layer of the sparse ones")
     ((starts, queries, images),) = {(s.restarts, s.queries, s.images) for s in ON_TEST}
@@ -132,7 +132,7 @@ def says_what_helps_at_the_smaller_radius(text, images):
     text.says("At the smaller radius the error is {:.1f} points", error)
     assert clean[kept > kept.max() - 1].idxmax() == "larger radius"
     larger = experiments.levers("weakly_attacked")["larger radius"]["adversarial_radius"]
-    text.says("a larger radius of {:g} had been chosen", larger)
+    text.says("a larger radius of {:g} would have been chosen", larger)
     assert experiments.CHOSEN_LEVERS["weakly_attacked"]["rigl"] == {"adversarial_radius": 0.2}
     words = "*Attacks with a radius of {:g}.* TRADES keeps most at the larger rate, {:.1f} %"
     text.says(words, 0.1, kept["TRADES"])

@@ -176,7 +176,7 @@ CLAIMS = {
     "F09": Claim(
         ("start_degrees", "adaptive_topology"),
         remembered,
-        "From {at} RigL ends {value:.1f}% of the links further away than from random starts.",
+        "From {at}, RigL ends {value:.1f}% of the links further from where random starts end.",
         OURS,
     ),
     "F10": Claim(
