@@ -496,10 +496,10 @@ def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
 # -------------------------------------------------------------------------------------- claims
 
 
-@commands.command("recipe", short_help="How our most accurate networks are made.")
+@commands.command("recipe", short_help="How networks that anyone can load were made.")
 @click.argument("name", required=False)
 def show_recipe(name: str | None) -> None:
-    """Show the recipe NAME: settings, accuracy by epoch, result, and what makes it again.
+    """Show the recipe NAME: settings, accuracy by epoch, result, and how to load its network.
 
     Without NAME, a line for each.
     """

@@ -51,7 +51,8 @@ def test_card_and_network_are_those_of_the_record(store):
     text = recipes.card(NAME, "smoke")
     last = 100 * record.metrics["test_accuracy"].iloc[-1]
     assert re.search(f"^result +{last:.2f} %, one seed", text, re.MULTILINE)
-    assert f"{last:.1f} % at 2" in text
+    assert f"{last:.1f} % at 2" in text and f"the network of seed 0, with {last:.2f} %" in text
+    assert "first trial that read test images" in text
     split = data.load("digits")
     found = train.accuracy(recipes.load(NAME, "smoke"), split.x_test.float(), split.y_test)
     assert found == pytest.approx(record.environment["final"]["test_accuracy"], abs=1e-12)
