@@ -743,7 +743,7 @@ def test_finding_17():
     distances = 100 * every.groupby(["epoch", "method", "start", "seed"])["value"].mean()
     begins, distances = distances[0], distances[150]
     for method in ("rigl", "set"):
-        for start in ("random start", "power law", "degrees of the end"):
+        for start in ("random start", "power law", "degrees of the end", "links of the end"):
             mean, interval = written(distances[method, start], 1)
             if start == "random start":  # seeds are pairs of each other: none is independent
                 interval = "–"
