@@ -24,7 +24,6 @@ APART = 0.1  # inches on either side of a panel, so that ticks of neighbours do 
 NAME = 0.165  # inches, of a name at the end of a curve
 GREYS = ["#222222", "#999999"]  # of what is no method: from the last to the first
 FEW, MORE = 4, 6  # intervals between ticks, where panels are many or few
-FEWEST, NARROW = 3, 2  # the same in panels narrower than so many inches
 TEXT = 9  # points; nothing that is read is smaller
 SIZES = dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize"], TEXT)
 SIZES |= {"axes.labelsize": 9.5, "axes.titlesize": 10}
@@ -69,12 +68,9 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
     fig.set_layout_engine("constrained", w_pad=APART)
     fig.set_size_inches(layout.WIDTH, fig.get_figheight() + layout.AROUND)
     layout.head(fig, title, _described(data, plot, below, options))
-    most = FEW if len(grid.axes.flat) > 2 else MORE
-    if options["aspect"] * options["height"] < NARROW:
-        most = FEWEST
     for panel, ax in grid.axes_dict.items() if grid.axes_dict else [("", grid.ax)]:
         whole = data[options["x"]].dtype.kind == "i"
-        _plain(ax, ours["percent"], most, whole)
+        _plain(ax, ours["percent"], FEW if len(grid.axes.flat) > 2 else MORE, whole)
         if ours["zero"]:
             ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         if ours["write"]:

@@ -125,6 +125,12 @@ def says_curve(text):
     surviving = survive_correction(ends)
     may_be_chance = METHODS.keys() - {method for method, density in surviving if density == 0.001}
     assert may_be_chance == {"set", "mest", "chts"}
+    text.says("Where few links are left, RigL leads, and so do rules that begin with more")
+    chosen = experiments.CURVE_CHOSEN
+    text.says(
+        "RigL has ten times the weight decay of fixed links; all other rules have their settings"
+    )
+    assert {rule for rule in rules if chosen[rule] != chosen["fixed"]} == {"rigl"}
     text.says("With the correction, the leads of SET and MEST at one in a thousand may be chance")
     text.says("and that of CHTs at three in a thousand")
     assert ("chts", 0.003) not in surviving

@@ -1,5 +1,6 @@
 """A card says what the records say; the network is that of the record."""
 
+import dataclasses
 import re
 import shutil
 from pydoc import locate
@@ -33,6 +34,27 @@ def test_recipe_has_five_seeds_on_all_training_images(name):
     assert {(run.validation, run.limit) for run in runs} == {(0, None)}
 
 
+def test_card_says_how_settings_were_tuned():
+    assert "first trial that read test images" in recipes.card(NAME)
+    tried = {
+        "mnist-certified-1pct": ("radius, kappa and learning rate", "certified_radius kappa"),
+        "mnist-attacked-1pct": (
+            "loss, steps, radius and learning rate",
+            "trades_beta adversarial_steps adversarial_radius",
+        ),
+    }
+    for name, (words, fields) in tried.items():
+        runs = EXPERIMENTS[f"{recipes.RECIPES[name].experiment}_tuning"].runs("paper")
+        runs = [run for run in runs if run.method == "rigl"]
+        assert {run.validation for run in runs} == {5000}
+        varied = set()
+        for field in dataclasses.fields(runs[0]):
+            if len({repr(getattr(run, field.name)) for run in runs}) > 1:
+                varied.add(field.name)
+        assert varied == {"variant", "learning_rate", *fields.split()}
+        assert f"{words} on validation images" in recipes.card(name)
+
+
 def test_card_of_what_was_not_run_says_so():
     assert recipes.names().startswith(f"{NAME}: rigl, local start, on CIFAR-10")
     text = recipes.card(NAME)
@@ -51,8 +73,8 @@ def test_card_and_network_are_those_of_the_record(store):
     text = recipes.card(NAME, "smoke")
     last = 100 * record.metrics["test_accuracy"].iloc[-1]
     assert re.search(f"^result +{last:.2f} %, one seed", text, re.MULTILINE)
-    assert f"{last:.1f} % at 2" in text and f"the network of seed 0, with {last:.2f} %" in text
-    assert "first trial that read test images" in text
+    assert f"{last:.1f} % at 2" in text
+    assert f"the network of seed 0: test accuracy {last:.2f} %" in text
     split = data.load("digits")
     found = train.accuracy(recipes.load(NAME, "smoke"), split.x_test.float(), split.y_test)
     assert found == pytest.approx(record.environment["final"]["test_accuracy"], abs=1e-12)
