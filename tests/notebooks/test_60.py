@@ -247,6 +247,7 @@ def test_numbers_of_the_text_follow():
     text.says("The best published mean is {:.2f} %, over three seeds", others.max())
     text.says("So {:.1f} % may be too high, and so may be the lead", local.mean())
     text.says("Our lead over the best one is {:.1f} points", local.mean() - others.max())
+    assert anywhere.min() > others["RigL"]
     elsewhere = anywhere.mean() - others["RigL"]
     text.says("our RigL ends some {:.0f} points above published RigL", elsewhere)
     says_where_links_end(text)

@@ -52,15 +52,21 @@ class Recipe:
 
 RECIPES = {
     "cifar10-1pct": Recipe(
-        *("cifar10_start", "rigl", LOCAL),
+        "cifar10_start",
+        "rigl",
+        LOCAL,
         "in a first trial that read test images, so that the result may be too high",
     ),
     "mnist-certified-1pct": Recipe(
-        *("certified", "rigl", CERTIFIED),
+        "certified",
+        "rigl",
+        CERTIFIED,
         "radius, kappa and learning rate on validation images",
     ),
     "mnist-attacked-1pct": Recipe(
-        *("attacked", "rigl", ATTACKED_VARIANT),
+        "attacked",
+        "rigl",
+        ATTACKED_VARIANT,
         "loss, steps, radius and learning rate on validation images",
     ),
 }
