@@ -68,6 +68,20 @@ START_LEVERS: dict[str, Fields] = {  # one change each of RigL from a local star
 }
 
 
+# Longer training from a local start, with the levers that had helped:
+LONGER: dict[str, Fields] = {
+    "smoke": {},
+    "quick": {},
+    "paper": {"epochs": 200, "averaging": 0.9997},
+}
+SMALLER_REACH = START_LEVERS["smaller reach of the last layer"]
+LONGER_TRIED: dict[str, tuple[str, Fields]] = {  # method, and what else differs
+    "links that stay": ("fixed", {}),
+    "links that stay, smaller reach": ("fixed", SMALLER_REACH),
+    "links that move, smaller reach": ("rigl", SMALLER_REACH),
+}
+
+
 def begun(experiment: str, profile: str, start: str, method: str, **fields) -> StartTraining:
     """The training by a method from a start, in the scale of a profile; in the profile "quick"
     digits stand in for CIFAR-10.
@@ -116,6 +130,25 @@ def levers_of_start(profile: str) -> list[StartTraining]:
         run = begun("cifar10_levers", profile, LOCAL, "rigl")
         changes = {"variant": lever, **changes, "validation": validation, "evaluate_test": False}
         runs.append(run.with_changes(changes))
+    return runs
+
+
+def longer(experiment: str, profile: str, variant: str, **fields) -> StartTraining:
+    """Longer training from a local start, one of :data:`LONGER_TRIED`."""
+    method, differs = LONGER_TRIED[variant]
+    run = begun(experiment, profile, LOCAL, method, **fields)
+    return run.with_changes({"variant": variant, **LONGER[profile], **differs})
+
+
+def longer_tuning(profile: str) -> list[StartTraining]:
+    """All that was tried of longer training, for two seeds, on validation images."""
+    tried, validation = product(LONGER_TRIED, range(2)), 5000
+    if profile != "paper":
+        profile, tried, validation = "smoke", product(LONGER_TRIED, range(1)), 200
+    runs = []
+    for variant, seed in tried:
+        run = longer("cifar10_longer_tuning", profile, variant, seed=seed)
+        runs.append(run.with_changes({"validation": validation, "evaluate_test": False}))
     return runs
 
 
@@ -591,6 +624,7 @@ def keep_some_degrees(record: Record, name: str) -> bool:
 EXPERIMENTS = (
     training("cifar10_start_tuning", on_validation, keep_nothing),
     training("cifar10_levers", levers_of_start, keep_nothing),
+    training("cifar10_longer_tuning", longer_tuning, keep_nothing),
     training("cifar10_start", on_test, keep_one),
     training("certified_tuning", certified_tuning, keep_nothing),
     training("certified", certified, keep_certified),
