@@ -80,6 +80,8 @@ LONGER_TRIED: dict[str, tuple[str, Fields]] = {  # method, and what else differs
     "links that stay, smaller reach": ("fixed", SMALLER_REACH),
     "links that move, smaller reach": ("rigl", SMALLER_REACH),
 }
+LONGER_CHOSEN = "links that stay"
+LONGER_SEEDS = {"smoke": 1, "quick": 1, "paper": 5}
 
 
 def begun(experiment: str, profile: str, start: str, method: str, **fields) -> StartTraining:
@@ -152,13 +154,20 @@ def longer_tuning(profile: str) -> list[StartTraining]:
     return runs
 
 
+def longer_on_test(profile: str) -> list[StartTraining]:
+    """What was best of longer training, on all training images."""
+    seeds = range(LONGER_SEEDS[profile])
+    return [longer("cifar10_longer", profile, LONGER_CHOSEN, seed=seed) for seed in seeds]
+
+
 def keep_one(record: Record, name: str) -> bool:
-    """What is shipped: of seed 0 what is shipped of any trained network, and the network that RigL
-    made of a local start whole; of other seeds no array.
-    """
-    if record.config.seed > 0:
-        return False
-    return is_of_recipe(record, LOCAL, name) or trained.keep_links(record, name)
+    """What is shipped: of seed 0 links and degrees, as of any trained network."""
+    return record.config.seed == 0 and trained.keep_links(record, name)
+
+
+def keep_network(record: Record, name: str) -> bool:
+    """What is shipped: the network of seed 0."""
+    return record.config.seed == 0 and name.startswith(trained.STATE)
 
 
 def is_of_recipe(record: Record, variant: str, name: str) -> bool:
@@ -166,9 +175,7 @@ def is_of_recipe(record: Record, variant: str, name: str) -> bool:
     the one that RigL made of seed 0.
     """
     run = record.config
-    return (run.method, run.variant, run.seed) == ("rigl", variant, 0) and name.startswith(
-        trained.STATE
-    )
+    return (run.method, run.variant) == ("rigl", variant) and keep_network(record, name)
 
 
 # ------------------------------------------------------------------------- what can be certified
@@ -625,6 +632,7 @@ EXPERIMENTS = (
     training("cifar10_start_tuning", on_validation, keep_nothing),
     training("cifar10_levers", levers_of_start, keep_nothing),
     training("cifar10_longer_tuning", longer_tuning, keep_nothing),
+    training("cifar10_longer", longer_on_test, keep_network),
     training("cifar10_start", on_test, keep_one),
     training("certified_tuning", certified_tuning, keep_nothing),
     training("certified", certified, keep_certified),
