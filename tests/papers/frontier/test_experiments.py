@@ -65,8 +65,26 @@ def test_there_are_more_near_pairs_of_neurons_than_links(lever):
         assert below * above * near**2 > run.density * below * above * 1024**2
 
 
+def test_longer_training_is_the_one_that_was_best_on_validation_images():
+    tried, reported = experiments.longer_tuning("paper"), experiments.longer_on_test("paper")
+    assert {(run.validation, run.evaluate_test, run.epochs) for run in tried} == {
+        (5000, False, 200)
+    }
+    assert [run.seed for run in reported] == list(range(5))
+    (same,) = (r for r in tried if (r.variant, r.seed) == (experiments.LONGER_CHOSEN, 0))
+    assert differences(reported[0], same) == {"experiment", "validation", "evaluate_test"}
+    (usual,) = (
+        run
+        for run in experiments.on_test("paper")
+        if (run.method, run.variant, run.seed) == ("fixed", experiments.LOCAL, 0)
+    )
+    changed = {"experiment", "variant", "epochs", "averaging"}
+    assert differences(reported[0], usual) == changed
+
+
 def test_networks_have_one_link_in_a_hundred_or_fewer():
-    for run in experiments.on_test("paper") + experiments.levers_of_start("paper"):
+    runs = experiments.on_test("paper") + experiments.levers_of_start("paper")
+    for run in runs + experiments.longer_tuning("paper") + experiments.longer_on_test("paper"):
         links = [round(run.density * a * b) for a, b in pairwise((3072, *run.hidden))]
         assert sum(links) == pytest.approx(3 * 94372, abs=1) and run.density <= 0.01
         assert sum(links) + 10 * 3072 < 320_000

@@ -35,7 +35,13 @@ def test_recipe_has_five_seeds_on_all_training_images(name):
 
 
 def test_card_says_how_settings_were_tuned():
-    assert "first trial that read test images" in recipes.card(NAME)
+    assert "the learning rate in a first trial that read test images" in recipes.card(NAME)
+    longer = EXPERIMENTS["cifar10_longer_tuning"].runs("paper")
+    tried = [*EXPERIMENTS["cifar10_levers"].runs("paper"), *longer]
+    assert {(run.validation, run.evaluate_test) for run in tried} == {(5000, False)}
+    for field in ("reaches", "epochs", "averaging", "weight_decay", "dropout", "augmentation"):
+        assert len({getattr(run, field) for run in tried}) > 1
+    assert {run.method for run in tried} == {"rigl", "fixed"}
     tried = {
         "mnist-certified-1pct": ("radius, kappa and learning rate", "certified_radius kappa"),
         "mnist-attacked-1pct": (
@@ -56,13 +62,13 @@ def test_card_says_how_settings_were_tuned():
 
 
 def test_card_of_what_was_not_run_says_so():
-    assert recipes.names().startswith(f"{NAME}: rigl, local start, on CIFAR-10")
+    assert recipes.names().startswith(f"{NAME}: fixed, links that stay, on CIFAR-10")
     text = recipes.card(NAME)
     assert re.search("^result +not run$", text, re.MULTILINE) and "\ncertified" not in text
     assert "CIFAR-10" in text and "learning_rate 0.1" in text and "reaches (2, 2, 3)" in text
     for place in re.findall(r'help\("(.*?)"\)', text):
         assert "Args:" in locate(place).__doc__
-    with pytest.raises(ValueError, match="is not stored: python -m lib run cifar10_start"):
+    with pytest.raises(ValueError, match="is not stored: python -m lib run cifar10_longer"):
         recipes.load(NAME)
 
 
