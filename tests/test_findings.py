@@ -665,10 +665,11 @@ def test_finding_14():
     (run, *_) = starts.RUNS
     assert (run.hidden, run.density, run.epochs) == ((3072,) * 3, 0.01, 100)
     text.says("three hidden layers of 3,072 neurons, and keep 1 % of the links there")
+    text.says("the same for all rows with {} epochs, are", 100)
+    text.says("For the row with {} epochs, weights were averaged longer too", 200)
     text.says("after 100 epochs if the table does not say more")
     longer = starts.longer_on_test_images()
     says_difference(text, "fixed, local start, 200 epochs", "cifar10", longer, 1)
-    text.says("The row with 200 epochs has what was best there")
     for start in (starts.LOCAL, "random start", "places shuffled"):
         says_difference(text, f"RigL, {start}", "cifar10", reached[start].dropna(), 1)
     assert reached[starts.LOCAL].min() > reached.drop(columns=starts.LOCAL).max(axis=None)

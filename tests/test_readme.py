@@ -210,9 +210,12 @@ def test_starts_reach_on_cifar10_what_the_readme_says():
         r.config.seed: 100 * r.metrics["test_accuracy"].iloc[-1] for r in records("cifar10_longer")
     }
     assert recipes.RECIPES["cifar10-1pct"].experiment == "cifar10_longer" and len(longer) == 5
-    words = "Trained twice as long, links that stay reach {:.1f} %; that was chosen on validation"
+    words = "Trained twice as long, with weights averaged longer, links that stay"
+    words += " reach {:.1f} %."
+    epochs = {run.epochs for run in papers.EXPERIMENTS["cifar10_longer"].runs("paper")}
+    assert epochs == {2 * run.epochs for run in papers.EXPERIMENTS["cifar10_start"].runs("paper")}
     assert words.format(np.mean([*longer.values()])) in README
-    words = "gives such a network of one seed, with a test accuracy of {:.1f} %"
+    words = "gives this network of one seed, with a test accuracy of {:.1f} %"
     assert words.format(longer[0]) in README
 
 

@@ -175,7 +175,7 @@ def says_levers_of_start(text, without):
         gains[run.variant] = last - without[run.seed]
         assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
     assert set(gains) == set(experiments.START_LEVERS)
-    text.says("compared with the local start, for seed {}", 0)
+    text.says("Single levers have seed {} alone", 0)
     first, second = sorted(gains, key=gains.get)[:-3:-1]
     assert (first, second) == ("twice the epochs", "links that stay")
     words = (
@@ -203,36 +203,57 @@ def says_longer(text, without, fixed):
     stay, near, move = experiments.LONGER_TRIED
     rows = []
     for record in papers.obtain("cifar10_longer_tuning", "paper"):
-        run, curve = record.config, 100 * record.metrics["valid_accuracy"]
+        run, last = record.config, record.metrics.iloc[-1]
         assert (run.validation, run.epochs, run.evaluate_test) == (5000, 200, False)
-        gain, late = curve.iloc[-1] - without[run.seed], curve.iloc[-1] - curve.iloc[149]
-        loss = record.metrics["train_loss"].iloc[-1]
-        rows.append({"variant": run.variant, "gain": gain, "late": late, "loss": loss})
-    assert len(rows) == 2 * len(experiments.LONGER_TRIED)
-    mean = pd.DataFrame(rows).groupby("variant").mean()
-    assert mean["gain"].idxmax() == experiments.LONGER_CHOSEN == stay
-    words = (
-        "they end {:.1f} points above RigL from a local start, and {:.1f} with the smaller reach"
-    )
-    text.says(words, mean["gain"][stay], mean["gain"][near])
-    text.says("RigL with all levers gains {:.1f} points", mean["gain"][move])
-    words = "its training loss falls to {:.2f}, where links that stay end at {:.2f}"
-    text.says(words, mean["loss"][move], mean["loss"][stay])
-    text.says("In the last 50 epochs links that stay gain {:.1f} points", mean["late"][stay])
+        rows.append((run.variant, run.seed, 100 * last["valid_accuracy"], last["train_loss"]))
+    table = pd.DataFrame(rows, columns=["variant", "seed", "end", "loss"])
+    end = table.pivot(index="seed", columns="variant", values="end")
+    loss = table.groupby("variant")["loss"].mean()
+    assert end.notna().all(axis=None) and list(end.index) == [0, 1]
+    assert end.mean().idxmax() == experiments.LONGER_CHOSEN == stay
+    assert (end[[stay, near]].min(axis=1) > end[move]).all()
     text.says("with the same 5,000 validation images held back")
+    text.says("The picture begins at epoch {}. *Local start* is RigL for {} epochs", 20, 100)
+    words = "They end {:.1f} points above RigL from a local start, which had half the epochs"
+    text.says(words, (end[stay] - without).mean())
+    (short,) = (
+        100 * record.metrics["valid_accuracy"].iloc[-1]
+        for record in papers.obtain("cifar10_levers", "paper")
+        if record.config.variant == stay
+    )
+    text.says("Seed {} of links that stay was trained for {} epochs too", 0, 100)
+    text.says("The longer training adds {:.1f} points there", end[stay][0] - short)
+    words = "With equal epochs, averages and reaches, links that stay end {:.1f} points above RigL"
+    text.says(words, (end[near] - end[move]).mean())
+    gain = (end[move] - without).mean()
+    text.says("RigL gains only {:.1f} points by three levers at once", gain)
+    words = "Its training loss ends at {:.2f}, and that of links that stay with the same reaches at"
+    text.says(words + " {:.2f}", loss[move], loss[near])
+    words = "links that stay end {:.1f} points apart, which may be chance"
+    text.says(words, (end[stay] - end[near]).mean())
+    text.says("of fixed links and of RigL after {} epochs", 100)
+    says_longer_on_test_images(text, fixed)
+
+
+def says_longer_on_test_images(text, fixed):
+    """``fixed``: test accuracy of fixed links from a local start after fewer epochs, by seed."""
     reached = longer_on_test_images()
-    half = stats.t.ppf(0.975, len(reached) - 1) * reached.sem()
-    values = reached.mean(), 95, reached.mean() - half, reached.mean() + half
-    text.says("{:.1f} %, with a {} % interval of [{:.1f}, {:.1f}].", *values)
-    words = "with weights averaged longer, they reach {:.1f} % ({} seeds)"
+    text.says("{:.1f} % on test images, over five seeds", reached.mean())
+    words = "Trained for 200 epochs, with weights averaged longer, they reach {:.1f} % ({} seeds)"
     text.says(words, reached.mean(), len(reached))
     gained = (reached - fixed).dropna()
-    half = stats.t.ppf(0.975, len(gained) - 1) * gained.sem()
-    text.says("Fixed links gain {:.1f} points by the longer training", gained.mean())
-    low, high = gained.mean() - half, gained.mean() + half
-    text.says("({} % interval from {:.1f} to {:.1f})", 95, low, high)
     assert len(gained) == 3
+    half = stats.t.ppf(0.975, len(gained) - 1) * gained.sem()
+    low, high = gained.mean() - half, gained.mean() + half
+    zero = "" if low > 0 else ", which may be zero"
+    text.says("with longer averages, gain {:.1f} points" + zero + ".", gained.mean())
+    text.says("The {} % interval of this gain goes from {:.1f} to {:.1f}", 95, low, high)
+    log = pd.read_csv(REFERENCE / "related_results.csv")
+    log = log.query("architecture == 'MLP 3072-3072-3072-3072-10'")
+    assert log["note"].str.contains("100 epochs").all()
+    text.says("These networks had {} epochs", 100)
     text.says("widths were trained for {} epochs", 100)
+    text.says("links that stay, trained for {} epochs. All other rows are RigL", 200)
 
 
 def says_aims(text):
@@ -350,8 +371,7 @@ def test_seeds_are_those_that_the_text_names():
         method: len({r.seed for r in RUNS if r.method == method}) for method in ("rigl", "fixed")
     }
     assert (seeds, len({run.seed for run in TUNING})) == ({"rigl": 5, "fixed": 3}, 2)
-    text.says("Five seeds of RigL and three of fixed links are planned for each start")
-    text.says("come two seeds on validation images")
+    text.says("It is planned for each start, for two seeds on validation images, and is not run")
 
 
 def test_text_says_what_is_not_run_while_that_is_so():

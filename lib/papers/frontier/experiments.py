@@ -68,7 +68,7 @@ START_LEVERS: dict[str, Fields] = {  # one change each of RigL from a local star
 }
 
 
-# Longer training from a local start, with the levers that had helped:
+# Twice the epochs and longer averages, from a local start:
 LONGER: dict[str, Fields] = {
     "smoke": {},
     "quick": {},
@@ -143,7 +143,7 @@ def longer(experiment: str, profile: str, variant: str, **fields) -> StartTraini
 
 
 def longer_tuning(profile: str) -> list[StartTraining]:
-    """All that was tried of longer training, for two seeds, on validation images."""
+    """Three longer trainings from a local start, two seeds each, on validation images."""
     tried, validation = product(LONGER_TRIED, range(2)), 5000
     if profile != "paper":
         profile, tried, validation = "smoke", product(LONGER_TRIED, range(1)), 200
@@ -155,7 +155,7 @@ def longer_tuning(profile: str) -> list[StartTraining]:
 
 
 def longer_on_test(profile: str) -> list[StartTraining]:
-    """What was best of longer training, on all training images."""
+    """The longer training that was chosen, for several seeds, on all training images."""
     seeds = range(LONGER_SEEDS[profile])
     return [longer("cifar10_longer", profile, LONGER_CHOSEN, seed=seed) for seed in seeds]
 
@@ -171,8 +171,8 @@ def keep_network(record: Record, name: str) -> bool:
 
 
 def is_of_recipe(record: Record, variant: str, name: str) -> bool:
-    """Whether an array is part of the network of a recipe, see :mod:`lib.papers.frontier.recipes`:
-    the one that RigL made of seed 0.
+    """Whether an array is part of the network that RigL made of seed 0, for a recipe of
+    :mod:`lib.papers.frontier.recipes`.
     """
     run = record.config
     return (run.method, run.variant) == ("rigl", variant) and keep_network(record, name)

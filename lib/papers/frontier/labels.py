@@ -9,9 +9,13 @@ STARTS = {
     "random start": look("random start", "#de8f05", "-."),
     "local start": look("local start", "#0173b2", "-"),
     "places shuffled": look("places shuffled", "#cc78bc", "--"),
-    "links that stay": look("longer, stay", "#555555", "-"),
-    "links that stay, smaller reach": look("longer, stay, smaller reach", "#de8f05", "--"),
-    "links that move, smaller reach": look("longer, move, smaller reach", "#029e73", "-."),
+    "links that stay": look("links stay, 200 epochs", "#555555", "-"),
+    "links that stay, smaller reach": look(
+        "links stay, smaller reach, 200 epochs", "#999999", "--"
+    ),
+    "links that move, smaller reach": look(
+        "links move, smaller reach, 200 epochs", "#029e73", "-."
+    ),
     "power law": look("power law", "#882255", "--"),
     "degrees of the end": look("degrees of the end", "#0173b2", "-"),
     "links of the end": look("links of the end", "#029e73", ":"),

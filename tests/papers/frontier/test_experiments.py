@@ -65,7 +65,7 @@ def test_there_are_more_near_pairs_of_neurons_than_links(lever):
         assert below * above * near**2 > run.density * below * above * 1024**2
 
 
-def test_longer_training_is_the_one_that_was_best_on_validation_images():
+def test_longer_training_on_all_images_has_the_settings_of_one_that_was_tried():
     tried, reported = experiments.longer_tuning("paper"), experiments.longer_on_test("paper")
     assert {(run.validation, run.evaluate_test, run.epochs) for run in tried} == {
         (5000, False, 200)
