@@ -196,6 +196,17 @@ def longer_on_test_images():
     return pd.Series(found).sort_index()
 
 
+def longer_curves():
+    """Validation accuracy of longer training, percent: a row an epoch, from 1; a column a variant
+    and a seed.
+    """
+    curves = {}
+    for record in papers.obtain("cifar10_longer_tuning", "paper"):
+        run, table = record.config, record.metrics.set_index("epoch")
+        curves[run.variant, run.seed] = 100 * table["valid_accuracy"]
+    return pd.DataFrame(curves).sort_index(axis=1)
+
+
 def says_longer(text, without, fixed):
     """Of longer training; ``without``: validation accuracy of RigL from a local start, by seed;
     ``fixed``: test accuracy of fixed links from there, by seed.
@@ -232,6 +243,14 @@ def says_longer(text, without, fixed):
     words = "links that stay end {:.1f} points apart, which may be chance"
     text.says(words, (end[stay] - end[near]).mean())
     text.says("of fixed links and of RigL after {} epochs", 100)
+    mean = longer_curves().T.groupby(level=0).mean().T
+    words = "RigL is highest after {} epochs, and then loses {:.1f} points"
+    text.says(words, mean[move].idxmax(), mean[move].max() - mean[move].iloc[-1])
+    words = "Even at the best epoch of each, links that stay lead by {:.1f} points"
+    text.says(words, mean[near].max() - mean[move].max())
+    text.says("After some {:.0f} epochs it loses accuracy", round(mean[move].idxmax(), -1))
+    words = "Several levers together gain up to {:.1f} points there (two seeds)"
+    text.says(words, (end[stay] - without).mean())
     says_longer_on_test_images(text, fixed)
 
 
@@ -353,7 +372,7 @@ def test_numbers_of_the_text_follow():
     text.says("We hold 5,000 training images back")
     rates = sorted({run.learning_rate for run in TUNING})
     assert rates[0] * 2 == rates[1] == RUNS[0].learning_rate
-    text.says("share one learning rate, {:g}. We also train each with half of it", rates[1])
+    text.says("share one learning rate, {:g}. To train each with half of it is planned", rates[1])
     hours = planned.planned().query("item in ['10', '15']")["core_hours"].sum()
     text.says("(some {:.0f} core-hours)", hours)
     text.says("Distance 0 is the place of the neuron itself")
