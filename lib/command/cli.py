@@ -189,9 +189,9 @@ def show_list(name: str | None, target: str | None) -> None:
             names.append(row["experiment"])
             if row["stored"] < row["runs"]:
                 names[-1] += f" {row['stored']}/{row['runs']}"
-        lines += [f"{paper}:", *_wrapped(", ".join(names))]
+        lines += _wrapped(f"{paper}: {', '.join(names)}")
     books = ", ".join(path.stem for path in notebooks.find())
-    lines += ["notebooks:", *_wrapped(books)]
+    lines += _wrapped(f"notebooks: {books}")
     lines += [
         f"{len(stored):,} runs are stored. 3/5: three of five runs of the profile paper are.",
         "python -m lib list NAME            the runs of an experiment, notebook or claim",
@@ -221,11 +221,9 @@ def _how_many(experiments: Iterable[str], stored: set[str]) -> "pd.DataFrame":
 
 
 def _wrapped(text: str) -> list[str]:
-    """Indented lines no wider than the terminal."""
+    """Lines no wider than the terminal, all but the first indented."""
     width = shutil.get_terminal_size().columns
-    return textwrap.wrap(
-        text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
-    )
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
 
 
 @commands.command("data", short_help="Fetch and verify data sets.")

@@ -224,7 +224,7 @@ def says_longer(text, without, fixed):
     assert end.mean().idxmax() == experiments.LONGER_CHOSEN == stay
     assert (end[[stay, near]].min(axis=1) > end[move]).all()
     text.says("with the same 5,000 validation images held back")
-    text.says("The picture begins at epoch {}. *Local start* is RigL for {} epochs", 20, 100)
+    text.says("*Local start* is RigL for {} epochs", 100)
     words = "They end {:.1f} points above RigL from a local start, which had half the epochs"
     text.says(words, (end[stay] - without).mean())
     (short,) = (
