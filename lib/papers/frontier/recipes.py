@@ -2,9 +2,10 @@
 
 python -m lib recipe cifar10-1pct
 
+from lib import data, train
 from lib.papers.frontier import recipes
 network = recipes.load("cifar10-1pct")
-split = data.load("cifar10")  # from lib import data, train
+split = data.load("cifar10")
 train.accuracy(network, split.x_test, split.y_test)
 """
 
