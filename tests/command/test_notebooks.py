@@ -58,7 +58,10 @@ def draw_nothing():
 draw_nothing()
 del draw_nothing
 """
-SMALLER = {"quickstart": {"epochs": 2}}  # it trains in every profile, below in all its epochs
+SMALLER = {  # these train in every profile, and at full length in the test of stored outputs
+    "quickstart": {"epochs": 2},
+    "03_your_own_network": {"n_seeds": 2, "n_steps": 30},
+}
 each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 

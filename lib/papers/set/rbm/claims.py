@@ -210,21 +210,16 @@ def dense_falls(records: Records) -> Measurement | None:
 
 def set_stays(records: Records) -> Measurement | None:
     """S20: the largest fall of SET's test log-probability below its running best after it first
-    reached -85 nats on DNA, the worst setting of each seed; not bounded from above where such a
-    fall is largest at the last epoch, as it still grows then.
+    reached -85 nats on DNA, in 5,000 epochs as in the paper, the worst setting of each seed.
     """
+    worst: dict[int, float] = {}
     settings = dna_curves(records, "set").groupby(["seed", "network", "cd_steps"])["value"]
-    worst: dict[int, pd.Series] = {}
     for (seed, *_), test in settings:
         reached = test[(test >= FLAT).cummax()]
-        falls = reached.cummax() - reached
-        if len(falls) and (seed not in worst or falls.max() > worst[seed].max()):
-            worst[seed] = falls
-    if not worst:
-        return None
-    found = t_interval([falls.max() for falls in worst.values()])
-    grows = any(falls.iloc[-1] == falls.max() > 0 for falls in worst.values())
-    return replace(found, high=math.inf) if grows else found
+        if len(reached):
+            fall = (reached.cummax() - reached).max()
+            worst[seed] = max(fall, worst.get(seed, 0.0))
+    return t_interval([*worst.values()]) if worst else None
 
 
 # ---------------------------------------------------------------------------------------- degrees
@@ -391,10 +386,10 @@ CLAIMS: dict[str, Claim] = {
         "smaller: 300 of 5,000 epochs",
     ),
     "S20": Claim(
-        DNA,
+        ("set_rbm_dna_long",),
         set_stays,
         "SET-RBM falls {value:.1f} nats below its best on DNA in the worst setting.",
-        "smaller: 300 of 5,000 epochs",
+        "as published",
     ),
     "S21": Claim(
         DNA,
