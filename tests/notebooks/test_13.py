@@ -173,6 +173,7 @@ def long_on_dna(text):
             still_grow.add(run.hidden[0])
     assert len(falls) == 27 and not seeds & {0, 1, 2, 3, 4}
     text.says("for the paper's 5,000 epochs, with three seeds that no other run has")
+    text.says("once it is near −85 nats")
     text.says("where a machine first reaches −85 nats")
     narrow = max(fall for (hidden, *_), fall in falls.items() if hidden < 500)
     text.says("With 100 or 250 hidden units none falls by more than {:.1f} nats", narrow)
