@@ -433,10 +433,14 @@ def test_finding_7():
     says_difference(text, "SET − dense, the paper's rate and decay", "dna", published, 1)
     says_difference(text, "SET − dense, rate and decay chosen for each", "dna", chosen, 1)
     falls = rbm.falls_on_dna()
-    text.says("In the paper's 5,000 epochs")
-    assert falls["last"].max() < 4  # a few nats
-    words = "SET's largest fall below its best, the worst of nine settings"
-    says_difference(text, words, "dna", falls["largest"].groupby("seed").max(), 1)
+    worst = falls["largest"].groupby("seed").max()
+    text.says("for the paper's 5,000 epochs, with the paper's rate and decay")
+    text.says("it falls {:.1f} nats below its best, on average", worst.mean())
+    _, low, high = ablation.interval(worst.to_numpy())
+    assert low < 3 < high
+    text.says("Whether it stays within 3 nats is open")
+    words = "SET's largest fall below its best once at −85 nats, the worst setting of each seed"
+    says_difference(text, words, "dna", worst, 1)
     says_difference(text, "SET − dense, one setting", "web", elsewhere, 1)
     assert 0 < chosen.mean() < published.mean() / 2
     assert differs(elsewhere) and elsewhere.mean() < 0

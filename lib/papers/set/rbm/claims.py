@@ -388,7 +388,7 @@ CLAIMS: dict[str, Claim] = {
     "S20": Claim(
         ("set_rbm_dna_long",),
         set_stays,
-        "SET-RBM falls {value:.1f} nats below its best on DNA in the worst setting.",
+        "In the worst setting of each seed SET-RBM falls {value:.1f} nats below its best on DNA.",
         "as published",
     ),
     "S21": Claim(
