@@ -188,6 +188,7 @@ def long_on_dna(text):
     sound = falls_on_dna(least_chains=10)
     assert sound["largest"].dropna().equals(reached["largest"])
     text.says("With 500 hidden units we trained no rival that long")
+    text.says("More seeds of SET on DNA for 5,000 epochs.")
 
 
 def falls_on_dna(least_chains=0):
