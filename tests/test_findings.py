@@ -17,7 +17,7 @@ from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
 from lib.papers.frontier import experiments
 from lib.papers.frontier.studies import degree_distances
 from lib.papers.splash.studies import HEADLINE_RADIUS as SPLASH_RADIUS
-from lib.paths import ROOT
+from lib.paths import REFERENCE, ROOT
 from lib.report import frames
 from tests.notebooks import test_11 as ablation
 from tests.notebooks import test_12 as cnn
@@ -124,6 +124,14 @@ def test_finding_1():
     assert at_end[dense].mean() > before[dense].mean()
     words = f"SET − dense, after {epochs} epochs"
     says_difference(text, words, "cifar10", at_end[ours] - at_end[dense], 1)
+    done = [r for r in papers.STORE.of("set_mlp_long", "paper") if r.config.dataset == "cifar10"]
+    (accuracy,) = (record.metrics["test_accuracy"] for record in done)
+    text.says("One seed of SET trained for the paper's 1,000 epochs")
+    assert len(accuracy) == 1000
+    log = pd.read_csv(REFERENCE / "set_authors_cifar10_log.csv")
+    (of_log,) = log.query("method == 'set' and epoch == 1000")["accuracy_percent"]
+    words = "It reaches {:.2f} %, and the authors' log of one run has {:.2f} %"
+    text.says(words, 100 * accuracy.iloc[-1], of_log)
     assert not text.uncovered()
 
 
