@@ -178,7 +178,9 @@ WIDE_TRIED_EPOCHS, WIDE_EPOCHS = 20, 120
 WIDE_METHODS = ("set", "fixed", "dense")
 WIDE_SEEDS = 3  # of the chosen setting, fixed before the first of them began
 # Filled in from the records of what was tried, by method: see `studies.best_tried`.
-WIDE_TUNED: dict[str, Fields] = {}
+WIDE_TUNED: dict[str, Fields] = {
+    "set": {"learning_rate": 0.03, "weight_decay": 2e-4, "visible_start": "zeros"},
+}
 
 
 def wide(profile: str) -> Runs:
