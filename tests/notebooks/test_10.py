@@ -103,23 +103,23 @@ def long_run(text):
     assert {run.epochs for run in planned if run.method == "dense"} == {100}
     text.says("five seeds of SET, and three of fixed links. Dense will have 100 epochs")
     accuracy = long_accuracy()
-    text.says("One seed of SET is done")
-    words = "After 1,000 epochs it reaches {:.2f} %, in the log {:.2f} %"
-    text.says(words, accuracy.iloc[-1], end_of_log())
+    text.says("Two seeds of SET are done")
+    text.says("After 1,000 epochs they reach {:.2f} % and {:.2f} %", *accuracy.iloc[-1])
+    text.says("The log ends at {:.2f} %", end_of_log())
     table = pd.read_csv(REFERENCE / "set_table3_mlp.csv").set_index(["dataset", "model"])
     published = table.loc[("CIFAR10", "SET-MLP"), "accuracy_percent"]
     text.says("The paper's table has {:.2f} %", published)
-    text.says("The best of our epochs has {:.2f} %", accuracy.max())
+    text.says("The best of our epochs has {:.2f} %", accuracy.max().max())
     text.says("S29 asks for more than 74.1 %")
-    assert accuracy.max() < 74.1
+    assert accuracy.max().max() < 74.1
 
 
 def long_accuracy():
-    """In percent after each epoch, of the one run of SET on CIFAR-10 that is done."""
+    """In percent after each epoch, of SET's runs on CIFAR-10 that are done, by seed."""
     records = papers.STORE.of("set_mlp_long", "paper")
-    (record,) = (record for record in records if record.config.dataset == "cifar10")
-    assert record.config.method == "set" and len(record.metrics) == 1000
-    return 100 * record.metrics["test_accuracy"]
+    records = [record for record in records if record.config.dataset == "cifar10"]
+    assert {(record.config.method, len(record.metrics)) for record in records} == {("set", 1000)}
+    return 100 * pd.DataFrame({one.config.seed: one.metrics["test_accuracy"] for one in records})
 
 
 def end_of_log():
