@@ -17,7 +17,7 @@ from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
 from lib.papers.frontier import experiments
 from lib.papers.frontier.studies import degree_distances
 from lib.papers.splash.studies import HEADLINE_RADIUS as SPLASH_RADIUS
-from lib.paths import ROOT
+from lib.paths import REFERENCE, ROOT
 from lib.report import frames
 from tests.notebooks import test_10 as mlp
 from tests.notebooks import test_11 as ablation
@@ -446,6 +446,14 @@ def test_finding_7():
     text.says("Whether this mean stays below 3 nats, which is our limit, is open")
     words = "SET's largest fall in 5,000 epochs after it first reached −85 nats,"
     says_difference(text, f"{words} the worst setting of each seed", "dna", worst, 1)
+    ours, fixed, _ = rbm.wide_likelihoods(machines)
+    text.says("SET reaches {:.1f} nats", ours.mean())
+    printed = pd.read_csv(REFERENCE / "set_table2_rbm.csv").set_index(["dataset", "model"])
+    paper = printed.loc[("MNIST", "SET-RBM")]
+    assert paper["n_hidden"] == 2 * 2500
+    text.says("which is twice as wide, has {:.2f}", paper["log_prob_nats"])
+    words = "SET − fixed links, 2,500 hidden units, settings chosen for each"
+    says_difference(text, words, MN, ours - fixed, 1)
     says_difference(text, "SET − dense, one setting", "web", elsewhere, 1)
     assert 0 < chosen.mean() < published.mean() / 2
     assert differs(elsewhere) and elsewhere.mean() < 0

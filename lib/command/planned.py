@@ -52,7 +52,7 @@ def deciding(claim: str) -> list[str]:
         elif row["made"] < row["runs"]:
             words = "".join(f" --set {shlex.quote(word)}" for word in shlex.split(row["choose"]))
             command = f"python -m lib run {row['experiment']} --profile paper{words}"
-            state = f"{row['made']} of {row['runs']} runs made, {cost}"
+            state = f"{row['made']} of {row['runs']} runs made, {cost} planned"
             if row["experiment"] not in papers.CLAIMS[claim].experiments:
                 state += "; the claim is then to be judged on them"
             sentences.append(f"{command} ({row['what']}: {state})")
