@@ -256,6 +256,7 @@ def wide_on_mnist(text, machines):
     assert set(wide["dataset"]) == {"mnist"} and set(wide["cd_steps"]) == {1}
     (hidden,) = {width for (width,) in wide["hidden"]}
     text.says("We trained machines of {:,} hidden units with one sweep", hidden)
+    text.says("In the paper dense has {:,}", printed.loc[("MNIST", "RBM"), "n_hidden"])
     tried, tuned = (wide.query("variant == @name") for name in ("tried", "tuned"))
     settings = ["learning_rate", "weight_decay", "start"]
     assert [*tried.groupby("method")[settings].nunique().prod(axis=1)] == [12, 12]
