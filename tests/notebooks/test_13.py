@@ -169,6 +169,11 @@ def on_dna(text, records, machines):
         parts = [lead(machines, "dna", rival, kinds) for kinds in (("grid",), ("grid", "tuned"))]
         leads[rival] = [part.mean() for part in parts][::-1]
     text.says("There {:.1f} nats remain of {:.1f}", *leads["dense"])
+    remains, (short, long) = lead_at_equal_length()
+    assert long == 2 * short
+    text.says("The chosen machines also trained for twice as long")
+    words = "After {} epochs, as long as those at the paper's settings, they are {:.1f} nats apart"
+    text.says(words, short, remains)
     on_the_edge(text, machines, leads["dense"][0])
     text.says("in training, {:.1f} remain of {:.1f}", *leads["fixed"])
     dense = chosen(machines, "dna", "dense", ("tuned",)).iloc[0]
@@ -247,6 +252,44 @@ def wide_likelihoods(machines):
     return [rows[rows["method"] == name].set_index("seed")["test full"] for rows, name in parts]
 
 
+def lead_at_equal_length():
+    """Of the chosen machines on DNA, SET minus dense when those at the paper's settings end, mean
+    nats; and the epochs of both.
+    """
+    records = [r for r in papers.STORE.of("set_rbm_dna", "paper") if r.config.hidden == (500,)]
+    ends = {}
+    for record in records:
+        run = record.config
+        ends.setdefault((run.variant, run.method), {})[run.seed] = record
+    epochs = [{r.config.epochs for r in ends[name, "dense"].values()} for name in ("grid", "tuned")]
+    (short,), (long,) = epochs
+    ours, dense = (
+        pd.Series({s: r.metrics.set_index("epoch")["test"][short] for s, r in group.items()})
+        for group in (ends["tuned", "set"], ends["tuned", "dense"])
+    )
+    return (ours - dense).mean(), (short, long)
+
+
+def of_wide(method):
+    """The records of the wide machines of a method with the settings chosen, by seed."""
+    records = papers.STORE.of("set_rbm_wide", "paper")
+    runs = [r for r in records if (r.config.variant, r.config.method) == ("tuned", method)]
+    return {record.config.seed: record for record in runs}
+
+
+def best_epochs(method):
+    return {record.environment["final"]["best_epoch"] for record in of_wide(method).values()}
+
+
+def lead_at_the_end():
+    """Of wide machines, SET minus fixed links after the last epoch, nats by seed."""
+    ours, fixed = (
+        pd.Series({s: r.metrics["test"].iloc[-1] for s, r in of_wide(name).items()})
+        for name in ("set", "fixed")
+    )
+    return ours - fixed
+
+
 def wide_on_mnist(text, machines):
     """Machines of 2,500 hidden units beside those of 500."""
     printed = pd.read_csv(REFERENCE / "set_table2_rbm.csv").set_index(["dataset", "model"])
@@ -298,29 +341,36 @@ def gains_of_width(text, narrow, machines):
     assert gain.n == 3 and gain.low > 0 and lead.low > 0
     text.says("On the three seeds that both have it gains {:.1f} nats", gain.value)
     text.says("The interval goes from {:.1f} to {:.1f}", gain.low, gain.high)
-    gain_of_fixed = (fixed - fixed_before).mean()
-    assert gain_of_fixed > gain.value
+    gain_of_fixed = t_interval((fixed - fixed_before).dropna())
+    assert gain_of_fixed.value > gain.value and gain_of_fixed.n == 3
     words = "Fixed links gain {:.1f} nats and reach {:.1f}"
-    text.says(words, gain_of_fixed, fixed.mean())
+    text.says(words, gain_of_fixed.value, fixed.mean())
+    words = "There the interval goes from {:.1f} to {:.1f}"
+    text.says(words, gain_of_fixed.low, gain_of_fixed.high)
     lead_before = (before - fixed_before).dropna().mean()
     words = "ahead of them by {:.1f} nats with wide machines, and by {:.1f} with narrow ones"
     text.says(words, lead.value, lead_before)
     dense = narrow[narrow["method"] == "dense"].set_index("seed")["test full"]
-    assert dense.min() > ours.max()
-    text.says("Our narrow dense machines have {:.1f} nats and are ahead of both", dense.mean())
+    assert dense.min() > ours.max() and not is_apart(machines, "mnist", "dense")
+    text.says("Our narrow dense machines have {:.1f} nats, more than both", dense.mean())
+    rough = narrow[narrow["method"] == "dense"]["test short"].isna()
+    assert rough.sum() == 1 and len(rough) == 3
+    text.says("for one of three seeds the second estimate rests on too few chains")
+    found = t_interval(lead_at_the_end())
+    assert found.low < 0 < found.high
+    text.says("At the last epoch it leads fixed links by {:.1f} nats only", found.value)
+    text.says("That interval goes from {:.1f} to {:.1f}", found.low, found.high)
 
 
 def after_the_best(text, tried):
     """On training rows SET falls from its best and does not come back."""
-    best_at, below = set(), []
-    for record in papers.STORE.of("set_rbm_wide", "paper"):
-        run = record.config
-        if (run.variant, run.method) == ("tuned", "set"):
-            best = record.environment["final"]["best_epoch"]
-            on_train = record.metrics.set_index("epoch")["train"]
-            best_at.add(best)
-            below += [*(on_train[best] - on_train.loc[20:])]
-    text.says("SET is best after {} or {} of the epochs", *sorted(best_at))
+    below = []
+    for record in of_wide("set").values():
+        on_train = record.metrics.set_index("epoch")["train"]
+        below += [*(on_train[record.environment["final"]["best_epoch"]] - on_train.loc[20:])]
+    assert len(on_train) == 11
+    words = "We measured at eleven epochs, and SET is best at epoch {} or {}"
+    text.says(words, *sorted(best_epochs("set")))
     text.says("From epoch 20 on it goes up and down, {:.0f} to {:.0f}", min(below), max(below))
     slow = tried.query("method == 'set' and learning_rate == .003")
     assert set(slow["best epoch"]) == {20}
@@ -409,14 +459,18 @@ def elsewhere(text, records, machines):
         if method in ("fixed", "fixed_final"):
             (ours,), (theirs,) = links[*place, "set"], counts
             assert theirs == ours if method == "fixed" else theirs < ours
-    signs = {}
+    signs, behind = {}, set()
     for dataset in set(machines["dataset"]):
         gaps = lead(machines, dataset, "dense")
-        if len(gaps) and is_apart(machines, dataset, "dense"):
+        if len(gaps) and not is_apart(machines, dataset, "dense") and t_interval(gaps).high < 0:
+            behind.add(dataset)
+        elif len(gaps) and is_apart(machines, dataset, "dense"):
             found = t_interval(gaps)
             assert found.low > 0 or found.high < 0
             signs[dataset] = found.low > 0
     assert signs == {"dna": True, "adult": True, "web": False}
+    assert behind == {"mnist", "ocr_letters"}
+    text.says("On MNIST and OCR−letters dense has more, but the estimates are too rough")
     text.says("on six data sets. On Web the interval holds zero")
     assert all(lead(machines, "caltech28", rival).empty for rival in RIVALS)
     widths = {run.config.hidden for run in records if run.config.dataset == "mnist"}

@@ -477,7 +477,7 @@ CLAIMS: dict[str, Claim] = {
     "S30": Claim(
         ("set_mlp",),
         partial(accuracy_above, dataset="higgs_sample", subtract=78.54),
-        "On a sample of HIGGS, SET ends {value:.1f} points from the published network.",
+        "On a sample of HIGGS, SET minus the published network is {value:.1f} points.",
         "smaller: a sample of HIGGS",
         untestable=NO_HIGGS,
     ),
