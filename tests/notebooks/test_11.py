@@ -254,8 +254,8 @@ def tuned_for_each(text):
 
 
 def how_far_leads_shrink(text, leads):
-    text.says("RigL's lead on Fashion-MNIST goes, and two of the other three shrink by about half")
-    text.says("RigL's lead on Fashion-MNIST goes; two others shrink by about half")
+    text.says("RigL's lead on Fashion-MNIST goes, and two of the other three surely shrink, by")
+    text.says("RigL's lead on Fashion-MNIST goes; two others surely shrink, by about half")
     surely = []
     for dataset in DATASETS:
         for method in ("set", "rigl"):

@@ -169,11 +169,12 @@ def says_levers(text):
     text.says(words, 0.1, 0.3, images)
     text.says("rate of usual training is {:g}", experiments.ATTACKED["learning_rate"])
     small, large = (attacks.of_rigl(name)[0] for name in ("weakly_attacked", "attacked"))
-    words = "keeps {:.1f} points more with the smaller learning rate, if their radius is {:g}"
-    text.says(words, large[attacks.SLOW] - large["usual"], 0.3)
+    words = "with a radius of {:g} it keeps {:.1f} points more at the smaller rate"
+    text.says(words, 0.3, large[attacks.SLOW] - large["usual"])
     words = "With a radius of {:g} it keeps {:.1f} points less"
     text.says(words, 0.1, small["usual"] - small[attacks.SLOW])
-    text.says("There TRADES keeps {:.1f} points more", small["TRADES"] - small["usual"])
+    words = "With a radius of {:g} it keeps {:.1f} points more than usual training"
+    text.says(words, 0.1, small["TRADES"] - small["usual"])
 
 
 def says_levers_of_start(text, without):
@@ -380,6 +381,9 @@ def test_numbers_of_the_text_follow():
     text.says("They keep 1 % of the links there, and a dense output layer: {:,} links", links)
     assert {run.validation for run in TUNING} == {5000}
     text.says("We hold 5,000 training images back")
+    rates = sorted({run.learning_rate for run in TUNING})
+    assert rates[1] == RUNS[0].learning_rate
+    text.says("{:g} in place of {:g} is planned for each start", *rates)
     hours = planned.planned().query("item in ['10', '15']")["core_hours"].sum()
     text.says("(some {:.0f} core-hours)", hours)
     text.says("Distance 0 is the place of the neuron itself")
@@ -397,7 +401,7 @@ def test_seeds_are_those_that_the_text_names():
         method: len({r.seed for r in RUNS if r.method == method}) for method in ("rigl", "fixed")
     }
     assert (seeds, len({run.seed for run in TUNING})) == ({"rigl": 5, "fixed": 3}, 2)
-    text.says("It is planned for each start, for two seeds on validation images, and is not run")
+    text.says("is planned for each start, for two seeds on validation images, and is not run")
 
 
 def test_text_says_what_is_not_run_while_that_is_so():
@@ -405,6 +409,6 @@ def test_text_says_what_is_not_run_while_that_is_so():
     (rate,) = {r.config.learning_rate for r in papers.obtain("cifar10_start_tuning", "paper")}
     assert rate == RUNS[0].learning_rate
     rates = sorted({run.learning_rate for run in TUNING})
-    assert rates == [rate / 2, rate] and "**The smaller learning rate.** It is planned" in text
+    assert rates == [rate / 2, rate] and "is planned for each start" in text
     made = on_test_images().notna().sum()
     assert made.eq(5).all() and on_test_images("fixed").notna().sum().eq(3).all()

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -88,8 +89,24 @@ def says_how(text):
     assert not tried().isna().any(axis=None)  # none at which one seed diverged
 
 
+def says_at_one_percent(text):
+    means = on_test_images().mean()
+    shown = "fixed", "set", "rigl", "gradual_pruning"
+    few, some, many = ([means[name, share] for name in shown] for share in (0.001, 0.003, 0.01))
+    words = "SET, RigL, fixed links and gradual pruning end between {:.1f} and {:.1f} %"
+    text.says(words, min(many), max(many))
+    dense = dense_on_test_images()
+    text.says("Dense has {:.1f} %", sum(dense) / len(dense))
+    text.says("With 1 % of the links hardly less than dense")
+    assert max(many) < sum(dense) / len(dense) < min(many) + 0.5
+    assert np.ptp(many) < 0.2 < np.ptp(some) < np.ptp(few)
+    text.says("The picture leaves out four of the nine")
+    assert len(experiments.CURVE_CHOSEN) == 9
+
+
 def says_curve(text):
     says_how(text)
+    says_at_one_percent(text)
     ends, rules = on_test_images(), METHODS.keys() - {"dense_small"}
     few = {method: lead(ends, method, 0.001) for method in rules}
     assert {method for method, (_, low, _) in few.items() if low > 0} == rules - {"chts"}
