@@ -195,7 +195,7 @@ def recipes_of_wider_layers(text):
 
 def test_finding_3():
     text = finding(3)
-    headline = "lead over fixed links on Fashion-MNIST goes; two others surely shrink, by about half"
+    headline = "over fixed links on Fashion-MNIST goes; two others surely shrink, by about half"
     text.says(headline)  # test_11 has what this means: how_far_leads_shrink
     links = links_of("adaptive_topology")
     (count,) = {links[d, "tuned", m] for d in (MN, FM) for m in ("set", "rigl", "fixed")}
