@@ -46,15 +46,15 @@ def deciding(claim: str) -> list[str]:
     rows = counted(rows[[claim in ids.split() for ids in rows["decides"]]], papers.STORE)
     sentences = []
     for row in rows.to_dict("records"):
-        cost = f"{row['core_hours']:g} core-hours"
+        cost = f"{row['core_hours']:g} core-hour{'s' if row['core_hours'] != 1 else ''}"
         if not row["experiment"]:
             sentences.append(f"{row['what']}: {cost}, not configured")
         elif row["made"] < row["runs"]:
             words = "".join(f" --set {shlex.quote(word)}" for word in shlex.split(row["choose"]))
             command = f"python -m lib run {row['experiment']} --profile paper{words}"
-            state = f"{row['made']} of {row['runs']} runs made, {cost} planned"
+            state = f"{row['made']} of {row['runs']} runs made, {cost} planned for all"
             if row["experiment"] not in papers.CLAIMS[claim].experiments:
-                state += "; the claim is then to be judged on them"
+                state += "; the claim does not count them yet, only when all are made"
             sentences.append(f"{command} ({row['what']}: {state})")
     return sentences
 
