@@ -54,7 +54,7 @@ def deciding(claim: str) -> list[str]:
             command = f"python -m lib run {row['experiment']} --profile paper{words}"
             state = f"{row['made']} of {row['runs']} runs made, {cost} planned for all"
             if row["experiment"] not in papers.CLAIMS[claim].experiments:
-                state += "; the claim does not count them yet, only when all are made"
+                state += "; the claim counts none of them yet, and will be judged on all"
             sentences.append(f"{command} ({row['what']}: {state})")
     return sentences
 

@@ -344,7 +344,7 @@ def gains_of_width(text, narrow, machines):
     gain_of_fixed = t_interval((fixed - fixed_before).dropna())
     more = t_interval((fixed - fixed_before - ours + before).dropna())
     assert more.low < 0 < more.value and more.n == gain_of_fixed.n == 3
-    text.says("That they gain more than SET may be chance")
+    text.says("This change may be chance")
     words = "Fixed links gain {:.1f} nats and reach {:.1f}"
     text.says(words, gain_of_fixed.value, fixed.mean())
     words = "There the interval goes from {:.1f} to {:.1f}"

@@ -169,11 +169,14 @@ def says_levers(text):
     text.says(words, 0.1, 0.3, images)
     text.says("rate of usual training is {:g}", experiments.ATTACKED["learning_rate"])
     small, large = (attacks.of_rigl(name)[0] for name in ("weakly_attacked", "attacked"))
-    words = "with a radius of {:g} it keeps {:.1f} points more at the smaller rate"
-    text.says(words, 0.3, large[attacks.SLOW] - large["usual"])
-    words = "With a radius of {:g} it keeps {:.1f} points less"
+    usual = experiments.ATTACKED["learning_rate"]
+    text.says("at a rate of {:g}; we also tried {:g}", usual, 0.1)
+    assert attacks.SLOW == "learning rate 0.1"
+    words = "it keeps {:.1f} points more under attacks of radius {:g}"
+    text.says(words, large[attacks.SLOW] - large["usual"], 0.3)
+    words = "Under attacks of radius {:g} it keeps {:.1f} points less"
     text.says(words, 0.1, small["usual"] - small[attacks.SLOW])
-    words = "With a radius of {:g} it keeps {:.1f} points more than usual training"
+    words = "Under attacks of radius {:g} it keeps {:.1f} points more than usual training"
     text.says(words, 0.1, small["TRADES"] - small["usual"])
 
 
