@@ -46,7 +46,7 @@ def deciding(claim: str) -> list[str]:
     rows = counted(rows[[claim in ids.split() for ids in rows["decides"]]], papers.STORE)
     sentences = []
     for row in rows.to_dict("records"):
-        cost = f"{row['core_hours']:g} core-hour{'s' if row['core_hours'] != 1 else ''}"
+        cost = f"{row['core_hours']:g} core-hours"
         if not row["experiment"]:
             sentences.append(f"{row['what']}: {cost}, not configured")
         elif row["made"] < row["runs"]:

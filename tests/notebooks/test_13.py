@@ -10,6 +10,7 @@ import torch
 from lib import data, papers
 from lib.papers.set.rbm import model, training
 from lib.papers.set.rbm.ais import N_PUBLISHED
+from lib.papers.shared import claims
 from lib.paths import FIGURES, REFERENCE, ROOT
 from lib.report.intervals import t_interval
 from tests.oracles import seeded
@@ -256,38 +257,39 @@ def lead_at_equal_length():
     """Of the chosen machines on DNA, SET minus dense when those at the paper's settings end, mean
     nats; and the epochs of both.
     """
-    records = [r for r in papers.STORE.of("set_rbm_dna", "paper") if r.config.hidden == (500,)]
-    ends = {}
-    for record in records:
-        run = record.config
-        ends.setdefault((run.variant, run.method), {})[run.seed] = record
-    epochs = [{r.config.epochs for r in ends[name, "dense"].values()} for name in ("grid", "tuned")]
-    (short,), (long,) = epochs
+    records = papers.STORE.of("set_rbm_dna", "paper")
+    (short,) = {one.config.epochs for one in claims.chosen(records, variant="grid")}
+    tuned = claims.chosen(records, variant="tuned", hidden=(500,))
+    (long,) = {one.config.epochs for one in tuned}
     ours, dense = (
-        pd.Series({s: r.metrics.set_index("epoch")["test"][short] for s, r in group.items()})
-        for group in (ends["tuned", "set"], ends["tuned", "dense"])
+        likelihoods_after(short, claims.chosen(tuned, method=name)) for name in ("set", "dense")
     )
     return (ours - dense).mean(), (short, long)
 
 
-def of_wide(method):
-    """The records of the wide machines of a method with the settings chosen, by seed."""
+def likelihoods_after(epoch, records):
+    """Test nats by seed after an epoch."""
+    return pd.Series(
+        {one.config.seed: one.metrics.set_index("epoch")["test"][epoch] for one in records}
+    )
+
+
+def chosen_wide(method):
+    """The records of wide machines with the settings chosen for a method."""
     records = papers.STORE.of("set_rbm_wide", "paper")
-    runs = [r for r in records if (r.config.variant, r.config.method) == ("tuned", method)]
-    return {record.config.seed: record for record in runs}
+    return claims.chosen(records, variant="tuned", method=method)
 
 
-def best_epochs(method):
-    return {record.environment["final"]["best_epoch"] for record in of_wide(method).values()}
+def best_epochs():
+    """Epochs at which the wide machines of SET are best on validation images."""
+    return {record.environment["final"]["best_epoch"] for record in chosen_wide("set")}
 
 
 def lead_at_the_end():
     """Of wide machines, SET minus fixed links after the last epoch, nats by seed."""
-    ours, fixed = (
-        pd.Series({s: r.metrics["test"].iloc[-1] for s, r in of_wide(name).items()})
-        for name in ("set", "fixed")
-    )
-    return ours - fixed
+    ours, fixed = chosen_wide("set"), chosen_wide("fixed")
+    (epochs,) = {record.config.epochs for record in [*ours, *fixed]}
+    return likelihoods_after(epochs, ours) - likelihoods_after(epochs, fixed)
 
 
 def wide_on_mnist(text, machines):
@@ -367,12 +369,12 @@ def gains_of_width(text, narrow, machines):
 def after_the_best(text, tried):
     """On training rows SET falls from its best and does not come back."""
     below = []
-    for record in of_wide("set").values():
+    for record in chosen_wide("set"):
         on_train = record.metrics.set_index("epoch")["train"]
         below += [*(on_train[record.environment["final"]["best_epoch"]] - on_train.loc[20:])]
     assert len(on_train) == 11
     words = "We measured at eleven epochs, and SET is best at epoch {} or {}"
-    text.says(words, *sorted(best_epochs("set")))
+    text.says(words, *sorted(best_epochs()))
     text.says("This fall is on training rows")
     text.says("From epoch 20 on it goes up and down, {:.0f} to {:.0f}", min(below), max(below))
     slow = tried.query("method == 'set' and learning_rate == .003")

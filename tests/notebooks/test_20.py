@@ -114,7 +114,10 @@ def _is_as_robust_as_dense(text, usual):
                     assert low < 0 < high
                 else:
                     assert high < 0
-    text.says("are less robust than dense, except RigL on attacked images of MNIST. There no")
+    text.says("are less robust than dense, except RigL on attacked images of MNIST")
+    text.says("There no difference shows")
+    text.says("Only for RigL on MNIST, of the networks drawn.")
+    text.says("There no difference from dense shows under this attack")
     assert against_dense("pgd", FM, "set_random_removal")[1] > 0
     text.says("keeps {:.1f} %. As trained", mean(usual, "pgd", FM, "set_random_removal"))
     accuracy = usual[usual["dataset"] == FM].groupby("method")["accuracy"].mean()

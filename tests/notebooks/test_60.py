@@ -167,9 +167,9 @@ def says_levers(text):
     (images,) = {study.images for study in attacks.TUNED}
     words = "There attacks have a radius of {:g} or {:g}, on {:,} of the validation images"
     text.says(words, 0.1, 0.3, images)
-    text.says("rate of usual training is {:g}", experiments.ATTACKED["learning_rate"])
-    small, large = (attacks.of_rigl(name)[0] for name in ("weakly_attacked", "attacked"))
     usual = experiments.ATTACKED["learning_rate"]
+    text.says("rate of usual training is {:g}", usual)
+    small, large = (attacks.of_rigl(name)[0] for name in ("weakly_attacked", "attacked"))
     text.says("at a rate of {:g}; we also tried {:g}", usual, 0.1)
     assert attacks.SLOW == "learning rate 0.1"
     words = "it keeps {:.1f} points more under attacks of radius {:g}"

@@ -102,10 +102,11 @@ def says_at_one_percent(text):
     text.says("Dense, which is not drawn, has {:.1f} %", sum(dense) / len(dense))
     small = means["dense_small", 0.01]
     text.says("A small dense network with as many links has {:.1f} %", small)
-    text.says("With 1 % of the links sparse ones end hardly below dense")
+    text.says("With 1 % of the links sparse networks end hardly below dense")
     assert small < min(many)
     assert max(many) < sum(dense) / len(dense) < min(many) + 0.5
     assert np.ptp(many) < 0.2 < np.ptp(some) < np.ptp(few)
+    text.says("With fewer links accuracy falls, and the methods part")
     text.says("The picture leaves out four of the nine")
     assert len(experiments.CURVE_CHOSEN) == 9
 
