@@ -174,6 +174,8 @@ WIDE_TRIED = {  # one seed, each with each
     "weight_decay": (2e-4, 2e-3),
     "visible_start": VISIBLE_STARTS,
 }
+# One seed too: beyond the rate of WIDE_TRIED that won, where it was the smallest or the largest.
+WIDE_RATES_BEYOND = {"set": (0.1,), "fixed": (0.1,), "dense": (0.001,)}
 WIDE_TRIED_EPOCHS, WIDE_EPOCHS = 20, 120
 WIDE_METHODS = ("set", "fixed", "dense")
 WIDE_SEEDS = 3  # of the chosen setting, fixed before the first of them began
@@ -193,10 +195,14 @@ def wide(profile: str) -> Runs:
         return _runs("set_rbm_wide", [(("set",), (0,), tiny)])
     machine = {**WIDE, "dataset": "mnist"}
     parts = []
-    for values in product(*WIDE_TRIED.values()):
-        setting = {**machine, **dict(zip(WIDE_TRIED, values, strict=True))}
-        setting |= {"variant": "tried", "epochs": WIDE_TRIED_EPOCHS, "evaluate_test": False}
-        parts.append((WIDE_METHODS, (0,), setting))
+    tried = [(WIDE_METHODS, WIDE_TRIED)]
+    for method, rates in WIDE_RATES_BEYOND.items():
+        tried.append(((method,), {**WIDE_TRIED, "learning_rate": rates}))
+    for methods, grid in tried:
+        for values in product(*grid.values()):
+            setting = {**machine, **dict(zip(grid, values, strict=True))}
+            setting |= {"variant": "tried", "epochs": WIDE_TRIED_EPOCHS, "evaluate_test": False}
+            parts.append((methods, (0,), setting))
     for method, chosen in WIDE_TUNED.items():
         setting = {**machine, **chosen, "variant": "tuned", "epochs": WIDE_EPOCHS}
         parts.append(((method,), range(WIDE_SEEDS), setting))

@@ -58,7 +58,20 @@ def test_wide_machines_are_chosen_as_the_records_say(method):
     assert best == {method: experiments.WIDE_TUNED[method]}
 
 
-def test_every_method_of_the_wide_machines_is_tried_with_the_same_settings(monkeypatch):
+@pytest.mark.parametrize("method", experiments.WIDE_METHODS)
+def test_more_rates_are_tried_beyond_the_end_where_the_best_was(method):
+    rates = experiments.WIDE_TRIED["learning_rate"]
+    beyond = experiments.WIDE_RATES_BEYOND[method]
+    runs = [
+        run for run in experiments.wide("paper") if (run.method, run.variant) == (method, "tried")
+    ]
+    first = [run for run in runs if run.learning_rate in rates]
+    best = studies.best_tried(STORE.records(first), ("learning_rate",))[method]["learning_rate"]
+    assert best in (min(rates), max(rates))
+    assert all(rate < best if best == min(rates) else rate > best for rate in beyond)
+
+
+def test_every_method_of_the_wide_machines_is_tried_with_as_many_settings(monkeypatch):
     monkeypatch.setitem(experiments.WIDE_TUNED, "set", {"learning_rate": 0.01})
     runs = experiments.wide("paper")
     settings = {}
@@ -66,9 +79,9 @@ def test_every_method_of_the_wide_machines_is_tried_with_the_same_settings(monke
         assert (run.dataset, run.hidden, run.cd_steps) == ("mnist", (2500,), 1)
         if run.variant == "tried":
             setting = run.learning_rate, run.weight_decay, run.visible_start
-            settings.setdefault(run.method, []).append(setting)
-    assert len(settings["set"]) == 12 == len(set(settings["set"]))
-    assert settings["set"] == settings["fixed"] == settings["dense"]
+            settings.setdefault(run.method, set()).add(setting)
+    assert {len(of_method) for of_method in settings.values()} == {16}
+    assert len(settings["set"] & settings["fixed"] & settings["dense"]) == 12
     tuned = [run for run in runs if run.variant == "tuned" and run.method == "set"]
     assert [(run.seed, run.epochs, run.learning_rate) for run in tuned] == [
         (seed, experiments.WIDE_EPOCHS, 0.01) for seed in range(3)
