@@ -167,8 +167,11 @@ def show_list(name: str | None, target: str | None) -> None:
         of_one = notebooks.needed(book)
     if of_one is not None:
         table = _how_many(of_one, papers.STORE.names())
+        lines = [table.to_string(index=False)] if len(table) else []
+        for experiment in table.query("stored < runs")["experiment"]:
+            lines.append(f"python -m lib run {experiment} --profile paper   makes what is missing")
         none = "no experiment belongs to this notebook or claim"
-        _report(target, table, table.to_string(index=False) if len(table) else none)
+        _report(target, table, "\n".join(lines) or none)
         return
     if name is not None:
         chosen = choose(papers.EXPERIMENTS, name)

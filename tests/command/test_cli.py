@@ -201,7 +201,9 @@ def test_list_of_a_notebook_or_a_claim_shows_its_experiments(capsys):
     assert rows["robustness_summary"]["runs"] == len(summaries)
     assert all(row["stored"] <= row["runs"] for row in rows.values())
     _, out, _ = run(capsys, "list", "s03")
-    assert [line.split()[0] for line in out.splitlines()[1:]] == ["scale_free_long"]
+    _, row, remedy = out.splitlines()
+    assert row.split()[:2] == ["scale_free_long", "0"]
+    assert remedy.startswith("python -m lib run scale_free_long --profile paper ")
 
 
 def test_data_says_where_sets_came_from(capsys):
