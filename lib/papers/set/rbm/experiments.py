@@ -175,7 +175,7 @@ WIDE_TRIED = {  # one seed, each with each
     "visible_start": VISIBLE_STARTS,
 }
 # One seed too: beyond the rate that won, as long as that is the smallest or the largest.
-WIDE_RATES_BEYOND = {"set": (0.1,), "fixed": (0.1,), "dense": (0.001, 0.0003)}
+WIDE_RATES_BEYOND = {"set": (0.1,), "fixed": (0.1, 0.3), "dense": (0.001, 0.0003)}
 WIDE_TRIED_EPOCHS, WIDE_EPOCHS = 20, 120
 WIDE_METHODS = ("set", "fixed", "dense")
 WIDE_SEEDS = 3  # of the chosen setting, fixed before the first of them began
