@@ -182,7 +182,7 @@ WIDE_SEEDS = 3  # of the chosen setting, fixed before the first of them began
 # Filled in from the records of what was tried, by method: see `studies.best_tried`.
 WIDE_TUNED: dict[str, Fields] = {
     "set": {"learning_rate": 0.03, "weight_decay": 2e-4, "visible_start": "zeros"},
-    "fixed": {"learning_rate": 0.03, "weight_decay": 2e-4, "visible_start": "zeros"},
+    "fixed": {"learning_rate": 0.1, "weight_decay": 2e-4, "visible_start": "zeros"},
 }
 
 
