@@ -127,8 +127,8 @@ def test_finding_1():
     words = f"SET − dense, after {epochs} epochs"
     says_difference(text, words, "cifar10", at_end[ours] - at_end[dense], 1)
     long = mlp.long_accuracy().iloc[-1]
-    assert len(long) == 3
-    text.says("Three of five seeds of SET trained for the paper's 1,000 epochs so far")
+    assert len(long) == 4
+    text.says("Four of five seeds of SET trained for the paper's 1,000 epochs so far")
     text.says("They reach {:.2f} % on average", long.mean())
     text.says("The authors' log of one run has {:.2f} %", mlp.end_of_log())
     assert not text.uncovered()
@@ -465,7 +465,8 @@ def test_finding_7():
     says_difference(text, words, MN, ours - fixed, 1)
     at_the_end = rbm.lead_at_the_end()
     says_difference(text, "the same, after the last epoch", MN, at_the_end, 1)
-    assert not differs(at_the_end)
+    assert differs(at_the_end) and 0.4 < at_the_end.mean() / (ours - fixed).mean() < 0.6
+    text.says("half of its lead over fixed links remains")
     text.says("Ours is best after {} or {} epochs", *sorted(rbm.best_epochs()))
     says_difference(text, "SET − dense, one setting", "web", elsewhere, 1)
     assert 0 < chosen.mean() < published.mean() / 2
