@@ -168,8 +168,11 @@ def show_list(name: str | None, target: str | None) -> None:
     if of_one is not None:
         table = _how_many(of_one, papers.STORE.names())
         lines = [table.to_string(index=False)] if len(table) else []
-        for experiment in table.query("stored < runs")["experiment"]:
-            lines.append(f"python -m lib run {experiment} --profile paper   makes what is missing")
+        if name.upper() in papers.CLAIMS:
+            lines.append(f"python -m lib claims {name.upper()}  # its verdict, and what is missing")
+        else:
+            for experiment in table.query("stored < runs")["experiment"]:
+                lines.append(f"python -m lib run {experiment} --profile paper  # what is missing")
         none = "no experiment belongs to this notebook or claim"
         _report(target, table, "\n".join(lines) or none)
         return

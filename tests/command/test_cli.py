@@ -200,10 +200,12 @@ def test_list_of_a_notebook_or_a_claim_shows_its_experiments(capsys):
     summaries = runs("robustness_summary", "paper")
     assert rows["robustness_summary"]["runs"] == len(summaries)
     assert all(row["stored"] <= row["runs"] for row in rows.values())
+    _, out, _ = run(capsys, "list", "20")
+    assert "python -m lib run robustness_summary --profile paper  # what is missing" in out
     _, out, _ = run(capsys, "list", "s03")
     _, row, remedy = out.splitlines()
     assert row.split()[:2] == ["scale_free_long", "0"]
-    assert remedy.startswith("python -m lib run scale_free_long --profile paper ")
+    assert remedy.startswith("python -m lib claims S03  # ")
 
 
 def test_data_says_where_sets_came_from(capsys):
