@@ -167,14 +167,14 @@ def show_list(name: str | None, target: str | None) -> None:
         of_one = notebooks.needed(book)
     if of_one is not None:
         table = _how_many(of_one, papers.STORE.names())
-        lines = [table.to_string(index=False)] if len(table) else []
+        none = "no experiment belongs to this notebook or claim"
+        lines = [table.to_string(index=False) if len(table) else none]
         if name.upper() in papers.CLAIMS:
             lines.append(f"python -m lib claims {name.upper()}  # its verdict, and what is missing")
         else:
             for experiment in table.query("stored < runs")["experiment"]:
                 lines.append(f"python -m lib run {experiment} --profile paper  # what is missing")
-        none = "no experiment belongs to this notebook or claim"
-        _report(target, table, "\n".join(lines) or none)
+        _report(target, table, "\n".join(lines))
         return
     if name is not None:
         chosen = choose(papers.EXPERIMENTS, name)

@@ -266,16 +266,14 @@ def lead_at_equal_length():
     tuned = claims.chosen(records, variant="tuned", hidden=(500,))
     (long,) = {one.config.epochs for one in tuned}
     ours, dense = (
-        likelihoods_after(short, claims.chosen(tuned, method=name)) for name in ("set", "dense")
+        likelihoods(claims.chosen(tuned, method=name)).loc[short] for name in ("set", "dense")
     )
     return (ours - dense).mean(), (short, long)
 
 
-def likelihoods_after(epoch, records):
-    """Test nats by seed after an epoch."""
-    return pd.Series(
-        {one.config.seed: one.metrics.set_index("epoch")["test"][epoch] for one in records}
-    )
+def likelihoods(records):
+    """Test nats: a row a measured epoch, a column a seed."""
+    return pd.DataFrame({r.config.seed: r.metrics.set_index("epoch")["test"] for r in records})
 
 
 def chosen_wide(method):
@@ -290,14 +288,8 @@ def best_epochs():
 
 
 def leads_from(epoch):
-    """Of wide machines, SET minus fixed links after each measured epoch from this one on, nats: a
-    row an epoch, a column a seed.
-    """
-    ours, fixed = (
-        pd.DataFrame({r.config.seed: r.metrics.set_index("epoch")["test"] for r in records})
-        for records in (chosen_wide("set"), chosen_wide("fixed"))
-    )
-    return (ours - fixed).loc[epoch:]
+    """Of wide machines, SET minus fixed links after each measured epoch from this one on."""
+    return (likelihoods(chosen_wide("set")) - likelihoods(chosen_wide("fixed"))).loc[epoch:]
 
 
 def wide_on_mnist(text, machines):

@@ -174,7 +174,8 @@ WIDE_TRIED = {  # one seed, each with each
     "weight_decay": (2e-4, 2e-3),
     "visible_start": VISIBLE_STARTS,
 }
-# One seed too: beyond the rate that won, as long as that is the smallest or the largest.
+# Further rates, one seed too. As long as the best rate of a method is its smallest or its largest,
+# the next one beyond it is tried.
 WIDE_RATES_BEYOND = {"set": (0.1,), "fixed": (0.1, 0.3), "dense": (0.001, 0.0003)}
 WIDE_TRIED_EPOCHS, WIDE_EPOCHS = 20, 120
 WIDE_METHODS = ("set", "fixed", "dense")
