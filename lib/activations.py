@@ -298,7 +298,7 @@ def place_hinges_(model: nn.Module, x: Tensor) -> None:
             handle.remove()
         model.train(was_training)
         for name, buffer in model.named_buffers():
-            if not name.endswith(".hinges"):
+            if name.rpartition(".")[2] != "hinges":
                 buffer.copy_(buffers[name])
 
 

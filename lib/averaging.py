@@ -15,9 +15,9 @@ class WeightAverage:
     .. math:: \bar w_t = d_t \bar w_{t-1} + (1 - d_t) w_t, \qquad d_t = \min(d, (1 + t) / (10 + t))
 
     It lives in the optimiser's state: :func:`lib.evolution.evolve_` moves it with the links, and a
-    checkpoint of the optimiser holds it. The average of a new link starts at its weight, and
-    follows as slowly as the others: links grown within the last 1 / (1 - d) steps are averaged to
-    less than they have learned.
+    checkpoint of the optimiser holds it. Parameters that the optimiser does not train stay out of
+    it. The average of a new link starts at its weight, and follows as slowly as the others: links
+    grown within the last 1 / (1 - d) steps are averaged to less than they have learned.
 
     Source: [Polyak1992]; the first steps, of little weight, after TensorFlow's moving averages.
 
@@ -40,13 +40,17 @@ class WeightAverage:
     def _follow(self, *_) -> None:
         weight = self.weight_of_step()
         self.count_step()
-        for parameter in self.model.parameters():
+        for parameter in self._trained():
             self.optimiser.state[parameter][AVERAGE].lerp_(parameter, weight)
+
+    def _trained(self) -> list[nn.Parameter]:
+        held = {id(p) for group in self.optimiser.param_groups for p in group["params"]}
+        return [p for p in self.model.parameters() if p.requires_grad and id(p) in held]
 
     def weight_of_step(self) -> float:
         """1 - d of the coming step; 1 at the first, which the averages, 0 till then, become."""
         weight = 1.0
-        for parameter in self.model.parameters():
+        for parameter in self._trained():
             state = self.optimiser.state[parameter]
             t = state.get("averaged", 0)
             if t == 0:
@@ -57,13 +61,13 @@ class WeightAverage:
 
     def count_step(self) -> None:
         """Count the step that the averages have followed."""
-        for parameter in self.model.parameters():
+        for parameter in self._trained():
             state = self.optimiser.state[parameter]
             state["averaged"] = state.get("averaged", 0) + 1
 
     def _averages(self) -> list[tuple[nn.Parameter, Tensor]]:
         pairs = []
-        for parameter in self.model.parameters():
+        for parameter in self._trained():
             state = self.optimiser.state[parameter]
             if state.get("averaged", 0) > 0:
                 pairs.append((parameter, state[AVERAGE]))

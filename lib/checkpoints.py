@@ -1,12 +1,16 @@
 """Checkpoints of training loops: written whole or not at all, read without pickles."""
 
 import contextlib
+import dataclasses
+import numbers
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .files import whole
 from .numerics import NUMERICS, UNNAMED, place_of
@@ -26,14 +30,17 @@ def save(path: Path, state: dict[str, Any]) -> None:
         torch.save({**state, "numerics": NUMERICS}, file)
 
 
-def load(path: Path, form: str | None = None) -> dict[str, Any]:
+def load(
+    path: Path, form: str | int | None = None, run: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The state that :func:`save` wrote.
 
     Args:
         path: the file.
         form: what its entry ``format`` must be; None: anything.
-    Raises: ValueError if it cannot be read, is of another format, or was made by code of another
-        numerics: what goes on from it would have the bits of neither.
+        run: what its entry ``run`` must be, of :func:`described`; None: anything.
+    Raises: ValueError if it cannot be read, is of another format or another run, or was made by
+        code of another numerics: what goes on from it would have the bits of neither.
     """
     with readable(path):
         _check_sums(path)
@@ -48,7 +55,53 @@ def load(path: Path, form: str | None = None) -> dict[str, Any]:
             f"checkpoint {path} is of numerics {numerics}, this code of {NUMERICS}: delete it to"
             f" start anew, or let the run end {place_of(numerics)}"
         )
+    if run is not None:
+        _check_same(path, state["run"], run)
     return state
+
+
+def described(*settings: Any, **more: Any) -> dict[str, Any]:
+    """What a run is of, by name: ``more``, and the fields of dataclasses; rules by their names."""
+    names = {name: _plain(value) for name, value in more.items()}
+    for one in settings:
+        for field in dataclasses.fields(one):
+            value = getattr(one, field.name)
+            if dataclasses.is_dataclass(value):
+                inner = described(value)
+                names |= {f"{field.name}.{name}": inner[name] for name in inner}
+            else:
+                names[field.name] = _plain(value)
+    return names
+
+
+def _plain(value: Any) -> Any:
+    """A value as it can be written and compared."""
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__qualname__)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    return value
+
+
+def digest(*tensors: Tensor) -> str:
+    """A checksum of the data that a run is of."""
+    checksum = 0
+    for tensor in tensors:
+        array = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        checksum = zlib.crc32(array, checksum)
+    return f"{checksum:08x}"
+
+
+def _check_same(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise ValueError at the first value in which two runs differ."""
+    for name in now | was:
+        if was.get(name) != now.get(name):
+            raise ValueError(
+                f"checkpoint {path} is of {name} = {was.get(name)}, not {now.get(name)}: give that"
+                " value, or another file"
+            )
 
 
 def _check_sums(path: Path) -> None:

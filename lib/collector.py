@@ -106,10 +106,11 @@ class Collector:
 
 @dataclass(eq=False)
 class Watch:
-    """The hook by which a collector sees a layer."""
+    """The hook by which a collector sees a layer; a copy of the layer is without it."""
 
     collector: Collector
     name: str
+    is_left_behind = True  # see lib.layers.SparseLinear.__getstate__
 
     def __call__(self, layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
         self.collector.watch(self.name, layer, args, y)

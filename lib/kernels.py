@@ -308,16 +308,16 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
             dtype of the layers.
         layers: of matching widths, on the device and in the dtype of ``x``.
     Returns: (B, n_out) float, feature-major.
-    Raises: ValueError if a shape, a dtype or a device does not fit or the batch is empty.
+    Raises: ValueError if a shape, a dtype or a device does not fit.
     """
-    if layers and (x.ndim != 2 or x.shape[0] == 0):
-        raise ValueError(f"x has shape {tuple(x.shape)}, batch width 0 or no batch: give (B, n_in)")
+    if layers and x.ndim != 2:
+        raise ValueError(f"x has shape {tuple(x.shape)}: give (B, n_in)")
     layers = _without_empty(layers)
     if not layers:
         return x
     _check_layers(x.shape[1], layers)
     x = _fitted_to(layers, x)
-    if not compiled.runs_compiled(x) or compiled.is_traced():
+    if x.shape[0] == 0 or not compiled.runs_compiled(x) or compiled.is_traced():
         return plain_chain(x, layers)
     if torch.compiler.is_compiling():
         return _chain_in_graph(x, layers)

@@ -8,6 +8,7 @@ layers transposes once, at the input. Treat it as a memory format, like ``channe
 
 import math
 import zlib
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from . import compiled, kernels
 from .names import check_seed, check_type, check_whole
-from .support import Support, erdos_renyi_density, make_support, random_support
+from .support import Support, erdos_renyi_density, random_support, support_from_csr
 
 INDEX = Support._fields[2:]  # names of the index arrays, which are buffers of the layer
 NO_WEIGHT = (
@@ -52,7 +53,9 @@ class SparseLinear(nn.Module):
     * links that move under a mask of ``torch.nn.utils.prune`` or ``weight_norm``: make it permanent
       first. A layer that stands still may have one;
     * an average of ``torch.optim.swa_utils`` that is older than the links: give it to
-      :class:`lib.sparsify.Evolver`, or make it after the last update.
+      :class:`lib.sparsify.Evolver`, or make it after the last update;
+    * a ``load_state_dict`` of other links while an optimiser goes on, whose momentum is that of the
+      old ones: load the optimiser's state too, or make a new optimiser.
 
     Args:
         in_features, out_features: widths.
@@ -185,6 +188,13 @@ class SparseLinear(nn.Module):
             )
         self._written = written
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: not the hooks by which a collector watches this layer."""
+        state = self.__dict__ | {"watched_as": None}
+        hooks = state["_forward_hooks"].items()
+        kept = {key: hook for key, hook in hooks if not getattr(hook, "is_left_behind", False)}
+        return state | {"_forward_hooks": OrderedDict(kept)}
+
     def __getattr__(self, name: str) -> Any:
         if name == "weight":
             raise AttributeError(NO_WEIGHT)
@@ -221,12 +231,11 @@ class SparseLinear(nn.Module):
         Raises ValueError if the width or the dtype does not fit, or it is no tensor.
         """
         _check_input(x, self.in_features)
-        if x.ndim == 2 and x.shape[0] > 0 and not compiled.is_traced():
+        if x.ndim == 2 and not compiled.is_traced():
             y = kernels.chain(x, [self.links()])
         else:
             rows = x.reshape(-1, self.in_features)
-            chain = kernels.plain_chain if rows.shape[0] == 0 else kernels.chain
-            y = chain(rows, [self.links()]).reshape(*x.shape[:-1], self.out_features)
+            y = kernels.chain(rows, [self.links()]).reshape(*x.shape[:-1], self.out_features)
         if self.watched_as is not None and self.training and torch.compiler.is_compiling():
             return kernels.watched_operation(y, x, self.watched_as)
         return y
@@ -259,19 +268,15 @@ class SparseLinear(nn.Module):
         crow = state_dict.get(prefix + "crow")
         col = state_dict.get(prefix + "col")
         if crow is not None and col is not None and len(crow) == self.out_features + 1:
-            self._load_links(crow, col, prefix)
+            device, widths = self.values.device, (self.in_features, self.out_features)
+            try:
+                self.support = support_from_csr(crow.to(device), col.to(device), *widths)
+            except ValueError as error:
+                raise ValueError(f"{prefix.removesuffix('.') or 'the layer'}: {error}") from error
             values = state_dict.get(prefix + "values")
             if values is not None and values.shape != self.values.shape:
                 self.replace_values_(self.values.new_empty(values.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def _load_links(self, crow: Tensor, col: Tensor, prefix: str) -> None:
-        links = crow.diff()
-        if crow[0] != 0 or crow[-1] != len(col) or (links < 0).any():
-            raise ValueError(f"{prefix}crow does not index the {len(col)} links of {prefix}col")
-        device = self.values.device
-        rows = torch.arange(self.out_features, device=device).repeat_interleave(links.to(device))
-        self.support = make_support(rows, col.to(device), self.in_features, self.out_features)
 
 
 def initial_values(

@@ -60,6 +60,7 @@ class Settings:
             ("averaging", lambda decay: 0 <= decay < 1, "a decay in [0, 1)"),
         ):
             check_number(name, getattr(self, name), is_in_range, advice)
+            object.__setattr__(self, name, float(getattr(self, name)))  # numpy's too
         check_known("schedule", self.schedule, SCHEDULES)
         check_type("nesterov", self.nesterov, bool)
         if self.evolution is not None:

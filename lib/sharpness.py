@@ -18,7 +18,7 @@ class SharpnessAware:
     .. math:: L\left(w + \rho \frac{\nabla L(w)}{\|\nabla L(w)\|}\right)
 
     The gradient of a step is the one at the moved weights; that of the move itself is left out.
-    A step costs two.
+    A step costs two. Frozen weights stay where they are.
 
     Source: [Foret2021], Equations 2 and 3.
     Departs: with dropout the two passes draw their own masks.
@@ -40,7 +40,7 @@ class SharpnessAware:
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Tensor:
         """x (B, features...), y (B,) classes: a scalar."""
-        weights = dict(model.named_parameters())
+        weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
         loss = F.cross_entropy(model(x), y, label_smoothing=self.label_smoothing)
         gradients = torch.autograd.grad(loss, list(weights.values()))
         with compiled.on_threads(1):  # a long sum depends on their number

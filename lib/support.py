@@ -121,6 +121,23 @@ def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:
     return _of_arrays(n_in, n_out, index, rows.device)
 
 
+def support_from_csr(crow: Tensor, col: Tensor, n_in: int, n_out: int) -> Support:
+    """Support of compressed rows, as a state dict holds them; checked as by :func:`make_support`.
+
+    Args:
+        crow: (n_out + 1,) integer, where the links of each output neuron begin, and their number.
+        col: (nnz,) integer, input neuron of each link.
+        n_in, n_out: widths, at least 1.
+    Raises: ValueError also if ``crow`` does not index ``col``.
+    """
+    n_links = crow.diff()
+    fits = len(crow) == n_out + 1 and crow[0] == 0 and crow[-1] == len(col)
+    if not fits or (n_links < 0).any():
+        raise ValueError(f"crow does not index the {len(col)} links of col")
+    rows = torch.arange(n_out, device=crow.device).repeat_interleave(n_links)
+    return make_support(rows, col, n_in, n_out)
+
+
 def support_from_keys(keys: Tensor, n_in: int, n_out: int) -> Support:
     """Support of the links with the given keys, (nnz,) int64, ascending; checked as by
     :func:`make_support`.

@@ -32,7 +32,7 @@ EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
 DEGREE_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 IGNORED = -100  # a label that torch's cross-entropy leaves out
 OF_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss)  # losses that take labels as fit does
-CHECKPOINT_FORMAT = 2  # of what fit writes
+CHECKPOINT_FORMAT = 3  # of what fit writes
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Objective = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
@@ -98,7 +98,8 @@ def fit(
         be augmented; if classes are not int64 or beyond the model's outputs, the optimiser is older
         than the model's layers or of a kind that cannot train it, there is an evolution and no
         sparse layer, ``seed`` or ``stop_after`` is out of range, or the checkpoint is of another
-        seed; lib.files.NotWritten if there is no place for the checkpoint.
+        seed, of other settings, training examples or another kind of optimiser;
+        lib.files.NotWritten if there is no place for the checkpoint.
     """
     check_seed(seed)
     if not isinstance(split, Split):
@@ -127,7 +128,11 @@ def fit(
     ignored = getattr(loss, "ignore_index", IGNORED)
     objective = objective or _mean_loss(loss)
     objectives = objective, grow_objective or objective
-    fixed = settings, examples, generator, prepare, measure
+    run = {}
+    if checkpoint is not None:
+        kind, read = type(optimiser).__name__, checkpoints.digest(*examples["train"])
+        run = checkpoints.described(settings, seed=seed, optimiser=kind, data=read)
+    fixed = settings, examples, generator, prepare, measure, run
     training = _Training(model, optimiser, objectives, *fixed)
     if takes_classes:
         _check_classes(model, examples, ignored)
@@ -180,6 +185,7 @@ class _Training:
     generator: torch.Generator
     prepare: Preparation  # what a batch goes through before a step
     measure: Callable[[nn.Module], dict[str, Any]] | None
+    run: dict[str, Any]  # what its checkpoints are of
 
     def __post_init__(self) -> None:
         self.average: WeightAverage | None = None
@@ -569,8 +575,13 @@ def predict(model: nn.Module, x: Tensor, batch_size: int | None = None) -> Tenso
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Fraction of the examples ``x`` (N, features...) whose largest logit is that of their class
-    ``y``.
+    ``y`` (N,).
+
+    Raises: ValueError if there is not one class an example.
     """
+    kernels.require_tensor(y, "y")
+    if y.shape != x.shape[:1]:
+        raise ValueError(f"y has shape {tuple(y.shape)}: give one class an example, ({len(x)},)")
     predicted = predict(model, x).argmax(1)
     return (predicted == y).double().mean().item()
 
@@ -590,6 +601,7 @@ def _begin(training: _Training, checkpoint: Path | None) -> History:
 def _state(training: _Training, history: History) -> dict[str, Any]:
     return {
         "format": CHECKPOINT_FORMAT,
+        "run": training.run,
         "model": training.model.state_dict(),
         "optimiser": training.optimiser.state_dict(),
         "generator": training.generator.get_state(),
@@ -599,16 +611,9 @@ def _state(training: _Training, history: History) -> dict[str, Any]:
 
 def _restore_(training: _Training, checkpoint: Path) -> History:
     """Put the training where the checkpoint left off, and return its history."""
-    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT)
-    seed = training.generator.initial_seed()
+    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, training.run)
     with checkpoints.readable(checkpoint):
         training.generator.set_state(state["generator"])
-    if training.generator.initial_seed() != seed:
-        raise ValueError(
-            f"checkpoint {checkpoint} is of seed {training.generator.initial_seed()}, not {seed}:"
-            " give that seed, or another file"
-        )
-    with checkpoints.readable(checkpoint):
         training.model.load_state_dict(state["model"])
         training.optimiser.load_state_dict(state["optimiser"])
         return History(**state["history"])

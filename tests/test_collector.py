@@ -1,7 +1,11 @@
 """What layers see while a model trains, against the gradients of autograd."""
 
+import copy
+import pickle
+
 import pytest
 import torch
+from torch import nn
 
 from lib.collector import Collector
 from lib.growth import Site
@@ -35,6 +39,26 @@ def watch(layer, steps, at_once=True, scaler=None):
         gradients.append(layer.values.grad.view(layer.out_features, layer.in_features).clone())
     collector.stop()
     return collector, torch.stack(gradients)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copy_of_a_layer_that_is_watched_is_not_watched(copied):
+    layer, collector = full_layer(), Collector()
+    collector.start({"layer": layer})
+    twin = copied(nn.Sequential(layer))
+    twin(torch.rand(6, 5)).sum().backward()
+    assert collector.batches == {"layer": []}
+    assert not twin[0]._forward_hooks and twin[0].watched_as is None
+    layer(torch.rand(6, 5)).sum().backward()
+    assert len(collector.batches["layer"]) == 1
+    collector.stop()
+
+
+def test_copy_of_a_layer_keeps_hooks_of_the_user():
+    layer, seen = full_layer(), []
+    layer.register_forward_hook(lambda *_: seen.append(1))
+    copy.deepcopy(layer)(torch.rand(6, 5))
+    assert seen == [1]
 
 
 def site_of(seen):

@@ -484,15 +484,26 @@ def test_nothing_is_kept_without_gradients(generator):
     assert saved(net.requires_grad_(False), x)[0] == []
 
 
+@pytest.mark.parametrize("activation", ["srelu", "relu", "tanh", "splash"])
+def test_batch_of_no_example_gives_no_row(activation):
+    net = mlp(WIDTHS, density=0.5, activation=activation).train()
+    x = torch.zeros(0, WIDTHS[0]).to(net[0].values.dtype).requires_grad_()
+    y = net(x)
+    y.sum().backward()
+    assert y.shape == (0, WIDTHS[-1]) and x.grad.shape == x.shape
+    for module in net:
+        x = module(x)
+    assert x.shape == y.shape
+
+
 @pytest.mark.parametrize(
     ("net", "shape", "sentence"),
     [
         (mlp(WIDTHS, density=0.5), (5, 7), "7 values meet a layer of 6 inputs"),
-        (mlp(WIDTHS, density=0.5), (0, 6), "batch width 0"),
         (MLP(SparseLinear(6, 5, density=1.0), SReLU(4)), (2, 6), r"\(4, 4\): give \(4, 5\)"),
         (MLP(SparseLinear(6, 5, density=1.0), SparseLinear(4, 3, density=1.0)), (2, 6), "5 values"),
     ],
-    ids=["width of x", "empty batch", "srelu", "widths of layers"],
+    ids=["width of x", "srelu", "widths of layers"],
 )
 def test_what_does_not_fit_is_refused(net, shape, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -18,6 +18,22 @@ def batch():
     return torch.randn(7, 5, generator=generator), torch.arange(7) % 3
 
 
+def test_frozen_weights_do_not_move(batch):
+    x, y = batch
+    model, whole = network(), network()
+    names = [name for name, _ in model.named_parameters()]
+    model.get_parameter(names[0]).requires_grad_(False)
+    loss = SharpnessAware(RADIUS)(model, x, y, torch.Generator())
+    free = [p for p in model.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(loss_of(whole, x, y), list(whole.parameters())[1:])
+    norm = torch.sqrt(sum((gradient**2).sum() for gradient in gradients))
+    with torch.no_grad():
+        for parameter, gradient in zip(list(whole.parameters())[1:], gradients, strict=True):
+            parameter += RADIUS * gradient / norm
+    torch.testing.assert_close(loss, loss_of(whole, x, y))
+    assert len(torch.autograd.grad(loss, free)) == len(names) - 1
+
+
 def network(density=None):
     return models.mlp((5, 6, 3), density=density, dropout=0.0, activation="tanh", seed=1)
 

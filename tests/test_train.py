@@ -8,6 +8,7 @@ from collections import OrderedDict
 from fractions import Fraction
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from lib import checkpoints, compiled, data, layers, models, numerics, optimiser
 from lib.activations import Splash, SReLU
 from lib.averaging import WeightAverage
 from lib.data import Split
-from lib.evolution import Evolution, evolve_
+from lib.evolution import Evolution, drop_random, evolve_
 from lib.layers import SparseLinear
 from lib.models import mlp
 from lib.train import Settings, fit
@@ -686,6 +687,18 @@ def test_averaged_weights_are_evaluated_and_left():
     assert all(map(torch.equal, left, [p.data for p in model.parameters()]))
 
 
+def test_weights_that_the_optimiser_does_not_train_are_not_averaged(tmp_path):
+    model, how = network("dense"), settings("dense", epochs=2, averaging=0.9)
+    frozen = next(model.parameters()).requires_grad_(False)
+    before = frozen.clone()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(trained, lr=0.1)
+    place = {"checkpoint": tmp_path / "run.pt"}
+    fit(model, split(), how, seed=0, optimiser=optimiser, **place)
+    assert torch.equal(frozen, before)
+    assert set(optimiser.state) == set(trained)
+
+
 def test_optimiser_used_twice_is_averaged_once_a_step():
     model, how = network("dense"), settings("dense", epochs=1, averaging=0.9)
     optimiser = optimisers.make_optimiser(model, how)
@@ -726,9 +739,47 @@ def test_checkpoint_of_another_seed_is_refused_and_the_model_stays(tmp_path):
     fit(network("SET"), split(), settings("SET"), seed=1, checkpoint=checkpoint, stop_after=1)
     model = network("SET")
     before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ValueError, match=r"run\.pt is of seed 1, not 0: give that seed"):
+    with pytest.raises(ValueError, match=r"run\.pt is of seed = 1, not 0: give that value"):
         fit(model, split(), settings("SET"), seed=0, checkpoint=checkpoint)
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"learning_rate": 0.2}, "learning_rate = 0.1, not 0.2"),
+        ({"epochs": 6}, "epochs = 5, not 6"),
+        ({"batch_size": 8}, "batch_size = 16, not 8"),
+        ({"evolution": None}, "evolution.drop = sign, not None"),
+        ({"evolution": Evolution(drop_fraction=0.5)}, "evolution.drop_fraction = 0.3, not 0.5"),
+        ({"evolution": Evolution(drop=drop_random)}, "= sign, not drop_random"),
+    ],
+)
+def test_checkpoint_of_other_settings_is_refused(changes, sentence, tmp_path):
+    begun = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
+    how = settings("SET", evolution=Evolution())
+    fit(network("SET"), split(), how, stop_after=1, **begun)
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        fit(network("SET"), split(), dataclasses.replace(how, **changes), **begun)
+
+
+def test_checkpoint_of_other_data_or_another_optimiser_is_refused(tmp_path):
+    begun = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
+    fit(network("SET"), split(), settings(), stop_after=1, **begun)
+    other = split()
+    other.x_train[0, 0] += 1
+    with pytest.raises(ValueError, match=r"is of data = [0-9a-f]{8}, not [0-9a-f]{8}: give that"):
+        fit(network("SET"), other, settings(), **begun)
+    model = network("SET")
+    adam = torch.optim.Adam(model.parameters())
+    with pytest.raises(ValueError, match="optimiser = SGD, not Adam"):
+        fit(model, split(), settings(), optimiser=adam, **begun)
+
+
+def test_numbers_of_numpy_are_the_same_settings(tmp_path):
+    begun = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
+    fit(network("SET"), split(), settings(learning_rate=np.float64(0.1)), stop_after=1, **begun)
+    fit(network("SET"), split(), settings(), **begun)
 
 
 @pytest.mark.parametrize("stop_after", [2, 3])
@@ -872,6 +923,12 @@ def test_final_accuracy_is_that_of_the_model_returned():
 def test_accuracy_is_the_fraction_of_largest_logits():
     logits = torch.tensor([[0.1, 0.9], [0.8, 0.2], [-2.0, -1.0], [3.0, 1.0]])
     assert train.accuracy(nn.Identity(), logits, torch.tensor([1, 0, 0, 0])) == 0.75
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4, 2), (1,), ()])
+def test_accuracy_of_other_than_one_class_an_example_is_refused(shape):
+    with pytest.raises(ValueError, match="y "):
+        train.accuracy(nn.Identity(), torch.rand(4, 2), torch.zeros(shape, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -1037,8 +1094,9 @@ def test_checkpoint_of_another_numerics_is_refused_with_the_commit_that_goes_on(
 def test_checkpoint_of_another_network_is_refused(tmp_path):
     checkpoint = tmp_path / "run.pt"
     run("SET", checkpoint=checkpoint)
+    narrower = mlp((6, 4, 3), density=0.4, standardisation=unchanged(), seed=5)
     with pytest.raises(ValueError, match="cannot be read .*delete it to start anew"):
-        run("dense", checkpoint=checkpoint)
+        fit(narrower, split(), settings("SET"), seed=7, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize("stops", [[1], [1, 3]], ids=str)

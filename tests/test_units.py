@@ -162,6 +162,12 @@ def test_hinges_are_placed_once_by_what_each_unit_sees(generator):
     torch.testing.assert_close(net.activation2.hinges, desired)
 
 
+def test_hinges_of_a_unit_alone_are_placed(generator):
+    x, unit = torch.randn(500, 1, generator=generator), activations.Splash()
+    activations.place_hinges_(unit, x)
+    torch.testing.assert_close(unit.hinges, activations.hinges_at_quantiles(x, 4))
+
+
 def test_hinges_behind_a_normalisation_divide_what_it_gives_in_training(generator):
     net = convnets.convnet("lenet5", (28, 28), 10, activation="splash", seed=0)
     x = torch.rand(200, 28, 28, generator=generator)

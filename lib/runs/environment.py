@@ -18,11 +18,16 @@ CPU_FACTS = Path("/proc/cpuinfo")  # Linux
 PACKAGES = ("torch", "numba", "numpy", "scipy", "scikit-learn", "pymoo")
 
 
-@cache
 def environment() -> dict[str, Any]:
-    """Commit, numerics, versions and hardware of this process, and a hash that tells its code apart
-    from that of its commit.
+    """Commit, numerics, versions and hardware of this process, a hash that tells its code apart
+    from that of its commit, and the number of threads, now.
     """
+    return lasting() | {"threads": torch.get_num_threads()}
+
+
+@cache
+def lasting() -> dict[str, Any]:
+    """What of the environment stays while a process runs."""
     versions = {name: version(name) for name in PACKAGES}
     changed = _git("status", "--porcelain", "--untracked-files=no", "lib")
     cpu = platform.processor()
@@ -39,7 +44,6 @@ def environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu,
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
     }
 
 

@@ -465,6 +465,7 @@ def _is_whole(folder: Path, run: Run) -> bool:
 
 def _narrow(array: np.ndarray) -> np.ndarray:
     """Whole numbers in two bytes where they fit."""
-    if array.dtype == np.int32 and array.max(initial=0) < 2**15:
+    fits = array.min(initial=0) >= -(2**15) and array.max(initial=0) < 2**15
+    if array.dtype == np.int32 and fits:
         return array.astype(np.int16)
     return array

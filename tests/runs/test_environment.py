@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import torch
 
 from lib.numerics import NUMERICS
 from lib.paths import ROOT
@@ -13,9 +14,9 @@ from lib.runs.environment import code_sha256, environment
 @pytest.fixture
 def afresh():
     """The facts are found out once more, and again after the test."""
-    environment.cache_clear()
+    module.lasting.cache_clear()
     yield
-    environment.cache_clear()
+    module.lasting.cache_clear()
 
 
 def test_environment_names_code_versions_and_hardware(afresh):
@@ -25,6 +26,15 @@ def test_environment_names_code_versions_and_hardware(afresh):
     assert facts["cpu"] and facts["platform"] and facts["capability"]
     assert facts["numerics"] == NUMERICS
     assert isinstance(facts["dirty"], bool) and len(facts["commit"] or 40 * "0") == 40
+
+
+def test_threads_are_those_of_now():
+    assert environment()["threads"] == 1
+    try:
+        torch.set_num_threads(2)
+        assert environment()["threads"] == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_machine_without_git_still_records(afresh, monkeypatch):

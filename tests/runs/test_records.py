@@ -298,6 +298,8 @@ def test_record_is_shipped_once(made):
     [
         (np.int32([0, 2**15 - 1]), np.int16),
         (np.int32([0, 2**15]), np.int32),
+        (np.int32([-(2**15), 3]), np.int16),
+        (np.int32([-(2**15) - 1, 3]), np.int32),
         (np.int32([]), np.int16),
         (np.int64([5]), np.int64),
         (np.float32([5]), np.float32),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 TINY = 1e-30  # guards the division by the largest update
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 STARTS = (-7.1, -8.5, -6.5, -6.0)  # means of the components of a mixture, in this order
 LOG_VARIANCES = (-9.0, -3.0)  # that mixtures are fitted to
 SIGNIFICANCE = 0.01
@@ -277,15 +277,17 @@ def learn(
         stop_after: epochs in all after which to leave, as if interrupted there.
         on_epoch: called with the layer after every epoch, as it is.
     Returns: the layer of the last epoch.
-    Raises: ValueError if an image is constantly zero or not finite, or ``stop_after`` is below 1.
+    Raises: ValueError if an image is constantly zero or not finite, ``stop_after`` is below 1, or
+        the checkpoint is of another seed, other settings or images.
     """
     x = checked_images(images)
     last = last_epoch(settings, stop_after)
+    run = checkpoints.described(settings, seed=seed, data=checkpoints.digest(x))
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(settings.n_units, x.shape[1], generator=generator, dtype=x.dtype)
     learned = Learned(start.mul_(settings.start_std).to(x.device))
     if checkpoint is not None and checkpoint.exists():
-        learned = _restore_(generator, checkpoint, x)
+        learned = _restore_(generator, checkpoint, run, x)
     for epoch in range(learned.epoch + 1, last + 1):
         step_size = settings.step_size_at_epoch(epoch)
         for batch in minibatches(x, settings.batch_size, generator=generator):
@@ -294,7 +296,7 @@ def learn(
         row = {"epoch": epoch, "step_size": step_size}
         learned.metrics.append(row | measured(learned.weight, settings))
         if checkpoint is not None:
-            checkpoints.save(checkpoint, _state(learned, generator))
+            checkpoints.save(checkpoint, _state(learned, generator, run))
         if on_epoch is not None:
             on_epoch(learned)
     return learned
@@ -330,18 +332,21 @@ def minibatches(x: Tensor, batch_size: int, *, generator: torch.Generator) -> It
         yield x.index_select(0, index)
 
 
-def _state(learned: Learned, generator: torch.Generator) -> dict[str, Any]:
+def _state(learned: Learned, generator: torch.Generator, run: dict[str, Any]) -> dict[str, Any]:
     return {
         "format": CHECKPOINT_FORMAT,
+        "run": run,
         "weight": learned.weight.cpu(),
         "metrics": learned.metrics,
         "generator": generator.get_state(),
     }
 
 
-def _restore_(generator: torch.Generator, checkpoint: Path, x: Tensor) -> Learned:
+def _restore_(
+    generator: torch.Generator, checkpoint: Path, run: dict[str, Any], x: Tensor
+) -> Learned:
     """Put the generator where the checkpoint left off, and return its layer."""
-    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT)
+    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, run)
     with checkpoints.readable(checkpoint):
         generator.set_state(state["generator"])
         return Learned(state["weight"].to(x), state["metrics"])

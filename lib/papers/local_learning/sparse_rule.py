@@ -122,13 +122,17 @@ def learn_sparse(
         evolution: of the links between epochs; None for a fixed support.
         checkpoint, stop_after, on_epoch: as for ``learn``.
     Returns: the layer of the last epoch.
-    Raises: ValueError as ``learn`` does, if the density is out of range, or if the evolution grows
-        links by a gradient, which there is none of.
+    Raises: ValueError as ``learn`` does, if the density is out of range, if the evolution grows
+        links by a gradient, which there is none of, or if the checkpoint is of another density or
+        evolution.
     """
     if evolution is not None and evolution.needs_gradient:
         raise ValueError("grow = 'gradient' in local learning, without a loss: give 'random'")
     x = checked_images(images)
     last = last_epoch(settings, stop_after)
+    run = checkpoints.described(settings, seed=seed, density=density, data=checkpoints.digest(x))
+    if evolution is not None:
+        run |= checkpoints.described(evolution)
     generator = torch.Generator().manual_seed(seed)
     layer = SparseLinear(
         x.shape[1],
@@ -141,7 +145,7 @@ def learn_sparse(
     )
     learned = LearnedSparse(layer)
     if checkpoint is not None and checkpoint.exists():
-        _restore_(learned, generator, checkpoint)
+        _restore_(learned, generator, checkpoint, run)
     for epoch in range(learned.epoch + 1, last + 1):
         step_size = settings.step_size_at_epoch(epoch)
         for batch in minibatches(x, settings.batch_size, generator=generator):
@@ -152,7 +156,7 @@ def learn_sparse(
         row["replaced"] = _evolved_(layer, evolution, epoch, settings.epochs, generator)
         learned.metrics.append(row)
         if checkpoint is not None:
-            checkpoints.save(checkpoint, _state(learned, generator))
+            checkpoints.save(checkpoint, _state(learned, generator, run))
         if on_epoch is not None:
             on_epoch(learned)
     return learned
@@ -172,17 +176,22 @@ def _evolved_(
     return evolve_(layer, evolution, fraction=fraction, generator=generator)
 
 
-def _state(learned: LearnedSparse, generator: torch.Generator) -> dict[str, Any]:
+def _state(
+    learned: LearnedSparse, generator: torch.Generator, run: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "format": CHECKPOINT_FORMAT,
+        "run": run,
         "layer": learned.layer.state_dict(),
         "metrics": learned.metrics,
         "generator": generator.get_state(),
     }
 
 
-def _restore_(learned: LearnedSparse, generator: torch.Generator, checkpoint: Path) -> None:
-    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT)
+def _restore_(
+    learned: LearnedSparse, generator: torch.Generator, checkpoint: Path, run: dict[str, Any]
+) -> None:
+    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, run)
     with checkpoints.readable(checkpoint):
         learned.layer.load_state_dict(state["layer"])
         learned.metrics += state["metrics"]

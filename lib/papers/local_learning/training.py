@@ -33,7 +33,7 @@ from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
 from lib.settings import History, Settings
-from lib.support import make_support
+from lib.support import support_from_csr
 
 RELEASED, CORRECTED = "as released", "corrected"  # protocols
 RATES = ((30, 1e-3), (90, 5e-4), (120, 2e-4), (160, 1e-4))  # up to which epoch which rate
@@ -357,7 +357,7 @@ class _Probe:
         return row, weight[:N_FIELDS].half().float().clone()
 
     def _accuracy(self, weight: Tensor) -> float:
-        """Accuracy on validation images of a read-out that was trained for some epochs."""
+        """Accuracy on validation images of a read-out, after the best of its epochs."""
         network = networks.krotov_hopfield_network(
             weight,
             self.split.n_classes,
@@ -397,11 +397,10 @@ def layer_of(record: Record) -> Tensor | SparseLinear:
 
 def sparse_layer(arrays: Mapping[str, Any], n_in: int, n_units: int, start: str) -> SparseLinear:
     """The sparse layer whose links and values have names that start so."""
-    crow = torch.as_tensor(arrays[f"{start}crow"]).long()
-    col = torch.as_tensor(arrays[f"{start}col"]).long()
-    rows = torch.arange(n_units).repeat_interleave(crow.diff())
+    crow, col = (torch.as_tensor(arrays[f"{start}{name}"]).long() for name in ("crow", "col"))
+    support = support_from_csr(crow, col, n_in, n_units)
     values = torch.as_tensor(arrays[f"{start}values"]).float()
-    return networks.on_support(make_support(rows, col, n_in, n_units), values, torch.Generator())
+    return networks.on_support(support, values, torch.Generator())
 
 
 def layer_numbers(record: Record) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from lib import checkpoints
 from lib.names import check_known
 
 METHODS = ("nsga2", "random_search")
-FORMAT = "mask search 1"
+FORMAT = "mask search 2"
 
 Fitness = Callable[[np.ndarray], np.ndarray]
 
@@ -136,22 +137,24 @@ def run(
         checkpoint: file of the state after every step, from which a search goes on.
         on_step: called after every step.
     Returns: the search.
-    Raises: ValueError if the checkpoint cannot be read.
+    Raises: ValueError if the checkpoint cannot be read, or is of another seed, other settings or
+        masks of another length.
     """
+    run = checkpoints.described(settings, seed=seed, length=length)
     if checkpoint is not None and checkpoint.exists():
-        search = load(checkpoint)
+        search = load(checkpoint, run)
     else:
         search = start(fitness, length, settings, seed=seed)
-        _report(search, checkpoint, on_step)
+        _report(search, checkpoint, run, on_step)
     while search.evaluations < settings.evaluations:
         step_(search, fitness, settings)
-        _report(search, checkpoint, on_step)
+        _report(search, checkpoint, run, on_step)
     return search
 
 
-def _report(search: Search, checkpoint: Path | None, on_step) -> None:
+def _report(search: Search, checkpoint: Path | None, run: dict[str, Any], on_step) -> None:
     if checkpoint is not None:
-        save(search, checkpoint)
+        save(search, checkpoint, run)
     if on_step is not None:
         on_step(search)
 
@@ -273,23 +276,24 @@ def _evaluate_(
 # ------------------------------------------------------------------------------------- its state
 
 
-def save(search: Search, path: Path) -> None:
-    """Write the state of a search, whole or not at all."""
+def save(search: Search, path: Path, run: dict[str, Any]) -> None:
+    """Write the state of a search, and what it is of, whole or not at all."""
     arrays = {}
     for name in ("packed", "objectives", "repeated", "population", "rank", "crowding"):
         arrays[name] = torch.from_numpy(np.ascontiguousarray(getattr(search, name)))
     state = json.dumps(search.rng.bit_generator.state)
-    checkpoints.save(path, {"format": FORMAT, "length": search.length, "rng": state, **arrays})
+    about = {"format": FORMAT, "run": run, "length": search.length, "rng": state}
+    checkpoints.save(path, about | arrays)
 
 
-def load(path: Path) -> Search:
+def load(path: Path, run: dict[str, Any]) -> Search:
     """The search that :func:`save` wrote.
 
-    Raises: ValueError if the file cannot be read or is of another format.
+    Raises: ValueError if the file cannot be read or is of another format or another run.
     """
-    state = checkpoints.load(path, FORMAT)
+    state = checkpoints.load(path, FORMAT, run)
     with checkpoints.readable(path):
-        state.pop("format")
+        del state["format"], state["run"]
         rng = np.random.default_rng()
         rng.bit_generator.state = json.loads(state.pop("rng"))
         length = state.pop("length")

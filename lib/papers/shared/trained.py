@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.runs.record import Record
-from lib.support import Support, make_support, support_from_keys
+from lib.support import Support, support_from_csr, support_from_keys
 from lib.topology.degrees import from_names
 
 STATE = "state."
@@ -96,8 +96,7 @@ def supports(record: Record) -> dict[str, Support]:
     by_layer = {}
     for layer, (n_in, n_out) in zip(layers, pairwise(widths(record)), strict=False):
         crow, col = tensors[f"{layer}.crow"].long(), tensors[f"{layer}.col"].long()
-        rows = torch.arange(n_out).repeat_interleave(crow.diff())
-        by_layer[layer] = make_support(rows, col, n_in, n_out)
+        by_layer[layer] = support_from_csr(crow, col, n_in, n_out)
     return by_layer
 
 

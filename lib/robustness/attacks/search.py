@@ -144,7 +144,7 @@ def _single_changes(example: Tensor, values: Sequence[float]) -> Tensor:
 
 
 def _scores(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """:func:`score` of any number of points, in batches."""
+    """(N,) :func:`margin` of any number of points, in batches."""
     batches = zip(x.split(BATCH), y.split(BATCH), strict=True)
-    scores = [score(model, x_batch, y_batch) for x_batch, y_batch in batches]
+    scores = [score(model, *batch, early_stop=False) for batch in batches]
     return torch.cat(scores)

@@ -287,6 +287,22 @@ def test_checkpoint_of_another_version_is_refused(x, tmp_path):
         rule.learn(x, SMALL, seed=0, checkpoint=checkpoint)
 
 
+@pytest.mark.parametrize(
+    ("settings", "seed", "sentence"),
+    [
+        (SMALL, 1, "is of seed = 0, not 1"),
+        (dataclasses.replace(SMALL, step_size=0.5), 0, "step_size = .*, not 0.5"),
+    ],
+)
+def test_checkpoint_of_another_run_is_refused(x, settings, seed, sentence, tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, stop_after=1)
+    with pytest.raises(ValueError, match=sentence):
+        rule.learn(x, settings, seed=seed, checkpoint=checkpoint)
+    with pytest.raises(ValueError, match="is of data = "):
+        rule.learn(x + 1, SMALL, seed=0, checkpoint=checkpoint)
+
+
 # ---------------------------------------------------------------------- units that did not learn
 
 

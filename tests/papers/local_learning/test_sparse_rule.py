@@ -64,6 +64,21 @@ def test_resumed_run_has_the_bits_of_an_uninterrupted_one(x, tmp_path):
     assert resumed.metrics == desired.metrics
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"seed": 1}, "seed = 0, not 1"),
+        ({"density": 0.4}, "density = 0.3, not 0.4"),
+        ({"evolution": None}, "drop = .*, not None"),
+    ],
+)
+def test_checkpoint_of_another_run_is_refused(x, changes, sentence, tmp_path):
+    options = {"density": 0.3, "seed": 0, "checkpoint": tmp_path / "checkpoint.pt"}
+    sparse_rule.learn_sparse(x, SMALL, stop_after=1, **options)
+    with pytest.raises(ValueError, match=sentence):
+        sparse_rule.learn_sparse(x, SMALL, **options | changes)
+
+
 def test_links_move_to_where_the_images_vary():
     """A border that is always 0 teaches nothing: its links are as they started, others learn."""
     generator = torch.Generator().manual_seed(1)

@@ -160,6 +160,23 @@ def test_settings_out_of_range_are_refused(fields, message):
         Settings(**fields)
 
 
+@pytest.mark.parametrize(
+    ("method", "seed", "length", "sentence"),
+    [
+        ("random_search", 0, LENGTH, "method = nsga2, not random_search"),
+        ("nsga2", 5, LENGTH, "seed = 0, not 5"),
+        ("nsga2", 0, LENGTH + 1, f"length = {LENGTH}, not {LENGTH + 1}"),
+    ],
+)
+def test_checkpoint_of_another_search_is_refused(method, seed, length, sentence, tmp_path):
+    file = tmp_path / "search.pt"
+    search.run(leading_ones_trailing_zeros, LENGTH, Settings(), seed=0, checkpoint=file)
+    with pytest.raises(ValueError, match=sentence):
+        search.run(
+            leading_ones_trailing_zeros, length, Settings(method), seed=seed, checkpoint=file
+        )
+
+
 def test_broken_checkpoint_is_named(tmp_path):
     file = tmp_path / "search.pt"
     file.write_bytes(b"no checkpoint")

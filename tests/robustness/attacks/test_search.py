@@ -53,6 +53,18 @@ def test_square_takes_rows_and_images_alike(small, shape):
     assert torch.equal(x_adv, desired.view_as(x_adv))
 
 
+def test_one_pixel_takes_the_worst_change_of_several_adversarial_ones():
+    model = nn.Linear(4, 2, bias=False).eval()
+    rows = torch.tensor([[1.0, 1, 1, 1], [0.96, 0.8, 0.8, 2.4]])
+    model.weight.data = rows
+    x, y = torch.tensor([[0.5, 0.5, 0.5, 0.1]]), torch.tensor([0])
+    x_adv = attacks.one_pixel(model, x, y, values=(0.0, 1.0))
+    assert x_adv.tolist() == [[0.5, 0.5, 0.5, 1.0]]
+    changes = [x.index_fill(1, torch.tensor([i]), v) for i in range(4) for v in (0.0, 1.0)]
+    adversarial = [change for change in changes if model(change).argmax() == 1]
+    assert len(adversarial) > 1  # the first of them is another one
+
+
 def test_one_pixel_agrees_with_brute_force():
     model = affine(n_classes=3, n_in=9)
     x = torch.rand(30, 9, generator=seeded(4))

@@ -20,7 +20,7 @@ from lib.layers import SparseLinear
 from lib.papers.set.rbm.model import RBM, check_binary
 from lib.settings import History, Settings
 
-CHECKPOINT_FORMAT = "rbm 1"
+CHECKPOINT_FORMAT = "rbm 2"
 STEPS = 16  # in one compiled call
 CHECKPOINT_SECONDS = 2.0  # epochs are short: not after each of them is one written
 
@@ -90,9 +90,9 @@ def fit(
     Returns: the history: its metrics have a row for each evaluated epoch, with the columns epoch,
         links (trained with), kept (whose weight is not 0) and those of ``evaluate``; degrees and
         links as :class:`lib.settings.History` has them; final: links.
-    Raises: ValueError if the examples are not binary or of another width, or ``stop_after`` is
-        below 1; lib.train.Diverged if a
-        weight is no longer finite.
+    Raises: ValueError if the examples are not binary or of another width, ``stop_after`` is below
+        1, or the checkpoint is of another seed, other settings, chains or examples;
+        lib.train.Diverged if a weight is no longer finite.
     """
     check_binary(x, "x_train")
     if x.shape[1] != rbm.n_visible:
@@ -136,11 +136,14 @@ class _Learner:
     seed: int
     passes: int = 0  # over units that were sampled
     particles: Tensor | None = None  # (n_visible, B), persistent chains
+    run: dict[str, Any] = field(init=False)  # what its checkpoints are of
     generator: torch.Generator = field(init=False)
     optimiser: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
         self.x = self.x.to(self.rbm.weights.device, torch.uint8)
+        data = checkpoints.digest(self.x)
+        self.run = checkpoints.described(self.settings, self.chains, seed=self.seed, data=data)
         self.generator = torch.Generator().manual_seed(self.seed)
         self.optimiser = optimisers.make_optimiser(self.rbm, self.settings)
 
@@ -269,6 +272,7 @@ def _evaluate(
 def _state(learner: _Learner, history: History, epoch: int) -> dict[str, Any]:
     return {
         "format": CHECKPOINT_FORMAT,
+        "run": learner.run,
         "epoch": epoch,
         "model": learner.rbm.state_dict(),
         "optimiser": learner.optimiser.state_dict(),
@@ -281,7 +285,7 @@ def _state(learner: _Learner, history: History, epoch: int) -> dict[str, Any]:
 
 def _restore_(learner: _Learner, checkpoint: Path) -> tuple[int, History]:
     """Put the learner where the checkpoint left off; the epochs done, and the history of them."""
-    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT)
+    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, learner.run)
     with checkpoints.readable(checkpoint):
         learner.rbm.load_state_dict(state["model"])
         learner.optimiser.load_state_dict(state["optimiser"])

@@ -276,6 +276,15 @@ def test_diverging_training_is_named():
         fit(rbm, rows(), SETTINGS, seed=0)
 
 
+def test_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    weights_after(SETTINGS, checkpoint=path, stop_after=1)
+    with pytest.raises(ValueError, match="learning_rate = .*, not 0.001: give that value"):
+        weights_after(dataclasses.replace(SETTINGS, learning_rate=0.001), checkpoint=path)
+    with pytest.raises(ValueError, match="steps = 1, not 3"):
+        weights_after(SETTINGS, chains=Chains(3), checkpoint=path)
+
+
 def test_foreign_checkpoint_is_refused(tmp_path):
     path = tmp_path / "checkpoint.pt"
     torch.save({"format": 2}, path)
