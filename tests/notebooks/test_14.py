@@ -76,10 +76,13 @@ def long_training(text):
     )
     passing = exponents_by_epoch()
     first, second = passing["hidden 1", 200], passing["hidden 2", 500]
-    words = "The first hidden layer comes to exponents of {:.1f} to {:.1f} after epoch {}"
-    text.says(words, min(first), max(first), 200)
+    words = "The first comes close after epoch {}, to exponents of {:.1f} to {:.1f}"
+    text.says(words, 200, min(first), max(first))
+    assert sum(2 < exponent < 3 for exponent in first) <= 1
+    third = [min(found) for (layer, _), found in passing.items() if layer == "hidden 3"]
+    text.says("The third stays above {}", math.floor(min(third)))
     inside = sum(2 < exponent < 3 for exponent in second)
-    words = "The second lies in the band after epoch {}, in {} of {} networks"
+    words = "The second hidden layer lies in the band after epoch {}, in {} of {} networks"
     text.says(words, 500, inside, len(second))
     text.says("After epoch 500 the second hidden layer has the exponents of the paper")
     others = passing["hidden 1", 500], passing["hidden 3", 500]
@@ -223,10 +226,16 @@ def strong(text, rows):
     )
     shares = evolved.query("dataset == 'fashion_mnist'").groupby("epoch")["strong"].mean()
     text.says("On Fashion-MNIST {:.0f} % of RigL's", 100 * shares["5"])
-    text.says("have strong evidence after epoch 5. At epoch 20 and later none has")
+    text.says("have strong evidence after epoch 5")
+    text.says("At epoch 20 and later none has")
     late = rows.query("kind == 'network' and epoch in ['20', '50', '100', 'final']")
     assert not late["strong"].any()
-    assert not rows.query("kind == 'network' and method == 'set'")["strong"].any()
+    others = rows.query("kind == 'network' and method in ['set', 'preferential']")
+    assert set(others["method"]) == {"set", "preferential"} and not others["strong"].any()
+    digits = rows.query("kind == 'network' and dataset == 'mnist' and epoch == '5'")
+    shares = digits.groupby("method", observed=True)["strong"].mean()
+    text.says("On MNIST half of CH3-L3's have it, and few of RigL's")
+    assert 0.45 < shares["ch3_l3"] < 0.55 and 0 < shares["rigl"] < 0.1
 
 
 def power(text, rows):
