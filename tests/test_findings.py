@@ -637,15 +637,14 @@ def networks_of_2000_units(text):
 
 
 def norms_of_sparse_networks(text):
-    """Critical norms under PGD of the networks of the second finding."""
-    table = sparse.measured().set_index(["dataset", "method", "seed"])["pgd"].sort_index()
+    """Critical norms by the smallest of three attacks of the networks of the second finding."""
+    table = sparse.measured().set_index(["dataset", "method", "seed"])["smallest"].sort_index()
     for dataset in (MN, FM):
         for rival, sign in (("fixed", 1), ("dense", -1)):
             for method in ("set", "rigl"):
                 gap = table[dataset, method] - table[dataset, rival]
                 says_difference(text, f"{named(method)} − {rival}", dataset, gap)
-                if rival == "dense" or dataset == MN:
-                    assert differs(gap) and sign * gap.mean() > 0
+                assert differs(gap) and sign * gap.mean() > 0
     text.says("Its dropout is 0.3, that of the others 0.1. On Fashion-MNIST SET has 0.3, too")
     for record in papers.STORE.of("adaptive_topology", "paper"):
         run = record.config
@@ -716,6 +715,11 @@ def test_finding_13():
             says_difference(text, f"fixed, {name}", dataset, of_fixed, 1)
         lost = percent["as trained", dataset] - percent["signs alone", dataset]
         assert differs(lost["fixed"] - lost["set"]) and (lost["fixed"] - lost["set"]).mean() > 0
+        if dataset == FM:
+            text.says("On Fashion-MNIST SET has a dropout of 0.3, and fixed links 0.1")
+            text.says("RigL, which has 0.1 too, does not lead them there")
+            means = percent["signs alone", dataset].groupby("method").mean()
+            assert means["rigl"] < means["fixed"]
         for method in ("set", "rigl", "fixed"):
             assert percent["links switched", dataset, method].max() < 14
             more = percent["signs alone", dataset] - percent["shuffled within signs", dataset]

@@ -43,8 +43,15 @@ def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
     assert overlap.groupby(["dataset", "method"])["value"].mean().max() < 0.3
     moving = [record.config for record in networks if record.config.method in ("set", "rigl")]
     assert {run.epochs for run in moving} == {150}
-    says("Training has 150 epochs")
-    says("At epoch 50 SET and RigL share less than 30 % of the links")
+    says("falls to zero by the end of 150 epochs")
+    evolving = [r.config for r in networks if r.config.method != "fixed" and r.config.drop]
+    assert {run.decay for run in moving} == {"cosine"} and evolving
+    says("At epoch 50 SET and RigL share less than 30 % of the links of the second layer")
+    random = rows[rows["measure"].eq("overlap with end, layer 2") & rows["epoch"].eq("50")]
+    random = random.query("method == 'set_random_removal'")["value"]
+    assert len(random) and random.max() < 0.01
+    says("With random drop it is less than 1 %")
+    says("On Fashion-MNIST SET has a dropout of 0.3, the others 0.1")
     assert max(shared(networks, method) for method in ("set", "rigl", "fixed")) < 0.02
     says("Two seeds share less than 2 % of their links")
     assert set(rows["n_nulls"].dropna()) == {20}
@@ -59,7 +66,15 @@ def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
     assert len(z) == 10 and z["fashion_mnist"].min() > 0 > z["mnist"].max()
     says("in every seed SET is more clustered than its nulls on Fashion-MNIST, and less on MNIST")
     says("path length lie within 6 % of the nulls")
-    says("is {:.1f} times as negative", ratios(rows, "final", "assortativity")["mnist", "set"])
+    of_set = ratios(rows, "final", "assortativity")["mnist", "set"]
+    says("is {:.1f} times as negative", of_set)
+    says("in how SET joins neurons of many links, by {:.0f} % on MNIST", 100 * (of_set - 1))
+    drawn = ("four_cycle_clustering", "mean_path_length", "assortativity", "rich_club")
+    for measure in (*drawn, "modularity"):
+        apart = ratios(rows, "final", measure).drop("fixed", level="method") - 1
+        assert apart.abs().max() <= of_set - 1
+    modularity = ratios(rows, "final", "modularity")["fashion_mnist", "rigl"]
+    says("RigL's modularity on Fashion-MNIST ends {:.0f} % above", 100 * (modularity - 1))
     early = ratios(rows, "10", "four_cycle_clustering").xs("rigl", level="method")
     words = "At epoch 10 RigL is more clustered than its nulls. The ratio is {:.1f} to {:.1f}"
     says(words, early.min(), early.max())

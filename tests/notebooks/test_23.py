@@ -44,13 +44,24 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says(words, left["set"], left["fixed"])
     left = at(table, within="sign", dataset=MN, **full)
     assert left.idxmax() == "rigl"
-    text.says("On MNIST RigL keeps most, {:.0f} %", left["rigl"])
+    text.says("On MNIST RigL keeps most, {:.0f} %, and fixed links are at chance", left["rigl"])
+    assert left["fixed"] < 11
     found = [area(table, dataset, "set", "sign") for dataset in (MN, FM)]
     text.says("an area of {:.2f} on MNIST and {:.2f} on Fashion-MNIST", *found)
     at_neuron = [
         area(table, d, m, w) for d in (MN, FM) for m in MAIN for w in ("inputs", "outputs")
     ]
     text.says("the area is at most {:.2f} in every network", max(at_neuron))
+    reversed_in = []
+    for dataset in (MN, FM):
+        for method in MAIN[:4]:
+            signs = area(table, dataset, method, "sign")
+            neurons = [area(table, dataset, method, within) for within in ("inputs", "outputs")]
+            if signs < max(neurons):
+                reversed_in.append((dataset, method))
+                words = "{:.2f} within signs, and {:.2f} into one neuron"
+                text.says(words, signs, max(neurons))
+    assert reversed_in == [(MN, "fixed")]
     for dataset in (MN, FM):
         within = {method: area(table, dataset, method, "sign") for method in MAIN[:4]}
         assert min(within, key=within.get) == "fixed"
@@ -68,7 +79,11 @@ def test_numbers_of_the_text_follow_from_the_records():
     assert gain(MN, "set_retrained") > gain(MN, "set") and abs(gain(FM, "set", 0.3)) < 0.005
     flipped = at(table, kind="flip signs", strength=table.loc[_is(table, 0.3), "strength"].iloc[0])
     assert 25 < flipped.max() < 26
-    text.says("Flipping 30 % of the signs leaves no network with more than 26 %")
+    text.says("no network bears that 30 % of the signs are flipped")
+    text.says("Flipping that many leaves no network with more than 26 %")
+    few = table.loc[_is(table, 0.1), "strength"].iloc[0]
+    few = at(table, dataset=MN, kind="flip signs", strength=few)
+    text.says("With 10 % flipped, dense still has {:.0f} % on MNIST", few["dense"])
     for dataset in (MN, FM):
         noise = [at(table, dataset=dataset, kind="noise", strength=s)["dense"] for s in (0.0, 1.0)]
         assert noise[0] - noise[1] < 1
@@ -94,6 +109,8 @@ def _says_what_null_models_keep(text):
     assert left[["accuracy", "accuracy, scaled"]].loc[without].max(axis=None) < 13
     text.says("no method has more than 13 % in the mean")
     equal, misplaced = scaled["signs alone"], scaled["shuffled within signs"]
+    text.says("On Fashion-MNIST SET has a dropout of 0.3, the others 0.1")
+    assert equal[FM, "rigl"] < equal[FM, "fixed"]
     assert (equal > misplaced).all()
     words = (
         "fixed links keep {:.0f} % on MNIST with signs alone, {:.0f} % after a shuffle within signs"
