@@ -132,6 +132,9 @@ def test_speed_is_as_measured(density, written):
 
 def test_speed_in_a_loop_of_ones_own_is_as_measured():
     times = times_as_long(0.01)
+    dense = f"{times['dense']:.0f} times as"
+    assert f"It is {dense} fast as our own dense network" in README
+    assert f"Our own dense network with faster products takes {dense} long at 1 %" in SPEED
     ratio = times["dense_modules"] / times["modular"]
     assert (
         f"loop of your own, with PyTorch's optimiser, a step is {ratio:.0f} times as fast at 1 %"
@@ -161,7 +164,13 @@ def test_degree_sequences_without_strong_evidence_are_counted():
     ends = frames.rows(records("scale_free")).query("kind == 'network' and epoch == 'final'")
     evolved = ends[~ends["method"].isin(["fixed", "set_random_removal"])]
     assert not evolved["strong"].any()
-    assert f"None of {len(evolved)} degree sequences" in README
+    assert f"After training none of {len(evolved)} degree sequences" in README
+    outside = (evolved["domain"] != "inside").mean()
+    assert (
+        outside == pytest.approx(2 / 3, abs=0.05) and "For two thirds the test could not" in README
+    )
+    early = frames.rows(records("scale_free")).query("kind == 'network' and epoch == '5'")
+    assert early[early["method"] == "rigl"]["strong"].any()
 
 
 def test_no_network_ends_scale_free_after_the_papers_epochs():

@@ -89,6 +89,8 @@ def of_others(says, bench):
     for _, rows in layers.groupby(["density", "n_in", "n", "threads"]):
         median = rows.set_index("contender")["median_ms"]
         assert median["dense_modules"] > median["fused"]
+    assert set(layers["batch"]) == {128}
+    says("At batch 128 one layer is faster than")
     smallest = layers[layers["n"] == layers["n"].min()]
     for _, rows in smallest.groupby("threads"):
         assert rows.set_index("contender")["ratio"]["sparselab"] < 1
@@ -117,6 +119,12 @@ def of_widths(says, bench):
     a_link = (wide["median_ms"] / wide["links"]).set_axis(wide["n"])
     assert a_link[widest] / a_link[1000] == pytest.approx(4, rel=0.1)
     says("four times as long as one of 1,000 neurons")
+    grown = wide.set_index("n").loc[widest] / wide.set_index("n").loc[1000, ["links", "median_ms"]]
+    of_memory = peaks["fused"][widest] / peaks["fused"][1000]
+    words = "From 1,000 to {:,} neurons a layer the links grow {:.0f} times"
+    says(words, widest, grown["links"])
+    words = "Memory grows {:.0f} times then, and time {:.0f} times"
+    says(words, of_memory, grown["median_ms"])
     says("Each neuron keeps some 20 links")
     links = wide.set_index("n")["links"]
     assert links[widest] / (3 * widest) == pytest.approx(20, rel=0.05)
@@ -128,6 +136,13 @@ def of_machines(says, bench):
     ratio = rows[rows["contender"] == "dense"].set_index("density")["ratio"]
     says("At 1 % of the links dense takes {:.1f} times as long", ratio[0.01])
     says("At 32 % it takes {:.1f} times as long", ratio[0.32])
+    with_rivals = rows[rows["density"].between(0.03, 0.039)].set_index("contender")
+    assert len(with_rivals) == 4
+    words = "There our step takes {:.2f} ms, and dense {:.1f} times as long"
+    says("At {:.1f} % of the links, as in the paper", 100 * with_rivals["density"].iloc[0])
+    says(words, with_rivals.loc["fused", "median_ms"], with_rivals.loc["dense", "ratio"])
+    alone = rows[(rows["density"] == 0.04) & (rows["contender"] == "fused")]
+    says("At 4 %, in turn with dense alone, it takes {:.2f} ms", alone["median_ms"].item())
 
 
 def stays_above(curve, percent):
