@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import numbers
 import zipfile
 import zlib
@@ -9,11 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .files import whole
 from .numerics import NUMERICS, UNNAMED, place_of
+
+DATA = "data"  # of a run: the digest of what it learns from
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -61,7 +65,9 @@ def load(
 
 
 def described(*settings: Any, **more: Any) -> dict[str, Any]:
-    """What a run is of, by name: ``more``, and the fields of dataclasses; rules by their names."""
+    """What a run is of, by name: ``more``, and the fields of dataclasses. Functions are told apart
+    by their names alone, closures and lambdas of one place not at all.
+    """
     names = {name: _plain(value) for name, value in more.items()}
     for one in settings:
         for field in dataclasses.fields(one):
@@ -76,19 +82,26 @@ def described(*settings: Any, **more: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A value as it can be written and compared."""
+    if isinstance(value, functools.partial):
+        return [_plain(value.func), *map(_plain, value.args), *map(_plain, value.keywords.items())]
     if callable(value):
         return getattr(value, "__qualname__", type(value).__qualname__)
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
-    return value
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if value is None else str(value)
 
 
 def digest(*tensors: Tensor) -> str:
-    """A checksum of the data that a run is of."""
+    """A checksum of the data that a run is of, and of its shapes."""
     checksum = 0
     for tensor in tensors:
+        checksum = zlib.crc32(str(tuple(tensor.shape)).encode(), checksum)
         array = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         checksum = zlib.crc32(array, checksum)
     return f"{checksum:08x}"
@@ -98,6 +111,8 @@ def _check_same(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
     """Raise ValueError at the first value in which two runs differ."""
     for name in now | was:
         if was.get(name) != now.get(name):
+            if name == DATA:
+                raise ValueError(f"checkpoint {path} is of other data: give those, or another file")
             raise ValueError(
                 f"checkpoint {path} is of {name} = {was.get(name)}, not {now.get(name)}: give that"
                 " value, or another file"

@@ -6,7 +6,7 @@ their links while a loop of your own trains it, and ``densify_`` puts dense laye
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -410,7 +410,8 @@ class Evolver:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well.
+        """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well. The
+        rules and the plan are those of this Evolver.
 
         Raises: ValueError if it is of a model with other sparse layers, or of something else.
         """
@@ -431,6 +432,12 @@ class Evolver:
         self.collector = Collector(self.scaler)
         self.collector.batches = {name: list(batches) for name, batches in state["seen"].items()}
         self._collect_before_update()
+
+    def __reduce_ex__(self, protocol: int) -> NoReturn:
+        raise ValueError(
+            "an Evolver belongs to its model and optimiser and cannot be copied or pickled: make"
+            " another one of their copies, and load the state_dict of this one into it"
+        )
 
     def _widths(self) -> dict[str, tuple[int, int]]:
         return {name: (each.in_features, each.out_features) for name, each in self.layers.items()}

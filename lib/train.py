@@ -85,7 +85,9 @@ def fit(
             schedule sets the learning rate of all its groups.
         evaluate_test: False for tuning, which must not see the test part.
         checkpoint: file to write after every epoch and to resume from if it is there; None for
-            neither.
+            neither. Seed, settings, kind of optimiser and training examples have to be those that
+            it was written with. Weights, links and the optimiser's own settings are taken from it;
+            loss, objectives, dropout and the other parts of the data are not compared.
         stop_after: epochs in all after which to leave, as if interrupted there; None: none.
         on_epoch: called with the history after every epoch.
         measure: what a row of the metrics holds besides, of the model that is evaluated after the
@@ -130,7 +132,9 @@ def fit(
     objectives = objective, grow_objective or objective
     run = {}
     if checkpoint is not None:
-        kind, read = type(optimiser).__name__, checkpoints.digest(*examples["train"])
+        x, y = examples["train"]
+        read = checkpoints.digest(x, y if y.is_floating_point() else y.long())
+        kind = type(optimiser).__name__
         run = checkpoints.described(settings, seed=seed, optimiser=kind, data=read)
     fixed = settings, examples, generator, prepare, measure, run
     training = _Training(model, optimiser, objectives, *fixed)
@@ -579,10 +583,11 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
 
     Raises: ValueError if there is not one class an example.
     """
-    kernels.require_tensor(y, "y")
-    if y.shape != x.shape[:1]:
-        raise ValueError(f"y has shape {tuple(y.shape)}: give one class an example, ({len(x)},)")
     predicted = predict(model, x).argmax(1)
+    if y.shape != predicted.shape:
+        raise ValueError(
+            f"y has shape {tuple(y.shape)}: give one class an example, {tuple(predicted.shape)}"
+        )
     return (predicted == y).double().mean().item()
 
 
@@ -614,6 +619,13 @@ def _restore_(training: _Training, checkpoint: Path) -> History:
     state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, training.run)
     with checkpoints.readable(checkpoint):
         training.generator.set_state(state["generator"])
+    try:
         training.model.load_state_dict(state["model"])
         training.optimiser.load_state_dict(state["optimiser"])
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"checkpoint {checkpoint} is of another network or optimiser: give those, or another"
+            " file"
+        ) from error
+    with checkpoints.readable(checkpoint):
         return History(**state["history"])

@@ -1,6 +1,7 @@
 """Any model made sparse, links that evolve in a loop of one's own, and back."""
 
 import copy
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -513,6 +514,14 @@ def test_model_whose_layers_an_evolver_collects_of_is_made_dense():
     for model in (copied, net):
         densify_(model)
         torch.testing.assert_close(model(x), desired)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, pickle.dumps])
+def test_evolver_is_not_copied(copied):
+    net = nn.Sequential(SparseLinear(6, 5, density=0.5))
+    evolver = Evolver(net, torch.optim.SGD(net.parameters(), lr=0.1), every=1, steps=4)
+    with pytest.raises(ValueError, match="cannot be copied or pickled: make another one"):
+        copied(evolver)
 
 
 def test_an_evolver_does_not_outlive_the_layers_it_was_made_for():

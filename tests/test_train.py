@@ -768,7 +768,7 @@ def test_checkpoint_of_other_data_or_another_optimiser_is_refused(tmp_path):
     fit(network("SET"), split(), settings(), stop_after=1, **begun)
     other = split()
     other.x_train[0, 0] += 1
-    with pytest.raises(ValueError, match=r"is of data = [0-9a-f]{8}, not [0-9a-f]{8}: give that"):
+    with pytest.raises(ValueError, match="is of other data: give those, or another file"):
         fit(network("SET"), other, settings(), **begun)
     model = network("SET")
     adam = torch.optim.Adam(model.parameters())
@@ -776,10 +776,42 @@ def test_checkpoint_of_other_data_or_another_optimiser_is_refused(tmp_path):
         fit(model, split(), settings(), optimiser=adam, **begun)
 
 
-def test_numbers_of_numpy_are_the_same_settings(tmp_path):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_rate": np.float64(0.1)},
+        {"epochs": np.int64(5)},
+        {"schedule": np.str_("cosine")},
+        {"evolution": Evolution(drop=np.str_("sign"))},
+    ],
+    ids=lambda changes: ", ".join(changes),
+)
+def test_numbers_and_names_of_numpy_are_the_same_settings(changes, tmp_path):
     begun = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
-    fit(network("SET"), split(), settings(learning_rate=np.float64(0.1)), stop_after=1, **begun)
+    fit(network("SET"), split(), settings(**changes), stop_after=1, **begun)
     fit(network("SET"), split(), settings(), **begun)
+
+
+def test_classes_in_fewer_bytes_are_the_same_data(tmp_path):
+    begun = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
+    small = dataclasses.replace(split(), y_train=split().y_train.to(torch.uint8))
+    fit(network("SET"), small, settings(), stop_after=1, **begun)
+    fit(network("SET"), split(), settings(), **begun)
+
+
+def test_bound_arguments_of_a_rule_are_compared(tmp_path):
+    names = [
+        checkpoints.described(Evolution(drop=partial(rule)))["drop"]
+        for rule in (drop_random, evolve_)
+    ]
+    assert names == [["drop_random"], ["evolve_"]]
+    one, other = (checkpoints.described(a=partial(drop_random, fraction=f)) for f in (0.1, 0.2))
+    assert one != other
+
+
+def test_data_of_another_shape_are_other_data():
+    x = torch.arange(6.0)
+    assert checkpoints.digest(x.view(2, 3)) != checkpoints.digest(x.view(3, 2))
 
 
 @pytest.mark.parametrize("stop_after", [2, 3])
@@ -927,8 +959,13 @@ def test_accuracy_is_the_fraction_of_largest_logits():
 
 @pytest.mark.parametrize("shape", [(4, 1), (4, 2), (1,), ()])
 def test_accuracy_of_other_than_one_class_an_example_is_refused(shape):
-    with pytest.raises(ValueError, match="y "):
+    with pytest.raises(ValueError, match=r"give one class an example, \(4,\)"):
         train.accuracy(nn.Identity(), torch.rand(4, 2), torch.zeros(shape, dtype=torch.int64))
+
+
+def test_accuracy_of_a_class_for_each_position():
+    logits = torch.tensor([[[1.0, 0], [0, 1]], [[1, 1], [0, 2]]])  # example, class, position
+    assert train.accuracy(nn.Identity(), logits, torch.tensor([[0, 0], [0, 1]])) == 0.75
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -1095,7 +1132,7 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
     checkpoint = tmp_path / "run.pt"
     run("SET", checkpoint=checkpoint)
     narrower = mlp((6, 4, 3), density=0.4, standardisation=unchanged(), seed=5)
-    with pytest.raises(ValueError, match="cannot be read .*delete it to start anew"):
+    with pytest.raises(ValueError, match="is of another network or optimiser: give those, or an"):
         fit(narrower, split(), settings("SET"), seed=7, checkpoint=checkpoint)
 
 

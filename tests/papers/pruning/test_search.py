@@ -177,6 +177,14 @@ def test_checkpoint_of_another_search_is_refused(method, seed, length, sentence,
         )
 
 
+def test_longer_search_goes_on_from_a_shorter_one(tmp_path):
+    place = {"seed": 0, "checkpoint": tmp_path / "search.pt"}
+    search.run(leading_ones_trailing_zeros, LENGTH, Settings(evaluations=60), **place)
+    longer = search.run(leading_ones_trailing_zeros, LENGTH, Settings(evaluations=90), **place)
+    whole = search.run(leading_ones_trailing_zeros, LENGTH, Settings(evaluations=90), seed=0)
+    np.testing.assert_array_equal(longer.packed, whole.packed)
+
+
 def test_broken_checkpoint_is_named(tmp_path):
     file = tmp_path / "search.pt"
     file.write_bytes(b"no checkpoint")
