@@ -513,7 +513,7 @@ def test_finding_8():
             assert abs(change.mean()) > apart
             over = splash.length_over_unit(studied, dataset, unit)
             assert (over.low > 0) == ((dataset, unit) != (MN, "relu"))
-    text.says("On MNIST it does so on average, but for ReLU that may be chance")
+    text.says("On MNIST it does so on average, but we cannot be sure of that for ReLU")
     gains = []
     for dataset in (MN, FM):
         pair = [

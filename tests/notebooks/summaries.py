@@ -76,3 +76,14 @@ def reruns():
     every = pd.read_csv(RESULTS / "numerics.csv").query("experiment == 'all'").iloc[0]
     half = (every["points_high"] - every["points_low"]) / 2
     return int(every["n"]), half / stats.t.ppf(0.975, every["n"] - 1) * np.sqrt(every["n"])
+
+
+def dropouts_on_fashion_mnist() -> dict[str, float]:
+    """Of the networks with one link in a hundred, by method."""
+    methods = ("set", "set_random_removal", "rigl", "fixed")
+    found = {}
+    for record in papers.STORE.of("adaptive_topology", "paper"):
+        run = record.config
+        if (run.dataset, run.variant) == ("fashion_mnist", "tuned") and run.method in methods:
+            assert found.setdefault(run.method, run.dropout) == run.dropout
+    return found

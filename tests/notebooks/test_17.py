@@ -7,6 +7,7 @@ from lib import papers, topology
 from lib.papers.shared import trained
 from lib.papers.shared.claims import chosen
 from lib.report import frames
+from tests.notebooks.summaries import dropouts_on_fashion_mnist
 from tests.prose import Prose
 
 
@@ -51,7 +52,14 @@ def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
     random = random.query("method == 'set_random_removal'")["value"]
     assert len(random) and random.max() < 0.01
     says("With random drop it is less than 1 %")
-    says("On Fashion-MNIST SET has a dropout of 0.3, the others 0.1")
+    says("On Fashion-MNIST SET has a dropout of 0.3, with random drop too")
+    says("RigL and fixed links have 0.1")
+    assert dropouts_on_fashion_mnist() == {
+        "set": 0.3,
+        "set_random_removal": 0.3,
+        "rigl": 0.1,
+        "fixed": 0.1,
+    }
     assert max(shared(networks, method) for method in ("set", "rigl", "fixed")) < 0.02
     says("Two seeds share less than 2 % of their links")
     assert set(rows["n_nulls"].dropna()) == {20}

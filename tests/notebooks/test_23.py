@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lib import papers
-from tests.notebooks.summaries import ends, mean
+from tests.notebooks.summaries import dropouts_on_fashion_mnist, ends, mean
 from tests.prose import Prose
 
 MN, FM = "mnist", "fashion_mnist"
@@ -110,6 +110,8 @@ def _says_what_null_models_keep(text):
     text.says("no method has more than 13 % in the mean")
     equal, misplaced = scaled["signs alone"], scaled["shuffled within signs"]
     text.says("On Fashion-MNIST SET has a dropout of 0.3, the others 0.1")
+    dropouts = dropouts_on_fashion_mnist()
+    assert [dropouts[method] for method in ("set", "rigl", "fixed")] == [0.3, 0.1, 0.1]
     assert equal[FM, "rigl"] < equal[FM, "fixed"]
     assert (equal > misplaced).all()
     words = (

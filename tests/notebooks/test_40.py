@@ -212,6 +212,9 @@ def _related(text):
     shown = pd.read_csv(FIGURES / "paper" / "40_evolutionary_pruning" / "relations.csv")
     shown = shown[shown["masks"] == "random search"].groupby(["pair", "dataset"])["value"]
     found = {place: t_interval(values) for place, values in shown}
+    together = correlations("citrus_leaves", variant="near duplicates together")
+    assert together.mean() > half_width(together)
+    text.says("they correlate by {:.2f} on the leaves", together.mean())
     assert all(found["accuracy and density", dataset].low > 0 for dataset in SETS)
     eyes = found["AUROC and density", "eye_fundus"]
     assert eyes.low < 0 < eyes.high
