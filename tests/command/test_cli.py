@@ -287,11 +287,11 @@ def test_several_claims_point_to_one_that_is_open(capsys, monkeypatch, verdict, 
 
 @pytest.mark.parametrize("verdict", ["open", "holds"])
 def test_json_says_what_would_decide_an_open_claim(capsys, monkeypatch, verdict):
-    table = papers.verdicts("smoke", ["S29"]).assign(verdict=verdict)
+    table = papers.verdicts("smoke", ["S32"]).assign(verdict=verdict)
     monkeypatch.setattr(judged, "verdicts", lambda profile, ids: table)
-    _, out, _ = run(capsys, "claims", "S29", "--json", "-")
+    _, out, _ = run(capsys, "claims", "S32", "--json", "-")
     (row,) = json.loads(out)
-    assert row["to_decide"] == "; ".join(planned.deciding("S29") if verdict == "open" else [])
+    assert row["to_decide"] == "; ".join(planned.deciding("S32") if verdict == "open" else [])
 
 
 def test_one_claim_that_is_not_run_says_so(capsys):

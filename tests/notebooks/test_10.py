@@ -108,26 +108,32 @@ def long_run(text):
     planned = [run for run in runs if run.dataset == "cifar10"]
     assert Counter(run.method for run in planned) == {"set": 5, "fixed": 3, "dense": 3}
     assert {run.epochs for run in planned if run.method == "dense"} == {100}
-    text.says("five seeds of SET, and three of fixed links. Dense will have 100 epochs")
+    text.says(
+        "five seeds of SET, which are done, and three of fixed links. Dense will have 100 epochs"
+    )
     accuracy = long_accuracy()
     last = accuracy.iloc[-1]
-    assert len(last) == 4
-    text.says("Four of five seeds of SET are done")
+    assert len(last) == 5
+    text.says("The five seeds of SET end near the log")
     text.says("After 1,000 epochs they reach {:.2f} % on average", last.mean())
     text.says("The lowest has {:.2f} %, the highest {:.2f} %", last.min(), last.max())
     mean = t_interval(last)
-    text.says("95 % interval of the mean goes from {:.1f} to {:.1f} %", mean.low, mean.high)
+    text.says("95 % interval of our mean goes from {:.1f} to {:.1f} %", mean.low, mean.high)
+    text.says("Fails* for S29: the claim asks for more than 74.1 %")
     text.says("The log ends at {:.2f} %", end_of_log())
     table = pd.read_csv(REFERENCE / "set_table3_mlp.csv").set_index(["dataset", "model"])
     published = table.loc[("CIFAR10", "SET-MLP"), "accuracy_percent"]
     text.says("The paper's table has {:.2f} %", published)
+    words = (
+        "After the paper's 1,000 epochs it reaches {:.1f} %, less than the {:.2f} % of the paper"
+    )
+    text.says(words, last.mean(), published)
     text.says("The best of our epochs has {:.2f} %", accuracy.max().max())
     steps = accuracy.iloc[-20:].diff().abs().mean()
     assert steps.between(0.1, 0.5).all()
     text.says("a seed still moves by some tenths of a point")
-    text.says("S29 is about SET alone")
-    text.says("It asks for more than 74.1 %")
-    assert accuracy.max().max() < 74.1
+    text.says("By the best epoch on test images, as in the paper, no seed reaches it either")
+    assert max(accuracy.max().max(), end_of_log()) < 74.1
 
 
 def long_accuracy():
