@@ -322,9 +322,11 @@ def wide_on_mnist(text, machines):
     text.says("Both methods chose the smallest decay that we tried")
     dense = tried.query("method == 'dense'")
     rate = dense.loc[dense["valid full"].idxmax(), "learning_rate"]
-    assert rate == dense["learning_rate"].min() == 0.0003
+    assert rate == dense["learning_rate"].min() == 0.0001
     assert "dense" not in set(tuned["method"])
-    text.says(".0003, the smallest rate so far, is best, and .0001 comes next")
+    text.says(".0001, the smallest rate so far, is best by half a nat, and .00003 comes next")
+    first, second = dense.groupby("learning_rate")["valid full"].max().nlargest(2)
+    assert 0.4 < first - second < 0.6
     narrow = machines.query("dataset == 'mnist' and variant == 'one setting'")
     (hidden_before,) = {width for (width,) in narrow["hidden"]}
     text.says("beside those of {} hidden units", hidden_before)

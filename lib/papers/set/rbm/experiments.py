@@ -176,7 +176,7 @@ WIDE_TRIED = {  # one seed, each with each
 }
 # Further rates, one seed too. As long as the best rate of a method is its smallest or its largest,
 # the next one beyond it is tried.
-WIDE_RATES_BEYOND = {"set": (0.1,), "fixed": (0.1, 0.3), "dense": (0.001, 0.0003, 0.0001)}
+WIDE_RATES_BEYOND = {"set": (0.1,), "fixed": (0.1, 0.3), "dense": (0.001, 0.0003, 0.0001, 0.00003)}
 WIDE_TRIED_EPOCHS, WIDE_EPOCHS = 20, 120
 WIDE_METHODS = ("set", "fixed", "dense")
 WIDE_SEEDS = 3  # of the chosen setting, fixed before the first of them began

@@ -80,7 +80,7 @@ def test_no_rival_of_the_wide_machines_is_tried_with_fewer_settings_than_set(mon
             setting = run.learning_rate, run.weight_decay, run.visible_start
             settings.setdefault(run.method, set()).add(setting)
     numbers = {method: len(tried) for method, tried in settings.items()}
-    assert numbers == {"set": 16, "fixed": 20, "dense": 24}
+    assert numbers == {"set": 16, "fixed": 20, "dense": 28}
     assert len(settings["set"] & settings["fixed"] & settings["dense"]) == 12
     tuned = [run for run in runs if run.variant == "tuned" and run.method == "set"]
     assert [(run.seed, run.epochs, run.learning_rate) for run in tuned] == [
