@@ -34,23 +34,22 @@ class WeightAverage:
         self.model = model
         self.optimiser = optimiser
         self.decay = decay
+        held = {id(p) for group in optimiser.param_groups for p in group["params"]}
+        own = model.parameters()
+        self._trained = [p for p in own if p.requires_grad and id(p) in held]
         self._hook = optimiser.register_step_post_hook(self._follow)
 
     @torch.no_grad()
     def _follow(self, *_) -> None:
         weight = self.weight_of_step()
         self.count_step()
-        for parameter in self._trained():
+        for parameter in self._trained:
             self.optimiser.state[parameter][AVERAGE].lerp_(parameter, weight)
-
-    def _trained(self) -> list[nn.Parameter]:
-        held = {id(p) for group in self.optimiser.param_groups for p in group["params"]}
-        return [p for p in self.model.parameters() if p.requires_grad and id(p) in held]
 
     def weight_of_step(self) -> float:
         """1 - d of the coming step; 1 at the first, which the averages, 0 till then, become."""
         weight = 1.0
-        for parameter in self._trained():
+        for parameter in self._trained:
             state = self.optimiser.state[parameter]
             t = state.get("averaged", 0)
             if t == 0:
@@ -61,13 +60,13 @@ class WeightAverage:
 
     def count_step(self) -> None:
         """Count the step that the averages have followed."""
-        for parameter in self._trained():
+        for parameter in self._trained:
             state = self.optimiser.state[parameter]
             state["averaged"] = state.get("averaged", 0) + 1
 
     def _averages(self) -> list[tuple[nn.Parameter, Tensor]]:
         pairs = []
-        for parameter in self._trained():
+        for parameter in self._trained:
             state = self.optimiser.state[parameter]
             if state.get("averaged", 0) > 0:
                 pairs.append((parameter, state[AVERAGE]))

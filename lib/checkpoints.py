@@ -68,15 +68,15 @@ def described(*settings: Any, **more: Any) -> dict[str, Any]:
     """What a run is of, by name: ``more``, and the fields of dataclasses. Functions are told apart
     by their names alone, closures and lambdas of one place not at all.
     """
-    names = {name: _plain(value) for name, value in more.items()}
+    values = dict(more)
     for one in settings:
-        for field in dataclasses.fields(one):
-            value = getattr(one, field.name)
-            if dataclasses.is_dataclass(value):
-                inner = described(value)
-                names |= {f"{field.name}.{name}": inner[name] for name in inner}
-            else:
-                names[field.name] = _plain(value)
+        values |= {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
+    names = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(value):
+            names |= {f"{name}.{inner}": of for inner, of in described(value).items()}
+        else:
+            names[name] = _plain(value)
     return names
 
 

@@ -799,7 +799,7 @@ def test_classes_in_fewer_bytes_are_the_same_data(tmp_path):
     fit(network("SET"), split(), settings(), **begun)
 
 
-def test_bound_arguments_of_a_rule_are_compared(tmp_path):
+def test_bound_arguments_of_a_rule_are_compared():
     names = [
         checkpoints.described(Evolution(drop=partial(rule)))["drop"]
         for rule in (drop_random, evolve_)

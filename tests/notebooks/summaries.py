@@ -7,6 +7,7 @@ from scipy import stats
 from lib import papers
 from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from lib.paths import RESULTS
+from tests.prose import Prose
 
 SERIES = {
     "area": "removal",
@@ -87,3 +88,11 @@ def dropouts_on_fashion_mnist() -> dict[str, float]:
         if (run.dataset, run.variant) == ("fashion_mnist", "tuned") and run.method in methods:
             assert found.setdefault(run.method, run.dropout) == run.dropout
     return found
+
+
+def says_dropouts(text: Prose) -> None:
+    """Assert that a notebook says which of these networks have more dropout."""
+    text.says("On Fashion-MNIST SET has a dropout of 0.3, with random drop too")
+    text.says("RigL and fixed links have 0.1")
+    desired = {"set": 0.3, "set_random_removal": 0.3, "rigl": 0.1, "fixed": 0.1}
+    assert dropouts_on_fashion_mnist() == desired

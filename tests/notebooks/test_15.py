@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from lib import papers
-from tests.notebooks.summaries import dropouts_on_fashion_mnist
+from tests.notebooks.summaries import says_dropouts
 from tests.prose import Prose
 
 
@@ -74,14 +74,7 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
     says("where every pixel varies, it ends at {:.2f} and {:.2f}", *on)
     assert (variances["fashion_mnist"] > 0).all()
     assert all(abs(ends[dataset, "set_random_removal"]) < 0.02 for dataset in variances)
-    says("On Fashion-MNIST SET has a dropout of 0.3, with random drop too")
-    says("RigL and fixed links have 0.1")
-    assert dropouts_on_fashion_mnist() == {
-        "set": 0.3,
-        "set_random_removal": 0.3,
-        "rigl": 0.1,
-        "fixed": 0.1,
-    }
+    says_dropouts(text)
     says("RigL's links begin to gather by epoch 2, those of SET by epoch 10")
     assert course(variances, 2)["rigl"] > 0.5 and course(variances, 2)["set"] < 0.1
     assert course(variances, 10)["set"] > 0.6

@@ -7,7 +7,7 @@ from lib import papers, topology
 from lib.papers.shared import trained
 from lib.papers.shared.claims import chosen
 from lib.report import frames
-from tests.notebooks.summaries import dropouts_on_fashion_mnist
+from tests.notebooks.summaries import says_dropouts
 from tests.prose import Prose
 
 
@@ -45,21 +45,14 @@ def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
     moving = [record.config for record in networks if record.config.method in ("set", "rigl")]
     assert {run.epochs for run in moving} == {150}
     says("falls to zero by the end of 150 epochs")
-    evolving = [r.config for r in networks if r.config.method != "fixed" and r.config.drop]
-    assert {run.decay for run in moving} == {"cosine"} and evolving
+    at_random = [r.config for r in networks if r.config.method == "set_random_removal"]
+    assert {run.decay for run in moving} == {run.decay for run in at_random} == {"cosine"}
     says("At epoch 50 SET and RigL share less than 30 % of the links of the second layer")
     random = rows[rows["measure"].eq("overlap with end, layer 2") & rows["epoch"].eq("50")]
     random = random.query("method == 'set_random_removal'")["value"]
     assert len(random) and random.max() < 0.01
     says("With random drop it is less than 1 %")
-    says("On Fashion-MNIST SET has a dropout of 0.3, with random drop too")
-    says("RigL and fixed links have 0.1")
-    assert dropouts_on_fashion_mnist() == {
-        "set": 0.3,
-        "set_random_removal": 0.3,
-        "rigl": 0.1,
-        "fixed": 0.1,
-    }
+    says_dropouts(text)
     assert max(shared(networks, method) for method in ("set", "rigl", "fixed")) < 0.02
     says("Two seeds share less than 2 % of their links")
     assert set(rows["n_nulls"].dropna()) == {20}

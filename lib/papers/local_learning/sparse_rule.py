@@ -130,9 +130,8 @@ def learn_sparse(
         raise ValueError("grow = 'gradient' in local learning, without a loss: give 'random'")
     x = checked_images(images)
     last = last_epoch(settings, stop_after)
-    run = checkpoints.described(settings, seed=seed, density=density, data=checkpoints.digest(x))
-    if evolution is not None:
-        run |= checkpoints.described(evolution)
+    of = {"seed": seed, "density": density, "evolution": evolution, "data": checkpoints.digest(x)}
+    run = checkpoints.described(settings, **of)
     generator = torch.Generator().manual_seed(seed)
     layer = SparseLinear(
         x.shape[1],
