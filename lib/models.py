@@ -188,6 +188,12 @@ def sparse_layers(model: nn.Module) -> dict[str, layers.SparseLinear]:
     return evolving
 
 
+def check_evaluating(model: nn.Module) -> None:
+    """Raise ValueError if the model is in training mode."""
+    if any(module.training for module in model.modules()):
+        raise ValueError("the model is in training mode: call model.eval() first")
+
+
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """While it is entered, all modules are in evaluation mode; then each in the mode it had."""

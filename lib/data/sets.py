@@ -88,8 +88,10 @@ class Split:
         # float64 on one thread: the same bits for any number of threads, and no copy of x
         mean = x.mean(axis=(0, 2), dtype=np.float64)
         square_sum = np.einsum("ngk,ngk->g", x, x, dtype=np.float64)
-        mean_square = square_sum / (len(x) * size)
-        std = np.sqrt(np.maximum(mean_square - mean**2, 0))
+        variance = square_sum / (len(x) * size) - mean**2
+        far = mean**2 > 1e4 * variance  # from 0: what is subtracted is nearly as large
+        variance[far] = np.square(x[:, far] - mean[far, None]).mean(axis=(0, 2))
+        std = np.sqrt(variance)
         constant = x.min(axis=(0, 2)) == x.max(axis=(0, 2))
         std[constant] = 1
         if grey:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from lib.report.intervals import LEVEL, Measurement, direction, t_interval
+from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, direction, t_interval
 from lib.report.statistics import holm, p_value
 
 CELL = ["dataset", "network"]
@@ -30,9 +30,7 @@ def against(
         side are left out. Categories keep their order.
     Raises: ValueError if a method has two numbers of a seed, or a key an empty cell.
     """
-    empty = [name for name in keys if frame[name].isna().any()]
-    if empty:
-        raise ValueError(f"column {empty[0]!r} has empty cells: fill or filter them to pair by it")
+    _check_cells(frame, keys)
     cells = [*keys, "seed", by]
     twice = frame[frame.duplicated(cells)]
     if len(twice):
@@ -45,6 +43,12 @@ def against(
     gaps = wide.drop(columns=other, errors="ignore").sub(base, axis=0)
     rows = gaps.stack().dropna().rename("value").reset_index().merge(base.reset_index())
     return rows.astype(categories.dtypes.to_dict())
+
+
+def _check_cells(frame: pd.DataFrame, keys: Sequence[str]) -> None:
+    empty = [name for name in keys if frame[name].isna().any()]
+    if empty:
+        raise ValueError(f"column {empty[0]!r} has empty cells: fill or filter them to group by it")
 
 
 def intervals(
@@ -62,7 +66,9 @@ def intervals(
         family: how many intervals hold together (Bonferroni); None: all of the table.
         estimate: (rows of a group, level) -> measurement; the mean and its t-interval.
     Returns: columns by, value, low, high, n, p, p_holm (of the whole table).
+    Raises: ValueError if a column of the groups has an empty cell.
     """
+    _check_cells(rows, by)
     groups = rows.groupby(list(by), sort=False, observed=True)
     level = 1 - (1 - LEVEL) / (family or max(1, len(groups)))
     lines = []
@@ -83,7 +89,9 @@ def at_common(
     Args:
         frame: columns dataset, network, seed, method, x, y; points of equal x are averaged.
     Returns: columns dataset, network, seed, at, value.
+    Raises: ValueError if a data set or network has an empty cell.
     """
+    _check_cells(frame, CELL)
     rows = []
     for key, group in frame.groupby([*CELL, "seed"], sort=False, observed=True):
         parts = group.groupby("method", observed=True)
@@ -135,19 +143,21 @@ def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> 
         rows: of :func:`intervals`, a row a member that was run.
         comparison, threshold: of a member.
         total: members in all.
-    Returns: value counts the estimates that meet it; None if nothing was run.
+    Returns: value counts the estimates that meet it; n is the fewest seeds of the members that have
+        enough to decide, or of all if none has. None if nothing was run.
     """
     if rows.empty:
         return None
+    n = rows["n"]
+    enough = n[n >= MIN_SEEDS]
     certain = directions(rows, comparison, threshold)
     estimates = [
         direction(Measurement(value, value, value), comparison, str(threshold)) == "holds"
         for value in rows["value"]
     ]
-    lowest = certain.count("holds")
-    return Measurement(
-        float(sum(estimates)), lowest, total - certain.count("fails"), int(rows["n"].min())
-    )
+    low, high = certain.count("holds"), total - certain.count("fails")
+    fewest = n.min() if enough.empty else enough.min()
+    return Measurement(float(sum(estimates)), low, high, int(fewest))
 
 
 def directions(rows: pd.DataFrame, comparison: str, threshold: float) -> list[str]:

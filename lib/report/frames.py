@@ -48,11 +48,12 @@ def rows(records: Iterable[Record], *fields: str) -> pd.DataFrame:
     """Every row of the metrics of every record, with what names its network (:func:`facts`): for
     what compares several numbers of a row, as an exponent and its standard error.
 
-    Returns: columns experiment, those of :data:`NETWORK`, fields, and those of the metrics. Of no
-        records a frame without rows.
+    Returns: columns experiment, those of :data:`NETWORK`, fields, and those of the metrics, with
+        "own" before a name that is one of the others. Of no records a frame without rows.
     """
-    pairs = [(record.metrics, facts(record, *fields)) for record in records]
     named = ["experiment", *NETWORK, *fields]
+    own = {name: f"own {name}" for name in named}
+    pairs = [(record.metrics.rename(columns=own), facts(record, *fields)) for record in records]
     table = _stacked(pairs) if pairs else pd.DataFrame(columns=named)
     return table[[*named, *table.columns.difference(named, sort=False)]]
 

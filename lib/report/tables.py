@@ -44,7 +44,7 @@ def summary(records: Records) -> pd.DataFrame:
     keys = ["experiment", "dataset", "architecture", "variant", "method", "epochs"]
     rows = []
     for (_, dataset, architecture, variant, method, epochs), group in table.groupby(
-        keys, sort=False
+        keys, sort=False, dropna=False
     ):
         row = {"dataset": labels.dataset(dataset), "network": architecture}
         if several:

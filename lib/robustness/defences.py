@@ -19,7 +19,7 @@ from ..models import evaluating
 from ..names import check_number, check_whole
 from ..train import Gradient
 from .attacks.iterates import Ball
-from .attacks.setting import UNIT, Bounds, check_settings
+from .attacks.setting import UNIT, Bounds, check_examples, check_settings
 from .certified import margins
 from .perturb import linear_layers, name_of_weights
 
@@ -42,7 +42,7 @@ class DropConnect:
     Args:
         largest: :math:`f_{max}`, in [0, 1].
         attacked: how the inputs are changed first, if at all.
-    Raises: ValueError if the fraction is out of range.
+    Raises: ValueError if the fraction is out of range, or inputs are changed by :class:`Trades`.
     """
 
     largest: float
@@ -51,6 +51,8 @@ class DropConnect:
     def __post_init__(self) -> None:
         if not 0 <= self.largest <= 1:
             raise ValueError(f"largest = {self.largest} is out of range: give one in [0, 1]")
+        if isinstance(self.attacked, Trades):
+            raise ValueError("attacked is Trades, which has a loss of its own: give Adversarial")
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
@@ -146,7 +148,11 @@ class Adversarial:
     def perturbed(
         self, x: Tensor, y: Tensor, generator: torch.Generator, gradient_at: Gradient
     ) -> Tensor:
-        """Like x: points within the radius; ``gradient_at`` gives the gradient of the loss."""
+        """Like x: points within the radius; ``gradient_at`` gives the gradient of the loss.
+
+        Raises: ValueError if x is not inside of the bounds.
+        """
+        check_examples(x, self.bounds)
         ball = Ball(self.radius, self.norm, self.bounds)
         step_size = self.radius * self._relative_step()
         flat = x.flatten(1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..activations import APL, Maxout, Splash, SReLU
 from ..convnets import OverChannels, Subsample
 from ..layers import SparseLinear
+from ..models import check_evaluating
 from .attacks.losses import margin
 
 WEIGHTED = (nn.Conv2d, nn.Linear, SparseLinear, Subsample)
@@ -65,14 +66,17 @@ def lipschitz_constants(
 ) -> dict[str, dict[str, float]]:
     """The Lipschitz constants in L2 of the layers of a network, in the order of its modules.
 
-    A linear layer includes the normalisation that follows it, as in evaluation.
+    A linear layer includes the normalisation that follows it, as in evaluation. A normalisation
+    behind a unit is a linear layer of its own.
 
     Args:
         model: in evaluation mode; it is not changed.
         x: (1, features...) float, an example, for the shapes.
         steps, generator: of :func:`operator_norm`.
     Returns: "linear" and "unit", of each the constant by the name of the module.
+    Raises: ValueError if the model is in training mode.
     """
+    check_evaluating(model)
     model = _copied(model)
     shapes = _input_shapes(model, x.double())
     linear = {}
@@ -93,16 +97,16 @@ def _copied(model: nn.Module) -> nn.Module:
 
 def _linear_groups(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
     """Linear layers by name, each with the normalisation that follows it; a normalisation behind a
-    unit belongs to none.
+    unit by itself.
     """
     name, group = "", []
     for other, module in model.named_modules():
-        if isinstance(module, WEIGHTED):
+        if isinstance(module, NORMS) and group:
+            group.append(module)
+        elif isinstance(module, (*WEIGHTED, *NORMS)):
             if group:
                 yield name, group
             name, group = other, [module]
-        elif isinstance(module, NORMS) and group:
-            group.append(module)
         elif _is_unit(module) and group:
             yield name, group
             group = []
@@ -111,11 +115,11 @@ def _linear_groups(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
 
 
 def _input_shapes(model: nn.Module, x: Tensor) -> dict[str, torch.Size]:
-    """Shape of what every linear layer sees of an example."""
+    """Shape of what every linear layer and normalisation sees of an example."""
     shapes: dict[str, torch.Size] = {}
     handles = []
     for name, module in model.named_modules():
-        if not isinstance(module, WEIGHTED):
+        if not isinstance(module, (*WEIGHTED, *NORMS)):
             continue
 
         def keep(module, inputs, name=name):
@@ -167,7 +171,9 @@ def margins_and_slopes(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, 
         model: (B, features...) -> (B, K) logits, in evaluation mode.
         x, y: (B, features...) float and (B,) classes.
     Returns: (B,) and (B,) float.
+    Raises: ValueError if the model is in training mode.
     """
+    check_evaluating(model)
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         m = -margin(model(x), y)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .. import topology
 from ..layers import SparseLinear
+from ..models import check_evaluating
 from ..support import draw_free_keys, support_from_keys
 from ..topology.nulls import switch_links
 
@@ -64,8 +65,7 @@ def perturbed_layers(
     Returns: name -> layer, the modules of ``model`` themselves.
     Raises: ValueError if the model is in training mode, a name is unknown or no layer is left.
     """
-    if any(module.training for module in model.modules()):
-        raise ValueError("the model is in training mode: call model.eval() first")
+    check_evaluating(model)
     known = linear_layers(model, output=output)
     if layers is None:
         layers = list(known)

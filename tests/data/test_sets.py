@@ -129,6 +129,15 @@ def test_tables_are_standardised_by_feature_and_constants_vanish(own, table):
     assert not ((split.x_train - mean) / std)[:, constant].any()
 
 
+@pytest.mark.parametrize("base", [1.5e6, 1e7])
+def test_columns_far_from_0_have_their_standard_deviation(base):
+    """As places of a map, and times."""
+    x = base + torch.arange(60_000.0)[:, None] % 3
+    mean, std = image_split(x, "own").standardisation()
+    assert_allclose(mean, [base + 1], rtol=1e-6)
+    assert_allclose(std, [(2 / 3) ** 0.5], rtol=1e-6)
+
+
 def image_split(x, name):
     x = torch.as_tensor(x, dtype=torch.float32)
     y = torch.zeros(len(x), dtype=torch.int64)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from lib.report import frames
-from lib.report.claims import against, at_common, intervals, largest, smallest
+from lib.report.claims import against, at_common, intervals, largest, share, smallest
 from lib.report.frames import tidy
 from lib.report.labels import AXES
 from tests.papers.splash.made import studied, trained
@@ -46,6 +46,30 @@ def test_rows_are_those_of_the_metrics_with_what_names_their_network():
         ["splash", 1, "pgd", 0.6],
     ]
     assert frames.rows([]).empty and {"trained", "dataset"} <= {*frames.rows([])}
+
+
+def test_columns_of_the_metrics_are_not_taken_for_what_names_the_network():
+    record = studied("relu", 0, {"pgd": 0.5})
+    record.metrics["seed"] = 7
+    (row,) = frames.rows([record]).to_dict("records")
+    assert (row["seed"], row["own seed"]) == (0, 7)
+
+
+def test_groups_without_a_name_are_refused():
+    frame = rows("relu", [1.0, 2.0, 3.0]).assign(network=None)
+    with pytest.raises(ValueError, match="column 'network' has empty cells"):
+        intervals(frame, ["dataset", "network"])
+    with pytest.raises(ValueError, match="column 'network' has empty cells"):
+        at_common(frame, "seed", "value", "relu", "splash")
+
+
+def test_member_of_few_seeds_leaves_a_count_decided():
+    values = {"a": [1.0, 1.1, 1.2], "b": [2.0, 2.1, 2.2, 2.3], "c": [1.0]}
+    frame = pd.concat([rows("splash", of).assign(dataset=name) for name, of in values.items()])
+    found = share(intervals(frame, ["dataset"]), ">", 0, total=4)
+    assert (found.value, found.low, found.high, found.n) == (3, 2, 4, 3)
+    alone = share(intervals(frame.query("dataset == 'c'"), ["dataset"]), ">", 0, total=4)
+    assert (alone.low, alone.high, alone.n) == (0, 4, 1)
 
 
 def test_differences_are_paired_by_seed():

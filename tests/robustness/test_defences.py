@@ -63,6 +63,18 @@ def test_drop_connect_keeps_a_half_of_the_largest_fraction_in_expectation(genera
     assert ((masks.mean(0) - 0.6).abs() < 5 * deviation).all()
 
 
+def test_drop_connect_refuses_an_objective_that_it_would_not_use():
+    with pytest.raises(ValueError, match="attacked is Trades, which has a loss of its own"):
+        DropConnect(0.5, Trades(0.1))
+
+
+@pytest.mark.parametrize("objective", [Adversarial(0.1), Trades(0.1)])
+def test_inputs_beyond_the_bounds_are_refused(model, batch, objective, generator):
+    x, y = batch
+    with pytest.raises(ValueError, match=r"bounds = \(0.0, 1.0\) do not fit"):
+        objective(model, 2 * x, y, generator)
+
+
 def test_drop_connect_of_nothing_is_the_cross_entropy(model, batch, generator):
     actual = DropConnect(0.0)(model, *batch, generator)
     torch.testing.assert_close(actual, F.cross_entropy(model(batch[0]), batch[1]))

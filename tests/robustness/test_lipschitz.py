@@ -59,6 +59,23 @@ def test_normalisation_belongs_to_the_layer_before_it(generator):
     assert found["unit"] == {"2": 1.0}
 
 
+def test_normalisation_behind_a_unit_is_a_layer_of_its_own(generator):
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.BatchNorm1d(4), nn.Linear(4, 2)).eval()
+    net[2].weight.data = torch.tensor([8.0, 1.0, 1.0, 1.0])
+    net[2].running_var.fill_(4.0)
+    found = lipschitz_constants(net, torch.rand(1, 4), generator=generator)
+    assert list(found["linear"]) == ["0", "2", "3"]
+    assert found["linear"]["2"] == pytest.approx(8 / 2, rel=1e-4)
+
+
+def test_network_in_training_mode_is_refused(generator):
+    net, x = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), torch.rand(2, 4)
+    with pytest.raises(ValueError, match="in training mode: call model.eval"):
+        lipschitz_constants(net, x[:1], generator=generator)
+    with pytest.raises(ValueError, match="in training mode: call model.eval"):
+        margins_and_slopes(net, x, torch.tensor([0, 1]))
+
+
 @pytest.mark.parametrize("activation", ["splash", "apl", "maxout"])
 def test_every_layer_of_a_network_has_its_constant(activation, generator):
     net = convnet("lenet5", (28, 28), 10, activation=activation).eval()

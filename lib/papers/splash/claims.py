@@ -75,11 +75,12 @@ def grounded(records: Records) -> Measurement | None:
 def share_of_first_ranks(records: Records) -> Measurement | None:
     """P02: the share of the paper's twelve pairs of data set and network in which SPLASH is the
     most accurate of the ten. Its lead over the nearest rival decides, with intervals simultaneous
-    over all rivals; a pair that was not run or cut short may go either way.
+    over all rivals and pairs; a pair that was not run or cut short may go either way.
     """
     frame = tidy(records, "limit").query("measure == 'final test_accuracy' and method in @TEN")
     leads = against(in_paper(frame), "splash").assign(value=lambda rows: -100 * rows["value"])
-    leads = intervals(leads, [*CELL, "method"], family=len(TEN) - 1).groupby(CELL)
+    family = (len(TEN) - 1) * len(CELLS)
+    leads = intervals(leads, [*CELL, "method"], family=family).groupby(CELL)
     nearest = leads[["value", "low", "high", "n"]].min()[leads.size() == len(TEN) - 1]
     if nearest.empty:
         return None

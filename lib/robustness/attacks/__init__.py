@@ -7,12 +7,15 @@ another class, near an example; attacks of minimal norm (:func:`deepfool`, :func
 gives the closest of theirs; :func:`gaussian_noise` and :func:`corrupt` know nothing of the model.
 All attacks
 
-- leave examples that are misclassified at the start as they are;
+- leave examples that are misclassified at the start as they are, also where the points are to fool
+  another model;
 - stay inside the bounds of the pixels and inside the radius at every iterate;
 - work on a frozen copy: the model is never changed, and no gradient of a weight is computed;
-- take the examples in batches of 1000, and stop working on one that is broken;
-- return, of a fixed radius, the first adversarial point of an example, else the point of highest
-  loss; of minimal norm the closest adversarial point, else the example itself.
+- take the examples in batches of 1000;
+- of a fixed radius, stop working on an example that is broken, and return its first adversarial
+  point, else the point of highest loss; :func:`one_pixel`, and :func:`pgd` with
+  ``early_stop=False``, go on to that point;
+- of minimal norm, return the closest adversarial point, else the example itself.
 """
 
 from .corruptions import CORRUPTIONS, corrupt, gaussian_noise

@@ -122,12 +122,15 @@ def _sides(x: Tensor, generator: Generator) -> Tensor:
 
 
 def _warp(x: Tensor, across: list[Tensor], down: list[Tensor]) -> Tensor:
-    """Images read at an affine map of their square [-1, 1] x [-1, 1]; 0 outside.
+    """Images read at an affine map; 0 outside.
 
     Args:
-        across, down: rows of the map, each three (B, 1) coefficients of column, row and 1.
+        across, down: where a column and a row are read, each three (B, 1) coefficients of column,
+            row and 1, from the middle; the last two are in halves of the width and of the height.
     """
-    coefficients = torch.cat([*across, *down], 1)
+    ratio = x.shape[2] / x.shape[3]  # the grid goes from -1 to 1 along both sides
+    coefficients = torch.cat([across[0], ratio * across[1], across[2]], 1)
+    coefficients = torch.cat([coefficients, down[0] / ratio, *down[1:]], 1)
     theta = coefficients.view(-1, 2, 3)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)

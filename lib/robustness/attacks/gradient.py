@@ -79,7 +79,8 @@ def pgd(
         restarts: random starts; later ones only for what is not broken.
         loss: "ce", "dlr" or "margin", see :data:`LOSSES`.
         early_stop: False goes on beyond the first adversarial point, to the highest loss, as points
-            that are to fool other models should.
+            that are to fool other models should. Examples that this model takes for another class
+            stay as they are, so leave them out when you count.
         pixels: (n,) bool, those that may change; None: all. In "l2" a random start is then nearer.
         generator: source of randomness.
         model, x, y, radius, norm, bounds: as in :func:`fgsm`.

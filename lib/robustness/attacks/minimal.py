@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from .iterates import Ball, Best, climb_, score
-from .losses import margin
+from .losses import log_odds, margin
 from .setting import UNIT, Bounds, attack, distance, draw, is_wrong
 
 STARTS = 100  # random inputs among which the Boundary attack looks for an adversarial one
@@ -36,8 +36,8 @@ def deepfool(
     with q = 2 for "l2" and 1 for "linf"; x moves by 1 + overshoot times :math:`\delta`, clipped.
 
     Source: [MoosaviDezfooli2016], Algorithm 2 and Section 3.3.
-    Departs: the bounds; and a step is longer by 1e-5, for clipped steps alone may come ever closer
-    to a boundary without crossing it.
+    Departs: the bounds; the overshoot is part of every step; and a step is longer by 1e-5, for
+    clipped steps alone may come ever closer to a boundary without crossing it.
 
     Args:
         steps: linearisations at most, each a backward pass for each class.
@@ -214,11 +214,12 @@ def ddn(
         \epsilon_{t+1} = (1 \mp \gamma) \, \epsilon_t, \qquad
         x_{t+1} = clip\left(x + \epsilon_{t+1} \frac{\delta'}{\|\delta'\|_2}\right)
 
-    with g the gradient of the cross-entropy at :math:`x_t`; :math:`\alpha_t` falls from 1 to .01
+    with g the gradient of L at :math:`x_t`; :math:`\alpha_t` falls from 1 to .01
     along a cosine.
 
     Source: [Rony2019], Algorithm 1 and Section 4.
-    Departs: pixels are not rounded to levels. Where the gradient is exactly 0 the direction stays.
+    Departs: L is :func:`log_odds`; pixels are not rounded to levels. Where the gradient is exactly
+    0 the direction stays.
 
     Args:
         steps: gradients in all.
@@ -238,8 +239,7 @@ def ddn(
         with torch.enable_grad():
             x_t = x_t.detach().requires_grad_()
             z = model(x_t)
-            loss = F.cross_entropy(z, y, reduction="sum")
-            (grad,) = torch.autograd.grad(loss, x_t)
+            (grad,) = torch.autograd.grad(log_odds(z, y).sum(), x_t)
         broken = z.argmax(1) != y
         _keep_closer_(best, x_t.detach(), broken, x, "l2")
         length = 0.01 + (1 - 0.01) * (1 + math.cos(math.pi * step / steps)) / 2

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ...kernels import require_tensor
+from ...models import check_evaluating
 from ...names import check_number, check_type, check_whole
 from .losses import LOSSES
 
@@ -165,8 +166,7 @@ def _of_flat(model: nn.Module, x: Tensor) -> nn.Sequential:
 
 
 def _check_model(of_flat: nn.Sequential, x: Tensor, y: Tensor, loss: str = "ce") -> None:
-    if any(module.training for module in of_flat[1].modules()):
-        raise ValueError("training mode: call model.eval() first")
+    check_evaluating(of_flat[1])
     with torch.no_grad():
         n_classes = of_flat(x[:1].detach().flatten(1)).shape[1]
     if n_classes < 2 or (loss == "dlr" and n_classes < 3):

@@ -75,6 +75,24 @@ def test_corruption_takes_images_of_any_size(name, shape):
     assert torch.isfinite(corrupted).all() and not torch.equal(corrupted, x)
 
 
+@pytest.mark.parametrize("name", ["rotate", "shear"])
+def test_long_image_is_turned_and_sheared_in_pixels(name):
+    """By one radian, and by one column a row: a point beside the middle, to either side."""
+    x = torch.zeros(1, 41, 81)
+    x[0, 20 - 3 : 20 + 4, 40 + 7 : 40 + 14] = 1  # 10 columns to the right, or in the middle
+    if name == "shear":
+        x = x.roll((10, -10), (1, 2))  # 10 rows below
+    turned = attacks.corrupt(x, name, 5, generator=seeded())[0]
+    rows, columns = (turned.nonzero() - torch.tensor([20, 40])).double().mT
+    place = [(turned[turned > 0] * axis).sum() / turned.sum() for axis in (rows, columns)]
+    if name == "rotate":
+        assert abs(place[0]) == pytest.approx(10 * math.sin(1), abs=0.3)
+        assert place[1] == pytest.approx(10 * math.cos(1), abs=0.3)
+    else:
+        assert place[0] == pytest.approx(10, abs=0.3)
+        assert abs(place[1]) == pytest.approx(10, abs=0.3)
+
+
 def test_spatter_is_blurred_noise_above_a_threshold(images):
     x = images[:3].numpy()
     noise = 0.65 + 0.3 * torch.randn(3, 1, 28, 28, generator=seeded()).squeeze(1).numpy()

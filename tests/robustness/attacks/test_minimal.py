@@ -4,7 +4,9 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
+from lib.layers import Scale
 from lib.robustness import attacks
 from tests.robustness.attacks.cases import (
     MINIMAL,
@@ -132,6 +134,16 @@ def test_decoupled_norm_is_within_a_percent_of_the_optimum_of_two_classes():
     assert attacks.is_adversarial(model, x_adv, y).all()
     ratio = attacks.distance(x_adv, x, "l2") / exact_distances(model, x, y, 2)
     assert ratio.min() >= 1 - 1e-9 and ratio.max() <= 1.01
+
+
+@pytest.mark.parametrize("scale", [1, 100, 1000])
+def test_decoupled_norm_does_not_depend_on_the_scale_of_the_logits(scale):
+    """In float32, where the gradient of a confident network's cross-entropy is 0."""
+    model = affine()
+    x, y = near_the_middle(model)
+    model, x = nn.Sequential(model.float(), Scale(scale)).eval(), x.float()
+    x_adv = attacks.ddn(model, x, y, steps=400)
+    assert attacks.is_adversarial(model, x_adv, y).all()
 
 
 @pytest.mark.parametrize("radius", [1e-3, 10.0])
