@@ -33,7 +33,6 @@ class RobustTraining(SparseTraining):
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
         super().check()
-        self.objectives()
         if self.growing_epochs > self.epochs:
             raise ValueError(
                 f"growing_epochs = {self.growing_epochs} of {self.epochs} epochs: give no more"
@@ -49,6 +48,7 @@ class RobustTraining(SparseTraining):
                     f"{name} = {getattr(self, name)} without attacked examples: give an"
                     " adversarial_radius"
                 )
+        self.objectives()  # refuses what is out of range
 
     def objectives(self) -> dict[str, train.Objective]:
         """What the steps lower, and growth follows."""
