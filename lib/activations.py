@@ -280,7 +280,7 @@ def place_hinges_(model: nn.Module, x: Tensor) -> None:
     dropout is off.
 
     Args:
-        model: whose units are as at their start; it keeps its mode.
+        model: whose units are as at their start; each module keeps its mode.
         x: (B, features...) float, training examples.
     Raises: ValueError if a unit sees constant data.
     """
@@ -288,7 +288,8 @@ def place_hinges_(model: nn.Module, x: Tensor) -> None:
     for unit in splash_units(model).values():
         hook = unit.register_forward_pre_hook(lambda unit, inputs: unit.place_hinges_(inputs[0]))
         handles.append(hook)
-    was_training, buffers = model.training, copy.deepcopy(dict(model.named_buffers()))
+    buffers = copy.deepcopy(dict(model.named_buffers()))
+    modes = [(module, module.training) for module in model.modules()]
     for module in model.eval().modules():
         module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
     try:
@@ -296,7 +297,8 @@ def place_hinges_(model: nn.Module, x: Tensor) -> None:
     finally:
         for handle in handles:
             handle.remove()
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
         for name, buffer in model.named_buffers():
             if name.rpartition(".")[2] != "hinges":
                 buffer.copy_(buffers[name])

@@ -41,21 +41,28 @@ class WeightAverage:
 
     @torch.no_grad()
     def _follow(self, *_) -> None:
-        weight = self.weight_of_step()
-        self.count_step()
-        for parameter in self._trained:
-            self.optimiser.state[parameter][AVERAGE].lerp_(parameter, weight)
-
-    def weight_of_step(self) -> float:
-        """1 - d of the coming step; 1 at the first, which the averages, 0 till then, become."""
-        weight = 1.0
         for parameter in self._trained:
             state = self.optimiser.state[parameter]
-            t = state.get("averaged", 0)
-            if t == 0:
-                state[AVERAGE] = torch.zeros_like(parameter)
-            else:
-                weight = 1 - min(self.decay, (1 + t) / (10 + t))
+            if parameter.grad is None and AVERAGE not in state:
+                continue  # it has not begun to learn, and the optimiser has yet to make its state
+            weight = self._begun(parameter)
+            state["averaged"] = state.get("averaged", 0) + 1
+            state[AVERAGE].lerp_(parameter, weight)
+
+    def _begun(self, parameter: nn.Parameter) -> float:
+        """1 - d of the coming step of a parameter; 1 at the first, which its average becomes."""
+        state = self.optimiser.state[parameter]
+        t = state.get("averaged", 0)
+        if t == 0:
+            state[AVERAGE] = torch.zeros_like(parameter)
+            return 1.0
+        return 1 - min(self.decay, (1 + t) / (10 + t))
+
+    def weight_of_step(self) -> float:
+        """1 - d of the coming step, in which all parameters learn."""
+        weight = 1.0
+        for parameter in self._trained:
+            weight = self._begun(parameter)
         return weight
 
     def count_step(self) -> None:

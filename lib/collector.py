@@ -1,6 +1,9 @@
 """What layers see while a model trains: their inputs, and the gradients at their outputs."""
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -44,9 +47,11 @@ class Collector:
         self.layers = dict(layers)
         for name, layer in layers.items():
             self.batches.setdefault(name, [])
-            self._handles.append(layer.register_forward_hook(Watch(self, name)))
+            watch = Watch(weakref.ref(self), name)
+            first = {"prepend": True, "with_kwargs": True}  # before hooks that change the output
+            self._handles.append(layer.register_forward_hook(watch, **first))
             layer.watched_as = id(layer)
-            kernels.WATCHERS[id(layer)] = partial(self._keep, name, layer)
+            kernels.WATCHERS[id(layer)] = watch.keep
 
     def stop(self) -> None:
         """Collect no more; what was collected stays."""
@@ -58,14 +63,24 @@ class Collector:
                 kernels.WATCHERS.pop(id(layer), None)
         self._handles = []
 
-    def watch(self, name: str, layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
-        """Collect of a layer that was called."""
-        if torch.compiler.is_compiling():
-            return  # the layer does it
-        if layer.training and y.requires_grad:
-            y.register_hook(partial(self._keep, name, layer, args[0].detach()))
+    def watch(self, name: str, x: Tensor, y: Tensor) -> None:
+        """Collect of a layer that was called in training mode."""
+        if torch.compiler.is_compiling() or not y.requires_grad or _unseen.get():
+            return  # in a graph the layer does it
+        x = x.detach().to(self.layers[name].values.dtype, copy=True)  # it may be written to
+        if y._base is None:
+            y.register_hook(partial(self.keep, name, x))
+            return
+        place = y.size(), y.stride(), y.storage_offset()
 
-    def _keep(self, name: str, layer: SparseLinear, x: Tensor, grad_y: Tensor) -> None:
+        def keep(grad: Tensor) -> None:
+            self.keep(name, x, grad.contiguous().as_strided(*place))
+
+        y._base.register_hook(keep)  # an operation in place would take that of y away
+
+    def keep(self, name: str, x: Tensor, grad_y: Tensor) -> None:
+        """Add a batch of a layer, unless its gradient is not finite."""
+        layer = self.layers[name]
         if grad_y.isfinite().all():
             x = x.detach().reshape(-1, layer.in_features).to(layer.values.dtype)
             grad_y = grad_y.detach().reshape(-1, layer.out_features).to(x)
@@ -108,9 +123,33 @@ class Collector:
 class Watch:
     """The hook by which a collector sees a layer; a copy of the layer is without it."""
 
-    collector: Collector
+    collector: weakref.ref[Collector]  # nothing is collected for one that nobody has any more
     name: str
     is_left_behind = True  # see lib.layers.SparseLinear.__getstate__
 
-    def __call__(self, layer: SparseLinear, args: tuple[Tensor, ...], y: Tensor) -> None:
-        self.collector.watch(self.name, layer, args, y)
+    def __call__(
+        self, layer: SparseLinear, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], y: Tensor
+    ) -> None:
+        collector = self.collector()
+        if collector is not None and layer.training:
+            (x,) = (*args, *kwargs.values())
+            collector.watch(self.name, x, y)
+
+    def keep(self, x: Tensor, grad_y: Tensor) -> None:
+        """A batch that torch's graph has seen."""
+        collector = self.collector()
+        if collector is not None:
+            collector.keep(self.name, x, grad_y)
+
+
+_unseen = ContextVar("unseen", default=False)
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """While it is entered, no collector sees what layers compute: a gradient that no step takes."""
+    token = _unseen.set(True)
+    try:
+        yield
+    finally:
+        _unseen.reset(token)

@@ -651,6 +651,18 @@ def check_optimiser(optimiser: torch.optim.Optimizer) -> None:
         )
 
 
+def check_untied(layers: Mapping[str, SparseLinear]) -> None:
+    """Raise ValueError if two layers share their values: the links of one cannot move alone."""
+    holders: dict[int, str] = {}
+    for name, layer in layers.items():
+        other = holders.setdefault(id(layer.values), name)
+        if other != name:
+            raise ValueError(
+                f"layers {other} and {name} share their values, so their links cannot move: use"
+                " one layer twice, or give each its own"
+            )
+
+
 def check_held(name: str, layer: SparseLinear, optimiser: torch.optim.Optimizer) -> None:
     """Raise ValueError if the values of a layer learn, but not by this optimiser, or are masked."""
     layer.check_movable()

@@ -214,9 +214,14 @@ def _torch_product(
 
 
 def _sum_by(index: Tensor, n: int, terms: Tensor) -> Tensor:
-    """(n, B) sums of the terms (nnz, B) of each index; not in place, for torch.func.vmap."""
+    """(n, B) sums of the terms (nnz, B) of each index; not in place, for torch.func.vmap. Those of
+    half precision are summed in float32, as torch's own products do.
+    """
+    dtype = terms.dtype
+    if dtype.itemsize < 4:
+        terms = terms.float()
     zeros = terms.new_zeros(n, terms.shape[1])
-    return zeros.index_add(0, index, terms)
+    return zeros.index_add(0, index, terms).to(dtype)
 
 
 # ---------------------------------------------------------------------- whole layers in a pass

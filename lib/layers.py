@@ -225,11 +225,12 @@ class SparseLinear(nn.Module):
         """What :func:`lib.kernels.chain` takes of this layer."""
         return kernels.Layer(self.support, self.values, self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(..., in_features) float -> (..., out_features) float, also of no examples.
 
         Raises ValueError if the width or the dtype does not fit, or it is no tensor.
         """
+        x = input  # named as in torch.nn.Linear
         _check_input(x, self.in_features)
         if x.ndim == 2 and not compiled.is_traced():
             y = kernels.chain(x, [self.links()])
@@ -242,10 +243,13 @@ class SparseLinear(nn.Module):
 
     def replace_values_(self, values: Tensor) -> None:
         """Give the layer other weights, (nnz,) of its support; the parameter stays the object."""
-        if values.shape != self.values.shape:  # torch keeps the gradient's shape of a live graph,
-            self.values.data = values.new_empty(0, dtype=torch.float16)  # but not its dtype's
-        self.values.data = values
         self.values.grad = None
+        if values.shape == self.values.shape:
+            with torch.no_grad():
+                self.values.copy_(values)  # which a graph that still needs the old ones refuses
+            return
+        self.values.data = values.new_empty(0, dtype=torch.float16)  # torch keeps the gradient's
+        self.values.data = values  # shape of a live graph, but not its dtype's
 
     def to_dense(self) -> Tensor:
         """(out_features, in_features) float, the weight matrix with its zeros."""
@@ -268,15 +272,26 @@ class SparseLinear(nn.Module):
         crow = state_dict.get(prefix + "crow")
         col = state_dict.get(prefix + "col")
         if crow is not None and col is not None and len(crow) == self.out_features + 1:
-            device, widths = self.values.device, (self.in_features, self.out_features)
-            try:
-                self.support = support_from_csr(crow.to(device), col.to(device), *widths)
-            except ValueError as error:
-                raise ValueError(f"{prefix.removesuffix('.') or 'the layer'}: {error}") from error
-            values = state_dict.get(prefix + "values")
-            if values is not None and values.shape != self.values.shape:
-                self.replace_values_(self.values.new_empty(values.shape))
+            self._move_to(crow, col, state_dict.get(prefix + "values"), prefix.removesuffix("."))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _move_to(self, crow: Tensor, col: Tensor, values: Tensor | None, name: str) -> None:
+        """Take over the links of a state, unless they are the layer's own."""
+        device = self.values.device
+        crow, col = crow.to(device), col.to(device)
+        is_known = self._written == _times_written(self._support)
+        if is_known and crow.equal(self.crow.to(crow)) and col.equal(self.col.to(col)):
+            return
+        name = name or "the layer"
+        if values is None or values.shape != col.shape:
+            held = "none" if values is None else f"values of shape {tuple(values.shape)}"
+            raise ValueError(f"{name}: the state has {len(col)} links and {held} for them")
+        try:
+            self.support = support_from_csr(crow, col, self.in_features, self.out_features)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        if values.shape != self.values.shape:
+            self.replace_values_(self.values.new_empty(values.shape))
 
 
 def initial_values(
@@ -498,9 +513,18 @@ class Dropout(nn.Module):
         return kernels.dropout_operation(x, step, self.p, self.seed)
 
     def next_law(self) -> compiled.DropoutLaw | None:
-        """Law of the coming step, which this counts; None where nothing is dropped."""
+        """Law of the coming step, which this counts; None where nothing is dropped.
+
+        Raises: ValueError in a backward pass, which would draw another mask than the forward pass.
+        """
         if not self.training or self.p == 0:
             return None
+        if torch._C._current_graph_task_id() != -1:
+            raise ValueError(
+                "the backward pass computes this dropout anew, as under torch.utils.checkpoint, and"
+                " would draw another mask: leave it out of what is checkpointed, or take"
+                " torch.nn.Dropout"
+            )
         step = self.step
         self._step += 1
         return compiled.dropout_law(self.p, self.seed, step)

@@ -197,9 +197,16 @@ def check_evaluating(model: nn.Module) -> None:
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """While it is entered, all modules are in evaluation mode; then each in the mode it had."""
+    with keeping_modes(model):
+        if any(module.training for module in model.modules()):
+            model.eval()
+        yield
+
+
+@contextlib.contextmanager
+def keeping_modes(model: nn.Module) -> Iterator[None]:
+    """At the end of the block each module is in the mode that it had."""
     modes = [(module, module.training) for module in model.modules()]
-    if any(training for _, training in modes):
-        model.eval()
     try:
         yield
     finally:

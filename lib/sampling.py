@@ -466,8 +466,9 @@ def _mixed(h: Tensor) -> Tensor:
 
 
 def _check_layer(layer: Layer, x: Tensor) -> None:
-    if layer.bias.dtype != x.dtype:
-        raise ValueError(f"states are {x.dtype} and the weights {layer.bias.dtype}: give one dtype")
+    dtype = next(layer.parameters()).dtype
+    if dtype != x.dtype:
+        raise ValueError(f"states are {x.dtype} and the weights {dtype}: give one dtype")
 
 
 def _check_examples(layer: Layer, x: Tensor, order: Tensor) -> None:

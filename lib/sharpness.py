@@ -9,6 +9,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from . import compiled
+from .collector import unseen
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class SharpnessAware:
     ) -> Tensor:
         """x (B, features...), y (B,) classes: a scalar."""
         weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        loss = F.cross_entropy(model(x), y, label_smoothing=self.label_smoothing)
+        with unseen():  # growth follows the gradient of the step, not that of the move
+            loss = F.cross_entropy(model(x), y, label_smoothing=self.label_smoothing)
         gradients = torch.autograd.grad(loss, list(weights.values()))
         with compiled.on_threads(1):  # a long sum depends on their number
             norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()

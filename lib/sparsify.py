@@ -15,8 +15,17 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from . import layers
 from .collector import Collector, Watch
-from .evolution import ADAM, AVERAGE, Evolution, check_held, check_optimiser, evolve_layers_
+from .evolution import (
+    ADAM,
+    AVERAGE,
+    Evolution,
+    check_held,
+    check_optimiser,
+    check_untied,
+    evolve_layers_,
+)
 from .layers import SparseLinear
+from .models import sparse_layers
 from .names import check_known, check_number, check_type, check_whole
 from .support import (
     Support,
@@ -253,6 +262,17 @@ def _sparse_twin(
 
 
 def _replace_everywhere(model: nn.Module, made: dict[int, nn.Module]) -> None:
+    for name, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute.startswith("_") or not isinstance(value, list | tuple | dict):
+                continue
+            held = value.values() if isinstance(value, dict) else value
+            if any(id(one) in made for one in held):
+                place = f"{name}.{attribute}".removeprefix(".")
+                raise ValueError(
+                    f"{place} is a {type(value).__name__} that holds layers, which would stay what"
+                    " they are: make it a torch.nn.ModuleList or ModuleDict"
+                )
     for module in list(model.modules()):
         for name, child in list(module._modules.items()):
             if id(child) in made:
@@ -286,7 +306,7 @@ class Evolver:
     Source: [Mocanu2018], Algorithm 1; [Evci2020], Section 3 (update schedule).
 
     Args:
-        model: its sparse layers evolve.
+        model: its sparse layers evolve, but for those with all links where numbers stay.
         optimiser: SGD, Adam, AdamW, RMSprop or Adagrad; it holds their values.
         evolution: the rules; ``last_epoch`` is not used.
         every: steps from one update to the next, at least 1.
@@ -341,7 +361,14 @@ class Evolver:
             check_type("scaler", scaler, torch.amp.GradScaler)
         check_optimiser(optimiser)
         _check_model(model)
+        evolution = evolution or Evolution()
         self.model, self.layers = model, _sparse_layers(model)
+        check_untied(self.layers)
+        if not evolution.changes_numbers:  # a layer with all links has no other places for them
+            roomy = sparse_layers(_unwrapped(model))
+            self.layers = {name: roomy[name] for name in self.layers if name in roomy}
+        if not self.layers:
+            raise ValueError("the sparse layers have all their links: give a smaller density")
         for name, layer in self.layers.items():
             check_held(f"layer {name}", layer, optimiser)
             if isinstance(optimiser, ADAM) and layer.values.dtype.itemsize < 4:
@@ -354,13 +381,13 @@ class Evolver:
             raise ValueError(f"averages is one {type(averages).__name__}: give a list of them")
         self.averages = [_sparse_layers(average) for average in averages]
         for average in self.averages:
-            if average.keys() != self.layers.keys():
+            if average.keys() != _sparse_layers(model).keys():
                 raise ValueError(
                     "a model of averages has other sparse layers than the model: make it after"
                     " sparsify_"
                 )
         self.optimiser = optimiser
-        self.evolution = evolution or Evolution()
+        self.evolution = evolution
         self.every = every
         self.last = last
         self.goes_on = until is None

@@ -19,7 +19,14 @@ from .averaging import WeightAverage
 from .collector import Collector
 from .data import Split
 from .data.augment import augment
-from .evolution import check_held, check_optimiser, evolve_layers_, needs_gradient, remove_
+from .evolution import (
+    check_held,
+    check_optimiser,
+    check_untied,
+    evolve_layers_,
+    needs_gradient,
+    remove_,
+)
 from .files import check_regular
 from .layers import SparseLinear
 from .names import check_seed, check_type, check_whole
@@ -82,7 +89,8 @@ def fit(
             ``at_epoch(epoch)`` that returns the objective of an epoch, from 1.
         grow_objective: the one whose gradient growth by gradient follows; None: that of the steps.
         optimiser: of the model's parameters; None: :func:`lib.optimisers.make_optimiser`. The
-            schedule sets the learning rate of all its groups.
+            schedule sets the learning rate of all its groups. Under Adam a link that grows counts
+            the steps of its layer as its own, unlike in :class:`lib.sparsify.Evolver`.
         evaluate_test: False for tuning, which must not see the test part.
         checkpoint: file to write after every epoch and to resume from if it is there; None for
             neither. Seed, settings, kind of optimiser and training examples have to be those that
@@ -138,12 +146,12 @@ def fit(
         run = checkpoints.described(settings, seed=seed, optimiser=kind, data=read)
     fixed = settings, examples, generator, prepare, measure, run
     training = _Training(model, optimiser, objectives, *fixed)
-    if takes_classes:
-        _check_classes(model, examples, ignored)
-    if is_cross_entropy:
-        training.compile_step()
-    history = _begin(training, checkpoint)
     try:
+        if takes_classes:
+            _check_classes(model, examples, ignored)
+        if is_cross_entropy:
+            training.compile_step()
+        history = _begin(training, checkpoint)
         _train(training, history, checkpoint, stop_after, on_epoch)
     finally:
         if training.average is not None:
@@ -336,6 +344,7 @@ def _check_evolving(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
             "the model has no sparse layer, whose links could evolve: call sparsify_ first, or give"
             " settings without evolution"
         )
+    check_untied(_evolving(model))
     for name, layer in _evolving(model).items():
         check_held(f"layer {name}", layer, optimiser)
 
@@ -532,7 +541,7 @@ def collect(
 
     Args:
         model: put into training mode for this, as its gradients are those of training; its
-            dropout goes on by ``n_batches`` steps.
+            dropout goes on by ``n_batches`` steps, and gradients that it had are cleared.
         x, y: training part, (N, features...) and (N,).
         batch_size, n_batches: size and number of batches.
         generator: source of randomness.
@@ -543,19 +552,18 @@ def collect(
     """
     objective = objective or _mean_loss(F.cross_entropy)
     collector = Collector()
-    was_training = model.training
-    model.train()
-    collector.start(models.sparse_layers(model))
+    collector.start(_evolving(model))
     try:
-        for step in range(n_batches):
-            collector.step = step
-            index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
-            batch = prepare(x.index_select(0, index))
-            objective(model, batch, y.index_select(0, index), generator).backward()
+        with models.keeping_modes(model):
+            model.train()
+            for step in range(n_batches):
+                collector.step = step
+                index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
+                batch = prepare(x.index_select(0, index))
+                objective(model, batch, y.index_select(0, index), generator).backward()
     finally:
         collector.stop()
         model.zero_grad()
-        model.train(was_training)
     return collector.collected()
 
 

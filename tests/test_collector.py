@@ -1,15 +1,17 @@
 """What layers see while a model trains, against the gradients of autograd."""
 
 import copy
+import gc
 import pickle
 
 import pytest
 import torch
 from torch import nn
 
-from lib.collector import Collector
+from lib.collector import Collector, unseen
 from lib.growth import Site
 from lib.layers import SparseLinear
+from lib.sharpness import SharpnessAware
 from tests.oracles import seeded
 
 BETA = 0.9
@@ -116,6 +118,58 @@ def test_gradients_are_divided_by_the_scale_of_their_batch():
         actual.batches["layer"], desired.batches["layer"], strict=True
     ):
         assert torch.equal(x, wanted[0]) and torch.equal(grad_y, wanted[1]) and step == wanted[2]
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (2, 3, 5)])
+def test_operations_in_place_behind_a_layer_hide_no_gradient(shape):
+    layer, x = full_layer(), torch.rand(shape, generator=seeded(1))
+    collector = Collector()
+    collector.start({"layer": layer})
+    (layer(x).mul_(3) ** 2).sum().backward()
+    seen = collector.collected()["layer"]
+    gradient = layer.values.grad.view(4, 5)
+    torch.testing.assert_close(seen["grad_y"] @ seen["x"].t(), gradient)
+
+
+def test_inputs_are_those_of_their_batch_whatever_is_written_over_them():
+    layer, buffer = full_layer(), torch.empty(6, 5)
+    collector = Collector()
+    collector.start({"layer": layer})
+    for x in inputs(2)[0]:
+        layer(buffer.copy_(x)).square().sum().backward()
+    seen = collector.collected()["layer"]
+    torch.testing.assert_close(seen["grad_y"] @ seen["x"].t(), layer.values.grad.view(4, 5))
+
+
+def test_hooks_of_the_user_that_change_the_output_count_in_the_gradient():
+    layer, x = full_layer(), inputs(3)[0, 0]
+    layer.register_forward_hook(lambda layer, args, y: 10 * y)
+    collector = Collector()
+    collector.start({"layer": layer})
+    layer(input=x).square().sum().backward()
+    seen = collector.collected()["layer"]
+    torch.testing.assert_close(seen["grad_y"] @ seen["x"].t(), layer.values.grad.view(4, 5))
+
+
+def test_collector_that_nobody_has_any_more_keeps_nothing():
+    layer, collector = full_layer(), Collector()
+    collector.start({"layer": layer})
+    batches = collector.batches["layer"]
+    del collector
+    gc.collect()
+    layer(inputs(4)[0, 0]).sum().backward()
+    assert batches == []
+
+
+def test_nothing_is_seen_while_a_gradient_is_computed_that_no_step_takes():
+    layer, collector, (x, y) = full_layer(), Collector(), inputs(5)[0]
+    collector.start({"layer": layer})
+    with unseen():
+        torch.autograd.grad(layer(x).sum(), [layer.values])
+    SharpnessAware(0.05)(layer, y, torch.arange(6) % 4, seeded(0)).backward()
+    seen = collector.collected()["layer"]
+    assert seen["batch_sizes"] == (6,)
+    torch.testing.assert_close(seen["grad_y"] @ seen["x"].t(), layer.values.grad.view(4, 5))
 
 
 def test_a_batch_without_examples_counts_as_a_gradient_of_zero():

@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
+from torch.utils.checkpoint import checkpoint
 
 from lib import compiled, evolution
 from lib.activations import SReLU
@@ -742,6 +744,58 @@ def test_dropout_out_of_range_is_refused(p):
 
 def test_dropout_repr_names_p():
     assert repr(Dropout(0.3, seed=0)) == "Dropout(p=0.3)"
+
+
+def test_state_of_links_without_their_weights_is_refused(generator):
+    first, second = (SparseLinear(6, 5, density=0.4, generator=generator) for _ in range(2))
+    before, state = first.to_dense().clone(), second.state_dict()
+    without = {name: tensor for name, tensor in state.items() if name != "values"}
+    with pytest.raises(ValueError, match="the layer: the state has 12 links and none for them"):
+        first.load_state_dict(without, strict=False)
+    with pytest.raises(ValueError, match=r"has 12 links and values of shape \(3,\) for them"):
+        first.load_state_dict(state | {"values": state["values"][:3]})
+    assert torch.equal(first.to_dense(), before)
+
+
+def test_pruned_layer_loads_its_own_state(generator):
+    layer = SparseLinear(6, 5, density=0.4, generator=generator)
+    prune.l1_unstructured(layer, "values", amount=0.5)
+    state, x = copy.deepcopy(layer.state_dict()), torch.randn(3, 6, generator=generator)
+    desired = layer(x)
+    with torch.no_grad():
+        layer.values_orig.zero_()
+    layer.load_state_dict(state)
+    torch.testing.assert_close(layer(x), desired)
+
+
+def test_layer_takes_its_input_by_the_name_that_torch_gives_it(generator):
+    layer, x = SparseLinear(6, 5, density=0.4, generator=generator), torch.rand(2, 6)
+    assert torch.equal(layer(input=x), layer(x))
+
+
+def test_weights_replaced_before_the_backward_pass_are_missed(generator):
+    layer, x = SparseLinear(6, 5, density=0.4, generator=generator), torch.rand(2, 6)
+    y = layer(x.requires_grad_())
+    evolution.evolve_(layer, evolution.Evolution(), fraction=0.3, generator=generator)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sums_of_half_precision_are_those_of_float32(dtype):
+    layer = SparseLinear(4096, 2, density=1.0, bias=False, dtype=dtype)
+    layer.values.data.fill_(1)
+    x = torch.ones(1, 4096, dtype=dtype, requires_grad=True)
+    y = layer(x)
+    assert y.tolist() == [[4096, 4096]] and y.dtype == dtype
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_dropout_is_not_drawn_again_in_the_backward_pass(use_reentrant):
+    dropout, x = Dropout(0.5, seed=1).train(), torch.rand(4, 8, requires_grad=True)
+    y = checkpoint(lambda x: dropout(x) ** 2, x, use_reentrant=use_reentrant)
+    with pytest.raises(ValueError, match="would draw another mask"):
+        y.sum().backward()
 
 
 def test_copy_of_a_layer_follows_its_own_buffers(generator):

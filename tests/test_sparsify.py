@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
+from lib import models
 from lib.evolution import Evolution
 from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
@@ -52,6 +53,53 @@ class Block(nn.Module):
 
 
 # ------------------------------------------------------------------------------------ layers
+
+
+class Listed(nn.Module):
+    """Calls its layers by a list of Python."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.order = [self.first, self.second]
+
+    def forward(self, x):
+        for layer in self.order:
+            x = layer(x)
+        return x
+
+
+def test_layers_in_a_plain_list_are_refused_for_they_would_stay_dense():
+    net = nn.Sequential(Listed())
+    with pytest.raises(ValueError, match=r"0\.order is a list that holds layers"):
+        sparsify_(net, density=0.5)
+    assert type(net[0].first) is nn.Linear
+
+
+def test_layers_that_share_their_values_do_not_evolve():
+    net = nn.Sequential(*[SparseLinear(8, 8, density=0.3, generator=seeded()) for _ in range(2)])
+    net[1].support, net[1].values = net[0].support, net[0].values
+    optimiser = torch.optim.SGD(net.parameters(), 0.1)
+    with pytest.raises(ValueError, match="layers 0 and 1 share their values"):
+        Evolver(net, optimiser, every=1, steps=4, generator=seeded())
+
+
+@pytest.mark.parametrize("evolution", [Evolution(), Evolution(regrow_dropped=False)])
+def test_layer_with_all_links_keeps_them(evolution):
+    net = models.mlp([20, 30, 5], density=0.2, dropout=0.0)
+    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    evolver = Evolver(net, optimiser, evolution, every=1, steps=4, generator=seeded())
+    F.cross_entropy(net(torch.rand(9, 20)), torch.arange(9) % 5).backward()
+    optimiser.step()
+    before = net.linear2.values.clone()
+    assert evolver.step() > 0 and torch.equal(net.linear2.values, before)
+
+
+def test_layers_that_all_have_all_links_are_refused():
+    net = nn.Sequential(SparseLinear(8, 8, density=1.0))
+    optimiser = torch.optim.SGD(net.parameters(), 0.1)
+    with pytest.raises(ValueError, match="have all their links"):
+        Evolver(net, optimiser, every=1, steps=4, generator=seeded())
 
 
 @pytest.mark.parametrize("start", ["magnitude", "random"])

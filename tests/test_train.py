@@ -639,6 +639,21 @@ def test_average_refuses_a_decay_out_of_range(decay):
         WeightAverage(model, optimiser, decay)
 
 
+def test_average_begins_when_a_parameter_begins_to_learn():
+    model = nn.ModuleList([nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)])
+    optimiser = torch.optim.Adam(model.parameters(), 0.1)
+    average = WeightAverage(model, optimiser, decay=0.5)
+    weights = []
+    for used in ([0], [0, 1], [0, 1]):
+        optimiser.zero_grad()
+        sum(model[i](torch.ones(1, 2)).sum() for i in used).backward()
+        optimiser.step()
+        weights.append(model[1].weight.detach().clone())
+    desired = weights[1].lerp(weights[2], 1 - 2 / 11)
+    with average.in_place():
+        torch.testing.assert_close(model[1].weight.detach(), desired)
+
+
 def test_average_of_a_link_moves_with_it():
     model = network("SET")
     layer = model.linear1
@@ -664,6 +679,27 @@ def test_average_of_a_link_moves_with_it():
 
 def averaged_weights(optimiser, model):
     return [optimiser.state[p]["average"].clone() for p in model.parameters()]
+
+
+def test_refused_training_leaves_the_optimiser_as_it_was():
+    model, how = network("dense"), settings("dense", epochs=1, averaging=0.9)
+    optimiser = optimisers.make_optimiser(model, how)
+    beyond = dataclasses.replace(split(), y_train=split().y_train + 100)
+    with pytest.raises(ValueError, match="but the model has"):
+        fit(model, beyond, how, seed=0, optimiser=optimiser)
+    assert not optimiser._optimizer_step_post_hooks
+
+
+def test_links_evolve_by_gradient_behind_frozen_layers():
+    model = network("SET")
+    for module in (model.linear1, model.activation1):
+        module.requires_grad_(False)
+    rigl = Evolution("magnitude", "gradient", gradient_batches=1)
+    before = [layer.support.keys.clone() for layer in (model.linear1, model.linear2)]
+    how = dataclasses.replace(settings("SET", epochs=2), evolution=rigl)
+    fit(model, split(), how, seed=0)
+    assert model.linear1.support.keys.equal(before[0])
+    assert not model.linear2.support.keys.equal(before[1])
 
 
 def test_averaged_weights_are_evaluated_and_left():
