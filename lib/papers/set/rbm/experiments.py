@@ -184,6 +184,7 @@ WIDE_SEEDS = 3  # of the chosen setting, fixed before the first of them began
 WIDE_TUNED: dict[str, Fields] = {
     "set": {"learning_rate": 0.03, "weight_decay": 2e-4, "visible_start": "zeros"},
     "fixed": {"learning_rate": 0.1, "weight_decay": 2e-4, "visible_start": "zeros"},
+    "dense": {"learning_rate": 0.0001, "weight_decay": 2e-3, "visible_start": "means"},
 }
 
 
