@@ -1,5 +1,7 @@
 """What notebook 15 says is what the records say."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -104,16 +106,22 @@ def course(variances, epoch):
     return found
 
 
+def between(ours, theirs):
+    """Correlations of networks of two methods, of different seeds."""
+    pairs = product(enumerate(ours), enumerate(theirs))
+    return [correlation(a, b) for (seed, a), (other, b) in pairs if seed != other]
+
+
 def agreement(text, networks):
     """Of pairs of networks."""
     ours, theirs = networks["mnist", "set"], networks["mnist", "rigl"]
-    across = np.mean([correlation(a, b) for a in ours for b in theirs])
+    across = np.mean(between(ours, theirs))
     within = np.mean([correlation(a, b) for i, a in enumerate(ours) for b in ours[:i]])
     text.says("correlate at {:.2f}, as much as those of two seeds of SET", across)
     assert abs(across - within) < 0.02
     assert max(shared(a, b) for a, b in zip(ours, theirs, strict=True)) < 0.5
     fashion = networks["fashion_mnist", "set"], networks["fashion_mnist", "rigl"]
-    across = np.mean([correlation(a, b) for a in fashion[0] for b in fashion[1]])
+    across = np.mean(between(*fashion))
     text.says("On Fashion-MNIST they correlate at {:.2f}", across)
     repeated = np.mean([shared(a, b) for i, a in enumerate(theirs) for b in theirs[:i]])
     text.says("two seeds share {:.0f} % of their best quarters", 100 * repeated)

@@ -47,6 +47,21 @@ def gain(table, method, attack, variant="corrected"):
     return 100 * (units["ours"] / units["plain"] - 1).mean()
 
 
+def never_fooled(text):
+    """What the images are that no noise fooled, of networks of 2,000 units that saw all images."""
+    kept, medians = [], {}
+    for record in STORE.of("all_images_attacks", "paper"):
+        parent = record.config.parent
+        if parent.n_units == 2000:
+            noise = record.metrics.query("attack == 'noise'").set_index("measure")["value"]
+            kept.append(100 * (1 - noise["fooled"]))
+            medians[parent.method, parent.seed] = noise["median of fooled"]
+    words = "That are {:.0f} to {:.0f} % of a network's images"
+    text.says(words, min(kept), max(kept))
+    gains = [100 * (medians["kh", seed] / medians["bp", seed] - 1) for seed in range(3)]
+    text.says("On the others alone, local learning gains {:.0f} % too", np.mean(gains))
+
+
 def loss(table, method):
     """Points of accuracy below plain, as corrected."""
     means = table[table["variant"] == "corrected"].groupby("method")["accuracy"].mean()
@@ -70,6 +85,7 @@ def norms_and_accuracies(text):
     )
     text.says(words, pgd, noise)
     text.says("The L2 penalty gains {:.0f} % under PGD: three seeds", gain(wide, "l2", "pgd"))
+    never_fooled(text)
     text.says("A penalty on the weights gains about as much; three seeds do not separate the two")
     by_seed = wide.pivot(index="seed", columns="method", values="pgd")
     assert len(by_seed) == 3 and ttest_rel(by_seed["kh"], by_seed["l2"]).pvalue > 0.05
@@ -227,7 +243,11 @@ def settings(text):
     text.says("Networks of 500 units saw 10,000 images. Those of the published 2,000 units saw all")
     text.says("as corrected, but for {:,} that choose the epoch", 5000)
     assert {record.config.validation for record in STORE.of("all_images_2000", "paper")} == {5000}
-    text.says("As released they saw 20,000. Some that saw 20,000 were measured as corrected, too")
+    layers = [*STORE.of("kh", "paper"), *STORE.of("kh_long", "paper")]
+    assert {record.config.limit for record in layers} == {None}
+    text.says("its layers always saw all images, and only its read-outs saw as many")
+    text.says("As released they saw 20,000. Local learning")
+    text.says("Some that saw 20,000 were measured as corrected, too")
     text.says("Read-outs stand on three layers, those of 20,000 images on a fourth")
     assert len(below("all_images_2000")) == 3
     epochs = {r.config.epochs for r in STORE.of("all_images_2000", "paper") if not r.config.parent}

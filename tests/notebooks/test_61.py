@@ -178,3 +178,8 @@ def test_settings_chosen_are_the_best_of_those_tried():
             chosen = experiments.in_certificates("certified", "paper", "certified", method)
             settings = chosen.kappa, chosen.certified_radius, chosen.learning_rate
             assert settings == (kappa, radius, rate), method
+    places = [setting[:2] for setting in found["rigl"]]
+    (several,) = {place for place in places if places.count(place) > 1}
+    best = {method: max(values, key=values.get)[:2] for method, values in found.items()}
+    assert best["rigl"] == best["fixed"] == several != best["dense_small"]
+    assert "at one setting, where RigL and fixed links do best" in Prose(NAME).text

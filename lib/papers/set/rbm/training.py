@@ -262,10 +262,12 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
         "seconds": round(history.seconds, 1),
         "seconds_in_all": round(time.perf_counter() - start, 1),
         "ceilings": estimator.ceilings,
-        "independent_units": exact.independent_units(estimator.base.log_odds, parts["test"]),
         "notice": estimator.base.notice,
         "data": {"source": split.source, "sha256": split.sha256},
     }
+    if run.evaluate_test:
+        independent = exact.independent_units(estimator.base.log_odds, parts["test"])
+        facts["independent_units"] = independent
     tensors = trained.named_degrees(history.degrees)
     for prefix, machine in ((trained.STATE, rbm), (trained.BEST, best)):
         for name, tensor in machine.state_dict().items():

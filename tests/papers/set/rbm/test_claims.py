@@ -216,6 +216,15 @@ def test_fall_of_the_dense_machine_is_that_of_its_worst_width():
     assert verdict("S19", runs) == "holds"
 
 
+def test_estimates_of_too_few_chains_are_no_part_of_a_course():
+    runs = courses("dense", [(-97, -90, -106)] * 5, hidden=(100,), curve_ess=(90, 3, 90))
+    runs += courses("dense", [(-97, -96, -200)] * 5, hidden=(500,), curve_ess=(90, 90, 3))
+    assert measured("S19", runs).value == -9
+    assert measured("S19", runs[5:]).value == 0
+    of_set = courses("set", [(-90, -84, -70, -85)] * 5, curve_ess=(90, 90, 3, 90))
+    assert measured("S20", of_set).value == 1
+
+
 def test_falls_of_set_count_once_it_is_near_85():
     runs = courses("set", [(-90, -84, -86, -83, -84.5)] * 5)
     runs += courses("set", [(-86, -95, -90)] * 5, cd_steps=10)  # never there
