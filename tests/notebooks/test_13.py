@@ -461,8 +461,13 @@ def rough_choices(text):
                 rough[record.config.dataset] = rough.get(record.config.dataset, 0) + 1
     words = "For {} of {} machines it rests on fewer than ten effective chains there"
     text.says(words, sum(rough.values()), n_machines)
-    assert {*sorted(rough, key=rough.get)[-2:]} == {"caltech28", "ocr_letters"}
-    assert rough["caltech28"] + rough["ocr_letters"] > sum(rough.values()) / 2
+    text.says("mostly on CalTech and MNIST")
+    assert (
+        rough["caltech28"]
+        > sum(rough.values()) / 2
+        > rough["mnist"]
+        > max(n for name, n in rough.items() if name not in ("caltech28", "mnist"))
+    )
 
 
 def drawn(text, records):
