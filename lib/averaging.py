@@ -45,12 +45,12 @@ class WeightAverage:
             state = self.optimiser.state[parameter]
             if parameter.grad is None and AVERAGE not in state:
                 continue  # it has not begun to learn, and the optimiser has yet to make its state
-            weight = self._begun(parameter)
+            weight = self._begin(parameter)
             state["averaged"] = state.get("averaged", 0) + 1
             state[AVERAGE].lerp_(parameter, weight)
 
-    def _begun(self, parameter: nn.Parameter) -> float:
-        """1 - d of the coming step of a parameter; 1 at the first, which its average becomes."""
+    def _begin(self, parameter: nn.Parameter) -> float:
+        """1 - d of the coming step of a parameter; 1 at the first, when its average is made."""
         state = self.optimiser.state[parameter]
         t = state.get("averaged", 0)
         if t == 0:
@@ -59,11 +59,17 @@ class WeightAverage:
         return 1 - min(self.decay, (1 + t) / (10 + t))
 
     def weight_of_step(self) -> float:
-        """1 - d of the coming step, in which all parameters learn."""
+        """1 - d of the coming step, in which all parameters learn that did before."""
         weight = 1.0
         for parameter in self._trained:
-            weight = self._begun(parameter)
+            weight = self._begin(parameter)
         return weight
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all averages have followed the same number of steps."""
+        states = [self.optimiser.state.get(parameter, {}) for parameter in self._trained]
+        return len({state.get("averaged", 0) for state in states}) <= 1
 
     def count_step(self) -> None:
         """Count the step that the averages have followed."""

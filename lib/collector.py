@@ -132,8 +132,7 @@ class Watch:
     ) -> None:
         collector = self.collector()
         if collector is not None and layer.training:
-            (x,) = (*args, *kwargs.values())
-            collector.watch(self.name, x, y)
+            collector.watch(self.name, args[0] if args else kwargs["input"], y)
 
     def keep(self, x: Tensor, grad_y: Tensor) -> None:
         """A batch that torch's graph has seen."""
@@ -147,7 +146,9 @@ _unseen = ContextVar("unseen", default=False)
 
 @contextmanager
 def unseen() -> Iterator[None]:
-    """While it is entered, no collector sees what layers compute: a gradient that no step takes."""
+    """While it is entered, no collector sees what layers compute: a gradient that no step takes.
+    In networks that ``torch.compile`` has compiled it has no effect.
+    """
     token = _unseen.set(True)
     try:
         yield

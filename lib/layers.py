@@ -242,9 +242,11 @@ class SparseLinear(nn.Module):
         return y
 
     def replace_values_(self, values: Tensor) -> None:
-        """Give the layer other weights, (nnz,) of its support; the parameter stays the object."""
+        """Give the layer other weights, (nnz,) of its support; the parameter stays the object, and
+        as many weights stay where they are in memory.
+        """
         self.values.grad = None
-        if values.shape == self.values.shape:
+        if values.shape == self.values.shape and not self.values.is_inference():
             with torch.no_grad():
                 self.values.copy_(values)  # which a graph that still needs the old ones refuses
             return
@@ -279,7 +281,10 @@ class SparseLinear(nn.Module):
         """Take over the links of a state, unless they are the layer's own."""
         device = self.values.device
         crow, col = crow.to(device), col.to(device)
-        is_known = self._written == _times_written(self._support)
+        written = _times_written(self._support)
+        if self._written != written and _digest(self._support) == self._digest:
+            self._written = written
+        is_known = self._written == written
         if is_known and crow.equal(self.crow.to(crow)) and col.equal(self.col.to(col)):
             return
         name = name or "the layer"
@@ -393,10 +398,11 @@ class Linear(nn.Linear):
             raise _unknown_start(start)
         nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(B, in_features) float -> (B, out_features) float, feature-major; other numbers of
         dimensions as ``nn.Linear``.
         """
+        x = input
         _check_input(x, self.in_features)
         if x.ndim != 2:
             return super().forward(x)
@@ -464,7 +470,9 @@ class Dropout(nn.Module):
 
     The mask is a counter-based hash of (seed, step, index in feature-major memory), recomputed in
     the backward pass: it needs no generator, no memory, and does not depend on threads. Every
-    forward pass in training is one step; the step is part of the state dict.
+    forward pass in training is one step; the step is part of the state dict. So a forward pass that
+    is computed again, as under ``torch.utils.checkpoint``, would draw another mask: it is refused,
+    but for a layer that ``torch.compile`` has compiled, which does not notice.
 
     Source: [Srivastava2014]; scaled in training, so that evaluation needs no scaling.
 

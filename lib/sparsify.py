@@ -5,7 +5,7 @@ their links while a loop of your own trains it, and ``densify_`` puts dense laye
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -25,7 +25,6 @@ from .evolution import (
     evolve_layers_,
 )
 from .layers import SparseLinear
-from .models import sparse_layers
 from .names import check_known, check_number, check_type, check_whole
 from .support import (
     Support,
@@ -264,19 +263,27 @@ def _sparse_twin(
 def _replace_everywhere(model: nn.Module, made: dict[int, nn.Module]) -> None:
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
-            if attribute.startswith("_") or not isinstance(value, list | tuple | dict):
-                continue
-            held = value.values() if isinstance(value, dict) else value
-            if any(id(one) in made for one in held):
+            if attribute != "_modules" and any(id(one) in made for one in _flat(value)):
                 place = f"{name}.{attribute}".removeprefix(".")
                 raise ValueError(
-                    f"{place} is a {type(value).__name__} that holds layers, which would stay what"
-                    " they are: make it a torch.nn.ModuleList or ModuleDict"
+                    f"{place} is a {type(value).__name__} that holds layers, and would go on to"
+                    " hold those of before: make it a torch.nn.ModuleList or ModuleDict"
                 )
     for module in list(model.modules()):
         for name, child in list(module._modules.items()):
             if id(child) in made:
                 module._modules[name] = made[id(child)]
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """What lists, tuples and dicts hold, however deep."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _flat(one)
+    else:
+        yield value
 
 
 # ---------------------------------------------------------------------------------- evolution
@@ -363,12 +370,8 @@ class Evolver:
         _check_model(model)
         evolution = evolution or Evolution()
         self.model, self.layers = model, _sparse_layers(model)
-        check_untied(self.layers)
-        if not evolution.changes_numbers:  # a layer with all links has no other places for them
-            roomy = sparse_layers(_unwrapped(model))
-            self.layers = {name: roomy[name] for name in self.layers if name in roomy}
-        if not self.layers:
-            raise ValueError("the sparse layers have all their links: give a smaller density")
+        self.evolution = evolution
+        check_untied(self._learning())
         for name, layer in self.layers.items():
             check_held(f"layer {name}", layer, optimiser)
             if isinstance(optimiser, ADAM) and layer.values.dtype.itemsize < 4:
@@ -381,13 +384,12 @@ class Evolver:
             raise ValueError(f"averages is one {type(averages).__name__}: give a list of them")
         self.averages = [_sparse_layers(average) for average in averages]
         for average in self.averages:
-            if average.keys() != _sparse_layers(model).keys():
+            if average.keys() != self.layers.keys():
                 raise ValueError(
                     "a model of averages has other sparse layers than the model: make it after"
                     " sparsify_"
                 )
         self.optimiser = optimiser
-        self.evolution = evolution
         self.every = every
         self.last = last
         self.goes_on = until is None
@@ -519,7 +521,13 @@ class Evolver:
             self.collector.start(self._learning())
 
     def _learning(self) -> dict[str, SparseLinear]:
-        return {name: each for name, each in self.layers.items() if each.values.requires_grad}
+        """The layers whose links move now: not frozen ones, nor, where numbers of links stay, those
+        that have all of them.
+        """
+        learning = {name: each for name, each in self.layers.items() if each.values.requires_grad}
+        if self.evolution.changes_numbers:
+            return learning
+        return {name: each for name, each in learning.items() if each.density < 1}
 
     def _seen(self) -> dict[str, dict[str, Any]]:
         """What the layers have seen, in all processes."""

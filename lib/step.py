@@ -549,6 +549,8 @@ def _check_optimiser(
         raise CannotCompile(f"{type(optimiser).__name__} is no torch.optim.SGD: train by autograd")
     if average is not None and (average.model is not model or average.optimiser is not optimiser):
         raise CannotCompile("the average is that of another model or optimiser")
+    if average is not None and not average.is_even:
+        raise CannotCompile("some weights began to learn later than others: train by autograd")
     own = {id(p) for p in model.parameters()}
     given = {id(p) for group in optimiser.param_groups for p in group["params"]}
     if own != given:

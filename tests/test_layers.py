@@ -764,7 +764,8 @@ def test_pruned_layer_loads_its_own_state(generator):
     desired = layer(x)
     with torch.no_grad():
         layer.values_orig.zero_()
-    layer.load_state_dict(state)
+    for _ in range(2):
+        layer.load_state_dict(state)
     torch.testing.assert_close(layer(x), desired)
 
 
@@ -773,7 +774,7 @@ def test_layer_takes_its_input_by_the_name_that_torch_gives_it(generator):
     assert torch.equal(layer(input=x), layer(x))
 
 
-def test_weights_replaced_before_the_backward_pass_are_missed(generator):
+def test_backward_pass_after_an_update_of_links_is_refused(generator):
     layer, x = SparseLinear(6, 5, density=0.4, generator=generator), torch.rand(2, 6)
     y = layer(x.requires_grad_())
     evolution.evolve_(layer, evolution.Evolution(), fraction=0.3, generator=generator)

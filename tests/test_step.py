@@ -490,6 +490,18 @@ def averages(optimiser, model):
     return [optimiser.state[p][AVERAGE] for p in model.parameters()]
 
 
+def test_averages_of_weights_that_begin_to_learn_later_are_left_to_autograd():
+    model, optimiser, average = averaged(network())
+    x, y = examples(100)
+    model[1].values.grad = None
+    loss = F.cross_entropy(model(x), y)
+    for parameter in list(model.parameters())[1:]:
+        (parameter.grad,) = torch.autograd.grad(loss, parameter, retain_graph=True)
+    optimiser.step()
+    with pytest.raises(CannotCompile, match="began to learn later than others"):
+        compiled_step(model, optimiser, average)
+
+
 def test_averages_are_those_of_the_hook():
     (model, optimiser, average), (twin, desired, _) = (averaged(network()) for _ in range(2))
     step, (x, y) = compiled_step(model, optimiser, average), examples(100)

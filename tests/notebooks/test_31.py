@@ -56,7 +56,7 @@ def never_fooled(text):
             noise = record.metrics.query("attack == 'noise'").set_index("measure")["value"]
             kept.append(100 * (1 - noise["fooled"]))
             medians[parent.method, parent.seed] = noise["median of fooled"]
-    words = "That are {:.0f} to {:.0f} % of a network's images"
+    words = "These are {:.0f} to {:.0f} % of a network's images"
     text.says(words, min(kept), max(kept))
     gains = [100 * (medians["kh", seed] / medians["bp", seed] - 1) for seed in range(3)]
     text.says("On the others alone, local learning gains {:.0f} % too", np.mean(gains))

@@ -90,7 +90,7 @@ def test_numbers_of_the_text(studied, minimal):
     text.says("We attack {} test images", images)
     (images,) = {record.config.images for record in minimal}
     text.says("saw only {} images", images)
-    text.says("the gain of SPLASH differs by less than 0.2 points")
+    text.says("the gain of SPLASH changes by less than 0.2 points")
     assert 0.1 < change_of_transfer(studied) < 0.2
 
     # attack by attack

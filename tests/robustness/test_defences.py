@@ -75,6 +75,12 @@ def test_inputs_beyond_the_bounds_are_refused(model, batch, objective, generator
         objective(model, 2 * x, y, generator)
 
 
+def test_inputs_beyond_the_bounds_by_rounding_are_taken(model, batch, generator):
+    x, y = batch
+    x[0, 0] = 1 + 1e-7
+    assert torch.isfinite(Adversarial(0.1)(model, x, y, generator))
+
+
 def test_drop_connect_of_nothing_is_the_cross_entropy(model, batch, generator):
     actual = DropConnect(0.0)(model, *batch, generator)
     torch.testing.assert_close(actual, F.cross_entropy(model(batch[0]), batch[1]))

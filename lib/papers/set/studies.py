@@ -184,8 +184,8 @@ def visible_connectivity(study: Study, record: Record) -> Table:
 
 
 def agreement(records: Sequence[Record], first: str, second: str) -> pd.DataFrame:
-    """How alike the links of the inputs of any two networks of different seeds are at the end; those
-    of one seed began with the same links.
+    """How alike the links of the inputs of two networks of different seeds are at the end, of all
+    pairs. Those of one seed began with the same links.
 
     Args:
         records: of trained networks that hold their degrees.
@@ -200,12 +200,11 @@ def agreement(records: Sequence[Record], first: str, second: str) -> pd.DataFram
         maps = []
         for method in (first, second):
             of_method = chosen(records, dataset=dataset, method=method)
-            maps.append({one.config.seed: input_links(one, "final") for one in of_method})
+            maps.append([(one.config.seed, input_links(one, "final")) for one in of_method])
         pairs = combinations(maps[0], 2) if first == second else product(*maps)
-        for seed, other in pairs:
+        for (seed, a), (other, b) in pairs:
             if seed == other:
                 continue
-            a, b = maps[0][seed], maps[1][other]
             best_a, best_b = (
                 set(np.argsort(-links, kind="stable")[: len(a) // 4]) for links in (a, b)
             )

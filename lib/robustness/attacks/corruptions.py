@@ -126,7 +126,7 @@ def _warp(x: Tensor, across: list[Tensor], down: list[Tensor]) -> Tensor:
 
     Args:
         across, down: where a column and a row are read, each three (B, 1) coefficients of column,
-            row and 1, from the middle; the last two are in halves of the width and of the height.
+            row and 1, from the middle; the last is in halves of the width, or of the height.
     """
     ratio = x.shape[2] / x.shape[3]  # the grid goes from -1 to 1 along both sides
     coefficients = torch.cat([across[0], ratio * across[1], across[2]], 1)

@@ -214,12 +214,12 @@ def ddn(
         \epsilon_{t+1} = (1 \mp \gamma) \, \epsilon_t, \qquad
         x_{t+1} = clip\left(x + \epsilon_{t+1} \frac{\delta'}{\|\delta'\|_2}\right)
 
-    with g the gradient of L at :math:`x_t`; :math:`\alpha_t` falls from 1 to .01
+    with g the gradient of the loss at :math:`x_t`; :math:`\alpha_t` falls from 1 to .01
     along a cosine.
 
     Source: [Rony2019], Algorithm 1 and Section 4.
-    Departs: L is :func:`log_odds`; pixels are not rounded to levels. Where the gradient is exactly
-    0 the direction stays.
+    Departs: the loss is :func:`log_odds`; pixels are not rounded to levels. Where the gradient is
+    exactly 0 the direction stays.
 
     Args:
         steps: gradients in all.

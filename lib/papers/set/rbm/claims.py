@@ -387,7 +387,7 @@ CLAIMS: dict[str, Claim] = {
     "S19": Claim(
         DNA,
         dense_falls,
-        "The dense RBM's last epoch minus its best is {value:.1f} nats on DNA.",
+        "The dense RBM's last sound estimate minus its best is {value:.1f} nats on DNA.",
         "smaller: 300 of 5,000 epochs",
     ),
     "S20": Claim(
