@@ -575,6 +575,8 @@ def _grow_(
         raise ValueError(
             f"grow rule {_gave(evolution.grow, grown)}: {n} keys, a tensor of int64, are needed"
         )
+    if callable(evolution.grow):
+        _check_keys(evolution.grow, grown.cpu(), left)
     keys, origin, new = links.merge(left.keys, left.origin, grown.cpu().numpy())
     start = torch.zeros(n)
     if evolution.new_std > 0:
@@ -597,6 +599,20 @@ def _copy(site: Site) -> Site:
 
 def _is_vector(result: Any, length: int, dtype: torch.dtype) -> bool:
     return torch.is_tensor(result) and result.shape == (length,) and result.dtype == dtype
+
+
+def _check_keys(rule: Callable[..., Tensor], keys: Tensor, left: "_Left") -> None:
+    """Raise ValueError unless links can grow at the keys that a rule of one's own gave."""
+    gave = f"grow rule {getattr(rule, '__name__', rule)} gave"
+    positions = left.site.positions
+    beyond = keys[(keys < 0) | (keys >= positions)]
+    if len(beyond):
+        raise ValueError(f"{gave} key {int(beyond[0])}: keys go from 0 to {positions - 1}")
+    if (keys.diff() <= 0).any():
+        raise ValueError(f"{gave} keys that are not ascending: sort them, and give each once")
+    taken = keys[torch.isin(keys, torch.from_numpy(left.keys))]
+    if len(taken):
+        raise ValueError(f"{gave} key {int(taken[0])}, where a link is: see site.occupied_keys")
 
 
 def _gave(rule: str | Callable[..., Tensor], result: Any) -> str:

@@ -737,6 +737,26 @@ def test_a_rule_that_gives_something_else_is_named(rules, sentence):
     assert layer.support.keys.tolist() == [1, 3, 4, 6]
 
 
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ([5, 4], "grow rule grow gave keys that are not ascending: sort them"),
+        ([5, 5], "grow rule grow gave keys that are not ascending: sort them, and give each once"),
+        ([0, 8], "grow rule grow gave key 8: keys go from 0 to 7"),
+        ([-1, 0], "grow rule grow gave key -1: keys go from 0 to 7"),
+        ([0, 3], "grow rule grow gave key 3, where a link is: see site.occupied_keys"),
+    ],
+)
+def test_keys_at_which_nothing_can_grow_are_named(keys, sentence):
+    def grow(site, n, *, generator):
+        return torch.tensor(keys)
+
+    layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
+    with pytest.raises(ValueError, match=sentence):
+        evolve_(layer, Evolution(drop_youngest, grow), fraction=0.5, generator=seeded(0))
+    assert layer.support.keys.tolist() == [1, 3, 4, 6]
+
+
 def test_a_drop_rule_that_gives_no_mask_is_named():
     layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
     rule = evolution.Evolution(drop=lambda site, fraction, *, generator: site.values)
