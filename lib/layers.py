@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from . import compiled, kernels
 from .names import check_seed, check_type, check_whole
@@ -242,16 +243,14 @@ class SparseLinear(nn.Module):
         return y
 
     def replace_values_(self, values: Tensor) -> None:
-        """Give the layer other weights, (nnz,) of its support; the parameter stays the object, and
-        as many weights stay where they are in memory.
-        """
+        """Give the layer other weights, (nnz,) of its support; the parameter stays the object."""
+        is_as_long = values.shape == self.values.shape
+        if not is_as_long:  # torch keeps the gradient's shape of a live graph, but not its dtype's
+            self.values.data = values.new_empty(0, dtype=torch.float16)
+        self.values.data = values
         self.values.grad = None
-        if values.shape == self.values.shape and not self.values.is_inference():
-            with torch.no_grad():
-                self.values.copy_(values)  # which a graph that still needs the old ones refuses
-            return
-        self.values.data = values.new_empty(0, dtype=torch.float16)  # torch keeps the gradient's
-        self.values.data = values  # shape of a live graph, but not its dtype's
+        if is_as_long and not self.values.is_inference():
+            increment_version(self.values)  # so that a graph which needs the old ones refuses
 
     def to_dense(self) -> Tensor:
         """(out_features, in_features) float, the weight matrix with its zeros."""
