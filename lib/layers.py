@@ -150,8 +150,8 @@ class SparseLinear(nn.Module):
             and buffers["trow"] is known.trow
             and buffers["perm"] is known.perm
         ):
-            if self._written != (written := _times_written(known)):
-                self._check_links(written)
+            if self._written != _times_written(known):
+                self._check_links()
             return known
         index = [buffers[name] for name in INDEX]  # the buffers moved
         support = Support(self.in_features, self.out_features, *index)
@@ -177,17 +177,24 @@ class SparseLinear(nn.Module):
                 " make that permanent first, as by prune.remove(layer, 'values')"
             )
 
-    def _check_links(self, written: int) -> None:
-        """Raise ValueError if the index arrays, which were written to, hold other links now."""
-        if compiled.is_traced():
-            return
+    def _holds_its_links(self) -> bool:
+        """Whether the index arrays, if they were written to, hold the links of before."""
+        written = _times_written(self._support)
+        if self._written == written or compiled.is_traced():
+            return True
         if _digest(self._support) != self._digest:
+            return False
+        self._written = written
+        return True
+
+    def _check_links(self) -> None:
+        """Raise ValueError if they hold other links now."""
+        if not self._holds_its_links():
             raise ValueError(
                 "the links were overwritten, as by an AveragedModel after the model's links had"
                 " moved, while the values are those of other links: give the average to an Evolver,"
                 " or make it after the last update of links"
             )
-        self._written = written
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: not the hooks by which a collector watches this layer."""
@@ -265,8 +272,7 @@ class SparseLinear(nn.Module):
         return f"{widths}, {links}, bias={self.bias is not None}"
 
     def _save_to_state_dict(self, *args: Any) -> None:
-        if self._written != (written := _times_written(self._support)):
-            self._check_links(written)
+        self._check_links()
         super()._save_to_state_dict(*args)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -280,10 +286,7 @@ class SparseLinear(nn.Module):
         """Take over the links of a state, unless they are the layer's own."""
         device = self.values.device
         crow, col = crow.to(device), col.to(device)
-        written = _times_written(self._support)
-        if self._written != written and _digest(self._support) == self._digest:
-            self._written = written
-        is_known = self._written == written
+        is_known = self._holds_its_links()
         if is_known and crow.equal(self.crow.to(crow)) and col.equal(self.col.to(col)):
             return
         name = name or "the layer"

@@ -368,9 +368,8 @@ class Evolver:
             check_type("scaler", scaler, torch.amp.GradScaler)
         check_optimiser(optimiser)
         _check_model(model)
-        evolution = evolution or Evolution()
         self.model, self.layers = model, _sparse_layers(model)
-        self.evolution = evolution
+        self.evolution = evolution or Evolution()
         check_untied(self._learning())
         for name, layer in self.layers.items():
             check_held(f"layer {name}", layer, optimiser)

@@ -344,8 +344,9 @@ def _check_evolving(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
             "the model has no sparse layer, whose links could evolve: call sparsify_ first, or give"
             " settings without evolution"
         )
-    check_untied(_evolving(model))
-    for name, layer in _evolving(model).items():
+    evolving = _evolving(model)
+    check_untied(evolving)
+    for name, layer in evolving.items():
         check_held(f"layer {name}", layer, optimiser)
 
 
