@@ -364,10 +364,10 @@ class Store:
         run = run.resolved()
         code = environment()  # now: by the end of the run the checkout may have moved on
         folder = self.runs / run.name
-        if archive(folder):  # also where nothing can be written, so not even a lock
+        if self._is_made(run):  # also where nothing can be written, so not even a lock
             return
         with locks.held(folder.with_suffix(".lock")):
-            if archive(folder):
+            if self._is_made(run):
                 return
             work = self.work_of(run)
             contents = self._same_run(run)
@@ -401,10 +401,10 @@ class Store:
             lib.files.NotWritten if there is no room for them.
         """
         folder = self.runs / run.name
-        if archive(folder):
+        if self._is_made(run):
             return
         with locks.held(folder.with_suffix(".lock")):
-            if archive(folder):
+            if self._is_made(run):
                 return
             with _whole_folder(folder) as part:
                 for name, content in files.items():
@@ -414,6 +414,14 @@ class Store:
                 except ValueError as error:
                     raise ValueError(f"record {run.name} came and is refused: {error}") from error
             shutil.rmtree(self.work_of(run), ignore_errors=True)
+
+    def _is_made(self, run: Run) -> bool:
+        """Whether the record is there. A process that is killed right after writing it leaves its
+        checkpoint, which is then of no use: it is removed."""
+        if not archive(self.runs / run.name):
+            return False
+        shutil.rmtree(self.work_of(run), ignore_errors=True)
+        return True
 
     def _same_run(self, run: Run) -> Contents | None:
         """What another experiment left of the very same run on the same data, if it was made."""

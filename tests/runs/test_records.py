@@ -71,6 +71,15 @@ def test_nothing_but_the_record_and_its_lock_is_left(made):
     assert {path.name for path in (made.runs / RUN.name).iterdir()} == {RECORDS, ARRAYS}
 
 
+def test_checkpoint_left_beside_a_record_is_removed(made):
+    """A process that is killed between the two leaves both."""
+    made.run(RUN)
+    made.work_of(RUN).mkdir()
+    (made.work_of(RUN) / "checkpoint.json").write_text("{}")
+    made.run(RUN)
+    assert sorted(path.name for path in made.runs.iterdir()) == [RUN.name, f"{RUN.name}.lock"]
+
+
 def test_unknown_experiment_is_refused_with_the_nearest(made):
     sentence = "unknown experiment 'countin': did you mean 'counting'"
     with pytest.raises(ValueError, match=sentence):
