@@ -196,11 +196,15 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
             )
         chosen[name] = module
     if not chosen:
-        raise ValueError("no layer of the model is an nn.Linear to replace: see the filter")
+        is_sparse = any(isinstance(module, SparseLinear) for module in model.modules())
+        why = "its layers are sparse already" if is_sparse else "see the filter"
+        raise ValueError(f"no layer of the model is an nn.Linear to replace: {why}")
     return chosen
 
 
 def _check_replaceable(name: str, module: nn.Linear) -> None:
+    if isinstance(module, nn.LazyLinear):
+        raise ValueError(f"layer {name} has no shape yet: call the model on a batch first")
     if is_parametrized(module):
         raise ValueError(f"layer {name} is parametrized: remove the parametrizations first")
     if "weight" not in module._parameters:

@@ -245,6 +245,21 @@ def test_bad_values_are_refused_and_nothing_is_replaced(options, message):
     assert type(net[0]) is nn.Linear
 
 
+def test_model_that_is_sparse_already_is_refused():
+    net = mlp()
+    sparsify_(net, density=0.5)
+    with pytest.raises(ValueError, match="to replace: its layers are sparse already"):
+        sparsify_(net, density=0.5)
+
+
+def test_layer_without_a_shape_is_refused_until_the_model_has_seen_a_batch():
+    net = nn.Sequential(nn.LazyLinear(30))
+    with pytest.raises(ValueError, match="layer 0 has no shape yet: call the model on a batch"):
+        sparsify_(net, density=0.5)
+    net(torch.zeros(2, 20))
+    assert sparsify_(net, density=0.5) == ["0"]
+
+
 def test_attention_stays_dense_and_is_refused_where_it_is_asked_for():
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
     every = lambda name, module: True  # noqa: E731
