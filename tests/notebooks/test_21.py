@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lib import papers
+from lib.paths import FIGURES
 from tests.notebooks.summaries import ends, mean
 from tests.prose import Prose
 
@@ -61,6 +62,25 @@ def test_numbers_of_the_text_follow_from_the_records():
     assert not text.uncovered()
 
 
+def _beside_small_dense(text):
+    """At equal numbers of links left, sparse networks minus small dense, mean accuracy."""
+    shown = pd.read_csv(FIGURES / "paper" / "21_link_removal" / "links_left.csv")
+    for dataset, rows in shown.groupby("dataset"):
+        means = rows.groupby(["method", "left"])["accuracy"].mean()
+        small = means["dense_small"]
+        for method in ("set", "rigl", "fixed"):
+            own = means[method]
+            assert own.index.max() < small.index.max()
+            lead = own - np.interp(own.index, small.index, small)
+            share = own.index / own.index.max()
+            assert (lead[share > 0.79] > 0).all()
+            if dataset == "mnist":
+                assert (lead[(share < 0.51) & (share > 0.3)] < 0).all()
+    text.says("The fairer rival is small dense, which begins with somewhat more links")
+    text.says("The sparse networks are ahead of it until a fifth of their links is gone")
+    text.says("On MNIST small dense is ahead once half of them are gone")
+
+
 def _has_settings(text):
     """What was run, and how many links there are."""
     links = {}
@@ -70,6 +90,8 @@ def _has_settings(text):
         assert run.images == 2000 and run.draws == (2 if run.method == "dense" else 10)
     text.says("All {:,} links of the sparse layers are 1 %", links["fixed"])
     assert links["dense"] == 100 * links["fixed"]
+    text.says("as it has lost 99 % of its links by then")
+    _beside_small_dense(text)
     text.says("classifies the same 2,000 test images")
     text.says("Random orders are drawn 10 times, twice for the dense network")
     text.says("trained for 150 epochs")

@@ -71,19 +71,30 @@ def test_numbers_of_the_text_follow_from_the_records():
 
 
 def nobody_aims(text):
-    """RigL has the highest mean in each change on MNIST, three times perhaps by chance."""
+    """RigL has the highest mean in eight of nine changes on MNIST, sometimes perhaps by chance."""
     rows = pd.read_csv(FIGURES / "paper" / "22_adversarial_attacks" / "blind_changes.csv")
     cells = rows.pivot_table(index=["dataset", "change", "seed"], columns="method", values="value")
     best = cells.groupby(["dataset", "change"]).mean().idxmax(axis=1)
-    assert len(best[MN]) == 6 and set(best[MN]) == {"rigl"} and best[FM].nunique() > 1
+    assert len(best[MN]) == 9 and best[MN].pop("shot noise") == "dense"
+    assert set(best[MN].drop("shot noise")) == {"rigl"} and best[FM].nunique() > 1
     perhaps = set()
     for change, part in cells.loc[MN].groupby("change"):
         for rival in part.columns.drop("rigl"):
-            if t_interval(part["rigl"] - part[rival]).low < 0:
+            found = t_interval(part["rigl"] - part[rival])
+            if found.low < 0:
+                assert found.high > 0
                 perhaps.add((change, rival))
-    assert perhaps == {("impulses", "dense"), ("rotation", "dense"), ("shear", "set")}
-    text.says("On MNIST RigL keeps most against all six.")
-    text.says("this may be chance for impulses and rotation, and over SET for shear")
+    assert perhaps == {
+        *(("impulses", "dense"), ("rotation", "dense"), ("shot noise", "dense")),
+        *(("shear", "set"), ("shot noise", "set"), ("stripes", "set"), ("stripes", "fixed")),
+    }
+    text.says("On MNIST RigL keeps most, but under shot noise.")
+    text.says("There dense has the highest mean, and the difference may be chance")
+    text.says("RigL's lead over dense may be chance for impulses and rotation")
+    text.says(
+        "may be chance for shear, shot noise and stripes, and that over fixed links for stripes"
+    )
+    text.says("On Fashion-MNIST no network is best against all nine")
 
 
 def _has_settings(text):

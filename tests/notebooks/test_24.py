@@ -71,6 +71,9 @@ def test_numbers_of_the_text_follow_from_the_records():
     assert all(cost(dataset, "links left out") > 0 for dataset in (MN, FM))
     found = [attacked[MN, method, "attacked examples"] for method in ("dense", "rigl")]
     text.says("dense keeps {:.0f} % of MNIST under attack, RigL {:.0f} %", *found)
+    errors = [np.sqrt(share * (100 - share) / ENSEMBLE_IMAGES) for share in found]
+    assert 0 < found[1] - found[0] < 2 * np.hypot(*errors)
+    text.says("On so few images the difference of the two may be chance")
     _has_settings(text)
     assert not text.uncovered()
 

@@ -62,6 +62,13 @@ def test_numbers_of_the_text(records, gains):
     (place,) = (place for place, p in zip(gains, corrected, strict=True) if p < 0.05)
     assert place == ("fashion_mnist", "sigmoid")
     text.says("only sigmoid differs from ReLU: by {:.1f} points", gains[place].mean())
+    ahead = fashion - gains["fashion_mnist", "elu"]
+    assert ahead.min() > 0
+    text.says("There SPLASH is {:.1f} points above ELU in the mean", ahead.mean())
+    for dataset in ("mnist", "fashion_mnist"):
+        best = max((gain.mean(), unit) for (name, unit), gain in gains.items() if name == dataset)
+        assert best[0] > 0 and best[1] != "splash"
+    text.says("It is not the most accurate unit on either set")
     means = ends(records["unit_accuracy"])["mnist"].mean()
     spread = max(means) - min(means)
     text.says("On MNIST all units end within {:.1f} points of each other", spread)
@@ -93,6 +100,11 @@ def test_numbers_of_the_text(records, gains):
     text.says(words, *(lead.mean() for lead in leads))
     for lead in leads:
         text.says("SPLASH ends {:.1f} points above ReLU", lead.mean())
+    own = [r.config for r in records["unit_accuracy"] if r.config.network == "sparse_mlp"]
+    assert all(run.quantiles for run in own)
+    text.says("In the sparse network they are quantiles of the inputs")
+    words = "The learning rate is {}, as SPLASH diverges at 0.1 with some seeds"
+    text.says(words, *{run.learning_rate for run in own})
     assert slope(records["unit_accuracy"], "fashion_mnist") > 0.02
 
     # changes of the unit

@@ -1,4 +1,4 @@
-"""How settings are chosen: grids, the same for every method of a network, on validation images."""
+"""How settings are chosen: on validation images, by grids; each says for which methods it is."""
 
 from dataclasses import dataclass
 from itertools import product
