@@ -279,19 +279,23 @@ def mean_sd(digits: int = 2) -> Callable[[pd.Series], str]:
 
     def text(values: pd.Series) -> str:
         spread = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
-        return f"{values.mean():.{digits}f}{spread} ({len(values)})"
+        return f"{values.mean():z.{digits}f}{spread} ({len(values)})"
 
     return text
 
 
 def written(rows: pd.DataFrame) -> list[str]:
     """Rows of :func:`lib.report.claims.intervals`, as "0.32 [0.17, 0.46] n=5 *": the star marks
-    a p below .05 after Holm's correction for the table, where there is one.
+    a p below .05 after Holm's correction for the table, where there is one. Bounds so close to 0
+    that two digits do not show their side have three.
     """
     texts = []
     for row in rows.to_dict("records"):
         star = " *" if row.get("p_holm", 1) < 0.05 else ""
-        texts.append(f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] n={row['n']}{star}")
+        low, high = row["low"], row["high"]
+        digits = 3 if 0 < min(abs(low), abs(high)) < 0.005 else 2
+        interval = f"[{low:z.{digits}f}, {high:z.{digits}f}]"
+        texts.append(f"{row['value']:z.2f} {interval} n={row['n']}{star}")
     return texts
 
 

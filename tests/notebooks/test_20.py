@@ -84,8 +84,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says("RigL leaves {:.0f} % of the pixels without a link and SET {:.0f} %", *shares)
     _has_settings(text, networks)
     _has_choices_of_dropout(text, networks)
-    text.says("1 % of each")
-    text.says("0.1 or 0.3")
     assert not text.uncovered()
 
 
