@@ -23,15 +23,7 @@ class RunsFailed(RuntimeError):
     """Some runs failed; the others are stored."""
 
 
-def obtain(
-    store: Store,
-    experiment: str,
-    profile: str,
-    *,
-    retrain: bool = False,
-    jobs: int = 1,
-    progress: bool = False,
-) -> list[Record]:
+def obtain(store: Store, experiment: str, profile: str, *, retrain: bool = False) -> list[Record]:
     """The records of an experiment, as notebooks want them.
 
     In the profile "paper" the stored records, without training: what was not run is left out. In
@@ -42,7 +34,7 @@ def obtain(
     if profile == "paper" and not retrain:
         return store.of(experiment, profile)
     runs = choose(store.experiments, experiment).runs(profile)
-    return sweep(store, runs, jobs=jobs, progress=progress, ignore_shipped=retrain)
+    return sweep(store, runs, progress=False, ignore_shipped=retrain)
 
 
 def sweep(
