@@ -161,7 +161,8 @@ def with_arrays(entry: dict[str, Any], arrays: Mapping[str, np.ndarray], *, smal
 def add(folder: Path, records: Mapping[str, Files]) -> None:
     """Add records, by name, to an archive; the caller sees to it that nobody else does meanwhile.
 
-    Arrays come last: if this is stopped before, the record is refused until it is added again.
+    Arrays come last: if this is stopped before, the record is refused until it is added again,
+    where its run does not lie in data/runs.
     """
     content = {name: line_of(entry).encode() for name, entry in archive(folder).items()}
     content |= {name: files[RECORDS] for name, files in records.items()}
@@ -264,7 +265,8 @@ class Store:
         """
         shipped, made = self.results / run.experiment, self.runs / run.name
         if not whole and run.name in archive(shipped):
-            return self.read(shipped, run.name)
+            if _is_whole(shipped, run.name) or not archive(made):
+                return self.read(shipped, run.name)
         return self.read(made, run.name) if archive(made) else None
 
     def records(self, runs: Iterable[Run], *, whole: bool = False) -> list[Record]:
@@ -328,12 +330,17 @@ class Store:
         return records
 
     def _folders(self) -> dict[str, Path]:
-        """Folders of records by name; of what lies in both places, that in data/results."""
+        """Folders of records by name; of what lies in both places, that in data/results, if it is
+        whole there.
+        """
         folders = {}
         for place in (self.runs, self.results):
             for folder in place.glob("[!.]*/"):  # not of a sweep under way
-                if not folder.suffix:  # else of a checkpoint, or of what is being written
-                    folders |= dict.fromkeys(archive(folder), folder)
+                if folder.suffix:  # of a checkpoint, or of what is being written
+                    continue
+                for name in archive(folder):
+                    if name not in folders or _is_whole(folder, name):
+                        folders[name] = folder
         return folders
 
     # ------------------------------------------------------------------------------- running
@@ -451,10 +458,10 @@ class Store:
         """Store in data/results, once, what a clone needs of a record."""
         run = record.config
         folder = self.results / run.experiment
-        if _is_whole(folder, run):
+        if _is_whole(folder, run.name):
             return
         with locks.held(self.results / f".{run.experiment}.lock"):
-            if _is_whole(folder, run):
+            if _is_whole(folder, run.name):
                 return
             keeps = self.experiments[run.experiment].keeps
             kept = {}
@@ -465,10 +472,10 @@ class Store:
             add(folder, {run.name: files_of(run, contents, small=True)})
 
 
-def _is_whole(folder: Path, run: Run) -> bool:
-    """Whether an archive has the record of a run, and its arrays too."""
-    entry = archive(folder).get(run.name)
-    return entry is not None and all((folder / name).exists() for name in entry["arrays"])
+def _is_whole(folder: Path, name: str) -> bool:
+    """Whether an archive has the record of this name, and its arrays too."""
+    entry = archive(folder).get(name)
+    return entry is not None and all((folder / file).exists() for file in entry["arrays"])
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:
