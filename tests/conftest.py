@@ -38,6 +38,7 @@ def generator():
 @pytest.fixture(autouse=True)
 def float64():
     before = torch.get_default_dtype()
+    assert before == torch.float32, "something set a default type and did not restore it"
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)

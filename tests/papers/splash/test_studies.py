@@ -22,6 +22,7 @@ IMAGES = experiments.AMOUNTS["unit_robustness"]["smoke"]["images"]
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     """Of two small networks: the training and both studies."""
+    before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     folder = tmp_path_factory.mktemp("attacked")
     store = Store(EXPERIMENTS, folder / "runs", folder / "results")
@@ -31,7 +32,7 @@ def records(tmp_path_factory):
         for name in ("unit_robustness", "unit_minimal"):
             study = experiments.study_of(name, run, **experiments.AMOUNTS[name]["smoke"])
             found.append(store.run(study))
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(before)
     return found
 
 
