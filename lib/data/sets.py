@@ -34,7 +34,8 @@ class Split:
         requested: the data set asked for.
         source: ``SPARSE_DATA_DIR``, ``data/raw``, ``download``, ``scikit-learn`` or ``own``.
         sha256: of the content of the whole set, before it was divided or limited; independent of
-            how the file is compressed and of the integer type of its labels.
+            how the file is compressed and of the integer type of its labels. Of one's own data
+            also of their shapes.
         path: of the file or folder; None for scikit-learn and arrays.
         notice: one line to be said with every result; empty when there is nothing to say.
         group: (N,) int64, equal for training examples that belong together, which come into one
@@ -238,7 +239,7 @@ def from_folder(
 
 
 def _own_split(dataset: DataSet, arrays: Arrays, *, validation: int, limit: int | None) -> Split:
-    sha256 = formats.content_sha256(arrays)
+    sha256 = own.sha256_of(arrays)
     path = dataset.name if Path(dataset.name).is_absolute() else None
     origin = {"sha256": sha256, "source": "own", "path": path}
     arrays = _with_test_part(dataset, arrays)

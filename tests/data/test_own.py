@@ -225,6 +225,15 @@ def test_other_content_is_another_run(csv, frame):
         data.load(before.dataset)
 
 
+def test_same_numbers_in_another_shape_are_another_run(rng, tmp_path):
+    x, y = rng.random((60, 64), dtype=np.float32), np.arange(60) % 3
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    np.savez(tmp_path / "images.npz", x=x.reshape(60, 8, 8), y=y)
+    rows, images = (Run("one", dataset=str(tmp_path / name)) for name in ("rows.npz", "images.npz"))
+    assert rows.name != images.name
+    assert data.load(rows.dataset).sha256 == data.from_arrays(x, y).sha256
+
+
 def test_record_is_read_where_the_file_is_gone(csv):
     run = Run("one", dataset=f"{csv}:kind")
     csv.unlink()
