@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ..files import NotWritten, explained
 from ..paths import RAW
 from .formats import DataSet, verified
 
@@ -54,7 +55,8 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
         dataset: what to download.
         asked: whether a person asked for this very set, so that it may be fetched though large.
 
-    Raises: DataUnavailable, with the ways to get the set, if nothing whole comes.
+    Raises: DataUnavailable, with the ways to get the set, if nothing whole comes;
+        lib.files.NotWritten if there is no room for it.
     """
     name, source = dataset.name, dataset.download
     now = os.environ.get("SPARSE_DATA_DIR") or "unset"
@@ -71,21 +73,24 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
     part = RAW / f".{name}.{os.getpid()}.part"
     try:
         _ask(source.address + source.files[0])
-        RAW.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=RAW, prefix=f".{name}.") as folder:
-            paths = []
-            for file, sha256 in zip(source.files, source.sha256, strict=True):
-                paths.append(Path(folder, file))
-                largest = LARGEST_ASKED if source.size else LARGEST
-                _retrieve(source.address + file, sha256, paths[-1], largest)
-            try:
-                arrays = source.read(dataset, paths)
-                verified(dataset, arrays)
-            except (ValueError, RuntimeError, EOFError, zlib.error) as error:
-                raise OSError(f"{', '.join(source.files)} is not whole: {error}") from error
-        with part.open("wb") as file:
-            np.savez(file, **arrays)
-        return part.replace(path)
+        with explained(path):
+            RAW.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=RAW, prefix=f".{name}.") as folder:
+                paths = []
+                for file, sha256 in zip(source.files, source.sha256, strict=True):
+                    paths.append(Path(folder, file))
+                    largest = LARGEST_ASKED if source.size else LARGEST
+                    _retrieve(source.address + file, sha256, paths[-1], largest)
+                try:
+                    arrays = source.read(dataset, paths)
+                    verified(dataset, arrays)
+                except (ValueError, RuntimeError, EOFError, zlib.error) as error:
+                    raise OSError(f"{', '.join(source.files)} is not whole: {error}") from error
+            with part.open("wb") as file:
+                np.savez(file, **arrays)
+            return part.replace(path)
+    except NotWritten as error:
+        raise NotWritten(f"{error}; or {ways}") from error
     except OSError as error:
         answer = str(error) or "no answer"
         reason = f"{name} could not be had from {source.address} ({answer})"

@@ -318,7 +318,7 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
         try:
             _, found = _find(name, asked=bool(names))  # `load` would not fetch a large set
             split = load(name, scaled=False)
-        except DataUnavailable as error:
+        except (DataUnavailable, OSError) as error:
             row["status"] = str(error)
         except ValueError as error:
             row["status"] = f"damaged: {error}"

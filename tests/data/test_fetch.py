@@ -1,6 +1,7 @@
 """Data sets are fetched whole or not at all, and a silent network is given up quickly."""
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import io
@@ -19,6 +20,8 @@ from tqdm import tqdm
 
 from lib import data, vision
 from lib.data import fetch, sets
+from lib.files import NotWritten
+from lib.runs.config import Run
 
 PUBLISHED = {name: entry.download for name, entry in sets.SETS.items() if entry.download}
 
@@ -216,15 +219,29 @@ def test_download_that_breaks_off_leaves_nothing_and_can_be_repeated(publisher):
 
 
 @pytest.mark.faults("a full disk")
-def test_full_disc_leaves_nothing(publisher, monkeypatch):
+def test_full_disc_is_said_and_nothing_stands_in(publisher, monkeypatch):
     def fill(file, **_):
         file.write(b"PK")
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fill)
-    with pytest.raises(data.DataUnavailable, match="no space left"):
-        data.load("mnist")
+    ways = r"no space is left to write .*mnist.npz: free some .*; or set SPARSE_DATA_DIR"
+    with pytest.raises(NotWritten, match=ways):
+        data.load("mnist", fallback="digits")
+    (row,) = data.where(["mnist"])
+    assert row["source"] is None and row["status"].startswith("no space is left to write")
     assert list(fetch.RAW.iterdir()) == []
+
+
+@pytest.mark.faults("a read-only store")
+def test_folder_that_cannot_be_made_is_said_and_nothing_stands_in(publisher, monkeypatch):
+    def refuse(path, **_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    run = Run("one", dataset="mnist", stand_in=Run("one", dataset="digits"))
+    with pytest.raises(NotWritten, match=r"mnist.npz cannot be written.*; or set SPARSE_DATA_DIR"):
+        run.resolved()
 
 
 def test_refused_request_is_not_taken_for_silence(server):
