@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import whole
+from .files import is_damage, whole
 from .numerics import NUMERICS, UNNAMED, place_of
 
 DATA = "data"  # of a run: the digest of what it learns from
@@ -133,6 +133,8 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if not is_damage(error):
+            raise
         raise ValueError(
             f"checkpoint {path} cannot be read ({type(error).__name__}): delete it to start anew"
         ) from error

@@ -13,6 +13,7 @@ PART = ".part"  # end of the name of a file that is not whole
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TOO_LARGE = (errno.EFBIG,)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+NOT_OF_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EIO)
 GO_ON = "repeat the command, which goes on from there"
 
 
@@ -105,6 +106,15 @@ def _sentence(path: Path, number: int | None) -> str | None:
             f" SPARSE_RUNS_DIR, SPARSE_RESULTS_DIR or SPARSE_FIGURES_DIR, and {GO_ON}"
         )
     return None
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether what reading a file raised says that its content is wrong, and not that this process
+    has no memory, no right to read it, or too many open files: then the file may be good.
+    """
+    if isinstance(error, OSError):
+        return error.errno not in NOT_OF_FILE
+    return not isinstance(error, MemoryError)
 
 
 def sha256(path: Path) -> str:

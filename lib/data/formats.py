@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..files import is_damage
+
 Arrays = dict[str, np.ndarray]
 
 KEYS = ("x_train", "y_train", "x_test", "y_test", "x_valid", "y_valid", "group")
@@ -169,6 +171,8 @@ def _read_npz(dataset: DataSet, path: Path, version: tuple[int, int]) -> tuple[A
                     arrays[key] = file[key]
         arrays = verified(dataset, arrays)
     except Exception as error:  # whatever a damaged file makes zipfile and numpy say
+        if not is_damage(error):
+            raise
         reason = f"{path} is not a whole {dataset.name}: {error}"
         raise ValueError(f"{reason}; delete or replace it") from error
     return arrays, content_sha256(arrays)

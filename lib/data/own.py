@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..files import is_damage
 from ..names import check_whole
 from .formats import Arrays, DataSet, content_sha256
 
@@ -295,6 +296,8 @@ def _npz(path: Path) -> Found:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
     except Exception as error:  # whatever a damaged file makes zipfile and numpy say
+        if not is_damage(error):
+            raise
         raise ValueError(f"{path} is not a whole .npz without pickles: {error}") from error
     names = {key.removesuffix("_train"): array for key, array in arrays.items()}
     if {"x", "y"} <= names.keys() <= {"x", "y", "x_test", "y_test"}:

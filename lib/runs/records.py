@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from lib import data, paths
-from lib.files import PART, explained, whole
+from lib.files import PART, explained, is_damage, whole
 from lib.runs import locks
 from lib.runs.config import Run, UnknownFields, from_fields
 from lib.runs.environment import environment
@@ -57,6 +57,8 @@ def _named(what: str) -> Iterator[None]:
     except UnknownFields as error:
         raise UnknownFields(f"{what} was written by another version: {error}") from error
     except DAMAGE as error:
+        if not is_damage(error):
+            raise
         raise ValueError(f"{what} cannot be read ({error}): {REMEDY}") from error
 
 

@@ -1,6 +1,7 @@
 """Files hold what their names say, or are refused by name."""
 
 import contextlib
+import errno
 
 import numpy as np
 import pandas as pd
@@ -133,6 +134,20 @@ def test_broken_file_is_named(stored, damage):
     stored.write_bytes(damage(stored.read_bytes()))
     with pytest.raises(ValueError, match=f"{stored} is not a whole higgs_sample"):
         data.load("higgs_sample")
+
+
+@pytest.mark.faults("damaged data")
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
+def test_file_that_cannot_be_opened_now_is_not_called_damaged(stored, table, error, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    own = stored.with_name("own.npz")
+    np.savez(own, x=table["x_train"], y=table["y_train"])
+    monkeypatch.setattr(np, "load", fail)
+    for name in ("higgs_sample", own):
+        with pytest.raises(type(error)):
+            data.load(name)
 
 
 @pytest.mark.faults("damaged data")

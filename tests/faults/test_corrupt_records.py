@@ -1,6 +1,10 @@
 """A record of which a file is damaged, lost or another's is named, and never half-read."""
 
+import errno
+import os
 import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +103,34 @@ def test_missing_file_of_a_record_is_named(name, made):
     (made.stored(RUN).path / name.format(RUN.name)).unlink()
     with pytest.raises(ValueError, match="cannot be read .*: restore the folder with git, or del"):
         everything(made)
+
+
+def fail_by(error):
+    """What raises this error, whatever it is asked."""
+
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+SCARCE = [OSError(number, os.strerror(number)) for number in (errno.EMFILE, errno.EACCES)]
+SCARCE.append(MemoryError())
+
+
+@pytest.mark.parametrize("error", SCARCE, ids=repr)
+def test_file_that_cannot_be_opened_now_is_not_called_damaged(error, made, tmp_path, monkeypatch):
+    """Of a record or a checkpoint: nobody is told to delete a good file."""
+    path = tmp_path / "checkpoint.pt"
+    checkpoints.save(path, {"epoch": 3})
+    record = made.stored(RUN)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail_by(error))
+        patch.setattr(zipfile, "ZipFile", fail_by(error))
+        for read in (lambda: dict(record.arrays), lambda: checkpoints.load(path)):
+            with pytest.raises(type(error)):
+                read()
+    assert len(record.arrays) == 2 and checkpoints.load(path) == {"epoch": 3}
 
 
 def test_damaged_record_is_not_made_again_over_what_is_there(made):

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from lib import data
 from lib.data import fetch
+from lib.files import is_damage
 from lib.names import check_known
 from lib.paths import RAW
 
@@ -154,6 +155,8 @@ def _from_npz(path: Path) -> Extractor:
             state[key] = value.long() if whole else value.float()
         network = _loaded(state)
     except Exception as error:  # whatever a damaged file makes numpy and torch say
+        if not is_damage(error):
+            raise
         raise ValueError(f"{path} holds no MobileNetV2: delete or replace it") from error
     prepare = turned_to_unit_range
     sha256 = _sha256(path)
