@@ -73,26 +73,36 @@ def remove_halves(path: Path) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Whatever keeps the enclosed block from writing ``path`` is said in one sentence.
+    """Whatever keeps the enclosed block from writing ``path`` is said in one sentence, which names
+    the file that an error names, if that is elsewhere.
 
     Raises: NotWritten for a full disk, a limit or a read-only place; other errors pass.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:  # RuntimeError: torch hides what its file has said
-        sentence = _sentence(path, _number(error))
+        cause = _cause(error)
+        sentence = _sentence(_named(cause, path), cause.errno) if cause else None
         if sentence is None:
             raise
         raise NotWritten(sentence) from error
 
 
-def _number(error: BaseException | None) -> int | None:
-    """The number of the first OSError among an error and those below it."""
-    while error is not None:
-        if isinstance(error, OSError):
-            return error.errno
+def _cause(error: BaseException | None) -> OSError | None:
+    """The first OSError among an error and those below it."""
+    while error is not None and not isinstance(error, OSError):
         error = error.__context__
-    return None
+    return error
+
+
+def _named(error: OSError, path: Path) -> Path:
+    """The file that an error names; ``path`` for none, its halves, its neighbours and folders."""
+    if not isinstance(error.filename, str):
+        return path
+    named, folder = Path(error.filename), path.parent.resolve()
+    named = named.parent.resolve() / named.name
+    is_near = named.is_relative_to(folder) or folder.is_relative_to(named)
+    return path if is_near else named
 
 
 def _sentence(path: Path, number: int | None) -> str | None:

@@ -1,12 +1,13 @@
 """Files that appear whole or not at all, whoever else writes them."""
 
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
 
-from lib.files import NotWritten, whole
+from lib.files import NotWritten, explained, whole
 
 pytestmark = pytest.mark.faults("two writers")
 
@@ -76,3 +77,21 @@ def test_file_of_a_folder_that_is_not_there_is_refused(tmp_path):
     path = tmp_path / "none" / "page.md"
     with pytest.raises(NotWritten, match="none is no folder: make it first"), whole(path):
         pytest.fail("nothing is written")
+
+
+@pytest.mark.faults("a full disk")
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (None, "here/page.md"),
+        ("here/page.md.7.part", "here/page.md"),
+        ("here/pages/2.md", "here/page.md"),
+        ("here", "here/page.md"),
+        ("elsewhere/cache", "elsewhere/cache"),
+    ],
+)
+def test_sentence_names_the_file_that_could_not_be_written(tmp_path, named, said):
+    file = named and str(tmp_path / named)
+    sentence = f"^no space is left to write {tmp_path / said}: "
+    with pytest.raises(NotWritten, match=sentence), explained(tmp_path / "here" / "page.md"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file)

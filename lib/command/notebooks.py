@@ -18,7 +18,7 @@ import psutil
 
 from lib import paths
 from lib.command import fresh
-from lib.files import explained
+from lib.files import NotWritten, explained
 from lib.names import check_known
 from lib.paths import ROOT
 from lib.runs.progress import Progress
@@ -192,23 +192,26 @@ def _rendered(path: Path, folder: Path, parameters: dict[str, object], fork: boo
     try:
         with explained(folder):
             own.mkdir()
-            papermill.execute_notebook(
-                path,
-                output,
-                parameters=parameters,
-                kernel_name="python3",
-                progress_bar=False,
-                execution_timeout=CELL_SECONDS,
-                cwd=ROOT,
-                config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-                shutdown_kernel="immediate",  # its files are written, it has started no process
-                **kernel,
-            )
+        papermill.execute_notebook(
+            path,
+            output,
+            parameters=parameters,
+            kernel_name="python3",
+            progress_bar=False,
+            execution_timeout=CELL_SECONDS,
+            cwd=ROOT,
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+            shutdown_kernel="immediate",  # its files are written, it has started no process
+            **kernel,
+        )
+        with explained(folder):
             return output.replace(folder / path.name)
     except papermill.exceptions.PapermillExecutionError as error:
         cell = f"notebook {path.stem}, cell {error.exec_count}"
         raise NotebookFailed(f"{cell}: {error.ename}: {error.evalue}") from error
-    except (RuntimeError, TimeoutError) as error:  # a kernel ended, or a cell took too long
+    except NotWritten:
+        raise
+    except (RuntimeError, OSError) as error:  # a kernel ended, was not started, or took too long
         raise NotebookFailed(f"notebook {path.stem}: {error}") from error
     finally:
         shutil.rmtree(own, ignore_errors=True)

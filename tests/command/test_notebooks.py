@@ -1,6 +1,7 @@
 """Every notebook: executed by papermill in smoke, and its stored outputs compared by nbval."""
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -224,6 +225,19 @@ def test_kernels_are_ended_without_waiting_for_them(monkeypatch, tmp_path):
     traits = NotebookClient.class_traits()
     assert given["shutdown_kernel"] in traits["shutdown_kernel"].values
     assert given["shutdown_kernel"] != NotebookClient.shutdown_kernel.default_value
+
+
+def test_kernel_that_cannot_be_started_is_not_a_place_that_is_read_only(tmp_path, monkeypatch):
+    def execute(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", "/opt/python")
+
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    write_notebook(tmp_path / "99_fine.ipynb")
+    with pytest.raises(
+        notebooks.NotebookFailed, match="notebook 99_fine: .*Permission denied: '/opt/python"
+    ):
+        notebooks.execute(tmp_path / "99_fine.ipynb", "smoke")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
