@@ -2,8 +2,7 @@
 
 import io
 import re
-import time
-from itertools import pairwise
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -14,23 +13,58 @@ from lib.runs.progress import Progress
 LINE = re.compile(r"(\d+)/(\d+) epochs(?:, (.*))? \((\d+) s(?:, about (\d+) s left)?\)")
 
 
+class Clock:
+    """A clock that goes on only while the test sleeps, half a second at a time; after each the
+    thread that writes looks once. It is also the event that this thread waits for.
+    """
+
+    TICK = progress.SHORTEST / 20  # as often as it looks
+
+    def __init__(self):
+        self.now, self.is_set = 0.0, False
+        self.ticks, self.waits = threading.Semaphore(0), threading.Semaphore(0)
+
+    def monotonic(self):
+        return self.now
+
+    def wait(self, seconds):
+        assert seconds == self.TICK
+        self.waits.release()
+        self.ticks.acquire()
+        return self.is_set
+
+    def set(self):
+        self.is_set = True
+        self.ticks.release()
+
+    def sleep(self, seconds):
+        for _ in range(round(seconds / self.TICK)):
+            self.waits.acquire()
+            self.now += self.TICK
+            self.ticks.release()
+        self.waits.acquire()  # until it has looked for the last time
+        self.waits.release()
+
+
 @pytest.fixture(autouse=True)
-def seconds(monkeypatch):
-    """Seconds pass forty times as fast."""
-    monkeypatch.setattr(progress, "SHORTEST", 0.25)
-    monkeypatch.setattr(progress, "LONGEST", 0.75)
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    of_writer = SimpleNamespace(Event=lambda: clock, Thread=threading.Thread)
+    monkeypatch.setattr(progress, "threading", of_writer)
+    return clock
 
 
 class Log(io.StringIO):
     """What is written, and when."""
 
-    def __init__(self):
+    def __init__(self, clock):
         super().__init__()
-        self.times = []
+        self.clock, self.times = clock, []
 
     def write(self, text):
         if text.strip():
-            self.times.append(time.monotonic())
+            self.times.append(self.clock.now)
         return super().write(text)
 
 
@@ -42,8 +76,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def log(monkeypatch):
-    log = Log()
+def log(monkeypatch, clock):
+    log = Log(clock)
     monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=log))
     return log
 
@@ -74,38 +108,35 @@ def test_last_line_is_written_when_work_is_interrupted(log):
     assert lines(log) == [(0, ""), (4, "set")]
 
 
-def test_changes_are_written_now_and_then(log):
+def test_changes_are_written_every_ten_seconds(log, clock):
     with Progress(10, "epoch") as shown:
         for done in range(1, 11):
             shown.show(done, "set")
-            time.sleep(0.1)
-    gaps = [later - earlier for earlier, later in pairwise(log.times)]
-    assert 3 <= len(gaps) <= 5
-    assert min(gaps[:-1]) >= progress.SHORTEST  # the last line does not wait
+            clock.sleep(3.5)
+    assert log.times == [0, 10, 20, 30, 35]  # the last line does not wait
 
 
-def test_long_silence_is_broken(log):
+def test_silence_is_broken_after_thirty_seconds(log, clock):
     with Progress(10, "epoch") as shown:
         shown.show(3, "set")
-        time.sleep(2.1)
+        clock.sleep(84)
     assert lines(log)[-1] == (3, "set")
-    gaps = [later - earlier for earlier, later in pairwise(log.times)]
-    assert 2 <= len(gaps) <= 4
-    assert max(gaps) <= 1.5 * progress.LONGEST
+    assert log.times == [0, 10, 40, 70]
 
 
 def test_nothing_is_written_after_the_end(log):
+    threads = threading.enumerate()
     with Progress(10, "epoch") as shown:
         shown.show(3, "set")
-    written = log.getvalue()
-    time.sleep(0.3)
-    assert log.getvalue() == written
+        assert len(threading.enumerate()) == len(threads) + 1
+    assert threading.enumerate() == threads
 
 
 def test_work_that_is_not_shown_is_silent(log):
+    threads = threading.enumerate()
     with Progress(10, "epoch", shown=False) as shown:
         shown.show(3, "set")
-        time.sleep(0.3)
+        assert threading.enumerate() == threads  # so nobody writes later
     assert log.getvalue() == ""
 
 
