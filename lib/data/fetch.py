@@ -1,9 +1,10 @@
 """Where the file of a data set lies, and how it is made from what its publisher sends."""
 
+import fcntl
 import logging
 import os
+import shutil
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -15,9 +16,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..files import NotWritten, explained
+from ..files import NotWritten, explained, whole
 from ..paths import RAW
-from .formats import DataSet, verified
+from .formats import DataSet, Download, verified
 
 try:
     with warnings.catch_warnings(action="ignore"):  # it misses a bar of notebooks that is not used
@@ -49,7 +50,8 @@ def places(name: str) -> dict[str, Path]:
 
 
 def download(dataset: DataSet, *, asked: bool) -> Path:
-    """Path of the file in ``data/raw``, made from what the publisher sends.
+    """Path of the file in ``data/raw``, made from what the publisher sends. Where another
+    process downloads it, that is waited for.
 
     Args:
         dataset: what to download.
@@ -70,33 +72,48 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
         reason = f"{name} is not here, and pooch, by which it is fetched, is not installed"
         raise DataUnavailable(f"{reason}: pip install pooch torchvision, or {ways}")
     path = RAW / f"{name}.npz"
-    part = RAW / f".{name}.{os.getpid()}.part"
     try:
         _ask(source.address + source.files[0])
         with explained(path):
             RAW.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=RAW, prefix=f".{name}.") as folder:
-                paths = []
-                for file, sha256 in zip(source.files, source.sha256, strict=True):
-                    paths.append(Path(folder, file))
-                    largest = LARGEST_ASKED if source.size else LARGEST
-                    _retrieve(source.address + file, sha256, paths[-1], largest)
-                try:
-                    arrays = source.read(dataset, paths)
-                    verified(dataset, arrays)
-                except (ValueError, RuntimeError, EOFError, zlib.error) as error:
-                    raise OSError(f"{', '.join(source.files)} is not whole: {error}") from error
-            with part.open("wb") as file:
-                np.savez(file, **arrays)
-            return part.replace(path)
+            lock = (RAW / f".{name}.lock").open("a")
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # freed when this process ends, however it ends
+            if not path.exists():  # else another process has made it meanwhile
+                with whole(path) as part:
+                    _fetch(dataset, source, part)
+        return path
     except NotWritten as error:
         raise NotWritten(f"{error}; or {ways}") from error
     except OSError as error:
         answer = str(error) or "no answer"
         reason = f"{name} could not be had from {source.address} ({answer})"
         raise DataUnavailable(f"{reason}: {ways}, or connect to the network") from error
+
+
+def _fetch(dataset: DataSet, source: Download, target: Path) -> None:
+    """Write the file of a data set, from what its publisher sends into a folder beside it.
+
+    Raises: OSError if something else comes.
+    """
+    folder = RAW / f".{dataset.name}"
+    shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+    try:
+        folder.mkdir()
+        paths = []
+        for file, sha256 in zip(source.files, source.sha256, strict=True):
+            paths.append(folder / file)
+            largest = LARGEST_ASKED if source.size else LARGEST
+            _retrieve(source.address + file, sha256, paths[-1], largest)
+        try:
+            arrays = source.read(dataset, paths)
+            verified(dataset, arrays)
+        except (ValueError, RuntimeError, EOFError, zlib.error) as error:
+            raise OSError(f"{', '.join(source.files)} is not whole: {error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    with target.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _ask(url: str) -> None:

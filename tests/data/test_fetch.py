@@ -2,14 +2,18 @@
 
 import contextlib
 import errno
+import fcntl
 import gzip
 import hashlib
 import io
 import re
 import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +28,11 @@ from lib.files import NotWritten
 from lib.runs.config import Run
 
 PUBLISHED = {name: entry.download for name, entry in sets.SETS.items() if entry.download}
+
+
+def left():
+    """Names of what lies in ``data/raw`` besides locks."""
+    return [path.name for path in fetch.RAW.iterdir() if path.suffix != ".lock"]
 
 
 def test_own_folder_comes_before_raw(stored, table):
@@ -52,7 +61,33 @@ def test_download_is_converted_once(publisher, small):
     assert len(publisher.asked) == 4
     assert_array_equal(second.x_train, (small["x_train"] / np.float32(255)))
     assert_array_equal(second.y_test, small["y_test"])
-    assert [path.name for path in fetch.RAW.iterdir()] == ["mnist.npz"]
+    assert left() == ["mnist.npz"]
+
+
+@pytest.mark.faults("two writers")
+def test_set_that_another_process_downloads_is_waited_for(publisher, small, monkeypatch):
+    fetch.RAW.mkdir()
+    begun = threading.Event()
+    monkeypatch.setattr(fetch, "_ask", lambda url: begun.set())
+    with ThreadPoolExecutor() as pool, (fetch.RAW / ".mnist.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as the other one
+        loaded = pool.submit(data.load, "mnist")
+        assert begun.wait(60)
+        with pytest.raises(TimeoutError):
+            loaded.result(0.5)
+        np.savez(fetch.RAW / "mnist.npz", **small)
+    assert_array_equal(loaded.result().y_test, small["y_test"])
+    assert publisher.asked == []
+
+
+@pytest.mark.faults("stale locks")
+def test_what_a_killed_download_left_is_removed_by_the_next(publisher):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (fetch.RAW / ".mnist").mkdir(parents=True)
+    (fetch.RAW / ".mnist" / "train-images-idx3-ubyte.gz").write_text("half")
+    (fetch.RAW / f"mnist.npz.{gone.pid}.part").write_text("half")
+    assert data.load("mnist").source == "download" and left() == ["mnist.npz"]
 
 
 @pytest.fixture
@@ -73,7 +108,7 @@ def test_cifar_is_read_from_its_archive(publish_cifar, colours, name):
         assert_array_equal(getattr(split, key), colours[key])
     for key in ("x_train", "x_test"):
         assert_array_equal(getattr(split, key), colours[key] / np.float32(255))
-    assert [path.name for path in fetch.RAW.iterdir()] == [f"{name}.npz"]
+    assert left() == [f"{name}.npz"]
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
@@ -106,7 +141,7 @@ def test_archive_of_strangers_is_not_opened(server, name, tmp_path, monkeypatch)
     server.contents = {f"/{sets.SETS[name].download.files[0]}": b"names that lead elsewhere"}
     with pytest.raises(data.DataUnavailable, match="expected [0-9a-f]{64} but got [0-9a-f]{64}"):
         data.load(name)
-    assert not opened and list(fetch.RAW.iterdir()) == []
+    assert not opened and left() == []
 
 
 @pytest.mark.faults("untrusted files")
@@ -123,7 +158,7 @@ def test_pickle_in_an_archive_is_read_only_if_its_checksum_fits(
         monkeypatch.setattr(vision.datasets.CIFAR10, "train_list", published)
         with pytest.raises(data.DataUnavailable, match="cifar-10-python.tar.gz is not whole"):
             data.load("cifar10")
-        assert list(fetch.RAW.iterdir()) == []
+        assert left() == []
     else:  # so that the check above can fail
         data.load("cifar10")
     assert sprung.exists() == is_known
@@ -144,7 +179,7 @@ def test_higgs_is_fetched_by_its_name_and_its_last_rows_are_the_test_part(server
     assert_array_equal(torch.cat([split.x_train, split.x_test]), rows[:, 1:])
     assert_array_equal(torch.cat([split.y_train, split.y_test]), rows[:, 0])
     assert (len(split.x_test), split.source, len(server.asked)) == (3, "data/raw", 1)
-    assert [path.name for path in fetch.RAW.iterdir()] == ["higgs.npz"]
+    assert left() == ["higgs.npz"]
 
 
 def test_higgs_is_never_fetched_by_accident(server, rows, own):
@@ -180,13 +215,13 @@ def test_higgs_that_is_not_whole_is_not_stored(server, rows, change, wrong):
     server.contents = {"/HIGGS.csv.gz": change(rows)}
     (row,) = data.where(["higgs"])
     assert row["source"] is None and row["status"].startswith("higgs could not be had from")
-    assert re.search(wrong, row["status"]) and list(fetch.RAW.iterdir()) == []
+    assert re.search(wrong, row["status"]) and left() == []
 
 
 def test_higgs_that_breaks_off_leaves_nothing(server, rows):
     server.contents, server.cut = {"/HIGGS.csv.gz": csv_gz(rows)}, 1
     assert "broke off before its end" in data.where(["higgs"])[0]["status"]
-    assert list(fetch.RAW.iterdir()) == []
+    assert left() == []
 
 
 def test_damaged_higgs_is_named_and_not_fetched_again(server, rows, own):
@@ -205,7 +240,7 @@ def test_other_content_is_refused(publisher):
     publisher.contents["/t10k-labels-idx1-ubyte.gz"] += b"more"
     with pytest.raises(data.DataUnavailable, match="expected [0-9a-f]{64} but got [0-9a-f]{64}"):
         data.load("mnist")
-    assert list(fetch.RAW.iterdir()) == []
+    assert left() == []
 
 
 @pytest.mark.faults("servers that lie")
@@ -213,7 +248,7 @@ def test_download_that_breaks_off_leaves_nothing_and_can_be_repeated(publisher):
     publisher.cut = 1
     with pytest.raises(data.DataUnavailable, match="broke off before its end"):
         data.load("mnist")
-    assert list(fetch.RAW.iterdir()) == []
+    assert left() == []
     publisher.cut = 0
     assert data.load("mnist").source == "download"
 
@@ -230,7 +265,7 @@ def test_full_disc_is_said_and_nothing_stands_in(publisher, monkeypatch):
         data.load("mnist", fallback="digits")
     (row,) = data.where(["mnist"])
     assert row["source"] is None and row["status"].startswith("no space is left to write")
-    assert list(fetch.RAW.iterdir()) == []
+    assert left() == []
 
 
 @pytest.mark.faults("a read-only store")
@@ -344,7 +379,7 @@ def test_lying_server_is_given_up_in_a_sentence_and_leaves_nothing(
     publisher.lie = lie
     with pytest.raises(data.DataUnavailable, match=sentence):
         data.load("mnist")
-    assert list(fetch.RAW.iterdir()) == []
+    assert left() == []
     publisher.lie = None
     assert data.load("mnist").source == "download"
 
@@ -355,12 +390,14 @@ def test_where_fetches_what_it_can(publisher):
 
 @pytest.mark.faults("servers that lie")
 def test_server_that_falls_silent_leaves_nothing(publisher, monkeypatch):
-    monkeypatch.setattr(fetch, "TIMEOUT", 0.5)
+    import requests  # noqa: F401  pooch does so in a download, whose time-out is short here
+
+    monkeypatch.setattr(fetch, "TIMEOUT", 2.0)
     publisher.cut = 1
     publisher.stall.clear()
     with pytest.raises(data.DataUnavailable, match="timed out"):
         data.load("mnist")
-    assert list(fetch.RAW.iterdir()) == []
+    assert left() == []
 
 
 def test_answer_later_than_the_limit_is_no_answer(monkeypatch):
