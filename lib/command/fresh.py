@@ -4,6 +4,7 @@ Contents are compared, no dates. Any change of the library, its pinned packages 
 everything out of date; a change of records makes out of date what shows their experiments.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lib import papers, paths
-from lib.files import sha256, whole
+from lib.files import PART, sha256, whole
 from lib.runs.records import RECORDS, Store
 
 STAMP = ".rendered.json"
@@ -19,7 +20,9 @@ QUOTED = re.compile(r'"(\w+)"')
 
 
 def digest(*parts: str | Path) -> str:
-    """sha256 of texts, and of the names and contents of files and of all files below folders."""
+    """sha256 of texts, and of the names and contents of files and of all files below folders, but
+    for those that are being written or vanish meanwhile.
+    """
     found = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
@@ -27,7 +30,9 @@ def digest(*parts: str | Path) -> str:
             continue
         files = sorted(part.rglob("*")) if part.is_dir() else [part]
         for path in files:
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.name.endswith(PART) or "__pycache__" in path.parts or not path.is_file():
+                continue
+            with contextlib.suppress(FileNotFoundError):
                 found.update(f"{path.relative_to(part.parent)} {sha256(path)}\0".encode())
     return found.hexdigest()
 
