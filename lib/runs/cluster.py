@@ -235,13 +235,14 @@ def workers(
     Raises: ClusterLost if one has other code, versions or data; lib.files.NotWritten if there is no
         room for a record; as :func:`connected`.
     """
-    for left in store.runs.glob(".sweep-*"):  # of commands that were killed
-        if not locks.is_held(left / LOCK):
-            shutil.rmtree(left, ignore_errors=True)
     folder = store.runs / f".sweep-{uuid.uuid4().hex[:12]}"
     with contextlib.ExitStack() as opened:
-        opened.callback(shutil.rmtree, folder, ignore_errors=True)
-        opened.enter_context(locks.held(folder / LOCK))
+        with locks.held(store.runs / ".sweeps.lock"):  # until the new folder has its lock
+            for left in store.runs.glob(".sweep-*"):  # of commands that were killed
+                if not locks.is_held(left / LOCK):
+                    shutil.rmtree(left, ignore_errors=True)
+            opened.callback(shutil.rmtree, folder, ignore_errors=True)
+            opened.enter_context(locks.held(folder / LOCK))
         client = opened.enter_context(connected(cluster, folder))
         if cluster.place != "local":
             say(f"the cluster is watched at {client.dashboard_link}")

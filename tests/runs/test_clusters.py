@@ -216,6 +216,36 @@ def test_what_killed_commands_left_is_removed(seen, cluster):
         assert [*seen.runs.glob(".sweep-*")] == [other]
 
 
+@pytest.mark.faults("stale locks")
+def test_sweep_that_starts_is_not_taken_for_a_killed_one(seen, monkeypatch):
+    """One at a time cleans up, makes its folder and locks it."""
+    (seen.runs / ".sweep-left").mkdir(parents=True)
+    held, is_held, steps = clusters.locks.held, clusters.locks.is_held, []
+
+    def noted(does):
+        def do(path, *_):
+            steps.append((path.name, is_held(seen.runs / ".sweeps.lock")))
+            return does(path)
+
+        return do
+
+    def connected(*_):
+        steps.append(("connected", is_held(seen.runs / ".sweeps.lock")))
+        raise OSError("enough")
+
+    monkeypatch.setattr(clusters.locks, "held", noted(held))
+    monkeypatch.setattr(clusters.locks, "is_held", noted(is_held))
+    monkeypatch.setattr(clusters, "connected", connected)
+    with (
+        pytest.raises(OSError, match="enough"),
+        clusters.workers(seen, [], Cluster("local"), print),
+    ):
+        pytest.fail("there is no cluster")
+    lock = ("lock", True)
+    assert steps == [(".sweeps.lock", False), lock, lock, ("connected", False)]
+    assert [*seen.runs.glob(".sweep-*")] == []
+
+
 @pytest.mark.parametrize("keeps_whole", [True, False])
 def test_stored_record_is_sent_to_the_runs_that_start_from_it(keeps_whole, unseen, cluster):
     record = unseen.run(PARENT)
@@ -444,7 +474,7 @@ def test_sweep_of_a_read_only_place_is_refused_in_a_sentence(seen, monkeypatch):
         raise PermissionError(13, "read-only", str(path))
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(NotWritten, match=r"\.sweep-\w+/lock cannot be written, as its place is"):
+    with pytest.raises(NotWritten, match=r"\.sweeps\.lock cannot be written, as its place is"):
         sweep(seen, RUNS, cluster=Cluster("local", 1), progress=False)
 
 
