@@ -286,7 +286,12 @@ def run(
     from lib.runs.record import summaries
 
     runs = choose(papers.EXPERIMENTS, experiment).runs(profile)
-    runs, fields = chosen(runs, dict(_assignment(text) for text in (*changes, *more)))
+    assigned = _assigned((*changes, *more))
+    if seeds is not None and "seed" in assigned:
+        raise ValueError(
+            f"seed={assigned['seed']} and --seeds {seeds} both choose seeds: give one of them"
+        )
+    runs, fields = chosen(runs, assigned)
     runs = [run.with_changes(fields) for run in runs]
     if seeds is not None:
         runs = [run.with_changes({"seed": seed}) for run in runs for seed in range(seeds)]
@@ -303,14 +308,22 @@ def run(
     _report(target, table, shown.to_string(index=False))
 
 
-def _assignment(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--set {text!r} is not key=value")
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value
+def _assigned(texts: Iterable[str]) -> dict[str, Any]:
+    """The values of texts as key=value, by key."""
+    values: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--set {text!r} is not key=value")
+        if key in values:
+            raise ValueError(
+                f"--set {key} is given twice, the second time as {text!r}: give it once"
+            )
+        try:
+            values[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, TypeError):
+            values[key] = value
+    return values
 
 
 def _sweep(runs: "Sequence[Run]", jobs: int, cluster: "Cluster | None", ship: bool) -> "list[Run]":

@@ -116,6 +116,8 @@ def _read(path: Path, option: str, version: tuple) -> tuple[DataSet, Arrays, str
     if path.is_dir():
         found = folder(path, int(option) if option else None)
     elif path.suffix == ".npz":
+        if option:
+            raise ValueError(f"{path} has no images to fit to a side: leave out :{option}")
         found = _npz(path)
     elif path.name.lower().endswith(TABLES):
         found = table(path, option or None)

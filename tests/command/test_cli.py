@@ -376,6 +376,12 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("run tiny --profile papper", "did you mean 'paper'"),
         ("run tiny --set epocs=3", "did you mean 'epochs'"),
         ("run tiny --set epochs", "'epochs' is not key=value"),
+        (
+            "run tiny --set epochs=2 --set epochs=3",
+            "epochs is given twice, the second time as 'epochs=3'",
+        ),
+        ("run tiny --set seed=3 --seeds 5", "seed=3 and --seeds 5 both choose seeds: give one"),
+        ("run tiny --set hidden={[]:1}", "hidden = '{[]:1}' is of the wrong type"),
         ("run tiny --set epochs=0", "epochs = 0 is out of range"),
         ("run tiny --set density=2.0", "density = 2.0 is out of range"),
         ("run tiny --set dataset=mnits", "did you mean 'mnist'"),

@@ -183,6 +183,12 @@ def test_arrays_of_a_file_are_loaded_by_its_path(rng, tmp_path):
     assert (split.source, split.path) == ("own", str(tmp_path / "mine.npz"))
 
 
+def test_side_of_a_file_of_arrays_is_refused(rng, tmp_path):
+    np.savez(tmp_path / "mine.npz", x=rng.normal(size=(30, 4)), y=np.arange(30) % 3)
+    with pytest.raises(ValueError, match="mine.npz has no images to fit to a side: leave out :64$"):
+        data.load(f"{tmp_path / 'mine.npz'}:64")
+
+
 def test_constant_feature_is_said_and_vanishes(frame):
     x = frame[["number", "length"]].assign(site=3.5)
     split = data.from_arrays(x, frame["kind"])
