@@ -416,6 +416,15 @@ def test_unreadable_image_is_refused_by_name(pets):
         data.load(f"{path}/")
 
 
+def test_link_that_leads_nowhere_is_refused_by_name(pets):
+    path, _ = pets
+    (path / "cat" / "link.png").symlink_to(path / "none.png")
+    with pytest.raises(
+        ValueError, match=r"cat/link.png is no readable image .*: replace or delete"
+    ):
+        data.load(f"{path}/")
+
+
 def test_image_of_sixteen_bits_is_refused(pets):
     path, _ = pets
     Image.fromarray(np.zeros((6, 8), np.uint16)).save(path / "dog" / "deep.png")
