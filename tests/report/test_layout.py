@@ -59,6 +59,14 @@ def test_logarithmic_axis_has_plain_numbers():
     assert shown == ["5", "250"]
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(123456789, "123,456,789"), (1e10, "10,000,000,000"), (1000, "1,000"), (1e-6, "0.000001")],
+)
+def test_plain_number_has_no_exponent(number, text):
+    assert layout.plain(number) == text
+
+
 def test_figure_is_as_wide_as_its_heading():
     fig, _ = layout.panels(1, 2, 2, "a question that is longer than its only panel is wide")
     (title, _) = fig.texts
