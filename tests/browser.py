@@ -35,7 +35,14 @@ class Browser:
         command = [found(), *options, f"--user-data-dir={folder}", "about:blank"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(command, **quiet)
-        says_port = folder / "DevToolsActivePort"
+        try:
+            self._connect(folder / "DevToolsActivePort")
+        except BaseException:
+            self.end()
+            raise
+
+    def _connect(self, says_port: Path) -> None:
+        """Take the tab, once the browser has said on which port it listens."""
         until(lambda: says_port.is_file() and says_port.read_text().count("\n") > 0)
         port = says_port.read_text().split()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
@@ -50,8 +57,16 @@ class Browser:
     def close(self) -> None:
         """End the browser."""
         self.socket.close()
+        self.end()
+
+    def end(self) -> None:
+        """End its process, which may take a while to write its profile; then it is killed."""
         self.process.terminate()
-        self.process.wait(SECONDS)
+        try:
+            self.process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def send(self, method: str, **parameters) -> dict:
         """The answer to a command of the protocol; events that come before it are kept."""
