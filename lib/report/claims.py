@@ -65,7 +65,8 @@ def intervals(
         by: columns of the groups.
         family: how many intervals hold together (Bonferroni); None: all of the table.
         estimate: (rows of a group, level) -> measurement; the mean and its t-interval.
-    Returns: columns by, value, low, high, n, p, p_holm (of the whole table).
+    Returns: columns by, value, low, high, n, p, p_holm (of the whole table); of an estimate of
+        another kind both p are nan, as nothing tests it.
     Raises: ValueError if a column of the groups has an empty cell.
     """
     _check_cells(rows, by)
@@ -74,7 +75,8 @@ def intervals(
     lines = []
     for key, group in groups:
         one = estimate(group, level) if estimate else t_interval(group["value"], level=level)
-        lines.append((*key, one.value, one.low, one.high, one.n, p_value(group["value"])))
+        p = math.nan if estimate else p_value(group["value"])
+        lines.append((*key, one.value, one.low, one.high, one.n, p))
     table = pd.DataFrame(lines, columns=[*by, *BOUNDS, "n", "p"])
     return table.assign(p_holm=holm(table["p"]))
 

@@ -6,6 +6,7 @@ import pytest
 from lib.report import frames
 from lib.report.claims import against, at_common, intervals, largest, share, smallest
 from lib.report.frames import tidy
+from lib.report.intervals import Measurement
 from lib.report.labels import AXES
 from tests.papers.splash.made import studied, trained
 
@@ -98,6 +99,16 @@ def test_more_intervals_together_are_wider():
     )
     one, many = (intervals(gaps, ["method"], family=n)["low"].item() for n in (1, 9))
     assert many < one
+
+
+def test_another_estimate_than_the_mean_has_no_p_of_the_mean():
+    def median(rows, level):
+        return Measurement(rows["value"].median(), 0.5, 3.5, len(rows))
+
+    frame = rows("splash", [1.0, 2.0, 3.0])
+    found = intervals(frame, ["method"], estimate=median)
+    assert found["value"].item() == 2 and found[["p", "p_holm"]].isna().all(axis=None)
+    assert intervals(frame, ["method"])[["p", "p_holm"]].notna().all(axis=None)
 
 
 @pytest.mark.parametrize(("at", "place", "value"), [(1.0, 3.0, 0.5), (0.5, 2.5, 0.25)])
