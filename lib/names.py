@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 PROFILES = ("smoke", "quick", "paper")
+CUSTOM = "custom"  # the profile of records that are in no other
 LARGEST_SEED = 2**62  # seeds that are made of it still fit into 64 bits
 NEAR = 0.6  # likeness of two names, from 0 to 1, from which one is suggested
 SHOWN = 12  # names of a list that a refusal shows

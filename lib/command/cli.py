@@ -20,7 +20,7 @@ import click
 
 from lib import paths
 from lib.files import check_regular, whole
-from lib.names import PROFILES, check_known
+from lib.names import CUSTOM, PROFILES, check_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,11 +88,6 @@ def commands() -> None:
 # ------------------------------------------------------------------------------------- options
 
 
-def _known_profile(context: click.Context, option: click.Parameter, value: str) -> str:
-    check_known("profile", value, PROFILES)
-    return value
-
-
 def _positive(context: click.Context, option: click.Parameter, value: int | None) -> int | None:
     if value is not None and value < 1:
         raise ValueError(f"{option.name} = {value} is out of range: give at least 1")
@@ -105,13 +100,17 @@ def _regular(context: click.Context, option: click.Parameter, value: str | None)
     return value
 
 
-def _profile(default: str) -> Callable:
+def _profile(default: str, known: Sequence[str] = PROFILES) -> Callable:
+    def check(context: click.Context, option: click.Parameter, value: str) -> str:
+        check_known("profile", value, known)
+        return value
+
     return click.option(
         "--profile",
         default=default,
         show_default=True,
-        callback=_known_profile,
-        help=f"One of {', '.join(PROFILES)}.",
+        callback=check,
+        help=f"One of {', '.join(known)}.",
     )
 
 
@@ -366,7 +365,7 @@ def _say_what_stands_in(runs: "Iterable[Run]") -> None:
 @commands.command("replay", short_help="Train again, compare bit by bit.")
 @click.argument("experiments", nargs=-1, metavar="[EXPERIMENT]...")
 @_number("--epochs", "How many of the first epochs.", default=2)
-@_profile("paper")
+@_profile("paper", (*PROFILES, CUSTOM))
 @click.option(
     "--all",
     "every",
@@ -385,7 +384,8 @@ def replay_records(
 ) -> int:
     """Train the first epochs of stored records anew and compare them, bit by bit.
 
-    Nothing is stored. Without EXPERIMENT: all that train in epochs.
+    Nothing is stored. Without EXPERIMENT: all that train in epochs. The profile custom is that of
+    runs made with --set.
     """
     import pandas as pd
 

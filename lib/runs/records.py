@@ -316,14 +316,15 @@ class Store:
         """The names of all stored records."""
         return set(self._folders())
 
-    def everything(self) -> list[Record]:
-        """All stored records of known experiments, each once. One that another version wrote, with
-        fields that this one does not know, is named in the log and left out.
+    def everything(self, *experiments: str) -> list[Record]:
+        """All stored records of these experiments, or of all known ones, each once. One that
+        another version wrote, with fields that this one does not know, is named in the log and left
+        out.
         """
         records = []
         for name, folder in sorted(self._folders().items()):
             experiment, _, _ = name.rpartition("-")
-            if experiment not in self.experiments:
+            if experiment not in (experiments or self.experiments):
                 continue
             try:
                 records.append(self.read(folder, name))

@@ -16,18 +16,17 @@ import pandas as pd
 import torch
 
 from lib import compiled, data, train
-from lib.names import check_known
+from lib.names import CUSTOM, PROFILES, check_known
 from lib.numerics import NUMERICS, place_of
 from lib.runs.config import Run
 from lib.runs.environment import environment
-from lib.runs.experiment import PROFILES, Contents, Workspace, choose
+from lib.runs.experiment import Contents, Workspace, choose
 from lib.runs.progress import Progress, no_progress
 from lib.runs.record import Record
 from lib.runs.records import Store
 
 SAME, ROUNDED, DIFFERS = "same bits", "same to rounding", "differs"
 SKIPPED = "not replayed"
-CUSTOM = "custom"  # the profile of records that are in no other
 LOSS, ACCURACY = "train_loss", "_accuracy"  # a column, and the end of the names of columns
 LOSS_TOLERANCE = 1e-3  # relative
 ACCURACY_TOLERANCE = 0.002  # absolute
@@ -73,7 +72,7 @@ def choose_records(
     Args:
         store: of the records.
         experiment: its name.
-        profile: one of :data:`lib.runs.experiment.PROFILES`, or "custom" for the stored records of
+        profile: one of :data:`lib.names.PROFILES`, or "custom" for the stored records of
             none.
         dirty: whether only those made from a tree with uncommitted changes.
         every: whether all of them; else, of each data set, method and variant, that of the lowest
@@ -83,9 +82,8 @@ def choose_records(
     choose(store.experiments, experiment)
     check_known("profile", profile, (*PROFILES, CUSTOM))
     if profile == CUSTOM:
-        of_none = [record for record in store.everything() if record.profile == CUSTOM]
-        runs = [record.config for record in of_none]
-        records = store.records([run for run in runs if run.experiment == experiment])
+        of_none = [one for one in store.everything(experiment) if one.profile == CUSTOM]
+        records = store.records([record.config for record in of_none])
     else:
         records = store.of(experiment, profile)
     if dirty:

@@ -99,6 +99,14 @@ def test_changed_digit_is_rounding_and_no_failure(capsys, store):
     assert first["epoch"] == 1 and first["replayed"] == loss
 
 
+def test_run_that_was_made_with_another_setting_is_replayed(capsys, store):
+    changed = dataclasses.replace(BASE, density=0.3)
+    store.run(changed)
+    status, out, _ = replay(capsys, "tiny", "--profile", "custom", "--json", "-")
+    (row,) = json.loads(out)
+    assert (status, row["record"], row["outcome"]) == (0, changed.name, "same bits")
+
+
 def test_dirty_records_are_chosen(capsys, store):
     change_facts(store, FIXED, CLEAN, DIRTY)
     _, out, _ = replay(capsys, "tiny", "--dirty", "--json", "-")
