@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from lib import papers
+from lib.papers.shared import features
 from lib.paths import REFERENCE
 from tests.prose import Prose
 
@@ -113,13 +114,20 @@ def of_features(says, on_features):
     says("learn on {:,} features of each image", widths[0])
     says("We train on 4,000 images for {} epochs", on_features["set"][0].config.epochs)
     means = [percent(on_features[method]).mean() for method in METHODS]
-    says("They end between {:.1f} % and {:.1f} %", min(means), max(means))
+    n_test = features.SOURCES["cifar10"].n_test
+    words = "All end between {:.1f} % and {:.1f} %, on {:,} test images"
+    says(words, min(means), max(means), n_test)
+    right = np.concatenate([percent(on_features[method]) for method in METHODS]) * n_test / 100
+    assert np.allclose(right, right.round())  # whole images
+    ends = []
     for one, other in combinations(METHODS, 2):
         low, high = interval(paired(on_features, one, other))
         assert low < 0 < high
+        ends += [-low, high]
+    says("By the intervals two tops may differ by up to {:.1f} points", max(ends))
     links = on_features["set"][0].metrics["links"].iloc[0]
     full = sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
-    says("with {:.1f} % of the links", 100 * links / full)
+    says("The sparse ones have {:.1f} % of the links", 100 * links / full)
 
 
 def counts(says, runs):
@@ -147,7 +155,16 @@ def links_that_follow(says, runs):
     last = {method: correlations(runs[method], -1) for method in ("set", "rigl", "fixed")}
     above = {method: last[method] - last["fixed"] for method in ("set", "rigl")}
     says("their correlation is {:.2f} above that of fixed links", above["rigl"].mean())
-    says("For SET it is {:.2f} above, and the interval contains zero", above["set"].mean())
+    low, high = interval(last["set"])
+    words = "SET's own correlation is {:.2f}, and its interval goes from {:.2f} to {:.2f}"
+    says(words, last["set"].mean(), low, high)
+    assert low > 0 and np.std(last["fixed"]) > 2 * np.std(last["set"])
+    says("Its lead over fixed links may be zero, as the correlations of fixed links scatter")
+    moved = {name: {run.config.drop_fraction for run in runs[name]} for name in ("set", "rigl")}
+    assert moved == {"set": {0.3}, "rigl": {0.3}}
+    courses = {name: {run.config.decay for run in runs[name]} for name in ("set", "rigl")}
+    assert courses == {"set": {"constant"}, "rigl": {"cosine"}}
+    says("SET moves {:.0f} % after every epoch", 100 * runs["set"][0].config.drop_fraction)
     assert interval(above["rigl"])[0] > 0 and interval(above["set"])[0] < 0
     says("They follow from the first update on")
     assert abs(correlations(runs["rigl"], 1).mean()) < 0.1  # before it
