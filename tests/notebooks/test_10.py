@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from lib import papers, topology
-from lib.papers.shared import trained
-from lib.paths import REFERENCE
+from lib.papers.shared import trained, tuning
+from lib.paths import REFERENCE, ROOT
 from lib.report.intervals import t_interval
 from tests.prose import Prose
 
@@ -67,7 +67,14 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     assert max(percent(rows, 10).max() for rows in others) < percent(dense, 10).min()
     says("Up to epoch {}, where our dense runs end, dense is ahead of both", len(dense[0].metrics))
     assert log["set"][100] < log["dense"][100] and (log["set"] > log["dense"])[200:].all()
-    says("ahead of dense from epoch 200 on")
+    readme = (REFERENCE / "README.md").read_text(encoding="utf-8")
+    assert "In the full logs SET reaches dense near epoch 200" in readme
+    assert "above those of dense from epoch 305 on" in readme
+    words = "reaches dense near epoch 200 and, in running means, stays ahead from about epoch"
+    says(words + " 305 on")
+    assert len(log) == 10 and (log.index >= 10).sum() == 9
+    says("We took ten epochs of the log")
+    says("beside nine epochs of the log, which lines join")
     says("SET drops 30 % of its links")
     published = runs["mnist", "published", "set"]
     after = [100 * record.environment["final"]["test_accuracy"] for record in published]
@@ -87,7 +94,7 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     rise = long_accuracy().mean(axis=1).loc[[79, 99]].diff().iloc[-1]
     assert rise / 20 > 0.02
     says("CIFAR-10 for 1,000 epochs")
-    says("The best rate on MNIST, 0.3, was the largest of the grid; at 1 every method diverges")
+    what_was_tried(text, runs)
     long_run(text)
     counts_of_the_graph(text, runs)
     ratios = []
@@ -100,6 +107,62 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
         ratios.append(dense.environment["final"]["links"] / ours.environment["final"]["links"])
     says("*Fails* for S27: SET has {:.0f} to {:.0f} times fewer weights", min(ratios), max(ratios))
     assert not text.uncovered()
+
+
+def tried(network, dataset, method):
+    """The settings that were planned, and those with a record, by epochs: each with its validation
+    accuracy, or None.
+    """
+    found = {}
+    for run in tuning.grid(network, dataset, "paper"):
+        if run.method == method:
+            setting = run.learning_rate, run.dropout, run.schedule
+            stored = papers.STORE.stored(run)
+            of_run = papers.STORE.records([run])[0].metrics["valid_accuracy"] if stored else [None]
+            found.setdefault(run.epochs, {})[setting] = [*of_run][-1]
+    return found
+
+
+def what_was_tried(text, runs):
+    for method in ("set", "fixed"):
+        (settings,) = tried("set_mlp", "mnist", method).values()
+        rates, dropouts, _ = zip(*settings, strict=True)
+        best = max(settings, key=settings.get)
+        assert best == (max(rates), min(dropouts), "cosine")
+        assert not tried("set_mlp", "fashion_mnist", method)
+        for dataset in ("mnist", "fashion_mnist"):
+            run = runs[dataset, "tuned", method][0].config
+            assert (run.learning_rate, run.dropout, run.schedule) == best
+    words = "the best rate on MNIST, {:g}, was the largest tried but for 1"
+    text.says(words, best[0])
+    text.says("Their best dropout, {:g}, was the smallest tried", best[1])
+    text.says("On Fashion-MNIST they have the settings chosen on MNIST")
+
+
+def test_departures_say_how_many_settings_were_tried():
+    page = (ROOT / "docs" / "DEPARTURES.md").read_text(encoding="utf-8")
+
+    def counts(*where):
+        return {epochs: len(settings) for epochs, settings in tried(*where).items()}
+
+    def without_record(*where):
+        return [*tried(*where)[60].values()].count(None)
+
+    assert counts("set_mlp", "mnist", "set") == counts("set_mlp", "mnist", "fixed") == {40: 19}
+    assert "SET and fixed links (ε = 20) have 19 at 40 epochs" in page
+    of_dense = tried("set_mlp", "mnist", "dense")
+    assert {epochs: len(settings) for epochs, settings in of_dense.items()} == {6: 19, 60: 5}
+    assert of_dense[6].keys() == tried("set_mlp", "mnist", "set")[40].keys()
+    assert without_record("set_mlp", "mnist", "dense") == 2
+    assert "dense has these at 6 epochs, and five at 60, of which two left no record" in page
+    at_one_percent = "adaptive_topology", "fashion_mnist"
+    for method in ("dense", "set", "rigl", "fixed"):
+        assert counts(*at_one_percent, method) == {60: 5}
+        assert without_record(*at_one_percent, method) == 2 * (method == "dense")
+    assert "SET, RigL and fixed links have five at 60 epochs" in page
+    higgs = [counts("set_mlp", "higgs_sample", name) for name in ("set", "fixed", "dense")]
+    assert higgs == [{20: 12}] * 3
+    assert "On HIGGS all have twelve at 20 epochs" in page
 
 
 def long_run(text):
