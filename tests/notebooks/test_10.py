@@ -69,7 +69,7 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     assert log["set"][100] < log["dense"][100] and (log["set"] > log["dense"])[200:].all()
     readme = (REFERENCE / "README.md").read_text(encoding="utf-8")
     assert "In the full logs SET reaches dense near epoch 200" in readme
-    assert "above those of dense from epoch 305 on" in readme
+    assert "stay above those of dense after epoch 305" in readme
     words = "reaches dense near epoch 200 and, in running means, stays ahead from about epoch"
     says(words + " 305 on")
     assert len(log) == 10 and (log.index >= 10).sum() == 9
