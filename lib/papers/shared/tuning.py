@@ -152,7 +152,7 @@ def tuned(experiment: str, method: str, dataset: str = "mnist") -> Runs:
 
 
 def configs(profile: str) -> Runs:
-    """The grids, the same for every method of a network, on 5,000 validation examples; no test
+    """The grids of every network, on 5,000 validation examples; no test
     examples.
 
     A learning rate of 1 was tried as well: there every method diverges within the first epoch, as
