@@ -859,6 +859,8 @@ def test_finding_18():
     ((epochs, dataset),) = {(run.epochs, run.dataset) for run in curve.CURVE}
     assert dataset == FM and (min(curve.DENSITIES), max(curve.DENSITIES)) == (0.001, 0.1)
     text.says("on Fashion-MNIST for {} epochs", epochs)
+    words = "At one in a thousand {:.0f} % of all links are those of the output layer"
+    text.says(words, curve.percent_of_output_layer())
     leading = {}
     for density in (0.001, 0.01, 0.1):
         leads = {}

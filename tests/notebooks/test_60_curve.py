@@ -50,7 +50,19 @@ def on_test_images():
 def dense_on_test_images():
     """Test accuracy at the last epoch of the dense network with all links, percent, a seed each."""
     records = [r for r in papers.obtain("links_curve", "paper") if r.config.method == "dense"]
+    assert [record.config.seed for record in records] == [*range(len(records))]
     return [100 * record.environment["final"]["test_accuracy"] for record in records]
+
+
+def percent_of_output_layer():
+    """Of the links of networks that keep one hidden link in a thousand, those of the output layer,
+    which is dense.
+    """
+    runs = [run for run in CURVE if run.variant == "density 0.001" and run.method == "rigl"]
+    (links,) = {papers.STORE.stored(run).environment["final"]["links"] for run in runs}
+    (last,) = {run.hidden[-1] for run in runs}
+    assert links - 10 * last == round(0.001 * 1000 * (784 + 2 * 1000))
+    return 100 * 10 * last / links
 
 
 def lead(ends, method, density):
@@ -102,7 +114,15 @@ def says_at_one_percent(text):
     text.says("Dense, which is not drawn, has {:.1f} %", sum(dense) / len(dense))
     small = means["dense_small", 0.01]
     text.says("A small dense network with as many links has {:.1f} %", small)
-    text.says("With 1 % of the links sparse networks end hardly below dense")
+    words = "With 1 % of the links sparse networks end {:.1f} to {:.1f} points below dense"
+    gaps = {name: (dense - on_test_images()[name, 0.01].iloc[: len(dense)]) for name in shown}
+    points = [gap.mean() for gap in gaps.values()]
+    text.says(words, min(points), max(points))
+    sure = {name for name, gap in gaps.items() if ablation.interval(gap.to_numpy())[1] > 0}
+    assert sure == {"fixed", "set"} and len(dense) == 3
+    text.says("the interval excludes zero for fixed links and SET (three seeds)")
+    words = "At one in a thousand {:.0f} % of all links are those of the output layer"
+    text.says(words, percent_of_output_layer())
     assert small < min(many)
     assert max(many) < sum(dense) / len(dense) < min(many) + 0.5
     assert np.ptp(many) < 0.2 < np.ptp(some) < np.ptp(few)
