@@ -81,7 +81,9 @@ def long_training(text):
     text.says("And after 1,000 epochs?")
     log = pd.read_csv(REFERENCE / "set_authors_cifar10_log.csv")
     assert log["epoch"].max() == 1000
-    text.says("So long is the authors' log on CIFAR-10")
+    text.says(
+        "That is the length of the authors' log on CIFAR-10; for MNIST the paper gives no number"
+    )
     text.says("After 1,000 epochs no network of SET on MNIST is scale-free either (10 seeds)")
     on_cifar = exponents_by_epoch("cifar10", (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, "final"))
     assert {len(found) for found in on_cifar.values()} == {5}
