@@ -105,7 +105,7 @@ class Collector:
             if not batches:
                 raise ValueError(
                     f"layer {name} saw no batch with a finite gradient before its update: was it"
-                    " called in training mode?"
+                    " called in training mode, and is the loss finite?"
                 )
             device = layer.values.device
             x = torch.cat([x.t().to(device) for x, _, _ in batches], dim=1)

@@ -197,7 +197,7 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
         chosen[name] = module
     if not chosen:
         is_sparse = any(isinstance(module, SparseLinear) for module in model.modules())
-        why = "its layers are sparse already" if is_sparse else "see the filter"
+        why = "its layers are sparse already" if is_sparse and not filter else "see the filter"
         raise ValueError(f"no layer of the model is an nn.Linear to replace: {why}")
     return chosen
 

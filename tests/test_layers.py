@@ -561,7 +561,11 @@ def test_layer_out_of_range_is_refused(arguments, sentence):
 
 @pytest.mark.parametrize(
     ("shape", "sentence"),
-    [((6, 8), "input has 8 features: this layer takes 7"), ((0, 8), "input has 8 features")],
+    [
+        ((6, 8), "input has 8 features: this layer takes 7$"),
+        ((0, 8), "input has 8 features"),
+        ((5, 7, 1), "input has 1 features: this layer takes 7 of examples of shape .*: flatten"),
+    ],
 )
 def test_wrong_input_is_refused(shape, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -21,6 +21,7 @@ from lib.report import frames
 from lib.report.intervals import t_interval
 from tests.checkouts import ROOT, variables
 from tests.notebooks import test_60_curve as curve
+from tests.notebooks.summaries import ends
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SPEED = (ROOT / "docs" / "SPEED.md").read_text(encoding="utf-8")
@@ -110,7 +111,7 @@ def test_findings_name_the_claims_that_are_decided(verdicts):
 def test_what_failed_is_what_the_readme_says(verdicts):
     """Numbers of weights, degrees, and an accuracy."""
     failed = set(verdicts.index[verdicts == "fails"])
-    assert failed == {"S03", "S16", "S18", "S27", "S29", "S38"}
+    assert failed == {"S03", "S14", "S16", "S18", "S27", "S29", "S38"}
 
 
 def times_as_long(density):
@@ -130,10 +131,20 @@ def test_speed_is_as_measured(density, written):
     assert re.search(rf"{written} of the links [^.]* takes {ratio:.0f} times as long", SPEED)
 
 
+def test_robustness_of_set_at_equal_dropout():
+    """Under attack on MNIST SET is behind dense, and further with the dropout of dense."""
+    networks = ends().query("dataset == 'mnist' and epochs == 150")
+    networks = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
+    means = networks.groupby(["method", "dropout"])["pgd"].mean()
+    (dropout,) = means["dense"].index
+    assert means["set", dropout] < means["set", 0.1] < means["dense", dropout] and dropout > 0.1
+    assert "On MNIST it falls further behind under attack if it has the dropout of dense." in README
+
+
 def test_speed_in_a_loop_of_ones_own_is_as_measured():
     times = times_as_long(0.01)
     dense = f"{times['dense']:.0f} times as"
-    assert f"It is {dense} fast as our own dense network" in README
+    assert f"A dense network with faster products of our own takes {dense} long as 1 %" in README
     assert f"Our own dense network with faster products takes {dense} long at 1 %" in SPEED
     ratio = times["dense_modules"] / times["modular"]
     assert (
@@ -166,9 +177,7 @@ def test_degree_sequences_without_strong_evidence_are_counted():
     assert not evolved["strong"].any()
     assert f"After training none of {len(evolved)} degree sequences" in README
     outside = (evolved["domain"] != "inside").mean()
-    assert (
-        outside == pytest.approx(2 / 3, abs=0.05) and "For two thirds the test could not" in README
-    )
+    assert outside == pytest.approx(2 / 3, abs=0.05) and "Two thirds of them lie outside" in README
     early = frames.rows(records("scale_free")).query("kind == 'network' and epoch == '5'")
     assert early[early["method"] == "rigl"]["strong"].any()
 

@@ -18,7 +18,7 @@ import psutil
 
 from lib import paths
 from lib.command import fresh
-from lib.files import NotWritten, explained
+from lib.files import FULL, TOO_LARGE, NotWritten, explained
 from lib.names import check_known
 from lib.paths import ROOT
 from lib.runs.progress import Progress
@@ -212,6 +212,9 @@ def _rendered(path: Path, folder: Path, parameters: dict[str, object], fork: boo
     except NotWritten:
         raise
     except (RuntimeError, OSError) as error:  # a kernel ended, was not started, or took too long
+        if getattr(error, "errno", None) in (*FULL, *TOO_LARGE):  # of the notebook's copy
+            with explained(output):
+                raise
         raise NotebookFailed(f"notebook {path.stem}: {error}") from error
     finally:
         shutil.rmtree(own, ignore_errors=True)

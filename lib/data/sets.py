@@ -34,8 +34,8 @@ class Split:
         requested: the data set asked for.
         source: ``SPARSE_DATA_DIR``, ``data/raw``, ``download``, ``scikit-learn`` or ``own``.
         sha256: of the content of the whole set, before it was divided or limited; independent of
-            how the file is compressed and of the integer type of its labels. Of one's own data
-            also of their shapes.
+            how the file is compressed and of the integer type of its labels. For one's own
+            data it covers the shapes too.
         path: of the file or folder; None for scikit-learn and arrays.
         notice: one line to be said with every result; empty when there is nothing to say.
         group: (N,) int64, equal for training examples that belong together, which come into one

@@ -294,7 +294,7 @@ def written(rows: pd.DataFrame) -> list[str]:
         star = " *" if row.get("p_holm", 1) < 0.05 else ""
         low, high = row["low"], row["high"]
         digits = 3 if 0 < min(abs(low), abs(high)) < 0.005 else 2
-        interval = f"[{low:z.{digits}f}, {high:z.{digits}f}]"
+        interval = f"[{low:.{digits}f}, {high:.{digits}f}]"
         texts.append(f"{row['value']:z.2f} {interval} n={row['n']}{star}")
     return texts
 

@@ -124,7 +124,7 @@ def of_features(says, on_features):
         low, high = interval(paired(on_features, one, other))
         assert low < 0 < high
         ends += [-low, high]
-    says("By the intervals two tops may differ by up to {:.1f} points", max(ends))
+    says("By the intervals over seeds two tops may differ by up to {:.1f} points", max(ends))
     links = on_features["set"][0].metrics["links"].iloc[0]
     full = sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
     says("The sparse ones have {:.1f} % of the links", 100 * links / full)
@@ -155,11 +155,9 @@ def links_that_follow(says, runs):
     last = {method: correlations(runs[method], -1) for method in ("set", "rigl", "fixed")}
     above = {method: last[method] - last["fixed"] for method in ("set", "rigl")}
     says("their correlation is {:.2f} above that of fixed links", above["rigl"].mean())
-    low, high = interval(last["set"])
-    words = "SET's own correlation is {:.2f}, and its interval goes from {:.2f} to {:.2f}"
-    says(words, last["set"].mean(), low, high)
-    assert low > 0 and np.std(last["fixed"]) > 2 * np.std(last["set"])
-    says("Its lead over fixed links may be zero, as the correlations of fixed links scatter")
+    says("SET's own correlation is {:.2f} at the end", last["set"].mean())
+    assert np.std(last["fixed"]) > 2 * np.std(last["set"])
+    says("three seeds leave open, as the correlations of fixed links scatter")
     moved = {name: {run.config.drop_fraction for run in runs[name]} for name in ("set", "rigl")}
     assert moved == {"set": {0.3}, "rigl": {0.3}}
     courses = {name: {run.config.decay for run in runs[name]} for name in ("set", "rigl")}

@@ -47,6 +47,7 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     says("these {} sequences of evolved networks {} are *inside*", len(whole), inside.sum())
     assert 0.6 < 1 - inside.mean() < 0.7
     says("Two thirds of the sequences lie outside the domain of the test")
+    says("if their mean lies between 2 and")
     says("everything anew (2 core-hours")
     assert (power_law.REJECT_BELOW, power_law.LONG_TAIL) == (0.1, 50)
     says("50 neurons or more are in the tail")
@@ -179,7 +180,7 @@ def forgetting(text):
     text.says("SET keeps a trace too")
     law = rigl["power law", 0], rigl["power law", 150]
     text.says("it begins {:.0f} % away and ends {:.0f} % away", *law)
-    words = "It ends {:.1f} % away, and {:.1f} % from a random start"
+    words = "From a power law it ends {:.1f} % away, and from a random start {:.1f} %"
     text.says(words, of_set["power law", 150], of_set[RANDOM, 150])
     words = "both leave them. RigL ends {:.0f} % away and SET {:.0f} %"
     left = [of_rule["degrees of the end", 150] for of_rule in (rigl, of_set)]
@@ -269,8 +270,10 @@ def power(text, rows):
     random = known[known["kind"] == "random"]
     assert not random["strong"].any()
     text.says("Of {} random sequences it finds none", len(random))
-    outside = 100 * shares["power law 2.1", False]
-    text.says("{:.0f} % of those with an exponent of 2.1", outside)
+    outside = [100 * shares[f"power law {exponent}", False] for exponent in (2.1, 2.5, 2.9)]
+    text.says("Outside its domain it finds {:.0f} % of those with an exponent of 2.1", outside[0])
+    larger = min(outside[1:]), max(outside[1:])
+    text.says("and {:.0f} to {:.0f} % of those with larger ones", *larger)
     text.says("of the ε = 20 networks lie there")
     assert 0.7 < (random["p"] >= 0.1).mean() < 0.8  # three in four
 

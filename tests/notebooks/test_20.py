@@ -175,6 +175,9 @@ def _has_choices_of_dropout(text, networks):
     behind = mean(equal, "accuracy", FM, "dense") - mean(equal, "accuracy", FM, "set", dropout=0.1)
     words = "There validation prefers 0.1 for SET, which is then {:.1f} points below dense"
     text.says(words, behind)
+    robust = [mean(equal, "pgd", FM, "set", dropout=dropout) for dropout in (0.1, 0.3)]
+    assert robust[0] < robust[1]
+    text.says("With 0.1 SET is less robust than with 0.3")
     ends = [later[MN, "rigl", dropout] for dropout in (0.1, 0.3)]
     assert min(ends[1]) < max(ends[0])
     words = "The later choice has 0.3 ahead for RigL by {:.2f} points, which may be chance"
@@ -205,6 +208,8 @@ def _has_other_decays(text, networks):
         ("fixed", "Fixed links fall from {:.0f} % to {:.0f} %"),
     ):
         text.says(words, *(rows["pgd"].mean() for rows in with_both_decays(networks, FM, method)))
+    assert {rows["dropout"].iloc[0] for rows in with_both_decays(networks, FM, "rigl")} == {0.3}
+    text.says(", at a dropout of 0.3.")
     text.says("a smaller one costs robustness")
     text.says("chosen with one seed or two")
 

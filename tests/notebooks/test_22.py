@@ -88,7 +88,7 @@ def nobody_aims(text):
         *(("impulses", "dense"), ("rotation", "dense"), ("shot noise", "dense")),
         *(("shear", "set"), ("shot noise", "set"), ("stripes", "set"), ("stripes", "fixed")),
     }
-    text.says("On MNIST RigL keeps most, but under shot noise.")
+    text.says("On MNIST RigL keeps most, except under shot noise.")
     text.says("There dense has the highest mean, and the difference may be chance")
     text.says("RigL's lead over dense may be chance for impulses and rotation")
     text.says(

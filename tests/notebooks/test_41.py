@@ -70,8 +70,10 @@ def test_numbers_of_the_text_follow_from_the_records(rng):
     _hidden(text)
     _votes(text)
     lows, highs = zip(*PERCENTILE_PAIRS, strict=True)
-    text.says("The lowest pair is {} and {}", lows[0], highs[0])
-    text.says("The others follow in steps of {}, up to {}", *set(np.diff(lows)), highs[-1])
+    text.says("The first pair is {} and {}", lows[0], highs[0])
+    text.says(
+        "The next begins and ends {} higher, and so on, up to {}", *set(np.diff(lows)), highs[-1]
+    )
     [images] = {record.config.images for record in records("mask_regions")}
     assert {record.config.draws for record in records("mask_regions")} == {3}
     text.says("three times, on {} images", images)
@@ -152,9 +154,8 @@ def _votes(text):
     over_best = means["accuracy", "best", "cifar10"]
     both = {d for d in SETS if all(sure_gain(cells[m, "best", d]) for m in ("accuracy", "auroc"))}
     assert both == {"rsmas", "eye_fundus"}
-    text.says("Against that, a vote gains accuracy and AUROC on corals and eyes")
     assert {cell for cell in certain if cell[1] == "best"} == {("accuracy", "best", "cifar10")}
-    words = "After correction only {:.1f} points of accuracy on CIFAR-10 remain"
+    words = "after correction, one gain is left: {:.1f} points of accuracy on CIFAR-10"
     text.says(words, over_best)
     over_mean = [dataset for dataset in SETS if ("auroc", "mean", dataset) in certain]
     assert len(over_mean) == 4

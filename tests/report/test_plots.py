@@ -73,8 +73,13 @@ def test_one_value_is_written_without_a_spread():
 
 
 def test_interval_shows_on_which_side_of_zero_its_bounds_lie():
-    rows = pd.DataFrame({"value": [0.19, 0.2], "low": [-0.002, 0.1], "high": [0.37, 0.3], "n": 5})
-    assert plots.written(rows) == ["0.19 [-0.002, 0.370] n=5", "0.20 [0.10, 0.30] n=5"]
+    lows, highs = [-0.002, 0.1, -0.0004], [0.37, 0.3, 0.3]
+    rows = pd.DataFrame({"value": [0.19, 0.2, 0.1], "low": lows, "high": highs, "n": 5})
+    assert plots.written(rows) == [
+        "0.19 [-0.002, 0.370] n=5",
+        "0.20 [0.10, 0.30] n=5",
+        "0.10 [-0.000, 0.300] n=5",
+    ]
 
 
 def test_smallest_and_largest_number_of_seeds_are_said(rows):
