@@ -124,7 +124,8 @@ def is_damage(error: BaseException) -> bool:
     """
     if isinstance(error, OSError):
         return error.errno not in NOT_OF_FILE
-    return not isinstance(error, MemoryError)
+    has_no_memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # torch
+    return not has_no_memory
 
 
 def sha256(path: Path) -> str:

@@ -146,6 +146,8 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             frame = pd.read_csv(path, **options)  # the warning: rows longer than the names
     except (OSError, EOFError, ValueError, pd.errors.ParserWarning) as error:
+        if not is_damage(error):
+            raise
         reason = str(error).strip() or type(error).__name__
         raise ValueError(f"{path} cannot be read as a table in UTF-8: {reason}") from error
     columns = [*frame.columns]
@@ -281,6 +283,8 @@ def _readable(file: Path) -> Iterator[None]:
         with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
             yield
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as error:
+        if not is_damage(error):
+            raise
         raise ValueError(f"{file} is no readable image ({error}): replace or delete it") from error
 
 

@@ -1,5 +1,6 @@
 """Data of one's own: loaded as given, and refused where they would spoil a result."""
 
+import errno
 import re
 import sys
 
@@ -413,6 +414,15 @@ def test_unreadable_image_is_refused_by_name(pets):
     damaged = path / "dog" / "12.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
     with pytest.raises(ValueError, match=f"{re.escape(str(damaged))} is no readable image"):
+        data.load(f"{path}/")
+
+
+def test_image_that_cannot_be_opened_now_is_not_called_unreadable(pets, monkeypatch):
+    """Nobody is told to delete a good image."""
+    path, _ = pets
+    error = OSError(errno.EMFILE, "Too many open files")
+    monkeypatch.setattr("PIL.Image.open", lambda *_, **__: (_ for _ in ()).throw(error))
+    with pytest.raises(OSError, match="Too many open files"):
         data.load(f"{path}/")
 
 

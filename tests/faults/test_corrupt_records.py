@@ -115,7 +115,7 @@ def fail_by(error):
 
 
 SCARCE = [OSError(number, os.strerror(number)) for number in (errno.EMFILE, errno.EACCES)]
-SCARCE.append(MemoryError())
+SCARCE += [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 
 
 @pytest.mark.parametrize("error", SCARCE, ids=repr)

@@ -123,6 +123,11 @@ def _is_as_robust_as_dense(text, usual):
     in_l2 = in_l2[in_l2["reading"].str.contains("L2") & (in_l2["rival"] == "dense")]
     assert len(in_l2) > 0 and (in_l2["high"] < 1).all()
     text.says("If the attack counts in L2, RigL is less robust there too")
+    of_dense = papers.readings("paper", ["R04"]).query("rival == 'dense'")
+    holds = of_dense.query("verdict == 'holds'")
+    assert set(zip(holds["rule"], holds["dataset"], strict=True)) == {("rigl", MN)}
+    words = "Against dense alone R04 holds in {} of {} cases, all of RigL on MNIST"
+    text.says(words, len(holds), len(of_dense))
     text.says("There no difference from dense shows under this attack")
     assert against_dense("pgd", FM, "set_random_removal")[1] > 0
     text.says("keeps {:.1f} %. As trained", mean(usual, "pgd", FM, "set_random_removal"))

@@ -120,7 +120,7 @@ def says_at_one_percent(text):
     text.says(words, min(points), max(points))
     sure = {name for name, gap in gaps.items() if ablation.interval(gap.to_numpy())[1] > 0}
     assert sure == {"fixed", "set"} and len(dense) == 3
-    text.says("the interval excludes zero for fixed links and SET (three seeds)")
+    text.says("each interval alone excludes zero for fixed links and SET (three seeds)")
     words = "At one in a thousand {:.0f} % of all links are those of the output layer"
     text.says(words, percent_of_output_layer())
     assert small < min(many)
