@@ -183,7 +183,8 @@ def test_cluster_gives_the_records_of_the_loop(either, cluster, said, tmp_path):
 def test_records_are_all_that_comes_over_the_wire(unseen, cluster):
     sweep(unseen, RUNS, cluster=cluster, progress=False)
     actual = {path.name for path in unseen.runs.iterdir()}
-    assert actual == {f"{run.name}{end}" for run in RUNS for end in ("", ".lock")}
+    of_runs = {f"{run.name}{end}" for run in RUNS for end in ("", ".lock")}
+    assert actual == {".sweeps.lock", *of_runs}
 
 
 def scratch_of(dask_worker):
@@ -421,7 +422,7 @@ def test_worker_with_other_code_or_versions_is_refused_by_name(
     monkeypatch.setattr(clusters, "environment", lambda: other)
     with pytest.raises(ClusterLost, match=rf"^worker tcp://\S+ cannot be used: {words}$"):
         sweep(seen, RUNS, cluster=cluster, progress=False)
-    assert list(seen.runs.iterdir()) == []
+    assert [path.name for path in seen.runs.iterdir()] == [".sweeps.lock"]
 
 
 def test_worker_with_other_data_is_refused_by_name(seen, cluster, monkeypatch):
