@@ -1,12 +1,11 @@
 """Checkpoints of training loops: written whole or not at all, read without pickles."""
 
-import contextlib
 import dataclasses
 import functools
 import numbers
 import zipfile
 import zlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import is_damage, whole
+from .files import refusing_damage, whole
 from .numerics import NUMERICS, UNNAMED, place_of
 
 DATA = "data"  # of a run: the digest of what it learns from
@@ -127,14 +126,10 @@ def _check_sums(path: Path) -> None:
         raise ValueError(f"{damaged} is damaged")
 
 
-@contextlib.contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> AbstractContextManager[None]:
     """Whatever fails in the enclosed block is the checkpoint's fault. Raises ValueError."""
-    try:
-        yield
-    except Exception as error:
-        if not is_damage(error):
-            raise
-        raise ValueError(
+    return refusing_damage(
+        lambda error: (
             f"checkpoint {path} cannot be read ({type(error).__name__}): delete it to start anew"
-        ) from error
+        )
+    )

@@ -6,13 +6,14 @@ import glob
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PART = ".part"  # end of the name of a file that is not whole
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TOO_LARGE = (errno.EFBIG,)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+UNLOCKED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 NOT_OF_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EIO)
 GO_ON = "repeat the command, which goes on from there"
 
@@ -110,6 +111,11 @@ def _sentence(path: Path, number: int | None) -> str | None:
         return f"no space is left to write {path}: free some and {GO_ON}"
     if number in TOO_LARGE:
         return f"{path} is larger than this process may write: raise `ulimit -f` and {GO_ON}"
+    if number in UNLOCKED:
+        return (
+            f"{path} cannot be locked, as its file system has no locks: use a folder of another"
+            f" one, and {GO_ON}"
+        )
     if number in READ_ONLY:
         return (
             f"{path} cannot be written, as its place is read-only: allow it, or name another by"
@@ -126,6 +132,25 @@ def is_damage(error: BaseException) -> bool:
         return error.errno not in NOT_OF_FILE
     has_no_memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # torch
     return not has_no_memory
+
+
+@contextlib.contextmanager
+def refusing_damage(
+    sentence: Callable[[BaseException], str], kinds: tuple[type[BaseException], ...] = (Exception,)
+) -> Iterator[None]:
+    """What the block raises because a file that it reads is damaged, is a ValueError.
+
+    Args:
+        sentence: of that error, made of what was raised.
+        kinds: of errors by which damage shows itself.
+    Raises: ValueError; what says nothing of the content, as :func:`is_damage` tells, passes.
+    """
+    try:
+        yield
+    except kinds as error:
+        if not is_damage(error):
+            raise
+        raise ValueError(sentence(error)) from error
 
 
 def sha256(path: Path) -> str:

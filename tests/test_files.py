@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lib.files import NotWritten, explained, whole
+from lib.files import NotWritten, explained, refusing_damage, whole
 
 pytestmark = pytest.mark.faults("two writers")
 
@@ -95,3 +95,27 @@ def test_sentence_names_the_file_that_could_not_be_written(tmp_path, named, said
     sentence = f"^no space is left to write {tmp_path / said}: "
     with pytest.raises(NotWritten, match=sentence), explained(tmp_path / "here" / "page.md"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file)
+
+
+@pytest.mark.parametrize("error", [ValueError("no magic"), OSError(errno.EINVAL, "bad seek")])
+def test_damage_is_refused_in_the_sentence_of_its_reader(error):
+    with (
+        pytest.raises(ValueError, match=r"^page\.npz is damaged: .*(magic|seek)"),
+        refusing_damage(lambda error: f"page.npz is damaged: {error}"),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "too many open files")])
+def test_what_says_nothing_of_a_file_passes(error):
+    with (
+        pytest.raises(type(error)) as caught,
+        refusing_damage(lambda _: "damaged"),
+    ):
+        raise error
+    assert caught.value is error
+
+
+def test_damage_shows_itself_by_the_errors_that_are_named():
+    with pytest.raises(KeyError), refusing_damage(lambda _: "damaged", (ValueError,)):
+        raise KeyError("x")

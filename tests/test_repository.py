@@ -44,7 +44,7 @@ ORDER = (  # each imports itself and those before it
     "command",
 )
 SHIPPED = ("data", "topology", "robustness")  # packages in the wheel, besides the core
-BELOW_ALL = ("lib", "lib.files", "lib.names", "lib.paths", "lib.vision")
+BELOW_ALL = ("lib", "lib.files", "lib.locks", "lib.names", "lib.paths", "lib.vision")
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 

@@ -1,6 +1,5 @@
 """Where the file of a data set lies, and how it is made from what its publisher sends."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from .. import locks
 from ..files import NotWritten, explained, whole
 from ..paths import RAW
 from .formats import DataSet, Download, verified
@@ -76,9 +76,8 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
         _ask(source.address + source.files[0])
         with explained(path):
             RAW.mkdir(parents=True, exist_ok=True)
-            lock = (RAW / f".{name}.lock").open("a")
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # freed when this process ends, however it ends
+        waiting = f"{name} is being downloaded by another process, which is waited for"
+        with locks.held(RAW / f".{name}.lock", waiting=waiting):
             if not path.exists():  # else another process has made it meanwhile
                 with whole(path) as part:
                     _fetch(dataset, source, part)

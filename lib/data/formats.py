@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..files import is_damage
+from ..files import refusing_damage
 
 Arrays = dict[str, np.ndarray]
 
@@ -164,17 +164,14 @@ def read_npz(dataset: DataSet, path: Path) -> tuple[Arrays, str]:
 def _read_npz(dataset: DataSet, path: Path, version: tuple[int, int]) -> tuple[Arrays, str]:
     """Read once, until the file is replaced, so that its time or its inode is another."""
     arrays = {}
-    try:
+    with refusing_damage(
+        lambda error: f"{path} is not a whole {dataset.name}: {error}; delete or replace it"
+    ):
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
             for key in KEYS:
                 if key in file.files:
                     arrays[key] = file[key]
         arrays = verified(dataset, arrays)
-    except Exception as error:  # whatever a damaged file makes zipfile and numpy say
-        if not is_damage(error):
-            raise
-        reason = f"{path} is not a whole {dataset.name}: {error}"
-        raise ValueError(f"{reason}; delete or replace it") from error
     return arrays, content_sha256(arrays)
 
 

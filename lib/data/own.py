@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..files import is_damage
+from ..files import refusing_damage
 from ..names import check_whole
 from .formats import Arrays, DataSet, content_sha256
 
@@ -140,16 +140,16 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
     """The rows of a table, whose column ``target`` holds the classes; see `sets.from_csv`."""
     import pandas as pd  # a third of a second, which plain training need not wait for
 
-    try:
+    def says(error: BaseException) -> str:
+        reason = str(error).strip() or type(error).__name__
+        return f"{path} cannot be read as a table in UTF-8: {reason}"
+
+    kinds = (OSError, EOFError, ValueError, pd.errors.ParserWarning)
+    with refusing_damage(says, kinds):
         usual = {"sep": _separator(path), "index_col": False, "low_memory": False}
         options = usual | {"dtype": {target: str}} | options
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             frame = pd.read_csv(path, **options)  # the warning: rows longer than the names
-    except (OSError, EOFError, ValueError, pd.errors.ParserWarning) as error:
-        if not is_damage(error):
-            raise
-        reason = str(error).strip() or type(error).__name__
-        raise ValueError(f"{path} cannot be read as a table in UTF-8: {reason}") from error
     columns = [*frame.columns]
     if options.get("header", 0) is not None:
         if all(_is_number(str(column)) for column in columns):
@@ -279,13 +279,14 @@ def _readable(file: Path) -> Iterator[None]:
     """Whatever keeps an image from being read is a ValueError that names the file."""
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
-            yield
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as error:
-        if not is_damage(error):
-            raise
-        raise ValueError(f"{file} is no readable image ({error}): replace or delete it") from error
+    kinds = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning)
+    with (
+        refusing_damage(
+            lambda error: f"{file} is no readable image ({error}): replace or delete it", kinds
+        ),
+        warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+    ):
+        yield
 
 
 def _fitted(image: Any, side: int | None) -> Any:
@@ -299,13 +300,11 @@ def _fitted(image: Any, side: int | None) -> Any:
 
 def _npz(path: Path) -> Found:
     """The arrays of a file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except Exception as error:  # whatever a damaged file makes zipfile and numpy say
-        if not is_damage(error):
-            raise
-        raise ValueError(f"{path} is not a whole .npz without pickles: {error}") from error
+    with (
+        refusing_damage(lambda error: f"{path} is not a whole .npz without pickles: {error}"),
+        np.load(path, allow_pickle=False) as file,
+    ):
+        arrays = dict(file)
     names = {key.removesuffix("_train"): array for key, array in arrays.items()}
     if {"x", "y"} <= names.keys() <= {"x", "y", "x_test", "y_test"}:
         return checked(**names, source=str(path))

@@ -26,9 +26,9 @@ import dask
 import distributed
 import torch
 
-from lib import data, paths
+from lib import data, locks, paths
 from lib.names import check_known
-from lib.runs import agenda, locks
+from lib.runs import agenda
 from lib.runs.agenda import Answer, ClusterLost, Pool
 from lib.runs.config import Run
 from lib.runs.environment import environment

@@ -73,6 +73,7 @@ def make_missing(
     Raises: RunsFailed if a run failed, after all others are done, with the sentence of each;
         agenda.ClusterLost and OSError if the cluster cannot be used any more, or at all.
     """
+    store.remove_leftovers()
     resolved = {run.name: run for run in (run.resolved() for run in runs)}
     missing = [run for run in resolved.values() if store.stored(run, whole=ignore_shipped) is None]
     missing.sort(key=lambda run: run.seed)  # every method once before any method twice

@@ -30,9 +30,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import data, paths
+from lib import data, locks, paths
 from lib.files import PART, explained, is_damage, whole
-from lib.runs import locks
 from lib.runs.config import Run, UnknownFields, from_fields
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
@@ -374,10 +373,11 @@ class Store:
         run = run.resolved()
         code = environment()  # now: by the end of the run the checkout may have moved on
         folder = self.runs / run.name
-        if self._is_made(run):  # also where nothing can be written, so not even a lock
+        self.remove_leftovers()
+        if archive(folder):  # also where nothing can be written, so not even a lock
             return
         with locks.held(folder.with_suffix(".lock")):
-            if self._is_made(run):
+            if archive(folder):
                 return
             work = self.work_of(run)
             contents = self._same_run(run)
@@ -411,10 +411,10 @@ class Store:
             lib.files.NotWritten if there is no room for them.
         """
         folder = self.runs / run.name
-        if self._is_made(run):
+        if archive(folder):
             return
         with locks.held(folder.with_suffix(".lock")):
-            if self._is_made(run):
+            if archive(folder):
                 return
             with _whole_folder(folder) as part:
                 for name, content in files.items():
@@ -425,13 +425,12 @@ class Store:
                     raise ValueError(f"record {run.name} came and is refused: {error}") from error
             shutil.rmtree(self.work_of(run), ignore_errors=True)
 
-    def _is_made(self, run: Run) -> bool:
-        """Whether the record is there. A process that is killed right after writing it leaves its
-        checkpoint, which is then of no use: it is removed."""
-        if not archive(self.runs / run.name):
-            return False
-        shutil.rmtree(self.work_of(run), ignore_errors=True)
-        return True
+    def remove_leftovers(self) -> None:
+        """Remove the checkpoints of runs whose record is there. A process that is killed right
+        after writing a record leaves one."""
+        for work in self.runs.glob("*.work"):
+            if (work.with_suffix("") / RECORDS).exists():
+                shutil.rmtree(work, ignore_errors=True)
 
     def _same_run(self, run: Run) -> Contents | None:
         """What another experiment left of the very same run on the same data, if it was made."""

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from lib import locks
 from lib.paths import ROOT
-from lib.runs import locks
 
 
 @pytest.fixture(scope="session")

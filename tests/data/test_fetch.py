@@ -65,7 +65,7 @@ def test_download_is_converted_once(publisher, small):
 
 
 @pytest.mark.faults("two writers")
-def test_set_that_another_process_downloads_is_waited_for(publisher, small, monkeypatch):
+def test_set_that_another_process_downloads_is_waited_for(publisher, small, monkeypatch, caplog):
     fetch.RAW.mkdir()
     begun = threading.Event()
     monkeypatch.setattr(fetch, "_ask", lambda url: begun.set())
@@ -78,6 +78,8 @@ def test_set_that_another_process_downloads_is_waited_for(publisher, small, monk
         np.savez(fetch.RAW / "mnist.npz", **small)
     assert_array_equal(loaded.result().y_test, small["y_test"])
     assert publisher.asked == []
+    sentence = "mnist is being downloaded by another process, which is waited for"
+    assert caplog.messages == [sentence]
 
 
 @pytest.mark.faults("stale locks")

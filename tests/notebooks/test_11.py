@@ -63,11 +63,11 @@ def test_numbers_of_the_text_are_those_of_the_records(ablation):
     recipes(text)
     decay(text)
     tuned_for_each(text)
-    says("The paper trains for 1,000 epochs")
+    says("The authors' log of CIFAR-10 has 1,000 epochs")
     says("*Open* for S32, S33 and S35")
     says("Figure 6 at 300 epochs**, which is planned. The lead of dense still shrinks at 60")
     assert 1000 / 25 == 40
-    says("at the paper's length**, 40 times ours")
+    says("as long as in the authors' log**, 40 times ours")
     says("how long Fig. 6 trains")
     assert not text.uncovered()
 

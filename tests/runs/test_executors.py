@@ -46,6 +46,13 @@ def test_sweep_makes_what_is_missing(made):
     assert records[0].path.stat().st_mtime_ns == stamp and len(records) == 3
 
 
+def test_sweep_of_what_is_made_removes_what_a_killed_process_left(made):
+    made.run(RUNS[0])
+    made.work_of(RUNS[0]).mkdir()
+    sweep(made, RUNS[:1], progress=False)
+    assert not made.work_of(RUNS[0]).exists()
+
+
 def test_first_seeds_come_first(made, monkeypatch):
     others = [dataclasses.replace(run, method="fixed") for run in RUNS]
     done = []

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import data
+from lib import data, locks
 from lib.paths import ROOT
-from lib.runs import locks, records
+from lib.runs import records
 from lib.runs.records import RECORDS, Store
 from tests import processes
 from tests.runs import counting
@@ -72,12 +72,18 @@ def test_nothing_but_the_record_and_its_lock_is_left(made):
 
 
 def test_checkpoint_left_beside_a_record_is_removed(made):
-    """A process that is killed between the two leaves both."""
+    """A process that is killed between the two leaves both. The checkpoint goes when any run is
+    made; that of a run without a record stays.
+    """
+    other = dataclasses.replace(RUN, seed=4)
+    with pytest.raises(ValueError, match="cannot count to 3"):
+        made.run(dataclasses.replace(RUN, fails_at=3))
+    (unfinished,) = made.runs.glob("*.work")
     made.run(RUN)
     made.work_of(RUN).mkdir()
     (made.work_of(RUN) / "checkpoint.json").write_text("{}")
-    made.run(RUN)
-    assert sorted(path.name for path in made.runs.iterdir()) == [RUN.name, f"{RUN.name}.lock"]
+    made.run(other)
+    assert list(made.runs.glob("*.work")) == [unfinished]
 
 
 def test_unknown_experiment_is_refused_with_the_nearest(made):

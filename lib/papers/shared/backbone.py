@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lib import data
 from lib.data import fetch
-from lib.files import is_damage
+from lib.files import NotWritten, explained, refusing_damage, sha256
 from lib.names import check_known
 from lib.paths import RAW
 
@@ -147,20 +147,15 @@ def _npz_path() -> Path:
 
 @lru_cache(maxsize=1)
 def _from_npz(path: Path) -> Extractor:
-    try:
+    with refusing_damage(lambda _: f"{path} holds no MobileNetV2: delete or replace it"):
         with np.load(path, allow_pickle=False) as file:
             state = {key: torch.from_numpy(np.array(file[key])) for key in file.files}
         for key, value in state.items():
             whole = key.endswith("num_batches_tracked")
             state[key] = value.long() if whole else value.float()
         network = _loaded(state)
-    except Exception as error:  # whatever a damaged file makes numpy and torch say
-        if not is_damage(error):
-            raise
-        raise ValueError(f"{path} holds no MobileNetV2: delete or replace it") from error
     prepare = turned_to_unit_range
-    sha256 = _sha256(path)
-    return Extractor("mobilenet_v2", network, prepare, N_FEATURES, sha256, turned=True)
+    return Extractor("mobilenet_v2", network, prepare, N_FEATURES, sha256(path), turned=True)
 
 
 @lru_cache(maxsize=1)
@@ -169,17 +164,21 @@ def _from_torchvision(path: Path) -> Extractor:
         from lib.vision import MobileNet_V2_Weights
 
         url = MobileNet_V2_Weights.IMAGENET1K_V1.url
-        path.parent.mkdir(parents=True, exist_ok=True)
         prefix = path.stem.split("-")[1]
         try:
-            torch.hub.download_url_to_file(url, str(path), prefix, progress=False)
+            with explained(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(url, str(path), prefix, progress=False)
+        except NotWritten:
+            raise
         except OSError as error:
             raise data.DataUnavailable(
                 f"{path.name} could not be had from {url} ({error}): put it in data/raw"
             ) from error
-    network = _loaded(torch.load(path, weights_only=True))
+    with refusing_damage(lambda _: f"{path} holds no MobileNetV2: delete or replace it"):
+        network = _loaded(torch.load(path, weights_only=True))
     name = "mobilenet_v2_torchvision"
-    return Extractor(name, network, standardised, N_FEATURES, _sha256(path))
+    return Extractor(name, network, standardised, N_FEATURES, sha256(path))
 
 
 def _loaded(state: dict[str, Tensor]) -> nn.Module:
@@ -192,11 +191,6 @@ def _loaded(state: dict[str, Tensor]) -> nn.Module:
     network = mobilenet_v2().float()
     network.load_state_dict(state)
     return network.eval().requires_grad_(False).features
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ------------------------------------------------------------------------------ the tiny one
@@ -229,8 +223,8 @@ def _tiny() -> Extractor:
     network.zero_grad()
     network.requires_grad_(False)
     weights = [parameter.numpy().tobytes() for parameter in network.parameters()]
-    sha256 = hashlib.sha256(b"".join(weights)).hexdigest()
-    return Extractor("tiny", network.eval(), in_sixteenths, TINY_CHANNELS[-1], sha256)
+    digest = hashlib.sha256(b"".join(weights)).hexdigest()
+    return Extractor("tiny", network.eval(), in_sixteenths, TINY_CHANNELS[-1], digest)
 
 
 def _tiny_network(generator: torch.Generator) -> nn.Sequential:

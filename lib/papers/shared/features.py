@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lib import checkpoints, data
 from lib.data import fetch
+from lib.files import explained, refusing_damage, whole
 from lib.names import check_known
 from lib.papers.shared import backbone
 from lib.papers.shared.backbone import Extractor
@@ -260,9 +261,9 @@ def _features(dataset: str, network: Extractor, pictures: Images) -> dict[str, n
             return _stored(path, network, pictures)
     path = _writable(dataset, network.name)
     arrays = _computed(dataset, network, pictures, path.with_suffix(".part"))
-    part = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    np.savez(part, weights_sha256=network.sha256, images_sha256=pictures.sha256, **arrays)
-    os.replace(part, path)
+    made_of = {"weights_sha256": network.sha256, "images_sha256": pictures.sha256}
+    with whole(path) as part, part.open("wb") as file:
+        np.savez(file, **made_of, **arrays)
     path.with_suffix(".part").unlink(missing_ok=True)
     return arrays
 
@@ -272,19 +273,20 @@ def _writable(dataset: str, extractor: str) -> Path:
     for path in _places(dataset, extractor):
         if path.parent.is_dir() and os.access(path.parent, os.W_OK):
             return path
-    RAW.mkdir(parents=True, exist_ok=True)
+    with explained(path):
+        RAW.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def _stored(path: Path, network: Extractor, pictures: Images) -> dict[str, np.ndarray]:
     """Raises ValueError unless the file is whole and of these weights and images."""
     desired = {"weights": network.sha256, "images": pictures.sha256}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            actual = {kind: str(file[f"{kind}_sha256"]) for kind in desired}
-            arrays = {key: file[key] for key in ("x_train", "x_test")}
-    except Exception as error:  # whatever a damaged file makes zipfile and numpy say
-        raise ValueError(f"{path} is no whole archive of features: delete it") from error
+    with (
+        refusing_damage(lambda _: f"{path} is no whole archive of features: delete it"),
+        np.load(path, allow_pickle=False) as file,
+    ):
+        actual = {kind: str(file[f"{kind}_sha256"]) for kind in desired}
+        arrays = {key: file[key] for key in ("x_train", "x_test")}
     for kind, sha256 in desired.items():
         if actual[kind] != sha256:
             raise ValueError(

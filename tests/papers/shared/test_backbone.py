@@ -1,5 +1,6 @@
 """The frozen networks are the published ones, fed as they were trained."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from lib import data, vision
 from lib.data import fetch
+from lib.files import NotWritten
 from lib.papers.shared import backbone
 
 PLACES = [fetch.RAW, Path(os.environ.get("SPARSE_DATA_DIR") or fetch.RAW)]
@@ -148,6 +150,24 @@ def test_file_that_holds_no_network_is_refused(own):
     np.savez(own / "mobilenet_v2_imagenet.npz", weight=np.zeros(3))
     with pytest.raises(ValueError, match="holds no MobileNetV2: delete or replace it"):
         backbone.extractor("mobilenet_v2")
+
+
+def test_download_that_holds_no_network_is_refused(own, monkeypatch):
+    def download(address, path, prefix, progress):
+        torch.save({"weight": torch.zeros(3)}, path)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    with pytest.raises(ValueError, match="holds no MobileNetV2: delete or replace it"):
+        backbone.extractor("mobilenet_v2_torchvision")
+
+
+def test_download_without_room_is_not_called_unavailable(own, monkeypatch):
+    def download(address, path, prefix, progress):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    with pytest.raises(NotWritten, match="no space is left to write .*pth: free some"):
+        backbone.extractor("mobilenet_v2_torchvision")
 
 
 def test_weights_are_read_from_the_file(own, network, images):

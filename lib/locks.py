@@ -1,24 +1,31 @@
-"""Locks of runs, freed by the kernel when the process that holds them ends, however it ends."""
+"""Locks of files, freed by the kernel when the process that holds them ends, however it ends."""
 
 import contextlib
 import fcntl
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib.files import explained
+from .files import explained
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, *, waiting: str = "") -> Iterator[None]:
     """Hold an advisory lock while the block runs; wait for it where another holds it.
 
-    Raises: lib.files.NotWritten if there is no room for its file.
+    Args:
+        path: the file that is locked; it and its folder are made.
+        waiting: a sentence for the log, if another holds it.
+    Raises: lib.files.NotWritten if there is no room for the file, or its file system has no locks.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with explained(path):
+            if waiting and is_held(path):
+                logging.getLogger(__name__).warning(waiting)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
