@@ -159,7 +159,13 @@ def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> 
     ]
     low, high = certain.count("holds"), total - certain.count("fails")
     fewest = n.min() if enough.empty else enough.min()
-    return Measurement(float(sum(estimates)), low, high, int(fewest))
+    unrun = len(rows) < total or has_unbounded(rows)
+    return Measurement(float(sum(estimates)), low, high, int(fewest), unrun=unrun)
+
+
+def has_unbounded(rows: pd.DataFrame) -> bool:
+    """Whether a row of a table of :func:`intervals` has an infinite bound."""
+    return bool(np.isinf(rows[["low", "high"]].astype(float)).any(axis=None))
 
 
 def directions(rows: pd.DataFrame, comparison: str, threshold: float) -> list[str]:

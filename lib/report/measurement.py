@@ -17,6 +17,8 @@ class Measurement:
         n: units (seeds, or draws) behind it; None for a quantity without randomness.
         undecidable: what the paper leaves out, where the answer hangs on it; "" if on nothing.
         at: where it was found, as the data set of the worst case, for the sentence of the claim.
+        unrun: whether a bound is finite, and yet wide because of what was not run, as that of a
+            count of data sets.
     """
 
     value: float
@@ -25,3 +27,4 @@ class Measurement:
     n: int | None = None
     undecidable: str = ""
     at: str = ""
+    unrun: bool = False

@@ -210,7 +210,7 @@ def _judged(
 def _why_open(measurement: Measurement) -> str:
     if measurement.n is not None and measurement.n < MIN_SEEDS:
         return f"fewer than {MIN_SEEDS} seeds"
-    if math.isinf(measurement.low) or math.isinf(measurement.high):
+    if measurement.unrun or math.isinf(measurement.low) or math.isinf(measurement.high):
         return "runs that were not made could still decide it"
     return "the interval contains the threshold"
 

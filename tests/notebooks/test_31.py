@@ -117,12 +117,43 @@ def norms_and_accuracies(text):
     assert narrow[narrow["method"] == "kh"]["layer"].nunique() == 3
     text.says("Three layers of 500 units were learned locally")
 
+    on_images_both_get_right(text)
     text.says("It costs {:.1f} points of accuracy", loss(wide, "kh"))
     text.says("At 2,000 units local learning is {:.1f} points less accurate", loss(wide, "kh"))
     words = "L2 and the Jacobian of units lose {:.1f} and {:.1f} points"
     text.says(words, loss(wide, "l2"), loss(wide, "jreg_units"))
     text.says("The spectral network loses {:.1f} points", loss(wide, "specreg"))
     assert gain(wide, "specreg", "pgd") < -50
+
+
+def on_images_both_get_right(text):
+    """Local learning over plain back-propagation, 2,000 units, all images, by the stored norms."""
+    arrays = {}
+    for record in STORE.of("all_images_attacks", "paper"):
+        parent = record.config.parent
+        if parent.n_units == 2000 and parent.method in ("kh", "bp"):
+            arrays[parent.method, parent.seed] = record.arrays
+    assert len(arrays) == 6
+
+    def median(of, attack, images):
+        norms = np.where(of[f"fooled.{attack}"], of[f"norm.{attack}"], np.inf)
+        norms = np.sort(norms[np.isin(of["index"], images)])
+        return norms[int(np.ceil(len(norms) / 2)) - 1]
+
+    ratios = {}
+    for attack in ATTACKS:
+        both = []
+        for seed in range(3):
+            pair = arrays["kh", seed], arrays["bp", seed]
+            images = np.intersect1d(*(of["index"] for of in pair))
+            both.append([median(of, attack, images) for of in pair])
+        ours, plain = np.array(both).T
+        ratios[attack] = ours.mean() / plain.mean()
+        p = ttest_1samp(np.log(ours / plain), 0).pvalue
+        assert (p < 0.05) == (attack != "noise")
+    text.says("local learning withstands {:.2f} times the PGD norm of plain", ratios["pgd"])
+    text.says("There its gain under noise is {:.1f} %, and may be", 100 * (ratios["noise"] - 1))
+    text.says("On images that both get right, the gain under noise may be chance")
 
 
 def penalties(text):
@@ -165,12 +196,31 @@ def fitted(record, given="images", first=10, last=500):
     return -np.polyfit(x, y, 1)[0], np.corrcoef(x, y)[0, 1] ** 2
 
 
+def r_squared_before(experiment):
+    """Of the lines through the spectra of locally learned layers before they learned, by seed."""
+    found = []
+    for record in STORE.of(experiment, "paper"):
+        if record.config.parent.experiment in ("kh", "kh_long"):
+            rows = record.metrics.query("input == 'start' and measure == 'r_squared'")
+            rows = rows[(rows["first"] == 10) & (rows["last"] == 500) & ~rows["weighted"]]
+            found.append(rows["value"].item())
+    return np.array(found)
+
+
 def spectra_of_layers(text):
     layers = [r for r in STORE.of("wide_spectra", "paper") if r.config.method == "kh"]
     exponents, r_squared = zip(*map(fitted, layers), strict=True)
     assert len(layers) == 3
     text.says("The line explains {:.1f} % of the variance of the", 100 * np.mean(r_squared))
     text.says("The mean exponent is {:.2f} (published: 2.67)", np.mean(exponents))
+    before = r_squared_before("wide_spectra")
+    assert (before > 0.98).all() and (before < r_squared).all() and len(before) == 3
+    text.says("pass too: there the line explains {:.1f} %", 100 * before.mean())
+    text.says("is close to a straight line over 500 ranks, as before learning")
+    narrow = [r for r in STORE.of("bio_spectra", "paper") if r.config.parent.experiment == "kh"]
+    after = np.array([fitted(record)[1] for record in narrow])
+    assert len(after) == 5 and (r_squared_before("bio_spectra") > after).sum() >= 4
+    text.says("Learning makes it straighter at 2,000 units, and less straight at 500")
     text.says("At 2,000 units it is close to a straight line, for local learning")
     plain = [r for r in STORE.of("wide_spectra", "paper") if r.config.method == "bp"]
     assert min(r_squared) > 0.997 and max(fitted(record)[1] for record in plain) < 0.983

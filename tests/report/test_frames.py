@@ -69,6 +69,10 @@ def test_member_of_few_seeds_leaves_a_count_decided():
     frame = pd.concat([rows("splash", of).assign(dataset=name) for name, of in values.items()])
     found = share(intervals(frame, ["dataset"]), ">", 0, total=4)
     assert (found.value, found.low, found.high, found.n) == (3, 2, 4, 3)
+    assert found.unrun  # a fourth member, and a bound of the third
+    whole = share(intervals(frame.query("dataset != 'c'"), ["dataset"]), ">", 0, total=2)
+    assert not whole.unrun
+    assert share(intervals(frame.query("dataset != 'b'"), ["dataset"]), ">", 0, total=2).unrun
     alone = share(intervals(frame.query("dataset == 'c'"), ["dataset"]), ">", 0, total=4)
     assert (alone.low, alone.high, alone.n) == (0, 4, 1)
 

@@ -107,6 +107,7 @@ def test_rows_of_a_paper_are_added_to_the_published_ones(tmp_path):
         (Measurement(1.0, 0.5, 1.5, 5), "the interval contains the threshold"),
         (Measurement(1.5, 1.2, 1.8, 2), "fewer than 3 seeds"),
         (Measurement(0.5, 0.2, float("inf"), 5), "runs that were not made could still decide it"),
+        (Measurement(1, 0, 2, 5, unrun=True), "runs that were not made could still decide it"),
     ],
 )
 def test_an_open_claim_says_why(measured, reason):

@@ -322,7 +322,38 @@ def against_plain(records: Iterable[Record]) -> pd.DataFrame:
     base = ours.query("method == 'bp'")[[*keys, "seed", "reached"]]
     both = gaps.merge(ours).merge(base, on=[*keys, "seed"], suffixes=("", "_of_base"))
     both["reached"] = both["reached"] & both.pop("reached_of_base")
-    units = both.groupby([*RUN, "method", "measure", "layer"], sort=False, observed=True)
+    return _by_layer(both)
+
+
+def on_common_images(records: Iterable[Record]) -> pd.DataFrame:
+    """As :func:`against_plain`, with medians over the images that both networks of a pair classify
+    correctly, under the corrected protocol; there is no row of accuracy.
+    """
+    networks: dict[tuple, dict[str, tuple]] = {}  # by what a pair has in common, and by method
+    for record in records:
+        if record.config.variant != RELEASED and "index" in record.arrays:
+            named = _named(record) | {"layer": layer_seed(record.config)}
+            pair = tuple(named[name] for name in (*RUN[:-1], "seed"))  # epochs may differ
+            networks.setdefault(pair, {})[named["method"]] = named, record.arrays
+    rows = []
+    for of_pair in networks.values():
+        _, plain = of_pair.pop("bp", (None, None))
+        for named, arrays in of_pair.values() if plain else ():
+            _, *places = np.intersect1d(arrays["index"], plain["index"], return_indices=True)
+            for attack in ATTACKS:
+                value, base = (
+                    critical.median(of[f"norm.{attack}"][place], of[f"fooled.{attack}"][place])
+                    for of, place in zip((arrays, plain), places, strict=True)
+                )
+                found = {"measure": attack, "value": value - base, "base": base}
+                rows.append(named | found | {"reached": math.isfinite(value + base)})
+    columns = [*RUN, "method", "measure", "layer", "value", "base", "reached"]
+    return _by_layer(pd.DataFrame(rows, columns=columns).astype({"reached": bool}))
+
+
+def _by_layer(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Means over the networks on one locally learned layer."""
+    units = pairs.groupby([*RUN, "method", "measure", "layer"], sort=False, observed=True)
     means = units[["value", "base"]].mean()
     return means.assign(reached=units["reached"].all()).reset_index()
 

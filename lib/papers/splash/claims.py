@@ -94,6 +94,7 @@ def share_of_first_ranks(records: Records) -> Measurement | None:
         firsts.high / len(CELLS),
         int((nearest if deciding.empty else deciding)["n"].min()),
         at=f"{len(nearest)} of {len(CELLS)}",
+        unrun=firsts.unrun,
     )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -208,6 +209,38 @@ def test_the_widest_networks_decide_where_they_were_run():
     assert CLAIMS["H02"].measure(narrow + unpaired).value == pytest.approx(5)
 
 
+def with_images(record, index, norms, never=()):
+    """A study with the norms of these images under each attack, of which some are never fooled."""
+    record.arrays["index"] = np.array(index, np.int16)
+    for attack in studies.ATTACKS:
+        record.arrays[f"norm.{attack}"] = np.array(norms, np.float32)
+        record.arrays[f"fooled.{attack}"] = ~np.isin(index, never)
+    return record
+
+
+def test_common_images_are_those_that_both_networks_get_right():
+    ours = with_images(attacked("kh", 0, 9.0), [1, 4, 6, 8], [2.0, 3.0, 4.0, 50.0])
+    plain = with_images(attacked("bp", 0, 9.0), [0, 1, 4, 6], [70.0, 1.0, 2.0, 3.0])
+    rows = studies.on_common_images([ours, plain])
+    assert rows["measure"].tolist() == [*studies.ATTACKS] and set(rows["method"]) == {"kh"}
+    assert set(rows["value"]) == {1.0} and set(rows["base"]) == {2.0} and rows["reached"].all()
+    censored = with_images(ours, [1, 4, 6, 8], [2.0, 3.0, 4.0, 50.0], never=(4, 6))
+    assert not studies.on_common_images([censored, plain])["reached"].any()
+    released = attacked("kh", 0, 9.0, variant=RELEASED)
+    assert studies.on_common_images([with_images(released, [1], [2.0]), plain]).empty
+
+
+def test_common_images_are_readings_of_their_own():
+    records = compared("kh")
+    for record in records:
+        norm = 3.0 if record.config.method == "kh" else 1.0
+        with_images(record, [0, 1, 2], np.array([0.9, 1.0, 1.1]) * norm)
+    rows = CLAIMS["H02"].readings(records).set_index("reading")
+    assert rows.loc["PGD, corrected, 2,000 units", "value"] == pytest.approx(2.0)
+    common = rows.loc["PGD, corrected, images both get right, 2,000 units"]
+    assert common["value"] == pytest.approx(3.0) and common["n"] == 5
+
+
 # H01
 
 
@@ -225,6 +258,19 @@ def straight(r_squared, seeds=5, draws=(0.0, 0.0), **fields):
 @pytest.mark.parametrize(("r_squared", "verdict"), [(0.99, "holds"), (0.9, "fails")])
 def test_straight_spectra_are_power_laws(r_squared, verdict):
     assert judged("H01", straight(r_squared)) == verdict
+
+
+def test_what_was_straight_before_learning_is_told():
+    records = straight(0.99)
+    for record in records:
+        before = record.metrics.query("input == 'images'").assign(input="start")
+        before.loc[before["measure"] == "r_squared", "value"] -= 0.04
+        metrics = pd.concat([record.metrics, before], ignore_index=True)
+        object.__setattr__(record, "metrics", metrics)
+    assert CLAIMS["H01"].measure(records).at == "95.00%"
+    rows = CLAIMS["H01"].readings(records).set_index("reading")
+    learned = rows.loc["R², ranks 10 to 500, ordinary, minus that before learning, 2,000 units"]
+    assert learned["value"] == pytest.approx(0.04) and learned["verdict"] == "holds"
 
 
 def test_other_images_widen_the_interval():

@@ -254,6 +254,17 @@ def share(table):
         return CLAIMS["S03"].measure([])
 
 
+def test_rank_test_is_a_reading_of_its_own(monkeypatch):
+    """At p below .05 in half of the hidden layers; by the condition of the claim none passes."""
+    layers = [evidence(2.5, False, layer=layer, rank_p=p) for layer, p in ((1, 0.01), (2, 0.5))]
+    one_fails = evidence(2.5, False, seeds=2, layer=1, rank_p=0.2)
+    table = pd.concat([layers[0].query("seed > 1"), one_fails, layers[1]])
+    monkeypatch.setattr(claims.frames, "rows", lambda records: beside(table))
+    rows = CLAIMS["S03"].readings([])
+    assert rows["value"].tolist() == [0, 3 / 5] and rows["n"].tolist() == [5, 5]
+    assert rows["verdict"].tolist() == ["open", "open"]
+
+
 @pytest.mark.parametrize(
     ("table", "value"),
     [

@@ -157,9 +157,19 @@ def test_range_over_links_and_drop_fractions_is_that_of_the_means():
         off = 0.001 * (record.config.drop_fraction - 0.3) * 100
         record.metrics.loc[1, "test_accuracy"] += off
     found = claims.range_of_accuracy(narrowing)
-    assert found.value == pytest.approx(1.6) and judged("S40", found) == "open"
+    assert found.value == pytest.approx(1.6) and judged("S40", found) == "open" and found.unrun
     few = made(98.0, er_epsilon=1.0, drop_fraction=0.3)  # is not of the claim
     assert claims.range_of_accuracy(few) is None
+
+
+def test_cost_of_random_removal_is_open_while_it_narrows():
+    ours = made(60.0, dataset="cifar10", epochs=4)
+    random = made(50.0, "set_random_removal", dataset="cifar10", epochs=4)
+    assert judged("S41", claims.cost_of_random_removal([*ours, *random])) == "holds"
+    for record in random:
+        record.metrics.loc[2, "test_accuracy"] -= 0.02  # a gap of 12 after three epochs of four
+    found = claims.cost_of_random_removal([*ours, *random])
+    assert found.value == pytest.approx(10) and judged("S41", found) == "open"
 
 
 def test_cost_of_random_removal_is_paired_on_cifar10_alone():
