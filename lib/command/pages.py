@@ -18,15 +18,10 @@ from lib.runs.record import Record
 from lib.runs.records import Store
 
 PAGES = (
-    *("docs/FINDINGS.md", "docs/NOTEBOOKS.md", "docs/VERDICTS.md"),
-    *("docs/RESULTS.md", "docs/REFERENCES.md", "docs/RUNS.md", "docs/SPEED.md"),
+    *("docs/NOTEBOOKS.md", "docs/VERDICTS.md", "docs/RESULTS.md"),
+    *("docs/REFERENCES.md", "docs/RUNS.md", "docs/SPEED.md"),
 )
 SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
-MAIN = {  # of the findings: methods by experiment
-    "set_mlp": ("set", "dense"),
-    "adaptive_topology": ("set", "rigl", "fixed", "dense_small", "dense_pruned"),
-}
-MAIN_DATASETS = ("mnist", "fashion_mnist")
 BIBLIOGRAPHY = REFERENCE / "references.bib"
 
 
@@ -51,21 +46,6 @@ def renewed(text: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------- tables
-
-
-def main_accuracies() -> str:
-    """Eight rows: what most want to know."""
-    shipped, parts = _shipped(), []
-    for experiment, methods in MAIN.items():
-        records = [
-            record
-            for record in shipped.of(experiment, "paper")
-            if record.config.method in methods
-            and record.config.dataset in MAIN_DATASETS
-            and record.config.variant == "tuned"
-        ]
-        parts.append(accuracies(records))
-    return as_markdown(pd.concat(parts).fillna("–"))
 
 
 def all_accuracies() -> str:
@@ -159,7 +139,6 @@ def _shipped() -> Store:
 
 
 TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around them have
-    "main accuracies": main_accuracies,
     "accuracies": all_accuracies,
     "verdicts": all_verdicts,
     "own verdicts": partial(all_verdicts, ours=True),
