@@ -6,6 +6,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,12 @@ from torch import nn
 
 from lib import bench, papers
 from lib.command import judged
+from lib.data.catalogue import SETS
 from lib.papers.frontier import experiments, recipes
 from lib.papers.shared.claims import chosen
 from lib.report import frames
 from lib.report.intervals import t_interval
+from lib.report.labels import DATASET_NAMES
 from tests.checkouts import ROOT, variables
 from tests.notebooks import test_60_curve as curve
 from tests.notebooks.summaries import ends
@@ -26,6 +29,7 @@ from tests.notebooks.summaries import ends
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SPEED = (ROOT / "docs" / "SPEED.md").read_text(encoding="utf-8")
 FINDINGS = (ROOT / "docs" / "FINDINGS.md").read_text(encoding="utf-8")
+REPRODUCE = (ROOT / "docs" / "REPRODUCE.md").read_text(encoding="utf-8")
 
 
 def records(experiment):
@@ -57,6 +61,26 @@ def test_own_loop_of_the_readme_moves_links():
     exec(lines.replace("for x, y", "before = model[0].support\nfor x, y"), names)
     assert not model[0].support.keys.equal(names["before"].keys)
     assert model[0].support.nnz == names["before"].nnz == 50
+
+
+def test_any_tool_reads_a_record_as_reproduce_says(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lines = re.search(r"Any tool can read a record:\n\n((?:    .*\n|\n)+)", REPRODUCE)[1]
+    names = {}
+    exec(textwrap.dedent(lines), names)
+    (record,) = [one for one in records("kh") if one.config.name == names["line"]["name"]]
+    pd.testing.assert_frame_equal(names["table"], record.metrics, check_dtype=False)
+    assert set(names["arrays"]) == set(record.arrays)
+
+
+def test_data_sets_that_are_downloaded_are_named():
+    fetched = {name for name, one in SETS.items() if one.download}
+    (at_request,) = {name for name in fetched if SETS[name].download.size}
+    labels = [DATASET_NAMES[name] for name in SETS if name in fetched - {at_request}]
+    words = f"{', '.join(labels[:-1])} and {labels[-1]} are downloaded, and HIGGS by"
+    assert f"{words} `python -m lib data {at_request}`." in REPRODUCE
+    assert f"{', '.join(labels[:2])} and {labels[2]} are [downloaded]" in README
+    assert labels[3:] == ["CIFAR-100"]  # which make figures does not need
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/FINDINGS.md", "docs/index.md"])
