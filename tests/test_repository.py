@@ -218,6 +218,13 @@ def test_every_package_has_its_place_in_the_order():
     assert packages == set(ORDER) - {"below all", "core"}
 
 
+def test_guide_names_the_modules_below_all():
+    guide = (ROOT / "docs" / "EXTEND.md").read_text(encoding="utf-8")
+    names = [f"`{module.removeprefix('lib.')}`" for module in BELOW_ALL[1:]]
+    words = f"The modules {', '.join(names[:-1])} and {names[-1]} are below all of them."
+    assert words in guide
+
+
 def test_imports_lead_to_modules_in_front():
     for name in MODULES:
         assert lib_imports(name) <= MODULES.keys(), name
