@@ -115,7 +115,8 @@ class Folded:
 
     def _repr_html_(self) -> str:
         line = html.escape(f"{self.line} ({len(self.table)} rows)")
-        return f"<details><summary>{line}</summary>{self.table._repr_html_()}</details>"
+        with pd.option_context("display.max_rows", None):
+            return f"<details><summary>{line}</summary>{self.table._repr_html_()}</details>"
 
 
 class Sentences:

@@ -50,7 +50,7 @@ def test_names_of_experiments_are_written_as_their_networks():
 
 
 def test_a_folded_table_is_whole_under_its_line():
-    folded = tables.Folded(pd.DataFrame({"n": range(20)}), "seeds < 21")
+    folded = tables.Folded(pd.DataFrame({"n": range(80)}), "seeds < 21")
     html = folded._repr_html_()
-    assert "<summary>seeds &lt; 21 (20 rows)</summary>" in html and html.count("<tr") == 21
-    assert repr(folded).splitlines()[0] == "seeds < 21" and "19" in repr(folded)
+    assert "<summary>seeds &lt; 21 (80 rows)</summary>" in html and html.count("<tr") == 81
+    assert repr(folded).splitlines()[0] == "seeds < 21" and "79" in repr(folded)
