@@ -5,6 +5,7 @@ judged by. Differences paired by seed, their intervals, the largest or smallest 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -182,6 +183,17 @@ def readings(rows: pd.DataFrame, claim: str, comparison: str, threshold: float) 
     """
     written = {"claim": claim, "holds if": f"{comparison} {threshold:g}"}
     return rows.assign(**written, verdict=directions(rows, comparison, threshold))
+
+
+def by_reading(found: Mapping[str, Measurement], **labels: Any) -> pd.DataFrame:
+    """Measurements, by the reading that each is of, as rows for :func:`readings`, with these labels
+    in each row.
+    """
+    rows = []
+    for reading, one in found.items():
+        numbers = {name: getattr(one, name) for name in (*BOUNDS, "n")}
+        rows.append({"reading": reading, **labels, **numbers})
+    return pd.DataFrame(rows, columns=["reading", *labels, *BOUNDS, "n"])
 
 
 def scaled(found: Measurement | None, factor: float) -> Measurement | None:

@@ -10,7 +10,7 @@ import pytest
 
 from lib import papers
 from lib.papers import CLAIMS, EXPERIMENTS, PUBLISHED, ROOMS, gather
-from lib.report import labels
+from lib.report import labels, tables
 from lib.report.intervals import Measurement
 from lib.report.labels import Labels, look
 from lib.report.verdicts import WORDS, Claim
@@ -275,9 +275,12 @@ print("publish" in dir(report))
     assert found.stdout.split("\n")[:2] == ["[]", "True"]
 
 
-def test_readings_are_those_of_the_claims_asked_for():
+def test_readings_are_those_of_the_claims_asked_for_and_each_is_shown():
     assert set(papers.readings("paper", ["R03"])["claim"]) == {"R03"}
-    assert {"R03", "R05"} <= set(papers.readings("paper")["claim"])
+    readings = dict(list(papers.readings("paper").groupby("claim")))
+    assert readings.keys() == {name for name, claim in papers.CLAIMS.items() if claim.readings}
+    for name, rows in readings.items():
+        assert (tables.written_readings(rows) != "").sum().sum() == len(rows), name
 
 
 def test_quick_runs_need_no_data_that_cannot_be_had(only_digits):

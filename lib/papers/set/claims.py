@@ -21,6 +21,7 @@ from lib.report import frames, labels
 from lib.report.claims import (
     against,
     at_common,
+    by_reading,
     intervals,
     largest,
     readings,
@@ -252,10 +253,8 @@ def scale_free_readings(records: Records) -> pd.DataFrame:
     ranked = (layers["rank_p"] < 0.05).groupby(layers["seed"]).mean() >= 0.5
     ways = {"the condition of the claim": networks["scale_free"], "the rank test": ranked}
     found = {way: share_interval(int(seeds.sum()), len(seeds)) for way, seeds in ways.items()}
-    rows = pd.DataFrame(
-        [(way, "set", "mnist", one.value, one.low, one.high, one.n) for way, one in found.items()],
-        columns=["reading", "rule", "dataset", "value", "low", "high", "n"],
-    )
+    epochs = layers["epochs"].iloc[0]
+    rows = by_reading(found, rival="", rule="set", dataset="mnist", epochs=epochs)
     return readings(rows, "S03", ">=", 0.5)
 
 

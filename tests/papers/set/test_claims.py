@@ -10,6 +10,7 @@ from scipy import stats
 from lib.papers import CLAIMS, verdicts
 from lib.papers.set import claims
 from lib.papers.shared.sparse_training import SparseTraining
+from lib.report import tables
 from lib.report.intervals import t_interval
 from lib.runs.record import Record
 from tests.papers.judging import judged, row_of
@@ -230,7 +231,7 @@ def evidence(exponent, ahead=True, seeds=5, layer=1, **changes):
     ahead of its rivals or not.
     """
     row = {"trained": "set_mlp_long", "dataset": "mnist", "method": "set"}
-    row |= {"epoch": "final", "kind": "network", "neurons": f"hidden {layer}"}
+    row |= {"epochs": 1000, "epoch": "final", "kind": "network", "neurons": f"hidden {layer}"}
     row |= {"decision exponential": int(ahead), "decision lognormal": 0, "exponent": exponent}
     row |= {"aic binomial": 10.0 * ahead, "aic power law": 10.0 * (not ahead)} | changes
     return pd.DataFrame([{**row, "seed": seed} for seed in range(seeds)])
@@ -263,6 +264,7 @@ def test_rank_test_is_a_reading_of_its_own(monkeypatch):
     rows = CLAIMS["S03"].readings([])
     assert rows["value"].tolist() == [0, 3 / 5] and rows["n"].tolist() == [5, 5]
     assert rows["verdict"].tolist() == ["open", "open"]
+    assert len(tables.written_readings(rows)) == 2  # as pages and notebooks show them
 
 
 @pytest.mark.parametrize(

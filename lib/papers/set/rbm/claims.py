@@ -315,13 +315,11 @@ def centre_over_frame(records: Records) -> Measurement | None:
 
 def centre_readings(records: Records) -> pd.DataFrame:
     """S24 by either start, a row each."""
-    named = {"rival": "", "rule": "set", "dataset": "mnist", "epochs": TABLE_2["mnist"]["epochs"]}
-    rows = []
-    for start, found in centre_by_start(records).items():
-        measured = {name: getattr(found, name) for name in ("value", "low", "high", "n")}
-        rows.append({"reading": f"first visible biases: {STARTS[start]}", **named, **measured})
-    columns = ["reading", *named, "value", "low", "high", "n"]
-    return claims.readings(pd.DataFrame(rows, columns=columns), "S24", ">=", CENTRE)
+    by_start = centre_by_start(records)
+    found = {f"first visible biases: {STARTS[start]}": one for start, one in by_start.items()}
+    epochs = TABLE_2["mnist"]["epochs"]
+    rows = claims.by_reading(found, rival="", rule="set", dataset="mnist", epochs=epochs)
+    return claims.readings(rows, "S24", ">=", CENTRE)
 
 
 ALL = ("set_rbm_dna", "set_rbm")
