@@ -13,7 +13,6 @@ PART = ".part"  # end of the name of a file that is not whole
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TOO_LARGE = (errno.EFBIG,)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-UNLOCKED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 NOT_OF_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EIO)
 GO_ON = "repeat the command, which goes on from there"
 
@@ -111,11 +110,6 @@ def _sentence(path: Path, number: int | None) -> str | None:
         return f"no space is left to write {path}: free some and {GO_ON}"
     if number in TOO_LARGE:
         return f"{path} is larger than this process may write: raise `ulimit -f` and {GO_ON}"
-    if number in UNLOCKED:
-        return (
-            f"{path} cannot be locked, as its file system has no locks: use a folder of another"
-            f" one, and {GO_ON}"
-        )
     if number in READ_ONLY:
         return (
             f"{path} cannot be written, as its place is read-only: allow it, or name another by"

@@ -1,12 +1,16 @@
 """Locks of files, freed by the kernel when the process that holds them ends, however it ends."""
 
 import contextlib
+import errno
 import fcntl
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from .files import explained
+from .files import NotWritten, explained
+
+UNLOCKED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextlib.contextmanager
@@ -22,11 +26,25 @@ def held(path: Path, *, waiting: str = "") -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     with file:
-        with explained(path):
-            if waiting and is_held(path):
-                logging.getLogger(__name__).warning(waiting)
-            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            _lock(file, waiting)
+        except OSError as error:
+            if error.errno not in UNLOCKED:
+                raise
+            raise NotWritten(
+                f"{path} cannot be locked, as its file system has no locks: use a folder of another"
+                " one, and repeat the command"
+            ) from error
         yield
+
+
+def _lock(file: IO, waiting: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if waiting:
+            logging.getLogger(__name__).warning(waiting)
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def is_held(path: Path) -> bool:

@@ -970,6 +970,14 @@ def test_claims_that_hold_have_their_threshold():
     text, limits = Section(PAGE, "Which claims"), papers.PUBLISHED.set_index("id")["threshold"]
     text.says("With 1 % of the links, accuracy within {} point of dense on MNIST", limits["R01"])
     text.says("The same within {} points on Fashion-MNIST", limits["R02"])
+    readings = papers.readings("paper", ["H02"]).set_index("reading")
+    noise = readings.loc[
+        "Gaussian noise, corrected, images both get right, 2,000 units, all images"
+    ]
+    assert noise["low"] < 1 < noise["high"]
+    text.says(
+        "robustness at 2,000 units, where the gain under noise may be chance on images that both"
+    )
     assert not text.uncovered()
 
 

@@ -115,7 +115,7 @@ def test_numbers_of_the_text_are_those_of_the_records(records, machines):
     assert len(set(table["dataset"])) - len(set(machines["dataset"])) == 2
     says("In training SET has 11 a unit, and fixed links 8")
     says("Wide machines on MNIST count for S12 to S14 only")
-    says("and the paper's 5,000 hidden units. They would decide S12 and S14")
+    says("and the paper's 5,000 hidden units. They would decide S12 to S14")
     says("On Web 8,820 of 32,561 are in both")
     sizes = pd.read_csv(REFERENCE / "set_table1_datasets.csv").set_index("dataset")
     assert sizes.loc["Web", "n_test"] == 32_561
@@ -401,13 +401,17 @@ def share_of_links(text):
     (wide,) = {record.environment["final"]["best"]["links"] for record in chosen_wide("dense")}
     narrow = claims.chosen(papers.STORE.of("set_rbm", "paper"), dataset="mnist", method="dense")
     (links,) = {record.environment["final"]["best"]["links"] for record in narrow}
-    text.says("the best dense machines have 500 hidden units, and one of their three estimates")
+    text.says("The best dense ones have 500 hidden units, and one of their three estimates")
     words = "the best SET has 2,500 hidden units, and {:.1f} % of the links of those dense machines"
     text.says(words, 100 * ours / links)
     text.says("Beside dense machines of its own width it has {:.1f} %", 100 * ours / wide)
     sweeps = pd.read_csv(REFERENCE / "set_table2_rbm.csv").query("dataset == 'MNIST'")
     assert set(sweeps[sweeps["model"].isin(["SET-RBM", "RBM"])]["cd_n"]) == {"10"}
-    text.says("the paper's best machines make ten sweeps, and others may be best then")
+    text.says(
+        "the paper's best machines make ten sweeps, and others may be best then. Ours make one"
+    )
+    ran = [record.config for record in papers.STORE.of("set_rbm_wide", "paper")]
+    assert {run.cd_steps for run in ran} == {1}
     text.says("Better estimates of dense machines of 500 hidden units on MNIST")
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
+from lib import papers
 from lib.papers import STORE
 from lib.papers.local_learning import spectra
 from tests.notebooks.test_30 import below, hours, planned_hours
@@ -154,6 +155,10 @@ def on_images_both_get_right(text):
     text.says("local learning withstands {:.2f} times the PGD norm of plain", ratios["pgd"])
     text.says("There its gain under noise is {:.1f} %, and may be", 100 * (ratios["noise"] - 1))
     text.says("On images that both get right, the gain under noise may be chance")
+    readings = papers.readings("paper", ["H02"]).set_index("reading")
+    for images in ("corrected", "corrected, images both get right"):
+        assert readings.loc[f"Gaussian noise, {images}, 500 units", "high"] < 1
+    text.says("At 500 units it surely withstands less noise than plain back-propagation")
 
 
 def penalties(text):

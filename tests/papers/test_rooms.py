@@ -10,9 +10,10 @@ import pytest
 
 from lib import papers
 from lib.papers import CLAIMS, EXPERIMENTS, PUBLISHED, ROOMS, gather
-from lib.report import labels, tables
+from lib.report import labels
 from lib.report.intervals import Measurement
 from lib.report.labels import Labels, look
+from lib.report.tables import written_readings
 from lib.report.verdicts import WORDS, Claim
 from lib.runs.experiment import PROFILES
 from lib.runs.records import Store
@@ -280,7 +281,7 @@ def test_readings_are_those_of_the_claims_asked_for_and_each_is_shown():
     readings = dict(list(papers.readings("paper").groupby("claim")))
     assert readings.keys() == {name for name, claim in papers.CLAIMS.items() if claim.readings}
     for name, rows in readings.items():
-        assert (tables.written_readings(rows) != "").sum().sum() == len(rows), name
+        assert (written_readings(rows) != "").sum().sum() == len(rows), name
 
 
 def test_quick_runs_need_no_data_that_cannot_be_had(only_digits):

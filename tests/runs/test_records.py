@@ -86,6 +86,21 @@ def test_checkpoint_left_beside_a_record_is_removed(made):
     assert list(made.runs.glob("*.work")) == [unfinished]
 
 
+def test_record_of_somebody_else_that_may_not_be_looked_into_stops_nothing(made, monkeypatch):
+    made.work_of(RUN).mkdir(parents=True)
+    exists = records.Path.exists
+
+    def refuse(path, **how):
+        if path.parent.name == RUN.name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records.Path, "exists", refuse)
+        made.run(dataclasses.replace(RUN, seed=4))
+    assert made.work_of(RUN).exists()
+
+
 def test_unknown_experiment_is_refused_with_the_nearest(made):
     sentence = "unknown experiment 'countin': did you mean 'counting'"
     with pytest.raises(ValueError, match=sentence):

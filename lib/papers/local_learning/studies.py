@@ -339,16 +339,24 @@ def on_common_images(records: Iterable[Record]) -> pd.DataFrame:
     for of_pair in networks.values():
         _, plain = of_pair.pop("bp", (None, None))
         for named, arrays in of_pair.values() if plain else ():
-            _, *places = np.intersect1d(arrays["index"], plain["index"], return_indices=True)
-            for attack in ATTACKS:
-                value, base = (
-                    critical.median(of[f"norm.{attack}"][place], of[f"fooled.{attack}"][place])
+            common, *places = np.intersect1d(arrays["index"], plain["index"], return_indices=True)
+            for attack in ATTACKS if len(common) else ():
+                (value, reached), (base, reached_of_base) = (
+                    _median(of[f"norm.{attack}"][place], of[f"fooled.{attack}"][place])
                     for of, place in zip((arrays, plain), places, strict=True)
                 )
                 found = {"measure": attack, "value": value - base, "base": base}
-                rows.append(named | found | {"reached": math.isfinite(value + base)})
+                rows.append(named | found | {"reached": reached and reached_of_base})
     columns = [*RUN, "method", "measure", "layer", "value", "base", "reached"]
     return _by_layer(pd.DataFrame(rows, columns=columns).astype({"reached": bool}))
+
+
+def _median(norms: np.ndarray, fooled: np.ndarray) -> tuple[float, bool]:
+    """The median critical norm and True; the largest norm tried and False where fewer than half of
+    the images were fooled.
+    """
+    value = critical.median(norms, fooled)
+    return (value, True) if math.isfinite(value) else (float(norms.max()), False)
 
 
 def _by_layer(pairs: pd.DataFrame) -> pd.DataFrame:

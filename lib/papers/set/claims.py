@@ -357,9 +357,10 @@ def rank_of_claimed(records: Records) -> Measurement | None:
     for means in (table.mean(), sooner.mean()):
         leads.append(means.drop([*CLAIMED_BEST]) - means[[*CLAIMED_BEST]].max())
     value, low, high = (1 + (x > 0).sum() for x in (leads[0], both["low"], both["high"]))
-    if low > 1 and 0 < leads[0].max() < NARROWS * leads[1].max():
-        low = 1
-    return Measurement(float(value), float(low), float(high), int(both["n"].min()))
+    narrows = bool(low > 1 and 0 < leads[0].max() < NARROWS * leads[1].max())
+    low = 1 if narrows else low
+    n = int(both["n"].min())
+    return Measurement(float(value), float(low), float(high), n, unrun=narrows)
 
 
 def _gaps_in_settings(records: Records, rival: str, quarters: int = 4) -> pd.DataFrame:

@@ -7,7 +7,7 @@ over the image are the features, and the hash of its weights.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -147,15 +147,18 @@ def _npz_path() -> Path:
 
 @lru_cache(maxsize=1)
 def _from_npz(path: Path) -> Extractor:
-    with refusing_damage(lambda _: f"{path} holds no MobileNetV2: delete or replace it"):
+    network = _network()
+    with refusing_damage(partial(_no_network, path)):
         with np.load(path, allow_pickle=False) as file:
             state = {key: torch.from_numpy(np.array(file[key])) for key in file.files}
         for key, value in state.items():
             whole = key.endswith("num_batches_tracked")
             state[key] = value.long() if whole else value.float()
-        network = _loaded(state)
+        network.load_state_dict(state)
     prepare = turned_to_unit_range
-    return Extractor("mobilenet_v2", network, prepare, N_FEATURES, sha256(path), turned=True)
+    return Extractor(
+        "mobilenet_v2", _frozen(network), prepare, N_FEATURES, sha256(path), turned=True
+    )
 
 
 @lru_cache(maxsize=1)
@@ -175,22 +178,28 @@ def _from_torchvision(path: Path) -> Extractor:
             raise data.DataUnavailable(
                 f"{path.name} could not be had from {url} ({error}): put it in data/raw"
             ) from error
-    with refusing_damage(lambda _: f"{path} holds no MobileNetV2: delete or replace it"):
-        network = _loaded(torch.load(path, weights_only=True))
+    network = _network()
+    with refusing_damage(partial(_no_network, path)):
+        network.load_state_dict(torch.load(path, weights_only=True))
     name = "mobilenet_v2_torchvision"
-    return Extractor(name, network, standardised, N_FEATURES, sha256(path))
+    return Extractor(name, _frozen(network), standardised, N_FEATURES, sha256(path))
 
 
-def _loaded(state: dict[str, Tensor]) -> nn.Module:
-    """The convolutions, frozen, in single precision.
-
-    Source: [Sandler2018] Table 2.
-    """
+def _network() -> nn.Module:
+    """In single precision. Source: [Sandler2018] Table 2."""
     from lib.vision import mobilenet_v2  # two seconds to import, and needed by this network alone
 
-    network = mobilenet_v2().float()
-    network.load_state_dict(state)
+    return mobilenet_v2().float()
+
+
+def _frozen(network: nn.Module) -> nn.Module:
+    """Its convolutions."""
     return network.eval().requires_grad_(False).features
+
+
+def _no_network(path: Path, error: BaseException) -> str:
+    reason = str(error).partition("\n")[0]
+    return f"{path} holds no MobileNetV2: delete or replace it ({reason})"
 
 
 # ------------------------------------------------------------------------------ the tiny one

@@ -225,7 +225,10 @@ def test_common_images_are_those_that_both_networks_get_right():
     assert rows["measure"].tolist() == [*studies.ATTACKS] and set(rows["method"]) == {"kh"}
     assert set(rows["value"]) == {1.0} and set(rows["base"]) == {2.0} and rows["reached"].all()
     censored = with_images(ours, [1, 4, 6, 8], [2.0, 3.0, 4.0, 50.0], never=(4, 6))
-    assert not studies.on_common_images([censored, plain])["reached"].any()
+    rows = studies.on_common_images([censored, plain])
+    assert not rows["reached"].any() and set(rows["value"]) == {2.0}  # of the largest tried, 4
+    elsewhere = with_images(attacked("kh", 0, 9.0), [8, 9], [2.0, 3.0])
+    assert studies.on_common_images([elsewhere, plain]).empty
     released = attacked("kh", 0, 9.0, variant=RELEASED)
     assert studies.on_common_images([with_images(released, [1], [2.0]), plain]).empty
 
@@ -239,6 +242,18 @@ def test_common_images_are_readings_of_their_own():
     assert rows.loc["PGD, corrected, 2,000 units", "value"] == pytest.approx(2.0)
     common = rows.loc["PGD, corrected, images both get right, 2,000 units"]
     assert common["value"] == pytest.approx(3.0) and common["n"] == 5
+
+
+@pytest.mark.parametrize("method", ["kh", "bp"])
+def test_median_that_is_not_reached_bounds_nothing_on_common_images(method):
+    records = compared("kh")
+    for record in records:
+        never = (1, 2) if record.config.method == method else ()
+        with_images(record, [0, 1, 2], [0.9, 1.0, 1.1], never=never)
+    rows = CLAIMS["H02"].readings(records).set_index("reading")
+    common = rows.loc["PGD, corrected, images both get right, 2,000 units"]
+    assert math.isfinite(common["value"]) and common["verdict"] == "open"
+    assert (common["low"], common["high"]) == (-math.inf, math.inf)
 
 
 # H01
