@@ -49,7 +49,8 @@ def check_number(name: str, value: Any, is_in_range: Callable[[float], bool], ad
 def check_type(name: str, value: Any, kind: type) -> None:
     """Refuse a value of another type. Raises ValueError."""
     if not isinstance(value, kind):
-        raise ValueError(f"{name} = {value!r} is of the wrong type: give a {kind.__name__}")
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise ValueError(f"{name} = {value!r} is of the wrong type: give {article} {kind.__name__}")
 
 
 def check_seed(seed: Any) -> None:

@@ -211,7 +211,10 @@ def test_degree_sequences_without_strong_evidence_are_counted():
     assert not evolved["strong"].any()
     assert f"After training none of {len(evolved)} degree sequences" in README
     outside = (evolved["domain"] != "inside").mean()
-    assert outside == pytest.approx(2 / 3, abs=0.05) and "Two thirds of them lie outside" in README
+    assert (
+        outside == pytest.approx(2 / 3, abs=0.05)
+        and "Two thirds of these sequences lie outside" in README
+    )
 
 
 def test_no_network_ends_scale_free_after_a_thousand_epochs():

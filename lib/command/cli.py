@@ -234,13 +234,18 @@ def _wrapped(text: str) -> list[str]:
 @commands.command("data", short_help="Fetch and verify data sets.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def show_data(names: tuple[str, ...]) -> int:
-    """Fetch and verify data sets, and say where each came from."""
+    """Fetch and verify data sets, and say where each came from, or why it is not here."""
     import pandas as pd
 
     from lib import data
 
     rows = data.where(list(names))
-    print(pd.DataFrame(rows).to_string(index=False))
+    here = pd.DataFrame([row for row in rows if row["source"]])
+    if len(here):
+        print(here.assign(sha256=here["sha256"].str[:12]).to_string(index=False))
+    for row in rows:
+        if not row["source"]:
+            print(f"{row['dataset']}: {row['status']}")
     for row in rows:
         damaged = row["status"].startswith("damaged")
         if damaged or (names and not row["source"]):

@@ -86,6 +86,8 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
         raise NotWritten(f"{error}; or {ways}") from error
     except OSError as error:
         answer = str(error) or "no answer"
+        if "Max retries exceeded" in answer:  # of requests, which names all its parts
+            answer = "no connection"
         reason = f"{name} could not be had from {source.address} ({answer})"
         raise DataUnavailable(f"{reason}: {ways}, or connect to the network") from error
 

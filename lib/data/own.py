@@ -86,8 +86,7 @@ def read(name: str) -> tuple[DataSet, Arrays, dict[str, str]]:
     """
     text, option, digest = _parts(name)
     path = Path(text).expanduser().absolute()
-    if not path.exists():
-        raise ValueError(f"{path} is not there: give the path of a table, a folder or an .npz")
+    _check_there(path)
     version = []
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         with contextlib.suppress(OSError):  # as of a link that leads nowhere: its reader names it
@@ -100,6 +99,11 @@ def read(name: str) -> tuple[DataSet, Arrays, dict[str, str]]:
             f" {digest}): restore it, or leave out what follows # in its name"
         )
     return dataset, arrays, {"sha256": sha256, "source": "own", "path": str(path)}
+
+
+def _check_there(path: Path) -> None:
+    if not path.exists():
+        raise ValueError(f"{path} is not there: give the path of a table, a folder or an .npz")
 
 
 def _parts(name: str) -> tuple[str, str, str]:
@@ -139,6 +143,8 @@ def sha256_of(arrays: Arrays) -> str:
 def table(path: Path, target: str | int | None, **options: Any) -> Found:
     """The rows of a table, whose column ``target`` holds the classes; see `sets.from_csv`."""
     import pandas as pd  # a third of a second, which plain training need not wait for
+
+    _check_there(path)
 
     def says(error: BaseException) -> str:
         reason = str(error).strip() or type(error).__name__

@@ -307,7 +307,7 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
         (``damaged: …`` for a file that is there but wrong). What is not known then is None. So is
         the path of a set that comes with scikit-learn.
 
-    Raises: ValueError if a name is unknown.
+    Raises: ValueError if a name is unknown, or is a path that cannot be used.
     """
     names = list(names)
     require_known(*names)
@@ -321,6 +321,8 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
         except (DataUnavailable, OSError) as error:
             row["status"] = str(error)
         except ValueError as error:
+            if own.is_path(name):
+                raise
             row["status"] = f"damaged: {error}"
         else:
             row |= found

@@ -221,6 +221,19 @@ def test_damaged_data_file_is_a_failure(capsys, small, monkeypatch):
     assert status == 1 and "damaged: " in out
 
 
+def test_set_that_is_not_here_is_told_below_the_table(capsys, small):
+    status, out, _ = run(capsys, "data", "digits", "adult")
+    table, told = out.splitlines()[:2], out.splitlines()[2:]
+    assert status == 1 and table[1].split()[0] == "digits" and " 1438 " in table[1]
+    assert len(told) == 1 and told[0].startswith("adult: adult is not here and has no")
+
+
+def test_own_file_that_cannot_be_used_is_an_error_and_not_called_damaged(capsys, tmp_path):
+    (tmp_path / "flowers.csv").write_text("length,species\n1,a\n2,b\n")
+    status, out, err = run(capsys, "data", f"{tmp_path}/flowers.csv:specie")
+    assert status == 1 and out == "" and err.startswith("error: ") and "'specie'" in err
+
+
 def test_claims_prints_every_claim(capsys):
     status, out, _ = run(capsys, "claims", "--json", "-")
     rows = json.loads(out)

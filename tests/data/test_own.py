@@ -258,6 +258,15 @@ def test_change_of_the_data_set_takes_a_path(csv, monkeypatch):
     assert labels.dataset(changed.dataset) == "flowers.csv"
 
 
+def test_table_that_is_not_there_is_said_alike_by_path_and_by_name(tmp_path):
+    path = tmp_path / "nope.csv"
+    sentence = f"^{path} is not there: give the path of a table"
+    with pytest.raises(ValueError, match=sentence):
+        data.from_csv(path, "kind")
+    with pytest.raises(ValueError, match=sentence):
+        data.load(f"{path}:kind")
+
+
 def test_where_lists_ones_own(csv):
     [row] = data.where([f"{csv}:kind"])
     assert (row["n_train"], row["n_test"], row["source"], row["status"]) == (48, 12, "own", "ok")
