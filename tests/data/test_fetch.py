@@ -438,3 +438,14 @@ def test_every_published_file_has_a_sha256(name):
     source = PUBLISHED[name]
     assert len(source.sha256) == len(source.files)
     assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in source.sha256)
+
+
+def test_network_that_is_not_there_is_said_in_two_words(monkeypatch):
+    def ask(url):
+        raise OSError("HTTPSConnectionPool(host='a', port=443): Max retries exceeded with url: /b")
+
+    monkeypatch.setattr(fetch, "_ask", ask)
+    with pytest.raises(
+        data.DataUnavailable, match=r"could not be had from \S+ \(no connection\): "
+    ):
+        data.load("mnist")
