@@ -626,6 +626,7 @@ def _state(training: _Training, history: History) -> dict[str, Any]:
 def _restore_(training: _Training, checkpoint: Path) -> History:
     """Put the training where the checkpoint left off, and return its history."""
     state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, training.run)
+    _check_links(checkpoint, state, training.model)
     with checkpoints.readable(checkpoint):
         training.generator.set_state(state["generator"])
     try:
@@ -638,3 +639,20 @@ def _restore_(training: _Training, checkpoint: Path) -> History:
         ) from error
     with checkpoints.readable(checkpoint):
         return History(**state["history"])
+
+
+def _check_links(checkpoint: Path, state: dict[str, Any], model: nn.Module) -> None:
+    """Refuse a network with a number of links that the training of the checkpoint never had: loaded
+    into it, the links of the checkpoint would take its place. Raises ValueError.
+    """
+    for name, layer in models.sparse_layers(model).items():
+        with checkpoints.readable(checkpoint):
+            links = state["history"]["links"]
+            counts = [len(row["keys"]) for row in links if row["layer"] == name]
+            now = len(state["model"].get(f"{name}.values", ()))
+        given = layer.support.nnz
+        if counts and given not in (*counts, now):
+            raise ValueError(
+                f"checkpoint {checkpoint} is of another network: its {name} began with"
+                f" {counts[0]:,} links, this one has {given:,}: give that network, or another file"
+            )

@@ -1164,10 +1164,23 @@ def test_checkpoint_of_another_numerics_is_refused_with_the_commit_that_goes_on(
         run("SET", checkpoint=checkpoint)
 
 
+def test_checkpoint_of_another_number_of_links_is_refused(tmp_path):
+    """Else a sweep of densities that uses one file would have the first network throughout."""
+    checkpoint = tmp_path / "run.pt"
+    run("SET", checkpoint=checkpoint)
+    fewer = network("SET", density=0.2)
+    before = [value.clone() for value in fewer.state_dict().values()]
+    with pytest.raises(
+        ValueError, match=r"of another network: its linear1 began with \d+ links, th"
+    ):
+        fit(fewer, split(), settings("SET"), seed=7, checkpoint=checkpoint)
+    assert all(map(torch.equal, before, fewer.state_dict().values()))
+
+
 def test_checkpoint_of_another_network_is_refused(tmp_path):
     checkpoint = tmp_path / "run.pt"
     run("SET", checkpoint=checkpoint)
-    narrower = mlp((6, 4, 3), density=0.4, standardisation=unchanged(), seed=5)
+    narrower = mlp((6, 4, 3), density=0.92, standardisation=unchanged(), seed=5)  # as many links
     with pytest.raises(ValueError, match="is of another network or optimiser: give those, or an"):
         fit(narrower, split(), settings("SET"), seed=7, checkpoint=checkpoint)
 
