@@ -243,14 +243,11 @@ def show_data(names: tuple[str, ...]) -> int:
     here = pd.DataFrame([row for row in rows if row["source"]])
     if len(here):
         print(here.assign(sha256=here["sha256"].str[:12]).to_string(index=False))
-    for row in rows:
-        if not row["source"]:
-            print(f"{row['dataset']}: {row['status']}")
-    for row in rows:
-        damaged = row["status"].startswith("damaged")
-        if damaged or (names and not row["source"]):
-            return 1
-    return 0
+    missing = [row for row in rows if not row["source"]]
+    for row in missing:
+        print(f"{row['dataset']}: {row['status']}")
+    is_damaged = any(row["status"].startswith("damaged") for row in missing)
+    return 1 if is_damaged or (names and missing) else 0
 
 
 # ------------------------------------------------------------------------------------------ run

@@ -427,7 +427,8 @@ class Store:
 
     def remove_leftovers(self) -> None:
         """Remove the checkpoints of runs whose record is there. A process that is killed right
-        after writing a record leaves one."""
+        after writing a record leaves one.
+        """
         for work in self.runs.glob("*.work"):
             with contextlib.suppress(OSError):  # a folder that this process may not look into
                 if (work.with_suffix("") / RECORDS).exists():

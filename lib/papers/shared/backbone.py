@@ -193,7 +193,7 @@ def _network() -> nn.Module:
 
 
 def _frozen(network: nn.Module) -> nn.Module:
-    """Its convolutions."""
+    """The convolutions of a network, which no longer learn."""
     return network.eval().requires_grad_(False).features
 
 
