@@ -416,10 +416,10 @@ def decay(text):
 
 def test_readme_says_how_far_set_leads_when_each_is_tuned():
     leads = leads_of(before_and_after())
-    now = [leads["chosen", name, "set"].mean() for name in reversed(DATASETS)]
+    on_mnist, on_fashion = (leads["chosen", name, "set"] for name in DATASETS)
     words = (
-        "leads links that never move by {:.2f} points on Fashion-MNIST after {} epochs. On MNIST"
-        " the lead of {:.2f} points may be chance"
+        "leads links that never move by {:.2f} points on Fashion-MNIST. On MNIST its lead may be"
+        " chance"
     )
-    (epochs,) = {record.config.epochs for record in papers.obtain("regularisation", "paper")}
-    assert words.format(now[0], epochs, now[1]) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert words.format(on_fashion.mean()) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert interval(on_fashion)[1] > 0 > interval(on_mnist)[1]
