@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lib.report.frames import check_unique
 from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, direction, t_interval
 from lib.report.statistics import holm, p_value
 
@@ -33,10 +34,7 @@ def against(
     """
     _check_cells(frame, keys)
     cells = [*keys, "seed", by]
-    twice = frame[frame.duplicated(cells)]
-    if len(twice):
-        place = twice.iloc[0][cells].to_dict()
-        raise ValueError(f"two numbers where one is expected, at {place}: filter, or add a key")
+    check_unique(frame, cells)
     categories = frame[cells].select_dtypes("category")
     frame = frame.assign(**categories.astype(object))
     wide = frame.pivot(index=[*keys, "seed"], columns=by, values="value")

@@ -1,6 +1,6 @@
 """Records in one long frame, a row a number: what a notebook filters, groups and draws."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -42,6 +42,17 @@ def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
     parts = [_long(_stacked(pairs), known) for pairs in alike.values()]
     parts.append(_long(pd.DataFrame(ends), known))
     return pd.concat([part for part in parts if len(part)] or parts[-1:], ignore_index=True)
+
+
+def check_unique(rows: pd.DataFrame, keys: Sequence[str]) -> None:
+    """Refuse rows that would be averaged, or left out, in silence.
+
+    Raises: ValueError if two rows have the same values of the keys.
+    """
+    twice = rows[rows.duplicated([*keys])]
+    if len(twice):
+        place = twice.iloc[0][[*keys]].to_dict()
+        raise ValueError(f"two numbers where one is expected, at {place}: filter, or add a key")
 
 
 def rows(records: Iterable[Record], *fields: str) -> pd.DataFrame:

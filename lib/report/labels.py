@@ -78,7 +78,8 @@ NAMES = {  # of values that stand above a panel
     "betweenness": "most paths first",
     "minimal.l2": "nearest point of DeepFool and PGD",
 }
-AXES = {"epoch", "radius", "strength", "fraction", "number", "draw"}  # they say what a row is of
+# What says what a row is of, in order; a room adds its own.
+AXES = dict.fromkeys(("epoch", "radius", "strength", "fraction", "number", "draw"))
 METHOD_LOOKS: dict[str, Look] = {}
 NETWORK_NAMES: dict[str, str] = {}
 
@@ -112,7 +113,7 @@ def add(labels: Labels) -> None:
         _check_same(kind, known, added)
     for _, known, added in additions:
         known.update(added)
-    AXES.update(labels.axes)
+    AXES.update(dict.fromkeys(labels.axes))
 
 
 def _check_same(kind: str, known: Mapping[str, Any], added: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryLocator
 from matplotlib.figure import Figure
 
-from lib.report import labels, layout
+from lib.report import frames, labels, layout
 from lib.report.intervals import LEVEL, t_interval
 from lib.report.tables import minus, named
 
@@ -49,6 +49,7 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
             that stands above each point; ``zero``, mark it on the horizontal axis; ``family``, how
             many intervals of points hold together; ``ends=False``, a legend in place of names at
             the ends of curves; ``missing``, what is said where nothing was run.
+    Raises: ValueError if a point, or a place of a line, has two numbers of one seed.
     """
     defaults = {"percent": "", "write": "", "zero": False, "family": 1, "ends": True}
     defaults |= {"missing": ""}
@@ -67,7 +68,7 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
     fig = grid.figure
     fig.set_layout_engine("constrained", w_pad=APART)
     fig.set_size_inches(layout.WIDTH, fig.get_figheight() + layout.AROUND)
-    layout.head(fig, title, _described(data, plot, below, options))
+    layout.head(fig, title, _described(data, below, options))
     for panel, ax in grid.axes_dict.items() if grid.axes_dict else [("", grid.ax)]:
         whole = data[options["x"]].dtype.kind == "i"
         _plain(ax, ours["percent"], FEW if len(grid.axes.flat) > 2 else MORE, whole)
@@ -131,15 +132,17 @@ def _defaults(plot: Callable, data: pd.DataFrame, options: dict, ours: dict) -> 
     return {"aspect": layout.WIDTH / across / options["height"]} | options
 
 
-def _described(data: pd.DataFrame, plot: Callable, below: str, options: dict) -> str:
+def _described(data: pd.DataFrame, below: str, options: dict) -> str:
     """What stands below the title: more, how many seeds, and what a band or a bar is."""
     kind = options.get("kind")
     bar = {"point": "bar: 95 % interval", "line": "band: ± sd"}.get(kind)
     if bar is None or "seed" not in data:
         return below
     place = "y" if kind == "point" or options.get("orient") == "y" else "x"
-    keys = [options[name] for name in ("row", "col", "hue", place) if name in options]
-    seeds = data.groupby(list(dict.fromkeys(keys)), observed=True)["seed"].nunique()
+    names = ("row", "col", "hue", "style", place)
+    keys = list(dict.fromkeys(options[name] for name in names if name in options))
+    frames.check_unique(data, [*keys, "seed"])
+    seeds = data.groupby(keys, observed=True)["seed"].nunique()
     least, most = seeds.min(), seeds.max()
     if most == 1:
         n = "one seed"
@@ -313,9 +316,13 @@ def ordered(rows: pd.DataFrame) -> pd.DataFrame:
 def wide(rows: pd.DataFrame, index: Sequence[str], columns: Sequence[str] | str) -> pd.DataFrame:
     """A table for reading: rows of intervals as texts, other rows as mean ± sd over seeds; data
     sets and methods in their order.
+
+    Raises: ValueError if two intervals fall into one cell.
     """
     rows = ordered(rows)
     if "low" in rows:
+        names = [columns] if isinstance(columns, str) else columns
+        frames.check_unique(rows, [*index, *names])
         rows = rows.assign(text=written(rows))
         table = rows.pivot_table("text", list(index), columns, "first", sort=False)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from lib.report import labels
+from lib.report import frames, labels
 from lib.runs.environment import environment
 from lib.runs.record import Record, summaries
 
@@ -85,8 +85,9 @@ def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
         rule=readings["rule"].map(labels.method_name),
         dataset=readings["dataset"].map(labels.dataset),
     )
-    rows = ["reading", "rival", "holds if"]
-    wide = table.pivot_table("text", rows, ["rule", "dataset"], aggfunc="first", sort=False)
+    rows, columns = ["reading", "rival", "holds if"], ["rule", "dataset"]
+    frames.check_unique(table, [*rows, *columns])
+    wide = table.pivot_table("text", rows, columns, aggfunc="first", sort=False)
     return wide.fillna("")
 
 

@@ -54,6 +54,21 @@ def test_seeds_and_what_a_band_is_stand_below_the_title(rows):
     assert [text.get_text() for text in fig.texts] == ["Which is better?", below]
 
 
+@pytest.mark.parametrize("plot, axes", [(sns.catplot, POINTS), (sns.relplot, CURVES)])
+def test_two_numbers_of_a_seed_are_refused_and_named(rows, plot, axes):
+    both = pd.concat([rows, rows.assign(network="wider")])
+    at = r"two numbers where one is expected, at \{.*'method': 'SET', 'seed': 0\}: filter"
+    with pytest.raises(ValueError, match=at):
+        plots.draw(plot, both, "Which is better?", **axes)
+
+
+def test_two_intervals_of_one_cell_are_refused():
+    table = pd.DataFrame({"method": ["set", "set"], "dataset": "mnist", "value": [1.0, 2.0]})
+    table = table.assign(low=0.5, high=2.5, n=3)
+    with pytest.raises(ValueError, match="two numbers where one is expected, at {'method': 'set'"):
+        plots.wide(table, ["method"], "dataset")
+
+
 def test_curves_without_a_band_say_nothing_of_one(rows):
     fig = plots.draw(sns.relplot, rows, "Which is better?", errorbar=None, **CURVES)
     assert fig.texts[1].get_text() == "mean of 3 seeds"
@@ -111,7 +126,8 @@ def test_methods_keep_their_colours(rows):
 
 def test_points_of_other_things_than_methods_differ_in_shape(rows):
     options = {"x": "value", "y": "method", "hue": "epoch", "dodge": 0.4}
-    fig = plots.draw(sns.catplot, rows, "Best?", **options)
+    one_set = rows.query("dataset == 'mnist'")
+    fig = plots.draw(sns.catplot, one_set, "Best?", **options)
     drawn = {line.get_marker() for line in fig.axes[0].lines} - {"None", ""}
     assert len(drawn) == 2
 
@@ -121,6 +137,7 @@ def test_points_keep_their_shapes_where_others_were_not_run(rows):
     options = {"x": "value", "y": "method", "hue": "dataset", "hue_order": names, "dodge": 0.4}
     options["palette"] = ["#aaaaaa", "#777777", "#444444"]
     shapes = []
+    rows = rows.query("epoch == 2")
     for data in (rows, rows.query("dataset == 'fashion_mnist'")):
         fig = plots.draw(sns.catplot, data, "Best?", **options)
         lines = fig.axes[0].lines
@@ -129,7 +146,8 @@ def test_points_keep_their_shapes_where_others_were_not_run(rows):
 
 
 def test_curves_of_other_things_than_methods_differ_in_dashes(rows):
-    fig = plots.draw(sns.relplot, rows, "Best?", x="epoch", y="value", hue="dataset", ends=False)
+    of_set = rows.query("method == 'set'")
+    fig = plots.draw(sns.relplot, of_set, "Best?", x="epoch", y="value", hue="dataset", ends=False)
     assert len({line.get_linestyle() for line in fig.axes[0].lines[:2]}) == 2
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["MNIST", "Fashion-MNIST"]
 
