@@ -104,8 +104,8 @@ class Collector:
             batches = [batch for part in parts for batch in part[name]]
             if not batches:
                 raise ValueError(
-                    f"layer {name} saw no batch with a finite gradient before its update: was it"
-                    " called in training mode, and is the loss finite?"
+                    f"layer {name} saw no batch with a finite gradient before its update: that"
+                    " needs training mode, a finite loss, and loss.backward() before the update"
                 )
             device = layer.values.device
             x = torch.cat([x.t().to(device) for x, _, _ in batches], dim=1)

@@ -196,8 +196,14 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
             )
         chosen[name] = module
     if not chosen:
-        is_sparse = any(isinstance(module, SparseLinear) for module in model.modules())
-        why = "its layers are sparse already" if is_sparse and not filter else "see the filter"
+        modules = dict(model.named_modules())
+        left_out = [name for name, module in modules.items() if type(module) in DENSE]
+        if any(isinstance(module, SparseLinear) for module in modules.values()):
+            why = "its layers are sparse already"
+        elif filter is not None and left_out:
+            why = f"the filter leaves out {', '.join(left_out)}"
+        else:
+            why = "it has none, and other layers stay as they are"
         raise ValueError(f"no layer of the model is an nn.Linear to replace: {why}")
     return chosen
 

@@ -112,7 +112,7 @@ def test_verdicts_are_counted(page, verdicts):
     n = verdicts.value_counts().to_dict()
     assert f"The papers make {len(verdicts)} claims." in page
     assert f"{n['holds']} hold and {n['fails']} fail. Of the others, {n['open']} are open" in page
-    assert f"For {n['undecidable']} the paper leaves out what decides" in page
+    assert f"Another {n['undecidable']} cannot be decided from what the paper says" in page
     assert f"and for {n['not testable']} the data cannot be had" in page
 
 
@@ -197,7 +197,7 @@ def test_degree_sequences_without_strong_evidence_are_counted():
     outside = (evolved["domain"] != "inside").mean()
     assert (
         outside == pytest.approx(2 / 3, abs=0.05)
-        and "Two thirds of them lie outside the sizes that the test is made for" in README
+        and "neurons with few links, and two thirds of the sequences have more." in README
     )
 
 
@@ -217,12 +217,14 @@ def test_starts_reach_on_cifar10_what_the_readme_says():
         reached.setdefault((run.method, run.variant), []).append(last)
     mean = {key: np.mean(of) for key, of in reached.items()}
     near, anywhere = mean["rigl", "local start"], mean["rigl", "random start"]
-    words = "reaches {:.1f} % if they begin near their neuron, and {:.1f} % if they begin anywhere."
-    assert f"On CIFAR-10 RigL with 1 % of the links {words.format(near, anywhere)}" in README
-    assert "Moving near ones shows no gain." in README and mean["fixed", "local start"] > near
+    words = f"reaches {near:.1f} % if they begin near the place of their neuron on the image, and"
+    words += f" {anywhere:.1f} % if they begin anywhere."
+    assert f"On CIFAR-10 RigL with 1 % of the links {words}" in README
+    stay = mean["fixed", "local start"]
+    assert f"Links that begin near and never move reach {stay:.1f} %." in README
     longer = [100 * r.metrics["test_accuracy"].iloc[-1] for r in records("cifar10_longer")]
     assert recipes.RECIPES["cifar10-1pct"].experiment == "cifar10_longer" and len(longer) == 5
-    words = "stay near and train longer reach {:.1f} %: `python -m lib recipe cifar10-1pct`"
+    words = "Trained twice as long, with weights averaged longer, they reach {:.1f} %: `python"
     epochs = {run.epochs for run in papers.EXPERIMENTS["cifar10_longer"].runs("paper")}
     assert epochs == {2 * run.epochs for run in papers.EXPERIMENTS["cifar10_start"].runs("paper")}
     assert words.format(np.mean(longer)) in README
@@ -233,8 +235,8 @@ def test_attacked_images_are_classified_as_often_as_the_readme_says():
     frame = frame.query("trained == 'weakly_attacked' and method == 'rigl'")
     kept = frame[frame["measure"] == "all attacks"]
     assert len(kept) == 5
-    words = "trained on attacked images, classifies {:.1f} % of MNIST correctly if each pixel may"
-    words += " change by {:g}."
+    words = "classifies {:.1f} % of MNIST correctly under four attacks that change each pixel by up"
+    words += " to {:g}."
     assert words.format(100 * kept["value"].mean(), *set(kept["strength"])) in README
 
 
@@ -243,5 +245,5 @@ def test_images_are_proved_right_as_often_as_the_readme_says():
     frame = frame.query("method == 'rigl' and variant == 'certified' and measure == 'certified'")
     (run, *_) = records("robust_summary")
     share = frame[frame["radius"] == run.config.radii[0]]["value"].mean()
-    words = "change by {:g}. Trained for proofs, it has {:.1f} % proved right"
+    words = "by up to {:g}. Trained so that answers can be proved, it has {:.1f} % proved right"
     assert words.format(run.config.radii[0], 100 * share) in README

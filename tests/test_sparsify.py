@@ -245,11 +245,23 @@ def test_bad_values_are_refused_and_nothing_is_replaced(options, message):
     assert type(net[0]) is nn.Linear
 
 
-def test_model_that_is_sparse_already_is_refused():
+@pytest.mark.parametrize("filter", [None, lambda name, layer: name == "0"])
+def test_model_that_is_sparse_already_is_refused(filter):
     net = mlp()
-    sparsify_(net, density=0.5)
+    sparsify_(net, density=0.5, filter=filter)
     with pytest.raises(ValueError, match="to replace: its layers are sparse already"):
-        sparsify_(net, density=0.5)
+        sparsify_(net, density=0.5, filter=filter)
+
+
+def test_model_without_linear_layers_is_refused():
+    with pytest.raises(ValueError, match="to replace: it has none, and other layers stay"):
+        sparsify_(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), density=0.5)
+
+
+def test_filter_that_leaves_out_all_layers_is_refused():
+    net = mlp()
+    with pytest.raises(ValueError, match=r"to replace: the filter leaves out 0, \d"):
+        sparsify_(net, density=0.5, filter=lambda name, layer: False)
 
 
 def test_layer_without_a_shape_is_refused_until_the_model_has_seen_a_batch():

@@ -418,8 +418,8 @@ def test_readme_says_how_far_set_leads_when_each_is_tuned():
     leads = leads_of(before_and_after())
     on_mnist, on_fashion = (leads["chosen", name, "set"] for name in DATASETS)
     words = (
-        "leads links that never move by {:.2f} points on Fashion-MNIST. On MNIST its lead may be"
-        " chance"
+        "SET ends {:.2f} points ahead of links that never move on Fashion-MNIST. On MNIST its lead"
+        " may be chance"
     )
     assert words.format(on_fashion.mean()) in (ROOT / "README.md").read_text(encoding="utf-8")
     assert interval(on_fashion)[1] > 0 > interval(on_mnist)[1]
