@@ -12,9 +12,9 @@ from lib import bench, papers
 from lib.command import judged, notebooks, planned
 from lib.files import whole
 from lib.paths import REFERENCE, ROOT
-from lib.report import benchmark, tables
+from lib.report import benchmark, labels, tables
 from lib.report.verdicts import markdown, readings, verdicts
-from lib.runs.record import Record
+from lib.runs.record import Record, summaries
 from lib.runs.records import Store
 
 PAGES = (
@@ -155,17 +155,20 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
 
 def accuracies(records: Sequence[Record]) -> pd.DataFrame:
     """Accuracy of an experiment at the last epoch, a row a method and a column a data set."""
-    table = tables.summary(records)
-    table = table.assign(text=table["last epoch"] + " (" + table["n"].astype(str) + ")")
-    if "settings" in table:
-        named = table["settings"].where(table["settings"] != "tuned", "")
-        table["method"] += (", " + named).where(named != "", "")
+    table = summaries(records)
+    is_named = (table["variant"].nunique() > 1) & (table["variant"] != "tuned")
+    names = table["method"].map(labels.method_name)
+    table = table.assign(
+        network=table["architecture"],
+        method=names.where(~is_named, names + ", " + table["variant"]),
+        dataset=table["dataset"].map(labels.dataset),
+        value=100 * table["last_accuracy"],
+    )
     rows = ["network", "method", "epochs"]
-    links = table.groupby(rows, sort=False)["links in training"].first().rename("links")
-    wide = table.set_index([*rows, "dataset"])["text"].unstack()
-    datasets = list(dict.fromkeys(table["dataset"]))
-    wide = wide.reindex(index=links.index, columns=datasets)
-    return pd.concat([links, wide], axis=1).reset_index()
+    links = table.groupby([*rows, "dataset"], sort=False)["links_training"].mean()
+    links = links.groupby(rows, sort=False).first().map("{:,.0f}".format)
+    wide = table.pivot_table("value", rows, "dataset", tables.mean_sd, sort=False)
+    return links.rename("links").to_frame().join(wide).reset_index()
 
 
 # -------------------------------------------------------------------------------------- markdown

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from lib.report import frames, labels, layout
 from lib.report.intervals import LEVEL, t_interval
-from lib.report.tables import minus, named
+from lib.report.tables import mean_sd, minus, named
 
 LINES = {"kind": "line", "errorbar": "sd", "err_kws": {"alpha": 0.15, "lw": 0}}
 POINTS = {"kind": "point", "linestyle": "none", "markersize": 5, "err_kws": {"lw": 1.4}}
@@ -277,16 +277,6 @@ def _looks(names: Sequence[str], dashed: bool) -> dict[str, Any]:
 # ---------------------------------------------------------------------------- what is written
 
 
-def mean_sd(digits: int = 2) -> Callable[[pd.Series], str]:
-    """How the values of a group are written: "0.91 ± 0.02 (5)", or "0.91 (1)"."""
-
-    def text(values: pd.Series) -> str:
-        spread = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
-        return f"{values.mean():z.{digits}f}{spread} ({len(values)})"
-
-    return text
-
-
 def written(rows: pd.DataFrame) -> list[str]:
     """Rows of :func:`lib.report.claims.intervals`, as "0.32 [0.17, 0.46] n=5 *": the star marks
     a p below .05 after Holm's correction for the table, where there is one. Bounds so close to 0
@@ -326,5 +316,5 @@ def wide(rows: pd.DataFrame, index: Sequence[str], columns: Sequence[str] | str)
         rows = rows.assign(text=written(rows))
         table = rows.pivot_table("text", list(index), columns, "first", sort=False)
     else:
-        table = rows.pivot_table("value", list(index), columns, mean_sd(), sort=False)
+        table = rows.pivot_table("value", list(index), columns, mean_sd, sort=False)
     return named(table.fillna(""))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib.report import frames, labels
 from lib.runs.environment import environment
-from lib.runs.record import Record, summaries
+from lib.runs.record import Record
 
 Records = Sequence[Record]
 WRITTEN = {
@@ -17,45 +17,12 @@ WRITTEN = {
     "network": labels.network,
     "trained": labels.network,  # the experiment that trained it
 }
-ACCURACIES = {  # columns of a summary, as a table names them
-    "last_accuracy": "last epoch",
-    "best_on_test_accuracy": "best on test",
-    "final_accuracy": "after the last update",
-}
 
 
-def _mean_sd(values: pd.Series, digits: int) -> str:
-    """As "0.912 ± 0.003"; "–" where no seed has the number, and of how many where some have."""
-    known = values.dropna()
-    if known.empty:
-        return "–"
-    text = f"{known.mean():.{digits}f}"
-    if len(known) > 1:
-        text += f" ± {known.std():.{digits}f}"
-    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
-
-
-def summary(records: Records) -> pd.DataFrame:
-    """Accuracy and links by data set and method, mean ± sd over n seeds; accuracies in percent."""
-    if not records:
-        return pd.DataFrame(columns=["dataset", "method", "n", *ACCURACIES.values()])
-    table = summaries(records)
-    several = table["variant"].nunique() > 1
-    keys = ["experiment", "dataset", "architecture", "variant", "method", "epochs"]
-    rows = []
-    for (_, dataset, architecture, variant, method, epochs), group in table.groupby(
-        keys, sort=False, dropna=False
-    ):
-        row = {"dataset": labels.dataset(dataset), "network": architecture}
-        if several:
-            row["settings"] = variant
-        row |= {"method": labels.method_name(method), "n": len(group), "epochs": epochs}
-        row["links in training"] = f"{group['links_training'].mean():,.0f}"
-        row["links at the end"] = f"{group['links_final'].mean():,.0f}"
-        for column, name in ACCURACIES.items():
-            row[name] = _mean_sd(100 * group[column], 2)
-        rows.append(row)
-    return pd.DataFrame(rows)
+def mean_sd(values: pd.Series) -> str:
+    """The values of a group, as "0.91 ± 0.02 (5)", or "0.91 (1)"."""
+    spread = f" ± {values.std():.2f}" if len(values) > 1 else ""
+    return f"{values.mean():z.2f}{spread} ({len(values)})"
 
 
 def settings(records: Records, columns: Sequence[str]) -> pd.DataFrame:

@@ -80,13 +80,6 @@ def test_each_seed_may_stand_for_itself(rows):
     assert drawn == [3, 3] and fig.texts[1].get_text() == ""
 
 
-def test_one_value_is_written_without_a_spread():
-    written = plots.mean_sd()
-    assert written(pd.Series([1.0, 3.0])) == "2.00 ± 1.41 (2)"
-    assert written(pd.Series([1.0])) == "1.00 (1)"
-    assert written(pd.Series([-0.001, 0.0])) == "0.00 ± 0.00 (2)"
-
-
 def test_interval_shows_on_which_side_of_zero_its_bounds_lie():
     lows, highs = [-0.002, 0.1, -0.0004], [0.37, 0.3, 0.3]
     rows = pd.DataFrame({"value": [0.19, 0.2, 0.1], "low": lows, "high": highs, "n": 5})

@@ -26,11 +26,10 @@ def found():
     return [*adaptive, learned([0.80, 0.85, 0.90], "fixed")]
 
 
-def test_summary_states_links_accuracy_and_n(found):
-    table = tables.summary(found).set_index("method")
-    assert table.loc["SET", "last epoch"] == "96.00 ± 2.83" and table.loc["SET", "n"] == 2
-    assert table.loc["fixed random support", "last epoch"] == "90.00"
-    assert table.loc["SET", "links at the end"] == "70"
+def test_one_value_is_written_without_a_spread():
+    assert tables.mean_sd(pd.Series([1.0, 3.0])) == "2.00 ± 1.41 (2)"
+    assert tables.mean_sd(pd.Series([1.0])) == "1.00 (1)"
+    assert tables.mean_sd(pd.Series([-0.001, 0.0])) == "0.00 ± 0.00 (2)"
 
 
 def test_settings_are_the_fields_of_runs_each_combination_once(found):
