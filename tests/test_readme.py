@@ -2,7 +2,6 @@
 somewhere.
 """
 
-import dataclasses
 import re
 import subprocess
 import sys
@@ -32,8 +31,7 @@ REPRODUCE = (ROOT / "docs" / "REPRODUCE.md").read_text(encoding="utf-8")
 
 def records(experiment):
     """Those of the repository."""
-    shipped = dataclasses.replace(papers.STORE, runs=papers.STORE.results)
-    return shipped.of(experiment, "paper")
+    return papers.STORE.shipped.of(experiment, "paper")
 
 
 def test_example_prints_what_the_readme_shows():

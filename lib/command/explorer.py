@@ -5,7 +5,6 @@ which it is true: the page is not built where the records contradict it.
 """
 
 import base64
-import dataclasses
 import functools
 import json
 from collections import defaultdict
@@ -244,8 +243,7 @@ def build() -> dict[str, Any]:
 @functools.cache
 def stored(experiment: str) -> list[Record]:
     """The records of the repository, not this machine's own."""
-    store = dataclasses.replace(papers.STORE, runs=papers.STORE.results)
-    return store.of(experiment, "paper")
+    return papers.STORE.shipped.of(experiment, "paper")
 
 
 def networks(setting: Setting) -> Networks:

@@ -3,7 +3,6 @@ tables or the records. Those of the repository come with a clone.
 """
 
 import contextlib
-import dataclasses
 import json
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def verdicts(
 
 def ship(path: Path = SHIPPED) -> None:
     """Store the verdicts on the records of the repository for those who clone it."""
-    shipped = dataclasses.replace(papers.STORE, runs=papers.STORE.results)
+    shipped = papers.STORE.shipped
     table = judge(papers.CLAIMS, shipped.of, papers.PUBLISHED, "paper")
     _keep(path, _sources(shipped, "paper"), table)
 

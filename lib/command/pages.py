@@ -1,6 +1,5 @@
 """What pages say that follows from records and references: tables between two comments."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ from lib.paths import REFERENCE, ROOT
 from lib.report import benchmark, labels, tables
 from lib.report.verdicts import markdown, readings, verdicts
 from lib.runs.record import Record, summaries
-from lib.runs.records import Store
 
 PAGES = (
     *("docs/NOTEBOOKS.md", "docs/VERDICTS.md", "docs/RESULTS.md"),
@@ -50,7 +48,7 @@ def renewed(text: str) -> str:
 
 def all_accuracies() -> str:
     """Every network of :data:`SHOWN`."""
-    shipped = _shipped()
+    shipped = papers.STORE.shipped
     parts = [accuracies(shipped.of(name, "paper")) for name in SHOWN]
     return as_markdown(pd.concat(parts).fillna("–"))
 
@@ -60,7 +58,7 @@ def all_verdicts(*, ours: bool = False) -> str:
     notebook that judges it.
     """
     claims = papers.PUBLISHED[papers.is_ours(papers.PUBLISHED) == ours]
-    table = verdicts(papers.CLAIMS, _shipped().of, claims, "paper")
+    table = verdicts(papers.CLAIMS, papers.STORE.shipped.of, claims, "paper")
     judging = notebooks.naming(list(table["id"]))
     links = {claim: f"../notebooks/{path.name}" for claim, path in judging.items()}
     return markdown(table, claims, links)
@@ -68,7 +66,7 @@ def all_verdicts(*, ours: bool = False) -> str:
 
 def all_readings() -> str:
     """Every reading of the claims that leave some open."""
-    table = readings(papers.CLAIMS, _shipped().of, "paper")
+    table = readings(papers.CLAIMS, papers.STORE.shipped.of, "paper")
     if table.empty:
         return "Not run yet."
     parts = []
@@ -81,7 +79,7 @@ def all_readings() -> str:
 
 def planned_runs() -> str:
     """What would decide the claims that are open, and how much of it is made."""
-    return as_markdown(planned.written(_shipped()))
+    return as_markdown(planned.written(papers.STORE.shipped))
 
 
 def all_notebooks() -> str:
@@ -131,11 +129,6 @@ def address(entry: Entry) -> str:
     if "doi" in entry.fields:
         return f"https://doi.org/{entry.fields['doi']}"
     return entry.fields["url"]
-
-
-def _shipped() -> Store:
-    """The records of the repository, not this machine's own."""
-    return dataclasses.replace(papers.STORE, runs=papers.STORE.results)
 
 
 TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around them have

@@ -259,6 +259,11 @@ class Store:
 
     # ------------------------------------------------------------------------------- reading
 
+    @property
+    def shipped(self) -> "Store":
+        """What a clone brings alone, without this machine's own records."""
+        return replace(self, runs=self.results)
+
     def stored(self, run: Run, *, whole: bool = False) -> Record | None:
         """The record of a run, or None if it was not run. ``whole`` asks for all of its arrays.
 

@@ -115,7 +115,7 @@ STUDIES = (
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_stored_study_is_of_the_stored_network(name):
-    shipped = dataclasses.replace(STORE, runs=STORE.results)
+    shipped = STORE.shipped
     for record in shipped.of(name, "paper"):
         parent = shipped.stored(record.config.parent)
         if parent is not None:
