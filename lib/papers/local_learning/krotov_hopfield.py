@@ -1,8 +1,12 @@
-r"""Local learning by competing hidden units: the rule of Krotov and Hopfield, and a run of it.
+r"""Local learning by competing hidden units: the rule of Krotov and Hopfield, and a run of it, on
+all links or on few.
 
 A unit :math:`\mu` has the weights :math:`W_\mu` and sees an input v through its *overlap*
 :math:`I_\mu`. The unit of the largest overlap learns the input, the one of the k-th largest
-unlearns it; no error travels back.
+unlearns it; no error travels back. In a sparse layer a unit sees only a part of the image, and
+which part is learned too: a step changes the stored links alone, between epochs the weakest are
+dropped and as many grow at random, from zero. A link that grows lives if its unit learns a value
+for it.
 
 Look at a run before its weights are used. A unit needs some tens of minibatch steps to reach its
 norm, and the layer collapses when it gets many more, as all units then drift to one mean image:
@@ -23,13 +27,19 @@ import scipy
 import torch
 from torch import Tensor
 
-from lib import checkpoints, kernels
+from lib import checkpoints, compiled, kernels
+from lib.evolution import Evolution, evolve_
+from lib.layers import SparseLinear
+from lib.names import check_whole
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 TINY = 1e-30  # guards the division by the largest update
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMAT = 3
+EVOLUTION = Evolution(
+    drop="magnitude", grow="random", drop_fraction=0.3, decay="cosine", last_epoch="keep"
+)
 STARTS = (-7.1, -8.5, -6.5, -6.0)  # means of the components of a mixture, in this order
 LOG_VARIANCES = (-9.0, -3.0)  # that mixtures are fitted to
 SIGNIFICANCE = 0.01
@@ -98,7 +108,7 @@ def summed_update(
     Raises: ValueError if a value is out of range.
     """
     n_units = len(weight)
-    check_rank(rank, n_units)
+    _check_rank(rank, n_units)
     overlap = overlaps(x, weight, norm_order=norm_order)  # (B, n_units)
     units, signals = winners(overlap, rank, anti_hebbian)
     received = signals[:, None] * overlap.t().gather(0, units)  # (2, B), g · I
@@ -108,39 +118,60 @@ def summed_update(
     return update.addcmul_(decay[:, None], weight, value=-1)
 
 
-def learning_step(
-    weight: Tensor,
+def sparse_summed_update(
+    layer: SparseLinear,
     x: Tensor,
     *,
-    step_size: float,
     norm_order: float = 3.0,
     rank: int = 2,
     anti_hebbian: float = 0.4,
     radius: float = 1.0,
 ) -> Tensor:
-    r"""(n_units, n_in) change of the weights by a batch; its largest magnitude is the step size.
+    r"""(nnz,) update of the stored weights by a batch before it is scaled.
+
+    .. math:: \Delta w_k = \sum_b g_{\mu b} (R^p v_{bi} - I_{\mu b} w_k),
+        \qquad \mu = row_k, \; i = col_k
+
+    with the overlaps over the stored links: that of :func:`summed_update` where there is a link.
+
+    Args:
+        layer: (n_in -> n_units), without bias.
+        x: (B, n_in) float.
+        norm_order, rank, anti_hebbian, radius: as in :func:`summed_update`.
+    Raises: ValueError if a value is out of range.
+    """
+    support, values = layer.support, layer.values.detach()
+    _check_rank(rank, support.n_out)
+    columns = compiled.feature_major(x)  # (n_in, B)
+    overlap = kernels.spmm(support, overlap_weights(values, norm_order), columns)  # (n_units, B)
+    units, signals = winners(overlap.t(), rank, anti_hebbian)
+    g = torch.zeros_like(overlap)
+    g.scatter_(0, units, signals[:, None].expand(units.shape))
+    decay = (g * overlap).sum(1)  # (n_units,)
+    update = kernels.sddmm(support, columns, g).mul_(radius**norm_order)
+    return update.addcmul_(decay[support.row.long()], values, value=-1)
+
+
+def learning_step(
+    layer: Tensor | SparseLinear, x: Tensor, *, step_size: float, **rule: Any
+) -> Tensor:
+    r"""Change of the weights by a batch, of the stored ones in a sparse layer; its largest
+    magnitude is the step size.
 
     .. math:: \epsilon \, \Delta W / \max |\Delta W|
 
     Source: [Krotov2019], the released notebook.
 
     Args:
-        step_size: :math:`\epsilon`; the others as in :func:`summed_update`.
+        layer: (n_units, n_in) float, W; or a sparse layer without bias.
+        step_size: :math:`\epsilon`.
+        x, rule: as in :func:`summed_update`.
     Raises: ValueError if a value is out of range.
     """
-    update = summed_update(
-        weight,
-        x,
-        norm_order=norm_order,
-        rank=rank,
-        anti_hebbian=anti_hebbian,
-        radius=radius,
-    )
-    return scaled_(update, step_size)
-
-
-def scaled_(update: Tensor, step_size: float) -> Tensor:
-    """``update`` itself, scaled so that its largest magnitude is the step size."""
+    if isinstance(layer, SparseLinear):
+        update = sparse_summed_update(layer, x, **rule)
+    else:
+        update = summed_update(layer, x, **rule)
     lowest, highest = update.aminmax()
     largest = torch.maximum(-lowest, highest).clamp(min=TINY)
     return update.div_(largest).mul_(step_size)
@@ -214,7 +245,7 @@ class KrotovHopfield:
                 f"anti_hebbian = {self.anti_hebbian} is out of range: give 0 or a positive number"
             )
         _check_norm_order(self.norm_order)
-        check_rank(self.rank, self.n_units)
+        _check_rank(self.rank, self.n_units)
 
     def rule(self) -> dict[str, Any]:
         """What :func:`learning_step` takes of the settings, besides the step size."""
@@ -239,14 +270,19 @@ class Learned:
     """A layer as it is learned.
 
     Attributes:
-        weight: (n_units, n_in) float.
+        layer: (n_units, n_in) float, its weights; or a sparse layer, whose links have them.
         metrics: one dict an epoch: epoch, step_size, off_norm_fraction, lowest_mean,
             effective_units and duplicated_fraction, see the functions of these names and
-            :func:`acceptance`.
+            :func:`acceptance`; of a sparse layer also replaced (links replaced after the epoch).
     """
 
-    weight: Tensor
+    layer: Tensor | SparseLinear
     metrics: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def weight(self) -> Tensor:
+        """(n_units, n_in) float, zeros where there is no link."""
+        return dense_weights(self.layer)
 
     @property
     def epoch(self) -> int:
@@ -259,42 +295,60 @@ def learn(
     settings: KrotovHopfield,
     *,
     seed: int,
+    density: float | None = None,
+    evolution: Evolution | None = None,
     checkpoint: Path | None = None,
     stop_after: int | None = None,
     on_epoch: Callable[[Learned], None] | None = None,
 ) -> Learned:
     """A layer learned from images, exactly resumable.
 
-    Source: [Krotov2019], the released notebook.
+    Source: [Krotov2019], the released notebook; links that evolve are ours.
 
     Args:
         images: (N, ...) float, flattened here; the paper divides each by its 3-norm, see
             :func:`lib.papers.local_learning.networks.unit_norm`. Their device and dtype are those
-            of the weights.
+            of the weights; a sparse layer needs them on the CPU.
         settings: how to learn.
-        seed: of the weights at the start and of the order of the images.
+        seed: of the links, the weights at the start, the order of the images and the evolution.
+        density: fraction of links, in (0, 1], for a sparse layer; None: all, without a support.
+        evolution: of the links of a sparse layer between epochs, see :data:`EVOLUTION`; None for a
+            fixed support.
         checkpoint: file to write after every epoch and to resume from if it is there.
         stop_after: epochs in all after which to leave, as if interrupted there.
         on_epoch: called with the layer after every epoch, as it is.
     Returns: the layer of the last epoch.
-    Raises: ValueError if an image is constantly zero or not finite, ``stop_after`` is below 1, or
-        the checkpoint is of another seed, other settings or images.
+    Raises: ValueError if an image is constantly zero or not finite, ``stop_after`` is below 1, the
+        density is out of range, the evolution has no density or grows links by a gradient, which
+        there is none of, or the checkpoint is of another seed, other settings or images.
     """
-    x = checked_images(images)
-    last = last_epoch(settings, stop_after)
-    run = checkpoints.described(settings, seed=seed, data=checkpoints.digest(x))
+    if evolution is not None and density is None:
+        raise ValueError("an evolution of a layer that has all links: give a density")
+    if evolution is not None and evolution.needs_gradient:
+        raise ValueError("grow = 'gradient' in local learning, without a loss: give 'random'")
+    last = settings.epochs
+    if stop_after is not None:
+        check_whole("stop_after", stop_after, least=1)
+        last = min(stop_after, last)
+    x = _checked_images(images)
+    of = {"seed": seed, "density": density, "evolution": evolution, "data": checkpoints.digest(x)}
+    run = checkpoints.described(settings, **of)
     generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(settings.n_units, x.shape[1], generator=generator, dtype=x.dtype)
-    learned = Learned(start.mul_(settings.start_std).to(x.device))
+    n_in, dtype = x.shape[1], x.dtype
+    start = start_of(settings, n_in, density=density, generator=generator, dtype=dtype)
+    layer = start.to(x.device)
+    learned = Learned(layer)
     if checkpoint is not None and checkpoint.exists():
-        learned = _restore_(generator, checkpoint, run, x)
+        _restore_(learned, generator, checkpoint, run)
     for epoch in range(learned.epoch + 1, last + 1):
         step_size = settings.step_size_at_epoch(epoch)
+        weights = layer.values.data if isinstance(layer, SparseLinear) else layer
         for batch in minibatches(x, settings.batch_size, generator=generator):
-            step = learning_step(learned.weight, batch, step_size=step_size, **settings.rule())
-            learned.weight.add_(step)
-        row = {"epoch": epoch, "step_size": step_size}
-        learned.metrics.append(row | measured(learned.weight, settings))
+            weights.add_(learning_step(layer, batch, step_size=step_size, **settings.rule()))
+        row = {"epoch": epoch, "step_size": step_size} | measured(learned.weight, settings)
+        if isinstance(layer, SparseLinear):
+            row["replaced"] = _evolved_(layer, evolution, epoch, settings.epochs, generator)
+        learned.metrics.append(row)
         if checkpoint is not None:
             checkpoints.save(checkpoint, _state(learned, generator, run))
         if on_epoch is not None:
@@ -302,16 +356,40 @@ def learn(
     return learned
 
 
-def last_epoch(settings: KrotovHopfield, stop_after: int | None) -> int:
-    """The epoch after which to leave. Raises ValueError if ``stop_after`` is below 1."""
-    if stop_after is None:
-        return settings.epochs
-    if stop_after < 1:
-        raise ValueError(f"stop_after = {stop_after} is out of range: give at least 1")
-    return min(stop_after, settings.epochs)
+def start_of(
+    settings: KrotovHopfield,
+    n_in: int,
+    *,
+    density: float | None = None,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+) -> Tensor | SparseLinear:
+    """The layer before its first epoch; arguments as in :func:`learn`."""
+    n_units, std = settings.n_units, settings.start_std
+    if density is None:
+        return torch.randn(n_units, n_in, generator=generator, dtype=dtype).mul_(std)
+    options = {"density": density, "bias": False, "start": std}
+    return SparseLinear(n_in, n_units, **options, generator=generator, dtype=dtype)
 
 
-def checked_images(images: Tensor) -> Tensor:
+def dense_weights(layer: Tensor | SparseLinear) -> Tensor:
+    """(n_units, n_in) float, zeros where there is no link."""
+    return layer.to_dense().detach() if isinstance(layer, SparseLinear) else layer
+
+
+def named_tensors(layer: Tensor | SparseLinear) -> dict[str, Tensor]:
+    """What a file keeps of a layer, on the CPU: its weights, or its links and values."""
+    return layer.state_dict() if isinstance(layer, SparseLinear) else {"weight": layer.cpu()}
+
+
+def minibatches(x: Tensor, batch_size: int, *, generator: torch.Generator) -> Iterator[Tensor]:
+    """Batches (B, n_in) of the images (N, n_in) in random order, all of them once."""
+    order = torch.randperm(len(x), generator=generator).to(x.device)
+    for index in order.split(batch_size):
+        yield x.index_select(0, index)
+
+
+def _checked_images(images: Tensor) -> Tensor:
     """(N, n_in) float, flattened. Raises ValueError if one is not finite or all zeros."""
     x = images.flatten(1)
     largest = x.abs().amax(1)
@@ -325,31 +403,41 @@ def checked_images(images: Tensor) -> Tensor:
     return x
 
 
-def minibatches(x: Tensor, batch_size: int, *, generator: torch.Generator) -> Iterator[Tensor]:
-    """Batches (B, n_in) of the images (N, n_in) in random order, all of them once."""
-    order = torch.randperm(len(x), generator=generator).to(x.device)
-    for index in order.split(batch_size):
-        yield x.index_select(0, index)
+def _evolved_(
+    layer: SparseLinear,
+    evolution: Evolution | None,
+    epoch: int,
+    epochs: int,
+    generator: torch.Generator,
+) -> int:
+    """Replace links of the layer, unless it is the last epoch; return how many."""
+    if evolution is None or epoch == epochs or layer.density == 1:
+        return 0
+    fraction = evolution.fraction_at_epoch(epoch, epochs)
+    return evolve_(layer, evolution, fraction=fraction, generator=generator)
 
 
 def _state(learned: Learned, generator: torch.Generator, run: dict[str, Any]) -> dict[str, Any]:
     return {
         "format": CHECKPOINT_FORMAT,
         "run": run,
-        "weight": learned.weight.cpu(),
+        "layer": named_tensors(learned.layer),
         "metrics": learned.metrics,
         "generator": generator.get_state(),
     }
 
 
 def _restore_(
-    generator: torch.Generator, checkpoint: Path, run: dict[str, Any], x: Tensor
-) -> Learned:
-    """Put the generator where the checkpoint left off, and return its layer."""
+    learned: Learned, generator: torch.Generator, checkpoint: Path, run: dict[str, Any]
+) -> None:
     state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, run)
     with checkpoints.readable(checkpoint):
+        if isinstance(learned.layer, SparseLinear):
+            learned.layer.load_state_dict(state["layer"])
+        else:
+            learned.layer.copy_(state["layer"]["weight"])
+        learned.metrics += state["metrics"]
         generator.set_state(state["generator"])
-        return Learned(state["weight"].to(x), state["metrics"])
 
 
 # ----------------------------------------------------------------------- what became of a run
@@ -552,7 +640,7 @@ def _fitted(
 # ------------------------------------------------------------------------------------- checks
 
 
-def check_rank(rank: int, n_units: int) -> None:
+def _check_rank(rank: int, n_units: int) -> None:
     """Raise ValueError unless there is a unit of this rank beside the winner."""
     if not 2 <= rank <= n_units:
         raise ValueError(

@@ -172,8 +172,8 @@ def krotov_hopfield_network(
     Source: [Holzhausen2025], the released code; [Krotov2019].
 
     Args:
-        layer: (n_units, n_in) float, W as it was learned; or a layer learned on its links, see
-            :mod:`lib.papers.local_learning.sparse_rule`, which are kept as such.
+        layer: (n_units, n_in) float, W as it was learned; or a layer learned on its links, which
+            are kept as such.
         n_classes: number of logits.
         norm_order: p of the rule.
         power: n.

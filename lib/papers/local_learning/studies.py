@@ -214,7 +214,7 @@ def _layers(parent: Record, which: str) -> dict[str, Callable[[Tensor], Tensor]]
     """
     run = parent.config
     if isinstance(run, LocalLayer):
-        weight = training.dense_weights(training.layer_of(parent))
+        weight = kh.dense_weights(training.layer_of(parent))
         return {"linear1": partial(kh.overlaps, weight=weight, norm_order=run.norm_order)}
     if isinstance(run, HiddenNetwork):
         return {"linear1": training.network_of(parent, which).hidden}
@@ -235,7 +235,7 @@ def _at(model: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
 def _at_start(run: Run, n_in: int, parent: Record) -> Callable[[Tensor], Tensor] | None:
     """The layer before training; None for the networks of another paper."""
     if isinstance(run, LocalLayer):
-        weight = training.dense_weights(training.start_of(run, n_in))
+        weight = kh.dense_weights(run.untrained(n_in))
         return partial(kh.overlaps, weight=weight, norm_order=run.norm_order)
     if isinstance(run, HiddenNetwork) and run.parent is None:
         n_classes = int(parent.environment["architecture"].split("-")[-1])

@@ -26,7 +26,6 @@ from lib.names import check_known
 from lib.papers.local_learning import krotov_hopfield as kh
 from lib.papers.local_learning import networks, regularizers, spectra
 from lib.papers.local_learning.regularizers import Penalty
-from lib.papers.local_learning.sparse_rule import EVOLUTION, learn_sparse
 from lib.papers.shared import trained
 from lib.papers.shared.training import Training
 from lib.runs.config import Run
@@ -229,6 +228,12 @@ class LocalLayer(Run):
         names = {field.name for field in dataclasses.fields(kh.KrotovHopfield)}
         return kh.KrotovHopfield(**{name: v for name, v in vars(self).items() if name in names})
 
+    def untrained(self, n_in: int) -> Tensor | SparseLinear:
+        """The layer before its first epoch, float32."""
+        generator = torch.Generator().manual_seed(self.seed)
+        options = {"density": self.density, "generator": generator, "dtype": torch.float32}
+        return kh.start_of(self.settings(), n_in, **options)
+
     def check_table(self, metrics: pd.DataFrame) -> None:
         """Refuse a table that lacks epochs. Raises ValueError."""
         if len(metrics) != self.epochs + 1:
@@ -251,11 +256,8 @@ def make_layer(run: LocalLayer, workspace: Workspace) -> Contents:
     table = pd.DataFrame([{"epoch": 0}, *metrics])
     seen = pd.DataFrame([{"epoch": epoch, **row} for epoch, row in looks.rows.items()])
     arrays = {FIELDS + str(epoch): fields.numpy() for epoch, fields in looks.fields.items()}
-    if isinstance(layer, SparseLinear):
-        for name, tensor in layer.state_dict().items():
-            arrays[f"layer.{name}"] = tensor.numpy()
-    else:
-        arrays["layer.weight"] = layer.numpy()
+    for name, tensor in kh.named_tensors(layer).items():
+        arrays[f"layer.{name}"] = tensor.numpy()
     facts = {
         "architecture": f"{images.shape[1]}-{run.n_units}",
         "final": {"probe_accuracy": float(seen["probe_accuracy"].iloc[-1])},
@@ -275,42 +277,18 @@ def _learned(
 ) -> tuple[Tensor | SparseLinear, list[dict[str, Any]]]:
     """The layer after an epoch, its weights or its links, and its table."""
     if epoch == 0:
-        return start_of(run, images.shape[1]), []
-    options = {
-        "seed": run.seed,
-        "checkpoint": workspace.folder / "checkpoint.pt",
-        "stop_after": epoch,
-        "on_epoch": lambda learned: workspace.progress(learned.epoch),
-    }
-    if run.density is None:
-        learned = kh.learn(images, run.settings(), **options)
-        return learned.weight, learned.metrics
-    evolution = EVOLUTION if run.evolving else None
-    sparse = learn_sparse(
-        images, run.settings(), density=run.density, evolution=evolution, **options
-    )
-    return sparse.layer, sparse.metrics
-
-
-def start_of(run: LocalLayer, n_in: int) -> Tensor | SparseLinear:
-    """The layer before its first epoch."""
-    generator = torch.Generator().manual_seed(run.seed)
-    if run.density is None:
-        return torch.randn(run.n_units, n_in, generator=generator, dtype=torch.float32)
-    return SparseLinear(
-        n_in,
-        run.n_units,
+        return run.untrained(images.shape[1]), []
+    learned = kh.learn(
+        images,
+        run.settings(),
+        seed=run.seed,
         density=run.density,
-        bias=False,
-        start=1.0,
-        generator=generator,
-        dtype=torch.float32,
+        evolution=kh.EVOLUTION if run.evolving else None,
+        checkpoint=workspace.folder / "checkpoint.pt",
+        stop_after=epoch,
+        on_epoch=lambda learned: workspace.progress(learned.epoch),
     )
-
-
-def dense_weights(layer: Tensor | SparseLinear) -> Tensor:
-    """(n_units, n_in) float, zeros where there is no link."""
-    return layer.to_dense().detach() if isinstance(layer, SparseLinear) else layer
+    return learned.layer, learned.metrics
 
 
 class _Looks:
@@ -337,10 +315,10 @@ class _Probe:
         split = data.load_once(run.dataset, validation=n_validation, limit=PROBE["images"])
         self.split = networks.unit_norm_split(split)
         self.images = networks.unit_norm(split.x_test[:SPECTRUM_IMAGES].float())
-        self.start = dense_weights(start_of(run, self.images.shape[1]))
+        self.start = kh.dense_weights(run.untrained(self.images.shape[1]))
 
     def __call__(self, layer: Tensor | SparseLinear) -> tuple[dict[str, float], Tensor]:
-        weight = dense_weights(layer)
+        weight = kh.dense_weights(layer)
         eigenvalues = spectra.covariance_eigenvalues(
             kh.overlaps(self.images, weight, norm_order=self.run.norm_order)
         )
@@ -547,7 +525,7 @@ def _on_layer(
 ) -> tuple[networks.HiddenLayer, dict[str, Any]]:
     """The untrained read-out on the layer of the parent, and what became of that layer."""
     layer = layer_of(workspace.record_of(run.parent, holds_layer))
-    weight = dense_weights(layer)
+    weight = kh.dense_weights(layer)
     test = kh.acceptance(weight, norm_order=run.parent.norm_order)
     facts = {
         "accepted": test.accepted,

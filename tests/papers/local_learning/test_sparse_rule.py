@@ -5,9 +5,8 @@ import torch
 
 from lib.evolution import Evolution
 from lib.layers import SparseLinear
-from lib.papers.local_learning import krotov_hopfield as dense
-from lib.papers.local_learning import sparse_rule
-from lib.papers.local_learning.krotov_hopfield import KrotovHopfield
+from lib.papers.local_learning import krotov_hopfield as rule
+from lib.papers.local_learning.krotov_hopfield import EVOLUTION, KrotovHopfield
 
 SMALL = KrotovHopfield(n_units=12, epochs=4, batch_size=10)
 
@@ -26,20 +25,20 @@ def layer_of(density, generator):
 def test_update_is_the_dense_one_at_the_links(x, density, order, rank, generator):
     layer = layer_of(density, generator)
     options = {"norm_order": order, "rank": rank, "radius": 1.3}
-    desired = dense.summed_update(layer.to_dense().detach(), x, **options)
-    actual = sparse_rule.sparse_summed_update(layer, x, **options)
+    desired = rule.summed_update(layer.to_dense().detach(), x, **options)
+    actual = rule.sparse_summed_update(layer, x, **options)
     torch.testing.assert_close(actual, desired.flatten()[layer.support.keys])
 
 
 def test_largest_change_is_the_step_size_exactly(x, generator):
     layer = layer_of(0.3, generator)
-    step = sparse_rule.sparse_learning_step(layer, x, step_size=0.07)
+    step = rule.learning_step(layer, x, step_size=0.07)
     assert step.shape == layer.values.shape and step.abs().max() == 0.07
 
 
 def test_evolution_keeps_the_number_of_links_and_changes_which(x):
-    fixed = sparse_rule.learn_sparse(x, SMALL, density=0.3, seed=0, evolution=None)
-    evolved = sparse_rule.learn_sparse(x, SMALL, density=0.3, seed=0)
+    fixed = rule.learn(x, SMALL, density=0.3, seed=0, evolution=None)
+    evolved = rule.learn(x, SMALL, density=0.3, seed=0, evolution=EVOLUTION)
     assert fixed.layer.nnz == evolved.layer.nnz == 72
     assert [row["replaced"] for row in fixed.metrics] == [0, 0, 0, 0]
     replaced = [row["replaced"] for row in evolved.metrics]
@@ -49,17 +48,17 @@ def test_evolution_keeps_the_number_of_links_and_changes_which(x):
 
 def test_first_epoch_does_not_depend_on_the_evolution(x):
     options = {"density": 0.3, "seed": 0, "stop_after": 1}
-    fixed = sparse_rule.learn_sparse(x, SMALL, evolution=None, **options)
-    evolved = sparse_rule.learn_sparse(x, SMALL, **options)
+    fixed = rule.learn(x, SMALL, evolution=None, **options)
+    evolved = rule.learn(x, SMALL, evolution=EVOLUTION, **options)
     assert fixed.metrics[0]["effective_units"] == evolved.metrics[0]["effective_units"]
 
 
 def test_resumed_run_has_the_bits_of_an_uninterrupted_one(x, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
-    options = {"density": 0.3, "seed": 0}
-    sparse_rule.learn_sparse(x, SMALL, checkpoint=checkpoint, stop_after=2, **options)
-    resumed = sparse_rule.learn_sparse(x, SMALL, checkpoint=checkpoint, **options)
-    desired = sparse_rule.learn_sparse(x, SMALL, **options)
+    options = {"density": 0.3, "seed": 0, "evolution": EVOLUTION}
+    rule.learn(x, SMALL, checkpoint=checkpoint, stop_after=2, **options)
+    resumed = rule.learn(x, SMALL, checkpoint=checkpoint, **options)
+    desired = rule.learn(x, SMALL, **options)
     assert torch.equal(resumed.layer.to_dense(), desired.layer.to_dense())
     assert resumed.metrics == desired.metrics
 
@@ -73,10 +72,11 @@ def test_resumed_run_has_the_bits_of_an_uninterrupted_one(x, tmp_path):
     ],
 )
 def test_checkpoint_of_another_run_is_refused(x, changes, sentence, tmp_path):
-    options = {"density": 0.3, "seed": 0, "checkpoint": tmp_path / "checkpoint.pt"}
-    sparse_rule.learn_sparse(x, SMALL, stop_after=1, **options)
+    options = {"density": 0.3, "seed": 0, "evolution": EVOLUTION}
+    options["checkpoint"] = tmp_path / "checkpoint.pt"
+    rule.learn(x, SMALL, stop_after=1, **options)
     with pytest.raises(ValueError, match=sentence):
-        sparse_rule.learn_sparse(x, SMALL, **options | changes)
+        rule.learn(x, SMALL, **options | changes)
 
 
 def test_links_move_to_where_the_images_vary():
@@ -85,7 +85,7 @@ def test_links_move_to_where_the_images_vary():
     x = torch.rand(200, 20, generator=generator)
     x[:, 10:] = 0
     settings = KrotovHopfield(n_units=12, epochs=60, batch_size=20, step_size=0.05)
-    learned = sparse_rule.learn_sparse(x, settings, density=0.3, seed=0)
+    learned = rule.learn(x, settings, density=0.3, seed=0, evolution=EVOLUTION)
     at_start = SparseLinear(20, 12, density=0.3, generator=torch.Generator().manual_seed(0))
     share_at_start = (at_start.support.col < 10).double().mean()
     share = (learned.layer.support.col < 10).double().mean()
@@ -95,9 +95,14 @@ def test_links_move_to_where_the_images_vary():
 def test_growth_by_gradient_is_refused(x):
     evolution = Evolution(drop="magnitude", grow="gradient")
     with pytest.raises(ValueError, match="grow = 'gradient' .* give 'random'"):
-        sparse_rule.learn_sparse(x, SMALL, density=0.3, seed=0, evolution=evolution)
+        rule.learn(x, SMALL, density=0.3, seed=0, evolution=evolution)
+
+
+def test_evolution_of_all_links_is_refused(x):
+    with pytest.raises(ValueError, match="a layer that has all links: give a density"):
+        rule.learn(x, SMALL, seed=0, evolution=EVOLUTION)
 
 
 def test_rank_without_a_unit_is_refused(x, generator):
     with pytest.raises(ValueError, match="rank = 13 .* number of units, 12"):
-        sparse_rule.sparse_learning_step(layer_of(0.3, generator), x, step_size=0.1, rank=13)
+        rule.learning_step(layer_of(0.3, generator), x, step_size=0.1, rank=13)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lib import data
-from lib.papers.local_learning import critical, networks, spectra, studies, training
+from lib.papers.local_learning import critical, networks, spectra, studies
 from lib.papers.local_learning.training import (
     CORRECTED,
     FIELDS,
@@ -182,7 +182,7 @@ def test_steep_spectra_do_not_end_in_rounding_errors(identity, generator):
 
 def test_before_training_the_layer_is_that_of_its_seed(identity):
     _, arrays = studies.spectrum(study(identity, "bio_spectra", images=200), identity)
-    start = training.start_of(identity.config, N)
+    start = identity.config.untrained(N)
     desired = eigenvalues_of(networks.unit_norm(digits(200)[0]) @ start.T)
     found = arrays["eigenvalues.linear1.start"]
     np.testing.assert_allclose(found, desired, rtol=1e-3, atol=1e-5 * desired[0])

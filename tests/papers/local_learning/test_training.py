@@ -327,7 +327,7 @@ def test_a_layer_is_looked_at_from_its_start_to_its_last_epoch(store):
 
 @pytest.mark.usefixtures("float32")
 def test_the_start_is_that_of_the_rule():
-    start = training.start_of(LAYER, 64)
+    start = LAYER.untrained(64)
     desired = torch.randn(30, 64, generator=torch.Generator().manual_seed(LAYER.seed))
     assert torch.equal(start, desired)
 
