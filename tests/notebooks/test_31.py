@@ -10,13 +10,14 @@ from scipy.stats import ttest_1samp, ttest_rel
 from lib import papers
 from lib.papers import STORE
 from lib.papers.local_learning import spectra
+from lib.paths import FIGURES, REFERENCE
 from tests.notebooks.test_30 import below, hours, planned_hours
 from tests.prose import Prose
 
 ATTACKS = ("noise", "fgsm", "pgd")
 PUBLISHED = {  # the fact sheet's table, read off the released figures
     "accuracy": {"kh": 0.472, "bp": 0.562, "l2": 0.519, "jreg": 0.559, "specreg": 0.448},
-    "noise": {"kh": 3.15, "bp": 1.14, "l2": 2.6, "jreg": 1.77, "specreg": 0.94},
+    "noise": {"kh": 3.15, "bp": 1.14, "l2": 2.61, "jreg": 1.77, "specreg": 0.94},
     "fgsm": {"kh": 0.122, "bp": 0.040, "l2": 0.104, "jreg": 0.068, "specreg": 0.037},
     "pgd": {"kh": 0.120, "bp": 0.039, "l2": 0.101, "jreg": 0.065, "specreg": 0.037},
 }
@@ -337,3 +338,28 @@ def test_numbers_of_the_text_follow_from_the_records():
     for part in (norms_and_accuracies, penalties, spectra_of_layers, settings):
         part(text)
     assert not text.uncovered()
+
+
+def test_published_numbers_are_those_of_the_released_figures():
+    log = pd.read_csv(REFERENCE / "related_results.csv")
+    log = log[log["source"].str.startswith("Holzhausen")]
+    table = log.set_index(["metric", "method", "dataset"])["value"]
+    names = {"kh": "local learning (KH)", "bp": "backpropagation (BP)", "l2": "BP + L2"}
+    names |= {"jreg": "BP + Jacobian", "specreg": "BP + spectral"}
+    metrics = {"accuracy": "test_accuracy_fraction", "noise": "median_critical_l2_norm_noise"}
+    metrics |= {attack: f"median_critical_l2_norm_{attack.upper()}" for attack in ("fgsm", "pgd")}
+    for measure, by_method in PUBLISHED.items():
+        for method, value in by_method.items():
+            assert table[metrics[measure], names[method], "CIFAR10"] == value, (measure, method)
+    slopes = table["covariance_spectrum_slope", names["kh"]]
+    assert slopes["CIFAR10"] == -2.67 and slopes["white noise"] == -1.29
+
+
+def test_published_gains_of_the_figure_are_over_plain():
+    shown = pd.read_csv(FIGURES / "paper" / "31_spectra_and_regularisers" / "order.csv")
+    gains = shown.query("variant == 'published'").set_index(["measure", "method"])["value"]
+    assert len(gains) == 12  # four methods, three attacks
+    for label, attack in (("Gaussian noise", "noise"), ("FGSM", "fgsm"), ("PGD", "pgd")):
+        of = PUBLISHED[attack]
+        for method, actual in gains[label].items():
+            assert actual == pytest.approx(of[method] / of["bp"] - 1, rel=1e-5)

@@ -21,7 +21,6 @@ from lib.papers.local_learning.training import FIELDS, RELEASED, HiddenNetwork, 
 from lib.papers.shared import study as shared
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table
-from lib.paths import REFERENCE
 from lib.report.claims import against
 from lib.report.frames import NETWORK, facts, in_order
 from lib.robustness import attacks
@@ -39,22 +38,6 @@ ATTACKS = {"noise": "Gaussian noise", "fgsm": "FGSM", "pgd": "PGD", "deepfool": 
 RUN = ["trained", "n_units", "variant", "dataset", "epochs"]  # what two networks have in common
 SPARSE_METHODS = {"evolving links": "kh_evolving", "fixed links": "kh_fixed"}
 LAW = ["law", "exponent", "decay", "left", "criterion", "behind", "supported"]
-PUBLISHED_METHODS = {  # of related_results.csv
-    "local learning (KH)": "kh",
-    "backpropagation (BP)": "bp",
-    "BP + L2": "l2",
-    "BP + Jacobian": "jreg",
-    "BP + spectral": "specreg",
-    "input data": "images",
-    "initialized": "start",
-}
-PUBLISHED_MEASURES = {
-    "test_accuracy_fraction": "accuracy",
-    "median_critical_l2_norm_noise": "noise",
-    "median_critical_l2_norm_FGSM": "fgsm",
-    "median_critical_l2_norm_PGD": "pgd",
-    "covariance_spectrum_slope": "exponent",
-}
 SMALLEST = 1e-7  # share of the largest eigenvalue that is drawn
 
 Measure = Callable[[Study, Record], Table]
@@ -426,22 +409,6 @@ def laws(records: Iterable[Record]) -> pd.DataFrame:
                 table = spectra.compare_laws(spectrum, ranks, weighted=weighted)
                 parts.append(table.assign(**_named(record), layer=layer, weighted=weighted))
     return in_order(pd.concat([part for part in parts if len(part)] or parts, ignore_index=True))
-
-
-def published_numbers() -> pd.DataFrame:
-    """What the released figures show of networks of 2,000 units on CIFAR-10, one run each: columns
-    method, measure ("accuracy", an attack's median critical norm, or "exponent"), input ("images"
-    or "noise"), value.
-    """
-    table = pd.read_csv(REFERENCE / "related_results.csv")
-    table = table[table["source"].str.startswith("Holzhausen")]
-    rows = {
-        "method": table["method"].map(PUBLISHED_METHODS),
-        "measure": table["metric"].map(PUBLISHED_MEASURES),
-        "input": np.where(table["dataset"] == "white noise", "noise", "images"),
-        "value": table["value"].abs(),
-    }
-    return pd.DataFrame(rows).reset_index(drop=True)
 
 
 def receptive_fields(records: Iterable[Record], seed: int, n: int = 12) -> dict[str, np.ndarray]:

@@ -302,14 +302,3 @@ def test_receptive_fields_are_images_with_colours_averaged():
 @pytest.mark.parametrize("noun", [studies.critical_norms, studies.eigenvalues, studies.laws])
 def test_without_records_rows_have_their_columns(noun):
     assert noun([]).empty and {"dataset", "method", "seed", "n_units"} <= {*noun([])}
-
-
-def test_published_numbers_are_those_of_the_released_figures():
-    # the fact sheet's table, test accuracy and median norms under PGD, read off the figures
-    table = studies.published_numbers().set_index(["measure", "method", "input"])["value"]
-    accuracies = {"kh": 0.472, "bp": 0.562, "l2": 0.519, "jreg": 0.559, "specreg": 0.448}
-    norms = {"kh": 0.120, "bp": 0.039, "l2": 0.101, "jreg": 0.065, "specreg": 0.037}
-    for method in accuracies:
-        assert table["accuracy", method, "images"] == accuracies[method]
-        assert table["pgd", method, "images"] == norms[method]
-    assert table["exponent", "kh", "images"] == 2.67 and table["exponent", "kh", "noise"] == 1.29
