@@ -186,28 +186,6 @@ def leading_positive(eigenvalues: np.ndarray) -> np.ndarray:
     return eigenvalues[: ends[0]] if len(ends) else eigenvalues
 
 
-def sensitivity(
-    eigenvalues: np.ndarray, ranges: dict[str, tuple[int, int]] | None = None
-) -> pd.DataFrame:
-    """The exponent by every range that lies in the spectrum, and by both weightings.
-
-    Args:
-        eigenvalues: (h,) float, largest first.
-        ranges: by name; None for :data:`RANGES`.
-    Returns: columns range, first, last, weighted, exponent, r_squared.
-    """
-    last_positive = _n_positive(eigenvalues)
-    rows = []
-    for name, (first, last) in (ranges or RANGES).items():
-        if last > last_positive:
-            continue
-        for weighted in (False, True):
-            found = fit(eigenvalues, (first, last), weighted=weighted)
-            rows.append((name, first, last, weighted, found.exponent, found.r_squared))
-    columns = ["range", "first", "last", "weighted", "exponent", "r_squared"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def over_seeds_and_images(values: Sequence[float], draws: np.ndarray) -> Measurement:
     r"""The mean of a number over layers, with an interval for other seeds *and* other images.
 

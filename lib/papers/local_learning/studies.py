@@ -227,14 +227,15 @@ def _at_start(run: Run, n_in: int, parent: Record) -> Callable[[Tensor], Tensor]
 
 
 def _fits(layer: str, given: str, eigenvalues: np.ndarray) -> list[tuple]:
-    """A row of each range and weighting, of exponent and R²."""
+    """Two rows of each range that lies in the spectrum and each weighting: exponent and R²."""
     positive = spectra.leading_positive(eigenvalues)
-    table = spectra.sensitivity(positive, spectra.ranges_within(positive))
     rows = []
-    for fit in table.to_dict("records"):
-        place = layer, given, fit["range"], fit["first"], fit["last"], fit["weighted"]
-        rows.append((*place, "exponent", fit["exponent"]))
-        rows.append((*place, "r_squared", fit["r_squared"]))
+    for name, ranks in spectra.ranges_within(positive).items():
+        for weighted in (False, True):
+            fit = spectra.fit(positive, ranks, weighted=weighted)
+            place = layer, given, name, *ranks, weighted
+            rows.append((*place, "exponent", fit.exponent))
+            rows.append((*place, "r_squared", fit.r_squared))
     return rows
 
 

@@ -143,16 +143,23 @@ def test_ranks_of_no_variance_are_refused(generator):
         spectra.fit(eigenvalues, (10, 50))
 
 
-def test_sensitivity_leaves_out_ranges_outside_the_spectrum():
-    table = spectra.sensitivity(POWER[:500])
-    assert "below 800, of the article" not in set(table["range"])
-    assert set(table["weighted"]) == {True, False}
-    np.testing.assert_allclose(table["exponent"], 1.5)
+def test_ranges_outside_the_spectrum_are_left_out():
+    found = spectra.ranges_within(POWER[:500])
+    assert found.keys() == spectra.RANGES.keys() - {"below 800, of the article"}
+    for ranks in found.values():
+        for weighted in (False, True):
+            fit = spectra.fit(POWER[:500], ranks, weighted=weighted)
+            assert fit.exponent == pytest.approx(1.5)
+
+
+def test_released_range_is_cut_to_a_short_spectrum():
+    found = spectra.ranges_within(POWER[:300])
+    assert found == {spectra.AS_RELEASED: (10, 300), "10 to 100": (10, 100)}
 
 
 def test_an_exponential_is_steeper_where_ranks_are_higher():
-    table = spectra.sensitivity(EXPONENTIAL[:500]).query("not weighted").set_index("range")
-    assert table.loc["100 to 500", "exponent"] > 2 * table.loc["10 to 100", "exponent"]
+    high, low = (spectra.fit(EXPONENTIAL[:500], ranks) for ranks in ((100, 500), (10, 100)))
+    assert high.exponent > 2 * low.exponent
 
 
 # --------------------------------------------------------------------------------------- laws
