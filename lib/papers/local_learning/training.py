@@ -583,11 +583,9 @@ def _rebuilt(
     run: HiddenNetwork, arrays: Mapping[str, np.ndarray], architecture: str, which: str
 ) -> networks.HiddenLayer:
     check_known("weights", which, ("last", "best"))
-    state = {}
-    for start in (trained.STATE, trained.BEST)[: 1 if which == "last" else 2]:
-        for name, array in arrays.items():
-            if name.startswith(start):
-                state[name.removeprefix(start)] = torch.from_numpy(np.asarray(array))
+    state = trained.state(arrays)
+    if which == "best":
+        state |= trained.state(arrays, trained.BEST)
     n_in, n_units, n_classes = map(int, architecture.split("-"))
     if run.method != "kh":
         model = run.untrained(n_in, n_classes)

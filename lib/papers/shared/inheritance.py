@@ -32,7 +32,7 @@ def inherit_(
     """
     check_known("inherits", inherits, ("support", "degrees", "largest"))
     if inherits == "largest":
-        _inherit_largest_(model, trained.state(parent))
+        _inherit_largest_(model, trained.state(parent.arrays))
         return
     generator = torch.Generator().manual_seed(10**6 + seed)  # not that of the parent's links
     supports = trained.supports(parent)

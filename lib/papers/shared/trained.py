@@ -6,9 +6,11 @@ the best validation epoch. They are made and taken apart here and in
 :func:`lib.topology.degrees.from_names`, nowhere else.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -78,20 +80,20 @@ def link_epochs(record: Record) -> list[int | str]:
     return [*sorted(int(epoch) for epoch in recorded - {"final"}), "final"]
 
 
-def state(record: Record) -> dict[str, Tensor]:
-    """The state dict of the trained network, as far as the record holds it."""
+def state(arrays: Mapping[str, np.ndarray], prefix: str = STATE) -> dict[str, Tensor]:
+    """The state dict of the trained network, as far as the arrays of its record hold it."""
     tensors = {}
-    for name, array in record.arrays.items():
-        if name.startswith(STATE):
+    for name, array in arrays.items():
+        if name.startswith(prefix):
             tensor = torch.from_numpy(array)
             narrow = tensor.dtype == torch.int16  # as shipped
-            tensors[name.removeprefix(STATE)] = tensor.int() if narrow else tensor
+            tensors[name.removeprefix(prefix)] = tensor.int() if narrow else tensor
     return tensors
 
 
 def supports(record: Record) -> dict[str, Support]:
     """The links at the end of each sparse layer, by layer; empty where they were not kept."""
-    tensors = state(record)
+    tensors = state(record.arrays)
     layers = [name.removesuffix(".crow") for name in tensors if name.endswith(".crow")]
     by_layer = {}
     for layer, (n_in, n_out) in zip(layers, pairwise(widths(record)), strict=False):
@@ -124,7 +126,7 @@ def network(record: Record) -> nn.Sequential:
 
     Raises: ValueError if the record does not hold the whole network.
     """
-    tensors = state(record)
+    tensors = state(record.arrays)
     try:
         standardisation = tensors["standardise.mean"], tensors["standardise.std"]
         made_for = record.config.recorded_widths(record.environment)

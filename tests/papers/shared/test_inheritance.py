@@ -28,7 +28,7 @@ def test_run_inherits_links_or_degrees_with_new_weights(inherits, store):
     assert (support.crow.diff() == old.crow.diff()).all()
     assert (support.tcrow.diff() == old.tcrow.diff()).all()
     assert (support.col == old.col).all() == (inherits == "support")
-    weights = [trained.state(r)["linear1.values"] for r in (record, parent)]
+    weights = [trained.state(r.arrays)["linear1.values"] for r in (record, parent)]
     assert not torch.isclose(*weights).any()
 
 
@@ -37,7 +37,7 @@ def test_pruned_network_keeps_the_largest_weights_and_the_rest(store):
     parent = store.run(run.parent)
     model = run.model(trained.widths(parent), (torch.tensor(0.0), torch.tensor(1.0)))
     inherit_(model, parent, run.inherits, start=run.start, seed=run.seed)
-    old = trained.state(parent)
+    old = trained.state(parent.arrays)
     dense = model.linear1.to_dense()
     n = model.linear1.nnz
     kept = old["linear1.weight"].abs() >= old["linear1.weight"].abs().flatten().topk(n).values[-1]

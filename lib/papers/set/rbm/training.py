@@ -306,14 +306,8 @@ def machine_of(record: Record) -> RBM:
             f"record {record.path} does not hold the machine: train it on this machine, in a"
             " notebook with retrain = True"
         )
-    tensors = {}
-    for name, array in record.arrays.items():
-        if name.startswith(trained.BEST):
-            tensor = torch.from_numpy(array)
-            narrow = tensor.dtype == torch.int16  # as shipped
-            tensors[name.removeprefix(trained.BEST)] = tensor.int() if narrow else tensor
     rbm = record.config.machine(trained.widths(record)[0])
-    rbm.load_state_dict(tensors)
+    rbm.load_state_dict(trained.state(record.arrays, trained.BEST))
     return rbm
 
 
