@@ -32,7 +32,7 @@ class Penalty:
     def forget(self) -> None:
         """Told that an epoch has ended."""
 
-    def __call__(self, model: nn.Module, x: Tensor, *, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: nn.Module, x: Tensor) -> Tensor:
         """Scalar, of a batch (B, n_in)."""
         return x.new_zeros(())
 
@@ -52,7 +52,7 @@ class SquaredWeights(Penalty):
 
     coupling: float = 5e-4
 
-    def __call__(self, model: nn.Module, x: Tensor, *, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: nn.Module, x: Tensor) -> Tensor:
         total = x.new_zeros(())
         for parameter in model.parameters():
             total = total + parameter.square().sum()
@@ -60,15 +60,6 @@ class SquaredWeights(Penalty):
 
 
 # ----------------------------------------------------------------------------------- Jacobian
-
-
-def hidden_jacobian(weight: Tensor) -> Tensor:
-    r"""Scalar, :math:`\|J\|_F^2 = \|W\|_F^2` of a hidden layer that is linear in its input.
-
-    Args:
-        weight: (n_units, n_in) float.
-    """
-    return weight.square().sum()
 
 
 def activation_jacobian(
@@ -144,10 +135,10 @@ class Jacobian(Penalty):
         """
         return cls(coupling * FLATTENED, part="hidden")
 
-    def __call__(self, model: nn.Module, x: Tensor, *, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: nn.Module, x: Tensor) -> Tensor:
         weight = model.linear.weight
         if self.part == "hidden":
-            return self.coupling * hidden_jacobian(weight)
+            return self.coupling * weight.square().sum()  # linear in x: J = W
         if self.part == "activations":
             return self.coupling * activation_jacobian(weight, model.activation, x).mean()
         if not isinstance(model.norm, nn.Identity):
@@ -329,7 +320,7 @@ class Spectral(Penalty):
     def forget(self) -> None:
         self._directions = None
 
-    def __call__(self, model: nn.Module, x: Tensor, *, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: nn.Module, x: Tensor) -> Tensor:
         values = model.hidden(x)
         self._check_batch(*values.shape)
         if self._directions is None:

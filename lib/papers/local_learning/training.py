@@ -122,7 +122,7 @@ def fit_network(
         network: trained in place.
         split: images divided by their norms, see :func:`unit_norm_split`.
         settings: how to train.
-        seed: of the order of the images and of the penalty's projections.
+        seed: of the order of the images.
         penalty: see :mod:`lib.papers.local_learning.regularizers`.
         evaluate_test, checkpoint, stop_after, on_epoch, measure: of :func:`lib.train.fit`.
     Returns: the history.
@@ -132,7 +132,7 @@ def fit_network(
     penalty.begin(split.x_train.to(next(network.parameters())))
 
     def objective(model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        return F.cross_entropy(model(x), y) + penalty(model, x, generator=generator)
+        return F.cross_entropy(model(x), y) + penalty(model, x)
 
     def after_epoch(history: History) -> None:
         penalty.forget()

@@ -28,10 +28,10 @@ def squared_norms(function, x):
 # ----------------------------------------------------------------------------------- weights
 
 
-def test_squared_weights_are_those_of_all_parameters(network, x, generator):
+def test_squared_weights_are_those_of_all_parameters(network, x):
     parameters = [network.linear.weight, network.readout.weight, network.readout.bias]
     desired = 0.1 * sum((p**2).sum() for p in parameters)
-    actual = SquaredWeights(coupling=0.1)(network, x, generator=generator)
+    actual = SquaredWeights(coupling=0.1)(network, x)
     torch.testing.assert_close(actual, desired)
 
 
@@ -39,10 +39,10 @@ def test_squared_weights_are_those_of_all_parameters(network, x, generator):
 
 
 @pytest.mark.parametrize("part", ["hidden", "activations", "logits"])
-def test_exact_jacobian_is_that_of_autograd(network, x, part, generator):
+def test_exact_jacobian_is_that_of_autograd(network, x, part):
     function = network if part == "logits" else getattr(network, part)
     desired = squared_norms(function, x).mean()
-    actual = Jacobian(coupling=2.0, part=part)(network, x, generator=generator)
+    actual = Jacobian(coupling=2.0, part=part)(network, x)
     torch.testing.assert_close(actual, 2 * desired)
 
 
@@ -67,7 +67,7 @@ def test_closed_form_of_the_logits_is_that_of_autograd_with_its_gradient(x, powe
 
 def test_jacobian_of_the_hidden_layer_is_the_norm_of_its_weights(network, x):
     desired = network.linear.weight.square().sum()
-    torch.testing.assert_close(regularizers.hidden_jacobian(network.linear.weight), desired)
+    torch.testing.assert_close(Jacobian(coupling=1.0, part="hidden")(network, x), desired)
     torch.testing.assert_close(squared_norms(network.hidden, x), desired.expand(len(x)))
 
 
@@ -77,7 +77,7 @@ def test_gradient_of_the_jacobian_penalty_is_that_of_finite_differences(network,
     weight = network.linear.weight
 
     def value():
-        return penalty(network, x, generator=torch.Generator().manual_seed(1))
+        return penalty(network, x)
 
     (grad,) = torch.autograd.grad(value(), weight)
     step = torch.zeros_like(weight)
@@ -110,7 +110,7 @@ def test_released_penalty_is_what_its_projections_estimate(generator):
     network = networks.perceptron(300, 200, 10, generator=generator)
     x = torch.rand(1000, 300, generator=generator)
     estimates = [projected(network.hidden, x, generator) for _ in range(5)]
-    actual = Jacobian.released(coupling=1.0)(network, x, generator=generator).item()
+    actual = Jacobian.released(coupling=1.0)(network, x).item()
     assert actual == pytest.approx(sum(estimates) / 5, rel=2e-3)
 
 
@@ -209,35 +209,35 @@ def test_penalty_is_invariant_to_rotations(network, x, generator):
     rotation = torch.linalg.qr(torch.randn(5, 5, generator=generator)).Q
     penalty = Spectral(first=2)
     penalty.begin(x)
-    desired = penalty(network, x[:20], generator=generator)
+    desired = penalty(network, x[:20])
     penalty.forget()
-    actual = penalty(Rotated(network, rotation), x[:20], generator=generator)
+    actual = penalty(Rotated(network, rotation), x[:20])
     assert desired > 0.01
     torch.testing.assert_close(actual, desired)
 
 
-def test_penalty_of_all_images_is_the_distance_of_their_spectrum(network, x, generator):
+def test_penalty_of_all_images_is_the_distance_of_their_spectrum(network, x):
     eigenvalues = torch.linalg.eigvalsh(network.hidden(x).t().cov()).flip(0)
     desired = 3 * regularizers.spectral_distance(eigenvalues, exponent=2.0, first=2)
     penalty = Spectral(coupling=3.0, exponent=2.0, first=2)
     penalty.begin(x)
-    torch.testing.assert_close(penalty(network, x, generator=generator), desired)
+    torch.testing.assert_close(penalty(network, x), desired)
 
 
 def test_directions_are_kept_until_the_epoch_ends(network, x, generator):
     penalty = Spectral(first=2)
     penalty.begin(x)
-    before = penalty(network, x, generator=generator)
+    before = penalty(network, x)
     other = networks.perceptron(6, 5, 3, generator=generator)
-    stale = penalty(other, x, generator=generator)
+    stale = penalty(other, x)
     penalty.forget()
-    fresh = penalty(other, x, generator=generator)
+    fresh = penalty(other, x)
     assert not torch.isclose(stale, fresh)
     penalty.forget()
-    torch.testing.assert_close(penalty(network, x, generator=generator), before)
+    torch.testing.assert_close(penalty(network, x), before)
 
 
-def test_released_penalty_has_a_fixed_scale_and_takes_small_batches(network, x, generator):
+def test_released_penalty_has_a_fixed_scale_and_takes_small_batches(network, x):
     penalty = Spectral.released()
     penalty.begin(x)
     covariance = regularizers.last_batch_covariance([network.hidden(x)], x.mean())
@@ -246,22 +246,22 @@ def test_released_penalty_has_a_fixed_scale_and_takes_small_batches(network, x, 
     eigenvalues = regularizers.variances_along(hidden, directions, covariance="last_batch")
     ratio = eigenvalues * torch.arange(1.0, 6) - 1
     desired = (ratio**2 + ratio.clamp(min=0)).sum() / 5
-    torch.testing.assert_close(penalty(network, x[:3], generator=generator), desired)
+    torch.testing.assert_close(penalty(network, x[:3]), desired)
 
 
 # --------------------------------------------------------------------------------- bad input
 
 
-def test_batch_too_small_for_the_spectrum_is_refused(network, x, generator):
+def test_batch_too_small_for_the_spectrum_is_refused(network, x):
     penalty = Spectral(first=2)
     penalty.begin(x)
     with pytest.raises(ValueError, match="a batch of 7 is too small .* 5 units: give at least 8"):
-        penalty(network, x[:7], generator=generator)
+        penalty(network, x[:7])
 
 
-def test_spectral_penalty_without_images_is_refused(network, x, generator):
+def test_spectral_penalty_without_images_is_refused(network, x):
     with pytest.raises(ValueError, match="no training images: call begin"):
-        Spectral(first=2)(network, x, generator=generator)
+        Spectral(first=2)(network, x)
 
 
 @pytest.mark.parametrize(("first", "scale"), [(0, None), (-1, 1.0), (4, None)])
@@ -278,7 +278,7 @@ def test_covariance_of_one_example_is_refused():
 def test_logits_of_a_network_that_normalises_are_refused(x, generator):
     network = networks.perceptron(6, 5, 3, batch_norm=True, generator=generator)
     with pytest.raises(ValueError, match="depend on the whole batch"):
-        Jacobian(part="logits")(network, x, generator=generator)
+        Jacobian(part="logits")(network, x)
 
 
 def test_unknown_part_is_refused():

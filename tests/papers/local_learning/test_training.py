@@ -214,7 +214,7 @@ def test_spectral_penalty_brings_the_spectrum_nearer_its_law(split):
         penalty = Spectral(first=2)
         penalty.begin(split.x_train.double())
         x = split.x_train.double()
-        return penalty(network, x, generator=None).item()
+        return penalty(network, x).item()
 
     plain, _ = trained(split)
     penalised, _ = trained(split, Spectral(first=2))
