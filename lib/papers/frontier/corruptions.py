@@ -1,14 +1,13 @@
 """What a trained network keeps of images that were changed by accident."""
 
 import pandas as pd
-from torch import Tensor
 
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
 from lib.robustness import attacks
 from lib.robustness.attacks.corruptions import SEVERITIES
 from lib.runs.record import Record
-from lib.train import predict
+from lib.train import accuracy
 
 
 def corrupted(study: Study, parent: Record) -> Table:
@@ -20,13 +19,9 @@ def corrupted(study: Study, parent: Record) -> Table:
         ("accuracy"), value.
     """
     model, (x, y) = trained.network(parent), images(study)
-
-    def accuracy(x: Tensor) -> float:
-        return (predict(model, x).argmax(1) == y).double().mean().item()
-
-    rows = [("none", 0, "accuracy", accuracy(x))]
+    rows = [("none", 0, "accuracy", accuracy(model, x, y))]
     for kind in attacks.CORRUPTIONS:
         for severity in SEVERITIES:
             changed = attacks.corrupt(x, kind, severity, generator=study.generator())
-            rows.append((kind, severity, "accuracy", accuracy(changed)))
+            rows.append((kind, severity, "accuracy", accuracy(model, changed, y)))
     return pd.DataFrame(rows, columns=["kind", "severity", "measure", "value"]), {}

@@ -509,7 +509,7 @@ def make_network(run: HiddenNetwork, workspace: Workspace) -> Contents:
     if run.evaluate_test:
         for which, name in (("last", "test_accuracy"), ("best", "best_test_accuracy")):
             model = _rebuilt(run, arrays, facts["architecture"], which)
-            facts["final"][name] = accuracy(model, split.x_test, split.y_test)
+            facts["final"][name] = train.accuracy(model, split.x_test, split.y_test)
     return Contents(pd.DataFrame(history.metrics), arrays, facts)
 
 
@@ -552,15 +552,6 @@ def _pruned(weight: Tensor, as_released: bool) -> tuple[Tensor, int]:
     except ValueError:
         return weight, 0
     return found.weight, int((~found.kept).sum())
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Share of images that are classified correctly."""
-    right = 0
-    for images, classes in zip(x.split(1000), y.split(1000), strict=True):
-        right += int((model(images).argmax(1) == classes).sum())
-    return right / len(y)
 
 
 def network_of(record: Record, which: str = "last") -> networks.HiddenLayer:

@@ -356,7 +356,7 @@ def test_a_network_is_read_back_as_it_was_evaluated(store, of_method, which):
     run = of_method["l2"]
     record = store.run(run)
     split = run.split()
-    actual = training.accuracy(training.network_of(record, which), split.x_test, split.y_test)
+    actual = train.accuracy(training.network_of(record, which), split.x_test, split.y_test)
     name = {"last": "test_accuracy", "best": "best_test_accuracy"}[which]
     assert actual == record.environment["final"][name]
 
