@@ -83,6 +83,11 @@ class Run:
         """The names of the fields."""
         return [field.name for field in _fields(cls)]
 
+    def fields_of(self, target: type) -> dict[str, Any]:
+        """The values of those fields that ``target``, a dataclass, has too."""
+        names = {field.name for field in _fields(target)}
+        return {name: getattr(self, name) for name in self.field_names() if name in names}
+
     @property
     def identity(self) -> dict[str, Any]:
         """What the hash of the name covers."""

@@ -5,7 +5,6 @@ many units have left their start. A network leaves its weights after the last ep
 and those of the best validation epoch.
 """
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -225,8 +224,7 @@ class LocalLayer(Run):
 
     def settings(self) -> kh.KrotovHopfield:
         """How it learns. Raises ValueError if a value is out of range."""
-        names = {field.name for field in dataclasses.fields(kh.KrotovHopfield)}
-        return kh.KrotovHopfield(**{name: v for name, v in vars(self).items() if name in names})
+        return kh.KrotovHopfield(**self.fields_of(kh.KrotovHopfield))
 
     def untrained(self, n_in: int) -> Tensor | SparseLinear:
         """The layer before its first epoch, float32."""
@@ -445,7 +443,7 @@ class HiddenNetwork(Training):
 
     def settings(self) -> Published:
         """How to train. Raises ValueError if a value is out of range."""
-        return Published(epochs=self.epochs, batch_size=self.batch_size, law=self.law)
+        return Published(**self.fields_of(Published))
 
     def split(self) -> data.Split:
         """The data, every image divided by its norm."""

@@ -120,15 +120,7 @@ class MaskSearch(Run):
 
     def head_settings(self) -> HeadSettings:
         """How every head is trained. Raises ValueError if a value is out of range."""
-        return HeadSettings(
-            n_hidden=self.n_hidden,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            patience=self.patience,
-            stop_on=self.stop_on,
-        )
+        return HeadSettings(**self.fields_of(HeadSettings))
 
     @property
     def training_seed(self) -> int:

@@ -65,11 +65,6 @@ class Training(Run):
         fields = {name: getattr(self, name) for name in self.field_names()}
         return kind(**{**fields, **changes})
 
-    def fields_of(self, target: type) -> dict[str, Any]:
-        """The values of those fields that ``target``, a dataclass, has too."""
-        names = {field.name for field in dataclasses.fields(target)}
-        return {name: value for name, value in vars(self).items() if name in names}
-
     # -------------------------------------------------------------------------- how it trains
 
     def settings(self) -> train.Settings:

@@ -110,16 +110,8 @@ class RBMTraining(Run):
         """How to train; raises ValueError if a value is out of range."""
         evolution = None
         if self.drop is not None:
-            evolution = Evolution(drop=self.drop, drop_fraction=self.drop_fraction)
-        return Settings(
-            self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            schedule="constant",
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            evolution=evolution,
-        )
+            evolution = Evolution(**self.fields_of(Evolution))
+        return Settings(**self.fields_of(Settings), schedule="constant", evolution=evolution)
 
     def machine(self, n_visible: int) -> RBM:
         """The untrained machine, float32."""
