@@ -27,7 +27,7 @@ from lib.robustness.attacks.setting import draw, frozen, is_wrong
 
 N_SIZES = 400
 STEPS = 20  # of PGD
-RELEASED_STEP = 1e-2  # of PGD, a tenth of the size where that is smaller
+RELEASED_STEP = 1e-2  # of PGD; for sizes below it, a tenth of the size
 NOISE_SIZES = np.logspace(-6, np.log(2.5), N_SIZES)  # up to 8.2; 2.5 was probably meant
 GRADIENT_SIZES = np.logspace(-6, -1.5, N_SIZES)
 PIXEL_SIZES = np.logspace(-4, 1, N_SIZES)  # where pixels go from 0 to 1
@@ -101,8 +101,8 @@ def released_pgd(
     steps: int = STEPS,
     step_size: float = RELEASED_STEP,
 ) -> Critical:
-    r"""Steps of .01 along the sign of the gradient, of a tenth of the size where that is smaller,
-    each projected into the ball; clipped to [0, 1] after the last.
+    r"""Steps of .01 along the sign of the gradient, of a tenth of the size where the size is below
+    .01, each projected into the ball; clipped to [0, 1] after the last.
 
     Departs: the first size that fools is found by bisection of the 400, which is the same where a
     larger size fools whenever a smaller does.

@@ -35,8 +35,8 @@ def p_values_of_runs(
     largest = np.empty(draws)
     for i in range(draws):
         largest[i] = rng.permuted(counts, axis=1).sum(axis=0).max()
-    at_least = np.searchsorted(np.sort(largest), totals, side="left")
-    return (1 + draws - at_least) / (1 + draws)
+    at_least = draws - np.searchsorted(np.sort(largest), totals, side="left")
+    return (1 + at_least) / (1 + draws)
 
 
 class Agreement(NamedTuple):

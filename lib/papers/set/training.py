@@ -59,7 +59,7 @@ class RegularisedTraining(SparseTraining):
         label_smoothing: the part of every label that is spread over all classes, in [0, 1), as
             [Szegedy2016], Section 7.
         sharpness: radius of :class:`lib.sharpness.SharpnessAware`; 0: none. Links grow by the
-            gradient of the plain loss.
+            gradient of the loss at the weights as they are, its labels softened as in training.
     Raises: ValueError if l1 is given together with another.
     """
 

@@ -28,8 +28,8 @@ Table = tuple[pd.DataFrame, dict[str, np.ndarray]]
 class Study(Run):
     """A measurement on a trained network, its ``parent``.
 
-    What is measured is named by ``experiment``; data set, method, variant and seed are those of the
-    parent. Images come from the test part, or from the validation part where the parent has one.
+    What is measured is named by ``experiment``; data set, method and seed are those of the parent.
+    The measurement decides which part of the data its images come from, see :func:`images`.
 
     Args:
         hidden: widths of the hidden layers of the parent.
