@@ -99,7 +99,6 @@ def released_pgd(
     *,
     sizes: np.ndarray = GRADIENT_SIZES,
     steps: int = STEPS,
-    step_size: float = RELEASED_STEP,
 ) -> Critical:
     r"""Steps of .01 along the sign of the gradient, of a tenth of the size where the size is below
     .01, each projected into the ball; clipped to [0, 1] after the last.
@@ -108,13 +107,13 @@ def released_pgd(
     larger size fools whenever a smaller does.
 
     Args:
-        steps, step_size: of the ascent.
+        steps: of the ascent.
         model, x, y, sizes: as in :func:`released_noise`.
     """
     model = _ready(model, x, y)
 
     def move(rows: Tensor, size: Tensor) -> Tensor:
-        step = torch.where(size < step_size, 0.1 * size, torch.full_like(size, step_size))
+        step = torch.where(size < RELEASED_STEP, 0.1 * size, torch.full_like(size, RELEASED_STEP))
         delta = torch.zeros_like(x[rows])
         for _ in range(steps):
             gradient = _cross_entropy_gradient(model, x[rows] + delta, y[rows])

@@ -43,6 +43,8 @@ EVOLUTION = Evolution(
 STARTS = (-7.1, -8.5, -6.5, -6.0)  # means of the components of a mixture, in this order
 LOG_VARIANCES = (-9.0, -3.0)  # that mixtures are fitted to
 SIGNIFICANCE = 0.01
+TOLERANCE = 0.01  # of a unit's norm
+ALIKE = 0.99  # cosine of two units above which one is a duplicate
 PARAMETERS = 3  # of a component: weight, mean, variance
 
 
@@ -452,7 +454,7 @@ class Acceptance(NamedTuple):
     """Whether a layer has learned, in parts.
 
     Attributes:
-        off_norm_fraction: units whose norm is not R to within the tolerance, a fraction.
+        off_norm_fraction: units whose norm is not R to within :data:`TOLERANCE`, a fraction.
         lowest_mean: lowest mean weight of a unit.
         n_negative: units whose mean weight is below -R / 2.
     """
@@ -467,9 +469,7 @@ class Acceptance(NamedTuple):
         return self.off_norm_fraction < 0.1 and self.n_negative == 0
 
 
-def acceptance(
-    weight: Tensor, *, norm_order: float = 3.0, radius: float = 1.0, tolerance: float = 1e-2
-) -> Acceptance:
+def acceptance(weight: Tensor, *, norm_order: float = 3.0, radius: float = 1.0) -> Acceptance:
     """The test by which runs are accepted: norms near R, and no negative unit.
 
     Source: [Holzhausen2025], the released code.
@@ -477,9 +477,8 @@ def acceptance(
     Args:
         weight: (n_units, n_in) float.
         norm_order, radius: p and R of the rule.
-        tolerance: of a norm.
     """
-    off_norm = (norms(weight, norm_order) - radius).abs() > tolerance
+    off_norm = (norms(weight, norm_order) - radius).abs() > TOLERANCE
     means = weight.mean(1)
     n_negative = int((means < -radius / 2).sum())
     return Acceptance(off_norm.double().mean().item(), means.min().item(), n_negative)
@@ -496,11 +495,11 @@ def effective_units(weight: Tensor) -> float:
     return _effective_units(_cosines(weight))
 
 
-def duplicated_fraction(weight: Tensor, cosine: float = 0.99) -> float:
-    """Fraction of the units that point as another one does, to within a cosine: of a collapsed
-    layer 1.
+def duplicated_fraction(weight: Tensor) -> float:
+    """Fraction of the units that point as another one does, to within the cosine :data:`ALIKE`: of
+    a collapsed layer 1.
     """
-    return _duplicated_fraction(_cosines(weight), cosine)
+    return _duplicated_fraction(_cosines(weight))
 
 
 def measured(weight: Tensor, settings: KrotovHopfield) -> dict[str, float]:
@@ -511,7 +510,7 @@ def measured(weight: Tensor, settings: KrotovHopfield) -> dict[str, float]:
         "off_norm_fraction": test.off_norm_fraction,
         "lowest_mean": test.lowest_mean,
         "effective_units": _effective_units(cosines),
-        "duplicated_fraction": _duplicated_fraction(cosines, 0.99),
+        "duplicated_fraction": _duplicated_fraction(cosines),
     }
 
 
@@ -526,9 +525,9 @@ def _effective_units(cosines: Tensor) -> float:
     return (n_units.square() / cosines.square().sum().clamp(min=TINY)).item()
 
 
-def _duplicated_fraction(cosines: Tensor, cosine: float) -> float:
+def _duplicated_fraction(cosines: Tensor) -> float:
     others = cosines.clone().fill_diagonal_(-1)
-    return (others.amax(1) > cosine).double().mean().item()
+    return (others.amax(1) > ALIKE).double().mean().item()
 
 
 # ------------------------------------------------------------------- units that did not learn

@@ -41,24 +41,17 @@ def unit_norm(x: Tensor, norm_order: float = 3.0) -> Tensor:
 class UnitNorm(nn.Module):
     """:func:`unit_norm` as the first step of a network, (B, ...) -> (B, n_in)."""
 
-    def __init__(self, norm_order: float = 3.0) -> None:
-        super().__init__()
-        self.norm_order = norm_order
-
     def forward(self, x: Tensor) -> Tensor:
-        return unit_norm(x, self.norm_order)
-
-    def extra_repr(self) -> str:
-        return f"norm_order={self.norm_order:g}"
+        return unit_norm(x)
 
 
-def unit_norm_split(split: Split, norm_order: float = 3.0) -> Split:
+def unit_norm_split(split: Split) -> Split:
     """The same data with every image flattened and divided by its own norm."""
     parts = {}
     for name in ("x_train", "x_valid", "x_test"):
         x = getattr(split, name)
         if x is not None:
-            parts[name] = unit_norm(x, norm_order)
+            parts[name] = unit_norm(x)
     return replace(split, **parts)
 
 
@@ -232,6 +225,6 @@ def perceptron(
     return HiddenLayer(linear, n_units, n_classes, batch_norm=batch_norm, generator=generator)
 
 
-def on_pixels(network: nn.Module, norm_order: float = 3.0) -> nn.Sequential:
+def on_pixels(network: nn.Module) -> nn.Sequential:
     """The network of images as they are, each divided by its norm as the first step."""
-    return nn.Sequential(UnitNorm(norm_order), network)
+    return nn.Sequential(UnitNorm(), network)

@@ -32,18 +32,17 @@ def front(objectives: np.ndarray) -> np.ndarray:
     return rows[np.sort(first)]
 
 
-def hypervolume(objectives: np.ndarray, reference: float = REFERENCE_POINT) -> float:
-    """Volume between rows and the reference point, of what at least one of them dominates.
+def hypervolume(objectives: np.ndarray) -> float:
+    """Volume between rows and :data:`REFERENCE_POINT`, of what at least one of them dominates.
 
     Source: [Zitzler1999].
 
     Args:
         objectives: (E, m), minimised.
-        reference: of every objective.
     """
     if not len(objectives):
         return 0.0
-    point = np.full(objectives.shape[1], reference)
+    point = np.full(objectives.shape[1], REFERENCE_POINT)
     return float(HV(ref_point=point)(np.asarray(objectives, dtype=float)))
 
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from lib.papers.pruning.heads import Head
 
 TEMPERATURE = 1000.0  # as released
+NOISE_DRAWS = 4
 GRID = np.arange(99, -1, -1) / 100  # of true positive rates, as released
 
 
@@ -82,9 +83,10 @@ def _checked(scores: np.ndarray) -> np.ndarray:
 
 
 def noise_accuracy(
-    head: Head, x: Tensor, y: Tensor, *, noise_std: float, generator: Generator, repeats: int = 4
+    head: Head, x: Tensor, y: Tensor, *, noise_std: float, generator: Generator
 ) -> float:
-    """Share of right answers when Gaussian noise is added to the features.
+    """Share of right answers when Gaussian noise is added to the features, in
+    :data:`NOISE_DRAWS` draws.
 
     Args:
         head: that answers.
@@ -92,11 +94,10 @@ def noise_accuracy(
         y: (B,) int64 classes.
         noise_std: standard deviation, in units of the features.
         generator: of the noise. A head of fewer features meets the same noise in those it has.
-        repeats: draws of the noise.
     """
     right = 0.0
-    for _ in range(repeats):
+    for _ in range(NOISE_DRAWS):
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
         found = head.logits(x + noise_std * noise).argmax(1)
         right += float((found == y).double().mean())
-    return right / repeats
+    return right / NOISE_DRAWS

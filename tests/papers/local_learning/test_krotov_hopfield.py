@@ -213,12 +213,12 @@ def test_units_of_zeros_are_not_effective():
     assert rule.effective_units(weight) == pytest.approx(2)
 
 
-def test_units_that_point_as_another_one_are_duplicated():
+@pytest.mark.parametrize(("cosine", "desired"), [(0.71, 0.4), (0.989, 0.4), (0.991, 0.8)])
+def test_units_that_point_as_another_one_are_duplicated(cosine, desired):
     weight = torch.eye(5)
     weight[1] = 3 * weight[0]
-    weight[3, 2] = 1.0  # a cosine of .71 to the one before it
-    assert rule.duplicated_fraction(weight) == pytest.approx(0.4)
-    assert rule.duplicated_fraction(weight, cosine=0.7) == pytest.approx(0.8)
+    weight[3, 2], weight[3, 3] = cosine, math.sqrt(1 - cosine**2)
+    assert rule.duplicated_fraction(weight) == pytest.approx(desired)
 
 
 def test_metrics_of_an_epoch_are_those_of_its_weights(x):
