@@ -4,8 +4,9 @@ A unit with parameters for each neuron sees the neurons last, (..., n), as layer
 """
 
 import copy
+import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -384,21 +385,28 @@ UNITS: dict[str, Builder] = {
     "all_relu": lambda n, layer: AllReLU(layer),
     "splash": lambda n, layer, **options: Splash(**options),
 }
+OPTIONED = {"maxout": Maxout, "apl": APL, "splash": Splash}  # units that take options
 
 
-def make(name: str, n: int, layer: int = 1, **options: Any) -> nn.Module:
+def make(name: str, n: int, layer: int = 1, /, **options: Any) -> nn.Module:
     """Return the activation ``name`` for ``n`` neurons of hidden layer ``layer`` (from 1).
 
     Args:
         name: of :data:`UNITS`.
         n, layer: as above.
         options: of :class:`Splash`, :class:`APL` or :class:`Maxout`.
-    Raises: ValueError naming the nearest activation.
+    Raises: ValueError naming the nearest activation, or the nearest option.
     """
     check_known("activation", name, UNITS)
+    known = inspect.signature(OPTIONED[name]).parameters if name in OPTIONED else ()
+    for option in options:
+        check_known(f"option of {name}", option, [other for other in known if other != "n"])
     return UNITS[name](n, layer, **options)
 
 
-def pieces(name: str) -> int:
-    """How many outputs the layer before needs for each neuron of the activation."""
-    return Maxout().k if name == "maxout" else 1
+def pieces(name: str, options: Mapping[str, Any] | None = None) -> int:
+    """How many outputs the layer before needs for each neuron of the activation, see
+    :func:`make`.
+    """
+    unit = make(name, 1, **options or {})
+    return unit.k if isinstance(unit, Maxout) else 1

@@ -187,7 +187,7 @@ class _Parts:
         self.dropout = dropout
         self.spectral = spectral
         self.seed = seed
-        self.pieces = activations.pieces(activation)
+        self.pieces = activations.pieces(activation, options)
         self.generator = torch.Generator().manual_seed(seed)
         self.counts: dict[str, int] = {}
         self.network = nn.Sequential()

@@ -157,7 +157,7 @@ def mlp(
     for i in range(1, n_layers + 1):
         n_in, n = widths[i - 1], widths[i]
         is_output = i == n_layers
-        n_out = n if is_output else n * activations.pieces(activation)
+        n_out = n if is_output else n * activations.pieces(activation, options)
         if not is_sparse:
             linear = layers.Linear(n_in, n_out, **started)
         elif is_output and not sparse_output:

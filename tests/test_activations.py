@@ -8,6 +8,7 @@ from torch import nn
 
 from lib import activations, compiled, kernels
 from lib.activations import AllReLU, SReLU
+from lib.models import mlp
 
 # neurons: the start, wide, shifted with negative width, steep, flat outside, no middle part
 T_LEFT = [0.0, -1.0, 0.5, -0.25, -0.5, 0.125]
@@ -213,6 +214,20 @@ def test_activations_are_made_by_name():
 def test_unknown_activation_is_refused(name, hint):
     with pytest.raises(ValueError, match=f"unknown activation '{name}': {hint}"):
         activations.make(name, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "said"),
+    [
+        ("relu", "k", "none is known"),
+        ("maxout", "K", "did you mean 'k'"),
+        ("apl", "n", "known are n_hinges"),
+        ("splash", "hinges", "did you mean 'n_hinges'"),
+    ],
+)
+def test_unknown_option_of_an_activation_is_refused(name, option, said):
+    with pytest.raises(ValueError, match=f"unknown option of {name} '{option}':.*{said}"):
+        mlp((8, 5, 3), activation=name, options={option: 2})
 
 
 # other activations as SReLU

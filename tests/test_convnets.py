@@ -115,6 +115,13 @@ def test_every_network_learns_with_every_unit(name, activation, generator):
 
 
 @each_network
+@pytest.mark.parametrize("k", [1, 3])
+def test_every_network_is_as_wide_as_the_pieces_of_maxout_ask_for(name, k, generator):
+    net = convnet(name, SMALL[name], 3, activation="maxout", options={"k": k})
+    assert net(torch.rand(2, *SMALL[name], generator=generator)).shape == (2, 3)
+
+
+@each_network
 def test_flat_images_are_images(name, generator):
     net = convnet(name, SMALL[name], 10).eval()
     x = torch.rand(3, *SMALL[name], generator=generator)

@@ -259,6 +259,12 @@ def test_every_unit_works_in_a_network_and_learns(name, generator):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
 
+def test_layers_are_as_wide_as_the_pieces_of_maxout_ask_for(generator):
+    net = models.mlp((8, 6, 5, 3), activation="maxout", options={"k": 4})
+    assert net.linear1.out_features == 24 and net.linear2.out_features == 20
+    assert net(torch.randn(7, 8, generator=generator)).shape == (7, 3)
+
+
 FORMULAS = {  # of torch's own
     "relu": lambda x: torch.maximum(x, 0 * x),
     "leaky_relu": lambda x: torch.where(x > 0, x, 0.01 * x),
