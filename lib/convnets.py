@@ -190,6 +190,7 @@ class _Parts:
         self.pieces = activations.pieces(activation, options)
         self.generator = torch.Generator().manual_seed(seed)
         self.counts: dict[str, int] = {}
+        self.n_units = 0  # one behind a shortcut is no module of the network, and has no count
         self.network = nn.Sequential()
 
     def add(self, kind: str, module: nn.Module, into: nn.Module | None = None) -> None:
@@ -237,8 +238,8 @@ class _Parts:
 
     def unit(self, n: int, *, flat: bool = False) -> nn.Module:
         """A unit for n maps, or n neurons where its input is flat."""
-        layer = self.counts.get("activation", 0) + 1
-        unit = activations.make(self.activation, n, layer, **self.options)
+        self.n_units += 1
+        unit = activations.make(self.activation, n, self.n_units, **self.options)
         by_neuron = activations.SReLU | activations.APL | activations.Maxout
         return OverChannels(unit) if isinstance(unit, by_neuron) and not flat else unit
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import activations, convnets, data, optimisers, train
+from lib.activations import AllReLU
 from lib.convnets import PartialConv2d, Subsample, convnet, count_parameters
 from lib.settings import Settings
 
@@ -119,6 +120,13 @@ def test_every_network_learns_with_every_unit(name, activation, generator):
 def test_every_network_is_as_wide_as_the_pieces_of_maxout_ask_for(name, k, generator):
     net = convnet(name, SMALL[name], 3, activation="maxout", options={"k": k})
     assert net(torch.rand(2, *SMALL[name], generator=generator)).shape == (2, 3)
+
+
+@each_network
+def test_slopes_of_all_relu_alternate_from_unit_to_unit(name):
+    net = convnet(name, SMALL[name], 3, activation="all_relu")
+    slopes = [m.negative_slope for m in net.modules() if isinstance(m, AllReLU)]
+    assert slopes[::2] == [0.6] * len(slopes[::2]) and slopes[1::2] == [-0.6] * len(slopes[1::2])
 
 
 @each_network
