@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .evolution import AVERAGE
+from .names import check_number
 
 
 class WeightAverage:
@@ -29,8 +30,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, decay: float) -> None:
-        if not 0 < decay < 1:
-            raise ValueError(f"decay = {decay} is out of range: give one in (0, 1)")
+        check_number("decay", decay, "(0, 1)")
         self.model = model
         self.optimiser = optimiser
         self.decay = decay

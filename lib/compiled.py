@@ -176,7 +176,7 @@ def dropout_law(p: float, seed: int, step: int) -> DropoutLaw:
 
     Raises: ValueError if ``p`` is out of range.
     """
-    check_number("p", p, lambda p: 0 <= p < 1, "a dropout probability in [0, 1)")
+    check_number("p", p, "[0, 1)", "a dropout probability in [0, 1)")
     threshold = int(p * 2**32)
     scale = 1 / (1 - p)
     return DropoutLaw(threshold, scale, *key_and_flip(seed, step))

@@ -1,8 +1,9 @@
 """Names and numbers that users give: an unknown name is refused with the nearest known one."""
 
 import difflib
+import functools
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 PROFILES = ("smoke", "quick", "paper")
@@ -39,11 +40,31 @@ def check_whole(name: str, value: Any, *, least: int, most: int | None = None) -
     raise ValueError(f"{name} = {value!r} is out of range: give a whole number, {in_range}")
 
 
-def check_number(name: str, value: Any, is_in_range: Callable[[float], bool], advice: str) -> None:
-    """Refuse what is no number in range, as "3", None and True. Raises ValueError."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_number and is_in_range(value)):
-        raise ValueError(f"{name} = {value!r} is out of range: give {advice}")
+def check_number(name: str, value: Any, interval: str, advice: str | None = None) -> None:
+    """Refuse what is no number in the interval, as "3", None and True. Raises ValueError.
+
+    Args:
+        name, value: of what is given.
+        interval: as "[0, 1)" or "(0, inf)".
+        advice: what to give; None: a number in the interval.
+    """
+    low, high = _ends(interval)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        is_above = value >= low if interval[0] == "[" else value > low
+        if is_above and (value <= high if interval[-1] == "]" else value < high):
+            return
+    if advice is None:
+        advice = f"one in {interval}"
+        if interval.endswith(" inf)"):
+            word = "from {} on" if interval[0] == "[" else "above {}"
+            advice = "a finite number " + word.format(interval[1 : interval.index(",")])
+    raise ValueError(f"{name} = {value!r} is out of range: give {advice}")
+
+
+@functools.cache
+def _ends(interval: str) -> tuple[float, float]:
+    low, high = interval[1:-1].split(", ")
+    return float(low), float(high)
 
 
 def check_type(name: str, value: Any, kind: type) -> None:

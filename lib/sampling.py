@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from . import binary_units, compiled, kernels, layout, optimisers
 from .compiled import array
 from .layers import SparseLinear
+from .names import check_whole
 from .rows import Tile
 from .support import Support, support_from_keys
 
@@ -184,8 +185,7 @@ def contrastive_divergence(
         particles: (n_in, B) where chains go on from; None: they start from the batch.
     Raises: as :func:`probabilities`; ValueError for fewer than one sweep.
     """
-    if steps < 1:
-        raise ValueError(f"steps = {steps} is out of range: give at least 1")
+    check_whole("steps", steps, least=1)
     if isinstance(layer, SparseLinear) and compiled.runs_compiled(v):
         for states in (v, particles):
             if states is not None:

@@ -52,14 +52,14 @@ class Settings:
     def __post_init__(self) -> None:
         check_whole("epochs", self.epochs, least=1)
         check_whole("batch_size", self.batch_size, least=1)
-        for name, is_in_range, advice in (
-            ("learning_rate", lambda rate: 0 < rate < math.inf, "a positive one"),
-            ("momentum", lambda momentum: 0 <= momentum < 1, "one in [0, 1)"),
-            ("weight_decay", lambda decay: 0 <= decay < math.inf, "0 or a positive one"),
-            ("augmentation", lambda strength: 0 <= strength <= 1, "a strength in [0, 1]"),
-            ("averaging", lambda decay: 0 <= decay < 1, "a decay in [0, 1)"),
+        for name, interval in (
+            ("learning_rate", "(0, inf)"),
+            ("momentum", "[0, 1)"),
+            ("weight_decay", "[0, inf)"),
+            ("augmentation", "[0, 1]"),
+            ("averaging", "[0, 1)"),
         ):
-            check_number(name, getattr(self, name), is_in_range, advice)
+            check_number(name, getattr(self, name), interval)
             object.__setattr__(self, name, float(getattr(self, name)))  # numpy's too
         check_known("schedule", self.schedule, SCHEDULES)
         check_type("nesterov", self.nesterov, bool)

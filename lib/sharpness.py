@@ -1,6 +1,5 @@
 """Sharpness-aware minimisation: an objective for :func:`lib.train.fit`."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +9,7 @@ from torch.nn import functional as F
 
 from . import compiled
 from .collector import unseen
+from .names import check_number
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class SharpnessAware:
     Args:
         radius: :math:`\rho`, positive.
         label_smoothing: of the cross-entropy, in [0, 1].
-    Raises: ValueError if the radius is out of range.
+    Raises: ValueError if a value is out of range.
     """
 
     radius: float
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.radius < math.inf:
-            raise ValueError(f"radius = {self.radius} is out of range: give a positive one")
+        check_number("radius", self.radius, "(0, inf)")
+        check_number("label_smoothing", self.label_smoothing, "[0, 1]")
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator

@@ -98,7 +98,7 @@ def sparsify_(
     if (density is None) == (er_epsilon is None):
         raise ValueError(f"density = {density}, er_epsilon = {er_epsilon}: give one of the two")
     if density is not None:
-        check_number("density", density, lambda density: 0 < density <= 1, "one in (0, 1]")
+        check_number("density", density, "(0, 1]")
     if isinstance(model, DENSE):
         raise ValueError(
             "the model is itself a linear layer: put it into a module, or use layers.SparseLinear"
@@ -362,7 +362,7 @@ class Evolver:
         check_whole("every", every, least=1)
         check_whole("steps", steps, least=1)
         if until is not None:
-            check_number("until", until, lambda until: 0 < until <= 1, "one in (0, 1], or None")
+            check_number("until", until, "(0, 1]", "one in (0, 1], or None")
         last = steps if until is None else math.floor(until * steps + 1e-9)
         if every > last:
             raise ValueError(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import links
-from .names import check_number
+from .names import check_number, check_whole
 
 INDEX = torch.int32
 MOST = torch.iinfo(INDEX).max  # what a number of links is at most, and a width below it
@@ -159,8 +159,7 @@ def _of_arrays(n_in: int, n_out: int, index: Sequence[np.ndarray], device: torch
 
 
 def _check_width(name: str, width: int) -> None:
-    if not 1 <= width < MOST:
-        raise ValueError(f"{name} = {width} is out of range: give a width from 1 to {MOST - 1}")
+    check_whole(name, width, least=1, most=MOST - 1)
 
 
 def _check_vectors(rows: Tensor, cols: Tensor) -> None:
@@ -203,8 +202,8 @@ def _check_order(rows: Tensor, cols: Tensor, n_in: int) -> None:
 
 
 def _check_widths(n_in: int, n_out: int) -> None:
-    if min(n_in, n_out) < 1:
-        raise ValueError(f"widths {n_in} and {n_out} are out of range: give widths of at least 1")
+    check_whole("n_in", n_in, least=1)
+    check_whole("n_out", n_out, least=1)
 
 
 # -------------------------------------------------------------------------- random supports
@@ -220,9 +219,7 @@ def erdos_renyi_density(n_in: int, n_out: int, er_epsilon: float) -> float:
     Raises: ValueError if ``er_epsilon`` is not a positive number or a width is below 1.
     """
     _check_widths(n_in, n_out)
-    check_number(
-        "er_epsilon", er_epsilon, lambda epsilon: 0 < epsilon < math.inf, "a positive one, as 20"
-    )
+    check_number("er_epsilon", er_epsilon, "(0, inf)", "a positive one, as 20")
     n_links = er_epsilon * (n_in + n_out)
     return min(1.0, n_links / (n_in * n_out))
 
@@ -306,8 +303,7 @@ def local_support(
     for name, grid in (("inputs", inputs), ("outputs", outputs)):
         if len(grid) != 3 or min(grid) < 1:
             raise ValueError(f"{name} = {tuple(grid)}: give channels, height and width")
-    if not reach >= 0:
-        raise ValueError(f"reach = {reach} is out of range: give 0 or a positive number")
+    check_number("reach", reach, "[0, inf]", "0 or a positive number")
     n_in, n_out = math.prod(inputs), math.prod(outputs)
     rows = cols = torch.zeros(1, dtype=torch.int64)
     for below, above, furthest in zip(inputs, outputs, (math.inf, reach, reach), strict=True):
@@ -328,7 +324,7 @@ def local_support(
 
 
 def _check_density(density: float) -> None:
-    check_number("density", density, lambda density: 0 < density <= 1, "a fraction in (0, 1]")
+    check_number("density", density, "(0, 1]")
 
 
 def _binomial(n: int, p: float, generator: torch.Generator) -> int:

@@ -209,7 +209,9 @@ def test_descent_refuses_a_bias_of_another_side(place):
 
 
 def test_descent_without_a_sweep_is_refused():
-    with pytest.raises(ValueError, match="steps = 0 is out of range: give at least 1"):
+    with pytest.raises(
+        ValueError, match="steps = 0 is out of range: give a whole number, at least 1"
+    ):
         _descent(sparse(), (bias(9), bias(7), states(9, 4)), steps=0)
 
 

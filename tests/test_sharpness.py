@@ -106,7 +106,9 @@ def test_training_by_it_learns_and_evolves():
 
 @pytest.mark.parametrize("radius", [0, -1.0, float("inf"), float("nan")])
 def test_radius_out_of_range_is_refused(radius):
-    with pytest.raises(ValueError, match=f"radius = {radius} is out of range: give a positive"):
+    with pytest.raises(
+        ValueError, match=f"radius = {radius} is out of range: give a finite number above 0"
+    ):
         SharpnessAware(radius)
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..names import check_number
+
 ROTATION = 10.0  # largest angle, degrees
 SHIFT = 0.1  # largest shift, as a fraction of the height and of the width
 
@@ -34,8 +36,7 @@ def augment(x: Tensor, *, generator: torch.Generator, strength: float = 1.0) -> 
     """
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(f"x is {x.dtype} of shape {(*x.shape,)}: give floats (B, C, H, W)")
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength = {strength} is out of range: give one in [0, 1]")
+    check_number("strength", strength, "[0, 1]")
     draws = torch.rand(4, len(x), dtype=torch.float64, generator=generator)
     if strength == 0:
         return x.clone()

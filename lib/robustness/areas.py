@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..names import check_whole
+
 
 def relative_area(fractions: ArrayLike, accuracies: ArrayLike, n_classes: int) -> float:
     r"""Robustness of accuracy: area under the relative accuracy above chance.
@@ -65,5 +67,4 @@ def _check(fractions: np.ndarray, accuracies: np.ndarray, n_classes: int) -> Non
     in_range = (accuracies >= 0) & (accuracies <= 1)
     if not in_range.all():
         raise ValueError(f"accuracies = {accuracies} are out of range: give fractions in [0, 1]")
-    if n_classes < 2:
-        raise ValueError(f"n_classes = {n_classes} is out of range: give at least 2")
+    check_whole("n_classes", n_classes, least=2)

@@ -4,7 +4,6 @@ Each takes (model, inputs, classes, generator) and returns a scalar. They act on
 or dense.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,8 +48,7 @@ class DropConnect:
     attacked: "Adversarial | None" = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.largest <= 1:
-            raise ValueError(f"largest = {self.largest} is out of range: give one in [0, 1]")
+        check_number("largest", self.largest, "[0, 1]")
         if isinstance(self.attacked, Trades):
             raise ValueError("attacked is Trades, which has a loss of its own: give Adversarial")
 
@@ -194,7 +192,7 @@ class Trades(Adversarial):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("beta", self.beta, lambda beta: 0 <= beta < math.inf, "0 or a positive one")
+        check_number("beta", self.beta, "[0, inf)")
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
@@ -252,7 +250,7 @@ class Certified:
 
     def __post_init__(self) -> None:
         check_settings({"radius": self.radius})
-        check_number("kappa", self.kappa, lambda kappa: 0 <= kappa <= 1, "one in [0, 1]")
+        check_number("kappa", self.kappa, "[0, 1]")
         check_whole("plain_epochs", self.plain_epochs, least=0)
         check_whole("growing_epochs", self.growing_epochs, least=1)
 

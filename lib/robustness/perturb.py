@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .. import topology
 from ..layers import SparseLinear
 from ..models import check_evaluating
+from ..names import check_number
 from ..support import draw_free_keys, support_from_keys
 from ..topology.nulls import switch_links
 
@@ -132,8 +133,7 @@ def _sparse_layers(model: nn.Module, **choice: Unpack[Choice]) -> list[SparseLin
 
 
 def _count(fraction: float, n: int) -> int:
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"fraction = {fraction} is out of range: give one in [0, 1]")
+    check_number("fraction", fraction, "[0, 1]")
     return math.floor(fraction * n + 1e-9)
 
 
@@ -465,8 +465,7 @@ def add_noise(
     Raises: ValueError if ``noise_std`` is negative or not finite, or ``where`` is unknown.
     """
     _require_known("where", where, ("weights", "inputs"))
-    if not 0 <= noise_std < math.inf:
-        raise ValueError(f"noise_std = {noise_std} is out of range: give 0 or a positive number")
+    check_number("noise_std", noise_std, "[0, inf)")
     model = copy.deepcopy(model)
     parameters = _parameters(model, **choice)
     if where == "inputs":

@@ -1,12 +1,11 @@
 """Random layers to compare with: the same degrees, or only as many links."""
 
-import math
-
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from ..names import check_number
 from ..support import Support, random_support, support_from_keys
 from .degrees import COLUMNS, degrees_at
 
@@ -34,8 +33,7 @@ def switch_links(
         origin[k] with another input neuron, so weights[origin] stay with their output neurons.
     Raises: ValueError if ``switches_per_link`` is negative or not finite.
     """
-    if not 0 <= switches_per_link < math.inf:
-        raise ValueError(f"switches_per_link = {switches_per_link} is out of range: give 0 or more")
+    check_number("switches_per_link", switches_per_link, "[0, inf)")
     n_attempts = int(switches_per_link * support.nnz)
     n_links = max(1, support.nnz)
     pairs = torch.randint(n_links, (2, n_attempts), generator=generator)

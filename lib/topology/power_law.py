@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from ..names import check_number, check_whole
 from . import laws
 from .laws import ALTERNATIVES
 
@@ -229,8 +230,7 @@ def draw_bounded(
     Returns: (n,) int64.
     Raises: ValueError if the mean is out of range.
     """
-    if not 1 <= mean <= largest:
-        raise ValueError(f"mean = {mean} is out of range: give one from 1 to largest = {largest}")
+    check_number("mean", mean, f"[1, {largest}]", f"one from 1 to largest = {largest}")
     k = np.arange(1, largest + 1)
     weight = k ** -float(exponent)
     means = _sums_from_here_on(k * weight) / _sums_from_here_on(weight)  # from each xmin on
@@ -260,10 +260,9 @@ def goodness_of_fit(
         replicates: 1,000 give p to 0.016 (one standard error).
         rng: source of randomness.
     Returns: the share of replicates whose ks_distance is not smaller.
-    Raises: ValueError if replicates < 1.
+    Raises: ValueError if there is no replicate.
     """
-    if replicates < 1:
-        raise ValueError(f"replicates = {replicates} is out of range: give at least 1")
+    check_whole("replicates", replicates, least=1)
     degrees = np.asarray(degrees)
     body = degrees[degrees < tail.xmin]
     worse = 0
@@ -352,12 +351,13 @@ def information(degrees: np.ndarray, largest: int) -> dict[str, float]:
         largest: the number of links that a neuron could have, the n of the binomial law.
     Returns: Δ of poisson, binomial, negative binomial, lognormal, geometric, power law; nan where
         no fit was found.
-    Raises: ValueError if a degree exceeds ``largest``, or as :func:`counts`.
+    Raises: ValueError if a degree exceeds ``largest`` or none is above 0, or as :func:`counts`.
     """
     k, count = counts(degrees)
-    if len(k) == 0 or k[-1] > largest:
-        most = k.max(initial=1)
-        raise ValueError(f"largest = {largest} or no degree is above 0: give at least {most:.0f}")
+    if len(k) == 0:
+        raise ValueError("no degree is above 0: give degrees of neurons with links")
+    if k[-1] > largest:
+        raise ValueError(f"largest = {largest} is too small: give at least {k[-1]:.0f}")
     criteria = {}
     for name, law in laws.laws_of_all_degrees(largest).items():
         theta = laws.most_likely(law, k, count, 1)

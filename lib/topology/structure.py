@@ -14,6 +14,7 @@ import pandas as pd
 import scipy
 import torch
 
+from ..names import check_number, check_whole
 from ..support import Support
 from .graphs import (
     Matrices,
@@ -234,8 +235,7 @@ def rich_club(graph: Graph, share: float = 0.1) -> float:
     Returns: the density, in [0, 1]; nan if fewer than two neurons have more than k links.
     Raises: ValueError if the share is out of range.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share = {share} is out of range: give one in (0, 1)")
+    check_number("share", share, "(0, 1)")
     degrees = _checked(graph).sum(axis=0)
     k = np.quantile(degrees, 1 - share, method="inverted_cdf")
     rich = degrees > k
@@ -335,8 +335,7 @@ def beside_nulls(
         them is nan, and z where null_sd is 0 (below 1e-12 of the mean, which is rounding).
     Raises: ValueError if ``n_nulls`` is negative, there are no layers or they are not consecutive.
     """
-    if n_nulls < 0:
-        raise ValueError(f"n_nulls = {n_nulls} is out of range: give 0 or more")
+    check_whole("n_nulls", n_nulls, least=0)
     rows = [measures(to_matrices(supports), seed=seed)]
     for _ in range(n_nulls):
         null = []

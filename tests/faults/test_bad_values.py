@@ -8,13 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from lib import activations, convnets, data, layers, models, names, train
+from lib import activations, convnets, data, layers, models, names, support, train
+from lib.averaging import WeightAverage
+from lib.data import augment
 from lib.evolution import Evolution, evolve_
 from lib.files import NotWritten
 from lib.layers import SparseLinear
 from lib.papers.set.rbm.model import RBM
+from lib.robustness import attacks, defences, perturb
 from lib.runs.config import Run
 from lib.settings import Settings
+from lib.sharpness import SharpnessAware
 from lib.sparsify import Evolver, densify_, sparsify_
 
 NOT_WHOLE = (1.5, 0, -1, True, "3", None, float("nan"))
@@ -54,6 +58,11 @@ def evolver(**options):
 
 def sparsified(**options):
     return sparsify_(nn.Sequential(nn.Linear(6, 5)), **{"density": 0.5, **options})
+
+
+def attacked(**options):
+    net, x = nn.Sequential(nn.Linear(6, 3)).eval(), torch.zeros(2, 6)
+    return attacks.pgd(net, x, net(x).argmax(1), radius=0.1, generator=seeded(), **options)
 
 
 def rbm(n_visible=6, n_hidden=5, **options):
@@ -171,6 +180,37 @@ FIELDS = {
     "optimiser": (
         lambda value: fit(data.load("digits", limit=20), optimiser=value),
         ("adam", torch.optim.SGD),
+    ),
+    "decay of an average": (
+        lambda value: WeightAverage(mlp(), torch.optim.SGD(mlp().parameters()), value),
+        (*NOT_FRACTION, 0, 1, "0.5", True),
+    ),
+    "radius of SharpnessAware": (SharpnessAware, (*NOT_POSITIVE, True)),
+    "label_smoothing": (lambda value: SharpnessAware(1.0, value), (*NOT_FRACTION, True)),
+    "largest": (defences.DropConnect, (*NOT_FRACTION, True)),
+    "fraction of links": (
+        lambda value: perturb.remove_links(mlp().eval(), value, generator=seeded()),
+        (*NOT_FRACTION, True),
+    ),
+    "noise_std": (
+        lambda value: perturb.add_noise(mlp().eval(), value, generator=seeded()),
+        (-1, float("inf"), *NOT_NUMBER),
+    ),
+    "strength": (
+        lambda value: augment.augment(torch.zeros(1, 1, 2, 2), generator=seeded(), strength=value),
+        (*NOT_FRACTION, True),
+    ),
+    "switches_per_link": (
+        lambda value: perturb.rewire(mlp().eval(), value, generator=seeded()),
+        (-1, float("inf"), *NOT_NUMBER),
+    ),
+    "n_in": (
+        lambda value: support.random_support(value, 5, 0.5, generator=seeded()),
+        NOT_WHOLE,
+    ),
+    "pixels": (
+        lambda value: attacked(pixels=value),
+        ([True] * 6, torch.ones(6), torch.ones(5, dtype=torch.bool)),
     ),
     "seed of a run": (lambda value: Run("one", seed=value), NOT_SEED),
 }

@@ -228,8 +228,13 @@ def test_fitted_curves_begin_at_the_share_of_the_tail_and_follow_the_degrees(rng
 
 
 def test_degree_above_the_largest_possible_is_refused(rng):
-    with pytest.raises(ValueError, match="largest = 5 or no degree"):
+    with pytest.raises(ValueError, match="largest = 5 is too small: give at least"):
         power_law.information(rng.poisson(20, 100), 5)
+
+
+def test_degrees_without_a_link_have_no_information():
+    with pytest.raises(ValueError, match="^no degree is above 0: give degrees of neurons with"):
+        power_law.information(np.zeros(100), 10)
 
 
 # rank correlation

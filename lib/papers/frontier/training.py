@@ -11,6 +11,7 @@ from torch import nn
 
 from lib import data, models, train
 from lib.layers import initial_values
+from lib.names import check_number
 from lib.papers.shared.inheritance import replace_links_
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.robustness.defences import Certified
@@ -107,8 +108,8 @@ class DegreeTraining(SparseTraining):
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
         super().check()
-        if self.exponent is not None and not self.exponent > 1:
-            raise ValueError(f"exponent = {self.exponent} is out of range: give one above 1")
+        if self.exponent is not None:
+            check_number("exponent", self.exponent, "(1, inf)")
         if self.exponent is not None and self.parent is not None:
             raise ValueError(f"exponent = {self.exponent} and a parent: give one of them")
 

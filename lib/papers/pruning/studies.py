@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lib import data
-from lib.names import check_whole
+from lib.names import check_number, check_whole
 from lib.papers.pruning import (
     baselines,
     ensembles,
@@ -273,8 +273,7 @@ class RegionStudy(Run):
 
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
-        if not 0 < self.area < 1:
-            raise ValueError(f"area = {self.area} is out of range: give one between 0 and 1")
+        check_number("area", self.area, "(0, 1)")
         for name in ("kept", "images", "draws"):
             check_whole(name, getattr(self, name), least=1)
         self.parent.check()

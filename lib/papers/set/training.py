@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib import compiled, train
+from lib.names import check_number
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.robustness.perturb import linear_layers, name_of_weights
 from lib.sharpness import SharpnessAware
@@ -32,8 +33,7 @@ class Lasso:
     coupling: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.coupling < float("inf"):
-            raise ValueError(f"l1 = {self.coupling} is out of range: give 0 or a positive number")
+        check_number("l1", self.coupling, "[0, inf)")
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
@@ -71,9 +71,7 @@ class RegularisedTraining(SparseTraining):
         """Refuse what is out of range. Raises ValueError."""
         super().check()
         for name in ("label_smoothing", "sharpness"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise ValueError(f"{name} = {value} is out of range: give one in [0, 1)")
+            check_number(name, getattr(self, name), "[0, 1)")
         if self.l1 > 0 and (self.label_smoothing > 0 or self.sharpness > 0):
             raise ValueError(f"l1 = {self.l1} with another objective: give one of them")
         self.objectives()

@@ -1,7 +1,6 @@
 """A study: something measured on a trained network."""
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lib import data
-from lib.names import check_whole
+from lib.names import check_number, check_whole
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.config import Run
@@ -61,10 +60,8 @@ class Study(Run):
             check_whole(name, getattr(self, name), least=1)
         check_whole("bisections", self.bisections, least=0)
         for name in ("radii", "radii_l2"):
-            if not all(0 <= radius < math.inf for radius in getattr(self, name)):
-                raise ValueError(
-                    f"{name} = {getattr(self, name)} is out of range: give numbers from 0 on"
-                )
+            for radius in getattr(self, name):
+                check_number(name, radius, "[0, inf)")
         self.parent.check()
 
     def generator(self, draw: int = 0) -> torch.Generator:

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ...names import check_type
+from ...names import check_number, check_type
 from .setting import (
     UNIT,
     Bounds,
@@ -18,7 +18,6 @@ from .setting import (
     draw_signs,
     image_shape,
     require_known,
-    require_least,
 )
 
 WIDTH = 28  # of the images for which the corruptions are stated
@@ -44,7 +43,7 @@ def gaussian_noise(
         generator: source of randomness.
     Returns: like x. Raises: ValueError if an argument is out of range.
     """
-    require_least("noise_std", noise_std, 0)
+    check_number("noise_std", noise_std, "[0, inf)")
     check_type("generator", generator, Generator)
     check_examples(x, bounds)
     noise = draw(torch.randn, x.shape, x, generator)

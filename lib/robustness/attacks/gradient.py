@@ -6,6 +6,7 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
+from ...names import check_type
 from .iterates import Ball, Best, climb_, score_and_gradient
 from .setting import UNIT, Bounds, attack
 
@@ -88,10 +89,13 @@ def pgd(
     """
     if step_size is None:
         step_size = radius / 10
-    if pixels is not None and (pixels.dtype != torch.bool or pixels.shape != x.shape[1:]):
-        raise ValueError(
-            f"pixels is {pixels.dtype} of shape {tuple(pixels.shape)}: give bool of {x.shape[1]}"
-        )
+    if pixels is not None:
+        check_type("pixels", pixels, Tensor)
+        if pixels.dtype != torch.bool or pixels.shape != x.shape[1:]:
+            raise ValueError(
+                f"pixels is {pixels.dtype} of shape {tuple(pixels.shape)}: give bool of"
+                f" {x.shape[1]}"
+            )
     ball = Ball(radius, norm, bounds, pixels)
     best = Best(x)
     for _ in best.unbroken(restarts):

@@ -124,8 +124,6 @@ def carlini_wagner(
         model, x, y, bounds: as in :func:`fgsm`.
     Returns: like x; the closest adversarial point found, or x. Raises: ValueError as :func:`fgsm`.
     """
-    if start_margin >= 1:
-        raise ValueError(f"start_margin = {start_margin} is out of range: give one in (0, 1)")
     objective = _Objective(model, x, y, confidence, start_margin, bounds)
     best = Best(x)
     lower = x.new_zeros(len(x))
@@ -229,8 +227,6 @@ def ddn(
     Returns: like x; the closest adversarial point found, or x where none was found.
     Raises: ValueError as :func:`fgsm`.
     """
-    if gamma >= 1:
-        raise ValueError(f"gamma = {gamma} is out of range: give one in (0, 1)")
     best = Best(x)  # its score is the negative distance
     tiny = torch.finfo(x.dtype).tiny
     x_t = x

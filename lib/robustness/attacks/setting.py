@@ -23,16 +23,16 @@ BATCH = 1000  # examples, or candidates of one example, that go through the mode
 NORMS = ("linf", "l2")
 WHOLE = ("steps", "bisections", "search_steps", "restarts", "queries")  # from 1 on
 CLASSES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-LEAST = {
-    "radius": 0,
-    "step_size": 0,
-    "overshoot": 0,
-    "confidence": 0,
-    "learning_rate": 1e-9,
-    "initial_constant": 1e-9,
-    "initial_radius": 1e-9,
-    "start_margin": 1e-9,
-    "gamma": 1e-9,
+RANGES = {
+    "radius": "[0, inf)",
+    "step_size": "[0, inf)",
+    "overshoot": "[0, inf)",
+    "confidence": "[0, inf)",
+    "learning_rate": "(0, inf)",
+    "initial_constant": "(0, inf)",
+    "initial_radius": "(0, inf)",
+    "start_margin": "(0, 1)",
+    "gamma": "(0, 1)",
 }
 
 
@@ -89,18 +89,12 @@ def check_settings(settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         if name in WHOLE:
             check_whole(name, value, least=1)
-        if name in LEAST and not (name == "step_size" and value is None):
-            require_least(name, value, LEAST[name])
+        if name in RANGES and not (name == "step_size" and value is None):
+            check_number(name, value, RANGES[name])
         if name == "norm":
             require_known(name, value, NORMS)
         if name == "loss":
             require_known(name, value, LOSSES)
-
-
-def require_least(name: str, value: float, least: float) -> None:
-    """Raise ValueError unless the setting is a finite number from ``least`` on."""
-    advice = f"a finite number from {least} on"
-    check_number(name, value, lambda value: least <= value < math.inf, advice)
 
 
 def require_known(name: str, value: Any, known: Collection) -> None:

@@ -120,7 +120,9 @@ def test_drawn_degrees_are_those_of_the_seed():
 
 
 def test_exponent_out_of_range_or_beside_a_parent_is_refused():
-    with pytest.raises(ValueError, match="exponent = 1.0 is out of range: give one above 1"):
+    with pytest.raises(
+        ValueError, match="exponent = 1.0 is out of range: give a finite number above 1"
+    ):
         dataclasses.replace(HEAVY, exponent=1.0).check()
     child = dataclasses.replace(HEAVY, parent=LOCAL, inherits="degrees")
     with pytest.raises(ValueError, match="exponent = 2.5 and a parent: give one of them"):

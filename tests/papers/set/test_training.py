@@ -46,7 +46,9 @@ def test_weights_of_links_are_those_of_linear_layers_alone():
 @pytest.mark.parametrize("coupling", [-1e-7, float("inf"), float("nan")])
 def test_penalty_out_of_range_is_refused(coupling):
     run = RegularisedTraining("set_ablation", l1=coupling)
-    with pytest.raises(ValueError, match=f"l1 = {coupling} is out of range: give 0 or a positive"):
+    with pytest.raises(
+        ValueError, match=f"l1 = {coupling} is out of range: give a finite number from 0"
+    ):
         run.check()
 
 
