@@ -3,7 +3,7 @@
 import networkx as nx
 import numpy as np
 from scipy import sparse
-from torch import Tensor, nn
+from torch import nn
 
 from ..layers import SparseLinear
 from ..support import Support
@@ -27,42 +27,16 @@ def adjacency(model: nn.Module, *, weighted: bool = False) -> Matrices:
     matrices = []
     for module in model.modules():
         if isinstance(module, SparseLinear):
-            matrix = _weights_of_sparse(module)
+            matrix = _matrix(module.support, module.values.detach().double().cpu().numpy())
+            matrix.eliminate_zeros()
         elif isinstance(module, nn.Linear):
-            matrix = _weights_of_dense(module)
+            matrix = sparse.csr_array(module.weight.detach().double().cpu().numpy())
         else:
             continue
         if not weighted:
             matrix.data.fill(1)
         matrices.append(matrix)
     return matrices
-
-
-def _weights_of_sparse(layer: SparseLinear) -> sparse.csr_array:
-    support = layer.support
-    values = layer.values.detach()
-    kept = values != 0
-    shape = support.n_out, support.n_in
-    row = support.row[kept]
-    col = support.col[kept]
-    return _matrix(row, col, values[kept], shape)
-
-
-def _weights_of_dense(layer: nn.Linear) -> sparse.csr_array:
-    weight = layer.weight.detach()
-    row, col = weight.nonzero(as_tuple=True)
-    return _matrix(row, col, weight[row, col], tuple(weight.shape))
-
-
-def _matrix(
-    row: Tensor,
-    col: Tensor,
-    values: Tensor,
-    shape: tuple[int, int],
-) -> sparse.csr_array:
-    data = values.cpu().numpy().astype(float)
-    coordinates = row.cpu().numpy(), col.cpu().numpy()
-    return sparse.csr_array((data, coordinates), shape=shape)
 
 
 def to_matrices(supports: list[Support]) -> Matrices:
@@ -72,14 +46,14 @@ def to_matrices(supports: list[Support]) -> Matrices:
         supports: links of each layer, of any device.
     Returns: for each layer (n_out, n_in) float64.
     """
-    matrices = []
-    for support in supports:
-        col = support.col.cpu().numpy()
-        crow = support.crow.cpu().numpy()
-        ones = np.ones(support.nnz)
-        shape = support.n_out, support.n_in
-        matrices.append(sparse.csr_array((ones, col, crow), shape=shape))
-    return matrices
+    return [_matrix(support, np.ones(support.nnz)) for support in supports]
+
+
+def _matrix(support: Support, values: np.ndarray) -> sparse.csr_array:
+    """(n_out, n_in), with memory of its own."""
+    index = support.col.cpu().numpy(), support.crow.cpu().numpy()
+    shape = support.n_out, support.n_in
+    return sparse.csr_array((values, *index), shape=shape, copy=True)
 
 
 def to_networkx(layers: nn.Module | Matrices) -> nx.DiGraph:

@@ -1,5 +1,7 @@
 """Matrices and graphs of models, their components and paths against networkx."""
 
+import copy
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -78,6 +80,21 @@ def test_matrices_of_supports_are_those_of_the_model():
     desired = topology.adjacency(model)[0]
     (actual,) = topology.to_matrices([model.linear1.support])
     assert_array_equal(actual.toarray(), desired.toarray())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_matrices_share_no_memory_with_the_network(dtype):
+    model = models.mlp((6, 8, 3), density=0.4).to(dtype)
+    sparse, dense = models.mlp((6, 8, 3), density=1.0).to(dtype), models.mlp((6, 8, 3)).to(dtype)
+    before = [copy.deepcopy(network.state_dict()) for network in (model, sparse, dense)]
+    matrices = topology.to_matrices([model.linear1.support, sparse.linear1.support])
+    for network in (model, sparse, dense):
+        matrices += topology.adjacency(network, weighted=True)
+    for matrix in matrices:
+        for array in (matrix.data, matrix.indices, matrix.indptr):
+            array[:] = 0
+    for network, state in zip((model, sparse, dense), before, strict=True):
+        assert all(torch.equal(network.state_dict()[name], was) for name, was in state.items())
 
 
 def test_graph_has_every_link_once(supports):
