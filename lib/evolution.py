@@ -200,7 +200,7 @@ class Evolution:
             code).
         last_epoch: after the last epoch ``"remove"`` only (the paper), ``"evolve"`` or ``"keep"``.
             With a ``density_schedule``, which alone says how many links are left, ``"remove"``
-            becomes ``"keep"``.
+            does what ``"keep"`` does.
         gradient_batches: batches over which growth by gradient sums; in an Evolver, steps of the
             optimiser.
         density_schedule: ``"constant"``; ``"cubic"`` (GraNet) or ``"sigmoid"`` (CHTss): the links
@@ -259,8 +259,13 @@ class Evolution:
                 f"final_share = {self.final_share} with a {self.density_schedule}"
                 " density_schedule: give one in (0, 1)"
             )
+
+    @property
+    def after_last_epoch(self) -> str:
+        """What follows the last epoch: "remove", "evolve" or "keep"."""
         if self.density_schedule != "constant" and self.last_epoch == "remove":
-            object.__setattr__(self, "last_epoch", "keep")
+            return "keep"
+        return self.last_epoch
 
     @property
     def changes_numbers(self) -> bool:

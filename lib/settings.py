@@ -66,7 +66,7 @@ class Settings:
         if self.evolution is not None:
             check_type("evolution", self.evolution, Evolution)
             falls = self.evolution.density_schedule != "constant"
-            if falls and self.evolution.last_epoch == "keep" and self.epochs == 1:
+            if falls and self.evolution.after_last_epoch == "keep" and self.epochs == 1:
                 raise ValueError(
                     "epochs = 1 with a density_schedule leaves no update of the links: give at"
                     " least 2, or last_epoch='evolve'"

@@ -462,7 +462,7 @@ def _update_links(training: _Training, history: History, epoch: int) -> int:
         return 0
     rule = "evolve"
     if epoch == settings.epochs:
-        rule = evolution.last_epoch
+        rule = evolution.after_last_epoch
     if rule == "keep":
         return 0
     layers = _evolving(training.model)
@@ -470,7 +470,7 @@ def _update_links(training: _Training, history: History, epoch: int) -> int:
     if rule == "evolve":
         seen = _seen_by_layers(training, epoch) if evolution.needs_gradient else {}
         at_start = {row["layer"]: len(row["keys"]) for row in history.links if row["epoch"] == 0}
-        last = settings.epochs - (evolution.last_epoch != "evolve")
+        last = settings.epochs - (evolution.after_last_epoch != "evolve")
         how |= {"seen": seen, "n_at_start": at_start, "last": last}
         return evolve_layers_(layers, evolution, epoch, settings.epochs, **how)
     seen = _seen_by_layers(training, epoch) if needs_gradient(evolution.drop_rule) else {}

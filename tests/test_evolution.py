@@ -392,6 +392,13 @@ def test_the_final_share_is_what_training_leaves(schedule, schedule_end, last_ep
     assert (net.linear1.nnz, net.linear2.nnz) == (128, 60)  # of 1280 and 600
 
 
+def test_what_follows_the_last_epoch_is_asked_for_again_without_a_schedule():
+    rules = Evolution(density_schedule="cubic", final_share=0.1)
+    assert rules.after_last_epoch == "keep"
+    constant = replace(rules, density_schedule="constant", final_share=1.0)
+    assert constant == Evolution() and constant.after_last_epoch == "remove"
+
+
 def test_a_schedule_without_an_update_is_refused():
     rules = Evolution(density_schedule="cubic", final_share=0.1)
     with pytest.raises(ValueError, match="epochs = 1 with a density_schedule leaves no update"):

@@ -239,7 +239,7 @@ class _Learner:
         evolution = self.settings.evolution
         if evolution is None or not isinstance(self.rbm.links, SparseLinear):
             return
-        rule = evolution.last_epoch if is_last else "evolve"
+        rule = evolution.after_last_epoch if is_last else "evolve"
         if rule == "keep":
             return
         update = remove_ if rule == "remove" else evolve_
