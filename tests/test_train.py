@@ -45,7 +45,7 @@ def split(valid=True):
     train_part, test_part = part(60, 1), part(20, 2)
     valid_part = part(20, 3) if valid else (None, None)
     parts = (*train_part, *test_part, *valid_part)
-    return Split(*parts, name="toy", requested="toy", source="here", sha256="")
+    return Split(*parts, name="toy", source="here", sha256="")
 
 
 def unchanged():
@@ -1258,7 +1258,7 @@ def pictures(*shape):
     x = torch.rand(100, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
     y = torch.arange(100) % 4
     parts = (part for n in ((0, 60), (60, 80), (80, 100)) for part in (x[slice(*n)], y[slice(*n)]))
-    return Split(*parts, name="pictures", requested="pictures", source="here", sha256="")
+    return Split(*parts, name="pictures", source="here", sha256="")
 
 
 def fit_pictures(method="RigL", shape=(8, 8), epochs=4, strength=1.0, **options):

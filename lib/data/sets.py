@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,7 @@ class Split:
         y_train: (N,) int64 from 0; None for an unlabelled set.
         x_test, y_test: the same for the test part.
         x_valid, y_valid: the same for the validation part; None without one.
-        name: the data set actually loaded.
-        requested: the data set asked for.
+        name: the data set.
         source: ``SPARSE_DATA_DIR``, ``data/raw``, ``download``, ``scikit-learn`` or ``own``.
         sha256: of the content of the whole set, before it was divided or limited; independent of
             how the file is compressed and of the integer type of its labels. For one's own
@@ -50,7 +49,6 @@ class Split:
     x_valid: Tensor | None
     y_valid: Tensor | None
     name: str
-    requested: str
     source: str
     sha256: str
     path: str | None = None
@@ -120,7 +118,6 @@ def load(
     *,
     validation: int = 0,
     limit: int | None = None,
-    fallback: str | None = None,
     scaled: bool = True,
 ) -> Split:
     """The data set of this name, verified, its training part divided and limited as asked.
@@ -132,12 +129,9 @@ def load(
 
     Args:
         name: one of `NAMES`, or a path of one's own data, see :mod:`lib.data.own`.
-        validation: number of examples that leave the training part for the validation part. A
-            fallback gives at most a fifth of its training part.
+        validation: number of examples that leave the training part for the validation part.
         limit: largest number of training examples kept once the validation part has left. A
             smaller limit keeps a subset of what a larger one keeps.
-        fallback: the data set that stands in, and says so in `Split.notice`, if ``name`` cannot
-            be had. A damaged file is an error all the same.
         scaled: False leaves the examples as they are stored, images as uint8.
 
     Returns: the split; its tensors belong to the caller.
@@ -145,22 +139,11 @@ def load(
     Raises:
         ValueError: if a name is unknown, the file is damaged or does not hold this data set, the
             set has a published validation part already, or a number asked for is out of range.
-        DataUnavailable: if the data set cannot be had and there is no fallback.
+        DataUnavailable: if the data set cannot be had.
     """
     name = str(name)
     require_known(name)
-    if fallback is not None:
-        require_known(fallback)
-    try:
-        arrays, origin = _find(name)
-    except DataUnavailable:
-        if fallback is None:
-            raise
-        n_train = len(load(fallback).x_train)
-        validation = min(validation, n_train // 5)
-        split = load(fallback, validation=validation, limit=limit, scaled=scaled)
-        said = _of_stand_in(name, fallback, split.notice)
-        return replace(split, requested=name, notice=said)
+    arrays, origin = _find(name)
     dataset = _data_set(name)
     return _split(dataset, arrays, origin, validation=validation, limit=limit, scaled=scaled)
 
@@ -279,7 +262,7 @@ def _split(
         else:
             tensors[key] = torch.tensor(array)
     said = _notice(dataset, origin)
-    named = {"name": name, "requested": name, "classes": dataset.classes}
+    named = {"name": name, "classes": dataset.classes}
     return Split(**tensors, **named, **origin, notice=said)
 
 
@@ -316,8 +299,7 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
         row = dict.fromkeys(_COLUMNS) | {"dataset": name}
         rows.append(row)
         try:
-            _, found = _find(name, asked=bool(names))  # `load` would not fetch a large set
-            split = load(name, scaled=False)
+            arrays, found = _find(name, asked=bool(names))  # `load` would not fetch a large set
         except (DataUnavailable, OSError) as error:
             row["status"] = str(error)
         except ValueError as error:
@@ -326,10 +308,10 @@ def where(names: Iterable[str] = ()) -> list[dict[str, str | int | None]]:
             row["status"] = f"damaged: {error}"
         else:
             row |= found
-            row["n_train"] = len(split.x_train)
-            row["n_test"] = len(split.x_test)
-            row["shape"] = _times(split.x_train.shape[1:])
-            row["status"] = split.notice or "ok"
+            row["n_train"] = len(arrays["x_train"])
+            row["n_test"] = len(arrays["x_test"])
+            row["shape"] = _times(arrays["x_train"].shape[1:])
+            row["status"] = _notice(_data_set(name), found) or "ok"
     return rows
 
 
@@ -469,9 +451,10 @@ def _with_test_part(dataset: DataSet, arrays: Arrays) -> Arrays:
 
 
 def notice(name: str, *, fallback: str | None = None) -> str:
-    """What is to be said about the data set that would be loaded, see `Split.notice`.
+    """What is to be said about the data set that would be loaded, see `Split.notice`, or about the
+    fallback that stands in where it cannot be had.
 
-    Raises: as :func:`load`.
+    Raises: as :func:`load`; for a damaged file all the same.
     """
     require_known(name, *([fallback] if fallback else []))
     try:
@@ -479,12 +462,9 @@ def notice(name: str, *, fallback: str | None = None) -> str:
     except DataUnavailable:
         if fallback is None:
             raise
-        return _of_stand_in(name, fallback, notice(fallback))
-
-
-def _of_stand_in(name: str, fallback: str, of_fallback: str) -> str:
-    said = f"{fallback} stands in for {name}, which could not be had"
-    return f"{said}; {of_fallback}" if of_fallback else said
+        said = f"{fallback} stands in for {name}, which could not be had"
+        of_fallback = notice(fallback)
+        return f"{said}; {of_fallback}" if of_fallback else said
 
 
 def _notice(dataset: DataSet, origin: dict[str, str | None]) -> str:

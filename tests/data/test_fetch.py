@@ -189,7 +189,7 @@ def test_higgs_is_never_fetched_by_accident(server, rows, own):
     ways = rf"2.6 GB: .*python -m lib data higgs, .*\(now {own}\).* higgs.npz, .* data/raw$"
     with pytest.raises(data.DataUnavailable, match=ways):
         data.load("higgs")
-    assert data.load("higgs", fallback="digits").name == "digits"
+    assert data.notice("higgs", fallback="digits").startswith("digits stands in for higgs")
     (row,) = (row for row in data.where() if row["dataset"] == "higgs")
     assert row["source"] is None and "2.6 GB" in row["status"]
     assert "/HIGGS.csv.gz" not in server.asked
@@ -233,7 +233,7 @@ def test_damaged_higgs_is_named_and_not_fetched_again(server, rows, own):
     path.write_bytes(path.read_bytes()[:-100])
     assert data.where(["higgs"])[0]["status"].startswith(f"damaged: {path} is not a whole higgs")
     with pytest.raises(ValueError, match="higgs.npz is not a whole higgs"):
-        data.load("higgs", fallback="digits")
+        data.notice("higgs", fallback="digits")
     assert len(server.asked) == 1
 
 
@@ -264,7 +264,7 @@ def test_full_disc_is_said_and_nothing_stands_in(publisher, monkeypatch):
     monkeypatch.setattr(np, "savez", fill)
     ways = r"no space is left to write .*mnist.npz: free some .*; or set SPARSE_DATA_DIR"
     with pytest.raises(NotWritten, match=ways):
-        data.load("mnist", fallback="digits")
+        data.notice("mnist", fallback="digits")
     (row,) = data.where(["mnist"])
     assert row["source"] is None and row["status"].startswith("no space is left to write")
     assert left() == []

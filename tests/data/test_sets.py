@@ -25,7 +25,7 @@ def test_arrays_come_back_as_they_were_stored(stored, table):
     assert [a.dtype for a in actual] == [np.float32, np.int64] * 2
     assert all(map(np.array_equal, actual, (table[key] for key in KEYS)))
     assert (split.x_valid, split.y_valid, split.notice) == (None, None, "")
-    assert (split.name, split.requested, split.source) == (*["higgs_sample"] * 2, "SPARSE_DATA_DIR")
+    assert (split.name, split.source) == ("higgs_sample", "SPARSE_DATA_DIR")
     assert (split.n_features, split.n_classes, split.path) == (28, 2, str(stored))
 
 
@@ -159,7 +159,6 @@ def test_colour_images_are_standardised_by_channel(rng):
     assert_allclose(std, x.std((0, 2, 3)).repeat(16), rtol=1e-6)
 
 
-@pytest.mark.parametrize("option", ["name", "fallback"])
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
@@ -169,43 +168,26 @@ def test_colour_images_are_standardised_by_channel(rng):
         ("", "known are "),
     ],
 )
-def test_unknown_name_is_refused_with_the_nearest(option, name, hint):
+def test_unknown_name_is_refused_with_the_nearest(name, hint):
     with pytest.raises(ValueError, match=f"unknown data set '{name}': {hint}"):
-        data.load(**{"name": "digits", option: name})
+        data.load(name)
 
 
-def test_fallback_says_so():
-    split = data.load("mnist", limit=100, fallback="digits")
-    assert (split.name, split.requested, len(split.x_train)) == ("digits", "mnist", 100)
-    assert split.notice == "digits stands in for mnist, which could not be had"
-    assert split.sha256 == data.load("digits").sha256
-
-
-def test_notice_is_what_a_split_would_say(stored, monkeypatch):
-    desired = data.load("mnist", fallback="digits").notice
+def test_notice_says_what_stands_in(stored, monkeypatch):
     monkeypatch.setattr(sets.torch, "tensor", None)  # nothing is made of the arrays
-    assert data.notice("mnist", fallback="digits") == desired
-    assert data.notice("higgs_sample") == ""
+    said = data.notice("mnist", fallback="digits")
+    assert said == "digits stands in for mnist, which could not be had"
+    assert data.notice("higgs_sample", fallback="digits") == data.notice("higgs_sample") == ""
     with pytest.raises(data.DataUnavailable):
         data.notice("mnist")
     with pytest.raises(ValueError, match="unknown data set 'digit': did you mean 'digits'"):
         data.notice("higgs_sample", fallback="digit")
 
 
-def test_fallback_gives_at_most_a_fifth_to_validation():
-    assert len(data.load("mnist", validation=100, fallback="digits").x_valid) == 100
-    assert len(data.load("mnist", validation=5000, fallback="digits").x_valid) == 1438 // 5
-
-
-def test_fallback_is_left_alone_when_the_set_is_there(stored):
-    split = data.load("higgs_sample", fallback="digits")
-    assert (split.name, split.notice) == ("higgs_sample", "")
-
-
 def test_fallback_does_not_hide_a_damaged_file(own):
     (own / "mnist.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="mnist.npz"):
-        data.load("mnist", fallback="digits")
+        data.notice("mnist", fallback="digits")
 
 
 def test_new_data_set_is_one_entry(server, rng, monkeypatch):

@@ -53,7 +53,7 @@ said["shipped"] = {}
 for name, array in sorted(shipped.arrays.items()):
     said["shipped"][name] = np.ravel(array)[:5].tolist()
 said["exponent"] = float(exponent)
-said["notice"] = data.load("mnist", fallback="digits").notice
+said["notice"] = data.notice("mnist", fallback="digits")
 sys.__stdout__.write(json.dumps(said))
 """
 

@@ -119,7 +119,6 @@ def set_head(task: Task, density: float, settings: HeadSettings, *, seed: int) -
         x_valid=None,
         y_valid=None,
         name="features",
-        requested="features",
         source="features",
         sha256="",
     )

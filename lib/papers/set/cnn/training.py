@@ -149,7 +149,6 @@ class TopTraining(OnMaps):
             x_valid=None,
             y_valid=None,
             name=self.dataset,
-            requested=self.dataset,
             source=self.extractor,
             sha256=data.origin(self.dataset)["sha256"],
             notice=found.notice,
