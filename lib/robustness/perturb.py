@@ -2,14 +2,13 @@ r"""Perturbations of a trained network: links removed, weights shuffled, links r
 
 Every function takes a model and returns a changed copy. The *links* of a layer are those of its
 support, or all n_out · n_in weights of a dense layer, row after row; the output layer and biases
-are left alone unless asked for. Of n links, a fraction f means :math:`\lfloor f n + 10^{-9}\rfloor`
+are left alone. Of n links, a fraction f means :math:`\lfloor f n + 10^{-9}\rfloor`
 (the small number keeps whole products whole).
 """
 
 import copy
 import math
 from collections.abc import Collection
-from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from .. import topology
 from ..layers import SparseLinear
 from ..models import check_evaluating
-from ..names import check_number
+from ..names import check_known, check_number
 from ..support import draw_free_keys, support_from_keys
 from ..topology.nulls import switch_links
 
@@ -30,20 +29,6 @@ NETWORK_MEASURES = {
     "betweenness": topology.link_betweenness,
 }
 WITHIN = ("all", "sign", "inputs", "outputs", "sign and inputs")
-
-
-class Choice(TypedDict, total=False):
-    """Which links a perturbation may touch; [Jankowski2025] removes biases with the links.
-
-    Args:
-        layers, output: which layers, see :func:`perturbed_layers`.
-        biases: whether the biases of a layer are perturbed as its links are, after which they
-            stand; by default they stay as they are.
-    """
-
-    layers: Collection[str] | None
-    output: bool
-    biases: bool
 
 
 # ------------------------------------------------------------------------- what is perturbed
@@ -71,10 +56,11 @@ def perturbed_layers(
     if layers is None:
         layers = list(known)
     if not layers:
-        raise ValueError("no linear layer to perturb: name one, give another model or output=True")
+        raise ValueError(
+            "no linear layer to perturb: name one, or give a model with one below the output layer"
+        )
     for name in layers:
-        if name not in known:
-            raise ValueError(f"layer {name!r} is unknown: give some of {', '.join(known)}")
+        check_known("layer", name, known)
     return {name: layer for name, layer in known.items() if name in layers}
 
 
@@ -96,36 +82,13 @@ def name_of_weights(layer: LinearLayer) -> str:
     return "values" if isinstance(layer, SparseLinear) else "weight"
 
 
-class _Parameter(NamedTuple):
-    """The weights or the biases of a layer, as a flat view (n,) of its memory."""
-
-    layer: LinearLayer
-    name: str  # in the layer
-    values: Tensor
+def _weights(layer: LinearLayer) -> Tensor:
+    """(n,) weights of its links, a view of the layer's memory."""
+    return getattr(layer, name_of_weights(layer)).data.view(-1)
 
 
-def _parameters(
-    model: nn.Module,
-    *,
-    biases: bool = False,
-    **which_layers: Any,
-) -> list[_Parameter]:
-    """The weights of each chosen layer, followed by its biases if asked for."""
-    parameters = []
-    for layer in perturbed_layers(model, **which_layers).values():
-        parameters.append(_flat(layer, name_of_weights(layer)))
-        if biases and layer.bias is not None:
-            parameters.append(_flat(layer, "bias"))
-    return parameters
-
-
-def _flat(layer: LinearLayer, name: str) -> _Parameter:
-    values = getattr(layer, name).data
-    return _Parameter(layer, name, values.view(-1))
-
-
-def _sparse_layers(model: nn.Module, **choice: Unpack[Choice]) -> list[SparseLinear]:
-    chosen = perturbed_layers(model, **choice)
+def _sparse_layers(model: nn.Module, layers: Collection[str] | None) -> list[SparseLinear]:
+    chosen = perturbed_layers(model, layers)
     for name, layer in chosen.items():
         if not isinstance(layer, SparseLinear):
             raise ValueError(f"layer {name!r} is dense, its links cannot move: leave it out")
@@ -135,11 +98,6 @@ def _sparse_layers(model: nn.Module, **choice: Unpack[Choice]) -> list[SparseLin
 def _count(fraction: float, n: int) -> int:
     check_number("fraction", fraction, "[0, 1]")
     return math.floor(fraction * n + 1e-9)
-
-
-def _require_known(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} = {value!r} is unknown: {', '.join(known)}")
 
 
 def _move_links_(layer: SparseLinear, keys: Tensor, origin: Tensor) -> None:
@@ -157,8 +115,8 @@ def link_order(
     model: nn.Module,
     order: str,
     *,
+    layers: Collection[str] | None = None,
     generator: torch.Generator,
-    **choice: Unpack[Choice],
 ) -> Tensor:
     r"""The links of all chosen layers, pooled, in the order in which they are to be removed.
 
@@ -174,37 +132,31 @@ def link_order(
     Args:
         model: the network, in evaluation mode.
         order: one of ``ORDERS``.
+        layers: which layers, see :func:`perturbed_layers`.
         generator: source of randomness, on the CPU.
-        choice: layers, output and biases, see :class:`Choice`; no biases with degree or
-            betweenness.
     Returns: (n,) int64, positions in the pool: layer after layer, each in the order of its links.
-    Raises: ValueError if the order is unknown or has no meaning for biases.
+    Raises: ValueError if the order is unknown.
     """
-    _require_known("order", order, ORDERS)
-    parameters = _parameters(model, **choice)
-    if order in NETWORK_MEASURES and choice.get("biases"):
-        raise ValueError(f"biases have no {order}: give biases=False or another order")
-    n = sum(len(parameter.values) for parameter in parameters)
+    check_known("order", order, ORDERS)
+    chosen = list(perturbed_layers(model, layers).values())
+    n = sum(len(_weights(layer)) for layer in chosen)
     shuffled = torch.randperm(n, generator=generator)
     if order == "random":
         return shuffled
-    score = _removal_score(model, order, parameters)
+    score = _removal_score(model, order, chosen)
     by_score = score[shuffled].argsort(stable=True)
     return shuffled[by_score]
 
 
-def _removal_score(model: nn.Module, order: str, parameters: list[_Parameter]) -> Tensor:
+def _removal_score(model: nn.Module, order: str, chosen: list[LinearLayer]) -> Tensor:
     """(n,) float of the pooled links, lowest where links are to be removed first."""
-    pool = torch.cat([parameter.values.cpu() for parameter in parameters])
+    pool = torch.cat([_weights(layer).cpu() for layer in chosen])
     if order == "ascending":
         return pool.abs()
     if order == "descending":
         return -pool.abs()
     score = torch.ones(len(pool))  # absent links keep it and come last
-    if order in NETWORK_MEASURES:
-        layers = [parameter.layer for parameter in parameters]
-        importance = _network_scores(model, order, layers)
-        score[pool != 0] = -importance.to(score)
+    score[pool != 0] = -_network_scores(model, order, chosen).to(score)
     return score
 
 
@@ -225,23 +177,23 @@ def _first_links(
     model: nn.Module,
     fraction: float,
     order: str | Tensor,
+    layers: Collection[str] | None,
     generator: torch.Generator | None,
-    choice: Choice,
-) -> list[tuple[_Parameter, Tensor]]:
-    """The parameters of the model, each with (n,) bool, True at the first links of the order."""
-    parameters = _parameters(model, **choice)
-    sizes = [len(parameter.values) for parameter in parameters]
+) -> list[tuple[LinearLayer, Tensor]]:
+    """The chosen layers, each with (n,) bool, True at the first links of the order."""
+    chosen = list(perturbed_layers(model, layers).values())
+    sizes = [len(_weights(layer)) for layer in chosen]
     n = sum(sizes)
     n_first = _count(fraction, n)
-    if isinstance(order, str):
+    if not isinstance(order, Tensor):
         if generator is None:
             raise ValueError(f"generator = None: give one to draw the order {order!r}")
-        order = link_order(model, order, generator=generator, **choice)
+        order = link_order(model, order, layers=layers, generator=generator)
     elif not torch.equal(order.sort().values, torch.arange(n)):
         raise ValueError(f"order of {len(order)} links: give link_order's for these {n} links")
     first = torch.zeros(n, dtype=torch.bool)
     first[order[:n_first]] = True
-    return list(zip(parameters, first.split(sizes), strict=True))
+    return list(zip(chosen, first.split(sizes), strict=True))
 
 
 def remove_links(
@@ -250,8 +202,8 @@ def remove_links(
     *,
     order: str | Tensor = "random",
     rescale: bool = False,
+    layers: Collection[str] | None = None,
     generator: torch.Generator | None = None,
-    **choice: Unpack[Choice],
 ) -> nn.Module:
     """The network without the first fraction of its links in the given order.
 
@@ -259,28 +211,29 @@ def remove_links(
     at several fractions gives nested removals: a larger fraction removes the same links and more.
 
     Source: [Sulyok2026], random link removal; [Holme2002], by degree and betweenness;
-    [Jankowski2025], by magnitude, and with ``biases``.
-    Departs: removals are nested; [Jankowski2025] draws afresh for each fraction.
+    [Jankowski2025], by magnitude.
+    Departs: removals are nested; [Jankowski2025] draws afresh for each fraction, and removes biases
+        with the links.
 
     Args:
         model: the network, in evaluation mode.
         fraction: part of the pooled links that goes, in [0, 1]: ⌊fraction · n + 1e-9⌋ of n.
-        order: one of ``ORDERS``, or what :func:`link_order` returned for the same choice.
+        order: one of ``ORDERS``, or what :func:`link_order` returned for the same layers.
         rescale: whether the weights that are left grow by n / (number left), so that in random
             order every neuron keeps its expected input: what is lost is then information, not
             scale.
+        layers: which layers, see :func:`perturbed_layers`.
         generator: source of randomness, on the CPU; needed if ``order`` is a name.
-        choice: layers, output and biases, see :class:`Choice`; a bias removed becomes 0.
     Returns: a changed copy.
     Raises: ValueError if the fraction is out of range or the order unknown or of other links.
     """
     model = copy.deepcopy(model)
-    marked = _first_links(model, fraction, order, generator, choice)
+    marked = _first_links(model, fraction, order, layers, generator)
     factor = _rescaling([removed for _, removed in marked]) if rescale else 1
-    for parameter, removed in marked:
-        layer, name, values = parameter
+    for layer, removed in marked:
+        values = _weights(layer)
         values *= factor
-        if name == "values":
+        if isinstance(layer, SparseLinear):
             kept = (~removed).nonzero().squeeze(1).to(values.device)
             _move_links_(layer, layer.support.keys[kept], kept)
         else:
@@ -301,19 +254,19 @@ def flip_signs(
     model: nn.Module,
     fraction: float,
     *,
-    order: str | Tensor = "random",
-    generator: torch.Generator | None = None,
-    **choice: Unpack[Choice],
+    layers: Collection[str] | None = None,
+    generator: torch.Generator,
 ) -> nn.Module:
-    """The network with the signs of the first fraction of its links, in the given order, flipped.
+    """The network with the signs of a fraction of its links, drawn at random, flipped.
 
-    Source: [Jankowski2025], sign flips of random, smallest or largest weights.
+    Source: [Jankowski2025], sign flips of random weights.
 
-    Arguments, result and errors as in :func:`remove_links`.
+    Arguments, result and errors as in :func:`remove_links`: one seed flips the links that it
+    removes.
     """
     model = copy.deepcopy(model)
-    for parameter, flipped in _first_links(model, fraction, order, generator, choice):
-        parameter.values[flipped] *= -1
+    for layer, flipped in _first_links(model, fraction, "random", layers, generator):
+        _weights(layer)[flipped] *= -1
     return model
 
 
@@ -325,8 +278,8 @@ def shuffle_weights(
     fraction: float,
     *,
     within: str = "all",
+    layers: Collection[str] | None = None,
     generator: torch.Generator,
-    **choice: Unpack[Choice],
 ) -> nn.Module:
     """The network with the weights of some links of each layer permuted among these links.
 
@@ -344,18 +297,15 @@ def shuffle_weights(
         model: the network, in evaluation mode.
         fraction: part of the links of each layer that is chosen, in [0, 1]: ⌊fraction · n + 1e-9⌋.
         within: one of ``WITHIN``.
+        layers: which layers, see :func:`perturbed_layers`.
         generator: source of randomness, on the CPU.
-        choice: layers, output and biases, see :class:`Choice`; the biases of a layer move among
-            themselves, within "all" and "sign" only.
     Returns: a changed copy.
-    Raises: ValueError if the fraction is out of range or ``within`` unknown or without meaning for
-        biases.
+    Raises: ValueError if the fraction is out of range or ``within`` unknown.
     """
-    _require_known("within", within, WITHIN)
-    if choice.get("biases") and within not in ("all", "sign"):
-        raise ValueError(f"biases cannot move within {within!r}: give 'all' or 'sign'")
+    check_known("within", within, WITHIN)
     model = copy.deepcopy(model)
-    for layer, _, values in _parameters(model, **choice):
+    for layer in perturbed_layers(model, layers).values():
+        values = _weights(layer)
         n = len(values)
         n_chosen = _count(fraction, n)
         target = torch.randperm(n, generator=generator)[:n_chosen]
@@ -390,7 +340,7 @@ def _ends(layer: LinearLayer) -> tuple[Tensor, Tensor]:
     return links // layer.in_features, links % layer.in_features
 
 
-def binarise(model: nn.Module, **choice: Unpack[Choice]) -> nn.Module:
+def binarise(model: nn.Module, *, layers: Collection[str] | None = None) -> nn.Module:
     r"""The network with the signs of its weights alone: those of a layer have one magnitude.
 
     .. math:: w'_k = s \, sign(w_k), \qquad s = \frac{1}{n} \sum_k |w_k|
@@ -399,58 +349,34 @@ def binarise(model: nn.Module, **choice: Unpack[Choice]) -> nn.Module:
     the sum of squares.
 
     Source: [Jankowski2025], binarisation.
-    Departs: with the scale s, and neither biases nor the output layer unless asked for;
-    [Jankowski2025] takes the signs of all of them.
+    Departs: with the scale s, and without biases and the output layer; [Jankowski2025] takes the
+        signs of all of them.
 
     Args:
         model: the network, in evaluation mode.
-        choice: layers, output and biases, see :class:`Choice`; the biases of a layer have a
-            magnitude of their own.
+        layers: which layers, see :func:`perturbed_layers`.
     Returns: a changed copy.
     """
     model = copy.deepcopy(model)
-    for parameter in _parameters(model, **choice):
-        values = parameter.values
+    for layer in perturbed_layers(model, layers).values():
+        values = _weights(layer)
         if len(values):
             values.copy_(values.abs().mean() * values.sign())
     return model
-
-
-class InputNoise(nn.Module):
-    r"""Pixels with Gaussian noise, clipped: :math:`\min(1, \max(0, x + \sigma \xi))`.
-
-    Noise is drawn anew at each call, on the CPU, by the module's own generator.
-
-    Args:
-        noise_std: :math:`\sigma`, in units of the pixels, which are in [0, 1].
-        seed: of the module's generator.
-    """
-
-    def __init__(self, noise_std: float, seed: int) -> None:
-        super().__init__()
-        self.noise_std = noise_std
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def forward(self, x: Tensor) -> Tensor:
-        noise = torch.randn(x.shape, generator=self.generator, dtype=x.dtype)
-        noisy = x + self.noise_std * noise.to(x.device)
-        return noisy.clamp(0, 1)
 
 
 def add_noise(
     model: nn.Module,
     noise_std: float,
     *,
-    where: str = "weights",
+    layers: Collection[str] | None = None,
     generator: torch.Generator,
-    **choice: Unpack[Choice],
 ) -> nn.Module:
-    r"""The network with Gaussian noise on the weights of its links, or on its input.
+    r"""The network with Gaussian noise on the weights of its links.
 
     .. math:: w_k + \sigma \, s \, \xi_k, \qquad \xi_k \sim N(0, 1)
 
-    with s the standard deviation of the weights of the layer (of its biases, for these); or, with
-    ``where="inputs"``, :class:`InputNoise` before the network.
+    with s the standard deviation of the weights of the layer.
 
     Source: [Jankowski2025], noise on weights.
     Departs: its unit is the standard deviation of the weights of the layer.
@@ -458,22 +384,15 @@ def add_noise(
     Args:
         model: the network, in evaluation mode.
         noise_std: :math:`\sigma`, at least 0.
-        where: "weights" or "inputs".
+        layers: which layers, see :func:`perturbed_layers`.
         generator: source of randomness, on the CPU.
-        choice: layers, output and biases, see :class:`Choice`; of no effect on the inputs.
-    Returns: a changed copy; with noise on the inputs, in a Sequential behind the noise.
-    Raises: ValueError if ``noise_std`` is negative or not finite, or ``where`` is unknown.
+    Returns: a changed copy.
+    Raises: ValueError if ``noise_std`` is negative or not finite.
     """
-    _require_known("where", where, ("weights", "inputs"))
     check_number("noise_std", noise_std, "[0, inf)")
     model = copy.deepcopy(model)
-    parameters = _parameters(model, **choice)
-    if where == "inputs":
-        seed = int(torch.randint(2**62, (), generator=generator))
-        noise = InputNoise(noise_std, seed)
-        return nn.Sequential(noise, model).eval()
-    for parameter in parameters:
-        values = parameter.values
+    for layer in perturbed_layers(model, layers).values():
+        values = _weights(layer)
         if len(values):
             noise = torch.randn(len(values), generator=generator, dtype=values.dtype)
             std = values.std(correction=0)
@@ -488,8 +407,8 @@ def rewire(
     model: nn.Module,
     switches_per_link: float = 10,
     *,
+    layers: Collection[str] | None = None,
     generator: torch.Generator,
-    **choice: Unpack[Choice],
 ) -> nn.Module:
     """The network with the links of each layer switched, all degrees kept, and weights with them.
 
@@ -499,13 +418,13 @@ def rewire(
     Args:
         model: the network, in evaluation mode.
         switches_per_link: attempts for each link, at least 0.
+        layers: which layers, all sparse, see :func:`perturbed_layers`.
         generator: source of randomness, on the CPU.
-        choice: layers, all sparse, and output, see :class:`Choice`; biases have no links to move.
     Returns: a changed copy.
     Raises: ValueError if a layer is dense or ``switches_per_link`` is out of range.
     """
     model = copy.deepcopy(model)
-    for layer in _sparse_layers(model, **choice):
+    for layer in _sparse_layers(model, layers):
         support, origin = switch_links(layer.support, switches_per_link, generator=generator)
         _move_links_(layer, support.keys, origin)
     return model
@@ -514,8 +433,8 @@ def rewire(
 def random_rewire(
     model: nn.Module,
     *,
+    layers: Collection[str] | None = None,
     generator: torch.Generator,
-    **choice: Unpack[Choice],
 ) -> nn.Module:
     """The network with as many links in each layer, drawn anew, and the weights on them at random.
 
@@ -524,7 +443,7 @@ def random_rewire(
     Arguments, result and errors as in :func:`rewire`.
     """
     model = copy.deepcopy(model)
-    for layer in _sparse_layers(model, **choice):
+    for layer in _sparse_layers(model, layers):
         nnz = layer.support.nnz
         positions = layer.support.n_in * layer.support.n_out
         # drawn before the keys: by the seed of the network, these would be its own again
