@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from . import layout, loops, passes
-from .names import check_number
+from .names import check_known, check_number
 
 Step = TypeVar("Step")
 
@@ -51,8 +51,7 @@ def use_implementation(name: str) -> Iterator[None]:
     Raises: ValueError for another name.
     """
     global _implementation
-    if name not in ("auto", "numba", "torch"):
-        raise ValueError(f"implementation {name!r} is unknown: give 'auto', 'numba' or 'torch'")
+    check_known("implementation", name, ("auto", "numba", "torch"))
     previous = _implementation
     _implementation = name
     try:

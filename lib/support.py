@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import links
-from .names import check_number, check_whole
+from .names import check_known, check_number, check_whole
 
 INDEX = torch.int32
 MOST = torch.iinfo(INDEX).max  # what a number of links is at most, and a width below it
@@ -247,6 +247,7 @@ def random_support(
     Returns: the support.
     Raises: ValueError if the density or the draw is out of range.
     """
+    check_known("draw", draw, ("exact", "bernoulli", "with_replacement"))
     _check_density(density)
     _check_widths(n_in, n_out)
     positions = n_in * n_out
@@ -256,11 +257,9 @@ def random_support(
     elif draw == "bernoulli":
         n = _binomial(positions, density, generator)
         keys = draw_free_keys(positions, n, generator=generator)
-    elif draw == "with_replacement":
+    else:
         n = math.floor(density * positions + 1e-6)  # 1e-6: a whole number stays whole
         keys = torch.randint(positions, (n,), generator=generator).unique()
-    else:
-        raise ValueError(f"draw {draw!r} is unknown: 'exact', 'bernoulli' or 'with_replacement'")
     return support_from_keys(keys, n_in, n_out)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy
 
+from lib.names import check_known
 from lib.report.measurement import LEVEL, MIN_SEEDS, Measurement
 
 
@@ -91,7 +92,5 @@ def _outcome(
         "==": (low == bound == high, low <= bound <= high),
         "between": (within, touching),
     }
-    if comparison not in outcomes:
-        known = ", ".join(outcomes)
-        raise ValueError(f"comparison {comparison!r} is unknown: {known}")
+    check_known("comparison", comparison, outcomes)
     return outcomes[comparison]

@@ -159,7 +159,7 @@ def test_ascent_leaves_modes_also_after_a_failure(model, batch, generator):
     ("changes", "words"),
     [
         ({"radius": -1.0}, "radius = -1.0 is out of range"),
-        ({"norm": "l3"}, "norm = 'l3' is unknown"),
+        ({"norm": "l3"}, "unknown norm 'l3'"),
         ({"steps": 0}, "steps = 0 is out of range"),
         ({"step_size": -3.0}, "step_size = -3.0 is out of range"),
         ({"growing_epochs": -1}, "growing_epochs = -1 is out of range"),

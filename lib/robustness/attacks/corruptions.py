@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ...names import check_number, check_type
+from ...names import check_known, check_number, check_type, check_whole
 from .setting import (
     UNIT,
     Bounds,
@@ -17,7 +17,6 @@ from .setting import (
     draw,
     draw_signs,
     image_shape,
-    require_known,
 )
 
 WIDTH = 28  # of the images for which the corruptions are stated
@@ -376,8 +375,8 @@ def corrupt(
         bounds: black, which fills what comes from outside, and white.
     Returns: like x. Raises: ValueError if an argument is out of range or unknown.
     """
-    require_known("corruption", name, CORRUPTIONS)
-    require_known("severity", severity, SEVERITIES)
+    check_known("corruption", name, CORRUPTIONS)
+    check_whole("severity", severity, least=SEVERITIES[0], most=SEVERITIES[-1])
     check_type("generator", generator, Generator)
     check_examples(x, bounds)
     low, high = bounds

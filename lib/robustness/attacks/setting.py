@@ -4,7 +4,7 @@ import copy
 import functools
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from ...kernels import require_tensor
 from ...models import check_evaluating
-from ...names import check_number, check_type, check_whole
+from ...names import check_known, check_number, check_type, check_whole
 from .losses import LOSSES
 
 Bounds = tuple[float, float]  # lowest and highest value of a pixel
@@ -92,16 +92,9 @@ def check_settings(settings: dict[str, Any]) -> None:
         if name in RANGES and not (name == "step_size" and value is None):
             check_number(name, value, RANGES[name])
         if name == "norm":
-            require_known(name, value, NORMS)
+            check_known(name, value, NORMS)
         if name == "loss":
-            require_known(name, value, LOSSES)
-
-
-def require_known(name: str, value: Any, known: Collection) -> None:
-    """Raise ValueError unless the setting is one of the known values."""
-    if value not in known:
-        advice = ", ".join(map(str, known))
-        raise ValueError(f"{name} = {value!r} is unknown: give one of {advice}")
+            check_known(name, value, LOSSES)
 
 
 def check_examples(x: Tensor, bounds: Bounds) -> None:
@@ -266,7 +259,7 @@ def distance(x_adv: Tensor, x: Tensor, norm: str) -> Tensor:
     Raises ValueError if the shapes differ or the norm is unknown.
     """
     orders = {"linf": math.inf, "l2": 2, "l0": 0}
-    require_known("norm", norm, orders)
+    check_known("norm", norm, orders)
     if x_adv.shape != x.shape:
         raise ValueError(f"x_adv {tuple(x_adv.shape)} has not the shape of x")
     delta = (x_adv - x).flatten(1)
