@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .evolution import AVERAGE
+from .evolution import AVERAGE, held_by
 from .names import check_number
 
 
@@ -34,7 +34,7 @@ class WeightAverage:
         self.model = model
         self.optimiser = optimiser
         self.decay = decay
-        held = {id(p) for group in optimiser.param_groups for p in group["params"]}
+        held = held_by(optimiser)
         own = model.parameters()
         self._trained = [p for p in own if p.requires_grad and id(p) in held]
         self._hook = optimiser.register_step_post_hook(self._follow)

@@ -684,15 +684,16 @@ def check_untied(layers: Mapping[str, SparseLinear]) -> None:
             )
 
 
+def held_by(optimiser: torch.optim.Optimizer) -> set[int]:
+    """The ids of its parameters."""
+    return {id(p) for group in optimiser.param_groups for p in group["params"]}
+
+
 def check_held(name: str, layer: SparseLinear, optimiser: torch.optim.Optimizer) -> None:
     """Raise ValueError if the values of a layer learn, but not by this optimiser, or are masked."""
     layer.check_movable()
-    if not layer.values.requires_grad:
+    if not layer.values.requires_grad or id(layer.values) in held_by(optimiser):
         return
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            if parameter is layer.values:
-                return
     raise ValueError(
         f"the optimiser does not hold the values of {name}: make it after sparsify_, of all"
         " parameters of the model, or freeze that layer"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from . import activations, compiled, kernels, layers, layout, optimisers, passes, rows
 from .averaging import WeightAverage
-from .evolution import AVERAGE
+from .evolution import AVERAGE, held_by
 from .hinges import check_hinges
 from .loops import formula, parallel, serial
 from .memory import INDEX, at
@@ -552,8 +552,7 @@ def _check_optimiser(
     if average is not None and not average.is_even:
         raise CannotCompile("some weights began to learn later than others: train by autograd")
     own = {id(p) for p in model.parameters()}
-    given = {id(p) for group in optimiser.param_groups for p in group["params"]}
-    if own != given:
+    if own != held_by(optimiser):
         raise CannotCompile("the optimiser has not just the parameters of the model")
     for group in optimiser.param_groups:
         for option in OPTIONS:

@@ -24,6 +24,7 @@ from .evolution import (
     check_optimiser,
     check_untied,
     evolve_layers_,
+    held_by,
     needs_gradient,
     remove_,
 )
@@ -322,7 +323,7 @@ def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> None
             " another optimiser"
         )
     own = {id(parameter) for parameter in model.parameters()}
-    held = {id(p) for group in optimiser.param_groups for p in group["params"]}
+    held = held_by(optimiser)
     if held <= own:
         return
     for name, module in model.named_modules():
