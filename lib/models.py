@@ -78,13 +78,11 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether the module has hooks of its own."""
-    if module._forward_hooks or module._forward_pre_hooks:
-        return True
-    return bool(module._backward_hooks or module._backward_pre_hooks)
+    return any(hooks_of(module))
 
 
 def hooks_of(module: nn.Module) -> tuple[dict, ...]:
-    """Its hooks, which :func:`has_hooks` asks for: the module's own dicts."""
+    """Its hooks: the module's own dicts."""
     forward = module._forward_hooks, module._forward_pre_hooks
     return *forward, module._backward_hooks, module._backward_pre_hooks
 

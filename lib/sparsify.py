@@ -25,6 +25,7 @@ from .evolution import (
     evolve_layers_,
 )
 from .layers import SparseLinear
+from .models import has_hooks, hooks_of
 from .names import check_known, check_number, check_type, check_whole
 from .support import (
     Support,
@@ -39,7 +40,6 @@ STARTS = ("magnitude", "random", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
 DENSE = (nn.Linear, layers.Linear)
 LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 WRAPPERS = (
     nn.parallel.DistributedDataParallel,
     nn.DataParallel,
@@ -152,7 +152,7 @@ def densify_(model: nn.Module) -> list[str]:
     for name, module in model.named_modules():
         if not isinstance(module, SparseLinear):
             continue
-        hooks = [hook for kind in HOOKS for hook in getattr(module, kind).values()]
+        hooks = [hook for kind in hooks_of(module) for hook in kind.values()]
         if not all(isinstance(hook, Watch) for hook in hooks):
             raise ValueError(
                 f"layer {name} has hooks, which would be lost: remove them first, those of"
@@ -220,7 +220,7 @@ def _check_replaceable(name: str, module: nn.Linear) -> None:
             f"layer {name} is a {type(module).__name__}, which may compute something else than"
             " nn.Linear: leave it out by the filter"
         )
-    if any(getattr(module, hooks) for hooks in HOOKS):
+    if has_hooks(module):
         raise ValueError(f"layer {name} has hooks, which would be lost: register them afterwards")
 
 
