@@ -581,8 +581,3 @@ def array(tensor: Tensor | None) -> np.ndarray | None:
     if tensor.requires_grad:
         tensor = tensor.detach()
     return tensor.numpy()
-
-
-def plain(law: tuple | None) -> tuple | None:
-    """The law without its names, of which numba would make another type."""
-    return law and tuple(law)

@@ -15,7 +15,7 @@ PEAK = 0.3  # of the epochs: where the rate of one cycle is highest
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained, by SGD unless :func:`fit` is given another optimiser.
+    """How a network is trained, by SGD unless :func:`lib.train.fit` is given another optimiser.
 
     Args:
         epochs: passes over the training part, at least 1.

@@ -175,7 +175,7 @@ class Trainer:
     """A call is one training step: draw a batch, loss, gradients, SGD with momentum.
 
     Args:
-        contender: see :func:`network`. ``fused`` is :func:`lib.train.compiled_step`, all others go
+        contender: see :func:`network`. ``fused`` is :func:`lib.step.compiled_step`, all others go
             by autograd; ``dense_modules`` and ``masked`` have torch's default SGD, the others its
             fused one.
         widths, links: see :func:`network`.

@@ -34,8 +34,6 @@ FARTHEST = {"linf": 0.5, "l2": 8.0}  # where PGD starts to look for what DeepFoo
 
 TRANSFER = ["dataset", "seed", "target"]  # of each target of attacks that transfer
 
-Row = tuple
-
 
 def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """(B,) bool, whether each image is classified correctly."""
@@ -73,7 +71,7 @@ def attack_curves(study: Study, parent: Record) -> Table:
     """
     model, (x, y) = trained.network(parent), images(study)
     clean = _right(model, x, y)
-    rows: list[Row] = [("none", "", 0.0, _share(clean))]
+    rows: list[tuple] = [("none", "", 0.0, _share(clean))]
     arrays = {"clean": clean.numpy()}
     for norm, radii in (("linf", study.radii), ("l2", study.radii_l2)):
         for radius in radii:
@@ -110,7 +108,7 @@ def _bisected(
     )
 
 
-def _blind_changes(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> list[Row]:
+def _blind_changes(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> list[tuple]:
     """Noise and corruptions, which know nothing of the network."""
     rows = []
     for std in PIXEL_NOISE_STD:
@@ -135,7 +133,7 @@ def attack_ensemble(study: Study, parent: Record) -> Table:
         arrays ensemble.radius, whether each image is classified correctly after the ensemble.
     """
     model, (x, y) = trained.network(parent), images(study)
-    rows: list[Row] = [("none", 0.0, np.nan, _kept(model, x, y))]
+    rows: list[tuple] = [("none", 0.0, np.nan, _kept(model, x, y))]
     arrays = {}
     for radius in study.radii:
         left = right_under_ensemble(study, model, x, y, radius=radius, steps=study.steps)
@@ -151,7 +149,7 @@ def attack_ensemble(study: Study, parent: Record) -> Table:
 
 def _single_attacks(
     study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float
-) -> list[Row]:
+) -> list[tuple]:
     """Square alone, PGD with restarts, both from one stream of random numbers, and FGSM."""
     generator = study.generator()
     ball = {"radius": radius, "generator": generator}
@@ -165,7 +163,7 @@ def _single_attacks(
     ]
 
 
-def _more_steps(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[Row]:
+def _more_steps(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[tuple]:
     rows = []
     for steps in STEPS:
         if steps <= study.steps:
@@ -182,10 +180,10 @@ def _more_steps(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: fl
     return rows
 
 
-def _sanity(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[Row]:
+def _sanity(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[tuple]:
     """An attack that must break everything, other scales of the logits, and missing gradients."""
     everywhere = attacks.pgd(model, x, y, radius=1.0, generator=study.generator())
-    rows: list[Row] = [("pgd", 1.0, np.nan, _kept(model, everywhere, y))]
+    rows: list[tuple] = [("pgd", 1.0, np.nan, _kept(model, everywhere, y))]
     for scale in LOGIT_SCALES:
         scaled = nn.Sequential(model, Scale(scale)).eval()
         x_adv = attacks.pgd(scaled, x, y, radius=radius, generator=study.generator())
@@ -275,7 +273,7 @@ def attack_minimal(
     for name, x_adv in points.items():
         arrays[name] = _distances(model, x, y, x_adv, "l2")
     pixel = _kept(model, attacks.one_pixel(model, x, y), y)
-    rows: list[Row] = [("one pixel", study.method, np.nan, pixel)]
+    rows: list[tuple] = [("one pixel", study.method, np.nan, pixel)]
     for radius in study.radii:
         rows += _transfers(study, model, others(), radius)
     return pd.DataFrame(rows, columns=["attack", "target", "radius", "accuracy"]), arrays
@@ -295,7 +293,7 @@ def _examples(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor) -> dict[str
 
 def _transfers(
     study: Study, model: nn.Module, targets: Mapping[str, nn.Module], radius: float
-) -> list[Row]:
+) -> list[tuple]:
     x, y = images(study, 5 * study.images)
     x_adv = attacks.pgd(
         model,

@@ -32,7 +32,6 @@ CHANGES: dict[str, Fields] = {  # of NSGA-II on the first data set, one each
     "hidden units": {"mode": "hidden"},
     "links": {"mode": "links"},
 }
-LONG = "2,000 evaluations"
 GROUPED = "near duplicates together"  # other divisions into parts of the sets whose test is small
 GROUPED_SETS = (CORALS, "citrus_leaves")
 DIVISIONS = 5  # each with a search of its own, whose seed numbers it
