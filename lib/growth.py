@@ -136,16 +136,19 @@ def grow_gradient(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
     neurons, never stored whole. Raises ValueError if the links do not fit or no gradient was
     collected.
     """
+    return _by_gradient(site, n)
 
+
+grow_gradient.needs_gradient = True
+
+
+def _by_gradient(site: Site, n: int, smoothing: float = 1.0) -> Tensor:
     def magnitude(rows: slice) -> Tensor:
-        return site.gradient(rows).abs_()
+        return site.gradient(rows, smoothing=smoothing).abs_()
 
     with compiled.on_threads(1):
         keys, _ = _largest(site, n, magnitude)
     return keys
-
-
-grow_gradient.needs_gradient = True
 
 
 def grow_preferential(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
@@ -199,13 +202,7 @@ def grow_momentum(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
     itself under every optimiser. Raises ValueError if the links do not fit or no gradient was
     collected.
     """
-
-    def magnitude(rows: slice) -> Tensor:
-        return site.gradient(rows, smoothing=MOMENTUM).abs_()
-
-    with compiled.on_threads(1):
-        keys, _ = _largest(site, n, magnitude)
-    return keys
+    return _by_gradient(site, n, MOMENTUM)
 
 
 grow_momentum.needs_gradient = True
