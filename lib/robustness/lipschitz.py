@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..activations import APL, Maxout, Splash, SReLU
-from ..convnets import OverChannels, Subsample
+from ..convnets import Subsample
 from ..layers import SparseLinear
 from ..models import check_evaluating
 from .attacks.losses import margin
@@ -77,7 +77,7 @@ def lipschitz_constants(
     Raises: ValueError if the model is in training mode.
     """
     check_evaluating(model)
-    model = _copied(model)
+    model = copy.deepcopy(model).double().requires_grad_(False)
     shapes = _input_shapes(model, x.double())
     linear = {}
     for name, group in _linear_groups(model):
@@ -89,10 +89,6 @@ def lipschitz_constants(
         if _is_unit(module):
             units[name] = steepest_slope(module)
     return {"linear": linear, "unit": units}
-
-
-def _copied(model: nn.Module) -> nn.Module:
-    return copy.deepcopy(model).double().requires_grad_(False)
 
 
 def _linear_groups(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
@@ -134,9 +130,7 @@ def _input_shapes(model: nn.Module, x: Tensor) -> dict[str, torch.Size]:
 
 
 def _is_unit(module: nn.Module) -> bool:
-    return isinstance(module, (*ELEMENTWISE, Splash, Maxout)) and not isinstance(
-        module, OverChannels
-    )
+    return isinstance(module, (*ELEMENTWISE, Splash, Maxout))
 
 
 def steepest_slope(unit: nn.Module) -> float:
