@@ -10,7 +10,6 @@ float64, the loops of :mod:`lib.binary_units` run; elsewhere the plain torch for
 meaning.
 """
 
-import functools
 import itertools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -24,7 +23,7 @@ from .compiled import array
 from .layers import SparseLinear
 from .names import check_whole
 from .rows import Tile
-from .support import Support, support_from_keys
+from .support import Support, every_link
 
 Layer = SparseLinear | nn.Linear
 LARGEST = 2**32  # numbers that a law tells apart
@@ -396,12 +395,7 @@ def _links(layer: Layer) -> tuple[Support, nn.Parameter]:
     """The links and their weights, of a dense layer all there are."""
     if isinstance(layer, SparseLinear):
         return layer.support, layer.values
-    return _every_link(layer.in_features, layer.out_features), layer.weight
-
-
-@functools.lru_cache(maxsize=4)
-def _every_link(n_in: int, n_out: int) -> Support:
-    return support_from_keys(torch.arange(n_in * n_out), n_in, n_out)
+    return every_link(layer.in_features, layer.out_features), layer.weight
 
 
 def batch(x: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:

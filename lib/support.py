@@ -4,6 +4,7 @@ A link is also known by its *key*, row · n_in + col: one int64, so that a sorte
 a set of links.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -149,6 +150,12 @@ def support_from_keys(keys: Tensor, n_in: int, n_out: int) -> Support:
             index = links.index_of_keys(array, n_in, n_out)
             return _of_arrays(n_in, n_out, index, keys.device)
     return make_support(keys // n_in, keys % n_in, n_in, n_out)  # which says what is wrong
+
+
+@functools.lru_cache(maxsize=8)
+def every_link(n_in: int, n_out: int, device: torch.device | None = None) -> Support:
+    """The support of a layer with every link; the same one at the next calls."""
+    return support_from_keys(torch.arange(n_in * n_out, device=device), n_in, n_out)
 
 
 def _of_arrays(n_in: int, n_out: int, index: Sequence[np.ndarray], device: torch.device) -> Support:

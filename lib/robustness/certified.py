@@ -18,7 +18,6 @@ Departs: units need not be monotonic. Sums are rounded: a bound holds up to the 
 network's own dtype.
 """
 
-import functools
 from collections.abc import Iterable
 
 import torch
@@ -29,7 +28,7 @@ from .. import kernels, layers
 from ..activations import as_srelu
 from ..layers import SparseLinear, Standardise
 from ..models import MLP
-from ..support import Support, make_support
+from ..support import every_link
 from .attacks.setting import (
     BATCH,
     UNIT,
@@ -96,7 +95,8 @@ def margins(
     weight = last.to_dense() if type(last) is SparseLinear else last.weight
     apart = (weight[:, None] - weight).abs().flatten(0, 1)  # (K K, n), of all pairs of classes
     if type(last) is SparseLinear:  # a dense product would add in an order that threads change
-        pairs = _all_links(*apart.shape, device=apart.device)
+        n_pairs, n = apart.shape
+        pairs = every_link(n, n_pairs, apart.device)
         lost = kernels.chain(spread, [kernels.Layer(pairs, apart.flatten())])
     else:
         lost = F.linear(spread, apart)
@@ -137,14 +137,6 @@ def srelu_interval(lower: Tensor, upper: Tensor, pieces: Tensor) -> Interval:
         value = torch.where(is_inside, threshold, at_lower)
         lowest, highest = torch.minimum(lowest, value), torch.maximum(highest, value)
     return lowest, highest
-
-
-@functools.lru_cache(maxsize=4)
-def _all_links(n_out: int, n_in: int, *, device: torch.device) -> Support:
-    """The support of a layer with every link."""
-    rows = torch.arange(n_out, device=device).repeat_interleave(n_in)
-    cols = torch.arange(n_in, device=device).repeat(n_out)
-    return make_support(rows, cols, n_in, n_out)
 
 
 def _modules_of(model: nn.Sequential) -> list[tuple[str, nn.Module]]:
