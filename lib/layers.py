@@ -105,9 +105,7 @@ class SparseLinear(nn.Module):
         check_type("dtype", dtype, torch.dtype)
         if not dtype.is_floating_point:
             raise ValueError(f"dtype = {dtype} has no gradients: give a floating one")
-        if generator is None:
-            generator = torch.Generator().manual_seed(_drawn_seed())
-        check_type("generator", generator, torch.Generator)
+        generator = given_or_seeded(generator)
         check_whole("in_features", in_features, least=1)
         check_whole("out_features", out_features, least=1)
         widths = in_features, out_features
@@ -371,6 +369,16 @@ def _check_input(x: Any, n_in: int) -> None:
 def _drawn_seed() -> int:
     """A seed from torch's own generator, another at every call."""
     return int(torch.randint(2**62, ()))
+
+
+def given_or_seeded(generator: torch.Generator | None) -> torch.Generator:
+    """The generator; in place of None one that is seeded by a draw from torch's own. Raises
+    ValueError for anything else.
+    """
+    if generator is None:
+        return torch.Generator().manual_seed(_drawn_seed())
+    check_type("generator", generator, torch.Generator)
+    return generator
 
 
 class Linear(nn.Linear):

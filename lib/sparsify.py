@@ -103,9 +103,7 @@ def sparsify_(
         raise ValueError(
             "the model is itself a linear layer: put it into a module, or use layers.SparseLinear"
         )
-    if generator is None:
-        generator = _seeded_by_torch()
-    check_type("generator", generator, torch.Generator)
+    generator = layers.given_or_seeded(generator)
     if filter is not None and not callable(filter):
         raise ValueError(
             f"filter = {filter!r} is no function: give one of name and module, as"
@@ -131,10 +129,6 @@ def sparsify_(
 def _check_model(model: Any) -> None:
     if not isinstance(model, nn.Module):
         raise ValueError(f"the model is a {type(model).__name__}: give an nn.Module")
-
-
-def _seeded_by_torch() -> torch.Generator:
-    return torch.Generator().manual_seed(int(torch.randint(2**62, ())))
 
 
 def densify_(model: nn.Module) -> list[str]:
@@ -369,9 +363,7 @@ class Evolver:
                 f"every = {every} leaves no update within {last} steps (until = {until}, steps ="
                 f" {steps}): give a smaller every, more steps or a larger until"
             )
-        if generator is None:
-            generator = _seeded_by_torch()
-        check_type("generator", generator, torch.Generator)
+        generator = layers.given_or_seeded(generator)
         if evolution is not None:
             check_type("evolution", evolution, Evolution)
         if scaler is not None:
