@@ -257,6 +257,13 @@ class SparseLinear(nn.Module):
         if is_as_long and not self.values.is_inference():
             increment_version(self.values)  # so that a graph which needs the old ones refuses
 
+    def replace_links_(self, support: Support, values: Tensor) -> None:
+        """Give the layer other links, with these (nnz,) weights; an optimiser that holds the old
+        ones knows nothing of it, see :func:`lib.evolution.evolve_`.
+        """
+        self.support = support
+        self.replace_values_(values.to(self.values))
+
     def to_dense(self) -> Tensor:
         """(out_features, in_features) float, the weight matrix with its zeros."""
         positions = self.out_features * self.in_features

@@ -506,9 +506,9 @@ class Evolver:
         for name, layer in learning.items():
             for i, average in enumerate(self.averages):
                 index = [tensor.clone() for tensor in layer.support[2:]]
-                average[name].support = Support(layer.in_features, layer.out_features, *index)
+                support = Support(layer.in_features, layer.out_features, *index)
                 moved = self.optimiser.state[layer.values].pop(f"{AVERAGE} {i}")
-                average[name].replace_values_(moved)
+                average[name].replace_links_(support, moved)
         return n_replaced
 
     # ------------------------------------------------------------------ what layers see

@@ -102,10 +102,8 @@ def _count(fraction: float, n: int) -> int:
 
 def _move_links_(layer: SparseLinear, keys: Tensor, origin: Tensor) -> None:
     """Give ``layer`` the links ``keys``; link k carries the weight of old link origin[k]."""
-    n_in = layer.support.n_in
-    n_out = layer.support.n_out
-    layer.support = support_from_keys(keys, n_in, n_out)
-    layer.replace_values_(layer.values.data[origin])
+    support = support_from_keys(keys, layer.in_features, layer.out_features)
+    layer.replace_links_(support, layer.values.data[origin])
 
 
 # --------------------------------------------------------------------------- order of links
@@ -426,7 +424,7 @@ def rewire(
     model = copy.deepcopy(model)
     for layer in _sparse_layers(model, layers):
         support, origin = switch_links(layer.support, switches_per_link, generator=generator)
-        _move_links_(layer, support.keys, origin)
+        layer.replace_links_(support, layer.values.data[origin])
     return model
 
 

@@ -12,7 +12,6 @@ from torch import nn
 from lib import data, models, train
 from lib.layers import initial_values
 from lib.names import check_number
-from lib.papers.shared.inheritance import replace_links_
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.robustness.defences import Certified
 from lib.runs.experiment import Workspace
@@ -67,7 +66,7 @@ class StartTraining(SparseTraining):
             if self.shuffled:
                 support = shuffle_inputs(support, generator=places)
             values = initial_values(support, self.start, generator=generator)
-            replace_links_(layer, support, values)
+            layer.replace_links_(support, values)
 
     def grids(self, image: tuple[int, ...]) -> list[tuple[int, int, int]]:
         """Channels, height and width of the input and of each hidden layer.
@@ -131,7 +130,7 @@ class DegreeTraining(SparseTraining):
                 sides.append(np.array(list(whole_numbers(shares).values())))
             support = support_of_degrees(*sides, generator=generator)
             values = initial_values(support, self.start, generator=generator)
-            replace_links_(layer, support, values)
+            layer.replace_links_(support, values)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from lib import models
-from lib.layers import SparseLinear, initial_values
+from lib.layers import initial_values
 from lib.names import check_known
 from lib.papers.shared import trained
 from lib.runs.record import Record
-from lib.support import Support, support_from_keys
+from lib.support import support_from_keys
 from lib.topology.nulls import switch_links
 
 
@@ -41,7 +41,7 @@ def inherit_(
         if inherits == "degrees":
             support, _ = switch_links(support, generator=generator)
         values = initial_values(support, start, generator=generator)
-        replace_links_(layer, support, values)
+        layer.replace_links_(support, values)
 
 
 def _inherit_largest_(model: nn.Module, state: dict[str, Tensor]) -> None:
@@ -50,13 +50,7 @@ def _inherit_largest_(model: nn.Module, state: dict[str, Tensor]) -> None:
         weight = state.pop(f"{name}.weight").flatten()
         keys = weight.abs().topk(layer.nnz).indices.sort().values
         widths = layer.support.n_in, layer.support.n_out
-        replace_links_(layer, support_from_keys(keys, *widths), weight[keys])
+        layer.replace_links_(support_from_keys(keys, *widths), weight[keys])
     for name in [name for name in state if "weight" in name]:  # dense there, sparse but full here
         state[name.replace("weight", "values")] = state.pop(name).flatten()
     model.load_state_dict({**model.state_dict(), **state}, strict=False)
-
-
-def replace_links_(layer: SparseLinear, support: Support, values: Tensor) -> None:
-    """Give a layer that is not trained yet other links, with these (nnz,) weights."""
-    layer.support = support
-    layer.replace_values_(values.to(layer.values))
