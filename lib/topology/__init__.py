@@ -9,7 +9,6 @@ neurons. Degrees are a table of rows, see :mod:`lib.topology.degrees`, made of s
 """
 
 from .degrees import (
-    active_neurons,
     ccdf,
     degree_sequences,
     degrees_at,
@@ -30,7 +29,6 @@ from .graphs import (
 from .nulls import random_degrees, shuffle_inputs, support_of_degrees, switch_links
 
 __all__ = [
-    "active_neurons",
     "adjacency",
     "ccdf",
     "count_paths",

@@ -158,28 +158,6 @@ def largest_degrees(widths: Sequence[int]) -> dict[str, int]:
     return largest
 
 
-def active_neurons(degrees: pd.DataFrame, epoch: int | str) -> dict[str, float]:
-    """Share of the neurons of each hidden layer that have a link in and a link out.
-
-    Source: the percentage of active neurons of [Zhang2025]; theirs counts neurons left after
-    removal. Links to a dense output layer are there for all.
-
-    Args:
-        degrees: columns layer, side, epoch, links.
-        epoch: which of the recorded ones, or "final".
-    Returns: {"hidden 1": share, …}; empty if the epoch was not recorded.
-    Raises: ValueError if a layer lacks one of its sides.
-    """
-    sequences = degree_sequences(degrees, epoch)
-    shares = {}
-    for group, links in hidden_groups(sequences).items():
-        into = sequences.get(f"{group} in", links)
-        out = sequences.get(f"{group} out", links)
-        active = (into > 0) & (out > 0)
-        shares[group] = float(active.mean())
-    return shares
-
-
 # ---------------------------------------------------------------------------- the distributions
 
 

@@ -178,19 +178,6 @@ def test_largest_degrees_are_reached_by_a_complete_network():
         assert max(links) == largest[name]
 
 
-def test_active_neurons_have_links_on_both_sides():
-    arrays = {
-        "linear1.in_degree.final": np.array([1, 0, 2, 3]),
-        "linear1.out_degree.final": np.array([3, 3]),
-        "linear2.in_degree.final": np.array([0, 2]),
-        "linear2.out_degree.final": np.array([1, 1, 0, 0]),
-    }
-    table = tables.from_names(arrays)
-    shares = topology.active_neurons(table, "final")
-    assert shares == {"hidden 1": 0.25, "hidden 2": 0.5}
-    assert topology.active_neurons(table, 0) == {}
-
-
 # the distributions
 
 

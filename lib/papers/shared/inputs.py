@@ -54,6 +54,8 @@ def alive(record: Record, epoch: int | str) -> dict[str, np.ndarray]:
     """Which neurons can pass something on after an epoch, or "final": inputs with a link, hidden
     neurons with links to both sides; the dense output layer gives one to every neuron below it.
 
+    Source: the active neurons of [Zhang2025]; theirs are those left after removal.
+
     Returns: {"inputs", "hidden 1", ...: (n,) bool}.
     """
     degrees = trained.degrees(record)
