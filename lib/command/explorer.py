@@ -21,8 +21,7 @@ from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.trained import degrees as degrees_of
 from lib.paths import ROOT
 from lib.report import labels
-from lib.report.intervals import t_interval
-from lib.report.measurement import LEVEL, Measurement
+from lib.report.intervals import LEVEL, Measurement, t_interval
 from lib.runs.record import Record
 
 SOURCE = ROOT / "docs" / "explorer"

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lib.report.frames import check_unique
-from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, direction, t_interval
-from lib.report.statistics import holm, p_value
+from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, direction, holm, p_value, t_interval
 
 CELL = ["dataset", "network"]
 BOUNDS = ["value", "low", "high"]

@@ -1,13 +1,46 @@
-"""Estimates with their intervals over seeds, and what an interval says of a threshold."""
+"""What records say about a quantity: estimates with their intervals, what an interval says of a
+threshold, p-values and their correction.
+"""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy
 
 from lib.names import check_known
-from lib.report.measurement import LEVEL, MIN_SEEDS, Measurement
+
+LEVEL = 0.95
+MIN_SEEDS = 3  # fewer have no direction
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What our records say about the quantity of a claim, in the claim's unit.
+
+    Args:
+        value: the estimate.
+        low, high: its 95 % interval, or the bounds of a count; infinite where what was not run
+            could still move it.
+        n: units (seeds, or draws) behind it; None for a quantity without randomness.
+        undecidable: what the paper leaves out, where the answer hangs on it; "" if on nothing.
+        at: where it was found, as the data set of the worst case, for the sentence of the claim.
+        unrun: whether a bound is finite, and yet wide because of what was not run, as that of a
+            count of data sets.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int | None = None
+    undecidable: str = ""
+    at: str = ""
+    unrun: bool = False
+
+
+# -------------------------------------------------------------------------------------------- seeds
 
 
 def exact(value: float) -> Measurement:
@@ -51,6 +84,188 @@ def ratio_interval(
         return Measurement(ratio, -math.inf, math.inf, n)
     half = math.sqrt(max(linear**2 - square * constant, 0.0))
     return Measurement(ratio, (linear - half) / square, (linear + half) / square, n)
+
+
+# ------------------------------------------------------------------------- seeds and images
+
+
+def two_way_interval(
+    outcomes: np.ndarray,
+    *,
+    level: float = LEVEL,
+) -> Measurement:
+    r"""Mean of the outcomes, with an interval for other seeds *and* other images.
+
+    Seeds and images are crossed random effects, :math:`y_{si} = \mu + a_s + b_i + e_{si}`:
+
+    .. math:: \bar y \pm t_\nu \sqrt v, \qquad
+        v = \frac{M_{seeds} + M_{images} - M_{rest}}{S I}, \qquad
+        \nu = \frac{(S I v)^2}{\sum_k M_k^2 / \nu_k}
+
+    M are the mean squares. Their sum is not let fall below the larger of the first two, nor
+    :math:`\nu` below the fewer of seeds and images less one.
+
+    Source: [Satterthwaite1946], the degrees of freedom of a sum of mean squares.
+    Departs: not the pigeonhole bootstrap [Owen2007], which draws seeds and images anew: its
+        variance is too large by up to twice that of the rest, and five seeds are too few to draw
+        from.
+
+    With five seeds and hundreds of images it covers in 94 to 96 of 100 simulated cases, in 98 where
+    neither seeds nor images differ; with three seeds in 92 to 98. Like every t-interval of few
+    seeds it covers less where their means are skewed, as shares near 0 or 1 that differ much
+    between seeds are; nor is it cut to [0, 1].
+
+    Args:
+        outcomes: (n_seeds, n_images) float or bool, one of every seed on every image: correct or
+            not, or the difference of two methods paired by seed and image.
+        level: of the interval.
+    Returns: n is the number of seeds; with a single seed or a single image nothing bounds the mean,
+        as in :func:`t_interval`.
+    Raises: ValueError unless there are two axes, at least one outcome, and all are finite.
+    """
+    outcomes = np.asarray(outcomes, float)
+    if outcomes.ndim != 2 or outcomes.size == 0:
+        shape = outcomes.shape
+        raise ValueError(f"outcomes have the shape {shape}: give one of every seed on every image")
+    if not np.isfinite(outcomes).all():
+        raise ValueError("an outcome is not finite: give one of every seed on every image")
+    mean, n_seeds = float(outcomes.mean()), len(outcomes)
+    if min(outcomes.shape) < 2:
+        return Measurement(mean, -math.inf, math.inf, n_seeds)
+    half = float(_half_width(outcomes, level=level))
+    return Measurement(mean, mean - half, mean + half, n_seeds)
+
+
+def _half_width(outcomes: np.ndarray, *, level: float = LEVEL) -> np.ndarray:
+    """Half of the interval of :func:`two_way_interval`, of many tables at once.
+
+    Args:
+        outcomes: (..., n_seeds, n_images) float, at least two of each.
+        level: of the interval.
+    Returns: (...,) float.
+    """
+    squares = _mean_squares(outcomes)
+    largest = np.maximum(squares.seeds, squares.images)
+    total = np.maximum(squares.seeds + squares.images - squares.rest, largest)
+    spread = np.zeros_like(total)
+    for square, df in zip(squares[:3], squares.df, strict=True):
+        spread += square**2 / df
+    tiny = np.finfo(float).tiny  # all outcomes are equal
+    df = np.maximum(total**2 / np.maximum(spread, tiny), min(squares.df))
+    variance = total / math.prod(outcomes.shape[-2:])
+    return scipy.stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)
+
+
+class _MeanSquares(NamedTuple):
+    """Of a table of seeds and images without replicates, with their degrees of freedom.
+
+    Attributes:
+        seeds, images, rest: mean squares, each of the shape of the leading axes.
+        df: of each.
+    """
+
+    seeds: np.ndarray
+    images: np.ndarray
+    rest: np.ndarray
+    df: tuple[int, int, int]
+
+
+def _mean_squares(outcomes: np.ndarray) -> _MeanSquares:
+    """Between seeds, between images, and of what neither explains.
+
+    Args:
+        outcomes: (..., n_seeds, n_images) float, at least two of each.
+    """
+    n_seeds, n_images = outcomes.shape[-2:]
+    of_seeds = outcomes.mean(-1)  # (..., n_seeds)
+    of_images = outcomes.mean(-2)  # (..., n_images)
+    mean = of_seeds.mean(-1)
+    rest = outcomes - of_seeds[..., None] - of_images[..., None, :] + mean[..., None, None]
+    df_rest = (n_seeds - 1) * (n_images - 1)
+    return _MeanSquares(
+        seeds=n_images * of_seeds.var(-1, ddof=1),
+        images=n_seeds * of_images.var(-1, ddof=1),
+        rest=(rest**2).sum((-2, -1)) / df_rest,
+        df=(n_seeds - 1, n_images - 1, df_rest),
+    )
+
+
+# ------------------------------------------------------------------------------------ shares
+
+
+def share_interval(
+    successes: int,
+    n: int,
+    *,
+    level: float = LEVEL,
+) -> Measurement:
+    """Share of independent units with its exact interval: none of five bounds it by .522 only.
+
+    Source: [Clopper1934]: each end is the share at which so many successes, or further from it,
+        have the probability (1 - level) / 2; quantiles of beta laws.
+
+    Args:
+        successes: from 0 to n.
+        n: independent units, as seeds.
+        level: of the interval; it covers at least as often.
+    Raises: ValueError unless 0 <= successes <= n and n > 0.
+    """
+    if not 0 <= successes <= n or n == 0:
+        raise ValueError(f"{successes} of {n} is no share: give from 0 to n successes, and n > 0")
+    failures, outside = n - successes, (1 - level) / 2
+    low, high = 0.0, 1.0
+    if successes > 0:
+        low = float(scipy.stats.beta.ppf(outside, successes, failures + 1))
+    if failures > 0:
+        high = float(scipy.stats.beta.ppf(1 - outside, successes + 1, failures))
+    return Measurement(successes / n, low, high, n)
+
+
+# ---------------------------------------------------------------------------------- p-values
+
+
+def p_value(differences: Sequence[float]) -> float:
+    """Two-sided p of Student's t-test that the mean of independent differences is 0.
+
+    Returns: nan for fewer than two; where all are equal 1 if they are 0, else 0.
+    """
+    differences = np.asarray(differences, float)
+    n = len(differences)
+    if n < 2:
+        return math.nan
+    mean, sd = differences.mean(), differences.std(ddof=1)
+    if sd == 0:
+        return float(mean == 0)
+    return float(2 * scipy.stats.t.sf(abs(mean) / sd * math.sqrt(n), n - 1))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    r"""The p-values of a family of tests, adjusted so that comparing all with .05 errs in any of
+    them in at most 5 % of the cases, however they depend on each other.
+
+    .. math:: \tilde p_{(k)} = \min\Big(1, \max_{j \le k} \, (m - j + 1) \, p_{(j)}\Big)
+
+    Source: [Holm1979], the sequentially rejective procedure.
+
+    Args:
+        p_values: (n,) in [0, 1]; nan is a test that was not made: not one of the m.
+    Returns: (n,) float, in their order; nan where they are.
+    Raises: ValueError if one is out of range.
+    """
+    p = np.asarray(p_values, float)
+    made = np.flatnonzero(~np.isnan(p))
+    wrong = p[made][(p[made] < 0) | (p[made] > 1)]
+    if len(wrong):
+        raise ValueError(f"p = {wrong[0]} is out of range: give values in [0, 1], or nan")
+    ascending = made[np.argsort(p[made], kind="stable")]
+    left = np.arange(len(ascending), 0, -1)  # tests not yet rejected
+    adjusted = np.full(len(p), math.nan)
+    largest = np.maximum.accumulate(left * p[ascending])
+    adjusted[ascending] = np.minimum(largest, 1)
+    return adjusted
+
+
+# --------------------------------------------------------------------------------------- thresholds
 
 
 def direction(measurement: Measurement, comparison: str, threshold: str) -> str:

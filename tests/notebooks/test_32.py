@@ -5,8 +5,7 @@ import pandas as pd
 
 from lib.papers import STORE
 from lib.papers.local_learning import spectra
-from lib.report.intervals import t_interval
-from lib.report.statistics import holm, p_value
+from lib.report.intervals import holm, p_value, t_interval
 from tests.prose import Prose
 
 MN, FM = "mnist", "fashion_mnist"

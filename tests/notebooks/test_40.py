@@ -7,8 +7,7 @@ from scipy import stats
 
 from lib import papers
 from lib.paths import FIGURES, REFERENCE
-from lib.report.intervals import t_interval
-from lib.report.statistics import holm
+from lib.report.intervals import holm, t_interval
 from tests.prose import Prose
 
 SETS = ("rsmas", "citrus_leaves", "rps28", "eye_fundus", "cifar10")

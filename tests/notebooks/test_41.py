@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from lib.papers.pruning.ensembles import PERCENTILE_PAIRS
-from lib.report.statistics import holm
+from lib.report.intervals import holm
 from tests.notebooks.test_40 import SETS, records
 from tests.prose import Prose
 

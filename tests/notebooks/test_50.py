@@ -6,8 +6,7 @@ import pytest
 
 from lib.papers import STORE
 from lib.papers.splash.experiments import OWN_RATES
-from lib.report.intervals import t_interval
-from lib.report.statistics import holm, p_value
+from lib.report.intervals import holm, p_value, t_interval
 from tests.prose import Prose
 
 NOTEBOOK = "50_splash_activations"

@@ -6,8 +6,7 @@ import pytest
 from lib import papers
 from lib.papers import STORE
 from lib.papers.splash.studies import HEADLINE_RADIUS
-from lib.report.intervals import t_interval
-from lib.report.statistics import holm, p_value
+from lib.report.intervals import holm, p_value, t_interval
 from tests.prose import Prose
 
 NOTEBOOK = "51_splash_robustness"

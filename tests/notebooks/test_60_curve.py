@@ -9,7 +9,7 @@ from scipy import stats
 from lib import papers
 from lib.papers.frontier import experiments
 from lib.paths import ROOT
-from lib.report.statistics import holm
+from lib.report.intervals import holm
 from tests.notebooks import test_11 as ablation
 
 CURVE = papers.EXPERIMENTS["links_curve"].runs("paper")

@@ -28,8 +28,7 @@ from lib.report import claims as kit
 from lib.report import labels
 from lib.report.claims import against, intervals, largest, scaled, smallest
 from lib.report.frames import NETWORK, facts, tidy
-from lib.report.intervals import Measurement, t_interval
-from lib.report.statistics import two_way_interval
+from lib.report.intervals import Measurement, t_interval, two_way_interval
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
 

@@ -21,8 +21,7 @@ from lib.papers.local_learning.spectra import AS_RELEASED, over_seeds_and_images
 from lib.papers.local_learning.studies import ATTACKS, RUN, against_plain, laws, on_common_images
 from lib.report.claims import against, intervals, readings, smallest
 from lib.report.frames import tidy
-from lib.report.intervals import Measurement, ratio_interval, t_interval
-from lib.report.statistics import share_interval
+from lib.report.intervals import Measurement, ratio_interval, share_interval, t_interval
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
 

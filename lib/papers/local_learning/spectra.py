@@ -16,7 +16,7 @@ import scipy
 import torch
 from torch import Tensor
 
-from lib.report.measurement import LEVEL, Measurement
+from lib.report.intervals import LEVEL, Measurement
 
 RANGE = (10, 500)  # ranks of the released code, on images
 NOISE_RANGE = (10, 100)  # on noise

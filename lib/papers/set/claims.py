@@ -28,8 +28,7 @@ from lib.report.claims import (
     share,
     smallest,
 )
-from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, exact, t_interval
-from lib.report.statistics import share_interval
+from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, exact, share_interval, t_interval
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
 from lib.support import erdos_renyi_density, random_support

@@ -11,8 +11,7 @@ from lib.papers.adaptive_topology.studies import AREA_UNITS, relative_areas
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import study_of
 from lib.report.claims import smallest
-from lib.report.intervals import Measurement, direction, t_interval
-from lib.report.statistics import two_way_interval
+from lib.report.intervals import Measurement, direction, t_interval, two_way_interval
 from lib.report.verdicts import published
 from lib.runs.record import Record
 from tests.papers.judging import row_of
