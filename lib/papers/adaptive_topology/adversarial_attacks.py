@@ -12,13 +12,19 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib.layers import Scale
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
-from lib.papers.shared.under_attack import right_under_ensemble, right_under_pgd
+from lib.papers.shared.under_attack import (
+    is_right,
+    right_under_ensemble,
+    right_under_pgd,
+    sanity,
+    share,
+)
 from lib.report.frames import facts
 from lib.robustness import attacks
 from lib.runs.record import Record
+from lib.train import accuracy
 
 PIXEL_NOISE_STD = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 KINDS = (  # of corruptions
@@ -27,26 +33,11 @@ KINDS = (  # of corruptions
 )
 SEVERITIES = (1, 3, 5)
 STEPS = (1, 5, 10, 20, 40, 100)
-LOGIT_SCALES = (0.01, 100.0)
 EXAMPLES = 10  # images of which the nearest adversarial points are kept
 TOLERANCE = 0.01  # of an accuracy: a few images on which a random start had bad luck
 FARTHEST = {"linf": 0.5, "l2": 8.0}  # where PGD starts to look for what DeepFool did not break
 
 TRANSFER = ["dataset", "seed", "target"]  # of each target of attacks that transfer
-
-
-def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """(B,) bool, whether each image is classified correctly."""
-    return ~attacks.is_adversarial(model, x, y)
-
-
-def _share(right: Tensor) -> float:
-    return right.double().mean().item()
-
-
-def _kept(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Accuracy."""
-    return _share(_right(model, x, y))
 
 
 def _distances(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, norm: str) -> np.ndarray:
@@ -70,15 +61,15 @@ def attack_curves(study: Study, parent: Record) -> Table:
           if the study has bisections.
     """
     model, (x, y) = trained.network(parent), images(study)
-    clean = _right(model, x, y)
-    rows: list[tuple] = [("none", "", 0.0, _share(clean))]
+    clean = is_right(model, x, y)
+    rows: list[tuple] = [("none", "", 0.0, share(clean))]
     arrays = {"clean": clean.numpy()}
     for norm, radii in (("linf", study.radii), ("l2", study.radii_l2)):
         for radius in radii:
             fast = attacks.fgsm(model, x, y, radius=radius, norm=norm)
-            rows.append(("fgsm", norm, radius, _kept(model, fast, y)))
+            rows.append(("fgsm", norm, radius, accuracy(model, fast, y)))
             pgd = right_under_pgd(study, model, x, y, radius=radius, norm=norm)
-            rows.append(("pgd", norm, radius, _share(pgd)))
+            rows.append(("pgd", norm, radius, share(pgd)))
             arrays[f"pgd.{norm}.{radius:g}"] = pgd.numpy()
     rows += _blind_changes(study, model, x, y)
     half = slice(len(x) // 2)
@@ -113,11 +104,11 @@ def _blind_changes(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> list
     rows = []
     for std in PIXEL_NOISE_STD:
         noisy = attacks.gaussian_noise(x, std, generator=study.generator())
-        rows.append(("gaussian noise", "", std, _kept(model, noisy, y)))
+        rows.append(("gaussian noise", "", std, accuracy(model, noisy, y)))
     for name in KINDS:
         for severity in SEVERITIES:
             corrupted = attacks.corrupt(x, name, severity, generator=study.generator())
-            rows.append((name, "", severity, _kept(model, corrupted, y)))
+            rows.append((name, "", severity, accuracy(model, corrupted, y)))
     return rows
 
 
@@ -133,17 +124,20 @@ def attack_ensemble(study: Study, parent: Record) -> Table:
         arrays ensemble.radius, whether each image is classified correctly after the ensemble.
     """
     model, (x, y) = trained.network(parent), images(study)
-    rows: list[tuple] = [("none", 0.0, np.nan, _kept(model, x, y))]
+    rows: list[tuple] = [("none", 0.0, np.nan, accuracy(model, x, y))]
     arrays = {}
     for radius in study.radii:
         left = right_under_ensemble(study, model, x, y, radius=radius, steps=study.steps)
         for attack, right in left.items():
-            rows.append((attack, radius, np.nan, _share(right)))
+            rows.append((attack, radius, np.nan, share(right)))
         arrays[f"ensemble.{radius:g}"] = left["square"].numpy()
     headline = study.radii[0]
     rows += _single_attacks(study, model, x, y, headline)
     rows += _more_steps(study, model, x, y, headline)
-    rows += _sanity(study, model, x, y, headline)
+    everywhere, by_scale, zero = sanity(study, model, x, y)
+    rows.append(("pgd", 1.0, np.nan, everywhere))
+    rows += [("pgd, logits scaled", headline, *scaled) for scaled in by_scale.items()]
+    rows.append(("zero gradient", 0.0, np.nan, zero))
     return pd.DataFrame(rows, columns=["attack", "radius", "strength", "accuracy"]), arrays
 
 
@@ -157,9 +151,9 @@ def _single_attacks(
     restarted = attacks.pgd(model, x, y, restarts=study.restarts, **ball)
     fast = attacks.fgsm(model, x, y, radius=radius)
     return [
-        ("square alone", radius, np.nan, _kept(model, alone, y)),
-        ("pgd", radius, np.nan, _kept(model, restarted, y)),
-        ("fgsm", radius, np.nan, _kept(model, fast, y)),
+        ("square alone", radius, np.nan, accuracy(model, alone, y)),
+        ("pgd", radius, np.nan, accuracy(model, restarted, y)),
+        ("fgsm", radius, np.nan, accuracy(model, fast, y)),
     ]
 
 
@@ -176,22 +170,7 @@ def _more_steps(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: fl
                 step_size=max(radius / 10, 2.5 * radius / steps),
                 generator=study.generator(),
             )
-            rows.append(("pgd steps", radius, steps, _kept(model, x_adv, y)))
-    return rows
-
-
-def _sanity(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[tuple]:
-    """An attack that must break everything, other scales of the logits, and missing gradients."""
-    everywhere = attacks.pgd(model, x, y, radius=1.0, generator=study.generator())
-    rows: list[tuple] = [("pgd", 1.0, np.nan, _kept(model, everywhere, y))]
-    for scale in LOGIT_SCALES:
-        scaled = nn.Sequential(model, Scale(scale)).eval()
-        x_adv = attacks.pgd(scaled, x, y, radius=radius, generator=study.generator())
-        rows.append(("pgd, logits scaled", radius, scale, _kept(model, x_adv, y)))
-    inputs = x.clone().requires_grad_()
-    (grad_x,) = torch.autograd.grad(attacks.log_odds(model(inputs), y).sum(), inputs)
-    zero = (grad_x.flatten(1) == 0).all(1).double().mean().item()
-    rows.append(("zero gradient", 0.0, np.nan, zero))
+            rows.append(("pgd steps", radius, steps, accuracy(model, x_adv, y)))
     return rows
 
 
@@ -228,7 +207,7 @@ def attack_pixels(study: Study, parent: Record, *, kept: np.ndarray) -> Table:
                 pixels=pixels,
                 generator=study.generator(),
             )
-            rows.append((name, int(pixels.sum()), radius, _kept(model, x_adv, y)))
+            rows.append((name, int(pixels.sum()), radius, accuracy(model, x_adv, y)))
     return pd.DataFrame(rows, columns=["pixels", "number", "radius", "accuracy"]), {}
 
 
@@ -272,7 +251,7 @@ def attack_minimal(
     arrays = _examples(model, x, y, points["smallest"])
     for name, x_adv in points.items():
         arrays[name] = _distances(model, x, y, x_adv, "l2")
-    pixel = _kept(model, attacks.one_pixel(model, x, y), y)
+    pixel = accuracy(model, attacks.one_pixel(model, x, y), y)
     rows: list[tuple] = [("one pixel", study.method, np.nan, pixel)]
     for radius in study.radii:
         rows += _transfers(study, model, others(), radius)
@@ -304,13 +283,13 @@ def _transfers(
         early_stop=False,
         generator=study.generator(),
     )
-    right = ~attacks.is_adversarial(model, x, y)
+    right = is_right(model, x, y)
     rows = []
     for method, target in targets.items():
-        both = right & ~attacks.is_adversarial(target, x, y)
+        both = right & is_right(target, x, y)
         kept = np.nan
         if both.any():
-            kept = _kept(target, x_adv[both], y[both])
+            kept = accuracy(target, x_adv[both], y[both])
         rows.append(("transfer", method, radius, kept))
     return rows
 

@@ -15,10 +15,14 @@ from lib.layers import SparseLinear
 from lib.papers.adaptive_topology.link_removal import SPARSE_DENSITY
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
-from lib.papers.shared.under_attack import APGD_STEPS, right_under_ensemble, right_under_pgd
+from lib.papers.shared.under_attack import (
+    APGD_STEPS,
+    is_right,
+    right_under_ensemble,
+    right_under_pgd,
+)
 from lib.robustness import areas, perturb
 from lib.runs.record import Record
-from lib.train import predict
 
 ENSEMBLE_IMAGES = 500  # the first ones
 AREA_UNITS = 10**4  # of the stored area of an image
@@ -40,7 +44,7 @@ def robustness_summary(study: Study, parent: Record) -> Table:
         classified correctly after that attack (bool).
     """
     model, (x, y) = trained.network(parent), images(study)
-    clean = _correct(model, x, y)
+    clean = is_right(model, x, y).numpy()
     rows = [("accuracy", 0.0, 0, clean.mean())]
     outcomes = {"clean": clean}
     fractions = np.linspace(0, 1, study.points)
@@ -48,7 +52,8 @@ def robustness_summary(study: Study, parent: Record) -> Table:
         curves = np.zeros((study.points, len(y)))
         for i, fraction in enumerate(fractions.tolist()):
             for draw in range(study.draws):
-                correct = _correct(changed(model, fraction, study.generator(draw)), x, y)
+                fewer = changed(model, fraction, study.generator(draw))
+                correct = is_right(fewer, x, y).numpy()
                 rows.append((measure, fraction, draw, correct.mean()))
                 curves[i] += correct / study.draws
         area = np.trapezoid(curves, fractions, axis=0)
@@ -67,11 +72,6 @@ def robustness_summary(study: Study, parent: Record) -> Table:
     numbers = margins(model, x, y) | weight_norms(model)
     rows += [(measure, 0.0, 0, value) for measure, value in numbers.items()]
     return pd.DataFrame(rows, columns=["measure", "strength", "draw", "value"]), outcomes
-
-
-def _correct(model: nn.Module, x: Tensor, y: Tensor) -> np.ndarray:
-    """(n,) bool, whether each image is classified correctly."""
-    return (predict(model, x).argmax(1) == y).numpy()
 
 
 def changes_of(model: nn.Module, method: str) -> dict[str, Change]:

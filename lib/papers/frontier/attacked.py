@@ -1,15 +1,18 @@
 """What a trained network keeps when its inputs are attacked, or when links are removed."""
 
 import pandas as pd
-import torch
-from torch import nn
 
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
-from lib.papers.shared.under_attack import APGD_STEPS, right_under_ensemble, right_under_pgd
+from lib.papers.shared.under_attack import (
+    APGD_STEPS,
+    is_right,
+    right_under_ensemble,
+    right_under_pgd,
+    share,
+)
 from lib.robustness import perturb
 from lib.runs.record import Record
-from lib.train import predict
 
 FRACTIONS = (0.1, 0.2, 0.3, 0.5)  # of links removed
 
@@ -26,11 +29,7 @@ def under_attacks(study: Study, parent: Record) -> Table:
         the radius); "links removed" (strength: the fraction).
     """
     model, (x, y) = trained.network(parent), images(study)
-
-    def right(model: nn.Module) -> torch.Tensor:
-        return predict(model, x).argmax(1) == y
-
-    kept = [("accuracy", 0.0, 0, right(model))]
+    kept = [("accuracy", 0.0, 0, is_right(model, x, y))]
     for radius in study.radii:
         by_pgd = right_under_pgd(study, model, x, y, radius=radius, norm="linf")
         kept.append(("pgd", radius, 0, by_pgd))
@@ -43,6 +42,6 @@ def under_attacks(study: Study, parent: Record) -> Table:
     for fraction in FRACTIONS:
         for draw in range(study.draws):
             fewer = perturb.remove_links(model, fraction, generator=study.generator(draw))
-            kept.append(("links removed", fraction, draw, right(fewer)))
-    rows = [(*names, of_images.double().mean().item()) for *names, of_images in kept]
+            kept.append(("links removed", fraction, draw, is_right(fewer, x, y)))
+    rows = [(*names, share(of_images)) for *names, of_images in kept]
     return pd.DataFrame(rows, columns=["measure", "strength", "draw", "value"]), {}

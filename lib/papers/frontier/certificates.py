@@ -7,10 +7,9 @@ import torch
 
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
-from lib.robustness import attacks
+from lib.papers.shared.under_attack import is_right, right_under_pgd, share
 from lib.robustness.certified import is_certified
 from lib.runs.record import Record
-from lib.train import predict
 
 CHECKED = 500  # the first images, whose certificates are attacked
 
@@ -28,25 +27,18 @@ def certificates(study: Study, parent: Record) -> Table:
     """
     model, (x, y) = trained.network(parent), images(study)
     exact = copy.deepcopy(model).double()
-    right = predict(model, x).argmax(1) == y
-    rows, outcomes = [("clean", 0.0, right.double().mean().item())], {"clean": right.numpy()}
+    right = is_right(model, x, y)
+    rows, outcomes = [("clean", 0.0, share(right))], {"clean": right.numpy()}
     for radius in study.radii:
         certified = is_certified(exact, x.double(), y, radius=radius)
         attacked = ~certified
         attacked[:CHECKED] = True
-        x_adv = attacks.pgd(
-            model,
-            x[attacked],
-            y[attacked],
-            radius=radius,
-            steps=study.steps,
-            restarts=study.restarts,
-            generator=study.generator(),
-        )
         kept = torch.ones_like(certified)
-        kept[attacked] = predict(model, x_adv).argmax(1) == y[attacked]
+        kept[attacked] = right_under_pgd(
+            study, model, x[attacked], y[attacked], radius=radius, norm="linf"
+        )
         of_images = {"certified": certified, "pgd": kept, "broken": certified & ~kept}
         for measure, holds in of_images.items():
-            rows.append((measure, radius, holds.double().mean().item()))
+            rows.append((measure, radius, share(holds)))
         outcomes |= {f"{name} {radius:g}": of_images[name].numpy() for name in ("certified", "pgd")}
     return pd.DataFrame(rows, columns=["measure", "radius", "value"]), outcomes

@@ -1,11 +1,27 @@
-"""Which images a network still classifies correctly under the attacks of a study."""
+"""Which images a network still classifies correctly under the attacks of a study, and whether these
+attacks can be trusted.
+"""
 
+import torch
 from torch import Tensor, nn
 
+from lib.layers import Scale
 from lib.papers.shared.study import Study
 from lib.robustness import attacks
+from lib.train import accuracy, predict
 
 APGD_STEPS = 2.5  # of each APGD of an ensemble, relative to those of PGD
+LOGIT_SCALES = (0.01, 100.0)
+
+
+def is_right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """(n,) bool, whether each image is classified correctly."""
+    return predict(model, x).argmax(1) == y
+
+
+def share(right: Tensor) -> float:
+    """The share of images of which something is true."""
+    return right.double().mean().item()
 
 
 def right_under_pgd(
@@ -22,7 +38,7 @@ def right_under_pgd(
         restarts=study.restarts,
         generator=study.generator(),
     )
-    return ~attacks.is_adversarial(model, x_adv, y)
+    return is_right(model, x_adv, y)
 
 
 def right_under_ensemble(
@@ -46,3 +62,27 @@ def right_under_ensemble(
         generator=study.generator(),
     )
     return {attack: ~lost for attack, lost in broken.items()}
+
+
+def sanity(
+    study: Study, model: nn.Module, x: Tensor, y: Tensor, *, steps: int = 40
+) -> tuple[float, dict[float, float], float]:
+    """What shows whether the gradients of a network mislead attacks.
+
+    Args:
+        study, model, x, y: what is attacked; the first radius is that of the scaled logits.
+        steps: of PGD on scaled logits.
+    Returns: accuracy under PGD of radius 1, which must break everything; under PGD that sees the
+        logits scaled, by scale; the share of images without a gradient.
+    """
+    everywhere = attacks.pgd(model, x, y, radius=1.0, generator=study.generator())
+    by_scale = {}
+    for scale in LOGIT_SCALES:
+        scaled = nn.Sequential(model, Scale(scale)).eval()
+        ball = {"radius": study.radii[0], "generator": study.generator()}
+        x_adv = attacks.pgd(scaled, x, y, steps=steps, **ball)
+        by_scale[scale] = accuracy(model, x_adv, y)
+    inputs = x.clone().requires_grad_()
+    (grad_x,) = torch.autograd.grad(attacks.log_odds(model(inputs), y).sum(), inputs)
+    zero = (grad_x.flatten(1) == 0).all(1)
+    return accuracy(model, everywhere, y), by_scale, share(zero)

@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib.layers import Scale
 from lib.papers.shared import trained
 from lib.papers.shared.study import Study, Table, images
+from lib.papers.shared.under_attack import LOGIT_SCALES, is_right, sanity, share
 from lib.papers.splash.training import HINGES, UNITS, unit_of
 from lib.report.frames import NETWORK, facts, in_order, tidy
 from lib.robustness import attacks, lipschitz
@@ -59,22 +59,12 @@ ATTACKS = {  # as people read them, in the order of pictures
 }
 TOLERANCE = 0.01  # of a check of the attacks, in accuracy or in the share of images
 FAR = 0.1  # how much farther than the nearest point of all attacks one may find its own
-LOGIT_SCALES = (0.01, 100.0)
 CARLINI_WAGNER_STEPS = 25  # times the steps of PGD: pixels of a black background move late
 CARLINI_WAGNER_RATE = 0.05
 FARTHEST = 8.0  # in L2, where PGD starts to look for what DeepFool did not break
 COLUMNS = ["measure", "norm", "radius", "value"]
 
 Row = tuple[str, str, float, float]
-
-
-def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """(n,) bool, whether each image is classified correctly."""
-    return ~attacks.is_adversarial(model, x, y)
-
-
-def _share(right: Tensor) -> float:
-    return right.double().mean().item()
 
 
 # ------------------------------------------------------------------------------- what is measured
@@ -92,13 +82,17 @@ def robustness(study: Study, parent: Record, *, substitutes: Mapping[str, nn.Mod
         radius, (n,) bool; margin and slope, (n,) float32.
     """
     model, (x, y) = trained.network(parent), images(study)
-    rights = {"clean": _right(model, x, y)}
-    rows: list[Row] = [("clean", "", 0.0, _share(rights["clean"]))]
+    rights = {"clean": is_right(model, x, y)}
+    rows: list[Row] = [("clean", "", 0.0, share(rights["clean"]))]
     for name, norm, radius, right in _attacked(study, model, substitutes, x, y):
-        rows.append((name, norm, radius, _share(right)))
+        rows.append((name, norm, radius, share(right)))
         if norm == "l2" or radius == study.radii[0]:
             rights[name] = right
-    rows += _checks(study, model, x, y)
+    everywhere, by_scale, zero = sanity(study, model, x, y, steps=study.steps)
+    rows.append(("pgd everywhere", "linf", 1.0, everywhere))
+    for scale, kept in by_scale.items():
+        rows.append((f"pgd, logits times {scale:g}", "linf", study.radii[0], kept))
+    rows.append(("zero gradient", "", np.nan, zero))
     constants = lipschitz.lipschitz_constants(model, x[:1], generator=study.generator())
     for kind, of_kind in constants.items():
         named = {**of_kind, "product": lipschitz.product(of_kind)}
@@ -123,48 +117,31 @@ def _attacked(
     pgd = {"steps": study.steps, "restarts": study.restarts}
     for radius in study.radii:
         moved = attacks.fgsm(model, x, y, radius=radius)
-        yield "fgsm", "linf", radius, _right(model, moved, y)
+        yield "fgsm", "linf", radius, is_right(model, moved, y)
         moved = attacks.pgd(model, x, y, radius=radius, **pgd, generator=study.generator())
-        yield "pgd", "linf", radius, _right(model, moved, y)
+        yield "pgd", "linf", radius, is_right(model, moved, y)
     radius = study.radii[0]
     apgd = {"steps": 2 * study.steps, "restarts": study.restarts}
     for loss in ("ce", "dlr"):
         ball = {"radius": radius, "generator": study.generator()}
         moved = attacks.apgd(model, x, y, loss=loss, **apgd, **ball)
-        yield f"apgd_{loss}", "linf", radius, _right(model, moved, y)
+        yield f"apgd_{loss}", "linf", radius, is_right(model, moved, y)
     ball = {"radius": radius, "generator": study.generator()}
     moved = attacks.square(model, x, y, queries=study.queries, **ball)
-    yield "square", "linf", radius, _right(model, moved, y)
-    clean = _right(model, x, y)
+    yield "square", "linf", radius, is_right(model, moved, y)
+    clean = is_right(model, x, y)
     kept = clean
     for unit, substitute in substitutes.items():
         ball = {"radius": radius, "generator": study.generator()}
         moved = attacks.pgd(substitute, x, y, steps=study.steps, early_stop=False, **ball)
-        withstood = _right(model, moved, y)
+        withstood = is_right(model, moved, y)
         yield f"transfer from {unit}", "linf", radius, clean & withstood
         kept = kept & withstood
     yield "transfer", "linf", radius, kept
     for far in study.radii_l2:
         ball = {"radius": far, "norm": "l2", "generator": study.generator()}
         moved = attacks.pgd(model, x, y, **pgd, **ball)
-        yield "pgd l2", "l2", far, _right(model, moved, y)
-
-
-def _checks(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> Iterator[Row]:
-    """What :func:`sanity_checks` needs besides the attacks: an attack that must break everything,
-    other scales of the logits, missing gradients.
-    """
-    everywhere = attacks.pgd(model, x, y, radius=1.0, generator=study.generator())
-    yield "pgd everywhere", "linf", 1.0, _share(_right(model, everywhere, y))
-    radius = study.radii[0]
-    for scale in LOGIT_SCALES:
-        scaled = nn.Sequential(model, Scale(scale)).eval()
-        ball = {"radius": radius, "generator": study.generator()}
-        moved = attacks.pgd(scaled, x, y, steps=study.steps, **ball)
-        yield f"pgd, logits times {scale:g}", "linf", radius, _share(_right(model, moved, y))
-    inputs = x.clone().requires_grad_()
-    (grad_x,) = torch.autograd.grad(attacks.log_odds(model(inputs), y).sum(), inputs)
-    yield "zero gradient", "", np.nan, _share((grad_x.flatten(1) == 0).all(1))
+        yield "pgd l2", "l2", far, is_right(model, moved, y)
 
 
 def minimal(study: Study, parent: Record) -> Table:
@@ -207,12 +184,12 @@ def minimal(study: Study, parent: Record) -> Table:
         distances = attacks.adversarial_distance(model, x, y, moved, "l2")
         arrays[f"l2.{name}"] = distances.float().numpy()
         arrays[f"right.{name}"] = (distances > radius).numpy()
-        rows.append((name, "l2", radius, _share(distances > radius)))
+        rows.append((name, "l2", radius, share(distances > radius)))
         rows.append((f"median of {name}", "l2", np.nan, distances.median().item()))
     if x.ndim == 3:
-        right = _right(model, attacks.one_pixel(model, x, y), y)
+        right = is_right(model, attacks.one_pixel(model, x, y), y)
         arrays["right.one pixel"] = right.numpy()
-        rows.append(("one pixel", "l0", 1.0, _share(right)))
+        rows.append(("one pixel", "l0", 1.0, share(right)))
     return pd.DataFrame(rows, columns=COLUMNS), arrays
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lib import train
+from lib.layers import Scale
 from lib.papers.adaptive_topology import adversarial_attacks
 from lib.papers.adaptive_topology.adversarial_attacks import attack_minimal, check_attacks
 from lib.papers.shared.study import images
@@ -103,7 +104,7 @@ def test_network_without_gradients_is_counted(monkeypatch):
 
 
 def test_scaled_network_multiplies_its_outputs():
-    scaled = adversarial_attacks.Scale(100.0)(torch.tensor([1.0, -2.0]))
+    scaled = Scale(100.0)(torch.tensor([1.0, -2.0]))
     assert scaled.tolist() == [100.0, -200.0]
 
 
@@ -114,7 +115,7 @@ def test_fewer_pixels_leave_more_accuracy(model, split):
     rows = table.set_index("pixels")
     assert rows["number"].to_dict() == {"all": 64, "linked": 16, "random": 16}
     assert (rows["accuracy"] >= rows["accuracy"]["all"]).all()
-    assert rows["accuracy"]["all"] < adversarial_attacks._kept(model, *images(how))
+    assert rows["accuracy"]["all"] < train.accuracy(model, *images(how))
 
 
 # sanity checks
