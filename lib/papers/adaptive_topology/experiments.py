@@ -18,14 +18,13 @@ from lib.papers.shared import inputs, study, trained, tuning
 from lib.papers.shared.methods import PARENTS, Fields, profiled
 from lib.papers.shared.robust_training import RobustTraining
 from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.study import Study, study_of, with_stand_in
+from lib.papers.shared.study import Holds, Study, study_of, with_stand_in
 from lib.papers.shared.training import training
 from lib.runs.experiment import (
     PROFILES,
     Contents,
     Experiment,
     Workspace,
-    keep_all,
     keep_nothing,
 )
 from lib.runs.record import Record
@@ -429,7 +428,7 @@ def studied(experiment: str, profile: str, parents: Iterable[SparseTraining]) ->
     return [with_stand_in(make, parent) for parent in parents]
 
 
-def studies_of_all(profile: str, experiment: str, seeds: int | None = None) -> list[Study]:
+def studies_of_all(experiment: str, profile: str, *, seeds: int | None = None) -> list[Study]:
     """A study of every network of ``adaptive_topology``, of the first seeds or of all."""
     parents = [run for run in configs(profile) if seeds is None or run.seed < seeds]
     return studied(experiment, profile, parents)
@@ -474,42 +473,32 @@ def robust_summaries(profile: str) -> list[Study]:
 # ----------------------------------------------------------------------------- the experiments
 
 
-def make_minimal(run: Study, workspace: Workspace) -> Contents:
+def make_minimal(run: Study, workspace: Workspace, measure: Callable, holds: Holds) -> Contents:
     """Minimal distances, and how attacks transfer to the networks of the same seed."""
 
     def others() -> dict[str, Any]:
         networks = {}
         for other in siblings(run.parent):
-            record = workspace.record_of(other, trained.holds_network)
+            record = workspace.record_of(other, holds)
             networks[other.method] = trained.network(record)
         return networks
 
-    return study.make(run, workspace, partial(adversarial_attacks.attack_minimal, others=others))
+    return study.make(run, workspace, partial(measure, others=others), holds)
 
 
-def make_pixels(run: Study, workspace: Workspace) -> Contents:
+def make_pixels(run: Study, workspace: Workspace, measure: Callable, holds: Holds) -> Contents:
     """Attack the network of a run on the pixels that RigL keeps."""
     rigl = workspace.record_of(twin(run.parent, "rigl"), trained.holds_degrees)
     kept = inputs.input_links(rigl, "final") > 0
-    return study.make(run, workspace, partial(adversarial_attacks.attack_pixels, kept=kept))
+    return study.make(run, workspace, partial(measure, kept=kept), holds)
 
 
-def measuring(
-    name: str,
-    measure: Callable,
-    configs: Callable[[str], list[Study]] | None = None,
-    parents: tuple[str, ...] = ("adaptive_topology",),
-    make: Callable | None = None,
+def _of_networks(
+    name: str, measure: Callable, *, seeds: int | None = None, **options: Callable
 ) -> Experiment:
-    """The experiment that measures these studies; of all networks if none are named."""
-    return Experiment(
-        name,
-        configs=configs or partial(studies_of_all, experiment=name),
-        make=make or partial(study.make, measure=measure),
-        numbers=study.numbers,
-        keeps=keep_all,
-        parents=parents,
-    )
+    """What is measured of the networks of ``adaptive_topology``."""
+    configs = partial(studies_of_all, name, seeds=seeds)
+    return study.measuring(name, configs, measure, "adaptive_topology", **options)
 
 
 EXPERIMENTS = (
@@ -524,44 +513,35 @@ EXPERIMENTS = (
     training("other_dropouts", other_dropouts, keep_nothing),
     training("varied", varied, keep_nothing),
     training("regularisation", regularised, keep_nothing),
-    measuring(
+    study.measuring(
         "robustness_summary",
-        studies.robustness_summary,
         summaries,
-        (
-            *("adaptive_topology", "training_length", "other_dropouts"),
-            *("adaptive_topology_1568", "varied", "regularisation"),
-        ),
+        studies.robustness_summary,
+        *("adaptive_topology", "training_length", "other_dropouts"),
+        *("adaptive_topology_1568", "varied", "regularisation"),
     ),
-    measuring("link_removal", link_removal.link_removal),
-    measuring("weight_shuffling", weight_shuffling.weight_shuffling),
-    measuring("null_ladder", weight_shuffling.null_ladder, null_ladders),
-    measuring("attack_curves", adversarial_attacks.attack_curves),
-    measuring(
-        "attack_ensemble",
-        adversarial_attacks.attack_ensemble,
-        partial(studies_of_all, experiment="attack_ensemble", seeds=3),
-    ),
-    measuring(
-        "attack_minimal",
-        adversarial_attacks.attack_minimal,
-        partial(studies_of_all, experiment="attack_minimal", seeds=1),
-        make=make_minimal,
-    ),
-    measuring(
+    _of_networks("link_removal", link_removal.link_removal),
+    _of_networks("weight_shuffling", weight_shuffling.weight_shuffling),
+    study.measuring("null_ladder", null_ladders, weight_shuffling.null_ladder, "adaptive_topology"),
+    _of_networks("attack_curves", adversarial_attacks.attack_curves),
+    _of_networks("attack_ensemble", adversarial_attacks.attack_ensemble, seeds=3),
+    _of_networks("attack_minimal", adversarial_attacks.attack_minimal, seeds=1, make=make_minimal),
+    study.measuring(
         "attack_pixels",
-        adversarial_attacks.attack_pixels,
         dense_on_pixels,
-        ("adaptive_topology", "training_length"),
-        make_pixels,
+        adversarial_attacks.attack_pixels,
+        *("adaptive_topology", "training_length"),
+        make=make_pixels,
     ),
-    measuring("attack_radius", adversarial_attacks.attack_curves, dense_on_validation, ("tuning",)),
+    study.measuring(
+        "attack_radius", dense_on_validation, adversarial_attacks.attack_curves, "tuning"
+    ),
     training("make_it_robust", robust, keep_nothing),
     training("recipe_tuning", recipes_tried, keep_nothing),
-    measuring(
+    study.measuring(
         "robust_summary",
-        studies.robustness_summary,
         robust_summaries,
-        ("make_it_robust", "training_length", "recipe_tuning"),
+        studies.robustness_summary,
+        *("make_it_robust", "training_length", "recipe_tuning"),
     ),
 )

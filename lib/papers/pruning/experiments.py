@@ -11,6 +11,7 @@ from lib.papers.pruning import studies, training
 from lib.papers.pruning.studies import FrontStudy, RegionStudy
 from lib.papers.pruning.tasks import DIGITS
 from lib.papers.pruning.training import MaskSearch
+from lib.papers.shared.study import epochs_and_accuracy
 from lib.runs.experiment import Experiment, keep_all
 
 Fields = dict[str, Any]
@@ -169,7 +170,7 @@ FRONTS = Experiment(
     "mask_fronts",
     front_studies,
     studies.make_front,
-    numbers=studies.numbers,
+    numbers=epochs_and_accuracy,
     keeps=keep_all,
     parents=("mask_search",),
 )
@@ -177,7 +178,7 @@ REGIONS = Experiment(
     "mask_regions",
     region_studies,
     studies.make_regions,
-    numbers=studies.numbers,
+    numbers=epochs_and_accuracy,
     keeps=keep_all,
     parents=("mask_search",),
 )

@@ -240,12 +240,6 @@ def _add_votes(table: _HeadTable, members: Sequence[Head], masks: np.ndarray) ->
         table.add_voters(chosen, low)
 
 
-def numbers(record: Record) -> dict[str, Any]:
-    """What the summary says of a study."""
-    final = record.environment["final"]
-    return {"epochs": record.config.parent.epochs, "final_accuracy": final["test_accuracy"]}
-
-
 # --------------------------------------------------------------------- what kept features see
 
 

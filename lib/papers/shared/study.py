@@ -15,12 +15,12 @@ from torch import Tensor
 from lib import data
 from lib.names import check_number, check_whole
 from lib.papers.shared import trained
-from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
 from lib.runs.record import Record
 
 Table = tuple[pd.DataFrame, dict[str, np.ndarray]]
+Holds = Callable[[Record], bool]  # whether a record of a parent holds what is needed of it
 
 
 @dataclass(frozen=True)
@@ -69,20 +69,20 @@ class Study(Run):
         return torch.Generator().manual_seed(10**6 + 1000 * self.seed + draw)
 
 
-def study_of(experiment: str, parent: SparseTraining, **fields: Any) -> Study:
+def study_of(experiment: str, parent: Run, **fields: Any) -> Study:
     """The study of a run, on its data set, with its method and seed."""
     return Study(
         experiment,
         parent=dataclasses.replace(parent, stand_in=None),
         dataset=parent.dataset,
         method=parent.method,
-        hidden=parent.hidden,
+        hidden=getattr(parent, "hidden", ()),
         seed=parent.seed,
         **fields,
     )
 
 
-def with_stand_in(make: Callable[[SparseTraining], Study], parent: SparseTraining) -> Study:
+def with_stand_in(make: Callable[[Run], Study], parent: Run) -> Study:
     """The study of a run; where its data set cannot be had, that of the run that stands in."""
     study = make(parent)
     if parent.stand_in is None:
@@ -111,7 +111,7 @@ def make(
     study: Study,
     workspace: Workspace,
     measure: Callable[[Study, Record], Table],
-    holds: Callable[[Record], bool] = trained.holds_network,
+    holds: Holds = trained.holds_network,
 ) -> Contents:
     """Measure the network of a study, whose record must hold what is needed: a table, arrays, and
     the facts of its parent.
@@ -122,18 +122,6 @@ def make(
     facts = {name: parent.environment[name] for name in ("architecture", "final", "data")}
     facts["seconds"] = round(time.perf_counter() - start, 1)
     return Contents(metrics, arrays, facts)
-
-
-def measuring(
-    name: str,
-    configs: Callable[[str], list[Study]],
-    measure: Callable[[Study, Record], Table],
-    *parents: str,
-    holds: Callable[[Record], bool] = trained.holds_network,
-) -> Experiment:
-    """The experiment that makes these studies of networks of its parents, see :func:`make`."""
-    making = partial(make, measure=measure, holds=holds)
-    return Experiment(name, configs, making, numbers=numbers, keeps=keep_all, parents=parents)
 
 
 def numbers(record: Record) -> dict[str, Any]:
@@ -147,3 +135,23 @@ def numbers(record: Record) -> dict[str, Any]:
         "links_training": final["links"],
         "links_final": final["links"],
     }
+
+
+def epochs_and_accuracy(record: Record) -> dict[str, Any]:
+    """What the summary says of a study whose network is told by less."""
+    final = record.environment["final"]
+    return {"epochs": record.config.parent.epochs, "final_accuracy": final["test_accuracy"]}
+
+
+def measuring(
+    name: str,
+    configs: Callable[[str], list[Study]],
+    measure: Callable[..., Table],
+    *parents: str,
+    holds: Holds = trained.holds_network,
+    make: Callable[..., Contents] = make,
+    numbers: Callable[[Record], dict[str, Any]] = numbers,
+) -> Experiment:
+    """The experiment that makes these studies of networks of its parents, see :func:`make`."""
+    making = partial(make, measure=measure, holds=holds)
+    return Experiment(name, configs, making, numbers=numbers, keeps=keep_all, parents=parents)

@@ -11,12 +11,11 @@ from functools import cache, partial
 from typing import Any
 
 from lib.papers.shared import study, trained
-from lib.papers.shared.study import Study
+from lib.papers.shared.study import Holds, Study
 from lib.papers.shared.training import training
 from lib.papers.splash import studies
 from lib.papers.splash.training import SET_MLP, UnitTraining, keep_units, numbers
-from lib.runs.experiment import PROFILES, Contents, Experiment, Workspace, keep_all
-from lib.runs.record import Record
+from lib.runs.experiment import PROFILES, Contents, Experiment, Workspace
 
 Fields = dict[str, Any]
 Runs = list[UnitTraining]
@@ -315,13 +314,10 @@ def _studies(experiment: str, profile: str, parents: Runs) -> list[Study]:
 def study_of(experiment: str, parent: UnitTraining, *, factors: int, **amounts: Any) -> Study:
     """The study of a network at the first of :data:`lib.papers.splash.studies.FACTORS`."""
     radius = studies.HEADLINE_RADIUS[parent.dataset]
-    return Study(
+    return study.study_of(
         experiment,
-        parent=dataclasses.replace(parent, stand_in=None),
-        dataset=parent.dataset,
-        method=parent.method,
+        parent,
         variant=parent.variant,
-        seed=parent.seed,
         radii=tuple(factor * radius for factor in studies.FACTORS[:factors]),
         radii_l2=(studies.HEADLINE_RADIUS_L2[parent.dataset],),
         **amounts,
@@ -356,35 +352,30 @@ def _trained() -> Runs:
     return found
 
 
-def make_study(run: Study, workspace: Workspace, measure: Callable) -> Contents:
+def make_study(run: Study, workspace: Workspace, measure: Callable, holds: Holds) -> Contents:
     """Measure the trained network of a run."""
-    contents = study.make(run, workspace, measure)
+    contents = study.make(run, workspace, measure, holds)
     contents.facts["network"] = run.parent.network
     return contents
 
 
-def make_robustness(run: Study, workspace: Workspace) -> Contents:
+def make_robustness(run: Study, workspace: Workspace, measure: Callable, holds: Holds) -> Contents:
     """The same, with points found on substitutes of both units that the claims compare."""
     substitutes = {}
     for unit in PAIR:
-        source = workspace.record_of(substitute(run.parent, unit), trained.holds_network)
+        source = workspace.record_of(substitute(run.parent, unit), holds)
         substitutes[unit] = trained.network(source)
-    measure = partial(studies.robustness, substitutes=substitutes)
-    return make_study(run, workspace, measure)
-
-
-def study_numbers(record: Record) -> dict[str, Any]:
-    """What the summary says of a study: the network it was made on."""
-    final = record.environment["final"]
-    return {"epochs": record.config.parent.epochs, "final_accuracy": final["test_accuracy"]}
+    return make_study(run, workspace, partial(measure, substitutes=substitutes), holds)
 
 
 # ------------------------------------------------------------------------------ the experiments
 
 
-def _study(name: str, configs: Callable[[str], list[Study]], make: Callable) -> Experiment:
-    told = {"numbers": study_numbers, "keeps": keep_all, "parents": TRAININGS}
-    return Experiment(name, configs, make, **told)
+def _study(
+    name: str, configs: Callable[[str], list[Study]], measure: Callable, make: Callable
+) -> Experiment:
+    told = {"make": make, "numbers": study.epochs_and_accuracy}
+    return study.measuring(name, configs, measure, *TRAININGS, **told)
 
 
 TRAININGS = ("unit_accuracy", "unit_lengths", "unit_lipschitz", "unit_defended")
@@ -397,7 +388,7 @@ EXPERIMENTS = (
     training("unit_lengths", lengths, keep_units, numbers),
     training("unit_lipschitz", held, keep_units, numbers),
     training("unit_defended", defended, keep_units, numbers),
-    _study("unit_robustness", attacked, make_robustness),
-    _study("unit_worst", attacked_again, make_robustness),
-    _study("unit_minimal", minimal, partial(make_study, measure=studies.minimal)),
+    _study("unit_robustness", attacked, studies.robustness, make_robustness),
+    _study("unit_worst", attacked_again, studies.robustness, make_robustness),
+    _study("unit_minimal", minimal, studies.minimal, make_study),
 )

@@ -11,7 +11,7 @@ from lib.papers.set.rbm.training import VISIBLE_STARTS, RBMTraining
 from lib.papers.set.studies import visible_connectivity
 from lib.papers.shared import study, trained
 from lib.papers.shared.study import Study, Table, study_of, with_stand_in
-from lib.runs.experiment import Experiment, keep_all
+from lib.runs.experiment import Experiment
 from lib.runs.record import Record
 
 Fields = dict[str, Any]
@@ -263,14 +263,9 @@ def _study(
     parents: Callable[[str], Runs],
     parent: str,
 ) -> Experiment:
-    return Experiment(
-        name,
-        configs=partial(configs_of_studies, experiment=name, parents=parents),
-        make=partial(study.make, measure=measure, holds=trained.holds_degrees),
-        numbers=study_numbers,
-        keeps=keep_all,
-        parents=(parent,),
-    )
+    configs = partial(configs_of_studies, experiment=name, parents=parents)
+    told = {"holds": trained.holds_degrees, "numbers": study_numbers}
+    return study.measuring(name, configs, measure, parent, **told)
 
 
 EXPERIMENTS = (
