@@ -116,16 +116,13 @@ def update_picture(
 # -------------------------------------------------------------------------------------- inputs
 
 
-def input_maps(
-    maps: Groups, title: str, quantity: str = "links of a pixel", below: str = ""
-) -> tuple[Figure, pd.DataFrame]:
-    """A number of every pixel of square images: a grid of panels with one colour scale.
+def input_maps(maps: Groups, title: str, below: str = "") -> tuple[Figure, pd.DataFrame]:
+    """The links of every pixel of square images: a grid of panels with one colour scale.
 
     Args:
-        maps: {row: {column: (n,) numbers from 0, of each pixel, row by row}}; none gives an empty
-            panel that says so.
+        maps: {row: {column: (n,) links of each pixel, row by row}}; none gives an empty panel that
+            says so.
         title, below: see :func:`lib.report.layout.head`.
-        quantity: what the numbers are.
     Returns: the figure; columns network, shown, row, column, value.
     """
     if not maps:
@@ -144,14 +141,12 @@ def input_maps(
             side = int(len(values) ** 0.5)
             square = values.reshape(side, side)
             image = ax.imshow(square, cmap=SEQUENTIAL, vmin=0, vmax=top)
-            lines = shown.split("\n")
-            if "links" in quantity:
-                lines.append(f"{(values == 0).sum()} unlinked")
+            lines = [*shown.split("\n"), f"{(values == 0).sum()} unlinked"]
             text = "\n".join(textwrap.fill(line, letters) for line in lines)
             ax.set_title(text, fontsize="small")
             for (row, column), value in np.ndenumerate(square):
                 rows.append((network, shown, row, column, value))
-    fig.colorbar(image, ax=axs, label=quantity, shrink=0.8)
+    fig.colorbar(image, ax=axs, label="links of a pixel", shrink=0.8)
     columns = ["network", "shown", "row", "column", "value"]
     return fig, pd.DataFrame(rows, columns=columns)
 

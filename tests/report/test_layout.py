@@ -38,18 +38,6 @@ def test_no_panels_are_one_that_says_so():
     assert len(axs[0].get_xticks()) == 0
 
 
-def test_panels_share_an_axis_where_asked():
-    _, (first, second) = layout.panels(2, 3, 4, "title", sharey=True)
-    first.set_ylim(0, 7)
-    assert second.get_ylim() == (0, 7)
-
-
-def test_shared_axis_has_numbers_where_nothing_stands_below():
-    _, axs = layout.panels(5, 3, 2, "title", sharex=True)
-    numbered = [ax.xaxis.get_tick_params()["labelbottom"] for ax in axs]
-    assert numbered == [False, False, True, True, True]
-
-
 def test_logarithmic_axis_has_plain_numbers():
     fig, ax = plt.subplots()
     ax.plot([1, 1000], [1, 2])

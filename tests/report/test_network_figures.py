@@ -48,6 +48,7 @@ def test_input_maps_state_pixels_without_links():
     links = np.arange(784, dtype=np.int16) % 5
     fig, table = network_figures.input_maps({"made": {"start": links}}, "title")
     assert fig.axes[0].get_title() == "start\n157 unlinked"
+    assert fig.axes[1].get_ylabel() == "links of a pixel"  # the colour bar
     shown = table[["network", "shown"]].drop_duplicates()
     assert shown.values.tolist() == [["made", "start"]]
     assert table["value"].tolist() == links.tolist()
@@ -61,13 +62,6 @@ def test_input_maps_break_names_that_are_wider_than_their_panel():
     boxes = [ax.title.get_window_extent() for ax in fig.axes[:4]]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
     assert list(table["shown"].unique()) == names
-
-
-def test_input_maps_of_another_quantity_count_no_links():
-    ranks = np.arange(9)
-    fig, _ = network_figures.input_maps({"made": {"start": ranks}}, "title", "rank of a pixel")
-    assert fig.axes[0].get_title() == "start"
-    assert fig.axes[1].get_ylabel() == "rank of a pixel"  # the colour bar
 
 
 def test_input_maps_are_a_grid_of_networks_and_columns_with_one_scale(rng):

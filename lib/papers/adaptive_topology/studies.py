@@ -192,21 +192,20 @@ def half_radius(record: Record, norm: str) -> float:
     return float(np.interp(left[0] / 2, left[ends], radii[ends]))
 
 
-def areas_of(curves: pd.DataFrame, x: str = "strength") -> pd.DataFrame:
+def areas_of(curves: pd.DataFrame) -> pd.DataFrame:
     """The relative area under each curve of accuracy, and where half of it is lost; see
     :mod:`lib.robustness.areas`.
 
     Args:
-        curves: of :func:`lib.papers.frame`, rows that differ in nothing but x and value are a
-            curve; network ends with the number of classes.
-        x: the column of fractions, from 0 to 1.
-    Returns: the columns without x, measure being "area of …" and "half fraction of …".
+        curves: of :func:`lib.papers.frame`, rows that differ in nothing but strength, from 0 to 1,
+            and value are a curve; network ends with the number of classes.
+    Returns: the columns without strength, measure being "area of …" and "half fraction of …".
     """
-    keys = [name for name in curves if name not in (x, "value")]
+    keys = [name for name in curves if name not in ("strength", "value")]
     rows = []
     for place, curve in curves.groupby(keys, dropna=False, sort=False, observed=True):
         named = dict(zip(keys, place, strict=True))
-        points = curve.sort_values(x)[[x, "value"]].to_numpy().T
+        points = curve.sort_values("strength")[["strength", "value"]].to_numpy().T
         n_classes = int(named["network"].rpartition("-")[2])
         for name, measure in (
             ("area", areas.relative_area),

@@ -127,7 +127,7 @@ class RBM(nn.Module):
 
 
 @torch.no_grad()
-def gibbs(rbm: RBM, v: Tensor, sweeps: int, *, seed: int, step: int = 0) -> Tensor:
+def gibbs(rbm: RBM, v: Tensor, sweeps: int, *, seed: int) -> Tensor:
     """States after some sweeps of Gibbs sampling, hidden units and then visible ones.
 
     Source: [Hinton2002].
@@ -136,11 +136,11 @@ def gibbs(rbm: RBM, v: Tensor, sweeps: int, *, seed: int, step: int = 0) -> Tens
         rbm: the machine.
         v: (B, n_visible) float, 0 or 1, where the chains start.
         sweeps: how many.
-        seed, step: of the randomness: sweeps of one seed go on where step counts those made.
+        seed: of the randomness.
     Returns: (B, n_visible), as ``v``.
     """
     columns = v.t().contiguous()
-    for sweep in range(step, step + sweeps):
+    for sweep in range(sweeps):
         up, down = (sampling.sampling_law(seed, 2 * sweep + side) for side in (0, 1))
         h = sampling.sample(rbm.links, columns, rbm.hidden_bias, up)
         columns = sampling.sample(rbm.links, h, rbm.visible_bias, down, down=True)

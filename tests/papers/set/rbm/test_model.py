@@ -99,13 +99,6 @@ def test_gibbs_sampling_reaches_the_distribution_of_the_machine():
     assert z.abs().max() < 4
 
 
-def test_gibbs_sampling_goes_on_where_it_stopped():
-    rbm, v = machine(20, 15, density=0.3), rows(6, 20)
-    whole = model.gibbs(rbm, v, 7, seed=3)
-    half = model.gibbs(rbm, v, 4, seed=3)
-    assert torch.equal(model.gibbs(rbm, half, 3, seed=3, step=4), whole)
-
-
 def test_links_are_given_in_one_way():
     support = random_support(4, 3, 0.5, generator=seeded(0))
     with pytest.raises(ValueError, match="give one of density, er_epsilon"):
