@@ -8,7 +8,7 @@ without them it has the defaults of ``SparseTraining``.
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 from lib.papers.shared.sparse_training import SparseTraining
@@ -135,52 +135,32 @@ def training_runs(
         fallback: data set that stands in where one cannot be had.
         changes: of other fields.
     """
-    methods = tuple(methods)
-    training = _Plan(experiment, network, epochs, seeds, changes)
-    runs = []
-    for dataset in datasets:
-        for method in methods:
-            of_method = training.runs(method, dataset)
-            if fallback is not None:
-                of_method = _with_stand_ins(of_method, training.runs(method, fallback))
-            runs += of_method
-    return runs
 
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """What the runs of all methods and data sets have in common, see :func:`training_runs`."""
-
-    experiment: str
-    network: Fields
-    epochs: dict[str, int]
-    seeds: int | range
-    changes: Fields
-
-    def runs(self, method: str, dataset: str) -> list[SparseTraining]:
-        fields = {**self.network, **METHODS[method]}
-        fields |= chosen_settings(self.experiment, method, dataset)
+    def of(method: str, dataset: str) -> list[SparseTraining]:
+        fields = {**network, **METHODS[method], **chosen_settings(experiment, method, dataset)}
         if method == "dense_small":
-            fields["hidden"] = small_widths(self.network["hidden"], dataset)
+            fields["hidden"] = small_widths(network["hidden"], dataset)
         elif method == "fixed_final":
             fields["er_epsilon"] *= 1 - SparseTraining.drop_fraction
-        fields["epochs"] = self.epochs.get(method, self.epochs["sparse"])
-        fields |= {"dataset": dataset, "method": method, **self.changes}
-        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
-        parents = [None] * len(seeds)
+        fields["epochs"] = epochs.get(method, epochs["sparse"])
+        fields |= {"dataset": dataset, "method": method, **changes}
+        chosen_seeds = range(seeds) if isinstance(seeds, int) else seeds
+        parents = [None] * len(chosen_seeds)
         if method in PARENTS:
-            parents = self.runs(PARENTS[method], dataset)
+            parents = of(PARENTS[method], dataset)
         return [
-            SparseTraining(self.experiment, seed=seed, parent=parent, **fields)
-            for seed, parent in zip(seeds, parents, strict=True)
+            SparseTraining(experiment, seed=seed, parent=parent, **fields)
+            for seed, parent in zip(chosen_seeds, parents, strict=True)
         ]
 
-
-def _with_stand_ins(
-    runs: list[SparseTraining], others: list[SparseTraining]
-) -> list[SparseTraining]:
-    pairs = zip(runs, others, strict=True)
-    return [dataclasses.replace(run, stand_in=other) for run, other in pairs]
+    runs = []
+    for dataset, method in product(datasets, methods):
+        of_method = of(method, dataset)
+        if fallback is not None:
+            pairs = zip(of_method, of(method, fallback), strict=True)
+            of_method = [dataclasses.replace(run, stand_in=other) for run, other in pairs]
+        runs += of_method
+    return runs
 
 
 def profiled(
