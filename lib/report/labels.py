@@ -67,17 +67,6 @@ CONTENDERS = {  # of the benchmark
     "scikit_learn": look("scikit-learn", "#7a9a01", "--", marker="P"),
     "floor": look("floor: arithmetic, L2", "#66ccbb", "-", marker="."),
 }
-NAMES = {  # of values that stand above a panel
-    "linear1": "layer 1: input → hidden 1",
-    "linear2": "layer 2: hidden 1 → 2",
-    "linear3": "layer 3: hidden 2 → 3",
-    "random": "at random",
-    "ascending": "weakest weights first",
-    "descending": "strongest weights first",
-    "degree": "largest degrees first",
-    "betweenness": "most paths first",
-    "minimal.l2": "nearest point of DeepFool and PGD",
-}
 # What says what a row is of, in order; a room adds its own.
 AXES = dict.fromkeys(("epoch", "radius", "strength", "fraction", "number", "draw"))
 METHOD_LOOKS: dict[str, Look] = {}
@@ -139,11 +128,6 @@ def method_name(name: str) -> str:
 def network(name: str) -> str:
     """How the network of an experiment is written; its raw name where none was added."""
     return NETWORK_NAMES.get(name, name)
-
-
-def name(value: str) -> str:
-    """How a value of a column is written above a panel; as it is where the table has no name."""
-    return NAMES.get(value, value)
 
 
 def dataset(name: str) -> str:

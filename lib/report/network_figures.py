@@ -15,21 +15,12 @@ from lib.report.labels import SEQUENTIAL
 from lib.report.layout import (
     WIDTH,
     beside,
-    handles_of,
     head,
-    legend_beside,
     panels,
 )
-from lib.support import Support
 
 CELL = 25  # neurons
 LETTER = 0.08  # inches, of a small title
-CHANGES = {  # of an update; no colour of a method
-    "kept": {"marker": "o", "ms": 5, "color": "#bbbbbb"},
-    "dropped": {"marker": "x", "ms": 7, "mew": 2, "color": "#cc3311"},
-    "grown": {"marker": "P", "ms": 7, "color": "#332288"},
-}
-
 Groups = Mapping[str, Mapping[str, np.ndarray]]  # {panel: {line: (n,) numbers}}
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -82,35 +73,6 @@ def _cell_density(matrix: scipy.sparse.csr_array, edges: Pair) -> np.ndarray:
     links, *_ = np.histogram2d(rows, columns, bins=edges)
     heights, widths = map(np.diff, edges)
     return links / np.outer(heights, widths)
-
-
-def update_picture(
-    before: Support, after: Support, title: str, below: str = ""
-) -> tuple[Figure, pd.DataFrame]:
-    """One update of the links of a layer: which were dropped, which grew, which stayed.
-
-    Args:
-        before, after: its links.
-        title, below: see :func:`lib.report.layout.head`.
-    Returns: the figure; columns output, input, what ("kept", "dropped", "grown").
-    """
-    n_out, n_in = before.n_out, before.n_in
-    old, new = before.keys.numpy(), after.keys.numpy()
-    kinds = {
-        "kept": np.intersect1d(old, new),
-        "dropped": np.setdiff1d(old, new),
-        "grown": np.setdiff1d(new, old),
-    }
-    fig, (ax,) = panels(1, 0.2 * n_in, 0.2 * n_out + 0.9, title, below, margin=1.8)
-    parts = []
-    for what, keys in kinds.items():
-        outputs, inputs = np.divmod(keys, n_in)
-        ax.plot(inputs, outputs, ls="none", label=f"{what} ({len(keys)})", **CHANGES[what])
-        parts.append(pd.DataFrame({"output": outputs, "input": inputs, "what": what}))
-    ax.set(xlabel="input neuron", ylabel="output neuron", aspect="equal")
-    ax.set(xlim=(-0.7, n_in - 0.3), ylim=(n_out - 0.3, -0.7))
-    legend_beside(fig, handles_of([ax]))
-    return fig, pd.concat(parts, ignore_index=True)
 
 
 # -------------------------------------------------------------------------------------- inputs

@@ -153,15 +153,3 @@ EVIDENCE = pd.DataFrame(
     ],
     columns=["group", "exponent", "n_tail", "p", "unbeaten"],
 )
-
-
-# an update
-
-
-def test_update_tells_links_apart():
-    before = support_from_keys(torch.tensor([0, 1, 4]), 3, 2)
-    after = support_from_keys(torch.tensor([0, 2, 4]), 3, 2)
-    fig, table = network_figures.update_picture(before, after, "title")
-    rows = set(table.itertuples(index=False, name=None))
-    assert rows == {(0, 0, "kept"), (1, 1, "kept"), (0, 1, "dropped"), (0, 2, "grown")}
-    assert texts_of(fig.legends[0]) == ["kept (2)", "dropped (1)", "grown (1)"]
