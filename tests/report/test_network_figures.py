@@ -4,7 +4,6 @@ import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -138,18 +137,3 @@ def test_adjacency_pictures_have_a_panel_a_layer():
 def test_adjacency_pictures_of_nothing_say_not_run():
     fig, table = network_figures.adjacency_pictures({}, "title")
     assert says_only_not_run(fig) and table.empty
-
-
-# evidence
-
-
-EVIDENCE = pd.DataFrame(
-    [
-        ("SET", 2.4, 80, 0.5, True),
-        ("SET", 7.0, 60, 0.5, False),  # an alternative is favoured
-        ("SET", 9.0, 20, 0.02, True),  # not plausible
-        ("SET", np.nan, np.nan, np.nan, np.nan),  # not fitted
-        ("fixed", 12.0, 30, 0.1, True),
-    ],
-    columns=["group", "exponent", "n_tail", "p", "unbeaten"],
-)
