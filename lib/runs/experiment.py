@@ -18,27 +18,6 @@ from lib.runs.config import Run
 from lib.runs.record import Record, no_numbers
 
 
-class Watched:
-    """Progress of a run, which is repeated while a run that it starts from is made: so whoever
-    watches knows that work goes on.
-
-    Args:
-        progress: called with the number of steps done.
-    """
-
-    def __init__(self, progress: Callable[[int], None]) -> None:
-        self._progress, self._done = progress, 0
-
-    def __call__(self, done: int) -> None:
-        """So many steps are done now."""
-        self._done = done
-        self._progress(done)
-
-    def repeat(self, _: int) -> None:
-        """Another run has made a step."""
-        self._progress(self._done)
-
-
 class Contents(NamedTuple):
     """What a run leaves.
 

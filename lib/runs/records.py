@@ -34,7 +34,7 @@ from lib import data, locks, paths
 from lib.files import PART, explained, is_damage, whole
 from lib.runs.config import Run, UnknownFields, from_fields
 from lib.runs.environment import environment
-from lib.runs.experiment import Contents, Experiment, Watched, Workspace, choose
+from lib.runs.experiment import Contents, Experiment, Workspace, choose
 from lib.runs.progress import no_progress
 from lib.runs.record import Record
 
@@ -377,6 +377,13 @@ class Store:
         experiment = choose(self.experiments, run.experiment)
         run = run.resolved()
         code = environment()  # now: by the end of the run the checkout may have moved on
+        steps = 0  # repeated while a run that this one starts from is made: work goes on
+
+        def watched(done: int) -> None:
+            nonlocal steps
+            steps = done
+            progress(done)
+
         folder = self.runs / run.name
         self.remove_leftovers()
         if archive(folder):  # also where nothing can be written, so not even a lock
@@ -389,8 +396,7 @@ class Store:
             if contents is None:
                 with explained(work):
                     work.mkdir(parents=True, exist_ok=True)
-                watched = Watched(progress)
-                record_of = partial(self._record_of, heartbeat=watched.repeat)
+                record_of = partial(self._record_of, heartbeat=lambda _: progress(steps))
                 contents = experiment.make(run, Workspace(work, watched, record_of))
                 run.check_table(contents.metrics)
                 contents.facts.update(code)

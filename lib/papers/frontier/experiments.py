@@ -170,8 +170,8 @@ def keep_network(record: Record, name: str) -> bool:
     return record.config.seed == 0 and name.startswith(trained.STATE)
 
 
-def is_of_recipe(record: Record, variant: str, name: str) -> bool:
-    """Whether an array is part of the network that RigL made of seed 0, for a recipe of
+def keep_recipe(record: Record, name: str, *, variant: str) -> bool:
+    """What is shipped: the network that RigL made of seed 0, for a recipe of
     :mod:`lib.papers.frontier.recipes`.
     """
     run = record.config
@@ -259,11 +259,6 @@ def certified(profile: str) -> list[CertifiedTraining]:
         for variant, seed in product(TRAININGS, range(seeds)):
             runs.append(in_certificates("certified", profile, variant, method, seed=seed))
     return runs
-
-
-def keep_certified(record: Record, name: str) -> bool:
-    """What is shipped: the network that RigL certified with seed 0."""
-    return is_of_recipe(record, CERTIFIED, name)
 
 
 def certified_tuning(profile: str) -> list[CertifiedTraining]:
@@ -390,11 +385,6 @@ def attacked(experiment: str, profile: str) -> list[RobustTraining]:
             run = on_attacked(experiment, profile, ATTACKED_VARIANT, method, seed=seed)
             runs.append(run.with_changes(chosen))
     return runs
-
-
-def keep_attacked(record: Record, name: str) -> bool:
-    """What is shipped: the network that RigL made of seed 0."""
-    return is_of_recipe(record, ATTACKED_VARIANT, name)
 
 
 def attacked_tuning(experiment: str, profile: str) -> list[RobustTraining]:
@@ -635,11 +625,11 @@ EXPERIMENTS = (
     training("cifar10_longer", longer_on_test, keep_network),
     training("cifar10_start", on_test, keep_one),
     training("certified_tuning", certified_tuning, keep_nothing),
-    training("certified", certified, keep_certified),
+    training("certified", certified, partial(keep_recipe, variant=CERTIFIED)),
     study.measuring(
         "certificates", all_certificates, certificates, "certified", "certified_tuning"
     ),
-    *on_attacked_examples("attacked", keep_attacked),
+    *on_attacked_examples("attacked", partial(keep_recipe, variant=ATTACKED_VARIANT)),
     *on_attacked_examples("weakly_attacked", keep_nothing),
     training("links_curve_tuning", links_curve_tuning, keep_nothing),
     training("links_curve", links_curve, keep_nothing),
