@@ -210,9 +210,9 @@ def compared(
     return ours.assign(value=ours["images"].map(np.mean))
 
 
-def over_seeds_and_images(rows: pd.DataFrame, level: float) -> Measurement:
-    """The mean, with an interval over seeds and images; over seeds where there is one number of
-    each, and unbounded where one is unknown.
+def crossed_interval(rows: pd.DataFrame, level: float) -> Measurement:
+    """The mean, with its interval for other seeds and other images; over seeds where there is one
+    number of each, and unbounded where one is unknown.
     """
     images = np.stack(rows["images"])
     if np.isnan(images).any():
@@ -236,7 +236,7 @@ def readings(records: Records, claim: str) -> pd.DataFrame:
         for rival, at_rivals in cases:
             rows = compared(records, reading, rival, at_rivals)
             by = ["method", "dataset", "epochs"]
-            found = intervals(rows, by, family=1, estimate=over_seeds_and_images)
+            found = intervals(rows, by, family=1, estimate=crossed_interval)
             name = f"{reading.name}, {BOTH}" if at_rivals else reading.name
             found = found.assign(reading=name, rival=rival).rename(columns={"method": "rule"})
             parts.append(kit.readings(found, claim, reading.comparison, reading.threshold))
@@ -250,7 +250,7 @@ def robustness(records: Records, claim: str) -> Measurement | None:
     name, rival = PRIMARY[claim]
     (reading,) = (one for one in READINGS if (one.claim, one.name) == (claim, name))
     rows = compared(records, reading, rival).query("method == 'set'")
-    by_dataset = intervals(rows, ["dataset"], family=2, estimate=over_seeds_and_images)
+    by_dataset = intervals(rows, ["dataset"], family=2, estimate=crossed_interval)
     worst = smallest(by_dataset, {"dataset": labels.dataset})
     if worst is not None and len(by_dataset) < 2:
         worst = replace(worst, low=-math.inf)

@@ -158,7 +158,7 @@ def test_reading_with_the_dropout_of_the_rival_stands_only_where_it_differs(rng)
 
 def measured(records, one, rival="", method="set"):
     rows = claims.compared(records, one, rival).query("method == @method")
-    return claims.over_seeds_and_images(rows, 0.95)
+    return claims.crossed_interval(rows, 0.95)
 
 
 def test_area_is_compared_over_seeds_and_images(rng):
