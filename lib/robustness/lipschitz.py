@@ -153,18 +153,18 @@ def steepest_slope(unit: nn.Module) -> float:
     return float(slope.abs().max())
 
 
-def margins_and_slopes(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Of every example the margin m that it is classified correctly by, and the L2 norm of its
-    gradient.
+def margins_and_gradients(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Of every example the margin m that it is classified correctly by, and its gradient.
 
-    .. math:: m = z_y - \max_{j \ne y} z_j, \qquad \|\nabla_x m\|_2
+    .. math:: m = z_y - \max_{j \ne y} z_j, \qquad \nabla_x m
 
-    To first order an example is lost at the distance of their ratio.
+    To first order an example is lost at the L2 distance :math:`m / \|\nabla_x m\|_2`, and at the
+    distance :math:`m / \|\nabla_x m\|_1` in L-infinity.
 
     Args:
         model: (B, features...) -> (B, K) logits, in evaluation mode.
         x, y: (B, features...) float and (B,) classes.
-    Returns: (B,) and (B,) float.
+    Returns: (B,) and (B, n) float, the gradient flat.
     Raises: ValueError if the model is in training mode.
     """
     check_evaluating(model)
@@ -172,7 +172,7 @@ def margins_and_slopes(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, 
     with torch.enable_grad():
         m = -margin(model(x), y)
         (grad_x,) = torch.autograd.grad(m.sum(), x)
-    return m.detach(), grad_x.flatten(1).norm(dim=1)
+    return m.detach(), grad_x.flatten(1)
 
 
 def product(constants: dict[str, float]) -> float:

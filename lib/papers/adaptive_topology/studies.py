@@ -22,6 +22,7 @@ from lib.papers.shared.under_attack import (
     right_under_pgd,
 )
 from lib.robustness import areas, perturb
+from lib.robustness.lipschitz import margins_and_gradients
 from lib.runs.record import Record
 
 ENSEMBLE_IMAGES = 500  # the first ones
@@ -123,15 +124,11 @@ def margins(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
         x: (n, features...) float.
         y: (n,) classes.
     """
-    pixels = x.flatten(1).clone().requires_grad_()
-    z = model(pixels)
-    others = z.masked_fill(nn.functional.one_hot(y, z.shape[1]).bool(), -torch.inf)
-    margin = z.gather(1, y[:, None]).squeeze(1) - others.max(1).values
-    (gradient,) = torch.autograd.grad(margin.sum(), pixels)
+    margin, gradient = margins_and_gradients(model, x.flatten(1), y)
     size = gradient.abs().sum(1)
-    linear = margin.detach() / size.clamp(min=torch.finfo(size.dtype).tiny)
+    linear = margin / size.clamp(min=torch.finfo(size.dtype).tiny)
     return {
-        "margin": float(margin.detach().median()),
+        "margin": float(margin.median()),
         "gradient of the margin": float(size.median()),
         "linear distance": float(linear.median()),
     }

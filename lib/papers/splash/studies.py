@@ -97,7 +97,8 @@ def robustness(study: Study, parent: Record, *, substitutes: Mapping[str, nn.Mod
     for kind, of_kind in constants.items():
         named = {**of_kind, "product": lipschitz.product(of_kind)}
         rows += [(f"{kind} {name}", "l2", np.nan, value) for name, value in named.items()]
-    margin, slope = lipschitz.margins_and_slopes(model, x, y)
+    margin, gradient = lipschitz.margins_and_gradients(model, x, y)
+    slope = gradient.norm(dim=1)
     rows += [
         ("margin", "", np.nan, margin.median().item()),
         ("slope", "l2", np.nan, slope.median().item()),

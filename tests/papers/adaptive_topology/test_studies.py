@@ -56,7 +56,7 @@ def test_only_a_dense_network_is_brought_down_to_numbers_of_links(split):
 
 def test_linear_distance_of_an_affine_model_is_exact():
     weight = torch.tensor([[1.0, -2.0], [0.5, 1.0]])
-    model = torch.nn.Linear(2, 2)
+    model = torch.nn.Linear(2, 2).eval()
     model.weight.data, model.bias.data = weight, torch.zeros(2)
     x, y = torch.tensor([[0.6, 0.2]]), torch.tensor([0])
     found = studies.margins(model, x, y)
