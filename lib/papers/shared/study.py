@@ -152,6 +152,14 @@ def measuring(
     make: Callable[..., Contents] = make,
     numbers: Callable[[Record], dict[str, Any]] = numbers,
 ) -> Experiment:
-    """The experiment that makes these studies of networks of its parents, see :func:`make`."""
+    """The experiment that makes these studies of networks of its parents.
+
+    Args:
+        name, configs, numbers: as :class:`lib.runs.experiment.Experiment` takes them.
+        measure, holds: see :func:`make`.
+        parents: names of the experiments that train the networks.
+        make: (study, workspace, measure, holds) -> contents; one that is not :func:`make` hands
+            ``measure`` what else it takes.
+    """
     making = partial(make, measure=measure, holds=holds)
     return Experiment(name, configs, making, numbers=numbers, keeps=keep_all, parents=parents)
