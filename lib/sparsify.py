@@ -191,11 +191,13 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
         chosen[name] = module
     if not chosen:
         modules = dict(model.named_modules())
-        left_out = [name for name, module in modules.items() if type(module) in DENSE]
+        left_out = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
         if any(isinstance(module, SparseLinear) for module in modules.values()):
-            why = "its layers are sparse already"
+            why = "others are sparse already" if left_out else "its layers are sparse already"
         elif filter is not None and left_out:
             why = f"the filter leaves out {', '.join(left_out)}"
+        elif left_out:
+            why = "nn.MultiheadAttention reads the weights of its own itself"
         else:
             why = "it has none, and other layers stay as they are"
         raise ValueError(f"no layer of the model is an nn.Linear to replace: {why}")

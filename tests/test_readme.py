@@ -163,9 +163,13 @@ def test_speed_in_a_loop_of_ones_own_is_as_measured():
     assert f"{words} at 1 %" in SPEED
     ratio = times["dense_modules"] / times["modular"]
     assert (
-        f"In a training loop of your own, a step is {ratio:.0f} times as fast as plain dense"
+        f"In a training loop of your own, our network's step is {ratio:.0f} times as fast as plain"
         in README
     )
+    by_hand = SPEED[SPEED.index("## A model of your own") :]
+    with_dropout = [float(row[1]) for row in re.finditer(r"\| yes \| .* \| ([\d.]+) \(", by_hand)]
+    assert len(with_dropout) == 2 and np.mean(with_dropout) == pytest.approx(4, abs=0.5)
+    assert "A model of torch's layers that is made sparse gains less, some four times" in README
 
 
 def test_set_matches_dense_with_as_few_links_as_the_readme_says():

@@ -249,13 +249,19 @@ def test_bad_values_are_refused_and_nothing_is_replaced(options, message):
 def test_model_that_is_sparse_already_is_refused(filter):
     net = mlp()
     sparsify_(net, density=0.5, filter=filter)
-    with pytest.raises(ValueError, match="to replace: its layers are sparse already"):
+    why = "others are sparse already" if filter else "its layers are sparse already"
+    with pytest.raises(ValueError, match=f"to replace: {why}"):
         sparsify_(net, density=0.5, filter=filter)
 
 
 def test_model_without_linear_layers_is_refused():
     with pytest.raises(ValueError, match="to replace: it has none, and other layers stay"):
         sparsify_(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), density=0.5)
+
+
+def test_model_of_attention_alone_is_refused():
+    with pytest.raises(ValueError, match="to replace: nn.MultiheadAttention reads the weights"):
+        sparsify_(nn.MultiheadAttention(8, 2), density=0.5)
 
 
 def test_filter_that_leaves_out_all_layers_is_refused():

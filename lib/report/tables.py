@@ -20,9 +20,15 @@ WRITTEN = {
 
 
 def mean_sd(values: pd.Series) -> str:
-    """The values of a group, as "0.91 ± 0.02 (5)", or "0.91 (1)"."""
-    spread = f" ± {values.std():.2f}" if len(values) > 1 else ""
-    return f"{values.mean():z.2f}{spread} ({len(values)})"
+    """The values of a group, as "0.91 ± 0.02 (5)", or "0.91 (1)"; "0.91 (1 of 5)" where the others
+    have no number, and "–" where none has one.
+    """
+    known = values.dropna()
+    if known.empty:
+        return "–"
+    spread = f" ± {known.std():.2f}" if len(known) > 1 else ""
+    n = len(known) if len(known) == len(values) else f"{len(known)} of {len(values)}"
+    return f"{known.mean():z.2f}{spread} ({n})"
 
 
 def settings(records: Records, columns: Sequence[str]) -> pd.DataFrame:

@@ -134,7 +134,9 @@ def nobody_aims(text):
     text.says("Under shot noise dense has it, which may be chance")
     text.says("RigL's lead over dense may be chance for impulses and rotation")
     words = {5: "five"}[behind]
-    text.says(f"On Fashion-MNIST dense is surely ahead of RigL under {words} changes")
+    text.says(
+        f"On Fashion-MNIST dense is ahead of RigL under {words} changes, each interval taken alone"
+    )
 
 
 def _has_settings(text):

@@ -32,6 +32,11 @@ def test_one_value_is_written_without_a_spread():
     assert tables.mean_sd(pd.Series([-0.001, 0.0])) == "0.00 ± 0.00 (2)"
 
 
+def test_seeds_without_a_number_are_counted():
+    assert tables.mean_sd(pd.Series([90.0, np.nan])) == "90.00 (1 of 2)"
+    assert tables.mean_sd(pd.Series([np.nan, np.nan])) == "–"
+
+
 def test_settings_are_the_fields_of_runs_each_combination_once(found):
     table = tables.settings(found, ["method", "epochs", "hidden"])
     assert table["method"].tolist() == ["set", "fixed"] and table["seeds"].tolist() == [2, 1]

@@ -76,7 +76,7 @@ def study_of(experiment: str, parent: Run, **fields: Any) -> Study:
         parent=dataclasses.replace(parent, stand_in=None),
         dataset=parent.dataset,
         method=parent.method,
-        hidden=getattr(parent, "hidden", ()),
+        hidden=parent.hidden,
         seed=parent.seed,
         **fields,
     )
