@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from lib.report import frames, labels, layout
 from lib.report.intervals import LEVEL, t_interval
+from lib.report.publishing import current_profile
 from lib.report.tables import mean_sd, minus, named
 
 LINES = {"kind": "line", "errorbar": "sd", "err_kws": {"alpha": 0.15, "lw": 0}}
@@ -49,7 +50,8 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
             that stands above each point; ``zero``, mark it on the horizontal axis; ``family``, how
             many intervals of points hold together; ``ends=False``, a legend in place of names at
             the ends of curves; ``missing``, what is said where nothing was run.
-    Raises: ValueError if a point, or a place of a line, has two numbers of one seed.
+    Raises: ValueError if in the profile "paper" a point, or a place of a line, has two numbers of
+        one seed.
     """
     defaults = {"percent": "", "write": "", "zero": False, "family": 1, "ends": True}
     defaults |= {"missing": ""}
@@ -141,7 +143,8 @@ def _described(data: pd.DataFrame, below: str, options: dict) -> str:
     place = "y" if kind == "point" or options.get("orient") == "y" else "x"
     names = ("row", "col", "hue", "style", place)
     keys = list(dict.fromkeys(options[name] for name in names if name in options))
-    frames.check_unique(data, [*keys, "seed"])
+    if current_profile() == "paper":  # in short ones a network may stand for several
+        frames.check_unique(data, [*keys, "seed"])
     seeds = data.groupby(keys, observed=True)["seed"].nunique()
     least, most = seeds.min(), seeds.max()
     if most == 1:

@@ -61,6 +61,11 @@ def begin(notebook: str, profile: str) -> None:
         display.display(display.Markdown(words))
 
 
+def current_profile() -> str:
+    """The profile of :func:`begin`, "paper" before it."""
+    return _current.get("profile", "paper")
+
+
 def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     """Save a figure with the numbers behind it, show it in the notebook and close it.
 

@@ -56,6 +56,7 @@ def test_seeds_and_what_a_band_is_stand_below_the_title(rows):
 
 @pytest.mark.parametrize("plot, axes", [(sns.catplot, POINTS), (sns.relplot, CURVES)])
 def test_two_numbers_of_a_seed_are_refused_and_named(rows, plot, axes):
+    publishing.begin("10_set_mlp", "paper")
     both = pd.concat([rows, rows.assign(network="wider")])
     at = r"two numbers where one is expected, at \{.*'method': 'SET'.*'seed': 0\}: filter"
     with pytest.raises(ValueError, match=at):
