@@ -197,7 +197,7 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
         elif filter is not None and left_out:
             why = f"the filter leaves out {', '.join(left_out)}"
         elif left_out:
-            why = "nn.MultiheadAttention reads the weights of its own itself"
+            why = "nn.MultiheadAttention reads the weights of its layers itself"
         else:
             why = "it has none, and other layers stay as they are"
         raise ValueError(f"no layer of the model is an nn.Linear to replace: {why}")

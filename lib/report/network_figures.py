@@ -12,15 +12,11 @@ from matplotlib import colors
 from matplotlib.figure import Figure
 
 from lib.report.labels import SEQUENTIAL
-from lib.report.layout import (
-    WIDTH,
-    beside,
-    head,
-    panels,
-)
+from lib.report.layout import WIDTH, beside, head, panels
 
 CELL = 25  # neurons
 LETTER = 0.08  # inches, of a small title
+
 Groups = Mapping[str, Mapping[str, np.ndarray]]  # {panel: {line: (n,) numbers}}
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -143,8 +143,7 @@ def _described(data: pd.DataFrame, below: str, options: dict) -> str:
     place = "y" if kind == "point" or options.get("orient") == "y" else "x"
     names = ("row", "col", "hue", "style", place)
     keys = list(dict.fromkeys(options[name] for name in names if name in options))
-    if current_profile() == "paper":  # in short ones a network may stand for several
-        frames.check_unique(data, [*keys, "seed"])
+    _check_seeds(data, keys)
     seeds = data.groupby(keys, observed=True)["seed"].nunique()
     least, most = seeds.min(), seeds.max()
     if most == 1:
@@ -157,6 +156,14 @@ def _described(data: pd.DataFrame, below: str, options: dict) -> str:
         if options.get("errorbar") is not None:
             n += f", {bar}"
     return f"{below} · {n}" if below else n
+
+
+def _check_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> None:
+    """Refuse two numbers of one seed, which a mean would count as two. In short profiles a network
+    may stand for several, so that nothing is checked there.
+    """
+    if current_profile() == "paper":
+        frames.check_unique(rows, [*keys, "seed"])
 
 
 def _of_one_seed(seeds: pd.Series) -> str:
@@ -310,14 +317,17 @@ def wide(rows: pd.DataFrame, index: Sequence[str], columns: Sequence[str] | str)
     """A table for reading: rows of intervals as texts, other rows as mean ± sd over seeds; data
     sets and methods in their order.
 
-    Raises: ValueError if two intervals fall into one cell.
+    Raises: ValueError if two intervals fall into one cell, or in the profile "paper" two numbers of
+        one seed.
     """
     rows = ordered(rows)
+    keys = [*index, *([columns] if isinstance(columns, str) else columns)]
     if "low" in rows:
-        names = [columns] if isinstance(columns, str) else columns
-        frames.check_unique(rows, [*index, *names])
+        frames.check_unique(rows, keys)
         rows = rows.assign(text=written(rows))
         table = rows.pivot_table("text", list(index), columns, "first", sort=False)
     else:
+        if "seed" in rows:
+            _check_seeds(rows, keys)
         table = rows.pivot_table("value", list(index), columns, mean_sd, sort=False)
     return named(table.fillna(""))

@@ -63,6 +63,14 @@ def test_two_numbers_of_a_seed_are_refused_and_named(rows, plot, axes):
         plots.draw(plot, both, "Which is better?", **axes)
 
 
+def test_two_numbers_of_a_seed_in_one_cell_are_refused(rows):
+    publishing.begin("10_set_mlp", "paper")
+    with pytest.raises(
+        ValueError, match="two numbers where one is expected, at {'dataset': 'mnist"
+    ):
+        plots.wide(rows.assign(network="any"), ["dataset"], "method")
+
+
 def test_two_intervals_of_one_cell_are_refused():
     table = pd.DataFrame({"method": ["set", "set"], "dataset": "mnist", "value": [1.0, 2.0]})
     table = table.assign(low=0.5, high=2.5, n=3)
