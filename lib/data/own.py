@@ -78,6 +78,12 @@ def label(name: str) -> str:
     return Path(_parts(name)[0]).name if is_path(name) else name
 
 
+def is_there(name: str) -> bool:
+    """Whether there is something at a path."""
+    path, _, _ = _parts(name)
+    return Path(path).expanduser().exists()
+
+
 def read(name: str) -> tuple[DataSet, Arrays, dict[str, str]]:
     """What a path holds, read once until a file changes, with its sha256, source and path.
 
@@ -120,7 +126,7 @@ def _parts(name: str) -> tuple[str, str, str]:
 def _read(path: Path, option: str, version: tuple) -> tuple[DataSet, Arrays, str]:
     if path.is_dir():
         found = folder(path, int(option) if option else None)
-    elif path.suffix == ".npz":
+    elif path.suffix.lower() == ".npz":
         if option:
             raise ValueError(f"{path} has no images to fit to a side: leave out :{option}")
         found = _npz(path)
@@ -152,8 +158,10 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
 
     kinds = (OSError, EOFError, ValueError, pd.errors.ParserWarning)
     with refusing_damage(says, kinds):
-        usual = {"sep": _separator(path), "index_col": False, "low_memory": False}
-        options = usual | {"dtype": {target: str}} | options
+        usual = {"index_col": False, "low_memory": False, "dtype": {target: str}}
+        if not {"sep", "delimiter"} & options.keys():
+            usual["sep"] = _separator(path)
+        options = usual | options
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             frame = pd.read_csv(path, **options)  # the warning: rows longer than the names
     columns = [*frame.columns]
@@ -175,9 +183,8 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
         )
     features = frame.drop(columns=target)
     if features.columns.empty:
-        raise ValueError(
-            f"{path} has no column besides {target}: is its separator {options['sep']!r}?"
-        )
+        separator = options.get("sep", options.get("delimiter"))
+        raise ValueError(f"{path} has no column besides {target}: is its separator {separator!r}?")
 
     def row(i: int) -> str:
         return f"{path}, row {i + 1} of the data"
@@ -248,7 +255,8 @@ def folder(path: Path, side: int | None) -> Found:
     for one in classes:
         of_class = []
         for file in sorted(one.rglob("*")):
-            if file.is_dir() or file.name.startswith("."):
+            is_hidden = any(part.startswith(".") for part in file.relative_to(one).parts)
+            if file.is_dir() or is_hidden:
                 continue
             (of_class if file.suffix.lower() in IMAGES else left_out).append(file)
         if not of_class:
@@ -312,7 +320,8 @@ def _npz(path: Path) -> Found:
     ):
         arrays = dict(file)
     names = {key.removesuffix("_train"): array for key, array in arrays.items()}
-    if {"x", "y"} <= names.keys() <= {"x", "y", "x_test", "y_test"}:
+    is_once = len(names) == len(arrays)  # not both x and x_train
+    if is_once and {"x", "y"} <= names.keys() <= {"x", "y", "x_test", "y_test"}:
         return checked(**names, source=str(path))
     listed = ", ".join(arrays) or "nothing"
     raise ValueError(f"{path} holds {listed}: give x and y, and x_test and y_test if it has them")

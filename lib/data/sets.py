@@ -141,7 +141,7 @@ def load(
             set has a published validation part already, or a number asked for is out of range.
         DataUnavailable: if the data set cannot be had.
     """
-    name = str(name)
+    name = str(name.absolute() if isinstance(name, Path) else name)
     require_known(name)
     arrays, origin = _find(name)
     dataset = _data_set(name)
@@ -193,11 +193,13 @@ def from_csv(
     """A split of the rows of a table; as a name, ``path.csv:target``.
 
     Args:
-        path: of a text in UTF-8, compressed or not, with the names of its columns in line 1.
+        path: of a text in UTF-8, or one that is compressed by gzip, with the names of its columns
+            in line 1.
         target: the column that holds the classes; all others are features, and numbers.
         validation, limit: as of :func:`load`.
-        options: of ``pandas.read_csv``, as ``sep``, ``decimal``, ``header``; the separator is
-            otherwise told from the names.
+        options: of ``pandas.read_csv``, as ``sep``, ``decimal``, ``header``, ``encoding``; the
+            separator is otherwise told from the names. Another encoding or compression needs
+            ``sep``.
     Raises: ValueError as :func:`from_arrays`, naming file, row and column.
     """
     found = own.table(Path(path).expanduser().absolute(), target, **options)
@@ -342,7 +344,7 @@ def require_known(*names: str) -> None:
 def is_here(name: str) -> bool:
     """Whether the data set is on this machine, so that nothing would be fetched."""
     if own.is_path(name):
-        return True
+        return own.is_there(name)
     return name == "digits" or any(path.exists() for path in fetch.places(name).values())
 
 
@@ -391,7 +393,7 @@ def divide(name: str, arrays: Arrays, n: int, part: str) -> Arrays:
         n: number of examples that leave.
         part: "valid" or "test".
     """
-    return _divided(SETS[name], arrays, n, part)
+    return _divided(_data_set(name), arrays, n, part)
 
 
 def _divided(dataset: DataSet, arrays: Arrays, n: int, part: str) -> Arrays:

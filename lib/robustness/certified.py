@@ -100,6 +100,7 @@ def margins(
         lost = kernels.chain(spread, [kernels.Layer(pairs, apart.flatten())])
     else:
         lost = F.linear(spread, apart)
+    y = y.long()
     rows = torch.arange(len(y), device=y.device)
     return z.gather(1, y[:, None]) - z - lost.unflatten(1, (len(weight), -1))[rows, y]
 
@@ -116,7 +117,7 @@ def is_certified(
     certified = []
     for inputs, classes in zip(x.split(BATCH), y.split(BATCH), strict=True):
         least = margins(model, inputs, classes, radius, box=box)
-        certified.append((least.scatter(1, classes[:, None], torch.inf) > 0).all(1))
+        certified.append((least.scatter(1, classes[:, None].long(), torch.inf) > 0).all(1))
     return torch.cat(certified)
 
 

@@ -4,18 +4,22 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..activations import APL, Maxout, Splash, SReLU
 from ..convnets import Subsample
-from ..layers import SparseLinear
+from ..layers import Dropout, Scale, SparseLinear, Standardise
 from ..models import check_evaluating
 from .attacks.losses import margin
 
 WEIGHTED = (nn.Conv2d, nn.Linear, SparseLinear, Subsample)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.SiLU, APL, SReLU)
+STEADY = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)  # a constant of 1 at most
+STEADY += (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout, Dropout)
+SCALES = (Standardise, nn.Upsample, Scale)
 GRID = torch.linspace(-8, 8, 3201)  # where the slope of a smooth unit is looked for
 
 
@@ -67,16 +71,24 @@ def lipschitz_constants(
     """The Lipschitz constants in L2 of the layers of a network, in the order of its modules.
 
     A linear layer includes the normalisation that follows it, as in evaluation. A normalisation
-    behind a unit is a linear layer of its own.
+    behind a unit is a linear layer of its own. Left out is what only scales: images that are
+    standardised or enlarged, and logits that are multiplied.
 
     Args:
         model: in evaluation mode; it is not changed.
         x: (1, features...) float, an example, for the shapes.
         steps, generator: of :func:`operator_norm`.
     Returns: "linear" and "unit", of each the constant by the name of the module.
-    Raises: ValueError if the model is in training mode.
+    Raises: ValueError if the model is in training mode or has a module whose constant is not known.
     """
     check_evaluating(model)
+    for name, module in model.named_modules():
+        is_known = _is_unit(module) or isinstance(module, (*WEIGHTED, *NORMS, *STEADY, *SCALES))
+        if not is_known and not [*module.children()]:
+            kind = type(module).__name__
+            raise ValueError(
+                f"how much module {name!r} ({kind}) stretches is not known: give a model without it"
+            )
     model = copy.deepcopy(model).double().requires_grad_(False)
     shapes = _input_shapes(model, x.double())
     linear = {}
@@ -130,15 +142,18 @@ def _input_shapes(model: nn.Module, x: Tensor) -> dict[str, torch.Size]:
 
 
 def _is_unit(module: nn.Module) -> bool:
-    return isinstance(module, (*ELEMENTWISE, Splash, Maxout))
+    return isinstance(module, (*ELEMENTWISE, Splash, Maxout, nn.MaxPool2d))
 
 
 def steepest_slope(unit: nn.Module) -> float:
-    """The Lipschitz constant of a unit: exact for SPLASH and maxout, else the steepest slope on a
-    fine grid from -8 to 8.
+    """The Lipschitz constant of a unit: exact for SPLASH and maxout, a bound for a maximum of
+    windows, else the steepest slope on a fine grid from -8 to 8.
 
     Source: closed form for [Tavakoli2021], the sums of its coefficients.
     """
+    if isinstance(unit, nn.MaxPool2d):  # a pixel lies in as many windows at most
+        kernel, stride = np.broadcast_arrays(unit.kernel_size, unit.stride, [0, 0])[:2]
+        return float(np.sqrt(np.ceil(kernel / stride).prod()))
     if isinstance(unit, Splash):
         return unit.lipschitz()
     if isinstance(unit, Maxout):

@@ -49,19 +49,31 @@ def perturbed_layers(
         layers: names of the layers to take; None takes all.
         output: whether the output layer may be taken too.
     Returns: name -> layer, the modules of ``model`` themselves.
-    Raises: ValueError if the model is in training mode, a name is unknown or no layer is left.
+    Raises: ValueError if the model is in training mode, a name is unknown, no layer is left, the
+        weights of one are computed from others or two share them.
     """
     check_evaluating(model)
     known = linear_layers(model, output=output)
-    if layers is None:
-        layers = list(known)
+    layers = list(known if layers is None else layers)
     if not layers:
         raise ValueError(
             "no linear layer to perturb: name one, or give a model with one below the output layer"
         )
     for name in layers:
         check_known("layer", name, known)
-    return {name: layer for name, layer in known.items() if name in layers}
+    chosen = {name: layer for name, layer in known.items() if name in layers}
+    owners: dict[int, str] = {}  # layers by their parameter
+    for name, layer in chosen.items():
+        parameter = layer._parameters.get(name_of_weights(layer))
+        if parameter is None:
+            raise ValueError(
+                f"the weights of layer {name!r} are computed from other parameters: remove its"
+                " parametrization first"
+            )
+        other = owners.setdefault(id(parameter), name)
+        if other != name:
+            raise ValueError(f"layers {other!r} and {name!r} share their weights: name one of them")
+    return chosen
 
 
 def linear_layers(model: nn.Module, *, output: bool = False) -> dict[str, LinearLayer]:

@@ -116,6 +116,13 @@ def _widths(matrices: Matrices) -> list[int]:
     return widths
 
 
+def _check_ones(matrices: Matrices) -> None:
+    if any((matrix.data != 1).any() for matrix in matrices):
+        raise ValueError(
+            "a matrix has other weights than 1, and links are counted: leave out weighted=True"
+        )
+
+
 # -------------------------------------------------------------------------- components and paths
 
 
@@ -145,8 +152,9 @@ def count_paths(matrices: Matrices) -> float:
     Args:
         matrices: (n_out, n_in) each, :math:`A_1` first, see :func:`adjacency`.
     Returns: the number as float64, exact to 2⁵³.
-    Raises: ValueError if there are no layers or they are not consecutive.
+    Raises: ValueError if there are no layers, they are not consecutive or a weight is not 1.
     """
+    _check_ones(matrices)
     n_inputs = _widths(matrices)[0]
     paths = np.ones(n_inputs)  # that end at each neuron
     for matrix in matrices:
@@ -165,8 +173,9 @@ def link_degree(matrices: Matrices) -> list[np.ndarray]:
     Args:
         matrices: (n_out, n_in) each, see :func:`adjacency`.
     Returns: for each layer (nnz,) float64, in the order of its CSR.
-    Raises: ValueError if there are no layers or they are not consecutive.
+    Raises: ValueError if there are no layers, they are not consecutive or a weight is not 1.
     """
+    _check_ones(matrices)
     degrees = [np.zeros(width) for width in _widths(matrices)]
     for layer, matrix in enumerate(matrices):
         degrees[layer] += matrix.sum(axis=0)
@@ -194,8 +203,9 @@ def link_betweenness(matrices: Matrices) -> list[np.ndarray]:
     Args:
         matrices: (n_out, n_in) each, see :func:`adjacency`.
     Returns: for each layer (nnz,) float64, in the order of its CSR.
-    Raises: ValueError if there are no layers or they are not consecutive.
+    Raises: ValueError if there are no layers, they are not consecutive or a weight is not 1.
     """
+    _check_ones(matrices)
     n_outputs = _widths(matrices)[-1]
     to_outputs = [np.eye(n_outputs)]  # paths from each neuron to each output
     for matrix in reversed(matrices):

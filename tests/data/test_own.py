@@ -2,7 +2,9 @@
 
 import errno
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -105,6 +107,24 @@ def test_options_of_pandas_are_passed_on(frame, tmp_path):
     assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
 
 
+@pytest.mark.parametrize("options", [{"sep": ","}, {"delimiter": ","}])
+@pytest.mark.parametrize("ending", ["csv.bz2", "csv.zip"])
+def test_table_that_is_compressed_otherwise_is_read_with_its_separator(
+    frame, tmp_path, ending, options
+):
+    frame.to_csv(tmp_path / f"flowers.{ending}", index=False)
+    split = data.from_csv(tmp_path / f"flowers.{ending}", "kind", **options)
+    assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
+
+
+def test_table_of_another_encoding_is_read_with_it(frame, tmp_path):
+    path = tmp_path / "flowers.csv"
+    named = frame.rename(columns={"length": "Länge"})
+    named.to_csv(path, index=False, encoding="latin-1")
+    split = data.from_csv(path, "kind", sep=",", encoding="latin-1")
+    assert split.sha256 == data.from_arrays(named[["number", "Länge"]], frame["kind"]).sha256
+
+
 def test_classes_of_a_table_are_told_apart_as_text(csv, frame):
     frame.assign(kind=["007", "7", "8"] * 20).to_csv(csv, index=False)
     assert data.from_csv(csv, "kind").classes == ("007", "7", "8")
@@ -172,6 +192,8 @@ def test_what_is_no_image_is_left_out_and_said(pets):
     path, _ = pets
     (path / "cat" / "notes.txt").write_text("a fine cat")
     (path / "cat" / ".DS_Store").write_text("")
+    shutil.copytree(path / "dog", path / "cat" / ".thumbs")
+    assert len(data.from_folder(path).x_train) == 16
     assert "1 files are no images and left out, as notes.txt" in data.from_folder(path).notice
 
 
@@ -182,6 +204,11 @@ def test_arrays_of_a_file_are_loaded_by_its_path(rng, tmp_path):
         split = data.load(path)
         assert_array_equal(split.x_test, x[20:].astype(np.float32))
     assert (split.source, split.path) == ("own", str(tmp_path / "mine.npz"))
+
+
+def test_path_object_is_a_path_however_short(pets, monkeypatch):
+    monkeypatch.chdir(pets[0].parent)
+    assert data.load(Path("pets")).sha256 == data.load("./pets").sha256
 
 
 def test_side_of_a_file_of_arrays_is_refused(rng, tmp_path):
@@ -482,6 +509,9 @@ def test_file_of_other_arrays_is_refused(tmp_path):
     np.savez(tmp_path / "mine.npz", features=X, labels=Y)
     with pytest.raises(ValueError, match="holds features, labels: give x and y"):
         data.load(str(tmp_path / "mine.npz"))
+    np.savez(tmp_path / "mine.npz", x=X, x_train=X, y=Y)
+    with pytest.raises(ValueError, match="holds x, x_train, y: give x and y"):
+        data.load(str(tmp_path / "mine.npz"))
 
 
 @pytest.mark.parametrize("name", ["missing.csv:kind", "./missing", "missing.npz"])
@@ -489,6 +519,7 @@ def test_path_that_leads_nowhere_is_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="missing.* is not there"):
         Run("one", dataset=name)
+    assert not data.is_here(name)
 
 
 def test_unknown_name_says_how_ones_own_data_are_named():

@@ -1,5 +1,7 @@
 """Notebook 40: every number of its text follows from the records."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 from pymoo.indicators.hv import HV
@@ -14,11 +16,16 @@ SETS = ("rsmas", "citrus_leaves", "rps28", "eye_fundus", "cifar10")
 KINDS = ("random", "magnitude", "penalty", "evolved_links")
 
 
+@cache
+def every(experiment):
+    """The records of an experiment, read once."""
+    return papers.obtain(experiment, "paper")
+
+
 def records(experiment, variant="corrected", method="nsga2", **fields):
     """The records of an experiment that are so."""
     wanted = {"variant": variant, "method": method, **fields}
-    of_all = papers.obtain(experiment, "paper")
-    found = [r for r in of_all if wanted.items() <= vars(r.config).items()]
+    found = [r for r in every(experiment) if wanted.items() <= vars(r.config).items()]
     return sorted(found, key=lambda record: record.config.seed)
 
 
@@ -104,7 +111,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     means = {dataset: lead.mean() for dataset, lead in leads.items()}
     assert {round(means[d], 2) for d in SETS if d != "citrus_leaves"} == {0.01}
     text.says("NSGA-II gains {:.2f} on the leaves and about 0.01 elsewhere", means["citrus_leaves"])
-    (population,) = {record.config.population for record in papers.obtain("mask_search", "paper")}
+    (population,) = {record.config.population for record in every("mask_search")}
     text.says("The first {} masks are drawn at random", population)
     p = holm([stats.ttest_1samp(lead, 0).pvalue for lead in leads.values()])
     assert sum(p < 0.05) == 3

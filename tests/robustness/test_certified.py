@@ -254,6 +254,16 @@ def test_classes_are_one_for_each_example():
         margins(network(), x, torch.tensor([0, 3]), 0.1)
 
 
+def test_classes_of_any_integer_are_classes():
+    x, y = torch.rand(2, 3), torch.tensor([0, 2])
+    for dtype in (torch.uint8, torch.int16):
+        assert torch.equal(margins(network(), x, y.to(dtype), 0.1), margins(network(), x, y, 0.1))
+        assert torch.equal(
+            is_certified(network(), x, y.to(dtype), radius=0.1),
+            is_certified(network(), x, y, radius=0.1),
+        )
+
+
 def test_a_model_that_may_compute_otherwise_is_refused():
     class Squared(nn.Sequential):
         def forward(self, x):

@@ -76,6 +76,20 @@ def test_network_in_training_mode_is_refused(generator):
         margins_and_gradients(net, x, torch.tensor([0, 1]))
 
 
+def test_module_whose_constant_is_not_known_is_refused(generator):
+    net = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 2)).eval()
+    with pytest.raises(ValueError, match=r"module '1' \(GELU\) stretches is not known"):
+        lipschitz_constants(net, torch.rand(1, 4), generator=generator)
+
+
+def test_windows_that_overlap_stretch(generator):
+    net = nn.Sequential(nn.MaxPool2d(3, 2), nn.Flatten()).eval()
+    x = torch.zeros(1, 1, 7, 7)
+    x[..., 2, 2] = 1.0  # in four windows
+    (constant,) = lipschitz_constants(net, x, generator=generator)["unit"].values()
+    assert constant == 2 == net(x).norm()
+
+
 @pytest.mark.parametrize("activation", ["splash", "apl", "maxout"])
 def test_every_layer_of_a_network_has_its_constant(activation, generator):
     net = convnet("lenet5", (28, 28), 10, activation=activation).eval()

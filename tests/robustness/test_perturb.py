@@ -509,6 +509,17 @@ def test_unknown_layers_are_refused(name, layers, sentence):
         PERTURBATIONS[name](net(), 0.5, generator=seeded(0), layers=layers)
 
 
+def test_weights_that_are_computed_or_shared_are_refused():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 1)).eval()
+    model[1].weight = model[0].weight
+    with pytest.raises(ValueError, match="layers '0' and '1' share their weights: name one"):
+        perturb.flip_signs(model, 1.0, generator=seeded(0))
+    assert len(perturb.perturbed_layers(model, (name for name in ["1"]))) == 1
+    nn.utils.parametrizations.spectral_norm(model[1])
+    with pytest.raises(ValueError, match="weights of layer '1' are computed from other param"):
+        perturb.remove_links(model, 1.0, layers=["1"], generator=seeded(0))
+
+
 @pytest.mark.parametrize(
     "model", [nn.Sequential(nn.ReLU()), nn.Sequential(nn.Linear(1, 1))], ids=["none", "one"]
 )

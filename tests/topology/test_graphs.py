@@ -207,3 +207,10 @@ def test_matrices_that_do_not_follow_each_other_are_refused(measure):
         getattr(topology, measure)(matrices[::-1])
     with pytest.raises(ValueError, match="no matrices: give one for each layer"):
         getattr(topology, measure)([])
+
+
+@pytest.mark.parametrize("measure", ["count_paths", "link_degree", "link_betweenness"])
+def test_weights_are_not_counted_as_links(measure):
+    matrices, _, _ = layered(0.5)
+    with pytest.raises(ValueError, match="other weights than 1, and links are counted"):
+        getattr(topology, measure)([0.5 * matrix for matrix in matrices])

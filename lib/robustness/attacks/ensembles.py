@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from .gradient import apgd
 from .search import square
-from .setting import UNIT, Bounds, image_shape, is_adversarial
+from .setting import UNIT, Bounds, check_settings, frozen, image_shape, is_adversarial
 
 
 def ensemble(
@@ -32,7 +32,9 @@ def ensemble(
         example is broken after that attack, by it, before it or from the start.
     Raises: ValueError as :func:`square`, and for less than 3 classes.
     """
-    image_shape(x.shape[1:])  # refused before the first attack, not by the last
+    image_shape(x.shape[1:])  # what a later attack would refuse is refused before the first
+    check_settings({"steps": steps, "queries": queries})
+    frozen(model, x, y, loss="dlr")
     attacks = {
         "apgd_ce": partial(apgd, loss="ce", steps=steps),
         "apgd_dlr": partial(apgd, loss="dlr", steps=steps),
