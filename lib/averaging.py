@@ -24,7 +24,8 @@ class WeightAverage:
 
     Args:
         model: the network.
-        optimiser: of its parameters.
+        optimiser: of its parameters; where an :class:`lib.sparsify.Evolver` corrects the first
+            steps of new links under Adam, make that first.
         decay: d, in (0, 1); it looks back over 1 / (1 - d) steps.
     Raises: ValueError if the decay is out of range.
     """

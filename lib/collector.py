@@ -22,7 +22,8 @@ class Collector:
     """Collects the inputs of layers and the gradients at their outputs, from :meth:`start` to
     :meth:`stop`, for rules of evolution that ask for them.
 
-    A batch counts when its gradient comes to the layer, in training mode, if that is finite.
+    A batch counts when its gradient comes to the layer, in training mode and not frozen, if that is
+    finite.
 
     Args:
         scaler: the one that scales the loss, whose scale of the batch gradients are divided by.
@@ -65,9 +66,12 @@ class Collector:
 
     def watch(self, name: str, x: Tensor, y: Tensor) -> None:
         """Collect of a layer that was called in training mode."""
-        if torch.compiler.is_compiling() or not y.requires_grad or _unseen.get():
+        if torch.compiler.is_compiling():
             return  # in a graph the layer does it
-        x = x.detach().to(self.layers[name].values.dtype, copy=True)  # it may be written to
+        values = self.layers[name].values
+        if not y.requires_grad or not values.requires_grad or _unseen.get():
+            return
+        x = x.detach().to(values.dtype, copy=True)  # it may be written to
         if y._base is None:
             y.register_hook(partial(self.keep, name, x))
             return
@@ -79,7 +83,15 @@ class Collector:
         y._base.register_hook(keep)  # an operation in place would take that of y away
 
     def keep(self, name: str, x: Tensor, grad_y: Tensor) -> None:
-        """Add a batch of a layer, unless its gradient is not finite."""
+        """Add a batch of a layer, unless its gradient is not finite.
+
+        Raises: ValueError for a gradient that is to be differentiated, as no step follows it.
+        """
+        if torch.is_grad_enabled():
+            raise ValueError(
+                "a rule by gradient cannot use the gradient of a gradient (create_graph=True): let"
+                " the model compute what that takes within lib.collector.unseen()"
+            )
         layer = self.layers[name]
         if grad_y.isfinite().all():
             x = x.detach().reshape(-1, layer.in_features).to(layer.values.dtype)

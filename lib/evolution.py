@@ -477,6 +477,11 @@ def _redistributed(n: int, lefts: Mapping[str, _Left]) -> dict[str, int]:
     momenta, most = {}, {}
     for name, left in lefts.items():
         momenta[name] = _mean_momentum(left.before)
+        if not math.isfinite(momenta[name]):
+            raise ValueError(
+                f"the momentum of layer {name} is not finite, so no links can be shared out by it:"
+                " clip gradients, or lower the learning rate"
+            )
         free = left.site.positions - len(left.site.occupied_keys)
         most[name] = _floor(MOST_REGROWN * free)
     if sum(most.values()) < n:
@@ -585,7 +590,8 @@ def _grow_(
     keys, origin, new = links.merge(left.keys, left.origin, grown.cpu().numpy())
     start = torch.zeros(n)
     if evolution.new_std > 0:
-        start = evolution.new_std * torch.randn(n, generator=generator, dtype=torch.float64)
+        noise = torch.randn(n, generator=generator, dtype=torch.float64, device=generator.device)
+        start = evolution.new_std * noise
     _replace_(layer, keys, origin, new, start, optimiser)
     if evolution.reset_state:
         _reset_state_(layer, optimiser)

@@ -182,7 +182,8 @@ def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
 
     Source: [Yellott1977].
     """
-    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+    device = generator.device
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device=device)
     return uniform.log_().neg_().log_().neg_()
 
 

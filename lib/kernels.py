@@ -79,6 +79,8 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
     _check_layer(support, values, bias)
     _check_columns("x", x, support.n_in)
     _check_dtype("x", x, "the weights", values)
+    if bias is not None:
+        _check_dtype("bias", bias, "the weights", values)
     return _affine(support, values, x, bias)
 
 

@@ -49,12 +49,14 @@ class SparseLinear(nn.Module):
     * ``torch.autograd.forward_ad``: "You must implement the jvp function"; ``torch.func.jvp`` can;
     * ``torch.autograd.grad(is_grads_batched=True)``, and ``torch.autograd.functional`` with
       ``vectorize=True``: "Batching rule not implemented"; ``torch.func.jacrev`` can;
-    * ``torch.jit.script`` and ``torch.fx.symbolic_trace``: take ``torch.export``;
+    * ``torch.jit.script``, ``torch.jit.trace`` and ``torch.fx.symbolic_trace``: take
+      ``torch.export``;
     * ``torch.nn.utils.parametrize`` of the values: "attribute 'values' already exists";
     * links that move under a mask of ``torch.nn.utils.prune`` or ``weight_norm``: make it permanent
       first. A layer that stands still may have one;
     * an average of ``torch.optim.swa_utils`` that is older than the links: give it to
-      :class:`lib.sparsify.Evolver`, or make it after the last update;
+      :class:`lib.sparsify.Evolver`, or make it after the last update; or one of buffers, which
+      averages the places of links too;
     * a ``load_state_dict`` of other links while an optimiser goes on, whose momentum is that of the
       old ones: load the optimiser's state too, or make a new optimiser.
 
@@ -101,6 +103,8 @@ class SparseLinear(nn.Module):
                 f"density = {density}, er_epsilon = {er_epsilon}: give one of density, er_epsilon,"
                 " support"
             )
+        if torch.device(device or torch.get_default_device()).type == "meta":
+            raise ValueError("links need memory, and the device meta has none: give another one")
         dtype = dtype or torch.get_default_dtype()
         check_type("dtype", dtype, torch.dtype)
         if not dtype.is_floating_point:
@@ -153,8 +157,11 @@ class SparseLinear(nn.Module):
             return known
         index = [buffers[name] for name in INDEX]  # the buffers moved
         support = Support(self.in_features, self.out_features, *index)
-        if not compiled.is_traced():  # there, for the time of the transform
-            self._support = support
+        if compiled.is_traced():  # for the time of the transform
+            return support
+        if _digest(support) != self._digest:  # crow and col of another layer, for one call
+            return support_from_csr(*index[:2], self.in_features, self.out_features)
+        self._support = support
         return support
 
     @support.setter
@@ -189,9 +196,10 @@ class SparseLinear(nn.Module):
         """Raise ValueError if they hold other links now."""
         if not self._holds_its_links():
             raise ValueError(
-                "the links were overwritten, as by an AveragedModel after the model's links had"
-                " moved, while the values are those of other links: give the average to an Evolver,"
-                " or make it after the last update of links"
+                "the links were overwritten, as by an AveragedModel with use_buffers=True or one"
+                " that is older than the links, while the values are those of other links: leave"
+                " out use_buffers, and give the average to an Evolver or make it after the last"
+                " update of links"
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -243,7 +251,8 @@ class SparseLinear(nn.Module):
         else:
             rows = x.reshape(-1, self.in_features)
             y = kernels.chain(rows, [self.links()]).reshape(*x.shape[:-1], self.out_features)
-        if self.watched_as is not None and self.training and torch.compiler.is_compiling():
+        is_watched = self.watched_as is not None and self.training and self.values.requires_grad
+        if is_watched and torch.compiler.is_compiling():
             return kernels.watched_operation(y, x, self.watched_as)
         return y
 
@@ -318,17 +327,17 @@ def initial_values(
 
     Raises: ValueError for another start.
     """
+    drawn = {"generator": generator, "dtype": torch.float64, "device": generator.device}
     if start == "he":
         n_inputs = support.crow.diff()[support.row.long()].cpu()
-        noise = torch.randn(support.nnz, generator=generator, dtype=torch.float64)
+        noise = torch.randn(support.nnz, **drawn)
         return noise * (2 / n_inputs.float()).sqrt()  # float32 whatever the default dtype is
     if start == "glorot_uniform":
         limit = math.sqrt(6 / (support.n_in + support.n_out))
-        uniform = torch.rand(support.nnz, generator=generator, dtype=torch.float64)
+        uniform = torch.rand(support.nnz, **drawn)
         return (2 * uniform - 1) * limit
     if _is_deviation(start):
-        noise = torch.randn(support.nnz, generator=generator, dtype=torch.float64)
-        return noise * start
+        return torch.randn(support.nnz, **drawn) * start
     raise _unknown_start(start)
 
 

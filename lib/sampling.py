@@ -228,9 +228,13 @@ def descend_(
         optimiser: its momentum of weights and biases moves; neither Nesterov nor damped.
         particles: (n_in, B) where chains go on from; None: they start from each batch.
     Returns: where the chains are.
-    Raises: as :func:`contrastive_divergence`; ValueError for an example that is not there.
+    Raises: as :func:`contrastive_divergence`; ValueError for an example that is not there, and for
+        momentum of Nesterov or with dampening.
     """
     _check_examples(layer, x, order)
+    check_whole("batch_size", batch_size, least=1)
+    if any(group["nesterov"] or group["dampening"] for group in optimiser.param_groups):
+        raise ValueError("the optimiser has Nesterov's momentum or dampening: give SGD without it")
     if particles is not None:
         _check_layer(layer, particles)
         _check_pass(particles, layer.bias, layer.in_features, layer.out_features)

@@ -129,23 +129,33 @@ def sparsify_(
 def _check_model(model: Any) -> None:
     if not isinstance(model, nn.Module):
         raise ValueError(f"the model is a {type(model).__name__}: give an nn.Module")
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        raise ValueError(
+            "the model is wrapped in DistributedDataParallel, which would go on with the layers of"
+            " before: change it first, then wrap it"
+        )
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("the model has parameters on the device meta: give them memory first")
 
 
 def densify_(model: nn.Module) -> list[str]:
     """Replace every sparse layer of a model by an ``nn.Linear`` of the same function, in place.
 
     Returns: names of the layers that were replaced, in the model's order.
-    Raises: ValueError if the model is itself such a layer, or one has hooks.
+    Raises: ValueError if the model is itself such a layer, one has hooks or two share weights.
     """
     _check_model(model)
     if isinstance(model, SparseLinear):
         raise ValueError(
             "the model is itself a sparse layer: put it into a module, or use to_dense"
         )
-    names, made = [], {}
+    names, made, owners = [], {}, {}
     for name, module in model.named_modules():
         if not isinstance(module, SparseLinear):
             continue
+        owner = owners.setdefault(id(module.values), name)
+        if owner != name:
+            raise ValueError(f"layers {owner} and {name} share their weights: untie them first")
         hooks = [hook for kind in hooks_of(module) for hook in kind.values()]
         if not all(isinstance(hook, Watch) for hook in hooks):
             raise ValueError(
@@ -282,10 +292,10 @@ def _replace_everywhere(model: nn.Module, made: dict[int, nn.Module]) -> None:
 
 
 def _flat(value: Any) -> Iterator[Any]:
-    """What lists, tuples and dicts hold, however deep."""
+    """What lists, tuples, sets and dicts hold, however deep."""
     if isinstance(value, dict):
         value = list(value.values())
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         for one in value:
             yield from _flat(one)
     else:
@@ -313,8 +323,10 @@ class Evolver:
 
     Works with gradient accumulation, ``clip_grad_norm_``, ``torch.autocast`` and, if it is given,
     a gradient scaler (a batch whose gradient is not finite is not counted). What a rule sees is the
-    gradient of a step of the optimiser, before clipping. Under ``DistributedDataParallel`` give
-    the wrapped model, on every process: all get the same links; their number in a layer must stay.
+    gradient of a step of the optimiser, before clipping; what is computed within
+    :func:`lib.collector.unseen`, as an attack or a penalty on gradients, is none. Under
+    ``DistributedDataParallel`` give the wrapped model, on every process: all get the same links;
+    their number in a layer must stay.
 
     Source: [Mocanu2018], Algorithm 1; [Evci2020], Section 3 (update schedule).
 
@@ -487,6 +499,10 @@ class Evolver:
             )
         self.collector.stop()
         learning = self._learning()
+        if self.evolution.needs_gradient:  # one frozen or not since collecting began waits a turn
+            watched = self.collector.layers
+            learning = {name: each for name, each in learning.items() if name in watched}
+            self.collector.layers = learning
         for name, layer in learning.items():
             state = self.optimiser.state[layer.values]
             if isinstance(self.optimiser, ADAM) and "step" in state and LINK_STEPS not in state:

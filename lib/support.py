@@ -266,7 +266,8 @@ def random_support(
         keys = draw_free_keys(positions, n, generator=generator)
     else:
         n = math.floor(density * positions + 1e-6)  # 1e-6: a whole number stays whole
-        keys = torch.randint(positions, (n,), generator=generator).unique()
+        drawn = torch.randint(positions, (n,), generator=generator, device=generator.device)
+        keys = drawn.unique()
     return support_from_keys(keys, n_in, n_out)
 
 
@@ -398,7 +399,7 @@ def draw_free_keys(
     if occupied is None:
         keys = _drawn_keys(positions, n, generator)
     else:
-        seed = torch.empty((), dtype=torch.int64).random_(generator=generator)
+        seed = torch.empty((), dtype=torch.int64, device="cpu").random_(generator=generator)
         keys = links.draw_free(positions, n, occupied.numpy(), int(seed))
     return torch.from_numpy(keys)
 
@@ -407,6 +408,7 @@ def _drawn_keys(positions: int, n: int, generator: torch.Generator) -> np.ndarra
     """``n`` distinct keys, ascending, by draws of torch alone: the start of a network of a seed
     stays what it was.
     """
+    device = generator.device  # whatever torch's default is
     if 2 * n > positions:
         candidates = np.arange(positions)
     else:  # at least n, drawn with replacement until enough are distinct
@@ -414,7 +416,7 @@ def _drawn_keys(positions: int, n: int, generator: torch.Generator) -> np.ndarra
         while len(candidates) < n:
             missing = n - len(candidates)
             n_draws = int(1.1 * missing * positions / positions) + 16  # in this order: so it rounds
-            drawn = torch.randint(positions, (n_draws,), generator=generator).numpy()
+            drawn = torch.randint(positions, (n_draws,), generator=generator, device=device).numpy()
             candidates = links.union(candidates, links.ascending(drawn, positions))
-    order = torch.randperm(len(candidates), generator=generator)
+    order = torch.randperm(len(candidates), generator=generator, device=device)
     return links.ascending(candidates[order[:n].numpy()], positions)

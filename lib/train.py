@@ -131,7 +131,10 @@ def fit(
     _check_optimiser(model, optimiser)
     if settings.evolution is not None:
         _check_evolving(model, optimiser)
-    examples = _examples(split, evaluate_test, next(model.parameters()))
+    parameter = next(model.parameters(), None)
+    if parameter is None:
+        raise ValueError(f"the {type(model).__name__} has no parameters: give a model that learns")
+    examples = _examples(split, evaluate_test, parameter)
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
     is_cross_entropy = loss is F.cross_entropy if objective is None else _perturbs(objective)

@@ -203,6 +203,9 @@ def test_units_of_few_links_descend(links):
     assert_allclose(actual.up_bias, (q - p).mean(1), atol=1e-14)
 
 
+NESTEROV = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9, nesterov=True)
+
+
 def test_laws_are_those_of_their_steps():
     laws = sampling.laws_of(5, 3, (2, 3)).reshape(-1, 2)
     assert [tuple(law) for law in laws] == [sampling.sampling_law(5, 3 + i) for i in range(6)]
@@ -219,6 +222,8 @@ def test_laws_are_those_of_their_steps():
             {"down_bias": torch.zeros(63).double()},
             r"of shape \(63,\): give torch.float64 of \(64,\)",
         ),
+        ({"batch_size": 0}, "batch_size = 0 is out of range"),
+        ({"optimiser": NESTEROV}, "the optimiser has Nesterov's momentum or dampening"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, sentence):

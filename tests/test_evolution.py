@@ -554,6 +554,11 @@ def test_a_layer_that_has_lost_all_links_may_get_some_again():
     assert sum(layer.nnz for layer in layers.values()) == 22
 
 
+def test_momentum_that_is_not_finite_shares_out_nothing():
+    with pytest.raises(ValueError, match="the momentum of layer b is not finite"):
+        redistributed({"a": 1.0, "b": math.nan})
+
+
 def test_redistribution_without_momentum_is_refused():
     layers = {"a": SparseLinear(10, 8, density=0.25, generator=seeded(1))}
     rules = Evolution(redistribution="momentum")

@@ -187,6 +187,8 @@ def test_products_of_two_dtypes_are_refused(large):
         kernels.spmm_transposed(support, values, grad_y.float())
     with pytest.raises(ValueError, match="grad_y is torch.float32 and x torch.float64"):
         kernels.sddmm(support, x, grad_y.float())
+    with pytest.raises(ValueError, match="bias is torch.float32 and the weights torch.float64"):
+        kernels.spmm(support, values, x, torch.zeros(400, dtype=torch.float32))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

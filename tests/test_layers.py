@@ -8,6 +8,7 @@ import math
 import pickle
 import re
 import tracemalloc
+from functools import partial
 
 import pytest
 import torch
@@ -171,6 +172,28 @@ def test_layer_is_called_with_other_parameters(generator):
     other = {"values": 2 * layer.values.detach(), "bias": torch.ones(5)}
     actual = torch.func.functional_call(layer, other, (x,))
     torch.testing.assert_close(actual, 2 * layer(x) + 1)
+
+
+@pytest.mark.parametrize("density", [0.4, 0.8])
+def test_layer_is_called_with_the_state_of_another(density, generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    other = SparseLinear(7, 5, density=density, generator=generator)
+    assert not torch.equal(layer.support.keys, other.support.keys)
+    gradients = []
+    for call in (other, partial(torch.func.functional_call, layer, other.state_dict())):
+        of_call = x.clone().requires_grad_()
+        call(of_call).sin().sum().backward()
+        gradients.append(of_call.grad)
+    torch.testing.assert_close(*gradients)
+    assert len(layer.support.col) == layer.nnz
+
+
+def test_layer_whose_memory_is_empty_is_refused():
+    layer = sparse().to_empty(device="cpu")
+    for name in ("crow", "col", "tcrow", "trow", "perm"):
+        getattr(layer, name).fill_(-1)
+    with pytest.raises(ValueError, match="crow does not index the 14 links of col"):
+        layer(torch.randn(6, 7))
 
 
 def test_gradient_of_each_example_is_that_of_the_dense_layer(generator):
@@ -552,6 +575,7 @@ def test_er_epsilon_gives_the_links_of_equation_1(generator):
         ({"in_features": 0, "density": 0.5}, "in_features = 0 is out of range"),
         ({"out_features": 0, "er_epsilon": 2}, "out_features = 0 is out of range"),
         ({"out_features": -1, "density": 0.5}, "out_features = -1 is out of range"),
+        ({"density": 0.5, "device": "meta"}, "links need memory, and the device meta has none"),
     ],
 )
 def test_layer_out_of_range_is_refused(arguments, sentence):

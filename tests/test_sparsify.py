@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 from lib import models
+from lib.collector import unseen
 from lib.evolution import Evolution
 from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
@@ -76,12 +77,21 @@ def test_layers_in_a_plain_list_are_refused_for_they_would_stay_dense():
     assert type(net[0].first) is nn.Linear
 
 
+def test_layers_in_a_set_are_found_too():
+    net = nn.Sequential(Listed())
+    net[0]._order = {net[0].first, net[0].second}
+    with pytest.raises(ValueError, match=r"0\._order is a set that holds layers"):
+        sparsify_(net, density=0.5)
+
+
 def test_layers_that_share_their_values_do_not_evolve():
     net = nn.Sequential(*[SparseLinear(8, 8, density=0.3, generator=seeded()) for _ in range(2)])
     net[1].support, net[1].values = net[0].support, net[0].values
     optimiser = torch.optim.SGD(net.parameters(), 0.1)
     with pytest.raises(ValueError, match="layers 0 and 1 share their values"):
         Evolver(net, optimiser, every=1, steps=4, generator=seeded())
+    with pytest.raises(ValueError, match="layers 0 and 1 share their weights: untie them"):
+        densify_(net)
 
 
 @pytest.mark.parametrize("evolution", [Evolution(), Evolution(regrow_dropped=False)])
@@ -205,6 +215,15 @@ def pruned():
     return net
 
 
+def wrapped():
+    """In stand-in for a wrapper, whose making needs other processes."""
+    return nn.parallel.DistributedDataParallel.__new__(nn.parallel.DistributedDataParallel)
+
+
+def without_memory():
+    return mlp().to("meta")
+
+
 def hooked():
     net = mlp()
     net[0].register_forward_hook(lambda *_: None)
@@ -218,6 +237,8 @@ def hooked():
         (parametrized, "layer 0 is parametrized"),
         (pruned, "layer 0 has no parameter weight"),
         (hooked, "layer 0 has hooks"),
+        (without_memory, "the model has parameters on the device meta"),
+        (wrapped, "wrapped in DistributedDataParallel.* change it first, then wrap it"),
         (nn.ReLU, "no layer of the model is an nn.Linear"),
         (lambda: nn.Linear(3, 3), "the model is itself a linear layer"),
     ],
@@ -427,6 +448,44 @@ def test_layers_are_watched_in_the_last_steps_before_an_update_alone():
         watched.append(len(net[0]._forward_hooks))
         train(net, optimiser, evolver, 1, step)
     assert watched == [0, 0, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_batches_of_a_frozen_network_are_not_seen(is_compiled):
+    net, _, evolver = made()
+    model = torch.compile(net, backend="aot_eager") if is_compiled else net
+    evolver.collector.start(evolver.layers)
+    x = torch.rand(4, 20, requires_grad=True)
+    for learns in (True, False, True):
+        net.requires_grad_(learns)
+        model(x).sum().backward()
+    assert [len(batches) for batches in evolver.collector.batches.values()] == [2, 2]
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_layer_frozen_or_not_since_collecting_began_waits_for_the_next_update(learns):
+    net, optimiser, evolver = made(until=None)
+    net[0].requires_grad_(not learns)
+    train(net, optimiser, evolver, 2)
+    before = links_of(net)
+    net[0].requires_grad_(learns)
+    train(net, optimiser, evolver, 1)
+    is_same = list(map(torch.equal, before, links_of(net)))
+    assert is_same == [True, False]
+    net[0].requires_grad_(True)
+    train(net, optimiser, evolver, 3)
+    assert not torch.equal(before[0], links_of(net)[0])
+
+
+def test_gradient_that_is_differentiated_is_no_gradient_of_a_step():
+    net, _, evolver = made(every=1)
+    x = torch.rand(4, 20, requires_grad=True)
+    with pytest.raises(ValueError, match="the gradient of a gradient .* lib.collector.unseen"):
+        torch.autograd.grad(net(x).sum(), x, create_graph=True)
+    with unseen():
+        (slope,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+    (net(x).sum() + slope.square().sum()).backward()
+    assert [len(batches) for batches in evolver.collector.batches.values()] == [1, 1]
 
 
 @pytest.mark.parametrize("rules", [RIGL, FEWER, MOVING])

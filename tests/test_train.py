@@ -442,6 +442,8 @@ def test_weight_decay_acts_on_the_weights_of_links_only(method):
         (nn.Conv1d(2, 3, 2), ["weight"]),
         (nn.Conv2d(2, 3, 2), ["weight"]),
         (nn.Conv3d(2, 3, 2), ["weight"]),
+        (nn.ConvTranspose2d(2, 3, 2), ["weight"]),
+        (nn.MultiheadAttention(4, 2), ["in_proj_weight", "out_proj.weight"]),
         (nn.BatchNorm1d(3), []),
         (nn.BatchNorm2d(3), []),
         (nn.LayerNorm(3), []),
@@ -857,6 +859,11 @@ def test_checkpoint_beyond_the_stop_is_left_as_it_is(tmp_path, stop_after):
     again = {"checkpoint": checkpoint, "stop_after": stop_after}
     history = fit(network("SET"), split(), how, seed=0, **again)
     assert len(history.metrics) == 3 and not history.final
+
+
+def test_model_without_parameters_is_refused():
+    with pytest.raises(ValueError, match="the Flatten has no parameters: give a model that learns"):
+        fit(nn.Flatten(), split(), settings(evolution=None), seed=0)
 
 
 def test_stop_before_the_first_epoch_is_refused():
