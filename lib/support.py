@@ -182,11 +182,9 @@ def _check_indices(name: str, index: Tensor, width: int) -> None:
         raise ValueError(f"{name} has dtype {index.dtype}: give integers")
     if len(index) == 0:
         return
-    smallest, largest = int(index.min()), int(index.max())
-    if smallest < 0:
-        raise ValueError(f"{name} holds {smallest}, outside [0, {width})")
-    if largest >= width:
-        raise ValueError(f"{name} holds {largest}, outside [0, {width})")
+    for value in (int(index.min()), int(index.max())):
+        if not 0 <= value < width:
+            raise ValueError(f"{name} holds {value}, outside [0, {width})")
 
 
 def _holds_integers(index: Tensor) -> bool:

@@ -3,7 +3,7 @@ r"""Inputs changed on purpose or by accident: adversarial attacks, noise and cor
 Three kinds: attacks of a fixed radius (:func:`fgsm`, :func:`pgd`, :func:`apgd`, :func:`square`,
 :func:`ensemble`, and :func:`one_pixel`) look for an adversarial point, one that the model takes for
 another class, near an example; attacks of minimal norm (:func:`deepfool`, :func:`carlini_wagner`,
-:func:`ddn`, :func:`bisected_pgd`, :func:`boundary`) look for the closest one, and :func:`closest`
+:func:`bisected_pgd`, :func:`boundary`) look for the closest one, and :func:`closest`
 gives the closest of theirs; :func:`gaussian_noise` and :func:`corrupt` know nothing of the model.
 All attacks
 
@@ -22,7 +22,7 @@ from .corruptions import CORRUPTIONS, corrupt, gaussian_noise
 from .ensembles import ensemble
 from .gradient import apgd, fgsm, pgd
 from .losses import LOSSES, difference_of_logits_ratio, log_odds, margin
-from .minimal import bisected_pgd, boundary, carlini_wagner, ddn, deepfool
+from .minimal import bisected_pgd, boundary, carlini_wagner, deepfool
 from .search import one_pixel, square
 from .setting import adversarial_distance, closest, distance, is_adversarial
 
@@ -36,7 +36,6 @@ __all__ = [
     "carlini_wagner",
     "closest",
     "corrupt",
-    "ddn",
     "deepfool",
     "difference_of_logits_ratio",
     "distance",

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from .iterates import Ball, Best, climb_, score
-from .losses import log_odds, margin
+from .losses import margin
 from .setting import UNIT, Bounds, attack, distance, draw, is_wrong
 
 STARTS = 100  # random inputs among which the Boundary attack looks for an adversarial one
@@ -191,60 +191,6 @@ class _Objective(NamedTuple):
         """(B, n) points of w, inside the bounds but for rounding."""
         low, high = self.bounds
         return low + (high - low) * (w.tanh() + 1) / 2
-
-
-@attack
-def ddn(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    *,
-    steps: int = 300,
-    initial_radius: float = 1.0,
-    gamma: float = 0.05,
-    bounds: Bounds = UNIT,
-) -> Tensor:
-    r"""Decoupled direction and norm, in L2: steps along the gradient, on a sphere whose radius
-    shrinks where the point is adversarial and grows where it is not.
-
-    .. math::
-        \delta' = \delta_t + \alpha_t \frac{g}{\|g\|_2}, \qquad
-        \epsilon_{t+1} = (1 \mp \gamma) \, \epsilon_t, \qquad
-        x_{t+1} = clip\left(x + \epsilon_{t+1} \frac{\delta'}{\|\delta'\|_2}\right)
-
-    with g the gradient of the loss at :math:`x_t`; :math:`\alpha_t` falls from 1 to .01
-    along a cosine.
-
-    Source: [Rony2019], Algorithm 1 and Section 4.
-    Departs: the loss is :func:`log_odds`; pixels are not rounded to levels. Where the gradient is
-    exactly 0 the direction stays.
-
-    Args:
-        steps: gradients in all.
-        initial_radius: :math:`\epsilon_0`, positive.
-        gamma: by which the radius changes a step, in (0, 1).
-        model, x, y, bounds: as in :func:`fgsm`.
-    Returns: like x; the closest adversarial point found, or x where none was found.
-    Raises: ValueError as :func:`fgsm`.
-    """
-    best = Best(x)  # its score is the negative distance
-    tiny = torch.finfo(x.dtype).tiny
-    x_t = x
-    radius = x.new_full((len(x), 1), initial_radius)
-    for step in range(steps):
-        with torch.enable_grad():
-            x_t = x_t.detach().requires_grad_()
-            z = model(x_t)
-            (grad,) = torch.autograd.grad(log_odds(z, y).sum(), x_t)
-        broken = z.argmax(1) != y
-        _keep_closer_(best, x_t.detach(), broken, x, "l2")
-        length = 0.01 + (1 - 0.01) * (1 + math.cos(math.pi * step / steps)) / 2
-        delta = x_t.detach() - x + length * F.normalize(grad, eps=tiny)
-        shrinks = broken[:, None].to(x)
-        radius = radius * (1 + gamma * (1 - 2 * shrinks))
-        x_t = (x + radius * F.normalize(delta, eps=tiny)).clamp(*bounds)
-    _keep_closer_(best, x_t, is_wrong(model, x_t, y), x, "l2")
-    return best.x
 
 
 @attack

@@ -30,9 +30,7 @@ RANGES = {
     "confidence": "[0, inf)",
     "learning_rate": "(0, inf)",
     "initial_constant": "(0, inf)",
-    "initial_radius": "(0, inf)",
     "start_margin": "(0, 1)",
-    "gamma": "(0, 1)",
 }
 
 

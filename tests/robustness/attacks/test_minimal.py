@@ -4,9 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from torch import nn
 
-from lib.layers import Scale
 from lib.robustness import attacks
 from tests.robustness.attacks.cases import (
     MINIMAL,
@@ -126,51 +124,6 @@ def test_start_beyond_the_bounds_is_refused(small, margin):
         attacks.carlini_wagner(*small, start_margin=margin)
 
 
-def test_decoupled_norm_is_within_a_percent_of_the_optimum_of_two_classes():
-    """There the gradient points to the boundary; the radius ends within gamma of its distance."""
-    model = affine(n_classes=2)
-    x, y = near_the_middle(model)
-    x_adv = attacks.ddn(model, x, y, steps=500, gamma=0.01)
-    assert attacks.is_adversarial(model, x_adv, y).all()
-    ratio = attacks.distance(x_adv, x, "l2") / exact_distances(model, x, y, 2)
-    assert ratio.min() >= 1 - 1e-9 and ratio.max() <= 1.01
-
-
-@pytest.mark.parametrize("scale", [1, 100, 1000])
-def test_decoupled_norm_does_not_depend_on_the_scale_of_the_logits(scale):
-    """In float32, where the gradient of a confident network's cross-entropy is 0."""
-    model = affine()
-    x, y = near_the_middle(model)
-    model, x = nn.Sequential(model.float(), Scale(scale)).eval(), x.float()
-    x_adv = attacks.ddn(model, x, y, steps=400)
-    assert attacks.is_adversarial(model, x_adv, y).all()
-
-
-@pytest.mark.parametrize("radius", [1e-3, 10.0])
-def test_decoupled_norm_finds_the_radius_from_afar(radius):
-    model = affine()
-    x, y = near_the_middle(model)
-    x_adv = attacks.ddn(model, x, y, steps=400, initial_radius=radius)
-    ratio = attacks.distance(x_adv, x, "l2") / exact_distances(model, x, y, 2)
-    assert ratio.min() >= 1 - 1e-9 and ratio.max() <= 1.1
-
-
-def test_decoupled_norm_comes_closer_than_bisected_pgd_of_as_many_steps(trained):
-    net, x, y = trained
-    pgd = attacks.bisected_pgd(net, x, y, radius=3.0, bisections=5, steps=20, generator=seeded())
-    ours = attacks.ddn(net, x, y, steps=100)
-    broken = attacks.is_adversarial(net, ours, y) & attacks.is_adversarial(net, pgd, y)
-    assert broken.sum() >= 0.9 * len(x)
-    distances = [attacks.distance(x_adv, x, "l2")[broken].median() for x_adv in (ours, pgd)]
-    assert distances[0] <= distances[1]
-
-
-@pytest.mark.parametrize("settings", [{"gamma": 1.0}, {"gamma": 0}, {"initial_radius": 0}])
-def test_decoupled_norm_out_of_range_is_refused(small, settings):
-    with pytest.raises(ValueError, match="is out of range"):
-        attacks.ddn(*small, **settings)
-
-
 def test_boundary_attack_comes_near_the_affine_optimum():
     model = affine()
     x, y = near_the_middle(model)
@@ -215,17 +168,12 @@ def test_minimal_attacks_return_an_adversarial_point_or_the_example(small, name)
             "l2",
         ),
         (
-            partial(attacks.ddn, steps=100),
-            foolbox.attacks.DDNAttack(steps=100),
-            "l2",
-        ),
-        (
             with_seed(attacks.boundary, steps=500),
             foolbox.attacks.BoundaryAttack(steps=500),
             "l2",
         ),
     ],
-    ids=["deepfool", "deepfool_linf", "carlini_wagner", "ddn", "boundary"],
+    ids=["deepfool", "deepfool_linf", "carlini_wagner", "boundary"],
 )
 def test_minimal_attacks_come_as_close_as_those_of_foolbox(trained, ours, theirs, norm):
     net, x, y = trained
