@@ -106,19 +106,41 @@ def at_common(
     return pd.DataFrame(rows, columns=[*CELL, "seed", "at", "value"])
 
 
-def largest(rows: pd.DataFrame, at: Mapping[str, Callable[[str], str]] | None = None):
+def largest(
+    rows: pd.DataFrame,
+    at: Mapping[str, Callable[[str], str]] | None = None,
+    *,
+    total: int | None = None,
+) -> Measurement | None:
     """The largest value of a table of :func:`intervals`, with the largest bounds; None if empty.
 
     Args:
-        rows: of :func:`intervals`.
+        rows: of :func:`intervals`, a row a member that was run.
         at: {column: how its value is written} that say where it is, for the sentence of the claim.
+        total: members in all; where one was not run, it could be larger: high is infinite. None:
+            those of the table.
+    Raises: ValueError if the table has more rows than members.
     """
-    return _extreme(rows, "max", at or {})
+    found = _extreme(rows, "max", at or {})
+    return replace(found, high=math.inf) if found and _lacks_some(rows, total) else found
 
 
-def smallest(rows: pd.DataFrame, at: Mapping[str, Callable[[str], str]] | None = None):
-    """The smallest value and bounds, as :func:`largest`."""
-    return _extreme(rows, "min", at or {})
+def smallest(
+    rows: pd.DataFrame,
+    at: Mapping[str, Callable[[str], str]] | None = None,
+    *,
+    total: int | None = None,
+) -> Measurement | None:
+    """The smallest value and bounds, as :func:`largest`: low is -inf where one was not run."""
+    found = _extreme(rows, "min", at or {})
+    return replace(found, low=-math.inf) if found and _lacks_some(rows, total) else found
+
+
+def _lacks_some(rows: pd.DataFrame, total: int | None) -> bool:
+    """Whether there are more members than rows. Raises ValueError if there are fewer."""
+    if total is not None and total < len(rows):
+        raise ValueError(f"total = {total}, but {len(rows)} members were run: count them all")
+    return total is not None and total > len(rows)
 
 
 def _extreme(
@@ -145,6 +167,7 @@ def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> 
         total: members in all.
     Returns: value counts the estimates that meet it; n is the fewest seeds of the members that have
         enough to decide, or of all if none has. None if nothing was run.
+    Raises: ValueError if the table has more rows than members.
     """
     if rows.empty:
         return None
@@ -157,7 +180,7 @@ def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> 
     ]
     low, high = certain.count("holds"), total - certain.count("fails")
     fewest = n.min() if enough.empty else enough.min()
-    unrun = len(rows) < total or has_unbounded(rows)
+    unrun = _lacks_some(rows, total) or has_unbounded(rows)
     return Measurement(float(sum(estimates)), low, high, int(fewest), unrun=unrun)
 
 

@@ -75,6 +75,8 @@ def test_member_of_few_seeds_leaves_a_count_decided():
     assert share(intervals(frame.query("dataset != 'b'"), ["dataset"]), ">", 0, total=2).unrun
     alone = share(intervals(frame.query("dataset == 'c'"), ["dataset"]), ">", 0, total=4)
     assert (alone.low, alone.high, alone.n) == (0, 4, 1)
+    with pytest.raises(ValueError, match="total = 2, but 3 members were run"):
+        share(intervals(frame, ["dataset"]), ">", 0, total=2)
 
 
 def test_differences_are_paired_by_seed():
