@@ -132,7 +132,6 @@ def numbers(record: Record) -> dict[str, Any]:
         "optimiser": parent.optimiser,
         "epochs": parent.epochs,
         "final_accuracy": final["test_accuracy"],
-        "links_training": final["links"],
         "links_final": final["links"],
     }
 

@@ -21,6 +21,7 @@ def test_study_trains_its_parent_and_is_made_once(store):
     summary = record.summary()
     assert summary["architecture"] == "64-40-30-10" and summary["epochs"] == BASE.epochs
     assert summary["last_accuracy"] is None and summary["final_accuracy"] > 0.5
+    assert summary["links_training"] is None and summary["links_final"] > 0  # of the end
 
 
 def test_study_is_measured_from_a_shipped_record_of_the_robustness_network(store):
