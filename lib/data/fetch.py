@@ -1,7 +1,6 @@
 """Where the file of a data set lies, and how it is made from what its publisher sends."""
 
 import logging
-import os
 import shutil
 import sys
 import threading
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from .. import locks
 from ..files import NotWritten, explained, whole
-from ..paths import RAW
+from ..paths import RAW, named_folder
 from .formats import DataSet, Download, verified
 
 try:
@@ -42,9 +41,9 @@ class DataUnavailable(RuntimeError):
 def places(name: str) -> dict[str, Path]:
     """Where the file of a data set may lie, by source, the first place first."""
     paths = {}
-    own = os.environ.get("SPARSE_DATA_DIR")
-    if own:
-        paths["SPARSE_DATA_DIR"] = Path(own, f"{name}.npz")
+    own = named_folder("SPARSE_DATA_DIR")
+    if own is not None:
+        paths["SPARSE_DATA_DIR"] = own / f"{name}.npz"
     paths["data/raw"] = RAW / f"{name}.npz"
     return paths
 
@@ -61,7 +60,7 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
         lib.files.NotWritten if there is no room for it.
     """
     name, source = dataset.name, dataset.download
-    now = os.environ.get("SPARSE_DATA_DIR") or "unset"
+    now = named_folder("SPARSE_DATA_DIR") or "unset"
     ways = f"set SPARSE_DATA_DIR (now {now}) to a folder holding {name}.npz, or put it in data/raw"
     if source is None:
         raise DataUnavailable(f"{name} is not here and has no single published address: {ways}")

@@ -122,7 +122,7 @@ def _in_kernel() -> bool:
 
 def _figures() -> Path:
     """The folder of the figures of all profiles."""
-    is_said = "SPARSE_RENDERS" in os.environ or "SPARSE_FIGURES_DIR" in os.environ
+    is_said = "SPARSE_RENDERS" in os.environ or os.environ.get("SPARSE_FIGURES_DIR")
     return FIGURES / "by_hand" if _in_kernel() and not is_said else FIGURES
 
 
