@@ -288,6 +288,11 @@ def run(
 
     runs = choose(papers.EXPERIMENTS, experiment).runs(profile)
     assigned = _assigned((*changes, *more))
+    if "experiment" in assigned:
+        raise ValueError(
+            f"experiment={assigned['experiment']} is no change of a run of {experiment}: name the"
+            " experiment after run"
+        )
     if seeds is not None and "seed" in assigned:
         raise ValueError(
             f"seed={assigned['seed']} and --seeds {seeds} both choose seeds: give one of them"

@@ -80,6 +80,8 @@ def test_json_into_no_folder_is_refused_before_anything_runs(capsys, small):
         ([f"seed={2**70}"], f"seed = {2**70} is out of range"),
         (["dataset=./missing.csv:kind"], "missing.csv is not there"),
         (["dataset=iris"], "or a path of your own, as table.csv:species"),
+        (["experiment=set_mlp"], "experiment=set_mlp is no change of a run of tiny"),
+        (["test_images=0"], "test_images = 0 is out of range"),
     ],
 )
 def test_bad_values_of_a_run_are_refused_before_anything_runs(capsys, small, words, message):
