@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lib import models
-from lib.papers.frontier.training import DegreeTraining, StartTraining
+from lib.papers.frontier.training import CertifiedTraining, DegreeTraining, StartTraining
 from lib.papers.shared import trained
 
 LOCAL = StartTraining(
@@ -127,3 +127,11 @@ def test_exponent_out_of_range_or_beside_a_parent_is_refused():
     child = dataclasses.replace(HEAVY, parent=LOCAL, inherits="degrees")
     with pytest.raises(ValueError, match="exponent = 2.5 and a parent: give one of them"):
         child.check()
+
+
+def test_certified_radius_that_is_not_reached_is_refused():
+    run = CertifiedTraining("x", epochs=3, certified_radius=0.1, plain_epochs=1, growing_epochs=2)
+    run.check()
+    dataclasses.replace(run, epochs=2, certified_radius=0.0).check()  # nothing grows
+    with pytest.raises(ValueError, match="plain_epochs = 1 and growing_epochs = 2 of 2 epochs"):
+        dataclasses.replace(run, epochs=2).check()
