@@ -439,7 +439,7 @@ class HiddenNetwork(Training):
             raise ValueError(
                 f"method {self.method!r} with parent {self.parent!r}: give a layer to 'kh' alone"
             )
-        self.settings()
+        super().check()
 
     def settings(self) -> Published:
         """How to train. Raises ValueError if a value is out of range."""

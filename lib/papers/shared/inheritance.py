@@ -11,6 +11,8 @@ from lib.runs.record import Record
 from lib.support import support_from_keys
 from lib.topology.nulls import switch_links
 
+INHERITED = ("support", "degrees", "largest")
+
 
 def inherit_(
     model: nn.Module, parent: Record, inherits: str, *, start: str | float, seed: int
@@ -25,12 +27,12 @@ def inherit_(
     Args:
         model: the untrained network, changed in place.
         parent: record of the trained one, whole.
-        inherits: "support", "degrees" or "largest".
+        inherits: one of :data:`INHERITED`.
         start: of new weights, see :func:`lib.layers.initial_values`.
         seed: of the run that inherits.
     Raises: ValueError for another word.
     """
-    check_known("inherits", inherits, ("support", "degrees", "largest"))
+    check_known("inherits", inherits, INHERITED)
     if inherits == "largest":
         _inherit_largest_(model, trained.state(parent.arrays))
         return

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from lib import data, models, train
+from lib import activations, data, models, train
 from lib.evolution import Evolution
-from lib.names import check_known
+from lib.names import check_known, check_number, check_whole
 from lib.own_rules import OwnRule
 from lib.papers.shared import trained
-from lib.papers.shared.inheritance import inherit_
+from lib.papers.shared.inheritance import INHERITED, inherit_
 from lib.papers.shared.training import Training
 from lib.runs.experiment import Workspace
 
@@ -90,6 +90,38 @@ class SparseTraining(Training):
         sparse = self.density or self.er_epsilon
         if sparse and self.method in ("dense", "dense_small"):
             raise ValueError(f"method {self.method!r} has all links: give no density or er_epsilon")
+
+    def check(self) -> None:
+        """Refuse what is out of range, or would change nothing. Raises ValueError."""
+        super().check()
+        for i, width in enumerate(self.hidden):
+            check_whole(f"hidden[{i}]", width, least=1)
+        if self.density is not None:
+            check_number("density", self.density, "(0, 1]")
+        if self.er_epsilon is not None:
+            check_number("er_epsilon", self.er_epsilon, "(0, inf)")
+        is_sparse = self.density is not None or self.er_epsilon is not None
+        if is_sparse and not self.hidden and not self.sparse_output:
+            raise ValueError(
+                f"hidden = () leaves no sparse layer to method {self.method!r}: give widths, as"
+                " (1000, 1000)"
+            )
+        check_known("activation", self.activation, activations.UNITS)
+        check_number("dropout", self.dropout, "[0, 1)")
+        if self.parent is not None:
+            check_known("inherits", self.inherits, INHERITED)
+        elif self.inherits is not None:
+            raise ValueError(
+                f"inherits = {self.inherits!r} without a parent: choose a method that has one, or"
+                " leave it out"
+            )
+        elif self.drop is None:
+            for name, value in self.fields_of(Evolution).items():
+                if value != getattr(type(self), name):
+                    raise ValueError(
+                        f"{name} = {value!r} changes nothing for method {self.method!r}, whose"
+                        " links stay: choose another method, or give drop too"
+                    )
 
     def settings(self) -> train.Settings:
         """How to train; raises ValueError if a value is out of range."""

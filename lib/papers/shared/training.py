@@ -14,6 +14,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from lib import data, train
+from lib.names import check_whole
 from lib.papers.shared import trained
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Experiment, Workspace
@@ -54,6 +55,10 @@ class Training(Run):
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
         self.settings()
+        check_whole("validation", self.validation, least=0)
+        for name in ("limit", "test_images"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), least=1)
 
     def check_table(self, metrics: pd.DataFrame) -> None:
         """Refuse a table that lacks epochs. Raises ValueError."""

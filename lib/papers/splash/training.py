@@ -72,7 +72,7 @@ class UnitTraining(Training):
         """Refuse what is out of range. Raises ValueError."""
         check_known("network", self.network, NETWORKS)
         activations.make(self.method, 1, **self.options())
-        self.settings()
+        super().check()
         self.objectives()
 
     def options(self) -> dict[str, Any]:

@@ -151,6 +151,30 @@ def test_contradictions_are_refused(fields, sentence):
         SparseTraining("x", **fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"validation": -5}, "validation = -5 is out of range"),
+        ({"limit": -3}, "limit = -3 is out of range"),
+        ({"test_images": -7}, "test_images = -7 is out of range"),
+        ({"density": 1.5}, "density = 1.5 is out of range"),
+        ({"density": -1}, "density = -1.0 is out of range"),
+        ({"er_epsilon": -3}, "er_epsilon = -3.0 is out of range"),
+        ({"activation": "reul"}, "unknown activation 'reul': did you mean 'relu'"),
+        ({"dropout": 1.5}, "dropout = 1.5 is out of range"),
+        ({"hidden": (9, 0)}, r"hidden\[1\] = 0 is out of range"),
+        ({"hidden": (), "density": 0.1}, r"hidden = \(\) leaves no sparse layer to method 'set'"),
+        ({"inherits": "support"}, "inherits = 'support' without a parent"),
+        ({"parent": BASE}, "unknown inherits None"),
+        ({"method": "fixed", "grow": "gradient"}, "grow = 'gradient' changes nothing for method"),
+    ],
+)
+def test_what_would_fail_or_mislead_is_refused_before_the_run(fields, sentence):
+    run = SparseTraining("x", **fields)
+    with pytest.raises(ValueError, match=sentence):
+        run.check()
+
+
 def test_unknown_field_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'epochs'"):
         SparseTraining("x").with_changes({"epoch": 1})
