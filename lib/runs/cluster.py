@@ -36,6 +36,7 @@ from lib.runs.records import Files, Store
 
 PLACES = ("local", "ssh", "slurm")  # where a cluster can be started
 RETRIES = 2  # of a run that its worker cannot make, for example because its disk is full
+PROTOCOLS = ("tcp", "tls", "ws", "wss", "ucx")  # of the address of a scheduler
 PATIENCE = "10s"  # in which a scheduler must answer
 ALONE = 60.0  # seconds to wait for a first worker before saying so
 LOCK = "lock"  # in the folder of a sweep, held by its client
@@ -79,6 +80,7 @@ class Cluster:
         ``tcp://10.0.0.1:8786`` names. Raises ValueError for anything else.
         """
         if "://" in text:
+            check_known("protocol of a scheduler", text.partition("://")[0], PROTOCOLS)
             return cls(text)
         place, *words = text.split(":")
         check_known("cluster", place, PLACES)
@@ -113,7 +115,7 @@ def connected(cluster: Cluster, folder: Path) -> Iterator[distributed.Client]:
                 place = opened.enter_context(_started(cluster, folder))
             try:
                 client = distributed.Client(place, timeout=PATIENCE, set_as_default=False)
-            except OSError as error:
+            except (OSError, ValueError) as error:  # of no answer, of an address that is none
                 raise OSError(
                     f"no scheduler answers at {cluster.place}: start one, or mend the address"
                 ) from error

@@ -4,6 +4,7 @@ It is handed to whatever runs, so that nothing here or below imports science. A 
 its experiments, see :mod:`lib.papers`.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -111,10 +112,15 @@ def _profiles(experiment: Experiment) -> dict[str, str]:
 def catalogue(experiments: Iterable[Experiment]) -> dict[str, Experiment]:
     """Experiments by name.
 
-    Raises: ValueError if two have one name, or one names an unknown experiment.
+    Raises: ValueError if a name is not of letters, digits and "_", which names of folders are made
+        of, if two have one name, or one names an unknown experiment.
     """
     by_name: dict[str, Experiment] = {}
     for experiment in experiments:
+        if not re.fullmatch(r"\w+", experiment.name):
+            raise ValueError(
+                f"an experiment is named {experiment.name!r}: take letters, digits and '_' alone"
+            )
         if experiment.name in by_name:
             raise ValueError(f"two experiments are named {experiment.name!r}: rename one")
         by_name[experiment.name] = experiment

@@ -506,3 +506,14 @@ def test_incomplete_words_are_refused(words):
 def test_unknown_place_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'slurm'"):
         Cluster.parse("slrum:2")
+
+
+def test_unknown_protocol_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="scheduler 'tpc': did you mean 'tcp'"):
+        Cluster.parse("tpc://10.0.0.1:8786")
+
+
+def test_address_that_is_none_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(OSError, match="no scheduler answers at tcp://a:b:c: start one, or mend"):
+        with clusters.connected(Cluster.parse("tcp://a:b:c"), tmp_path):
+            pass

@@ -70,6 +70,12 @@ def test_two_experiments_of_one_name_are_refused():
         catalogue(pair)
 
 
+@pytest.mark.parametrize("name", ["of.0.5", "a/b", ""])
+def test_name_that_no_folder_can_have_is_refused(name):
+    with pytest.raises(ValueError, match=f"an experiment is named '{name}': take letters"):
+        catalogue([counting.experiment(name)])
+
+
 @pytest.mark.parametrize("field", ["parents", "same_runs_as"])
 @pytest.mark.parametrize("lazily", [False, True])
 def test_unknown_parent_or_twin_is_refused_with_the_nearest(field, lazily):
