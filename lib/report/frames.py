@@ -6,7 +6,9 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_number
 
+from lib.names import check_known
 from lib.report import labels
+from lib.runs.config import KINDS
 from lib.runs.record import Record
 
 NETWORK = ["trained", "dataset", "network", "method", "variant", "seed", "epochs"]  # which network
@@ -21,12 +23,15 @@ def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
 
     Args:
         records: of any experiments.
-        fields: further ones of the run that trained the network, a column each.
+        fields: further ones of the run that trained the network, a column each; one that is a
+            column anyway is not repeated.
     Returns: columns experiment, those of :data:`NETWORK` (trained: the experiment that trained the
         network), fields, the axes that occur, measure, value. What a record says of the network
         after training has the measures "final …". A column of metrics that is named like one of
         these is called "own …". Of no records a frame without rows.
+    Raises: ValueError naming the nearest field for one that no kind of run has.
     """
+    fields = _further(fields)
     known = ["experiment", *NETWORK, *fields]
     alike: dict[tuple, list[tuple[pd.DataFrame, dict[str, Any]]]] = {}  # by their columns
     ends = []
@@ -61,12 +66,27 @@ def rows(records: Iterable[Record], *fields: str) -> pd.DataFrame:
 
     Returns: columns experiment, those of :data:`NETWORK`, fields, and those of the metrics, with
         "own" before a name that is one of the others. Of no records a frame without rows.
+    Raises: ValueError as :func:`tidy`.
     """
+    fields = _further(fields)
     named = ["experiment", *NETWORK, *fields]
     own = {name: f"own {name}" for name in named}
     pairs = [(record.metrics.rename(columns=own), facts(record, *fields)) for record in records]
     table = _stacked(pairs) if pairs else pd.DataFrame(columns=named)
     return table[[*named, *table.columns.difference(named, sort=False)]]
+
+
+def _further(fields: Iterable[str]) -> list[str]:
+    """The fields that are no column anyway, each once."""
+    check_fields(fields)
+    return [name for name in dict.fromkeys(fields) if name not in ("experiment", *NETWORK)]
+
+
+def check_fields(fields: Iterable[str]) -> None:
+    """Refuse a field that no kind of run has. Raises ValueError naming the nearest."""
+    known = dict.fromkeys(name for kind in KINDS.values() for name in kind.field_names())
+    for name in fields:
+        check_known("field", name, [*known, *NETWORK])
 
 
 def _stacked(pairs: list[tuple[pd.DataFrame, dict[str, Any]]]) -> pd.DataFrame:
@@ -110,8 +130,16 @@ def mean_over(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
 
 
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean, sd and n over seeds of rows that differ in nothing else, in place of seed and value."""
+    """Mean, sd and n over seeds of rows that differ in nothing else, in place of seed and value.
+
+    Raises: ValueError if in the profile "paper" two rows differ in the value alone; in short
+        profiles a network may stand for several.
+    """
+    from lib.report.publishing import current_profile  # seaborn, which claims do not need
+
     keys = [name for name in frame if name not in ("seed", "value")]
+    if current_profile() == "paper":
+        check_unique(frame, [*keys, "seed"])
     groups = frame.groupby(keys, dropna=False, sort=False, observed=True)["value"]
     return groups.agg(mean="mean", sd="std", n="count").reset_index()
 

@@ -32,7 +32,12 @@ def mean_sd(values: pd.Series) -> str:
 
 
 def settings(records: Records, columns: Sequence[str]) -> pd.DataFrame:
-    """Fields of the runs, a row for each combination, and how many seeds have it."""
+    """Fields of the runs, a row for each combination, and how many seeds have it.
+
+    Raises: ValueError naming the nearest field for one that no kind of run has.
+    """
+    frames.check_fields(columns)
+    columns = list(dict.fromkeys(columns))
     fields = [vars(record.config) for record in records]
     table = pd.DataFrame(fields, columns=[*columns, "seed"])
     groups = table.groupby(list(columns), sort=False, dropna=False)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lib.report import frames
+from lib.report import frames, publishing
 from lib.report.claims import against, at_common, intervals, largest, share, smallest
 from lib.report.frames import tidy
 from lib.report.intervals import Measurement
@@ -137,6 +137,22 @@ def test_training_records_have_their_epochs_in_the_frame():
 def test_axes_are_averaged_over_within_what_else_is_told():
     table = pd.DataFrame({"seed": [0, 0, 1], "draw": [0, 1, 0], "value": [1.0, 3.0, 5.0]})
     assert frames.mean_over(table, "draw").to_dict("list") == {"seed": [0, 1], "value": [2.0, 5.0]}
+
+
+@pytest.mark.parametrize("table", [frames.tidy, frames.rows])
+def test_field_that_no_run_has_is_refused_and_a_known_column_not_repeated(table):
+    record = studied("relu", 0, {"pgd": 0.5})
+    with pytest.raises(ValueError, match="unknown field 'learning_rat': did you mean 'learning_ra"):
+        table([record], "learning_rat")
+    assert list(table([record], "limit", "epochs", "limit")) == list(table([record], "limit"))
+
+
+def test_two_numbers_of_a_seed_are_refused_where_seeds_are_counted(monkeypatch):
+    table = pd.DataFrame({"method": "set", "seed": [0, 0], "value": [1.0, 3.0]})
+    with pytest.raises(ValueError, match="two numbers where one is expected, at .*'seed': 0"):
+        frames.over_seeds(table)
+    monkeypatch.setattr(publishing, "_current", {"profile": "smoke"})
+    assert frames.over_seeds(table)["n"].tolist() == [2]
 
 
 def test_mean_sd_and_n_over_seeds():
