@@ -250,7 +250,7 @@ def in_full(row: dict[str, Any], claim: pd.Series) -> dict[str, str]:
         claim: its row of :func:`published`.
     """
     criterion = f"{claim['comparison']} {claim['threshold']} ({claim['threshold_origin']})"
-    measured = "" if pd.isna(row["value"]) else f"{row['value']:.3g}{_spread(row)}"
+    measured = "" if pd.isna(row["value"]) else _written(row)
     found = row["sentence"]
     for more in (row["reason"], row["readings"]):
         if more:
@@ -274,9 +274,15 @@ def _line(row: dict[str, Any], claim: pd.Series, page: str | None) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
-def _spread(row: dict[str, Any]) -> str:
+def _written(row: dict[str, Any]) -> str:
+    """Value and interval in three digits; in four where an end would be written as the value."""
+    numbers = row["value"], row["low"], row["high"]
+    texts = [f"{number:.3g}" for number in numbers]
+    if len(set(texts)) < len(set(numbers)):
+        texts = [f"{number:.4g}" for number in numbers]
+    value, low, high = texts
     if row["n"] == 1 and row["high"] == math.inf:
-        return " (no interval)"
+        return f"{value} (no interval)"
     if row["low"] == row["high"]:
-        return ""
-    return f" [{row['low']:.3g}, {row['high']:.3g}]".replace("inf", "∞")
+        return value
+    return f"{value} [{low}, {high}]".replace("inf", "∞")

@@ -161,6 +161,11 @@ def test_markdown_has_a_line_for_each_claim_that_some_run_touches():
     assert markdown(of_table(claims), ROWS).splitlines()[-1].startswith("| Y1: ")
 
 
+def test_markdown_tells_the_ends_of_an_interval_from_its_value():
+    table = of_table({"X1": claim_of(lambda _: Measurement(98.98, 98.91, 99.05, 5))})
+    assert "| 98.98 [98.91, 99.05] |" in markdown(table, ROWS)
+
+
 def test_markdown_links_a_claim_to_its_page():
     table = of_table({"X1": claim_of(lambda _: Measurement(1.5, 1.2, 1.8, 5))})
     line = markdown(table, ROWS, {"X1": "one.ipynb"}).splitlines()[2]
