@@ -166,4 +166,10 @@ def main(source: str, target: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    words = sys.argv[1:]
+    if len(words) not in (1, 2) or not Path(words[0]).is_dir():
+        given = " ".join(words) or "nothing"
+        usage = "python -m lib.command.migrate FOLDER [TARGET], as of data/runs"
+        print(f"error: {given} names no folder to convert: give {usage}", file=sys.stderr)
+        raise SystemExit(2)
+    main(*words)

@@ -3,6 +3,8 @@
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from lib.command import migrate
 from lib.runs.records import archive
+from tests.checkouts import ROOT
 from tests.runs import counting
 from tests.runs.counting import Counting
 
@@ -76,6 +79,15 @@ def test_records_that_came_later_are_converted_too(earlier, tmp_path):
         archive(earlier / "results" / "counting")
     migrate.main(str(earlier / "results"))
     assert_converted(earlier, tmp_path)
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["data/nowhere", "target"]])
+def test_what_is_no_folder_is_refused_in_a_sentence(words):
+    asked = [sys.executable, "-m", "lib.command.migrate", *words]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
+    sentence = f"error: {' '.join(words) or 'nothing'} names no folder to convert: give python -m"
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(sentence) and done.stderr.count("\n") == 1
 
 
 class Stopped(BaseException):
