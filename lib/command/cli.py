@@ -151,17 +151,19 @@ scheduler = click.option(
 def show_list(name: str | None, target: str | None) -> None:
     """Show the papers, their experiments and notebooks, and how much is stored.
 
-    With NAME, an experiment: its stored runs. A notebook by number, or a claim: its experiments.
+    With NAME, an experiment: its stored runs. A notebook by number or name, or a claim: its
+    experiments.
     """
     from lib import papers
     from lib.command import notebooks
     from lib.runs.experiment import choose
     from lib.runs.record import summaries
 
+    books = [path.stem for path in notebooks.find()]
     of_one: Iterable[str] | None = None  # experiments of a claim or a notebook
     if name is not None and name.upper() in papers.CLAIMS:
         of_one = papers.CLAIMS[name.upper()].experiments
-    elif name is not None and name[:2].isdigit():
+    elif name is not None and (name[:2].isdigit() or name in books):
         [book] = notebooks.find([name])
         of_one = notebooks.needed(book)
     if of_one is not None:
@@ -195,8 +197,7 @@ def show_list(name: str | None, target: str | None) -> None:
             if row["stored"] < row["runs"]:
                 names[-1] += f" {row['stored']}/{row['runs']}"
         lines += _wrapped(f"{paper}: {', '.join(names)}")
-    books = ", ".join(path.stem for path in notebooks.find())
-    lines += _wrapped(f"notebooks: {books}")
+    lines += _wrapped(f"notebooks: {', '.join(books)}")
     lines += [
         f"{len(stored):,} runs are stored. 3/5: three of five runs of the profile paper are.",
         "python -m lib list NAME            the runs of an experiment, notebook or claim",

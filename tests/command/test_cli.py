@@ -204,6 +204,7 @@ def test_list_of_a_notebook_or_a_claim_shows_its_experiments(capsys):
     assert all(row["stored"] <= row["runs"] for row in rows.values())
     _, out, _ = run(capsys, "list", "20")
     assert "python -m lib run robustness_summary --profile paper  # what is missing" in out
+    assert "no experiment belongs to this notebook" in run(capsys, "list", "quickstart")[1]
     _, out, _ = run(capsys, "list", "s03")
     _, row, remedy = out.splitlines()
     assert row.split()[:2] == ["scale_free_long", "0"]
