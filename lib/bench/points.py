@@ -403,7 +403,8 @@ def obtain(
     *sweeps: str, profile: str, retrain: bool = False, names: tuple[str, ...] = ()
 ) -> pd.DataFrame:
     """Parts of the table, as notebooks want them: "paper" loads what ``python -m lib bench
-    --sweeps`` stored (an empty table if that was not run); another profile measures now.
+    --sweeps --json data/results/bench.json`` stored (an empty table if that was not run); another
+    profile measures now.
 
     Args:
         sweeps: which parts, see :func:`points_of`.
