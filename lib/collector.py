@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from . import kernels
+from . import compiled, kernels
 from .layers import SparseLinear
 
 Batches = dict[str, list[tuple[Tensor, Tensor, int]]]  # of each layer
@@ -85,12 +85,13 @@ class Collector:
     def keep(self, name: str, x: Tensor, grad_y: Tensor) -> None:
         """Add a batch of a layer, unless its gradient is not finite.
 
-        Raises: ValueError for a gradient that is to be differentiated, as no step follows it.
+        Raises: ValueError for a gradient that is to be differentiated, as no step follows it; those
+            of ``torch.func``, which always may be, are taken.
         """
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not compiled.is_traced():
             raise ValueError(
-                "a rule by gradient cannot use the gradient of a gradient (create_graph=True): let"
-                " the model compute what that takes within lib.collector.unseen()"
+                "a rule by gradient cannot use a gradient that is to be differentiated"
+                " (create_graph=True): compute what that takes within lib.collector.unseen()"
             )
         layer = self.layers[name]
         if grad_y.isfinite().all():

@@ -128,7 +128,8 @@ def load(
     in the file may show one thing, a part is the last stretch of every class in its order.
 
     Args:
-        name: one of `NAMES`, or a path of one's own data, see :mod:`lib.data.own`.
+        name: one of `NAMES`, or a path of one's own data, see :mod:`lib.data.own`; a ``Path`` is
+            always a path.
         validation: number of examples that leave the training part for the validation part.
         limit: largest number of training examples kept once the validation part has left. A
             smaller limit keeps a subset of what a larger one keeps.
@@ -141,7 +142,7 @@ def load(
             set has a published validation part already, or a number asked for is out of range.
         DataUnavailable: if the data set cannot be had.
     """
-    name = str(name.absolute() if isinstance(name, Path) else name)
+    name = str(name.expanduser().absolute() if isinstance(name, Path) else name)
     require_known(name)
     arrays, origin = _find(name)
     dataset = _data_set(name)

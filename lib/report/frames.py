@@ -83,10 +83,13 @@ def _further(fields: Iterable[str]) -> list[str]:
 
 
 def check_fields(fields: Iterable[str]) -> None:
-    """Refuse a field that no kind of run has. Raises ValueError naming the nearest."""
-    known = dict.fromkeys(name for kind in KINDS.values() for name in kind.field_names())
-    for name in fields:
-        check_known("field", name, [*known, *NETWORK])
+    """Refuse a field that no kind of run has, if kinds are known. Raises ValueError naming the
+    nearest.
+    """
+    names = [name for kind in KINDS.values() for name in kind.field_names()]
+    for name in fields if names else ():
+        if not any(hasattr(kind, name) for kind in KINDS.values()):
+            check_known("field", name, [*dict.fromkeys([*names, *NETWORK])])
 
 
 def _stacked(pairs: list[tuple[pd.DataFrame, dict[str, Any]]]) -> pd.DataFrame:

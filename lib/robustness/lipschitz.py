@@ -18,7 +18,8 @@ WEIGHTED = (nn.Conv2d, nn.Linear, SparseLinear, Subsample)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.SiLU, APL, SReLU)
 STEADY = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)  # a constant of 1 at most
-STEADY += (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout, Dropout)
+STEADY += (nn.AdaptiveAvgPool2d, nn.Dropout, nn.Dropout2d, Dropout)  # fewer pixels; in evaluation
+STEADY += (nn.Sequential,)  # an empty one
 SCALES = (Standardise, nn.Upsample, Scale)
 GRID = torch.linspace(-8, 8, 3201)  # where the slope of a smooth unit is looked for
 
@@ -72,7 +73,8 @@ def lipschitz_constants(
 
     A linear layer includes the normalisation that follows it, as in evaluation. A normalisation
     behind a unit is a linear layer of its own. Left out is what only scales: images that are
-    standardised or enlarged, and logits that are multiplied.
+    standardised or enlarged, and logits that are multiplied. What a module of several computes
+    besides them is not seen.
 
     Args:
         model: in evaluation mode; it is not changed.
@@ -152,8 +154,9 @@ def steepest_slope(unit: nn.Module) -> float:
     Source: closed form for [Tavakoli2021], the sums of its coefficients.
     """
     if isinstance(unit, nn.MaxPool2d):  # a pixel lies in as many windows at most
-        kernel, stride = np.broadcast_arrays(unit.kernel_size, unit.stride, [0, 0])[:2]
-        return float(np.sqrt(np.ceil(kernel / stride).prod()))
+        spacing = unit.stride // np.gcd(unit.stride, unit.dilation)
+        each_way = np.ceil(unit.kernel_size / spacing) * np.ones(2)
+        return float(np.sqrt(each_way.prod()))
     if isinstance(unit, Splash):
         return unit.lipschitz()
     if isinstance(unit, Maxout):

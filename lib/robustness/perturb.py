@@ -174,7 +174,7 @@ def _network_scores(model: nn.Module, order: str, chosen: list[LinearLayer]) -> 
     """Degree or betweenness of the non-zero links of the chosen layers, pooled."""
     measure = NETWORK_MEASURES[order]
     all_scores = measure(topology.adjacency(model))
-    all_layers = perturbed_layers(model, output=True).values()
+    all_layers = linear_layers(model, output=True).values()
     scores = []
     for layer, layer_scores in zip(all_layers, all_scores, strict=True):
         if layer in chosen:

@@ -112,14 +112,15 @@ def _profiles(experiment: Experiment) -> dict[str, str]:
 def catalogue(experiments: Iterable[Experiment]) -> dict[str, Experiment]:
     """Experiments by name.
 
-    Raises: ValueError if a name is not of letters, digits and "_", which names of folders are made
-        of, if two have one name, or one names an unknown experiment.
+    Raises: ValueError if a name, of which files are named, has other signs than letters, digits,
+        "_" and "-", if two have one name, or one names an unknown experiment.
     """
     by_name: dict[str, Experiment] = {}
     for experiment in experiments:
-        if not re.fullmatch(r"\w+", experiment.name):
+        if not re.fullmatch(r"[\w-]+", experiment.name):
             raise ValueError(
-                f"an experiment is named {experiment.name!r}: take letters, digits and '_' alone"
+                f"an experiment is named {experiment.name!r}: take letters, digits, '_' and '-'"
+                " alone"
             )
         if experiment.name in by_name:
             raise ValueError(f"two experiments are named {experiment.name!r}: rename one")

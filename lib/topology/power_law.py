@@ -218,9 +218,9 @@ def draw_bounded(
 ) -> np.ndarray:
     r"""n degrees of a true power law on :math:`k_{min}, \dots, k_{max}`, to see what the test sees.
 
-    :math:`k_{min}` is the one whose mean comes nearest to the wanted one. For exponents above 2 and
-    means of 7 or more that is within a quarter of it; other means may be missed by far. A test of
-    power: would a power law of this size have been recognised?
+    :math:`k_{min}` is the one whose mean comes nearest to the wanted one. For exponents from 2.1,
+    means from 10 and at most 2,000 links that is within a quarter of it; others may be missed by
+    far. A test of power: would a power law of this size have been recognised?
 
     Args:
         exponent: any, as the law is bounded.

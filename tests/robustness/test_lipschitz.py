@@ -82,12 +82,21 @@ def test_module_whose_constant_is_not_known_is_refused(generator):
         lipschitz_constants(net, torch.rand(1, 4), generator=generator)
 
 
-def test_windows_that_overlap_stretch(generator):
-    net = nn.Sequential(nn.MaxPool2d(3, 2), nn.Flatten()).eval()
-    x = torch.zeros(1, 1, 7, 7)
-    x[..., 2, 2] = 1.0  # in four windows
+@pytest.mark.parametrize(
+    ("pool", "desired"),
+    [
+        (nn.MaxPool2d(3, 2), 2.0),  # the pixel is in two windows each way
+        (nn.MaxPool2d(2), 1.0),
+        (nn.MaxPool2d(3, 2, dilation=2), 3.0),
+        (nn.MaxPool2d((3, 1), (1, 1)), 3**0.5),
+    ],
+)
+def test_windows_that_overlap_stretch(pool, desired, generator):
+    net = nn.Sequential(pool, nn.Flatten()).eval()
+    x = torch.zeros(1, 1, 13, 13)
+    x[..., 6, 6] = 1.0
     (constant,) = lipschitz_constants(net, x, generator=generator)["unit"].values()
-    assert constant == 2 == net(x).norm()
+    assert constant == pytest.approx(desired) == net(x).norm().item()
 
 
 @pytest.mark.parametrize("activation", ["splash", "apl", "maxout"])

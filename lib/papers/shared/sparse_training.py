@@ -120,7 +120,7 @@ class SparseTraining(Training):
                 if value != getattr(type(self), name):
                     raise ValueError(
                         f"{name} = {value!r} changes nothing for method {self.method!r}, whose"
-                        " links stay: choose another method, or give drop too"
+                        " links stay: leave it out, or choose runs whose links move, as method=set"
                     )
 
     def settings(self) -> train.Settings:
