@@ -994,7 +994,7 @@ def test_opening_counts_the_verdicts():
     text.says("The papers make {} claims", (~is_ours).sum())
     text.says("{} hold and {} fail. Of the others, {} are open", n["holds"], n["fails"], n["open"])
     text.says("Another {} cannot be decided from what the paper says", n["undecidable"])
-    text.says("and for {} the data cannot be had", n["not testable"])
+    text.says("and for {} we had only a part of the data", n["not testable"])
     text.says("We add {} claims of our own", is_ours.sum())
     n = table["verdict"][is_ours].value_counts()
     text.says("Of these {} hold and {} fail", n["holds"], n["fails"])

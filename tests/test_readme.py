@@ -111,7 +111,7 @@ def test_verdicts_are_counted(page, verdicts):
     assert f"The papers make {len(verdicts)} claims." in page
     assert f"{n['holds']} hold and {n['fails']} fail. Of the others, {n['open']} are open" in page
     assert f"Another {n['undecidable']} cannot be decided from what the paper says" in page
-    assert f"and for {n['not testable']} the data cannot be had" in page
+    assert f"and for {n['not testable']} we had only a part of the data" in page
 
 
 def test_verdicts_are_counted_below_their_picture(verdicts):

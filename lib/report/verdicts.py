@@ -3,7 +3,7 @@
 A verdict has two axes. *Direction*: at what was run, a claim holds or fails if the whole 95 %
 interval lies on one side of its threshold, and is open otherwise. *Scale*: how far what was run is
 from what the paper ran. A claim is undecidable where the answer hangs on what the paper leaves out,
-and not testable where its data cannot be had.
+and not testable where its data are not here.
 
 A claim is handed the records of the experiments that it names; it fetches nothing.
 """
@@ -40,7 +40,7 @@ class Claim(NamedTuple):
             with the places {value}, {low}, {high}, {n} and {at} of :class:`Measurement`.
         scale: what the paper profile runs: "as published", "smaller: …", "toy: …" (far below the
             paper) or "setting ours".
-        untestable: the data that cannot be had, without which nothing decides the claim.
+        untestable: the data that are not here, without which nothing decides the claim.
         profiles: in which it can be judged.
         readings: records -> every fair reading of a claim that says less than it could, a row each
             with a column verdict; None where there is but one.

@@ -85,7 +85,7 @@ class SparseTraining(Training):
         if self.density is not None and self.er_epsilon is not None:
             raise ValueError(
                 f"density = {self.density} and er_epsilon = {self.er_epsilon}: give one of them,"
-                " and None for the other"
+                " and None for the other, as er_epsilon=None"
             )
         sparse = self.density or self.er_epsilon
         if sparse and self.method in ("dense", "dense_small"):
