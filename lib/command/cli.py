@@ -151,8 +151,8 @@ scheduler = click.option(
 def show_list(name: str | None, target: str | None) -> None:
     """Show the papers, their experiments and notebooks, and how much is stored.
 
-    With NAME, an experiment: its stored runs. A notebook by number or name, or a claim: its
-    experiments.
+    With NAME, an experiment: its stored runs, also those with changes. A notebook by number or
+    name, or a claim: its experiments.
     """
     from lib import papers
     from lib.command import notebooks
@@ -179,8 +179,11 @@ def show_list(name: str | None, target: str | None) -> None:
         return
     if name is not None:
         chosen = choose(papers.EXPERIMENTS, name)
-        runs = [run for profile in PROFILES for run in chosen.runs(profile)]
-        table = summaries(papers.STORE.records(dict.fromkeys(runs)))
+        planned = [run.name for profile in PROFILES for run in chosen.runs(profile)]
+        places = {name: place for place, name in enumerate(dict.fromkeys(planned))}
+        records = papers.STORE.everything(chosen.name)
+        records.sort(key=lambda record: places.get(record.config.name, len(places)))
+        table = summaries(records)
         shown = table.drop(columns=["experiment", "optimiser"], errors="ignore")
         text = shown.to_string(index=False) if len(table) else "none of its runs is stored"
         _report(target, table, text)

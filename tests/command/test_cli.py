@@ -481,6 +481,9 @@ def test_list_of_an_experiment_shows_its_records(capsys):
     run(capsys, "run", "tiny", "--profile", "paper")
     _, out, _ = run(capsys, "list", "tiny")
     assert len(out.splitlines()) == 3 and "last_accuracy" in out
+    run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1, "momentum=0.5")
+    _, out, _ = run(capsys, "list", "tiny")
+    assert ["paper", "paper", "custom"] == re.findall("paper|custom", out)
 
 
 def test_verdicts_are_kept_until_something_changes(capsys, monkeypatch, small):
