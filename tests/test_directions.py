@@ -450,14 +450,14 @@ SETTINGS = [
     )
 ]
 NAMED_BEST = ("SReLU, momentum, none", "SReLU, momentum, L2")
-EPOCHS = 60  # of SET in every setting
+EPOCHS, LONG = 60, 300  # of SET in every setting, and of its longer runs
 Curves = dict[str, dict[int, np.ndarray]]
 
 
-def curves(method: str) -> Curves:
+def curves(method: str, experiment: str = "set_ablation") -> Curves:
     """Test accuracy by setting and seed."""
     found: Curves = {name: {} for name in SETTINGS}
-    for run in stored("set_ablation", method=method):
+    for run in stored(experiment, method=method):
         found[run.variant][run.seed] = run.accuracies
     return found
 
@@ -470,7 +470,8 @@ def at(found: Curves, name: str, epoch: int = EPOCHS) -> np.ndarray:
 @oracle
 def s32() -> Found:
     """Best setting with L1 minus the best without, one of 4 x 8 pairs."""
-    accuracy = {name: at(curves("set"), name) for name in SETTINGS}
+    longer = curves("set", "set_ablation_long")
+    accuracy = {name: at(longer, name, LONG) for name in SETTINGS}
     best = {}
     for name, values in sorted(accuracy.items(), key=lambda item: item[1].mean()):
         best[name.endswith("L1")] = values
@@ -480,11 +481,12 @@ def s32() -> Found:
 @oracle
 def s33() -> Found:
     """Rank of the better of the two named settings; 1 may still come while the lead narrows."""
-    accuracy = {name: at(curves("set"), name) for name in SETTINGS}
+    longer = curves("set", "set_ablation_long")
+    accuracy = {name: at(longer, name, LONG) for name in SETTINGS}
     others = [name for name in SETTINGS if name not in NAMED_BEST]
 
     def lead(epoch: int) -> float:
-        means = {name: at(curves("set"), name, epoch).mean() for name in SETTINGS}
+        means = {name: at(longer, name, epoch).mean() for name in SETTINGS}
         return max(means[name] for name in others) - max(means[name] for name in NAMED_BEST)
 
     best = max(accuracy[name].mean() for name in NAMED_BEST)
@@ -494,7 +496,7 @@ def s33() -> Found:
         ahead = [mean(accuracy[name] - accuracy[best], members=20) for best in NAMED_BEST]
         low += min(one.low for one in ahead) > 0
         high += min(one.high for one in ahead) > 0
-    if low > 1 and 0 < lead(EPOCHS) < 0.9 * lead(3 * EPOCHS // 4):
+    if low > 1 and 0 < lead(LONG) < 0.9 * lead(3 * LONG // 4):
         low = 1
     return Found(value, low, high, 5)
 

@@ -29,13 +29,13 @@ def test_every_open_claim_has_what_would_decide_it():
 
 
 def test_command_that_decides_chooses_the_runs_that_are_counted():
-    (sentence,) = planned.deciding("S32")
+    (sentence,) = planned.deciding("S35")
     command, _, said = sentence.partition(" (")
     words = shlex.split(command)
     assert words[:4] == ["python", "-m", "lib", "run"]
     runs = papers.EXPERIMENTS[words[4]].runs("paper")
     wanted = dict(word.split("=") for word in words if "=" in word)
-    assert wanted == {"method": "set"}
+    assert wanted == {"method": "fixed"}
     chosen = [run for run in runs if wanted.items() <= vars(run).items()]
     made = sum(map(papers.STORE.holds, chosen))
     assert 0 < len(chosen) < len(runs)
@@ -43,8 +43,8 @@ def test_command_that_decides_chooses_the_runs_that_are_counted():
 
 
 def test_claim_that_does_not_read_the_runs_yet_says_so():
-    said = {claim: planned.deciding(claim) for claim in ("S32", "H02")}
-    assert all("counts none of them yet" in sentence for sentence in said["S32"])
+    said = {claim: planned.deciding(claim) for claim in ("S35", "H02")}
+    assert all("counts none of them yet" in sentence for sentence in said["S35"])
     assert "all_images_attacks" in papers.CLAIMS["H02"].experiments
     (attacks,) = [sentence for sentence in said["H02"] if "all_images_attacks" in sentence]
     assert "counts none of them yet" not in attacks
