@@ -86,7 +86,8 @@ def lipschitz_constants(
     check_evaluating(model)
     for name, module in model.named_modules():
         is_known = _is_unit(module) or isinstance(module, (*WEIGHTED, *NORMS, *STEADY, *SCALES))
-        if not is_known and not [*module.children()]:
+        of_weights = "parametrizations" in name.split(".")  # as of a spectral normalisation
+        if not (is_known or of_weights or [*module.children()]):
             kind = type(module).__name__
             raise ValueError(
                 f"how much module {name!r} ({kind}) stretches is not known: give a model without it"

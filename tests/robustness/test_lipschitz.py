@@ -107,6 +107,12 @@ def test_every_layer_of_a_network_has_its_constant(activation, generator):
     assert product(found["linear"]) == pytest.approx(math.prod(found["linear"].values()))
 
 
+def test_layer_of_normalised_weights_has_its_constant(generator):
+    layer = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3), n_power_iterations=50).eval()
+    found = lipschitz_constants(nn.Sequential(layer), torch.rand(1, 4), generator=generator)
+    assert found["linear"] == {"0": pytest.approx(1, rel=1e-3)}
+
+
 def test_sparse_layers_have_constants_too(generator):
     net = models.mlp((9, 8, 7, 3), density=0.5, activation="relu").eval()
     found = lipschitz_constants(net, torch.rand(1, 9), steps=300, generator=generator)
