@@ -155,12 +155,12 @@ class CertifiedTraining(SparseTraining):
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
         super().check()
+        self.objectives()
         if self.certified_radius > 0 and self.plain_epochs + self.growing_epochs > self.epochs:
             raise ValueError(
                 f"plain_epochs = {self.plain_epochs} and growing_epochs = {self.growing_epochs} of"
                 f" {self.epochs} epochs: give no more together"
             )
-        self.objectives()
 
     def objectives(self) -> dict[str, train.Objective]:
         """What the steps lower."""
