@@ -27,7 +27,7 @@ from torch import Tensor
 from . import links
 from .growth import GROW_RULES, GrowRule, Site, gumbel
 from .layers import SparseLinear
-from .names import check_known, check_number, check_type, check_whole
+from .names import check_known, check_number, check_type, check_whole, names_of_one
 from .support import shared_out, support_from_keys, whole_numbers
 
 ADAM = (torch.optim.Adam, torch.optim.AdamW)  # they count steps, for all links of a layer at once
@@ -680,14 +680,12 @@ def check_optimiser(optimiser: torch.optim.Optimizer) -> None:
 
 def check_untied(layers: Mapping[str, SparseLinear]) -> None:
     """Raise ValueError if two layers share their values: the links of one cannot move alone."""
-    holders: dict[int, str] = {}
-    for name, layer in layers.items():
-        other = holders.setdefault(id(layer.values), name)
-        if other != name:
-            raise ValueError(
-                f"layers {other} and {name} share their values, so their links cannot move: use"
-                " one layer twice, or give each its own"
-            )
+    tied = names_of_one({name: layer.values for name, layer in layers.items()})
+    if tied is not None:
+        raise ValueError(
+            f"layers {tied[0]} and {tied[1]} share their values, so their links cannot move: use"
+            " one layer twice, or give each its own"
+        )
 
 
 def held_by(optimiser: torch.optim.Optimizer) -> set[int]:

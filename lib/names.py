@@ -3,7 +3,7 @@
 import difflib
 import functools
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 PROFILES = ("smoke", "quick", "paper")
@@ -72,6 +72,16 @@ def check_type(name: str, value: Any, kind: type) -> None:
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise ValueError(f"{name} = {value!r} is of the wrong type: give {article} {kind.__name__}")
+
+
+def names_of_one(named: Mapping[str, object]) -> tuple[str, str] | None:
+    """The first two names that stand for one object; None if each has its own."""
+    first: dict[int, str] = {}
+    for name, one in named.items():
+        other = first.setdefault(id(one), name)
+        if other != name:
+            return other, name
+    return None
 
 
 def check_seed(seed: Any) -> None:

@@ -26,7 +26,7 @@ from .evolution import (
 )
 from .layers import SparseLinear
 from .models import has_hooks, hooks_of
-from .names import check_known, check_number, check_type, check_whole
+from .names import check_known, check_number, check_type, check_whole, names_of_one
 from .support import (
     Support,
     draw_free_keys,
@@ -149,13 +149,13 @@ def densify_(model: nn.Module) -> list[str]:
         raise ValueError(
             "the model is itself a sparse layer: put it into a module, or use to_dense"
         )
-    names, made, owners = [], {}, {}
-    for name, module in model.named_modules():
-        if not isinstance(module, SparseLinear):
-            continue
-        owner = owners.setdefault(id(module.values), name)
-        if owner != name:
-            raise ValueError(f"layers {owner} and {name} share their weights: untie them first")
+    modules = model.named_modules()
+    sparse = {name: module for name, module in modules if isinstance(module, SparseLinear)}
+    tied = names_of_one({name: layer.values for name, layer in sparse.items()})
+    if tied is not None:
+        raise ValueError(f"layers {tied[0]} and {tied[1]} share their weights: untie them first")
+    made = {}
+    for name, module in sparse.items():
         hooks = [hook for kind in hooks_of(module) for hook in kind.values()]
         if not all(isinstance(hook, Watch) for hook in hooks):
             raise ValueError(
@@ -165,10 +165,9 @@ def densify_(model: nn.Module) -> list[str]:
         dense = nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
         dense.weight = nn.Parameter(module.to_dense().detach(), module.values.requires_grad)
         dense.bias = module.bias
-        names.append(name)
         made[id(module)] = dense.train(module.training)
     _replace_everywhere(model, made)
-    return names
+    return list(sparse)
 
 
 def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:

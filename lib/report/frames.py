@@ -60,6 +60,18 @@ def check_unique(rows: pd.DataFrame, keys: Sequence[str]) -> None:
         raise ValueError(f"two numbers where one is expected, at {place}: filter, or add a key")
 
 
+def check_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> None:
+    """Refuse two numbers of one seed, which a mean would count as two. In short profiles a network
+    may stand for several, so that nothing is checked there.
+
+    Raises: ValueError if in the profile "paper" two rows have the same seed and values of the keys.
+    """
+    from lib.report.publishing import current_profile  # seaborn, which claims do not need
+
+    if current_profile() == "paper":
+        check_unique(rows, [*keys, "seed"])
+
+
 def rows(records: Iterable[Record], *fields: str) -> pd.DataFrame:
     """Every row of the metrics of every record, with what names its network (:func:`facts`): for
     what compares several numbers of a row, as an exponent and its standard error.
@@ -135,14 +147,10 @@ def mean_over(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean, sd and n over seeds of rows that differ in nothing else, in place of seed and value.
 
-    Raises: ValueError if in the profile "paper" two rows differ in the value alone; in short
-        profiles a network may stand for several.
+    Raises: ValueError as :func:`check_seeds`.
     """
-    from lib.report.publishing import current_profile  # seaborn, which claims do not need
-
     keys = [name for name in frame if name not in ("seed", "value")]
-    if current_profile() == "paper":
-        check_unique(frame, [*keys, "seed"])
+    check_seeds(frame, keys)
     groups = frame.groupby(keys, dropna=False, sort=False, observed=True)["value"]
     return groups.agg(mean="mean", sd="std", n="count").reset_index()
 

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from lib.report import frames, labels, layout
 from lib.report.intervals import LEVEL, t_interval
-from lib.report.publishing import current_profile
 from lib.report.tables import mean_sd, minus, named
 
 LINES = {"kind": "line", "errorbar": "sd", "err_kws": {"alpha": 0.15, "lw": 0}}
@@ -143,7 +142,7 @@ def _described(data: pd.DataFrame, below: str, options: dict) -> str:
     place = "y" if kind == "point" or options.get("orient") == "y" else "x"
     names = ("row", "col", "hue", "style", place)
     keys = list(dict.fromkeys(options[name] for name in names if name in options))
-    _check_seeds(data, keys)
+    frames.check_seeds(data, keys)
     seeds = data.groupby(keys, observed=True)["seed"].nunique()
     least, most = seeds.min(), seeds.max()
     if most == 1:
@@ -156,14 +155,6 @@ def _described(data: pd.DataFrame, below: str, options: dict) -> str:
         if options.get("errorbar") is not None:
             n += f", {bar}"
     return f"{below} · {n}" if below else n
-
-
-def _check_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> None:
-    """Refuse two numbers of one seed, which a mean would count as two. In short profiles a network
-    may stand for several, so that nothing is checked there.
-    """
-    if current_profile() == "paper":
-        frames.check_unique(rows, [*keys, "seed"])
 
 
 def _of_one_seed(seeds: pd.Series) -> str:
@@ -328,6 +319,6 @@ def wide(rows: pd.DataFrame, index: Sequence[str], columns: Sequence[str] | str)
         table = rows.pivot_table("text", list(index), columns, "first", sort=False)
     else:
         if "seed" in rows:
-            _check_seeds(rows, keys)
+            frames.check_seeds(rows, keys)
         table = rows.pivot_table("value", list(index), columns, mean_sd, sort=False)
     return named(table.fillna(""))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import topology
 from ..layers import SparseLinear
 from ..models import check_evaluating
-from ..names import check_known, check_number
+from ..names import check_known, check_number, names_of_one
 from ..support import draw_free_keys, support_from_keys
 from ..topology.nulls import switch_links
 
@@ -62,17 +62,18 @@ def perturbed_layers(
     for name in layers:
         check_known("layer", name, known)
     chosen = {name: layer for name, layer in known.items() if name in layers}
-    owners: dict[int, str] = {}  # layers by their parameter
+    weights = {}
     for name, layer in chosen.items():
-        parameter = layer._parameters.get(name_of_weights(layer))
-        if parameter is None:
+        weights[name] = layer._parameters.get(name_of_weights(layer))
+        if weights[name] is None:
             raise ValueError(
                 f"the weights of layer {name!r} are computed from other parameters: remove its"
                 " parametrization first"
             )
-        other = owners.setdefault(id(parameter), name)
-        if other != name:
-            raise ValueError(f"layers {other!r} and {name!r} share their weights: name one of them")
+    tied = names_of_one(weights)
+    if tied is not None:
+        first, second = tied
+        raise ValueError(f"layers {first!r} and {second!r} share their weights: name one of them")
     return chosen
 
 
