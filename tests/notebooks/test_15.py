@@ -77,9 +77,9 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
     assert (variances["fashion_mnist"] > 0).all()
     assert all(abs(ends[dataset, "set_random_removal"]) < 0.02 for dataset in variances)
     says_dropouts(text)
-    says("RigL's links begin to gather by epoch 2, those of SET by epoch 10")
+    says("RigL's links begin to gather by epoch 2, those of SET by epoch 5")
     assert course(variances, 2)["rigl"] > 0.5 and course(variances, 2)["set"] < 0.1
-    assert course(variances, 10)["set"] > 0.6
+    assert 0.2 < course(variances, 5)["set"] < 0.4
     says("The paper's Fig. 4 is of restricted Boltzmann machines")
     says("Epoch 1 still has the random links")
     agreement(text, networks)

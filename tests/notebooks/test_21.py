@@ -95,6 +95,12 @@ def _has_settings(text):
     text.says("classifies the same 2,000 test images")
     text.says("Random orders are drawn 10 times, twice for the dense network")
     text.says("trained for 150 epochs")
+    pruned = {
+        record.config.parent.epochs
+        for record in papers.STORE.of("link_removal", "paper")
+        if record.config.method == "dense_pruned"
+    }
+    text.says("*Dense, pruned* had {} epochs more", *pruned)
     summaries = papers.EXPERIMENTS["robustness_summary"].runs("paper")
     assert {(run.images, run.draws) for run in summaries} == {(1000, 3), (1000, 2)}
     text.says("This measure has 1,000 images and 3 draws")

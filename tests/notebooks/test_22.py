@@ -151,6 +151,12 @@ def _has_settings(text):
     text.says("on the same {} images", *{run.images for run in runs})
     text.says("PGD with {} restarts and the ensemble", *{run.restarts for run in runs})
     text.says("trained for 150 epochs without any defence")
+    pruned = {
+        record.config.parent.epochs
+        for record in papers.STORE.of("attack_curves", "paper")
+        if record.config.method == "dense_pruned"
+    }
+    text.says("*Dense, pruned* had {} epochs more", *pruned)
     text.says("digits of 8 × 8 pixels")
 
 

@@ -145,7 +145,12 @@ def spectra_of_layers(text):
         assert not any(refused[dataset, "rigl", 3, False])
         assert not any(refused[dataset, "dense", 3, True])
         assert not all(refused[dataset, "dense_small", 2, False])
+    text.says("In the first layer on Fashion-MNIST it is not refused in four of five networks")
     assert refused[FM, "rigl", 1, False].count(False) == 4
+    text.says("and elsewhere in one at most")
+    for place in ((MN, 1), (MN, 2), (FM, 2)):
+        of_place = refused[place[0], "rigl", place[1], False]
+        assert len(of_place) == 5 and of_place.count(False) <= 1
     text.says("Small dense networks have 43 units")
 
     shares = {}  # logarithms at ranks 9, 11, 100 and 300

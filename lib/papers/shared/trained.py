@@ -116,8 +116,8 @@ def supports_at(record: Record, epoch: int | str) -> list[Support]:
     if epoch == "final" and at_end:
         return at_end[: len(pairs)]
     raise ValueError(
-        f"record {record.path} does not hold the links after epoch {epoch}: delete the folder and"
-        " run again"
+        f"record {record.config.name} does not hold the links after epoch {epoch}: choose a seed"
+        " whose links are stored, or train it anew (retrain=True)"
     )
 
 
