@@ -10,9 +10,10 @@ for it.
 
 Look at a run before its weights are used. A unit needs some tens of minibatch steps to reach its
 norm, and the layer collapses when it gets many more, as all units then drift to one mean image:
-the released setting makes 25 steps a unit (1,000 epochs of 50 steps for 2,000 units); for 500
-units, 300 epochs (30 a unit) held in our trials and 1,000 collapsed. :func:`acceptance` tells
-the first, :func:`effective_units` and :func:`duplicated_fraction` the second.
+the released setting makes 25 steps a unit (1,000 epochs of 50 steps for 2,000 units). For 500
+units, 300 epochs make 30: none of our layers passes :func:`acceptance` then, as too many of its
+units are off their norm. After 1,000 epochs they had collapsed in our trials, which
+:func:`effective_units` and :func:`duplicated_fraction` tell.
 """
 
 import math
@@ -320,9 +321,10 @@ def learn(
         stop_after: epochs in all after which to leave, as if interrupted there.
         on_epoch: called with the layer after every epoch, as it is.
     Returns: the layer of the last epoch.
-    Raises: ValueError if an image is constantly zero or not finite, ``stop_after`` is below 1, the
-        density is out of range, the evolution has no density or grows links by a gradient, which
-        there is none of, or the checkpoint is of another seed, other settings or images.
+    Raises: ValueError if images are not float, one is constantly zero or not finite,
+        ``stop_after`` is below 1, the density is out of range, the evolution has no density or
+        grows links by a gradient, which there is none of, or the checkpoint is of another seed,
+        other settings or images, or of a later epoch than ``stop_after``.
     """
     if evolution is not None and density is None:
         raise ValueError("an evolution of a layer that has all links: give a density")
@@ -342,6 +344,11 @@ def learn(
     learned = Learned(layer)
     if checkpoint is not None and checkpoint.exists():
         _restore_(learned, generator, checkpoint, run)
+        if learned.epoch > last:
+            raise ValueError(
+                f"checkpoint {checkpoint} is of epoch {learned.epoch}, later than"
+                f" stop_after = {stop_after}: delete it to start anew"
+            )
     for epoch in range(learned.epoch + 1, last + 1):
         step_size = settings.step_size_at_epoch(epoch)
         weights = layer.values.data if isinstance(layer, SparseLinear) else layer
@@ -392,7 +399,11 @@ def minibatches(x: Tensor, batch_size: int, *, generator: torch.Generator) -> It
 
 
 def _checked_images(images: Tensor) -> Tensor:
-    """(N, n_in) float, flattened. Raises ValueError if one is not finite or all zeros."""
+    """(N, n_in) float, flattened. Raises ValueError if they are not float, or one is not finite or
+    all zeros.
+    """
+    if not images.is_floating_point():
+        raise ValueError(f"the images are {images.dtype}: give float, as images.float()")
     x = images.flatten(1)
     largest = x.abs().amax(1)
     bad = (largest == 0) | ~largest.isfinite()

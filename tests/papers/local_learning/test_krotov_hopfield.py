@@ -256,6 +256,11 @@ def test_image_without_content_is_refused(x, value):
         rule.learn(x, SMALL, seed=0)
 
 
+def test_images_of_whole_numbers_are_refused(x):
+    with pytest.raises(ValueError, match="the images are torch.uint8: give float"):
+        rule.learn((255 * x).byte(), SMALL, seed=0)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -278,6 +283,13 @@ def test_settings_out_of_range_are_refused(field, value):
 def test_stopping_before_the_first_epoch_is_refused(x):
     with pytest.raises(ValueError, match="stop_after = 0 is out of range"):
         rule.learn(x, SMALL, seed=0, stop_after=0)
+
+
+def test_checkpoint_of_a_later_epoch_is_refused(x, tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, stop_after=3)
+    with pytest.raises(ValueError, match="is of epoch 3, later than stop_after = 2: delete it"):
+        rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, stop_after=2)
 
 
 def test_checkpoint_of_another_version_is_refused(x, tmp_path):
