@@ -6,6 +6,7 @@ A kind of run derives from :class:`Run` and adds the fields that decide its resu
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, ClassVar, Self, get_args, get_origin
@@ -114,6 +115,13 @@ class Run:
 
     def check(self) -> None:
         """Refuse what is out of range, before anything is run. Raises ValueError."""
+
+    def check_unused(self, names: Iterable[str], what: str) -> None:
+        """Refuse a field that was changed though ``what`` does not use it. Raises ValueError."""
+        for name in names:
+            value, default = getattr(self, name), self.__dataclass_fields__[name].default
+            if value != default:
+                raise ValueError(f"{name} = {value!r} is not used by {what}: leave it {default!r}")
 
     def with_changes(self, changes: dict[str, Any]) -> Self:
         """The same run with some fields changed, its parent's too where the parent has them.

@@ -24,6 +24,12 @@ RUNS = {"training": BASE, "child": CHILD, "study": STUDY, "counting": Counting("
 each_run = pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 
 
+def test_changed_field_that_nothing_uses_is_refused():
+    BASE.check_unused(["momentum"], "Adam")
+    with pytest.raises(ValueError, match="momentum = 0.5 is not used by Adam: leave it 0.9"):
+        dataclasses.replace(BASE, momentum=0.5).check_unused(["momentum"], "Adam")
+
+
 # ------------------------------------------------------------------------------------ the name
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from lib import checkpoints, data, train
 from lib.data import Split
 from lib.layers import SparseLinear
-from lib.names import check_known
+from lib.names import check_known, check_number, check_whole
 from lib.papers.local_learning import krotov_hopfield as kh
 from lib.papers.local_learning import networks, regularizers, spectra
 from lib.papers.local_learning.regularizers import Penalty
@@ -46,6 +46,7 @@ SPECTRUM_IMAGES = 5000
 CHANGED = 0.9  # cosine with its start, below which a unit has changed
 
 METHODS = ("kh", "bp", "l2", "jreg", "jreg_units", "specreg")
+UNPENALISED = ("kh", "bp")
 PENALTIES: dict[str, Callable[[float], Penalty]] = {
     "none": lambda coupling: Penalty(),
     "weights": regularizers.SquaredWeights,
@@ -221,6 +222,12 @@ class LocalLayer(Run):
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
         self.settings()
+        if self.density is not None:
+            check_number("density", self.density, "(0, 1]")
+        elif self.evolving:
+            raise ValueError("evolving = True without a density: give one, or evolving = False")
+        if self.limit is not None:
+            check_whole("limit", self.limit, least=1)
 
     def settings(self) -> kh.KrotovHopfield:
         """How it learns. Raises ValueError if a value is out of range."""
@@ -439,6 +446,15 @@ class HiddenNetwork(Training):
             raise ValueError(
                 f"method {self.method!r} with parent {self.parent!r}: give a layer to 'kh' alone"
             )
+        if (self.method in UNPENALISED) != (self.penalty == "none"):
+            raise ValueError(
+                f"method {self.method!r} with penalty {self.penalty!r}: give a penalty to all"
+                f" methods but {' and '.join(map(repr, UNPENALISED))}"
+            )
+        if self.penalty == "none":
+            self.check_unused(["coupling"], "penalty 'none'")
+        unused = ["batch_norm"] if self.method == "kh" else ["power", "pruned"]
+        self.check_unused(unused, f"method {self.method!r}")
         super().check()
 
     def settings(self) -> Published:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.names import check_known
+from lib.names import check_known, check_number
 
 MODES = ("features", "hidden", "links")
 STOPS = ("validation", "training")
@@ -62,6 +62,7 @@ class HeadSettings:
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name} is {value}; it must be more than 0")
+        check_number("weight_decay", self.weight_decay, "[0, inf)")
 
 
 @dataclass(frozen=True, eq=False)

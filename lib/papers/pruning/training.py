@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.names import check_known
+from lib.names import check_known, check_number, check_whole
 from lib.papers.pruning import fronts, heads, search, tasks
 from lib.papers.pruning.heads import Head, HeadSettings
 from lib.papers.pruning.ood_detection import (
@@ -100,6 +100,22 @@ class MaskSearch(Run):
         check_known("extractor", self.extractor, backbone.EXTRACTORS)
         check_known("mode", self.mode, heads.MODES)
         check_known("data set", self.dataset, (*tasks.SETS, tasks.DIGITS))
+        if not self.measured or len({*self.measured}) < len(self.measured):
+            raise ValueError(
+                f"objectives = {self.objectives!r} names none, or one twice: give each of some of"
+                f" {', '.join(OBJECTIVES)} once"
+            )
+        if self.stale and "auroc" not in self.measured:
+            raise ValueError(
+                f"stale = True with objectives = {self.objectives!r}: add 'auroc', which it keeps"
+            )
+        if self.method == "random_search":
+            self.check_unused(["stale"], "method 'random_search'")
+        for name in ("train_images", "valid_images"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), least=1)
+        check_whole("division", self.division, least=0)
+        check_number("noise_std", self.noise_std, "[0, inf)")
         self.search_settings()
         self.head_settings()
 

@@ -19,6 +19,7 @@ from lib.runs.record import Record
 
 SET_MLP = "sparse_mlp"
 NETWORKS = (*convnets.NETWORKS, SET_MLP)
+OF_CONVNETS = ("norm", "dropout", "logit_scale", "enlarge")  # fields that SET_MLP has no use for
 MLP_DROPOUT = 0.1  # of "sparse_mlp", as chosen for SET on this network
 PLACING = 1000  # training examples at whose quantiles hinges are placed
 UNITS = "units."  # first part of the names of arrays of coefficients
@@ -72,6 +73,8 @@ class UnitTraining(Training):
         """Refuse what is out of range. Raises ValueError."""
         check_known("network", self.network, NETWORKS)
         activations.make(self.method, 1, **self.options())
+        if self.network == SET_MLP:
+            self.check_unused(OF_CONVNETS, f"network {SET_MLP!r}")
         super().check()
         self.objectives()
 

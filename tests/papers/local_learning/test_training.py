@@ -295,6 +295,16 @@ def test_interrupted_layer_goes_on_to_the_same_bits(run, epochs, tmp_path):
         np.testing.assert_array_equal(actual.arrays[name], array, err_msg=name)
 
 
+@pytest.mark.usefixtures("short_looks")
+def test_layer_whose_looks_are_lost_is_to_be_started_anew(tmp_path):
+    run = RUNS["all links"]
+    with pytest.raises(KeyboardInterrupt):
+        made(run, tmp_path, interrupt_after(3))
+    (tmp_path / "looks.pt").unlink()
+    with pytest.raises(ValueError, match="checkpoint.pt is of epoch 3, .* delete it to start anew"):
+        made(run, tmp_path)
+
+
 # ---------------------------------------------------------------------- what records hold
 
 
@@ -370,3 +380,31 @@ def test_a_record_without_weights_is_refused(store, of_method):
 def test_a_layer_is_given_to_local_learning_alone():
     with pytest.raises(ValueError, match="give a layer to 'kh' alone"):
         HiddenNetwork("bio_networks", method="kh").check()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"density": 2.0}, "density = 2.0 is out of range"),
+        ({"limit": -5}, "limit = -5 is out of range"),
+        ({"evolving": True}, "evolving = True without a density: give one"),
+    ],
+)
+def test_a_layer_out_of_range_is_refused(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        dataclasses.replace(LAYER, **fields).check()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"method": "bp", "power": 4.5}, "power = 4.5 is not used by method 'bp'"),
+        ({"method": "bp", "pruned": "corrected"}, "pruned = 'corrected' is not used by"),
+        ({"method": "bp", "coupling": 0.1}, "coupling = 0.1 is not used by penalty 'none'"),
+        ({"method": "kh", "parent": LAYER, "batch_norm": True}, "batch_norm = True is not used by"),
+        ({"method": "l2"}, "'l2' with penalty 'none': give a penalty to all methods but"),
+    ],
+)
+def test_what_a_network_does_not_use_is_refused(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        HiddenNetwork("bio_networks", **fields).check()

@@ -123,3 +123,23 @@ def test_ten_runs_of_both_methods_stand_behind_every_front():
 def test_unknown_name_is_refused_with_the_nearest(fields, nearest):
     with pytest.raises(ValueError, match=nearest):
         MaskSearch("mask_search", **fields).check()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"objectives": ""}, "objectives = '' names none, or one twice"),
+        ({"objectives": "accuracy accuracy"}, "'accuracy accuracy' names none, or one twice"),
+        ({"objectives": "accuracy", "stale": True}, "stale = True .* add 'auroc'"),
+        ({"method": "random_search", "stale": True}, "stale = True is not used by method 'random_"),
+        ({"train_images": -5}, "train_images = -5 is out of range"),
+        ({"train_images": 0}, "train_images = 0 is out of range"),
+        ({"valid_images": 0}, "valid_images = 0 is out of range"),
+        ({"division": -1}, "division = -1 is out of range"),
+        ({"noise_std": -1.0}, "noise_std = -1.0 is out of range"),
+        ({"weight_decay": -1.0}, "weight_decay = -1.0 is out of range"),
+    ],
+)
+def test_search_out_of_range_is_refused(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        MaskSearch("mask_search", **fields).check()

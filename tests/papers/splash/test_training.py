@@ -114,6 +114,13 @@ def test_test_images_are_a_stratified_part():
         ({"positions": (0, 2, 1, 3)}, "do not ascend from 0"),
         ({"epochs": 0}, "epochs = 0 is out of range"),
         ({"adversarial_radius": -1.0}, "radius = -1.0 is out of range"),
+        (
+            {"network": "sparse_mlp", "enlarge": 3},
+            "enlarge = 3 is not used by network",
+        ),
+        ({"network": "sparse_mlp", "norm": False}, "norm = False is not used"),
+        ({"network": "sparse_mlp", "dropout": True}, "dropout = True is not used"),
+        ({"network": "sparse_mlp", "logit_scale": 10.0}, "logit_scale = 10.0 is not used"),
     ],
 )
 def test_what_is_out_of_range_is_refused_before_anything_is_run(change, sentence):
