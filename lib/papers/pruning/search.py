@@ -141,7 +141,6 @@ def run(
         masks of another length.
     """
     run = checkpoints.described(settings, seed=seed, length=length)
-    del run["evaluations"]  # a longer search goes on from a shorter one
     if checkpoint is not None and checkpoint.exists():
         search = load(checkpoint, run)
     else:
