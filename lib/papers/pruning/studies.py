@@ -186,8 +186,8 @@ class _HeadTable:
         self.rows.append(row)
 
     def add_voters(self, members: Sequence[int], low: int) -> None:
-        """Rows for the member of a vote that is most accurate on validation images, and for the
-        mean of all; the front must be measured.
+        """Rows for the member of a vote that is most accurate on validation images, of several
+        the one evaluated first, and for the mean of all; the front must be measured.
         """
         rows = pd.DataFrame([row for row in self.rows if row["kind"] == "front"]).iloc[members]
         best = rows.loc[rows["valid_accuracy"].idxmax()].to_dict()
@@ -224,7 +224,7 @@ def _add_baselines(table: _HeadTable, run: FrontStudy, masks: np.ndarray, full: 
 
 def _add_votes(table: _HeadTable, members: Sequence[Head], masks: np.ndarray) -> None:
     """Votes of members between percentiles of accuracy on validation images, and of as many heads
-    of the most accurate mask that differ in their seeds alone.
+    of the most accurate mask, of several the one evaluated first, that differ in their seeds alone.
     """
     searched, task = table.searched, table.task
     valid = heads.accuracies(members, task.x["valid"], task.y["valid"])
@@ -247,7 +247,8 @@ def _add_votes(table: _HeadTable, members: Sequence[Head], masks: np.ndarray) ->
 class RegionStudy(Run):
     """What hiding regions of test images does to a member of the front of a search, its parent.
 
-    The member is the one most accurate on validation images. A region is where the mean map of
+    The member is the one most accurate on validation images, of several the one evaluated first;
+    :func:`chosen_member` takes the one with fewest features. A region is where the mean map of
     ``kept`` features is largest; hidden pixels are grey, the mean of the image.
 
     Args:
@@ -454,10 +455,10 @@ def chosen_gains(records: Records) -> pd.DataFrame:
 def overstatement(records: Records) -> pd.DataFrame:
     """How much better a front looks on the images on which its masks were judged.
 
-    For every run the most accurate member on these images and the highest AUROC there, each minus
-    that of the full head on the same images, minus the same difference of the same member on
-    images that judged nothing; points. Judged on validation images the others are those of test;
-    judged on test, as released, they are those of validation.
+    For every run the most accurate member on these images and the highest AUROC there, of several
+    the one evaluated first, each minus that of the full head on the same images, minus the same
+    difference of the same member on images that judged nothing; points. Judged on validation images
+    the others are those of test; judged on test, as released, they are those of validation.
 
     Returns: columns of :func:`lib.report.frames.facts`, measure, value.
     """
