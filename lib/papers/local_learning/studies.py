@@ -64,7 +64,8 @@ def fooled(study: Study, parent: Record) -> Table:
     DeepFool, which looks for the nearest point.
 
     The variant of the study says which: "as released", the weights of the last epoch under the
-    released protocol; others, those of the best validation epoch under the corrected one.
+    released protocol; others, those of the best validation epoch under the corrected one. DeepFool
+    keeps pixels in [0, 1], which on images divided by their norms reaches beyond white.
 
     Returns: columns measure, attack, value; arrays norm.attack (n,) float32 and fooled.attack (n,)
         bool of the images that are classified correctly, and index (n,), which they are.
@@ -417,6 +418,7 @@ def receptive_fields(records: Iterable[Record], seed: int, n: int = 12) -> dict[
 
     Returns: {"epoch 5": (n, side, side) float, colours averaged}; none where the records do not
         hold them.
+    Raises: ValueError if the records hold several layers of the seed.
     """
     found = {}
     for record in records:
@@ -425,5 +427,10 @@ def receptive_fields(records: Iterable[Record], seed: int, n: int = 12) -> dict[
                 n_channels = 3 if record.config.dataset == "cifar10" else 1
                 side = math.isqrt(array.shape[1] // n_channels)
                 pixels = array[:n].astype(float).reshape(-1, n_channels, side, side)
-                found[int(name.removeprefix(FIELDS))] = pixels.mean(1)
+                epoch = int(name.removeprefix(FIELDS))
+                if epoch in found:
+                    raise ValueError(
+                        f"the records hold several layers of seed {seed}: give those of one variant"
+                    )
+                found[epoch] = pixels.mean(1)
     return {f"epoch {epoch}": found[epoch] for epoch in sorted(found)}

@@ -299,6 +299,12 @@ def test_receptive_fields_are_images_with_colours_averaged():
     np.testing.assert_allclose(found["epoch 10"], [[[4, 5], [6, 7]]])
 
 
+def test_receptive_fields_of_two_layers_of_a_seed_are_refused():
+    record = dataclasses.replace(learned(), arrays={f"{FIELDS}2": np.zeros((2, 12))})
+    with pytest.raises(ValueError, match="several layers of seed 0: give those of one variant"):
+        studies.receptive_fields([record, record], seed=0)
+
+
 @pytest.mark.parametrize("noun", [studies.critical_norms, studies.eigenvalues, studies.laws])
 def test_without_records_rows_have_their_columns(noun):
     assert noun([]).empty and {"dataset", "method", "seed", "n_units"} <= {*noun([])}
