@@ -92,9 +92,9 @@ def _with_stand_in(run: Run, stand_in: Run, profile: str) -> Run:
 
 BOTH = f"{RELEASED} and {CORRECTED}"  # of networks that are measured under both protocols
 SPECTRAL: Fields = {"method": "specreg", "batch_norm": True, "law": "spectral"}
-# Couplings of the corrected penalties were set before any network was trained: a tenth of the
-# example of [Hoffman2019], and those of the released code. What others do on validation images:
-# `tuning`.
+# Couplings of the corrected penalties were set before any network was trained: a fifth of the
+# example of [Hoffman2019], which is 0.1 of half the squared norm, and those of the released code.
+# What others do on validation images: `tuning`.
 KINDS: tuple[Fields, ...] = (
     {"method": "bp", "variant": BOTH},
     {"method": "l2", "variant": BOTH, "penalty": "weights", "coupling": 5e-4},

@@ -289,9 +289,10 @@ def networks(records: Iterable[Record]) -> pd.DataFrame:
 
     Args:
         records: of ``unit_robustness``.
-    Returns: columns of :data:`lib.report.frames.NETWORK`, kept and accuracy (of the whole test
-        part), percent; slope over margin: of the medians over images, so that the scale of the
-        logits, which robustness does not see, cancels.
+    Returns: columns of :data:`lib.report.frames.NETWORK`, kept and accuracy (of the test
+        images that its training was given, which are not always all), percent; slope over margin:
+        of the medians over images, so that the scale of the logits, which robustness does not see,
+        cancels.
     """
     records = list(records)
     rows = pd.concat([tidy(records), worst_case(records)])
