@@ -204,6 +204,9 @@ def test_numbers_of_the_text_follow_from_the_records():
     dropouts = {r.config.method: r.config.dropout for r in STORE.of("adaptive_topology", "paper")}
     assert dropouts["dense"] == 0.3
     text.says("400 are attacked, the same ones for all networks")
+    text.says("SET, RigL and dense are those of the last epoch and trained on all images")
+    attacked = [r.config.parent for r in of("sparse_attacks", "sparse_attacks_dense")]
+    assert {run.method for run in attacked if run.validation} == {"kh"}
     names = ("sparse_attacks", "sparse_spectra", "sparse_attacks_dense", "sparse_spectra_dense")
     names += ("kh_sparse", "sparse_readouts")
     again = ("dense", "dense_small")  # a clone does not have their weights
