@@ -460,7 +460,7 @@ EXPERIMENTS = (
     training("set_mlp", set_mlp, same_runs_as=("adaptive_topology", "time_to_accuracy")),
     training("set_mlp_long", set_mlp_long),
     training(WIDE, growth_rules),
-    training("densities", densities),
+    training("densities", densities, keep_nothing),
     # the time that it takes is what counts: nothing is taken over
     training("time_to_accuracy", time_to_accuracy),
     training("set_ablation", ablation, keep_nothing),
