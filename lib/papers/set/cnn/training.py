@@ -18,6 +18,7 @@ from lib.papers.shared.training import Watch
 
 TOPS = ("set", "rigl", "fixed", "dense")
 WATCHED = 1000  # training examples on which channels are watched
+NOT_TAKEN = ("density", "activation", "draw", "start", "sparse_output", "published_srelu")
 ON_DIGITS = "digits_low"  # the features that stand for the data set "digits"
 
 
@@ -83,6 +84,17 @@ class CnnTraining(OnMaps):
     filters: tuple[int, ...] = network.FILTERS
     enlarge: int = 1
 
+    def check(self) -> None:
+        """Refuse what is out of range, or would change nothing. Raises ValueError."""
+        super().check()
+        for name in NOT_TAKEN:
+            value = getattr(self, name)
+            if value != getattr(type(self), name):
+                raise ValueError(
+                    f"{name} = {value!r} changes nothing in this convolutional network: leave it"
+                    " out"
+                )
+
     def widths(self, split: data.Split) -> tuple[int, ...]:
         """The shape of an image, the widths of the top layers, the number of classes."""
         return (*split.x_train.shape[1:], *self.hidden, split.n_classes)
@@ -131,11 +143,13 @@ class TopTraining(OnMaps):
 
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
-        if self.validation or self.limit is not None:
-            raise ValueError(
-                f"validation = {self.validation}, limit = {self.limit}: features are trained on as"
-                " they are stored, leave both out"
-            )
+        for name in ("validation", "limit", "test_images"):
+            value = getattr(self, name)
+            if value != getattr(type(self), name):
+                raise ValueError(
+                    f"{name} = {value}: features are trained and tested on as they are stored,"
+                    " leave it out"
+                )
         super().check()
 
     def split(self) -> data.Split:

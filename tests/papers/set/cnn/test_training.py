@@ -105,7 +105,8 @@ def test_run_is_read_back_from_its_file(run):
     [
         (SMALL, {"method": "rigle"}, "unknown method 'rigle': did you mean 'rigl'"),
         (TOP, {"method": "sett"}, "unknown method 'sett': did you mean 'set'"),
-        (TOP, {"limit": 10}, "limit = 10: features are trained on as they are stored"),
+        (TOP, {"limit": 10}, "limit = 10: features are trained and tested on as they are stored"),
+        (TOP, {"test_images": 10}, "test_images = 10: features are trained and tested on"),
         (SMALL, {"epochs": 0}, "epochs = 0 is out of range"),
         (SMALL, {"grow": "gradients"}, "did you mean 'gradient'"),
     ],
@@ -113,6 +114,22 @@ def test_run_is_read_back_from_its_file(run):
 def test_what_is_out_of_range_is_refused_before_anything_is_run(run, change, sentence):
     with pytest.raises(ValueError, match=sentence):
         dataclasses.replace(run, **change).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("density", 0.05),
+        ("activation", "srelu"),
+        ("draw", "bernoulli"),
+        ("start", "glorot_uniform"),
+        ("sparse_output", True),
+        ("published_srelu", True),
+    ],
+)
+def test_fields_that_the_convolutional_network_does_not_take_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} = {value!r} changes nothing in this"):
+        dataclasses.replace(SMALL, er_epsilon=None, **{name: value}).check()
 
 
 def test_features_on_which_all_links_fit_are_refused():
