@@ -78,7 +78,7 @@ def fit(
         rbm: the machine.
         x: (N, n_visible) training examples, 0 or 1.
         settings: epochs, batch size, learning rate, momentum, weight decay (of the links alone) and
-            the rules of evolution.
+            the rules of evolution; others are refused, see :func:`check_settings`.
         seed: of the order of the examples, the samples and the evolution.
         chains: None: CD-1.
         evaluate: (rbm, epoch) -> columns of the history's metrics. Where it gives a ``valid``, the
@@ -90,10 +90,11 @@ def fit(
     Returns: the history: its metrics have a row for each evaluated epoch, with the columns epoch,
         links (trained with), kept (whose weight is not 0) and those of ``evaluate``; degrees and
         links as :class:`lib.settings.History` has them; final: links.
-    Raises: ValueError if the examples are not binary or of another width, ``stop_after`` is below
-        1, or the checkpoint is of another seed, other settings, chains or examples;
-        lib.train.Diverged if a weight is no longer finite.
+    Raises: ValueError if the examples are not binary or of another width, the settings ask for what
+        this loop does not do, ``stop_after`` is below 1, or the checkpoint is of another seed,
+        other settings, chains or examples; lib.train.Diverged if a weight is no longer finite.
     """
+    check_settings(settings)
     check_binary(x, "x_train")
     if x.shape[1] != rbm.n_visible:
         raise ValueError(f"x_train has {x.shape[1]} features: the machine takes {rbm.n_visible}")
@@ -123,6 +124,29 @@ def fit(
         if on_epoch is not None:
             on_epoch(epoch)
     return history
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse what this loop does not do: augmentation, averaging, rules that ask for gradients of
+    layers, numbers of links that change. Raises ValueError.
+    """
+    for name in ("augmentation", "averaging"):
+        if getattr(settings, name) != 0:
+            raise ValueError(f"{name} = {getattr(settings, name)} is not for a machine: give 0")
+    evolution = settings.evolution
+    if evolution is None:
+        return
+    if evolution.needs_gradient:
+        raise ValueError(
+            f"drop = {evolution.drop!r} with grow = {evolution.grow!r} needs gradients of a loss,"
+            " which a machine lacks: choose rules that go without, as 'sign' and 'random'"
+        )
+    if evolution.changes_numbers:
+        raise ValueError(
+            f"density_schedule = {evolution.density_schedule!r} with redistribution ="
+            f" {evolution.redistribution!r} changes the number of links, which a machine keeps:"
+            " give 'constant' and None"
+        )
 
 
 @dataclass
@@ -249,6 +273,7 @@ class _Learner:
             fraction=evolution.fraction_at_epoch(epoch, self.settings.epochs),
             generator=self.generator,
             optimiser=self.optimiser,
+            done=epoch / self.settings.epochs,
         )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lib import data
 from lib.evolution import Evolution
-from lib.names import check_known
+from lib.names import check_known, check_number, check_whole
 from lib.papers.set.rbm import ais, contrastive_divergence, exact
 from lib.papers.set.rbm.contrastive_divergence import Chains
 from lib.papers.set.rbm.model import RBM, check_binary
@@ -98,9 +98,20 @@ class RBMTraining(Run):
         return [epoch for epoch in EVALUATED if epoch < self.epochs] + [self.epochs]
 
     def check(self) -> None:
-        """Refuse what is out of range. Raises ValueError."""
-        self.settings()
+        """Refuse what is out of range, or would change nothing. Raises ValueError."""
+        contrastive_divergence.check_settings(self.settings())
         Chains(self.cd_steps, self.persistent)
+        check_number("start", self.start, "[0, inf)")
+        check_whole("validation", self.validation, least=0)
+        if self.limit is not None:
+            check_whole("limit", self.limit, least=1)
+        if self.er_epsilon is not None:
+            check_number("er_epsilon", self.er_epsilon, "(0, inf)")
+        if self.drop is None and self.drop_fraction != type(self).drop_fraction:
+            raise ValueError(
+                f"drop_fraction = {self.drop_fraction} changes nothing for method {self.method!r},"
+                " whose links stay: leave it out"
+            )
         for n in (self.temperatures, self.final_temperatures):
             ais.schedule(n)
         if self.chains < 2:

@@ -269,6 +269,43 @@ def test_data_of_another_width_are_refused():
         fit(sparse(), rows(width=19), SETTINGS, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"averaging": 0.9}, "averaging = 0.9 is not for a machine"),
+        ({"augmentation": 1.0}, "augmentation = 1.0 is not for a machine"),
+        ({"evolution": Evolution(drop="weight_and_gradient")}, "needs gradients of a loss"),
+        ({"evolution": Evolution(grow="gradient")}, "needs gradients of a loss"),
+        ({"evolution": Evolution(redistribution="momentum")}, "changes the number of links"),
+        (
+            {"evolution": Evolution(density_schedule="cubic", final_share=0.5)},
+            "density_schedule = 'cubic' .* changes the number of links",
+        ),
+    ],
+    ids=str,
+)
+def test_settings_that_the_loop_does_not_follow_are_refused_before_the_first_epoch(
+    changes, sentence
+):
+    rbm = sparse()
+    before = rbm.to_dense()
+    with pytest.raises(ValueError, match=sentence):
+        fit(rbm, rows(), dataclasses.replace(SETTINGS, **changes), seed=0)
+    assert torch.equal(rbm.to_dense(), before)
+
+
+def test_rules_see_which_share_of_the_training_is_done():
+    seen = []
+
+    def noting(site, fraction, *, generator):
+        seen.append(site.done)
+        return site.values == 0
+
+    settings = dataclasses.replace(SETTINGS, evolution=Evolution(drop=noting))
+    fit(sparse(), rows(), settings, seed=0)
+    assert seen == [epoch / SETTINGS.epochs for epoch in range(1, SETTINGS.epochs + 1)]
+
+
 def test_diverging_training_is_named():
     rbm = sparse()
     rbm.weights.data[3] = float("nan")

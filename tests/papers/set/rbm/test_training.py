@@ -115,6 +115,12 @@ def test_dense_machine_on_a_gpu_only_where_it_is_large():
         ({"temperatures": 1}, "1 temperatures are too few: give at least 2"),
         ({"epochs": 0}, "epochs = 0 is out of range"),
         ({"drop": "weakest"}, "unknown drop 'weakest'"),
+        ({"drop": "weight_and_gradient"}, "drop = 'weight_and_gradient' .* needs gradients"),
+        ({"er_epsilon": -1.0}, "er_epsilon = -1.0 is out of range"),
+        ({"start": float("nan")}, "start = nan is out of range"),
+        ({"validation": -5}, "validation = -5 is out of range"),
+        ({"limit": 0}, "limit = 0 is out of range"),
+        ({"drop": None, "drop_fraction": 0.6}, "drop_fraction = 0.6 changes nothing"),
     ],
     ids=str,
 )
