@@ -83,6 +83,19 @@ def test_two_seeds_decide_no_data_set(n, won):
     assert (found.value, found.low, found.high, found.n) == (1, won, 11, n)
 
 
+def test_a_setting_with_one_seed_is_no_choice():
+    runs = two_settings("set", -80 + NOISE) + seeds("dense", -85 - NOISE)
+    runs += seeds("dense", [-105.0], hidden=(100,))
+    found = measured("S09", runs)
+    assert (found.value, found.low, found.high) == (1, 0, 11)
+
+
+@pytest.mark.parametrize(("runs_of", "high"), [(seeds, 11), (two_settings, 10)])
+def test_a_single_setting_that_is_below_the_xbm_decides_nothing(runs_of, high):
+    found = measured("S10", runs_of("set", -85 + NOISE))  # DNA: -83.17
+    assert (found.value, found.low, found.high) == (0, 0, high)
+
+
 def test_xbm_is_compared_on_the_papers_own_data():
     runs = seeds("set", -82.5 + NOISE)  # DNA: -83.17
     runs += seeds("set", -80 + NOISE, dataset="mnist", variant="one setting")  # our binarisation
@@ -282,6 +295,7 @@ def test_links_of_the_centre_over_the_frame_are_undecidable_where_first_biases_m
     assert "biases" in measured("S24", zeros + means).undecidable
     readings = CLAIMS["S24"].readings(zeros + means)
     assert readings["verdict"].tolist() == ["fails", "holds"]
+    assert readings["epochs"].tolist() == [2, 2]
 
 
 def test_links_of_the_centre_are_judged_where_the_first_biases_do_not_matter():
