@@ -72,7 +72,7 @@ def attack_curves(study: Study, parent: Record) -> Table:
             rows.append(("pgd", norm, radius, share(pgd)))
             arrays[f"pgd.{norm}.{radius:g}"] = pgd.numpy()
     rows += _blind_changes(study, model, x, y)
-    half = slice(len(x) // 2)
+    half = slice(max(1, len(x) // 2))
     x, y = x[half], y[half]
     for norm in ("linf", "l2"):
         first = attacks.deepfool(model, x, y, norm=norm)

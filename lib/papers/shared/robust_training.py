@@ -49,6 +49,12 @@ class RobustTraining(SparseTraining):
                     " adversarial_radius"
                 )
         self.objectives()  # refuses what is out of range
+        evolution = self.settings().evolution
+        if self.grow_radius != 0 and (evolution is None or not evolution.needs_gradient):
+            raise ValueError(
+                f"grow_radius = {self.grow_radius} changes nothing where no link grows by gradient:"
+                " leave it out, or give grow='gradient'"
+            )
 
     def objectives(self) -> dict[str, train.Objective]:
         """What the steps lower, and growth follows."""

@@ -56,8 +56,9 @@ class Study(Run):
 
     def check(self) -> None:
         """Refuse what is out of range, here or in the parent. Raises ValueError."""
-        for name in ("images", "draws", "points", "steps", "restarts", "queries"):
+        for name in ("images", "draws", "steps", "restarts", "queries"):
             check_whole(name, getattr(self, name), least=1)
+        check_whole("points", self.points, least=2)  # a curve has two ends
         check_whole("bisections", self.bisections, least=0)
         for name in ("radii", "radii_l2"):
             for radius in getattr(self, name):

@@ -90,6 +90,11 @@ def test_examples_are_the_nearest_points_that_fool_the_network(model, split):
     assert (arrays["example.seen"] != arrays["example.classes"])[found].all() and found.any()
 
 
+def test_curves_of_a_single_image_have_its_distance(model):
+    _, arrays = measured("attack_curves", model, radii=(0.1,), images=1)
+    assert arrays["deepfool.l2"].shape == arrays["minimal.linf"].shape == (1,)
+
+
 def test_study_without_bisections_has_no_minimal_distances(model, split):
     _, arrays = measured("attack_curves", model, bisections=0)
     assert "deepfool.l2" in arrays and not any(name.startswith("minimal") for name in arrays)

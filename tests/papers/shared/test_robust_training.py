@@ -83,6 +83,14 @@ def test_what_was_tried_sees_no_test_examples_and_holds_each_choice():
             assert len(same) == 1, (recipe, dataset)
 
 
+@pytest.mark.parametrize("changes", [{"drop": "sign", "grow": "random"}, {"drop": None}], ids=str)
+def test_a_radius_of_growth_is_refused_where_no_link_grows_by_gradient(changes):
+    static = {"grow": "random", "drop_fraction": 0.3, "decay": "constant"}
+    run = dataclasses.replace(of("growth by attacked examples"), **{**static, **changes})
+    with pytest.raises(ValueError, match="grow_radius = 0.1 changes nothing"):
+        run.check()
+
+
 def test_robust_training_is_read_back_from_its_file():
     run = of("both")
     again = from_fields(run.fields_to_write())
