@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 
 from lib import topology
 from lib.papers.shared import trained
@@ -19,34 +20,56 @@ def input_links(record: Record, epoch: int | str) -> np.ndarray:
 
     Raises: ValueError if the record does not hold them.
     """
-    degrees = trained.degrees(record)
+    degrees = _degrees(record)
     first = degrees["layer"].iloc[0]
     return topology.degrees_at(degrees, first, "out", epoch)
+
+
+def _degrees(record: Record) -> pd.DataFrame:
+    """Links of every neuron. Raises ValueError if the record holds none."""
+    degrees = trained.degrees(record)
+    if degrees.empty:
+        raise ValueError(
+            f"record {record.config.name} of method {record.config.method!r} holds no degrees: give"
+            " that of a network with sparse layers"
+        )
+    return degrees
 
 
 def maps_at_end(records: Iterable[Record]) -> Maps:
     """The links of every input at the end: a row a data set, a column a method, for
     :func:`lib.report.network_figures.input_maps`.
+
+    Raises: ValueError if two records have one data set and method.
     """
     maps: Maps = {}
     for record in records:
         run = record.config
         row = maps.setdefault(labels.dataset(run.dataset), {})
-        row[labels.method_name(run.method)] = input_links(record, "final")
+        method = labels.method_name(run.method)
+        if method in row:
+            raise ValueError(f"two records of {method} on {run.dataset}: give those of one seed")
+        row[method] = input_links(record, "final")
     return maps
 
 
 def maps_over_epochs(records: Iterable[Record]) -> Maps:
     """The links of every input at the recorded ones of :data:`MAP_EPOCHS`: a row a method, a column
     an epoch, for :func:`lib.report.animation.input_frames`.
+
+    Raises: ValueError if two records have one method.
     """
     maps: Maps = {}
     for record in records:
-        recorded = topology.recorded_epochs(trained.degrees(record))
-        row = maps.setdefault(labels.method_name(record.config.method), {})
-        for epoch, heading in MAP_EPOCHS.items():
-            if epoch in recorded:
-                row[heading] = input_links(record, epoch)
+        method = labels.method_name(record.config.method)
+        if method in maps:
+            raise ValueError(f"two records of {method}: give those of one data set and seed")
+        recorded = topology.recorded_epochs(_degrees(record))
+        maps[method] = {
+            heading: input_links(record, epoch)
+            for epoch, heading in MAP_EPOCHS.items()
+            if epoch in recorded
+        }
     return maps
 
 
@@ -57,8 +80,9 @@ def alive(record: Record, epoch: int | str) -> dict[str, np.ndarray]:
     Source: the active neurons of [Zhang2025]; theirs are those left after removal.
 
     Returns: {"inputs", "hidden 1", ...: (n,) bool}.
+    Raises: ValueError if the record does not hold their links.
     """
-    degrees = trained.degrees(record)
+    degrees = _degrees(record)
     layers = list(dict.fromkeys(degrees["layer"]))
     found = {"inputs": topology.degrees_at(degrees, layers[0], "out", epoch) > 0}
     for k, layer in enumerate(layers, start=1):

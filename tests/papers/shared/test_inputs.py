@@ -19,6 +19,18 @@ def test_epoch_that_was_not_recorded_is_refused():
         input_links(linked(LAYERS), 5)
 
 
+@pytest.mark.parametrize("measure", [input_links, alive])
+def test_record_without_sparse_layers_is_refused(measure):
+    with pytest.raises(ValueError, match="of method 'dense' holds no degrees"):
+        measure(linked([], method="dense"), "final")
+
+
+@pytest.mark.parametrize("maps", [maps_at_end, maps_over_epochs])
+def test_maps_of_two_seeds_are_refused(maps):
+    with pytest.raises(ValueError, match="two records of SET"):
+        maps([linked(LAYERS, seed=seed) for seed in (0, 1)])
+
+
 def test_maps_have_a_row_a_data_set_and_a_column_a_method():
     fields = [("mnist", "set"), ("mnist", "fixed"), ("fashion_mnist", "set")]
     records = [linked(LAYERS, dataset=dataset, method=method) for dataset, method in fields]
