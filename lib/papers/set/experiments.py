@@ -110,8 +110,8 @@ TIMED = {  # variant: method, seeds, epochs by profile
 
 
 def time_to_accuracy(profile: str) -> Runs:
-    """SET, and dense for about as long on the clock, and dense for longer; the settings are those
-    of ``set_mlp``, chosen at 40 and at 6 epochs.
+    """SET, and dense for about as long on the clock, and dense for longer. SET has the settings of
+    ``set_mlp``; dense those chosen at 6 epochs, before ``set_mlp`` was tuned at 60.
     """
     runs = []
     for variant, (method, seeds, epochs) in TIMED.items():

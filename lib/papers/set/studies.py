@@ -191,8 +191,9 @@ def agreement(records: Sequence[Record], first: str, second: str) -> pd.DataFram
         records: of trained networks that hold their degrees.
         first, second: methods.
     Returns: columns dataset, networks (the methods, as people read them), rank correlation
-        (Spearman's), best quarter (Jaccard index of the quarters of pixels with most links); a row
-        a pair of networks.
+        (Spearman's), best quarter (Jaccard index of the quarters of pixels with most links; of
+        equals both networks take the first pixels, which makes it a little too large); a row a pair
+        of networks.
     """
     networks = " and ".join(map(labels.method_name, dict.fromkeys((first, second))))
     rows = []
