@@ -7,8 +7,8 @@ inspired by network science. Notebooks 10 to 17.
 from lib.papers.set import experiments
 from lib.papers.set.claims import CLAIMS
 from lib.papers.set.cnn import experiments as cnn
-from lib.papers.set.labels import LABELS
 from lib.papers.set.rbm.experiments import EXPERIMENTS as RBM_EXPERIMENTS
+from lib.papers.shared.labels import LABELS
 from lib.papers.shared.tuning import TUNING
 
 PAPER = "SET"
