@@ -6,8 +6,6 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-import pandas as pd
-
 from lib.papers.adaptive_topology import (
     adversarial_attacks,
     link_removal,
@@ -27,7 +25,6 @@ from lib.runs.experiment import (
     Workspace,
     keep_nothing,
 )
-from lib.runs.record import Record
 
 Runs = list[SparseTraining]
 Setting = tuple[float, float]  # weight decay and dropout
@@ -143,7 +140,7 @@ TRIED: dict[str, tuple[Setting, ...]] = {
     "dense": tuple(product((0.0, 2e-4), (0.1, 0.3))),  # an epoch takes some forty sparse ones
 }
 TRIED_SEEDS = {"fixed": 2, "set": 2, "rigl": 2, "dense": 1}
-# Filled in from the records of what was tried, by method and data set: see `extension`, `best`.
+# Filled in from the records of what was tried, by method and data set; a test compares both.
 EXTENDED: dict[tuple[str, str], tuple[Setting, ...]] = {
     ("rigl", "mnist"): ((1e-3, 0.1), (1e-3, 0.3)),  # without dropout a seed diverges
     ("rigl", "fashion_mnist"): ((0.0, 0.5), (5e-5, 0.5), (2e-4, 0.5), (5e-4, 0.5)),
@@ -197,49 +194,6 @@ def _regularised(method: str, profile: str, settings: Iterable[Setting], **scale
         for run in profiled("adaptive_topology", profile, (method,), **fields):
             runs.append(run.with_changes({"experiment": "regularisation"}))
     return runs
-
-
-def best(records: Iterable[Record]) -> dict[tuple[str, str], Setting]:
-    """The setting of the highest validation accuracy at the last epoch, mean over seeds, by method
-    and data set; of equal ones the weakest decay, then the weakest dropout.
-
-    Args:
-        records: of ``regularisation``; networks that were chosen are left out.
-    """
-    rows = []
-    for record in records:
-        run = record.config
-        if run.variant != "chosen":
-            value = record.metrics["valid_accuracy"].iloc[-1]
-            rows.append((run.method, run.dataset, run.weight_decay, run.dropout, value))
-    table = pd.DataFrame(rows, columns=["method", "dataset", "decay", "dropout", "value"])
-    means = table.groupby(["method", "dataset", "decay", "dropout"])["value"].mean()
-    found = {}
-    for place, values in means.groupby(["method", "dataset"]):
-        *_, decay, dropout = values.idxmax()
-        found[place] = float(decay), float(dropout)
-    return found
-
-
-def extension(settings: Iterable[Setting], best: Setting) -> list[Setting]:
-    """What is tried next where the best of some settings stands on their edge: the next value of
-    :data:`DECAYS`, with every dropout tried, or of :data:`DECAY_DROPOUTS`, with every decay tried.
-    It is empty where the best is inside, or at the end of these.
-    """
-    decays, dropouts = (set(values) for values in zip(*settings, strict=True))
-    more = product(_beyond(decays, best[0], DECAYS), dropouts)
-    return sorted([*more, *product(decays, _beyond(dropouts, best[1], DECAY_DROPOUTS))])
-
-
-def _beyond(values: set[float], best: float, scale: tuple[float, ...]) -> list[float]:
-    """The value of a scale next to the best one, on the side where nothing was tried."""
-    place = scale.index(best)
-    neighbours = []
-    if best == max(values) and place + 1 < len(scale):
-        neighbours.append(scale[place + 1])
-    if best == min(values) and place > 0:
-        neighbours.append(scale[place - 1])
-    return neighbours
 
 
 # ------------------------------------------------------------------------------ robust training

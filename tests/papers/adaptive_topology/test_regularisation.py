@@ -7,7 +7,13 @@ import pytest
 
 from lib.papers import STORE
 from lib.papers.adaptive_topology import experiments
-from lib.papers.adaptive_topology.experiments import BEST, EXTENDED, TRIED
+from lib.papers.adaptive_topology.experiments import (
+    BEST,
+    DECAY_DROPOUTS,
+    DECAYS,
+    EXTENDED,
+    TRIED,
+)
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.experiment import PROFILES
 from lib.runs.record import Record
@@ -28,6 +34,49 @@ def made(method, decay, dropout, seed, accuracy, dataset="mnist", variant="tried
     )
     metrics = pd.DataFrame({"valid_accuracy": [0.99, accuracy]})
     return Record(run, metrics, {}, {}, None)
+
+
+def best(records):
+    """The setting of the highest validation accuracy at the last epoch, mean over seeds, by method
+    and data set; of equal ones the weakest decay, then the weakest dropout.
+
+    Args:
+        records: of ``regularisation``; networks that were chosen are left out.
+    """
+    rows = []
+    for record in records:
+        run = record.config
+        if run.variant != "chosen":
+            value = record.metrics["valid_accuracy"].iloc[-1]
+            rows.append((run.method, run.dataset, run.weight_decay, run.dropout, value))
+    table = pd.DataFrame(rows, columns=["method", "dataset", "decay", "dropout", "value"])
+    means = table.groupby(["method", "dataset", "decay", "dropout"])["value"].mean()
+    found = {}
+    for place, values in means.groupby(["method", "dataset"]):
+        *_, decay, dropout = values.idxmax()
+        found[place] = float(decay), float(dropout)
+    return found
+
+
+def extension(settings, best):
+    """What is tried next where the best of some settings stands on their edge: the next value of
+    :data:`DECAYS`, with every dropout tried, or of :data:`DECAY_DROPOUTS`, with every decay tried.
+    It is empty where the best is inside, or at the end of these.
+    """
+    decays, dropouts = (set(values) for values in zip(*settings, strict=True))
+    more = product(beyond(decays, best[0], DECAYS), dropouts)
+    return sorted([*more, *product(decays, beyond(dropouts, best[1], DECAY_DROPOUTS))])
+
+
+def beyond(values, best, scale):
+    """The value of a scale next to the best one, on the side where nothing was tried."""
+    place = scale.index(best)
+    neighbours = []
+    if best == max(values) and place + 1 < len(scale):
+        neighbours.append(scale[place + 1])
+    if best == min(values) and place > 0:
+        neighbours.append(scale[place - 1])
+    return neighbours
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -70,7 +119,7 @@ def test_the_best_setting_has_the_highest_mean_of_the_last_epochs():
         made("fixed", 2e-4, 0.3, 0, 0.80),
         made("set", 5e-4, 0.3, 0, 1.0, variant="chosen"),  # was not tried
     ]
-    assert experiments.best(records) == {
+    assert best(records) == {
         ("set", "mnist"): (0.0, 0.1),
         ("fixed", "mnist"): (2e-4, 0.3),
     }
@@ -78,7 +127,7 @@ def test_the_best_setting_has_the_highest_mean_of_the_last_epochs():
 
 def test_of_equal_settings_the_weakest_is_chosen():
     records = [made("set", decay, dropout, 0, 0.9) for decay, dropout in ((2e-4, 0.0), (0.0, 0.3))]
-    assert experiments.best(records)["set", "mnist"] == (0.0, 0.3)
+    assert best(records)["set", "mnist"] == (0.0, 0.3)
 
 
 GRID = list(product((0.0, 5e-5, 2e-4, 5e-4), (0.0, 0.1, 0.3)))
@@ -94,12 +143,12 @@ GRID = list(product((0.0, 5e-5, 2e-4, 5e-4), (0.0, 0.1, 0.3)))
     ],
 )
 def test_an_edge_that_wins_is_extended(best, more):
-    assert experiments.extension(GRID, best) == more
+    assert extension(GRID, best) == more
 
 
 def test_a_lower_edge_is_extended_too():
     tried = list(product((0.0, 2e-4), (0.1, 0.3)))
-    assert experiments.extension(tried, (0.0, 0.1)) == [(0.0, 0.0), (2e-4, 0.0)]
+    assert extension(tried, (0.0, 0.1)) == [(0.0, 0.0), (2e-4, 0.0)]
 
 
 def test_chosen_networks_train_on_all_images_with_five_seeds(monkeypatch):
@@ -119,7 +168,7 @@ def test_the_tables_are_what_the_records_say():
         tried_of.setdefault((run.method, run.dataset), []).append(run)
     complete = [runs for runs in tried_of.values() if all(STORE.holds(run) for run in runs)]
     records = [record for runs in complete for record in STORE.records(runs)]
-    assert experiments.best(records) == BEST
+    assert best(records) == BEST
     for (method, dataset), setting in BEST.items():
         tried = (*TRIED[method], *EXTENDED.get((method, dataset), ()))
-        assert set(experiments.extension(tried, setting)) <= set(tried)
+        assert set(extension(tried, setting)) <= set(tried)

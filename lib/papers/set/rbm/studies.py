@@ -3,7 +3,6 @@ the estimator can tell, their degrees, and their visible units as images.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from lib import topology
 from lib.papers.set import studies
 from lib.papers.set.rbm import ais
 from lib.papers.shared import trained
-from lib.papers.shared.claims import chosen
 from lib.papers.shared.study import Study, Table
 from lib.paths import REFERENCE
 from lib.report import frames
@@ -94,19 +92,6 @@ def selected(machines: pd.DataFrame) -> pd.DataFrame:
     means = grouped["valid"].mean().dropna()
     best = means[means.groupby(keys, observed=True).idxmax()].index.to_frame(index=False)
     return machines.merge(best)
-
-
-def best_tried(records: Records, fields: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Of what was tried, the fields of the machine that validation likes best, by method; the first
-    of equal ones. Machines whose likelihood is impossible are left out.
-    """
-    tried = chosen(records, variant="tried")
-    table = machines(tried).dropna(subset="valid")
-    best = table.groupby("method", sort=False)["valid"].idxmax()
-    return {
-        method: {name: getattr(tried[place].config, name) for name in fields}
-        for method, place in best.items()
-    }
 
 
 def leads(machines: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,8 @@ import pytest
 from lib.papers import EXPERIMENTS, STORE
 from lib.papers.set.rbm import experiments, studies
 from lib.papers.set.rbm.experiments import TRIED, TUNED, dna
+from lib.papers.shared.claims import chosen
+from tests.papers.set.rbm.records import seeds
 
 
 def test_paper_profile_has_the_nine_settings_with_five_seeds():
@@ -46,6 +48,30 @@ def test_tuned_settings_are_those_that_validation_chose(hidden, method):
     assert (best["learning_rate"], best["weight_decay"]) == TUNED[hidden][method]
 
 
+def best_tried(records, fields):
+    """Of what was tried, the fields of the machine that validation likes best, by method; the first
+    of equal ones. Machines whose likelihood is impossible are left out.
+    """
+    tried = chosen(records, variant="tried")
+    table = studies.machines(tried).dropna(subset="valid")
+    best = table.groupby("method", sort=False)["valid"].idxmax()
+    return {
+        method: {name: getattr(tried[place].config, name) for name in fields}
+        for method, place in best.items()
+    }
+
+
+def test_the_best_tried_is_what_validation_likes_best():
+    runs = seeds("dense", [-94.0], variant="tried", learning_rate=0.003)
+    runs += seeds("dense", [-88.0], variant="tried", learning_rate=0.03, visible_start="means")
+    runs += seeds("dense", [-70.0], variant="tuned", learning_rate=0.1)  # was not tried
+    runs += seeds("set", [-90.0], variant="tried", learning_rate=0.01)
+    assert best_tried(runs, ("learning_rate", "visible_start")) == {
+        "dense": {"learning_rate": 0.03, "visible_start": "means"},
+        "set": {"learning_rate": 0.01, "visible_start": "zeros"},
+    }
+
+
 @pytest.mark.parametrize("method", experiments.WIDE_METHODS)
 def test_wide_machines_are_chosen_as_the_records_say(method):
     """Nothing is chosen before all that was tried with a method is there."""
@@ -54,7 +80,7 @@ def test_wide_machines_are_chosen_as_the_records_say(method):
     if not all(STORE.holds(run) for run in tried):
         assert method not in experiments.WIDE_TUNED
         return
-    best = studies.best_tried(STORE.records(tried), tuple(experiments.WIDE_TRIED))
+    best = best_tried(STORE.records(tried), tuple(experiments.WIDE_TRIED))
     assert best == {method: experiments.WIDE_TUNED[method]}
 
 
@@ -65,7 +91,7 @@ def test_more_rates_are_tried_as_long_as_the_best_is_at_an_end(method):
     rates = list(experiments.WIDE_TRIED["learning_rate"])
     for beyond in experiments.WIDE_RATES_BEYOND[method]:
         runs = [run for run in tried if run.learning_rate in rates and STORE.holds(run)]
-        best = studies.best_tried(STORE.records(runs), ("learning_rate",))[method]["learning_rate"]
+        best = best_tried(STORE.records(runs), ("learning_rate",))[method]["learning_rate"]
         assert best == (min(rates) if beyond < min(rates) else max(rates))
         rates.append(beyond)
 

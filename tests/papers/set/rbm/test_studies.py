@@ -55,7 +55,6 @@ def test_machine_that_never_saw_the_test_part_has_no_test_likelihood():
     (row,) = studies.machines([one]).to_dict("records")
     assert row["valid"] == -84 and row["impossible"] == 0
     assert math.isnan(row["test"]) and math.isnan(row["best_on_test"])
-    assert studies.best_tried([one], ["epochs"]) == {"set": {"epochs": 2}}
 
 
 def test_settings_are_chosen_by_validation_not_by_test():
@@ -72,17 +71,6 @@ def test_each_data_set_and_method_has_a_setting_of_its_own():
     best = studies.selected(studies.machines(runs)).set_index(["dataset", "method"])["hidden"]
     desired = {("dna", "set"): 100, ("dna", "dense"): 500, ("nips", "dense"): 100}
     assert best.to_dict() == desired
-
-
-def test_the_best_tried_is_what_validation_likes_best():
-    runs = seeds("dense", [-94.0], variant="tried", learning_rate=0.003)
-    runs += seeds("dense", [-88.0], variant="tried", learning_rate=0.03, visible_start="means")
-    runs += seeds("dense", [-70.0], variant="tuned", learning_rate=0.1)  # was not tried
-    runs += seeds("set", [-90.0], variant="tried", learning_rate=0.01)
-    assert studies.best_tried(runs, ("learning_rate", "visible_start")) == {
-        "dense": {"learning_rate": 0.03, "visible_start": "means"},
-        "set": {"learning_rate": 0.01, "visible_start": "zeros"},
-    }
 
 
 @pytest.mark.parametrize(
