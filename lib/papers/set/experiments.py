@@ -111,7 +111,7 @@ TIMED = {  # variant: method, seeds, epochs by profile
 
 def time_to_accuracy(profile: str) -> Runs:
     """SET, and dense for about as long on the clock, and dense for longer. SET has the settings of
-    ``set_mlp``; dense those chosen at 6 epochs, before ``set_mlp`` was tuned at 60.
+    ``set_mlp``; dense those chosen at 6 epochs, before the later choice at 60.
     """
     runs = []
     for variant, (method, seeds, epochs) in TIMED.items():
