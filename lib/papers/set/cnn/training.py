@@ -87,13 +87,7 @@ class CnnTraining(OnMaps):
     def check(self) -> None:
         """Refuse what is out of range, or would change nothing. Raises ValueError."""
         super().check()
-        for name in NOT_TAKEN:
-            value = getattr(self, name)
-            if value != getattr(type(self), name):
-                raise ValueError(
-                    f"{name} = {value!r} changes nothing in this convolutional network: leave it"
-                    " out"
-                )
+        self.check_unused(NOT_TAKEN, "this convolutional network")
 
     def widths(self, split: data.Split) -> tuple[int, ...]:
         """The shape of an image, the widths of the top layers, the number of classes."""
@@ -143,13 +137,7 @@ class TopTraining(OnMaps):
 
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
-        for name in ("validation", "limit", "test_images"):
-            value = getattr(self, name)
-            if value != getattr(type(self), name):
-                raise ValueError(
-                    f"{name} = {value}: features are trained and tested on as they are stored,"
-                    " leave it out"
-                )
+        self.check_unused(["validation", "limit", "test_images"], "training on stored features")
         super().check()
 
     def split(self) -> data.Split:

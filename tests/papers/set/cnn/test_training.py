@@ -105,8 +105,8 @@ def test_run_is_read_back_from_its_file(run):
     [
         (SMALL, {"method": "rigle"}, "unknown method 'rigle': did you mean 'rigl'"),
         (TOP, {"method": "sett"}, "unknown method 'sett': did you mean 'set'"),
-        (TOP, {"limit": 10}, "limit = 10: features are trained and tested on as they are stored"),
-        (TOP, {"test_images": 10}, "test_images = 10: features are trained and tested on"),
+        (TOP, {"limit": 10}, "limit = 10 is not used by training on stored features"),
+        (TOP, {"test_images": 10}, "test_images = 10 is not used by"),
         (SMALL, {"epochs": 0}, "epochs = 0 is out of range"),
         (SMALL, {"grow": "gradients"}, "did you mean 'gradient'"),
     ],
@@ -128,7 +128,7 @@ def test_what_is_out_of_range_is_refused_before_anything_is_run(run, change, sen
     ],
 )
 def test_fields_that_the_convolutional_network_does_not_take_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} = {value!r} changes nothing in this"):
+    with pytest.raises(ValueError, match=f"{name} = {value!r} is not used by this"):
         dataclasses.replace(SMALL, er_epsilon=None, **{name: value}).check()
 
 
