@@ -121,7 +121,10 @@ class Run:
         for name in names:
             value, default = getattr(self, name), self.__dataclass_fields__[name].default
             if value != default:
-                raise ValueError(f"{name} = {value!r} is not used by {what}: leave it {default!r}")
+                raise ValueError(
+                    f"{name} = {value!r} is not used by {what}: give {default!r}, or choose runs"
+                    " that use it"
+                )
 
     def with_changes(self, changes: dict[str, Any]) -> Self:
         """The same run with some fields changed, its parent's too where the parent has them.

@@ -13,7 +13,7 @@ norm, and the layer collapses when it gets many more, as all units then drift to
 the released setting makes 25 steps a unit (1,000 epochs of 50 steps for 2,000 units). For 500
 units, 300 epochs make 30: none of our layers passes :func:`acceptance` then, as too many of its
 units are off their norm. After 1,000 epochs they had collapsed in our trials, which
-:func:`effective_units` and :func:`duplicated_fraction` tell.
+:func:`duplicated_fraction` tells.
 """
 
 import math

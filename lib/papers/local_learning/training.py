@@ -446,13 +446,12 @@ class HiddenNetwork(Training):
             raise ValueError(
                 f"method {self.method!r} with parent {self.parent!r}: give a layer to 'kh' alone"
             )
-        if (self.method in UNPENALISED) != (self.penalty == "none"):
-            raise ValueError(
-                f"method {self.method!r} with penalty {self.penalty!r}: give a penalty to all"
-                f" methods but {' and '.join(map(repr, UNPENALISED))}"
-            )
         if self.penalty == "none":
+            if self.method not in UNPENALISED:
+                raise ValueError(f"method {self.method!r} without a penalty: give it one")
             self.check_unused(["coupling"], "penalty 'none'")
+        if self.method == "bp":
+            self.check_unused(["penalty"], "method 'bp'")
         unused = ["batch_norm"] if self.method == "kh" else ["power", "pruned"]
         self.check_unused(unused, f"method {self.method!r}")
         super().check()

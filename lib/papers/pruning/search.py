@@ -25,7 +25,7 @@ from lib import checkpoints
 from lib.names import check_known
 
 METHODS = ("nsga2", "random_search")
-FORMAT = "mask search 2"
+FORMAT = "mask search 3"
 
 Fitness = Callable[[np.ndarray], np.ndarray]
 

@@ -30,8 +30,8 @@ def _degrees(record: Record) -> pd.DataFrame:
     degrees = trained.degrees(record)
     if degrees.empty:
         raise ValueError(
-            f"record {record.config.name} of method {record.config.method!r} holds no degrees: give"
-            " that of a network with sparse layers"
+            f"record {record.config.name} holds no degrees: give one of an experiment that stores"
+            " them, and of a network with sparse layers"
         )
     return degrees
 

@@ -53,7 +53,7 @@ class RobustTraining(SparseTraining):
         if self.grow_radius != 0 and (evolution is None or not evolution.needs_gradient):
             raise ValueError(
                 f"grow_radius = {self.grow_radius} changes nothing where no link grows by gradient:"
-                " leave it out, or give grow='gradient'"
+                " leave it out, or choose runs whose links do, as method=rigl"
             )
 
     def objectives(self) -> dict[str, train.Objective]:

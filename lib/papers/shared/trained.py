@@ -116,8 +116,8 @@ def supports_at(record: Record, epoch: int | str) -> list[Support]:
     if epoch == "final" and at_end:
         return at_end[: len(pairs)]
     raise ValueError(
-        f"record {record.config.name} does not hold the links after epoch {epoch}: choose a seed"
-        " whose links are stored, or train it anew (retrain=True)"
+        f"record {record.config.name} does not hold the links after epoch {epoch}: give another"
+        " record; links are stored of sparse networks, of few seeds and epochs"
     )
 
 

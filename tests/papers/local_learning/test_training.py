@@ -402,7 +402,7 @@ def test_a_layer_out_of_range_is_refused(fields, sentence):
         ({"method": "bp", "pruned": "corrected"}, "pruned = 'corrected' is not used by"),
         ({"method": "bp", "coupling": 0.1}, "coupling = 0.1 is not used by penalty 'none'"),
         ({"method": "kh", "parent": LAYER, "batch_norm": True}, "batch_norm = True is not used by"),
-        ({"method": "l2"}, "'l2' with penalty 'none': give a penalty to all methods but"),
+        ({"method": "l2"}, "'l2' without a penalty: give it one"),
     ],
 )
 def test_what_a_network_does_not_use_is_refused(fields, sentence):

@@ -184,7 +184,7 @@ def without(record, *parts):
 @pytest.mark.parametrize(("parts", "epoch"), [([".links."], 5), ([".links.", "state."], "final")])
 def test_record_without_links_is_named_with_the_remedy(parts, epoch, record):
     record = without(record, *parts)
-    sentence = f"{BASE.name} does not hold the links after epoch {epoch}: choose a seed"
+    sentence = f"{BASE.name} does not hold the links after epoch {epoch}: give another"
     with pytest.raises(ValueError, match=sentence):
         trained.supports_at(record, epoch)
 

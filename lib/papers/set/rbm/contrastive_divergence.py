@@ -78,7 +78,7 @@ def fit(
         rbm: the machine.
         x: (N, n_visible) training examples, 0 or 1.
         settings: epochs, batch size, learning rate, momentum, weight decay (of the links alone) and
-            the rules of evolution; others are refused, see :func:`check_settings`.
+            the rules of evolution; for what is refused see :func:`check_settings`.
         seed: of the order of the examples, the samples and the evolution.
         chains: None: CD-1.
         evaluate: (rbm, epoch) -> columns of the history's metrics. Where it gives a ``valid``, the

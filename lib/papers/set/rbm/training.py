@@ -107,11 +107,8 @@ class RBMTraining(Run):
             check_whole("limit", self.limit, least=1)
         if self.er_epsilon is not None:
             check_number("er_epsilon", self.er_epsilon, "(0, inf)")
-        if self.drop is None and self.drop_fraction != type(self).drop_fraction:
-            raise ValueError(
-                f"drop_fraction = {self.drop_fraction} changes nothing for method {self.method!r},"
-                " whose links stay: leave it out"
-            )
+        if self.drop is None:
+            self.check_unused(["drop_fraction"], f"method {self.method!r}, whose links stay")
         for n in (self.temperatures, self.final_temperatures):
             ais.schedule(n)
         if self.chains < 2:

@@ -120,7 +120,7 @@ def test_dense_machine_on_a_gpu_only_where_it_is_large():
         ({"start": float("nan")}, "start = nan is out of range"),
         ({"validation": -5}, "validation = -5 is out of range"),
         ({"limit": 0}, "limit = 0 is out of range"),
-        ({"drop": None, "drop_fraction": 0.6}, "drop_fraction = 0.6 changes nothing"),
+        ({"drop": None, "drop_fraction": 0.6}, "drop_fraction = 0.6 is not used by"),
     ],
     ids=str,
 )
