@@ -323,13 +323,12 @@ def ch3_l3(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
 
     Args:
         support: the links, of any device.
-        start, stop: output neurons start, …, stop - 1; default: all.
-    Returns: (stop - start, n_in) float64 on the CPU, 0 at positions that have a link. Time: the
+        start, stop: which output neurons, as in a slice; default: all.
+    Returns: (rows, n_in) float64 on the CPU, 0 at positions that have a link. Time: the
         walks of length 3 that start at these output neurons; memory: besides the result the pairs
         of inputs that share an output, as a sparse matrix, and a few vectors a thread.
     """
-    if stop is None:
-        stop = support.n_out
+    start, stop, _ = slice(start, stop).indices(support.n_out)
     crow = support.crow.cpu().numpy()
     col = support.col.cpu().numpy()
     tcrow = support.tcrow.cpu().numpy()
@@ -362,13 +361,11 @@ def ch2_l3n(support: Support, start: int = 0, stop: int | None = None) -> Tensor
 
     Args:
         support: the links, of any device.
-        start, stop: output neurons start, …, stop - 1; default: all.
-    Returns: (stop - start, n_in) float64 on the CPU; at positions that have a link it means
+        start, stop: which output neurons, as in a slice; default: all.
+    Returns: (rows, n_in) float64 on the CPU; at positions that have a link it means
         nothing. Memory: besides the result the pairs of neurons of one side that share a
         neighbour, as a sparse matrix.
     """
-    if stop is None:
-        stop = support.n_out
     crow, col = support.crow.cpu().numpy(), support.col.cpu().numpy()
     shape = support.n_out, support.n_in
     links = scipy.sparse.csr_array((np.ones(len(col)), col, crow), shape=shape)
