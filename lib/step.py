@@ -707,9 +707,10 @@ class _Plan:
             self.n_chunks,
             self.tile,
         )
-        is_taken = math.isfinite(loss) and loss >= 0
-        if self.step.average is not None and is_taken:
-            self.step.average.count_step()
+        if math.isfinite(loss) and loss >= 0:
+            self.step.optimiser._opt_called = True  # what torch's schedulers ask for
+            if self.step.average is not None:
+                self.step.average.count_step()
         return loss
 
     def find_gradient(self, x: Tensor, y: Tensor, grad_x: Tensor) -> float:

@@ -481,6 +481,13 @@ def test_parameters_descend_by_the_settings_of_their_groups():
         assert step(x, y) == pytest.approx(descend_by_autograd(twin, desired, x, y), rel=1e-5)
 
 
+def test_a_scheduler_that_goes_on_after_a_step_warns_of_nothing():
+    (model, optimiser), (x, y) = with_sgd(network()), examples(16)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimiser, 1)
+    compiled_step(model, optimiser)(x, y)
+    scheduler.step()
+
+
 def averaged(model):
     optimiser = sgd(model, lr=0.02)
     return model, optimiser, WeightAverage(model, optimiser, 0.8)
