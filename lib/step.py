@@ -3,7 +3,7 @@
 A tile of the batch goes through all of it on one thread, without waiting for another; then what the
 tiles add up to is summed in their order, and the parameters descend. Memory is
 laid out once for the links and the size of the batch. What
-:func:`compiled_step` cannot run goes the general way, by autograd over the same passes.
+:class:`CompiledStep` cannot run goes the general way, by autograd over the same passes.
 """
 
 import math
@@ -28,7 +28,7 @@ KINDS = "Standardise, SparseLinear, ReLU, LeakyReLU, AllReLU, SReLU, Splash and 
 
 
 class CannotCompile(ValueError):
-    """A model or an optimiser that :func:`compiled_step` does not take: the sentence says why."""
+    """A model or an optimiser that :class:`CompiledStep` does not take: the sentence says why."""
 
 
 class Descent(NamedTuple):
@@ -283,35 +283,11 @@ class _Part(NamedTuple):
     dropout: layers.Dropout | None
 
 
-def compiled_step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, average: WeightAverage | None = None
-) -> "CompiledStep":
+class CompiledStep:
     """A training step of a model on the cross-entropy of its logits, as one call.
 
     The same numbers, to rounding, as autograd and ``optimiser.step()``. The page docs/SPEED.md says
     what it takes beside these and beside dense layers.
-
-    Args:
-        model: an ``nn.Sequential``, as :func:`lib.models.mlp` makes it: perhaps a Standardise, then
-            SparseLinear layers, each with an activation and a Dropout or without, the last without
-            either; on a CPU, in float32.
-        optimiser: torch.optim.SGD of all its parameters; rate, momentum and decay of each group are
-            read at every step, and its state holds the momentum as ever.
-        average: that of this model, if its weights are averaged.
-    Returns: ``step(x, y)`` of x (B, features...) float32 and y (B,) int64 classes -> mean loss; see
-        :class:`CompiledStep`.
-    Raises: CannotCompile, a ValueError, naming what it cannot run.
-
-    Example:
-        >>> net = models.mlp((784, 1000, 10), density=0.01)
-        >>> step = compiled_step(net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9))
-        >>> loss = step(torch.rand(128, 784), torch.randint(10, (128,)))
-    """
-    return CompiledStep(model, optimiser, average)
-
-
-class CompiledStep:
-    """See :func:`compiled_step`.
 
     Links may be replaced between steps (:func:`lib.evolution.evolve_`), weights changed in place,
     modules put in evaluation mode. A loss that is not finite is returned before any update, and is
@@ -320,6 +296,20 @@ class CompiledStep:
     No graph is built, whatever the grad mode: ``x`` and the parameters get no ``grad``. Hooks on
     all modules at once and ``torch.autocast`` do not count. The momentum is kept in the state also
     where it is 0, and then is the last gradient.
+
+    Args:
+        model: an ``nn.Sequential``, as :func:`lib.models.mlp` makes it: perhaps a Standardise, then
+            SparseLinear layers, each with an activation and a Dropout or without, the last without
+            either; on a CPU, in float32.
+        optimiser: torch.optim.SGD of all its parameters; rate, momentum and decay of each group are
+            read at every step, and its state holds the momentum as ever.
+        average: that of this model, if its weights are averaged.
+    Raises: CannotCompile, a ValueError, naming what it cannot run.
+
+    Example:
+        >>> net = models.mlp((784, 1000, 10), density=0.01)
+        >>> step = CompiledStep(net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9))
+        >>> loss = step(torch.rand(128, 784), torch.randint(10, (128,)))
     """
 
     def __init__(
@@ -381,7 +371,7 @@ class CompiledStep:
             y: (N,) int64 classes.
             index: (B,) int64, which of the examples are the batch; None: all.
         Raises: ValueError if a shape, a dtype, a device or a class does not fit; CannotCompile if
-            the model or the optimiser has become one that :func:`compiled_step` does not take, as
+            the model or the optimiser has become one that :class:`CompiledStep` does not take, as
             by a hook or a frozen parameter.
         """
         self._check(x, y, index)

@@ -33,7 +33,7 @@ from .layers import SparseLinear
 from .names import check_seed, check_type, check_whole
 from .optimisers import make_optimiser
 from .settings import History, Settings
-from .step import CannotCompile, CompiledStep, compiled_step
+from .step import CannotCompile, CompiledStep
 
 EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
@@ -214,7 +214,7 @@ class _Training:
         compiled call, where there is one for this model, this optimiser and these labels.
         """
         with contextlib.suppress(CannotCompile):
-            step = compiled_step(self.model, self.optimiser, self.average)
+            step = CompiledStep(self.model, self.optimiser, self.average)
             if step.takes_classes(self.examples["train"][1]):
                 self.compiled = step
 

@@ -15,7 +15,7 @@ from lib import step as step_module
 from lib.averaging import WeightAverage
 from lib.evolution import AVERAGE, Evolution, evolve_
 from lib.settings import Settings
-from lib.step import CannotCompile, compiled_step
+from lib.step import CannotCompile, CompiledStep
 from lib.support import make_support, random_support
 from lib.train import fit
 from tests import test_train as training
@@ -86,7 +86,7 @@ def sgd(model, lr=0.05, momentum=0.9, **options):
 def gradients(model, x, y):
     """Loss and gradients of a step: without momentum and decay its momentum is the gradient."""
     optimiser = sgd(model, lr=0.0, momentum=0.0)
-    loss = compiled_step(model, optimiser)(x, y)
+    loss = CompiledStep(model, optimiser)(x, y)
     return loss, [optimiser.state[p]["momentum_buffer"] for p in model.parameters()]
 
 
@@ -177,7 +177,7 @@ def test_index_names_the_examples_of_the_batch():
     model, (x, y) = network(p=0.0), examples(50)
     index = torch.randperm(50, generator=seeded(0))[:40]
     optimiser = sgd(model, lr=0.0)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     chosen = step(x[index], y[index])
     assert step(x, y, index) == chosen
     assert step(x, y, index.repeat_interleave(2)[::2]) == chosen  # not contiguous
@@ -190,7 +190,7 @@ def test_index_names_the_examples_of_the_batch():
 def input_gradients(n, links=0.3, unit="srelu", **options):
     """The one of a step of a network with dropout, and by dense float64 of it without."""
     model, (x, y) = network(unit, links, **options), examples(n)
-    step = compiled_step(model, sgd(model))
+    step = CompiledStep(model, sgd(model))
     x_double = x.double().requires_grad_()
     logits, _ = dense_logits(network(unit, links, p=0.0, **options), x_double)
     loss = F.cross_entropy(logits, y)
@@ -215,7 +215,7 @@ def test_gradient_at_inputs_has_their_shape_also_where_they_are_many():
     """More inputs than examples."""
     widths = (150, 20, 5)
     model, (x, y) = network("relu", widths=widths, p=0.0), examples(20, widths)
-    found = compiled_step(model, sgd(model)).gradient_at(x.view(20, 10, 15), y)
+    found = CompiledStep(model, sgd(model)).gradient_at(x.view(20, 10, 15), y)
     x_double = x.double().requires_grad_()
     F.cross_entropy(dense_logits(model, x_double)[0], y).backward()
     assert largest_error([found.view(20, 150)], [x_double.grad]) <= 1e-5
@@ -226,7 +226,7 @@ def test_gradients_at_inputs_change_no_step_and_have_the_same_bits_on_two_thread
     for threads, is_asked in ((1, False), (1, True), (2, True)):
         model, (x, y) = network(), examples(200)
         optimiser, at_inputs = sgd(model), []
-        step = compiled_step(model, optimiser)
+        step = CompiledStep(model, optimiser)
         with compiled.on_threads(threads):
             for _ in range(3):
                 at_inputs += [step.gradient_at(x, y)] if is_asked else []
@@ -241,7 +241,7 @@ def test_gradients_at_inputs_change_no_step_and_have_the_same_bits_on_two_thread
 def test_gradient_at_inputs_refuses_classes_that_there_are_not():
     (model, optimiser), x = plain(), torch.ones(16, 13)
     with pytest.raises(ValueError, match="y holds class 5: the model has 5 classes, 0 to 4"):
-        compiled_step(model, optimiser).gradient_at(x, torch.full((16,), 5))
+        CompiledStep(model, optimiser).gradient_at(x, torch.full((16,), 5))
 
 
 # the update
@@ -275,7 +275,7 @@ def test_update_has_the_bits_of_fused_sgd(momentum, decay, nesterov):
     model, twin = (network(links=0.25, widths=widths) for _ in range(2))
     options = {"momentum": momentum, "weight_decay": decay, "nesterov": nesterov}
     optimiser, desired = sgd(model, **options), sgd(twin, **options)
-    step, (x, y) = compiled_step(model, optimiser), examples(20, widths)
+    step, (x, y) = CompiledStep(model, optimiser), examples(20, widths)
     for _ in range(3):
         _, grads = gradients(copy.deepcopy(model), x, y)
         step(x, y)
@@ -294,7 +294,7 @@ def test_steps_have_the_bits_of_one_thread_on_two(n, unit):
     for threads in (1, 2):
         model, (x, y) = network(unit), examples(n)
         optimiser = sgd(model, weight_decay=0.01)
-        step = compiled_step(model, optimiser)
+        step = CompiledStep(model, optimiser)
         with compiled.on_threads(threads):
             losses = [step(x, y) for _ in range(20)]
         results.append([torch.tensor(losses), *tensors(optimiser, model)])
@@ -433,7 +433,7 @@ def test_steps_are_those_of_autograd_whatever_happens_between_them(n, change):
     unit = "splash" if change in (move_hinges, replace_hinges) else unit
     rate = 0.005 if unit == "splash" else 0.02  # at which training on one example does not diverge
     (model, optimiser), (twin, desired) = (with_sgd(network(unit), rate) for _ in range(2))
-    step, (x, y) = compiled_step(model, optimiser), examples(n)
+    step, (x, y) = CompiledStep(model, optimiser), examples(n)
     for i in range(50):
         if i == 20:
             change(model, optimiser)
@@ -452,7 +452,7 @@ def with_sgd(model, lr=0.02):
 def test_dropout_begins_where_there_was_none(change):
     """Of probability 0 when the step was made."""
     (model, optimiser), (twin, desired) = (with_sgd(network(p=0.0)) for _ in range(2))
-    step, (x, y) = compiled_step(model, optimiser), examples(16)
+    step, (x, y) = CompiledStep(model, optimiser), examples(16)
     for _ in range(3):
         assert step(x, y) == pytest.approx(descend_by_autograd(twin, desired, x, y), rel=1e-5)
         change(model, optimiser)
@@ -463,7 +463,7 @@ def test_rate_may_be_a_tensor_that_a_schedule_changes_in_place():
     (model, optimiser), (twin, desired) = (with_sgd(network()) for _ in range(2))
     for each in (optimiser, desired):
         each.param_groups[0]["lr"] = torch.tensor(0.02)
-    step, (x, y) = compiled_step(model, optimiser), examples(16)
+    step, (x, y) = CompiledStep(model, optimiser), examples(16)
     for _ in range(10):
         assert step(x, y) == pytest.approx(descend_by_autograd(twin, desired, x, y), rel=1e-5)
         for each in (optimiser, desired):
@@ -474,7 +474,7 @@ def test_parameters_descend_by_the_settings_of_their_groups():
     model, twin = network(), network()
     how = Settings(1, learning_rate=0.02, weight_decay=0.1)
     optimiser, desired = (optimisers.make_optimiser(each, how) for each in (model, twin))
-    step, (x, y) = compiled_step(model, optimiser), examples(16)
+    step, (x, y) = CompiledStep(model, optimiser), examples(16)
     for _ in range(10):
         for each in (optimiser, desired):
             each.param_groups[1]["lr"] *= 0.8
@@ -484,7 +484,7 @@ def test_parameters_descend_by_the_settings_of_their_groups():
 def test_a_scheduler_that_goes_on_after_a_step_warns_of_nothing():
     (model, optimiser), (x, y) = with_sgd(network()), examples(16)
     scheduler = torch.optim.lr_scheduler.StepLR(optimiser, 1)
-    compiled_step(model, optimiser)(x, y)
+    CompiledStep(model, optimiser)(x, y)
     scheduler.step()
 
 
@@ -506,12 +506,12 @@ def test_averages_of_weights_that_begin_to_learn_later_are_left_to_autograd():
         (parameter.grad,) = torch.autograd.grad(loss, parameter, retain_graph=True)
     optimiser.step()
     with pytest.raises(CannotCompile, match="began to learn later than others"):
-        compiled_step(model, optimiser, average)
+        CompiledStep(model, optimiser, average)
 
 
 def test_averages_are_those_of_the_hook():
     (model, optimiser, average), (twin, desired, _) = (averaged(network()) for _ in range(2))
-    step, (x, y) = compiled_step(model, optimiser, average), examples(100)
+    step, (x, y) = CompiledStep(model, optimiser, average), examples(100)
     for i in range(40):
         step(x, y)
         descend_by_autograd(twin, desired, x, y)
@@ -533,7 +533,7 @@ def test_averages_are_those_of_the_hook():
 @pytest.mark.parametrize("n", [1, 16, 100])
 def test_loss_that_is_not_finite_is_returned_and_nothing_is_changed(bad, n):
     model, optimiser, average = averaged(network())
-    step, (x, y) = compiled_step(model, optimiser, average), examples(n)
+    step, (x, y) = CompiledStep(model, optimiser, average), examples(n)
     step(x, y)
     everything = tensors(optimiser, model) + averages(optimiser, model)
     before = [tensor.detach().clone() for tensor in everything]
@@ -545,7 +545,7 @@ def test_loss_that_is_not_finite_is_returned_and_nothing_is_changed(bad, n):
 
 def test_average_starts_after_a_first_loss_that_is_not_finite():
     model, optimiser, average = averaged(network(p=0.0))
-    step, (x, y) = compiled_step(model, optimiser, average), examples(16)
+    step, (x, y) = CompiledStep(model, optimiser, average), examples(16)
     before = [p.detach().clone() for p in model.parameters()]
     assert not math.isfinite(step(math.nan * x, y))
     with average.in_place():
@@ -684,7 +684,7 @@ MODELS = [
 @named(("change", "sentence"), MODELS)
 def test_models_that_it_cannot_run_are_refused_by_name(change, sentence):
     with pytest.raises(CannotCompile, match=sentence):
-        compiled_step(*changed(change))
+        CompiledStep(*changed(change))
 
 
 @pytest.mark.parametrize("how", ["layer", "weights"])
@@ -694,7 +694,7 @@ def test_layers_that_share_parameters_are_refused(how):
     again.values = layer.values
     model = nn.Sequential(layer, nn.ReLU(), again)
     with pytest.raises(CannotCompile, match="layers share parameters"):
-        compiled_step(model, sgd(model))
+        CompiledStep(model, sgd(model))
 
 
 def test_activation_that_two_layers_share_runs():
@@ -703,7 +703,7 @@ def test_activation_that_two_layers_share_runs():
     model = nn.Sequential(linear[0], unit, linear[1], unit, linear[2])
     x, y = examples(16)
     loss = F.cross_entropy(model(x), y).item()
-    assert compiled_step(model, sgd(model))(x, y) == pytest.approx(loss, rel=1e-6)
+    assert CompiledStep(model, sgd(model))(x, y) == pytest.approx(loss, rel=1e-6)
 
 
 def adam(model):
@@ -743,19 +743,19 @@ OPTIMISERS = [
 def test_optimisers_that_it_cannot_run_are_refused_by_name(make, sentence):
     model = network()
     with pytest.raises(CannotCompile, match=sentence):
-        compiled_step(model, make(model))
+        CompiledStep(model, make(model))
 
 
 def test_average_of_another_model_is_refused():
     model, optimiser, _ = averaged(network())
     _, _, average = averaged(network())
     with pytest.raises(CannotCompile, match="the average is that of another model or optimiser"):
-        compiled_step(model, optimiser, average)
+        CompiledStep(model, optimiser, average)
 
 
 def test_average_that_has_stopped_is_refused():
     model, optimiser, average = averaged(network())
-    step, (x, y) = compiled_step(model, optimiser, average), examples(16)
+    step, (x, y) = CompiledStep(model, optimiser, average), examples(16)
     step(x, y)
     average.stop()
     with pytest.raises(CannotCompile, match="the optimiser has 0 hooks"):
@@ -777,7 +777,7 @@ def assert_refused(step, x, y, model, sentence, error=CannotCompile):
 @named(("change", "sentence"), LATER)
 def test_models_that_have_changed_are_refused(change, sentence):
     (model, optimiser), (x, y) = plain(), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     change(model)
     assert_refused(step, x, y, model, sentence)
@@ -785,7 +785,7 @@ def test_models_that_have_changed_are_refused(change, sentence):
 
 def test_splash_that_becomes_bounded_is_refused():
     (model, optimiser), (x, y) = plain(unit="splash"), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     model[2].bounded = True
     assert_refused(step, x, y, model, "2 is a bounded Splash")
@@ -793,7 +793,7 @@ def test_splash_that_becomes_bounded_is_refused():
 
 def test_hinges_that_do_not_fit_the_coefficients_are_refused():
     (model, optimiser), (x, y) = plain(unit="splash"), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     model[2].hinges = torch.tensor([0.0, 1.0])
     assert_refused(step, x, y, model, "give .m,. and .2, m.", ValueError)
@@ -801,7 +801,7 @@ def test_hinges_that_do_not_fit_the_coefficients_are_refused():
 
 def test_step_goes_on_when_the_hook_is_gone():
     (model, optimiser), (x, y) = plain(), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     handle = model[1].register_forward_pre_hook(print)
     assert_refused(step, x, y, model, "1 has hooks")
     handle.remove()
@@ -810,7 +810,7 @@ def test_step_goes_on_when_the_hook_is_gone():
 
 def test_weights_that_are_now_of_another_dtype_are_refused():
     (model, optimiser), (x, y) = plain(), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     model.double()
     assert_refused(
@@ -825,7 +825,7 @@ def test_weights_that_are_now_of_another_dtype_are_refused():
 
 def test_new_parameter_of_a_layer_is_not_the_optimisers():
     (model, optimiser), (x, y) = plain(), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     model[1].values = nn.Parameter(model[1].values.detach().clone())
     assert_refused(step, x, y, model, "has not just the parameters of the model")
@@ -834,7 +834,7 @@ def test_new_parameter_of_a_layer_is_not_the_optimisers():
 @pytest.mark.parametrize("option", ["maximize", "dampening"])
 def test_options_that_a_group_gets_later_are_refused(option):
     (model, optimiser), (x, y) = plain(), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     optimiser.param_groups[0][option] = True
     assert_refused(step, x, y, model, f"SGD with {option} = True")
@@ -842,7 +842,7 @@ def test_options_that_a_group_gets_later_are_refused(option):
 
 def test_parameters_that_the_optimiser_gets_later_are_refused():
     (model, optimiser), (x, y) = plain(), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     optimiser.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
     assert_refused(step, x, y, model, "has not just the parameters of the model")
@@ -850,7 +850,7 @@ def test_parameters_that_the_optimiser_gets_later_are_refused():
 
 def test_hook_that_the_optimiser_gets_later_is_refused():
     (model, optimiser), (x, y) = plain(), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     optimiser.register_step_post_hook(print)
     assert_refused(step, x, y, model, "the optimiser has hooks")
@@ -861,7 +861,7 @@ def test_hook_that_the_optimiser_gets_later_is_refused():
 )
 def test_momentum_that_does_not_fit_is_refused(momentum):
     (model, optimiser), (x, y) = plain(), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     optimiser.state[model[1].values]["momentum_buffer"] = momentum
     sentence = "cannot read the memory|the momentum of a parameter"
@@ -870,7 +870,7 @@ def test_momentum_that_does_not_fit_is_refused(momentum):
 
 def test_weights_that_are_not_those_of_the_links_are_refused():
     (model, optimiser), (x, y) = plain(), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     model[1].replace_values_(torch.zeros(5))
     assert_refused(step, x, y, model, "the values of a parameter have shape", ValueError)
@@ -907,7 +907,7 @@ BATCHES = [
 @pytest.mark.parametrize(("given", "sentence"), BATCHES, ids=str)
 def test_batches_that_do_not_fit_are_refused_and_change_nothing(given, sentence):
     model, optimiser, average = averaged(network())
-    step = compiled_step(model, optimiser, average)
+    step = CompiledStep(model, optimiser, average)
     before = [p.detach().clone() for p in model.parameters()]
     batch = {"x": torch.ones(16, 13), "y": torch.ones(16).long()} | given
     with pytest.raises(ValueError, match=sentence):
@@ -918,7 +918,7 @@ def test_batches_that_do_not_fit_are_refused_and_change_nothing(given, sentence)
 
 def test_classes_of_examples_outside_the_batch_do_not_matter():
     (model, optimiser), x = plain(), torch.ones(16, 13)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     assert math.isfinite(step(x, torch.arange(16), torch.arange(5)))
 
 
@@ -927,7 +927,7 @@ def test_step_leaves_its_arguments_and_builds_no_graph():
     x.requires_grad_()
     before = x.detach().clone(), y.clone()
     with torch.no_grad():
-        compiled_step(model, optimiser)(x, y)
+        CompiledStep(model, optimiser)(x, y)
     assert same(before, (x, y)) and x.grad is None
     assert all(p.grad is None for p in model.parameters())
 
@@ -946,7 +946,7 @@ def calls(monkeypatch):
 def by_hand(model, how, seed):
     """What fit does, as a loop of one's own."""
     optimiser = optimisers.make_optimiser(model, how)
-    step, generator = compiled_step(model, optimiser), seeded(seed)
+    step, generator = CompiledStep(model, optimiser), seeded(seed)
     x, y = training.split().x_train, training.split().y_train
     losses = []
     for epoch in range(1, how.epochs + 1):
@@ -1044,7 +1044,7 @@ def test_interrupted_run_of_compiled_steps_continues_to_the_same_bits(
 
 def test_copy_of_a_step_trains_its_own_model():
     (model, optimiser), (x, y) = with_sgd(network()), examples(16)
-    step = compiled_step(model, optimiser)
+    step = CompiledStep(model, optimiser)
     step(x, y)
     other = copy.deepcopy(step)
     desired = [step(x, y) for _ in range(3)]
@@ -1055,7 +1055,7 @@ def test_copy_of_a_step_trains_its_own_model():
 def test_links_that_are_shared_are_found_where_they_are():
     (model, optimiser), (x, y) = with_sgd(network()), examples(16)
     twin, twins = copy.deepcopy((model, optimiser))
-    step, desired = compiled_step(model, optimiser), compiled_step(twin, twins)
+    step, desired = CompiledStep(model, optimiser), CompiledStep(twin, twins)
     for share in (False, True, False):
         if share:
             model.share_memory()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import kernels, layers, models, train
+from lib import kernels, layers, models
 from lib.names import check_known
 from lib.step import CompiledStep
 from lib.support import Support, erdos_renyi_density
@@ -175,7 +175,7 @@ class Trainer:
     """A call is one training step: draw a batch, loss, gradients, SGD with momentum.
 
     Args:
-        contender: see :func:`network`. ``fused`` is :func:`lib.step.compiled_step`, all others go
+        contender: see :func:`network`. ``fused`` is :class:`lib.step.CompiledStep`, all others go
             by autograd; ``dense_modules`` and ``masked`` have torch's default SGD, the others its
             fused one.
         widths, links: see :func:`network`.
@@ -203,7 +203,7 @@ class Trainer:
         self.y = torch.randint(widths[-1], (EXAMPLES,), generator=generator)
         self.compiled: CompiledStep | None = None
         if contender == "fused":
-            self.compiled = train.compiled_step(self.net, self.optimiser)
+            self.compiled = CompiledStep(self.net, self.optimiser)
 
     def __call__(self) -> float:
         index = torch.randint(len(self.x), (self.batch,))

@@ -18,7 +18,7 @@ from lib.robustness.defences import (
     masked,
     weights_of_links,
 )
-from lib.step import compiled_step
+from lib.step import CompiledStep
 from lib.support import make_support
 
 
@@ -262,7 +262,7 @@ def test_objectives_are_drawn_from_the_generator_alone(model, batch, recipe):
 def test_points_by_the_compiled_step_are_those_of_autograd(norm):
     torch.set_default_dtype(torch.float32)
     model = mlp((6, 8, 7, 3), density=0.5, dropout=0.4, seed=1)
-    step = compiled_step(model, torch.optim.SGD(model.parameters(), 0.1))
+    step = CompiledStep(model, torch.optim.SGD(model.parameters(), 0.1))
     x, y = torch.rand(20, 6, generator=torch.Generator().manual_seed(4)), torch.arange(20) % 3
     attack = Adversarial(0.2, norm, steps=3)
     generators = [torch.Generator().manual_seed(5) for _ in range(2)]
