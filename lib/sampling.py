@@ -403,7 +403,11 @@ def _links(layer: Layer) -> tuple[Support, nn.Parameter]:
 
 
 def batch(x: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
-    """(n, B) columns, contiguous: rows of ``x`` (N, n), named by ``index`` (B,), in a dtype."""
+    """(n, B) columns, contiguous: rows of ``x`` (N, n), named by ``index`` (B,), in a dtype.
+
+    Raises: ValueError for a row that is not there, and for no rows.
+    """
+    _check_index("index", index, len(x))
     if not compiled.runs_compiled(x.new_empty(0, dtype=dtype)):
         return x.index_select(0, index).t().to(dtype).contiguous()
     columns = x.new_empty(x.shape[1], len(index), dtype=dtype)
@@ -472,10 +476,14 @@ def _check_layer(layer: Layer, x: Tensor) -> None:
 def _check_examples(layer: Layer, x: Tensor, order: Tensor) -> None:
     if x.ndim != 2 or x.shape[1] != layer.in_features:
         raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {layer.in_features})")
-    smallest, largest = order.aminmax() if len(order) else (-1, -1)
-    if smallest < 0 or largest >= len(x):
+    _check_index("order", order, len(x))
+
+
+def _check_index(name: str, index: Tensor, n: int) -> None:
+    smallest, largest = index.aminmax() if len(index) else (-1, -1)
+    if smallest < 0 or largest >= n:
         raise ValueError(
-            f"order holds {int(smallest)} to {int(largest)}: name some of the {len(x)} examples"
+            f"{name} holds {int(smallest)} to {int(largest)}: name some of the {n} examples"
         )
 
 

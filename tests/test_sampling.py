@@ -225,6 +225,14 @@ def test_batch_is_the_rows_that_were_named(implementation):
     assert torch.equal(v, x[index].t().float())
 
 
+@pytest.mark.parametrize("row", [20, -1])
+@pytest.mark.parametrize("implementation", ["auto", "torch"])
+def test_batch_of_rows_that_are_not_there_is_refused(row, implementation):
+    x, index = torch.ones(20, 9), torch.tensor([row])
+    with compiled.use_implementation(implementation), pytest.raises(ValueError, match="of the 20"):
+        sampling.batch(x, index, torch.float32)
+
+
 def test_units_without_links_follow_their_bias():
     support = make_support(torch.tensor([1]), torch.tensor([2]), 3, 2)
     layer = layers.SparseLinear(3, 2, support=support, generator=seeded(0))
