@@ -54,19 +54,16 @@ def momentum(optimiser: torch.optim.SGD, parameter: nn.Parameter) -> Tensor:
 
 def _decayed(model: nn.Module) -> set[int]:
     """The ids of the parameters that hold the weights of links, or coefficients that decay too."""
-    dense = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-    dense |= nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+    linked = SparseLinear | nn.Linear | nn.MultiheadAttention
+    linked |= nn.Conv1d | nn.Conv2d | nn.Conv3d
+    linked |= nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
     weights = set()
     for module in model.modules():
-        if isinstance(module, SparseLinear):
-            weights.add(id(module.values))
-        elif isinstance(module, dense) and is_parametrized(module, "weight"):
-            weights.add(id(module.parametrizations.weight.original))
-        elif isinstance(module, dense):
-            weights.add(id(module.weight))
-        elif isinstance(module, nn.MultiheadAttention):
-            own = module.named_parameters(recurse=False)
-            weights |= {id(parameter) for name, parameter in own if name.endswith("weight")}
+        if isinstance(module, linked):
+            own = dict(module.named_parameters(recurse=False))
+            if is_parametrized(module):
+                own |= module.parametrizations.named_parameters()
+            weights |= {id(parameter) for name, parameter in own.items() if "bias" not in name}
         elif isinstance(module, Splash) and module.decayed:
             weights.add(id(module.coefficients))
     return weights

@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import orthogonal, weight_norm
 
 from lib import checkpoints, compiled, data, layers, models, numerics, optimisers, train
 from lib.activations import Splash, SReLU
@@ -444,6 +446,12 @@ def test_weight_decay_acts_on_the_weights_of_links_only(method):
         (nn.Conv3d(2, 3, 2), ["weight"]),
         (nn.ConvTranspose2d(2, 3, 2), ["weight"]),
         (nn.MultiheadAttention(4, 2), ["in_proj_weight", "out_proj.weight"]),
+        (nn.MultiheadAttention(4, 2, add_bias_kv=True), ["in_proj_weight", "out_proj.weight"]),
+        (prune.identity(nn.Linear(4, 3), "weight"), ["weight_orig"]),
+        (prune.identity(SparseLinear(4, 3, density=0.5), "values"), ["values_orig"]),
+        (prune.identity(nn.Linear(4, 3), "bias"), ["weight"]),
+        (weight_norm(nn.Linear(4, 3)), [f"parametrizations.weight.original{i}" for i in (0, 1)]),
+        (orthogonal(nn.Linear(4, 3)), ["parametrizations.weight.original"]),
         (nn.BatchNorm1d(3), []),
         (nn.BatchNorm2d(3), []),
         (nn.LayerNorm(3), []),
