@@ -213,19 +213,20 @@ def keeping_modes(model: nn.Module) -> Iterator[None]:
                 module.training = training
 
 
+ANY_THREADS = {nn.Sequential, MLP, nn.Flatten, nn.Identity}
+ANY_THREADS |= {layers.Standardise, layers.SparseLinear, layers.Dropout, layers.Scale}
+ANY_THREADS |= {nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.SiLU}
+ANY_THREADS |= {activations.AllReLU, activations.SReLU, activations.Splash, activations.Maxout}
+
+
 def runs_on_any_threads(model: nn.Module) -> bool:
-    """Whether the results of ``model`` do not depend on the number of threads: all that it learns
-    is in layers with compiled loops, and it is on a CPU. Dense products sum in other orders.
+    """Whether the results of ``model`` do not depend on the number of threads: it has sparse layers
+    and modules of :data:`ANY_THREADS` alone, and is on a CPU. Dense products and torch's softmax
+    sum in other orders.
     """
-    is_sparse = False
-    for module in model.modules():
-        if isinstance(module, layers.SparseLinear):
-            is_sparse = True
-        elif isinstance(module, activations.SReLU | activations.Splash):
-            continue
-        elif any(True for _ in module.parameters(recurse=False)):
-            return False
-    return is_sparse and all(compiled.runs_compiled(tensor) for tensor in model.parameters())
+    kinds = {type(module) for module in model.modules()}
+    is_known = layers.SparseLinear in kinds and kinds <= ANY_THREADS
+    return is_known and all(compiled.runs_compiled(tensor) for tensor in model.parameters())
 
 
 def count_links(model: nn.Module) -> int:

@@ -123,6 +123,7 @@ def test_networks_of_compiled_loops_alone_run_on_any_threads():
     sparse = SparseLinear(6, 5, density=0.5)
     for net in (mlp(WIDTHS), nn.Sequential(sparse, nn.Linear(5, 3)), nn.Sequential(nn.ReLU())):
         assert not runs_on_any_threads(net)
+    assert not runs_on_any_threads(nn.Sequential(sparse, nn.Softmax(1)))
     assert not runs_on_any_threads(sparse.to("meta"))
 
 
