@@ -261,7 +261,8 @@ class SparseLinear(nn.Module):
         """Give the layer other weights, (nnz,) of its support; the parameter stays the object."""
         is_as_long = values.shape == self.values.shape
         if not is_as_long:  # torch keeps the gradient's shape of a live graph, but not its dtype's
-            self.values.data = values.new_empty(0, dtype=torch.float16)
+            other = torch.float32 if values.dtype == torch.float16 else torch.float16
+            self.values.data = values.new_empty(0, dtype=other)
         self.values.data = values
         self.values.grad = None
         if is_as_long and not self.values.is_inference():

@@ -276,11 +276,14 @@ def test_state_dict_brings_its_own_links(density, generator):
     assert other.values.grad.shape == layer.values.shape
 
 
-def test_training_goes_on_after_other_links_are_loaded_while_the_last_loss_is_kept(generator):
-    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_training_goes_on_after_other_links_are_loaded_while_the_last_loss_is_kept(
+    dtype, generator
+):
+    layer, x = sparse().to(dtype), torch.randint(9, (6, 7), generator=generator).to(dtype)
     loss = layer(x).sum()
     loss.backward()  # the graph of this loss lives on with its name
-    layer.load_state_dict(sparse(density=0.9, seed=1).state_dict())
+    layer.load_state_dict(sparse(density=0.9, seed=1).to(dtype).state_dict())
     layer.zero_grad()
     layer(x).sum().backward()
     torch.testing.assert_close(layer.values.grad, x.sum(0)[layer.col.long()])
