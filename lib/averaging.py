@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,12 @@ class WeightAverage:
         own = model.parameters()
         self._trained = [p for p in own if p.requires_grad and id(p) in held]
         self._hook = optimiser.register_step_post_hook(self._follow)
+
+    def __reduce_ex__(self, protocol: int) -> NoReturn:
+        raise ValueError(
+            "a WeightAverage belongs to its optimiser and cannot be copied or pickled: make another"
+            " one of the copied model and optimiser, whose state holds the averages"
+        )
 
     @torch.no_grad()
     def _follow(self, *_) -> None:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import pickle
 import re
 from collections import OrderedDict
 from fractions import Fraction
@@ -647,6 +648,28 @@ def test_average_refuses_a_decay_out_of_range(decay):
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     with pytest.raises(ValueError, match=f"decay = {decay}"):
         WeightAverage(model, optimiser, decay)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, pickle.dumps])
+def test_average_is_not_copied(copied):
+    model = nn.Linear(2, 1)
+    average = WeightAverage(model, torch.optim.SGD(model.parameters(), lr=1.0), decay=0.5)
+    with pytest.raises(ValueError, match="cannot be copied or pickled: make another one"):
+        copied(average)
+
+
+def test_another_average_of_copies_goes_on():
+    model = nn.Linear(2, 1, bias=False)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+    WeightAverage(model, optimiser, decay=0.5)
+    model.weight.grad = torch.ones_like(model.weight)
+    optimiser.step()
+    model, optimiser = copy.deepcopy((model, optimiser))
+    average, first = WeightAverage(model, optimiser, decay=0.5), model.weight.detach().clone()
+    model.weight.grad = torch.ones_like(model.weight)
+    optimiser.step()
+    average.take_()
+    torch.testing.assert_close(model.weight.detach(), first.lerp(first - 1, 1 - 2 / 11))
 
 
 def test_average_begins_when_a_parameter_begins_to_learn():
