@@ -44,7 +44,7 @@ class SharpnessAware:
         weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
         with unseen():  # growth follows the gradient of the step, not that of the move
             loss = F.cross_entropy(model(x), y, label_smoothing=self.label_smoothing)
-        gradients = torch.autograd.grad(loss, list(weights.values()))
+        gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
         with compiled.on_threads(1):  # a long sum depends on their number
             norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
         step = self.radius / norm.clamp(min=torch.finfo(norm.dtype).tiny)

@@ -34,6 +34,12 @@ def test_frozen_weights_do_not_move(batch):
     assert len(torch.autograd.grad(loss, free)) == len(names) - 1
 
 
+def test_weights_that_the_loss_does_not_reach_change_nothing(batch):
+    model, desired = network(), SharpnessAware(RADIUS)(network(), *batch, torch.Generator())
+    model.register_parameter("unused", nn.Parameter(torch.ones(2)))
+    assert torch.equal(SharpnessAware(RADIUS)(model, *batch, torch.Generator()), desired)
+
+
 def network(density=None):
     return models.mlp((5, 6, 3), density=density, dropout=0.0, activation="tanh", seed=1)
 
