@@ -510,7 +510,9 @@ class Dropout(nn.Module):
 
     Args:
         p: probability of a zero, in [0, 1).
-        seed: give every layer of a network its own.
+        seed: give every layer of a network its own; None: one drawn from torch's generator. The
+            state dict does not hold it: training goes on from a state to the same bits only where
+            the layers are made with the same seeds.
     Raises: ValueError if ``p`` is out of range.
     """
 

@@ -106,8 +106,9 @@ def mlp(
     layer, linear.
 
     With ``density`` or ``er_epsilon`` the hidden layers are :class:`~lib.layers.SparseLinear`; the
-    output layer is one of density 1 that is never evolved, so that a whole step does not depend on
-    threads. With neither, every layer is dense.
+    output layer is one of density 1, so that a whole step does not depend on threads.
+    :func:`lib.train.fit` never evolves it; an :class:`lib.sparsify.Evolver` with a density schedule
+    removes links of it too. With neither, every layer is dense.
 
     Source: SET-MLP of [Mocanu2018], Methods; the three sparse layers and a dense one of
     [Sulyok2026].
