@@ -435,6 +435,8 @@ def convnet(
 def _checked_image(name: str, image: tuple[int, ...], enlarge: int) -> Image:
     """Channels and enlarged sides."""
     check_type("image", image, Sequence)
+    for i, size in enumerate(image):
+        check_whole(f"image[{i}]", size, least=1)
     shape = image if len(image) == 3 else (1, *image)
     if len(shape) != 3 or shape[1] != shape[2]:
         raise ValueError(f"{name} takes square images, not {image}: give (H, W) or (C, H, W)")

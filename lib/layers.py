@@ -123,6 +123,7 @@ class SparseLinear(nn.Module):
                     f"density = {density:g} leaves no link at {in_features} x {out_features}"
                     " positions: give a larger one"
                 )
+        check_type("support", support, Support)
         if (support.n_in, support.n_out) != widths:
             raise ValueError(
                 f"the support is {support.n_in} to {support.n_out},"

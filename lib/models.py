@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from . import activations, compiled, kernels, layers
-from .names import check_seed, check_whole
+from .names import check_known, check_seed, check_whole
+from .support import DRAWS
 
 
 class MLP(nn.Sequential):
@@ -126,8 +127,8 @@ def mlp(
         published_srelu: whether SReLU starts as in the authors' Keras code.
         seed: of links, weights and dropout.
     Returns: the network, modules named standardise, linear1, activation1, dropout1, …, linearN.
-    Raises: ValueError if there are fewer than two widths, one is below 1, or a value is out of
-        range.
+    Raises: ValueError if there are fewer than two widths, one is below 1, a value is out of range,
+        density and er_epsilon are both given, or neither is with a sparse output.
     """
     if not isinstance(widths, Sequence) or len(widths) < 2:
         raise ValueError(f"widths = {widths!r} is out of range: give at least two, as (784, 10)")
@@ -138,6 +139,11 @@ def mlp(
     started = {"start": start, "generator": generator}
     drawn = {"density": density, "er_epsilon": er_epsilon, "draw": draw}
     is_sparse = density is not None or er_epsilon is not None
+    check_known("draw", draw, DRAWS)
+    if density is not None and er_epsilon is not None:
+        raise ValueError(f"density = {density}, er_epsilon = {er_epsilon}: give one of them")
+    if sparse_output and not is_sparse:
+        raise ValueError("sparse_output = True for a dense network: give density or er_epsilon")
     n_layers = len(widths) - 1
     net = MLP()
     if standardisation is not None:

@@ -18,6 +18,7 @@ from .names import check_known, check_number, check_whole
 
 INDEX = torch.int32
 MOST = torch.iinfo(INDEX).max  # what a number of links is at most, and a width below it
+DRAWS = ("exact", "bernoulli", "with_replacement")
 
 
 class _Index(NamedTuple):
@@ -252,7 +253,7 @@ def random_support(
     Returns: the support.
     Raises: ValueError if the density or the draw is out of range.
     """
-    check_known("draw", draw, ("exact", "bernoulli", "with_replacement"))
+    check_known("draw", draw, DRAWS)
     _check_density(density)
     _check_widths(n_in, n_out)
     positions = n_in * n_out

@@ -276,6 +276,10 @@ def test_network_is_trained_on_grey_images():
         (("lenet5", (8, 8)), "8 x 8 are too small for lenet5: give sides of at least 28, or enl"),
         (("nin", (3, 3, 3)), "3 x 3 are too small for nin: give sides of at least 4"),
         (("all_cnn", (28, 20)), r"all_cnn takes square images, not \(28, 20\): give \(H, W\)"),
+        (
+            ("lenet5", (0, 28, 28)),
+            r"image\[0\] = 0 is out of range: give a whole number, at least 1",
+        ),
         (("resnet20", (64,)), r"resnet20 takes square images, not \(64,\)"),
     ],
 )

@@ -573,6 +573,7 @@ def test_er_epsilon_gives_the_links_of_equation_1(generator):
         ({"er_epsilon": math.inf}, "er_epsilon = inf is out of range"),
         ({"density": 0.5, "draw": "poisson"}, "unknown draw 'poisson'"),
         ({"density": 0.5, "start": "xavier"}, "start 'xavier' is unknown"),
+        ({"support": torch.eye(3)}, "is of the wrong type: give a Support"),
         ({"support": sparse(5, 7).support}, "the support is 5 to 7, not 7 to 5"),
         ({"in_features": 0, "density": 0.5}, "in_features = 0 is out of range"),
         ({"out_features": 0, "er_epsilon": 2}, "out_features = 0 is out of range"),

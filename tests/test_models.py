@@ -193,7 +193,10 @@ def test_one_and_two_threads_give_the_same_bits(training, generator):
         ({"density": 0.5, "er_epsilon": 1.0}, "density = 0.5, er_epsilon = 1.0: give one of"),
         ({"dropout": 1.0}, "p = 1.0 is out of range"),
         ({"activation": "gelu"}, "unknown activation 'gelu': did you mean"),
+        ({"widths": (6, 3), "density": 0.5, "er_epsilon": 1.0}, "give one of them"),
+        ({"sparse_output": True}, "sparse_output = True for a dense network: give density or er"),
         ({"density": 0.5, "draw": "poisson"}, "unknown draw 'poisson'"),
+        ({"draw": "poisson"}, "unknown draw 'poisson'"),
         ({"density": 0.5, "start": "xavier"}, "start 'xavier' is unknown"),
     ],
 )
