@@ -43,11 +43,10 @@ def test_command_that_decides_chooses_the_runs_that_are_counted():
 
 
 def test_claim_that_does_not_read_the_runs_yet_says_so():
-    said = {claim: planned.deciding(claim) for claim in ("S35", "H02")}
-    assert all("counts none of them yet" in sentence for sentence in said["S35"])
-    assert "all_images_attacks" in papers.CLAIMS["H02"].experiments
-    (attacks,) = [sentence for sentence in said["H02"] if "all_images_attacks" in sentence]
-    assert "counts none of them yet" not in attacks
+    worst, read = planned.deciding("P04")
+    assert "unit_worst" in worst and "counts none of them yet" in worst
+    assert "unit_robustness" in papers.CLAIMS["P04"].experiments
+    assert "unit_robustness" in read and "counts none of them yet" not in read
 
 
 def test_page_tells_how_many_are_made():
