@@ -388,6 +388,7 @@ class Store:
         self.remove_leftovers()
         if archive(folder):  # also where nothing can be written, so not even a lock
             return
+        run.check()
         with locks.held(folder.with_suffix(".lock")):
             if archive(folder):
                 return

@@ -119,8 +119,9 @@ class SparseTraining(Training):
             for name, value in self.fields_of(Evolution).items():
                 if value != getattr(type(self), name):
                     raise ValueError(
-                        f"{name} = {value!r} changes nothing for method {self.method!r}, whose"
-                        " links stay: leave it out, or choose runs whose links move, as method=set"
+                        f"{name} = {value!r} changes nothing where drop = None and links stay:"
+                        " leave it out, give a drop too, or choose runs whose links move, as"
+                        " method=set"
                     )
 
     def settings(self) -> train.Settings:

@@ -166,13 +166,20 @@ def test_contradictions_are_refused(fields, sentence):
         ({"hidden": (), "density": 0.1}, r"hidden = \(\) leaves no sparse layer to method 'set'"),
         ({"inherits": "support"}, "inherits = 'support' without a parent"),
         ({"parent": BASE}, "unknown inherits None"),
-        ({"method": "fixed", "grow": "gradient"}, "grow = 'gradient' changes nothing for method"),
+        ({"method": "fixed", "grow": "gradient"}, "grow = 'gradient' changes nothing where drop"),
     ],
 )
 def test_what_would_fail_or_mislead_is_refused_before_the_run(fields, sentence):
     run = SparseTraining("x", **fields)
     with pytest.raises(ValueError, match=sentence):
         run.check()
+
+
+def test_store_refuses_such_a_run_before_it_writes_anything(store):
+    run = SparseTraining("x", dataset="digits", grow="gradient")
+    with pytest.raises(ValueError, match="grow = 'gradient' changes nothing where drop = None"):
+        store.run(dataclasses.replace(run, experiment=BASE.experiment))
+    assert not list(store.runs.glob("*/"))
 
 
 def test_unknown_field_is_refused_with_the_nearest():
