@@ -151,7 +151,7 @@ def test_seeds_and_grids_are_those_that_the_text_names():
 def test_text_says_what_is_not_run_while_that_is_so():
     text = Prose(NAME).text
     tuned, final = certificates_made()
-    words = "Certificates lack fixed links with usual training, and the wide dense network with"
+    words = "Certificates lack fixed links after plain training, and the wide dense network after"
     assert words in text and ("fixed", "plain") not in final
     words = "Attacks with the larger radius lack fixed links and the small dense network"
     attacked = papers.EXPERIMENTS["attacked"].runs("paper")

@@ -46,7 +46,6 @@ SPECTRUM_IMAGES = 5000
 CHANGED = 0.9  # cosine with its start, below which a unit has changed
 
 METHODS = ("kh", "bp", "l2", "jreg", "jreg_units", "specreg")
-UNPENALISED = ("kh", "bp")
 PENALTIES: dict[str, Callable[[float], Penalty]] = {
     "none": lambda coupling: Penalty(),
     "weights": regularizers.SquaredWeights,
@@ -447,7 +446,7 @@ class HiddenNetwork(Training):
                 f"method {self.method!r} with parent {self.parent!r}: give a layer to 'kh' alone"
             )
         if self.penalty == "none":
-            if self.method not in UNPENALISED:
+            if self.method not in ("kh", "bp"):
                 raise ValueError(f"method {self.method!r} without a penalty: give it one")
             self.check_unused(["coupling"], "penalty 'none'")
         if self.method == "bp":

@@ -116,13 +116,7 @@ class SparseTraining(Training):
                 " leave it out"
             )
         elif self.drop is None:
-            for name, value in self.fields_of(Evolution).items():
-                if value != getattr(type(self), name):
-                    raise ValueError(
-                        f"{name} = {value!r} changes nothing where drop = None and links stay:"
-                        " leave it out, give a drop too, or choose runs whose links move, as"
-                        " method=set"
-                    )
+            self.check_unused(self.fields_of(Evolution), "links that stay (drop = None)")
 
     def settings(self) -> train.Settings:
         """How to train; raises ValueError if a value is out of range."""

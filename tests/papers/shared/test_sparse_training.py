@@ -166,7 +166,7 @@ def test_contradictions_are_refused(fields, sentence):
         ({"hidden": (), "density": 0.1}, r"hidden = \(\) leaves no sparse layer to method 'set'"),
         ({"inherits": "support"}, "inherits = 'support' without a parent"),
         ({"parent": BASE}, "unknown inherits None"),
-        ({"method": "fixed", "grow": "gradient"}, "grow = 'gradient' changes nothing where drop"),
+        ({"method": "fixed", "grow": "gradient"}, "grow = 'gradient' is not used by links that"),
     ],
 )
 def test_what_would_fail_or_mislead_is_refused_before_the_run(fields, sentence):
@@ -177,7 +177,9 @@ def test_what_would_fail_or_mislead_is_refused_before_the_run(fields, sentence):
 
 def test_store_refuses_such_a_run_before_it_writes_anything(store):
     run = SparseTraining("x", dataset="digits", grow="gradient")
-    with pytest.raises(ValueError, match="grow = 'gradient' changes nothing where drop = None"):
+    with pytest.raises(
+        ValueError, match=r"grow = 'gradient' is not used by links that stay \(drop = None\)"
+    ):
         store.run(dataclasses.replace(run, experiment=BASE.experiment))
     assert not list(store.runs.glob("*/"))
 

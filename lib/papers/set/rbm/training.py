@@ -108,7 +108,7 @@ class RBMTraining(Run):
         if self.er_epsilon is not None:
             check_number("er_epsilon", self.er_epsilon, "(0, inf)")
         if self.drop is None:
-            self.check_unused(["drop_fraction"], f"method {self.method!r}, whose links stay")
+            self.check_unused(["drop_fraction"], "links that stay (drop = None)")
         for n in (self.temperatures, self.final_temperatures):
             ais.schedule(n)
         if self.chains < 2:
