@@ -82,10 +82,9 @@ def stretched_exponential(k: Array, xmin: int, theta: Theta) -> Array:
     numbers.
     """
     rate, beta = np.exp(theta)
-    start = rate * float(xmin) ** beta
-    here = rate * k**beta
-    following = rate * (k + 1) ** beta
-    return start - here + _log1mexp(here - following)
+    since_xmin = rate * float(xmin) ** beta * np.expm1(beta * np.log(k / xmin))
+    until_next = rate * k**beta * np.expm1(beta * np.log1p(1 / k))
+    return _log1mexp(-until_next) - since_xmin
 
 
 def cut_off(k: Array, xmin: int, theta: Theta) -> Array:

@@ -74,6 +74,15 @@ def test_tails_are_those_of_scipy(xmin):
     assert_allclose(actual, desired, rtol=1e-6)
 
 
+@pytest.mark.parametrize("xmin", [1, 9])
+def test_stretched_exponential_of_a_tiny_power_is_a_power_law_cut_to_whole_numbers(xmin):
+    """With exp(30) (k^beta - xmin^beta) a difference of huge numbers would lose all digits."""
+    k = np.arange(xmin, xmin + 1000.0)
+    slope = np.exp(0.5)
+    desired = -slope * np.log(k / xmin) + np.log(-np.expm1(-slope * np.log1p(1 / k)))
+    assert_allclose(laws.stretched_exponential(k, xmin, [30.0, -29.5]), desired, rtol=1e-9)
+
+
 # fits
 
 
