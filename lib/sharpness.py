@@ -11,6 +11,8 @@ from . import compiled
 from .collector import unseen
 from .names import check_number
 
+SMALLEST_NORM = 1e-12  # far below it squares are 0 in float32
+
 
 @dataclass(frozen=True)
 class SharpnessAware:
@@ -19,7 +21,8 @@ class SharpnessAware:
     .. math:: L\left(w + \rho \frac{\nabla L(w)}{\|\nabla L(w)\|}\right)
 
     The gradient of a step is the one at the moved weights; that of the move itself is left out.
-    A step costs two. Frozen weights stay where they are.
+    A step costs two. Frozen weights stay where they are. Where the norm of the gradient is below
+    1e-12, the move is shorter than :math:`\rho`.
 
     Source: [Foret2021], Equations 2 and 3.
     Departs: with dropout the two passes draw their own masks.
@@ -47,7 +50,7 @@ class SharpnessAware:
         gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
         with compiled.on_threads(1):  # a long sum depends on their number
             norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
-        step = self.radius / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+        step = self.radius / norm.clamp(min=max(SMALLEST_NORM, torch.finfo(norm.dtype).tiny))
         moved = {}
         for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
             moved[name] = weight + step * gradient

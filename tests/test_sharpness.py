@@ -102,6 +102,20 @@ def test_a_flat_loss_is_no_failure():
     assert loss.isfinite() and model.weight.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1.0, 1e-11, 1e-21, 1e-36])
+def test_no_move_is_longer_than_the_radius(dtype, size, monkeypatch):
+    """For L = size · |w| the loss at the moved weights is size · (|w| + ρ)."""
+    model = nn.Linear(2, 1, bias=False, dtype=dtype)
+    model.weight.data = torch.tensor([[3.0, 4.0]], dtype=dtype)
+    monkeypatch.setattr(F, "cross_entropy", lambda logits, y, label_smoothing: size * logits.norm())
+    loss = SharpnessAware(RADIUS)(model, torch.eye(2, dtype=dtype), None, torch.Generator())
+    move = loss.item() / size - 5
+    assert -1e-5 < move < RADIUS + 1e-5
+    if size > 1e-12:
+        assert move == pytest.approx(RADIUS, abs=1e-5)
+
+
 def test_training_by_it_learns_and_evolves():
     split = data.load("digits", limit=400)
     net = models.mlp((64, 40, 10), density=0.2, standardisation=split.standardisation(), seed=0)
