@@ -34,8 +34,8 @@ class OwnRule(str):
         """Name and digest of a function.
 
         The digest covers the source of the function, that of your own functions that it calls, in
-        whatever module, and the numbers and text from outside that it uses. Of installed packages
-        it covers the names only.
+        whatever module, and the numbers and text from outside that it uses, attributes of these
+        functions among them. Of installed packages it covers the names only.
 
         Raises: ValueError for a lambda, for what is no function made by def or is decorated with
             ``functools.wraps``, for a function whose source cannot be read, and for one that uses
@@ -98,10 +98,13 @@ def _sources(function: Callable[..., Any], known: Known) -> Iterator[str]:
 
 
 def _from_outside(function: Callable[..., Any]) -> dict[str, Any]:
-    """Variables that the function reads and that are not its own, defaults of its arguments, and
-    modules that it imports, of which only the name counts.
+    """Variables that the function reads and that are not its own, its attributes, defaults of its
+    arguments, and modules that it imports, of which only the name counts.
     """
     variables = dict(inspect.getclosurevars(function).nonlocals)
+    for name, value in vars(function).items():
+        if name != "needs_gradient":  # it is covered, given or not
+            variables[f"{function.__name__}.{name}"] = value
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.default is not parameter.empty:
             variables[name] = parameter.default
@@ -111,7 +114,10 @@ def _from_outside(function: Callable[..., Any]) -> dict[str, Any]:
         codes += filter(inspect.iscode, code.co_consts)  # functions within
         steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
         for i, step in enumerate(steps):
-            if step.opname == "LOAD_GLOBAL" and step.argval in function.__globals__:
+            is_of_module = step.opname == "LOAD_GLOBAL" or (
+                step.opname == "LOAD_NAME" and step.argval != "__name__"  # in the body of a class
+            )
+            if is_of_module and step.argval in function.__globals__:
                 variables[step.argval] = function.__globals__[step.argval]
             elif step.opname == "IMPORT_NAME":
                 level = steps[i - 2].argval  # 0, or the number of dots

@@ -230,6 +230,31 @@ def drop_by_function_within(site, fraction, *, generator):
     return score()
 
 
+def drop_by_class_within(site, fraction, *, generator):
+    class Score:
+        least = STEEPNESS
+
+    return site.values < Score.least
+
+
+def drop_by_attribute(site, fraction, *, generator):
+    return site.values < drop_by_attribute.least
+
+
+drop_by_attribute.least = 1
+
+
+def drop_by_function_of_attribute(site, fraction, *, generator):
+    return drop_by_attribute(site, fraction, generator=generator)
+
+
+def drop_by_attribute_of_tables(site, fraction, *, generator):
+    return site.values < drop_by_attribute_of_tables.least[0]
+
+
+drop_by_attribute_of_tables.least = TABLE
+
+
 def drop_in_turns(site, fraction, *, generator):
     return then(site.values, 3)
 
@@ -267,6 +292,19 @@ def test_the_name_of_a_run_covers_the_rules():
 def test_the_name_covers_what_a_rule_uses_from_outside(rule, variable, value, monkeypatch):
     before = run_with(drop=rule).name
     monkeypatch.setitem(globals(), variable, value)
+    assert run_with(drop=rule).name != before
+
+
+def test_the_name_covers_what_the_body_of_a_class_within_a_rule_reads(monkeypatch):
+    before = run_with(drop=drop_by_class_within).name
+    monkeypatch.setitem(globals(), "STEEPNESS", 3)
+    assert run_with(drop=drop_by_class_within).name != before
+
+
+@pytest.mark.parametrize("rule", [drop_by_attribute, drop_by_function_of_attribute])
+def test_the_name_covers_attributes_of_functions(rule, monkeypatch):
+    before = run_with(drop=rule).name
+    monkeypatch.setattr(drop_by_attribute, "least", 2)
     assert run_with(drop=rule).name != before
 
 
@@ -348,6 +386,10 @@ def test_a_run_with_rules_is_copied_sent_and_written():
         (eval("lambda: 0"), "give a function made by def"),
         (drop_by_table, "rule drop_by_table uses TABLE, a list from outside"),
         (drop_by_tables, "rule drop_by_tables uses TABLES, a tuple from outside"),
+        (
+            drop_by_attribute_of_tables,
+            "uses drop_by_attribute_of_tables.least, a list from outside",
+        ),
         (drop_by_partial, "rule drop_by_partial uses POSITIVE, a partial from outside"),
         (drop_by_object, "rule drop_by_object uses SCORE, a Scorer from outside"),
         (drop_by_class, "rule drop_by_class uses Scorer, a class from outside"),
