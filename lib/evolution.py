@@ -126,7 +126,10 @@ def drop_soft(site: Site, fraction: float, *, generator: torch.Generator) -> Ten
     Source: [Zhang2025], Section 3.1 (soft removal, by weight magnitude); the formula and T as in
     ``llm/dst_scheduler.py`` and the commands of the authors' repository
     (biomedical-cybernetics/Cannistraci-Hebb-Training-Soft-Rule-), as the text at hand leaves out
-    equations. Arguments and result as in :func:`drop_per_sign`.
+    equations.
+    Departs: links of weight 0 go first, in the order of their keys, so that those of the first
+    output neurons go before others. The authors' code takes them as 10⁻¹², and draws among them.
+    Arguments and result as in :func:`drop_per_sign`.
     """
     first, last = SOFTNESS
     power = first + (last - first) * site.done
@@ -196,8 +199,8 @@ class Evolution:
         decay: ``"constant"``, or ``"cosine"``: the drop fraction falls to 0 over the epochs.
         new_std: standard deviation of the weight of a new link; 0: new links start at zero.
         regrow_dropped: whether a link just dropped may come back at once.
-        reset_state: whether the optimiser state of all links is set to zero (the authors' Keras
-            code).
+        reset_state: whether the optimiser state of all links is set to what it was at the start
+            (the authors' Keras code).
         last_epoch: after the last epoch ``"remove"`` only (the paper), ``"evolve"`` or ``"keep"``.
             With a ``density_schedule``, which alone says how many links are left, ``"remove"``
             does what ``"keep"`` does.
@@ -258,6 +261,18 @@ class Evolution:
             raise ValueError(
                 f"final_share = {self.final_share} with a {self.density_schedule}"
                 " density_schedule: give one in (0, 1)"
+            )
+        default = type(self).schedule_end
+        if self.density_schedule == "constant" and self.schedule_end != default:
+            raise ValueError(
+                f"schedule_end = {self.schedule_end} with a constant density_schedule: leave it"
+                " out, or give 'cubic' or 'sigmoid'"
+            )
+        default = type(self).gradient_batches
+        if not self.needs_gradient and self.gradient_batches != default:
+            raise ValueError(
+                f"gradient_batches = {self.gradient_batches} with rules that see no gradient: leave"
+                " it out, or give a rule that does, as grow='gradient'"
             )
 
     @property
@@ -454,7 +469,7 @@ def _targets(
         )
     if evolution.redistribution is None:
         return {name: max(1, round(share * n_at_start[name])) for name in numbers}
-    share *= sum(n_at_start[name] for name in numbers) / sum(numbers.values())
+    share *= sum(n_at_start[name] for name in numbers) / max(1, sum(numbers.values()))
     return {name: max(1, round(share * n)) for name, n in numbers.items()}
 
 
@@ -656,16 +671,26 @@ def _replace_(
 
     state = _state(layer, optimiser)
     for name, entry in state.items():
-        if _has_one_number_a_link(entry, layer):
-            is_average = name.startswith(AVERAGE)
-            state[name] = moved(entry, start if is_average else torch.zeros_like(start))
+        if name.startswith(AVERAGE) and _has_one_number_a_link(entry, layer):
+            state[name] = moved(entry, start)
+        elif _has_one_number_a_link(entry, layer):
+            state[name] = moved(entry, torch.full_like(start, _at_start(name, layer, optimiser)))
     layer.replace_values_(moved(values, start))
 
 
 def _reset_state_(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) -> None:
     for name, entry in _state(layer, optimiser).items():
         if not name.startswith(AVERAGE) and _has_one_number_a_link(entry, layer):
-            entry.zero_()
+            entry.fill_(_at_start(name, layer, optimiser))
+
+
+def _at_start(name: str, layer: SparseLinear, optimiser: torch.optim.Optimizer) -> float:
+    """What an entry of the optimiser's state is before the first step."""
+    if name != "sum":  # of Adagrad
+        return 0.0
+    groups = optimiser.param_groups
+    group = next(group for group in groups if any(p is layer.values for p in group["params"]))
+    return group["initial_accumulator_value"]
 
 
 def check_optimiser(optimiser: torch.optim.Optimizer) -> None:

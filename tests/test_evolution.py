@@ -131,6 +131,17 @@ def test_reset_state_forgets_the_state_of_every_link(optimiser_name, layer, frac
     assert not any(state.any() for state in scattered(layer, optimiser)[1:])
 
 
+@pytest.mark.parametrize("reset_state", [False, True])
+def test_new_links_start_with_the_sum_that_adagrad_starts_with(reset_state, generator):
+    layer = SparseLinear(6, 5, density=0.5, generator=generator)
+    optimiser = torch.optim.Adagrad([layer.values], lr=0.0, initial_accumulator_value=0.5)
+    layer.values.grad = torch.ones(layer.nnz)
+    optimiser.step()
+    n = update(layer, Evolution("random", reset_state=reset_state), 0.4, optimiser)
+    desired = [0.5] * n + [0.5 if reset_state else 1.5] * (layer.nnz - n)
+    assert optimiser.state[layer.values]["sum"].sort().values.tolist() == desired
+
+
 @each_drop
 @each_grow
 @given(layer=layers(), fraction=fractions)
@@ -333,6 +344,8 @@ def test_drop_fraction_is_constant_or_falls_by_a_cosine(epoch, constant, cosine)
         ({"density_schedule": "cubic", "final_share": 0}, "final_share = 0 is out of range"),
         ({"final_share": 0.5}, "final_share = 0.5 with a constant density_schedule"),
         ({"schedule_end": 0}, r"schedule_end = 0 is out of range: give one in \(0, 1\]"),
+        ({"schedule_end": 0.5}, r"schedule_end = 0\.5 with a constant density_schedule"),
+        ({"gradient_batches": 2}, "gradient_batches = 2 with rules that see no gradient"),
         ({"redistribution": "weight"}, "unknown redistribution 'weight'"),
     ],
 )
@@ -552,6 +565,30 @@ def test_a_layer_that_has_lost_all_links_may_get_some_again():
         evolution.evolve_layers_(layers, rule, 5, 10, n_at_start=start, **how)
         assert numbers is None or [layer.nnz for layer in layers.values()] == numbers
     assert sum(layer.nnz for layer in layers.values()) == 22
+
+
+def test_layers_that_have_lost_all_links_get_one_each():
+    layers, optimiser = with_momenta("SGD", MOMENTA)
+    rules = Evolution(
+        "random", density_schedule="cubic", final_share=0.5, redistribution="momentum"
+    )
+    every_link = Evolution(lambda site, fraction, *, generator: site.values == site.values)
+    how = {"generator": seeded(0), "optimiser": optimiser}
+    for layer in layers.values():
+        remove_(layer, every_link, fraction=0.0, **how)
+    assert evolution.evolve_layers_(layers, rules, 5, 10, n_at_start={"a": 20, "b": 20}, **how) == 2
+    assert [layer.nnz for layer in layers.values()] == [1, 1]
+
+
+def test_links_are_shared_out_by_the_momentum_before_the_drop():
+    layers, optimiser = with_momenta("SGD", {"a": 1.0, "b": 1.0})
+    for layer in layers.values():
+        layer.values.data = torch.arange(1.0, 21)
+    state = optimiser.state[layers["a"].values]
+    state["momentum_buffer"] = torch.tensor([5.0] * 10 + [1.0] * 10)  # 3 on average
+    rules = Evolution("magnitude", "random", drop_fraction=0.5, redistribution="momentum")
+    evolution.evolve_layers_(layers, rules, 1, 10, generator=seeded(0), optimiser=optimiser)
+    assert [layer.nnz for layer in layers.values()] == [10 + 15, 10 + 5]
 
 
 def test_momentum_that_is_not_finite_shares_out_nothing():
