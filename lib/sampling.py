@@ -225,16 +225,19 @@ def descend_(
         order: (n,) int64, examples of the batches one after another; the last may have fewer.
         batch_size: of the others.
         laws: (steps, passes, 2), see :func:`laws_of`.
-        optimiser: its momentum of weights and biases moves; neither Nesterov nor damped.
+        optimiser: its momentum of weights and biases moves; neither Nesterov nor damped, and it
+            minimises.
         particles: (n_in, B) where chains go on from; None: they start from each batch.
     Returns: where the chains are.
     Raises: as :func:`contrastive_divergence`; ValueError for an example that is not there, and for
-        momentum of Nesterov or with dampening.
+        momentum of Nesterov, dampening or ``maximize=True``.
     """
     _check_examples(layer, x, order)
     check_whole("batch_size", batch_size, least=1)
     if any(group["nesterov"] or group["dampening"] for group in optimiser.param_groups):
         raise ValueError("the optimiser has Nesterov's momentum or dampening: give SGD without it")
+    if any(group["maximize"] for group in optimiser.param_groups):
+        raise ValueError("the optimiser has maximize=True: give SGD without it")
     if particles is not None:
         _check_layer(layer, particles)
         _check_pass(particles, layer.bias, layer.in_features, layer.out_features)
@@ -277,7 +280,9 @@ def laws_of(seed: int, start: int, shape: tuple[int, int]) -> np.ndarray:
 
 
 def uniforms(shape: tuple[int, int], law: SamplingLaw, *, dtype: torch.dtype) -> Tensor:
-    """The uniform numbers in (0, 1) that a pass over (n, B) units samples by."""
+    """The uniform numbers in (0, 1) that a pass over (n, B) units samples by; in float32 those
+    nearest to 1 are rounded to it.
+    """
     return _plain_uniforms(torch.empty(shape, dtype=dtype), law)
 
 

@@ -204,6 +204,7 @@ def test_units_of_few_links_descend(links):
 
 
 NESTEROV = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9, nesterov=True)
+MAXIMISING = torch.optim.SGD([torch.zeros(1)], lr=0.1, maximize=True)
 
 
 def test_laws_are_those_of_their_steps():
@@ -224,6 +225,7 @@ def test_laws_are_those_of_their_steps():
         ),
         ({"batch_size": 0}, "batch_size = 0 is out of range"),
         ({"optimiser": NESTEROV}, "the optimiser has Nesterov's momentum or dampening"),
+        ({"optimiser": MAXIMISING}, "the optimiser has maximize=True: give SGD without it"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, sentence):
