@@ -217,11 +217,7 @@ def grow_ch3_l3(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
     too few have one, the rest is drawn at random. Raises ValueError if the links do not fit.
     """
     support = support_from_keys(site.link_keys, site.n_in, site.n_out)
-
-    def score(rows: slice) -> Tensor:
-        return ch3_l3(support, rows.start, rows.stop)
-
-    keys, scores = _largest(site, n, score)
+    keys, scores = _largest(site, n, _ch3_l3_of(support))
     return _with_others(site, n, keys[scores > 0].cpu(), generator)
 
 
@@ -232,10 +228,10 @@ def grow_ch2_l3n(site: Site, n: int, *, generator: torch.Generator) -> Tensor:
     Source: [Zhang2025], Section 3.1 (soft regrowth). Positions that score 0 are drawn at random
     where too few others are free. Raises ValueError if the links do not fit.
     """
-    support = support_from_keys(site.link_keys, site.n_in, site.n_out)
+    score_of = _ch2_l3n_of(support_from_keys(site.link_keys, site.n_in, site.n_out))
 
     def noisy(rows: slice) -> Tensor:
-        score = ch2_l3n(support, rows.start, rows.stop)
+        score = score_of(rows)
         return score.log_() + gumbel(score.shape, generator)
 
     keys, scores = _largest(site, n, noisy)
@@ -328,7 +324,11 @@ def ch3_l3(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
         walks of length 3 that start at these output neurons; memory: besides the result the pairs
         of inputs that share an output, as a sparse matrix, and a few vectors a thread.
     """
-    start, stop, _ = slice(start, stop).indices(support.n_out)
+    return _ch3_l3_of(support)(slice(start, stop))
+
+
+def _ch3_l3_of(support: Support) -> Callable[[slice], Tensor]:
+    """:func:`ch3_l3` of the output neurons in a slice; what all share is computed once."""
     crow = support.crow.cpu().numpy()
     col = support.col.cpu().numpy()
     tcrow = support.tcrow.cpu().numpy()
@@ -338,11 +338,16 @@ def ch3_l3(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
     links = scipy.sparse.csr_array((ones, col, crow), shape=shape)
     shared = (links.T @ links).tocsr()  # outputs that two inputs share
     pairs = shared.indptr, shared.indices, shared.data
-    n_rows = max(0, stop - start)
-    scores = torch.zeros(n_rows, support.n_in, dtype=torch.float64)
-    compiled.match_threads()
-    _ch3_l3_numba(crow, col, tcrow, trow, *pairs, start, scores.numpy())
-    return scores
+
+    def score(rows: slice) -> Tensor:
+        start, stop, _ = rows.indices(support.n_out)
+        n_rows = max(0, stop - start)
+        scores = torch.zeros(n_rows, support.n_in, dtype=torch.float64)
+        compiled.match_threads()
+        _ch3_l3_numba(crow, col, tcrow, trow, *pairs, start, scores.numpy())
+        return scores
+
+    return score
 
 
 def ch2_l3n(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
@@ -366,13 +371,23 @@ def ch2_l3n(support: Support, start: int = 0, stop: int | None = None) -> Tensor
         nothing. Memory: besides the result the pairs of neurons of one side that share a
         neighbour, as a sparse matrix.
     """
+    return _ch2_l3n_of(support)(slice(start, stop))
+
+
+def _ch2_l3n_of(support: Support) -> Callable[[slice], Tensor]:
+    """:func:`ch2_l3n` of the output neurons in a slice; what all share is computed once."""
     crow, col = support.crow.cpu().numpy(), support.col.cpu().numpy()
     shape = support.n_out, support.n_in
     links = scipy.sparse.csr_array((np.ones(len(col)), col, crow), shape=shape)
-    rows = links[start:stop]
-    of_outputs = _local_weights(rows, links) @ links
-    of_inputs = rows @ _local_weights(links.T.tocsr(), links.T.tocsr()).T
-    return torch.from_numpy((of_outputs + of_inputs).toarray())
+    by_input = links.T.tocsr()
+    input_weights = _local_weights(by_input, by_input).T
+
+    def score(rows: slice) -> Tensor:
+        seeds = links[rows]
+        scores = _local_weights(seeds, links) @ links + seeds @ input_weights
+        return torch.from_numpy(scores.toarray())
+
+    return score
 
 
 def _local_weights(

@@ -242,6 +242,13 @@ def test_growth_by_momentum_follows_the_table():
     assert grown == [[], [3], [1, 3], [0, 1, 3]]
 
 
+def test_momentum_of_growth_is_that_of_most_training():
+    x, grad_y = torch.ones(1, 2), torch.tensor([[1.0, 0.0], [0.0, 0.905], [0.0, 0.895]])
+    site = Site(1, 3, torch.empty(0, dtype=torch.int64), x, grad_y, batch_sizes=(1, 1))
+    assert growth.grow_momentum(site, 1, generator=seeded(0)).tolist() == [1]  # .905 after .9
+    assert growth.grow_momentum(site, 2, generator=seeded(0)).tolist() == [0, 1]  # .9, then .895
+
+
 def test_gradient_of_the_links_is_the_mean_over_batches():
     x, grad_y = torch.randn(4, 6, generator=seeded(0)), torch.randn(3, 6, generator=seeded(1))
     keys = torch.tensor([1, 4, 6, 11])
