@@ -149,6 +149,24 @@ def test_p_is_uniform_for_a_true_power_law():
     assert stats.binomtest(sum(x < 0.1 for x in p), 100, 0.1).pvalue > 0.001
 
 
+def test_replicates_that_fit_as_badly_count(monkeypatch):
+    degrees = np.repeat([1, 2, 3], [47, 3, 1])
+    tail = power_law.fit_tail(degrees)
+    monkeypatch.setattr(power_law, "_replicate", lambda *args, **options: degrees)
+    assert power_law.goodness_of_fit(degrees, tail, 2, rng=None) == 1
+
+
+def test_the_tail_of_a_replicate_is_binomial(rng):
+    tail = power_law.Tail(2.5, 0.1, 8, 300, 0.1)
+    sizes = []
+    for _ in range(200):
+        drawn = power_law._replicate(np.ones(700), tail, 1000, rng=rng)
+        sizes.append((drawn >= 8).sum())
+    spread = np.sqrt(1000 * 0.3 * 0.7)
+    assert np.std(sizes) == pytest.approx(spread, rel=4 / np.sqrt(2 * 200))
+    assert np.mean(sizes) == pytest.approx(300, abs=4 * spread / np.sqrt(200))
+
+
 # alternatives
 
 
@@ -347,10 +365,28 @@ def rows(n, **changes):
 
 
 @pytest.mark.parametrize(
+    ("spoiled", "strong"),
+    [
+        ({}, True),
+        ({"p": 0.099}, False),
+        ({"n_tail": 49}, False),
+        ({"exponent": 2.0}, False),
+        ({"exponent": 3.0}, False),
+        ({"unbeaten": False}, False),
+    ],
+)
+def test_strong_needs_every_condition(spoiled, strong):
+    least = {"p": 0.1, "n_tail": 50, "exponent": 2.5, "unbeaten": True}
+    assert power_law._is_strong(least | spoiled) is strong
+
+
+@pytest.mark.parametrize(
     ("bad", "n_bad", "expected"),
     [
         ({}, 0, "Strongest"),
+        ({"strong": False}, 1, "Strongest"),
         ({"strong": False}, 2, "Strong"),
+        ({"strong": False}, 10, "Strong"),
         ({"strong": False}, 11, "Weak"),
         ({"strong": False, "n_tail": 49}, 11, "Weakest"),
         ({"strong": False, "p": 0.09}, 11, "Super-Weak"),

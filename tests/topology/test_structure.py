@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal, assert_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy import sparse
 
 from lib import topology
@@ -321,6 +321,17 @@ def test_nulls_keep_the_links_of_every_neuron_in_every_layer(monkeypatch):
     structure.beside_nulls(layered(0.3), 4, generator=seeded(1))
     assert degrees == [degrees[0]] * 5
     assert len(first_layers) == 5
+
+
+@pytest.mark.parametrize(("step", "spread"), [(1e-13, 0.0), (1e-11, 1e-11)])
+def test_a_spread_of_rounding_is_none(step, spread, monkeypatch):
+    values = iter([1.0, 1.0, 1 + step, 1 + 2 * step])
+    names = structure.measures(topology.to_matrices(layered(0.3)), seed=None)
+    monkeypatch.setattr(
+        structure, "measures", lambda matrices, seed: dict.fromkeys(names, next(values))
+    )
+    null_sd = table_of(layered(0.3), 3)["null_sd"].drop("small_world_sigma")
+    assert_allclose(null_sd, spread, rtol=1e-3, atol=0)
 
 
 def test_value_is_the_measure_of_the_network():
