@@ -207,6 +207,18 @@ def test_ratio_favours_the_law_that_made_the_degrees(kind, rng):
     assert row["decision"] == -1
 
 
+def test_a_missed_fit_of_the_cut_off_decides_nothing(rng, monkeypatch):
+    degrees = sequence("shifted", rng)
+    tail, most_likely = power_law.fit_tail(degrees), power_law.laws.most_likely
+
+    def missed(law, *data):
+        return most_likely(law, *data) + (law is power_law.ALTERNATIVES["cut-off"])
+
+    monkeypatch.setattr(power_law.laws, "most_likely", missed)
+    row = ratios(degrees, tail).loc["cut-off"]
+    assert np.isnan(row["ratio"]) and row["decision"] == 2
+
+
 def test_no_alternative_beats_a_true_power_law(rng):
     degrees = sequence("shifted", rng, 3000)
     table = ratios(degrees, power_law.fit_tail(degrees))
