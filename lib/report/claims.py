@@ -65,9 +65,11 @@ def intervals(
         estimate: (rows of a group, level) -> measurement; the mean and its t-interval.
     Returns: columns by, value, low, high, n, p, p_holm (of the whole table); of an estimate of
         another kind both p are nan, as nothing tests it.
-    Raises: ValueError if a column of the groups has an empty cell.
+    Raises: ValueError if a column of the groups has an empty cell, or a group two rows of a seed.
     """
     _check_cells(rows, by)
+    if "seed" in rows:
+        check_unique(rows, [*by, "seed"])
     groups = rows.groupby(list(by), sort=False, observed=True)
     level = 1 - (1 - LEVEL) / (family or max(1, len(groups)))
     lines = []

@@ -8,7 +8,7 @@ from pandas.api.types import is_number
 
 from lib.names import check_known
 from lib.report import labels
-from lib.runs.config import KINDS
+from lib.runs.config import Run
 from lib.runs.record import Record
 
 NETWORK = ["trained", "dataset", "network", "method", "variant", "seed", "epochs"]  # which network
@@ -23,15 +23,16 @@ def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
 
     Args:
         records: of any experiments.
-        fields: further ones of the run that trained the network, a column each; one that is a
-            column anyway is not repeated.
+        fields: further ones of the run that trained the network or, where it has none of the name,
+            of the study; a column each. One that is a column anyway is not repeated.
     Returns: columns experiment, those of :data:`NETWORK` (trained: the experiment that trained the
         network), fields, the axes that occur, measure, value. What a record says of the network
         after training has the measures "final …". A column of metrics that is named like one of
         these is called "own …". Of no records a frame without rows.
-    Raises: ValueError naming the nearest field for one that no kind of run has.
+    Raises: ValueError naming the nearest field for one that none of these runs has.
     """
-    fields = _further(fields)
+    records = list(records)
+    fields = _further(fields, records)
     known = ["experiment", *NETWORK, *fields]
     alike: dict[tuple, list[tuple[pd.DataFrame, dict[str, Any]]]] = {}  # by their columns
     ends = []
@@ -80,7 +81,8 @@ def rows(records: Iterable[Record], *fields: str) -> pd.DataFrame:
         "own" before a name that is one of the others. Of no records a frame without rows.
     Raises: ValueError as :func:`tidy`.
     """
-    fields = _further(fields)
+    records = list(records)
+    fields = _further(fields, records)
     named = ["experiment", *NETWORK, *fields]
     own = {name: f"own {name}" for name in named}
     pairs = [(record.metrics.rename(columns=own), facts(record, *fields)) for record in records]
@@ -88,19 +90,23 @@ def rows(records: Iterable[Record], *fields: str) -> pd.DataFrame:
     return table[[*named, *table.columns.difference(named, sort=False)]]
 
 
-def _further(fields: Iterable[str]) -> list[str]:
+def _further(fields: Iterable[str], records: Sequence[Record]) -> list[str]:
     """The fields that are no column anyway, each once."""
-    check_fields(fields)
-    return [name for name in dict.fromkeys(fields) if name not in ("experiment", *NETWORK)]
+    fields = [name for name in dict.fromkeys(fields) if name not in ("experiment", *NETWORK)]
+    check_fields(fields, records)
+    return fields
 
 
-def check_fields(fields: Iterable[str]) -> None:
-    """Refuse a field that no kind of run has, if kinds are known. Raises ValueError naming the
-    nearest.
+def check_fields(fields: Iterable[str], records: Sequence[Record]) -> None:
+    """Refuse a field that none of the runs has, nor the run that trained its network. Raises
+    ValueError naming the nearest.
     """
-    names = [name for kind in KINDS.values() for name in kind.field_names()]
-    for name in fields if names else ():
-        if not any(hasattr(kind, name) for kind in KINDS.values()):
+    kinds = {
+        type(run): run for record in records for run in (record.config, _trained(record.config))
+    }
+    for name in fields if records else ():
+        if not any(hasattr(run, name) for run in kinds.values()):
+            names = [name for kind in kinds for name in kind.field_names()]
             check_known("field", name, [*dict.fromkeys([*names, *NETWORK])])
 
 
@@ -155,11 +161,16 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(mean="mean", sd="std", n="count").reset_index()
 
 
+def _trained(run: Run) -> Run:
+    """The run that trained the network of a run: its own, or that of its parent."""
+    return run if hasattr(run, "epochs") or run.parent is None else run.parent
+
+
 def facts(record: Record, *fields: str) -> dict[str, Any]:
     """What names the network of a record: the columns experiment, :data:`NETWORK` and fields."""
-    run = record.config
-    trained = run if hasattr(run, "epochs") or run.parent is None else run.parent
+    run, trained = record.config, _trained(record.config)
     network = getattr(trained, "network", record.environment.get("architecture"))
     named = {"experiment": run.experiment, "trained": trained.experiment, "network": network}
     named |= {name: getattr(run, name) for name in ("dataset", "method", "variant", "seed")}
-    return named | {name: getattr(trained, name, None) for name in ("epochs", *fields)}
+    own = {name: getattr(run, name, None) for name in fields}
+    return named | {name: getattr(trained, name, own.get(name)) for name in ("epochs", *fields)}

@@ -32,13 +32,14 @@ def mean_sd(values: pd.Series) -> str:
 
 
 def settings(records: Records, columns: Sequence[str]) -> pd.DataFrame:
-    """Fields of the runs, a row for each combination, and how many seeds have it.
+    """Fields of the runs, as :func:`lib.report.frames.tidy` has them, a row for each combination,
+    and how many seeds have it.
 
-    Raises: ValueError naming the nearest field for one that no kind of run has.
+    Raises: ValueError naming the nearest field for one that none of these runs has.
     """
-    frames.check_fields(columns)
+    frames.check_fields(columns, records)
     columns = list(dict.fromkeys(columns))
-    fields = [vars(record.config) for record in records]
+    fields = [frames.facts(record, *columns) for record in records]
     table = pd.DataFrame(fields, columns=[*columns, "seed"])
     groups = table.groupby(list(columns), sort=False, dropna=False)
     return groups["seed"].nunique().rename("seeds").reset_index()

@@ -99,6 +99,13 @@ def test_two_numbers_of_a_seed_are_refused():
         against(pd.concat([rows("relu", [1.0]), rows("relu", [2.0])]), "relu")
 
 
+def test_two_rows_of_a_seed_are_refused_where_an_interval_would_count_both():
+    frame = pd.concat([rows("splash", [1.0, 2.0, 3.0])] * 9)
+    with pytest.raises(ValueError, match="two numbers where one is expected, at .*'seed': 0"):
+        intervals(frame, ["method"])
+    assert intervals(frame.drop(columns="seed"), ["method"])["n"].item() == 27
+
+
 def test_more_intervals_together_are_wider():
     gaps = against(
         pd.concat([rows("relu", [1.0, 2.0, 3.0]), rows("splash", [2.0, 4.0, 5.0])]), "relu"
@@ -137,6 +144,16 @@ def test_training_records_have_their_epochs_in_the_frame():
 def test_axes_are_averaged_over_within_what_else_is_told():
     table = pd.DataFrame({"seed": [0, 0, 1], "draw": [0, 1, 0], "value": [1.0, 3.0, 5.0]})
     assert frames.mean_over(table, "draw").to_dict("list") == {"seed": [0, 1], "value": [2.0, 5.0]}
+
+
+@pytest.mark.parametrize("table", [frames.tidy, frames.rows])
+def test_field_of_a_study_is_a_column_and_one_that_neither_has_is_refused(table):
+    record = studied("relu", 0, {"pgd": 0.5})
+    found = table([record], "radii", "learning_rate")
+    assert found["radii"].iloc[0] == record.config.radii
+    assert found["learning_rate"].iloc[0] == record.config.parent.learning_rate
+    with pytest.raises(ValueError, match="unknown field 'cd_steps'"):  # of another kind of run
+        table([record], "cd_steps")
 
 
 @pytest.mark.parametrize("table", [frames.tidy, frames.rows])

@@ -8,6 +8,7 @@ from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.report import tables
 from lib.runs.record import Record
+from tests.papers.splash.made import studied
 
 
 def learned(accuracies, method="set", seed=0):
@@ -41,6 +42,12 @@ def test_settings_are_the_fields_of_runs_each_combination_once(found):
     table = tables.settings(found, ["method", "epochs", "hidden"])
     assert table["method"].tolist() == ["set", "fixed"] and table["seeds"].tolist() == [2, 1]
     assert table["hidden"].tolist() == [(1000, 1000, 1000)] * 2
+
+
+def test_settings_of_a_study_and_of_its_network_stand_in_one_table():
+    record = studied("relu", 0, {"pgd": 0.5})
+    (row,) = tables.settings([record], ["radii", "epochs"]).to_dict("records")
+    assert row == {"radii": record.config.radii, "epochs": 100, "seeds": 1}
 
 
 def test_numbers_of_all_sizes_are_rounded():
