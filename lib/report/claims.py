@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.report.frames import check_unique
-from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, direction, holm, p_value, t_interval
+from lib.report.frames import check_cells, check_unique
+from lib.report.intervals import (
+    MIN_SEEDS,
+    Measurement,
+    direction,
+    family_level,
+    holm,
+    p_value,
+    t_interval,
+)
 
 CELL = ["dataset", "network"]
 BOUNDS = ["value", "low", "high"]
@@ -31,7 +39,7 @@ def against(
         side are left out. Categories keep their order.
     Raises: ValueError if a method has two numbers of a seed, or a key an empty cell.
     """
-    _check_cells(frame, keys)
+    check_cells(frame, keys)
     cells = [*keys, "seed", by]
     check_unique(frame, cells)
     categories = frame[cells].select_dtypes("category")
@@ -41,12 +49,6 @@ def against(
     gaps = wide.drop(columns=other, errors="ignore").sub(base, axis=0)
     rows = gaps.stack().dropna().rename("value").reset_index().merge(base.reset_index())
     return rows.astype(categories.dtypes.to_dict())
-
-
-def _check_cells(frame: pd.DataFrame, keys: Sequence[str]) -> None:
-    empty = [name for name in keys if frame[name].isna().any()]
-    if empty:
-        raise ValueError(f"column {empty[0]!r} has empty cells: fill or filter them to group by it")
 
 
 def intervals(
@@ -65,13 +67,14 @@ def intervals(
         estimate: (rows of a group, level) -> measurement; the mean and its t-interval.
     Returns: columns by, value, low, high, n, p, p_holm (of the whole table); of an estimate of
         another kind both p are nan, as nothing tests it.
-    Raises: ValueError if a column of the groups has an empty cell, or a group two rows of a seed.
+    Raises: ValueError if a column of the groups has an empty cell, a group two rows of a seed, or
+        family is below 1.
     """
-    _check_cells(rows, by)
+    check_cells(rows, by)
     if "seed" in rows:
         check_unique(rows, [*by, "seed"])
     groups = rows.groupby(list(by), sort=False, observed=True)
-    level = 1 - (1 - LEVEL) / (family or max(1, len(groups)))
+    level = family_level(max(1, len(groups)) if family is None else family)
     lines = []
     for key, group in groups:
         one = estimate(group, level) if estimate else t_interval(group["value"], level=level)
@@ -93,7 +96,7 @@ def at_common(
     Returns: columns dataset, network, seed, at, value.
     Raises: ValueError if a data set or network has an empty cell.
     """
-    _check_cells(frame, CELL)
+    check_cells(frame, CELL)
     rows = []
     for key, group in frame.groupby([*CELL, "seed"], sort=False, observed=True):
         parts = group.groupby("method", observed=True)
@@ -150,12 +153,19 @@ def _extreme(
 ) -> Measurement | None:
     if rows.empty:
         return None
+    rows = rows.reset_index(drop=True)  # joined tables repeat their rows' names
     known = rows[rows["value"].notna()]
     place = rows.loc[known["value"].agg(f"idx{which}")] if len(known) else rows.iloc[0]
     where = ", ".join(written(place[name]) for name, written in at.items())
     value = float(known["value"].agg(which)) if len(known) else math.nan
     bounds = (float(rows[name].agg(which, skipna=False)) for name in ("low", "high"))
-    return Measurement(value, *bounds, int(rows["n"].min()), at=where)  # unknown if one is
+    return Measurement(value, *bounds, _fewest(rows["n"]), at=where)  # unknown if one is
+
+
+def _fewest(n: pd.Series) -> int | None:
+    """The fewest seeds of those that have any; None where nothing is random."""
+    known = n.dropna()
+    return None if known.empty else int(known.min())
 
 
 def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> Measurement | None:
@@ -173,7 +183,7 @@ def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> 
     """
     if rows.empty:
         return None
-    n = rows["n"]
+    n = rows["n"].dropna()
     enough = n[n >= MIN_SEEDS]
     certain = directions(rows, comparison, threshold)
     estimates = [
@@ -181,9 +191,9 @@ def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> 
         for value in rows["value"]
     ]
     low, high = certain.count("holds"), total - certain.count("fails")
-    fewest = n.min() if enough.empty else enough.min()
+    fewest = _fewest(n if enough.empty else enough)
     unrun = _lacks_some(rows, total) or has_unbounded(rows)
-    return Measurement(float(sum(estimates)), low, high, int(fewest), unrun=unrun)
+    return Measurement(float(sum(estimates)), low, high, fewest, unrun=unrun)
 
 
 def has_unbounded(rows: pd.DataFrame) -> bool:

@@ -50,6 +50,16 @@ def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
     return pd.concat([part for part in parts if len(part)] or parts[-1:], ignore_index=True)
 
 
+def check_cells(rows: pd.DataFrame, keys: Sequence[str]) -> None:
+    """Refuse empty cells, whose rows a group or a table would leave out in silence.
+
+    Raises: ValueError naming the first of the keys that has one.
+    """
+    for name in keys:
+        if rows[name].isna().any():
+            raise ValueError(f"column {name!r} has empty cells: fill or filter them to group by it")
+
+
 def check_unique(rows: pd.DataFrame, keys: Sequence[str]) -> None:
     """Refuse rows that would be averaged, or left out, in silence.
 

@@ -59,6 +59,16 @@ def t_interval(samples: Sequence[float], *, level: float = LEVEL) -> Measurement
     return Measurement(mean, mean - half, mean + half, n)
 
 
+def family_level(family: int) -> float:
+    """The level of each of so many intervals that hold together at :data:`LEVEL` (Bonferroni).
+
+    Raises: ValueError if there are none.
+    """
+    if family < 1:
+        raise ValueError(f"family = {family}: give how many intervals hold together, at least 1")
+    return 1 - (1 - LEVEL) / family
+
+
 def ratio_interval(
     samples: Sequence[float],
     bases: Sequence[float],

@@ -11,10 +11,11 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryLocator
 from matplotlib.figure import Figure
+from pandas.api.types import is_numeric_dtype
 
 from lib.report import frames, labels, layout
-from lib.report.intervals import LEVEL, t_interval
-from lib.report.tables import mean_sd, minus, named
+from lib.report.intervals import family_level, t_interval
+from lib.report.tables import WRITTEN, mean_sd, minus, named
 
 LINES = {"kind": "line", "errorbar": "sd", "err_kws": {"alpha": 0.15, "lw": 0}}
 POINTS = {"kind": "point", "linestyle": "none", "markersize": 5, "err_kws": {"lw": 1.4}}
@@ -59,6 +60,8 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
         return layout.panels(0, layout.WIDTH, 2.4, title, below, missing=ours["missing"])[0]
     axes = {name: options.pop(name) for name in [*options] if hasattr(Axes, f"set_{name}")}
     data = _written(data)
+    options = _in_words(data, options)
+    says_bar = not {"errorbar", "estimator", "units"} & options.keys()
     options = _defaults(plot, data, options, ours)
     with plt.rc_context({"figure.constrained_layout.use": False, **SIZES}):
         grid = plot(data, **options)
@@ -69,7 +72,7 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
     fig = grid.figure
     fig.set_layout_engine("constrained", w_pad=APART)
     fig.set_size_inches(layout.WIDTH, fig.get_figheight() + layout.AROUND)
-    layout.head(fig, title, _described(data, below, options))
+    layout.head(fig, title, _described(data, below, options, says_bar))
     for panel, ax in grid.axes_dict.items() if grid.axes_dict else [("", grid.ax)]:
         whole = data[options["x"]].dtype.kind == "i"
         _plain(ax, ours["percent"], FEW if len(grid.axes.flat) > 2 else MORE, whole)
@@ -97,6 +100,34 @@ def _written(data: pd.DataFrame) -> pd.DataFrame:
     return data.assign(**{name: data[name].cat.remove_unused_categories() for name in kinds})
 
 
+def _in_words(data: pd.DataFrame, options: dict) -> dict[str, Any]:
+    """The options with what they put in an order written as the data are."""
+    axes = {"row_order": "row", "col_order": "col", "hue_order": "hue", "style_order": "style"}
+    places = {order: options.get(axis) for order, axis in axes.items()}
+    if "order" in options:
+        places["order"] = options[_rows_of(data, options)]
+    words = {}
+    for order in places.keys() & options.keys():
+        column, names = places[order], options[order]
+        if column in WRITTEN and names is not None:
+            known = set(data[column])
+            words[order] = [name if name in known else WRITTEN[column](name) for name in names]
+    return options | words
+
+
+def _rows_of(data: pd.DataFrame, options: dict) -> str:
+    """The axis, "x" or "y", along which points or curves are at different places, and not their
+    values, as seaborn finds it.
+    """
+    if options.get("kind") == "line":
+        return options.get("orient", "x")
+    is_number = {name: is_numeric_dtype(data[options[name]]) for name in ("x", "y")}
+    if is_number["x"] != is_number["y"]:
+        return "y" if is_number["x"] else "x"
+    orient = options.get("orient", "x")
+    return {"h": "y", "v": "x"}.get(orient, orient)
+
+
 def _defaults(plot: Callable, data: pd.DataFrame, options: dict, ours: dict) -> dict[str, Any]:
     """The options of seaborn with ours where nothing is said."""
     across = data[options["col"]].nunique() if "col" in options else 1
@@ -106,6 +137,8 @@ def _defaults(plot: Callable, data: pd.DataFrame, options: dict, ours: dict) -> 
         levels = len(options.get("hue_order", data[options["hue"]].unique())) if several else 1
         row = ROW * (1 + 0.25 * max(bool(ours["write"]), levels - 2))
         height = 0.5 + row * max(3, data[options["y"]].nunique())
+        if _rows_of(data, options) == "x":
+            height = LINES_HIGH
         if options.get("kind", "point") == "point":
             options = POINTS | {"errorbar": bounds_of(ours["family"])} | options
             if several:
@@ -123,7 +156,8 @@ def _defaults(plot: Callable, data: pd.DataFrame, options: dict, ours: dict) -> 
     for shared in {"sharex", "sharey"} & options.keys() if plot is not sns.catplot else ():
         options.setdefault("facet_kws", {})[shared] = options.pop(shared)
     if options.get("hue") == "method":
-        options = _looks(data["method"].unique(), dashed=plot is sns.relplot) | options
+        dashed = plot is sns.relplot and options.get("style", "method") == "method"
+        options = _looks(data["method"].unique(), dashed) | options
     elif "hue" in options:  # colours are those of methods
         shades = sns.blend_palette(GREYS, data[options["hue"]].nunique())[::-1]
         options = {"palette": shades} | options
@@ -133,26 +167,35 @@ def _defaults(plot: Callable, data: pd.DataFrame, options: dict, ours: dict) -> 
     return {"aspect": layout.WIDTH / across / options["height"]} | options
 
 
-def _described(data: pd.DataFrame, below: str, options: dict) -> str:
-    """What stands below the title: more, how many seeds, and what a band or a bar is."""
+def _described(data: pd.DataFrame, below: str, options: dict, says_bar: bool) -> str:
+    """What stands below the title: more, how many seeds, and what a band or a bar is.
+
+    Args:
+        says_bar: whether means and bars are those of :func:`draw`, and not of an option.
+    """
     kind = options.get("kind")
     bar = {"point": "bar: 95 % interval", "line": "band: ± sd"}.get(kind)
     if bar is None or "seed" not in data:
         return below
-    place = "y" if kind == "point" or options.get("orient") == "y" else "x"
+    place = _rows_of(data, options)
     names = ("row", "col", "hue", "style", place)
     keys = list(dict.fromkeys(options[name] for name in names if name in options))
     frames.check_seeds(data, keys)
-    seeds = data.groupby(keys, observed=True)["seed"].nunique()
+    known = data.dropna(subset=options["x" if place == "y" else "y"])
+    if known.empty:
+        return below
+    seeds = known.groupby(keys, observed=True)["seed"].nunique()
     least, most = seeds.min(), seeds.max()
     if most == 1:
         n = "one seed"
     else:
         single = _of_one_seed(seeds)
         least = min(seeds[seeds > 1]) if single else least
-        n = f"mean of {least} seeds" if least == most else f"mean of {least} to {most} seeds"
+        n = f"{least} seeds" if least == most else f"{least} to {most} seeds"
+        if not {"estimator", "units"} & options.keys():
+            n = f"mean of {n}"
         n += f" ({single}: one)" if single else ""
-        if options.get("errorbar") is not None:
+        if says_bar:
             n += f", {bar}"
     return f"{below} · {n}" if below else n
 
@@ -197,6 +240,18 @@ def _plain(ax: Axes, percent: str, most: int, whole: bool) -> None:
             axis.set_major_locator(ticker.MaxNLocator(fewer, steps=[1, 2, 5, 10], integer=integer))
             axis.set_major_formatter(PERCENT if name in percent else PLAIN)
     layout.plain_logs(ax)
+    for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
+        if name in percent and axis.get_scale() == "log":
+            axis.set_major_formatter(PERCENT)
+            axis.set_minor_formatter(PercentLogs())
+
+
+class PercentLogs(layout.PlainLogs):
+    """As :class:`lib.report.layout.PlainLogs`, fractions as percent: 20 % for 0.2."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The text at x; empty where none stands."""
+        return PERCENT(x) if super().__call__(x, pos) else ""
 
 
 def _of_panel(data: pd.DataFrame, options: dict, panel: Any) -> pd.DataFrame:
@@ -220,14 +275,21 @@ def _write_means(ax: Axes, rows: pd.DataFrame, order: list, options: dict, form:
     ax.set_ylim(len(order) - 0.5, -0.8)
     place = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "size": TEXT}
     for name, mean in rows.groupby(options["y"], observed=True)[options["x"]].mean().items():
+        if name not in order:
+            continue
         text = minus(format(mean, form).replace("%", " %"))
         ax.annotate(text, (mean, order.index(name)), color="#444444", **place)
 
 
 def _have_ends(grid: sns.FacetGrid, options: dict) -> bool:
-    """Whether there are curves that end at the right, on axes where names can stand."""
+    """Whether there are curves that end at the right, on axes where names can stand, and that only
+    their names tell apart.
+    """
     scales = {ax.get_yscale() for ax in grid.axes.flat}
-    return options["kind"] == "line" and options.get("orient") != "y" and scales == {"linear"}
+    if options["kind"] != "line" or options.get("orient") == "y" or scales != {"linear"}:
+        return False
+    hue = options.get("hue")
+    return hue is not None and options.get("style", hue) in (hue, None)
 
 
 def _name_ends(grid: sns.FacetGrid, data: pd.DataFrame, options: dict) -> None:
@@ -241,8 +303,10 @@ def _name_ends(grid: sns.FacetGrid, data: pd.DataFrame, options: dict) -> None:
         rows = _of_panel(data, options, panel)
         ends = []
         for name, curve in rows.groupby(hue, observed=True):
+            curve = curve.dropna(subset=y)
             last = curve.loc[curve[x] == curve[x].max(), y].mean()
-            ends.append((str(name), colors[str(name)], last))
+            if len(curve):
+                ends.append((str(name), colors[str(name)], last))
         high = ax.get_window_extent().height / grid.figure.dpi
         layout.label_ends(ax, ends, gap=NAME / high)
 
@@ -252,8 +316,10 @@ def bounds_of(family: int = 1) -> Callable[[pd.Series], tuple[float, float]]:
     them.
     """
 
+    level = family_level(family)
+
     def bounds(values: pd.Series) -> tuple[float, float]:
-        found = t_interval(values, level=1 - (1 - LEVEL) / family)
+        found = t_interval(values, level=level)
         ends = np.nan_to_num([found.low, found.high], posinf=found.value, neginf=found.value)
         return tuple(ends)
 
@@ -281,7 +347,8 @@ def _looks(names: Sequence[str], dashed: bool) -> dict[str, Any]:
 def written(rows: pd.DataFrame) -> list[str]:
     """Rows of :func:`lib.report.claims.intervals`, as "0.32 [0.17, 0.46] n=5 *": the star marks
     a p below .05 after Holm's correction for the table, where there is one. Bounds so close to 0
-    that two digits do not show their side have three.
+    that two digits do not show their side have three, and so has a value that two digits would move
+    beyond them.
     """
     texts = []
     for row in rows.to_dict("records"):
@@ -289,7 +356,11 @@ def written(rows: pd.DataFrame) -> list[str]:
         low, high = row["low"], row["high"]
         digits = 3 if 0 < min(abs(low), abs(high)) < 0.005 else 2
         interval = f"[{low:.{digits}f}, {high:.{digits}f}]"
-        texts.append(f"{row['value']:z.2f} {interval} n={row['n']}{star}")
+        value = row["value"]
+        inside = low <= round(value, 2) <= high or not low <= value <= high
+        value = f"{value:z.{2 if inside else digits}f}"
+        n = f" n={row['n']:.0f}" if pd.notna(row["n"]) else ""
+        texts.append(f"{value} {interval}{n}{star}")
     return texts
 
 
@@ -308,11 +379,12 @@ def wide(rows: pd.DataFrame, index: Sequence[str], columns: Sequence[str] | str)
     """A table for reading: rows of intervals as texts, other rows as mean ± sd over seeds; data
     sets and methods in their order.
 
-    Raises: ValueError if two intervals fall into one cell, or in the profile "paper" two numbers of
-        one seed.
+    Raises: ValueError if an index or a column has an empty cell, or two intervals fall into one
+        place, or in the profile "paper" two numbers of one seed.
     """
     rows = ordered(rows)
     keys = [*index, *([columns] if isinstance(columns, str) else columns)]
+    frames.check_cells(rows, keys)
     if "low" in rows:
         frames.check_unique(rows, keys)
         rows = rows.assign(text=written(rows))

@@ -57,14 +57,17 @@ def written_readings(readings: pd.DataFrame) -> pd.DataFrame:
     for row in readings.to_dict("records"):
         interval = f"[{row['low']:.3g}, {row['high']:.3g}]"
         measured = f"{row['value']:.3g} {interval} {row['verdict']}"
-        texts.append(measured if row["n"] > 1 else f"{row['value']:.3g}, n = 1")
+        texts.append(f"{row['value']:.3g}, n = 1" if row["n"] == 1 else measured)
     table = readings.assign(
         text=texts,
-        rival=readings["rival"].map(lambda name: labels.method_name(name) if name else ""),
+        rival=readings["rival"].map(
+            lambda name: labels.method_name(name) if name and pd.notna(name) else ""
+        ),
         rule=readings["rule"].map(labels.method_name),
         dataset=readings["dataset"].map(labels.dataset),
     )
     rows, columns = ["reading", "rival", "holds if"], ["rule", "dataset"]
+    frames.check_cells(table, [*rows, *columns])
     frames.check_unique(table, [*rows, *columns])
     wide = table.pivot_table("text", rows, columns, aggfunc="first", sort=False)
     return wide.fillna("")

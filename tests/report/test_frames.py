@@ -1,12 +1,14 @@
 """The tidy frame and what is told from it, on numbers whose answer is known."""
 
+import math
+
 import pandas as pd
 import pytest
 
 from lib.report import frames, publishing
 from lib.report.claims import against, at_common, intervals, largest, share, smallest
 from lib.report.frames import tidy
-from lib.report.intervals import Measurement
+from lib.report.intervals import Measurement, exact
 from lib.report.labels import AXES
 from tests.papers.splash.made import studied, trained
 
@@ -106,6 +108,46 @@ def test_two_rows_of_a_seed_are_refused_where_an_interval_would_count_both():
     assert intervals(frame.drop(columns="seed"), ["method"])["n"].item() == 27
 
 
+def test_extreme_of_joined_tables_names_its_own_member():
+    one, other = (
+        intervals(rows("splash", values).assign(dataset=name), ["dataset"])
+        for name, values in {"mnist": [1.0, 1.1, 1.2], "cifar10": [2.0, 2.1, 2.2]}.items()
+    )
+    joined, at = pd.concat([one, other]), {"dataset": str}
+    assert largest(joined, at).at == "cifar10" and smallest(joined, at).at == "mnist"
+
+
+def test_extreme_has_an_unknown_bound_where_a_member_has():
+    table = intervals(rows("splash", [1.0, 1.1, 1.2]), ["method"])
+    unknown = pd.concat([table, table.assign(low=math.nan, high=math.nan)])
+    found = smallest(unknown)
+    assert math.isnan(found.low) and math.isnan(found.high) and found.value == pytest.approx(1.1)
+
+
+def test_quantities_without_randomness_have_no_number_of_seeds():
+    found = intervals(rows("splash", [1.0]), ["method"], estimate=lambda rows, level: exact(2.0))
+    assert largest(found) == exact(2.0) and share(found, ">", 0, total=1).n is None
+    seeds = intervals(rows("relu", [1.0, 2.0, 3.0]), ["method"])
+    assert largest(pd.concat([found, seeds])).n == 3
+
+
+@pytest.mark.parametrize("family", [0, -1])
+def test_family_without_members_is_refused(family):
+    with pytest.raises(ValueError, match=f"family = {family}: give how many intervals hold"):
+        intervals(rows("splash", [1.0, 2.0]), ["method"], family=family)
+
+
+def test_empty_keys_are_kept_where_rows_become_one():
+    table = pd.DataFrame({"density": [0.1, None], "seed": 0, "draw": 0, "value": [1.0, 2.0]})
+    assert frames.mean_over(table, "draw")["value"].tolist() == [1, 2]
+    assert frames.over_seeds(table.drop(columns="draw"))["mean"].tolist() == [1, 2]
+
+
+def test_seeds_without_a_number_are_not_counted():
+    table = pd.DataFrame({"method": "set", "seed": [0, 1], "value": [1.0, math.nan]})
+    assert frames.over_seeds(table)["n"].tolist() == [1]
+
+
 def test_more_intervals_together_are_wider():
     gaps = against(
         pd.concat([rows("relu", [1.0, 2.0, 3.0]), rows("splash", [2.0, 4.0, 5.0])]), "relu"
@@ -130,6 +172,9 @@ def test_curves_are_read_where_both_have_a_point(at, place, value):
     frame = frame.assign(method=["splash", "splash", "relu", "relu"], **CELL)
     (found,) = at_common(frame, "x", "kept", "splash", "relu", at=at).to_dict("records")
     assert (found["at"], found["value"]) == (place, pytest.approx(value))
+    again = pd.concat([frame, frame.assign(kept=frame["kept"] + 2 * (frame["method"] == "splash"))])
+    (mean,) = at_common(again, "x", "kept", "splash", "relu", at=at)["value"]
+    assert mean == pytest.approx(value + 1)
     frame["x"] += 9 * (frame["method"] == "relu")
     assert at_common(frame, "x", "kept", "splash", "relu").empty
 
@@ -180,5 +225,6 @@ def test_mean_sd_and_n_over_seeds():
 
 def test_frame_in_order_sorts_methods_as_legends_do_and_finds_a_fraction_by_its_number():
     table = pd.DataFrame({"method": ["dense", "set"], "dataset": "mnist", "strength": 0.1 * 3})
+    table["fine"] = 0.123
     ordered = frames.in_order(table).query("strength == 0.3").sort_values("method")
-    assert ordered["method"].tolist() == ["set", "dense"]
+    assert ordered["method"].tolist() == ["set", "dense"] and {*ordered["fine"]} == {0.123}

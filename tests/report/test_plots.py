@@ -1,6 +1,7 @@
 """Seaborn in our style: what stands in a figure beside what seaborn draws."""
 
 import itertools
+import math
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,6 +10,7 @@ import seaborn as sns
 
 from lib import papers
 from lib.report import frames, plots, publishing
+from lib.report.intervals import t_interval
 
 
 @pytest.fixture
@@ -76,6 +78,96 @@ def test_two_intervals_of_one_cell_are_refused():
     table = table.assign(low=0.5, high=2.5, n=3)
     with pytest.raises(ValueError, match="two numbers where one is expected, at {'method': 'set'"):
         plots.wide(table, ["method"], "dataset")
+
+
+def test_empty_cells_of_a_table_are_refused(rows):
+    one = rows.query("dataset == 'mnist' and epoch == 1").assign(density=[None] * 3 + [0.01] * 3)
+    with pytest.raises(ValueError, match="column 'density' has empty cells"):
+        plots.wide(one, ["density"], "method")
+
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        ({"errorbar": "se"}, "mean of 3 seeds"),
+        ({"estimator": "median", "errorbar": ("pi", 50)}, "3 seeds"),
+        ({"units": "seed", "estimator": None}, "3 seeds"),
+    ],
+)
+def test_what_options_change_is_not_said_to_be_ours(rows, options, text):
+    fig = plots.draw(sns.relplot, rows, "Which is better?", **CURVES, **options)
+    assert fig.texts[1].get_text() == text
+
+
+def test_seeds_of_points_are_counted_on_either_axis_where_they_have_a_number(rows):
+    one = rows.query("epoch == 1")
+    one = one.assign(value=one["value"].where(one["seed"] < 2))
+    upright = {"x": "method", "y": "value", "col": "dataset"}
+    for axes in (POINTS, upright):
+        fig = plots.draw(sns.catplot, one, "Best?", **axes)
+        assert fig.texts[1].get_text() == "mean of 2 seeds, bar: 95 % interval"
+    fig = plots.draw(sns.catplot, one, "Best?", errorbar="sd", **POINTS)
+    assert fig.texts[1].get_text() == "mean of 2 seeds"
+    assert plots.draw(sns.catplot, one.assign(value=math.nan), "Best?", **POINTS).texts
+
+
+def test_legend_stays_where_dashes_say_something_else_than_colours(rows):
+    both = pd.concat([rows.assign(variant="a"), rows.assign(variant="b")])
+    fig = plots.draw(sns.relplot, both, "Best?", style="variant", **CURVES)
+    assert {"a", "b"} <= {text.get_text() for text in fig.legends[0].get_texts()}
+    alone = {"x": "epoch", "y": "value", "style": "variant"}
+    fig = plots.draw(
+        sns.relplot, both.query("method == 'set' and dataset == 'mnist'"), "B?", **alone
+    )
+    assert "a" in {text.get_text() for text in fig.legends[0].get_texts()}
+
+
+def test_curve_is_named_at_its_last_number(rows):
+    last = (rows["method"] == "set") & (rows["epoch"] == 2)
+    rows = rows.assign(value=rows["value"].mask(last))
+    fig = plots.draw(sns.relplot, rows, "Best?", **CURVES)
+    assert all(math.isfinite(text.xy[1]) for text in fig.axes[0].texts)
+    fig = plots.draw(sns.relplot, rows.query("epoch == 2"), "Best?", **CURVES)
+    assert words(fig.axes[0]) == ["dense"]
+
+
+def test_orders_are_given_by_the_names_of_the_data_or_as_written(rows):
+    one = rows.query("epoch == 1")
+    for names, order in ((["mnist"], ["dense", "set"]), (["MNIST"], ["dense", "SET"])):
+        fig = plots.draw(sns.catplot, one, "Best?", col_order=names, order=order, **POINTS)
+        assert [ax.get_title() for ax in fig.axes] == ["MNIST"]
+        assert [text.get_text() for text in fig.axes[0].get_yticklabels()] == ["dense", "SET"]
+    fig = plots.draw(sns.catplot, one, "Best?", order=["set"], write=".1%", **POINTS)
+    assert words(fig.axes[0]) == ["93.1 %"]
+
+
+def test_fractions_on_a_logarithmic_axis_are_percent(rows):
+    rows = rows.assign(epoch=rows["epoch"] / 100)
+    fig = plots.draw(sns.relplot, rows, "Best?", percent="x", xscale="log", **CURVES)
+    fig.draw_without_rendering()
+    axis = fig.axes[0].xaxis
+    shown = [text.get_text() for text in axis.get_ticklabels(which="both")]
+    assert "1 %" in shown and all(text.endswith("%") for text in shown if text)
+
+
+def test_intervals_of_a_family_are_wider_and_one_without_members_is_refused():
+    values = pd.Series([1.0, 2.0, 4.0])
+    one, three = plots.bounds_of(1)(values), plots.bounds_of(3)(values)
+    wanted = t_interval(values, level=1 - 0.05 / 3)
+    assert three == pytest.approx((wanted.low, wanted.high)) and three[0] < one[0]
+    with pytest.raises(ValueError, match="family = 0"):
+        plots.bounds_of(0)
+
+
+def test_value_is_written_within_its_interval():
+    rows = pd.DataFrame({"value": [0.004], "low": [0.001], "high": [0.007], "n": [5]})
+    assert plots.written(rows) == ["0.004 [0.001, 0.007] n=5"]
+
+
+def test_star_is_that_of_the_corrected_p_and_a_number_without_randomness_has_no_n():
+    rows = pd.DataFrame({"value": [1.0, 1.0], "low": 0.5, "high": 1.5, "n": [None, 3]})
+    rows = rows.assign(p=0.01, p_holm=[0.06, 0.01])
+    assert plots.written(rows) == ["1.00 [0.50, 1.50]", "1.00 [0.50, 1.50] n=3 *"]
 
 
 def test_curves_without_a_band_say_nothing_of_one(rows):

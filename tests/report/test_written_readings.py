@@ -1,6 +1,7 @@
 """Readings of a claim as texts."""
 
 import pandas as pd
+import pytest
 
 from lib.report import labels, tables
 
@@ -33,3 +34,11 @@ def test_reading_says_its_interval_and_whether_it_holds():
     assert list(table.index.get_level_values("rival")) == [labels.method_name("dense"), ""]
     rules = [labels.method_name(rule) for rule in ("set", "rigl")]
     assert list(table.columns.get_level_values("rule")) == rules
+
+
+def test_readings_without_rival_or_randomness_are_written():
+    row = ("area", float("nan"), "set", "mnist", 1.0, 1.0, 1.0, None, ">= 0.5", "holds")
+    table = tables.written_readings(pd.DataFrame([row], columns=COLUMNS))
+    assert table.to_numpy().tolist() == [["1 [1, 1] holds"]]
+    with pytest.raises(ValueError, match="column 'reading' has empty cells"):
+        tables.written_readings(pd.DataFrame([(None, *row[1:])], columns=COLUMNS))
