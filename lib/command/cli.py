@@ -161,8 +161,9 @@ def show_list(name: str | None, target: str | None) -> None:
 
     books = [path.stem for path in notebooks.find()]
     of_one: Iterable[str] | None = None  # experiments of a claim or a notebook
-    if name is not None and name.upper() in papers.CLAIMS:
-        of_one = papers.CLAIMS[name.upper()].experiments
+    claim = _as_id(name or "")
+    if claim in papers.CLAIMS:
+        of_one = papers.CLAIMS[claim].experiments
     elif name is not None and (name[:2].isdigit() or name in books):
         [book] = notebooks.find([name])
         of_one = notebooks.needed(book)
@@ -170,8 +171,8 @@ def show_list(name: str | None, target: str | None) -> None:
         table = _how_many(of_one, papers.STORE.names())
         none = "no experiment belongs to this notebook or claim"
         lines = [table.to_string(index=False) if len(table) else none]
-        if name.upper() in papers.CLAIMS:
-            lines.append(f"python -m lib claims {name.upper()}  # its verdict, and what is missing")
+        if claim in papers.CLAIMS:
+            lines.append(f"python -m lib claims {claim}  # its verdict, and what is missing")
         else:
             for experiment in table.query("stored < runs")["experiment"]:
                 lines.append(f"python -m lib run {experiment} --profile paper  # what is missing")
@@ -595,10 +596,15 @@ def _ids_of(names: Sequence[str]) -> list[str] | None:
     if not names:
         return None
     papers_of = {claim: claim.rstrip("0123456789") for claim in known}
-    wanted = {re.sub(r"^([A-Z])(\d)$", r"\g<1>0\2", name.upper()) for name in names}  # S3: S03
+    wanted = {_as_id(name) for name in names}
     for name in wanted:
         check_known("claim", name, [*dict.fromkeys(papers_of.values()), *known])
     return [claim for claim in known if {claim, papers_of[claim]} & wanted]
+
+
+def _as_id(name: str) -> str:
+    """The name of a claim as its id: S03 for s3."""
+    return re.sub(r"^([A-Z])(\d)$", r"\g<1>0\2", name.upper())
 
 
 def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:

@@ -67,7 +67,8 @@ def _section(notebook: Path, root: Path, sentences: dict[str, str]) -> list[str]
     if not csv_files:
         return []
     book = f"📓 [notebook]({os.path.relpath(notebook, root)})"
-    command = f"⌨️ `python -m lib figures --profile {root.name} --only {name[:2]}`"
+    number = name[:2] if name[:2].isdigit() else name
+    command = f"⌨️ `python -m lib figures --profile {root.name} --only {number}`"
     lines = [f"## {name}: {notebooks.title(notebook)}", "", f"{book} · {command}", ""]
     lines += ["<table>"] if pictures else []
     for picture in pictures:

@@ -27,7 +27,7 @@ def verdicts(
     sources = _sources(papers.STORE, profile)
     own = papers.STORE.runs / f"verdicts-{profile}.json"
     for path in (own, SHIPPED):
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["sources"] == sources:
                 table = pd.DataFrame(content["rows"])

@@ -156,13 +156,20 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     return unpacked
 
 
-def main(source: str, target: str | None = None) -> None:
-    """Convert what lies in the folders of a folder, and say so."""
+def main(source: str, target: str | None = None) -> int:
+    """Convert what lies in the folders of a folder, and say so; 1 if one is damaged, else 0."""
+    status = 0
     for folder in sorted(path for path in Path(source).iterdir() if path.is_dir()):
         if not folder.suffix:  # else of a checkpoint, or of what is being written
-            names = convert(folder, Path(target or source) / folder.name)
+            try:
+                names = convert(folder, Path(target or source) / folder.name)
+            except ValueError as error:
+                print(f"error: {folder} is not converted: {error}", file=sys.stderr)
+                status = 1
+                continue
             if names:
                 print(f"{folder}: {len(names)} records converted")
+    return status
 
 
 if __name__ == "__main__":
@@ -172,4 +179,4 @@ if __name__ == "__main__":
         usage = "python -m lib.command.migrate FOLDER [TARGET], as of data/runs"
         print(f"error: {given} names no folder to convert: give {usage}", file=sys.stderr)
         raise SystemExit(2)
-    main(*words)
+    raise SystemExit(main(*words))

@@ -1,11 +1,11 @@
 """The notebooks: which there are, what they need, and how papermill renders them to figures."""
 
+import ast
 import contextlib
 import fcntl
 import json
 import logging
 import os
-import re
 import shutil
 import time
 import warnings
@@ -24,7 +24,6 @@ from lib.paths import ROOT
 from lib.runs.progress import Progress
 
 FOLDER = ROOT / "notebooks"
-PUBLISHED = re.compile(r'report\.publish(?:_animation)?\(\s*[^"]*?"(\w+)"')
 FIGURES = (".csv", ".png", ".svg")  # what a notebook publishes
 CELL_SECONDS = 3600  # a cell that takes longer is given up
 
@@ -61,11 +60,16 @@ def title(path: Path) -> str:
 
 def pictures(path: Path) -> list[str]:
     """The names of the figures that a notebook publishes, in order, as far as they are literals."""
-    return PUBLISHED.findall(_code(path))
+    calls = [node for node in ast.walk(ast.parse(_code(path))) if isinstance(node, ast.Call)]
+    names = []
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+        if ast.unparse(call.func) in ("report.publish", "report.publish_animation"):
+            names += [arg.value for arg in call.args[1:2] if isinstance(arg, ast.Constant)]
+    return names
 
 
 def naming(words: Sequence[str]) -> dict[str, Path]:
-    """Of each word that the code of a notebook has as a string, the last notebook that does."""
+    """For each word, the last notebook whose code has it as a string."""
     found = {}
     for path in find():
         code = _code(path)

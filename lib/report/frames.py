@@ -72,8 +72,8 @@ def check_unique(rows: pd.DataFrame, keys: Sequence[str]) -> None:
 
 
 def check_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> None:
-    """Refuse two numbers of one seed, which a mean would count as two. In short profiles a network
-    may stand for several, so that nothing is checked there.
+    """Refuse two numbers of one seed, which a mean would count as two. In short profiles one
+    network may stand in for several, so nothing is checked.
 
     Raises: ValueError if in the profile "paper" two rows have the same seed and values of the keys.
     """

@@ -502,6 +502,12 @@ def test_verdicts_are_kept_until_something_changes(capsys, monkeypatch, small):
     run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)
     run(capsys, *words)
     assert judged == ["smoke", "smoke"]
+    (papers.STORE.runs / "verdicts-smoke.json").write_text("[]")
+    assert run(capsys, *words)[0] == 0 and judged == ["smoke"] * 3
+
+
+def test_claims_are_listed_as_they_are_asked_for(capsys):
+    assert run(capsys, "list", "s3")[1] == run(capsys, "list", "S03")[1]
 
 
 def test_verdicts_that_come_with_a_clone_are_shown_while_nothing_changes(

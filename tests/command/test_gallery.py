@@ -142,3 +142,9 @@ def test_stored_page_says_what_the_takeaways_say():
     text = (paths.ROOT / "figures" / "paper" / "README.md").read_text(encoding="utf-8")
     shown = [html.unescape(alt) for alt in re.findall(r'alt="([^"]*)"', text)]
     assert sorted(shown) == sorted(row["takeaway"] for row in rows())
+
+
+def test_notebook_without_a_number_is_named_in_full(figures, tmp_path):
+    write_notebook(tmp_path / "quickstart.ipynb")
+    draw(figures, "quickstart/a.csv")
+    assert "--only quickstart`" in gallery.text("smoke")

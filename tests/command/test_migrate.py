@@ -129,8 +129,18 @@ def test_stopped_conversion_goes_on(function, number, earlier, tmp_path, monkeyp
         (f"runs/{SECOND.name}/arrays.npz", b"PK", b"PQ"),
     ],
 )
-def test_damaged_record_is_not_converted(file, old, new, earlier):
+def test_damaged_record_is_not_converted(file, old, new, earlier, capsys):
     path = earlier / file
     path.write_bytes(path.read_bytes().replace(old, new))
-    with pytest.raises(ValueError, match="not as it was written|not what SHA256SUMS says"):
-        migrate.main(str(earlier / file.split("/")[0]))
+    assert migrate.main(str(earlier / file.split("/")[0])) == 1
+    said = capsys.readouterr().err
+    assert "not as it was written" in said or "not what SHA256SUMS says" in said
+
+
+def test_damaged_folder_is_named_and_the_others_are_tried(tmp_path, capsys):
+    for name in ("a-0", "b-0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / migrate.ONE).write_text("{")
+    assert migrate.main(str(tmp_path)) == 1
+    said = capsys.readouterr().err
+    assert all(f"error: {tmp_path / name} is not converted" in said for name in ("a-0", "b-0"))

@@ -160,6 +160,12 @@ def test_pictures_are_in_the_order_of_the_notebook():
     assert found[0] == "accuracy" and found[-1] == "main_result"
 
 
+def test_picture_has_the_name_that_it_is_published_under(tmp_path):
+    code = 'report.publish(draw(rows, "PGD"), "curves", rows)\nreport.publish(fig, name, rows)'
+    write_notebook(tmp_path / "99_one.ipynb", code)
+    assert notebooks.pictures(tmp_path / "99_one.ipynb") == ["curves"]
+
+
 def test_claim_is_found_in_the_notebook_that_judges_it():
     found = notebooks.naming(["R03", "S02", "not a claim"])
     assert {name: path.stem[:2] for name, path in found.items()} == {"R03": "21", "S02": "02"}
