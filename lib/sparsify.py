@@ -92,7 +92,7 @@ def sparsify_(
         >>> sparsify_(net, density=0.05)
         ['0', '2']
     """
-    _check_model(model)
+    _check_changeable(model)
     check_known("start", start, STARTS)
     check_known("distribution", distribution, DISTRIBUTIONS)
     if (density is None) == (er_epsilon is None):
@@ -129,13 +129,17 @@ def sparsify_(
 def _check_model(model: Any) -> None:
     if not isinstance(model, nn.Module):
         raise ValueError(f"the model is a {type(model).__name__}: give an nn.Module")
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("the model has parameters on the device meta: give them memory first")
+
+
+def _check_changeable(model: Any) -> None:
     if isinstance(model, nn.parallel.DistributedDataParallel):
         raise ValueError(
             "the model is wrapped in DistributedDataParallel, which would go on with the layers of"
             " before: change it first, then wrap it"
         )
-    if any(parameter.is_meta for parameter in model.parameters()):
-        raise ValueError("the model has parameters on the device meta: give them memory first")
+    _check_model(model)
 
 
 def densify_(model: nn.Module) -> list[str]:
@@ -144,7 +148,7 @@ def densify_(model: nn.Module) -> list[str]:
     Returns: names of the layers that were replaced, in the model's order.
     Raises: ValueError if the model is itself such a layer, one has hooks or two share weights.
     """
-    _check_model(model)
+    _check_changeable(model)
     if isinstance(model, SparseLinear):
         raise ValueError(
             "the model is itself a sparse layer: put it into a module, or use to_dense"

@@ -828,9 +828,13 @@ def train_on_parts(ranks, rules, wrap=lambda net: net):
     return [links_of(net), [p.detach() for p in net.parameters()]]
 
 
+def join(rank, folder, world_size):
+    how = {"init_method": f"file://{folder}/store", "rank": rank, "world_size": world_size}
+    torch.distributed.init_process_group("gloo", **how)
+
+
 def distributed(rank, folder):
-    address = f"file://{folder}/store"
-    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    join(rank, folder, world_size=2)
     torch.set_num_threads(1)
     wrap = nn.parallel.DistributedDataParallel
     with pytest.raises(ValueError, match="a layer keeps its number of links"):
@@ -840,6 +844,17 @@ def distributed(rank, folder):
     runs = [train_on_parts([rank], rules, wrap) for rules in SHARED]
     torch.save(runs, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def test_a_process_by_itself_does_as_without_the_wrapper(tmp_path):
+    join(0, tmp_path, world_size=1)
+    try:
+        links, weights = train_on_parts([0], RIGL, nn.parallel.DistributedDataParallel)
+    finally:
+        torch.distributed.destroy_process_group()
+    desired_links, desired_weights = train_on_parts([0], RIGL)
+    assert same(links, desired_links)
+    torch.testing.assert_close(weights, desired_weights)
 
 
 @pytest.mark.slow
