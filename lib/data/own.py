@@ -31,6 +31,7 @@ TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 DIGEST = 12  # hexadecimal digits of the sha256 in a name
 SEPARATORS = ",;\t|"
 IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision
+PARTS = {"train", "training", "valid", "val", "validation", "dev", "eval", "test", "testing"}
 GREY, COLOUR = ("1", "L", "LA"), ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 
 TABLE = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, TABLES))}))(?::(.*))?", re.I | re.S)
@@ -151,6 +152,9 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
     import pandas as pd  # a third of a second, which plain training need not wait for
 
     _check_there(path)
+    in_pieces = {"chunksize", "iterator"} & options.keys()
+    if in_pieces:
+        raise ValueError(f"{path} is read as a whole: leave out {', '.join(sorted(in_pieces))}")
 
     def says(error: BaseException) -> str:
         reason = str(error).strip() or type(error).__name__
@@ -158,10 +162,13 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
 
     kinds = (OSError, EOFError, ValueError, pd.errors.ParserWarning)
     with refusing_damage(says, kinds):
-        usual = {"index_col": False, "low_memory": False, "dtype": {target: str}}
+        usual = {"index_col": False, "dtype": {target: str}}
         if not {"sep", "delimiter"} & options.keys():
             usual["sep"] = _separator(path)
         options = usual | options
+        separator = options.get("sep", options.get("delimiter"))
+        if not {"engine", "skipfooter"} & options.keys() and len(separator or "") == 1:
+            options = {"low_memory": False} | options  # other engines than that in C refuse it
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             frame = pd.read_csv(path, **options)  # the warning: rows longer than the names
     columns = [*frame.columns]
@@ -182,8 +189,12 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
             f"{path} has {asked}: name one, as table.csv:{columns[-1]}; it has {listed}"
         )
     features = frame.drop(columns=target)
+    if f"{target}.1" in columns:  # as pandas calls the second of one name
+        raise ValueError(
+            f"{path} has the column {target} twice, or one named {target}.1: rename one, or delete"
+            " it"
+        )
     if features.columns.empty:
-        separator = options.get("sep", options.get("delimiter"))
         raise ValueError(f"{path} has no column besides {target}: is its separator {separator!r}?")
 
     def row(i: int) -> str:
@@ -245,10 +256,10 @@ def folder(path: Path, side: int | None) -> Found:
         )
     if side is not None:
         check_whole("side", side, least=1)
-    classes = sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] not in "._")
+    classes = sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] != ".")
     if not classes:
         raise ValueError(f"{path} has no folder in it: give each class a folder of its images")
-    if {one.name.lower() for one in classes} <= {"train", "test", "valid", "val", "training"}:
+    if {one.name.lower() for one in classes} <= PARTS:
         names = ", ".join(one.name for one in classes)
         raise ValueError(f"{path} has the parts {names}, not classes: give the folder of one part")
     files, y, left_out = [], [], []
@@ -363,6 +374,11 @@ def checked(
         if part == "":
             classes = _classes(labels, f"{source}: y", row_of)
         else:
+            if (labels.dtype.kind == "U") != (classes.dtype.kind == "U"):
+                text, whole = ("y", "y_test") if classes.dtype.kind == "U" else ("y_test", "y")
+                raise ValueError(
+                    f"{source}: {text} holds text and {whole} numbers: give one kind in both"
+                )
             strange = np.flatnonzero(~np.isin(labels, classes))
             if strange.size:
                 i = strange[0]
@@ -409,7 +425,10 @@ def _array(values: Any, name: str) -> np.ndarray:
 
 def _features(x: Any, name: str, row: Row, columns: Sequence[Any]) -> np.ndarray:
     """(N, features...) uint8 images, or float32."""
-    x = _array(x, name)
+    given, x = x, _array(x, name)
+    if x.dtype == object and hasattr(given, "columns"):  # of pandas: numbers beside truth values
+        if all(dtype.kind in "buif" for dtype in given.dtypes):
+            x = given.to_numpy(np.float64, na_value=np.nan)
     if x.dtype.kind not in "buif":
         raise ValueError(f"{name} is of type {x.dtype}, not numeric: turn text into numbers first")
     if x.ndim < 2 or 0 in x.shape:

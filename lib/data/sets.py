@@ -63,9 +63,9 @@ class Split:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes of the training and test parts together; 0 for an unlabelled set."""
-        n_classes = 0
-        for y in (self.y_train, self.y_test):
+        """Number of classes of all parts together; 0 for an unlabelled set."""
+        n_classes = len(self.classes)
+        for y in (self.y_train, self.y_test, self.y_valid):
             if y is not None:
                 n_classes = max(n_classes, int(y.max()) + 1)
         return n_classes

@@ -107,6 +107,33 @@ def test_options_of_pandas_are_passed_on(frame, tmp_path):
     assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
 
 
+@pytest.mark.parametrize("options", [{"engine": "python"}, {"engine": "python", "sep": "::"}])
+def test_table_is_read_by_another_engine_of_pandas(csv, frame, options):
+    csv.write_text(csv.read_text().replace(",", options.get("sep", ",")))
+    split = data.from_csv(csv, "kind", **options)
+    assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"chunksize": 10}, "flowers.csv is read as a whole: leave out chunksize"),
+        ({"iterator": True}, "flowers.csv is read as a whole: leave out iterator"),
+        ({"sep": "::"}, "you can avoid this warning by specifying engine='python'"),
+        ({"skipfooter": 1}, "you can avoid this warning by specifying engine='python'"),
+    ],
+)
+def test_options_that_cannot_be_followed_are_refused(csv, options, message):
+    with pytest.raises(ValueError, match=message):
+        data.from_csv(csv, "kind", **options)
+
+
+def test_truth_values_beside_numbers_are_features(frame):
+    mixed = frame[["number"]].assign(is_long=frame["length"] > 0)
+    split = data.from_arrays(mixed, frame["kind"])
+    assert split.sha256 == data.from_arrays(mixed.astype(float), frame["kind"]).sha256
+
+
 @pytest.mark.parametrize("options", [{"sep": ","}, {"delimiter": ","}])
 @pytest.mark.parametrize("ending", ["csv.bz2", "csv.zip"])
 def test_table_that_is_compressed_otherwise_is_read_with_its_separator(
@@ -186,6 +213,13 @@ def test_image_is_turned_upright(pets):
     assert data.from_folder(path).sha256 == data.load(f"{path}/").sha256
     images = torch.cat([data.from_folder(path).x_train, data.from_folder(path).x_test])
     assert (images * 255).round().byte().numpy().tobytes().find(pixels[0].tobytes()) >= 0
+
+
+def test_class_that_begins_with_an_underscore_is_one(pets):
+    path, _ = pets
+    (path / "dog").rename(path / "_dog")
+    (path / ".hidden").mkdir()
+    assert data.from_folder(path).classes == ("_dog", "cat")
 
 
 def test_what_is_no_image_is_left_out_and_said(pets):
@@ -378,6 +412,7 @@ BAD_TEXTS = {
     "numbered rows": (",a,kind\n0,2,x\n1,3,y\n", "a first column without a name"),
     "long row": ("a,b,kind\n1,2,x\n3,4,y,5\n", "line 3, saw 4"),
     "rows longer than the names": ("a,kind\n1,2,x\n3,4,y\n", "[Ll]ength of header"),
+    "target twice": ("a,kind,kind\n1,x,2\n3,y,4\n", "has the column kind twice"),
     "empty": ("", "No columns"),
     "only names": ("a,b,kind\n", r"x has shape \(0, 2\)"),
     "no such column": ("a,b\n1,x\n", "has no column 'kind': name one, as table.csv:b"),
@@ -418,6 +453,14 @@ BAD_ARRAYS = {
     "mixed labels": (X, ["a", 1] * 6, {}, "y holds text and other labels"),
     "mixed objects": (X, np.array(["a", 1] * 6, object), {}, "y holds int and str"),
     "fraction": (X, Y + 0.5, {}, "row 0 of x and y: the label 0.5 is no class"),
+    "text in the test part": (
+        *(X, Y, {"x_test": X, "y_test": Y.astype(str)}),
+        "y_test holds text and y numbers: give one kind in both",
+    ),
+    "numbers in the test part": (
+        *(X, Y.astype(str), {"x_test": X, "y_test": Y}),
+        "y holds text and y_test numbers: give one kind in both",
+    ),
     "dates": (X, Y.astype("datetime64[D]"), {}, r"y is of type datetime64\[D\]"),
     "pixels": (IMAGES.astype(float), Y, {}, r"x has pixels in \[0.0, 191.0\]"),
     "channels last": (np.zeros((12, 8, 8, 3)), Y, {}, r"give x.transpose\(0, 3, 1, 2\)"),
@@ -490,6 +533,10 @@ BAD_FOLDERS = {
     "one class": (["cat/1.png", "cat/2.png"], "has one class only, cat"),
     "empty class": (["cat/1.png", "dog/"], "dog has no image"),
     "parts": (["train/cat/1.png", "test/cat/1.png"], "has the parts test, train, not classes"),
+    "longer names of parts": (
+        ["Training/cat/1.png", "testing/cat/1.png", "validation/dog/2.png"],
+        "has the parts Training, testing, validation, not classes",
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """A loaded data set is what its name says, divided and limited as asked."""
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,13 @@ def test_examples_keep_their_labels(stored):
     split = data.load("higgs_sample", validation=40, limit=30)
     assert_array_equal(split.y_valid, split.x_valid[:, 0] % 4 == 0)
     assert_array_equal(split.y_train, split.x_train[:, 0] % 4 == 0)
+
+
+def test_class_of_the_validation_part_alone_is_counted():
+    split = data.from_arrays(torch.randn(40, 2), torch.arange(40) % 2, validation=8)
+    for known in (split, replace(split, classes=())):
+        other = replace(known, y_train=0 * split.y_train, y_test=0 * split.y_test)
+        assert other.n_classes == 2
 
 
 @pytest.mark.parametrize("limit", [None, 10])
