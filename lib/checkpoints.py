@@ -36,7 +36,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(
     path: Path, form: str | int | None = None, run: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The state that :func:`save` wrote.
+    """The state that :func:`save` wrote, with its tensors on the CPU.
 
     Args:
         path: the file.
@@ -47,7 +47,7 @@ def load(
     """
     with readable(path):
         _check_sums(path)
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     if form is not None and state.get("format") != form:
         raise ValueError(
             f"checkpoint {path} is of another version of this loop: delete it to start anew"

@@ -403,7 +403,7 @@ def convnet(
     check_known("network", name, NETWORKS)
     check_whole("n_classes", n_classes, least=1)
     check_whole("enlarge", enlarge, least=1)
-    check_seed(seed)
+    seed = check_seed(seed)
     image = _checked_image(name, image, enlarge)
     if logit_scale is not None and norm:
         raise ValueError(f"logit_scale = {logit_scale} with normalisation: give norm = False")

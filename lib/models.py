@@ -134,7 +134,7 @@ def mlp(
         raise ValueError(f"widths = {widths!r} is out of range: give at least two, as (784, 10)")
     for i, width in enumerate(widths):
         check_whole(f"widths[{i}]", width, least=1)
-    check_seed(seed)
+    seed = check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     started = {"start": start, "generator": generator}
     drawn = {"density": density, "er_epsilon": er_epsilon, "draw": draw}

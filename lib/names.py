@@ -84,6 +84,7 @@ def names_of_one(named: Mapping[str, object]) -> tuple[str, str] | None:
     return None
 
 
-def check_seed(seed: Any) -> None:
-    """Refuse what is no seed. Raises ValueError."""
+def check_seed(seed: Any) -> int:
+    """The seed, NumPy's as an int; what is none is refused. Raises ValueError."""
     check_whole("seed", seed, least=0, most=LARGEST_SEED)
+    return int(seed)

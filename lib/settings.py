@@ -52,6 +52,8 @@ class Settings:
     def __post_init__(self) -> None:
         check_whole("epochs", self.epochs, least=1)
         check_whole("batch_size", self.batch_size, least=1)
+        for name in ("epochs", "batch_size"):
+            object.__setattr__(self, name, int(getattr(self, name)))  # numpy's too
         for name, interval in (
             ("learning_rate", "(0, inf)"),
             ("momentum", "[0, 1)"),
@@ -60,7 +62,7 @@ class Settings:
             ("averaging", "[0, 1)"),
         ):
             check_number(name, getattr(self, name), interval)
-            object.__setattr__(self, name, float(getattr(self, name)))  # numpy's too
+            object.__setattr__(self, name, float(getattr(self, name)))
         check_known("schedule", self.schedule, SCHEDULES)
         check_type("nesterov", self.nesterov, bool)
         if self.evolution is not None:

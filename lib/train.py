@@ -112,7 +112,7 @@ def fit(
         seed, of other settings, training examples or another kind of optimiser;
         lib.files.NotWritten if there is no place for the checkpoint.
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     if not isinstance(split, Split):
         raise ValueError(
             f"split is a {type(split).__name__}: give a Split, as data.load and data.from_arrays"

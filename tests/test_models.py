@@ -4,6 +4,7 @@ import contextlib
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -153,6 +154,12 @@ def test_output_layer_of_a_sparse_network_is_full():
 def test_same_seed_gives_the_same_network_and_another_does_not(options):
     assert same(mlp(WIDTHS, **options, seed=3), mlp(WIDTHS, **options, seed=3))
     assert not same(mlp(WIDTHS, **options, seed=3), mlp(WIDTHS, **options, seed=4))
+
+
+def test_seed_of_numpy_is_a_seed():
+    nets = [mlp((6, 5, 3), density=0.5, seed=seed) for seed in (3, np.int64(3))]
+    assert torch.equal(nets[0].linear1.to_dense(), nets[1].linear1.to_dense())
+    assert type(nets[1].dropout1.seed) is int
 
 
 def test_every_dropout_has_its_own_seed():

@@ -850,15 +850,17 @@ def test_checkpoint_of_other_data_or_another_optimiser_is_refused(tmp_path):
     [
         {"learning_rate": np.float64(0.1)},
         {"epochs": np.int64(5)},
+        {"batch_size": np.int64(16)},
         {"schedule": np.str_("cosine")},
         {"evolution": Evolution(drop=np.str_("sign"))},
     ],
     ids=lambda changes: ", ".join(changes),
 )
 def test_numbers_and_names_of_numpy_are_the_same_settings(changes, tmp_path):
-    begun = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
-    fit(network("SET"), split(), settings(**changes), stop_after=1, **begun)
-    fit(network("SET"), split(), settings(), **begun)
+    path = tmp_path / "run.pt"
+    begun = {"seed": np.int64(0), "checkpoint": path, "stop_after": 1}
+    fit(network("SET"), split(), settings(**changes), **begun)
+    fit(network("SET"), split(), settings(), seed=0, checkpoint=path)
 
 
 def test_classes_in_fewer_bytes_are_the_same_data(tmp_path):
@@ -1252,6 +1254,14 @@ def test_checkpoint_is_read_as_it_was_written(tmp_path):
     assert actual == state
     assert all(torch.equal(a, b) for a, b in zip(weights, desired, strict=True))
     assert [file.name for file in tmp_path.iterdir()] == ["loop.pt"]
+
+
+def test_checkpoint_of_a_gpu_is_read_on_the_cpu(tmp_path, monkeypatch):
+    with monkeypatch.context() as on_a_gpu:
+        on_a_gpu.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        checkpoints.save(tmp_path / "loop.pt", {"weights": torch.ones(3)})
+    weights = checkpoints.load(tmp_path / "loop.pt")["weights"]
+    assert torch.equal(weights, torch.ones(3)) and not weights.is_cuda
 
 
 def test_checkpoint_is_replaced_as_a_whole(tmp_path, monkeypatch):

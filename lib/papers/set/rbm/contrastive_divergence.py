@@ -316,5 +316,6 @@ def _restore_(learner: _Learner, checkpoint: Path) -> tuple[int, History]:
         learner.optimiser.load_state_dict(state["optimiser"])
         learner.generator.set_state(state["generator"])
         learner.passes = state["passes"]
-        learner.particles = state["particles"]
+        particles = state["particles"]
+        learner.particles = particles if particles is None else particles.to(learner.x.device)
         return state["epoch"], History(**state["history"])
