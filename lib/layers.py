@@ -37,8 +37,9 @@ class SparseLinear(nn.Module):
     start at 0.
 
     The weights are ``values`` (nnz,), in the order of the links; there is no ``weight``, see
-    :meth:`to_dense`. Any optimiser, ``copy.deepcopy``, pickles, ``state_dict`` (it brings its own
-    links) and gradients of gradients work as for ``nn.Linear``; under ``torch.autocast`` the layer
+    :meth:`to_dense`. Any optimiser of torch but Muon (which takes matrices alone),
+    ``copy.deepcopy``, pickles, ``state_dict`` (it brings its own links) and gradients of gradients
+    work as for ``nn.Linear``; under ``torch.autocast`` the layer
     computes in the dtype of its weights. In the graphs of ``torch.compile`` and ``torch.export`` it
     is one operation, ``sparse_adaptive::chain``; a program that was exported is loaded where this
     package was imported. In ``torch.func``, and in float16 and bfloat16, the plain torch form of
@@ -288,16 +289,31 @@ class SparseLinear(nn.Module):
         links = f"links={self.nnz}, density={self.density:.2%}"
         return f"{widths}, {links}, bias={self.bias is not None}"
 
-    def _save_to_state_dict(self, *args: Any) -> None:
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         self._check_links()
-        super()._save_to_state_dict(*args)
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if hasattr(destination, "_metadata"):  # no tensor tells the number of inputs
+            destination._metadata[prefix[:-1]]["in_features"] = self.in_features
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        crow = state_dict.get(prefix + "crow")
-        col = state_dict.get(prefix + "col")
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        name = prefix.removesuffix(".") or "the layer"
+        n_in = local_metadata.get("in_features", self.in_features)
+        if n_in != self.in_features:
+            raise ValueError(
+                f"{name}: the state is of a layer of {n_in} inputs, not {self.in_features}: make"
+                " the layer as wide"
+            )
+        crow, col, values = (state_dict.get(prefix + key) for key in ("crow", "col", "values"))
+        if values is not None and (crow is None or col is None):
+            raise ValueError(
+                f"{name}: the state has values without their links, crow and col: give the whole"
+                " state_dict"
+            )
         if crow is not None and col is not None and len(crow) == self.out_features + 1:
-            self._move_to(crow, col, state_dict.get(prefix + "values"), prefix.removesuffix("."))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+            self._move_to(crow, col, values, name)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def _move_to(self, crow: Tensor, col: Tensor, values: Tensor | None, name: str) -> None:
         """Take over the links of a state, unless they are the layer's own."""
@@ -306,7 +322,6 @@ class SparseLinear(nn.Module):
         is_known = self._holds_its_links()
         if is_known and crow.equal(self.crow.to(crow)) and col.equal(self.col.to(col)):
             return
-        name = name or "the layer"
         if values is None or values.shape != col.shape:
             held = "none" if values is None else f"values of shape {tuple(values.shape)}"
             raise ValueError(f"{name}: the state has {len(col)} links and {held} for them")
@@ -387,7 +402,7 @@ def _check_input(x: Any, n_in: int) -> None:
 
 def _drawn_seed() -> int:
     """A seed from torch's own generator, another at every call."""
-    return int(torch.randint(2**62, ()))
+    return int(torch.randint(2**62, (), device="cpu"))
 
 
 def given_or_seeded(generator: torch.Generator | None) -> torch.Generator:
@@ -504,8 +519,8 @@ class Dropout(nn.Module):
     The mask is a counter-based hash of (seed, step, index in feature-major memory), recomputed in
     the backward pass: it needs no generator, no memory, and does not depend on threads. Every
     forward pass in training is one step; the step is part of the state dict. So a forward pass that
-    is computed again, as under ``torch.utils.checkpoint``, would draw another mask: it is refused,
-    but for a layer that ``torch.compile`` has compiled, which does not notice.
+    is computed again, as under ``torch.utils.checkpoint``, would draw another mask: it is refused.
+    A layer compiled by ``torch.compile`` cannot see it and draws another mask.
 
     Source: [Srivastava2014]; scaled in training, so that evaluation needs no scaling.
 
@@ -522,9 +537,7 @@ class Dropout(nn.Module):
         self.p = p
         self._step = 0
         self._in_graphs = torch.zeros((), dtype=torch.int64)  # steps that a compiled graph counted
-        if seed is not None:
-            check_seed(seed)
-        self.seed = _drawn_seed() if seed is None else seed
+        self.seed = _drawn_seed() if seed is None else check_seed(seed)
         compiled.dropout_law(p, self.seed, 0)  # refuses a p out of range
 
     def forward(self, x: Tensor) -> Tensor:

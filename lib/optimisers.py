@@ -14,8 +14,8 @@ from .settings import Settings
 
 def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
     """SGD of the settings; weight decay acts on the weights of linear and convolutional layers and
-    of attention, sparse and dense, not on biases, normalisations and activations, but for units of
-    SPLASH that ask for it.
+    of attention, sparse and dense, not on biases, normalisations and activations. Units of
+    SPLASH decay only if they were made with ``decayed``.
     """
     weights = _decayed(model)
     decayed = [p for p in model.parameters() if id(p) in weights]

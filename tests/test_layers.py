@@ -788,6 +788,29 @@ def test_state_of_links_without_their_weights_is_refused(generator):
     assert torch.equal(first.to_dense(), before)
 
 
+def test_state_of_a_layer_of_another_width_is_refused(tmp_path, generator):
+    narrow, wide = (SparseLinear(n, 5, density=0.4, generator=generator) for n in (6, 7))
+    torch.save(nn.Sequential(narrow).state_dict(), tmp_path / "state.pt")
+    state, before = torch.load(tmp_path / "state.pt", weights_only=True), wide.to_dense().clone()
+    with pytest.raises(ValueError, match="0: the state is of a layer of 6 inputs, not 7"):
+        nn.Sequential(wide).load_state_dict(state)
+    assert torch.equal(wide.to_dense(), before)
+
+
+def test_values_without_their_links_are_refused(generator):
+    first, second = (SparseLinear(6, 5, density=0.4, generator=generator) for _ in range(2))
+    before = first.to_dense().clone()
+    with pytest.raises(ValueError, match="the layer: the state has values without their links"):
+        first.load_state_dict(dict(second.named_parameters()), strict=False)
+    assert torch.equal(first.to_dense(), before)
+
+
+def test_state_that_does_not_tell_its_width_is_loaded(generator):
+    first, second = (SparseLinear(6, 5, density=0.4, generator=generator) for _ in range(2))
+    first.load_state_dict(dict(second.state_dict()))
+    assert torch.equal(first.to_dense(), second.to_dense())
+
+
 def test_pruned_layer_loads_its_own_state(generator):
     layer = SparseLinear(6, 5, density=0.4, generator=generator)
     prune.l1_unstructured(layer, "values", amount=0.5)
