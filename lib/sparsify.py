@@ -166,6 +166,7 @@ def densify_(model: nn.Module) -> list[str]:
                 f"layer {name} has hooks, which would be lost: remove them first, those of"
                 " torch.nn.utils.prune by prune.remove(layer, 'values')"
             )
+        _check_plain_forward(name, module)
         dense = nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
         dense.weight = nn.Parameter(module.to_dense().detach(), module.values.requires_grad)
         dense.bias = module.bias
@@ -231,6 +232,12 @@ def _check_replaceable(name: str, module: nn.Linear) -> None:
         )
     if has_hooks(module):
         raise ValueError(f"layer {name} has hooks, which would be lost: register them afterwards")
+    _check_plain_forward(name, module)
+
+
+def _check_plain_forward(name: str, module: nn.Module) -> None:
+    if "forward" in vars(module):
+        raise ValueError(f"layer {name} has a forward of its own, which would be lost: remove it")
 
 
 def _numbers_of_links(
@@ -267,7 +274,7 @@ def _sparse_twin(
     if start == "magnitude":
         keys = weights.abs().topk(n_links).indices.sort().values.cpu()
     else:
-        none = torch.empty(0, dtype=torch.int64)
+        none = torch.empty(0, dtype=torch.int64, device="cpu")
         keys = draw_free_keys(n_in * n_out, n_links, generator=generator, occupied=none)
     support: Support = support_from_keys(keys, n_in, n_out)
     like = {"device": weights.device, "dtype": weights.dtype}
@@ -334,7 +341,8 @@ class Evolver:
     Source: [Mocanu2018], Algorithm 1; [Evci2020], Section 3 (update schedule).
 
     Args:
-        model: its sparse layers evolve, but for those with all links where numbers stay.
+        model: its sparse layers evolve. A layer that has all links stays as it is, unless the
+            rules change numbers of links.
         optimiser: SGD, Adam, AdamW, RMSprop or Adagrad; it holds their values.
         evolution: the rules; ``last_epoch`` is not used.
         every: steps from one update to the next, at least 1.
@@ -345,8 +353,9 @@ class Evolver:
         scaler: the gradient scaler of the loop, if there is one; rules by gradient see gradients
             divided by its scale.
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
-    Raises: ValueError if a value is out of range, no update would take place, the model has no
-        sparse layer, or the optimiser is of another kind or does not hold the values of a layer.
+    Raises: ValueError if a value is out of range, ``every`` leaves no update within the steps, the
+        model has no sparse layer, or the optimiser is of another kind or does not hold the values
+        of a layer.
 
     Example:
         >>> net = nn.Sequential(SparseLinear(64, 32, density=0.1))
@@ -400,6 +409,12 @@ class Evolver:
         self.n_at_start = {name: layer.nnz for name, layer in self.layers.items()}
         if isinstance(averages, nn.Module):
             raise ValueError(f"averages is one {type(averages).__name__}: give a list of them")
+        for average in averages:
+            if not isinstance(average, nn.Module):
+                raise ValueError(
+                    f"averages holds a {type(average).__name__}: give modules alone (a"
+                    " WeightAverage moves by itself)"
+                )
         self.averages = [_sparse_layers(average) for average in averages]
         for average in self.averages:
             if average.keys() != self.layers.keys():
@@ -475,7 +490,7 @@ class Evolver:
         self.collector.stop()
         self.steps_taken = state["steps_taken"]
         self.n_at_start = dict(state["n_at_start"])
-        self.generator.set_state(state["generator"])
+        self.generator.set_state(state["generator"].cpu())
         self.collector = Collector(self.scaler)
         self.collector.batches = {name: list(batches) for name, batches in state["seen"].items()}
         self._collect_before_update()

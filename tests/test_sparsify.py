@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 from lib import models
+from lib.averaging import WeightAverage
 from lib.collector import unseen
 from lib.evolution import Evolution
 from lib.layers import SparseLinear
@@ -138,6 +139,15 @@ def test_largest_weights_stay():
     torch.testing.assert_close(net[0].to_dense(), torch.where(kept, weight, 0.0))
 
 
+@pytest.mark.parametrize("start", ["magnitude", "random", "new"])
+def test_links_of_a_model_do_not_depend_on_the_default_device(start):
+    first, second = mlp(), mlp()
+    sparsify_(first, density=0.2, start=start, generator=seeded())
+    with torch.device("meta"):
+        sparsify_(second, density=0.2, start=start, generator=seeded())
+    assert torch.equal(first[0].to_dense(), second[0].to_dense())
+
+
 def test_weights_at_random_positions_stay_or_are_drawn_anew():
     dense, kept, new = mlp(), mlp(), mlp()
     sparsify_(kept, density=0.1, start="random", generator=seeded())
@@ -209,6 +219,12 @@ def parametrized():
     return net
 
 
+def with_forward():
+    net = mlp()
+    net[0].forward = lambda x: F.linear(x, net[0].weight)
+    return net
+
+
 def pruned():
     net = mlp()
     prune.l1_unstructured(net[0], "weight", 0.5)
@@ -237,6 +253,7 @@ def hooked():
         (parametrized, "layer 0 is parametrized"),
         (pruned, "layer 0 has no parameter weight"),
         (hooked, "layer 0 has hooks"),
+        (with_forward, "layer 0 has a forward of its own, which would be lost"),
         (without_memory, "the model has parameters on the device meta"),
         (wrapped, "wrapped in DistributedDataParallel.* change it first, then wrap it"),
         (nn.ReLU, "no layer of the model is an nn.Linear"),
@@ -643,6 +660,20 @@ def test_averages_of_another_model_are_refused():
     sparsify_(other, density=0.5)
     with pytest.raises(ValueError, match="other sparse layers than the model"):
         Evolver(net, optimiser, every=1, steps=5, averages=[other, net], generator=seeded())
+
+
+def test_an_average_that_moves_by_itself_is_refused():
+    net, optimiser, _ = made()
+    average = WeightAverage(net, optimiser, 0.9)
+    with pytest.raises(ValueError, match="averages holds a WeightAverage: give modules alone"):
+        Evolver(net, optimiser, every=1, steps=5, averages=[average], generator=seeded())
+
+
+def test_a_layer_with_a_forward_of_its_own_is_not_made_dense():
+    layer = SparseLinear(4, 3, density=0.5)
+    layer.forward = F.relu
+    with pytest.raises(ValueError, match="layer 0 has a forward of its own"):
+        densify_(nn.Sequential(layer))
 
 
 def test_a_layer_by_itself_or_with_hooks_is_not_made_dense():
