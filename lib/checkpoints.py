@@ -43,7 +43,7 @@ def load(
         form: what its entry ``format`` must be; None: anything.
         run: what its entry ``run`` must be, of :func:`described`; None: anything.
     Raises: ValueError if it cannot be read, is of another format or another run, or was made by
-        code of another numerics: what goes on from it would have the bits of neither.
+        code of another numerics: a run that goes on from it would match neither.
     """
     with readable(path):
         _check_sums(path)
@@ -64,8 +64,8 @@ def load(
 
 
 def described(*settings: Any, **more: Any) -> dict[str, Any]:
-    """What a run is of, by name: ``more``, and the fields of dataclasses. Functions are told apart
-    by their names alone, closures and lambdas of one place not at all.
+    """The settings of a run by name: ``more``, and the fields of dataclasses. Functions are told
+    apart by their names; two closures or lambdas of one place count as equal.
     """
     values = dict(more)
     for one in settings:

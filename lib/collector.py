@@ -22,8 +22,8 @@ class Collector:
     """Collects the inputs of layers and the gradients at their outputs, from :meth:`start` to
     :meth:`stop`, for rules of evolution that ask for them.
 
-    A batch counts when its gradient comes to the layer, in training mode and not frozen, if that is
-    finite.
+    A batch is collected if the layer is in training mode, its weights are not frozen, and the
+    gradient at its output is finite.
 
     Args:
         scaler: the one that scales the loss, whose scale of the batch gradients are divided by.

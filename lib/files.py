@@ -55,7 +55,7 @@ def check_regular(path: Path) -> None:
 
 
 def half_of(path: Path) -> Path:
-    """Where this process writes what takes the place of a file or folder."""
+    """A temporary path beside the file or folder, which is renamed to it at the end."""
     return path.with_name(f"{path.name}.{os.getpid()}{PART}")
 
 

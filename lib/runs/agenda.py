@@ -1,6 +1,4 @@
-"""What workers side by side make next, so that none waits for what another one makes, and how far
-they are.
-"""
+"""The order in which several workers make runs, and how far they are."""
 
 import contextlib
 import math

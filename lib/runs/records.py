@@ -12,6 +12,7 @@ bits.
 """
 
 import contextlib
+import copy
 import hashlib
 import io
 import json
@@ -302,7 +303,8 @@ class Store:
                 raise ValueError(f"it is that of {run.name}")
             metrics = _table(entry["table"]).copy(deep=False)  # shared until one is changed
             arrays = Arrays(folder, entry["arrays"])
-            record = Record(run, metrics, arrays, entry["environment"], folder)
+            facts = copy.deepcopy(entry["environment"])  # a reader may change its own
+            record = Record(run, metrics, arrays, facts, folder)
             experiment = self.experiments.get(run.experiment)
             if experiment is None:
                 return record

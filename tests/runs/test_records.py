@@ -50,6 +50,11 @@ def test_record_is_made_once_and_then_loaded(made):
     assert_same(again, first)
 
 
+def test_facts_that_a_reader_changes_stay_as_they_are_stored(made):
+    made.run(RUN).environment["seconds"] = "mine"
+    assert made.stored(RUN).environment["seconds"] != "mine"
+
+
 def test_record_holds_contents_facts_and_environment(made):
     record = made.run(RUN)
     assert record.config == RUN and record.profile == "custom"

@@ -160,7 +160,7 @@ class SparseTraining(Training):
         return x.mean(0), std.where(std > 0, 1.0)
 
     def prepare_(self, model: nn.Sequential, split: data.Split, workspace: Workspace) -> None:
-        """Give the network what it inherits from its parent, unless it has been trained on."""
-        if self.parent is not None and not (workspace.folder / "checkpoint.pt").exists():
+        """Give the network what it inherits from its parent."""
+        if self.parent is not None:
             parent = workspace.record_of(self.parent, trained.holds_network)
             inherit_(model, parent, self.inherits, start=self.start, seed=self.seed)
