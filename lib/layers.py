@@ -303,7 +303,7 @@ class SparseLinear(nn.Module):
         if n_in != self.in_features:
             raise ValueError(
                 f"{name}: the state is of a layer of {n_in} inputs, not {self.in_features}: make"
-                " the layer as wide"
+                " the layer as wide, or give dict(state) if you have renamed the keys of a state"
             )
         crow, col, values = (state_dict.get(prefix + key) for key in ("crow", "col", "values"))
         if values is not None and (crow is None or col is None):

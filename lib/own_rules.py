@@ -113,9 +113,10 @@ def _from_outside(function: Callable[..., Any]) -> dict[str, Any]:
         code = codes.pop()
         codes += filter(inspect.iscode, code.co_consts)  # functions within
         steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
+        of_class = {"__name__"} | {step.argval for step in steps if step.opname == "STORE_NAME"}
         for i, step in enumerate(steps):
             is_of_module = step.opname == "LOAD_GLOBAL" or (
-                step.opname == "LOAD_NAME" and step.argval != "__name__"  # in the body of a class
+                step.opname == "LOAD_NAME" and step.argval not in of_class  # in the body of a class
             )
             if is_of_module and step.argval in function.__globals__:
                 variables[step.argval] = function.__globals__[step.argval]

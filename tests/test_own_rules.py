@@ -237,6 +237,14 @@ def drop_by_class_within(site, fraction, *, generator):
     return site.values < Score.least
 
 
+def drop_by_name_of_a_class(site, fraction, *, generator):
+    class Score:
+        LISTED = 3
+        least = 2 * LISTED
+
+    return site.values < Score.least
+
+
 def drop_by_attribute(site, fraction, *, generator):
     return site.values < drop_by_attribute.least
 
@@ -299,6 +307,12 @@ def test_the_name_covers_what_the_body_of_a_class_within_a_rule_reads(monkeypatc
     before = run_with(drop=drop_by_class_within).name
     monkeypatch.setitem(globals(), "STEEPNESS", 3)
     assert run_with(drop=drop_by_class_within).name != before
+
+
+def test_a_name_that_a_class_within_a_rule_gives_is_not_that_of_the_module(monkeypatch):
+    before = run_with(drop=drop_by_name_of_a_class).name
+    monkeypatch.setitem(globals(), "LISTED", [1, 2])
+    assert run_with(drop=drop_by_name_of_a_class).name == before
 
 
 @pytest.mark.parametrize("rule", [drop_by_attribute, drop_by_function_of_attribute])

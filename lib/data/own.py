@@ -155,6 +155,8 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
     in_pieces = {"chunksize", "iterator"} & options.keys()
     if in_pieces:
         raise ValueError(f"{path} is read as a whole: leave out {', '.join(sorted(in_pieces))}")
+    if options.get("engine") == "pyarrow":
+        raise ValueError(f"{path} cannot be read by the engine pyarrow: leave out engine")
 
     def says(error: BaseException) -> str:
         reason = str(error).strip() or type(error).__name__
@@ -256,7 +258,8 @@ def folder(path: Path, side: int | None) -> Found:
         )
     if side is not None:
         check_whole("side", side, least=1)
-    classes = sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] != ".")
+    folders = (one for one in path.iterdir() if one.is_dir() and one.name[0] != ".")
+    classes = sorted(one for one in folders if one.name != "__MACOSX")  # of a zip file from a Mac
     if not classes:
         raise ValueError(f"{path} has no folder in it: give each class a folder of its images")
     if {one.name.lower() for one in classes} <= PARTS:
@@ -427,7 +430,7 @@ def _features(x: Any, name: str, row: Row, columns: Sequence[Any]) -> np.ndarray
     """(N, features...) uint8 images, or float32."""
     given, x = x, _array(x, name)
     if x.dtype == object and hasattr(given, "columns"):  # of pandas: numbers beside truth values
-        if all(dtype.kind in "buif" for dtype in given.dtypes):
+        if all(getattr(dtype, "kind", "O") in "buif" for dtype in given.dtypes):
             x = given.to_numpy(np.float64, na_value=np.nan)
     if x.dtype.kind not in "buif":
         raise ValueError(f"{name} is of type {x.dtype}, not numeric: turn text into numbers first")

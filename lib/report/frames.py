@@ -183,4 +183,5 @@ def facts(record: Record, *fields: str) -> dict[str, Any]:
     named = {"experiment": run.experiment, "trained": trained.experiment, "network": network}
     named |= {name: getattr(run, name) for name in ("dataset", "method", "variant", "seed")}
     own = {name: getattr(run, name, None) for name in fields}
-    return named | {name: getattr(trained, name, own.get(name)) for name in ("epochs", *fields)}
+    further = {name: getattr(trained, name, own.get(name)) for name in ("epochs", *fields)}
+    return named | {name: value for name, value in further.items() if name not in named}

@@ -218,7 +218,8 @@ def test_image_is_turned_upright(pets):
 def test_class_that_begins_with_an_underscore_is_one(pets):
     path, _ = pets
     (path / "dog").rename(path / "_dog")
-    (path / ".hidden").mkdir()
+    for hidden in (".hidden", "__MACOSX"):
+        (path / hidden).mkdir()
     assert data.from_folder(path).classes == ("_dog", "cat")
 
 

@@ -46,8 +46,10 @@ def test_settings_are_the_fields_of_runs_each_combination_once(found):
 
 def test_settings_of_a_study_and_of_its_network_stand_in_one_table():
     record = studied("relu", 0, {"pgd": 0.5})
-    (row,) = tables.settings([record], ["radii", "epochs"]).to_dict("records")
-    assert row == {"radii": record.config.radii, "epochs": 100, "seeds": 1}
+    fields = ["experiment", "radii", "epochs"]
+    (row,) = tables.settings([record], fields).to_dict("records")
+    own = {"experiment": record.config.experiment, "radii": record.config.radii}
+    assert row == own | {"epochs": 100, "seeds": 1}
 
 
 def test_numbers_of_all_sizes_are_rounded():
