@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from .gradient import apgd
 from .search import square
-from .setting import UNIT, Bounds, check_settings, frozen, image_shape, is_adversarial
+from .setting import UNIT, Bounds, check_model, check_settings, image_shape, is_adversarial
 
 
 def ensemble(
@@ -34,7 +34,7 @@ def ensemble(
     """
     image_shape(x.shape[1:])  # what a later attack would refuse is refused before the first
     check_settings({"steps": steps, "queries": queries})
-    frozen(model, x, y, loss="dlr")
+    check_model(model, x, y, loss="dlr")
     attacks = {
         "apgd_ce": partial(apgd, loss="ce", steps=steps),
         "apgd_dlr": partial(apgd, loss="dlr", steps=steps),

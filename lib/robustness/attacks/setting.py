@@ -139,10 +139,8 @@ def frozen(model: nn.Module, x: Tensor, y: Tensor, loss: str = "ce") -> nn.Seque
 
     Raises ValueError if it is in training mode, or ``y`` does not fit ``x`` and the logits.
     """
-    frozen_model = _of_flat(copy.deepcopy(model), x)
-    frozen_model.requires_grad_(False)
-    _check_model(frozen_model, x, y, loss)
-    return frozen_model
+    check_model(model, x, y, loss)  # first: weights that it computes can be copied afterwards
+    return _of_flat(copy.deepcopy(model), x).requires_grad_(False)
 
 
 def _of_flat(model: nn.Module, x: Tensor) -> nn.Sequential:
@@ -150,10 +148,13 @@ def _of_flat(model: nn.Module, x: Tensor) -> nn.Sequential:
     return nn.Sequential(nn.Unflatten(1, x.shape[1:]), model)
 
 
-def _check_model(of_flat: nn.Sequential, x: Tensor, y: Tensor, loss: str = "ce") -> None:
-    check_evaluating(of_flat[1])
+def check_model(model: nn.Module, x: Tensor, y: Tensor, loss: str = "ce") -> None:
+    """Raise ValueError if the model is in training mode, or ``y`` does not fit ``x`` and the
+    logits.
+    """
+    check_evaluating(model)
     with torch.no_grad():
-        n_classes = of_flat(x[:1].detach().flatten(1)).shape[1]
+        n_classes = model(x[:1].detach()).shape[1]
     if n_classes < 2 or (loss == "dlr" and n_classes < 3):
         advice = "give another loss, or a model with more logits"
         raise ValueError(f"loss {loss!r} of {n_classes} logits is undefined: {advice}")
@@ -201,8 +202,8 @@ def is_adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
     ``x`` (B, features...), ``y`` (B,); ValueError if they do not fit the model.
     """
+    check_model(model, x, y)
     of_flat = _of_flat(model, x)
-    _check_model(of_flat, x, y)
     with torch.no_grad():
         return is_wrong(of_flat, x.detach().flatten(1), y)
 

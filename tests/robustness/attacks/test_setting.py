@@ -5,6 +5,8 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import prune
 
 from lib.robustness import attacks
 from lib.robustness.attacks import setting
@@ -30,6 +32,26 @@ def test_more_examples_than_a_batch_are_attacked_one_batch_after_the_other(monke
     again = attacks.bisected_pgd(model, x, y, radius=0.1, start=whole, generator=seeded())
     closer = attacks.distance(again, x, "l2") <= attacks.distance(whole, x, "l2") + 1e-12
     assert closer.all() and attacks.is_adversarial(model, again, y).all()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # weight_norm is the earlier one
+@pytest.mark.parametrize(
+    "normalise",
+    [
+        partial(prune.l1_unstructured, name="weight", amount=0.5),
+        nn.utils.weight_norm,
+        nn.utils.spectral_norm,
+    ],
+    ids=["pruned", "weight_norm", "spectral_norm"],
+)
+def test_network_that_computes_its_weights_is_attacked_after_a_training_step(normalise):
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    normalise(model[0])
+    x = torch.rand(6, 4, generator=seeded(0))
+    model(x).sum().backward()
+    y = model.eval()(x).argmax(1)
+    x_adv = attacks.pgd(model, x, y, radius=0.9, generator=seeded(0))
+    assert 0 < (x_adv - x).abs().max() <= 0.9
 
 
 @pytest.mark.parametrize(
