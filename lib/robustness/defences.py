@@ -20,7 +20,7 @@ from ..train import Gradient
 from .attacks.iterates import Ball
 from .attacks.setting import UNIT, Bounds, check_examples, check_settings
 from .certified import margins
-from .perturb import linear_layers, name_of_weights
+from .perturb import check_own_weights, linear_layers, name_of_weights
 
 Map = Callable[[Tensor], Tensor]
 
@@ -41,7 +41,8 @@ class DropConnect:
     Args:
         largest: :math:`f_{max}`, in [0, 1].
         attacked: how the inputs are changed first, if at all.
-    Raises: ValueError if the fraction is out of range, or inputs are changed by :class:`Trades`.
+    Raises: ValueError if the fraction is out of range, or inputs are changed by :class:`Trades`;
+        when called, if the weights of a layer are computed from others or two layers share them.
     """
 
     largest: float
@@ -270,9 +271,14 @@ class Certified:
 
 
 def weights_of_links(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that hold the weights of links, by name, but for those of the output layer."""
+    """The parameters that hold the weights of links, by name, but for those of the output layer.
+
+    Raises ValueError if the weights of a layer are computed from others or two share them.
+    """
+    layers = linear_layers(model)
+    check_own_weights(layers)
     weights = {}
-    for name, layer in linear_layers(model).items():
+    for name, layer in layers.items():
         parameter = name_of_weights(layer)
         weights[f"{name}.{parameter}"] = getattr(layer, parameter)
     return weights
@@ -282,4 +288,4 @@ def masked(weight: Tensor, fraction: float, *, generator: torch.Generator) -> Te
     """``weight`` with each value zero with probability ``fraction``, the others as they are."""
     seed = int(torch.randint(2**62, (), generator=generator))
     law = compiled.dropout_law(fraction, seed, 0)._replace(scale=1.0)
-    return kernels.dropout(weight.view(-1, 1), law).view_as(weight)
+    return kernels.dropout(weight.reshape(-1, 1), law).view_as(weight)

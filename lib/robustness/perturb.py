@@ -8,7 +8,7 @@ are left alone. Of n links, a fraction f means :math:`\lfloor f n + 10^{-9}\rflo
 
 import copy
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -62,8 +62,14 @@ def perturbed_layers(
     for name in layers:
         check_known("layer", name, known)
     chosen = {name: layer for name, layer in known.items() if name in layers}
+    check_own_weights(chosen)
+    return chosen
+
+
+def check_own_weights(layers: Mapping[str, LinearLayer]) -> None:
+    """Raise ValueError if the weights of a layer are computed from others or two share them."""
     weights = {}
-    for name, layer in chosen.items():
+    for name, layer in layers.items():
         weights[name] = layer._parameters.get(name_of_weights(layer))
         if weights[name] is None:
             raise ValueError(
@@ -73,8 +79,10 @@ def perturbed_layers(
     tied = names_of_one(weights)
     if tied is not None:
         first, second = tied
-        raise ValueError(f"layers {first!r} and {second!r} share their weights: name one of them")
-    return chosen
+        raise ValueError(
+            f"layers {first!r} and {second!r} share their weights: name one of them, or give each"
+            " its own"
+        )
 
 
 def linear_layers(model: nn.Module, *, output: bool = False) -> dict[str, LinearLayer]:
@@ -96,8 +104,17 @@ def name_of_weights(layer: LinearLayer) -> str:
 
 
 def _weights(layer: LinearLayer) -> Tensor:
-    """(n,) weights of its links, a view of the layer's memory."""
-    return getattr(layer, name_of_weights(layer)).data.view(-1)
+    """(n,) weights of its links, a view of the layer's memory where that holds row after row."""
+    return getattr(layer, name_of_weights(layer)).data.reshape(-1)
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy whose dense layers hold their weights row after row, as :func:`_weights` sees them."""
+    model = copy.deepcopy(model)
+    for layer in linear_layers(model, output=True).values():
+        if isinstance(layer, nn.Linear):
+            layer.weight.data = layer.weight.data.contiguous()
+    return model
 
 
 def _sparse_layers(model: nn.Module, layers: Collection[str] | None) -> list[SparseLinear]:
@@ -238,7 +255,7 @@ def remove_links(
     Returns: a changed copy.
     Raises: ValueError if the fraction is out of range or the order unknown or of other links.
     """
-    model = copy.deepcopy(model)
+    model = _copied(model)
     marked = _first_links(model, fraction, order, layers, generator)
     factor = _rescaling([removed for _, removed in marked]) if rescale else 1
     for layer, removed in marked:
@@ -275,7 +292,7 @@ def flip_signs(
     Arguments, result and errors as in :func:`remove_links`: one seed flips the links that it
     removes.
     """
-    model = copy.deepcopy(model)
+    model = _copied(model)
     for layer, flipped in _first_links(model, fraction, "random", layers, generator):
         _weights(layer)[flipped] *= -1
     return model
@@ -314,7 +331,7 @@ def shuffle_weights(
     Raises: ValueError if the fraction is out of range or ``within`` unknown.
     """
     check_known("within", within, WITHIN)
-    model = copy.deepcopy(model)
+    model = _copied(model)
     for layer in perturbed_layers(model, layers).values():
         values = _weights(layer)
         n = len(values)
@@ -368,7 +385,7 @@ def binarise(model: nn.Module, *, layers: Collection[str] | None = None) -> nn.M
         layers: which layers, see :func:`perturbed_layers`.
     Returns: a changed copy.
     """
-    model = copy.deepcopy(model)
+    model = _copied(model)
     for layer in perturbed_layers(model, layers).values():
         values = _weights(layer)
         if len(values):
@@ -401,7 +418,7 @@ def add_noise(
     Raises: ValueError if ``noise_std`` is negative or not finite.
     """
     check_number("noise_std", noise_std, "[0, inf)")
-    model = copy.deepcopy(model)
+    model = _copied(model)
     for layer in perturbed_layers(model, layers).values():
         values = _weights(layer)
         if len(values):
@@ -434,7 +451,7 @@ def rewire(
     Returns: a changed copy.
     Raises: ValueError if a layer is dense or ``switches_per_link`` is out of range.
     """
-    model = copy.deepcopy(model)
+    model = _copied(model)
     for layer in _sparse_layers(model, layers):
         support, origin = switch_links(layer.support, switches_per_link, generator=generator)
         layer.replace_links_(support, layer.values.data[origin])
@@ -453,7 +470,7 @@ def random_rewire(
 
     Arguments, result and errors as in :func:`rewire`.
     """
-    model = copy.deepcopy(model)
+    model = _copied(model)
     for layer in _sparse_layers(model, layers):
         nnz = layer.support.nnz
         positions = layer.support.n_in * layer.support.n_out

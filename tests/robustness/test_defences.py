@@ -68,6 +68,22 @@ def test_drop_connect_refuses_an_objective_that_it_would_not_use():
         DropConnect(0.5, Trades(0.1))
 
 
+def test_drop_connect_refuses_weights_that_it_would_not_drop(batch, generator):
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3))
+    model[1].weight = model[0].weight
+    with pytest.raises(ValueError, match="layers '0' and '1' share their weights: name one"):
+        DropConnect(0.5)(model, *batch, generator)
+    model[1] = nn.utils.parametrizations.weight_norm(nn.Linear(6, 6))
+    with pytest.raises(ValueError, match="weights of layer '1' are computed from other param"):
+        DropConnect(0.5)(model, *batch, generator)
+
+
+def test_drop_connect_takes_weights_column_after_column(batch, generator):
+    model = nn.Sequential(affine(torch.ones(6, 5).t()), nn.Linear(5, 3))
+    DropConnect(1.0)(model, *batch, generator).backward()
+    assert model[0].weight.grad.shape == (5, 6)
+
+
 @pytest.mark.parametrize("objective", [Adversarial(0.1), Trades(0.1)])
 def test_inputs_beyond_the_bounds_are_refused(model, batch, objective, generator):
     x, y = batch

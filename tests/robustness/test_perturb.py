@@ -521,6 +521,19 @@ def test_weights_that_are_computed_or_shared_are_refused():
         perturb.remove_links(model, 1.0, layers=["1"], generator=seeded(0))
 
 
+def test_weights_column_after_column_are_perturbed_row_after_row():
+    model, turned = nn.Linear(3, 4), nn.Linear(3, 4)
+    turned.weight = nn.Parameter(model.weight.data.t().contiguous().t())
+    with_output = nn.Linear(4, 2)
+    networks = [nn.Sequential(layer, with_output).eval() for layer in (model, turned)]
+    orders = [perturb.link_order(net, "ascending", generator=seeded(0)) for net in networks]
+    assert torch.equal(*orders)
+    for change in (perturb.remove_links, perturb.flip_signs, perturb.add_noise):
+        changed = [change(net, 0.5, generator=seeded(0))[0].weight for net in networks]
+        assert torch.equal(*changed) and not torch.equal(changed[0], model.weight)
+    assert not turned.weight.is_contiguous()
+
+
 @pytest.mark.parametrize(
     "model", [nn.Sequential(nn.ReLU()), nn.Sequential(nn.Linear(1, 1))], ids=["none", "one"]
 )
