@@ -12,6 +12,7 @@ from ..activations import APL, Maxout, Splash, SReLU
 from ..convnets import Subsample
 from ..layers import Dropout, Scale, SparseLinear, Standardise
 from ..models import check_evaluating
+from ..names import check_whole
 from .attacks.losses import margin
 
 WEIGHTED = (nn.Conv2d, nn.Linear, SparseLinear, Subsample)
@@ -43,7 +44,9 @@ def operator_norm(
         steps: of the iteration.
         generator: source of randomness, of the first v.
     Returns: a lower bound that rises to the norm; 0 for a constant.
+    Raises: ValueError if there is no step.
     """
+    check_whole("steps", steps, least=1)
     x = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
     with torch.enable_grad():
         y = function(x)
@@ -73,8 +76,8 @@ def lipschitz_constants(
 
     A linear layer includes the normalisation that follows it, as in evaluation. A normalisation
     behind a unit is a linear layer of its own. Left out is what only scales: images that are
-    standardised or enlarged, and logits that are multiplied. What a module of several computes
-    besides them is not seen.
+    standardised or enlarged, and logits that are multiplied. What a module adds to
+    its children, as a shortcut, is not counted.
 
     Args:
         model: in evaluation mode; it is not changed.

@@ -49,6 +49,11 @@ def test_operator_norm_of_a_constant_is_0(generator):
     assert operator_norm(lambda x: 0 * x + 3, (4,), generator=generator) == 0
 
 
+def test_operator_norm_of_no_step_is_refused(generator):
+    with pytest.raises(ValueError, match="steps = 0 is out of range"):
+        operator_norm(nn.Linear(3, 2).double(), (1, 3), steps=0, generator=generator)
+
+
 def test_normalisation_belongs_to_the_layer_before_it(generator):
     net = nn.Sequential(nn.Linear(4, 4, bias=False), nn.BatchNorm1d(4), nn.ReLU()).eval()
     net[0].weight.data = torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0]))

@@ -108,7 +108,7 @@ def one_pixel(
     x: Tensor,
     y: Tensor,
     *,
-    values: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
+    values: Sequence[float] | None = None,
     bounds: Bounds = UNIT,
 ) -> Tensor:
     """The worst change of one pixel: of all pixels and all ``values`` the one of highest margin.
@@ -118,13 +118,16 @@ def one_pixel(
     pixel is one entry of x: grey images.
 
     Args:
-        values: what a pixel may become, inside ``bounds``.
+        values: what a pixel may become, inside ``bounds``; None: five values, evenly
+            from the lowest to the highest.
         model, x, y, bounds: as in :func:`fgsm`.
     Returns: like x, with at most one entry of an example changed; the change of highest
         :func:`margin`, adversarial or not.
     Raises: ValueError as :func:`fgsm`, and if there is no value or one is outside of the bounds.
     """
     low, high = bounds
+    if values is None:
+        values = [(1 - share) * low + share * high for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
     if not values or not low <= min(values) <= max(values) <= high:
         raise ValueError(f"values = {values} do not fit: give one or more inside of {bounds}")
     worst = []

@@ -65,6 +65,15 @@ def test_one_pixel_takes_the_worst_change_of_several_adversarial_ones():
     assert len(adversarial) > 1  # the first of them is another one
 
 
+def test_one_pixel_goes_from_the_lowest_to_the_highest_value():
+    model = nn.Linear(1, 2).eval()
+    model.weight.data = torch.tensor([[0.0], [1.0]])
+    model.bias.data = torch.zeros(2)
+    x, y = torch.tensor([[-0.5]]), torch.tensor([0])
+    x_adv = attacks.one_pixel(model, x, y, bounds=(-1.0, 3.0))
+    assert x_adv.tolist() == [[3.0]]
+
+
 def test_one_pixel_agrees_with_brute_force():
     model = affine(n_classes=3, n_in=9)
     x = torch.rand(30, 9, generator=seeded(4))
