@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.names import check_known, check_number
+from lib.names import check_known, check_number, check_whole
 
 MODES = ("features", "hidden", "links")
 STOPS = ("validation", "training")
@@ -58,10 +58,9 @@ class HeadSettings:
 
     def __post_init__(self) -> None:
         check_known("loss to stop on", self.stop_on, STOPS)
-        for name in ("n_hidden", "learning_rate", "batch_size", "epochs", "patience"):
-            value = getattr(self, name)
-            if not value > 0:
-                raise ValueError(f"{name} is {value}; it must be more than 0")
+        check_number("learning_rate", self.learning_rate, "(0, inf)")
+        for name in ("n_hidden", "batch_size", "epochs", "patience"):
+            check_whole(name, getattr(self, name), least=1)
         check_number("weight_decay", self.weight_decay, "[0, inf)")
 
 

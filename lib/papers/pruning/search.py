@@ -22,7 +22,7 @@ from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
 from lib import checkpoints
-from lib.names import check_known
+from lib.names import check_known, check_whole
 
 METHODS = ("nsga2", "random_search")
 FORMAT = "mask search 3"
@@ -55,8 +55,8 @@ class Settings:
     def __post_init__(self) -> None:
         check_known("method", self.method, METHODS)
         for name in ("population", "offspring"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name} = {getattr(self, name)} is too small: give at least 2")
+            check_whole(name, getattr(self, name), least=2)
+        check_whole("evaluations", self.evaluations, least=1)
         if self.evaluations < self.population:
             raise ValueError(
                 f"{self.evaluations} evaluations do not fill a population of {self.population}:"

@@ -279,7 +279,15 @@ def test_class_above_the_number_of_classes_is_refused(examples):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"stop_on": "test"}, {"epochs": 0}, {"learning_rate": -1.0}, {"n_hidden": 0}]
+    "wrong",
+    [
+        {"stop_on": "test"},
+        {"epochs": 0},
+        {"learning_rate": -1.0},
+        {"learning_rate": float("inf")},
+        {"n_hidden": 0},
+        {"patience": 2.5},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="|".join([*wrong, "unknown loss to stop on"])):

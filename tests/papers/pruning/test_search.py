@@ -152,6 +152,8 @@ def test_half_the_steps_of_many_offspring_use_as_many_evaluations():
     [
         ({"method": "nsga3"}, "nsga2"),
         ({"population": 1}, "population = 1"),
+        ({"offspring": 2.5}, "offspring = 2.5"),
+        ({"evaluations": float("inf")}, "evaluations = inf"),
         ({"evaluations": 10}, "10 evaluations"),
     ],
 )
