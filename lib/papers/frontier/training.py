@@ -21,9 +21,9 @@ from lib.topology.nulls import shuffle_inputs, support_of_degrees
 
 @dataclass(frozen=True)
 class StartTraining(SparseTraining):
-    """Training on images whose hidden neurons lie on grids over the image, as many at each pixel;
-    links start near their neuron, see :func:`lib.support.local_support`, with the density of the
-    layer.
+    """Training on images. The hidden neurons lie on a grid over the image, equally many at each
+    pixel. Links start near their neuron, see :func:`lib.support.local_support`, with the
+    density of the layer.
 
     Args:
         reaches: of each hidden layer, in pixels; empty: links start anywhere.

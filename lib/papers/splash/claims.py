@@ -112,8 +112,8 @@ def cut_short(frame: pd.DataFrame) -> set[tuple[str, str]]:
 
 def gains(records: Records) -> pd.DataFrame:
     """SPLASH minus ReLU under every attack at the headline radii, in points, a row a seed: columns
-    of :func:`lib.report.claims.against`. Attacks that stop short of the nearest point known, on
-    some network, are left out.
+    of :func:`lib.report.claims.against`. An attack is left out if on some network its median
+    distance is more than 10 % above the smallest known.
     """
     plain = [record for record in records if record.config.parent.experiment == "unit_accuracy"]
     minimal = [record for record in plain if record.config.experiment == "unit_minimal"]

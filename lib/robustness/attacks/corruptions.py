@@ -363,9 +363,9 @@ def corrupt(
     Source: [Mu2019], with the amounts of the authors' code for every severity.
     Departs: fourteen of their fifteen; edges by Canny's detector are left out. The stripe has one
     severity there, our 5, and so have the lines, our 1: more severe ones are more lines. A shear
-    moves rows sideways only. Blurred images are not rounded to bytes. Sixty-four images have fog
-    from one map, each from a place of its own. Each image of a batch has its own random numbers;
-    lengths scale with the image.
+    moves rows sideways only, by so many columns a row where theirs is an angle. Blurred images
+    are not rounded to bytes. Sixty-four images have fog from one map, each from a place of its own.
+    Each image of a batch has its own random numbers; lengths scale with the image.
 
     Args:
         x: images (B, H, W) or (B, C, H, W), or rows (B, n) of square images.

@@ -216,7 +216,8 @@ def bisected_pgd(
     was found to the example is bisected.
 
     Args:
-        radius: tried first where no adversarial point is known; nothing farther is looked for.
+        radius: tried first where no adversarial point is known; then nothing farther is looked
+            for.
         start: points like x that other attacks found; an adversarial one is the first known.
         bisections: radii tried for each example.
         steps: of PGD at each radius.
