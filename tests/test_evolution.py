@@ -374,8 +374,8 @@ def test_rules_out_of_range_are_refused(value, sentence):
     ],
 )
 def test_share_of_the_links_follows_the_schedule(schedule, done, share):
-    final = {} if schedule == "constant" else {"final_share": 0.2}
-    rules = Evolution(density_schedule=schedule, schedule_end=0.5, **final)
+    final = {} if schedule == "constant" else {"final_share": 0.2, "schedule_end": 0.5}
+    rules = Evolution(density_schedule=schedule, **final)
     assert rules.share_at(done) == pytest.approx(share, abs=1e-15)
 
 

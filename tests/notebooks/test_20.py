@@ -180,7 +180,7 @@ def _has_choices_of_dropout(text, networks):
     later = {}
     for record in papers.STORE.of("regularisation", "paper"):
         run = record.config
-        if not run.evaluate_test and run.weight_decay == 2e-4:
+        if not run.evaluate_test and run.weight_decay == 2e-4 and run.density is not None:
             end = 100 * record.metrics["valid_accuracy"].iloc[-1]
             later.setdefault((run.dataset, run.method, run.dropout), []).append(end)
             assert run.epochs == 150

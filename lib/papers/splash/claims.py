@@ -191,7 +191,7 @@ def box_readings(records: Records) -> pd.DataFrame:
     withstand all of the box in L-infinity, with intervals simultaneous for each of the two.
     """
     rows, parts = gains(records), []
-    n_pairs = len(rows.groupby(CELL, observed=True))
+    n_pairs = max(1, len(rows.groupby(CELL, observed=True)))
     for box, attacks in BOXES.items():
         read = {
             f"mean gain, {box} box, points": rows[rows["measure"].isin(attacks)],
