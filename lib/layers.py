@@ -39,12 +39,12 @@ class SparseLinear(nn.Module):
     The weights are ``values`` (nnz,), in the order of the links; there is no ``weight``, see
     :meth:`to_dense`. Any optimiser of torch but Muon (which takes matrices alone),
     ``copy.deepcopy``, pickles, ``state_dict`` (it brings its own links) and gradients of gradients
-    work as for ``nn.Linear``; under ``torch.autocast`` the layer
-    computes in the dtype of its weights. In the graphs of ``torch.compile`` and ``torch.export`` it
-    is one operation, ``sparse_adaptive::chain``; a program that was exported is loaded where this
-    package was imported. In ``torch.func``, and in float16 and bfloat16, the plain torch form of
-    the kernels runs: slower, of the same meaning. ``functional_call`` with the links of another
-    layer sorts them anew at each call. What cannot work:
+    work as for ``nn.Linear``; under ``torch.autocast`` the layer computes in the dtype of its
+    weights. In the graphs of ``torch.compile`` and ``torch.export`` it is one operation,
+    ``sparse_adaptive::chain``; a program that was exported is loaded where this package was
+    imported. In ``torch.func``, and in float16 and bfloat16, the plain torch form of the kernels
+    runs: slower, of the same meaning. ``functional_call`` with the links of another layer sorts
+    them anew at each call. What cannot work:
 
     * ``torch.onnx.export``, which does not know this operation: :func:`lib.sparsify.densify_`
       first;

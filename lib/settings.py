@@ -50,9 +50,8 @@ class Settings:
     evolution: Evolution | None = None
 
     def __post_init__(self) -> None:
-        check_whole("epochs", self.epochs, least=1)
-        check_whole("batch_size", self.batch_size, least=1)
         for name in ("epochs", "batch_size"):
+            check_whole(name, getattr(self, name), least=1)
             object.__setattr__(self, name, int(getattr(self, name)))  # numpy's too
         for name, interval in (
             ("learning_rate", "(0, inf)"),

@@ -378,9 +378,9 @@ def checked(
             classes = _classes(labels, f"{source}: y", row_of)
         else:
             if (labels.dtype.kind == "U") != (classes.dtype.kind == "U"):
-                text, whole = ("y", "y_test") if classes.dtype.kind == "U" else ("y_test", "y")
+                text, numbers = ("y", "y_test") if classes.dtype.kind == "U" else ("y_test", "y")
                 raise ValueError(
-                    f"{source}: {text} holds text and {whole} numbers: give one kind in both"
+                    f"{source}: {text} holds text and {numbers} numbers: give one kind in both"
                 )
             strange = np.flatnonzero(~np.isin(labels, classes))
             if strange.size:

@@ -182,6 +182,6 @@ def facts(record: Record, *fields: str) -> dict[str, Any]:
     network = getattr(trained, "network", record.environment.get("architecture"))
     named = {"experiment": run.experiment, "trained": trained.experiment, "network": network}
     named |= {name: getattr(run, name) for name in ("dataset", "method", "variant", "seed")}
-    own = {name: getattr(run, name, None) for name in fields}
-    further = {name: getattr(trained, name, own.get(name)) for name in ("epochs", *fields)}
-    return named | {name: value for name, value in further.items() if name not in named}
+    for name in ("epochs", *fields):
+        named.setdefault(name, getattr(trained, name, getattr(run, name, None)))
+    return named

@@ -111,18 +111,18 @@ def two_way_interval(
         v = \frac{M_{seeds} + M_{images} - M_{rest}}{S I}, \qquad
         \nu = \frac{(S I v)^2}{\sum_k M_k^2 / \nu_k}
 
-    M are the mean squares. The sum of mean squares is at least the larger of the first two.
-    :math:`\nu` is at least the smaller of S and I, minus one.
+    M are the mean squares. Where their sum in v is below the larger of the first two, that one
+    takes its place. :math:`\nu` is at least the smaller of S and I, minus one.
 
     Source: [Satterthwaite1946], the degrees of freedom of a sum of mean squares.
     Departs: not the pigeonhole bootstrap [Owen2007], which draws seeds and images anew: its
         variance is too large by up to twice that of the rest, and five seeds are too few to draw
         from.
 
-    With five seeds and hundreds of images it covers in 94 to 98 of 100 simulated cases, most
-    where seeds hardly differ; with three seeds in 92 to 98. Like every t-interval of few
-    seeds it covers less where their means are skewed, as shares near 0 or 1 that differ much
-    between seeds are; nor is it cut to [0, 1].
+    With five seeds and hundreds of images it covers in 94 to 98 of 100 simulated cases, most where
+    seeds hardly differ; with three seeds in 92 to 98. Like every t-interval of few seeds it covers
+    less where their means are skewed, as shares near 0 or 1 that differ much between seeds are; nor
+    is it cut to [0, 1].
 
     Args:
         outcomes: (n_seeds, n_images) float or bool, one of every seed on every image: correct or

@@ -136,9 +136,8 @@ def _defaults(plot: Callable, data: pd.DataFrame, options: dict, ours: dict) -> 
         several = options.get("hue", options["y"]) != options["y"]  # points in a row
         levels = len(options.get("hue_order", data[options["hue"]].unique())) if several else 1
         row = ROW * (1 + 0.25 * max(bool(ours["write"]), levels - 2))
-        height = 0.5 + row * max(3, data[options["y"]].nunique())
-        if _rows_of(data, options) == "x":
-            height = LINES_HIGH
+        in_rows = _rows_of(data, options) == "y"
+        height = 0.5 + row * max(3, data[options["y"]].nunique()) if in_rows else LINES_HIGH
         if options.get("kind", "point") == "point":
             options = POINTS | {"errorbar": bounds_of(ours["family"])} | options
             if several:

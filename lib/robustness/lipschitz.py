@@ -76,8 +76,8 @@ def lipschitz_constants(
 
     A linear layer includes the normalisation that follows it, as in evaluation. A normalisation
     behind a unit is a linear layer of its own. Left out is what only scales: images that are
-    standardised or enlarged, and logits that are multiplied. What a module adds to
-    its children, as a shortcut, is not counted.
+    standardised or enlarged, and logits that are multiplied. What a module adds to its
+    children, as a shortcut, is not counted.
 
     Args:
         model: in evaluation mode; it is not changed.

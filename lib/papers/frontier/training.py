@@ -22,8 +22,8 @@ from lib.topology.nulls import shuffle_inputs, support_of_degrees
 @dataclass(frozen=True)
 class StartTraining(SparseTraining):
     """Training on images. The hidden neurons lie on a grid over the image, equally many at each
-    pixel. Links start near their neuron, see :func:`lib.support.local_support`, with the
-    density of the layer.
+    pixel. Links start near their neuron, see :func:`lib.support.local_support`, with the density of
+    the layer.
 
     Args:
         reaches: of each hidden layer, in pixels; empty: links start anywhere.
