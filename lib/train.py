@@ -72,7 +72,8 @@ def fit(
 
     After each epoch: evaluate, then update the links, then write the checkpoint. The bits of the
     result do not depend on where a run was interrupted, nor, for sparse networks, on the number of
-    threads.
+    threads. A module that draws from torch's global generator, as ``nn.Dropout`` does, draws anew
+    after an interruption; :class:`lib.layers.Dropout` goes on.
 
     Args:
         model: takes a batch (B, features...) in the shape that the split has, images as (B, H, W)
@@ -100,17 +101,18 @@ def fit(
         stop_after: epochs in all after which to leave, as if interrupted there; None: none.
         on_epoch: called with the history after every epoch.
         measure: what a row of the metrics holds besides, of the model that is evaluated after the
-            epoch: numbers and strings, in lists and dicts. Of a sparse network it runs on one
-            thread or on all, see :func:`lib.compiled.paced`.
+            epoch: numbers and strings, in lists and dicts, under names that the row does not have
+            yet. Of a sparse network it runs on one thread or on all, see
+            :func:`lib.compiled.paced`.
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
         the data are unlabelled, of unequal lengths or not finite, or not images where they are to
         be augmented; if classes are not int64 or beyond the model's outputs, the optimiser is older
         than the model's layers or of a kind that cannot train it, there is an evolution and no
-        sparse layer, ``seed`` or ``stop_after`` is out of range, or the checkpoint is of another
-        seed, of other settings, training examples or another kind of optimiser;
-        lib.files.NotWritten if there is no place for the checkpoint.
+        sparse layer, ``seed`` or ``stop_after`` is out of range, what is measured is not what a row
+        can hold, or the checkpoint is of another seed, of other settings, training examples or
+        another kind of optimiser; lib.files.NotWritten if there is no place for the checkpoint.
     """
     seed = check_seed(seed)
     if not isinstance(split, Split):
@@ -241,6 +243,16 @@ class _Training:
         if part not in self.examples:
             return None
         return accuracy(self.model, *self.examples[part])
+
+    def measured(self, row: dict[str, Any]) -> dict[str, Any]:
+        """What ``measure`` says of the model, which nothing in the row says yet."""
+        if self.measure is None:
+            return {}
+        measured = self.measure(self.model)
+        for name in measured:
+            if name in row:
+                raise ValueError(f"measure returns {name!r}, a name of fit's own: give it another")
+        return checkpoints.literal(measured)
 
     def evaluated(self) -> contextlib.AbstractContextManager:
         """While it is entered, the model has the weights that are evaluated: the averaged ones."""
@@ -399,7 +411,7 @@ def _run_paced_epoch(training: _Training, history: History, epoch: int) -> None:
     loss = _train_epoch(training, epoch)
     with training.evaluated():
         row = _metrics(training, epoch, loss)
-        row |= training.measure(training.model) if training.measure else {}
+        row |= training.measured(row)
         if _is_best(row, history):
             state = training.model.state_dict()
             history.best_state = {name: tensor.clone() for name, tensor in state.items()}
@@ -658,5 +670,6 @@ def _check_links(checkpoint: Path, state: dict[str, Any], model: nn.Module) -> N
         if counts and given not in (*counts, now):
             raise ValueError(
                 f"checkpoint {checkpoint} is of another network: its {name} began with"
-                f" {counts[0]:,} links, this one has {given:,}: give that network, or another file"
+                f" {counts[0]:,} links, this one has {given:,}: give that network as it was before"
+                " training, or another file"
             )

@@ -1,10 +1,12 @@
 """The training loop against a dense twin in plain torch, closed forms, and its own interruption."""
 
+import contextlib
 import copy
 import dataclasses
 import math
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from fractions import Fraction
 from functools import partial
@@ -1211,7 +1213,7 @@ def test_checkpoint_of_another_number_of_links_is_refused(tmp_path):
     fewer = network("SET", density=0.2)
     before = [value.clone() for value in fewer.state_dict().values()]
     with pytest.raises(
-        ValueError, match=r"of another network: its linear1 began with \d+ links, th"
+        ValueError, match=r"of another network: its linear1 began with \d+ links, this one has \d+:"
     ):
         fit(fewer, split(), settings("SET"), seed=7, checkpoint=checkpoint)
     assert all(map(torch.equal, before, fewer.state_dict().values()))
@@ -1283,6 +1285,21 @@ def test_checkpoint_is_replaced_as_a_whole(tmp_path, monkeypatch):
 
 class Odd:
     """What a checkpoint may not hold: reading it could run any code."""
+
+
+@pytest.mark.faults("damaged records")
+def test_no_flipped_bit_in_the_directory_of_a_checkpoint_changes_what_is_read(tmp_path):
+    path = tmp_path / "loop.pt"
+    checkpoints.save(path, {"weights": torch.tensor([1.0, 2.0])})
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as file:
+        start = file.start_dir
+    for i in range(8 * start, 8 * len(content)):
+        flipped = bytearray(content)
+        flipped[i // 8] ^= 1 << (i % 8)
+        path.write_bytes(flipped)
+        with contextlib.suppress(ValueError):
+            assert checkpoints.load(path)["weights"].tolist() == [1.0, 2.0]
 
 
 @pytest.mark.faults("damaged records")
@@ -1530,3 +1547,27 @@ def test_rows_hold_what_is_measured_of_the_model_after_each_epoch(tmp_path):
     history = fit(again, split(), how, seed=0, measure=measured, checkpoint=path)
     rows = [row["bias"] for row in history.metrics]
     assert rows[:2] == biases and rows[2] == again.linear1.bias.tolist()
+
+
+@pytest.mark.parametrize("number", [np.float64(1.5), np.float32(1.5), np.int64(3), np.bool_(True)])
+def test_numbers_of_numpy_are_measured_as_those_of_python(number, tmp_path):
+    how = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
+    how["measure"] = lambda model: {"all": {"numbers": (number, "text", None)}}
+    fit(network("SET"), split(), settings("SET"), stop_after=1, **how)
+    history = fit(network("SET"), split(), settings("SET"), **how)
+    first, second = (row["all"]["numbers"] for row in history.metrics[:2])
+    assert first == second == [number.item(), "text", None]
+    assert type(first[0]) is type(second[0]) is type(number.item())
+
+
+@pytest.mark.parametrize(
+    ("measured", "sentence"),
+    [
+        ({"links": 3}, "measure returns 'links', a name of fit's own: give it another"),
+        ({"norm": torch.ones(2)}, "a Tensor cannot be kept: give numbers and strings, in lists"),
+        ({"seen": {1, 2}}, "a set cannot be kept"),
+    ],
+)
+def test_what_a_row_cannot_hold_is_refused(measured, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        fit(network("SET"), split(), settings("SET"), seed=0, measure=lambda model: measured)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, ClassVar, Self, get_args, get_origin
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import pandas as pd
 
@@ -66,16 +66,14 @@ class Run:
     def __post_init__(self) -> None:
         if isinstance(self.parent, dict):  # as read from a file
             object.__setattr__(self, "parent", from_fields(self.parent))
-        for field in _fields(type(self)):
-            value = getattr(self, field.name)
-            if type(value) is field.type:
+        for name, declared in _declared(type(self)).items():
+            value = getattr(self, name)
+            if type(value) is declared:
                 continue  # most are, and thousands of runs are made to judge a claim
-            if field.name not in ("parent", "stand_in"):
-                object.__setattr__(self, field.name, as_declared(field.name, field.type, value))
+            if name not in ("parent", "stand_in"):
+                object.__setattr__(self, name, as_declared(name, declared, value))
             elif not isinstance(value, Run | None):
-                raise ValueError(
-                    f"{field.name} = {value!r} is of the wrong type: give a run or None"
-                )
+                raise ValueError(f"{name} = {value!r} is of the wrong type: give a run or None")
         check_seed(self.seed)
         object.__setattr__(self, "dataset", data.named(self.dataset))
 
@@ -209,6 +207,13 @@ def from_fields(fields: dict[str, Any]) -> Run:
     except ValueError as error:
         raise UnknownFields(str(error)) from None
     return KINDS[name](**fields)
+
+
+@cache
+def _declared(kind: type[Run]) -> dict[str, Any]:
+    """The declared type of each field of a kind, also of one that is written as a string."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in _fields(kind)}
 
 
 def as_declared(name: str, declared: Any, value: Any) -> Any:

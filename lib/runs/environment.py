@@ -48,10 +48,15 @@ def lasting() -> dict[str, Any]:
 
 
 def code_sha256(folder: Path) -> str:
-    """Hash of the names and contents of all modules in a folder, however deep they lie."""
+    """Hash of the names and contents of all modules in a folder, however deep they lie, but for
+    those in hidden folders, as editors keep copies there.
+    """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode())
+        name = path.relative_to(folder).as_posix()
+        if name.startswith(".") or "/." in name:
+            continue
+        digest.update(name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

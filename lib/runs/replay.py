@@ -194,7 +194,12 @@ def first_epochs(
             f"it is of numerics {record.numerics}, this code of {NUMERICS}: replay it"
             f" {place_of(record.numerics)}{made}"
         )
-    if data.origin(run.dataset)["sha256"] != record.environment["data"]["sha256"]:
+    try:
+        run.check()
+        here = data.origin(run.dataset)["sha256"]
+    except ValueError as error:  # as a reader's own rule, or own data, that is not here
+        raise CannotReplay(str(error)) from error
+    if here != record.environment["data"]["sha256"]:
         raise CannotReplay(f"{run.dataset} here is not what the record was made from")
 
     def stored_parent(parent: Run, holds_enough: Callable[[Record], bool]) -> Record:

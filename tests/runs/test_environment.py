@@ -93,6 +93,8 @@ def test_hash_of_code_is_of_modules_alone_wherever_they_lie(code, tmp_path_facto
     (code / "notes.txt").write_text("not code")
     (code / "below" / "__pycache__").mkdir()
     (code / "below" / "__pycache__" / "middle.pyc").write_bytes(b"compiled")
+    (code / "below" / ".ipynb_checkpoints").mkdir()
+    (code / "below" / ".ipynb_checkpoints" / "middle-checkpoint.py").write_text("old = True\n")
     assert code_sha256(code) == before
     copy = tmp_path_factory.mktemp("elsewhere") / "copy"
     shutil.copytree(code, copy)

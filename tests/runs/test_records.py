@@ -179,6 +179,14 @@ def test_half_written_record_is_written_again(made):
     assert not part.exists()
 
 
+def test_hidden_file_where_a_record_comes_is_no_obstacle(made):
+    folder = made.runs / RUN.name
+    folder.mkdir(parents=True)
+    (folder / ".DS_Store").write_text("of a file browser")
+    made.make(RUN)
+    assert made.stored(RUN) is not None
+
+
 def test_code_is_that_of_the_start(made, monkeypatch):
     now = {"commit": "at the start"}
     monkeypatch.setattr(records, "environment", lambda: dict(now))

@@ -254,6 +254,13 @@ def test_record_of_other_data_is_not_replayed(record, store):
     assert row["note"] == "digits here is not what the record was made from"
 
 
+def test_record_of_a_rule_that_is_not_here_is_not_replayed(record, store):
+    run = dataclasses.replace(record.config, drop="mine-1bcba33b0339")
+    row = replay.replay_one(store, dataclasses.replace(record, config=run), 2)
+    assert row["outcome"] == "not replayed"
+    assert row["note"].startswith("unknown drop 'mine-1bcba33b0339'")
+
+
 def test_missing_data_are_named(record, store, monkeypatch):
     def unavailable(name):
         raise data.DataUnavailable(f"{name} is nowhere")
