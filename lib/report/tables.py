@@ -1,6 +1,7 @@
 """Tables as the notebooks show them."""
 
 import html
+import math
 import re
 from collections.abc import Sequence
 
@@ -129,9 +130,16 @@ def minus(text: str) -> str:
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """Numbers of all sizes as texts: "24,011,530", "275", "0.033"; "–" for none."""
-    texts = table.map(lambda x: f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3f}")
-    return texts.replace("nan", "–")
+    """Numbers of all sizes as texts: "24,011,530", "275", "0.033", "0.0001"; "–" for none."""
+    return table.map(_rounded)
+
+
+def _rounded(x: float) -> str:
+    if math.isnan(x):
+        return "–"
+    if abs(x) >= 100:
+        return f"{x:,.0f}"
+    return f"{x:z.3f}" if abs(x) >= 0.001 or x == 0 else f"{x:.2g}"
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:

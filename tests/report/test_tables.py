@@ -57,6 +57,12 @@ def test_numbers_of_all_sizes_are_rounded():
     assert tables.rounded(table).to_numpy().tolist() == [["24,011,530", "–"], ["0.033", "275"]]
 
 
+def test_zero_alone_is_rounded_to_zero():
+    table = pd.DataFrame({"a": [0.0, -0.0, 0.00023, -0.0001, 0.0019]})
+    desired = ["0.000", "0.000", "0.00023", "-0.0001", "0.002"]
+    assert tables.rounded(table)["a"].tolist() == desired
+
+
 def test_names_of_experiments_are_written_as_their_networks():
     table = pd.DataFrame({"trained": ["adaptive_topology"], "seed": [0]}).set_index("trained")
     assert tables.named(table).index.tolist() == ["width 1000"]
