@@ -120,6 +120,12 @@ def test_every_experiment_that_a_notebook_obtains_stands_in_its_metadata():
         assert set(obtained) <= set(notebooks.needed(path)), path.name
 
 
+def test_every_experiment_in_the_metadata_of_a_notebook_is_one_that_it_reads():
+    """So that ``figures`` makes no run that no figure shows."""
+    for path in notebooks.find():
+        assert set(notebooks.needed(path)) <= fresh.experiments_of(path), path.name
+
+
 # --------------------------------------------------------------------------------- stamps
 
 
