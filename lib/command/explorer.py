@@ -21,7 +21,7 @@ from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.trained import degrees as degrees_of
 from lib.paths import ROOT
 from lib.report import labels
-from lib.report.intervals import LEVEL, Measurement, t_interval
+from lib.report.intervals import Measurement, t_interval
 from lib.runs.record import Record
 
 SOURCE = ROOT / "docs" / "explorer"
@@ -285,18 +285,13 @@ def describe(records: list[Record], base: list[Record]) -> dict[str, Any]:
     if run.method == BASE:
         return shown
     of_base = {record.config.seed: record.metrics["test_accuracy"].to_numpy() for record in base}
-    lead = [end_of(accuracy[k], of_base[r.config.seed]) for k, r in enumerate(records)]
+    lead = [accuracy[k, -1] - of_base[r.config.seed][-1] for k, r in enumerate(records)]
     shown["leadEnd"] = points(t_interval(lead))
     if run.epochs == base[0].config.epochs:
         pairs = [accuracy[k] - of_base[r.config.seed] for k, r in enumerate(records)]
         blocks = np.reshape(pairs, (len(pairs), -1, BLOCK)).mean(axis=2)
         shown |= {"lead": band(pairs), "leadBlocks": band(blocks)}
     return shown
-
-
-def end_of(accuracy: np.ndarray, base: np.ndarray) -> float:
-    """The lead at the last epoch of each of two curves."""
-    return float(accuracy[-1] - base[-1])
 
 
 def disturbances(setting: Setting) -> dict[tuple[str, str], dict[str, Any]]:
@@ -389,11 +384,9 @@ def band(by_seed: Any) -> list[list[int]]:
     """Mean, low and high end of the 95 % t-interval at every place of an array (seeds, places), as
     whole numbers of 1/SCALE.
     """
-    by_seed = np.asarray(by_seed, float)
-    n, mean = len(by_seed), by_seed.mean(axis=0)
-    quantile = stats.t.ppf((1 + LEVEL) / 2, n - 1)
-    half = quantile * by_seed.std(axis=0, ddof=1) / np.sqrt(n)
-    return [np.rint(SCALE * side).astype(int).tolist() for side in (mean, mean - half, mean + half)]
+    places = [t_interval(place) for place in np.transpose(by_seed)]
+    sides = np.transpose([(place.value, place.low, place.high) for place in places])
+    return np.rint(SCALE * sides).astype(int).tolist()
 
 
 def points(measurement: Measurement) -> list[float]:
