@@ -202,21 +202,22 @@ def _mean_squares(outcomes: np.ndarray) -> _MeanSquares:
 # ------------------------------------------------------------------------------------ shares
 
 
-def share_interval(successes: int, n: int) -> Measurement:
+def share_interval(successes: int, n: int, *, level: float = LEVEL) -> Measurement:
     """Share of independent units with its exact interval. If none of five succeeds, the share
     may still be .522.
 
     Source: [Clopper1934]: each end is the share at which so many successes, or further from it,
-        have the probability (1 - .95) / 2; quantiles of beta laws. It covers at least as often.
+        have the probability (1 - level) / 2; quantiles of beta laws. It covers at least as often.
 
     Args:
         successes: from 0 to n.
         n: independent units, as seeds.
+        level: of the interval.
     Raises: ValueError unless 0 <= successes <= n and n > 0.
     """
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} of {n} is no share: give from 0 to n successes, and n > 0")
-    failures, outside = n - successes, (1 - LEVEL) / 2
+    failures, outside = n - successes, (1 - level) / 2
     low, high = 0.0, 1.0
     if successes > 0:
         low = float(scipy.stats.beta.ppf(outside, successes, failures + 1))

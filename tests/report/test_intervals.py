@@ -228,9 +228,10 @@ def test_outcomes_that_are_no_full_table_are_refused(outcomes, message):
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 5), (1, 5), (5, 5), (3, 7), (0, 1), (60, 99)])
-def test_share_has_the_exact_interval_of_scipy(successes, n):
-    found = intervals.share_interval(successes, n)
-    desired = stats.binomtest(successes, n).proportion_ci(0.95, method="exact")
+@pytest.mark.parametrize("level", [0.95, 0.99])
+def test_share_has_the_exact_interval_of_scipy(successes, n, level):
+    found = intervals.share_interval(successes, n, level=level)
+    desired = stats.binomtest(successes, n).proportion_ci(level, method="exact")
     assert (found.low, found.high) == pytest.approx((desired.low, desired.high), abs=1e-12)
     assert (found.value, found.n) == (successes / n, n)
 

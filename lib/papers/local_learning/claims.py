@@ -103,8 +103,8 @@ def _weights(rows: pd.DataFrame) -> pd.Series:
 
 
 def share_that_holds(rows: pd.DataFrame, level: float) -> Measurement:
-    """The share of rows of value 1, with its 95 % interval."""
-    return share_interval(int(rows["value"].sum()), len(rows))
+    """The share of rows of value 1, with its interval."""
+    return share_interval(int(rows["value"].sum()), len(rows), level=level)
 
 
 # --------------------------------------------------------------------------------- H02, H03, H04

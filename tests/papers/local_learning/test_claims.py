@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from lib.papers.local_learning import studies
-from lib.papers.local_learning.claims import CLAIMS
+from lib.papers.local_learning.claims import CLAIMS, share_that_holds
 from lib.papers.local_learning.training import CORRECTED, RELEASED
+from lib.report.intervals import share_interval
 from tests.papers import judging
 
 from .made import ATTACKS, attacked, local, network, spectrum
@@ -273,6 +274,11 @@ def straight(r_squared, seeds=5, draws=(0.0, 0.0), **fields):
 @pytest.mark.parametrize(("r_squared", "verdict"), [(0.99, "holds"), (0.9, "fails")])
 def test_straight_spectra_are_power_laws(r_squared, verdict):
     assert judged("H01", straight(r_squared)) == verdict
+
+
+def test_share_that_holds_has_the_level_of_its_table():
+    found = share_that_holds(pd.DataFrame({"value": [1.0, 0.0, 1.0]}), 0.99)
+    assert found == share_interval(2, 3, level=0.99)
 
 
 def test_what_was_straight_before_learning_is_told():
