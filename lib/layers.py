@@ -393,11 +393,11 @@ def _check_input(x: Any, n_in: int) -> None:
     """Raise ValueError if a layer of ``n_in`` inputs cannot take it."""
     kernels.require_tensor(x)
     if x.shape[-1] != n_in:
-        is_flat = x.dim() < 3 or x[0].numel() != n_in
-        remedy = (
-            "" if is_flat else f" of examples of shape {tuple(x.shape[1:])}: flatten them first"
-        )
-        raise ValueError(f"input has {x.shape[-1]} features: this layer takes {n_in}{remedy}")
+        given, remedy = f"{x.shape[-1]} features", ""
+        if x.dim() > 2:
+            given += f" in examples of shape {tuple(x.shape[1:])}"
+            remedy = ", so flatten them first" if x.shape[1:].numel() == n_in else ""
+        raise ValueError(f"input has {given}: this layer takes {n_in}{remedy}")
 
 
 def _drawn_seed() -> int:

@@ -591,7 +591,8 @@ def test_layer_out_of_range_is_refused(arguments, sentence):
     [
         ((6, 8), "input has 8 features: this layer takes 7$"),
         ((0, 8), "input has 8 features"),
-        ((5, 7, 1), "input has 1 features: this layer takes 7 of examples of shape .*: flatten"),
+        ((0, 8, 8), r"input has 8 features in examples of shape \(8, 8\): this layer takes 7$"),
+        ((5, 7, 1), r"in examples of shape \(7, 1\): this layer takes 7, so flatten them first$"),
     ],
 )
 def test_wrong_input_is_refused(shape, sentence):
