@@ -156,7 +156,6 @@ def show_list(name: str | None, target: str | None) -> None:
     """
     from lib import papers
     from lib.command import notebooks
-    from lib.runs.experiment import choose
     from lib.runs.record import summaries
 
     books = [path.stem for path in notebooks.find()]
@@ -179,7 +178,9 @@ def show_list(name: str | None, target: str | None) -> None:
         _report(target, table, "\n".join(lines))
         return
     if name is not None:
-        chosen = choose(papers.EXPERIMENTS, name)
+        known = (*papers.EXPERIMENTS, *books, *papers.CLAIMS)
+        check_known("experiment, notebook or claim", name, known)
+        chosen = papers.EXPERIMENTS[name]
         planned = [run.name for profile in PROFILES for run in chosen.runs(profile)]
         places = {name: place for place, name in enumerate(dict.fromkeys(planned))}
         records = papers.STORE.everything(chosen.name)
