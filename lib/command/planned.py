@@ -22,9 +22,9 @@ def planned() -> pd.DataFrame:
     """The table.
 
     Returns: columns item, experiment (empty where none is configured), choose (what selects among
-        its runs, as words of ``--set``), what, core_hours (an estimate, on one thread, for the runs
-        that were missing when the list was written), basis (of it) and decides (ids of claims,
-        between spaces).
+        its runs, as words after its name), what, core_hours (an estimate, on one thread, for the
+        runs that were missing when the list was written), basis (of it) and decides (ids of
+        claims, between spaces).
     """
     return pd.read_csv(TABLE, keep_default_na=False)
 
@@ -50,8 +50,8 @@ def deciding(claim: str) -> list[str]:
         if not row["experiment"]:
             sentences.append(f"{row['what']}: {cost}, not configured")
         elif row["made"] < row["runs"]:
-            words = "".join(f" --set {shlex.quote(word)}" for word in shlex.split(row["choose"]))
-            command = f"python -m lib run {row['experiment']} --profile paper{words}"
+            chosen = f"{row['experiment']} {row['choose']}".strip()
+            command = f"python -m lib run {chosen} --profile paper"
             state = f"{row['made']} of {row['runs']} runs made, {cost} planned for all"
             if row["experiment"] not in papers.CLAIMS[claim].experiments:
                 state += "; the claim counts none of them yet, and will be judged on all"

@@ -98,8 +98,8 @@ def runs_of(name: str, profile: str = "paper") -> list:
 def command(name: str, profile: str = "paper") -> str:
     """What makes the runs of a recipe that are missing."""
     recipe = RECIPES[name]
-    chosen = f'--set method={recipe.method} --set "variant={recipe.variant}"'
-    return f"python -m lib run {recipe.experiment} --profile {profile} {chosen}"
+    chosen = f'method={recipe.method} "variant={recipe.variant}"'
+    return f"python -m lib run {recipe.experiment} {chosen} --profile {profile}"
 
 
 def names() -> str:
