@@ -1,12 +1,15 @@
 """Gradient attacks against exact distances, each other and foolbox."""
 
+import math
 from functools import partial
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from lib.robustness import attacks
-from lib.robustness.attacks import gradient
+from lib.robustness.attacks import gradient, iterates
 from tests.robustness.attacks.cases import (
     affine,
     exact_distances,
@@ -124,6 +127,75 @@ def test_step_size_of_auto_pgd_halves_where_it_is_stuck(n_rises, top_score, agai
         actual.append(stuck.item())
     assert actual == halved
     assert step_size.eta.item() == 0.4 / 2 ** sum(halved)
+
+
+def margin_and_gradient(model, x, y):
+    x = x.clone().requires_grad_()
+    z = model(x[None])[0]
+    margin = max(z[k] for k in range(len(z)) if k != y) - z[y]
+    margin.backward()
+    return margin.item(), x.grad
+
+
+def in_ball(z, x, radius, norm):
+    delta = z - x
+    if norm == "linf":
+        delta = delta.clamp(-radius, radius)
+    elif delta.norm() > radius:
+        delta = radius * delta / delta.norm()
+    return (x + delta).clamp(0, 1)
+
+
+def auto_pgd(model, x, y, start, radius, norm, n):
+    """Algorithm 1 of [Croce2020a] on the margin, for one example: the best of the points 0 to n, or
+    the first adversarial one. As in the authors' code the best point takes the place of that of the
+    checkpoint, in the paper's listing of the next.
+    """
+    percents = [0, 22]  # the checkpoints
+    while percents[-1] < 100:
+        percents.append(percents[-1] + max(percents[-1] - percents[-2] - 3, 6))
+    checkpoints = [math.ceil(percent * n / 100) for percent in percents]
+    eta, points, losses, rises = 2 * radius, [start], [], []
+    best, best_before, was_halved = (-math.inf, None, None), None, True
+    for k in range(n + 1):
+        f, grad_x = margin_and_gradient(model, points[k], y)
+        if f > 0:
+            return points[k]
+        if k > 0:
+            rises.append(f > losses[-1])
+        if f > best[0]:
+            best = f, points[k], grad_x
+        if k in checkpoints[1:]:
+            since = k - checkpoints[checkpoints.index(k) - 1]
+            seldom_rose = sum(rises[-since:]) < 0.75 * since
+            was_halved = seldom_rose or (not was_halved and best_before == best[0])
+            best_before = best[0]
+            if was_halved:
+                eta = eta / 2
+                f, points[k], grad_x = best
+        losses.append(f)
+        direction = grad_x.sign() if norm == "linf" else F.normalize(grad_x, dim=0)
+        z = in_ball(points[k] + eta * direction, x, radius, norm)
+        if k > 0:
+            z = points[k] + 0.75 * (z - points[k]) + 0.25 * (points[k] - points[k - 1])
+        points.append(in_ball(z, x, radius, norm))
+    return best[1]
+
+
+@pytest.mark.parametrize(("norm", "radius"), [("linf", 0.05), ("l2", 0.15)])
+def test_auto_pgd_is_the_algorithm_of_its_paper(norm, radius):
+    model = nn.Sequential(nn.Linear(10, 20), nn.Tanh(), nn.Linear(20, 4)).eval()
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=seeded(parameter.numel()))
+    x = torch.rand(10, 10, generator=seeded(7))
+    y = model(x).argmax(1)
+    settings = {"radius": radius, "norm": norm, "loss": "margin", "steps": 30}
+    actual = attacks.apgd(model, x, y, generator=seeded(), **settings)
+    start = iterates.Ball(radius, norm, (0.0, 1.0)).draw(x, seeded())
+    desired = [
+        auto_pgd(model, *example, radius, norm, 30) for example in zip(x, y, start, strict=True)
+    ]
+    torch.testing.assert_close(actual, torch.stack(desired), rtol=0, atol=1e-6)
 
 
 # some pixels

@@ -91,6 +91,20 @@ def test_bisected_pgd_finds_nothing_beyond_its_radius():
     assert (distances[exact < 0.9 * radius] > 0).all()
 
 
+def test_bisected_pgd_comes_closer_where_a_larger_ball_had_missed_the_nearest_class():
+    """The nearest class lies at .1 on the right. On the left PGD climbs to one beyond the radius,
+    and then finds the former in a ball that it had left without a point.
+    """
+    model = torch.nn.Linear(2, 3).eval()
+    model.weight.data = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
+    model.bias.data = torch.tensor([0.0, -0.6, -0.1])
+    x, y = torch.full((40, 2), 0.5), torch.zeros(40, dtype=torch.long)
+    settings = {"radius": 0.4, "loss": "margin", "bisections": 12}
+    x_adv = attacks.bisected_pgd(model, x, y, generator=seeded(), **settings)
+    ratio = attacks.distance(x_adv, x, "l2") / 0.1
+    assert ratio.min() >= 1 and ratio.max() <= 1.01
+
+
 @pytest.mark.parametrize("shift", [0, -1000])  # all logits negative
 def test_carlini_wagner_is_within_a_percent_of_the_affine_optimum(shift):
     model = affine(shift=shift)
