@@ -152,8 +152,8 @@ def _is_unit(module: nn.Module) -> bool:
 
 
 def steepest_slope(unit: nn.Module) -> float:
-    """The Lipschitz constant of a unit: exact for SPLASH and maxout, a bound for a maximum of
-    windows, else the steepest slope on a fine grid from -8 to 8.
+    """The Lipschitz constant of a unit: exact for SPLASH, APL, SReLU, ELU and maxout, a bound for a
+    maximum of windows, else the steepest slope on a fine grid from -8 to 8.
 
     Source: closed form for [Tavakoli2021], the sums of its coefficients.
     """
@@ -165,6 +165,13 @@ def steepest_slope(unit: nn.Module) -> float:
         return unit.lipschitz()
     if isinstance(unit, Maxout):
         return 1.0
+    if isinstance(unit, nn.ELU):
+        return max(1.0, abs(unit.alpha))
+    if isinstance(unit, SReLU):
+        between = (unit.width != 0).to(unit.width)  # slope 1, where the thresholds differ
+        return float(torch.stack([unit.a_left, between, unit.a_right]).detach().abs().max())
+    if isinstance(unit, APL):
+        return float(_slopes_of_pieces(unit).abs().max())
     n = 1
     for parameter in unit.parameters():
         n = parameter.shape[-1]
@@ -173,6 +180,16 @@ def steepest_slope(unit: nn.Module) -> float:
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(unit(x).sum(), x)
     return float(slope.abs().max())
+
+
+@torch.no_grad()
+def _slopes_of_pieces(unit: APL) -> Tensor:
+    """(2, S + 1, n) float, slopes on the left and on the right of 0 and of every hinge."""
+    kinks = torch.cat([torch.zeros_like(unit.hinges[:1]), unit.hinges])  # (S + 1, n)
+    a, b = unit.slopes[:, None], unit.hinges[:, None]  # (S, 1, n)
+    left = (kinks > 0).to(a) - (a * (kinks <= b)).sum(0)
+    right = (kinks >= 0).to(a) - (a * (kinks < b)).sum(0)
+    return torch.stack([left, right])
 
 
 def margins_and_gradients(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

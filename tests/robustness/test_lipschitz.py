@@ -164,6 +164,37 @@ def test_steepest_slope_of_any_neuron_counts():
     assert steepest_slope(unit) == 2
 
 
+@pytest.mark.parametrize("alpha", [0.5, 3.0])
+def test_steepest_slope_of_elu_is_at_its_kink(alpha):
+    assert steepest_slope(nn.ELU(alpha)) == max(1.0, alpha)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "desired"),  # t_left, a_left, width, a_right
+    [
+        ((0.0, 0.2, 0.001, 0.5), 1.0),  # between points of any grid
+        ((-20.0, -3.0, 40.0, 0.5), 3.0),  # beyond it
+        ((0.0, 0.2, 0.0, -0.5), 0.5),  # no middle
+    ],
+)
+def test_steepest_slope_of_srelu_is_that_of_its_pieces(pieces, desired):
+    unit = activations.SReLU(2)
+    unit.pieces.data[:, 1] = torch.tensor(pieces)
+    unit.pieces.data[:, 0] = torch.tensor([0.0, 0.1, 0.0, 0.1])
+    assert steepest_slope(unit) == pytest.approx(desired)
+
+
+@pytest.mark.parametrize("reach", [0.001, 1.0, 100.0])
+def test_steepest_slope_of_apl_is_that_of_its_pieces(reach, generator):
+    unit = activations.APL(5, n_hinges=3)
+    unit.slopes.data = torch.randn(3, 5, generator=generator)
+    unit.hinges.data = reach * torch.randn(3, 5, generator=generator)
+    kinks = torch.cat([torch.zeros(1, 5), unit.hinges.detach()]).sort(0).values
+    x = torch.cat([kinks[:1] - reach, kinks, kinks[-1:] + reach])  # ends of all pieces
+    slopes = unit(x).detach().diff(dim=0) / x.diff(dim=0)
+    assert steepest_slope(unit) == pytest.approx(slopes.abs().max().item())
+
+
 def test_margins_and_gradients_of_a_linear_network(generator):
     net = models.mlp((6, 3)).eval()
     x = torch.rand(20, 6, generator=generator)
