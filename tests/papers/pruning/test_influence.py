@@ -45,8 +45,18 @@ def test_agreement_too_small_for_any_one_feature_is_found(rng):
     shares = np.where(np.arange(400) % 2, 0.48, 0.52)
     counts = rng.binomial(20, shares, size=(10, 400))
     found = influence.agreement(counts, rng=rng, draws=999)
-    assert found.p < 0.01 and found.value > 3 * found.chance_sd
+    assert found.p == 1 / 1000 and found.value > 3 * found.chance_sd
     assert influence.p_values_of_runs(counts, rng=rng, draws=999).min() > 0.05
+
+
+@pytest.mark.parametrize("n_features", [3, 7, 20])
+def test_permutations_that_agree_as_much_count(rng, n_features):
+    # two runs keep one feature alone, the same: by chance this has probability 1 / n
+    counts = np.zeros((2, n_features), dtype=int)
+    counts[:, 0] = 1
+    p = 1 / n_features
+    actual = influence.agreement(counts, rng=rng, draws=2000).p
+    assert actual == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 2000))
 
 
 def test_agreement_by_chance_is_found_as_often_as_stated():
