@@ -34,11 +34,11 @@ from lib.settings import Settings
 
 SETTINGS = (
     *("epochs", "batch_size", "learning_rate", "schedule", "momentum", "weight_decay", "dropout"),
-    *("augmentation", "averaging", "density", "reaches", "certified_radius", "kappa"),
-    *("adversarial_radius", "adversarial_steps", "growing_epochs"),
+    *("activation", "augmentation", "averaging", "density", "reaches", "certified_radius"),
+    *("kappa", "adversarial_radius", "adversarial_steps", "plain_epochs", "growing_epochs"),
     "drop",
 )
-OF_MOVED = ("grow", "drop_fraction")  # settings of links that move
+OF_MOVED = ("grow", "drop_fraction", "decay")  # settings of links that move
 EPOCHS = (1, 2, 5, 10, 20, 50, 100, 200)  # of the curve
 STORE = Store({experiment.name: experiment for experiment in EXPERIMENTS})
 

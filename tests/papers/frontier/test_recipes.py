@@ -70,6 +70,16 @@ def test_card_says_how_settings_were_tuned():
         assert f"{words} on validation images" in recipes.card(name)
 
 
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_card_names_every_setting_that_is_not_the_default(name):
+    (run, *_) = recipes.runs_of(name)
+    changed = {f.name for f in dataclasses.fields(run) if getattr(run, f.name) != f.default}
+    changed -= {"experiment", "dataset", "method", "variant"}  # words, data set and command
+    changed -= {"hidden", "stand_in"}  # of the line of links; where no data are had
+    named = set(re.findall(r"[ ](\w+) ", recipes.card(name)))
+    assert changed <= named
+
+
 def test_card_of_what_was_not_run_says_so():
     assert recipes.names().startswith(
         f"{NAME}: fixed links from a local start, 200 epochs, on CIFAR-10"
