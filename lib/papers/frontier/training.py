@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import data, models, train
+from lib import activations, data, models, train
 from lib.layers import initial_values
 from lib.names import check_number
 from lib.papers.shared.sparse_training import SparseTraining
@@ -107,9 +107,14 @@ class DegreeTraining(SparseTraining):
     def check(self) -> None:
         """Refuse what is out of range. Raises ValueError."""
         super().check()
-        if self.exponent is not None:
-            check_number("exponent", self.exponent, "(1, inf)")
-        if self.exponent is not None and self.parent is not None:
+        if self.exponent is None:
+            return
+        check_number("exponent", self.exponent, "(1, inf)")
+        if self.density is None and self.er_epsilon is None:
+            raise ValueError(
+                f"exponent = {self.exponent} without a density or er_epsilon: give one"
+            )
+        if self.parent is not None:
             raise ValueError(f"exponent = {self.exponent} and a parent: give one of them")
 
     def prepare_(self, model: nn.Sequential, split: data.Split, workspace: Workspace) -> None:
@@ -156,7 +161,16 @@ class CertifiedTraining(SparseTraining):
         """Refuse what is out of range. Raises ValueError."""
         super().check()
         self.objectives()
-        if self.certified_radius > 0 and self.plain_epochs + self.growing_epochs > self.epochs:
+        if self.certified_radius == 0:
+            self.check_unused(["kappa"], "training without a certified_radius")
+            return
+        unit = activations.make(self.activation, 1)
+        if activations.as_srelu(unit, 1, torch.zeros(1)) is None:
+            raise ValueError(
+                f"activation = {self.activation!r} has no bounds, which a certified_radius needs:"
+                " give 'relu', 'leaky_relu', 'all_relu' or 'srelu'"
+            )
+        if self.plain_epochs + self.growing_epochs > self.epochs:
             raise ValueError(
                 f"plain_epochs = {self.plain_epochs} and growing_epochs = {self.growing_epochs} of"
                 f" {self.epochs} epochs: give no more together"

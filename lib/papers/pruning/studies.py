@@ -77,6 +77,10 @@ class FrontStudy(Run):
         """Refuse what is out of range, here or in the parent. Raises ValueError."""
         for name in ("fresh", "compared", "set_heads"):
             check_whole(name, getattr(self, name), least=0)
+        if self.set_heads > self.compared:
+            raise ValueError(
+                f"set_heads = {self.set_heads} of {self.compared} densities compared: give no more"
+            )
         self.parent.check()
 
     def can_be_had(self) -> bool:
@@ -252,7 +256,7 @@ class RegionStudy(Run):
     ``kept`` features is largest; hidden pixels are grey, the mean of the image.
 
     Args:
-        kept: features that most masks of the front keep.
+        kept: features that most masks of the front keep, at most half of all.
         images: of the test part, in stratified order; all where there are fewer.
         area: share of an image that is hidden.
         draws: regions at random, of the same shapes.
@@ -286,6 +290,11 @@ def make_regions(run: RegionStudy, workspace: Workspace) -> Contents:
     parent = workspace.record_of(run.parent, training.holds_front)
     searched = run.parent
     task = searched.task()
+    if 2 * run.kept > task.n_features:
+        raise ValueError(
+            f"kept = {run.kept} of {task.n_features} features leaves fewer others: give at most"
+            f" {task.n_features // 2}"
+        )
     masks = training.front_masks(parent, task.n_features)
     members = trained(searched, task, masks, [searched.training_seed] * len(masks))
     head = members[int(np.argmax(heads.accuracies(members, task.x["valid"], task.y["valid"])))]

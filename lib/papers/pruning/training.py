@@ -105,10 +105,8 @@ class MaskSearch(Run):
                 f"objectives = {self.objectives!r} names none, or one twice: give each of some of"
                 f" {', '.join(OBJECTIVES)} once"
             )
-        if self.stale and "auroc" not in self.measured:
-            raise ValueError(
-                f"stale = True with objectives = {self.objectives!r}: add 'auroc', which it keeps"
-            )
+        if "auroc" not in self.measured:
+            self.check_unused(["coarse", "stale"], "objectives without 'auroc'")
         if self.method == "random_search":
             self.check_unused(["stale"], "method 'random_search'")
         for name in ("train_images", "valid_images"):
@@ -116,6 +114,8 @@ class MaskSearch(Run):
                 check_whole(name, getattr(self, name), least=1)
         check_whole("division", self.division, least=0)
         check_number("noise_std", self.noise_std, "[0, inf)")
+        if "noise" not in self.measured:
+            self.check_unused(["noise_std"], "objectives without 'noise'")
         self.search_settings()
         self.head_settings()
 

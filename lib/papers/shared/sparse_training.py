@@ -106,7 +106,11 @@ class SparseTraining(Training):
                 f"hidden = () leaves no sparse layer to method {self.method!r}: give widths, as"
                 " (1000, 1000)"
             )
+        if not is_sparse:
+            self.check_unused(["draw"], "a dense network")
         check_known("activation", self.activation, activations.UNITS)
+        if self.activation != "srelu":
+            self.check_unused(["published_srelu"], f"activation {self.activation!r}")
         check_number("dropout", self.dropout, "[0, 1)")
         if self.parent is not None:
             check_known("inherits", self.inherits, INHERITED)

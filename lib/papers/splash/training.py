@@ -75,6 +75,13 @@ class UnitTraining(Training):
         activations.make(self.method, 1, **self.options())
         if self.network == SET_MLP:
             self.check_unused(OF_CONVNETS, f"network {SET_MLP!r}")
+        else:
+            self.check_unused(["hidden", "er_epsilon"], f"network {self.network!r}")
+        if self.method != "splash":  # bounded and quantiles are set for all units
+            unused = "n_hinges", "positions", "start", "decayed"
+            self.check_unused(unused, f"unit {self.method!r}")
+        if self.adversarial_radius == 0:
+            self.check_unused(["adversarial_steps"], "training without an adversarial_radius")
         super().check()
         self.objectives()
 

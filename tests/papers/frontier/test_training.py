@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib import models
+from lib import activations, models
 from lib.papers.frontier.training import CertifiedTraining, DegreeTraining, StartTraining
 from lib.papers.shared import trained
 
@@ -124,13 +124,34 @@ def test_exponent_out_of_range_or_beside_a_parent_is_refused():
         ValueError, match="exponent = 1.0 is out of range: give a finite number above 1"
     ):
         dataclasses.replace(HEAVY, exponent=1.0).check()
+    with pytest.raises(ValueError, match="exponent = 2.5 without a density or er_epsilon"):
+        dataclasses.replace(HEAVY, density=None, drop=None).check()
     child = dataclasses.replace(HEAVY, parent=LOCAL, inherits="degrees")
     with pytest.raises(ValueError, match="exponent = 2.5 and a parent: give one of them"):
         child.check()
 
 
+CERTIFIED = CertifiedTraining("x", certified_radius=0.1)
+
+
+@pytest.mark.parametrize("activation", activations.UNITS)
+def test_units_without_bounds_are_refused_before_the_run(activation):
+    run = dataclasses.replace(CERTIFIED, activation=activation)
+    if activation in ("relu", "leaky_relu", "all_relu", "srelu"):
+        run.check()
+        return
+    dataclasses.replace(run, certified_radius=0.0).check()
+    with pytest.raises(ValueError, match=f"activation = '{activation}' has no bounds"):
+        run.check()
+
+
+def test_kappa_without_a_certified_radius_is_refused():
+    with pytest.raises(ValueError, match="kappa = 0.25 is not used by training without a cert"):
+        dataclasses.replace(CERTIFIED, certified_radius=0.0, kappa=0.25).check()
+
+
 def test_certified_radius_that_is_not_reached_is_refused():
-    run = CertifiedTraining("x", epochs=3, certified_radius=0.1, plain_epochs=1, growing_epochs=2)
+    run = dataclasses.replace(CERTIFIED, epochs=3, plain_epochs=1, growing_epochs=2)
     run.check()
     dataclasses.replace(run, epochs=2, certified_radius=0.0).check()  # nothing grows
     with pytest.raises(ValueError, match="plain_epochs = 1 and growing_epochs = 2 of 2 epochs"):

@@ -130,7 +130,9 @@ def test_unknown_name_is_refused_with_the_nearest(fields, nearest):
     [
         ({"objectives": ""}, "objectives = '' names none, or one twice"),
         ({"objectives": "accuracy accuracy"}, "'accuracy accuracy' names none, or one twice"),
-        ({"objectives": "accuracy", "stale": True}, "stale = True .* add 'auroc'"),
+        ({"objectives": "accuracy", "stale": True}, "stale = True is not .* without 'auroc'"),
+        ({"objectives": "accuracy", "coarse": True}, "coarse = True is not .* without 'auroc'"),
+        ({"noise_std": 0.7}, "noise_std = 0.7 is not used by objectives without 'noise'"),
         ({"method": "random_search", "stale": True}, "stale = True is not used by method 'random_"),
         ({"train_images": -5}, "train_images = -5 is out of range"),
         ({"train_images": 0}, "train_images = 0 is out of range"),
@@ -143,3 +145,10 @@ def test_unknown_name_is_refused_with_the_nearest(fields, nearest):
 def test_search_out_of_range_is_refused(fields, sentence):
     with pytest.raises(ValueError, match=sentence):
         MaskSearch("mask_search", **fields).check()
+
+
+def test_heads_evolved_at_densities_that_are_not_compared_are_refused():
+    run = FrontStudy("mask_fronts", parent=SMALL, dataset="digits", compared=2, set_heads=2)
+    run.check()
+    with pytest.raises(ValueError, match="set_heads = 2 of 0 densities compared: give no more"):
+        dataclasses.replace(run, compared=0).check()

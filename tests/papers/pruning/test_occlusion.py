@@ -68,3 +68,11 @@ def test_field_out_of_range_is_refused_before_anything_is_run(fields):
     (name,) = fields
     with pytest.raises(ValueError, match=f"{name} = .* is out of range: give"):
         run.check()
+
+
+def test_more_than_half_of_the_features_leave_too_few_others(tmp_path):
+    store = Store(EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
+    n_features = SMALL.task().n_features
+    run = RegionStudy("mask_regions", parent=SMALL, dataset="digits", kept=n_features // 2 + 1)
+    with pytest.raises(ValueError, match=f"leaves fewer others: give at most {n_features // 2}"):
+        store.run(run)

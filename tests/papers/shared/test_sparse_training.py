@@ -167,6 +167,8 @@ def test_contradictions_are_refused(fields, sentence):
         ({"inherits": "support"}, "inherits = 'support' without a parent"),
         ({"parent": BASE}, "unknown inherits None"),
         ({"method": "fixed", "grow": "gradient"}, "grow = 'gradient' is not used by links that"),
+        ({"method": "dense", "draw": "bernoulli"}, "draw = 'bernoulli' is not used by a dense net"),
+        ({"activation": "relu", "published_srelu": True}, "is not used by activation 'relu'"),
     ],
 )
 def test_what_would_fail_or_mislead_is_refused_before_the_run(fields, sentence):

@@ -121,6 +121,13 @@ def test_test_images_are_a_stratified_part():
         ({"network": "sparse_mlp", "norm": False}, "norm = False is not used"),
         ({"network": "sparse_mlp", "dropout": True}, "dropout = True is not used"),
         ({"network": "sparse_mlp", "logit_scale": 10.0}, "logit_scale = 10.0 is not used"),
+        ({"hidden": (40, 30)}, r"hidden = \(40, 30\) is not used by network 'lenet5'"),
+        ({"er_epsilon": 5.0}, "er_epsilon = 5.0 is not used by network 'lenet5'"),
+        ({"method": "relu", "n_hinges": 5}, "n_hinges = 5 is not used by unit 'relu'"),
+        ({"method": "relu", "positions": (0.0, 1.0)}, "is not used by unit 'relu'"),
+        ({"method": "relu", "start": "linear"}, "start = 'linear' is not used by unit 'relu'"),
+        ({"method": "relu", "decayed": True}, "decayed = True is not used by unit 'relu'"),
+        ({"adversarial_steps": 5}, "adversarial_steps = 5 is not used by training without an adv"),
     ],
 )
 def test_what_is_out_of_range_is_refused_before_anything_is_run(change, sentence):

@@ -86,8 +86,8 @@ class CnnTraining(OnMaps):
 
     def check(self) -> None:
         """Refuse what is out of range, or would change nothing. Raises ValueError."""
-        super().check()
         self.check_unused(NOT_TAKEN, "this convolutional network")
+        super().check()
 
     def widths(self, split: data.Split) -> tuple[int, ...]:
         """The shape of an image, the widths of the top layers, the number of classes."""

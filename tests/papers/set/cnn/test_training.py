@@ -107,6 +107,7 @@ def test_run_is_read_back_from_its_file(run):
         (TOP, {"method": "sett"}, "unknown method 'sett': did you mean 'set'"),
         (TOP, {"limit": 10}, "limit = 10 is not used by training on stored features"),
         (TOP, {"test_images": 10}, "test_images = 10 is not used by"),
+        (TOP, {"published_srelu": True}, "published_srelu = True is not used by activation 'relu'"),
         (SMALL, {"epochs": 0}, "epochs = 0 is out of range"),
         (SMALL, {"grow": "gradients"}, "did you mean 'gradient'"),
     ],
