@@ -110,7 +110,8 @@ def literal(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(
-        f"a {type(value).__name__} cannot be kept: give numbers and strings, in lists and dicts"
+        f"a {type(value).__name__} cannot be kept: give numbers and strings, in lists and dicts; of"
+        " a tensor, its item() or tolist()"
     )
 
 

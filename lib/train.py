@@ -97,12 +97,12 @@ def fit(
         checkpoint: file to write after every epoch and to resume from if it is there; None for
             neither. Seed, settings, kind of optimiser and training examples have to be those that
             it was written with. Weights, links and the optimiser's own settings are taken from it;
-            loss, objectives, dropout and the other parts of the data are not compared.
+            loss, objectives, dropout, ``measure`` and the other parts of the data are not compared.
         stop_after: epochs in all after which to leave, as if interrupted there; None: none.
         on_epoch: called with the history after every epoch.
         measure: what a row of the metrics holds besides, of the model that is evaluated after the
-            epoch: numbers and strings, in lists and dicts, under names that the row does not have
-            yet. Of a sparse network it runs on one thread or on all, see
+            epoch, which it leaves as it is: numbers and strings, in lists and dicts, under names
+            that the row does not have yet. Of a sparse network it runs on one thread or on all, see
             :func:`lib.compiled.paced`.
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
@@ -249,10 +249,17 @@ class _Training:
         if self.measure is None:
             return {}
         measured = self.measure(self.model)
+        if not isinstance(measured, dict):
+            raise ValueError(
+                f"measure returns a {type(measured).__name__}: return a dict, as {{'norm': 3.0}}"
+            )
         for name in measured:
             if name in row:
                 raise ValueError(f"measure returns {name!r}, a name of fit's own: give it another")
-        return checkpoints.literal(measured)
+        try:
+            return checkpoints.literal(measured)
+        except ValueError as error:
+            raise ValueError(f"measure returns what no row can hold: {error}") from error
 
     def evaluated(self) -> contextlib.AbstractContextManager:
         """While it is entered, the model has the weights that are evaluated: the averaged ones."""

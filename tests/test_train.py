@@ -1565,7 +1565,8 @@ def test_numbers_of_numpy_are_measured_as_those_of_python(number, tmp_path):
     [
         ({"links": 3}, "measure returns 'links', a name of fit's own: give it another"),
         ({"norm": torch.ones(2)}, "a Tensor cannot be kept: give numbers and strings, in lists"),
-        ({"seen": {1, 2}}, "a set cannot be kept"),
+        ({"seen": {1, 2}}, "measure returns what no row can hold: a set cannot be kept"),
+        (3.0, "measure returns a float: return a dict, as {'norm': 3.0}"),
     ],
 )
 def test_what_a_row_cannot_hold_is_refused(measured, sentence):
