@@ -96,22 +96,48 @@ def _plain(value: Any) -> Any:
     return None if value is None else str(value)
 
 
-def literal(value: Any) -> Any:
-    """A value as :func:`save` writes it: numbers of NumPy as those of Python.
+def extended(row: dict[str, Any], added: Any, function: str) -> dict[str, Any]:
+    """A row of a history, and what a function of the reader adds to it, as a checkpoint holds it:
+    numbers of NumPy, and of tensors that hold one, as those of Python.
 
-    Raises: ValueError for what is neither a number, a string nor None, nor a list or dict of such.
+    Args:
+        row: as the loop makes it.
+        added: what the function returned.
+        function: its name.
+    Raises: ValueError if that is no dict, has a name of the row, or holds anything but numbers,
+        strings and None, in lists and dicts.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
+    if not isinstance(added, dict):
+        raise ValueError(
+            f"{function} returns a {type(added).__name__}: return a dict, as {{'norm': 3.0}}"
+        )
+    for name in added:
+        if name in row:
+            raise ValueError(f"{function} returns {name!r}, which the row has: give another name")
+    try:
+        return row | _literal(added)
+    except ValueError as error:
+        raise ValueError(f"{function} returns what no row can hold: {error}") from error
+
+
+def _literal(value: Any) -> Any:
     if isinstance(value, dict):
-        return {literal(key): literal(one) for key, one in value.items()}
+        return {_scalar(key): _literal(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [literal(one) for one in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+        return [_literal(one) for one in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> bool | int | float | str | None:
+    if isinstance(value, np.generic | np.ndarray | Tensor) and value.ndim == 0:
+        value = value.item()
+    if value is None:
+        return None
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):  # of a class of one's own, torch would keep a pickle
+            return kind(value)
     raise ValueError(
-        f"a {type(value).__name__} cannot be kept: give numbers and strings, in lists and dicts; of"
-        " a tensor, its item() or tolist()"
+        f"a {type(value).__name__}: give numbers and strings, in lists and dicts, as of tolist()"
     )
 
 

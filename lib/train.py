@@ -244,23 +244,6 @@ class _Training:
             return None
         return accuracy(self.model, *self.examples[part])
 
-    def measured(self, row: dict[str, Any]) -> dict[str, Any]:
-        """What ``measure`` says of the model, which nothing in the row says yet."""
-        if self.measure is None:
-            return {}
-        measured = self.measure(self.model)
-        if not isinstance(measured, dict):
-            raise ValueError(
-                f"measure returns a {type(measured).__name__}: return a dict, as {{'norm': 3.0}}"
-            )
-        for name in measured:
-            if name in row:
-                raise ValueError(f"measure returns {name!r}, a name of fit's own: give it another")
-        try:
-            return checkpoints.literal(measured)
-        except ValueError as error:
-            raise ValueError(f"measure returns what no row can hold: {error}") from error
-
     def evaluated(self) -> contextlib.AbstractContextManager:
         """While it is entered, the model has the weights that are evaluated: the averaged ones."""
         return self.average.in_place() if self.average else contextlib.nullcontext()
@@ -418,7 +401,8 @@ def _run_paced_epoch(training: _Training, history: History, epoch: int) -> None:
     loss = _train_epoch(training, epoch)
     with training.evaluated():
         row = _metrics(training, epoch, loss)
-        row |= training.measured(row)
+        if training.measure is not None:
+            row = checkpoints.extended(row, training.measure(training.model), "measure")
         if _is_best(row, history):
             state = training.model.state_dict()
             history.best_state = {name: tensor.clone() for name, tensor in state.items()}

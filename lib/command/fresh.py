@@ -21,7 +21,7 @@ QUOTED = re.compile(r'"(\w+)"')
 
 def digest(*parts: str | Path) -> str:
     """sha256 of texts, and of the names and contents of files and of all files below folders, but
-    for those that are being written or vanish meanwhile.
+    for hidden ones and those that are being written or vanish meanwhile.
     """
     found = hashlib.sha256()
     for part in parts:
@@ -30,10 +30,12 @@ def digest(*parts: str | Path) -> str:
             continue
         files = sorted(part.rglob("*")) if part.is_dir() else [part]
         for path in files:
-            if path.name.endswith(PART) or "__pycache__" in path.parts or not path.is_file():
+            name = path.relative_to(part.parent).as_posix()
+            if "/." in name or "/__pycache__/" in name or name.endswith(PART):
                 continue
-            with contextlib.suppress(FileNotFoundError):
-                found.update(f"{path.relative_to(part.parent)} {sha256(path)}\0".encode())
+            if path.is_file():
+                with contextlib.suppress(FileNotFoundError):
+                    found.update(f"{name} {sha256(path)}\0".encode())
     return found.hexdigest()
 
 

@@ -130,7 +130,9 @@ def minus(text: str) -> str:
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """Numbers of all sizes as texts: "24,011,530", "275", "0.033", "0.0001"; "–" for none."""
+    """Numbers of all sizes as texts: "24,011,530", "275", "0.033", "0.0001", "1e-05"; "–" for
+    none.
+    """
     return table.map(_rounded)
 
 

@@ -48,13 +48,13 @@ def lasting() -> dict[str, Any]:
 
 
 def code_sha256(folder: Path) -> str:
-    """Hash of the names and contents of all modules in a folder, however deep they lie, but for
-    those in hidden folders, as editors keep copies there.
+    """Hash of the names and contents of all modules in a folder, however deep they lie. Hidden ones
+    do not count: editors keep copies in hidden folders.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder).as_posix()
-        if name.startswith(".") or "/." in name:
+        if "/." in f"/{name}":
             continue
         digest.update(name.encode())
         digest.update(path.read_bytes())

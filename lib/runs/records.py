@@ -236,7 +236,7 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
         with explained(folder):
             part.mkdir(parents=True)
             yield part
-            shutil.rmtree(folder, ignore_errors=True)  # no record: hidden files at most
+            shutil.rmtree(folder, ignore_errors=True)  # no record: at most hidden files
             part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)

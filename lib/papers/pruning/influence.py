@@ -77,7 +77,7 @@ def agreement(counts: np.ndarray, *, rng: np.random.Generator, draws: int = DRAW
 
     value = mean_correlation(scores)
     permuted = [mean_correlation(rng.permuted(scores, axis=1)) for _ in range(draws)]
-    at_least = int(np.sum(np.array(permuted) >= value - 1e-12))  # equal ones but for rounding
+    at_least = int(np.sum(np.array(permuted) >= value - 1e-12))  # equal up to rounding
     return Agreement(value, float(np.std(permuted)), (1 + at_least) / (1 + draws))
 
 

@@ -287,7 +287,6 @@ def make_regions(run: RegionStudy, workspace: Workspace) -> Contents:
     features see, the same regions "moved" elsewhere, and what as many "others" see.
     """
     begin = time.perf_counter()
-    parent = workspace.record_of(run.parent, training.holds_front)
     searched = run.parent
     task = searched.task()
     if 2 * run.kept > task.n_features:
@@ -295,6 +294,7 @@ def make_regions(run: RegionStudy, workspace: Workspace) -> Contents:
             f"kept = {run.kept} of {task.n_features} features leaves fewer others: give at most"
             f" {task.n_features // 2}"
         )
+    parent = workspace.record_of(searched, training.holds_front)
     masks = training.front_masks(parent, task.n_features)
     members = trained(searched, task, masks, [searched.training_seed] * len(masks))
     head = members[int(np.argmax(heads.accuracies(members, task.x["valid"], task.y["valid"])))]

@@ -107,7 +107,7 @@ class SparseTraining(Training):
                 " (1000, 1000)"
             )
         if not is_sparse:
-            self.check_unused(["draw"], "a dense network")
+            self.check_unused(["draw", "sparse_output"], "a dense network")
         check_known("activation", self.activation, activations.UNITS)
         if self.activation != "srelu":
             self.check_unused(["published_srelu"], f"activation {self.activation!r}")

@@ -282,7 +282,8 @@ def _evaluate(
 ) -> None:
     """Append a row to the metrics, and keep the machine where it is the best so far."""
     rbm = learner.rbm
-    row |= {"kept": rbm.n_links, **evaluate(rbm, row["epoch"])}
+    row["kept"] = rbm.n_links
+    row = checkpoints.extended(row, evaluate(rbm, row["epoch"]), "evaluate")
     earlier = [old["valid"] for old in history.metrics if old.get("valid") is not None]
     history.metrics.append(row)
     valid = row.get("valid")
