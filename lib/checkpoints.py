@@ -97,8 +97,8 @@ def _plain(value: Any) -> Any:
 
 
 def extended(row: dict[str, Any], added: Any, function: str) -> dict[str, Any]:
-    """A row of a history, and what a function of the reader adds to it, as a checkpoint holds it:
-    numbers of NumPy, and of tensors that hold one, as those of Python.
+    """A row of a history with the entries that a reader's function adds. Numbers of NumPy, and
+    tensors without dimensions, become numbers of Python, which a checkpoint can hold.
 
     Args:
         row: as the loop makes it.
@@ -137,7 +137,7 @@ def _scalar(value: Any) -> bool | int | float | str | None:
         if isinstance(value, kind):  # of a class of one's own, torch would keep a pickle
             return kind(value)
     raise ValueError(
-        f"a {type(value).__name__}: give numbers and strings, in lists and dicts, as of tolist()"
+        f"a {type(value).__name__}: give numbers and strings, in lists and dicts, as tolist() does"
     )
 
 

@@ -204,7 +204,7 @@ def _mean_squares(outcomes: np.ndarray) -> _MeanSquares:
 
 def share_interval(successes: int, n: int, *, level: float = LEVEL) -> Measurement:
     """Share of independent units with its exact interval. If none of five succeeds, the share
-    may still be .522.
+    may still be .522, at the level .95.
 
     Source: [Clopper1934]: each end is the share at which so many successes, or further from it,
         have the probability (1 - level) / 2; quantiles of beta laws. It covers at least as often.
