@@ -9,6 +9,7 @@ split = data.load("cifar10")
 train.accuracy(network, split.x_test, split.y_test)
 """
 
+import shlex
 from dataclasses import dataclass
 
 from torch import nn
@@ -98,8 +99,9 @@ def runs_of(name: str, profile: str = "paper") -> list:
 def command(name: str, profile: str = "paper") -> str:
     """What makes the runs of a recipe that are missing."""
     recipe = RECIPES[name]
-    chosen = f'method={recipe.method} "variant={recipe.variant}"'
-    return f"python -m lib run {recipe.experiment} {chosen} --profile {profile}"
+    chosen = (f"method={recipe.method}", f"variant={recipe.variant}")
+    words = ("python", "-m", "lib", "run", recipe.experiment, *chosen, "--profile", profile)
+    return shlex.join(words)
 
 
 def names() -> str:
@@ -146,12 +148,12 @@ def _measured(records: list[Record]) -> dict[str, str]:
     by_epoch = sum(record.metrics.set_index("epoch")["test_accuracy"] for record in records)
     curve = by_epoch / len(records)
     epochs = sorted({*EPOCHS, len(curve)} & {*curve.index})
-    shown = [f"{100 * curve[epoch]:.1f} % at {epoch}" for epoch in epochs]
+    shown = [f"{epoch}: {100 * curve[epoch]:.1f} %" for epoch in epochs]
     seconds = sum(record.environment["seconds"] for record in records) / len(records)
     lines = {
         "links": f"{links:,} of {first.environment['architecture']}",
         "result": f"{_mean(last)}: test accuracy at the last epoch",
-        "curve": ", ".join(shown),
+        "curve": f"mean test accuracy after epochs {', '.join(shown)}",
         "seconds": f"{seconds:,.0f} a run",
     }
     if trained.holds_network(first):

@@ -103,7 +103,9 @@ def test_card_and_network_are_those_of_the_record(store):
     text = recipes.card(NAME, "smoke")
     last = 100 * record.metrics["test_accuracy"].iloc[-1]
     assert re.search(f"^result +{last:.2f} %, one seed", text, re.MULTILINE)
-    assert f"{last:.1f} % at 2" in text
+    assert re.search(
+        f"^curve +mean test accuracy after epochs .*, 2: {last:.1f} %", text, re.MULTILINE
+    )
     assert f"the network of seed 0: test accuracy {last:.2f} %" in text
     split = data.load("digits")
     found = train.accuracy(recipes.load(NAME, "smoke"), split.x_test.float(), split.y_test)
