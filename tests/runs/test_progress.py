@@ -124,6 +124,18 @@ def test_silence_is_broken_after_thirty_seconds(log, clock):
     assert log.times == [0, 10, 40, 70]
 
 
+def test_time_left_counts_no_steps_of_an_earlier_sitting(log, clock):
+    with Progress(10, "epoch") as shown:
+        shown.show(0, "set")
+        clock.sleep(5)  # while a checkpoint is read
+        shown.show(4, "set")
+        clock.sleep(10)
+        shown.show(6, "set")
+        clock.sleep(20)
+    written = [LINE.fullmatch(line) for line in log.getvalue().splitlines()]
+    assert [(match[1], match[5]) for match in written[-2:]] == [("4", None), ("6", "30")]
+
+
 def test_nothing_is_written_after_the_end(log):
     threads = threading.enumerate()
     with Progress(10, "epoch") as shown:
