@@ -519,8 +519,9 @@ def s34() -> Found:
 @oracle
 def s35() -> Found:
     """Settings, of twelve, in which SET is ahead of fixed links."""
-    ours, theirs = curves("set"), curves("fixed")
-    found = [mean(at(ours, name) - at(theirs, name), members=12) for name in SETTINGS]
+    ours, theirs = (curves(method, "set_ablation_long") for method in ("set", "fixed"))
+    gaps = [at(ours, name, LONG) - at(theirs, name, LONG) for name in SETTINGS]
+    found = [mean(gap, members=12) for gap in gaps]
     return decided([(one.value, one) for one in found], 12)
 
 

@@ -548,10 +548,10 @@ CLAIMS: dict[str, Claim] = {
         "smaller: 60 epochs, two settings",
     ),
     "S35": Claim(
-        ("set_ablation",),
+        ("set_ablation_long",),
         settings_won,
         "SET is ahead of fixed links in {value:.0f} of twelve settings, surely in {low:.0f}.",
-        "smaller: 60 epochs",
+        "smaller: 300 epochs",
     ),
     "S40": Claim(
         ("set_sensitivity",),
