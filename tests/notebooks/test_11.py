@@ -112,6 +112,7 @@ def how_many_links(text):
 
 def settings(text, ablation):
     text.says("each setting of Fig. 6.")
+    text.says("Against fixed links in all twelve means after 60 epochs**")
     text.says("dense trains for 8 epochs, and for 60 in two settings only")
     seconds = {}
     for record in papers.STORE.of("set_ablation", "paper"):
