@@ -38,7 +38,7 @@ class Progress:
         self._ended = threading.Event()
         self._writer = threading.Thread(target=self._write_regularly, daemon=True)
         self._begun = self._written = time.monotonic()
-        self._first: tuple[int, float] | None = None  # steps done when some were first, and when
+        self._first = 0, self._begun  # steps done when some were first, and when
         self._last_line = ""
 
     def __enter__(self) -> Self:
@@ -63,8 +63,8 @@ class Progress:
     def show(self, done: int, text: str) -> None:
         """So many steps are done now, and this is going on."""
         self.done, self.text = max(self.done, done), text
-        if self._first is None and done > 0:
-            self._first = done, time.monotonic()
+        if self._first[0] == 0:
+            self._first = self.done, time.monotonic()
         self._bar.set_description_str(text)
         self._bar.update(self.done - self._bar.n)
 
@@ -90,7 +90,7 @@ class Progress:
         self._last_line, self._written = self._line(), time.monotonic()
         seconds = self._written - self._begun
         times = f"{seconds:.0f} s"
-        earlier, since = self._first or (self.done, self._begun)  # a checkpoint may hold many steps
+        earlier, since = self._first  # a checkpoint may hold many steps
         if earlier < self.done < self.total and self.done >= ENOUGH * self.total:
             pace = (self._written - since) / (self.done - earlier)
             left = pace * (self.total - self.done)

@@ -101,6 +101,28 @@ def test_settings_won_counts_those_ahead_and_bounds_those_open():
     assert judged("S35", found) == "holds"
 
 
+def test_settings_won_are_read_at_other_epochs_too():
+    ours = settings([86.0] * 12, epochs=20)
+    theirs = settings([85.0] * 12, "fixed", epochs=20)
+    for record in ours:
+        record.metrics.loc[9, "test_accuracy"] += 0.02  # the best epoch is the tenth
+    for record in theirs:
+        record.metrics.loc[3, "test_accuracy"] += 0.015  # the fourth, a fifth of all
+        record.metrics.loc[19, "test_accuracy"] += 0.015  # the last alone, of two in the last tenth
+    rows = claims.settings_won_readings([*ours, *theirs]).set_index("reading")
+    assert rows["value"].to_dict() == {
+        "last epoch": 0,
+        "after the last removal": 12,
+        "mean of the last tenth of the epochs": 12,
+        "best epoch on test images": 12,
+        "a fifth of the epochs": 0,
+    }
+    assert (rows["verdict"] == "holds").tolist() == (rows["value"] == 12).tolist()
+    assert claims.settings_won([*ours, *theirs]).value == rows["value"]["last epoch"]
+    assert claims.settings_won_readings([]).empty
+    assert claims.settings_won_readings(ours).empty
+
+
 def test_settings_won_are_those_ahead_at_a_level_that_holds_for_twelve():
     sure = t_interval(SPREAD, level=1 - 0.05 / 12)
     half, plain = sure.high - sure.value, t_interval(SPREAD)
