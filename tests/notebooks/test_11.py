@@ -230,7 +230,10 @@ def fixed_links_catch_up(text):
     text.says("leads fixed links early, and no longer after {} epochs", 300)
     text.says("SET leads early: by {:.2f} points after {} epochs", total[0].mean(), 60)
     assert interval(total[0])[1] > 0
-    words = "Over the last {} epochs it is {:.2f}, which does not differ from zero"
+    text.says("from each window of {} epochs to the next", 30)
+    windows = [mean_lead(long_leads(slice(e, e + 30))).mean() for e in range(0, 300, 30)]
+    assert windows == sorted(windows, reverse=True)
+    words = "Over the last {} it is {:.2f}, which does not differ from zero"
     text.says(words, 30, total[2].mean())
     assert interval(total[2])[1] < 0 < interval(total[2])[2]
     assert surely_behind(end) == ["SReLU, momentum, L1"]
@@ -246,7 +249,6 @@ def fixed_links_catch_up(text):
     assert all(of.mean() > 0 for of in early.values())
     assert not surely_behind({name: -of for name, of in early.items()})
     text.says("leads in all twelve means after {} epochs too, but in none for sure", 60)
-    text.says("windows of {} epochs", 30)
     text.says("at the last of {} epochs fixed links are surely ahead in one of twelve", 300)
 
 
