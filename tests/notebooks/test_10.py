@@ -40,6 +40,8 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     links = [
         runs["mnist", "tuned", method][0].metrics["links"].iloc[0] for method in ("set", "dense")
     ]
+    epochs = len(runs["mnist", "tuned", "set"][0].metrics)
+    says("both hold, with tuned settings and after {} epochs", epochs)
     says("with {:.1f} % of the links", 100 * links[0] / links[1])
     says("(31 core-hours, 22 of them for the long runs)")
     says("(SET Eq. 1)")
