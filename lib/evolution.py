@@ -18,7 +18,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -473,6 +473,17 @@ def _targets(
     return {name: max(1, round(share * n)) for name, n in numbers.items()}
 
 
+class _Remembered(dict[str, Tensor]):
+    """What the optimiser remembers of each link, by its names."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        known = ", ".join(map(repr, self)) or "nothing"
+        raise ValueError(
+            f"a rule asks for {name!r}, and the optimiser remembers {known} of a link: give another"
+            " optimiser, as SGD with momentum, or a rule that does not need it"
+        )
+
+
 class _Left(NamedTuple):
     """What a layer has after a drop: as its grow rule sees it, keys and old places of its links."""
 
@@ -559,7 +570,7 @@ def _drop(
     else:
         check_optimiser(optimiser)
         check_held("the layer", layer, optimiser)
-    state = {}
+    state = _Remembered()
     for name, entry in _state(layer, optimiser).items():
         if _has_one_number_a_link(entry, layer) and not name.startswith(AVERAGE):
             state[name] = entry
@@ -581,7 +592,7 @@ def _drop(
         occupied_keys=torch.from_numpy(kept_keys) if evolution.regrow_dropped else keys,
         kept_keys=torch.from_numpy(kept_keys),
         values=site.values.index_select(0, kept),
-        state={name: entry.index_select(0, kept) for name, entry in state.items()},
+        state=_Remembered((name, entry.index_select(0, kept)) for name, entry in state.items()),
     )
     return _Left(left, kept_keys, origin, site)
 
@@ -619,7 +630,7 @@ def _copy(site: Site) -> Site:
         occupied_keys=site.occupied_keys.clone(),
         kept_keys=None if site.kept_keys is None else site.kept_keys.clone(),
         values=site.values.clone(),
-        state={name: entry.clone() for name, entry in site.state.items()},
+        state=_Remembered((name, entry.clone()) for name, entry in site.state.items()),
     )
 
 

@@ -424,9 +424,8 @@ class Evolver:
                     " sparsify_"
                 )
         self.optimiser = optimiser
-        self.every = every
+        self.every, self.steps, self.until = every, steps, until
         self.last = last
-        self.goes_on = until is None
         self.scaler = scaler
         self.generator = generator
         self.is_shared = any(
@@ -462,6 +461,10 @@ class Evolver:
         self._collect_before_update()
         return n_replaced
 
+    def __repr__(self) -> str:
+        plan = f"every={self.every}, steps={self.steps}, until={self.until}"
+        return f"{type(self).__name__}({plan}, steps_taken={self.steps_taken})"
+
     def state_dict(self) -> dict[str, Any]:
         """What a training that is resumed needs, besides the states of model and optimiser."""
         return {
@@ -476,7 +479,8 @@ class Evolver:
         """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well. The
         rules and the plan are those of this Evolver.
 
-        Raises: ValueError if it is of a model with other sparse layers, or of something else.
+        Raises: ValueError if it is of a model with other sparse layers, of a later step than this
+            Evolver plans, or of something else.
         """
         missing = sorted(self.state_dict().keys() - state.keys())
         if missing:
@@ -487,6 +491,11 @@ class Evolver:
             raise ValueError(
                 "the state is of a model with other sparse layers: load it into an Evolver of the"
                 " model that it was taken of"
+            )
+        if state["steps_taken"] > self.steps:
+            raise ValueError(
+                f"the state is of step {state['steps_taken']}, and this Evolver plans {self.steps}"
+                " steps: give steps = those of the whole training"
             )
         self.collector.stop()
         self.steps_taken = state["steps_taken"]
@@ -506,7 +515,7 @@ class Evolver:
         return {name: (each.in_features, each.out_features) for name, each in self.layers.items()}
 
     def _evolves(self, step: int) -> bool:
-        return self.goes_on or step <= self.last
+        return self.until is None or step <= self.last
 
     def _update(self) -> int:
         modules = set(self.model.modules())

@@ -753,6 +753,20 @@ def test_a_rule_that_writes_to_what_it_sees_changes_neither_weights_nor_momentum
     assert seen == [([4, 3], [1, 2])]
 
 
+@pytest.mark.parametrize(("kind", "known"), [("SGD", "nothing"), ("Adam", "'exp_avg'")])
+def test_a_rule_that_asks_for_what_the_optimiser_does_not_remember_is_told(kind, known):
+    def drop(site, fraction, *, generator):
+        return site.state["momentum_buffer"] < 0
+
+    layer = SparseLinear(4, 2, density=0.5, generator=seeded(0))
+    optimiser = getattr(torch.optim, kind)(layer.parameters(), lr=0.1)
+    layer(torch.ones(3, 4)).sum().backward()
+    optimiser.step()
+    how = {"fraction": 0.5, "generator": seeded(0), "optimiser": optimiser}
+    with pytest.raises(ValueError, match=f"asks for 'momentum_buffer', .* remembers {known}"):
+        evolve_(layer, Evolution(drop, "random"), **how)
+
+
 def as_list(site, n, *, generator):
     return grow_first(site, n, generator=generator).tolist()
 

@@ -552,6 +552,15 @@ def test_a_state_of_another_model_is_refused(layers):
     assert another.steps_taken == 0
 
 
+def test_a_state_of_a_later_step_than_is_planned_is_refused():
+    net, optimiser, evolver = made()
+    evolver.steps_taken = 13
+    shorter = Evolver(net, optimiser, RIGL, every=3, steps=12, generator=seeded())
+    with pytest.raises(ValueError, match="the state is of step 13, and this Evolver plans 12"):
+        shorter.load_state_dict(evolver.state_dict())
+    assert repr(shorter) == "Evolver(every=3, steps=12, until=0.75, steps_taken=0)"
+
+
 def test_without_a_generator_draws_follow_the_seed_of_torch():
     links = []
     for seed in (0, 0, 1):

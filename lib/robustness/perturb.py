@@ -46,7 +46,7 @@ def perturbed_layers(
 
     Args:
         model: the network, in evaluation mode; its last linear layer is the output layer.
-        layers: names of the layers to take; None takes all.
+        layers: names of the layers to take, as ["1"]; None takes all.
         output: whether the output layer may be taken too.
     Returns: name -> layer, the modules of ``model`` themselves.
     Raises: ValueError if the model is in training mode, a name is unknown, no layer is left, the
@@ -54,6 +54,8 @@ def perturbed_layers(
     """
     check_evaluating(model)
     known = linear_layers(model, output=output)
+    if isinstance(layers, str):
+        raise ValueError(f"layers = {layers!r} is a text: give a list of names, as [{layers!r}]")
     layers = list(known if layers is None else layers)
     if not layers:
         raise ValueError(

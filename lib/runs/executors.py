@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lib.names import CUSTOM
 from lib.runs import agenda
 from lib.runs.config import Run
 from lib.runs.experiment import choose
@@ -27,11 +28,12 @@ def obtain(store: Store, experiment: str, profile: str, *, retrain: bool = False
     """The records of an experiment, as notebooks want them.
 
     In the profile "paper" the stored records, without training: what was not run is left out. In
-    another profile, or with ``retrain``, runs that this machine has not made yet are made.
+    another profile, or with ``retrain``, runs that this machine has not made yet are made. The
+    profile "custom" has the stored records of no profile, as of ``run EXPERIMENT KEY=VALUE``.
 
     Raises: ValueError for an unknown experiment or profile; RunsFailed if a run failed.
     """
-    if profile == "paper" and not retrain:
+    if profile == CUSTOM or (profile == "paper" and not retrain):
         return store.of(experiment, profile)
     runs = choose(store.experiments, experiment).runs(profile)
     return sweep(store, runs, progress=False, ignore_shipped=retrain)

@@ -33,6 +33,7 @@ import pandas as pd
 
 from lib import data, locks, paths
 from lib.files import PART, explained, is_damage, whole
+from lib.names import CUSTOM, PROFILES, check_known
 from lib.runs.config import Run, UnknownFields, from_fields
 from lib.runs.environment import environment
 from lib.runs.experiment import Contents, Experiment, Workspace, choose
@@ -283,11 +284,16 @@ class Store:
         return [record for record in records if record is not None]
 
     def of(self, experiment: str, profile: str) -> list[Record]:
-        """The stored records of an experiment in a profile.
+        """The stored records of an experiment in a profile, or those that are in none ("custom").
 
         Raises: ValueError naming the nearest experiment or profile.
         """
-        return self.records(choose(self.experiments, experiment).runs(profile))
+        known = choose(self.experiments, experiment)
+        check_known("profile", profile, (*PROFILES, CUSTOM))
+        if profile != CUSTOM:
+            return self.records(known.runs(profile))
+        stored = self.everything(experiment)
+        return self.records(record.config for record in stored if record.profile == CUSTOM)
 
     def read(self, folder: Path, name: str) -> Record:
         """The record of this name in an archive; its arrays are read when one is asked for.
@@ -402,6 +408,9 @@ class Store:
                     work.mkdir(parents=True, exist_ok=True)
                 record_of = partial(self._record_of, heartbeat=lambda _: progress(steps))
                 contents = experiment.make(run, Workspace(work, watched, record_of))
+                if not isinstance(contents, Contents):
+                    kind = type(contents).__name__
+                    raise ValueError(f"make of {run.experiment} returned {kind}: give Contents")
                 run.check_table(contents.metrics)
                 contents.facts.update(code)
             with _whole_folder(folder) as part:

@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 
 from lib import compiled, data, train
-from lib.names import CUSTOM, PROFILES, check_known
 from lib.numerics import NUMERICS, place_of
 from lib.runs.config import Run
 from lib.runs.environment import environment
@@ -79,13 +78,7 @@ def choose_records(
             seed.
     Raises: ValueError naming the nearest experiment or profile.
     """
-    choose(store.experiments, experiment)
-    check_known("profile", profile, (*PROFILES, CUSTOM))
-    if profile == CUSTOM:
-        of_none = [one for one in store.everything(experiment) if one.profile == CUSTOM]
-        records = store.records([record.config for record in of_none])
-    else:
-        records = store.of(experiment, profile)
+    records = store.of(experiment, profile)
     if dirty:
         records = [record for record in records if record.environment.get("dirty")]
     if every:

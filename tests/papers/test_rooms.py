@@ -71,6 +71,13 @@ def test_new_room_brings_experiments_claims_labels_and_rows(room, known):
     assert labels.method_name("new") == "a new method"
 
 
+def test_room_without_an_export_is_refused(room):
+    incomplete = room()
+    del incomplete.PAPER
+    with pytest.raises(ValueError, match="exports no PAPER"):
+        gather([incomplete])
+
+
 def test_claim_without_a_row_is_refused(room):
     claims = dict.fromkeys(["N01", "N02"], NOTHING)
     with pytest.raises(ValueError, match="claim N02 has no row in the table of claims"):

@@ -180,6 +180,8 @@ def test_layers_come_in_the_order_of_the_network_without_the_output(density):
     assert list(perturb.perturbed_layers(model, output=True)) == ["linear1", "linear2", "linear3"]
     chosen = perturb.perturbed_layers(model, ["linear2", "linear1"])
     assert list(chosen.items()) == [("linear1", model.linear1), ("linear2", model.linear2)]
+    with pytest.raises(ValueError, match=r"layers = 'linear1' is a text: give a list of names"):
+        perturb.perturbed_layers(model, "linear1")
 
 
 def small():

@@ -388,12 +388,20 @@ def profiled(profile):
     return [Counting("profiled", seed=seed) for seed in seeds]
 
 
+def test_what_make_returns_is_checked(tmp_path):
+    made = counting.store(tmp_path, counting.experiment(make=lambda run, workspace: ({}, {})))
+    with pytest.raises(ValueError, match="make of counting returned tuple: give Contents"):
+        made.run(Counting("counting"))
+
+
 def test_records_of_a_profile_are_those_that_were_made(tmp_path):
     made = counting.store(tmp_path, counting.experiment("profiled", configs=profiled))
     second = made.run(Counting("profiled", seed=1))
     assert [record.config for record in made.of("profiled", "paper")] == [second.config]
     assert made.of("profiled", "smoke") == [] and second.profile == "paper"
-    assert made.run(Counting("profiled", seed=2)).profile == "custom"
+    other = made.run(Counting("profiled", seed=2))
+    assert other.profile == "custom"
+    assert [record.config for record in made.of("profiled", "custom")] == [other.config]
     with pytest.raises(ValueError, match="unknown profile 'papr': did you mean 'paper'"):
         made.of("profiled", "papr")
 

@@ -45,10 +45,13 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def attack_examples(model: nn.Module, x: Tensor, y: Tensor, **settings: Any) -> Tensor:
         if "generator" in signature.parameters:
             check_type("generator", settings.get("generator"), Generator)
-        signature.bind(model, x, y, **settings)  # nothing is missing, and nothing unknown
+        arguments = signature.bind(model, x, y, **settings)  # all are there, and none is unknown
         check_settings(settings)
         bounds = settings.get("bounds", UNIT)
         check_examples(x, bounds)
+        arguments.apply_defaults()
+        if "bisections" not in signature.parameters:  # its radius is that of a search
+            _check_radius(arguments.arguments, bounds)
         _check_start(settings.get("start"), x, bounds)
         model = frozen(model, x, y, settings.get("loss", "ce"))
         flat = x.detach().flatten(1)
@@ -110,6 +113,17 @@ def check_examples(x: Tensor, bounds: Bounds) -> None:
         advice = "give (low, high) with low < high that hold x"
         values = f"from {x.min()} to {x.max()}"
         raise ValueError(f"bounds = {bounds} do not fit: {advice}, {values}")
+
+
+def _check_radius(settings: Mapping[str, Any], bounds: Bounds) -> None:
+    """Raise ValueError on a radius that lets a pixel take any value, as one of 0 to 255."""
+    low, high = bounds
+    radius = settings.get("radius", 0.0)
+    if settings.get("norm", "linf") == "linf" and radius > high - low:
+        raise ValueError(
+            f"radius = {radius:g} is larger than the bounds ({low:g}, {high:g}) are wide: give it"
+            " in units of the pixels of x, as 8 / 255"
+        )
 
 
 def _check_start(start: Tensor | None, x: Tensor, bounds: Bounds) -> None:

@@ -34,6 +34,15 @@ def test_more_examples_than_a_batch_are_attacked_one_batch_after_the_other(monke
     assert closer.all() and attacks.is_adversarial(model, again, y).all()
 
 
+def test_radius_of_other_pixels_is_refused(small):
+    model, x, y = small
+    with pytest.raises(ValueError, match=r"radius = 8 is larger than the bounds \(0, 1\) are wide"):
+        attacks.pgd(model, x, y, radius=8, generator=seeded())
+    wide = {"radius": 8, "bounds": (0.0, 255.0)}
+    assert attacks.pgd(model, x, y, **wide, generator=seeded()).shape == x.shape
+    assert attacks.pgd(model, x, y, radius=8, norm="l2", generator=seeded()).shape == x.shape
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # weight_norm is the earlier one
 @pytest.mark.parametrize(
     "normalise",
