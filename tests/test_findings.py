@@ -16,6 +16,7 @@ from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
 from lib.papers.frontier import experiments
 from lib.papers.frontier.studies import degree_distances
+from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.splash.studies import HEADLINE_RADIUS as SPLASH_RADIUS
 from lib.paths import REFERENCE, ROOT
 from lib.report import frames
@@ -1042,6 +1043,18 @@ def test_words_of_the_tables():
     text.says("Finding 7 is an exception")  # rows_of, in the test of notebook 13, takes that epoch
     text.says("Brackets hold the 95 % interval of their mean")
     text.says("If the interval contains 0")
+    hidden = {}
+    for record in papers.STORE.everything():
+        run = record.config
+        while run.parent is not None:
+            run = run.parent
+        if isinstance(run, SparseTraining) and run.dataset in (MN, FM):
+            hidden.setdefault(run.method, set()).add(run.hidden)
+    assert all(max(widths) < 1000 for widths in hidden.pop("dense_small"))
+    assert set.union(*hidden.values()) == {(1000,) * 3, (1568,) * 3}
+    text.says("three hidden layers of {:,} neurons", 1000)
+    wide = links_of("adaptive_topology_1568")[MN, "tuned", "set"]
+    text.says("Those with {:,} links have layers of {:,}", wide, 1568)
     assert not text.uncovered()
 
 

@@ -108,6 +108,12 @@ def profiles(tmp_path):
     return counting.store(tmp_path, counting.experiment(configs=profiled))
 
 
+def test_obtain_gives_what_is_stored_of_no_profile(profiles):
+    assert obtain(profiles, "counting", "custom") == []
+    record = profiles.run(RUNS[1].with_changes({"seed": 9}))
+    assert [record.config for record in obtain(profiles, "counting", "custom")] == [record.config]
+
+
 def test_obtain_makes_nothing_in_the_paper_profile(profiles):
     assert obtain(profiles, "counting", "paper") == []
     profiles.run(RUNS[1])
