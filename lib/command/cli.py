@@ -315,7 +315,10 @@ def run(
     if profile == "smoke":
         print("profile smoke tests the code: its accuracies mean nothing", file=sys.stderr)
     ship = profile == "paper" and not fields
-    table = summaries(papers.STORE.records(_sweep(runs, jobs, _cluster(scheduler), ship)))
+    records = papers.STORE.records(_sweep(runs, jobs, _cluster(scheduler), ship))
+    table = summaries(records)
+    for name in [name for name in fields if name not in table]:
+        table[name] = [getattr(record.config, name) for record in records]
     shown = table.drop(columns=["experiment", "optimiser"])
     _report(target, table, shown.to_string(index=False))
 

@@ -117,7 +117,8 @@ def test_set_changes_a_field(capsys):
     _, out, _ = run(
         capsys, "run", "tiny", "--seeds", 1, "--set", "epochs=1", "schedule=step", "--json", "-"
     )
-    assert json.loads(out)[0]["epochs"] == 1
+    (row,) = json.loads(out)
+    assert (row["epochs"], row["schedule"]) == (1, "step")
 
 
 @pytest.fixture
