@@ -43,7 +43,8 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     epochs = len(runs["mnist", "tuned", "set"][0].metrics)
     says("both hold, with tuned settings and after {} epochs", epochs)
     says("with {:.1f} % of the links", 100 * links[0] / links[1])
-    says("(31 core-hours, 22 of them for the long runs)")
+    short, long = (core_hours(name) for name in ("set_mlp", "set_mlp_long"))
+    says("({:.0f} core-hours, {:.0f} of them for the long runs)", short + long, long)
     says("(SET Eq. 1)")
     says("layers of 1,000 neurons. On CIFAR-10 the outer two have 4,000")
     says("SET ends {:.2f} points above dense", lead(runs, "mnist", "dense"))
@@ -209,8 +210,15 @@ def long_run(text):
     assert Counter(run.method for run in planned) == {"set": 5, "fixed": 3, "dense": 3}
     assert {run.epochs for run in planned if run.method == "dense"} == {100}
     text.says(
-        "five seeds of SET, which are done, and three of fixed links. Dense will have 100 epochs"
+        "five seeds of SET, which are done, and three of fixed links, of which one is. Dense will"
+        " have 100 epochs"
     )
+    (seed, fixed), *others = long_accuracy("fixed").iloc[-1].items()
+    assert not others
+    words = "One seed of fixed links ends at {:.2f} %; the log has {:.2f} %"
+    text.says(words, fixed, in_log("fixed", 1000))
+    ahead = long_accuracy().iloc[-1][seed] - fixed
+    text.says("At that epoch the same seed of SET is {:.2f} points ahead", ahead)
     accuracy = long_accuracy()
     last = accuracy.iloc[-1]
     assert len(last) == 5
@@ -235,11 +243,18 @@ def long_run(text):
     assert max(accuracy.max().max(), in_log("set", 1000)) < 74.1
 
 
-def long_accuracy():
-    """In percent after each epoch, of SET's runs on CIFAR-10 that are done, by seed."""
-    records = papers.STORE.of("set_mlp_long", "paper")
-    records = [record for record in records if record.config.dataset == "cifar10"]
-    assert {(record.config.method, len(record.metrics)) for record in records} == {("set", 1000)}
+def core_hours(experiment):
+    """Of what is stored."""
+    records = papers.STORE.of(experiment, "paper")
+    return sum(record.environment["seconds"] for record in records) / 3600
+
+
+def long_accuracy(method="set"):
+    """In percent after each epoch, of runs on CIFAR-10 that are done, by seed."""
+    of_all = papers.STORE.of("set_mlp_long", "paper")
+    records = [record for record in of_all if record.config.dataset == "cifar10"]
+    records = [record for record in records if record.config.method == method]
+    assert {len(record.metrics) for record in records} == {1000}
     return 100 * pd.DataFrame({one.config.seed: one.metrics["test_accuracy"] for one in records})
 
 
