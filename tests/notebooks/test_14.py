@@ -51,6 +51,7 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     says("if their mean lies between 2 and")
     says("everything anew (2 core-hours")
     assert (power_law.REJECT_BELOW, power_law.LONG_TAIL) == (0.1, 50)
+    text.says("above the dotted line of {} neurons", power_law.LONG_TAIL)
     says("50 neurons or more are in the tail")
     says("Width 1000* has 1 % of the links of three layers, *width 1568* too. *ε = 20*")
     spread(text, ends)
