@@ -159,6 +159,8 @@ BEST: dict[tuple[str, str], Setting] = {
     ("set", "fashion_mnist"): (2e-4, 0.1),
     ("rigl", "mnist"): (5e-4, 0.1),
     ("rigl", "fashion_mnist"): (5e-5, 0.3),
+    ("dense", "mnist"): (2e-4, 0.1),
+    ("dense", "fashion_mnist"): (2e-4, 0.3),
 }
 
 
