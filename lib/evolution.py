@@ -474,7 +474,7 @@ def _targets(
 
 
 class _Remembered(dict[str, Tensor]):
-    """What the optimiser remembers of each link, by its names."""
+    """What the optimiser remembers of each link, by its names, as a rule sees it."""
 
     def __missing__(self, name: str) -> NoReturn:
         known = ", ".join(map(repr, self)) or "nothing"
@@ -570,7 +570,7 @@ def _drop(
     else:
         check_optimiser(optimiser)
         check_held("the layer", layer, optimiser)
-    state = _Remembered()
+    state = {}
     for name, entry in _state(layer, optimiser).items():
         if _has_one_number_a_link(entry, layer) and not name.startswith(AVERAGE):
             state[name] = entry
@@ -592,7 +592,7 @@ def _drop(
         occupied_keys=torch.from_numpy(kept_keys) if evolution.regrow_dropped else keys,
         kept_keys=torch.from_numpy(kept_keys),
         values=site.values.index_select(0, kept),
-        state=_Remembered((name, entry.index_select(0, kept)) for name, entry in state.items()),
+        state={name: entry.index_select(0, kept) for name, entry in state.items()},
     )
     return _Left(left, kept_keys, origin, site)
 

@@ -317,8 +317,9 @@ def run(
     ship = profile == "paper" and not fields
     records = papers.STORE.records(_sweep(runs, jobs, _cluster(scheduler), ship))
     table = summaries(records)
-    for name in [name for name in fields if name not in table]:
-        table[name] = [getattr(record.config, name) for record in records]
+    for name in fields:
+        if name not in table:
+            table[name] = [getattr(record.config, name) for record in records]
     shown = table.drop(columns=["experiment", "optimiser"])
     _report(target, table, shown.to_string(index=False))
 

@@ -49,8 +49,8 @@ def perturbed_layers(
         layers: names of the layers to take, as ["1"]; None takes all.
         output: whether the output layer may be taken too.
     Returns: name -> layer, the modules of ``model`` themselves.
-    Raises: ValueError if the model is in training mode, a name is unknown, no layer is left, the
-        weights of one are computed from others or two share them.
+    Raises: ValueError if the model is in training mode, ``layers`` is a text, a name is unknown, no
+        layer is left, the weights of one are computed from others or two share them.
     """
     check_evaluating(model)
     known = linear_layers(model, output=output)

@@ -42,6 +42,12 @@ def ends() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def stored_core_hours(*experiments: str) -> float:
+    """Of the stored records of these experiments."""
+    records = [record for name in experiments for record in papers.STORE.of(name, "paper")]
+    return sum(record.environment["seconds"] for record in records) / 3600
+
+
 def _relative_area(rows: pd.DataFrame, whole: pd.DataFrame) -> float:
     """The area under what is left above chance, relative to what the whole network has of it."""
     left, before = (part.groupby("strength")["value"].mean() - 0.1 for part in (rows, whole))

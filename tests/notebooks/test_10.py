@@ -10,6 +10,7 @@ from lib import papers, topology
 from lib.papers.shared import trained, tuning
 from lib.paths import REFERENCE, ROOT
 from lib.report.intervals import t_interval
+from tests.notebooks.summaries import stored_core_hours
 from tests.prose import Prose
 
 
@@ -43,7 +44,7 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     epochs = len(runs["mnist", "tuned", "set"][0].metrics)
     says("both hold, with tuned settings and after {} epochs", epochs)
     says("with {:.1f} % of the links", 100 * links[0] / links[1])
-    short, long = (core_hours(name) for name in ("set_mlp", "set_mlp_long"))
+    short, long = (stored_core_hours(name) for name in ("set_mlp", "set_mlp_long"))
     says("({:.0f} core-hours, {:.0f} of them for the long runs)", short + long, long)
     says("(SET Eq. 1)")
     says("layers of 1,000 neurons. On CIFAR-10 the outer two have 4,000")
@@ -241,12 +242,6 @@ def long_run(text):
     text.says("a seed still moves by some tenths of a point")
     text.says("By the best epoch on test images, as in the paper, no seed reaches it either")
     assert max(accuracy.max().max(), in_log("set", 1000)) < 74.1
-
-
-def core_hours(experiment):
-    """Of what is stored."""
-    records = papers.STORE.of(experiment, "paper")
-    return sum(record.environment["seconds"] for record in records) / 3600
 
 
 def long_accuracy(method="set"):

@@ -8,7 +8,7 @@ from lib import papers
 from lib.command import notebooks
 from lib.papers.set.experiments import SETTINGS
 from lib.paths import ROOT
-from tests.notebooks.summaries import reruns
+from tests.notebooks.summaries import reruns, stored_core_hours
 from tests.prose import Prose
 
 DATASETS = ("mnist", "fashion_mnist")
@@ -79,9 +79,7 @@ def test_numbers_of_the_text_are_those_of_the_records(ablation):
 def core_hours(text):
     of_others = {"set_mlp", "adaptive_topology", "adaptive_topology_1568"}  # notebooks 10 and 20
     experiments = {*notebooks.needed(ROOT / "notebooks" / "11_set_ablation.ipynb")} - of_others
-    records = [record for name in experiments for record in papers.STORE.of(name, "paper")]
-    seconds = sum(record.environment["seconds"] for record in records)
-    text.says("({:.0f} core-hours)", seconds / 3600)
+    text.says("({:.0f} core-hours)", stored_core_hours(*experiments))
 
 
 def how_many_links(text):
@@ -201,10 +199,15 @@ def longer(text):
 
 def long_accuracies(epochs=slice(299, 300), of_curve=np.mean):
     """{(method, setting): percent by seed} after 300 epochs, or over other epochs."""
+    return of_long_runs(lambda record: of_curve(record.metrics["test_accuracy"].to_numpy()[epochs]))
+
+
+def of_long_runs(accuracy):
+    """{(method, setting): percent by seed} of a function of each long run's record."""
     numbers = {}
     for record in papers.STORE.of("set_ablation_long", "paper"):
-        run, curve = record.config, 100 * record.metrics["test_accuracy"].to_numpy()
-        numbers[run.method, run.variant, run.seed] = of_curve(curve[epochs])
+        run = record.config
+        numbers[run.method, run.variant, run.seed] = 100 * accuracy(record)
     return {
         (method, name): np.array([numbers[method, name, seed] for seed in range(10, 15)])
         for method in ("set", "fixed")
@@ -214,7 +217,11 @@ def long_accuracies(epochs=slice(299, 300), of_curve=np.mean):
 
 def long_leads(epochs=slice(299, 300), of_curve=np.mean):
     """SET minus fixed links by setting after 300 epochs, or over other epochs: points by seed."""
-    at = long_accuracies(epochs, of_curve)
+    return set_minus_fixed(long_accuracies(epochs, of_curve))
+
+
+def set_minus_fixed(at):
+    """By setting, points by seed."""
     return {name: at["set", name] - at["fixed", name] for name in SETTINGS}
 
 
@@ -239,6 +246,7 @@ def fixed_links_catch_up(text):
     assert surely_behind(end) == ["SReLU, momentum, L1"]
     text.says("There fixed links are ahead in one setting for sure")
     text.says("corrected for all twelve: SReLU, momentum and L1")
+    assert not surely_behind({name: -of for name, of in late.items()})
     for other in (late, early, long_leads(slice(0, 300), np.max), after_last_removal()):
         assert not surely_behind(other)
     text.says("Over the last {} epochs, at the best epoch, after {}, or after the last", 30, 60)
@@ -259,14 +267,8 @@ def mean_lead(leads):
 
 def after_last_removal():
     """SET minus fixed links by setting after SET's last removal: points by seed."""
-    ends = {}
-    for record in papers.STORE.of("set_ablation_long", "paper"):
-        run = record.config
-        ends[run.method, run.variant, run.seed] = 100 * record.environment["final"]["test_accuracy"]
-    return {
-        name: np.array([ends["set", name, s] - ends["fixed", name, s] for s in range(10, 15)])
-        for name in SETTINGS
-    }
+    at = of_long_runs(lambda record: record.environment["final"]["test_accuracy"])
+    return set_minus_fixed(at)
 
 
 def variants(text):
@@ -547,7 +549,7 @@ def test_readme_says_how_far_set_leads_when_each_is_tuned():
     )
     assert words.format(on_fashion.mean()) in (ROOT / "README.md").read_text(encoding="utf-8")
     assert interval(on_fashion)[1] > 0 > interval(on_mnist)[1]
-    words = "it leads such fixed links early, and no longer after 300 epochs"
+    words = "it leads fixed links early in training, and no longer after 300 epochs"
     assert words in (ROOT / "README.md").read_text(encoding="utf-8")
     early, late = (mean_lead(long_leads(slice(*of))) for of in ((59, 60), (270, 300)))
     assert interval(early)[1] > 0 > interval(late)[0] and interval(late)[2] < 0.1

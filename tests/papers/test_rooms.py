@@ -78,6 +78,11 @@ def test_room_without_an_export_is_refused(room):
         gather([incomplete])
 
 
+def test_name_without_a_folder_is_refused():
+    with pytest.raises(ValueError, match="ROOMS has 'nowhere', and lib/papers no such folder"):
+        papers._imported("nowhere")
+
+
 def test_claim_without_a_row_is_refused(room):
     claims = dict.fromkeys(["N01", "N02"], NOTHING)
     with pytest.raises(ValueError, match="claim N02 has no row in the table of claims"):

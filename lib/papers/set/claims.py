@@ -363,8 +363,8 @@ def rank_of_claimed(records: Records) -> Measurement | None:
 
 
 def _gaps_in_settings(rows: pd.DataFrame, rival: str) -> pd.DataFrame:
-    """SET minus a rival in every setting of Fig. 6 in which both trained as long, points; of one
-    accuracy for each network.
+    """SET minus a rival in every setting of Fig. 6 in which both trained as long, of rows with one
+    accuracy of each network, and in their unit.
     """
     gaps = against(rows, rival, keys=["variant", "epochs"])
     return intervals(gaps.query("method == 'set'"), ["variant"], family=len(SETTINGS))
@@ -405,15 +405,13 @@ def settings_won_readings(records: Records) -> pd.DataFrame:
     rows = frames.tidy(records)
     curves = rows.query("measure == 'test_accuracy'")
     network = ["method", "variant", "seed", "epochs"]
-    late, whole = (
-        of.groupby(network, observed=True, as_index=False)["value"]
-        for of in (curves.query("epoch > 0.9 * epochs"), curves)
-    )
+    late = curves.query("epoch > 0.9 * epochs").groupby(network, observed=True)["value"].mean()
+    best = curves.groupby(network, observed=True)["value"].max()
     ways = {
         "last epoch": curves.query("epoch == epochs"),
         "after the last removal": rows.query("measure == 'final test_accuracy'"),
-        "mean of the last tenth of the epochs": late.mean(),
-        "best epoch on test images": whole.max(),
+        "mean of the last tenth of the epochs": late.reset_index(),
+        "best epoch on test images": best.reset_index(),
         "a fifth of the epochs": curves.query("5 * epoch == epochs"),
     }
     won = {way: _won(of) for way, of in ways.items()}
