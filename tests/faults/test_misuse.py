@@ -427,11 +427,11 @@ class Outputs(torch.utils.data.Dataset):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork")
-def test_workers_of_a_data_loader_compute_what_their_parent_does():
+def test_worker_of_a_data_loader_computes_what_its_parent_does():
     net = models.mlp((64, 32, 10), density=0.3).eval()
     x = torch.rand(40, 64)
     desired = net(x).detach()  # the threads of the loops have run
-    loader = DataLoader(Outputs(net, x), num_workers=2, multiprocessing_context="fork")
+    loader = DataLoader(Outputs(net, x), num_workers=1, multiprocessing_context="fork")
     torch.testing.assert_close(torch.cat([*loader]).flatten(0, 1), desired)
     assert net(x).equal(desired)
 

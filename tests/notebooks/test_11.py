@@ -544,12 +544,14 @@ def test_readme_says_how_far_set_leads_when_each_is_tuned():
     leads = leads_of(before_and_after())
     on_mnist, on_fashion = (leads["chosen", name, "set"] for name in DATASETS)
     words = (
-        "SET ends {:.2f} points ahead of links that never move on Fashion-MNIST. On MNIST its lead"
-        " may be chance"
+        "There links that never move do nearly as well. With 1 % of the links and each method"
+        " tuned, SET ends {:.2f} points ahead of them on Fashion-MNIST, and on MNIST its lead may"
+        " be chance"
     )
     assert words.format(on_fashion.mean()) in (ROOT / "README.md").read_text(encoding="utf-8")
     assert interval(on_fashion)[1] > 0 > interval(on_mnist)[1]
-    words = "it leads fixed links early in training, and no longer after 300 epochs"
+    assert on_mnist.mean() < on_fashion.mean() < 0.3
+    words = "In the SET paper's own settings on Fashion-MNIST the lead is gone after 300 epochs"
     assert words in (ROOT / "README.md").read_text(encoding="utf-8")
     early, late = (mean_lead(long_leads(slice(*of))) for of in ((59, 60), (270, 300)))
     assert interval(early)[1] > 0 > interval(late)[0] and interval(late)[2] < 0.1
