@@ -138,9 +138,9 @@ def test_finding_1():
     text.says("After {:,} it is {:.2f} points ahead. Five seeds of our SET", 1000, ahead[1000])
     text.says("Both end below the 74.1 % of a published dense network")
     text.says("They reach {:.2f} % on average", long.mean())
-    (fixed,) = mlp.long_accuracy("fixed").iloc[-1]
-    words = "One seed of fixed links ends at {:.2f} %, where the log has {:.2f} %"
-    text.says(words, fixed, mlp.in_log("fixed", 1000))
+    fixed = mlp.long_accuracy("fixed").iloc[-1]
+    text.says("Two seeds of fixed links end at {:.2f} and {:.2f} %", *fixed)
+    text.says("The log has {:.2f} %. The authors' script", mlp.in_log("fixed", 1000))
     text.says("The authors' log has {:.2f} %", mlp.in_log("set", 1000))
     assert not text.uncovered()
 
