@@ -86,10 +86,10 @@ def sample(
 
 
 def probabilities_and_sample(
-    layer: Layer, x: Tensor, bias: Tensor, law: SamplingLaw, *, down: bool = False
+    layer: Layer, x: Tensor, bias: Tensor, law: SamplingLaw
 ) -> tuple[Tensor, Tensor]:
-    """:func:`probabilities`, and a sample of them."""
-    return _units(layer, x, bias, down, 1.0, law, keep=True)
+    """:func:`probabilities` of the outputs, and a sample of them."""
+    return _units(layer, x, bias, False, 1.0, law, keep=True)
 
 
 def tempered(

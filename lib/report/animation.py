@@ -78,10 +78,5 @@ def write_animation(figures: Iterable[Figure], path: Path) -> None:
     if not frames:
         raise ValueError(f"no frames for {path.name}: give one figure at least")
     moving = {"save_all": True, "default_image": True, "append_images": frames, "loop": 0}
-    times = durations(len(frames))
+    times = [MILLISECONDS] * (len(frames) - 1) + [LAST]
     frames[-1].save(path, format="PNG", duration=times, optimize=True, **moving)
-
-
-def durations(n: int) -> list[int]:
-    """Milliseconds of n frames."""
-    return [MILLISECONDS] * (n - 1) + [LAST]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.stats
 
 PERCENTILE_PAIRS = tuple((low, low + 10) for low in range(50, 90, 5))  # (50, 60) ... (85, 95)
 
@@ -17,12 +18,7 @@ def majority_vote(votes: np.ndarray) -> np.ndarray:
     Returns: (B,) int64.
     Raises: ValueError if there is no member or a vote is no class.
     """
-    votes = _checked(votes)
-    n_classes = int(votes.max()) + 1
-    counts = np.zeros((votes.shape[1], n_classes), np.int64)
-    for vote in votes:
-        counts[np.arange(len(vote)), vote] += 1
-    return counts.argmax(axis=1)
+    return scipy.stats.mode(_checked(votes), axis=0).mode
 
 
 def members_between(accuracy: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -262,12 +262,6 @@ def front_masks(record: Record, length: int) -> np.ndarray:
     return search.unpack(record.arrays[MASKS], length)
 
 
-def objectives(record: Record) -> np.ndarray:
-    """(E, m) what the search minimised, in the order of evaluation."""
-    names = record.config.measured
-    return minimised(record.metrics[list(names)].to_numpy(), names)
-
-
 def numbers(record: Record) -> dict[str, Any]:
     """What the summary says of a search."""
     return {"epochs": record.config.epochs}

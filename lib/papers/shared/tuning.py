@@ -140,17 +140,6 @@ def scale_of(profile: str) -> Fields:
     return VALIDATED if profile == "paper" else VALIDATED_SMALL
 
 
-def tuned(experiment: str, method: str, dataset: str = "mnist") -> Runs:
-    """The runs that decide a method's settings at the network of an experiment: of the grid, those
-    that trained longest.
-    """
-    tried = [run for run in grid(experiment, dataset, "paper") if run.method == method]
-    if experiment == "adaptive_topology":  # after a constant fraction links would be fewer
-        tried = [run for run in tried if run.drop is None or run.decay == "cosine"]
-    longest = max(run.epochs for run in tried)
-    return [run for run in tried if run.epochs == longest]
-
-
 def configs(profile: str) -> Runs:
     """The grids of every network, on 5,000 validation examples; no test examples.
 
