@@ -89,7 +89,7 @@ def sparsify_(
 
     Example:
         >>> net = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 10))
-        >>> sparsify_(net, density=0.05)
+        >>> sparsify_(net, density=0.05, start="new")
         ['0', '2']
     """
     _check_changeable(model)

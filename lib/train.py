@@ -91,8 +91,10 @@ def fit(
             ``at_epoch(epoch)`` that returns the objective of an epoch, from 1.
         grow_objective: the one whose gradient growth by gradient follows; None: that of the steps.
         optimiser: of the model's parameters; None: :func:`lib.optimisers.make_optimiser`. The
-            schedule sets the learning rate of all its groups. Under Adam a link that grows counts
-            the steps of its layer as its own, unlike in :class:`lib.sparsify.Evolver`.
+            schedule of the settings sets the learning rate of all its groups, so a new one has to
+            be made with that of the settings; its momentum and decay are its own. Under Adam a
+            link that grows counts the steps of its layer as its own, unlike in
+            :class:`lib.sparsify.Evolver`.
         evaluate_test: False for tuning, which must not see the test part.
         checkpoint: file to write after every epoch and to resume from if it is there; None for
             neither. Seed, settings, kind of optimiser and training examples have to be those that
@@ -133,6 +135,7 @@ def fit(
     _check_optimiser(model, optimiser)
     if settings.evolution is not None:
         _check_evolving(model, optimiser)
+    _check_rates(optimiser, settings.learning_rate)
     parameter = next(model.parameters(), None)
     if parameter is None:
         raise ValueError(f"the {type(model).__name__} has no parameters: give a model that learns")
@@ -316,6 +319,20 @@ def _check_classes(
                 f"y_{part} holds class {int(beyond[0])}, but the model has {n_classes} outputs, for"
                 f" classes 0 to {n_classes - 1}"
             )
+
+
+def _check_rates(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Raise ValueError if an optimiser that has made no step has another learning rate than the
+    settings, whose schedule would replace it.
+    """
+    own = sorted({float(group["lr"]) for group in optimiser.param_groups})
+    if not optimiser.state and own != [rate]:
+        rates = " and ".join(f"{each:g}" for each in own)
+        raise ValueError(
+            f"the optimiser has the learning rate {rates}, and the settings have {rate:g}, which"
+            " fit sets for all its parameters: make both the same, as with"
+            f" Settings(learning_rate={own[0]:g})"
+        )
 
 
 def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:

@@ -482,18 +482,18 @@ def test_weights_that_two_modules_share_decay_once():
     assert [len(group["params"]) for group in groups] == [1, 2]
 
 
-def adam(model):
-    """Adam with two groups, of which one has a learning rate and a decay of its own."""
+def adam(model, rate):
+    """Adam with two groups, of which one has a decay of its own."""
     weights, biases = [], []
     for name, parameter in model.named_parameters():
         (biases if name.endswith("bias") else weights).append(parameter)
-    groups = [{"params": weights}, {"params": biases, "lr": 7.0, "weight_decay": 0.5}]
-    return torch.optim.Adam(groups)
+    groups = [{"params": weights}, {"params": biases, "weight_decay": 0.5}]
+    return torch.optim.Adam(groups, lr=rate)
 
 
 def test_schedule_sets_the_learning_rate_of_every_group_of_a_given_optimiser():
     model, seen = network("SET"), []
-    optimiser = adam(model)
+    optimiser = adam(model, 0.1)
 
     def on_epoch(history):
         seen.append([group["lr"] for group in optimiser.param_groups])
@@ -508,7 +508,8 @@ def test_given_optimiser_takes_the_steps():
     model = network("dense", dropout=0.0)
     twin = copy.deepcopy(model)
     how = settings("dense", epochs=1, batch_size=60)
-    fit(model, split(), how, seed=0, optimiser=torch.optim.Adam(model.parameters()))
+    adam = torch.optim.Adam(model.parameters(), lr=how.learning_rate)
+    fit(model, split(), how, seed=0, optimiser=adam)
     optimiser = torch.optim.Adam(twin.parameters(), lr=how.learning_rate)
     x, y = part(60, 1)
     F.cross_entropy(twin(x.double()), y).backward()
@@ -842,7 +843,7 @@ def test_checkpoint_of_other_data_or_another_optimiser_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is of other data: give those, or another file"):
         fit(network("SET"), other, settings(), **begun)
     model = network("SET")
-    adam = torch.optim.Adam(model.parameters())
+    adam = torch.optim.Adam(model.parameters(), lr=0.1)
     with pytest.raises(ValueError, match="optimiser = SGD, not Adam"):
         fit(model, split(), settings(), optimiser=adam, **begun)
 
@@ -1232,7 +1233,7 @@ def test_interrupted_run_of_another_optimiser_and_loss_continues_to_the_same_bit
     def run_adam(method, **options):
         model = network(method)
         how = settings(method, learning_rate=0.01)
-        optimiser = adam(model)
+        optimiser = adam(model, how.learning_rate)
         history = fit(model, split(), how, seed=7, optimiser=optimiser, loss=squares, **options)
         return model, history
 

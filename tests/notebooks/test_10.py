@@ -42,7 +42,7 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
         runs["mnist", "tuned", method][0].metrics["links"].iloc[0] for method in ("set", "dense")
     ]
     epochs = len(runs["mnist", "tuned", "set"][0].metrics)
-    says("both hold, with tuned settings and after {} epochs", epochs)
+    says("we see both, with tuned settings and after {} epochs", epochs)
     says("with {:.1f} % of the links", 100 * links[0] / links[1])
     short, long = (stored_core_hours(name) for name in ("set_mlp", "set_mlp_long"))
     says("({:.0f} core-hours, {:.0f} of them for the long runs)", short + long, long)
