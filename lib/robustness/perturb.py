@@ -45,8 +45,11 @@ def perturbed_layers(
     Source: [Sulyok2026], the sparse layers.
 
     Args:
-        model: the network, in evaluation mode; its last linear layer is the output layer.
-        layers: names of the layers to take, as ["1"]; None takes all.
+        model: the network, in evaluation mode; the linear layer that was registered last counts as
+            the output layer.
+        layers: names of the layers to take, as ["1"]; None takes all. Name them where the output
+            layer was registered earlier, or for attention, whose inner projections are no linear
+            layers.
         output: whether the output layer may be taken too.
     Returns: name -> layer, the modules of ``model`` themselves.
     Raises: ValueError if the model is in training mode, ``layers`` is a text, a name is unknown, no
