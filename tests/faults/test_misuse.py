@@ -210,6 +210,13 @@ def test_fit_refuses_a_new_optimiser_whose_rates_it_would_replace(rates, words):
         train.fit(net, split, how, seed=0, optimiser=optimiser)
 
 
+def test_fit_takes_a_rate_that_is_a_tensor():
+    net = models.mlp((64, 16, 10), density=0.5).float()
+    optimiser = torch.optim.Adam(net.parameters(), lr=torch.tensor(0.001))
+    split, how = data.load("digits", limit=50), Settings(epochs=1, learning_rate=0.001)
+    assert len(train.fit(net, split, how, seed=0, optimiser=optimiser)) == 1
+
+
 # of each: how it is made, and whether it remembers something of each link after a step
 STEPS = {
     "momentum": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), True),
