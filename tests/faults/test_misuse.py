@@ -214,7 +214,7 @@ def test_fit_takes_a_rate_that_is_a_tensor():
     net = models.mlp((64, 16, 10), density=0.5).float()
     optimiser = torch.optim.Adam(net.parameters(), lr=torch.tensor(0.001))
     split, how = data.load("digits", limit=50), Settings(epochs=1, learning_rate=0.001)
-    assert len(train.fit(net, split, how, seed=0, optimiser=optimiser)) == 1
+    assert len(train.fit(net, split, how, seed=0, optimiser=optimiser).metrics) == 1
 
 
 # of each: how it is made, and whether it remembers something of each link after a step
