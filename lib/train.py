@@ -325,9 +325,10 @@ def _check_rates(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Raise ValueError if an optimiser that has made no step has another learning rate than the
     settings, whose schedule would replace it.
     """
+    if optimiser.state:
+        return
     own = sorted({float(group.get("lr", rate)) for group in optimiser.param_groups})
-    is_kept = all(math.isclose(each, rate, rel_tol=1e-6) for each in own)  # a tensor is float32
-    if not optimiser.state and not is_kept:
+    if not all(math.isclose(each, rate, rel_tol=1e-6) for each in own):  # a tensor is float32
         rates = " and ".join(f"{each:g}" for each in own)
         raise ValueError(
             f"the optimiser has the learning rate {rates}, and the settings have {rate:g}, which"

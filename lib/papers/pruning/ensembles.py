@@ -15,7 +15,7 @@ def majority_vote(votes: np.ndarray) -> np.ndarray:
 
     Args:
         votes: (P, B) classes from 0 that the members find, at least one member.
-    Returns: (B,) int64.
+    Returns: (B,) of the type of the votes.
     Raises: ValueError if there is no member or a vote is no class.
     """
     return scipy.stats.mode(_checked(votes), axis=0).mode
