@@ -55,10 +55,10 @@ Filter = Callable[[str, nn.Module], bool]
 def sparsify_(
     model: nn.Module,
     *,
+    start: str,
     density: float | None = None,
     er_epsilon: float | None = None,
     distribution: str = "uniform",
-    start: str = "magnitude",
     filter: Filter | None = None,
     generator: torch.Generator | None = None,
 ) -> list[str]:
@@ -73,13 +73,13 @@ def sparsify_(
 
     Args:
         model: any module that has linear layers; not a linear layer itself.
+        start: ``"new"``: random positions, and weights drawn anew for the density (``"he"`` of
+            :func:`lib.layers.initial_values`), for a model that begins; ``"magnitude"``: the
+            largest weights stay, for a trained model; ``"random"``: those at random positions stay.
         density: links divided by positions, over all layers that are replaced, in (0, 1]; or give
         er_epsilon: the SET parameter; a layer has er_epsilon · (n_in + n_out) links, at most all.
         distribution: of the density over the layers. ``"uniform"``: each has it;
             ``"erdos_renyi"``: links in proportion to n_in + n_out, and as many in all.
-        start: ``"magnitude"``: the largest weights stay, for a trained model; ``"random"``: those
-            at random positions stay; ``"new"``: random positions, and weights drawn anew for the
-            density (``"he"`` of :func:`lib.layers.initial_values`), for a model that begins.
         filter: (name, module) -> whether a layer is replaced; None for all.
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
     Returns: names of the layers that were replaced, in the model's order.
@@ -442,6 +442,7 @@ class Evolver:
             self.generator.set_state(state[0])
         self.steps_taken = 0
         self.collector = Collector(self.scaler)
+        self._versions = self._versions_of_values()
         if isinstance(optimiser, ADAM):
             hooks = optimiser._optimizer_step_post_hooks.values()
             if _correct_new_links not in hooks:  # once, however many evolvers there are
@@ -452,13 +453,16 @@ class Evolver:
         """Count a step of the optimiser, and update the links if one is due; return how many were
         replaced.
 
-        Raises: ValueError if an update is due and a layer is no longer in the model.
+        Raises: ValueError if gradients wait for the optimiser, or an update is due and a layer is
+            no longer in the model.
         """
+        self._check_stepped()
         self.steps_taken += 1
         n_replaced = 0
         if self.steps_taken % self.every == 0 and self._evolves(self.steps_taken):
             n_replaced = self._update()
         self._collect_before_update()
+        self._versions = self._versions_of_values()
         return n_replaced
 
     def __repr__(self) -> str:
@@ -503,6 +507,7 @@ class Evolver:
         self.generator.set_state(state["generator"].cpu())
         self.collector = Collector(self.scaler)
         self.collector.batches = {name: list(batches) for name, batches in state["seen"].items()}
+        self._versions = self._versions_of_values()
         self._collect_before_update()
 
     def __reduce_ex__(self, protocol: int) -> NoReturn:
@@ -513,6 +518,31 @@ class Evolver:
 
     def _widths(self) -> dict[str, tuple[int, int]]:
         return {name: (each.in_features, each.out_features) for name, each in self.layers.items()}
+
+    def _versions_of_values(self) -> dict[str, int]:
+        """Of each layer, how often its values were written in place, as an optimiser does."""
+        return {name: layer.values._version for name, layer in self.layers.items()}
+
+    def _check_stepped(self) -> None:
+        """Refuse gradients that wait for the optimiser: an update would throw them away. Those that
+        are not finite are meant to be skipped. Nothing is checked with a gradient scaler, which may
+        skip a step for a gradient of another layer, and with a fused optimiser, whose writing torch
+        does not count.
+        """
+        is_fused = any(group.get("fused") for group in self.optimiser.param_groups)
+        if is_fused or self.scaler is not None:
+            return
+        waiting = {
+            name: self.layers[name].values.grad
+            for name, version in self._versions_of_values().items()
+            if version == self._versions[name] and self.layers[name].values.grad is not None
+        }
+        if waiting and all(gradient.isfinite().all() for gradient in waiting.values()):
+            raise ValueError(
+                f"layer {next(iter(waiting))} has a gradient, and the optimiser took no step since"
+                " the last call: call evolver.step() after optimiser.step(), once for all batches"
+                " whose gradients are summed; with a gradient scaler, give scaler= to the Evolver"
+            )
 
     def _evolves(self, step: int) -> bool:
         return self.until is None or step <= self.last

@@ -51,7 +51,7 @@ replaced = fit(net, split, Settings(2, evolution=rules), seed=0).metrics[0]["rep
 
 EVOLVER = """
 net = torch.nn.Sequential(torch.nn.Linear(64, 10))
-sparsify_(net, density=0.2)
+sparsify_(net, start="magnitude", density=0.2)
 optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
 rules = Evolution(drop=drop_unmoved, grow=grow_first)
 generator = torch.Generator().manual_seed(0)

@@ -39,7 +39,7 @@ torch.manual_seed(0)
 split = data.load("digits")
 generator = torch.Generator().manual_seed(0)
 net = network()
-assert sparsify.sparsify_(net, density=0.2, generator=generator) == ["1", "3"]
+assert sparsify.sparsify_(net, start="magnitude", density=0.2, generator=generator) == ["1", "3"]
 optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
 evolver = sparsify.Evolver(net, optimiser, Evolution(), every=10, steps=100, generator=generator)
 for step in range(100):
@@ -53,7 +53,7 @@ assert train.accuracy(net, split.x_test, split.y_test) > 0.8
 
 torch.save(net.state_dict(), "net.pt")
 again = network()
-sparsify.sparsify_(again, density=0.2, generator=generator)
+sparsify.sparsify_(again, start="magnitude", density=0.2, generator=generator)
 again.load_state_dict(torch.load("net.pt", weights_only=True))
 out = net(split.x_test)
 assert torch.equal(again(split.x_test), out)

@@ -74,7 +74,7 @@ class Listed(nn.Module):
 def test_layers_in_a_plain_list_are_refused_for_they_would_stay_dense():
     net = nn.Sequential(Listed())
     with pytest.raises(ValueError, match=r"0\._order is a list that holds layers"):
-        sparsify_(net, density=0.5)
+        sparsify_(net, start="magnitude", density=0.5)
     assert type(net[0].first) is nn.Linear
 
 
@@ -82,7 +82,7 @@ def test_layers_in_a_set_are_found_too():
     net = nn.Sequential(Listed())
     net[0]._order = {net[0].first, net[0].second}
     with pytest.raises(ValueError, match=r"0\._order is a set that holds layers"):
-        sparsify_(net, density=0.5)
+        sparsify_(net, start="magnitude", density=0.5)
 
 
 def test_layers_that_share_their_values_do_not_evolve():
@@ -133,7 +133,7 @@ def test_all_links_compute_what_the_dense_model_does(start):
 def test_largest_weights_stay():
     net = mlp()
     weight = net[0].weight.detach().clone()
-    sparsify_(net, density=0.1)
+    sparsify_(net, start="magnitude", density=0.1)
     kept = weight.abs() >= weight.abs().flatten().sort(descending=True).values[59]
     assert net[0].nnz == 60
     torch.testing.assert_close(net[0].to_dense(), torch.where(kept, weight, 0.0))
@@ -162,38 +162,42 @@ def test_weights_at_random_positions_stay_or_are_drawn_anew():
 @pytest.mark.parametrize("density", [0.013, 0.2, 0.77])
 def test_density_counts_the_links_of_all_layers(distribution, density):
     net = mlp()
-    sparsify_(net, density=density, distribution=distribution)
+    sparsify_(net, start="magnitude", density=density, distribution=distribution)
     assert net[0].nnz + net[2].nnz == round(density * 750)
 
 
 def test_erdos_renyi_gives_links_in_proportion_to_both_widths():
     net = nn.Sequential(nn.Linear(100, 300), nn.Linear(300, 100), nn.Linear(100, 40))
-    sparsify_(net, density=0.1, distribution="erdos_renyi")  # 6,400 links to 400, 400 and 140
+    sparsify_(
+        net, start="magnitude", density=0.1, distribution="erdos_renyi"
+    )  # 6,400 links to 400, 400 and 140
     assert [layer.nnz for layer in net] == [2724, 2723, 953]
 
 
 def test_layers_that_would_have_more_than_all_links_are_full():
     net = nn.Sequential(nn.Linear(100, 300), nn.Linear(300, 100), nn.Linear(100, 2))
-    sparsify_(net, density=0.1, distribution="erdos_renyi")
+    sparsify_(net, start="magnitude", density=0.1, distribution="erdos_renyi")
     assert net[2].nnz == 200 and net[0].nnz == net[1].nnz == 2910
 
 
 def test_er_epsilon_is_that_of_set():
     net = mlp()
-    sparsify_(net, er_epsilon=2)
+    sparsify_(net, start="magnitude", er_epsilon=2)
     assert (net[0].nnz, net[2].nnz) == (100, 70)
 
 
 def test_filter_chooses_layers_and_others_stay():
     net = mlp()
-    assert sparsify_(net, density=0.5, filter=lambda name, module: name == "2") == ["2"]
+    assert sparsify_(
+        net, start="magnitude", density=0.5, filter=lambda name, module: name == "2"
+    ) == ["2"]
     assert type(net[0]) is nn.Linear and type(net[2]) is SparseLinear
 
 
 def test_a_layer_used_at_two_places_stays_one():
     shared = nn.Linear(8, 8)
     net = nn.ModuleDict({"a": shared, "b": nn.Sequential(shared, nn.ReLU())})
-    assert sparsify_(net, density=0.5) == ["a"]
+    assert sparsify_(net, start="magnitude", density=0.5) == ["a"]
     assert net["a"] is net["b"][0] and isinstance(net["a"], SparseLinear)
 
 
@@ -201,7 +205,7 @@ def test_bias_mode_dtype_and_frozen_weights_are_kept():
     net = mlp().double().eval()
     net[0].weight.requires_grad_(False)
     bias = net[0].bias
-    sparsify_(net, density=0.5)
+    sparsify_(net, start="magnitude", density=0.5)
     assert net[0].bias is bias and net[0].values.dtype == torch.float64
     assert not net[0].values.requires_grad and net[2].values.requires_grad
     assert not net[0].training
@@ -262,7 +266,7 @@ def hooked():
 )
 def test_layers_that_cannot_be_replaced_are_named(make, message):
     with pytest.raises(ValueError, match=message):
-        sparsify_(make(), density=0.5)
+        sparsify_(make(), start="magnitude", density=0.5)
 
 
 @pytest.mark.parametrize(
@@ -279,54 +283,54 @@ def test_layers_that_cannot_be_replaced_are_named(make, message):
 def test_bad_values_are_refused_and_nothing_is_replaced(options, message):
     net = mlp()
     with pytest.raises(ValueError, match=message):
-        sparsify_(net, **options)
+        sparsify_(net, **{"start": "magnitude", **options})
     assert type(net[0]) is nn.Linear
 
 
 @pytest.mark.parametrize("filter", [None, lambda name, layer: name == "0"])
 def test_model_that_is_sparse_already_is_refused(filter):
     net = mlp()
-    sparsify_(net, density=0.5, filter=filter)
+    sparsify_(net, start="magnitude", density=0.5, filter=filter)
     why = "others are sparse already" if filter else "its layers are sparse already"
     with pytest.raises(ValueError, match=f"to replace: {why}"):
-        sparsify_(net, density=0.5, filter=filter)
+        sparsify_(net, start="magnitude", density=0.5, filter=filter)
 
 
 def test_model_without_linear_layers_is_refused():
     with pytest.raises(ValueError, match="to replace: it has none, and other layers stay"):
-        sparsify_(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), density=0.5)
+        sparsify_(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), start="magnitude", density=0.5)
 
 
 def test_model_of_attention_alone_is_refused():
     with pytest.raises(ValueError, match="to replace: nn.MultiheadAttention reads the weights"):
-        sparsify_(nn.MultiheadAttention(8, 2), density=0.5)
+        sparsify_(nn.MultiheadAttention(8, 2), start="magnitude", density=0.5)
 
 
 def test_filter_that_leaves_out_all_layers_is_refused():
     net = mlp()
     with pytest.raises(ValueError, match=r"to replace: the filter leaves out 0, \d"):
-        sparsify_(net, density=0.5, filter=lambda name, layer: False)
+        sparsify_(net, start="magnitude", density=0.5, filter=lambda name, layer: False)
 
 
 def test_layer_without_a_shape_is_refused_until_the_model_has_seen_a_batch():
     net = nn.Sequential(nn.LazyLinear(30))
     with pytest.raises(ValueError, match="layer 0 has no shape yet: call the model on a batch"):
-        sparsify_(net, density=0.5)
+        sparsify_(net, start="magnitude", density=0.5)
     net(torch.zeros(2, 20))
-    assert sparsify_(net, density=0.5) == ["0"]
+    assert sparsify_(net, start="magnitude", density=0.5) == ["0"]
 
 
 def test_attention_stays_dense_and_is_refused_where_it_is_asked_for():
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
     every = lambda name, module: True  # noqa: E731
     with pytest.raises(ValueError, match=r"self_attn.out_proj belongs to nn.MultiheadAttention"):
-        sparsify_(copy.deepcopy(layer), density=0.5, filter=every)
-    assert sparsify_(layer, density=0.5) == ["linear1", "linear2"]
+        sparsify_(copy.deepcopy(layer), start="magnitude", density=0.5, filter=every)
+    assert sparsify_(layer, start="magnitude", density=0.5) == ["linear1", "linear2"]
 
 
 def test_transformer_evaluates_as_its_dense_twin():
     net = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), 2)
-    sparsify_(net, density=0.3)
+    sparsify_(net, start="magnitude", density=0.3)
     twin = copy.deepcopy(net)
     densify_(twin)
     x = torch.rand(3, 7, 16)
@@ -339,7 +343,7 @@ def test_transformer_evaluates_as_its_dense_twin():
 
 def test_dense_layers_come_back_with_the_same_function():
     net, x = mlp(), torch.rand(7, 20)
-    sparsify_(net, density=0.2)
+    sparsify_(net, start="magnitude", density=0.2)
     desired = net(x)
     assert densify_(net) == ["0", "2"] and type(net[0]) is nn.Linear
     torch.testing.assert_close(net(x), desired)
@@ -366,7 +370,7 @@ def train(net, optimiser, evolver, steps, first=0, scaler=PLAIN):
 
 def made(optimiser=torch.optim.SGD, evolution=RIGL, every=3, steps=12, until=0.75, **how):
     net = mlp()
-    sparsify_(net, density=0.2)
+    sparsify_(net, start="magnitude", density=0.2)
     optimiser = optimiser(net.parameters(), lr=0.05)
     how |= {"every": every, "steps": steps, "until": until}
     return net, optimiser, Evolver(net, optimiser, evolution, generator=seeded(), **how)
@@ -440,7 +444,7 @@ def test_links_never_stand_still_where_it_is_asked_for():
 def test_growth_takes_the_positions_of_largest_gradient():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(6, 4))
-    sparsify_(net, density=0.5)
+    sparsify_(net, start="magnitude", density=0.5)
     dense = nn.Linear(6, 4)
     dense.weight, dense.bias = nn.Parameter(net[0].to_dense().detach()), net[0].bias
     optimiser = torch.optim.SGD(net.parameters(), lr=0.0)
@@ -529,7 +533,7 @@ def test_an_evolver_of_a_network_that_was_loaded_before_goes_on_with_the_schedul
     states = copy.deepcopy([part.state_dict() for part in (net, optimiser, evolver)])
     train(net, optimiser, evolver, 8, first=4)
     again = mlp()
-    sparsify_(again, density=0.2)
+    sparsify_(again, start="magnitude", density=0.2)
     again.load_state_dict(states[0])  # with fewer links than at the start
     other = with_momentum(again.parameters(), 0.05)
     other.load_state_dict(states[1])
@@ -544,7 +548,7 @@ def test_an_evolver_of_a_network_that_was_loaded_before_goes_on_with_the_schedul
 def test_a_state_of_another_model_is_refused(layers):
     _, _, evolver = made()
     other = nn.ModuleDict({**layers, "2": nn.Linear(30, 5)})
-    sparsify_(other, density=0.2)
+    sparsify_(other, start="magnitude", density=0.2)
     optimiser = torch.optim.SGD(other.parameters(), lr=0.05)
     another = Evolver(other, optimiser, RIGL, every=3, steps=12, generator=seeded())
     with pytest.raises(ValueError, match="the state is of a model with other sparse layers"):
@@ -565,7 +569,7 @@ def test_without_a_generator_draws_follow_the_seed_of_torch():
     links = []
     for seed in (0, 0, 1):
         net = mlp()
-        sparsify_(net, density=0.2, generator=seeded())
+        sparsify_(net, start="magnitude", density=0.2, generator=seeded())
         optimiser = torch.optim.SGD(net.parameters(), lr=0.05)
         torch.manual_seed(seed)
         Evolver(net, optimiser, every=1, steps=2).step()
@@ -577,7 +581,7 @@ def test_without_a_generator_draws_follow_the_seed_of_torch():
 @pytest.mark.parametrize("amsgrad", [False, True])
 def test_a_link_grown_late_takes_the_steps_of_a_new_adam(kind, amsgrad):
     net = nn.Sequential(nn.Linear(4, 3, bias=False)).double()
-    sparsify_(net, density=0.5, generator=seeded())
+    sparsify_(net, start="magnitude", density=0.5, generator=seeded())
     optimiser = kind(net.parameters(), lr=0.01, amsgrad=amsgrad)
     rule = Evolution(drop_fraction=0.5)
     evolver = Evolver(net, optimiser, rule, every=50, steps=100, generator=seeded())
@@ -602,7 +606,7 @@ def test_a_link_grown_late_takes_the_steps_of_a_new_adam(kind, amsgrad):
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
 def test_a_step_that_a_scaler_skips_is_none_of_a_link(kind):
     net = nn.Sequential(nn.Linear(4, 3, bias=False)).double()
-    sparsify_(net, density=0.5, generator=seeded())
+    sparsify_(net, start="magnitude", density=0.5, generator=seeded())
     optimiser, scaler = kind(net.parameters(), lr=0.01, fused=True), torch.amp.GradScaler("cpu")
     rule = Evolution(drop_fraction=0.5)
     evolver = Evolver(net, optimiser, rule, every=20, steps=30, until=1, generator=seeded())
@@ -648,7 +652,7 @@ def test_several_evolvers_of_one_adam_correct_a_link_once():
 
 def test_weights_that_cannot_count_the_steps_of_adam_are_refused():
     net = mlp().bfloat16()
-    sparsify_(net, density=0.2)
+    sparsify_(net, start="magnitude", density=0.2)
     optimiser = torch.optim.Adam(net.parameters())
     with pytest.raises(ValueError, match="values of layer 0 are torch.bfloat16, in which Adam"):
         Evolver(net, optimiser, every=1, steps=5, generator=seeded())
@@ -658,7 +662,7 @@ def test_layers_of_like_names_all_evolve():
     net = nn.ModuleDict(
         {"module": nn.ModuleDict({"head": nn.Linear(9, 9)}), "head": nn.Linear(9, 9)}
     )
-    names = sparsify_(net, density=0.5)
+    names = sparsify_(net, start="magnitude", density=0.5)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     assert [*Evolver(net, optimiser, every=1, steps=5, generator=seeded()).layers] == names
 
@@ -666,7 +670,7 @@ def test_layers_of_like_names_all_evolve():
 def test_averages_of_another_model_are_refused():
     net, optimiser, _ = made()
     other = nn.Sequential(nn.Linear(3, 3))
-    sparsify_(other, density=0.5)
+    sparsify_(other, start="magnitude", density=0.5)
     with pytest.raises(ValueError, match="other sparse layers than the model"):
         Evolver(net, optimiser, every=1, steps=5, averages=[other, net], generator=seeded())
 
@@ -696,7 +700,7 @@ def test_a_layer_by_itself_or_with_hooks_is_not_made_dense():
 
 def test_model_whose_layers_an_evolver_collects_of_is_made_dense():
     net, x = mlp(), torch.randn(5, 20)
-    sparsify_(net, density=0.5)
+    sparsify_(net, start="magnitude", density=0.5)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     Evolver(net, optimiser, Evolution(grow="gradient"), every=2, steps=9, generator=seeded())
     assert net[0]._forward_hooks
@@ -723,6 +727,34 @@ def test_an_evolver_does_not_outlive_the_layers_it_was_made_for():
     assert evolver.step() == 0
     with pytest.raises(ValueError, match="layer 0 is no longer in the model.*train on without one"):
         evolver.step()
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.Adagrad])
+@pytest.mark.parametrize("n_steps_before", [0, 1, 3])  # an update is due after each third
+def test_a_gradient_that_waits_for_the_optimiser_is_refused(kind, n_steps_before):
+    net, optimiser, evolver = made(kind)
+    train(net, optimiser, evolver, n_steps_before)
+    before = links_of(net)
+    optimiser.zero_grad()
+    net(data()[0]).sum().backward()
+    with pytest.raises(ValueError, match=r"layer 0 has a gradient.*after optimiser\.step\(\)"):
+        evolver.step()
+    assert same(before, links_of(net)) and evolver.steps_taken == n_steps_before
+    assert net[0].values.grad is not None
+    optimiser.step()
+    evolver.step()
+    assert evolver.steps_taken == n_steps_before + 1
+    with pytest.raises(ValueError, match="once for all batches"):  # the second of two batches
+        net(data()[0]).sum().backward()
+        evolver.step()
+
+
+def test_layers_without_a_gradient_wait_for_no_optimiser():
+    net, optimiser, evolver = made()
+    net[0].values.requires_grad_(False)
+    train(net, optimiser, evolver, 12)
+    optimiser.zero_grad()
+    assert evolver.step() == 0
 
 
 def test_momentum_moves_with_the_links():
@@ -795,7 +827,7 @@ def test_a_batch_whose_gradient_is_not_finite_is_not_counted():
 def test_gpt_block_trains_and_evolves():
     torch.manual_seed(0)
     net, x = Block(), torch.rand(6, 9, 16)
-    names = sparsify_(net, density=0.2)
+    names = sparsify_(net, start="magnitude", density=0.2)
     assert names == ["qkv", "out", "mlp.0", "mlp.2"]
     optimiser = torch.optim.AdamW(net.parameters(), lr=0.01)
     evolver = Evolver(net, optimiser, RIGL, every=3, steps=30, generator=seeded())
@@ -832,7 +864,7 @@ def test_bad_evolvers_are_refused(options, message):
 def test_an_optimiser_made_before_the_layers_were_sparse_is_refused():
     net = mlp()
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    sparsify_(net, density=0.2)
+    sparsify_(net, start="magnitude", density=0.2)
     with pytest.raises(ValueError, match="does not hold the values of layer 0: make it after"):
         Evolver(net, optimiser, every=1, steps=5, generator=seeded())
 
@@ -854,7 +886,7 @@ SHARED = (Evolution(), RIGL, MEST, MOMENTUM)
 def train_on_parts(ranks, rules, wrap=lambda net: net):
     """A network after ten steps, each on the examples of these processes together."""
     net = mlp()
-    sparsify_(net, density=0.2)
+    sparsify_(net, start="magnitude", density=0.2)
     wrapped = wrap(net)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     generator = seeded(ranks[0])
@@ -903,7 +935,7 @@ def test_processes_that_train_together_do_as_one_on_all_examples(tmp_path):
     firsts, seconds = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     torch.set_default_dtype(torch.float32)  # as in the processes
     net = mlp()
-    sparsify_(net, density=0.2)
+    sparsify_(net, start="magnitude", density=0.2)
     for rules, first, second in zip(SHARED, firsts, seconds, strict=True):
         links, weights = train_on_parts([0, 1], rules)
         assert same(first[0], second[0]) and same(first[1], second[1])

@@ -57,7 +57,9 @@ def evolver(**options):
 
 
 def sparsified(**options):
-    return sparsify_(nn.Sequential(nn.Linear(6, 5)), **{"density": 0.5, **options})
+    return sparsify_(
+        nn.Sequential(nn.Linear(6, 5)), start="magnitude", **{"density": 0.5, **options}
+    )
 
 
 def attacked(**options):
@@ -121,7 +123,10 @@ FIELDS = {
         lambda value: sparsified(density=None, er_epsilon=value),
         (1e-12,),
     ),
-    "model of sparsify_": (lambda value: sparsify_(value, density=0.5), NOT_MODEL),
+    "model of sparsify_": (
+        lambda value: sparsify_(value, start="magnitude", density=0.5),
+        NOT_MODEL,
+    ),
     "model of densify_": (densify_, NOT_MODEL),
     "filter": (lambda value: sparsified(filter=value), (["0"], "0")),
     "generator of sparsify_": (lambda value: sparsified(generator=value), NOT_GENERATOR[1:]),

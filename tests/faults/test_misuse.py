@@ -229,7 +229,7 @@ STEPS = {
 def test_update_refuses_an_optimiser_of_other_weights(layer, generator, update):
     net = nn.Sequential(nn.Linear(12, 9))
     optimiser = sgd(net)
-    sparsify_(net, density=0.5)
+    sparsify_(net, start="magnitude", density=0.5)
     before = net[0].support.keys.clone()
     options = {"fraction": 0.3, "generator": generator, "optimiser": optimiser}
     with pytest.raises(ValueError, match="does not hold the values .* make it after sparsify_"):
@@ -282,7 +282,7 @@ def test_update_asks_for_the_optimiser_of_a_compiled_step(x, generator):
 def test_compiled_step_refuses_an_optimiser_of_before_the_layers_were_sparse():
     net = nn.Sequential(nn.Linear(12, 3))
     optimiser = sgd(net)
-    sparsify_(net, density=0.5)
+    sparsify_(net, start="magnitude", density=0.5)
     with pytest.raises(train.CannotCompile, match="has not just the parameters of the model"):
         train.CompiledStep(net.float(), optimiser)
 
@@ -296,7 +296,7 @@ def test_fit_refuses_an_optimiser_of_before_the_layers_were_sparse():
     split = data.load("digits", limit=50)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    sparsify_(net, density=0.5)
+    sparsify_(net, start="magnitude", density=0.5)
     with pytest.raises(ValueError, match="all weights of layer 1, .* make it after sparsify_"):
         train.fit(net.float(), split, Settings(epochs=1), seed=0, optimiser=optimiser)
 
