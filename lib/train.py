@@ -29,7 +29,7 @@ from .evolution import (
     remove_,
 )
 from .files import check_regular
-from .layers import SparseLinear
+from .layers import SparseLinear, Standardise
 from .names import check_seed, check_type, check_whole
 from .optimisers import make_optimiser
 from .settings import History, Settings
@@ -41,6 +41,7 @@ DEGREE_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 IGNORED = -100  # a label that torch's cross-entropy leaves out
 OF_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss)  # losses that take labels as fit does
 CHECKPOINT_FORMAT = 3  # of what fit writes
+LARGE_INPUT = 10.0  # beyond it a divergence may be one of inputs that nobody scaled
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Objective = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
@@ -470,15 +471,27 @@ def _train_epoch(training: _Training, epoch: int) -> float:
     total = 0.0
     objective = _at_epoch(training.objectives[0], epoch)
     for step, index in enumerate(batches, start=1):
-        when = f"epoch {epoch}, step {step}, at learning rate {rate:g}: lower the learning rate"
         value = training.step(objective, x, y, index)
         if not math.isfinite(value):
-            raise Diverged(f"the loss is {value} in {when}")
+            raise _diverged(training, f"the loss is {value} in epoch {epoch}, step {step}", rate)
         total += value * len(index)
     for parameter in training.model.parameters():
         if not parameter.isfinite().all():
-            raise Diverged(f"a weight is no longer finite after {when}")
+            raise _diverged(training, f"a weight is no longer finite after epoch {epoch}", rate)
     return total / len(x)
+
+
+def _diverged(training: _Training, what: str, rate: float) -> Diverged:
+    """The error that says what happened, and what may help."""
+    remedy = "lower the learning rate"
+    largest = training.examples["train"][0].abs().max()
+    standardises = any(isinstance(each, Standardise) for each in training.model.modules())
+    if largest > LARGE_INPUT and not standardises:
+        remedy += (
+            f", or standardise the inputs, which reach {largest:g}:"
+            " models.mlp(..., standardisation=split.standardisation())"
+        )
+    return Diverged(f"{what}, at learning rate {rate:g}: {remedy}")
 
 
 def _update_links(training: _Training, history: History, epoch: int) -> int:

@@ -1482,6 +1482,19 @@ def test_divergence_names_epoch_step_and_learning_rate(method):
         fit(network(method), split(), how, seed=0)
 
 
+@pytest.mark.parametrize("largest", [1, 5e9])
+@pytest.mark.parametrize("standardises", [False, True])
+def test_divergence_names_inputs_that_nobody_scaled(largest, standardises):
+    digits = data.load("digits")
+    table = data.from_arrays(digits.x_train.flatten(1) * largest, digits.y_train)
+    standardisation = table.standardisation() if standardises else None
+    model = models.mlp([64, 20, 10], standardisation=standardisation, seed=0)
+    with pytest.raises(train.Diverged) as error:
+        fit(model, table, settings("dense", learning_rate=1e200), seed=0)
+    assert "lower the learning rate" in str(error.value)
+    assert ("inputs, which reach 5e+09" in str(error.value)) == (largest > 1 and not standardises)
+
+
 def test_divergence_of_a_later_epoch_is_named():
     model, data = network("SET"), split()
     with pytest.raises(train.Diverged, match="in epoch 2, step 1, at learning rate 1e-300"):
