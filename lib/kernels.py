@@ -774,7 +774,9 @@ def _check_layers(width: int, layers: Sequence[Layer]) -> None:
             raise ValueError("a layer has one of splash and hinges: give both")
         if support is not None:
             if support.n_in != n:
-                raise ValueError(f"{n} values meet a layer of {support.n_in} inputs")
+                raise ValueError(
+                    f"{n} values meet a layer of {support.n_in} inputs: make them equal"
+                )
             _check_layer(support, values, bias)
             n = support.n_out
         elif values is not None or bias is not None:

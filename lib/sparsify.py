@@ -65,9 +65,9 @@ def sparsify_(
     r"""Replace every ``nn.Linear`` of a model by a :class:`lib.layers.SparseLinear`, in place.
 
     Make the optimiser after this: the layers have new parameters. A layer that is used at several
-    places stays one layer. The output projection of ``nn.MultiheadAttention`` stays dense, as
-    attention reads its weight itself; a ``nn.TransformerEncoderLayer`` whose layers become sparse
-    no longer takes its fast path of evaluation, for the same reason.
+    places stays one layer. The output projection of ``nn.MultiheadAttention`` stays dense, and the
+    filter is not asked, as attention reads its weight itself; a ``nn.TransformerEncoderLayer``
+    whose layers become sparse no longer takes its fast path of evaluation, for the same reason.
 
     Source: [Mocanu2018], Eq. (1) for ``er_epsilon``; [Evci2020], Section 3 for ``"erdos_renyi"``.
 
@@ -186,16 +186,10 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
             in_attention.add(id(module.out_proj))
     chosen = {}
     for name, module in model.named_modules():
-        is_attention = id(module) in in_attention
-        if not (isinstance(module, nn.Linear) and (filter is not None or not is_attention)):
+        if not isinstance(module, nn.Linear) or id(module) in in_attention:
             continue
         if filter is not None and not filter(name, module):
             continue
-        if is_attention:
-            raise ValueError(
-                f"layer {name} belongs to nn.MultiheadAttention, which reads its weight itself:"
-                " leave it out by the filter"
-            )
         _check_replaceable(name, module)
         if len(owners[id(module.weight)]) > 1:
             raise ValueError(
@@ -394,8 +388,8 @@ class Evolver:
             check_type("evolution", evolution, Evolution)
         if scaler is not None:
             check_type("scaler", scaler, torch.amp.GradScaler)
-        check_optimiser(optimiser)
         _check_model(model)
+        check_optimiser(optimiser)
         self.model, self.layers = model, _sparse_layers(model)
         self.evolution = evolution or Evolution()
         check_untied(self._learning())
@@ -442,7 +436,7 @@ class Evolver:
             self.generator.set_state(state[0])
         self.steps_taken = 0
         self.collector = Collector(self.scaler)
-        self._versions = self._versions_of_values()
+        self._versions = {name: layer.values._version for name, layer in self.layers.items()}
         if isinstance(optimiser, ADAM):
             hooks = optimiser._optimizer_step_post_hooks.values()
             if _correct_new_links not in hooks:  # once, however many evolvers there are
@@ -453,16 +447,16 @@ class Evolver:
         """Count a step of the optimiser, and update the links if one is due; return how many were
         replaced.
 
-        Raises: ValueError if gradients wait for the optimiser, or an update is due and a layer is
-            no longer in the model.
+        Raises: ValueError if the first call comes before the optimiser's step, or an update is due
+            and a layer is no longer in the model.
         """
-        self._check_stepped()
+        if self.steps_taken == 0:
+            self._check_stepped()
         self.steps_taken += 1
         n_replaced = 0
         if self.steps_taken % self.every == 0 and self._evolves(self.steps_taken):
             n_replaced = self._update()
         self._collect_before_update()
-        self._versions = self._versions_of_values()
         return n_replaced
 
     def __repr__(self) -> str:
@@ -507,7 +501,6 @@ class Evolver:
         self.generator.set_state(state["generator"].cpu())
         self.collector = Collector(self.scaler)
         self.collector.batches = {name: list(batches) for name, batches in state["seen"].items()}
-        self._versions = self._versions_of_values()
         self._collect_before_update()
 
     def __reduce_ex__(self, protocol: int) -> NoReturn:
@@ -519,30 +512,25 @@ class Evolver:
     def _widths(self) -> dict[str, tuple[int, int]]:
         return {name: (each.in_features, each.out_features) for name, each in self.layers.items()}
 
-    def _versions_of_values(self) -> dict[str, int]:
-        """Of each layer, how often its values were written in place, as an optimiser does."""
-        return {name: layer.values._version for name, layer in self.layers.items()}
-
     def _check_stepped(self) -> None:
-        """Refuse gradients that wait for the optimiser: an update would throw them away. Those that
-        are not finite are meant to be skipped. Nothing is checked with a gradient scaler, which may
-        skip a step for a gradient of another layer, and with a fused optimiser, whose writing torch
-        does not count.
+        """Refuse a first call before the optimiser has used the gradients, which an update would
+        throw away. Gradients that are not finite are skipped on purpose. Nothing is checked with a
+        fused optimiser, whose writing torch does not count.
         """
-        is_fused = any(group.get("fused") for group in self.optimiser.param_groups)
-        if is_fused or self.scaler is not None:
+        groups = self.optimiser.param_groups
+        gradients = [each.grad for group in groups for each in group["params"]]
+        dense = [grad for grad in gradients if grad is not None and not grad.is_sparse]
+        is_finite = all(grad.isfinite().all() for grad in dense)
+        if not is_finite or any(group.get("fused") for group in groups):
             return
-        waiting = {
-            name: self.layers[name].values.grad
-            for name, version in self._versions_of_values().items()
-            if version == self._versions[name] and self.layers[name].values.grad is not None
-        }
-        if waiting and all(gradient.isfinite().all() for gradient in waiting.values()):
-            raise ValueError(
-                f"layer {next(iter(waiting))} has a gradient, and the optimiser took no step since"
-                " the last call: call evolver.step() after optimiser.step(), once for all batches"
-                " whose gradients are summed; with a gradient scaler, give scaler= to the Evolver"
-            )
+        for name, layer in self._learning().items():
+            is_written = layer.values._version != self._versions[name]
+            if layer.values.grad is not None and not is_written:
+                raise ValueError(
+                    f"layer {name} has a gradient that the optimiser has not used: call"
+                    " evolver.step() after optimiser.step(), once for all batches whose gradients"
+                    " are summed"
+                )
 
     def _evolves(self, step: int) -> bool:
         return self.until is None or step <= self.last

@@ -326,15 +326,15 @@ def _check_rates(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Raise ValueError if an optimiser that has made no step has another learning rate than the
     settings, whose schedule would replace it.
     """
-    if optimiser.state:
+    if any(state.get("step", 1) > 0 for state in optimiser.state.values()):  # Adagrad begins at 0
         return
     own = sorted({float(group.get("lr", rate)) for group in optimiser.param_groups})
     if not all(math.isclose(each, rate, rel_tol=1e-6) for each in own):  # a tensor is float32
         rates = " and ".join(f"{each:g}" for each in own)
         raise ValueError(
             f"the optimiser has the learning rate {rates}, and the settings have {rate:g}, which"
-            " fit sets for all its parameters: make both the same, as with"
-            f" Settings(learning_rate={own[0]:g})"
+            " fit sets for all its parameters, by the schedule of the settings: make both the same,"
+            " and leave out a scheduler of your own"
         )
 
 
@@ -488,7 +488,7 @@ def _diverged(training: _Training, what: str, rate: float) -> Diverged:
     standardises = any(isinstance(each, Standardise) for each in training.model.modules())
     if largest > LARGE_INPUT and not standardises:
         remedy += (
-            f", or standardise the inputs, which reach {largest:g}:"
+            f", or, if nothing scales the inputs, which reach {largest:g}, standardise them, as by"
             " models.mlp(..., standardisation=split.standardisation())"
         )
     return Diverged(f"{what}, at learning rate {rate:g}: {remedy}")

@@ -842,7 +842,7 @@ def test_finding_14():
     _, near, move = experiments.LONGER_TRIED
     end = starts.longer_curves().iloc[-1]
     behind = end[near].mean() - end[move].mean()
-    text.says("ended {:.1f} points below fixed links with the same reach", behind)
+    text.says("it ended {:.1f} points below fixed links of the same reach", behind)
     for start in (starts.LOCAL, "random start", "places shuffled"):
         says_difference(text, f"RigL, {start}", "cifar10", reached[start].dropna(), 1)
     assert reached[starts.LOCAL].min() > reached.drop(columns=starts.LOCAL).max(axis=None)

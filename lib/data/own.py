@@ -514,6 +514,15 @@ def _classes(y: np.ndarray, name: str, row: Row) -> np.ndarray:
     classes, first, counts = np.unique(y, return_index=True, return_counts=True)
     if len(classes) == 1:
         raise ValueError(f"{name} has one class only, {classes[0]!s}: give two at least")
+    if classes.dtype.kind == "U":
+        _, first_stripped = np.unique(np.strings.strip(classes), return_index=True)
+        twins = np.setdiff1d(np.arange(len(classes)), first_stripped)
+        if twins.size:
+            i = twins[0]
+            raise ValueError(
+                f"{row(first[i])}: the label {str(classes[i])!r} differs from another by blanks"
+                " alone: remove them"
+            )
     if len(classes) > len(y) / 2:
         raise ValueError(
             f"{name} has {len(classes)} different labels in {len(y)} rows, so they are no classes:"

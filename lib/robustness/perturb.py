@@ -48,8 +48,8 @@ def perturbed_layers(
         model: the network, in evaluation mode; the linear layer that was registered last counts as
             the output layer.
         layers: names of the layers to take, as ["1"]; None takes all. Name them if another
-            layer is the output, or if the model has attention: of its projections only the one
-            after it is a linear layer.
+            layer is the output, or if the model has attention: of the projections of
+            ``nn.MultiheadAttention`` only ``out_proj`` is a linear layer.
         output: whether the output layer may be taken too.
     Returns: name -> layer, the modules of ``model`` themselves.
     Raises: ValueError if the model is in training mode, ``layers`` is a text, a name is unknown, no

@@ -197,14 +197,15 @@ def test_fit_refuses_optimisers_that_cannot_train_before_the_first_step(kind, ev
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.Adagrad])
 @pytest.mark.parametrize(
     ("rates", "words"), [((0.1, 0.001), "0.001 and 0.1"), ((0.001, 0.001), "0.001")]
 )
-def test_fit_refuses_a_new_optimiser_whose_rates_it_would_replace(rates, words):
+def test_fit_refuses_a_new_optimiser_whose_rates_it_would_replace(kind, rates, words):
     net = models.mlp((64, 16, 10), density=0.5).float()
     groups = zip(net.parameters(), itertools.cycle(rates))
-    optimiser = torch.optim.Adam([{"params": [weight], "lr": rate} for weight, rate in groups])
-    message = rf"the optimiser has the learning rate {words}, .*Settings\(learning_rate=0.001\)"
+    optimiser = kind([{"params": [weight], "lr": rate} for weight, rate in groups])
+    message = f"the optimiser has the learning rate {words}, and the settings have 0.1"
     split, how = data.load("digits", limit=50), Settings(epochs=1, learning_rate=0.1)
     with pytest.raises(ValueError, match=message):
         train.fit(net, split, how, seed=0, optimiser=optimiser)
