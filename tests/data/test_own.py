@@ -152,6 +152,15 @@ def test_table_of_another_encoding_is_read_with_it(frame, tmp_path):
     assert split.sha256 == data.from_arrays(named[["number", "Länge"]], frame["kind"]).sha256
 
 
+@pytest.mark.parametrize("twin", [" mid", "mid ", "mid\t"])
+def test_labels_that_differ_by_blanks_alone_are_refused(csv, frame, twin):
+    frame.assign(kind=["mid", "big one", twin] * 20).to_csv(csv, index=False)
+    with pytest.raises(ValueError, match=r"row \d of the data: the label .* differs .* by blanks"):
+        data.from_csv(csv, "kind")
+    frame.assign(kind=["mid", "big one", " small"] * 20).to_csv(csv, index=False)
+    assert data.from_csv(csv, "kind").classes == (" small", "big one", "mid")
+
+
 def test_classes_of_a_table_are_told_apart_as_text(csv, frame):
     frame.assign(kind=["007", "7", "8"] * 20).to_csv(csv, index=False)
     assert data.from_csv(csv, "kind").classes == ("007", "7", "8")
