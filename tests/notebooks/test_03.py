@@ -14,8 +14,8 @@ def test_words_are_those_of_the_table():
     of_seeds = table.pivot(index="seed", columns="method", values="test accuracy")
     lost = of_seeds.rsub(of_seeds["dense"], axis=0).drop(columns="dense")
     assert len(of_seeds) == 5
-    text.says("Sparse networks end within half a percentage point of")
-    assert (lost.mean().abs() < 0.005).all()
+    text.says("Sparse networks end some half a percentage point below")
+    assert (lost.mean().round(3).between(0.003, 0.006)).all()
     text.says("Its seeds differ more")
     assert of_seeds["dense"].std() > lost.mean().abs().max()
     text.says("No difference that five seeds can tell")

@@ -80,8 +80,8 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     words = "reaches dense near epoch 200 and, in running means, stays ahead from about epoch"
     says(words + " 305 on")
     assert len(log) == 10 and log.index.max() == 1000 and (log.index >= 10).sum() == 9
-    says("We took ten epochs of the log")
-    says("beside nine epochs of the log, which lines join")
+    says("We copied ten epochs of the log; nine are from epoch 10 on")
+    says("The picture has nine epochs of the log, too, which lines join")
     says("SET drops 30 % of its links")
     published = runs["mnist", "published", "set"]
     after = [100 * record.environment["final"]["test_accuracy"] for record in published]
@@ -212,12 +212,15 @@ def long_run(text):
     done = {record.config.method for record in papers.STORE.of("set_mlp_long", "paper")}
     assert done == {"set", "fixed"}
     accuracy, fixed = long_accuracy(), long_accuracy("fixed").iloc[-1]
-    text.says("Three seeds reach {:.2f} % on average, and the log has", fixed.mean())
-    text.says("has {:.2f} %. The same seeds of SET", in_log("fixed", 1000))
+    text.says("Three seeds reach {:.2f} % on average, and the", fixed.mean())
+    text.says("log has {:.2f} %. The same", in_log("fixed", 1000))
     ahead = t_interval(accuracy.iloc[-1][fixed.index] - fixed)
     assert ahead.n == 3
-    text.says("The same seeds of SET are {:.2f} points ahead", ahead.value)
-    text.says("of this lead goes from {:.1f} to {:.1f} points", ahead.low, ahead.high)
+    text.says("seeds of SET are {:.2f} points ahead", ahead.value)
+    text.says(
+        "The 95 % interval of this lead goes from {:.1f} to {:.1f} points", ahead.low, ahead.high
+    )
+    text.says("For S25 it has the networks that trained for 1,000 epochs")
     last = accuracy.iloc[-1]
     assert len(last) == 5
     text.says("The five seeds of SET end near the log")

@@ -545,7 +545,7 @@ def test_readme_says_how_far_set_leads_when_each_is_tuned():
     on_mnist, on_fashion = (leads["chosen", name, "set"] for name in DATASETS)
     words = (
         "With 1 % of the links of each hidden layer, and each method tuned, SET ends {:.2f} points"
-        " ahead of them on Fashion-MNIST, and on MNIST its lead may be chance"
+        " ahead of them on Fashion-MNIST. On MNIST its lead may be chance"
     )
     assert words.format(on_fashion.mean()) in (ROOT / "README.md").read_text(encoding="utf-8")
     assert interval(on_fashion)[1] > 0 > interval(on_mnist)[1]
