@@ -958,6 +958,7 @@ def test_finding_18():
     ((epochs, dataset),) = {(run.epochs, run.dataset) for run in curve.CURVE}
     assert dataset == FM and (min(curve.DENSITIES), max(curve.DENSITIES)) == (0.001, 0.1)
     text.says("on Fashion-MNIST for {} epochs", epochs)
+    text.says("no rule's lead differs from zero after these {} epochs", epochs)
     words = "At one in a thousand {:.0f} % of all links are those of the output layer"
     text.says(words, curve.percent_of_output_layer())
     leading = {}
@@ -984,7 +985,6 @@ def test_finding_18():
     assert all(ends[method, 0.1].mean() > np.mean(dense) for method in many)
     runs = [record.config for record in papers.STORE.of("regularisation", "paper")]
     (epochs,) = {run.epochs for run in runs if run.variant == "chosen"}
-    text.says("no rule's lead differs from zero after these {} epochs", 40)
     text.says("After {} epochs, with other settings, SET leads", epochs)
     text.says("with Holm's correction the leads of SET and *MEST* may be chance")
     few = {method for method, density in surviving if density == 0.001} - {"dense_small"}
