@@ -199,12 +199,16 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
         chosen[name] = module
     if not chosen:
         modules = dict(model.named_modules())
-        left_out = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+        left_out = [
+            name
+            for name, module in modules.items()
+            if isinstance(module, nn.Linear) and id(module) not in in_attention
+        ]
         if any(isinstance(module, SparseLinear) for module in modules.values()):
             why = "others are sparse already" if left_out else "its layers are sparse already"
-        elif filter is not None and left_out:
-            why = f"the filter leaves out {', '.join(left_out)}"
         elif left_out:
+            why = f"the filter leaves out {', '.join(left_out)}"
+        elif in_attention:
             why = "nn.MultiheadAttention reads the weights of its layers itself"
         else:
             why = "it has none, and other layers stay as they are"
@@ -436,7 +440,11 @@ class Evolver:
             self.generator.set_state(state[0])
         self.steps_taken = 0
         self.collector = Collector(self.scaler)
-        self._versions = {name: layer.values._version for name, layer in self.layers.items()}
+        self._versions = {  # of layers whose next gradient is the first that the Evolver meets
+            name: layer.values._version
+            for name, layer in self.layers.items()
+            if layer.values.grad is None
+        }
         if isinstance(optimiser, ADAM):
             hooks = optimiser._optimizer_step_post_hooks.values()
             if _correct_new_links not in hooks:  # once, however many evolvers there are
@@ -524,8 +532,8 @@ class Evolver:
         if not is_finite or any(group.get("fused") for group in groups):
             return
         for name, layer in self._learning().items():
-            is_written = layer.values._version != self._versions[name]
-            if layer.values.grad is not None and not is_written:
+            is_as_it_was = layer.values._version == self._versions.get(name)
+            if layer.values.grad is not None and is_as_it_was:
                 raise ValueError(
                     f"layer {name} has a gradient that the optimiser has not used: call"
                     " evolver.step() after optimiser.step(), once for all batches whose gradients"

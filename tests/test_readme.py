@@ -194,8 +194,9 @@ def test_set_matches_dense_with_as_few_links_as_the_readme_says():
     lead = t_interval((ends["set"] - ends["fixed"]).dropna())
     assert lead.n == 3 and lead.low > 0
     assert (
-        "Links that never move are behind it, on Fashion-MNIST by half a point. On CIFAR-10, after"
-        f" 1,000 epochs, they are {lead.value:.1f} points behind."
+        "Links that never move are behind it, on Fashion-MNIST by half a point. On CIFAR-10, with"
+        " the SET paper's settings and after 1,000 epochs, they are"
+        f" {lead.value:.1f} points behind."
     ) in README
 
 

@@ -303,9 +303,11 @@ def test_model_without_linear_layers_is_refused():
         sparsify_(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), start="magnitude", density=0.5)
 
 
-def test_model_of_attention_alone_is_refused():
+@pytest.mark.parametrize("filter", [None, lambda name, layer: True])
+def test_model_of_attention_alone_is_refused(filter):
+    net = nn.MultiheadAttention(8, 2)
     with pytest.raises(ValueError, match="to replace: nn.MultiheadAttention reads the weights"):
-        sparsify_(nn.MultiheadAttention(8, 2), start="magnitude", density=0.5)
+        sparsify_(net, start="magnitude", density=0.5, filter=filter)
 
 
 def test_filter_that_leaves_out_all_layers_is_refused():
@@ -322,11 +324,13 @@ def test_layer_without_a_shape_is_refused_until_the_model_has_seen_a_batch():
     assert sparsify_(net, start="magnitude", density=0.5) == ["0"]
 
 
-def test_attention_stays_dense_and_is_refused_where_it_is_asked_for():
+def test_attention_stays_dense_and_no_filter_is_asked_about_it():
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
-    every = lambda name, module: True  # noqa: E731
-    asked = sparsify_(copy.deepcopy(layer), start="magnitude", density=0.5, filter=every)
-    assert asked == sparsify_(layer, start="magnitude", density=0.5) == ["linear1", "linear2"]
+    asked = []
+    every = lambda name, module: asked.append(name) or True  # noqa: E731
+    names = sparsify_(copy.deepcopy(layer), start="magnitude", density=0.5, filter=every)
+    assert names == asked == ["linear1", "linear2"]
+    assert sparsify_(layer, start="magnitude", density=0.5) == names
 
 
 def test_transformer_evaluates_as_its_dense_twin():
@@ -734,7 +738,7 @@ SCALER = torch.amp.GradScaler("cpu", init_scale=16.0)
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.Adagrad])
-@pytest.mark.parametrize("how", [{}, {"scaler": SCALER}, {"evolution": None}], ids=str)
+@pytest.mark.parametrize("how", [{}, {"scaler": SCALER}, {"evolution": None}])
 def test_a_first_call_before_the_step_of_the_optimiser_is_refused(kind, how):
     net, optimiser, evolver = made(kind, **how)
     before = links_of(net)
@@ -761,6 +765,16 @@ def with_an_infinite_gradient_of_a_bias(net, optimiser):
 
 def with_no_gradient(net, optimiser):
     pass
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_an_evolver_may_be_made_after_the_step(every):
+    net, optimiser, _ = made()
+    net(data()[0]).sum().backward()
+    optimiser.step()
+    evolver = Evolver(net, optimiser, every=every, steps=12, generator=seeded())
+    evolver.step()
+    assert evolver.steps_taken == 1
 
 
 @pytest.mark.parametrize(

@@ -515,8 +515,8 @@ def _classes(y: np.ndarray, name: str, row: Row) -> np.ndarray:
     if len(classes) == 1:
         raise ValueError(f"{name} has one class only, {classes[0]!s}: give two at least")
     if classes.dtype.kind == "U":
-        _, first_stripped = np.unique(np.strings.strip(classes), return_index=True)
-        twins = np.setdiff1d(np.arange(len(classes)), first_stripped)
+        plain = [" ".join(label.split()) for label in classes.tolist()]
+        twins = np.setdiff1d(np.arange(len(classes)), np.unique(plain, return_index=True)[1])
         if twins.size:
             i = twins[0]
             raise ValueError(

@@ -152,7 +152,7 @@ def test_table_of_another_encoding_is_read_with_it(frame, tmp_path):
     assert split.sha256 == data.from_arrays(named[["number", "Länge"]], frame["kind"]).sha256
 
 
-@pytest.mark.parametrize("twin", [" mid", "mid ", "mid\t"])
+@pytest.mark.parametrize("twin", [" mid", "mid ", "mid\t", "big  one"])
 def test_labels_that_differ_by_blanks_alone_are_refused(csv, frame, twin):
     frame.assign(kind=["mid", "big one", twin] * 20).to_csv(csv, index=False)
     with pytest.raises(ValueError, match=r"row \d of the data: the label .* differs .* by blanks"):

@@ -14,10 +14,10 @@ def test_words_are_those_of_the_table():
     of_seeds = table.pivot(index="seed", columns="method", values="test accuracy")
     lost = of_seeds.rsub(of_seeds["dense"], axis=0).drop(columns="dense")
     assert len(of_seeds) == 5
-    text.says("Sparse networks end some half a percentage point below")
-    assert (lost.mean().round(3).between(0.003, 0.006)).all()
-    text.says("Its seeds differ more")
-    assert of_seeds["dense"].std() > lost.mean().abs().max()
+    least, most = (f"{100 * gap:.1f}" for gap in (lost.mean().min(), lost.mean().max()))
+    text.says("Sparse networks end {} to {} percentage points below the dense one", least, most)
+    text.says("Seeds of one network differ by more than that")
+    assert (of_seeds.max() - of_seeds.min()).min() > lost.mean().max()
     text.says("No difference that five seeds can tell")
     differences = [lost[name] for name in ("links stay", "SET", "own rule")]
     differences += [of_seeds[name] - of_seeds["links stay"] for name in ("SET", "own rule")]
@@ -25,7 +25,7 @@ def test_words_are_those_of_the_table():
         interval = t_interval(difference)
         assert interval.low < 0 < interval.high
     text.says("loses nine of ten links")
-    text.says("the dense one, which has ten times as many links")
+    text.says("which has ten times as many links")
     text.says("The test images are a few hundred")
     assert 200 < len(load_digits().target) / 5 < 500
     text.says("two residual blocks")
