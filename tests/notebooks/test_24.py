@@ -5,7 +5,7 @@ import pandas as pd
 
 from lib import papers
 from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
-from lib.report.intervals import holm, p_value
+from lib.report.intervals import holm, p_value, two_way_interval
 from tests.prose import Prose
 
 MN, FM = "mnist", "fashion_mnist"
