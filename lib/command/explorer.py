@@ -21,7 +21,7 @@ from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.trained import degrees as degrees_of
 from lib.paths import ROOT
 from lib.report import labels
-from lib.report.intervals import Measurement, t_interval
+from lib.report.intervals import MIN_SEEDS, Measurement, t_interval
 from lib.runs.record import Record
 
 SOURCE = ROOT / "docs" / "explorer"
@@ -246,7 +246,7 @@ def stored(experiment: str) -> list[Record]:
 
 
 def networks(setting: Setting) -> Networks:
-    """The trained networks of a setting.
+    """The trained networks of a setting, of which there are three seeds: fewer bound nothing.
 
     Raises: ValueError if two records have one data set, method and seed.
     """
@@ -260,7 +260,7 @@ def networks(setting: Setting) -> Networks:
         records.sort(key=lambda record: record.config.seed)
         if len({record.config.seed for record in records}) < len(records):
             raise ValueError(f"setting {setting.name!r} has a seed of {method}, {dataset}, twice")
-    return dict(found)
+    return {place: records for place, records in found.items() if len(records) >= MIN_SEEDS}
 
 
 def describe(records: list[Record], base: list[Record]) -> dict[str, Any]:
