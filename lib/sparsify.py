@@ -184,10 +184,14 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
             owners.setdefault(id(parameter), set()).add(id(module))
         if isinstance(module, nn.MultiheadAttention):
             in_attention.add(id(module.out_proj))
+    modules = dict(model.named_modules())
+    linear = {
+        name: module
+        for name, module in modules.items()
+        if isinstance(module, nn.Linear) and id(module) not in in_attention
+    }
     chosen = {}
-    for name, module in model.named_modules():
-        if not isinstance(module, nn.Linear) or id(module) in in_attention:
-            continue
+    for name, module in linear.items():
         if filter is not None and not filter(name, module):
             continue
         _check_replaceable(name, module)
@@ -198,16 +202,10 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
             )
         chosen[name] = module
     if not chosen:
-        modules = dict(model.named_modules())
-        left_out = [
-            name
-            for name, module in modules.items()
-            if isinstance(module, nn.Linear) and id(module) not in in_attention
-        ]
         if any(isinstance(module, SparseLinear) for module in modules.values()):
-            why = "others are sparse already" if left_out else "its layers are sparse already"
-        elif left_out:
-            why = f"the filter leaves out {', '.join(left_out)}"
+            why = "others are sparse already" if linear else "its layers are sparse already"
+        elif linear:
+            why = f"the filter leaves out {', '.join(linear)}"
         elif in_attention:
             why = "nn.MultiheadAttention reads the weights of its layers itself"
         else:
