@@ -246,7 +246,7 @@ def stored(experiment: str) -> list[Record]:
 
 
 def networks(setting: Setting) -> Networks:
-    """The trained networks of a setting, of which there are three seeds: fewer bound nothing.
+    """The trained networks of a setting that have three seeds or more: fewer bound nothing.
 
     Raises: ValueError if two records have one data set, method and seed.
     """
