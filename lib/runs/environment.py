@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import platform
 import subprocess
 from functools import cache
@@ -16,6 +17,7 @@ from lib.paths import IS_REPOSITORY, LIBRARY, ROOT
 
 CPU_FACTS = Path("/proc/cpuinfo")  # Linux
 PACKAGES = ("torch", "numba", "numpy", "scipy", "scikit-learn", "pymoo")
+DENSE_DEVICE = "SPARSE_DENSE_DEVICE"
 
 
 def environment() -> dict[str, Any]:
@@ -45,6 +47,27 @@ def lasting() -> dict[str, Any]:
         "cpu": cpu,
         "capability": torch.backends.cpu.get_cpu_capability(),
     }
+
+
+def dense_device() -> torch.device:
+    """Where dense networks are trained: on the CPU, or on the device that the environment variable
+    ``SPARSE_DENSE_DEVICE`` names, as cuda. Sparse ones stay on the CPU, for which their loops are.
+
+    Raises: ValueError if torch finds no such device on this machine.
+    """
+    name = os.environ.get(DENSE_DEVICE) or "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"{DENSE_DEVICE} is {name!r}, and torch finds no such device here: unset it to train"
+            " dense networks on the CPU"
+        ) from error
+
+
+def name_of(device: torch.device) -> str:
+    """What a record calls a device: the name of its hardware where that is a GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def code_sha256(folder: Path) -> str:

@@ -170,6 +170,8 @@ def replay_one(
         return row | {"epochs": 0, "outcome": SKIPPED, "note": str(error)}
     except train.Diverged as error:
         return row | {"epochs": 0, "outcome": DIFFERS, "note": f"training fails: {error}"}
+    if contents.facts.get("device", "cpu") != facts.get("device", "cpu"):
+        row["changed_here"] = ", ".join([*changed, "device"])
     return row | compare(record, contents)
 
 

@@ -161,6 +161,12 @@ def test_row_says_where_a_record_was_made(record, store):
     assert (row["dirty"], row["commit"], row["cpu"], row["torch"]) == (True, "abc", "abacus", "1.0")
     assert row["changed_here"] == "torch, cpu"
     assert replay_two(store, record)["changed_here"] == ""
+    assert replay_two(store, record, device="a GPU")["changed_here"] == "device"
+    earlier = {key: value for key, value in record.environment.items() if key != "device"}
+    (row,) = replay.replay(
+        store, [dataclasses.replace(record, environment=earlier)], 2, progress=False
+    )
+    assert row["changed_here"] == ""
 
 
 @pytest.mark.parametrize(("named", "used"), [(2, 2), (1, 1), (None, 1)])

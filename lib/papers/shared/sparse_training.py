@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from lib import activations, data, models, train
@@ -13,6 +14,7 @@ from lib.own_rules import OwnRule
 from lib.papers.shared import trained
 from lib.papers.shared.inheritance import INHERITED, inherit_
 from lib.papers.shared.training import Training
+from lib.runs.environment import dense_device
 from lib.runs.experiment import Workspace
 
 
@@ -131,6 +133,11 @@ class SparseTraining(Training):
         fields = self.fields_of(train.Settings)
         nesterov = self.optimiser == "nesterov"
         return train.Settings(**fields, evolution=evolution, nesterov=nesterov)
+
+    def device(self) -> torch.device:
+        """Where it is trained: a dense network on that of :func:`dense_device`."""
+        is_dense = self.density is None and self.er_epsilon is None
+        return dense_device() if is_dense else super().device()
 
     def widths(self, split: data.Split) -> tuple[int, ...]:
         """Input, hidden and output widths of the network for the data."""

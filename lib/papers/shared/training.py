@@ -11,12 +11,14 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from lib import data, train
 from lib.names import check_whole
 from lib.papers.shared import trained
 from lib.runs.config import Run
+from lib.runs.environment import name_of
 from lib.runs.experiment import Contents, Experiment, Workspace
 from lib.runs.record import Record
 
@@ -80,6 +82,10 @@ class Training(Run):
         """What :func:`lib.train.fit` is given besides the settings."""
         return {}
 
+    def device(self) -> torch.device:
+        """Where it is trained."""
+        return torch.device("cpu")
+
     def split(self) -> data.Split:
         """The data, as many as asked for, classes in proportion."""
         split = data.load_once(self.dataset, validation=self.validation, limit=self.limit)
@@ -139,7 +145,7 @@ def replay(run: Training, workspace: Workspace, epochs: int) -> Contents:
     for name, array in contents.arrays.items():
         if not name.startswith((trained.STATE, trained.BEST)):
             arrays[name] = array
-    return Contents(contents.metrics, arrays, {})
+    return Contents(contents.metrics, arrays, {"device": contents.facts["device"]})
 
 
 def _made(run: Training, workspace: Workspace, stop_after: int | None = None) -> Contents:
@@ -147,7 +153,9 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     split = run.split()
     model = run.model(run.widths(split), run.standardisation(split))
     run.prepare_(model, split, workspace)
-    facts = run.facts(split, model)
+    device = run.device()
+    model.to(device)
+    facts = run.facts(split, model) | {"device": name_of(device)}
     watch = run.watch(split)
     at_start = {} if watch is None else watch(model)
     history = train.fit(
@@ -166,7 +174,7 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     tensors |= {trained.STATE + name: tensor for name, tensor in model.state_dict().items()}
     for name, tensor in (history.best_state or {}).items():
         tensors[trained.BEST + name] = tensor
-    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     if watch is not None:
         arrays |= run.watched([at_start, *history.metrics], model)
     facts |= {

@@ -14,6 +14,8 @@ from tests.papers import made
 from tests.papers.made import BASE, GRADIENT
 from tests.stored import contents, rewrite
 
+DENSE = dataclasses.replace(BASE, method="dense", density=None, drop=None)
+
 
 def test_record_holds_what_was_asked_for(store):
     record = store.run(GRADIENT)
@@ -25,6 +27,24 @@ def test_record_holds_what_was_asked_for(store):
     assert record.environment["data"]["sha256"] == data.load("digits").sha256
     state = {name for name in record.arrays if name.startswith(("state.", "best."))}
     assert {"state.linear1.values", "best.linear3.bias"} <= state
+
+
+def test_dense_network_alone_is_trained_where_the_variable_says(store, monkeypatch):
+    monkeypatch.setenv("SPARSE_DENSE_DEVICE", "no such device")
+    assert store.run(BASE).environment["device"] == "cpu"
+    with pytest.raises(ValueError, match="SPARSE_DENSE_DEVICE is 'no such device'"):
+        store.run(DENSE)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_dense_network_on_a_gpu_learns_what_it_does_on_the_cpu(store, monkeypatch, tmp_path):
+    here = store.run(DENSE)
+    monkeypatch.setenv("SPARSE_DENSE_DEVICE", "cuda")
+    there = made.store(tmp_path / "elsewhere").run(DENSE)
+    assert there.environment["device"] == torch.cuda.get_device_name()
+    columns = ["train_loss", "valid_accuracy", "test_accuracy"]
+    actual, expected = there.metrics[columns].to_numpy(), here.metrics[columns].to_numpy()
+    assert actual == pytest.approx(expected, rel=1e-3, abs=0.01)
 
 
 @pytest.mark.parametrize("kill_after", [0, 1, 3, 5])

@@ -18,6 +18,7 @@ from lib.papers.set.rbm.contrastive_divergence import Chains
 from lib.papers.set.rbm.model import RBM, check_binary
 from lib.papers.shared import trained
 from lib.runs.config import Run
+from lib.runs.environment import dense_device, name_of
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
 from lib.settings import History, Settings
@@ -25,7 +26,6 @@ from lib.settings import History, Settings
 EVALUATED = (1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 500, 1000, 2000, 3000, 4000)
 PARTS = ("train", "valid", "test")
 TRAIN_ROWS = 10_000  # of the training part, whose likelihood is estimated too
-LARGE = 10**6  # weights of a dense machine that is trained on a GPU where there is one
 SCHEDULES = ("short", "full")
 VISIBLE_STARTS = ("zeros", "means")
 DRAWN = ("digits", "mnist", "ocr_letters", "caltech28")  # whose machines are shipped
@@ -127,10 +127,9 @@ class RBMTraining(Run):
         options = {"start": self.start, "generator": generator, "dtype": torch.float32}
         return RBM(n_visible, *self.hidden, er_epsilon=self.er_epsilon, **options)
 
-    def device(self, n_visible: int) -> str:
-        """Where it is trained: large dense machines on a GPU, if there is one."""
-        is_large = self.er_epsilon is None and n_visible * self.hidden[0] >= LARGE
-        return "cuda" if is_large and torch.cuda.is_available() else "cpu"
+    def device(self) -> torch.device:
+        """Where it is trained: a dense machine on that of :func:`dense_device`."""
+        return dense_device() if self.er_epsilon is None else torch.device("cpu")
 
     def check_table(self, metrics: pd.DataFrame) -> None:
         """Refuse a table that lacks evaluated epochs. Raises ValueError."""
@@ -241,7 +240,8 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
     split = data.load(run.dataset, validation=run.validation, limit=run.limit)
     parts = binarised(split)
     estimator = estimator_of(run, parts)
-    rbm = run.machine(split.n_features).to(run.device(split.n_features))
+    device = run.device()
+    rbm = run.machine(split.n_features).to(device)
     if run.visible_start == "means":
         rbm.visible_bias.data.copy_(estimator.base.log_odds)
     history = contrastive_divergence.fit(
@@ -264,6 +264,7 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
         "ceilings": estimator.ceilings,
         "notice": estimator.base.notice,
         "data": {"source": split.source, "sha256": split.sha256},
+        "device": name_of(device),
     }
     if run.evaluate_test:
         independent = exact.independent_units(estimator.base.log_odds, parts["test"])
