@@ -43,9 +43,10 @@ def ends() -> pd.DataFrame:
 
 
 def stored_core_hours(*experiments: str) -> float:
-    """Of the stored records of these experiments."""
+    """Of the stored records of these experiments that a CPU made."""
     records = [record for name in experiments for record in papers.STORE.of(name, "paper")]
-    return sum(record.environment["seconds"] for record in records) / 3600
+    facts = [record.environment for record in records]
+    return sum(one["seconds"] for one in facts if one.get("device", "cpu") == "cpu") / 3600
 
 
 def _relative_area(rows: pd.DataFrame, whole: pd.DataFrame) -> float:
