@@ -170,6 +170,14 @@ def test_finding_2():
     assert all(
         gaps[name, "fixed"] == min(gaps[name, m] for m in ablation.METHODS) for name in (MN, FM)
     )
+    tuned = ablation.before_and_after()
+    for dataset in (MN, FM):
+        for method in ("rigl", "set", "fixed"):
+            gap = tuned["chosen", dataset, method] - tuned["chosen", dataset, "dense"]
+            says_difference(text, f"{named(method)} − dense, each tuned", dataset, gap)
+            assert differs(gap) == ((dataset, method) not in {(MN, "rigl"), (FM, "set")})
+            if (dataset, method) == (FM, "rigl"):
+                assert gap.mean() == pytest.approx(-0.5, abs=0.1)  # half a point
     recipes_of_wider_layers(text)
     assert not text.uncovered()
 

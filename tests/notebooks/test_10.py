@@ -188,7 +188,9 @@ def long_run(text):
     planned = [run for run in runs if run.dataset == "cifar10"]
     assert Counter(run.method for run in planned) == {"set": 5, "fixed": 3, "dense": 3}
     assert {run.epochs for run in planned if run.method == "dense"} == {100}
-    text.says("five seeds of SET and three of fixed links. Three dense networks train for 100 epochs")
+    text.says(
+        "five seeds of SET and three of fixed links. Three dense networks train for 100 epochs"
+    )
     accuracy, fixed = long_accuracy(), long_accuracy("fixed").iloc[-1]
     text.says("Three seeds reach {:.2f} % on average, and the", fixed.mean())
     text.says("log has {:.2f} %", in_log("fixed", 1000))
