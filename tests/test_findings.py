@@ -339,6 +339,20 @@ def test_finding_4():
             says_row(text, words, named(dataset), *as_written(mean, low, high, 1), len(gap))
             matches = (dataset, method, trained) == (MN, "rigl", chosen)
             assert (low < 0 < high) if matches else (high < 0)
+    again = "regularisation"
+    of_dense = networks.query("trained == @again and method == 'dense' and dataset == @MN")
+    (weak,) = of_dense["dropout"].unique()
+    text.says("Then dense has a dropout of {} on MNIST", weak)
+    assert set(usual.query("method == 'rigl'")["dropout"]) == {weak}
+    for words, dataset, trained in (
+        (f"RigL − dense, both with a dropout of {weak}", MN, chosen),
+        ("RigL − dense, settings chosen again", MN, again),
+        ("RigL − dense, settings chosen again", FM, again),
+    ):
+        gap = right_by_image(dataset, "rigl", trained) - right_by_image(dataset, "dense", again)
+        mean, low, high = over_seeds_and_images(100 * gap)
+        says_row(text, words, named(dataset), *as_written(mean, low, high, 1), len(gap))
+        assert low > 0 if dataset == MN else high < 0
     text.says("SET is behind on both, and has dense's dropout on Fashion-MNIST already")
     text.says("At that dropout fixed links keep more there than SET and RigL")
     of_set = networks.query("trained == @chosen and method == 'set' and dataset == @FM")
