@@ -43,6 +43,11 @@ def test_numbers_of_the_text_follow_from_the_records():
     equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
     less = mean(usual, "pgd", MN, "dense") - mean(equal, "pgd", MN, "rigl", dropout=0.3)
     text.says("RigL keeps {:.0f} points less than dense on MNIST", less)
+    dense = networks[networks["trained"] == "regularisation"]
+    more = mean(usual, "pgd", MN, "rigl", dropout=0.1) - mean(
+        dense, "pgd", MN, "dense", dropout=0.1
+    )
+    text.says("If dense has the dropout of RigL, RigL keeps {:.0f} points more", more)
     lengths = networks[networks["trained"].isin(["adaptive_topology", "training_length"])]
     margin, gradient = (
         [mean(lengths, name, FM, "set", epochs=n) for n in (20, 150)]
