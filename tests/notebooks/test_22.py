@@ -43,10 +43,9 @@ def test_numbers_of_the_text_follow_from_the_records():
     equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
     less = mean(usual, "pgd", MN, "dense") - mean(equal, "pgd", MN, "rigl", dropout=0.3)
     text.says("RigL keeps {:.0f} points less than dense on MNIST", less)
-    dense = networks[networks["trained"] == "regularisation"]
-    more = mean(usual, "pgd", MN, "rigl", dropout=0.1) - mean(
-        dense, "pgd", MN, "dense", dropout=0.1
-    )
+    again = networks[networks["trained"] == "regularisation"]
+    of_dense = mean(again, "pgd", MN, "dense", dropout=0.1)
+    more = mean(usual, "pgd", MN, "rigl", dropout=0.1) - of_dense
     text.says("If dense has the dropout of RigL, RigL keeps {:.0f} points more", more)
     lengths = networks[networks["trained"].isin(["adaptive_topology", "training_length"])]
     margin, gradient = (
