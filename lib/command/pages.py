@@ -19,7 +19,7 @@ PAGES = (
     *("docs/NOTEBOOKS.md", "docs/VERDICTS.md", "docs/RESULTS.md"),
     *("docs/REFERENCES.md", "docs/RUNS.md", "docs/SPEED.md"),
 )
-SHOWN = ("set_mlp", "adaptive_topology", "adaptive_topology_1568")
+SHOWN = ("set_mlp", "set_mlp_long", "adaptive_topology", "adaptive_topology_1568")
 BIBLIOGRAPHY = REFERENCE / "references.bib"
 
 

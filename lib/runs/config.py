@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import pandas as pd
+import torch
 
 from lib import data
 from lib.names import check_known, check_seed
@@ -81,6 +82,10 @@ class Run:
     def field_names(cls) -> list[str]:
         """The names of the fields."""
         return [field.name for field in _fields(cls)]
+
+    def device(self) -> torch.device:
+        """Where it is made."""
+        return torch.device("cpu")
 
     def fields_of(self, target: type) -> dict[str, Any]:
         """The values of those fields that ``target``, a dataclass, has too."""

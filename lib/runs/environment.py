@@ -57,11 +57,12 @@ def dense_device() -> torch.device:
     """
     name = os.environ.get(DENSE_DEVICE) or "cpu"
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=name).cpu()  # not so on "meta", which holds no numbers
+        return torch.device(name)
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
-            f"{DENSE_DEVICE} is {name!r}, and torch finds no such device here: unset it to train"
-            " dense networks on the CPU"
+            f"{DENSE_DEVICE} is {name!r}, and torch {torch.__version__} finds no such device here:"
+            " unset it to train dense networks on the CPU"
         ) from error
 
 

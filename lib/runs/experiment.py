@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lib.names import PROFILES, check_known
 from lib.runs.config import Run
@@ -48,6 +49,13 @@ class Workspace:
     folder: Path
     progress: Callable[[int], None]
     record_of: Callable[[Run, Callable[[Record], bool]], Record]
+
+    def checkpoint(self, device: torch.device) -> Path:
+        """The file of the checkpoint of a training on a device. Each kind of device has its own: a
+        network that was trained on two would be the result of neither.
+        """
+        kind = "" if device.type == "cpu" else f"-{device.type}"
+        return self.folder / f"checkpoint{kind}.pt"
 
 
 def keep_all(record: Record, name: str) -> bool:

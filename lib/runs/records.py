@@ -35,7 +35,7 @@ from lib import data, locks, paths
 from lib.files import PART, explained, is_damage, whole
 from lib.names import CUSTOM, PROFILES, check_known
 from lib.runs.config import Run, UnknownFields, from_fields
-from lib.runs.environment import environment
+from lib.runs.environment import environment, name_of
 from lib.runs.experiment import Contents, Experiment, Workspace, choose
 from lib.runs.progress import no_progress
 from lib.runs.record import Record
@@ -385,7 +385,8 @@ class Store:
         """
         experiment = choose(self.experiments, run.experiment)
         run = run.resolved()
-        code = environment()  # now: by the end of the run the checkout may have moved on
+        # now: by the end of the run the checkout may have moved on
+        facts = environment() | {"device": name_of(run.device())}
         steps = 0  # repeated while a run that this one starts from is made: work goes on
 
         def watched(done: int) -> None:
@@ -412,7 +413,7 @@ class Store:
                     kind = type(contents).__name__
                     raise ValueError(f"make of {run.experiment} returned {kind}: give Contents")
                 run.check_table(contents.metrics)
-                contents.facts.update(code)
+                contents.facts.update(facts)
             with _whole_folder(folder) as part:
                 for name, content in files_of(run, contents).items():
                     (part / name).write_bytes(content)

@@ -18,7 +18,7 @@ import torch
 from lib import compiled, data, train
 from lib.numerics import NUMERICS, place_of
 from lib.runs.config import Run
-from lib.runs.environment import environment
+from lib.runs.environment import DENSE_DEVICE, environment, name_of
 from lib.runs.experiment import Contents, Workspace, choose
 from lib.runs.progress import Progress, no_progress
 from lib.runs.record import Record
@@ -170,8 +170,6 @@ def replay_one(
         return row | {"epochs": 0, "outcome": SKIPPED, "note": str(error)}
     except train.Diverged as error:
         return row | {"epochs": 0, "outcome": DIFFERS, "note": f"training fails: {error}"}
-    if contents.facts.get("device", "cpu") != facts.get("device", "cpu"):
-        row["changed_here"] = ", ".join([*changed, "device"])
     return row | compare(record, contents)
 
 
@@ -188,6 +186,12 @@ def first_epochs(
         raise CannotReplay(
             f"it is of numerics {record.numerics}, this code of {NUMERICS}: replay it"
             f" {place_of(record.numerics)}{made}"
+        )
+    made_on, here = record.environment.get("device", "cpu"), name_of(run.device())
+    if made_on != here:
+        raise CannotReplay(
+            f"{made_on} made it, and {here} would train it here, which rounds sums otherwise:"
+            f" {DENSE_DEVICE} says where dense networks are trained"
         )
     try:
         run.check()

@@ -100,7 +100,7 @@ def _rigl_ahead_at_equal_dropout(text, networks):
         "With {} dense has {:.0f} %, and RigL is {:.1f} points ahead", 0.1, dense.mean(), mean
     )
     text.says("The interval of that goes from {:.1f} to {:.1f} points", low, high)
-    text.says("where dense has the dropout of RigL, RigL is ahead")
+    text.says("At equal dropout RigL is behind with dense's dropout, and ahead with its own")
 
 
 def _fixed_keep_more(text, longest):
@@ -212,7 +212,7 @@ def _has_choices_of_dropout(text, networks):
     text.says("With 0.1 SET is less robust than with 0.3")
     ends = [later[MN, "rigl", dropout] for dropout in (0.1, 0.3)]
     assert min(ends[1]) < max(ends[0])
-    words = "The later choice has 0.3 ahead for RigL by {:.2f} points, which may be chance"
+    words = "At this decay 0.3 is ahead for RigL by {:.2f} points, which may be chance"
     text.says(words, np.mean(ends[1]) - np.mean(ends[0]))
     of_dense = {
         run.dropout: 100 * record.metrics["valid_accuracy"].iloc[-1]

@@ -161,12 +161,17 @@ def test_row_says_where_a_record_was_made(record, store):
     assert (row["dirty"], row["commit"], row["cpu"], row["torch"]) == (True, "abc", "abacus", "1.0")
     assert row["changed_here"] == "torch, cpu"
     assert replay_two(store, record)["changed_here"] == ""
-    assert replay_two(store, record, device="a GPU")["changed_here"] == "device"
+
+
+def test_record_that_another_device_made_is_not_replayed(record, store):
+    row = replay_two(store, record, device="a GPU")
+    assert row["outcome"] == "not replayed"
+    assert row["note"].startswith("a GPU made it, and cpu would train it here")
     earlier = {key: value for key, value in record.environment.items() if key != "device"}
     (row,) = replay.replay(
         store, [dataclasses.replace(record, environment=earlier)], 2, progress=False
     )
-    assert row["changed_here"] == ""
+    assert row["outcome"] == "same bits"
 
 
 @pytest.mark.parametrize(("named", "used"), [(2, 2), (1, 1), (None, 1)])

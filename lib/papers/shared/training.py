@@ -11,14 +11,12 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from lib import data, train
 from lib.names import check_whole
 from lib.papers.shared import trained
 from lib.runs.config import Run
-from lib.runs.environment import name_of
 from lib.runs.experiment import Contents, Experiment, Workspace
 from lib.runs.record import Record
 
@@ -82,10 +80,6 @@ class Training(Run):
         """What :func:`lib.train.fit` is given besides the settings."""
         return {}
 
-    def device(self) -> torch.device:
-        """Where it is trained."""
-        return torch.device("cpu")
-
     def split(self) -> data.Split:
         """The data, as many as asked for, classes in proportion."""
         split = data.load_once(self.dataset, validation=self.validation, limit=self.limit)
@@ -145,7 +139,7 @@ def replay(run: Training, workspace: Workspace, epochs: int) -> Contents:
     for name, array in contents.arrays.items():
         if not name.startswith((trained.STATE, trained.BEST)):
             arrays[name] = array
-    return Contents(contents.metrics, arrays, {"device": contents.facts["device"]})
+    return Contents(contents.metrics, arrays, {})
 
 
 def _made(run: Training, workspace: Workspace, stop_after: int | None = None) -> Contents:
@@ -153,9 +147,8 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     split = run.split()
     model = run.model(run.widths(split), run.standardisation(split))
     run.prepare_(model, split, workspace)
-    device = run.device()
-    model.to(device)
-    facts = run.facts(split, model) | {"device": name_of(device)}
+    model.to(run.device())
+    facts = run.facts(split, model)
     watch = run.watch(split)
     at_start = {} if watch is None else watch(model)
     history = train.fit(
@@ -165,7 +158,7 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
         **run.objectives(),
         seed=run.seed,
         evaluate_test=run.evaluate_test,
-        checkpoint=workspace.folder / "checkpoint.pt",
+        checkpoint=workspace.checkpoint(run.device()),
         stop_after=stop_after,
         on_epoch=lambda history: workspace.progress(len(history.metrics)),
         measure=watch,

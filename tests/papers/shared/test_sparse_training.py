@@ -9,6 +9,7 @@ import torch
 from lib import data
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs import executors
+from lib.runs.experiment import Workspace
 from tests import processes
 from tests.papers import made
 from tests.papers.made import BASE, GRADIENT
@@ -34,6 +35,12 @@ def test_dense_network_alone_is_trained_where_the_variable_says(store, monkeypat
     assert store.run(BASE).environment["device"] == "cpu"
     with pytest.raises(ValueError, match="SPARSE_DENSE_DEVICE is 'no such device'"):
         store.run(DENSE)
+
+
+def test_each_kind_of_device_goes_on_from_its_own_checkpoint(tmp_path):
+    workspace = Workspace(tmp_path, progress=None, record_of=None)
+    assert workspace.checkpoint(torch.device("cpu")) == tmp_path / "checkpoint.pt"
+    assert workspace.checkpoint(torch.device("cuda:1")) == tmp_path / "checkpoint-cuda.pt"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

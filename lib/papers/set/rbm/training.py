@@ -18,7 +18,7 @@ from lib.papers.set.rbm.contrastive_divergence import Chains
 from lib.papers.set.rbm.model import RBM, check_binary
 from lib.papers.shared import trained
 from lib.runs.config import Run
-from lib.runs.environment import dense_device, name_of
+from lib.runs.environment import dense_device
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
 from lib.settings import History, Settings
@@ -240,8 +240,7 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
     split = data.load(run.dataset, validation=run.validation, limit=run.limit)
     parts = binarised(split)
     estimator = estimator_of(run, parts)
-    device = run.device()
-    rbm = run.machine(split.n_features).to(device)
+    rbm = run.machine(split.n_features).to(run.device())
     if run.visible_start == "means":
         rbm.visible_bias.data.copy_(estimator.base.log_odds)
     history = contrastive_divergence.fit(
@@ -252,7 +251,7 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
         chains=Chains(run.cd_steps, run.persistent),
         evaluate=estimator.columns,
         at_epochs=run.evaluated_epochs,
-        checkpoint=workspace.folder / "checkpoint.pt",
+        checkpoint=workspace.checkpoint(run.device()),
         on_epoch=workspace.progress,
     )
     best_epoch, best = _best(history, rbm)
@@ -264,7 +263,6 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
         "ceilings": estimator.ceilings,
         "notice": estimator.base.notice,
         "data": {"source": split.source, "sha256": split.sha256},
-        "device": name_of(device),
     }
     if run.evaluate_test:
         independent = exact.independent_units(estimator.base.log_odds, parts["test"])

@@ -94,7 +94,7 @@ def test_run_is_read_from_its_fields():
 
 
 def test_dense_machine_alone_is_trained_where_dense_networks_are(monkeypatch):
-    monkeypatch.setenv("SPARSE_DENSE_DEVICE", "meta")
+    monkeypatch.setattr(training, "dense_device", lambda: torch.device("meta"))
     assert RBMTraining("set_rbm", method="dense").device().type == "meta"
     assert RBMTraining("set_rbm", er_epsilon=11.0).device().type == "cpu"
 
