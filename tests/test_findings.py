@@ -121,7 +121,11 @@ def test_finding_1():
     text.says("when both still rise. Our dense runs end there")
     assert mlp.rise(dense) > 0.02 and mlp.rise(ours.iloc[:epochs]) > 0.02
     says_difference(text, f"SET − dense, after {epochs} epochs", "cifar10", behind, 1)
-    text.says("What dense has then, SET has after {:.0f} epochs", np.mean(mlp.passed(ours, dense)))
+    passed = t_interval(mlp.passed(ours, dense))
+    assert passed.n == 3
+    words = "By means of ten epochs, what dense has then SET has after {:.0f} epochs"
+    span = "(three seeds, {:.0f} to {:.0f})"
+    text.says(f"{words} {span}", passed.value, passed.low, passed.high)
     long = ours.iloc[-1]
     assert len(long) == 5 and max(t_interval(long).high, mlp.in_log("set", 1000)) < 74.1
     ahead = {}
@@ -343,6 +347,7 @@ def test_finding_4():
     of_dense = networks.query("trained == @again and method == 'dense' and dataset == @MN")
     (weak,) = of_dense["dropout"].unique()
     text.says("Then dense has a dropout of {} on MNIST", weak)
+    text.says("One seed chose it, by {:.2f} points, which is a tie", ablation.tie_of_dense())
     assert set(usual.query("method == 'rigl'")["dropout"]) == {weak}
     for words, dataset, trained in (
         (f"RigL − dense, both with a dropout of {weak}", MN, chosen),

@@ -468,7 +468,7 @@ def accuracy_without_largest(records: Records) -> Measurement | None:
 
 # ------------------------------------------------------------------------------------ the claims
 
-SHORTER = "smaller: fewer epochs, a sample of HIGGS"
+SHORTER = "smaller: dense 100 epochs on CIFAR-10, a sample of HIGGS"
 NO_HIGGS = "the eleven million events of HIGGS were not trained, only a sample of 25,977"
 
 CLAIMS: dict[str, Claim] = {
