@@ -385,8 +385,7 @@ class Store:
         """
         experiment = choose(self.experiments, run.experiment)
         run = run.resolved()
-        # now: by the end of the run the checkout may have moved on
-        facts = environment() | {"device": name_of(run.device())}
+        code = environment()  # now: by the end of the run the checkout may have moved on
         steps = 0  # repeated while a run that this one starts from is made: work goes on
 
         def watched(done: int) -> None:
@@ -413,7 +412,7 @@ class Store:
                     kind = type(contents).__name__
                     raise ValueError(f"make of {run.experiment} returned {kind}: give Contents")
                 run.check_table(contents.metrics)
-                contents.facts.update(facts)
+                contents.facts.update(code | {"device": name_of(run.device())})
             with _whole_folder(folder) as part:
                 for name, content in files_of(run, contents).items():
                     (part / name).write_bytes(content)

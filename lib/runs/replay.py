@@ -178,7 +178,8 @@ def first_epochs(
 ) -> Contents:
     """The first epochs of a record, trained anew.
 
-    Raises: CannotReplay if it is of another numerics, or its data or its parent are not here.
+    Raises: CannotReplay if it is of another numerics or device, or its data or its parent are not
+        here.
     """
     run, commit = record.config, record.environment.get("commit")
     if record.numerics != NUMERICS:
@@ -187,19 +188,19 @@ def first_epochs(
             f"it is of numerics {record.numerics}, this code of {NUMERICS}: replay it"
             f" {place_of(record.numerics)}{made}"
         )
-    made_on, here = record.environment.get("device", "cpu"), name_of(run.device())
-    if made_on != here:
-        raise CannotReplay(
-            f"{made_on} made it, and {here} would train it here, which rounds sums otherwise:"
-            f" {DENSE_DEVICE} says where dense networks are trained"
-        )
     try:
         run.check()
-        here = data.origin(run.dataset)["sha256"]
+        device, here = name_of(run.device()), data.origin(run.dataset)["sha256"]
     except ValueError as error:  # as a reader's own rule, or own data, that is not here
         raise CannotReplay(str(error)) from error
     if here != record.environment["data"]["sha256"]:
         raise CannotReplay(f"{run.dataset} here is not what the record was made from")
+    made_on = record.environment.get("device", "cpu")
+    if made_on != device:
+        raise CannotReplay(
+            f"{made_on} made it, and {device} would train it here, which rounds sums otherwise:"
+            f" {DENSE_DEVICE} says where dense networks are trained"
+        )
 
     def stored_parent(parent: Run, holds_enough: Callable[[Record], bool]) -> Record:
         for whole in (False, True):
