@@ -123,9 +123,9 @@ def test_finding_1():
     says_difference(text, f"SET − dense, after {epochs} epochs", "cifar10", behind, 1)
     passed = t_interval(mlp.passed(ours, dense))
     assert passed.n == 3
-    words = "By means of ten epochs, what dense has then SET has after {:.0f} epochs"
-    span = "(three seeds, {:.0f} to {:.0f})"
-    text.says(f"{words} {span}", passed.value, passed.low, passed.high)
+    words = "To reach what dense has then, SET needs {:.0f} epochs (three seeds, {:.0f} to {:.0f})"
+    text.says(words, passed.value, passed.low, passed.high)
+    text.says("We compare means of ten epochs there")
     long = ours.iloc[-1]
     assert len(long) == 5 and max(t_interval(long).high, mlp.in_log("set", 1000)) < 74.1
     ahead = {}

@@ -243,8 +243,8 @@ def beside_dense(text):
     text.says("Its lead shrinks, and is {:.1f} points at the end", found.value)
     text.says("with a 95 % interval from {:.1f} to {:.1f}", found.low, found.high)
     epochs = t_interval(passed(ours, dense))
-    words = "By means of ten epochs, what dense has then SET has after {:.0f} epochs"
-    text.says(words, epochs.value)
+    text.says("To reach what dense has then, SET needs {:.0f} epochs", epochs.value)
+    text.says("We compare means of ten epochs there")
     text.says("The interval of that goes from {:.0f} to {:.0f}", epochs.low, epochs.high)
     assert rise(dense) > 0.02 and rise(ours.iloc[:100]) > 0.02
     words = "At epoch {} SET and dense both still rise, so it does not count for S01, S26 and S28"
