@@ -7,6 +7,7 @@ their links while a loop of your own trains it, and ``densify_`` puts dense laye
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.distributed as dist
@@ -40,6 +41,7 @@ STARTS = ("magnitude", "random", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
 DENSE = (nn.Linear, layers.Linear)
 LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
+STEPS: WeakKeyDictionary[torch.optim.Optimizer, int] = WeakKeyDictionary()  # that Evolvers count
 WRAPPERS = (
     nn.parallel.DistributedDataParallel,
     nn.DataParallel,
@@ -437,6 +439,10 @@ class Evolver:
             dist.broadcast_object_list(state)
             self.generator.set_state(state[0])
         self.steps_taken = 0
+        if optimiser not in STEPS:
+            STEPS[optimiser] = 0
+            optimiser.register_step_post_hook(_count)
+        self._counted = STEPS[optimiser]
         self.collector = Collector(self.scaler)
         self._versions = {  # of layers whose next gradient is the first that the Evolver meets
             name: layer.values._version
@@ -453,11 +459,20 @@ class Evolver:
         """Count a step of the optimiser, and update the links if one is due; return how many were
         replaced.
 
-        Raises: ValueError if the first call comes before the optimiser's step, or an update is due
-            and a layer is no longer in the model.
+        Raises: ValueError if the first call comes before the optimiser's step, the optimiser has
+            taken several since the last call, or an update is due and a layer is no longer in the
+            model.
         """
         if self.steps_taken == 0:
             self._check_stepped()
+        n_steps = STEPS[self.optimiser] - self._counted
+        if n_steps > 1:
+            raise ValueError(
+                f"the optimiser has taken {n_steps} steps since the last evolver.step(), or since"
+                " the Evolver was made: call it after each optimiser.step(), and give the number"
+                " of steps between updates as every"
+            )
+        self._counted += n_steps
         self.steps_taken += 1
         n_replaced = 0
         if self.steps_taken % self.every == 0 and self._evolves(self.steps_taken):
@@ -502,6 +517,7 @@ class Evolver:
                 " steps: give steps = those of the whole training"
             )
         self.collector.stop()
+        self._counted = STEPS[self.optimiser]
         self.steps_taken = state["steps_taken"]
         self.n_at_start = dict(state["n_at_start"])
         self.generator.set_state(state["generator"].cpu())
@@ -609,6 +625,11 @@ class Evolver:
         parts = [None] * dist.get_world_size()
         dist.all_gather_object(parts, self.collector.batches)
         return self.collector.collected(parts)
+
+
+def _count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
+    """Count a step of an optimiser that an Evolver has."""
+    STEPS[optimiser] += 1
 
 
 @torch.no_grad()

@@ -752,6 +752,32 @@ def test_a_first_call_before_the_step_of_the_optimiser_is_refused(kind, how):
     assert evolver.steps_taken == 1
 
 
+def test_a_call_after_several_steps_of_the_optimiser_is_refused():
+    net, optimiser, evolver = made()
+    before = links_of(net)
+    for _ in range(3):
+        net(data()[0]).sum().backward()
+        optimiser.step()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"taken 3 steps since the last evolver\.step\(\)"):
+            evolver.step()
+    assert same(before, links_of(net)) and evolver.steps_taken == 0
+    evolver.load_state_dict(evolver.state_dict())  # as one that goes on from here
+    train(net, optimiser, evolver, 3)
+    assert evolver.steps_taken == 3
+
+
+def test_evolvers_of_one_optimiser_count_its_steps_alike():
+    net, optimiser, first = made()
+    train(net, optimiser, first, 2)
+    second = Evolver(net, optimiser, every=3, steps=12)
+    train(net, optimiser, first, 1)
+    second.step()
+    with pytest.raises(ValueError, match="taken 2 steps"):
+        train(net, optimiser, first, 2)
+        second.step()
+
+
 def with_a_rate_of_zero(net, optimiser):
     optimiser.param_groups[0]["lr"] = 0.0
     net(data()[0]).sum().backward()

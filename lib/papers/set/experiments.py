@@ -27,7 +27,7 @@ from lib.papers.shared.methods import (
 )
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.papers.shared.study import Study, Table, study_of, with_stand_in
-from lib.papers.shared.trained import holds_degrees, holds_links
+from lib.papers.shared.trained import holds_degrees, holds_links, keep_clock
 from lib.papers.shared.training import training
 from lib.runs.experiment import Experiment, keep_nothing
 from lib.runs.record import Record
@@ -462,7 +462,7 @@ EXPERIMENTS = (
     training(WIDE, growth_rules),
     training("densities", densities, keep_nothing),
     # the time that it takes is what counts: nothing is taken over
-    training("time_to_accuracy", time_to_accuracy),
+    training("time_to_accuracy", time_to_accuracy, keep_clock),
     training("set_ablation", ablation, keep_nothing),
     training("set_ablation_long", long_ablation, keep_nothing),
     training("set_sensitivity", sensitivity, keep_nothing),

@@ -2,8 +2,8 @@
 
 Names of arrays: ``layer.in_degree.epoch`` and ``layer.out_degree.epoch`` for degrees,
 ``layer.links.epoch`` for links, ``state.name`` for the final state dict, ``best.name`` for that of
-the best validation epoch. They are made and taken apart here and in
-:func:`lib.topology.degrees.from_names`, nowhere else.
+the best validation epoch, ``clock`` for the seconds at the end of each epoch. They are made and
+taken apart here and in :func:`lib.topology.degrees.from_names`, nowhere else.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ from lib.topology.degrees import from_names
 
 STATE = "state."
 BEST = "best."
+CLOCK = "clock"
 WEIGHTS = (".values", ".weight")  # of sparse and of dense layers
 
 
@@ -165,6 +166,11 @@ def keep_links(record: Record, name: str) -> bool:
         return True
     linked = name.startswith(STATE) and name.endswith((".crow", ".col"))
     return linked and record.config.seed == 0
+
+
+def keep_clock(record: Record, name: str) -> bool:
+    """What is shipped where time is compared: what :func:`keep_links` ships, and the seconds."""
+    return name == CLOCK or keep_links(record, name)
 
 
 def keep_sparse_networks(record: Record, name: str) -> bool:

@@ -137,7 +137,7 @@ def replay(run: Training, workspace: Workspace, epochs: int) -> Contents:
     contents = _made(run, workspace, stop_after=epochs)
     arrays = {}
     for name, array in contents.arrays.items():
-        if not name.startswith((trained.STATE, trained.BEST)):
+        if not name.startswith((trained.STATE, trained.BEST, trained.CLOCK)):
             arrays[name] = array
     return Contents(contents.metrics, arrays, {})
 
@@ -170,11 +170,8 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     if watch is not None:
         arrays |= run.watched([at_start, *history.metrics], model)
-    facts |= {
-        "final": history.final,
-        "seconds": round(history.seconds, 1),
-        "clock": history.clock,
-    }
+    arrays[trained.CLOCK] = np.array(history.clock)
+    facts |= {"final": history.final, "seconds": round(history.seconds, 1)}
     metrics = pd.DataFrame(history.metrics).drop(columns=list(at_start))
     return Contents(metrics, arrays, facts)
 
