@@ -48,7 +48,7 @@ def deciding(claim: str) -> list[str]:
     for row in rows.to_dict("records"):
         cost = f"{row['core_hours']:g} core-hours"
         if not row["experiment"]:
-            sentences.append(f"{row['what']}: {cost}, not configured")
+            sentences.append(f"{row['what']}: {cost}, and no command makes these runs yet")
         elif row["made"] < row["runs"]:
             chosen = f"{row['experiment']} {row['choose']}".strip()
             command = f"python -m lib run {chosen} --profile paper"
