@@ -33,6 +33,7 @@ class Collector:
         step: number of the optimiser's step that the coming batches belong to.
         batches: of each, inputs (B, n_in), gradients (B, n_out) and step of each batch; examples of
             any leading shape are in rows.
+        overflowed: names of layers that saw a gradient that is not finite.
     """
 
     def __init__(self, scaler: torch.amp.GradScaler | None = None) -> None:
@@ -40,7 +41,9 @@ class Collector:
         self.layers: dict[str, SparseLinear] = {}
         self.step = 0
         self.batches: Batches = {}
+        self.overflowed: set[str] = set()
         self._handles: list[RemovableHandle] = []
+        self._watches: dict[SparseLinear, Watch] = {}
 
     def start(self, layers: Mapping[str, SparseLinear]) -> None:
         """Collect of these layers from now on."""
@@ -51,6 +54,7 @@ class Collector:
             watch = Watch(weakref.ref(self), name)
             first = {"prepend": True, "with_kwargs": True}  # before hooks that change the output
             self._handles.append(layer.register_forward_hook(watch, **first))
+            self._watches[layer] = watch
             layer.watched_as = id(layer)
             kernels.WATCHERS[id(layer)] = watch.keep
 
@@ -58,11 +62,15 @@ class Collector:
         """Collect no more; what was collected stays."""
         for handle in self._handles:
             handle.remove()
-        if self._handles:
-            for layer in self.layers.values():
+        for layer, watch in self._watches.items():
+            if kernels.WATCHERS.get(id(layer)) == watch.keep:  # else another one collects of it
                 layer.watched_as = None
-                kernels.WATCHERS.pop(id(layer), None)
-        self._handles = []
+                del kernels.WATCHERS[id(layer)]
+        self._handles, self._watches = [], {}
+
+    def __del__(self) -> None:
+        """Leave the layers as they were, where nobody has the collector any more."""
+        self.stop()
 
     def watch(self, name: str, x: Tensor, y: Tensor) -> None:
         """Collect of a layer that was called in training mode."""
@@ -94,7 +102,9 @@ class Collector:
                 " (create_graph=True): compute what that takes within lib.collector.unseen()"
             )
         layer = self.layers[name]
-        if grad_y.isfinite().all():
+        if not grad_y.isfinite().all():
+            self.overflowed.add(name)
+        else:
             x = x.detach().reshape(-1, layer.in_features).to(layer.values.dtype)
             grad_y = grad_y.detach().reshape(-1, layer.out_features).to(x)
             if self.scaler is not None:
@@ -109,12 +119,16 @@ class Collector:
                 the mean of theirs, as under ``DistributedDataParallel``.
         Returns: ``x`` (n_in, B) and ``grad_y`` (n_out, B) of all batches one after the other,
             ``batch_sizes`` and ``steps``, as in :class:`lib.growth.Site`.
+            With a scaler, which skips steps that overflow, a layer that saw nothing else is left
+            out.
         Raises: ValueError if a layer has seen none.
         """
         parts = parts or [self.batches]
         seen = {}
         for name, layer in self.layers.items():
             batches = [batch for part in parts for batch in part[name]]
+            if not batches and self.scaler is not None and name in self.overflowed:
+                continue
             if not batches:
                 raise ValueError(
                     f"layer {name} saw no batch with a finite gradient before its update: that"

@@ -1,6 +1,8 @@
-"""The optimiser of a model, and which of its parameters decay."""
+"""The optimiser of a model, which of its parameters decay, and how many steps it takes."""
 
 from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -10,6 +12,8 @@ from torch.nn.utils.parametrize import is_parametrized
 from .activations import Splash
 from .layers import SparseLinear
 from .settings import Settings
+
+STEPS: WeakKeyDictionary[torch.optim.Optimizer, int] = WeakKeyDictionary()  # where they are counted
 
 
 def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
@@ -50,6 +54,18 @@ def momentum(optimiser: torch.optim.SGD, parameter: nn.Parameter) -> Tensor:
     if state.get("momentum_buffer") is None:
         state["momentum_buffer"] = torch.zeros_like(parameter.detach())
     return state["momentum_buffer"]
+
+
+def count_steps(optimiser: torch.optim.Optimizer) -> None:
+    """Count the steps of an optimiser in :data:`STEPS` from now on, if they are not counted yet."""
+    if optimiser not in STEPS:
+        STEPS[optimiser] = 0
+        optimiser.register_step_post_hook(count)
+
+
+def count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
+    """Count a step, after it."""
+    STEPS[optimiser] = STEPS.get(optimiser, 0) + 1
 
 
 def _decayed(model: nn.Module) -> set[int]:

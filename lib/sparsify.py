@@ -7,7 +7,6 @@ their links while a loop of your own trains it, and ``densify_`` puts dense laye
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.distributed as dist
@@ -28,6 +27,7 @@ from .evolution import (
 from .layers import SparseLinear
 from .models import has_hooks, hooks_of
 from .names import check_known, check_number, check_type, check_whole, names_of_one
+from .optimisers import STEPS, count_steps
 from .support import (
     Support,
     draw_free_keys,
@@ -41,7 +41,6 @@ STARTS = ("magnitude", "random", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
 DENSE = (nn.Linear, layers.Linear)
 LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
-STEPS: WeakKeyDictionary[torch.optim.Optimizer, int] = WeakKeyDictionary()  # that Evolvers count
 WRAPPERS = (
     nn.parallel.DistributedDataParallel,
     nn.DataParallel,
@@ -421,6 +420,7 @@ class Evolver:
                     "a model of averages has other sparse layers than the model: make it after"
                     " sparsify_"
                 )
+        self._check_averages()
         self.optimiser = optimiser
         self.every, self.steps, self.until = every, steps, until
         self.last = last
@@ -439,10 +439,9 @@ class Evolver:
             dist.broadcast_object_list(state)
             self.generator.set_state(state[0])
         self.steps_taken = 0
-        if optimiser not in STEPS:
-            STEPS[optimiser] = 0
-            optimiser.register_step_post_hook(_count)
+        count_steps(optimiser)
         self._counted = STEPS[optimiser]
+        self._has_stepped = False  # since it was made, or its state loaded
         self.collector = Collector(self.scaler)
         self._versions = {  # of layers whose next gradient is the first that the Evolver meets
             name: layer.values._version
@@ -465,6 +464,8 @@ class Evolver:
         """
         if self.steps_taken == 0:
             self._check_stepped()
+        if not self._has_stepped:
+            self._check_averages()
         n_steps = STEPS[self.optimiser] - self._counted
         if n_steps > 1:
             raise ValueError(
@@ -473,6 +474,7 @@ class Evolver:
                 " of steps between updates as every"
             )
         self._counted += n_steps
+        self._has_stepped = True
         self.steps_taken += 1
         n_replaced = 0
         if self.steps_taken % self.every == 0 and self._evolves(self.steps_taken):
@@ -511,13 +513,14 @@ class Evolver:
                 "the state is of a model with other sparse layers: load it into an Evolver of the"
                 " model that it was taken of"
             )
-        if state["steps_taken"] > self.steps:
+        if self.until is not None and state["steps_taken"] > self.steps:
             raise ValueError(
                 f"the state is of step {state['steps_taken']}, and this Evolver plans {self.steps}"
                 " steps: give steps = those of the whole training"
             )
         self.collector.stop()
         self._counted = STEPS[self.optimiser]
+        self._has_stepped = False
         self.steps_taken = state["steps_taken"]
         self.n_at_start = dict(state["n_at_start"])
         self.generator.set_state(state["generator"].cpu())
@@ -554,6 +557,18 @@ class Evolver:
                     " are summed"
                 )
 
+    def _check_averages(self) -> None:
+        """Refuse averages whose links are not those of the model, as where only the states of the
+        others were loaded: their weights would be taken for those of other links.
+        """
+        for average in self.averages:
+            for name, layer in self.layers.items():
+                if not layer.support.keys.equal(average[name].support.keys):
+                    raise ValueError(
+                        f"layer {name} has other links in a model of averages than in the model:"
+                        " copy the model after sparsify_, and load the state of the copy as well"
+                    )
+
     def _evolves(self, step: int) -> bool:
         return self.until is None or step <= self.last
 
@@ -565,12 +580,16 @@ class Evolver:
                 f"layer {lost[0]} is no longer in the model, as after densify_: make an Evolver of"
                 " the model as it is now, or train on without one"
             )
+        self._check_averages()
         self.collector.stop()
-        learning = self._learning()
+        learning, seen = self._learning(), {}
         if self.evolution.needs_gradient:  # one frozen or not since collecting began waits a turn
             watched = self.collector.layers
-            learning = {name: each for name, each in learning.items() if name in watched}
-            self.collector.layers = learning
+            self.collector.layers = {
+                name: each for name, each in learning.items() if name in watched
+            }
+            seen = self._seen()
+            learning = {name: each for name, each in learning.items() if name in seen}
         for name, layer in learning.items():
             state = self.optimiser.state[layer.values]
             if isinstance(self.optimiser, ADAM) and "step" in state and LINK_STEPS not in state:
@@ -584,7 +603,7 @@ class Evolver:
             self.last,
             generator=self.generator,
             optimiser=self.optimiser,
-            seen=self._seen(),
+            seen=seen,
             n_at_start=self.n_at_start,
             last=self.last // self.every * self.every,
         )
@@ -618,18 +637,11 @@ class Evolver:
 
     def _seen(self) -> dict[str, dict[str, Any]]:
         """What the layers have seen, in all processes."""
-        if not self.evolution.needs_gradient:
-            return {}
         if not self.is_shared:
             return self.collector.collected()
         parts = [None] * dist.get_world_size()
         dist.all_gather_object(parts, self.collector.batches)
         return self.collector.collected(parts)
-
-
-def _count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
-    """Count a step of an optimiser that an Evolver has."""
-    STEPS[optimiser] += 1
 
 
 @torch.no_grad()

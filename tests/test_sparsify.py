@@ -18,6 +18,7 @@ from lib.collector import unseen
 from lib.evolution import Evolution
 from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
+from lib.step import CompiledStep
 
 RIGL = Evolution(drop="magnitude", grow="gradient", gradient_batches=2)
 FEWER = replace(RIGL, density_schedule="sigmoid", final_share=0.5)
@@ -687,6 +688,91 @@ def test_an_average_that_moves_by_itself_is_refused():
         Evolver(net, optimiser, every=1, steps=5, averages=[average], generator=seeded())
 
 
+@pytest.mark.parametrize("is_made_first", [False, True])
+def test_compiled_steps_count(is_made_first):
+    torch.set_default_dtype(torch.float32)
+    net = models.mlp([20, 30, 4], density=0.2, seed=0)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    x, y = torch.rand(16, 20), torch.randint(4, (16,))
+    if is_made_first:
+        evolver = Evolver(net, optimiser, every=1, steps=9, generator=seeded())
+    step = CompiledStep(net, optimiser)
+    if not is_made_first:
+        step(x, y)
+        evolver = Evolver(net, optimiser, every=1, steps=9, generator=seeded())
+    for _ in range(2):
+        step(x, y)
+        assert evolver.step() > 0
+    step(x, y)
+    step(x, y)
+    with pytest.raises(ValueError, match="taken 2 steps"):
+        evolver.step()
+
+
+def test_averages_with_other_links_are_refused():
+    net, optimiser, _ = made()
+    average = copy.deepcopy(net)
+    how = {"every": 3, "steps": 12, "averages": [average]}
+    evolver = Evolver(net, optimiser, **how, generator=seeded())
+    train(net, optimiser, evolver, 4)
+    saved = net.state_dict(), average.state_dict(), evolver.state_dict()
+
+    net, optimiser, _ = made()
+    average = copy.deepcopy(net)
+    evolver = Evolver(net, optimiser, **how | {"averages": [average]}, generator=seeded())
+    net.load_state_dict(saved[0])
+    evolver.load_state_dict(saved[2])
+    with pytest.raises(ValueError, match="layer 0 has other links in a model of averages"):
+        train(net, optimiser, evolver, 1)
+    with pytest.raises(ValueError, match="load the state of the copy as well"):
+        Evolver(net, optimiser, **how | {"averages": [average]})
+    average.load_state_dict(saved[1])
+    evolver.load_state_dict(saved[2])
+    train(net, optimiser, evolver, 2, 4)
+    assert evolver.steps_taken == 6 and same(links_of(net), links_of(average))
+
+
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_an_update_leaves_out_layers_whose_gradients_all_overflow(is_scaled):
+    rules = Evolution("magnitude", "gradient", gradient_batches=1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=16.0, enabled=is_scaled)
+    net, optimiser, _ = made()
+    how = {"scaler": scaler} if is_scaled else {}
+    evolver = Evolver(net, optimiser, rules, every=3, steps=12, generator=seeded(), **how)
+    before = links_of(net)
+    train(net, optimiser, evolver, 2, scaler=scaler)
+    optimiser.zero_grad()
+    scaler.scale(net(data()[0]).sum() * math.inf).backward()
+    scaler.step(optimiser)
+    scaler.update()
+    if not is_scaled:
+        with pytest.raises(ValueError, match="saw no batch with a finite gradient"):
+            evolver.step()
+        return
+    assert evolver.step() == 0 and same(before, links_of(net))
+    train(net, optimiser, evolver, 3, 3, scaler)
+    assert evolver.steps_taken == 6 and not same(before, links_of(net))
+
+
+def test_layers_are_left_as_they_were_by_an_evolver_that_is_dropped():
+    net, optimiser, evolver = made(every=2)
+    other = Evolver(net, optimiser, RIGL, every=2, steps=12, generator=seeded())
+    assert all(len(layer._forward_hooks) == 2 for layer in (net[0], net[2]))
+    del evolver
+    assert all(len(layer._forward_hooks) == 1 for layer in (net[0], net[2]))
+    assert net[0].watched_as is not None
+    del other
+    assert not net[0]._forward_hooks and net[0].watched_as is None
+
+
+def test_a_state_past_the_plan_is_taken_where_links_never_stand_still():
+    net, optimiser, evolver = made(steps=5, until=None)
+    train(net, optimiser, evolver, 8)
+    evolver.load_state_dict(evolver.state_dict())
+    train(net, optimiser, evolver, 1)
+    assert evolver.steps_taken == 9
+
+
 def test_a_layer_with_a_forward_of_its_own_is_not_made_dense():
     layer = SparseLinear(4, 3, density=0.5)
     layer.forward = F.relu
@@ -707,8 +793,9 @@ def test_model_whose_layers_an_evolver_collects_of_is_made_dense():
     net, x = mlp(), torch.randn(5, 20)
     sparsify_(net, start="magnitude", density=0.5)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    Evolver(net, optimiser, Evolution(grow="gradient"), every=2, steps=9, generator=seeded())
-    assert net[0]._forward_hooks
+    rules = Evolution(grow="gradient")
+    evolver = Evolver(net, optimiser, rules, every=2, steps=9, generator=seeded())
+    assert evolver.layers["0"] is net[0] and net[0]._forward_hooks
     desired = net(x)
     copied = copy.deepcopy(net)
     for model in (copied, net):
