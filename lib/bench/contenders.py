@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import kernels, layers, models
+from lib import evolution, kernels, layers, models
 from lib.names import check_known
 from lib.step import CompiledStep
 from lib.support import Support, erdos_renyi_density
@@ -20,7 +20,7 @@ from lib.support import Support, erdos_renyi_density
 BATCH = 128
 WIDTHS = (784, 1000, 1000, 1000, 10)
 DROPOUT = 0.3
-EXAMPLES = 10_000  # random ones, of which a step draws a batch
+EXAMPLES = 10_000
 
 Call = Callable[[], object]
 
@@ -180,6 +180,7 @@ class Trainer:
             fused one.
         widths, links: see :func:`network`.
         batch: examples a step.
+        examples: random ones, of which a step draws its batch.
     """
 
     def __init__(
@@ -187,6 +188,7 @@ class Trainer:
         contender: str,
         widths: Sequence[int] = WIDTHS,
         batch: int = BATCH,
+        examples: int = EXAMPLES,
         **links: float,
     ) -> None:
         self.net = network(contender, widths, **links)
@@ -199,8 +201,8 @@ class Trainer:
             fused=contender not in ("dense_modules", "masked"),
         )
         generator = torch.Generator().manual_seed(0)
-        self.x = torch.rand(EXAMPLES, widths[0], generator=generator)
-        self.y = torch.randint(widths[-1], (EXAMPLES,), generator=generator)
+        self.x = torch.rand(examples, widths[0], generator=generator)
+        self.y = torch.randint(widths[-1], (examples,), generator=generator)
         self.compiled: CompiledStep | None = None
         if contender == "fused":
             self.compiled = CompiledStep(self.net, self.optimiser)
@@ -214,6 +216,17 @@ class Trainer:
         loss.backward()
         self.optimiser.step()
         return loss.item()
+
+    def move_links(self, generator: torch.Generator) -> None:
+        """Let the links of its sparse layers move as SET's do after an epoch."""
+        for layer in models.sparse_layers(self.net).values():
+            evolution.evolve_(
+                layer,
+                evolution=evolution.Evolution(),
+                fraction=0.3,
+                generator=generator,
+                optimiser=self.optimiser,
+            )
 
 
 class Pass:

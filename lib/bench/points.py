@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from lib import activations, evolution, layers, models, train
+from lib import activations, layers, train
 from lib.bench import boltzmann, contenders, roofline, timing
 from lib.bench.contenders import BATCH, WIDTHS
 from lib.names import PROFILES, check_known
@@ -233,15 +233,7 @@ def updates(point: Point) -> Samples:
     trainer = contenders.Trainer("fused", point.widths, point.batch, **point.links)
     trainer()  # the optimiser has its momentum
     generator = torch.Generator().manual_seed(0)
-    evolve = partial(
-        evolution.evolve_,
-        evolution=evolution.Evolution(),
-        fraction=0.3,
-        generator=generator,
-        optimiser=trainer.optimiser,
-    )
-    sparse = models.sparse_layers(trainer.net).values()
-    calls = {"fused": lambda: [evolve(layer) for layer in sparse]}
+    calls = {"fused": lambda: trainer.move_links(generator)}
     return {"update_links": timing.compare(calls, *point.pace)}
 
 

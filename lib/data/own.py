@@ -160,7 +160,10 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
 
     def says(error: BaseException) -> str:
         reason = str(error).strip() or type(error).__name__
-        return f"{path} cannot be read as a table in UTF-8: {reason}"
+        return (
+            f"{path} cannot be read as a table in UTF-8: {reason}: mend the file, or say how it is"
+            " written by from_csv(..., encoding=, sep=)"
+        )
 
     kinds = (OSError, EOFError, ValueError, pd.errors.ParserWarning)
     with refusing_damage(says, kinds):
@@ -344,6 +347,18 @@ def _npz(path: Path) -> Found:
 # ------------------------------------------------------------------------------------ the checks
 
 
+def _check_columns(x: Any, x_test: Any, source: str) -> None:
+    """Refuse two tables of pandas whose features are not the same in the same order."""
+    if not (hasattr(x, "columns") and hasattr(x_test, "columns")):
+        return
+    for i, (name, other) in enumerate(zip(x.columns, x_test.columns, strict=False)):
+        if name != other:
+            raise ValueError(
+                f"{source}: column {i} is {name!r} in x and {other!r} in x_test: give both the same"
+                " columns in the same order, as x_test[x.columns]"
+            )
+
+
 def checked(
     x: Any,
     y: Any,
@@ -367,6 +382,7 @@ def checked(
     """
     if (x_test is None) != (y_test is None):
         raise ValueError(f"{source}: give x_test and y_test, or neither of them")
+    _check_columns(x, x_test, source)
     arrays: Arrays = {}
     examples = {"": (x, y)} if x_test is None else {"": (x, y), "_test": (x_test, y_test)}
     classes: np.ndarray = np.empty(0)
@@ -491,7 +507,11 @@ def _labels(y: Any, n: int, name: str, row: Row) -> np.ndarray:
         is_missing = pd.isna(y) if y.dtype.kind == "f" else pd.isna(y) | (y == "")
         missing = np.flatnonzero(is_missing)
         if missing.size:
-            raise ValueError(f"{row(missing[0])}: the label is missing: fill it in or leave it out")
+            raise ValueError(
+                f"{row(missing[0])}: the label is missing: fill it in or leave it out (pandas takes"
+                " words as NA and None for missing, but not with from_csv(...,"
+                " keep_default_na=False))"
+            )
     if y.dtype.kind == "f":
         fractions = np.flatnonzero(~(np.abs(y) < 2**53) | (y % 1 != 0))
         if fractions.size:

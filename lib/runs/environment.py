@@ -86,8 +86,10 @@ def code_sha256(folder: Path) -> str:
 
 
 def _git(*words: str) -> str:
-    """What git says; "" without git or a repository."""
-    if not IS_REPOSITORY:
+    """What git says; "" without git or a repository of our own: one that an unpacked copy lies in
+    is another's.
+    """
+    if not (IS_REPOSITORY and (ROOT / ".git").exists()):
         return ""
     with contextlib.suppress(OSError):
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)

@@ -73,6 +73,13 @@ def test_test_part_of_ones_own_is_kept(frame):
     assert (numbers(split.x_train), numbers(split.x_test)) == ([*range(40)], [*range(40, 60)])
 
 
+def test_tables_with_other_columns_are_refused(frame):
+    x, y = frame[["number", "length"]], frame["kind"]
+    swapped = x[["length", "number"]]
+    with pytest.raises(ValueError, match="column 0 is 'number' in x and 'length' in x_test"):
+        data.from_arrays(x[:40], y[:40], x_test=swapped[40:], y_test=y[40:])
+
+
 @pytest.mark.parametrize("as_given", [np.asarray, torch.tensor, pd.DataFrame, lambda x: x.tolist()])
 def test_arrays_of_any_kind_give_the_same_split(rng, as_given):
     x, y = rng.normal(size=(30, 4)), np.arange(30) % 3 - 1

@@ -5,7 +5,7 @@ import pandas as pd
 
 from lib import papers
 from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
-from lib.report.intervals import holm, p_value, two_way_interval
+from lib.report.intervals import holm, p_value, t_interval, two_way_interval
 from tests.prose import Prose
 
 MN, FM = "mnist", "fashion_mnist"
@@ -78,6 +78,12 @@ def test_numbers_of_the_text_follow_from_the_records():
     lead = lead_of_rigl(FM)
     words = "On Fashion-MNIST it is {:.1f} points ahead, with an interval from {:.1f} to {:.1f}"
     text.says(words, lead.value, lead.low, lead.high)
+    words = (
+        "half of its accuracy on MNIST when {:.0f} % of the links are gone, and dense when {:.0f} %"
+    )
+    text.says(words, *(can_go[MN, method, "links left out"] for method in ("rigl", "dense")))
+    found = [can_go[FM, method, "links left out"] for method in ("rigl", "dense")]
+    text.says("On Fashion-MNIST it is {:.0f} % and {:.0f} %", *found)
     text.says("Attacks met {} images only", ENSEMBLE_IMAGES)
     _has_settings(text)
     assert not text.uncovered()
@@ -132,4 +138,11 @@ def test_one_run_of_growth_by_attacked_examples_is_missing():
     assert seeds[FM, "rigl", "growth by attacked examples"] == 4
     assert (seeds[MN, "rigl"] == 5).all()
     of_dense = seeds.xs("dense", level="method").unstack("recipe")
-    assert (of_dense["attacked examples"] == 3).all() and (of_dense["links left out"] == 1).all()
+    assert (of_dense["attacked examples"] == 3).all() and (of_dense["links left out"] == 3).all()
+
+
+def test_links_left_out_let_dense_and_rigl_lose_as_many():
+    can_go = numbers()["can go"].xs("links left out", level="recipe").unstack("method")
+    for _, part in can_go.groupby("dataset"):
+        found = t_interval((part["rigl"] - part["dense"]).dropna().to_numpy())
+        assert found.n == 3 and found.low < 0 < found.high

@@ -1,6 +1,7 @@
 """Facts of this process: which code, which machine, with git and without."""
 
 import shutil
+import subprocess
 
 import pytest
 import torch
@@ -49,6 +50,15 @@ def test_machine_without_git_still_records(afresh, monkeypatch):
 
 def test_copy_that_is_no_repository_has_no_commit(afresh, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "ROOT", tmp_path)
+    assert environment()["commit"] is None
+
+
+def test_copy_within_another_repository_has_no_commit(afresh, tmp_path, monkeypatch):
+    name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], [*name, "commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    (tmp_path / "copy").mkdir()
+    monkeypatch.setattr(module, "ROOT", tmp_path / "copy")
     assert environment()["commit"] is None
 
 

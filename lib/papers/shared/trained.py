@@ -168,6 +168,13 @@ def keep_links(record: Record, name: str) -> bool:
     return linked and record.config.seed == 0
 
 
+def clock(record: Record) -> np.ndarray:
+    """Seconds at the end of each epoch (n_epochs,); earlier records have them as a fact."""
+    if CLOCK in record.arrays:
+        return record.arrays[CLOCK]
+    return np.array(record.environment[CLOCK])
+
+
 def keep_clock(record: Record, name: str) -> bool:
     """What is shipped where time is compared: what :func:`keep_links` ships, and the seconds."""
     return name == CLOCK or keep_links(record, name)

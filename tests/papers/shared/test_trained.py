@@ -119,3 +119,11 @@ def test_test_accuracies_are_none_where_they_were_not_evaluated(store):
     numbers = store.run(run).summary()
     names = ["best_accuracy", "best_on_test_accuracy", "last_accuracy"]
     assert [numbers[name] for name in names] == [None] * 3
+
+
+def test_clock_is_read_of_earlier_records_too(store):
+    record = store.run(BASE)
+    clock = trained.clock(record)
+    assert len(clock) == len(record.metrics) and (np.diff(clock) > 0).all()
+    earlier = dataclasses.replace(record, arrays={}, environment={"clock": [1.5, 3.0]})
+    assert trained.clock(earlier).tolist() == [1.5, 3.0]

@@ -272,6 +272,7 @@ def test_p_of_degrees_is_undecidable_as_no_test_is_named():
     assert measured("S21", runs).value > 0.05 and measured("S23", runs).value == 1
     found = measured("S22", runs)
     assert (found.value, found.low, found.high) == (1, 0, 99)
+    assert "1 of our 3 runs" in row_of("S22", found)["sentence"]
     for claim in ("S21", "S22", "S23"):
         row = row_of(claim, measured(claim, runs))
         assert (row["verdict"], row["reason"]) == ("undecidable", "the paper names no test")
