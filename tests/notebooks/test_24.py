@@ -84,6 +84,8 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says(words, *(can_go[MN, method, "links left out"] for method in ("rigl", "dense")))
     found = [can_go[FM, method, "links left out"] for method in ("rigl", "dense")]
     text.says("On Fashion-MNIST it is {:.0f} % and {:.0f} %", *found)
+    found = [attacked[FM, method, "links left out"] for method in ("rigl", "dense")]
+    text.says("RigL then keeps {:.0f} % of Fashion-MNIST, and dense {:.0f} %", *found)
     text.says("Attacks met {} images only", ENSEMBLE_IMAGES)
     _has_settings(text)
     assert not text.uncovered()
