@@ -351,8 +351,8 @@ class Evolver:
             divided by its scale.
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
     Raises: ValueError if a value is out of range, ``every`` leaves no update within the steps, the
-        model has no sparse layer, or the optimiser is of another kind or does not hold the values
-        of a layer.
+        model has no sparse layer, the optimiser is of another kind or does not hold the values of
+        a layer, or a model of averages is the model itself or has other links.
 
     Example:
         >>> net = nn.Sequential(SparseLinear(64, 32, density=0.1))
@@ -413,13 +413,16 @@ class Evolver:
                     f"averages holds a {type(average).__name__}: give modules alone (a"
                     " WeightAverage moves by itself)"
                 )
-        self.averages = [_sparse_layers(average) for average in averages]
+        what = "a model of averages has no sparse layer: copy the model after sparsify_"
+        self.averages = [_sparse_layers(average, what) for average in averages]
         for average in self.averages:
             if average.keys() != self.layers.keys():
                 raise ValueError(
                     "a model of averages has other sparse layers than the model: make it after"
                     " sparsify_"
                 )
+            if any(average[name] is layer for name, layer in self.layers.items()):
+                raise ValueError("averages holds the model itself: give a copy of it")
         self._check_averages()
         self.optimiser = optimiser
         self.every, self.steps, self.until = every, steps, until
@@ -459,8 +462,8 @@ class Evolver:
         replaced.
 
         Raises: ValueError if the first call comes before the optimiser's step, the optimiser has
-            taken several since the last call, or an update is due and a layer is no longer in the
-            model.
+            taken several since the last call, a model of averages has other links, or an update is
+            due and a layer is no longer in the model.
         """
         if self.steps_taken == 0:
             self._check_stepped()
@@ -492,6 +495,7 @@ class Evolver:
             "steps_taken": self.steps_taken,
             "n_at_start": dict(self.n_at_start),
             "widths": self._widths(),
+            "averages": len(self.averages),
             "generator": self.generator.get_state(),
             "seen": {name: list(batches) for name, batches in self.collector.batches.items()},
         }
@@ -501,7 +505,8 @@ class Evolver:
         rules and the plan are those of this Evolver.
 
         Raises: ValueError if it is of a model with other sparse layers, of a later step than this
-            Evolver plans, or of something else.
+            Evolver plans (unless ``until`` is None), of one with more or fewer models of averages,
+            or of something else.
         """
         missing = sorted(self.state_dict().keys() - state.keys())
         if missing:
@@ -512,6 +517,11 @@ class Evolver:
             raise ValueError(
                 "the state is of a model with other sparse layers: load it into an Evolver of the"
                 " model that it was taken of"
+            )
+        if state["averages"] != len(self.averages):
+            raise ValueError(
+                f"the state is of an Evolver with averages = {state['averages']} models, and this"
+                f" one has {len(self.averages)}: give as many, and load the state of each"
             )
         if self.until is not None and state["steps_taken"] > self.steps:
             raise ValueError(
@@ -566,7 +576,7 @@ class Evolver:
                 if not layer.support.keys.equal(average[name].support.keys):
                     raise ValueError(
                         f"layer {name} has other links in a model of averages than in the model:"
-                        " copy the model after sparsify_, and load the state of the copy as well"
+                        " copy the model after sparsify_; to go on later, load the states of both"
                     )
 
     def _evolves(self, step: int) -> bool:
@@ -672,14 +682,18 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def _sparse_layers(model: nn.Module) -> dict[str, SparseLinear]:
-    """The sparse layers of a model, by name, without what wrappers put before it."""
+def _sparse_layers(
+    model: nn.Module, missing: str = "the model has no sparse layer: call sparsify_ first"
+) -> dict[str, SparseLinear]:
+    """The sparse layers of a model, by name, without what wrappers put before it; ``missing`` is
+    said where there are none.
+    """
     named = {}
     for name, module in _unwrapped(model).named_modules():
         if isinstance(module, SparseLinear):
             named[name] = module
     if not named:
-        raise ValueError("the model has no sparse layer: call sparsify_ first")
+        raise ValueError(missing)
     return named
 
 

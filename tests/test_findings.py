@@ -502,6 +502,7 @@ def test_finding_6():
         ("RigL, attacked examples", "rigl", "attacked examples"),
         ("RigL, links left out", "rigl", "links left out"),
         ("dense, attacked examples", "dense", "attacked examples"),
+        ("dense, links left out", "dense", "links left out"),
     ):
         part = table.loc[MN, method, recipe]
         cells = []

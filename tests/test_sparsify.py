@@ -681,6 +681,18 @@ def test_averages_of_another_model_are_refused():
         Evolver(net, optimiser, every=1, steps=5, averages=[other, net], generator=seeded())
 
 
+def test_averages_are_copies_made_after_sparsify():
+    net, optimiser, _ = made()
+    how = {"every": 1, "steps": 5}
+    with pytest.raises(ValueError, match="averages holds the model itself: give a copy"):
+        Evolver(net, optimiser, **how, averages=[net])
+    with pytest.raises(ValueError, match="no sparse layer: copy the model after sparsify_"):
+        Evolver(net, optimiser, **how, averages=[mlp()])
+    state = Evolver(net, optimiser, **how, averages=[copy.deepcopy(net)]).state_dict()
+    with pytest.raises(ValueError, match="with averages = 1 models, and this one has 0"):
+        Evolver(net, optimiser, **how).load_state_dict(state)
+
+
 def test_an_average_that_moves_by_itself_is_refused():
     net, optimiser, _ = made()
     average = WeightAverage(net, optimiser, 0.9)
@@ -724,7 +736,7 @@ def test_averages_with_other_links_are_refused():
     evolver.load_state_dict(saved[2])
     with pytest.raises(ValueError, match="layer 0 has other links in a model of averages"):
         train(net, optimiser, evolver, 1)
-    with pytest.raises(ValueError, match="load the state of the copy as well"):
+    with pytest.raises(ValueError, match="load the states of both"):
         Evolver(net, optimiser, **how | {"averages": [average]})
     average.load_state_dict(saved[1])
     evolver.load_state_dict(saved[2])

@@ -351,12 +351,12 @@ def _check_columns(x: Any, x_test: Any, source: str) -> None:
     """Refuse two tables of pandas whose features are not the same in the same order."""
     if not (hasattr(x, "columns") and hasattr(x_test, "columns")):
         return
-    for i, (name, other) in enumerate(zip(x.columns, x_test.columns, strict=False)):
-        if name != other:
-            raise ValueError(
-                f"{source}: column {i} is {name!r} in x and {other!r} in x_test: give both the same"
-                " columns in the same order, as x_test[x.columns]"
-            )
+    if len(x.columns) == len(x_test.columns) and not x.columns.equals(x_test.columns):
+        i = int((x.columns != x_test.columns).argmax())
+        raise ValueError(
+            f"{source}: column {i} is {x.columns[i]!r} in x and {x_test.columns[i]!r} in x_test:"
+            " give both tables the same columns in the same order"
+        )
 
 
 def checked(
@@ -508,9 +508,8 @@ def _labels(y: Any, n: int, name: str, row: Row) -> np.ndarray:
         missing = np.flatnonzero(is_missing)
         if missing.size:
             raise ValueError(
-                f"{row(missing[0])}: the label is missing: fill it in or leave it out (pandas takes"
-                " words as NA and None for missing, but not with from_csv(...,"
-                " keep_default_na=False))"
+                f"{row(missing[0])}: the label is missing: fill it in or leave it out; if it is the"
+                " word NA or None in a file, give from_csv(..., keep_default_na=False)"
             )
     if y.dtype.kind == "f":
         fractions = np.flatnonzero(~(np.abs(y) < 2**53) | (y % 1 != 0))

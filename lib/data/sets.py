@@ -170,7 +170,8 @@ def from_arrays(
         name: of the data in messages; not one of `NAMES`.
     Raises: ValueError, naming the row where there is one, for lengths that differ, values that are
         not finite, pixels out of range, labels that are missing or no classes, one class only, a
-        class of one example, and examples that are all the same.
+        class of one example, and examples that are all the same; for tables x and x_test whose
+        columns differ.
 
     Example:
         >>> split = from_arrays([[0.0, 1], [1, 0], [2, 1], [3, 0], [4, 2]], list("aabba"))

@@ -113,7 +113,7 @@ def of_widths(says, bench):
     )
     widest = int(bench[bench["sweep"] == "width"]["n"].max())
     says("Three layers of {:,} neurons take {:.0f} MiB", widest, peaks["fused"][widest])
-    says("dense ones of {:,} neurons {:.0f}", 4000, peaks["dense"][4000])
+    says("Dense layers of {:,} neurons take {:.0f} MiB", 4000, peaks["dense"][4000])
     wide = bench[(bench["sweep"] == "width") & (bench["contender"] == "fused")]
     a_link = (wide["median_ms"] / wide["links"]).set_axis(wide["n"])
     assert a_link[widest] / a_link[1000] == pytest.approx(4, rel=0.1)

@@ -583,7 +583,7 @@ CLAIMS: dict[str, Claim] = {
         ("set_ablation",),
         worst_gap,
         "SET minus dense is {value:.2f} points in the worst setting ({at}).",
-        "smaller: two settings of twelve, length ours",
+        "smaller: two settings of twelve, 60 epochs",
     ),
     "S35": Claim(
         ("set_ablation_long",),
