@@ -19,6 +19,8 @@ from lib.names import PROFILES, check_known
 from lib.runs.config import Run
 from lib.runs.record import Record, no_numbers
 
+CLOCK = "clock"  # fact of a record: the seconds at the end of each epoch
+
 
 class Contents(NamedTuple):
     """What a run leaves.
@@ -79,7 +81,8 @@ class Experiment:
         configs: profile -> its runs.
         make: (run, :class:`Workspace`) -> :class:`Contents`, from the start or from a checkpoint.
         numbers: record -> columns of its summary, see :data:`lib.runs.record.SUMMARY`.
-        keeps: (record, array name) -> whether the record shipped in data/results holds it.
+        keeps: (record, name of an array or :data:`CLOCK`) -> whether the record shipped in
+            data/results holds it.
         parents: names of the experiments that its runs start from, or are read beside.
         same_runs_as: names of experiments that may have made the very same run: it is taken over.
         replay: (run, :class:`Workspace`, number of epochs) -> the first rows of its table and the

@@ -36,7 +36,7 @@ from lib.files import PART, explained, is_damage, whole
 from lib.names import CUSTOM, PROFILES, check_known
 from lib.runs.config import Run, UnknownFields, from_fields
 from lib.runs.environment import environment, name_of
-from lib.runs.experiment import Contents, Experiment, Workspace, choose
+from lib.runs.experiment import CLOCK, Contents, Experiment, Workspace, choose
 from lib.runs.progress import no_progress
 from lib.runs.record import Record
 
@@ -496,7 +496,10 @@ class Store:
             for name, array in record.arrays.items():
                 if keeps(record, name):
                     kept[name] = _narrow(array)
-            contents = Contents(record.metrics, kept, record.environment)
+            facts = dict(record.environment)
+            if not keeps(record, CLOCK):
+                facts.pop(CLOCK, None)
+            contents = Contents(record.metrics, kept, facts)
             add(folder, {run.name: files_of(run, contents, small=True)})
 
 

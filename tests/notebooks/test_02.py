@@ -24,7 +24,7 @@ def runs():
     """(seconds, accuracy) after every epoch of each run, by data set and variant."""
     found = {}
     for record in papers.STORE.of("time_to_accuracy", "paper"):
-        curve = np.array([record.arrays["clock"], 100 * record.metrics["test_accuracy"]])
+        curve = np.array([record.environment["clock"], 100 * record.metrics["test_accuracy"]])
         found.setdefault((record.config.dataset, record.config.variant), []).append(curve)
     return found
 

@@ -2,8 +2,8 @@
 
 Names of arrays: ``layer.in_degree.epoch`` and ``layer.out_degree.epoch`` for degrees,
 ``layer.links.epoch`` for links, ``state.name`` for the final state dict, ``best.name`` for that of
-the best validation epoch, ``clock`` for the seconds at the end of each epoch. They are made and
-taken apart here and in :func:`lib.topology.degrees.from_names`, nowhere else.
+the best validation epoch. They are made and taken apart here and in
+:func:`lib.topology.degrees.from_names`, nowhere else.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from lib.runs.experiment import CLOCK
 from lib.runs.record import Record
 from lib.support import Support, support_from_csr, support_from_keys
 from lib.topology.degrees import from_names
 
 STATE = "state."
 BEST = "best."
-CLOCK = "clock"
 WEIGHTS = (".values", ".weight")  # of sparse and of dense layers
 
 
@@ -168,15 +168,8 @@ def keep_links(record: Record, name: str) -> bool:
     return linked and record.config.seed == 0
 
 
-def clock(record: Record) -> np.ndarray:
-    """Seconds at the end of each epoch (n_epochs,); earlier records have them as a fact."""
-    if CLOCK in record.arrays:
-        return record.arrays[CLOCK]
-    return np.array(record.environment[CLOCK])
-
-
 def keep_clock(record: Record, name: str) -> bool:
-    """What is shipped where time is compared: what :func:`keep_links` ships, and the seconds."""
+    """What is shipped where time is compared: the seconds of each epoch as well."""
     return name == CLOCK or keep_links(record, name)
 
 

@@ -17,7 +17,7 @@ from lib import data, train
 from lib.names import check_whole
 from lib.papers.shared import trained
 from lib.runs.config import Run
-from lib.runs.experiment import Contents, Experiment, Workspace
+from lib.runs.experiment import CLOCK, Contents, Experiment, Workspace
 from lib.runs.record import Record
 
 Kind = TypeVar("Kind", bound="Training")
@@ -137,7 +137,7 @@ def replay(run: Training, workspace: Workspace, epochs: int) -> Contents:
     contents = _made(run, workspace, stop_after=epochs)
     arrays = {}
     for name, array in contents.arrays.items():
-        if not name.startswith((trained.STATE, trained.BEST, trained.CLOCK)):
+        if not name.startswith((trained.STATE, trained.BEST)):
             arrays[name] = array
     return Contents(contents.metrics, arrays, {})
 
@@ -170,8 +170,11 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     if watch is not None:
         arrays |= run.watched([at_start, *history.metrics], model)
-    arrays[trained.CLOCK] = np.array(history.clock)
-    facts |= {"final": history.final, "seconds": round(history.seconds, 1)}
+    facts |= {
+        "final": history.final,
+        "seconds": round(history.seconds, 1),
+        CLOCK: history.clock,
+    }
     metrics = pd.DataFrame(history.metrics).drop(columns=list(at_start))
     return Contents(metrics, arrays, facts)
 

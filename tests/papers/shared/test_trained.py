@@ -121,9 +121,12 @@ def test_test_accuracies_are_none_where_they_were_not_evaluated(store):
     assert [numbers[name] for name in names] == [None] * 3
 
 
-def test_clock_is_read_of_earlier_records_too(store):
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_shipped_record_keeps_the_seconds_of_each_epoch_where_time_is_compared(is_kept, store):
+    keeps = trained.keep_clock if is_kept else trained.keep_links
+    experiment = dataclasses.replace(store.experiments[BASE.experiment], keeps=keeps)
+    store = dataclasses.replace(store, experiments={BASE.experiment: experiment})
     record = store.run(BASE)
-    clock = trained.clock(record)
-    assert len(clock) == len(record.metrics) and (np.diff(clock) > 0).all()
-    earlier = dataclasses.replace(record, arrays={}, environment={"clock": [1.5, 3.0]})
-    assert trained.clock(earlier).tolist() == [1.5, 3.0]
+    store.ship(record)
+    assert len(record.environment["clock"]) == len(record.metrics)
+    assert ("clock" in store.shipped.stored(BASE).environment) == is_kept
