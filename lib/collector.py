@@ -42,8 +42,7 @@ class Collector:
         self.step = 0
         self.batches: Batches = {}
         self.overflowed: set[str] = set()
-        self._handles: list[RemovableHandle] = []
-        self._watches: dict[SparseLinear, Watch] = {}
+        self._watched: list[tuple[SparseLinear, Watch, RemovableHandle]] = []
 
     def start(self, layers: Mapping[str, SparseLinear]) -> None:
         """Collect of these layers from now on."""
@@ -53,20 +52,19 @@ class Collector:
             self.batches.setdefault(name, [])
             watch = Watch(weakref.ref(self), name)
             first = {"prepend": True, "with_kwargs": True}  # before hooks that change the output
-            self._handles.append(layer.register_forward_hook(watch, **first))
-            self._watches[layer] = watch
+            handle = layer.register_forward_hook(watch, **first)
+            self._watched.append((layer, watch, handle))
             layer.watched_as = id(layer)
             kernels.WATCHERS[id(layer)] = watch.keep
 
     def stop(self) -> None:
         """Collect no more; what was collected stays."""
-        for handle in self._handles:
+        for layer, watch, handle in self._watched:
             handle.remove()
-        for layer, watch in self._watches.items():
             if kernels.WATCHERS.get(id(layer)) == watch.keep:  # else another one collects of it
                 layer.watched_as = None
                 del kernels.WATCHERS[id(layer)]
-        self._handles, self._watches = [], {}
+        self._watched = []
 
     def __del__(self) -> None:
         """Leave the layers as they were, where nobody has the collector any more."""
@@ -104,12 +102,12 @@ class Collector:
         layer = self.layers[name]
         if not grad_y.isfinite().all():
             self.overflowed.add(name)
-        else:
-            x = x.detach().reshape(-1, layer.in_features).to(layer.values.dtype)
-            grad_y = grad_y.detach().reshape(-1, layer.out_features).to(x)
-            if self.scaler is not None:
-                grad_y = grad_y / self.scaler.get_scale()
-            self.batches[name].append((x, grad_y, self.step))
+            return
+        x = x.detach().reshape(-1, layer.in_features).to(layer.values.dtype)
+        grad_y = grad_y.detach().reshape(-1, layer.out_features).to(x)
+        if self.scaler is not None:
+            grad_y = grad_y / self.scaler.get_scale()
+        self.batches[name].append((x, grad_y, self.step))
 
     def collected(self, parts: Sequence[Batches] | None = None) -> dict[str, dict[str, Any]]:
         """By layer, what :func:`lib.evolution.evolve_` takes of it.
@@ -127,9 +125,9 @@ class Collector:
         seen = {}
         for name, layer in self.layers.items():
             batches = [batch for part in parts for batch in part[name]]
-            if not batches and self.scaler is not None and name in self.overflowed:
-                continue
             if not batches:
+                if self.scaler is not None and name in self.overflowed:
+                    continue
                 raise ValueError(
                     f"layer {name} saw no batch with a finite gradient before its update: that"
                     " needs training mode, a finite loss, and loss.backward() before the update"

@@ -413,8 +413,8 @@ class Evolver:
                     f"averages holds a {type(average).__name__}: give modules alone (a"
                     " WeightAverage moves by itself)"
                 )
-        what = "a model of averages has no sparse layer: copy the model after sparsify_"
-        self.averages = [_sparse_layers(average, what) for average in averages]
+        missing = "a model of averages has no sparse layer: copy the model after sparsify_"
+        self.averages = [_sparse_layers(average, missing) for average in averages]
         for average in self.averages:
             if average.keys() != self.layers.keys():
                 raise ValueError(

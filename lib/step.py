@@ -343,7 +343,8 @@ class CompiledStep:
         ]
         self._hooks = [hooks for module in everything for hooks in hooks_of(module)]
         self._splash = [*activations.splash_units(self.model).values()]
-        self._n_of_optimiser = _n_hooks_of(self.optimiser)
+        self._of_optimiser = hooks_of_optimiser(self.optimiser)
+        self._n_of_optimiser = sum(map(len, self._of_optimiser))
 
     def _is_as_it_was(self) -> bool:
         """Whether modules, parameters and hooks are those that were looked at; in some
@@ -358,7 +359,8 @@ class CompiledStep:
                 return False
             if p._backward_hooks or p._post_accumulate_grad_hooks:
                 return False
-        n_hooks = _n_hooks_of(self.optimiser)
+        before, after = self._of_optimiser
+        n_hooks = len(before) + len(after)
         return n_hooks == self._n_of_optimiser and sum(map(len, self._own)) == self._n_own
 
     def __call__(self, x: Tensor, y: Tensor, index: Tensor | None = None) -> float:
@@ -379,8 +381,6 @@ class CompiledStep:
             raise ValueError(f"index holds {_outside(index, len(x))}: there are {len(x)} examples")
         if loss == NO_CLASS:
             raise self._no_class(y if index is None else y[index])
-        if self.optimiser in optimisers.STEPS and math.isfinite(loss):
-            optimisers.count(self.optimiser)
         return loss
 
     def gradient_at(self, x: Tensor, y: Tensor) -> Tensor:
@@ -548,7 +548,8 @@ def _check_optimiser(
         for option in OPTIONS:
             if group[option]:
                 raise CannotCompile(f"SGD with {option} = {group[option]}: train by autograd")
-    n_hooks = _n_hooks_of(optimiser)
+    before, after = hooks_of_optimiser(optimiser)
+    n_hooks = len(before) + len(after) - (optimisers.count in after.values())
     if average is None and n_hooks > 0:
         raise CannotCompile("the optimiser has hooks: remove them, or train by autograd")
     if average is not None and n_hooks != 1:
@@ -558,10 +559,9 @@ def _check_optimiser(
 OPTIONS = ("maximize", "dampening", "differentiable")  # of SGD, which a compiled step has not
 
 
-def _n_hooks_of(optimiser: torch.optim.Optimizer) -> int:
-    """How many hooks it has before and after its steps, besides one that counts them."""
-    before, after = optimiser._optimizer_step_pre_hooks, optimiser._optimizer_step_post_hooks
-    return len(before) + sum(hook is not optimisers.count for hook in after.values())
+def hooks_of_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:
+    """Those before and after its steps."""
+    return optimiser._optimizer_step_pre_hooks, optimiser._optimizer_step_post_hooks
 
 
 class _Plan:
@@ -700,6 +700,8 @@ class _Plan:
         )
         if math.isfinite(loss) and loss >= 0:
             self.step.optimiser._opt_called = True  # what torch's schedulers ask for
+            if self.step.optimiser in optimisers.STEPS:
+                optimisers.count(self.step.optimiser)
             if self.step.average is not None:
                 self.step.average.count_step()
         return loss

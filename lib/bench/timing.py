@@ -137,7 +137,7 @@ def peak_memory(
     **links: float,
 ) -> float:
     """MiB by which building the network and training it raise a new process's peak: three steps,
-    and for ours an update of the links and another step. It holds the examples of one batch.
+    an update of its links if it is sparse, and another step. It holds the examples of one batch.
     """
     arguments = json.dumps([contender, list(widths), batch, links])
     done = subprocess.run(
@@ -156,19 +156,18 @@ def print_peak(
     links: dict[str, float],
 ) -> None:
     """What the process of :func:`peak_memory` does."""
-    _train_a_little(contenders.Trainer("fused", (8, 8, 8, 2), 4, er_epsilon=1.0), is_sparse=True)
+    _train_a_little(contenders.Trainer("fused", (8, 8, 8, 2), 4, er_epsilon=1.0))
     before = peak_so_far()  # with the kernels loaded
     trainer = contenders.Trainer(contender, widths, batch, examples=batch, **links)
-    _train_a_little(trainer, is_sparse=contender == "fused")
+    _train_a_little(trainer)
     print(peak_so_far() - before)
 
 
-def _train_a_little(trainer: contenders.Trainer, *, is_sparse: bool) -> None:
+def _train_a_little(trainer: contenders.Trainer) -> None:
     for _ in range(3):
         trainer()
-    if is_sparse:
-        trainer.move_links(torch.Generator().manual_seed(0))
-        trainer()
+    trainer.move_links(torch.Generator().manual_seed(0))
+    trainer()
 
 
 def peak_so_far() -> float:

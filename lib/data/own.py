@@ -161,8 +161,8 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
     def says(error: BaseException) -> str:
         reason = str(error).strip() or type(error).__name__
         return (
-            f"{path} cannot be read as a table in UTF-8: {reason}: mend the file, or say how it is"
-            " written by from_csv(..., encoding=, sep=)"
+            f"{path} cannot be read as a table in UTF-8: {reason}: mend the file, or give"
+            " encoding= or sep= to from_csv"
         )
 
     kinds = (OSError, EOFError, ValueError, pd.errors.ParserWarning)
