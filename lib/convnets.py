@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from . import activations, layers
-from .names import check_known, check_seed, check_type, check_whole
+from .names import check_known, check_number, check_seed, check_type, check_whole
 
 Image = tuple[int, int, int]  # channels, height, width
 
@@ -407,6 +407,8 @@ def convnet(
     image = _checked_image(name, image, enlarge)
     if logit_scale is not None and norm:
         raise ValueError(f"logit_scale = {logit_scale} with normalisation: give norm = False")
+    if logit_scale is not None:
+        check_number("logit_scale", logit_scale, "(0, inf)")
     parts = _Parts(
         activation,
         options or {},

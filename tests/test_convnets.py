@@ -293,3 +293,5 @@ def test_unknown_activation_and_contradictions_are_refused():
         convnet("lenet5", (28, 28), 10, activation="splsh")
     with pytest.raises(ValueError, match="logit_scale = 2.0 with normalisation: give norm = False"):
         convnet("lenet5", (28, 28), 10, logit_scale=2.0)
+    with pytest.raises(ValueError, match="logit_scale = 0.0 is out of range"):
+        convnet("lenet5", (28, 28), 10, norm=False, logit_scale=0.0)

@@ -56,7 +56,7 @@ def multiples(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_text(row: dict) -> str:
-    if row["contender"] == "floor" or row["ratio_low"] == row["ratio"] == row["ratio_high"]:
+    if row["contender"] == "floor" or row["ratio_low"] == row["ratio"] == row["ratio_high"] == 1:
         return f"{row['median_ms']:.3g} ms"
     return f"{row['ratio']:.3g} ({row['ratio_low']:.3g} to {row['ratio_high']:.3g})"
 

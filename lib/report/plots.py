@@ -21,6 +21,7 @@ LINES = {"kind": "line", "errorbar": "sd", "err_kws": {"alpha": 0.15, "lw": 0}}
 POINTS = {"kind": "point", "linestyle": "none", "markersize": 5, "err_kws": {"lw": 1.4}}
 LINES_HIGH = 2.5  # inches, of a panel of lines
 ROW = 0.3  # inches, of a row of points
+OF_SEABORN = ("alpha", "aspect")  # options that axes have too, with another meaning
 APART = 0.1  # inches on either side of a panel, so that ticks of neighbours do not touch
 NAME = 0.165  # inches, of a name at the end of a curve
 GREYS = ["#222222", "#999999"]  # of what is no method: from the last to the first
@@ -45,7 +46,7 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
         plot: seaborn's figure-level function: relplot, catplot or displot.
         data: what is drawn; without rows the picture says that nothing was run.
         title, below: see :func:`lib.report.layout.head`.
-        options: of seaborn, and those of :meth:`matplotlib.axes.Axes.set`. Ours: ``percent``, "x",
+        options: of seaborn, and else those of :meth:`matplotlib.axes.Axes.set`. Ours: ``percent``, "x",
             "y" or "xy", fractions are written as percent there; ``write``, the format of a mean
             that stands above each point; ``zero``, mark it on the horizontal axis; ``family``, how
             many intervals of points hold together; ``ends=False``, a legend in place of names at
@@ -58,7 +59,8 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
     ours = {name: options.pop(name, default) for name, default in defaults.items()}
     if data.empty:
         return layout.panels(0, layout.WIDTH, 2.4, title, below, missing=ours["missing"])[0]
-    axes = {name: options.pop(name) for name in [*options] if hasattr(Axes, f"set_{name}")}
+    of_axes = [name for name in options if hasattr(Axes, f"set_{name}") and name not in OF_SEABORN]
+    axes = {name: options.pop(name) for name in of_axes}
     data = _written(data)
     options = _in_words(data, options)
     says_bar = not {"errorbar", "estimator", "units"} & options.keys()
@@ -346,15 +348,16 @@ def _looks(names: Sequence[str], dashed: bool) -> dict[str, Any]:
 def written(rows: pd.DataFrame) -> list[str]:
     """Rows of :func:`lib.report.claims.intervals`, as "0.32 [0.17, 0.46] n=5 *": the star marks
     a p below .05 after Holm's correction for the table, where there is one. Bounds so close to 0
-    that two digits do not show their side have three, and so has a value that two digits would move
+    that two digits do not show their side have more, and so has a value that two digits would move
     beyond them.
     """
     texts = []
     for row in rows.to_dict("records"):
         star = " *" if row.get("p_holm", 1) < 0.05 else ""
         low, high = row["low"], row["high"]
-        digits = 3 if 0 < min(abs(low), abs(high)) < 0.005 else 2
-        interval = f"[{low:.{digits}f}, {high:.{digits}f}]"
+        nearest = min(abs(low), abs(high))
+        digits = next((n for n in (2, 3, 4, 5) if round(nearest, n)), 2)
+        interval = f"[{low:z.{digits}f}, {high:z.{digits}f}]"
         value = row["value"]
         inside = low <= round(value, 2) <= high or not low <= value <= high
         value = f"{value:z.{2 if inside else digits}f}"

@@ -5,7 +5,7 @@ import pytest
 
 from lib import papers
 from lib.papers import STORE
-from lib.papers.splash.studies import HEADLINE_RADIUS
+from lib.papers.splash.studies import HEADLINE_RADIUS, HEADLINE_RADIUS_L2
 from lib.report.intervals import holm, p_value, t_interval
 from tests.prose import Prose
 
@@ -86,6 +86,8 @@ def test_numbers_of_the_text(studied, minimal):
     text.says("The attacks behind them took {:.0f} core-hours", seconds / 3600)
     radii = [HEADLINE_RADIUS[name] for name in SETS]
     text.says("each pixel by at most {} on MNIST and {} on Fashion-MNIST", *radii)
+    lengths = [HEADLINE_RADIUS_L2[name] for name in SETS]
+    text.says("by a length of {} on MNIST and {} on Fashion-MNIST", *lengths)
     (images,) = {record.config.images for record in studied}
     text.says("We attack {} test images", images)
     (images,) = {record.config.images for record in minimal}

@@ -38,9 +38,9 @@ def gaps(rows, other, method="rigl", keys=("dataset",)):
 def says_what_corruptions_leave(text):
     """What :mod:`tests.notebooks.test_61` asks of this section."""
     kinds = len(attacks.CORRUPTIONS)
-    text.says("15 kinds, each of {} severities", len(ALL_SEVERITIES))
+    text.says("15 kinds, most of them in {} severities", len(ALL_SEVERITIES))
     text.says("We make {} of them", kinds)
-    text.says("on {:,} test images of each data set", *{study.images for study in STUDIES})
+    text.says("We use {:,} test images of each data set", *{study.images for study in STUDIES})
     widths = {max(study.parent.hidden) for study in STUDIES}
     text.says("with up to {:,} neurons in each of three hidden layers", *widths)
     text.says("All were trained for {} epochs", *{study.parent.epochs for study in STUDIES})

@@ -59,6 +59,11 @@ def test_multiples_are_of_the_rounds_and_ours_are_milliseconds(steps):
     }
 
 
+def test_multiple_without_spread_is_no_time_of_ours(steps):
+    same = steps.assign(ratio_low=steps["ratio"], ratio_high=steps["ratio"])
+    assert benchmark.multiples(same)["dense"].tolist() == ["5 (5 to 5)"]
+
+
 def test_multiples_have_a_row_a_point(steps):
     others = steps[steps["contender"] == "fused"].assign(batch=512, median_ms=4.0)
     table = benchmark.multiples(pd.concat([steps, others])).reset_index()

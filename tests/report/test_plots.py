@@ -38,6 +38,13 @@ def words(ax):
     return [text.get_text() for text in ax.texts]
 
 
+def test_options_of_seaborn_are_not_those_of_axes(rows):
+    fig = plots.draw(sns.catplot, rows, "Best?", kind="strip", alpha=0.2, aspect=2, **POINTS)
+    for ax in fig.axes:
+        assert ax.get_alpha() is None and ax.get_aspect() == "auto"
+        assert {points.get_alpha() for points in ax.collections} == {0.2}
+
+
 def test_curves_are_named_at_their_ends(rows):
     fig = plots.draw(sns.relplot, rows, "Which is better?", **CURVES)
     assert [ax.get_title() for ax in fig.axes] == ["MNIST", "Fashion-MNIST"]
@@ -187,7 +194,7 @@ def test_interval_shows_on_which_side_of_zero_its_bounds_lie():
     assert plots.written(rows) == [
         "0.19 [-0.002, 0.370] n=5",
         "0.20 [0.10, 0.30] n=5",
-        "0.10 [-0.000, 0.300] n=5",
+        "0.10 [-0.0004, 0.3000] n=5",
     ]
 
 

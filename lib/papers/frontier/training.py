@@ -29,7 +29,8 @@ class StartTraining(SparseTraining):
         reaches: of each hidden layer, in pixels; empty: links start anywhere.
         shuffled: whether the inputs of every layer then change places, see
             :func:`lib.topology.nulls.shuffle_inputs`: a control of the same degrees.
-    Raises: ValueError if there are not as many reaches as hidden layers, or no density.
+    Raises: ValueError if there are not as many reaches as hidden layers, no density, or a parent
+        whose links the reaches would replace.
     """
 
     reaches: tuple[int, ...] = ()
@@ -44,6 +45,8 @@ class StartTraining(SparseTraining):
             )
         if self.reaches and self.density is None:
             raise ValueError(f"reaches = {self.reaches} without a density: give one")
+        if self.reaches and self.parent is not None:
+            raise ValueError(f"reaches = {self.reaches} and a parent: give one of them")
         if self.shuffled and not self.reaches:
             raise ValueError("shuffled = True without reaches: a random start has no places")
 

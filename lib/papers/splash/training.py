@@ -80,6 +80,8 @@ class UnitTraining(Training):
         if self.method != "splash":  # bounded and quantiles are set for all units
             unused = "n_hinges", "positions", "start", "decayed"
             self.check_unused(unused, f"unit {self.method!r}")
+        if self.quantiles:
+            self.check_unused(["positions"], "hinges at quantiles")
         if self.adversarial_radius == 0:
             self.check_unused(["adversarial_steps"], "training without an adversarial_radius")
         super().check()

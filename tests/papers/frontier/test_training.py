@@ -63,6 +63,10 @@ def test_start_is_that_of_the_seed():
     [
         ({"reaches": (1,)}, r"reaches = \(1,\) for hidden layers of \(128, 64\): give one each"),
         ({"density": None}, r"reaches = \(1, 2\) without a density"),
+        (
+            {"parent": SHUFFLED, "inherits": "support"},
+            r"reaches = \(1, 2\) and a parent: give one of them",
+        ),
         ({"reaches": (), "shuffled": True}, "shuffled = True without reaches"),
     ],
 )

@@ -127,6 +127,10 @@ def test_test_images_are_a_stratified_part():
         ({"method": "relu", "positions": (0.0, 1.0)}, "is not used by unit 'relu'"),
         ({"method": "relu", "start": "linear"}, "start = 'linear' is not used by unit 'relu'"),
         ({"method": "relu", "decayed": True}, "decayed = True is not used by unit 'relu'"),
+        (
+            {"positions": (0.0, 1.0, 2.0, 3.0), "quantiles": True},
+            "is not used by hinges at quantiles",
+        ),
         ({"adversarial_steps": 5}, "adversarial_steps = 5 is not used by training without an adv"),
     ],
 )
