@@ -91,9 +91,14 @@ def norms_and_accuracies(text):
     text.says("A penalty on the weights gains about as much; three seeds do not separate the two")
     by_seed = wide.pivot(index="seed", columns="method", values="pgd")
     assert len(by_seed) == 3 and ttest_rel(by_seed["kh"], by_seed["l2"]).pvalue > 0.05
-    unlearned = [record.environment["pruned_units"] for record in below("all_images_2000")]
-    words = "of the 2,000 units of each, between {} and {:,} did not learn and were set to zero"
-    text.says(words, min(unlearned), max(unlearned))
+    layers = below("all_images_2000")
+    pruned = [record.environment["pruned_units"] for record in layers]
+    words = "of the 2,000 units of each, between {} and {:,} were set to zero"
+    text.says(words, min(pruned), max(pruned))
+    off_norm = [2000 * record.environment["off_norm_fraction"] for record in layers]
+    learned = [most - least for most, least in zip(pruned, off_norm, strict=True)]
+    assert sum(units > 100 for units in learned) == 1
+    text.says("in one layer at least {:,.0f} of them had learned", max(learned))
     text.says("The Jacobian of the logits was not run at this width")
     assert "jreg" not in set(wide["method"])
     published = [100 * (PUBLISHED[a]["kh"] / PUBLISHED[a]["bp"] - 1) for a in ATTACKS]
@@ -196,6 +201,8 @@ def penalties(text):
     text.says("Those measured cost up to {:.1f} points on validation images", max(costs))
     for penalty, coupling in (("weights", 5e-4), ("logits", 1e-2), ("activations", 1e-3)):
         assert best[penalty, coupling / 10] > best[penalty, coupling]
+    assert best["spectrum", 0.1] < best["spectrum", 1.0]
+    text.says("a tenth costs less, but not of the spectral penalty")
     text.says("(one seed, 500 units)")
 
 

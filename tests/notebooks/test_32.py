@@ -115,8 +115,30 @@ def norms_and_accuracies(text):
     for values in (gains_of_links["smallest"], gains_of_links["accuracy"]):
         found = t_interval(values)
         assert len(values) == 3 and 0 < found.low < 0.25 * found.value
+    text.says("Scale may explain the {:.0f} points", gains_of_links["accuracy"].mean())
+    layers_that_learn(text)
     text.says("On MNIST the last three rows of that picture are layers of 1,000 units")
     text.says("Three layers each, with one read-out")
+
+
+def layers_that_learn(text):
+    """How far the layers came, and when their read-outs are best."""
+    ends = pd.DataFrame(
+        record.metrics[["off_norm_fraction", "mean_norm"]].iloc[-1].to_dict()
+        | {"links": record.config.variant}
+        for record in of("kh_sparse")
+    )
+    assert len(ends) == 9 and ends["off_norm_fraction"].min() > 0.1  # the test asks for less
+    text.says("None of these nine layers passes the released test")
+    sparse = ends[ends["links"] != "all links"]
+    least = 100 * sparse["off_norm_fraction"].min()
+    text.says("with 5 % of the links at least {:.0f} % of their units are off the norm", least)
+    norms = sparse.groupby("links")["mean_norm"].mean()
+    words = "The mean norm is {:.1f} with evolving links and {:.1f} with fixed ones"
+    text.says(words, norms["evolving links"], norms["fixed links"])
+    best = [record.environment["final"]["best_epoch"] for record in of("sparse_readouts")]
+    assert sum(epoch == 100 for epoch in best) > len(best) / 2
+    text.says("Most read-outs are best at their last epoch")
 
 
 def spectra_of_layers(text):

@@ -41,7 +41,8 @@ class Critical(NamedTuple):
     Attributes:
         size: (B,) the smallest size tried that fools; where none does, the largest tried.
         norm: (B,) L2 norm of the perturbation of this size.
-        fooled: (B,) bool; where it is not, size and norm are lower bounds.
+        fooled: (B,) bool. Where it is not, size and norm are lower bounds; not so of
+            :func:`noise`, which tries the largest size first, though a smaller one may fool.
     """
 
     size: Tensor

@@ -541,12 +541,12 @@ def _duplicated_fraction(cosines: Tensor) -> float:
     return (others.amax(1) > ALIKE).double().mean().item()
 
 
-# ------------------------------------------------------------------- units that did not learn
+# ------------------------------------------------------- units that count as not having learned
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """A layer without the units that did not learn.
+    """A layer without the units that count as not having learned.
 
     Attributes:
         weight: (n_units, n_in) float, pruned units are zeros.
@@ -571,6 +571,9 @@ def log_variances(weight: Tensor) -> Tensor:
 
 def prune_by_mixture(weight: Tensor, *, last_fitted: bool = False) -> Pruned:
     """The layer without units above the midpoint of the two highest components of a mixture.
+
+    These are meant to be the units that did not learn. But the rule looks at variances alone: of a
+    layer whose units all reached their norm it may take many.
 
     Gaussian mixtures are fitted to the log-variances that lie in :data:`LOG_VARIANCES`, see
     :func:`select_mixture`. One component: nothing is pruned.

@@ -406,7 +406,7 @@ class HiddenNetwork(Training):
         coupling: factor of the penalty.
         batch_norm: before the read-out.
         power: of the activation.
-        pruned: how units of the parent that did not learn are found, which are set to zero: "as
+        pruned: how the units of the parent of high variance are found, which are set to zero: "as
             released", "corrected", or "", none; see ``prune_by_mixture`` of
             :mod:`lib.papers.local_learning.krotov_hopfield`.
         epochs, batch_size, law: see :class:`Published`.
@@ -556,7 +556,7 @@ def _on_layer(
 
 
 def _pruned(weight: Tensor, as_released: bool) -> tuple[Tensor, int]:
-    """The weights without units that did not learn, and how many these are; as they are where the
+    """The weights without units of high variance, and how many these are; as they are where the
     variances of too few units lie where mixtures are looked for.
     """
     try:

@@ -61,7 +61,9 @@ class HeadSettings:
         check_number("learning_rate", self.learning_rate, "(0, inf)")
         for name in ("n_hidden", "batch_size", "epochs", "patience"):
             check_whole(name, getattr(self, name), least=1)
-        check_number("weight_decay", self.weight_decay, "[0, inf)")
+        check_number("momentum", self.momentum, "[0, 1)")
+        for name in ("decay", "weight_decay", "min_delta"):
+            check_number(name, getattr(self, name), "[0, inf)")
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,7 +91,8 @@ class FrontStudy(Run):
 def make_front(run: FrontStudy, workspace: Workspace) -> Contents:
     """Train and measure all heads of a study: a table with a row a head or a vote.
 
-    Columns: kind ("front": a member, trained as it was searched; "fresh": with another seed;
+    Columns: kind ("front": a member, trained as it was searched, with other heads
+    beside it, so that rounding may change when it stops; "fresh": with another seed;
     "full"; "random", "magnitude", "penalty", "evolved_links": of the same density as a member;
     "vote", "alike", "best", "mean": see :data:`RIVALS`), member, seed (of the training), n (heads
     that vote), low (percentile from which on members vote), density, and accuracy and AUROC on
@@ -276,10 +277,17 @@ class RegionStudy(Run):
         for name in ("kept", "images", "draws"):
             check_whole(name, getattr(self, name), least=1)
         self.parent.check()
+        _check_features(self.parent)
 
     def can_be_had(self) -> bool:
         """Whether the features of all images are here, or made in a second."""
         return self.parent.can_be_had()
+
+
+def _check_features(run: training.MaskSearch) -> None:
+    """Refuse masks of anything but features. Raises ValueError."""
+    if run.mode != "features":
+        raise ValueError(f"mode = {run.mode!r}: give a search whose masks are of features")
 
 
 def make_regions(run: RegionStudy, workspace: Workspace) -> Contents:
@@ -530,9 +538,13 @@ def chosen_votes(records: Records, by: str = "accuracy") -> pd.DataFrame:
 
 
 def masks_by_run(records: Records) -> dict[str, list[np.ndarray]]:
-    """{data set: (M, n_features) bool masks of the front of each run}."""
+    """{data set: (M, n_features) bool masks of the front of each run}.
+
+    Raises: ValueError if masks are not of features.
+    """
     found: dict[str, list[np.ndarray]] = {}
     for record in records:
+        _check_features(record.config)
         n_features = int(record.environment["architecture"].split("-")[0])
         masks = training.front_masks(record, n_features)
         found.setdefault(record.config.dataset, []).append(masks)

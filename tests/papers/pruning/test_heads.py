@@ -287,6 +287,9 @@ def test_class_above_the_number_of_classes_is_refused(examples):
         {"learning_rate": float("inf")},
         {"n_hidden": 0},
         {"patience": 2.5},
+        {"momentum": 1.5},
+        {"decay": -1.0},
+        {"min_delta": float("nan")},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):

@@ -1,5 +1,7 @@
 """Which regions are hidden, and with what."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -67,6 +69,12 @@ def test_field_out_of_range_is_refused_before_anything_is_run(fields):
     run = RegionStudy("mask_regions", parent=SMALL, **fields)
     (name,) = fields
     with pytest.raises(ValueError, match=f"{name} = .* is out of range: give"):
+        run.check()
+
+
+def test_masks_of_hidden_units_are_refused():
+    run = RegionStudy("mask_regions", parent=dataclasses.replace(SMALL, mode="hidden"))
+    with pytest.raises(ValueError, match="mode = 'hidden': give a search whose masks are of feat"):
         run.check()
 
 

@@ -123,10 +123,10 @@ def test_overstatement_is_the_gain_where_masks_were_judged_minus_that_elsewhere(
     assert table.loc["auroc", "value"] == pytest.approx(0)
 
 
-def kept(seed, masks, dataset="rsmas"):
+def kept(seed, masks, dataset="rsmas", mode="features"):
     """A record of a search whose front has these masks."""
     packed = np.packbits(np.asarray(masks, dtype=bool), axis=1)
-    config = types.SimpleNamespace(dataset=dataset, seed=seed)
+    config = types.SimpleNamespace(dataset=dataset, seed=seed, mode=mode)
     environment = {"architecture": f"{len(masks[0])}-8-3"}
     return types.SimpleNamespace(config=config, arrays={"masks": packed}, environment=environment)
 
@@ -135,6 +135,8 @@ def test_masks_are_those_of_each_run():
     masks = [[[1, 0, 1], [0, 0, 1]], [[1, 1, 1]]]
     found = studies.masks_by_run([kept(seed, of_run) for seed, of_run in enumerate(masks)])
     assert [of_run.tolist() for of_run in found["rsmas"]] == masks
+    with pytest.raises(ValueError, match="mode = 'hidden': give a search whose masks are of feat"):
+        studies.masks_by_run([kept(0, masks[0], mode="hidden")])
 
 
 def test_nothing_run_gives_empty_tables():
