@@ -195,7 +195,8 @@ def first_epochs(
         raise CannotReplay(str(error)) from error
     if here != record.environment["data"]["sha256"]:
         raise CannotReplay(f"{run.dataset} here is not what the record was made from")
-    made_on = record.environment.get("device", "cpu")
+    _, _, gpu = record.environment["cpu"].partition(", trained on ")  # as of earlier records
+    made_on = record.environment.get("device", gpu or "cpu")
     if made_on != device:
         raise CannotReplay(
             f"{made_on} made it, and {device} would train it here, which rounds sums otherwise:"

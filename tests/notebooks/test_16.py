@@ -183,9 +183,9 @@ def few_links(says, runs):
     better = tried[epochs, dropouts["rigl"]] - tried[epochs, dropouts["set"]]
     words = "After {} epochs SET does better with {:g} on validation images, by {:.2f} points"
     says(words, epochs, dropouts["rigl"], better)
-    says("RigL does after {} epochs, but most of this may be its dropout", epochs)
+    says("Fewer with RigL after {} epochs, but most of this lead may be its dropout", epochs)
     assert ahead.mean() / 2 < better < ahead.mean()
-    says("So most of RigL's lead may come from dropout")
+    says("So most of this lead may come from dropout")
     epochs = runs["mnist", "set"][0].config.epochs
     apart = gap(runs, "mnist", "rigl", "set").mean()
     says("after {} epochs they are {:.2f} points apart", epochs, apart)

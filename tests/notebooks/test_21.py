@@ -40,6 +40,10 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says("On MNIST its area rises from {:.2f} to {:.2f}.", *rises)
     rises = [mean(usual, name, MN, "set") for name in ("area", "rescaled")]
     text.says("SET's rises from {:.2f} to {:.2f}", *rises)
+    rises = [mean(usual, name, MN, "dense_small") for name in ("area", "rescaled")]
+    text.says("That of small dense rises by {:.2f} only", rises[1] - rises[0])
+    scaled = [mean(usual, "rescaled", MN, method) for method in ("set", "fixed")]
+    text.says("with the remaining weights scaled up it is {:.2f}", scaled[0] - scaled[1])
     gains = [mean(usual, "area", MN, m) - mean(usual, "area", MN, "fixed") for m in ("rigl", "set")]
     text.says("RigL gains {:.2f} there. SET's gain of {:.2f} does not differ from zero", *gains)
     text.says("Scaling returns most of what dense loses on MNIST, and half on Fashion-MNIST")

@@ -137,6 +137,12 @@ def nobody_aims(text):
     text.says("On MNIST RigL has the highest mean under eight of nine changes.")
     text.says("Under shot noise dense has it, which may be chance")
     text.says("RigL's lead over dense may be chance for impulses and rotation")
+    dropouts = {
+        (record.config.dataset, record.config.method): record.config.parent.dropout
+        for record in papers.obtain("attack_curves", "paper")
+    }
+    assert all(dropouts[name, "dense"] > dropouts[name, "rigl"] for name in (MN, FM))
+    text.says("Dense has more dropout than RigL. None of these changes was made at equal dropout")
     words = {5: "five"}[behind]
     text.says(
         f"On Fashion-MNIST dense is ahead of RigL under {words} changes, each interval taken alone"

@@ -72,8 +72,8 @@ def test_numbers_of_the_text_follow_from_the_records():
         return both[0] - both[1]
 
     text.says("RigL gains {:.2f} on MNIST", gain(MN, "rigl"))
-    assert gain(FM, "rigl") < 0.005
-    text.says("RigL gains {:.2f} on MNIST, and nothing on Fashion-MNIST", gain(MN, "rigl"))
+    text.says("it depends on dropout: with {:g} RigL loses {:.2f}", 0.1, -gain(FM, "rigl"))
+    text.says("With {:g} it gains {:.2f}", 0.3, gain(FM, "rigl", 0.3))
     text.says("SET gains {:.2f} on MNIST. It gains nothing on Fashion-MNIST:", gain(MN, "set"))
     text.says("at a dropout of 0.1 it loses {:.2f}", -gain(FM, "set"))
     found = [gain(MN, method, measure="within signs") for method in ("set_retrained", "set")]
@@ -91,7 +91,9 @@ def test_numbers_of_the_text_follow_from_the_records():
         assert noise[0] - noise[1] < 1
     noise = [at(table, dataset=FM, kind="noise", strength=s)["rigl"] for s in (0.0, 1.0)]
     assert 0.4 < noise[1] / noise[0] < 0.6
-    text.says("RigL loses half of its accuracy on Fashion-MNIST")
+    noise = [at(table, dataset=FM, kind="noise", strength=s)["dense_small"] for s in (0.0, 1.0)]
+    words = "On Fashion-MNIST small dense loses {:.0f} points, and RigL half of its accuracy"
+    text.says(words, noise[0] - noise[1])
     text.says("is 1 if nothing is lost")
     _says_what_null_models_keep(text)
     _has_settings(text)

@@ -98,6 +98,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says("its interval goes from {:.1f} to {:.1f}", lead.low, lead.high)
     lead = lead_of_rigl(MN, "links left out")
     assert lead.low < 0 < lead.high
+    text.says("there the interval goes from {:.1f} to {:.1f}", lead.low, lead.high)
     text.says("Attacks met {} images only", ENSEMBLE_IMAGES)
     _has_settings(text)
     assert not text.uncovered()

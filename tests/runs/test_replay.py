@@ -168,6 +168,9 @@ def test_record_that_another_device_made_is_not_replayed(record, store):
     assert row["outcome"] == "not replayed"
     assert row["note"].startswith("a GPU made it, and cpu would train it here")
     earlier = {key: value for key, value in record.environment.items() if key != "device"}
+    of_gpu = dataclasses.replace(record, environment=earlier | {"cpu": "a CPU, trained on a GPU"})
+    (row,) = replay.replay(store, [of_gpu], 2, progress=False)
+    assert row["note"].startswith("a GPU made it, and cpu would train it here")
     (row,) = replay.replay(
         store, [dataclasses.replace(record, environment=earlier)], 2, progress=False
     )
