@@ -452,14 +452,14 @@ SETTINGS = [
     )
 ]
 NAMED_BEST = ("SReLU, momentum, none", "SReLU, momentum, L2")
-EPOCHS, LONG = 60, 300  # of SET in every setting, and of its longer runs
+EPOCHS = 300
 Curves = dict[str, dict[int, np.ndarray]]
 
 
-def curves(method: str, experiment: str = "set_ablation") -> Curves:
+def curves(method: str) -> Curves:
     """Test accuracy by setting and seed."""
     found: Curves = {name: {} for name in SETTINGS}
-    for run in stored(experiment, method=method):
+    for run in stored("set_ablation_long", method=method):
         found[run.variant][run.seed] = run.accuracies
     return found
 
@@ -472,8 +472,8 @@ def at(found: Curves, name: str, epoch: int = EPOCHS) -> np.ndarray:
 @oracle
 def s32() -> Found:
     """Best setting with L1 minus the best without, one of 4 x 8 pairs."""
-    longer = curves("set", "set_ablation_long")
-    accuracy = {name: at(longer, name, LONG) for name in SETTINGS}
+    longer = curves("set")
+    accuracy = {name: at(longer, name) for name in SETTINGS}
     best = {}
     for name, values in sorted(accuracy.items(), key=lambda item: item[1].mean()):
         best[name.endswith("L1")] = values
@@ -483,8 +483,8 @@ def s32() -> Found:
 @oracle
 def s33() -> Found:
     """Rank of the better of the two named settings; 1 may still come while the lead narrows."""
-    longer = curves("set", "set_ablation_long")
-    accuracy = {name: at(longer, name, LONG) for name in SETTINGS}
+    longer = curves("set")
+    accuracy = {name: at(longer, name) for name in SETTINGS}
     others = [name for name in SETTINGS if name not in NAMED_BEST]
 
     def lead(epoch: int) -> float:
@@ -498,20 +498,21 @@ def s33() -> Found:
         ahead = [mean(accuracy[name] - accuracy[best], members=20) for best in NAMED_BEST]
         low += min(one.low for one in ahead) > 0
         high += min(one.high for one in ahead) > 0
-    if low > 1 and 0 < lead(LONG) < 0.9 * lead(3 * LONG // 4):
+    if low > 1 and 0 < lead(EPOCHS) < 0.9 * lead(3 * EPOCHS // 4):
         low = 1
     return Found(value, low, high, 5)
 
 
 @oracle
 def s34() -> Found:
-    """Smallest of twelve SET minus dense: two were trained as long, and the worse one narrows."""
+    """Smallest of twelve SET minus dense, of which two were trained."""
     ours, theirs = curves("set"), curves("dense")
     found, sooner = {}, {}
     for name in SETTINGS:
-        if min(map(len, theirs[name].values())) >= EPOCHS:
+        if theirs[name]:
             found[name] = mean(at(ours, name) - at(theirs, name), members=12)
-            sooner[name] = (at(ours, name, 45) - at(theirs, name, 45)).mean()
+            before = 3 * EPOCHS // 4
+            sooner[name] = (at(ours, name, before) - at(theirs, name, before)).mean()
     worst = min(found, key=lambda name: found[name].value)
     result = smallest(list(found.values()), whole=len(found) == 12)
     narrows = 0 > result.value > 0.9 * sooner[worst]
@@ -521,8 +522,8 @@ def s34() -> Found:
 @oracle
 def s35() -> Found:
     """Settings, of twelve, in which SET is ahead of fixed links."""
-    ours, theirs = (curves(method, "set_ablation_long") for method in ("set", "fixed"))
-    gaps = [at(ours, name, LONG) - at(theirs, name, LONG) for name in SETTINGS]
+    ours, theirs = curves("set"), curves("fixed")
+    gaps = [at(ours, name) - at(theirs, name) for name in SETTINGS]
     found = [mean(gap, members=12) for gap in gaps]
     return decided([(one.value, one) for one in found], 12)
 

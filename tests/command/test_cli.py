@@ -274,23 +274,23 @@ def test_claims_are_chosen_by_id_and_by_paper(capsys, named, desired):
 
 
 def test_one_claim_is_printed_whole(capsys, monkeypatch):
-    claim = papers.PUBLISHED.set_index("id").loc["S34"]
-    row = papers.verdicts("smoke", ["S34"]).iloc[0].to_dict()
+    claim = papers.PUBLISHED.set_index("id").loc["S36"]
+    row = papers.verdicts("smoke", ["S36"]).iloc[0].to_dict()
     row |= {"value": -1.2258, "low": -2.5, "high": -0.5, "n": 5, "verdict": "open"}
     row |= {"sentence": "Open: a gap.", "reason": "it narrows", "scale": "smaller: 60 epochs"}
     monkeypatch.setattr(papers, "verdicts", lambda profile, ids, progress: pd.DataFrame([row]))
-    _, out, _ = run(capsys, "claims", "S34")
+    _, out, _ = run(capsys, "claims", "S36")
     found = dict(line.split(maxsplit=1) for line in out.splitlines()[:-1])
     rule = f"{claim['comparison']} {claim['threshold']} ({claim['threshold_origin']})"
     assert found == {
-        "claim": "S34",
+        "claim": "S36",
         "statement": claim["statement"],
         "found": "Open: a gap. It narrows.",
         "scale": "smaller: 60 epochs",
         "criterion": f"{claim['quantity']}: {rule}",
         "measured": "-1.23 [-2.5, -0.5]",
         "n": "5",
-        "decide": planned.deciding("S34")[-1],
+        "decide": planned.deciding("S36")[-1],
     }
 
 

@@ -30,13 +30,13 @@ def test_every_open_claim_has_what_would_decide_it():
 
 
 def test_command_that_decides_chooses_the_runs_that_are_counted():
-    (sentence,) = planned.deciding("S34")
+    *_, sentence = planned.deciding("P04")
     command, _, said = sentence.partition(" (")
     words = shlex.split(command)
     assert words[:4] == ["python", "-m", "lib", "run"]
     runs = papers.EXPERIMENTS[words[4]].runs("paper")
     wanted = dict(word.split("=") for word in words if "=" in word)
-    assert wanted == {"method": "dense"}
+    assert wanted == {"dataset": "cifar10", "variant": "lenet5"}
     chosen = [run for run in runs if wanted.items() <= vars(run).items()]
     made = sum(map(papers.STORE.holds, chosen))
     assert 0 < len(chosen) < len(runs)
