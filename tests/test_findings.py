@@ -114,6 +114,10 @@ def test_finding_1():
     assert [differs(lead) for lead in leads] == [True, False]
     says_difference(text, "SET − dense", MN, leads[0])
     says_difference(text, "SET − dense", FM, leads[1])
+    text.says("In two settings of the SET paper's Fig. 6 both trained for {} epochs", 300)
+    for name, lead in ablation.leads_of_dense().items():
+        says_difference(text, f"SET − dense, {name}, the paper's settings", FM, -lead)
+        assert differs(lead) and lead.mean() > 0
     dense, ours = mlp.long_accuracy("dense"), mlp.long_accuracy()
     epochs = len(dense)
     behind = (ours.iloc[epochs - 1] - dense.iloc[-1]).dropna()
