@@ -203,12 +203,10 @@ def long_run(text):
     text.says(
         "The 95 % interval of this lead goes from {:.1f} to {:.1f} points", ahead.low, ahead.high
     )
-    words = "After 1,000 epochs SET and fixed links still rise, but only by {} points in {} epochs"
-    text.says(words + ". So it counts for S25", 0.1, 50)
+    text.says("by {} points an epoch or more, over the last twenty epochs", 0.02)
+    text.says("At epoch 1,000 SET and fixed links rise by less, so it counts for S25")
     for method in ("set", "fixed"):
-        means = long_accuracy(method).mean(axis=1)
-        gained = means.iloc[-50:].mean() - means.iloc[-100:-50].mean()
-        assert rise(long_accuracy(method)) < 0.02 and f"{gained:.1f}" == "0.1"
+        assert rise(long_accuracy(method)) < 0.02
     last = accuracy.iloc[-1]
     assert len(last) == 5
     text.says("The five seeds of SET end near the log")
@@ -250,7 +248,7 @@ def beside_dense(text):
     text.says("We compare means of ten epochs there")
     text.says("The interval of that goes from {:.0f} to {:.0f}", epochs.low, epochs.high)
     assert rise(dense) > 0.02 and rise(ours.iloc[:100]) > 0.02
-    words = "At epoch {} SET and dense both still rise, so it does not count for S01, S26 and S28"
+    words = "At epoch {} SET and dense rise by more, so it does not count for S01, S26 and S28"
     text.says(words, len(dense))
     text.says("After {} epochs, where our dense networks end, SET is behind them", len(dense))
     text.says("On CIFAR-10 dense is ahead after {} epochs, where our dense", len(dense))

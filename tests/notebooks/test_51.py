@@ -87,7 +87,7 @@ def test_numbers_of_the_text(studied, minimal):
     radii = [HEADLINE_RADIUS[name] for name in SETS]
     text.says("each pixel by at most {} on MNIST and {} on Fashion-MNIST", *radii)
     lengths = [HEADLINE_RADIUS_L2[name] for name in SETS]
-    text.says("by a length of {} on MNIST and {} on Fashion-MNIST", *lengths)
+    text.says("a length of at most {} on MNIST and {} on Fashion-MNIST", *lengths)
     (images,) = {record.config.images for record in studied}
     text.says("We attack {} test images", images)
     (images,) = {record.config.images for record in minimal}

@@ -62,8 +62,9 @@ class HeadSettings:
         for name in ("n_hidden", "batch_size", "epochs", "patience"):
             check_whole(name, getattr(self, name), least=1)
         check_number("momentum", self.momentum, "[0, 1)")
-        for name in ("decay", "weight_decay", "min_delta"):
-            check_number(name, getattr(self, name), "[0, inf)")
+        check_number("decay", self.decay, "[0, inf)")
+        check_number("weight_decay", self.weight_decay, "[0, inf)")
+        check_number("min_delta", self.min_delta, "[-inf, inf)")  # -inf: every epoch improves
 
 
 @dataclass(frozen=True, eq=False)
