@@ -116,7 +116,8 @@ def test_finding_1():
     says_difference(text, "SET − dense", FM, leads[1])
     text.says("In two settings of the SET paper's Fig. 6 both trained for {} epochs", 300)
     for name, lead in ablation.leads_of_dense().items():
-        says_difference(text, f"SET − dense, {name}, the paper's settings", FM, -lead)
+        words = f"SET − dense, {name}, the paper's settings, after 300 epochs"
+        says_difference(text, words, FM, -lead)
         assert differs(lead) and lead.mean() > 0
     dense, ours = mlp.long_accuracy("dense"), mlp.long_accuracy()
     epochs = len(dense)

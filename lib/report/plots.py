@@ -46,7 +46,7 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
         plot: seaborn's figure-level function: relplot, catplot or displot.
         data: what is drawn; without rows the picture says that nothing was run.
         title, below: see :func:`lib.report.layout.head`.
-        options: of seaborn, and else of :meth:`matplotlib.axes.Axes.set`. Ours: ``percent``, "x",
+        options: of seaborn, others of :meth:`matplotlib.axes.Axes.set`. Ours: ``percent``, "x",
             "y" or "xy", fractions are written as percent there; ``write``, the format of a mean
             that stands above each point; ``zero``, mark it on the horizontal axis; ``family``, how
             many intervals of points hold together; ``ends=False``, a legend in place of names at

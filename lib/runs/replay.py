@@ -195,9 +195,8 @@ def first_epochs(
         raise CannotReplay(str(error)) from error
     if here != record.environment["data"]["sha256"]:
         raise CannotReplay(f"{run.dataset} here is not what the record was made from")
-    _, _, gpu = record.environment.get("cpu", "").partition(
-        ", trained on "
-    )  # as of earlier records
+    # earlier records name a GPU beside the CPU
+    _, _, gpu = record.environment.get("cpu", "").partition(", trained on ")
     made_on = record.environment.get("device", gpu or "cpu")
     if made_on != device:
         raise CannotReplay(

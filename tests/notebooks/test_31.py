@@ -202,7 +202,9 @@ def penalties(text):
     for penalty, coupling in (("weights", 5e-4), ("logits", 1e-2), ("activations", 1e-3)):
         assert best[penalty, coupling / 10] > best[penalty, coupling]
     assert best["spectrum", 0.1] < best["spectrum", 1.0]
-    text.says("a tenth costs less, but not of the spectral penalty")
+    text.says(
+        "A tenth of a coupling costs less, except for the spectral penalty, where it costs more"
+    )
     text.says("(one seed, 500 units)")
 
 
