@@ -69,7 +69,7 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 		'$(PYTHON)' -m venv --clear .venv; }
 	@$(BIN) -c '$(NEW_ENOUGH)' || $(call REFUSE,.venv holds a Python older than 3.11: remove it with make clean-all and try again)
 	@$(BIN) -m pip --version >/dev/null 2>&1 || $(BIN) -m ensurepip >/dev/null
-	@echo "Installing the pinned packages into .venv: once, 1 to 3 minutes and 2 GB, then seconds when a pin changes."
+	@echo "Installing the pinned packages into .venv: once, 1 to 3 minutes, and 2 GB with the CPU build of torch (see docs/REPRODUCE.md#install); then seconds when a pin changes."
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements.txt
 	@$(BIN) -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
 	@$(BIN) -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true  # on all cores; some files are of other Pythons

@@ -6,12 +6,14 @@ their links while a loop of your own trains it, and ``densify_`` puts dense laye
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from . import layers
 from .collector import Collector, Watch
@@ -40,6 +42,7 @@ from .support import (
 STARTS = ("magnitude", "random", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
 DENSE = (nn.Linear, layers.Linear)
+REPLACED = "replaced_by_another"  # attribute of a weight that no layer of its model holds any more
 LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
 WRAPPERS = (
     nn.parallel.DistributedDataParallel,
@@ -65,7 +68,8 @@ def sparsify_(
 ) -> list[str]:
     r"""Replace every ``nn.Linear`` of a model by a :class:`lib.layers.SparseLinear`, in place.
 
-    Make the optimiser after this: the layers have new parameters. A layer that is used at several
+    Make the optimiser after this: the layers have new parameters. One that holds a weight of before
+    is refused when it steps. A layer that is used at several
     places stays one layer. The output projection of ``nn.MultiheadAttention`` stays dense, and the
     filter is not asked, as attention reads its weight itself; a ``nn.TransformerEncoderLayer``
     whose layers become sparse no longer takes its fast path of evaluation, for the same reason.
@@ -296,6 +300,26 @@ def _replace_everywhere(model: nn.Module, made: dict[int, nn.Module]) -> None:
         for name, child in list(module._modules.items()):
             if id(child) in made:
                 module._modules[name] = made[id(child)]
+                weight = child.values if isinstance(child, SparseLinear) else child.weight
+                if weight.requires_grad:
+                    setattr(weight, REPLACED, True)
+    _watch_optimisers()
+
+
+@cache
+def _watch_optimisers() -> None:
+    """From now on, whenever an optimiser of torch steps."""
+    register_optimizer_step_pre_hook(_refuse_replaced)
+
+
+def _refuse_replaced(optimiser: torch.optim.Optimizer, *_: Any) -> None:
+    """Such an optimiser trains nothing of the layers that came in place of others."""
+    for group in optimiser.param_groups:
+        if any(hasattr(parameter, REPLACED) for parameter in group["params"]):
+            raise ValueError(
+                "the optimiser holds weights of layers that sparsify_ or densify_ has replaced:"
+                " make it after them, of the model's parameters"
+            )
 
 
 def _flat(value: Any) -> Iterator[Any]:

@@ -1217,9 +1217,14 @@ def attack_gains() -> pd.DataFrame:
     on some network, are left out.
     """
     rows, short = [], set()
-    for run in _lines("unit_robustness") + _lines("unit_minimal"):
+    again = [run for run in _lines("unit_worst") if run.parent["experiment"] == "unit_accuracy"]
+    second = {(run.parent["network"], run.dataset, run.method, run.seed) for run in again}
+    for run in again + _lines("unit_robustness") + _lines("unit_minimal"):
         if run.parent["experiment"] != "unit_accuracy":
             continue
+        name = run.parent["network"], run.dataset, run.method, run.seed
+        if run.experiment == "unit_robustness" and name in second:
+            continue  # attacked again, on more images
         for name, distances in run.arrays.items():
             if name in ("l2.carlini_wagner", "l2.deepfool", "l2.boundary"):
                 if np.median(distances) > 1.1 * np.median(run.arrays["l2.smallest"]):

@@ -164,7 +164,7 @@ def test_speed_in_a_loop_of_ones_own_is_as_measured():
     by_hand = SPEED[SPEED.index("## A model of your own") :]
     with_dropout = [float(row[1]) for row in re.finditer(r"\| yes \| .* \| ([\d.]+) \(", by_hand)]
     assert len(with_dropout) == 2 and np.mean(with_dropout) == pytest.approx(4, abs=0.5)
-    assert "a model of torch's layers that is made sparse some four times" in README
+    assert "A model of torch's layers that is made sparse is some four times as fast." in README
 
 
 def test_set_matches_dense_with_as_few_links_as_the_readme_says():
@@ -258,5 +258,6 @@ def test_images_are_proved_right_as_often_as_the_readme_says():
     frame = frame.query("method == 'rigl' and variant == 'certified' and measure == 'certified'")
     (run, *_) = records("robust_summary")
     share = frame[frame["radius"] == run.config.radii[0]]["value"].mean()
-    words = "by up to {:g}. Trained so that answers can be proved, it has {:.1f} % proved right"
+    words = "by up to {:g}. Trained so that answers can be proved, it has {:.1f} % proved right,"
+    words += " for the same changes"
     assert words.format(run.config.radii[0], 100 * share) in README

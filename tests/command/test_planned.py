@@ -2,6 +2,10 @@
 
 import re
 import shlex
+import types
+
+import pandas as pd
+import pytest
 
 from lib import papers
 from lib.command import judged, planned
@@ -29,8 +33,25 @@ def test_every_open_claim_has_what_would_decide_it():
         assert planned.deciding(claim), claim
 
 
-def test_command_that_decides_chooses_the_runs_that_are_counted():
-    *_, sentence = planned.deciding("P04")
+@pytest.fixture
+def decides_p04(monkeypatch, tmp_path):
+    """One row that decides P04, of runs chosen from an experiment; the first seeds are made."""
+
+    def write(experiment, choose):
+        row = {"item": "7", "experiment": experiment, "choose": choose, "what": "longer"}
+        row |= {"core_hours": 2, "basis": "guess", "decides": "P04"}
+        pd.DataFrame([row]).to_csv(tmp_path / "planned_runs.csv", index=False)
+        monkeypatch.setattr(planned, "TABLE", tmp_path / "planned_runs.csv")
+        store = types.SimpleNamespace(holds=lambda run: run.seed == 0)
+        monkeypatch.setattr(papers, "STORE", store)
+        (sentence,) = planned.deciding("P04")
+        return sentence
+
+    return write
+
+
+def test_command_that_decides_chooses_the_runs_that_are_counted(decides_p04):
+    sentence = decides_p04("unit_robustness", "dataset=cifar10 variant=lenet5")
     command, _, said = sentence.partition(" (")
     words = shlex.split(command)
     assert words[:4] == ["python", "-m", "lib", "run"]
@@ -38,16 +59,16 @@ def test_command_that_decides_chooses_the_runs_that_are_counted():
     wanted = dict(word.split("=") for word in words if "=" in word)
     assert wanted == {"dataset": "cifar10", "variant": "lenet5"}
     chosen = [run for run in runs if wanted.items() <= vars(run).items()]
-    made = sum(map(papers.STORE.holds, chosen))
-    assert 0 < len(chosen) < len(runs)
+    made = sum(run.seed == 0 for run in chosen)
+    assert 0 < made < len(chosen) < len(runs)
     assert re.search(rf"\b{made} of {len(chosen)} runs made", said)
 
 
-def test_claim_that_does_not_read_the_runs_yet_says_so():
-    worst, read = planned.deciding("P04")
-    assert "unit_worst" in worst and "counts none of them yet" in worst
-    assert "unit_robustness" in papers.CLAIMS["P04"].experiments
-    assert "unit_robustness" in read and "counts none of them yet" not in read
+def test_claim_that_does_not_read_the_runs_yet_says_so(decides_p04):
+    assert "unit_long" not in papers.CLAIMS["P04"].experiments
+    assert "counts none of them yet" in decides_p04("unit_long", "")
+    assert "unit_worst" in papers.CLAIMS["P04"].experiments
+    assert "counts none of them yet" not in decides_p04("unit_worst", "")
 
 
 def test_page_tells_how_many_are_made():

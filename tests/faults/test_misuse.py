@@ -293,6 +293,34 @@ def test_muon_refuses_values_itself(layer):
         torch.optim.Muon([layer.values])
 
 
+@pytest.mark.parametrize("adam", [False, True])
+def test_an_optimiser_of_before_the_layers_were_replaced_does_not_step(x, adam):
+    make = torch.optim.Adam if adam else torch.optim.SGD
+    net = nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 3))
+    for change in (lambda: sparsify_(net, start="new", density=0.5), lambda: densify_(net)):
+        optimiser = make(net.parameters(), lr=0.1)
+        net(x).sum().backward()
+        optimiser.step()
+        change()
+        net(x).sum().backward()
+        with pytest.raises(ValueError, match="sparsify_ or densify_ has replaced: make it after"):
+            optimiser.step()
+        before = [parameter.detach().clone() for parameter in net.parameters()]
+        make(net.parameters(), lr=0.1).step()
+        assert not any(map(torch.equal, before, net.parameters()))
+
+
+def test_weights_that_do_not_learn_may_be_replaced_under_an_optimiser(x):
+    net = nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 3))
+    net[0].requires_grad_(False)
+    optimiser = sgd(net)
+    sparsify_(net, start="new", density=0.5, filter=lambda name, layer: name == "0")
+    net(x).sum().backward()
+    before = net[2].weight.detach().clone()
+    optimiser.step()
+    assert not net[2].weight.equal(before)
+
+
 def test_fit_refuses_an_optimiser_of_before_the_layers_were_sparse():
     split = data.load("digits", limit=50)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))

@@ -643,7 +643,7 @@ def test_readme_says_how_far_set_leads_when_each_is_tuned():
     assert words.format(on_fashion.mean()) in (ROOT / "README.md").read_text(encoding="utf-8")
     assert interval(on_fashion)[1] > 0 > interval(on_mnist)[1]
     assert on_mnist.mean() < on_fashion.mean() < 0.3
-    words = "In the SET paper's own settings on Fashion-MNIST the lead is gone after 300 epochs"
+    words = "In the SET paper's own settings on Fashion-MNIST this lead is gone after 300 epochs"
     assert words in (ROOT / "README.md").read_text(encoding="utf-8")
     early, late = (mean_lead(long_leads(slice(*of))) for of in ((59, 60), (270, 300)))
     assert interval(early)[1] > 0 > interval(late)[0] and interval(late)[2] < 0.1

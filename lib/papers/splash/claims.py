@@ -110,12 +110,26 @@ def cut_short(frame: pd.DataFrame) -> set[tuple[str, str]]:
     return {*zip(rows["dataset"], rows["network"], strict=True)}
 
 
+def judging(records: Records) -> list[Record]:
+    """The studies of networks of the usual training; where a network was attacked again on more
+    images and with restarts, that attack and not the first.
+    """
+    plain = [record for record in records if record.config.parent.experiment == "unit_accuracy"]
+    again = {r.config.parent for r in plain if r.config.experiment == "unit_worst"}
+    found = []
+    for record in plain:
+        is_first = record.config.experiment == "unit_robustness"
+        if not (is_first and record.config.parent in again):
+            found.append(record)
+    return found
+
+
 def gains(records: Records) -> pd.DataFrame:
     """SPLASH minus ReLU under every attack at the headline radii, in points, a row a seed: columns
     of :func:`lib.report.claims.against`. An attack is left out if on some network its median
     distance is more than 10 % above the smallest known.
     """
-    plain = [record for record in records if record.config.parent.experiment == "unit_accuracy"]
+    plain = judging(records)
     minimal = [record for record in plain if record.config.experiment == "unit_minimal"]
     stop_short = distance_checks(minimal).query("not passed")["measure"]
     rows = under_attack(plain)
@@ -125,7 +139,7 @@ def gains(records: Records) -> pd.DataFrame:
 
 def worst_gains(records: Records, attacks: Sequence[str]) -> pd.DataFrame:
     """The same where an image must withstand all of some attacks in L-infinity."""
-    rows = worst_case(records, attacks).query("trained == 'unit_accuracy'")
+    rows = worst_case(judging(records), attacks)
     rows = rows.assign(value=100 * rows["value"])
     return against(rows, "relu").query("method == 'splash'")
 
@@ -219,7 +233,7 @@ def _read(
     return readings(rows[named], claim, comparison, threshold)
 
 
-STUDIES = ("unit_robustness", "unit_minimal")
+STUDIES = ("unit_robustness", "unit_worst", "unit_minimal")
 CLAIMS: dict[str, Claim] = {
     "P01": Claim(
         TRAININGS,

@@ -258,8 +258,8 @@ AMOUNTS: dict[str, dict[str, Fields]] = {  # factors: how many radii, the headli
         "paper": {"images": 300, "factors": 5},
     },
     "unit_worst": {
-        "smoke": {"images": 20, "steps": 2, "queries": 10, "restarts": 2, "factors": 1},
-        "quick": {"images": 20, "steps": 2, "queries": 10, "restarts": 2, "factors": 1},
+        "smoke": {"images": 20, "steps": 3, "queries": 10, "restarts": 2, "factors": 1},
+        "quick": {"images": 100, "steps": 10, "queries": 50, "restarts": 2, "factors": 1},
         "paper": {"images": 1000, "restarts": 5, "factors": 1},
     },
     "unit_minimal": {
@@ -290,12 +290,12 @@ def attacked(profile: str) -> list[Study]:
 
 def attacked_again(profile: str) -> list[Study]:
     """ReLU and SPLASH in LeNet-5 on more images, with several restarts, at the headline radius
-    alone; one network in the small profiles.
+    alone.
     """
     parents = []
     for cell in lenet5(profile, PAIR, WORST_ON[profile]):
         parents += cell.runs("unit_accuracy")
-    return _studies("unit_worst", profile, parents if profile == "paper" else parents[:1])
+    return _studies("unit_worst", profile, parents)
 
 
 def minimal(profile: str) -> list[Study]:

@@ -35,11 +35,12 @@ def trained(method, seed, accuracy, dataset="mnist", network="lenet5", **fields)
 def studied(method, seed, kept, dataset="mnist", network="lenet5", **fields):
     """A record of a study with these accuracies by attack, at the headline radius in L-infinity."""
     experiment, accuracy = fields.pop("parent", "unit_accuracy"), fields.pop("accuracy", 0.9)
+    study = fields.pop("study", "unit_robustness")
     parent = trained(method, seed, 0.9, dataset, network, **fields).config
     parent = dataclasses.replace(parent, experiment=experiment)
     radius = HEADLINE_RADIUS[dataset]
     run = Study(
-        "unit_robustness",
+        study,
         parent=parent,
         dataset=dataset,
         method=method,

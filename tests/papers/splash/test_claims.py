@@ -149,6 +149,22 @@ def test_no_seed_is_left_out_for_what_its_own_relu_keeps():
     assert claims.gain_readings(records)["n"].tolist() == [5, 5]
 
 
+def test_where_a_network_was_attacked_again_the_second_attack_judges():
+    small, large = (dict.fromkeys(("pgd", "apgd_ce", "square"), gain) for gain in (0.1, 0.2))
+    first = attacked(large) + attacked(large, dataset="fashion_mnist")
+    again = attacked(small, study="unit_worst")
+    for record in first + again:
+        with_images(record, square=[0] if record.config.method == "relu" else [0, 1])
+    for record in again:
+        with_images(record, square=[0, 1])
+    for records in (first + again, again + first):
+        rows = claims.gains(records).groupby("dataset")
+        assert rows["value"].mean().to_dict() == pytest.approx({"mnist": 10, "fashion_mnist": 20})
+        assert set(rows.size()) == {15}
+        worst = claims.worst_gains(records, ("square",)).groupby("dataset")["value"]
+        assert worst.mean().to_dict() == {"mnist": 0, "fashion_mnist": 25}
+
+
 def far_from_the_nearest(records, attack):
     """Of these networks studies of minimal norm in which an attack stops too early."""
     studies = []
