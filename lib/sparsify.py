@@ -313,9 +313,11 @@ def _watch_optimisers() -> None:
 
 
 def _refuse_replaced(optimiser: torch.optim.Optimizer, *_: Any) -> None:
-    """Such an optimiser trains nothing of the layers that came in place of others."""
+    """Such an optimiser trains nothing of the layers that came in place of others. Where a replaced
+    weight has a gradient, another model still holds it.
+    """
     for group in optimiser.param_groups:
-        if any(hasattr(parameter, REPLACED) for parameter in group["params"]):
+        if any(hasattr(p, REPLACED) and p.grad is None for p in group["params"]):
             raise ValueError(
                 "the optimiser holds weights of layers that sparsify_ or densify_ has replaced:"
                 " make it after them, of the model's parameters"

@@ -302,12 +302,22 @@ def test_an_optimiser_of_before_the_layers_were_replaced_does_not_step(x, adam):
         net(x).sum().backward()
         optimiser.step()
         change()
+        optimiser.zero_grad()
         net(x).sum().backward()
         with pytest.raises(ValueError, match="sparsify_ or densify_ has replaced: make it after"):
             optimiser.step()
         before = [parameter.detach().clone() for parameter in net.parameters()]
         make(net.parameters(), lr=0.1).step()
         assert not any(map(torch.equal, before, net.parameters()))
+
+
+def test_a_dense_model_of_the_same_layers_still_learns(x):
+    net = nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 3))
+    sparsify_(nn.Sequential(*net), start="new", density=0.5)
+    optimiser, before = sgd(net), net[0].weight.detach().clone()
+    net(x).sum().backward()
+    optimiser.step()
+    assert not net[0].weight.equal(before)
 
 
 def test_weights_that_do_not_learn_may_be_replaced_under_an_optimiser(x):
