@@ -519,6 +519,7 @@ class Evolver:
         """What a training that is resumed needs, besides the states of model and optimiser."""
         return {
             "steps_taken": self.steps_taken,
+            "every": self.every,
             "n_at_start": dict(self.n_at_start),
             "widths": self._widths(),
             "averages": len(self.averages),
@@ -528,12 +529,13 @@ class Evolver:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken; load those of model and optimiser as well. The
-        rules and the plan are those of this Evolver.
+        rules, ``steps`` and ``until`` are those of this Evolver.
 
-        Raises: ValueError if it is of a model with other sparse layers, of a later step than this
-            Evolver plans (unless ``until`` is None), of one with more or fewer models of averages,
-            or of something else.
+        Raises: ValueError if it is of a model with other sparse layers, of an Evolver with another
+            ``every``, of a later step than this one plans (unless ``until`` is None), of one with
+            more or fewer models of averages, or of something else.
         """
+        state = {"every": self.every, **state}  # older states lack it
         missing = sorted(self.state_dict().keys() - state.keys())
         if missing:
             raise ValueError(
@@ -543,6 +545,11 @@ class Evolver:
             raise ValueError(
                 "the state is of a model with other sparse layers: load it into an Evolver of the"
                 " model that it was taken of"
+            )
+        if state["every"] != self.every:
+            raise ValueError(
+                f"the state is of an Evolver with every = {state['every']}, and this one has every"
+                f" = {self.every}: give every = {state['every']}"
             )
         if state["averages"] != len(self.averages):
             raise ValueError(

@@ -571,6 +571,19 @@ def test_a_state_of_a_later_step_than_is_planned_is_refused():
     assert repr(shorter) == "Evolver(every=3, steps=12, until=0.75, steps_taken=0)"
 
 
+def test_a_state_with_another_every_is_refused_and_one_without_is_loaded():
+    _, _, evolver = made(every=3)
+    _, _, other = made(every=2)
+    evolver.steps_taken = 5
+    state = evolver.state_dict()
+    with pytest.raises(ValueError, match="with every = 3, and this one has every = 2: give every"):
+        other.load_state_dict(state)
+    assert other.steps_taken == 0
+    del state["every"]  # as it was stored before
+    other.load_state_dict(state)
+    assert other.steps_taken == 5
+
+
 def test_without_a_generator_draws_follow_the_seed_of_torch():
     links = []
     for seed in (0, 0, 1):
