@@ -93,12 +93,18 @@ def verified(dataset: DataSet, arrays: Arrays) -> Arrays:
         high = np.finfo(np.float32).max
         low = -high
     n_examples = {"train": dataset.n_train, "test": dataset.n_test, "valid": None}
+    parts = [part for part in n_examples if part not in optional or f"x_{part}" in arrays]
+    values = ("x", "y") if dataset.labels else ("x",)
+    needed = [f"{value}_{part}" for part in parts for value in values]
+    if dataset.has_group:
+        needed.append("group")
+    missing = [key for key in needed if key not in arrays]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing, of the arrays {', '.join(needed)}")
     checked = {}
-    for part, n_desired in n_examples.items():
-        key = f"x_{part}"
-        if part in optional and key not in arrays:
-            continue
-        x = _required(arrays, key)
+    for part in parts:
+        key, n_desired = f"x_{part}", n_examples[part]
+        x = arrays[key]
         n = n_desired or max((1, *x.shape[:1]))  # one at least
         if x.shape != (n, *dataset.shape):
             desired = (n_desired or "N", *dataset.shape)
@@ -125,14 +131,8 @@ def verified(dataset: DataSet, arrays: Arrays) -> Arrays:
     return checked
 
 
-def _required(arrays: Arrays, key: str) -> np.ndarray:
-    if key not in arrays:
-        raise ValueError(f"{key} is missing")
-    return arrays[key]
-
-
 def _whole_numbers(arrays: Arrays, key: str, n: int) -> np.ndarray:
-    values = _required(arrays, key)
+    values = arrays[key]
     if values.shape != (n,) or values.dtype.kind not in "iu":
         is_now = f"{values.dtype} of shape {values.shape}"
         raise ValueError(f"{key} is {is_now}, not integer of shape {(n,)}")

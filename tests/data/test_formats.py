@@ -92,7 +92,8 @@ def test_wrong_array_is_named(stored, table, key, change, wrong):
 def test_missing_array_is_named(stored, table, key):
     del table[key]
     np.savez(stored, **table)
-    with pytest.raises(ValueError, match=f"{key} is missing"):
+    needed = "of the arrays x_train, y_train, x_test, y_test; delete or replace it"
+    with pytest.raises(ValueError, match=f"{key} is missing, {needed}"):
         data.load("higgs_sample")
 
 
