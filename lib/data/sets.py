@@ -456,17 +456,17 @@ def _with_test_part(dataset: DataSet, arrays: Arrays) -> Arrays:
 
 def notice(name: str, *, fallback: str | None = None) -> str:
     """What is to be said about the data set that would be loaded, see `Split.notice`, or about the
-    fallback that stands in where it cannot be had.
+    fallback that stands in where it cannot be had, and why.
 
     Raises: as :func:`load`; for a damaged file all the same.
     """
     require_known(name, *([fallback] if fallback else []))
     try:
         return _notice(_data_set(name), origin(name))
-    except DataUnavailable:
+    except DataUnavailable as error:
         if fallback is None:
             raise
-        said = f"{fallback} stands in for {name}, which could not be had"
+        said = f"{fallback} stands in for {name}, as {error}"
         of_fallback = notice(fallback)
         return f"{said}; {of_fallback}" if of_fallback else said
 

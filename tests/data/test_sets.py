@@ -184,7 +184,8 @@ def test_unknown_name_is_refused_with_the_nearest(name, hint):
 def test_notice_says_what_stands_in(stored, monkeypatch):
     monkeypatch.setattr(sets.torch, "tensor", None)  # nothing is made of the arrays
     said = data.notice("mnist", fallback="digits")
-    assert said == "digits stands in for mnist, which could not be had"
+    assert said.startswith("digits stands in for mnist, as mnist could not be had from http://")
+    assert said.endswith("or put it in data/raw, or connect to the network")
     assert data.notice("higgs_sample", fallback="digits") == data.notice("higgs_sample") == ""
     with pytest.raises(data.DataUnavailable):
         data.notice("mnist")
