@@ -61,6 +61,8 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
     """
     name, source = dataset.name, dataset.download
     now = named_folder("SPARSE_DATA_DIR") or "unset"
+    if isinstance(now, Path) and not now.is_dir():
+        now = f"{now}, no such folder"
     ways = f"set SPARSE_DATA_DIR (now {now}) to a folder holding {name}.npz, or put it in data/raw"
     if source is None:
         raise DataUnavailable(f"{name} is not here and has no single published address: {ways}")

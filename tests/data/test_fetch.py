@@ -50,6 +50,12 @@ def test_missing_set_is_an_error_with_three_ways_out(own, name):
         data.load(name)
 
 
+def test_folder_that_does_not_exist_is_named(own, monkeypatch):
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(own / "typo"))
+    with pytest.raises(data.DataUnavailable, match=rf"\(now {own}/typo, no such folder\)"):
+        data.load("adult")
+
+
 def test_missing_set_without_address_is_an_error_with_two_ways_out():
     with pytest.raises(data.DataUnavailable, match="adult.*SPARSE_DATA_DIR.*data/raw$"):
         data.load("adult")
