@@ -299,6 +299,10 @@ def run(
             f"experiment={assigned['experiment']} is no change of a run of {experiment}: name the"
             " experiment after run"
         )
+    for option in ("profile", "seeds", "jobs", "scheduler"):
+        if option in assigned:
+            value = assigned[option]
+            raise ValueError(f"{option}={value} is no change of a run: write --{option} {value}")
     if seeds is not None and "seed" in assigned:
         raise ValueError(
             f"seed={assigned['seed']} and --seeds {seeds} both choose seeds: give one of them"
@@ -330,11 +334,9 @@ def _assigned(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"--set {text!r} is not key=value")
+            raise ValueError(f"{text!r} is not key=value: give a value too, as epochs=5")
         if key in values:
-            raise ValueError(
-                f"--set {key} is given twice, the second time as {text!r}: give it once"
-            )
+            raise ValueError(f"{key} is given twice, the second time as {text!r}: give it once")
         try:
             values[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError, TypeError):
@@ -604,7 +606,10 @@ def _ids_of(names: Sequence[str]) -> list[str] | None:
     papers_of = {claim: claim.rstrip("0123456789") for claim in known}
     wanted = {_as_id(name) for name in names}
     for name in wanted:
-        check_known("claim", name, [*dict.fromkeys(papers_of.values()), *known])
+        try:
+            check_known("claim", name, [*dict.fromkeys(papers_of.values()), *known])
+        except ValueError as error:
+            raise ValueError(f"{error}; python -m lib claims lists all") from None
     return [claim for claim in known if {claim, papers_of[claim]} & wanted]
 
 
