@@ -220,7 +220,8 @@ def _first_links(
     n_first = _count(fraction, n)
     if not isinstance(order, Tensor):
         if generator is None:
-            raise ValueError(f"generator = None: give one to draw the order {order!r}")
+            drawn = "the" if order == "random" else "which of equal links comes first in the"
+            raise ValueError(f"generator = None: give one to draw {drawn} order {order!r}")
         order = link_order(model, order, layers=layers, generator=generator)
     elif not torch.equal(order.sort().values, torch.arange(n)):
         raise ValueError(f"order of {len(order)} links: give link_order's for these {n} links")

@@ -549,7 +549,13 @@ def test_model_without_a_layer_to_perturb_is_refused(model):
     [
         ("remove_links", 0.5, {"order": "largest"}, "unknown order 'largest'.* random, asc"),
         ("remove_links", 0.5, {"order": 3}, "unknown order 3: known are random, asc"),
-        ("remove_links", 0.5, {"generator": None}, "generator = None: give one to draw"),
+        ("remove_links", 0.5, {"generator": None}, "None: give one to draw the order 'random'"),
+        (
+            "remove_links",
+            0.5,
+            {"generator": None, "order": "ascending"},
+            "to draw which of equal links comes first in the order 'ascending'",
+        ),
         ("remove_links", 0.5, {"order": torch.arange(9)}, "order of 9 links: give link_order's"),
         ("remove_links", 0.5, {"order": torch.zeros(60).long()}, "order of 60 links: give link_or"),
         ("shuffle_weights", 0.5, {"within": "rows"}, "unknown within 'rows': known are all, sign"),
