@@ -49,16 +49,18 @@ def check_number(name: str, value: Any, interval: str, advice: str | None = None
         advice: what to give; None: a number in the interval.
     """
     low, high = _ends(interval)
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if is_number:
         is_above = value >= low if interval[0] == "[" else value > low
         if is_above and (value <= high if interval[-1] == "]" else value < high):
             return
     if advice is None:
-        advice = f"one in {interval}"
+        advice = f"a number in {interval}"
         if interval.endswith(" inf)"):
             word = "from {} on" if interval[0] == "[" else "above {}"
             advice = "a finite number " + word.format(interval[1 : interval.index(",")])
-    raise ValueError(f"{name} = {value!r} is out of range: give {advice}")
+    wrong = "out of range" if is_number else "of the wrong type"
+    raise ValueError(f"{name} = {value!r} is {wrong}: give {advice}")
 
 
 @functools.cache

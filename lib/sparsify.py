@@ -405,7 +405,7 @@ class Evolver:
         check_whole("every", every, least=1)
         check_whole("steps", steps, least=1)
         if until is not None:
-            check_number("until", until, "(0, 1]", "one in (0, 1], or None")
+            check_number("until", until, "(0, 1]", "a number in (0, 1], or None")
         last = steps if until is None else math.floor(until * steps + 1e-9)
         if every > last:
             raise ValueError(

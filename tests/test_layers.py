@@ -568,6 +568,7 @@ def test_er_epsilon_gives_the_links_of_equation_1(generator):
         ({"density": 0.5, "er_epsilon": 2}, "density = 0.5, er_epsilon = 2: give one of"),
         ({"density": 0}, "density = 0 is out of range"),
         ({"density": 1.5}, "density = 1.5 is out of range"),
+        ({"density": "5%"}, r"density = '5%' is of the wrong type: give a number in \(0, 1\]"),
         ({"density": math.nan}, "density = nan is out of range"),
         ({"er_epsilon": 0}, "er_epsilon = 0 is out of range"),
         ({"er_epsilon": math.inf}, "er_epsilon = inf is out of range"),

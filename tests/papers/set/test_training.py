@@ -55,8 +55,8 @@ def test_penalty_out_of_range_is_refused(coupling):
 @pytest.mark.parametrize(
     "fields, sentence",
     [
-        ({"label_smoothing": 1.0}, "label_smoothing = 1.0 is out of range: give one in"),
-        ({"sharpness": -0.1}, "sharpness = -0.1 is out of range: give one in"),
+        ({"label_smoothing": 1.0}, "label_smoothing = 1.0 is out of range: give a number in"),
+        ({"sharpness": -0.1}, "sharpness = -0.1 is out of range: give a number in"),
         ({"l1": 0.1, "sharpness": 0.1}, "l1 = 0.1 with another objective: give one of them"),
     ],
 )
