@@ -186,5 +186,5 @@ def test_what_is_no_batch_of_images_is_refused(generator, x):
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, math.nan])
 def test_strength_out_of_range_is_refused(generator, strength):
-    with pytest.raises(ValueError, match=f"strength = {strength} is out of range: give a number in"):
+    with pytest.raises(ValueError, match=f"strength = {strength} is out of range: give a num"):
         augment(torch.zeros(2, 3, 8, 8), generator=generator, strength=strength)
