@@ -42,7 +42,7 @@ from .support import (
 STARTS = ("magnitude", "random", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
 DENSE = (nn.Linear, layers.Linear)
-REPLACED = "replaced_by_another"  # attribute of a weight that no layer of its model holds any more
+REPLACED = "replaced_by_another"  # attribute of a weight whose layer a model does not hold any more
 LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
 WRAPPERS = (
     nn.parallel.DistributedDataParallel,
@@ -68,8 +68,8 @@ def sparsify_(
 ) -> list[str]:
     r"""Replace every ``nn.Linear`` of a model by a :class:`lib.layers.SparseLinear`, in place.
 
-    Make the optimiser after this: the layers have new parameters. One that holds a weight of before
-    is refused when it steps. A layer that is used at several
+    Make the optimiser after this: the layers have new parameters. An optimiser that holds one of
+    before is refused when it steps. A layer that is used at several
     places stays one layer. The output projection of ``nn.MultiheadAttention`` stays dense, and the
     filter is not asked, as attention reads its weight itself; a ``nn.TransformerEncoderLayer``
     whose layers become sparse no longer takes its fast path of evaluation, for the same reason.
@@ -317,7 +317,7 @@ def _refuse_replaced(optimiser: torch.optim.Optimizer, *_: Any) -> None:
     weight has a gradient, another model still holds it.
     """
     for group in optimiser.param_groups:
-        if any(hasattr(p, REPLACED) and p.grad is None for p in group["params"]):
+        if any(p.grad is None and hasattr(p, REPLACED) for p in group["params"]):
             raise ValueError(
                 "the optimiser holds weights of layers that sparsify_ or densify_ has replaced:"
                 " make it after them, of the model's parameters"

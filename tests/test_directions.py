@@ -1218,12 +1218,12 @@ def attack_gains() -> pd.DataFrame:
     """
     rows, short = [], set()
     again = [run for run in _lines("unit_worst") if run.parent["experiment"] == "unit_accuracy"]
-    second = {(run.parent["network"], run.dataset, run.method, run.seed) for run in again}
+    second = {(run.parent["network"], run.dataset) for run in again}
     for run in again + _lines("unit_robustness") + _lines("unit_minimal"):
         if run.parent["experiment"] != "unit_accuracy":
             continue
-        name = run.parent["network"], run.dataset, run.method, run.seed
-        if run.experiment == "unit_robustness" and name in second:
+        cell = run.parent["network"], run.dataset
+        if run.experiment == "unit_robustness" and cell in second:
             continue  # attacked again, on more images
         for name, distances in run.arrays.items():
             if name in ("l2.carlini_wagner", "l2.deepfool", "l2.boundary"):

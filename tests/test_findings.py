@@ -611,7 +611,7 @@ def test_finding_8():
         "each pixel by {} on MNIST and by {} on Fashion-MNIST",
         *(SPLASH_RADIUS[dataset] for dataset in (MN, FM)),
     )
-    text.says("On CIFAR-10 it is {:.4f}", SPLASH_RADIUS[CIFAR])
+    text.says("On CIFAR-10 they may change it by {:.4f}", SPLASH_RADIUS[CIFAR])
     gains = []
     cells = [("lenet5", MN), ("lenet5", FM), ("lenet5", CIFAR)]
     cells += [("sparse_mlp", MN), ("sparse_mlp", FM)]
@@ -628,6 +628,14 @@ def test_finding_8():
         assert differs(gain)
         gains.append(gain.mean() > 0)
     assert gains == [True, False, False, False, False]
+    again = papers.STORE.of("unit_worst", "paper")
+    ((images, starts),) = {(one.config.images, one.config.restarts) for one in again}
+    assert starts == 5
+    text.says("A second attack on LeNet-5, of {:,} images with five starts", images)
+    second = [splash.gain(again, dataset, *splash.LINF) for dataset in (MN, FM, CIFAR)]
+    assert all(map(differs, second)) and [one.mean() > 0 for one in second] == gains[:3]
+    (epochs,) = {one.config.parent.epochs for one in again if one.config.dataset == CIFAR}
+    text.says("It trains for ten epochs, and for {} on CIFAR-10", epochs)
     for dataset in (MN, FM):
         apart = abs(splash.gain(studied, dataset, *splash.LINF).mean())
         for unit in ("splash", "relu"):
@@ -650,7 +658,7 @@ def test_finding_8():
         where = f"LeNet-5, {named(dataset)}"
         says_difference(text, "SPLASH − ReLU, trained on attacked images", where, ours - theirs, 1)
         assert differs(ours - theirs) and (ours - theirs).mean() > 0
-    text.says("trained on attacked images, SPLASH leads ReLU on both")
+    text.says("trained on attacked images of MNIST or Fashion-MNIST, SPLASH leads ReLU on both")
     assert not text.uncovered()
 
 

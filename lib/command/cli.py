@@ -494,7 +494,7 @@ def figures(
     books = notebooks.find([*only, *more] or None)
     failed: list[str] = []
     if trains:
-        print(f"first the runs that {len(books)} notebooks need, then their figures", flush=True)
+        print("first the runs that are missing, then the figures", flush=True)
         try:
             _sweep(_needed(books, profile), jobs, where, ship=profile == "paper")
         except RunsFailed as error:  # notebooks that do not need them are still rendered

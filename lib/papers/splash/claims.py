@@ -111,17 +111,21 @@ def cut_short(frame: pd.DataFrame) -> set[tuple[str, str]]:
 
 
 def judging(records: Records) -> list[Record]:
-    """The studies of networks of the usual training; where a network was attacked again on more
-    images and with restarts, that attack and not the first.
+    """The studies of networks of the usual training; where the networks of a data set were attacked
+    again on more images and with restarts, that attack and not the first.
     """
     plain = [record for record in records if record.config.parent.experiment == "unit_accuracy"]
-    again = {r.config.parent for r in plain if r.config.experiment == "unit_worst"}
+    again = {_cell(record) for record in plain if record.config.experiment == "unit_worst"}
     found = []
     for record in plain:
         is_first = record.config.experiment == "unit_robustness"
-        if not (is_first and record.config.parent in again):
+        if not (is_first and _cell(record) in again):
             found.append(record)
     return found
+
+
+def _cell(record: Record) -> tuple[str, str]:
+    return record.config.dataset, record.config.parent.network
 
 
 def gains(records: Records) -> pd.DataFrame:

@@ -163,6 +163,9 @@ def test_where_a_network_was_attacked_again_the_second_attack_judges():
         assert set(rows.size()) == {15}
         worst = claims.worst_gains(records, ("square",)).groupby("dataset")["value"]
         assert worst.mean().to_dict() == {"mnist": 0, "fashion_mnist": 25}
+    half = [record for record in again if record.config.method == "splash"]
+    rows = claims.gains(first + half)  # never 100 images of one unit and 1,000 of the other
+    assert set(rows["dataset"]) == {"fashion_mnist"}
 
 
 def far_from_the_nearest(records, attack):
