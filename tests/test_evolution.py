@@ -327,6 +327,7 @@ def test_drop_fraction_is_constant_or_falls_by_a_cosine(epoch, constant, cosine)
     [
         ({"drop": "smallest"}, "unknown drop 'smallest': known are "),
         ({"grow": "gradients"}, "unknown grow 'gradients': did you mean 'gradient'"),
+        ({"grow": "rigl"}, r'; SET is Evolution\(\), RigL is Evolution\("magnitude", "gradient", '),
         ({"decay": "linear"}, "unknown decay 'linear': known are constant, cosine"),
         ({"last_epoch": "drop"}, "unknown last_epoch 'drop': known are remove, "),
         ({"drop_fraction": -0.1}, "drop_fraction = -0.1 is out of range"),
