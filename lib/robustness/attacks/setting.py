@@ -43,9 +43,10 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @functools.wraps(core)
     def attack_examples(model: nn.Module, x: Tensor, y: Tensor, **settings: Any) -> Tensor:
+        signature.bind_partial(model, x, y, **settings)  # none is unknown
         if "generator" in signature.parameters:
             check_type("generator", settings.get("generator"), Generator)
-        arguments = signature.bind(model, x, y, **settings)  # all are there, and none is unknown
+        arguments = signature.bind(model, x, y, **settings)  # all are there
         check_settings(settings)
         bounds = settings.get("bounds", UNIT)
         check_examples(x, bounds)

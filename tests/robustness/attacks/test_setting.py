@@ -180,12 +180,18 @@ def test_changes_of_images_ask_for_a_generator(images):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"), [({"radius": 0.1, "step": 3}, "step"), ({}, "radius")]
+    ("given", "message"),
+    [
+        ({"radius": 0.1, "step": 3, "generator": seeded()}, "step"),
+        ({"generator": seeded()}, "radius"),
+        ({"eps": 0.1}, "eps"),
+    ],
+    ids=["unknown", "missing", "unknown besides missing ones"],
 )
 def test_settings_that_are_missing_or_unknown_are_named_at_once(small, given, message):
     model, x, y = small
     with pytest.raises(TypeError, match=f"argument:? '{message}'"):
-        attacks.pgd(model, x[:1], y[:1], generator=seeded(), **given)
+        attacks.pgd(model, x[:1], y[:1], **given)
 
 
 @each_attack
