@@ -27,8 +27,8 @@ install: .venv/.stamp  ## the pinned packages in .venv; every other target does 
 figures: .venv/.stamp  ## every figure and table, resumable (PROFILE=quick, JOBS=2)
 	@$(BIN) -m lib figures --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
-# One process more than cores: a test that waits for a process of its own leaves its core to others.
-WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 7 ? cores + 1 : 8)))
+# Two processes more than cores: a test that waits for a process of its own leaves its core to others.
+WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 6 ? cores + 2 : 8)))
 
 test: .venv/.stamp  ## the test suite, notebooks included (ARGS="-m slow" for the slow rest)
 	@$(BIN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
