@@ -243,14 +243,11 @@ class Evolution:
         check_whole("gradient_batches", self.gradient_batches, least=1)
         check_type("regrow_dropped", self.regrow_dropped, bool)
         check_type("reset_state", self.reset_state, bool)
-        try:
-            if not callable(self.drop):
-                check_known("drop", self.drop, DROP_RULES)
-            if not callable(self.grow):
-                check_known("grow", self.grow, GROW_RULES)
-        except ValueError as error:
-            rigl = 'Evolution("magnitude", "gradient", decay="cosine")'
-            raise ValueError(f"{error}; SET is Evolution(), RigL is {rigl}") from None
+        advice = 'SET is Evolution(), RigL is Evolution("magnitude", "gradient", decay="cosine")'
+        if not callable(self.drop):
+            check_known("drop", self.drop, DROP_RULES, advice)
+        if not callable(self.grow):
+            check_known("grow", self.grow, GROW_RULES, advice)
         check_known("decay", self.decay, ("constant", "cosine"))
         check_known("last_epoch", self.last_epoch, ("remove", "evolve", "keep"))
         check_known("density_schedule", self.density_schedule, SCHEDULES)

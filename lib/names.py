@@ -13,9 +13,9 @@ NEAR = 0.6  # likeness of two names, from 0 to 1, from which one is suggested
 SHOWN = 12  # names of a list that a refusal shows
 
 
-def check_known(kind: str, value: str, known: Iterable[str]) -> None:
+def check_known(kind: str, value: str, known: Iterable[str], advice: str = "") -> None:
     """Refuse an unknown name. Raises ValueError with the nearest known one, whatever the case of
-    the letters, if one is near.
+    the letters, if one is near; the advice stands behind it.
     """
     names = list(known)
     if value in names:
@@ -28,7 +28,8 @@ def check_known(kind: str, value: str, known: Iterable[str]) -> None:
     shown = ", ".join(names)
     if len(names) > SHOWN + 1:
         shown = f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} others"
-    raise ValueError(f"unknown {kind} {value!r}:{hint} {shown}")
+    behind = f"; {advice}" if advice else ""
+    raise ValueError(f"unknown {kind} {value!r}:{hint} {shown}{behind}")
 
 
 def check_whole(name: str, value: Any, *, least: int, most: int | None = None) -> None:

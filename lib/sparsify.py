@@ -68,11 +68,13 @@ def sparsify_(
 ) -> list[str]:
     r"""Replace every ``nn.Linear`` of a model by a :class:`lib.layers.SparseLinear`, in place.
 
-    Make the optimiser after this: the layers have new parameters. An optimiser that holds one of
-    before is refused when it steps. A layer that is used at several
-    places stays one layer. The output projection of ``nn.MultiheadAttention`` stays dense, and the
-    filter is not asked, as attention reads its weight itself; a ``nn.TransformerEncoderLayer``
-    whose layers become sparse no longer takes its fast path of evaluation, for the same reason.
+    Make the optimiser after this: the layers have new parameters. An optimiser that holds the
+    parameters of before is refused when it steps.
+
+    A layer that is used at several places stays one layer. The output projection of
+    ``nn.MultiheadAttention`` stays dense, and the filter is not asked, as attention reads its
+    weight itself; a ``nn.TransformerEncoderLayer`` whose layers become sparse no longer takes its
+    fast path of evaluation, for the same reason.
 
     Source: [Mocanu2018], Eq. (1) for ``er_epsilon``; [Evci2020], Section 3 for ``"erdos_renyi"``.
 

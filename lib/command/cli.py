@@ -606,10 +606,8 @@ def _ids_of(names: Sequence[str]) -> list[str] | None:
     papers_of = {claim: claim.rstrip("0123456789") for claim in known}
     wanted = {_as_id(name) for name in names}
     for name in wanted:
-        try:
-            check_known("claim", name, [*dict.fromkeys(papers_of.values()), *known])
-        except ValueError as error:
-            raise ValueError(f"{error}; python -m lib claims lists all") from None
+        letters = dict.fromkeys(papers_of.values())
+        check_known("claim", name, [*letters, *known], "python -m lib claims lists all")
     return [claim for claim in known if {claim, papers_of[claim]} & wanted]
 
 
