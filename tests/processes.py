@@ -4,6 +4,7 @@ Our compiled loops are not among it: they start threads, after which nothing may
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -36,6 +37,7 @@ def start_run(store, run, *, held=False):
 
 
 def _make(store, run, pipe, held):
+    gc.freeze()  # nothing that was imported is garbage
     torch.set_num_threads(1)
 
     def tell(done):
@@ -83,6 +85,7 @@ def sweeping(store, runs, jobs) -> Iterator[BaseProcess]:
 
 
 def _sweep(store, runs, jobs):
+    gc.freeze()  # nothing that was imported is garbage
     os.setpgrp()
     try:
         executors.sweep(store, runs, jobs=jobs, progress=False)

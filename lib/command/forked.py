@@ -5,6 +5,7 @@ its variables, its folder and its arguments are those that it would have. The pr
 computes nothing, and has one thread.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -103,6 +104,7 @@ def _serve(
     pipe: Connection,
 ) -> None:
     """Be a kernel, whose libraries find what they would have found if it had imported them."""
+    gc.freeze()  # nothing that was imported is garbage
     from ipykernel import kernelapp
 
     threading.Thread(target=_end_with_parent, daemon=True).start()

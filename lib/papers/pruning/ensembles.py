@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
+import scipy
 
 PERCENTILE_PAIRS = tuple((low, low + 10) for low in range(50, 90, 5))  # (50, 60) ... (85, 95)
 
