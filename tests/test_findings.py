@@ -507,6 +507,7 @@ def test_finding_6():
         ("RigL as tuned", "rigl", "tuned"),
         ("RigL, attacked examples", "rigl", "attacked examples"),
         ("RigL, links left out", "rigl", "links left out"),
+        ("dense as tuned", "dense", "tuned"),
         ("dense, attacked examples", "dense", "attacked examples"),
         ("dense, links left out", "dense", "links left out"),
     ):

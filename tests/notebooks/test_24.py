@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lib import papers
+from lib.papers.adaptive_topology.experiments import RECIPES
 from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
 from lib.report.intervals import holm, p_value, two_way_interval
 from tests.prose import Prose
@@ -11,20 +12,20 @@ from tests.prose import Prose
 MN, FM = "mnist", "fashion_mnist"
 
 
-def numbers() -> pd.DataFrame:
-    """A row a network: percent right, under the ensemble, and of the links that can go."""
+def numbers(of_trials: bool = False) -> pd.DataFrame:
+    """A row a network: percent right, under the ensemble, and of the links that can go; of all
+    networks but the trials, or of these, whose test images stay unseen.
+    """
     rows = []
     for record in papers.obtain("robust_summary", "paper"):
         run, table = record.config, record.metrics
-        if run.parent.evaluate_test:
+        if run.parent.evaluate_test != of_trials:
             curve = table[table["measure"] == "removal"].groupby("strength")["value"].mean() - 0.1
             k = np.flatnonzero(curve < curve.iloc[0] / 2)[0]
             ends = curve.index[[k, k - 1]], curve.iloc[[k, k - 1]]
             row = {"dataset": run.dataset, "method": run.method, "recipe": run.variant}
-            row |= {
-                "seed": run.seed,
-                "accuracy": 100 * record.environment["final"]["test_accuracy"],
-            }
+            accuracy = record.environment["final"]["test_accuracy"]
+            row |= {"seed": run.seed, "accuracy": np.nan if of_trials else 100 * accuracy}
             row["attacked"] = 100 * record.arrays["ensemble linf"].mean()
             row["half removed"] = 100 * (curve[0.5] + 0.1)
             row["can go"] = 100 * np.interp(curve.iloc[0] / 2, ends[1], ends[0])
@@ -70,15 +71,29 @@ def test_numbers_of_the_text_follow_from_the_records():
     found = [can_go[MN, "rigl", recipe] for recipe in ("attacked examples", "tuned")]
     text.says("when {:.0f} % of the links are gone, instead of {:.0f} %", *found)
     assert all(cost(dataset, "links left out") > 0 for dataset in (MN, FM))
-    found = [attacked[MN, method, "attacked examples"] for method in ("dense", "rigl")]
-    text.says("dense keeps {:.0f} % of MNIST under attack, RigL {:.0f} %", *found)
-    lead = lead_of_rigl(MN)
-    text.says("With three seeds of each, RigL is {:.1f} points ahead", lead.value)
+    found = [attacked[MN, method, "tuned"] for method in ("dense", "rigl")]
+    text.says("As tuned, dense keeps {:.0f} % of MNIST under attack, and RigL {:.0f} %", *found)
+    lead = lead_of_rigl(MN, "tuned")
+    text.says("With three seeds of each, RigL is {:.1f} points behind", -lead.value)
     words = "The 95 % interval, for other seeds and other images, goes from {:.1f} to {:.1f}"
-    text.says(words, lead.low, lead.high)
-    lead = lead_of_rigl(FM)
-    words = "On Fashion-MNIST it is {:.1f} points ahead, with an interval from {:.1f} to {:.1f}"
+    text.says(words, -lead.high, -lead.low)
+    lead = lead_of_rigl(FM, "tuned")
+    text.says("On Fashion-MNIST it is {:.1f} points behind", -lead.value)
+    text.says("with an interval from {:.1f} to {:.1f}. Trained", -lead.high, -lead.low)
+    found = [attacked[MN, method, "attacked examples"] for method in ("dense", "rigl")]
+    text.says("dense keeps {:.0f} % of MNIST, and RigL {:.0f} %", *found)
+    lead = lead_of_rigl(MN, "attacked examples")
+    words = "There RigL is {:.1f} points ahead, with an interval from {:.1f} to {:.1f}"
     text.says(words, lead.value, lead.low, lead.high)
+    lead = lead_of_rigl(FM, "attacked examples")
+    assert lead.low < 0 < lead.high
+    text.says("On Fashion-MNIST the interval goes from {:.1f} to {:.1f}", lead.low, lead.high)
+    for dataset in (MN, FM):
+        assert attacked[dataset, "dense", "tuned"] > attacked[dataset, "rigl", "tuned"]
+        assert can_go[dataset, "dense", "tuned"] > can_go[dataset, "rigl", "tuned"]
+    words = "As tuned, dense loses half of its accuracy on MNIST at {:.0f} %, RigL at {:.0f} %"
+    text.says(words, *(can_go[MN, method, "tuned"] for method in ("dense", "rigl")))
+    text.says("it loses half when {:.0f} % of its links are gone", can_go[MN, "dense", "tuned"])
     removed = means["half removed"].xs("links left out", level="recipe")
     assert all(removed[dataset, "dense"] > removed[dataset, "rigl"] for dataset in (MN, FM))
     found = [removed[MN, method] for method in ("dense", "rigl")]
@@ -92,7 +107,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     found = [can_go[FM, method, "links left out"] for method in ("dense", "rigl")]
     text.says("On Fashion-MNIST it is {:.0f} % and {:.0f} %. There each", *found)
     found = [attacked[FM, method, "links left out"] for method in ("rigl", "dense")]
-    text.says("RigL keeps {:.0f} % of Fashion-MNIST, and dense {:.0f} %", *found)
+    text.says("RigL keeps {:.0f} % of Fashion-MNIST under attack, and dense {:.0f} %", *found)
     lead = lead_of_rigl(FM, "links left out")
     text.says("the lead is {:.1f} points", lead.value)
     text.says("its interval goes from {:.1f} to {:.1f}", lead.low, lead.high)
@@ -100,14 +115,14 @@ def test_numbers_of_the_text_follow_from_the_records():
     assert lead.low < 0 < lead.high
     text.says("there the interval goes from {:.1f} to {:.1f}", lead.low, lead.high)
     text.says("Attacks met {} images only", ENSEMBLE_IMAGES)
+    text.says("Six intervals of 95 % stand side by side")
     _has_settings(text)
+    _says_how_settings_were_chosen(text)
     assert not text.uncovered()
 
 
-def lead_of_rigl(dataset, recipe="attacked examples"):
-    """Over dense under the ensemble, points, both trained by a recipe, for other seeds and other
-    images.
-    """
+def lead_of_rigl(dataset, recipe):
+    """Over dense under the ensemble, points, both trained alike, for other seeds and images."""
     right = {}
     for record in papers.obtain("robust_summary", "paper"):
         run = record.config
@@ -119,6 +134,23 @@ def lead_of_rigl(dataset, recipe="attacked examples"):
     return two_way_interval(100 * np.stack(gaps))
 
 
+def _says_how_settings_were_chosen(text):
+    tried = numbers(of_trials=True).reset_index()
+    runs = papers.EXPERIMENTS["robust_summary"].runs("paper")
+    images = {run.images for run in runs if not run.parent.evaluate_test}
+    text.says("By these trials of RigL, on {:,} validation images", *images)
+    text.says("of which {} were attacked", ENSEMBLE_IMAGES)
+    chosen = RECIPES["links left out"]["drop_connect"]
+    text.says("We took {:g}, the middle one", chosen)
+    for _, part in tried.groupby("dataset"):
+        of = part.set_index("recipe")
+        left_out = [f"links left out, drop_connect {share:g}" for share in (0.4, chosen, 0.6)]
+        assert of.loc[left_out, "can go"].is_monotonic_increasing
+        small, large = (f"attacked examples, learning_rate {rate:g}" for rate in (0.1, 0.3))
+        assert of.loc[large, "attacked"] > of.loc[small, "attacked"]
+    assert RECIPES["attacked examples"]["learning_rate"] == 0.3
+
+
 def _has_settings(text):
     runs = papers.EXPERIMENTS["robust_summary"].runs("paper")
     runs = [run for run in runs if run.parent.evaluate_test]
@@ -127,7 +159,6 @@ def _has_settings(text):
     text.says("the other 99 % of the links")
     tuned = {run.parent.epochs for run in runs if run.variant == "tuned"}
     text.says("trained for {} epochs", *tuned)
-    text.says("a dense network of {} epochs", *tuned)
     text.says("MNIST at a radius of {:g}", *{run.radii[0] for run in runs if run.dataset == MN})
     text.says("Our ensemble has {} images", ENSEMBLE_IMAGES)
 
@@ -150,7 +181,8 @@ def test_one_run_of_growth_by_attacked_examples_is_missing():
     assert seeds[FM, "rigl", "growth by attacked examples"] == 4
     assert (seeds[MN, "rigl"] == 5).all()
     of_dense = seeds.xs("dense", level="method").unstack("recipe")
-    assert (of_dense["attacked examples"] == 3).all() and (of_dense["links left out"] == 3).all()
+    assert (of_dense == 3).all(axis=None)
+    assert list(of_dense) == ["attacked examples", "links left out", "tuned"]
 
 
 def test_links_left_out_let_rigl_lose_more_on_fashion_mnist():
