@@ -37,7 +37,7 @@ def start_run(store, run, *, held=False):
 
 
 def _make(store, run, pipe, held):
-    gc.freeze()  # nothing that was imported is garbage
+    gc.freeze()  # no time is spent on looking for garbage in what was imported
     torch.set_num_threads(1)
 
     def tell(done):
@@ -85,7 +85,7 @@ def sweeping(store, runs, jobs) -> Iterator[BaseProcess]:
 
 
 def _sweep(store, runs, jobs):
-    gc.freeze()  # nothing that was imported is garbage
+    gc.freeze()  # no time is spent on looking for garbage in what was imported
     os.setpgrp()
     try:
         executors.sweep(store, runs, jobs=jobs, progress=False)
