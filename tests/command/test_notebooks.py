@@ -138,6 +138,12 @@ def test_stored_outputs_come_from_a_commit(path):
 
 
 @each
+def test_stored_cells_have_no_times(path):
+    """They would differ whenever a notebook is executed; `make notebooks` leaves them out."""
+    assert not [cell for cell in nbformat.read(path, 4).cells if "execution" in cell.metadata]
+
+
+@each
 def test_notebook_names_known_experiments_only(path):
     assert set(notebooks.needed(path)) <= set(papers.EXPERIMENTS)
     assert notebooks.title(path)[0].isupper()
