@@ -240,8 +240,13 @@ def test_finding_3():
             words = f"{named(method)} − fixed"
             says_row(text, words, named(dataset), *cells, len(before))
             surely.append(differs(before - now))
+            _, low, high = ablation.welch(before, now)
+            assert (low > 0 or high < 0) == surely[-1]
     assert sorted(surely) == [False, True, True, True]
     text.says("The intervals of three of the four changes do not contain zero")
+    methods = ("set", "rigl", "fixed")
+    assert set(ablation.numerics_of("adaptive_topology", *methods)) == {1}
+    assert set(ablation.numerics_of("regularisation", *methods)) == {2}
     for method in ("fixed", "rigl"):
         for dataset in (MN, FM):
             now, before = (before_and_after[of, dataset, method] for of in ("chosen", "tuned"))
@@ -539,9 +544,15 @@ def test_finding_6():
         - table.loc[MN, "dense", "tuned"]["can go"]
     )
     assert differs(dense) and dense.mean() > 0  # removal is no worse for dense
+    text.says("As tuned and after {} epochs, dense keeps more images", by_recipe["tuned"])
+    text.says("After {} epochs no such difference shows on MNIST (finding 4)", 150)
     leads = robust.leads_of_rigl()
     assert leads["tuned", MN].high < 0 and leads["attacked examples", MN].low < 0
-    text.says("who is ahead on MNIST hangs on that (finding 4)")
+    text.says("RigL is {:.1f} points ahead on MNIST", leads["attacked examples", MN].value)
+    for (recipe, dataset), lead in robust.leads_of_rigl(family=1).items():
+        words = "as tuned" if recipe == "tuned" else recipe
+        cells = as_written(lead.value, lead.low, lead.high, 1)
+        says_row(text, f"RigL − dense, {words}", named(dataset), *cells, lead.n)
     assert not text.uncovered()
 
 
