@@ -131,7 +131,7 @@ def test_finding_1():
     assert passed.n == 3
     words = "To reach what dense has then, SET needs {:.0f} epochs (three seeds, {:.0f} to {:.0f})"
     text.says(words, passed.value, passed.low, passed.high)
-    text.says("We compare means of ten epochs there")
+    text.says("For this number each accuracy is a mean of ten epochs")
     long = ours.iloc[-1]
     assert len(long) == 5 and max(t_interval(long).high, mlp.in_log("set", 1000)) < 74.1
     ahead = {}
@@ -147,7 +147,9 @@ def test_finding_1():
     text.says("and the log has {:.2f} %", mlp.in_log("fixed", 1000))
     in_log = mlp.in_log("set", 1000) - mlp.in_log("fixed", 1000)
     ours = (long - fixed).dropna().mean()
-    text.says("In the log SET is {:.2f} points ahead of them, and in our runs {:.2f}", in_log, ours)
+    text.says(
+        "In the log SET is {:.2f} points ahead of them. In our runs it is {:.2f}", in_log, ours
+    )
     words = "SET − fixed links, after 1,000 epochs"
     says_difference(text, words, "cifar10", (long - fixed).dropna(), 1)
     text.says("The authors' log has {:.2f} %", mlp.in_log("set", 1000))

@@ -188,6 +188,11 @@ def show_list(name: str | None, target: str | None) -> None:
         table = summaries(records)
         shown = table.drop(columns=["experiment", "optimiser"], errors="ignore")
         text = shown.to_string(index=False) if len(table) else "none of its runs is stored"
+        [count] = _how_many([name], papers.STORE.names()).to_dict("records")
+        if count["stored"] < count["runs"]:
+            missing = count["runs"] - count["stored"]
+            text += f"\n{missing} of {count['runs']} runs of the profile paper are missing: "
+            text += f"python -m lib run {name} --profile paper"
         _report(target, table, text)
         return
     if target is not None:

@@ -484,7 +484,11 @@ def test_set_may_be_left_out(asked, capsys):
 
 
 def test_list_of_an_experiment_shows_its_records(capsys):
-    assert "none of its runs is stored" in run(capsys, "list", "tiny")[1]
+    _, out, _ = run(capsys, "list", "tiny")
+    assert out.startswith(
+        "none of its runs is stored\n2 of 2 runs of the profile paper are missing"
+    )
+    assert out.endswith(": python -m lib run tiny --profile paper\n")
     run(capsys, "run", "tiny", "--profile", "paper")
     _, out, _ = run(capsys, "list", "tiny")
     assert len(out.splitlines()) == 3 and "last_accuracy" in out

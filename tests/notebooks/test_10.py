@@ -245,7 +245,7 @@ def beside_dense(text):
     text.says("with a 95 % interval from {:.1f} to {:.1f}", found.low, found.high)
     epochs = t_interval(passed(ours, dense))
     text.says("To reach what dense has then, SET needs {:.0f} epochs", epochs.value)
-    text.says("We compare means of ten epochs there")
+    text.says("For this number each accuracy is a mean of ten epochs")
     text.says("The interval of that goes from {:.0f} to {:.0f}", epochs.low, epochs.high)
     assert rise(dense) > 0.02 and rise(ours.iloc[:100]) > 0.02
     words = "At epoch {} SET and dense rise by more, so it does not count for S01, S26 and S28"
