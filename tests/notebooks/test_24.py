@@ -184,7 +184,7 @@ def _has_settings(text):
     text.says("We train RigL with 1 % of the links")
     text.says("the other 99 % of the links")
     tuned = {run.parent.epochs for run in runs if run.variant == "tuned"}
-    text.says("trained for {} epochs", *tuned)
+    text.says("for {} epochs, and changes what the table says", *tuned)
     text.says("MNIST at a radius of {:g}", *{run.radii[0] for run in runs if run.dataset == MN})
     text.says("Our ensemble has {} images", ENSEMBLE_IMAGES)
 
