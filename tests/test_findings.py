@@ -547,7 +547,7 @@ def test_finding_6():
     )
     assert differs(dense) and dense.mean() > 0  # removal is no worse for dense
     text.says("As tuned and after {} epochs, dense keeps more images", by_recipe["tuned"])
-    text.says("After {} epochs no such difference shows on MNIST (finding 4)", 150)
+    text.says("After {} epochs PGD shows no such difference on MNIST (finding 4)", 150)
     leads = robust.leads_of_rigl()
     assert leads["tuned", MN].high < 0 and leads["attacked examples", MN].low < 0
     text.says("RigL is {:.1f} points ahead on MNIST", leads["attacked examples", MN].value)

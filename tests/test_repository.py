@@ -5,6 +5,7 @@ import base64
 import dataclasses
 import functools
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -211,6 +212,14 @@ def test_no_tracked_text_names_a_path_of_a_machine():
     texts = {p: p.read_bytes() for p in tracked() if p.is_file()}
     decoded = {p: t.decode(errors="replace") for p, t in texts.items() if b"\0" not in t}
     assert {str(p): m[0] for p, t in decoded.items() if (m := place.search(t))} == {}
+
+
+@needs_git
+def test_a_table_of_a_page_ends_before_the_next_paragraph():
+    for page in (path for path in tracked() if path.suffix == ".md" and path.is_file()):
+        lines = page.read_text(encoding="utf-8").splitlines()
+        for row, below in itertools.pairwise(lines):
+            assert not row.startswith("|") or below.startswith(("|", "<!--")) or not below, below
 
 
 def test_every_package_has_its_place_in_the_order():

@@ -189,10 +189,9 @@ def show_list(name: str | None, target: str | None) -> None:
         shown = table.drop(columns=["experiment", "optimiser"], errors="ignore")
         text = shown.to_string(index=False) if len(table) else "none of its runs is stored"
         [count] = _how_many([name], papers.STORE.names()).to_dict("records")
+        text += f"\n{count['stored']} of {count['runs']} runs of the profile paper are stored"
         if count["stored"] < count["runs"]:
-            missing = count["runs"] - count["stored"]
-            text += f"\n{missing} of {count['runs']} runs of the profile paper are missing: "
-            text += f"python -m lib run {name} --profile paper"
+            text += f": python -m lib run {name} --profile paper"
         _report(target, table, text)
         return
     if target is not None:

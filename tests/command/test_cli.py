@@ -483,18 +483,20 @@ def test_set_may_be_left_out(asked, capsys):
     assert {(c.variant, c.epochs, c.momentum) for c in asked} == {("published", 2, 0.5)}
 
 
-def test_list_of_an_experiment_shows_its_records(capsys):
+def test_list_of_an_experiment_shows_its_records_and_how_many_there_are(capsys):
     _, out, _ = run(capsys, "list", "tiny")
-    assert out.startswith(
-        "none of its runs is stored\n2 of 2 runs of the profile paper are missing"
-    )
-    assert out.endswith(": python -m lib run tiny --profile paper\n")
+    none = "none of its runs is stored\n0 of 2 runs of the profile paper are stored"
+    assert out == f"{none}: python -m lib run tiny --profile paper\n"
+    run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)
+    _, out, _ = run(capsys, "list", "tiny")
+    assert out.splitlines()[-1].startswith("1 of 2 runs of the profile paper are stored: python")
     run(capsys, "run", "tiny", "--profile", "paper")
     _, out, _ = run(capsys, "list", "tiny")
-    assert len(out.splitlines()) == 3 and "last_accuracy" in out
+    assert len(out.splitlines()) == 4 and "last_accuracy" in out
+    assert out.endswith("2 of 2 runs of the profile paper are stored\n")
     run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1, "momentum=0.5")
     _, out, _ = run(capsys, "list", "tiny")
-    assert ["paper", "paper", "custom"] == re.findall("paper|custom", out)
+    assert ["paper", "paper", "custom", "paper"] == re.findall("paper|custom", out)
 
 
 def test_verdicts_are_kept_until_something_changes(capsys, monkeypatch, small):

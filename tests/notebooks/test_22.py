@@ -90,7 +90,7 @@ def _quotient_is_no_full_account(text, lengths):
     ratio = t_interval(dense["linear distance"] / rigl["linear distance"])
     apart = t_interval(dense["pgd"] - rigl["pgd"])
     assert ratio.low < 2 < ratio.high and apart.low < 0 < apart.high
-    text.says("That of dense is twice RigL's there, and both keep as much")
+    text.says("That of dense is twice RigL's there, and no difference of what they keep")
 
 
 def _attacked_on_fewer_pixels(text):

@@ -143,7 +143,7 @@ def _says_what_dropout_and_length_do(text):
     assert all(run.parent.dropout == dropout[run.method] for run in tuned)
     text.says("dense has a dropout of {dense:g}, and RigL {rigl:g}".format(**dropout))
     epochs = {run.parent.epochs for run in tuned}
-    text.says("These networks trained for {} epochs. After {} epochs no such", *epochs, 150)
+    text.says("These networks trained for {} epochs. After {} epochs PGD shows no", *epochs, 150)
     text.says("or far behind (finding 4)")  # its test has both
     kept = {}
     for record in papers.STORE.records(tuned):
