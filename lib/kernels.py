@@ -283,6 +283,16 @@ def _dropout_gradients(ctx: Any, grad: Tensor) -> tuple:
 dropout_operation.register_autograd(_dropout_gradients, setup_context=_keep_step)
 
 
+def refuse_tracing() -> None:
+    """Raise ValueError where ``torch.jit`` traces, which cannot see into the compiled loops."""
+    if torch.jit.is_tracing():
+        raise ValueError(
+            "torch.jit.trace, and what calls it (add_graph of tensorboard, onnx.export with"
+            " dynamo=False, fvcore), cannot see into a sparse layer: trace a copy after densify_,"
+            " or use torch.export"
+        )
+
+
 def require_tensor(x: Any, name: str = "input") -> None:
     """Raise ValueError unless it is a dense tensor of at least one dimension."""
     if not isinstance(x, Tensor):
@@ -317,6 +327,7 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Returns: (B, n_out) float, feature-major.
     Raises: ValueError if a shape, a dtype or a device does not fit.
     """
+    refuse_tracing()
     if layers and x.ndim != 2:
         raise ValueError(f"x has shape {tuple(x.shape)}: give (B, n_in)")
     layers = _without_empty(layers)

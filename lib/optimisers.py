@@ -64,8 +64,20 @@ def count_steps(optimiser: torch.optim.Optimizer) -> None:
 
 
 def count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
-    """Count a step, after it."""
+    """Count a step, after it, and mark the gradients that it has used."""
     STEPS[optimiser] = STEPS.get(optimiser, 0) + 1
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad.used_at = parameter.grad._version
+
+
+def waits(parameter: nn.Parameter) -> bool:
+    """Whether a parameter has a gradient that no counted step of its optimiser has used."""
+    grad = parameter.grad
+    if grad is None or getattr(grad, "used_at", None) == grad._version:
+        return False
+    return bool(grad.any())  # zero_grad(set_to_none=False) writes zeros
 
 
 def _decayed(model: nn.Module) -> set[int]:
