@@ -38,7 +38,7 @@ SEPARATORS = ",;\t|"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)
 CODE = re.compile(r"[+-]?0\d")  # 007 is not 7
 NAMELESS = re.compile(r"(Unnamed: )?\d+")  # as pandas names such a column
-MISSING = re.compile(r"Unnamed: \d+|\?|n/?a|nan|null|none", re.I)
+MISSING = re.compile(r"Unnamed: \d+|\?|N/?A|[Nn]a[Nn]|NULL|null|None")
 IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 PARTS = {"train", "training", "valid", "val", "validation", "dev", "eval", "test", "testing"}
 GREY = ("1", "L", "LA")  # modes of pillow
@@ -362,6 +362,9 @@ def _image(file: Path) -> tuple[Any, bool, int]:
                 f"its mode is {stored.mode}, not 8 bits a channel: scale it to 0 to 255 and save it"
                 " as uint8, or give all to from_arrays as floats in [0, 1]"
             )
+        scale = {"L;2": 85, "L;4": 17}.get(str(stored.tile[0][3]) if stored.tile else "")
+        if scale and "transparency" in stored.info:  # of few bits: pillow scales the pixels alone
+            stored.info["transparency"] *= scale
         image, is_transparent = ImageOps.exif_transpose(stored), False
         if image.has_transparency_data:
             image, above = Image.new("RGBA", image.size, "white"), image.convert("RGBA")

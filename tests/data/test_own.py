@@ -3,7 +3,9 @@
 import errno
 import re
 import shutil
+import struct
 import sys
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
@@ -468,6 +470,43 @@ def test_half_transparent_ink_is_half_white(pets):
     split = data.from_folder(path)
     images = torch.cat([split.x_train, split.x_test])
     assert (images == 204 / 255).all((1, 2)).sum() == 1
+
+
+def png_of_few_bits(bits, pixels, key):
+    """One row of grey pixels of so many bits, of which one value is transparent.
+
+    Source: the PNG specification, 11.2.1 IHDR, 11.2.3 IDAT, 11.3.1.1 tRNS.
+    """
+    row = sum(pixel << bits * i for i, pixel in enumerate(reversed(pixels)))
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", len(pixels), 1, bits, 0, 0, 0, 0),
+        b"tRNS": struct.pack(">H", key),
+        b"IDAT": zlib.compress(b"\0" + row.to_bytes(len(pixels) * bits // 8, "big")),
+        b"IEND": b"",
+    }
+    chunks = (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in parts.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize(("bits", "key"), [(1, 1), (2, 0), (2, 1), (4, 0), (4, 9)])
+def test_transparent_ground_of_few_bits_is_white(tmp_path, bits, key):
+    top = 2**bits - 1
+    rows = np.random.default_rng(0).integers(0, 2**bits, (12, 8))
+    rows[:, :2] = key, top - key
+    for i, row in enumerate(rows):
+        (tmp_path / "pets" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        content = png_of_few_bits(bits, row.tolist(), key)
+        (tmp_path / "pets" / "ab"[i % 2] / f"{i:02}.png").write_bytes(content)
+    split = data.from_folder(tmp_path / "pets")
+    desired = np.where(rows == key, 1, rows / top).astype(np.float32)
+    x = torch.cat([split.x_train, split.x_test])[:, 0]
+    assert {row.numpy().tobytes() for row in x} == {row.tobytes() for row in desired}
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
