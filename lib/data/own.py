@@ -182,7 +182,8 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
         refusing_damage(
             lambda error: (
                 f"{path} cannot be read as a table in UTF-8: {str(error).strip()}: mend the file,"
-                " or give from_csv encoding=, sep= or, below comments, skiprows="
+                " or give from_csv encoding=, sep= or, for comments above the names, comment= or"
+                " skiprows="
             ),
             (OSError, EOFError, ValueError, csv.Error, pd.errors.ParserWarning),
         ),
@@ -481,7 +482,7 @@ def _array(values: Any, name: str) -> np.ndarray:
 def _features(x: Any, name: str, row: Row, columns: Sequence[Any]) -> np.ndarray:
     """(N, features...) uint8 images, or float32."""
     given, x = x, _array(x, name)
-    if x.dtype.kind not in "buif" and hasattr(given, "columns"):  # of pandas, each of a type
+    if x.dtype.kind not in "buif" and x.ndim == 2 and hasattr(given, "iloc"):  # of pandas
         import pandas as pd
 
         numbers = given.apply(pd.to_numeric, errors="coerce").where(given.notna())
@@ -551,7 +552,8 @@ def _labels(y: Any, n: int, name: str, row: Row) -> np.ndarray:
             )
     if y.dtype.kind == "O":
         kinds = {type(label) for label in y.tolist()}
-        if len(kinds) > 1 and not all(issubclass(kind, str) for kind in kinds):
+        is_text = all(issubclass(kind, str) for kind in kinds)
+        if not is_text and (len(kinds) > 1 or not np.isscalar(y[0])):
             listed = " and ".join(sorted(kind.__name__ for kind in kinds))
             raise ValueError(f"{name} holds {listed}: give whole numbers or text throughout")
         y = np.array(y.tolist())

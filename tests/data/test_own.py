@@ -7,6 +7,7 @@ import struct
 import sys
 import zlib
 from collections import defaultdict
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -754,10 +755,16 @@ BAD_TEXTS = {
     "rows longer than the names": ("a,kind\n1,2,x\n3,4,y\n", "[Ll]ength of header"),
     "target twice": ("a,kind,kind\n1,x,2\n3,y,4\n", "has the column kind twice"),
     "empty": ("", "No columns"),
-    "comment": ("# of flowers\na,b,kind\n1,2,x\n3,4,y\n", "below comments, skiprows="),
+    "comment": (
+        "# of flowers\na,b,kind\n1,2,x\n3,4,y\n",
+        "comments above the names, comment= or skiprows=",
+    ),
     "comment in commas": ("# a, b, c\na,b,kind\n1,2,x\n3,4,y\n", "comment, .* comment= or skip"),
     "longer comment": ("% a, b, c, d\na,b,kind\n1,2,x\n3,4,y\n", "comment, .* comment= or skip"),
-    "title": ("Flowers\n\na;b;kind\n1;2;x\n3;4;y\n", "below comments, skiprows="),
+    "title": (
+        "Flowers\n\na;b;kind\n1;2;x\n3;4;y\n",
+        "comments above the names, comment= or skiprows=",
+    ),
     "only names": ("a,b,kind\n", r"x has shape \(0, 2\)"),
     "no such column": ("a,b\n1,x\n", "has no column 'kind': name one, as table.csv:b"),
 }
@@ -796,6 +803,11 @@ BAD_ARRAYS = {
     "one feature": (X[:, 0], Y, {}, r"x has shape \(12,\): give \(N, features...\)"),
     "nothing": (X[:0], Y[:0], {}, r"x has shape \(0, 2\)"),
     "text": (X.astype(str), Y, {}, "x is of type <U32, not numeric"),
+    "series of text": (pd.Series([*"ab"] * 6), Y, {}, "x is of type .*, not numeric"),
+    "table of text": (
+        *(pd.DataFrame({"a": range(12), "b": [*"ab"] * 6}), Y, {}),
+        "arrays, row 0 of x and y: b is 'a', not a number: replace it, or leave the column out",
+    ),
     "sparse": (scipy.sparse.eye_array(4), [0, 0, 1, 1], {}, r"x is a sparse .* \.toarray\(\)"),
     "sparse tensor": (torch.eye(4).to_sparse(), Y[:4], {}, r"x is a sparse .* \.to_dense\(\)"),
     "sparse labels": (X, torch.tensor(Y).to_sparse(), {}, r"y is a sparse .* \.to_dense\(\)"),
@@ -810,6 +822,8 @@ BAD_ARRAYS = {
         *(X, Y.astype(str).astype(np.dtypes.StringDType()), {}),
         r"y is of type StringDType\(\): .*\[str\(label\) for label in y\]",
     ),
+    "tuples": (X, pd.Series([(0, 1), (1, 0)] * 6), {}, "y holds tuple: give whole numbers or text"),
+    "days": (X, pd.Series([date(2026, 1, 1), date(2026, 1, 2)] * 6), {}, "y holds date: give"),
     "truth values and text": (X, np.array([True, "True"] * 6, object), {}, "y holds bool and str"),
     "truth values and text of a list": (X, [True, "True"] * 6, {}, "y holds text and other labels"),
     "numbers of two kinds": (X, np.array([1, 2.0] * 6, object), {}, "y holds float and int"),
