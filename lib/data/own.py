@@ -181,9 +181,8 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
     with (
         refusing_damage(
             lambda error: (
-                f"{path} cannot be read as a table in UTF-8: {str(error).strip()}: mend the file,"
-                " or give from_csv encoding=, sep= or, for comments above the names, comment= or"
-                " skiprows="
+                f"{path} cannot be read as a table in UTF-8: {str(error).strip()}: mend it, or give"
+                " from_csv encoding=, sep= or, for comments above the names, comment= or skiprows="
             ),
             (OSError, EOFError, ValueError, csv.Error, pd.errors.ParserWarning),
         ),
@@ -199,9 +198,8 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
     decimal = options.get("decimal", ".")
     if has_names and all(_may_be_value(str(name), frame[name], decimal) for name in frame):
         raise ValueError(
-            f"{path} has numbers in its first line, which looks like an example, where names of"
-            " columns belong: add them, or use from_csv(..., header=None), with columns 0 to"
-            f" {len(frame.columns) - 1}"
+            f"{path} has numbers in its first line, which looks like an example: add a line of"
+            f" names, or use from_csv(..., header=None), with columns 0 to {len(frame.columns) - 1}"
         )
     nameless = [name for name in frame if NAMELESS.fullmatch(str(name))]
     empty = [name for name in nameless if frame[name].isna().all()]
@@ -275,11 +273,7 @@ def _classes_of_column(text: Any) -> Any:
 
 def _said(path: Path, found: Mapping[str, Sequence[Any]]) -> str:
     """What is to be said of the columns or files that were found: their number and the first."""
-    said = [
-        f"{len(these)} {what}, as {getattr(these[0], 'name', these[0])}"
-        for what, these in found.items()
-        if these
-    ]
+    said = [f"{len(these)} {what}, as {these[0]}" for what, these in found.items() if these]
     return f"{path}: {'; '.join(said)}" if said else ""
 
 
@@ -321,8 +315,8 @@ def folder(path: Path, side: int | None) -> Found:
     for file in files:
         image, is_transparent, n_further = _image(file)
         images.append(ImageOps.fit(image, (side, side)) if side else image)
-        transparent += [file] * is_transparent
-        further += [file] * n_further
+        transparent += [file.name] * is_transparent
+        further += [file.name] * n_further
         if images[-1].size != images[0].size:
             raise ValueError(
                 f"{file} has {image.width} x {image.height} pixels, {files[0].name}"
@@ -334,7 +328,7 @@ def folder(path: Path, side: int | None) -> Found:
     if mode == "RGB":
         x = np.moveaxis(x, -1, 1)  # (N, 3, height, width)
     found = {
-        "files are no images and left out": left_out,
+        "files are no images and left out": [file.name for file in left_out],
         "images are transparent and laid on white": transparent,
         "images are left out, as only the first of a file is taken": further,
     }

@@ -215,7 +215,7 @@ FIRST_LINES = {
 @pytest.mark.parametrize("target", ["a", "kind", 2])
 def test_example_in_place_of_names_is_refused(csv, text, options, target):
     csv.write_text(text)
-    with pytest.raises(ValueError, match="looks like an example, where names of columns belong"):
+    with pytest.raises(ValueError, match="looks like an example: add a line of names"):
         data.from_csv(csv, target, **options)
 
 
