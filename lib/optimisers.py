@@ -14,6 +14,10 @@ from .layers import SparseLinear
 from .names import check_number
 from .settings import Settings
 
+# kinds of modules whose parameters, but biases, are weights of links
+LINKED = SparseLinear | nn.Linear | nn.Bilinear | nn.MultiheadAttention
+LINKED |= nn.RNNBase | nn.RNNCellBase | nn.Conv1d | nn.Conv2d | nn.Conv3d
+LINKED |= nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 STEPS: WeakKeyDictionary[torch.optim.Optimizer, int] = WeakKeyDictionary()  # where they are counted
 
 
@@ -94,13 +98,9 @@ def count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
 
 def _decayed(model: nn.Module, also: tuple[type[nn.Module], ...]) -> set[int]:
     """The ids of the parameters that hold the weights of links, or coefficients that decay too."""
-    linked = SparseLinear | nn.Linear | nn.MultiheadAttention
-    linked |= nn.Bilinear | nn.RNNBase | nn.RNNCellBase
-    linked |= nn.Conv1d | nn.Conv2d | nn.Conv3d
-    linked |= nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
     weights = set()
     for module in model.modules():
-        if isinstance(module, linked) or isinstance(module, also):
+        if isinstance(module, LINKED) or isinstance(module, also):
             own = dict(module.named_parameters(recurse=False))
             if is_parametrized(module):
                 own |= module.parametrizations.named_parameters()
