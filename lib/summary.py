@@ -182,7 +182,7 @@ class _Counter(TorchDispatchMode):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.names = {module: name for name, module in reversed([*model.named_modules()])}
+        self.names = {module: name for name, module in model.named_modules()}
         self.products: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         self.running: list[tuple[str, int]] = []
         self.calls: list[tuple[str, int, int]] = []

@@ -1124,6 +1124,15 @@ def test_network_of_one_output_has_its_accuracy(end, loss):
     assert history.best_state is not None
 
 
+def test_labels_in_a_column_fit_an_output_in_a_column():
+    given = binary_split()
+    columns = {f"y_{p}": getattr(given, f"y_{p}")[:, None] for p in PARTS}
+    how = Settings(20, batch_size=8, learning_rate=0.5)
+    given, loss = dataclasses.replace(given, **columns), nn.BCEWithLogitsLoss()
+    history = fit(nn.Linear(3, 1), given, how, seed=0, loss=loss)
+    assert history.final["test_accuracy"] > 0.8
+
+
 def test_regression_trains_without_an_accuracy():
     given = binary_split()
     given = dataclasses.replace(given, **{f"y_{p}": getattr(given, f"x_{p}")[:, 0] for p in PARTS})
