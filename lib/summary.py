@@ -11,6 +11,7 @@ from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
+from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -117,13 +118,15 @@ def _weights(module: nn.Module) -> dict[int, tuple[int, int]]:
     """Links and positions of the weights that the module holds itself, by their id."""
     if not isinstance(module, LINKED):
         return {}
-    weights = {}
-    for name, p in module.named_parameters(recurse=False):
-        if "bias" not in name:
-            weights[id(p)] = p.numel(), p.numel()
-            if isinstance(module, SparseLinear):
-                weights[id(p)] = p.numel(), module.in_features * module.out_features
-    return weights
+    held = {name: (id(p), p) for name, p in module.named_parameters(recurse=False)}
+    if is_parametrized(module):  # what it multiplies by is no parameter then
+        for name, law in module.parametrizations.items():
+            held[name] = id(law), getattr(module, name)
+    weights = {key: p.numel() for name, (key, p) in held.items() if "bias" not in name}
+    if isinstance(module, SparseLinear):
+        positions = module.in_features * module.out_features
+        return {key: (links, positions) for key, links in weights.items()}
+    return {key: (links, links) for key, links in weights.items()}
 
 
 def _added(weights: dict[int, tuple[int, int]]) -> tuple[int, int]:

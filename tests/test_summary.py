@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.parametrizations import orthogonal, spectral_norm, weight_norm
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -97,6 +98,13 @@ def test_weights_that_two_layers_share_count_once():
     table = summary(model, (3, 8)).table
     assert list(table["links"]) == list(table["parameters"]) == [64, 64, 64]
     assert table["density"]["total"] == 1 and table["forward"]["total"] == 3 * 128
+
+
+@pytest.mark.parametrize("law", [weight_norm, orthogonal, spectral_norm])
+def test_parametrized_layer_has_the_links_that_it_multiplies_by(law):
+    table = summary(nn.Sequential(law(nn.Linear(5, 5)), law(nn.Linear(5, 5))), (2, 5)).table
+    assert (table["links"]["0"], table["links"]["total"]) == (25, 50)
+    assert table["forward"]["0"] == table["forward"]["1"] == 2 * 25
 
 
 def test_pass_that_is_computed_again_belongs_to_its_layer(sparse):
