@@ -133,20 +133,21 @@ def _called(model: nn.Module, x: Tensor) -> tuple[dict[str, _Group], dict[str, n
     handles = []
     for name, module in model.named_modules():
 
-        def record(module, inputs, output, name=name):
+        def record(module, args, kwargs, output, name=name):
             if _is_unit(module):
                 units[_of_call(name, units)] = module
                 return
-            found = [group for group in groups.values() if group.gave(inputs[0])]
+            x = (*args, *kwargs.values())[0]
+            found = [group for group in groups.values() if group.gave(x)]
             if found and isinstance(module, (*NORMS, *RESHAPING)):
                 found[0].modules.append(module)
                 found[0].output, found[0].version = output, output._version
             elif isinstance(module, (*WEIGHTED, *NORMS)):
-                group = _Group([module], inputs[0].shape, output, output._version)
+                group = _Group([module], x.shape, output, output._version)
                 groups[_of_call(name, groups)] = group
 
         if _is_unit(module) or isinstance(module, (*WEIGHTED, *NORMS, *RESHAPING)):
-            handles.append(module.register_forward_hook(record))
+            handles.append(module.register_forward_hook(record, with_kwargs=True))
     with torch.no_grad():
         model(x)
     for handle in handles:

@@ -134,6 +134,7 @@ COMPUTED = {  # the largest product of slopes of the two, and how they are calle
     "normalised behind a change in place": (20.0, lambda fc, norm, x: norm(fc(x).relu_())),
     "normalised behind an addition in place": (20.0, lambda fc, norm, x: norm(fc(x).add_(x))),
     "normalised at once": (10.0, lambda fc, norm, x: norm(fc(x))),
+    "inputs by name": (10.0, lambda fc, norm, x: norm(input=fc(input=x))),
     "not called": (2.0, lambda fc, norm, x: fc(x)),
 }
 

@@ -48,7 +48,8 @@ def say(sentence: str) -> None:
 
 def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The attack of any examples, made of its ``core``, which sees a frozen model and the flat
-    examples (B, n) of a batch that are classified correctly.
+    examples (B, n) of a batch that are classified correctly. A core that follows gradients gives
+    them to :func:`note_gradient_`.
     """
 
     signature = inspect.signature(core)
@@ -192,10 +193,13 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor, loss: str = "ce") -> int
     check_evaluating(model)
     with torch.no_grad():
         z = model(x[:1].detach())
-    if z.ndim != 2:
-        raise ValueError(f"the model gives {tuple(z.shape)} for one example: give (B, K) logits")
+    if z.ndim != 2 or z.shape[1] < 2:
+        raise ValueError(
+            f"the model gives {tuple(z.shape)} for one example: give a logit for each of the"
+            " classes, (B, K), as (0, z) for one output z"
+        )
     n_classes = z.shape[1]
-    if n_classes < 2 or (loss == "dlr" and n_classes < 3):
+    if loss == "dlr" and n_classes < 3:
         advice = "give another loss, or a model with more logits"
         raise ValueError(f"loss {loss!r} of {n_classes} logits is undefined: {advice}")
     check_classes(x, y, n_classes)

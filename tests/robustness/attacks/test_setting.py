@@ -191,14 +191,12 @@ def test_of_no_examples_none_is_adversarial():
 
 
 @each_attack
-def test_model_of_one_output_is_refused(small, name):
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_model_of_one_output_is_refused(small, name, dimensions):
     model, x, y = small
-    for logits, message in (
-        (lambda z: z[:, 0], r"the model gives \(1,\) for one example: give \(B, K\) logits"),
-        (lambda z: z[:, :1], "loss '.*' of 1 logits is undefined"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            ANY[name](Changed(model, logits), x, y)
+    one = Changed(model, lambda z: z[:, :1] if dimensions == 2 else z[:, 0])
+    with pytest.raises(ValueError, match=r"the model gives \(1.*\) for one example: give a logit"):
+        ANY[name](one, x, y)
 
 
 def test_distances_are_those_of_a_table():
