@@ -59,7 +59,7 @@ def deepfool(
     x_t = x.clone()
     for rows in best.unbroken(steps):
         f, w = _linearised(model, x_t[rows], y[rows])
-        note_gradient_(model, w.flatten(1), rows)
+        note_gradient_(model, w.abs().amax(1), rows)
         delta = _to_nearest_boundary(f, w, norm)
         stepped = x_t[rows] + (1 + overshoot) * delta
         x_t[rows] = stepped.clamp(*bounds)

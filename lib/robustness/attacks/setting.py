@@ -73,11 +73,11 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
         x_adv = flat.clone()
         n_blind = 0
         for rows in _batches(~is_wrong(model, flat, y)):
-            model.has_gradient = None
+            model.bounds, model.has_gradient = bounds, None
             with torch.no_grad():
                 of_rows = _settings_of(settings, rows)
                 x_adv[rows] = core(model, flat[rows], y[rows], **of_rows)
-                n_blind += _count_blind(model, x_adv[rows], y[rows], bounds)
+                n_blind += _count_blind(model, x_adv[rows], y[rows])
         if n_blind:
             say(
                 f"all gradients that {core.__name__} saw of {n_blind} of {len(x)} examples were 0,"
@@ -225,29 +225,28 @@ def gradients(value: Tensor, *inputs: Tensor, retain_graph: bool = False) -> tup
 def note_gradient_(model: nn.Module, grad_x: Tensor, rows: Tensor | slice = ALL) -> None:
     """Remember which examples had a gradient other than 0; ``rows`` are those of ``grad_x``, at
     first all of the batch.
+
+    Raises ValueError if the model is a step function.
     """
     if model.has_gradient is None:
+        if not grad_x.any() and _is_step_function(model, grad_x):
+            raise ValueError(NO_GRADIENT)
         model.has_gradient = torch.zeros_like(grad_x[:, 0], dtype=torch.bool)
     model.has_gradient[rows] |= grad_x.any(1)
 
 
-def _count_blind(model: nn.Module, x_adv: Tensor, y: Tensor, bounds: Bounds) -> int:
-    """Number of examples that an attack did not break while all gradients of them were 0.
-
-    Raises ValueError if the model is a step function.
-    """
+def _count_blind(model: nn.Module, x_adv: Tensor, y: Tensor) -> int:
+    """Number of examples that an attack did not break while all gradients of them were 0."""
     if model.has_gradient is None:  # the attack needs none
         return 0
-    if not model.has_gradient.any() and _is_step_function(model, x_adv, bounds):
-        raise ValueError(NO_GRADIENT)
     blind = ~model.has_gradient
     return int((~is_wrong(model, x_adv[blind], y[blind])).sum()) if blind.any() else 0
 
 
 @torch.enable_grad()
-def _is_step_function(model: nn.Module, like: Tensor, bounds: Bounds) -> bool:
+def _is_step_function(model: nn.Module, like: Tensor) -> bool:
     """Whether all gradients at random inputs are 0, though their logits differ."""
-    low, high = bounds
+    low, high = model.bounds
     u = draw(torch.rand, (STARTS, like.shape[1]), like, Generator().manual_seed(0))
     points = (low + (high - low) * u).requires_grad_()
     z = model(points)

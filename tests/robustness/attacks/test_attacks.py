@@ -137,7 +137,7 @@ def test_attack_with_gradients_says_nothing_of_them(small, name, caplog):
     assert not caplog.messages
 
 
-class Straight(torch.autograd.Function):
+class Rounded(torch.autograd.Function):
     """Rounding of one's own, which passes no gradient on."""
 
     @staticmethod
@@ -157,7 +157,7 @@ STEPS = {  # of what a network sees of its inputs
     "bytes": lambda x: (255 * x).to(torch.uint8).to(x) / 255,
     "largest": lambda x: nn.functional.one_hot(x.flatten(1).argmax(1), 36).to(x).view_as(x),
     "detached": lambda x: x.detach(),
-    "own": Straight.apply,
+    "own": Rounded.apply,
 }
 
 
@@ -169,7 +169,7 @@ def stepped(model, name):
 
 
 @pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize("name", BY_GRADIENT)
+@pytest.mark.parametrize("name", [name for name in BY_GRADIENT if "_l" not in name])
 def test_attack_without_a_gradient_at_the_input_names_those_that_need_none(small, name, steps):
     model, x, _ = small
     model = stepped(model, steps)
