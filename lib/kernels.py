@@ -140,6 +140,12 @@ def _product(
     support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
 ) -> Tensor:
     """The one of the three that is None, differentiable any number of times."""
+    if torch.jit.is_tracing():
+        raise ValueError(
+            "torch.jit.trace, and what calls it (add_graph of tensorboard, onnx.export with"
+            " dynamo=False, fvcore), cannot see into a sparse layer: trace a copy after densify_,"
+            " or use torch.export"
+        )
     if compiled.is_traced():
         return _torch_product(support, values, x, grad_y)
     if torch.compiler.is_compiling() or compiled.is_observed():
@@ -294,16 +300,6 @@ def _dropout_gradients(ctx: Any, grad: Tensor) -> tuple:
 dropout_operation.register_autograd(_dropout_gradients, setup_context=_keep_step)
 
 
-def refuse_tracing() -> None:
-    """Raise ValueError where ``torch.jit`` traces, which cannot see into the compiled loops."""
-    if torch.jit.is_tracing():
-        raise ValueError(
-            "torch.jit.trace, and what calls it (add_graph of tensorboard, onnx.export with"
-            " dynamo=False, fvcore), cannot see into a sparse layer: trace a copy after densify_,"
-            " or use torch.export"
-        )
-
-
 def require_tensor(x: Any, name: str = "input") -> None:
     """Raise ValueError unless it is a dense tensor of at least one dimension."""
     if not isinstance(x, Tensor):
@@ -338,7 +334,6 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Returns: (B, n_out) float, feature-major.
     Raises: ValueError if a shape, a dtype or a device does not fit.
     """
-    refuse_tracing()
     if layers and x.ndim != 2:
         raise ValueError(f"x has shape {tuple(x.shape)}: give (B, n_in)")
     layers = _without_empty(layers)
@@ -346,7 +341,7 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
         return x
     _check_layers(x.shape[1], layers)
     x = _fitted_to(layers, x)
-    is_seen = compiled.is_traced() or compiled.is_observed()
+    is_seen = compiled.is_traced() or compiled.is_observed() or torch.jit.is_tracing()
     if x.shape[0] == 0 or not compiled.runs_compiled(x) or is_seen:
         return plain_chain(x, layers)
     if torch.compiler.is_compiling():

@@ -999,6 +999,15 @@ def test_tracing_names_what_to_do_instead(unit):
         torch.testing.assert_close(torch.jit.trace(net, x)(x), net(x))
 
 
+def test_a_network_of_our_units_is_traced_after_densify():
+    net, x = models.mlp([6, 5, 2], density=0.5).float().eval(), torch.rand(3, 6).float()
+    with warnings.catch_warnings(action="ignore"):  # torch.jit.trace is deprecated
+        with pytest.raises(ValueError, match="trace a copy after densify_"):
+            torch.jit.trace(net, x)
+        densify_(net)
+        torch.testing.assert_close(torch.jit.trace(net, x)(x[:2]), net(x[:2]))
+
+
 def test_an_evolver_does_not_outlive_the_layers_it_was_made_for():
     model = nn.Sequential(SparseLinear(8, 8, density=0.5), nn.Linear(8, 3))
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
