@@ -7,6 +7,7 @@ import functools
 import io
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -233,6 +234,19 @@ def test_a_table_of_a_page_ends_before_the_next_paragraph():
         lines = page.read_text(encoding="utf-8").splitlines()
         for row, below in itertools.pairwise(lines):
             assert not row.startswith("|") or below.startswith(("|", "<!--")) or not below, below
+
+
+def test_findings_explain_themselves_and_need_nothing_of_ours():
+    scripts = sorted((ROOT / "findings").glob("*.sh"))
+    page = (ROOT / "findings" / "README.md").read_text()
+    assert scripts
+    for script in scripts:
+        first, *lines = script.read_text().splitlines()
+        said = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+        assert first == "#!/usr/bin/env bash" and len(said) >= 10, script
+        assert os.access(script, os.X_OK) and f"]({script.name})" in page, script
+        ours = re.compile(r"sparse_adaptive|(from|import) (lib|papers)\b")
+        assert not ours.search(script.read_text()), script
 
 
 def test_every_package_has_its_place_in_the_order():
