@@ -7,7 +7,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor, nn
 
-from .evolution import AVERAGE, held_by
+from .evolution import AVERAGE, held_by, unwrapped_optimiser
 from .names import check_number
 
 
@@ -34,7 +34,7 @@ class WeightAverage:
     def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, decay: float) -> None:
         check_number("decay", decay, "(0, 1)")
         self.model = model
-        self.optimiser = optimiser
+        self.optimiser = optimiser = unwrapped_optimiser(optimiser)
         self.decay = decay
         held = held_by(optimiser)
         own = model.parameters()

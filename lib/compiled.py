@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import flop_counter
 
 from . import layout, loops, passes
 from .names import check_known, check_number
@@ -95,6 +96,47 @@ def is_traced() -> bool:
     """
     # what torch.autograd.Function asks; torch.func has no public name for it
     return torch._C._are_functorch_transforms_active()
+
+
+def is_observed() -> bool:
+    """Whether a mode of torch sees each operation, as ``FlopCounterMode`` does; never where torch
+    makes a graph.
+    """
+    return not torch.compiler.is_compiling() and torch._C._len_torch_dispatch_stack() > 0
+
+
+# --------------------------------------------------------------------------- what passes cost
+
+
+@torch.library.custom_op("sparse_adaptive::multiply_adds", mutates_args=())
+def multiply_adds(n: int) -> None:
+    """Nothing: tells ``FlopCounterMode`` how much loops multiply that are no operation of torch, as
+    those of a backward pass.
+    """
+
+
+@flop_counter.register_flop_formula(torch.ops.sparse_adaptive.multiply_adds)
+def _(n, **_):
+    return 2 * n
+
+
+def forward_products(layers: Sequence[tuple]) -> int:
+    """Multiply-adds of :func:`forward` for one example: one a link."""
+    return sum(layer.support.col.numel() for layer in layers if layer.support is not None)
+
+
+def backward_products(layers: Sequence[tuple], needed: Sequence[bool]) -> int:
+    """Those of :func:`backward`: one a link for the gradient of the weights, one for that of the
+    input, which also the layers below need.
+    """
+    needs_x, *needed = needed
+    products = 0
+    for i, layer in enumerate(layers):
+        of_layer = needed[3 * i : 3 * i + 3]
+        if layer.support is not None:
+            products += (needs_x + of_layer[0]) * layer.support.col.numel()
+        needs_x = needs_x or any(of_layer)
+    return products
 
 
 # ------------------------------------------------------------------------------------ threads
@@ -483,6 +525,8 @@ def backward(
     if is_unit(layers):
         return _unit_backward(layers[0], kept, grad_y, needed)
     dtype, width = grad_y.dtype, grad_y.shape[1]
+    if is_observed():
+        multiply_adds(backward_products(layers, needed) * width)
     plan = _planned(_BackwardPlan, layers, kept.n_in, width, dtype, tuple(needed))
     tile, n_tiles = plan.tile, layout.n_tiles(width, plan.tile)
     grad_y, y_is_rows = _rows_or_columns(grad_y.t())

@@ -382,6 +382,7 @@ def evolve_(
             "a density_schedule or a redistribution is of all layers and of the whole training:"
             " use evolve_layers_"
         )
+    optimiser = unwrapped_optimiser(optimiser)
     left = _drop(layer, evolution, fraction, generator, optimiser, seen)
     n = layer.nnz - len(left.keys)
     _grow_(layer, evolution, left, n, generator, optimiser)
@@ -427,6 +428,7 @@ def evolve_layers_(
     """
     check_whole("epochs", epochs, least=1)
     check_whole("epoch", epoch, least=1, most=epochs)
+    optimiser = unwrapped_optimiser(optimiser)
     fraction = evolution.fraction_at_epoch(epoch, epochs)
     done = epoch / epochs
     numbers = {name: layer.nnz for name, layer in layers.items()}
@@ -546,6 +548,7 @@ def remove_(
     Source: [Mocanu2018], Methods ("the last weight removal step, without adding new random
     connections"). Arguments as in :func:`evolve_`.
     """
+    optimiser = unwrapped_optimiser(optimiser)
     left = _drop(layer, evolution, fraction, generator, optimiser, seen)
     n = layer.nnz - len(left.keys)
     none = np.empty(0, np.int64)
@@ -620,6 +623,7 @@ def _grow_(
         noise = torch.randn(n, generator=generator, dtype=torch.float64, device=generator.device)
         start = evolution.new_std * noise
     _replace_(layer, keys, origin, new, start, optimiser)
+    layer.copies.leave_behind(layer)
     if evolution.reset_state:
         _reset_state_(layer, optimiser)
 
@@ -703,6 +707,13 @@ def _at_start(name: str, layer: SparseLinear, optimiser: torch.optim.Optimizer) 
     groups = optimiser.param_groups
     group = next(group for group in groups if any(p is layer.values for p in group["params"]))
     return group["initial_accumulator_value"]
+
+
+def unwrapped_optimiser(optimiser: Any) -> torch.optim.Optimizer:
+    """The optimiser of torch within a wrapper, as accelerate and Lightning put around it."""
+    while type(optimiser) not in OPTIMISERS and hasattr(optimiser, "optimizer"):
+        optimiser = optimiser.optimizer
+    return optimiser
 
 
 def check_optimiser(optimiser: torch.optim.Optimizer) -> None:

@@ -14,7 +14,8 @@ activation and dropout, while its row is in the cache.
 
 Everything has a compiled form, the loops of :mod:`lib.compiled`, and a plain torch form of the
 same meaning; the device and the dtype choose, or :func:`lib.compiled.use_implementation` names
-one. Transforms of ``torch.func`` take the plain torch form. In the graphs of ``torch.compile`` and
+one. Transforms of ``torch.func`` take the plain torch form. Under a mode of torch that looks at
+operations, as ``FlopCounterMode``, a product is one of them. In the graphs of ``torch.compile`` and
 ``torch.export`` a product and a chain is one operation, ``torch.ops.sparse_adaptive.product`` and
 ``chain``. Outside of graphs these would double the time of a small layer, and are not called.
 """
@@ -26,6 +27,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils import flop_counter
 
 from . import compiled
 from .compiled import DropoutLaw
@@ -140,7 +142,7 @@ def _product(
     """The one of the three that is None, differentiable any number of times."""
     if compiled.is_traced():
         return _torch_product(support, values, x, grad_y)
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or compiled.is_observed():
         return product_operation(*support, values, x, grad_y)
     return _Product.apply(support, values, x, grad_y)
 
@@ -209,10 +211,19 @@ def _torch_product(
 ) -> Tensor:
     row, col = support.row, support.col
     if values is None:
+        if compiled.is_observed():  # the same as products of matrices, which torch counts
+            return (x[col][:, None] @ grad_y[row][:, :, None])[:, 0, 0]
         return (x[col] * grad_y[row]).sum(1)
     if x is None:
-        return _sum_by(col, support.n_in, values[:, None] * grad_y[row])
-    return _sum_by(row, support.n_out, values[:, None] * x[col])
+        return _sum_by(col, support.n_in, _scaled(values, grad_y[row]))
+    return _sum_by(row, support.n_out, _scaled(values, x[col]))
+
+
+def _scaled(values: Tensor, terms: Tensor) -> Tensor:
+    """(nnz, B) terms, each row times its value."""
+    if compiled.is_observed():
+        return (values[:, None, None] @ terms[:, None])[:, 0]
+    return values[:, None] * terms
 
 
 def _sum_by(index: Tensor, n: int, terms: Tensor) -> Tensor:
@@ -283,6 +294,16 @@ def _dropout_gradients(ctx: Any, grad: Tensor) -> tuple:
 dropout_operation.register_autograd(_dropout_gradients, setup_context=_keep_step)
 
 
+def refuse_tracing() -> None:
+    """Raise ValueError where ``torch.jit`` traces, which cannot see into the compiled loops."""
+    if torch.jit.is_tracing():
+        raise ValueError(
+            "torch.jit.trace, and what calls it (add_graph of tensorboard, onnx.export with"
+            " dynamo=False, fvcore), cannot see into a sparse layer: trace a copy after densify_,"
+            " or use torch.export"
+        )
+
+
 def require_tensor(x: Any, name: str = "input") -> None:
     """Raise ValueError unless it is a dense tensor of at least one dimension."""
     if not isinstance(x, Tensor):
@@ -317,6 +338,7 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Returns: (B, n_out) float, feature-major.
     Raises: ValueError if a shape, a dtype or a device does not fit.
     """
+    refuse_tracing()
     if layers and x.ndim != 2:
         raise ValueError(f"x has shape {tuple(x.shape)}: give (B, n_in)")
     layers = _without_empty(layers)
@@ -324,7 +346,8 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
         return x
     _check_layers(x.shape[1], layers)
     x = _fitted_to(layers, x)
-    if x.shape[0] == 0 or not compiled.runs_compiled(x) or compiled.is_traced():
+    is_seen = compiled.is_traced() or compiled.is_observed()
+    if x.shape[0] == 0 or not compiled.runs_compiled(x) or is_seen:
         return plain_chain(x, layers)
     if torch.compiler.is_compiling():
         return _chain_in_graph(x, layers)
@@ -513,10 +536,10 @@ def _keep_factors(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 
 def _gradients_of_product(ctx: Any, grad: Tensor) -> tuple:
-    index, factors = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+    *index, values, x, grad_y = ctx.saved_tensors
     product = functools.partial(product_operation, *ctx.widths, *index)
     needed = ctx.needs_input_grad[7:]
-    return *[None] * 7, *_product_gradients(product, factors, grad, needed)
+    return *[None] * 7, *_product_gradients(product, (values, x, grad_y), grad, needed)
 
 
 product_operation.register_autograd(_gradients_of_product, setup_context=_keep_factors)
@@ -613,12 +636,17 @@ def chain_backward_operation(
         kept = kept._replace(memory=x)
     elif memory.numel() == 0:
         _, kept = compiled.forward(layers, x, keep=True)
-    by_layer = []
-    for layer in _layers_of(needed[1:], parts):
-        by_layer += [bool(layer.values), bool(layer.bias), bool(layer.pieces)]
-    grad_x, *grads = compiled.backward(layers, kept, grad_y, [needed[0], *by_layer])
+    grad_x, *grads = compiled.backward(layers, kept, grad_y, _needed_of(needed, parts))
     found = [] if grad_x is None else [grad_x.t()]
     return found + [grad for grad in grads if grad is not None]
+
+
+def _needed_of(needed: Sequence[bool], parts: Sequence[int]) -> list[bool]:
+    """The same in the order of :func:`lib.compiled.backward`, three parameters a layer."""
+    by_layer = [needed[0]]
+    for layer in _layers_of(needed[1:], parts):
+        by_layer += [bool(layer.values), bool(layer.bias), bool(layer.pieces)]
+    return by_layer
 
 
 @chain_backward_operation.register_fake
@@ -695,6 +723,30 @@ def _watched_gradients(ctx: Any, grad_y: Tensor) -> tuple:
 watched_operation.register_autograd(_watched_gradients, setup_context=_keep_watched)
 
 
+# ------------------------------------- what these cost, for torch.utils.flop_counter
+# It gives the formulas the shape of each tensor in its place.
+
+
+@flop_counter.register_flop_formula(torch.ops.sparse_adaptive.product)
+def _(n_in, n_out, crow, col, tcrow, trow, perm, values, x, grad_y, **_):
+    _, width = grad_y if x is None else x
+    return 2 * col.numel() * width
+
+
+@flop_counter.register_flop_formula(torch.ops.sparse_adaptive.chain)
+def _(x, tensors, parts, keep, **_):
+    return 2 * compiled.forward_products(_layers_of(tensors, parts)) * x[0]
+
+
+@flop_counter.register_flop_formula(torch.ops.sparse_adaptive.chain_backward)
+def _(grad_y, x, tensors, memory, masks, parts, needed, **_):
+    layers = _layers_of(tensors, parts)
+    products = compiled.backward_products(layers, _needed_of(needed, parts))
+    if memory.numel() == 0:  # nothing was kept: forwards again
+        products += compiled.forward_products(layers)
+    return 2 * products * x[0]
+
+
 # --------------------------------------------------------------------------- the dense product
 
 
@@ -717,7 +769,7 @@ def _is_recorded() -> bool:
     """Whether torch looks at the operations rather than only at their results."""
     if torch.compiler.is_compiling() or compiled.is_traced() or torch.jit.is_tracing():
         return True
-    return _has_tangents()
+    return compiled.is_observed() or _has_tangents()
 
 
 def _has_tangents() -> bool:
@@ -739,6 +791,8 @@ class _DenseProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
+        if compiled.is_observed():
+            compiled.multiply_adds(a.numel() * b.shape[1])
         return torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
 
     @staticmethod

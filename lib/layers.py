@@ -7,6 +7,7 @@ layers transposes once, at the input. Treat it as a memory format, like ``channe
 """
 
 import math
+import weakref
 import zlib
 from collections import OrderedDict
 from typing import Any
@@ -19,10 +20,20 @@ from . import compiled, kernels
 from .names import check_seed, check_type, check_whole
 from .support import Support, erdos_renyi_density, random_support, support_from_csr
 
-INDEX = Support._fields[2:]  # names of the index arrays, which are buffers of the layer
 NO_WEIGHT = (
-    "a SparseLinear has no weight: its values (nnz,) are the weights of its links, and to_dense()"
-    " returns the matrix"
+    "{} is a SparseLinear and has no weight: its values (nnz,) are the weights of its links, and"
+    " to_dense() returns the matrix; where the model reads the weight itself, leave the layer out"
+    " by the filter of sparsify_"
+)
+AVERAGED = (
+    "a copy of this layer was written to after the links had moved, as by an average of weights,"
+    " so that values of other links would be mixed: give the copy to Evolver(averages=[...]), or"
+    " copy the model after the last update of links"
+)
+OVERWRITTEN = (
+    "the links were overwritten with those of another layer: under DistributedDataParallel make"
+    " layers of the same links on every process, by torch.manual_seed(0) before sparsify_ or by"
+    " its generator; give an average of weights to an Evolver"
 )
 
 
@@ -52,13 +63,13 @@ class SparseLinear(nn.Module):
     * ``torch.autograd.grad(is_grads_batched=True)``, and ``torch.autograd.functional`` with
       ``vectorize=True``: "Batching rule not implemented"; ``torch.func.jacrev`` can;
     * ``torch.jit.script``, ``torch.jit.trace`` and ``torch.fx.symbolic_trace``: take
-      ``torch.export``;
+      ``torch.export``, or trace a copy after ``densify_``;
     * ``torch.nn.utils.parametrize`` of the values: "attribute 'values' already exists";
     * links that move under a mask of ``torch.nn.utils.prune`` or ``weight_norm``: make it permanent
       first. A layer that stands still may have one;
-    * an average of ``torch.optim.swa_utils`` that is older than the links: give it to
-      :class:`lib.sparsify.Evolver`, or make it after the last update; or one of buffers, which
-      averages the places of links too;
+    * an average of weights that is older than the links, as of ``torch.optim.swa_utils``, timm or
+      Lightning: give it to :class:`lib.sparsify.Evolver`, or make it after the last update. An
+      average that is no copy of the model, but a list of tensors, cannot be noticed;
     * a ``load_state_dict`` of other links while an optimiser goes on, whose momentum is that of the
       old ones: load the optimiser's state too, or make a new optimiser.
 
@@ -83,6 +94,7 @@ class SparseLinear(nn.Module):
     """
 
     watched_as: int | None = None  # number by which lib.collector sees it in torch's graphs
+    name = "the layer"  # in the model that was made sparse, as "layer 0"
 
     def __init__(
         self,
@@ -100,6 +112,8 @@ class SparseLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.copies = _Copies()
+        self.copies.members.add(self)
         if sum(given is not None for given in (density, er_epsilon, support)) != 1:
             raise ValueError(
                 f"density = {density}, er_epsilon = {er_epsilon}: give one of density, er_epsilon,"
@@ -143,39 +157,52 @@ class SparseLinear(nn.Module):
     @property
     def support(self) -> Support:
         """The links; assigning a support of another size leaves ``values`` to the caller."""
-        if torch.compiler.is_compiling():
-            index = [self._buffers[name] for name in INDEX]
-            return Support(self.in_features, self.out_features, *index)
-        known = self._support
-        buffers = self._buffers
-        if (
-            buffers["crow"] is known.crow
-            and buffers["col"] is known.col
-            and buffers["tcrow"] is known.tcrow
-            and buffers["trow"] is known.trow
-            and buffers["perm"] is known.perm
-        ):
-            if self._written != _times_written(known):
+        known, buffers = self._support, self._buffers
+        crow, col = buffers["crow"], buffers["col"]
+        if crow is self._shown[0] and col is self._shown[1]:
+            if not torch.compiler.is_compiling():
                 self._check_links()
             return known
-        index = [buffers[name] for name in INDEX]  # the buffers moved
-        support = Support(self.in_features, self.out_features, *index)
-        if compiled.is_traced():  # for the time of the transform
-            return support
-        if _digest(support) != self._digest:  # crow and col of another layer, for one call
-            return support_from_csr(*index[:2], self.in_features, self.out_features)
-        self._support = support
-        return support
+        if torch.compiler.is_compiling() or compiled.is_traced():  # others, for one call
+            return known._replace(crow=crow, col=col)
+        if _fingerprint(crow, col) != self._fingerprint:
+            return support_from_csr(crow, col, self.in_features, self.out_features)
+        index = [tensor.to(crow.device) for tensor in known[2:]]  # the same links, moved
+        self._support = Support(self.in_features, self.out_features, *index)
+        self._shown = crow, col
+        return self._support
 
     @support.setter
     def support(self, support: Support) -> None:
         self.check_movable()
         self._support = support
-        self._digest = _digest(support)
-        self._written = _times_written(support)
-        for name in INDEX:
-            tensor = getattr(support, name)
-            self.register_buffer(name, tensor, persistent=name in ("crow", "col"))
+        self._fingerprint = _fingerprint(support.crow, support.col)
+        self._show_links()
+
+    def _show_links(self) -> None:
+        """Register copies of the links as buffers: what a tool writes into them, as an average of
+        buffers, changes no link. The buffer ``fingerprint`` is for DistributedDataParallel, which
+        sends buffers to all processes: by it a process notices that its links are others.
+        """
+        support = self._support
+        self._shown = support.crow.clone(), support.col.clone()
+        self.register_buffer("crow", self._shown[0])
+        self.register_buffer("col", self._shown[1])
+        fingerprint = support.crow.new_tensor(self._fingerprint)
+        self.register_buffer("fingerprint", fingerprint, persistent=False)
+        self._written = _times_written(fingerprint)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "SparseLinear":
+        super()._apply(fn, recurse)
+        known = self._support
+        index = [fn(tensor) for tensor in known[2:]]
+        if not known.crow.is_meta:  # what to_empty would lose stays
+            index = [tensor.to(new.device) for tensor, new in zip(known[2:], index, strict=True)]
+        self._support = Support(self.in_features, self.out_features, *index)
+        self._show_links()
+        if known.crow.is_meta:
+            self._shown = None, None  # there are no links, until those of a state are loaded
+        return self
 
     def check_movable(self) -> None:
         """Raise ValueError if the values are masked or normalised by ``torch.nn.utils``."""
@@ -185,25 +212,22 @@ class SparseLinear(nn.Module):
                 " make that permanent first, as by prune.remove(layer, 'values')"
             )
 
-    def _holds_its_links(self) -> bool:
-        """Whether the index arrays, if they were written to, hold the links of before."""
-        written = _times_written(self._support)
-        if self._written == written or compiled.is_traced():
-            return True
-        if _digest(self._support) != self._digest:
-            return False
-        self._written = written
-        return True
-
     def _check_links(self) -> None:
-        """Raise ValueError if they hold other links now."""
-        if not self._holds_its_links():
-            raise ValueError(
-                "the links were overwritten, as by an AveragedModel with use_buffers=True or one"
-                " that is older than the links, while the values are those of other links: leave"
-                " out use_buffers, and give the average to an Evolver or make it after the last"
-                " update of links"
-            )
+        """Raise ValueError if the values may be those of other links."""
+        if self.copies.behind:
+            self.copies.check()
+        fingerprint = self._buffers["fingerprint"]
+        if self._written == _times_written(fingerprint) or compiled.is_traced():
+            return
+        check, repeated = fingerprint.tolist()
+        if (check, repeated) != self._fingerprint:
+            if repeated == _hash(check):  # of other links; an average is that of none
+                raise ValueError(OVERWRITTEN)
+            with torch.no_grad():
+                fingerprint.copy_(torch.tensor(self._fingerprint))
+                for shown, known in zip(self._shown, self._support[2:4], strict=True):
+                    shown.copy_(known)
+        self._written = _times_written(fingerprint)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: not the hooks by which a collector watches this layer."""
@@ -212,20 +236,24 @@ class SparseLinear(nn.Module):
         kept = {key: hook for key, hook in hooks if not getattr(hook, "is_left_behind", False)}
         return state | {"_forward_hooks": OrderedDict(kept)}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.copies.members.add(self)
+
     def __getattr__(self, name: str) -> Any:
         if name == "weight":
-            raise AttributeError(NO_WEIGHT)
+            raise AttributeError(NO_WEIGHT.format(self.name))
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "weight":
-            raise AttributeError(NO_WEIGHT)
+            raise AttributeError(NO_WEIGHT.format(self.name))
         super().__setattr__(name, value)
 
     def register_parameter(self, name: str, parameter: nn.Parameter | None) -> None:
         """As of every module; a ``weight`` is refused, as nothing would read it."""
         if name == "weight":
-            raise AttributeError(NO_WEIGHT)
+            raise AttributeError(NO_WEIGHT.format(self.name))
         super().register_parameter(name, parameter)
 
     @property
@@ -248,6 +276,7 @@ class SparseLinear(nn.Module):
         Raises ValueError if the width or the dtype does not fit, or it is no tensor.
         """
         x = input  # named as in torch.nn.Linear
+        kernels.refuse_tracing()
         _check_input(x, self.in_features)
         if x.ndim == 2 and not compiled.is_traced():
             y = kernels.chain(x, [self.links()])
@@ -292,6 +321,8 @@ class SparseLinear(nn.Module):
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         self._check_links()
         super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "crow"] = self._support.crow.clone()
+        destination[prefix + "col"] = self._support.col.clone()
         if hasattr(destination, "_metadata"):  # no tensor tells the number of inputs
             destination._metadata[prefix[:-1]]["in_features"] = self.in_features
 
@@ -314,13 +345,14 @@ class SparseLinear(nn.Module):
         if crow is not None and col is not None and len(crow) == self.out_features + 1:
             self._move_to(crow, col, values, name)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+        self.copies.trust(self)
 
     def _move_to(self, crow: Tensor, col: Tensor, values: Tensor | None, name: str) -> None:
         """Take over the links of a state, unless they are the layer's own."""
         device = self.values.device
         crow, col = crow.to(device), col.to(device)
-        is_known = self._holds_its_links()
-        if is_known and crow.equal(self.crow.to(crow)) and col.equal(self.col.to(col)):
+        known = self._support
+        if crow.equal(known.crow.to(crow)) and col.equal(known.col.to(col)):
             return
         if values is None or values.shape != col.shape:
             held = "none" if values is None else f"values of shape {tuple(values.shape)}"
@@ -331,6 +363,47 @@ class SparseLinear(nn.Module):
             raise ValueError(f"{name}: {error}") from error
         if values.shape != self.values.shape:
             self.replace_values_(self.values.new_empty(values.shape))
+
+
+class _Copies:
+    """A layer and its deep copies. Where the links of one evolve, the others stay behind; what is
+    then written into their values without a gradient is of other links.
+    """
+
+    def __init__(self) -> None:
+        self.members: weakref.WeakSet[SparseLinear] = weakref.WeakSet()
+        self.behind: list[tuple[Any, ...]] = []  # layer, its fingerprint, writes to its values
+
+    def __deepcopy__(self, memo: Any) -> "_Copies":
+        return self
+
+    def __reduce__(self) -> tuple:
+        return _Copies, ()
+
+    def leave_behind(self, layer: SparseLinear) -> None:
+        """Note which copies have other links, now that those of the layer have evolved."""
+        self.trust(layer)
+        known = {ref() for ref, *_ in self.behind}
+        for other in set(self.members) - known:
+            values = other.values
+            if other._fingerprint == layer._fingerprint or values.grad is not None:
+                continue
+            ref = weakref.ref(other)
+            self.behind.append((ref, other._fingerprint, _times_written(values)))
+            if values.requires_grad:  # one that learns by itself is no average
+                values.register_post_accumulate_grad_hook(lambda _, ref=ref: self.trust(ref()))
+
+    def trust(self, layer: SparseLinear | None) -> None:
+        """Note that the values of a layer are those of its links."""
+        self.behind = [entry for entry in self.behind if entry[0]() not in (layer, None)]
+
+    def check(self) -> None:
+        """Raise ValueError if the values of a copy were written to since it stayed behind."""
+        for ref, fingerprint, written in self.behind:
+            other = ref()
+            has_its_links = other is not None and other._fingerprint == fingerprint
+            if has_its_links and _times_written(other.values) != written:
+                raise ValueError(AVERAGED)
 
 
 def initial_values(
@@ -369,24 +442,26 @@ def _unknown_start(start: str | float) -> ValueError:
     )
 
 
-def _times_written(support: Support) -> int:
-    """How often torch has written to the index arrays in place; through ``.data`` it does not
-    count.
-    """
-    _, _, crow, col, tcrow, trow, perm = support
+def _times_written(tensor: Tensor) -> int:
+    """How often torch has written to a tensor in place; through ``.data`` it does not count."""
     try:
-        return crow._version + col._version + tcrow._version + trow._version + perm._version
+        return tensor._version
     except RuntimeError:  # those of torch.inference_mode are not counted
         return 0
 
 
-def _digest(support: Support) -> int:
-    """A checksum of the index arrays."""
+def _fingerprint(crow: Tensor, col: Tensor) -> tuple[int, int]:
+    """A checksum of links, and the checksum of that."""
     checksum = 0
-    for tensor in support[2:]:
+    for tensor in (crow, col):
         array = tensor.detach().cpu().contiguous().numpy()
         checksum = zlib.crc32(array.tobytes() if array.size == 0 else array, checksum)
-    return checksum
+    checksum >>= 1  # as int32 it is not negative
+    return checksum, _hash(checksum)
+
+
+def _hash(checksum: int) -> int:
+    return zlib.crc32(checksum.to_bytes(4, "little", signed=True)) >> 1
 
 
 def _check_input(x: Any, n_in: int) -> None:

@@ -31,8 +31,9 @@ class MLP(nn.Sequential):
         kernels.require_tensor(x)
         x = self._flattened(x)
         joined: list[kernels.Layer] = []
+        joins = not compiled.is_observed()  # who counts operations wants them by module
         for module in self:
-            if x.ndim == 2 and _joined_(joined, module):
+            if joins and x.ndim == 2 and _joined_(joined, module):
                 continue
             if joined:
                 x = kernels.chain(x, joined)

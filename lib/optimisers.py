@@ -11,26 +11,54 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from .activations import Splash
 from .layers import SparseLinear
+from .names import check_number
 from .settings import Settings
 
+# kinds of modules whose parameters, but biases, are weights of links
+LINKED = SparseLinear | nn.Linear | nn.Bilinear | nn.MultiheadAttention
+LINKED |= nn.RNNBase | nn.RNNCellBase | nn.Conv1d | nn.Conv2d | nn.Conv3d
+LINKED |= nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 STEPS: WeakKeyDictionary[torch.optim.Optimizer, int] = WeakKeyDictionary()  # where they are counted
 
 
 def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
-    """SGD of the settings; weight decay acts on the weights of linear and convolutional layers and
-    of attention, sparse and dense, not on biases, normalisations and activations. Units of
-    SPLASH decay only if they were made with ``decayed``.
-    """
-    weights = _decayed(model)
-    decayed = [p for p in model.parameters() if id(p) in weights]
-    others = [p for p in model.parameters() if id(p) not in weights]
+    """SGD of the settings, with the weight decay of :func:`decay_groups`."""
     return torch.optim.SGD(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others}],
+        decay_groups(model, settings.weight_decay),
         lr=settings.learning_rate,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
         fused=True,
     )
+
+
+def decay_groups(
+    model: nn.Module, weight_decay: float, *, also: tuple[type[nn.Module], ...] = ()
+) -> list[dict[str, Any]]:
+    """Two parameter groups for an optimiser of torch: those that decay, and all others.
+
+    Weights of sparse, linear, convolutional, recurrent and attention layers decay. Biases,
+    normalisations, embeddings and activations do not, nor do parameters of modules of other kinds.
+    A parameter that two modules share decays if it is the weight of one of them. Units of SPLASH
+    decay only if they were made with ``decayed``.
+
+    Args:
+        model: may lie in a wrapper, as ``DistributedDataParallel``.
+        weight_decay: of the first group, 0 or more.
+        also: further kinds of modules whose parameters decay, biases excepted.
+    Raises: ValueError if the weight decay is out of range.
+
+    Example:
+        >>> optimiser = torch.optim.AdamW(decay_groups(model, 0.05), lr=1e-3)
+    """
+    check_number("weight_decay", weight_decay, "[0, inf)")
+    weights = _decayed(model, also)
+    decayed = [p for p in model.parameters() if id(p) in weights]
+    others = [p for p in model.parameters() if id(p) not in weights]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},  # AdamW's own is not 0
+    ]
 
 
 def motion(
@@ -64,18 +92,27 @@ def count_steps(optimiser: torch.optim.Optimizer) -> None:
 
 
 def count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
-    """Count a step, after it."""
+    """Count a step, after it, and mark the gradients that it has used."""
     STEPS[optimiser] = STEPS.get(optimiser, 0) + 1
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad.used_at = parameter.grad._version
 
 
-def _decayed(model: nn.Module) -> set[int]:
+def waits(parameter: nn.Parameter) -> bool:
+    """Whether a parameter has a gradient that no counted step of its optimiser has used."""
+    grad = parameter.grad
+    if grad is None or getattr(grad, "used_at", None) == grad._version:
+        return False
+    return bool(grad.any())  # zero_grad(set_to_none=False) writes zeros
+
+
+def _decayed(model: nn.Module, also: tuple[type[nn.Module], ...]) -> set[int]:
     """The ids of the parameters that hold the weights of links, or coefficients that decay too."""
-    linked = SparseLinear | nn.Linear | nn.MultiheadAttention
-    linked |= nn.Conv1d | nn.Conv2d | nn.Conv3d
-    linked |= nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
     weights = set()
     for module in model.modules():
-        if isinstance(module, linked):
+        if isinstance(module, LINKED) or isinstance(module, also):
             own = dict(module.named_parameters(recurse=False))
             if is_parametrized(module):
                 own |= module.parametrizations.named_parameters()

@@ -19,7 +19,8 @@ class Settings:
 
     Args:
         epochs: passes over the training part, at least 1.
-        batch_size: examples a step; the last batch of an epoch may be smaller.
+        batch_size: examples a step; the last batch of an epoch may be smaller, and for batch
+            normalisation must not be a single example.
         learning_rate: at the first epoch; of one cycle, the highest.
         schedule: "constant", "step" (a tenth from half of the epochs on, a hundredth from three
             quarters on), "cosine" (towards 0) or "one_cycle" (up to it over three tenths of the
@@ -96,7 +97,8 @@ class History:
 
     Attributes:
         metrics: one dict an epoch: epoch, learning_rate, train_loss, valid_accuracy, test_accuracy
-            (before the update of the links; None where not evaluated), links (trained with),
+            (before the update of the links; None where not evaluated, NaN where undefined, see
+            :func:`lib.train.accuracy`), links (trained with),
             replaced (links replaced after the epoch).
         final: test_accuracy (None where not evaluated) and links after what the last epoch's rule
             does.

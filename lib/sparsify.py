@@ -5,6 +5,7 @@ their links while a loop of your own trains it, and ``densify_`` puts dense laye
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, NoReturn
@@ -25,11 +26,12 @@ from .evolution import (
     check_optimiser,
     check_untied,
     evolve_layers_,
+    unwrapped_optimiser,
 )
 from .layers import SparseLinear
 from .models import has_hooks, hooks_of
 from .names import check_known, check_number, check_type, check_whole, names_of_one
-from .optimisers import STEPS, count_steps
+from .optimisers import STEPS, count_steps, waits
 from .support import (
     Support,
     draw_free_keys,
@@ -39,17 +41,11 @@ from .support import (
     whole_numbers,
 )
 
-STARTS = ("magnitude", "random", "new")
+STARTS = ("magnitude", "random", "scaled", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
 DENSE = (nn.Linear, layers.Linear)
 REPLACED = "replaced_by_another"  # attribute of a weight whose layer a model does not hold any more
 LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
-WRAPPERS = (
-    nn.parallel.DistributedDataParallel,
-    nn.DataParallel,
-    torch.optim.swa_utils.AveragedModel,
-)
-
 Filter = Callable[[str, nn.Module], bool]
 
 
@@ -80,9 +76,12 @@ def sparsify_(
 
     Args:
         model: any module that has linear layers; not a linear layer itself.
-        start: ``"new"``: random positions, and weights drawn anew for the density (``"he"`` of
-            :func:`lib.layers.initial_values`), for a model that begins; ``"magnitude"``: the
-            largest weights stay, for a trained model; ``"random"``: those at random positions stay.
+        start: ``"scaled"``: weights at random positions stay, and those of each neuron are scaled
+            until their squares have the sum of before, so that its output keeps the variance that
+            the model's own start gave it, for a model that begins; ``"new"``: random positions, and
+            weights drawn by ``"he"`` of :func:`lib.layers.initial_values`, whatever the model had;
+            ``"magnitude"``: the largest weights stay, for a trained model; ``"random"``: those at
+            random positions stay.
         density: links divided by positions, over all layers that are replaced, in (0, 1]; or give
         er_epsilon: the SET parameter; a layer has er_epsilon · (n_in + n_out) links, at most all.
         distribution: of the density over the layers. ``"uniform"``: each has it;
@@ -96,7 +95,7 @@ def sparsify_(
 
     Example:
         >>> net = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 10))
-        >>> sparsify_(net, density=0.05, start="new")
+        >>> sparsify_(net, density=0.05, start="scaled")
         ['0', '2']
     """
     _check_changeable(model)
@@ -122,6 +121,7 @@ def sparsify_(
     made = {}
     for name, linear in chosen.items():
         made[id(linear)] = _sparse_twin(linear, numbers[name], start, generator)
+        made[id(linear)].name = f"layer {name}"
     _replace_everywhere(model, made)
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoderLayer) and any(
@@ -283,7 +283,13 @@ def _sparse_twin(
     like = {"device": weights.device, "dtype": weights.dtype}
     layer = SparseLinear(n_in, n_out, support=support, bias=False, generator=generator, **like)
     if start != "new":
-        layer.replace_values_(weights[keys.to(weights.device)].clone())
+        values = weights[keys.to(weights.device)].clone()
+        if start == "scaled":
+            row = layer.support.row.long()
+            kept = values.new_zeros(n_out).index_add(0, row, values**2)
+            wanted = linear.weight.detach().square().sum(1)
+            values *= (wanted / kept.where(kept > 0, 1)).sqrt()[row]
+        layer.replace_values_(values)
     layer.values.requires_grad_(linear.weight.requires_grad)
     layer.bias = linear.bias
     return layer.train(linear.training)
@@ -365,16 +371,21 @@ class Evolver:
 
     Source: [Mocanu2018], Algorithm 1; [Evci2020], Section 3 (update schedule).
 
+    The Evolver counts the steps that the optimiser takes: a call without one, as after a batch
+    whose gradients are only summed up or one that a gradient scaler skips, does not count.
+
     Args:
         model: its sparse layers evolve. A layer that has all links stays as it is, unless the
             rules change numbers of links.
-        optimiser: SGD, Adam, AdamW, RMSprop or Adagrad; it holds their values.
+        optimiser: SGD, Adam, AdamW, RMSprop or Adagrad, also as accelerate and Lightning wrap them;
+            it holds their values.
         evolution: the rules; ``last_epoch`` is not used.
         every: steps from one update to the next, at least 1.
         steps: planned number of optimiser steps, at least 1.
         until: share of them after which links stand still, in (0, 1]; None: they never do.
         averages: models that hold moving averages of the same weights, as
-            ``torch.optim.swa_utils.AveragedModel``; their links move along.
+            ``torch.optim.swa_utils.AveragedModel`` and timm's ``ModelEmaV3``; their links move
+            along.
         scaler: the gradient scaler of the loop, if there is one; rules by gradient see gradients
             divided by its scale.
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
@@ -420,6 +431,7 @@ class Evolver:
         if scaler is not None:
             check_type("scaler", scaler, torch.amp.GradScaler)
         _check_model(model)
+        optimiser = unwrapped_optimiser(optimiser)
         check_optimiser(optimiser)
         self.model, self.layers = model, _sparse_layers(model)
         self.evolution = evolution or Evolution()
@@ -474,11 +486,12 @@ class Evolver:
         self._counted = STEPS[optimiser]
         self._has_stepped = False  # since it was made, or its state loaded
         self.collector = Collector(self.scaler)
-        self._versions = {  # of layers whose next gradient is the first that the Evolver meets
-            name: layer.values._version
-            for name, layer in self.layers.items()
-            if layer.values.grad is None
-        }
+        if not any(layer.values.requires_grad for layer in self.layers.values()):
+            warnings.warn(
+                "all sparse layers of the model are frozen, so no links move: call requires_grad_()"
+                " on those that shall learn",
+                stacklevel=2,
+            )
         if isinstance(optimiser, ADAM):
             hooks = optimiser._optimizer_step_post_hooks.values()
             if _correct_new_links not in hooks:  # once, however many evolvers there are
@@ -486,17 +499,17 @@ class Evolver:
         self._collect_before_update()
 
     def step(self) -> int:
-        """Count a step of the optimiser, and update the links if one is due; return how many were
-        replaced.
+        """Count the step that the optimiser has taken, and update the links if that is due; return
+        how many were replaced. Without a step of the optimiser since the last call, do nothing.
 
-        Raises: ValueError if the first call comes before the optimiser's step, the optimiser has
-            taken several since the last call, a model of averages has other links, or an update is
-            due and a layer is no longer in the model.
+        Raises: ValueError if the optimiser has taken several steps since the last call, a model of
+            averages has other links, or an update is due and a layer is no longer in the model, or
+            has a gradient that the optimiser has not used.
         """
-        if self.steps_taken == 0:
-            self._check_stepped()
         if not self._has_stepped:
             self._check_averages()
+        for layer in self.layers.values():
+            layer.copies.check()
         n_steps = STEPS[self.optimiser] - self._counted
         if n_steps > 1:
             raise ValueError(
@@ -504,11 +517,15 @@ class Evolver:
                 " the Evolver was made: call it after each optimiser.step(), and give the number"
                 " of steps between updates as every"
             )
+        if n_steps == 0:
+            return 0
+        if self._is_due(self.steps_taken + 1):
+            self._check_used()
         self._counted += n_steps
         self._has_stepped = True
         self.steps_taken += 1
         n_replaced = 0
-        if self.steps_taken % self.every == 0 and self._evolves(self.steps_taken):
+        if self._is_due(self.steps_taken):
             n_replaced = self._update()
         self._collect_before_update()
         return n_replaced
@@ -573,33 +590,28 @@ class Evolver:
         self.collector.batches = {name: list(batches) for name, batches in state["seen"].items()}
         self._collect_before_update()
 
-    def __reduce_ex__(self, protocol: int) -> NoReturn:
-        raise ValueError(
-            "an Evolver belongs to its model and optimiser and cannot be copied or pickled: make"
-            " another one of their copies, and load the state_dict of this one into it"
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        """A copy is empty, so that a module which holds an Evolver can be copied and pickled."""
+        return object.__new__, (type(self),)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if self.__dict__:
+            raise AttributeError(f"an Evolver has no attribute {name!r}")
+        raise AttributeError(
+            "this copy of an Evolver has no model and no optimiser: make another Evolver of their"
+            " copies, and load the state_dict of the first into it"
         )
 
     def _widths(self) -> dict[str, tuple[int, int]]:
         return {name: (each.in_features, each.out_features) for name, each in self.layers.items()}
 
-    def _check_stepped(self) -> None:
-        """Refuse a first call before the optimiser has used the gradients, which an update would
-        throw away. Gradients that are not finite are skipped on purpose. Nothing is checked with a
-        fused optimiser, whose writing torch does not count.
-        """
-        groups = self.optimiser.param_groups
-        gradients = [each.grad for group in groups for each in group["params"]]
-        dense = [grad for grad in gradients if grad is not None and not grad.is_sparse]
-        is_finite = all(grad.isfinite().all() for grad in dense)
-        if not is_finite or any(group.get("fused") for group in groups):
-            return
+    def _check_used(self) -> None:
+        """Refuse an update of links while gradients wait, which it would throw away."""
         for name, layer in self._learning().items():
-            is_as_it_was = layer.values._version == self._versions.get(name)
-            if layer.values.grad is not None and is_as_it_was:
+            if waits(layer.values):
                 raise ValueError(
                     f"layer {name} has a gradient that the optimiser has not used: call"
-                    " evolver.step() after optimiser.step(), once for all batches whose gradients"
-                    " are summed"
+                    " evolver.step() after optimiser.step(), before the next loss.backward()"
                 )
 
     def _check_averages(self) -> None:
@@ -614,8 +626,9 @@ class Evolver:
                         " copy the model after sparsify_; to go on later, load the states of both"
                     )
 
-    def _evolves(self, step: int) -> bool:
-        return self.until is None or step <= self.last
+    def _is_due(self, step: int) -> bool:
+        """Whether links are updated after so many steps."""
+        return step % self.every == 0 and (self.until is None or step <= self.last)
 
     def _update(self) -> int:
         modules = set(self.model.modules())
@@ -667,7 +680,7 @@ class Evolver:
         """Collect if the coming step is one of the last before an update by gradient."""
         update = (self.steps_taken // self.every + 1) * self.every
         is_near = update - self.steps_taken <= self.evolution.gradient_batches
-        if self.evolution.needs_gradient and is_near and self._evolves(update):
+        if self.evolution.needs_gradient and is_near and self._is_due(update):
             self.collector.step = self.steps_taken
             self.collector.start(self._learning())
 
@@ -711,9 +724,11 @@ def _correct_new_links(optimiser: torch.optim.Optimizer, *_: Any) -> None:
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """The model within wrappers for processes, averages and compilation."""
-    while isinstance(model, WRAPPERS) or hasattr(model, "_orig_mod"):
-        model = model.module if isinstance(model, WRAPPERS) else model._orig_mod
+    """The model within wrappers for processes, averages and compilation, which have no other child
+    than the model.
+    """
+    while [name for name, _ in model.named_children()] in (["module"], ["_orig_mod"]):
+        (model,) = model.children()
     return model
 
 

@@ -83,7 +83,8 @@ def fit(
         settings: how to train.
         seed: of the order of the examples and of the evolution; another one than the network's,
             or the first update may grow links where they just were.
-        loss: takes logits (B, n_classes) and classes (B,), returns their mean loss, a scalar.
+        loss: takes logits (B, n_classes) and classes (B,), returns their mean loss, a scalar. Of
+            ``nn.BCELoss`` the outputs are probabilities.
         objective: (model, inputs (B, features...), classes (B,), generator) -> the scalar that a
             step lowers, where that is not the loss of the model's logits, see
             :mod:`lib.robustness.defences`. One that is the cross-entropy at other inputs has a
@@ -113,7 +114,8 @@ def fit(
         the data are unlabelled, of unequal lengths or not finite, or not images where they are to
         be augmented; if classes are not int64 or beyond the model's outputs, the optimiser is older
         than the model's layers or of a kind that cannot train it, there is an evolution and no
-        sparse layer, ``seed`` or ``stop_after`` is out of range, what is measured is not what a row
+        sparse layer, a loss is no single number, batch normalisation meets a batch of one example,
+        ``seed`` or ``stop_after`` is out of range, what is measured is not what a row
         can hold, or the checkpoint is of another seed, of other settings, training examples or
         another kind of optimiser; lib.files.NotWritten if there is no place for the checkpoint.
     """
@@ -154,7 +156,10 @@ def fit(
         read = checkpoints.digest(x, y if y.is_floating_point() else y.long())
         kind = type(optimiser).__name__
         run = checkpoints.described(settings, seed=seed, optimiser=kind, data=read)
-    fixed = settings, examples, generator, prepare, measure, run
+    boundary = _boundary(model)
+    if isinstance(loss, nn.BCELoss) or loss is F.binary_cross_entropy:
+        boundary = 0.5
+    fixed = settings, examples, generator, prepare, measure, run, boundary
     training = _Training(model, optimiser, objectives, *fixed)
     try:
         if takes_classes:
@@ -208,6 +213,7 @@ class _Training:
     prepare: Preparation  # what a batch goes through before a step
     measure: Callable[[nn.Module], dict[str, Any]] | None
     run: dict[str, Any]  # what its checkpoints are of
+    boundary: float  # of the classes, where the model has one output
 
     def __post_init__(self) -> None:
         self.average: WeightAverage | None = None
@@ -234,7 +240,7 @@ class _Training:
             if perturbs:
                 x = objective.perturbed(x, y, self.generator, self.compiled.gradient_at)
             return self.compiled(x, y)
-        loss = objective(self.model, x, y, self.generator)
+        loss = _loss_of(objective, self.model, x, y, self.generator)
         value = loss.item()
         if math.isfinite(value):
             self.optimiser.zero_grad()
@@ -246,7 +252,7 @@ class _Training:
         """Accuracy on a part of the data, None where it is not evaluated."""
         if part not in self.examples:
             return None
-        return accuracy(self.model, *self.examples[part])
+        return _accuracy(self.model, *self.examples[part], self.boundary)
 
     def evaluated(self) -> contextlib.AbstractContextManager:
         """While it is entered, the model has the weights that are evaluated: the averaged ones."""
@@ -271,6 +277,34 @@ def _at_epoch(objective: Objective, epoch: int) -> Objective:
 def _mean_loss(loss: Loss) -> Objective:
     """The objective of plain training."""
     return lambda model, x, y, generator: loss(model(x), y)
+
+
+def _loss_of(
+    objective: Objective, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+) -> Tensor:
+    """The objective of a batch. Raises ValueError if it is no single number, or batch normalisation
+    meets a single example.
+    """
+    try:
+        loss = objective(model, x, y, generator)
+    except ValueError as error:
+        if len(x) > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            "a batch has one example, and batch normalisation needs two: give another batch_size,"
+            " which does not leave one example for the last batch of an epoch"
+        ) from error
+    if not isinstance(loss, Tensor):
+        raise ValueError(
+            f"the loss is a {type(loss).__name__}: return a tensor of one number, the mean over the"
+            " batch"
+        )
+    if loss.numel() != 1:
+        raise ValueError(
+            f"the loss has shape {tuple(loss.shape)}: return its mean over the batch, as with"
+            " reduction='mean'"
+        )
+    return loss
 
 
 def _examples(split: Split, evaluate_test: bool, like: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -538,11 +572,11 @@ def _seen_by_layers(training: _Training, epoch: int) -> dict[str, dict[str, Any]
 
 
 def _is_best(row: dict[str, Any], history: History) -> bool:
-    """Whether an epoch has the best validation accuracy so far."""
+    """Whether an epoch has the best validation accuracy so far; NaN is none."""
     if row["valid_accuracy"] is None:
         return False
     earlier = [old["valid_accuracy"] for old in history.metrics]
-    return row["valid_accuracy"] > max(earlier, default=-math.inf)
+    return row["valid_accuracy"] > max(filter(math.isfinite, earlier), default=-math.inf)
 
 
 def record_links(history: History, model: nn.Module, epoch: int | str) -> None:
@@ -600,7 +634,8 @@ def collect(
                 collector.step = step
                 index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
                 batch = prepare(x.index_select(0, index))
-                objective(model, batch, y.index_select(0, index), generator).backward()
+                labels = y.index_select(0, index)
+                _loss_of(objective, model, batch, labels, generator).backward()
     finally:
         collector.stop()
         model.zero_grad()
@@ -629,14 +664,44 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Fraction of the examples ``x`` (N, features...) whose largest logit is that of their class
     ``y`` (N,).
 
+    A model with one output, (N,) or (N, 1), has the classes 0 and 1, or -1 and 1: a positive logit
+    means class 1, and so does a probability above one half if the last module is ``nn.Sigmoid``.
+
+    Returns: the fraction; NaN if a logit is NaN, or ``y`` holds numbers that are no classes of the
+        model, as the targets of a regression.
     Raises: ValueError if there is not one class an example.
     """
-    predicted = predict(model, x).argmax(1)
+    return _accuracy(model, x, y, _boundary(model))
+
+
+def _boundary(model: nn.Module) -> float:
+    """The value above which the one output of a model means class 1."""
+    *_, last = model.modules()
+    return 0.5 if isinstance(last, nn.Sigmoid) else 0.0
+
+
+def _accuracy(model: nn.Module, x: Tensor, y: Tensor, boundary: float) -> float:
+    logits = predict(model, x)
+    has_one = logits.ndim == 1 or logits.shape[1] == 1
+    if has_one:
+        predicted = logits > boundary
+        if y.ndim < predicted.ndim:
+            predicted = predicted.squeeze(1)
+    else:
+        predicted = logits.argmax(1)
     if y.shape != predicted.shape:
         raise ValueError(
             f"y has shape {tuple(y.shape)}: give one class an example, {tuple(predicted.shape)}"
         )
-    return (predicted == y).double().mean().item()
+    if has_one:
+        classes = y > 0
+        are_classes = (y == classes).all() or (y.abs() == 1).all()
+    else:
+        classes = y
+        are_classes = not y.is_floating_point() or (y == y.round()).all()
+    if logits.isnan().any() or not are_classes:
+        return math.nan
+    return (predicted == classes).double().mean().item()
 
 
 # ------------------------------------------------------------------------------ checkpoints

@@ -8,6 +8,7 @@ import math
 import pickle
 import re
 import tracemalloc
+import warnings
 from functools import partial
 
 import pytest
@@ -24,7 +25,6 @@ from lib.support import make_support, random_support
 
 OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax")
 OPTIMISERS += ("Adadelta", "Rprop", "ASGD")
-INDEX = ("crow", "col", "tcrow", "trow", "perm")
 
 # torch warns of its own doings in the first transform of forward mode, and in dynamo
 TORCH_WARNS = pytest.mark.filterwarnings(
@@ -57,7 +57,8 @@ def implementation(request):
 
 def same(a, b):
     """Whether two layers hold the same links, weights and biases, to the bit."""
-    return all(torch.equal(getattr(a, n), getattr(b, n)) for n in (*INDEX, "values", "bias"))
+    tensors = (*a.support[2:], a.values, a.bias), (*b.support[2:], b.values, b.bias)
+    return all(torch.equal(one, other) for one, other in zip(*tensors, strict=True))
 
 
 # the sparse layer as a drop-in for nn.Linear
@@ -136,7 +137,7 @@ def test_every_optimiser_lowers_a_quadratic_loss_and_keeps_the_links(name, gener
     losses = [step() for _ in range(10)]
     assert losses[-1] < losses[0] and layer(x).isfinite().all()
     assert dict(layer.named_parameters()).keys() == {"values", "bias"}
-    assert all(torch.equal(getattr(layer, index), getattr(before, index)) for index in INDEX)
+    assert all(map(torch.equal, layer.support[2:], before.support[2:]))
 
 
 def test_repr_names_widths_links_and_density():
@@ -188,11 +189,19 @@ def test_layer_is_called_with_the_state_of_another(density, generator):
 
 
 def test_layer_whose_memory_is_empty_is_refused():
-    layer = sparse().to_empty(device="cpu")
-    for name in ("crow", "col", "tcrow", "trow", "perm"):
-        getattr(layer, name).fill_(-1)
+    layer = sparse().to("meta").to_empty(device="cpu")
+    for name in ("crow", "col"):
+        layer.get_buffer(name).fill_(-1)
     with pytest.raises(ValueError, match="crow does not index the 14 links of col"):
         layer(torch.randn(6, 7))
+    layer.load_state_dict(sparse(seed=1).state_dict())
+    assert same(layer, sparse(seed=1))
+
+
+def test_links_stay_where_the_memory_of_a_layer_is_emptied():
+    layer = sparse().to_empty(device="cpu")
+    assert layer.support.keys.equal(sparse().support.keys)
+    assert layer.col.equal(layer.support.col)
 
 
 def test_gradient_of_each_example_is_that_of_the_dense_layer(generator):
@@ -295,7 +304,7 @@ def test_layer_follows_its_arrays_to_shared_memory(generator):
     known = layer.support.by_row[0]
     layer.share_memory()
     assert torch.equal(layer(x), before)
-    assert known.ctypes.data != layer.support.by_row[0].ctypes.data == layer.crow.data_ptr()
+    assert known.ctypes.data != layer.support.by_row[0].ctypes.data == layer.support.crow.data_ptr()
 
 
 @pytest.mark.parametrize("name", ["crow", "col", "tcrow", "trow", "perm"])
@@ -304,7 +313,7 @@ def test_layer_follows_each_array_to_shared_memory(name, generator):
     x = torch.randn(3, 50, generator=generator, requires_grad=True)
     layer(x).sum().backward()
     before, x.grad = x.grad, None
-    getattr(layer, name).share_memory_()
+    getattr(layer.support, name).share_memory_()
     layer(x).sum().backward()
     assert torch.equal(x.grad, before)
 
@@ -356,7 +365,7 @@ def test_layer_moves_between_dtypes(dtype, tolerance, generator):
     actual = layer.to(dtype)(x.to(dtype))
     actual.sum().backward()
     assert actual.dtype == layer.values.grad.dtype == layer.to_dense().dtype == dtype
-    assert {getattr(layer, name).dtype for name in INDEX} == {torch.int32}
+    assert {tensor.dtype for tensor in layer.support[2:]} == {torch.int32}
     torch.testing.assert_close(actual.double(), desired, rtol=tolerance, atol=tolerance)
     assert layer.double()(x).dtype == torch.float64
 
@@ -855,42 +864,60 @@ def test_dropout_is_not_drawn_again_in_the_backward_pass(use_reentrant):
         y.sum().backward()
 
 
-def test_copy_of_a_layer_follows_its_own_buffers(generator):
-    """A running average of networks copies, then writes into buffers in place: the same links are
-    taken, others are refused, as its values may be the average of those of different links.
-    """
-    first, second = (
-        SparseLinear(6, 5, density=density, generator=generator) for density in (0.4, 0.4)
-    )
-    x = torch.randn(7, 6, generator=generator)
-    first(x)  # its links have been handed to the kernels
-    twin = copy.deepcopy(first)
-    with torch.no_grad():
-        for name, buffer in twin.named_buffers():
-            buffer.copy_(first.get_buffer(name))
-        twin.values.mul_(2)
-        torch.testing.assert_close(twin(x), 2 * x @ first.to_dense().t())
-        for name, buffer in twin.named_buffers():
-            buffer.copy_(second.get_buffer(name))
-    assert not torch.equal(first.col, second.col)
-    with pytest.raises(ValueError, match="the links were overwritten"):
-        twin(x)
-    twin.load_state_dict(second.state_dict())
-    torch.testing.assert_close(twin(x), x @ second.to_dense().t())
+@pytest.mark.parametrize("shift", [-1, 1000])
+def test_links_are_not_what_is_written_into_buffers(shift, generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    before, state = layer(x), copy.deepcopy(layer.state_dict())
+    for buffer in layer.buffers():
+        buffer.add_(shift)
+    assert torch.equal(layer(x), before) and layer.col.equal(sparse().col)
+    for buffer in layer.buffers():
+        buffer.data.add_(shift)  # which torch does not count
+    assert torch.equal(layer(x), before)
+    torch.testing.assert_close(layer.state_dict(), state, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["crow", "col", "tcrow", "trow", "perm"])
-def test_index_arrays_that_were_written_to_are_refused(name, generator):
-    layer = SparseLinear(6, 5, density=0.4, generator=generator)
-    x = torch.randn(7, 6, generator=generator)
-    layer(x)
-    index = layer.get_buffer(name)
-    before = index.clone()
-    index.add_(1000)
-    with pytest.raises(ValueError, match="the links were overwritten"):
-        layer(x)
-    index.copy_(before)
-    torch.testing.assert_close(layer(x), x @ layer.to_dense().t())
+def test_links_are_not_what_is_written_into_the_state(generator):
+    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+    before, state = layer(x), layer.state_dict()
+    state["crow"].add_(1), state["col"].zero_()
+    assert torch.equal(layer(x), before)
+
+
+def test_buffers_of_other_links_are_refused(generator):
+    layer, other, x = sparse(), sparse(seed=1), torch.randn(6, 7, generator=generator)
+    for buffer, sent in zip(layer.buffers(), other.buffers(), strict=True):
+        buffer.copy_(sent)  # as DistributedDataParallel does
+    for use in (lambda: layer(x), layer.state_dict):
+        with pytest.raises(ValueError, match=r"same links on every process, by torch.manual_seed"):
+            use()
+    layer.load_state_dict(other.state_dict())
+    assert torch.equal(layer(x), other(x))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_links_that_are_given_for_a_call_are_taken(compiled, generator):
+    layer, other, x = sparse(), sparse(seed=1), torch.randn(6, 7, generator=generator)
+    given = dict(other.named_parameters()) | dict(other.named_buffers())
+
+    def call(x):
+        return torch.func.functional_call(layer, given, (x,))
+
+    call = torch.compile(call, backend="eager") if compiled else call
+    torch.testing.assert_close(call(x), other(x))
+    assert torch.equal(layer(x), sparse()(x))
+
+
+def test_networks_of_different_links_are_stacked(generator):
+    nets, x = [sparse(seed=seed) for seed in range(3)], torch.randn(6, 7, generator=generator)
+    base, stacked = copy.deepcopy(nets[0]).to("meta"), torch.func.stack_module_state(nets)
+
+    def member(*state):
+        return torch.func.functional_call(base, state, (x,))
+
+    with warnings.catch_warnings(action="ignore"):  # torch: repeat_interleave is slow under vmap
+        actual = torch.func.vmap(member)(*stacked)
+    torch.testing.assert_close(actual, torch.stack([net(x) for net in nets]))
 
 
 def test_layer_made_in_inference_mode_runs(generator):

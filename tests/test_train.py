@@ -1047,6 +1047,157 @@ def test_accuracy_of_a_class_for_each_position():
     assert train.accuracy(nn.Identity(), logits, torch.tensor([[0, 0], [0, 1]])) == 0.75
 
 
+@pytest.mark.parametrize("shapes", [((4,), (4,)), ((4, 1), (4,)), ((4, 1), (4, 1))], ids=str)
+@pytest.mark.parametrize("y", [[0, 1, 1, 0], [False, True, True, False], [-1.0, 1, 1, -1]])
+def test_one_output_means_class_1_where_it_is_positive(shapes, y):
+    logits = torch.tensor([-2.0, 3.0, -0.1, 0.2]).reshape(shapes[0])  # right, right, wrong, wrong
+    assert train.accuracy(nn.Identity(), logits, torch.tensor(y).reshape(shapes[1])) == 0.5
+
+
+def test_one_output_of_each_pixel_has_a_class():
+    logits, y = torch.tensor([[[[-1.0, 2], [3, -4]]]]), torch.tensor([[[0, 1], [1, 1]]])
+    assert train.accuracy(nn.Identity(), logits, y) == 0.75
+
+
+def test_probability_of_a_last_sigmoid_is_cut_at_one_half():
+    logits, y = torch.tensor([[-2.0], [3.0], [0.1]]), torch.tensor([0, 1, 0])
+    assert train.accuracy(nn.Sequential(nn.Identity(), nn.Sigmoid()), logits, y) == 2 / 3
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("y", [[0.5, 0.0], [1.0, 2.3]])
+def test_targets_that_are_no_classes_have_no_accuracy(width, y):
+    assert math.isnan(train.accuracy(nn.Identity(), torch.ones(2, width), torch.tensor(y)))
+
+
+@pytest.mark.parametrize("width", [1, 2, 10])
+@pytest.mark.parametrize("bad", [[0], [1], [0, 1, 2]])
+def test_logits_that_are_nan_have_no_accuracy(width, bad):
+    logits, y = torch.ones(3, width), torch.zeros(3, dtype=torch.int64)
+    assert train.accuracy(nn.Identity(), logits, y) in (0, 1)
+    logits[bad, -1] = math.nan
+    assert math.isnan(train.accuracy(nn.Identity(), logits, y))
+
+
+@each_method
+def test_network_of_nan_weights_has_no_accuracy(method):
+    model = network(method)
+    with torch.no_grad():
+        next(model.parameters()).fill_(math.nan)
+    x, y = part(20, 2)
+    assert math.isnan(train.accuracy(model, x.double(), y))
+
+
+def binary_split():
+    """Examples of two classes, 0.0 and 1.0, by the sign of a feature."""
+    x = torch.randn(80, 3, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).to(x)
+    parts = x[:40], y[:40], x[40:60], y[40:60], x[60:], y[60:]
+    return Split(*parts, name="signs", source="here", sha256="")
+
+
+def with_logits(z, y):
+    return F.binary_cross_entropy_with_logits(z.flatten(), y)
+
+
+def probabilities(z, y):
+    return F.binary_cross_entropy(z, y)
+
+
+@pytest.mark.parametrize(
+    ("end", "loss"),
+    [
+        ([], with_logits),
+        ([nn.Flatten(0)], nn.BCEWithLogitsLoss()),
+        ([nn.Flatten(0)], lambda z, y: F.soft_margin_loss(z, 2 * y - 1)),
+        ([nn.Flatten(0), nn.Sigmoid()], probabilities),
+        ([nn.Sigmoid(), nn.Flatten(0)], nn.BCELoss()),
+        ([nn.Sigmoid(), nn.Flatten(0)], F.binary_cross_entropy),
+    ],
+)
+def test_network_of_one_output_has_its_accuracy(end, loss):
+    model = nn.Sequential(nn.Linear(3, 1, bias=False), *end)
+    model[0].weight.data = torch.tensor([[1.0, 0, 0]])  # right
+    history = fit(model, binary_split(), Settings(2, learning_rate=1e-3), seed=0, loss=loss)
+    assert [row["test_accuracy"] for row in history.metrics] == [1, 1]
+    assert history.metrics[0]["valid_accuracy"] == history.final["test_accuracy"] == 1
+    assert history.best_state is not None
+
+
+def test_labels_in_a_column_fit_an_output_in_a_column():
+    given = binary_split()
+    columns = {f"y_{p}": getattr(given, f"y_{p}")[:, None] for p in PARTS}
+    how = Settings(20, batch_size=8, learning_rate=0.5)
+    given, loss = dataclasses.replace(given, **columns), nn.BCEWithLogitsLoss()
+    history = fit(nn.Linear(3, 1), given, how, seed=0, loss=loss)
+    assert history.final["test_accuracy"] > 0.8
+
+
+def test_regression_trains_without_an_accuracy():
+    given = binary_split()
+    given = dataclasses.replace(given, **{f"y_{p}": getattr(given, f"x_{p}")[:, 0] for p in PARTS})
+    history = fit(nn.Linear(3, 1), given, Settings(3, learning_rate=0.1), seed=0, loss=with_squares)
+    losses = [row["train_loss"] for row in history.metrics]
+    assert losses[-1] < losses[0] and history.best_state is None
+    assert all(math.isnan(row["test_accuracy"]) for row in history.metrics)
+
+
+PARTS = ("train", "valid", "test")
+
+
+def with_squares(z, y):
+    return (z.squeeze(1) - y).square().mean()
+
+
+def test_epoch_without_an_accuracy_is_not_the_best():
+    history = train.History(metrics=[{"valid_accuracy": math.nan}])
+    assert train._is_best({"valid_accuracy": 0.5}, history)
+    history.metrics.append({"valid_accuracy": 0.5})
+    assert not train._is_best({"valid_accuracy": math.nan}, history)
+    assert not train._is_best({"valid_accuracy": 0.4}, history)
+
+
+@pytest.mark.parametrize(("n_examples", "batch_size"), [(60, 59), (60, 1), (1, 16)])
+@pytest.mark.parametrize("first", [nn.Identity, partial(nn.Linear, 6, 6)])
+def test_batch_of_one_example_that_is_normalised_names_its_setting(n_examples, batch_size, first):
+    given = split()
+    given = dataclasses.replace(given, x_train=given.x_train[:n_examples])
+    given = dataclasses.replace(given, y_train=given.y_train[:n_examples])
+    model = nn.Sequential(nn.Flatten(), first(), nn.BatchNorm1d(6), nn.Linear(6, 3))
+    with pytest.raises(ValueError, match="one example.*batch_size"):
+        fit(model, given, settings("dense", batch_size=batch_size), seed=0)
+
+
+def test_single_image_is_normalised_over_its_pixels():
+    model = nn.Sequential(nn.Unflatten(1, (1, 2)), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(6, 3))
+    history = fit(model, split(), settings("dense", epochs=1, batch_size=59), seed=0)
+    assert math.isfinite(history.metrics[0]["train_loss"])
+
+
+@pytest.mark.parametrize(
+    ("loss", "sentence"),
+    [
+        (nn.CrossEntropyLoss(reduction="none"), r"shape \(16,\).*reduction='mean'"),
+        (partial(F.cross_entropy, reduction="none"), r"shape \(16,\).*reduction='mean'"),
+        (lambda z, y: z, r"shape \(16, 3\).*mean"),
+        (lambda z, y: (F.cross_entropy(z, y), z), "is a tuple: return a tensor of one number"),
+        (lambda z, y: {"loss": F.cross_entropy(z, y)}, "is a dict: return a tensor"),
+        (lambda z, y: 0.5, "is a float: return a tensor"),
+    ],
+)
+def test_loss_that_is_no_number_is_refused(loss, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        fit(network("dense"), split(), settings("dense"), seed=0, loss=loss)
+
+
+def test_growth_by_a_loss_that_is_no_number_is_refused():
+    def each(model, x, y, generator):
+        return F.cross_entropy(model(x), y, reduction="none")
+
+    with pytest.raises(ValueError, match=r"shape \(16,\)"):
+        fit(network("RigL"), split(), settings("RigL"), seed=0, grow_objective=each)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_prediction_is_without_dropout_and_keeps_the_mode(training, generator):
     model = network("RigL").train(training)

@@ -85,8 +85,14 @@ def csr(support: Support, values: Tensor, transposed: bool = False) -> Tensor:
 
 
 def sparselab_layer(n_in: int, n_out: int, **links: float) -> nn.Module:
-    """The layer of sparselab 0.2.2, see ``make bench-rivals``; links are its own, as many."""
+    """The layer of sparselab 0.2.2, see ``make bench-rivals``; links are its own, as many.
+
+    It keeps the transposed places of a layer's links by the layer's address, and may give those of
+    a freed layer to a new one at the same address. So they are forgotten before a layer is made.
+    """
     import sparselab
+
+    sparselab.ops._clear_transpose_cache()
 
     density = links.get("density")
     if not density:

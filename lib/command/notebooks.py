@@ -29,7 +29,7 @@ CELL_SECONDS = 3600  # a cell that takes longer is given up
 
 
 class NotebookFailed(RuntimeError):
-    """A cell of a notebook raised, or its kernel ended."""
+    """A cell of a notebook raised or ended it, or its kernel ended."""
 
 
 def find(only: Sequence[str] | None = None) -> list[Path]:
@@ -196,7 +196,7 @@ def _rendered(path: Path, folder: Path, parameters: dict[str, object], fork: boo
     try:
         with explained(folder):
             own.mkdir()
-        papermill.execute_notebook(
+        executed = papermill.execute_notebook(
             path,
             output,
             parameters=parameters,
@@ -208,12 +208,16 @@ def _rendered(path: Path, folder: Path, parameters: dict[str, object], fork: boo
             shutdown_kernel="immediate",  # its files are written, it has started no process
             **kernel,
         )
+        for cell in executed.cells:  # papermill takes sys.exit() for the end of the notebook
+            if cell.metadata.get("papermill", {}).get("exception"):
+                ended = f"notebook {path.stem}, cell {cell.execution_count}"
+                raise NotebookFailed(f"{ended}: SystemExit: what comes after it did not run")
         with explained(folder):
             return output.replace(folder / path.name)
     except papermill.exceptions.PapermillExecutionError as error:
         cell = f"notebook {path.stem}, cell {error.exec_count}"
         raise NotebookFailed(f"{cell}: {error.ename}: {error.evalue}") from error
-    except NotWritten:
+    except (NotWritten, NotebookFailed):
         raise
     except (RuntimeError, OSError) as error:  # a kernel ended, was not started, or took too long
         if getattr(error, "errno", None) in (*FULL, *TOO_LARGE):  # of the notebook's copy

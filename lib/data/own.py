@@ -12,10 +12,13 @@ holds, so that a file that changes does not pass for the one that was trained on
 """
 
 import contextlib
+import copy
+import csv
 import hashlib
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,13 +32,19 @@ from .formats import Arrays, DataSet, content_sha256
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 DIGEST = 12  # hexadecimal digits of the sha256 in a name
+ENDINGS = (".npz", *TABLES)
+OF_TEXT = ("encoding", "encoding_errors", "compression", "skiprows", "comment", "storage_options")
 SEPARATORS = ",;\t|"
-IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)
+CODE = re.compile(r"[+-]?0\d")  # 007 is not 7
+NAMELESS = re.compile(r"(Unnamed: )?\d+")  # as pandas names such a column
+MISSING = re.compile(r"Unnamed: \d+|\?|N/?A|[Nn]a[Nn]|NULL|null|None")
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 PARTS = {"train", "training", "valid", "val", "validation", "dev", "eval", "test", "testing"}
-GREY, COLOUR = ("1", "L", "LA"), ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+GREY = ("1", "L", "LA")  # modes of pillow
 
 TABLE = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, TABLES))}))(?::(.*))?", re.I | re.S)
-FOLDER = re.compile(r"(.+?)(?::(\d+))?", re.S)
+FOLDER = re.compile(r"(.*?)(?::(\d+))?", re.S)
 MARKED = re.compile(rf"(.*)#([0-9a-f]{{{DIGEST}}})", re.S)
 
 Found = tuple[DataSet, Arrays]
@@ -47,8 +56,7 @@ Row = Callable[[int], str]  # how an example is named in a message
 
 def is_path(name: str) -> bool:
     """Whether a name of a data set is a path of one's own data."""
-    path, _, _ = _parts(name)
-    return "/" in name or path.lower().endswith((*TABLES, ".npz"))
+    return "/" in name or _parts(name)[0].lower().endswith(ENDINGS)
 
 
 def named(name: str) -> str:
@@ -59,9 +67,7 @@ def named(name: str) -> str:
     if not is_path(name):
         return name
     path, option, digest = _parts(name)
-    if not digest:
-        _, _, origin = read(name)
-        digest = origin["sha256"][:DIGEST]
+    digest = digest or read(name)[2]["sha256"][:DIGEST]
     option = option and f":{option}"
     return f"{Path(path).expanduser().absolute()}{option}#{digest}"
 
@@ -81,8 +87,7 @@ def label(name: str) -> str:
 
 def is_there(name: str) -> bool:
     """Whether there is something at a path."""
-    path, _, _ = _parts(name)
-    return Path(path).expanduser().exists()
+    return Path(_parts(name)[0]).expanduser().exists()
 
 
 def read(name: str) -> tuple[DataSet, Arrays, dict[str, str]]:
@@ -108,19 +113,30 @@ def read(name: str) -> tuple[DataSet, Arrays, dict[str, str]]:
     return dataset, arrays, {"sha256": sha256, "source": "own", "path": str(path)}
 
 
+def misnamed(name: str) -> str:
+    """What a name that is no path of data leads to all the same; empty if to nothing."""
+    path, option, _ = _parts(name)
+    if path and Path(path).is_dir():
+        return f"{path} is a folder: a slash says so, as {path}/{option and ':'}{option}"
+    file = path if Path(path).is_file() else path.rpartition(":")[0]
+    if Path(file).is_file() and not file.lower().endswith(ENDINGS):
+        listed = ", ".join(ENDINGS)
+        return f"{file} is there, but ends in none of {listed}: rename a table, or use from_csv"
+    return ""
+
+
 def _check_there(path: Path) -> None:
     if not path.exists():
-        raise ValueError(f"{path} is not there: give the path of a table, a folder or an .npz")
+        nothing = f"{path} is not there: give the path of a table, a folder or an .npz"
+        raise ValueError(misnamed(str(path)) or nothing)
 
 
 def _parts(name: str) -> tuple[str, str, str]:
     """Path, option and digest of a name; the last two may be empty."""
     marked = MARKED.fullmatch(name)
     rest, digest = marked.groups() if marked else (name, "")
-    matched = TABLE.fullmatch(rest) or FOLDER.fullmatch(rest)
-    if matched is None:
-        return rest, "", digest
-    return matched[1], matched[2] or "", digest
+    path, option = (TABLE.fullmatch(rest) or FOLDER.fullmatch(rest)).groups(default="")
+    return path, option, digest
 
 
 @lru_cache(maxsize=2)
@@ -134,7 +150,7 @@ def _read(path: Path, option: str, version: tuple) -> tuple[DataSet, Arrays, str
     elif path.name.lower().endswith(TABLES):
         found = table(path, option or None)
     else:
-        raise ValueError(f"{path} is no folder and ends in none of .npz, {', '.join(TABLES)}")
+        raise ValueError(misnamed(str(path)))
     return *found, sha256_of(found[1])
 
 
@@ -158,63 +174,91 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
         raise ValueError(f"{path} is read as a whole: leave out {', '.join(sorted(in_pieces))}")
     if options.get("engine") == "pyarrow":
         raise ValueError(f"{path} cannot be read by the engine pyarrow: leave out engine")
-
-    def says(error: BaseException) -> str:
-        reason = str(error).strip() or type(error).__name__
-        return (
-            f"{path} cannot be read as a table in UTF-8: {reason}: mend the file, or give"
-            " encoding= or sep= to from_csv"
+    dtype = options.get("dtype")
+    if not isinstance(dtype, Mapping):  # one for all columns, or none
+        dtype = {} if dtype is None else defaultdict(lambda kind=dtype: kind)
+    dtype = copy.copy(dtype)
+    dtype[target] = str  # numbers would make one class of 007 and 7
+    with (
+        refusing_damage(
+            lambda error: (
+                f"{path} cannot be read as a table in UTF-8: {str(error).strip()}: mend it, or give"
+                " from_csv encoding=, sep= or, for comments above the names, comment= or skiprows="
+            ),
+            (OSError, EOFError, ValueError, csv.Error, pd.errors.ParserWarning),
+        ),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("error", "Length of header")  # rows longer than the names
+        warnings.filterwarnings("ignore", "Falling back|Both a converter and dtype")
+        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        if not {"sep", "delimiter", "dialect"} & options.keys():
+            options["sep"] = _separator(path, options)
+        frame = pd.read_csv(path, **{"index_col": False} | options | {"dtype": dtype})
+    has_names = options.get("header", 0) is not None and "names" not in options
+    decimal = options.get("decimal", ".")
+    if has_names and all(_may_be_value(str(name), frame[name], decimal) for name in frame):
+        raise ValueError(
+            f"{path} has numbers in its first line, which looks like an example: add a line of"
+            f" names, or use from_csv(..., header=None), with columns 0 to {len(frame.columns) - 1}"
         )
-
-    kinds = (OSError, EOFError, ValueError, pd.errors.ParserWarning)
-    with refusing_damage(says, kinds):
-        usual = {"index_col": False, "dtype": {target: str}}
-        if not {"sep", "delimiter"} & options.keys():
-            usual["sep"] = _separator(path)
-        options = usual | options
-        separator = options.get("sep", options.get("delimiter"))
-        if not {"engine", "skipfooter"} & options.keys() and len(separator or "") == 1:
-            options = {"low_memory": False} | options  # other engines than that in C refuse it
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            frame = pd.read_csv(path, **options)  # the warning: rows longer than the names
-    columns = [*frame.columns]
-    if options.get("header", 0) is not None:
-        if all(_is_number(str(column)) for column in columns):
-            raise ValueError(
-                f"{path} has numbers in its first line, where names of columns belong: add them, or"
-                " use from_csv(..., header=None)"
-            )
-        if str(columns[0]).startswith("Unnamed:"):
-            raise ValueError(
-                f"{path} has a first column without a name, as numbers of rows: delete or name it"
-            )
-    if target not in columns:
-        listed = ", ".join(map(str, columns[:20])) + (", ..." if len(columns) > 20 else "")
+    nameless = [name for name in frame if NAMELESS.fullmatch(str(name))]
+    empty = [name for name in nameless if frame[name].isna().all()]
+    features = frame.drop(columns=empty)
+    columns = [*map(str, features)] or [""]
+    if columns[0].startswith("Unnamed:"):
+        raise ValueError(f"{path} has a first column without a name: delete it, or name it")
+    if target not in features:
+        listed = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
         asked = f"no column {target!r}" if target is not None else "no column of classes chosen"
         raise ValueError(
-            f"{path} has {asked}: name one, as table.csv:{columns[-1]}; it has {listed}"
+            f"{path} has {asked}: name one, as table.csv:{columns[-1]}; it has {listed}; if line 1"
+            " is a comment, give from_csv comment= or skiprows="
         )
-    features = frame.drop(columns=target)
-    if f"{target}.1" in columns:  # as pandas calls the second of one name
-        raise ValueError(
-            f"{path} has the column {target} twice, or one named {target}.1: rename one, or delete"
-            " it"
-        )
+    if f"{target}.1" in features:  # as pandas calls the second of one name
+        raise ValueError(f"{path} has the column {target} twice, or {target}.1: rename one")
+    y = _classes_of_column(features.pop(target)).to_numpy()
     if features.columns.empty:
-        raise ValueError(f"{path} has no column besides {target}: is its separator {separator!r}?")
+        raise ValueError(f"{path} has no column besides {target}: if it has, give from_csv sep=")
+    notice = _said(path, {"columns have neither name nor values and are left out": empty})
 
     def row(i: int) -> str:
         return f"{path}, row {i + 1} of the data"
 
-    numbers = features.apply(pd.to_numeric, errors="coerce")
-    text = numbers.isna() & features.notna()
-    for i, j in np.argwhere(text.to_numpy())[:1]:
-        raise ValueError(
-            f"{row(i)}: {features.columns[j]} is {features.iat[i, j]!r}, not a number: replace it,"
-            " or leave the column out"
-        )
-    y = _classes_of_column(frame[target]).to_numpy()
-    return checked(numbers.to_numpy(np.float64), y, str(path), row=row, columns=[*features.columns])
+    return checked(features, y, str(path), row=row, columns=[*features], notice=notice)
+
+
+def _separator(path: Path, options: Mapping[str, Any]) -> str:
+    """The separator that cuts the names, and most of the first lines alike; blanks if none does."""
+    import pandas as pd
+
+    whole = dict(sep="\x1f", header=None, quoting=csv.QUOTE_NONE, dtype=str, na_filter=False)
+    kept = {key: options[key] for key in OF_TEXT if key in options}
+    lines = pd.read_csv(path, nrows=50, **whole, **kept)[0]  # each a cell
+    n_cells = {}
+    for separator in SEPARATORS.replace(options.get("decimal", "."), ""):
+        rows = csv.reader(lines, delimiter=separator, quotechar=options.get("quotechar", '"'))
+        widths = [len(row) for row in rows]
+        usual = max(widths, key=widths.count)
+        if usual > 1:
+            n_cells[separator] = widths[0] > 1, usual * widths.count(usual)
+    return max(n_cells, key=n_cells.get, default=r"\s+")
+
+
+def _may_be_value(name: str, column: Any, decimal: str) -> bool:
+    """Whether the name of a column looks like one more value of it: a number above numbers, text
+    that stands below it again or above text that differs from row to row, or nothing.
+    """
+    import pandas as pd
+
+    cells = [name.strip(), name.rpartition(".")[0].strip()]  # pandas adds .1 to the second of one
+    is_above_numbers = pd.to_numeric(column, errors="coerce").notna().any()
+    if is_above_numbers and any(NUMBER.fullmatch(cell.replace(decimal, ".")) for cell in cells):
+        return True
+    text = column.astype(str).str.strip()
+    if MISSING.fullmatch(name) or text.isin(cells).any():
+        return True
+    return not is_above_numbers and text.nunique() > len(text) / 2
 
 
 def _classes_of_column(text: Any) -> Any:
@@ -228,28 +272,16 @@ def _classes_of_column(text: Any) -> Any:
     return numbers if numbers.dtype.kind == "f" or is_written_so else text
 
 
-def _separator(path: Path) -> str:
-    """The most frequent of the usual separators in the line of names."""
-    import gzip
-
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as file:
-        line = file.readline()
-    return max(SEPARATORS, key=line.count)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _said(path: Path, found: Mapping[str, Sequence[Any]]) -> str:
+    """What is to be said of the columns or files that were found: their number and the first."""
+    said = [f"{len(these)} {what}, as {these[0]}" for what, these in found.items() if these]
+    return f"{path}: {'; '.join(said)}" if said else ""
 
 
 def folder(path: Path, side: int | None) -> Found:
     """Images, one folder a class; see `sets.from_folder`."""
     try:
-        from PIL import Image
+        from PIL import ImageOps
     except ModuleNotFoundError as error:
         raise ValueError(
             f"{path} holds images, and pillow, by which they are read, is not installed:"
@@ -257,13 +289,13 @@ def folder(path: Path, side: int | None) -> Found:
         ) from error
 
     if not path.is_dir():
-        raise ValueError(
-            f"{path} is no folder: give one that has a folder of images for each class"
-        )
+        raise ValueError(f"{path} is no folder: give one with a folder of images for each class")
     if side is not None:
         check_whole("side", side, least=1)
-    folders = (one for one in path.iterdir() if one.is_dir() and one.name[0] != ".")
-    classes = sorted(one for one in folders if one.name != "__MACOSX")  # of a zip file from a Mac
+    hidden = (".", "__MACOSX")  # the second of a zip file from a Mac
+    classes = sorted(
+        one for one in path.iterdir() if one.is_dir() and not one.name.startswith(hidden)
+    )
     if not classes:
         raise ValueError(f"{path} has no folder in it: give each class a folder of its images")
     if {one.name.lower() for one in classes} <= PARTS:
@@ -274,60 +306,68 @@ def folder(path: Path, side: int | None) -> Found:
         of_class = []
         for file in sorted(one.rglob("*")):
             is_hidden = any(part.startswith(".") for part in file.relative_to(one).parts)
-            if file.is_dir() or is_hidden:
-                continue
-            (of_class if file.suffix.lower() in IMAGES else left_out).append(file)
+            if not (file.is_dir() or is_hidden):
+                (of_class if file.suffix.lower() in IMAGES else left_out).append(file)
         if not of_class:
             raise ValueError(f"{one} has no image ({', '.join(IMAGES)}): add some or delete it")
         files += of_class
         y += [one.name] * len(of_class)
-    images = []
+    images, transparent, further = [], [], []
     for file in files:
-        with _readable(file), Image.open(file) as image:
-            if image.mode not in (*GREY, *COLOUR):
-                raise ValueError(f"its mode is {image.mode}, not 8 bits a channel")
-            images.append(_fitted(image, side))
-    is_grey = all(image.mode == "L" for image in images)
-    sizes = [image.size for image in images]
-    for file, size in zip(files, sizes, strict=True):
-        if size != sizes[0]:
+        image, is_transparent, n_further = _image(file)
+        images.append(ImageOps.fit(image, (side, side)) if side else image)
+        transparent += [file.name] * is_transparent
+        further += [file.name] * n_further
+        if images[-1].size != images[0].size:
             raise ValueError(
-                f"{file} has {size[0]} x {size[1]} pixels, {files[0].name} {sizes[0][0]} x"
-                f" {sizes[0][1]}: give a side that all are fitted to, as {path.name}/:64"
+                f"{file} has {image.width} x {image.height} pixels, {files[0].name}"
+                f" {images[0].width} x {images[0].height}: give a side that all are fitted to, as"
+                f" {path.name}/:64"
             )
-    mode = "L" if is_grey else "RGB"
+    mode = "L" if all(image.mode == "L" for image in images) else "RGB"
     x = np.stack([np.asarray(image.convert(mode)) for image in images])
-    if not is_grey:
+    if mode == "RGB":
         x = np.moveaxis(x, -1, 1)  # (N, 3, height, width)
-    notice = ""
-    if left_out:
-        notice = f"{path}: {len(left_out)} files are no images and left out, as {left_out[0].name}"
-    y = np.array(y)
-    return checked(x, y, str(path), row=lambda i: str(files[i]), notice=notice)
+    found = {
+        "files are no images and left out": [file.name for file in left_out],
+        "images are transparent and laid on white": transparent,
+        "images are left out, as only the first of a file is taken": further,
+    }
+    notice = _said(path, found)
+    return checked(x, np.array(y), str(path), row=lambda i: str(files[i]), notice=notice)
 
 
-@contextlib.contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    """Whatever keeps an image from being read is a ValueError that names the file."""
-    from PIL import Image
+def _image(file: Path) -> tuple[Any, bool, int]:
+    """An image upright, grey or in colours; whether parts of it were transparent, which are white
+    now; and the number of further images in its file.
 
-    kinds = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning)
+    Raises: ValueError that names the file, whatever keeps the image from being read.
+    """
+    from PIL import Image, ImageOps
+
     with (
         refusing_damage(
-            lambda error: f"{file} is no readable image ({error}): replace or delete it", kinds
+            lambda error: f"{file} is no readable image ({error}): replace or delete it",
+            (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning),
         ),
         warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+        Image.open(file) as stored,
     ):
-        yield
-
-
-def _fitted(image: Any, side: int | None) -> Any:
-    """The image upright, grey or in colours; with a side, its middle square scaled to that."""
-    from PIL import ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    image = image.convert("L" if image.mode in GREY else "RGB")
-    return image if side is None else ImageOps.fit(image, (side, side))
+        if stored.mode.startswith(("I", "F")):
+            raise ValueError(
+                f"its mode is {stored.mode}, not 8 bits a channel: scale it to 0 to 255 and save it"
+                " as uint8, or give all to from_arrays as floats in [0, 1]"
+            )
+        scale = {"L;2": 85, "L;4": 17}.get(str(stored.tile[0][3]) if stored.tile else "")
+        if scale and "transparency" in stored.info:  # of few bits: pillow scales the pixels alone
+            stored.info["transparency"] *= scale
+        image, is_transparent = ImageOps.exif_transpose(stored), False
+        if image.has_transparency_data:
+            image, above = Image.new("RGBA", image.size, "white"), image.convert("RGBA")
+            image.alpha_composite(above)
+            is_transparent = above.getchannel("A").getextrema()[0] < 255
+        image = image.convert("L" if stored.mode in GREY else "RGB")
+        return image, is_transparent, getattr(stored, "n_frames", 1) - 1
 
 
 def _npz(path: Path) -> Found:
@@ -341,23 +381,10 @@ def _npz(path: Path) -> Found:
     is_once = len(names) == len(arrays)  # not both x and x_train
     if is_once and {"x", "y"} <= names.keys() <= {"x", "y", "x_test", "y_test"}:
         return checked(**names, source=str(path))
-    listed = ", ".join(arrays) or "nothing"
-    raise ValueError(f"{path} holds {listed}: give x and y, and x_test and y_test if it has them")
+    raise ValueError(f"{path} holds {', '.join(arrays)}: give x and y, or x_test and y_test too")
 
 
 # ------------------------------------------------------------------------------------ the checks
-
-
-def _check_columns(x: Any, x_test: Any, source: str) -> None:
-    """Refuse two tables of pandas whose features are not the same in the same order."""
-    if not (hasattr(x, "columns") and hasattr(x_test, "columns")):
-        return
-    if len(x.columns) == len(x_test.columns) and not x.columns.equals(x_test.columns):
-        i = int((x.columns != x_test.columns).argmax())
-        raise ValueError(
-            f"{source}: column {i} is {x.columns[i]!r} in x and {x_test.columns[i]!r} in x_test:"
-            " give both tables the same columns in the same order"
-        )
 
 
 def checked(
@@ -383,7 +410,13 @@ def checked(
     """
     if (x_test is None) != (y_test is None):
         raise ValueError(f"{source}: give x_test and y_test, or neither of them")
-    _check_columns(x, x_test, source)
+    names = ([*getattr(table, "columns", ())] for table in (x, x_test))  # of pandas
+    for i, (one, other) in enumerate(zip(*names, strict=False)):
+        if one != other:
+            raise ValueError(
+                f"{source}: column {i} is {one!r} in x and {other!r} in x_test: give both tables"
+                " the same columns in the same order"
+            )
     arrays: Arrays = {}
     examples = {"": (x, y)} if x_test is None else {"": (x, y), "_test": (x_test, y_test)}
     classes: np.ndarray = np.empty(0)
@@ -399,32 +432,28 @@ def checked(
                 raise ValueError(
                     f"{source}: {text} holds text and {numbers} numbers: give one kind in both"
                 )
-            strange = np.flatnonzero(~np.isin(labels, classes))
-            if strange.size:
-                i = strange[0]
+            for i in np.flatnonzero(~np.isin(labels, classes))[:1]:
                 raise ValueError(
                     f"{row_of(i)}: the label {labels[i]!s} is not one of the training part"
                 )
             if values.shape[1:] != arrays["x_train"].shape[1:]:
                 shapes = f"{values.shape[1:]}, of x {arrays['x_train'].shape[1:]}"
-                raise ValueError(
-                    f"{source}: an example of x_test has shape {shapes}: make them equal"
-                )
+                raise ValueError(f"{source}: an example of x_test has shape {shapes}: make it one")
         key = part or "_train"
         arrays[f"x{key}"] = values
         arrays[f"y{key}"] = np.searchsorted(classes, labels).astype(np.int64)
-    arrays, top = _of_one_type(arrays)
-    said = [notice] if notice else []
-    said += _constant(arrays["x_train"], source, columns)
+    kinds = {array.dtype.type for key, array in arrays.items() if key.startswith("x")}
+    if len(kinds) > 1:
+        raise ValueError("x and x_test are images of different types: give both as uint8 or float")
     dataset = DataSet(
         source,
         shape=arrays["x_train"].shape[1:],
         labels=range(len(classes)),
         dtype=arrays["x_train"].dtype.type,
-        top=top,
+        top=255 if kinds == {np.uint8} else None,
         has_test="x_test" in arrays,
         classes=tuple(map(str, classes)),
-        notice="; ".join(said),
+        notice=_noticed(arrays["x_train"], source, columns, notice),
     )
     return dataset, arrays
 
@@ -435,6 +464,8 @@ def _array(values: Any, name: str) -> np.ndarray:
     if hasattr(values, "toarray"):  # of SciPy
         raise ValueError(f"{name} is a sparse {type(values).__name__}: give it as .toarray()")
     if isinstance(values, torch.Tensor):
+        if values.layout != torch.strided:
+            raise ValueError(f"{name} is a sparse tensor: give it as .to_dense()")
         values = values.detach().cpu()
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     try:
@@ -446,33 +477,36 @@ def _array(values: Any, name: str) -> np.ndarray:
 def _features(x: Any, name: str, row: Row, columns: Sequence[Any]) -> np.ndarray:
     """(N, features...) uint8 images, or float32."""
     given, x = x, _array(x, name)
-    if x.dtype == object and hasattr(given, "columns"):  # of pandas: numbers beside truth values
-        if all(getattr(dtype, "kind", "O") in "buif" for dtype in given.dtypes):
-            x = given.to_numpy(np.float64, na_value=np.nan)
+    if x.dtype.kind not in "buif" and x.ndim == 2 and hasattr(given, "iloc"):  # of pandas
+        import pandas as pd
+
+        numbers = given.apply(pd.to_numeric, errors="coerce").where(given.notna())
+        for i, j in np.argwhere((numbers.isna() & given.notna()).to_numpy())[:1]:
+            raise ValueError(
+                f"{row(i)}: {given.columns[j]} is {given.iat[i, j]!r}, not a number: replace it,"
+                " or leave the column out"
+            )
+        x = numbers.to_numpy(np.float64, na_value=np.nan)
     if x.dtype.kind not in "buif":
         raise ValueError(f"{name} is of type {x.dtype}, not numeric: turn text into numbers first")
     if x.ndim < 2 or 0 in x.shape:
         raise ValueError(f"{name} has shape {x.shape}: give (N, features...), a row an example")
     if x.ndim == 4 and x.shape[1] > 4 >= x.shape[3]:
         raise ValueError(f"{name} has shape {x.shape}, channels last: give x.transpose(0, 3, 1, 2)")
-    is_finite = np.isfinite(x)
     with np.errstate(over="ignore"):
         numbers = x if x.dtype == np.uint8 else x.astype(np.float32)
-    fits = np.isfinite(numbers)
-    if not fits.all():
-        place = np.argwhere(~fits)[0]
-        value, where = x[tuple(place)], ", ".join(map(str, place[1:]))
+    for place in map(tuple, np.argwhere(~np.isfinite(numbers))[:1]):
+        where = ", ".join(map(str, place[1:]))
         feature = columns[place[1]] if columns else f"feature {where}"
-        asked = "fill it in or leave the row out" if not is_finite[tuple(place)] else "scale it"
-        raise ValueError(f"{row(place[0])}: {feature} is {value}: {asked}")
+        asked = "scale it" if np.isfinite(x[place]) else "fill it in or leave the row out"
+        raise ValueError(f"{row(place[0])}: {feature} is {x[place]}: {asked}")
     if x.ndim == 2:
         _check_float32(x, numbers, name, columns)
-    if x.ndim > 2 and x.dtype != np.uint8:
-        low, high = x.min(), x.max()
-        if low < 0 or high > 1:
-            raise ValueError(
-                f"{name} has pixels in [{low}, {high}] of type {x.dtype}: give [0, 1], or uint8"
-            )
+    elif x.dtype != np.uint8 and not 0 <= x.min() <= x.max() <= 1:
+        raise ValueError(
+            f"{name} has pixels in [{x.min()}, {x.max()}] of type {x.dtype}: give [0, 1], or uint8;"
+            " what is no image, as a time series, give as rows, np.reshape(x, (len(x), -1))"
+        )
     return x if x.ndim > 2 and x.dtype == np.uint8 else numbers.astype(np.float32)
 
 
@@ -497,8 +531,9 @@ def _labels(y: Any, n: int, name: str, row: Row) -> np.ndarray:
         raise ValueError(f"{name} holds text and other labels: give one kind throughout")
     y = _array(y, name)
     if y.ndim != 1:
+        how = "ravel()" if y.size == max(y.shape, default=0) else "argmax(1)"
         raise ValueError(
-            f"{name} has shape {y.shape}, not ({n},): give a label a row, as argmax(1)"
+            f"{name} has shape {y.shape}, not ({n},): give a label a row, as np.asarray(y).{how}"
         )
     if len(y) != n:
         raise ValueError(f"{name} has {len(y)} labels, but there are {n} examples: give one each")
@@ -506,27 +541,27 @@ def _labels(y: Any, n: int, name: str, row: Row) -> np.ndarray:
         with extra("data"):
             import pandas as pd
 
-        is_missing = pd.isna(y) if y.dtype.kind == "f" else pd.isna(y) | (y == "")
-        missing = np.flatnonzero(is_missing)
-        if missing.size:
+        for i in np.flatnonzero(pd.isna(y) | (y == ""))[:1]:
             raise ValueError(
-                f"{row(missing[0])}: the label is missing: fill it in or leave it out; if it is the"
+                f"{row(i)}: the label is missing: fill it in or leave it out; if it is the"
                 " word NA or None in a file, give from_csv(..., keep_default_na=False)"
             )
-    if y.dtype.kind == "f":
-        fractions = np.flatnonzero(~(np.abs(y) < 2**53) | (y % 1 != 0))
-        if fractions.size:
-            i = fractions[0]
-            raise ValueError(f"{row(i)}: the label {y[i]} is no class: give whole numbers or text")
-        return y.astype(np.int64)
     if y.dtype.kind == "O":
         kinds = {type(label) for label in y.tolist()}
-        if not all(issubclass(kind, str) for kind in kinds):
+        is_text = all(issubclass(kind, str) for kind in kinds)
+        if not is_text and (len(kinds) > 1 or not np.isscalar(y[0])):
             listed = " and ".join(sorted(kind.__name__ for kind in kinds))
             raise ValueError(f"{name} holds {listed}: give whole numbers or text throughout")
-        return y.astype(str)
+        y = np.array(y.tolist())
+    if y.dtype.kind == "f":
+        for i in np.flatnonzero(~(np.abs(y) < 2**53) | (y % 1 != 0))[:1]:
+            raise ValueError(f"{row(i)}: the label {y[i]} is no class: give whole numbers or text")
+        return y.astype(np.int64)
     if y.dtype.kind not in "buiU":
-        raise ValueError(f"{name} is of type {y.dtype}: give whole numbers or text")
+        text = "label.decode()" if y.dtype.kind == "S" else "str(label)"
+        raise ValueError(
+            f"{name} is of type {y.dtype}: give whole numbers or text, as [{text} for label in y]"
+        )
     return y
 
 
@@ -535,23 +570,23 @@ def _classes(y: np.ndarray, name: str, row: Row) -> np.ndarray:
     classes, first, counts = np.unique(y, return_index=True, return_counts=True)
     if len(classes) == 1:
         raise ValueError(f"{name} has one class only, {classes[0]!s}: give two at least")
-    if classes.dtype.kind == "U":
-        plain = [" ".join(label.split()) for label in classes.tolist()]
-        twins = np.setdiff1d(np.arange(len(classes)), np.unique(plain, return_index=True)[1])
-        if twins.size:
-            i = twins[0]
-            raise ValueError(
-                f"{row(first[i])}: the label {str(classes[i])!r} differs from another by blanks"
-                " alone: remove them"
-            )
     if len(classes) > len(y) / 2:
         raise ValueError(
             f"{name} has {len(classes)} different labels in {len(y)} rows, so they are no classes:"
-            " choose another column, or group them"
+            " choose others, or group them"
         )
-    alone = np.flatnonzero(counts == 1)
-    if alone.size:
-        i = alone[0]
+    if classes.dtype.kind == "U":
+        known: dict[str | float, str] = {}
+        for i, label in enumerate(classes.tolist()):
+            plain = " ".join(label.split())
+            is_number = NUMBER.fullmatch(plain) and not CODE.match(plain)
+            other = known.setdefault(float(plain) if is_number else plain, label)
+            if other != label:
+                raise ValueError(
+                    f"{row(first[i])}: the label {label!r} differs from {other!r} by blanks or as"
+                    " a number is written, and by nothing else: write both alike"
+                )
+    for i in np.flatnonzero(counts == 1)[:1]:
         raise ValueError(
             f"{row(first[i])}: the label {classes[i]!s} is the only one of its class: correct it,"
             " or add examples"
@@ -559,24 +594,20 @@ def _classes(y: np.ndarray, name: str, row: Row) -> np.ndarray:
     return classes
 
 
-def _of_one_type(arrays: Arrays) -> tuple[Arrays, int | None]:
-    """The arrays, x of one type, and the largest pixel of whole numbers."""
-    kinds = {array.dtype.type for key, array in arrays.items() if key.startswith("x")}
-    if len(kinds) > 1:
-        raise ValueError(
-            "x and x_test are images of different types: give both as uint8, or as float"
-        )
-    return arrays, 255 if kinds == {np.uint8} else None
-
-
-def _constant(x: np.ndarray, source: str, columns: Sequence[Any]) -> list[str]:
-    """What is to be said of features that are the same in all rows of a table."""
+def _noticed(x: np.ndarray, source: str, columns: Sequence[Any], notice: str) -> str:
+    """The notice, with the features that are the same in all rows of a table. Raises ValueError if
+    all are.
+    """
     same = (x == x[:1]).all(axis=0)
     if same.all():
-        raise ValueError(f"{source}: all rows have the same features, so nothing can be learnt")
+        cause = f" ({notice})" if notice else ""
+        raise ValueError(
+            f"{source}: all rows have the same features, so nothing can be learnt{cause}"
+        )
     if x.ndim > 2 or not same.any():  # corners of images are often black
-        return []
+        return notice
     numbers = np.flatnonzero(same)
     named = [str(columns[j]) if columns else f"feature {j}" for j in numbers[:5]]
     more = ", ..." if len(numbers) > 5 else ""
-    return [f"{source}: the same in all rows, so without use: {', '.join(named)}{more}"]
+    useless = f"{source}: the same in all rows, so without use: {', '.join(named)}{more}"
+    return f"{notice}; {useless}" if notice else useless

@@ -195,14 +195,14 @@ def from_csv(
     """A split of the rows of a table; as a name, ``path.csv:target``.
 
     Args:
-        path: of a text in UTF-8, or one that is compressed by gzip, with the names of its columns
-            in line 1.
-        target: the column that holds the classes; all others are features, and numbers.
+        path: of a text in UTF-8 of any ending, with the names of its columns in line 1.
+        target: the column that holds the classes; all others are features, and numbers. Classes
+            are told apart as they are written, whatever ``dtype`` says.
         validation, limit: as of :func:`load`.
-        options: of ``pandas.read_csv``, as ``sep``, ``decimal``, ``header``, ``encoding``; the
-            separator is otherwise told from the names. Another encoding or compression needs
-            ``sep``.
-    Raises: ValueError as :func:`from_arrays`, naming file, row and column.
+        options: of ``pandas.read_csv``, as ``sep``, ``decimal``, ``header``, ``encoding``. A comma,
+            semicolon, tab, bar or blanks are otherwise told from the first lines.
+    Raises: ValueError as :func:`from_arrays`, naming file, row and column; if line 1 looks like an
+        example, which ``header=None`` makes it.
     """
     found = own.table(Path(path).expanduser().absolute(), target, **options)
     return _own_split(*found, validation=validation, limit=limit)
@@ -213,7 +213,9 @@ def from_folder(
 ) -> Split:
     """A split of images in one folder a class; as a name, ``path/:side``.
 
-    Images are turned upright, grey if all of them are, else in three colours.
+    Images are turned upright, grey if all of them are, else in three colours. What is transparent
+    becomes white, and of a file with several images the first is taken; both are said in
+    `Split.notice`.
 
     Args:
         path: of the folder that holds one folder a class.
@@ -340,7 +342,9 @@ def require_known(*names: str) -> None:
         try:
             check_known("data set", name, NAMES)
         except ValueError as error:
-            raise ValueError(f"{error}, or a path of your own, as table.csv:species") from None
+            there = own.misnamed(name)
+            advice = f"; {there}" if there else ", or a path of your own, as table.csv:species"
+            raise ValueError(f"{error}{advice}") from None
 
 
 def is_here(name: str) -> bool:

@@ -23,12 +23,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from .. import kernels, layers
 from ..activations import as_srelu
 from ..layers import SparseLinear, Standardise
 from ..models import MLP
 from ..support import every_link
+from .attacks.losses import is_misclassified
 from .attacks.setting import (
     BATCH,
     UNIT,
@@ -43,6 +45,7 @@ DROPOUT = (layers.Dropout, nn.Dropout)
 Interval = tuple[Tensor, Tensor]  # centers and radii (B, n), or lowest and highest values
 
 
+@parametrize.cached()  # weights that are computed stay the same from their product to their sizes
 def bounds(model: nn.Sequential, x: Tensor, radius: float, *, box: Bounds = UNIT) -> Interval:
     r"""Lower and upper bounds of all outputs, over the inputs within a radius of each example.
 
@@ -55,6 +58,7 @@ def bounds(model: nn.Sequential, x: Tensor, radius: float, *, box: Bounds = UNIT
         model: an ``nn.Sequential`` or :class:`~lib.models.MLP` of
             :class:`~lib.layers.Standardise`, linear layers, sparse or dense, ReLU, leaky ReLU,
             All-ReLU, SReLU, and dropout, which is the identity here; flattening may be the first.
+            A layer may compute its weights, as of ``spectral_norm``.
         x: (B, features...) float, inside the box.
         radius: r, in L-infinity, in the unit of x.
         box: lowest and highest value of a pixel.
@@ -66,6 +70,7 @@ def bounds(model: nn.Sequential, x: Tensor, radius: float, *, box: Bounds = UNIT
     return center - spread, center + spread
 
 
+@parametrize.cached()
 def margins(
     model: nn.Sequential, x: Tensor, y: Tensor, radius: float, *, box: Bounds = UNIT
 ) -> Tensor:
@@ -87,14 +92,15 @@ def margins(
         for each example.
     """
     *before, (name, last) = _modules_of(model)
-    if type(last) not in LINEAR:
+    kind = parametrize.type_before_parametrizations(last)
+    if kind not in LINEAR:
         raise ValueError(f"module {name} is a {type(last).__name__}: the last one must be linear")
     check_classes(x, y, last.out_features)
     center, spread = _propagated(before, x, radius, box)
     z = last(center)  # (B, K)
-    weight = last.to_dense() if type(last) is SparseLinear else last.weight
+    weight = last.to_dense() if kind is SparseLinear else last.weight
     apart = (weight[:, None] - weight).abs().flatten(0, 1)  # (K K, n), of all pairs of classes
-    if type(last) is SparseLinear:  # a dense product would add in an order that threads change
+    if kind is SparseLinear:  # a dense product would add in an order that threads change
         n_pairs, n = apart.shape
         pairs = every_link(n, n_pairs, apart.device)
         lost = kernels.chain(spread, [kernels.Layer(pairs, apart.flatten())])
@@ -112,11 +118,14 @@ def is_certified(
     """Whether the model is proved to give each example its class, whatever happens to the pixels
     within the radius.
 
-    Args: as in :func:`margins`. Returns: (B,) bool. Raises: ValueError as :func:`margins`.
+    Args: as in :func:`margins`. Returns: (B,) bool. Raises: ValueError as :func:`margins`, and if a
+        logit is nan.
     """
     certified = []
     for inputs, classes in zip(x.split(BATCH), y.split(BATCH), strict=True):
         least = margins(model, inputs, classes, radius, box=box)
+        if least.isnan().any():  # of overflow no certificate, of the logits themselves a refusal
+            is_misclassified(bounds(model, inputs, 0.0, box=box)[0], classes)
         certified.append((least.scatter(1, classes[:, None].long(), torch.inf) > 0).all(1))
     return torch.cat(certified)
 
@@ -160,22 +169,23 @@ def _propagated(
     lower, upper = (flat - radius).clamp(min=box[0]), (flat + radius).clamp(max=box[1])
     center, spread = _middle(lower, upper)
     for i, (name, module) in enumerate(modules):
-        if i == 0 and type(module) is nn.Flatten:
+        kind = parametrize.type_before_parametrizations(module)
+        if i == 0 and kind is nn.Flatten:
             continue
-        if type(module) is Standardise:
+        if kind is Standardise:
             center, spread = module(center), spread / module.std
-        elif type(module) is SparseLinear:
+        elif kind is SparseLinear:
             sizes = kernels.Layer(module.support, module.values.abs())
             center, spread = module(center), kernels.chain(spread, [sizes])
-        elif type(module) in LINEAR:
+        elif kind in LINEAR:
             center, spread = module(center), F.linear(spread, module.weight.abs())
-        elif type(module) is nn.ReLU:
+        elif kind is nn.ReLU:
             center, spread = _middle((center - spread).relu(), (center + spread).relu())
         elif (pieces := as_srelu(module, center.shape[1], center)) is not None:
             center, spread = _middle(*srelu_interval(center - spread, center + spread, pieces))
-        elif type(module) not in DROPOUT:
+        elif kind not in DROPOUT:
             raise ValueError(
-                f"module {name} is a {type(module).__name__}, for which there are no bounds: give"
+                f"module {name} is a {kind.__name__}, for which there are no bounds: give"
                 " Standardise, linear layers, ReLU, leaky ReLU, All-ReLU, SReLU and dropout, after"
                 " Flatten or not"
             )

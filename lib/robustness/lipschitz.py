@@ -1,8 +1,10 @@
 """How much a network can stretch a change of its input: the Lipschitz constant of every layer."""
 
 import copy
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,8 +20,9 @@ from .attacks.losses import margin
 WEIGHTED = (nn.Conv2d, nn.Linear, SparseLinear, Subsample)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.SiLU, APL, SReLU)
-STEADY = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)  # a constant of 1 at most
-STEADY += (nn.AdaptiveAvgPool2d, nn.Dropout, nn.Dropout2d, Dropout)  # fewer pixels; in evaluation
+RESHAPING = (nn.Flatten, nn.Unflatten, nn.Identity)
+RESHAPING += (nn.Dropout, nn.Dropout2d, Dropout)  # nothing, in evaluation
+STEADY = (*RESHAPING, nn.ZeroPad2d, nn.AdaptiveAvgPool2d)  # a constant of 1 at most
 STEADY += (nn.Sequential,)  # an empty one
 SCALES = (Standardise, nn.Upsample, Scale)
 GRID = torch.linspace(-8, 8, 3201)  # where the slope of a smooth unit is looked for
@@ -72,18 +75,20 @@ def _times(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
 def lipschitz_constants(
     model: nn.Module, x: Tensor, *, steps: int = 50, generator: torch.Generator
 ) -> dict[str, dict[str, float]]:
-    """The Lipschitz constants in L2 of the layers of a network, in the order of its modules.
+    """The Lipschitz constants in L2 of the layers of a network, in the order of their calls; each
+    call of a layer counts.
 
-    A linear layer includes the normalisation that follows it, as in evaluation. A normalisation
-    behind a unit is a linear layer of its own. Left out is what only scales: images that are
+    A linear layer includes the normalisation of its output, as in evaluation. A normalisation of
+    anything else is a linear layer of its own. Left out is what only scales: images that are
     standardised or enlarged, and logits that are multiplied. What a module adds to its
-    children, as a shortcut, is not counted.
+    children, as a shortcut or a function, is not counted.
 
     Args:
         model: in evaluation mode; it is not changed.
         x: (1, features...) float, an example, for the shapes.
         steps, generator: of :func:`operator_norm`.
-    Returns: "linear" and "unit", of each the constant by the name of the module.
+    Returns: "linear" and "unit", of each the constant by the name of the module, the second one of
+        a module "conv1" as "conv1 (call 2)".
     Raises: ValueError if the model is in training mode or has a module whose constant is not known.
     """
     check_evaluating(model)
@@ -95,56 +100,65 @@ def lipschitz_constants(
             raise ValueError(
                 f"how much module {name!r} ({kind}) stretches is not known: give a model without it"
             )
+    with torch.no_grad():
+        model(x.to(next(model.parameters(), x)))  # weights that it computes can be copied now
     model = copy.deepcopy(model).double().requires_grad_(False)
-    shapes = _input_shapes(model, x.double())
+    groups, units = _called(model, x.double())
     linear = {}
-    for name, group in _linear_groups(model):
-        function = nn.Sequential(*group)
-        shape = shapes[name]
-        linear[name] = operator_norm(function, shape, steps=steps, generator=generator)
-    units = {}
-    for name, module in model.named_modules():
-        if _is_unit(module):
-            units[name] = steepest_slope(module)
-    return {"linear": linear, "unit": units}
+    for name, group in groups.items():
+        function = nn.Sequential(*group.modules)
+        linear[name] = operator_norm(function, group.shape, steps=steps, generator=generator)
+    return {"linear": linear, "unit": {name: steepest_slope(u) for name, u in units.items()}}
 
 
-def _linear_groups(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
-    """Linear layers by name, each with the normalisation that follows it; a normalisation behind a
-    unit by itself.
+@dataclass
+class _Group:
+    """A linear layer, and the changes of shape and normalisations of its output."""
+
+    modules: list[nn.Module]
+    shape: torch.Size  # of its input
+    output: Tensor
+    version: int  # of the output, which a function may change in place
+
+    def gave(self, x: Tensor) -> bool:
+        return x is self.output and x._version == self.version
+
+
+def _called(model: nn.Module, x: Tensor) -> tuple[dict[str, _Group], dict[str, nn.Module]]:
+    """The linear layers and the units that compute an example, by name, in the order of the calls;
+    a later call of a module has its number in the name.
     """
-    name, group = "", []
-    for other, module in model.named_modules():
-        if isinstance(module, NORMS) and group:
-            group.append(module)
-        elif isinstance(module, (*WEIGHTED, *NORMS)):
-            if group:
-                yield name, group
-            name, group = other, [module]
-        elif _is_unit(module) and group:
-            yield name, group
-            group = []
-    if group:
-        yield name, group
-
-
-def _input_shapes(model: nn.Module, x: Tensor) -> dict[str, torch.Size]:
-    """Shape of what every linear layer and normalisation sees of an example."""
-    shapes: dict[str, torch.Size] = {}
+    groups: dict[str, _Group] = {}
+    units: dict[str, nn.Module] = {}
     handles = []
     for name, module in model.named_modules():
-        if not isinstance(module, (*WEIGHTED, *NORMS)):
-            continue
 
-        def keep(module, inputs, name=name):
-            shapes[name] = inputs[0].shape
+        def record(module, args, kwargs, output, name=name):
+            if _is_unit(module):
+                units[_of_call(name, units)] = module
+                return
+            x = (*args, *kwargs.values())[0]
+            found = [group for group in groups.values() if group.gave(x)]
+            if found and isinstance(module, (*NORMS, *RESHAPING)):
+                found[0].modules.append(module)
+                found[0].output, found[0].version = output, output._version
+            elif isinstance(module, (*WEIGHTED, *NORMS)):
+                group = _Group([module], x.shape, output, output._version)
+                groups[_of_call(name, groups)] = group
 
-        handles.append(module.register_forward_pre_hook(keep))
+        if _is_unit(module) or isinstance(module, (*WEIGHTED, *NORMS, *RESHAPING)):
+            handles.append(module.register_forward_hook(record, with_kwargs=True))
     with torch.no_grad():
         model(x)
     for handle in handles:
         handle.remove()
-    return shapes
+    return groups, units
+
+
+def _of_call(name: str, calls: Iterable[str]) -> str:
+    """The name of the next call of a module."""
+    names = (name if n == 1 else f"{name} (call {n})" for n in itertools.count(1))
+    return next(each for each in names if each not in calls)
 
 
 def _is_unit(module: nn.Module) -> bool:

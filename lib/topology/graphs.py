@@ -2,13 +2,14 @@
 
 import networkx as nx
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from torch import nn
 
 from ..layers import SparseLinear
 from ..support import Support
 
-Matrices = list[sparse.csr_array]  # the layers of a network, (n_out, n_in) each
+Matrices = list[sparse.csr_array]  # the layers of a network, (n_out, n_in) each; or arrays
 
 # --------------------------------------------------------------------------- matrices and graphs
 
@@ -69,11 +70,12 @@ def to_networkx(layers: nn.Module | Matrices) -> nx.DiGraph:
     """
     if isinstance(layers, nn.Module):
         layers = adjacency(layers, weighted=True)
+    matrices, widths = _consecutive(layers)
     graph = nx.DiGraph()
-    for layer, width in enumerate(_widths(layers)):
+    for layer, width in enumerate(widths):
         for index in range(width):
             graph.add_node((layer, index), layer=layer)
-    for layer, matrix in enumerate(layers):
+    for layer, matrix in enumerate(matrices):
         row, col = matrix.tocoo().coords
         for r, c, weight in zip(row, col, matrix.data, strict=True):
             lower = layer, int(c)
@@ -93,7 +95,7 @@ def directed_graph(matrices: Matrices) -> sparse.csr_array:
         row of its upper and the column of its lower neuron.
     Raises: ValueError if there are no layers or they are not consecutive.
     """
-    widths = _widths(matrices)
+    matrices, widths = _consecutive(matrices)
     blocks = sparse.block_diag(matrices)
     row, col = blocks.coords
     upper = row + widths[0]  # outputs of the first layer come after the inputs
@@ -101,9 +103,11 @@ def directed_graph(matrices: Matrices) -> sparse.csr_array:
     return sparse.csr_array((blocks.data, (upper, col)), shape=(n, n))
 
 
-def _widths(matrices: Matrices) -> list[int]:
-    if not matrices:
+def _consecutive(matrices: Matrices) -> tuple[Matrices, list[int]]:
+    """The :func:`canonical` matrices, and the widths of their layers."""
+    if not len(matrices):
         raise ValueError("no matrices: give one for each layer")
+    matrices = [canonical(matrix) for matrix in matrices]
     widths = [matrices[0].shape[1]]
     for layer, matrix in enumerate(matrices):
         n_out, n_in = matrix.shape
@@ -113,14 +117,27 @@ def _widths(matrices: Matrices) -> list[int]:
                 f" {widths[-1]} outputs: give consecutive layers"
             )
         widths.append(n_out)
-    return widths
+    return matrices, widths
 
 
-def _check_ones(matrices: Matrices) -> None:
+def _counted(matrices: Matrices) -> tuple[Matrices, list[int]]:
+    """What :func:`_consecutive` gives, of zeros and ones."""
+    matrices, widths = _consecutive(matrices)
     if any((matrix.data != 1).any() for matrix in matrices):
         raise ValueError(
             "a matrix has other weights than 1, and links are counted: leave out weighted=True"
         )
+    return matrices, widths
+
+
+def canonical(matrix: ArrayLike | sparse.sparray | sparse.spmatrix) -> sparse.csr_array:
+    """A copy in which each link is stored once: what a matrix holds twice is added up, and stored
+    zeros are no links, as in its ``toarray()``.
+    """
+    matrix = sparse.csr_array(matrix, copy=True)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
 
 
 # -------------------------------------------------------------------------- components and paths
@@ -154,9 +171,8 @@ def count_paths(matrices: Matrices) -> float:
     Returns: the number as float64, exact to 2⁵³.
     Raises: ValueError if there are no layers, they are not consecutive or a weight is not 1.
     """
-    _check_ones(matrices)
-    n_inputs = _widths(matrices)[0]
-    paths = np.ones(n_inputs)  # that end at each neuron
+    matrices, widths = _counted(matrices)
+    paths = np.ones(widths[0])  # that end at each neuron
     for matrix in matrices:
         paths = matrix @ paths
     return float(paths.sum())
@@ -175,8 +191,8 @@ def link_degree(matrices: Matrices) -> list[np.ndarray]:
     Returns: for each layer (nnz,) float64, in the order of its CSR.
     Raises: ValueError if there are no layers, they are not consecutive or a weight is not 1.
     """
-    _check_ones(matrices)
-    degrees = [np.zeros(width) for width in _widths(matrices)]
+    matrices, widths = _counted(matrices)
+    degrees = [np.zeros(width) for width in widths]
     for layer, matrix in enumerate(matrices):
         degrees[layer] += matrix.sum(axis=0)
         degrees[layer + 1] += matrix.sum(axis=1)
@@ -205,9 +221,8 @@ def link_betweenness(matrices: Matrices) -> list[np.ndarray]:
     Returns: for each layer (nnz,) float64, in the order of its CSR.
     Raises: ValueError if there are no layers, they are not consecutive or a weight is not 1.
     """
-    _check_ones(matrices)
-    n_outputs = _widths(matrices)[-1]
-    to_outputs = [np.eye(n_outputs)]  # paths from each neuron to each output
+    matrices, widths = _counted(matrices)
+    to_outputs = [np.eye(widths[-1])]  # paths from each neuron to each output
     for matrix in reversed(matrices):
         to_outputs.insert(0, matrix.T @ to_outputs[0])  # (width, K)
     sigma = to_outputs[0]  # (n_in, K)

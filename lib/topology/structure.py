@@ -18,6 +18,7 @@ from ..names import check_number, check_whole
 from ..support import Support
 from .graphs import (
     Matrices,
+    canonical,
     count_paths,
     directed_graph,
     largest_component,
@@ -47,6 +48,7 @@ def joined(matrices: Matrices) -> Graph:
 
 
 def _checked(graph: Graph) -> Graph:
+    graph = canonical(graph)
     is_one = (
         graph.shape[0] == graph.shape[1]
         and (graph.data == 1).all()
@@ -186,7 +188,8 @@ def assortativity(graph: Graph) -> float:
         graph: (n, n), see :func:`joined`.
     Returns: r, in [-1, 1]; nan without links and if all linked neurons have equal degrees.
     """
-    degrees = _checked(graph).sum(axis=0)
+    graph = _checked(graph)
+    degrees = graph.sum(axis=0)
     squared = int(degrees @ degrees) ** 2
     cubes = int((degrees**3).sum())
     products = int(degrees @ (graph @ degrees))  # of the two ends of each link
@@ -236,7 +239,8 @@ def rich_club(graph: Graph, share: float = 0.1) -> float:
     Raises: ValueError if the share is out of range.
     """
     check_number("share", share, "(0, 1)")
-    degrees = _checked(graph).sum(axis=0)
+    graph = _checked(graph)
+    degrees = graph.sum(axis=0)
     k = np.quantile(degrees, 1 - share, method="inverted_cdf")
     rich = degrees > k
     n = int(rich.sum())
@@ -261,7 +265,7 @@ def modularity(graph: Graph, *, seed: int) -> float:
     Returns: Q, in [-1/2, 1); nan without links.
     """
     links = _as_networkx(graph)
-    if graph.nnz == 0:
+    if not links.number_of_edges():
         return np.nan
     communities = nx.community.louvain_communities(links, seed=seed)
     return nx.community.modularity(links, communities)

@@ -1,5 +1,8 @@
 """The contenders compute the same, with the same links."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -132,6 +135,30 @@ def test_rivals_are_left_out_where_they_are_not_installed(monkeypatch):
 def test_rivals_are_contenders_where_they_are_installed(monkeypatch):
     monkeypatch.setattr(contenders, "is_installed", lambda rival: True)
     assert contenders.names() == list(contenders.CONTENDERS)
+
+
+def test_places_of_freed_layers_are_forgotten_before_sparselab_makes_one(monkeypatch):
+    places = {"of a freed layer": "places"}
+    ops = SimpleNamespace(_clear_transpose_cache=places.clear)
+    stand_in = SimpleNamespace(ops=ops, SparseLinear=lambda *_, **__: dict(places))
+    monkeypatch.setitem(sys.modules, "sparselab", stand_in)
+    assert contenders.sparselab_layer(12, 20, density=0.2) == {}
+
+
+@pytest.mark.skipif(not contenders.is_installed("sparselab"), reason="make bench-rivals")
+@pytest.mark.parametrize("widths", [(12, 20), (20, 20)])
+def test_gradients_of_new_sparselab_layers_are_their_own(widths):
+    torch.set_default_dtype(torch.float32)
+    wrong = []
+    for i in range(60):  # some at the address of one that was freed
+        layer = contenders.sparselab_layer(*widths, density=0.2)
+        x = torch.eye(widths[0], requires_grad=True)
+        weight = layer(x).detach() - layer.bias.detach()  # (n_in, n_out)
+        layer(x).sum().backward()
+        if not torch.allclose(x.grad, weight.sum(1).expand_as(x), atol=1e-5):
+            wrong.append(i)
+        del layer, weight, x
+    assert wrong == []
 
 
 @pytest.mark.skipif(not contenders.is_installed("sparseprop"), reason="make bench-rivals")

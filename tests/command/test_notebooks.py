@@ -198,6 +198,28 @@ def test_kernel_that_ends_is_named_and_spares_the_other_notebooks(tmp_path, monk
     assert "99_fine  " in capsys.readouterr().err
 
 
+ENDING = {
+    "sys.exit(0)": ["import sys; sys.exit(0)", "1 + 1"],
+    "sys.exit(0) at last": ["import sys; sys.exit(0)"],
+    "SystemExit": ["raise SystemExit", "1 + 1"],
+    "no number": ["import sys; sys.exit()", "1 + 1"],
+    "os._exit(0)": ["import os; os._exit(0)", "1 + 1"],
+    "os._exit(0) at last": ["import os; os._exit(0)"],
+}
+
+
+@pytest.mark.parametrize("cells", ENDING.values(), ids=ENDING)
+def test_notebook_that_ends_early_fails_and_keeps_its_figures(tmp_path, monkeypatch, cells):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    figure = tmp_path / "figures" / "smoke" / "99_ends" / "curve.png"
+    figure.parent.mkdir(parents=True)
+    figure.touch()
+    write_notebook(tmp_path / "99_ends.ipynb", *cells)
+    with pytest.raises(notebooks.NotebookFailed, match=r"99_ends(, cell 3: SystemExit|: .* died)"):
+        notebooks.execute(tmp_path / "99_ends.ipynb", "smoke")
+    assert [*figure.parent.iterdir()] == [figure]
+
+
 def test_cell_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(notebooks, "CELL_SECONDS", 1)
@@ -229,6 +251,7 @@ def test_kernels_are_ended_without_waiting_for_them(monkeypatch, tmp_path):
     def execute(path, output, **options):
         given.update(options)
         output.touch()
+        return nbformat.v4.new_notebook()
 
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(papermill, "execute_notebook", execute)

@@ -3,7 +3,11 @@
 import errno
 import re
 import shutil
+import struct
 import sys
+import zlib
+from collections import defaultdict
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +84,14 @@ def test_tables_with_other_columns_are_refused(frame):
         data.from_arrays(x[:40], y[:40], x_test=swapped[40:], y_test=y[40:])
 
 
+@pytest.mark.parametrize("label", [int, float, bool, np.int64, np.uint8])
+def test_labels_of_one_kind_may_be_objects(rng, label):
+    x, y = rng.normal(size=(30, 4)), np.arange(30) % 2
+    objects = np.array([label(one) for one in y], object)
+    assert data.from_arrays(x, objects).sha256 == data.from_arrays(x, y).sha256
+    assert data.from_arrays(x, pd.Series(objects)).sha256 == data.from_arrays(x, y).sha256
+
+
 @pytest.mark.parametrize("as_given", [np.asarray, torch.tensor, pd.DataFrame, lambda x: x.tolist()])
 def test_arrays_of_any_kind_give_the_same_split(rng, as_given):
     x, y = rng.normal(size=(30, 4)), np.arange(30) % 3 - 1
@@ -99,12 +111,151 @@ def test_own_data_are_standardised_by_feature(csv):
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz"])
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", " "])
 def test_separator_is_told_from_the_names(frame, tmp_path, ending, separator):
     path = tmp_path / f"flowers.{ending}"
     frame.to_csv(path, index=False, sep=separator)
     desired = data.from_arrays(frame[["number", "length"]], frame["kind"])
     assert data.load(f"{path}:kind").sha256 == desired.sha256
+
+
+@pytest.mark.parametrize("ending", ["data", "txt", "DAT", "csv.xz"])
+def test_table_of_any_ending_is_read(frame, tmp_path, ending):
+    path = tmp_path / f"flowers.{ending}"
+    frame.to_csv(path, index=False, sep=";")
+    desired = data.from_arrays(frame[["number", "length"]], frame["kind"])
+    assert data.from_csv(path, "kind").sha256 == desired.sha256
+
+
+FORMS = {
+    "another separator in quotes": ('"number; of; it","length; cm",kind', "{},{},{}"),
+    "commas in quotes": ('"number, of, it";"length, cm";kind', "{};{};{}"),
+    "commas without quotes": ("number (a, b);length (c, d);kind", "{};{};{}"),
+    "blanks in names": ("number of it,length in cm,kind", "{},{},{}"),
+    "blanks behind the separator": ("number of it, length in cm,kind", "{}, {},{}"),
+    "byte order mark": ("\ufeffnumber,length,kind", "{},{},{}"),
+    "byte order mark and quotes": ('\ufeff"number; a","length; b",kind', "{},{},{}"),
+    "wavelengths": ("850,852.5,kind", "{},{},{}"),
+    "runs of blanks": ("  number length   kind ", " {}   {} {}  "),
+    "quoted classes": ("number,length,kind", '{},{},"{}"'),
+    "sign of a comment": ("#number,length,kind", "{},{},{}"),
+    "separator at the end of rows": ("number,length,kind", "{},{},{},"),
+}
+
+
+@pytest.mark.parametrize(("names", "row"), FORMS.values(), ids=FORMS)
+def test_table_of_any_form_is_read(csv, frame, names, row):
+    csv.write_text("\n".join([names, *(row.format(*cells) for cells in frame.to_numpy())]))
+    split = data.load(f"{csv}:kind")
+    assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
+    assert split.notice == ""
+
+
+@pytest.mark.parametrize("kind", ["dry;light;warm", "dry|light", "dry light warm", "dry, light"])
+def test_separator_within_a_class_is_none(csv, frame, kind):
+    frame.assign(kind=frame["kind"].replace("iris", kind)).to_csv(csv, index=False)
+    assert data.load(f"{csv}:kind").classes == ("aster", kind, "rose")
+
+
+NAMELESS = [
+    ("number,length,kind,", "{},{},{}", "Unnamed: 3"),
+    ("number,length,kind,", "{},{},{},", "Unnamed: 3"),
+    ("number;length;kind;;", "{};{};{};;", "Unnamed: 3"),
+    (",number,length,kind", ",{},{},{}", "Unnamed: 0"),
+    ("number,,length,kind", "{},,{},{}", "Unnamed: 1"),
+]
+
+
+@pytest.mark.parametrize(("names", "row", "column"), NAMELESS)
+def test_column_without_name_and_values_is_left_out_and_said(csv, frame, names, row, column):
+    csv.write_text("\n".join([names, *(row.format(*cells) for cells in frame.to_numpy())]))
+    split = data.load(f"{csv}:kind")
+    assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
+    assert f"have neither name nor values and are left out, as {column}" in split.notice
+
+
+def test_separator_at_the_end_of_rows_without_names_makes_no_column(csv, frame):
+    csv.write_text("\n".join(f"{a},{b},{c}," for a, b, c in frame.to_numpy()))
+    split = data.from_csv(csv, 2, header=None)
+    assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
+    assert "1 columns have neither name nor values and are left out, as 3" in split.notice
+
+
+@pytest.mark.parametrize(
+    "order", [["mass", "length", "kind"], ["kind", "mass", "length"], ["mass", "kind", "length"]]
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "   ", ", "])
+def test_table_without_names_keeps_its_first_row(csv, frame, order, separator):
+    rows = frame.assign(mass=frame["number"] % 7)[order].to_numpy()
+    csv.write_text("\n".join(separator.join(map(str, row)) for row in rows))
+    with pytest.raises(ValueError, match="first line, which looks like an example.*header=None"):
+        data.load(f"{csv}:iris")
+    split = data.from_csv(csv, order.index("kind"), header=None)
+    assert len(split.x_train) + len(split.x_test) == 60
+
+
+FIRST_LINES = {
+    "numbers": ("1,7,0\n2,8,1\n3,9,0\n", {}),
+    "given separator": ("1;7;a\n2;8;b\n3;9;a\n", {"sep": ";"}),
+    "decimal commas": ("1,5;7;a\n2,5;8;b\n3,5;9;a\n", {"decimal": ","}),
+    "one number twice": ("1.5,1.5,a\n2,2.5,b\n3,3.5,a\n", {}),
+    "one class twice": ("7,a,a\n8,b,b\n9,a,a\n", {}),
+    "names left out": ("x1,7,a\nx2,8,b\nx3,9,a\n", {"usecols": [1, 2]}),
+    "names of examples": ("x1,7,a\nx2,8,b\nx3,9,a\nx3,9,a\n", {}),
+    "dates": ("2024-01-01;7;a\n2024-01-02;8;b\n2024-01-03;9;a\n2024-01-04;9;a\n", {}),
+    "question mark": ("?,7,a\n1,8,b\n2,9,a\n", {"na_values": "?"}),
+    "missing number": (",7,a\n1,8,b\n2,9,a\n", {}),
+    "missing word": ("7,NA,a\n1,8,b\n2,9,a\n", {}),
+    "truth values": ("True,7,a\nFalse,8,b\nTrue,9,a\n", {}),
+    "small numbers": ("-1e-3,7,a\n+.5,8,b\n1.,9,a\n", {"dtype": {"7": float}}),
+}
+
+
+@pytest.mark.parametrize(("text", "options"), FIRST_LINES.values(), ids=FIRST_LINES)
+@pytest.mark.parametrize("target", ["a", "kind", 2])
+def test_example_in_place_of_names_is_refused(csv, text, options, target):
+    csv.write_text(text)
+    with pytest.raises(ValueError, match="looks like an example: add a line of names"):
+        data.from_csv(csv, target, **options)
+
+
+def test_names_are_given_where_a_table_has_none(csv, frame):
+    frame.to_csv(csv, index=False, header=False)
+    desired = data.from_csv(csv, 2, header=None).sha256
+    assert data.from_csv(csv, "kind", names=["number", "length", "kind"]).sha256 == desired
+    assert data.from_csv(csv, "2", names=["0", "1", "2"]).sha256 == desired
+    assert data.from_csv(csv, 2, names=range(3)).sha256 == desired
+
+
+DTYPES = {
+    "of a feature": {"number": float},
+    "of the classes": {"kind": int},
+    "of both": {"kind": "float64", "number": "float32"},
+    "categories": {"kind": "category"},
+    "one": float,
+    "one by name": "float64",
+    "one of NumPy": np.dtype("float64"),
+    "text": str,
+    "all categories": "category",
+    "others": defaultdict(lambda: float),
+    "others and classes": defaultdict(lambda: float, kind=float),
+    "nullable": {"number": "Int64", "kind": "Int64"},
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("engine", ["c", "python"])
+def test_type_of_columns_merges_no_classes(csv, frame, dtype, engine):
+    frame.assign(kind=["007", "7", "8"] * 20).to_csv(csv, index=False)
+    split = data.from_csv(csv, "kind", dtype=dtype, engine=engine)
+    assert split.classes == ("007", "7", "8")
+    assert split.sha256 == data.from_csv(csv, "kind").sha256
+
+
+def test_types_that_are_given_are_not_changed(csv):
+    dtype = {"number": float}
+    data.from_csv(csv, "kind", dtype=dtype)
+    assert dtype == {"number": float}
 
 
 def test_options_of_pandas_are_passed_on(frame, tmp_path):
@@ -126,13 +277,33 @@ def test_table_is_read_by_another_engine_of_pandas(csv, frame, options):
     [
         ({"chunksize": 10}, "flowers.csv is read as a whole: leave out chunksize"),
         ({"iterator": True}, "flowers.csv is read as a whole: leave out iterator"),
-        ({"sep": "::"}, "you can avoid this warning by specifying engine='python'"),
-        ({"skipfooter": 1}, "you can avoid this warning by specifying engine='python'"),
+        ({"engine": "pyarrow"}, "cannot be read by the engine pyarrow: leave out engine"),
     ],
 )
 def test_options_that_cannot_be_followed_are_refused(csv, options, message):
     with pytest.raises(ValueError, match=message):
         data.from_csv(csv, "kind", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ({"sep": "::"}, lambda text: text.replace(",", "::")),
+        ({"sep": ", "}, lambda text: text.replace(",", ", ")),
+        ({"sep": "\t+"}, lambda text: text.replace(",", "\t\t")),
+        ({"sep": r"\s*;\s*"}, lambda text: text.replace(",", " ; ")),
+        ({"sep": None}, lambda text: text.replace(",", ";")),
+        ({"delimiter": "||"}, lambda text: text.replace(",", "||")),
+        ({"skipfooter": 1}, lambda text: f"{text}60 rows\n"),
+        ({"skipfooter": 2}, lambda text: f"{text.replace(',', ';')}60 rows\nend\n"),
+        ({"converters": {"kind": str.strip}}, lambda text: text.replace("rose", "rose ")),
+    ],
+)
+def test_options_that_need_another_engine_of_pandas_are_followed(csv, frame, options, change):
+    options = {key: re.escape(value) if value == "||" else value for key, value in options.items()}
+    csv.write_text(change(csv.read_text()))
+    split = data.from_csv(csv, "kind", **options)
+    assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
 
 
 def test_truth_values_beside_numbers_are_features(frame):
@@ -151,12 +322,32 @@ def test_table_that_is_compressed_otherwise_is_read_with_its_separator(
     assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
 
 
-def test_table_of_another_encoding_is_read_with_it(frame, tmp_path):
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("options", [{}, {"sep": ","}, {"engine": "python"}])
+def test_table_of_another_encoding_is_read_with_it(frame, tmp_path, encoding, options):
     path = tmp_path / "flowers.csv"
     named = frame.rename(columns={"length": "Länge"})
-    named.to_csv(path, index=False, encoding="latin-1")
-    split = data.from_csv(path, "kind", sep=",", encoding="latin-1")
+    named.to_csv(path, index=False, encoding=encoding)
+    split = data.from_csv(path, "kind", encoding=encoding, **options)
     assert split.sha256 == data.from_arrays(named[["number", "Länge"]], frame["kind"]).sha256
+
+
+@pytest.mark.parametrize(
+    "kinds", [["1", "1.0", "2"], ["0", "2", "0.0"], ["1.50", "1.5", "x"], ["7", "+7", "9"]]
+)
+def test_labels_that_are_one_number_are_refused(csv, frame, kinds):
+    frame.assign(kind=kinds * 20).to_csv(csv, index=False)
+    message = r"row \d of the data: the label .* differs from .* as a number is written"
+    with pytest.raises(ValueError, match=message):
+        data.from_csv(csv, "kind")
+    with pytest.raises(ValueError, match=r"row \d of x and y: the label .* differs from"):
+        data.from_arrays(frame[["length"]], kinds * 20)
+
+
+@pytest.mark.parametrize("kinds", [["1_0", "10", "x"], ["00", "0", "x"], ["a", "A", "x"]])
+def test_labels_that_are_written_apart_are_classes(csv, frame, kinds):
+    frame.assign(kind=kinds * 20).to_csv(csv, index=False)
+    assert data.from_csv(csv, "kind").classes == tuple(sorted(kinds))
 
 
 @pytest.mark.parametrize("twin", [" mid", "mid ", "mid\t", "big  one"])
@@ -218,6 +409,139 @@ def test_images_are_fitted_to_a_side_and_coloured_where_one_is(pets, rng):
     split = data.load(f"{path}:5")
     assert split.x_train.shape == (17, 3, 5, 5)
     assert 0 <= split.x_train.min() <= split.x_train.max() <= 1
+
+
+def drawn(mode, opaque):
+    """A black cross on a transparent ground, whose ink and ground are one black where they can."""
+    alpha = Image.fromarray((255 * opaque).astype(np.uint8))
+    black = Image.new("L", alpha.size)
+    if mode in ("LA", "RGBA"):
+        return Image.merge(mode, [black] * (len(mode) - 1) + [alpha]), {}
+    if mode == "P by its bytes":
+        image = Image.fromarray(opaque.astype(np.uint8), "P")
+        image.putpalette([0, 0, 0, 0, 0, 0])
+        return image, {"transparency": b"\x00\xff"}
+    if mode == "P by its index":
+        image = Image.fromarray(opaque.astype(np.uint8), "P")
+        image.putpalette([0, 0, 0, 0, 0, 0])
+        return image, {"transparency": 0}
+    key = {"L": 9, "RGB": (9, 9, 9), "1": 255}[mode]
+    grey = Image.fromarray(np.where(opaque, 0, 255 if mode == "1" else 9).astype(np.uint8))
+    return grey.convert(mode), {"transparency": key}
+
+
+MODES = ["RGBA", "LA", "P by its bytes", "P by its index", "L", "RGB", "1"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("side", [None, 8])
+def test_transparent_ground_is_white(rng, tmp_path, mode, side):
+    inks = rng.random((12, 8, 8)) < 0.5
+    for i, ink in enumerate(inks):
+        (tmp_path / "pets" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        image, options = drawn(mode, ink)
+        image.save(tmp_path / "pets" / "ab"[i % 2] / f"{i:02}.png", **options)
+    split = data.from_folder(tmp_path / "pets", side=side)
+    x = torch.cat([split.x_train, split.x_test])
+    x = x if x.ndim == 3 else x[:, 0]
+    assert {image.numpy().tobytes() for image in x} == {
+        (1 - ink).astype(np.float32).tobytes() for ink in inks
+    }
+    assert split.notice.count("12 images are transparent and laid on white, as 00.png") == 1
+
+
+@pytest.mark.parametrize("ending", ["webp", "tiff", "gif"])
+def test_transparent_ground_of_other_formats_is_white(pets, ending):
+    path, _ = pets
+    for i in range(4):
+        ink = np.arange(48).reshape(6, 8) == i
+        image, _ = drawn("RGBA", ink)
+        image.save(path / "cat" / f"drawn{i}.{ending}", lossless=True)
+    split = data.from_folder(path)
+    assert "4 images are transparent and laid on white" in split.notice
+    images = torch.cat([split.x_train, split.x_test])[:, 0]
+    assert (images.flatten(1).sum(1) == 47).sum() == 4
+
+
+def test_half_transparent_ink_is_half_white(pets):
+    path, _ = pets
+    ink = np.zeros((6, 8, 2), np.uint8)
+    ink[..., 1] = 51  # a fifth of the ink
+    Image.fromarray(ink, "LA").save(path / "cat" / "drawn.png")
+    split = data.from_folder(path)
+    images = torch.cat([split.x_train, split.x_test])
+    assert (images == 204 / 255).all((1, 2)).sum() == 1
+
+
+def png_of_few_bits(bits, pixels, key):
+    """One row of grey pixels of so many bits, of which one value is transparent.
+
+    Source: the PNG specification, 11.2.1 IHDR, 11.2.3 IDAT, 11.3.1.1 tRNS.
+    """
+    row = sum(pixel << bits * i for i, pixel in enumerate(reversed(pixels)))
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", len(pixels), 1, bits, 0, 0, 0, 0),
+        b"tRNS": struct.pack(">H", key),
+        b"IDAT": zlib.compress(b"\0" + row.to_bytes(len(pixels) * bits // 8, "big")),
+        b"IEND": b"",
+    }
+    chunks = (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in parts.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize(("bits", "key"), [(1, 1), (2, 0), (2, 1), (4, 0), (4, 9)])
+def test_transparent_ground_of_few_bits_is_white(tmp_path, bits, key):
+    top = 2**bits - 1
+    rows = np.random.default_rng(0).integers(0, 2**bits, (12, 8))
+    rows[:, :2] = key, top - key
+    for i, row in enumerate(rows):
+        (tmp_path / "pets" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        content = png_of_few_bits(bits, row.tolist(), key)
+        (tmp_path / "pets" / "ab"[i % 2] / f"{i:02}.png").write_bytes(content)
+    split = data.from_folder(tmp_path / "pets")
+    desired = np.where(rows == key, 1, rows / top).astype(np.float32)
+    x = torch.cat([split.x_train, split.x_test])[:, 0]
+    assert {row.numpy().tobytes() for row in x} == {row.tobytes() for row in desired}
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_opaque_alpha_changes_nothing(pets, mode):
+    path, _ = pets
+    before = data.from_folder(path)
+    for file in path.rglob("*.png"):
+        Image.open(file).convert(mode).save(file)
+    split = data.from_folder(path)
+    assert split.notice == ""
+    assert_array_equal(split.x_train.reshape(16, -1, 6, 8)[:, 0], before.x_train)
+
+
+def test_images_that_become_equal_name_the_cause(tmp_path):
+    for i in range(8):
+        (tmp_path / "pets" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        white = np.full((4, 4, 2), 255, np.uint8)
+        white[..., 1] = 255 * (np.arange(16).reshape(4, 4) == i)
+        Image.fromarray(white, "LA").save(tmp_path / "pets" / "ab"[i % 2] / f"{i}.png")
+    message = "nothing can be learnt .*8 images are transparent and laid on white"
+    with pytest.raises(ValueError, match=message):
+        data.from_folder(tmp_path / "pets")
+
+
+@pytest.mark.parametrize("ending", ["tiff", "tif", "png", "gif", "webp"])
+def test_further_images_of_a_file_are_left_out_and_said(pets, ending):
+    path, pixels = pets
+    frames = [Image.fromarray(255 - image) for image in pixels[:5]]
+    for i in range(2):
+        frames[0].save(path / "cat" / f"film{i}.{ending}", save_all=True, append_images=frames[1:])
+    split = data.from_folder(path)
+    assert len(split.x_train) + len(split.x_test) == 22
+    message = f"8 images are left out, as only the first of a file is taken, as film0.{ending}"
+    assert message in split.notice
 
 
 def test_image_is_turned_upright(pets):
@@ -431,6 +755,16 @@ BAD_TEXTS = {
     "rows longer than the names": ("a,kind\n1,2,x\n3,4,y\n", "[Ll]ength of header"),
     "target twice": ("a,kind,kind\n1,x,2\n3,y,4\n", "has the column kind twice"),
     "empty": ("", "No columns"),
+    "comment": (
+        "# of flowers\na,b,kind\n1,2,x\n3,4,y\n",
+        "comments above the names, comment= or skiprows=",
+    ),
+    "comment in commas": ("# a, b, c\na,b,kind\n1,2,x\n3,4,y\n", "comment, .* comment= or skip"),
+    "longer comment": ("% a, b, c, d\na,b,kind\n1,2,x\n3,4,y\n", "comment, .* comment= or skip"),
+    "title": (
+        "Flowers\n\na;b;kind\n1;2;x\n3;4;y\n",
+        "comments above the names, comment= or skiprows=",
+    ),
     "only names": ("a,b,kind\n", r"x has shape \(0, 2\)"),
     "no such column": ("a,b\n1,x\n", "has no column 'kind': name one, as table.csv:b"),
 }
@@ -455,11 +789,50 @@ IMAGES = np.arange(12 * 16, dtype=np.uint8).reshape(12, 4, 4)
 BAD_ARRAYS = {
     "fewer examples": (X[:10], Y, {}, "y has 12 labels, but there are 10 examples"),
     "fewer labels": (X, Y[:10], {}, "y has 10 labels, but there are 12 examples"),
-    "one-hot": (X, np.eye(2)[Y], {}, r"y has shape \(12, 2\), not \(12,\)"),
+    "one-hot": (X, np.eye(2)[Y], {}, r"y has shape \(12, 2\), not \(12,\): .*argmax\(1\)$"),
+    "one-hot of torch": (X, torch.eye(3)[Y], {}, r"np.asarray\(y\).argmax\(1\)$"),
+    "column": (X, Y[:, None], {}, r"y has shape \(12, 1\), .* np.asarray\(y\).ravel\(\)$"),
+    "column of text": (X, Y[:, None].astype(str), {}, r"np.asarray\(y\).ravel\(\)$"),
+    "column of torch": (X, torch.tensor(Y[:, None]), {}, r"np.asarray\(y\).ravel\(\)$"),
+    "column of a table": (X, pd.DataFrame({"y": Y}), {}, r"np.asarray\(y\).ravel\(\)$"),
+    "row": (X, Y[None], {}, r"y has shape \(1, 12\), .* np.asarray\(y\).ravel\(\)$"),
+    "column in the test part": (
+        *(X, Y, {"x_test": X, "y_test": Y[:, None]}),
+        r"y_test has shape \(12, 1\), .* np.asarray\(y\).ravel\(\)$",
+    ),
     "one feature": (X[:, 0], Y, {}, r"x has shape \(12,\): give \(N, features...\)"),
     "nothing": (X[:0], Y[:0], {}, r"x has shape \(0, 2\)"),
     "text": (X.astype(str), Y, {}, "x is of type <U32, not numeric"),
+    "series of text": (pd.Series([*"ab"] * 6), Y, {}, "x is of type .*, not numeric"),
+    "table of text": (
+        *(pd.DataFrame({"a": range(12), "b": [*"ab"] * 6}), Y, {}),
+        "arrays, row 0 of x and y: b is 'a', not a number: replace it, or leave the column out",
+    ),
     "sparse": (scipy.sparse.eye_array(4), [0, 0, 1, 1], {}, r"x is a sparse .* \.toarray\(\)"),
+    "sparse tensor": (torch.eye(4).to_sparse(), Y[:4], {}, r"x is a sparse .* \.to_dense\(\)"),
+    "sparse labels": (X, torch.tensor(Y).to_sparse(), {}, r"y is a sparse .* \.to_dense\(\)"),
+    "sparse test part": (
+        *(X, Y, {"x_test": scipy.sparse.csr_matrix(X), "y_test": Y}),
+        r"x_test is a sparse csr_matrix: give it as \.toarray\(\)",
+    ),
+    "bytes": (X, Y.astype("S"), {}, r"y is of type \|S21: .*\[label.decode\(\) for label in y\]"),
+    "list of bytes": (X, [b"a", b"b"] * 6, {}, r"\[label.decode\(\) for label in y\]"),
+    "objects of bytes": (X, Y.astype("S").astype(object), {}, r"\[label.decode\(\) for"),
+    "strings of NumPy": (
+        *(X, Y.astype(str).astype(np.dtypes.StringDType()), {}),
+        r"y is of type StringDType\(\): .*\[str\(label\) for label in y\]",
+    ),
+    "tuples": (X, pd.Series([(0, 1), (1, 0)] * 6), {}, "y holds tuple: give whole numbers or text"),
+    "days": (X, pd.Series([date(2026, 1, 1), date(2026, 1, 2)] * 6), {}, "y holds date: give"),
+    "truth values and text": (X, np.array([True, "True"] * 6, object), {}, "y holds bool and str"),
+    "truth values and text of a list": (X, [True, "True"] * 6, {}, "y holds text and other labels"),
+    "numbers of two kinds": (X, np.array([1, 2.0] * 6, object), {}, "y holds float and int"),
+    "time series": (
+        *(np.linspace(-1, 2, 12 * 6 * 3).reshape(12, 6, 3), Y, {}),
+        r"give as rows, np.reshape\(x, \(len\(x\), -1\)\)",
+    ),
+    "sound": (np.full((12, 2, 50), -9, np.int16), Y, {}, r"np.reshape\(x, \(len\(x\), -1\)\)"),
+    "volumes": (torch.full((12, 1, 4, 4, 4), 7.0), Y, {}, r"np.reshape\(x, \(len\(x\), -1\)\)"),
     "ragged": ([[1, 2], [3]], [0, 1], {}, "x is no array"),
     "nan": (np.where(X == 7, np.nan, X), Y, {}, "row 3 of x and y: feature 1 is nan"),
     "timestamps": (1.7e9 + X, Y, {}, "arrays: x: feature 0 has 12 different values, and 1 in"),
@@ -531,10 +904,22 @@ def test_link_that_leads_nowhere_is_refused_by_name(pets):
         data.load(f"{path}/")
 
 
-def test_image_of_sixteen_bits_is_refused(pets):
+@pytest.mark.parametrize(
+    ("dtype", "ending", "mode"),
+    [
+        (np.uint16, "png", "I;16"),
+        (np.uint16, "tiff", "I;16"),
+        (">u2", "tif", "I;16B"),
+        (np.uint16, "pgm", "I"),
+        (np.int32, "tiff", "I"),
+        (np.float32, "tiff", "F"),
+    ],
+)
+def test_image_of_more_than_eight_bits_is_refused(pets, dtype, ending, mode):
     path, _ = pets
-    Image.fromarray(np.zeros((6, 8), np.uint16)).save(path / "dog" / "deep.png")
-    with pytest.raises(ValueError, match="deep.png is no readable image .*I;16"):
+    Image.fromarray(np.zeros((6, 8), dtype)).save(path / "dog" / f"deep.{ending}")
+    message = rf"deep.{ending} is no readable image .*its mode is {mode}, .* save it as uint8, or"
+    with pytest.raises(ValueError, match=message):
         data.load(f"{path}/")
 
 
@@ -578,7 +963,44 @@ def test_file_of_other_arrays_is_refused(tmp_path):
         data.load(str(tmp_path / "mine.npz"))
 
 
-@pytest.mark.parametrize("name", ["missing.csv:kind", "./missing", "missing.npz"])
+@pytest.mark.parametrize(("name", "path"), [("pets", "pets/"), ("pets:5", "pets/:5")])
+def test_folder_without_a_slash_is_told_how_to_be_one(pets, monkeypatch, name, path):
+    monkeypatch.chdir(pets[0].parent)
+    with pytest.raises(ValueError, match=f"pets is a folder: a slash says so, as {path}$"):
+        data.load(name)
+    assert data.load(path).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("name", ["u.data:kind", "./u.data:kind", "u.data", "./u.data:2"])
+def test_table_of_another_ending_is_said_to_be_there(csv, monkeypatch, name):
+    csv.rename(csv.parent / "u.data")
+    monkeypatch.chdir(csv.parent)
+    with pytest.raises(
+        ValueError, match="u.data is there, but ends in none of .*: rename a table, or"
+    ):
+        data.load(name)
+    assert data.from_csv("u.data", "kind").classes == ("aster", "iris", "rose")
+
+
+def test_name_of_a_column_in_the_path_of_a_file_is_refused(csv):
+    with pytest.raises(ValueError, match="flowers.csv:kind is not there"):
+        data.from_csv(f"{csv}:kind", "kind")
+
+
+@pytest.mark.parametrize("text", [",,\n,,\n", ",\n", "  \n"])
+@pytest.mark.parametrize("header", [0, None])
+def test_table_of_separators_alone_is_refused(csv, text, header):
+    csv.write_text(text)
+    with pytest.raises(ValueError, match="flowers.csv"):
+        data.from_csv(csv, 1, header=header)
+
+
+def test_empty_name_of_a_data_set_is_no_folder():
+    with pytest.raises(ValueError, match="unknown data set ''.* or a path of your own"):
+        data.load("")
+
+
+@pytest.mark.parametrize("name", ["missing.csv:kind", "./missing", "missing.npz", "./missing:a"])
 def test_path_that_leads_nowhere_is_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="missing.* is not there"):

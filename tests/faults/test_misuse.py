@@ -133,8 +133,82 @@ def test_average_that_is_older_than_the_links_is_refused(layer, x, generator, av
         lambda: net.load_state_dict(average.module.state_dict()),
     )
     for use in uses:
-        with pytest.raises(ValueError, match="the links were overwritten"):
+        with pytest.raises(ValueError, match="a copy of this layer was written to after the links"):
             use()
+
+
+def averaged_by_buffers(average, net):
+    """Averages as torch's AveragedModel does with ``use_buffers``, timm's in the state."""
+    for old, new in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        old.copy_(0.9 * old + 0.1 * new)
+    for old, new in zip(average.buffers(), net.buffers(), strict=True):
+        old.detach().copy_(0.9 * old + 0.1 * new)
+
+
+def exchanged(average, net):
+    """Exchanges models without that torch counts it, as Lightning's callback does."""
+    tensors = [[*model.parameters(), *model.buffers()] for model in (average, net)]
+    for old, new in zip(*tensors, strict=True):
+        kept = old.data.clone()
+        old.data.copy_(new.data)
+        new.data.copy_(kept)
+
+
+def test_average_of_buffers_of_links_that_stand_still_is_right(layer, x, generator):
+    net = nn.Sequential(layer)
+    average = copy.deepcopy(net)
+    values = layer.values.detach().clone()
+    for _ in range(20):
+        averaged_by_buffers(average, net)
+        exchanged(average, net)
+        exchanged(average, net)
+    torch.testing.assert_close(average[0].values, values)
+    torch.testing.assert_close(average(x), net(x))
+    torch.testing.assert_close(average.state_dict(), net.state_dict())
+
+
+@pytest.mark.parametrize("averages", [averaged_by_buffers, "parameters"])
+def test_average_of_links_that_moved_is_refused(layer, x, generator, averages):
+    """Of parameters alone: as Lightning's StochasticWeightAveraging."""
+    net = nn.Sequential(layer)
+    average = copy.deepcopy(net)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    evolver = Evolver(net, optimiser, every=1, steps=9, generator=generator)
+    net(x).sum().backward()
+    optimiser.step()
+    assert evolver.step() > 0
+    net(x), average(x), copy.deepcopy(average)(x)  # nothing is mixed yet
+    if averages == "parameters":
+        average[0].values.detach().copy_((average[0].values + layer.values) / 2)
+    else:
+        averages(average, net)
+    optimiser.step()
+    for use in (evolver.step, lambda: net(x), lambda: average(x), average.state_dict):
+        with pytest.raises(ValueError, match=r"give the copy to Evolver\(averages=\[...\]\)"):
+            use()
+
+
+def test_copies_that_learn_by_themselves_are_no_averages(layer, x, generator):
+    nets = [nn.Sequential(layer)]
+    nets.append(copy.deepcopy(nets[0]))
+    for _ in range(3):
+        for net in nets:
+            optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+            net(x).square().sum().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            evolve_(net[0], Evolution(), fraction=0.5, generator=generator, optimiser=optimiser)
+    assert not nets[0][0].support.keys.equal(nets[1][0].support.keys)
+
+
+def test_older_copies_that_load_a_state_are_used(layer, x, generator):
+    net = nn.Sequential(layer)
+    best, saved = copy.deepcopy(net), copy.deepcopy(net.state_dict())
+    evolve_(layer, Evolution(), fraction=0.5, generator=generator)
+    best.load_state_dict(saved)  # its own links
+    net(x), best(x)
+    best.load_state_dict(net.state_dict())
+    torch.testing.assert_close(best(x), net(x))
 
 
 def test_average_of_links_that_stand_still_is_that_of_the_matrices(layer, x, generator):

@@ -1,12 +1,14 @@
 """What notebook 14 says is what the records say."""
 
 import math
+from importlib.metadata import version
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import powerlaw
 import pytest
+from scipy.special import zeta
 from scipy.stats import binomtest
 
 from lib import papers, topology
@@ -255,6 +257,29 @@ def tails(text, ends):
     starts = starts[starts["neurons"].str.match("hidden .$")]
     assert starts["exponent"].min() > 11
     text.says("exponents of 11 or more")
+    steep_tails(text)
+
+
+def steep_tails(text):
+    degrees = np.random.default_rng(0).poisson(20, 1000)
+    told = {"parameter_ranges": {"alpha": [1.01, 100]}, "estimate_discrete": False}
+    laws = []
+    for xmin in (23, 25):
+        with np.errstate(all="ignore"):  # the package divides by 0 where no digit is left
+            fit = powerlaw.Fit(degrees, xmin=xmin, discrete=True, verbose=False, **told)
+            laws.append(fit.power_law)
+    k = degrees[degrees >= 23]
+    exponents = np.arange(2, 20, 0.001)
+    losses = exponents * np.log(k).mean() + np.log(zeta(exponents, 23))
+    right = exponents[losses.argmin()]
+    text.says("from 23 links on it gives {:.2f} where {:.2f} is right", laws[0].alpha, right)
+    text.says("computes the probability of a whole tail as a difference from 1")
+    text.says("From 25 links on no digit is left: the package reports a distance of 1")
+    assert laws[1].D == 1
+    text.says("we tell it to go up to 100, and to fit exactly")
+    text.says("Powerlaw 2.0.0 stops at an exponent of 3 unless told otherwise")
+    assert powerlaw.Fit(degrees, xmin=23, discrete=True, verbose=False).power_law.alpha <= 3
+    assert version("powerlaw") == "2.0.0"
 
 
 def strong(text, rows):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from lib import compiled, kernels
 from lib.activations import AllReLU, SReLU
-from lib.layers import SparseLinear
+from lib.layers import Linear, SparseLinear
 from lib.models import mlp
 from lib.robustness import attacks
 from lib.robustness.certified import bounds, is_certified, margins, srelu_interval
@@ -236,6 +236,58 @@ def test_a_unit_that_is_used_twice_counts_twice(generator):
     x = torch.rand(5, 3, generator=generator)
     assert all(map(torch.equal, bounds(shared, x, 0.1), bounds(twins, x, 0.1)))
     torch.testing.assert_close(bounds(shared, x, 0.0)[0], shared(x))
+
+
+COMPUTED = {
+    "spectral_norm as a hook": nn.utils.spectral_norm,
+    "spectral_norm": nn.utils.parametrizations.spectral_norm,
+    "weight_norm": nn.utils.parametrizations.weight_norm,
+    "orthogonal": nn.utils.parametrizations.orthogonal,
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of the hook
+@pytest.mark.parametrize("computing", COMPUTED.values(), ids=COMPUTED)
+def test_layers_that_compute_their_weights_are_those_with_these_weights(computing, generator):
+    model = nn.Sequential(computing(nn.Linear(5, 4)), nn.ReLU(), computing(Linear(4, 3)))
+    x, y = torch.rand(6, 5, generator=generator), torch.tensor([0, 1, 2, 0, 1, 2])
+    for _ in range(3):
+        model(x)  # in training, which moves the vectors of a spectral norm
+    plain = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
+    model.eval()(x)
+    for i in (0, 2):
+        plain[i].weight.data, plain[i].bias.data = model[i].weight.detach(), model[i].bias.detach()
+    torch.testing.assert_close(bounds(model, x, 0.1), bounds(plain, x, 0.1))
+    torch.testing.assert_close(margins(model, x, y, 0.1), margins(plain, x, y, 0.1))
+
+
+def test_a_spectral_norm_in_training_is_one_matrix_in_its_centers_and_radii():
+    layer = nn.Linear(4, 4, bias=False)
+    layer.weight.data = torch.diag(torch.tensor([1.0, 0.99, 0.98, 0.97]))  # |W| is W
+    nn.utils.parametrizations.spectral_norm(layer, n_power_iterations=1)
+    lower, upper = bounds(nn.Sequential(layer), torch.full((1, 4), 0.5), 0.1)
+    center, spread = (lower + upper) / 2, (upper - lower) / 2
+    torch.testing.assert_close(center / 0.5, spread / 0.1)
+
+
+@pytest.mark.parametrize("place", ["weight", "bias"])
+@pytest.mark.parametrize("label", [0, 2])
+def test_certificate_of_logits_that_are_nan_is_refused(place, label, generator):
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3))
+    getattr(model[2], place).data[0] = torch.nan
+    x = torch.rand(5, 4, generator=generator)
+    assert bounds(model, x, 0.1)[0].isnan().any()
+    with pytest.raises(ValueError, match="the logits of 5 of 5 inputs are nan"):
+        is_certified(model, x, torch.full((5,), label), radius=0.1)
+
+
+def test_bounds_that_overflow_certify_nothing(generator):
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3))
+    model[0].weight.data.fill_(1e308)
+    model[0].bias.data = -model[0].weight.data.sum(1) / 4 * 1.9
+    x = torch.full((2, 4), 0.1)
+    y = model(x).argmax(1)
+    assert not is_certified(model, x, y, radius=0.9).any()
 
 
 def test_images_may_be_flattened_first(generator):

@@ -73,6 +73,106 @@ def test_normalisation_behind_a_unit_is_a_layer_of_its_own(generator):
     assert found["linear"]["2"] == pytest.approx(8 / 2, rel=1e-4)
 
 
+def diagonal(*values):
+    layer = nn.Linear(len(values), len(values), bias=False)
+    layer.weight.data = torch.diag(torch.tensor(values))
+    return layer
+
+
+def scaling(*values):
+    """A normalisation that multiplies by these values, but for its small number."""
+    norm = nn.BatchNorm1d(len(values), eps=1e-12)
+    norm.weight.data = torch.tensor(values)
+    return norm
+
+
+TWICE = {  # a module that is called twice, what comes between, the product of all constants
+    "linear": (diagonal(2.0, 1.0), nn.ReLU(), 4.0),
+    "unit": (nn.LeakyReLU(3.0), diagonal(1.0, 1.0), 9.0),
+    "normalisation": (scaling(5.0, 1.0), nn.ReLU(), 25.0),
+    "a sequence": (nn.Sequential(diagonal(2.0, 1.0), nn.LeakyReLU(3.0)), nn.Flatten(), 36.0),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_module_that_is_called_twice_counts_twice(name, generator):
+    module, between, desired = TWICE[name]
+    net = nn.Sequential(module, between, module).eval()
+    found = lipschitz_constants(net, torch.rand(1, 2), generator=generator)
+    bound = product(found["linear"]) * product(found["unit"])
+    assert bound == pytest.approx(desired, rel=1e-4)
+
+
+def test_each_call_has_a_name(generator):
+    layer = diagonal(2.0, 1.0)
+    net = nn.Sequential(layer, nn.ReLU(), layer, nn.Tanh(), layer).eval()
+    found = lipschitz_constants(net, torch.rand(1, 2), generator=generator)
+    assert list(found["linear"]) == ["0", "0 (call 2)", "0 (call 3)"]
+
+
+def test_pooling_that_is_called_twice_counts_twice(generator):
+    pool = nn.MaxPool2d(3, 2)
+    net = nn.Sequential(pool, pool, nn.Flatten()).eval()
+    found = lipschitz_constants(net, torch.rand(1, 1, 15, 15), generator=generator)
+    assert product(found["unit"]) == 4
+
+
+class Registered(nn.Module):
+    """A linear layer, registered first, and a normalisation, called as ``compute`` says."""
+
+    def __init__(self, compute):
+        super().__init__()
+        self.fc, self.norm, self.compute = diagonal(2.0, 1.0), scaling(1.0, 10.0), compute
+
+    def forward(self, x):
+        return self.compute(self.fc, self.norm, x)
+
+
+COMPUTED = {  # the largest product of slopes of the two, and how they are called
+    "normalised before": (20.0, lambda fc, norm, x: fc(norm(x).relu())),
+    "normalised behind a function": (20.0, lambda fc, norm, x: norm(fc(x).relu())),
+    "normalised behind a change in place": (20.0, lambda fc, norm, x: norm(fc(x).relu_())),
+    "normalised behind an addition in place": (20.0, lambda fc, norm, x: norm(fc(x).add_(x))),
+    "normalised at once": (10.0, lambda fc, norm, x: norm(fc(x))),
+    "inputs by name": (10.0, lambda fc, norm, x: norm(input=fc(input=x))),
+    "not called": (2.0, lambda fc, norm, x: fc(x)),
+}
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_layers_count_in_the_order_of_their_calls(name, generator):
+    desired, compute = COMPUTED[name]
+    net = Registered(compute).eval()
+    found = lipschitz_constants(net, torch.rand(1, 2), generator=generator)
+    assert product(found["linear"]) == pytest.approx(desired, rel=1e-4)
+
+
+def test_normalisation_of_a_convolution_that_is_flattened_belongs_to_it(generator):
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.BatchNorm1d(32)).double().eval()
+    net[2].weight.data = torch.rand(32, generator=generator, dtype=torch.float64)
+    x = torch.rand(1, 1, 6, 6)
+    found = lipschitz_constants(net, x, steps=500, generator=generator)
+    desired = largest_singular_value(net, x.shape)
+    assert found["linear"] == {"0": pytest.approx(desired, rel=1e-3)}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_random_chain_stretches_more_than_its_bound(seed):
+    """Layers, normalisations, units and changes of shape, any of them more than once."""
+    drawn = torch.Generator().manual_seed(seed)
+    parts = [nn.Linear(4, 4), nn.Linear(4, 4), nn.BatchNorm1d(4), nn.LeakyReLU(3.0), nn.Tanh()]
+    parts += [nn.Flatten(), nn.Dropout(0.5)]
+    for p in nn.ModuleList(parts).parameters():
+        p.data = 2 * torch.randn(p.shape, generator=drawn)
+    order = torch.randint(len(parts), (7,), generator=drawn)
+    net = nn.Sequential(*[parts[i] for i in order]).double().eval()
+    x = torch.randn(500, 4, generator=drawn)
+    other = x + 1e-3 * torch.randn(500, 4, generator=drawn)
+    stretched = ((net(other) - net(x)).norm(dim=1) / (other - x).norm(dim=1)).max()
+    found = lipschitz_constants(net, x[:1], steps=500, generator=drawn)
+    assert 0 < stretched <= product(found["linear"]) * product(found["unit"]) * (1 + 1e-6)
+
+
 def test_network_in_training_mode_is_refused(generator):
     net, x = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), torch.rand(2, 4)
     with pytest.raises(ValueError, match="in training mode: call model.eval"):
@@ -117,6 +217,19 @@ def test_layer_of_normalised_weights_has_its_constant(generator):
     net = nn.Sequential(layer).eval()
     found = lipschitz_constants(net, torch.rand(1, 4), generator=generator)
     assert found["linear"] == {"0": pytest.approx(1, rel=1e-3)}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of the earlier ones
+@pytest.mark.parametrize(
+    "normalise",
+    [nn.utils.spectral_norm, nn.utils.weight_norm, nn.utils.parametrizations.weight_norm],
+)
+def test_layer_that_computes_its_weights_is_measured_after_a_training_step(normalise, generator):
+    net = nn.Sequential(normalise(nn.Linear(4, 3)))
+    net(torch.rand(5, 4)).sum().backward()
+    found = lipschitz_constants(net.eval(), torch.rand(1, 4), steps=300, generator=generator)
+    desired = torch.linalg.svdvals(net[0].weight)[0].item()
+    assert found["linear"] == {"0": pytest.approx(desired, rel=1e-3)}
 
 
 def test_sparse_layers_have_constants_too(generator):

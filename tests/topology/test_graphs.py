@@ -6,11 +6,13 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
+from scipy import sparse
 
 from lib import models, topology
 from lib.layers import SparseLinear
 from lib.support import make_support, random_support
+from lib.topology import structure
 
 WIDTHS = [6, 8, 7, 4]
 DENSITIES = [0.05, 0.1, 0.2, 0.5, 1.0]  # the first two leave inputs without a path
@@ -133,6 +135,50 @@ def test_support_without_links_gives_isolated_nodes():
     none = torch.empty(0, dtype=torch.int64)
     graph = topology.to_networkx(topology.to_matrices([make_support(none, none, 3, 4)]))
     assert nx.number_of_isolates(graph) == 7
+
+
+FORMATS = {
+    "csr_array": sparse.csr_array,
+    "csr_matrix": sparse.csr_matrix,
+    "coo_array": sparse.coo_array,
+    "coo_matrix": sparse.coo_matrix,
+    "csc_array": sparse.csc_array,
+    "lil_matrix": sparse.lil_matrix,
+    "dense": lambda matrix: matrix.toarray(),
+}
+OF_MATRICES = {
+    "to_networkx": lambda matrices: dict(topology.to_networkx(matrices).edges),
+    "directed_graph": lambda matrices: topology.directed_graph(matrices).toarray(),
+    "largest_component": topology.largest_component,
+    "count_paths": topology.count_paths,
+    "link_degree": topology.link_degree,
+    "link_betweenness": topology.link_betweenness,
+    "joined": lambda matrices: structure.joined(matrices).toarray(),
+    "measures": lambda matrices: structure.measures(matrices, seed=0),
+}
+
+
+def made_by_hand():
+    """Two layers in COO: halves that add up to a link, stored zeros, and a link that cancels."""
+    first = [0.5, 0.5, 1, 0, 1, -1], ([0, 0, 1, 2, 2, 2], [1, 1, 0, 0, 1, 1])
+    last = [0, 1, 0.75, 0.25], ([0, 1, 0, 0], [2, 0, 1, 1])
+    return [sparse.coo_array(first, shape=(3, 2)), sparse.coo_array(last, shape=(2, 3))]
+
+
+@pytest.mark.parametrize("function", OF_MATRICES.values(), ids=OF_MATRICES)
+@pytest.mark.parametrize("kind", FORMATS.values(), ids=FORMATS)
+def test_matrices_made_by_hand_count_as_their_dense_form(kind, function):
+    layers = made_by_hand()
+    plain = [sparse.csr_array(layer.toarray()) for layer in layers]
+    assert [layer.nnz for layer in plain] == [2, 2]
+    assert_equal(function([kind(layer) for layer in layers]), function(plain))
+
+
+def test_stored_zeros_and_repeated_entries_stay_in_what_was_given():
+    data, col, crow = np.array([0.5, 0.5, 0.0]), np.array([1, 1, 0]), np.array([0, 2, 3])
+    matrix = sparse.csr_array((data, col, crow), shape=(2, 2))
+    assert topology.link_degree([matrix])[0].tolist() == [1.0]
+    assert matrix.nnz == 3 and matrix.data.tolist() == [0.5, 0.5, 0.0]
 
 
 # components and paths

@@ -88,6 +88,17 @@ def test_three_by_three_has_nine_four_cycles():
     assert structure.four_cycles(complete(3, 3)) == 9
 
 
+@each_measure
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csr_matrix, sparse.coo_matrix])
+def test_graph_made_by_hand_counts_as_its_dense_form(name, kind):
+    links, _ = both(0.3)
+    row, col = links.tocoo().coords
+    halves = [np.full(2 * links.nnz, 0.5), np.zeros(3)]  # of each link, and three that are none
+    places = [np.r_[row, row, [0, 0, 20]], np.r_[col, col, [0, 20, 0]]]
+    graph = kind(sparse.coo_array((np.concatenate(halves), places), shape=links.shape))
+    assert_equal(measure(name, graph), measure(name, links))
+
+
 @each_density
 def test_four_cycles_are_those_that_networkx_lists(density):
     graph, oracle = both(density)

@@ -17,7 +17,9 @@ def ranks(objectives: np.ndarray) -> np.ndarray:
 
     Args:
         objectives: (E, m), minimised.
+    Raises: ValueError if one is nan, which nothing can be compared with.
     """
+    _check_known(objectives)
     found = np.zeros(len(objectives), dtype=np.int64)
     if len(objectives):
         for rank, rows in enumerate(NonDominatedSorting().do(objectives)):
@@ -25,8 +27,20 @@ def ranks(objectives: np.ndarray) -> np.ndarray:
     return found
 
 
+def _check_known(objectives: np.ndarray) -> None:
+    unknown = np.flatnonzero(np.isnan(objectives).any(axis=1))
+    if len(unknown):
+        raise ValueError(
+            f"objectives are nan in {len(unknown)} of {len(objectives)} rows, the first in row"
+            f" {unknown[0]}: leave these rows out"
+        )
+
+
 def front(objectives: np.ndarray) -> np.ndarray:
-    """Rows that nothing dominates, ascending; of equal rows the first."""
+    """Rows that nothing dominates, ascending; of equal rows the first.
+
+    Raises: ValueError as :func:`ranks`.
+    """
     rows = np.flatnonzero(ranks(objectives) == 0)
     _, first = np.unique(objectives[rows], axis=0, return_index=True)
     return rows[np.sort(first)]
@@ -39,7 +53,9 @@ def hypervolume(objectives: np.ndarray) -> float:
 
     Args:
         objectives: (E, m), minimised.
+    Raises: ValueError if one is nan.
     """
+    _check_known(objectives)
     if not len(objectives):
         return 0.0
     point = np.full(objectives.shape[1], REFERENCE_POINT)

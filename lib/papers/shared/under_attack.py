@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lib.layers import Scale
 from lib.papers.shared.study import Study
 from lib.robustness import attacks
+from lib.robustness.attacks.losses import is_misclassified
 from lib.train import accuracy, predict
 
 APGD_STEPS = 2.5  # of each APGD of an ensemble, relative to those of PGD
@@ -16,7 +17,7 @@ LOGIT_SCALES = (0.01, 100.0)
 
 def is_right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """(n,) bool, whether each image is classified correctly."""
-    return predict(model, x).argmax(1) == y
+    return ~is_misclassified(predict(model, x), y)
 
 
 def share(right: Tensor) -> float:

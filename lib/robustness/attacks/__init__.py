@@ -15,7 +15,10 @@ All attacks
 - of a fixed radius, stop working on an example that is broken, and return its first adversarial
   point, else the point of highest loss; :func:`one_pixel`, and :func:`pgd` with
   ``early_stop=False``, go on to that point;
-- of minimal norm, return the closest adversarial point, else the example itself.
+- of minimal norm, return the closest adversarial point, else the example itself;
+- refuse a model whose logits are nan;
+- that follow gradients refuse a model that passes none to its input, and log for how many examples
+  all gradients were 0: that these are not broken proves nothing.
 """
 
 from .corruptions import CORRUPTIONS, corrupt, gaussian_noise

@@ -6,7 +6,16 @@ from torch import Generator, Tensor, nn
 
 from .gradient import apgd
 from .search import square
-from .setting import UNIT, Bounds, check_model, check_settings, image_shape, is_adversarial
+from .setting import (
+    UNIT,
+    Bounds,
+    check_examples,
+    check_model,
+    check_settings,
+    image_shape,
+    is_adversarial,
+    say,
+)
 
 
 def ensemble(
@@ -28,18 +37,25 @@ def ensemble(
     Args:
         steps, queries: of each APGD; of Square.
         model, x, y, radius, generator, bounds: as in :func:`square`.
-    Returns: points like x, and for "apgd_ce", "apgd_dlr" and "square" a (B,) bool: whether the
-        example is broken after that attack, by it, before it or from the start.
-    Raises: ValueError as :func:`square`, and for less than 3 classes.
+    Returns: points like x, and for each of "apgd_ce", "apgd_dlr" and "square" that ran a (B,) bool:
+        whether the example is broken after that attack, by it, before it or from the start. With
+        two classes there is no "apgd_dlr", of examples that are no images no "square"; the log
+        says so.
+    Raises: ValueError as :func:`pgd`.
     """
-    image_shape(x.shape[1:])  # what a later attack would refuse is refused before the first
+    # what a later attack would refuse is refused before the first
+    check_examples(x, bounds)
     check_settings({"steps": steps, "queries": queries})
-    check_model(model, x, y, loss="dlr")
-    attacks = {
-        "apgd_ce": partial(apgd, loss="ce", steps=steps),
-        "apgd_dlr": partial(apgd, loss="dlr", steps=steps),
-        "square": partial(square, queries=queries),
-    }
+    attacks = {"apgd_ce": partial(apgd, loss="ce", steps=steps)}
+    if check_model(model, x, y) > 2:
+        attacks["apgd_dlr"] = partial(apgd, loss="dlr", steps=steps)
+    else:
+        say("the ensemble ran without apgd_dlr, whose loss needs three classes")
+    try:
+        image_shape(x.shape[1:])
+        attacks["square"] = partial(square, queries=queries)
+    except ValueError as error:
+        say(f"the ensemble ran without square: {error}")
     x_adv = x
     wrong = is_adversarial(model, x, y)
     broken = {}

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from ...names import check_type
 from .iterates import Ball, Best, climb_, score_and_gradient
-from .setting import UNIT, Bounds, attack
+from .setting import UNIT, Bounds, attack, note_gradient_
 
 CHECKPOINTS = (0.22, 0.41, 0.57, 0.7, 0.8, 0.87, 0.93, 0.99)  # of Auto-PGD, in its steps
 RISING = 0.75  # fraction of steps between checkpoints that must raise the loss
@@ -45,6 +45,7 @@ def fgsm(
     """
     ball = Ball(radius, norm, bounds)
     _, grad_x = score_and_gradient(model, x, y, "ce")
+    note_gradient_(model, grad_x)
     stepped = ball.ascend(x, radius, grad_x)
     return ball.project(stepped, x)
 
@@ -178,6 +179,7 @@ def _climb_(
         f_before = f_t
         f_t = f_t.clone()
         f_t[rows], grad_x[rows] = score_and_gradient(model, x_t[rows], y[rows], loss)
+        note_gradient_(model, grad_x[rows], rows)
         step_size.count_rises_(f_t > f_before)
         highest = f_t > top.score
         grad_top = torch.where(highest[:, None], grad_x, grad_top)

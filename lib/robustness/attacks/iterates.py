@@ -8,8 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from .losses import LOSSES
-from .setting import Bounds, draw
+from .losses import LOSSES, is_misclassified
+from .setting import Bounds, draw, gradients, note_gradient_
 
 
 class Ball(NamedTuple):
@@ -102,9 +102,9 @@ def score(
     """(B,) loss, or infinity where x is adversarial and the attack is to stop there."""
     z = model(x)
     value = LOSSES[loss](z, y)
+    adversarial = is_misclassified(z, y)
     if not early_stop:
         return value
-    adversarial = z.argmax(1) != y
     return value.masked_fill(adversarial, math.inf)
 
 
@@ -119,7 +119,7 @@ def score_and_gradient(
     """(B,) :func:`score`, and (B, n) its gradient, which is 0 where the score is infinite."""
     x = x.detach().requires_grad_()
     value = score(model, x, y, loss, early_stop)
-    (grad_x,) = torch.autograd.grad(value.sum(), x)
+    (grad_x,) = gradients(value, x)
     return value.detach(), grad_x
 
 
@@ -145,6 +145,7 @@ def climb_(
     for rows, step_size in zip(best.unbroken(step_sizes.shape[1]), step_sizes.T, strict=False):
         x_rows = x_t[rows]
         score, grad_x = score_and_gradient(model, x_rows, y[rows], loss, early_stop)
+        note_gradient_(model, grad_x, rows)
         best.keep_(rows, x_rows, score)
         stepped = ball.ascend(x_rows, step_size[rows, None], grad_x)
         x_t[rows] = ball.of(rows).project(stepped, x[rows])

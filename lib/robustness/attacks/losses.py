@@ -22,6 +22,20 @@ def margin(z: Tensor, y: Tensor) -> Tensor:
     return wrong.amax(1) - right
 
 
+def is_misclassified(z: Tensor, y: Tensor) -> Tensor:
+    """(B,) bool, whether the largest logit is that of another class than ``y``.
+
+    Arguments as in :func:`margin`. Raises ValueError if a logit is nan: none is the largest then.
+    """
+    n_unknown = int(z.isnan().any(1).sum())
+    if n_unknown:
+        raise ValueError(
+            f"the logits of {n_unknown} of {len(z)} inputs are nan, so the model gives them no"
+            " class: look for nan in its weights, or for a division by 0"
+        )
+    return z.argmax(1) != y
+
+
 def log_odds(z: Tensor, y: Tensor) -> Tensor:
     r"""Log-odds of the wrong classes: the cross-entropy L, as an attack maximises it.
 

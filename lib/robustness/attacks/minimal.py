@@ -8,10 +8,19 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from .iterates import Ball, Best, climb_, score
-from .losses import margin
-from .setting import UNIT, Bounds, attack, distance, draw, is_wrong
+from .losses import is_misclassified, margin
+from .setting import (
+    STARTS,
+    UNIT,
+    Bounds,
+    attack,
+    distance,
+    draw,
+    gradients,
+    is_wrong,
+    note_gradient_,
+)
 
-STARTS = 100  # random inputs among which the Boundary attack looks for an adversarial one
 BISECTIONS = 14  # of the line from there to the example; more would end within rounding of it
 
 
@@ -50,6 +59,7 @@ def deepfool(
     x_t = x.clone()
     for rows in best.unbroken(steps):
         f, w = _linearised(model, x_t[rows], y[rows])
+        note_gradient_(model, w.abs().amax(1), rows)
         delta = _to_nearest_boundary(f, w, norm)
         stepped = x_t[rows] + (1 + overshoot) * delta
         x_t[rows] = stepped.clamp(*bounds)
@@ -65,7 +75,7 @@ def _linearised(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
     z = model(x)
     grads = []
     for z_k in z.unbind(1):
-        (grad_x,) = torch.autograd.grad(z_k.sum(), x, retain_graph=True)
+        (grad_x,) = gradients(z_k, x, retain_graph=True)
         grads.append(grad_x)
     w = torch.stack(grads, 1)
     w = w - w.take_along_dim(y[:, :, None], 1)
@@ -164,13 +174,15 @@ class _Objective(NamedTuple):
         for step in range(steps):
             with torch.enable_grad():
                 x_t = self.pixels(w)
-                z = self.model(x_t)
+                seen = x_t.view_as(x_t)  # its gradient is without that of the distance
+                z = self.model(seen)
                 gain = margin(z, self.y)
                 squares = (x_t - self.x).square().sum(1)
                 loss = squares + constant * (self.confidence - gain).clamp(min=0)
-                (w.grad,) = torch.autograd.grad(loss.sum(), w)
+                w.grad, grad_x = gradients(loss, w, seen)
 
-            adversarial = (z.argmax(1) != self.y) & (gain >= self.confidence)
+            note_gradient_(self.model, grad_x)
+            adversarial = is_misclassified(z, self.y) & (gain >= self.confidence)
             rows = adversarial.nonzero().squeeze(1)
             best.keep_(rows, x_t[rows].clamp(*self.bounds), -squares[rows])
             broken |= adversarial

@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,11 +14,12 @@ from torch import Generator, Tensor, nn
 from ...kernels import require_tensor
 from ...models import check_evaluating
 from ...names import check_known, check_number, check_type, check_whole
-from .losses import LOSSES
+from .losses import LOSSES, is_misclassified, log_odds
 
 Bounds = tuple[float, float]  # lowest and highest value of a pixel
 
 UNIT: Bounds = (0.0, 1.0)
+STARTS = 100  # random inputs among which an adversarial one, or one with a gradient, is looked for
 BATCH = 1000  # examples, or candidates of one example, that go through the model at a time
 
 NORMS = ("linf", "l2")
@@ -32,11 +34,22 @@ RANGES = {
     "initial_constant": "(0, inf)",
     "start_margin": "(0, 1)",
 }
+ALL = slice(None)  # rows
+NO_GRADIENT = (
+    "no gradient arrives at the input, as if the model rounded it: give square or boundary, which"
+    " need no gradients, or a smooth model"
+)
+
+
+def say(sentence: str) -> None:
+    """Log what a result does not show; Python writes it to stderr unless told otherwise."""
+    logging.getLogger(__package__).warning(sentence)
 
 
 def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The attack of any examples, made of its ``core``, which sees a frozen model and the flat
-    examples (B, n) of a batch that are classified correctly.
+    examples (B, n) of a batch that are classified correctly. A core that follows gradients gives
+    them to :func:`note_gradient_`.
     """
 
     signature = inspect.signature(core)
@@ -58,10 +71,19 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
         flat = x.detach().flatten(1)
         y = y.long()
         x_adv = flat.clone()
+        n_blind = 0
         for rows in _batches(~is_wrong(model, flat, y)):
+            model.bounds, model.has_gradient = bounds, None
             with torch.no_grad():
                 of_rows = _settings_of(settings, rows)
                 x_adv[rows] = core(model, flat[rows], y[rows], **of_rows)
+                n_blind += _count_blind(model, x_adv[rows], y[rows])
+        if n_blind:
+            say(
+                f"all gradients that {core.__name__} saw of {n_blind} of {len(x)} examples were 0,"
+                " and it broke none of these, which proves nothing: try square or boundary, which"
+                " need no gradients"
+            )
         return x_adv.view_as(x)
 
     return attack_examples
@@ -142,7 +164,7 @@ def check_classes(x: Tensor, y: Tensor, n_classes: int) -> None:
     if y.dtype not in CLASSES or y.shape != x.shape[:1]:
         advice = f"give an integer class for each of the {len(x)} examples"
         raise ValueError(f"y is {y.dtype} of shape {tuple(y.shape)}: {advice}")
-    if not 0 <= y.min() <= y.max() < n_classes:
+    if len(y) and not 0 <= y.min() <= y.max() < n_classes:
         raise ValueError(f"y has {y.min()} to {y.max()}: give 0 to {n_classes - 1}")
 
 
@@ -163,23 +185,81 @@ def _of_flat(model: nn.Module, x: Tensor) -> nn.Sequential:
     return nn.Sequential(nn.Unflatten(1, x.shape[1:]), model)
 
 
-def check_model(model: nn.Module, x: Tensor, y: Tensor, loss: str = "ce") -> None:
-    """Raise ValueError if the model is in training mode, or ``y`` does not fit ``x`` and the
-    logits.
+def check_model(model: nn.Module, x: Tensor, y: Tensor, loss: str = "ce") -> int:
+    """The number of classes.
+
+    Raises ValueError if the model is in training mode, or ``y`` does not fit ``x`` and the logits.
     """
     check_evaluating(model)
     with torch.no_grad():
-        n_classes = model(x[:1].detach()).shape[1]
-    if n_classes < 2 or (loss == "dlr" and n_classes < 3):
+        z = model(x[:1].detach())
+    if z.ndim != 2 or z.shape[1] < 2:
+        raise ValueError(
+            f"the model gives {tuple(z.shape)} for one example: give a logit for each of the"
+            " classes, (B, K), as (0, z) for one output z"
+        )
+    n_classes = z.shape[1]
+    if loss == "dlr" and n_classes < 3:
         advice = "give another loss, or a model with more logits"
         raise ValueError(f"loss {loss!r} of {n_classes} logits is undefined: {advice}")
     check_classes(x, y, n_classes)
+    return n_classes
+
+
+def gradients(value: Tensor, *inputs: Tensor, retain_graph: bool = False) -> tuple[Tensor, ...]:
+    """The gradient of the sum of ``value`` with respect to each input, 0 where it is nan: no step
+    leads to nan.
+
+    Raises ValueError if no gradient arrives at an input.
+    """
+    found = (None,)
+    if value.requires_grad:
+        found = torch.autograd.grad(
+            value.sum(), inputs, retain_graph=retain_graph, allow_unused=True
+        )
+    if any(grad is None for grad in found):
+        raise ValueError(NO_GRADIENT)
+    return tuple(grad.nan_to_num(0.0) for grad in found)
+
+
+def note_gradient_(model: nn.Module, grad_x: Tensor, rows: Tensor | slice = ALL) -> None:
+    """Remember which examples had a gradient other than 0; ``rows`` are those of ``grad_x``, at
+    first all of the batch.
+
+    Raises ValueError if the model is a step function.
+    """
+    if model.has_gradient is None:
+        if not grad_x.any() and _is_step_function(model, grad_x):
+            raise ValueError(NO_GRADIENT)
+        model.has_gradient = torch.zeros_like(grad_x[:, 0], dtype=torch.bool)
+    model.has_gradient[rows] |= grad_x.any(1)
+
+
+def _count_blind(model: nn.Module, x_adv: Tensor, y: Tensor) -> int:
+    """Number of examples that an attack did not break while all gradients of them were 0."""
+    if model.has_gradient is None:  # the attack needs none
+        return 0
+    blind = ~model.has_gradient
+    return int((~is_wrong(model, x_adv[blind], y[blind])).sum()) if blind.any() else 0
+
+
+@torch.enable_grad()
+def _is_step_function(model: nn.Module, like: Tensor) -> bool:
+    """Whether all gradients at random inputs are 0, though their logits differ."""
+    low, high = model.bounds
+    u = draw(torch.rand, (STARTS, like.shape[1]), like, Generator().manual_seed(0))
+    points = (low + (high - low) * u).requires_grad_()
+    z = model(points)
+    (grad_x,) = gradients(log_odds(z, z.argmax(1)), points)
+    return not grad_x.any() and bool((z != z[0]).any())
 
 
 def is_wrong(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """(B,) bool, whether the model takes each flat example for another class."""
-    predicted = [model(batch).argmax(1) for batch in x.split(BATCH)]
-    return torch.cat(predicted) != y
+    """(B,) bool, whether the model takes each flat example for another class.
+
+    Raises ValueError if a logit is nan.
+    """
+    return is_misclassified(torch.cat([model(batch) for batch in x.split(BATCH)]), y)
 
 
 def image_shape(shape: torch.Size) -> tuple[int, int, int]:
@@ -215,9 +295,13 @@ def draw_signs(shape: tuple[int, ...], like: Tensor, generator: Generator) -> Te
 def is_adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Whether the model takes each example for another class: (B,) bool.
 
-    ``x`` (B, features...), ``y`` (B,); ValueError if they do not fit the model.
+    ``x`` (B, features...), ``y`` (B,); ValueError if they do not fit the model, or if an example or
+    a logit is nan.
     """
     check_model(model, x, y)
+    n_unknown = int(x.flatten(1).isnan().any(1).sum())
+    if n_unknown:
+        raise ValueError(f"x has nan in {n_unknown} of {len(x)} examples: leave them out")
     of_flat = _of_flat(model, x)
     with torch.no_grad():
         return is_wrong(of_flat, x.detach().flatten(1), y)
@@ -230,12 +314,18 @@ def adversarial_distance(
     x_adv: Tensor,
     norm: str,
 ) -> Tensor:
-    """(B,) :func:`distance` of what an attack returned; infinite where that is not adversarial.
+    """(B,) :func:`distance` of what an attack returned; infinite where that is not adversarial, nan
+    where it is nan.
 
     Raises ValueError as :func:`distance` and :func:`is_adversarial`.
     """
-    found = is_adversarial(model, x_adv, y)
-    return torch.where(found, distance(x_adv, x, norm), math.inf)
+    distances = distance(x_adv, x, norm)
+    unknown = ~x_adv.isfinite().flatten(1).all(1)
+    points = x_adv.clone()
+    points[unknown] = x[unknown]
+    distances[~is_adversarial(model, points, y)] = math.inf
+    distances[unknown] = math.nan
+    return distances
 
 
 def closest(
@@ -249,7 +339,7 @@ def closest(
 
     Args:
         model, x, y: as in :func:`fgsm`.
-        points: name of an attack -> what it returned, like x.
+        points: name of an attack -> what it returned, like x; points that are nan are left out.
         norm: "linf", "l2" or "l0".
     Returns: points like x, x itself where no attack found one; and a name for each example, of the
         first attack of the equally close, "none" where there is none.
@@ -257,7 +347,8 @@ def closest(
     """
     distances = []
     for x_adv in points.values():
-        distances.append(adversarial_distance(model, x, y, x_adv, norm))
+        of_attack = adversarial_distance(model, x, y, x_adv, norm)
+        distances.append(of_attack.nan_to_num(math.inf, posinf=math.inf))
     least, which = torch.stack(distances).min(0)
     found = least < math.inf
     candidates = torch.stack([*points.values(), x])

@@ -41,6 +41,19 @@ def test_front_has_every_undominated_vector_once(points):
     assert {*map(tuple, found)} == kept and len(found) == len(kept)
 
 
+@pytest.mark.parametrize("function", [fronts.ranks, fronts.front, fronts.hypervolume])
+@pytest.mark.parametrize(
+    ("points", "named"),
+    [
+        ([[np.nan, 0.01], [0.1, 0.1]], "nan in 1 of 2 rows, the first in row 0"),
+        ([[0.1, 0.1], [0.2, np.nan], [np.nan, np.nan]], "nan in 2 of 3 rows, the first in row 1"),
+    ],
+)
+def test_a_row_that_is_nan_is_named_and_dominates_nothing(function, points, named):
+    with pytest.raises(ValueError, match=named):
+        function(np.array(points))
+
+
 def test_hypervolume_of_one_point_is_its_box():
     assert fronts.hypervolume(np.array([[0.5, 0.2, 0.9]])) == pytest.approx(0.5 * 0.8 * 0.1)
 

@@ -102,7 +102,7 @@ def test_scale_of_the_logits_changes_nothing(small, name):
 
 
 @each_attack
-def test_network_without_weights_is_not_broken(small, name):
+def test_network_without_weights_is_not_broken(small, name, caplog):
     _, x, _ = small
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).eval()
     model[1].weight.data.zero_()
@@ -110,6 +110,82 @@ def test_network_without_weights_is_not_broken(small, name):
     x_adv = ANY[name](model, x, y)
     assert not attacks.is_adversarial(model, x_adv, y).any()
     assert name not in MINIMAL or torch.equal(x_adv, x)
+    said = [message for message in caplog.messages if "of 12 of 12 examples were 0" in message]
+    assert len(said) == {"ensemble": 2}.get(name, name not in BLACK_BOX)
+
+
+BLACK_BOX = ("square", "boundary", "one_pixel")
+BY_GRADIENT = [name for name in ANY if name not in BLACK_BOX]
+
+
+@pytest.mark.parametrize("name", BY_GRADIENT)
+def test_examples_without_a_gradient_are_counted(small, name, caplog):
+    """The network does not see dark examples."""
+    model, x, y = small
+    seeing = Changed(model)
+    seeing.forward = lambda x: model(x * (x.mean((1, 2), keepdim=True) > 0.3))
+    x[3:8] *= 0.01
+    y[3:8] = seeing(x[3:8]).argmax(1)
+    x_adv = ANY[name](seeing, x, y)
+    assert attacks.is_adversarial(seeing, x_adv, y)[8:].any()
+    assert "of 5 of 12 examples were 0, and it broke none of these" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["pgd", "deepfool", "carlini_wagner"])
+def test_attack_with_gradients_says_nothing_of_them(small, name, caplog):
+    ANY[name](*small)
+    assert not caplog.messages
+
+
+class Rounded(torch.autograd.Function):
+    """Rounding of one's own, which passes no gradient on."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.round()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return torch.zeros_like(grad)
+
+
+STEPS = {  # of what a network sees of its inputs
+    "binarised": lambda x: (x > 0.5).to(x),
+    "rounded": torch.round,
+    "rounded to 8 levels": lambda x: (8 * x).floor() / 8,
+    "signs": lambda x: (x - 0.5).sign(),
+    "bytes": lambda x: (255 * x).to(torch.uint8).to(x) / 255,
+    "largest": lambda x: nn.functional.one_hot(x.flatten(1).argmax(1), 36).to(x).view_as(x),
+    "detached": lambda x: x.detach(),
+    "own": Rounded.apply,
+}
+
+
+def stepped(model, name):
+    """The model, which sees its inputs in steps."""
+    steps = Changed(model)
+    steps.forward = lambda x: model(STEPS[name](x))
+    return steps
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("name", [name for name in BY_GRADIENT if "_l" not in name])
+def test_attack_without_a_gradient_at_the_input_names_those_that_need_none(small, name, steps):
+    model, x, _ = small
+    model = stepped(model, steps)
+    with pytest.raises(ValueError, match="no gradient arrives at the input.* square or boundary"):
+        ANY[name](model, x, model(x).argmax(1))
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("name", ["square", "boundary"])
+def test_attacks_that_need_no_gradient_see_networks_of_steps(small, name, steps):
+    model, x, _ = small
+    model = stepped(model, steps)
+    y = model(x).argmax(1)
+    settings = {"radius": 0.6} if name == "square" else {}
+    x_adv = (FIXED | MINIMAL)[name](model, x, y, **settings)
+    assert attacks.is_adversarial(model, x_adv, y).any()
 
 
 @pytest.mark.parametrize(

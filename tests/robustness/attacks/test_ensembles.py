@@ -1,11 +1,14 @@
 """Attacks in turn against what each of them breaks."""
 
+import math
+import re
+
 import pytest
 import torch
 from torch import nn
 
 from lib.robustness import attacks
-from tests.robustness.attacks.cases import seeded
+from tests.robustness.attacks.cases import affine, seeded
 
 
 def test_ensemble_is_cumulative_and_says_what_is_broken(small):
@@ -31,6 +34,34 @@ def test_what_a_later_attack_refuses_is_refused_before_the_first(small, monkeypa
     model, x, y = small
     with pytest.raises(ValueError, match="queries"):
         attacks.ensemble(model, x, y, radius=0.03, queries=0, generator=seeded())
-    two = nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 2).to(x)).eval()
-    with pytest.raises(ValueError, match="loss 'dlr' of 2 logits is undefined"):
-        attacks.ensemble(two, x, y % 2, radius=0.03, generator=seeded())
+
+
+PARTS = [
+    (2, (6, 6), ["apgd_ce", "square"], ["without apgd_dlr, whose loss needs three classes"]),
+    (2, (16,), ["apgd_ce", "square"], ["without apgd_dlr"]),
+    (3, (8,), ["apgd_ce", "apgd_dlr"], [r"without square: examples of shape \(8,\) are no images"]),
+    (3, (2, 2, 3, 3), ["apgd_ce", "apgd_dlr"], ["without square: examples of shape"]),
+    (2, (13,), ["apgd_ce"], ["without apgd_dlr", "without square"]),
+    (3, (1, 6, 6), ["apgd_ce", "apgd_dlr", "square"], []),
+]
+
+
+@pytest.mark.parametrize(("n_classes", "shape", "parts", "said"), PARTS)
+def test_parts_of_the_ensemble_that_cannot_run_are_left_out_and_named(
+    n_classes, shape, parts, said, caplog
+):
+    model = nn.Sequential(nn.Flatten(), affine(n_classes, math.prod(shape))).eval()
+    x = torch.rand(30, *shape, generator=seeded())
+    y = model(x).argmax(1)
+    settings = {"radius": 0.2, "steps": 10, "queries": 20, "generator": seeded()}
+    x_adv, broken = attacks.ensemble(model, x, y, **settings)
+    assert list(broken) == parts and 3 < broken[parts[-1]].sum()
+    assert torch.equal(broken[parts[-1]], attacks.is_adversarial(model, x_adv, y))
+    assert len(caplog.messages) == len(said)
+    assert all(map(re.search, said, caplog.messages))
+
+
+def test_ensemble_of_no_examples_is_refused(small):
+    model, x, y = small
+    with pytest.raises(ValueError, match=r"shape \(0, 6, 6\): give one or more floats"):
+        attacks.ensemble(model, x[:0], y[:0], radius=0.1, generator=seeded())

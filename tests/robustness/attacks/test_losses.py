@@ -45,3 +45,18 @@ def test_dlr_is_that_of_a_table(z, y, desired):
 def test_margin_is_that_of_a_table(y, desired):
     z = torch.tensor([[4.0, 3.0, 0.0]])
     assert losses.margin(z, torch.tensor([y])).tolist() == [desired]
+
+
+@pytest.mark.parametrize(("y", "desired"), [(0, False), (1, True), (2, True)])
+def test_misclassified_is_what_has_another_largest_logit(y, desired):
+    z = torch.tensor([[4.0, 3.0, -torch.inf]])
+    assert losses.is_misclassified(z, torch.tensor([y])).tolist() == [desired]
+
+
+@pytest.mark.parametrize("y", [0, 1, 2])
+@pytest.mark.parametrize("place", [0, 2])
+def test_logits_that_are_nan_have_no_class(place, y):
+    z = torch.tensor([[4.0, 3.0, 0.0], [0.0, 3.0, 4.0]])
+    z[1, place] = torch.nan
+    with pytest.raises(ValueError, match="logits of 1 of 2 inputs are nan, so the model gives"):
+        losses.is_misclassified(z, torch.tensor([0, y]))

@@ -8,9 +8,18 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
+from lib.layers import Scale
 from lib.robustness import attacks
 from lib.robustness.attacks import setting
-from tests.robustness.attacks.cases import ANY, affine, each_attack, seeded
+from tests.robustness.attacks.cases import (
+    ANY,
+    Changed,
+    affine,
+    each_attack,
+    foolbox,
+    from_foolbox,
+    seeded,
+)
 
 
 def on_a_line():
@@ -103,6 +112,91 @@ def test_closest_is_the_first_of_the_nearest_adversarial_points():
     closest, names = attacks.closest(model, x, y, points, "linf")
     assert closest.flatten().tolist() == pytest.approx([0.6, 0.7, 0.2])
     assert names == ["b", "a", "none"]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l0"])
+def test_point_that_is_no_number_has_no_distance_and_hides_no_other(bad, norm):
+    model, x, y, points = on_a_line()
+    points["b"][1] = bad
+    points = {"none": torch.full_like(x, math.nan), **points}
+    distances = attacks.adversarial_distance(model, x, y, points["b"], norm)
+    assert distances.isnan().tolist() == [False, True, False]
+    closest, names = attacks.closest(model, x, y, points, norm)
+    assert closest.flatten().tolist()[1:] == pytest.approx([0.7, 0.2])
+    assert names[1:] == ["a", "none"]
+
+
+def test_points_of_foolbox_that_are_nan_hide_no_adversarial_one(trained):
+    net, x, y = trained
+    confident = nn.Sequential(net, Scale(3.0)).eval()  # many of its gradients underflow there
+    newton = from_foolbox(foolbox.attacks.NewtonFoolAttack(steps=20), (confident, x, y))
+    assert 0 < newton.flatten(1).isnan().any(1).sum() < len(x)
+    deepfool = attacks.deepfool(net, x, y)
+    _, names = attacks.closest(net, x, y, {"newton": newton, "deepfool": deepfool}, "l2")
+    assert {*names} == {"newton", "deepfool"}
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_examples_that_are_nan_are_neither_robust_nor_broken(label):
+    model, x, _, _ = on_a_line()
+    x[1] = math.nan
+    for network in (model, Changed(model, lambda z: z.nan_to_num(0.0))):
+        with pytest.raises(ValueError, match="x has nan in 1 of 3 examples"):
+            attacks.is_adversarial(network, x, torch.full((3,), label))
+
+
+@each_attack
+@pytest.mark.parametrize("label", [0, 3])
+def test_network_of_weights_that_are_nan_is_refused(small, name, label):
+    model, x, y = small
+    model[-1].bias.data[1] = math.nan
+    y = torch.full_like(y, label)
+    with pytest.raises(ValueError, match="the logits of 12 of 12 inputs are nan"):
+        ANY[name](model, x, y)
+    with pytest.raises(ValueError, match="the logits of 12 of 12 inputs are nan"):
+        attacks.is_adversarial(model, x, y)
+
+
+@each_attack
+def test_example_whose_logits_are_nan_is_refused(small, name):
+    """As of images that a network divides by their norm, where one is black."""
+    model, x, y = small
+    x[5] = 0.0
+    normalised = Changed(nn.Sequential(ByNorm(), model))
+    with pytest.raises(ValueError, match="the logits of 1 of 12 inputs are nan"):
+        ANY[name](normalised, x, y)
+
+
+class ByNorm(nn.Module):
+    def forward(self, x):
+        return x / x.flatten(1).norm(dim=1)[:, None, None]
+
+
+@pytest.mark.parametrize("name", ["fgsm", "fgsm_l2", "pgd", "apgd", "deepfool", "carlini_wagner"])
+def test_gradient_that_is_nan_leads_to_no_point_that_is_nan(small, name):
+    model, x, y = small
+    rooted = Changed(model)
+    rooted.forward = lambda x: model((x * x).sqrt())  # nan at 0, where logits are finite
+    assert (x == 0).flatten(1).any(1).all()
+    assert ANY[name](rooted, x, y).isfinite().all()
+
+
+def test_of_no_examples_none_is_adversarial():
+    model, x, y, points = on_a_line()
+    x, y, points = x[:0], y[:0], {name: point[:0] for name, point in points.items()}
+    assert attacks.is_adversarial(model, x, y).shape == (0,)
+    assert attacks.adversarial_distance(model, x, y, points["a"], "l2").shape == (0,)
+    assert attacks.closest(model, x, y, points, "l2")[1] == []
+
+
+@each_attack
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_model_of_one_output_is_refused(small, name, dimensions):
+    model, x, y = small
+    one = Changed(model, lambda z: z[:, :1] if dimensions == 2 else z[:, 0])
+    with pytest.raises(ValueError, match=r"the model gives \(1.*\) for one example: give a logit"):
+        ANY[name](one, x, y)
 
 
 def test_distances_are_those_of_a_table():
