@@ -837,7 +837,7 @@ def _check_layers(width: int, layers: Sequence[Layer]) -> None:
 
 
 def _check_layer(support: Support, values: Tensor, bias: Tensor | None = None) -> None:
-    if values.shape != (support.nnz,):
+    if values.shape != support.col.shape:  # not nnz, a property
         raise ValueError(
             f"values has shape {tuple(values.shape)}: the support has {support.nnz} links"
         )
@@ -850,13 +850,15 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
     one of both is on a CPU alone.
     """
     for layer in layers:
-        weights = layer.pieces if layer.values is None else layer.values
+        # not layer.pieces: torch 2.7 traces no property of a named tuple
+        pieces = layer.srelu if layer.splash is None else layer.splash
+        weights = pieces if layer.values is None else layer.values
         if weights is not None and weights.dtype != x.dtype and compiled.is_autocast(x):
             x = x.to(weights.dtype)
         for name, tensor in (
             ("the weights", layer.values),
             ("the bias", layer.bias),
-            ("the weights", layer.pieces),
+            ("the weights", pieces),
             ("the hinges", layer.hinges),
         ):
             if tensor is not None:

@@ -1,9 +1,12 @@
-"""Names and numbers that users give: an unknown name is refused with the nearest known one."""
+"""Names and numbers that users give: an unknown name is refused with the nearest known one. Names
+of the extras of the wheel, for packages that are not there.
+"""
 
 import difflib
 import functools
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 PROFILES = ("smoke", "quick", "paper")
@@ -91,3 +94,18 @@ def check_seed(seed: Any) -> int:
     """The seed, NumPy's as an int; what is none is refused. Raises ValueError."""
     check_whole("seed", seed, least=0, most=LARGEST_SEED)
     return int(seed)
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Around the import of a package that the wheel asks for only with an extra.
+
+    Raises: ModuleNotFoundError that names the extra, if the package is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed: pip install 'sparse-adaptive[{name}]'",
+            name=error.name,
+        ) from error

@@ -36,3 +36,10 @@ def test_example_prints_what_the_page_says(page):
 def test_index_names_every_page():
     named = re.findall(r"\]\((\w+)\.md\)", (ROOT / "docs" / "api" / "index.md").read_text())
     assert sorted(named) == [page.stem for page in PAGES if page.stem != "index"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/EXTEND.md", "docs/api/index.md"])
+def test_pages_say_the_same_of_the_two_names(page):
+    assert (ROOT / page).read_text().count(
+        "`lib` in the repository is `sparse_adaptive` in the wheel."
+    ) == 1

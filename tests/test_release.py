@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tests.checkouts import ROOT, variables
-from tests.test_repository import EXTRAS, PROJECT, git, needs_git, pins, tracked
+from tests.test_repository import EXTRAS, OF_WHEEL, PROJECT, git, needs_git, pins, tracked
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
@@ -25,49 +25,32 @@ HEADINGS = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULT
 HEADING = re.compile(r"(\d+\.\d+\.\d+) \((unreleased|\d{4}-\d\d-\d\d)\)")
 TREE = pins((ROOT / "requirements.txt").read_text().splitlines())
 INSTALLER = {"setuptools", "pip", "wheel"}  # what pip does not name among what it installed
-USE = """
+USE = (ROOT / "tests" / "wheel.py").read_text()
+WITHOUT_EXTRAS = """
+import numpy as np
 import torch
-from sparse_adaptive import data, layers, models, sparsify, topology, train
-from sparse_adaptive.evolution import Evolution
+from sparse_adaptive import data, layers, models, sparsify, train
 from sparse_adaptive.robustness import attacks
-from torch import nn
 
-def network():
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 100), nn.ReLU(), nn.Linear(100, 10))
+x = np.random.default_rng(0).random((100, 4))
+split = data.from_arrays(x, (x[:, 0] > 0.5).astype(int), validation=20)
+net = torch.nn.Sequential(torch.nn.Linear(4, 8))
+assert sparsify.sparsify_(net, start="new", density=0.5) == ["0"]
 
-torch.manual_seed(0)
-split = data.load("digits")
-generator = torch.Generator().manual_seed(0)
-net = network()
-assert sparsify.sparsify_(net, start="magnitude", density=0.2, generator=generator) == ["1", "3"]
-optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
-evolver = sparsify.Evolver(net, optimiser, Evolution(), every=10, steps=100, generator=generator)
-for step in range(100):
-    drawn = torch.randint(len(split.x_train), (100,), generator=generator)
-    optimiser.zero_grad()
-    loss = nn.functional.cross_entropy(net(split.x_train[drawn]), split.y_train[drawn])
-    loss.backward()
-    optimiser.step()
-    evolver.step()
-assert train.accuracy(net, split.x_test, split.y_test) > 0.8
-
-torch.save(net.state_dict(), "net.pt")
-again = network()
-sparsify.sparsify_(again, start="magnitude", density=0.2, generator=generator)
-again.load_state_dict(torch.load("net.pt", weights_only=True))
-out = net(split.x_test)
-assert torch.equal(again(split.x_test), out)
-assert torch.allclose(torch.compile(again, backend="aot_eager")(split.x_test), out, atol=1e-5)
-net.eval()
-some = split.x_test[:100], split.y_test[:100]  # as many as in a step: no new loops
-attacked = attacks.pgd(net, *some, radius=0.1, generator=generator)
-assert 0 < (attacked - some[0]).abs().max() <= 0.1 + 1e-6
-sparsify.densify_(again)
-assert torch.allclose(again(split.x_test), out, atol=1e-5)
-
-mlp = models.mlp([64, 50, 10], er_epsilon=5, standardisation=split.standardisation(), seed=0)
-settings = train.Settings(epochs=1, learning_rate=0.1, evolution=Evolution())
-assert 0 < train.fit(mlp, split, settings, seed=1).metrics[-1]["test_accuracy"] < 1
+open("own.csv", "w").write("length,species\\n1,a\\n2,b\\n")
+missing = []
+for use in (
+    lambda: data.load("digits"),
+    lambda: data.from_csv("own.csv", "species"),
+    lambda: __import__("sparse_adaptive.topology"),
+    lambda: __import__("sparse_adaptive.robustness.perturb"),
+    lambda: data.load("mnist"),
+):
+    try:
+        use()
+    except (ImportError, data.DataUnavailable) as error:
+        missing.append(str(error))
+print("\\n".join(missing))
 """
 
 
@@ -236,8 +219,7 @@ def brought(names):
     return found
 
 
-@pytest.fixture
-def installed(built, tmp_path):
+def installed(built, tmp_path, *extras):
     """The Python of an environment with the wheel, and links to the packages that it asks for,
     installed here, and to no other; it is called beside a user's own folder ``lib``.
     """
@@ -249,7 +231,8 @@ def installed(built, tmp_path):
     subprocess.run([*words, "--target", str(place), str(wheel)], cwd=tmp_path, check=True)
     (made,) = metadata.distributions(name="sparse-adaptive", path=[str(place)])
     asked = [Requirement(text) for text in made.requires]
-    needed = [one.name for one in asked if one.marker is None]
+    among = [{"extra": extra} for extra in ("", *extras)]
+    needed = [o.name for o in asked if o.marker is None or any(map(o.marker.evaluate, among))]
     for name in brought(needed):
         for file in metadata.files(name):
             top = file.parts[0]
@@ -272,16 +255,38 @@ def run(python, *words, folder):
 
 @pytest.mark.slow
 @pytest.mark.wheel
-def test_wheel_sparsifies_trains_saves_loads_and_compiles_beside_a_folder_lib(installed, tmp_path):
-    run(installed, "-c", USE, folder=tmp_path)
-    listed = run(installed, "-c", "import sparse_adaptive as s; print(s.__file__)", folder=tmp_path)
+def test_wheel_sparsifies_trains_saves_loads_and_compiles_beside_a_folder_lib(built, tmp_path):
+    python = installed(built, tmp_path, "data", "topology")
+    run(python, "-c", USE, folder=tmp_path)
+    listed = run(python, "-c", "import sparse_adaptive as s; print(s.__file__)", folder=tmp_path)
     assert listed.startswith(str(tmp_path / "clean"))
 
 
+@pytest.mark.slow
+@pytest.mark.wheel
+def test_wheel_without_extras_works_and_names_the_extra_that_is_missing(built, tmp_path):
+    python = installed(built, tmp_path)
+    said = run(python, "-c", WITHOUT_EXTRAS, folder=tmp_path).splitlines()
+    extras = [re.search(r"pip install 'sparse-adaptive\[(\w+)\]'", line)[1] for line in said]
+    assert extras == ["data", "data", "topology", "topology", "downloads"]
+
+
 def test_wheel_asks_for_few_packages_besides_those_of_torch():
-    needed = brought(pins(PROJECT["dependencies"]))
+    needed = brought(Requirement(text).name for text in PROJECT["dependencies"])
     assert {"torch", "numba", "numpy"} <= needed
-    assert len(needed - brought(["torch"])) < 15
+    assert needed - brought(["torch"]) == {"llvmlite", "numba", "numpy", "scipy"} - brought(
+        ["torch"]
+    )
+
+
+@pytest.mark.parametrize("text", [*PROJECT["dependencies"], *sum(map(EXTRAS.get, OF_WHEEL), [])])
+def test_wheel_takes_a_range_of_versions_that_holds_the_pin(text):
+    """The lower end is tried by hosted continuous integration, the pin by all tests."""
+    asked = Requirement(text)
+    assert sorted(one.operator for one in asked.specifier) == ["<", ">="]
+    (lowest,) = (one.version for one in asked.specifier if one.operator == ">=")
+    pin = TREE[canonicalize_name(asked.name)]
+    assert asked.specifier.contains(pin) and Version(lowest) < Version(pin)
 
 
 @pytest.mark.slow

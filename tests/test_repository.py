@@ -7,6 +7,7 @@ import functools
 import io
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,12 @@ LIB = sorted((ROOT / "lib").rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+OF_WHEEL = (
+    "data",
+    "downloads",
+    "images",
+    "topology",
+)  # extras for its users, whose own pins differ
 
 ORDER = (  # each imports itself and those before it
     "below all",
@@ -156,18 +163,24 @@ def reachable(name):
 
 
 def test_every_direct_dependency_is_pinned_in_requirements():
-    direct = pins(PROJECT["dependencies"] + EXTRAS["companion"] + EXTRAS["test"])
+    direct = pins(EXTRAS["companion"] + EXTRAS["test"])
     tree = pins((ROOT / "requirements.txt").read_text().splitlines())
     assert direct.items() <= tree.items()
 
 
-@pytest.mark.parametrize("name", EXTRAS)
-def test_every_extra_is_pinned_exactly(name):
+@pytest.mark.parametrize("name", sorted(EXTRAS.keys() - set(OF_WHEEL)))
+def test_every_extra_of_the_repository_is_pinned_exactly(name):
     assert pins(EXTRAS[name])
 
 
+def test_companion_pins_what_the_wheel_takes_in_ranges():
+    ranges = PROJECT["dependencies"] + sum((EXTRAS[name] for name in OF_WHEEL), [])
+    names = {canonicalize_name(Requirement(text).name) for text in ranges}
+    assert names <= pins(EXTRAS["companion"]).keys()
+
+
 def test_installed_packages_are_the_pinned_ones():
-    desired = pins(PROJECT["dependencies"] + EXTRAS["companion"] + EXTRAS["test"])
+    desired = pins(EXTRAS["companion"] + EXTRAS["test"])
     assert {name: metadata.version(name).split("+")[0] for name in desired} == desired
 
 
@@ -184,12 +197,13 @@ def test_precommit_runs_the_pinned_ruff():
 
 
 def test_modules_import_only_declared_packages():
-    declared = pins(PROJECT["dependencies"] + sum(EXTRAS.values(), []))
+    texts = PROJECT["dependencies"] + sum(EXTRAS.values(), [])
+    declared = {canonicalize_name(Requirement(text).name) for text in texts}
     distributions = metadata.packages_distributions()
     for path in LIB:
         outside = {n.split(".")[0] for n in imports(path)} - sys.stdlib_module_names - {"lib"}
         packages = {n: {canonicalize_name(d) for d in distributions.get(n, [n])} for n in outside}
-        undeclared = {name for name, found in packages.items() if not found & declared.keys()}
+        undeclared = {name for name, found in packages.items() if not found & declared}
         assert undeclared == set(), path
 
 
@@ -220,6 +234,19 @@ def test_a_table_of_a_page_ends_before_the_next_paragraph():
         lines = page.read_text(encoding="utf-8").splitlines()
         for row, below in itertools.pairwise(lines):
             assert not row.startswith("|") or below.startswith(("|", "<!--")) or not below, below
+
+
+def test_findings_explain_themselves_and_need_nothing_of_ours():
+    scripts = sorted((ROOT / "findings").glob("*.sh"))
+    page = (ROOT / "findings" / "README.md").read_text()
+    assert scripts
+    for script in scripts:
+        first, *lines = script.read_text().splitlines()
+        said = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+        assert first == "#!/usr/bin/env bash" and len(said) >= 10, script
+        assert os.access(script, os.X_OK) and f"]({script.name})" in page, script
+        ours = re.compile(r"sparse_adaptive|(from|import) (lib|papers)\b")
+        assert not ours.search(script.read_text()), script
 
 
 def test_every_package_has_its_place_in_the_order():

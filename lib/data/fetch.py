@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import locks
 from ..files import NotWritten, explained, whole
@@ -22,8 +21,9 @@ from .formats import DataSet, Download, verified
 try:
     with warnings.catch_warnings(action="ignore"):  # it misses a bar of notebooks that is not used
         import pooch
-except ImportError:  # of a wheel without the packages that only downloads need
-    pooch = None
+        from tqdm import tqdm
+except ImportError:  # of a wheel without the extra `downloads`
+    pooch, tqdm = None, object
 
 TIMEOUT = 5.0  # seconds of silence after which a server is given up
 BLOCK = 1024  # bytes written at a time
@@ -70,8 +70,8 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
         reason = f"{name} is not here and is a download of {source.size}"
         raise DataUnavailable(f"{reason}: fetch it by python -m lib data {name}, {ways}")
     if pooch is None:
-        reason = f"{name} is not here, and pooch, by which it is fetched, is not installed"
-        raise DataUnavailable(f"{reason}: pip install pooch torchvision, or {ways}")
+        reason = f"{name} is not here, and pooch or tqdm, which fetch it, are not installed"
+        raise DataUnavailable(f"{reason}: pip install 'sparse-adaptive[downloads]', or {ways}")
     path = RAW / f"{name}.npz"
     try:
         _ask(source.address + source.files[0])

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..files import refusing_damage
+from ..names import extra
 
 Arrays = dict[str, np.ndarray]
 
@@ -178,7 +178,8 @@ def _read_npz(dataset: DataSet, path: Path, version: tuple[int, int]) -> tuple[A
 @lru_cache(maxsize=1)
 def read_digits(dataset: DataSet) -> tuple[Arrays, str]:
     """Verified arrays of scikit-learn's digits and the sha256 of their content."""
-    from sklearn.datasets import load_digits  # a second to import, and seldom needed
+    with extra("data"):
+        from sklearn.datasets import load_digits  # a second to import, and seldom needed
 
     digits = load_digits()
     arrays = {"x_train": digits.images, "y_train": digits.target}
@@ -199,7 +200,8 @@ def read_torchvision(kind: str, dataset: DataSet, paths: Sequence[Path]) -> Arra
         dataset: what the files hold.
         paths: of the files, in a folder of their own, where they are unpacked.
     """
-    from ..vision import datasets  # two seconds to import, and needed by a download alone
+    with extra("downloads"):
+        from ..vision import datasets  # two seconds to import, and needed by a download alone
 
     read = getattr(datasets, kind)
     folder = paths[0].parent
@@ -226,7 +228,9 @@ def read_labelled_csv(dataset: DataSet, paths: Sequence[Path]) -> Arrays:
     options = dict(compression="gzip", header=None, dtype=np.float32)
     title = f"rows of {dataset.name} / {CSV_ROWS:,}"
     chunks = []
-    import pandas as pd  # a third of a second, which plain training need not wait for
+    with extra("downloads"):
+        import pandas as pd  # a third of a second, which plain training need not wait for
+        from tqdm import tqdm
 
     with pd.read_csv(path, chunksize=CSV_ROWS, **options) as reader:
         for chunk in tqdm(reader, desc=title, leave=False, delay=1):

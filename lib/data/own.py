@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from ..files import refusing_damage
-from ..names import check_whole
+from ..names import check_whole, extra
 from .formats import Arrays, DataSet, content_sha256
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -165,7 +165,8 @@ def sha256_of(arrays: Arrays) -> str:
 
 def table(path: Path, target: str | int | None, **options: Any) -> Found:
     """The rows of a table, whose column ``target`` holds the classes; see `sets.from_csv`."""
-    import pandas as pd  # a third of a second, which plain training need not wait for
+    with extra("data"):
+        import pandas as pd  # a third of a second, which plain training need not wait for
 
     _check_there(path)
     in_pieces = {"chunksize", "iterator"} & options.keys()
@@ -537,7 +538,8 @@ def _labels(y: Any, n: int, name: str, row: Row) -> np.ndarray:
     if len(y) != n:
         raise ValueError(f"{name} has {len(y)} labels, but there are {n} examples: give one each")
     if y.dtype.kind in "OfU":
-        import pandas as pd
+        with extra("data"):
+            import pandas as pd
 
         for i in np.flatnonzero(pd.isna(y) | (y == ""))[:1]:
             raise ValueError(

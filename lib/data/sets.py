@@ -367,11 +367,10 @@ def stratified_order(n: int, y: np.ndarray | None, *, shuffled: bool = True) -> 
         order = np.random.default_rng(0).permutation(n)
     if y is None:
         return order
-    import pandas as pd  # a third of a second, which plain training need not wait for
-
-    members = pd.Series(order).groupby(y[order])
-    rank = members.cumcount() + 0.5
-    place = rank / members.transform("size")
+    _, label, size = np.unique(y[order], return_inverse=True, return_counts=True)
+    rank = np.empty(n)
+    rank[np.argsort(label, kind="stable")] = np.arange(n) - np.repeat(np.cumsum(size) - size, size)
+    place = (rank + 0.5) / size[label]
     return order[np.argsort(place, kind="stable")]
 
 

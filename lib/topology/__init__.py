@@ -8,25 +8,28 @@ neurons. Degrees are a table of rows, see :mod:`lib.topology.degrees`, made of s
 ``power_law`` and ``laws`` are modules.
 """
 
-from .degrees import (
-    ccdf,
-    degree_sequences,
-    degrees_at,
-    hidden_groups,
-    largest_degrees,
-    recorded_epochs,
-)
-from .graphs import (
-    adjacency,
-    count_paths,
-    directed_graph,
-    largest_component,
-    link_betweenness,
-    link_degree,
-    to_matrices,
-    to_networkx,
-)
-from .nulls import random_degrees, shuffle_inputs, support_of_degrees, switch_links
+from ..names import extra
+
+with extra("topology"):
+    from .degrees import (
+        ccdf,
+        degree_sequences,
+        degrees_at,
+        hidden_groups,
+        largest_degrees,
+        recorded_epochs,
+    )
+    from .graphs import (
+        adjacency,
+        count_paths,
+        directed_graph,
+        largest_component,
+        link_betweenness,
+        link_degree,
+        to_matrices,
+        to_networkx,
+    )
+    from .nulls import random_degrees, shuffle_inputs, support_of_degrees, switch_links
 
 __all__ = [
     "adjacency",
