@@ -18,6 +18,7 @@ from torch.utils.flop_counter import flop_registry
 
 from .layers import SparseLinear
 from .models import evaluating
+from .names import extra
 from .optimisers import LINKED
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def summary(model: nn.Module, *inputs: Tensor | tuple[int, ...], **named: Any) -
     Example:
         >>> summary(models.mlp([784, 1000, 10], density=0.01), (128, 784))
     """
-    import pandas as pd
+    with extra("data"):
+        import pandas as pd
 
     counter = _Counter(model)
     given = [_tensor(model, each) for each in inputs]
