@@ -163,8 +163,12 @@ class SparseLinear(nn.Module):
             if not torch.compiler.is_compiling():
                 self._check_links()
             return known
-        if torch.compiler.is_compiling() or compiled.is_traced():  # others, for one call
+        # given for one call: stand-ins of the layer's own in an export; to torch.func, which reads
+        # rows alone, and otherwise perhaps the links of another layer
+        if torch.compiler.is_exporting() or compiled.is_traced():
             return known._replace(crow=crow, col=col)
+        if torch.compiler.is_compiling():
+            return _with_columns(crow, col, self.in_features, self.out_features)
         if _fingerprint(crow, col) != self._fingerprint:
             return support_from_csr(crow, col, self.in_features, self.out_features)
         index = [tensor.to(crow.device) for tensor in known[2:]]  # the same links, moved
@@ -384,8 +388,9 @@ class _Copies:
         self.trust(layer)
         known = {ref() for ref, *_ in self.behind}
         for other in set(self.members) - known:
-            values = other.values
-            if other._fingerprint == layer._fingerprint or values.grad is not None:
+            values = other._parameters.get("values")  # None: masked or normalised
+            has_same_links = other._fingerprint == layer._fingerprint
+            if values is None or values.grad is not None or has_same_links:
                 continue
             ref = weakref.ref(other)
             self.behind.append((ref, other._fingerprint, _times_written(values)))
@@ -400,8 +405,10 @@ class _Copies:
         """Raise ValueError if the values of a copy were written to since it stayed behind."""
         for ref, fingerprint, written in self.behind:
             other = ref()
-            has_its_links = other is not None and other._fingerprint == fingerprint
-            if has_its_links and _times_written(other.values) != written:
+            if other is None or other._fingerprint != fingerprint:
+                continue
+            values = other._parameters.get("values")
+            if values is not None and _times_written(values) != written:
                 raise ValueError(AVERAGED)
 
 
@@ -457,6 +464,16 @@ def _fingerprint(crow: Tensor, col: Tensor) -> tuple[int, int]:
         checksum = zlib.crc32(array.tobytes() if array.size == 0 else array, checksum)
     checksum >>= 1  # as int32 it is not negative
     return checksum, _hash(checksum)
+
+
+def _with_columns(crow: Tensor, col: Tensor, n_in: int, n_out: int) -> Support:
+    """The support of compressed rows by operations of torch alone, for its graphs."""
+    row = torch.arange(n_out, dtype=crow.dtype, device=crow.device)
+    row = row.repeat_interleave(crow.diff(), output_size=col.numel())
+    perm = col.argsort(stable=True)
+    tcrow = crow.new_zeros(n_in + 1).index_add(0, col + 1, torch.ones_like(col))
+    tcrow = tcrow.cumsum(0, dtype=crow.dtype)
+    return Support(n_in, n_out, crow, col, tcrow, row[perm], perm.to(crow.dtype))
 
 
 def _hash(checksum: int) -> int:

@@ -903,7 +903,14 @@ def test_links_that_are_given_for_a_call_are_taken(compiled, generator):
     def call(x):
         return torch.func.functional_call(layer, given, (x,))
 
-    call = torch.compile(call, backend="eager") if compiled else call
+    call = torch.compile(call, backend="aot_eager") if compiled else call
+    inputs = x.clone().requires_grad_(), *other.parameters()
+    for actual, desired in zip(
+        torch.autograd.grad(call(inputs[0]).sin().sum(), inputs),
+        torch.autograd.grad(other(inputs[0]).sin().sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(actual, desired)
     torch.testing.assert_close(call(x), other(x))
     assert torch.equal(layer(x), sparse()(x))
 

@@ -201,6 +201,15 @@ def test_copies_that_learn_by_themselves_are_no_averages(layer, x, generator):
     assert not nets[0][0].support.keys.equal(nets[1][0].support.keys)
 
 
+def test_copies_that_are_pruned_are_no_averages(layer, x, generator):
+    net = nn.Sequential(layer)
+    pruned = copy.deepcopy(net)
+    prune.l1_unstructured(pruned[0], "values", 0.5)
+    evolve_(layer, Evolution(), fraction=0.5, generator=generator)
+    before = pruned(x).detach()
+    assert torch.equal(pruned(x), before) and net(x).shape == before.shape
+
+
 def test_older_copies_that_load_a_state_are_used(layer, x, generator):
     net = nn.Sequential(layer)
     best, saved = copy.deepcopy(net), copy.deepcopy(net.state_dict())
