@@ -622,8 +622,9 @@ def _grow_(
     if evolution.new_std > 0:
         noise = torch.randn(n, generator=generator, dtype=torch.float64, device=generator.device)
         start = evolution.new_std * noise
+    before = layer._fingerprint
     _replace_(layer, keys, origin, new, start, optimiser)
-    layer.copies.leave_behind(layer)
+    layer.leave_behind(before)
     if evolution.reset_state:
         _reset_state_(layer, optimiser)
 

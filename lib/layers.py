@@ -10,7 +10,7 @@ import math
 import weakref
 import zlib
 from collections import OrderedDict
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,16 +25,47 @@ NO_WEIGHT = (
     " to_dense() returns the matrix; where the model reads the weight itself, leave the layer out"
     " by the filter of sparsify_"
 )
+N_LOOKED_AT = 256  # values of a layer by which an average is noticed
+FEWEST_LOOKED_AT = 8
+NO_MIX = (
+    "give the copy to Evolver(averages=[...]), or copy the model after the last update of links"
+)
 AVERAGED = (
-    "a copy of this layer was written to after the links had moved, as by an average of weights,"
-    " so that values of other links would be mixed: give the copy to Evolver(averages=[...]), or"
-    " copy the model after the last update of links"
+    "a copy of this layer was averaged with it after the links had moved, which mixes values of"
+    f" different links: {NO_MIX}"
 )
 OVERWRITTEN = (
     "the links were overwritten with those of another layer: under DistributedDataParallel make"
     " layers of the same links on every process, by torch.manual_seed(0) before sparsify_ or by"
     " its generator; give an average of weights to an Evolver"
 )
+
+
+LAYERS: weakref.WeakSet["SparseLinear"] = weakref.WeakSet()  # all that there are
+
+
+class _Behind(NamedTuple):
+    """What is known of a layer that has kept the links which another one had before it evolved."""
+
+    origin: weakref.ref["SparseLinear"]
+    places: Tensor  # some, (n,) int64, at which the two have different links
+    old: Tensor  # (n,) values there
+
+    def share(self, values: Tensor) -> float:
+        """The w for which the values are now old + w (those of the other - old); 0 if they are no
+        such average. What learns by itself, or is disturbed, goes another way.
+        """
+        origin = self.origin()
+        if origin is None or origin.values.shape != values.shape:
+            return 0.0
+        now = values.detach().index_select(0, self.places)
+        if now.equal(self.old):
+            return 0.0
+        change = now.double() - self.old
+        way = origin.values.detach().index_select(0, self.places).double() - self.old
+        product = float(change @ way)
+        is_along = product > 0.95 * float(change.norm() * way.norm())
+        return product / float(way @ way) if is_along else 0.0
 
 
 class SparseLinear(nn.Module):
@@ -70,6 +101,7 @@ class SparseLinear(nn.Module):
     * an average of weights that is older than the links, as of ``torch.optim.swa_utils``, timm or
       Lightning: give it to :class:`lib.sparsify.Evolver`, or make it after the last update. An
       average that is no copy of the model, but a list of tensors, cannot be noticed;
+    * an exported program of links that move later: it shares the weights, and keeps its links;
     * a ``load_state_dict`` of other links while an optimiser goes on, whose momentum is that of the
       old ones: load the optimiser's state too, or make a new optimiser.
 
@@ -95,6 +127,9 @@ class SparseLinear(nn.Module):
 
     watched_as: int | None = None  # number by which lib.collector sees it in torch's graphs
     name = "the layer"  # in the model that was made sparse, as "layer 0"
+    _fingerprint = (0, 0)  # of the links
+    _behind: _Behind | None = None  # another layer, whose links have evolved away from these
+    _followers: tuple[weakref.ref["SparseLinear"], ...] = ()  # layers behind this one
 
     def __init__(
         self,
@@ -112,8 +147,7 @@ class SparseLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.copies = _Copies()
-        self.copies.members.add(self)
+        LAYERS.add(self)
         if sum(given is not None for given in (density, er_epsilon, support)) != 1:
             raise ValueError(
                 f"density = {density}, er_epsilon = {er_epsilon}: give one of density, er_epsilon,"
@@ -181,6 +215,7 @@ class SparseLinear(nn.Module):
         self.check_movable()
         self._support = support
         self._fingerprint = _fingerprint(support.crow, support.col)
+        self._behind = None
         self._show_links()
 
     def _show_links(self) -> None:
@@ -218,8 +253,7 @@ class SparseLinear(nn.Module):
 
     def _check_links(self) -> None:
         """Raise ValueError if the values may be those of other links."""
-        if self.copies.behind:
-            self.copies.check()
+        self.check_averages()
         fingerprint = self._buffers["fingerprint"]
         if self._written == _times_written(fingerprint) or compiled.is_traced():
             return
@@ -233,16 +267,43 @@ class SparseLinear(nn.Module):
                     shown.copy_(known)
         self._written = _times_written(fingerprint)
 
+    def leave_behind(self, before: tuple[int, int]) -> None:
+        """Note the layers that keep the links which this one had before, by their fingerprint: from
+        now on an average of the two would mix values of different links.
+        """
+        kept = [ref for ref in self._followers if (other := ref()) and other._behind]
+        for other in list(LAYERS):
+            values = other._parameters.get("values")  # None: masked or normalised
+            if other is self or other._fingerprint != before or values is None:
+                continue
+            if values.shape != self.values.shape or values.device != self.values.device:
+                continue
+            places = (other._support.keys != self._support.keys).nonzero().squeeze(1)
+            places = places[:: 1 + len(places) // N_LOOKED_AT]
+            if len(places) >= FEWEST_LOOKED_AT:
+                other._behind = _Behind(weakref.ref(self), places, values.detach()[places])
+                kept.append(weakref.ref(other))
+        self._followers = tuple(kept)
+
+    def check_averages(self) -> None:
+        """Raise ValueError if this layer and one that has other links by now were averaged."""
+        if self._behind is None and not self._followers:
+            return
+        for layer in (self, *[ref() for ref in self._followers]):
+            if layer is not None and layer._behind is not None and "values" in layer._parameters:
+                if layer._behind.share(layer.values) > 0:
+                    raise ValueError(AVERAGED)
+
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: not the hooks by which a collector watches this layer."""
-        state = self.__dict__ | {"watched_as": None}
+        state = self.__dict__ | {"watched_as": None, "_behind": None, "_followers": ()}
         hooks = state["_forward_hooks"].items()
         kept = {key: hook for key, hook in hooks if not getattr(hook, "is_left_behind", False)}
         return state | {"_forward_hooks": OrderedDict(kept)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.copies.members.add(self)
+        LAYERS.add(self)
 
     def __getattr__(self, name: str) -> Any:
         if name == "weight":
@@ -348,68 +409,32 @@ class SparseLinear(nn.Module):
         if crow is not None and col is not None and len(crow) == self.out_features + 1:
             self._move_to(crow, col, values, name)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
-        self.copies.trust(self)
 
     def _move_to(self, crow: Tensor, col: Tensor, values: Tensor | None, name: str) -> None:
         """Take over the links of a state, unless they are the layer's own."""
         device = self.values.device
         crow, col = crow.to(device), col.to(device)
         known = self._support
+        if crow.is_floating_point() and len(crow) == len(known.crow) and len(col) == len(known.col):
+            if all(map(torch.allclose, (crow, col), [index.to(crow) for index in known[2:4]])):
+                return  # the average of a state and others of the same links
+            raise ValueError(f"{name}: the state is an average of states of other links: {NO_MIX}")
         if crow.equal(known.crow.to(crow)) and col.equal(known.col.to(col)):
             return
         if values is None or values.shape != col.shape:
             held = "none" if values is None else f"values of shape {tuple(values.shape)}"
             raise ValueError(f"{name}: the state has {len(col)} links and {held} for them")
         try:
-            self.support = support_from_csr(crow, col, self.in_features, self.out_features)
+            support = support_from_csr(crow, col, self.in_features, self.out_features)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
+        behind, before = self._behind, self._fingerprint
+        if behind is not None and 0 < behind.share(values.to(device)) < 0.9:  # near 1: no average
+            raise ValueError(AVERAGED)
+        self.support = support
         if values.shape != self.values.shape:
             self.replace_values_(self.values.new_empty(values.shape))
-
-
-class _Copies:
-    """A layer and its deep copies. Where the links of one evolve, the others stay behind; what is
-    then written into their values without a gradient is of other links.
-    """
-
-    def __init__(self) -> None:
-        self.members: weakref.WeakSet[SparseLinear] = weakref.WeakSet()
-        self.behind: list[tuple[Any, ...]] = []  # layer, its fingerprint, writes to its values
-
-    def __deepcopy__(self, memo: Any) -> "_Copies":
-        return self
-
-    def __reduce__(self) -> tuple:
-        return _Copies, ()
-
-    def leave_behind(self, layer: SparseLinear) -> None:
-        """Note which copies have other links, now that those of the layer have evolved."""
-        self.trust(layer)
-        known = {ref() for ref, *_ in self.behind}
-        for other in set(self.members) - known:
-            values = other._parameters.get("values")  # None: masked or normalised
-            has_same_links = other._fingerprint == layer._fingerprint
-            if values is None or values.grad is not None or has_same_links:
-                continue
-            ref = weakref.ref(other)
-            self.behind.append((ref, other._fingerprint, _times_written(values)))
-            if values.requires_grad:  # one that learns by itself is no average
-                values.register_post_accumulate_grad_hook(lambda _, ref=ref: self.trust(ref()))
-
-    def trust(self, layer: SparseLinear | None) -> None:
-        """Note that the values of a layer are those of its links."""
-        self.behind = [entry for entry in self.behind if entry[0]() not in (layer, None)]
-
-    def check(self) -> None:
-        """Raise ValueError if the values of a copy were written to since it stayed behind."""
-        for ref, fingerprint, written in self.behind:
-            other = ref()
-            if other is None or other._fingerprint != fingerprint:
-                continue
-            values = other._parameters.get("values")
-            if values is not None and _times_written(values) != written:
-                raise ValueError(AVERAGED)
+        self.leave_behind(before)
 
 
 def initial_values(

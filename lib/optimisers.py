@@ -33,7 +33,7 @@ def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
 
 
 def decay_groups(
-    model: nn.Module, weight_decay: float, *, also: tuple[type[nn.Module], ...] = ()
+    model: nn.Module, weight_decay: float, *, also: Sequence[type[nn.Module]] = ()
 ) -> list[dict[str, Any]]:
     """Two parameter groups for an optimiser of torch: those that decay, and all others.
 
@@ -52,7 +52,7 @@ def decay_groups(
         >>> optimiser = torch.optim.AdamW(decay_groups(model, 0.05), lr=1e-3)
     """
     check_number("weight_decay", weight_decay, "[0, inf)")
-    weights = _decayed(model, also)
+    weights = _decayed(model, tuple(also))
     decayed = [p for p in model.parameters() if id(p) in weights]
     others = [p for p in model.parameters() if id(p) not in weights]
     return [
@@ -93,6 +93,9 @@ def count_steps(optimiser: torch.optim.Optimizer) -> None:
 
 def count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
     """Count a step, after it, and mark the gradients that it has used."""
+    found_inf = getattr(optimiser, "found_inf", None)
+    if found_inf is not None and float(found_inf) > 0:
+        return  # a gradient scaler skips this step of a fused optimiser
     STEPS[optimiser] = STEPS.get(optimiser, 0) + 1
     for group in optimiser.param_groups:
         for parameter in group["params"]:

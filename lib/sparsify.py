@@ -46,6 +46,12 @@ DISTRIBUTIONS = ("uniform", "erdos_renyi")
 DENSE = (nn.Linear, layers.Linear)
 REPLACED = "replaced_by_another"  # attribute of a weight whose layer a model does not hold any more
 LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
+WRAPPERS = (
+    nn.parallel.DistributedDataParallel,
+    nn.DataParallel,
+    torch.optim.swa_utils.AveragedModel,
+)
+
 Filter = Callable[[str, nn.Module], bool]
 
 
@@ -285,10 +291,11 @@ def _sparse_twin(
     if start != "new":
         values = weights[keys.to(weights.device)].clone()
         if start == "scaled":
-            row = layer.support.row.long()
-            kept = values.new_zeros(n_out).index_add(0, row, values**2)
-            wanted = linear.weight.detach().square().sum(1)
-            values *= (wanted / kept.where(kept > 0, 1)).sqrt()[row]
+            row, dtype = layer.support.row.long(), torch.promote_types(values.dtype, torch.float32)
+            squares = values.to(dtype) ** 2  # in float16 they would underflow
+            kept = squares.new_zeros(n_out).index_add(0, row, squares)
+            wanted = linear.weight.detach().to(dtype).square().sum(1)
+            values *= (wanted / kept.where(kept > 0, 1)).sqrt()[row].to(values.dtype)
         layer.replace_values_(values)
     layer.values.requires_grad_(linear.weight.requires_grad)
     layer.bias = linear.bias
@@ -454,7 +461,13 @@ class Evolver:
                     " WeightAverage moves by itself)"
                 )
         missing = "a model of averages has no sparse layer: copy the model after sparsify_"
-        self.averages = [_sparse_layers(average, missing) for average in averages]
+        self.averages = []
+        for average in averages:
+            found = _sparse_layers(average, missing)
+            while found.keys() != self.layers.keys() and hasattr(average, "module"):
+                average = average.module  # as timm's averages hold theirs
+                found = _sparse_layers(average, missing)
+            self.averages.append(found)
         for average in self.averages:
             if average.keys() != self.layers.keys():
                 raise ValueError(
@@ -485,6 +498,7 @@ class Evolver:
         count_steps(optimiser)
         self._counted = STEPS[optimiser]
         self._has_stepped = False  # since it was made, or its state loaded
+        self._versions_seen = self._versions()
         self.collector = Collector(self.scaler)
         if not any(layer.values.requires_grad for layer in self.layers.values()):
             warnings.warn(
@@ -509,7 +523,7 @@ class Evolver:
         if not self._has_stepped:
             self._check_averages()
         for layer in self.layers.values():
-            layer.copies.check()
+            layer.check_averages()
         n_steps = STEPS[self.optimiser] - self._counted
         if n_steps > 1:
             raise ValueError(
@@ -518,6 +532,7 @@ class Evolver:
                 " of steps between updates as every"
             )
         if n_steps == 0:
+            self._warn_if_another_steps()
             return 0
         if self._is_due(self.steps_taken + 1):
             self._check_used()
@@ -528,9 +543,12 @@ class Evolver:
         if self._is_due(self.steps_taken):
             n_replaced = self._update()
         self._collect_before_update()
+        self._versions_seen = self._versions()
         return n_replaced
 
     def __repr__(self) -> str:
+        if not self.__dict__:
+            return f"{type(self).__name__}(a copy, without model and optimiser)"
         plan = f"every={self.every}, steps={self.steps}, until={self.until}"
         return f"{type(self).__name__}({plan}, steps_taken={self.steps_taken})"
 
@@ -604,6 +622,20 @@ class Evolver:
 
     def _widths(self) -> dict[str, tuple[int, int]]:
         return {name: (each.in_features, each.out_features) for name, each in self.layers.items()}
+
+    def _warn_if_another_steps(self) -> None:
+        """Warn if weights have changed all the same, as where a later optimiser takes the steps."""
+        versions = self._versions()
+        if versions != self._versions_seen:
+            self._versions_seen = versions
+            warnings.warn(
+                "the weights have changed without a step of the Evolver's optimiser, so no links"
+                " move: if another optimiser trains them now, make an Evolver of that",
+                stacklevel=3,
+            )
+
+    def _versions(self) -> list[int]:
+        return [layer.values._version for layer in self.layers.values()]
 
     def _check_used(self) -> None:
         """Refuse an update of links while gradients wait, which it would throw away."""
@@ -724,11 +756,9 @@ def _correct_new_links(optimiser: torch.optim.Optimizer, *_: Any) -> None:
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """The model within wrappers for processes, averages and compilation, which have no other child
-    than the model.
-    """
-    while [name for name, _ in model.named_children()] in (["module"], ["_orig_mod"]):
-        (model,) = model.children()
+    """The model within wrappers for processes, averages and compilation."""
+    while isinstance(model, WRAPPERS) or hasattr(model, "_orig_mod"):
+        model = model.module if isinstance(model, WRAPPERS) else model._orig_mod
     return model
 
 

@@ -14,7 +14,7 @@ from torch.nn.modules.module import (
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from .layers import SparseLinear
 from .models import evaluating
@@ -176,6 +176,15 @@ def _in_plain_products() -> Iterator[None]:
         torch.backends.mkldnn.enabled = has_mkldnn
 
 
+def _of_convolution(grad_y: Tensor, x: Tensor, weight: Tensor, *options: Any) -> int:
+    """Operations of its backward pass: as many as forwards for each gradient that is needed. (The
+    formula of torch is right for one group alone.)
+    """
+    is_transposed, needed = options[4], options[7]
+    forward = conv_flop_count(x.shape, weight.shape, grad_y.shape, transposed=is_transposed)
+    return forward * (needed[0] + needed[1])
+
+
 class _Counter(TorchDispatchMode):
     """Multiply-adds of each module, by its name: [forward, backward].
 
@@ -217,9 +226,11 @@ class _Counter(TorchDispatchMode):
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
             node = torch._C._current_autograd_node()
-            self.products[self._name(node)][node is not None] += (
-                formula(*args, **kwargs or {}, out_val=out) // 2
-            )
+            if func is torch.ops.aten.convolution_backward.default:
+                operations = _of_convolution(*args)
+            else:
+                operations = formula(*args, **kwargs or {}, out_val=out)
+            self.products[self._name(node)][node is not None] += operations // 2
         return out
 
     def _name(self, node: Any) -> str:

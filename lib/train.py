@@ -84,7 +84,8 @@ def fit(
         seed: of the order of the examples and of the evolution; another one than the network's,
             or the first update may grow links where they just were.
         loss: takes logits (B, n_classes) and classes (B,), returns their mean loss, a scalar. Of
-            ``nn.BCELoss`` the outputs are probabilities.
+            one output, as ``lambda z, y: F.binary_cross_entropy_with_logits(z.squeeze(1),
+            y.float())``.
         objective: (model, inputs (B, features...), classes (B,), generator) -> the scalar that a
             step lowers, where that is not the loss of the model's logits, see
             :mod:`lib.robustness.defences`. One that is the cross-entropy at other inputs has a
@@ -156,10 +157,7 @@ def fit(
         read = checkpoints.digest(x, y if y.is_floating_point() else y.long())
         kind = type(optimiser).__name__
         run = checkpoints.described(settings, seed=seed, optimiser=kind, data=read)
-    boundary = _boundary(model)
-    if isinstance(loss, nn.BCELoss) or loss is F.binary_cross_entropy:
-        boundary = 0.5
-    fixed = settings, examples, generator, prepare, measure, run, boundary
+    fixed = settings, examples, generator, prepare, measure, run
     training = _Training(model, optimiser, objectives, *fixed)
     try:
         if takes_classes:
@@ -213,7 +211,6 @@ class _Training:
     prepare: Preparation  # what a batch goes through before a step
     measure: Callable[[nn.Module], dict[str, Any]] | None
     run: dict[str, Any]  # what its checkpoints are of
-    boundary: float  # of the classes, where the model has one output
 
     def __post_init__(self) -> None:
         self.average: WeightAverage | None = None
@@ -252,7 +249,7 @@ class _Training:
         """Accuracy on a part of the data, None where it is not evaluated."""
         if part not in self.examples:
             return None
-        return _accuracy(self.model, *self.examples[part], self.boundary)
+        return accuracy(self.model, *self.examples[part])
 
     def evaluated(self) -> contextlib.AbstractContextManager:
         """While it is entered, the model has the weights that are evaluated: the averaged ones."""
@@ -665,26 +662,16 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     ``y`` (N,).
 
     A model with one output, (N,) or (N, 1), has the classes 0 and 1, or -1 and 1: a positive logit
-    means class 1, and so does a probability above one half if the last module is ``nn.Sigmoid``.
+    means class 1, and so does a probability above one half if the model ends with a sigmoid.
 
-    Returns: the fraction; NaN if a logit is NaN, or ``y`` holds numbers that are no classes of the
-        model, as the targets of a regression.
+    Returns: the fraction; NaN if a logit is NaN, or ``y`` holds fractions, as the targets of a
+        regression.
     Raises: ValueError if there is not one class an example.
     """
-    return _accuracy(model, x, y, _boundary(model))
-
-
-def _boundary(model: nn.Module) -> float:
-    """The value above which the one output of a model means class 1."""
-    *_, last = model.modules()
-    return 0.5 if isinstance(last, nn.Sigmoid) else 0.0
-
-
-def _accuracy(model: nn.Module, x: Tensor, y: Tensor, boundary: float) -> float:
     logits = predict(model, x)
     has_one = logits.ndim == 1 or logits.shape[1] == 1
     if has_one:
-        predicted = logits > boundary
+        predicted = logits > (0.5 if _ends_with_sigmoid(model, x) else 0.0)
         if y.ndim < predicted.ndim:
             predicted = predicted.squeeze(1)
     else:
@@ -702,6 +689,19 @@ def _accuracy(model: nn.Module, x: Tensor, y: Tensor, boundary: float) -> float:
     if logits.isnan().any() or not are_classes:
         return math.nan
     return (predicted == classes).double().mean().item()
+
+
+UNCHANGED = ("Squeeze", "Unsqueeze", "View", "UnsafeView", "Reshape", "Select", "T", "Clamp")
+
+
+def _ends_with_sigmoid(model: nn.Module, x: Tensor) -> bool:
+    """Whether the last operation of a model is a sigmoid, but for changes of shape."""
+    few = x[:2].detach().requires_grad_(x.is_floating_point())
+    with torch.enable_grad(), models.evaluating(model):
+        node = model(few).grad_fn
+    while node is not None and node.name().startswith(tuple(f"{n}Backward" for n in UNCHANGED)):
+        node = node.next_functions[0][0]
+    return node is not None and node.name().startswith("SigmoidBackward")
 
 
 # ------------------------------------------------------------------------------ checkpoints

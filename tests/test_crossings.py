@@ -152,7 +152,7 @@ def test_average_of_lightning_over_links_that_stay_is_that_of_the_matrices(split
 
 def test_average_of_lightning_over_links_that_move_is_refused(loader, tmp_path):
     average = callbacks.EMAWeightAveraging(decay=DECAY)
-    with pytest.raises((ValueError, RuntimeError), match="links"):
+    with pytest.raises(ValueError, match="mixes values of different links"):
         trained_by_lightning(Lit(Evolution()), loader, tmp_path, average)
 
 
@@ -165,7 +165,7 @@ def test_average_of_lightning_that_the_evolver_knows_moves_along(split, loader, 
 
 def test_stochastic_average_of_lightning_over_links_that_move_is_refused(loader, tmp_path):
     average = callbacks.StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=2)
-    with pytest.raises((ValueError, RuntimeError), match="links"):
+    with pytest.raises(ValueError, match="mixes values of different links"):
         trained_by_lightning(Lit(Evolution()), loader, tmp_path, average, epochs=5)
 
 
@@ -221,7 +221,7 @@ def test_average_of_timm_over_links_that_stay_is_that_of_the_matrices(split, loa
 def test_average_of_timm_over_links_that_move_is_refused(split, loader, kind):
     net = network()
     average = kind(net, decay=DECAY)
-    with pytest.raises((ValueError, RuntimeError), match="links"):
+    with pytest.raises(ValueError, match="mixes values of different links"):
         trained(net, loader, average.update, moves=True)
         average(split.x_test)
 

@@ -152,6 +152,15 @@ def test_a_scaled_start_keeps_the_sum_of_squares_of_each_neuron(density):
     assert torch.equal(kept.sign(), links.sign())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_scaled_start_takes_half_precision(dtype):
+    net = nn.Sequential(nn.Linear(512, 300)).to(dtype)
+    before = net[0].weight.double().square().sum(1)
+    sparsify_(net, density=0.1, start="scaled", generator=seeded())
+    after = net[0].to_dense().double().square().sum(1)
+    torch.testing.assert_close(after, before, rtol=0.02, atol=0)
+
+
 @pytest.mark.parametrize("std", [0.02, 0.0, 1.0])  # BERT's, and a layer that starts at zero
 def test_a_scaled_start_keeps_the_deviation_of_the_output(std):
     net, x = nn.Sequential(nn.Linear(400, 300)), torch.randn(500, 400, generator=seeded(1))
@@ -816,7 +825,7 @@ def test_an_update_leaves_out_layers_whose_gradients_all_overflow(is_scaled, fus
             evolver.step()
         return
     assert evolver.step() == 0 and same(before, links_of(net))
-    assert evolver.steps_taken == (3 if fused else 2)  # a fused optimiser itself skips the step
+    assert evolver.steps_taken == 2  # the step that was skipped does not count
     train(net, optimiser, evolver, 4, 3, scaler)
     assert not same(before, links_of(net))
 
@@ -900,6 +909,7 @@ def test_a_module_that_holds_an_evolver_is_copied(copied):
 def test_the_copy_of_an_evolver_is_of_no_use(copied):
     with pytest.raises(AttributeError, match="load the state_dict of the first into it"):
         copied(Holding().evolver).state_dict()
+    assert repr(copied(Holding().evolver)) == "Evolver(a copy, without model and optimiser)"
     with pytest.raises(AttributeError, match="an Evolver has no attribute 'stride'"):
         _ = Holding().evolver.stride
 
@@ -1068,6 +1078,15 @@ def test_an_update_that_would_throw_gradients_away_is_refused(fused, loop):
     with pytest.raises(ValueError, match=r"layer 0 has a gradient.*before the next loss.backward"):
         [parts[part]() for _ in range(4) for part in loop]
     assert evolver.steps_taken == 1 and same(before, links_of(net))
+
+
+def test_an_evolver_whose_optimiser_was_replaced_says_so():
+    net, optimiser, evolver = made()
+    train(net, optimiser, evolver, 2)
+    later = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.warns(UserWarning, match="without a step of the Evolver's optimiser"):
+        train(net, later, evolver, 1)
+    assert evolver.steps_taken == 2
 
 
 def test_an_evolver_that_is_made_late_throws_no_gradient_away():

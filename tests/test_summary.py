@@ -169,3 +169,12 @@ def test_model_that_returns_no_tensor_is_refused():
 
     with pytest.raises(ValueError, match="the model returns a str: return tensors"):
         summary(Text(3, 2), (1, 3))
+
+
+@pytest.mark.parametrize("groups", [1, 4, 64])
+def test_grouped_convolution_counts_each_gradient_once(groups):
+    first, second = nn.Conv2d(3, 64, 1), nn.Conv2d(64, 64, 3, padding=1, groups=groups)
+    table = summary(nn.Sequential(first, second), (1, 3, 16, 16)).table
+    ends, grouped = 256 * 64 * 3, 256 * 64 * (64 // groups) * 9
+    assert table["forward"].tolist() == [ends, grouped, ends + grouped]
+    assert table["step"].tolist() == [2 * ends, 3 * grouped, 2 * ends + 3 * grouped]

@@ -1064,6 +1064,28 @@ def test_probability_of_a_last_sigmoid_is_cut_at_one_half():
     assert train.accuracy(nn.Sequential(nn.Identity(), nn.Sigmoid()), logits, y) == 2 / 3
 
 
+class EndsWithSigmoid(nn.Module):
+    """Registers its sigmoid first, and calls it last but for changes of shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.unit, self.linear = nn.Sigmoid(), nn.Linear(1, 1, bias=False)
+        self.linear.weight.data.fill_(1)
+
+    def forward(self, x):
+        return self.unit(self.linear(x)).flatten().clamp(1e-6, 1 - 1e-6)
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_probability_is_told_by_what_is_computed_last(is_frozen):
+    logits, y = torch.tensor([[-2.0], [3.0], [0.1]]), torch.tensor([0, 1, 0])
+    model = EndsWithSigmoid().requires_grad_(not is_frozen)
+    assert train.accuracy(model, logits, y) == 2 / 3
+    gated = nn.Sequential(nn.Sigmoid(), nn.Linear(1, 1, bias=False))
+    gated[1].weight.data.fill_(0.1)  # a sigmoid within the network is none at its end
+    assert train.accuracy(gated, logits, y) == 1 / 3  # all logits are above 0
+
+
 @pytest.mark.parametrize("width", [1, 3])
 @pytest.mark.parametrize("y", [[0.5, 0.0], [1.0, 2.3]])
 def test_targets_that_are_no_classes_have_no_accuracy(width, y):
@@ -1113,6 +1135,7 @@ def probabilities(z, y):
         ([nn.Flatten(0), nn.Sigmoid()], probabilities),
         ([nn.Sigmoid(), nn.Flatten(0)], nn.BCELoss()),
         ([nn.Sigmoid(), nn.Flatten(0)], F.binary_cross_entropy),
+        ([nn.Sigmoid(), nn.Flatten(0)], lambda z, y: F.binary_cross_entropy(z, y)),
     ],
 )
 def test_network_of_one_output_has_its_accuracy(end, loss):

@@ -19,6 +19,7 @@ import re
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ SEPARATORS = ",;\t|"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)
 CODE = re.compile(r"[+-]?0\d")  # 007 is not 7
 NAMELESS = re.compile(r"(Unnamed: )?\d+")  # as pandas names such a column
-MISSING = re.compile(r"Unnamed: \d+|\?|N/?A|[Nn]a[Nn]|NULL|null|None")
+MISSING = re.compile(r"Unnamed: \d+|\?|#?N/?A|n/a|<NA>|-?[Nn]a[Nn]|NULL|null|None")
 IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 PARTS = {"train", "training", "valid", "val", "validation", "dev", "eval", "test", "testing"}
 GREY = ("1", "L", "LA")  # modes of pillow
@@ -195,19 +196,22 @@ def table(path: Path, target: str | int | None, **options: Any) -> Found:
         if not {"sep", "delimiter", "dialect"} & options.keys():
             options["sep"] = _separator(path, options)
         frame = pd.read_csv(path, **{"index_col": False} | options | {"dtype": dtype})
-    has_names = options.get("header", 0) is not None and "names" not in options
-    decimal = options.get("decimal", ".")
-    if has_names and all(_may_be_value(str(name), frame[name], decimal) for name in frame):
+    is_told = options.keys() & {"header", "names"}
+    if not is_told and all(_may_be_value(str(name), frame[name], options) for name in frame):
         raise ValueError(
             f"{path} has numbers in its first line, which looks like an example: add a line of"
-            f" names, or use from_csv(..., header=None), with columns 0 to {len(frame.columns) - 1}"
+            " names, or use from_csv(..., header=None), with columns 0 to"
+            f" {len(frame.columns) - 1}; if these are names, header=0"
         )
     nameless = [name for name in frame if NAMELESS.fullmatch(str(name))]
     empty = [name for name in nameless if frame[name].isna().all()]
     features = frame.drop(columns=empty)
     columns = [*map(str, features)] or [""]
     if columns[0].startswith("Unnamed:"):
-        raise ValueError(f"{path} has a first column without a name: delete it, or name it")
+        raise ValueError(
+            f"{path} has a first column without a name: delete it, name it, or give"
+            " index_col=0 if it numbers the rows"
+        )
     if target not in features:
         listed = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
         asked = f"no column {target!r}" if target is not None else "no column of classes chosen"
@@ -245,7 +249,7 @@ def _separator(path: Path, options: Mapping[str, Any]) -> str:
     return max(n_cells, key=n_cells.get, default=r"\s+")
 
 
-def _may_be_value(name: str, column: Any, decimal: str) -> bool:
+def _may_be_value(name: str, column: Any, options: Mapping[str, Any]) -> bool:
     """Whether the name of a column looks like one more value of it: a number above numbers, text
     that stands below it again or above text that differs from row to row, or nothing.
     """
@@ -253,10 +257,13 @@ def _may_be_value(name: str, column: Any, decimal: str) -> bool:
 
     cells = [name.strip(), name.rpartition(".")[0].strip()]  # pandas adds .1 to the second of one
     is_above_numbers = pd.to_numeric(column, errors="coerce").notna().any()
-    if is_above_numbers and any(NUMBER.fullmatch(cell.replace(decimal, ".")) for cell in cells):
+    numbers = pd.Series(cells).str.replace(options.get("thousands") or "", "", regex=False)
+    numbers = numbers.str.replace(options.get("decimal", "."), ".", regex=False)
+    if is_above_numbers and pd.to_numeric(numbers, errors="coerce").notna().any():
         return True
     text = column.astype(str).str.strip()
-    if MISSING.fullmatch(name) or text.isin(cells).any():
+    missing = pd.Series([options.get("na_values", [])]).explode().astype(str).tolist()
+    if MISSING.fullmatch(name) or name in missing or text.isin(cells).any():
         return True
     return not is_above_numbers and text.nunique() > len(text) / 2
 
@@ -353,12 +360,13 @@ def _image(file: Path) -> tuple[Any, bool, int]:
         warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
         Image.open(file) as stored,
     ):
-        if stored.mode.startswith(("I", "F")):
+        kept_as = str(stored.tile[0][3]) if stored.tile else ""
+        if stored.mode.startswith(("I", "F")) or ";16" in kept_as or "65535" in kept_as:
             raise ValueError(
-                f"its mode is {stored.mode}, not 8 bits a channel: scale it to 0 to 255 and save it"
-                " as uint8, or give all to from_arrays as floats in [0, 1]"
+                f"its mode is {stored.mode}, of more than 8 bits a channel: scale it to 0 to 255"
+                " and save it as uint8, or give all to from_arrays as floats in [0, 1]"
             )
-        scale = {"L;2": 85, "L;4": 17}.get(str(stored.tile[0][3]) if stored.tile else "")
+        scale = {"L;2": 85, "L;4": 17}.get(kept_as)
         if scale and "transparency" in stored.info:  # of few bits: pillow scales the pixels alone
             stored.info["transparency"] *= scale
         image, is_transparent = ImageOps.exif_transpose(stored), False
@@ -531,7 +539,7 @@ def _labels(y: Any, n: int, name: str, row: Row) -> np.ndarray:
         raise ValueError(f"{name} holds text and other labels: give one kind throughout")
     y = _array(y, name)
     if y.ndim != 1:
-        how = "ravel()" if y.size == max(y.shape, default=0) else "argmax(1)"
+        how = "ravel()" if y.size == max(y.shape, default=0) else "argmax(1) of one-hot rows"
         raise ValueError(
             f"{name} has shape {y.shape}, not ({n},): give a label a row, as np.asarray(y).{how}"
         )
@@ -576,15 +584,16 @@ def _classes(y: np.ndarray, name: str, row: Row) -> np.ndarray:
             " choose others, or group them"
         )
     if classes.dtype.kind == "U":
-        known: dict[str | float, str] = {}
+        known: dict[str | Decimal, str] = {}
         for i, label in enumerate(classes.tolist()):
             plain = " ".join(label.split())
             is_number = NUMBER.fullmatch(plain) and not CODE.match(plain)
-            other = known.setdefault(float(plain) if is_number else plain, label)
+            other = known.setdefault(Decimal(plain) if is_number else plain, label)
             if other != label:
                 raise ValueError(
                     f"{row(first[i])}: the label {label!r} differs from {other!r} by blanks or as"
-                    " a number is written, and by nothing else: write both alike"
+                    " a number is written, and by nothing else: write both alike, or codes with a"
+                    " letter"
                 )
     for i in np.flatnonzero(counts == 1)[:1]:
         raise ValueError(

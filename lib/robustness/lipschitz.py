@@ -81,7 +81,8 @@ def lipschitz_constants(
     A linear layer includes the normalisation of its output, as in evaluation. A normalisation of
     anything else is a linear layer of its own. Left out is what only scales: images that are
     standardised or enlarged, and logits that are multiplied. What a module adds to its
-    children, as a shortcut or a function, is not counted.
+    children, as a shortcut or a function, is not counted; a layer whose output is normalised in one
+    branch and used as it is in another has the constant of the first.
 
     Args:
         model: in evaluation mode; it is not changed.
@@ -192,7 +193,7 @@ def steepest_slope(unit: nn.Module) -> float:
     like = next(unit.parameters(), GRID.double())
     x = GRID.to(like)[:, None].repeat(1, n).requires_grad_()
     with torch.enable_grad():
-        (slope,) = torch.autograd.grad(unit(x).sum(), x)
+        (slope,) = torch.autograd.grad(unit(x.clone()).sum(), x)  # it may write to what it gets
     return float(slope.abs().max())
 
 

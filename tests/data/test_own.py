@@ -789,8 +789,13 @@ IMAGES = np.arange(12 * 16, dtype=np.uint8).reshape(12, 4, 4)
 BAD_ARRAYS = {
     "fewer examples": (X[:10], Y, {}, "y has 12 labels, but there are 10 examples"),
     "fewer labels": (X, Y[:10], {}, "y has 10 labels, but there are 12 examples"),
-    "one-hot": (X, np.eye(2)[Y], {}, r"y has shape \(12, 2\), not \(12,\): .*argmax\(1\)$"),
-    "one-hot of torch": (X, torch.eye(3)[Y], {}, r"np.asarray\(y\).argmax\(1\)$"),
+    "one-hot": (
+        X,
+        np.eye(2)[Y],
+        {},
+        r"y has shape \(12, 2\), not \(12,\): .*argmax\(1\) of one-hot rows$",
+    ),
+    "one-hot of torch": (X, torch.eye(3)[Y], {}, r"np.asarray\(y\).argmax\(1\) of one-hot rows$"),
     "column": (X, Y[:, None], {}, r"y has shape \(12, 1\), .* np.asarray\(y\).ravel\(\)$"),
     "column of text": (X, Y[:, None].astype(str), {}, r"np.asarray\(y\).ravel\(\)$"),
     "column of torch": (X, torch.tensor(Y[:, None]), {}, r"np.asarray\(y\).ravel\(\)$"),
@@ -1011,3 +1016,66 @@ def test_path_that_leads_nowhere_is_refused(name, tmp_path, monkeypatch):
 def test_unknown_name_says_how_ones_own_data_are_named():
     with pytest.raises(ValueError, match="or a path of your own, as table.csv:species"):
         data.load("iris")
+
+
+@pytest.mark.parametrize(
+    ("first", "options"),
+    [
+        ("1,000;0.5;a", {"sep": ";", "thousands": ","}),
+        ("-;0.5;a", {"sep": ";", "na_values": ["-"]}),
+        ("-;0.5;a", {"sep": ";", "na_values": "-"}),
+        ("#N/A,0.5,a", {}),
+        ("<NA>,0.5,a", {}),
+        ("inf,0.5,a", {}),
+    ],
+)
+def test_example_of_unusual_numbers_in_place_of_names_is_refused(first, options, tmp_path):
+    separator = options.get("sep", ",")
+    rows = [separator.join((f"{i}.5", f"{i % 3}.1", "ab"[i % 2])) for i in range(20)]
+    (tmp_path / "a.csv").write_text("\n".join([first, *rows]))
+    with pytest.raises(ValueError, match="looks like an example"):
+        data.from_csv(tmp_path / "a.csv", "a", **options)
+
+
+def test_numbers_that_are_names_are_taken_where_header_says_so(tmp_path):
+    lines = ["0,1,2", *(f"{i % 2},{i},{i * i}" for i in range(60))]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="if these are names, header=0"):
+        data.from_csv(tmp_path / "a.csv", "0")
+    split = data.from_csv(tmp_path / "a.csv", "0", header=0)
+    assert len(split.x_train) + len(split.x_test) == 60 and split.n_features == 2
+
+
+@pytest.mark.parametrize("ending", ["png", "ppm"])
+def test_colours_of_16_bits_are_refused(ending, tmp_path):
+    pixels = np.zeros((4, 4, 3), ">u2")
+    if ending == "ppm":
+        content = b"P6\n4 4\n65535\n" + pixels.tobytes()
+    else:
+        content = png_of_16_bits(pixels)
+    for name in "ab":
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        (tmp_path / "deep" / name / f"0.{ending}").write_bytes(content)
+    with pytest.raises(ValueError, match="of more than 8 bits a channel"):
+        data.from_folder(tmp_path / "deep")
+
+
+def png_of_16_bits(pixels):
+    """A PNG in colours, which pillow cannot write."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    height, width, _ = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def test_long_numbers_that_differ_are_two_classes(tmp_path):
+    names = ("12345678901234567890", "12345678901234567891", "a")
+    rows = [f"{i}.5,{names[i % 3]}" for i in range(30)]
+    (tmp_path / "a.csv").write_text("\n".join(["x,y", *rows]))
+    assert data.from_csv(tmp_path / "a.csv", "y").classes == names

@@ -133,7 +133,9 @@ def test_average_that_is_older_than_the_links_is_refused(layer, x, generator, av
         lambda: net.load_state_dict(average.module.state_dict()),
     )
     for use in uses:
-        with pytest.raises(ValueError, match="a copy of this layer was written to after the links"):
+        with pytest.raises(
+            ValueError, match="a copy of this layer was averaged with it after the links"
+        ):
             use()
 
 
@@ -167,9 +169,30 @@ def test_average_of_buffers_of_links_that_stand_still_is_right(layer, x, generat
     torch.testing.assert_close(average.state_dict(), net.state_dict())
 
 
-@pytest.mark.parametrize("averages", [averaged_by_buffers, "parameters"])
+def averaged_by_parameters(average, net):
+    """As Lightning's StochasticWeightAveraging does."""
+    average[0].values.detach().copy_((average[0].values + net[0].values) / 2)
+
+
+def averaged_by_data(average, net):
+    """As most averages that are written by hand; torch does not count it."""
+    average[0].values.data.mul_(0.9).add_(net[0].values.data, alpha=0.1)
+
+
+def averaged_by_other_data(average, net):
+    average[0].values.data = 0.9 * average[0].values.data + 0.1 * net[0].values.data
+
+
+def averaged_by_vectors(average, net):
+    vectors = [nn.utils.parameters_to_vector(each.parameters()) for each in (average, net)]
+    nn.utils.vector_to_parameters(sum(vectors) / 2, average.parameters())
+
+
+AVERAGES = [averaged_by_buffers, averaged_by_parameters, averaged_by_data, averaged_by_other_data]
+
+
+@pytest.mark.parametrize("averages", [*AVERAGES, averaged_by_vectors])
 def test_average_of_links_that_moved_is_refused(layer, x, generator, averages):
-    """Of parameters alone: as Lightning's StochasticWeightAveraging."""
     net = nn.Sequential(layer)
     average = copy.deepcopy(net)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -178,14 +201,99 @@ def test_average_of_links_that_moved_is_refused(layer, x, generator, averages):
     optimiser.step()
     assert evolver.step() > 0
     net(x), average(x), copy.deepcopy(average)(x)  # nothing is mixed yet
-    if averages == "parameters":
-        average[0].values.detach().copy_((average[0].values + layer.values) / 2)
-    else:
-        averages(average, net)
+    averages(average, net)
     optimiser.step()
     for use in (evolver.step, lambda: net(x), lambda: average(x), average.state_dict):
         with pytest.raises(ValueError, match=r"give the copy to Evolver\(averages=\[...\]\)"):
             use()
+
+
+def second_network(net):
+    """As the target network of a student, made by itself."""
+    target = nn.Sequential(SparseLinear(12, 9, density=0.4))
+    target.load_state_dict(net.state_dict())
+    return target
+
+
+@pytest.mark.parametrize("make", [copy.deepcopy, second_network])
+@pytest.mark.parametrize("moves", ["evolves", "loads"])
+def test_average_of_any_network_of_the_links_of_before_is_refused(layer, x, generator, make, moves):
+    net = nn.Sequential(layer)
+    average = make(net)
+    other = copy.deepcopy(net)
+    evolve_(other[0], Evolution(), fraction=0.5, generator=generator)
+    if moves == "evolves":
+        evolve_(layer, Evolution(), fraction=0.5, generator=generator)
+    else:
+        net.load_state_dict(other.state_dict())
+    averaged_by_data(average, net)
+    for use in (lambda: average(x), lambda: net(x)):
+        with pytest.raises(ValueError, match="mixes values of different links"):
+            use()
+
+
+def test_average_that_a_later_evolver_does_not_know_is_refused(layer, x, generator):
+    net = nn.Sequential(layer)
+    average = copy.deepcopy(net)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    for averages in ([average], []):
+        how = {"averages": averages, "generator": generator}
+        evolver = Evolver(net, optimiser, every=1, steps=9, **how)
+        optimiser.step()
+        assert evolver.step() > 0
+    averaged_by_data(average, net)
+    with pytest.raises(ValueError, match="mixes values of different links"):
+        average(x)
+
+
+def test_average_that_loads_a_mixed_state_is_refused(layer, x, generator):
+    net = nn.Sequential(layer)
+    average = copy.deepcopy(net)
+    evolve_(layer, Evolution(), fraction=0.5, generator=generator)
+    new = net.state_dict()
+    old = average.state_dict()
+    mixed = {k: 0.9 * v + 0.1 * new[k] if v.is_floating_point() else new[k] for k, v in old.items()}
+    with pytest.raises(ValueError, match="mixes values of different links"):
+        average.load_state_dict(mixed)
+
+
+def disturbed(values):
+    values.add_(torch.randn_like(values))
+
+
+@pytest.mark.parametrize(
+    "change", [disturbed, nn.init.normal_, nn.init.zeros_, lambda v: v.mul_(2)]
+)
+def test_an_older_copy_may_be_disturbed(layer, x, generator, change):
+    net = nn.Sequential(layer)
+    older = copy.deepcopy(net)
+    evolve_(layer, Evolution(), fraction=0.5, generator=generator)
+    with torch.no_grad():
+        change(older[0].values)
+    assert net(x).shape == older(x).shape
+
+
+def test_average_of_whole_states_is_that_of_the_values(layer, x, generator):
+    net = nn.Sequential(layer)
+    average = copy.deepcopy(net)
+    layer.values.data.mul_(3)
+    states = average.state_dict(), net.state_dict()
+    mean = {name: 0.9 * states[0][name] + 0.1 * states[1][name] for name in states[0]}
+    average.load_state_dict(mean)
+    torch.testing.assert_close(average[0].values, layer.values * 0.4)
+    assert average[0].support.keys.equal(layer.support.keys)
+    evolve_(layer, Evolution(), fraction=0.5, generator=generator)
+    mean["0.col"] = 0.9 * mean["0.col"] + 0.1 * layer.col
+    with pytest.raises(ValueError, match="an average of states of other links: give the copy to"):
+        average.load_state_dict(mean)
+
+
+def test_copies_of_another_dtype_are_no_averages(layer, x, generator):
+    net = nn.Sequential(layer)
+    best = copy.deepcopy(net)
+    evolve_(layer, Evolution(), fraction=0.5, generator=generator)
+    best.half()
+    assert net(x).shape == best.double()(x).shape
 
 
 def test_copies_that_learn_by_themselves_are_no_averages(layer, x, generator):

@@ -317,3 +317,16 @@ def test_margins_and_gradients_of_a_linear_network(generator):
     second = z.topk(2).indices[:, 1]
     torch.testing.assert_close(m, z.topk(2).values.diff().neg().squeeze(1))
     torch.testing.assert_close(gradient, w[y] - w[second])
+
+
+@pytest.mark.parametrize("unit", [nn.ReLU, nn.LeakyReLU, nn.SiLU])
+def test_units_that_write_in_place_are_measured(unit, generator):
+    linear = nn.Linear(4, 4)
+    x = torch.rand(1, 4)
+    found = [
+        lipschitz_constants(
+            nn.Sequential(linear, unit(inplace=inplace)).eval(), x, generator=generator
+        )["unit"]
+        for inplace in (True, False)
+    ]
+    assert found[0] == found[1] and found[0]["1"] >= 1

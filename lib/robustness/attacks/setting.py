@@ -41,9 +41,9 @@ NO_GRADIENT = (
 )
 
 
-def say(sentence: str) -> None:
-    """Log what a result does not show; Python writes it to stderr unless told otherwise."""
-    logging.getLogger(__package__).warning(sentence)
+def say(sentence: str, level: int = logging.WARNING) -> None:
+    """Log what a result does not show; Python writes warnings to stderr unless told otherwise."""
+    logging.getLogger(__package__).log(level, sentence)
 
 
 def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -71,8 +71,8 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
         flat = x.detach().flatten(1)
         y = y.long()
         x_adv = flat.clone()
-        n_blind = 0
-        for rows in _batches(~is_wrong(model, flat, y)):
+        n_blind, is_attacked = 0, ~is_wrong(model, flat, y)
+        for rows in _batches(is_attacked):
             model.bounds, model.has_gradient = bounds, None
             with torch.no_grad():
                 of_rows = _settings_of(settings, rows)
@@ -80,9 +80,10 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
                 n_blind += _count_blind(model, x_adv[rows], y[rows])
         if n_blind:
             say(
-                f"all gradients that {core.__name__} saw of {n_blind} of {len(x)} examples were 0,"
-                " and it broke none of these, which proves nothing: try square or boundary, which"
-                " need no gradients"
+                f"{core.__name__} saw only zero gradients for {n_blind} of {len(x)} examples and"
+                " broke none of these, which proves nothing: try square or boundary, which need no"
+                " gradients",
+                logging.WARNING if 2 * n_blind >= is_attacked.sum() else logging.INFO,
             )
         return x_adv.view_as(x)
 
