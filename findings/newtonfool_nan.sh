@@ -3,7 +3,7 @@
 #
 # The attack NewtonFool moves an image along the gradient of the probability of its class. The
 # network here is linear and very sure: in float32 each probability is exactly 1, so its gradient
-# is exactly 0. Trained networks are as sure of many of their training images.
+# is exactly 0.
 #
 # One would guess: an attack that sees no gradient leaves the image where it is, and reports that
 # it did not succeed.

@@ -53,6 +53,7 @@ right = minimize_scalar(lambda exponent: -log_likelihood(exponent), **bounds).x
 print(f"exponent by powerlaw {fitted:.3f}, log-likelihood {log_likelihood(fitted):.1f}")
 print(f"most likely exponent {right:.3f}, log-likelihood {log_likelihood(right):.1f}")
 print(f"by default the package returns {by_default:.3f}")
-if not (fitted > right + 1 and log_likelihood(fitted) < log_likelihood(right) - 1):
+is_wrong = fitted > right + 1 and log_likelihood(fitted) < log_likelihood(right) - 1
+if not (is_wrong and abs(by_default - 3) < 0.01):
     raise SystemExit("the behaviour has changed")
 END

@@ -71,8 +71,8 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
         flat = x.detach().flatten(1)
         y = y.long()
         x_adv = flat.clone()
-        n_blind, is_attacked = 0, ~is_wrong(model, flat, y)
-        for rows in _batches(is_attacked):
+        n_blind = 0
+        for rows in _batches(~is_wrong(model, flat, y)):
             model.bounds, model.has_gradient = bounds, None
             with torch.no_grad():
                 of_rows = _settings_of(settings, rows)
@@ -83,7 +83,7 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
                 f"{core.__name__} saw only zero gradients for {n_blind} of {len(x)} examples and"
                 " broke none of these, which proves nothing: try square or boundary, which need no"
                 " gradients",
-                logging.WARNING if 2 * n_blind >= is_attacked.sum() else logging.INFO,
+                logging.WARNING if 2 * n_blind >= len(x) else logging.INFO,
             )
         return x_adv.view_as(x)
 

@@ -135,7 +135,7 @@ def test_examples_without_a_gradient_are_counted(small, name, caplog):
     assert attacks.is_adversarial(seeing, x_adv, y)[6:].any()
     assert "zero gradients for 3 of 12 examples and broke none of these" in caplog.text
     said = [r for r in caplog.records if "zero gradients" in r.message]
-    assert said[0].levelname == "INFO"  # a warning where half of those attacked are blind
+    assert said[0].levelname == "INFO"  # a warning where half of them are blind
 
 
 @pytest.mark.parametrize("name", ["pgd", "deepfool", "carlini_wagner"])
