@@ -22,6 +22,7 @@ def named_folder(variable: str) -> Path | None:
 LIBRARY = Path(__file__).resolve().parent
 IS_REPOSITORY = (LIBRARY.parent / "pyproject.toml").exists()
 ROOT = LIBRARY.parent if IS_REPOSITORY else Path.cwd()
+PAPERS = ROOT / "notebooks" / "papers"
 REFERENCE = ROOT / "data" / "reference"
 RAW = ROOT / "data" / "raw"
 RUNS = named_folder("SPARSE_RUNS_DIR") or ROOT / "data" / "runs"

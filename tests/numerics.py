@@ -19,7 +19,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from lib import papers, paths
+import papers
+from lib import paths
 from lib.files import whole
 from lib.report.intervals import t_interval
 from lib.runs import executors

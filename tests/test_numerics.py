@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib import numerics, papers
+import papers
+from lib import numerics
 from lib.paths import ROOT
 from tests import numerics as comparison
 from tests.stored import rewrite

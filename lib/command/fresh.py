@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lib import papers, paths
+import papers
+from lib import paths
 from lib.files import PART, sha256, whole
 from lib.runs.records import RECORDS, Store
 
@@ -42,7 +43,8 @@ def digest(*parts: str | Path) -> str:
 def common() -> str:
     """Of what all figures and verdicts come from: the library, its packages, and all tables."""
     tables = sorted(path for path in paths.RESULTS.glob("[!.]*.*") if path.is_file())  # no locks
-    return digest(paths.LIBRARY, paths.ROOT / "requirements.txt", paths.REFERENCE, *tables)
+    code = paths.LIBRARY, paths.PAPERS, paths.ROOT / "requirements.txt"
+    return digest(*code, paths.REFERENCE, *tables)
 
 
 def of_records(experiments: Iterable[str], profile: str, store: Store | None = None) -> str:

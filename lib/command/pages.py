@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 from pybtex.database import Entry, parse_file
 
-from lib import bench, papers
+import papers
+from lib import bench
 from lib.command import judged, notebooks, planned
 from lib.files import whole
 from lib.paths import REFERENCE, ROOT

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from lib import papers
+import papers
 from lib.paths import ROOT
 from lib.runs.config import Run
 from lib.runs.experiment import chosen

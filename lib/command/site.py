@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lib import papers
+import papers
 from lib.command import explorer, notebooks
 from lib.command.gallery import PAPER
 from lib.command.pages import BIBLIOGRAPHY, replace_between

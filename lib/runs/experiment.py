@@ -1,7 +1,7 @@
 """An experiment: everything that running, storing and listing its runs needs to know of it.
 
 It is handed to whatever runs, so that nothing here or below imports science. A paper's room makes
-its experiments, see :mod:`lib.papers`.
+its experiments, see :mod:`papers`.
 """
 
 import re

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
-from lib import bench, command, data, papers, paths
+import papers
+from lib import bench, command, data, paths
 from lib.command import cli, judged, notebooks, planned
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.training import training
 from lib.runs import record
 from lib.runs.records import Store, archive
+from papers.shared.sparse_training import SparseTraining
+from papers.shared.training import training
 from tests.checkouts import ROOT
 
 

@@ -10,7 +10,8 @@ import textwrap
 
 import pytest
 
-from lib import files, papers, paths
+import papers
+from lib import files, paths
 from lib.command import fresh, notebooks
 from tests.checkouts import check_out, variables, write_notebook
 

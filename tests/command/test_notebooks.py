@@ -12,7 +12,8 @@ import papermill
 import pytest
 from nbclient import NotebookClient
 
-from lib import papers, paths
+import papers
+from lib import paths
 from lib.command import forked, fresh, notebooks
 from tests import kernels
 from tests.checkouts import write_notebook

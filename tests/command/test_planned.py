@@ -7,7 +7,7 @@ import types
 import pandas as pd
 import pytest
 
-from lib import papers
+import papers
 from lib.command import judged, planned
 from lib.paths import ROOT
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lib import papers
+import papers
 from lib.command import notebooks, site
 from lib.paths import ROOT
 

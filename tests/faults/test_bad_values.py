@@ -14,12 +14,12 @@ from lib.data import augment
 from lib.evolution import Evolution, evolve_
 from lib.files import NotWritten
 from lib.layers import SparseLinear
-from lib.papers.set.rbm.model import RBM
 from lib.robustness import attacks, defences, perturb
 from lib.runs.config import Run
 from lib.settings import Settings
 from lib.sharpness import SharpnessAware
 from lib.sparsify import Evolver, densify_, sparsify_
+from papers.set.rbm.model import RBM
 
 NOT_WHOLE = (1.5, 0, -1, True, "3", None, float("nan"))
 NOT_POSITIVE = (0, -0.5, float("nan"), float("inf"), "x", None)

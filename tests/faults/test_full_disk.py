@@ -15,7 +15,8 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from lib import checkpoints, papers, paths
+import papers
+from lib import checkpoints, paths
 from lib.command import cli, fresh, gallery
 from lib.files import NotWritten
 from lib.report import publishing

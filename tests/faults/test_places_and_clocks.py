@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import data, papers, paths
+import papers
+from lib import data, paths
 from lib.command import cli, fresh, notebooks
 from lib.files import NotWritten
 from tests.checkouts import write_notebook

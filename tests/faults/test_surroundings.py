@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import papers
+import papers
 from lib.command import cli
 from lib.paths import ROOT
 from lib.runs.experiment import Experiment
@@ -30,7 +30,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from lib import data, papers
+from lib import data
+import papers
 from lib.report import publishing
 from lib.runs.records import archive
 from lib.topology import power_law

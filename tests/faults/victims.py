@@ -52,7 +52,7 @@ class Victim(NamedTuple):
 
 
 def _run(folder: Path, experiment: str, **changes: Any) -> None:
-    from lib import papers  # in the process that is killed: it starts threads
+    import papers  # in the process that is killed: it starts threads
     from lib.runs.records import Store
 
     store = Store(papers.EXPERIMENTS, folder / "runs", folder / "results")

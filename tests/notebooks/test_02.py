@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import papers
+import papers
 from lib.paths import RESULTS
 from tests.prose import Prose
 

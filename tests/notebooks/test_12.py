@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib import papers
-from lib.papers.shared import features
+import papers
 from lib.paths import REFERENCE
+from papers.shared import features
 from tests.prose import Prose
 
 METHODS = ("set", "rigl", "fixed", "dense")

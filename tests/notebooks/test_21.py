@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import papers
+import papers
 from lib.paths import FIGURES
 from lib.report.intervals import t_interval
 from tests.notebooks.summaries import ends, mean

@@ -7,7 +7,7 @@ import pandas as pd
 from pymoo.indicators.hv import HV
 from scipy import stats
 
-from lib import papers
+import papers
 from lib.paths import FIGURES, REFERENCE
 from lib.report.intervals import holm, t_interval
 from tests.prose import Prose

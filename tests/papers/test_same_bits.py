@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from lib import compiled, models
-from lib.papers import EXPERIMENTS
-from lib.papers.set.rbm.training import RBMTraining
-from lib.papers.shared import trained
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.splash.training import UnitTraining
 from lib.runs.records import Store
+from papers import EXPERIMENTS
+from papers.set.rbm.training import RBMTraining
+from papers.shared import trained
+from papers.shared.sparse_training import SparseTraining
+from papers.splash.training import UnitTraining
 from tests.processes import CONTEXT
 from tests.runs import counting
 from tests.runs.counting import Counting

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from lib import data, vision
 from lib.data import fetch
 from lib.files import NotWritten
-from lib.papers.shared import backbone
+from papers.shared import backbone
 
 PLACES = [fetch.RAW, Path(os.environ.get("SPARSE_DATA_DIR") or fetch.RAW)]
 

@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 
 from lib import compiled, sampling, train
 from lib.evolution import Evolution
-from lib.papers.set.rbm import ais, exact
-from lib.papers.set.rbm.contrastive_divergence import Chains, _Learner, fit
 from lib.settings import Settings
+from papers.set.rbm import ais, exact
+from papers.set.rbm.contrastive_divergence import Chains, _Learner, fit
 from tests.oracles import seeded
 from tests.papers.set.rbm.machines import bars_and_stripes, machine, moments
 
