@@ -21,8 +21,8 @@ import pytest
 import scipy.stats
 import torch
 
+from lib._boundary import PAPERS, REFERENCE, RESULTS
 from lib.command import judged
-from lib.paths import PAPERS, REFERENCE, RESULTS
 from lib.runs.records import read_arrays
 from lib.support import erdos_renyi_density, random_support
 

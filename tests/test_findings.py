@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 import papers
-from lib.paths import REFERENCE, ROOT
+from lib._boundary import REFERENCE, ROOT
 from lib.report import frames
 from lib.report.intervals import t_interval
 from papers.adaptive_topology.experiments import HEADLINE_RADIUS

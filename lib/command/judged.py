@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 import papers
-from lib import paths
+from lib import _boundary
+from lib._boundary import whole
 from lib.command import fresh
-from lib.files import whole
 from lib.report.verdicts import verdicts as judge
 from lib.runs.progress import Progress
 from lib.runs.records import Store
 
-SHIPPED = paths.ROOT / "data" / "verdicts.json"  # of the profile paper
+SHIPPED = _boundary.ROOT / "data" / "verdicts.json"  # of the profile paper
 
 
 def verdicts(

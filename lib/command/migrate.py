@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import papers  # noqa: F401  it has the kinds of runs
-from lib.files import sha256, whole
+from lib._boundary import sha256, whole
 from lib.runs.config import from_fields
 from lib.runs.records import RECORDS, line_of, lines, with_arrays
 

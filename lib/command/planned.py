@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 import papers
-from lib.paths import ROOT
+from lib._boundary import ROOT
 from lib.runs.config import Run
 from lib.runs.experiment import chosen
 from lib.runs.records import Store

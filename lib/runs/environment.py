@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from lib.numerics import NUMERICS
-from lib.paths import IS_REPOSITORY, LIBRARY, PAPERS, ROOT
+from lib._boundary import IS_REPOSITORY, LIBRARY, PAPERS, ROOT
+from lib.checkpoints import NUMERICS
 
 CPU_FACTS = Path("/proc/cpuinfo")  # Linux
 PACKAGES = ("torch", "numba", "numpy", "scipy", "scikit-learn", "pymoo")

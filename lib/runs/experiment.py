@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.names import PROFILES, check_known
+from lib._boundary import PROFILES, check_known
 from lib.runs.config import Run
 from lib.runs.record import Record, no_numbers
 

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from lib.paths import ROOT
+from lib._boundary import REFERENCE, ROOT  # noqa: F401  the tables of the papers, for notebooks
 from lib.report import frames, labels
 from lib.report.tables import Sentences
 from lib.report.verdicts import Claim, check_claims, in_full, published

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import papers
-from lib import bench, command, data, paths
+from lib import _boundary, bench, command, data
 from lib.command import cli, judged, notebooks, planned
 from lib.runs import record
 from lib.runs.records import Store, archive
@@ -44,7 +44,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setitem(papers.BY_PAPER, "a small paper", [tiny])
     store = Store(papers.EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
     monkeypatch.setattr(papers, "STORE", store)
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     return tmp_path
 
 

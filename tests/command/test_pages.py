@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from pybtex.database import parse_file
 
+from lib._boundary import ROOT
 from lib.command import pages
-from lib.paths import ROOT
 from lib.runs.record import Record
 from papers.shared import trained
 from papers.shared.sparse_training import SparseTraining

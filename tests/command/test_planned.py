@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import papers
+from lib._boundary import ROOT
 from lib.command import judged, planned
-from lib.paths import ROOT
 
 ROWS = planned.planned()
 

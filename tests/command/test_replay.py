@@ -6,8 +6,8 @@ import json
 import pytest
 
 import papers
+from lib.checkpoints import LAST_COMMITS
 from lib.command import cli
-from lib.numerics import LAST_COMMITS
 from lib.runs.records import Store
 from papers import EXPERIMENTS, STORE
 from papers.shared.sparse_training import SparseTraining

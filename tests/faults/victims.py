@@ -82,11 +82,11 @@ def search(folder: Path) -> None:
 
 def render(folder: Path) -> None:
     """A notebook that publishes figures."""
-    from lib import paths
+    from lib import _boundary
     from lib.command import notebooks
 
-    paths.FIGURES = folder / "figures"
-    os.environ["SPARSE_FIGURES_DIR"] = str(paths.FIGURES)
+    _boundary.FIGURES = folder / "figures"
+    os.environ["SPARSE_FIGURES_DIR"] = str(_boundary.FIGURES)
     book = folder / "90_drawing.ipynb"
     if not book.exists():
         write_notebook(book, DRAWING)

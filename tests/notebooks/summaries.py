@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import stats
 
 import papers
-from lib.paths import RESULTS
+from lib._boundary import RESULTS
 from papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from tests.prose import Prose
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import papers
-from lib.paths import RESULTS
+from lib._boundary import RESULTS
 from tests.prose import Prose
 
 DENSE = ("dense", "dense_modules", "masked")

@@ -8,7 +8,7 @@ import pytest
 
 import papers
 from lib import topology
-from lib.paths import REFERENCE, ROOT
+from lib._boundary import REFERENCE, ROOT
 from lib.report.intervals import t_interval
 from papers.shared import trained, tuning
 from tests.notebooks.summaries import stored_core_hours

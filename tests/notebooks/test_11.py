@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 import papers
+from lib._boundary import ROOT
 from lib.command import notebooks
-from lib.paths import ROOT
 from papers.set.experiments import SETTINGS
 from tests.notebooks.summaries import reruns, stored_core_hours
 from tests.prose import Prose

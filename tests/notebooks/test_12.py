@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import papers
-from lib.paths import REFERENCE
+from lib._boundary import REFERENCE
 from papers.shared import features
 from tests.prose import Prose
 

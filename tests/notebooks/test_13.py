@@ -10,7 +10,7 @@ import torch
 
 import papers
 from lib import data
-from lib.paths import FIGURES, REFERENCE
+from lib._boundary import FIGURES, REFERENCE
 from lib.report.intervals import t_interval
 from papers.set.rbm import model, training
 from papers.set.rbm.ais import N_PUBLISHED

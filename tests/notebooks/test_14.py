@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 import papers
 from lib import topology
-from lib.paths import REFERENCE
+from lib._boundary import REFERENCE
 from lib.report import frames
 from lib.report.claims import against, intervals
 from lib.report.intervals import t_interval

@@ -10,7 +10,7 @@ from scipy import stats
 
 import papers
 from lib import evolution, models
-from lib.paths import REFERENCE, RESULTS
+from lib._boundary import REFERENCE, RESULTS
 from papers.shared import trained, tuning
 from tests.notebooks.summaries import reruns
 from tests.prose import Prose

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 import papers
-from lib.paths import ROOT
+from lib._boundary import ROOT
 from papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from papers.shared import trained
 from tests.notebooks.summaries import ends, mean, with_both_decays

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import papers
-from lib.paths import FIGURES
+from lib._boundary import FIGURES
 from lib.report.intervals import t_interval
 from tests.notebooks.summaries import ends, mean
 from tests.prose import Prose

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 import papers
-from lib.paths import FIGURES
+from lib._boundary import FIGURES
 from lib.report.intervals import t_interval
 from papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from tests.notebooks.summaries import ends, mean

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
 import papers
-from lib.paths import FIGURES, REFERENCE
+from lib._boundary import FIGURES, REFERENCE
 from papers import STORE
 from papers.local_learning import spectra
 from tests.notebooks.test_30 import below, hours, planned_hours

@@ -8,7 +8,7 @@ from pymoo.indicators.hv import HV
 from scipy import stats
 
 import papers
-from lib.paths import FIGURES, REFERENCE
+from lib._boundary import FIGURES, REFERENCE
 from lib.report.intervals import holm, t_interval
 from tests.prose import Prose
 

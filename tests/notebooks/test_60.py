@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import stats
 
 import papers
+from lib._boundary import REFERENCE
 from lib.command import planned
-from lib.paths import REFERENCE
 from papers.frontier import experiments
 from papers.frontier.experiments import LOCAL
 from papers.shared import trained

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 import papers
-from lib.paths import ROOT
+from lib._boundary import ROOT
 from lib.report.intervals import holm
 from papers.frontier import experiments
 from tests.notebooks import test_11 as ablation

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 import papers
+from lib._boundary import REFERENCE
 from lib.command import planned
 from lib.models import count_links
-from lib.paths import REFERENCE
 from papers.frontier import experiments
 from papers.frontier.certificates import CHECKED
 from tests.notebooks.test_61_attacks import says_what_attacks_leave

@@ -13,7 +13,8 @@ import time
 import pytest
 import torch
 
-from lib import compiled, models
+from lib import models
+from lib._compiled import launch
 from lib.runs.records import Store
 from papers import EXPERIMENTS
 from papers.set.rbm.training import RBMTraining
@@ -133,7 +134,7 @@ def test_smoke_runs_have_the_same_bits_on_two_threads_and_interrupted(name, tmp_
         seconds = time.monotonic() - begun
         where = f"{name}, method {run.method}"
         if promises_any_threads(record):
-            with compiled.on_threads(2):
+            with launch.on_threads(2):
                 other = stores["two"].run(run)
             assert unlike(record, other) == [], f"{where}: on two threads"
         was_killed = killed(stores["cut"], run, seconds)

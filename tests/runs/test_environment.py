@@ -6,8 +6,8 @@ import subprocess
 import pytest
 import torch
 
-from lib.numerics import NUMERICS
-from lib.paths import LIBRARY, PAPERS, ROOT
+from lib._boundary import LIBRARY, PAPERS, ROOT
+from lib.checkpoints import NUMERICS
 from lib.runs import environment as module
 from lib.runs.environment import code_sha256, environment
 

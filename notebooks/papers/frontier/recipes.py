@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lib._boundary import check_known
 from lib.evolution import Evolution
-from lib.names import check_known
 from lib.report.intervals import t_interval
 from lib.report.labels import dataset as dataset_name
 from lib.runs.record import Record
 from lib.runs.records import Store
-from lib.settings import Settings
+from lib.train import Settings
 from papers.frontier.experiments import (
     ATTACK_RADIUS,
     ATTACKED_VARIANT,

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from lib import activations, data, models, train
+from lib._boundary import check_number
 from lib.layers import initial_values
-from lib.names import check_number
 from lib.robustness.defences import Certified
 from lib.runs.experiment import Workspace
 from lib.support import local_support, shared_out, whole_numbers

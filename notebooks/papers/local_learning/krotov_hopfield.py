@@ -28,10 +28,11 @@ import scipy
 import torch
 from torch import Tensor
 
-from lib import checkpoints, compiled, kernels
+from lib import checkpoints, kernels
+from lib._boundary import check_whole
+from lib._compiled import launch
 from lib.evolution import Evolution, evolve_
 from lib.layers import SparseLinear
-from lib.names import check_whole
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -145,7 +146,7 @@ def sparse_summed_update(
     """
     support, values = layer.support, layer.values.detach()
     _check_rank(rank, support.n_out)
-    columns = compiled.feature_major(x)  # (n_in, B)
+    columns = launch.feature_major(x)  # (n_in, B)
     overlap = kernels.spmm(support, overlap_weights(values, norm_order), columns)  # (n_units, B)
     units, signals = winners(overlap.t(), rank, anti_hebbian)
     g = torch.zeros_like(overlap)

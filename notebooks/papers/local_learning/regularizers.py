@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lib.names import check_known
+from lib._boundary import check_known
 
 PARTS = ("hidden", "activations", "logits")
 COVARIANCES = ("centred", "last_batch")

@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib import checkpoints, data, train
+from lib._boundary import check_known, check_number, check_whole
 from lib.data import Split
 from lib.layers import SparseLinear
-from lib.names import check_known, check_number, check_whole
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
-from lib.settings import History, Settings
 from lib.support import support_from_csr
+from lib.train import History, Settings
 from papers.local_learning import krotov_hopfield as kh
 from papers.local_learning import networks, regularizers, spectra
 from papers.local_learning.regularizers import Penalty

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.names import check_known, check_number, check_whole
+from lib._boundary import check_known, check_number, check_whole
 
 MODES = ("features", "hidden", "links")
 STOPS = ("validation", "training")

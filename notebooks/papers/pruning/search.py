@@ -22,7 +22,7 @@ from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
 from lib import checkpoints
-from lib.names import check_known, check_whole
+from lib._boundary import check_known, check_whole
 
 METHODS = ("nsga2", "random_search")
 FORMAT = "mask search 3"

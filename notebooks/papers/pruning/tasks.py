@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lib import data
-from lib.names import check_known
+from lib._boundary import check_known
 from papers.pruning import splits
 from papers.shared import features
 from papers.shared.features import FeatureSplit

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.names import check_known, check_number, check_whole
+from lib._boundary import check_known, check_number, check_whole
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import compiled, train
-from lib.names import check_number
+from lib import kernels, train
+from lib._boundary import check_number
 from lib.robustness.perturb import linear_layers, name_of_weights
-from lib.sharpness import SharpnessAware
+from papers.set.sharpness import SharpnessAware
 from papers.shared.sparse_training import SparseTraining
 
 
@@ -39,7 +39,7 @@ class Lasso:
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Tensor:
         """Loss and penalty: a scalar; x (B, features...), y (B,)."""
-        with compiled.on_threads(1):  # a long sum depends on their number
+        with kernels.on_threads(1):  # a long sum depends on their number
             penalty = torch.stack([weights.abs().sum() for weights in link_weights(model)]).sum()
         return F.cross_entropy(model(x), y) + self.coupling * penalty
 
@@ -58,8 +58,8 @@ class RegularisedTraining(SparseTraining):
         l1: coupling of :class:`Lasso`; 0: none.
         label_smoothing: the part of every label that is spread over all classes, in [0, 1), as
             [Szegedy2016], Section 7.
-        sharpness: radius of :class:`lib.sharpness.SharpnessAware`; 0: none. Links grow by the
-            gradient of the loss at the weights as they are, its labels softened as in training.
+        sharpness: radius of :class:`papers.set.sharpness.SharpnessAware`; 0: none. Links grow by
+            the gradient of the loss at the weights as they are, its labels softened as in training.
     Raises: ValueError if l1 is given together with another.
     """
 

@@ -16,10 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib import data
+from lib._boundary import RAW, NotWritten, check_known, explained, refusing_damage, sha256
 from lib.data import fetch
-from lib.files import NotWritten, explained, refusing_damage, sha256
-from lib.names import check_known
-from lib.paths import RAW
 
 EXTRACTORS = ("mobilenet_v2", "mobilenet_v2_torchvision", "tiny")
 N_FEATURES = 1280
@@ -106,7 +104,7 @@ def turned_to_unit_range(images: Tensor) -> Tensor:
 
 def standardised(images: Tensor) -> Tensor:
     """Images as torchvision's weights take them: less the mean of ImageNet, by its deviation."""
-    from lib import vision
+    from lib.data import vision
 
     expected = vision.MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
     pixels = _checked(images).float() / 255
@@ -117,7 +115,7 @@ def enlarged(images: Tensor, side: int) -> Tensor:
     """Square images of this side, uint8, by bilinear interpolation; themselves if they have it."""
     if images.shape[-2:] == (side, side):
         return images
-    from lib.vision import transforms
+    from lib.data.vision import transforms
 
     large = transforms.resize(images.float(), [side, side], antialias=False)
     return large.round().to(torch.uint8)
@@ -164,7 +162,7 @@ def _from_npz(path: Path) -> Extractor:
 @lru_cache(maxsize=1)
 def _from_torchvision(path: Path) -> Extractor:
     if not path.exists():
-        from lib.vision import MobileNet_V2_Weights
+        from lib.data.vision import MobileNet_V2_Weights
 
         url = MobileNet_V2_Weights.IMAGENET1K_V1.url
         prefix = path.stem.split("-")[1]
@@ -187,7 +185,9 @@ def _from_torchvision(path: Path) -> Extractor:
 
 def _network() -> nn.Module:
     """In single precision. Source: [Sandler2018] Table 2."""
-    from lib.vision import mobilenet_v2  # two seconds to import, and needed by this network alone
+    from lib.data.vision import (
+        mobilenet_v2,  # two seconds to import, and needed by this network alone
+    )
 
     return mobilenet_v2().float()
 

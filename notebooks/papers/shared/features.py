@@ -18,10 +18,8 @@ import torch
 from torch import Tensor
 
 from lib import checkpoints, data
+from lib._boundary import RAW, check_known, explained, refusing_damage, whole
 from lib.data import fetch
-from lib.files import explained, refusing_damage, whole
-from lib.names import check_known
-from lib.paths import RAW
 from papers.shared import backbone
 from papers.shared.backbone import Extractor
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from lib import models
+from lib._boundary import check_known
 from lib.layers import initial_values
-from lib.names import check_known
 from lib.runs.record import Record
 from lib.support import support_from_keys
 from lib.topology.nulls import switch_links

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lib import activations, data, models, train
+from lib._boundary import check_known, check_number, check_whole
 from lib.evolution import Evolution
-from lib.names import check_known, check_number, check_whole
 from lib.own_rules import OwnRule
 from lib.runs.environment import dense_device
 from lib.runs.experiment import Workspace

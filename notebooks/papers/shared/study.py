@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lib import data
-from lib.names import check_number, check_whole
+from lib._boundary import check_number, check_whole
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Experiment, Workspace, keep_all
 from lib.runs.record import Record

@@ -14,7 +14,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from lib import data, train
-from lib.names import check_whole
+from lib._boundary import check_whole
 from lib.runs.config import Run
 from lib.runs.experiment import CLOCK, Contents, Experiment, Workspace
 from lib.runs.record import Record
@@ -29,7 +29,7 @@ class Training(Run):
     """Training of one network, as literals; :class:`lib.runs.config.Run` has what all runs have.
 
     A kind must have ``model``, and ``settings`` where fields do not have the names of
-    :class:`lib.settings.Settings`.
+    :class:`lib.train.Settings`.
 
     Args:
         epochs: passes over the training part.

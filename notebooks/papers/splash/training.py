@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib import activations, convnets, data, models, train
+from lib import activations, data, models, train
+from lib._boundary import check_known
 from lib.activations import Splash, splash_units
 from lib.evolution import Evolution
-from lib.names import check_known
 from lib.robustness.defences import Adversarial
 from lib.runs.experiment import Workspace
 from lib.runs.record import Record
 from papers.shared.training import Training, Watch
 
 SET_MLP = "sparse_mlp"
-NETWORKS = (*convnets.NETWORKS, SET_MLP)
+NETWORKS = (*models.NETWORKS, SET_MLP)
 OF_CONVNETS = ("norm", "dropout", "logit_scale", "enlarge")  # fields that SET_MLP has no use for
 MLP_DROPOUT = 0.1  # of "sparse_mlp", as chosen for SET on this network
 PLACING = 1000  # training examples at whose quantiles hinges are placed
@@ -31,14 +31,14 @@ class UnitTraining(Training):
     """Training of one network; the method is its unit, a name of :data:`lib.activations.UNITS`.
 
     Args:
-        network: of :data:`lib.convnets.NETWORKS`, or "sparse_mlp": layers that evolve by SET.
+        network: of :data:`lib.models.NETWORKS`, or "sparse_mlp": layers that evolve by SET.
         n_hinges, start, bounded, decayed: of SPLASH, see :class:`lib.activations.Splash`.
         positions: hinges of SPLASH on one side; none: those of its number.
         quantiles: whether hinges are placed at quantiles of 1,000 training examples.
-        norm, dropout, logit_scale, enlarge: see :func:`lib.convnets.convnet`.
+        norm, dropout, logit_scale, enlarge: see :func:`lib.models.convnet`.
         hidden, er_epsilon: widths and links of "sparse_mlp".
         epochs, batch_size, learning_rate, schedule, momentum, weight_decay, augmentation: see
-            :class:`lib.settings.Settings`.
+            :class:`lib.train.Settings`.
         adversarial_radius: L-infinity radius of the points that are trained on, see
             :class:`lib.robustness.defences.Adversarial`; 0: the examples themselves.
         adversarial_steps: of the ascent.
@@ -123,7 +123,7 @@ class UnitTraining(Training):
                 widths, er_epsilon=self.er_epsilon, dropout=MLP_DROPOUT, **unit
             ).float()
         check_known("network", self.network, NETWORKS)
-        network = convnets.convnet(
+        network = models.convnet(
             self.network,
             tuple(image),
             n_classes,
@@ -159,7 +159,7 @@ class UnitTraining(Training):
             "architecture": self.network,
             "image": list(split.x_train.shape[1:]),
             "classes": split.n_classes,
-            "parameters": convnets.count_parameters(model),
+            "parameters": models.count_parameters(model),
         }
 
     def recorded_widths(self, facts: dict[str, Any]) -> tuple[int, ...]:

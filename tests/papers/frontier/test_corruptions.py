@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
+from lib._boundary import PROFILES
 from lib.models import count_links
-from lib.names import PROFILES
 from lib.robustness import attacks
 from papers.frontier import experiments
 from papers.frontier.corruptions import corrupted

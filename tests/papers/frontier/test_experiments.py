@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from lib.names import PROFILES
+from lib._boundary import PROFILES
 from papers import EXPERIMENTS
 from papers.adaptive_topology.experiments import networks
 from papers.frontier import experiments

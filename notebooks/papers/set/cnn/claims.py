@@ -6,7 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from lib.convnets import count_parameters
+from lib.models import count_parameters
 from lib.report.claims import against
 from lib.report.frames import tidy
 from lib.report.intervals import Measurement, exact, t_interval

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import kernels, layers, models
-from lib.convnets import count_parameters
+from lib.models import count_parameters
 from lib.support import erdos_renyi_density
 
 FILTERS = (32, 64, 128)

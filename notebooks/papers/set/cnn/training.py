@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lib import data, train
-from lib.convnets import count_parameters
-from lib.names import check_known
+from lib._boundary import check_known
+from lib.models import count_parameters
 from papers.set.cnn import channels, network
 from papers.shared import features
 from papers.shared.sparse_training import SparseTraining

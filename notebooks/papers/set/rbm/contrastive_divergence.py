@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib import binary_units, checkpoints, compiled, optimisers, sampling, train
+from lib import checkpoints, kernels, sampling, train
+from lib._compiled import binary_units
 from lib.evolution import evolve_, remove_
 from lib.layers import SparseLinear
-from lib.settings import History, Settings
+from lib.train import History, Settings
 from papers.set.rbm.model import RBM, check_binary
 
 CHECKPOINT_FORMAT = "rbm 2"
@@ -89,7 +90,7 @@ def fit(
         on_epoch: called with the number of epochs done after each.
     Returns: the history: its metrics have a row for each evaluated epoch, with the columns epoch,
         links (trained with), kept (whose weight is not 0) and those of ``evaluate``; degrees and
-        links as :class:`lib.settings.History` has them; final: links.
+        links as :class:`lib.train.History` has them; final: links.
     Raises: ValueError if the examples are not binary or of another width, the settings ask for what
         this loop does not do, ``stop_after`` is below 1, or the checkpoint is of another seed,
         other settings, chains or examples; lib.train.Diverged if a weight is no longer finite.
@@ -169,7 +170,7 @@ class _Learner:
         data = checkpoints.digest(self.x)
         self.run = checkpoints.described(self.settings, self.chains, seed=self.seed, data=data)
         self.generator = torch.Generator().manual_seed(self.seed)
-        self.optimiser = optimisers.make_optimiser(self.rbm, self.settings)
+        self.optimiser = train.make_optimiser(self.rbm, self.settings)
 
     def run_epoch(self, epoch: int, history: History) -> int:
         """A pass over the examples in random order, and the update of the links; how many there
@@ -214,8 +215,8 @@ class _Learner:
             self.particles = sampling.batch(self.x, order[:batch_size], dtype)
         parts = order.split(STEPS * batch_size)
         is_one_tile = min(batch_size, len(order)) <= binary_units.LANES
-        with compiled.on_threads(1 if is_one_tile else torch.get_num_threads()):
-            for index in parts if is_one_tile else compiled.paced(parts):
+        with kernels.on_threads(1 if is_one_tile else torch.get_num_threads()):
+            for index in parts if is_one_tile else kernels.paced(parts):
                 steps = math.ceil(len(index) / batch_size)
                 shape = steps, sampling.passes(self.chains.steps, self.particles)
                 laws = sampling.laws_of(self.seed, self.passes + 1, shape)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from lib import layers, sampling
+from lib._boundary import check_type, check_whole
 from lib.layers import SparseLinear
-from lib.names import check_type, check_whole
 from lib.support import Support
 
 START = 0.05  # standard deviation of the weights, as in the authors' code

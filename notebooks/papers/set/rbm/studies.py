@@ -9,7 +9,7 @@ import pandas as pd
 from torch import Tensor
 
 from lib import topology
-from lib.paths import REFERENCE
+from lib._boundary import REFERENCE
 from lib.report import frames
 from lib.report.claims import intervals
 from lib.runs.record import Record

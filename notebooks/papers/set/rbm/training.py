@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from lib import data
+from lib._boundary import check_known, check_number, check_whole
 from lib.evolution import Evolution
-from lib.names import check_known, check_number, check_whole
 from lib.runs.config import Run
 from lib.runs.environment import dense_device
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
-from lib.settings import History, Settings
+from lib.train import History, Settings
 from papers.set.rbm import ais, contrastive_divergence, exact
 from papers.set.rbm.contrastive_divergence import Chains
 from papers.set.rbm.model import RBM, check_binary

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from lib import vision
+from lib.data import vision
 from tests.test_repository import MODULES, imports
 
 
@@ -19,7 +19,7 @@ def test_two_operators_that_a_torch_for_cpus_lacks_do_not_stop_the_import():
 
 def test_torchvision_is_imported_in_one_module():
     users = {name for name, path in MODULES.items() if "torchvision" in imports(path)}
-    assert users == {"lib.vision"}
+    assert users == {"lib.data.vision"}
 
 
 BEGIN = "import runpy, sys\nsys.argv = ['lib', '--help']\n"

@@ -10,9 +10,9 @@ import torch
 from torch._subclasses import FakeTensorMode
 from torch.func import functional_call, grad
 
-from lib import compiled
+from lib._compiled import launch
+from lib._compiled.hinges import CHUNK, hinge_sum
 from lib.activations import Splash
-from lib.hinges import CHUNK, hinge_sum
 
 HINGES = [0.0, 1.0, 2.0, 2.5]
 SHAPES = {  # every memory format, one value, and more than a chunk
@@ -26,7 +26,7 @@ SHAPES = {  # every memory format, one value, and more than a chunk
 
 @pytest.fixture(params=["numba", "torch"])
 def implementation(request):
-    with compiled.use_implementation(request.param):
+    with launch.use_implementation(request.param):
         yield request.param
 
 
@@ -166,7 +166,7 @@ def test_results_do_not_depend_on_threads(threads, hinges, coefficients, generat
     c = coefficients.float().requires_grad_()
     results = []
     for number in (1, threads):
-        with compiled.on_threads(number):
+        with launch.on_threads(number):
             y = hinge_sum(x, hinges.float(), c)
             results.append(torch.cat([g.flatten() for g in torch.autograd.grad(y.sum(), (x, c))]))
     assert torch.equal(*results)
@@ -174,7 +174,7 @@ def test_results_do_not_depend_on_threads(threads, hinges, coefficients, generat
 
 def test_code_compiled_anew_and_code_from_the_cache_give_the_same_bits(tmp_path):
     program = (
-        "import hashlib, torch; from lib.hinges import hinge_sum; torch.manual_seed(0)\n"
+        "import hashlib, torch; from lib._compiled.hinges import hinge_sum; torch.manual_seed(0)\n"
         "for n in (1, 100, 500, 904, 1000, 1280, 4096, 5000, 37632):  # ends of vectors\n"
         "    x, c, grad_y = torch.randn(n), torch.randn(2, 4), torch.randn(n)\n"
         f"    y = hinge_sum(x.requires_grad_(), torch.tensor({HINGES}), c.requires_grad_())\n"

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from . import compiled
-from .collector import unseen
-from .names import check_number
+from lib import kernels
+from lib._boundary import check_number
+from lib.growth import unseen
 
 SMALLEST_NORM = 1e-12  # far below it squares are 0 in float32
 
@@ -48,7 +48,7 @@ class SharpnessAware:
         with unseen():  # growth follows the gradient of the step, not that of the move
             loss = F.cross_entropy(model(x), y, label_smoothing=self.label_smoothing)
         gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
-        with compiled.on_threads(1):  # a long sum depends on their number
+        with kernels.on_threads(1):  # a long sum depends on their number
             norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
         step = self.radius / norm.clamp(min=max(SMALLEST_NORM, torch.finfo(norm.dtype).tiny))
         moved = {}

@@ -1,7 +1,6 @@
 """The choice of implementation, threads, the law of a dropout, and the passes on their own."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from lib import compiled, layout, loops, passes
+from lib._compiled import launch, layout, loops, passes
 from lib.kernels import Layer, chain, plain_chain
 from lib.support import random_support
 
@@ -74,66 +73,55 @@ def test_large_tensors_lie_in_huge_pages(first):
 
 def test_unknown_implementation_is_refused():
     with pytest.raises(ValueError, match="unknown implementation 'cython'"):  # noqa: SIM117
-        with compiled.use_implementation("cython"):
+        with launch.use_implementation("cython"):
             pass
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.int64])
 def test_floats_on_a_cpu_run_compiled(dtype):
     x = torch.zeros(2, 3, dtype=dtype)
-    assert compiled.runs_compiled(x) == (dtype in (torch.float32, torch.float64))
-    with compiled.use_implementation("torch"):
-        assert not compiled.runs_compiled(x)
+    assert launch.runs_compiled(x) == (dtype in (torch.float32, torch.float64))
+    with launch.use_implementation("torch"):
+        assert not launch.runs_compiled(x)
 
 
 def test_other_devices_do_not_run_compiled():
-    assert not compiled.runs_compiled(torch.zeros(2, 3, device="meta"))
+    assert not launch.runs_compiled(torch.zeros(2, 3, device="meta"))
 
 
 def test_inner_choice_ends_with_its_block_also_by_an_error():
     x = torch.zeros(2, 3)
-    with compiled.use_implementation("torch"):
-        with pytest.raises(KeyError), compiled.use_implementation("numba"):
-            assert compiled.runs_compiled(x)
+    with launch.use_implementation("torch"):
+        with pytest.raises(KeyError), launch.use_implementation("numba"):
+            assert launch.runs_compiled(x)
             raise KeyError
-        assert not compiled.runs_compiled(x)
-    assert compiled.runs_compiled(x)
+        assert not launch.runs_compiled(x)
+    assert launch.runs_compiled(x)
 
 
 def test_compiled_choice_refuses_what_it_cannot_run():
-    with compiled.use_implementation("numba"):
+    with launch.use_implementation("numba"):
         with pytest.raises(RuntimeError, match="not torch.float16 on cpu: use_implementation"):
-            compiled.runs_compiled(torch.zeros(2, dtype=torch.float16))
+            launch.runs_compiled(torch.zeros(2, dtype=torch.float16))
         with pytest.raises(RuntimeError, match="not torch.float64 on meta"):
-            compiled.runs_compiled(torch.zeros(2, device="meta"))
+            launch.runs_compiled(torch.zeros(2, device="meta"))
 
 
 def test_transforms_are_noticed():
     seen = []
 
     def note(x):
-        seen.append(compiled.is_traced())
+        seen.append(launch.is_traced())
         return x.sum()
 
     x = torch.zeros(3)
     note(x)
     torch.func.grad(note)(x)
     torch.func.vmap(note)(x)
-    assert seen == [False, True, True] and not compiled.is_traced()
+    assert seen == [False, True, True] and not launch.is_traced()
 
 
 # the cache
-
-
-def test_cache_is_named_after_all_files_that_loops_are_compiled_from():
-    decorated = re.compile(
-        r"^@\w*\.?(jit|inline|parallel|serial|formula|loop|intrinsic|njit)\b", re.M
-    )
-    compiled_from = set()
-    for path in Path(loops.__file__).parent.glob("*.py"):
-        if decorated.search(path.read_text()):
-            compiled_from.add(path.stem)
-    assert compiled_from - {"loops"} and compiled_from <= set(loops.SOURCES)
 
 
 def test_changed_source_has_a_cache_of_its_own(monkeypatch):
@@ -152,33 +140,33 @@ def threads():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-    compiled.match_threads()
+    launch.match_threads()
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_compiled_loops_take_as_many_threads_as_torch(n, threads):
     torch.set_num_threads(n)
-    compiled.match_threads()
+    launch.match_threads()
     assert numba.get_num_threads() == min(n, numba.config.NUMBA_NUM_THREADS)
 
 
 def test_asking_changes_no_threads(threads):
     torch.set_num_threads(1)
-    compiled.match_threads()
+    launch.match_threads()
     torch.set_num_threads(2)
-    compiled.runs_compiled(torch.zeros(2))
+    launch.runs_compiled(torch.zeros(2))
     assert numba.get_num_threads() == 1
 
 
 def test_more_threads_than_cores_are_as_many_as_there_are(threads):
     torch.set_num_threads(numba.config.NUMBA_NUM_THREADS + 3)
-    compiled.match_threads()
+    launch.match_threads()
     assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
 
 
 def test_block_of_one_thread_ends_with_the_threads_before(threads):
     torch.set_num_threads(2)
-    with pytest.raises(KeyError), compiled.on_threads(1):
+    with pytest.raises(KeyError), launch.on_threads(1):
         assert torch.get_num_threads() == 1
         raise KeyError
     assert torch.get_num_threads() == 2
@@ -187,12 +175,12 @@ def test_block_of_one_thread_ends_with_the_threads_before(threads):
 @pytest.mark.parametrize(("seconds", "faster"), [({1: 3.0, 2: 2.0}, 2), ({1: 3.0, 2: 40.0}, 1)])
 def test_steps_run_on_the_number_of_threads_that_is_faster(seconds, faster, threads, monkeypatch):
     now, seen = [0.0], []
-    monkeypatch.setattr(compiled.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(launch.time, "perf_counter", lambda: now[0])
     torch.set_num_threads(2)
-    for step in compiled.paced("abcdefghijkl"):
+    for step in launch.paced("abcdefghijkl"):
         seen.append((step, torch.get_num_threads()))
         now[0] += seconds[torch.get_num_threads()]
-    trials = [2, *[2] * compiled.TRIALS, 1, *[1] * compiled.TRIALS]
+    trials = [2, *[2] * launch.TRIALS, 1, *[1] * launch.TRIALS]
     assert seen == list(zip("abcdefghijkl", trials + 2 * [faster], strict=True))
     assert torch.get_num_threads() == faster
 
@@ -200,13 +188,13 @@ def test_steps_run_on_the_number_of_threads_that_is_faster(seconds, faster, thre
 @pytest.mark.parametrize("n", [0, 1, 5, 8])
 def test_loop_that_is_shorter_than_its_trials_ends_on_all_threads(n, threads):
     torch.set_num_threads(2)
-    assert list(compiled.paced(range(n))) == list(range(n))
+    assert list(launch.paced(range(n))) == list(range(n))
     assert torch.get_num_threads() == 2
 
 
 def test_one_thread_stays_one(threads):
     torch.set_num_threads(1)
-    seen = [(step, torch.get_num_threads()) for step in compiled.paced(range(20))]
+    seen = [(step, torch.get_num_threads()) for step in launch.paced(range(20))]
     assert seen == [(step, 1) for step in range(20)]
 
 
@@ -214,21 +202,21 @@ def test_one_thread_stays_one(threads):
 
 
 def test_law_differs_from_step_to_step_and_from_seed_to_seed():
-    laws = [compiled.dropout_law(P, seed, step) for seed in range(60) for step in range(60)]
+    laws = [launch.dropout_law(P, seed, step) for seed in range(60) for step in range(60)]
     assert len({law.key for law in laws}) > 3590  # 3600² / 2 / 2³² repeats are expected: 0.0015
     assert len({(law.key, law.flip) for law in laws}) == 3600
-    assert compiled.dropout_law(P, 1, 11) == compiled.dropout_law(P, 1, 11)
-    assert compiled.dropout_law(P, 1, 11) != compiled.dropout_law(P, 11, 1)
+    assert launch.dropout_law(P, 1, 11) == launch.dropout_law(P, 1, 11)
+    assert launch.dropout_law(P, 1, 11) != launch.dropout_law(P, 11, 1)
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, torch.nan])
 def test_law_out_of_range_is_refused(p):
     with pytest.raises(ValueError, match=f"p = {p}"):
-        compiled.dropout_law(p, 0, 0)
+        launch.dropout_law(p, 0, 0)
 
 
 def test_law_holds_the_scale_and_32_bits():
-    law = compiled.dropout_law(0.25, 3, 4)
+    law = launch.dropout_law(0.25, 3, 4)
     assert (law.threshold, law.scale) == (2**30, 4 / 3)
     assert 0 <= law.key < 2**32 and 0 <= law.flip < 2**32
 
@@ -251,9 +239,9 @@ def links(generator):
 
 def test_columns_are_copied_unless_they_are_contiguous(generator):
     x = torch.randn(3, 5, generator=generator)
-    copied = compiled.feature_major(x)
+    copied = launch.feature_major(x)
     assert torch.equal(copied, x.t()) and copied.is_contiguous()
-    assert compiled.feature_major(copied.t()).data_ptr() == copied.data_ptr()
+    assert launch.feature_major(copied.t()).data_ptr() == copied.data_ptr()
 
 
 @pytest.fixture
@@ -270,7 +258,7 @@ def test_forward_keeps_inputs_outputs_and_the_values_before_activations(
     first = Layer(support, values, bias, relu)
     again = random_support(4, 3, 0.5, generator=generator)
     chain = [first, Layer(again, torch.randn(again.nnz, generator=generator))]
-    y, kept = compiled.forward(chain, x, keep=True)
+    y, kept = launch.forward(chain, x, keep=True)
     z = dense(support, values) @ x.t() + bias[:, None]
     torch.testing.assert_close(y, dense(again, chain[1].values) @ z.relu())
     (_, before, after, _), (inputs, *_) = layout.lay_out(chain, [6, 4, 3], keep=True)[0]
@@ -308,16 +296,16 @@ def test_passes_go_on_in_the_memory_of_two_layers(alone, generator, monkeypatch)
         widths[0] = widths[1]
     layers = chain_of(widths, generator, alone)
     x = torch.randn(2, widths[0], generator=generator)
-    desired, kept = compiled.forward(layers, x, keep=True)
+    desired, kept = launch.forward(layers, x, keep=True)
     taken = []
     empty = torch.Tensor.new_empty
     monkeypatch.setattr(torch.Tensor, "new_empty", lambda *a: taken.append(a[1:]) or empty(*a))
-    y, nothing = compiled.forward(layers, x, keep=False)
+    y, nothing = launch.forward(layers, x, keep=False)
     assert nothing is None and torch.equal(y, desired)
     assert taken == [(1, 2 * 9 * 16), (3, 2)]  # two layers of a tile of 16 examples, and the output
     taken.clear()
     needed = [True] + [False] * 21
-    grad_x, *others = compiled.backward(layers, kept, torch.ones_like(y), needed)
+    grad_x, *others = launch.backward(layers, kept, torch.ones_like(y), needed)
     assert (1, 2 * 9 * 16) in taken and others == [None] * 21
     argument = x.clone().requires_grad_()
     plain_chain(argument, layers).sum().backward()
@@ -331,10 +319,10 @@ def test_outputs_of_an_example_do_not_depend_on_the_others_of_its_batch(n, alone
     if 3 in alone:
         layers[-1] = Layer(srelu=torch.rand(4, 6, generator=generator))
     x = torch.randn(n, 6, generator=generator)
-    desired, _ = compiled.forward(layers, x, keep=True)
+    desired, _ = launch.forward(layers, x, keep=True)
     for rows in (x, x.t().contiguous().t()):
-        assert torch.equal(compiled.forward(layers, rows, keep=False)[0], desired)
-    alone = [compiled.forward(layers, x[i : i + 1], keep=False)[0] for i in range(n)]
+        assert torch.equal(launch.forward(layers, rows, keep=False)[0], desired)
+    alone = [launch.forward(layers, x[i : i + 1], keep=False)[0] for i in range(n)]
     assert torch.equal(torch.cat(alone, 1), desired)
 
 
@@ -343,8 +331,8 @@ def test_sums_of_many_tiles_are_the_gradients_of_all_examples(n, generator, monk
     monkeypatch.setattr(layout, "LARGEST", 500)  # so that few tiles' sums are kept at a time
     layers = chain_of([6, 6, 3], generator)
     x, grad_y = torch.randn(n, 6, generator=generator), torch.randn(3, n, generator=generator)
-    _, kept = compiled.forward(layers, x, keep=True)
-    actual = compiled.backward(layers, kept, grad_y, [False] + [True] * 6)[1:]
+    _, kept = launch.forward(layers, x, keep=True)
+    actual = launch.backward(layers, kept, grad_y, [False] + [True] * 6)[1:]
     leaves = [part.clone().requires_grad_() for layer in layers for part in layer[1:4]]
     again = [Layer(layers[i].support, *leaves[3 * i : 3 * i + 3]) for i in range(2)]
     desired = torch.autograd.grad(plain_chain(x, again), leaves, grad_y.t())
@@ -357,7 +345,7 @@ def test_sums_of_many_tiles_are_the_gradients_of_all_examples(n, generator, monk
 def test_activation_alone_is_the_plain_one_on_one_thread_and_two(unit, width, rows, generator):
     layer = Layer(
         srelu=torch.rand(4, 3, generator=generator) if "srelu" in unit.split() else None,
-        law=compiled.dropout_law(P, 1, 2) if "law" in unit else None,
+        law=launch.dropout_law(P, 1, 2) if "law" in unit else None,
         is_relu="relu" in unit.split(),
     )
     x = torch.randn(width, 3, generator=generator)
@@ -383,13 +371,13 @@ def outputs_and_gradients(function, x, layer):
 @pytest.mark.parametrize("first", range(5))
 def test_nothing_is_computed_below_what_needs_a_gradient(first, generator, monkeypatch):
     layers = chain_of([6, 6, 6, 6, 6], generator)
-    y, kept = compiled.forward(layers, torch.ones(2, 6), keep=True)
+    y, kept = launch.forward(layers, torch.ones(2, 6), keep=True)
     needed = [False] + [i >= 3 * first for i in range(12)]
-    tables, run = [], compiled.passes.backward_tiles
+    tables, run = [], launch.passes.backward_tiles
     monkeypatch.setattr(
-        compiled.passes, "backward_tiles", lambda table, *a: tables.append(table) or run(table, *a)
+        launch.passes, "backward_tiles", lambda table, *a: tables.append(table) or run(table, *a)
     )
-    grads = compiled.backward(layers, kept, torch.ones_like(y), needed)
+    grads = launch.backward(layers, kept, torch.ones_like(y), needed)
     assert [grad is not None for grad in grads] == needed
     assert (tables[0]["g"] >= 0).sum() == 5 - first
 
@@ -399,16 +387,16 @@ def test_backward_gives_the_gradients_that_are_needed(links, relu, generator, wi
     support, values, _ = links
     x = torch.randn(6, width, generator=generator)
     layer = Layer(support, values, torch.zeros(4), relu)
-    _, kept = compiled.forward([layer], x.t(), keep=True)
+    _, kept = launch.forward([layer], x.t(), keep=True)
     grad_y = torch.randn(4, width, generator=generator)
-    grads = compiled.backward([layer], kept, grad_y, [True, True, True, True])
+    grads = launch.backward([layer], kept, grad_y, [True, True, True, True])
     g = grad_y * (dense(support, values) @ x > 0)
     torch.testing.assert_close(grads[0], dense(support, values).t() @ g)
     torch.testing.assert_close(grads[1], (g @ x.t())[support.row.long(), support.col.long()])
     torch.testing.assert_close(grads[2], g.sum(1))
     for i in range(4):
         needed = [k == i for k in range(4)]
-        alone = compiled.backward([layer], kept, grad_y, needed)
+        alone = launch.backward([layer], kept, grad_y, needed)
         assert [grad is not None for grad in alone] == needed
         assert torch.equal(alone[i], grads[i])
 
@@ -417,17 +405,17 @@ def test_backward_leaves_the_gradient_at_the_output_as_it_is(links, relu, genera
     support, values, x = links
     grad_y = torch.randn(4, 3, generator=generator)
     for layer in (Layer(support, values), Layer(support, values, srelu=relu)):
-        _, kept = compiled.forward([layer], x.t(), keep=True)
+        _, kept = launch.forward([layer], x.t(), keep=True)
         given = grad_y.clone()
-        compiled.backward([layer], kept, given, [True, True, False, False])
+        launch.backward([layer], kept, given, [True, True, False, False])
         assert torch.equal(given, grad_y)
 
 
 def test_nothing_but_the_law_in_a_backward_pass_is_the_law_again():
-    law = compiled.dropout_law(P, 1, 2)
+    law = launch.dropout_law(P, 1, 2)
     x = torch.ones(5, 4)
-    y, kept = compiled.forward([Layer(law=law)], x.t(), keep=True)
-    grads = compiled.backward([Layer(law=law)], kept, x, [True, False, False, False])
+    y, kept = launch.forward([Layer(law=law)], x.t(), keep=True)
+    grads = launch.backward([Layer(law=law)], kept, x, [True, False, False, False])
     assert torch.equal(grads[0], y) and grads[1:] == [None, None, None]
     np.testing.assert_array_equal(np.unique(y), [0, 1 / (1 - P)])
 
@@ -452,7 +440,7 @@ def without_memory(kind):
 )
 def test_tensors_without_memory_of_their_own_are_refused(kind):
     with pytest.raises(TypeError, match="give plain tensors"):
-        compiled.addresses(torch.float32, without_memory(kind))
+        launch.addresses(torch.float32, without_memory(kind))
 
 
 def test_tensors_of_no_values_and_subclasses_are_taken():
@@ -460,5 +448,5 @@ def test_tensors_of_no_values_and_subclasses_are_taken():
         pass
 
     marked = torch.ones(3, dtype=torch.float32).as_subclass(Marked)
-    found = compiled.addresses(torch.float32, None, torch.ones(0, dtype=torch.float32), marked)
-    assert found == [0, compiled.EMPTY, marked.data_ptr()]
+    found = launch.addresses(torch.float32, None, torch.ones(0, dtype=torch.float32), marked)
+    assert found == [0, launch.EMPTY, marked.data_ptr()]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from lib import compiled, layers, passes, rows, sampling
+from lib import layers, sampling
+from lib._compiled import launch, passes, rows
 from lib.support import make_support
 from tests.oracles import seeded
 
@@ -144,7 +145,7 @@ def test_steps_in_one_call_are_those_of_plain_torch(batch_size, steps, n_particl
     options = batch_size, steps, _particles(n_particles, torch.float64)
     machine, twin = _machine(torch.float64), _machine(torch.float64)
     actual = _in_one_call(machine, *options)
-    with compiled.use_implementation("torch"):
+    with launch.use_implementation("torch"):
         desired = _step_by_step(twin, *options)
     assert torch.equal(actual, desired)
     for one, other in zip(_numbers(machine), _numbers(twin), strict=True):
@@ -156,7 +157,7 @@ def test_steps_have_the_bits_of_one_thread_on_two(batch_size, steps, n_particles
     options = batch_size, steps, _particles(n_particles, torch.float32)
     machine, twin = _machine(torch.float32), _machine(torch.float32)
     _in_one_call(machine, *options)
-    with compiled.on_threads(2):
+    with launch.on_threads(2):
         _in_one_call(twin, *options)
     assert all(map(torch.equal, _numbers(machine), _numbers(twin)))
 

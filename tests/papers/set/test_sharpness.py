@@ -5,9 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import compiled, data, models, train
+from lib import data, models, train
+from lib._compiled import launch
 from lib.evolution import Evolution
-from lib.sharpness import SharpnessAware
+from papers.set.sharpness import SharpnessAware
 
 RADIUS = 0.3
 
@@ -137,6 +138,6 @@ def test_threads_change_no_bit(batch):
     model = models.mlp((300, 1000, 3), density=0.5, dropout=0.0, seed=1)  # sums of 150,000 values
     losses = []
     for threads in (1, 2):
-        with compiled.on_threads(threads):
+        with launch.on_threads(threads):
             losses.append(SharpnessAware(RADIUS)(model, x, y, torch.Generator()).item())
     assert losses[0] == losses[1]

@@ -8,8 +8,6 @@ from typing import Any
 import numba
 import torch
 
-SOURCES = "rows memory loops passes step links binary_units hinges growth".split()
-
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # omp: the pool torch runs on
 _threads = torch.get_num_threads()
 numba.get_num_threads()  # starts the pool, and with it sets torch's number of threads to all cores
@@ -17,15 +15,15 @@ torch.set_num_threads(_threads)
 
 
 def _cache_folder() -> str:
-    """Where compiled loops are kept: a folder for each state of the files that they are made from.
+    """Where compiled loops are kept: a folder for each state of the modules beside this one.
 
     numba looks at the file of a loop alone before it takes that from its cache, not at the files of
     what the loop inlines.
     """
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for name in SOURCES:
-        digest.update((folder / f"{name}.py").read_bytes())
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.read_bytes())
     name = f"numba-{digest.hexdigest()[:16]}"
     if numba.config.CACHE_DIR:
         return str(Path(numba.config.CACHE_DIR) / name)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from lib import compiled, rows
+from lib._compiled import launch, rows
 from tests.test_kernels import kept
 
 TILES = list(rows.TILES.values())
@@ -222,7 +222,7 @@ def _again(z, bits, tile):
 @each_tile
 @pytest.mark.parametrize("key", [0, 2**31 - 30, 2**32 - 70])  # the index passes 2**32
 def test_mask_is_that_of_the_published_hash_and_is_kept_bit_by_bit(tile, key):
-    law = compiled.DropoutLaw(int(0.4 * 2**32), 1 / 0.6, key, 2**31 + 5)
+    law = launch.DropoutLaw(int(0.4 * 2**32), 1 / 0.6, key, 2**31 + 5)
     z, again = np.empty((2, 128), tile.dtype)
     bits = np.full(128 + 8, 255, np.uint8)
     _kept(np.uint32(law.key), law.flip, law.threshold, z, bits, tile)

@@ -17,7 +17,7 @@ class Place(NamedTuple):
         crow, col, tcrow, trow, perm: addresses of its index, 0 without links.
         values, ordered, bias: addresses of the weights in the order of the links, of the same in
             the order of the transposed index, and of the biases; 0 for none.
-        unit, pieces: its activation, of :mod:`lib.passes`, and the address of its parameters.
+        unit, pieces: its activation, of ``passes``, and the address of its parameters.
         hinges, n_hinges: address and number of the hinges of SPLASH on one side.
         is_dropped, threshold, scale, key, flip: whether there is a dropout, and its law.
         x, z, y: rows of a tile's memory at which its input, what its activation gets and its output

@@ -49,7 +49,7 @@ def n_sums(size: int, width: int, tile: Tile) -> int:
 
 
 class Rows(NamedTuple):
-    """Where a layer begins in a tile's memory and gradients; see :class:`lib.memory.Place`."""
+    """Where a layer begins in a tile's memory and gradients; see :class:`Place`."""
 
     x: int
     z: int
@@ -108,7 +108,7 @@ class SumPlaces:
 def place_of(
     layer: tuple, n_out: int, rows: Rows, addresses: Sequence[int], **others: int
 ) -> tuple:
-    """The fields of :class:`lib.memory.Place` of a layer.
+    """The fields of :class:`lib._compiled.memory.Place` of a layer.
 
     Args:
         layer: a :class:`lib.kernels.Layer`.

@@ -4,7 +4,7 @@ from the input alone.
 The compiled loops go over the memory of a tensor in chunks, whatever its shape and memory format;
 the sums of a chunk belong to one thread, so that results do not depend on the number of threads.
 They serve feature maps, where they take a fifth less time backwards than rows of
-:mod:`lib.passes`, which compute the same behind the links of a sparse layer.
+:mod:`lib._compiled.passes`, which compute the same behind the links of a sparse layer.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import compiled, loops, memory
+from . import launch, loops, memory
 
 CHUNK = 4096  # values: what a pass over the hinges finds in the cache
 
@@ -39,10 +39,10 @@ def hinge_sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
     Raises: ValueError if a shape, a dtype or a device does not fit; TypeError for tensors without
         memory of their own.
     """
-    if x.dtype != coefficients.dtype and compiled.is_autocast(x):
+    if x.dtype != coefficients.dtype and launch.is_autocast(x):
         x = x.to(coefficients.dtype)
     _check(x, hinges, coefficients)
-    if compiled.is_traced():
+    if launch.is_traced():
         return torch_hinge_sum(x, hinges, coefficients)
     if torch.compiler.is_compiling():
         return hinge_sum_operation(x, hinges, coefficients)
@@ -83,7 +83,7 @@ class _HingeSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
         x, hinges, coefficients = ctx.saved_tensors
-        if torch.is_grad_enabled() or not compiled.runs_compiled(x):
+        if torch.is_grad_enabled() or not launch.runs_compiled(x):
             grad_x, grad_coefficients = _torch_gradients(x, hinges, coefficients, grad_y)
             return grad_x, None, grad_coefficients
         grad_x, grad_coefficients = _compiled_gradients(
@@ -93,14 +93,14 @@ class _HingeSum(torch.autograd.Function):
 
 
 def _sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
-    if not compiled.runs_compiled(x):
+    if not launch.runs_compiled(x):
         return torch_hinge_sum(x, hinges, coefficients)
     order = _memory_order(x)
     rows = _permuted(x, order).contiguous()
     y = torch.empty_like(rows)
     hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
-    compiled.match_threads()
-    _values(*_sizes(x, hinges), *compiled.addresses(x.dtype, rows, hinges, coefficients, y))
+    launch.match_threads()
+    _values(*_sizes(x, hinges), *launch.addresses(x.dtype, rows, hinges, coefficients, y))
     return _permuted(y, _inverse(order))
 
 
@@ -113,9 +113,9 @@ def _compiled_gradients(
     grad_x = torch.empty_like(rows)
     hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
     grad_coefficients = torch.empty_like(coefficients) if of_coefficients else None
-    compiled.match_threads()
+    launch.match_threads()
     tensors = rows, grad_rows, hinges, coefficients, grad_x, grad_coefficients
-    *read, totals = compiled.addresses(x.dtype, *tensors)
+    *read, totals = launch.addresses(x.dtype, *tensors)
     _gradients(*_sizes(x, hinges), *read, totals or None)
     return _permuted(grad_x, _inverse(order)), grad_coefficients
 
@@ -134,7 +134,7 @@ def hinge_sum_backward_operation(
     grad_y: Tensor, x: Tensor, hinges: Tensor, coefficients: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradients of ``hinge_sum`` at x and at the coefficients."""
-    if compiled.runs_compiled(x):
+    if launch.runs_compiled(x):
         return _compiled_gradients(x.detach(), hinges, coefficients, grad_y, True)
     return _torch_gradients(x, hinges, coefficients, grad_y)
 
@@ -183,7 +183,7 @@ def _permuted(x: Tensor, order: list[int] | None) -> Tensor:
 
 def _sizes(x: Tensor, hinges: Tensor) -> tuple[int, int, np.floating]:
     """Numbers of values and of hinges, and a 0 of their dtype."""
-    return x.numel(), hinges.numel(), compiled.ZEROS[x.dtype]
+    return x.numel(), hinges.numel(), launch.ZEROS[x.dtype]
 
 
 # -------------------------------------------------------------------------- the compiled loops

@@ -4,8 +4,8 @@ dropout, loss.
 A tile goes through all layers on one thread, while its rows are in the cache. What tiles add up to,
 the gradients of parameters, is kept for each tile and summed in the order of the tiles, so that
 results do not depend on the number of threads. Every formula stands here once, on rows of a tile
-(:mod:`lib.rows`); the autograd passes of :mod:`lib.compiled` and the whole step of :mod:`lib.step`
-call the same ones.
+(:mod:`lib._compiled.rows`); the passes of autograd (``launch``) and the whole training step
+(``step``) call the same ones.
 """
 
 import numba

@@ -1,4 +1,4 @@
-"""The passes of :mod:`lib.passes` on tensors, the threads they run on, and when they are used.
+"""The passes over tiles on tensors, the threads they run on, and when they are used.
 
 Results do not depend on the number of threads, which is torch's (``torch.set_num_threads``).
 """
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils import flop_counter
 
+from .._boundary import check_known, check_number
 from . import layout, loops, passes
-from .names import check_known, check_number
 
 Step = TypeVar("Step")
 
@@ -250,8 +250,9 @@ def feature_major(x: Tensor) -> Tensor:
 
 class Kept(NamedTuple):
     """What a forward pass leaves for the backward pass: (tiles, numbers) memory and (tiles, bytes)
-    masks, see :mod:`lib.layout`; of an activation or a dropout alone its input, and no masks.
-    Besides the number of inputs, and whether they lay in the memory example by example.
+    masks, as :func:`lay_out` orders them; of an activation or a dropout alone its
+    input, and no masks. Besides the number of inputs, and whether they lay in the memory example by
+    example.
     """
 
     memory: Tensor

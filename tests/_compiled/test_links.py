@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse, stats
 
-from lib import growth, links
+from lib import growth
+from lib._compiled import links
 from lib.evolution import Evolution, evolve_
 from lib.layers import SparseLinear
 from lib.support import draw_free_keys

@@ -10,14 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import activations, compiled, layers, models, optimisers
-from lib import step as step_module
-from lib.averaging import WeightAverage
+from lib import activations, layers, models, train
+from lib._compiled import launch
+from lib._compiled import step as step_module
+from lib._compiled.step import CannotCompile, CompiledStep
 from lib.evolution import AVERAGE, Evolution, evolve_
-from lib.settings import Settings
-from lib.step import CannotCompile, CompiledStep
 from lib.support import make_support, random_support
-from lib.train import fit
+from lib.train import Settings, WeightAverage, fit
 from tests import test_train as training
 from tests.oracles import seeded
 from tests.test_kernels import kept, printed_splash, printed_srelu
@@ -110,7 +109,7 @@ def dense_logits(model, x):
             x = printed_splash(x, module.hinges.double(), *own[0])
         elif isinstance(module, layers.Dropout):
             if module.p > 0:
-                law = compiled.dropout_law(module.p, module.seed, 0)
+                law = launch.dropout_law(module.p, module.seed, 0)
                 x = x * kept(law, *x.shape) / (1 - module.p)
         else:
             x = torch.where(x > 0, x, getattr(module, "negative_slope", 0.0) * x)
@@ -227,7 +226,7 @@ def test_gradients_at_inputs_change_no_step_and_have_the_same_bits_on_two_thread
         model, (x, y) = network(), examples(200)
         optimiser, at_inputs = sgd(model), []
         step = CompiledStep(model, optimiser)
-        with compiled.on_threads(threads):
+        with launch.on_threads(threads):
             for _ in range(3):
                 at_inputs += [step.gradient_at(x, y)] if is_asked else []
                 step(x, y)
@@ -295,7 +294,7 @@ def test_steps_have_the_bits_of_one_thread_on_two(n, unit):
         model, (x, y) = network(unit), examples(n)
         optimiser = sgd(model, weight_decay=0.01)
         step = CompiledStep(model, optimiser)
-        with compiled.on_threads(threads):
+        with launch.on_threads(threads):
             losses = [step(x, y) for _ in range(20)]
         results.append([torch.tensor(losses), *tensors(optimiser, model)])
     assert same(*results)
@@ -473,7 +472,7 @@ def test_rate_may_be_a_tensor_that_a_schedule_changes_in_place():
 def test_parameters_descend_by_the_settings_of_their_groups():
     model, twin = network(), network()
     how = Settings(1, learning_rate=0.02, weight_decay=0.1)
-    optimiser, desired = (optimisers.make_optimiser(each, how) for each in (model, twin))
+    optimiser, desired = (train.make_optimiser(each, how) for each in (model, twin))
     step, (x, y) = CompiledStep(model, optimiser), examples(16)
     for _ in range(10):
         for each in (optimiser, desired):
@@ -945,7 +944,7 @@ def calls(monkeypatch):
 
 def by_hand(model, how, seed):
     """What fit does, as a loop of one's own."""
-    optimiser = optimisers.make_optimiser(model, how)
+    optimiser = train.make_optimiser(model, how)
     step, generator = CompiledStep(model, optimiser), seeded(seed)
     x, y = training.split().x_train, training.split().y_train
     losses = []

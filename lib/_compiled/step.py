@@ -7,6 +7,7 @@ laid out once for the links and the size of the batch. What
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import activations, compiled, kernels, layers, layout, optimisers, passes, rows
-from .averaging import WeightAverage
-from .evolution import AVERAGE, held_by
+from .. import activations, evolution, kernels, layers
+from ..evolution import AVERAGE, held_by
+from ..models import MLP, has_hooks, hooks_of
+from . import launch, layout, passes, rows
 from .hinges import check_hinges
 from .loops import formula, parallel, serial
 from .memory import INDEX, at
-from .models import MLP, has_hooks, hooks_of
 
 LOOPS_OFF = "this process was forked, or the loops are off: train by autograd"
 KINDS = "Standardise, SparseLinear, ReLU, LeakyReLU, AllReLU, SReLU, Splash and Dropout"
@@ -201,7 +202,7 @@ def train_step(
     :data:`NO_EXAMPLE` or :data:`NO_CLASS` if there is none of such a number.
 
     Args:
-        table: (n + 2,) of LAYER, see :func:`lib.passes.backward_layers`.
+        table: (n + 2,) of LAYER, see :func:`lib._compiled.passes.backward_layers`.
         x, y: all examples, flat, and their classes.
         starts: (B,) which of them are the batch.
         standard: (2, n_in) mean and deviation of each input, or (0, 0).
@@ -303,7 +304,7 @@ class CompiledStep:
             either; on a CPU, in float32.
         optimiser: torch.optim.SGD of all its parameters; rate, momentum and decay of each group are
             read at every step, and its state holds the momentum as ever.
-        average: that of this model, if its weights are averaged.
+        average: a :class:`lib.train.WeightAverage` of this model, if its weights are averaged.
     Raises: CannotCompile, a ValueError, naming what it cannot run.
 
     Example:
@@ -316,7 +317,7 @@ class CompiledStep:
         self,
         model: nn.Module,
         optimiser: torch.optim.Optimizer,
-        average: WeightAverage | None = None,
+        average: Any = None,
     ) -> None:
         self.model, self.optimiser, self.average = model, optimiser, average
         self._take_over()
@@ -405,7 +406,7 @@ class CompiledStep:
         if width == 1:
             numba.set_num_threads(1)  # one example is the work of one thread
         else:
-            compiled.match_threads()
+            launch.match_threads()
         if self._plan is None or not self._plan.fits(width):
             self._plan = _Plan(self, width)
         return self._plan
@@ -423,7 +424,7 @@ class CompiledStep:
 
     def _check(self, x: Tensor, y: Tensor, index: Tensor | None) -> None:
         n_in = self.parts[0].linear.in_features
-        if not compiled.runs_compiled(self.parts[0].linear.values):
+        if not launch.runs_compiled(self.parts[0].linear.values):
             raise CannotCompile(LOOPS_OFF)
         for name, tensor, dtype in (("x", x, torch.float32), ("y", y, torch.int64)):
             if tensor.dtype != dtype or not tensor.is_cpu or not tensor.is_contiguous():
@@ -495,7 +496,7 @@ def _parts_of(model: nn.Module) -> tuple[layers.Standardise | None, list[_Part]]
                 f"{name} is {parameter.dtype} on {parameter.device}: a compiled step takes float32"
                 " on a CPU"
             )
-        if not compiled.runs_compiled(parameter):
+        if not launch.runs_compiled(parameter):
             raise CannotCompile(LOOPS_OFF)
     _check_widths(standardise, parts)
     return standardise, parts
@@ -531,9 +532,7 @@ def _parameters_of(part: _Part) -> list[nn.Parameter]:
     return found
 
 
-def _check_optimiser(
-    model: nn.Module, optimiser: torch.optim.Optimizer, average: WeightAverage | None
-) -> None:
+def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, average: Any) -> None:
     """Raise CannotCompile unless it is SGD of all parameters of the model, and of no others."""
     if type(optimiser) is not torch.optim.SGD:
         raise CannotCompile(f"{type(optimiser).__name__} is no torch.optim.SGD: train by autograd")
@@ -549,7 +548,7 @@ def _check_optimiser(
             if group[option]:
                 raise CannotCompile(f"SGD with {option} = {group[option]}: train by autograd")
     before, after = hooks_of_optimiser(optimiser)
-    n_hooks = len(before) + len(after) - (optimisers.count in after.values())
+    n_hooks = len(before) + len(after) - (evolution.count in after.values())
     if average is None and n_hooks > 0:
         raise CannotCompile("the optimiser has hooks: remove them, or train by autograd")
     if average is not None and n_hooks != 1:
@@ -601,7 +600,7 @@ class _Plan:
                 self.parameters += part.unit.parameters()
                 descents.append((0, n_pieces, found["d_pieces"], layer.srelu is not None))
             self.held.append(layer)
-            given = compiled.addresses_of(layer, torch.float32)
+            given = launch.addresses_of(layer, torch.float32)
             table.append(layout.place_of(layer, n, at_rows, given, **found))
         n = widths[-1]
         table[-1] = table[-1]._replace(g=size)
@@ -700,8 +699,8 @@ class _Plan:
         )
         if math.isfinite(loss) and loss >= 0:
             self.step.optimiser._opt_called = True  # what torch's schedulers ask for
-            if self.step.optimiser in optimisers.STEPS:
-                optimisers.count(self.step.optimiser)
+            if self.step.optimiser in evolution.STEPS:
+                evolution.count(self.step.optimiser)
             if self.step.average is not None:
                 self.step.average.count_step()
         return loss
@@ -744,7 +743,7 @@ class _Plan:
             ]
         except (KeyError, AttributeError):  # before the first step
             for parameter in self.parameters:
-                optimisers.momentum(optimiser, parameter)
+                momentum(optimiser, parameter)
             return self._read_optimiser()
         if addresses != self.addresses:
             self._write_addresses(addresses)
@@ -762,7 +761,7 @@ class _Plan:
         for parameter, state, descent in triples:
             n = descent["n"]
             for name, tensor in (("values", parameter), ("momentum", state["momentum_buffer"])):
-                compiled.addresses(torch.float32, tensor)
+                launch.addresses(torch.float32, tensor)
                 if tensor.numel() != n or not tensor.is_contiguous():
                     raise ValueError(
                         f"the {name} of a parameter have shape {tuple(tensor.shape)}, not {n}"
@@ -805,9 +804,32 @@ class _Plan:
                 raise ValueError(
                     f"an average has shape {tuple(average.shape)}, not the parameter's"
                 )
-            averages += compiled.addresses(torch.float32, average)
+            averages += launch.addresses(torch.float32, average)
         self.descents["average"] = averages
         return weight
+
+
+def motion(
+    optimiser: torch.optim.SGD, parameters: Sequence[nn.Parameter]
+) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """What a compiled step of SGD needs: rates (n, 3) of learning, momentum and weight decay, in
+    the dtype of the parameters, and the momentum of each, flat, 0 before the first step.
+    """
+    groups = {id(p): group for group in optimiser.param_groups for p in group["params"]}
+    rates, momenta = [], []
+    for parameter in parameters:
+        group = groups[id(parameter)]
+        rates.append([group["lr"], group["momentum"], group["weight_decay"]])
+        momenta.append(momentum(optimiser, parameter).numpy().reshape(-1))
+    return np.array(rates, momenta[0].dtype), tuple(momenta)
+
+
+def momentum(optimiser: torch.optim.SGD, parameter: nn.Parameter) -> Tensor:
+    """That of a parameter, in the optimiser's state; 0 before the first step."""
+    state = optimiser.state[parameter]
+    if state.get("momentum_buffer") is None:
+        state["momentum_buffer"] = torch.zeros_like(parameter.detach())
+    return state["momentum_buffer"]
 
 
 def _layer_of(part: _Part) -> kernels.Layer:
@@ -819,7 +841,7 @@ def _layer_of(part: _Part) -> kernels.Layer:
         check_hinges(layer.hinges, layer.splash)
         layer = layer._replace(hinges=layer.hinges.contiguous())
     if dropout is not None and dropout.p > 0:
-        layer = layer._replace(law=compiled.dropout_law(dropout.p, dropout.seed, 0))
+        layer = layer._replace(law=launch.dropout_law(dropout.p, dropout.seed, 0))
     return kernels.Layer(*(part.detach() if torch.is_tensor(part) else part for part in layer))
 
 

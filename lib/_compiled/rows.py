@@ -6,7 +6,7 @@ machine (4 of AVX-512, 8 of AVX2, 16 of NEON). Nothing here allows LLVM to chang
 sum, so that a formula has the same bits wherever it is inlined, and on every machine that fuses
 multiply-adds.
 
-The file holds all that speaks LLVM; formulas are in :mod:`lib.passes`.
+The file holds all that speaks LLVM; formulas are in :mod:`lib._compiled.passes`.
 """
 
 import functools
