@@ -16,7 +16,7 @@ ifneq ($(shell cat .venv/.stamp 2>/dev/null),$(shell pwd))
 .PHONY: .venv/.stamp
 endif
 
-.PHONY: help install figures test claims bench bench-rivals bill site lab notebooks requirements relative clean clean-all
+.PHONY: help install figures test test-all claims bench bench-rivals bill site lab notebooks requirements relative clean clean-all
 .DELETE_ON_ERROR:
 
 help:  ## this list (ARGS="..." goes to the command behind a target)
@@ -30,8 +30,13 @@ figures: .venv/.stamp  ## every figure and table, resumable (PROFILE=quick, JOBS
 # Two processes more than cores: a test that waits for a process of its own leaves its core to others.
 WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 6 ? cores + 2 : 8)))
 
-test: .venv/.stamp  ## the test suite, notebooks included (ARGS="-m slow" for the slow rest)
+test: .venv/.stamp  ## the tests of seconds, and the stored outputs of all notebooks
+	@echo "left out: notebooks in the profile smoke, site and wheel (.ci/run), minutes of faults (make test-all)"
+	@$(BIN) -m tests.compile_loops
 	@$(BIN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-all:  ## every test, also those that take minutes
+	@$(MAKE) --no-print-directory test ARGS="-m 'slow or not slow' $(ARGS)"
 
 claims: .venv/.stamp  ## the published claims and our verdicts
 	@$(BIN) -m lib claims $(ARGS)

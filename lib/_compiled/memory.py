@@ -51,7 +51,7 @@ class Place(NamedTuple):
     x: int = 0
     z: int = 0
     y: int = 0
-    g: int = 0
+    g: int = NONE
     bits: int = 0
     d_values: int = NONE
     d_bias: int = NONE

@@ -568,53 +568,41 @@ class _Plan:
 
     def __init__(self, step: CompiledStep, width: int) -> None:
         self.step, self.width = step, width
-        self.tile = layout.tile_for(torch.float32, width)
         self.supports = [part.linear.support for part in step.parts]
         self.index = [tensor for support in self.supports for tensor in support[2:]]
         self.index_addresses = [tensor.data_ptr() for tensor in self.index]
         self.n_chunks = numba.get_num_threads()
-        self.held: list[Any] = []  # what addresses point to
         chain = [_layer_of(part) for part in step.parts]
-        widths = layout.widths_of(chain, step.parts[0].linear.in_features)
-        places, size, n_masks = layout.lay_out(chain, widths, keep=True)
-        sums_of = layout.SumPlaces()
-        table = [layout.EMPTY_PLACE._replace(n_out=widths[0])]
+        self.held: list[Any] = [chain]  # what addresses point to
+        needed = [False]
+        for part in step.parts:
+            needed += True, part.linear.bias is not None, type(part.unit) in LEARNED
+        n_in = step.parts[0].linear.in_features
+        plan = layout.Plan(chain, n_in, width, torch.float32, needed=needed, in_place=True)
+        self.tile, self.table = plan.tile, launch.filled(plan, chain, torch.float32)
         self.parameters: list[nn.Parameter] = []
         descents = []
-        for part, layer, n, at_rows in zip(step.parts, chain, widths[1:], places, strict=True):
-            found = {"d_values": sums_of.take(part.linear.nnz), "g": at_rows.y}
+        for i, (part, layer) in enumerate(zip(step.parts, chain, strict=True)):
+            place, inverse = plan.places[i + 1], 0
             if layer.support.nnz != part.linear.nnz:
                 raise ValueError(f"{part.linear.nnz} weights for {layer.support.nnz} links")
-            inverse = 0
-            if len(table) > 1:
-                found["ordered"], inverse = self._other_order(layer.support)
-            self.parameters.append(part.linear.values)
-            descents.append((inverse, part.linear.nnz, found["d_values"], 0))
-            if part.linear.bias is not None:
-                found["d_bias"] = sums_of.take(n)
-                self.parameters.append(part.linear.bias)
-                descents.append((0, n, found["d_bias"], 0))
+            if i in plan.ordered:
+                self.table["ordered"][i + 1], inverse = self._other_order(layer.support)
+            self.parameters += _parameters_of(part)
+            descents.append((inverse, part.linear.nnz, place.d_values, 0))
+            if layer.bias is not None:
+                descents.append((0, layer.bias.numel(), place.d_bias, 0))
             if type(part.unit) in LEARNED:
-                n_pieces = layer.pieces.numel()
-                found["d_pieces"] = sums_of.take(n_pieces)
-                self.parameters += part.unit.parameters()
-                descents.append((0, n_pieces, found["d_pieces"], layer.srelu is not None))
-            self.held.append(layer)
-            given = launch.addresses_of(layer, torch.float32)
-            table.append(layout.place_of(layer, n, at_rows, given, **found))
-        n = widths[-1]
-        table[-1] = table[-1]._replace(g=size)
-        table.append(layout.EMPTY_PLACE._replace(n_in=n, n_out=n, x=places[-1].y, g=size))
-        size += n + 2  # the gradient at the logits, and what the loss needs meanwhile
-        self.table = layout.table_of(table)
+                is_srelu = layer.srelu is not None
+                descents.append((0, layer.pieces.numel(), place.d_pieces, is_srelu))
         self.is_dropped = self.table["is_dropped"]
         self.keys, self.flips = self.table["key"], self.table["flip"]
         self.descents = np.zeros(len(descents), DESCENT)
         for descent, fields in zip(self.descents, descents, strict=True):
             for name, value in zip(("inverse", "n", "d", "is_pieces"), fields, strict=True):
                 descent[name] = value
-        self._allocate(size, n_masks, sums_of.size)
-        self.standard = _mean_and_std(step.standardise, widths[0])
+        self._allocate(plan)
+        self.standard = _mean_and_std(step.standardise, n_in)
         self.dropouts = []
         for i, part in enumerate(step.parts, start=1):
             if part.dropout is not None and part.dropout.p > 0:
@@ -641,14 +629,14 @@ class _Plan:
         self.held += [ordered, inverse]
         return ordered.data_ptr(), inverse.ctypes.data
 
-    def _allocate(self, n_rows: int, n_masks: int, n_numbers: int) -> None:
+    def _allocate(self, plan: layout.Plan) -> None:
         self.n_slots = min(layout.n_tiles(self.width, self.tile), numba.get_num_threads())
         # slots begin at other places of a page, as a cache holds few numbers of the same one
-        floats = -(-n_rows * self.tile.lanes // 1024) * 1024 + 64
-        n_sums = layout.n_sums(n_numbers, self.width, self.tile)
+        floats = -(-plan.n_rows * self.tile.lanes // 1024) * 1024 + 64
+        n_sums = layout.n_sums(plan.n_sums, self.width, self.tile)
         self.memory = torch.zeros(self.n_slots, floats, dtype=torch.float32).numpy()
-        self.masks = np.zeros((self.n_slots, 8 * n_masks), np.uint8)
-        self.sums = torch.zeros(n_sums, n_numbers, dtype=torch.float32).numpy()
+        self.masks = np.zeros((self.n_slots, 8 * plan.n_masks), np.uint8)
+        self.sums = torch.zeros(n_sums, plan.n_sums, dtype=torch.float32).numpy()
 
     def fits(self, width: int) -> bool:
         """Whether it is for such a batch, and the links are still those that it was made for."""
