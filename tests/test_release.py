@@ -253,8 +253,7 @@ def run(python, *words, folder):
     return done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.wheel
+@pytest.mark.ci
 def test_wheel_sparsifies_trains_saves_loads_and_compiles_beside_a_folder_lib(built, tmp_path):
     python = installed(built, tmp_path, "data", "topology")
     run(python, "-c", USE, folder=tmp_path)
@@ -262,8 +261,7 @@ def test_wheel_sparsifies_trains_saves_loads_and_compiles_beside_a_folder_lib(bu
     assert listed.startswith(str(tmp_path / "clean"))
 
 
-@pytest.mark.slow
-@pytest.mark.wheel
+@pytest.mark.ci
 def test_wheel_without_extras_works_and_names_the_extra_that_is_missing(built, tmp_path):
     python = installed(built, tmp_path)
     said = run(python, "-c", WITHOUT_EXTRAS, folder=tmp_path).splitlines()
@@ -289,7 +287,7 @@ def test_wheel_takes_a_range_of_versions_that_holds_the_pin(text):
     assert asked.specifier.contains(pin) and Version(lowest) < Version(pin)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_source_distribution_and_wheel_have_one_version_also_without_git(built, tmp_path):
     (wheel,) = built.glob("*.whl")
     (source,) = built.glob("*.tar.gz")
