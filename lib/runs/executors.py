@@ -1,27 +1,57 @@
-"""Make the runs that are missing: in a loop here, or side by side on the workers of a cluster."""
+"""Make the runs that are missing: in a loop here, or side by side.
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+Side by side a run is a future: of a process of this machine, or of a worker of a Dask cluster
+(:mod:`lib.runs.cluster`), whose record comes back and is stored here.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
+import torch
+
+from lib.data import DataUnavailable
 from lib.names import CUSTOM
-from lib.runs import agenda
 from lib.runs.config import Run
 from lib.runs.experiment import choose
 from lib.runs.progress import Progress
 from lib.runs.record import Record
-from lib.runs.records import Store
+from lib.runs.records import Files, Store
 
-if TYPE_CHECKING:
-    from lib.runs.cluster import Cluster
-
+KILLED = (
+    "a worker process was killed, perhaps because memory is short: no record is lost, the same"
+    " command continues, with fewer --jobs if it happens again"
+)
 GONE = "the scheduler is gone: no record is lost, the same command continues"
 
 
 class RunsFailed(RuntimeError):
     """Some runs failed; the others are stored."""
+
+
+class WorkersLost(RuntimeError):
+    """A worker or the scheduler is gone, or a worker cannot be used."""
+
+
+class Pool(NamedTuple):
+    """Processes that make runs.
+
+    Attributes:
+        submit: makes a run; gives the files of its record, or None if the record is in the store.
+        slots: how many runs can be made side by side now.
+        is_there: whether what has been submitted can still end.
+    """
+
+    submit: Callable[[Run], Future[Files | None]]
+    slots: Callable[[], int]
+    is_there: Callable[[], bool]
 
 
 def obtain(store: Store, experiment: str, profile: str, *, retrain: bool = False) -> list[Record]:
@@ -55,38 +85,39 @@ def make_missing(
     runs: Sequence[Run],
     *,
     jobs: int = 1,
-    cluster: "Cluster | None" = None,
+    scheduler: str | None = None,
     progress: bool = True,
     ignore_shipped: bool = False,
 ) -> list[Run]:
     """Make the runs that have no record yet; return all of them, each once, as they were resolved.
 
-    With several jobs each worker process has one thread, and runs that others start from are made
-    before these (:mod:`lib.runs.agenda`). An interruption loses nothing: the next
-    call loads what is finished and continues the others from their checkpoints.
+    Side by side each worker has one thread, and runs that others start from are made before these.
+    An interruption loses nothing: the next call loads what is finished and continues the others
+    from their checkpoints.
 
     Args:
         store: of the records.
         runs: which.
         jobs: worker processes on this machine; 1 makes the runs here, on all of torch's threads.
-        cluster: where the runs are made instead, see :mod:`lib.runs.cluster`.
+        scheduler: address of a Dask cluster that makes the runs instead.
         progress: whether to show how far they are, in epochs, and what is being run.
         ignore_shipped: whether records in data/results do not count, only those of data/runs.
     Raises: RunsFailed if a run failed, after all others are done, with the sentence of each;
-        agenda.ClusterLost and OSError if the cluster cannot be used any more, or at all.
+        WorkersLost and OSError if the workers cannot be used any more, or at all.
     """
     store.remove_leftovers()
     resolved = {run.name: run for run in (run.resolved() for run in runs)}
     missing = [run for run in resolved.values() if store.stored(run, whole=ignore_shipped) is None]
     missing.sort(key=lambda run: run.seed)  # every method once before any method twice
     asked = {run.name for run in missing}
-    alone = cluster is None and min(jobs, len(missing)) <= 1
+    jobs = min(jobs, len(missing))
+    alone = scheduler is None and jobs <= 1
     if not alone:
-        missing = agenda.with_parents(store, missing)
+        missing = with_parents(store, missing)
     total = sum(run.size for run in missing)
     failures: list[str] = []
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
-        if progress and missing and cluster is None:
+        if progress and missing and scheduler is None:
             from lib.step import is_compiled  # starts threads, after which nothing may be forked
 
             if not is_compiled():
@@ -94,10 +125,12 @@ def make_missing(
         if alone:
             failures = list(_one_by_one(store, missing, shown))
         elif missing:
-            from lib.runs import cluster as clusters  # imports Dask, which few commands need
+            if scheduler is None:
+                workers = _processes(store, jobs)
+            else:
+                from lib.runs import cluster  # imports Dask, which few commands need
 
-            where = cluster or clusters.Cluster("local", min(jobs, len(missing)))
-            workers = clusters.workers(store, missing, where, shown.say)
+                workers = cluster.workers(store, scheduler, shown.say)
             failures = _side_by_side(store, missing, asked, workers, shown)
     if failures:
         sentences = "; ".join(failures)
@@ -121,40 +154,129 @@ def _side_by_side(
     store: Store,
     missing: list[Run],
     asked: set[str],
-    workers: AbstractContextManager[agenda.Pool],
+    workers: AbstractContextManager[Pool],
     shown: Progress,
 ) -> list[str]:
     """Run some at a time; the sentences of those that fail and were asked for: whatever starts from
     another one fails too.
 
-    Raises: agenda.ClusterLost, after what has come is stored, with the sentences of failures.
+    Raises: WorkersLost, after what has come is stored, with the sentences of failures.
     """
-    waiting = agenda.Agenda(store, missing)
-    making: dict[Future[agenda.Answer], Run] = {}
+    left = {run.name: run for run in missing}  # not made yet
+    waiting: dict[str, set[str]] = {}  # names of earlier runs, by that of a run that needs them
+    for run in missing:
+        waiting[run.name] = {one.name for one in sources(store, run)} & waiting.keys()
+    making: dict[Future[Files | None], Run] = {}
     failures: list[str] = []
     with workers as pool:
-        while waiting.left:
+        while left:
             lost = [] if pool.is_there() else [GONE]
-            while not lost and len(making) < pool.slots() and (run := waiting.take()) is not None:
-                making[pool.submit(run)] = run
+            ready = [name for name, needs in waiting.items() if needs.isdisjoint(left)]
+            room = 0 if lost else max(0, pool.slots() - len(making))
+            for name in ready[:room]:
+                del waiting[name]
+                making[pool.submit(left[name])] = left[name]
             finished, _ = wait(making, timeout=1, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = making.pop(future)
-                waiting.end(run)
-                if future.cancelled():
+                del left[run.name]
+                try:
+                    files = future.result()
+                except CancelledError:
                     lost.append(GONE)
-                    continue
-                answer = future.exception() or future.result()
-                if isinstance(answer, agenda.ClusterLost):
-                    lost.append(str(answer))
-                elif isinstance(answer, dict):
-                    store.accept(run, answer)
-                elif answer is not None and run.name in asked:
-                    failures.append(_sentence(run, answer))
+                except BrokenExecutor:
+                    lost.append(KILLED)
+                except WorkersLost as error:
+                    lost.append(str(error))
+                except Exception as error:
+                    if run.name in asked:
+                        failures.append(_sentence(run, error))
+                else:
+                    if files is not None:
+                        store.accept(run, files)
             if lost:
-                raise agenda.ClusterLost("; ".join([lost[0], *failures]))
-            _show(shown, list(waiting.left.values()), agenda.begun(store, making.values()))
+                raise WorkersLost("; ".join([lost[0], *failures]))
+            _show(shown, list(left.values()), _begun(store, making.values()))
     return failures
+
+
+def with_parents(store: Store, runs: Iterable[Run]) -> list[Run]:
+    """The runs, each once, and before each the ones that it starts from and that are not stored."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        parent = _parent_of(run)
+        if parent is not None and not store.holds(parent):
+            found |= {one.name: one for one in with_parents(store, [parent])}
+        found.setdefault(run.name, run)
+    return list(found.values())
+
+
+def sources(store: Store, run: Run) -> list[Run]:
+    """The run that one starts from, and the very same run of other experiments."""
+    parent = _parent_of(run)
+    return store.twins(run) + ([] if parent is None else [parent])
+
+
+def _parent_of(run: Run) -> Run | None:
+    """The run that one starts from; None if there is none, or no data for it, as it will say."""
+    with contextlib.suppress(DataUnavailable):
+        return run.parent and run.parent.resolved()
+    return None
+
+
+# --------------------------------------------------------------------------- processes made here
+
+
+@contextlib.contextmanager
+def _processes(store: Store, jobs: int) -> Iterator[Pool]:
+    """Processes of this machine, which end with the block or with this process, whatever they do:
+    what an interrupted run loses is in its checkpoint.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    executor = ProcessPoolExecutor(jobs, initializer=_begin_worker, initargs=(os.getpid(),))
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to them too
+    try:
+        executor.submit(int)  # the first call starts them all
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    try:
+        yield Pool(partial(executor.submit, _make, store), lambda: jobs, lambda: True)
+    finally:
+        executor.shutdown(kill_workers=True)
+
+
+def _begin_worker(caller: int) -> None:
+    torch.set_num_threads(1)
+
+    def end_with_caller() -> None:
+        while os.getppid() == caller:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=end_with_caller, daemon=True).start()
+
+
+def _make(store: Store, run: Run) -> None:
+    """Make a run in a process of its own, in the store that it shares with the caller."""
+
+    def note(done: int) -> None:
+        with contextlib.suppress(OSError):  # the run itself says what it cannot write
+            (store.work_of(run) / "progress").write_text(str(done))
+
+    store.make(run, progress=note)
+
+
+def _begun(store: Store, runs: Iterable[Run]) -> dict[Run, int]:
+    """Steps done by each run in progress, as its process has noted."""
+    steps = {}
+    for run in runs:
+        with contextlib.suppress(OSError, ValueError):
+            steps[run] = int((store.work_of(run) / "progress").read_text())
+    return steps
+
+
+# ------------------------------------------------------------------------------------ the progress
 
 
 def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:
