@@ -21,8 +21,8 @@ import torch
 from lib import data, paths
 from lib.runs.config import Run
 from lib.runs.environment import environment
-from lib.runs.executors import Pool, WorkersLost, sources
 from lib.runs.records import Files, Store
+from lib.runs.workers import Pool, WorkersLost, sources
 
 PATIENCE = "10s"  # in which a scheduler must answer
 SETTINGS = {"distributed.admin.large-graph-warning-threshold": "4 GiB"}  # a run brings records
@@ -32,7 +32,7 @@ SETTINGS = {"distributed.admin.large-graph-warning-threshold": "4 GiB"}  # a run
 
 
 @contextlib.contextmanager
-def workers(store: Store, scheduler: str, say: Callable[[str], None]) -> Iterator[Pool]:
+def connected(store: Store, scheduler: str, say: Callable[[str], None]) -> Iterator[Pool]:
     """The workers of a cluster.
 
     Args:

@@ -4,26 +4,19 @@ Side by side a run is a future: of a process of this machine, or of a worker of 
 (:mod:`lib.runs.cluster`), whose record comes back and is stored here.
 """
 
-import contextlib
-import os
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
-
-from lib.data import DataUnavailable
 from lib.names import CUSTOM
 from lib.runs.config import Run
 from lib.runs.experiment import choose
 from lib.runs.progress import Progress
 from lib.runs.record import Record
 from lib.runs.records import Files, Store
+from lib.runs.workers import Pool, WorkersLost, begun, parent_of, processes, sources
 
 KILLED = (
     "a worker process was killed, perhaps because memory is short: no record is lost, the same"
@@ -34,24 +27,6 @@ GONE = "the scheduler is gone: no record is lost, the same command continues"
 
 class RunsFailed(RuntimeError):
     """Some runs failed; the others are stored."""
-
-
-class WorkersLost(RuntimeError):
-    """A worker or the scheduler is gone, or a worker cannot be used."""
-
-
-class Pool(NamedTuple):
-    """Processes that make runs.
-
-    Attributes:
-        submit: makes a run; gives the files of its record, or None if the record is in the store.
-        slots: how many runs can be made side by side now.
-        is_there: whether what has been submitted can still end.
-    """
-
-    submit: Callable[[Run], Future[Files | None]]
-    slots: Callable[[], int]
-    is_there: Callable[[], bool]
 
 
 def obtain(store: Store, experiment: str, profile: str, *, retrain: bool = False) -> list[Record]:
@@ -126,11 +101,11 @@ def make_missing(
             failures = list(_one_by_one(store, missing, shown))
         elif missing:
             if scheduler is None:
-                workers = _processes(store, jobs)
+                workers = processes(store, jobs)
             else:
-                from lib.runs import cluster  # imports Dask, which few commands need
+                from lib.runs.cluster import connected  # imports Dask, which few commands need
 
-                workers = cluster.workers(store, scheduler, shown.say)
+                workers = connected(store, scheduler, shown.say)
             failures = _side_by_side(store, missing, asked, workers, shown)
     if failures:
         sentences = "; ".join(failures)
@@ -196,7 +171,7 @@ def _side_by_side(
                         store.accept(run, files)
             if lost:
                 raise WorkersLost("; ".join([lost[0], *failures]))
-            _show(shown, list(left.values()), _begun(store, making.values()))
+            _show(shown, list(left.values()), begun(store, making.values()))
     return failures
 
 
@@ -204,79 +179,11 @@ def with_parents(store: Store, runs: Iterable[Run]) -> list[Run]:
     """The runs, each once, and before each the ones that it starts from and that are not stored."""
     found: dict[str, Run] = {}
     for run in runs:
-        parent = _parent_of(run)
+        parent = parent_of(run)
         if parent is not None and not store.holds(parent):
             found |= {one.name: one for one in with_parents(store, [parent])}
         found.setdefault(run.name, run)
     return list(found.values())
-
-
-def sources(store: Store, run: Run) -> list[Run]:
-    """The run that one starts from, and the very same run of other experiments."""
-    parent = _parent_of(run)
-    return store.twins(run) + ([] if parent is None else [parent])
-
-
-def _parent_of(run: Run) -> Run | None:
-    """The run that one starts from; None if there is none, or no data for it, as it will say."""
-    with contextlib.suppress(DataUnavailable):
-        return run.parent and run.parent.resolved()
-    return None
-
-
-# --------------------------------------------------------------------------- processes made here
-
-
-@contextlib.contextmanager
-def _processes(store: Store, jobs: int) -> Iterator[Pool]:
-    """Processes of this machine, which end with the block or with this process, whatever they do:
-    what an interrupted run loses is in its checkpoint.
-    """
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    executor = ProcessPoolExecutor(jobs, initializer=_begin_worker, initargs=(os.getpid(),))
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to them too
-    try:
-        executor.submit(int)  # the first call starts them all
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    try:
-        yield Pool(partial(executor.submit, _make, store), lambda: jobs, lambda: True)
-    finally:
-        executor.shutdown(kill_workers=True)
-
-
-def _begin_worker(caller: int) -> None:
-    torch.set_num_threads(1)
-
-    def end_with_caller() -> None:
-        while os.getppid() == caller:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=end_with_caller, daemon=True).start()
-
-
-def _make(store: Store, run: Run) -> None:
-    """Make a run in a process of its own, in the store that it shares with the caller."""
-
-    def note(done: int) -> None:
-        with contextlib.suppress(OSError):  # the run itself says what it cannot write
-            (store.work_of(run) / "progress").write_text(str(done))
-
-    store.make(run, progress=note)
-
-
-def _begun(store: Store, runs: Iterable[Run]) -> dict[Run, int]:
-    """Steps done by each run in progress, as its process has noted."""
-    steps = {}
-    for run in runs:
-        with contextlib.suppress(OSError, ValueError):
-            steps[run] = int((store.work_of(run) / "progress").read_text())
-    return steps
-
-
-# ------------------------------------------------------------------------------------ the progress
 
 
 def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:

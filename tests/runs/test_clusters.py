@@ -15,7 +15,8 @@ import distributed
 import pytest
 
 from lib.runs import cluster as clusters
-from lib.runs.executors import RunsFailed, WorkersLost, sweep
+from lib.runs.executors import RunsFailed, sweep
+from lib.runs.workers import WorkersLost
 from tests import processes
 from tests.checkouts import ROOT, variables
 from tests.runs import counting
@@ -191,7 +192,7 @@ def test_run_of_a_killed_worker_is_made_elsewhere(store, cluster, tmp_path):
 @pytest.mark.faults("killed at any moment")
 def test_worker_ends_a_run_that_nobody_waits_for(store, cluster, tmp_path):
     run = ordered(tmp_path, "stay")
-    with clusters.workers(store, cluster, print) as pool:
+    with clusters.connected(store, cluster, print) as pool:
         pool.submit(run)
         processes.wait_until(Path(run.variant).with_suffix(".staying").exists)
     processes.wait_until(Path(run.variant).with_suffix(".ended").exists)

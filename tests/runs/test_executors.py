@@ -10,8 +10,9 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from lib.runs import executors
-from lib.runs.executors import Pool, RunsFailed, WorkersLost, obtain, sweep
+from lib.runs.executors import RunsFailed, obtain, sweep
 from lib.runs.progress import Progress
+from lib.runs.workers import Pool, WorkersLost
 from tests import processes
 from tests.runs import counting
 from tests.runs.counting import Counting
@@ -244,7 +245,7 @@ def pool(monkeypatch):
 
     def set_pool(submit, slots=9, is_there=lambda: True):
         pool = Pool(submit, lambda: slots, is_there)
-        monkeypatch.setattr(executors, "_processes", lambda *_: contextlib.nullcontext(pool))
+        monkeypatch.setattr(executors, "processes", lambda *_: contextlib.nullcontext(pool))
         return {"jobs": 2, "progress": False}
 
     return set_pool
@@ -306,7 +307,7 @@ def test_what_came_with_the_loss_of_a_worker_is_stored(lost, said, made, pool, t
 @pytest.mark.faults("killed at any moment")
 def test_scheduler_that_ends_while_a_result_is_fetched_is_named(made, pool):
     """Such a result never comes."""
-    answers = iter([True, True])
+    answers = iter([True])
     how = pool(lambda _: Future(), is_there=lambda: next(answers, False))
     with pytest.raises(WorkersLost, match="the scheduler is gone"):
         sweep(made, RUNS, **how)
