@@ -418,9 +418,9 @@ def replay_records(
     for name in able:
         records += replay.choose_records(papers.STORE, name, profile, dirty=dirty, every=every)
     rows = replay.replay(papers.STORE, records, epochs)
-    table = pd.DataFrame(rows, columns=list(replay.COLUMNS)).astype({"epoch": "Int64"})
+    table = pd.DataFrame(rows)
     _report(target, table, _replayed(table))
-    return int(replay.DIFFERS in set(table["outcome"]))
+    return int(any(row["outcome"] == replay.DIFFERS for row in rows))
 
 
 def _replayed(table: "pd.DataFrame") -> str:
@@ -429,8 +429,7 @@ def _replayed(table: "pd.DataFrame") -> str:
         return "no such record is stored"
     shown = table[["experiment", "dataset", "method", "variant", "seed", "epochs", "outcome"]]
     shown = shown.assign(
-        loss_difference=table["loss_difference"].map("{:.1g}".format, na_action="ignore"),
-        first_difference=table.apply(_first_difference, axis=1),
+        first_difference=table["note"].fillna(""),
         dirty=table["dirty"],
         commit=table["commit"].str.slice(0, 7),
         changed_here=table["changed_here"],
@@ -438,18 +437,6 @@ def _replayed(table: "pd.DataFrame") -> str:
     )
     counts = [f"{n} {outcome}" for outcome, n in table["outcome"].value_counts().items()]
     return f"{shown.to_string(index=False, na_rep='')}\n{', '.join(counts)}"
-
-
-def _first_difference(row: "pd.Series") -> str:
-    """Where a record differs first, or why it was not replayed."""
-    import pandas as pd
-
-    if pd.notna(row["note"]):
-        return row["note"]
-    if pd.isna(row["column"]):
-        return ""
-    place = f"{row['column']} of epoch {row['epoch']}"
-    return f"{place}: {row['stored']}, now {row['replayed']}"
 
 
 # ------------------------------------------------------------------------------------- figures
