@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from lib import papers  # noqa: F401  it has the kinds of runs
-from lib.files import sha256, whole
+import papers  # noqa: F401  it has the kinds of runs
+from lib._boundary import sha256, whole
 from lib.runs.config import from_fields
 from lib.runs.records import RECORDS, line_of, lines, with_arrays
 

@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lib import papers
+import papers
+from lib._boundary import ROOT
 from lib.command import explorer, notebooks
 from lib.command.gallery import PAPER
 from lib.command.pages import BIBLIOGRAPHY, replace_between
-from lib.paths import ROOT
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"

@@ -18,7 +18,7 @@ import dask
 import distributed
 import torch
 
-from lib import data, paths
+from lib import _boundary, data
 from lib.runs.config import Run
 from lib.runs.environment import environment
 from lib.runs.records import Files, Store
@@ -114,7 +114,7 @@ def make(facts: dict[str, Any], store: Store, run: Run, given: dict[Run, Files])
     with _one:
         torch.set_num_threads(1)
         scratch = Path(worker.local_directory, "runs")
-        store = dataclasses.replace(store, runs=scratch, results=paths.RESULTS)
+        store = dataclasses.replace(store, runs=scratch, results=_boundary.RESULTS)
         for other, files in given.items():
             store.accept(other, files)
         try:

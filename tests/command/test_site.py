@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lib import papers
+import papers
+from lib._boundary import ROOT
 from lib.command import notebooks, site
-from lib.paths import ROOT
 
 OWN = "notebooks/10_set_mlp"
 
