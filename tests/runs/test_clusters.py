@@ -181,6 +181,7 @@ def test_scheduler_that_does_not_answer_is_named(address, store, monkeypatch):
 # ------------------------------------------------------------------------------- what gets lost
 
 
+@pytest.mark.slow
 @pytest.mark.faults("killed at any moment")
 def test_run_of_a_killed_worker_is_made_elsewhere(store, cluster, tmp_path):
     run = ordered(tmp_path, "0")

@@ -185,6 +185,7 @@ def counted(made):
     return [int(note) for note in notes if note]
 
 
+@pytest.mark.slow
 @pytest.mark.faults("killed at any moment")
 @pytest.mark.parametrize("how", ["kill -9", "Ctrl-C"])
 def test_workers_end_with_their_parent_and_nothing_is_lost(how, made):
