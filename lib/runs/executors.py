@@ -7,7 +7,6 @@ Side by side a run is a future: of a process of this machine, or of a worker of 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
 from lib._boundary import CUSTOM
@@ -119,7 +118,7 @@ def _one_by_one(store: Store, missing: list[Run], shown: Progress) -> Iterator[s
         left = missing[i:]
         _show(shown, left, {run: 0})
         try:
-            store.make(run, progress=partial(_show_first, shown, left))
+            store.make(run, progress=lambda done, left=left: _show(shown, left, {left[0]: done}))
         except (ValueError, RuntimeError) as error:
             yield _sentence(run, error)
         _show(shown, missing[i + 1 :], {})
@@ -196,10 +195,5 @@ def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:
     shown.show(shown.total - missing, text)
 
 
-def _show_first(shown: Progress, left: Sequence[Run], done: int) -> None:
-    """Show progress: runs left, and steps done by the current one."""
-    _show(shown, left, {left[0]: done})
-
-
-def _sentence(run: Run, error: BaseException | str) -> str:
+def _sentence(run: Run, error: Exception) -> str:
     return f"{run.experiment} ({run.method}, {run.dataset}, seed {run.seed}): {error}"
