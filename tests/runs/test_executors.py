@@ -36,21 +36,10 @@ def test_sweep_returns_the_records_in_order_each_once(made):
     assert [record.config for record in records] == [RUNS[2], RUNS[0]]
 
 
-def test_sweep_of_nothing_is_empty(made):
-    assert sweep(made, [], jobs=2, progress=True) == []
-
-
 def test_sweep_makes_what_is_missing(made):
     stamp = made.run(RUNS[0]).path.stat().st_mtime_ns
     records = sweep(made, RUNS, progress=False)
     assert records[0].path.stat().st_mtime_ns == stamp and len(records) == 3
-
-
-def test_sweep_of_what_is_made_removes_what_a_killed_process_left(made):
-    made.run(RUNS[0])
-    made.work_of(RUNS[0]).mkdir()
-    sweep(made, RUNS[:1], progress=False)
-    assert not made.work_of(RUNS[0]).exists()
 
 
 def test_first_seeds_come_first(made, monkeypatch):
@@ -124,24 +113,6 @@ def test_obtain_makes_nothing_in_the_paper_profile(profiles):
 def test_obtain_makes_what_is_missing_elsewhere(profile, retrain, n, profiles):
     records = obtain(profiles, "counting", profile, retrain=retrain)
     assert [record.config for record in records] == RUNS[:n]
-
-
-def test_retraining_does_not_take_what_was_shipped(profiles):
-    profiles.ship(profiles.run(RUNS[0]))
-    (profiles.runs / RUNS[0].name).rename(profiles.runs / "gone.old")
-    (shipped,) = obtain(profiles, "counting", "smoke")
-    (again,) = obtain(profiles, "counting", "smoke", retrain=True)
-    assert shipped.path == profiles.results / "counting"
-    assert again.path == profiles.runs / RUNS[0].name
-
-
-@pytest.mark.parametrize(
-    ("experiment", "profile", "nearest"),
-    [("countin", "paper", "counting"), ("counting", "smok", "smoke")],
-)
-def test_unknown_names_are_refused_with_the_nearest(experiment, profile, nearest, profiles):
-    with pytest.raises(ValueError, match=f"did you mean {nearest!r}"):
-        obtain(profiles, experiment, profile)
 
 
 # -------------------------------------------------------------------------------- side by side
