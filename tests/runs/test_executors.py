@@ -245,11 +245,17 @@ def test_a_stored_parent_is_not_made_again(family, pool):
     assert submitted == CHILDREN
 
 
-def test_a_run_whose_parent_fails_says_so_alone(family):
+def test_a_run_whose_parent_fails_says_so_alone(family, pool):
+    def submit(run):
+        try:
+            return ended(family.make(run))
+        except ValueError as error:
+            return ended(error)
+
     bad = dataclasses.replace(PARENT, fails_at=2)
     children = [dataclasses.replace(child, parent=bad) for child in CHILDREN]
     with pytest.raises(RunsFailed) as failure:
-        sweep(family, children, jobs=2, progress=False)
+        sweep(family, children, **pool(submit))
     assert str(failure.value).startswith("2 of 2 runs failed. ")
     assert str(failure.value).count("cannot count to 2") == 2
 
