@@ -324,16 +324,6 @@ def _lock(file: IO, waiting: str) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock. Where its file cannot be opened nobody is seen to do so."""
-    with contextlib.suppress(OSError), path.open("r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 # ------------------------------------------------------------------------------------------- places
 
 

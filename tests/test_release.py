@@ -111,11 +111,6 @@ def test_what_builds_a_wheel_is_pinned_as_in_the_tests():
     assert pins(PYPROJECT["build-system"]["requires"]).items() <= TREE.items()
 
 
-def test_packages_in_two_extras_have_one_version():
-    together = pins(EXTRAS["cluster"]).items() & pins(EXTRAS["test"]).items()
-    assert {"asyncssh", "dask-jobqueue"} == {name for name, _ in together}
-
-
 def test_pins_fit_each_other():
     """What each package asks for is pinned too, in a version that it takes."""
     for name in TREE:

@@ -396,6 +396,8 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("run tiny --set epochs", "error: 'epochs' is not key=value: give a value too"),
         ("run tiny density", "error: 'density' is not key=value: give a value too"),
         ("run tiny profile=paper", "profile=paper is no change of a run: write --profile paper"),
+        ("run tiny --scheduler slurm:8", "scheduler 'slurm:8' is no address: give that of a Dask"),
+        ("figures --profile paper --scheduler tcp://a:1", "a cluster goes with --train"),
         ("run tiny --set jobs=2", "jobs=2 is no change of a run: write --jobs 2"),
         (
             "run tiny --set epochs=2 --set epochs=3",
@@ -438,16 +440,10 @@ def test_unknown_or_wrong_words_are_refused_in_one_line(words, sentence, capsys)
     assert status == 1 and len(lines) == 1 and sentence in lines[0]
 
 
-def test_cluster_without_its_packages_names_what_to_install(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
-    status, _, err = run(capsys, *"run tiny --scheduler slurm:1".split())
-    assert status == 1 and 'pip install -e ".[cluster]"' in err
-
-
 def test_another_python_than_that_of_the_project_is_told_which_to_use(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     status, _, err = run(capsys, "data")
-    assert status == 1 and ".venv/bin/python" in err and "cluster" not in err
+    assert status == 1 and ".venv/bin/python" in err
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_folder_of_200_letters_with_spaces_beyond_ascii_is_a_place_like_any(tmp_
     folder = tmp_path / name
     folder.mkdir()
     check_out(folder)
-    code = "from lib import paths\nfrom pathlib import Path\nassert paths.ROOT == Path.cwd()"
+    code = "from lib._boundary import ROOT\nfrom pathlib import Path\nassert ROOT == Path.cwd()"
     write_notebook(folder / "notebooks" / "90_try.ipynb", code)
     one = "--set method=dense variant=tuned epochs=1"
     commands = [f"run set_mlp --profile smoke --seeds 1 {one}", "figures --profile smoke"]
