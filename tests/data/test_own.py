@@ -84,7 +84,7 @@ def test_tables_with_other_columns_are_refused(frame):
         data.from_arrays(x[:40], y[:40], x_test=swapped[40:], y_test=y[40:])
 
 
-@pytest.mark.parametrize("label", [int, float, bool, np.int64, np.uint8])
+@pytest.mark.parametrize("label", [int, float, bool, np.uint8])
 def test_labels_of_one_kind_may_be_objects(rng, label):
     x, y = rng.normal(size=(30, 4)), np.arange(30) % 2
     objects = np.array([label(one) for one in y], object)
@@ -110,8 +110,10 @@ def test_own_data_are_standardised_by_feature(csv):
     assert_array_equal((standardised.std(0, correction=0) - 1).abs() < 1e-6, True)
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz"])
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize(
+    ("ending", "separator"),
+    [("csv", ","), ("tsv", "\t"), ("csv.gz", ";"), ("csv", "|"), ("tsv", " ")],
+)
 def test_separator_is_told_from_the_names(frame, tmp_path, ending, separator):
     path = tmp_path / f"flowers.{ending}"
     frame.to_csv(path, index=False, sep=separator)
@@ -182,9 +184,16 @@ def test_separator_at_the_end_of_rows_without_names_makes_no_column(csv, frame):
 
 
 @pytest.mark.parametrize(
-    "order", [["mass", "length", "kind"], ["kind", "mass", "length"], ["mass", "kind", "length"]]
+    ("order", "separator"),
+    [
+        (["mass", "length", "kind"], ","),
+        (["kind", "mass", "length"], ";"),
+        (["mass", "kind", "length"], "\t"),
+        (["mass", "length", "kind"], "|"),
+        (["kind", "mass", "length"], "   "),
+        (["mass", "kind", "length"], ", "),
+    ],
 )
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "   ", ", "])
 def test_table_without_names_keeps_its_first_row(csv, frame, order, separator):
     rows = frame.assign(mass=frame["number"] % 7)[order].to_numpy()
     csv.write_text("\n".join(separator.join(map(str, row)) for row in rows))
@@ -207,16 +216,26 @@ FIRST_LINES = {
     "missing number": (",7,a\n1,8,b\n2,9,a\n", {}),
     "missing word": ("7,NA,a\n1,8,b\n2,9,a\n", {}),
     "truth values": ("True,7,a\nFalse,8,b\nTrue,9,a\n", {}),
+    "thousands": ("1,000;0.5;a\n2,5;8;b\n3;9;a\n", {"sep": ";", "thousands": ","}),
+    "dash": ("-,7,a\n1,8,b\n2,9,a\n", {"na_values": ["-"]}),
+    "mark of a missing number": ("#N/A,0.5,a\n1,8,b\n2,9,a\n", {}),
+    "infinite": ("inf,0.5,a\n1,8,b\n2,9,a\n", {}),
     "small numbers": ("-1e-3,7,a\n+.5,8,b\n1.,9,a\n", {"dtype": {"7": float}}),
 }
 
 
+@pytest.mark.parametrize("target", ["kind", 2])
+def test_example_in_place_of_names_is_refused_whatever_the_target(csv, target):
+    csv.write_text("1,7,a\n2,8,b\n3,9,a\n")
+    with pytest.raises(ValueError, match="looks like an example: add a line of names"):
+        data.from_csv(csv, target)
+
+
 @pytest.mark.parametrize(("text", "options"), FIRST_LINES.values(), ids=FIRST_LINES)
-@pytest.mark.parametrize("target", ["a", "kind", 2])
-def test_example_in_place_of_names_is_refused(csv, text, options, target):
+def test_example_in_place_of_names_is_refused(csv, text, options):
     csv.write_text(text)
     with pytest.raises(ValueError, match="looks like an example: add a line of names"):
-        data.from_csv(csv, target, **options)
+        data.from_csv(csv, "a", **options)
 
 
 def test_names_are_given_where_a_table_has_none(csv, frame):
@@ -244,10 +263,9 @@ DTYPES = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
-@pytest.mark.parametrize("engine", ["c", "python"])
-def test_type_of_columns_merges_no_classes(csv, frame, dtype, engine):
+def test_type_of_columns_merges_no_classes(csv, frame, dtype):
     frame.assign(kind=["007", "7", "8"] * 20).to_csv(csv, index=False)
-    split = data.from_csv(csv, "kind", dtype=dtype, engine=engine)
+    split = data.from_csv(csv, "kind", dtype=dtype)
     assert split.classes == ("007", "7", "8")
     assert split.sha256 == data.from_csv(csv, "kind").sha256
 
@@ -312,8 +330,9 @@ def test_truth_values_beside_numbers_are_features(frame):
     assert split.sha256 == data.from_arrays(mixed.astype(float), frame["kind"]).sha256
 
 
-@pytest.mark.parametrize("options", [{"sep": ","}, {"delimiter": ","}])
-@pytest.mark.parametrize("ending", ["csv.bz2", "csv.zip"])
+@pytest.mark.parametrize(
+    ("ending", "options"), [("csv.bz2", {"sep": ","}), ("csv.zip", {"delimiter": ","})]
+)
 def test_table_that_is_compressed_otherwise_is_read_with_its_separator(
     frame, tmp_path, ending, options
 ):
@@ -322,8 +341,10 @@ def test_table_that_is_compressed_otherwise_is_read_with_its_separator(
     assert split.sha256 == data.from_arrays(frame[["number", "length"]], frame["kind"]).sha256
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8-sig"])
-@pytest.mark.parametrize("options", [{}, {"sep": ","}, {"engine": "python"}])
+@pytest.mark.parametrize(
+    ("encoding", "options"),
+    [("latin-1", {}), ("utf-16", {"sep": ","}), ("utf-8-sig", {"engine": "python"})],
+)
 def test_table_of_another_encoding_is_read_with_it(frame, tmp_path, encoding, options):
     path = tmp_path / "flowers.csv"
     named = frame.rename(columns={"length": "Länge"})
@@ -433,8 +454,7 @@ def drawn(mode, opaque):
 MODES = ["RGBA", "LA", "P by its bytes", "P by its index", "L", "RGB", "1"]
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("side", [None, 8])
+@pytest.mark.parametrize(("mode", "side"), [*((mode, None) for mode in MODES), ("RGBA", 8)])
 def test_transparent_ground_is_white(rng, tmp_path, mode, side):
     inks = rng.random((12, 8, 8)) < 0.5
     for i, ink in enumerate(inks):
@@ -450,7 +470,7 @@ def test_transparent_ground_is_white(rng, tmp_path, mode, side):
     assert split.notice.count("12 images are transparent and laid on white, as 00.png") == 1
 
 
-@pytest.mark.parametrize("ending", ["webp", "tiff", "gif"])
+@pytest.mark.parametrize("ending", ["webp", "gif"])
 def test_transparent_ground_of_other_formats_is_white(pets, ending):
     path, _ = pets
     for i in range(4):
@@ -495,7 +515,7 @@ def png_of_few_bits(bits, pixels, key):
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-@pytest.mark.parametrize(("bits", "key"), [(1, 1), (2, 0), (2, 1), (4, 0), (4, 9)])
+@pytest.mark.parametrize(("bits", "key"), [(1, 1), (2, 0), (4, 9)])
 def test_transparent_ground_of_few_bits_is_white(tmp_path, bits, key):
     top = 2**bits - 1
     rows = np.random.default_rng(0).integers(0, 2**bits, (12, 8))
@@ -532,7 +552,7 @@ def test_images_that_become_equal_name_the_cause(tmp_path):
         data.from_folder(tmp_path / "pets")
 
 
-@pytest.mark.parametrize("ending", ["tiff", "tif", "png", "gif", "webp"])
+@pytest.mark.parametrize("ending", ["tiff", "png", "gif"])
 def test_further_images_of_a_file_are_left_out_and_said(pets, ending):
     path, pixels = pets
     frames = [Image.fromarray(255 - image) for image in pixels[:5]]
@@ -795,16 +815,9 @@ BAD_ARRAYS = {
         {},
         r"y has shape \(12, 2\), not \(12,\): .*argmax\(1\) of one-hot rows$",
     ),
-    "one-hot of torch": (X, torch.eye(3)[Y], {}, r"np.asarray\(y\).argmax\(1\) of one-hot rows$"),
     "column": (X, Y[:, None], {}, r"y has shape \(12, 1\), .* np.asarray\(y\).ravel\(\)$"),
     "column of text": (X, Y[:, None].astype(str), {}, r"np.asarray\(y\).ravel\(\)$"),
-    "column of torch": (X, torch.tensor(Y[:, None]), {}, r"np.asarray\(y\).ravel\(\)$"),
     "column of a table": (X, pd.DataFrame({"y": Y}), {}, r"np.asarray\(y\).ravel\(\)$"),
-    "row": (X, Y[None], {}, r"y has shape \(1, 12\), .* np.asarray\(y\).ravel\(\)$"),
-    "column in the test part": (
-        *(X, Y, {"x_test": X, "y_test": Y[:, None]}),
-        r"y_test has shape \(12, 1\), .* np.asarray\(y\).ravel\(\)$",
-    ),
     "one feature": (X[:, 0], Y, {}, r"x has shape \(12,\): give \(N, features...\)"),
     "nothing": (X[:0], Y[:0], {}, r"x has shape \(0, 2\)"),
     "text": (X.astype(str), Y, {}, "x is of type <U32, not numeric"),
@@ -816,13 +829,7 @@ BAD_ARRAYS = {
     "sparse": (scipy.sparse.eye_array(4), [0, 0, 1, 1], {}, r"x is a sparse .* \.toarray\(\)"),
     "sparse tensor": (torch.eye(4).to_sparse(), Y[:4], {}, r"x is a sparse .* \.to_dense\(\)"),
     "sparse labels": (X, torch.tensor(Y).to_sparse(), {}, r"y is a sparse .* \.to_dense\(\)"),
-    "sparse test part": (
-        *(X, Y, {"x_test": scipy.sparse.csr_matrix(X), "y_test": Y}),
-        r"x_test is a sparse csr_matrix: give it as \.toarray\(\)",
-    ),
     "bytes": (X, Y.astype("S"), {}, r"y is of type \|S21: .*\[label.decode\(\) for label in y\]"),
-    "list of bytes": (X, [b"a", b"b"] * 6, {}, r"\[label.decode\(\) for label in y\]"),
-    "objects of bytes": (X, Y.astype("S").astype(object), {}, r"\[label.decode\(\) for"),
     "strings of NumPy": (
         *(X, Y.astype(str).astype(np.dtypes.StringDType()), {}),
         r"y is of type StringDType\(\): .*\[str\(label\) for label in y\]",
@@ -830,23 +837,19 @@ BAD_ARRAYS = {
     "tuples": (X, pd.Series([(0, 1), (1, 0)] * 6), {}, "y holds tuple: give whole numbers or text"),
     "days": (X, pd.Series([date(2026, 1, 1), date(2026, 1, 2)] * 6), {}, "y holds date: give"),
     "truth values and text": (X, np.array([True, "True"] * 6, object), {}, "y holds bool and str"),
-    "truth values and text of a list": (X, [True, "True"] * 6, {}, "y holds text and other labels"),
     "numbers of two kinds": (X, np.array([1, 2.0] * 6, object), {}, "y holds float and int"),
     "time series": (
         *(np.linspace(-1, 2, 12 * 6 * 3).reshape(12, 6, 3), Y, {}),
         r"give as rows, np.reshape\(x, \(len\(x\), -1\)\)",
     ),
-    "sound": (np.full((12, 2, 50), -9, np.int16), Y, {}, r"np.reshape\(x, \(len\(x\), -1\)\)"),
     "volumes": (torch.full((12, 1, 4, 4, 4), 7.0), Y, {}, r"np.reshape\(x, \(len\(x\), -1\)\)"),
     "ragged": ([[1, 2], [3]], [0, 1], {}, "x is no array"),
     "nan": (np.where(X == 7, np.nan, X), Y, {}, "row 3 of x and y: feature 1 is nan"),
     "timestamps": (1.7e9 + X, Y, {}, "arrays: x: feature 0 has 12 different values, and 1 in"),
-    "parts of a second": (1.7e9 + X / 7, Y, {}, "in float32: subtract its mean, or leave it out"),
     "ids": (2**25 + X.astype(int), Y, {}, "feature 0 has 12 different values, and 7 in float32"),
     "masked": (np.ma.masked_equal(X, 7), Y, {}, "x has masked entries: fill them in"),
     "masked labels": (X, np.ma.masked_equal(Y, 1), {}, "y has masked entries: fill them in"),
     "mixed labels": (X, ["a", 1] * 6, {}, "y holds text and other labels"),
-    "mixed objects": (X, np.array(["a", 1] * 6, object), {}, "y holds int and str"),
     "fraction": (X, Y + 0.5, {}, "row 0 of x and y: the label 0.5 is no class"),
     "text in the test part": (
         *(X, Y, {"x_test": X, "y_test": Y.astype(str)}),
@@ -913,9 +916,7 @@ def test_link_that_leads_nowhere_is_refused_by_name(pets):
     ("dtype", "ending", "mode"),
     [
         (np.uint16, "png", "I;16"),
-        (np.uint16, "tiff", "I;16"),
         (">u2", "tif", "I;16B"),
-        (np.uint16, "pgm", "I"),
         (np.int32, "tiff", "I"),
         (np.float32, "tiff", "F"),
     ],
@@ -976,7 +977,7 @@ def test_folder_without_a_slash_is_told_how_to_be_one(pets, monkeypatch, name, p
     assert data.load(path).classes == ("cat", "dog")
 
 
-@pytest.mark.parametrize("name", ["u.data:kind", "./u.data:kind", "u.data", "./u.data:2"])
+@pytest.mark.parametrize("name", ["u.data:kind", "./u.data"])
 def test_table_of_another_ending_is_said_to_be_there(csv, monkeypatch, name):
     csv.rename(csv.parent / "u.data")
     monkeypatch.chdir(csv.parent)
@@ -992,8 +993,7 @@ def test_name_of_a_column_in_the_path_of_a_file_is_refused(csv):
         data.from_csv(f"{csv}:kind", "kind")
 
 
-@pytest.mark.parametrize("text", [",,\n,,\n", ",\n", "  \n"])
-@pytest.mark.parametrize("header", [0, None])
+@pytest.mark.parametrize(("text", "header"), [(",,\n,,\n", 0), (",\n", None), ("  \n", 0)])
 def test_table_of_separators_alone_is_refused(csv, text, header):
     csv.write_text(text)
     with pytest.raises(ValueError, match="flowers.csv"):
@@ -1016,25 +1016,6 @@ def test_path_that_leads_nowhere_is_refused(name, tmp_path, monkeypatch):
 def test_unknown_name_says_how_ones_own_data_are_named():
     with pytest.raises(ValueError, match="or a path of your own, as table.csv:species"):
         data.load("iris")
-
-
-@pytest.mark.parametrize(
-    ("first", "options"),
-    [
-        ("1,000;0.5;a", {"sep": ";", "thousands": ","}),
-        ("-;0.5;a", {"sep": ";", "na_values": ["-"]}),
-        ("-;0.5;a", {"sep": ";", "na_values": "-"}),
-        ("#N/A,0.5,a", {}),
-        ("<NA>,0.5,a", {}),
-        ("inf,0.5,a", {}),
-    ],
-)
-def test_example_of_unusual_numbers_in_place_of_names_is_refused(first, options, tmp_path):
-    separator = options.get("sep", ",")
-    rows = [separator.join((f"{i}.5", f"{i % 3}.1", "ab"[i % 2])) for i in range(20)]
-    (tmp_path / "a.csv").write_text("\n".join([first, *rows]))
-    with pytest.raises(ValueError, match="looks like an example"):
-        data.from_csv(tmp_path / "a.csv", "a", **options)
 
 
 def test_numbers_that_are_names_are_taken_where_header_says_so(tmp_path):
