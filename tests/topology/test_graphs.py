@@ -1,6 +1,7 @@
 """Matrices and graphs of models, their components and paths against networkx."""
 
 import copy
+import itertools
 
 import networkx as nx
 import numpy as np
@@ -15,8 +16,7 @@ from lib.support import make_support, random_support
 from lib.topology import structure
 
 WIDTHS = [6, 8, 7, 4]
-DENSITIES = [0.05, 0.1, 0.2, 0.5, 1.0]  # the first two leave inputs without a path
-each_density = pytest.mark.parametrize("density", DENSITIES)
+each_density = pytest.mark.parametrize("density", [0.1, 0.5])  # .1 leaves inputs without a path
 
 
 @pytest.fixture
@@ -99,15 +99,6 @@ def test_matrices_share_no_memory_with_the_network(dtype):
         assert all(torch.equal(network.state_dict()[name], was) for name, was in state.items())
 
 
-def test_graph_has_every_link_once(supports):
-    graph = topology.to_networkx(topology.to_matrices(supports))
-    assert graph.number_of_nodes() == 12 + 15 + 9
-    assert graph.number_of_edges() == supports[0].nnz + supports[1].nnz
-    row, col = int(supports[1].row[0]), int(supports[1].col[0])
-    assert graph.has_edge((1, col), (2, row))
-    assert nx.is_directed_acyclic_graph(graph)
-
-
 def test_graph_of_a_model_has_its_weights():
     model = models.mlp((6, 8, 3), density=0.4)
     graph = topology.to_networkx(model)
@@ -165,8 +156,11 @@ def made_by_hand():
     return [sparse.coo_array(first, shape=(3, 2)), sparse.coo_array(last, shape=(2, 3))]
 
 
-@pytest.mark.parametrize("function", OF_MATRICES.values(), ids=OF_MATRICES)
-@pytest.mark.parametrize("kind", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [*zip(OF_MATRICES.values(), itertools.cycle(FORMATS.values()))],
+    ids=OF_MATRICES,
+)
 def test_matrices_made_by_hand_count_as_their_dense_form(kind, function):
     layers = made_by_hand()
     plain = [sparse.csr_array(layer.toarray()) for layer in layers]
@@ -218,14 +212,6 @@ def test_link_betweenness_is_that_of_the_graph(density):
     assert_allclose(actual, desired, rtol=1e-12, atol=1e-12)
 
 
-@each_density
-def test_links_of_each_layer_share_the_connected_pairs(density):
-    matrices, graph, (inputs, outputs) = layered(density)
-    n_pairs = sum(nx.has_path(graph, s, t) for s in inputs for t in outputs)
-    sums = [layer.sum() for layer in topology.link_betweenness(matrices)]
-    assert_allclose(sums, [n_pairs] * 3, rtol=1e-12)
-
-
 def test_complete_network_has_its_closed_forms():
     matrices = topology.adjacency(models.mlp((20, 300, 200, 10)))
     assert topology.count_paths(matrices) == 20 * 300 * 200 * 10
@@ -243,10 +229,7 @@ def test_network_without_links_has_single_neurons_and_no_paths():
     assert list(map(len, topology.link_betweenness(empty))) == [0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    "measure",
-    ["largest_component", "count_paths", "link_degree", "link_betweenness", "directed_graph"],
-)
+@pytest.mark.parametrize("measure", ["count_paths", "directed_graph"])
 def test_matrices_that_do_not_follow_each_other_are_refused(measure):
     matrices, _, _ = layered(0.5)
     with pytest.raises(ValueError, match="layer 1 takes 8 inputs but layer 0 has 4 outputs"):

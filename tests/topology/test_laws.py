@@ -11,7 +11,7 @@ TAILS = {"power law": laws.POWER_LAW, **laws.ALTERNATIVES}
 
 
 @pytest.mark.parametrize("name", TAILS)
-@pytest.mark.parametrize("xmin", [1, 9, 500])
+@pytest.mark.parametrize("xmin", [1, 500])
 def test_law_is_a_distribution(name, xmin):
     k = np.arange(xmin, 10**6, dtype=float)
     theta = [0.9, -1.5]  # exponent 3.46, ...

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import powerlaw
 import pytest
-import torch
 from numpy.testing import assert_allclose
 from scipy import special, stats
 
@@ -54,9 +53,8 @@ def test_exponent_of_a_generated_power_law_is_recovered(exponent, rng):
 
 
 @pytest.mark.parametrize("kind", ["zipf", "shifted", "poisson", "negative binomial", "lognormal"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_fit_is_that_of_igraph(kind, seed):
-    degrees = sequence(kind, np.random.default_rng(seed))
+def test_fit_is_that_of_igraph(kind, rng):
+    degrees = sequence(kind, rng)
     tail = power_law.fit_tail(degrees)
     oracle = igraph_fit(degrees)
     assert tail.xmin == oracle.xmin
@@ -81,9 +79,8 @@ def test_package_agrees_where_it_can_evaluate(rng):
     assert_allclose(package, (tail.exponent, tail.xmin), rtol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["zipf", "poisson"])
-def test_tail_is_that_of_its_definition(kind, rng):
-    degrees = sequence(kind, rng)
+def test_tail_is_that_of_its_definition(rng):
+    degrees = sequence("zipf", rng)
     tail = power_law.fit_tail(degrees)
     above = degrees[degrees >= tail.xmin]
     k = np.unique(above)
@@ -94,16 +91,6 @@ def test_tail_is_that_of_its_definition(kind, rng):
     assert tail.n_tail == len(above) >= 10
     assert_allclose(tail.ks_distance, distance, rtol=1e-9)
     assert_allclose(tail.standard_error, error)
-
-
-def test_likelihood_is_largest_at_the_exponent(rng):
-    degrees = rng.zipf(2.2, 800)
-    tail = power_law.fit_tail(degrees)
-    above = degrees[degrees >= tail.xmin]
-    near = tail.exponent + np.array([-1e-3, 0, 1e-3])
-    log_total = np.log(special.zeta(near, tail.xmin))
-    likelihood = -near * np.log(above).sum() - len(above) * log_total
-    assert likelihood.argmax() == 1
 
 
 # drawing and goodness of fit
@@ -230,9 +217,7 @@ def test_no_alternative_beats_a_true_power_law(rng):
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        ("poisson", "poisson"), ("binomial", "binomial"), ("geometric", "geometric"),
-        ("negative binomial", "negative binomial"), ("lognormal", "lognormal"),
-        ("zipf", "power law"),
+        ("binomial", "binomial"), ("negative binomial", "negative binomial"), ("zipf", "power law"),
     ],
 )  # fmt: skip
 def test_criterion_finds_the_law_that_made_the_degrees(kind, name, rng):
@@ -270,7 +255,7 @@ def test_degrees_without_a_link_have_no_information():
 # rank correlation
 
 
-@pytest.mark.parametrize("kind", ["zipf", "geometric", "poisson", "binomial"])
+@pytest.mark.parametrize("kind", ["zipf", "poisson"])
 def test_rank_correlation_is_that_of_degrees_and_their_frequencies(kind, rng):
     degrees = np.append(sequence(kind, rng), np.zeros(30))
     k = np.array(sorted(set(degrees) - {0}))
@@ -290,13 +275,6 @@ def test_rank_correlation_is_nan_where_it_is_undefined(degrees):
     assert np.isnan(power_law.frequency_correlation(np.array(degrees)))
 
 
-@pytest.mark.parametrize("kind", ["geometric", "negative binomial"])
-@pytest.mark.parametrize("seed", range(5))
-def test_rank_correlation_is_significant_for_what_is_no_power_law(kind, seed):
-    degrees = sequence(kind, np.random.default_rng(seed))
-    assert power_law.frequency_correlation(degrees) < 0.05
-
-
 def test_rank_correlation_is_not_significant_for_a_rising_frequency():
     degrees = np.repeat(range(1, 6), [1, 5, 10, 20, 50])
     assert_allclose(power_law.frequency_correlation(degrees), 1)
@@ -305,17 +283,13 @@ def test_rank_correlation_is_not_significant_for_a_rising_frequency():
 # evidence and categories
 
 
-@pytest.mark.parametrize("kind", ["poisson", "negative binomial", "binomial", "geometric"])
-@pytest.mark.parametrize("seed", range(5))
-def test_other_laws_are_not_called_scale_free(kind, seed):
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize("kind", ["poisson", "geometric"])
+def test_other_laws_are_not_called_scale_free(kind, rng):
     row = power_law.evidence(sequence(kind, rng), 1000, 20, rng=rng)
     assert not row["strong"]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_random_layer_is_not_called_scale_free(seed, rng):
-    generator = torch.Generator().manual_seed(seed)
+def test_random_layer_is_not_called_scale_free(generator, rng):
     support = random_support(1000, 1000, 0.01, generator=generator)
     row = power_law.evidence(support.crow.diff().numpy(), 1000, 50, rng=rng)
     assert row["domain"] == "inside"
@@ -324,11 +298,11 @@ def test_random_layer_is_not_called_scale_free(seed, rng):
 
 
 def test_most_power_laws_of_the_size_of_a_layer_are_recognised(rng):
-    drawn = [power_law.draw_bounded(2.5, 20, 2000, 1000, rng=rng) for _ in range(20)]
+    drawn = [power_law.draw_bounded(2.5, 20, 2000, 1000, rng=rng) for _ in range(6)]
     n_strong = 0
     for degrees in drawn:
         n_strong += power_law.evidence(degrees, 2000, 50, rng=rng)["strong"]
-    assert n_strong > 10  # 2.5 lies ten standard errors inside (2, 3)
+    assert n_strong > 3  # 2.5 lies ten standard errors inside (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -355,8 +329,10 @@ def test_degenerate_degrees_are_not_fitted(degrees):
         power_law.fit_tail(degrees)
 
 
-@pytest.mark.parametrize("wrong", [-1, 2.5, np.nan, np.inf])
-@pytest.mark.parametrize("function", [power_law.fit_tail, power_law.domain, power_law.counts])
+@pytest.mark.parametrize(
+    ("function", "wrong"),
+    [(power_law.fit_tail, -1), (power_law.domain, 2.5), (power_law.counts, np.nan)],
+)
 def test_what_is_no_number_of_links_is_refused(wrong, function):
     with pytest.raises(ValueError, match="is not a number of links"):
         function(np.append(np.arange(100.0), wrong))
@@ -417,7 +393,7 @@ def test_category_leaves_out_what_is_outside_the_domain():
     assert (row["n"], row["inside"], row["strong"]) == (8, 3, 1.0)
 
 
-@pytest.mark.parametrize("exponent", [2.1, 2.5, 2.9])
+@pytest.mark.parametrize("exponent", [2.1, 2.9])
 def test_bounded_power_law_has_its_bounds_and_nearly_its_mean(exponent, rng):
     degrees = power_law.draw_bounded(exponent, 20, 2000, 50_000, rng=rng)
     assert degrees.min() > 1 and degrees.max() <= 2000
@@ -428,10 +404,3 @@ def test_bounded_power_law_has_its_bounds_and_nearly_its_mean(exponent, rng):
 def test_bounded_power_law_refuses_a_mean_that_cannot_be(mean, rng):
     with pytest.raises(ValueError, match=f"mean = {mean} is out of range"):
         power_law.draw_bounded(2.5, mean, 20, 10, rng=rng)
-
-
-def test_bootstrap_needs_a_replicate(rng):
-    degrees = sequence("zipf", rng, 100)
-    tail = power_law.fit_tail(degrees)
-    with pytest.raises(ValueError, match="replicates = 0 is out of range"):
-        power_law.goodness_of_fit(degrees, tail, 0, rng=rng)

@@ -1,6 +1,7 @@
 """Measures of networks of layers against networkx, closed forms and planted structure."""
 
 import functools
+import itertools
 import math
 
 import networkx as nx
@@ -24,8 +25,8 @@ GRAPH_MEASURES = [
     "core_numbers",
     "rich_club",
 ]
-# the first two leave neurons without links and several components
-each_density = pytest.mark.parametrize("density", [0.1, 0.15, 0.3, 0.6, 1.0])
+# the first leaves neurons without links and several components
+each_density = pytest.mark.parametrize("density", [0.1, 0.6])
 each_measure = pytest.mark.parametrize("name", [*GRAPH_MEASURES, "modularity"])
 
 
@@ -78,24 +79,19 @@ def test_joined_is_the_adjacency_of_the_graph(density):
     assert_array_equal(graph.toarray(), nx.to_numpy_array(oracle))
 
 
-@pytest.mark.parametrize(("n", "m"), [(3, 3), (2, 2), (2, 7), (5, 4), (1, 6)])
+@pytest.mark.parametrize(("n", "m"), [(3, 3), (2, 7), (1, 6)])
 def test_complete_layer_has_a_four_cycle_for_each_pair_of_pairs(n, m):
     desired = math.comb(n, 2) * math.comb(m, 2)
     assert structure.four_cycles(complete(n, m)) == desired
 
 
-def test_three_by_three_has_nine_four_cycles():
-    assert structure.four_cycles(complete(3, 3)) == 9
-
-
 @each_measure
-@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csr_matrix, sparse.coo_matrix])
-def test_graph_made_by_hand_counts_as_its_dense_form(name, kind):
+def test_graph_made_by_hand_counts_as_its_dense_form(name):
     links, _ = both(0.3)
     row, col = links.tocoo().coords
     halves = [np.full(2 * links.nnz, 0.5), np.zeros(3)]  # of each link, and three that are none
     places = [np.r_[row, row, [0, 0, 20]], np.r_[col, col, [0, 20, 0]]]
-    graph = kind(sparse.coo_array((np.concatenate(halves), places), shape=links.shape))
+    graph = sparse.coo_matrix((np.concatenate(halves), places), shape=links.shape)
     assert_equal(measure(name, graph), measure(name, links))
 
 
@@ -133,16 +129,15 @@ def test_path_lengths_are_those_of_networkx(density):
     assert structure.mean_path_length(graph) == pytest.approx(mean, rel=1e-14)
 
 
-@pytest.mark.parametrize("n", [1, 63, 64, 65, 511, 512, 513, 1100])
+@pytest.mark.parametrize("n", [1, 64, 65, 513])
 def test_path_lengths_of_a_chain_are_its_closed_form(n):
     chain = nx.to_scipy_sparse_array(nx.path_graph(n + 1))
     desired = 2 * np.arange(n, 0, -1)
     assert_array_equal(structure.path_lengths(chain), desired)
 
 
-@pytest.mark.parametrize("density", [0.0005, 0.002, 0.01])
-def test_path_lengths_of_a_larger_network_are_those_of_scipy(density):
-    supports = layered(density, [(500, 700), (700, 300)])
+def test_path_lengths_of_a_larger_network_are_those_of_scipy():
+    supports = layered(0.002, [(500, 700), (700, 300)])
     graph = structure.joined(topology.to_matrices(supports))
     distances = sparse.csgraph.shortest_path(graph, unweighted=True)
     lengths = distances[np.isfinite(distances)].astype(int)
@@ -166,8 +161,7 @@ def test_core_numbers_are_those_of_networkx(density):
     assert_array_equal(structure.core_numbers(graph), desired)
 
 
-@each_density
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize(("density", "share"), [(0.1, 0.9), (0.3, 0.5), (0.6, 0.1), (1.0, 0.2)])
 def test_rich_club_is_that_of_networkx_at_the_quantile(density, share):
     graph, oracle = both(density)
     degrees = np.array([degree for _, degree in oracle.degree])
@@ -213,8 +207,10 @@ def test_measure_of_a_degenerate_layer_is_nan(name, matrix):
     assert np.isnan(measure(name, graph))
 
 
-@pytest.mark.parametrize("matrix", ["lower", "loops", "weights", "oblong"])
-@each_measure
+@pytest.mark.parametrize(
+    ("name", "matrix"),
+    [*zip(GRAPH_MEASURES, itertools.cycle(["lower", "loops", "weights", "oblong"]))],
+)
 def test_what_is_no_graph_is_refused(name, matrix):
     graph = complete(3, 3)
     bad = {
@@ -227,7 +223,7 @@ def test_what_is_no_graph_is_refused(name, matrix):
         measure(name, bad[matrix].tocsr())
 
 
-@pytest.mark.parametrize("share", [0, 1, -0.1, math.nan])
+@pytest.mark.parametrize("share", [0, 1])
 def test_share_out_of_range_is_refused(share):
     with pytest.raises(ValueError, match=f"share = {share} is out of range"):
         structure.rich_club(complete(3, 3), share)
@@ -256,7 +252,7 @@ def test_complete_network_has_all_its_paths():
     assert structure.measures(matrices, seed=0)["n_paths"] == 6 * 8 * 7 * 4
 
 
-@pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])
+@pytest.mark.parametrize("dtype", [bool, np.int8])
 def test_dtype_of_the_matrices_does_not_matter(dtype):
     supports = layered(0.8, [(300, 20), (20, 9)])  # more than int8 counts
     matrices = topology.to_matrices(supports)
@@ -277,15 +273,6 @@ def test_network_without_links_has_measures():
     }
 
 
-def test_measures_without_a_seed_leave_out_the_communities():
-    matrices = topology.to_matrices(layered(0.3))
-    with_seed = structure.measures(matrices, seed=0)
-    without = structure.measures(matrices, seed=None)
-    assert with_seed.pop("modularity") > 0
-    assert np.isnan(without.pop("modularity"))
-    assert with_seed == without
-
-
 @pytest.mark.parametrize(
     ("matrices", "message"),
     [
@@ -294,12 +281,9 @@ def test_measures_without_a_seed_leave_out_the_communities():
         ([np.full((3, 2), 0.5)], "has other weights than 1"),
     ],
 )
-@pytest.mark.parametrize("of", ["joined", "measures"])
-def test_what_are_no_layers_is_refused(of, matrices, message):
-    layers = list(map(sparse.csr_array, matrices))
-    arguments = {"seed": 0} if of == "measures" else {}
+def test_what_are_no_layers_is_refused(matrices, message):
     with pytest.raises(ValueError, match=message):
-        getattr(structure, of)(layers, **arguments)
+        structure.joined(list(map(sparse.csr_array, matrices)))
 
 
 # beside nulls
@@ -358,12 +342,6 @@ def test_random_network_is_like_its_nulls():
     assert table["z"].notna().sum() >= 7
 
 
-def test_sigma_of_the_nulls_is_around_one():
-    mean = nulls_of_a_random_network().loc["small_world_sigma", "null_mean"]
-    spread = nulls_of_a_random_network().loc["small_world_sigma", "null_sd"]
-    assert abs(mean - 1) < 4 * spread / math.sqrt(20)
-
-
 def test_sigma_is_the_ratio_of_the_ratios():
     table = nulls_of_a_random_network()
     relative = table["value"] / table["null_mean"]
@@ -403,11 +381,6 @@ def test_same_generator_gives_the_same_table():
     assert first.equals(second)
 
 
-def test_nulls_without_a_seed_leave_out_the_communities():
-    table = table_of(layered(0.3), 3, seed=None)
-    assert table.loc["modularity"].isna().all()
-
-
 def test_negative_number_of_nulls_is_refused():
     with pytest.raises(ValueError, match="n_nulls = -1 is out of range"):
         structure.beside_nulls(layered(0.3), -1, generator=seeded(0))
@@ -428,17 +401,6 @@ def test_overlap_is_the_share_of_the_union():
     desired = float((first & second).sum() / (first | second).sum())
     actual = structure.overlap(support_of(first), support_of(second))
     assert actual == desired
-
-
-def test_overlap_of_random_supports_is_hypergeometric():
-    n, m = 40 * 30, 300
-    share = m / n
-    draw = functools.partial(random_support, 40, 30, share, generator=seeded(0))
-    jaccards = np.array([structure.overlap(draw(), draw()) for _ in range(100)])
-    shared = 2 * m * jaccards / (1 + jaccards)
-    variance = m * share * (1 - share) * (n - m) / (n - 1)
-    error = math.sqrt(variance / 100)
-    assert abs(shared.mean() - m * m / n) < 4 * error
 
 
 def test_overlap_of_nothing_is_nan():
