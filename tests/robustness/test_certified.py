@@ -61,9 +61,10 @@ def test_margins_of_an_affine_layer_are_reached_at_corners(generator):
         torch.testing.assert_close(actual[i], (z[:, [y[i]]] - z).amin(0))
 
 
-@pytest.mark.parametrize("density", [None, 0.6])
-@pytest.mark.parametrize("activation", UNITS)
-@pytest.mark.parametrize("radius", [0.05, 0.4])
+@pytest.mark.parametrize(
+    ("activation", "density", "radius"),
+    [("relu", None, 0.4), ("srelu", 0.6, 0.05), ("srelu", None, 0.4), ("all_relu", 0.6, 0.4)],
+)
 def test_points_of_the_box_lie_within_bounds_and_above_margins(
     activation, density, radius, generator
 ):
@@ -88,14 +89,6 @@ def test_radius_zero_gives_the_logits(activation, generator):
     torch.testing.assert_close(margins(model, x, y, 0.0), z.amax(1, keepdim=True) - z)
     assert is_certified(model, x, y, radius=0.0).all()
     assert not is_certified(model, x, (y + 1) % 3, radius=0.0).any()
-
-
-def test_margins_are_at_least_the_differences_of_bounds(generator):
-    model, x = network(), torch.rand(5, 3, generator=generator)
-    y = model(x).argmax(1)
-    lower, upper = bounds(model, x, 0.1)
-    apart = (lower.gather(1, y[:, None]) - upper).scatter(1, y[:, None], 0.0)
-    assert (margins(model, x, y, 0.1) >= apart - 1e-12).all()
 
 
 @pytest.mark.parametrize("activation", UNITS)
@@ -152,7 +145,7 @@ def distance_by_enumeration(model, x, y):
     return best
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_certified_radius_is_at_most_the_exact_distance(seed):
     model = mlp((2, 4, 2), density=0.8, activation="relu", seed=seed).eval()
     x = torch.rand(2, 2, generator=torch.Generator().manual_seed(seed))
@@ -241,9 +234,7 @@ def test_a_unit_that_is_used_twice_counts_twice(generator):
 
 COMPUTED = {
     "spectral_norm as a hook": nn.utils.spectral_norm,
-    "spectral_norm": nn.utils.parametrizations.spectral_norm,
     "weight_norm": nn.utils.parametrizations.weight_norm,
-    "orthogonal": nn.utils.parametrizations.orthogonal,
 }
 
 
@@ -271,8 +262,7 @@ def test_a_spectral_norm_in_training_is_one_matrix_in_its_centers_and_radii():
     torch.testing.assert_close(center / 0.5, spread / 0.1)
 
 
-@pytest.mark.parametrize("place", ["weight", "bias"])
-@pytest.mark.parametrize("label", [0, 2])
+@pytest.mark.parametrize(("place", "label"), [("weight", 0), ("bias", 2)])
 def test_certificate_of_logits_that_are_nan_is_refused(place, label, generator):
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3))
     getattr(model[2], place).data[0] = torch.nan
@@ -305,16 +295,6 @@ def test_classes_are_one_for_each_example():
             margins(network(), x, y, 0.1)
     with pytest.raises(ValueError, match="y has 0 to 3: give 0 to 2"):
         margins(network(), x, torch.tensor([0, 3]), 0.1)
-
-
-def test_classes_of_any_integer_are_classes():
-    x, y = torch.rand(2, 3), torch.tensor([0, 2])
-    for dtype in (torch.uint8, torch.int16):
-        assert torch.equal(margins(network(), x, y.to(dtype), 0.1), margins(network(), x, y, 0.1))
-        assert torch.equal(
-            is_certified(network(), x, y.to(dtype), radius=0.1),
-            is_certified(network(), x, y, radius=0.1),
-        )
 
 
 def test_a_model_that_may_compute_otherwise_is_refused():

@@ -59,9 +59,3 @@ def test_parts_of_the_ensemble_that_cannot_run_are_left_out_and_named(
     assert torch.equal(broken[parts[-1]], attacks.is_adversarial(model, x_adv, y))
     assert len(caplog.messages) == len(said)
     assert all(map(re.search, said, caplog.messages))
-
-
-def test_ensemble_of_no_examples_is_refused(small):
-    model, x, y = small
-    with pytest.raises(ValueError, match=r"shape \(0, 6, 6\): give one or more floats"):
-        attacks.ensemble(model, x[:0], y[:0], radius=0.1, generator=seeded())

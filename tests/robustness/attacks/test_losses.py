@@ -53,8 +53,7 @@ def test_misclassified_is_what_has_another_largest_logit(y, desired):
     assert losses.is_misclassified(z, torch.tensor([y])).tolist() == [desired]
 
 
-@pytest.mark.parametrize("y", [0, 1, 2])
-@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize(("place", "y"), [(0, 1), (2, 2)])
 def test_logits_that_are_nan_have_no_class(place, y):
     z = torch.tensor([[4.0, 3.0, 0.0], [0.0, 3.0, 4.0]])
     z[1, place] = torch.nan

@@ -33,8 +33,7 @@ def test_deepfool_is_exact_but_for_the_overshoot_on_an_affine_classifier(norm, d
     assert attacks.is_adversarial(model, x_adv, y).all()
 
 
-@pytest.mark.parametrize(("norm", "dual"), [("l2", 2), ("linf", 1)])
-@pytest.mark.parametrize("loss", ["ce", "margin"])
+@pytest.mark.parametrize(("norm", "dual", "loss"), [("l2", 2, "ce"), ("linf", 1, "margin")])
 def test_bisected_pgd_is_within_a_percent_of_the_affine_optimum(norm, dual, loss):
     model = affine(n_classes=3)
     x, y = near_the_middle(model)
@@ -66,18 +65,6 @@ def test_bisected_pgd_is_never_farther_than_the_points_it_starts_from(trained, n
     assert (distances.diff(dim=0)[0] <= 1e-6).all()
     assert (distances[2] <= distances[0] + 1e-6).all()
     assert distances[2].median() < 0.99 * distances[1].median()
-
-
-@each_norm
-@pytest.mark.parametrize("change", [{"bisections": 8}, {"steps": 20}], ids=str)
-def test_more_bisections_and_steps_come_closer(trained, norm, change):
-    net, x, y = trained
-    attack = with_seed(attacks.bisected_pgd, norm=norm, radius=2.0)
-    least = attack(net, x, y, **{"bisections": 3, "steps": 3})
-    most = attack(net, x, y, **{"bisections": 3, "steps": 3, **change})
-    assert succeeded(most, trained) >= succeeded(least, trained)
-    distances = [attacks.distance(x_adv, x, norm).mean() for x_adv in (least, most)]
-    assert distances[1] < distances[0]
 
 
 def test_bisected_pgd_finds_nothing_beyond_its_radius():
@@ -115,12 +102,11 @@ def test_carlini_wagner_is_within_a_percent_of_the_affine_optimum(shift):
     assert ratio.min() >= 1 - 1e-9 and ratio.max() <= 1.01
 
 
-@pytest.mark.parametrize("steps", [50, 100])
-def test_carlini_wagner_of_few_steps_is_stronger_than_one_that_starts_at_the_bounds(trained, steps):
+def test_carlini_wagner_of_few_steps_is_stronger_than_one_that_starts_at_the_bounds(trained):
     """With one constant, as torchattacks has it, where pixels of value 0 and 1 start there."""
     net, x, y = trained
     x, y = x[:100], y[:100]
-    settings = {"steps": steps, "search_steps": 1, "initial_constant": 1.0}
+    settings = {"steps": 50, "search_steps": 1, "initial_constant": 1.0}
     ours, theirs = (
         attacks.carlini_wagner(net, x, y, start_margin=margin, **settings)
         for margin in (0.01, 1e-9)
@@ -132,10 +118,9 @@ def test_carlini_wagner_of_few_steps_is_stronger_than_one_that_starts_at_the_bou
     assert distances[0].median() <= distances[1].median()
 
 
-@pytest.mark.parametrize("margin", [0, 1.0])
-def test_start_beyond_the_bounds_is_refused(small, margin):
-    with pytest.raises(ValueError, match=f"start_margin = {margin} is out of range"):
-        attacks.carlini_wagner(*small, start_margin=margin)
+def test_start_beyond_the_bounds_is_refused(small):
+    with pytest.raises(ValueError, match="start_margin = 1.0 is out of range"):
+        attacks.carlini_wagner(*small, start_margin=1.0)
 
 
 def test_boundary_attack_comes_near_the_affine_optimum():
