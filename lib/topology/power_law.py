@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from .._boundary import check_number, check_whole
+from .._boundary import check_number
 from . import laws
 from .laws import ALTERNATIVES
 
@@ -258,12 +258,10 @@ def goodness_of_fit(
     Args:
         degrees: (n,) whole numbers.
         tail: of :func:`fit_tail`.
-        replicates: 1,000 give p to 0.016 (one standard error).
+        replicates: at least 1; 1,000 give p to 0.016 (one standard error).
         rng: source of randomness.
     Returns: the share of replicates whose ks_distance is not smaller.
-    Raises: ValueError if there is no replicate.
     """
-    check_whole("replicates", replicates, least=1)
     degrees = np.asarray(degrees)
     body = degrees[degrees < tail.xmin]
     worse = 0

@@ -14,7 +14,7 @@ import pandas as pd
 import scipy
 import torch
 
-from .._boundary import check_number, check_whole
+from .._boundary import check_number
 from ..support import Support
 from .graphs import (
     Matrices,
@@ -337,9 +337,8 @@ def beside_nulls(
         null_mean, null_sd (of a sample) and z (of no normal variable: the size of the largest core
         jumps when its number changes). Nan: all of the nulls without nulls, where one of
         them is nan, and z where null_sd is 0 (below 1e-12 of the mean, which is rounding).
-    Raises: ValueError if ``n_nulls`` is negative, there are no layers or they are not consecutive.
+    Raises: ValueError if there are no layers or they are not consecutive.
     """
-    check_whole("n_nulls", n_nulls, least=0)
     rows = [measures(to_matrices(supports), seed=seed)]
     for _ in range(n_nulls):
         null = []

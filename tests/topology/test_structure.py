@@ -381,11 +381,6 @@ def test_same_generator_gives_the_same_table():
     assert first.equals(second)
 
 
-def test_negative_number_of_nulls_is_refused():
-    with pytest.raises(ValueError, match="n_nulls = -1 is out of range"):
-        structure.beside_nulls(layered(0.3), -1, generator=seeded(0))
-
-
 # two networks
 
 
