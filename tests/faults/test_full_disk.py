@@ -78,7 +78,7 @@ def largest_file(n):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("n", [0, 200, 700, 1400, 3000, 20_000])
+@pytest.mark.parametrize("n", [0, 1400, 20_000])
 def test_file_that_may_not_grow_leaves_no_half_record(n, made, desired):
     """A limit on the size of files is named, and without it the run goes on."""
     with largest_file(n), pytest.raises(NotWritten, match="larger than this process may write"):
@@ -107,6 +107,7 @@ def disk(tmp_path):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kib", [4, 8, 12, 16, 20, 28, 40, 60, 80])
 def test_disk_that_runs_full_leaves_no_half_record(kib, disk, made, desired):
     """Whichever write finds the disk full, nothing is half-written, and with room it goes on."""
@@ -158,13 +159,12 @@ def test_shipped_records_stay_whole_when_the_disk_is_full(name, made):
     assert list(shipped.arrays) == list(second.arrays)
 
 
-@pytest.mark.parametrize("kind", ["csv", "svg", "png"])
-def test_figure_stays_as_it_was_when_the_disk_is_full(kind, tmp_path, monkeypatch):
+def test_figure_stays_as_it_was_when_the_disk_is_full(tmp_path, monkeypatch):
     """No file of a figure is ever half of one."""
     monkeypatch.setattr(publishing, "FIGURES", tmp_path)
     place = tmp_path / "smoke" / "90_try"
     place.mkdir(parents=True)
-    path = place / f"curve.{kind}"
+    path = place / "curve.png"
     path.write_bytes(b"as it was")
     fill(path)
     fig, _ = plt.subplots()

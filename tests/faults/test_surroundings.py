@@ -124,6 +124,7 @@ def usual(tmp_path_factory):
     return {name: value for name, value in said.items() if name != "notice"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("surroundings", PRELUDES)
 def test_strange_surroundings_give_the_same_bits(surroundings, usual, tmp_path):
     """Training, measuring, storing, reading, fitting and drawing give the bits of any other day."""
@@ -142,6 +143,7 @@ def test_audit_that_refuses_pickles_would_see_one(tmp_path):
     assert done.returncode != 0 and "a pickle was read" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.notebook
 def test_folder_of_200_letters_with_spaces_beyond_ascii_is_a_place_like_any(tmp_path):
     """Runs are made and notebooks rendered in a folder with spaces, strange letters, long names."""
@@ -199,6 +201,7 @@ def interpreter(version):
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
 def test_later_python_compiles_every_module_without_a_warning(version, tmp_path):
     """No word of the library or of its tests has fallen out of a later Python."""

@@ -127,6 +127,7 @@ def sha256(path: Path) -> str:
 def start(victim: str, folder: Path):
     """A process at work, from the moment on at which its libraries are loaded, and its pipe."""
     ours, theirs = CONTEXT.Pipe()
+    folder.mkdir(exist_ok=True)
     process = CONTEXT.Process(target=_work, args=(victim, folder, theirs))
     process.start()
     theirs.close()
