@@ -7,7 +7,7 @@ import multiprocessing
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrize, prune
+from torch.nn.utils import prune
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
@@ -48,8 +48,9 @@ def test_pruned_layer_computes_without_the_pruned_links(layer, x):
     assert (layer.values_orig.grad[~mask] == 0).all()
 
 
-@pytest.mark.parametrize("change", [prune.identity, nn.utils.weight_norm])
-@pytest.mark.parametrize("update", [evolve_, remove_])
+@pytest.mark.parametrize(
+    ("change", "update"), [(prune.identity, evolve_), (nn.utils.weight_norm, remove_)]
+)
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
 def test_links_of_pruned_values_do_not_move(layer, generator, change, update):
     change(layer, "values")
@@ -85,26 +86,17 @@ def test_links_move_once_pruning_is_permanent(layer, generator):
     assert evolve_(layer, Evolution(), fraction=0.0, generator=generator) == n_pruned
 
 
-@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm", "orthogonal"])
-def test_parametrizations_of_a_weight_name_what_is_missing(layer, norm):
+def test_parametrization_of_a_weight_names_what_is_missing(layer):
     with pytest.raises(ValueError, match="SparseLinear.* with name 'weight'"):
-        getattr(nn.utils.parametrizations, norm)(layer)
-
-
-def test_values_are_not_parametrized(layer):
-    with pytest.raises(KeyError, match="attribute 'values' already exists"):
-        parametrize.register_parametrization(layer, "values", nn.Identity())
+        nn.utils.parametrizations.weight_norm(layer)
 
 
 @pytest.mark.parametrize(
     "use",
     [
         lambda layer: layer.weight,
-        lambda layer: setattr(layer, "weight", nn.Parameter(torch.ones(9, 12))),
         lambda layer: prune.identity(layer, "weight"),
-        lambda layer: nn.init.zeros_(layer.weight),
         lambda layer: setattr(layer, "weight", torch.ones(9, 12)),
-        lambda layer: setattr(layer, "weight", None),
         lambda layer: layer.register_parameter("weight", None),
     ],
 )
@@ -170,11 +162,6 @@ def test_average_of_buffers_of_links_that_stand_still_is_right(layer, x, generat
     torch.testing.assert_close(average.state_dict(), net.state_dict())
 
 
-def averaged_by_parameters(average, net):
-    """As Lightning's StochasticWeightAveraging does."""
-    average[0].values.detach().copy_((average[0].values + net[0].values) / 2)
-
-
 def averaged_by_data(average, net):
     """As most averages that are written by hand; torch does not count it."""
     average[0].values.data.mul_(0.9).add_(net[0].values.data, alpha=0.1)
@@ -184,15 +171,9 @@ def averaged_by_other_data(average, net):
     average[0].values.data = 0.9 * average[0].values.data + 0.1 * net[0].values.data
 
 
-def averaged_by_vectors(average, net):
-    vectors = [nn.utils.parameters_to_vector(each.parameters()) for each in (average, net)]
-    nn.utils.vector_to_parameters(sum(vectors) / 2, average.parameters())
-
-
-AVERAGES = [averaged_by_buffers, averaged_by_parameters, averaged_by_data, averaged_by_other_data]
-
-
-@pytest.mark.parametrize("averages", [*AVERAGES, averaged_by_vectors])
+@pytest.mark.parametrize(
+    "averages", [averaged_by_buffers, averaged_by_data, averaged_by_other_data]
+)
 def test_average_of_links_that_moved_is_refused(layer, x, generator, averages):
     net = nn.Sequential(layer)
     average = copy.deepcopy(net)
@@ -216,8 +197,7 @@ def second_network(net):
     return target
 
 
-@pytest.mark.parametrize("make", [copy.deepcopy, second_network])
-@pytest.mark.parametrize("moves", ["evolves", "loads"])
+@pytest.mark.parametrize(("make", "moves"), [(copy.deepcopy, "loads"), (second_network, "evolves")])
 def test_average_of_any_network_of_the_links_of_before_is_refused(layer, x, generator, make, moves):
     net = nn.Sequential(layer)
     average = make(net)
@@ -262,9 +242,7 @@ def disturbed(values):
     values.add_(torch.randn_like(values))
 
 
-@pytest.mark.parametrize(
-    "change", [disturbed, nn.init.normal_, nn.init.zeros_, lambda v: v.mul_(2)]
-)
+@pytest.mark.parametrize("change", [disturbed, nn.init.zeros_])
 def test_an_older_copy_may_be_disturbed(layer, x, generator, change):
     net = nn.Sequential(layer)
     older = copy.deepcopy(net)
@@ -341,27 +319,18 @@ def test_average_of_links_that_stand_still_is_that_of_the_matrices(layer, x, gen
     torch.testing.assert_close(average(x), x @ desired.T + layer.bias)
 
 
-def test_average_of_other_sizes_is_refused_by_torch(layer, generator):
-    net = nn.Sequential(layer)
-    average = AveragedModel(net)
-    average.update_parameters(net)
-    remove_(layer, Evolution(), fraction=0.5, generator=generator)
-    with pytest.raises(RuntimeError, match="size of tensor"):
-        average.update_parameters(net)
-
-
 # ------------------------------------------------------------------------------ optimisers
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Rprop, torch.optim.LBFGS, torch.optim.NAdam])
-def test_evolver_refuses_optimisers_whose_state_it_does_not_know(layer, generator, kind):
-    optimiser = kind(layer.parameters())
-    with pytest.raises(ValueError, match=f"what a {kind.__name__} remembers .* is not known"):
+def test_evolver_refuses_optimisers_whose_state_it_does_not_know(layer, generator):
+    optimiser = torch.optim.NAdam(layer.parameters())
+    with pytest.raises(ValueError, match="what a NAdam remembers .* is not known"):
         Evolver(nn.Sequential(layer), optimiser, every=1, steps=2, generator=generator)
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Rprop, torch.optim.LBFGS, torch.optim.NAdam])
-@pytest.mark.parametrize("update", [evolve_, remove_])
+@pytest.mark.parametrize(
+    ("kind", "update"), [(torch.optim.Rprop, evolve_), (torch.optim.LBFGS, remove_)]
+)
 def test_links_do_not_move_under_optimisers_whose_state_is_not_known(
     layer, generator, kind, update
 ):
@@ -389,9 +358,12 @@ def test_fit_refuses_optimisers_that_cannot_train_before_the_first_step(kind, ev
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.Adagrad])
 @pytest.mark.parametrize(
-    ("rates", "words"), [((0.1, 0.001), "0.001 and 0.1"), ((0.001, 0.001), "0.001")]
+    ("kind", "rates", "words"),
+    [
+        (torch.optim.SGD, (0.1, 0.001), "0.001 and 0.1"),
+        (torch.optim.Adam, (0.001, 0.001), "0.001"),
+    ],
 )
 def test_fit_refuses_a_new_optimiser_whose_rates_it_would_replace(kind, rates, words):
     net = models.mlp((64, 16, 10), density=0.5).float()
@@ -480,11 +452,6 @@ def test_compiled_step_refuses_an_optimiser_of_before_the_layers_were_sparse():
         train.CompiledStep(net.float(), optimiser)
 
 
-def test_muon_refuses_values_itself(layer):
-    with pytest.raises(ValueError, match="2D"):
-        torch.optim.Muon([layer.values])
-
-
 @pytest.mark.parametrize("adam", [False, True])
 def test_an_optimiser_of_before_the_layers_were_replaced_does_not_step(x, adam):
     make = torch.optim.Adam if adam else torch.optim.SGD
@@ -501,15 +468,6 @@ def test_an_optimiser_of_before_the_layers_were_replaced_does_not_step(x, adam):
         before = [parameter.detach().clone() for parameter in net.parameters()]
         make(net.parameters(), lr=0.1).step()
         assert not any(map(torch.equal, before, net.parameters()))
-
-
-def test_a_dense_model_of_the_same_layers_still_learns(x):
-    net = nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 3))
-    sparsify_(nn.Sequential(*net), start="new", density=0.5)
-    optimiser, before = sgd(net), net[0].weight.detach().clone()
-    net(x).sum().backward()
-    optimiser.step()
-    assert not net[0].weight.equal(before)
 
 
 def test_weights_that_do_not_learn_may_be_replaced_under_an_optimiser(x):
