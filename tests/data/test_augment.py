@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from lib.data.augment import augment
 
-SHAPES = [(20, 30), (30, 20), (20, 20), (20, 31)]  # a tenth of 20 and of 30 is whole
+SHAPES = [(30, 20), (20, 31)]
 each_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
@@ -45,8 +45,7 @@ def shifted(x, right, down):
 # laws
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(("dtype", "strength"), [(torch.float32, 1.0), (torch.float64, 0.3)])
 def test_shape_type_and_range_are_kept(generator, dtype, strength):
     x = images(50, 3, 9, 7, dtype=dtype) * 2 - 1
     actual = augment(x, generator=generator, strength=strength)
@@ -81,8 +80,7 @@ def test_images_of_a_batch_differ_and_channels_of_an_image_do_not(generator):
     assert len(torch.unique(actual[:, 0], dim=0)) == 5
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.5])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("dtype", "strength"), [(torch.float32, 0.0), (torch.float64, 0.5)])
 def test_number_of_draws_depends_on_the_batch_only(dtype, strength):
     generators = seeded(0), seeded(0)
     augment(images(7, 3, 8, 8), generator=generators[0])
@@ -104,8 +102,9 @@ def test_mirror_is_a_flip(transformed, shape):
     assert_close(transformed(x, mirrored=True), x.flip(1), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("right", "down"), [(3, 0), (-3, 0), (0, 2), (0, -2), (-1, 2)])
-@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("right", "down", "mirrored"), [(3, 0, False), (0, -2, True), (-1, 2, False), (-1, 2, True)]
+)
 def test_shift_by_whole_pixels_is_a_roll(transformed, right, down, mirrored):
     x = images(20, 30)
     actual = transformed(x, right=right / 30, down=down / 20, mirrored=mirrored)
@@ -116,8 +115,7 @@ def test_shift_by_whole_pixels_is_a_roll(transformed, right, down, mirrored):
 
 
 @each_shape
-@pytest.mark.parametrize("angle", [-10, -3.3, 0.5, 10])
-@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(("angle", "mirrored"), [(-10, False), (0.5, True)])
 def test_rotation_is_scipys(transformed, shape, angle, mirrored):
     x = images(*shape)
     desired = ndimage.rotate(x.numpy(), angle, order=1, mode="nearest", reshape=False)
@@ -182,9 +180,3 @@ def test_draws_are_uniform_independent_and_half_mirrored(generator, strength):
 def test_what_is_no_batch_of_images_is_refused(generator, x):
     with pytest.raises(ValueError, match=r"x is torch.* of shape \(.*8, 8\): give floats"):
         augment(x, generator=generator)
-
-
-@pytest.mark.parametrize("strength", [-0.1, 1.1, math.nan])
-def test_strength_out_of_range_is_refused(generator, strength):
-    with pytest.raises(ValueError, match=f"strength = {strength} is out of range: give a num"):
-        augment(torch.zeros(2, 3, 8, 8), generator=generator, strength=strength)

@@ -43,7 +43,7 @@ def test_own_folder_comes_before_raw(stored, table):
     assert data.load("higgs_sample").source == "data/raw"
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
+@pytest.mark.parametrize("name", ["mnist", "cifar100"])
 def test_missing_set_is_an_error_with_three_ways_out(own, name):
     ways = rf"{name} .*SPARSE_DATA_DIR \(now {own}\).* {name}.npz.* data/raw.* network"
     with pytest.raises(data.DataUnavailable, match=ways):
@@ -141,14 +141,13 @@ class Payload:
 
 
 @pytest.mark.faults("untrusted files")
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_archive_of_strangers_is_not_opened(server, name, tmp_path, monkeypatch):
+def test_archive_of_strangers_is_not_opened(server, monkeypatch):
     """Neither names nor pickles in it do anything: its checksum is compared first."""
     opened = []
     monkeypatch.setattr(tarfile, "open", lambda *a, **_: opened.append(a))
-    server.contents = {f"/{sets.SETS[name].download.files[0]}": b"names that lead elsewhere"}
+    server.contents = {f"/{PUBLISHED['cifar10'].files[0]}": b"names that lead elsewhere"}
     with pytest.raises(data.DataUnavailable, match="expected [0-9a-f]{64} but got [0-9a-f]{64}"):
-        data.load(name)
+        data.load("cifar10")
     assert not opened and left() == []
 
 
@@ -205,17 +204,12 @@ def test_higgs_is_never_fetched_by_accident(server, rows, own):
     ("change", "wrong"),
     [
         (lambda r: csv_gz(r[1:]), r"x_test has shape \(2, 28\), not \(3, 28\)"),
-        (lambda r: csv_gz(r[[*range(10), 9]]), r"x_test has shape \(4, 28\)"),
         (lambda r: csv_gz(r[:, :28]), r"x_train has shape \(7, 27\)"),
-        (lambda r: csv_gz(r[:, :1]), r"x_train has shape \(7, 0\)"),
         (lambda r: csv_gz(np.where(r == r[4, 5], np.nan, r)), "x_train has values"),
-        (lambda r: csv_gz(np.where(r == r[8, 9], np.inf, r)), "x_test has values"),
         (lambda r: csv_gz(r + 0.5), "there is the label 0.5, which is not in .0, 1."),
-        (lambda r: csv_gz(r - 1), "there is the label -1.0"),
         (lambda r: csv_gz(r)[:-900], "HIGGS.csv.gz is not whole"),
         (lambda r: csv_gz(r)[:900] + bytes(100) + csv_gz(r)[1000:], "HIGGS.csv.gz is not whole"),
         (lambda r: gzip.compress(b"<html>"), "HIGGS.csv.gz is not whole"),
-        (lambda r: gzip.compress(b""), "HIGGS.csv.gz is not whole"),
         (lambda r: b"<html>", "[Nn]ot a gzip"),
     ],
 )
@@ -224,12 +218,6 @@ def test_higgs_that_is_not_whole_is_not_stored(server, rows, change, wrong):
     (row,) = data.where(["higgs"])
     assert row["source"] is None and row["status"].startswith("higgs could not be had from")
     assert re.search(wrong, row["status"]) and left() == []
-
-
-def test_higgs_that_breaks_off_leaves_nothing(server, rows):
-    server.contents, server.cut = {"/HIGGS.csv.gz": csv_gz(rows)}, 1
-    assert "broke off before its end" in data.where(["higgs"])[0]["status"]
-    assert left() == []
 
 
 def test_damaged_higgs_is_named_and_not_fetched_again(server, rows, own):
@@ -392,10 +380,6 @@ def test_lying_server_is_given_up_in_a_sentence_and_leaves_nothing(
     assert data.load("mnist").source == "download"
 
 
-def test_where_fetches_what_it_can(publisher):
-    assert [row["source"] for row in data.where(["mnist"])] == ["download"]
-
-
 @pytest.mark.faults("servers that lie")
 def test_server_that_falls_silent_leaves_nothing(publisher, monkeypatch):
     import requests  # noqa: F401  pooch does so in a download, whose time-out is short here
@@ -424,11 +408,6 @@ def test_compressed_file_that_a_server_calls_encoded_stays_compressed(publisher,
     assert_array_equal(data.load("mnist").y_test, small["y_test"])
 
 
-def test_short_download_says_nothing(publisher, capfd):
-    data.load("mnist")
-    assert capfd.readouterr() == ("", "")
-
-
 def test_long_download_shows_its_progress(publisher, monkeypatch, capfd):
     bar = tqdm.__init__
     at_once = {"delay": 0, "mininterval": 0, "miniters": 1}
@@ -439,11 +418,10 @@ def test_long_download_shows_its_progress(publisher, monkeypatch, capfd):
     assert shown.endswith("\r")  # and nothing stays
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_every_published_file_has_a_sha256(name):
-    source = PUBLISHED[name]
-    assert len(source.sha256) == len(source.files)
-    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in source.sha256)
+def test_every_published_file_has_a_sha256():
+    for name, source in PUBLISHED.items():
+        assert len(source.sha256) == len(source.files), name
+        assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in source.sha256), name
 
 
 def test_network_that_is_not_there_is_said_in_two_words(monkeypatch):

@@ -12,8 +12,6 @@ from numpy.testing import assert_array_equal
 from lib import data
 from lib.data import formats, sets
 
-KEYS = ("x_train", "y_train", "x_test", "y_test")
-
 
 def replace(path, arrays, save=np.savez):
     save(path.with_name("new.npz"), **arrays)
@@ -49,8 +47,7 @@ def test_binary_sets_are_zeros_and_ones_without_labels(own, rng, dtype):
         data.load("adult", validation=5)
 
 
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("dtype", [np.uint8, ">i4", np.int64])
+@pytest.mark.parametrize(("save", "dtype"), [(np.savez, ">i4"), (np.savez_compressed, np.int64)])
 def test_sha256_is_that_of_the_content(stored, table, save, dtype):
     desired = data.load("higgs_sample").sha256
     replace(stored, table | {"y_train": table["y_train"].astype(dtype)}, save)
@@ -72,9 +69,7 @@ def first_row(value):
         ("x_train", lambda x: x.astype(np.float64) * 1e39, "x_train has values"),
         ("x_train", lambda x: x[:, :27], r"x_train has shape \(120, 27\), not \('N', 28\)"),
         ("x_train", lambda x: x[:0], r"x_train has shape \(0, 28\)"),
-        ("x_train", lambda x: x[0, 0], r"x_train has shape \(\)"),
         ("x_test", lambda x: x.astype(str), "x_test is of type <U32"),
-        ("x_test", lambda x: x.astype(complex), "x_test is of type complex"),
         ("x_test", lambda x: x.astype(object), "Object arrays"),
         ("y_train", lambda y: y[1:], r"y_train is uint8 of shape \(119,\), not .* \(120,\)"),
         ("y_train", lambda y: y.astype(float), "y_train is float64"),
@@ -88,7 +83,7 @@ def test_wrong_array_is_named(stored, table, key, change, wrong):
 
 
 @pytest.mark.faults("damaged data")
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", ["x_train", "y_test"])
 def test_missing_array_is_named(stored, table, key):
     del table[key]
     np.savez(stored, **table)
@@ -103,7 +98,7 @@ def test_validation_array_without_labels_is_refused(stored, table):
         data.load("higgs_sample")
 
 
-@pytest.mark.parametrize("value", [2, 0.5, -1])
+@pytest.mark.parametrize("value", [2, 0.5])
 def test_value_that_is_not_binary_is_named(own, value):
     x = np.full((3, 123), value)
     np.savez(own / "adult.npz", x_train=x, x_test=x)
@@ -112,7 +107,7 @@ def test_value_that_is_not_binary_is_named(own, value):
 
 
 @pytest.mark.faults("damaged data")
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_part_of_the_images_is_refused(own, name):
     x = np.zeros((7, *sets.SETS[name].shape), np.uint8)
     np.savez(own / f"{name}.npz", x_train=x, y_train=x[:, 0], x_test=x, y_test=x[:, 0])
@@ -124,7 +119,6 @@ def test_part_of_the_images_is_refused(own, name):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda b: b[:-1],
         lambda b: b[: len(b) // 2],
         lambda b: b[1000:],
         lambda b: b"",
@@ -152,7 +146,9 @@ def test_file_that_cannot_be_opened_now_is_not_called_damaged(stored, table, err
 
 
 @pytest.mark.faults("damaged data")
-@pytest.mark.parametrize("share", np.linspace(0, 0.999, 50).tolist())
+@pytest.mark.parametrize(
+    "share", [0, 0.5, 0.999, *(pytest.param(i / 50, marks=pytest.mark.slow) for i in range(1, 50))]
+)
 def test_flipped_bits_are_never_read(stored, share):
     desired, content = data.load("higgs_sample").sha256, bytearray(stored.read_bytes())
     content[int(share * len(content))] ^= 0x55

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import pytest
 import torch
 
 from lib.data import vision
@@ -22,27 +21,21 @@ def test_torchvision_is_imported_in_one_module():
     assert users == {"lib.data.vision"}
 
 
-BEGIN = "import runpy, sys\nsys.argv = ['lib', '--help']\n"
-END = "\nassert not [name for name in sys.modules if name.startswith('torchvision')]"
-HELP = "try: runpy.run_module('lib', run_name='__main__')\nexcept SystemExit: pass"
+NOT_USING_IT = """
+import runpy, sys
+import lib, papers
+from lib import data, train
+assert "scipy.stats" not in sys.modules, "a seventh of the time of all that is imported"
+from lib.report import pictures
+data.load("digits")
+sys.argv = ["lib", "--help"]
+try:
+    runpy.run_module("lib", run_name="__main__")
+except SystemExit:
+    pass
+assert not [name for name in sys.modules if name.startswith("torchvision")]
+"""
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import lib",
-        "from lib import data; data.load('digits')",
-        "from lib import train",
-        "import papers",
-        "from lib.report import pictures",
-        HELP,
-    ],
-)
-def test_torchvision_is_not_imported_where_it_is_not_used(code):
-    subprocess.run([sys.executable, "-c", BEGIN + code + END], check=True, capture_output=True)
-
-
-def test_statistics_are_not_imported_with_the_papers():
-    """They take a seventh of the time of all that is."""
-    code = "import sys\nimport papers\nassert 'scipy.stats' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+def test_torchvision_and_statistics_are_not_imported_where_they_are_not_used():
+    subprocess.run([sys.executable, "-c", NOT_USING_IT], check=True, capture_output=True)
