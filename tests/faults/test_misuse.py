@@ -481,22 +481,15 @@ def test_weights_that_do_not_learn_may_be_replaced_under_an_optimiser(x):
     assert not net[2].weight.equal(before)
 
 
-def test_fit_refuses_an_optimiser_of_before_the_layers_were_sparse():
-    split = data.load("digits", limit=50)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_fit_refuses_an_optimiser_of_before_the_layers_were_replaced(is_sparse):
+    layer = SparseLinear(64, 10, density=0.5) if is_sparse else nn.Linear(64, 10)
+    net = nn.Sequential(nn.Flatten(), layer).float()
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    sparsify_(net, start="magnitude", density=0.5)
-    with pytest.raises(ValueError, match="all weights of layer 1, .* make it after sparsify_"):
-        train.fit(net.float(), split, Settings(epochs=1), seed=0, optimiser=optimiser)
-
-
-def test_fit_refuses_an_optimiser_of_before_the_layers_were_dense():
-    net = nn.Sequential(nn.Flatten(), SparseLinear(64, 10, density=0.5)).float()
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    densify_(net)
-    with pytest.raises(ValueError, match="all weights of layer 1, .* or densify_"):
-        split = data.load("digits", limit=50)
-        train.fit(net, split, Settings(epochs=1), seed=0, optimiser=optimiser)
+    densify_(net) if is_sparse else sparsify_(net, start="magnitude", density=0.5)
+    split, how = data.load("digits", limit=50), Settings(epochs=1)
+    with pytest.raises(ValueError, match="all weights of layer 1, .* after sparsify_ or densify_"):
+        train.fit(net.float(), split, how, seed=0, optimiser=optimiser)
 
 
 def test_fit_refuses_to_evolve_a_network_without_sparse_layers():

@@ -1,11 +1,8 @@
 """Surroundings that differ: the same commands, the same bits, or one sentence."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -187,33 +184,3 @@ def test_memory_that_does_not_suffice_is_one_sentence(reason, monkeypatch, capsy
     error = capsys.readouterr().err
     assert error.startswith("error: not enough memory (") and error.count("\n") == 1
     assert (reason or "an array did not fit") in error and "take fewer --jobs" in error
-
-
-def interpreter(version):
-    """A Python of this version that starts, or None."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = [shutil.which(f"python{version}")]
-    found += sorted(map(str, pyenv.glob(f"versions/{version}.*/bin/python{version}")))
-    for path in filter(None, found):
-        words = [path, "-c", "import sys; print(sys.version_info[:2])"]
-        if subprocess.run(words, capture_output=True).returncode == 0:
-            return path
-    return None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
-def test_later_python_compiles_every_module_without_a_warning(version, tmp_path):
-    """No word of the library or of its tests has fallen out of a later Python."""
-    python = interpreter(version)
-    if python is None:
-        pytest.skip(f"there is no Python {version} here")
-    for name in ("lib", "tests"):
-        copied = shutil.ignore_patterns("__pycache__", "*.npz")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=copied)
-    words = [python, "-W", "error", "-m", "compileall", "-q", "-j", "1", str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    code = "import lib._boundary, lib._boundary, lib._boundary; print(lib._boundary.ROOT)"
-    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.strip() == str(tmp_path), done.stderr
