@@ -25,10 +25,12 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 from lib import papers
-from lib.command import judged, pages
+from lib.command import judged
+from tools import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 LIB = sorted((ROOT / "lib").rglob("*.py"))
+TOOLS = sorted((ROOT / "docs" / "tools").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -200,8 +202,9 @@ def test_modules_import_only_declared_packages():
     texts = PROJECT["dependencies"] + sum(EXTRAS.values(), [])
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
     distributions = metadata.packages_distributions()
-    for path in LIB:
-        outside = {n.split(".")[0] for n in imports(path)} - sys.stdlib_module_names - {"lib"}
+    for path in [*LIB, *TOOLS]:
+        ours = {"lib", "tools"} if path in TOOLS else {"lib"}
+        outside = {n.split(".")[0] for n in imports(path)} - sys.stdlib_module_names - ours
         packages = {n: {canonicalize_name(d) for d in distributions.get(n, [n])} for n in outside}
         undeclared = {name for name, found in packages.items() if not found & declared}
         assert undeclared == set(), path

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from pybtex.database import parse_file
 
-from lib.command import pages
 from lib.papers.shared import trained
 from lib.papers.shared.sparse_training import SparseTraining
 from lib.paths import ROOT
 from lib.runs.record import Record
+from tools import pages
 
 KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\]")
 TEXT = "before\n<!-- begin a -->\nold\n<!-- end a -->\nafter\n"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from lib import papers
-from lib.command import explorer
 from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from lib.report.claims import against, intervals
 from lib.report.intervals import t_interval
+from tools import explorer
 
 SHADES = {"light": "#ffffff", "dark": "#182029"}  # grounds of the panels, see docs/explorer
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lib import papers
-from lib.command import explorer, notebooks
+from lib.command import notebooks
 from lib.command.gallery import PAPER
-from lib.command.pages import BIBLIOGRAPHY, replace_between
 from lib.paths import ROOT
+from tools import explorer
+from tools.pages import BIBLIOGRAPHY, replace_between
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"

@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 
 from lib import papers
-from lib.command import notebooks, site
+from lib.command import notebooks
 from lib.paths import ROOT
+from tools import site
 
 OWN = "notebooks/10_set_mlp"
 
