@@ -77,10 +77,7 @@ def archive(folder: Path) -> dict[str, dict[str, Any]]:
             if not files:
                 return {}
             if RECORDS not in files:  # else another process has just put it there
-                raise ValueError(
-                    f"no {RECORDS} is there; what an earlier version wrote is converted by"
-                    f" `python -m lib.command.migrate {folder.parent}`"
-                )
+                raise ValueError(f"no {RECORDS} is there")
         status = (folder / RECORDS).stat()
         return _archive(folder, (status.st_mtime_ns, status.st_ino, status.st_size))
 
