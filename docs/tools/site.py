@@ -197,10 +197,7 @@ def copy_pictures(app: Any, failure: Exception | None) -> None:
 
 
 def write_explorer(app: Any, failure: Exception | None) -> None:
-    """The explorer, from the records as they are now, beside the first page.
-
-    Raises: ValueError if a record contradicts a sentence of it.
-    """
+    """The explorer, from the records as they are now, beside the first page."""
     if failure is None:
         page = Path(app.outdir) / "explorer.html"
         page.write_text(explorer.page(), encoding="utf-8")
