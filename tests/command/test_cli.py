@@ -530,7 +530,7 @@ def test_verdicts_that_come_with_a_clone_are_shown_while_nothing_changes(
     words = ("claims", "--json", "-")
     monkeypatch.setattr(judged, "SHIPPED", tmp_path / "data" / "verdicts.json")
     before = run(capsys, *words)[1]
-    judged.ship(judged.SHIPPED)
+    judged.ship()
     for kept in papers.STORE.runs.glob("verdicts-*.json"):
         kept.unlink()
     asked, verdicts = [], papers.verdicts
