@@ -142,18 +142,6 @@ def test_shown_figure_has_the_size_and_the_colours_of_the_figure(shown):
     assert not plt.fignum_exists(fig.number)
 
 
-def test_shown_figure_is_smaller_than_with_filtered_rows(shown):
-    fig, axs = plt.subplots(2, 3, figsize=(9, 5))
-    for ax in axs.flat:
-        ax.plot(DATA["epoch"], DATA["mean"], label="mean")
-        ax.legend()
-    publishing.show(fig)
-    picture = Image.open(io.BytesIO(shown[0].data))
-    filtered = io.BytesIO()
-    picture.save(filtered, "png", optimize=True)
-    assert len(shown[0].data) < len(filtered.getvalue())
-
-
 # publishing
 
 
