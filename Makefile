@@ -81,7 +81,7 @@ lab: .venv/.stamp  ## the notebooks, in JupyterLab
 # if it cannot: a path from there to here has no letter of the folder's name.
 relative:
 	@for file in .venv/lib/python3.*/site-packages/_sparse_adaptive.pth; do \
-		test ! -f "$$file" || echo ../../../.. > "$$file"; done
+		test ! -f "$$file" || printf '%s\n' ../../../.. ../../../../notebooks > "$$file"; done
 
 BOOKS = $(if $(ONLY),$(foreach number,$(ONLY),$(wildcard notebooks/$(number)*.ipynb)),$(wildcard notebooks/*.ipynb))
 

@@ -19,15 +19,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from . import links
+from ._boundary import check_known, check_number, check_type, check_whole, names_of_one
+from ._compiled import links
 from .growth import GROW_RULES, GrowRule, Site, gumbel
 from .layers import SparseLinear
-from .names import check_known, check_number, check_type, check_whole, names_of_one
 from .support import shared_out, support_from_keys, whole_numbers
 
 ADAM = (torch.optim.Adam, torch.optim.AdamW)  # they count steps, for all links of a layer at once
@@ -37,6 +38,7 @@ MEST_LAMBDA = 0.01
 SOFTNESS = 1.0, 9.0  # of CHTs, at the start and at the end of training
 STEEPNESS = 6.0  # of the sigmoid of CHTss
 SCHEDULES = ("constant", "cubic", "sigmoid")
+STEPS: WeakKeyDictionary[torch.optim.Optimizer, int] = WeakKeyDictionary()  # where they are counted
 MOST_REGROWN = 0.99  # of the free positions of a layer, where links move between layers
 
 
@@ -417,7 +419,7 @@ def evolve_layers_(
         evolution: the rules.
         epoch, epochs: when: after that epoch, from 1, of so many; or step.
         generator, optimiser: as in :func:`evolve_`.
-        seen: of each layer, what :meth:`lib.collector.Collector.collected` says, where a rule asks
+        seen: of each layer, what :meth:`lib.growth.Collector.collected` says, where a rule asks
             for it.
         n_at_start: numbers of links before training, which a ``density_schedule`` needs.
         last: epoch, or step, of the last update, at which a ``density_schedule`` has ended; None:
@@ -715,6 +717,33 @@ def unwrapped_optimiser(optimiser: Any) -> torch.optim.Optimizer:
     while type(optimiser) not in OPTIMISERS and hasattr(optimiser, "optimizer"):
         optimiser = optimiser.optimizer
     return optimiser
+
+
+def count_steps(optimiser: torch.optim.Optimizer) -> None:
+    """Count the steps of an optimiser in :data:`STEPS` from now on, if they are not counted yet."""
+    if optimiser not in STEPS:
+        STEPS[optimiser] = 0
+        optimiser.register_step_post_hook(count)
+
+
+def count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
+    """Count a step, after it, and mark the gradients that it has used."""
+    found_inf = getattr(optimiser, "found_inf", None)
+    if found_inf is not None and float(found_inf) > 0:
+        return  # a gradient scaler skips this step of a fused optimiser
+    STEPS[optimiser] = STEPS.get(optimiser, 0) + 1
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad.used_at = parameter.grad._version
+
+
+def waits(parameter: nn.Parameter) -> bool:
+    """Whether a parameter has a gradient that no counted step of its optimiser has used."""
+    grad = parameter.grad
+    if grad is None or getattr(grad, "used_at", None) == grad._version:
+        return False
+    return bool(grad.any())  # zero_grad(set_to_none=False) writes zeros
 
 
 def check_optimiser(optimiser: torch.optim.Optimizer) -> None:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
-from . import compiled, kernels
-from .names import check_seed, check_type, check_whole
+from . import kernels
+from ._boundary import check_seed, check_type, check_whole
+from ._compiled import launch
 from .support import Support, erdos_renyi_density, random_support, support_from_csr
 
 NO_WEIGHT = (
@@ -125,7 +126,7 @@ class SparseLinear(nn.Module):
         torch.Size([128, 1000])
     """
 
-    watched_as: int | None = None  # number by which lib.collector sees it in torch's graphs
+    watched_as: int | None = None  # number by which lib.growth sees it in torch's graphs
     name = "the layer"  # in the model that was made sparse, as "layer 0"
     _fingerprint = (0, 0)  # of the links
     _behind: _Behind | None = None  # another layer, whose links have evolved away from these
@@ -199,7 +200,7 @@ class SparseLinear(nn.Module):
             return known
         # given for one call: stand-ins of the layer's own in an export; to torch.func, which reads
         # rows alone, and otherwise perhaps the links of another layer
-        if torch.compiler.is_exporting() or compiled.is_traced():
+        if torch.compiler.is_exporting() or launch.is_traced():
             return known._replace(crow=crow, col=col)
         if torch.compiler.is_compiling():
             return _with_columns(crow, col, self.in_features, self.out_features)
@@ -255,7 +256,7 @@ class SparseLinear(nn.Module):
         """Raise ValueError if the values may be those of other links."""
         self.check_averages()
         fingerprint = self._buffers["fingerprint"]
-        if self._written == _times_written(fingerprint) or compiled.is_traced():
+        if self._written == _times_written(fingerprint) or launch.is_traced():
             return
         check, repeated = fingerprint.tolist()
         if (check, repeated) != self._fingerprint:
@@ -342,7 +343,7 @@ class SparseLinear(nn.Module):
         """
         x = input  # named as in torch.nn.Linear
         _check_input(x, self.in_features)
-        if x.ndim == 2 and not compiled.is_traced():
+        if x.ndim == 2 and not launch.is_traced():
             y = kernels.chain(x, [self.links()])
         else:
             rows = x.reshape(-1, self.in_features)
@@ -654,7 +655,7 @@ class Dropout(nn.Module):
         self._step = 0
         self._in_graphs = torch.zeros((), dtype=torch.int64)  # steps that a compiled graph counted
         self.seed = _drawn_seed() if seed is None else check_seed(seed)
-        compiled.dropout_law(p, self.seed, 0)  # refuses a p out of range
+        kernels.dropout_law(p, self.seed, 0)  # refuses a p out of range
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) float -> (..., n) float; one index runs over all leading dimensions."""
@@ -684,7 +685,7 @@ class Dropout(nn.Module):
         self._in_graphs.add_(1)
         return kernels.dropout_operation(x, step, self.p, self.seed)
 
-    def next_law(self) -> compiled.DropoutLaw | None:
+    def next_law(self) -> launch.DropoutLaw | None:
         """Law of the coming step, which this counts; None where nothing is dropped.
 
         Raises: ValueError in a backward pass, which would draw another mask than the forward pass.
@@ -699,7 +700,7 @@ class Dropout(nn.Module):
             )
         step = self.step
         self._step += 1
-        return compiled.dropout_law(self.p, self.seed, step)
+        return kernels.dropout_law(self.p, self.seed, step)
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self.step)
@@ -709,3 +710,9 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+# kinds of modules whose parameters, biases excepted, are weights of links
+LINKED = SparseLinear | nn.Linear | nn.Bilinear | nn.MultiheadAttention
+LINKED |= nn.RNNBase | nn.RNNCellBase | nn.Conv1d | nn.Conv2d | nn.Conv3d
+LINKED |= nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d

@@ -139,12 +139,12 @@ def _is_installed(value: Any) -> bool:
 
 
 def _is_of_a_package(module: str) -> bool:
-    """Whether a module is one of Python, of an installed package, or of this library; in the rooms
-    of its papers a rule may be your own.
+    """Whether a module is one of Python, of an installed package, or of this library. The rooms of
+    the papers are not: a rule in them may be your own.
     """
     root = module.partition(".")[0]
     if root == PACKAGE:
-        return not f"{module}.".startswith(f"{PACKAGE}.papers.")
+        return True
     if root in sys.builtin_module_names:
         return True
     spec = PathFinder.find_spec(root)

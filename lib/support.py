@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import links
-from .names import check_known, check_number, check_whole
+from ._boundary import check_known, check_number, check_whole
+from ._compiled import links
 
 INDEX = torch.int32
 MOST = torch.iinfo(INDEX).max  # what a number of links is at most, and a width below it
@@ -54,7 +54,7 @@ class Support(_Index):
 
     @property
     def place(self) -> tuple:
-        """Sizes and addresses of the arrays, the first fields of :class:`lib.memory.Place`."""
+        """Sizes and addresses of the arrays, the first fields of a compiled ``Place``."""
         return self._memory.place
 
     @property

@@ -10,7 +10,7 @@ import re
 
 import nbformat
 
-from lib.paths import ROOT
+from lib._boundary import ROOT
 
 LEFT_OUT = (
     r"<details>.*?</details>",

@@ -15,9 +15,8 @@ from lib import data, evolution, growth, models
 from lib.evolution import Evolution, evolve_, remove_
 from lib.growth import Site, ch3_l3
 from lib.layers import SparseLinear
-from lib.settings import Settings
 from lib.support import make_support, random_support, support_from_keys
-from lib.train import fit
+from lib.train import Settings, fit
 from tests.oracles import is_largest, is_valid, seeded, uniformity
 
 OPTIMISERS = {

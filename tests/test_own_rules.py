@@ -16,8 +16,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from lib import growth
 from lib.evolution import DROP_RULES, SCHEDULES, Evolution
 from lib.own_rules import OwnRule
-from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.config import from_fields
+from papers.shared.sparse_training import SparseTraining
 from tests.checkouts import ROOT
 
 STEEPNESS = 2
@@ -89,11 +89,11 @@ def notebook(tmp_path):
         "import torch\n"
         "from lib import data, models\n"
         "from lib.evolution import Evolution\n"
-        "from lib.papers.shared.sparse_training import SparseTraining\n"
-        "from lib.papers.shared.training import training\n"
+        "from papers.shared.sparse_training import SparseTraining\n"
+        "from papers.shared.training import training\n"
         "from lib.runs import executors\n"
         "from lib.runs.records import Store\n"
-        "from lib.settings import Settings\n"
+        "from lib.train import Settings\n"
         "from lib.sparsify import Evolver, sparsify_\n"
         "from lib.train import fit\n"
     )

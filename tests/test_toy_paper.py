@@ -49,7 +49,7 @@ def add_room(folder):
     for command in ROOM:
         subprocess.run(command.split(), cwd=folder, check=True)
     shutil.rmtree(place.parent)
-    rooms = folder / "lib" / "papers" / "__init__.py"
+    rooms = folder / "notebooks" / "papers" / "__init__.py"
     lines = rooms.read_text().splitlines(keepends=True)
     (place,) = (i for i, line in enumerate(lines) if line.startswith("ROOMS = ("))
     lines[place] = lines[place].replace(")", ', "toy")')
@@ -119,6 +119,6 @@ def test_nothing_but_the_list_of_rooms_changed(paper):
     folder, before, _ = paper
     after = contents(folder)
     changed = {name for name in before if after.get(name) != before[name]}
-    assert changed == {"lib/papers/__init__.py"}
-    places = ("lib/papers/toy/", "notebooks/90_toy.ipynb", "data/runs/", "figures/smoke/")
+    assert changed == {"notebooks/papers/__init__.py"}
+    places = ("notebooks/papers/toy/", "notebooks/90_toy.ipynb", "data/runs/", "figures/smoke/")
     assert [name for name in after.keys() - before.keys() if not name.startswith(places)] == []

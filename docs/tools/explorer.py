@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import papers, topology
-from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.trained import degrees as degrees_of
-from lib.paths import ROOT
+import papers
+from lib import topology
+from lib._boundary import ROOT
 from lib.report import labels
 from lib.report.intervals import MIN_SEEDS, Measurement, t_interval
 from lib.runs.record import Record
+from papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from papers.shared.sparse_training import SparseTraining
+from papers.shared.trained import degrees as degrees_of
 
 SOURCE = ROOT / "docs" / "explorer"
 DATASETS = ("mnist", "fashion_mnist")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 from pybtex.database import Entry, parse_file
 
-from lib import bench, papers
+import papers
+from lib import bench
+from lib._boundary import REFERENCE, ROOT, whole
 from lib.command import judged, notebooks, planned
-from lib.files import whole
-from lib.paths import REFERENCE, ROOT
 from lib.report import benchmark, labels, tables
 from lib.report.verdicts import in_full, readings
 from lib.runs.record import Record, summaries

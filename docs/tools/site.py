@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from lib._boundary import ROOT
 from lib.command import notebooks
 from lib.command.gallery import PAPER
-from lib.paths import ROOT
 from tools import explorer
 from tools.pages import replace_between
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import layers, sampling
-from lib.names import check_known
+from lib._boundary import check_known
 
 N_VISIBLE = 784  # as MNIST
 BATCH = 100

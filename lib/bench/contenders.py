@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib import evolution, kernels, layers, models
-from lib.names import check_known
-from lib.step import CompiledStep
+from lib._boundary import check_known
+from lib._compiled.step import CompiledStep
 from lib.support import Support, erdos_renyi_density
 
 BATCH = 128
@@ -181,7 +181,7 @@ class Trainer:
     """A call is one training step: draw a batch, loss, gradients, SGD with momentum.
 
     Args:
-        contender: see :func:`network`. ``fused`` is :class:`lib.step.CompiledStep`, all others go
+        contender: see :func:`network`. ``fused`` is :class:`lib.train.CompiledStep`, all others go
             by autograd; ``dense_modules`` and ``masked`` have torch's default SGD, the others its
             fused one.
         widths, links: see :func:`network`.

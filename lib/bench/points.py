@@ -13,10 +13,9 @@ import torch
 from tqdm import tqdm
 
 from lib import activations, layers, train
+from lib._boundary import PROFILES, RESULTS, check_known
 from lib.bench import boltzmann, contenders, roofline, timing
 from lib.bench.contenders import BATCH, WIDTHS
-from lib.names import PROFILES, check_known
-from lib.paths import RESULTS
 from lib.runs.environment import environment
 from lib.support import erdos_renyi_density, random_support
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from lib import data, evolution, train
+from lib._boundary import ROOT
 from lib.bench import contenders
 from lib.bench.contenders import BATCH, WIDTHS, Call
-from lib.paths import ROOT
 
 ROUNDS = 11
 TURN = 0.1  # seconds

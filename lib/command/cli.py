@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lib import paths
-from lib.files import check_regular, whole
-from lib.names import CUSTOM, PROFILES, check_known
+from lib import _boundary
+from lib._boundary import CUSTOM, PROFILES, check_known, check_regular, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +153,7 @@ def show_list(name: str | None, target: str | None) -> None:
     With NAME, an experiment: its stored runs, also those with changes. A notebook by number or
     name, or a claim: its experiments.
     """
-    from lib import papers
+    import papers
     from lib.command import notebooks
     from lib.runs.record import summaries
 
@@ -226,7 +225,7 @@ def _how_many(experiments: Iterable[str], stored: set[str]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    from lib import papers
+    import papers
 
     rows = []
     for experiment in experiments:
@@ -292,7 +291,8 @@ def run(
 
     KEY=VALUE after the name is the same as --set KEY=VALUE.
     """
-    from lib import data, papers
+    import papers
+    from lib import data
     from lib.runs.experiment import choose, chosen
     from lib.runs.record import summaries
 
@@ -350,7 +350,7 @@ def _assigned(texts: Iterable[str]) -> dict[str, Any]:
 
 def _sweep(runs: "Sequence[Run]", jobs: int, cluster: "Cluster | None", ship: bool) -> "list[Run]":
     """Make the runs that are missing; with ``ship`` store what a clone needs of them."""
-    from lib import papers
+    import papers
     from lib.runs import executors
 
     try:
@@ -412,7 +412,7 @@ def replay_records(
     """
     import pandas as pd
 
-    from lib import papers
+    import papers
     from lib.runs import replay
     from lib.runs.experiment import choose
 
@@ -506,7 +506,7 @@ def figures(
     if jobs > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side: one thread each
     changed = books if force else notebooks.out_of_date(books, profile)
-    line = f"rendering {len(changed)} notebooks into {paths.FIGURES / profile}"
+    line = f"rendering {len(changed)} notebooks into {_boundary.FIGURES / profile}"
     if len(changed) < len(books):
         kept = len(books) - len(changed)
         line += f"; of {kept} nothing has changed (--force renders them too)"
@@ -521,7 +521,7 @@ def figures(
 
 def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
     """The runs that notebooks show."""
-    from lib import papers
+    import papers
     from lib.command import notebooks
 
     runs: list[Run] = []
@@ -544,7 +544,7 @@ def show_recipe(name: str | None) -> None:
 
     Without NAME, a line for each.
     """
-    from lib.papers.frontier import recipes
+    from papers.frontier import recipes
 
     print(recipes.names() if name is None else recipes.card(name))
 
@@ -561,7 +561,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
 
     CLAIM is one claim, as S03, of which all is shown, or the letter of a paper.
     """
-    from lib import papers
+    import papers
     from lib.command import judged, planned
     from lib.report.verdicts import in_full
 
@@ -602,7 +602,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
 
 def _ids_of(names: Sequence[str]) -> list[str] | None:
     """The claims that are named, by id or by the letter of their paper; None where none is."""
-    from lib import papers
+    import papers
 
     known = list(papers.PUBLISHED["id"])
     if not names:

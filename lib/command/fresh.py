@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lib import papers, paths
-from lib.files import PART, sha256, whole
+import papers
+from lib import _boundary
+from lib._boundary import PART, sha256, whole
 from lib.runs.records import RECORDS, Store
 
 STAMP = ".rendered.json"
@@ -41,8 +42,10 @@ def digest(*parts: str | Path) -> str:
 
 def common() -> str:
     """Of what all figures and verdicts come from: the library, its packages, and all tables."""
-    tables = sorted(path for path in paths.RESULTS.glob("[!.]*.*") if path.is_file())  # no locks
-    return digest(paths.LIBRARY, paths.ROOT / "requirements.txt", paths.REFERENCE, *tables)
+    # hidden files are locks
+    tables = sorted(path for path in _boundary.RESULTS.glob("[!.]*.*") if path.is_file())
+    code = _boundary.LIBRARY, _boundary.PAPERS, _boundary.ROOT / "requirements.txt"
+    return digest(*code, _boundary.REFERENCE, *tables)
 
 
 def of_records(experiments: Iterable[str], profile: str, store: Store | None = None) -> str:

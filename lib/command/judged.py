@@ -9,20 +9,21 @@ from typing import Any
 
 import pandas as pd
 
-from lib import papers, paths
+import papers
+from lib import _boundary
+from lib._boundary import whole
 from lib.command import fresh
-from lib.files import whole
 from lib.report.verdicts import verdicts as judge
 from lib.runs.progress import Progress
 from lib.runs.records import Store
 
-SHIPPED = paths.ROOT / "data" / "verdicts.json"  # of the profile paper
+SHIPPED = _boundary.ROOT / "data" / "verdicts.json"  # of the profile paper
 
 
 def verdicts(
     profile: str, ids: list[str] | None = None, *, is_silent: bool = False
 ) -> pd.DataFrame:
-    """The verdicts, see :func:`lib.papers.verdicts`; judged unless kept ones are up to date. To
+    """The verdicts, see :func:`papers.verdicts`; judged unless kept ones are up to date. To
     judge more than one claim shows its progress on stderr, unless it is to be silent.
     """
     sources = _sources(papers.STORE, profile)

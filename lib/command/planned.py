@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from lib import papers
-from lib.paths import ROOT
+import papers
+from lib._boundary import ROOT
 from lib.runs.config import Run
 from lib.runs.experiment import chosen
 from lib.runs.records import Store

@@ -27,8 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..files import refusing_damage
-from ..names import check_whole, extra
+from .._boundary import check_whole, extra, refusing_damage
 from .formats import Arrays, DataSet, content_sha256
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..names import check_known, check_whole
+from .._boundary import check_known, check_whole
 from . import fetch, formats, own
 from .catalogue import NAMES, SETS
 from .fetch import DataUnavailable

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_number
 
-from lib.names import check_known
+from lib._boundary import check_known
 from lib.report import labels
 from lib.runs.config import Run
 from lib.runs.record import Record

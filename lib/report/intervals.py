@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
-from lib.names import check_known
+from lib._boundary import check_known
 
 LEVEL = 0.95
 MIN_SEEDS = 3  # fewer have no direction

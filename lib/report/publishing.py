@@ -17,8 +17,7 @@ from IPython import display, get_ipython
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib.files import explained, whole
-from lib.paths import FIGURES
+from lib._boundary import FIGURES, explained, whole
 from lib.report.animation import write_animation
 from lib.report.layout import foot
 

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lib.names import PROFILES, check_known
-from lib.paths import REFERENCE
+from lib._boundary import PROFILES, REFERENCE, check_known
 from lib.report.intervals import MIN_SEEDS, Measurement, direction
 from lib.report.tables import minus
 from lib.runs.progress import no_progress

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from .. import compiled, kernels
+from .. import kernels
+from .._boundary import check_number, check_whole
 from ..models import evaluating
-from ..names import check_number, check_whole
 from ..train import Gradient
 from .attacks.iterates import Ball
 from .attacks.setting import UNIT, Bounds, check_examples, check_settings
@@ -287,5 +287,5 @@ def weights_of_links(model: nn.Module) -> dict[str, Tensor]:
 def masked(weight: Tensor, fraction: float, *, generator: torch.Generator) -> Tensor:
     """``weight`` with each value zero with probability ``fraction``, the others as they are."""
     seed = int(torch.randint(2**62, (), generator=generator))
-    law = compiled.dropout_law(fraction, seed, 0)._replace(scale=1.0)
+    law = kernels.dropout_law(fraction, seed, 0)._replace(scale=1.0)
     return kernels.dropout(weight.reshape(-1, 1), law).view_as(weight)

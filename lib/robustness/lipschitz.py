@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._boundary import check_whole
 from ..activations import APL, Maxout, Splash, SReLU
-from ..convnets import Subsample
 from ..layers import Dropout, Scale, SparseLinear, Standardise
-from ..models import check_evaluating
-from ..names import check_whole
+from ..models import Subsample, check_evaluating
 from .attacks.losses import margin
 
 WEIGHTED = (nn.Conv2d, nn.Linear, SparseLinear, Subsample)

@@ -26,8 +26,8 @@ import dask
 import distributed
 import torch
 
-from lib import data, locks, paths
-from lib.names import check_known
+from lib import _boundary, data
+from lib._boundary import check_known
 from lib.runs import agenda
 from lib.runs.agenda import Answer, ClusterLost, Pool
 from lib.runs.config import Run
@@ -234,17 +234,17 @@ def workers(
 ) -> Iterator[Pool]:
     """The workers of a cluster, once there is one and all can be used.
 
-    Raises: ClusterLost if one has other code, versions or data; lib.files.NotWritten if there is no
-        room for a record; as :func:`connected`.
+    Raises: ClusterLost if one has other code, versions or data; NotWritten if there is no room for
+        a record; as :func:`connected`.
     """
     folder = store.runs / f".sweep-{uuid.uuid4().hex[:12]}"
     with contextlib.ExitStack() as opened:
-        with locks.held(store.runs / ".sweeps.lock"):  # until the new folder has its lock
+        with _boundary.locked(store.runs / ".sweeps.lock"):  # until the new folder has its lock
             for left in store.runs.glob(".sweep-*"):  # of commands that were killed
-                if not locks.is_held(left / LOCK):
+                if not _boundary.is_locked(left / LOCK):
                     shutil.rmtree(left, ignore_errors=True)
             opened.callback(shutil.rmtree, folder, ignore_errors=True)
-            opened.enter_context(locks.held(folder / LOCK))
+            opened.enter_context(_boundary.locked(folder / LOCK))
         client = opened.enter_context(connected(cluster, folder))
         if cluster.place != "local":
             say(f"the cluster is watched at {client.dashboard_link}")
@@ -325,7 +325,7 @@ def check(sweep: Sweep, dask_worker: distributed.Worker) -> bool:
             words.append(f"its {name} is {ours[name]}, here {theirs}")
     if words:
         raise ClusterLost(f"worker {dask_worker.address} cannot be used: {' and '.join(words)}")
-    return locks.is_held(sweep.store.runs / sweep.token / LOCK)  # by the client
+    return _boundary.is_locked(sweep.store.runs / sweep.token / LOCK)  # by the client
 
 
 def make(sweep: Sweep, run: Run, given: dict[Run, Files]) -> Answer:
@@ -349,7 +349,7 @@ def make(sweep: Sweep, run: Run, given: dict[Run, Files]) -> Answer:
         store = sweep.store
         if not sweep.shared:
             scratch = Path(worker.local_directory, sweep.token)
-            store = dataclasses.replace(store, runs=scratch, results=paths.RESULTS)
+            store = dataclasses.replace(store, runs=scratch, results=_boundary.RESULTS)
         try:
             for other, files in given.items():
                 store.accept(other, files)

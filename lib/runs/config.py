@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from lib import data
-from lib.names import check_known, check_seed
+from lib._boundary import check_known, check_seed
 
 _fields = cache(dataclasses.fields)
 KINDS: dict[str, type["Run"]] = {}  # every kind of run, by the name of its class

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lib.names import CUSTOM
+from lib._boundary import CUSTOM
 from lib.runs import agenda
 from lib.runs.config import Run
 from lib.runs.experiment import choose
@@ -87,7 +87,9 @@ def make_missing(
     failures: list[str] = []
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
         if progress and missing and cluster is None:
-            from lib.step import is_compiled  # starts threads, after which nothing may be forked
+            from lib._compiled.step import (
+                is_compiled,  # starts threads, after which nothing may be forked
+            )
 
             if not is_compiled():
                 shown.say("The first runs compile the loops, once on this machine: some 20 s.")

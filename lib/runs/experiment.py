@@ -1,7 +1,7 @@
 """An experiment: everything that running, storing and listing its runs needs to know of it.
 
 It is handed to whatever runs, so that nothing here or below imports science. A paper's room makes
-its experiments, see :mod:`lib.papers`.
+its experiments, see :mod:`papers`.
 """
 
 import re
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.names import PROFILES, check_known
+from lib._boundary import PROFILES, check_known
 from lib.runs.config import Run
 from lib.runs.record import Record, no_numbers
 

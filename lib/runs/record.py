@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.names import check_known
-from lib.numerics import UNNAMED
+from lib._boundary import check_known
+from lib.checkpoints import UNNAMED
 from lib.runs.config import Run
 
 SUMMARY = (
@@ -63,7 +63,7 @@ class Record:
 
     @property
     def numerics(self) -> int:
-        """The numerics of the code that made it, see :mod:`lib.numerics`."""
+        """The numerics of the code that made it, see :mod:`lib.checkpoints`."""
         return self.environment.get("numerics", UNNAMED)
 
     def summary(self) -> dict[str, Any]:

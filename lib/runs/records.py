@@ -31,9 +31,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import data, locks, paths
-from lib.files import PART, explained, is_damage, whole
-from lib.names import CUSTOM, PROFILES, check_known
+from lib import _boundary, data
+from lib._boundary import CUSTOM, PART, PROFILES, check_known, explained, is_damage, whole
 from lib.runs.config import Run, UnknownFields, from_fields
 from lib.runs.environment import environment, name_of
 from lib.runs.experiment import CLOCK, Contents, Experiment, Workspace, choose
@@ -254,8 +253,8 @@ class Store:
     """
 
     experiments: Mapping[str, Experiment]
-    runs: Path = paths.RUNS
-    results: Path = paths.RESULTS
+    runs: Path = _boundary.RUNS
+    results: Path = _boundary.RESULTS
 
     # ------------------------------------------------------------------------------- reading
 
@@ -395,7 +394,7 @@ class Store:
         if archive(folder):  # also where nothing can be written, so not even a lock
             return
         run.check()
-        with locks.held(folder.with_suffix(".lock")):
+        with _boundary.locked(folder.with_suffix(".lock")):
             if archive(folder):
                 return
             work = self.work_of(run)
@@ -429,12 +428,12 @@ class Store:
         Where another process makes the run, that is waited for.
 
         Raises: ValueError if they are not those of this run, or differ from what was written;
-            lib.files.NotWritten if there is no room for them.
+            lib._boundary.NotWritten if there is no room for them.
         """
         folder = self.runs / run.name
         if archive(folder):
             return
-        with locks.held(folder.with_suffix(".lock")):
+        with _boundary.locked(folder.with_suffix(".lock")):
             if archive(folder):
                 return
             with _whole_folder(folder) as part:
@@ -485,7 +484,7 @@ class Store:
         folder = self.results / run.experiment
         if _is_whole(folder, run.name):
             return
-        with locks.held(self.results / f".{run.experiment}.lock"):
+        with _boundary.locked(self.results / f".{run.experiment}.lock"):
             if _is_whole(folder, run.name):
                 return
             keeps = self.experiments[run.experiment].keeps

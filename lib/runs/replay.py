@@ -1,7 +1,7 @@
 """Whether stored records can be made again: their first epochs, trained anew and compared.
 
 Nothing is stored. A record made from a tree with uncommitted changes ("dirty") is proven so, or
-shown to differ. One of another numerics than that of this code (:mod:`lib.numerics`) is not
+shown to differ. One of another numerics than that of this code (:mod:`lib.checkpoints`) is not
 replayed: its note names the commit to replay it at.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import compiled, data, train
-from lib.numerics import NUMERICS, place_of
+from lib import data, kernels, train
+from lib.checkpoints import NUMERICS, place_of
 from lib.runs.config import Run
 from lib.runs.environment import DENSE_DEVICE, environment, name_of
 from lib.runs.experiment import Contents, Workspace, choose
@@ -71,7 +71,7 @@ def choose_records(
     Args:
         store: of the records.
         experiment: its name.
-        profile: one of :data:`lib.names.PROFILES`, or "custom" for the stored records of
+        profile: one of :data:`lib._boundary.PROFILES`, or "custom" for the stored records of
             none.
         dirty: whether only those made from a tree with uncommitted changes.
         every: whether all of them; else, of each data set, method and variant, that of the lowest
@@ -212,7 +212,7 @@ def first_epochs(
         raise CannotReplay(f"its parent {parent.name} is not stored whole on this machine")
 
     threads = record.environment.get("threads") or torch.get_num_threads()
-    with compiled.on_threads(threads), tempfile.TemporaryDirectory() as folder:
+    with kernels.on_threads(threads), tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder), progress, stored_parent)
         return choose(store.experiments, run.experiment).replay(run, workspace, epochs)
 

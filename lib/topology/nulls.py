@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..names import check_number
+from .._boundary import check_number
 from ..support import Support, random_support, support_from_keys
 from .degrees import COLUMNS, degrees_at
 

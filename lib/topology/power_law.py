@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from ..names import check_number, check_whole
+from .._boundary import check_number, check_whole
 from . import laws
 from .laws import ALTERNATIVES
 

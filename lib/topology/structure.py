@@ -14,7 +14,7 @@ import pandas as pd
 import scipy
 import torch
 
-from ..names import check_number, check_whole
+from .._boundary import check_number, check_whole
 from ..support import Support
 from .graphs import (
     Matrices,

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
-from lib import bench, command, data, papers, paths
+import papers
+from lib import _boundary, bench, command, data
 from lib.command import cli, judged, notebooks, planned
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.training import training
 from lib.runs import record
 from lib.runs.records import Store, archive
+from papers.shared.sparse_training import SparseTraining
+from papers.shared.training import training
 from tests.checkouts import ROOT
 
 
@@ -43,7 +44,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setitem(papers.BY_PAPER, "a small paper", [tiny])
     store = Store(papers.EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
     monkeypatch.setattr(papers, "STORE", store)
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     return tmp_path
 
 

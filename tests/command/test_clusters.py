@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 
-from lib import papers
+import papers
 from lib.command import cli, gallery, notebooks
 from lib.runs import executors
 from lib.runs.cluster import Cluster

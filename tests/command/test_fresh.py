@@ -10,7 +10,8 @@ import textwrap
 
 import pytest
 
-from lib import files, papers, paths
+import papers
+from lib import _boundary
 from lib.command import fresh, notebooks
 from tests.checkouts import check_out, variables, write_notebook
 
@@ -55,7 +56,7 @@ def test_any_change_of_a_folder_changes_its_digest(change, tree):
 
 
 def test_files_that_lock_the_records_change_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    monkeypatch.setattr(_boundary, "RESULTS", tmp_path)
     before = fresh.common()
     (tmp_path / ".counting.lock").touch()
     assert fresh.common() == before
@@ -75,7 +76,7 @@ def test_dates_places_and_compiled_files_do_not_change_a_digest(tree, tmp_path):
 
 def test_file_that_is_being_written_does_not_change_a_digest(tree):
     before = fresh.digest(tree)
-    with files.whole(tree / "three.py") as part:
+    with _boundary.whole(tree / "three.py") as part:
         part.write_text("half")
         assert fresh.digest(tree) == before
     assert fresh.digest(tree) != before
@@ -88,7 +89,7 @@ def test_file_that_vanishes_meanwhile_is_none(tree, monkeypatch):
     def sha256(path):
         if path.name == "three.py":
             path.unlink()
-        return files.sha256(path)
+        return _boundary.sha256(path)
 
     monkeypatch.setattr(fresh, "sha256", sha256)
     assert fresh.digest(tree) == before
@@ -159,7 +160,7 @@ def test_figure_that_was_changed_or_lost_is_made_again(stamped):
 
 
 def test_stamps_are_not_tracked():
-    assert f"figures/paper/**/{fresh.STAMP}" in (paths.ROOT / ".gitignore").read_text()
+    assert f"figures/paper/**/{fresh.STAMP}" in (_boundary.ROOT / ".gitignore").read_text()
 
 
 # ---------------------------------------------------------------------------- on a small copy
@@ -195,7 +196,7 @@ DRIVER = textwrap.dedent(
     figures("first", "--only", "91")
     figures("the other")
     figures("again")
-    replace("lib/files.py", '\"\"\"', '\"\"\"Another word. ')
+    replace("lib/_boundary.py", '\"\"\"', '\"\"\"Another word. ')
     figures("a word in the library")
     replace(one, "# Try", "# Try it")
     figures("a title")
@@ -209,12 +210,12 @@ DRIVER = textwrap.dedent(
 )
 ONE = """
 from lib import files, paths
-with files.whole(paths.FIGURES / profile / "90_one" / "first.csv") as part:
+with _boundary.whole(_boundary.FIGURES / profile / "90_one" / "first.csv") as part:
     part.write_text("x")
 """
 TWO = """
 from lib import files, names, paths
-with files.whole(paths.FIGURES / profile / "91_two" / "old.csv") as part:
+with _boundary.whole(_boundary.FIGURES / profile / "91_two" / "old.csv") as part:
     part.write_text("x")
 """
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lib import paths
+from lib import _boundary
 from lib.command import gallery, notebooks
 from tests.checkouts import write_notebook
 
@@ -21,7 +21,7 @@ def draw(folder, *names):
 @pytest.fixture
 def figures(tmp_path, monkeypatch):
     """Three notebooks, of which the first two were rendered, the second to a table alone."""
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
     for name in ("10_curves", "11_table", "12_nothing"):
         write_notebook(tmp_path / f"{name}.ipynb")
@@ -117,7 +117,7 @@ def rows():
 
 def stored(pattern):
     """Figures of the paper as they are stored, whatever folder this run draws to."""
-    found = (paths.ROOT / "figures" / "paper").glob(pattern)
+    found = (_boundary.ROOT / "figures" / "paper").glob(pattern)
     return sorted((path.parent.name, path.stem) for path in found)
 
 
@@ -139,7 +139,7 @@ def test_only_other_profiles_are_called_short(paper):
 
 
 def test_stored_page_says_what_the_takeaways_say():
-    text = (paths.ROOT / "figures" / "paper" / "README.md").read_text(encoding="utf-8")
+    text = (_boundary.ROOT / "figures" / "paper" / "README.md").read_text(encoding="utf-8")
     shown = [html.unescape(alt) for alt in re.findall(r'alt="([^"]*)"', text)]
     assert sorted(shown) == sorted(row["takeaway"] for row in rows())
 

@@ -12,7 +12,8 @@ import papermill
 import pytest
 from nbclient import NotebookClient
 
-from lib import papers, paths
+import papers
+from lib import _boundary
 from lib.command import forked, fresh, notebooks
 from tests import kernels
 from tests.checkouts import write_notebook
@@ -22,7 +23,7 @@ WITHOUT = "cacheprovider faulthandler threadexception unraisableexception"
 COMPARING = {
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "PYTEST_ADDOPTS": "",
-    "PYTHONPATH": str(paths.ROOT),  # a kernel of nbval starts beside its notebook
+    "PYTHONPATH": str(_boundary.ROOT),  # a kernel of nbval starts beside its notebook
 }
 NOTING = """
 def note_what_is_read():
@@ -76,7 +77,7 @@ def folders(shared_folder):
     patch.setenv("SPARSE_RUNS_DIR", str(root / "runs"))
     patch.setenv("SPARSE_FIGURES_DIR", str(root / "figures"))
     patch.setenv("OMP_NUM_THREADS", "1")
-    patch.setattr(paths, "FIGURES", root / "figures")
+    patch.setattr(_boundary, "FIGURES", root / "figures")
     yield root
     patch.undo()
 
@@ -120,7 +121,7 @@ def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkey
     read.touch()
     failures = Failures()
     with kernels.forked(f"--IPKernelApp.exec_files={begin}"):
-        status = pytest.main([*words, f"--rootdir={paths.ROOT}", str(path)], [failures])
+        status = pytest.main([*words, f"--rootdir={_boundary.ROOT}", str(path)], [failures])
     if status == pytest.ExitCode.INTERRUPTED and not failures:
         raise KeyboardInterrupt
     assert (status, failures) == (pytest.ExitCode.OK, [])
@@ -178,7 +179,7 @@ def test_claim_is_found_in_the_notebook_that_judges_it():
 
 
 def test_failing_cell_is_named_and_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     write_notebook(tmp_path / "99_broken.ipynb", 'raise RuntimeError("out of luck")')
     sentences = notebooks.execute_all([tmp_path / "99_broken.ipynb"], "smoke", 1)
     assert len(sentences) == 1 and "99_broken" in sentences[0] and "out of luck" in sentences[0]
@@ -187,7 +188,7 @@ def test_failing_cell_is_named_and_leaves_no_file(tmp_path, monkeypatch):
 
 @pytest.mark.faults("killed at any moment")
 def test_kernel_that_ends_is_named_and_spares_the_other_notebooks(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     write_notebook(tmp_path / "98_ends.ipynb", "import os; os._exit(9)")
     write_notebook(tmp_path / "99_fine.ipynb", "1 + 1")
     books = [tmp_path / "98_ends.ipynb", tmp_path / "99_fine.ipynb"]
@@ -210,7 +211,7 @@ ENDING = {
 
 @pytest.mark.parametrize("cells", ENDING.values(), ids=ENDING)
 def test_notebook_that_ends_early_fails_and_keeps_its_figures(tmp_path, monkeypatch, cells):
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     figure = tmp_path / "figures" / "smoke" / "99_ends" / "curve.png"
     figure.parent.mkdir(parents=True)
     figure.touch()
@@ -221,7 +222,7 @@ def test_notebook_that_ends_early_fails_and_keeps_its_figures(tmp_path, monkeypa
 
 
 def test_cell_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(notebooks, "CELL_SECONDS", 1)
     write_notebook(tmp_path / "99_long.ipynb", "import time; time.sleep(60)")
     with pytest.raises(notebooks.NotebookFailed, match="notebook 99_long: .*timed out"):
@@ -230,7 +231,7 @@ def test_cell_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
 
 @pytest.mark.faults("killed at any moment")
 def test_what_a_kernel_was_writing_when_it_ended_is_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     part = tmp_path / "figures" / "smoke" / "99_ends" / "curve.svg.part"
     code = f"import os, pathlib; pathlib.Path({str(part)!r}).touch(); os._exit(9)"
     write_notebook(tmp_path / "99_ends.ipynb", code)
@@ -240,8 +241,8 @@ def test_what_a_kernel_was_writing_when_it_ended_is_removed(tmp_path, monkeypatc
 
 
 def test_figures_folder_is_tracked_for_the_paper_profile_only():
-    assert paths.FIGURES.name in {"figures"} or "SPARSE_FIGURES_DIR" in os.environ
-    ignored = (paths.ROOT / ".gitignore").read_text().split()
+    assert _boundary.FIGURES.name in {"figures"} or "SPARSE_FIGURES_DIR" in os.environ
+    ignored = (_boundary.ROOT / ".gitignore").read_text().split()
     assert {"figures/*/", "!figures/paper/"} <= set(ignored)
 
 
@@ -253,7 +254,7 @@ def test_kernels_are_ended_without_waiting_for_them(monkeypatch, tmp_path):
         output.touch()
         return nbformat.v4.new_notebook()
 
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(papermill, "execute_notebook", execute)
     write_notebook(tmp_path / "99_fine.ipynb")
     assert notebooks.execute(tmp_path / "99_fine.ipynb", "smoke").is_file()
@@ -266,7 +267,7 @@ def test_kernel_that_cannot_be_started_is_not_a_place_that_is_read_only(tmp_path
     def execute(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", "/opt/python")
 
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(papermill, "execute_notebook", execute)
     write_notebook(tmp_path / "99_fine.ipynb")
     with pytest.raises(
@@ -290,7 +291,7 @@ def test_forked_kernels_give_what_started_ones_give(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     shown = []
     for how in ("forked", "started"):
-        monkeypatch.setattr(paths, "FIGURES", tmp_path / how)
+        monkeypatch.setattr(_boundary, "FIGURES", tmp_path / how)
         monkeypatch.setattr(forked, "is_possible", lambda how=how: how == "forked")
         assert notebooks.execute_all(books, "smoke", 2) == []
         cells = [nbformat.read(path, 4).cells for path in sorted((tmp_path / how).rglob("*.ipynb"))]

@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from lib import papers
+import papers
+from lib.checkpoints import LAST_COMMITS
 from lib.command import cli
-from lib.numerics import LAST_COMMITS
-from lib.papers import EXPERIMENTS, STORE
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.training import training
 from lib.runs.records import Store
+from papers import EXPERIMENTS, STORE
+from papers.shared.sparse_training import SparseTraining
+from papers.shared.training import training
 from tests.runs import counting
 from tests.stored import rewrite
 

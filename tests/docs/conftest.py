@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from lib import locks
-from lib.paths import ROOT
+from lib import _boundary
+from lib._boundary import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +14,7 @@ def built(shared_folder):
     """The folder of the site's HTML; the processes of pytest-xdist share it."""
     folder = shared_folder / "site"
     log = folder / "log"
-    with locks.held(shared_folder / "site.lock"):
+    with _boundary.locked(shared_folder / "site.lock"):
         if not log.exists():
             build = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-c", "docs"]
             places = ["-d", str(folder / "doctrees"), ".", str(folder / "html")]

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from lib import papers
-from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
+import papers
 from lib.report.claims import against, intervals
 from lib.report.intervals import t_interval
+from papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from tools import explorer
 
 SHADES = {"light": "#ffffff", "dark": "#182029"}  # grounds of the panels, see docs/explorer

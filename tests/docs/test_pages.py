@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from pybtex.database import parse_file
 
-from lib.papers.shared import trained
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.paths import ROOT
+from lib._boundary import ROOT
 from lib.runs.record import Record
+from papers.shared import trained
+from papers.shared.sparse_training import SparseTraining
 from tools import pages
 
 KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\]")

@@ -4,8 +4,8 @@ import json
 import urllib.parse
 from html.parser import HTMLParser
 
+from lib._boundary import ROOT
 from lib.command import notebooks
-from lib.paths import ROOT
 from tools import site
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lib import papers
+import papers
+from lib._boundary import ROOT
 from lib.command import cli
-from lib.paths import ROOT
 from lib.runs.experiment import Experiment
 from tests.checkouts import check_out, variables, write_notebook
 
@@ -30,7 +30,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from lib import data, papers
+from lib import data
+import papers
 from lib.report import publishing
 from lib.runs.records import archive
 from lib.topology import power_law
@@ -210,6 +211,6 @@ def test_later_python_compiles_every_module_without_a_warning(version, tmp_path)
     words = [python, "-W", "error", "-m", "compileall", "-q", "-j", "1", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    code = "import lib.files, lib.names, lib.paths; print(lib.paths.ROOT)"
+    code = "import lib._boundary, lib._boundary, lib._boundary; print(lib._boundary.ROOT)"
     done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() == str(tmp_path), done.stderr

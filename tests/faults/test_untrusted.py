@@ -13,9 +13,9 @@ import pytest
 import torch
 from jupyter_server.serverapp import ServerApp
 
-from lib import checkpoints, data, paths
+from lib import _boundary, checkpoints, data
+from lib._boundary import ROOT
 from lib.command import notebooks
-from lib.paths import ROOT
 from lib.runs.records import RECORDS
 from tests.checkouts import write_notebook
 from tests.runs import counting
@@ -204,7 +204,7 @@ pathlib.Path("@").write_text(json.dumps(said))
 @pytest.mark.notebook
 def test_kernels_of_notebooks_listen_to_this_machine_alone_and_ask_for_a_key(tmp_path, monkeypatch):
     """A kernel that renders is bound to the loopback, and obeys messages signed with its key."""
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     book = tmp_path / "99_listening.ipynb"
     write_notebook(book, LISTENING.replace("@", str(tmp_path / "said.json")))
     notebooks.execute(book, "smoke")

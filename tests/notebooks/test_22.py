@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from lib import papers
-from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
-from lib.paths import FIGURES
+import papers
+from lib._boundary import FIGURES
 from lib.report.intervals import t_interval
+from papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from tests.notebooks.summaries import ends, mean
 from tests.prose import Prose
 

@@ -6,9 +6,9 @@ import pytest
 from matplotlib import colors
 
 from lib.bench import boltzmann, contenders
-from lib.papers.shared.labels import LABELS
 from lib.report import labels
 from lib.report.labels import Labels, look
+from papers.shared.labels import LABELS
 
 SET = look("SET", "#0173b2", "-")
 FIXED = look("fixed support", "#de8f05", "--", marker="s")

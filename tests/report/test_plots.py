@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import seaborn as sns
 
-from lib import papers
+import papers
 from lib.report import frames, plots, publishing
 from lib.report.intervals import t_interval
 

@@ -13,7 +13,8 @@ from matplotlib import colors
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib import papers, report
+import papers
+from lib import report
 from lib.report import animation, labels, publishing
 from lib.report.layout import foot
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import strategies
 from hypothesis.extra import numpy as arrays_of
 
-import lib.papers  # noqa: F401  the kinds of runs that shipped records are of
-from lib.paths import RESULTS, ROOT
+import papers  # noqa: F401  the kinds of runs that shipped records are of
+from lib._boundary import RESULTS, ROOT
 from lib.runs.experiment import Contents
 from lib.runs.records import RECORDS, Store, add, archive, files_of, line_of
 from tests.runs import counting

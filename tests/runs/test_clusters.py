@@ -18,7 +18,7 @@ import pytest
 from distributed.security import Security
 
 from lib import data
-from lib.files import NotWritten
+from lib._boundary import NotWritten
 from lib.runs import agenda, executors
 from lib.runs import cluster as clusters
 from lib.runs.agenda import ClusterLost
@@ -212,7 +212,7 @@ def test_what_killed_commands_left_is_removed(seen, cluster):
     left, other = seen.runs / ".sweep-left", seen.runs / ".sweep-other"
     left.mkdir(parents=True)
     (left / "lock").touch()
-    with clusters.locks.held(other / "lock"):
+    with clusters._boundary.locked(other / "lock"):
         sweep(seen, RUNS[:1], cluster=cluster, progress=False)
         assert [*seen.runs.glob(".sweep-*")] == [other]
 
@@ -221,7 +221,7 @@ def test_what_killed_commands_left_is_removed(seen, cluster):
 def test_sweep_that_starts_is_not_taken_for_a_killed_one(seen, monkeypatch):
     """One at a time cleans up, makes its folder and locks it."""
     (seen.runs / ".sweep-left").mkdir(parents=True)
-    held, is_held, steps = clusters.locks.held, clusters.locks.is_held, []
+    held, is_held, steps = clusters._boundary.locked, clusters.locks.is_held, []
 
     def noted(does):
         def do(path, *_):
@@ -463,7 +463,7 @@ def test_store_without_locks_that_reach_workers_is_not_shared(seen, tmp_path):
     (seen.runs / "token").mkdir(parents=True)
     (seen.runs / "token" / "lock").touch()
     assert not clusters.check(sweep, None)
-    with clusters.locks.held(seen.runs / "token" / "lock"):
+    with clusters._boundary.locked(seen.runs / "token" / "lock"):
         assert clusters.check(sweep, None)
 
 

@@ -5,14 +5,15 @@ import json
 
 import pytest
 
-from lib import data, papers
-from lib.papers.adaptive_topology import experiments
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.study import Study, study_of, with_stand_in
+import papers
+from lib import data
 from lib.runs import config
 from lib.runs.config import Run, from_fields
 from lib.runs.record import SUMMARY
 from lib.runs.records import archive
+from papers.adaptive_topology import experiments
+from papers.shared.sparse_training import SparseTraining
+from papers.shared.study import Study, study_of, with_stand_in
 from tests.runs.counting import Counting
 
 BASE = SparseTraining(
@@ -116,7 +117,7 @@ def in_terms_of(written, fields):
 
 
 def test_two_kinds_of_one_name_are_refused():
-    sentence = "Study of elsewhere has the name of a kind of run in lib.papers.shared.study"
+    sentence = "Study of elsewhere has the name of a kind of run in papers.shared.study"
     with pytest.raises(ValueError, match=sentence):
         type("Study", (Run,), {"__module__": "elsewhere"})
     assert config.KINDS["Study"] is Study

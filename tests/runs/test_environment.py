@@ -6,10 +6,12 @@ import subprocess
 import pytest
 import torch
 
-from lib.numerics import NUMERICS
-from lib.paths import ROOT
+from lib._boundary import LIBRARY, PAPERS, ROOT
+from lib.checkpoints import NUMERICS
 from lib.runs import environment as module
 from lib.runs.environment import code_sha256, environment
+
+CODE = LIBRARY, PAPERS
 
 
 @pytest.fixture
@@ -124,11 +126,13 @@ def test_hash_of_code_is_of_modules_alone_wherever_they_lie(code, tmp_path_facto
     assert code_sha256(copy) == before
 
 
-def test_hash_in_a_record_is_that_of_all_packages(afresh, tmp_path):
-    assert environment()["code_sha256"] == code_sha256(ROOT / "lib")
-    copy = tmp_path / "lib"
-    shutil.copytree(ROOT / "lib", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    assert code_sha256(copy) == code_sha256(ROOT / "lib")
-    changed = copy / "papers" / "set" / "claims.py"
+@pytest.mark.parametrize("module", ["lib/data/own.py", "notebooks/papers/set/claims.py"])
+def test_hash_in_a_record_is_that_of_library_and_papers(afresh, tmp_path, module):
+    for code in CODE:
+        copy = tmp_path / code.relative_to(ROOT)
+        shutil.copytree(code, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copies = [tmp_path / code.relative_to(ROOT) for code in CODE]
+    assert environment()["code_sha256"] == code_sha256(*CODE) == code_sha256(*copies)
+    changed = tmp_path / module
     changed.write_text(changed.read_text() + "\n")
-    assert code_sha256(copy) != code_sha256(ROOT / "lib")
+    assert code_sha256(*copies) != code_sha256(*CODE)

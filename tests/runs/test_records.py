@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import data, locks
-from lib.paths import ROOT
+from lib import _boundary, data
+from lib._boundary import ROOT
 from lib.runs import records
 from lib.runs.records import RECORDS, Store
 from tests import processes
@@ -152,7 +152,7 @@ def test_record_that_comes_while_its_run_is_made_here_waits_and_gives_way(made, 
     files = {path.name: path.read_bytes() for path in came.iterdir()}
     folder = made.runs / RUN.name
     with ThreadPoolExecutor() as thread:
-        with locks.held(folder.with_suffix(".lock")):
+        with _boundary.locked(folder.with_suffix(".lock")):
             accepting = thread.submit(made.accept, RUN, files)
             with pytest.raises(TimeoutError):
                 accepting.result(timeout=0.5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lib import data
-from lib.numerics import NUMERICS
+from lib.checkpoints import NUMERICS
 from lib.runs import replay
 from lib.runs.experiment import Contents
 from lib.runs.record import Record

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from ..._boundary import check_known, check_number, check_type, check_whole
 from ...kernels import require_tensor
 from ...models import check_evaluating
-from ...names import check_known, check_number, check_type, check_whole
 from .losses import LOSSES, is_misclassified, log_odds
 
 Bounds = tuple[float, float]  # lowest and highest value of a pixel

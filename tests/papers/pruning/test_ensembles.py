@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from lib.papers.pruning import ensembles
+from papers.pruning import ensembles
 
 VOTES = np.array([[0, 1, 2, 2], [0, 1, 1, 0], [1, 1, 0, 2]])
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from lib.papers.pruning import grad_cam
-from lib.papers.shared import backbone
+from papers.pruning import grad_cam
+from papers.shared import backbone
 
 
 def linear_score(maps, weights):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lib.papers.pruning import heads
-from lib.papers.pruning.heads import HeadSettings
+from papers.pruning import heads
+from papers.pruning.heads import HeadSettings
 
 N_FEATURES, N_CLASSES = 7, 3
 SETTINGS = HeadSettings(

@@ -6,8 +6,8 @@ import torch
 from numpy.testing import assert_allclose
 from sklearn.metrics import roc_auc_score
 
-from lib.papers.pruning import ood_detection
-from lib.papers.pruning.heads import Head
+from papers.pruning import ood_detection
+from papers.pruning.heads import Head
 
 Z = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [1000.0, 0.0, -1000.0]], dtype=torch.float64)
 

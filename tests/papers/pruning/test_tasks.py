@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.papers.pruning import tasks
+from papers.pruning import tasks
 
 from .made import split
 

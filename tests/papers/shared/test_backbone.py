@@ -10,9 +10,9 @@ import torch
 from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
-from lib import data, vision
-from lib.data import fetch
-from lib.papers.shared import backbone
+from lib import data
+from lib.data import fetch, vision
+from papers.shared import backbone
 
 PLACES = [fetch.RAW, Path(os.environ.get("SPARSE_DATA_DIR") or fetch.RAW)]
 

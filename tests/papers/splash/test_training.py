@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from lib import data, train
-from lib.papers.shared import trained
-from lib.papers.shared import training as shared
-from lib.papers.splash import training
-from lib.papers.splash.training import UnitTraining
 from lib.robustness.defences import Adversarial
 from lib.runs import replay
 from lib.runs.config import from_fields
 from lib.runs.experiment import Workspace
+from papers.shared import trained
+from papers.shared import training as shared
+from papers.splash import training
+from papers.splash.training import UnitTraining
 from tests import processes
 from tests.papers.splash.made import SMALL
 from tests.stored import contents
