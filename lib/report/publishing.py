@@ -88,8 +88,7 @@ def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> 
         figs: one or more, in their order.
         name: of its files, figures/<profile>/<notebook>/<name>.{png,csv}.
         data: the numbers drawn.
-    Raises: RuntimeError before :func:`begin`; ValueError if there is no figure, or
-        a table has this name.
+    Raises: RuntimeError before :func:`begin`; ValueError if a table has this name.
     """
     notebook, profile = _place(name, "figure")
     save_table(data, name, notebook, profile)
