@@ -260,23 +260,6 @@ class Evolution:
                 f"final_share = {self.final_share} with a constant density_schedule: give 'cubic'"
                 " or 'sigmoid'"
             )
-        if self.density_schedule != "constant" and self.final_share == 1:
-            raise ValueError(
-                f"final_share = {self.final_share} with a {self.density_schedule}"
-                " density_schedule: give one in (0, 1)"
-            )
-        default = type(self).schedule_end
-        if self.density_schedule == "constant" and self.schedule_end != default:
-            raise ValueError(
-                f"schedule_end = {self.schedule_end} with a constant density_schedule: leave it"
-                " out, or give 'cubic' or 'sigmoid'"
-            )
-        default = type(self).gradient_batches
-        if not self.needs_gradient and self.gradient_batches != default:
-            raise ValueError(
-                f"gradient_batches = {self.gradient_batches} with rules that see no gradient: leave"
-                " it out, or give a rule that does, as grow='gradient'"
-            )
 
     @property
     def after_last_epoch(self) -> str:
@@ -567,8 +550,6 @@ def _drop(
     seen: dict[str, Any],
 ) -> _Left:
     """What is left after a drop; the layer is not changed yet."""
-    if not isinstance(layer, SparseLinear):
-        raise ValueError(f"the layer is a {type(layer).__name__}: give a SparseLinear")
     check_number("fraction", fraction, "[0, 1)")
     check_type("generator", generator, torch.Generator)
     if optimiser is None:

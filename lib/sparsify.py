@@ -127,11 +127,6 @@ def sparsify_(
             "the model is itself a linear layer: put it into a module, or use layers.SparseLinear"
         )
     generator = layers.given_or_seeded(generator)
-    if filter is not None and not callable(filter):
-        raise ValueError(
-            f"filter = {filter!r} is no function: give one of name and module, as"
-            " lambda name, module: name in ('0', '2')"
-        )
     chosen = _chosen(model, filter)
     shapes = {name: (linear.in_features, linear.out_features) for name, linear in chosen.items()}
     numbers = _numbers_of_links(shapes, density, er_epsilon, distribution)
@@ -241,8 +236,6 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
 def _check_replaceable(name: str, module: nn.Linear) -> None:
     if isinstance(module, nn.LazyLinear):
         raise ValueError(f"layer {name} has no shape yet: call the model on a batch first")
-    if is_parametrized(module):
-        raise ValueError(f"layer {name} is parametrized: remove the parametrizations first")
     if "weight" not in module._parameters:
         raise ValueError(f"layer {name} has no parameter weight (pruned?): make it permanent first")
     if type(module) not in DENSE:
@@ -462,8 +455,6 @@ class Evolver:
                     " count the steps of a link: keep weights in float32, and use torch.autocast"
                 )
         self.n_at_start = {name: layer.nnz for name, layer in self.layers.items()}
-        if isinstance(averages, nn.Module):
-            raise ValueError(f"averages is one {type(averages).__name__}: give a list of them")
         averages = list(averages)
         for average in averages:
             if not isinstance(average, nn.Module):

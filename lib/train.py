@@ -104,8 +104,6 @@ class Settings:
                     "epochs = 1 with a density_schedule leaves no update of the links: give at"
                     " least 2, or last_epoch='evolve'"
                 )
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("momentum = 0 with nesterov: give a positive momentum")
 
     def learning_rate_at_epoch(self, epoch: int) -> float:
         """Learning rate of epoch ``epoch``, from 1."""
