@@ -20,10 +20,10 @@ ASCII = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": None, "PYTHONIOENCODING": Non
 ANY = {**ASCII, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # as any locale without UTF-8
 GREEK = """
 import pathlib, sys
-from lib import paths
+import lib
 print("ε = 20")
 pathlib.Path("written").write_text("ε = 20 in zoë")
-assert pathlib.Path(paths.__file__).is_relative_to(pathlib.Path.cwd())
+assert pathlib.Path(lib.__file__).is_relative_to(pathlib.Path.cwd())
 """
 
 
