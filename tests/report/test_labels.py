@@ -38,12 +38,6 @@ def test_every_colour_is_one_that_matplotlib_knows():
     assert all(colors.is_color_like(look["color"]) for look in looks)
 
 
-def test_labels_of_a_room_are_added(room):
-    labels.add(room)
-    assert labels.METHOD_LOOKS == room.methods
-    assert labels.NETWORK_NAMES == room.networks
-
-
 def test_rooms_follow_each_other_in_the_tables(room):
     labels.add(room)
     labels.add(Labels(methods={"new": look("new", "#000000", ":")}))
