@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from lib import layers, sampling
-from lib._boundary import check_known
 
 N_VISIBLE = 784  # as MNIST
 BATCH = 100
@@ -26,13 +25,11 @@ class Machine:
         n_hidden: hidden units.
         density: of the links of "fused".
         n_visible: visible units.
-    Raises: ValueError for an unknown contender.
     """
 
     def __init__(
         self, contender: str, n_hidden: int, density: float, n_visible: int = N_VISIBLE
     ) -> None:
-        check_known("contender", contender, STEPS)
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(EXAMPLES, n_visible, generator=generator, dtype=torch.float32).round()
         self.x = x.to(torch.uint8) if contender in ("fused", "dense") else x

@@ -506,7 +506,6 @@ def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
     runs: list[Run] = []
     for path in books:
         for name in notebooks.needed(path):
-            check_known(f"experiment in the metadata of {path.name},", name, papers.EXPERIMENTS)
             runs += papers.EXPERIMENTS[name].runs(profile)
     runs = list(dict.fromkeys(runs))
     _say_what_stands_in(runs)

@@ -15,10 +15,9 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from .evolution import needs_gradient
+from lib.evolution import needs_gradient
 
 LITERALS = (int, float, complex, str, bytes, type(None))
-PACKAGE = __name__.partition(".")[0]  # this library
 Known = set[tuple[str, int]]  # names under which functions are covered, with their id
 
 
@@ -143,9 +142,7 @@ def _is_of_a_package(module: str) -> bool:
     the papers are not: a rule in them may be your own.
     """
     root = module.partition(".")[0]
-    if root == PACKAGE:
-        return True
-    if root in sys.builtin_module_names:
+    if root == "lib" or root in sys.builtin_module_names:
         return True
     spec = PathFinder.find_spec(root)
     if spec is None:

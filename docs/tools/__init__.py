@@ -1,0 +1,1 @@
+"""What makes the site: generated tables of the pages, links and cards, the explorer."""
