@@ -1,1 +1,1 @@
-"""What makes the site: generated tables of the pages, links and cards, the explorer."""
+"""The tools that make the site: generated tables of the pages, links and cards, the explorer."""

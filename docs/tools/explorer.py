@@ -195,7 +195,7 @@ def page() -> str:
 
 
 def build() -> dict[str, Any]:
-    """What the page draws, see docs/explorer/explorer.js."""
+    """Data of the page, as JSON; see docs/explorer/explorer.js."""
     trained = {name: networks(setting) for name, setting in SETTINGS.items()}
     disturbed = {name: disturbances(setting) for name, setting in SETTINGS.items()}
     ordered = orders_of_removal()
@@ -322,7 +322,7 @@ def orders_of_removal() -> dict[tuple[str, str], dict[str, Any]]:
 
 @functools.cache
 def by_network(experiment: str, setting: Setting) -> dict[tuple[str, str], pd.DataFrame]:
-    """What a study measured of the networks of a setting, by data set and method: the metrics of
+    """Measurements of the networks of a setting, by data set and method: the metrics of
     its records, with the seed of each.
     """
     parts = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What pages say that follows from records and references: tables between two comments."""
+"""Generated tables of the pages, from records and references: each stands between two comments."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -105,7 +105,7 @@ def all_readings() -> str:
 
 
 def planned_runs() -> str:
-    """What would decide the claims that are open, and how much of it is made."""
+    """Table of the runs that would decide open claims, and how many of them are made."""
     return as_markdown(planned.written(papers.STORE.shipped))
 
 

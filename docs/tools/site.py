@@ -1,4 +1,4 @@
-"""What the site adds to the pages and notebooks, which it reads where they lie: cards of the
+"""Additions of the site to the pages and notebooks, which it reads where they lie: cards of the
 notebooks, the pictures of the gallery and the explorer. An extension of Sphinx, see docs/conf.py.
 """
 
@@ -110,7 +110,7 @@ def contents(books: list[Path]) -> str:
 
 
 def copy_pictures(app: Any, failure: Exception | None) -> None:
-    """Those of the gallery, to which its HTML leads."""
+    """Copy the pictures of the gallery, to which its HTML leads."""
     for path in ROOT.glob(f"figures/{PAPER}/*/*.png"):
         target = Path(app.outdir) / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)

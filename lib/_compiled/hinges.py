@@ -197,7 +197,9 @@ def _hinge(s, hinges, coefficients):
 
 @loops.inline
 def _part(x, hinge, zero):
-    """Of the sum at x: a hinge lies on one side of the origin, its twin on the other is 0 there."""
+    """Part of a hinge in the sum at x: the hinge lies on one side of the origin, its twin on the
+    other is 0 there.
+    """
     b, right, left = hinge
     coefficient = right if x > zero else left
     return coefficient * max(abs(x) - b, zero)

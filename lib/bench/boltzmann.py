@@ -61,7 +61,7 @@ class Machine:
         sampling.descend_(self.links, self.down_bias, self.x, index, BATCH, laws, self.optimiser)
 
     def dense(self, index: Tensor) -> None:
-        """The same step with all links."""
+        """A step of contrastive divergence with all links."""
         v = sampling.batch(self.x, index, torch.float32)
         laws = (sampling.sampling_law(0, next(self.n_steps)) for _ in range(2))
         gradients = sampling.contrastive_divergence(
@@ -70,7 +70,7 @@ class Machine:
         self._descend(gradients.weights, gradients.down_bias, gradients.up_bias)
 
     def plain_torch(self, index: Tensor) -> None:
-        """The same in torch's own operations."""
+        """A step of contrastive divergence in torch's own operations."""
         v = self.x.index_select(0, index)
         weight, a, c = self.links.weight, self.down_bias, self.links.bias
         p = torch.sigmoid(v @ weight.t() + c)

@@ -41,7 +41,7 @@ class MaskedLinear(nn.Linear):
 
 
 class TorchSparseLinear(layers.SparseLinear):
-    """The same layer, its products by torch.sparse."""
+    """A sparse layer whose products are those of torch.sparse."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.t().contiguous()  # (n_in, B)
@@ -155,7 +155,7 @@ def names() -> list[str]:
 
 
 def is_installed(rival: str) -> bool:
-    """Whether a library of :data:`LIBRARIES` can be imported."""
+    """True if a library of :data:`LIBRARIES` can be imported."""
     return importlib.util.find_spec(rival) is not None
 
 

@@ -36,7 +36,7 @@ Samples = dict[str, dict[str, np.ndarray]]  # {measure: {contender: (rounds,) se
 
 @dataclass(frozen=True)
 class Point:
-    """What is measured side by side, by all contenders unless some are named.
+    """A measurement of contenders side by side, of all unless some are named.
 
     Args:
         sweep: the part of the table.
@@ -179,13 +179,13 @@ def _paper() -> list[Point]:
 
 
 def machine(point: Point) -> Samples:
-    """What the machine can do at best, each in its own unit."""
+    """Peaks of the machine, each in its own unit."""
     measured = roofline.peaks(point.rounds) | roofline.memory(point.rounds)
     return {measure: {"machine": values} for measure, values in measured.items()}
 
 
 def training_steps(point: Point) -> Samples:
-    """Of networks."""
+    """Points of training steps of networks."""
     names = point.names or contenders.names()
     steps = {}
     for name in names:
@@ -194,7 +194,7 @@ def training_steps(point: Point) -> Samples:
 
 
 def predictions(point: Point) -> Samples:
-    """Of networks, for a batch; "modular" predicts as "fused" does."""
+    """Points of predictions of networks, for a batch; "modular" predicts as "fused" does."""
     x = torch.rand(point.batch, point.widths[0])
     calls = {}
     for name in point.names or contenders.names():
@@ -228,7 +228,7 @@ def products(point: Point) -> Samples:
 
 
 def updates(point: Point) -> Samples:
-    """Of the links of our network: SET after an epoch."""
+    """Points of updates of the links of our network: SET after an epoch."""
     trainer = contenders.Trainer("fused", point.widths, point.batch, **point.links)
     trainer()  # the optimiser has its momentum
     generator = torch.Generator().manual_seed(0)
@@ -267,7 +267,7 @@ def unit_passes(point: Point) -> Samples:
 
 
 def cd1_steps(point: Point) -> Samples:
-    """Of Boltzmann machines."""
+    """Points of training steps of Boltzmann machines."""
     n_visible, n_hidden = point.widths
     calls = {}
     for name in point.names or boltzmann.STEPS:

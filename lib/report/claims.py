@@ -141,7 +141,7 @@ def smallest(
 
 
 def _lacks_some(rows: pd.DataFrame, total: int | None) -> bool:
-    """Whether there are more members than rows."""
+    """True if there are more members than rows."""
     return total is not None and total > len(rows)
 
 
@@ -194,7 +194,7 @@ def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> 
 
 
 def has_unbounded(rows: pd.DataFrame) -> bool:
-    """Whether a row of a table of :func:`intervals` has an infinite bound."""
+    """True if a row of a table of :func:`intervals` has an infinite bound."""
     return bool(np.isinf(rows[["low", "high"]].astype(float)).any(axis=None))
 
 

@@ -1,4 +1,4 @@
-"""What records say about a quantity: estimates with their intervals, what an interval says of a
+"""Estimates with their intervals, what an interval says of a
 threshold, p-values and their correction.
 """
 
@@ -16,7 +16,7 @@ MIN_SEEDS = 3  # fewer have no direction
 
 @dataclass(frozen=True)
 class Measurement:
-    """What our records say about the quantity of a claim, in the claim's unit.
+    """Measured quantity of a claim, in the claim's unit.
 
     Args:
         value: the estimate.
@@ -153,7 +153,8 @@ def _half_width(outcomes: np.ndarray, *, level: float = LEVEL) -> np.ndarray:
 
 
 class _MeanSquares(NamedTuple):
-    """Of a table of seeds and images without replicates, with their degrees of freedom.
+    """Mean squares of a table of seeds and images without replicates, with their degrees of
+    freedom.
 
     Attributes:
         seeds, images, rest: mean squares, each of the shape of the leading axes.
@@ -254,8 +255,9 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def direction(measurement: Measurement, comparison: str, threshold: str) -> str:
-    """What an interval says of a threshold: "holds" or "fails" if all of it lies on one side, else
-    "open", and so whatever rests on fewer than three seeds or has a bound that is not known (nan).
+    """Direction of an interval against a threshold: "holds" or "fails" if all of it lies on one
+    side, else "open", and so whatever rests on fewer than three seeds or has a bound that is not
+    known (nan).
 
     Args:
         measurement: n counts seeds; None for a quantity without randomness.
@@ -277,7 +279,7 @@ def _outcome(
     comparison: str,
     threshold: str,
 ) -> tuple[bool, bool]:
-    """Whether the comparison is true on the whole interval, and whether somewhere on it."""
+    """True if the comparison is true on the whole interval, and whether somewhere on it."""
     low, high = measurement.low, measurement.high
     first, _, last = threshold.partition("..")
     bound, top = float(first), float(last or first)

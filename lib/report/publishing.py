@@ -1,4 +1,4 @@
-"""What a notebook shows is what its files hold: pictures with the numbers behind them, tables.
+"""Files of what a notebook shows: pictures with the numbers behind them, tables.
 
 A notebook says once, by :func:`begin`, where its figures belong. Unchanged numbers give unchanged
 files. Those of a notebook that a person runs go to ``figures/by_hand``, which is not tracked; the
@@ -109,7 +109,7 @@ def publish_table(data: pd.DataFrame, name: str) -> None:
 
 
 def _in_kernel() -> bool:
-    """Whether a notebook runs this."""
+    """True if a notebook runs this."""
     return getattr(get_ipython(), "kernel", None) is not None
 
 
