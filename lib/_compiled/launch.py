@@ -311,9 +311,10 @@ def kept_shapes(layers: Sequence[tuple], x: Tensor) -> tuple[tuple[int, int], tu
     if is_unit(layers):
         return (1, 0), (1, 0)
     width, n_in = x.shape
-    plan = layout.planned(layers, n_in, width, x.dtype)
-    n_tiles = layout.n_tiles(width, plan.tile)
-    return (n_tiles, plan.n_rows * plan.tile.lanes), (n_tiles, 8 * plan.n_masks)
+    tile = layout.tile_for(x.dtype, width)  # no plan: in a graph links have no memory
+    _, n_rows, n_masks = layout.lay_out(layers, layout.widths_of(layers, n_in), keep=True)
+    n_tiles = layout.n_tiles(width, tile)
+    return (n_tiles, n_rows * tile.lanes), (n_tiles, 8 * n_masks)
 
 
 ADDRESSES = ("values", "bias", "pieces", "hinges")  # of a layer's tensors, in the table
