@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import hinges, kernels
-from .names import check_known, check_whole
+from . import kernels
+from ._boundary import check_known, check_whole
+from ._compiled import hinges
 
 
 class SReLU(nn.Module):
@@ -154,7 +155,7 @@ class Splash(nn.Module):
         bounded: whether the coefficients used are divided by the Lipschitz constant where it
             exceeds 1, so that the unit is as steep as ReLU at most.
         decayed: whether weight decay acts on the coefficients, see
-            :func:`lib.optimisers.make_optimiser`.
+            :func:`lib.train.make_optimiser`.
     Raises: ValueError if S is even, the hinges are not (m,) ascending from 0, or the start is
         unknown.
     """

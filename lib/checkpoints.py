@@ -13,8 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import refusing_damage, whole
-from .numerics import NUMERICS, UNNAMED, place_of
+from ._boundary import refusing_damage, whole
+
+# ----------------------------------------------------------------------------------------- numerics
+
+
+NUMERICS = 2  # 1: before the passes of a training step went through a batch tile by tile
+UNNAMED = 1  # that of records and checkpoints which name none
+# Within numerics 1 such changes were not counted: where a record of it differs at that last commit,
+# the one that the record names gives its bits.
+LAST_COMMITS = {1: "33748967bdc0f10294473f0f6d1d9646002022ad"}  # of each earlier numerics
+
+
+def place_of(numerics: int) -> str:
+    """Where the code of another numerics is: the end of a sentence that says what to do there."""
+    commit = LAST_COMMITS.get(numerics)
+    if commit is None:
+        return f"with a version of this repository whose numerics is {numerics}"
+    return f"at commit {commit} (git worktree add ../numerics-{numerics} {commit})"
+
 
 DATA = "data"  # of a run: the digest of what it learns from
 
@@ -22,12 +39,12 @@ DATA = "data"  # of a run: the digest of what it learns from
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint: at every moment ``path`` holds a whole one, the last or this one.
 
-    It says which numerics made it, see :mod:`lib.numerics`.
+    It says which numerics made it, see :mod:`lib.checkpoints`.
 
     Args:
         path: the file.
         state: tensors, numbers, strings and None, in lists and dicts.
-    Raises: lib.files.NotWritten if there is no room for it.
+    Raises: lib._boundary.NotWritten if there is no room for it.
     """
     with whole(path) as part, part.open("wb") as file:
         torch.save({**state, "numerics": NUMERICS}, file)

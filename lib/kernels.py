@@ -12,12 +12,12 @@ each is the derivative of the other two, so the set is closed under differentiat
 :func:`chain` runs layers after each other: of every output neuron at once its links, bias,
 activation and dropout, while its row is in the cache.
 
-Everything has a compiled form, the loops of :mod:`lib.compiled`, and a plain torch form of the
-same meaning; the device and the dtype choose, or :func:`lib.compiled.use_implementation` names
-one. Transforms of ``torch.func`` take the plain torch form. Under a mode of torch that looks at
-operations, as ``FlopCounterMode``, a product is one of them. In the graphs of ``torch.compile`` and
-``torch.export`` a product and a chain is one operation, ``torch.ops.sparse_adaptive.product`` and
-``chain``. Outside of graphs these would double the time of a small layer, and are not called.
+Everything has a compiled form and a plain torch form of the same meaning; the device and the dtype
+choose, or :func:`use_implementation` names one. Transforms of ``torch.func`` take the plain torch
+form. Under a mode of torch that looks at operations, as ``FlopCounterMode``, a product is one of
+them. In the graphs of ``torch.compile`` and ``torch.export`` a product and a chain is one
+operation, ``torch.ops.sparse_adaptive.product`` and ``chain``. Outside of graphs these would double
+the time of a small layer, and are not called.
 """
 
 import functools
@@ -29,10 +29,27 @@ import torch
 from torch import Tensor
 from torch.utils import flop_counter
 
-from . import compiled
-from .compiled import DropoutLaw
-from .hinges import check_hinges, torch_hinge_sum
+from ._compiled import launch
+from ._compiled.hinges import check_hinges, torch_hinge_sum
+from ._compiled.launch import DropoutLaw, dropout_law, on_threads, paced, use_implementation
 from .support import Support
+
+__all__ = [
+    "DropoutLaw",
+    "Layer",
+    "chain",
+    "dense_product",
+    "dropout",
+    "dropout_law",
+    "on_threads",
+    "paced",
+    "plain_chain",
+    "sddmm",
+    "spmm",
+    "spmm_transposed",
+    "srelu",
+    "use_implementation",
+]
 
 
 class Layer(NamedTuple):
@@ -42,7 +59,7 @@ class Layer(NamedTuple):
     Source: the layer of [Mocanu2018], Methods. ``values`` (nnz,) and ``bias`` (n_out,) as in
     :func:`spmm`; ``law`` of the dropout. The activation is one of ``srelu`` (4, n_out) as in
     :func:`srelu`, ``is_relu`` for max(x, 0), and ``splash`` (2, m), the coefficients of
-    :func:`lib.hinges.hinge_sum` at its ``hinges`` (m,).
+    :func:`lib._compiled.hinges.hinge_sum` at its ``hinges`` (m,).
     """
 
     support: Support | None = None
@@ -76,7 +93,7 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
         x: (n_in, B) float, the batch as columns.
         bias: (n_out,) float, :math:`\beta`, or None.
     Returns: (n_out, B) float, contiguous.
-    Raises: ValueError if a shape or a dtype does not fit or the batch is empty.
+    Raises: ValueError if a shape or a dtype does not fit.
     """
     _check_layer(support, values, bias)
     _check_columns("x", x, support.n_in)
@@ -98,7 +115,7 @@ def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
         values: (nnz,) float.
         grad_y: (n_out, B) float, the gradient :math:`g` at the output.
     Returns: (n_in, B) float, contiguous.
-    Raises: ValueError if a shape or a dtype does not fit or the batch is empty.
+    Raises: ValueError if a shape or a dtype does not fit.
     """
     _check_layer(support, values)
     _check_columns("grad_y", grad_y, support.n_out)
@@ -119,7 +136,7 @@ def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
         x: (n_in, B) float, input of the layer.
         grad_y: (n_out, B) float, gradient at its output.
     Returns: (nnz,) float, in the order of the support.
-    Raises: ValueError if a shape or a dtype does not fit, the batch sizes differ or are 0.
+    Raises: ValueError if a shape or a dtype does not fit or the batch sizes differ.
     """
     _check_columns("x", x, support.n_in)
     _check_columns("grad_y", grad_y, support.n_out)
@@ -146,9 +163,9 @@ def _product(
             " dynamo=False, fvcore), cannot see into a sparse layer: trace a copy after densify_,"
             " or use torch.export"
         )
-    if compiled.is_traced():
+    if launch.is_traced():
         return _torch_product(support, values, x, grad_y)
-    if torch.compiler.is_compiling() or compiled.is_observed():
+    if torch.compiler.is_compiling() or launch.is_observed():
         return product_operation(*support, values, x, grad_y)
     return _Product.apply(support, values, x, grad_y)
 
@@ -194,7 +211,7 @@ def _product_of(
     support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
 ) -> Tensor:
     columns = grad_y if x is None else x
-    if compiled.runs_compiled(columns) and columns.shape[1] > 0:
+    if launch.runs_compiled(columns) and columns.shape[1] > 0:
         return _compiled_product(support, values, x, grad_y)
     return _torch_product(support, values, x, grad_y)
 
@@ -204,12 +221,12 @@ def _compiled_product(
 ) -> Tensor:
     layer = Layer(support, _held(values))
     if grad_y is None:
-        return compiled.forward([layer], _held(x).t(), keep=False)[0]
+        return launch.forward([layer], _held(x).t(), keep=False)[0]
     if x is None:
-        nothing = compiled.Kept(grad_y.new_empty(1, 0), compiled.NO_MASKS, support.n_in)
-        return compiled.backward([layer], nothing, grad_y, [True, False, False, False])[0]
-    _, kept = compiled.forward([Layer()], _held(x).t(), keep=True)
-    return compiled.backward([layer], kept, grad_y, [False, True, False, False])[1]
+        nothing = launch.Kept(grad_y.new_empty(1, 0), launch.NO_MASKS, support.n_in)
+        return launch.backward([layer], nothing, grad_y, [True, False, False, False])[0]
+    _, kept = launch.forward([Layer()], _held(x).t(), keep=True)
+    return launch.backward([layer], kept, grad_y, [False, True, False, False])[1]
 
 
 def _torch_product(
@@ -217,7 +234,7 @@ def _torch_product(
 ) -> Tensor:
     row, col = support.row, support.col
     if values is None:
-        if compiled.is_observed():  # the same as products of matrices, which torch counts
+        if launch.is_observed():  # the same as products of matrices, which torch counts
             return (x[col][:, None] @ grad_y[row][:, :, None])[:, 0, 0]
         return (x[col] * grad_y[row]).sum(1)
     if x is None:
@@ -227,7 +244,7 @@ def _torch_product(
 
 def _scaled(values: Tensor, terms: Tensor) -> Tensor:
     """(nnz, B) terms, each row times its value."""
-    if compiled.is_observed():
+    if launch.is_observed():
         return (values[:, None, None] @ terms[:, None])[:, 0]
     return values[:, None] * terms
 
@@ -269,8 +286,8 @@ def dropout(x: Tensor, law: DropoutLaw) -> Tensor:
 
 @torch.library.custom_op("sparse_adaptive::dropout", mutates_args=())
 def dropout_operation(x: Tensor, step: Tensor, p: float, seed: int) -> Tensor:
-    """:func:`dropout` by the law of :func:`lib.compiled.dropout_law`, as an operation of torch's
-    graphs, in which the step is a tensor: another step needs no other graph.
+    """:func:`dropout` by a :func:`dropout_law`, as an operation of torch's graphs, in which the
+    step is a tensor: another step needs no other graph.
 
     Args:
         x: (..., n) float.
@@ -279,7 +296,7 @@ def dropout_operation(x: Tensor, step: Tensor, p: float, seed: int) -> Tensor:
         seed: of the layer.
     Returns: as x; of a matrix feature-major.
     """
-    return dropout(x.detach(), compiled.dropout_law(p, seed, int(step)))
+    return dropout(x.detach(), launch.dropout_law(p, seed, int(step)))
 
 
 @dropout_operation.register_fake
@@ -341,15 +358,15 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
         return x
     _check_layers(x.shape[1], layers)
     x = _fitted_to(layers, x)
-    is_seen = compiled.is_traced() or compiled.is_observed() or torch.jit.is_tracing()
-    if x.shape[0] == 0 or not compiled.runs_compiled(x) or is_seen:
+    is_seen = launch.is_traced() or launch.is_observed() or torch.jit.is_tracing()
+    if x.shape[0] == 0 or not launch.runs_compiled(x) or is_seen:
         return plain_chain(x, layers)
     if torch.compiler.is_compiling():
         return _chain_in_graph(x, layers)
     fixed, tensors = _split(layers)
     if torch.is_grad_enabled() or _has_tangents():
         return _Chain.apply(fixed, x, *tensors).t()
-    y, _ = compiled.forward(_contiguous_layers(fixed, tensors), x.detach(), keep=False)
+    y, _ = launch.forward(_contiguous_layers(fixed, tensors), x.detach(), keep=False)
     return y.t()
 
 
@@ -390,7 +407,7 @@ class _Chain(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, fixed: list[tuple], x: Tensor, *tensors: Tensor | None) -> Tensor:
         layers = _contiguous_layers(fixed, tensors)
-        y, kept = compiled.forward(layers, x.detach(), keep=True)
+        y, kept = launch.forward(layers, x.detach(), keep=True)
         ctx.fixed, ctx.is_rows = fixed, kept.is_rows
         ctx.save_for_backward(x, *tensors, kept.memory, kept.masks)
         return y
@@ -400,12 +417,12 @@ class _Chain(torch.autograd.Function):
         saved = ctx.saved_tensors
         x, *tensors, memory, masks = saved
         # a gradient that will be differentiated, or of many losses at once: the definition's
-        if torch.is_grad_enabled() or compiled.is_traced():
+        if torch.is_grad_enabled() or launch.is_traced():
             grads = _differentiable_gradients(ctx, x, tensors, grad_y)
             return None, *grads
         layers = _contiguous_layers(ctx.fixed, tensors)
-        kept = compiled.Kept(memory, masks, x.shape[1], ctx.is_rows)
-        grad_x, *grads = compiled.backward(layers, kept, grad_y, ctx.needs_input_grad[1:])
+        kept = launch.Kept(memory, masks, x.shape[1], ctx.is_rows)
+        grad_x, *grads = launch.backward(layers, kept, grad_y, ctx.needs_input_grad[1:])
         return None, None if grad_x is None else grad_x.t(), *grads
 
 
@@ -441,7 +458,7 @@ def _held(tensor: Tensor | None) -> Tensor | None:
 def _differentiable_gradients(
     ctx: Any, x: Tensor, tensors: list[Tensor | None], grad_y: Tensor
 ) -> list[Tensor | None]:
-    """The same, by the definition; they can be differentiated again."""
+    """Gradients by the definition, which can be differentiated again."""
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
         inputs = []
@@ -588,7 +605,7 @@ def chain_operation(
     Returns: (n_out, B) float, and what is kept: memory and masks, empty if nothing is.
     """
     x = x.detach()
-    y, kept = compiled.forward(_held_layers(tensors, parts), x, keep=keep)
+    y, kept = launch.forward(_held_layers(tensors, parts), x, keep=keep)
     if kept is None or kept.memory is x:  # an output may not be an input
         return y, x.new_empty(1, 0), torch.empty(1, 0, dtype=torch.uint8)
     return y, kept.memory, kept.masks
@@ -605,7 +622,7 @@ def _(x, tensors, parts, keep):
     n_out = next((layer.support.n_out for layer in layers[::-1] if layer.support), x.shape[1])
     memory, masks = (1, 0), (1, 0)
     if keep:
-        memory, masks = compiled.kept_shapes(layers, x)
+        memory, masks = launch.kept_shapes(layers, x)
     return (
         x.new_empty(n_out, x.shape[0]),
         x.new_empty(memory),
@@ -626,18 +643,18 @@ def chain_backward_operation(
     """Gradients of ``chain``: of x and of each of its tensors, those that are needed."""
     layers = _held_layers(tensors, parts)
     x = x.detach()
-    kept = compiled.Kept(memory, masks, x.shape[1], compiled.lies_in_rows(x))
-    if compiled.is_unit(layers):
+    kept = launch.Kept(memory, masks, x.shape[1], launch.lies_in_rows(x))
+    if launch.is_unit(layers):
         kept = kept._replace(memory=x)
     elif memory.numel() == 0:
-        _, kept = compiled.forward(layers, x, keep=True)
-    grad_x, *grads = compiled.backward(layers, kept, grad_y, _needed_of(needed, parts))
+        _, kept = launch.forward(layers, x, keep=True)
+    grad_x, *grads = launch.backward(layers, kept, grad_y, _needed_of(needed, parts))
     found = [] if grad_x is None else [grad_x.t()]
     return found + [grad for grad in grads if grad is not None]
 
 
 def _needed_of(needed: Sequence[bool], parts: Sequence[int]) -> list[bool]:
-    """The same in the order of :func:`lib.compiled.backward`, three parameters a layer."""
+    """Needed gradients in the order of the backward pass: three parameters a layer."""
     by_layer = [needed[0]]
     for layer in _layers_of(needed[1:], parts):
         by_layer += [bool(layer.values), bool(layer.bias), bool(layer.pieces)]
@@ -648,7 +665,7 @@ def _needed_of(needed: Sequence[bool], parts: Sequence[int]) -> list[bool]:
 def _(grad_y, x, tensors, memory, masks, parts, needed):
     found = []
     if needed[0]:
-        lies_in_rows = compiled.lies_in_rows(x) and not compiled.is_unit(_layers_of(tensors, parts))
+        lies_in_rows = launch.lies_in_rows(x) and not launch.is_unit(_layers_of(tensors, parts))
         found.append(x.new_empty(x.shape) if lies_in_rows else x.new_empty(x.t().shape).t())
     for tensor in itertools.compress(tensors, needed[1:]):
         found.append(tensor.new_empty(tensor.shape))
@@ -730,15 +747,15 @@ def _(n_in, n_out, crow, col, tcrow, trow, perm, values, x, grad_y, **_):
 
 @flop_counter.register_flop_formula(torch.ops.sparse_adaptive.chain)
 def _(x, tensors, parts, keep, **_):
-    return 2 * compiled.forward_products(_layers_of(tensors, parts)) * x[0]
+    return 2 * launch.forward_products(_layers_of(tensors, parts)) * x[0]
 
 
 @flop_counter.register_flop_formula(torch.ops.sparse_adaptive.chain_backward)
 def _(grad_y, x, tensors, memory, masks, parts, needed, **_):
     layers = _layers_of(tensors, parts)
-    products = compiled.backward_products(layers, _needed_of(needed, parts))
+    products = launch.backward_products(layers, _needed_of(needed, parts))
     if memory.numel() == 0:  # nothing was kept: forwards again
-        products += compiled.forward_products(layers)
+        products += launch.forward_products(layers)
     return 2 * products * x[0]
 
 
@@ -761,14 +778,14 @@ def dense_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _is_recorded() -> bool:
-    """Whether torch looks at the operations rather than only at their results."""
-    if torch.compiler.is_compiling() or compiled.is_traced() or torch.jit.is_tracing():
+    """True if torch looks at the operations rather than only at their results."""
+    if torch.compiler.is_compiling() or launch.is_traced() or torch.jit.is_tracing():
         return True
-    return compiled.is_observed() or _has_tangents()
+    return launch.is_observed() or _has_tangents()
 
 
 def _has_tangents() -> bool:
-    """Whether torch differentiates forwards."""
+    """True if torch differentiates forwards."""
     return torch.autograd.forward_ad._current_level >= 0
 
 
@@ -786,8 +803,8 @@ class _DenseProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        if compiled.is_observed():
-            compiled.multiply_adds(a.numel() * b.shape[1])
+        if launch.is_observed():
+            launch.multiply_adds(a.numel() * b.shape[1])
         return torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
 
     @staticmethod
@@ -807,20 +824,12 @@ class _DenseProduct(torch.autograd.Function):
 def _check_columns(name: str, x: Tensor, n: int) -> None:
     if x.ndim != 2 or x.shape[0] != n:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: give ({n}, B), the batch as columns")
-    if x.shape[1] == 0:
-        raise ValueError(f"{name} has batch width 0: give at least one example")
 
 
 def _check_layers(width: int, layers: Sequence[Layer]) -> None:
     """Raise ValueError unless the layers fit each other and an input of this width."""
     n = width
-    for support, values, bias, srelu, _, is_relu, splash, hinges in layers:
-        if is_relu and srelu is not None:
-            raise ValueError("a layer has a ReLU and an SReLU: give one activation")
-        if splash is not None and (is_relu or srelu is not None):
-            raise ValueError("a layer has SPLASH and a ReLU or an SReLU: give one activation")
-        if (splash is None) != (hinges is None):
-            raise ValueError("a layer has one of splash and hinges: give both")
+    for support, values, bias, srelu, _, _, splash, hinges in layers:
         if support is not None:
             if support.n_in != n:
                 raise ValueError(
@@ -828,8 +837,6 @@ def _check_layers(width: int, layers: Sequence[Layer]) -> None:
                 )
             _check_layer(support, values, bias)
             n = support.n_out
-        elif values is not None or bias is not None:
-            raise ValueError("values or bias without a support: give the links too")
         if srelu is not None and srelu.shape != (4, n):
             raise ValueError(f"srelu has shape {tuple(srelu.shape)}: give (4, {n})")
         if splash is not None:
@@ -853,7 +860,7 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
         # not layer.pieces: torch 2.7 traces no property of a named tuple
         pieces = layer.srelu if layer.splash is None else layer.splash
         weights = pieces if layer.values is None else layer.values
-        if weights is not None and weights.dtype != x.dtype and compiled.is_autocast(x):
+        if weights is not None and weights.dtype != x.dtype and launch.is_autocast(x):
             x = x.to(weights.dtype)
         for name, tensor in (
             ("the weights", layer.values),

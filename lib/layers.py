@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
-from . import compiled, kernels
-from .names import check_seed, check_type, check_whole
+from . import kernels
+from ._boundary import check_seed, check_type, check_whole
+from ._compiled import launch
 from .support import Support, erdos_renyi_density, random_support, support_from_csr
 
 NO_WEIGHT = (
@@ -45,7 +46,7 @@ LAYERS: weakref.WeakSet["SparseLinear"] = weakref.WeakSet()  # all that there ar
 
 
 class _Behind(NamedTuple):
-    """What is known of a layer that has kept the links which another one had before it evolved."""
+    """Memory of a layer whose links are those that another layer had before it evolved."""
 
     origin: weakref.ref["SparseLinear"]
     places: Tensor  # some, (n,) int64, at which the two have different links
@@ -125,7 +126,7 @@ class SparseLinear(nn.Module):
         torch.Size([128, 1000])
     """
 
-    watched_as: int | None = None  # number by which lib.collector sees it in torch's graphs
+    watched_as: int | None = None  # number by which lib.growth sees it in torch's graphs
     name = "the layer"  # in the model that was made sparse, as "layer 0"
     _fingerprint = (0, 0)  # of the links
     _behind: _Behind | None = None  # another layer, whose links have evolved away from these
@@ -157,8 +158,6 @@ class SparseLinear(nn.Module):
             raise ValueError("links need memory, and the device meta has none: give another one")
         dtype = dtype or torch.get_default_dtype()
         check_type("dtype", dtype, torch.dtype)
-        if not dtype.is_floating_point:
-            raise ValueError(f"dtype = {dtype} has no gradients: give a floating one")
         generator = given_or_seeded(generator)
         check_whole("in_features", in_features, least=1)
         check_whole("out_features", out_features, least=1)
@@ -199,7 +198,7 @@ class SparseLinear(nn.Module):
             return known
         # given for one call: stand-ins of the layer's own in an export; to torch.func, which reads
         # rows alone, and otherwise perhaps the links of another layer
-        if torch.compiler.is_exporting() or compiled.is_traced():
+        if torch.compiler.is_exporting() or launch.is_traced():
             return known._replace(crow=crow, col=col)
         if torch.compiler.is_compiling():
             return _with_columns(crow, col, self.in_features, self.out_features)
@@ -255,7 +254,7 @@ class SparseLinear(nn.Module):
         """Raise ValueError if the values may be those of other links."""
         self.check_averages()
         fingerprint = self._buffers["fingerprint"]
-        if self._written == _times_written(fingerprint) or compiled.is_traced():
+        if self._written == _times_written(fingerprint) or launch.is_traced():
             return
         check, repeated = fingerprint.tolist()
         if (check, repeated) != self._fingerprint:
@@ -295,7 +294,7 @@ class SparseLinear(nn.Module):
                     raise ValueError(AVERAGED)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles hold: not the hooks by which a collector watches this layer."""
+        """State of copies and pickles, without the hooks by which a collector watches the layer."""
         state = self.__dict__ | {"watched_as": None, "_behind": None, "_followers": ()}
         hooks = state["_forward_hooks"].items()
         kept = {key: hook for key, hook in hooks if not getattr(hook, "is_left_behind", False)}
@@ -332,7 +331,7 @@ class SparseLinear(nn.Module):
         return self.nnz / (self.in_features * self.out_features)
 
     def links(self) -> kernels.Layer:
-        """What :func:`lib.kernels.chain` takes of this layer."""
+        """This layer as :func:`lib.kernels.chain` takes it."""
         return kernels.Layer(self.support, self.values, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -342,7 +341,7 @@ class SparseLinear(nn.Module):
         """
         x = input  # named as in torch.nn.Linear
         _check_input(x, self.in_features)
-        if x.ndim == 2 and not compiled.is_traced():
+        if x.ndim == 2 and not launch.is_traced():
             y = kernels.chain(x, [self.links()])
         else:
             rows = x.reshape(-1, self.in_features)
@@ -589,8 +588,6 @@ class Standardise(nn.Module):
         if mean.ndim > 1 or mean.shape != std.shape:
             shapes = f"{tuple(mean.shape)} and {tuple(std.shape)}"
             raise ValueError(f"mean and std have shapes {shapes}: give two numbers or two vectors")
-        if not mean.isfinite().all():
-            raise ValueError(f"mean holds {float(mean[~mean.isfinite()][0])}: give finite means")
         is_valid = (std > 0) & std.isfinite()
         if not is_valid.all():
             bad = float(std[~is_valid][0])
@@ -654,7 +651,7 @@ class Dropout(nn.Module):
         self._step = 0
         self._in_graphs = torch.zeros((), dtype=torch.int64)  # steps that a compiled graph counted
         self.seed = _drawn_seed() if seed is None else check_seed(seed)
-        compiled.dropout_law(p, self.seed, 0)  # refuses a p out of range
+        kernels.dropout_law(p, self.seed, 0)  # refuses a p out of range
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) float -> (..., n) float; one index runs over all leading dimensions."""
@@ -684,7 +681,7 @@ class Dropout(nn.Module):
         self._in_graphs.add_(1)
         return kernels.dropout_operation(x, step, self.p, self.seed)
 
-    def next_law(self) -> compiled.DropoutLaw | None:
+    def next_law(self) -> launch.DropoutLaw | None:
         """Law of the coming step, which this counts; None where nothing is dropped.
 
         Raises: ValueError in a backward pass, which would draw another mask than the forward pass.
@@ -699,7 +696,7 @@ class Dropout(nn.Module):
             )
         step = self.step
         self._step += 1
-        return compiled.dropout_law(self.p, self.seed, step)
+        return kernels.dropout_law(self.p, self.seed, step)
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self.step)
@@ -709,3 +706,9 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+# kinds of modules whose parameters, biases excepted, are weights of links
+LINKED = SparseLinear | nn.Linear | nn.Bilinear | nn.MultiheadAttention
+LINKED |= nn.RNNBase | nn.RNNCellBase | nn.Conv1d | nn.Conv2d | nn.Conv3d
+LINKED |= nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d

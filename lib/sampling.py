@@ -6,8 +6,7 @@ outputs, ``W x``, downwards the outputs drive the inputs, ``Wᵀ x``; a unit is 
 not depend on threads, nor on whether the layer is sparse or dense.
 
 Batches are columns, (n, B) and contiguous, as in :mod:`lib.kernels`. On a CPU, in float32 and
-float64, the loops of :mod:`lib.binary_units` run; elsewhere the plain torch form of the same
-meaning.
+float64, compiled loops run; elsewhere the plain torch form of the same meaning.
 """
 
 import itertools
@@ -18,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import binary_units, compiled, kernels, layout, optimisers
-from .compiled import array
+from . import kernels
+from ._boundary import check_whole
+from ._compiled import binary_units, launch, layout, step
+from ._compiled.launch import array
+from ._compiled.rows import Tile
 from .layers import SparseLinear
-from .names import check_whole
-from .rows import Tile
 from .support import Support, every_link
 
 Layer = SparseLinear | nn.Linear
@@ -47,7 +47,7 @@ def sampling_law(seed: int, step: int) -> SamplingLaw:
     Two steps whose ranges of keys overlap have other numbers all the same: the flip goes through
     the mixing again.
     """
-    return SamplingLaw(*compiled.key_and_flip(seed, step))
+    return SamplingLaw(*launch.key_and_flip(seed, step))
 
 
 def probabilities(layer: Layer, x: Tensor, bias: Tensor, *, down: bool = False) -> Tensor:
@@ -95,7 +95,7 @@ def probabilities_and_sample(
 def tempered(
     layer: Layer, x: Tensor, bias: Tensor, slopes: tuple[float, float], law: SamplingLaw
 ) -> tuple[Tensor, Tensor]:
-    r"""What the outputs, summed over their states, gain by a change of slope, and a sample of them
+    r"""Gain of the outputs, summed over their states, by a change of slope, and a sample of them
     at the new one.
 
     .. math:: \sum_j \ln \frac{1 + e^{\beta' z_j}}{1 + e^{\beta z_j}}, \qquad z = W x + b
@@ -114,7 +114,7 @@ def tempered(
     Raises: as :func:`probabilities`.
     """
     operands = _operands(layer, x, bias, down=False)
-    if compiled.runs_compiled(x):
+    if launch.runs_compiled(x):
         return _compiled_tempered(*operands, bias, slopes, law)
     z = _plain_product(layer, x, down=False) + bias[:, None]
     before, after = slopes
@@ -146,7 +146,7 @@ def contrast(layer: Layer, data: tuple[Tensor, Tensor], model: tuple[Tensor, Ten
 
 
 class Descent(NamedTuple):
-    """What a step of contrastive divergence hands to an optimiser that descends.
+    """Gradients of a step of contrastive divergence, for an optimiser that descends.
 
     Attributes:
         weights, down_bias, up_bias: gradients, in the shapes of what they are of.
@@ -185,7 +185,7 @@ def contrastive_divergence(
     Raises: as :func:`probabilities`; ValueError for fewer than one sweep.
     """
     check_whole("steps", steps, least=1)
-    if isinstance(layer, SparseLinear) and compiled.runs_compiled(v):
+    if isinstance(layer, SparseLinear) and launch.runs_compiled(v):
         for states in (v, particles):
             if states is not None:
                 _check_layer(layer, states)
@@ -246,17 +246,17 @@ def descend_(
         raise ValueError(f"laws have shape {laws.shape}: give ({n_steps}, passes, 2)")
     _check_bias(down_bias, layer.bias, layer.in_features)
     _, weights = _links(layer)
-    motion = optimisers.motion(optimiser, (weights, down_bias, layer.bias))
+    motion = step.motion(optimiser, (weights, down_bias, layer.bias))
     biases = down_bias, layer.bias
     descent = _compiled_descent(layer, biases, x, order, batch_size, laws, particles, motion)
     return descent.particles
 
 
 def descends_in_one_call(layer: Layer, batch_size: int) -> bool:
-    """Whether :func:`descend_` takes the layer: on a CPU, in float32 or float64, sparse, or dense
+    """True if :func:`descend_` takes the layer: on a CPU, in float32 or float64, sparse, or dense
     and so small, as its batches are, that calls of products take longer than they.
     """
-    if not compiled.runs_compiled(layer.bias):
+    if not launch.runs_compiled(layer.bias):
         return False
     if isinstance(layer, SparseLinear):
         return True
@@ -274,7 +274,7 @@ def laws_of(seed: int, start: int, shape: tuple[int, int]) -> np.ndarray:
     start + 1, … .
     """
     count = shape[0] * shape[1]
-    each = (compiled.key_and_flip_bytes(seed, step) for step in range(start, start + count))
+    each = (launch.key_and_flip_bytes(seed, step) for step in range(start, start + count))
     words = b"".join(each)
     return np.frombuffer(words, "<u4").reshape(*shape, 2)
 
@@ -300,7 +300,7 @@ def _units(
 ) -> tuple[Tensor, Tensor | None]:
     """Probabilities and samples; one tensor, of samples, unless both are to be kept."""
     operands = _operands(layer, x, bias, down)
-    if not compiled.runs_compiled(x):
+    if not launch.runs_compiled(x):
         p = (slope * _plain_product(layer, x, down) + bias[:, None]).sigmoid()
         s = p if law is None else _plain_sample(p, law)
         return (p, s) if keep else (s, s)
@@ -309,7 +309,7 @@ def _units(
     index, values, x = operands
     arrays = array(values), array(x), array(bias)
     units = _states(x, x.shape[1], len(x), len(p), 0 if law is None else len(p))
-    compiled.match_threads()
+    launch.match_threads()
     numbers = np.array(law or (0, 0), np.uint32)
     binary_units.unit_rows(index, *arrays, slope, numbers, units, array(p), array(s), _tile(x))
     return p, s
@@ -327,7 +327,7 @@ def _compiled_tempered(
     gains = x.new_empty(x.shape[1])
     arrays = array(values), array(x), array(bias)
     units = _states(x, x.shape[1], len(x), len(s))
-    compiled.match_threads()
+    launch.match_threads()
     numbers = np.array(law, np.uint32)
     binary_units.tempered_rows(
         index, *arrays, slopes, numbers, units, array(s), array(gains), _tile(x)
@@ -360,7 +360,7 @@ def _compiled_descent(
     particles: Tensor | None,
     motion: tuple | None = None,
 ) -> Descent:
-    """Steps of contrastive divergence in one call, see :func:`lib.binary_units.descend`; along the
+    """Steps of contrastive divergence in one call, see :func:`binary_units.descend`; along the
     gradients of each goes the motion, if one is given.
     """
     down_bias, up_bias = biases
@@ -378,7 +378,7 @@ def _compiled_descent(
     grads = tuple(torch.empty_like(each.detach()) for each in parameters)
     to_grads = tuple(array(each).reshape(-1) for each in grads)
     rates, momenta = motion or (np.zeros((3, 3), tile.dtype), to_grads)
-    compiled.match_threads()
+    launch.match_threads()
     binary_units.descend(
         support.by_row,
         support.by_column,
@@ -413,10 +413,10 @@ def batch(x: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
     Raises: ValueError for a row that is not there, and for no rows.
     """
     _check_index("index", index, len(x))
-    if not compiled.runs_compiled(x.new_empty(0, dtype=dtype)):
+    if not launch.runs_compiled(x.new_empty(0, dtype=dtype)):
         return x.index_select(0, index).t().to(dtype).contiguous()
     columns = x.new_empty(x.shape[1], len(index), dtype=dtype)
-    compiled.match_threads()
+    launch.match_threads()
     binary_units.gathered(array(x), array(index), array(columns))
     return columns
 
@@ -428,10 +428,10 @@ def _operands(layer: Layer, x: Tensor, bias: Tensor, down: bool) -> tuple:
         n_in, n_out = n_out, n_in
     _check_pass(x, bias, n_in, n_out)
     _check_layer(layer, x)
-    if not compiled.runs_compiled(x):
+    if not launch.runs_compiled(x):
         return ()
     if isinstance(layer, nn.Linear):
-        return compiled.NO_LINKS, None, _plain_product(layer, x, down)
+        return launch.NO_LINKS, None, _plain_product(layer, x, down)
     index = layer.support.by_column if down else layer.support.by_row
     return index, layer.values, x
 

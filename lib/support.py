@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import links
-from .names import check_known, check_number, check_whole
+from ._boundary import check_known, check_number, check_whole
+from ._compiled import links
 
 INDEX = torch.int32
 MOST = torch.iinfo(INDEX).max  # what a number of links is at most, and a width below it
@@ -54,7 +54,7 @@ class Support(_Index):
 
     @property
     def place(self) -> tuple:
-        """Sizes and addresses of the arrays, the first fields of :class:`lib.memory.Place`."""
+        """Sizes and addresses of the arrays, the first fields of a compiled ``Place``."""
         return self._memory.place
 
     @property
@@ -306,9 +306,6 @@ def local_support(
         94372
     """
     _check_density(density)
-    for name, grid in (("inputs", inputs), ("outputs", outputs)):
-        if len(grid) != 3 or min(grid) < 1:
-            raise ValueError(f"{name} = {tuple(grid)}: give channels, height and width")
     check_number("reach", reach, "[0, inf]", "0 or a positive number")
     n_in, n_out = math.prod(inputs), math.prod(outputs)
     rows = cols = torch.zeros(1, dtype=torch.int64)

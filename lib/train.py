@@ -5,21 +5,26 @@ resume.
 import contextlib
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
 
-from . import checkpoints, compiled, kernels, models
-from .averaging import WeightAverage
-from .collector import Collector
+from . import checkpoints, kernels, models
+from ._boundary import check_known, check_number, check_regular, check_seed, check_type, check_whole
+from ._compiled.step import CannotCompile, CompiledStep
+from .activations import Splash
 from .data import Split
 from .data.augment import augment
 from .evolution import (
+    AVERAGE,
+    Evolution,
     check_held,
     check_optimiser,
     check_untied,
@@ -27,13 +32,124 @@ from .evolution import (
     held_by,
     needs_gradient,
     remove_,
+    unwrapped_optimiser,
 )
-from .files import check_regular
-from .layers import SparseLinear, Standardise
-from .names import check_seed, check_type, check_whole
-from .optimisers import make_optimiser
-from .settings import History, Settings
-from .step import CannotCompile, CompiledStep
+from .growth import Collector
+from .layers import LINKED, SparseLinear, Standardise
+
+# ----------------------------------------------------------------------------------------- settings
+
+
+SCHEDULES = ("constant", "step", "cosine", "one_cycle")
+PEAK = 0.3  # of the epochs: where the rate of one cycle is highest
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained, by SGD unless :func:`lib.train.fit` is given another optimiser.
+
+    Args:
+        epochs: passes over the training part, at least 1.
+        batch_size: examples a step; the last batch of an epoch may be smaller, and for batch
+            normalisation must not be a single example.
+        learning_rate: at the first epoch; of one cycle, the highest.
+        schedule: "constant", "step" (a tenth from half of the epochs on, a hundredth from three
+            quarters on), "cosine" (towards 0) or "one_cycle" (up to it over three tenths of the
+            epochs, then down towards 0, both linearly; [Smith2018], without its momentum).
+        momentum: of SGD, in [0, 1).
+        nesterov: whether the momentum is Nesterov's.
+        weight_decay: of the weights of links only, times the learning rate (as in torch). The
+            authors' SciPy code subtracts wd · w without rate and momentum, from biases too: not
+            offered.
+        augmentation: strength of the random rotations, shifts and mirrorings of training images, in
+            [0, 1], see :func:`lib.data.augment.augment`; 0: none.
+        averaging: decay of the moving average of the weights, see
+            :class:`lib.train.WeightAverage`, in [0, 1): that is what is evaluated after each
+            epoch and left in the model; 0: none.
+        evolution: how links evolve after each epoch; None for a static support.
+    Raises: ValueError if a value is out of range.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    schedule: str = "cosine"
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 2e-4
+    augmentation: float = 0.0
+    averaging: float = 0.0
+    evolution: Evolution | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            check_whole(name, getattr(self, name), least=1)
+            object.__setattr__(self, name, int(getattr(self, name)))  # numpy's too
+        for name, interval in (
+            ("learning_rate", "(0, inf)"),
+            ("momentum", "[0, 1)"),
+            ("weight_decay", "[0, inf)"),
+            ("augmentation", "[0, 1]"),
+            ("averaging", "[0, 1)"),
+        ):
+            check_number(name, getattr(self, name), interval)
+            object.__setattr__(self, name, float(getattr(self, name)))
+        check_known("schedule", self.schedule, SCHEDULES)
+        check_type("nesterov", self.nesterov, bool)
+        if self.evolution is not None:
+            check_type("evolution", self.evolution, Evolution)
+            falls = self.evolution.density_schedule != "constant"
+            if falls and self.evolution.after_last_epoch == "keep" and self.epochs == 1:
+                raise ValueError(
+                    "epochs = 1 with a density_schedule leaves no update of the links: give at"
+                    " least 2, or last_epoch='evolve'"
+                )
+
+    def learning_rate_at_epoch(self, epoch: int) -> float:
+        """Learning rate of epoch ``epoch``, from 1."""
+        done = (epoch - 1) / self.epochs
+        if self.schedule == "cosine":
+            return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        if self.schedule == "one_cycle":
+            middle = (epoch - 0.5) / self.epochs  # of the epoch
+            return self.learning_rate * min(middle / PEAK, (1 - middle) / (1 - PEAK))
+        if self.schedule == "constant" or done < 0.5:
+            return self.learning_rate
+        if done < 0.75:
+            return self.learning_rate * 0.1
+        return self.learning_rate * 0.01
+
+
+@dataclass
+class History:
+    """Result of a training besides the trained model.
+
+    Attributes:
+        metrics: one dict an epoch: epoch, learning_rate, train_loss, valid_accuracy, test_accuracy
+            (before the update of the links; None where not evaluated, NaN where undefined, see
+            :func:`lib.train.accuracy`), links (trained with),
+            replaced (links replaced after the epoch).
+        final: test_accuracy (None where not evaluated) and links after what the last epoch's rule
+            does.
+        degrees: one dict for each sparse layer, side and epoch of 0, 1, 2, 5, … and the last, and
+            "final": layer (its name in the model), side ("in": links of every output neuron;
+            "out": links of every input neuron), epoch, links ((width,) int16, int32 where needed).
+        links: one dict for each sparse layer and each of these epochs: layer, epoch, keys ((nnz,)
+            int32, int64 where needed, row · n_in + col).
+        best_state: state dict at the best validation epoch (the first of equals), None without a
+            validation part.
+        seconds: training and evaluation, all sittings together.
+        clock: seconds at the end of each epoch.
+    """
+
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    final: dict[str, Any] = field(default_factory=dict)
+    degrees: list[dict[str, Any]] = field(default_factory=list)
+    links: list[dict[str, Any]] = field(default_factory=list)
+    best_state: dict[str, Tensor] | None = None
+    seconds: float = 0.0
+    clock: list[float] = field(default_factory=list)
+
 
 EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**26  # of the widest layer, in a batch of an evaluation
@@ -93,7 +209,7 @@ def fit(
             compiled where those on the loss are. One that changes from epoch to epoch has a method
             ``at_epoch(epoch)`` that returns the objective of an epoch, from 1.
         grow_objective: the one whose gradient growth by gradient follows; None: that of the steps.
-        optimiser: of the model's parameters; None: :func:`lib.optimisers.make_optimiser`. The
+        optimiser: of the model's parameters; None: :func:`lib.train.make_optimiser`. The
             schedule of the settings sets the learning rate of all its groups, so a new one has to
             be made with that of the settings; its momentum and decay are its own. Under Adam a
             link that grows counts the steps of its layer as its own, unlike in
@@ -108,7 +224,7 @@ def fit(
         measure: what a row of the metrics holds besides, of the model that is evaluated after the
             epoch, which it leaves as it is: numbers and strings, in lists and dicts, under names
             that the row does not have yet. Of a sparse network it runs on one thread or on all, see
-            :func:`lib.compiled.paced`.
+            :func:`lib.kernels.paced`.
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
@@ -118,7 +234,7 @@ def fit(
         sparse layer, a loss is no single number, batch normalisation meets a batch of one example,
         ``seed`` or ``stop_after`` is out of range, what is measured is not what a row
         can hold, or the checkpoint is of another seed, of other settings, training examples or
-        another kind of optimiser; lib.files.NotWritten if there is no place for the checkpoint.
+        another kind of optimiser; lib._boundary.NotWritten if there is no place for the checkpoint.
     """
     seed = check_seed(seed)
     if not isinstance(split, Split):
@@ -200,7 +316,7 @@ def _train(
 
 @dataclass
 class _Training:
-    """What the steps of a training read and change."""
+    """State that the steps of a training read and change."""
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
@@ -257,7 +373,7 @@ class _Training:
 
 
 def _perturbs(objective: Objective) -> bool:
-    """Whether it is the cross-entropy at other inputs, see :func:`fit`: the class that finds these
+    """True if it is the cross-entropy at other inputs, see :func:`fit`: the class that finds these
     also calls the model. One that inherits them and computes another loss is not.
     """
     for kind in type(objective).__mro__:
@@ -444,7 +560,7 @@ def _preparation(split: Split, strength: float, generator: torch.Generator) -> P
 
 def _run_epoch(training: _Training, history: History, epoch: int) -> None:
     """Train for an epoch, evaluate, and update the links unless it is the last one."""
-    with compiled.on_threads(torch.get_num_threads()):  # an epoch may leave another number
+    with kernels.on_threads(torch.get_num_threads()):  # an epoch may leave another number
         _run_paced_epoch(training, history, epoch)
 
 
@@ -497,7 +613,7 @@ def _train_epoch(training: _Training, epoch: int) -> float:
     order = torch.randperm(len(x), generator=training.generator)
     batches = order.to(x.device).split(training.settings.batch_size)
     if models.runs_on_any_threads(training.model):
-        batches = compiled.paced(batches)
+        batches = kernels.paced(batches)
     training.model.train()
     total = 0.0
     objective = _at_epoch(training.objectives[0], epoch)
@@ -553,7 +669,7 @@ def _update_links(training: _Training, history: History, epoch: int) -> int:
 
 
 def _seen_by_layers(training: _Training, epoch: int) -> dict[str, dict[str, Any]]:
-    """What rules by gradient need of each layer after an epoch."""
+    """Inputs and gradients of each layer after an epoch, for rules by gradient."""
     x, y = training.examples["train"]
     objective = _at_epoch(training.objectives[1], epoch)
     return collect(
@@ -569,7 +685,7 @@ def _seen_by_layers(training: _Training, epoch: int) -> dict[str, dict[str, Any]
 
 
 def _is_best(row: dict[str, Any], history: History) -> bool:
-    """Whether an epoch has the best validation accuracy so far; NaN is none."""
+    """True if an epoch has the best validation accuracy so far; NaN is none."""
     if row["valid_accuracy"] is None:
         return False
     earlier = [old["valid_accuracy"] for old in history.metrics]
@@ -619,7 +735,7 @@ def collect(
         prepare: what a batch goes through before a step of training, as augmentation.
         objective: whose gradients they are, as in :func:`fit`, None for the cross-entropy; what it
             does in evaluation mode, as an attack, is not collected.
-    Returns: what :meth:`lib.collector.Collector.collected` says of each layer.
+    Returns: what :meth:`lib.growth.Collector.collected` says of each layer.
     """
     objective = objective or _mean_loss(F.cross_entropy)
     collector = Collector()
@@ -695,7 +811,7 @@ UNCHANGED = ("Squeeze", "Unsqueeze", "View", "UnsafeView", "Reshape", "Select", 
 
 
 def _ends_with_sigmoid(model: nn.Module, x: Tensor) -> bool:
-    """Whether the last operation of a model is a sigmoid, but for changes of shape."""
+    """True if the last operation of a model is a sigmoid, but for changes of shape."""
     few = x[:2].detach().requires_grad_(x.is_floating_point())
     with torch.enable_grad(), models.evaluating(model):
         node = model(few).grad_fn
@@ -761,3 +877,168 @@ def _check_links(checkpoint: Path, state: dict[str, Any], model: nn.Module) -> N
                 f" {counts[0]:,} links, this one has {given:,}: give that network as it was before"
                 " training, or another file"
             )
+
+
+# ---------------------------------------------------------------------------------------- averaging
+
+
+class WeightAverage:
+    r"""The exponential moving average of all parameters over the steps of an optimiser.
+
+    .. math:: \bar w_t = d_t \bar w_{t-1} + (1 - d_t) w_t, \qquad d_t = \min(d, (1 + t) / (10 + t))
+
+    It lives in the optimiser's state: :func:`lib.evolution.evolve_` moves it with the links, and a
+    checkpoint of the optimiser holds it. Parameters that the optimiser does not train stay out of
+    it. The average of a new link starts at its weight, and follows as slowly as the others: links
+    grown within the last 1 / (1 - d) steps are averaged to less than they have learned.
+
+    Source: [Polyak1992]; the first steps, of little weight, after TensorFlow's moving averages.
+
+    Args:
+        model: the network.
+        optimiser: of its parameters; where an :class:`lib.sparsify.Evolver` corrects the first
+            steps of new links under Adam, make that first.
+        decay: d, in (0, 1); it looks back over 1 / (1 - d) steps.
+    Raises: ValueError if the decay is out of range.
+    """
+
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, decay: float) -> None:
+        check_number("decay", decay, "(0, 1)")
+        self.model = model
+        self.optimiser = optimiser = unwrapped_optimiser(optimiser)
+        self.decay = decay
+        held = held_by(optimiser)
+        own = model.parameters()
+        self._trained = [p for p in own if p.requires_grad and id(p) in held]
+        self._hook = optimiser.register_step_post_hook(self._follow)
+
+    def __reduce_ex__(self, protocol: int) -> NoReturn:
+        raise ValueError(
+            "a WeightAverage belongs to its optimiser and cannot be copied or pickled: make another"
+            " one of the copied model and optimiser, whose state holds the averages"
+        )
+
+    @torch.no_grad()
+    def _follow(self, *_) -> None:
+        for parameter in self._trained:
+            state = self.optimiser.state[parameter]
+            if parameter.grad is None and AVERAGE not in state:
+                continue  # it has not begun to learn, and the optimiser has yet to make its state
+            weight = self._begin(parameter)
+            state["averaged"] = state.get("averaged", 0) + 1
+            state[AVERAGE].lerp_(parameter, weight)
+
+    def _begin(self, parameter: nn.Parameter) -> float:
+        """1 - d of the coming step of a parameter; 1 at the first, when its average is made."""
+        state = self.optimiser.state[parameter]
+        t = state.get("averaged", 0)
+        if t == 0:
+            state[AVERAGE] = torch.zeros_like(parameter)
+            return 1.0
+        return 1 - min(self.decay, (1 + t) / (10 + t))
+
+    def weight_of_step(self) -> float:
+        """1 - d of the coming step, in which all parameters learn that did before."""
+        weight = 1.0
+        for parameter in self._trained:
+            weight = self._begin(parameter)
+        return weight
+
+    @property
+    def is_even(self) -> bool:
+        """True if all averages have followed the same number of steps."""
+        states = [self.optimiser.state.get(parameter, {}) for parameter in self._trained]
+        return len({state.get("averaged", 0) for state in states}) <= 1
+
+    def count_step(self) -> None:
+        """Count the step that the averages have followed."""
+        for parameter in self._trained:
+            state = self.optimiser.state[parameter]
+            state["averaged"] = state.get("averaged", 0) + 1
+
+    def _averages(self) -> list[tuple[nn.Parameter, Tensor]]:
+        pairs = []
+        for parameter in self._trained:
+            state = self.optimiser.state[parameter]
+            if state.get("averaged", 0) > 0:
+                pairs.append((parameter, state[AVERAGE]))
+        return pairs
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While it is entered, the model has the averaged weights."""
+        pairs = self._averages()
+        trained = [parameter.data for parameter, _ in pairs]
+        for parameter, average in pairs:
+            parameter.data = average
+        try:
+            yield
+        finally:
+            for (parameter, _), values in zip(pairs, trained, strict=True):
+                parameter.data = values
+
+    def stop(self) -> None:
+        """Follow no further steps of the optimiser."""
+        self._hook.remove()
+
+    def take_(self) -> None:
+        """Leave the averaged weights in the model."""
+        for parameter, average in self._averages():
+            parameter.data = average.clone()
+
+
+# ---------------------------------------------------------------------------------------- optimiser
+
+
+def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.SGD:
+    """SGD of the settings, with the weight decay of :func:`decay_groups`."""
+    return torch.optim.SGD(
+        decay_groups(model, settings.weight_decay),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        fused=True,
+    )
+
+
+def decay_groups(
+    model: nn.Module, weight_decay: float, *, also: Sequence[type[nn.Module]] = ()
+) -> list[dict[str, Any]]:
+    """Two parameter groups for an optimiser of torch: those that decay, and all others.
+
+    Weights of sparse, linear, convolutional, recurrent and attention layers decay. Biases,
+    normalisations, embeddings and activations do not, nor do parameters of modules of other kinds.
+    A parameter that two modules share decays if it is the weight of one of them. Units of SPLASH
+    decay only if they were made with ``decayed``.
+
+    Args:
+        model: may lie in a wrapper, as ``DistributedDataParallel``.
+        weight_decay: of the first group, 0 or more.
+        also: further kinds of modules whose parameters decay, biases excepted.
+    Raises: ValueError if the weight decay is out of range.
+
+    Example:
+        >>> optimiser = torch.optim.AdamW(decay_groups(model, 0.05), lr=1e-3)
+    """
+    check_number("weight_decay", weight_decay, "[0, inf)")
+    weights = _decayed(model, tuple(also))
+    decayed = [p for p in model.parameters() if id(p) in weights]
+    others = [p for p in model.parameters() if id(p) not in weights]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},  # AdamW's own is not 0
+    ]
+
+
+def _decayed(model: nn.Module, also: tuple[type[nn.Module], ...]) -> set[int]:
+    """The ids of the parameters that hold the weights of links, or coefficients that decay too."""
+    weights = set()
+    for module in model.modules():
+        if isinstance(module, LINKED) or isinstance(module, also):
+            own = dict(module.named_parameters(recurse=False))
+            if is_parametrized(module):
+                own |= module.parametrizations.named_parameters()
+            weights |= {id(parameter) for name, parameter in own.items() if "bias" not in name}
+        elif isinstance(module, Splash) and module.decayed:
+            weights.add(id(module.coefficients))
+    return weights

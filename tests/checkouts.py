@@ -16,12 +16,13 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 def check_out(folder: Path) -> Path:
-    """The library and the reference data in a folder, without notebooks and without records."""
-    shutil.copytree(ROOT / "lib", folder / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    """The library, the papers and the reference data in a folder, without notebooks and records."""
+    for code in ("lib", "notebooks/papers"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / code, folder / code, ignore=ignored)
     shutil.copytree(ROOT / "data" / "reference", folder / "data" / "reference")
     for name in ("pyproject.toml", "Makefile", "requirements.txt"):
         shutil.copy(ROOT / name, folder)
-    (folder / "notebooks").mkdir()
     return folder
 
 

@@ -10,6 +10,7 @@ Numbers of tables and arrays are given as type, shape and a digest of their byte
 
 import dataclasses
 import hashlib
+import importlib
 import json
 import os
 import subprocess
@@ -42,9 +43,19 @@ def main(part: str, path: str) -> None:
 
     if lib.__file__ is None or not Path(lib.__file__).is_relative_to(Path.cwd()):
         raise ValueError(f"the library of {Path.cwd()} is not found, but {lib.__path__}")
+    if not Path(_papers().__file__).is_relative_to(Path.cwd()):
+        raise ValueError(f"the papers of {Path.cwd()} are not found, but {_papers().__file__}")
     dump = PARTS[part]()
     text = json.dumps(dump, indent=0)
     Path(path).write_text(text)
+
+
+def _papers() -> Any:
+    """The papers of the checkout: ``papers``, and ``lib.papers`` in an older one."""
+    try:
+        return importlib.import_module("lib.papers")
+    except ModuleNotFoundError:
+        return importlib.import_module("papers")
 
 
 # --------------------------------------------------------------------------- runs and their records
@@ -52,8 +63,7 @@ def main(part: str, path: str) -> None:
 
 def names() -> Dump:
     """The runs of all experiments and profiles."""
-    from lib import papers
-
+    papers = _papers()
     dump = {}
     for name, experiment in papers.EXPERIMENTS.items():
         for profile in PROFILES:
@@ -64,8 +74,7 @@ def names() -> Dump:
 
 def records() -> Dump:
     """The shipped records, all that they hold."""
-    from lib import papers
-
+    papers = _papers()
     dump = {}
     for known in papers.STORE.everything():  # without their arrays
         record = papers.STORE.stored(known.config)
@@ -77,8 +86,7 @@ def smoke() -> Dump:
     """The records of the smoke profile, made now: what a clock or the process decides is left
     out, but for its name.
     """
-    from lib import papers
-
+    papers = _papers()
     dump = {}
     for name in papers.EXPERIMENTS:
         print(name, flush=True)

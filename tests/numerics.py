@@ -4,7 +4,8 @@
 
 trains the sparse networks of ``adaptive_topology`` and ``set_mlp`` anew in a store of their own in
 FOLDER, each run on one thread, and compares them with the stored records of the same names, which
-are of an earlier numerics (:mod:`lib.numerics`). What is done is skipped: interrupted, it goes on.
+are of an earlier numerics (:mod:`lib.checkpoints`). What is done is skipped: interrupted, it goes
+on.
 
 Stored records may be older than other changes, as of dropout's mask, and differ by these too. A
 store that the last commit of the earlier numerics has filled (``SPARSE_RUNS_DIR=FOLDER/runs``)
@@ -19,8 +20,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from lib import papers, paths
-from lib.files import whole
+import papers
+from lib import _boundary
+from lib._boundary import whole
 from lib.report.intervals import t_interval
 from lib.runs import executors
 from lib.runs.config import Run
@@ -33,7 +35,7 @@ METHODS = ("set", "rigl", "fixed")
 DATASETS = ("mnist", "fashion_mnist", "digits")  # the last one is that of the profile smoke
 VARIANT = "tuned"  # the published settings train for other numbers of epochs
 BY = ["experiment", "dataset", "method"]
-TABLE = paths.RESULTS / "numerics.csv"
+TABLE = _boundary.RESULTS / "numerics.csv"
 COLUMNS = (
     *BY,
     "n",
@@ -63,7 +65,7 @@ def store_in(folder: Path) -> Store:
     Raises: ValueError if the folder is one of the checkout's data.
     """
     folder = folder.resolve()
-    for taken in (paths.ROOT / "data", paths.RUNS, paths.RESULTS):
+    for taken in (_boundary.ROOT / "data", _boundary.RUNS, _boundary.RESULTS):
         if folder.is_relative_to(taken.resolve()) or folder == taken.resolve().parent:
             raise ValueError(f"{folder} is where the checkout keeps its records: name another one")
     return Store(papers.EXPERIMENTS, folder / "runs", folder / "results")

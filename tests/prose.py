@@ -26,9 +26,9 @@ import pandas as pd
 from bs4 import BeautifulSoup
 from scipy import stats
 
-from lib import papers
+import papers
+from lib._boundary import ROOT
 from lib.command import notebooks
-from lib.paths import ROOT
 from lib.report import labels
 
 LEFT_OUT = (

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib import activations, compiled, kernels
+from lib import activations, kernels
+from lib._compiled import launch
 from lib.activations import AllReLU, SReLU
 from lib.models import mlp
 
@@ -20,7 +21,7 @@ PIECES = ("t_left", "a_left", "width", "a_right")
 
 @pytest.fixture(params=["numba", "torch"])
 def implementation(request):
-    with compiled.use_implementation(request.param):
+    with launch.use_implementation(request.param):
         yield request.param
 
 
@@ -136,9 +137,9 @@ def value_and_gradients(unit, x):
 @pytest.mark.parametrize("batch", [1, 7, 129])
 def test_compiled_srelu_agrees_with_torch(dtype, batch, unit, generator):
     unit, x = unit.to(dtype), torch.randn(batch, 6, generator=generator).to(dtype)
-    with compiled.use_implementation("numba"):
+    with launch.use_implementation("numba"):
         actual = value_and_gradients(unit, x)
-    with compiled.use_implementation("torch"):
+    with launch.use_implementation("torch"):
         desired = value_and_gradients(unit, x)
     assert {t.dtype for t in actual} == {dtype}
     torch.testing.assert_close(actual, desired)

@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from lib.collector import Collector, unseen
-from lib.growth import Site
+from lib.growth import Collector, Site, unseen
 from lib.layers import SparseLinear
-from lib.sharpness import SharpnessAware
+from papers.set.sharpness import SharpnessAware
 from tests.oracles import seeded
 
 BETA = 0.9

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from lib import data, vision  # noqa: F401  (before the others, which import torchvision too)
+from lib import data
+from lib.data import vision  # noqa: F401  (before the others, which import torchvision too)
 from lib.evolution import Evolution
 from lib.layers import SparseLinear
 from lib.sparsify import Evolver, sparsify_

@@ -21,12 +21,12 @@ import pytest
 import scipy.stats
 import torch
 
+from lib._boundary import PAPERS, REFERENCE, RESULTS
 from lib.command import judged
-from lib.paths import LIBRARY, REFERENCE, RESULTS
 from lib.runs.records import read_arrays
 from lib.support import erdos_renyi_density, random_support
 
-TABLES = REFERENCE / "claims.csv", LIBRARY / "papers" / "frontier" / "claims.csv"
+TABLES = REFERENCE / "claims.csv", PAPERS / "frontier" / "claims.csv"
 CLAIMS = pd.concat(pd.read_csv(path, dtype=str, keep_default_na=False) for path in TABLES)
 CLAIMS = CLAIMS.set_index("id")
 TAKEN = {  # what is not recomputed, and why

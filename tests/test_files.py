@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lib.files import NotWritten, explained, refusing_damage, whole
+from lib._boundary import NotWritten, explained, refusing_damage, whole
 
 pytestmark = pytest.mark.faults("two writers")
 

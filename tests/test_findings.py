@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib import papers
-from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
-from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
-from lib.papers.frontier import experiments
-from lib.papers.frontier.studies import degree_distances
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.splash.studies import HEADLINE_RADIUS as SPLASH_RADIUS
-from lib.paths import REFERENCE, ROOT
+import papers
+from lib._boundary import REFERENCE, ROOT
 from lib.report import frames
 from lib.report.intervals import t_interval
+from papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from papers.adaptive_topology.studies import ENSEMBLE_IMAGES
+from papers.frontier import experiments
+from papers.frontier.studies import degree_distances
+from papers.shared.sparse_training import SparseTraining
+from papers.splash.studies import HEADLINE_RADIUS as SPLASH_RADIUS
 from tests.notebooks import test_10 as mlp
 from tests.notebooks import test_11 as ablation
 from tests.notebooks import test_12 as cnn

@@ -9,7 +9,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib import compiled, kernels, models
+from lib import kernels, models
+from lib._compiled import launch
 from lib.layers import Linear, SparseLinear
 
 LINKS = 60  # a tenth of 30 x 20
@@ -45,7 +46,7 @@ def test_step_has_two_operations_a_link_example_and_product(
     shape, needs_x, passes, implementation, layer
 ):
     n_examples = torch.Size(shape[:-1]).numel()
-    with compiled.use_implementation(implementation):
+    with launch.use_implementation(implementation):
         assert step(layer, *shape, needs_x=needs_x) == passes * 2 * LINKS * n_examples
 
 

@@ -287,7 +287,7 @@ def test_changed_digit_rate_and_threshold_are_found(tmp_path, capsys):
     git(ROOT, "clone", "-q", str(ROOT), str(folder))
     rates = folder / "data" / "results" / "unit_rates"
     rewrite(rates, min(archive(rates)), table=lambda text: text.replace("0.", "1.", 1))
-    change(folder / "lib" / "papers" / "splash" / "experiments.py", "0.03", "0.04")
+    change(folder / "notebooks" / "papers" / "splash" / "experiments.py", "0.03", "0.04")
     change(folder / "data" / "reference" / "claims.csv", ">=,-0.2,ours", ">=,99,ours")
     words = ["HEAD", str(folder), "--cache", str(tmp_path / "cache"), "--parts"]
     for part, thing in {"records": "unit_rates", "names": "unit", "claims": "S01"}.items():

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib import compiled, hinges, kernels, models
+from lib import kernels, models
+from lib._compiled import hinges, launch
 from lib.activations import Splash, SReLU
 from lib.layers import Dropout, SparseLinear
 from lib.support import random_support
@@ -76,7 +77,7 @@ def test_an_activation_alone_is_an_operation(make):
 def test_dropout_is_an_operation(shape):
     args = drawn(*shape), torch.tensor(3), 0.3, 7
     torch.library.opcheck(OPERATIONS.dropout.default, args)
-    law = compiled.dropout_law(0.3, 7, 3)
+    law = launch.dropout_law(0.3, 7, 3)
     assert torch.equal(OPERATIONS.dropout(*args), kernels.dropout(args[0], law))
 
 

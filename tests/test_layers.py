@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
-from lib import compiled, evolution
+from lib import evolution
+from lib._compiled import launch
 from lib.activations import SReLU
 from lib.layers import Dropout, Linear, SparseLinear, Standardise, initial_values
 from lib.support import make_support, random_support
@@ -51,7 +52,7 @@ def dense_twin(layer):
 
 @pytest.fixture(params=["numba", "torch"])
 def implementation(request):
-    with compiled.use_implementation(request.param):
+    with launch.use_implementation(request.param):
         yield request.param
 
 
@@ -721,7 +722,7 @@ def test_seeds_of_the_layers_of_a_network_drop_independently(p, seeds):
 def test_law_is_counted_in_training_only():
     dropout, off = Dropout(0.3, seed=7), Dropout(0.0, seed=7)
     laws = [dropout.next_law(), dropout.next_law()]
-    assert laws == [compiled.dropout_law(0.3, 7, 0), compiled.dropout_law(0.3, 7, 1)]
+    assert laws == [launch.dropout_law(0.3, 7, 0), launch.dropout_law(0.3, 7, 1)]
     assert off.next_law() is None and dropout.eval().next_law() is None
     assert (dropout.step, off.step) == (2, 0)
 
@@ -740,9 +741,9 @@ def test_dropout_in_torch_gives_the_same_bits(p, dtype, generator):
     x = torch.randn(300, 129, generator=generator).to(dtype)
     fused, plain = Dropout(p, seed=5), Dropout(p, seed=5)
     fused(x), plain(x)  # the masks of a later step are compared
-    with compiled.use_implementation("numba"):
+    with launch.use_implementation("numba"):
         actual = fused(x)
-    with compiled.use_implementation("torch"):
+    with launch.use_implementation("torch"):
         desired = plain(x)
     assert actual.dtype == desired.dtype == dtype and torch.equal(actual, desired)
 

@@ -7,20 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lib import locks
-from lib.files import NotWritten
-
-
-def test_a_lock_is_held_while_its_block_runs(tmp_path):
-    path = tmp_path / "run.lock"
-    assert not locks.is_held(path)
-    with locks.held(path):
-        assert locks.is_held(path)
-    assert path.exists() and not locks.is_held(path)
+from lib import _boundary
+from lib._boundary import NotWritten
 
 
 def hold_for_a_moment(path):
-    with locks.held(path, waiting="it is waited for"):
+    with _boundary.locked(path, waiting="it is waited for"):
         return "held"
 
 
@@ -28,7 +20,7 @@ def test_who_waits_says_so_once(tmp_path, caplog):
     path = tmp_path / "run.lock"
     assert hold_for_a_moment(path) == "held" and caplog.messages == []
     with ThreadPoolExecutor() as thread:
-        with locks.held(path):
+        with _boundary.locked(path):
             other = thread.submit(hold_for_a_moment, path)
             with pytest.raises(TimeoutError):
                 other.result(timeout=0.5)
@@ -43,6 +35,6 @@ def test_file_system_without_locks_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
     with (
         pytest.raises(NotWritten, match="run.lock cannot be locked, as its file system has no"),
-        locks.held(tmp_path / "run.lock"),
+        _boundary.locked(tmp_path / "run.lock"),
     ):
         pass

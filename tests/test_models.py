@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import compiled, kernels, layers
+from lib import kernels, layers
+from lib._compiled import launch
 from lib.activations import AllReLU, SReLU
 from lib.layers import Dropout, SparseLinear
 from lib.models import MLP, count_links, evaluating, mlp, runs_on_any_threads, sparse_layers
@@ -217,7 +218,7 @@ def test_network_out_of_range_is_refused(options, sentence):
 
 @pytest.fixture(params=["numba", "torch"])
 def implementation(request):
-    with compiled.use_implementation(request.param):
+    with launch.use_implementation(request.param):
         yield request.param
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.names import check_known
+from lib._boundary import check_known
 
 KNOWN = ("random", "gradient", "preferential", "ch3_l3")
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib import numerics, papers
-from lib.paths import ROOT
+import papers
+from lib import checkpoints
+from lib._boundary import ROOT
 from tests import numerics as comparison
 from tests.stored import rewrite
 
@@ -20,13 +21,13 @@ def git(*words):
 
 @pytest.mark.skipif(git("rev-parse", "--is-shallow-repository")[1] != "false", reason="no history")
 def test_last_commits_are_of_the_history_and_of_code_that_names_no_numerics():
-    commit = numerics.LAST_COMMITS[1]
+    commit = checkpoints.LAST_COMMITS[1]
     assert git("merge-base", "--is-ancestor", commit, "HEAD")[0]
-    assert not git("cat-file", "-e", f"{commit}:lib/numerics.py")[0]
+    assert not git("cat-file", "-e", f"{commit}:lib/checkpoints.py")[0]
 
 
 def test_every_earlier_numerics_has_its_last_commit():
-    assert list(numerics.LAST_COMMITS) == list(range(1, numerics.NUMERICS))
+    assert list(checkpoints.LAST_COMMITS) == list(range(1, checkpoints.NUMERICS))
 
 
 # ------------------------------------------------------------------------------- the comparison

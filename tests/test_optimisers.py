@@ -6,7 +6,7 @@ from torch import nn
 
 from lib.activations import SReLU
 from lib.layers import SparseLinear
-from lib.optimisers import decay_groups
+from lib.train import decay_groups
 
 
 class Own(nn.Module):

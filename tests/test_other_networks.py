@@ -42,7 +42,7 @@ def mlp():
 
 
 def torchvision_models():
-    from lib import vision  # noqa: F401  torchvision beside a torch for CPUs; two seconds
+    from lib.data import vision  # noqa: F401  torchvision beside a torch for CPUs; two seconds
 
     return importlib.import_module("torchvision.models")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import paths
+from lib import _boundary
 from lib.data import fetch
 
 
@@ -15,7 +15,7 @@ from lib.data import fetch
 )
 def test_folder_is_absolute_here_and_for_kernels_and_workers(named, desired, monkeypatch):
     monkeypatch.setenv("SPARSE_RUNS_DIR", named)
-    assert paths.named_folder("SPARSE_RUNS_DIR") == desired
+    assert _boundary.named_folder("SPARSE_RUNS_DIR") == desired
     assert os.environ["SPARSE_RUNS_DIR"] == str(desired or "")
 
 

@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 import torch
 
-from lib import bench, papers
+import papers
+from lib import bench
 from lib.command import judged
 from lib.data.catalogue import SETS
-from lib.papers.frontier import recipes
-from lib.papers.shared.claims import chosen
 from lib.report import frames
 from lib.report.intervals import t_interval
 from lib.report.labels import DATASET_NAMES
+from papers.frontier import recipes
+from papers.shared.claims import chosen
 from tests.checkouts import ROOT, variables
 from tests.notebooks import test_10 as mlp
 

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import io
 import itertools
-import json
 import os
 import re
 import subprocess
@@ -24,11 +23,15 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from PIL import Image
 
-from lib import papers
-from lib.command import judged, pages
+import papers
+from lib.command import judged
+from lib.report.verdicts import verdicts
+from tools import pages
 
 ROOT = Path(__file__).resolve().parents[1]
-LIB = sorted((ROOT / "lib").rglob("*.py"))
+PAPERS = ROOT / "notebooks" / "papers"
+LIB = sorted([*(ROOT / "lib").rglob("*.py"), *PAPERS.rglob("*.py")])
+TOOLS = sorted((ROOT / "docs" / "tools").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -51,8 +54,8 @@ ORDER = (  # each imports itself and those before it
     "papers",
     "command",
 )
-SHIPPED = ("data", "topology", "robustness")  # packages in the wheel, besides the core
-BELOW_ALL = ("lib", "lib.files", "lib.locks", "lib.names", "lib.paths", "lib.vision")
+SHIPPED = ("_compiled", "data", "topology", "robustness")  # packages in the wheel, besides the core
+BELOW_ALL = ("lib", "lib._boundary")
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 
@@ -86,8 +89,9 @@ def nodes(path, kinds):
 
 
 def module_name(path):
-    """As lib.data.sets; a package has the name of its folder."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    """As lib.data.sets or papers.set; a package has the name of its folder."""
+    root = PAPERS.parent if path.is_relative_to(PAPERS) else ROOT
+    parts = path.relative_to(root).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
 
@@ -114,12 +118,14 @@ def imports(path):
 
 def ships(path):
     """Whether a module is in the wheel."""
+    if path.is_relative_to(PAPERS):
+        return False
     folder = path.relative_to(ROOT).parts[1]
     return folder in SHIPPED or (path.parent == ROOT / "lib" and folder != "__main__.py")
 
 
 def lib_imports(name):
-    return {other for other in imports(MODULES[name]) if other.split(".")[0] == "lib"}
+    return {other for other in imports(MODULES[name]) if other.split(".")[0] in ("lib", "papers")}
 
 
 def rank(module):
@@ -128,14 +134,15 @@ def rank(module):
         return ORDER.index("below all")
     if module == "lib.__main__":
         return ORDER.index("command")
-    package = module.split(".")[1]
+    first, *others = module.split(".")
+    package = others[0] if first == "lib" else "papers"
     return ORDER.index(package if package in ORDER else "core")
 
 
 def room(module):
-    """The room that a module of lib.papers lies in; None for the list of rooms."""
+    """The room that a module of papers lies in; None for the list of rooms."""
     parts = module.split(".")
-    return parts[2] if len(parts) > 2 else None
+    return parts[1] if len(parts) > 1 else None
 
 
 def is_allowed(module, other):
@@ -144,7 +151,7 @@ def is_allowed(module, other):
         return rank(other) <= rank(module)
     if room(module) is None:
         return True
-    parents = f"lib.papers.{room(other)}.experiments"
+    parents = f"papers.{room(other)}.experiments"
     names_parents = room(module) != "shared" and f"{other}.".startswith(f"{parents}.")
     return room(other) in ("shared", room(module)) or names_parents
 
@@ -200,8 +207,9 @@ def test_modules_import_only_declared_packages():
     texts = PROJECT["dependencies"] + sum(EXTRAS.values(), [])
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
     distributions = metadata.packages_distributions()
-    for path in LIB:
-        outside = {n.split(".")[0] for n in imports(path)} - sys.stdlib_module_names - {"lib"}
+    for path in [*LIB, *TOOLS]:
+        ours = {"lib", "papers", "tools"} if path in TOOLS else {"lib", "papers"}
+        outside = {n.split(".")[0] for n in imports(path)} - sys.stdlib_module_names - ours
         packages = {n: {canonicalize_name(d) for d in distributions.get(n, [n])} for n in outside}
         undeclared = {name for name, found in packages.items() if not found & declared}
         assert undeclared == set(), path
@@ -212,7 +220,7 @@ def test_modules_import_only_declared_packages():
 
 def test_walk_of_the_library_is_not_empty():
     assert len(LIB) > 50 and len(NOTEBOOKS) > 10
-    assert {"lib", "lib.train", "lib.data.sets", "lib.papers.set.claims"} <= MODULES.keys()
+    assert {"lib", "lib.train", "lib.data.sets", "papers.set.claims"} <= MODULES.keys()
 
 
 @needs_git
@@ -251,14 +259,7 @@ def test_findings_explain_themselves_and_need_nothing_of_ours():
 
 def test_every_package_has_its_place_in_the_order():
     packages = {path.parent.name for path in (ROOT / "lib").glob("*/__init__.py")}
-    assert packages == set(ORDER) - {"below all", "core"}
-
-
-def test_guide_names_the_modules_below_all():
-    guide = (ROOT / "docs" / "EXTEND.md").read_text(encoding="utf-8")
-    names = [f"`{module.removeprefix('lib.')}`" for module in BELOW_ALL[1:]]
-    words = f"The modules {', '.join(names[:-1])} and {names[-1]} are below all of them."
-    assert words in guide
+    assert packages == set(ORDER) - {"below all", "core", "papers"} | {"_compiled"}
 
 
 def test_imports_lead_to_modules_in_front():
@@ -275,7 +276,7 @@ def test_what_ships_names_lib_relatively_and_nothing_else_does():
             if isinstance(node, ast.ImportFrom):
                 named = [node.module or ""]
             relative = getattr(node, "level", 0) > 0
-            of_lib = relative or any(name.split(".")[0] == "lib" for name in named)
+            of_lib = relative or any(name.split(".")[0] in ("lib", "papers") for name in named)
             assert not of_lib or relative == ships(path), f"{path}, line {node.lineno}"
 
 
@@ -294,33 +295,33 @@ def test_imports_have_no_cycle():
 
 def test_papers_are_imported_by_the_command_line_alone():
     for name in MODULES:
-        papers = {other for other in lib_imports(name) if other.startswith("lib.papers")}
-        assert not papers or name.startswith(("lib.papers", "lib.command")), name
+        papers = {other for other in lib_imports(name) if other.startswith("papers")}
+        assert not papers or name.startswith(("papers", "lib.command")), name
 
 
 @pytest.mark.parametrize(
     ("module", "other", "allowed"),
     [
-        ("lib.kernels", "lib.compiled", True),
+        ("lib.kernels", "lib._compiled.launch", True),
         ("lib.kernels", "lib.data.sets", True),
         ("lib.data.sets", "lib.kernels", False),
-        ("lib.names", "lib.data", False),
+        ("lib._boundary", "lib.data", False),
         ("lib.train", "lib.topology", False),
         ("lib.runs.records", "lib.report", False),
-        ("lib.report.tables", "lib.papers", False),
-        ("lib.command.cli", "lib.papers", True),
-        ("lib.papers", "lib.papers.set", True),
-        ("lib.papers", "lib.command", False),
-        ("lib.papers.set.links", "lib.papers.shared.trained", True),
-        ("lib.papers.set.links", "lib.papers.set", True),
-        ("lib.papers.set.links", "lib.papers", False),
-        ("lib.papers.set.links", "lib.papers.pruning.experiments", True),
-        ("lib.papers.set.links", "lib.papers.pruning.experiments.mlp", True),
-        ("lib.papers.set.links", "lib.papers.pruning.experiments_of_others", False),
-        ("lib.papers.set.links", "lib.papers.pruning", False),
-        ("lib.papers.set.links", "lib.papers.pruning.claims", False),
-        ("lib.papers.shared.trained", "lib.papers.set.experiments", False),
-        ("lib.papers.shared.trained", "lib.runs.record", True),
+        ("lib.report.tables", "papers", False),
+        ("lib.command.cli", "papers", True),
+        ("papers", "papers.set", True),
+        ("papers", "lib.command", False),
+        ("papers.set.links", "papers.shared.trained", True),
+        ("papers.set.links", "papers.set", True),
+        ("papers.set.links", "papers", False),
+        ("papers.set.links", "papers.pruning.experiments", True),
+        ("papers.set.links", "papers.pruning.experiments.mlp", True),
+        ("papers.set.links", "papers.pruning.experiments_of_others", False),
+        ("papers.set.links", "papers.pruning", False),
+        ("papers.set.links", "papers.pruning.claims", False),
+        ("papers.shared.trained", "papers.set.experiments", False),
+        ("papers.shared.trained", "lib.runs.record", True),
     ],
 )
 def test_order_of_imports(module, other, allowed):
@@ -428,9 +429,7 @@ def test_verdicts_that_come_with_a_clone_are_not_judged_anew(monkeypatch, tmp_pa
     assert len(judged.verdicts("paper")) == len(papers.PUBLISHED)
 
 
-def test_verdicts_that_a_clone_shows_are_those_of_the_page(monkeypatch):
-    rows = pd.DataFrame(json.loads(judged.SHIPPED.read_text())["rows"])
-    shown = lambda claims, records, table, profile: rows[rows["id"].isin(table["id"])]  # noqa: E731
-    monkeypatch.setattr(pages, "verdicts", shown)
-    text = (ROOT / "docs" / "VERDICTS.md").read_text()
-    assert pages.all_verdicts() in text and pages.all_verdicts(ours=True) in text
+def test_verdicts_that_come_with_a_clone_are_those_on_its_records():
+    table = verdicts(papers.CLAIMS, papers.STORE.shipped.of, papers.PUBLISHED, "paper")
+    shown = pd.DataFrame(judged.shipped()).astype(table.dtypes)
+    pd.testing.assert_frame_equal(shown, table)

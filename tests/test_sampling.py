@@ -9,7 +9,8 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from lib import compiled, layers, sampling
+from lib import layers, sampling
+from lib._compiled import launch
 from lib.support import make_support, random_support
 from tests.oracles import seeded
 
@@ -76,7 +77,7 @@ def test_compiled_and_plain_forms_agree(dtype, is_dense):
     x, b = states(90, 33, dtype), bias(70, dtype)
     with torch.no_grad():
         compiled_form = _all_passes(layer, x, b)
-        with compiled.use_implementation("torch"):
+        with launch.use_implementation("torch"):
             plain_form = _all_passes(layer, x, b)
     rtol = 1e-4 if dtype == torch.float32 else 1e-12
     for actual, desired in zip(compiled_form, plain_form, strict=True):
@@ -162,7 +163,7 @@ def test_two_threads_give_the_bits_of_one(dtype):
     x, b = states(300, 64, dtype), bias(500, dtype)
     with torch.no_grad():
         one = _all_passes(layer, x, b)
-        with compiled.on_threads(2):
+        with launch.on_threads(2):
             two = _all_passes(layer, x, b)
     assert all(map(torch.equal, one, two))
 
@@ -196,7 +197,7 @@ def test_descent_has_the_bits_of_one_thread_on_two():
     layer = sparse(300, 500, 0.03, torch.float32)
     operands = [*(bias(n, torch.float32) for n in (300, 500)), states(300, 64, torch.float32)]
     one = _descent(layer, operands, 2)
-    with compiled.on_threads(2):
+    with launch.on_threads(2):
         assert all(map(torch.equal, one, _descent(layer, operands, 2)))
 
 
@@ -219,7 +220,7 @@ def test_descent_without_a_sweep_is_refused():
 def test_batch_is_the_rows_that_were_named(implementation):
     x = torch.randint(2, (20, 9), dtype=torch.uint8)
     index = torch.tensor([3, 3, 17])
-    with compiled.use_implementation(implementation):
+    with launch.use_implementation(implementation):
         v = sampling.batch(x, index, torch.float32)
     assert v.dtype == torch.float32 and v.is_contiguous()
     assert torch.equal(v, x[index].t().float())
@@ -229,7 +230,7 @@ def test_batch_is_the_rows_that_were_named(implementation):
 @pytest.mark.parametrize("implementation", ["auto", "torch"])
 def test_batch_of_rows_that_are_not_there_is_refused(row, implementation):
     x, index = torch.ones(20, 9), torch.tensor([row])
-    with compiled.use_implementation(implementation), pytest.raises(ValueError, match="of the 20"):
+    with launch.use_implementation(implementation), pytest.raises(ValueError, match="of the 20"):
         sampling.batch(x, index, torch.float32)
 
 

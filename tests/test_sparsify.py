@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 from lib import models
-from lib.averaging import WeightAverage
-from lib.collector import unseen
+from lib._compiled.step import CompiledStep
 from lib.evolution import Evolution, evolve_
+from lib.growth import unseen
 from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
-from lib.step import CompiledStep
+from lib.train import WeightAverage
 
 RIGL = Evolution(drop="magnitude", grow="gradient", gradient_batches=2)
 FEWER = replace(RIGL, density_schedule="sigmoid", final_share=0.5)
@@ -304,7 +304,7 @@ def hooked():
     ("make", "message"),
     [
         (tied, "layer head shares its weight with another module"),
-        (parametrized, "layer 0 is parametrized"),
+        (parametrized, "layer 0 is a ParametrizedLinear, which may compute something else"),
         (pruned, "layer 0 has no parameter weight"),
         (hooked, "layer 0 has hooks"),
         (with_forward, "layer 0 has a forward of its own, which would be lost"),
@@ -556,7 +556,7 @@ def test_gradient_that_is_differentiated_is_no_gradient_of_a_step():
     net, _, evolver = made(every=1)
     x = torch.rand(4, 20, requires_grad=True)
     with pytest.raises(
-        ValueError, match="a gradient that is to be differentiated .* lib.collector.unseen"
+        ValueError, match="a gradient that is to be differentiated .* lib.growth.unseen"
     ):
         torch.autograd.grad(net(x).sum(), x, create_graph=True)
     with unseen():

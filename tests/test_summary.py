@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lib import models
 from lib.layers import SparseLinear
-from lib.summary import summary
+from lib.sparsify import summary
 
 
 def column(table, name):

@@ -19,14 +19,14 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import orthogonal, weight_norm
 
-from lib import checkpoints, compiled, data, layers, models, numerics, optimisers, train
+from lib import checkpoints, data, layers, models, train
+from lib._compiled import launch
 from lib.activations import Splash, SReLU
-from lib.averaging import WeightAverage
 from lib.data import Split
 from lib.evolution import Evolution, drop_random, evolve_
 from lib.layers import SparseLinear
 from lib.models import mlp
-from lib.train import Settings, fit
+from lib.train import Settings, WeightAverage, fit
 
 WIDTHS = (6, 9, 8, 3)
 SET = Evolution()
@@ -427,7 +427,7 @@ def test_learning_rate_follows_its_schedule(schedule, rates):
 @each_method
 def test_weight_decay_acts_on_the_weights_of_links_only(method):
     model = network(method)
-    optimiser = optimisers.make_optimiser(model, settings(weight_decay=0.5, learning_rate=0.2))
+    optimiser = train.make_optimiser(model, settings(weight_decay=0.5, learning_rate=0.2))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     torch.autograd.backward([p.sum() * 0 for p in model.parameters()])  # gradient 0
     optimiser.step()
@@ -467,7 +467,7 @@ def test_weight_decay_acts_on_the_weights_of_links_only(method):
 )
 def test_weight_decay_acts_by_kind_of_module(module, decayed):
     model = nn.Sequential(nn.Sequential(module))
-    first, second = optimisers.make_optimiser(model, settings(weight_decay=0.5)).param_groups
+    first, second = train.make_optimiser(model, settings(weight_decay=0.5)).param_groups
     assert (first["weight_decay"], second["weight_decay"]) == (0.5, 0.0)
     parameters = dict(module.named_parameters())
     others = [p for name, p in parameters.items() if name not in decayed]
@@ -478,7 +478,7 @@ def test_weight_decay_acts_by_kind_of_module(module, decayed):
 def test_weights_that_two_modules_share_decay_once():
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight
-    groups = optimisers.make_optimiser(nn.Sequential(first, second), settings()).param_groups
+    groups = train.make_optimiser(nn.Sequential(first, second), settings()).param_groups
     assert [len(group["params"]) for group in groups] == [1, 2]
 
 
@@ -521,7 +521,7 @@ def test_optimiser_of_the_settings_is_the_default():
     model, other = network("RigL"), network("RigL")
     how = settings("RigL")
     first = fit(model, split(), how, seed=0)
-    second = fit(other, split(), how, seed=0, optimiser=optimisers.make_optimiser(other, how))
+    second = fit(other, split(), how, seed=0, optimiser=train.make_optimiser(other, how))
     assert same_run((model, first), (other, second))
 
 
@@ -693,7 +693,7 @@ def test_average_begins_when_a_parameter_begins_to_learn():
 def test_average_of_a_link_moves_with_it():
     model = network("SET")
     layer = model.linear1
-    optimiser = optimisers.make_optimiser(model, settings("SET"))
+    optimiser = train.make_optimiser(model, settings("SET"))
     average = WeightAverage(model, optimiser, decay=0.5)
     x, y = part(60, 1)
     for _ in range(3):
@@ -719,7 +719,7 @@ def averaged_weights(optimiser, model):
 
 def test_refused_training_leaves_the_optimiser_as_it_was():
     model, how = network("dense"), settings("dense", epochs=1, averaging=0.9)
-    optimiser = optimisers.make_optimiser(model, how)
+    optimiser = train.make_optimiser(model, how)
     beyond = dataclasses.replace(split(), y_train=split().y_train + 100)
     with pytest.raises(ValueError, match="but the model has"):
         fit(model, beyond, how, seed=0, optimiser=optimiser)
@@ -740,7 +740,7 @@ def test_links_evolve_by_gradient_behind_frozen_layers():
 
 def test_averaged_weights_are_evaluated_and_left():
     model, how = network("dense", dropout=0.0), settings("dense", epochs=3, averaging=0.9)
-    optimiser, seen = optimisers.make_optimiser(model, how), []
+    optimiser, seen = train.make_optimiser(model, how), []
     x, y = split().x_test.double(), split().y_test
 
     def watch(history):
@@ -773,7 +773,7 @@ def test_weights_that_the_optimiser_does_not_train_are_not_averaged(tmp_path):
 
 def test_optimiser_used_twice_is_averaged_once_a_step():
     model, how = network("dense"), settings("dense", epochs=1, averaging=0.9)
-    optimiser = optimisers.make_optimiser(model, how)
+    optimiser = train.make_optimiser(model, how)
     for _ in range(2):
         fit(model, split(), how, seed=0, optimiser=optimiser)
     counts = {optimiser.state[p]["averaged"] for p in model.parameters()}
@@ -783,7 +783,7 @@ def test_optimiser_used_twice_is_averaged_once_a_step():
 def test_average_outlives_a_reset_of_the_optimiser():
     rules = Evolution(reset_state=True)
     model, how = network("SET"), settings("SET", epochs=2, averaging=0.5, evolution=rules)
-    optimiser = optimisers.make_optimiser(model, how)
+    optimiser = train.make_optimiser(model, how)
     fit(model, split(), how, seed=0, optimiser=optimiser)
     assert (model.linear1.values != 0).any()
     assert torch.equal(optimiser.state[model.linear1.values]["average"], model.linear1.values)
@@ -1373,10 +1373,10 @@ def test_checkpoint_of_another_numerics_is_refused_with_the_commit_that_goes_on(
     checkpoint = tmp_path / "run.pt"
     run("SET", checkpoint=checkpoint)
     state = torch.load(checkpoint, weights_only=True)
-    assert state.pop("numerics") == numerics.NUMERICS
+    assert state.pop("numerics") == checkpoints.NUMERICS
     torch.save(state, checkpoint)  # as numerics 1 did
     with pytest.raises(
-        ValueError, match=rf"run\.pt is of numerics 1, .*{numerics.LAST_COMMITS[1]}"
+        ValueError, match=rf"run\.pt is of numerics 1, .*{checkpoints.LAST_COMMITS[1]}"
     ):
         run("SET", checkpoint=checkpoint)
 
@@ -1635,7 +1635,7 @@ def test_steps_on_either_number_of_threads_give_the_same_run(seconds, monkeypatc
             self.now += seconds[chosen[-1]]
             return self.now
 
-    monkeypatch.setattr(compiled, "time", Clock())
+    monkeypatch.setattr(launch, "time", Clock())
     assert same_run(wide_run("SET", 1, batch_size=3), wide_run("SET", 2, batch_size=3))
     assert chosen[-1] == min(seconds, key=seconds.get)
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import activations, convnets, models
+from lib import activations, models
 from lib.activations import APL, Maxout, Splash
 
 ODD = [1, 3, 5, 7, 9, 11]
@@ -169,7 +169,7 @@ def test_hinges_of_a_unit_alone_are_placed(generator):
 
 
 def test_hinges_behind_a_normalisation_divide_what_it_gives_in_training(generator):
-    net = convnets.convnet("lenet5", (28, 28), 10, activation="splash", seed=0)
+    net = models.convnet("lenet5", (28, 28), 10, activation="splash", seed=0)
     x = torch.rand(200, 28, 28, generator=generator)
     before = copy.deepcopy(net.norm1.state_dict())
     net.norm2.eval()

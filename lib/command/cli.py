@@ -18,14 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lib import paths
-from lib.files import check_regular, whole
-from lib.names import CUSTOM, PROFILES, check_known
+from lib import _boundary
+from lib._boundary import CUSTOM, PROFILES, check_known, check_regular, whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lib.runs.cluster import Cluster
     from lib.runs.config import Run
 
 
@@ -62,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, RuntimeError, OSError, ImportError) as error:
-        remedy = _to_install(error) if isinstance(error, ImportError) else ""
+        is_import = isinstance(error, ImportError)
+        remedy = ": make install, then use .venv/bin/python" if is_import else ""
         print(f"error: {error}{remedy}", file=sys.stderr)
         return 1
     except MemoryError as error:
@@ -70,13 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remedy = "free some, or take fewer --jobs; what is done is kept"
         print(f"error: not enough memory ({reason}): {remedy}", file=sys.stderr)
         return 1
-
-
-def _to_install(error: ImportError) -> str:
-    """How to get the module that is missing."""
-    if any(package in str(error) for package in ("asyncssh", "bokeh", "jobqueue")):
-        return ': pip install -e ".[cluster]"'
-    return ": make install, then use .venv/bin/python"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,6 +89,15 @@ def _positive(context: click.Context, option: click.Parameter, value: int | None
 def _regular(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     if value not in (None, "-"):
         check_regular(Path(value))
+    return value
+
+
+def _address(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and "://" not in value:
+        raise ValueError(
+            f"scheduler {value!r} is no address: give that of a Dask scheduler, as"
+            " tcp://10.0.0.1:8786 (docs/CLUSTER.md says how to start one)"
+        )
     return value
 
 
@@ -136,9 +137,9 @@ as_json = click.option(
 jobs = _number("--jobs", "Runs, or notebooks, side by side.", default=1)
 scheduler = click.option(
     "--scheduler",
-    metavar="WHERE",
-    help="A Dask cluster that makes the runs: local[:N], ssh:HOST,HOST[:N], slurm:N, or the address"
-    " of one, as tcp://10.0.0.1:8786.",
+    metavar="ADDRESS",
+    callback=_address,
+    help="Of a Dask cluster that makes the runs, as tcp://10.0.0.1:8786.",
 )
 
 
@@ -154,7 +155,7 @@ def show_list(name: str | None, target: str | None) -> None:
     With NAME, an experiment: its stored runs, also those with changes. A notebook by number or
     name, or a claim: its experiments.
     """
-    from lib import papers
+    import papers
     from lib.command import notebooks
     from lib.runs.record import summaries
 
@@ -218,7 +219,7 @@ def show_list(name: str | None, target: str | None) -> None:
 
 
 def _how_many(experiments: Iterable[str], stored: set[str]) -> "pd.DataFrame":
-    """Of each experiment how many runs of the profile paper are stored, and how many it has.
+    """Table of experiments: runs of the profile paper that are stored, and all of them.
 
     Args:
         experiments: their names.
@@ -226,7 +227,7 @@ def _how_many(experiments: Iterable[str], stored: set[str]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    from lib import papers
+    import papers
 
     rows = []
     for experiment in experiments:
@@ -292,7 +293,8 @@ def run(
 
     KEY=VALUE after the name is the same as --set KEY=VALUE.
     """
-    from lib import data, papers
+    import papers
+    from lib import data
     from lib.runs.experiment import choose, chosen
     from lib.runs.record import summaries
 
@@ -323,7 +325,7 @@ def run(
     if profile == "smoke":
         print("profile smoke tests the code: its accuracies mean nothing", file=sys.stderr)
     ship = profile == "paper" and not fields
-    records = papers.STORE.records(_sweep(runs, jobs, _cluster(scheduler), ship))
+    records = papers.STORE.records(_sweep(runs, jobs, scheduler, ship))
     table = summaries(records)
     for name in fields:
         if name not in table:
@@ -348,27 +350,18 @@ def _assigned(texts: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def _sweep(runs: "Sequence[Run]", jobs: int, cluster: "Cluster | None", ship: bool) -> "list[Run]":
+def _sweep(runs: "Sequence[Run]", jobs: int, scheduler: str | None, ship: bool) -> "list[Run]":
     """Make the runs that are missing; with ``ship`` store what a clone needs of them."""
-    from lib import papers
+    import papers
     from lib.runs import executors
 
     try:
-        return executors.make_missing(papers.STORE, runs, jobs=jobs, cluster=cluster)
+        return executors.make_missing(papers.STORE, runs, jobs=jobs, scheduler=scheduler)
     finally:  # what is finished is stored, whatever became of the others
         if ship:
             for record in papers.STORE.records(runs, whole=True):
                 if record.profile == "paper":  # --seeds may ask for others
                     papers.STORE.ship(record)
-
-
-def _cluster(scheduler: str | None) -> "Cluster | None":
-    """Where the runs are made, if not on this machine alone."""
-    if scheduler is None:
-        return None
-    from lib.runs.cluster import Cluster
-
-    return Cluster.parse(scheduler)
 
 
 def _say_what_stands_in(runs: "Iterable[Run]") -> None:
@@ -412,7 +405,7 @@ def replay_records(
     """
     import pandas as pd
 
-    from lib import papers
+    import papers
     from lib.runs import replay
     from lib.runs.experiment import choose
 
@@ -425,9 +418,9 @@ def replay_records(
     for name in able:
         records += replay.choose_records(papers.STORE, name, profile, dirty=dirty, every=every)
     rows = replay.replay(papers.STORE, records, epochs)
-    table = pd.DataFrame(rows, columns=list(replay.COLUMNS)).astype({"epoch": "Int64"})
+    table = pd.DataFrame(rows)
     _report(target, table, _replayed(table))
-    return int(replay.DIFFERS in set(table["outcome"]))
+    return int(any(row["outcome"] == replay.DIFFERS for row in rows))
 
 
 def _replayed(table: "pd.DataFrame") -> str:
@@ -436,8 +429,7 @@ def _replayed(table: "pd.DataFrame") -> str:
         return "no such record is stored"
     shown = table[["experiment", "dataset", "method", "variant", "seed", "epochs", "outcome"]]
     shown = shown.assign(
-        loss_difference=table["loss_difference"].map("{:.1g}".format, na_action="ignore"),
-        first_difference=table.apply(_first_difference, axis=1),
+        first_difference=table["note"].fillna(""),
         dirty=table["dirty"],
         commit=table["commit"].str.slice(0, 7),
         changed_here=table["changed_here"],
@@ -445,18 +437,6 @@ def _replayed(table: "pd.DataFrame") -> str:
     )
     counts = [f"{n} {outcome}" for outcome, n in table["outcome"].value_counts().items()]
     return f"{shown.to_string(index=False, na_rep='')}\n{', '.join(counts)}"
-
-
-def _first_difference(row: "pd.Series") -> str:
-    """Where a record differs first, or why it was not replayed."""
-    import pandas as pd
-
-    if pd.notna(row["note"]):
-        return row["note"]
-    if pd.isna(row["column"]):
-        return ""
-    place = f"{row['column']} of epoch {row['epoch']}"
-    return f"{place}: {row['stored']}, now {row['replayed']}"
 
 
 # ------------------------------------------------------------------------------------- figures
@@ -492,21 +472,20 @@ def figures(
     from lib.runs.executors import RunsFailed
 
     trains = profile != "paper" or train
-    where = _cluster(scheduler)
-    if not trains and where is not None:
+    if not trains and scheduler is not None:
         raise ValueError("the profile paper shows stored records: a cluster goes with --train")
     books = notebooks.find([*only, *more] or None)
     failed: list[str] = []
     if trains:
         print("first the runs that are missing, then the figures", flush=True)
         try:
-            _sweep(_needed(books, profile), jobs, where, ship=profile == "paper")
+            _sweep(_needed(books, profile), jobs, scheduler, ship=profile == "paper")
         except RunsFailed as error:  # notebooks that do not need them are still rendered
             failed.append(str(error))
     if jobs > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side: one thread each
     changed = books if force else notebooks.out_of_date(books, profile)
-    line = f"rendering {len(changed)} notebooks into {paths.FIGURES / profile}"
+    line = f"rendering {len(changed)} notebooks into {_boundary.FIGURES / profile}"
     if len(changed) < len(books):
         kept = len(books) - len(changed)
         line += f"; of {kept} nothing has changed (--force renders them too)"
@@ -521,13 +500,12 @@ def figures(
 
 def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
     """The runs that notebooks show."""
-    from lib import papers
+    import papers
     from lib.command import notebooks
 
     runs: list[Run] = []
     for path in books:
         for name in notebooks.needed(path):
-            check_known(f"experiment in the metadata of {path.name},", name, papers.EXPERIMENTS)
             runs += papers.EXPERIMENTS[name].runs(profile)
     runs = list(dict.fromkeys(runs))
     _say_what_stands_in(runs)
@@ -544,7 +522,7 @@ def show_recipe(name: str | None) -> None:
 
     Without NAME, a line for each.
     """
-    from lib.papers.frontier import recipes
+    from papers.frontier import recipes
 
     print(recipes.names() if name is None else recipes.card(name))
 
@@ -561,7 +539,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
 
     CLAIM is one claim, as S03, of which all is shown, or the letter of a paper.
     """
-    from lib import papers
+    import papers
     from lib.command import judged, planned
     from lib.report.verdicts import in_full
 
@@ -602,7 +580,7 @@ def show_claims(claims: tuple[str, ...], profile: str, readings: bool, target: s
 
 def _ids_of(names: Sequence[str]) -> list[str] | None:
     """The claims that are named, by id or by the letter of their paper; None where none is."""
-    from lib import papers
+    import papers
 
     known = list(papers.PUBLISHED["id"])
     if not names:
@@ -621,7 +599,7 @@ def _as_id(name: str) -> str:
 
 
 def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:
-    """Of each claim: id, verdict, and what was measured, in as many lines as that takes."""
+    """Lines of each claim: id, verdict, and what was measured, in as many lines as that takes."""
     width = shutil.get_terminal_size().columns
     for row in table.to_dict("records"):
         _, _, measured = row["sentence"].partition(": ")

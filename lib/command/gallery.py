@@ -5,12 +5,12 @@ import html
 import os
 from pathlib import Path
 
-from lib import paths
+from lib import _boundary
+from lib._boundary import explained, whole
 from lib.command import notebooks
-from lib.files import explained, whole
 
 PAPER = "paper"  # the profile that the takeaways are of
-TAKEAWAYS = paths.ROOT / "docs" / "takeaways.csv"
+TAKEAWAYS = _boundary.ROOT / "docs" / "takeaways.csv"
 THUMBNAIL = 420  # pixels
 SHORT = (  # beside figures of another profile
     "These runs are short. The texts of the notebooks are about the profile paper, as are"
@@ -20,7 +20,7 @@ SHORT = (  # beside figures of another profile
 
 def write(profile: str) -> Path:
     """Write figures/<profile>/README.md, which shows every figure of every notebook."""
-    page = paths.FIGURES / profile / "README.md"
+    page = _boundary.FIGURES / profile / "README.md"
     shown = text(profile)
     if page.is_file() and page.read_text(encoding="utf-8") == shown:
         return page
@@ -53,7 +53,7 @@ def text(profile: str) -> str:
         lines += [SHORT, ""]
     sentences = takeaways(profile)
     for path in notebooks.find():
-        lines += _section(path, paths.FIGURES / profile, sentences)
+        lines += _section(path, _boundary.FIGURES / profile, sentences)
     return "\n".join(lines).rstrip() + "\n"
 
 

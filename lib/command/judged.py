@@ -5,23 +5,25 @@ tables or the records. Those of the repository come with a clone.
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from lib import papers, paths
+import papers
+from lib import _boundary
+from lib._boundary import whole
 from lib.command import fresh
-from lib.files import whole
 from lib.report.verdicts import verdicts as judge
 from lib.runs.progress import Progress
 from lib.runs.records import Store
 
-SHIPPED = paths.ROOT / "data" / "verdicts.json"  # of the profile paper
+SHIPPED = _boundary.ROOT / "data" / "verdicts.json"  # of the profile paper
 
 
 def verdicts(
     profile: str, ids: list[str] | None = None, *, is_silent: bool = False
 ) -> pd.DataFrame:
-    """The verdicts, see :func:`lib.papers.verdicts`; judged unless kept ones are up to date. To
+    """The verdicts, see :func:`papers.verdicts`; judged unless kept ones are up to date. To
     judge more than one claim shows its progress on stderr, unless it is to be silent.
     """
     sources = _sources(papers.STORE, profile)
@@ -42,11 +44,16 @@ def verdicts(
     return table
 
 
-def ship(path: Path = SHIPPED) -> None:
+def ship() -> None:
     """Store the verdicts on the records of the repository for those who clone it."""
-    shipped = papers.STORE.shipped
-    table = judge(papers.CLAIMS, shipped.of, papers.PUBLISHED, "paper")
-    _keep(path, _sources(shipped, "paper"), table)
+    store = papers.STORE.shipped
+    table = judge(papers.CLAIMS, store.of, papers.PUBLISHED, "paper")
+    _keep(SHIPPED, _sources(store, "paper"), table)
+
+
+def shipped() -> list[dict[str, Any]]:
+    """The verdicts that come with a clone."""
+    return json.loads(SHIPPED.read_text(encoding="utf-8"))["rows"]
 
 
 def _sources(store: Store, profile: str) -> str:

@@ -16,11 +16,9 @@ from typing import Any
 
 import psutil
 
-from lib import paths
+from lib import _boundary
+from lib._boundary import FULL, ROOT, TOO_LARGE, NotWritten, check_known, explained
 from lib.command import fresh
-from lib.files import FULL, TOO_LARGE, NotWritten, explained
-from lib.names import check_known
-from lib.paths import ROOT
 from lib.runs.progress import Progress
 
 FOLDER = ROOT / "notebooks"
@@ -102,7 +100,7 @@ def check_parameters(path: Path, parameters: dict[str, object]) -> None:
 
 def folder_of(path: Path, profile: str) -> Path:
     """Where the figures of a notebook lie."""
-    return paths.FIGURES / profile / path.stem
+    return _boundary.FIGURES / profile / path.stem
 
 
 def out_of_date(books: Sequence[Path], profile: str) -> list[Path]:
@@ -134,7 +132,7 @@ def execute(
         fork: whether its kernel is forked, see :mod:`lib.command.forked`.
     Returns: the executed copy, figures/<profile>/<name>/<name>.ipynb, written when it is complete.
     Raises: ValueError for an undeclared parameter; NotebookFailed naming notebook, cell and error,
-        or saying that another process renders it; lib.files.NotWritten if there is no room.
+        or saying that another process renders it; lib._boundary.NotWritten if there is no room.
     """
     given = {"profile": profile, **(parameters or {})}
     check_parameters(path, given)
@@ -170,7 +168,7 @@ def _locked(folder: Path, path: Path) -> Iterator[None]:
 
 
 def _versions(folder: Path) -> dict[str, tuple[int, int]]:
-    """What tells whether a published file was written again, by name."""
+    """Marks of published files, by name: a file that is written again has another one."""
     versions = {}
     for path in folder.iterdir():
         if path.suffix in FIGURES:

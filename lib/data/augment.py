@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..names import check_number
+from .._boundary import check_number
 
 ROTATION = 10.0  # largest angle, degrees
 SHIFT = 0.1  # largest shift, as a fraction of the height and of the width

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import locks
-from ..files import NotWritten, explained, whole
-from ..paths import RAW, named_folder
+from .. import _boundary
+from .._boundary import RAW, NotWritten, explained, named_folder, whole
 from .formats import DataSet, Download, verified
 
 try:
@@ -57,7 +56,7 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
         asked: whether a person asked for this very set, so that it may be fetched though large.
 
     Raises: DataUnavailable, with the ways to get the set, if nothing whole comes;
-        lib.files.NotWritten if there is no room for it.
+        lib._boundary.NotWritten if there is no room for it.
     """
     name, source = dataset.name, dataset.download
     now = named_folder("SPARSE_DATA_DIR") or "unset"
@@ -78,7 +77,7 @@ def download(dataset: DataSet, *, asked: bool) -> Path:
         with explained(path):
             RAW.mkdir(parents=True, exist_ok=True)
         waiting = f"{name} is being downloaded by another process, which is waited for"
-        with locks.held(RAW / f".{name}.lock", waiting=waiting):
+        with _boundary.locked(RAW / f".{name}.lock", waiting=waiting):
             if not path.exists():  # else another process has made it meanwhile
                 with whole(path) as part:
                     _fetch(dataset, source, part)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import refusing_damage
-from ..names import extra
+from .._boundary import extra, refusing_damage
 
 Arrays = dict[str, np.ndarray]
 
@@ -39,7 +38,7 @@ class Download:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """What the file of a data set must hold, and where it is published.
+    """A data set: what its file must hold, and where it is published.
 
     Args:
         name: by which it is loaded.
@@ -201,7 +200,7 @@ def read_torchvision(kind: str, dataset: DataSet, paths: Sequence[Path]) -> Arra
         paths: of the files, in a folder of their own, where they are unpacked.
     """
     with extra("downloads"):
-        from ..vision import datasets  # two seconds to import, and needed by a download alone
+        from .vision import datasets  # two seconds to import, and needed by a download alone
 
     read = getattr(datasets, kind)
     folder = paths[0].parent

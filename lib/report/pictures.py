@@ -78,7 +78,7 @@ def image_rows(
 
 def _strip(images: np.ndarray) -> np.ndarray:
     """(height, width) images beside each other, with a column behind each that is not drawn."""
-    from lib.vision import make_grid  # two seconds to import, and needed by few pictures
+    from lib.data.vision import make_grid  # two seconds to import, and needed by few pictures
 
     tiles = torch.tensor(images, dtype=torch.float64)[:, None]
     tiles = F.pad(tiles, (0, 1), value=math.nan)

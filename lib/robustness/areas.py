@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..names import check_whole
+from .._boundary import check_whole
 
 
 def relative_area(fractions: ArrayLike, accuracies: ArrayLike, n_classes: int) -> float:

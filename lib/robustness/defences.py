@@ -1,4 +1,4 @@
-r"""What training lowers to make a network robust: objectives for :func:`lib.train.fit`.
+r"""Objectives of robust training, for :func:`lib.train.fit`.
 
 Each takes (model, inputs, classes, generator) and returns a scalar. They act on any network, sparse
 or dense.
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from .. import compiled, kernels
+from .. import kernels
+from .._boundary import check_number, check_whole
 from ..models import evaluating
-from ..names import check_number, check_whole
 from ..train import Gradient
 from .attacks.iterates import Ball
 from .attacks.setting import UNIT, Bounds, check_examples, check_settings
@@ -139,7 +139,7 @@ class Adversarial:
             return self.perturbed(x, y, generator, gradient_at)
 
     def _raised(self, logits_at: Map, x: Tensor, y: Tensor) -> Map:
-        """What the ascent raises, a scalar, as a function of the logits (B, n_classes) at changed
+        """Scalar that the ascent raises, as a function of the logits (B, n_classes) at changed
         examples; ``logits_at`` gives those at any.
         """
         return lambda logits: F.cross_entropy(logits, y)
@@ -287,5 +287,5 @@ def weights_of_links(model: nn.Module) -> dict[str, Tensor]:
 def masked(weight: Tensor, fraction: float, *, generator: torch.Generator) -> Tensor:
     """``weight`` with each value zero with probability ``fraction``, the others as they are."""
     seed = int(torch.randint(2**62, (), generator=generator))
-    law = compiled.dropout_law(fraction, seed, 0)._replace(scale=1.0)
+    law = kernels.dropout_law(fraction, seed, 0)._replace(scale=1.0)
     return kernels.dropout(weight.reshape(-1, 1), law).view_as(weight)

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._boundary import check_whole
 from ..activations import APL, Maxout, Splash, SReLU
-from ..convnets import Subsample
 from ..layers import Dropout, Scale, SparseLinear, Standardise
-from ..models import check_evaluating
-from ..names import check_whole
+from ..models import Subsample, check_evaluating
 from .attacks.losses import margin
 
 WEIGHTED = (nn.Conv2d, nn.Linear, SparseLinear, Subsample)
@@ -208,7 +207,7 @@ def _slopes_of_pieces(unit: APL) -> Tensor:
 
 
 def margins_and_gradients(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Of every example the margin m that it is classified correctly by, and its gradient.
+    r"""Margin m by which every example is classified correctly, and its gradient.
 
     .. math:: m = z_y - \max_{j \ne y} z_j, \qquad \nabla_x m
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import topology
+from .._boundary import check_known, check_number, names_of_one
 from ..layers import SparseLinear
 from ..models import check_evaluating
-from ..names import check_known, check_number, names_of_one
 from ..support import draw_free_keys, support_from_keys
 from ..topology.nulls import switch_links
 
@@ -104,7 +104,7 @@ def linear_layers(model: nn.Module, *, output: bool = False) -> dict[str, Linear
 
 
 def name_of_weights(layer: LinearLayer) -> str:
-    """What a layer calls the parameter that holds the weights of its links."""
+    """Name of the parameter of a layer that holds the weights of its links."""
     return "values" if isinstance(layer, SparseLinear) else "weight"
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from lib.numerics import NUMERICS
-from lib.paths import IS_REPOSITORY, LIBRARY, ROOT
+from lib._boundary import IS_REPOSITORY, LIBRARY, PAPERS, ROOT
+from lib.checkpoints import NUMERICS
 
 CPU_FACTS = Path("/proc/cpuinfo")  # Linux
 PACKAGES = ("torch", "numba", "numpy", "scipy", "scikit-learn", "pymoo")
@@ -29,9 +29,9 @@ def environment() -> dict[str, Any]:
 
 @cache
 def lasting() -> dict[str, Any]:
-    """What of the environment stays while a process runs."""
+    """Facts of the environment that stay while a process runs."""
     versions = {name: version(name) for name in PACKAGES}
-    changed = _git("status", "--porcelain", "--untracked-files=no", "lib")
+    changed = _git("status", "--porcelain", "--untracked-files=no", LIBRARY, PAPERS)
     cpu = platform.processor()
     with contextlib.suppress(OSError):
         for line in CPU_FACTS.read_text().splitlines():
@@ -39,7 +39,7 @@ def lasting() -> dict[str, Any]:
                 cpu = line.split(":")[1].strip()
     return {
         "commit": _git("rev-parse", "--verify", "-q", "HEAD") or None,
-        "code_sha256": code_sha256(LIBRARY),
+        "code_sha256": code_sha256(LIBRARY, PAPERS),
         "dirty": bool(changed),
         "numerics": NUMERICS,
         "versions": {"python": platform.python_version(), **versions},
@@ -67,26 +67,27 @@ def dense_device() -> torch.device:
 
 
 def name_of(device: torch.device) -> str:
-    """What a record calls a device: the name of its hardware where that is a GPU."""
+    """Name of a device in a record: that of its hardware where that is a GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def code_sha256(folder: Path) -> str:
-    """Hash of the names and contents of all modules in a folder, however deep they lie. Hidden ones
+def code_sha256(*folders: Path) -> str:
+    """Hash of the names and contents of all modules in folders, however deep they lie. Hidden ones
     do not count: editors keep copies in hidden folders.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        name = path.relative_to(folder).as_posix()
-        if "/." in f"/{name}":
-            continue
-        digest.update(name.encode())
-        digest.update(path.read_bytes())
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            name = path.relative_to(folder).as_posix()
+            if "/." in f"/{name}":
+                continue
+            digest.update(name.encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _git(*words: str) -> str:
-    """What git says; "" without git or a repository of our own: one that an unpacked copy lies in
+def _git(*words: str | Path) -> str:
+    """Answer of git; "" without git or a repository of our own: one that an unpacked copy lies in
     is another's.
     """
     if not (IS_REPOSITORY and (ROOT / ".git").exists()):

@@ -8,7 +8,7 @@ neurons. Degrees are a table of rows, see :mod:`lib.topology.degrees`, made of s
 ``power_law`` and ``laws`` are modules.
 """
 
-from ..names import extra
+from .._boundary import extra
 
 with extra("topology"):
     from .degrees import (

@@ -1,6 +1,6 @@
 """Runs that fail: the command says so, and what is finished is stored all the same."""
 
-from lib import papers
+import papers
 from lib.command import cli
 from tests.runs import counting
 from tests.runs.counting import Counting

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lib import paths
+from lib import _boundary
 from lib.command import gallery, notebooks
 from tests.checkouts import write_notebook
 
@@ -21,7 +21,7 @@ def draw(folder, *names):
 @pytest.fixture
 def figures(tmp_path, monkeypatch):
     """Three notebooks, of which the first two were rendered, the second to a table alone."""
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
     for name in ("10_curves", "11_table", "12_nothing"):
         write_notebook(tmp_path / f"{name}.ipynb")
@@ -87,11 +87,6 @@ def test_figure_without_a_takeaway_has_its_name_alone(paper):
     assert text.count("All ") == 2 and "b.svg" not in text
 
 
-def test_takeaways_are_of_the_paper_alone(paper):
-    assert gallery.takeaways("smoke") == {}
-    assert gallery.takeaways("paper") == {"10_curves/a": 'All "rise" | fall, π.'}
-
-
 def test_page_names_its_profile_and_no_notebook_that_was_not_rendered(figures):
     text = gallery.write("smoke").read_text()
     assert text.startswith("# Figures, profile smoke\n") and text.endswith("\n")
@@ -117,7 +112,7 @@ def rows():
 
 def stored(pattern):
     """Figures of the paper as they are stored, whatever folder this run draws to."""
-    found = (paths.ROOT / "figures" / "paper").glob(pattern)
+    found = (_boundary.ROOT / "figures" / "paper").glob(pattern)
     return sorted((path.parent.name, path.stem) for path in found)
 
 
@@ -139,7 +134,7 @@ def test_only_other_profiles_are_called_short(paper):
 
 
 def test_stored_page_says_what_the_takeaways_say():
-    text = (paths.ROOT / "figures" / "paper" / "README.md").read_text(encoding="utf-8")
+    text = (_boundary.ROOT / "figures" / "paper" / "README.md").read_text(encoding="utf-8")
     shown = [html.unescape(alt) for alt in re.findall(r'alt="([^"]*)"', text)]
     assert sorted(shown) == sorted(row["takeaway"] for row in rows())
 

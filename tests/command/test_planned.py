@@ -7,9 +7,9 @@ import types
 import pandas as pd
 import pytest
 
-from lib import papers
+import papers
+from lib._boundary import ROOT
 from lib.command import judged, planned
-from lib.paths import ROOT
 
 ROWS = planned.planned()
 

@@ -14,8 +14,7 @@ import threading
 import numpy as np
 import pytest
 
-from lib import vision
-from lib.data import fetch, sets
+from lib.data import fetch, sets, vision
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ import torch
 from numpy.testing import assert_array_equal
 from tqdm import tqdm
 
-from lib import data, vision
-from lib.data import fetch, sets
-from lib.files import NotWritten
+from lib import data
+from lib._boundary import NotWritten
+from lib.data import fetch, sets, vision
 from lib.runs.config import Run
 
 PUBLISHED = {name: entry.download for name, entry in sets.SETS.items() if entry.download}

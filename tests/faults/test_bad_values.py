@@ -8,18 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from lib import activations, convnets, data, layers, models, names, support, train
-from lib.averaging import WeightAverage
+from lib import _boundary, activations, data, layers, models, support, train
+from lib._boundary import NotWritten
 from lib.data import augment
 from lib.evolution import Evolution, evolve_
-from lib.files import NotWritten
 from lib.layers import SparseLinear
-from lib.papers.set.rbm.model import RBM
 from lib.robustness import attacks, defences, perturb
 from lib.runs.config import Run
-from lib.settings import Settings
-from lib.sharpness import SharpnessAware
 from lib.sparsify import Evolver, densify_, sparsify_
+from lib.train import Settings, WeightAverage
+from papers.set.rbm.model import RBM
+from papers.set.sharpness import SharpnessAware
 
 NOT_WHOLE = (1.5, 0, -1, True, "3", None, float("nan"))
 NOT_POSITIVE = (0, -0.5, float("nan"), float("inf"), "x", None)
@@ -37,7 +36,7 @@ def updated(**options):
 
 
 def network(**options):
-    return convnets.convnet("lenet5", (32, 32), **{"n_classes": 10, **options})
+    return models.convnet("lenet5", (32, 32), **{"n_classes": 10, **options})
 
 
 NOT_NUMBER = (float("nan"), "x", None, True)
@@ -167,7 +166,7 @@ FIELDS = {
     "activation": (lambda value: mlp(activation=value), ("srelus", 3, None)),
     "standardisation": (lambda value: mlp(standardisation=value), (3, "x", (1,))),
     "image": (
-        lambda value: convnets.convnet("lenet5", value, n_classes=3),
+        lambda value: models.convnet("lenet5", value, n_classes=3),
         (32, None),
     ),
     "mean": (lambda value: layers.Standardise(value, torch.ones(2)), (0.0, [0.0, 0.0])),
@@ -236,7 +235,7 @@ def test_value_out_of_range_is_refused_with_what_to_give(name, make, value):
 
 @pytest.mark.parametrize("value", [1, 7, np.int32(7), np.int64(1)])
 def test_whole_numbers_of_any_kind_pass(value):
-    names.check_whole("n", value, least=1, most=7)
+    _boundary.check_whole("n", value, least=1, most=7)
     assert activations.Maxout(value).k == value
 
 

@@ -15,9 +15,10 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from lib import checkpoints, papers, paths
+import papers
+from lib import _boundary, checkpoints
+from lib._boundary import NotWritten
 from lib.command import cli, fresh, gallery
-from lib.files import NotWritten
 from lib.report import publishing
 from lib.runs.experiment import Contents
 from tests.runs import counting
@@ -178,7 +179,7 @@ def test_figure_stays_as_it_was_when_the_disk_is_full(kind, tmp_path, monkeypatc
 
 def test_gallery_stays_as_it_was_when_the_disk_is_full(tmp_path, monkeypatch):
     """So does the page of all figures."""
-    monkeypatch.setattr(paths, "FIGURES", tmp_path)
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path)
     page = tmp_path / "smoke" / "README.md"
     page.parent.mkdir()
     page.write_text("as it was")

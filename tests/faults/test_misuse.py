@@ -11,12 +11,13 @@ from torch.nn.utils import parametrize, prune
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from lib import compiled, data, models, train
+from lib import data, models, train
+from lib._compiled import launch
 from lib.evolution import Evolution, evolve_, remove_
 from lib.layers import SparseLinear
-from lib.settings import Settings
 from lib.sparsify import Evolver, densify_, sparsify_
 from lib.support import make_support
+from lib.train import Settings
 
 
 @pytest.fixture
@@ -692,7 +693,7 @@ def test_forked_process_goes_on_where_torch_has_run_on_several_threads(density):
     net, x = models.mlp((64, 32, 10), density=density).eval(), torch.rand(1000, 64)
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
-    with compiled.on_threads(2), torch.no_grad():
+    with launch.on_threads(2), torch.no_grad():
         desired = net(x).sum().item()
         torch.rand(500, 500) @ torch.rand(500, 500)
         worker = context.Process(target=lambda: answers.put(net(x).sum().item()))
@@ -706,10 +707,10 @@ def test_forked_process_goes_on_where_torch_has_run_on_several_threads(density):
 def test_forked_process_refuses_what_must_run_compiled(monkeypatch, x):
     net = small(0)
     step = train.CompiledStep(net, sgd(net))
-    monkeypatch.setattr(compiled, "_is_forked", True)
+    monkeypatch.setattr(launch, "_is_forked", True)
     with pytest.raises(train.CannotCompile, match="this process was forked"):
         step(x.float(), torch.arange(7) % 3)
     with pytest.raises(train.CannotCompile, match="this process was forked"):
         train.CompiledStep(net, sgd(net))
-    with compiled.use_implementation("numba"), pytest.raises(RuntimeError, match="by spawn"):
+    with launch.use_implementation("numba"), pytest.raises(RuntimeError, match="by spawn"):
         net(x.float())

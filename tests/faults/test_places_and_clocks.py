@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import data, papers, paths
+import papers
+from lib import _boundary, data
+from lib._boundary import NotWritten
 from lib.command import cli, fresh, notebooks
-from lib.files import NotWritten
 from tests.checkouts import write_notebook
 from tests.runs import counting
 from tests.runs.counting import Counting
@@ -105,7 +106,7 @@ def test_command_on_a_read_only_store(words, status, made, read_only, monkeypatc
 @pytest.mark.faults("two writers")
 def test_notebook_that_another_process_renders_is_refused_by_name(tmp_path, monkeypatch):
     """Two renderers never write the same figures."""
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     write_notebook(tmp_path / "99_fine.ipynb", "1 + 1")
     folder = notebooks.folder_of(tmp_path / "99_fine.ipynb", "smoke")
     folder.mkdir(parents=True)
@@ -120,10 +121,9 @@ def test_notebook_that_another_process_renders_is_refused_by_name(tmp_path, monk
 
 
 @pytest.mark.faults("stale locks")
-@pytest.mark.notebook
 def test_what_a_dead_renderer_left_is_no_obstacle(tmp_path, monkeypatch):
     """Halves of figures and of a notebook are removed by the next rendering."""
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     book = tmp_path / "99_fine.ipynb"
     write_notebook(book, "1 + 1")
     folder = notebooks.folder_of(book, "smoke")
@@ -163,7 +163,7 @@ def test_archive_that_was_written_before_it_was_read_is_read_again(hours, tmp_pa
 @pytest.mark.faults("a clock that was set back")
 def test_notebook_that_was_changed_in_the_past_is_rendered_again(tmp_path, monkeypatch):
     """What must be rendered follows from contents; dates are not looked at."""
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     book = tmp_path / "99_fine.ipynb"
     write_notebook(book, "1 + 1")
     folder = notebooks.folder_of(book, "smoke")
@@ -181,7 +181,7 @@ def test_notebook_that_was_changed_in_the_past_is_rendered_again(tmp_path, monke
 def test_no_module_reads_the_clock_on_the_wall():
     """Durations come from clocks that cannot be set; dates decide nothing."""
     reading = re.compile(r"\btime\.time\(|\btime_ns\(\)|\b(datetime|date)\.(now|today|utcnow)\(")
-    modules = sorted((paths.ROOT / "lib").rglob("*.py"))
+    modules = sorted((_boundary.ROOT / "lib").rglob("*.py"))
     found = [path for path in modules if reading.search(path.read_text(encoding="utf-8"))]
     assert len(modules) > 50 and found == []
 

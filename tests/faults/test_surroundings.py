@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lib import papers
+import papers
+from lib._boundary import ROOT
 from lib.command import cli
-from lib.paths import ROOT
 from lib.runs.experiment import Experiment
 from tests.checkouts import check_out, variables, write_notebook
 
@@ -30,7 +30,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from lib import data, papers
+from lib import data
+import papers
 from lib.report import publishing
 from lib.runs.records import archive
 from lib.topology import power_law
@@ -141,7 +142,6 @@ def test_audit_that_refuses_pickles_would_see_one(tmp_path):
     assert done.returncode != 0 and "a pickle was read" in done.stderr
 
 
-@pytest.mark.notebook
 def test_folder_of_200_letters_with_spaces_beyond_ascii_is_a_place_like_any(tmp_path):
     """Runs are made and notebooks rendered in a folder with spaces, strange letters, long names."""
     start = len(str(tmp_path)) + 1
@@ -149,7 +149,7 @@ def test_folder_of_200_letters_with_spaces_beyond_ascii_is_a_place_like_any(tmp_
     folder = tmp_path / name
     folder.mkdir()
     check_out(folder)
-    code = "from lib import paths\nfrom pathlib import Path\nassert paths.ROOT == Path.cwd()"
+    code = "from lib._boundary import ROOT\nfrom pathlib import Path\nassert ROOT == Path.cwd()"
     write_notebook(folder / "notebooks" / "90_try.ipynb", code)
     one = "--set method=dense variant=tuned epochs=1"
     commands = [f"run set_mlp --profile smoke --seeds 1 {one}", "figures --profile smoke"]
@@ -210,6 +210,6 @@ def test_later_python_compiles_every_module_without_a_warning(version, tmp_path)
     words = [python, "-W", "error", "-m", "compileall", "-q", "-j", "1", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    code = "import lib.files, lib.names, lib.paths; print(lib.paths.ROOT)"
+    code = "import lib._boundary, lib._boundary, lib._boundary; print(lib._boundary.ROOT)"
     done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() == str(tmp_path), done.stderr

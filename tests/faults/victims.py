@@ -52,7 +52,7 @@ class Victim(NamedTuple):
 
 
 def _run(folder: Path, experiment: str, **changes: Any) -> None:
-    from lib import papers  # in the process that is killed: it starts threads
+    import papers  # in the process that is killed: it starts threads
     from lib.runs.records import Store
 
     store = Store(papers.EXPERIMENTS, folder / "runs", folder / "results")
@@ -82,11 +82,11 @@ def search(folder: Path) -> None:
 
 def render(folder: Path) -> None:
     """A notebook that publishes figures."""
-    from lib import paths
+    from lib import _boundary
     from lib.command import notebooks
 
-    paths.FIGURES = folder / "figures"
-    os.environ["SPARSE_FIGURES_DIR"] = str(paths.FIGURES)
+    _boundary.FIGURES = folder / "figures"
+    os.environ["SPARSE_FIGURES_DIR"] = str(_boundary.FIGURES)
     book = folder / "90_drawing.ipynb"
     if not book.exists():
         write_notebook(book, DRAWING)

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import papers
-from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
-from lib.paths import RESULTS
+import papers
+from lib._boundary import RESULTS
+from papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from tests.prose import Prose
 
 SERIES = {

@@ -1,6 +1,6 @@
 """The numbers in the text of notebook 00."""
 
-from lib import papers
+import papers
 from lib.command import notebooks
 from tests.prose import Prose
 

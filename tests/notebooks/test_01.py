@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from lib.paths import RESULTS
+from lib._boundary import RESULTS
 from tests.prose import Prose
 
 PRODUCTS = ("spmm", "spmm_transposed", "sddmm")

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import papers
-from lib.paths import RESULTS
+import papers
+from lib._boundary import RESULTS
 from tests.prose import Prose
 
 DENSE = ("dense", "dense_modules", "masked")

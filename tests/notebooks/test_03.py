@@ -3,7 +3,7 @@
 import pandas as pd
 from sklearn.datasets import load_digits
 
-from lib.paths import FIGURES
+from lib._boundary import FIGURES
 from lib.report.intervals import t_interval
 from tests.prose import Prose
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import papers, topology
-from lib.papers.shared import trained, tuning
-from lib.paths import REFERENCE, ROOT
+import papers
+from lib import topology
+from lib._boundary import REFERENCE, ROOT
 from lib.report.intervals import t_interval
+from papers.shared import trained, tuning
 from tests.notebooks.summaries import stored_core_hours
 from tests.prose import Prose
 

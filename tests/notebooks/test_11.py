@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib import papers
+import papers
+from lib._boundary import ROOT
 from lib.command import notebooks
-from lib.papers.set.experiments import SETTINGS
-from lib.paths import ROOT
+from papers.set.experiments import SETTINGS
 from tests.notebooks.summaries import reruns, stored_core_hours
 from tests.prose import Prose
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib import papers
-from lib.papers.shared import features
-from lib.paths import REFERENCE
+import papers
+from lib._boundary import REFERENCE
+from papers.shared import features
 from tests.prose import Prose
 
 METHODS = ("set", "rigl", "fixed", "dense")

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from lib import data, papers
-from lib.papers.set.rbm import model, training
-from lib.papers.set.rbm.ais import N_PUBLISHED
-from lib.papers.set.rbm.experiments import WIDE_TRIED
-from lib.papers.shared import claims
-from lib.paths import FIGURES, REFERENCE
+import papers
+from lib import data
+from lib._boundary import FIGURES, REFERENCE
 from lib.report.intervals import t_interval
+from papers.set.rbm import model, training
+from papers.set.rbm.ais import N_PUBLISHED
+from papers.set.rbm.experiments import WIDE_TRIED
+from papers.shared import claims
 from tests.oracles import seeded
 from tests.prose import Prose
 

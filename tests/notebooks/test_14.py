@@ -10,16 +10,17 @@ import powerlaw
 import pytest
 from scipy.stats import binomtest
 
-from lib import papers, topology
-from lib.papers.frontier.experiments import RANDOM
-from lib.papers.frontier.studies import degree_distances
-from lib.papers.shared import trained
-from lib.papers.shared.claims import chosen
-from lib.paths import REFERENCE
+import papers
+from lib import topology
+from lib._boundary import REFERENCE
 from lib.report import frames
 from lib.report.claims import against, intervals
 from lib.report.intervals import t_interval
 from lib.topology import power_law
+from papers.frontier.experiments import RANDOM
+from papers.frontier.studies import degree_distances
+from papers.shared import trained
+from papers.shared.claims import chosen
 from tests.prose import Prose
 
 STAYING = ("fixed", "set_random_removal")  # nothing is selected

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib import papers
+import papers
 from tests.prose import Prose
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from scipy import stats
 
-from lib import evolution, models, papers
-from lib.papers.shared import trained, tuning
-from lib.paths import REFERENCE, RESULTS
+import papers
+from lib import evolution, models
+from lib._boundary import REFERENCE, RESULTS
+from papers.shared import trained, tuning
 from tests.notebooks.summaries import reruns
 from tests.prose import Prose
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from lib import papers, topology
-from lib.papers.shared import trained
-from lib.papers.shared.claims import chosen
+import papers
+from lib import topology
 from lib.report import frames
+from papers.shared import trained
+from papers.shared.claims import chosen
 from tests.notebooks.summaries import says_dropouts
 from tests.prose import Prose
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 
-from lib import papers
-from lib.papers.adaptive_topology.experiments import HEADLINE_RADIUS
-from lib.papers.shared import trained
-from lib.paths import ROOT
+import papers
+from lib._boundary import ROOT
+from papers.adaptive_topology.experiments import HEADLINE_RADIUS
+from papers.shared import trained
 from tests.notebooks.summaries import ends, mean, with_both_decays
 from tests.notebooks.test_11 import interval
 from tests.prose import Prose

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from lib import papers
-from lib.paths import FIGURES
+import papers
+from lib._boundary import FIGURES
 from lib.report.intervals import t_interval
 from tests.notebooks.summaries import ends, mean
 from tests.prose import Prose

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib import papers
+import papers
 from tests.notebooks.summaries import dropouts_on_fashion_mnist, ends, mean
 from tests.prose import Prose
 

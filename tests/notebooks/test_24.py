@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from lib import papers
-from lib.papers.adaptive_topology.experiments import RECIPES
-from lib.papers.adaptive_topology.studies import ENSEMBLE_IMAGES
+import papers
 from lib.report.intervals import holm, p_value, t_interval, two_way_interval
+from papers.adaptive_topology.experiments import RECIPES
+from papers.adaptive_topology.studies import ENSEMBLE_IMAGES
 from tests.prose import Prose
 
 MN, FM = "mnist", "fashion_mnist"

@@ -5,9 +5,9 @@ import pandas as pd
 import torch
 
 from lib.command import planned
-from lib.papers import STORE
-from lib.papers.local_learning.networks import krotov_hopfield_network
-from lib.papers.local_learning.training import PROBE
+from papers import STORE
+from papers.local_learning.networks import krotov_hopfield_network
+from papers.local_learning.training import PROBE
 from tests.prose import Prose
 
 IMAGES = {"cifar10": 50_000, "mnist": 60_000}

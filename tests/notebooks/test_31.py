@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from lib import papers
-from lib.papers import STORE
-from lib.papers.local_learning import spectra
-from lib.paths import FIGURES, REFERENCE
+import papers
+from lib._boundary import FIGURES, REFERENCE
+from papers import STORE
+from papers.local_learning import spectra
 from tests.notebooks.test_30 import below, hours, planned_hours
 from tests.prose import Prose
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from lib.papers import STORE
-from lib.papers.local_learning import spectra
 from lib.report.intervals import holm, p_value, t_interval
+from papers import STORE
+from papers.local_learning import spectra
 from tests.prose import Prose
 
 MN, FM = "mnist", "fashion_mnist"

@@ -7,8 +7,8 @@ import pandas as pd
 from pymoo.indicators.hv import HV
 from scipy import stats
 
-from lib import papers
-from lib.paths import FIGURES, REFERENCE
+import papers
+from lib._boundary import FIGURES, REFERENCE
 from lib.report.intervals import holm, t_interval
 from tests.prose import Prose
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import stats
 
-from lib.papers.pruning.ensembles import PERCENTILE_PAIRS
 from lib.report.intervals import holm
+from papers.pruning.ensembles import PERCENTILE_PAIRS
 from tests.notebooks.test_40 import SETS, records
 from tests.prose import Prose
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.papers import STORE
-from lib.papers.splash.experiments import OWN_RATES
 from lib.report.intervals import holm, p_value, t_interval
+from papers import STORE
+from papers.splash.experiments import OWN_RATES
 from tests.prose import Prose
 
 NOTEBOOK = "50_splash_activations"

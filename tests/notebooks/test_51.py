@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lib import papers
-from lib.papers import STORE
-from lib.papers.splash.studies import HEADLINE_RADIUS, HEADLINE_RADIUS_L2
+import papers
 from lib.report.intervals import holm, p_value, t_interval
+from papers import STORE
+from papers.splash.studies import HEADLINE_RADIUS, HEADLINE_RADIUS_L2
 from tests.prose import Prose
 
 NOTEBOOK = "51_splash_robustness"

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import papers
+import papers
+from lib._boundary import REFERENCE
 from lib.command import planned
-from lib.papers.frontier import experiments
-from lib.papers.frontier.experiments import LOCAL
-from lib.papers.shared import trained
-from lib.paths import REFERENCE
+from papers.frontier import experiments
+from papers.frontier.experiments import LOCAL
+from papers.shared import trained
 from tests.notebooks import test_11 as ablation
 from tests.notebooks import test_60_curve as curve
 from tests.notebooks import test_61 as certified

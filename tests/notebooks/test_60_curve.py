@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import papers
-from lib.papers.frontier import experiments
-from lib.paths import ROOT
+import papers
+from lib._boundary import ROOT
 from lib.report.intervals import holm
+from papers.frontier import experiments
 from tests.notebooks import test_11 as ablation
 
 CURVE = papers.EXPERIMENTS["links_curve"].runs("paper")

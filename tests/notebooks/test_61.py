@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from lib import papers
+import papers
+from lib._boundary import REFERENCE
 from lib.command import planned
-from lib.papers.frontier import experiments
-from lib.papers.frontier.certificates import CHECKED
-from lib.paths import REFERENCE
+from papers.frontier import experiments
+from papers.frontier.certificates import CHECKED
 from tests.notebooks.test_61_attacks import says_what_attacks_leave
 from tests.notebooks.test_61_corruptions import says_what_corruptions_leave
 from tests.prose import Prose

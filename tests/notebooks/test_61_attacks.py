@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib import papers
-from lib.papers.frontier import experiments
+import papers
+from papers.frontier import experiments
 from tests.prose import Prose
 
 NAME = "61_robust_at_one_percent"

@@ -2,11 +2,11 @@
 
 from functools import cache
 
-from lib import papers
-from lib.papers.adaptive_topology.adversarial_attacks import KINDS, SEVERITIES
+import papers
 from lib.report.claims import against, intervals
 from lib.robustness import attacks
 from lib.robustness.attacks.corruptions import SEVERITIES as ALL_SEVERITIES
+from papers.adaptive_topology.adversarial_attacks import KINDS, SEVERITIES
 from tests.notebooks import test_11 as ablation
 
 SETS = ("mnist", "fashion_mnist")

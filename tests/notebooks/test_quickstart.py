@@ -5,7 +5,7 @@ import re
 import nbformat
 
 from lib import data
-from lib.paths import ROOT
+from lib._boundary import ROOT
 from tests.prose import Prose
 
 

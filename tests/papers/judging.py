@@ -1,7 +1,7 @@
 """What a claim is found to be, of a given measurement."""
 
-from lib.papers import CLAIMS, PUBLISHED
 from lib.report import verdicts
+from papers import CLAIMS, PUBLISHED
 
 
 def row_of(claim, measurement):

@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from lib.papers import EXPERIMENTS
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.study import Study
-from lib.papers.shared.training import training
 from lib.runs.records import Store
+from papers import EXPERIMENTS
+from papers.shared.sparse_training import SparseTraining
+from papers.shared.study import Study
+from papers.shared.training import training
 
 BASE = SparseTraining(
     "made", dataset="digits", hidden=(40, 30), density=0.2, drop="sign", epochs=6, batch_size=64

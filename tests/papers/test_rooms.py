@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import papers
-from lib.papers import CLAIMS, EXPERIMENTS, PUBLISHED, ROOMS, gather
+import papers
 from lib.report import labels
 from lib.report.intervals import Measurement
 from lib.report.labels import Labels, look
@@ -17,6 +16,7 @@ from lib.report.tables import written_readings
 from lib.report.verdicts import WORDS, Claim
 from lib.runs.experiment import PROFILES
 from lib.runs.records import Store
+from papers import CLAIMS, EXPERIMENTS, PUBLISHED, ROOMS, gather
 from tests.papers.judging import row_of
 from tests.runs import counting
 
@@ -79,7 +79,7 @@ def test_room_without_an_export_is_refused(room):
 
 
 def test_name_without_a_folder_is_refused():
-    with pytest.raises(ValueError, match="ROOMS has 'nowhere', and lib/papers no such folder"):
+    with pytest.raises(ValueError, match="ROOMS has 'nowhere', and notebooks/papers no"):
         papers._imported("nowhere")
 
 
@@ -278,7 +278,7 @@ def test_records_of_the_repository_are_read_without_running_anything():
 def test_who_trains_or_judges_imports_nothing_that_draws():
     code = """
 import sys
-import lib.papers
+import papers
 print(sorted({"matplotlib", "seaborn", "IPython", "powerlaw", "sklearn"} & sys.modules.keys()))
 from lib import report
 report.begin, report.publish

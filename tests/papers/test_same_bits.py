@@ -13,13 +13,14 @@ import time
 import pytest
 import torch
 
-from lib import compiled, models
-from lib.papers import EXPERIMENTS
-from lib.papers.set.rbm.training import RBMTraining
-from lib.papers.shared import trained
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.splash.training import UnitTraining
+from lib import models
+from lib._compiled import launch
 from lib.runs.records import Store
+from papers import EXPERIMENTS
+from papers.set.rbm.training import RBMTraining
+from papers.shared import trained
+from papers.shared.sparse_training import SparseTraining
+from papers.splash.training import UnitTraining
 from tests.processes import CONTEXT
 from tests.runs import counting
 from tests.runs.counting import Counting
@@ -133,7 +134,7 @@ def test_smoke_runs_have_the_same_bits_on_two_threads_and_interrupted(name, tmp_
         seconds = time.monotonic() - begun
         where = f"{name}, method {run.method}"
         if promises_any_threads(record):
-            with compiled.on_threads(2):
+            with launch.on_threads(2):
                 other = stores["two"].run(run)
             assert unlike(record, other) == [], f"{where}: on two threads"
         was_killed = killed(stores["cut"], run, seconds)

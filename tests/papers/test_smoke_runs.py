@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lib.command import notebooks
-from lib.papers import EXPERIMENTS
 from lib.runs.records import Store
+from papers import EXPERIMENTS
 
 
 def not_shown():

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from lib.papers.shared import trained
-from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.record import Record
+from papers.shared import trained
+from papers.shared.sparse_training import SparseTraining
 
 
 def learned(accuracies, links=100, seconds=60.0, **fields) -> Record:

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.papers.shared import trained
-from lib.papers.shared.sparse_training import SparseTraining
 from lib.report import tables
 from lib.runs.record import Record
+from papers.shared import trained
+from papers.shared.sparse_training import SparseTraining
 from tests.papers.splash.made import studied
 
 

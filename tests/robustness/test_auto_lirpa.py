@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from lib.papers.frontier import recipes
 from lib.robustness.certified import bounds, is_certified, margins
 from lib.sparsify import densify_
+from papers.frontier import recipes
 
 is_installed = importlib.util.find_spec("auto_LiRPA") is not None
 pytestmark = [

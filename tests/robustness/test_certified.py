@@ -8,7 +8,8 @@ from scipy.optimize import linprog
 from torch import nn
 from torch.nn import functional as F
 
-from lib import compiled, kernels
+from lib import kernels
+from lib._compiled import launch
 from lib.activations import AllReLU, SReLU
 from lib.layers import Linear, SparseLinear
 from lib.models import mlp
@@ -213,7 +214,7 @@ def test_bits_do_not_depend_on_threads(generator):
     x, y = torch.rand(256, 30, generator=generator), torch.arange(256) % 10
     gradients = []
     for threads in (1, 2):
-        with compiled.on_threads(threads):
+        with launch.on_threads(threads):
             loss = F.cross_entropy(-margins(model, x, y, 0.1), y)
             gradients.append(torch.autograd.grad(loss, list(model.parameters())))
     assert all(map(torch.equal, *gradients))

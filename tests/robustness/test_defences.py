@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import models, train
+from lib._compiled.step import CompiledStep
 from lib.layers import SparseLinear
 from lib.models import mlp
 from lib.robustness.certified import margins
@@ -18,7 +19,6 @@ from lib.robustness.defences import (
     masked,
     weights_of_links,
 )
-from lib.step import CompiledStep
 from lib.support import make_support
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lib import activations, models
-from lib.convnets import convnet
+from lib.models import convnet
 from lib.robustness.lipschitz import (
     lipschitz_constants,
     margins_and_gradients,

@@ -6,10 +6,12 @@ import subprocess
 import pytest
 import torch
 
-from lib.numerics import NUMERICS
-from lib.paths import ROOT
+from lib._boundary import LIBRARY, PAPERS, ROOT
+from lib.checkpoints import NUMERICS
 from lib.runs import environment as module
 from lib.runs.environment import code_sha256, environment
+
+CODE = LIBRARY, PAPERS
 
 
 @pytest.fixture
@@ -48,11 +50,6 @@ def test_machine_without_git_still_records(afresh, monkeypatch):
     assert facts["dirty"] is False
 
 
-def test_copy_that_is_no_repository_has_no_commit(afresh, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "ROOT", tmp_path)
-    assert environment()["commit"] is None
-
-
 def test_copy_within_another_repository_has_no_commit(afresh, tmp_path, monkeypatch):
     name = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q"], [*name, "commit", "-q", "--allow-empty", "-m", "theirs"]):
@@ -65,12 +62,6 @@ def test_copy_within_another_repository_has_no_commit(afresh, tmp_path, monkeypa
 def test_machine_that_does_not_describe_its_processor_still_records(afresh, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CPU_FACTS", tmp_path / "missing")
     assert isinstance(environment()["cpu"], str)
-
-
-def test_dense_networks_are_trained_on_the_device_that_is_named(monkeypatch):
-    monkeypatch.delenv(module.DENSE_DEVICE, raising=False)
-    assert module.dense_device() == torch.device("cpu")
-    assert module.name_of(module.dense_device()) == "cpu"
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "abacus", "meta", "hpu"])
@@ -124,11 +115,13 @@ def test_hash_of_code_is_of_modules_alone_wherever_they_lie(code, tmp_path_facto
     assert code_sha256(copy) == before
 
 
-def test_hash_in_a_record_is_that_of_all_packages(afresh, tmp_path):
-    assert environment()["code_sha256"] == code_sha256(ROOT / "lib")
-    copy = tmp_path / "lib"
-    shutil.copytree(ROOT / "lib", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    assert code_sha256(copy) == code_sha256(ROOT / "lib")
-    changed = copy / "papers" / "set" / "claims.py"
+@pytest.mark.parametrize("module", ["lib/data/own.py", "notebooks/papers/set/claims.py"])
+def test_hash_in_a_record_is_that_of_library_and_papers(afresh, tmp_path, module):
+    for code in CODE:
+        copy = tmp_path / code.relative_to(ROOT)
+        shutil.copytree(code, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copies = [tmp_path / code.relative_to(ROOT) for code in CODE]
+    assert environment()["code_sha256"] == code_sha256(*CODE) == code_sha256(*copies)
+    changed = tmp_path / module
     changed.write_text(changed.read_text() + "\n")
-    assert code_sha256(copy) != code_sha256(ROOT / "lib")
+    assert code_sha256(*copies) != code_sha256(*CODE)

@@ -1,7 +1,7 @@
 """A paper that is no paper: k-means on digits, to show all that a new room brings along."""
 
-from lib.papers.toy.clusters import CLUSTERS, LABELS, explained
 from lib.report.verdicts import Claim
+from papers.toy.clusters import CLUSTERS, LABELS, explained
 
 PAPER = "Toy"
 EXPERIMENTS = (CLUSTERS,)

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ...names import check_known, check_number, check_type, check_whole
+from ..._boundary import check_known, check_number, check_type, check_whole
 from .setting import (
     UNIT,
     Bounds,

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from ...names import check_type
+from ..._boundary import check_type
 from .iterates import Ball, Best, climb_, score_and_gradient
 from .setting import UNIT, Bounds, attack, note_gradient_
 

@@ -5,9 +5,9 @@ import types
 import pandas as pd
 import torch
 
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.study import Study
 from lib.runs.record import Record
+from papers.shared.sparse_training import SparseTraining
+from papers.shared.study import Study
 
 SMALL = {
     "images": 60,

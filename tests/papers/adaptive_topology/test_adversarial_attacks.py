@@ -7,9 +7,9 @@ import torch
 
 from lib import train
 from lib.layers import Scale
-from lib.papers.adaptive_topology import adversarial_attacks
-from lib.papers.adaptive_topology.adversarial_attacks import attack_minimal, check_attacks
-from lib.papers.shared.study import images
+from papers.adaptive_topology import adversarial_attacks
+from papers.adaptive_topology.adversarial_attacks import attack_minimal, check_attacks
+from papers.shared.study import images
 from tests.papers.adaptive_topology.measuring import network, record, record_of, study
 
 MEASURES = {

@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib.papers import CLAIMS
-from lib.papers.adaptive_topology import claims
-from lib.papers.adaptive_topology.studies import AREA_UNITS, relative_areas
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.study import study_of
 from lib.report.claims import smallest
 from lib.report.intervals import Measurement, direction, t_interval, two_way_interval
 from lib.report.verdicts import published
 from lib.runs.record import Record
+from papers import CLAIMS
+from papers.adaptive_topology import claims
+from papers.adaptive_topology.studies import AREA_UNITS, relative_areas
+from papers.shared.sparse_training import SparseTraining
+from papers.shared.study import study_of
 from tests.papers.judging import row_of
 
 N = 40  # images

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lib import data
-from lib.papers import EXPERIMENTS, STORE
-from lib.papers.adaptive_topology import experiments
-from lib.papers.shared.sparse_training import SparseTraining
+from papers import EXPERIMENTS, STORE
+from papers.adaptive_topology import experiments
+from papers.shared.sparse_training import SparseTraining
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from lib import data, models, train
-from lib.papers.adaptive_topology import weight_shuffling
-from lib.papers.adaptive_topology.link_removal import link_removal
-from lib.papers.adaptive_topology.weight_shuffling import NULL_MODELS, null_ladder
-from lib.papers.shared.study import images
 from lib.robustness import attacks, perturb
+from papers.adaptive_topology import weight_shuffling
+from papers.adaptive_topology.link_removal import link_removal
+from papers.adaptive_topology.weight_shuffling import NULL_MODELS, null_ladder
+from papers.shared.study import images
 from tests.papers.adaptive_topology.measuring import network, record_of, study
 
 MEASURES = {

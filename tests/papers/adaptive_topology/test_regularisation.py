@@ -5,9 +5,11 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from lib.papers import STORE
-from lib.papers.adaptive_topology import experiments
-from lib.papers.adaptive_topology.experiments import (
+from lib.runs.experiment import PROFILES
+from lib.runs.record import Record
+from papers import STORE
+from papers.adaptive_topology import experiments
+from papers.adaptive_topology.experiments import (
     BEST,
     DECAY_DROPOUTS,
     DECAYS,
@@ -15,9 +17,7 @@ from lib.papers.adaptive_topology.experiments import (
     EXTENDED,
     TRIED,
 )
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.runs.experiment import PROFILES
-from lib.runs.record import Record
+from papers.shared.sparse_training import SparseTraining
 
 SPARSE = ("fixed", "set", "rigl")
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from lib.papers.adaptive_topology import link_removal, studies
-from lib.papers.adaptive_topology.weight_shuffling import weight_shuffling
-from lib.papers.shared.study import images
 from lib.robustness import areas, attacks, perturb
+from papers.adaptive_topology import link_removal, studies
+from papers.adaptive_topology.weight_shuffling import weight_shuffling
+from papers.shared.study import images
 from tests.papers.adaptive_topology.measuring import network, record, record_of, study
 
 

@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 import torch
 
+from lib._boundary import PROFILES
 from lib.models import count_links
-from lib.names import PROFILES
-from lib.papers.frontier import experiments
-from lib.papers.frontier.attacked import FRACTIONS, under_attacks
-from lib.papers.shared import study, trained
-from lib.papers.shared.robust_training import RobustTraining
 from lib.robustness import attacks, perturb
 from lib.robustness.defences import Adversarial, Trades
+from papers.frontier import experiments
+from papers.frontier.attacked import FRACTIONS, under_attacks
+from papers.shared import study, trained
+from papers.shared.robust_training import RobustTraining
 
 LEVERS = {name: experiments.levers(name) for name in experiments.ATTACK_RADII}
 OF_LEVERS = {name for changes in LEVERS["attacked"].values() for name in changes}
@@ -139,7 +139,7 @@ def test_image_counts_as_kept_only_if_no_attack_breaks_it(record, monkeypatch):
     of_network = study.study_of("attacked_summary", record.config, **amounts)
     by_pgd, by_others = torch.arange(40) % 2 == 0, torch.arange(40) % 5 == 0
     broken = dict.fromkeys(("apgd_ce", "apgd_dlr", "square"), ~by_others)
-    place = "lib.papers.frontier.attacked.right_under_pgd"
+    place = "papers.frontier.attacked.right_under_pgd"
     monkeypatch.setattr(place, lambda study, model, x, y, **how: by_pgd)
     monkeypatch.setattr(attacks, "ensemble", lambda model, x, y, **how: (x, broken))
     table, _ = under_attacks(of_network, record)

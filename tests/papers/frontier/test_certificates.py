@@ -5,15 +5,15 @@ import dataclasses
 import pytest
 import torch
 
+from lib._boundary import PROFILES
 from lib.models import count_links
-from lib.names import PROFILES
-from lib.papers.frontier import experiments
-from lib.papers.frontier.certificates import certificates
-from lib.papers.frontier.training import CertifiedTraining
-from lib.papers.shared import trained
 from lib.robustness import attacks
 from lib.robustness.certified import is_certified
 from lib.robustness.defences import Certified
+from papers.frontier import experiments
+from papers.frontier.certificates import certificates
+from papers.frontier.training import CertifiedTraining
+from papers.shared import trained
 
 SMALL = experiments.certified("smoke")
 TRIED = {"kappa", "certified_radius", "plain_epochs", "growing_epochs", "learning_rate"}
@@ -104,7 +104,7 @@ def test_pgd_attacks_the_first_images_and_those_without_a_certificate(store, mon
     monkeypatch.setattr(
         attacks, "pgd", lambda m, x, *a, **how: attacked.append(x) or pgd(m, x, *a, **how)
     )
-    monkeypatch.setattr("lib.papers.frontier.certificates.CHECKED", 10)
+    monkeypatch.setattr("papers.frontier.certificates.CHECKED", 10)
     _, arrays = certificates(study, record)
     certified = torch.from_numpy(arrays["certified 0.02"])
     x, _ = experiments.study.images(study)

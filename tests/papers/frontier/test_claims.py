@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import papers
-from lib.papers.frontier import claims
-from lib.papers.frontier.experiments import LOCAL, RANDOM, SHUFFLED
+import papers
 from lib.runs.record import Record
+from papers.frontier import claims
+from papers.frontier.experiments import LOCAL, RANDOM, SHUFFLED
 from tests.papers.judging import judged as verdict
 
 NOISE = (-0.002, -0.001, 0.0, 0.001, 0.002)

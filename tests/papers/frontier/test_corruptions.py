@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 import torch
 
+from lib._boundary import PROFILES
 from lib.models import count_links
-from lib.names import PROFILES
-from lib.papers.frontier import experiments
-from lib.papers.frontier.corruptions import corrupted
-from lib.papers.shared import study, trained
 from lib.robustness import attacks
+from papers.frontier import experiments
+from papers.frontier.corruptions import corrupted
+from papers.shared import study, trained
 
 
 @pytest.mark.parametrize("profile", PROFILES)

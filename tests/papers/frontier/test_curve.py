@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from lib import models
-from lib.papers.frontier import experiments
-from lib.papers.shared.sparse_training import SparseTraining
+from papers.frontier import experiments
+from papers.shared.sparse_training import SparseTraining
 
 OF_RULE = {"drop", "grow", "decay", "drop_fraction", "density_schedule", "final_share"}
 OF_LINKS = {"density", "er_epsilon", "hidden"}

@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from lib.names import PROFILES
-from lib.papers import EXPERIMENTS
-from lib.papers.adaptive_topology.experiments import networks
-from lib.papers.frontier import experiments
-from lib.papers.frontier.training import DegreeTraining, StartTraining
-from lib.papers.shared import trained
+from lib._boundary import PROFILES
+from papers import EXPERIMENTS
+from papers.adaptive_topology.experiments import networks
+from papers.frontier import experiments
+from papers.frontier.training import DegreeTraining, StartTraining
+from papers.shared import trained
 
 
 def differences(run, other):

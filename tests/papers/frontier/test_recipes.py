@@ -10,9 +10,9 @@ import torch
 
 from lib import data, train
 from lib.command import cli
-from lib.papers import EXPERIMENTS
-from lib.papers.frontier import recipes
 from lib.runs.records import Store
+from papers import EXPERIMENTS
+from papers.frontier import recipes
 
 NAME = "cifar10-1pct"
 

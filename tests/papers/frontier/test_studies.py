@@ -8,10 +8,10 @@ import pytest
 import torch
 from scipy.stats import wasserstein_distance
 
-from lib.papers.frontier.experiments import IMAGES, start_degrees
-from lib.papers.frontier.studies import degree_distances, density_by_distance
-from lib.papers.shared import trained
 from lib.runs.record import Record
+from papers.frontier.experiments import IMAGES, start_degrees
+from papers.frontier.studies import degree_distances, density_by_distance
+from papers.shared import trained
 from tests.papers.frontier.test_training import LOCAL
 
 

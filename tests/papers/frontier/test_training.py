@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lib import activations, models
-from lib.papers.frontier.training import CertifiedTraining, DegreeTraining, StartTraining
-from lib.papers.shared import trained
+from papers.frontier.training import CertifiedTraining, DegreeTraining, StartTraining
+from papers.shared import trained
 
 LOCAL = StartTraining(
     "made",

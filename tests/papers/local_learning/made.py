@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from lib.papers.local_learning.spectra import AS_RELEASED
-from lib.papers.local_learning.studies import FITS, LINES
-from lib.papers.local_learning.training import CORRECTED, HiddenNetwork, LocalLayer
-from lib.papers.shared.study import Study
 from lib.runs.record import Record
+from papers.local_learning.spectra import AS_RELEASED
+from papers.local_learning.studies import FITS, LINES
+from papers.local_learning.training import CORRECTED, HiddenNetwork, LocalLayer
+from papers.shared.study import Study
 
 ATTACKS = ("noise", "fgsm", "pgd")
 

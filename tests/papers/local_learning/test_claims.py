@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib.papers.local_learning import studies
-from lib.papers.local_learning.claims import CLAIMS, share_that_holds
-from lib.papers.local_learning.training import CORRECTED, RELEASED
 from lib.report.intervals import share_interval
+from papers.local_learning import studies
+from papers.local_learning.claims import CLAIMS, share_that_holds
+from papers.local_learning.training import CORRECTED, RELEASED
 from tests.papers import judging
 
 from .made import ATTACKS, attacked, local, network, spectrum

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib.papers.local_learning import critical
+from papers.local_learning import critical
 
 N = 12
 

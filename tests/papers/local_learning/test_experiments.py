@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from lib.papers.local_learning import experiments
-from lib.papers.local_learning.experiments import EXPERIMENTS
 from lib.runs.experiment import PROFILES
+from papers.local_learning import experiments
+from papers.local_learning.experiments import EXPERIMENTS
 
 WIDTHS = [(name, profile) for name in experiments.SCALES for profile in PROFILES]
 PENALTY = ("method", "variant", "penalty", "coupling", "stand_in")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy import stats
 
-from lib.papers.local_learning import krotov_hopfield as rule
-from lib.papers.local_learning.krotov_hopfield import KrotovHopfield
+from papers.local_learning import krotov_hopfield as rule
+from papers.local_learning.krotov_hopfield import KrotovHopfield
 
 SMALL = KrotovHopfield(n_units=12, epochs=4, batch_size=10)
 

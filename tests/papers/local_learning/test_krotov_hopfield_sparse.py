@@ -5,8 +5,8 @@ import torch
 
 from lib.evolution import Evolution
 from lib.layers import SparseLinear
-from lib.papers.local_learning import krotov_hopfield as rule
-from lib.papers.local_learning.krotov_hopfield import EVOLUTION, KrotovHopfield
+from papers.local_learning import krotov_hopfield as rule
+from papers.local_learning.krotov_hopfield import EVOLUTION, KrotovHopfield
 
 SMALL = KrotovHopfield(n_units=12, epochs=4, batch_size=10)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.papers.local_learning import networks, regularizers
-from lib.papers.local_learning.regularizers import Jacobian, Spectral, SquaredWeights
+from papers.local_learning import networks, regularizers
+from papers.local_learning.regularizers import Jacobian, Spectral, SquaredWeights
 
 
 @pytest.fixture

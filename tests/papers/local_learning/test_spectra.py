@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.papers.local_learning import spectra
+from papers.local_learning import spectra
 
 RANKS = np.arange(1.0, 1001.0)
 POWER = 3.0 * RANKS**-1.5

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from lib import data
-from lib.papers.local_learning import critical, networks, spectra, studies
-from lib.papers.local_learning.training import (
+from lib.runs.record import Record
+from papers.local_learning import critical, networks, spectra, studies
+from papers.local_learning.training import (
     CORRECTED,
     FIELDS,
     RELEASED,
     HiddenNetwork,
     LocalLayer,
 )
-from lib.papers.shared.study import Study
-from lib.runs.record import Record
+from papers.shared.study import Study
 
 from .made import attacked, learned, local, network, spectrum
 

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from lib import data, train
 from lib.layers import SparseLinear
-from lib.papers.local_learning import experiments, krotov_hopfield, networks, training
-from lib.papers.local_learning.regularizers import Jacobian, Spectral, SquaredWeights
-from lib.papers.local_learning.training import HiddenNetwork, LocalLayer, Published
 from lib.runs.experiment import Workspace
+from papers.local_learning import experiments, krotov_hopfield, networks, training
+from papers.local_learning.regularizers import Jacobian, Spectral, SquaredWeights
+from papers.local_learning.training import HiddenNetwork, LocalLayer, Published
 
 SETTINGS = Published(epochs=3, batch_size=100)
 

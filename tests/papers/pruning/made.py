@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.papers.pruning import fronts, tasks
-from lib.papers.pruning.studies import COLUMNS, FrontStudy
-from lib.papers.pruning.training import MaskSearch, minimised
-from lib.papers.shared.features import FeatureSplit
+from papers.pruning import fronts, tasks
+from papers.pruning.studies import COLUMNS, FrontStudy
+from papers.pruning.training import MaskSearch, minimised
+from papers.shared.features import FeatureSplit
 
 N_FEATURES, N_TELLING, N_CLASSES = 24, 6, 3
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import optimize
 
-from lib.papers.pruning import baselines, heads
-from lib.papers.pruning.heads import HeadSettings
+from papers.pruning import baselines, heads
+from papers.pruning.heads import HeadSettings
 
 from .made import N_CLASSES, N_FEATURES, N_TELLING, task
 

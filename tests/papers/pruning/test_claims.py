@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.papers.pruning import claims
-from lib.papers.pruning.claims import CLAIMS
-from lib.papers.pruning.studies import RegionStudy
 from lib.report import labels
 from lib.report.verdicts import published
+from papers.pruning import claims
+from papers.pruning.claims import CLAIMS
+from papers.pruning.studies import RegionStudy
 from tests.papers import judging
 
 from .made import SMALL, searched, studied

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lib.papers import EXPERIMENTS
-from lib.papers.pruning import experiments, fronts, studies, training
-from lib.papers.pruning.studies import FrontStudy
-from lib.papers.pruning.training import MaskSearch
 from lib.runs.experiment import PROFILES
 from lib.runs.records import Store
+from papers import EXPERIMENTS
+from papers.pruning import experiments, fronts, studies, training
+from papers.pruning.studies import FrontStudy
+from papers.pruning.training import MaskSearch
 from tests import processes
 
 from .made import SMALL, task

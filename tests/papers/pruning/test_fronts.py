@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from lib.papers.pruning import fronts
+from papers.pruning import fronts
 
 POINTS = arrays(float, st.tuples(st.integers(1, 25), st.integers(2, 4)), elements=st.integers(0, 4))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib.papers.pruning import influence
+from papers.pruning import influence
 
 
 def test_runs_that_agree_by_chance_are_refuted_as_often_as_stated():

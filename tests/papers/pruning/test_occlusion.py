@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from lib.papers import EXPERIMENTS
-from lib.papers.pruning import occlusion, studies
-from lib.papers.pruning.studies import RegionStudy
 from lib.runs.records import Store
+from papers import EXPERIMENTS
+from papers.pruning import occlusion, studies
+from papers.pruning.studies import RegionStudy
 
 from .made import SMALL
 

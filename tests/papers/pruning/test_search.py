@@ -9,8 +9,8 @@ from pymoo.operators.mutation.bitflip import BitflipMutation
 from pymoo.operators.selection.tournament import TournamentSelection
 from scipy import stats
 
-from lib.papers.pruning import fronts, search
-from lib.papers.pruning.search import Settings
+from papers.pruning import fronts, search
+from papers.pruning.search import Settings
 
 LENGTH = 10
 

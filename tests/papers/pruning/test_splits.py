@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lib.papers.pruning import experiments, occlusion, splits, studies, tasks
-from lib.papers.pruning.splits import PARTS
-from lib.papers.shared import features
+from papers.pruning import experiments, occlusion, splits, studies, tasks
+from papers.pruning.splits import PARTS
+from papers.shared import features
 
 
 @pytest.fixture

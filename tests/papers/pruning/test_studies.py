@@ -5,9 +5,9 @@ import types
 import numpy as np
 import pytest
 
-from lib.papers.pruning import studies
 from lib.report.claims import against
 from lib.report.frames import tidy
+from papers.pruning import studies
 
 from .made import searched, studied
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lib.papers import CLAIMS, verdicts
-from lib.papers.set import claims
-from lib.papers.shared.sparse_training import SparseTraining
 from lib.report import tables
 from lib.report.intervals import t_interval
 from lib.runs.record import Record
+from papers import CLAIMS, verdicts
+from papers.set import claims
+from papers.shared.sparse_training import SparseTraining
 from tests.papers.judging import judged, row_of
 
 INF = math.inf

@@ -5,11 +5,11 @@ import math
 import pandas as pd
 import pytest
 
-from lib.papers.set import claims, experiments
-from lib.papers.shared import trained
-from lib.papers.shared.sparse_training import SparseTraining
 from lib.report.intervals import t_interval
 from lib.runs.record import Record
+from papers.set import claims, experiments
+from papers.shared import trained
+from papers.shared.sparse_training import SparseTraining
 from tests.papers.judging import judged
 
 INF = math.inf

@@ -4,12 +4,13 @@ import dataclasses
 
 import pytest
 
-from lib import data, papers
-from lib.papers import EXPERIMENTS
-from lib.papers.set import experiments
-from lib.papers.shared.methods import GROWTH
-from lib.papers.shared.sparse_training import SparseTraining
+import papers
+from lib import data
 from lib.runs.experiment import PROFILES
+from papers import EXPERIMENTS
+from papers.set import experiments
+from papers.shared.methods import GROWTH
+from papers.shared.sparse_training import SparseTraining
 
 
 def differences(run, other):

@@ -7,10 +7,10 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from lib import papers
-from lib.papers.set import experiments
-from lib.papers.set.training import RegularisedTraining
+import papers
 from lib.report.frames import tidy
+from papers.set import experiments
+from papers.set.training import RegularisedTraining
 
 WITHOUT = {"experiment": "without_decay", "variant": "no decay", "weight_decay": 0.0}
 RUNS = experiments.recipes_tried("paper")

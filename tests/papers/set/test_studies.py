@@ -11,13 +11,13 @@ import pytest
 from scipy import stats
 
 from lib import data, topology
-from lib.papers import EXPERIMENTS
-from lib.papers.set import experiments, studies
-from lib.papers.shared import trained
-from lib.papers.shared.sparse_training import SparseTraining
-from lib.papers.shared.study import Study
 from lib.runs.experiment import PROFILES
 from lib.topology import power_law, structure
+from papers import EXPERIMENTS
+from papers.set import experiments, studies
+from papers.shared import trained
+from papers.shared.sparse_training import SparseTraining
+from papers.shared.study import Study
 from tests.papers import made
 from tests.papers.untrained import linked
 

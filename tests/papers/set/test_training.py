@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import layers, models
-from lib.papers.set.training import Lasso, RegularisedTraining, link_weights
+from papers.set.training import Lasso, RegularisedTraining, link_weights
 
 
 def network():

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from lib.papers.shared.claims import chosen
-from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs.record import Record
+from papers.shared.claims import chosen
+from papers.shared.sparse_training import SparseTraining
 
 
 def record(experiment="tuning", accuracies=(0.1,), **fields):

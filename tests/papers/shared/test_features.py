@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 from lib import data
 from lib.data import fetch, sets
-from lib.papers.shared import backbone, features
+from papers.shared import backbone, features
 
 SIDE = 32
 

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from lib.papers.shared import trained
-from lib.papers.shared.inheritance import inherit_
+from papers.shared import trained
+from papers.shared.inheritance import inherit_
 from tests.papers import made
 from tests.papers.made import BASE
 from tests.stored import contents

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.papers.shared.inputs import alive, input_links, maps_at_end, maps_over_epochs
+from papers.shared.inputs import alive, input_links, maps_at_end, maps_over_epochs
 from tests.papers.untrained import linked
 
 LAYERS = [[[1, 0, 1], [1, 0, 0]], [[1, 1]]]

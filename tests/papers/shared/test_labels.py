@@ -2,9 +2,9 @@
 
 import pytest
 
-from lib.papers.shared import methods
-from lib.papers.shared.labels import LABELS
 from lib.report import labels
+from papers.shared import methods
+from papers.shared.labels import LABELS
 
 
 def test_every_method_has_a_look():

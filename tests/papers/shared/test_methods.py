@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from lib import models
-from lib.papers.shared import methods
-from lib.papers.shared.methods import METHODS, PARENTS, profiled, training_runs
+from papers.shared import methods
+from papers.shared.methods import METHODS, PARENTS, profiled, training_runs
 
 
 @pytest.mark.parametrize("dataset", methods.N_FEATURES)

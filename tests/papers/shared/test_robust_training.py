@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lib.papers import EXPERIMENTS
-from lib.papers.adaptive_topology import experiments, labels
 from lib.robustness.defences import Adversarial, DropConnect
 from lib.runs.config import from_fields
 from lib.runs.experiment import PROFILES
+from papers import EXPERIMENTS
+from papers.adaptive_topology import experiments, labels
 
 RUNS = experiments.robust("paper")
 SAME = {  # of all recipes: how the network is made and stepped

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lib import data
-from lib.papers.shared.sparse_training import SparseTraining
 from lib.runs import executors
 from lib.runs.experiment import Workspace
+from papers.shared.sparse_training import SparseTraining
 from tests import processes
 from tests.papers import made
 from tests.papers.made import BASE, GRADIENT

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lib import data
-from lib.papers.shared.study import Study, images, study_of, with_stand_in
+from papers.shared.study import Study, images, study_of, with_stand_in
 from tests.papers.made import BASE, STUDY
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lib import data, train
-from lib.papers.shared import trained
+from papers.shared import trained
 from tests.papers.made import BASE, GRADIENT
 
 

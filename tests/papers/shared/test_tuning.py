@@ -2,9 +2,9 @@
 
 import pytest
 
-from lib.papers import EXPERIMENTS, STORE
-from lib.papers.shared import methods, tuning
 from lib.runs.experiment import PROFILES
+from papers import EXPERIMENTS, STORE
+from papers.shared import methods, tuning
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lib.papers import EXPERIMENTS
 from lib.runs.records import Store
+from papers import EXPERIMENTS
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import types
 import numpy as np
 import pandas as pd
 
-from lib.papers.shared.study import Study
-from lib.papers.splash.studies import FACTORS, HEADLINE_RADIUS, HEADLINE_RADIUS_L2
-from lib.papers.splash.training import UnitTraining
+from papers.shared.study import Study
+from papers.splash.studies import FACTORS, HEADLINE_RADIUS, HEADLINE_RADIUS_L2
+from papers.splash.training import UnitTraining
 
 SMALL = UnitTraining(
     "unit_accuracy",

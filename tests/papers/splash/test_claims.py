@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.papers.splash import claims
-from lib.papers.splash.experiments import TEN
 from lib.report.frames import tidy
 from lib.runs.record import Record
+from papers.splash import claims
+from papers.splash.experiments import TEN
 from tests.papers.judging import judged as verdict
 from tests.papers.judging import row_of
 from tests.papers.splash.made import SMALL, studied, trained

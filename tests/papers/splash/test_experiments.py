@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from lib.papers import STORE
-from lib.papers.splash import experiments
-from lib.papers.splash.experiments import TEN, accuracy, substitute
 from lib.runs.experiment import PROFILES
+from papers import STORE
+from papers.splash import experiments
+from papers.splash.experiments import TEN, accuracy, substitute
 
 
 def same_but(run, names):

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from lib import data
-from lib.papers import EXPERIMENTS
-from lib.papers.splash import experiments, studies
-from lib.papers.splash.studies import BLACK, OPEN, under_attack
 from lib.report.claims import at_common
 from lib.report.frames import tidy
 from lib.runs.records import Store
+from papers import EXPERIMENTS
+from papers.splash import experiments, studies
+from papers.splash.studies import BLACK, OPEN, under_attack
 from tests.papers.splash.made import SMALL, studied
 
 IMAGES = experiments.AMOUNTS["unit_robustness"]["smoke"]["images"]

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from lib import data, train
-from lib.papers.shared import trained
-from lib.papers.shared import training as shared
-from lib.papers.splash import training
-from lib.papers.splash.training import UnitTraining
 from lib.robustness.defences import Adversarial
 from lib.runs import replay
 from lib.runs.config import from_fields
 from lib.runs.experiment import Workspace
+from papers.shared import trained
+from papers.shared import training as shared
+from papers.splash import training
+from papers.splash.training import UnitTraining
 from tests import processes
 from tests.papers.splash.made import SMALL
 from tests.stored import contents
@@ -157,7 +157,7 @@ def test_record_of_learned_units_is_replayed_epoch_by_epoch(store):
     changed["units.activation1"][2, 0, 1] += 1
     altered = dataclasses.replace(record, arrays=changed)
     (row,) = replay.replay(store, [altered], 2, progress=False)
-    assert (row["outcome"], row["column"], row["epoch"]) == ("differs", "units.activation1", 2)
+    assert (row["outcome"], row["note"]) == ("differs", "units.activation1 is another array")
 
 
 def test_fields_have_the_declared_types():

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from lib.papers.set.cnn.training import CnnTraining, TopTraining
-from lib.papers.shared import trained as trained_records
 from lib.runs.record import Record
+from papers.set.cnn.training import CnnTraining, TopTraining
+from papers.shared import trained as trained_records
 
 SMALL = CnnTraining(
     "set_cnn",

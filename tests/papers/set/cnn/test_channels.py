@@ -5,8 +5,8 @@ import torch
 from sklearn.feature_selection import f_classif
 
 from lib import layers
-from lib.papers.set.cnn import channels
 from lib.support import make_support
+from papers.set.cnn import channels
 from tests.papers.set.cnn.made import watched
 
 

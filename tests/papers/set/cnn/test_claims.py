@@ -5,8 +5,8 @@ import math
 import pytest
 from scipy import stats
 
-from lib.papers import CLAIMS
-from lib.papers.set.cnn import claims
+from papers import CLAIMS
+from papers.set.cnn import claims
 from tests.papers.judging import judged
 from tests.papers.set.cnn.made import trained
 

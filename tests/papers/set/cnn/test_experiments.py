@@ -2,9 +2,9 @@
 
 import pytest
 
-from lib.papers import STORE
-from lib.papers.set.cnn import experiments
-from lib.papers.set.cnn.training import TOPS
+from papers import STORE
+from papers.set.cnn import experiments
+from papers.set.cnn.training import TOPS
 
 PAIRED = (
     "experiment",

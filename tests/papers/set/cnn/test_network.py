@@ -8,11 +8,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import layers, models
-from lib.convnets import ImageDropout, count_parameters
 from lib.evolution import Evolution, evolve_
-from lib.optimisers import make_optimiser
-from lib.papers.set.cnn.network import MapDropout, set_cnn, top_weights
-from lib.settings import Settings
+from lib.models import ImageDropout, count_parameters
+from lib.train import Settings, make_optimiser
+from papers.set.cnn.network import MapDropout, set_cnn, top_weights
 
 CIFAR = (3, 32, 32)
 SMALL = {"filters": (4, 6), "hidden": (24, 20)}

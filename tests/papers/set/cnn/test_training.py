@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from lib import data, train
-from lib.papers.set.cnn import channels
-from lib.papers.shared import features, trained
-from lib.papers.shared import training as shared
 from lib.runs.config import from_fields
 from lib.runs.experiment import Workspace
+from papers.set.cnn import channels
+from papers.shared import features, trained
+from papers.shared import training as shared
 from tests import processes
 from tests.papers.set.cnn.made import SMALL, TOP
 from tests.stored import contents

@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from lib.papers.set.rbm.model import RBM
+from papers.set.rbm.model import RBM
 from tests.oracles import seeded
 
 

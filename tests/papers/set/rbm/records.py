@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from lib.papers.set.rbm import training
-from lib.papers.set.rbm.experiments import METHODS
-from lib.papers.set.rbm.training import RBMTraining
 from lib.runs.record import Record
+from papers.set.rbm import training
+from papers.set.rbm.experiments import METHODS
+from papers.set.rbm.training import RBMTraining
 
 CEILING = -7.0
 

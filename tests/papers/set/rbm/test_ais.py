@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from lib.papers.set.rbm import ais, exact
-from lib.papers.set.rbm.ais import LogLikelihood
 from lib.support import make_support
+from papers.set.rbm import ais, exact
+from papers.set.rbm.ais import LogLikelihood
 from tests.oracles import seeded
 from tests.papers.set.rbm.machines import machine
 

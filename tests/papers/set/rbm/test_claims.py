@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lib.papers.set.rbm.claims import CLAIMS
+from papers.set.rbm.claims import CLAIMS
 from tests.papers.judging import judged, row_of
 from tests.papers.set.rbm.records import record, seeds, with_degrees
 

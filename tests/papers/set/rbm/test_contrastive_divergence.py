@@ -8,11 +8,12 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from lib import compiled, sampling, train
+from lib import sampling, train
+from lib._compiled import launch
 from lib.evolution import Evolution
-from lib.papers.set.rbm import ais, exact
-from lib.papers.set.rbm.contrastive_divergence import Chains, _Learner, fit
-from lib.settings import Settings
+from lib.train import Settings
+from papers.set.rbm import ais, exact
+from papers.set.rbm.contrastive_divergence import Chains, _Learner, fit
 from tests.oracles import seeded
 from tests.papers.set.rbm.machines import bars_and_stripes, machine, moments
 
@@ -236,7 +237,7 @@ def test_best_machine_is_that_of_the_largest_validation_likelihood():
 def test_threads_change_no_bit(batch_size):
     settings = dataclasses.replace(SET, batch_size=batch_size)
     one = weights_after(settings)
-    with compiled.on_threads(2):
+    with launch.on_threads(2):
         assert torch.equal(weights_after(settings), one)
 
 
@@ -246,7 +247,7 @@ def test_threads_change_no_bit(batch_size):
 def test_compiled_epochs_are_those_of_plain_torch(batch_size, chains, nesterov):
     settings = dataclasses.replace(SET, batch_size=batch_size, nesterov=nesterov)
     actual = weights_after(settings, chains=chains)
-    with compiled.use_implementation("torch"):
+    with launch.use_implementation("torch"):
         desired = weights_after(settings, chains=chains)
     assert_allclose(actual, desired, rtol=1e-9, atol=1e-12)
 

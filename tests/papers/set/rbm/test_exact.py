@@ -6,9 +6,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from lib.papers.set.rbm import ais, exact
-from lib.papers.set.rbm.model import RBM
 from lib.support import make_support
+from papers.set.rbm import ais, exact
+from papers.set.rbm.model import RBM
 from tests.oracles import seeded
 from tests.papers.set.rbm.machines import bars_and_stripes, brute_force, machine, moments
 

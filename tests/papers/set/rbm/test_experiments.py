@@ -2,10 +2,10 @@
 
 import pytest
 
-from lib.papers import EXPERIMENTS, STORE
-from lib.papers.set.rbm import experiments, studies
-from lib.papers.set.rbm.experiments import TRIED, TUNED, dna
-from lib.papers.shared.claims import chosen
+from papers import EXPERIMENTS, STORE
+from papers.set.rbm import experiments, studies
+from papers.set.rbm.experiments import TRIED, TUNED, dna
+from papers.shared.claims import chosen
 from tests.papers.set.rbm.records import seeds
 
 

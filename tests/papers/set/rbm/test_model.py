@@ -6,9 +6,9 @@ import torch
 from numpy.testing import assert_allclose
 from sklearn.neural_network import BernoulliRBM
 
-from lib.papers.set.rbm import model
-from lib.papers.set.rbm.model import RBM
 from lib.support import random_support
+from papers.set.rbm import model
+from papers.set.rbm.model import RBM
 from tests.oracles import seeded
 from tests.papers.set.rbm.machines import brute_force, machine
 

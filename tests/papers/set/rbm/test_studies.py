@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from lib import topology
-from lib.papers import EXPERIMENTS
-from lib.papers.set.rbm import studies
-from lib.papers.set.rbm.training import RBMTraining
-from lib.papers.shared import trained
-from lib.papers.shared.study import study_of
 from lib.report.intervals import t_interval
 from lib.runs.records import Store
+from papers import EXPERIMENTS
+from papers.set.rbm import studies
+from papers.set.rbm.training import RBMTraining
+from papers.shared import trained
+from papers.shared.study import study_of
 from tests.papers.set.rbm.records import record, seeds
 from tests.papers.set.rbm.test_training import TINY
 

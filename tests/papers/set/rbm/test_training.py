@@ -8,11 +8,11 @@ import torch
 from numpy.testing import assert_allclose
 
 from lib import data
-from lib.papers import EXPERIMENTS
-from lib.papers.set.rbm import contrastive_divergence, exact, training
-from lib.papers.set.rbm.training import RBMTraining
 from lib.runs.config import from_fields
 from lib.runs.records import Store
+from papers import EXPERIMENTS
+from papers.set.rbm import contrastive_divergence, exact, training
+from papers.set.rbm.training import RBMTraining
 from tests.processes import kill_after
 
 TINY = {

@@ -1,0 +1,135 @@
+"""The papers' rooms. A new paper is a folder here, and its name in :data:`ROOMS`.
+
+A room exports ``EXPERIMENTS`` (:class:`lib.runs.experiment.Experiment`), ``CLAIMS`` (by id,
+:class:`lib.report.verdicts.Claim`), ``LABELS`` (:class:`lib.report.labels.Labels`) and ``PAPER``,
+the name of its paper in the table of claims; a folder may bring rows of its own in ``claims.csv``.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+
+from lib._boundary import REFERENCE, ROOT  # noqa: F401  the tables of the papers, for notebooks
+from lib.report import frames, labels
+from lib.report.tables import Sentences
+from lib.report.verdicts import Claim, check_claims, in_full, published
+from lib.report.verdicts import readings as readings_of
+from lib.report.verdicts import verdicts as verdicts_of
+from lib.runs import executors
+from lib.runs.experiment import Experiment, catalogue
+from lib.runs.progress import no_progress
+from lib.runs.record import Record
+from lib.runs.records import Store
+
+if Path(__file__).resolve().parents[2] != ROOT:
+    raise ImportError(
+        f"papers of {Path(__file__).resolve().parents[2]} do not go with the library of {ROOT}:"
+        " import lib before papers, or start Python in the folder notebooks"
+    )
+
+NO_PAPER = "No paper"  # begins the name of the paper of a room whose claims are ours
+EXPORTS = ("PAPER", "EXPERIMENTS", "CLAIMS", "LABELS")
+ROOMS = ("set", "adaptive_topology", "local_learning", "pruning", "splash", "frontier")
+
+
+def gather(rooms: list[ModuleType]) -> tuple[dict[str, Experiment], dict[str, Claim], pd.DataFrame]:
+    """Experiments and claims of rooms by name, and the table of published claims; their labels are
+    added to :mod:`lib.report.labels`.
+
+    Raises: ValueError if a room lacks one of :data:`EXPORTS`, two experiments or claims have one
+        name, an experiment names an unknown one, a claim has no row in the table or a row of a
+        room's paper no claim, or two rooms give one name different looks.
+    """
+    experiments: list[Experiment] = []
+    claims: dict[str, Claim] = {}
+    owners: dict[str, str] = {}  # papers of the claims
+    tables: list[Path] = []
+    for room in rooms:
+        missing = [name for name in EXPORTS if not hasattr(room, name)]
+        if missing:
+            raise ValueError(f"the room {room.__file__} exports no {missing[0]}: write it there")
+        experiments += room.EXPERIMENTS
+        labels.add(room.LABELS)
+        for name, claim in room.CLAIMS.items():
+            if name in claims:
+                raise ValueError(f"two rooms measure claim {name}: remove one")
+            claims[name] = claim
+            owners[name] = room.PAPER
+        table = Path(room.__file__).with_name("claims.csv")
+        if table.exists():
+            tables.append(table)
+    table = published(*tables)
+    check_claims(claims, table, [room.PAPER for room in rooms])
+    written = table.set_index("id")["paper"]
+    for name, paper in owners.items():
+        if written[name] != paper:
+            raise ValueError(
+                f"claim {name} is one of {written[name]!r}, not of {paper!r}: give another id"
+            )
+    return catalogue(experiments), claims, table
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name == f"{__name__}.{name}":
+            raise ValueError(f"ROOMS has {name!r}, and notebooks/papers no such folder") from None
+        raise
+
+
+_ROOMS = [_imported(name) for name in ROOMS]
+EXPERIMENTS, CLAIMS, PUBLISHED = gather(_ROOMS)
+BY_PAPER = {room.PAPER: list(room.EXPERIMENTS) for room in _ROOMS}
+STORE = Store(EXPERIMENTS)
+
+
+def obtain(experiment: str, profile: str, *, retrain: bool = False) -> list[Record]:
+    """The records of an experiment, see :func:`lib.runs.executors.obtain`."""
+    return executors.obtain(STORE, experiment, profile, retrain=retrain)
+
+
+def frame(experiment: str, profile: str, *fields: str, retrain: bool = False) -> pd.DataFrame:
+    """Every number of an experiment, a row each, see :func:`lib.report.frames.tidy`; data sets and
+    methods are categories in the order of our pictures.
+
+    Args:
+        experiment, profile, retrain: see :func:`obtain`.
+        fields: settings of the training, a column each.
+    """
+    records = obtain(experiment, profile, retrain=retrain)
+    return frames.in_order(frames.tidy(records, *fields))
+
+
+def verdicts(
+    profile: str = "paper",
+    ids: list[str] | None = None,
+    progress: Callable[[int], None] = no_progress,
+) -> pd.DataFrame:
+    """Every claim with its verdict, see :func:`lib.report.verdicts.verdicts`."""
+    return verdicts_of(CLAIMS, STORE.of, PUBLISHED, profile, ids, progress)
+
+
+def is_ours(claims: pd.DataFrame) -> pd.Series:
+    """Which claims are our own, of a table with the column paper."""
+    return claims["paper"].str.startswith(NO_PAPER)
+
+
+def judged(profile: str, ids: list[str]) -> Sentences:
+    """The verdicts on some claims, as a notebook shows them: the claim, what was found and why, and
+    how far what was run is from what the paper ran.
+    """
+    rows = []
+    for row in verdicts(profile, ids).to_dict("records"):
+        said = in_full(row, PUBLISHED.set_index("id").loc[row["id"]])
+        rows.append((row["id"], said["statement"], said["found"], said["measured"], said["scale"]))
+    columns = ["id", "claim", "what we found", "value", "scale"]
+    return Sentences(pd.DataFrame(rows, columns=columns))
+
+
+def readings(profile: str = "paper", ids: list[str] | None = None) -> pd.DataFrame:
+    """Every reading of the claims that have several, see :func:`lib.report.verdicts.readings`."""
+    return readings_of(CLAIMS, STORE.of, profile, ids)

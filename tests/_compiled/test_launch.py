@@ -1,0 +1,452 @@
+"""The choice of implementation, threads, the law of a dropout, and the passes on their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+import torch
+from torch._subclasses import FakeTensorMode
+
+from lib._compiled import launch, layout, loops, passes
+from lib.kernels import Layer, chain, plain_chain
+from lib.support import random_support
+
+P = 0.4  # of the laws below
+WAITING = ("GOMP_", "OMP_WAIT")
+
+
+# threads that wait
+
+
+@pytest.mark.parametrize(
+    ("chosen", "desired"),
+    [
+        ({}, "3000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+def test_waiting_threads_sleep_soon_unless_the_environment_says_otherwise(chosen, desired):
+    others = {name: value for name, value in os.environ.items() if not name.startswith(WAITING)}
+    program = "import lib, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    printed = subprocess.check_output([sys.executable, "-c", program], env=others | chosen)
+    assert printed.decode().strip() == desired
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch has another OpenMP")
+def test_torch_reads_how_long_threads_wait_if_it_is_imported_after_lib():
+    others = {name: value for name, value in os.environ.items() if not name.startswith(WAITING)}
+    command = [sys.executable, "-c", "import lib, torch"]
+    environment = others | {"OMP_DISPLAY_ENV": "verbose"}
+    said = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
+    assert "GOMP_SPINCOUNT = '3000'" in said.stderr
+
+
+# large tensors
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not HUGE_PAGES.exists() or "[madvise]" not in HUGE_PAGES.read_text(),
+    reason="the system gives huge pages to all, or to nobody",
+)
+@pytest.mark.parametrize("first", ["lib, torch", "torch, lib"])
+def test_large_tensors_lie_in_huge_pages(first):
+    read = "print(open('/proc/self/smaps_rollup').read())"
+    command = [sys.executable, "-c", f"import {first}; x = torch.ones(2**25); {read}"]
+    others = {name: value for name, value in os.environ.items() if not name.startswith("THP_")}
+    kilobytes = []
+    for chosen in ({}, {"THP_MEM_ALLOC_ENABLE": "0"}):
+        printed = subprocess.check_output(command, env=others | chosen, text=True)
+        (line,) = (line for line in printed.splitlines() if line.startswith("AnonHugePages:"))
+        kilobytes.append(int(line.split()[1]))
+    assert kilobytes[0] > kilobytes[1]
+
+
+# choice of implementation
+
+
+def test_unknown_implementation_is_refused():
+    with pytest.raises(ValueError, match="unknown implementation 'cython'"):  # noqa: SIM117
+        with launch.use_implementation("cython"):
+            pass
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.int64])
+def test_floats_on_a_cpu_run_compiled(dtype):
+    x = torch.zeros(2, 3, dtype=dtype)
+    assert launch.runs_compiled(x) == (dtype in (torch.float32, torch.float64))
+    with launch.use_implementation("torch"):
+        assert not launch.runs_compiled(x)
+
+
+def test_other_devices_do_not_run_compiled():
+    assert not launch.runs_compiled(torch.zeros(2, 3, device="meta"))
+
+
+def test_inner_choice_ends_with_its_block_also_by_an_error():
+    x = torch.zeros(2, 3)
+    with launch.use_implementation("torch"):
+        with pytest.raises(KeyError), launch.use_implementation("numba"):
+            assert launch.runs_compiled(x)
+            raise KeyError
+        assert not launch.runs_compiled(x)
+    assert launch.runs_compiled(x)
+
+
+def test_compiled_choice_refuses_what_it_cannot_run():
+    with launch.use_implementation("numba"):
+        with pytest.raises(RuntimeError, match="not torch.float16 on cpu: use_implementation"):
+            launch.runs_compiled(torch.zeros(2, dtype=torch.float16))
+        with pytest.raises(RuntimeError, match="not torch.float64 on meta"):
+            launch.runs_compiled(torch.zeros(2, device="meta"))
+
+
+def test_transforms_are_noticed():
+    seen = []
+
+    def note(x):
+        seen.append(launch.is_traced())
+        return x.sum()
+
+    x = torch.zeros(3)
+    note(x)
+    torch.func.grad(note)(x)
+    torch.func.vmap(note)(x)
+    assert seen == [False, True, True] and not launch.is_traced()
+
+
+# the cache
+
+
+def test_changed_source_has_a_cache_of_its_own(monkeypatch):
+    read = Path.read_bytes
+    assert loops._cache_folder() == loops.CACHE
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b" " * (p.name == "passes.py"))
+    assert loops._cache_folder() != loops.CACHE
+
+
+# threads
+
+
+@pytest.fixture
+def threads():
+    """Ends with the number of threads it began with."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+    launch.match_threads()
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_compiled_loops_take_as_many_threads_as_torch(n, threads):
+    torch.set_num_threads(n)
+    launch.match_threads()
+    assert numba.get_num_threads() == min(n, numba.config.NUMBA_NUM_THREADS)
+
+
+def test_asking_changes_no_threads(threads):
+    torch.set_num_threads(1)
+    launch.match_threads()
+    torch.set_num_threads(2)
+    launch.runs_compiled(torch.zeros(2))
+    assert numba.get_num_threads() == 1
+
+
+def test_more_threads_than_cores_are_as_many_as_there_are(threads):
+    torch.set_num_threads(numba.config.NUMBA_NUM_THREADS + 3)
+    launch.match_threads()
+    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
+
+
+def test_block_of_one_thread_ends_with_the_threads_before(threads):
+    torch.set_num_threads(2)
+    with pytest.raises(KeyError), launch.on_threads(1):
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("seconds", "faster"), [({1: 3.0, 2: 2.0}, 2), ({1: 3.0, 2: 40.0}, 1)])
+def test_steps_run_on_the_number_of_threads_that_is_faster(seconds, faster, threads, monkeypatch):
+    now, seen = [0.0], []
+    monkeypatch.setattr(launch.time, "perf_counter", lambda: now[0])
+    torch.set_num_threads(2)
+    for step in launch.paced("abcdefghijkl"):
+        seen.append((step, torch.get_num_threads()))
+        now[0] += seconds[torch.get_num_threads()]
+    trials = [2, *[2] * launch.TRIALS, 1, *[1] * launch.TRIALS]
+    assert seen == list(zip("abcdefghijkl", trials + 2 * [faster], strict=True))
+    assert torch.get_num_threads() == faster
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 8])
+def test_loop_that_is_shorter_than_its_trials_ends_on_all_threads(n, threads):
+    torch.set_num_threads(2)
+    assert list(launch.paced(range(n))) == list(range(n))
+    assert torch.get_num_threads() == 2
+
+
+def test_one_thread_stays_one(threads):
+    torch.set_num_threads(1)
+    seen = [(step, torch.get_num_threads()) for step in launch.paced(range(20))]
+    assert seen == [(step, 1) for step in range(20)]
+
+
+# the law of a dropout
+
+
+def test_law_differs_from_step_to_step_and_from_seed_to_seed():
+    laws = [launch.dropout_law(P, seed, step) for seed in range(60) for step in range(60)]
+    assert len({law.key for law in laws}) > 3590  # 3600² / 2 / 2³² repeats are expected: 0.0015
+    assert len({(law.key, law.flip) for law in laws}) == 3600
+    assert launch.dropout_law(P, 1, 11) == launch.dropout_law(P, 1, 11)
+    assert launch.dropout_law(P, 1, 11) != launch.dropout_law(P, 11, 1)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, torch.nan])
+def test_law_out_of_range_is_refused(p):
+    with pytest.raises(ValueError, match=f"p = {p}"):
+        launch.dropout_law(p, 0, 0)
+
+
+def test_law_holds_the_scale_and_32_bits():
+    law = launch.dropout_law(0.25, 3, 4)
+    assert (law.threshold, law.scale) == (2**30, 4 / 3)
+    assert 0 <= law.key < 2**32 and 0 <= law.flip < 2**32
+
+
+# the passes
+
+
+def dense(support, values):
+    weights = torch.zeros(support.n_out, support.n_in)
+    weights[support.row.long(), support.col.long()] = values
+    return weights
+
+
+@pytest.fixture
+def links(generator):
+    support = random_support(6, 4, 0.5, generator=generator)
+    values = torch.randn(support.nnz, generator=generator)
+    return support, values, torch.randn(6, 3, generator=generator)
+
+
+def test_columns_are_copied_unless_they_are_contiguous(generator):
+    x = torch.randn(3, 5, generator=generator)
+    copied = launch.feature_major(x)
+    assert torch.equal(copied, x.t()) and copied.is_contiguous()
+    assert launch.feature_major(copied.t()).data_ptr() == copied.data_ptr()
+
+
+@pytest.fixture
+def relu():
+    return torch.tensor([[0.0], [0.0], [0.0], [1.0]]).repeat(1, 4)
+
+
+@pytest.mark.parametrize("width", [1, 3, 16, 17, 64, 65, 130])
+def test_forward_keeps_inputs_outputs_and_the_values_before_activations(
+    links, relu, generator, width
+):
+    support, values, _ = links
+    x, bias = torch.randn(width, 6, generator=generator), torch.arange(4.0)
+    first = Layer(support, values, bias, relu)
+    again = random_support(4, 3, 0.5, generator=generator)
+    chain = [first, Layer(again, torch.randn(again.nnz, generator=generator))]
+    y, kept = launch.forward(chain, x, keep=True)
+    z = dense(support, values) @ x.t() + bias[:, None]
+    torch.testing.assert_close(y, dense(again, chain[1].values) @ z.relu())
+    (_, before, after, _), (inputs, *_) = layout.lay_out(chain, [6, 4, 3], keep=True)[0]
+    assert inputs == after
+    torch.testing.assert_close(in_columns(kept.memory, 0, 6, width), x.t())
+    torch.testing.assert_close(in_columns(kept.memory, before, 4, width), z)
+    torch.testing.assert_close(in_columns(kept.memory, after, 4, width), z.relu())
+
+
+def in_columns(memory, start, n, width):
+    """(n, width) rows of all tiles, joined."""
+    lanes = layout.tile_for(memory.dtype, width).lanes
+    tiles = memory.view(len(memory), -1, lanes)[:, start : start + n]
+    return tiles.transpose(0, 1).reshape(n, -1)[:, :width]
+
+
+def chain_of(widths, generator, alone=()):
+    """Layers with links, bias and activation; those numbered in ``alone`` have no links."""
+    layers = []
+    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        srelu = torch.rand(4, n_out, generator=generator)
+        if i in alone:
+            layers.append(Layer(srelu=srelu))
+            continue
+        support = random_support(n_in, n_out, 0.5, generator=generator)
+        values = torch.randn(support.nnz, generator=generator)
+        layers.append(Layer(support, values, torch.randn(n_out, generator=generator), srelu))
+    return layers
+
+
+@pytest.mark.parametrize("alone", [(), (2,), (0, 5)])
+def test_passes_go_on_in_the_memory_of_two_layers(alone, generator, monkeypatch):
+    widths = [7, 9, 6, 6, 8, 5, 5, 3]
+    if 0 in alone:
+        widths[0] = widths[1]
+    layers = chain_of(widths, generator, alone)
+    x = torch.randn(2, widths[0], generator=generator)
+    desired, kept = launch.forward(layers, x, keep=True)
+    taken = []
+    empty = torch.Tensor.new_empty
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda *a: taken.append(a[1:]) or empty(*a))
+    y, nothing = launch.forward(layers, x, keep=False)
+    assert nothing is None and torch.equal(y, desired)
+    assert taken == [(1, 2 * 9 * 16), (3, 2)]  # two layers of a tile of 16 examples, and the output
+    taken.clear()
+    needed = [True] + [False] * 21
+    grad_x, *others = launch.backward(layers, kept, torch.ones_like(y), needed)
+    assert (1, 2 * 9 * 16) in taken and others == [None] * 21
+    argument = x.clone().requires_grad_()
+    plain_chain(argument, layers).sum().backward()
+    torch.testing.assert_close(grad_x, argument.grad.t())
+
+
+@pytest.mark.parametrize("alone", [(), (1,), (0, 3)])
+@pytest.mark.parametrize("n", [1, 2, 16, 17, 64, 65, 200])
+def test_outputs_of_an_example_do_not_depend_on_the_others_of_its_batch(n, alone, generator):
+    layers = chain_of([6, 6, 6, 6, 3], generator, alone)
+    if 3 in alone:
+        layers[-1] = Layer(srelu=torch.rand(4, 6, generator=generator))
+    x = torch.randn(n, 6, generator=generator)
+    desired, _ = launch.forward(layers, x, keep=True)
+    for rows in (x, x.t().contiguous().t()):
+        assert torch.equal(launch.forward(layers, rows, keep=False)[0], desired)
+    alone = [launch.forward(layers, x[i : i + 1], keep=False)[0] for i in range(n)]
+    assert torch.equal(torch.cat(alone, 1), desired)
+
+
+@pytest.mark.parametrize("n", [1, 40, 600, 1300])
+def test_sums_of_many_tiles_are_the_gradients_of_all_examples(n, generator, monkeypatch):
+    monkeypatch.setattr(layout, "LARGEST", 500)  # so that few tiles' sums are kept at a time
+    layers = chain_of([6, 6, 3], generator)
+    x, grad_y = torch.randn(n, 6, generator=generator), torch.randn(3, n, generator=generator)
+    _, kept = launch.forward(layers, x, keep=True)
+    actual = launch.backward(layers, kept, grad_y, [False] + [True] * 6)[1:]
+    leaves = [part.clone().requires_grad_() for layer in layers for part in layer[1:4]]
+    again = [Layer(layers[i].support, *leaves[3 * i : 3 * i + 3]) for i in range(2)]
+    desired = torch.autograd.grad(plain_chain(x, again), leaves, grad_y.t())
+    torch.testing.assert_close(actual, list(desired))
+
+
+@pytest.mark.parametrize("rows", [True, False])
+@pytest.mark.parametrize("width", [1, 15, 16, 33, 2 * passes.CHUNK + 17])
+@pytest.mark.parametrize("unit", ["relu", "srelu", "law", "srelu law", "relu law"])
+def test_activation_alone_is_the_plain_one_on_one_thread_and_two(unit, width, rows, generator):
+    layer = Layer(
+        srelu=torch.rand(4, 3, generator=generator) if "srelu" in unit.split() else None,
+        law=launch.dropout_law(P, 1, 2) if "law" in unit else None,
+        is_relu="relu" in unit.split(),
+    )
+    x = torch.randn(width, 3, generator=generator)
+    x = x if rows else x.t().contiguous().t()
+    results = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(outputs_and_gradients(chain, x, layer))
+    torch.set_num_threads(1)
+    assert all(map(torch.equal, *results))
+    torch.testing.assert_close(results[0], outputs_and_gradients(plain_chain, x, layer))
+
+
+def outputs_and_gradients(function, x, layer):
+    leaves = [x.clone().requires_grad_()]
+    if layer.srelu is not None:
+        leaves.append(layer.srelu.clone().requires_grad_())
+        layer = layer._replace(srelu=leaves[1])
+    y = function(leaves[0], [layer])
+    return [y.detach(), *torch.autograd.grad(y.sin().sum(), leaves)]
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_nothing_is_computed_below_what_needs_a_gradient(first, generator, monkeypatch):
+    layers = chain_of([6, 6, 6, 6, 6], generator)
+    y, kept = launch.forward(layers, torch.ones(2, 6), keep=True)
+    needed = [False] + [i >= 3 * first for i in range(12)]
+    tables, run = [], launch.passes.backward_tiles
+    monkeypatch.setattr(
+        launch.passes, "backward_tiles", lambda table, *a: tables.append(table) or run(table, *a)
+    )
+    grads = launch.backward(layers, kept, torch.ones_like(y), needed)
+    assert [grad is not None for grad in grads] == needed
+    assert (tables[0]["g"] >= 0).sum() == 5 - first
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 9])
+def test_backward_gives_the_gradients_that_are_needed(links, relu, generator, width):
+    support, values, _ = links
+    x = torch.randn(6, width, generator=generator)
+    layer = Layer(support, values, torch.zeros(4), relu)
+    _, kept = launch.forward([layer], x.t(), keep=True)
+    grad_y = torch.randn(4, width, generator=generator)
+    grads = launch.backward([layer], kept, grad_y, [True, True, True, True])
+    g = grad_y * (dense(support, values) @ x > 0)
+    torch.testing.assert_close(grads[0], dense(support, values).t() @ g)
+    torch.testing.assert_close(grads[1], (g @ x.t())[support.row.long(), support.col.long()])
+    torch.testing.assert_close(grads[2], g.sum(1))
+    for i in range(4):
+        needed = [k == i for k in range(4)]
+        alone = launch.backward([layer], kept, grad_y, needed)
+        assert [grad is not None for grad in alone] == needed
+        assert torch.equal(alone[i], grads[i])
+
+
+def test_backward_leaves_the_gradient_at_the_output_as_it_is(links, relu, generator):
+    support, values, x = links
+    grad_y = torch.randn(4, 3, generator=generator)
+    for layer in (Layer(support, values), Layer(support, values, srelu=relu)):
+        _, kept = launch.forward([layer], x.t(), keep=True)
+        given = grad_y.clone()
+        launch.backward([layer], kept, given, [True, True, False, False])
+        assert torch.equal(given, grad_y)
+
+
+def test_nothing_but_the_law_in_a_backward_pass_is_the_law_again():
+    law = launch.dropout_law(P, 1, 2)
+    x = torch.ones(5, 4)
+    y, kept = launch.forward([Layer(law=law)], x.t(), keep=True)
+    grads = launch.backward([Layer(law=law)], kept, x, [True, False, False, False])
+    assert torch.equal(grads[0], y) and grads[1:] == [None, None, None]
+    np.testing.assert_array_equal(np.unique(y), [0, 1 / (1 - P)])
+
+
+def without_memory(kind):
+    if kind == "fake":
+        with FakeTensorMode():
+            return torch.ones(2, dtype=torch.float32)
+    if kind == "negative":
+        return torch.ones(2, dtype=torch.complex64).conj().imag
+    if kind == "meta":
+        return torch.ones(2, device="meta", dtype=torch.float32)
+    if kind == "freed":
+        freed = torch.ones(2, dtype=torch.float32)
+        freed.untyped_storage().resize_(0)
+        return freed
+    return torch.ones(2, dtype=getattr(torch, kind))
+
+
+@pytest.mark.parametrize(
+    "kind", ["fake", "negative", "meta", "freed", "float64", "float16", "int32"]
+)
+def test_tensors_without_memory_of_their_own_are_refused(kind):
+    with pytest.raises(TypeError, match="give plain tensors"):
+        launch.addresses(torch.float32, without_memory(kind))
+
+
+def test_tensors_of_no_values_and_subclasses_are_taken():
+    class Marked(torch.Tensor):
+        pass
+
+    marked = torch.ones(3, dtype=torch.float32).as_subclass(Marked)
+    found = launch.addresses(torch.float32, None, torch.ones(0, dtype=torch.float32), marked)
+    assert found == [0, launch.EMPTY, marked.data_ptr()]
