@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import nbformat
+import pandas as pd
 import papermill
 import pytest
 from nbclient import NotebookClient
@@ -19,6 +20,7 @@ from tests import kernels
 from tests.checkouts import write_notebook
 
 PATHS = notebooks.find()
+SHIPPED = _boundary.ROOT / "figures"
 WITHOUT = "cacheprovider faulthandler threadexception unraisableexception"
 COMPARING = {
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
@@ -108,8 +110,9 @@ class Failures(list):
 
 @each
 def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkeypatch):
-    """And the records are those of the experiments that the notebook is known to read. Pictures are
-    not compared, so none is drawn here; the test above draws those of the profile smoke.
+    """So are published tables, and the records are those of the experiments that the notebook is
+    known to read. Pictures are not compared, so none is drawn here; the test above draws those of
+    the profile smoke.
     """
     for name, value in COMPARING.items():
         monkeypatch.setenv(name, value)
@@ -127,6 +130,12 @@ def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkey
     found = set(read.read_text().split())
     assert found <= fresh.experiments_of(path)
     assert found or not notebooks.needed(path)
+    stored, made = (root / "paper" / path.stem for root in (SHIPPED, folders / "figures"))
+    tables = {table.name: pd.read_csv(table, low_memory=False) for table in stored.glob("*.csv")}
+    assert {table.name for table in made.glob("*.csv")} == set(tables)
+    for name, table in tables.items():  # the text of a notebook is held to these, see tests/prose
+        again = pd.read_csv(made / name, low_memory=False)
+        pd.testing.assert_frame_equal(again, table, rtol=1e-4, atol=1e-5, obj=name)
 
 
 def test_stored_outputs_come_from_a_commit():
