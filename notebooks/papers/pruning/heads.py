@@ -171,7 +171,7 @@ def predictions(heads: Sequence[Head], x: Tensor) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Support:
-    """What a mask leaves of the first layer; links: (k, h) bool, None where all of these are."""
+    """The first layer under a mask; links: (k, h) bool, None where all of these are."""
 
     inputs: Tensor
     units: Tensor
@@ -179,7 +179,7 @@ class _Support:
 
 
 def _support(mask: np.ndarray, mode: str, n_features: int, n_hidden: int) -> _Support:
-    """Of a unit without inputs nothing is left, nor of a feature without links."""
+    """The part that a mask leaves: no unit without inputs, no feature without links."""
     links = None
     if mode == "features":
         inputs, units = mask, np.full(n_hidden, mask.any())
@@ -213,7 +213,7 @@ def _groups(supports: Sequence[_Support], n_examples: int) -> list[list[int]]:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """What all heads are trained on."""
+    """Data that all heads are trained on."""
 
     x: Tensor
     y: Tensor

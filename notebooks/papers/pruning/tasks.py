@@ -1,4 +1,4 @@
-"""What a head is asked: classes of one data set, and which images are strange to it."""
+"""Tasks of a head: classes of one data set, and which images are strange to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def sources(dataset: str) -> tuple[str, tuple[str, ...]]:
 
 
 def is_here(dataset: str, extractor: str = "mobilenet_v2") -> bool:
-    """Whether all features of a task are on this machine, or made in a second."""
+    """True if all features of a task are on this machine, or made in a second."""
     known, others = sources(dataset)
     return all(features.is_here(name, extractor) for name in (known, *others))
 

@@ -70,7 +70,7 @@ def extractor(name: str) -> Extractor:
 
 
 def is_here(name: str) -> bool:
-    """Whether the weights are on this machine, or made in a second."""
+    """True if the weights are on this machine, or made in a second."""
     check_known("extractor", name, EXTRACTORS)
     return name == "tiny" or any(path.exists() for path in fetch.places(WEIGHTS).values())
 

@@ -50,17 +50,19 @@ class OwnRule(str):
         return rule
 
     def __call__(self, *args: Any, **options: Any) -> Tensor:
-        """What the function gives."""
+        """Result of the function."""
         return self.function(*args, **options)
 
     @property
     def needs_gradient(self) -> bool:
-        """Whether it asks for inputs and gradients."""
+        """True if it asks for inputs and gradients."""
         return needs_gradient(self.function)
 
 
 def _sources(function: Callable[..., Any], known: Known) -> Iterator[str]:
-    """What a result of the function may depend on, besides its arguments and other packages."""
+    """Sources that a result of the function may depend on, besides its arguments and other
+    packages.
+    """
     name = getattr(function, "__name__", type(function).__name__)
     if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
         raise ValueError(
@@ -128,7 +130,7 @@ def _from_outside(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _is_installed(value: Any) -> bool:
-    """Whether it is a module of an installed package, or what one of these holds by its name."""
+    """True if it is a module of an installed package, or what one of these holds by its name."""
     if isinstance(value, ModuleType):
         return _is_of_a_package(value.__name__)
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
@@ -138,7 +140,7 @@ def _is_installed(value: Any) -> bool:
 
 
 def _is_of_a_package(module: str) -> bool:
-    """Whether a module is one of Python, of an installed package, or of this library. The rooms of
+    """True if a module is one of Python, of an installed package, or of this library. The rooms of
     the papers are not: a rule in them may be your own.
     """
     root = module.partition(".")[0]
