@@ -93,7 +93,7 @@ class Training(Run):
         return split.standardisation()
 
     def widths(self, split: data.Split) -> tuple[int, ...]:
-        """Widths of the network, from the data: the shape of an example and the number of classes."""
+        """Widths of the network by its data: the shape of an example and the number of classes."""
         return (*split.x_train.shape[1:], split.n_classes)
 
     def model(
