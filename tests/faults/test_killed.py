@@ -10,11 +10,8 @@ MOMENTS = 20  # of each kind of work
 TRIES = 5  # moments drawn for one at which the work is still on
 IN_A_ROW = 5  # kills of one piece of work, after which another is begun
 
-pytestmark = [
-    pytest.mark.faults("killed at any moment"),
-    pytest.mark.notebook,
-    pytest.mark.slow,
-]  # the quick one is tests/papers/test_same_bits
+pytestmark = [pytest.mark.faults("killed at any moment"), pytest.mark.slow]
+# the quick one is tests/papers/test_same_bits
 
 
 @pytest.mark.parametrize("victim", victims.VICTIMS)
