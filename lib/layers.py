@@ -577,8 +577,8 @@ class Standardise(nn.Module):
 
     Args:
         mean, std: scalars or (n_features,) float.
-    Raises: ValueError if a standard deviation is not positive, a mean is not finite, or they are of
-        other shapes.
+    Raises: ValueError if a standard deviation is not positive and finite, or they are of other
+        shapes.
     """
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:

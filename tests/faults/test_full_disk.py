@@ -200,6 +200,7 @@ def test_stamp_of_a_rendering_is_whole_or_missing(tmp_path):
     assert fresh.is_fresh(tmp_path, "sources")
 
 
+@pytest.mark.slow
 def test_answer_of_a_command_is_whole_or_as_it_was(tmp_path, capsys, monkeypatch):
     """``--json FILE`` says in one sentence that there is no room, and fails."""
     own = dataclasses.replace(papers.STORE, runs=tmp_path / "runs")

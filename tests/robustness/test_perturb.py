@@ -278,15 +278,6 @@ def test_removals_from_one_seed_are_nested_and_equal_those_of_the_order(order):
     assert torch.equal(in_order, many)
 
 
-def test_sparse_layer_loses_its_links():
-    removed = perturb.remove_links(
-        small(), 0.5, order="descending", layers=["0"], generator=seeded(0)
-    )
-    layer = removed[0]
-    assert layer.support.row.tolist() == [0, 0] and layer.support.col.tolist() == [0, 1]
-    assert layer.values.tolist() == [0.5, -0.1] and isinstance(layer.values, nn.Parameter)
-
-
 @each_density
 def test_without_links_the_prediction_is_that_of_the_biases(density):
     model = net(density)
