@@ -50,9 +50,7 @@ def networks(
     network: str = "adaptive_topology",
     **changes: Any,
 ) -> Runs:
-    """The methods on a network, in the profile "quick" on MNIST alone."""
-    if profile == "quick":
-        changes = {"datasets": ("mnist",), **changes}
+    """The methods on a network."""
     return profiled(network, profile, methods, **changes)
 
 
@@ -67,7 +65,7 @@ def shorter(profile: str) -> Runs:
     """
     runs = []
     for epochs in SHORTER[profile]:
-        for run in networks(profile, LENGTHENED, epochs={"sparse": epochs}):
+        for run in networks(profile, LENGTHENED, epochs=epochs):
             if run.seed < SHORTER_SEEDS.get(run.method, math.inf):
                 runs.append(run.with_changes({"experiment": "training_length"}))
     return runs
@@ -79,7 +77,7 @@ def varied(profile: str) -> Runs:
     for field, values in VARIED[profile].items():
         for value in values:
             changes = {"experiment": "varied", "variant": f"{field} {value}", field: value}
-            for run in networks(profile, ("set", "rigl"), epochs={"sparse": SHORTER[profile][0]}):
+            for run in networks(profile, ("set", "rigl"), epochs=SHORTER[profile][0]):
                 runs.append(run.with_changes(changes))
     return runs
 
@@ -169,15 +167,14 @@ def settings_tried(profile: str) -> Runs:
     test images.
     """
     if profile != "paper":
-        return _regularised(
-            "set", profile, GRID[:1], **tuning.VALIDATED_SMALL, epochs={"sparse": 1}
-        )
+        return _regularised("set", profile, GRID[:1], **tuning.VALIDATED_SMALL, epochs=1)
     runs = []
     for method, dataset in product(TRIED, ("mnist", "fashion_mnist")):
         planned = TRIED[method] + EXTENDED.get((method, dataset), ())
         diverged = DIVERGED.get((method, dataset), ())
         settings = [setting for setting in planned if setting not in diverged]
-        scale = {**tuning.VALIDATED, "datasets": (dataset,), "seeds": TRIED_SEEDS[method]}
+        seeds = range(TRIED_SEEDS[method])
+        scale = {**tuning.VALIDATED, "dataset": [dataset], "seed": seeds}
         runs += _regularised(method, profile, settings, **scale)
     return runs
 
@@ -188,7 +185,7 @@ def settings_chosen(profile: str) -> Runs:
     """
     runs = []
     for (method, dataset), setting in BEST.items() if profile == "paper" else ():
-        runs += _regularised(method, profile, (setting,), datasets=(dataset,), variant="chosen")
+        runs += _regularised(method, profile, (setting,), dataset=[dataset], variant="chosen")
     return runs
 
 
@@ -197,13 +194,20 @@ def regularised(profile: str) -> Runs:
     return settings_tried(profile) + settings_chosen(profile)
 
 
-def _regularised(method: str, profile: str, settings: Iterable[Setting], **scale: Any) -> Runs:
+def _regularised(
+    method: str,
+    profile: str,
+    settings: Iterable[Setting],
+    variant: str = "decay {weight_decay:g}, dropout {dropout:g}",
+    **scale: Any,
+) -> Runs:
     runs = []
     for decay, dropout in settings:
-        fields: Fields = {"variant": f"decay {decay:g}, dropout {dropout:g}", **scale}
-        fields |= {"weight_decay": decay, "dropout": dropout}
-        for run in profiled("adaptive_topology", profile, (method,), **fields):
-            runs.append(run.with_changes({"experiment": "regularisation"}))
+        changes: Fields = {"experiment": "regularisation", "variant": variant}
+        changes |= {"weight_decay": decay, "dropout": dropout}
+        changes["variant"] = variant.format(**changes)
+        for run in networks(profile, (method,), **scale):
+            runs.append(run.with_changes(changes))
     return runs
 
 
@@ -251,9 +255,9 @@ def recipes_tried(profile: str) -> list[RobustTraining]:
     """What was tried for RigL on validation examples: how many links are left out, and the learning
     rate. Leaving links out diverges at rates of .2 and above, which have no record.
     """
-    scale = {**tuning.scale_of(profile), "epochs": {"sparse": max(SHORTER[profile])}}
+    scale = {**tuning.scale_of(profile), "epochs": max(SHORTER[profile])}
     if profile == "paper":
-        scale["datasets"] = "mnist", "fashion_mnist"
+        scale["dataset"] = ["mnist", "fashion_mnist"]
     runs = []
     for run in profiled("adaptive_topology", profile, ("rigl",), **scale):
         for recipe, points in RECIPES_TRIED.items():

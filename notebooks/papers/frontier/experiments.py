@@ -551,7 +551,7 @@ CORRUPTED_IMAGES = {"smoke": 50, "quick": 200, "paper": 2000}
 
 def larger_fixed(profile: str) -> list[SparseTraining]:
     """A fixed support with more links, as those of ``varied``, which has none."""
-    epochs = {"sparse": adaptive_topology.SHORTER[profile][0]}
+    epochs = adaptive_topology.SHORTER[profile][0]
     density = adaptive_topology.VARIED[profile]["density"][-1]
     changes = {"experiment": "larger_fixed", "variant": f"density {density}", "density": density}
     runs = adaptive_topology.networks(profile, ("fixed",), epochs=epochs)
