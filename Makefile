@@ -16,7 +16,7 @@ ifneq ($(shell cat .venv/.stamp 2>/dev/null),$(shell pwd))
 .PHONY: .venv/.stamp
 endif
 
-.PHONY: help install figures test claims bench bench-rivals bill site lab notebooks requirements relative clean clean-all
+.PHONY: help install figures test test-all claims bench bench-rivals bill site lab notebooks requirements relative clean clean-all
 .DELETE_ON_ERROR:
 
 help:  ## this list (ARGS="..." goes to the command behind a target)
@@ -30,8 +30,13 @@ figures: .venv/.stamp  ## every figure and table, resumable (PROFILE=quick, JOBS
 # Two processes more than cores: a test that waits for a process of its own leaves its core to others.
 WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 6 ? cores + 2 : 8)))
 
-test: .venv/.stamp  ## the test suite, notebooks included (ARGS="-m slow" for the slow rest)
+test: .venv/.stamp  ## the tests of seconds, and the stored outputs of all notebooks
+	@echo "left out: notebooks in the profile smoke, site and wheel (.ci/run), minutes of faults (make test-all)"
+	@$(BIN) -m tests.compile_loops
 	@$(BIN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-all:  ## every test, also those that take minutes
+	@$(MAKE) --no-print-directory test ARGS="-m 'slow or not slow' $(ARGS)"
 
 claims: .venv/.stamp  ## the published claims and our verdicts
 	@$(BIN) -m lib claims $(ARGS)
@@ -90,7 +95,7 @@ notebooks: .venv/.stamp  ## store the outputs of notebooks (ONLY="13 16", or all
 	@SPARSE_RENDERS=1 $(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False \
 		--KernelManager.transport_encryption=auto $(BOOKS)
-	@$(BIN) -c 'from lib.command import pages; pages.update()'
+	@$(BIN) -c 'import sys; sys.path.insert(0, "docs"); from tools import pages; pages.update()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=python3.12)
@@ -102,7 +107,7 @@ requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh envi
 
 clean:  ## remove caches and figures of untracked profiles; records and data stay
 	@rm -rf .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
-	@find lib tests notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	@find lib docs tests notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 	@find . -name .ipynb_checkpoints -not -path './.venv/*' -prune -exec rm -rf {} +
 	@test ! -d figures || find figures -mindepth 1 -maxdepth 1 -type d ! -name paper -exec rm -rf {} +
 

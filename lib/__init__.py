@@ -1,16 +1,18 @@
 """Sparse, adaptive and robust neural networks: the thin library behind the notebooks.
 
-The module is the first word that says something: ``from lib import kernels``, then
-``kernels.sddmm(...)``. At the top lies the core: ``support`` says which links a layer has,
-``growth`` where new ones grow, ``evolution`` what is dropped, ``layers`` and ``models`` compute
-with them, ``train`` is the one loop. Packages around it, each importing only those before it:
-``data``, the core, ``topology``, ``robustness``, ``runs`` (what an experiment is), ``bench``,
-``report``, ``command``. What was run for each paper is ``papers``, in the folder of the notebooks.
+The front door is ``__all__``: ``from lib import fit, mlp, sparsify_``. Behind it lies the core:
+``support`` says which links a layer has, ``growth`` where new ones grow, ``evolution`` what is
+dropped, ``layers`` and ``models`` compute with them, ``train`` is the one loop. Packages around it,
+each importing only those before it: ``data``, the core, ``topology``, ``robustness``, ``runs``
+(what an experiment is), ``bench``, ``report``, ``command``. What was run for each paper is
+``papers``, in the folder of the notebooks.
 """
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 # How long a thread that waits for the others keeps its core busy: some 50 µs, then it sleeps. Else
 # that is milliseconds, and beside another busy process all steps take ten times as long. It counts
@@ -28,3 +30,30 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 _NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 if (_NOTEBOOKS / "papers").is_dir():
     sys.path.insert(0, str(_NOTEBOOKS))
+
+# Names of the front door by their module, which is imported when a name is first asked for.
+_NAMES = {
+    "data": "Split from_arrays from_csv from_folder load",
+    "support": "Support erdos_renyi_density local_support make_support random_support",
+    "kernels": "on_threads sddmm spmm spmm_transposed use_implementation",
+    "layers": "Dropout SparseLinear Standardise",
+    "activations": "AllReLU SReLU Splash",
+    "models": "convnet count_links count_parameters mlp",
+    "growth": "Site unseen",
+    "evolution": "Evolution evolve_",
+    "sparsify": "Evolver densify_ sparsify_ summary",
+    "train": "CannotCompile CompiledStep Diverged History Settings WeightAverage accuracy"
+    " decay_groups fit predict",
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -93,7 +93,7 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
         x: (n_in, B) float, the batch as columns.
         bias: (n_out,) float, :math:`\beta`, or None.
     Returns: (n_out, B) float, contiguous.
-    Raises: ValueError if a shape or a dtype does not fit or the batch is empty.
+    Raises: ValueError if a shape or a dtype does not fit.
     """
     _check_layer(support, values, bias)
     _check_columns("x", x, support.n_in)
@@ -115,7 +115,7 @@ def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
         values: (nnz,) float.
         grad_y: (n_out, B) float, the gradient :math:`g` at the output.
     Returns: (n_in, B) float, contiguous.
-    Raises: ValueError if a shape or a dtype does not fit or the batch is empty.
+    Raises: ValueError if a shape or a dtype does not fit.
     """
     _check_layer(support, values)
     _check_columns("grad_y", grad_y, support.n_out)
@@ -136,7 +136,7 @@ def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
         x: (n_in, B) float, input of the layer.
         grad_y: (n_out, B) float, gradient at its output.
     Returns: (nnz,) float, in the order of the support.
-    Raises: ValueError if a shape or a dtype does not fit, the batch sizes differ or are 0.
+    Raises: ValueError if a shape or a dtype does not fit or the batch sizes differ.
     """
     _check_columns("x", x, support.n_in)
     _check_columns("grad_y", grad_y, support.n_out)
@@ -458,7 +458,7 @@ def _held(tensor: Tensor | None) -> Tensor | None:
 def _differentiable_gradients(
     ctx: Any, x: Tensor, tensors: list[Tensor | None], grad_y: Tensor
 ) -> list[Tensor | None]:
-    """The same, by the definition; they can be differentiated again."""
+    """Gradients by the definition, which can be differentiated again."""
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
         inputs = []
@@ -654,7 +654,7 @@ def chain_backward_operation(
 
 
 def _needed_of(needed: Sequence[bool], parts: Sequence[int]) -> list[bool]:
-    """The same in the order of :func:`lib._compiled.launch.backward`, three parameters a layer."""
+    """Needed gradients in the order of the backward pass: three parameters a layer."""
     by_layer = [needed[0]]
     for layer in _layers_of(needed[1:], parts):
         by_layer += [bool(layer.values), bool(layer.bias), bool(layer.pieces)]
@@ -778,14 +778,14 @@ def dense_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _is_recorded() -> bool:
-    """Whether torch looks at the operations rather than only at their results."""
+    """True if torch looks at the operations rather than only at their results."""
     if torch.compiler.is_compiling() or launch.is_traced() or torch.jit.is_tracing():
         return True
     return launch.is_observed() or _has_tangents()
 
 
 def _has_tangents() -> bool:
-    """Whether torch differentiates forwards."""
+    """True if torch differentiates forwards."""
     return torch.autograd.forward_ad._current_level >= 0
 
 
@@ -824,20 +824,12 @@ class _DenseProduct(torch.autograd.Function):
 def _check_columns(name: str, x: Tensor, n: int) -> None:
     if x.ndim != 2 or x.shape[0] != n:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: give ({n}, B), the batch as columns")
-    if x.shape[1] == 0:
-        raise ValueError(f"{name} has batch width 0: give at least one example")
 
 
 def _check_layers(width: int, layers: Sequence[Layer]) -> None:
     """Raise ValueError unless the layers fit each other and an input of this width."""
     n = width
-    for support, values, bias, srelu, _, is_relu, splash, hinges in layers:
-        if is_relu and srelu is not None:
-            raise ValueError("a layer has a ReLU and an SReLU: give one activation")
-        if splash is not None and (is_relu or srelu is not None):
-            raise ValueError("a layer has SPLASH and a ReLU or an SReLU: give one activation")
-        if (splash is None) != (hinges is None):
-            raise ValueError("a layer has one of splash and hinges: give both")
+    for support, values, bias, srelu, _, _, splash, hinges in layers:
         if support is not None:
             if support.n_in != n:
                 raise ValueError(
@@ -845,8 +837,6 @@ def _check_layers(width: int, layers: Sequence[Layer]) -> None:
                 )
             _check_layer(support, values, bias)
             n = support.n_out
-        elif values is not None or bias is not None:
-            raise ValueError("values or bias without a support: give the links too")
         if srelu is not None and srelu.shape != (4, n):
             raise ValueError(f"srelu has shape {tuple(srelu.shape)}: give (4, {n})")
         if splash is not None:

@@ -46,7 +46,7 @@ LAYERS: weakref.WeakSet["SparseLinear"] = weakref.WeakSet()  # all that there ar
 
 
 class _Behind(NamedTuple):
-    """What is known of a layer that has kept the links which another one had before it evolved."""
+    """Memory of a layer whose links are those that another layer had before it evolved."""
 
     origin: weakref.ref["SparseLinear"]
     places: Tensor  # some, (n,) int64, at which the two have different links
@@ -158,8 +158,6 @@ class SparseLinear(nn.Module):
             raise ValueError("links need memory, and the device meta has none: give another one")
         dtype = dtype or torch.get_default_dtype()
         check_type("dtype", dtype, torch.dtype)
-        if not dtype.is_floating_point:
-            raise ValueError(f"dtype = {dtype} has no gradients: give a floating one")
         generator = given_or_seeded(generator)
         check_whole("in_features", in_features, least=1)
         check_whole("out_features", out_features, least=1)
@@ -296,7 +294,7 @@ class SparseLinear(nn.Module):
                     raise ValueError(AVERAGED)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles hold: not the hooks by which a collector watches this layer."""
+        """State of copies and pickles, without the hooks by which a collector watches the layer."""
         state = self.__dict__ | {"watched_as": None, "_behind": None, "_followers": ()}
         hooks = state["_forward_hooks"].items()
         kept = {key: hook for key, hook in hooks if not getattr(hook, "is_left_behind", False)}
@@ -333,7 +331,7 @@ class SparseLinear(nn.Module):
         return self.nnz / (self.in_features * self.out_features)
 
     def links(self) -> kernels.Layer:
-        """What :func:`lib.kernels.chain` takes of this layer."""
+        """This layer as :func:`lib.kernels.chain` takes it."""
         return kernels.Layer(self.support, self.values, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -590,8 +588,6 @@ class Standardise(nn.Module):
         if mean.ndim > 1 or mean.shape != std.shape:
             shapes = f"{tuple(mean.shape)} and {tuple(std.shape)}"
             raise ValueError(f"mean and std have shapes {shapes}: give two numbers or two vectors")
-        if not mean.isfinite().all():
-            raise ValueError(f"mean holds {float(mean[~mean.isfinite()][0])}: give finite means")
         is_valid = (std > 0) & std.isfinite()
         if not is_valid.all():
             bad = float(std[~is_valid][0])

@@ -83,7 +83,7 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether the module has hooks of its own."""
+    """True if the module has hooks of its own."""
     return any(hooks_of(module))
 
 
@@ -152,11 +152,6 @@ def mlp(
     n_layers = len(widths) - 1
     net = MLP()
     if standardisation is not None:
-        if not isinstance(standardisation, Sequence) or len(standardisation) != 2:
-            raise ValueError(
-                f"standardisation is a {type(standardisation).__name__}: give (mean, std), as"
-                " split.standardisation()"
-            )
         standardise = layers.Standardise(*standardisation)
         if standardise.mean.numel() not in (1, widths[0]):
             raise ValueError(
@@ -232,7 +227,7 @@ ANY_THREADS |= {activations.AllReLU, activations.SReLU, activations.Splash, acti
 
 
 def runs_on_any_threads(model: nn.Module) -> bool:
-    """Whether the results of ``model`` do not depend on the number of threads: it has sparse layers
+    """True if the results of ``model`` do not depend on the number of threads: it has sparse layers
     and modules of :data:`ANY_THREADS` alone, and is on a CPU. Dense products and torch's softmax
     sum in other orders.
     """
@@ -644,8 +639,6 @@ def convnet(
     check_whole("enlarge", enlarge, least=1)
     seed = check_seed(seed)
     image = _checked_image(name, image, enlarge)
-    if logit_scale is not None and norm:
-        raise ValueError(f"logit_scale = {logit_scale} with normalisation: give norm = False")
     if logit_scale is not None:
         check_number("logit_scale", logit_scale, "(0, inf)")
     parts = _Parts(

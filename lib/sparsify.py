@@ -127,11 +127,6 @@ def sparsify_(
             "the model is itself a linear layer: put it into a module, or use layers.SparseLinear"
         )
     generator = layers.given_or_seeded(generator)
-    if filter is not None and not callable(filter):
-        raise ValueError(
-            f"filter = {filter!r} is no function: give one of name and module, as"
-            " lambda name, module: name in ('0', '2')"
-        )
     chosen = _chosen(model, filter)
     shapes = {name: (linear.in_features, linear.out_features) for name, linear in chosen.items()}
     numbers = _numbers_of_links(shapes, density, er_epsilon, distribution)
@@ -241,8 +236,6 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
 def _check_replaceable(name: str, module: nn.Linear) -> None:
     if isinstance(module, nn.LazyLinear):
         raise ValueError(f"layer {name} has no shape yet: call the model on a batch first")
-    if is_parametrized(module):
-        raise ValueError(f"layer {name} is parametrized: remove the parametrizations first")
     if "weight" not in module._parameters:
         raise ValueError(f"layer {name} has no parameter weight (pruned?): make it permanent first")
     if type(module) not in DENSE:
@@ -351,7 +344,7 @@ def _refuse_replaced(optimiser: torch.optim.Optimizer, *_: Any) -> None:
 
 
 def _flat(value: Any) -> Iterator[Any]:
-    """What lists, tuples, sets and dicts hold, however deep."""
+    """Everything that lists, tuples, sets and dicts hold, however deep."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple | set | frozenset):
@@ -462,8 +455,6 @@ class Evolver:
                     " count the steps of a link: keep weights in float32, and use torch.autocast"
                 )
         self.n_at_start = {name: layer.nnz for name, layer in self.layers.items()}
-        if isinstance(averages, nn.Module):
-            raise ValueError(f"averages is one {type(averages).__name__}: give a list of them")
         averages = list(averages)
         for average in averages:
             if not isinstance(average, nn.Module):
@@ -564,7 +555,7 @@ class Evolver:
         return f"{type(self).__name__}({plan}, steps_taken={self.steps_taken})"
 
     def state_dict(self) -> dict[str, Any]:
-        """What a training that is resumed needs, besides the states of model and optimiser."""
+        """State for a resumed training, besides those of model and optimiser."""
         return {
             "steps_taken": self.steps_taken,
             "every": self.every,
@@ -670,7 +661,7 @@ class Evolver:
                     )
 
     def _is_due(self, step: int) -> bool:
-        """Whether links are updated after so many steps."""
+        """True if links are updated after so many steps."""
         return step % self.every == 0 and (self.until is None or step <= self.last)
 
     def _update(self) -> int:
@@ -737,7 +728,7 @@ class Evolver:
         return {name: each for name, each in learning.items() if each.density < 1}
 
     def _seen(self) -> dict[str, dict[str, Any]]:
-        """What the layers have seen, in all processes."""
+        """Inputs and gradients that the layers have seen, in all processes."""
         if not self.is_shared:
             return self.collector.collected()
         parts = [None] * dist.get_world_size()
@@ -806,7 +797,7 @@ if TYPE_CHECKING:
 
 
 class Summary:
-    """What :func:`summary` returns; prints as a table.
+    """Result of :func:`summary`; prints as a table.
 
     Attributes:
         table: a row for each layer and the ``total``, columns as in :func:`summary`.
@@ -920,7 +911,7 @@ def _added(weights: dict[int, tuple[int, int]]) -> tuple[int, int]:
 def _row(
     module: nn.Module, weights: dict[int, tuple[int, int]], forward: int, step: int
 ) -> list[Any]:
-    """Of a module, without those in it."""
+    """Row of a module, without the modules in it."""
     own = [*module.parameters(recurse=False)]
     links, positions = _added(weights)
     shape = max((tuple(p.shape) for p in own), key=lambda shape: (len(shape), shape), default=())
@@ -1014,7 +1005,7 @@ class _Counter(TorchDispatchMode):
         return out
 
     def _name(self, node: Any) -> str:
-        """Of the module that computes; "" for the model."""
+        """Name of the module that computes; "" for the model."""
         if self.running:
             return self.running[-1][0]
         number = node._sequence_nr()

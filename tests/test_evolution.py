@@ -340,12 +340,9 @@ def test_drop_fraction_is_constant_or_falls_by_a_cosine(epoch, constant, cosine)
             r"gradient_batches = 2\.5 is out of range: give a whole number",
         ),
         ({"density_schedule": "square"}, "unknown density_schedule 'square': known are constant, "),
-        ({"density_schedule": "cubic"}, r"final_share = 1.0 with a cubic .*: give one in \(0, 1\)"),
         ({"density_schedule": "cubic", "final_share": 0}, "final_share = 0 is out of range"),
         ({"final_share": 0.5}, "final_share = 0.5 with a constant density_schedule"),
         ({"schedule_end": 0}, r"schedule_end = 0 is out of range: give a number in \(0, 1\]"),
-        ({"schedule_end": 0.5}, r"schedule_end = 0\.5 with a constant density_schedule"),
-        ({"gradient_batches": 2}, "gradient_batches = 2 with rules that see no gradient"),
         ({"redistribution": "weight"}, "unknown redistribution 'weight'"),
     ],
 )

@@ -11,14 +11,6 @@ from lib import _boundary
 from lib._boundary import NotWritten
 
 
-def test_a_lock_is_held_while_its_block_runs(tmp_path):
-    path = tmp_path / "run.lock"
-    assert not _boundary.is_locked(path)
-    with _boundary.locked(path):
-        assert _boundary.is_locked(path)
-    assert path.exists() and not _boundary.is_locked(path)
-
-
 def hold_for_a_moment(path):
     with _boundary.locked(path, waiting="it is waited for"):
         return "held"

@@ -111,11 +111,6 @@ def test_what_builds_a_wheel_is_pinned_as_in_the_tests():
     assert pins(PYPROJECT["build-system"]["requires"]).items() <= TREE.items()
 
 
-def test_packages_in_two_extras_have_one_version():
-    together = pins(EXTRAS["cluster"]).items() & pins(EXTRAS["test"]).items()
-    assert {"asyncssh", "dask-jobqueue"} == {name for name, _ in together}
-
-
 def test_pins_fit_each_other():
     """What each package asks for is pinned too, in a version that it takes."""
     for name in TREE:
@@ -253,8 +248,7 @@ def run(python, *words, folder):
     return done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.wheel
+@pytest.mark.ci
 def test_wheel_sparsifies_trains_saves_loads_and_compiles_beside_a_folder_lib(built, tmp_path):
     python = installed(built, tmp_path, "data", "topology")
     run(python, "-c", USE, folder=tmp_path)
@@ -262,8 +256,7 @@ def test_wheel_sparsifies_trains_saves_loads_and_compiles_beside_a_folder_lib(bu
     assert listed.startswith(str(tmp_path / "clean"))
 
 
-@pytest.mark.slow
-@pytest.mark.wheel
+@pytest.mark.ci
 def test_wheel_without_extras_works_and_names_the_extra_that_is_missing(built, tmp_path):
     python = installed(built, tmp_path)
     said = run(python, "-c", WITHOUT_EXTRAS, folder=tmp_path).splitlines()
@@ -289,7 +282,7 @@ def test_wheel_takes_a_range_of_versions_that_holds_the_pin(text):
     assert asked.specifier.contains(pin) and Version(lowest) < Version(pin)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_source_distribution_and_wheel_have_one_version_also_without_git(built, tmp_path):
     (wheel,) = built.glob("*.whl")
     (source,) = built.glob("*.tar.gz")

@@ -304,7 +304,7 @@ def hooked():
     ("make", "message"),
     [
         (tied, "layer head shares its weight with another module"),
-        (parametrized, "layer 0 is parametrized"),
+        (parametrized, "layer 0 is a ParametrizedLinear, which may compute something else"),
         (pruned, "layer 0 has no parameter weight"),
         (hooked, "layer 0 has hooks"),
         (with_forward, "layer 0 has a forward of its own, which would be lost"),

@@ -340,8 +340,6 @@ def test_coarser_grid_of_outputs_covers_the_same_image(generator):
 @pytest.mark.parametrize(
     ("inputs", "density", "reach", "sentence"),
     [
-        ((3, 4), 0.1, 1, r"inputs = \(3, 4\): give channels, height and width"),
-        ((3, 0, 4), 0.1, 1, r"inputs = \(3, 0, 4\)"),
         ((1, 4, 4), 0, 1, "density = 0 is out of range"),
         ((1, 4, 4), 0.1, -1, "reach = -1 is out of range"),
         ((1, 4, 4), 0.1, math.nan, "reach = nan is out of range"),

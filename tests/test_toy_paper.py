@@ -78,7 +78,7 @@ def test_guide_names_the_commands_that_are_run_here():
     assert 'add `"toy"` to `ROOMS`' in GUIDE
 
 
-@pytest.mark.notebook
+@pytest.mark.ci
 def test_run_makes_the_runs_of_the_room_once(paper):
     _, _, shown = paper
     assert [row["seed"] for row in shown["run"]] == [0, 1, 2, 3, 4]
@@ -88,7 +88,7 @@ def test_run_makes_the_runs_of_the_room_once(paper):
     assert len(times["run"]) == 5 and times["run again"] == times["figures"] == times["run"]
 
 
-@pytest.mark.notebook
+@pytest.mark.ci
 def test_list_shows_the_records_of_the_room(paper):
     _, _, shown = paper
     assert {row["experiment"] for row in shown["list"]} == {"clusters"}
@@ -96,7 +96,7 @@ def test_list_shows_the_records_of_the_room(paper):
     assert {row["record"] for row in shown["list"]} == records
 
 
-@pytest.mark.notebook
+@pytest.mark.ci
 def test_claims_judges_the_claim_of_the_room(paper):
     _, _, shown = paper
     (claim,) = (row for row in shown["claims"] if row["paper"] == "Toy")
@@ -104,7 +104,7 @@ def test_claims_judges_the_claim_of_the_room(paper):
     assert claim["low"] <= claim["value"] <= claim["high"]
 
 
-@pytest.mark.notebook
+@pytest.mark.ci
 def test_figures_renders_the_notebook_of_the_room(paper):
     folder, _, _ = paper
     figures = folder / "figures" / "smoke"
@@ -114,7 +114,7 @@ def test_figures_renders_the_notebook_of_the_room(paper):
     assert "90_toy: Cluster digits" in (figures / "README.md").read_text()
 
 
-@pytest.mark.notebook
+@pytest.mark.ci
 def test_nothing_but_the_list_of_rooms_changed(paper):
     folder, before, _ = paper
     after = contents(folder)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numba
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils import flop_counter
 
 from .._boundary import check_known, check_number
-from . import layout, loops, passes
+from . import layout, loops, memory, passes
 
 Step = TypeVar("Step")
 
@@ -62,7 +62,7 @@ def use_implementation(name: str) -> Iterator[None]:
 
 
 def runs_compiled(x: Tensor) -> bool:
-    """Whether kernels on ``x`` run compiled: float32 or float64 on a CPU, unless a setting says
+    """True if kernels on ``x`` run compiled: float32 or float64 on a CPU, unless a setting says
     otherwise, or this process was forked (as a worker of a ``DataLoader`` is).
 
     Raises: RuntimeError if ``"numba"`` was asked for and cannot be.
@@ -84,14 +84,14 @@ def runs_compiled(x: Tensor) -> bool:
 
 
 def is_autocast(x: Tensor) -> bool:
-    """Whether torch.autocast may change the dtype of ``x``: never that of float64."""
+    """True if torch.autocast may change the dtype of ``x``: never that of float64."""
     if x.dtype not in (torch.float16, torch.bfloat16, torch.float32):
         return False
     return torch.is_autocast_enabled(x.device.type)
 
 
 def is_traced() -> bool:
-    """Whether a transform of ``torch.func`` runs the code on stand-ins for tensors, which have no
+    """True if a transform of ``torch.func`` runs the code on stand-ins for tensors, which have no
     memory for the compiled loops.
     """
     # what torch.autograd.Function asks; torch.func has no public name for it
@@ -99,7 +99,7 @@ def is_traced() -> bool:
 
 
 def is_observed() -> bool:
-    """Whether a mode of torch sees each operation, as ``FlopCounterMode`` does; never where torch
+    """True if a mode of torch sees each operation, as ``FlopCounterMode`` does; never where torch
     makes a graph.
     """
     return not torch.compiler.is_compiling() and torch._C._len_torch_dispatch_stack() > 0
@@ -126,8 +126,8 @@ def forward_products(layers: Sequence[tuple]) -> int:
 
 
 def backward_products(layers: Sequence[tuple], needed: Sequence[bool]) -> int:
-    """Those of :func:`backward`: one a link for the gradient of the weights, one for that of the
-    input, which also the layers below need.
+    """Multiply-adds of :func:`backward` for one example: one a link for the gradient of the
+    weights, one for that of the input, which also the layers below need.
     """
     needs_x, *needed = needed
     products = 0
@@ -249,10 +249,9 @@ def feature_major(x: Tensor) -> Tensor:
 
 
 class Kept(NamedTuple):
-    """What a forward pass leaves for the backward pass: (tiles, numbers) memory and (tiles, bytes)
-    masks, as :func:`lay_out` orders them; of an activation or a dropout alone its
-    input, and no masks. Besides the number of inputs, and whether they lay in the memory example by
-    example.
+    """Memory that a forward pass leaves for the backward pass: (tiles, numbers) memory and (tiles,
+    bytes) masks, as :func:`lay_out` orders them; of an activation or a dropout alone its input, and
+    no masks. Besides the number of inputs, and whether they lay in the memory example by example.
     """
 
     memory: Tensor
@@ -279,20 +278,20 @@ def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, 
     if is_alone and keep:
         y, _ = forward(layers, x, keep=False)
         return y, Kept(x, NO_MASKS, n_in, True)
-    plan = _planned(_ForwardPlan, layers, n_in, width, x.dtype, keep)
+    plan = layout.planned(layers, n_in, width, x.dtype, keep=keep)
     tile, n_tiles = plan.tile, layout.n_tiles(width, plan.tile)
     x, is_rows = _rows_or_columns(x)
     n_slots = min(n_tiles, _threads_for(n_tiles, 0))
     n_kept = n_tiles if keep else n_slots
     kept = Kept(
-        x.new_empty(n_kept, plan.size * tile.lanes),
+        x.new_empty(n_kept, plan.n_rows * tile.lanes),
         torch.empty(n_kept, 8 * plan.n_masks, dtype=torch.uint8),
         n_in,
         is_rows,
     )
-    y = x.new_empty(plan.n_out, width)
+    y = x.new_empty(plan.places[-1].n_out, width)
     passes.forward_tiles(
-        _filled(plan.table, layers, 0, x.dtype),
+        filled(plan, layers, x.dtype)[1:-1],
         array(x),
         layout.counted(width),
         is_rows,
@@ -312,116 +311,26 @@ def kept_shapes(layers: Sequence[tuple], x: Tensor) -> tuple[tuple[int, int], tu
     if is_unit(layers):
         return (1, 0), (1, 0)
     width, n_in = x.shape
-    tile = layout.tile_for(x.dtype, width)
-    _, size, n_masks = layout.lay_out(layers, layout.widths_of(layers, n_in), keep=True)
+    tile = layout.tile_for(x.dtype, width)  # no plan: in a graph links have no memory
+    _, n_rows, n_masks = layout.lay_out(layers, layout.widths_of(layers, n_in), keep=True)
     n_tiles = layout.n_tiles(width, tile)
-    return (n_tiles, size * tile.lanes), (n_tiles, 8 * n_masks)
+    return (n_tiles, n_rows * tile.lanes), (n_tiles, 8 * n_masks)
 
 
-class _ForwardPlan:
-    """Where the layers of a forward pass lie, and how much memory a tile of them takes."""
-
-    def __init__(
-        self, layers: Sequence[tuple], n_in: int, width: int, dtype: torch.dtype, keep: bool
-    ) -> None:
-        self.tile = layout.tile_for(dtype, width)
-        widths = layout.widths_of(layers, n_in)
-        rows, self.size, self.n_masks = layout.lay_out(layers, widths, keep=keep)
-        self.n_out = widths[-1]
-        triples = zip(layers, widths[1:], rows, strict=True)
-        self.table = layout.table_of([layout.place_of(*triple, NOWHERE) for triple in triples])
-
-
-class _BackwardPlan:
-    """The same of a backward pass, and the places of its gradients.
-
-    Attributes:
-        tile: of its batch.
-        table: of the layers, with one before and one after them.
-        ordered: which layers need their weights in the order of the transposed index.
-        n_grads, n_sums: numbers of a tile's gradients and sums.
-    """
-
-    def __init__(
-        self,
-        layers: Sequence[tuple],
-        n_in: int,
-        width: int,
-        dtype: torch.dtype,
-        needed: tuple[bool, ...],
-    ) -> None:
-        self.tile = layout.tile_for(dtype, width)
-        needs_x, *needed = needed
-        widths = layout.widths_of(layers, n_in)
-        rows, _, _ = layout.lay_out(layers, widths, keep=True)
-        most = max(widths)
-        lowest = 0  # no gradient is needed below
-        while not needs_x and lowest < len(layers) and not any(needed[3 * lowest :][:3]):
-            lowest += 1
-        sums_of = layout.SumPlaces()
-        bottom = layout.EMPTY_PLACE._replace(n_out=widths[0], g=most if needs_x else layout.NONE)
-        self.places = [bottom]
-        self.ordered = []
-        for i, (layer, n, at) in enumerate(zip(layers, widths[1:], rows, strict=True)):
-            wants_values, wants_bias, wants_pieces = needed[3 * i : 3 * i + 3]
-            found = {"g": i % 2 * most if i >= lowest else layout.NONE}
-            if wants_values:
-                found["d_values"] = sums_of.take(layer.support.nnz)
-            if wants_bias:
-                found["d_bias"] = sums_of.take(n)
-            if wants_pieces:
-                found["d_pieces"] = sums_of.take(layer.pieces.numel())
-            if layer.support is not None and (i > lowest or needs_x):
-                self.ordered.append(i)
-            self.places.append(layout.place_of(layer, n, at, NOWHERE, **found))
-        n, top = widths[-1], len(layers) % 2 * most
-        last = layout.EMPTY_PLACE._replace(n_in=n, n_out=n, x=rows[-1].y, g=top)
-        self.places.append(last)
-        self.table = layout.table_of(self.places)
-        self.n_grads, self.n_sums = 2 * most, sums_of.size
-        self.n_links = sum(place.n_links for place in self.places)
-
-
-NOWHERE = (0, 0, 0, 0)  # the addresses of a layer's tensors, which are still to be filled in
 ADDRESSES = ("values", "bias", "pieces", "hinges")  # of a layer's tensors, in the table
-PLANS = 256  # that are kept
-_plans: dict[tuple, Any] = {}
 
 
-def _planned(
-    kind: type, layers: Sequence[tuple], n_in: int, width: int, dtype: torch.dtype, extra: Any
-) -> Any:
-    """The plan of a pass over these layers. It is made once and kept: whatever it depends on is in
-    its key, the addresses of the links among that.
-    """
-    key: list[Any] = [kind, n_in, width, dtype, extra]
-    for layer in layers:
-        links = None if layer.support is None else layer.support.place
-        n_hinges = 0 if layer.hinges is None else layer.hinges.numel()
-        key += links, layer.bias is None, layer.srelu is None, layer.law is None, layer.is_relu
-        key.append(n_hinges)
-    plan = _plans.get(key := tuple(key))
-    if plan is None:
-        if len(_plans) >= PLANS:
-            _plans.clear()
-        plan = _plans[key] = kind(layers, n_in, width, dtype, extra)
-    return plan
-
-
-def _filled(
-    table: np.ndarray, layers: Sequence[tuple], first: int, dtype: torch.dtype
-) -> np.ndarray:
+def filled(plan: layout.Plan, layers: Sequence[tuple], dtype: torch.dtype) -> np.ndarray:
     """A copy of the table of a plan, with the present addresses of the layers' parameters and the
-    present laws of their dropouts; ``first``: where the layers begin in it.
+    present laws of their dropouts.
     """
-    table = table.copy()
-    end = first + len(layers)
+    table = plan.table.copy()
     found = [addresses_of(layer, dtype) for layer in layers]
     for name, column in zip(ADDRESSES, zip(*found, strict=True), strict=True):
-        table[name][first:end] = column
-    for i, layer in enumerate(layers, start=first):
+        table[name][1:-1] = column
+    for i, layer in enumerate(layers, start=1):
         if layer.law is not None:
-            for name, value in zip(layout.LAW, layer.law, strict=True):
+            for name, value in layer.law._asdict().items():
                 table[name][i] = value
     return table
 
@@ -439,7 +348,7 @@ def _threads_for(n_tiles: int, n_links: int) -> int:
 
 
 def is_unit(layers: Sequence[tuple]) -> bool:
-    """Whether they are one without links, a ReLU, an SReLU or a dropout alone."""
+    """True if they are one without links, a ReLU, an SReLU or a dropout alone."""
     if len(layers) != 1 or layers[0].support is not None or layers[0].splash is not None:
         return False
     layer = layers[0]
@@ -447,8 +356,8 @@ def is_unit(layers: Sequence[tuple]) -> bool:
 
 
 def _unit_table(layer: tuple, n: int, dtype: torch.dtype) -> np.ndarray:
-    no_rows = layout.Rows(0, 0, 0, 0)
-    return layout.table_of([layout.place_of(layer, n, no_rows, addresses_of(layer, dtype))])
+    found = dict(zip(ADDRESSES, addresses_of(layer, dtype), strict=True))
+    return np.array([layout.place_of(layer, n)._replace(**found)], memory.LAYER)
 
 
 def _unit_forward(layer: tuple, columns: Tensor) -> Tensor:
@@ -469,7 +378,7 @@ def _unit_forward(layer: tuple, columns: Tensor) -> Tensor:
 def _unit_backward(
     layer: tuple, kept: Kept, grad_y: Tensor, needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    """What :func:`backward` returns for an activation or a dropout alone."""
+    """Gradients of an activation or a dropout alone, as :func:`backward` returns them."""
     grad_y = feature_major(grad_y.t())
     columns = grad_y  # a dropout's gradient does not depend on its input
     if layer.srelu is not None or layer.is_relu:
@@ -506,7 +415,7 @@ def _rows_or_columns(x: Tensor) -> tuple[Tensor, bool]:
 
 
 def lies_in_rows(x: Tensor) -> bool:
-    """Whether x (B, n) is read example by example: all but what is feature-major alone."""
+    """True if x (B, n) is read example by example: all but what is feature-major alone."""
     return x.is_contiguous() or not x.t().is_contiguous()
 
 
@@ -528,12 +437,12 @@ def backward(
     dtype, width = grad_y.dtype, grad_y.shape[1]
     if is_observed():
         multiply_adds(backward_products(layers, needed) * width)
-    plan = _planned(_BackwardPlan, layers, kept.n_in, width, dtype, tuple(needed))
+    plan = layout.planned(layers, kept.n_in, width, dtype, needed=tuple(needed))
     tile, n_tiles = plan.tile, layout.n_tiles(width, plan.tile)
     grad_y, y_is_rows = _rows_or_columns(grad_y.t())
     threads = _threads_for(n_tiles, plan.n_links)
     n_slots = min(n_tiles, threads)
-    table = _filled(plan.table, layers, 1, dtype)
+    table = filled(plan, layers, dtype)
     # weights in the other order, then their gradients
     ordered = {i: torch.empty_like(layers[i].values) for i in plan.ordered}
     for i, tensor in ordered.items():
@@ -578,12 +487,13 @@ def backward(
 
 
 def addresses_of(layer: tuple, dtype: torch.dtype) -> list[int]:
-    """Of the parameters and the hinges of a layer."""
+    """Addresses of the parameters and the hinges of a layer."""
     return addresses(dtype, layer.values, layer.bias, layer.pieces, layer.hinges)
 
 
 def addresses(dtype: torch.dtype, *tensors: Tensor | None) -> list[int]:
-    """Of the memory of contiguous tensors, 0 for None: a tenth of the time that arrays of it take.
+    """Addresses of the memory of contiguous tensors, 0 for None: a tenth of the time that arrays of
+    it take.
 
     The caller holds the memory: a tensor that others can give other memory is detached first.
 
@@ -601,7 +511,7 @@ def addresses(dtype: torch.dtype, *tensors: Tensor | None) -> list[int]:
 
 
 def _checked_address(tensor: Tensor, dtype: torch.dtype) -> int:
-    """That of a tensor of a kind of its own, or of no values. Raises TypeError."""
+    """Address of a tensor of a kind of its own, or of no values. Raises TypeError."""
     reason = f"it is {tensor.dtype} on {tensor.device}, and they take {dtype} on a CPU"
     if tensor.dtype is dtype and tensor.is_cpu:
         try:

@@ -6,7 +6,7 @@ of the parameters.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from .rows import TILES, Tile
 
 NAMES = {torch.float32: "float32", torch.float64: "float64"}  # of the dtypes of tiles
 PADDING = 16  # numbers after the sums of a layer's links, which are written by fours
-LAW = ("threshold", "scale", "key", "flip")  # fields of a place that are those of a dropout
 SUMS = 8  # tiles whose sums are kept at a time, fewer where they have more than
 LARGEST = 2**26  # numbers in all
 
@@ -33,7 +32,9 @@ def tile_of(dtype: torch.dtype, lanes: int) -> Tile:
 
 
 def unit_tiles(dtype: torch.dtype) -> tuple[Tile, Tile]:
-    """Of an activation or a dropout alone: for most of the values of a neuron, and for the rest."""
+    """Tiles of an activation or a dropout alone: for most of the values of a neuron, and for the
+    rest.
+    """
     return tile_of(dtype, 16), tile_of(dtype, 1)
 
 
@@ -92,61 +93,125 @@ def lay_out(
     return places, free if keep else 2 * most, bits
 
 
-class SumPlaces:
-    """Hands out the places of parameters in a tile's sums."""
+class Plan:
+    """Where the layers of a chain lie in a tile, as the compiled passes read it.
 
-    def __init__(self) -> None:
-        self.size = 0
+    Attributes:
+        tile: of the batch.
+        places: of each layer, with one before the first and one after the last, see
+            :func:`lib._compiled.passes.backward_layers`.
+        table: the same as (n + 2,) of LAYER; addresses of parameters are still to be written.
+        ordered: which layers need their weights in the order of the transposed index.
+        n_rows, n_masks, n_grads: rows of a tile's memory, masks and gradients.
+        n_sums: numbers that a tile adds to the gradients of parameters.
+        n_links: of all layers.
 
-    def take(self, n: int) -> int:
-        """The place of the next n numbers."""
-        place = self.size
-        self.size += -(-n // PADDING) * PADDING + PADDING
+    Args:
+        layers: each a :class:`lib.kernels.Layer`.
+        n_in: width of the input.
+        width: examples of the batch.
+        dtype: of the passes.
+        keep: whether the memory keeps what a backward pass reads.
+        needed: whether a gradient is needed of the input, and of values, bias and parameters of the
+            activation of each layer; empty for a forward pass.
+        in_place: whether gradients take the place of outputs, and those at the last output, with
+            two rows for the loss, come after them.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[tuple],
+        n_in: int,
+        width: int,
+        dtype: torch.dtype,
+        *,
+        keep: bool = True,
+        needed: Sequence[bool] = (),
+        in_place: bool = False,
+    ) -> None:
+        self.tile = tile_for(dtype, width)
+        widths = widths_of(layers, n_in)
+        rows, self.n_rows, self.n_masks = lay_out(layers, widths, keep=keep)
+        needs_x, *needed = needed or [False] * (1 + 3 * len(layers))
+        most, n_out = max(widths), widths[-1]
+        lowest = 0  # no gradient is needed below
+        while not needs_x and lowest < len(layers) and not any(needed[3 * lowest :][:3]):
+            lowest += 1
+        turns = [i % 2 * most for i in range(len(layers) + 1)]  # two halves, by turns
+        if in_place:
+            turns = [*[at.y for at in rows[:-1]], self.n_rows, self.n_rows]
+            self.n_rows += n_out + 2
+        self.places = [Place(n_out=n_in, g=most if needs_x else NONE)]
+        self.ordered = []
+        self.n_sums = 0
+        for i, (layer, n, at) in enumerate(zip(layers, widths[1:], rows, strict=True)):
+            wants_values, wants_bias, wants_pieces = needed[3 * i : 3 * i + 3]
+            if layer.support is not None and (i > lowest or needs_x):
+                self.ordered.append(i)
+            place = place_of(layer, n)._replace(
+                **at._asdict(),
+                g=turns[i] if i >= lowest else NONE,
+                d_values=self._take(layer.support.nnz) if wants_values else NONE,
+                d_bias=self._take(n) if wants_bias else NONE,
+                d_pieces=self._take(layer.pieces.numel()) if wants_pieces else NONE,
+            )
+            self.places.append(place)
+        last = Place(n_in=n_out, n_out=n_out, x=rows[-1].y, g=turns[-1])
+        self.places.append(last)
+        self.table = np.array(self.places, memory.LAYER)
+        self.n_grads = 2 * most
+        self.n_links = sum(place.n_links for place in self.places)
+
+    def _take(self, n: int) -> int:
+        """The place of the next n numbers in the sums."""
+        place = self.n_sums
+        self.n_sums += -(-n // PADDING) * PADDING + PADDING
         return place
 
 
-def place_of(
-    layer: tuple, n_out: int, rows: Rows, addresses: Sequence[int], **others: int
-) -> tuple:
-    """The fields of :class:`lib._compiled.memory.Place` of a layer.
-
-    Args:
-        layer: a :class:`lib.kernels.Layer`.
-        n_out: its neurons.
-        rows: of the layer.
-        addresses: of its values, bias, parameters of the activation and hinges, 0 for none.
-        others: fields of the place that the layer does not say.
-    """
+def place_of(layer: tuple, n_out: int) -> Place:
+    """Links, activation and dropout of a layer of so many neurons."""
     links = (n_out, n_out, 0, 0, 0, 0, 0, 0) if layer.support is None else layer.support.place
-    values, bias, pieces, hinges = addresses
-    unit = passes.NO_UNIT
+    place = Place(*links)
     if layer.hinges is not None:
-        unit = passes.SPLASH
-        others["n_hinges"] = layer.hinges.numel()
+        place = place._replace(unit=passes.SPLASH, n_hinges=layer.hinges.numel())
     elif layer.srelu is not None:
-        unit = passes.SRELU
+        place = place._replace(unit=passes.SRELU)
     elif layer.is_relu:
-        unit = passes.RELU
+        place = place._replace(unit=passes.RELU)
     if layer.law is not None:
-        others |= {"is_dropped": 1, **dict(zip(LAW, layer.law, strict=True))}
-    return Place(
-        *links,
-        values=values,
-        bias=bias,
-        unit=unit,
-        pieces=pieces,
-        hinges=hinges,
-        x=rows.x,
-        z=rows.z,
-        y=rows.y,
-        bits=rows.bits,
-        **others,
-    )
+        place = place._replace(is_dropped=1, **layer.law._asdict())
+    return place
 
 
-def table_of(places: Sequence[tuple]) -> np.ndarray:
-    """(n,) of LAYER."""
-    return np.array(places, memory.LAYER)
+PLANS = 256  # that are kept
+_plans: dict[tuple, Plan] = {}
+
+
+def planned(
+    layers: Sequence[tuple],
+    n_in: int,
+    width: int,
+    dtype: torch.dtype,
+    *,
+    keep: bool = True,
+    needed: tuple[bool, ...] = (),
+) -> Plan:
+    """The :class:`Plan` of a pass over these layers. It is made once and kept: whatever it depends
+    on is in its key, the addresses of the links among that.
+    """
+    key: list[Any] = [n_in, width, dtype, keep, needed]
+    for layer in layers:
+        links = None if layer.support is None else layer.support.place
+        n_hinges = 0 if layer.hinges is None else layer.hinges.numel()
+        key += links, layer.bias is None, layer.srelu is None, layer.law is None, layer.is_relu
+        key.append(n_hinges)
+    plan = _plans.get(key := tuple(key))
+    if plan is None:
+        if len(_plans) >= PLANS:
+            _plans.clear()
+        plan = _plans[key] = Plan(layers, n_in, width, dtype, keep=keep, needed=needed)
+    return plan
 
 
 _counted = np.arange(1024, dtype=np.int32)
@@ -158,6 +223,3 @@ def counted(n: int) -> np.ndarray:
     if len(_counted) < n:
         _counted = np.arange(2 * n, dtype=np.int32)
     return _counted[:n]
-
-
-EMPTY_PLACE = Place(g=NONE)

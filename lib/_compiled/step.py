@@ -137,7 +137,7 @@ NO_EXAMPLE, NO_CLASS = -1.0, -2.0  # in place of a loss
 
 @serial
 def refusal(starts, y, n_classes):
-    """What stands for the loss of examples or classes that there are not; 0 if all are there."""
+    """Number in place of the loss if an example or a class does not exist; else 0."""
     for b in range(len(starts)):
         if not 0 <= starts[b] < len(y):
             return NO_EXAMPLE
@@ -269,7 +269,7 @@ def train_step(
 
 
 def is_compiled() -> bool:
-    """Whether this machine has compiled a step before, so that it is only loaded."""
+    """True if this machine has compiled a step before, so that it is only loaded."""
     return any(Path(train_step.stats.cache_path).glob("step.train_step-*.nbi"))
 
 
@@ -348,7 +348,7 @@ class CompiledStep:
         self._n_of_optimiser = sum(map(len, self._of_optimiser))
 
     def _is_as_it_was(self) -> bool:
-        """Whether modules, parameters and hooks are those that were looked at; in some
+        """True if modules, parameters and hooks are those that were looked at; in some
         microseconds.
         """
         if [*self.model._modules.values()] != self._modules or any(self._hooks):
@@ -418,7 +418,7 @@ class CompiledStep:
         )
 
     def takes_classes(self, y: Tensor) -> bool:
-        """Whether these (N,) labels are classes of the model, int64."""
+        """True if these (N,) labels are classes of the model, int64."""
         n = self.parts[-1].linear.out_features
         return y.dtype == torch.int64 and y.ndim == 1 and bool(((y >= 0) & (y < n)).all())
 
@@ -559,7 +559,7 @@ OPTIONS = ("maximize", "dampening", "differentiable")  # of SGD, which a compile
 
 
 def hooks_of_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:
-    """Those before and after its steps."""
+    """Dictionaries of the optimiser's hooks before and after a step."""
     return optimiser._optimizer_step_pre_hooks, optimiser._optimizer_step_post_hooks
 
 
@@ -568,53 +568,41 @@ class _Plan:
 
     def __init__(self, step: CompiledStep, width: int) -> None:
         self.step, self.width = step, width
-        self.tile = layout.tile_for(torch.float32, width)
         self.supports = [part.linear.support for part in step.parts]
         self.index = [tensor for support in self.supports for tensor in support[2:]]
         self.index_addresses = [tensor.data_ptr() for tensor in self.index]
         self.n_chunks = numba.get_num_threads()
-        self.held: list[Any] = []  # what addresses point to
         chain = [_layer_of(part) for part in step.parts]
-        widths = layout.widths_of(chain, step.parts[0].linear.in_features)
-        places, size, n_masks = layout.lay_out(chain, widths, keep=True)
-        sums_of = layout.SumPlaces()
-        table = [layout.EMPTY_PLACE._replace(n_out=widths[0])]
+        self.held: list[Any] = [chain]  # what addresses point to
+        needed = [False]
+        for part in step.parts:
+            needed += True, part.linear.bias is not None, type(part.unit) in LEARNED
+        n_in = step.parts[0].linear.in_features
+        plan = layout.Plan(chain, n_in, width, torch.float32, needed=needed, in_place=True)
+        self.tile, self.table = plan.tile, launch.filled(plan, chain, torch.float32)
         self.parameters: list[nn.Parameter] = []
         descents = []
-        for part, layer, n, at_rows in zip(step.parts, chain, widths[1:], places, strict=True):
-            found = {"d_values": sums_of.take(part.linear.nnz), "g": at_rows.y}
+        for i, (part, layer) in enumerate(zip(step.parts, chain, strict=True)):
+            place, inverse = plan.places[i + 1], 0
             if layer.support.nnz != part.linear.nnz:
                 raise ValueError(f"{part.linear.nnz} weights for {layer.support.nnz} links")
-            inverse = 0
-            if len(table) > 1:
-                found["ordered"], inverse = self._other_order(layer.support)
-            self.parameters.append(part.linear.values)
-            descents.append((inverse, part.linear.nnz, found["d_values"], 0))
-            if part.linear.bias is not None:
-                found["d_bias"] = sums_of.take(n)
-                self.parameters.append(part.linear.bias)
-                descents.append((0, n, found["d_bias"], 0))
+            if i in plan.ordered:
+                self.table["ordered"][i + 1], inverse = self._other_order(layer.support)
+            self.parameters += _parameters_of(part)
+            descents.append((inverse, part.linear.nnz, place.d_values, 0))
+            if layer.bias is not None:
+                descents.append((0, layer.bias.numel(), place.d_bias, 0))
             if type(part.unit) in LEARNED:
-                n_pieces = layer.pieces.numel()
-                found["d_pieces"] = sums_of.take(n_pieces)
-                self.parameters += part.unit.parameters()
-                descents.append((0, n_pieces, found["d_pieces"], layer.srelu is not None))
-            self.held.append(layer)
-            given = launch.addresses_of(layer, torch.float32)
-            table.append(layout.place_of(layer, n, at_rows, given, **found))
-        n = widths[-1]
-        table[-1] = table[-1]._replace(g=size)
-        table.append(layout.EMPTY_PLACE._replace(n_in=n, n_out=n, x=places[-1].y, g=size))
-        size += n + 2  # the gradient at the logits, and what the loss needs meanwhile
-        self.table = layout.table_of(table)
+                is_srelu = layer.srelu is not None
+                descents.append((0, layer.pieces.numel(), place.d_pieces, is_srelu))
         self.is_dropped = self.table["is_dropped"]
         self.keys, self.flips = self.table["key"], self.table["flip"]
         self.descents = np.zeros(len(descents), DESCENT)
         for descent, fields in zip(self.descents, descents, strict=True):
             for name, value in zip(("inverse", "n", "d", "is_pieces"), fields, strict=True):
                 descent[name] = value
-        self._allocate(size, n_masks, sums_of.size)
-        self.standard = _mean_and_std(step.standardise, widths[0])
+        self._allocate(plan)
+        self.standard = _mean_and_std(step.standardise, n_in)
         self.dropouts = []
         for i, part in enumerate(step.parts, start=1):
             if part.dropout is not None and part.dropout.p > 0:
@@ -641,17 +629,17 @@ class _Plan:
         self.held += [ordered, inverse]
         return ordered.data_ptr(), inverse.ctypes.data
 
-    def _allocate(self, n_rows: int, n_masks: int, n_numbers: int) -> None:
+    def _allocate(self, plan: layout.Plan) -> None:
         self.n_slots = min(layout.n_tiles(self.width, self.tile), numba.get_num_threads())
         # slots begin at other places of a page, as a cache holds few numbers of the same one
-        floats = -(-n_rows * self.tile.lanes // 1024) * 1024 + 64
-        n_sums = layout.n_sums(n_numbers, self.width, self.tile)
+        floats = -(-plan.n_rows * self.tile.lanes // 1024) * 1024 + 64
+        n_sums = layout.n_sums(plan.n_sums, self.width, self.tile)
         self.memory = torch.zeros(self.n_slots, floats, dtype=torch.float32).numpy()
-        self.masks = np.zeros((self.n_slots, 8 * n_masks), np.uint8)
-        self.sums = torch.zeros(n_sums, n_numbers, dtype=torch.float32).numpy()
+        self.masks = np.zeros((self.n_slots, 8 * plan.n_masks), np.uint8)
+        self.sums = torch.zeros(n_sums, plan.n_sums, dtype=torch.float32).numpy()
 
     def fits(self, width: int) -> bool:
-        """Whether it is for such a batch, and the links are still those that it was made for."""
+        """True if it is for such a batch, and the links are still those that it was made for."""
         if width != self.width or self.n_chunks != numba.get_num_threads():
             return False
         for part, support in zip(self.step.parts, self.supports, strict=True):
@@ -662,8 +650,8 @@ class _Plan:
         return self.constants == self._constants()
 
     def _constants(self) -> list:
-        """What the plan copied from the modules besides links: versions of the standardisation,
-        slopes, hinges, and probabilities of a dropout.
+        """Values that the plan copied from the modules besides links: versions of the
+        standardisation, slopes, hinges, and probabilities of a dropout.
         """
         buffers, known = self.buffers
         constants: list[Any] = [id(buffers[name]) for name in buffers]
@@ -793,7 +781,7 @@ class _Plan:
         self.settings = settings
 
     def _averaging(self) -> float:
-        """What the averages take of the weights that this step leaves."""
+        """Share of the new weights that the averages take in this step."""
         if self.step.average is None:
             return 0.0
         weight = self.step.average.weight_of_step()
@@ -812,7 +800,7 @@ class _Plan:
 def motion(
     optimiser: torch.optim.SGD, parameters: Sequence[nn.Parameter]
 ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    """What a compiled step of SGD needs: rates (n, 3) of learning, momentum and weight decay, in
+    """State of SGD for a compiled step: rates (n, 3) of learning, momentum and weight decay, in
     the dtype of the parameters, and the momentum of each, flat, 0 before the first step.
     """
     groups = {id(p): group for group in optimiser.param_groups for p in group["params"]}
@@ -825,7 +813,7 @@ def motion(
 
 
 def momentum(optimiser: torch.optim.SGD, parameter: nn.Parameter) -> Tensor:
-    """That of a parameter, in the optimiser's state; 0 before the first step."""
+    """Momentum of a parameter, in the optimiser's state; 0 before the first step."""
     state = optimiser.state[parameter]
     if state.get("momentum_buffer") is None:
         state["momentum_buffer"] = torch.zeros_like(parameter.detach())

@@ -24,7 +24,6 @@ from lib._boundary import CUSTOM, PROFILES, check_known, check_regular, whole
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lib.runs.cluster import Cluster
     from lib.runs.config import Run
 
 
@@ -61,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, RuntimeError, OSError, ImportError) as error:
-        remedy = _to_install(error) if isinstance(error, ImportError) else ""
+        is_import = isinstance(error, ImportError)
+        remedy = ": make install, then use .venv/bin/python" if is_import else ""
         print(f"error: {error}{remedy}", file=sys.stderr)
         return 1
     except MemoryError as error:
@@ -69,13 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remedy = "free some, or take fewer --jobs; what is done is kept"
         print(f"error: not enough memory ({reason}): {remedy}", file=sys.stderr)
         return 1
-
-
-def _to_install(error: ImportError) -> str:
-    """How to get the module that is missing."""
-    if any(package in str(error) for package in ("asyncssh", "bokeh", "jobqueue")):
-        return ': pip install -e ".[cluster]"'
-    return ": make install, then use .venv/bin/python"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -96,6 +89,15 @@ def _positive(context: click.Context, option: click.Parameter, value: int | None
 def _regular(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     if value not in (None, "-"):
         check_regular(Path(value))
+    return value
+
+
+def _address(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and "://" not in value:
+        raise ValueError(
+            f"scheduler {value!r} is no address: give that of a Dask scheduler, as"
+            " tcp://10.0.0.1:8786 (docs/CLUSTER.md says how to start one)"
+        )
     return value
 
 
@@ -135,9 +137,9 @@ as_json = click.option(
 jobs = _number("--jobs", "Runs, or notebooks, side by side.", default=1)
 scheduler = click.option(
     "--scheduler",
-    metavar="WHERE",
-    help="A Dask cluster that makes the runs: local[:N], ssh:HOST,HOST[:N], slurm:N, or the address"
-    " of one, as tcp://10.0.0.1:8786.",
+    metavar="ADDRESS",
+    callback=_address,
+    help="Of a Dask cluster that makes the runs, as tcp://10.0.0.1:8786.",
 )
 
 
@@ -217,7 +219,7 @@ def show_list(name: str | None, target: str | None) -> None:
 
 
 def _how_many(experiments: Iterable[str], stored: set[str]) -> "pd.DataFrame":
-    """Of each experiment how many runs of the profile paper are stored, and how many it has.
+    """Table of experiments: runs of the profile paper that are stored, and all of them.
 
     Args:
         experiments: their names.
@@ -323,7 +325,7 @@ def run(
     if profile == "smoke":
         print("profile smoke tests the code: its accuracies mean nothing", file=sys.stderr)
     ship = profile == "paper" and not fields
-    records = papers.STORE.records(_sweep(runs, jobs, _cluster(scheduler), ship))
+    records = papers.STORE.records(_sweep(runs, jobs, scheduler, ship))
     table = summaries(records)
     for name in fields:
         if name not in table:
@@ -348,27 +350,18 @@ def _assigned(texts: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def _sweep(runs: "Sequence[Run]", jobs: int, cluster: "Cluster | None", ship: bool) -> "list[Run]":
+def _sweep(runs: "Sequence[Run]", jobs: int, scheduler: str | None, ship: bool) -> "list[Run]":
     """Make the runs that are missing; with ``ship`` store what a clone needs of them."""
     import papers
     from lib.runs import executors
 
     try:
-        return executors.make_missing(papers.STORE, runs, jobs=jobs, cluster=cluster)
+        return executors.make_missing(papers.STORE, runs, jobs=jobs, scheduler=scheduler)
     finally:  # what is finished is stored, whatever became of the others
         if ship:
             for record in papers.STORE.records(runs, whole=True):
                 if record.profile == "paper":  # --seeds may ask for others
                     papers.STORE.ship(record)
-
-
-def _cluster(scheduler: str | None) -> "Cluster | None":
-    """Where the runs are made, if not on this machine alone."""
-    if scheduler is None:
-        return None
-    from lib.runs.cluster import Cluster
-
-    return Cluster.parse(scheduler)
 
 
 def _say_what_stands_in(runs: "Iterable[Run]") -> None:
@@ -425,9 +418,9 @@ def replay_records(
     for name in able:
         records += replay.choose_records(papers.STORE, name, profile, dirty=dirty, every=every)
     rows = replay.replay(papers.STORE, records, epochs)
-    table = pd.DataFrame(rows, columns=list(replay.COLUMNS)).astype({"epoch": "Int64"})
+    table = pd.DataFrame(rows)
     _report(target, table, _replayed(table))
-    return int(replay.DIFFERS in set(table["outcome"]))
+    return int(any(row["outcome"] == replay.DIFFERS for row in rows))
 
 
 def _replayed(table: "pd.DataFrame") -> str:
@@ -436,8 +429,7 @@ def _replayed(table: "pd.DataFrame") -> str:
         return "no such record is stored"
     shown = table[["experiment", "dataset", "method", "variant", "seed", "epochs", "outcome"]]
     shown = shown.assign(
-        loss_difference=table["loss_difference"].map("{:.1g}".format, na_action="ignore"),
-        first_difference=table.apply(_first_difference, axis=1),
+        first_difference=table["note"].fillna(""),
         dirty=table["dirty"],
         commit=table["commit"].str.slice(0, 7),
         changed_here=table["changed_here"],
@@ -445,18 +437,6 @@ def _replayed(table: "pd.DataFrame") -> str:
     )
     counts = [f"{n} {outcome}" for outcome, n in table["outcome"].value_counts().items()]
     return f"{shown.to_string(index=False, na_rep='')}\n{', '.join(counts)}"
-
-
-def _first_difference(row: "pd.Series") -> str:
-    """Where a record differs first, or why it was not replayed."""
-    import pandas as pd
-
-    if pd.notna(row["note"]):
-        return row["note"]
-    if pd.isna(row["column"]):
-        return ""
-    place = f"{row['column']} of epoch {row['epoch']}"
-    return f"{place}: {row['stored']}, now {row['replayed']}"
 
 
 # ------------------------------------------------------------------------------------- figures
@@ -492,15 +472,14 @@ def figures(
     from lib.runs.executors import RunsFailed
 
     trains = profile != "paper" or train
-    where = _cluster(scheduler)
-    if not trains and where is not None:
+    if not trains and scheduler is not None:
         raise ValueError("the profile paper shows stored records: a cluster goes with --train")
     books = notebooks.find([*only, *more] or None)
     failed: list[str] = []
     if trains:
         print("first the runs that are missing, then the figures", flush=True)
         try:
-            _sweep(_needed(books, profile), jobs, where, ship=profile == "paper")
+            _sweep(_needed(books, profile), jobs, scheduler, ship=profile == "paper")
         except RunsFailed as error:  # notebooks that do not need them are still rendered
             failed.append(str(error))
     if jobs > 1:
@@ -527,7 +506,6 @@ def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
     runs: list[Run] = []
     for path in books:
         for name in notebooks.needed(path):
-            check_known(f"experiment in the metadata of {path.name},", name, papers.EXPERIMENTS)
             runs += papers.EXPERIMENTS[name].runs(profile)
     runs = list(dict.fromkeys(runs))
     _say_what_stands_in(runs)
@@ -621,7 +599,7 @@ def _as_id(name: str) -> str:
 
 
 def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:
-    """Of each claim: id, verdict, and what was measured, in as many lines as that takes."""
+    """Lines of each claim: id, verdict, and what was measured, in as many lines as that takes."""
     width = shutil.get_terminal_size().columns
     for row in table.to_dict("records"):
         _, _, measured = row["sentence"].partition(": ")

@@ -1,22 +1,26 @@
-"""Make the runs that are missing: in a loop here, or side by side on the workers of a cluster."""
+"""Make the runs that are missing: in a loop here, or side by side.
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+Side by side a run is a future: of a process of this machine, or of a worker of a Dask cluster
+(:mod:`lib.runs.cluster`), whose record comes back and is stored here.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import AbstractContextManager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib._boundary import CUSTOM
-from lib.runs import agenda
 from lib.runs.config import Run
 from lib.runs.experiment import choose
 from lib.runs.progress import Progress
 from lib.runs.record import Record
-from lib.runs.records import Store
+from lib.runs.records import Files, Store
+from lib.runs.workers import Pool, WorkersLost, begun, parent_of, processes, sources
 
-if TYPE_CHECKING:
-    from lib.runs.cluster import Cluster
-
+KILLED = (
+    "a worker process was killed, perhaps because memory is short: no record is lost, the same"
+    " command continues, with fewer --jobs if it happens again"
+)
 GONE = "the scheduler is gone: no record is lost, the same command continues"
 
 
@@ -55,51 +59,52 @@ def make_missing(
     runs: Sequence[Run],
     *,
     jobs: int = 1,
-    cluster: "Cluster | None" = None,
+    scheduler: str | None = None,
     progress: bool = True,
     ignore_shipped: bool = False,
 ) -> list[Run]:
     """Make the runs that have no record yet; return all of them, each once, as they were resolved.
 
-    With several jobs each worker process has one thread, and runs that others start from are made
-    before these (:mod:`lib.runs.agenda`). An interruption loses nothing: the next
-    call loads what is finished and continues the others from their checkpoints.
+    Side by side each worker has one thread, and runs that others start from are made before these.
+    An interruption loses nothing: the next call loads what is finished and continues the others
+    from their checkpoints.
 
     Args:
         store: of the records.
         runs: which.
         jobs: worker processes on this machine; 1 makes the runs here, on all of torch's threads.
-        cluster: where the runs are made instead, see :mod:`lib.runs.cluster`.
+        scheduler: address of a Dask cluster that makes the runs instead.
         progress: whether to show how far they are, in epochs, and what is being run.
         ignore_shipped: whether records in data/results do not count, only those of data/runs.
     Raises: RunsFailed if a run failed, after all others are done, with the sentence of each;
-        agenda.ClusterLost and OSError if the cluster cannot be used any more, or at all.
+        WorkersLost and OSError if the workers cannot be used any more, or at all.
     """
     store.remove_leftovers()
     resolved = {run.name: run for run in (run.resolved() for run in runs)}
     missing = [run for run in resolved.values() if store.stored(run, whole=ignore_shipped) is None]
     missing.sort(key=lambda run: run.seed)  # every method once before any method twice
     asked = {run.name for run in missing}
-    alone = cluster is None and min(jobs, len(missing)) <= 1
+    jobs = min(jobs, len(missing))
+    alone = scheduler is None and jobs <= 1
     if not alone:
-        missing = agenda.with_parents(store, missing)
+        missing = with_parents(store, missing)
     total = sum(run.size for run in missing)
     failures: list[str] = []
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
-        if progress and missing and cluster is None:
-            from lib._compiled.step import (
-                is_compiled,  # starts threads, after which nothing may be forked
-            )
+        if progress and missing and scheduler is None:
+            from lib._compiled.step import is_compiled  # starts threads: fork nothing after it
 
             if not is_compiled():
                 shown.say("The first runs compile the loops, once on this machine: some 20 s.")
         if alone:
             failures = list(_one_by_one(store, missing, shown))
         elif missing:
-            from lib.runs import cluster as clusters  # imports Dask, which few commands need
+            if scheduler is None:
+                workers = processes(store, jobs)
+            else:
+                from lib.runs.cluster import connected  # imports Dask, which few commands need
 
-            where = cluster or clusters.Cluster("local", min(jobs, len(missing)))
-            workers = clusters.workers(store, missing, where, shown.say)
+                workers = connected(store, scheduler, shown.say)
             failures = _side_by_side(store, missing, asked, workers, shown)
     if failures:
         sentences = "; ".join(failures)
@@ -113,7 +118,7 @@ def _one_by_one(store: Store, missing: list[Run], shown: Progress) -> Iterator[s
         left = missing[i:]
         _show(shown, left, {run: 0})
         try:
-            store.make(run, progress=partial(_show_first, shown, left))
+            store.make(run, progress=lambda done, left=left: _show(shown, left, {left[0]: done}))
         except (ValueError, RuntimeError) as error:
             yield _sentence(run, error)
         _show(shown, missing[i + 1 :], {})
@@ -123,40 +128,61 @@ def _side_by_side(
     store: Store,
     missing: list[Run],
     asked: set[str],
-    workers: AbstractContextManager[agenda.Pool],
+    workers: AbstractContextManager[Pool],
     shown: Progress,
 ) -> list[str]:
     """Run some at a time; the sentences of those that fail and were asked for: whatever starts from
     another one fails too.
 
-    Raises: agenda.ClusterLost, after what has come is stored, with the sentences of failures.
+    Raises: WorkersLost, after what has come is stored, with the sentences of failures.
     """
-    waiting = agenda.Agenda(store, missing)
-    making: dict[Future[agenda.Answer], Run] = {}
+    left = {run.name: run for run in missing}  # not made yet
+    waiting: dict[str, set[str]] = {}  # names of earlier runs, by that of a run that needs them
+    for run in missing:
+        waiting[run.name] = {one.name for one in sources(store, run)} & waiting.keys()
+    making: dict[Future[Files | None], Run] = {}
     failures: list[str] = []
     with workers as pool:
-        while waiting.left:
+        while left:
             lost = [] if pool.is_there() else [GONE]
-            while not lost and len(making) < pool.slots() and (run := waiting.take()) is not None:
-                making[pool.submit(run)] = run
+            ready = [name for name, needs in waiting.items() if needs.isdisjoint(left)]
+            room = 0 if lost else max(0, pool.slots() - len(making))
+            for name in ready[:room]:
+                del waiting[name]
+                making[pool.submit(left[name])] = left[name]
             finished, _ = wait(making, timeout=1, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = making.pop(future)
-                waiting.end(run)
-                if future.cancelled():
+                del left[run.name]
+                try:
+                    files = future.result()
+                except CancelledError:
                     lost.append(GONE)
-                    continue
-                answer = future.exception() or future.result()
-                if isinstance(answer, agenda.ClusterLost):
-                    lost.append(str(answer))
-                elif isinstance(answer, dict):
-                    store.accept(run, answer)
-                elif answer is not None and run.name in asked:
-                    failures.append(_sentence(run, answer))
+                except BrokenExecutor:
+                    lost.append(KILLED)
+                except WorkersLost as error:
+                    lost.append(str(error))
+                except Exception as error:
+                    if run.name in asked:
+                        failures.append(_sentence(run, error))
+                else:
+                    if files is not None:
+                        store.accept(run, files)
             if lost:
-                raise agenda.ClusterLost("; ".join([lost[0], *failures]))
-            _show(shown, list(waiting.left.values()), agenda.begun(store, making.values()))
+                raise WorkersLost("; ".join([lost[0], *failures]))
+            _show(shown, list(left.values()), begun(store, making.values()))
     return failures
+
+
+def with_parents(store: Store, runs: Iterable[Run]) -> list[Run]:
+    """The runs, each once, and before each the ones that it starts from and that are not stored."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        parent = parent_of(run)
+        if parent is not None and not store.holds(parent):
+            found |= {one.name: one for one in with_parents(store, [parent])}
+        found.setdefault(run.name, run)
+    return list(found.values())
 
 
 def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:
@@ -169,10 +195,5 @@ def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:
     shown.show(shown.total - missing, text)
 
 
-def _show_first(shown: Progress, left: Sequence[Run], done: int) -> None:
-    """Show progress: runs left, and steps done by the current one."""
-    _show(shown, left, {left[0]: done})
-
-
-def _sentence(run: Run, error: BaseException | str) -> str:
+def _sentence(run: Run, error: Exception) -> str:
     return f"{run.experiment} ({run.method}, {run.dataset}, seed {run.seed}): {error}"

@@ -76,10 +76,7 @@ def archive(folder: Path) -> dict[str, dict[str, Any]]:
             if not files:
                 return {}
             if RECORDS not in files:  # else another process has just put it there
-                raise ValueError(
-                    f"no {RECORDS} is there; what an earlier version wrote is converted by"
-                    f" `python -m lib.command.migrate {folder.parent}`"
-                )
+                raise ValueError(f"no {RECORDS} is there")
         status = (folder / RECORDS).stat()
         return _archive(folder, (status.st_mtime_ns, status.st_ino, status.st_size))
 
@@ -87,10 +84,20 @@ def archive(folder: Path) -> dict[str, dict[str, Any]]:
 @lru_cache(maxsize=128)
 def _archive(folder: Path, version: tuple[int, ...]) -> dict[str, dict[str, Any]]:
     files = _files(folder)  # first: a record that is added meanwhile has its line before its arrays
-    entries = lines(folder / RECORDS)
-    known = {RECORDS}.union(*(entry["arrays"] for entry in entries.values()))
-    if files - known:
-        raise ValueError(f"{min(files - known)} belongs to no record")
+    entries: dict[str, dict[str, Any]] = {}
+    text = (folder / RECORDS).read_text(encoding="utf-8")
+    for line in text.removesuffix("\n").split("\n"):
+        entry = json.loads(line)
+        sha256 = entry.pop("sha256")
+        name = entry["name"]
+        if sha256 != _sha256(entry):
+            raise ValueError(f"{name} is not as it was written")
+        if name in entries:
+            raise ValueError(f"{name} is there twice")
+        entries[name] = entry
+        files -= entry["arrays"].keys()
+    if files - {RECORDS}:
+        raise ValueError(f"{min(files - {RECORDS})} belongs to no record")
     return entries
 
 
@@ -105,24 +112,6 @@ def _files(folder: Path) -> set[str]:
     return {name for name in names if not name.startswith(".") and not name.endswith(PART)}
 
 
-def lines(path: Path) -> dict[str, dict[str, Any]]:
-    """What the lines of a file say, by name of a record.
-
-    Raises: what damage raises; ValueError for a line that differs from what was written.
-    """
-    entries: dict[str, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
-        entry = json.loads(line)
-        sha256 = entry.pop("sha256")
-        name = entry["name"]
-        if sha256 != _sha256(entry):
-            raise ValueError(f"{name} is not as it was written")
-        if name in entries:
-            raise ValueError(f"{name} is there twice")
-        entries[name] = entry
-    return entries
-
-
 def _sha256(entry: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(entry).encode()).hexdigest()
 
@@ -133,31 +122,26 @@ def line_of(entry: dict[str, Any]) -> str:
 
 
 def files_of(run: Run, contents: Contents, *, small: bool = False) -> Files:
-    """The files of a record; see :func:`with_arrays`."""
+    """The files of a record; its arrays are compressed if they are to be small: that takes longer
+    than all the rest.
+    """
+    files: Files = {}
+    if contents.arrays:
+        stream = io.BytesIO()
+        np.savez(stream, allow_pickle=False, **contents.arrays)
+        content = stream.getvalue()
+        if small:
+            files[f"{run.name}.npz.xz"] = lzma.compress(content)
+        else:
+            files[f"{run.name}.npz"] = content
     entry = {
         "name": run.name,
         "config": run.fields_to_write(),
         "environment": contents.facts,
         "table": run.table_text(contents.metrics),
+        "arrays": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    return with_arrays(entry, contents.arrays, small=small)
-
-
-def with_arrays(entry: dict[str, Any], arrays: Mapping[str, np.ndarray], *, small: bool) -> Files:
-    """The files of a record with these arrays, which are compressed if they are to be small: that
-    takes longer than all the rest.
-    """
-    files: Files = {}
-    if arrays:
-        stream = io.BytesIO()
-        np.savez(stream, allow_pickle=False, **arrays)
-        content = stream.getvalue()
-        if small:
-            files[f"{entry['name']}.npz.xz"] = lzma.compress(content)
-        else:
-            files[f"{entry['name']}.npz"] = content
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    return {RECORDS: line_of({**entry, "arrays": sums}).encode(), **files}
+    return {RECORDS: line_of(entry).encode(), **files}
 
 
 def add(folder: Path, records: Mapping[str, Files]) -> None:
@@ -179,8 +163,7 @@ def add(folder: Path, records: Mapping[str, Files]) -> None:
 
 
 class Arrays(Mapping):
-    """The arrays of a record by name, read when the first one is asked for; pickled, they are all
-    that its file held.
+    """The arrays of a record by name, read when the first one is asked for.
 
     Args:
         folder: of the record.
@@ -208,12 +191,6 @@ class Arrays(Mapping):
 
     def __len__(self) -> int:
         return len(self._read)
-
-    def __repr__(self) -> str:
-        return f"Arrays({self._folder}, {list(self._files)})"
-
-    def __reduce__(self) -> tuple:
-        return dict, (self._read,)
 
 
 def read_arrays(path: Path, sha256: str) -> dict[str, np.ndarray]:
@@ -263,7 +240,7 @@ class Store:
 
     @property
     def shipped(self) -> "Store":
-        """What a clone brings alone, without this machine's own records."""
+        """Records that a clone brings, without those of this machine."""
         return replace(self, runs=self.results)
 
     def stored(self, run: Run, *, whole: bool = False) -> Record | None:
@@ -319,7 +296,7 @@ class Store:
         return replace(record, profile=profile, numbers=experiment.numbers)
 
     def holds(self, run: Run) -> bool:
-        """Whether the record of a run is stored, whose table is not read."""
+        """True if the record of a run is stored, whose table is not read."""
         return run.name in archive(self.results / run.experiment) or bool(
             archive(self.runs / run.name)
         )
@@ -350,7 +327,7 @@ class Store:
         """
         folders = {}
         for place in (self.runs, self.results):
-            for folder in place.glob("[!.]*/"):  # not of a sweep under way
+            for folder in place.glob("[!.]*/"):  # no hidden ones
                 if folder.suffix:  # of a checkpoint, or of what is being written
                     continue
                 for name in archive(folder):
@@ -407,9 +384,6 @@ class Store:
                     work.mkdir(parents=True, exist_ok=True)
                 record_of = partial(self._record_of, heartbeat=lambda _: progress(steps))
                 contents = experiment.make(run, Workspace(work, watched, record_of))
-                if not isinstance(contents, Contents):
-                    kind = type(contents).__name__
-                    raise ValueError(f"make of {run.experiment} returned {kind}: give Contents")
                 run.check_table(contents.metrics)
                 contents.facts.update(code | {"device": name_of(run.device())})
             with _whole_folder(folder) as part:
@@ -434,8 +408,6 @@ class Store:
             lib._boundary.NotWritten if there is no room for them.
         """
         folder = self.runs / run.name
-        if archive(folder):
-            return
         with _boundary.locked(folder.with_suffix(".lock")):
             if archive(folder):
                 return
@@ -458,7 +430,7 @@ class Store:
                     shutil.rmtree(work)
 
     def _same_run(self, run: Run) -> Contents | None:
-        """What another experiment left of the very same run on the same data, if it was made."""
+        """Record of the same run on the same data in another experiment, if there is one."""
         for twin in self.twins(run):
             other = self.stored(twin, whole=True)
             if other is None:
@@ -503,7 +475,7 @@ class Store:
 
 
 def _is_whole(folder: Path, name: str) -> bool:
-    """Whether an archive has the record of this name, and its arrays too."""
+    """True if an archive has the record of this name, and its arrays too."""
     entry = archive(folder).get(name)
     return entry is not None and all((folder / file).exists() for file in entry["arrays"])
 

@@ -1,8 +1,10 @@
 """An experiment of the tests' own: it counts, from a checkpoint, as slowly as it is asked to."""
 
+import dataclasses
 import hashlib
 import json
 import os
+import signal
 import time
 from dataclasses import dataclass
 
@@ -61,6 +63,17 @@ def count_further(run: Counting, workspace: Workspace) -> Contents:
     contents = count(run, workspace)
     contents.facts["parent"] = parent.metrics["digest"].iloc[-1]
     return contents
+
+
+def count_and_kill(run: Counting, workspace: Workspace) -> Contents:
+    """Counts to three, and ends the process as a lack of memory does."""
+
+    def progress(done: int) -> None:
+        workspace.progress(done)
+        if done == 3 and run.method == "killer":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return count(run, dataclasses.replace(workspace, progress=progress))
 
 
 def holds_large(record: Record) -> bool:

@@ -50,11 +50,6 @@ def test_machine_without_git_still_records(afresh, monkeypatch):
     assert facts["dirty"] is False
 
 
-def test_copy_that_is_no_repository_has_no_commit(afresh, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "ROOT", tmp_path)
-    assert environment()["commit"] is None
-
-
 def test_copy_within_another_repository_has_no_commit(afresh, tmp_path, monkeypatch):
     name = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q"], [*name, "commit", "-q", "--allow-empty", "-m", "theirs"]):
@@ -67,12 +62,6 @@ def test_copy_within_another_repository_has_no_commit(afresh, tmp_path, monkeypa
 def test_machine_that_does_not_describe_its_processor_still_records(afresh, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CPU_FACTS", tmp_path / "missing")
     assert isinstance(environment()["cpu"], str)
-
-
-def test_dense_networks_are_trained_on_the_device_that_is_named(monkeypatch):
-    monkeypatch.delenv(module.DENSE_DEVICE, raising=False)
-    assert module.dense_device() == torch.device("cpu")
-    assert module.name_of(module.dense_device()) == "cpu"
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "abacus", "meta", "hpu"])

@@ -5,14 +5,14 @@ import dataclasses
 import os
 import signal
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from lib.runs import cluster as clusters
 from lib.runs import executors
-from lib.runs.agenda import ClusterLost, Pool
 from lib.runs.executors import RunsFailed, obtain, sweep
 from lib.runs.progress import Progress
+from lib.runs.workers import Pool, WorkersLost
 from tests import processes
 from tests.runs import counting
 from tests.runs.counting import Counting
@@ -36,21 +36,10 @@ def test_sweep_returns_the_records_in_order_each_once(made):
     assert [record.config for record in records] == [RUNS[2], RUNS[0]]
 
 
-def test_sweep_of_nothing_is_empty(made):
-    assert sweep(made, [], jobs=2, progress=True) == []
-
-
 def test_sweep_makes_what_is_missing(made):
     stamp = made.run(RUNS[0]).path.stat().st_mtime_ns
     records = sweep(made, RUNS, progress=False)
     assert records[0].path.stat().st_mtime_ns == stamp and len(records) == 3
-
-
-def test_sweep_of_what_is_made_removes_what_a_killed_process_left(made):
-    made.run(RUNS[0])
-    made.work_of(RUNS[0]).mkdir()
-    sweep(made, RUNS[:1], progress=False)
-    assert not made.work_of(RUNS[0]).exists()
 
 
 def test_first_seeds_come_first(made, monkeypatch):
@@ -126,24 +115,6 @@ def test_obtain_makes_what_is_missing_elsewhere(profile, retrain, n, profiles):
     assert [record.config for record in records] == RUNS[:n]
 
 
-def test_retraining_does_not_take_what_was_shipped(profiles):
-    profiles.ship(profiles.run(RUNS[0]))
-    (profiles.runs / RUNS[0].name).rename(profiles.runs / "gone.old")
-    (shipped,) = obtain(profiles, "counting", "smoke")
-    (again,) = obtain(profiles, "counting", "smoke", retrain=True)
-    assert shipped.path == profiles.results / "counting"
-    assert again.path == profiles.runs / RUNS[0].name
-
-
-@pytest.mark.parametrize(
-    ("experiment", "profile", "nearest"),
-    [("countin", "paper", "counting"), ("counting", "smok", "smoke")],
-)
-def test_unknown_names_are_refused_with_the_nearest(experiment, profile, nearest, profiles):
-    with pytest.raises(ValueError, match=f"did you mean {nearest!r}"):
-        obtain(profiles, experiment, profile)
-
-
 # -------------------------------------------------------------------------------- side by side
 
 
@@ -185,6 +156,7 @@ def counted(made):
     return [int(note) for note in notes if note]
 
 
+@pytest.mark.slow
 @pytest.mark.faults("killed at any moment")
 @pytest.mark.parametrize("how", ["kill -9", "Ctrl-C"])
 def test_workers_end_with_their_parent_and_nothing_is_lost(how, made):
@@ -210,7 +182,20 @@ def test_workers_end_with_their_parent_and_nothing_is_lost(how, made):
     assert record.metrics["step"].tolist() == [*range(1, LONG[0].steps + 1)]
 
 
-# -------------------------------------------------------------------------------- a lost cluster
+# ----------------------------------------------------------------------------- futures, in order
+
+PARENT = Counting("counting", seed=9)
+CHILDREN = [Counting("further", seed=seed, parent=PARENT) for seed in range(2)]
+TWIN = dataclasses.replace(CHILDREN[0], experiment="twin")
+
+
+@pytest.fixture
+def family(tmp_path):
+    """A store of runs, of what starts from them, and of the very same for another experiment."""
+    further = {"make": counting.count_further}
+    twin = counting.experiment("twin", same_runs_as=("further",), **further)
+    child = counting.experiment("further", **further)
+    return counting.store(tmp_path, counting.experiment(), child, twin)
 
 
 def ended(outcome):
@@ -218,7 +203,7 @@ def ended(outcome):
     future = Future()
     if isinstance(outcome, Exception):
         future.set_exception(outcome)
-    elif outcome is None:
+    elif outcome == "cancelled":
         future.cancel()
         future.set_running_or_notify_cancel()
     else:
@@ -228,36 +213,91 @@ def ended(outcome):
 
 @pytest.fixture
 def pool(monkeypatch):
-    """Sets the pool of the clusters that sweeps ask for."""
+    """Sets what submits the runs of a sweep side by side."""
 
-    def set_pool(pool):
-        monkeypatch.setattr(clusters, "workers", lambda *_: contextlib.nullcontext(pool))
-        return {"cluster": "lost", "progress": False}
+    def set_pool(submit, slots=9, is_there=lambda: True):
+        pool = Pool(submit, lambda: slots, is_there)
+        monkeypatch.setattr(executors, "processes", lambda *_: contextlib.nullcontext(pool))
+        return {"jobs": 2, "progress": False}
 
     return set_pool
 
 
+def test_nothing_is_submitted_before_what_it_starts_from_is_stored(family, pool):
+    """Nor before the very same run of another experiment."""
+    submitted = []
+
+    def submit(run):
+        submitted.append((run, {path.parent.name for path in family.runs.glob("*/*.jsonl")}))
+        return ended(family.make(run))
+
+    sweep(family, [*CHILDREN, TWIN], **pool(submit))
+    parent, child = PARENT.name, CHILDREN[0].name
+    assert [run for run, _ in submitted] == [PARENT, *CHILDREN, TWIN]
+    (_, before), (_, first), (_, second), (_, last) = submitted
+    assert before == set() and first == {parent} <= second and {parent, child} <= last
+
+
+def test_a_stored_parent_is_not_made_again(family, pool):
+    family.run(PARENT)
+    submitted = []
+    sweep(family, CHILDREN, **pool(lambda run: submitted.append(run) or ended(family.make(run))))
+    assert submitted == CHILDREN
+
+
+def test_a_run_whose_parent_fails_says_so_alone(family, pool):
+    def submit(run):
+        try:
+            return ended(family.make(run))
+        except ValueError as error:
+            return ended(error)
+
+    bad = dataclasses.replace(PARENT, fails_at=2)
+    children = [dataclasses.replace(child, parent=bad) for child in CHILDREN]
+    with pytest.raises(RunsFailed) as failure:
+        sweep(family, children, **pool(submit))
+    assert str(failure.value).startswith("2 of 2 runs failed. ")
+    assert str(failure.value).count("cannot count to 2") == 2
+
+
 @pytest.mark.faults("killed at any moment")
-@pytest.mark.parametrize("lost", [None, ClusterLost("a worker cannot be used")])
-def test_what_came_with_the_loss_of_the_cluster_is_stored(lost, made, pool, tmp_path):
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("cancelled", "the scheduler is gone: no record is lost"),
+        (BrokenProcessPool(), "a worker process was killed, perhaps because memory is short"),
+        (WorkersLost("a worker cannot be used"), "a worker cannot be used"),
+    ],
+)
+def test_what_came_with_the_loss_of_a_worker_is_stored(lost, said, made, pool, tmp_path):
     """So is the sentence of what failed."""
     elsewhere = counting.store(tmp_path / "elsewhere")
-    runs = [Counting("counting", seed=seed) for seed in range(6)]
-    outcomes = {BAD.name: ValueError("cannot count"), runs[0].name: lost}
-    for run in runs[1:]:
+    outcomes = {BAD.name: ValueError("cannot count"), RUNS[0].name: lost}
+    for run in RUNS[1:]:
         folder = elsewhere.run(run).path
         outcomes[run.name] = {path.name: path.read_bytes() for path in folder.iterdir()}
-    how = pool(Pool(lambda run: ended(outcomes[run.name]), lambda: 7, lambda: True))
-    sentence = r"(is gone: no record is lost.*|cannot be used); counting \(fixed.*cannot count$"
-    with pytest.raises(ClusterLost, match=sentence):
-        sweep(made, [*runs, BAD], **how)
-    assert [record.config for record in made.records(runs)] == runs[1:]
+    how = pool(lambda run: ended(outcomes[run.name]))
+    with pytest.raises(WorkersLost, match=rf"^{said}.*; counting \(fixed.*cannot count$"):
+        sweep(made, [*RUNS, BAD], **how)
+    assert [record.config for record in made.records(RUNS)] == RUNS[1:]
 
 
 @pytest.mark.faults("killed at any moment")
 def test_scheduler_that_ends_while_a_result_is_fetched_is_named(made, pool):
     """Such a result never comes."""
-    answers = iter([True, True])
-    how = pool(Pool(lambda _: Future(), lambda: 1, lambda: next(answers, False)))
-    with pytest.raises(ClusterLost, match="the scheduler is gone"):
+    answers = iter([True])
+    how = pool(lambda _: Future(), is_there=lambda: next(answers, False))
+    with pytest.raises(WorkersLost, match="the scheduler is gone"):
         sweep(made, RUNS, **how)
+
+
+@pytest.mark.faults("killed at any moment")
+def test_a_killed_worker_is_named_and_nothing_is_lost(made):
+    """The same command goes on, with what was finished and with the checkpoints of the others."""
+    kill = counting.experiment(make=counting.count_and_kill)
+    runs = [Counting("counting", method="killer", seed=1), RUNS[0]]
+    store = dataclasses.replace(made, experiments={"counting": kill})
+    with pytest.raises(WorkersLost, match="a worker process was killed"):
+        sweep(store, runs, jobs=2, progress=False)
+    records = sweep(made, runs, progress=False)
+    assert [record.environment["begun"] for record in records][0] == 3

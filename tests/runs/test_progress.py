@@ -95,12 +95,6 @@ def test_log_has_a_first_and_a_last_line(log):
     assert lines(log) == [(0, ""), (10, "done")]
 
 
-def test_quiet_work_has_one_line_at_the_end_and_no_second(log):
-    with Progress(10, "epoch"):
-        pass
-    assert lines(log) == [(0, "")]
-
-
 def test_last_line_is_written_when_work_is_interrupted(log):
     with pytest.raises(KeyboardInterrupt), Progress(10, "epoch") as shown:
         shown.show(4, "set")
@@ -158,13 +152,6 @@ def test_line_of_its_own_is_written_in_any_case(log):
     assert log.getvalue() == "digits stands in for mnist\n"
 
 
-def test_steps_done_never_fall(log):
-    with Progress(10, "epoch") as shown:
-        shown.show(5, "set")
-        shown.show(2, "fixed")
-    assert lines(log)[-1] == (5, "fixed")
-
-
 @pytest.fixture
 def terminal(monkeypatch):
     terminal = Terminal()
@@ -180,9 +167,3 @@ def test_terminal_has_a_bar(terminal):
     screen = terminal.getvalue()
     assert "\rset:" in screen and "fixed: 100%|" in screen and "10/10" in screen
     assert "a line\n" in screen and not any(map(LINE.search, screen.splitlines()))
-
-
-def test_terminal_has_no_bar_where_none_is_to_be_shown(terminal):
-    with Progress(10, "epoch", shown=False) as shown:
-        shown.show(3, "set")
-    assert terminal.getvalue() == ""

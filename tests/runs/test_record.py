@@ -51,16 +51,7 @@ def test_summaries_are_a_table_of_one_row_a_record():
     assert table["seed"].tolist() == [3, 4] and table["profile"].tolist() == ["custom", "paper"]
 
 
-def test_summaries_of_no_records_have_all_columns():
-    table = summaries([])
-    assert table.empty and list(table) == list(SUMMARY)
-
-
 def test_number_that_no_summary_has_is_refused_with_the_nearest():
     record = dataclasses.replace(RECORD, numbers=lambda record: {"second": 1.0})
     with pytest.raises(ValueError, match="'second': did you mean 'seconds'"):
         summaries([record])
-
-
-def test_summaries_have_the_columns_of_the_table():
-    assert list(summaries([RECORD])) == list(summaries([])) == list(SUMMARY)

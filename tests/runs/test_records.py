@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import pickle
 import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,9 +10,8 @@ import pandas as pd
 import pytest
 
 from lib import _boundary, data
-from lib._boundary import ROOT
 from lib.runs import records
-from lib.runs.records import RECORDS, Store
+from lib.runs.records import RECORDS
 from tests import processes
 from tests.runs import counting
 from tests.runs.counting import Counting
@@ -53,21 +50,6 @@ def test_record_is_made_once_and_then_loaded(made):
 def test_facts_that_a_reader_changes_stay_as_they_are_stored(made):
     made.run(RUN).environment["seconds"] = "mine"
     assert made.stored(RUN).environment["seconds"] != "mine"
-
-
-def test_record_holds_contents_facts_and_environment(made):
-    record = made.run(RUN)
-    assert record.config == RUN and record.profile == "custom"
-    assert list(record.metrics["step"]) == [1, 2, 3, 4]
-    assert set(record.arrays) == {"step", "large"}
-    facts = {"begun", "seconds", "data", "commit", "code_sha256", "versions", "cpu", "threads"}
-    assert facts <= set(record.environment)
-
-
-def test_progress_is_told_step_by_step(made):
-    told = []
-    made.run(RUN, progress=told.append)
-    assert told == [1, 2, 3, 4]
 
 
 def test_nothing_but_the_record_and_its_lock_is_left(made):
@@ -162,14 +144,6 @@ def test_record_that_comes_while_its_run_is_made_here_waits_and_gives_way(made, 
     assert folder.stat().st_ino == before
 
 
-@pytest.mark.faults("stale locks")
-def test_lock_is_freed_when_its_process_dies(made):
-    processes.kill_after(made, RUN, 1)
-    begun = time.monotonic()
-    assert len(made.run(RUN).metrics) == RUN.steps
-    assert time.monotonic() - begun < 10
-
-
 @pytest.mark.faults("killed at any moment")
 def test_half_written_record_is_written_again(made):
     part = (made.runs / RUN.name).with_suffix(".part")
@@ -239,18 +213,6 @@ def test_run_on_other_data_is_not_taken_over(twins, monkeypatch):
     told = []
     actual = twins.run(SECOND, progress=told.append)
     assert told == [1, 2, 3, 4] and "same_run_as" not in actual.environment
-
-
-@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 3}, {"method": "fixed"}])
-def test_other_run_is_not_taken_over(change, twins):
-    twins.run(FIRST)
-    actual = twins.run(dataclasses.replace(SECOND, **change))
-    assert "same_run_as" not in actual.environment
-
-
-def test_only_the_experiment_that_says_so_takes_over(twins):
-    twins.run(SECOND)
-    assert "same_run_as" not in twins.run(FIRST).environment
 
 
 def test_shipped_part_of_a_run_is_not_taken_over(twins):
@@ -388,12 +350,6 @@ def profiled(profile):
     return [Counting("profiled", seed=seed) for seed in seeds]
 
 
-def test_what_make_returns_is_checked(tmp_path):
-    made = counting.store(tmp_path, counting.experiment(make=lambda run, workspace: ({}, {})))
-    with pytest.raises(ValueError, match="make of counting returned tuple: give Contents"):
-        made.run(Counting("counting"))
-
-
 def test_records_of_a_profile_are_those_that_were_made(tmp_path):
     made = counting.store(tmp_path, counting.experiment("profiled", configs=profiled))
     second = made.run(Counting("profiled", seed=1))
@@ -417,48 +373,8 @@ def test_everything_lists_each_record_once_and_reads_no_arrays(made, monkeypatch
     assert made.names() == {RUN.name, other.config.name}
 
 
-def test_arrays_of_a_whole_record_are_read_when_one_is_asked_for(made, monkeypatch):
-    desired = {name: array.copy() for name, array in made.run(RUN).arrays.items()}
-    reads = []
-    read = records.read_arrays
-    monkeypatch.setattr(records, "read_arrays", lambda *a: reads.append(a[0]) or read(*a))
-    record = made.stored(RUN)
-    assert reads == []
-    for name, array in desired.items():
-        np.testing.assert_array_equal(record.arrays[name], array)
-    assert reads == [record.path / ARRAYS]
-
-
-def test_arrays_that_changed_after_a_record_was_read_are_refused(made):
-    made.run(RUN)
-    record = made.stored(RUN)
-    path = record.path / ARRAYS
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="not as it was written.: restore .* or delete it and run"):
-        dict(record.arrays)
-
-
-def test_pickled_arrays_need_their_file_no_more(made):
-    desired = dict(made.run(RUN).arrays)
-    record = made.stored(RUN)
-    text = pickle.dumps(record.arrays)
-    shutil.rmtree(record.path)
-    actual = pickle.loads(text)
-    assert actual.keys() == desired.keys()
-    assert all(np.array_equal(actual[name], desired[name]) for name in desired)
-
-
 def of_unknown_kind(fields):
     return {**fields, "kind": "NotYetKnown"}
-
-
-def test_unknown_experiments_do_not_break_the_list_of_everything(made, tmp_path):
-    made.run(RUN)
-    later = counting.store(tmp_path, counting.experiment("later"))
-    record = later.run(Counting("later"))
-    later.ship(record)
-    rewrite(record.path, record.config.name, config=of_unknown_kind)
-    assert [record.config for record in made.everything()] == [RUN]
 
 
 @pytest.mark.parametrize(
@@ -480,18 +396,6 @@ def test_record_with_unknown_fields_is_named_and_left_out(made, caplog, change, 
         made.read(other.path, other.config.name)
 
 
-def test_folder_of_a_sweep_under_way_is_no_record(made):
-    record = made.run(RUN)
-    sweep = made.runs / ".sweep-0123456789ab"
-    sweep.mkdir()
-    (sweep / "lock").touch()
-    assert [one.config for one in made.everything()] == [record.config]
-
-
 def test_record_of_an_unknown_experiment_is_read(made, tmp_path):
     record = counting.store(tmp_path, counting.experiment("later")).run(Counting("later"))
     assert_same(made.read(record.path, record.config.name), record)
-
-
-def test_store_is_that_of_the_repository_unless_said():
-    assert Store({}).results == ROOT / "data" / "results"

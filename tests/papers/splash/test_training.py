@@ -157,7 +157,7 @@ def test_record_of_learned_units_is_replayed_epoch_by_epoch(store):
     changed["units.activation1"][2, 0, 1] += 1
     altered = dataclasses.replace(record, arrays=changed)
     (row,) = replay.replay(store, [altered], 2, progress=False)
-    assert (row["outcome"], row["column"], row["epoch"]) == ("differs", "units.activation1", 2)
+    assert (row["outcome"], row["note"]) == ("differs", "units.activation1 is another array")
 
 
 def test_fields_have_the_declared_types():

@@ -1,0 +1,63 @@
+"""Compile the loops that most tests call, once, before the processes of pytest-xdist start: else
+each of them compiles the same loops at the same time.
+
+Run as ``python -m tests.compile_loops``. What is in the cache is only loaded.
+"""
+
+import subprocess
+import sys
+
+import torch
+from torch.nn import functional as F
+
+from lib import CompiledStep, Evolution, SparseLinear, evolve_, kernels, mlp, sampling
+from lib._compiled.hinges import hinge_sum
+
+DTYPES = ("float32", "float64")
+BATCHES = (1, 16, 64)  # of each a kind of tile
+
+
+def compile_for(dtype: torch.dtype) -> None:
+    """The loops on tensors of a dtype."""
+    generator = torch.Generator().manual_seed(0)
+    layer = SparseLinear(8, 6, density=0.5, generator=generator, dtype=dtype)
+    pieces = torch.rand(4, 6, generator=generator).to(dtype).requires_grad_()
+    chain = [layer.links()._replace(srelu=pieces)]
+    for batch in BATCHES:
+        x = torch.rand(batch, 8, generator=generator).to(dtype).requires_grad_()
+        kernels.chain(x, chain).sum().backward()
+    x = torch.rand(16, 6, generator=generator).to(dtype).requires_grad_()
+    kernels.srelu(x, pieces).sum().backward()
+    hinge_sum(x, torch.arange(3).to(dtype), torch.ones(2, 3, dtype=dtype)).sum().backward()
+    for grow in ("random", "gradient", "ch3_l3"):
+        seen = {"x": torch.rand(8, 5, dtype=dtype), "grad_y": torch.rand(6, 5, dtype=dtype)}
+        evolve_(layer, Evolution(grow=grow), fraction=0.3, generator=generator, **seen)
+    machine = torch.optim.SGD([layer.values, layer.bias], lr=0.1, momentum=0.9)
+    down_bias = torch.nn.Parameter(torch.zeros(8, dtype=dtype))
+    machine.add_param_group({"params": [down_bias]})
+    examples, order = torch.ones(20, 8, dtype=torch.uint8), torch.arange(20)
+    with torch.no_grad():
+        laws = sampling.laws_of(0, 1, (2, 2))
+        sampling.descend_(layer, down_bias, examples, order, 10, laws, machine)
+    if dtype == torch.float32:
+        compile_step()
+
+
+def compile_step() -> None:
+    """The training step in one call."""
+    model = mlp((8, 6, 3), density=0.5, activation="srelu", dropout=0.3).float()
+    step = CompiledStep(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    for batch in BATCHES:
+        x, y = torch.rand(batch, 8), torch.zeros(batch, dtype=torch.int64)
+        step(x, y)
+        step.gradient_at(x, y)
+        F.cross_entropy(model(x), y).backward()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        compile_for(getattr(torch, sys.argv[1]))
+    else:
+        words = [sys.executable, "-m", "tests.compile_loops"]
+        running = [subprocess.Popen([*words, dtype]) for dtype in DTYPES]
+        sys.exit(max(process.wait() for process in running))
