@@ -103,7 +103,7 @@ def grid(network: str, dataset: str, profile: str) -> Runs:
     of every setting, for one epoch.
     """
     runs: Runs = []
-    for methods, epochs, values in GRIDS[network, dataset]:
+    for methods, epochs, values in GRIDS.get((network, dataset), []):
         scale = {**VALIDATED, "dataset": [dataset], "epochs": epochs}
         if profile != "paper":
             scale = {**VALIDATED_SMALL, "epochs": 1}
