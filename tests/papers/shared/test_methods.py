@@ -7,9 +7,15 @@ from papers.shared import methods
 from papers.shared.methods import METHODS, PARENTS, profiled, trainings
 
 
-@pytest.mark.parametrize("dataset", methods.N_FEATURES)
-@pytest.mark.parametrize("hidden", [(1000,) * 3, (1568,) * 3], ids=["1000", "1568"])
-@pytest.mark.parametrize("density", [0.001, 0.01])
+@pytest.mark.parametrize(
+    ("dataset", "hidden", "density"),
+    [
+        ("digits", (1000,) * 3, 0.01),
+        ("digits", (1568,) * 3, 0.001),
+        ("mnist", (1000,) * 3, 0.001),
+        ("fashion_mnist", (1568,) * 3, 0.01),
+    ],
+)
 def test_small_dense_network_is_the_largest_with_no_more_links(hidden, dataset, density):
     n_in = methods.N_FEATURES[dataset]
     sparse = models.count_links(models.mlp((n_in, *hidden, 10), density=density))
