@@ -14,12 +14,12 @@ import pandas as pd
 
 from lib._boundary import REFERENCE, ROOT  # noqa: F401  the tables of the papers, for notebooks
 from lib.report import frames, labels
-from lib.report.tables import Sentences
+from lib.report.tables import Folded, Sentences
 from lib.report.verdicts import Claim, check_claims, in_full, published
 from lib.report.verdicts import readings as readings_of
 from lib.report.verdicts import verdicts as verdicts_of
 from lib.runs import executors
-from lib.runs.experiment import Experiment, catalogue
+from lib.runs.experiment import Experiment, catalogue, choose
 from lib.runs.progress import no_progress
 from lib.runs.record import Record
 from lib.runs.records import Store
@@ -102,6 +102,36 @@ def frame(experiment: str, profile: str, *fields: str, retrain: bool = False) ->
     """
     records = obtain(experiment, profile, retrain=retrain)
     return frames.in_order(frames.tidy(records, *fields))
+
+
+def settings(experiment: str, profile: str = "paper") -> Folded:
+    """The settings of an experiment: a row a kind of run, with its seeds and those settings in
+    which two rows differ; the settings that all rows share stand in the line above.
+
+    Raises: ValueError for an unknown experiment or profile, with the nearest name.
+    """
+    runs = choose(EXPERIMENTS, experiment).runs(profile)
+    rows = []
+    for run in runs:
+        row = {name: getattr(run, name) for name in run.field_names()}
+        row["parent"] = run.parent and f"{run.parent.method} of {run.parent.experiment}"
+        rows.append({name: str(value) for name, value in row.items()})
+    table = pd.DataFrame(rows).fillna("").drop(columns=["experiment", "stand_in"])
+    kinds = table.groupby([*table.columns.drop("seed")], sort=False)["seed"].agg(_from_to)
+    kinds = kinds.rename("seeds").reset_index()
+    shared = [name for name in kinds if kinds[name].nunique() == 1]
+    unset = ("None", "False", "0", "0.0", "()", "")
+    said = [f"{name} {kinds[name][0]}" for name in shared if kinds[name][0] not in unset]
+    line = f"Settings of {experiment} in the profile {profile}. All runs: {', '.join(said)}"
+    return Folded(kinds.drop(columns=shared), line)
+
+
+def _from_to(seeds: pd.Series) -> str:
+    """Seeds in a few signs, as 0–4."""
+    first, last = int(seeds.iloc[0]), int(seeds.iloc[-1])
+    if [*map(int, seeds)] == [*range(first, last + 1)] and last > first:
+        return f"{first}–{last}"
+    return ", ".join(seeds)
 
 
 def verdicts(

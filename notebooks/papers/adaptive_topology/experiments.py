@@ -20,7 +20,7 @@ from papers.adaptive_topology import (
     weight_shuffling,
 )
 from papers.shared import inputs, study, trained, tuning
-from papers.shared.methods import PARENTS, Fields, profiled
+from papers.shared.methods import NARROW, PARENTS, WIDE, Fields, profiled
 from papers.shared.robust_training import RobustTraining
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.study import Holds, Study, study_of, with_stand_in
@@ -44,21 +44,9 @@ VARIED = {  # assumptions, one at a time; density .01 and drop fraction .3 are t
 DROPOUTS = {"smoke": (0.3,), "quick": (0.3,), "paper": (0.1, 0.3)}  # between which SET's choice lay
 
 
-def networks(
-    profile: str,
-    methods: Iterable[str] = COMPARED,
-    network: str = "adaptive_topology",
-    **changes: Any,
-) -> Runs:
-    """The methods on a network, in the profile "quick" on MNIST alone."""
-    if profile == "quick":
-        changes = {"datasets": ("mnist",), **changes}
-    return profiled(network, profile, methods, **changes)
-
-
-def configs(profile: str) -> Runs:
-    """Three sparse layers and a dense one, trained in every way that is compared."""
-    return networks(profile)
+def networks(profile: str, methods: Iterable[str] = COMPARED, **changes: Any) -> Runs:
+    """Three sparse layers and a dense one, trained in every way that is compared, or in some."""
+    return profiled(NARROW, profile, methods, **changes)
 
 
 def shorter(profile: str) -> Runs:
@@ -67,7 +55,7 @@ def shorter(profile: str) -> Runs:
     """
     runs = []
     for epochs in SHORTER[profile]:
-        for run in networks(profile, LENGTHENED, epochs={"sparse": epochs}):
+        for run in networks(profile, LENGTHENED, epochs=epochs):
             if run.seed < SHORTER_SEEDS.get(run.method, math.inf):
                 runs.append(run.with_changes({"experiment": "training_length"}))
     return runs
@@ -75,17 +63,17 @@ def shorter(profile: str) -> Runs:
 
 def varied(profile: str) -> Runs:
     """SET and RigL, trained as the shortest of :func:`shorter`, under other assumptions."""
+    usual = networks(profile, ("set", "rigl"), epochs=SHORTER[profile][0])
     runs = []
     for field, values in VARIED[profile].items():
         for value in values:
             changes = {"experiment": "varied", "variant": f"{field} {value}", field: value}
-            for run in networks(profile, ("set", "rigl"), epochs={"sparse": SHORTER[profile][0]}):
-                runs.append(run.with_changes(changes))
+            runs += [run.with_changes(changes) for run in usual]
     return runs
 
 
 def other_dropouts(profile: str) -> Runs:
-    """SET, RigL and the fixed support of :func:`configs` with the dropout that was not chosen for
+    """SET, RigL and the fixed support of :func:`networks` with the dropout that was not chosen for
     them, so that all three are there with each.
     """
     runs = []
@@ -97,15 +85,10 @@ def other_dropouts(profile: str) -> Runs:
     return runs
 
 
-def wide(profile: str) -> Runs:
-    """SET, RigL and a fixed support at width 1568, of ``adaptive_topology_1568``."""
-    return networks(profile, ("set", "rigl", "fixed"), "adaptive_topology_1568")
-
-
 def siblings(run: SparseTraining) -> Runs:
     """The networks of the same profile, data set and seed; itself alone if it is custom."""
     for profile in PROFILES:
-        runs = configs(profile)
+        runs = networks(profile)
         runs += [other.stand_in for other in runs if other.stand_in]
         if run in runs:
             place = run.dataset, run.seed
@@ -120,7 +103,7 @@ def twin(run: SparseTraining, method: str) -> SparseTraining:
     """
     wanted = run.experiment, run.dataset, run.seed, run.epochs, method
     for profile in PROFILES:
-        runs = configs(profile) + shorter(profile)
+        runs = networks(profile) + shorter(profile)
         runs += [other.stand_in for other in runs if other.stand_in]
         for other in runs if run in runs else ():
             if (other.experiment, other.dataset, other.seed, other.epochs, other.method) == wanted:
@@ -169,16 +152,15 @@ def settings_tried(profile: str) -> Runs:
     test images.
     """
     if profile != "paper":
-        return _regularised(
-            "set", profile, GRID[:1], **tuning.VALIDATED_SMALL, epochs={"sparse": 1}
-        )
+        usual = networks(profile, ("set",), **tuning.VALIDATED_SMALL, epochs=1)
+        return [regularised(run, GRID[0]) for run in usual]
     runs = []
     for method, dataset in product(TRIED, ("mnist", "fashion_mnist")):
-        planned = TRIED[method] + EXTENDED.get((method, dataset), ())
-        diverged = DIVERGED.get((method, dataset), ())
-        settings = [setting for setting in planned if setting not in diverged]
-        scale = {**tuning.VALIDATED, "datasets": (dataset,), "seeds": TRIED_SEEDS[method]}
-        runs += _regularised(method, profile, settings, **scale)
+        scale = {**tuning.VALIDATED, "dataset": [dataset], "seed": range(TRIED_SEEDS[method])}
+        usual = networks(profile, (method,), **scale)
+        for setting in TRIED[method] + EXTENDED.get((method, dataset), ()):
+            if setting not in DIVERGED.get((method, dataset), ()):
+                runs += [regularised(run, setting) for run in usual]
     return runs
 
 
@@ -188,23 +170,22 @@ def settings_chosen(profile: str) -> Runs:
     """
     runs = []
     for (method, dataset), setting in BEST.items() if profile == "paper" else ():
-        runs += _regularised(method, profile, (setting,), datasets=(dataset,), variant="chosen")
+        usual = networks(profile, (method,), dataset=[dataset])
+        runs += [regularised(run, setting, variant="chosen") for run in usual]
     return runs
 
 
-def regularised(profile: str) -> Runs:
+def regularised(run: SparseTraining, setting: Setting, variant: str = "") -> SparseTraining:
+    """The same training with another weight decay and dropout."""
+    decay, dropout = setting
+    changes: Fields = {"experiment": "regularisation", "weight_decay": decay, "dropout": dropout}
+    changes["variant"] = variant or f"decay {decay:g}, dropout {dropout:g}"
+    return run.with_changes(changes)
+
+
+def tried_and_chosen(profile: str) -> Runs:
     """What is tried, and what was chosen."""
     return settings_tried(profile) + settings_chosen(profile)
-
-
-def _regularised(method: str, profile: str, settings: Iterable[Setting], **scale: Any) -> Runs:
-    runs = []
-    for decay, dropout in settings:
-        fields: Fields = {"variant": f"decay {decay:g}, dropout {dropout:g}", **scale}
-        fields |= {"weight_decay": decay, "dropout": dropout}
-        for run in profiled("adaptive_topology", profile, (method,), **fields):
-            runs.append(run.with_changes({"experiment": "regularisation"}))
-    return runs
 
 
 # ------------------------------------------------------------------------------ robust training
@@ -251,11 +232,11 @@ def recipes_tried(profile: str) -> list[RobustTraining]:
     """What was tried for RigL on validation examples: how many links are left out, and the learning
     rate. Leaving links out diverges at rates of .2 and above, which have no record.
     """
-    scale = {**tuning.scale_of(profile), "epochs": {"sparse": max(SHORTER[profile])}}
+    scale = {**tuning.scale_of(profile), "epochs": max(SHORTER[profile])}
     if profile == "paper":
-        scale["datasets"] = "mnist", "fashion_mnist"
+        scale["dataset"] = ["mnist", "fashion_mnist"]
     runs = []
-    for run in profiled("adaptive_topology", profile, ("rigl",), **scale):
+    for run in networks(profile, ("rigl",), **scale):
         for recipe, points in RECIPES_TRIED.items():
             for point in points if profile == "paper" else points[:1]:
                 values = ", ".join(f"{name} {value:g}" for name, value in point.items())
@@ -360,23 +341,25 @@ ROBUST_RADII = {  # the first: trained for
 }
 
 
+FACTORS = {  # by study: of the headline radius
+    "null_ladder": (0.5,),
+    "attack_ensemble": (1.0, 0.5, 1.5, 2.0),
+    "attack_minimal": (1.0,),
+    "attack_pixels": (1.0,),
+}
+
+
 def radii_of(experiment: str, profile: str, dataset: str) -> Fields:
     """The radii of a study in L-infinity and in L2; none where nothing is attacked."""
     headline = HEADLINE_RADIUS[dataset]
+    if experiment in FACTORS:
+        return {"radii": tuple(headline * factor for factor in FACTORS[experiment])}
     if experiment == "attack_curves":
         radii, radii_l2 = CURVES[profile]
         return {"radii": tuple(sorted({*radii, headline})), "radii_l2": radii_l2}
-    if experiment == "attack_ensemble":
-        return {"radii": tuple(headline * factor for factor in (1.0, 0.5, 1.5, 2.0))}
-    if experiment == "null_ladder":
-        return {"radii": (headline / 2,)}
-    if experiment in ("attack_minimal", "attack_pixels"):
-        return {"radii": (headline,)}
     if experiment == "robustness_summary":
         return {"radii": (headline, *SUMMARY_RADII[dataset]), "radii_l2": SUMMARY_RADII_L2[dataset]}
-    if experiment == "robust_summary":
-        return {"radii": ROBUST_RADII[dataset]}
-    return {}
+    return {"radii": ROBUST_RADII[dataset]} if experiment == "robust_summary" else {}
 
 
 def studied(experiment: str, profile: str, parents: Iterable[SparseTraining]) -> list[Study]:
@@ -395,7 +378,7 @@ def studied(experiment: str, profile: str, parents: Iterable[SparseTraining]) ->
 
 def studies_of_all(experiment: str, profile: str, *, seeds: int | None = None) -> list[Study]:
     """A study of every network of ``adaptive_topology``, of the first seeds or of all."""
-    parents = [run for run in configs(profile) if seeds is None or run.seed < seeds]
+    parents = [run for run in networks(profile) if seeds is None or run.seed < seeds]
     return studied(experiment, profile, parents)
 
 
@@ -408,14 +391,15 @@ def summaries(profile: str) -> list[Study]:
     """Of every network of ``adaptive_topology``, of those trained for fewer epochs, with the other
     dropout, of other widths, with other assumptions, and with decay and dropout chosen together.
     """
-    parents = configs(profile) + shorter(profile) + other_dropouts(profile)
-    parents += wide(profile) + varied(profile) + settings_chosen(profile)
+    parents = networks(profile) + shorter(profile) + other_dropouts(profile)
+    parents += profiled(WIDE, profile, ("set", "rigl", "fixed"))
+    parents += varied(profile) + settings_chosen(profile)
     return studied("robustness_summary", profile, parents)
 
 
 def dense_on_pixels(profile: str) -> list[Study]:
     """Every dense network, attacked on the pixels that RigL of the same length and seed keeps."""
-    parents = [run for run in configs(profile) + shorter(profile) if run.method == "dense"]
+    parents = [run for run in networks(profile) + shorter(profile) if run.method == "dense"]
     return studied("attack_pixels", profile, parents)
 
 
@@ -469,7 +453,7 @@ def _of_networks(
 EXPERIMENTS = (
     training(
         "adaptive_topology",
-        configs,
+        networks,
         trained.keep_sparse_networks,
         parents=("adaptive_topology",),  # of what inherits from a trained network
         same_runs_as=("set_mlp",),
@@ -477,7 +461,7 @@ EXPERIMENTS = (
     training("training_length", shorter, keep_nothing, parents=("training_length",)),
     training("other_dropouts", other_dropouts, keep_nothing),
     training("varied", varied, keep_nothing),
-    training("regularisation", regularised, keep_nothing),
+    training("regularisation", tried_and_chosen, keep_nothing),
     study.measuring(
         "robustness_summary",
         summaries,

@@ -5,8 +5,10 @@ Fashion-MNIST, with which degrees links start.
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from typing import Any
 
 from lib.runs.experiment import Experiment, keep_nothing
 from lib.runs.record import Record
@@ -20,7 +22,65 @@ from papers.shared.methods import METHODS, Fields, small_widths
 from papers.shared.robust_training import RobustTraining
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.study import Study, study_of, with_stand_in
+from papers.shared.tables import grid
 from papers.shared.training import training
+
+# ------------------------------------------------------------------------- networks of one kind
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks that are trained alike.
+
+    Args:
+        kind: of their runs.
+        settings: of all of them.
+        rules: what each method changes.
+        scales: by profile; in "quick" the run of "smoke" stands in where data cannot be had.
+        changes: (variant, method, data set) -> what a variant changes.
+    """
+
+    kind: type[SparseTraining]
+    settings: Fields
+    rules: dict[str, Fields]
+    scales: dict[str, Fields]
+    changes: Callable[[str, str, str], Fields] | None = None
+
+    def run(
+        self, experiment: str, profile: str, method: str, variant: str, **others: Any
+    ) -> SparseTraining:
+        """The training by a method in the scale of a profile. Small dense networks have as many
+        links as sparse ones of its density, in narrower layers.
+        """
+        scale = self.scales[profile]
+        fields = {**self.settings, **self.rules[method], **scale}
+        if self.changes is not None:
+            fields |= self.changes(variant, method, scale["dataset"])
+        fields |= others
+        if method == "dense_small":
+            fields["hidden"] = small_widths(scale["hidden"], scale["dataset"], fields["density"])
+        if method in ("dense", "dense_small"):
+            fields["density"] = None
+        if profile == "quick":
+            fields["stand_in"] = self.run(experiment, "smoke", method, variant, **others)
+        return self.kind(experiment, method=method, variant=variant, **fields)
+
+    def runs(self, experiment: str, profile: str, settings: Fields) -> list:
+        """The runs of a table of settings, see :func:`papers.shared.tables.grid`."""
+        return [self.run(experiment, profile, **point) for point in grid(settings, {})]
+
+    def tried(self, experiment: str, profile: str, settings: Fields, few: Fields) -> list:
+        """The same on validation images; small profiles try few settings, as "smoke" trains."""
+        settings = {**settings, "validation": 5000, "evaluate_test": False}
+        if profile != "paper":
+            profile, settings = "smoke", {**settings, **few, "validation": 200}
+        return self.runs(experiment, profile, settings)
+
+
+def of_methods(seeds: dict[str, int], **axes: list) -> Fields:
+    """A table of methods, axes and seeds, whose number is given by method."""
+    return {"method": [*seeds], **axes, "seed": {name: range(n) for name, n in seeds.items()}}
+
 
 # ---------------------------------------------------------------------------- where links start
 
@@ -84,80 +144,52 @@ LONGER_CHOSEN = "links that stay"
 LONGER_SEEDS = {"smoke": 1, "quick": 1, "paper": 5}
 
 
-def begun(experiment: str, profile: str, start: str, method: str, **fields) -> StartTraining:
-    """The training by a method from a start, in the scale of a profile; in the profile "quick"
-    digits stand in for CIFAR-10.
-    """
-    scale, places, stand_in = SCALES[profile], {}, None
-    if start != RANDOM:
-        places = {"reaches": REACHES[scale["dataset"]], "shuffled": start == SHUFFLED}
-    if profile == "quick":
-        stand_in = begun(experiment, "smoke", start, method, **fields)
-    names = {"method": method, "variant": start, "stand_in": stand_in}
-    return StartTraining(
-        experiment, **names, **SETTINGS, **RULES[method], **scale, **places, **fields
-    )
+def _places(variant: str, method: str, dataset: str) -> Fields:
+    if variant == RANDOM:
+        return {}
+    return {"reaches": REACHES[dataset], "shuffled": variant == SHUFFLED}
+
+
+STARTED = Family(StartTraining, SETTINGS, RULES, SCALES, _places)
 
 
 def on_test(profile: str) -> list[StartTraining]:
     """Both methods from every start, on all training images."""
-    runs = []
-    for method, seeds in SEEDS[profile].items():
-        for start, seed in product(STARTS, range(seeds)):
-            runs.append(begun("cifar10_start", profile, start, method, seed=seed))
-    return runs
+    settings = of_methods(SEEDS[profile], variant=[*STARTS])
+    return STARTED.runs("cifar10_start", profile, settings)
 
 
 def on_validation(profile: str) -> list[StartTraining]:
     """RigL from every start, at two learning rates and for two seeds, on validation images."""
-    if profile == "paper":
-        tried, validation = product(RATES, STARTS, range(2)), 5000
-    else:
-        profile, tried, validation = "smoke", product(RATES[:1], STARTS, range(1)), 200
-    runs = []
-    for rate, start, seed in tried:
-        run = begun("cifar10_start_tuning", profile, start, "rigl", seed=seed)
-        changes = {"learning_rate": rate, "validation": validation, "evaluate_test": False}
-        runs.append(run.with_changes(changes))
-    return runs
+    settings = {"learning_rate": [*RATES], "variant": [*STARTS], "seed": range(2)}
+    few = {"learning_rate": RATES[0], "seed": 0}
+    return STARTED.tried("cifar10_start_tuning", profile, {**settings, "method": "rigl"}, few)
 
 
 def levers_of_start(profile: str) -> list[StartTraining]:
     """RigL from a local start with every lever, on validation images."""
-    tried, validation = START_LEVERS, 5000
-    if profile != "paper":
-        profile, tried, validation = "smoke", dict([*START_LEVERS.items()][:2]), 200
-    runs = []
-    for lever, changes in tried.items():
-        run = begun("cifar10_levers", profile, LOCAL, "rigl")
-        changes = {"variant": lever, **changes, "validation": validation, "evaluate_test": False}
-        runs.append(run.with_changes(changes))
-    return runs
-
-
-def longer(experiment: str, profile: str, variant: str, **fields) -> StartTraining:
-    """Longer training from a local start, one of :data:`LONGER_TRIED`."""
-    method, differs = LONGER_TRIED[variant]
-    run = begun(experiment, profile, LOCAL, method, **fields)
-    return run.with_changes({"variant": variant, **LONGER[profile], **differs})
+    levers = [*START_LEVERS]
+    settings = {"method": "rigl", "variant": levers}
+    runs = STARTED.tried("cifar10_levers", profile, settings, {"variant": levers[:2]})
+    return [run.with_changes(START_LEVERS[run.variant]) for run in runs]
 
 
 def longer_tuning(profile: str) -> list[StartTraining]:
     """Three longer trainings from a local start, two seeds each, on validation images."""
-    tried, validation = product(LONGER_TRIED, range(2)), 5000
-    if profile != "paper":
-        profile, tried, validation = "smoke", product(LONGER_TRIED, range(1)), 200
     runs = []
-    for variant, seed in tried:
-        run = longer("cifar10_longer_tuning", profile, variant, seed=seed)
-        runs.append(run.with_changes({"validation": validation, "evaluate_test": False}))
+    for variant, (method, changes) in LONGER_TRIED.items():
+        settings = {"method": method, "variant": variant, "seed": [0, 1]}
+        for run in STARTED.tried("cifar10_longer_tuning", profile, settings, {"seed": 0}):
+            runs.append(run.with_changes({**LONGER[profile], **changes}))
     return runs
 
 
 def longer_on_test(profile: str) -> list[StartTraining]:
     """The longer training that was chosen, for several seeds, on all training images."""
-    seeds = range(LONGER_SEEDS[profile])
-    return [longer("cifar10_longer", profile, LONGER_CHOSEN, seed=seed) for seed in seeds]
+    method, changes = LONGER_TRIED[LONGER_CHOSEN]
+    settings = of_methods({method: LONGER_SEEDS[profile]}, variant=[LONGER_CHOSEN])
+    runs = STARTED.runs("cifar10_longer", profile, settings)
+    return [run.with_changes({**LONGER[profile], **changes}) for run in runs]
 
 
 def keep_one(record: Record, name: str) -> bool:
@@ -224,63 +256,37 @@ AMOUNTS: dict[str, Fields] = {  # of certificates
 DENSE_IMAGES = 2000  # of the profile "paper": an attack takes a hundred times as long
 
 
-def in_certificates(
-    experiment: str, profile: str, variant: str, method: str, **fields
-) -> CertifiedTraining:
-    """The training by a method, plain or certified, in the scale of a profile; in the profile
-    "quick" digits stand in for MNIST.
-    """
-    scale, stand_in = with_links(CERTIFIED_SCALES[profile], method), None
-    if variant != PLAIN:
-        scale |= {"certified_radius": RADIUS, **CHOSEN.get(method, {})}
-    if profile == "quick":
-        stand_in = in_certificates(experiment, "smoke", variant, method, **fields)
-    names = {"method": method, "variant": variant, "stand_in": stand_in}
-    settings = {**CERTIFIED_SETTINGS, **CERTIFIED_RULES[method], **scale, **fields}
-    return CertifiedTraining(experiment, **names, **settings)
+def _certified(variant: str, method: str, dataset: str) -> Fields:
+    return {} if variant == PLAIN else {"certified_radius": RADIUS, **CHOSEN.get(method, {})}
 
 
-def with_links(scale: Fields, method: str) -> Fields:
-    """A scale with the links of a method. Sparse networks keep its density. The small dense network
-    has as many links in narrower layers, and the dense one has all.
-    """
-    scale = {**scale}
-    if method in ("dense", "dense_small"):
-        density = scale.pop("density")
-        if method == "dense_small":
-            scale["hidden"] = small_widths(scale["hidden"], scale["dataset"], density)
-    return scale
+CERTIFIABLE = Family(
+    CertifiedTraining, CERTIFIED_SETTINGS, CERTIFIED_RULES, CERTIFIED_SCALES, _certified
+)
 
 
 def certified(profile: str) -> list[CertifiedTraining]:
     """Every method, trained plainly and to be certified, on all training images."""
-    runs = []
-    for method, seeds in CERTIFIED_SEEDS[profile].items():
-        for variant, seed in product(TRAININGS, range(seeds)):
-            runs.append(in_certificates("certified", profile, variant, method, seed=seed))
-    return runs
+    settings = of_methods(CERTIFIED_SEEDS[profile], variant=[*TRAININGS])
+    return CERTIFIABLE.runs("certified", profile, settings)
 
 
 def certified_tuning(profile: str) -> list[CertifiedTraining]:
     """Every method with every share of the worst logits and every radius of training, and with
     other rates, on validation images.
     """
+    name, variant = "certified_tuning", "kappa {kappa:g}, radius {certified_radius:g}"
     usual = CERTIFIED_SETTINGS["learning_rate"]
-    tried = [(kappa, radius, usual) for kappa, radius in product(KAPPAS, TRAINED_RADII)]
-    tried += [(0.5, 0.15, rate) for rate in CERTIFIED_RATES]
-    validation = 5000
-    if profile != "paper":
-        profile, tried, validation = "smoke", tried[:1], 200
+    values = {"kappa": [*KAPPAS], "certified_radius": [*TRAINED_RADII], "learning_rate": usual}
+    few = {"kappa": KAPPAS[0], "certified_radius": TRAINED_RADII[0]}
+    rates = {"kappa": 0.5, "certified_radius": 0.15, "learning_rate": [*CERTIFIED_RATES]}
     runs = []
-    for method in CERTIFIED_SEEDS[profile]:
-        for kappa, radius, rate in tried:
-            variant = f"kappa {kappa:g}, radius {radius:g}"
-            variant += "" if rate == usual else f", rate {rate:g}"
-            run = in_certificates("certified_tuning", profile, variant, method)
-            changes = {"kappa": kappa, "certified_radius": radius, "learning_rate": rate}
-            runs.append(
-                run.with_changes({**changes, "evaluate_test": False, "validation": validation})
-            )
+    for method in CERTIFIED_SEEDS["paper" if profile == "paper" else "smoke"]:
+        of_method = {"method": method, "variant": variant}
+        runs += CERTIFIABLE.tried(name, profile, {**of_method, **values}, few)
+        if profile == "paper":
+            of_method["variant"] += ", rate {learning_rate:g}"
+            runs += CERTIFIABLE.tried(name, profile, {**of_method, **rates}, {})
     return runs
 
 
@@ -360,50 +366,30 @@ def levers(experiment: str) -> dict[str, Fields]:
     }
 
 
-def on_attacked(
-    experiment: str, profile: str, variant: str, method: str, **fields
-) -> RobustTraining:
-    """The training by a method on attacked examples, in the scale of a profile; in the profile
-    "quick" digits stand in for MNIST.
-    """
-    radius = ATTACK_RADII[experiment.removesuffix("_tuning")]
-    scale, stand_in = with_links(ATTACKED_SCALES[profile], method), None
-    if profile == "quick":
-        stand_in = on_attacked(experiment, "smoke", variant, method, **fields)
-    names = {"method": method, "variant": variant, "stand_in": stand_in}
-    settings = {"adversarial_radius": radius, **ATTACKED, **CERTIFIED_RULES[method]}
-    settings |= {**scale, **fields}
-    return RobustTraining(experiment, **names, **settings)
+ATTACKABLE = Family(RobustTraining, ATTACKED, CERTIFIED_RULES, ATTACKED_SCALES)
 
 
 def attacked(experiment: str, profile: str) -> list[RobustTraining]:
     """Every method with the settings that were chosen for it, on all training images."""
-    runs = []
-    for method, seeds in ATTACKED_SEEDS[experiment][profile].items():
-        chosen = CHOSEN_LEVERS[experiment].get(method, {})
-        for seed in range(seeds):
-            run = on_attacked(experiment, profile, ATTACKED_VARIANT, method, seed=seed)
-            runs.append(run.with_changes(chosen))
-    return runs
+    settings = of_methods(ATTACKED_SEEDS[experiment][profile], variant=[ATTACKED_VARIANT])
+    settings["adversarial_radius"] = ATTACK_RADII[experiment]
+    runs = ATTACKABLE.runs(experiment, profile, settings)
+    return [run.with_changes(CHOSEN_LEVERS[experiment].get(run.method, {})) for run in runs]
 
 
 def attacked_tuning(experiment: str, profile: str) -> list[RobustTraining]:
     """Every method with every lever, at two learning rates, on validation images."""
-    changes_of = levers(experiment)
-    tried, validation = [*product(ATTACKED_RATES, changes_of)], 5000
-    if profile != "paper":
-        profile, tried, validation = "smoke", tried[:2], 200
-    runs = []
-    name = f"{experiment}_tuning"
-    for method in ATTACKED_SEEDS[experiment][profile]:
-        for rate, lever in tried:
-            variant = lever
-            if rate != ATTACKED["learning_rate"]:
-                variant = ("" if lever == USUAL else f"{lever}, ") + f"learning rate {rate:g}"
-            run = on_attacked(name, profile, variant, method, validation=validation)
-            changes = {"learning_rate": rate, **changes_of[lever], "evaluate_test": False}
-            runs.append(run.with_changes(changes))
-    return runs
+    usual, slower = ATTACKED_RATES
+    tried = {name: {**one, "learning_rate": usual} for name, one in levers(experiment).items()}
+    for name, one in levers(experiment).items():
+        variant = ("" if name == USUAL else f"{name}, ") + f"learning rate {slower:g}"
+        tried[variant] = {**one, "learning_rate": slower}
+    methods = ATTACKED_SEEDS[experiment]["paper" if profile == "paper" else "smoke"]
+    settings = {"method": [*methods], "variant": [*tried]}
+    settings["adversarial_radius"] = ATTACK_RADII[experiment]
+    few = {"variant": [*tried][:2]}
+    runs = ATTACKABLE.tried(f"{experiment}_tuning", profile, settings, few)
+    return [run.with_changes(tried[run.variant]) for run in runs]
 
 
 def all_attacks(experiment: str, profile: str) -> list[Study]:
@@ -497,21 +483,30 @@ CURVE_SEEDS = {  # by method
 }
 
 
+def _falling(variant: str, method: str, dataset: str) -> Fields:
+    falls = "density_schedule" in CURVE_RULES[method]
+    return {"final_share": FALLING_SHARE} if falls else {}
+
+
+CURVE = Family(SparseTraining, {}, CURVE_RULES, CURVE_SCALES, _falling)
+
+
 def on_curve(
-    experiment: str, profile: str, method: str, density: float, **fields
+    experiment: str, profile: str, method: str, density: float, **fields: Any
 ) -> SparseTraining:
-    """The training by a method with a number of links, that of a density of the hidden layers, in
-    the scale of a profile; in the profile "quick" digits stand in for Fashion-MNIST.
+    """The training by a method with a number of links, that of a density of the hidden layers; in
+    the profile "quick" digits stand in, with the first number of links.
     """
-    scale, stand_in = with_links({**CURVE_SCALES[profile], "density": density}, method), None
-    rule = CURVE_RULES[method]
-    if "density_schedule" in rule:
-        scale |= {"density": density / FALLING_SHARE, "final_share": FALLING_SHARE}
     variant = "all links" if method == "dense" else f"density {density:g}"
+    if "density_schedule" in CURVE_RULES[method]:
+        density = density / FALLING_SHARE
+    run = CURVE.run(experiment, profile, method, variant, density=density, **fields)
     if profile == "quick":
-        stand_in = on_curve(experiment, "smoke", method, CURVE_DENSITIES["smoke"][0], **fields)
-    names = {"method": method, "variant": variant, "stand_in": stand_in}
-    return SparseTraining(experiment, **names, **rule, **scale, **fields)
+        first = CURVE_DENSITIES["smoke"][0]
+        run = dataclasses.replace(
+            run, stand_in=on_curve(experiment, "smoke", method, first, **fields)
+        )
+    return run
 
 
 def links_curve(profile: str) -> list[SparseTraining]:
@@ -529,18 +524,17 @@ def links_curve(profile: str) -> list[SparseTraining]:
 
 def links_curve_tuning(profile: str) -> list[SparseTraining]:
     """Every method with every setting, at the density .01, for two seeds, on validation images."""
-    tried, seeds, validation, density = CURVE_TRIED, 2, 5000, 0.01
+    tried, seeds, density = CURVE_TRIED, 2, 0.01
+    fields: Fields = {"validation": 5000, "evaluate_test": False}
     if profile != "paper":
-        profile, tried, seeds, validation = "smoke", tried[:1], 1, 200
-        density = CURVE_DENSITIES["smoke"][0]
+        profile, tried, seeds, density = "smoke", tried[:1], 1, CURVE_DENSITIES["smoke"][0]
+        fields["validation"] = 200
     runs = []
     for method in CURVE_SEEDS[profile]:
         for values, seed in product(tried, range(seeds)):
-            run = on_curve("links_curve_tuning", profile, method, density, seed=seed)
+            run = on_curve("links_curve_tuning", profile, method, density, seed=seed, **fields)
             variant = "rate {learning_rate:g}, decay {weight_decay:g}, dropout {dropout:g}"
-            changes = {**values, "variant": variant.format(**values)}
-            changes |= {"evaluate_test": False, "validation": validation}
-            runs.append(run.with_changes(changes))
+            runs.append(run.with_changes({**values, "variant": variant.format(**values)}))
     return runs
 
 
@@ -551,7 +545,7 @@ CORRUPTED_IMAGES = {"smoke": 50, "quick": 200, "paper": 2000}
 
 def larger_fixed(profile: str) -> list[SparseTraining]:
     """A fixed support with more links, as those of ``varied``, which has none."""
-    epochs = {"sparse": adaptive_topology.SHORTER[profile][0]}
+    epochs = adaptive_topology.SHORTER[profile][0]
     density = adaptive_topology.VARIED[profile]["density"][-1]
     changes = {"experiment": "larger_fixed", "variant": f"density {density}", "density": density}
     runs = adaptive_topology.networks(profile, ("fixed",), epochs=epochs)

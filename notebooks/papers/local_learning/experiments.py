@@ -369,7 +369,7 @@ def of_sparse(experiment: str, amount: str, methods: tuple[str, ...], profile: s
     """Networks of ``adaptive_topology``; beside those that are stored read-outs on locally learned
     sparse layers.
     """
-    runs: list[Run] = [r for r in adaptive_topology.configs(profile) if r.method in methods]
+    runs: list[Run] = [r for r in adaptive_topology.networks(profile) if r.method in methods]
     if methods == STORED:
         runs += sparse_readouts(profile)
     return [_study(experiment, amount, profile, run, run.variant) for run in runs]

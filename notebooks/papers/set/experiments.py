@@ -1,8 +1,5 @@
 """Every run of SET's networks: Table 3, Fig. 5 and 6 of [Mocanu2018], its Discussion, growth rules,
 recipes, and the studies of the links of trained networks.
-
-A scale is what :func:`papers.shared.methods.training_runs` takes besides network and methods;
-each table of scales says in what a profile differs.
 """
 
 from collections.abc import Callable
@@ -10,25 +7,24 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 
-from lib import data
 from lib.runs.experiment import Experiment, keep_nothing
 from lib.runs.record import Record
 from papers.set import studies
 from papers.set.training import RegularisedTraining
 from papers.shared import study, tuning
 from papers.shared.methods import (
-    CHOSEN,
     ER_20,
     GROWTH,
     NETWORKS,
     PUBLISHED,
-    SCALES,
+    WIDE,
     Fields,
     profiled,
-    training_runs,
+    tabled,
 )
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.study import Study, Table, study_of, with_stand_in
+from papers.shared.tables import part
 from papers.shared.trained import holds_degrees, holds_links, keep_clock
 from papers.shared.training import training
 
@@ -36,32 +32,20 @@ Runs = list[SparseTraining]
 
 # -------------------------------------------------------------------------- Table 3 and Fig. 5
 
-ALL = ("set", "fixed", "fixed_final", "dense")
+ALL, PAIR, BASIC = ["set", "fixed", "fixed_final", "dense"], ["set", "fixed"], tuning.BASIC
+THREE, FIVE = range(3), range(5)  # seeds
+IMAGES, SAMPLE = ["mnist", "fashion_mnist"], ["higgs_sample"]
+ON_MNIST: Fields = {**PUBLISHED, **ER_20, "dataset": ["mnist"]}
 CIFAR10: Fields = {
     **PUBLISHED,
     "hidden": (4000, 1000, 4000),
-    "datasets": ("cifar10",),
+    "er_epsilon": 20.0,
+    "dataset": ["cifar10"],
     "augmentation": 1.0,
     "per_pixel": True,
 }
-SMALL: Fields = {"seeds": 1, "datasets": ("digits",), "hidden": (400, 100, 400)}
-MNIST: Fields = {"datasets": ("mnist",)}
-BESIDES: dict[str, list[Fields]] = {  # MNIST and Fashion-MNIST with tuned settings
-    "smoke": [{"methods": ("set", "fixed"), **CIFAR10, **SMALL}],
-    "quick": [
-        {"methods": ("set", "fixed"), **MNIST, **PUBLISHED},
-        {"methods": ALL, "datasets": ("higgs_sample",), "epochs": {"sparse": 5}, "fallback": None},
-        {"methods": ("set", "fixed", "dense"), "limit": 5000, "fallback": None, **CIFAR10},
-    ],
-    "paper": [
-        {"methods": ("set_random_removal",), "datasets": ("mnist", "fashion_mnist")},
-        {"methods": ALL, "datasets": ("higgs_sample",), "epochs": {"sparse": 20}},
-        {"methods": ALL, "datasets": ("higgs",), "epochs": {"sparse": 20}},
-        {"methods": ("set", "fixed"), **MNIST, "epochs": {"sparse": 100, "set": 300}, **PUBLISHED},
-        {"methods": ("set", "fixed"), "seeds": 3, "epochs": {"sparse": 50}, **CIFAR10},
-        {"methods": ("dense",), "seeds": 3, "epochs": {"sparse": 10}, **CIFAR10},
-    ],
-}
+SMALL: Fields = {"hidden": (400, 100, 400)}  # on digits, in the place of CIFAR-10
+IF_HERE: Fields = {"if_here": True, "fallback": None}
 
 
 def set_mlp(profile: str) -> Runs:
@@ -70,85 +54,107 @@ def set_mlp(profile: str) -> Runs:
     The full HIGGS set, and in the quick profile CIFAR-10 and the sample of HIGGS, are among them
     where they are on this machine already.
     """
-    runs = profiled("set_mlp", profile, ALL, **{"seeds": 2} if profile == "quick" else {})
-    for part in BESIDES[profile]:
-        scale = {**SCALES[profile], **part}
-        fetched_first = scale["datasets"] == ("higgs",) or scale.get("fallback", "digits") is None
-        if not fetched_first or data.is_here(*scale["datasets"]):
-            runs += training_runs("set_mlp", ER_20, **scale)
-    return runs
-
-
-LONG: dict[str, Fields] = {  # fixed before the first of them began
-    "set": {"epochs": {"sparse": 1000}, "seeds": 5},
-    "fixed": {"epochs": {"sparse": 1000}, "seeds": 3},
-    "dense": {"epochs": {"sparse": 100}, "seeds": 3},  # an epoch takes some twenty sparse ones
-}
-# At a constant rate seeds below 10 repeat shorter runs, which were looked at.
-LONG_MNIST: Fields = {**PUBLISHED, **MNIST, "epochs": {"sparse": 1000}, "seeds": range(10, 20)}
+    tuned: Fields = {**ER_20, "tuned_as": "set_mlp", "dataset": IMAGES, "method": ALL}
+    tuned |= {"epochs": 150, "seed": FIVE}
+    return tabled(
+        "set_mlp",
+        profile,
+        part(
+            tuned,
+            smoke={"seed": range(2)},
+            quick={"seed": range(2)},
+        ),
+        {"paper": {**tuned, "method": ["set_random_removal"]}},
+        part(
+            {**tuned, "dataset": SAMPLE, "epochs": 20},
+            smoke=None,
+            quick={**IF_HERE, "epochs": 5},
+        ),
+        {"paper": {**tuned, **IF_HERE, "dataset": ["higgs"], "epochs": 20}},
+        part(
+            {**ON_MNIST, "method": PAIR, "epochs": {"set": 300, "others": 100}, "seed": FIVE},
+            smoke=None,
+        ),
+        part(
+            {**CIFAR10, "method": BASIC, "epochs": {"dense": 10, "others": 50}, "seed": THREE},
+            smoke={**SMALL, "method": PAIR},
+            quick={**IF_HERE, "limit": 5000},
+        ),
+    )
 
 
 def set_mlp_long(profile: str) -> Runs:
-    """CIFAR-10 for as many epochs as in the paper, with its own settings; the dense network for a
-    tenth of them. The rate is constant, so that the networks can be compared after any epoch. For
-    the degrees SET on MNIST, with ten seeds that no shorter run has.
+    """CIFAR-10 for as many epochs as in the paper, with its own settings; the dense network, of
+    which an epoch takes some twenty sparse ones, for a tenth of them. The rate is constant, so that
+    the networks can be compared after any epoch. For the degrees SET on MNIST, with ten seeds that
+    no shorter run has. All was fixed before the first run began.
     """
-    scales = LONG if profile == "paper" else {"set": {**SMALL, "epochs": {"sparse": 1}}}
-    runs = []
-    for method, scale in scales.items():
-        runs += training_runs("set_mlp_long", ER_20, (method,), **{**CIFAR10, **scale})
-    if profile == "paper":
-        runs += training_runs("set_mlp_long", ER_20, ("set",), **LONG_MNIST)
-    return runs
-
-
-TIMED = {  # variant: method, seeds, epochs by profile
-    "tuned": ("set", 5, {"smoke": 3, "quick": 6, "paper": 40}),
-    "equal time": ("dense", 5, {"smoke": 1, "quick": 1, "paper": 5}),
-    "longer": ("dense", 2, {"smoke": 2, "quick": 2, "paper": 12}),
-}
+    return tabled(
+        "set_mlp_long",
+        profile,
+        part(
+            {
+                **CIFAR10,
+                "method": BASIC,
+                "epochs": {"dense": 100, "others": 1000},
+                "seed": {"set": FIVE, "others": THREE},
+            },
+            smoke={**SMALL, "method": ["set"], "epochs": 1},
+            quick="smoke",
+        ),
+        {"paper": {**ON_MNIST, "method": ["set"], "epochs": 1000, "seed": range(10, 20)}},
+    )
 
 
 def time_to_accuracy(profile: str) -> Runs:
     """SET, and dense for about as long on the clock, and dense for longer. SET has the settings of
     ``set_mlp``; dense those chosen at 6 epochs, before the later choice at 60.
     """
-    runs = []
-    for variant, (method, seeds, epochs) in TIMED.items():
-        scale = {**SCALES[profile], "epochs": {"sparse": epochs[profile]}, "variant": variant}
-        scale["seeds"] = seeds if profile == "paper" else 1
-        runs += training_runs("time_to_accuracy", ER_20, (method,), **scale)
-    return runs
+    timed: Fields = {**ER_20, "tuned_as": "time_to_accuracy", "dataset": IMAGES}
+    return tabled(
+        "time_to_accuracy",
+        profile,
+        part(
+            {**timed, "variant": "tuned", "method": ["set"], "epochs": 40, "seed": FIVE},
+            quick={"epochs": 6},
+        ),
+        part(
+            {**timed, "variant": "equal time", "method": ["dense"], "epochs": 5, "seed": FIVE},
+            smoke={"epochs": 1},
+            quick={"epochs": 1},
+        ),
+        part(
+            {**timed, "variant": "longer", "method": ["dense"], "epochs": 12, "seed": range(2)},
+            smoke={"epochs": 2},
+            quick={"epochs": 2},
+        ),
+    )
 
 
 # ---------------------------------------------------------------------------- where links grow
 
-WIDE = "adaptive_topology_1568"
-DENSITIES: dict[str, Fields] = {
-    "smoke": {"densities": (0.01, 0.02), "epochs": 1, "seeds": 1},
-    "quick": {"densities": (0.01, 0.02), "epochs": 3, "seeds": 1},
-    "paper": {"densities": (0.005, 0.01, 0.02, 0.05), "epochs": 20, "seeds": 3},
-}
-
 
 def growth_rules(profile: str) -> Runs:
     """Growth rules at 1 % of the links, and a fixed random support."""
-    return profiled(WIDE, profile, (*GROWTH, "fixed"), **MNIST if profile == "quick" else {})
+    return profiled(WIDE, profile, (*GROWTH, "fixed"))
 
 
 def densities(profile: str) -> Runs:
     """SET and RigL with other numbers of links: density .005 to .05 at width 1568, MNIST."""
-    chosen, network = DENSITIES[profile], NETWORKS[WIDE]
-    scale = {**SCALES[profile], "epochs": {"sparse": chosen["epochs"]}, "seeds": chosen["seeds"]}
-    if profile == "smoke":
-        network = {**network, "hidden": (300, 300, 300)}
-    else:
-        scale |= MNIST
-    runs = []
-    for density, method in product(chosen["densities"], ("set", "rigl")):
-        fields = {**network, "density": density, **CHOSEN[WIDE, method]}
-        runs += training_runs("densities", fields, (method,), **scale)
-    return runs
+    table = part(
+        {
+            **NETWORKS[WIDE],
+            "tuned_as": WIDE,
+            "density": [0.005, 0.01, 0.02, 0.05],
+            "dataset": ["mnist"],
+            "method": ["set", "rigl"],
+            "epochs": 20,
+            "seed": THREE,
+        },
+        smoke={"hidden": (300, 300, 300), "density": [0.01, 0.02], "epochs": 1},
+        quick={"density": [0.01, 0.02]},
+    )
+    return tabled("densities", profile, table)
 
 
 # ----------------------------------------------------------- Fig. 6, and what SET depends on
@@ -174,103 +180,79 @@ SETTINGS: dict[str, Fields] = {  # twelve, as "SReLU, momentum, none"
     for names in product(ACTIVATIONS, MOMENTA, REGULARISERS)
 }
 LONG_DENSE = ("SReLU, momentum, none", "ReLU, momentum, none")  # dense trains as long as SET there
-FASHION: dict[str, Fields] = {
-    "smoke": {**SCALES["smoke"], "epochs": {"sparse": 2}, "seeds": 1},
-    "quick": {
-        "epochs": {"sparse": 2, "dense": 1},
-        "seeds": 1,
-        "datasets": ("fashion_mnist",),
-        "fallback": "digits",
-        "limit": 5000,
-    },
-    "paper": {
-        "epochs": {"sparse": 60, "dense": 8},  # a dense epoch costs some five sparse ones
-        "seeds": 5,
-        "datasets": ("fashion_mnist",),
-    },
-}
+ON_FASHION: Fields = {**ON_MNIST, "dataset": ["fashion_mnist"]}
+OF_FIG_6: Fields = {**ON_FASHION, "kind": RegularisedTraining, "variant": [*SETTINGS]}
+
+
+def _settings(**in_long_dense: object) -> Fields:
+    """The differences of the twelve settings, and what else differs in :data:`LONG_DENSE`."""
+    of_long = {name: {**SETTINGS[name], **in_long_dense} for name in LONG_DENSE}
+    return {"differences": {"variant": {**SETTINGS, **of_long}}}
 
 
 def ablation(profile: str) -> Runs:
     """SET, a fixed support and the dense network in the twelve settings of Fig. 6; two of these in
-    the profile "smoke". In :data:`LONG_DENSE` the dense network trains as long as the others.
+    the profile "smoke". A dense epoch costs some five sparse ones. In :data:`LONG_DENSE` the dense
+    network trains as long as the others.
     """
-    runs = []
-    for setting in list(SETTINGS)[:2] if profile == "smoke" else SETTINGS:
-        scale = FASHION[profile]
-        if profile == "paper" and setting in LONG_DENSE:
-            scale = {**scale, "epochs": {"sparse": 60}}
-        runs += _regularised("set_ablation", ("set", "fixed", "dense"), setting, scale)
-    return runs
+    epochs = {"dense": 8, "others": 60}
+    table = part(
+        {**OF_FIG_6, **_settings(epochs=60), "method": BASIC, "epochs": epochs, "seed": FIVE},
+        smoke={**_settings(), "variant": [*SETTINGS][:2], "epochs": 2},
+        quick={**_settings(), "epochs": {"dense": 1, "others": 2}, "limit": 5000},
+    )
+    return tabled("set_ablation", profile, table)
 
 
 def long_ablation(profile: str) -> Runs:
     """The same for five times the epochs, the dense network in :data:`LONG_DENSE` alone; one
-    setting, without dense, in the small profiles.
+    setting, without dense, in the small profiles. The five seeds, which no shorter run has, were
+    fixed before the first run began.
     """
-    if profile != "paper":
-        scale = {**FASHION["smoke"], "epochs": {"sparse": 1}}
-        return _regularised("set_ablation_long", ("set", "fixed"), LONG_DENSE[0], scale)
-    # fixed before the first of them began: five seeds that no shorter run has
-    scale = {**FASHION["paper"], "epochs": {"sparse": 300}, "seeds": range(10, 15)}
-    runs = []
-    for setting in SETTINGS:
-        methods = ("set", "fixed", "dense") if setting in LONG_DENSE else ("set", "fixed")
-        runs += _regularised("set_ablation_long", methods, setting, scale)
-    return runs
-
-
-def _regularised(experiment: str, methods: tuple[str, ...], setting: str, scale: Fields) -> Runs:
-    """The runs of methods on the network of er_epsilon 20 in a setting of Fig. 6."""
-    fields = {**scale, **PUBLISHED, **SETTINGS[setting], "variant": setting}
-    coupling = fields.pop("l1", 0.0)
-    runs = training_runs(experiment, ER_20, methods, **fields)
-    return [_as_regularised(run, l1=coupling) for run in runs]
-
-
-def _as_regularised(run: SparseTraining, **changes: object) -> RegularisedTraining:
-    """The same training, and what stands in for it, with changes."""
-    if run.stand_in is not None:
-        changes = {**changes, "stand_in": _as_regularised(run.stand_in, **changes)}
-    return run.as_kind(RegularisedTraining, **changes)
+    of_settings = _settings(method=BASIC)
+    table = part(
+        {**OF_FIG_6, **of_settings, "method": PAIR, "epochs": 300, "seed": range(10, 15)},
+        smoke={**_settings(), "variant": [LONG_DENSE[0]], "epochs": 1},
+        quick="smoke",
+    )
+    return tabled("set_ablation_long", profile, table)
 
 
 DROP_FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
 ER_EPSILONS = (10.0, 20.0, 40.0)
-FEWER = (1.0, 2.0, 5.0)  # down to where training breaks, at the fraction .3
-SENSITIVITY: dict[str, Fields] = {
-    "smoke": {**SCALES["smoke"], "epochs": {"sparse": 1}, "seeds": 1},
-    "quick": {**MNIST, "epochs": {"sparse": 1}, "seeds": 1, "fallback": "digits", "limit": 5000},
-    "paper": {**MNIST, "epochs": {"sparse": 40}, "seeds": 5},
-}
 
 
 def sensitivity(profile: str) -> Runs:
-    """SET on MNIST at other drop fractions and numbers of links."""
-    points = list(product(ER_EPSILONS, DROP_FRACTIONS if profile == "paper" else (0.1, 0.3)))
-    if profile == "paper":
-        points += [(er_epsilon, 0.3) for er_epsilon in FEWER]
-    runs = []
-    for er_epsilon, drop_fraction in points:
-        fields = {**PUBLISHED, "drop_fraction": drop_fraction}
-        fields["variant"] = f"ε = {er_epsilon:g}, ζ = {drop_fraction:g}"
-        network = {**ER_20, "er_epsilon": er_epsilon}
-        scale = {**SENSITIVITY[profile], **fields}
-        runs += training_runs("set_sensitivity", network, ("set",), **scale)
-    return runs
-
-
-REMOVALS: dict[str, Fields] = {
-    "smoke": {**SMALL, "epochs": {"sparse": 2}},
-    "quick": {"epochs": {"sparse": 2}, "seeds": 1, "limit": 2500, "fallback": "digits"},
-    "paper": {"epochs": {"sparse": 25}, "seeds": 5},
-}
+    """SET on MNIST at other drop fractions and numbers of links; at the fraction .3 with fewer
+    links too, down to where training breaks.
+    """
+    paper: Fields = {
+        **ON_MNIST,
+        "variant": "ε = {er_epsilon:g}, ζ = {drop_fraction:g}",
+        "er_epsilon": [*ER_EPSILONS],
+        "drop_fraction": [*DROP_FRACTIONS],
+        "method": ["set"],
+        "epochs": 40,
+        "seed": FIVE,
+    }
+    few: Fields = {"drop_fraction": [0.1, 0.3], "epochs": 1}
+    return tabled(
+        "set_sensitivity",
+        profile,
+        part(paper, smoke=few, quick={**few, "limit": 5000}),
+        {"paper": {**paper, "er_epsilon": [1.0, 2.0, 5.0], "drop_fraction": 0.3}},
+    )
 
 
 def removals(profile: str) -> Runs:
     """SET on CIFAR-10 that drops its smallest, random, or largest weights."""
-    methods = ("set", "set_random_removal", "set_largest_removal")
-    return training_runs("set_removals", ER_20, methods, **{**CIFAR10, **REMOVALS[profile]})
+    methods = ["set", "set_random_removal", "set_largest_removal"]
+    table = part(
+        {**CIFAR10, "method": methods, "epochs": 25, "seed": FIVE},
+        smoke={**SMALL, "epochs": 2},
+        quick={"epochs": 2, "limit": 2500},
+    )
+    return tabled("set_removals", profile, table)
 
 
 # Two changes would change nothing: a sparse output layer, full at er_epsilon 20, cannot move, and
@@ -287,17 +269,21 @@ VARIANTS: dict[str, Fields] = {  # of the authors' programs, one change each
     "no weight decay": {"weight_decay": 0.0},
     "nothing removed at the end": {"last_epoch": "keep"},
 }
-FEW_VARIANTS = ("as in the paper", "new links start as N(0, .1²)", "nothing removed at the end")
+FEW_VARIANTS = ["as in the paper", "new links start as N(0, .1²)", "nothing removed at the end"]
 
 
 def variants(profile: str) -> Runs:
     """SET as the authors' programs have it where they differ from the paper, on Fashion-MNIST."""
-    scale = {**FASHION[profile], "epochs": {"sparse": 30 if profile == "paper" else 2}}
-    runs = []
-    for variant in VARIANTS if profile == "paper" else FEW_VARIANTS:
-        fields = {**scale, **PUBLISHED, **VARIANTS[variant], "variant": variant}
-        runs += training_runs("set_variants", ER_20, ("set",), **fields)
-    return runs
+    paper: Fields = {
+        "method": ["set"],  # first, as a variant changes how SET drops
+        **ON_FASHION,
+        "variant": [*VARIANTS],
+        "differences": {"variant": VARIANTS},
+        "epochs": 30,
+        "seed": FIVE,
+    }
+    few: Fields = {"variant": FEW_VARIANTS, "epochs": 2}
+    return tabled("set_variants", profile, part(paper, smoke=few, quick={**few, "limit": 5000}))
 
 
 # ------------------------------------------------------------------------- what raises accuracy
@@ -336,9 +322,9 @@ def recipes_tried(profile: str) -> list[RegularisedTraining]:
     """Every recipe on validation examples, for every method for which it changes something; then
     those that help RigL, the first that was tried, together.
     """
-    scale = {**tuning.scale_of(profile), "epochs": {"sparse": 2}}
+    scale = {**tuning.scale_of(profile), "epochs": 2}
     if profile == "paper":
-        scale |= {"epochs": {"sparse": 60}, "datasets": ("mnist", "fashion_mnist")}
+        scale |= {"epochs": 60, "dataset": IMAGES}
     runs = []
     for network, methods in TRIED_ON.items():
         for run in profiled(network, profile, methods, **scale):
@@ -360,7 +346,7 @@ def recipes_on_test(profile: str) -> list[RegularisedTraining]:
     """
     runs = []
     for network, methods in TRIED_ON.items():
-        for run in profiled(network, profile, methods, **MNIST if profile == "quick" else {}):
+        for run in profiled(network, profile, methods):
             recipes = ("sharpness-aware", LONGER) if run.method == "rigl" else ()
             if profile == "paper":
                 recipes = FINAL.get((run.method, run.dataset), ())
@@ -377,8 +363,8 @@ def by_recipe(run: SparseTraining, recipe: str, experiment: str) -> RegularisedT
         experiment: of which it becomes a run.
     """
     changes: Fields = {"experiment": experiment, "variant": recipe}
-    for part in HELPFUL[run.method, run.dataset] if recipe == TOGETHER else (recipe,):
-        changes |= RECIPES[part]
+    for one in HELPFUL[run.method, run.dataset] if recipe == TOGETHER else (recipe,):
+        changes |= RECIPES[one]
     if recipe == LONGER:
         changes["epochs"] = 2 * run.epochs
     if run.stand_in is not None:
@@ -400,7 +386,7 @@ def without_decay(profile: str) -> Runs:
     changes = {"experiment": "without_decay", "variant": "no decay", "weight_decay": 0.0}
     runs = []
     for experiment, methods in compared.items():
-        for run in profiled(experiment, profile, methods, **MNIST if profile == "quick" else {}):
+        for run in profiled(experiment, profile, methods):
             runs.append(run.with_changes(changes))
     return runs
 
@@ -422,8 +408,7 @@ def studied(experiment: str, profile: str) -> Runs:
     if experiment == "scale_free_long":
         return [run for run in set_mlp_long(profile) if run.dataset != "cifar10"]
     methods = ("set", "rigl", "set_random_removal", "fixed")
-    scale = MNIST if profile == "quick" else {}
-    runs = profiled("adaptive_topology", profile, methods, **scale)
+    runs = profiled("adaptive_topology", profile, methods)
     if (experiment, profile) == ("scale_free", "paper"):
         for run in set_mlp(profile):
             own = run.method in ("set", "set_random_removal", "fixed")

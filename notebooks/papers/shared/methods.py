@@ -8,12 +8,12 @@ without them it has the defaults of ``SparseTraining``.
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
+from lib import data
 from papers.shared.sparse_training import SparseTraining
-
-Fields = dict[str, Any]
+from papers.shared.tables import Fields, Table, grid, part
 
 # What each method changes; settings by network, chosen on validation data: see `tuning`.
 METHODS: dict[str, Fields] = {
@@ -24,9 +24,9 @@ METHODS: dict[str, Fields] = {
     "set_random_removal": {"drop": "random"},
     "set_largest_removal": {"drop": "largest"},
     "fixed": {},
-    "fixed_final": {},  # as fixed, with as many links as SET keeps at the end
+    "fixed_final": {"er_epsilon": 14.0},  # of the 20 those that SET keeps at the end
     "dense": {"density": None, "er_epsilon": None},
-    "dense_small": {"density": None, "er_epsilon": None},
+    "dense_small": {},
     "set_retrained": {"inherits": "support"},
     "set_rewired": {"inherits": "degrees"},
     "dense_pruned": {"inherits": "largest"},
@@ -37,55 +37,52 @@ PARENTS = {
     "dense_pruned": "dense",
 }
 GROWTH = ("set", "rigl", "preferential", "ch3_l3")
+NARROW, WIDE = "adaptive_topology", "adaptive_topology_1568"
 ER_20 = {"hidden": (1000, 1000, 1000), "er_epsilon": 20.0}
 NETWORKS: dict[str, Fields] = {
     "set_mlp": ER_20,
-    "adaptive_topology": {"hidden": (1000, 1000, 1000), "density": 0.01},
-    "adaptive_topology_1568": {"hidden": (1568, 1568, 1568), "density": 0.01},
-    "time_to_accuracy": ER_20,
+    NARROW: {"hidden": (1000, 1000, 1000), "density": 0.01},
+    WIDE: {"hidden": (1568, 1568, 1568), "density": 0.01},
 }
 N_FEATURES = {"digits": 64, "mnist": 784, "fashion_mnist": 784}
 
-_FAST = {"learning_rate": 0.3, "dropout": 0.1}
-_FALLING = {**_FAST, "decay": "cosine"}
-_STRONG_DROPOUT = {"learning_rate": 0.3, "dropout": 0.2}
-_DENSE = {"learning_rate": 0.3, "dropout": 0.3}
-_CONSTANT = {"learning_rate": 0.1, "schedule": "constant"}
+# Chosen on validation data, by network and method, see `tuning`.
 CHOSEN: dict[tuple[str, str], Fields] = {
-    ("set_mlp", "set"): _FAST,
-    ("set_mlp", "fixed"): _FAST,
-    ("set_mlp", "dense"): _DENSE,  # of adaptive_topology's dense network, the same
-    ("set_mlp", "fixed_final"): _FAST,  # as fixed
-    ("set_mlp", "set_random_removal"): _FAST,  # as SET
-    ("time_to_accuracy", "set"): _FAST,  # of set_mlp's networks, the same
-    ("time_to_accuracy", "dense"): _FAST,
-    ("adaptive_topology_1568", "set"): {**_STRONG_DROPOUT, "decay": "cosine"},
-    ("adaptive_topology_1568", "rigl"): _FALLING,
-    ("adaptive_topology_1568", "preferential"): _STRONG_DROPOUT,
-    ("adaptive_topology_1568", "ch3_l3"): {**_STRONG_DROPOUT, "decay": "cosine"},
-    ("adaptive_topology_1568", "fixed"): _FAST,
-    ("adaptive_topology", "set"): _FALLING,
-    ("adaptive_topology", "rigl"): _FALLING,
-    ("adaptive_topology", "set_random_removal"): _FALLING,
-    ("adaptive_topology", "fixed"): _FAST,
-    ("adaptive_topology", "dense"): _DENSE,
-    ("adaptive_topology", "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},
-    ("adaptive_topology", "set_retrained"): _FAST,  # static supports: as fixed
-    ("adaptive_topology", "set_rewired"): _FAST,
-    ("adaptive_topology", "dense_pruned"): _FAST,
+    ("set_mlp", "set"): {"learning_rate": 0.3, "dropout": 0.1},
+    ("set_mlp", "fixed"): {"learning_rate": 0.3, "dropout": 0.1},
+    ("set_mlp", "dense"): {"learning_rate": 0.3, "dropout": 0.3},  # as adaptive_topology's
+    ("set_mlp", "fixed_final"): {"learning_rate": 0.3, "dropout": 0.1},  # as fixed
+    ("set_mlp", "set_random_removal"): {"learning_rate": 0.3, "dropout": 0.1},  # as SET
+    ("time_to_accuracy", "set"): {"learning_rate": 0.3, "dropout": 0.1},  # as set_mlp's
+    ("time_to_accuracy", "dense"): {"learning_rate": 0.3, "dropout": 0.1},
+    (WIDE, "set"): {"learning_rate": 0.3, "dropout": 0.2, "decay": "cosine"},
+    (WIDE, "rigl"): {"learning_rate": 0.3, "dropout": 0.1, "decay": "cosine"},
+    (WIDE, "preferential"): {"learning_rate": 0.3, "dropout": 0.2},
+    (WIDE, "ch3_l3"): {"learning_rate": 0.3, "dropout": 0.2, "decay": "cosine"},
+    (WIDE, "fixed"): {"learning_rate": 0.3, "dropout": 0.1},
+    (NARROW, "set"): {"learning_rate": 0.3, "dropout": 0.1, "decay": "cosine"},
+    (NARROW, "rigl"): {"learning_rate": 0.3, "dropout": 0.1, "decay": "cosine"},
+    (NARROW, "set_random_removal"): {"learning_rate": 0.3, "dropout": 0.1, "decay": "cosine"},
+    (NARROW, "fixed"): {"learning_rate": 0.3, "dropout": 0.1},
+    (NARROW, "dense"): {"learning_rate": 0.3, "dropout": 0.3},
+    (NARROW, "dense_small"): {"learning_rate": 0.1, "dropout": 0.1},
+    (NARROW, "set_retrained"): {"learning_rate": 0.3, "dropout": 0.1},  # links stay: as fixed
+    (NARROW, "set_rewired"): {"learning_rate": 0.3, "dropout": 0.1},
+    (NARROW, "dense_pruned"): {"learning_rate": 0.3, "dropout": 0.1},
 }
-_FALLING_STRONG = {**_FALLING, "dropout": 0.3}
-CHOSEN_ON: dict[tuple[str, str, str], Fields] = {  # where a data set has a grid of its own
-    ("adaptive_topology", "set", "fashion_mnist"): _FALLING_STRONG,
-    ("adaptive_topology", "set_random_removal", "fashion_mnist"): _FALLING_STRONG,  # as SET
-    ("set_mlp", "set", "higgs_sample"): {**_CONSTANT, "dropout": 0.2},
-    ("set_mlp", "fixed", "higgs_sample"): {**_CONSTANT, "dropout": 0.3},
-    ("set_mlp", "fixed_final", "higgs_sample"): {**_CONSTANT, "dropout": 0.3},
-    ("set_mlp", "dense", "higgs_sample"): {"learning_rate": 0.1, "dropout": 0.2},
+# What differs where a data set has a grid of its own.
+CHOSEN_ON: dict[tuple[str, str, str], Fields] = {
+    (NARROW, "set", "fashion_mnist"): {"dropout": 0.3},
+    (NARROW, "set_random_removal", "fashion_mnist"): {"dropout": 0.3},  # as SET
+    ("set_mlp", "set", "higgs"): {"learning_rate": 0.1, "dropout": 0.2, "schedule": "constant"},
+    ("set_mlp", "fixed", "higgs"): {"learning_rate": 0.1, "dropout": 0.3, "schedule": "constant"},
+    ("set_mlp", "fixed_final", "higgs"): {  # as fixed
+        "learning_rate": 0.1,
+        "dropout": 0.3,
+        "schedule": "constant",
+    },
+    ("set_mlp", "dense", "higgs"): {"learning_rate": 0.1, "dropout": 0.2},
 }
-for _network, _method, _dataset in list(CHOSEN_ON):
-    if _dataset == "higgs_sample":
-        CHOSEN_ON[_network, _method, "higgs"] = CHOSEN_ON[_network, _method, _dataset]
 # The paper's own settings; what it leaves open, as the authors' released CIFAR-10 code has it.
 PUBLISHED: Fields = {
     "variant": "published",
@@ -96,96 +93,88 @@ PUBLISHED: Fields = {
     "start": "glorot_uniform",
     "published_srelu": True,
 }
-SCALES: dict[str, Fields] = {  # of the runs of each profile
-    "smoke": {"epochs": {"sparse": 3}, "seeds": 2, "datasets": ("digits",)},
-    "quick": {"epochs": {"sparse": 3}, "seeds": 1, "fallback": "digits"},
-    "paper": {
-        "epochs": {"sparse": 150, "dense_pruned": 50},  # after the 150 of what is pruned
-        "seeds": 5,
-    },
-}
 
 
-def chosen_settings(experiment: str, method: str, dataset: str) -> Fields:
-    """The settings of a method on the network of an experiment; {} if none were chosen."""
-    of_network = CHOSEN.get((experiment, method), {})
-    return CHOSEN_ON.get((experiment, method, dataset), of_network)
+def chosen_settings(network: str, method: str, dataset: str) -> Fields:
+    """The settings of a method on a network; {} if none were chosen."""
+    place = network, method, dataset.removesuffix("_sample")  # of HIGGS, on which they were chosen
+    return {**CHOSEN.get((network, method), {}), **CHOSEN_ON.get(place, {})}
 
 
-def training_runs(
+def trainings(
     experiment: str,
-    network: Fields,
-    methods: Iterable[str],
     *,
-    epochs: dict[str, int],
-    seeds: int | range,
-    datasets: Sequence[str] = ("mnist", "fashion_mnist"),
-    fallback: str | None = None,
-    **changes: Any,
+    kind: type[SparseTraining] = SparseTraining,
+    tuned_as: str = "",
+    fallback: Fields | None = None,
+    differences: dict[str, dict[Any, Fields]] | None = None,
+    if_here: bool = False,
+    **settings: Any,
 ) -> list[SparseTraining]:
-    """One run for each data set, method and seed.
+    """The runs of a table of settings.
 
     Args:
-        experiment: whose runs they are, and whose chosen settings they take.
-        network: fields of the network.
-        methods: names, see :data:`METHODS`.
-        epochs: by method; ``epochs["sparse"]`` is that of the methods not named.
-        seeds: their number, or which.
-        datasets: names.
-        fallback: data set that stands in where one cannot be had.
-        changes: of other fields.
+        experiment: whose runs they are.
+        tuned_as: the network whose :data:`CHOSEN` settings they take.
+        fallback: what differs in the run that stands in where a data set cannot be had.
+        differences, settings: see :func:`papers.shared.tables.grid`; methods differ by
+            :data:`METHODS` besides, and small dense networks in their widths.
+        if_here: leave the runs out where their data would have to be fetched first.
     """
+    if if_here and not data.is_here(*settings["dataset"]):
+        return []
+    told = {"kind": kind, "tuned_as": tuned_as, "differences": differences}
 
-    def of(method: str, dataset: str) -> list[SparseTraining]:
-        fields = {**network, **METHODS[method], **chosen_settings(experiment, method, dataset)}
+    def made(point: Fields) -> SparseTraining:
+        method, dataset = point["method"], point["dataset"]
+        fields = {**point, **chosen_settings(tuned_as, method, dataset)}
         if method == "dense_small":
-            fields["hidden"] = small_widths(network["hidden"], dataset)
-        elif method == "fixed_final":
-            fields["er_epsilon"] *= 1 - SparseTraining.drop_fraction
-        fields["epochs"] = epochs.get(method, epochs["sparse"])
-        fields |= {"dataset": dataset, "method": method, **changes}
-        chosen_seeds = range(seeds) if isinstance(seeds, int) else seeds
-        parents = [None] * len(chosen_seeds)
+            fields["hidden"] = small_widths(point["hidden"], dataset, point["density"])
+            fields["density"] = None
         if method in PARENTS:
-            parents = of(PARENTS[method], dataset)
-        return [
-            SparseTraining(experiment, seed=seed, parent=parent, **fields)
-            for seed, parent in zip(chosen_seeds, parents, strict=True)
-        ]
+            of_parent = {"method": [PARENTS[method]], "dataset": [dataset], "seed": [point["seed"]]}
+            (fields["parent"],) = trainings(experiment, **told, **{**settings, **of_parent})
+        return kind(experiment, **fields)
 
     runs = []
-    for dataset, method in product(datasets, methods):
-        of_method = of(method, dataset)
+    for point in grid(settings, {"method": METHODS, **(differences or {})}):
+        run = made(point)
         if fallback is not None:
-            pairs = zip(of_method, of(method, fallback), strict=True)
-            of_method = [dataclasses.replace(run, stand_in=other) for run, other in pairs]
-        runs += of_method
+            run = dataclasses.replace(run, stand_in=made({**point, **fallback}))
+        runs.append(run)
+    return runs
+
+
+def tabled(experiment: str, profile: str, *parts: Table) -> list[SparseTraining]:
+    """The runs of the parts of an experiment that have some in a profile."""
+    runs = []
+    for table in parts:
+        if profile in table:
+            runs += trainings(experiment, **table[profile])
     return runs
 
 
 def profiled(
-    experiment: str, profile: str, methods: Iterable[str], **changes: Any
+    network: str, profile: str, methods: Iterable[str], **changes: Any
 ) -> list[SparseTraining]:
-    """The runs of methods on the network of an experiment, in the scale of a profile.
+    """Methods on a network, with the settings chosen for them, in the scale of a profile.
 
     Args:
-        experiment, methods: see :func:`training_runs`.
-        profile: "smoke", in which networks of a density are narrow, "quick" or "paper".
-        changes: of the scale; data sets are those of the profile "smoke" in any case.
+        network: of :data:`NETWORKS`, with narrow layers in the profile "smoke".
+        methods: names, see :data:`METHODS`.
+        changes: of other settings.
     """
-    scale = {**SCALES[profile], **changes}
-    network = NETWORKS[experiment]
-    if profile == "smoke":
-        scale["datasets"] = SCALES["smoke"]["datasets"]
-        if "density" in network:
-            scale["seeds"] = 1
-            network = narrowed(network)
-    return training_runs(experiment, network, methods, **scale)
-
-
-def narrowed(network: Fields) -> Fields:
-    """The network with a fifth of the neurons in every hidden layer."""
-    return {**network, "hidden": tuple(width // 5 for width in network["hidden"])}
+    paper: Fields = {
+        **NETWORKS[network],
+        "tuned_as": network,
+        "dataset": ["mnist", "fashion_mnist"],
+        "method": [*methods],
+        "epochs": {"dense_pruned": 50, "others": 150},  # after the 150 of what is pruned
+        "seed": range(5),
+    }
+    narrow = {"hidden": tuple(width // 5 for width in paper["hidden"])}
+    table = part(paper, smoke=narrow, quick={"dataset": ["mnist"]})
+    return trainings(network, **{**table[profile], **changes})
 
 
 def small_widths(hidden: Sequence[int], dataset: str, density: float = 0.01) -> tuple[int, ...]:

@@ -45,16 +45,15 @@ def test_outcomes_of_pgd_are_those_of_its_accuracies(model, split):
     assert not any((right & ~arrays["clean"]).any() for right in kept.values())
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_minimal_distances_are_at_most_those_of_deepfool_and_the_radii_of_pgd(model, split, norm):
-    radius = {"linf": 0.03, "l2": 0.3}[norm]
+def test_minimal_distances_are_at_most_those_of_deepfool_and_the_radii_of_pgd(model, split):
     radii = {"radii": (0.03,), "radii_l2": (0.3,)}
     enough = {"images": 300}  # a hundredth of half of them is an image
     _, arrays = measured("attack_curves", model, steps=40, **enough, **radii)
-    distances = arrays[f"minimal.{norm}"]
-    assert (distances <= arrays[f"deepfool.{norm}"] + 1e-6).all()
-    kept = arrays[f"pgd.{norm}.{radius}"][: len(distances)]
-    assert (distances > radius).mean() <= kept.mean() + 0.01
+    for norm, radius in (("linf", 0.03), ("l2", 0.3)):
+        distances = arrays[f"minimal.{norm}"]
+        assert (distances <= arrays[f"deepfool.{norm}"] + 1e-6).all(), norm
+        kept = arrays[f"pgd.{norm}.{radius}"][: len(distances)]
+        assert (distances > radius).mean() <= kept.mean() + 0.01, norm
 
 
 def test_ensemble_table_has_the_headline_and_the_checks(model, split):
@@ -68,10 +67,17 @@ def test_ensemble_table_has_the_headline_and_the_checks(model, split):
     assert arrays["ensemble.0.1"].mean() == pytest.approx(lost["square"])
 
 
-def test_minimal_study_attacks_the_siblings_with_what_it_found(model, split):
-    siblings = dict.fromkeys(["set", "fixed"], model)
+@pytest.fixture(scope="module", params=[0.1, None], ids=["sparse", "dense"])
+def minimal(request):
+    """Table and arrays of the minimal attacks on a network whose siblings are itself."""
+    model = network(request.param)
     asked = study("attack_minimal", radii=(0.2,), images=3)
-    table, arrays = attack_minimal(asked, record_of(model), others=lambda: siblings)
+    siblings = dict.fromkeys(["set", "fixed"], model)
+    return attack_minimal(asked, record_of(model), others=lambda: siblings)
+
+
+def test_minimal_study_attacks_the_siblings_with_what_it_found(minimal):
+    table, arrays = minimal
     by_attack = [arrays[name] for name in MINIMAL]
     examples = {name for name in arrays if name.startswith("example.")}
     assert {*MINIMAL, "smallest", *examples} == set(arrays)
@@ -80,9 +86,8 @@ def test_minimal_study_attacks_the_siblings_with_what_it_found(model, split):
     assert transfer["set"] == transfer["fixed"] < 0.6  # the same network here, at a large radius
 
 
-def test_examples_are_the_nearest_points_that_fool_the_network(model, split):
-    asked = study("attack_minimal", radii=(0.2,), images=3)
-    _, arrays = attack_minimal(asked, record_of(model), others=dict)
+def test_examples_are_the_nearest_points_that_fool_the_network(minimal):
+    _, arrays = minimal
     moved = arrays["example.changed"] - arrays["example.pixels"]
     found = np.isfinite(arrays["smallest"])
     distances = np.linalg.norm(moved, axis=1)

@@ -71,40 +71,11 @@ def test_twin_trains_the_very_same_network():
     assert dataclasses.replace(twin, learning_rate=0.5) not in EXPERIMENTS[name].runs("paper")
 
 
-def test_runs_whose_time_counts_and_studies_are_not_taken_over():
-    taking_over = {name for name, one in EXPERIMENTS.items() if one.same_runs_as}
-    assert taking_over == {"set_mlp", "adaptive_topology"}
-    study = EXPERIMENTS["link_removal"].runs("paper")[0].with_changes({"points": 11})
-    others = {other.name for other in EXPERIMENTS["weight_shuffling"].runs("paper")}
-    assert study.with_changes({"experiment": "weight_shuffling"}).name in others
-
-
 def test_radius_is_found_on_the_longest_dense_runs_of_tuning():
     studies = EXPERIMENTS["attack_radius"].runs("paper")
     assert [study.dataset for study in studies] == ["mnist", "fashion_mnist"]
     assert {study.parent.experiment for study in studies} == {"tuning"}
     assert EXPERIMENTS["attack_radius"].parents == ("tuning",)
-
-
-@pytest.mark.parametrize(("experiment", "seeds"), [("attack_ensemble", 3), ("attack_minimal", 1)])
-def test_costly_attacks_are_of_the_first_seeds(experiment, seeds):
-    studies = EXPERIMENTS[experiment].runs("paper")
-    assert {study.seed for study in studies} == set(range(seeds))
-
-
-def test_dense_networks_have_two_draws():
-    for name in ("link_removal", "weight_shuffling"):
-        for study in EXPERIMENTS[name].runs("paper"):
-            assert study.draws == (2 if study.method == "dense" else 10)
-
-
-def test_null_models_are_of_sparse_networks_at_half_the_headline_radius():
-    studies = EXPERIMENTS["null_ladder"].runs("paper")
-    trained = EXPERIMENTS["adaptive_topology"].runs("paper")
-    assert all(study.parent in trained for study in studies)
-    assert {study.method for study in studies} == {"set", "rigl", "fixed"}
-    headline = experiments.HEADLINE_RADIUS
-    assert all(study.radii == (headline[study.dataset] / 2,) for study in studies)
 
 
 STUDIES = (
@@ -136,11 +107,6 @@ def test_varied_networks_differ_from_the_usual_in_what_their_variant_says():
         field, _, value = run.variant.rpartition(" ")
         assert getattr(run, field) == float(value)
         assert getattr(usual[run.dataset, run.method, run.seed], field) != float(value)
-
-
-def test_accuracy_is_compared_after_equally_many_epochs():
-    runs = EXPERIMENTS["adaptive_topology"].runs("paper")
-    assert {run.epochs for run in runs if run.method in ("set", "dense")} == {150}
 
 
 @pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])

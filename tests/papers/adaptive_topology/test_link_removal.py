@@ -1,6 +1,7 @@
 """Links removed and weights shuffled: what the tables begin and end with, counted links, draws."""
 
 import copy
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -105,15 +106,16 @@ def test_null_model_keeps_what_it_should_and_nothing_else(name):
     assert torch.equal(changed.linear4.values, model.linear4.values)
 
 
-def ladder(**fields):
+@cache
+def ladder():
     """The ladder of null models of a small network: the network, its study, a value a row."""
-    model, how = network(0.1), study("null_ladder", radii=(0.1,), **fields)
+    model, how = network(0.1), study("null_ladder", radii=(0.1,))
     table, _ = null_ladder(how, record_of(model))
     return model, how, table.set_index(["null_model", "measure", "draw"])["value"]
 
 
 def test_ladder_has_every_null_model_in_its_draws(split):
-    _, how, values = ladder(draws=3)
+    _, how, values = ladder()
     draws = values.groupby(["null_model", "measure"]).size().unstack()
     assert set(draws) == {"accuracy", "factor", "accuracy, scaled", "pgd, scaled", "cosine"}
     for name in NULL_MODELS:
@@ -143,7 +145,7 @@ def test_null_model_is_scaled_by_training_images_and_then_attacked(name, split):
 
 
 def test_cosine_of_signs_alone_is_mean_over_root_mean_square(split):
-    model, _, values = ladder(draws=1)
+    model, _, values = ladder()
     desired = []
     for layer in (model.linear1, model.linear2, model.linear3):
         weights = layer.values.detach()

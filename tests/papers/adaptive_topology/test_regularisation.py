@@ -102,7 +102,7 @@ def test_every_sparse_method_is_tried_with_the_same_settings_and_seeds():
 
 def test_all_but_the_setting_is_that_of_the_reported_networks():
     others = {
-        (run.method, run.dataset): run for run in experiments.configs("paper") if run.seed == 0
+        (run.method, run.dataset): run for run in experiments.networks("paper") if run.seed == 0
     }
     for run in experiments.settings_tried("paper"):
         other = others[run.method, run.dataset]
@@ -159,7 +159,7 @@ def test_chosen_networks_train_on_all_images_with_five_seeds(monkeypatch):
     assert [run.seed for run in runs] == [0, 1, 2, 3, 4]
     settings = {(r.weight_decay, r.dropout, r.validation, r.evaluate_test) for r in runs}
     assert settings == {(0.0, 0.1, 0, True)}
-    assert set(runs) <= set(experiments.regularised("paper"))
+    assert set(runs) <= set(experiments.tried_and_chosen("paper"))
 
 
 def test_the_tables_are_what_the_records_say():

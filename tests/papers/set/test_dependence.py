@@ -192,18 +192,3 @@ def test_cost_of_random_removal_is_open_while_it_narrows():
         record.metrics.loc[2, "test_accuracy"] -= 0.02  # a gap of 12 after three epochs of four
     found = claims.cost_of_random_removal([*ours, *random])
     assert found.value == pytest.approx(10) and judged("S41", found) == "open"
-
-
-def test_cost_of_random_removal_is_paired_on_cifar10_alone():
-    other = (0.0, 0.0, 0.0, 0.0, 0.001)
-    records = made(60.0, dataset="cifar10") + made(99.0)
-    records += made(50.0, "set_random_removal", dataset="cifar10", wobble=other)
-    found = claims.cost_of_random_removal(records)
-    desired = 100 * (sum(WOBBLE) - sum(other)) / 5 + 10
-    assert found.value == pytest.approx(desired)
-
-
-@pytest.mark.parametrize(("percent", "verdict"), [(12.0, "holds"), (40.0, "fails")])
-def test_dropping_the_largest_is_judged_by_its_accuracy_at_the_end(percent, verdict):
-    records = made(percent, "set_largest_removal", dataset="cifar10")
-    assert judged("S42", claims.accuracy_without_largest(records)) == verdict

@@ -103,8 +103,16 @@ def test_a_flat_loss_is_no_failure():
     assert loss.isfinite() and model.weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("size", [1.0, 1e-11, 1e-21, 1e-36])
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        (torch.float32, 1.0),
+        (torch.float64, 1e-11),
+        (torch.float32, 1e-21),
+        (torch.float32, 1e-36),
+        (torch.float64, 1e-36),
+    ],
+)
 def test_no_move_is_longer_than_the_radius(dtype, size, monkeypatch):
     """For L = size · |w| the loss at the moved weights is size · (|w| + ρ)."""
     model = nn.Linear(2, 1, bias=False, dtype=dtype)

@@ -54,8 +54,9 @@ def test_dense_network_on_a_gpu_learns_what_it_does_on_the_cpu(store, monkeypatc
     assert actual == pytest.approx(expected, rel=1e-3, abs=0.01)
 
 
-@pytest.mark.parametrize("kill_after", [0, 1, 3, 5])
-@pytest.mark.parametrize("run", [BASE, GRADIENT], ids=["set", "rigl"])
+@pytest.mark.parametrize(
+    ("run", "kill_after"), [(BASE, 1), (BASE, 5), (GRADIENT, 0), (GRADIENT, 3)]
+)
 def test_killed_run_resumes_to_the_same_bits(run, kill_after, store, tmp_path):
     processes.kill_after(store, run, kill_after)
     assert not (store.runs / run.name).exists()
@@ -152,35 +153,12 @@ def test_variants_are_reachable_by_configuration(changes, store):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"epochs": 0}, "epochs = 0"),
-        ({"optimiser": "sdg"}, "did you mean 'sgd'"),
-        ({"drop": "sgin"}, "did you mean 'sign'"),
-    ],
-)
-def test_values_out_of_range_are_refused(fields, sentence):
-    run = SparseTraining("x", **fields)
-    with pytest.raises(ValueError, match=sentence):
-        run.settings()
-    with pytest.raises(ValueError, match=sentence):
-        run.check()
-
-
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
         ({"density": 0.1, "er_epsilon": 2.0}, "give one of them"),
         ({"method": "dense", "density": 0.1}, "has all links"),
         ({"method": "dense_small", "er_epsilon": 2.0}, "has all links"),
-    ],
-)
-def test_contradictions_are_refused(fields, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        SparseTraining("x", **fields)
-
-
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
+        ({"epochs": 0}, "epochs = 0"),
+        ({"optimiser": "sdg"}, "did you mean 'sgd'"),
+        ({"drop": "sgin"}, "did you mean 'sign'"),
         ({"validation": -5}, "validation = -5 is out of range"),
         ({"limit": -3}, "limit = -3 is out of range"),
         ({"test_images": -7}, "test_images = -7 is out of range"),
@@ -199,9 +177,8 @@ def test_contradictions_are_refused(fields, sentence):
     ],
 )
 def test_what_would_fail_or_mislead_is_refused_before_the_run(fields, sentence):
-    run = SparseTraining("x", **fields)
     with pytest.raises(ValueError, match=sentence):
-        run.check()
+        SparseTraining("x", **fields).check()
 
 
 def test_store_refuses_such_a_run_before_it_writes_anything(store):

@@ -7,7 +7,7 @@ import pytest
 from lib.runs.experiment import PROFILES
 from papers import STORE
 from papers.splash import experiments
-from papers.splash.experiments import TEN, accuracy, substitute
+from papers.splash.experiments import accuracy, substitute
 
 
 def same_but(run, names):
@@ -27,20 +27,6 @@ def test_units_of_a_cell_differ_in_the_unit_alone(profile):
         assert {"relu", "splash"} <= {run.method for run in runs}
 
 
-def test_paper_profile_has_all_ten_units_in_every_convolutional_cell():
-    units = {}
-    for run in accuracy("paper"):
-        units.setdefault((run.network, run.dataset), set()).add(run.method)
-    assert len(units) == 10 and all(set(TEN) <= found for found in units.values())
-
-
-@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
-def test_grey_images_have_five_paired_seeds_of_all_units_on_all_data(dataset):
-    runs = [r for r in accuracy("paper") if (r.network, r.dataset) == ("lenet5", dataset)]
-    assert {run.method for run in runs} >= set(TEN) and len(runs) == 5 * 11
-    assert {(run.limit, run.test_images, run.stand_in) for run in runs} == {(None, None, None)}
-
-
 @pytest.mark.parametrize("variant", experiments.VARIANTS)
 def test_variants_change_what_they_say(variant):
     (run,) = (r for r in experiments.ablation("paper") if (r.variant, r.seed) == (variant, 0))
@@ -53,12 +39,6 @@ def test_variants_change_what_they_say(variant):
     )
     others = ("experiment", "variant", *experiments.VARIANTS[variant])
     assert same_but(run, others) == same_but(plain, others)
-
-
-def test_networks_of_held_constants_differ_in_the_unit_alone():
-    runs = experiments.held("paper")
-    assert {run.method for run in runs} == {"relu", "splash"}
-    assert {(run.logit_scale, run.bounded, run.norm) for run in runs} == {(10.0, True, False)}
 
 
 def test_tuning_sees_no_test_examples():
@@ -117,8 +97,3 @@ def test_substitute_of_a_single_seed_is_trained_besides(unit):
     run = accuracy("smoke")[0]
     found = substitute(run, unit)
     assert found.method == unit and found.seed != run.seed
-
-
-def test_digits_stand_in_in_the_quick_profile_alone():
-    assert {run.stand_in.dataset for run in accuracy("quick")} == {"digits"}
-    assert {run.stand_in for run in accuracy("paper")} == {None}

@@ -1,10 +1,8 @@
 """The machines behind Fig. 2 to 4 and Table 2 of [Mocanu2018], and the studies of their links."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from itertools import product
-from typing import Any
 
 from lib.runs.experiment import Experiment
 from lib.runs.record import Record
@@ -13,9 +11,8 @@ from papers.set.rbm.training import VISIBLE_STARTS, RBMTraining
 from papers.set.studies import visible_connectivity
 from papers.shared import study, trained
 from papers.shared.study import Study, Table, study_of, with_stand_in
+from papers.shared.tables import Fields, grid
 
-Fields = dict[str, Any]
-Part = tuple[Iterable[str], Iterable[int], Fields]  # methods, seeds and settings of some runs
 Runs = list[RBMTraining]
 
 METHODS: dict[str, Fields] = {
@@ -24,6 +21,8 @@ METHODS: dict[str, Fields] = {
     "fixed_final": {"er_epsilon": 8.0},  # what SET's 11 leaves after the last update, rounded
     "dense": {},
 }
+ALL, WIDE_METHODS = [*METHODS], ["set", "fixed", "dense"]
+ONE, THREE, FIVE = range(1), range(3), range(5)  # seeds
 SMALL = {"batch_size": 10}  # sets of up to 5,000 training examples
 LARGER = {"batch_size": 100}
 SHORT = {"temperatures": 100, "final_temperatures": 1000}
@@ -31,14 +30,15 @@ DIGITS = {"dataset": "digits", "validation": 300}
 TINY = {**DIGITS, **SHORT, "hidden": (20,), "epochs": 2, "limit": 200}
 
 
-def _runs(experiment: str, parts: Iterable[Part]) -> Runs:
-    """A run for every method and seed of each part."""
-    runs = []
-    for methods, seeds, fields in parts:
-        for method, seed in product(methods, seeds):
-            own = {**METHODS[method], **fields}
-            runs.append(RBMTraining(experiment, method=method, seed=seed, **own))
-    return runs
+def machines(experiment: str, *parts: Fields, chosen: dict[str, Fields] | None = None) -> Runs:
+    """The runs of tables of settings, see :func:`papers.shared.tables.grid`.
+
+    Args:
+        chosen: further settings by method.
+    """
+    differences = {name: {**METHODS[name], **(chosen or {}).get(name, {})} for name in METHODS}
+    points = [point for settings in parts for point in grid(settings, {"method": differences})]
+    return [RBMTraining(experiment, **point) for point in points]
 
 
 def _with_digits(runs: Runs) -> Runs:
@@ -48,78 +48,73 @@ def _with_digits(runs: Runs) -> Runs:
 
 # --------------------------------------------------------------------------------- DNA: Fig. 2
 
-HIDDEN = (100, 250, 500)
-CD_STEPS = (1, 3, 10)
-DNA = {"dataset": "dna"}
-TRIED = {  # rates and weight decays, each with each, by number of hidden units; every method, CD-3
-    250: ((0.0003, 0.001, 0.003, 0.01, 0.03), (2e-4, 2e-3, 2e-2)),
-    500: ((0.001, 0.003, 0.01), (2e-4, 2e-3)),
-}
-TUNED = {  # rate and decay that validation chooses of these
+TRIED: dict[int, Fields] = {  # each with each, by number of hidden units
     250: {
-        "set": (0.01, 2e-4),
-        "fixed": (0.003, 2e-4),
-        "fixed_final": (0.01, 2e-4),
-        "dense": (0.001, 2e-3),
+        "learning_rate": [0.0003, 0.001, 0.003, 0.01, 0.03],
+        "weight_decay": [2e-4, 2e-3, 2e-2],
+    },
+    500: {"learning_rate": [0.001, 0.003, 0.01], "weight_decay": [2e-4, 2e-3]},
+}
+TUNED: dict[int, dict[str, Fields]] = {  # what validation chooses of these
+    250: {
+        "set": {"learning_rate": 0.01, "weight_decay": 2e-4},
+        "fixed": {"learning_rate": 0.003, "weight_decay": 2e-4},
+        "fixed_final": {"learning_rate": 0.01, "weight_decay": 2e-4},
+        "dense": {"learning_rate": 0.001, "weight_decay": 2e-3},
     },
     500: {
-        "set": (0.003, 2e-4),
-        "fixed": (0.003, 2e-4),
-        "fixed_final": (0.003, 2e-4),
-        "dense": (0.001, 2e-3),
+        "set": {"learning_rate": 0.003, "weight_decay": 2e-4},
+        "fixed": {"learning_rate": 0.003, "weight_decay": 2e-4},
+        "fixed_final": {"learning_rate": 0.003, "weight_decay": 2e-4},
+        "dense": {"learning_rate": 0.001, "weight_decay": 2e-3},
     },
 }
 TUNED_EPOCHS = {250: 1000, 500: 600}  # as slow machines still improve at the end of 300
+GRID: Fields = {  # the nine settings
+    "variant": "grid",
+    "dataset": "dna",
+    "cd_steps": [1, 3, 10],
+    "hidden": [(100,), (250,), (500,)],
+}
 
 
 def dna(profile: str) -> Runs:
     """Nine settings with the paper's rate and weight decay (*grid*); two of them for its 5,000
-    epochs, one seed (*long*); other rates and decays, one seed (*tried*), and those that validation
-    chooses for each method (*tuned*).
+    epochs, one seed (*long*); other rates and decays with CD-3, one seed (*tried*), and those that
+    validation chooses for each method (*tuned*).
     """
+    name = "set_rbm_dna"
     if profile == "smoke":
-        grid, tried = {**TINY, "variant": "grid"}, {**TINY, "variant": "tried"}
-        parts = [
-            (("set", "fixed"), (0, 1), grid),
-            (("dense",), (0,), grid),
-            (("set", "dense"), (0,), {**tried, "weight_decay": 0.02}),
-        ]
-        return _runs("set_rbm_dna", parts)
+        tried = {**TINY, "variant": "tried", "weight_decay": 0.02}
+        return machines(
+            name,
+            {**TINY, "variant": "grid", "method": ["set", "fixed"], "seed": range(2)},
+            {**TINY, "variant": "grid", "method": ["dense"], "seed": ONE},
+            {**tried, "method": ["set", "dense"], "seed": ONE},
+        )
     if profile == "quick":
-        short = {**DNA, **SHORT, "variant": "grid", "hidden": (100,), "epochs": 40}
-        return _with_digits(_runs("set_rbm_dna", [(METHODS, (0,), short)]))
-    parts = []
-    for cd_steps, hidden in product(CD_STEPS, HIDDEN):
-        grid = {**DNA, "variant": "grid", "hidden": (hidden,), "cd_steps": cd_steps}
-        parts.append((METHODS, range(5), grid))
-    for hidden in (100, 250):
-        long = {**DNA, "variant": "long", "hidden": (hidden,), "epochs": 5000}
-        parts.append((METHODS, (0,), long))
-    for hidden, (rates, decays) in TRIED.items():
-        machine = {**DNA, "hidden": (hidden,), "cd_steps": 3}
-        for rate, decay in product(rates, decays):
-            setting = {**machine, "learning_rate": rate, "weight_decay": decay}
-            parts.append((METHODS, (0,), {**setting, "variant": "tried"}))
-        for method, (rate, decay) in TUNED[hidden].items():
-            setting = {**machine, "learning_rate": rate, "weight_decay": decay}
-            setting |= {"variant": "tuned", "epochs": TUNED_EPOCHS[hidden]}
-            parts.append(((method,), range(5), setting))
-    return _runs("set_rbm_dna", parts)
-
-
-LONG_SEEDS = range(10, 13)  # fixed before the first of them began; no shorter run has them
+        short = {**SHORT, "hidden": (100,), "epochs": 40, "variant": "grid", "dataset": "dna"}
+        return _with_digits(machines(name, {**short, "method": ALL, "seed": ONE}))
+    long = {**GRID, "variant": "long", "cd_steps": 1, "hidden": [(100,), (250,)], "epochs": 5000}
+    runs = machines(
+        name, {**GRID, "method": ALL, "seed": FIVE}, {**long, "method": ALL, "seed": ONE}
+    )
+    for hidden, tried in TRIED.items():
+        machine = {"dataset": "dna", "hidden": (hidden,), "cd_steps": 3}
+        tuned = {**machine, "variant": "tuned", "epochs": TUNED_EPOCHS[hidden]}
+        runs += machines(name, {**machine, "variant": "tried", **tried, "method": ALL, "seed": ONE})
+        runs += machines(name, {**tuned, "method": ALL, "seed": FIVE}, chosen=TUNED[hidden])
+    return runs
 
 
 def long_dna(profile: str) -> Runs:
-    """SET in the nine settings of *grid* for the paper's 5,000 epochs."""
+    """SET in the nine settings of *grid* for the paper's 5,000 epochs. The seeds, which no shorter
+    run has, were fixed before the first of them began.
+    """
+    settings = {**GRID, "method": ["set"], "seed": range(10, 13), "epochs": 5000}
     if profile != "paper":
-        tiny = {**TINY, "variant": "grid", "epochs": 1}
-        return _runs("set_rbm_dna_long", [(("set",), (0,), tiny)])
-    parts = []
-    for cd_steps, hidden in product(CD_STEPS, HIDDEN):
-        grid = {**DNA, "variant": "grid", "hidden": (hidden,), "cd_steps": cd_steps, "epochs": 5000}
-        parts.append((("set",), LONG_SEEDS, grid))
-    return _runs("set_rbm_dna_long", parts)
+        settings = {**TINY, "variant": "grid", "method": ["set"], "seed": ONE, "epochs": 1}
+    return machines("set_rbm_dna_long", settings)
 
 
 # ------------------------------------------------------------------- the other sets of Table 2
@@ -144,42 +139,38 @@ def table_2(profile: str) -> Runs:
     """
     one = {"variant": "one setting"}
     if profile == "smoke":
-        return _runs("set_rbm", [(("set", "fixed"), (0,), {**TINY, **one})])
+        return machines("set_rbm", {**TINY, **one, "method": ["set", "fixed"], "seed": ONE})
     if profile == "quick":
-        mushrooms = {**one, **SHORT, "dataset": "mushrooms", "epochs": 20}
-        mnist = {**TABLE_2["mnist"], **one, **SHORT, "dataset": "mnist", "epochs": 2}
-        mnist |= {"validation": 1000, "limit": 10_000}
-        parts = [(METHODS, (0,), mushrooms), (("set",), (0,), mnist)]
-        return _with_digits(_runs("set_rbm", parts))
+        mushrooms = {**one, **SHORT, "dataset": "mushrooms", "epochs": 20, "method": ALL}
+        mnist = {**one, **TABLE_2["mnist"], **SHORT, "dataset": "mnist", "epochs": 2}
+        mnist |= {"validation": 1000, "limit": 10_000, "method": ["set"]}
+        return _with_digits(machines("set_rbm", mushrooms, mnist))
     parts = []
     for dataset, fields in TABLE_2.items():
-        seeds = range(5 if dataset in FIVE_SEEDS else 3)
-        parts.append((METHODS, seeds, {**fields, **one, "dataset": dataset}))
-    mnist = {**one, "dataset": "mnist"}
-    parts.append((("set",), (3, 4), {**mnist, **TABLE_2["mnist"]}))
+        seeds = FIVE if dataset in FIVE_SEEDS else THREE
+        parts.append({**one, "dataset": dataset, **fields, "method": ALL, "seed": seeds})
+    mnist = {**one, "dataset": "mnist", **TABLE_2["mnist"]}
+    parts.append({**mnist, "method": ["set"], "seed": [3, 4]})
     for dataset in ("mnist", "caltech28"):
-        means = {**TABLE_2[dataset], "dataset": dataset}
-        means |= {"variant": "means", "visible_start": "means"}
-        parts.append((("set",), range(5), means))
-        parts.append((("fixed", "fixed_final", "dense"), range(3), means))
-    parts.append((("set",), range(3), {**mnist, **WIDE}))
-    parts.append((("fixed",), (0,), {**mnist, **WIDE}))
-    return _runs("set_rbm", parts)
+        means = {"dataset": dataset, **TABLE_2[dataset]}
+        means |= {"variant": "means", "visible_start": "means", "method": ALL}
+        parts.append({**means, "seed": {"set": FIVE, "others": THREE}})
+    wide = {**mnist, **WIDE, "method": ["set", "fixed"]}
+    parts.append({**wide, "seed": {"set": THREE, "fixed": ONE}})
+    return machines("set_rbm", *parts)
 
 
 # --------------------------------------------------------------- MNIST with 2,500 hidden units
 
 WIDE_TRIED = {  # one seed, each with each
-    "learning_rate": (0.003, 0.01, 0.03),
-    "weight_decay": (2e-4, 2e-3),
-    "visible_start": VISIBLE_STARTS,
+    "learning_rate": [0.003, 0.01, 0.03],
+    "weight_decay": [2e-4, 2e-3],
+    "visible_start": [*VISIBLE_STARTS],
 }
 # Further rates, one seed too. As long as the best rate of a method is its smallest or its largest,
 # the next one beyond it is tried.
-WIDE_RATES_BEYOND = {"set": (0.1,), "fixed": (0.1, 0.3), "dense": (0.001, 0.0003, 0.0001, 0.00003)}
-WIDE_TRIED_EPOCHS, WIDE_EPOCHS = 20, 120
-WIDE_METHODS = ("set", "fixed", "dense")
-WIDE_SEEDS = 3  # of the chosen setting, fixed before the first of them began
+WIDE_RATES_BEYOND = {"set": [0.1], "fixed": [0.1, 0.3], "dense": [0.001, 0.0003, 0.0001, 0.00003]}
+WIDE_EPOCHS = 120  # of the chosen setting, whose seeds were fixed before the first of them began
 # Filled in from the records of what was tried, by method; a test compares both.
 WIDE_TUNED: dict[str, Fields] = {
     "set": {"learning_rate": 0.03, "weight_decay": 2e-4, "visible_start": "zeros"},
@@ -192,23 +183,16 @@ def wide(profile: str) -> Runs:
     """2,500 hidden units on MNIST, CD-1: rates, weight decays and first biases of the visible units
     by validation, and the chosen ones for each method.
     """
+    name = "set_rbm_wide"
+    tried = {"variant": "tried", "evaluate_test": False, "seed": ONE}
     if profile != "paper":
-        tiny = {**TINY, "variant": "tried", "epochs": 1, "evaluate_test": False}
-        return _runs("set_rbm_wide", [(("set",), (0,), tiny)])
-    machine = {**WIDE, "dataset": "mnist"}
-    parts = []
-    tried = [(WIDE_METHODS, WIDE_TRIED)]
-    for method, rates in WIDE_RATES_BEYOND.items():
-        tried.append(((method,), {**WIDE_TRIED, "learning_rate": rates}))
-    for methods, grid in tried:
-        for values in product(*grid.values()):
-            setting = {**machine, **dict(zip(grid, values, strict=True))}
-            setting |= {"variant": "tried", "epochs": WIDE_TRIED_EPOCHS, "evaluate_test": False}
-            parts.append((methods, (0,), setting))
-    for method, chosen in WIDE_TUNED.items():
-        setting = {**machine, **chosen, "variant": "tuned", "epochs": WIDE_EPOCHS}
-        parts.append(((method,), range(WIDE_SEEDS), setting))
-    return _runs("set_rbm_wide", parts)
+        return machines(name, {**TINY, **tried, "epochs": 1, "method": ["set"]})
+    machine = {"dataset": "mnist", **WIDE}
+    tried |= {**machine, "epochs": 20, **WIDE_TRIED, "method": WIDE_METHODS}
+    beyond = {"method": WIDE_METHODS, **tried, "learning_rate": WIDE_RATES_BEYOND}
+    tuned = {**machine, "variant": "tuned", "epochs": WIDE_EPOCHS, "method": WIDE_METHODS}
+    chosen = machines(name, {**tuned, "seed": THREE}, chosen=WIDE_TUNED)
+    return machines(name, tried, beyond) + chosen
 
 
 # ------------------------------------------------------------- studies of the links: Fig. 3, 4

@@ -34,14 +34,6 @@ def test_tops_of_a_seed_differ_in_their_links_alone(profile, runs_of):
         assert links.pop("dense") is None and len(set(links.values())) == 1
 
 
-def test_paper_profile_is_the_published_network_on_augmented_images():
-    runs = experiments.convolutional("paper")
-    assert {run.seed for run in runs} == {0, 1, 2} and {run.dataset for run in runs} == {"cifar10"}
-    for run in runs:
-        assert run.epochs >= 15 and run.augmentation == 1 and run.dropout == 0.3
-        assert run.filters == (32, 64, 128) and run.hidden == (2048, 2048)
-
-
 def test_tuning_sees_no_test_images():
     for run in experiments.tuning("paper") + experiments.tuning("smoke"):
         assert run.validation > 0 and not run.evaluate_test
@@ -55,7 +47,3 @@ def test_chosen_rate_is_the_best_of_the_stored_ones(method):
     best = max(found, key=lambda record: record.metrics["valid_accuracy"].iloc[-1])
     assert experiments.CHOSEN_RATES[method] == best.config.learning_rate
     assert min(experiments.RATES) < best.config.learning_rate < max(experiments.RATES)
-
-
-def test_quick_runs_have_digits_to_stand_in():
-    assert {run.stand_in.dataset for run in experiments.convolutional("quick")} == {"digits"}

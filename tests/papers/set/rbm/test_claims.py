@@ -20,11 +20,6 @@ def verdict(claim, records):
     return judged(claim, measured(claim, records))
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
-def test_claim_without_records_is_not_measured(claim):
-    assert measured(claim, []) is None
-
-
 # counts of data sets
 
 
