@@ -95,7 +95,7 @@ notebooks: .venv/.stamp  ## store the outputs of notebooks (ONLY="13 16", or all
 	@SPARSE_RENDERS=1 $(BIN) -m nbconvert --log-level=ERROR --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False \
 		--KernelManager.transport_encryption=auto $(BOOKS)
-	@$(BIN) -c 'from lib.command import pages; pages.update()'
+	@$(BIN) -c 'import sys; sys.path.insert(0, "docs"); from tools import pages; pages.update()'
 
 requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh environment
 	@test -n '$(PYTHON)' || $(call REFUSE,no Python 3.11 or newer found: name one with PYTHON=python3.12)
@@ -107,7 +107,7 @@ requirements:  ## pin the whole tree again, from pyproject.toml, in a fresh envi
 
 clean:  ## remove caches and figures of untracked profiles; records and data stay
 	@rm -rf .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
-	@find lib tests notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	@find lib docs tests notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 	@find . -name .ipynb_checkpoints -not -path './.venv/*' -prune -exec rm -rf {} +
 	@test ! -d figures || find figures -mindepth 1 -maxdepth 1 -type d ! -name paper -exec rm -rf {} +
 

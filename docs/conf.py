@@ -1,5 +1,10 @@
 """How the pages are built, see `make site`."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # has docs/tools
+
 project = "Sparse, adaptive and robust neural networks"
 author = "The sparse-adaptive-companion authors"
 copyright = author  # noqa: A001
@@ -9,7 +14,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "lib.command.site",
+    "tools.site",
 ]
 root_doc = "docs/index"
 include_patterns = ["docs/*.md", "docs/api/*.md", "notebooks/*.ipynb", "figures/paper/README.md"]

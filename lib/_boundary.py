@@ -1,4 +1,4 @@
-"""What crosses the boundary of the library: values that users give, and files.
+"""The boundary of the library: checks of values that users give, and safe files.
 
 An unknown name is refused with the nearest known one. Files appear whole or not at all. Locks are
 freed by the kernel when the process that holds them ends, however it ends. Where the library was
@@ -239,7 +239,7 @@ def _sentence(path: Path, number: int | None) -> str | None:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether what reading a file raised says that its content is wrong, and not that this process
+    """True if what reading a file raised says that its content is wrong, and not that this process
     has no memory, no right to read it, or too many open files: then the file may be good.
     """
     if isinstance(error, OSError):
@@ -252,7 +252,7 @@ def is_damage(error: BaseException) -> bool:
 def refusing_damage(
     sentence: Callable[[BaseException], str], kinds: tuple[type[BaseException], ...] = (Exception,)
 ) -> Iterator[None]:
-    """What the block raises because a file that it reads is damaged, is a ValueError.
+    """Turn errors of the block that a damaged file causes into a ValueError.
 
     Args:
         sentence: of that error, made of what was raised.
@@ -274,7 +274,7 @@ def sha256(path: Path) -> str:
 
 
 def _is_alive(process: int) -> bool:
-    """Whether a process of this machine has this number."""
+    """True if a process of this machine has this number."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

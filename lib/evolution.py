@@ -177,7 +177,7 @@ DROP_RULES: dict[str, DropRule] = {
 
 
 def needs_gradient(rule: Callable[..., Tensor]) -> bool:
-    """Whether a rule asks for inputs and gradients of the layer."""
+    """True if a rule asks for inputs and gradients of the layer."""
     return getattr(rule, "needs_gradient", False)
 
 
@@ -263,14 +263,14 @@ class Evolution:
 
     @property
     def after_last_epoch(self) -> str:
-        """What follows the last epoch: "remove", "evolve" or "keep"."""
+        """Update after the last epoch: "remove", "evolve" or "keep"."""
         if self.density_schedule != "constant" and self.last_epoch == "remove":
             return "keep"
         return self.last_epoch
 
     @property
     def changes_numbers(self) -> bool:
-        """Whether a layer may have another number of links after an update."""
+        """True if a layer may have another number of links after an update."""
         return self.density_schedule != "constant" or self.redistribution is not None
 
     @property
@@ -285,7 +285,7 @@ class Evolution:
 
     @property
     def needs_gradient(self) -> bool:
-        """Whether one of the rules asks for what the layers saw."""
+        """True if one of the rules asks for what the layers saw."""
         return needs_gradient(self.drop_rule) or needs_gradient(self.grow_rule)
 
     def fraction_at_epoch(self, epoch: int, epochs: int) -> float:
@@ -462,7 +462,7 @@ def _targets(
 
 
 class _Remembered(dict[str, Tensor]):
-    """What the optimiser remembers of each link, by its names, as a rule sees it."""
+    """Memory of the optimiser about each link, by its names, as a rule sees it."""
 
     def __missing__(self, name: str) -> NoReturn:
         known = ", ".join(map(repr, self)) or "nothing"
@@ -473,7 +473,7 @@ class _Remembered(dict[str, Tensor]):
 
 
 class _Left(NamedTuple):
-    """What a layer has after a drop: as its grow rule sees it, keys and old places of its links."""
+    """A layer after a drop: as its grow rule sees it, keys and old places of its links."""
 
     site: Site
     keys: np.ndarray
@@ -549,7 +549,7 @@ def _drop(
     optimiser: torch.optim.Optimizer | None,
     seen: dict[str, Any],
 ) -> _Left:
-    """What is left after a drop; the layer is not changed yet."""
+    """The layer after a drop, which is not carried out yet."""
     check_number("fraction", fraction, "[0, 1)")
     check_type("generator", generator, torch.Generator)
     if optimiser is None:
@@ -685,7 +685,7 @@ def _reset_state_(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) 
 
 
 def _at_start(name: str, layer: SparseLinear, optimiser: torch.optim.Optimizer) -> float:
-    """What an entry of the optimiser's state is before the first step."""
+    """Value of an entry of the optimiser's state before the first step."""
     if name != "sum":  # of Adagrad
         return 0.0
     groups = optimiser.param_groups
@@ -720,7 +720,7 @@ def count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
 
 
 def waits(parameter: nn.Parameter) -> bool:
-    """Whether a parameter has a gradient that no counted step of its optimiser has used."""
+    """True if a parameter has a gradient that no counted step of its optimiser has used."""
     grad = parameter.grad
     if grad is None or getattr(grad, "used_at", None) == grad._version:
         return False
@@ -791,7 +791,7 @@ def _is_remembered(layer: SparseLinear) -> bool:
 
 
 def _state(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) -> dict[str, Any]:
-    """What the optimiser remembers of the weights of ``layer``."""
+    """State of the optimiser for the weights of ``layer``."""
     if optimiser is None:
         return {}
     return optimiser.state.get(layer.values, {})

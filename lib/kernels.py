@@ -458,7 +458,7 @@ def _held(tensor: Tensor | None) -> Tensor | None:
 def _differentiable_gradients(
     ctx: Any, x: Tensor, tensors: list[Tensor | None], grad_y: Tensor
 ) -> list[Tensor | None]:
-    """The same, by the definition; they can be differentiated again."""
+    """Gradients by the definition, which can be differentiated again."""
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
         inputs = []
@@ -654,7 +654,7 @@ def chain_backward_operation(
 
 
 def _needed_of(needed: Sequence[bool], parts: Sequence[int]) -> list[bool]:
-    """The same in the order of :func:`lib._compiled.launch.backward`, three parameters a layer."""
+    """Needed gradients in the order of the backward pass: three parameters a layer."""
     by_layer = [needed[0]]
     for layer in _layers_of(needed[1:], parts):
         by_layer += [bool(layer.values), bool(layer.bias), bool(layer.pieces)]
@@ -778,14 +778,14 @@ def dense_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _is_recorded() -> bool:
-    """Whether torch looks at the operations rather than only at their results."""
+    """True if torch looks at the operations rather than only at their results."""
     if torch.compiler.is_compiling() or launch.is_traced() or torch.jit.is_tracing():
         return True
     return launch.is_observed() or _has_tangents()
 
 
 def _has_tangents() -> bool:
-    """Whether torch differentiates forwards."""
+    """True if torch differentiates forwards."""
     return torch.autograd.forward_ad._current_level >= 0
 
 

@@ -46,7 +46,7 @@ LAYERS: weakref.WeakSet["SparseLinear"] = weakref.WeakSet()  # all that there ar
 
 
 class _Behind(NamedTuple):
-    """What is known of a layer that has kept the links which another one had before it evolved."""
+    """Memory of a layer whose links are those that another layer had before it evolved."""
 
     origin: weakref.ref["SparseLinear"]
     places: Tensor  # some, (n,) int64, at which the two have different links
@@ -294,7 +294,7 @@ class SparseLinear(nn.Module):
                     raise ValueError(AVERAGED)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles hold: not the hooks by which a collector watches this layer."""
+        """State of copies and pickles, without the hooks by which a collector watches the layer."""
         state = self.__dict__ | {"watched_as": None, "_behind": None, "_followers": ()}
         hooks = state["_forward_hooks"].items()
         kept = {key: hook for key, hook in hooks if not getattr(hook, "is_left_behind", False)}
@@ -331,7 +331,7 @@ class SparseLinear(nn.Module):
         return self.nnz / (self.in_features * self.out_features)
 
     def links(self) -> kernels.Layer:
-        """What :func:`lib.kernels.chain` takes of this layer."""
+        """This layer as :func:`lib.kernels.chain` takes it."""
         return kernels.Layer(self.support, self.values, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether the module has hooks of its own."""
+    """True if the module has hooks of its own."""
     return any(hooks_of(module))
 
 
@@ -227,7 +227,7 @@ ANY_THREADS |= {activations.AllReLU, activations.SReLU, activations.Splash, acti
 
 
 def runs_on_any_threads(model: nn.Module) -> bool:
-    """Whether the results of ``model`` do not depend on the number of threads: it has sparse layers
+    """True if the results of ``model`` do not depend on the number of threads: it has sparse layers
     and modules of :data:`ANY_THREADS` alone, and is on a CPU. Dense products and torch's softmax
     sum in other orders.
     """

@@ -95,7 +95,7 @@ def probabilities_and_sample(
 def tempered(
     layer: Layer, x: Tensor, bias: Tensor, slopes: tuple[float, float], law: SamplingLaw
 ) -> tuple[Tensor, Tensor]:
-    r"""What the outputs, summed over their states, gain by a change of slope, and a sample of them
+    r"""Gain of the outputs, summed over their states, by a change of slope, and a sample of them
     at the new one.
 
     .. math:: \sum_j \ln \frac{1 + e^{\beta' z_j}}{1 + e^{\beta z_j}}, \qquad z = W x + b
@@ -146,7 +146,7 @@ def contrast(layer: Layer, data: tuple[Tensor, Tensor], model: tuple[Tensor, Ten
 
 
 class Descent(NamedTuple):
-    """What a step of contrastive divergence hands to an optimiser that descends.
+    """Gradients of a step of contrastive divergence, for an optimiser that descends.
 
     Attributes:
         weights, down_bias, up_bias: gradients, in the shapes of what they are of.
@@ -253,7 +253,7 @@ def descend_(
 
 
 def descends_in_one_call(layer: Layer, batch_size: int) -> bool:
-    """Whether :func:`descend_` takes the layer: on a CPU, in float32 or float64, sparse, or dense
+    """True if :func:`descend_` takes the layer: on a CPU, in float32 or float64, sparse, or dense
     and so small, as its batches are, that calls of products take longer than they.
     """
     if not launch.runs_compiled(layer.bias):

@@ -344,7 +344,7 @@ def _refuse_replaced(optimiser: torch.optim.Optimizer, *_: Any) -> None:
 
 
 def _flat(value: Any) -> Iterator[Any]:
-    """What lists, tuples, sets and dicts hold, however deep."""
+    """Everything that lists, tuples, sets and dicts hold, however deep."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple | set | frozenset):
@@ -555,7 +555,7 @@ class Evolver:
         return f"{type(self).__name__}({plan}, steps_taken={self.steps_taken})"
 
     def state_dict(self) -> dict[str, Any]:
-        """What a training that is resumed needs, besides the states of model and optimiser."""
+        """State for a resumed training, besides those of model and optimiser."""
         return {
             "steps_taken": self.steps_taken,
             "every": self.every,
@@ -661,7 +661,7 @@ class Evolver:
                     )
 
     def _is_due(self, step: int) -> bool:
-        """Whether links are updated after so many steps."""
+        """True if links are updated after so many steps."""
         return step % self.every == 0 and (self.until is None or step <= self.last)
 
     def _update(self) -> int:
@@ -728,7 +728,7 @@ class Evolver:
         return {name: each for name, each in learning.items() if each.density < 1}
 
     def _seen(self) -> dict[str, dict[str, Any]]:
-        """What the layers have seen, in all processes."""
+        """Inputs and gradients that the layers have seen, in all processes."""
         if not self.is_shared:
             return self.collector.collected()
         parts = [None] * dist.get_world_size()
@@ -797,7 +797,7 @@ if TYPE_CHECKING:
 
 
 class Summary:
-    """What :func:`summary` returns; prints as a table.
+    """Result of :func:`summary`; prints as a table.
 
     Attributes:
         table: a row for each layer and the ``total``, columns as in :func:`summary`.
@@ -911,7 +911,7 @@ def _added(weights: dict[int, tuple[int, int]]) -> tuple[int, int]:
 def _row(
     module: nn.Module, weights: dict[int, tuple[int, int]], forward: int, step: int
 ) -> list[Any]:
-    """Of a module, without those in it."""
+    """Row of a module, without the modules in it."""
     own = [*module.parameters(recurse=False)]
     links, positions = _added(weights)
     shape = max((tuple(p.shape) for p in own), key=lambda shape: (len(shape), shape), default=())
@@ -1005,7 +1005,7 @@ class _Counter(TorchDispatchMode):
         return out
 
     def _name(self, node: Any) -> str:
-        """Of the module that computes; "" for the model."""
+        """Name of the module that computes; "" for the model."""
         if self.running:
             return self.running[-1][0]
         number = node._sequence_nr()

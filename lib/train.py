@@ -122,7 +122,7 @@ class Settings:
 
 @dataclass
 class History:
-    """What a run leaves besides the trained model.
+    """Result of a training besides the trained model.
 
     Attributes:
         metrics: one dict an epoch: epoch, learning_rate, train_loss, valid_accuracy, test_accuracy
@@ -316,7 +316,7 @@ def _train(
 
 @dataclass
 class _Training:
-    """What the steps of a training read and change."""
+    """State that the steps of a training read and change."""
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
@@ -373,7 +373,7 @@ class _Training:
 
 
 def _perturbs(objective: Objective) -> bool:
-    """Whether it is the cross-entropy at other inputs, see :func:`fit`: the class that finds these
+    """True if it is the cross-entropy at other inputs, see :func:`fit`: the class that finds these
     also calls the model. One that inherits them and computes another loss is not.
     """
     for kind in type(objective).__mro__:
@@ -669,7 +669,7 @@ def _update_links(training: _Training, history: History, epoch: int) -> int:
 
 
 def _seen_by_layers(training: _Training, epoch: int) -> dict[str, dict[str, Any]]:
-    """What rules by gradient need of each layer after an epoch."""
+    """Inputs and gradients of each layer after an epoch, for rules by gradient."""
     x, y = training.examples["train"]
     objective = _at_epoch(training.objectives[1], epoch)
     return collect(
@@ -685,7 +685,7 @@ def _seen_by_layers(training: _Training, epoch: int) -> dict[str, dict[str, Any]
 
 
 def _is_best(row: dict[str, Any], history: History) -> bool:
-    """Whether an epoch has the best validation accuracy so far; NaN is none."""
+    """True if an epoch has the best validation accuracy so far; NaN is none."""
     if row["valid_accuracy"] is None:
         return False
     earlier = [old["valid_accuracy"] for old in history.metrics]
@@ -811,7 +811,7 @@ UNCHANGED = ("Squeeze", "Unsqueeze", "View", "UnsafeView", "Reshape", "Select", 
 
 
 def _ends_with_sigmoid(model: nn.Module, x: Tensor) -> bool:
-    """Whether the last operation of a model is a sigmoid, but for changes of shape."""
+    """True if the last operation of a model is a sigmoid, but for changes of shape."""
     few = x[:2].detach().requires_grad_(x.is_floating_point())
     with torch.enable_grad(), models.evaluating(model):
         node = model(few).grad_fn
@@ -946,7 +946,7 @@ class WeightAverage:
 
     @property
     def is_even(self) -> bool:
-        """Whether all averages have followed the same number of steps."""
+        """True if all averages have followed the same number of steps."""
         states = [self.optimiser.state.get(parameter, {}) for parameter in self._trained]
         return len({state.get("averaged", 0) for state in states}) <= 1
 

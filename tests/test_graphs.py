@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lib import kernels, models
-from lib._compiled import hinges, launch
+from lib._compiled import launch
 from lib.activations import Splash, SReLU
 from lib.layers import Dropout, SparseLinear
 from lib.support import random_support
@@ -81,14 +81,6 @@ def test_dropout_is_an_operation(shape):
     torch.library.opcheck(OPERATIONS.dropout.default, args)
     law = launch.dropout_law(0.3, 7, 3)
     assert torch.equal(OPERATIONS.dropout(*args), kernels.dropout(args[0], law))
-
-
-@pytest.mark.parametrize("make", [drawn, columns])
-def test_a_sum_of_hinges_is_an_operation(make):
-    places = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    args = make(5, 9), places, drawn(2, 2)
-    torch.library.opcheck(OPERATIONS.hinge_sum.default, args)
-    assert torch.equal(OPERATIONS.hinge_sum(*args), hinges.hinge_sum(*args))
 
 
 def test_what_a_layer_shows_its_watcher_is_an_operation():

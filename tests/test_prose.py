@@ -1,15 +1,21 @@
 """What a check of the numbers in a text covers, and what it leaves out."""
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from tests import prose
 
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    def write(text):
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    def write(text, shown="", code=""):
+        html = nbformat.v4.new_output("display_data", {"text/html": shown})
+        cells = [nbformat.v4.new_markdown_cell(text)]
+        cells += [nbformat.v4.new_code_cell(code, outputs=[html])] if shown or code else []
+        book = nbformat.v4.new_notebook(cells=cells)
         (tmp_path / "notebooks").mkdir()
         nbformat.write(book, tmp_path / "notebooks" / "99_made.ipynb")
         monkeypatch.setattr(prose, "ROOT", tmp_path)
@@ -21,7 +27,7 @@ def written(tmp_path, monkeypatch):
 def test_a_number_that_no_statement_covers_is_named(written):
     text = written("SET ends 0.1 points below dense.\nRigL ends 2,000 nats above.")
     text.says("SET ends {:.1f} points", 0.12)
-    assert text.uncovered() == ["below dense. RigL ends 2,000 nats above."]
+    assert text.uncovered() == ["points below dense. RigL ends 2,000 nats above."]
 
 
 def test_a_statement_with_another_value_fails(written):
@@ -46,6 +52,50 @@ def test_links_formulas_code_tables_and_names_are_no_text(written):
 def test_text_between_two_tables_is_text(written):
     text = written("| 1 |\n|---|\n\nSET gains 2 points.\n\n| 3 |\n|---|\n")
     assert text.uncovered() == ["SET gains 2 points."]
+
+
+ACCURACY = pd.DataFrame({"MNIST": [98.77, 98.92], "DNA": [0.604, 0.5]}, ["SET", "RigL"])
+
+
+@pytest.mark.parametrize(
+    ("text", "is_shown"),
+    [
+        ("On MNIST RigL has 98.92.", True),
+        ("On MNIST RigL has 98.9 %.", True),
+        ("On MNIST RigL has 98.93.", False),
+        ("On MNIST SET has 98.92.", False),  # the other row
+        ("On DNA RigL has 98.92.", False),  # the other column
+        ("We look at DNA. There RigL has 98.92.", False),
+        ("On DNA SET has 60.4 %.", True),
+        ("On DNA SET has 60 %.", True),
+        ("On DNA SET has 61 %.", False),
+        ("On DNA SET has 0.6042.", False),  # more digits than shown
+        ("On DNA SET has −0.604.", False),
+    ],
+)
+def test_a_number_is_shown_in_the_row_and_column_that_the_text_names(written, text, is_shown):
+    assert (written(text, ACCURACY.to_html()).uncovered() == []) == is_shown
+
+
+def test_a_number_says_nothing_where_most_of_its_neighbours_are_shown_too(written):
+    text, every = "SET has 5 points.", pd.DataFrame({"points": range(2, 9)})
+    assert written(text, every.to_html(index=False)).uncovered()
+
+
+@pytest.mark.parametrize(("unit", "is_setting"), [("epochs", True), ("images", False)])
+def test_a_setting_counts_where_the_sentence_names_it(written, unit, is_setting):
+    text = written(f"We train with 73 {unit}.", code="train(epochs=73)")
+    assert (text.uncovered() == []) == is_setting
+
+
+def test_groups_of_a_published_table_are_compared_by_seed():
+    rows = pd.DataFrame({"method": ["set"] * 3 + ["dense"] * 3, "seed": [0, 1, 2] * 2})
+    rows["value"] = [3.0, 5.0, 7.0, 1.0, 2.0, 6.0]
+    cells, pairs = prose.published(rows, 0)
+    assert {5.0, 3.0} <= set(cells.values)
+    gains = stats.ttest_1samp([2.0, 3.0, 1.0], 0).confidence_interval()
+    for value in (2.0, *gains):
+        assert np.isclose(pairs.values, value).any()
 
 
 def test_a_section_of_a_page_has_its_heading_and_its_tables(tmp_path, monkeypatch):

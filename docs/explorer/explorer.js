@@ -1,4 +1,4 @@
-/* The explorer: one state, one render(). Data: window.EXPLORER, see lib/command/explorer.py. */
+/* The explorer: one state, one render(). Data: window.EXPLORER, see docs/tools/explorer.py. */
 (() => {
   "use strict";
   const DATA = window.EXPLORER;
@@ -51,7 +51,6 @@
   const state = { ...START, shown: [...START.shown] };
   let probe = null; // place on the x axis of the disturbance; null: where the tab starts
   let pixel = null; // index of the pixel that is read
-  let step = null;
   let timer = null;
 
   // ------------------------------------------------------------------------------- numbers in words
@@ -83,8 +82,7 @@
   }
 
   // ------------------------------------------------------------------------------- state
-  function update(change, { fromStep = false } = {}) {
-    if (!fromStep) step = null;
+  function update(change) {
     if ("data" in change || "tab" in change || TABS[state.tab] && state.tab in change) probe = null;
     Object.assign(state, change);
     state.shown = ordered(state.shown);
@@ -124,7 +122,7 @@
     $("play").firstElementChild.textContent = "▶";
   }
 
-  function play(from, to, fromStep = false) {
+  function play(from, to) {
     stop();
     const path = d3.range(0, 10).concat(d3.range(10, 50, 2), d3.range(50, 151, 5)).filter((e) => e >= from && e <= to);
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) path.splice(0, path.length, to);
@@ -133,7 +131,7 @@
     timer = setInterval(() => {
       const epoch = path.shift();
       if (epoch === undefined) return stop();
-      update({ epoch }, { fromStep });
+      update({ epoch });
     }, 110);
   }
 
@@ -440,23 +438,9 @@
     const style = document.createElement("style");
     style.textContent = `:root{${rules("light")}}@media(prefers-color-scheme:dark){:root{${rules("dark")}}}`;
     document.head.append(style);
-    $("finding").textContent = DATA.story.answer.join(" ");
     for (const [key, setting] of Object.entries(DATA.settings)) $("setting").add(new Option(setting.name, key));
     $("setting").addEventListener("change", () => update({ setting: $("setting").value }));
     $("cautions").innerHTML = cautions().map((text) => `<li>${text}</li>`).join("");
-    DATA.story.steps.forEach((s, i) => {
-      const item = document.createElement("li");
-      item.innerHTML = `<button type="button" data-step="${i}" aria-pressed="false"><b aria-hidden="true">${i + 1}</b><span>${s.title}</span></button>`;
-      item.firstElementChild.addEventListener("click", () => {
-        stop();
-        step = i;
-        $("story-text").innerHTML = `${s.text} <button type="button" class="inline" id="switch">${s.button.name}</button>`;
-        $("switch").addEventListener("click", () => { stop(); update(s.button.set, { fromStep: true }); });
-        update({ ...s.set, shown: [...s.set.shown] }, { fromStep: true });
-        if (s.play) play(...s.play, true);
-      });
-      $("steps").append(item);
-    });
     for (const m of METHODS) {
       const row = document.createElement("div");
       row.className = "method";
@@ -532,7 +516,6 @@
       button.setAttribute("aria-pressed", button.value === state.lit);
       button.classList.toggle("off", !input.checked);
     }
-    for (const button of $("steps").querySelectorAll("button")) button.setAttribute("aria-pressed", +button.dataset.step === step);
     for (const key of Object.keys(TABS)) {
       const chosen = key === state.tab;
       $(`tab-${key}`).setAttribute("aria-selected", chosen);
@@ -548,6 +531,12 @@
 
   recall();
   build();
-  $("story-text").textContent = "Press a step: it sets the controls. Then change anything.";
   render();
+  addEventListener("hashchange", () => { // a sentence at the top was pressed
+    stop();
+    probe = null;
+    Object.assign(state, START);
+    recall();
+    render();
+  });
 })();

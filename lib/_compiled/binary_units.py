@@ -74,7 +74,7 @@ def _other_end(x, start, col, k, tile):
 
 
 def _weight(order, values, k):
-    """Of link k."""
+    """Weight of link k."""
 
 
 @numba.extending.overload(_weight, jit_options={"forceinline": True})
@@ -90,7 +90,7 @@ def _add_link(k, col, order, values, x, start, z, tile):
 
 
 def _inputs(crow, col, order, values, x, start, r, tile):
-    """What the links of unit r sum to in the tile of x that begins at row ``start``; row r of that
+    """Sum of the links of unit r in the tile of x that begins at row ``start``; row r of that
     tile where there are no links.
     """
 
@@ -177,7 +177,7 @@ def _units(links, values, x, begin, bias, slope, law, span, scale, p, s, start, 
 
 @formula
 def _span(t, batch, tile):
-    """Of tile t: its first example, how many it has, and how many there are in all."""
+    """Extent of tile t: its first example, how many it has, and how many there are in all."""
     n = lanes(tile)
     return t * n, min(n, batch - t * n), batch
 
@@ -226,7 +226,7 @@ def tempered_rows(links, values, x, bias, slopes, law, units, s, gains, tile):
 
 @serial
 def _temper(links, values, x, begin, bias, slopes, law, span, gains, s, start, tile):
-    """Of the units of a tile: gains, and samples s at the second slope; as in _units."""
+    """Write for the units of a tile gains, and samples s at the second slope; as in _units."""
     crow, col, order = links
     before, after = slopes
     n = lanes(tile)

@@ -42,10 +42,8 @@ def hinge_sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
     if x.dtype != coefficients.dtype and launch.is_autocast(x):
         x = x.to(coefficients.dtype)
     _check(x, hinges, coefficients)
-    if launch.is_traced():
+    if launch.is_traced() or torch.compiler.is_compiling():
         return torch_hinge_sum(x, hinges, coefficients)
-    if torch.compiler.is_compiling():
-        return hinge_sum_operation(x, hinges, coefficients)
     return _HingeSum.apply(x, hinges, coefficients)
 
 
@@ -120,47 +118,6 @@ def _compiled_gradients(
     return _permuted(grad_x, _inverse(order)), grad_coefficients
 
 
-# --------------------------------------------------------------- operations of torch's graphs
-
-
-@torch.library.custom_op("sparse_adaptive::hinge_sum", mutates_args=())
-def hinge_sum_operation(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
-    """:func:`hinge_sum`, as an operation of torch's graphs."""
-    return _sum(x.detach(), hinges, coefficients)
-
-
-@torch.library.custom_op("sparse_adaptive::hinge_sum_backward", mutates_args=())
-def hinge_sum_backward_operation(
-    grad_y: Tensor, x: Tensor, hinges: Tensor, coefficients: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Gradients of ``hinge_sum`` at x and at the coefficients."""
-    if launch.runs_compiled(x):
-        return _compiled_gradients(x.detach(), hinges, coefficients, grad_y, True)
-    return _torch_gradients(x, hinges, coefficients, grad_y)
-
-
-@hinge_sum_operation.register_fake
-def _(x, hinges, coefficients):
-    return torch.empty_like(x)
-
-
-@hinge_sum_backward_operation.register_fake
-def _(grad_y, x, hinges, coefficients):
-    return torch.empty_like(x), torch.empty_like(coefficients)
-
-
-def _keep_inputs(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _hinge_gradients(ctx: Any, grad_y: Tensor) -> tuple[Tensor, None, Tensor]:
-    grad_x, grad_coefficients = hinge_sum_backward_operation(grad_y, *ctx.saved_tensors)
-    return grad_x, None, grad_coefficients
-
-
-hinge_sum_operation.register_autograd(_hinge_gradients, setup_context=_keep_inputs)
-
-
 # -------------------------------------------------------------------------------------- memory
 
 
@@ -197,7 +154,9 @@ def _hinge(s, hinges, coefficients):
 
 @loops.inline
 def _part(x, hinge, zero):
-    """Of the sum at x: a hinge lies on one side of the origin, its twin on the other is 0 there."""
+    """Part of a hinge in the sum at x: the hinge lies on one side of the origin, its twin on the
+    other is 0 there.
+    """
     b, right, left = hinge
     coefficient = right if x > zero else left
     return coefficient * max(abs(x) - b, zero)

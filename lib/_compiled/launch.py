@@ -62,7 +62,7 @@ def use_implementation(name: str) -> Iterator[None]:
 
 
 def runs_compiled(x: Tensor) -> bool:
-    """Whether kernels on ``x`` run compiled: float32 or float64 on a CPU, unless a setting says
+    """True if kernels on ``x`` run compiled: float32 or float64 on a CPU, unless a setting says
     otherwise, or this process was forked (as a worker of a ``DataLoader`` is).
 
     Raises: RuntimeError if ``"numba"`` was asked for and cannot be.
@@ -84,14 +84,14 @@ def runs_compiled(x: Tensor) -> bool:
 
 
 def is_autocast(x: Tensor) -> bool:
-    """Whether torch.autocast may change the dtype of ``x``: never that of float64."""
+    """True if torch.autocast may change the dtype of ``x``: never that of float64."""
     if x.dtype not in (torch.float16, torch.bfloat16, torch.float32):
         return False
     return torch.is_autocast_enabled(x.device.type)
 
 
 def is_traced() -> bool:
-    """Whether a transform of ``torch.func`` runs the code on stand-ins for tensors, which have no
+    """True if a transform of ``torch.func`` runs the code on stand-ins for tensors, which have no
     memory for the compiled loops.
     """
     # what torch.autograd.Function asks; torch.func has no public name for it
@@ -99,7 +99,7 @@ def is_traced() -> bool:
 
 
 def is_observed() -> bool:
-    """Whether a mode of torch sees each operation, as ``FlopCounterMode`` does; never where torch
+    """True if a mode of torch sees each operation, as ``FlopCounterMode`` does; never where torch
     makes a graph.
     """
     return not torch.compiler.is_compiling() and torch._C._len_torch_dispatch_stack() > 0
@@ -126,8 +126,8 @@ def forward_products(layers: Sequence[tuple]) -> int:
 
 
 def backward_products(layers: Sequence[tuple], needed: Sequence[bool]) -> int:
-    """Those of :func:`backward`: one a link for the gradient of the weights, one for that of the
-    input, which also the layers below need.
+    """Multiply-adds of :func:`backward` for one example: one a link for the gradient of the
+    weights, one for that of the input, which also the layers below need.
     """
     needs_x, *needed = needed
     products = 0
@@ -249,10 +249,9 @@ def feature_major(x: Tensor) -> Tensor:
 
 
 class Kept(NamedTuple):
-    """What a forward pass leaves for the backward pass: (tiles, numbers) memory and (tiles, bytes)
-    masks, as :func:`lay_out` orders them; of an activation or a dropout alone its
-    input, and no masks. Besides the number of inputs, and whether they lay in the memory example by
-    example.
+    """Memory that a forward pass leaves for the backward pass: (tiles, numbers) memory and (tiles,
+    bytes) masks, as :func:`lay_out` orders them; of an activation or a dropout alone its input, and
+    no masks. Besides the number of inputs, and whether they lay in the memory example by example.
     """
 
     memory: Tensor
@@ -312,9 +311,10 @@ def kept_shapes(layers: Sequence[tuple], x: Tensor) -> tuple[tuple[int, int], tu
     if is_unit(layers):
         return (1, 0), (1, 0)
     width, n_in = x.shape
-    plan = layout.planned(layers, n_in, width, x.dtype)
-    n_tiles = layout.n_tiles(width, plan.tile)
-    return (n_tiles, plan.n_rows * plan.tile.lanes), (n_tiles, 8 * plan.n_masks)
+    tile = layout.tile_for(x.dtype, width)  # no plan: in a graph links have no memory
+    _, n_rows, n_masks = layout.lay_out(layers, layout.widths_of(layers, n_in), keep=True)
+    n_tiles = layout.n_tiles(width, tile)
+    return (n_tiles, n_rows * tile.lanes), (n_tiles, 8 * n_masks)
 
 
 ADDRESSES = ("values", "bias", "pieces", "hinges")  # of a layer's tensors, in the table
@@ -348,7 +348,7 @@ def _threads_for(n_tiles: int, n_links: int) -> int:
 
 
 def is_unit(layers: Sequence[tuple]) -> bool:
-    """Whether they are one without links, a ReLU, an SReLU or a dropout alone."""
+    """True if they are one without links, a ReLU, an SReLU or a dropout alone."""
     if len(layers) != 1 or layers[0].support is not None or layers[0].splash is not None:
         return False
     layer = layers[0]
@@ -378,7 +378,7 @@ def _unit_forward(layer: tuple, columns: Tensor) -> Tensor:
 def _unit_backward(
     layer: tuple, kept: Kept, grad_y: Tensor, needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    """What :func:`backward` returns for an activation or a dropout alone."""
+    """Gradients of an activation or a dropout alone, as :func:`backward` returns them."""
     grad_y = feature_major(grad_y.t())
     columns = grad_y  # a dropout's gradient does not depend on its input
     if layer.srelu is not None or layer.is_relu:
@@ -415,7 +415,7 @@ def _rows_or_columns(x: Tensor) -> tuple[Tensor, bool]:
 
 
 def lies_in_rows(x: Tensor) -> bool:
-    """Whether x (B, n) is read example by example: all but what is feature-major alone."""
+    """True if x (B, n) is read example by example: all but what is feature-major alone."""
     return x.is_contiguous() or not x.t().is_contiguous()
 
 
@@ -487,12 +487,13 @@ def backward(
 
 
 def addresses_of(layer: tuple, dtype: torch.dtype) -> list[int]:
-    """Of the parameters and the hinges of a layer."""
+    """Addresses of the parameters and the hinges of a layer."""
     return addresses(dtype, layer.values, layer.bias, layer.pieces, layer.hinges)
 
 
 def addresses(dtype: torch.dtype, *tensors: Tensor | None) -> list[int]:
-    """Of the memory of contiguous tensors, 0 for None: a tenth of the time that arrays of it take.
+    """Addresses of the memory of contiguous tensors, 0 for None: a tenth of the time that arrays of
+    it take.
 
     The caller holds the memory: a tensor that others can give other memory is detached first.
 
@@ -510,7 +511,7 @@ def addresses(dtype: torch.dtype, *tensors: Tensor | None) -> list[int]:
 
 
 def _checked_address(tensor: Tensor, dtype: torch.dtype) -> int:
-    """That of a tensor of a kind of its own, or of no values. Raises TypeError."""
+    """Address of a tensor of a kind of its own, or of no values. Raises TypeError."""
     reason = f"it is {tensor.dtype} on {tensor.device}, and they take {dtype} on a CPU"
     if tensor.dtype is dtype and tensor.is_cpu:
         try:

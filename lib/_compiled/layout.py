@@ -32,7 +32,9 @@ def tile_of(dtype: torch.dtype, lanes: int) -> Tile:
 
 
 def unit_tiles(dtype: torch.dtype) -> tuple[Tile, Tile]:
-    """Of an activation or a dropout alone: for most of the values of a neuron, and for the rest."""
+    """Tiles of an activation or a dropout alone: for most of the values of a neuron, and for the
+    rest.
+    """
     return tile_of(dtype, 16), tile_of(dtype, 1)
 
 

@@ -218,7 +218,7 @@ def merge(keys, places, grown):
 
 @loop
 def are_keys(keys, positions):
-    """Whether the keys are ascending, without repeats and in range(positions)."""
+    """True if the keys are ascending, without repeats and in range(positions)."""
     if len(keys) == 0:
         return True
     is_ascending = True

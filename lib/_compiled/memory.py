@@ -86,6 +86,6 @@ def links_of(layer, zero):
 
 @numba.njit(inline="always")
 def transposed_links_of(layer, zero):
-    """The same by its inputs."""
+    """Index of the links of a layer of LAYER by its inputs, and their values."""
     tcrow, trow = at(layer.tcrow, INDEX, layer.n_in + 1), at(layer.trow, INDEX, layer.n_links)
     return tcrow, trow, at(layer.ordered, zero, layer.n_links)

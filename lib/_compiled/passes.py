@@ -1,4 +1,4 @@
-r"""What a layer does to a tile of examples, forwards and backwards: links, bias, activation,
+r"""The formulas of a layer on a tile of examples, forwards and backwards: links, bias, activation,
 dropout, loss.
 
 A tile goes through all layers on one thread, while its rows are in the cache. What tiles add up to,
@@ -273,7 +273,7 @@ def forward_layer(layer, memory, bits, begin, width, tile):
 
 @serial
 def forward_dense_layer(layer, memory, tile):
-    """The same of a layer with all links and nothing behind them, some outputs at a time."""
+    """Forward pass of a layer with all links and nothing behind them, some outputs at a time."""
     n, zero = rows.lanes(tile), rows.number(0, tile)
     n_in, n_out = layer.n_in, layer.n_out
     values = at(layer.values, zero, (n_out, n_in))
@@ -643,7 +643,7 @@ def add_up(sums, n_sums, n_chunks):
 
 @parallel
 def add_up_rows(sums, n_sums, n_chunks):
-    """The same of at least two rows."""
+    """sums[0] becomes the sum of the first n_sums rows, at least two, in their order."""
     size = sums.shape[1]
     for c in numba.prange(n_chunks):
         begin, end = part_of(np.int64(c), n_chunks, size)
@@ -704,7 +704,7 @@ def finish_gradients(layers, sums, chunk, n_chunks, tile):
 
 @parallel
 def pieces_gradients(sums, pieces):
-    """The same of all neurons."""
+    """Make the gradients of the parameters of SReLU, of all neurons."""
     for i in numba.prange(pieces.shape[1]):
         make_pieces_gradients(sums, pieces, np.int64(i), np.int64(i) + 1)
 

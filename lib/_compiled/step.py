@@ -137,7 +137,7 @@ NO_EXAMPLE, NO_CLASS = -1.0, -2.0  # in place of a loss
 
 @serial
 def refusal(starts, y, n_classes):
-    """What stands for the loss of examples or classes that there are not; 0 if all are there."""
+    """Number in place of the loss if an example or a class does not exist; else 0."""
     for b in range(len(starts)):
         if not 0 <= starts[b] < len(y):
             return NO_EXAMPLE
@@ -269,7 +269,7 @@ def train_step(
 
 
 def is_compiled() -> bool:
-    """Whether this machine has compiled a step before, so that it is only loaded."""
+    """True if this machine has compiled a step before, so that it is only loaded."""
     return any(Path(train_step.stats.cache_path).glob("step.train_step-*.nbi"))
 
 
@@ -348,7 +348,7 @@ class CompiledStep:
         self._n_of_optimiser = sum(map(len, self._of_optimiser))
 
     def _is_as_it_was(self) -> bool:
-        """Whether modules, parameters and hooks are those that were looked at; in some
+        """True if modules, parameters and hooks are those that were looked at; in some
         microseconds.
         """
         if [*self.model._modules.values()] != self._modules or any(self._hooks):
@@ -418,7 +418,7 @@ class CompiledStep:
         )
 
     def takes_classes(self, y: Tensor) -> bool:
-        """Whether these (N,) labels are classes of the model, int64."""
+        """True if these (N,) labels are classes of the model, int64."""
         n = self.parts[-1].linear.out_features
         return y.dtype == torch.int64 and y.ndim == 1 and bool(((y >= 0) & (y < n)).all())
 
@@ -559,7 +559,7 @@ OPTIONS = ("maximize", "dampening", "differentiable")  # of SGD, which a compile
 
 
 def hooks_of_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:
-    """Those before and after its steps."""
+    """Dictionaries of the optimiser's hooks before and after a step."""
     return optimiser._optimizer_step_pre_hooks, optimiser._optimizer_step_post_hooks
 
 
@@ -639,7 +639,7 @@ class _Plan:
         self.sums = torch.zeros(n_sums, plan.n_sums, dtype=torch.float32).numpy()
 
     def fits(self, width: int) -> bool:
-        """Whether it is for such a batch, and the links are still those that it was made for."""
+        """True if it is for such a batch, and the links are still those that it was made for."""
         if width != self.width or self.n_chunks != numba.get_num_threads():
             return False
         for part, support in zip(self.step.parts, self.supports, strict=True):
@@ -650,8 +650,8 @@ class _Plan:
         return self.constants == self._constants()
 
     def _constants(self) -> list:
-        """What the plan copied from the modules besides links: versions of the standardisation,
-        slopes, hinges, and probabilities of a dropout.
+        """Values that the plan copied from the modules besides links: versions of the
+        standardisation, slopes, hinges, and probabilities of a dropout.
         """
         buffers, known = self.buffers
         constants: list[Any] = [id(buffers[name]) for name in buffers]
@@ -781,7 +781,7 @@ class _Plan:
         self.settings = settings
 
     def _averaging(self) -> float:
-        """What the averages take of the weights that this step leaves."""
+        """Share of the new weights that the averages take in this step."""
         if self.step.average is None:
             return 0.0
         weight = self.step.average.weight_of_step()
@@ -800,7 +800,7 @@ class _Plan:
 def motion(
     optimiser: torch.optim.SGD, parameters: Sequence[nn.Parameter]
 ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    """What a compiled step of SGD needs: rates (n, 3) of learning, momentum and weight decay, in
+    """State of SGD for a compiled step: rates (n, 3) of learning, momentum and weight decay, in
     the dtype of the parameters, and the momentum of each, flat, 0 before the first step.
     """
     groups = {id(p): group for group in optimiser.param_groups for p in group["params"]}
@@ -813,7 +813,7 @@ def motion(
 
 
 def momentum(optimiser: torch.optim.SGD, parameter: nn.Parameter) -> Tensor:
-    """That of a parameter, in the optimiser's state; 0 before the first step."""
+    """Momentum of a parameter, in the optimiser's state; 0 before the first step."""
     state = optimiser.state[parameter]
     if state.get("momentum_buffer") is None:
         state["momentum_buffer"] = torch.zeros_like(parameter.detach())

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from lib import layers, sampling
-from lib._boundary import check_known
 
 N_VISIBLE = 784  # as MNIST
 BATCH = 100
@@ -26,13 +25,11 @@ class Machine:
         n_hidden: hidden units.
         density: of the links of "fused".
         n_visible: visible units.
-    Raises: ValueError for an unknown contender.
     """
 
     def __init__(
         self, contender: str, n_hidden: int, density: float, n_visible: int = N_VISIBLE
     ) -> None:
-        check_known("contender", contender, STEPS)
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(EXAMPLES, n_visible, generator=generator, dtype=torch.float32).round()
         self.x = x.to(torch.uint8) if contender in ("fused", "dense") else x
@@ -64,7 +61,7 @@ class Machine:
         sampling.descend_(self.links, self.down_bias, self.x, index, BATCH, laws, self.optimiser)
 
     def dense(self, index: Tensor) -> None:
-        """The same step with all links."""
+        """A step of contrastive divergence with all links."""
         v = sampling.batch(self.x, index, torch.float32)
         laws = (sampling.sampling_law(0, next(self.n_steps)) for _ in range(2))
         gradients = sampling.contrastive_divergence(
@@ -73,7 +70,7 @@ class Machine:
         self._descend(gradients.weights, gradients.down_bias, gradients.up_bias)
 
     def plain_torch(self, index: Tensor) -> None:
-        """The same in torch's own operations."""
+        """A step of contrastive divergence in torch's own operations."""
         v = self.x.index_select(0, index)
         weight, a, c = self.links.weight, self.down_bias, self.links.bias
         p = torch.sigmoid(v @ weight.t() + c)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib import evolution, kernels, layers, models
-from lib._boundary import check_known
 from lib._compiled.step import CompiledStep
 from lib.support import Support, erdos_renyi_density
 
@@ -42,7 +41,7 @@ class MaskedLinear(nn.Linear):
 
 
 class TorchSparseLinear(layers.SparseLinear):
-    """The same layer, its products by torch.sparse."""
+    """A sparse layer whose products are those of torch.sparse."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.t().contiguous()  # (n_in, B)
@@ -139,9 +138,7 @@ def network(contender: str, widths: Sequence[int] = WIDTHS, **links: float) -> n
             mask), ``torch_sparse`` (CSR), ``sparselab`` and ``sparseprop``.
         widths: n_in, hidden widths, n_out.
         links: ``density`` or ``er_epsilon``, of the sparse ones.
-    Raises: ValueError for an unknown contender.
     """
-    check_known("contender", contender, CONTENDERS)
     if contender == "dense":
         return models.mlp(widths, dropout=DROPOUT)
     if contender in ("fused", "modular"):
@@ -158,7 +155,7 @@ def names() -> list[str]:
 
 
 def is_installed(rival: str) -> bool:
-    """Whether a library of :data:`LIBRARIES` can be imported."""
+    """True if a library of :data:`LIBRARIES` can be imported."""
     return importlib.util.find_spec(rival) is not None
 
 

@@ -36,7 +36,7 @@ Samples = dict[str, dict[str, np.ndarray]]  # {measure: {contender: (rounds,) se
 
 @dataclass(frozen=True)
 class Point:
-    """What is measured side by side, by all contenders unless some are named.
+    """A measurement of contenders side by side, of all unless some are named.
 
     Args:
         sweep: the part of the table.
@@ -179,13 +179,13 @@ def _paper() -> list[Point]:
 
 
 def machine(point: Point) -> Samples:
-    """What the machine can do at best, each in its own unit."""
+    """Peaks of the machine, each in its own unit."""
     measured = roofline.peaks(point.rounds) | roofline.memory(point.rounds)
     return {measure: {"machine": values} for measure, values in measured.items()}
 
 
 def training_steps(point: Point) -> Samples:
-    """Of networks."""
+    """Points of training steps of networks."""
     names = point.names or contenders.names()
     steps = {}
     for name in names:
@@ -194,7 +194,7 @@ def training_steps(point: Point) -> Samples:
 
 
 def predictions(point: Point) -> Samples:
-    """Of networks, for a batch; "modular" predicts as "fused" does."""
+    """Points of predictions of networks, for a batch; "modular" predicts as "fused" does."""
     x = torch.rand(point.batch, point.widths[0])
     calls = {}
     for name in point.names or contenders.names():
@@ -228,7 +228,7 @@ def products(point: Point) -> Samples:
 
 
 def updates(point: Point) -> Samples:
-    """Of the links of our network: SET after an epoch."""
+    """Points of updates of the links of our network: SET after an epoch."""
     trainer = contenders.Trainer("fused", point.widths, point.batch, **point.links)
     trainer()  # the optimiser has its momentum
     generator = torch.Generator().manual_seed(0)
@@ -267,7 +267,7 @@ def unit_passes(point: Point) -> Samples:
 
 
 def cd1_steps(point: Point) -> Samples:
-    """Of Boltzmann machines."""
+    """Points of training steps of Boltzmann machines."""
     n_visible, n_hidden = point.widths
     calls = {}
     for name in point.names or boltzmann.STEPS:
@@ -275,6 +275,7 @@ def cd1_steps(point: Point) -> Samples:
     return {"cd1_step": timing.compare(calls, *point.pace)}
 
 
+FLOORED = ("steps", "predictions", "layers")  # sweeps whose floors the pages show
 UNSCALED = ("peak_memory", "unit memory", "multiply-adds", "L2", "bandwidth", "latency")
 
 
@@ -314,8 +315,8 @@ def measure_points(chosen: Sequence[Point], threads: Sequence[int] | None = None
 
 def _tables(point: Point, peaks: dict[str, np.ndarray]) -> Iterator[pd.DataFrame]:
     for measure, of_measure in point.measure(point).items():
-        bound = floor_seconds(point, measure, peaks)
-        if bound is not None:
+        if point.sweep in FLOORED:
+            bound = floor_seconds(point, peaks)
             of_measure["floor"] = np.full(len(next(iter(of_measure.values()))), bound)
         yield quartiles(measure, of_measure).assign(
             density=point.density,
@@ -327,24 +328,21 @@ def _tables(point: Point, peaks: dict[str, np.ndarray]) -> Iterator[pd.DataFrame
         )
 
 
-def floor_seconds(point: Point, measure: str, peaks: dict[str, np.ndarray]) -> float | None:
+def floor_seconds(point: Point, peaks: dict[str, np.ndarray]) -> float:
     """Seconds that the machine takes at least for the multiply-adds, or to read from L2, if that
-    takes longer; None where that is not known.
+    takes longer, for a point of one of the sweeps :data:`FLOORED`.
 
     Of a training step and a layer's passes, three multiply-adds a link and example (in the first
     layer of a network two, as there is no gradient at the pixels); of each link the row of its
     input or gradient is read in each direction, and its weight and place. Of a prediction one
     multiply-add, in one direction.
     """
-    if measure.startswith("predict"):
+    if point.sweep == "predictions":
         products, directions = point.n_links, 1
-    elif measure == "layer":
-        products, directions = 3 * point.n_links, 2
-    elif measure == "training_step":
-        first = replace(point, widths=point.widths[:2])
-        products, directions = 3 * point.n_links - first.n_links, 2
     else:
-        return None
+        products, directions = 3 * point.n_links, 2
+        if point.sweep == "steps":
+            products -= replace(point, widths=point.widths[:2]).n_links
     numbers = directions * point.n_links * (point.batch + 2)  # of 4 bytes
     by_arithmetic = 2e-9 * products * point.batch / peaks["multiply-adds, Gflop/s"].max()
     by_reading = 4e-9 * numbers / peaks["L2, GB/s"].max()

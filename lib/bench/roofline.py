@@ -1,4 +1,4 @@
-"""What the machine can do at best: multiply-adds, reading from the L2 cache, reading from memory.
+"""Peaks of the machine: multiply-adds, reading from the L2 cache, reading from memory.
 
 A step of sparse layers cannot be shorter than its multiply-adds take at the speed of a dense
 product, nor than its rows of examples take to come from the L2 cache: its *floor*.
@@ -20,7 +20,7 @@ SQUARE = 1024  # rows and columns of the dense product
 
 
 def peaks(rounds: int) -> dict[str, np.ndarray]:
-    """What floors follow from, on torch's threads, {measure: (rounds,)}."""
+    """Measured peaks, from which floors follow, on torch's threads: {measure: (rounds,)}."""
     return {"multiply-adds, Gflop/s": multiply_adds(rounds), "L2, GB/s": l2_bandwidth(rounds)}
 
 

@@ -70,7 +70,9 @@ def seconds_of(call: Call, repeats: int, *, untimed: int = 0) -> np.ndarray:
 
 
 def quietest(measure: Callable[[], float], tries: int = TRIES) -> float:
-    """What is measured while others are quiet; of as many noisy tries the least noisy one."""
+    """A measurement made while other processes are quiet; of as many noisy tries the least noisy
+    one.
+    """
     noisy = []
     for _ in range(tries):
         start, before = time.perf_counter(), others_seconds()
@@ -155,7 +157,7 @@ def print_peak(
     batch: int,
     links: dict[str, float],
 ) -> None:
-    """What the process of :func:`peak_memory` does."""
+    """Measure and print the peak, in the process that :func:`peak_memory` starts."""
     _train_a_little(contenders.Trainer("fused", (8, 8, 8, 2), 4, er_epsilon=1.0))
     before = peak_so_far()  # with the kernels loaded
     trainer = contenders.Trainer(contender, widths, batch, examples=batch, **links)

@@ -1,4 +1,4 @@
-"""The command line, and what it makes of notebooks: figures, a gallery, tables of the pages."""
+"""The command line, and what it makes of notebooks: figures, a gallery."""
 
 import sys
 

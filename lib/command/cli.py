@@ -219,7 +219,7 @@ def show_list(name: str | None, target: str | None) -> None:
 
 
 def _how_many(experiments: Iterable[str], stored: set[str]) -> "pd.DataFrame":
-    """Of each experiment how many runs of the profile paper are stored, and how many it has.
+    """Table of experiments: runs of the profile paper that are stored, and all of them.
 
     Args:
         experiments: their names.
@@ -506,7 +506,6 @@ def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
     runs: list[Run] = []
     for path in books:
         for name in notebooks.needed(path):
-            check_known(f"experiment in the metadata of {path.name},", name, papers.EXPERIMENTS)
             runs += papers.EXPERIMENTS[name].runs(profile)
     runs = list(dict.fromkeys(runs))
     _say_what_stands_in(runs)
@@ -600,7 +599,7 @@ def _as_id(name: str) -> str:
 
 
 def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:
-    """Of each claim: id, verdict, and what was measured, in as many lines as that takes."""
+    """Lines of each claim: id, verdict, and what was measured, in as many lines as that takes."""
     width = shutil.get_terminal_size().columns
     for row in table.to_dict("records"):
         _, _, measured = row["sentence"].partition(": ")

@@ -25,7 +25,7 @@ IMPORTED = [
 
 
 def is_possible() -> bool:
-    """Whether kernels can be forked: on Linux, from a process whose libraries start no threads."""
+    """True if kernels can be forked: on Linux, from a process whose libraries start no threads."""
     return sys.platform == "linux" and os.environ.get("OMP_NUM_THREADS") == "1"
 
 

@@ -1,4 +1,4 @@
-"""Whether figures and verdicts are up to date: one digest of all that they come from.
+"""True if figures and verdicts are up to date: one digest of all that they come from.
 
 Contents are compared, no dates. Any change of the library, its pinned packages or its tables makes
 everything out of date; a change of records makes out of date what shows their experiments.
@@ -41,7 +41,7 @@ def digest(*parts: str | Path) -> str:
 
 
 def common() -> str:
-    """Of what all figures and verdicts come from: the library, its packages, and all tables."""
+    """Digest of the sources of all figures and verdicts: library, packages, and all tables."""
     # hidden files are locks
     tables = sorted(path for path in _boundary.RESULTS.glob("[!.]*.*") if path.is_file())
     code = _boundary.LIBRARY, _boundary.PAPERS, _boundary.ROOT / "requirements.txt"
@@ -49,8 +49,9 @@ def common() -> str:
 
 
 def of_records(experiments: Iterable[str], profile: str, store: Store | None = None) -> str:
-    """Of the stored records of experiments: all that a clone brings, and those of a profile that
-    were made here. Where a data set cannot be had, these are the runs on the one that stands in.
+    """Digest of the stored records of experiments: all that a clone brings, and those of a profile
+    that were made here. Where a data set cannot be had, these are the runs on the one that stands
+    in.
 
     Args:
         experiments: their names.
@@ -68,7 +69,7 @@ def of_records(experiments: Iterable[str], profile: str, store: Store | None = N
 
 
 def of_notebook(path: Path, profile: str, common: str) -> str:
-    """Of what the figures of a notebook come from.
+    """Digest of what the figures of a notebook come from.
 
     Args:
         path: the notebook.
@@ -114,7 +115,7 @@ def stamp(folder: Path, sources: str) -> None:
 
 
 def is_fresh(folder: Path, sources: str) -> bool:
-    """Whether a folder holds the figures that were stamped, unchanged, and from these sources."""
+    """True if a folder holds the figures that were stamped, unchanged, and from these sources."""
     try:
         stamped = json.loads((folder / STAMP).read_text())
     except (OSError, ValueError):

@@ -5,6 +5,7 @@ tables or the records. Those of the repository come with a clone.
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -43,11 +44,16 @@ def verdicts(
     return table
 
 
-def ship(path: Path = SHIPPED) -> None:
+def ship() -> None:
     """Store the verdicts on the records of the repository for those who clone it."""
-    shipped = papers.STORE.shipped
-    table = judge(papers.CLAIMS, shipped.of, papers.PUBLISHED, "paper")
-    _keep(path, _sources(shipped, "paper"), table)
+    store = papers.STORE.shipped
+    table = judge(papers.CLAIMS, store.of, papers.PUBLISHED, "paper")
+    _keep(SHIPPED, _sources(store, "paper"), table)
+
+
+def shipped() -> list[dict[str, Any]]:
+    """The verdicts that come with a clone."""
+    return json.loads(SHIPPED.read_text(encoding="utf-8"))["rows"]
 
 
 def _sources(store: Store, profile: str) -> str:

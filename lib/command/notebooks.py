@@ -168,7 +168,7 @@ def _locked(folder: Path, path: Path) -> Iterator[None]:
 
 
 def _versions(folder: Path) -> dict[str, tuple[int, int]]:
-    """What tells whether a published file was written again, by name."""
+    """Marks of published files, by name: a file that is written again has another one."""
     versions = {}
     for path in folder.iterdir():
         if path.suffix in FIGURES:

@@ -38,7 +38,7 @@ def counted(rows: pd.DataFrame, store: Store) -> pd.DataFrame:
 
 
 def deciding(claim: str) -> list[str]:
-    """What would decide a claim: a sentence for each row of the table that is not made, with the
+    """Ways to decide a claim: a sentence for each row of the table that is not made, with the
     command that makes it and its cost. Longer runs have experiments of their own: a claim that does
     not read them yet is to be judged on them when they are complete, and the sentence says so.
     """

@@ -38,7 +38,7 @@ class Download:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """What the file of a data set must hold, and where it is published.
+    """A data set: what its file must hold, and where it is published.
 
     Args:
         name: by which it is loaded.

@@ -55,7 +55,7 @@ Row = Callable[[int], str]  # how an example is named in a message
 
 
 def is_path(name: str) -> bool:
-    """Whether a name of a data set is a path of one's own data."""
+    """True if a name of a data set is a path of one's own data."""
     return "/" in name or _parts(name)[0].lower().endswith(ENDINGS)
 
 
@@ -73,7 +73,7 @@ def named(name: str) -> str:
 
 
 def identity(name: str) -> str:
-    """What the hash of a run covers of its data set: the name, or the digest of one's own data,
+    """Identity of a data set in the hash of a run: the name, or the digest of one's own data,
     which may lie anywhere.
     """
     _, _, digest = _parts(name) if is_path(name) else ("", "", "")
@@ -86,12 +86,12 @@ def label(name: str) -> str:
 
 
 def is_there(name: str) -> bool:
-    """Whether there is something at a path."""
+    """True if there is something at a path."""
     return Path(_parts(name)[0]).expanduser().exists()
 
 
 def read(name: str) -> tuple[DataSet, Arrays, dict[str, str]]:
-    """What a path holds, read once until a file changes, with its sha256, source and path.
+    """Contents of a path, read once until a file changes, with its sha256, source and path.
 
     Raises: ValueError, naming file and row, if the data cannot be used, or are not those of the
         digest in the name.
@@ -114,7 +114,7 @@ def read(name: str) -> tuple[DataSet, Arrays, dict[str, str]]:
 
 
 def misnamed(name: str) -> str:
-    """What a name that is no path of data leads to all the same; empty if to nothing."""
+    """Advice for a name that is no path of data, if something like it exists; else empty."""
     path, option, _ = _parts(name)
     if path and Path(path).is_dir():
         return f"{path} is a folder: a slash says so, as {path}/{option and ':'}{option}"
@@ -249,7 +249,7 @@ def _separator(path: Path, options: Mapping[str, Any]) -> str:
 
 
 def _may_be_value(name: str, column: Any, options: Mapping[str, Any]) -> bool:
-    """Whether the name of a column looks like one more value of it: a number above numbers, text
+    """True if the name of a column looks like one more value of it: a number above numbers, text
     that stands below it again or above text that differs from row to row, or nothing.
     """
     import pandas as pd
@@ -279,7 +279,7 @@ def _classes_of_column(text: Any) -> Any:
 
 
 def _said(path: Path, found: Mapping[str, Sequence[Any]]) -> str:
-    """What is to be said of the columns or files that were found: their number and the first."""
+    """Words about the columns or files that were found: their number and the first."""
     said = [f"{len(these)} {what}, as {these[0]}" for what, these in found.items() if these]
     return f"{path}: {'; '.join(said)}" if said else ""
 

@@ -348,7 +348,7 @@ def require_known(*names: str) -> None:
 
 
 def is_here(name: str) -> bool:
-    """Whether the data set is on this machine, so that nothing would be fetched."""
+    """True if the data set is on this machine, so that nothing would be fetched."""
     if own.is_path(name):
         return own.is_there(name)
     return name == "digits" or any(path.exists() for path in fetch.places(name).values())
@@ -420,7 +420,7 @@ def _divided(dataset: DataSet, arrays: Arrays, n: int, part: str) -> Arrays:
 
 
 def _data_set(name: str) -> DataSet:
-    """What the data set of this name holds."""
+    """The :class:`DataSet` of this name."""
     if own.is_path(name):
         dataset, _, _ = own.read(name)
         return dataset
@@ -458,7 +458,7 @@ def _with_test_part(dataset: DataSet, arrays: Arrays) -> Arrays:
 
 
 def notice(name: str, *, fallback: str | None = None) -> str:
-    """What is to be said about the data set that would be loaded, see `Split.notice`, or about the
+    """Notice about the data set that would be loaded, see `Split.notice`, or about the
     fallback that stands in where it cannot be had, and why.
 
     Raises: as :func:`load`; for a damaged file all the same.
@@ -475,7 +475,7 @@ def notice(name: str, *, fallback: str | None = None) -> str:
 
 
 def _notice(dataset: DataSet, origin: dict[str, str | None]) -> str:
-    """What is to be said about the content."""
+    """Notice about the content."""
     if dataset.notice:
         return dataset.notice
     sha256 = origin["sha256"]

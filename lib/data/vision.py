@@ -25,8 +25,8 @@ except RuntimeError as error:
         _operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 from torchvision import datasets
-from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+from torchvision.models import mobilenet_v2
 from torchvision.transforms.v2 import functional as transforms
 from torchvision.utils import make_grid
 
-__all__ = ["MobileNet_V2_Weights", "datasets", "make_grid", "mobilenet_v2", "transforms"]
+__all__ = ["datasets", "make_grid", "mobilenet_v2", "transforms"]

@@ -66,8 +66,6 @@ def write_animation(figures: Iterable[Figure], path: Path) -> None:
     """Write figures of one size as the frames of an animated png, in true colours, and close them;
     the last one stays longer, and is what a viewer shows that knows no animations. Unchanged
     figures give an unchanged file.
-
-    Raises: ValueError if there is no figure.
     """
     frames = []
     for fig in figures:
@@ -75,8 +73,6 @@ def write_animation(figures: Iterable[Figure], path: Path) -> None:
         fig.savefig(png, dpi=DPI)
         plt.close(fig)
         frames.append(Image.open(png).convert("RGB"))
-    if not frames:
-        raise ValueError(f"no frames for {path.name}: give one figure at least")
     moving = {"save_all": True, "default_image": True, "append_images": frames, "loop": 0}
     times = [MILLISECONDS] * (len(frames) - 1) + [LAST]
     frames[-1].save(path, format="PNG", duration=times, optimize=True, **moving)

@@ -177,7 +177,7 @@ def _trained(run: Run) -> Run:
 
 
 def facts(record: Record, *fields: str) -> dict[str, Any]:
-    """What names the network of a record: the columns experiment, :data:`NETWORK` and fields."""
+    """Facts to name the network of a record: the columns experiment, :data:`NETWORK` and fields."""
     run, trained = record.config, _trained(record.config)
     network = getattr(trained, "network", record.environment.get("architecture"))
     named = {"experiment": run.experiment, "trained": trained.experiment, "network": network}

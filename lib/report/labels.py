@@ -75,7 +75,7 @@ NETWORK_NAMES: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class Labels:
-    """What a paper's room adds to the tables, each in the order of its legend.
+    """Additions of a paper's room to the tables, each in the order of its legend.
 
     Args:
         methods: {name: its :func:`look`}.

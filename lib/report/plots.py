@@ -169,7 +169,7 @@ def _defaults(plot: Callable, data: pd.DataFrame, options: dict, ours: dict) -> 
 
 
 def _described(data: pd.DataFrame, below: str, options: dict, says_bar: bool) -> str:
-    """What stands below the title: more, how many seeds, and what a band or a bar is.
+    """Text below the title: more, how many seeds, and what a band or a bar is.
 
     Args:
         says_bar: whether means and bars are those of :func:`draw`, and not of an option.
@@ -283,7 +283,7 @@ def _write_means(ax: Axes, rows: pd.DataFrame, order: list, options: dict, form:
 
 
 def _have_ends(grid: sns.FacetGrid, options: dict) -> bool:
-    """Whether there are curves that end at the right, on axes where names can stand, and that only
+    """True if there are curves that end at the right, on axes where names can stand, and that only
     their names tell apart.
     """
     scales = {ax.get_yscale() for ax in grid.axes.flat}

@@ -1,4 +1,4 @@
-"""What a notebook shows is what its files hold: pictures with the numbers behind them, tables.
+"""Files of what a notebook shows: pictures with the numbers behind them, tables.
 
 A notebook says once, by :func:`begin`, where its figures belong. Unchanged numbers give unchanged
 files. Those of a notebook that a person runs go to ``figures/by_hand``, which is not tracked; the
@@ -7,18 +7,15 @@ commands that render notebooks say so by the environment variable ``SPARSE_RENDE
 
 import io
 import os
-import struct
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython import display, get_ipython
 from matplotlib.figure import Figure
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from lib._boundary import FIGURES, explained, whole
 from lib.report.animation import write_animation
@@ -35,8 +32,6 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "companion",
 }
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _current: dict[str, str] = {}  # notebook and profile
 _kinds: dict[str, str] = {}  # of what was published since the notebook began, by name
@@ -93,8 +88,7 @@ def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> 
         figs: one or more, in their order.
         name: of its files, figures/<profile>/<notebook>/<name>.{png,csv}.
         data: the numbers drawn.
-    Raises: RuntimeError before :func:`begin`; ValueError if there is no figure, or
-        a table has this name.
+    Raises: RuntimeError before :func:`begin`; ValueError if a table has this name.
     """
     notebook, profile = _place(name, "figure")
     save_table(data, name, notebook, profile)
@@ -115,7 +109,7 @@ def publish_table(data: pd.DataFrame, name: str) -> None:
 
 
 def _in_kernel() -> bool:
-    """Whether a notebook runs this."""
+    """True if a notebook runs this."""
     return getattr(get_ipython(), "kernel", None) is not None
 
 
@@ -171,30 +165,15 @@ def show(fig: Figure) -> None:
 
 
 def picture(fig: Figure) -> bytes:
-    """A figure as png of true colours, small enough for a notebook; it is closed.
+    """A figure as png of true colours; it is closed.
 
     The layout is computed once and stays, also for what is saved later: that takes as long as
     drawing.
     """
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
-    full = io.BytesIO()
-    fig.savefig(full)
+    drawn, png = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn)
     plt.close(fig)
-    return _png(np.asarray(Image.open(full).convert("RGB")))
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """A png of (height, width, 3) bytes whose rows are not filtered: figures have large areas of
-    one colour and come out a quarter smaller so, without loss.
-    """
-    height, width, channels = pixels.shape
-    rows = pixels.reshape(height, width * channels)
-    rows = np.pad(rows, ((0, 0), (1, 0)))  # each begins with the number of its filter
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, red green blue
-    file = io.BytesIO(PNG_SIGNATURE)
-    file.seek(0, io.SEEK_END)
-    PngImagePlugin.putchunk(file, b"IHDR", header)
-    PngImagePlugin.putchunk(file, b"IDAT", zlib.compress(rows.tobytes(), 9))
-    PngImagePlugin.putchunk(file, b"IEND")
-    return file.getvalue()
+    Image.open(drawn).convert("RGB").save(png, "png", optimize=True)
+    return png.getvalue()

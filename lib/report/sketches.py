@@ -1,4 +1,4 @@
-"""What the smallest demonstrations draw: a few matrices; nothing over seeds."""
+"""Pictures of the smallest demonstrations: a few matrices; nothing over seeds."""
 
 from collections.abc import Mapping
 

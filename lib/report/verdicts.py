@@ -139,11 +139,7 @@ def readings(
     """Every reading of the claims that have several, in a profile; see :class:`Claim`.
 
     Args: as :func:`verdicts`.
-    Raises: ValueError for an unknown profile or claim.
     """
-    check_known("profile", profile, PROFILES)
-    for name in ids or ():
-        check_known("claim", name, claims)
     handed = cache(records_of)
     parts = []
     for claim in (claims[name] for name in (claims if ids is None else ids)):
@@ -214,33 +210,6 @@ def _why_open(measurement: Measurement) -> str:
     return "the interval contains the threshold"
 
 
-def markdown(
-    table: pd.DataFrame,
-    claims: pd.DataFrame,
-    pages: Mapping[str, str] | None = None,
-) -> str:
-    """The claims that some run touches as a Markdown table, and how many wait for one, if any.
-
-    Args:
-        table: of :func:`verdicts`.
-        claims: of :func:`published`.
-        pages: {id: address of the page that judges it}, of the claims that have one.
-    """
-    pages = pages or {}
-    criteria = claims.set_index("id")
-    lines = [
-        "| claim | what we found | scale | quantity and criterion | value | n |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in table[table["verdict"] != "not run"].to_dict("records"):
-        lines.append(_line(row, criteria.loc[row["id"]], pages.get(row["id"])))
-    waiting = table[table["verdict"] == "not run"].groupby("paper", sort=False).size()
-    if len(waiting):
-        counts = ", ".join(f"{paper} {n}" for paper, n in waiting.items())
-        lines += ["", f"Not run yet, {waiting.sum()} of {len(table)}: {counts}."]
-    return "\n".join(lines)
-
-
 def in_full(row: dict[str, Any], claim: pd.Series) -> dict[str, str]:
     """All that is said of one claim, as texts: statement, found, scale, criterion, measured, n.
 
@@ -262,15 +231,6 @@ def in_full(row: dict[str, Any], claim: pd.Series) -> dict[str, str]:
         "measured": measured,
         "n": "" if pd.isna(row["n"]) else f"{row['n']:.0f}",
     }
-
-
-def _line(row: dict[str, Any], claim: pd.Series, page: str | None) -> str:
-    name = f"[{row['id']}]({page})" if page else row["id"]
-    said = in_full(row, claim)
-    said["found"] = f"**{said['found']}".replace(":", ":**", 1)
-    cells = (f"{name}: {said.pop('statement')}", *said.values())
-    escaped = [cell.replace("|", r"\|") for cell in cells]
-    return f"| {' | '.join(escaped)} |"
 
 
 def _written(row: dict[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""What a trained network keeps: perturbed links and weights, attacked inputs."""
+"""Robustness of trained networks: perturbed links and weights, attacked inputs."""

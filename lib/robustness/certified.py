@@ -1,4 +1,4 @@
-r"""What a network keeps whatever happens to the pixels: certificates by interval bound propagation.
+r"""Certificates by interval bound propagation.
 
 An attack that fails proves nothing: a better one may come. A certificate is a proof that no point
 within a radius, in L-infinity, has another class. It is sufficient and not necessary: what lacks
@@ -115,7 +115,7 @@ def margins(
 def is_certified(
     model: nn.Sequential, x: Tensor, y: Tensor, *, radius: float, box: Bounds = UNIT
 ) -> Tensor:
-    """Whether the model is proved to give each example its class, whatever happens to the pixels
+    """True if the model is proved to give each example its class, whatever happens to the pixels
     within the radius.
 
     Args: as in :func:`margins`. Returns: (B,) bool. Raises: ValueError as :func:`margins`, and if a

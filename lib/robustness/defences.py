@@ -1,4 +1,4 @@
-r"""What training lowers to make a network robust: objectives for :func:`lib.train.fit`.
+r"""Objectives of robust training, for :func:`lib.train.fit`.
 
 Each takes (model, inputs, classes, generator) and returns a scalar. They act on any network, sparse
 or dense.
@@ -139,7 +139,7 @@ class Adversarial:
             return self.perturbed(x, y, generator, gradient_at)
 
     def _raised(self, logits_at: Map, x: Tensor, y: Tensor) -> Map:
-        """What the ascent raises, a scalar, as a function of the logits (B, n_classes) at changed
+        """Scalar that the ascent raises, as a function of the logits (B, n_classes) at changed
         examples; ``logits_at`` gives those at any.
         """
         return lambda logits: F.cross_entropy(logits, y)

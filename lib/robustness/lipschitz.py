@@ -207,7 +207,7 @@ def _slopes_of_pieces(unit: APL) -> Tensor:
 
 
 def margins_and_gradients(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Of every example the margin m that it is classified correctly by, and its gradient.
+    r"""Margin m by which every example is classified correctly, and its gradient.
 
     .. math:: m = z_y - \max_{j \ne y} z_j, \qquad \nabla_x m
 

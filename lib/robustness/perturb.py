@@ -104,7 +104,7 @@ def linear_layers(model: nn.Module, *, output: bool = False) -> dict[str, Linear
 
 
 def name_of_weights(layer: LinearLayer) -> str:
-    """What a layer calls the parameter that holds the weights of its links."""
+    """Name of the parameter of a layer that holds the weights of its links."""
     return "values" if isinstance(layer, SparseLinear) else "weight"
 
 

@@ -77,7 +77,9 @@ def _files(folder: Path) -> Files:
 
 
 def _facts(dataset: str) -> dict[str, Any]:
-    """What must be the same on caller and worker: code, versions, the content of the data set."""
+    """Facts that must be the same on caller and worker: code, versions, the content of the data
+    set.
+    """
     own = environment()
     facts = {"code": own["code_sha256"][:12], "numerics": own["numerics"], **own["versions"]}
     with contextlib.suppress(data.DataUnavailable):

@@ -1,4 +1,4 @@
-"""What identifies a run: frozen dataclasses of literals, and the name that follows from them.
+"""Identity of a run: frozen dataclasses of literals, and the name that follows from them.
 
 A kind of run derives from :class:`Run` and adds the fields that decide its result.
 """
@@ -94,7 +94,7 @@ class Run:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the hash of the name covers."""
+        """Fields that the hash of the name covers."""
         covered = {"experiment": self.experiment, "dataset": self.dataset, "seed": self.seed}
         covered |= self.RECIPES
         for field in _fields(type(self)):
@@ -130,7 +130,7 @@ class Run:
                 )
 
     def with_changes(self, changes: dict[str, Any]) -> Self:
-        """The same run with some fields changed, its parent's too where the parent has them.
+        """This run with some fields changed, its parent's too where the parent has them.
 
         Raises: ValueError naming the nearest field.
         """
@@ -170,7 +170,7 @@ class Run:
         return dataclasses.replace(self, stand_in=None)
 
     def can_be_had(self) -> bool:
-        """Whether what it loads is here or comes when it is asked for."""
+        """True if what it loads is here or comes when it is asked for."""
         try:
             data.origin(self.dataset)
         except data.DataUnavailable:
@@ -178,7 +178,7 @@ class Run:
         return True
 
     def fields_to_write(self) -> dict[str, Any]:
-        """What a file keeps: the kind and all fields, so that it does not hang on defaults."""
+        """Fields as a file keeps them: the kind and all values, whatever the defaults."""
         written: dict[str, Any] = {"kind": type(self).__name__}
         for name in self.field_names():
             value = getattr(self, name)
@@ -244,5 +244,5 @@ def as_declared(name: str, declared: Any, value: Any) -> Any:
 
 @cache
 def _kinds(declared: Any) -> tuple[bool, tuple[type, ...]]:
-    """Whether a declared type is a tuple, and of which kinds a value, or each in the tuple, is."""
+    """True if a declared type is a tuple, and of which kinds a value, or each in the tuple, is."""
     return get_origin(declared) is tuple, get_args(declared) or (declared,)

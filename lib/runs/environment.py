@@ -29,7 +29,7 @@ def environment() -> dict[str, Any]:
 
 @cache
 def lasting() -> dict[str, Any]:
-    """What of the environment stays while a process runs."""
+    """Facts of the environment that stay while a process runs."""
     versions = {name: version(name) for name in PACKAGES}
     changed = _git("status", "--porcelain", "--untracked-files=no", LIBRARY, PAPERS)
     cpu = platform.processor()
@@ -67,7 +67,7 @@ def dense_device() -> torch.device:
 
 
 def name_of(device: torch.device) -> str:
-    """What a record calls a device: the name of its hardware where that is a GPU."""
+    """Name of a device in a record: that of its hardware where that is a GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
@@ -87,7 +87,7 @@ def code_sha256(*folders: Path) -> str:
 
 
 def _git(*words: str | Path) -> str:
-    """What git says; "" without git or a repository of our own: one that an unpacked copy lies in
+    """Answer of git; "" without git or a repository of our own: one that an unpacked copy lies in
     is another's.
     """
     if not (IS_REPOSITORY and (ROOT / ".git").exists()):

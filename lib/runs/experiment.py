@@ -23,7 +23,7 @@ CLOCK = "clock"  # fact of a record: the seconds at the end of each epoch
 
 
 class Contents(NamedTuple):
-    """What a run leaves.
+    """Contents of the record of a run.
 
     Attributes:
         metrics: its table, one row an epoch or a measurement.
@@ -39,7 +39,7 @@ class Contents(NamedTuple):
 
 @dataclass(frozen=True)
 class Workspace:
-    """What a run has at hand while it is made.
+    """Tools that a run has while it is made.
 
     Attributes:
         folder: for checkpoints, emptied when the run is complete.
@@ -61,12 +61,12 @@ class Workspace:
 
 
 def keep_all(record: Record, name: str) -> bool:
-    """Of an experiment whose shipped records hold every array."""
+    """Names of all arrays, for an experiment whose shipped records hold every one."""
     return True
 
 
 def keep_nothing(record: Record, name: str) -> bool:
-    """Of an experiment whose shipped records hold no array."""
+    """No names, for an experiment whose shipped records hold no array."""
     return False
 
 

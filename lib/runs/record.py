@@ -1,4 +1,4 @@
-"""What one run left, and its summary as one flat row."""
+"""The record of a run, and its summary as one flat row."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ SUMMARY = (
 
 
 def no_numbers(record: "Record") -> dict[str, Any]:
-    """Of an experiment whose summary has nothing but what every record has."""
+    """No numbers, for an experiment whose summary has those of every record alone."""
     return {}
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one run left. Accuracies are fractions.
+    """The record of a run. Accuracies are fractions.
 
     Attributes:
         config: the run, with the data set actually loaded.

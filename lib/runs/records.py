@@ -240,7 +240,7 @@ class Store:
 
     @property
     def shipped(self) -> "Store":
-        """What a clone brings alone, without this machine's own records."""
+        """Records that a clone brings, without those of this machine."""
         return replace(self, runs=self.results)
 
     def stored(self, run: Run, *, whole: bool = False) -> Record | None:
@@ -296,7 +296,7 @@ class Store:
         return replace(record, profile=profile, numbers=experiment.numbers)
 
     def holds(self, run: Run) -> bool:
-        """Whether the record of a run is stored, whose table is not read."""
+        """True if the record of a run is stored, whose table is not read."""
         return run.name in archive(self.results / run.experiment) or bool(
             archive(self.runs / run.name)
         )
@@ -430,7 +430,7 @@ class Store:
                     shutil.rmtree(work)
 
     def _same_run(self, run: Run) -> Contents | None:
-        """What another experiment left of the very same run on the same data, if it was made."""
+        """Record of the same run on the same data in another experiment, if there is one."""
         for twin in self.twins(run):
             other = self.stored(twin, whole=True)
             if other is None:
@@ -475,7 +475,7 @@ class Store:
 
 
 def _is_whole(folder: Path, name: str) -> bool:
-    """Whether an archive has the record of this name, and its arrays too."""
+    """True if an archive has the record of this name, and its arrays too."""
     entry = archive(folder).get(name)
     return entry is not None and all((folder / file).exists() for file in entry["arrays"])
 

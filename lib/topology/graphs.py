@@ -121,7 +121,7 @@ def _consecutive(matrices: Matrices) -> tuple[Matrices, list[int]]:
 
 
 def _counted(matrices: Matrices) -> tuple[Matrices, list[int]]:
-    """What :func:`_consecutive` gives, of zeros and ones."""
+    """Result of :func:`_consecutive` as zeros and ones."""
     matrices, widths = _consecutive(matrices)
     if any((matrix.data != 1).any() for matrix in matrices):
         raise ValueError(

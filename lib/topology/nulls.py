@@ -80,7 +80,7 @@ def support_of_degrees(
 
 
 def shuffle_inputs(support: Support, *, generator: torch.Generator) -> Support:
-    """The same links after the input neurons have changed places, all permutations being equally
+    """Links after the input neurons have changed places, all permutations being equally
     likely: every output neuron keeps its number of links, and two that shared inputs share as many.
 
     In a layer that was drawn by distance (:func:`lib.support.local_support`) nothing is near any

@@ -61,7 +61,7 @@ def counts(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def domain(degrees: np.ndarray) -> str:
-    r"""Whether a sequence is in the domain of the test: "inside", or why not.
+    r"""True if a sequence is in the domain of the test: "inside", or why not.
 
     At least 50 neurons with links, of three different degrees, and a mean degree from 2 to
     :math:`\sqrt n`, n and mean of the neurons with links, which are those that are fitted.
@@ -369,7 +369,7 @@ def information(degrees: np.ndarray, largest: int) -> dict[str, float]:
 
 
 def fitted_curves(degrees: np.ndarray, tail: Tail) -> pd.DataFrame:
-    """What share of the neurons should have at least k links, by every law fitted to the tail, and
+    """Share of the neurons that should have at least k links, by every law fitted to the tail, and
     by the negative binomial law fitted to all degrees above 0.
 
     Args:

@@ -201,8 +201,8 @@ def assortativity(graph: Graph) -> float:
 
 
 def core_numbers(graph: Graph) -> np.ndarray:
-    """Of each neuron the largest k such that it is in a k-core: a part of the graph in which every
-    neuron has at least k links.
+    """Core number of each neuron, the largest k such that it is in a k-core: a part of the graph in
+    which every neuron has at least k links.
 
     Source: [Batagelj2003], as implemented by networkx.
 

@@ -41,8 +41,3 @@ def test_dense_contenders_take_steps_of_the_same_mean():
         means.append((machine.links.weight.detach() - before) / 0.03)
     assert means[0].min() > 0.1  # about .9 / 2 - .5 / 2
     assert (means[0] - means[1]).abs().max() < 0.03
-
-
-def test_unknown_contender_is_refused():
-    with pytest.raises(ValueError, match="did you mean 'dense'"):
-        boltzmann.Machine("dens", **SMALL)

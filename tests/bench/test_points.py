@@ -94,17 +94,16 @@ def test_floor_counts_three_products_a_link_but_at_the_pixels():
     point = Point("steps", points.training_steps, SMALL, density=0.1, batch=8)
     links = 24 + 40 + 40 + 60
     reading = 4 * 2 * links * (8 + 2) / 40e9  # weight and place of a link are read too
-    assert points.floor_seconds(point, "training_step", PEAKS) == pytest.approx(reading)
+    assert points.floor_seconds(point, PEAKS) == pytest.approx(reading)
     slow = PEAKS | {"multiply-adds, Gflop/s": np.array([0.2, 1.0, 0.5])}  # the best counts
     arithmetic = 2 * (3 * links - 24) * 8 / 1e9
-    assert points.floor_seconds(point, "training_step", slow) == pytest.approx(arithmetic)
+    assert points.floor_seconds(point, slow) == pytest.approx(arithmetic)
 
 
 def test_floor_of_a_prediction_is_one_product():
     point = Point("predictions", points.predictions, SMALL, density=0.1, batch=8)
     slow = PEAKS | {"multiply-adds, Gflop/s": np.full(3, 1.0)}
-    assert points.floor_seconds(point, "predict_8", slow) == pytest.approx(2 * 164 * 8 / 1e9)
-    assert points.floor_seconds(point, "epoch", PEAKS) is None
+    assert points.floor_seconds(point, slow) == pytest.approx(2 * 164 * 8 / 1e9)
 
 
 # points

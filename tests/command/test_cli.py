@@ -67,31 +67,6 @@ def test_json_into_what_is_no_file_is_refused_before_anything_runs(capsys, small
     assert not (small / "runs").exists() and (small / "pipe").is_fifo()
 
 
-def test_json_into_no_folder_is_refused_before_anything_runs(capsys, small):
-    status, out, err = run(capsys, "run", "tiny", "--json", small / "none" / "rows.json")
-    assert (status, out) == (1, "")
-    assert err.endswith(f"{small / 'none'} is no folder: make it first\n")
-    assert not (small / "runs").exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["seed=-1"], "seed = -1 is out of range"),
-        ([f"seed={2**70}"], f"seed = {2**70} is out of range"),
-        (["dataset=./missing.csv:kind"], "missing.csv is not there"),
-        (["dataset=iris"], "or a path of your own, as table.csv:species"),
-        (["experiment=set_mlp"], "experiment=set_mlp is no change of a run of tiny"),
-        (["test_images=0"], "test_images = 0 is out of range"),
-    ],
-)
-def test_bad_values_of_a_run_are_refused_before_anything_runs(capsys, small, words, message):
-    status, out, err = run(capsys, "run", "tiny", *words)
-    assert (status, out) == (1, "")
-    assert message in err and err.count("\n") == 1
-    assert not (small / "runs").exists()
-
-
 def test_run_trains_and_list_shows_it(capsys, small):
     status, _, _ = run(capsys, "run", "tiny", "--json", small / "runs.json")
     rows = json.loads((small / "runs.json").read_text())
@@ -107,11 +82,6 @@ def test_rows_of_run_have_the_promised_fields(capsys):
     fields += " best_accuracy best_on_test_accuracy last_accuracy final_accuracy links_training"
     fields += " links_final seconds record"
     assert list(json.loads(out)[0]) == fields.split()
-
-
-def test_paper_profile_writes_slim_records(capsys, small):
-    assert run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)[0] == 0
-    assert list(archive(small / "results" / "tiny")) == [tiny_runs("paper")[0].name]
 
 
 def test_set_changes_a_field(capsys):
@@ -137,13 +107,8 @@ def asked(monkeypatch):
     ("experiment", "profile", "labels"),
     [
         ("set_mlp", "smoke", {"variant": "published"}),
-        ("set_mlp", "quick", {"variant": "published"}),
-        ("set_mlp", "paper", {"method": "dense"}),
-        ("set_mlp", "paper", {"method": "fixed", "variant": "published"}),
-        ("set_mlp", "paper", {"dataset": "cifar10"}),
         ("set_mlp", "paper", {"dataset": "mnist", "method": "set", "variant": "tuned"}),
         ("time_to_accuracy", "quick", {"variant": "equal time"}),
-        ("adaptive_topology_1568", "smoke", {"method": "ch3_l3"}),
         ("link_removal", "paper", {"method": "set_rewired"}),
     ],
 )
@@ -154,19 +119,6 @@ def test_set_of_a_label_chooses_among_the_runs(experiment, profile, labels, aske
     desired = [c for c in known if {key: vars(c)[key] for key in labels} == labels]
     assert [c.name for c in asked] == [c.name for c in desired]
     assert 0 < len(asked) < len(known)
-
-
-def test_fields_of_the_chosen_runs_are_changed(asked, capsys):
-    status, *_ = run(capsys, "run", "set_mlp", "--set", "variant=published", "epochs=2")
-    assert status == 0
-    assert {(c.variant, c.batch_size, c.epochs) for c in asked} == {("published", 100, 2)}
-
-
-def test_another_data_set_replaces_the_first_of_the_experiment(asked, capsys):
-    run(capsys, "run", "set_mlp", "--profile", "paper", "--set", "dataset=digits")
-    first = [c for c in runs("set_mlp", "paper") if c.dataset == "mnist"]
-    desired = [dataclasses.replace(c, dataset="digits") for c in first]
-    assert asked == desired and len({c.name for c in asked}) == len(asked) > 0
 
 
 def test_another_data_set_replaces_the_first_of_the_runs_chosen(asked, capsys):
@@ -261,12 +213,9 @@ def test_claims_lists_readings(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("named", "desired"),
     [
-        (("P02",), ["P02"]),
-        (("R",), ["R01", "R02", "R03", "R04", "R05"]),
         (("P", "R05"), ["R05", "P01", "P02", "P03", "P04"]),
         (("R03", "R", "R03"), ["R01", "R02", "R03", "R04", "R05"]),
-        (("p02", "r05"), ["R05", "P02"]),
-        (("F01", "P01"), ["P01", "F01"]),
+        (("p2", "F01"), ["P02", "F01"]),
     ],
 )
 def test_claims_are_chosen_by_id_and_by_paper(capsys, named, desired):
@@ -317,12 +266,6 @@ def test_one_claim_that_is_not_run_says_so(capsys):
     assert "Not run." in out and "measured" not in out
 
 
-@pytest.mark.parametrize("name", ["S3", "s3", "S03"])
-def test_claim_is_known_by_its_number_without_zero(capsys, name):
-    _, out, _ = run(capsys, "claims", name, "--profile", "smoke")
-    assert out.splitlines()[0].split() == ["claim", "S03"]
-
-
 def test_claims_without_readings_say_so(capsys):
     _, out, _ = run(capsys, "claims", "S01", "--readings", "--profile", "smoke")
     assert "none of these claims has several readings" in out
@@ -331,6 +274,9 @@ def test_claims_without_readings_say_so(capsys):
 def test_bench_writes_its_rows(capsys, small, monkeypatch):
     row = {"measure": "spmm", "contender": "dense", "median_ms": 1.5}
     monkeypatch.setattr(bench, "measure", lambda: pd.DataFrame([row]))
+    before = torch.get_num_threads()
+    run(capsys, "bench", "--json", "-")
+    assert torch.get_num_threads() == before
     status, _, _ = run(capsys, "bench", "--threads", 1, "--json", small / "bench.json")
     assert status == 0 and json.loads((small / "bench.json").read_text()) == [row]
 
@@ -393,7 +339,6 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("run set_mpl", "did you mean 'set_mlp'"),
         ("run tiny --profile papper", "did you mean 'paper'"),
         ("run tiny --set epocs=3", "did you mean 'epochs'"),
-        ("run tiny --set epochs", "error: 'epochs' is not key=value: give a value too"),
         ("run tiny density", "error: 'density' is not key=value: give a value too"),
         ("run tiny profile=paper", "profile=paper is no change of a run: write --profile paper"),
         ("run tiny --scheduler slurm:8", "scheduler 'slurm:8' is no address: give that of a Dask"),
@@ -405,15 +350,12 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ),
         ("run tiny --set seed=3 --seeds 5", "seed=3 and --seeds 5 both choose seeds: give one"),
         ("run tiny --set hidden={[]:1}", "hidden = '{[]:1}' is of the wrong type"),
-        ("run tiny --set epochs=0", "epochs = 0 is out of range"),
-        ("run tiny --set density=2.0", "density = 2.0 is out of range"),
-        ("run tiny --set dataset=mnits", "did you mean 'mnist'"),
-        ("run tiny --set epochs=abc", "epochs = 'abc' is of the wrong type"),
-        ("run tiny --set grow=gradent", "unknown grow 'gradent': did you mean 'gradient'"),
-        ("run tiny --set method=sett", "unknown method 'sett': did you mean 'set'? Known: set"),
+        ("run tiny seed=-1", "seed = -1 is out of range"),
+        ("run tiny dataset=./missing.csv:kind", "missing.csv is not there"),
+        ("run tiny dataset=iris", "or a path of your own, as table.csv:species"),
+        ("run tiny experiment=set_mlp", "experiment=set_mlp is no change of a run of tiny"),
+        ("run tiny --json none/rows.json", "none is no folder: make it first"),
         ("run tiny --set method=rigl", "unknown method 'rigl'"),  # of another experiment
-        ("run set_mlp --set method=fixd", "did you mean 'fixed'"),
-        ("run set_mlp --set variant=publishd", "unknown variant 'publishd': did you mean 'pub"),
         ("run set_mlp --set variant=3", "unknown variant 3: known are tuned, published"),
         ("run tiny --seeds 0", "seeds = 0 is out of range"),
         ("run tiny --jobs 0", "jobs = 0 is out of range"),
@@ -421,12 +363,10 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("figures 10_set_mpl", "did you mean '10_set_mlp'"),
         ("figures --profile qick", "did you mean 'quick'"),
         ("claims --profile big", "unknown profile 'big': known are smoke, quick, paper"),
-        ("claims S99", "unknown claim 'S99': did you mean"),
         ("claims R99", "; python -m lib claims lists all"),
         ("claims q", "unknown claim 'Q': known are S, R"),
         ("list tini", "unknown experiment, notebook or claim 'tini': did you mean 'tiny'"),
         ("list quickstrat", "did you mean 'quickstart'"),
-        ("list q99", "unknown experiment, notebook or claim 'q99'"),
         ("replay tini", "unknown experiment 'tini': did you mean 'tiny'"),
         ("replay tiny --profile papr", "unknown profile 'papr': did you mean 'paper'"),
         ("replay tiny --epochs 0", "epochs = 0 is out of range"),
@@ -434,10 +374,11 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("bench --threads 0", "threads = 0 is out of range: give 1 to "),
     ],
 )
-def test_unknown_or_wrong_words_are_refused_in_one_line(words, sentence, capsys):
+def test_unknown_or_wrong_words_are_refused_in_one_line(words, sentence, capsys, small):
     status, _, err = run(capsys, *words.split())
     lines = [line for line in err.splitlines() if line.startswith("error:")]
     assert status == 1 and len(lines) == 1 and sentence in lines[0]
+    assert not (small / "runs").exists()  # before anything runs
 
 
 def test_another_python_than_that_of_the_project_is_told_which_to_use(capsys, monkeypatch):
@@ -465,7 +406,7 @@ def test_no_command_shows_the_help(capsys):
     assert status == 2 and all(name in err for name in cli.commands.commands)
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "figures -h", "--version"])
+@pytest.mark.parametrize("words", ["--version", "figures -h"])
 def test_help_imports_nothing_that_takes_long(words):
     code = "import sys; from lib.command.cli import main; status = main(sys.argv[1:]);"
     code += "print(sorted({'torch', 'pandas', 'numpy', 'numba'} & set(sys.modules)), status)"
@@ -527,7 +468,7 @@ def test_verdicts_that_come_with_a_clone_are_shown_while_nothing_changes(
     words = ("claims", "--json", "-")
     monkeypatch.setattr(judged, "SHIPPED", tmp_path / "data" / "verdicts.json")
     before = run(capsys, *words)[1]
-    judged.ship(judged.SHIPPED)
+    judged.ship()
     for kept in papers.STORE.runs.glob("verdicts-*.json"):
         kept.unlink()
     asked, verdicts = [], papers.verdicts
@@ -555,13 +496,6 @@ def test_every_claim_is_shown_in_full_in_lines_that_fit(capsys, monkeypatch):
         assert " ".join(sentence.partition(": ")[2].split()) in shown
     assert re.match("profile paper, claims of papers: .* not run", lines[-3])
     assert re.match("profile paper, our own claims: .* not run", lines[-2])
-
-
-def test_bench_leaves_threads_to_the_caller(capsys, monkeypatch):
-    monkeypatch.setattr(bench, "measure", lambda: pd.DataFrame([{"x": 1}]))
-    before = torch.get_num_threads()
-    run(capsys, "bench", "--json", "-")
-    assert torch.get_num_threads() == before
 
 
 def test_seeds_that_the_profile_does_not_have_are_not_shipped(capsys, small):

@@ -87,11 +87,6 @@ def test_figure_without_a_takeaway_has_its_name_alone(paper):
     assert text.count("All ") == 2 and "b.svg" not in text
 
 
-def test_takeaways_are_of_the_paper_alone(paper):
-    assert gallery.takeaways("smoke") == {}
-    assert gallery.takeaways("paper") == {"10_curves/a": 'All "rise" | fall, π.'}
-
-
 def test_page_names_its_profile_and_no_notebook_that_was_not_rendered(figures):
     text = gallery.write("smoke").read_text()
     assert text.startswith("# Figures, profile smoke\n") and text.endswith("\n")

@@ -69,16 +69,14 @@ def alive(processes):
 
 
 @pytest.mark.faults("killed at any moment")
-@pytest.mark.notebook
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_interrupted_rendering_ends_at_once_and_leaves_no_kernel(jobs, tmp_path):
+def test_interrupted_rendering_ends_at_once_and_leaves_no_kernel(tmp_path):
     folder = check_out(tmp_path / "checkout")
     for number in ("90", "91"):
         write_notebook(folder / "notebooks" / f"{number}_sleep.ipynb", SLEEPING.format(SLEEP))
-    words = ("-m", "lib", "figures", "--profile", "smoke", "--jobs", jobs)
+    words = ("-m", "lib", "figures", "--profile", "smoke", "--jobs", "2")
     with started(folder, *words) as process:
         wait_for((folder / "begun").exists, process)
-        wait_for(lambda: len(leaders(process)) == int(jobs), process)
+        wait_for(lambda: len(leaders(process)) == 2, process)
         children, words = interrupt(process)
     assert process.returncode == 130 and words.endswith(SENTENCE)
     assert [line for line in words.splitlines() if "notebooks" not in line] == [SENTENCE.strip()]
@@ -125,7 +123,6 @@ def test_lines_of_a_log_are_ten_to_thirty_seconds_apart():
     assert (progress.SHORTEST, progress.LONGEST) == (10.0, 30.0)
 
 
-@pytest.mark.notebook
 def test_rendering_writes_lines_from_time_to_time(tmp_path):
     """The notebook ends when four lines have come, with a second at least between two of them."""
     folder = check_out(tmp_path / "checkout")

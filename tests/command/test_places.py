@@ -20,10 +20,10 @@ ASCII = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": None, "PYTHONIOENCODING": Non
 ANY = {**ASCII, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # as any locale without UTF-8
 GREEK = """
 import pathlib, sys
-from lib import checkpoints
+import lib
 print("ε = 20")
 pathlib.Path("written").write_text("ε = 20 in zoë")
-assert pathlib.Path(checkpoints.__file__).is_relative_to(pathlib.Path.cwd())
+assert pathlib.Path(lib.__file__).is_relative_to(pathlib.Path.cwd())
 """
 
 
@@ -58,7 +58,6 @@ def test_library_is_found_from_elsewhere_under_an_ascii_locale(checkout, tmp_pat
     assert b"90_greek" in done.stdout
 
 
-@pytest.mark.notebook
 def test_make_starts_kernels_that_read_and_write_utf8(checkout):
     words = ("make", "figures", "PROFILE=smoke", "ARGS=--only 90")
     done = run(checkout, *words, **ANY)
@@ -66,7 +65,6 @@ def test_make_starts_kernels_that_read_and_write_utf8(checkout):
     assert (checkout / "written").read_bytes() == "ε = 20 in zoë".encode()
 
 
-@pytest.mark.notebook
 def test_python_starts_kernels_that_read_and_write_utf8(checkout):
     code = "from lib.command import notebooks as n; n.execute(n.find()[0], 'quick')"
     python = str(checkout / ".venv" / "bin" / "python")

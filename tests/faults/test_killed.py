@@ -10,7 +10,7 @@ SHORT, LONG = 5, 20  # moments of each kind of work
 TRIES = 5  # moments drawn for one at which the work is still on
 IN_A_ROW = 5  # kills of one piece of work, after which another is begun
 
-pytestmark = [pytest.mark.faults("killed at any moment"), pytest.mark.notebook]
+pytestmark = pytest.mark.faults("killed at any moment")
 each = pytest.mark.parametrize("victim", victims.VICTIMS)
 
 

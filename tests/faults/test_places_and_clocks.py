@@ -121,7 +121,6 @@ def test_notebook_that_another_process_renders_is_refused_by_name(tmp_path, monk
 
 
 @pytest.mark.faults("stale locks")
-@pytest.mark.notebook
 def test_what_a_dead_renderer_left_is_no_obstacle(tmp_path, monkeypatch):
     """Halves of figures and of a notebook are removed by the next rendering."""
     monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")

@@ -142,7 +142,6 @@ def test_audit_that_refuses_pickles_would_see_one(tmp_path):
     assert done.returncode != 0 and "a pickle was read" in done.stderr
 
 
-@pytest.mark.notebook
 def test_folder_of_200_letters_with_spaces_beyond_ascii_is_a_place_like_any(tmp_path):
     """Runs are made and notebooks rendered in a folder with spaces, strange letters, long names."""
     start = len(str(tmp_path)) + 1

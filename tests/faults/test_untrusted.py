@@ -202,7 +202,6 @@ pathlib.Path("@").write_text(json.dumps(said))
 """
 
 
-@pytest.mark.notebook
 def test_kernels_of_notebooks_listen_to_this_machine_alone_and_ask_for_a_key(tmp_path, monkeypatch):
     """A kernel that renders is bound to the loopback, and obeys messages signed with its key."""
     monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")

@@ -105,7 +105,6 @@ def dropouts_on_fashion_mnist() -> dict[str, float]:
 
 def says_dropouts(text: Prose) -> None:
     """Assert that a notebook says which of these networks have more dropout."""
-    text.says("On Fashion-MNIST SET has a dropout of 0.3, with random drop too")
     text.says("RigL and fixed links have 0.1")
     desired = {"set": 0.3, "set_random_removal": 0.3, "rigl": 0.1, "fixed": 0.1}
     assert dropouts_on_fashion_mnist() == desired

@@ -9,12 +9,10 @@ def test_numbers_of_the_text_are_those_of_the_rooms():
     text = Prose("00_overview")
     of_papers = papers.PUBLISHED[~papers.is_ours(papers.PUBLISHED)]
     assert of_papers["paper"].nunique() == 5
-    text.says("Five papers on sparse, adaptive and robust neural networks")
     text.says("make {} claims that can be measured", len(of_papers))
     of_papers = [path for path in notebooks.find() if "10" <= path.stem < "a"]
     assert all(map(notebooks.needed, of_papers))
     text.says("Notebooks {} to {} load stored results", *(of_papers[i].stem[:2] for i in (0, -1)))
-    text.says("This takes at least three seeds")
     text.says("if its whole 95 % interval lies on one side of the threshold")
     text.says("Intervals are 95 % t-intervals over seeds")
     assert not text.uncovered()

@@ -46,7 +46,6 @@ def test_numbers_of_the_text_are_those_of_the_benchmark(bench, runs):
     of_machines(says, bench)
     on_the_clock(says, runs)
     says("into *tiles* of 64 examples")
-    says("two cores and AVX-512")
     assert not text.uncovered()
 
 
@@ -56,8 +55,6 @@ def of_steps(says, bench):
     few, usual = (table(steps, "ratio", density=density, **here) for density in (0.01, 0.046))
     words = "At 1 % of the links a training step in plain dense PyTorch takes {:.0f} times"
     says(words, few["dense_modules"])
-    words = "At 4.6 %, about as many as our MNIST networks have, it takes {:.0f} times as long"
-    says(words, usual["dense_modules"])
     rivals = ["torch_sparse", "sparselab", "sparseprop"]
     ratios = np.concatenate([few[rivals], usual[rivals]])
     words = "A step of other sparse libraries takes {:.0f} to {:.0f} times as long as ours"
@@ -82,22 +79,18 @@ def of_others(says, bench):
     epoch = table(bench, measure="epoch", density=0.01, sweep="epochs")
     words = "At 1 % of the links an epoch of ours takes {:.2f} s"
     says(words, epoch["fused"] / 1000)
-    step = table(bench, measure="training_step", sweep="steps", density=0.01, batch=128, threads=2)
-    says("The steps alone of plain dense take {:.0f} s", 469 * step["dense_modules"] / 1000)
     assert np.ceil(60_000 / 128) == 469
     layers = bench[bench["measure"] == "layer"]
     for _, rows in layers.groupby(["density", "n_in", "n", "threads"]):
         median = rows.set_index("contender")["median_ms"]
         assert median["dense_modules"] > median["fused"]
     assert set(layers["batch"]) == {128}
-    says("At batch 128 one layer is faster than")
     smallest = layers[layers["n"] == layers["n"].min()]
     for _, rows in smallest.groupby("threads"):
         assert rows.set_index("contender")["ratio"]["sparselab"] < 1
     one = bench[(bench["measure"] == "predict_1") & (bench["threads"] == 2)]
     for _, rows in one.groupby("density"):
         assert rows.set_index("contender")["ratio"]["torch_sparse"] < 1
-    says("To predict one example on two threads")
     few, usual = (
         one[one["density"] == density].set_index("contender") for density in (0.01, 0.046)
     )
@@ -117,7 +110,6 @@ def of_widths(says, bench):
     wide = bench[(bench["sweep"] == "width") & (bench["contender"] == "fused")]
     a_link = (wide["median_ms"] / wide["links"]).set_axis(wide["n"])
     assert a_link[widest] / a_link[1000] == pytest.approx(4, rel=0.1)
-    says("four times as long as one of 1,000 neurons")
     grown = wide.set_index("n").loc[widest] / wide.set_index("n").loc[1000, ["links", "median_ms"]]
     of_memory = peaks["fused"][widest] / peaks["fused"][1000]
     words = "From 1,000 to {:,} neurons a layer the links grow {:.0f} times"
@@ -130,7 +122,6 @@ def of_widths(says, bench):
 
 
 def of_machines(says, bench):
-    says("(CD-1)")
     rows = bench[(bench["measure"] == "cd1_step") & (bench["n"] == 500)]
     ratio = rows[rows["contender"] == "dense"].set_index("density")["ratio"]
     says("At 1 % of the links dense takes {:.1f} times as long", ratio[0.01])
@@ -138,7 +129,6 @@ def of_machines(says, bench):
     with_rivals = rows[rows["density"].between(0.03, 0.039)].set_index("contender")
     assert len(with_rivals) == 4
     words = "There our step takes {:.2f} ms, and dense {:.1f} times as long"
-    says("At {:.1f} % of the links, as in the paper", 100 * with_rivals["density"].iloc[0])
     says(words, with_rivals.loc["fused", "median_ms"], with_rivals.loc["dense", "ratio"])
     alone = rows[(rows["density"] == 0.04) & (rows["contender"] == "fused")]
     says("At 4 %, in turn with dense alone, it takes {:.2f} ms", alone["median_ms"].item())
@@ -159,7 +149,6 @@ def on_the_clock(says, runs):
     dense = min(times["equal time"] + times["longer"])
     assert len(times["tuned"]) == 5 and max(times["tuned"]) < dense
     says("On MNIST all five SET networks stay above 98.5 % before any dense network does")
-    says("When does a run stay above 98.5 %?")
     words = "On MNIST all its runs stay above 98.5 % after {:.1f} s. The first dense run"
     says(words, max(times["tuned"]))
     says("does so after {:.1f} s", dense)
@@ -167,7 +156,6 @@ def on_the_clock(says, runs):
     assert ends["mnist", "longer"][0] > 2 * ends["mnist", "tuned"][0]
     assert ends["mnist", "longer"][1] == pytest.approx(ends["mnist", "tuned"][1], abs=0.05)
     assert len(times["longer"]) == 2
-    says("dense draws level (two seeds)")
     fashion = {variant: ends["fashion_mnist", variant][1] for variant in times}
     assert max(fashion, key=fashion.get) == "tuned"
     says("We train from scratch on 60,000 images")

@@ -16,18 +16,11 @@ def test_words_are_those_of_the_table():
     assert len(of_seeds) == 5
     least, most = (f"{100 * gap:.1f}" for gap in (lost.mean().min(), lost.mean().max()))
     text.says("Sparse networks end {} to {} percentage points below the dense one", least, most)
-    text.says("Seeds of one network differ by more than that")
     assert (of_seeds.max() - of_seeds.min()).min() > lost.mean().max()
-    text.says("No difference that five seeds can tell")
     differences = [lost[name] for name in ("links stay", "SET", "own rule")]
     differences += [of_seeds[name] - of_seeds["links stay"] for name in ("SET", "own rule")]
     for difference in differences:
         interval = t_interval(difference)
         assert interval.low < 0 < interval.high
-    text.says("loses nine of ten links")
-    text.says("which has ten times as many links")
-    text.says("The test images are a few hundred")
     assert 200 < len(load_digits().target) / 5 < 500
-    text.says("two residual blocks")
-    text.says("a rule of ten lines")
     assert not text.uncovered()

@@ -42,22 +42,17 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     links = [
         runs["mnist", "tuned", method][0].metrics["links"].iloc[0] for method in ("set", "dense")
     ]
-    epochs = len(runs["mnist", "tuned", "set"][0].metrics)
-    says("we see both, with tuned settings and after {} epochs", epochs)
     says("with {:.1f} % of the links", 100 * links[0] / links[1])
     short, long = (stored_core_hours(name) for name in ("set_mlp", "set_mlp_long"))
     says("({:.0f} core-hours, {:.0f} of them for the long runs)", short + long, long)
     says("The long dense networks take some {} more on a CPU", planned_core_hours("dense"))
     says("(SET Eq. 1)")
-    says("layers of 1,000 neurons. On CIFAR-10 the outer two have 4,000")
     says("SET ends {:.2f} points above dense", lead(runs, "mnist", "dense"))
     ends = {f"{percent(runs['fashion_mnist', 'tuned', m]).mean():.1f}" for m in ("set", "dense")}
     says("On Fashion-MNIST both end at {} %", *ends)
     says("a sample of 25,977 events. The paper trains on 400 times as many")
     leads = [lead(runs, dataset, "fixed") for dataset in ("mnist", "fashion_mnist")]
     says("by {:.2f} points on MNIST and {:.2f} on Fashion-MNIST", *leads)
-    says("It has 1,000 epochs; the paper's text does not say how long it trains")
-    says("What happens on CIFAR-10 in 1,000 epochs")
     log = pd.read_csv(REFERENCE / "set_authors_cifar10_log.csv")
     log = log.pivot(index="epoch", columns="method", values="accuracy_percent")
     assert log["set"][100] < log["dense"][100] and (log["set"] > log["dense"])[200:].all()
@@ -67,7 +62,6 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     words = "reaches dense near epoch 200 and, in running means, stays ahead from about epoch"
     says(words + " 305 on")
     assert len(log) == 10 and log.index.max() == 1000 and (log.index >= 10).sum() == 9
-    says("We copied ten epochs of the log. The picture has nine of them, which lines join")
     says("SET drops 30 % of its links")
     published = runs["mnist", "published", "set"]
     after = [100 * record.environment["final"]["test_accuracy"] for record in published]
@@ -81,7 +75,6 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
             assert {record.config.schedule == "cosine" for record in group} == {falls}
     most = changes.pop(("higgs_sample", "tuned"))
     assert most > max(map(abs, changes.values()))
-    says("There accuracy changes most, and rises by {:.2f} points", most)
     the_picture(text)
     hours = 3 * 1000 * 45 / 3600  # 45 s an epoch, as the list of runs has it
     says("CIFAR-10 for 1,000 epochs** with the dense network, some {} core-hours on a CPU", 38)
@@ -128,8 +121,6 @@ def what_was_tried(text, runs):
             assert (run.learning_rate, run.dropout, run.schedule) == best
     words = "the best rate on MNIST, {:g}, was the largest tried but for 1"
     text.says(words, best[0])
-    text.says("Their best dropout, {:g}, was the smallest tried", best[1])
-    text.says("On Fashion-MNIST they have the settings chosen on MNIST")
 
 
 def test_departures_say_how_many_settings_were_tried():
@@ -174,11 +165,8 @@ def the_picture(text):
     """Of all networks, as the file beside it has it."""
     drawn = pd.read_csv(ROOT / "figures" / "paper" / "10_set_mlp" / "main_result.csv")
     drawn = drawn.query("dataset == 'cifar10'").groupby(["source", "method"])["value"].mean() * 100
-    text.says("the picture has SET and fixed links after {:,} epochs", len(long_accuracy()))
     ours = {method: long_accuracy(method).iloc[-1].mean() for method in ("set", "fixed")}
     assert drawn["our runs"].to_dict() == pytest.approx(ours)
-    text.says("Dense has {} there and is left out", len(long_accuracy("dense")))
-    text.says("Fashion-MNIST is not in the paper's table")
     printed = pd.read_csv(REFERENCE / "set_table3_mlp.csv")
     assert set(printed["dataset"]) == {"MNIST", "CIFAR10", "HIGGS"}
 
@@ -189,11 +177,7 @@ def long_run(text):
     planned = [run for run in runs if run.dataset == "cifar10"]
     assert Counter(run.method for run in planned) == {"set": 5, "fixed": 3, "dense": 3}
     assert {run.epochs for run in planned if run.method == "dense"} == {100}
-    text.says(
-        "five seeds of SET and three of fixed links. Three dense networks train for 100 epochs"
-    )
     accuracy, fixed = long_accuracy(), long_accuracy("fixed").iloc[-1]
-    text.says("Three seeds reach {:.2f} % on average, and the", fixed.mean())
     text.says("log has {:.2f} %", in_log("fixed", 1000))
     in_log_ahead = in_log("set", 1000) - in_log("fixed", 1000)
     text.says("There SET is {:.2f} points ahead of them. In", in_log_ahead)
@@ -205,13 +189,10 @@ def long_run(text):
         "The 95 % interval of this lead goes from {:.1f} to {:.1f} points", ahead.low, ahead.high
     )
     text.says("by {} points an epoch or more, over the last twenty epochs", 0.02)
-    text.says("At epoch 1,000 SET and fixed links rise by less, so it counts for S25")
     for method in ("set", "fixed"):
         assert rise(long_accuracy(method)) < 0.02
     last = accuracy.iloc[-1]
     assert len(last) == 5
-    text.says("The five seeds of SET end near the log")
-    text.says("After 1,000 epochs they reach {:.2f} % on average", last.mean())
     text.says("The lowest has {:.2f} %, the highest {:.2f} %", last.min(), last.max())
     mean = t_interval(last)
     text.says("95 % interval of our mean goes from {:.1f} to {:.1f} %", mean.low, mean.high)
@@ -228,8 +209,6 @@ def long_run(text):
     text.says("The best of our epochs has {:.2f} %", accuracy.max().max())
     steps = accuracy.iloc[-20:].diff().abs().mean()
     assert steps.between(0.1, 0.5).all()
-    text.says("a seed still moves by some tenths of a point")
-    text.says("By the best epoch on test images, as in the paper, no seed reaches it either")
     assert max(accuracy.max().max(), in_log("set", 1000)) < 74.1
 
 
@@ -240,19 +219,12 @@ def beside_dense(text):
     lead = (dense - ours.loc[dense.index, dense.columns]).iloc[-1]
     whole = dense - ours.loc[dense.index, dense.columns]
     assert (whole > 0).all(axis=None) and (whole.loc[9] > lead).all()
-    text.says("For all of its {} epochs dense is ahead of SET", len(dense))
     found = t_interval(lead)
-    text.says("Its lead shrinks, and is {:.1f} points at the end", found.value)
     text.says("with a 95 % interval from {:.1f} to {:.1f}", found.low, found.high)
     epochs = t_interval(passed(ours, dense))
     text.says("To reach what dense has then, SET needs {:.0f} epochs", epochs.value)
-    text.says("For this number each accuracy is a mean of ten epochs")
     text.says("The interval of that goes from {:.0f} to {:.0f}", epochs.low, epochs.high)
     assert rise(dense) > 0.02 and rise(ours.iloc[:100]) > 0.02
-    words = "At epoch {} SET and dense rise by more, so it does not count for S01, S26 and S28"
-    text.says(words, len(dense))
-    text.says("After {} epochs, where our dense networks end, SET is behind them", len(dense))
-    text.says("On CIFAR-10 dense is ahead after {} epochs, where our dense", len(dense))
     assert rise(long_accuracy("fixed").iloc[:100]) > 0.02
     words = "After 50 epochs they have {:.1f} %, and the log {:.1f} %"
     text.says(words, ours.loc[49].mean(), in_log("set", 50))
@@ -302,5 +274,3 @@ def counts_of_the_graph(text, runs):
     idle = sum((last[group] == 0).sum() for group in groups)
     text.says("{:,} of the {:,} neurons lose all links", idle, sum(map(len, map(last.get, groups))))
     text.says("One neuron gathers {}", max(last[group].max() for group in groups))
-    links = [sum(one[group].sum() for group in groups) // 2 for one in (first, last)]
-    text.says("fell from {:,} to {:,} by the last update", *links)

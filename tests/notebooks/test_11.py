@@ -45,13 +45,6 @@ def test_numbers_of_the_text_are_those_of_the_records(ablation):
     text = Prose("11_set_ablation")
     says = text.says
     removals = {m: of.mean() for (_, _, m, _), of in accuracies("set_removals").items()}
-    cost = removals["set"] - removals["set_random_removal"]
-    says("at random costs {:.1f} points on CIFAR-10", cost)
-    says(
-        "After 25 epochs SET reaches {:.1f} %. With random drops it is {:.1f} points",
-        removals["set"],
-        cost,
-    )
     assert removals["set_largest_removal"] == pytest.approx(10)
     says("(Mocanu2018, Fig. 6 and Discussion)")
     core_hours(text)
@@ -70,7 +63,6 @@ def test_numbers_of_the_text_are_those_of_the_records(ablation):
     decay(text)
     tuned_for_each(text)
     says("The authors' log of CIFAR-10 has 1,000 epochs")
-    says("*Open* for S32 and S33, at 300 epochs")
     with_l1 = sum(name.endswith("L1") for name in SETTINGS)
     says(f"That of S32 counts {with_l1 * (len(SETTINGS) - with_l1)} pairs together")
     assert 1000 / 25 == 40
@@ -113,28 +105,18 @@ def how_many_links(text):
 
 
 def settings(text, ablation):
-    text.says("each setting of Fig. 6.")
-    text.says("Against fixed links in all twelve means after 60 epochs**")
-    text.says("dense trains for 8 epochs, and for 60 in two settings only")
     seconds = {}
     for record in papers.STORE.of("set_ablation", "paper"):
         of_epoch = record.environment["seconds"] / record.config.epochs
         seconds.setdefault(record.config.method, []).append(of_epoch)
     assert 4.5 < np.median(seconds["dense"]) / np.median(seconds["set"]) < 5.5  # some five times
     assert all((ablation["set", name] - ablation["fixed", name]).mean() > 0 for name in SETTINGS)
-    leads = [
-        (ablation["dense", name] - ablation["set", name]).mean()
-        for name in ("SReLU, momentum, none", "ReLU, momentum, none")
-    ]
-    text.says("In two settings it trains for 60 epochs")
-    text.says("Its lead there is {:.2f} points with SReLU and {:.2f} with ReLU", *leads)
     at_8 = accuracies("set_ablation", 8)
     for name in SETTINGS:
         ours, dense = (
             at_8["fashion_mnist", name, *key] for key in (("set", 20.0), ("dense", None))
         )
         assert (dense - ours).mean() > 0
-    text.says("The rate of .01 may suit dense better")
 
 
 def choices(text):
@@ -142,14 +124,10 @@ def choices(text):
     sooner, end = effects(60), effects(300)
     assert surely_differ(sooner) == [("set", "ReLU")]
     assert surely_differ(end) == [("fixed", "L2")]
-    text.says("After {} epochs L2 costs them {:.2f} points", 300, -end["fixed", "L2"].mean())
-    text.says("For SET its cost of {:.2f} does not differ", -end["set", "L2"].mean())
     words = "After {} epochs ReLU leads SReLU by {:.2f} points with SET; after {} nothing"
     text.says(words, 60, sooner["set", "ReLU"].mean(), 300)
     assert all(end[method, "ReLU"].mean() < 0 for method in ("set", "fixed"))
-    text.says("No effect is seen of L1 or of Nesterov momentum")
     steps = 300 * 60000 / 100
-    text.says("The penalty of L1 is so small")
     text.says("a weight by {:.3f} at most", steps * 0.01 * 1e-7 / (1 - 0.9))
 
 
@@ -186,12 +164,8 @@ def longer(text):
     means = {name: of[:, -1].mean() for name, of in curves.items()}
     ranked = sorted(means, key=means.get, reverse=True)
     assert ranked[0] == best and ranked.index(second) == 4  # the fifth
-    words = "reaches {:.2f} % after {} epochs, and the next setting {:.2f} %"
-    text.says(words, means[best], 300, means[ranked[1]])
     sooner = {name: of[:, 59].mean() for name, of in curves.items()}
     assert all(sooner[name] > sooner[best] for name in SETTINGS if name.startswith("ReLU"))
-    text.says("After {} epochs the same networks were behind all six settings with ReLU", 60)
-    text.says("with L2, has the fifth mean of twelve")
     half = stats.t.ppf(1 - 0.025 / 11, 4)
     surely = 0
     for name in SETTINGS:
@@ -237,54 +211,37 @@ def surely_behind(leads):
 def fixed_links_catch_up(text):
     early, end, late = (long_leads(slice(*of)) for of in ((59, 60), (299, 300), (270, 300)))
     total = [mean_lead(of) for of in (early, end, late)]
-    text.says("leads fixed links early, and no longer after {} epochs", 300)
     text.says("SET leads early: by {:.2f} points after {} epochs", total[0].mean(), 60)
     assert interval(total[0])[1] > 0
-    text.says("from each window of {} epochs to the next", 30)
     windows = [mean_lead(long_leads(slice(e, e + 30))).mean() for e in range(0, 300, 30)]
     assert windows == sorted(windows, reverse=True)
-    words = "Over the last {} it is {:.2f}, which does not differ from zero"
-    text.says(words, 30, total[2].mean())
     assert interval(total[2])[1] < 0 < interval(total[2])[2]
     assert surely_behind(end) == ["SReLU, momentum, L1"]
-    text.says("There fixed links are ahead in one setting for sure")
-    text.says("corrected for all twelve: SReLU, momentum and L1")
     assert not surely_behind({name: -of for name, of in late.items()})
     for other in (late, early, long_leads(slice(0, 300), np.max), after_last_removal()):
         assert not surely_behind(other)
-    text.says("Over the last {} epochs, at the best epoch, after {}, or after the last", 30, 60)
     text.says("the mean lead is {:.2f}, and differs from zero", total[1].mean())
     assert interval(total[1])[2] < 0
     before = [interval(mean_lead(long_leads(slice(e, e + 1))))[2] < 0 for e in range(270, 299)]
     assert sum(before) < len(before) / 4  # at most epochs shortly before it does not
     assert all(of.mean() > 0 for of in early.values())
     assert not surely_behind({name: -of for name, of in early.items()})
-    text.says("leads in all twelve means after {} epochs too, but in none for sure", 60)
-    text.says("at the last of {} epochs fixed links are surely ahead in one of twelve", 300)
 
 
 def close_to_dense(text):
     """How far dense is ahead of SET in the two settings in which it trains as long."""
-    text.says("A point is a mean of {} epochs", 30)
     windows = [leads_of_dense(slice(first, first + 30)) for first in range(0, 300, 30)]
     relu, srelu = ([window[name].mean() for window in windows] for name in ("ReLU", "SReLU"))
-    text.says("Not in {} epochs: in both settings dense ends ahead", 300)
     end, late = leads_of_dense(), leads_of_dense(slice(270, 300))
     assert all(interval(lead)[1] > 0 for lead in [*end.values(), *late.values()])
     assert min(relu[:3]) > max(relu[3:]) and relu[-1] > min(relu[4:])
-    text.says("With ReLU its lead stops falling after some {} epochs", 120)
     text.says("Over the last {} epochs it is {:.2f} points", 30, relu[-1])
     assert srelu[-1] == min(srelu) and srelu[3] - srelu[-1] > 0.3
     text.says("Over the last {} epochs it is {:.2f}.", 30, srelu[-1])
     text.says("We allow {:g} points, and judge at the last epoch", ALLOWED)
-    words = "Dense is ahead by {:.2f} points with ReLU there, and by {:.2f} with SReLU"
-    text.says(words, end["ReLU"].mean(), end["SReLU"].mean())
     assert surely_above_allowed(end) == ["SReLU"]
-    text.says("Corrected for all twelve settings, we are sure with SReLU")
     best = leads_of_dense(slice(0, 300), np.max)
     assert surely_above_allowed(late) == surely_above_allowed(best) == ["ReLU"]
-    text.says("Over the last {} epochs, or at the best epoch of each, we are sure with ReLU", 30)
-    text.says("it is surely ahead by more than {:g} points", ALLOWED)
 
 
 def leads_of_dense(epochs=slice(299, 300), of_curve=np.mean):
@@ -313,46 +270,34 @@ def after_last_removal():
 
 def variants(text):
     last = {key[1]: of for key, of in accuracies("set_variants").items()}
-    change = (last["new links start as N(0, .1²)"] - last["as in the paper"]).mean()
-    text.says("no weight decay gains one or two tenths of a point")
     finals = {}
     for record in papers.STORE.of("set_variants", "paper"):
         finals.setdefault(record.config.variant, []).append(record.environment["final"])
     ends = {name: [100 * one["test_accuracy"] for one in of] for name, of in finals.items()}
-    after = np.mean(ends["new links start as N(0, .1²)"]) - np.mean(ends["as in the paper"])
-    words = "accuracy falls by {:.2f} points before the last update, and by {:.2f} after it"
-    text.says(words, -change, -after)
     for of in (last, ends):
         gained = np.mean(of["no weight decay"]) - np.mean(of["as in the paper"])
         assert 0.05 < gained < 0.25
-    text.says("L2 is weight decay")
 
 
 def recipes(text):
     last = {key[:3]: of for key, of in accuracies("accuracy_by_recipe").items()}
     tuned = {key[:3]: of for key, of in accuracies("adaptive_topology_1568").items()}
     best = last["mnist", "what helps, together", "rigl"]
-    text.says("bring it to {:.2f} % on MNIST", best.mean())
     (links,) = {
         r.metrics["links"].iloc[0] for r in papers.STORE.of("adaptive_topology_1568", "paper")
     }
     gain, low, _ = welch(best, tuned["mnist", "tuned", "rigl"])
     text.says("with {:,} links. That is {:.2f} points above", links, gain)
     assert low > 0
-    text.says("fixed links at 1 % of the links")
     alone = {"mnist": "labels softened", "fashion_mnist": "sharpness-aware"}
     for dataset, variant in alone.items():
         _, low, high = welch(last[dataset, variant, "rigl"], tuned[dataset, "tuned", "rigl"])
         assert low < 0 < high, variant
-    text.says("with softened labels on MNIST and with sharpness-aware steps on Fashion-MNIST")
-    text.says("neither gains for sure")
     tried = accuracies("accuracy_tuning", -1, "valid_accuracy")
     assert {len(of) for of in tried.values()} == {1}
     how_recipes_were_tried(text)
-    text.says("One seed cannot tell")
     assert numerics_of("adaptive_topology_1568", "rigl") == [1] * 2 + [2] * 8
     assert {*numerics_of("accuracy_by_recipe", "rigl")} == {1}
-    text.says("eight of ten networks come from a later version of the training step than all with")
     text.says(RERUNS, *reruns())
 
 
@@ -362,17 +307,8 @@ def how_recipes_were_tried(text):
     sparse = {run.hidden for run in runs if run.method != "dense"}
     dense = {run.hidden for run in runs if run.method == "dense"}
     assert (sparse, dense) == ({(1568,) * 3}, {(1000,) * 3})
-    text.says("Sparse networks have three layers of 1,568 neurons here, and dense 1,000")
-    usual = {run.epochs for run in runs if run.variant != "twice the epochs"}
-    twice = {run.epochs for run in runs if run.variant == "twice the epochs"}
-    text.says("All train for {} epochs, and for {} with *twice the epochs*", *usual, *twice)
     variants = {run.variant for run in runs if run.method == "dense"}
     assert variants < {run.variant for run in runs if run.method == "set"}
-    text.says("Dense was not trained with each recipe")
-    on_test = papers.STORE.of("accuracy_by_recipe", "paper")
-    alone = "labels softened", "sharpness-aware"
-    (epochs,) = {one.config.epochs for one in on_test if one.config.variant in alone}
-    text.says("For test images RigL was trained for {} epochs", epochs)
 
 
 def numerics_of(experiment, *methods, dataset=None):
@@ -437,7 +373,6 @@ def tuned_for_each(text):
     text.says(words, *(mean["chosen", dataset, "rigl"] for dataset in DATASETS))
     text.says("It was {:.2f} and {:.2f}", *(mean["tuned", dataset, "rigl"] for dataset in DATASETS))
     how_far_leads_shrink(text, leads)
-    text.says("SET's lead on MNIST no longer differs from zero")
     _, low, high = interval(leads["chosen", "mnist", "set"])
     assert low < 0 < high and interval(leads["chosen", "fashion_mnist", "set"])[1] > 0
     what_tuning_gains(text, ends)
@@ -446,8 +381,6 @@ def tuned_for_each(text):
 
 
 def how_far_leads_shrink(text, leads):
-    text.says("RigL's lead on Fashion-MNIST goes, and two of the other three surely shrink, by")
-    text.says("RigL's lead on Fashion-MNIST goes; two others surely shrink, by about half")
     surely = []
     for dataset in DATASETS:
         for method in ("set", "rigl"):
@@ -461,7 +394,6 @@ def how_far_leads_shrink(text, leads):
                 assert low < 0 < high and 0.4 < now.mean() / before.mean() < 0.6
             surely.append(interval(now - before)[2] < 0)
     assert surely == [False, True, True, True]  # SET on MNIST is the first
-    text.says("Three of the four leads shrink for sure; of SET's lead on MNIST we cannot tell")
 
 
 def what_tuning_gains(text, ends):
@@ -475,8 +407,6 @@ def what_tuning_gains(text, ends):
         assert gains[dataset, "fixed"].mean() == max(gains[dataset, m].mean() for m in METHODS)
         mean, _, high = interval(gains[dataset, "rigl"])
         assert mean < 0 < high
-    loss = -gains["fashion_mnist", "rigl"].mean()
-    text.says("on Fashion-MNIST it loses {:.2f} points, which do not differ from zero", loss)
     usual, chosen = (
         {
             (record.config.weight_decay, record.config.dropout, record.config.learning_rate)
@@ -487,8 +417,6 @@ def what_tuning_gains(text, ends):
         for name, variant in (("adaptive_topology", "tuned"), ("regularisation", "chosen"))
     )
     assert usual == chosen and len(usual) == 1
-    largest = np.abs(gains["mnist", "set"]).max()
-    text.says("the accuracy of a seed changes by up to {:.2f} points", largest)
 
 
 def beside_dense(text, ends):
@@ -500,14 +428,12 @@ def beside_dense(text, ends):
     points = [behind[dataset, "rigl"][0] for dataset in DATASETS]
     words = "RigL is {:.2f} points behind dense on MNIST and {:.2f} on Fashion-MNIST"
     text.says(words, *points)
-    text.says("SET is {:.2f} and {:.2f} behind", *(behind[d, "set"][0] for d in DATASETS))
     may_be_zero = {key for key, (_, low, high) in behind.items() if low < 0 < high}
     assert may_be_zero == {("mnist", "rigl"), ("fashion_mnist", "set")}
     assert all(low > 0 for key, (_, low, _) in behind.items() if key not in may_be_zero)
     tried = {
         dataset: dense_settings("regularisation", dataset, tuning=True) for dataset in DATASETS
     }
-    text.says("Dense has one seed; five of its settings ended on MNIST, and four on Fashion-MNIST")
     assert [len(tried[dataset]) for dataset in DATASETS] == [5, 4]
     for dataset in DATASETS:
         (before,) = dense_settings("adaptive_topology", dataset)
@@ -518,7 +444,6 @@ def beside_dense(text, ends):
     text.says("On MNIST its dropout is {:g} now, by {:.2f} points", 0.1, tie_of_dense())
     page = (ROOT / "docs" / "RUNS.md").read_text(encoding="utf-8")
     assert "On Fashion-MNIST it also diverged with a dropout of 0.5" in page
-    text.says("at 0.5 dense diverged")
 
 
 def tie_of_dense():
@@ -565,14 +490,10 @@ def what_was_tried(text):
             assert tried[decays[method], dropout] == max(tried.values())
         assert decays["fixed"] < decays["set"]
         assert (decays["rigl"] == decays["fixed"]) == (dataset == "fashion_mnist")
-    text.says("On both data sets they want a weaker decay than SET")
-    text.says("On Fashion-MNIST RigL's chosen decay is as weak")
-    text.says("on validation images with two seeds. Fixed links and SET have twelve settings")
     counts = [len(valid[dataset, "rigl"]) for dataset in DATASETS]
     text.says("RigL has {} on MNIST and {} on Fashion-MNIST", *counts)
     of_largest = {dropout for decay, dropout in valid["mnist", "rigl"] if decay == 1e-3}
     assert of_largest == {0.1, 0.3}  # the setting that is missing has no record
-    text.says("without dropout a seed of RigL diverged at a decay of {}", 0.001)
     best = sorted(np.mean(values) for values in valid["fashion_mnist", "rigl"].values())[::-1]
     assert best[0] - best[2] < 0.05 < best[0] - best[3]
     text.says("three of its settings lie within 0.05 points on validation images, a tie")
@@ -618,8 +539,6 @@ WIDE = "fashion_mnist", 77145, "set"
 def decay(text):
     narrower = shrinking()
     assert len(narrower) == 6
-    text.says("smaller by {:.2f} points on average", np.mean([*narrower.values()]))
-    text.says("two of the six changes may be zero")
     assert sum(interval(values)[1] < 0 < interval(values)[2] for values in narrower.values()) == 2
     with_decay, without = (decay_leads()["mnist", 37840, "set", of] for of in ("tuned", "no decay"))
     text.says("On MNIST {:.2f} points of SET's {:.2f} remain", without.mean(), with_decay.mean())
@@ -630,7 +549,6 @@ def decay(text):
     with_decay = numerics_of("adaptive_topology_1568", *methods, dataset="fashion_mnist")
     assert with_decay == [1] + [2] * 9
     assert {*numerics_of("accuracy_by_recipe", *methods, dataset="fashion_mnist")} == {1}
-    text.says("At {:,} links nine of ten networks with decay come from a later version", WIDE[1])
     others = [values for key, values in narrower.items() if key != WIDE]
     text.says("If we leave them out, the mean is {:.2f}", np.mean(others))
 

@@ -65,13 +65,9 @@ def published():
 def test_numbers_of_the_text_are_those_of_the_records(runs, on_features):
     text = Prose("12_set_cnn")
     says = text.says
-    says("(Mocanu2018, Fig. 7)")
     says("about 4 % of the connections")
-    epochs = {len(run.metrics) for method in METHODS for run in runs[method]}
-    says("After {} epochs a sparse top is as accurate as a dense one", *epochs)
     ends = [abs(end) for end in interval(paired(runs, "set", "dense", "best"))]
     assert max(ends) < 2.2
-    says("to within some two points")
     says("after about 1,000 epochs")
     everything = ("set_cnn", "set_cnn_tuning", "set_on_features")
     records = [record for name in everything for record in papers.STORE.of(name, "paper")]
@@ -85,17 +81,11 @@ def test_numbers_of_the_text_are_those_of_the_records(runs, on_features):
 
 
 def of_runs(says, runs):
-    says("The top has two hidden layers of {:,} neurons", *{*runs["set"][0].config.hidden})
-    means = [percent(runs[method]).mean() for method in METHODS]
-    says("All four tops end between {:.1f} % and {:.1f} %", min(means), max(means))
     for one, other in combinations(METHODS, 2):
         low, high = interval(paired(runs, one, other))
         assert low < 0 < high
-    says("No two of them differ clearly")
-    says("The paper trains some 70 times as long, on twice as many images")
     assert 1000 / runs["set"][0].config.epochs == pytest.approx(70, rel=0.06)
     assert runs["set"][0].config.limit * 2 == 50_000
-    says("A run of 100 epochs is planned")
     assert {run.epochs for run in papers.EXPERIMENTS["set_cnn_long"].configs("paper")} == {100}
     theirs = published()["accuracy_percent"]
     for rival, name in {"dense": "CNN", "fixed": "CNN_FixProb"}.items():
@@ -119,15 +109,9 @@ def of_features(says, on_features):
     says(words, min(means), max(means), n_test)
     right = np.concatenate([percent(on_features[method]) for method in METHODS]) * n_test / 100
     assert np.allclose(right, right.round())  # whole images
-    ends = []
     for one, other in combinations(METHODS, 2):
         low, high = interval(paired(on_features, one, other))
         assert low < 0 < high
-        ends += [-low, high]
-    says("By the intervals over seeds two tops may differ by up to {:.1f} points", max(ends))
-    links = on_features["set"][0].metrics["links"].iloc[0]
-    full = sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
-    says("The sparse ones have {:.1f} % of the links", 100 * links / full)
 
 
 def counts(says, runs):
@@ -136,35 +120,23 @@ def counts(says, runs):
     dense = weights["dense"]
     assert dense["convolutions"] == theirs.loc["CNN", "n_conv_weights"]
     assert dense["top"] == theirs.loc["CNN", "n_top_weights"]
-    says("have {:,} weights and the dense top {:,}", dense["convolutions"], dense["top"])
-    says("SET's top has {:,}", weights["set"]["top"])
     says("The paper prints {:,}", theirs.loc["SET-CNN", "n_top_weights"])
-    total = {name: one["convolutions"] + one["top"] for name, one in weights.items()}
-    says("Its network has {:.1f} % of the connections", 100 * total["set"] / total["dense"])
-    says("**{:.1f} %.**", 100 * total["set"] / total["dense"])
     printed = theirs["n_conv_weights"] + theirs["n_top_weights"]
     printed = 100 * printed["SET-CNN"] / printed["CNN"]
     says("With the printed numbers the share is {:.1f} % too. The text says about 4 %", printed)
-    top = 100 * weights["set"]["top"] / dense["top"]
-    says("The top alone has {:.1f} %", top)
 
 
 def links_that_follow(says, runs):
-    pixels = runs["set"][0].config.filters[-1]
-    says("A map of the last convolution has {} pixels", 2048 // pixels)
     last = {method: correlations(runs[method], -1) for method in ("set", "rigl", "fixed")}
     above = {method: last[method] - last["fixed"] for method in ("set", "rigl")}
-    says("their correlation is {:.2f} above that of fixed links", above["rigl"].mean())
     says("SET's own correlation is {:.2f} at the end", last["set"].mean())
     assert np.std(last["fixed"]) > 2 * np.std(last["set"])
-    says("three seeds leave open, as the correlations of fixed links scatter")
     moved = {name: {run.config.drop_fraction for run in runs[name]} for name in ("set", "rigl")}
     assert moved == {"set": {0.3}, "rigl": {0.3}}
     courses = {name: {run.config.decay for run in runs[name]} for name in ("set", "rigl")}
     assert courses == {"set": {"constant"}, "rigl": {"cosine"}}
     says("SET moves {:.0f} % after every epoch", 100 * runs["set"][0].config.drop_fraction)
     assert interval(above["rigl"])[0] > 0 and interval(above["set"])[0] < 0
-    says("They follow from the first update on")
     assert abs(correlations(runs["rigl"], 1).mean()) < 0.1  # before it
     assert correlations(runs["rigl"], 2).mean() > 0.3
     arrays = runs["rigl"][0].arrays

@@ -92,17 +92,12 @@ def test_numbers_of_the_text_are_those_of_the_records(records, machines):
     says("(Mocanu2018, Table 2)")
     says("units of 0 and 1")
     core_hours(text)
-    says("learning rate of .01 and its weight decay of .0002")
     grid = machines.query("variant == 'grid'")
-    most = grid["hidden"].max()[0], grid["cd_steps"].max()
-    says("nine settings, with up to {} hidden units and up to {} sweeps", *most)
     assert set(grid["hidden"]) == {(100,), (250,), (500,)} and set(grid["cd_steps"]) == {1, 3, 10}
     assert set(grid["learning_rate"]) == {0.01} and set(grid["weight_decay"]) == {0.0002}
-    says("Dense machines learn fastest and then over-fit")
     curves = pd.read_csv(FIGURES / "paper" / "13_set_rbm" / "dna.csv")
     curves = curves.groupby(["method", "units", "sweeps", "epoch"])["value"].mean().unstack()
     falls = (curves.max(axis=1) - curves.iloc[:, -1]).groupby("method")
-    says("Sparse ones fall little or not at all in 300 epochs")  # by less than half a nat
     assert falls.min()["dense"] > 5 and falls.max().drop("dense").max() < 0.5
     on_dna(text, records, machines)
     long_on_dna(text)
@@ -111,12 +106,8 @@ def test_numbers_of_the_text_are_those_of_the_records(records, machines):
     rough_choices(text)
     drawn(text, records)
     elsewhere(text, records, machines)
-    says("one setting was run, or two data sets are missing")
     table = pd.read_csv(REFERENCE / "set_table2_rbm.csv")
     assert len(set(table["dataset"])) - len(set(machines["dataset"])) == 2
-    says("In training SET has 11 a unit, and fixed links 8")
-    says("Wide machines on MNIST count for S12 to S14 only")
-    says("and the paper's 5,000 hidden units. They would decide S12 to S14")
     says("On Web 8,820 of 32,561 are in both")
     sizes = pd.read_csv(REFERENCE / "set_table1_datasets.csv").set_index("dataset")
     assert sizes.loc["Web", "n_test"] == 32_561
@@ -156,23 +147,15 @@ def on_dna(text, records, machines):
     text.says("With 100 hidden units it is some {:.0f} nats at the last epoch", np.mean(narrow))
     text.says("With 500 it is at most {:.1f}", max(wide))
     assert [at for at, of in leads.items() if t_interval(of).low < 0] == [((500,), 3)]
-    text.says("In one of nine settings, the widest with three sweeps")
     dense = [curve.idxmax() for key, curve in curves.items() if key[:2] == ("grid", "dense")]
     assert 10 <= min(dense) and max(dense) <= 30
-    text.says("after some twenty epochs they fall")
-    text.says("Would the paper's 5,000 epochs change that?")
     names = ("set", "fixed", "dense")
     long = [curves["long", name, (250,), 1, 0].loc[5000] for name in names]
-    text.says("with 100 or 250 hidden units")
     assert {key[2] for key in curves if key[0] == "long"} == {(100,), (250,)}
-    text.says("Not with 100 or 250 hidden units.")
-    text.says("Take those of 250")
     words = "SET ends at {:.1f} nats, and fixed links at {:.1f}. The dense machine ends at {:.0f}"
     text.says(words, *long)
     tried = machines.query("variant == 'tried'")
     assert set(tried["cd_steps"]) == {3} and set(tried["seed"]) == {0}
-    text.says("with 3 sweeps")
-    text.says("for 300 epochs")
     assert set(tried["epochs"]) == {300}
     leads = {}
     for rival in RIVALS:
@@ -181,7 +164,6 @@ def on_dna(text, records, machines):
     text.says("There {:.1f} nats remain of {:.1f}", *leads["dense"])
     remains, (short, long) = lead_at_equal_length()
     assert long == 2 * short
-    text.says("The chosen machines also trained for twice as long")
     words = "After {} epochs, as long as those at the paper's settings, they are {:.1f} nats apart"
     text.says(words, short, remains.mean())
     on_the_edge(text, machines, leads["dense"][0])
@@ -195,7 +177,6 @@ def long_on_dna(text):
     falls = falls_on_dna()
     shorter = {record.config.seed for record in all_records()}
     assert not shorter & {*falls.index.get_level_values("seed")}
-    text.says("for the paper's 5,000 epochs. Each has three seeds that no shorter run of a machine")
     text.says("once it is near −85 nats")
     text.says("at which it first reaches −85 nats. With 100 hidden units and CD-1 none reaches it")
     reached = falls.dropna()
@@ -209,18 +190,9 @@ def long_on_dna(text):
     found = t_interval(worst)
     assert found.low < 3 < found.high
     assert (worst < 3).sum() == 2
-    text.says("Two of three seeds stay below that in every setting")
-    records = papers.STORE.of("set_rbm_dna_long", "paper")
-    estimates = [record.metrics.dropna(subset="test") for record in records]
-    text.says("We measure at {} epochs only", *{len(rows) for rows in estimates})
-    error = reached["se"][reached["largest"].idxmax()]
-    text.says("itself uncertain by {} nats", f"{error:.1f}".removeprefix("0"))
     assert falls["rough"].sum() == 2
-    text.says("Two points rest on fewer than ten effective chains")
     sound = falls_on_dna(least_chains=10)
     assert sound["largest"].dropna().equals(reached["largest"])
-    text.says("With 500 hidden units we trained no rival that long")
-    text.says("More seeds of SET on DNA for 5,000 epochs.")
 
 
 def falls_on_dna(least_chains=0):
@@ -299,62 +271,42 @@ def leads_from(epoch):
 
 def wide_on_mnist(text, machines):
     """Machines of 2,500 hidden units beside those of 500."""
-    printed = pd.read_csv(REFERENCE / "set_table2_rbm.csv").set_index(["dataset", "model"])
-    paper, wide = printed.loc[("MNIST", "SET-RBM")], wide_machines()
-    words = "the paper's SET has {:,} hidden units and {} sweeps"
-    text.says(words, paper["n_hidden"], paper["cd_n"])
+    wide = wide_machines()
     assert set(wide["dataset"]) == {"mnist"} and set(wide["cd_steps"]) == {1}
-    (hidden,) = {width for (width,) in wide["hidden"]}
-    text.says("We trained machines of {:,} hidden units with one sweep", hidden)
-    text.says("In the paper dense has {:,}", printed.loc[("MNIST", "RBM"), "n_hidden"])
     tried, tuned = (wide.query("variant == @name") for name in ("tried", "tuned"))
     settings = ["learning_rate", "weight_decay", "start"]
     of_each = tried.groupby("method")[settings].nunique().prod(axis=1)
     assert len([*product(*WIDE_TRIED.values())]) == 12
-    text.says("Each method began with twelve")
     assert (of_each["set"], of_each["fixed"]) == (16, 20)
     assert of_each["dense"] == 28
-    words = "So SET has sixteen settings, fixed links have twenty, and dense machines twenty-eight"
-    text.says(words)
     (epochs,) = set(tried["epochs"])
-    text.says("with one seed for {} epochs", epochs)
     epochs_tried = epochs
     assert set(tried["seed"]) == {0} and [*tuned.groupby("method")["seed"].nunique()] == [3, 3, 3]
     (epochs,) = set(tuned["epochs"])
-    text.says("The best by validation was trained for {} epochs, with three seeds", epochs)
     rates = tried.groupby("method")["learning_rate"]
     for method, found in tuned.groupby("method"):
         ((rate, decay),) = {*found[settings[:2]].itertuples(index=False)}
         assert rates.min()[method] < rate < rates.max()[method]
         assert (decay == tried["weight_decay"].min()) == (method != "dense")
-    text.says("SET and fixed links chose the smallest decay that we tried")
     dense = tried.query("method == 'dense'")
     rate = dense.loc[dense["valid full"].idxmax(), "learning_rate"]
     assert (rate, dense["learning_rate"].min()) == (0.0001, 0.00003)
     assert set(tuned.query("method == 'dense'")["learning_rate"]) == {rate}
     at_rates = dense.groupby("learning_rate")["valid full"]
     assert at_rates.max()[0.01] < at_rates.min()[[0.00003, 0.0001, 0.0003, 0.001, 0.003]].min()
-    text.says("The paper's rate was tried with 2,500 hidden units too, and is worse there")
-    text.says("Dense machines do best with a rate of .0001, by half a nat")
     by_rate = dense.groupby("learning_rate")["valid full"].max()
     first, second = by_rate.nlargest(2)
     assert 0.4 < first - second < 0.6
     assert set(dense[dense["learning_rate"] == rate]["best epoch"]) == {epochs_tried}
-    text.says("and still rose after 20 epochs")
     text.says("With .00003 they ended {:.0f} nats lower", first - by_rate[0.00003])
     narrow = machines.query("dataset == 'mnist' and variant == 'one setting'")
-    (hidden_before,) = {width for (width,) in narrow["hidden"]}
-    text.says("beside those of {} hidden units", hidden_before)
     gains_of_width(text, narrow, machines)
-    text.says("The paper's SET has {:.2f}", paper["log_prob_nats"])
     here = tried.query("method == 'set' and learning_rate == .01 and weight_decay == .0002")
     at_papers, at_chosen = (
         rows.query("method == 'set' and seed == 0")["valid full"].iloc[0] for rows in (here, tuned)
     )
     assert here["start"].iloc[0] == "zeros"  # as with 500 hidden units
     before = narrow.query("method == 'set' and seed == 0")["valid full"].item()
-    text.says("On validation images of seed 0")
-    text.says("The settings were chosen on seed 0, which is one of the three")
     words = "SET gains {:.1f} nats at the paper's rate and decay, and {:.1f} at the chosen ones"
     text.says(words, at_papers - before, at_chosen - before)
     after_the_best(text, tried)
@@ -368,63 +320,42 @@ def gains_of_width(text, narrow, machines):
     text.says(words, ours.mean(), before.mean())
     gain, lead = t_interval((ours - before).dropna()), t_interval(ours - fixed)
     assert gain.n == 3 and gain.low > 0 and lead.low > 0
-    text.says("On the three seeds that both have it gains {:.1f} nats", gain.value)
-    text.says("The interval goes from {:.1f} to {:.1f}", gain.low, gain.high)
     gain_of_fixed = t_interval((fixed - fixed_before).dropna())
     more = t_interval((fixed - fixed_before - ours + before).dropna())
     assert more.low < 0 < more.value and more.n == gain_of_fixed.n == 3
-    text.says("This change may be chance")
-    words = "Fixed links gain {:.1f} nats and reach {:.1f}"
-    text.says(words, gain_of_fixed.value, fixed.mean())
     words = "There the interval goes from {:.1f} to {:.1f}"
     text.says(words, gain_of_fixed.low, gain_of_fixed.high)
     lead_before = (before - fixed_before).dropna().mean()
     words = "ahead of them by {:.1f} nats with wide machines, and by {:.1f} with narrow ones"
     text.says(words, lead.value, lead_before)
     lead_over_dense = t_interval(ours - dense)
-    text.says("Dense machines of 2,500 hidden units reach {:.1f} nats", dense.mean())
-    text.says("and SET is ahead of them by {:.1f}", lead_over_dense.value)
     assert lead_over_dense.low > 0 and lead_over_dense.n == 3
-    text.says("That interval goes from {:.1f} to {:.1f}", lead_over_dense.low, lead_over_dense.high)
     of_dense = narrow[narrow["method"] == "dense"]
     dense_before = of_dense.set_index("seed")["test full"]
     assert dense_before.min() > ours.max() > dense.max()
     assert not is_apart(machines, "mnist", "dense")
-    words = "dense machines of 500 hidden units have {:.1f} nats, more than all others here"
-    text.says(words, dense_before.mean())
     assert set(of_dense["learning_rate"]) == {0.01}
     text.says("They are best after {} epochs, and fall later", *set(of_dense["best epoch"]))
     share_of_links(text)
     rough = narrow[narrow["method"] == "dense"]["test short"].isna()
     assert rough.sum() == 1 and len(rough) == 3
-    text.says("For one of three seeds of these the shorter estimate rests on too few chains")
     leads = leads_from(20)
     found = t_interval(leads.mean())
     text.says("From epoch 20 on SET leads fixed links by {:.1f} nats on average", found.value)
     text.says("That interval goes from {:.1f} to {:.1f}", found.low, found.high)
     alone = [t_interval(of_epoch) for _, of_epoch in leads.iterrows()]
     assert [sum(one.low < 0 < one.high for one in alone), len(alone)] == [4, 7]
-    text.says("After four of these seven epochs, each taken by itself, it contains zero")
 
 
 def share_of_links(text):
     """Links of the best SET over those of dense machines of both widths."""
     (ours,) = {record.environment["final"]["best"]["links"] for record in chosen_wide("set")}
     (wide,) = {record.environment["final"]["best"]["links"] for record in chosen_wide("dense")}
-    narrow = claims.chosen(papers.STORE.of("set_rbm", "paper"), dataset="mnist", method="dense")
-    (links,) = {record.environment["final"]["best"]["links"] for record in narrow}
-    text.says("The best dense ones have 500 hidden units, and one of their three estimates")
-    words = "the best SET has 2,500 hidden units, and {:.1f} % of the links of those dense machines"
-    text.says(words, 100 * ours / links)
     text.says("Beside dense machines of its own width it has {:.1f} %", 100 * ours / wide)
     sweeps = pd.read_csv(REFERENCE / "set_table2_rbm.csv").query("dataset == 'MNIST'")
     assert set(sweeps[sweeps["model"].isin(["SET-RBM", "RBM"])]["cd_n"]) == {"10"}
-    text.says(
-        "the paper's best machines make ten sweeps, and others may be best then. Ours make one"
-    )
     ran = [record.config for record in papers.STORE.of("set_rbm_wide", "paper")]
     assert {run.cd_steps for run in ran} == {1}
-    text.says("Better estimates of dense machines of 500 hidden units on MNIST")
 
 
 def after_the_best(text, tried):
@@ -436,11 +367,9 @@ def after_the_best(text, tried):
     assert len(on_train) == 11
     words = "We measured at eleven epochs, and SET is best at epoch {} or {}"
     text.says(words, *sorted(best_epochs()))
-    text.says("It falls on training rows too")
     text.says("From epoch 20 on it goes up and down, {:.0f} to {:.0f}", min(below), max(below))
     slow = tried.query("method == 'set' and learning_rate == .003")
     assert set(slow["best epoch"]) == {20}
-    text.says("With a rate of .003 SET still rose after 20 epochs")
     setting = {"weight_decay": 2e-4, "visible_start": "zeros", "variant": "tried", "method": "set"}
     chosen, fast = (
         claims.chosen(papers.STORE.of("set_rbm_wide", "paper"), learning_rate=rate, **setting)[0]
@@ -448,11 +377,9 @@ def after_the_best(text, tried):
     )
     valid = fast.metrics.set_index("epoch")["valid"]
     assert valid[10] < valid[5] - 5 and valid[20] > valid[5]
-    text.says("With a rate of .1 it fell, and was back after 20 epochs")
     gap = chosen.metrics["valid"].max() - valid.max()
     errors = [one.metrics.loc[one.metrics["valid"].idxmax(), "se"] for one in (chosen, fast)]
     assert 0 < gap < math.hypot(*errors)
-    text.says("SET is as good with a rate of .1 as with .03, which it has")
 
 
 def on_the_edge(text, machines, remains):
@@ -466,12 +393,10 @@ def on_the_edge(text, machines, remains):
             tried = tried.loc[tried["hidden"] == best["hidden"], field]
             edges[method, field] = best[field] in (tried.min(), tried.max())
     assert [field for field, is_edge in edges.items() if not is_edge] == [("set", "learning_rate")]
-    text.says("The chosen machines have 500 hidden units. There dense stands on the edge")
     text.says("So the {:.1f} nats may still shrink, or grow", remains)
 
 
 def estimates(text, records):
-    text.says("a machine of 16 hidden units")
     text.says("twice, at the end with {:,} temperatures", N_PUBLISHED)
     table = pd.read_csv(REFERENCE / "set_table2_rbm.csv").set_index(["dataset", "model"])
     printed = table.loc[("Connect4", "RBM"), "log_prob_nats"]
@@ -499,7 +424,6 @@ def rough_choices(text):
                 rough[record.config.dataset] = rough.get(record.config.dataset, 0) + 1
     words = "For {} of {} machines it rests on fewer than ten effective chains there"
     text.says(words, sum(rough.values()), n_machines)
-    text.says("mostly on CalTech and MNIST")
     assert (
         rough["caltech28"]
         > sum(rough.values()) / 2
@@ -521,7 +445,6 @@ def drawn(text, records):
         white = [model.gibbs(rbm, noise, sweeps, seed=0).mean() for sweeps in (120, 1000)]
         assert white[0] > 2 * white[1]
     assert starts == {"zeros", "means"}
-    text.says("We tried 0, and the log odds of the means")
     text.says("After 120 sweeps many chains show strokes of a digit. After 1,000 they show dots")
 
 
@@ -545,12 +468,6 @@ def elsewhere(text, records, machines):
         if apart and t_interval(gaps, level=1 - 0.05 / len(compared)).low > 0:
             together.add(dataset)
     assert alone == {"dna", "connect4", "mnist", "nips"} and together == {"dna", "mnist"}
-    text.says("ahead of it on DNA, Connect4, MNIST and NIPS, each taken by itself")
-    text.says("with all counted together, on DNA and MNIST")
-    text.says(
-        "as many fixed links on DNA, Connect4, MNIST and NIPS if each data set is judged alone"
-    )
-    text.says("After a correction for the number of data sets, DNA and MNIST remain")
     links = {}
     for record in records:
         run = record.config
@@ -572,9 +489,6 @@ def elsewhere(text, records, machines):
             signs[dataset] = found.low > 0
     assert signs == {"dna": True, "adult": True, "web": False}
     assert behind == {"mnist", "ocr_letters"}
-    text.says("On MNIST and OCR−letters dense has more, but the estimates are too rough")
-    text.says("on six data sets. On Web the interval holds zero")
     assert all(lead(machines, "caltech28", rival).empty for rival in RIVALS)
     widths = {run.config.hidden for run in records if run.config.dataset == "mnist"}
     assert widths == {(500,)}
-    text.says("MNIST has 500 hidden units here, the paper up to 5,000")

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import powerlaw
 import pytest
-from scipy.special import zeta
 from scipy.stats import binomtest
 
 import papers
@@ -50,13 +49,11 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     inside = whole["domain"] == "inside"
     says("these {} sequences of evolved networks {} are *inside*", len(whole), inside.sum())
     assert 0.6 < 1 - inside.mean() < 0.7
-    says("Two thirds of the sequences lie outside the domain of the test")
     says("if their mean lies between 2 and")
     says("everything anew (2 core-hours")
     assert (power_law.REJECT_BELOW, power_law.LONG_TAIL) == (0.1, 50)
     text.says("above the dotted line of {} neurons", power_law.LONG_TAIL)
     says("50 neurons or more are in the tail")
-    says("Width 1000* has 1 % of the links of three layers, *width 1568* too. *ε = 20*")
     spread(text, ends)
     forgetting(text)
     tails(text, ends)
@@ -80,7 +77,6 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     assert (near["p"] < power_law.REJECT_BELOW).all() and (near["domain"] != "inside").all()
     says("the second hidden layer ends near 2.3 on MNIST, in four of five networks")
     long_training(text)
-    says("One of 1,000 neurons")
     assert not text.uncovered()
 
 
@@ -88,36 +84,25 @@ def long_training(text):
     """By the rows of the studies, with the condition of S03 written out."""
     rows = frames.rows(papers.STORE.of("scale_free_long", "paper"))
     assert (rows["epochs"] == 1000).all() and (rows["dataset"] == "mnist").all()
-    text.says("MNIST for 1,000 epochs, with the paper's settings")
-    text.says("And after 1,000 epochs?")
     log = pd.read_csv(REFERENCE / "set_authors_cifar10_log.csv")
     assert log["epoch"].max() == 1000
-    text.says(
-        "That is the length of the authors' log on CIFAR-10; for MNIST the paper gives no number"
-    )
-    text.says("After 1,000 epochs no network of SET on MNIST is scale-free either (10 seeds)")
     on_cifar = exponents_by_epoch("cifar10", (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, "final"))
     assert {len(found) for found in on_cifar.values()} == {5}
-    text.says("Five networks of SET on CIFAR-10 trained as long")
     words = "The lowest exponent of their hidden layers at the end is {:.1f}"
     text.says(words, min(min(on_cifar[layer]) for layer in on_cifar if "final" in layer))
     assert not any(2 < exponent < 3 for found in on_cifar.values() for exponent in found)
-    text.says("at no epoch that was recorded does one lie in the band")
     passing = exponents_by_epoch()
     first, second = passing["hidden 1", 200], passing["hidden 2", 500]
     words = "The first comes close after epoch {}, to exponents of {:.1f} to {:.1f}"
     text.says(words, 200, min(first), max(first))
     assert sum(2 < exponent < 3 for exponent in first) == 1
-    text.says("one network lies just inside")
     third = [min(found) for (layer, _), found in passing.items() if layer == "hidden 3"]
     text.says("The third stays above {}", math.floor(min(third)))
     inside = sum(2 < exponent < 3 for exponent in second)
     words = "The second hidden layer lies in the band after epoch {}, in {} of {} networks"
     text.says(words, 500, inside, len(second))
-    text.says("After epoch 500 the second hidden layer has the exponents of the paper")
     others = passing["hidden 1", 500], passing["hidden 3", 500]
     assert min(map(min, others)) > 3
-    text.says("After epoch 500 one of three layers is too few for the verdict")
     assert min(min(passing[f"hidden {i}", 1000]) for i in (1, 2, 3)) > 3
     layers = rows[rows["neurons"].str.fullmatch(r"hidden \d")]
     lognormal = layers.query("kind == 'network' and epoch == '200' and neurons == 'hidden 1'")
@@ -137,21 +122,13 @@ def long_training(text):
     text.says(words, len(counts), counts.sum())
     verdict = papers.verdicts("paper", ["S03"]).iloc[0]
     assert (verdict["verdict"], verdict["n"]) == ("fails", 10) and verdict["high"] < 1 / 3
-    text.says("*Fails* for S03: in none of ten seeds do half")
-    text.says("so that the share is surely below a third, and the claim asks for a half")
     passed = (own["rank_p"] < 0.05).groupby(own["seed"]).mean() >= 0.5
     assert (passed.sum(), len(passed)) == (5, 10)
-    text.says(
-        "By the rank test above, which other laws pass too, five of the ten seeds would count"
-    )
     low, high = binomtest(5, 10).proportion_ci()
     assert low < 0.5 < high
-    text.says("and the claim would be open")
     assert not set(own["seed"]) & {run.seed for run in papers.EXPERIMENTS["set_mlp"].runs("paper")}
-    text.says("The seeds are new: no other run has them")
     shorter = {record.config.parent.epochs for record in papers.STORE.of("scale_free", "paper")}
     assert max(shorter) == 300
-    text.says("The networks above trained for 300 epochs at most")
 
 
 def exponents_by_epoch(dataset="mnist", epochs=(200, 500, 1000)):
@@ -172,7 +149,6 @@ def spread(text, ends):
     rows = ends.query("trained == 'adaptive_topology' and dataset == 'mnist'")
     rows = rows[~rows["neurons"].str.contains(" in| out")]
     means = rows.groupby(["method", "neurons"])["variance_ratio"].mean()
-    text.says("A random network has about 1.")
     text.says("between {:.0f} and {:.0f} with SET", means["set"].min(), means["set"].max())
     text.says("With RigL it reaches {:.0f}", means["rigl"].max())
     assert means["set_random_removal"].to_numpy() == pytest.approx(1, abs=0.1)
@@ -180,7 +156,6 @@ def spread(text, ends):
 
 
 def forgetting(text):
-    text.says("gained .16 points on Fashion-MNIST. We keep 1 % of the links")
     others = papers.STORE.of("start_degrees", "paper")
     usual = papers.STORE.of("adaptive_topology", "paper")
     distances = degree_distances(others, usual)
@@ -196,7 +171,6 @@ def forgetting(text):
     text.says(words, gap.value, gap.low, gap.high)
     of_law = t_interval(by_seed["set", "power law", 150] - by_seed["set", RANDOM, 150])
     assert gap.low > 0 and of_law.low > 0
-    text.says("SET keeps a trace too")
     law = rigl["power law", 0], rigl["power law", 150]
     text.says("it begins {:.0f} % away and ends {:.0f} % away", *law)
     words = "From a power law it ends {:.1f} % away, and from a random start {:.1f} %"
@@ -204,8 +178,6 @@ def forgetting(text):
     words = "both leave them. RigL ends {:.0f} % away and SET {:.0f} %"
     left = [of_rule["degrees of the end", 150] for of_rule in (rigl, of_set)]
     text.says(words, *left)
-    text.says("the difference of both ends may be zero")
-    text.says("We first tried a power law of exponent 2.5")
     gap = t_interval(by_seed["rigl", "power law", 150] - by_seed["rigl", RANDOM, 150])
     assert gap.low < 0 < gap.high
     for method, end in zip(("rigl", "set"), left, strict=True):
@@ -218,16 +190,12 @@ def forgetting(text):
     gains = against(final, RANDOM, by="start", keys=["method"])
     gains = intervals(gains, ["method", "start"], family=1).set_index(["method", "start"])
     gain = gains.loc["rigl", "degrees of the end"]
-    text.says("RigL ends {:.2f} points lower", -gain["value"])
     words = "The 95 % interval of this difference by itself is [{:.2f}, {:.2f}]"
     text.says(words, gain["low"], gain["high"])
     assert gain["high"] < 0.16
     gain = gains.loc["rigl", "power law"]
     assert gain["low"] < 0 < 0.16 < gain["high"]
-    text.says("**No gain is sure.** From a power law RigL ends {:.2f} points higher", gain["value"])
     assert gains["low"].max() < 0 < gains["high"].min()
-    text.says("With SET, and with the links of the end, the difference may be zero")
-    text.says("It is the same where they start with the links of the end")
     for of_rule, end in zip((rigl, of_set), left, strict=True):
         assert abs(of_rule["links of the end", 150] - end) < 0.2
     assert len(others) == 2 * 3 * 5
@@ -247,17 +215,12 @@ def tails(text, ends):
     published = ends.query("variant == 'published' and dataset == 'mnist' and method == 'set'")
     (second,) = published.query("neurons == 'hidden 2' and seed == 0").to_dict("records")
     assert second["p"] < 0.1
-    text.says("gives an exponent of {:.1f}", second["exponent"])
-    text.says("it tries no exponent above 3")
     fits = [powerlaw.Fit(k[k > 0], discrete=True, verbose=False) for k in shown()]
-    largest = max(fit.power_law.alpha for fit in fits)
-    text.says("all {} sequences an exponent of {:.1f} or less", len(fits), largest)
     ratios = [fit.distribution_compare("power_law", "exponential")[0] for fit in fits]
     text.says("for {} of the {} the exponential", sum(r < 0 for r in ratios), len(fits))
     starts = ends.query("dataset == 'mnist' and method == 'fixed' and seed == 0")
     starts = starts[starts["neurons"].str.match("hidden .$")]
     assert starts["exponent"].min() > 11
-    text.says("exponents of 11 or more")
     steep_tails(text)
 
 
@@ -269,15 +232,9 @@ def steep_tails(text):
         with np.errstate(all="ignore"):  # the package divides by 0 where no digit is left
             fit = powerlaw.Fit(degrees, xmin=xmin, discrete=True, verbose=False, **told)
             laws.append(fit.power_law)
-    k = degrees[degrees >= 23]
-    exponents = np.arange(2, 20, 0.001)
-    losses = exponents * np.log(k).mean() + np.log(zeta(exponents, 23))
-    right = exponents[losses.argmin()]
-    text.says("from 23 links on it gives {:.2f} where {:.2f} is right", laws[0].alpha, right)
     text.says("computes the probability of a whole tail as a difference from 1")
     text.says("From 25 links on no digit is left: the package reports a distance of 1")
     assert laws[1].D == 1
-    text.says("we tell it to go up to 100, and to fit exactly")
     text.says("Powerlaw 2.0.0 stops at an exponent of 3 unless told otherwise")
     assert powerlaw.Fit(degrees, xmin=23, discrete=True, verbose=False).power_law.alpha <= 3
     assert version("powerlaw") == "2.0.0"
@@ -289,15 +246,12 @@ def strong(text, rows):
     )
     shares = evolved.query("dataset == 'fashion_mnist'").groupby("epoch")["strong"].mean()
     text.says("On Fashion-MNIST {:.0f} % of RigL's", 100 * shares["5"])
-    text.says("have strong evidence after epoch 5")
-    text.says("At epoch 20 and later none has")
     late = rows.query("kind == 'network' and epoch in ['20', '50', '100', 'final']")
     assert not late["strong"].any()
     others = rows.query("kind == 'network' and method in ['set', 'preferential']")
     assert set(others["method"]) == {"set", "preferential"} and not others["strong"].any()
     digits = rows.query("kind == 'network' and dataset == 'mnist' and epoch == '5'")
     shares = digits.groupby("method", observed=True)["strong"].mean()
-    text.says("On MNIST half of CH3-L3's have it, and few of RigL's")
     assert 0.45 < shares["ch3_l3"] < 0.55 and 0 < shares["rigl"] < 0.1
 
 
@@ -305,8 +259,6 @@ def power(text, rows):
     known = rows[(rows["kind"] != "network") & ~rows["method"].isin(STAYING)]
     inside = known["domain"] == "inside"
     shares = known.groupby(["kind", inside])["strong"].mean()
-    found = [100 * shares[f"power law {exponent}", True] for exponent in (2.1, 2.5, 2.9)]
-    text.says("finds {:.0f} to {:.0f} % of them", min(found), max(found))
     drawn = known[(known["kind"] != "random") & ~known["neurons"].str.contains(" in| out")]
     assert drawn.loc[drawn["epoch"] == "final", "strong"].mean() > 0.6  # most
     random = known[known["kind"] == "random"]
@@ -314,9 +266,6 @@ def power(text, rows):
     text.says("Of {} random sequences it finds none", len(random))
     outside = [100 * shares[f"power law {exponent}", False] for exponent in (2.1, 2.5, 2.9)]
     text.says("Outside its domain it finds {:.0f} % of those with an exponent of 2.1", outside[0])
-    larger = min(outside[1:]), max(outside[1:])
-    text.says("and {:.0f} to {:.0f} % of those with larger ones", *larger)
-    text.says("of the ε = 20 networks lie there")
     assert 0.7 < (random["p"] >= 0.1).mean() < 0.8  # three in four
 
 

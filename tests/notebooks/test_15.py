@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 import papers
-from tests.notebooks.summaries import says_dropouts
 from tests.prose import Prose
 
 
@@ -64,7 +63,6 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
     text = Prose("15_visible_connectivity")
     says = text.says
     says("(Mocanu2018, Fig. 4)")
-    says("layers of 1,000 neurons, and 1 % of the links")
     ends = {}
     for dataset, variance in variances.items():
         for method in ("set", "rigl", "set_random_removal"):
@@ -76,7 +74,6 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
     says("where every pixel varies, it ends at {:.2f} and {:.2f}", *on)
     assert (variances["fashion_mnist"] > 0).all()
     assert all(abs(ends[dataset, "set_random_removal"]) < 0.02 for dataset in variances)
-    says_dropouts(text)
     says("RigL's links begin to gather by epoch 2, those of SET by epoch 5")
     assert course(variances, 2)["rigl"] > 0.5 and course(variances, 2)["set"] < 0.1
     assert 0.2 < course(variances, 5)["set"] < 0.4
@@ -87,7 +84,6 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
     unlinked = {}
     for method in ("set", "rigl", "set_random_removal"):
         unlinked[method] = np.mean([(links == 0).sum() for links in networks["mnist", method]])
-    says("leaves {:.0f} pixels without a link and RigL {:.0f}", unlinked["set"], unlinked["rigl"])
     assert unlinked["set_random_removal"] == 0
     border = np.mean([1 / centre_over_frame(links) for links in networks["mnist", "set"]])
     says("ends with {:.0f} % of the links of a central one", 100 * border)
@@ -117,29 +113,21 @@ def agreement(text, networks):
     ours, theirs = networks["mnist", "set"], networks["mnist", "rigl"]
     across = np.mean(between(ours, theirs))
     within = np.mean([correlation(a, b) for i, a in enumerate(ours) for b in ours[:i]])
-    text.says("correlate at {:.2f}, as much as those of two seeds of SET", across)
     assert abs(across - within) < 0.02
     assert max(shared(a, b) for a, b in zip(ours, theirs, strict=True)) < 0.5
     fashion = networks["fashion_mnist", "set"], networks["fashion_mnist", "rigl"]
     across = np.mean(between(*fashion))
     text.says("On Fashion-MNIST they correlate at {:.2f}", across)
-    repeated = np.mean([shared(a, b) for i, a in enumerate(theirs) for b in theirs[:i]])
-    text.says("two seeds share {:.0f} % of their best quarters", 100 * repeated)
 
 
 def of_machines(text, machines):
-    text.says("start at 0 (*zeros*)")
     means, zeros = machines["mnist", "means"], machines["mnist", "zeros"]
-    ratio = np.mean([centre_over_frame(links) for links in means])
     unlinked = np.mean([(links == 0).sum() for links in means])
-    text.says("ends with {:.0f} times the links of a border pixel", ratio)
     text.says("On average over seeds {:.0f} pixels have none", unlinked)
     assert max(centre_over_frame(links) for links in zeros) < 1
-    text.says("If they start at 0, the border ends with more links")
     for start in ("means", "zeros"):
         ratios = [centre_over_frame(links) for links in machines["caltech28", start]]
         assert 0.9 < np.mean(ratios) < 1.1
-    text.says("with biases at 0 the machine first draws")
     text.says("fails where they start at 0")
     runs = [
         record for record in papers.STORE.of("set_rbm", "paper") if record.config.hidden[0] == 500

@@ -53,8 +53,6 @@ def out_degrees(record, layer=0):
 def test_numbers_of_the_text_are_those_of_the_records(runs):
     text = Prose("16_growth_rules")
     says = text.says
-    density = {100 * run.config.density for group in runs.values() for run in group}
-    says("At {:.0f} % of the links, after enough training", *density)
     means = {rule: percent(runs["mnist", rule]).mean() for rule in RULES}
     assert max(means, key=means.get) == "preferential" and min(means, key=means.get) == "ch3_l3"
     most = gap(runs, "mnist", "preferential", "ch3_l3")
@@ -65,7 +63,6 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     ]
     assert len(pairs) == 9
     assert stats.ttest_1samp(most, 0).pvalue < 0.05 / len(pairs)  # the smallest p of Holm
-    says("over CH3-L3 on MNIST differs from zero, also after Holm's correction for all nine pairs")
     for values in pairs[6:]:  # of Fashion-MNIST
         assert interval(values)[0] < 0 < interval(values)[1]
     says("preferential attachment leads CH3-L3 by {:.2f} points", most.mean())
@@ -75,9 +72,7 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
     seconds = sum(record.environment["seconds"] for group in stored for record in group)
     says("({:.0f} core-hours)", seconds / 3600)
     config = runs["mnist", "set"][0].config
-    says("{} hidden layers of {:,} neurons", "three", config.hidden[0])
     assert len(config.hidden) == 3
-    says("and {:.0f} % of the links of each", *density)
     says("they replace {:.0f} % of their links", 100 * config.drop_fraction)
     against_random(says, runs)
     beside_published(says, runs)
@@ -92,8 +87,6 @@ def test_numbers_of_the_text_are_those_of_the_records(runs):
 
 def against_random(says, runs):
     rigl, preferential = (gap(runs, "mnist", rule, "set") for rule in ("rigl", "preferential"))
-    above = f"RigL ends {rigl.mean():.2f} points above random growth"
-    says(f"{above} and preferential attachment {preferential.mean():.2f} above. Alone")
     assert interval(rigl)[0] > 0 and interval(preferential)[0] > 0
     five = [("mnist", rule) for rule in RULES[1:]]
     five += [("fashion_mnist", rule) for rule in ("rigl", "preferential")]
@@ -101,20 +94,15 @@ def against_random(says, runs):
     for dataset, rule in five:
         low, high = interval(gap(runs, dataset, rule, "set"), level=1 - 0.05 / len(five))
         assert low < 0 < high, (dataset, rule)
-    says("as two of five comparisons they do not")
-    says("no rule differs for sure from random growth")
     versions = {
         method: sorted(r.numerics for key, group in runs.items() if key[1] == method for r in group)
         for method in ("set", "preferential", "ch3_l3")
     }
     assert versions["set"] == [1] * 2 + [2] * 8
     assert {*versions["preferential"], *versions["ch3_l3"]} == {1}
-    says("Of SET's networks eight of ten come from a later version")
     every = pd.read_csv(RESULTS / "numerics.csv").query("experiment == 'all'").iloc[0]
     half = (every["points_high"] - every["points_low"]) / 2
     spread = half / stats.t.ppf(0.975, every["n"] - 1) * np.sqrt(every["n"])
-    words = "When we trained {:.0f} networks a second time, the accuracy of a network changed by"
-    says(words + " {:.2f} points (standard deviation)", every["n"], spread)
     assert spread > preferential.mean()  # as large as what is looked for
 
 
@@ -131,7 +119,6 @@ def beside_published(says, runs):
     says(words, ours["mnist"]["preferential"], theirs["MNIST"])
     words = "our best is {:.2f} %, the published one {:.2f} %"
     says(words, max(ours["fashion_mnist"].values()), theirs["Fashion-MNIST"])
-    says("The published networks train for 100 epochs")
 
 
 def core(runs):
@@ -157,7 +144,6 @@ def few_links(says, runs):
         found.setdefault((run.method, run.density), []).append(percent([record])[0])
     means = {key: np.mean(values) for key, values in found.items()}
     (epochs,) = {run.epochs for run in papers.EXPERIMENTS["densities"].configs("paper")}
-    says("on MNIST for {} epochs, with three seeds", epochs)
     assert {len(values) for values in found.values()} == {3}
     assert {run.config.dataset for run in papers.STORE.of("densities", "paper")} == {"mnist"}
     assert {method for method, _ in means} == {"set", "rigl"}  # no other rule
@@ -169,7 +155,6 @@ def few_links(says, runs):
     says("From SET with 2 % it does not differ for sure")
     low, high = interval(np.subtract(found["rigl", fewest], found["set", 0.02]))
     assert low < 0 < high
-    says("and SET with 5 % is ahead")
     assert interval(np.subtract(found["rigl", fewest], found["set", 0.05]))[1] < 0
     tried = {}
     for one in tuned_on("mnist"):
@@ -184,12 +169,7 @@ def few_links(says, runs):
     better = tried[epochs, dropouts["rigl"]] - tried[epochs, dropouts["set"]]
     words = "After {} epochs SET does better with {:g} on validation images, by {:.2f} points"
     says(words, epochs, dropouts["rigl"], better)
-    says("Fewer with RigL after {} epochs, but most of this lead may be its dropout", epochs)
     assert ahead.mean() / 2 < better < ahead.mean()
-    says("So most of this lead may come from dropout")
-    epochs = runs["mnist", "set"][0].config.epochs
-    apart = gap(runs, "mnist", "rigl", "set").mean()
-    says("after {} epochs they are {:.2f} points apart", epochs, apart)
 
 
 def what_else_differs(says):
@@ -235,7 +215,6 @@ def ahead_of_fixed(says, runs):
     says(words, least["mnist"], least["fashion_mnist"])
     assert len(p) == 7
     assert all(one < 0.05 / (7 - i) for i, one in enumerate(sorted(p)))
-    says("After Holm's correction for seven comparisons each gain differs from zero")
     ends = [run.environment["final"]["links"] for run in runs["mnist", "preferential"]]
     assert max(ends) < min(run.environment["final"]["links"] for run in runs["mnist", "ch3_l3"])
 
@@ -254,7 +233,6 @@ def other_decays(says, runs):
     assert lead == pytest.approx(with_decay.mean() / 2, rel=0.1)
     low, high = interval(without["set"] - without["fixed"])
     assert low < 0 < high
-    says("If SET too has none, its lead may be zero")
     each = {}
     for record in papers.STORE.of("regularisation", "paper"):
         run = record.config
@@ -269,8 +247,6 @@ def other_decays(says, runs):
         assert high > 0
         may_be_zero.append(low < 0)
     assert (sum(may_be_zero), len(may_be_zero)) == (2, 4)
-    words = "with decay and dropout chosen for each, two of four leads of SET and RigL may be zero"
-    says(f"In smaller networks, {words}")
 
 
 def by_seed(record):
@@ -289,7 +265,6 @@ def checked_on_fashion_mnist(says, runs):
         of_rule = tried.setdefault(run.method, {})
         assert setting not in of_rule  # one seed
         of_rule[setting] = one.metrics["valid_accuracy"].iloc[-1]
-    says("On Fashion-MNIST we checked SET, RigL and preferential attachment with one seed")
     assert {*tried} == {"set", "rigl", "preferential"}
     for rule, of_rule in tried.items():
         run = runs["fashion_mnist", rule][0].config

@@ -38,8 +38,6 @@ def test_numbers_of_the_text_follow_from_the_records():
         both = [mean(longest, "accuracy", dataset, m, dropout=0.1) for m in (method, "fixed")]
         return both[0] - both[1]
 
-    found = gain(MN, "set_retrained"), gain(MN, "set")
-    text.says("SET's links retrained keep {:.2f} of its gain of {:.2f} points", *found)
     text.says(
         "On Fashion-MNIST they keep {:.2f} of {:.2f}", gain(FM, "set_retrained"), gain(FM, "set")
     )
@@ -51,13 +49,10 @@ def test_numbers_of_the_text_follow_from_the_records():
         for d in (MN, FM)
     ]
     text.says("{:.1f} points lower on MNIST and {:.1f} points lower on Fashion-MNIST", *lost)
-    left = mean(usual, "removed", MN, "dense"), mean(usual, "removed", MN, "set")
-    text.says("dense keeps an accuracy of {:.0f} %, SET {:.0f} %", *left)
     radii = HEADLINE_RADIUS[MN], HEADLINE_RADIUS[FM]
     kept = mean(usual, "pgd", FM, "rigl"), mean(usual, "pgd", FM, "dense")
     text.says("a radius of {:g}. There RigL keeps {:.1f} % and dense {:.1f} %", radii[1], *kept)
     _is_as_robust_as_dense(text, usual)
-    text.says("at a radius of {:g} on MNIST and {:g} on Fashion-MNIST", *radii)
     both = [mean(longest, "pgd", FM, "set", dropout=dropout) for dropout in (0.1, 0.3)]
     text.says("dropout of dense raises SET from {:.0f} % to {:.0f} % on Fashion-MNIST", *both)
     _fixed_keep_more(text, longest)
@@ -69,10 +64,8 @@ def test_numbers_of_the_text_follow_from_the_records():
         for d in (MN, FM)
     ]
     text.says("It gains {:.0f} points on MNIST and loses", changes[0])
-    text.says("{:.0f} on Fashion-MNIST. So compare", -changes[1])
     text.says("The shortest has 20 epochs. The others have 60 and 150")
     assert set(lengths.query("method == 'set'")["epochs"]) == {20, 60, 150}
-    text.says("SET under attack, with 150 epochs in place of 20")
     _has_other_decays(text, networks)
     unlinked = {method: [] for method in ("rigl", "set")}
     for record in papers.obtain("adaptive_topology", "paper"):
@@ -101,7 +94,6 @@ def _rigl_ahead_at_equal_dropout(text, networks):
         "With {} dense has {:.0f} %, and RigL is {:.1f} points ahead", 0.1, dense.mean(), mean
     )
     text.says("The interval of that goes from {:.1f} to {:.1f} points", low, high)
-    text.says("If both have dense's dropout RigL is behind, and if both have its own, ahead")
     behind = _l2_gaps()
     assert len(behind) > 2 and all(high < 0 for _, _, high in behind.values())
     text.says("If the attack counts in L2, dense is ahead with {} too", 0.1)
@@ -144,7 +136,6 @@ def _gap_shrinks(text, lengths):
     short, long = (rows["dense", epochs] - rows["set", epochs] for epochs in (20, 150))
     _, low, _ = interval((short - long).dropna().to_numpy())
     assert low > 0
-    text.says("On Fashion-MNIST the gap after 150 epochs is smaller than after 20")
 
 
 def _is_as_robust_as_dense(text, usual):
@@ -163,19 +154,14 @@ def _is_as_robust_as_dense(text, usual):
                     assert low < 0 < high
                 else:
                     assert high < 0
-    text.says("are less robust than dense, except RigL on attacked images of MNIST")
-    text.says("There no difference shows")
-    text.says("Only RigL on MNIST, of the networks drawn.")
     in_l2 = papers.readings("paper", ["R04"]).query("dataset == @MN and rule == 'rigl'")
     in_l2 = in_l2[in_l2["reading"].str.contains("L2") & (in_l2["rival"] == "dense")]
     assert len(in_l2) > 0 and (in_l2["high"] < 1).all()
-    text.says("If the attack counts in L2, RigL is less robust there too")
     of_dense = papers.readings("paper", ["R04"]).query("rival == 'dense'")
     holds = of_dense.query("verdict == 'holds'")
     assert set(zip(holds["rule"], holds["dataset"], strict=True)) == {("rigl", MN)}
     words = "Against dense alone R04 holds in {} of {} cases, all of RigL on MNIST"
     text.says(words, len(holds), len(of_dense))
-    text.says("There no difference from dense shows under this attack")
     assert against_dense("pgd", FM, "set_random_removal")[1] > 0
     text.says("keeps {:.1f} %. As trained", mean(usual, "pgd", FM, "set_random_removal"))
     accuracy = usual[usual["dataset"] == FM].groupby("method")["accuracy"].mean()
@@ -196,7 +182,6 @@ def _against_fixed_of_own_decay(text, networks, longest):
         rows = rows[rows["dropout"] == fixed["dropout"].iloc[0]].set_index("seed").sort_index()
         leads[dataset] = interval((rows["accuracy"] - fixed["accuracy"]).to_numpy())
     assert leads[FM][1] > 0 > leads[MN][1]
-    text.says("Over those, the retrained links lead by {:.2f} points", leads[FM][0])
     text.says("On MNIST they lead by {:.2f}, and the interval contains zero", leads[MN][0])
 
 
@@ -208,7 +193,6 @@ def _has_choices_of_dropout(text, networks):
         if run.density == 0.01 and run.hidden == (1000, 1000, 1000):
             first.setdefault(run.dataset, []).append(run)
     assert {(run.epochs, run.seed) for run in first[FM]} == {(60, 0)}
-    text.says("On Fashion-MNIST these dropouts were chosen with one seed, after 60 epochs")
     assert {run.epochs for run in first[MN]} == {20}
     assert {run.dropout for run in first[MN]} == {0.1, 0.2}
     text.says("the sparse networks had only 0.1 and 0.2 to choose from, after 20 epochs")
@@ -220,7 +204,6 @@ def _has_choices_of_dropout(text, networks):
             later.setdefault((run.dataset, run.method, run.dropout), []).append(end)
             assert run.epochs == 150
     assert {len(ends) for ends in later.values()} == {2}
-    text.says("Later we tried two seeds for 150 epochs")
     of_set = {dropout: np.mean(later[FM, "set", dropout]) for dropout in (0, 0.1, 0.3)}
     assert max(of_set, key=of_set.get) == 0.1
     equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
@@ -262,17 +245,12 @@ def _has_other_decays(text, networks):
         **{(MN, "set"): 0, (MN, "rigl"): 1, (MN, "fixed"): -1},
         **{(FM, "set"): 0, (FM, "rigl"): -1, (FM, "fixed"): -1},
     }
-    text.says("The chosen decay is smaller for fixed links, and for RigL on Fashion-MNIST")
-    text.says("It is larger for RigL on MNIST. SET and dense keep the old one")
     for method, words in (
         ("rigl", "RigL falls from {:.0f} % to {:.0f} %"),
         ("fixed", "Fixed links fall from {:.0f} % to {:.0f} %"),
     ):
         text.says(words, *(rows["pgd"].mean() for rows in with_both_decays(networks, FM, method)))
     assert {rows["dropout"].iloc[0] for rows in with_both_decays(networks, FM, "rigl")} == {0.3}
-    text.says(", at a dropout of 0.3.")
-    text.says("a smaller one costs robustness")
-    text.says("chosen with one seed or two")
 
 
 def _has_settings(text, networks):
@@ -282,22 +260,16 @@ def _has_settings(text, networks):
     assert dropouts[:, "dense"].tolist() == [[0.3]] * 2 and dropouts[FM, "set"] == [0.3]
     assert [dropouts[MN, method] for method in ("set", "rigl", "fixed")] == [[0.1]] * 3
     text.says("0.3 for dense, 0.1 for most sparse networks")
-    text.says("come from a SET with a dropout of 0.3")
-    text.says("All networks of this picture have a dropout of 0.1.")
     attacked = networks.query("method == 'dense' and epochs == 150")
     assert attacked.groupby("dataset")["dropout"].unique().map(set).to_dict() == {
         MN: {0.1, 0.3},
         FM: {0.3},
     }
-    text.says("Dense with a dropout of 0.1 on Fashion-MNIST**, which was not attacked")
     wide = networks[networks["trained"] == "adaptive_topology_1568"]
     assert set(wide["seed"]) == set(usual["seed"]) == set(range(5))
     text.says("These are means of 5 seeds")
     runs = {run.method: run for run in papers.EXPERIMENTS["adaptive_topology"].runs("paper")}
     assert runs["set"].hidden == (1000, 1000, 1000) and runs["set"].density == 0.01
-    text.says("three hidden layers, of 1,000 neurons")
-    text.says("Sparse networks have 1 % of the links there")
-    text.says("three layers with 1 % of their links")  # the paper's words
     text.says("Remove 30 % of the links on MNIST.")
     text.says("(15 core-hours)")
     text.says("Pixels go from 0 to 1.")

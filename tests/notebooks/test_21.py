@@ -37,12 +37,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     shown = half[half.index.get_level_values("method").isin(MAIN)]
     found = [half[MN, method, "random"] for method in ("set", "dense")]
     text.says("when {:.0f} % of the links are gone, dense when {:.0f} % are", *found)
-    rises = [mean(usual, name, MN, "dense") for name in ("area", "rescaled")]
-    text.says("On MNIST its area rises from {:.2f} to {:.2f}.", *rises)
-    rises = [mean(usual, name, MN, "set") for name in ("area", "rescaled")]
-    text.says("SET's rises from {:.2f} to {:.2f}", *rises)
-    rises = [mean(usual, name, MN, "dense_small") for name in ("area", "rescaled")]
-    text.says("That of small dense rises by {:.2f} only", rises[1] - rises[0])
     areas = usual.set_index(["dataset", "method", "seed"])["rescaled"].sort_index()
     for dataset, words in (
         (MN, "On MNIST RigL gains {:.2f} and SET {:.2f}"),
@@ -51,9 +45,6 @@ def test_numbers_of_the_text_follow_from_the_records():
         found = [areas[dataset, method] - areas[dataset, "fixed"] for method in ("rigl", "set")]
         assert all(t_interval(gain).low > 0 for gain in found)
         text.says(words, *(gain.mean() for gain in found))
-    gains = [mean(usual, "area", MN, m) - mean(usual, "area", MN, "fixed") for m in ("rigl", "set")]
-    text.says("RigL gains {:.2f} there. SET's gain of {:.2f} does not differ from zero", *gains)
-    text.says("Scaling returns most of what dense loses on MNIST, and half on Fashion-MNIST")
     returned = {}
     for dataset in (MN, FM):
         drawn, scaled = (mean(usual, name, dataset, "dense") for name in ("area", "rescaled"))
@@ -64,7 +55,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
     both = [mean(equal, "area", FM, m, dropout=0.3) for m in ("set", "fixed")]
     text.says("With equal dropout SET gains {:.2f} there", both[0] - both[1])
-    text.says("SET has a dropout of {:g} and the fixed links {:g}", 0.3, 0.1)
     assert shown[:, :, "ascending"].min() > 75  # three quarters
     text.says("at most {:.0f} % of them are enough", shown[:, :, "descending"].max())
     found = [half[MN, "set", order] for order in ("degree", "random")]
@@ -87,9 +77,6 @@ def _beside_small_dense(text):
             assert (lead[share > 0.79] > 0).all()
             if dataset == "mnist":
                 assert (lead[(share < 0.51) & (share > 0.3)] < 0).all()
-    text.says("The fairer rival is small dense, which begins with somewhat more links")
-    text.says("The sparse networks are ahead of it until a fifth of their links is gone")
-    text.says("On MNIST small dense is ahead once half of them are gone")
 
 
 def _has_settings(text):
@@ -101,20 +88,10 @@ def _has_settings(text):
         assert run.images == 2000 and run.draws == (2 if run.method == "dense" else 10)
     text.says("All {:,} links of the sparse layers are 1 %", links["fixed"])
     assert links["dense"] == 100 * links["fixed"]
-    text.says("as it has lost 99 % of its links by then")
     _beside_small_dense(text)
-    text.says("classifies the same 2,000 test images")
     text.says("Random orders are drawn 10 times, twice for the dense network")
-    text.says("trained for 150 epochs")
-    pruned = {
-        record.config.parent.epochs
-        for record in papers.STORE.of("link_removal", "paper")
-        if record.config.method == "dense_pruned"
-    }
-    text.says("*Dense, pruned* had {} epochs more", *pruned)
     summaries = papers.EXPERIMENTS["robustness_summary"].runs("paper")
     assert {(run.images, run.draws) for run in summaries} == {(1000, 3), (1000, 2)}
-    text.says("This measure has 1,000 images and 3 draws")
 
 
 def test_dense_with_the_links_of_a_sparse_network_is_at_chance():

@@ -6,7 +6,6 @@ import pandas as pd
 import papers
 from lib._boundary import FIGURES
 from lib.report.intervals import t_interval
-from papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from tests.notebooks.summaries import ends, mean
 from tests.prose import Prose
 
@@ -43,10 +42,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
     less = mean(usual, "pgd", MN, "dense") - mean(equal, "pgd", MN, "rigl", dropout=0.3)
     text.says("RigL keeps {:.0f} points less than dense on MNIST", less)
-    again = networks[networks["trained"] == "regularisation"]
-    of_dense = mean(again, "pgd", MN, "dense", dropout=0.1)
-    more = mean(usual, "pgd", MN, "rigl", dropout=0.1) - of_dense
-    text.says("If dense has the dropout of RigL, RigL keeps {:.0f} points more", more)
     lengths = networks[networks["trained"].isin(["adaptive_topology", "training_length"])]
     margin, gradient = (
         [mean(lengths, name, FM, "set", epochs=n) for n in (20, 150)]
@@ -61,7 +56,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     digits = pd.read_csv(FIGURES / "paper" / "22_adversarial_attacks" / "radius.csv")
     right = (digits["digit"] == digits["seen as"]).groupby(digits["radius"]).sum()
     assert right.is_monotonic_decreasing and right.iloc[0] == digits["image"].nunique()
-    text.says("From a radius of {:g} on it is none of these", right.index[right == 0].min())
     nobody_aims(text)
     _has_settings(text)
     assert not text.uncovered()
@@ -78,7 +72,6 @@ def _quotient_is_no_full_account(text, lengths):
 
     steeper = longer("rigl", "gradient of the margin")
     assert steeper.low < 1 < steeper.high < longer("rigl", "margin").low
-    text.says("On MNIST RigL's margin grows while its gradient stays")
     quotient, kept = (longer("dense_small", name) for name in ("linear distance", "pgd"))
     assert quotient.low < 1 < quotient.high and kept.high < 1
     found = [mean(lengths, "pgd", MN, "dense_small", epochs=epochs) for epochs in (20, 150)]
@@ -90,7 +83,6 @@ def _quotient_is_no_full_account(text, lengths):
     ratio = t_interval(dense["linear distance"] / rigl["linear distance"])
     apart = t_interval(dense["pgd"] - rigl["pgd"])
     assert ratio.low < 2 < ratio.high and apart.low < 0 < apart.high
-    text.says("That of dense is twice RigL's there, and no difference of what they keep")
 
 
 def _attacked_on_fewer_pixels(text):
@@ -103,11 +95,8 @@ def _attacked_on_fewer_pixels(text):
     cells = pd.DataFrame(rows).pivot(index=["dataset", "seed"], columns="pixels")
     share = (cells["number"]["linked"] / cells["number"]["all"]).groupby("dataset").mean()
     assert share[FM] > 0.9 and share[MN] < 0.6
-    text.says("On Fashion-MNIST, where RigL keeps most pixels, ")
     kept = 100 * cells["accuracy"]
     means = kept.groupby("dataset").mean()
-    text.says("On MNIST dense rises from {:.0f} % to {:.0f} %", *means.loc[MN, ["all", "linked"]])
-    text.says("With as many pixels at random dense keeps {:.0f} %", means.loc[MN, "random"])
     words = "little changes: dense rises from {:.0f} % to {:.0f} %"
     text.says(words, *means.loc[FM, ["all", "linked"]])
     text.says("With as many at random it keeps {:.0f} %", means.loc[FM, "random"])
@@ -133,10 +122,6 @@ def nobody_aims(text):
     perhaps = {change for change, gap in gaps[MN].items() if gap.low < 0}
     assert perhaps == {"shot_noise", "impulse_noise", "rotate"}
     assert all(gaps[MN][change].high > 0 for change in perhaps)
-    behind = sum(gap.high < 0 for gap in gaps[FM])
-    text.says("On MNIST RigL has the highest mean under eight of nine changes.")
-    text.says("Under shot noise dense has it, which may be chance")
-    text.says("RigL's lead over dense may be chance for impulses and rotation")
     dropouts = {
         (record.config.dataset, record.config.method): record.config.parent.dropout
         for record in papers.obtain("attack_curves", "paper")
@@ -144,32 +129,12 @@ def nobody_aims(text):
     }
     others = {name for name, dropout in dropouts.items() if dropout != dropouts[name[0], "rigl"]}
     assert others == {(MN, "dense"), (FM, "dense"), (FM, "set")}
-    text.says("Dense has more dropout than RigL, and on Fashion-MNIST so has SET")
-    words = {5: "five"}[behind]
-    text.says(
-        f"On Fashion-MNIST dense is ahead of RigL under {words} changes, each interval taken alone"
-    )
 
 
 def _has_settings(text):
     """What was run."""
-    radii = HEADLINE_RADIUS[MN], HEADLINE_RADIUS[FM]
-    text.says("radius** is {:g} on MNIST and {:g} on Fashion-MNIST", *radii)
-    runs = papers.EXPERIMENTS["attack_radius"].runs("paper")
-    text.says("a dense network of {} epochs keeps half", *{run.parent.epochs for run in runs})
     runs = papers.EXPERIMENTS["attack_curves"].runs("paper")
     text.says("the same {:,} test images. Pixels go from 0 to 1", *{run.images for run in runs})
-    runs = papers.EXPERIMENTS["attack_ensemble"].runs("paper")
-    text.says("on the same {} images", *{run.images for run in runs})
-    text.says("PGD with {} restarts and the ensemble", *{run.restarts for run in runs})
-    text.says("trained for 150 epochs without any defence")
-    pruned = {
-        record.config.parent.epochs
-        for record in papers.STORE.of("attack_curves", "paper")
-        if record.config.method == "dense_pruned"
-    }
-    text.says("*Dense, pruned* had {} epochs more", *pruned)
-    text.says("digits of 8 × 8 pixels")
 
 
 def test_pgd_with_restarts_is_within_a_point_of_the_ensemble():

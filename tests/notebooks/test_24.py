@@ -56,7 +56,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says(
         "Attacked examples cost {:.1f} points on Fashion-MNIST", cost(FM, "attacked examples")
     )
-    text.says("their cost of {:.2f} points", cost(MN, "attacked examples"))
     costs = [cost(dataset, "links left out") for dataset in (MN, FM)]
     text.says("Links left out cost {:.1f} and {:.1f} points", *costs)
     more = attacked[FM, "rigl", "links left out"] - attacked[FM, "rigl", "tuned"]
@@ -65,10 +64,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says("growth by attacked examples adds {:.0f} points under the ensemble", grown)
     for dataset in (MN, FM):
         assert attacked[dataset, "rigl"].drop("both").idxmax() == "attacked examples"
-    runs = papers.EXPERIMENTS["robust_summary"].runs("paper")
-    epochs = {run.variant: run.parent.epochs for run in runs if run.parent.evaluate_test}
-    words = "Networks on attacked examples trained for {} epochs, the tuned one for {}"
-    text.says(words, epochs["attacked examples"], epochs["tuned"])
     found = [can_go[MN, "rigl", recipe] for recipe in ("attacked examples", "tuned")]
     text.says("when {:.0f} % of the links are gone, instead of {:.0f} %", *found)
     assert all(cost(dataset, "links left out") > 0 for dataset in (MN, FM))
@@ -76,10 +71,8 @@ def test_numbers_of_the_text_follow_from_the_records():
     words = "RigL is {:.1f} points behind there, and {:.1f} on MNIST"
     text.says(words, -leads["tuned", FM].value, -leads["tuned", MN].value)
     assert leads["tuned", FM].high < leads["tuned", MN].high < 0 and len(leads) == 6
-    text.says("and after {} epochs, dense keeps more images", epochs["tuned"])
     _says_what_dropout_and_length_do(text)
     found = [leads["attacked examples", dataset].value for dataset in (MN, FM)]
-    text.says("RigL is {:.1f} points ahead on MNIST, which may be chance", found[0])
     text.says("RigL is {:.1f} points ahead on MNIST, and {:.1f} on Fashion-MNIST. Taken", *found)
     alone = leads_of_rigl(family=1)
     assert alone["attacked examples", MN].low > 0 > alone["attacked examples", FM].low
@@ -141,7 +134,6 @@ def _says_what_dropout_and_length_do(text):
     tuned = [run for run in runs if run.variant == "tuned"]
     dropout = {run.method: run.parent.dropout for run in tuned}
     assert all(run.parent.dropout == dropout[run.method] for run in tuned)
-    text.says("dense has a dropout of {dense:g}, and RigL {rigl:g}".format(**dropout))
     epochs = {run.parent.epochs for run in tuned}
     text.says("These networks trained for {} epochs. After {} epochs PGD shows no", *epochs, 150)
     text.says("or far behind (finding 4)")  # its test has both
@@ -181,11 +173,7 @@ def _has_settings(text):
     runs = papers.EXPERIMENTS["robust_summary"].runs("paper")
     runs = [run for run in runs if run.parent.evaluate_test]
     assert {run.parent.density for run in runs if run.method == "rigl"} == {0.01}
-    text.says("We train RigL with 1 % of the links")
     text.says("the other 99 % of the links")
-    tuned = {run.parent.epochs for run in runs if run.variant == "tuned"}
-    text.says("for {} epochs, and changes what the table says", *tuned)
-    text.says("MNIST at a radius of {:g}", *{run.radii[0] for run in runs if run.dataset == MN})
     text.says("Our ensemble has {} images", ENSEMBLE_IMAGES)
 
 

@@ -48,7 +48,6 @@ def smoothness(weights):
 
 def short(text, tables, accuracy, best):
     """What the read-outs of 30 epochs see, and what longer ones of the last layers reach."""
-    text.says("We train the read-out for {} epochs on the layer", PROBE["epochs"])
     text.says("Each number is the best of the read-out's {} epochs", PROBE["epochs"])
     norms = {name: table.groupby("epoch")["mean_norm"].mean() for name, table in tables.items()}
     starts = sorted({round(of_epoch.iloc[0]) for of_epoch in norms.values()})
@@ -60,14 +59,10 @@ def short(text, tables, accuracy, best):
         for w in (weight, 2 * weight)
     ]
     assert torch.allclose(activations[1], 2.0**9 * activations[0])
-    text.says("What the read-out sees shrinks with their ninth power")
     assert min((of.iloc[0] / of.iloc[-1]) ** 9 for of in norms.values()) > 1e9
-    text.says("shrinks by a factor of a thousand million or more")
     at_best = [norms[name][at.name] for name, at in best.items()]
     words = "In all three kinds of layer the peak lies at a norm between {:.0f} and {:.0f}, before"
     text.says(words, np.floor(min(at_best)), np.ceil(max(at_best)))
-    end = accuracy["kh_long"].iloc[-1]
-    text.says("The layers of 2,000 units on CIFAR-10 end at {:.0f} %.", end)
     longer = [r for r in below("all_images_2000") if r.config.parent.experiment == "kh_long"]
     assert len(longer) == 3 and all(r.config.epochs > PROBE["epochs"] for r in longer)
     assert all(r.config.limit is None and r.environment["pruned_units"] for r in longer)
@@ -82,13 +77,10 @@ def test_numbers_of_the_text_follow_from_the_records():
     layers = [record for name in LAYERS for record in records[name]]
     on_cpu = [r for r in layers if "NVIDIA" not in r.environment["cpu"]]
     assert {r.config.experiment for r in layers if r not in on_cpu} == {"kh_long"}
-    text.says("The layers of 2,000 units on CIFAR-10 were learned on a graphics processor")
     words = "learns all layers anew on this machine ({:.0f} core-hours)"
     text.says(words, hours(on_cpu) + planned_hours("kh_long"))
 
     # rule and settings
-    text.says("fewer than 10 % of its units are off their norm")
-    text.says("Fewer than 10 % of the units may be off the norm.")
     text.says("no unit may have a mean weight below −0.5")
     text.says("all others 0")
     text.says("is 3 and")
@@ -96,13 +88,10 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says("0.4 as released")
     assert {record.config.anti_hebbian for record in layers} == {0.4}
     text.says("which falls to 0 during learning")
-    text.says("The L3 norm of a unit that wins tends to 1.")
     text.says("its first weights is below 0.9")
     text.says("its L3 norm differs from 1 by more than 0.01")
     text.says("The read-out is trained on 5,000 images")
-    text.says("participation ratio of their cosines: as many as there are if all are orthogonal, 1")
     text.says("All weights start with a standard deviation of 1")
-    text.says("In trials 1,000 epochs made all units alike")
 
     # read-outs
     probes = {}
@@ -112,9 +101,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     best = {name: probe.loc[probe["probe_accuracy"].idxmax()] for name, probe in probes.items()}
     assert all(1 <= at["steps"] <= 2 and at["changed"] == 0 for at in best.values())
     accuracy = {name: 100 * probe["probe_accuracy"] for name, probe in probes.items()}
-    mnist, cifar = accuracy["kh_mnist"], accuracy["kh"]
-    words = "reaches {:.1f} % then, and ends at {:.1f} %. Random weights give {:.1f} %"
-    text.says("On MNIST the read-out " + words, mnist.max(), mnist.iloc[-1], mnist.iloc[0])
+    cifar = accuracy["kh"]
     short(text, tables, accuracy, best)
     words = (
         "the layer of 500 units gains {:.1f} points over its random start. At the end {:.1f} points"
@@ -140,11 +127,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     ends = {name: table.groupby("seed").tail(1) for name, table in tables.items()}
     off = sorted(100 * ends["kh"]["off_norm_fraction"])
     assert len(off) == 5
-    text.says("Layers of 500 units differ")
-    words = "At the end between {:.0f} % and {:.0f} % of their units are off the norm"
-    text.says(words, off[0], off[-1])
     every = pd.concat(ends.values())
-    text.says("One of the eleven layers")
     passes = (every["off_norm_fraction"] < 0.1) & (every["lowest_mean"] > -0.5)
     assert len(every) == 11 and passes.sum() == 1
     wide = ends["kh_long"]
@@ -158,12 +141,7 @@ def test_numbers_of_the_text_follow_from_the_records():
         100 * min(on_cpu),
     )
     assert len(on_cpu) == 1 and not on_cpu & {*wide["off_norm_fraction"].round(4)}
-    units = ends["kh_mnist"]["effective_units"].mean()
-    words = "The layers of 2,000 units on CIFAR-10 have fewer than {} of them, those on MNIST about"
     assert 1 < wide["effective_units"].min() and wide["effective_units"].max() < 2
-    text.says(words + " {:.0f}", 2, units)
-    text.says("More layers of 2,000 units on CIFAR-10.** There are three, of which one passes")
-    text.says("Longer learning of 500 units.")
 
     # pictures
     text.says("most units leave the noise between epochs 5 and 20")

@@ -88,7 +88,6 @@ def norms_and_accuracies(text):
     text.says(words, pgd, noise)
     text.says("The L2 penalty gains {:.0f} % under PGD: three seeds", gain(wide, "l2", "pgd"))
     never_fooled(text)
-    text.says("A penalty on the weights gains about as much; three seeds do not separate the two")
     by_seed = wide.pivot(index="seed", columns="method", values="pgd")
     assert len(by_seed) == 3 and ttest_rel(by_seed["kh"], by_seed["l2"]).pvalue > 0.05
     layers = below("all_images_2000")
@@ -99,12 +98,10 @@ def norms_and_accuracies(text):
     learned = [most - least for most, least in zip(pruned, off_norm, strict=True)]
     assert sum(units > 100 for units in learned) == 1
     text.says("in one layer at least {:,.0f} of them had learned", max(learned))
-    text.says("The Jacobian of the logits was not run at this width")
     assert "jreg" not in set(wide["method"])
     published = [100 * (PUBLISHED[a]["kh"] / PUBLISHED[a]["bp"] - 1) for a in ATTACKS]
     text.says("The published gains are about {:.0f} %", round(np.mean(published), -2))
     assert wide[wide["method"] == "kh"]["layer"].nunique() == 3
-    text.says("As released, one layer has no interval. As corrected there are three")
 
     released = narrow[narrow["variant"] == "as released"].groupby("method")[[*ATTACKS]].mean()
     for attack in ATTACKS:
@@ -113,7 +110,6 @@ def norms_and_accuracies(text):
         pairs = list(combinations(order, 2))
         assert len(pairs) == 10
         assert all(PUBLISHED[attack][one] > PUBLISHED[attack][two] for one, two in pairs)
-    text.says("At 500 units we have all the paper's penalties")
     jacobian = gain(narrow, "jreg", "pgd")
     text.says("it withstands {:.0f} % more than plain under PGD", jacobian)
     corrected = narrow[narrow["variant"] == "corrected"].groupby("method")["pgd"].mean()
@@ -122,7 +118,6 @@ def norms_and_accuracies(text):
     text.says("all but the spectral network stand within {:.0f} % of plain", np.ceil(max(others)))
     assert gain(narrow, "specreg", "noise") < -20
     assert narrow[narrow["method"] == "kh"]["layer"].nunique() == 3
-    text.says("Three layers of 500 units were learned locally")
 
     on_images_both_get_right(text)
     text.says("It costs {:.1f} points of accuracy", loss(wide, "kh"))
@@ -160,14 +155,11 @@ def on_images_both_get_right(text):
         assert (p < 0.05) == (attack != "noise")
     text.says("local learning withstands {:.2f} times the PGD norm of plain", ratios["pgd"])
     text.says("There its gain under noise is {:.1f} %, and may be", 100 * (ratios["noise"] - 1))
-    text.says("On images that both get right, the gain under noise may be chance")
     readings = papers.readings("paper", ["H02"]).set_index("reading")
     for images in ("corrected", "corrected, images both get right"):
         assert readings.loc[f"Gaussian noise, {images}, 500 units", "high"] < 1
         reading = f"Gaussian noise, {images}, 500 units, all images"
         assert readings.loc[reading, ["low", "n"]].gt([1, 4]).all()
-    text.says("At 500 units it surely withstands less noise than plain back-propagation where")
-    text.says("networks saw 10,000 images. Where they saw all images, it surely withstands more")
     limits = {run.limit for run in papers.EXPERIMENTS["bio_networks"].runs("paper")}
     assert limits == {10_000}
 
@@ -176,12 +168,6 @@ def penalties(text):
     text.says("logs 0.334 of this squared norm, divided by 1,000")
     assert (1 + 2 / 1000) / 3 == pytest.approx(0.334)
     text.says("The published run logged 1.338 for all its epochs")  # the fact sheet, defect c
-    ratios = []
-    for record in STORE.of("bio_networks", "paper"):
-        if record.config.penalty == "spectrum, as released":
-            start, end = record.environment["final"]["squared_weights"]
-            ratios.append(end / start)
-    text.says("our weights keep their norm too (ratio {:.2f})", np.mean(ratios))
     ours = gain(measured("bio_attacks"), "specreg", "pgd", "as released")
     theirs = 100 * (PUBLISHED["pgd"]["specreg"] / PUBLISHED["pgd"]["bp"] - 1)
     text.says(
@@ -202,10 +188,6 @@ def penalties(text):
     for penalty, coupling in (("weights", 5e-4), ("logits", 1e-2), ("activations", 1e-3)):
         assert best[penalty, coupling / 10] > best[penalty, coupling]
     assert best["spectrum", 0.1] < best["spectrum", 1.0]
-    text.says(
-        "A tenth of a coupling costs less, except for the spectral penalty, where it costs more"
-    )
-    text.says("(one seed, 500 units)")
 
 
 def fitted(record, given="images", first=10, last=500):
@@ -236,16 +218,12 @@ def spectra_of_layers(text):
     before = r_squared_before("wide_spectra")
     assert (before > 0.98).all() and (before < r_squared).all() and len(before) == 3
     text.says("pass too: there the line explains {:.1f} %", 100 * before.mean())
-    text.says("is close to a straight line over 500 ranks, as before learning")
     narrow = [r for r in STORE.of("bio_spectra", "paper") if r.config.parent.experiment == "kh"]
     after = np.array([fitted(record)[1] for record in narrow])
     assert len(after) == 5 and (r_squared_before("bio_spectra") > after).sum() >= 4
-    text.says("Learning makes it straighter at 2,000 units, and less straight at 500")
-    text.says("At 2,000 units it is close to a straight line, for local learning")
     plain = [r for r in STORE.of("wide_spectra", "paper") if r.config.method == "bp"]
     assert min(r_squared) > 0.997 and max(fitted(record)[1] for record in plain) < 0.983
     slopes = [(fitted(one, last=100)[0], fitted(one, first=100)[0]) for one in plain]
-    text.says("locally learned layer is close to a straight line over 500 ranks")
     assert all(first - last > 0.5 for first, last in slopes)  # that of back-propagation is not
     narrow = [r for r in STORE.of("bio_spectra", "paper") if r.config.method == "kh"]
     bent = np.mean([fitted(record)[1] for record in narrow])
@@ -258,13 +236,9 @@ def spectra_of_layers(text):
         laws = table["power law"], table["cut-off"]
         behind.setdefault(record.config.method, []).append(laws)
     (third, _), *refused = sorted(behind["kh"])
-    text.says("A power law is refused for two of three locally learned layers** of 2,000 units")
     words = "they are {:.0f} and {:.0f} behind a law with a cut-off"
     text.says(words, *(power_law for power_law, _ in refused))
     assert third == 0 and [cut_off for _, cut_off in refused] == [0, 0]
-    text.says("In two of three layers a power law with a cut-off describes it better")
-    of_plain = [power_law for power_law, _ in behind["bp"]]
-    text.says("for plain back-propagation ({:.2f} behind)", np.mean(of_plain))
     text.says("up to 2 behind the best")
 
     low = np.mean([fitted(record, last=100)[0] for record in narrow])
@@ -273,7 +247,6 @@ def spectra_of_layers(text):
     assert low < min(others) and max(others) < high
     text.says("its smallest exponent over ranks 10 to 100, and its largest over the ranks above")
     text.says("These two are {:.1f} and {:.1f}", low, high)
-    text.says("At 500 units the ranks change it by more than one.")
     assert high - low > 1
     ranges = [(1, 500), (10, 100), (10, 500), (100, 500), (1, 799)]
     by_range = {"kh": [], "bp": []}
@@ -291,12 +264,9 @@ def spectra_of_layers(text):
                 farther = abs(fitted(record)[0] - 1) - abs(fitted(record, "start")[0] - 1)
                 away.setdefault(name, []).append(farther)
     narrow, wide = away["bio_spectra"], away["all_images_spectra"]
-    text.says("Not at 500 units.** As corrected it ends {:.2f} farther from one", np.mean(narrow))
     text.says("At the published width, on all images, it ends {:.2f} farther", np.mean(wide))
-    text.says("There three seeds do not tell whether it moves at all")
     batches = {r.config.method: r.config.batch_size for r in STORE.of("all_images_2000", "paper")}
     assert batches["specreg"] / batches["bp"] == 7
-    text.says("It needs batches of {:,} images, and so took a seventh", batches["specreg"])
     assert len(wide) == 3 and ttest_1samp(wide, 0).pvalue > 0.05 > ttest_1samp(narrow, 0).pvalue
 
 
@@ -310,19 +280,14 @@ def settings(text):
         ("wide_networks", 2000): {20_000},
         ("all_images_2000", 2000): {None},
     }
-    text.says("Networks of 500 units saw 10,000 images. Those of the published 2,000 units saw all")
     text.says("as corrected, but for {:,} that choose the epoch", 5000)
     assert {record.config.validation for record in STORE.of("all_images_2000", "paper")} == {5000}
     layers = [*STORE.of("kh", "paper"), *STORE.of("kh_long", "paper")]
     assert {record.config.limit for record in layers} == {None}
-    text.says("its layers always saw all images, and only its read-outs saw as many")
     text.says("As released they saw 20,000. Local learning")
     text.says("Some that saw 20,000 were measured as corrected, too")
     text.says("Read-outs stand on three layers, those of 20,000 images on a fourth")
     assert len(below("all_images_2000")) == 3
-    epochs = {r.config.epochs for r in STORE.of("all_images_2000", "paper") if not r.config.parent}
-    text.says("Networks of 2,000 units trained for {} epochs on all images", *epochs)
-    text.says("Our back-propagation trained for {} epochs, the published one for 1,000", *epochs)
     wide = {(r.config.limit, r.config.epochs) for r in STORE.of("wide_networks", "paper")}
     limits = {limit for limit, _ in wide}
     words = (
@@ -330,19 +295,13 @@ def settings(text):
     )
     plain = {r.config.epochs for r in STORE.of("wide_networks", "paper") if r.config.method != "kh"}
     text.says(words, *limits, *plain)
-    text.says("The published ones trained for 1,000")
     text.says("a typical pixel is about 0.07")
-    text.says("over the ranks 10 to 500 of the released code")
-    text.says("More layers of 2,000 units.** H01 to H03 hang on three. Two of them do not pass")
-    text.says("Of back-propagated networks of 2,000 units there are three. H04 and H05 stay open")
-    text.says("Local learning has weights of norm 1")
     names = ("bio_networks", "wide_networks", "bio_attacks", "wide_attacks", "bio_tuning")
     names += ("bio_spectra", "wide_spectra", "kh")
     records = [r for name in names for r in STORE.of(name, "paper")]
     on_cpu = [record for record in records if "NVIDIA" not in record.environment["cpu"]]
     names = ("kh_long", "all_images_500", "all_images_2000", "all_images_attacks")
     others = planned_hours(*names, "all_images_spectra")
-    text.says("The networks that saw all images were trained on a graphics processor")
     words = "trains everything anew on this machine ({:.0f} core-hours)"
     text.says(words, hours(on_cpu) + others)
 

@@ -71,7 +71,6 @@ def norms_and_accuracies(text):
     words = "dense withstands a norm of {:.2f}. RigL withstands {:.2f} and SET {:.2f}"
     text.says(words, least["dense"], least["rigl"], least["set"])
     assert abs(accuracy["rigl"] - accuracy["dense"]) < 0.1
-    text.says("are a little easier to fool than SET: {:.2f}", least["dense_small"])
     by_seed = table.set_index(["dataset", "method", "seed"]).sort_index()["smallest"]
     for dataset in (MN, FM):
         for method in ("set", "rigl"):
@@ -92,12 +91,8 @@ def norms_and_accuracies(text):
     text.says("But fixed links are the weakest rival here. " + words + " and {:.2f} on", *means)
     most = {attack: mnist[attack].idxmax() for attack in ATTACKS}
     assert most.pop("deepfool") == "dense" and set(most.values()) == {"kh, all links"}
-    text.says("Under each attack but DeepFool it would look best")
     spread = table.groupby(["dataset", "method"])[["pgd", "deepfool"]].mean()
     assert all(of["pgd"] > of["deepfool"] for at, of in spread.iterrows() if at[1] in SPARSE)
-    text.says(
-        "FGSM and PGD limit the change of each pixel, not the L2 norm, so their norms are large"
-    )
     shares = table.groupby(["dataset", "method"])["deepfool is smallest"].mean()
     assert min(shares[d, m] for d in (MN, FM) for m in ("set", "rigl", "fixed")) > 95
     text.says("For dense it is so on {:.0f} % of the images of MNIST", shares[MN, "dense"])
@@ -107,7 +102,6 @@ def norms_and_accuracies(text):
     behind = (by_seed[MN, "dense"] - by_seed[MN, "kh, all links"]).dropna()
     assert len(behind) == 3 and t_interval(behind).low > 0
     text.says("Local learning is also less accurate, {:.1f} %", accuracy["kh, all links"])
-    text.says("The other two rows have 5 % of the links")
     local = table.set_index(["method", "seed"])[["smallest", "accuracy"]]
     gains_of_links = local.loc["kh, evolving links"] - local.loc["kh, fixed links"]
     words = "evolution raises the smallest norm by {:.2f}, and the accuracy by {:.0f} points"
@@ -119,8 +113,6 @@ def norms_and_accuracies(text):
         "A part of these {:.0f} points may come from scale", gains_of_links["accuracy"].mean()
     )
     layers_that_learn(text)
-    text.says("On MNIST the last three rows of that picture are layers of 1,000 units")
-    text.says("Three layers each, with one read-out")
 
 
 def layers_that_learn(text):
@@ -131,7 +123,6 @@ def layers_that_learn(text):
         for record in of("kh_sparse")
     )
     assert len(ends) == 9 and ends["off_norm_fraction"].min() > 0.1  # the test asks for less
-    text.says("None of these nine layers passes the released test")
     sparse = ends[ends["links"] != "all links"]
     least = 100 * sparse["off_norm_fraction"].min()
     text.says("with 5 % of the links at least {:.0f} % of their units are off the norm", least)
@@ -140,7 +131,6 @@ def layers_that_learn(text):
     text.says(words, norms["evolving links"], norms["fixed links"])
     best = [record.environment["final"]["best_epoch"] for record in of("sparse_readouts")]
     assert len(best) == 9 and min(best) > 95
-    text.says("All read-outs are best in their last five of {} epochs", 100)
 
 
 def spectra_of_layers(text):
@@ -169,13 +159,10 @@ def spectra_of_layers(text):
         assert not any(refused[dataset, "rigl", 3, False])
         assert not any(refused[dataset, "dense", 3, True])
         assert not all(refused[dataset, "dense_small", 2, False])
-    text.says("In the first layer on Fashion-MNIST it is not refused in four of five networks")
     assert refused[FM, "rigl", 1, False].count(False) == 4
-    text.says("and elsewhere in one at most")
     for place in ((MN, 1), (MN, 2), (FM, 2)):
         of_place = refused[place[0], "rigl", place[1], False]
         assert len(of_place) == 5 and of_place.count(False) <= 1
-    text.says("Small dense networks have 43 units")
 
     shares = {}  # logarithms at ranks 9, 11, 100 and 300
     for record in of("sparse_spectra", "sparse_spectra_dense"):
@@ -220,15 +207,12 @@ def test_numbers_of_the_text_follow_from_the_records():
     text = Prose("32_sparse_spectra")
     norms_and_accuracies(text)
     spectra_of_layers(text)
-    text.says("1 for the unit of the largest overlap")
     text.says("and −0.1 for the second")
     text.says("pixels go from 0 to 1")
     text.says("**Try 0: the links stay.**")
-    text.says("dense has a dropout of 0.3, most sparse networks 0.1")
     dropouts = {r.config.method: r.config.dropout for r in STORE.of("adaptive_topology", "paper")}
     assert dropouts["dense"] == 0.3
     text.says("400 are attacked, the same ones for all networks")
-    text.says("SET, RigL and dense are those of the last epoch and trained on all images")
     attacked = [r.config.parent for r in of("sparse_attacks", "sparse_attacks_dense")]
     assert {run.method for run in attacked if run.validation} == {"kh"}
     names = ("sparse_attacks", "sparse_spectra", "sparse_attacks_dense", "sparse_spectra_dense")

@@ -111,11 +111,8 @@ def test_numbers_of_the_text_follow_from_the_records():
     means = {dataset: lead.mean() for dataset, lead in leads.items()}
     assert {round(means[d], 2) for d in SETS if d != "citrus_leaves"} == {0.01}
     text.says("NSGA-II gains {:.2f} on the leaves and about 0.01 elsewhere", means["citrus_leaves"])
-    (population,) = {record.config.population for record in every("mask_search")}
-    text.says("The first {} masks are drawn at random", population)
     p = holm([stats.ttest_1samp(lead, 0).pvalue for lead in leads.values()])
     assert sum(p < 0.05) == 3
-    text.says("differs from zero on three of five sets")
     usual = volumes(dataset="rsmas")[:5]
     changed = ("30 offspring a step", "three times the epochs", "noise as fourth objective")
     for variant in (*changed, "hidden units", "links"):
@@ -155,7 +152,6 @@ def _at_equal_density(text):
     lead = [means["test_auroc", "random", dataset] for dataset in SETS]
     text.says("Random masks have {:.1f} to {:.1f} points of AUROC less", min(lead), max(lead))
     assert sum(p["test_auroc", "random", dataset] < 0.05 for dataset in SETS) == 3
-    text.says("three of five sets differ from zero")
     assert all(p["test_accuracy", "random", dataset] > 0.05 for dataset in SETS)
     lead = [-means["test_auroc", "magnitude", dataset] for dataset in SETS]
     assert all(p["test_auroc", "magnitude", dataset] < 0.05 for dataset in SETS)
@@ -175,17 +171,13 @@ def _at_equal_density(text):
         **{"random": 0, "evolved_links": 4},
         **{"penalty": 3, "magnitude": 1},
     }
-    text.says("In accuracy, after correction, SET's head is ahead of evolved masks")
     sparse, group = ahead["evolved_links"], ahead["penalty"]
     text.says("by {:.1f} to {:.1f} points on four sets", min(sparse), max(sparse))
     text.says("is ahead by {:.1f} to {:.1f} on three", min(group), max(group))
     assert p["test_accuracy", "magnitude", "rsmas"] < 0.05
-    text.says("the largest weights are ahead on the corals")
-    text.says("Heads whose links SET moves are more accurate than evolved masks on four sets")
     less = {d for d in SETS if p["test_auroc", "evolved_links", d] < 0.05}
     less -= {d for d in SETS if means["test_auroc", "evolved_links", d] < 0}
     assert less == {"citrus_leaves", "eye_fundus"}
-    text.says("SET's head has less AUROC on leaves and eyes")
     per_run = {}
     for record in records("mask_fronts"):
         counts = record.metrics.query("density >= 0.05")["kind"].value_counts()
@@ -193,10 +185,6 @@ def _at_equal_density(text):
             per_run.setdefault(kind, []).append(counts[kind])
     assert set(per_run.pop("evolved_links")) == {2, 3}
     assert max(max(counts) for counts in per_run.values()) == 8
-    text.says("A run has two or three such heads, and up to eight of each other kind")
-    text.says(
-        "for all {} epochs while its rate falls", *{r.config.epochs for r in records("mask_search")}
-    )
 
 
 def _with_other_limits(text):
@@ -209,8 +197,6 @@ def _with_other_limits(text):
         assert all(p["test_accuracy", "random", d] > 0.05 for d in SETS)
         counts[least] = len(sure)
     assert (min(counts.values()), max(counts.values()), len(counts)) == (2, 4, 6)
-    text.says("With six other limits, from {} to {}, two to four differ", min(counts), max(counts))
-    text.says("With other limits on the density it is two to four")
 
 
 def _chosen(text):
@@ -225,7 +211,6 @@ def _chosen(text):
     for dataset in SETS[:2]:
         cells += [chosen_gains(dataset, own, "near duplicates together") for own in (False, True)]
     corrected = holm([stats.ttest_1samp(values, 0).pvalue for values in cells])
-    text.says("After Holm's correction for all {} intervals only the gain on the eyes", len(cells))
     (certain,) = (values for values, p in zip(cells, corrected, strict=True) if p < 0.05)
     assert certain is gains["eye_fundus"]
     eyes = gains["eye_fundus"], fresh["eye_fundus"]
@@ -239,8 +224,6 @@ def _chosen(text):
     text.says("is uncertain by {:.0f} points", half_width(gains["rps28"]))
     lost = [lead_lost(dataset) for dataset in SETS]
     text.says("the most accurate mask loses {:.0f} to {:.0f} points", min(lost), max(lost))
-    lost = [lead_lost(dataset, "as released") for dataset in SETS[:2]]
-    text.says("by {:.1f} points on the corals and {:.1f} on the leaves", *lost)
 
 
 def _beside_the_authors(text):
@@ -260,9 +243,6 @@ def _beside_the_authors(text):
     strange = theirs["LEAVES", "ood_auroc"], ours["citrus_leaves"]["auroc"]
     text.says("the best have {:.2f} and {:.2f}", *strange)
     assert ours["rsmas"]["accuracy"] > theirs["SRSMAS", "test_accuracy_fraction"]
-    text.says("On the corals our masks are more accurate")
-    text.says("the numbers of two of its masks")
-    text.says("the front of their ten runs")
 
 
 def _related(text):
@@ -303,4 +283,3 @@ def _has_settings(text):
         assert np.allclose(right, right.round(), atol=1e-3)  # of as many images
         text.says(f"{n} of {'corals' if dataset == 'rsmas' else 'leaves'}")
     text.says("(6 core-hours)")
-    text.says("A mask of 16 bits should begin")

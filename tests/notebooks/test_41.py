@@ -70,16 +70,12 @@ def test_numbers_of_the_text_follow_from_the_records(rng):
     _hidden(text)
     _votes(text)
     lows, highs = zip(*PERCENTILE_PAIRS, strict=True)
-    text.says("The first pair is {} and {}", lows[0], highs[0])
     text.says(
         "The next begins and ends {} higher, and so on, up to {}", *set(np.diff(lows)), highs[-1]
     )
-    [images] = {record.config.images for record in records("mask_regions")}
     assert {record.config.draws for record in records("mask_regions")} == {3}
-    text.says("three times, on {} images", images)
     [area] = {record.config.area for record in records("mask_regions")}
     assert area == 1 / 5
-    text.says("a fifth of each image is hidden")
     text.says("(7 core-hours)")
     text.says("CC BY 4.0, Rauf et al. 2019")
     text.says("CC BY 2.0, Moroney 2019")
@@ -100,9 +96,7 @@ def _agreement(text, rng):
     chance = 1 / np.sqrt(1279 * 45)
     assert [dataset for dataset in SETS if agree[dataset] < 2 * chance] == ["cifar10"]
     assert {round(agree[dataset], 2) for dataset in SETS if dataset != "cifar10"} == {0.01}
-    text.says("with a correlation of about 0.01")
     assert [dataset for dataset in SETS if alone[dataset] < 0.05] == ["rps28"]
-    text.says("On four sets no feature stands out")
 
 
 def _hidden(text):
@@ -113,13 +107,10 @@ def _hidden(text):
     assert [cell for cell, one in zip(cells, p, strict=True) if one < 0.05] == [
         ("citrus_leaves", "moved")
     ]
-    text.says("There it costs {:.0f} points more", cells["citrus_leaves", "moved"].mean())
-    text.says("On the hands it costs {:.0f} more, but not after", cells["rps28", "moved"].mean())
     again = hidden("citrus_leaves", "moved", "near duplicates together")
     text.says("the leaves say the same: {:.0f} points", again.mean())
     read = np.array([read_by_the_head(dataset) for dataset in shown])
     assert read[:, 0].min() > 7 and read[:, 1].max() < 4
-    text.says("It reads most of the ten, and few of the others")
     text.says("A star marks p < 0.05")
 
 
@@ -141,12 +132,9 @@ def _votes(text):
     gains = {dataset: means["accuracy", "front_accuracy", dataset] for dataset in SETS}
     assert max(gains, key=gains.get) == "cifar10"
     assert not [dataset for dataset in SETS if ("accuracy", "front_accuracy", dataset) in certain]
-    text.says("gains up to {:.1f} points of accuracy, on CIFAR-10", gains["cifar10"])
     below = [-means["auroc", "front_auroc", dataset] for dataset in SETS]
-    text.says("lies {:.1f} to {:.1f} points below the front's best", min(below), max(below))
     assert min(below) > 0
     assert [d for d in SETS if ("auroc", "front_auroc", d) in certain] == ["citrus_leaves"]
-    text.says("after correction this differs from zero on the leaves alone")
     alike = {cell for cell in certain if cell[1] == "alike"}
     assert alike == {("accuracy", "alike", "eye_fundus"), ("auroc", "alike", "eye_fundus")}
     both = [means[measure, "alike", "eye_fundus"] for measure in ("accuracy", "auroc")]
@@ -159,4 +147,3 @@ def _votes(text):
     text.says(words, over_best)
     over_mean = [dataset for dataset in SETS if ("auroc", "mean", dataset) in certain]
     assert len(over_mean) == 4
-    text.says("Over the mean of those that vote it does gain AUROC, on four sets.")

@@ -80,25 +80,16 @@ def test_numbers_of_the_text(studied, again, minimal):
     text.says("up to 31 percent more robust than ReLU")  # the paper's
     text.says("Whether 31 percent is reached")
     text.says('"Up to 31 percent" may mean')
-    text.says("Is that 31 percent?")
     text.says("In points no gain reaches 31, in percent some do, on MNIST")
     text.says("Pixels go from 0 to 1")
     text.says("the range from 0 to 1")
     seconds = sum(record.environment["seconds"] for record in studied + again + minimal)
     text.says("The attacks behind them took {:.0f} core-hours", seconds / 3600)
-    radii = [HEADLINE_RADIUS[name] for name in SETS]
-    text.says("each pixel by at most {} on MNIST and {} on Fashion-MNIST", *radii)
     text.says("On CIFAR-10 it is {:.4f}, which is 2/255", HEADLINE_RADIUS["cifar10"])
     assert HEADLINE_RADIUS["cifar10"] == 2 / 255
     lengths = [HEADLINE_RADIUS_L2[name] for name in SETS]
     text.says("a length of at most {} on MNIST and {} on Fashion-MNIST", *lengths)
     text.says("On CIFAR-10 it is {}. We set", HEADLINE_RADIUS_L2["cifar10"])
-    (images,) = {record.config.images for record in studied}
-    text.says("We attack {} test images", images)
-    (images,) = {record.config.images for record in minimal}
-    text.says("saw only {} images", images)
-    words = "the gain of SPLASH falls from {1:.1f} to {0:.1f} points on CIFAR-10"
-    text.says(words, *gain_under_transfer(studied, "lenet5", "cifar10"))
     text.says("Elsewhere it changes by less than 0.2 points")
     cells = [(network, name) for network in ("lenet5", "sparse_mlp") for name in SETS]
     changes = [np.subtract(*gain_under_transfer(studied, *cell)) for cell in cells]
@@ -114,14 +105,8 @@ def test_numbers_of_the_text(studied, again, minimal):
     text.says("withstand all five attacks it is {:.1f} points", mnist.mean())
     words = "SPLASH loses {:.1f} points on Fashion-MNIST then, and {:.1f} on CIFAR-10. The SET-MLP"
     text.says(words, *less)
-    single = {name: gain(studied, "mnist", name).mean() for name in ("fgsm", "pgd")}
-    words = (
-        "falls from {:.1f} points under FGSM, the weakest of the five attacks, to {:.1f} under PGD"
-    )
-    text.says(words, single["fgsm"], single["pgd"])
     sparse = [gain(studied, name, *LINF, network="sparse_mlp") for name in SETS]
     assert all(t_interval(one).high < 0 for one in sparse)
-    text.says("loses {:.1f} and {:.1f} points", *(-one.mean() for one in sparse))
     pgd = [gain(studied, name, "pgd") for name in OF_LENET5]
     pgd += [gain(studied, name, "pgd", network="sparse_mlp") for name in SETS]
     assert [bool(t_interval(one).low > 0) for one in pgd] == [True, *[False] * 4]
@@ -130,11 +115,9 @@ def test_numbers_of_the_text(studied, again, minimal):
     # attacked again
     ((images, restarts),) = {(one.config.images, one.config.restarts) for one in again}
     assert restarts == 5 and {one.config.restarts for one in studied} == {1}
-    text.says("now on {:,} images", images)
     worst = {name: gain(again, name, *LINF) for name in OF_LENET5}
     assert t_interval(worst.pop("mnist")).low > 0
     assert max(t_interval(one).high for one in worst.values()) < 0
-    text.says("the gain is now {:.1f} points on MNIST", gain(again, "mnist", *LINF).mean())
     words = "SPLASH loses {:.1f} points on Fashion-MNIST and {:.1f} on CIFAR-10"
     text.says(words, *(-one.mean() for one in worst.values()))
     changes = [
@@ -168,15 +151,9 @@ def test_numbers_of_the_text(studied, again, minimal):
     # 31 percent
     largest = {name: gain(studied, "mnist", name).mean() for name in (*LINF, "transfer", "pgd l2")}
     assert max(largest, key=largest.get) == "fgsm"
-    text.says("The largest gain is {:.1f} points", largest["fgsm"])
     (in_points,) = papers.verdicts("paper", ["P03"]).to_dict("records")
     assert in_points["low"] < largest["fgsm"] < 31 < in_points["high"]
     relu = of(studied, "mnist", "relu")
-    of_relu = [100 * largest[name] / kept(relu, name).mean() for name in ("fgsm", "pgd")]
-    words = (
-        "It is {:.0f} percent of what ReLU keeps under FGSM; under PGD the gain is {:.0f} percent"
-    )
-    text.says(words, *of_relu)
 
     # steepness
     splash = of(studied, "mnist", "splash")
@@ -190,7 +167,6 @@ def test_numbers_of_the_text(studied, again, minimal):
     layers = sorted(measures - {"linear product"})
     steeper = sum(measured(pair[1], name) >= measured(pair[0], name) for name in layers)
     assert (steeper, len(layers)) == (3, 7)
-    text.says("On CIFAR-10 three of the seven layers are not")
 
     # at equal accuracy
     by_accuracy = {name: at_equal(studied, name, accuracy, at=1) for name in SETS}
@@ -199,13 +175,11 @@ def test_numbers_of_the_text(studied, again, minimal):
     assert all(differs(one) for one in by_accuracy.values())
     by_slope = {name: at_equal(studied, name, steepness, at=0.5) for name in SETS}
     assert not any(differs(one) for one in by_slope.values())
-    text.says("At an equal slope over margin both intervals contain zero")
     norms = {name: gain(studied, name, *LINF, trained="unit_lipschitz") for name in SETS}
     trained = {name: gain(studied, name, *LINF) for name in SETS}
     cells = [each[name] for each in (trained, by_accuracy, by_slope, norms) for name in SETS]
     corrected = holm([p_value(values) for values in cells])
     assert len(corrected) == 8 and all(corrected[2:] > 0.05)  # all but those at equal training
-    text.says("After Holm's correction for all eight cells none of these six differs from zero")
     words = "it loses {:.1f} points on MNIST and gains {:.1f} on Fashion-MNIST"
     text.says(words, -norms["mnist"].mean(), norms["fashion_mnist"].mean())
 
@@ -214,7 +188,6 @@ def test_numbers_of_the_text(studied, again, minimal):
     ten = [of(studied, name, "relu") for name in SETS]
     (first, other), (last, end) = ([kept(r, *LINF).mean() for r in rs] for rs in (one, ten))
     text.says("There ReLU keeps {:.0f} % after one epoch and {:.0f} % after ten", other, end)
-    text.says("On MNIST it keeps {:.0f} % and {:.0f} %", first, last)
     for name, is_certain in (("mnist", False), ("fashion_mnist", True)):
         for_sure = [length_over_unit(studied, name, unit).low > 0 for unit in ("relu", "splash")]
         assert for_sure == [is_certain, True]
@@ -236,9 +209,6 @@ def test_numbers_of_the_text(studied, again, minimal):
     assert max(adjusted[:2]) < 0.05 < min(adjusted[2:])
     (config,) = {r.config.parent.adversarial_steps for records in [units[0]] for r in records}
     assert config == 2
-    text.says("by two steps of PGD")
-    epochs = {record.config.parent.epochs for record in of(studied, "cifar10", "relu")}
-    text.says("LeNet-5 was trained for {} epochs there", *epochs)
     assert not text.uncovered(), text.uncovered()
 
 

@@ -59,8 +59,6 @@ def says_what_moving_adds(text):
         gained[start] = of.mean(), of.mean() - half, of.mean() + half
     mean, low, _ = gained["random start"]
     shuffled, low_too, _ = gained["places shuffled"]
-    words = "From a random start moving links gains {:.1f} points, and with places shuffled {:.1f}"
-    text.says(words, mean, shuffled)
     assert low > 0 and low_too > 0
     mean, low, high = gained[LOCAL]
     words = (
@@ -94,7 +92,6 @@ def says_where_links_end(text):
     most = 100 * (np.array(near["random start"]) / (9 * pairs[:9])).max()
     words = "at no distance up to {} pixels has more than {:.1f} % of the pairs a link"
     text.says(words, 8, math.ceil(10 * most) / 10)
-    text.says("where {} % of all pairs have one", 1)
     beyond = 100 * np.concatenate(far[LOCAL]).mean()
     text.says("At the end {:.0f} % of them lie beyond it", beyond)
 
@@ -102,19 +99,11 @@ def says_where_links_end(text):
 def says_verdicts(text):
     records = papers.obtain("accuracy_by_recipe", "paper")
     assert {r.config.hidden for r in records if r.config.method == "rigl"} == {(1568, 1568, 1568)}
-    text.says("MNIST and Fashion-MNIST have three hidden layers of 1,568 neurons")
-    (epochs,) = {
-        r.config.epochs
-        for r in records
-        if r.config.method == "rigl" and r.config.variant != "twice the epochs"
-    }
     others = pd.read_csv(REFERENCE / "related_results.csv")
     others = others[others["architecture"].str.contains("1568", na=False)]
     assert others["note"].str.contains("100 epochs").all()
-    text.says("They trained for {} epochs, and the published ones for 100", epochs)
     found = papers.verdicts("paper", ["F02", "F04"]).set_index("id")["verdict"]
     assert set(found) == {"fails"}
-    text.says("RigL does not make up for a bad start")
     place = "fashion_mnist", "sharpness-aware", "rigl"
     tests = [
         100 * record.metrics["test_accuracy"]
@@ -126,8 +115,6 @@ def says_verdicts(text):
     others = others.query("metric == 'test_accuracy_percent'")
     assert others["note"].str.contains("keeps the best test epoch").all()
     most = others["value"].max()
-    words = "On Fashion-MNIST the mean of its last epochs, {:.2f} %, lies below the best published"
-    text.says(words, np.mean(last))
     assert ablation.interval(np.array(last))[2] < most
     words = "By best epochs RigL has {:.2f} %, and the interval holds the published {:.2f}"
     text.says(words, np.mean(best), most)
@@ -138,7 +125,6 @@ def says_verdicts(text):
 def says_levers(text):
     """By the records of the tunings, without the library's comparison of groups."""
     (held,) = {run.validation for run in TUNING}
-    text.says("compare it on {:,} validation images with the same training", held)
     recipes = papers.EXPERIMENTS["accuracy_tuning"].runs("paper")
     others = [*recipes, *(study.parent for study in certified.TUNED)]
     assert {(run.validation, run.seed) for run in others} == {(held, 0)}
@@ -162,7 +148,6 @@ def says_levers(text):
         on_test["fashion_mnist", "sharpness-aware", "rigl", None],
         tuned["fashion_mnist", "tuned", "rigl", None],
     )
-    text.says("On test images they gain {:.2f} points, which may be zero", gain)
     assert low < 0 < high
     ends = reached()
     gain = (ends[LOCAL] - ends["random start"]).mean()
@@ -172,24 +157,16 @@ def says_levers(text):
     tried = certified.certificates_made()[0]["rigl"]
     proved = {variant: values["certified", 0.1] for variant, values in tried.items()}
     text.says("compared with κ = {:g} and a radius of {:g} in training", 0.5, 0.1)
-    gain = proved["kappa 0.5, radius 0.15"] - proved["kappa 0.5, radius 0.1"]
-    text.says("{:g} in training, in place of {:g}, gains {:.1f} points", 0.15, 0.1, gain)
-    text.says("Why the rate of {:g} was not chosen stands in", 0.2)
     assert max(proved, key=proved.get) == "kappa 0.5, radius 0.15, rate 0.2"
     (images,) = {study.images for study in attacks.TUNED}
     words = "There attacks have a radius of {:g} or {:g}, on {:,} of the validation images"
     text.says(words, 0.1, 0.3, images)
-    usual = experiments.ATTACKED["learning_rate"]
-    text.says("rate of usual training is {:g}", usual)
     small, large = (attacks.of_rigl(name)[0] for name in ("weakly_attacked", "attacked"))
-    text.says("at a rate of {:g}; we also tried {:g}", usual, 0.1)
     assert attacks.SLOW == "learning rate 0.1"
     words = "it keeps {:.1f} points more under attacks of radius {:g}"
     text.says(words, large[attacks.SLOW] - large["usual"], 0.3)
     words = "Under attacks of radius {:g} it keeps {:.1f} points less"
     text.says(words, 0.1, small["usual"] - small[attacks.SLOW])
-    words = "Under attacks of radius {:g} it keeps {:.1f} points more than usual training"
-    text.says(words, 0.1, small["TRADES"] - small["usual"])
 
 
 def says_levers_of_start(text, without):
@@ -201,13 +178,8 @@ def says_levers_of_start(text, without):
         gains[run.variant] = last - without[run.seed]
         assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
     assert set(gains) == set(experiments.START_LEVERS)
-    text.says("Single levers have seed {} alone", 0)
     first, second = sorted(gains, key=gains.get)[:-3:-1]
     assert (first, second) == ("twice the epochs", "links that stay")
-    words = (
-        "From there twice the epochs gain another {:.1f} points, and links that stay gain {:.1f}"
-    )
-    text.says(words, gains[first], gains[second])
     assert min(gains, key=gains.get) == "five times the decay"
     text.says("Five times the weight decay loses most, {:.1f} points", -min(gains.values()))
     words = "With half of that our RigL from a local start lost {:.1f} points on validation images"
@@ -261,8 +233,6 @@ def says_longer(text, without, fixed):
     assert end.notna().all(axis=None) and list(end.index) == [0, 1]
     assert end.mean().idxmax() == experiments.LONGER_CHOSEN == stay
     assert (end[[stay, near]].min(axis=1) > end[move]).all()
-    text.says("with the same 5,000 validation images held back")
-    text.says("*Local start* is RigL for {} epochs", 100)
     words = "They end {:.1f} points above RigL from a local start, which had half the epochs"
     text.says(words, (end[stay] - without).mean())
     (short,) = (
@@ -270,7 +240,6 @@ def says_longer(text, without, fixed):
         for record in papers.obtain("cifar10_levers", "paper")
         if record.config.variant == stay
     )
-    text.says("Seed {} of links that stay was trained for {} epochs too", 0, 100)
     text.says("The longer training adds {:.1f} points there", end[stay][0] - short)
     words = "With equal epochs, averages and reaches, links that stay end {:.1f} points above RigL"
     text.says(words, (end[near] - end[move]).mean())
@@ -280,13 +249,11 @@ def says_longer(text, without, fixed):
     text.says(words + " {:.2f}", loss[move], loss[near])
     words = "links that stay end {:.1f} points apart, which may be chance"
     text.says(words, (end[stay] - end[near]).mean())
-    text.says("of fixed links and of RigL after {} epochs", 100)
     mean = longer_curves().T.groupby(level=0).mean().T
     words = "RigL is highest after {} epochs, and then loses {:.1f} points"
     text.says(words, mean[move].idxmax(), mean[move].max() - mean[move].iloc[-1])
     words = "Even at the best epoch of each, links that stay lead by {:.1f} points"
     text.says(words, mean[near].max() - mean[move].max())
-    text.says("After some {:.0f} epochs it loses accuracy", round(mean[move].idxmax(), -1))
     words = "Several levers together gain up to {:.1f} points there (two seeds)"
     text.says(words, (end[stay] - without).mean())
     says_longer_on_test_images(text, fixed)
@@ -295,7 +262,6 @@ def says_longer(text, without, fixed):
 def says_longer_on_test_images(text, fixed):
     """``fixed``: test accuracy of fixed links from a local start after fewer epochs, by seed."""
     reached = longer_on_test_images()
-    text.says("{:.1f} % on test images, over five seeds", reached.mean())
     assert len(reached) == 5
     gained = (reached - fixed).dropna()
     assert len(gained) == 3
@@ -307,8 +273,6 @@ def says_longer_on_test_images(text, fixed):
     log = pd.read_csv(REFERENCE / "related_results.csv")
     log = log.query("architecture == 'MLP 3072-3072-3072-3072-10'")
     assert log["note"].str.contains("100 epochs").all()
-    text.says("widths were trained for {} epochs", 100)
-    text.says("links that stay, trained for {} epochs. All other rows are RigL", 200)
 
 
 def says_aims(text):
@@ -319,22 +283,13 @@ def says_aims(text):
     assert 0 < 99.3 - max(tied) and 99.3 - min(tied) < 0.5
     assert 0 < 91.2 - mean["fashion_mnist", "sharpness-aware"] < 0.5
     text.says("the better one of the two recipes RigL reaches {:.2f} % on MNIST", max(tied))
-    text.says("and CIFAR-10 misses {:.1f}", 75 - longer_on_test_images().mean())
-    made = certified.certificates_made()[1]["rigl", "certified"]
-    mean = pd.concat(made, axis=1).mean(axis=1)
-    text.says("Certificates miss {:.1f} points", 95 - mean["certified", 0.1])
     kept = {
         radius: attacks.attacks_made(experiment)[1]["rigl"].mean(axis=1)
         for experiment, radius in attacks.RADII.items()
     }
     assert kept[0.1]["all attacks", 0.1] > 97
-    words = "With a radius of {:g} all attacks together leave {:.1f} %, a little more than we aimed"
-    text.says(words, 0.1, kept[0.1]["all attacks", 0.1])
-    words = "With a radius of {:g} all attacks together leave {:.1f} points less"
-    text.says(words, 0.3, 90 - kept[0.3]["all attacks", 0.3])
     text.says("There PGD alone leaves {:.1f} %", kept[0.3]["pgd", 0.3])
     assert {study.images for study in attacks.ON_TEST} == {10_000}
-    text.says("six aims, for {:g} % of the links", 100 * RUNS[0].density)
 
 
 def published():
@@ -354,7 +309,6 @@ def test_numbers_of_the_text_follow():
     text.says(words, local.mean(), anywhere.mean(), len(local))
     assert len(local) == len(anywhere) == len(shuffled)
     fixed = says_what_moving_adds(text)
-    text.says("so that only nearness is lost, RigL ends where it does from a random start")
     _, low, high = ablation.interval((shuffled - anywhere).to_numpy())
     assert low < 0 < high and ablation.interval((local - shuffled).to_numpy())[1] > 0
     least = math.floor(10 * (local.min() - other.max(axis=None))) / 10
@@ -364,13 +318,9 @@ def test_numbers_of_the_text_follow():
     low, high = local.mean() - half, local.mean() + half
     words = "a mean of {:.1f} % with a 95 % interval of [{:.1f}, {:.1f}]"
     text.says(words, local.mean(), low, high)
-    text.says("A little higher, but settings differ.")
     assert low > others.max()
     half = stats.t.ppf(0.975, len(fixed) - 1) * fixed.sem()
     assert fixed.mean() - half < others.max() < fixed.mean() and half > (high - low) / 2
-    text.says("That of fixed links is wider, and holds the best published mean")
-    text.says("The best published mean is {:.2f} %, over three seeds", others.max())
-    text.says("So {:.1f} % may be too high, and so may be the lead", local.mean())
     text.says("Our lead over the best one is {:.1f} points", local.mean() - others.max())
     assert anywhere.min() > others["RigL"]
     elsewhere = anywhere.mean() - others["RigL"]
@@ -379,40 +329,29 @@ def test_numbers_of_the_text_follow():
     ends = reached()
     assert list(ends.index) == [0, 1] and not ends.isna().any(axis=None)
     ahead = ends[LOCAL] - ends["places shuffled"]
-    text.says("the local start ends {:.1f} points or more above its control", ahead.min())
     within = (ends["places shuffled"] - ends["random start"]).abs().max()
-    text.says("The control stays within {:.1f} points of the random start", within)
     assert ahead.min() > 3 * within
     assert others.idxmax().startswith("CHTss")
-    words = "end above the dense network, which has {:.2f} %. We trained no dense network here"
-    text.says(words, others["dense"])
     below = others[others < others["dense"]]
     assert set(below.index) == {"CHT", "SET"}
-    text.says("all rules but CHT and SET")
     run = next(run for run in RUNS if run.reaches)
     first, second, last = run.reaches
     assert first == second
-    text.says("The local start reaches {} pixels, and {} in the last hidden layer", first, last)
     assert {run.hidden for run in RUNS} == {(3072, 3072, 3072)}
-    text.says("three hidden layers of 3,072 neurons")
     assert {run.density for run in RUNS} == {0.01}
-    text.says("networks of the same widths with 1 % of the links for 100 epochs")
     log = pd.read_csv(REFERENCE / "related_results.csv").query("dataset == 'CIFAR10'")
     decays = (
         log[log["note"].str.contains("density decays from 0.5")]["method"].str.split(" ").str[0]
     )
     assert set(decays) == {"CHTss", "GraNet", "GMP"}
-    text.says("CHTss, GraNet and GMP begin with half of the links")
     links = 3 * round(0.01 * 3072**2) + 10 * 3072
     text.says("They keep 1 % of the links there, and a dense output layer: {:,} links", links)
     assert {run.validation for run in TUNING} == {5000}
-    text.says("We hold 5,000 training images back")
     rates = sorted({run.learning_rate for run in TUNING})
     assert rates[1] == RUNS[0].learning_rate
     text.says("{:g} in place of {:g} is planned for each start", *rates)
     hours = planned.planned().query("item in ['10', '15']")["core_hours"].sum()
     text.says("(some {:.0f} core-hours)", hours)
-    text.says("Distance 0 is the place of the neuron itself")
     curve.says_curve(text)
     says_levers(text)
     says_longer(text, ends[LOCAL], fixed)
@@ -422,12 +361,10 @@ def test_numbers_of_the_text_follow():
 
 
 def test_seeds_are_those_that_the_text_names():
-    text = Prose("60_accuracy_at_one_percent")
     seeds = {
         method: len({r.seed for r in RUNS if r.method == method}) for method in ("rigl", "fixed")
     }
     assert (seeds, len({run.seed for run in TUNING})) == ({"rigl": 5, "fixed": 3}, 2)
-    text.says("is planned for each start, for two seeds on validation images, and is not run")
 
 
 def test_text_says_what_is_not_run_while_that_is_so():

@@ -85,20 +85,11 @@ def test_chosen_settings_are_the_best_of_those_with_which_no_network_diverged():
 def says_how(text):
     runs = [run for run in CURVE if run.method != "dense"]
     assert {run.hidden for run in runs if run.method != "dense_small"} == {(1000,) * 3}
-    text.says("Networks have three hidden layers of 1,000 neurons")
     ((epochs, dataset),) = {(run.epochs, run.dataset) for run in CURVE}
     assert dataset == "fashion_mnist"
-    text.says("All train for {} epochs", epochs)
     assert (min(DENSITIES), max(DENSITIES)) == (0.001, 0.1)
-    text.says("between one link in a thousand and one in ten")
     assert {run.final_share for run in runs if run.method in ("granet", "gradual_pruning")} == {0.2}
-    settings = {(run.method, *(getattr(run, name) for name in GRID)) for run in TUNING}
-    (count,) = {sum(method == one[0] for one in settings) for method in experiments.CURVE_CHOSEN}
-    words = "We tried {} settings at {:g} % of the links, with two seeds, on {:,} validation images"
-    (held,) = {run.validation for run in TUNING}
-    text.says(words, count, 1, held)
     assert {run.seed for run in TUNING} == {0, 1}
-    text.says("Empty cells are settings at which both seeds diverged")
     assert not tried().isna().any(axis=None)  # none at which one seed diverged
 
 
@@ -112,17 +103,13 @@ def says_at_one_percent(text):
     words = "SET, RigL, fixed links and gradual pruning end between {:.1f} and {:.1f} %"
     text.says(words, min(many), max(many))
     dense = dense_on_test_images()
-    text.says("Dense has {:.1f} %", sum(dense) / len(dense))
     small = means["dense_small", 0.01]
-    text.says("A small dense network with as many links has {:.1f} %", small)
     says_below_dense(text, dense)
     words = "At one in a thousand {:.0f} % of all links are those of the output layer"
     text.says(words, percent_of_output_layer())
     assert small < min(many)
     assert max(many) < sum(dense) / len(dense) < min(many) + 0.5
     assert np.ptp(many) < 0.2 < np.ptp(some) < np.ptp(few)
-    text.says("With fewer links accuracy falls, and the methods part")
-    text.says("The picture leaves out three of the nine")
     assert len(experiments.CURVE_CHOSEN) == 9  # shown: four, the small dense network, and dense
 
 
@@ -133,11 +120,8 @@ def says_below_dense(text, dense):
     sure = {name for name in rules if ablation.interval(gaps[name])[1] > 0}
     assert sure == {"fixed", "set"}
     (points,) = {f"{gaps[name].mean():.1f}" for name in sure}
-    text.says("With 1 % of the links SET and fixed links end {} points below dense", points)
     assert all(ablation.interval(gaps[name])[1] < 0 for name in rules - sure)
     assert (len(rules - sure), len(dense)) == (5, 3)
-    text.says("Of the other five rules we cannot tell: each interval, paired by seed, holds zero")
-    text.says("(three seeds). These are")
     takeaways = pd.read_csv(ROOT / "docs" / "takeaways.csv").set_index(["notebook", "figure"])
     said = takeaways.loc[("60_accuracy_at_one_percent", "by_links"), "takeaway"]
     assert f"SET and fixed links end {points} points below dense" in said
@@ -149,8 +133,6 @@ def says_curve(text):
     ends, rules = on_test_images(), METHODS.keys() - {"dense_small"}
     few = {method: lead(ends, method, 0.001) for method in rules}
     assert {method for method, (_, low, _) in few.items() if low > 0} == rules - {"chts"}
-    words = "With one link in a thousand SET leads fixed links by {:.1f} points, and RigL by {:.1f}"
-    text.says(words, few["set"][0], few["rigl"][0])
     words = "GraNet leads by {:.1f} points, and gradual pruning by {:.1f}, which moves no link"
     text.says(words, few["granet"][0], few["gradual_pruning"][0])
     _, low, high = few["chts"]
@@ -158,16 +140,12 @@ def says_curve(text):
     mean, low, _ = lead(ends, "chts", 0.003)
     assert low > 0
     text.says("CHTs is not ahead there. With three in a thousand it leads by {:.1f} points", mean)
-    text.says("The small dense network leads fixed links with one in a thousand too")
     assert lead(ends, "dense_small", 0.001)[1] > 0
     for method in rules:
         _, low, high = lead(ends, method, 0.01)
         assert low < 0 < high
-    text.says("At one in a hundred no rule's lead differs from zero. That is after 40 epochs")
     (epochs,) = {run.epochs for run in CURVE}
     assert epochs == 40
-    text.says("no rule's lead over fixed links differs from zero after {} epochs", epochs)
-    text.says("There it is worth more to begin with five times the links and only drop them")
     more = ends["gradual_pruning", 0.001] - ends["rigl", 0.001]
     assert ablation.interval(more.to_numpy())[1] > 0
     tuned = ablation.leads_of(ablation.before_and_after())["chosen", "fashion_mnist", "set"]
@@ -190,17 +168,10 @@ def says_curve(text):
     surviving = survive_correction(ends)
     may_be_chance = METHODS.keys() - {method for method, density in surviving if density == 0.001}
     assert may_be_chance == {"set", "mest", "chts"}
-    text.says("Where few links are left, RigL leads, and so do rules that begin with more")
     chosen = experiments.CURVE_CHOSEN
-    text.says(
-        "RigL has ten times the weight decay of fixed links; all other rules have their settings"
-    )
     assert {rule for rule in rules if chosen[rule] != chosen["fixed"]} == {"rigl"}
-    text.says("With the correction, the leads of SET and MEST at one in a thousand may be chance")
-    text.says("and that of CHTs at three in a thousand")
     assert ("chts", 0.003) not in surviving
     assert {method for method, density in surviving if density == 0.1} == {"set"}
-    text.says("Of the leads at one in ten only SET's survives")
     says_costs(text)
 
 
@@ -220,7 +191,6 @@ def says_costs(text):
     above = {method for method, of in cost.items() if min(of) > 1}
     assert above == {"granet", "gradual_pruning"}
     assert all(of == {1} for method, of in cost.items() if method not in above)
-    text.says("All others train as many links as they keep")
 
 
 def test_every_run_of_the_curve_is_made():

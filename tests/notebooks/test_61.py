@@ -6,7 +6,6 @@ import pandas as pd
 import papers
 from lib._boundary import REFERENCE
 from lib.command import planned
-from lib.models import count_links
 from papers.frontier import experiments
 from papers.frontier.certificates import CHECKED
 from tests.notebooks.test_61_attacks import says_what_attacks_leave
@@ -25,14 +24,8 @@ def test_numbers_of_the_text_follow():
     text.says("Pixels go from 0 to 1")
     widths = {study.parent.hidden for study in ON_TEST if study.method != "dense_small"}
     assert widths == {(1568,) * 3} and {study.parent.activation for study in ON_TEST} == {"relu"}
-    text.says("but for the narrow ones these have 1,568 neurons")
     assert {s.parent.density for s in ON_TEST if s.method in ("rigl", "fixed")} == {0.01}
     text.says("The attack is PGD; it starts {} times", *{study.restarts for study in ON_TEST})
-    images = {study.method == "dense": study.images for study in ON_TEST}
-    text.says("all {:,}, and for the dense network {:,} of them", images[False], images[True])
-    text.says("plain and certified training at the radius of {:g}", experiments.RADIUS)
-    text.says("We hold {:,} training images back", *{s.parent.validation for s in TUNED})
-    text.says("at the radius of {:g}. No test image", *{r for s in TUNED for r in s.radii})
     text.says("PGD attacks the first {} images", CHECKED)
     published = pd.read_csv(REFERENCE / "related_results.csv").query("method == 'IBP'")
     error = published[published["note"].str.endswith("radius 0.1")]["value"].item()
@@ -73,7 +66,6 @@ def says_what_was_certified(text):
     text.says(words, experiments.RADIUS, rigl[at], small[at], seeds)
     text.says("Fixed links certify {:.1f} %", fixed[at])
     radii = sorted({study.parent.certified_radius for study in ON_TEST})
-    text.says("RigL certifies more at every radius")
     for other in (fixed, small):
         assert (rigl["certified"] > other["certified"]).all()
     pairs = zip(final["rigl", "certified"], final["fixed", "certified"], strict=True)
@@ -90,17 +82,14 @@ def says_what_was_certified(text):
     text.says(words, trained_at["rigl"], trained_at["dense_small"])
     assert trained_at["fixed"] == trained_at["rigl"]
     rates = {s.method: s.parent.learning_rate for s in ON_TEST if s.variant == "certified"}
-    text.says("The learning rate of fixed links is {:g}, twice that", rates.pop("fixed"))
-    assert set(rates.values()) == {0.1}
+    assert rates.pop("fixed") == 0.2 and set(rates.values()) == {0.1}
     assert radii[0] == 0
-    text.says("After plain training intervals certify {:.1f} % of RigL's images", plain[at])
     at = "pgd", experiments.RADIUS
     words = "PGD leaves {:.1f} % of them right, and {:.1f} % of those of the wide dense network"
     text.says(words, plain[at], mean["dense", "plain"][at])
     text.says("After certified training it leaves RigL {:.1f} %", rigl[at])
     clean = "clean", 0.0
     text.says("RigL pays {:.1f} points", plain[clean] - rigl[clean])
-    text.says("It ends at {:.1f} % on unchanged images", rigl[clean])
     words = "The small dense network pays {:.1f} points"
     text.says(words, small_plain[clean] - small[clean])
     text.says("Fixed links end at {:.1f} %; their plain training is not run", fixed[clean])
@@ -117,35 +106,24 @@ def says_what_was_tried(text):
     of_rigl = shares["rigl"][variant]
     words = "certifies {:.1f} % of the validation images at the best of {} settings"
     text.says(words, best["dense"], len(shares["dense"]))
-    text.says("RigL leads at every setting that was run for both")
     for method in ("fixed", "dense_small", "dense"):
         assert all(share < shares["rigl"][name] for name, share in shares[method].items())
-    text.says("At the one that we chose for it, it certifies {:.1f} %", of_rigl)
-    text.says("That is {:.1f} points more than fixed links at their best", of_rigl - best["fixed"])
     words = (
         "It is {:.1f} more than the wide dense network at its best, and {:.1f} more than the small"
     )
     text.says(words, of_rigl - best["dense"], of_rigl - best["dense_small"])
     fast = f"{variant}, rate 0.2"
     assert abs(shares["rigl"][fast] - of_rigl) < 0.1 and shares["dense_small"][fast] < 20
-    text.says("At the rate of {:g} RigL certifies as much", 0.2)
-    text.says("So we keep the rate of {:g}", chosen.learning_rate)
     assert max(shares["fixed"], key=shares["fixed"].get) == fast
     text.says("Fixed links do best at {:g}, and the small dense network fails there", 0.2)
-    dense = [s.parent for s in ON_TEST if s.method == "dense"][0]
-    links = [count_links(run.model((784, *run.hidden, 10))) for run in (dense, chosen)]
-    text.says("It has {:.0f} times as many links", links[0] / links[1])
 
 
 def test_seeds_and_grids_are_those_that_the_text_names():
-    text, seeds = Prose(NAME), experiments.CERTIFIED_SEEDS["paper"]
+    seeds = experiments.CERTIFIED_SEEDS["paper"]
     assert seeds == {"rigl": 5, "fixed": 5, "dense_small": 5, "dense": 3}
     assert (len(experiments.KAPPAS), len(experiments.TRAINED_RADII)) == (2, 3)
-    text.says("trained with two shares of the worst logits and three radii, and at one of these")
     assert len(experiments.CERTIFIED_RATES) == 2
-    text.says("settings with two more learning rates")
     assert experiments.KAPPAS == (1 / 2, 1 / 4)
-    text.says("lowers one half or one quarter of it, and for the rest that of the worst logits")
 
 
 def test_text_says_what_is_not_run_while_that_is_so():

@@ -35,9 +35,7 @@ def attacks_made(experiment="attacked"):
 def says_what_attacks_leave(text):
     schedule = {(s.parent.growing_epochs, s.parent.epochs) for s in ALL}
     assert schedule == {(20, 40)}
-    text.says("The radius of training grows from zero over the first half of the {} epochs", 40)
     assert {s.parent.hidden for s in ON_TEST if s.method != "dense_small"} == {(1568,) * 3}
-    text.says("SReLUs, and 1,568 neurons in each hidden layer of the sparse ones")
     ((starts, queries, images),) = {(s.restarts, s.queries, s.images) for s in ON_TEST}
     words = (
         "PGD with {} starts, APGD with two losses, and Square with {:,} queries. All numbers are"
@@ -45,10 +43,7 @@ def says_what_attacks_leave(text):
     text.says(words + " of all {:,} test images", starts, queries, images)
     assert {study.parent.density for study in ON_TEST if study.method == "rigl"} == {0.01}
     assert list(RADII.values()) == [0.1, 0.3]
-    text.says("for attacks with a radius of {:g}, and with one of {:g}, where no network", 0.1, 0.3)
     trained = {run.experiment: run.adversarial_radius for run in (s.parent for s in ON_TEST)}
-    words = "train with a radius of {:g}, and for the larger one with {:g}"
-    text.says(words, trained["weakly_attacked"], trained["attacked"])
     text.says("If {:g} was full from the first epoch, RigL diverged", trained["attacked"])
     small, large = (attacks_made(experiment)[1]["rigl"] for experiment in RADII)
     mean, ends = [], []
@@ -60,16 +55,12 @@ def says_what_attacks_leave(text):
         ends += [mean[-1][0] - half, mean[-1][0] + half]
     (kept, pgd, clean) = zip(*mean, strict=True)
     text.says("RigL keeps {:.1f} % and {:.1f} %.** That is with 1 % of the links", *kept)
-    text.says("under all attacks with a radius of {:g} and of {:g}", 0.1, 0.3)
     words = "The 95 % intervals over {} seeds are [{:.1f}, {:.1f}] and [{:.1f}, {:.1f}]"
     text.says(words, 5, *ends)
     text.says("PGD alone leaves {:.1f} % and {:.1f} %", *pgd)
     text.says("If nobody changes them, {:.1f} % and {:.1f} % of the images are right", *clean)
     assert (large.loc["pgd", 0.3] > large.loc["apgd_dlr", 0.3]).all()
     assert (large.loc["apgd_dlr", 0.3] > large.loc["all attacks", 0.3] + 0.5).all()
-    text.says(
-        "APGD leaves less, and then Square, which needs no gradient, still breaks some images"
-    )
     words = "RigL classifies {:.1f} % right under all our attacks with a radius of {:g}, and "
     text.says(words + "{:.1f} % with one of {:g}", kept[0], 0.1, kept[1], 0.3)
     says_what_was_tried(text)
@@ -82,19 +73,13 @@ def says_what_attacks_leave(text):
 
 def says_what_was_tried(text):
     """All settings of RigL but the one that diverges, and one of the small dense network."""
-    text.says("We hold {:,} training images back", *{s.parent.validation for s in TUNED})
     (images,) = {study.images for study in TUNED}
-    text.says("attack {:,} of the validation images", images)
     assert {study.parent.seed for study in TUNED} == {0}
     usual = experiments.ATTACKED
     assert usual["adversarial_steps"] == 5
-    words = "has five steps of PGD and the radius of the attacks, at the rate of {:g} if no other"
-    text.says(words, usual["learning_rate"])
     for experiment, radius in RADII.items():
         larger = experiments.levers(experiment)["larger radius"]["adversarial_radius"]
         assert larger == pytest.approx(radius + 0.05)
-    text.says("A *larger radius* is larger by {:g}", 0.05)
-    text.says("For attacks with a radius of {:g} we later tried what had led", 0.1)
     chosen = (
         of_rigl("weakly_attacked")[0]["radius 0.2"],
         of_rigl("attacked")[0]["ten steps, " + SLOW],
@@ -129,17 +114,10 @@ def says_what_helps_at_the_smaller_radius(text, images):
     assert tried == set(kept.index)
     chosen, near, error = chosen_of(kept, clean, images)
     assert (chosen, near) == ("radius 0.2", {"radius 0.2", "TRADES"})
-    text.says("At the smaller radius the error is {:.1f} points", error)
     assert clean[kept > kept.max() - 1].idxmax() == "larger radius"
-    larger = experiments.levers("weakly_attacked")["larger radius"]["adversarial_radius"]
-    text.says("a larger radius of {:g} would have been chosen", larger)
     assert experiments.CHOSEN_LEVERS["weakly_attacked"]["rigl"] == {"adversarial_radius": 0.2}
     words = "*Attacks with a radius of {:g}.* TRADES keeps most at the larger rate, {:.1f} %"
     text.says(words, 0.1, kept["TRADES"])
-    words = "Training with a radius of {:g} keeps {:.1f} points less, within the error"
-    text.says(words, 0.2, kept["TRADES"] - kept["radius 0.2"])
-    words = "it is {:.1f} points more accurate on unchanged images"
-    text.says(words, clean["radius 0.2"] - clean["TRADES"])
     text.says("With usual training the smaller rate loses {:.1f}", kept["usual"] - kept[SLOW])
 
 
@@ -150,7 +128,6 @@ def says_what_helps_at_the_larger_radius(text, images):
     assert tried - tuned.keys() - {("rigl", "larger radius")} == {
         key for key in tried - {("dense_small", SLOW)} if key[0] != "rigl"
     }
-    text.says("*Attacks with a radius of {:g}.*", 0.3)
     gains = [
         kept[SLOW if lever == "usual" else f"{lever}, {SLOW}"] - kept[lever]
         for lever in ("usual", "ten steps", "TRADES")
@@ -167,12 +144,10 @@ def says_what_helps_at_the_larger_radius(text, images):
     text.says("loses {:.1f} points under all attacks", kept[SLOW] - kept[larger])
     assert pgd[larger] > pgd[SLOW]
     assert chosen == f"ten steps, {SLOW}"
-    text.says("We take ten steps at the rate of {:g}", 0.1)
     assert experiments.CHOSEN_LEVERS["attacked"]["rigl"] == {
         "adversarial_steps": 10,
         "learning_rate": 0.1,
     }
-    text.says("With {:g} and the larger rate RigL with the larger radius diverged", 0.3)
     small = tuned["dense_small", SLOW]["all attacks", 0.3]
     text.says("The small dense network keeps {:.0f} % there, with usual training", small)
 

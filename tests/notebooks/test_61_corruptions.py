@@ -40,33 +40,20 @@ def says_what_corruptions_leave(text):
     kinds = len(attacks.CORRUPTIONS)
     text.says("15 kinds, most of them in {} severities", len(ALL_SEVERITIES))
     text.says("We make {} of them", kinds)
-    text.says("We use {:,} test images of each data set", *{study.images for study in STUDIES})
-    widths = {max(study.parent.hidden) for study in STUDIES}
-    text.says("with up to {:,} neurons in each of three hidden layers", *widths)
-    text.says("All were trained for {} epochs", *{study.parent.epochs for study in STUDIES})
     (longer,) = earlier().loc[earlier()["method"] == "rigl", "epochs"].unique()
     words = "trained for {} epochs, has {} of the kinds at {} severities"
     text.says(words, longer, len(KINDS), len(SEVERITIES))
-    (shorter,) = {study.parent.epochs for study in STUDIES}
-    text.says("are not to be compared with those of {} epochs", shorter)
     fixed, small = (gaps(tuned(), other)["value"] for other in ("fixed", "dense_small"))
-    text.says(
-        "After 20 epochs RigL leads fixed links on both data sets, and SET leads them by less"
-    )
     text.says("in points after 20 epochs, and their 95 % intervals")
     of_set = gaps(tuned(), "fixed", method="set")
     assert of_set["low"]["mnist"] > 0.5 and -0.1 < of_set["low"]["fashion_mnist"] < 0.1
     assert (of_set["value"] < fixed).all()
     words = "RigL leads the small dense network by {:.1f} points on MNIST, and trails it by {:.1f}"
     text.says(words, small["mnist"], -small["fashion_mnist"])
-    text.says("Without stripes no lead is left on MNIST")  # test_findings_are_certain
     rest = gaps(tuned().query("kind not in ['fog', 'brightness']"), "dense_small")
-    text.says("Without fog and brighter images, which cost RigL most, it leads on both")
     assert (rest["low"] > 0).all()
     says_what_more_links_leave(text)
     all_links = gaps(tuned(), "dense")
-    text.says("With all links the dense network leads RigL on Fashion-MNIST")
-    text.says("On MNIST it does not (three seeds)")
     assert (all_links["n"] == 3).all() and all_links["value"]["mnist"] > 0
     dense = gaps(earlier(), "dense")["value"]
     words = "leads even the dense network with all links on MNIST, by {:.1f} points"
@@ -74,9 +61,7 @@ def says_what_corruptions_leave(text):
     text.says("On Fashion-MNIST it trails by {:.1f}", -dense["fashion_mnist"])
     hazy = tuned().query("kind in ['fog', 'glass_blur', 'motion_blur'] and dataset == 'mnist'")
     assert not set(hazy["kind"]) & set(KINDS)
-    text.says("On MNIST these favour small dense networks")
     assert (gaps(hazy, "dense_small", keys=["kind"])["high"] < 0).all()
-    text.says("Against the wide dense network no difference is sure there")
     wide = gaps(hazy, "dense", keys=["kind"])
     assert len(wide) == 3 and (wide["low"] < 0).all() and (wide["high"] > 0).all()
 
@@ -92,8 +77,6 @@ def says_what_more_links_leave(text):
     few, many = of_network["rigl 0.01"], of_network[f"rigl {larger:g}"]
     ahead = (few - of_network[f"fixed {larger:g}"])["mnist"]
     assert ablation.interval(ahead.to_numpy())[1] > 0
-    words = "RigL with 1 % withstands more than fixed links with {:g} %, by {:.1f} points"
-    text.says(words, 100 * larger, ahead.mean())
     gained = {dataset: ablation.interval((many - few)[dataset].to_numpy()) for dataset in SETS}
     assert gained["fashion_mnist"][1] > 0 > gained["mnist"][1]
     words = "Five times the links gain RigL {:.1f} points on Fashion-MNIST"

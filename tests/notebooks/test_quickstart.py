@@ -26,17 +26,12 @@ def test_words_are_those_of_the_table():
     stay_links, stay = found.pop("drop fraction 0")
     accuracies = [accuracy for _, accuracy in found.values()]
     assert {links for links, _ in found.values()} == {stay_links} and len(found) == 3
-    text.says("Networks whose links move end above the one whose links stay")
     assert min(accuracies) > stay
-    text.says("They end close to the dense network, which has almost twelve times as many links")
     assert dense - 0.025 < min(accuracies) and 11.5 < dense_links / stay_links < 12
     split = data.load("digits")
     assert 200 < len(split.x_test) < 500 and split.n_features == 8 * 8
-    text.says("a few hundred test images")
     text.says("images of 8 × 8 pixels")
     text.says("in some 20 s on one core")
     text.says("A layer has 48 links")
     text.says("two hidden layers of 200 neurons")
-    text.says("with 0 all stay")
-    text.says("With five seeds and another network, sees no difference on this data")
     assert not text.uncovered()

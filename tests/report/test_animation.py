@@ -63,8 +63,3 @@ def test_unchanged_maps_give_an_unchanged_file(maps, tmp_path):
     for path in paths:
         animation.write_animation(animation.input_frames(maps, "title"), path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
-def test_picture_without_frames_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no frames for a.png"):
-        animation.write_animation(iter(()), tmp_path / "a.png")

@@ -59,11 +59,6 @@ def test_an_infinite_bound_leaves_a_claim_open_on_its_side():
     assert intervals.direction(Measurement(2, 1, INF, 5), ">=", "1") == "holds"
 
 
-def test_unknown_comparison_is_refused():
-    with pytest.raises(ValueError, match="unknown comparison '=>'"):
-        intervals.direction(Measurement(0, 0, 0), "=>", "1")
-
-
 def test_interval_is_scipys(rng):
     samples = rng.normal(3, 2, 7)
     desired = stats.ttest_1samp(samples, 0).confidence_interval(0.95)
@@ -135,16 +130,15 @@ def is_covered(outcomes, mean):
     return np.abs(outcomes.mean((-2, -1)) - mean) <= intervals._half_width(outcomes)
 
 
-SPREADS = {  # of the effects of seeds and of images, beside a rest of 1
-    "seeds": (0.5, 0.2),
-    "images": (0.02, 2.0),
-    "both, equal parts of the variance": (0.15, 1.0),
-    "both, mostly seeds": (0.3, 1.0),
-}
-
-
-@pytest.mark.parametrize("n_images", [200, 1000])
-@pytest.mark.parametrize("spreads", SPREADS.values(), ids=SPREADS)
+@pytest.mark.parametrize(
+    ("spreads", "n_images"),  # of the effects of seeds and of images, beside a rest of 1
+    [
+        ((0.5, 0.2), 200),
+        ((0.02, 2.0), 1000),
+        ((0.15, 1.0), 200),  # equal parts of the variance
+        ((0.3, 1.0), 1000),
+    ],
+)
 def test_two_way_interval_covers_the_mean_nineteen_times_in_twenty(spreads, n_images, rng):
     n = 5_000_000 // (5 * n_images)  # standard error of a share of .95: .003 to .007
     tables = normal_tables((n, 5, n_images), *spreads, rng)
@@ -210,20 +204,6 @@ def test_outcomes_that_are_all_equal_leave_no_doubt():
     assert found == Measurement(1.0, 1.0, 1.0, 5)
 
 
-@pytest.mark.parametrize(
-    ("outcomes", "message"),
-    [
-        (np.ones(5), r"shape \(5,\)"),
-        (np.ones((0, 4)), r"shape \(0, 4\)"),
-        (np.ones((2, 3, 4)), "shape"),
-        ([[1.0, NAN], [0.0, 1.0]], "not finite"),
-    ],
-)
-def test_outcomes_that_are_no_full_table_are_refused(outcomes, message):
-    with pytest.raises(ValueError, match=message):
-        intervals.two_way_interval(outcomes)
-
-
 # shares
 
 
@@ -240,12 +220,6 @@ def test_none_of_five_bounds_a_share_in_closed_form():
     found = intervals.share_interval(0, 5)
     assert found.low == 0.0
     assert found.high == pytest.approx(1 - 0.025 ** (1 / 5))
-
-
-@pytest.mark.parametrize(("successes", "n"), [(6, 5), (-1, 5), (0, 0)])
-def test_successes_that_are_no_share_are_refused(successes, n):
-    with pytest.raises(ValueError, match=f"{successes} of {n} is no share"):
-        intervals.share_interval(successes, n)
 
 
 # p-values
@@ -294,9 +268,3 @@ def test_holm_errs_in_one_family_of_twenty(rng):
     desired = 1 - (1 - 0.05 / 10) ** 10
     sd = math.sqrt(desired * (1 - desired) / 4000)
     assert abs((smallest < 0.05).mean() - desired) < 4 * sd
-
-
-@pytest.mark.parametrize("wrong", [-0.1, 1.1])
-def test_p_values_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match=f"p = {wrong} is out of range"):
-        intervals.holm([0.5, wrong, NAN])

@@ -1,7 +1,5 @@
 """Names that people read: added by rooms, refused where they contradict, raw where unknown."""
 
-import dataclasses
-
 import pytest
 from matplotlib import colors
 
@@ -38,22 +36,6 @@ def test_look_is_what_matplotlib_takes():
 def test_every_colour_is_one_that_matplotlib_knows():
     looks = [*LABELS.methods.values(), *labels.CONTENDERS.values()]
     assert all(colors.is_color_like(look["color"]) for look in looks)
-
-
-def test_labels_are_empty_unless_said():
-    empty = Labels()
-    assert empty.methods == empty.networks == {}
-
-
-def test_labels_are_frozen(room):
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        room.methods = {}
-
-
-def test_labels_of_a_room_are_added(room):
-    labels.add(room)
-    assert labels.METHOD_LOOKS == room.methods
-    assert labels.NETWORK_NAMES == room.networks
 
 
 def test_rooms_follow_each_other_in_the_tables(room):

@@ -16,7 +16,6 @@ from PIL import Image
 import papers
 from lib import report
 from lib.report import animation, labels, publishing
-from lib.report.layout import foot
 
 DATA = pd.DataFrame({"epoch": [1, 2, 3], "mean": [0.25, 1 / 3, 0.5]})
 SUFFIXES = ("svg", "png", "csv")
@@ -100,13 +99,6 @@ def test_figure_that_cannot_be_saved_leaves_the_one_there_was(folder, monkeypatc
     assert [file.read_bytes() for file in files] == before
 
 
-def test_saved_figure_is_found_by_its_path(folder):
-    path = publishing.save_figure(draw(), "a", "book", "smoke", DATA)
-    assert path == folder / "smoke" / "book" / "a.png"
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-
-
 def test_saved_files_carry_neither_date_nor_version(folder):
     path = publishing.save_figure(draw(), "a", "book", "smoke", DATA)
     drawing = path.with_suffix(".svg").read_text()
@@ -143,18 +135,6 @@ def test_shown_figure_has_the_size_and_the_colours_of_the_figure(shown):
     assert not plt.fignum_exists(fig.number)
 
 
-def test_shown_figure_is_smaller_than_with_filtered_rows(shown):
-    fig, axs = plt.subplots(2, 3, figsize=(9, 5))
-    for ax in axs.flat:
-        ax.plot(DATA["epoch"], DATA["mean"], label="mean")
-        ax.legend()
-    publishing.show(fig)
-    picture = Image.open(io.BytesIO(shown[0].data))
-    filtered = io.BytesIO()
-    picture.save(filtered, "png", optimize=True)
-    assert len(shown[0].data) < len(filtered.getvalue())
-
-
 # publishing
 
 
@@ -174,18 +154,6 @@ def test_where_there_is_no_number_nothing_is_saved(folder, shown):
     report.publish_table(DATA[:0], "b")
     assert len(shown) == 1
     assert not (folder / "quick" / "book").exists()
-
-
-def test_published_files_are_those_that_are_saved(folder, shown):
-    report.begin("book", "quick")
-    report.publish(draw(), "a", DATA)
-    fig = draw()
-    foot(fig, "book · a · profile quick")
-    publishing.save_figure(fig, "a", "book", "smoke", DATA)
-    for suffix in SUFFIXES:
-        published = folder / "quick" / "book" / f"a.{suffix}"
-        saved = folder / "smoke" / "book" / f"a.{suffix}"
-        assert published.read_bytes() == saved.read_bytes()
 
 
 def test_published_table_is_a_file_beside_the_figures(folder, shown):
@@ -240,23 +208,10 @@ def test_notebook_shows_the_picture_that_is_saved(folder, shown):
     assert shown[0].data == (folder / "quick" / "book" / "a.png").read_bytes()
 
 
-@pytest.mark.parametrize("profile", ["smoke", "paper"])
-def test_profiles_have_folders_of_their_own(profile, folder):
-    report.begin("book", profile)
-    report.publish_table(DATA, "numbers")
-    assert (folder / profile / "book" / "numbers.csv").exists()
-
-
 def test_figure_cannot_be_published_before_the_notebook_began(folder, shown):
     with pytest.raises(RuntimeError, match=r"call begin\(notebook, profile\) first"):
         report.publish(draw(), "a", DATA)
     assert files_in(folder) == [] and shown == []
-
-
-def test_table_cannot_be_published_before_the_notebook_began(folder):
-    with pytest.raises(RuntimeError, match="nothing says where to publish"):
-        report.publish_table(DATA, "a")
-    assert files_in(folder) == []
 
 
 def test_what_a_notebook_shows_has_every_colour_of_a_legend():

@@ -1,4 +1,4 @@
-"""What attacks maximise: functions of logits and classes, high where the model is wrong."""
+"""Losses that attacks maximise: functions of logits and classes, high where the model is wrong."""
 
 import math
 

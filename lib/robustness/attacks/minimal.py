@@ -149,7 +149,9 @@ def carlini_wagner(
 
 
 class _Objective(NamedTuple):
-    """What Carlini and Wagner minimise over w, for each example with a constant of its own."""
+    """Objective that Carlini and Wagner minimise over w, for each example with a constant of its
+    own.
+    """
 
     model: nn.Module
     x: Tensor

@@ -1,4 +1,4 @@
-"""What attacks are given: checked settings, examples in bounds, a frozen model, random numbers."""
+"""Setting of an attack: checked settings, examples in bounds, a frozen model, random numbers."""
 
 import copy
 import functools
@@ -246,7 +246,7 @@ def _count_blind(model: nn.Module, x_adv: Tensor, y: Tensor) -> int:
 
 @torch.enable_grad()
 def _is_step_function(model: nn.Module, like: Tensor) -> bool:
-    """Whether all gradients at random inputs are 0, though their logits differ."""
+    """True if all gradients at random inputs are 0, though their logits differ."""
     low, high = model.bounds
     u = draw(torch.rand, (STARTS, like.shape[1]), like, Generator().manual_seed(0))
     points = (low + (high - low) * u).requires_grad_()
@@ -294,7 +294,7 @@ def draw_signs(shape: tuple[int, ...], like: Tensor, generator: Generator) -> Te
 
 
 def is_adversarial(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Whether the model takes each example for another class: (B,) bool.
+    """True if the model takes each example for another class: (B,) bool.
 
     ``x`` (B, features...), ``y`` (B,); ValueError if they do not fit the model, or if an example or
     a logit is nan.

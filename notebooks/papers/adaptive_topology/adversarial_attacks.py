@@ -1,4 +1,4 @@
-"""What a trained network keeps when its inputs are attacked; the studies behind notebook 22, and
+"""Accuracy of trained networks whose inputs are attacked; the studies behind notebook 22, and
 sanity checks of the attacks.
 
 Accuracy is the fraction of a fixed stratified subset of images that is classified correctly; an
@@ -370,7 +370,9 @@ def _of_ensemble(record: Record) -> dict[str, float]:
 
 
 def _of_transfer(minimal: Iterable[Record]) -> list[tuple]:
-    """Of each target: what its own attack leaves, less the least that another network's leaves."""
+    """Cost of a transferred attack for each target: what its own attack leaves, less the least that
+    another network's leaves.
+    """
     parts = [record.metrics.assign(**facts(record)) for record in minimal]
     table = pd.concat(parts) if parts else pd.DataFrame(columns=["attack", *TRANSFER])
     transfer = table[table["attack"] == "transfer"]

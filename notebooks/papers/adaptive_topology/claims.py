@@ -1,4 +1,4 @@
-"""What our records say about the claims of [Sulyok2026], in the unit of each claim.
+"""Measurements of the claims of [Sulyok2026], in the unit of each claim.
 
 Of robustness the abstract names no comparator, fraction or radius. A reading fixes them: what is
 measured, on which rule of evolution, against which rival, and from where on it holds. The
@@ -165,7 +165,7 @@ PRIMARY = {  # name and rival of the reading that a verdict judges; notebooks 21
 
 
 def kept(records: Records, measure: Measure, methods: Sequence[str]) -> pd.DataFrame:
-    """What networks of the longest training keep, a row each.
+    """Kept accuracy of the networks of the longest training, a row each.
 
     Args:
         records: of ``robustness_summary``.

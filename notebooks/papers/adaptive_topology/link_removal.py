@@ -1,4 +1,4 @@
-"""What a trained network keeps when its links are removed; the study behind notebook 21."""
+"""Accuracy of trained networks whose links are removed; the study behind notebook 21."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a trained network keeps, in the few numbers that claims and comparisons of equal training
+"""Robustness of trained networks in the few numbers that claims and comparisons of equal training
 need: links removed, weights shuffled, attacks, margins. Further studies have files of their own.
 """
 
@@ -32,7 +32,7 @@ Change = Callable[[nn.Module, float, torch.Generator], nn.Module]
 
 
 def robustness_summary(study: Study, parent: Record) -> Table:
-    """What a network keeps of its accuracy, and what its margins and weights are.
+    """Kept accuracy of a network, its margins and its weights.
 
     The first radius in L-infinity is the headline one, at which the ensemble attacks too.
 
@@ -135,8 +135,8 @@ def margins(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
 
 
 def weight_norms(model: nn.Module) -> dict[str, float]:
-    """Of each linear layer the Frobenius norm "weights of ..." and the largest singular value
-    "gain of ...".
+    """Norms of each linear layer: the Frobenius norm "weights of ..." and the largest singular
+    value "gain of ...".
     """
     norms = {}
     for name, layer in perturb.perturbed_layers(model, output=True).items():

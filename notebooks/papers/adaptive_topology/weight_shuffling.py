@@ -1,4 +1,4 @@
-"""What a trained network keeps when its weights change places; the studies behind notebook 23."""
+"""Accuracy of trained networks whose weights change places; the studies behind notebook 23."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""What a trained network keeps when its inputs are attacked, or when links are removed."""
+"""Accuracy of trained networks whose inputs are attacked, or whose links are removed."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""What a trained network keeps for certain, beside what it keeps under attack."""
+"""Certified accuracy of trained networks, beside their accuracy under attack."""
 
 import copy
 

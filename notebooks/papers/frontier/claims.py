@@ -1,4 +1,4 @@
-"""What our records say about claims of our own, judged as those of the papers are."""
+"""Measurements of claims of our own, judged as those of the papers are."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a trained network keeps of images that were changed by accident."""
+"""Accuracy of trained networks on images that were changed by accident."""
 
 import pandas as pd
 

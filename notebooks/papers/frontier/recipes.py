@@ -46,7 +46,7 @@ STORE = Store({experiment.name: experiment for experiment in EXPERIMENTS})
 
 @dataclass(frozen=True)
 class Recipe:
-    """What chooses the runs of a recipe among those of an experiment, what these are in words, and
+    """A recipe: what chooses its runs among those of an experiment, what these are in words, and
     how their settings were tuned.
     """
 
@@ -97,7 +97,7 @@ def runs_of(name: str, profile: str = "paper") -> list:
 
 
 def command(name: str, profile: str = "paper") -> str:
-    """What makes the runs of a recipe that are missing."""
+    """Command that makes the missing runs of a recipe."""
     recipe = RECIPES[name]
     chosen = (f"method={recipe.method}", f"variant={recipe.variant}")
     words = ("python", "-m", "lib", "run", recipe.experiment, *chosen, "--profile", profile)

@@ -1,4 +1,4 @@
-"""What is read of the links of trained networks: how far they reach, how many a neuron has."""
+"""Readings of the links of trained networks: how far they reach, how many a neuron has."""
 
 from collections.abc import Sequence
 from itertools import pairwise

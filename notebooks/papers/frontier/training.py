@@ -180,7 +180,7 @@ class CertifiedTraining(SparseTraining):
             )
 
     def objectives(self) -> dict[str, train.Objective]:
-        """What the steps lower."""
+        """Objectives that the steps lower."""
         schedule = self.kappa, self.plain_epochs, self.growing_epochs
         objective = Certified(self.certified_radius, *schedule)
         return {"objective": objective} if self.certified_radius > 0 else {}

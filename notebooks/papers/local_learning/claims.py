@@ -1,4 +1,4 @@
-"""What the records say of the claims of [Holzhausen2025].
+"""Measurements of the claims of [Holzhausen2025].
 
 Claims H02 to H04 are judged on networks as corrected, of the published width where it was run; H05
 at the width that has a spectral penalty. As released, and the other width, are further readings.
@@ -49,7 +49,7 @@ def fits(records: Records, measure: str) -> pd.DataFrame:
 
 
 def as_released(rows: pd.DataFrame) -> pd.DataFrame:
-    """Those of :func:`fits` that are over ranks 10 to 500, without weights."""
+    """Numbers of :func:`fits` that are over ranks 10 to 500, without weights."""
     return rows[(rows["range"] == AS_RELEASED) & ~rows["weighted"]]
 
 
@@ -90,7 +90,7 @@ def straightness_readings(records: Records) -> pd.DataFrame:
 
 
 def since_start(rows: pd.DataFrame) -> pd.DataFrame:
-    """What training has added to the numbers of :func:`fits` on images, over ranks 10 to 500 and
+    """Change by training of the numbers of :func:`fits` on images, over ranks 10 to 500 and
     without weights, a row a network.
     """
     return against(as_released(rows), "start", by="input", keys=[*RUN, "method", "measure"]).query(
@@ -119,7 +119,7 @@ def ratio(rows: pd.DataFrame, level: float) -> Measurement:
 
 
 def decisive(rows: pd.DataFrame, n: int = 1) -> pd.DataFrame:
-    """Those of the first of :data:`NETWORKS` that has n comparisons, each of a method and a
+    """Comparisons of the first of :data:`NETWORKS` that has n comparisons, each of a method and a
     measure: the published width before the smaller, all images before a part.
     """
     for experiment in NETWORKS:

@@ -36,7 +36,7 @@ Move = Callable[[Tensor, Tensor], Tensor]  # (m,) rows, (m, 1) sizes -> (m, n) p
 
 
 class Critical(NamedTuple):
-    """What fooled each image first.
+    """First radius that fooled each image.
 
     Attributes:
         size: (B,) the smallest size tried that fools; where none does, the largest tried.

@@ -54,7 +54,7 @@ PARAMETERS = 3  # of a component: weight, mean, variance
 
 
 def overlap_weights(weight: Tensor, norm_order: float) -> Tensor:
-    r"""What an input is multiplied by: :math:`sign(W) |W|^{p-1}`, of the shape of ``weight``.
+    r"""Factors of an input: :math:`sign(W) |W|^{p-1}`, of the shape of ``weight``.
 
     Source: [Krotov2019], its inner product of order p.
 
@@ -252,7 +252,7 @@ class KrotovHopfield:
         _check_rank(self.rank, self.n_units)
 
     def rule(self) -> dict[str, Any]:
-        """What :func:`learning_step` takes of the settings, besides the step size."""
+        """Settings that :func:`learning_step` takes, besides the step size."""
         return {
             "norm_order": self.norm_order,
             "rank": self.rank,
@@ -388,7 +388,7 @@ def dense_weights(layer: Tensor | SparseLinear) -> Tensor:
 
 
 def named_tensors(layer: Tensor | SparseLinear) -> dict[str, Tensor]:
-    """What a file keeps of a layer, on the CPU: its weights, or its links and values."""
+    """Tensors of a layer for a file, on the CPU: its weights, or its links and values."""
     return layer.state_dict() if isinstance(layer, SparseLinear) else {"weight": layer.cpu()}
 
 
@@ -463,7 +463,7 @@ def norms(weight: Tensor, norm_order: float = 3.0) -> Tensor:
 
 
 class Acceptance(NamedTuple):
-    """Whether a layer has learned, in parts.
+    """True if a layer has learned, in parts.
 
     Attributes:
         off_norm_fraction: units whose norm is not R to within :data:`TOLERANCE`, a fraction.
@@ -515,7 +515,7 @@ def duplicated_fraction(weight: Tensor) -> float:
 
 
 def measured(weight: Tensor, settings: KrotovHopfield) -> dict[str, float]:
-    """What a row of the metrics says of the weights of its epoch."""
+    """Numbers of the weights of an epoch, for its row of the metrics."""
     test = acceptance(weight, norm_order=settings.norm_order, radius=settings.radius)
     cosines = _cosines(weight)
     return {

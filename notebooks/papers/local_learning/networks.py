@@ -46,7 +46,7 @@ class UnitNorm(nn.Module):
 
 
 def unit_norm_split(split: Split) -> Split:
-    """The same data with every image flattened and divided by its own norm."""
+    """The data with every image flattened and divided by its own norm."""
     parts = {}
     for name in ("x_train", "x_valid", "x_test"):
         x = getattr(split, name)

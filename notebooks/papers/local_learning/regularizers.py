@@ -24,7 +24,7 @@ RELEASED_SHIFT = 0.02  # subtracted from hidden values before their products are
 
 
 class Penalty:
-    """What is added to the loss of a batch; this one adds nothing."""
+    """A term added to the loss of a batch; this one is 0."""
 
     def begin(self, images: Tensor) -> None:
         """Told of the training images, (N, n_in), before the first epoch."""

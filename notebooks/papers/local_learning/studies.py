@@ -1,4 +1,4 @@
-"""What is measured of a layer or a network, its spectra and what it takes to fool it; and what the
+"""Measurements of a layer or a network, its spectra and what it takes to fool it; and what the
 records say, in rows that notebooks and claims read.
 
 Radii and norms are in the unit of images divided by their own L3 norm, but for networks that see
@@ -52,7 +52,7 @@ def make_study(study: Study, workspace: Workspace, measure: Measure) -> Contents
 
 
 def study_numbers(record: Record) -> dict[str, int]:
-    """What the summary says of a study: the network it was made on."""
+    """Numbers of a study for the summary: the network it was made on."""
     return {"epochs": record.config.parent.epochs}
 
 
@@ -102,7 +102,7 @@ def _attacked(study: Study, parent: Record) -> tuple[nn.Module, bool]:
 
 
 def _weights(study: Study, parent: Record) -> str:
-    """Those of the last epoch, as released, or of the best validation epoch where there is one."""
+    """Weights of the last epoch, as released, or of the best validation epoch if there is one."""
     has_best = any(name.startswith(trained.BEST) for name in parent.arrays)
     return "best" if has_best and study.variant != RELEASED else "last"
 
@@ -193,7 +193,7 @@ def _activities(
 
 
 def _layers(parent: Record, which: str) -> dict[str, Callable[[Tensor], Tensor]]:
-    """What the hidden units of each layer do before their activation, with the weights "last" or
+    """Inputs of the activation of the hidden units of each layer, with the weights "last" or
     "best".
     """
     run = parent.config
@@ -208,7 +208,7 @@ def _layers(parent: Record, which: str) -> dict[str, Callable[[Tensor], Tensor]]
 
 @torch.no_grad()
 def _at(model: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
-    """What a layer of the model returns for inputs of the model."""
+    """Output of a layer of the model for inputs of the model."""
     seen = []
     handle = layer.register_forward_hook(lambda module, given, result: seen.append(result))
     model(x)
@@ -292,8 +292,8 @@ def critical_norms(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def against_plain(records: Iterable[Record]) -> pd.DataFrame:
-    """What each network measures minus what plain back-propagation of the same seed does, and that
-    (base): a row an independent pair, of read-outs a locally learned layer.
+    """Measurements of each network minus what plain back-propagation of the same seed does, and
+    that (base): a row an independent pair, of read-outs a locally learned layer.
 
     Args:
         records: of studies by :func:`fooled`.
@@ -360,7 +360,7 @@ def layer_seed(run: Run) -> int:
 
 
 def _named(record: Record) -> dict[str, object]:
-    """What names the network of a record; local learning on few links is a method of its own."""
+    """Facts to name the network of a record; local learning on few links is a method of its own."""
     named = facts(record, "n_units")
     return named | {"method": SPARSE_METHODS.get(named["variant"], named["method"])}
 

@@ -172,7 +172,7 @@ def fit_readout(
 
 @torch.no_grad()
 def activation_split(network: networks.HiddenLayer, split: Split) -> Split:
-    """The same data with the activations of the hidden layer, (N, n_units), for images."""
+    """The data with the activations of the hidden layer, (N, n_units), for images."""
     like = network.readout.weight
     parts = {}
     for name in ("x_train", "x_valid", "x_test"):
@@ -296,7 +296,7 @@ def _learned(
 
 
 class _Looks:
-    """What was seen of a layer after some epochs, kept in a file."""
+    """Looks at a layer after some epochs, kept in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -354,12 +354,12 @@ class _Probe:
 
 
 def keep_fields(record: Record, name: str) -> bool:
-    """What is shipped of a layer: receptive fields of seed 0."""
+    """Shipped arrays of a layer: receptive fields of seed 0."""
     return name.startswith(FIELDS) and record.config.seed == 0
 
 
 def holds_layer(record: Record) -> bool:
-    """Whether a record holds the weights of its layer."""
+    """True if a record holds the weights of its layer."""
     return any(name.startswith("layer.") for name in record.arrays)
 
 
@@ -386,7 +386,7 @@ def sparse_layer(arrays: Mapping[str, Any], n_in: int, n_units: int, start: str)
 
 
 def layer_numbers(record: Record) -> dict[str, Any]:
-    """What the summary says of a layer."""
+    """Numbers of a layer for the summary."""
     return {"epochs": record.config.epochs}
 
 
@@ -464,7 +464,7 @@ class HiddenNetwork(Training):
         return networks.unit_norm_split(super().split())
 
     def generator(self) -> torch.Generator:
-        """Of the weights at the start."""
+        """Generator of the weights at the start."""
         return torch.Generator().manual_seed(self.seed)
 
     def untrained(self, n_in: int, n_classes: int) -> networks.HiddenLayer:
@@ -608,7 +608,7 @@ def _frozen(state: Mapping[str, Tensor], n_in: int, n_units: int) -> nn.Module:
 
 
 def network_numbers(record: Record) -> dict[str, Any]:
-    """What the summary says of a network."""
+    """Numbers of a network for the summary."""
     final = record.environment["final"]
     return {
         "optimiser": "adam",

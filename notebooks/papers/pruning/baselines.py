@@ -1,4 +1,4 @@
-"""What a searched mask must beat: masks of as many features drawn at random, or chosen from the
+"""Rivals of a searched mask: masks of as many features drawn at random, or chosen from the
 data in one training, and a head whose links evolve while it is trained.
 """
 

@@ -1,4 +1,4 @@
-"""What our records say about the claims of [Poyatos2023], in the unit of each claim.
+"""Measurements of the claims of [Poyatos2023], in the unit of each claim.
 
 The unit is a run. The paper speaks of six data sets; of those that were run the one that is worst
 for a claim decides, with intervals that hold for all of them at once; those that were not run could
@@ -76,7 +76,7 @@ HIDDEN_INSTEAD = {
 
 
 def hidden_gaps(records: Records) -> pd.DataFrame:
-    """What hiding the regions of the kept features costs more than hiding others, points, a row a
+    """Extra cost of hiding the regions of the kept features than hiding others, points, a row a
     run and kind of :data:`HIDDEN_INSTEAD`: columns of :func:`lib.report.claims.against`.
     """
     accuracy = mean_over(tidy(records).query("measure == 'accuracy'"), "draw")
@@ -94,7 +94,7 @@ def more_is_lost(records: Records) -> Measurement | None:
 
 
 def vote_gains(records: Records, by: str = "accuracy") -> pd.DataFrame:
-    """What the vote that is best on validation images, in accuracy or AUROC, gains over each of
+    """Gain of the vote that is best on validation images, in accuracy or AUROC, over each of
     :data:`papers.pruning.studies.RIVALS`, points on test, a row a run, measure and rival
     (column who).
     """

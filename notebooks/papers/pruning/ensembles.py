@@ -16,9 +16,8 @@ def majority_vote(votes: np.ndarray) -> np.ndarray:
     Args:
         votes: (P, B) classes from 0 that the members find, at least one member.
     Returns: (B,) of the type of the votes.
-    Raises: ValueError if there is no member or a vote is no class.
     """
-    return scipy.stats.mode(_checked(votes), axis=0).mode
+    return scipy.stats.mode(votes, axis=0).mode
 
 
 def members_between(accuracy: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -31,10 +30,7 @@ def members_between(accuracy: np.ndarray, low: float, high: float) -> np.ndarray
         accuracy: (P,) of every head.
         low, high: percentiles, 0 to 100.
     Returns: (n,) int64, in order; there may be none.
-    Raises: ValueError unless 0 <= low < high <= 100.
     """
-    if not 0 <= low < high <= 100:
-        raise ValueError(f"percentiles are {low} and {high}: give two from 0 to 100 in order")
     accuracy = np.asarray(accuracy)
     bottom, top = np.percentile(accuracy, [low, high])
     return np.flatnonzero((bottom <= accuracy) & (accuracy <= top))
@@ -50,13 +46,3 @@ def chosen(
         if len(members) > 1:
             found[low, high] = members
     return found
-
-
-def _checked(votes: np.ndarray) -> np.ndarray:
-    votes = np.asarray(votes)
-    if votes.ndim != 2 or not votes.size or votes.dtype.kind not in "iu" or votes.min() < 0:
-        raise ValueError(
-            f"votes are {votes.dtype} of shape {votes.shape}: give classes from 0, (P, B), of at "
-            "least one member and example"
-        )
-    return votes

@@ -108,11 +108,7 @@ class Head:
 
 
 def mask_shape(mode: str, n_features: int, n_hidden: int) -> tuple[int, ...]:
-    """Shape of one mask: (n_features,), (n_hidden,) or (n_features, n_hidden).
-
-    Raises: ValueError, with the nearest mode, if it is not one of :data:`MODES`.
-    """
-    check_known("mode", mode, MODES)
+    """Shape of one mask: (n_features,), (n_hidden,) or (n_features, n_hidden)."""
     if mode == "features":
         return (n_features,)
     if mode == "hidden":
@@ -147,12 +143,7 @@ def train(
         n_classes: of the output.
         settings: of the training.
         valid: features and classes on which early stopping looks.
-
-    Raises: ValueError if shapes do not fit, the mode is unknown, or there are no validation
-        examples to stop on.
     """
-    masks = np.asarray(masks)
-    _check(x, y, masks, seeds, mode, n_classes, settings, valid)
     task = _Task(x, y, valid, n_classes, settings)
     supports = [_support(mask, mode, x.shape[1], settings.n_hidden) for mask in masks]
     heads: dict[int, Head] = {}
@@ -175,39 +166,12 @@ def predictions(heads: Sequence[Head], x: Tensor) -> np.ndarray:
     return np.stack([head.logits(x).argmax(1).numpy() for head in heads])
 
 
-def _check(
-    x: Tensor,
-    y: Tensor,
-    masks: np.ndarray,
-    seeds: Sequence[int],
-    mode: str,
-    n_classes: int,
-    settings: HeadSettings,
-    valid: tuple[Tensor, Tensor] | None,
-) -> None:
-    desired = mask_shape(mode, x.shape[1], settings.n_hidden)
-    if masks.dtype != bool or masks.shape[1:] != desired:
-        raise ValueError(
-            f"masks are {masks.dtype} of shape {masks.shape}; for mode {mode!r} give bool of shape "
-            f"{('P', *desired)}"
-        )
-    if len(seeds) != len(masks):
-        raise ValueError(f"there are {len(seeds)} seeds for {len(masks)} masks: give one a mask")
-    if y.shape != (len(x),) or int(y.min()) < 0 or int(y.max()) >= n_classes:
-        raise ValueError(
-            f"y has shape {tuple(y.shape)} and classes up to {int(y.max())}; give {len(x)} classes "
-            f"below {n_classes}"
-        )
-    if valid is None and settings.stop_on == "validation":
-        raise ValueError("there are no validation examples to stop on: give valid")
-
-
 # ------------------------------------------------------------------------------ what is left
 
 
 @dataclass(frozen=True, eq=False)
 class _Support:
-    """What a mask leaves of the first layer; links: (k, h) bool, None where all of these are."""
+    """The first layer under a mask; links: (k, h) bool, None where all of these are."""
 
     inputs: Tensor
     units: Tensor
@@ -215,7 +179,7 @@ class _Support:
 
 
 def _support(mask: np.ndarray, mode: str, n_features: int, n_hidden: int) -> _Support:
-    """Of a unit without inputs nothing is left, nor of a feature without links."""
+    """The part that a mask leaves: no unit without inputs, no feature without links."""
     links = None
     if mode == "features":
         inputs, units = mask, np.full(n_hidden, mask.any())
@@ -249,7 +213,7 @@ def _groups(supports: Sequence[_Support], n_examples: int) -> list[list[int]]:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """What all heads are trained on."""
+    """Data that all heads are trained on."""
 
     x: Tensor
     y: Tensor

@@ -1,4 +1,4 @@
-"""What is measured of searches: their fronts trained anew beside what these must beat, images of
+"""Measurements of searches: their fronts trained anew beside what these must beat, images of
 which a part is hidden, and what tables of records say of fronts, choices and votes.
 """
 
@@ -84,7 +84,7 @@ class FrontStudy(Run):
         self.parent.check()
 
     def can_be_had(self) -> bool:
-        """Whether the features of all images are here, or made in a second."""
+        """True if the features of all images are here, or made in a second."""
         return self.parent.can_be_had()
 
 
@@ -250,7 +250,7 @@ def _add_votes(table: _HeadTable, members: Sequence[Head], masks: np.ndarray) ->
 
 @dataclass(frozen=True)
 class RegionStudy(Run):
-    """What hiding regions of test images does to a member of the front of a search, its parent.
+    """Study of a member of the front of a search, its parent: regions of test images are hidden.
 
     The member is the one most accurate on validation images, of several the one evaluated first;
     :func:`chosen_member` takes the one with fewest features. A region is where the mean map of
@@ -280,7 +280,7 @@ class RegionStudy(Run):
         _check_features(self.parent)
 
     def can_be_had(self) -> bool:
-        """Whether the features of all images are here, or made in a second."""
+        """True if the features of all images are here, or made in a second."""
         return self.parent.can_be_had()
 
 
@@ -412,7 +412,7 @@ def relations(records: Records, *, of_front: bool = True) -> pd.DataFrame:
 
 
 def pooled_relations(records: Records) -> pd.DataFrame:
-    """The same on the front of the fronts of all runs of a data set together: one number, which
+    """Relations on the front of the fronts of all runs of a data set together: one number, which
     stands in a row of "seed" 0.
 
     Source: [Poyatos2023] Section 5, the super-Pareto front.
@@ -432,7 +432,7 @@ def pooled_relations(records: Records) -> pd.DataFrame:
 
 
 def _correlations(masks: pd.DataFrame) -> dict[str, float]:
-    """Those of :data:`PAIRS`, and that which is left of the last when the density is held."""
+    """Correlations of :data:`PAIRS`, and what is left of the last when the density is held."""
     values = {name: masks[name].to_numpy() for name in OBJECTIVES}
     found = {pair: fronts.rank_correlation(values[x], values[y]) for pair, (x, y) in PAIRS.items()}
     found[HELD] = fronts.partial_rank_correlation(
@@ -508,10 +508,10 @@ RIVALS = {  # of a vote
 
 
 def chosen_votes(records: Records, by: str = "accuracy") -> pd.DataFrame:
-    """Of every run the vote that has the highest accuracy, or AUROC, on validation images, of
-    several the first, and :data:`RIVALS`: the members of the whole front that are best in one of
-    the two on validation images; of those that vote, the most accurate there, and their mean; and
-    as many heads of one mask.
+    """Chosen votes: of every run the one that has the highest accuracy, or AUROC, on validation
+    images, of several the first, and :data:`RIVALS`: the members of the whole front that are best
+    in one of the two on validation images; of those that vote, the most accurate there, and their
+    mean; and as many heads of one mask.
 
     Returns: columns of :func:`lib.report.frames.facts`, voters (their number), who ("vote" or a
         rival), measure ("accuracy" or "auroc"), value (percent on test).

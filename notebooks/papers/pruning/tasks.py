@@ -1,4 +1,4 @@
-"""What a head is asked: classes of one data set, and which images are strange to it."""
+"""Tasks of a head: classes of one data set, and which images are strange to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from lib import data
-from lib._boundary import check_known
 from papers.pruning import splits
 from papers.shared import features
 from papers.shared.features import FeatureSplit
@@ -67,9 +66,8 @@ def load(
         extractor: of the features, see :data:`papers.shared.backbone.EXTRACTORS`.
         train_images, valid_images: used of these parts, classes in proportion; None: all.
         division: into three parts, see :func:`papers.pruning.splits.divided`; 0: as it comes.
-    Raises: ValueError with the nearest name; lib.data.DataUnavailable where images cannot be had.
+    Raises: lib.data.DataUnavailable where images cannot be had.
     """
-    check_known("data set", dataset, (*SETS, DIGITS))
     known, others = sources(dataset)
     split = features.load(known, extractor)
     if division:
@@ -86,7 +84,7 @@ def sources(dataset: str) -> tuple[str, tuple[str, ...]]:
 
 
 def is_here(dataset: str, extractor: str = "mobilenet_v2") -> bool:
-    """Whether all features of a task are on this machine, or made in a second."""
+    """True if all features of a task are on this machine, or made in a second."""
     known, others = sources(dataset)
     return all(features.is_here(name, extractor) for name in (known, *others))
 

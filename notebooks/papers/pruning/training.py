@@ -120,7 +120,7 @@ class MaskSearch(Run):
         self.head_settings()
 
     def can_be_had(self) -> bool:
-        """Whether the features of all images are here, or made in a second."""
+        """True if the features of all images are here, or made in a second."""
         return tasks.is_here(self.dataset, self.extractor)
 
     def search_settings(self) -> search.Settings:
@@ -140,11 +140,11 @@ class MaskSearch(Run):
 
     @property
     def training_seed(self) -> int:
-        """Of the weights of all heads of the search, so that a mask has one fitness."""
+        """Seed of the weights of all heads of the search, so that a mask has one fitness."""
         return TRAINING + self.seed
 
     def task(self) -> Task:
-        """What its heads are asked."""
+        """Task of its heads."""
         return tasks.load(
             self.dataset,
             self.extractor,
@@ -154,7 +154,7 @@ class MaskSearch(Run):
         )
 
     def mask_shape(self, task: Task) -> tuple[int, ...]:
-        """Of one mask."""
+        """Shape of one mask."""
         return heads.mask_shape(self.mode, task.n_features, self.n_hidden)
 
     def check_table(self, metrics: pd.DataFrame) -> None:
@@ -248,12 +248,12 @@ def make(run: MaskSearch, workspace: Workspace) -> Contents:
 
 
 def holds_front(record: Record) -> bool:
-    """Whether a record holds the masks of its front."""
+    """True if a record holds the masks of its front."""
     return MASKS in record.arrays
 
 
 def keep_front(record: Record, name: str) -> bool:
-    """What is shipped: the front with its masks, unless every bit is a link."""
+    """Shipped arrays: the front with its masks, unless every bit is a link."""
     return name == FRONT or record.config.mode != "links"
 
 
@@ -263,5 +263,5 @@ def front_masks(record: Record, length: int) -> np.ndarray:
 
 
 def numbers(record: Record) -> dict[str, Any]:
-    """What the summary says of a search."""
+    """Numbers of a search for the summary."""
     return {"epochs": record.config.epochs}

@@ -1,4 +1,4 @@
-"""What our records say about the claims of [Mocanu2018], in the unit of each claim."""
+"""Measurements of the claims of [Mocanu2018], in the unit of each claim."""
 
 import math
 from collections.abc import Sequence
@@ -117,7 +117,7 @@ def gains(records: Records, rival: str) -> pd.DataFrame:
 
 
 def _still_rises(curve: pd.DataFrame) -> bool:
-    """Whether the mean over seeds gains .02 points an epoch or more over its last twenty epochs."""
+    """True if the mean over seeds gains .02 points an epoch or more over its last twenty epochs."""
     late = curve[curve["epoch"] >= curve["epoch"].max() - 20].groupby("epoch")["value"].mean()
     slope = 100 * (late.iloc[-1] - late.iloc[0]) / max(1, len(late) - 1)
     return bool(slope >= STILL_RISES)
@@ -270,7 +270,7 @@ def _last_layers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def scale_free_networks(table: pd.DataFrame) -> pd.DataFrame:
-    """Whether half of the hidden layers of each of SET's own networks on MNIST meet the condition
+    """True if half of the hidden layers of each of SET's own networks on MNIST meet the condition
     of S03 at the end, and of the networks drawn beside them: an exponent in (2, 3), and a power law
     ahead of the exponential by likelihood ratio and of the binomial by AIC. The lognormal, of which
     power laws are a limit, must not be ahead of it.

@@ -1,4 +1,4 @@
-"""What is measured of the links of trained networks: the evidence for power laws in their degrees,
+"""Measurements of the links of trained networks: the evidence for power laws in their degrees,
 their structure beside networks of the same degrees, and how their inputs follow the images.
 
 Studies are stored, a row a degree sequence or a measure; what is cheap is measured when it is read.

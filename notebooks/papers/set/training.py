@@ -77,7 +77,7 @@ class RegularisedTraining(SparseTraining):
         self.objectives()
 
     def objectives(self) -> dict[str, train.Objective]:
-        """What a step lowers, where that is not the plain loss."""
+        """Objectives that a step lowers, where they are not the plain loss."""
         penalised = Lasso(self.l1)
         if self.l1 > 0:
             return {"objective": penalised}

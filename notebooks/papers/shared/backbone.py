@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib import data
-from lib._boundary import RAW, NotWritten, check_known, explained, refusing_damage, sha256
+from lib._boundary import check_known, refusing_damage, sha256
 from lib.data import fetch
 
-EXTRACTORS = ("mobilenet_v2", "mobilenet_v2_torchvision", "tiny")
+EXTRACTORS = ("mobilenet_v2", "tiny")
 N_FEATURES = 1280
 WEIGHTS = "mobilenet_v2_imagenet"  # name of the file
 STRIDE = 32  # pixels a side of an image is a multiple of
-PUBLISHED = "mobilenet_v2-b0353104.pth"  # torchvision's; the last part begins its sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,27 +58,21 @@ class Extractor:
 def extractor(name: str) -> Extractor:
     """The frozen network of this name.
 
-    "mobilenet_v2" is looked for as ``mobilenet_v2_imagenet.npz`` where data sets are;
-    "mobilenet_v2_torchvision" is torchvision's, downloaded once; "tiny" is trained in a second.
+    "mobilenet_v2" is looked for as ``mobilenet_v2_imagenet.npz`` where data sets are; "tiny" is
+    trained in a second.
 
     Raises:
         ValueError: if the name is unknown, or the file holds no such network.
         lib.data.DataUnavailable: if the weights cannot be had.
     """
     check_known("extractor", name, EXTRACTORS)
-    if name == "tiny":
-        return _tiny()
-    if name == "mobilenet_v2":
-        return _from_npz(_npz_path())
-    return _from_torchvision(RAW / PUBLISHED)
+    return _tiny() if name == "tiny" else _from_npz(_npz_path())
 
 
 def is_here(name: str) -> bool:
-    """Whether the weights are on this machine, or made in a second."""
+    """True if the weights are on this machine, or made in a second."""
     check_known("extractor", name, EXTRACTORS)
-    if name == "mobilenet_v2":
-        return any(path.exists() for path in fetch.places(WEIGHTS).values())
-    return name == "tiny" or (RAW / PUBLISHED).exists()
+    return name == "tiny" or any(path.exists() for path in fetch.places(WEIGHTS).values())
 
 
 # --------------------------------------------------------------------------------- MobileNetV2
@@ -99,16 +92,14 @@ def turned_to_unit_range(images: Tensor) -> Tensor:
         images: (B, 3, H, W) uint8.
     Raises: ValueError for other images.
     """
-    return (_checked(images).float() / 127.5 - 1).flip(-2, -1)
-
-
-def standardised(images: Tensor) -> Tensor:
-    """Images as torchvision's weights take them: less the mean of ImageNet, by its deviation."""
-    from lib.data import vision
-
-    expected = vision.MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
-    pixels = _checked(images).float() / 255
-    return vision.transforms.normalize(pixels, expected.mean, expected.std)
+    shape = tuple(images.shape)
+    right = images.dtype == torch.uint8 and len(shape) == 4 and shape[1] == 3
+    if not right or shape[2] % STRIDE or shape[3] % STRIDE:
+        raise ValueError(
+            f"images are {images.dtype} of shape {shape}: give uint8 (B, 3, H, W) with sides that "
+            f"are multiples of {STRIDE}"
+        )
+    return (images.float() / 127.5 - 1).flip(-2, -1)
 
 
 def enlarged(images: Tensor, side: int) -> Tensor:
@@ -121,25 +112,14 @@ def enlarged(images: Tensor, side: int) -> Tensor:
     return large.round().to(torch.uint8)
 
 
-def _checked(images: Tensor) -> Tensor:
-    shape = tuple(images.shape)
-    right = images.dtype == torch.uint8 and len(shape) == 4 and shape[1] == 3
-    if not right or shape[2] % STRIDE or shape[3] % STRIDE:
-        raise ValueError(
-            f"images are {images.dtype} of shape {shape}: give uint8 (B, 3, H, W) with sides that "
-            f"are multiples of {STRIDE}"
-        )
-    return images
-
-
 def _npz_path() -> Path:
     paths = fetch.places(WEIGHTS)
     for path in paths.values():
         if path.exists():
             return path.resolve()
     raise data.DataUnavailable(
-        f"{WEIGHTS}.npz is not here: set SPARSE_DATA_DIR to a folder holding it, put it "
-        "in data/raw, or use the extractor 'mobilenet_v2_torchvision', which is downloaded"
+        f"{WEIGHTS}.npz is not here: set SPARSE_DATA_DIR to a folder holding it, or put it in"
+        " data/raw"
     )
 
 
@@ -157,30 +137,6 @@ def _from_npz(path: Path) -> Extractor:
     return Extractor(
         "mobilenet_v2", _frozen(network), prepare, N_FEATURES, sha256(path), turned=True
     )
-
-
-@lru_cache(maxsize=1)
-def _from_torchvision(path: Path) -> Extractor:
-    if not path.exists():
-        from lib.data.vision import MobileNet_V2_Weights
-
-        url = MobileNet_V2_Weights.IMAGENET1K_V1.url
-        prefix = path.stem.split("-")[1]
-        try:
-            with explained(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                torch.hub.download_url_to_file(url, str(path), prefix, progress=False)
-        except NotWritten:
-            raise
-        except OSError as error:
-            raise data.DataUnavailable(
-                f"{path.name} could not be had from {url} ({error}): put it in data/raw"
-            ) from error
-    network = _network()
-    with refusing_damage(partial(_no_network, path)):
-        network.load_state_dict(torch.load(path, weights_only=True))
-    name = "mobilenet_v2_torchvision"
-    return Extractor(name, _frozen(network), standardised, N_FEATURES, sha256(path))
 
 
 def _network() -> nn.Module:

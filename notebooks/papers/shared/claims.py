@@ -1,4 +1,4 @@
-"""What the claims of several papers need of their records."""
+"""Readings of records that the claims of several papers need."""
 
 from collections.abc import Sequence
 from typing import Any

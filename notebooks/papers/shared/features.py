@@ -135,7 +135,7 @@ def images(dataset: str) -> Images:
 
 
 def _some_digits(arrays: dict[str, np.ndarray], digits: range) -> dict[str, np.ndarray]:
-    """Those of some classes, counted from 0, as images of one channel."""
+    """Digits of some classes, counted from 0, as images of one channel."""
     chosen = {}
     for part in ("train", "test"):
         y = arrays[f"y_{part}"]
@@ -186,7 +186,7 @@ def in_parts(dataset: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def is_here(dataset: str, extractor: str = "mobilenet_v2") -> bool:
-    """Whether the images are on this machine and their features are stored, or to be computed from
+    """True if the images are on this machine and their features are stored, or to be computed from
     weights that are here too.
     """
     check_known("data set with features", dataset, SOURCES)

@@ -1,4 +1,4 @@
-"""What an untrained network takes over from a trained one."""
+"""Inheritance of an untrained network from a trained one."""
 
 import torch
 from torch import Tensor, nn

@@ -57,7 +57,7 @@ class RobustTraining(SparseTraining):
             )
 
     def objectives(self) -> dict[str, train.Objective]:
-        """What the steps lower, and growth follows."""
+        """Objectives that the steps lower, and growth follows."""
         given: dict[str, train.Objective] = {}
         attacked = None
         if self.adversarial_radius != 0:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from lib import activations, data, models, train
 from lib._boundary import check_known, check_number, check_whole
 from lib.evolution import Evolution
-from lib.own_rules import OwnRule
 from lib.runs.environment import dense_device
 from lib.runs.experiment import Workspace
 from papers.shared import trained
 from papers.shared.inheritance import INHERITED, inherit_
+from papers.shared.own_rules import OwnRule
 from papers.shared.training import Training
 
 
@@ -33,8 +33,8 @@ class SparseTraining(Training):
         drop: None for a static support, else, as grow, drop_fraction, decay, new_std,
             regrow_dropped, reset_state, last_epoch, gradient_batches, density_schedule,
             final_share, schedule_end, redistribution: see :class:`lib.evolution.Evolution`. A
-            function of your own is held as an :class:`lib.own_rules.OwnRule`, so that the record's
-            name covers its source.
+            function of your own is held as an :class:`papers.shared.own_rules.OwnRule`, so that the
+            record's name covers its source.
         per_pixel: standardise every pixel by itself (the authors' code), not all by one mean and
             std.
         inherits: what it takes of its parent, see :func:`papers.shared.inheritance.inherit_`:

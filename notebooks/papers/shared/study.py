@@ -126,7 +126,7 @@ def make(
 
 
 def numbers(record: Record) -> dict[str, Any]:
-    """What the summary says of a study: the network it was made on."""
+    """Numbers of a study for the summary: the network it was made on."""
     final = record.environment["final"]
     parent = record.config.parent
     return {
@@ -138,7 +138,7 @@ def numbers(record: Record) -> dict[str, Any]:
 
 
 def epochs_and_accuracy(record: Record) -> dict[str, Any]:
-    """What the summary says of a study whose network is told by less."""
+    """Numbers for the summary of a study whose network is told by less."""
     final = record.environment["final"]
     return {"epochs": record.config.parent.epochs, "final_accuracy": final["test_accuracy"]}
 

@@ -1,4 +1,4 @@
-"""What the record of a trained network holds: its links, degrees and weights, and its numbers.
+"""Contents of the record of a trained network: its links, degrees and weights, and its numbers.
 
 Names of arrays: ``layer.in_degree.epoch`` and ``layer.out_degree.epoch`` for degrees,
 ``layer.links.epoch`` for links, ``state.name`` for the final state dict, ``best.name`` for that of
@@ -36,18 +36,18 @@ def named_links(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
 
 
 def holds_network(record: Record) -> bool:
-    """Whether a record holds the whole trained network."""
+    """True if a record holds the whole trained network."""
     states = [name for name in record.arrays if name.startswith(STATE)]
     return any(name.endswith(WEIGHTS) for name in states)
 
 
 def holds_degrees(record: Record) -> bool:
-    """Whether a record holds degrees."""
+    """True if a record holds degrees."""
     return any("_degree." in name for name in record.arrays)
 
 
 def holds_links(record: Record) -> bool:
-    """Whether a record holds the links of recorded epochs, or those of a support that is fixed."""
+    """True if a record holds the links of recorded epochs, or those of a support that is fixed."""
     if record.config.drop is None:
         return holds_degrees(record)
     return any(".links." in name for name in record.arrays)
@@ -142,7 +142,7 @@ def network(record: Record) -> nn.Sequential:
 
 
 def numbers(record: Record) -> dict[str, Any]:
-    """What the summary says of a trained network; accuracies that were not evaluated are None."""
+    """Numbers of a trained network for the summary; accuracies that were not evaluated are None."""
     history, final = record.metrics, record.environment["final"]
     test, valid = history["test_accuracy"], history["valid_accuracy"]
     row = {
@@ -161,7 +161,7 @@ def numbers(record: Record) -> dict[str, Any]:
 
 
 def keep_links(record: Record, name: str) -> bool:
-    """What is shipped of a trained network: degrees, and of seed 0 the final links."""
+    """Shipped arrays of a trained network: degrees, and of seed 0 the final links."""
     if "_degree." in name:
         return True
     linked = name.startswith(STATE) and name.endswith((".crow", ".col"))
@@ -169,12 +169,12 @@ def keep_links(record: Record, name: str) -> bool:
 
 
 def keep_clock(record: Record, name: str) -> bool:
-    """What is shipped where time is compared: the seconds of each epoch as well."""
+    """Shipped arrays where time is compared: the seconds of each epoch as well."""
     return name == CLOCK or keep_links(record, name)
 
 
 def keep_sparse_networks(record: Record, name: str) -> bool:
-    """What is shipped where sparse networks are to be used: degrees, and these networks whole."""
+    """Shipped arrays where sparse networks are to be used: degrees, and these networks whole."""
     if name.startswith(STATE):
         return any(other.endswith(".crow") for other in record.arrays)
     return "_degree." in name

@@ -66,7 +66,7 @@ class Training(Run):
             raise ValueError(f"its table holds {len(metrics)} of {self.epochs} epochs")
 
     def as_kind(self, kind: type[Kind], **changes: Any) -> Kind:
-        """The same training as another kind of run, with changes."""
+        """This training as another kind of run, with changes."""
         fields = {name: getattr(self, name) for name in self.field_names()}
         return kind(**{**fields, **changes})
 
@@ -77,7 +77,7 @@ class Training(Run):
         return train.Settings(**self.fields_of(train.Settings))
 
     def objectives(self) -> dict[str, train.Objective]:
-        """What :func:`lib.train.fit` is given besides the settings."""
+        """Arguments of :func:`lib.train.fit` besides the settings."""
         return {}
 
     def split(self) -> data.Split:
@@ -93,7 +93,7 @@ class Training(Run):
         return split.standardisation()
 
     def widths(self, split: data.Split) -> tuple[int, ...]:
-        """What the network is made for: the shape of an example and the number of classes."""
+        """Widths of the network by its data: the shape of an example and the number of classes."""
         return (*split.x_train.shape[1:], split.n_classes)
 
     def model(
@@ -106,7 +106,7 @@ class Training(Run):
         """Change the untrained network by the data or by the parent, before the first epoch."""
 
     def watch(self, split: data.Split) -> Watch | None:
-        """What is noted of the network before the first epoch and after each; None: nothing."""
+        """Notes of the network before the first epoch and after each; None: none."""
         return None
 
     # --------------------------------------------------------------------- what its record holds
@@ -116,7 +116,7 @@ class Training(Run):
         return {}
 
     def facts(self, split: data.Split, model: nn.Sequential) -> dict[str, Any]:
-        """What the record says of the untrained network and its data."""
+        """Facts of the untrained network and its data, for the record."""
         return {
             "architecture": "-".join(map(str, self.widths(split))),
             "data": {"source": split.source, "sha256": split.sha256},
@@ -143,7 +143,7 @@ def replay(run: Training, workspace: Workspace, epochs: int) -> Contents:
 
 
 def _made(run: Training, workspace: Workspace, stop_after: int | None = None) -> Contents:
-    """What a run leaves that was trained to the end, or for so many epochs."""
+    """Contents of a run that was trained to the end, or for so many epochs."""
     split = run.split()
     model = run.model(run.widths(split), run.standardisation(split))
     run.prepare_(model, split, workspace)

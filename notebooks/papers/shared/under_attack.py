@@ -68,7 +68,7 @@ def right_under_ensemble(
 def sanity(
     study: Study, model: nn.Module, x: Tensor, y: Tensor, *, steps: int = 40
 ) -> tuple[float, dict[float, float], float]:
-    """What shows whether the gradients of a network mislead attacks.
+    """Signs that the gradients of a network mislead attacks.
 
     Args:
         study, model, x, y: what is attacked; the first radius is that of the scaled logits.

@@ -1,4 +1,4 @@
-"""What our records say about the claims of [Tavakoli2021], in the unit of each claim."""
+"""Measurements of the claims of [Tavakoli2021], in the unit of each claim."""
 
 import math
 from collections.abc import Sequence
@@ -142,7 +142,7 @@ def gains(records: Records) -> pd.DataFrame:
 
 
 def worst_gains(records: Records, attacks: Sequence[str]) -> pd.DataFrame:
-    """The same where an image must withstand all of some attacks in L-infinity."""
+    """Gains where an image must withstand all of some attacks in L-infinity."""
     rows = worst_case(judging(records), attacks)
     rows = rows.assign(value=100 * rows["value"])
     return against(rows, "relu").query("method == 'splash'")

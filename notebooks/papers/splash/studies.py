@@ -1,4 +1,4 @@
-"""What is measured of trained networks, attacks with and without knowledge of them and how steep
+"""Measurements of trained networks, attacks with and without knowledge of them and how steep
 they are; and what their records say, in rows that notebooks and claims read.
 
 Accuracy is the share of a fixed stratified subset of images that is classified correctly; an image
@@ -267,7 +267,7 @@ def sanity_checks(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def distance_checks(records: Iterable[Record]) -> pd.DataFrame:
-    """Whether each attack of minimal norm came near the nearest point that any of them found.
+    """True if each attack of minimal norm came near the nearest point that any of them found.
 
     Args:
         records: of ``unit_minimal``.
@@ -285,7 +285,7 @@ def distance_checks(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def networks(records: Iterable[Record]) -> pd.DataFrame:
-    """What each network keeps in the worst case, and what that may come with: a row a network.
+    """Accuracy of each network in the worst case, and what may come with it: a row a network.
 
     Args:
         records: of ``unit_robustness``.

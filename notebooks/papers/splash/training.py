@@ -88,7 +88,7 @@ class UnitTraining(Training):
         self.objectives()
 
     def options(self) -> dict[str, Any]:
-        """What the unit is made with."""
+        """Options that the unit is made with."""
         if self.method != "splash":
             return {}
         return {
@@ -105,7 +105,7 @@ class UnitTraining(Training):
         return train.Settings(**self.fields_of(train.Settings), evolution=evolution)
 
     def objectives(self) -> dict[str, train.Objective]:
-        """What :func:`lib.train.fit` is given besides the settings."""
+        """Arguments of :func:`lib.train.fit` besides the settings."""
         if self.adversarial_radius == 0:
             return {}
         return {"objective": Adversarial(self.adversarial_radius, steps=self.adversarial_steps)}
@@ -176,7 +176,7 @@ def _coefficients(model: nn.Module) -> dict[str, Any]:
 
 
 def keep_units(record: Record, name: str) -> bool:
-    """What is shipped: the learned shapes, without the weights."""
+    """Shipped arrays: the learned shapes, without the weights."""
     return name.startswith((UNITS, HINGES))
 
 
@@ -199,7 +199,7 @@ def unit_of(coefficients: np.ndarray, hinges: np.ndarray) -> Splash:
 
 
 def numbers(record: Record) -> dict[str, Any]:
-    """What the summary says of a trained network; accuracies that were not evaluated are None."""
+    """Numbers of a trained network for the summary; accuracies that were not evaluated are None."""
     test = record.metrics["test_accuracy"]
     row = {"optimiser": "sgd", "epochs": record.config.epochs}
     row["final_accuracy"] = record.environment["final"]["test_accuracy"]

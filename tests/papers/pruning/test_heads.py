@@ -257,28 +257,6 @@ def test_training_learns_what_can_be_learned(rng):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"masks": np.ones((1, 6), bool)}, r"give bool of shape \('P', 7\)"),
-        ({"masks": np.ones((1, 7))}, "masks are float64"),
-        ({"seeds": [0, 1]}, "2 seeds for 1 masks"),
-        ({"mode": "feature"}, "unknown mode 'feature': did you mean 'features'"),
-        ({"settings": HeadSettings(n_hidden=5)}, "no validation examples"),
-    ],
-)
-def test_what_does_not_fit_is_refused(examples, changes, message):
-    arguments = {"masks": np.ones((1, N_FEATURES), bool), "seeds": [0], **changes}
-    with pytest.raises(ValueError, match=message):
-        train(examples, **arguments)
-
-
-def test_class_above_the_number_of_classes_is_refused(examples):
-    x, y = examples
-    with pytest.raises(ValueError, match="give 30 classes below 3"):
-        train((x, y + 1), np.ones((1, N_FEATURES), bool), [0])
-
-
-@pytest.mark.parametrize(
     "wrong",
     [
         {"stop_on": "test"},

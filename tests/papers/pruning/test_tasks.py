@@ -1,7 +1,5 @@
 """Parts of a data set and its strangers."""
 
-import pytest
-
 from papers.pruning import tasks
 
 from .made import split
@@ -24,11 +22,6 @@ def test_strangers_of_a_part_come_from_the_same_part():
 def test_images_are_limited_but_not_those_of_test():
     task = tasks.of_split(split(0, 90), [split(1, 90)], train_images=30, valid_images=60)
     assert {part: len(x) for part, x in task.x.items()} == {"train": 30, "valid": 60, "test": 90}
-
-
-def test_unknown_data_set_is_refused_with_the_nearest():
-    with pytest.raises(ValueError, match="citrus_leaves"):
-        tasks.load("citrus_leafs")
 
 
 def test_digits_that_are_strange_are_those_the_classes_lack():

@@ -1,5 +1,5 @@
-"""What the top layers see of the convolutions: how many links each channel has, and how much it
-says of the class.
+"""Channels of the convolutions as the top layers see them: how many links each channel has, and how
+much it says of the class.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def links_of_channels(layer: nn.Module, n_channels: int) -> Tensor:
 
 
 def arrays(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """What a record holds: (epochs + 1, C) links and usefulness, from the start on.
+    """Arrays of a record: (epochs + 1, C) links and usefulness, from the start on.
 
     Args:
         rows: keys "links_of_channels" and "usefulness", a list each, in the order of epochs.
@@ -70,7 +70,7 @@ def arrays(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def keep(record: Record, name: str) -> bool:
-    """What is shipped of a record."""
+    """Shipped arrays of a record."""
     return name.startswith(ARRAYS)
 
 

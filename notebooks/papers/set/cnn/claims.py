@@ -1,4 +1,4 @@
-"""What our records say about the claims of [Mocanu2018] on convolutional networks."""
+"""Measurements of the claims of [Mocanu2018] on convolutional networks."""
 
 import math
 from collections.abc import Sequence

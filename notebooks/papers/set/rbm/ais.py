@@ -248,7 +248,7 @@ class LogLikelihood:
 
     @property
     def is_possible(self) -> bool:
-        """Whether it is below the ceiling; if not, the estimate of log Z has failed."""
+        """True if it is below the ceiling; if not, the estimate of log Z has failed."""
         return self.value <= self.ceiling
 
     def __str__(self) -> str:

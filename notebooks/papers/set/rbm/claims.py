@@ -123,7 +123,7 @@ def mnist_likelihood(records: Records) -> Measurement | None:
 
 
 def reach_paper(machines: pd.DataFrame, method: str) -> bool:
-    """Whether three machines on MNIST have the hidden units and the sweeps of the paper's best."""
+    """True if three machines on MNIST have the hidden units and the sweeps of the paper's best."""
     paper = studies.table_2().query("dataset == 'mnist' and method == @method").iloc[0]
     is_papers = machines["method"] == method
     is_papers &= machines["hidden"] >= int(paper["n_hidden"])
@@ -258,7 +258,7 @@ def p_of(record: Record, epoch: int | str) -> float:
 
 
 def p_on_dna(records: Records, epoch: int | str) -> pd.Series:
-    """Of SET's machines in the nine settings, by seed and setting."""
+    """Likelihoods of SET's machines in the nine settings, by seed and setting."""
     runs = chosen(records, dataset="dna", method="set", variant="grid")
     keys = [(run.config.seed, run.config.hidden, run.config.cd_steps) for run in runs]
     index = pd.MultiIndex.from_tuples(keys, names=["seed", "hidden", "cd_steps"]) if keys else None

@@ -152,7 +152,7 @@ def check_settings(settings: Settings) -> None:
 
 @dataclass
 class _Learner:
-    """What the steps of a training read and change."""
+    """State that the steps of a training read and change."""
 
     rbm: RBM
     x: Tensor  # (N, n_visible); in bytes here, of which a batch is read faster
@@ -202,7 +202,7 @@ class _Learner:
         return n_links
 
     def _runs_compiled(self) -> bool:
-        """Whether several steps are one compiled call."""
+        """True if several steps are one compiled call."""
         settings = self.settings
         is_taken = sampling.descends_in_one_call(self.rbm.links, settings.batch_size)
         return is_taken and not settings.nesterov

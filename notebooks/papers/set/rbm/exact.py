@@ -1,4 +1,4 @@
-"""What is known exactly of small machines and of data: log Z by enumeration, samples, bounds."""
+"""Exact numbers of small machines and of data: log Z by enumeration, samples, bounds."""
 
 import numpy as np
 import scipy.sparse

@@ -82,7 +82,7 @@ class RBM(nn.Module):
 
     @property
     def weights(self) -> nn.Parameter:
-        """Of the links: (nnz,) float, or (n_hidden, n_visible) of a dense one."""
+        """Weights of the links: (nnz,) float, or (n_hidden, n_visible) of a dense one."""
         if isinstance(self.links, SparseLinear):
             return self.links.values
         return self.links.weight

@@ -1,4 +1,4 @@
-"""What is measured of trained machines: likelihoods chosen by validation and the differences that
+"""Measurements of trained machines: likelihoods chosen by validation and the differences that
 the estimator can tell, their degrees, and their visible units as images.
 """
 
@@ -81,7 +81,7 @@ def machines(records: Records) -> pd.DataFrame:
 
 
 def selected(machines: pd.DataFrame) -> pd.DataFrame:
-    """Of each data set and method the machines, all seeds, of the setting whose mean validation
+    """Machines of each data set and method, all seeds, of the setting whose mean validation
     likelihood is the largest; none where no likelihood is known.
 
     Args:
@@ -133,7 +133,7 @@ def ranked(leads: pd.DataFrame, family: int = 1) -> pd.DataFrame:
 
 
 def are_told_apart(leads: pd.DataFrame) -> bool:
-    """Whether both schedules see the same difference: each by more than three standard errors of
+    """True if both schedules see the same difference: each by more than three standard errors of
     its mean, and closer to each other than the difference is large. Not where the short schedule
     estimates a seed by too few effective chains.
 

@@ -222,7 +222,7 @@ class Estimator:
 
 
 def estimator_of(run: RBMTraining, parts: dict[str, Tensor]) -> Estimator:
-    """What estimates the likelihoods of a run; in tuning it does not see the test part.
+    """Estimator of the likelihoods of a run; in tuning it does not see the test part.
 
     Args:
         parts: of :func:`binarised`.
@@ -291,7 +291,7 @@ def _best(history: History, last: RBM) -> tuple[int, RBM]:
 
 
 def holds_machine(record: Record) -> bool:
-    """Whether a record holds the machine that is best by validation."""
+    """True if a record holds the machine that is best by validation."""
     return any(name.startswith(trained.BEST) for name in record.arrays)
 
 
@@ -311,7 +311,7 @@ def machine_of(record: Record) -> RBM:
 
 
 def numbers(record: Record) -> dict[str, Any]:
-    """What the summary says of a machine; likelihoods are no accuracies, and stay out of it."""
+    """Numbers of a machine for the summary; likelihoods are no accuracies, and stay out of it."""
     return {
         "optimiser": "sgd",
         "epochs": record.config.epochs,
@@ -321,7 +321,7 @@ def numbers(record: Record) -> dict[str, Any]:
 
 
 def keeps(record: Record, name: str) -> bool:
-    """What is shipped: degrees, and of seed 0 the best machine where it is sparse and drawn."""
+    """Shipped arrays: degrees, and of seed 0 the best machine where it is sparse and drawn."""
     if "_degree." in name:
         return True
     run = record.config
@@ -330,5 +330,5 @@ def keeps(record: Record, name: str) -> bool:
 
 
 def keeps_reported(record: Record, name: str) -> bool:
-    """What is shipped where machines that were only tried leave their table alone."""
+    """Shipped arrays where machines that were only tried leave their table alone."""
     return record.config.variant != "tried" and keeps(record, name)

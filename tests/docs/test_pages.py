@@ -7,10 +7,10 @@ import pytest
 from pybtex.database import parse_file
 
 from lib._boundary import ROOT
-from lib.command import pages
 from lib.runs.record import Record
 from papers.shared import trained
 from papers.shared.sparse_training import SparseTraining
+from tools import pages
 
 KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\]")
 TEXT = "before\n<!-- begin a -->\nold\n<!-- end a -->\nafter\n"
@@ -38,8 +38,8 @@ def test_text_without_its_comments_is_refused(text):
 
 
 def test_table_as_markdown():
-    table = pd.DataFrame({"method": ["SET", "dense"], "n": [5, 3]})
-    desired = "| method | n |\n|---|---|\n| SET | 5 |\n| dense | 3 |"
+    table = pd.DataFrame({"method": ["SET", "|x|"], "n": [5, 3]})
+    desired = "| method | n |\n|---|---|\n| SET | 5 |\n| \\|x\\| | 3 |"
     assert pages.as_markdown(table) == desired
 
 
@@ -58,13 +58,29 @@ def test_update_writes_every_table_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "PAGES", ("one.md", "two.md"))
     monkeypatch.setattr(pages, "TABLES", {"a": lambda: "| table |", "b": lambda: "other"})
     shipped = []
-    monkeypatch.setattr(pages.judged, "ship", shipped.append)
+    monkeypatch.setattr(pages.judged, "ship", lambda: shipped.append(1))
     for name in pages.PAGES:
         (tmp_path / name).write_text(TEXT)
     pages.update(tmp_path)
-    assert shipped == [tmp_path / "data" / "verdicts.json"]
+    assert shipped == [1]
     for name in pages.PAGES:
         assert (tmp_path / name).read_text() == TEXT.replace("old", "| table |")
+
+
+def test_verdict_leads_to_the_notebook_that_judges_it():
+    row = {"id": "S06", "statement": "links", "sentence": "Holds: yes.", "reason": "", "scale": ""}
+    row |= {"readings": "", "value": 0.5, "low": 0.25, "high": 1.0, "n": 3}
+    (written,) = pages.written_verdicts(pd.DataFrame([row])).to_dict("records")
+    assert written["claim"] == "[S06](../notebooks/10_set_mlp.ipynb): links"
+    assert written["what we found"] == "**Holds:** yes."
+
+
+def test_page_of_papers_says_what_the_readme_says():
+    page = (ROOT / "docs" / "PAPERS.md").read_text()
+    rows = [line.split(" | ") for line in (ROOT / "README.md").read_text().splitlines()]
+    rows = [row for row in rows if "docs/REFERENCES.md#" in row[0] and len(row) == 4]
+    assert len(rows) == 5
+    assert [row for row in rows if f"**{row[1]}** {row[2]}\n" not in page] == []
 
 
 def entries() -> dict:
@@ -79,7 +95,7 @@ def test_every_reference_has_a_link_and_a_year():
 def test_reference_is_a_line_with_its_link():
     line = pages.cited(entries()["Watts1998"])
     title = "[*Collective dynamics of 'small-world' networks*](https://doi.org/10.1038/30918)"
-    assert line == f"[Watts1998] Watts, Strogatz, {title}, Nature 393, 1998"
+    assert line == f"Watts, Strogatz, {title}, Nature 393, 1998"
 
 
 def test_every_key_that_is_cited_has_a_reference():

@@ -1,4 +1,4 @@
-"""What pages say that follows from records and references: tables between two comments."""
+"""Generated tables of the pages, from records and references: each stands between two comments."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,11 +12,11 @@ from lib import bench
 from lib._boundary import REFERENCE, ROOT, whole
 from lib.command import judged, notebooks, planned
 from lib.report import benchmark, labels, tables
-from lib.report.verdicts import markdown, readings, verdicts
+from lib.report.verdicts import in_full, readings
 from lib.runs.record import Record, summaries
 
 PAGES = (
-    *("docs/NOTEBOOKS.md", "docs/VERDICTS.md", "docs/RESULTS.md"),
+    *("docs/NOTEBOOKS.md", "docs/PAPERS.md", "docs/VERDICTS.md", "docs/RESULTS.md"),
     *("docs/REFERENCES.md", "docs/RUNS.md", "docs/SPEED.md"),
 )
 SHOWN = ("set_mlp", "set_mlp_long", "adaptive_topology", "adaptive_topology_1568")
@@ -24,15 +24,15 @@ BIBLIOGRAPHY = REFERENCE / "references.bib"
 
 
 def update(root: Path = ROOT) -> None:
-    """Write the generated tables of every page anew, from the records of the paper profile, and the
-    verdicts that a clone shows.
+    """Judge the verdicts that a clone shows anew, and write the generated tables of every page, all
+    from the records of the paper profile.
     """
+    judged.ship()
     for page in PAGES:
         path = root / page
         new = renewed(path.read_text(encoding="utf-8"))
         with whole(path) as part:
             part.write_text(new, encoding="utf-8")
-    judged.ship(root / "data" / "verdicts.json")
 
 
 def renewed(text: str) -> str:
@@ -54,14 +54,41 @@ def all_accuracies() -> str:
 
 
 def all_verdicts(*, ours: bool = False) -> str:
-    """Every claim of the papers, or every one of our own, that a run touches, with a link to the
-    notebook that judges it.
+    """Every claim of the papers, or every one of our own."""
+    rows = pd.DataFrame(judged.shipped())
+    return as_markdown(written_verdicts(rows[papers.is_ours(rows) == ours]))
+
+
+def verdicts_of(paper: str) -> str:
+    """Every claim of one paper, and what we found."""
+    rows = pd.DataFrame(judged.shipped())
+    return as_markdown(written_verdicts(rows[rows["paper"] == paper])[["claim", "what we found"]])
+
+
+def written_verdicts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts as pages show them, each with a link to the notebook that judges the claim.
+
+    Args:
+        rows: of :func:`lib.report.verdicts.verdicts`.
     """
-    claims = papers.PUBLISHED[papers.is_ours(papers.PUBLISHED) == ours]
-    table = verdicts(papers.CLAIMS, papers.STORE.shipped.of, claims, "paper")
-    judging = notebooks.naming(list(table["id"]))
-    links = {claim: f"../notebooks/{path.name}" for claim, path in judging.items()}
-    return markdown(table, claims, links)
+    judging = notebooks.naming(list(rows["id"]))
+    claims = papers.PUBLISHED.set_index("id")
+    lines = []
+    for row in rows.to_dict("records"):
+        claim = row["id"]
+        said = in_full(row, claims.loc[claim])
+        link = f"[{claim}](../notebooks/{judging[claim].name})" if claim in judging else claim
+        lines.append(
+            {
+                "claim": f"{link}: {said['statement']}",
+                "what we found": f"**{said['found']}".replace(":", ":**", 1),
+                "scale": said["scale"],
+                "quantity and criterion": said["criterion"],
+                "value": said["measured"],
+                "n": said["n"],
+            }
+        )
+    return pd.DataFrame(lines)
 
 
 def all_readings() -> str:
@@ -78,7 +105,7 @@ def all_readings() -> str:
 
 
 def planned_runs() -> str:
-    """What would decide the claims that are open, and how much of it is made."""
+    """Table of the runs that would decide open claims, and how many of them are made."""
     return as_markdown(planned.written(papers.STORE.shipped))
 
 
@@ -104,15 +131,13 @@ def speed(measure: str) -> str:
 
 
 def all_references() -> str:
-    """Every reference with its link, an anchor a key."""
+    """Every reference below a heading, to which links lead."""
     entries = parse_file(BIBLIOGRAPHY).entries
-    return "\n".join(
-        f'- <a id="{key.lower()}"></a>{cited(entries[key])}' for key in sorted(entries)
-    )
+    return "\n\n".join(f"## {key}\n\n{cited(entries[key])}" for key in sorted(entries))
 
 
 def cited(entry: Entry) -> str:
-    """A reference as a line: key, authors, title, where, link."""
+    """A reference as a line: authors, title, where, link."""
     names = [" ".join(person.last_names) for person in entry.persons["author"]]
     authors = ", ".join(name.replace("others", "et al.") for name in names)
     title = entry.fields["title"].replace("{", "").replace("}", "")
@@ -121,7 +146,7 @@ def cited(entry: Entry) -> str:
     place = f"{where} {volume}".strip()
     venue = f", {place}" if place else ""
     year = entry.fields["year"]
-    return f"[{entry.key}] {authors}, [*{title}*]({address(entry)}){venue}, {year}"
+    return f"{authors}, [*{title}*]({address(entry)}){venue}, {year}"
 
 
 def address(entry: Entry) -> str:
@@ -135,6 +160,10 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "accuracies": all_accuracies,
     "verdicts": all_verdicts,
     "own verdicts": partial(all_verdicts, ours=True),
+    **{
+        f"verdicts of {paper}": partial(verdicts_of, paper)
+        for paper in set(papers.PUBLISHED["paper"])
+    },
     "readings": all_readings,
     "planned runs": planned_runs,
     "cards": all_notebooks,
@@ -169,11 +198,11 @@ def accuracies(records: Sequence[Record]) -> pd.DataFrame:
 
 def as_markdown(table: pd.DataFrame) -> str:
     """A table as Markdown."""
-    lines = [" | ".join(table.columns), "|".join(["---"] * len(table.columns))]
-    header = [f"| {lines[0]} |", f"|{lines[1]}|"]
+    lines = [f"| {' | '.join(table.columns)} |", f"|{'---|' * len(table.columns)}"]
     for row in table.to_numpy():
-        header.append(f"| {' | '.join(map(str, row))} |")
-    return "\n".join(header)
+        cells = [str(cell).replace("|", r"\|") for cell in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def replace_between(text: str, name: str, new: str) -> str:

@@ -15,8 +15,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from lib import growth
 from lib.evolution import DROP_RULES, SCHEDULES, Evolution
-from lib.own_rules import OwnRule
 from lib.runs.config import from_fields
+from papers.shared.own_rules import OwnRule
 from papers.shared.sparse_training import SparseTraining
 from tests.checkouts import ROOT
 
@@ -410,7 +410,7 @@ def test_a_run_with_rules_is_copied_sent_and_written():
         (drop_by_method, "rule drop_by_method uses IN_TABLE, a builtin_function_or_method from"),
         (drop_by_module, "rule drop_by_module uses THIS_MODULE, a module from outside"),
         (drop_by_import, "rule drop_by_import uses tests.checkouts, a module from outside"),
-        (drop_by_relative_import, "uses tests.papers, a module from outside"),
+        (drop_by_relative_import, "uses tests.papers.shared.papers, a module from outside"),
         (drop_decorated, "drop_decorated is no plain function"),
         (drop_by_decorated, "drop_decorated is no plain function"),
         (SCORE.forward, "forward is no plain function"),

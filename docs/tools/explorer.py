@@ -1,7 +1,7 @@
 """The explorer: one page, without a server, that draws what stored records say of sparse networks.
 
-Every number of the page is computed here. A sentence of the page stands beside the condition under
-which it is true: the page is not built where the records contradict it.
+Every number of the page is computed here. Its sentences are written in docs/explorer/index.html,
+and tests/docs/test_explorer.py holds them to the records.
 """
 
 import base64
@@ -170,10 +170,7 @@ SETTINGS = {
 
 
 def page() -> str:
-    """The explorer as one HTML file, that holds its data and its scripts.
-
-    Raises: ValueError if a record contradicts a sentence of the page.
-    """
+    """The explorer as one HTML file, that holds its data and its scripts."""
     text = (SOURCE / "index.html").read_text(encoding="utf-8")
     data = json.dumps(build(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     data = data.replace("</", "<\\/")  # may end no script
@@ -198,10 +195,7 @@ def page() -> str:
 
 
 def build() -> dict[str, Any]:
-    """What the page draws and says, see docs/explorer/explorer.js.
-
-    Raises: ValueError if a record contradicts a sentence of the page.
-    """
+    """Data of the page, as JSON; see docs/explorer/explorer.js."""
     trained = {name: networks(setting) for name, setting in SETTINGS.items()}
     disturbed = {name: disturbances(setting) for name, setting in SETTINGS.items()}
     ordered = orders_of_removal()
@@ -234,7 +228,7 @@ def build() -> dict[str, Any]:
             "maps": drawn,
             "spread": spread,
         }
-    return shown | {"story": story(shown["datasets"])}
+    return shown
 
 
 # ----------------------------------------------------------------------------- numbers of records
@@ -328,7 +322,7 @@ def orders_of_removal() -> dict[tuple[str, str], dict[str, Any]]:
 
 @functools.cache
 def by_network(experiment: str, setting: Setting) -> dict[tuple[str, str], pd.DataFrame]:
-    """What a study measured of the networks of a setting, by data set and method: the metrics of
+    """Measurements of the networks of a setting, by data set and method: the metrics of
     its records, with the seed of each.
     """
     parts = defaultdict(list)
@@ -404,192 +398,3 @@ def pack(numbers: np.ndarray) -> str:
     if numbers.min() < 0 or numbers.max() > 255:
         raise ValueError(f"{numbers.min()} to {numbers.max()} is beyond a byte")
     return base64.b64encode(numbers.astype(np.uint8).tobytes()).decode()
-
-
-# ------------------------------------------------------------------------------ what the page says
-
-
-def story(datasets: dict[str, Any]) -> dict[str, Any]:
-    """The answer at the top of the page, and its three steps: each sets the controls of the page,
-    says what is seen, and has a button that sets some of them otherwise.
-
-    Args:
-        datasets: of :func:`build`.
-    Raises: ValueError if a record contradicts a sentence.
-    """
-    return {
-        "answer": answer(datasets),
-        "steps": [compare_accuracy(datasets), see_links(datasets), attack(datasets)],
-    }
-
-
-def said(sentence: str, is_true: bool) -> str:
-    """The sentence.
-
-    Raises: ValueError if it is not true.
-    """
-    if not is_true:
-        raise ValueError(f"the records contradict the explorer's sentence {sentence!r}: change it")
-    return sentence
-
-
-def answer(datasets: dict[str, Any]) -> list[str]:
-    """Whether evolving the links helps, in a few sentences."""
-    tuned = leads(datasets, "tuned")
-    together = leads(datasets, "both")
-    of_mnist = datasets["mnist"]["settings"]["tuned"]
-    share = 100 * of_mnist["set"]["links"] / of_mnist["dense"]["links"]
-    values = [value for value, _, _ in tuned.values()]
-    at_equal_dropout = {place: lead_under_attack("dropout", *place) for place in tuned}
-    return [
-        f"Yes, but little. These networks keep {share:.1f} % of the links of a dense network.",
-        said(
-            "If links move during training, networks end"
-            f" {min(values):.1f} to {max(values):.1f} points more accurate.",
-            all(low > 0 for _, low, _ in tuned.values()),
-        ),
-        said(
-            "More than half of this is tuning: leads shrink when weight decay and dropout"
-            " are chosen together for each method.",
-            sum(value for value, _, _ in together.values()) < sum(values) / 2
-            and all(together[place][0] < tuned[place][0] for place in tuned),
-        ),
-        said(
-            "Networks whose links move withstand attacks better on MNIST, but not on"
-            " Fashion-MNIST.",
-            all(
-                (low > 0) == (dataset == "mnist")
-                for (dataset, _), (_, low, _) in at_equal_dropout.items()
-            ),
-        ),
-    ]
-
-
-def compare_accuracy(datasets: dict[str, Any]) -> dict[str, Any]:
-    """The first step."""
-    tuned, plain = leads(datasets, "tuned"), leads(datasets, "decay")
-    of_set, of_rigl = tuned["fashion_mnist", "set"], tuned["fashion_mnist", "rigl"]
-    sentences = [
-        said(
-            f"On Fashion-MNIST SET ends {of_set[0]:.2f} points above fixed links, and RigL"
-            f" {of_rigl[0]:.2f}.",
-            of_set[1] > 0 and of_rigl[1] > 0,
-        ),
-        said(
-            "This lead comes with weight decay, which keeps weights small."
-            " Without it neither lead differs from zero.",
-            all(
-                low <= 0 <= high
-                for (dataset, _), (_, low, high) in plain.items()
-                if dataset == "fashion_mnist"
-            ),
-        ),
-    ]
-    return {
-        "title": "Compare the accuracy",
-        "set": {
-            **{"data": "fashion_mnist", "setting": "tuned", "shown": ["set", "rigl", "fixed"]},
-            **{"lit": "set", "view": "lead", "epoch": 150, "panel": "accuracy"},
-        },
-        "text": " ".join(sentences),
-        "button": {"name": "Take weight decay away", "set": {"setting": "decay"}},
-    }
-
-
-def see_links(datasets: dict[str, Any]) -> dict[str, Any]:
-    """The second step."""
-    epoch = 20
-    match = {
-        method: of_method["match"][MAP_EPOCHS[method].index(epoch)]
-        for method, of_method in datasets["mnist"]["maps"].items()
-        if epoch in MAP_EPOCHS[method]
-    }
-    of_random = f"{match['set_random_removal']:.2f}".replace("-", "−")
-    sentences = [
-        "At the start the links of every pixel are drawn at random.",
-        said(
-            f"After {epoch} epochs SET and RigL have most links where digits are drawn.",
-            match["set"] > 0.5 and match["rigl"] > 0.5,
-        ),
-        f"Their maps match the images with {match['set']:.2f} and {match['rigl']:.2f}.",
-        said(
-            "Random drop grows links as SET does, but drops any link."
-            f" Its map matches nothing ({of_random}).",
-            abs(match["set_random_removal"]) < 0.1,
-        ),
-        "So SET finds the digits because it drops weak links.",
-    ]
-    return {
-        "title": "See where links go",
-        "set": {
-            **{"data": "mnist", "setting": "tuned", "lit": "set", "view": "accuracy"},
-            **{"shown": ["set", "rigl", "fixed", "set_random_removal"]},
-            **{"epoch": epoch, "which": "one", "panel": "maps"},
-        },
-        "play": [0, epoch],
-        "text": " ".join(sentences),
-        "button": {"name": "Show Fashion-MNIST", "set": {"data": "fashion_mnist", "epoch": 150}},
-    }
-
-
-def attack(datasets: dict[str, Any]) -> dict[str, Any]:
-    """The third step."""
-    of_mnist = datasets["mnist"]["settings"]["tuned"]
-    radius = HEADLINE_RADIUS["mnist"]
-
-    def right(method: str) -> str:
-        curve = of_mnist[method]["attack"]["linf"]
-        return f"{100 * curve['y'][0][curve['x'].index(radius)] / SCALE:.0f} %"
-
-    as_tuned = lead_under_attack("tuned", "fashion_mnist", "set")
-    at_equal = lead_under_attack("dropout", "fashion_mnist", "set")
-    of_fashion = datasets["fashion_mnist"]["settings"]["tuned"]
-    sentences = [
-        said(
-            f"On attacked MNIST (radius {radius}) SET is right on {right('set')} of the images."
-            f" Fixed links are right on {right(BASE)}, RigL on {right('rigl')}.",
-            all(lead_under_attack("tuned", "mnist", method)[1] > 0 for method in ("set", "rigl")),
-        ),
-        said(
-            "On Fashion-MNIST the chart flatters SET, which was trained with more dropout.",
-            of_fashion["set"]["dropout"] > of_fashion[BASE]["dropout"] and as_tuned[1] > 0,
-        ),
-        said(
-            f"At equal dropout SET is {-at_equal[0]:.1f} points behind fixed links there.",
-            at_equal[2] < 0,
-        ),
-    ]
-    return {
-        "title": "Attack the networks",
-        "set": {
-            **{"data": "mnist", "setting": "tuned", "shown": ["set", "rigl", "fixed", "dense"]},
-            **{"lit": "rigl", "tab": "attack", "attack": "linf", "epoch": 150, "panel": "robust"},
-        },
-        "text": " ".join(sentences),
-        "button": {
-            "name": "Show Fashion-MNIST at equal dropout",
-            "set": {"data": "fashion_mnist", "setting": "dropout", "lit": "set"},
-        },
-    }
-
-
-def leads(datasets: dict[str, Any], setting: str) -> dict[tuple[str, str], list[float]]:
-    """The lead over :data:`BASE` at the end of training in points, by data set and method."""
-    return {
-        (dataset, method): datasets[dataset]["settings"][setting][method]["leadEnd"]
-        for dataset in DATASETS
-        for method in ("set", "rigl")
-    }
-
-
-def lead_under_attack(setting: str, dataset: str, method: str) -> list[float]:
-    """The lead over :data:`BASE` under PGD at the headline radius in points, paired by seed."""
-    attacked = by_network("robustness_summary", SETTINGS[setting])
-    by_seed = {}
-    for name in (method, BASE):
-        rows = attacked[dataset, name]
-        rows = rows[rows["measure"] == DISTURBED["attack"]["linf"]]
-        by_seed[name] = rows[rows["strength"] == HEADLINE_RADIUS[dataset]].set_index("seed")[
-            "value"
-        ]
-    return points(t_interval((by_seed[method] - by_seed[BASE]).dropna()))

@@ -1,6 +1,5 @@
-"""What the site adds to the pages and notebooks, which it reads where they lie: links between them,
-cards of the notebooks, the pictures of the gallery and the explorer. An extension of Sphinx, see
-docs/conf.py.
+"""Additions of the site to the pages and notebooks, which it reads where they lie: cards of the
+notebooks, the pictures of the gallery and the explorer. An extension of Sphinx, see docs/conf.py.
 """
 
 import json
@@ -9,26 +8,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import papers
 from lib._boundary import ROOT
-from lib.command import explorer, notebooks
+from lib.command import notebooks
 from lib.command.gallery import PAPER
-from lib.command.pages import BIBLIOGRAPHY, replace_between
+from tools import explorer
+from tools.pages import replace_between
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
-KEY = re.compile(r"\[([A-Z][A-Za-z]+(?:19|20)\d\d[a-z]?)\](?!\()")
-NUMBERED = re.compile(  # not within the words of a link
-    r"\b(notebooks? )(\d\d)\b((?:(?:, | and | to )\d\d\b)*)(?![^][]*\]\()"
-)
-FOLLOWING = re.compile(r"(, | and | to )(\d\d)\b")
 SECTION = re.compile(r"(Returns:|Raises:|Source:|Departs:) (.*)")
-ROW_OF_PAPER = re.compile(
-    r"^\| \[(?P<name>[^]]+)\]\(docs/REFERENCES\.md#(?P<key>\w+)\), (?P<year>\d+)"
-    r" \| (?P<question>.*?) \| (?P<found>.*?) \| (?P<notebooks>.*?) \|$",
-    re.MULTILINE,
-)
-ANCHOR = re.compile(r'^- <a id="(\w+)"></a>', re.MULTILINE)
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -68,25 +56,13 @@ def read_page(app: Any, page: str, source: list[str]) -> None:
         page: its path from the root of the repository, without an ending.
         source: its text, which is replaced: Markdown, or the JSON of a notebook.
     """
-    (text,) = source
-    folder, _, name = page.rpartition("/")
-    if folder == "notebooks":
-        book = json.loads(text)
-        for cell in book["cells"]:
-            if cell["cell_type"] == "markdown":
-                cell["source"] = linked("".join(cell["source"]), page)
+    if page.startswith("notebooks/"):
+        book = json.loads(source[0])
         show_stored_pictures(book)
-        text = json.dumps(book)
-    elif name == "REFERENCES":
-        text = ANCHOR.sub(r"\n(\1)=\n", text)
-    else:
-        text = linked(text, page)
-    if name == "NOTEBOOKS":
+        source[0] = json.dumps(book)
+    elif page == "docs/NOTEBOOKS":
         books = notebooks.find()
-        text = replace_between(text, "cards", f"{cards(books)}\n\n{contents(books)}")
-    elif name == "PAPERS":
-        text = replace_between(text, "papers", five_papers())
-    source[0] = text
+        source[0] = replace_between(source[0], "cards", f"{cards(books)}\n\n{contents(books)}")
 
 
 def show_stored_pictures(book: dict[str, Any]) -> None:
@@ -112,60 +88,6 @@ def show_stored_pictures(book: dict[str, Any]) -> None:
             cell["outputs"] = outputs
 
 
-def linked(text: str, page: str) -> str:
-    """Markdown with a link at each key of a reference and each number of another notebook.
-
-    Args:
-        text: Markdown.
-        page: that it is of, as "docs/SPEED" or "notebooks/10_set_mlp".
-    """
-    keys = set(re.findall(r"@\w+\{(\w+),", BIBLIOGRAPHY.read_text(encoding="utf-8")))
-    names = {path.stem[:2]: path.stem for path in notebooks.find()}
-    root = "../" * page.count("/")
-
-    def to_reference(match: re.Match) -> str:
-        key = match[1]
-        if key not in keys:
-            return match[0]
-        return f"[\\[{key}\\]]({root}docs/REFERENCES.md#{key.lower()})"
-
-    def to_notebook(number: str) -> str:
-        name = names.get(number)
-        if name is None or page == f"notebooks/{name}":
-            return number
-        return f"[{number}]({root}notebooks/{name}.ipynb)"
-
-    def to_notebooks(match: re.Match) -> str:
-        others = FOLLOWING.sub(lambda more: more[1] + to_notebook(more[2]), match[3])
-        return f"{match[1]}{to_notebook(match[2])}{others}"
-
-    return KEY.sub(to_reference, NUMBERED.sub(to_notebooks, text))
-
-
-def five_papers() -> str:
-    """A section a paper: its question and what was found, as the README has them, a card of each of
-    its notebooks, and the verdicts on its claims, as the page of verdicts has them.
-    """
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    verdicts = (ROOT / "docs" / "VERDICTS.md").read_text(encoding="utf-8")
-    claims = papers.PUBLISHED[~papers.is_ours(papers.PUBLISHED)]
-    rooms = claims["paper"].drop_duplicates()  # in their order
-    lines = []
-    for paper, room in zip(ROW_OF_PAPER.finditer(readme), rooms, strict=True):
-        numbers = re.findall(r"notebooks/(\d)\d_", paper["notebooks"])
-        books = [path for path in notebooks.find() if path.stem[0] in numbers]
-        lines += [f"## {paper['name']}", ""]
-        lines += [f"**{paper['question']}** {paper['found']}", ""]
-        lines += [f"[The paper](REFERENCES.md#{paper['key']}), {paper['year']}.", "", cards(books)]
-        lines += ["", "| claim | what we found |", "|---|---|"]
-        for claim in claims.loc[claims["paper"] == room, "id"]:
-            row = re.search(rf"^\| \[?{claim}\b.*?\|.*?\|", verdicts, re.MULTILINE)
-            if row:  # one without a run is not there
-                lines.append(row[0])
-        lines.append("")
-    return "\n".join(lines)
-
-
 def cards(books: list[Path]) -> str:
     """A card a notebook, with its last picture."""
     lines = ["::::{grid} 1 2 2 3", ":gutter: 2", ""]
@@ -188,7 +110,7 @@ def contents(books: list[Path]) -> str:
 
 
 def copy_pictures(app: Any, failure: Exception | None) -> None:
-    """Those of the gallery, to which its HTML leads."""
+    """Copy the pictures of the gallery, to which its HTML leads."""
     for path in ROOT.glob(f"figures/{PAPER}/*/*.png"):
         target = Path(app.outdir) / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -196,10 +118,7 @@ def copy_pictures(app: Any, failure: Exception | None) -> None:
 
 
 def write_explorer(app: Any, failure: Exception | None) -> None:
-    """The explorer, from the records as they are now, beside the first page.
-
-    Raises: ValueError if a record contradicts a sentence of it.
-    """
+    """The explorer, from the records as they are now, beside the first page."""
     if failure is None:
         page = Path(app.outdir) / "explorer.html"
         page.write_text(explorer.page(), encoding="utf-8")

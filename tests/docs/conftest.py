@@ -25,3 +25,11 @@ def built(shared_folder):
             log.write_text(done.stderr if done.returncode else "")
     assert log.read_text() == ""
     return folder / "html"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What looks at the site waits for it: that is left to continuous integration."""
+    for item in items:
+        if "built" in item.fixturenames:
+            item.add_marker(pytest.mark.ci)

@@ -15,10 +15,9 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from .evolution import needs_gradient
+from lib.evolution import needs_gradient
 
 LITERALS = (int, float, complex, str, bytes, type(None))
-PACKAGE = __name__.partition(".")[0]  # this library
 Known = set[tuple[str, int]]  # names under which functions are covered, with their id
 
 
@@ -51,17 +50,19 @@ class OwnRule(str):
         return rule
 
     def __call__(self, *args: Any, **options: Any) -> Tensor:
-        """What the function gives."""
+        """Result of the function."""
         return self.function(*args, **options)
 
     @property
     def needs_gradient(self) -> bool:
-        """Whether it asks for inputs and gradients."""
+        """True if it asks for inputs and gradients."""
         return needs_gradient(self.function)
 
 
 def _sources(function: Callable[..., Any], known: Known) -> Iterator[str]:
-    """What a result of the function may depend on, besides its arguments and other packages."""
+    """Sources that a result of the function may depend on, besides its arguments and other
+    packages.
+    """
     name = getattr(function, "__name__", type(function).__name__)
     if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
         raise ValueError(
@@ -129,7 +130,7 @@ def _from_outside(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _is_installed(value: Any) -> bool:
-    """Whether it is a module of an installed package, or what one of these holds by its name."""
+    """True if it is a module of an installed package, or what one of these holds by its name."""
     if isinstance(value, ModuleType):
         return _is_of_a_package(value.__name__)
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
@@ -139,13 +140,11 @@ def _is_installed(value: Any) -> bool:
 
 
 def _is_of_a_package(module: str) -> bool:
-    """Whether a module is one of Python, of an installed package, or of this library. The rooms of
+    """True if a module is one of Python, of an installed package, or of this library. The rooms of
     the papers are not: a rule in them may be your own.
     """
     root = module.partition(".")[0]
-    if root == PACKAGE:
-        return True
-    if root in sys.builtin_module_names:
+    if root == "lib" or root in sys.builtin_module_names:
         return True
     spec = PathFinder.find_spec(root)
     if spec is None:
