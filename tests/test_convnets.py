@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import activations, data, models, train
+from lib.activations import AllReLU
 from lib.models import PartialConv2d, Subsample, convnet, count_parameters
 from lib.train import Settings
 
@@ -118,6 +119,13 @@ def test_every_network_is_as_wide_as_the_pieces_of_maxout_ask_for(name, generato
 
 
 @each_network
+def test_slopes_of_all_relu_alternate_from_unit_to_unit(name):
+    net = convnet(name, SMALL[name], 3, activation="all_relu")
+    slopes = [m.negative_slope for m in net.modules() if isinstance(m, AllReLU)]
+    assert slopes[::2] == [0.6] * len(slopes[::2]) and slopes[1::2] == [-0.6] * len(slopes[1::2])
+
+
+@each_network
 def test_flat_images_are_images(name, generator):
     net = convnet(name, SMALL[name], 10).eval()
     x = torch.rand(3, *SMALL[name], generator=generator)
@@ -192,6 +200,15 @@ def test_held_norms_are_1_and_the_logits_scaled():
     ]
     assert len(norms) == 7 and norms == pytest.approx([1.0] * 7, abs=0.02)
     assert net.scale.factor == 7
+
+
+def test_networks_do_not_depend_on_the_generator_of_torch():
+    nets = []
+    for other in (1, 2):
+        torch.manual_seed(other)
+        nets.append(convnet("lenet5", (28, 28), 10, norm=False, logit_scale=1.0))
+    x = torch.rand(2, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(nets[0](x), nets[1](x))
 
 
 def test_weights_of_convolutions_decay_and_units_do_not():

@@ -199,6 +199,11 @@ def test_apl_is_its_definition(generator):
     torch.testing.assert_close(unit(x), desired)
 
 
+def test_apl_starts_as_relu(generator):
+    x = everywhere(generator)[:, None].repeat(1, 3)
+    assert torch.equal(APL(3)(x), x.relu())
+
+
 def test_maxout_is_the_largest_of_its_pieces(generator):
     x = torch.randn(4, 9, 6, generator=generator)
     desired = torch.stack([x[..., 0::2], x[..., 1::2]]).amax(0)
@@ -208,6 +213,15 @@ def test_maxout_is_the_largest_of_its_pieces(generator):
 def test_maxout_of_another_width_is_refused():
     with pytest.raises(ValueError, match="5 values cannot be divided by 2 pieces"):
         Maxout()(torch.ones(3, 5))
+
+
+@pytest.mark.parametrize("name", activations.UNITS)
+def test_every_unit_works_in_a_network_and_learns(name, generator):
+    net = models.mlp((8, 6, 6, 3), density=0.5, activation=name, seed=0)
+    x, y = torch.randn(30, 8, generator=generator), torch.arange(30) % 3
+    F.cross_entropy(net(x), y).backward()
+    assert net(x).shape == (30, 3)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
 
 def test_layers_are_as_wide_as_the_pieces_of_maxout_ask_for(generator):
