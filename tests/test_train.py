@@ -517,13 +517,13 @@ def test_objective_of_an_epoch_is_that_of_its_steps_and_of_growth_after_it(tmp_p
 def test_average_follows_its_recursion():
     model = nn.Linear(2, 1, bias=False)
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
-    average = WeightAverage(model, optimiser, decay=0.15)
+    average = WeightAverage(model, optimiser, decay=0.2)
     seen, desired = [], None
     for t in range(4):
         model.weight.grad = torch.full_like(model.weight, 2.0**t)
         optimiser.step()
         seen.append(model.weight.detach().clone())
-        decay = min(0.15, (1 + t) / (10 + t))
+        decay = min(0.2, (1 + t) / (10 + t))
         desired = seen[0] if t == 0 else decay * desired + (1 - decay) * seen[t]
     with average.in_place():
         torch.testing.assert_close(model.weight.data, desired)
