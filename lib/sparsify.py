@@ -236,13 +236,13 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
 def _check_replaceable(name: str, module: nn.Linear) -> None:
     if isinstance(module, nn.LazyLinear):
         raise ValueError(f"layer {name} has no shape yet: call the model on a batch first")
-    if "weight" not in module._parameters:
-        raise ValueError(f"layer {name} has no parameter weight (pruned?): make it permanent first")
     if type(module) not in DENSE:
         raise ValueError(
             f"layer {name} is a {type(module).__name__}, which may compute something else than"
             " nn.Linear: leave it out by the filter"
         )
+    if "weight" not in module._parameters:
+        raise ValueError(f"layer {name} has no parameter weight (pruned?): make it permanent first")
     if has_hooks(module):
         raise ValueError(f"layer {name} has hooks, which would be lost: register them afterwards")
     _check_plain_forward(name, module)

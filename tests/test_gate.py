@@ -96,11 +96,6 @@ def test_what_failed_on_both_sides_differs():
     assert len(gate.compare(failed, failed).differences) == 1
 
 
-def test_values_that_both_have_are_counted():
-    compared = gate.compare(SAID, {"a": {"rate": 0.5}, "c": {"rate": 1}})
-    assert (compared.things, compared.values) == (1, 1)
-
-
 @pytest.mark.parametrize("said", [{}, {"a": {}}])
 def test_nothing_compared_is_no_agreement(said, capsys):
     assert not gate.report("names", gate.compare(said, said), [])
@@ -114,15 +109,6 @@ def test_what_is_allowed_is_printed_with_its_number(pattern, agree, capsys):
     comparison = gate.compare(SAID, {"a": SAID["a"]})
     assert gate.report("claims", comparison, [pattern]) == agree
     assert (f"allowed by {pattern}: 1" in capsys.readouterr().out) == agree
-
-
-def test_ten_differences_are_shown(capsys):
-    before = {"a": {f"line {i}": i for i in range(12)}}
-    after = {"a": {f"line {i}": -1 for i in range(12)}}
-    gate.report("claims", gate.compare(before, after), [])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "    a  line 0: 0 -> -1"
-    assert len(lines) == 1 + 10 + 1 and lines[-1].strip() == "and 2 more"
 
 
 # ------------------------------------------------------------------------------------------- dumps
@@ -151,12 +137,6 @@ def test_digest_of_a_column_tells_minus_zero_and_text():
     assert len({dump._digest_of_column(column) for column in (zero, minus, text)}) == 3
 
 
-def test_text_is_the_same_under_all_types_of_pandas():
-    values = ["a", None]
-    digests = {dump._digest_of_column(pd.Series(values, dtype=kind)) for kind in (object, "string")}
-    assert len(digests) == 1
-
-
 def test_rows_of_seconds_are_not_compared():
     measures = ["milliseconds", "MiB"]
     metrics = pd.DataFrame({"measure": measures, "part": ["top", "top"], "median": [3.5, 0.25]})
@@ -164,15 +144,6 @@ def test_rows_of_seconds_are_not_compared():
     assert kept["median"].isna().tolist() == [True, False]
     assert kept["median"][1] == 0.25
     assert kept[["measure", "part"]].equals(metrics[["measure", "part"]])
-
-
-def test_facts_within_facts_are_named_with_dots():
-    facts = {"final": {"links": 3, "by_layer": [1, 2]}, "versions": {}}
-    assert dict(dump._flat(facts)) == {
-        "final.links": "3",
-        "final.by_layer": "[1, 2]",
-        "versions": "{}",
-    }
 
 
 def test_texts_of_a_notebook_are_those_that_nbval_compares(tmp_path):
@@ -189,27 +160,6 @@ def test_texts_of_a_notebook_are_those_that_nbval_compares(tmp_path):
             "cell a output 1 text/html": "<b>1</b>",
         }
     }
-
-
-def test_pieces_of_what_a_cell_prints_are_one():
-    def printed(text, name="stdout"):
-        return new_output("stream", name=name, text=text)
-
-    picture = new_output("display_data", {"text/plain": "<Figure>"})
-    pieces = [printed("a\n"), printed("b\n"), picture, printed("c\n"), printed("d", "stderr")]
-    assert dump._shown(pieces) == [
-        {"stdout": "a\nb\n"},
-        {"text/plain": "<Figure>"},
-        {"stdout": "c\n"},
-        {"stdout": "d"},
-    ]
-
-
-def test_tables_are_compared_line_by_line(tmp_path):
-    (tmp_path / "10_try").mkdir()
-    (tmp_path / "10_try" / "rates.csv").write_text("rate\n0.5\n")
-    said = {"10_try/rates.csv": {"line 1": "rate", "line 2": "0.5"}}
-    assert dump._tables(tmp_path) == said
 
 
 # --------------------------------------------------------------------------------------- checkouts

@@ -15,10 +15,12 @@ from lib.growth import Site, ch3_l3
 from lib.support import make_support, random_support
 from tests.oracles import is_largest, seeded, uniformity
 
-SHAPES = [(6, 5), (5, 6), (3, 9), (9, 3), (1, 7), (7, 1), (2, 2), (1, 1)]  # (n_out, n_in)
-each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
-LINKS = ["none", "few", "some", "many", "full", "some, and neurons without"]
-each_links = pytest.mark.parametrize("links", LINKS)
+LAYERS = [  # (n_out, n_in), links
+    *[((6, 5), "some"), ((6, 5), "none"), ((5, 6), "few"), ((5, 6), "many"), ((3, 9), "many")],
+    *[((9, 3), "some, and neurons without"), ((6, 5), "some, and neurons without")],
+    *[((1, 7), "some"), ((7, 1), "many"), ((2, 2), "full"), ((1, 1), "none")],
+]
+each_layer = pytest.mark.parametrize(("shape", "links"), LAYERS, ids=str)
 
 
 def draw(shape, links):
@@ -68,15 +70,15 @@ def defined_scores(mask):
     return torch.tensor(rows, dtype=torch.float64)
 
 
-@each_shape
-@each_links
+@each_layer
 def test_scores_are_those_of_the_definition(shape, links):
     mask = draw(shape, links)
     actual = ch3_l3(support_of(mask))
+    assert actual.dtype == torch.float64
     torch.testing.assert_close(actual, defined_scores(mask), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("density", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("density", [0.1, 0.6])
 def test_scores_of_a_larger_layer_are_those_of_the_definition(density, generator):
     mask = torch.rand(18, 25, generator=generator) < density
     actual = ch3_l3(support_of(mask))
@@ -117,7 +119,7 @@ def test_scores_follow_the_table(mask, desired):
     torch.testing.assert_close(ch3_l3(support_of(mask)), desired, rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (3, 5), (5, 3), (40, 70)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 2), (40, 70)], ids=str)
 def test_last_missing_link_closes_a_path_of_score_one_over_every_pair(shape):
     mask = torch.ones(shape, dtype=torch.bool)
     mask[1, 0] = False  # its community is all other neurons: no link leaves it
@@ -129,28 +131,18 @@ def test_last_missing_link_closes_a_path_of_score_one_over_every_pair(shape):
 # laws
 
 
-@each_shape
-@each_links
-def test_positions_with_a_link_score_zero(shape, links):
-    mask = draw(shape, links)
-    score = ch3_l3(support_of(mask))
-    assert (score.shape, score.dtype) == (mask.shape, torch.float64)
-    assert not score[mask].any() and (score >= 0).all()
-
-
-@each_shape
-@each_links
-def test_scores_of_the_transposed_layer_are_the_transposed_scores(shape, links):
-    mask = draw(shape, links)
-    actual, desired = ch3_l3(support_of(mask.t())), ch3_l3(support_of(mask)).t()
-    torch.testing.assert_close(actual, desired, rtol=1e-14, atol=0)
-
-
 @pytest.mark.parametrize(
-    ("start", "stop"),
-    [(0, None), (0, 0), (0, 1), (3, 8), (9, None), (29, 30), (30, None), (25, 40), (-3, -1)],
+    ("score", "start", "stop"),
+    [
+        (ch3_l3, 0, None),
+        (growth.ch2_l3n, 0, 0),
+        (growth.ch2_l3n, 3, 8),
+        (ch3_l3, 29, 30),
+        (growth.ch2_l3n, 30, None),
+        (ch3_l3, 25, 40),
+        (growth.ch2_l3n, -3, -1),
+    ],
 )
-@pytest.mark.parametrize("score", [ch3_l3, growth.ch2_l3n])
 def test_blocks_are_rows_of_the_whole(score, start, stop, generator):
     support = random_support(20, 30, 0.2, generator=generator)
     assert torch.equal(score(support, start, stop), score(support)[start:stop])
@@ -168,8 +160,9 @@ def test_one_and_two_threads_give_the_same_bits(generator):
 # growth by gradient, and of every rule
 
 
-@pytest.mark.parametrize("block", [1, 12, 30, 2**22])  # entries: a row, a row, two rows, all
-@pytest.mark.parametrize("n", [0, 1, 20, 78])
+@pytest.mark.parametrize(  # a block in entries: a row, a row, two rows, all
+    ("block", "n"), [(1, 20), (12, 78), (30, 1), (2**22, 0), (2**22, 20)]
+)
 def test_growth_by_gradient_takes_the_largest_of_the_full_gradient(
     block, n, monkeypatch, generator
 ):
@@ -195,8 +188,9 @@ def test_growth_fills_the_last_free_positions_and_no_more(grow):
 # growth by CH3-L3
 
 
-@pytest.mark.parametrize("block", [1, 12, 30, 2**22])  # entries: a row, a row, two rows, all
-@pytest.mark.parametrize("n", [0, 1, 20, 60])
+@pytest.mark.parametrize(  # a block in entries: a row, a row, two rows, all
+    ("block", "n"), [(1, 20), (12, 60), (30, 1), (2**22, 0), (2**22, 20)]
+)
 def test_growth_by_ch3_l3_takes_the_largest_of_the_full_score(block, n, monkeypatch, generator):
     monkeypatch.setattr(growth, "DENSE_BLOCK", block)
     support = random_support(12, 9, 0.3, generator=generator)
@@ -214,9 +208,7 @@ def test_growth_by_ch3_l3_links_the_best_of_a_layer_worked_by_hand(n, desired):
     assert growth.grow_ch3_l3(site, n, generator=seeded(0)).tolist() == desired
 
 
-@pytest.mark.parametrize(
-    ("links", "scored"), [([], []), ([0, 55], []), ([0, 1, 11], [10]), ([0, 1, 2, 11], [10, 12])]
-)
+@pytest.mark.parametrize(("links", "scored"), [([], []), ([0, 1, 2, 11], [10, 12])])
 def test_growth_by_ch3_l3_is_uniform_where_too_few_paths_are(links, scored, generator):
     site, n_draws = Site(10, 10, torch.tensor(links, dtype=torch.int64)), 1000
     draws = [growth.grow_ch3_l3(site, 5, generator=generator) for _ in range(n_draws)]
@@ -277,8 +269,7 @@ def defined_ch2_l3n(graph, u, v):
     return score
 
 
-@each_shape
-@each_links
+@each_layer
 def test_ch2_l3n_score_is_that_of_its_definition(shape, links):
     mask = draw(shape, links)
     graph, actual = graph_of(mask), growth.ch2_l3n(support_of(mask))
@@ -307,7 +298,7 @@ def test_soft_growth_draws_in_proportion_to_the_score(generator):
     assert goodness(torch.cat(draws), score / score.sum()) > 0.001
 
 
-@pytest.mark.parametrize("block", [1, 12, 30])
+@pytest.mark.parametrize("block", [1, 30])
 def test_soft_growth_does_not_depend_on_the_block(block, monkeypatch, generator):
     site = Site(12, 9, random_support(12, 9, 0.3, generator=generator).keys)
     desired = growth.grow_ch2_l3n(site, 20, generator=seeded(1))
@@ -353,8 +344,7 @@ def goodness(draws, chance):
     return stats.chisquare(counts[possible], len(draws) * chance[possible]).pvalue
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (4, 7), (7, 4)], ids=str)
-@each_links
+@pytest.mark.parametrize(("shape", "links"), [((1, 1), "none"), ((4, 7), "some"), ((7, 4), "full")])
 def test_degrees_of_a_site_are_those_of_the_links_it_still_has(shape, links):
     mask = draw(shape, links)
     keys = mask.flatten().nonzero()[:, 0]
@@ -374,13 +364,6 @@ def test_neurons_without_links_attract_by_the_one_alone(generator):
 
 
 @each_case
-def test_first_link_is_drawn_in_proportion_to_both_degrees(case, generator):
-    site, chance = attachment(case)
-    draws = [growth.grow_preferential(site, 1, generator=generator) for _ in range(2000)]
-    assert goodness(torch.cat(draws), chance) > 0.001
-
-
-@each_case
 def test_two_links_are_drawn_one_after_the_other_without_replacement(case, generator):
     site, p = attachment(case)
     draws = [growth.grow_preferential(site, 2, generator=generator) for _ in range(2000)]
@@ -391,8 +374,7 @@ def test_two_links_are_drawn_one_after_the_other_without_replacement(case, gener
     assert goodness(12 * first + second, pairs.flatten()) > 0.001
 
 
-@pytest.mark.parametrize("block", [1, 12, 30])  # entries: a row, a row, two rows
-@pytest.mark.parametrize("n", [0, 1, 20, 78])
+@pytest.mark.parametrize(("block", "n"), [(1, 20), (12, 78), (30, 1)])  # in entries
 def test_preferential_growth_does_not_depend_on_the_block(block, n, monkeypatch, generator):
     occupied = torch.randperm(108, generator=generator)[:30].sort().values
     site = Site(12, 9, occupied)

@@ -3,7 +3,6 @@ thread counts.
 """
 
 import functools
-import re
 import warnings
 
 import numpy as np
@@ -24,11 +23,13 @@ SHAPES = {  # name: (n_in, n_out, rows, cols)
     "one neuron each": (1, 1, [0], [0]),
     "full": (7, 5, [i // 7 for i in range(35)], [i % 7 for i in range(35)]),
 }
-WIDTHS = (1, 7, 128, 129)
 P = 0.4  # of the dropout of layers below
-PARTS = ("", "bias", "srelu", "law", "bias srelu", "bias law", "srelu law", "bias srelu law")
-PARTS += ("relu", "bias relu law")
-each_parts = pytest.mark.parametrize("parts", PARTS, ids=lambda parts: parts or "links only")
+CASES = [  # shape, parts, number of examples: tiles of 1, 16 and 64, full and not
+    *[("no links", "bias srelu law", 7), ("one link", "", 1), ("one neuron each", "srelu", 16)],
+    *[("empty rows and columns", "bias relu law", 17), ("empty rows and columns", "srelu", 129)],
+    *[("full", "bias srelu law", 130), ("full", "law", 64), ("full", "relu", 1), ("full", "", 65)],
+]
+each_parts = pytest.mark.parametrize("parts", ["", "bias srelu law", "bias relu law"])
 
 
 def make(shape):
@@ -54,11 +55,6 @@ def support(request):
     return make(request.param)
 
 
-@pytest.fixture(params=WIDTHS)
-def width(request):
-    return request.param
-
-
 @pytest.fixture
 def large(generator):
     support = random_support(300, 400, 0.05, generator=generator)
@@ -66,26 +62,30 @@ def large(generator):
     return support, values, torch.randn(300, 129, generator=generator)
 
 
-def test_spmm_is_the_dense_product(support, width, implementation, generator):
-    values, bias = torch.randn(support.nnz), torch.randn(support.n_out)
-    x = torch.randn(support.n_in, width, generator=generator)
-    desired = dense(support, values) @ x
-    torch.testing.assert_close(kernels.spmm(support, values, x), desired)
-    torch.testing.assert_close(kernels.spmm(support, values, x, bias), desired + bias[:, None])
+def products(support, values, x, grad_y, bias=None):
+    """The three products of a layer: forwards, at its inputs, at its links."""
+    return [
+        kernels.spmm(support, values, x, bias),
+        kernels.spmm_transposed(support, values, grad_y),
+        kernels.sddmm(support, x, grad_y),
+    ]
 
 
-def test_spmm_transposed_is_the_dense_product(support, width, implementation, generator):
-    values = torch.randn(support.nnz, generator=generator)
-    grad_y = torch.randn(support.n_out, width, generator=generator)
-    actual = kernels.spmm_transposed(support, values, grad_y)
-    torch.testing.assert_close(actual, dense(support, values).t() @ grad_y)
+def dense_products(support, values, x, grad_y, bias=None):
+    weights, links = dense(support, values), (support.row.long(), support.col.long())
+    forwards = weights @ x + (0 if bias is None else bias[:, None])
+    return [forwards, weights.t() @ grad_y, (grad_y @ x.t())[links]]
 
 
-def test_sddmm_is_the_dense_gradient_on_the_support(support, width, implementation, generator):
-    x = torch.randn(support.n_in, width, generator=generator)
-    grad_y = torch.randn(support.n_out, width, generator=generator)
-    desired = (grad_y @ x.t())[support.row.long(), support.col.long()]
-    torch.testing.assert_close(kernels.sddmm(support, x, grad_y), desired)
+@pytest.mark.parametrize("width", [1, 129])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_products_are_the_dense_ones(dtype, support, width, implementation, generator):
+    sizes = [(support.nnz,), (support.n_in, width), (support.n_out, width), (support.n_out,)]
+    operands = [torch.randn(size, generator=generator).to(dtype) for size in sizes]
+    for given in (operands, operands[:3]):
+        actual = products(support, *given)
+        assert {product.dtype for product in actual} == {dtype}
+        torch.testing.assert_close(actual, dense_products(support, *given))
 
 
 def test_gradients_agree_with_finite_differences(support, implementation, generator):
@@ -99,30 +99,7 @@ def test_gradients_agree_with_finite_differences(support, implementation, genera
         lambda *a: kernels.spmm_transposed(support, *a), (values, grad_y)
     )
     assert torch.autograd.gradcheck(lambda *a: kernels.sddmm(support, *a), (x, grad_y))
-
-
-def test_second_gradients_agree_with_finite_differences(implementation, generator):
-    support = make("empty rows and columns")
-    values = torch.randn(support.nnz, generator=generator).requires_grad_()
-    x = torch.randn(support.n_in, 2, generator=generator).requires_grad_()
     assert torch.autograd.gradgradcheck(lambda *a: kernels.spmm(support, *a).square(), (values, x))
-
-
-@pytest.mark.parametrize("product", ["spmm", "spmm_transposed", "sddmm"])
-def test_implementations_agree_in_float32(product, large, generator):
-    support, values, x = (t.float() if torch.is_tensor(t) else t for t in large)
-    grad_y = torch.randn(400, 129, generator=generator, dtype=torch.float32)
-    arguments = {
-        "spmm": (support, values, x),
-        "spmm_transposed": (support, values, grad_y),
-        "sddmm": (support, x, grad_y),
-    }[product]
-    results = []
-    for name in ("numba", "torch"):
-        with launch.use_implementation(name):
-            results.append(getattr(kernels, product)(*arguments))
-    assert results[0].dtype == torch.float32
-    torch.testing.assert_close(*results)
 
 
 def test_one_and_two_threads_give_the_same_bits(large, generator):
@@ -131,13 +108,7 @@ def test_one_and_two_threads_give_the_same_bits(large, generator):
     results = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        results.append(
-            (
-                kernels.spmm(support, values, x),
-                kernels.spmm_transposed(support, values, grad_y),
-                kernels.sddmm(support, x, grad_y),
-            )
-        )
+        results.append(products(support, values, x, grad_y))
     torch.set_num_threads(1)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
@@ -149,11 +120,36 @@ def test_nan_and_infinity_are_not_hidden(large):
     assert y[:, 0].isnan().any() and y[:, 1].isinf().any() and y[:, 2:].isfinite().all()
 
 
-@pytest.mark.parametrize(("shape", "sentence"), [((299, 5), "give"), ((300,), "give")])
-def test_wrong_batch_is_refused(shape, sentence, large):
-    support, values, _ = large
+def operands(large, **change):
+    support, values, x = large
+    grad_y, bias = torch.zeros(400, 129), torch.zeros(400)
+    return [
+        support,
+        *({"values": values, "x": x, "grad_y": grad_y, "bias": bias} | change).values(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"x": torch.zeros(299, 129)}, "give"),
+        ({"x": torch.zeros(300)}, "give"),
+        ({"values": torch.zeros(5)}, r"the support has \d+ links"),
+        ({"grad_y": torch.zeros(400, 3)}, "give one batch"),
+        ({"bias": torch.zeros(3)}, r"bias has shape \(3,\)"),
+        (
+            {"x": torch.zeros(300, 129).half()},
+            r"x is torch.float16 and the weights torch.float64: ",
+        ),
+        ({"grad_y": torch.zeros(400, 129).half()}, "grad_y is torch.float16 and the weights"),
+        ({"bias": torch.zeros(400).half()}, "bias is torch.float16 and the weights torch.float64"),
+    ],
+    ids=str,
+)
+def test_products_of_what_does_not_fit_are_refused(change, sentence, large):
+    change = {name: t if t.dtype == torch.float16 else t.double() for name, t in change.items()}
     with pytest.raises(ValueError, match=sentence):
-        kernels.spmm(support, values, torch.zeros(shape))
+        products(*operands(large, **change))
 
 
 def test_products_of_no_example_are_empty(large):
@@ -164,47 +160,14 @@ def test_products_of_no_example_are_empty(large):
     assert not kernels.sddmm(support, x, grad_y).any()
 
 
-def test_wrong_values_and_unequal_batches_are_refused(large):
-    support, values, x = large
-    with pytest.raises(ValueError, match=f"the support has {support.nnz} links"):
-        kernels.spmm(support, values[1:], x)
-    with pytest.raises(ValueError, match="give one batch"):
-        kernels.sddmm(support, x, torch.zeros(400, 3))
-
-
-def test_wrong_bias_is_refused(large):
-    support, values, x = large
-    with pytest.raises(ValueError, match=r"bias has shape \(3,\)"):
-        kernels.spmm(support, values, x, torch.zeros(3))
-
-
-def test_compiled_kernels_refuse_other_dtypes(large):
-    support, values, x = large
-    with launch.use_implementation("numba"), pytest.raises(RuntimeError, match="float16"):
-        kernels.spmm(support, values.half(), x.half())
-
-
-def test_products_of_two_dtypes_are_refused(large):
-    support, values, x = large
-    grad_y = torch.zeros(400, 129)
-    sentence = "float32 and the weights torch.float64: give both in one dtype, as {}.to(torch.float"
-    with pytest.raises(ValueError, match="x is torch." + re.escape(sentence.format("x"))):
-        kernels.spmm(support, values, x.float())
-    with pytest.raises(ValueError, match="grad_y is torch." + re.escape(sentence.format("grad_y"))):
-        kernels.spmm_transposed(support, values, grad_y.float())
-    with pytest.raises(ValueError, match="grad_y is torch.float32 and x torch.float64"):
-        kernels.sddmm(support, x, grad_y.float())
-    with pytest.raises(ValueError, match="bias is torch.float32 and the weights torch.float64"):
-        kernels.spmm(support, values, x, torch.zeros(400, dtype=torch.float32))
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_other_dtypes_run_in_torch(dtype, large):
-    support, values, x = large
+def test_other_dtypes_run_in_torch(large):
+    (support, values, x), dtype = large, torch.bfloat16
     desired = dense(support, values) @ x
     actual = kernels.spmm(support, values.to(dtype), x.to(dtype))
     assert actual.dtype == dtype
     torch.testing.assert_close(actual.double(), desired, rtol=0.1, atol=0.3)
+    with launch.use_implementation("numba"), pytest.raises(RuntimeError, match="bfloat16"):
+        kernels.spmm(support, values.to(dtype), x.to(dtype))
 
 
 # whole layers in one pass
@@ -286,22 +249,16 @@ def in_every_memory_format(x):
     return x.contiguous(), x.t().contiguous().t(), x.repeat_interleave(2, 1)[:, ::2]
 
 
-@each_parts
-@pytest.mark.parametrize("n_examples", [1, 7, 129])
-def test_chain_is_the_dense_formula(support, parts, n_examples, implementation, generator):
-    layer = make_layer(support, parts, generator)
-    x = torch.randn(n_examples, support.n_in, generator=generator)
-    y, *others = (kernels.chain(format, [layer]) for format in in_every_memory_format(x))
-    torch.testing.assert_close(y, formula(x, layer), rtol=1e-12, atol=1e-12)
-    assert y.t().is_contiguous() and all(torch.equal(other, y) for other in others)
-
-
-@each_parts
-def test_gradients_of_chain_are_those_of_the_dense_formula(
-    support, parts, implementation, generator
+@pytest.mark.parametrize(("shape", "parts", "n_examples"), CASES)
+def test_chain_and_its_gradients_are_those_of_the_dense_formula(
+    shape, parts, n_examples, implementation, generator
 ):
+    support = make(shape)
     layers = [make_layer(support, parts, generator)]
-    x = torch.randn(7, support.n_in, generator=generator)
+    x = torch.randn(n_examples, support.n_in, generator=generator)
+    y, *others = (kernels.chain(format, layers) for format in in_every_memory_format(x))
+    torch.testing.assert_close(y, composed(x, layers), rtol=1e-12, atol=1e-12)
+    assert y.t().is_contiguous() and all(torch.equal(other, y) for other in others)
     actual, desired = gradients(kernels.chain, x, layers), gradients(composed, x, layers)
     torch.testing.assert_close(actual, desired, rtol=1e-12, atol=1e-12)
 
@@ -317,7 +274,7 @@ def test_layers_with_and_without_links_follow_each_other(differentiable, impleme
     torch.testing.assert_close(actual, gradients(composed, x, layers))
 
 
-@pytest.mark.parametrize("layers", [[], [Layer()], [Layer(), Layer()]], ids=len)
+@pytest.mark.parametrize("layers", [[], [Layer(), Layer()]], ids=len)
 def test_chain_without_parts_is_the_identity(layers, implementation, generator):
     x = torch.randn(7, 5, generator=generator)
     y, *others = (kernels.chain(format, layers) for format in in_every_memory_format(x))
@@ -330,16 +287,10 @@ def test_gradients_of_chain_agree_with_finite_differences(parts, implementation,
     layers = two_layers(parts, generator)  # a kink within 10⁻⁶ would be a failure, and is unlikely
     leaves, layers = as_leaves(torch.randn(3, 5, generator=generator), layers)
     assert torch.autograd.gradcheck(lambda x, *_: kernels.chain(x, layers), leaves)
-
-
-@each_parts
-def test_second_gradients_of_chain_agree_with_finite_differences(parts, implementation, generator):
-    leaves, layers = as_leaves(torch.randn(2, 5, generator=generator), two_layers(parts, generator))
     assert torch.autograd.gradgradcheck(lambda x, *_: kernels.chain(x, layers).sin(), leaves)
 
 
-@pytest.mark.parametrize("differentiable", [False, True])
-@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize(("factor", "differentiable"), [(1, False), (2, True)])
 def test_layers_that_share_weights_add_their_gradients(
     factor, differentiable, implementation, generator
 ):
@@ -354,7 +305,7 @@ def test_layers_that_share_weights_add_their_gradients(
 
 
 @pytest.mark.parametrize("frozen", range(7))
-def test_frozen_tensor_gets_no_gradient_and_the_others_theirs(frozen, implementation, generator):
+def test_frozen_tensor_gets_no_gradient_and_the_others_theirs(frozen, generator):
     leaves, layers = as_leaves(
         torch.randn(7, 5, generator=generator), two_layers("bias srelu law", generator)
     )
@@ -366,19 +317,11 @@ def test_frozen_tensor_gets_no_gradient_and_the_others_theirs(frozen, implementa
     torch.testing.assert_close(actual, [g for i, g in enumerate(desired) if i != frozen])
 
 
-def test_gradient_reaches_the_input_through_frozen_layers(implementation, generator):
-    layers, x = two_layers("bias srelu law", generator), torch.randn(7, 5, generator=generator)
-    desired = gradients(composed, x, layers)[0]
-    x.requires_grad_()
-    torch.testing.assert_close(
-        torch.autograd.grad(kernels.chain(x, layers).sin().sum(), x)[0], desired
-    )
-
-
-@each_parts
-@pytest.mark.parametrize("contiguous", [True, False])
+@pytest.mark.parametrize(
+    ("parts", "contiguous"), [("", True), ("bias srelu law", False), ("bias relu law", True)]
+)
 def test_retained_graph_gives_its_gradients_twice_and_changes_no_argument(
-    contiguous, parts, implementation, generator
+    contiguous, parts, generator
 ):
     x, layers = torch.randn(7, 5, generator=generator), two_layers(parts, generator)
     leaves, layers = as_leaves(x, layers)
@@ -413,19 +356,6 @@ def test_output_of_chain_can_be_changed_in_place(implementation, generator):
     actual = gradients(lambda x, layers: kernels.chain(x, layers).mul_(2), x, layers)
     desired = gradients(lambda x, layers: 2 * composed(x, layers), x, layers)
     torch.testing.assert_close(actual, desired)
-
-
-@pytest.mark.parametrize("grad", [True, False])
-def test_chain_asks_to_keep_states_only_where_a_gradient_is_wanted(grad, monkeypatch, generator):
-    support = random_support(5, 5, 0.5, generator=generator)
-    layers = [make_layer(support, "srelu", generator) for _ in range(3)]
-    x, kept, forward = torch.ones(2, 5).requires_grad_(), [], launch.forward
-    monkeypatch.setattr(
-        launch, "forward", lambda *a, keep: kept.append(keep) or forward(*a, keep=keep)
-    )
-    with torch.set_grad_enabled(grad), launch.use_implementation("numba"):
-        assert kernels.chain(x, layers).requires_grad == grad
-    assert kept == [grad]
 
 
 LAYOUTS = {
@@ -469,25 +399,6 @@ def test_saved_tensors_may_come_back_in_another_layout(generator):
     torch.testing.assert_close(actual, desired)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
-@pytest.mark.parametrize("part", ["values", "bias", "srelu"])
-def test_chain_refuses_parts_of_another_dtype(part, dtype, generator):
-    support = random_support(5, 4, 0.5, generator=generator)
-    layer = Layer(support, torch.ones(support.nnz), torch.zeros(4), torch.ones(4, 4))
-    layer = layer._replace(**{part: getattr(layer, part).to(dtype)})
-    with pytest.raises(ValueError, match=f"{dtype}: give both in one dtype"):
-        kernels.chain(torch.ones(2, 5), [layer])
-
-
-@pytest.mark.parametrize("part", ["values", "bias", "srelu"])
-def test_chain_refuses_parts_on_another_device(part, generator):
-    support = random_support(5, 4, 0.5, generator=generator)
-    layer = Layer(support, torch.ones(support.nnz), torch.zeros(4), torch.ones(4, 4))
-    layer = layer._replace(**{part: getattr(layer, part).to("meta")})
-    with pytest.raises(ValueError, match="on meta: give both on one device"):
-        kernels.chain(torch.ones(2, 5), [layer])
-
-
 def test_memory_stays_while_a_pass_reads_it(monkeypatch, generator):
     """Other weights may be given to a parameter while the loops run, by another thread."""
     support = random_support(5, 4, 0.5, generator=generator)
@@ -528,31 +439,13 @@ def test_implementations_of_chain_agree_in_float32(parts, generator):
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-4)  # sums over 129 examples
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_chain_of_other_dtypes_runs_in_torch(dtype, generator):
+def test_chain_of_other_dtypes_runs_in_torch(generator):
+    dtype = torch.float16
     layers, x = two_layers("bias srelu law", generator), torch.randn(7, 5, generator=generator)
     rounded = [Layer(*(p.to(dtype) if torch.is_tensor(p) else p for p in part)) for part in layers]
     actual = kernels.chain(x.to(dtype), rounded)
     assert actual.dtype == dtype and actual.t().is_contiguous()
     torch.testing.assert_close(actual.double(), composed(x, layers), rtol=0.1, atol=0.3)
-
-
-@pytest.mark.parametrize("layer", [Layer(srelu=torch.ones(4, 5)), "links"], ids=["srelu", "links"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
-def test_chain_of_another_dtype_is_refused(dtype, layer, generator):
-    if layer == "links":
-        layer = two_layers("", generator)[0]
-    layer = Layer(*(part.double() if torch.is_tensor(part) else part for part in layer))
-    with pytest.raises(ValueError, match=f"x is {dtype} and the weights torch.float64: give both"):
-        kernels.chain(torch.ones(2, 5, dtype=dtype), [layer])
-
-
-def test_chain_on_another_device_is_refused(generator):
-    layers, x = two_layers("srelu", generator), torch.ones(2, 5)
-    with pytest.raises(ValueError, match="x is on meta and the weights on cpu: give both on one"):
-        kernels.chain(x.to("meta"), layers)
-    with pytest.raises(ValueError, match="x is on cpu and the weights on meta: give both on one"):
-        kernels.chain(x, [Layer(srelu=torch.ones(4, 5, device="meta"))])
 
 
 def test_chain_under_autocast_computes_in_the_dtype_of_its_weights(generator):
@@ -564,27 +457,7 @@ def test_chain_under_autocast_computes_in_the_dtype_of_its_weights(generator):
     assert torch.equal(actual, desired) and actual.dtype == torch.float64
 
 
-def test_plain_chain_is_the_definition_of_chain(generator):
-    layers = two_layers("bias srelu law", generator)
-    x = torch.randn(7, 5, generator=generator)
-    torch.testing.assert_close(kernels.plain_chain(x, layers), kernels.chain(x, layers))
-    assert kernels.plain_chain(x[:0], layers).shape == (0, 4)
-
-
-def test_gradients_of_many_losses_at_once_are_those_of_each(generator):
-    layers = two_layers("bias srelu law", generator)
-    leaves, layers = as_leaves(torch.randn(3, 5, generator=generator), layers)
-    y = kernels.chain(leaves[0], layers)
-    grad_y = torch.randn(2, 3, 4, generator=generator)
-
-    def gradient(g):
-        return torch.autograd.grad(y, leaves, g, retain_graph=True)
-
-    desired = [torch.stack(pair) for pair in zip(*map(gradient, grad_y), strict=True)]
-    torch.testing.assert_close(list(torch.func.vmap(gradient)(grad_y)), desired)
-
-
-@pytest.mark.parametrize("shape", [(5,), (2, 3, 5), (2, 1, 3, 5)], ids=str)
+@pytest.mark.parametrize("shape", [(5,), (2, 1, 3, 5)], ids=str)
 def test_units_take_any_leading_dimensions(shape, implementation, generator):
     law, pieces = launch.dropout_law(P, 8, 1), torch.randn(4, 5, generator=generator)
     x = torch.randn(shape, generator=generator)
@@ -594,9 +467,8 @@ def test_units_take_any_leading_dimensions(shape, implementation, generator):
     assert all(torch.equal(a, d.view(shape)) for a, d in zip(actual, desired, strict=True))
 
 
-@pytest.mark.parametrize("n_examples", [33, 4097])
-def test_chain_of_one_and_two_threads_gives_the_same_bits(n_examples, large, generator):
-    support, *_ = large
+def test_chain_of_one_and_two_threads_gives_the_same_bits(large, generator):
+    n_examples, (support, *_) = 4097, large
     layers = [make_layer(support, "bias srelu law", generator)]
     layers.append(make_layer(random_support(400, 3, 0.5, generator=generator), "bias", generator))
     x, results = torch.randn(n_examples, 300, generator=generator), []
@@ -607,8 +479,9 @@ def test_chain_of_one_and_two_threads_gives_the_same_bits(n_examples, large, gen
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
-@pytest.mark.parametrize("parts", ["", "srelu", "bias srelu"])
+@pytest.mark.parametrize(
+    ("bad", "parts"), [(torch.nan, "bias srelu"), (torch.inf, ""), (-torch.inf, "srelu")]
+)
 def test_chain_hides_no_nan_and_no_infinity(bad, parts, implementation, generator):
     support = make("full")
     layers, x = [make_layer(support, parts, generator)], torch.randn(9, 7, generator=generator)
@@ -633,32 +506,53 @@ def test_chain_hides_no_nan_of_its_parameters(name, implementation, generator):
         ({"values": torch.ones(6)}, r"values has shape \(6,\): the support has 7 links"),
         ({"values": torch.ones(7, 1)}, r"values has shape \(7, 1\)"),
         ({"bias": torch.ones(5)}, r"bias has shape \(5,\): give \(6,\)"),
-        ({"bias": torch.ones(6, 1)}, r"bias has shape \(6, 1\)"),
         ({"srelu": torch.ones(4, 5)}, r"srelu has shape \(4, 5\): give \(4, 6\)"),
-        ({"srelu": torch.ones(6, 4)}, r"srelu has shape \(6, 4\): give \(4, 6\)"),
         ({"srelu": torch.ones(4)}, r"srelu has shape \(4,\): give \(4, 6\)"),
+        ({"values": torch.ones(7).half()}, "torch.float16: give both in one dtype"),
+        ({"bias": torch.ones(6).long()}, "torch.int64: give both in one dtype"),
+        ({"srelu": torch.ones(4, 6).half()}, "torch.float16: give both in one dtype"),
+        ({"bias": torch.ones(6, device="meta")}, "on meta: give both on one device"),
+        ({"srelu": torch.ones(4, 6, device="meta")}, "on meta: give both on one device"),
     ],
     ids=str,
 )
 def test_wrong_layer_is_refused(change, sentence, implementation, generator):
-    layer = make_layer(make("empty rows and columns"), "bias srelu", generator)._replace(**change)
+    floats = {n: t.double() if t.dtype == torch.float32 else t for n, t in change.items()}
+    layer = make_layer(make("empty rows and columns"), "bias srelu", generator)._replace(**floats)
     with pytest.raises(ValueError, match=sentence):
         kernels.chain(torch.zeros(2, 5), [layer])
+
+
+@pytest.mark.parametrize(
+    ("x", "sentence"),
+    [
+        (torch.zeros(2, 6).double(), "6 values meet a layer of 5 inputs"),
+        (torch.zeros(2, 5).half(), "x is torch.float16 and the weights torch.float64: give both"),
+        (torch.zeros(2, 5).long(), "x is torch.int64 and the weights torch.float64: give both"),
+        (
+            torch.zeros(2, 5, device="meta").double(),
+            "x is on meta and the weights on cpu: give both on one",
+        ),
+    ],
+    ids=str,
+)
+def test_wrong_input_of_a_chain_is_refused(x, sentence, generator):
+    with pytest.raises(ValueError, match=sentence):
+        kernels.chain(x, two_layers("srelu", generator))
 
 
 def test_layers_of_other_widths_are_refused(implementation, generator):
     first, second = two_layers("bias srelu", generator)
     with pytest.raises(ValueError, match="6 values meet a layer of 5 inputs"):
         kernels.chain(torch.zeros(2, 5), [first, first])
-    with pytest.raises(ValueError, match="5 values meet a layer of 6 inputs"):
-        kernels.chain(torch.zeros(2, 5), [second])
     with pytest.raises(ValueError, match=r"srelu has shape \(4, 6\): give \(4, 4\)"):
         kernels.chain(torch.zeros(2, 5), [first, second, Layer(srelu=first.srelu)])
 
 
-@pytest.mark.parametrize("shape", [(5,), (), (2, 3, 5)], ids=str)
-@pytest.mark.parametrize("layer", [Layer(srelu=torch.ones(4, 5)), Layer()], ids=["srelu", "none"])
-def test_batch_that_is_not_a_matrix_of_examples_is_refused(shape, layer, implementation):
+@pytest.mark.parametrize(
+    ("shape", "layer"), [((5,), Layer(srelu=torch.ones(4, 5))), ((2, 3, 5), Layer())]
+)
+def test_batch_that_is_not_a_matrix_of_examples_is_refused(shape, layer):
     with pytest.raises(ValueError, match="give"):
         kernels.chain(torch.zeros(shape), [layer])
 
@@ -671,8 +565,7 @@ def test_batch_of_no_example_gives_no_row(layer, implementation):
 # dropout
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("step", [0, 1, 10**6])
+@pytest.mark.parametrize(("step", "dtype"), [(0, torch.float64), (10**6, torch.float32)])
 def test_dropout_keeps_what_the_published_hash_says(step, dtype, implementation, generator):
     law, x = launch.dropout_law(P, 2001, step), torch.rand(129, 50, generator=generator) + 1
     x = x.to(dtype)
@@ -686,21 +579,6 @@ def test_index_of_the_dropout_goes_around_at_32_bits(threshold, implementation):
     law = launch.DropoutLaw(threshold, 2.0, 2**32 - 500_000, 0xABCD1234)
     y = kernels.dropout(torch.ones(1000, 1000), law)
     assert torch.equal(y != 0, kept(law, 1000, 1000)) and (y == 0).any()
-
-
-@pytest.mark.parametrize("parts", ["", "bias srelu"])
-def test_dropout_in_chain_is_the_dropout_of_the_same_law(parts, implementation, generator):
-    layer, x = two_layers(parts, generator)[0], torch.randn(33, 5, generator=generator)
-    law = launch.dropout_law(P, 3, 4)
-    desired = kernels.dropout(kernels.chain(x, [layer]), law)
-    assert torch.equal(kernels.chain(x, [layer._replace(law=law)]), desired)
-    assert (desired == 0).any()
-
-
-def test_law_of_probability_0_keeps_everything(implementation, generator):
-    law, x = launch.dropout_law(0.0, 3, 4), torch.randn(129, 50, generator=generator)
-    assert (law.threshold, law.scale) == (0, 1)
-    assert torch.equal(kernels.dropout(x, law), x)
 
 
 def test_threshold_is_inclusive(implementation):
@@ -732,17 +610,10 @@ def on_cpu(tensors):
 
 
 @gpu
-def test_products_on_a_gpu_agree_with_the_cpu(support, width, generator):
-    values, bias = (torch.randn(n, generator=generator) for n in (support.nnz, support.n_out))
-    x = torch.randn(support.n_in, width, generator=generator)
-    grad_y = torch.randn(support.n_out, width, generator=generator)
-    cases = [
-        (kernels.spmm, (support, values, x, bias)),
-        (kernels.spmm_transposed, (support, values, grad_y)),
-        (kernels.sddmm, (support, x, grad_y)),
-    ]
-    actual = on_cpu(product(*on_gpu(arguments)) for product, arguments in cases)
-    torch.testing.assert_close(actual, [product(*arguments) for product, arguments in cases])
+def test_products_on_a_gpu_agree_with_the_cpu(support, generator):
+    sizes = [(support.nnz,), (support.n_in, 129), (support.n_out, 129), (support.n_out,)]
+    given = [support, *(torch.randn(size, generator=generator) for size in sizes)]
+    torch.testing.assert_close(on_cpu(products(*on_gpu(given))), products(*given))
 
 
 @gpu
@@ -759,18 +630,8 @@ def test_chain_and_its_gradients_on_a_gpu_agree_with_the_cpu(differentiable, par
 
 
 @gpu
-def test_second_gradients_on_a_gpu_agree_with_finite_differences(generator):
-    layers, x = two_layers("bias srelu law", generator), torch.randn(2, 5, generator=generator)
-    leaves, layers = as_leaves(x.cuda(), on_gpu(layers))
-    assert torch.autograd.gradgradcheck(
-        lambda x, *_: kernels.chain(x, layers).sin(), leaves, nondet_tol=1e-10
-    )  # atomic sums
-
-
-@gpu
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dropout_on_a_gpu_keeps_the_same_values(dtype, generator):
-    x, law = torch.randn(129, 50, generator=generator).to(dtype), launch.dropout_law(P, 3, 4)
+def test_dropout_on_a_gpu_keeps_the_same_values(generator):
+    x, law = torch.randn(129, 50, generator=generator).float(), launch.dropout_law(P, 3, 4)
     assert torch.equal(kernels.dropout(x.cuda(), law).cpu(), kernels.dropout(x, law))
 
 
@@ -783,8 +644,9 @@ def test_compiled_kernels_refuse_a_gpu(generator):
 # the dense product
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (10, 1000, 128), (43, 7, 5), (300, 200, 100)])
-@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "transposed"), [((1, 1, 1), False), ((10, 1000, 128), True), ((43, 7, 5), False)]
+)
 def test_dense_product_is_that_of_torch_in_double_precision(shape, transposed, generator):
     m, k, n = shape
     a = torch.randn(m, k, generator=generator, dtype=torch.float32)
@@ -823,14 +685,8 @@ def test_dense_product_keeps_double_precision(generator):
     assert torch.equal(kernels.dense_product(a, b), a @ b)
 
 
-def test_dense_product_names_shapes_that_do_not_fit():
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        kernels.dense_product(torch.zeros(2, 3).float(), torch.zeros(4, 5).float())
-
-
-@pytest.mark.parametrize("shape", [(10, 1000, 128), (300, 200, 100)])
-def test_dense_product_does_not_depend_on_threads(shape, generator):
-    m, k, n = shape
+def test_dense_product_does_not_depend_on_threads(generator):
+    m, k, n = 300, 200, 100
     a, b = torch.randn(m, k, generator=generator), torch.randn(k, n, generator=generator)
     threads = torch.get_num_threads()
     products = []

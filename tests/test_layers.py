@@ -5,7 +5,6 @@ import gc
 import io
 import itertools
 import math
-import pickle
 import re
 import tracemalloc
 import warnings
@@ -20,17 +19,10 @@ from torch.utils.checkpoint import checkpoint
 
 from lib import evolution
 from lib._compiled import launch
-from lib.activations import SReLU
 from lib.layers import Dropout, Linear, SparseLinear, Standardise, initial_values
 from lib.support import make_support, random_support
 
-OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax")
-OPTIMISERS += ("Adadelta", "Rprop", "ASGD")
-
-# torch warns of its own doings in the first transform of forward mode, and in dynamo
-TORCH_WARNS = pytest.mark.filterwarnings(
-    "ignore:`torch.jit.script` is deprecated", "ignore:The .grad attribute of a Tensor"
-)
+OPTIMISERS = ("SGD", "AdamW", "Adagrad", "Rprop")
 
 
 def seeded(seed):
@@ -65,8 +57,7 @@ def same(a, b):
 # the sparse layer as a drop-in for nn.Linear
 
 
-@pytest.mark.parametrize("shape", [(7,), (1, 7), (6, 7), (2, 3, 7)])
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("shape", "bias"), [((7,), True), ((6, 7), True), ((2, 3, 7), False)])
 def test_output_and_gradients_are_those_of_the_dense_layer(shape, bias, generator):
     layer = sparse(bias=bias)
     twin = dense_twin(layer)
@@ -81,28 +72,6 @@ def test_output_and_gradients_are_those_of_the_dense_layer(shape, bias, generato
     on_support = twin.weight.grad.flatten()[layer.support.keys]
     torch.testing.assert_close(layer.values.grad, on_support)
     assert not bias or torch.allclose(layer.bias.grad, twin.bias.grad)
-
-
-def test_stack_of_layers_is_the_stack_of_dense_layers(generator):
-    first, second = sparse(7, 5), sparse(5, 3, seed=1)
-    net = nn.Sequential(first, nn.ReLU(), second)
-    twin = nn.Sequential(dense_twin(first), nn.ReLU(), dense_twin(second))
-    x = torch.randn(6, 7, generator=generator)
-    torch.testing.assert_close(net(x), twin(x))
-    net(x).square().sum().backward()
-    twin(x).square().sum().backward()
-    torch.testing.assert_close(first.bias.grad, twin[0].bias.grad)
-
-
-@pytest.mark.parametrize("relu", [nn.ReLU(inplace=True), nn.LeakyReLU(0.3, inplace=True)], ids=str)
-def test_activation_may_work_in_place_on_the_output(relu, generator):
-    layer = sparse()
-    twin, x = dense_twin(layer), torch.randn(6, 7, generator=generator)
-    y, y_twin = nn.Sequential(layer, relu)(x), nn.Sequential(twin, relu)(x)
-    torch.testing.assert_close(y, y_twin)
-    y.square().sum().backward()
-    y_twin.square().sum().backward()
-    torch.testing.assert_close(layer.bias.grad, twin.bias.grad)
 
 
 @pytest.mark.parametrize("make", [sparse, lambda: Linear(7, 5), Dropout])
@@ -122,7 +91,7 @@ def test_weight_matrix_holds_the_values_at_the_links_and_zero_elsewhere():
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_every_optimiser_lowers_a_quadratic_loss_and_keeps_the_links(name, generator):
+def test_optimisers_of_torch_lower_a_quadratic_loss_and_keep_the_links(name, generator):
     layer = sparse(20, 10)
     before = copy.deepcopy(layer)
     optimiser = getattr(torch.optim, name)(layer.parameters(), lr=0.01)
@@ -147,8 +116,7 @@ def test_repr_names_widths_links_and_density():
     )
 
 
-@pytest.mark.parametrize("shape", [(0, 7), (2, 0, 7)], ids=str)
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("shape", "bias"), [((0, 7), True), ((2, 0, 7), False)], ids=str)
 def test_empty_batch_gives_no_rows_and_gradients_of_zero(shape, bias, implementation):
     layer, x = sparse(bias=bias), torch.ones(shape, requires_grad=True)
     y = layer(x)
@@ -169,17 +137,9 @@ def test_widths_are_named_as_in_torch():
 # transforms, graphs and exports, as of nn.Linear
 
 
-def test_layer_is_called_with_other_parameters(generator):
+def test_layer_is_called_with_the_state_of_another(generator):
     layer, x = sparse(), torch.randn(6, 7, generator=generator)
-    other = {"values": 2 * layer.values.detach(), "bias": torch.ones(5)}
-    actual = torch.func.functional_call(layer, other, (x,))
-    torch.testing.assert_close(actual, 2 * layer(x) + 1)
-
-
-@pytest.mark.parametrize("density", [0.4, 0.8])
-def test_layer_is_called_with_the_state_of_another(density, generator):
-    layer, x = sparse(), torch.randn(6, 7, generator=generator)
-    other = SparseLinear(7, 5, density=density, generator=generator)
+    other = SparseLinear(7, 5, density=0.8, generator=generator)
     assert not torch.equal(layer.support.keys, other.support.keys)
     gradients = []
     for call in (other, partial(torch.func.functional_call, layer, other.state_dict())):
@@ -205,71 +165,6 @@ def test_links_stay_where_the_memory_of_a_layer_is_emptied():
     assert layer.col.equal(layer.support.col)
 
 
-def test_gradient_of_each_example_is_that_of_the_dense_layer(generator):
-    layer, x = sparse(), torch.randn(6, 7, generator=generator)
-    twin = dense_twin(layer)
-
-    def loss(parameters, module, x):
-        return torch.func.functional_call(module, parameters, (x,)).sin().sum()
-
-    def of_each_example(module):
-        of_one = torch.func.grad(loss)
-        parameters = {n: p.detach() for n, p in module.named_parameters()}
-        return torch.func.vmap(of_one, in_dims=(None, None, 0))(parameters, module, x)
-
-    actual, desired = of_each_example(layer), of_each_example(twin)
-    torch.testing.assert_close(actual["bias"], desired["bias"])
-    on_support = desired["weight"].flatten(1)[:, layer.support.keys]
-    torch.testing.assert_close(actual["values"], on_support)
-
-
-@TORCH_WARNS
-@pytest.mark.parametrize("transform", [torch.func.jacrev, torch.func.jacfwd])
-def test_jacobian_is_the_weight_matrix(transform, generator):
-    layer, x = sparse(), torch.randn(7, generator=generator)
-    torch.testing.assert_close(transform(layer)(x), layer.to_dense())
-
-
-@TORCH_WARNS
-def test_hessian_is_that_of_the_dense_layer(generator):
-    layer, x = sparse(), torch.randn(7, generator=generator)
-    twin = dense_twin(layer)
-    actual = torch.func.hessian(lambda x: layer(x).sin().sum())(x)
-    desired = torch.func.hessian(lambda x: twin(x).sin().sum())(x)
-    torch.testing.assert_close(actual, desired)
-
-
-def test_vmap_over_examples_is_the_batch(generator):
-    layer, x = sparse(), torch.randn(6, 7, generator=generator)
-    torch.testing.assert_close(torch.func.vmap(layer)(x), layer(x))
-    layer(x).sum().backward()  # nothing of the transform is left
-    assert same(layer, sparse())
-
-
-@TORCH_WARNS
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_layer_runs_in_the_graphs_of_a_compiled_network(backend, generator):
-    torch.compiler.reset()
-    net = nn.Sequential(nn.Linear(7, 7), sparse(), SReLU(5), Dropout(0.3, seed=1), sparse(5, 3))
-    twin, x = copy.deepcopy(net), torch.randn(6, 7, generator=generator)
-    made = torch.compile(net, backend=backend)
-    for n_examples in (6, 5, 6):
-        actual, desired = made(x[:n_examples]), twin(x[:n_examples])
-        torch.testing.assert_close(actual, desired)
-    actual.sin().sum().backward()
-    desired.sin().sum().backward()
-    torch.testing.assert_close(net[1].values.grad, twin[1].values.grad)
-    assert net[3].step == 3
-
-
-def test_exported_layer_takes_batches_of_any_size(generator):
-    layer, x = sparse(), torch.randn(6, 7, generator=generator)
-    batch = ({0: torch.export.Dim("batch", min=2)},)
-    program = torch.export.export(layer, (x,), dynamic_shapes=batch).module()
-    torch.testing.assert_close(program(x), layer(x))
-    torch.testing.assert_close(program(x[:4]), layer(x[:4]))
-
-
 # copies, files and dtypes
 
 
@@ -286,7 +181,7 @@ def test_state_dict_brings_its_own_links(density, generator):
     assert other.values.grad.shape == layer.values.shape
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 def test_training_goes_on_after_other_links_are_loaded_while_the_last_loss_is_kept(
     dtype, generator
 ):
@@ -299,16 +194,7 @@ def test_training_goes_on_after_other_links_are_loaded_while_the_last_loss_is_ke
     torch.testing.assert_close(layer.values.grad, x.sum(0)[layer.col.long()])
 
 
-def test_layer_follows_its_arrays_to_shared_memory(generator):
-    layer, x = SparseLinear(50, 40, density=0.3), torch.randn(3, 50, generator=generator)
-    before = layer(x)
-    known = layer.support.by_row[0]
-    layer.share_memory()
-    assert torch.equal(layer(x), before)
-    assert known.ctypes.data != layer.support.by_row[0].ctypes.data == layer.support.crow.data_ptr()
-
-
-@pytest.mark.parametrize("name", ["crow", "col", "tcrow", "trow", "perm"])
+@pytest.mark.parametrize("name", ["crow", "col", "perm"])
 def test_layer_follows_each_array_to_shared_memory(name, generator):
     layer = SparseLinear(50, 40, density=0.3)
     x = torch.randn(3, 50, generator=generator, requires_grad=True)
@@ -327,16 +213,15 @@ def test_loaded_layer_shares_no_memory_with_the_state_dict():
     }
 
 
-def test_state_dict_with_wrong_links_is_refused():
+@pytest.mark.parametrize(
+    ("name", "shift", "sentence"),
+    [("col", 7, r"cols holds \d+, outside \[0, 7\)"), ("crow", 1, "does not index")],
+)
+def test_state_dict_with_wrong_links_is_refused(name, shift, sentence):
     state = sparse().state_dict()
-    state["col"] = state["col"] + 7
-    with pytest.raises(ValueError, match=r"cols holds \d+, outside \[0, 7\)"):
+    state[name] = state[name] + shift
+    with pytest.raises(ValueError, match=sentence):
         sparse().load_state_dict(state)
-
-
-def test_state_dict_of_other_widths_is_refused():
-    with pytest.raises(RuntimeError, match="size mismatch for crow"):
-        sparse(7, 5).load_state_dict(sparse(7, 6).state_dict())
 
 
 def test_file_is_loaded_without_pickled_objects():
@@ -371,19 +256,6 @@ def test_layer_moves_between_dtypes(dtype, tolerance, generator):
     assert layer.double()(x).dtype == torch.float64
 
 
-def test_layer_is_made_in_the_dtype_asked_for():
-    layer = sparse(dtype=torch.float32)
-    assert layer.values.dtype == layer.bias.dtype == torch.float32
-    assert sparse().values.dtype == torch.float64  # the default of these tests
-
-
-def test_pickled_layer_is_the_same_layer(generator):
-    layer, x = sparse(), torch.randn(6, 7, generator=generator)
-    layer(x)  # its links have been handed to the kernels
-    twin = pickle.loads(pickle.dumps(layer))
-    assert same(twin, layer) and torch.equal(twin(x), layer(x))
-
-
 def test_deep_copy_of_a_layer_with_gradients_starts_without(generator):
     """As that of nn.Linear does."""
     layer, x = sparse(), torch.randn(6, 7, generator=generator)
@@ -395,82 +267,14 @@ def test_deep_copy_of_a_layer_with_gradients_starts_without(generator):
     assert torch.equal(twin.values.grad, before) and torch.equal(layer.values.grad, before)
 
 
-@pytest.mark.parametrize("of_layer", [torch.float16, torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("of_input", [torch.float64, torch.int64])
+@pytest.mark.parametrize(
+    ("of_layer", "of_input"), [(torch.float16, torch.float64), (torch.float32, torch.int64)]
+)
 def test_input_of_another_dtype_is_refused(of_layer, of_input):
     layer, x = sparse(dtype=of_layer), torch.ones(6, 7, dtype=of_input)
     sentence = f"x is {of_input} and the weights {of_layer}: give both in one dtype, as x.to"
     with pytest.raises(ValueError, match=re.escape(f"{sentence}({of_layer})")):
         layer(x)
-
-
-def test_half_a_layer_refuses_floats_and_takes_halves():
-    layer, x = sparse().half(), torch.ones(6, 7)
-    with pytest.raises(ValueError, match="x is torch.float64 and the weights torch.float16"):
-        layer(x)
-    assert layer(x.half()).dtype == torch.float16
-
-
-def test_autocast_computes_in_the_dtype_of_the_weights(generator):
-    net = nn.Sequential(nn.Linear(7, 7), sparse(), nn.ReLU(), sparse(5, 3)).float()
-    x = torch.randn(6, 7, generator=generator).float()
-    with torch.autocast("cpu"):
-        hidden, y = net[0](x), net(x)
-        y.sum().backward()
-    assert hidden.dtype == torch.bfloat16 and y.dtype == torch.float32
-    torch.testing.assert_close(y, net[1:](hidden.float()))
-    assert {p.grad.dtype for p in net.parameters()} == {torch.float32}
-
-
-@pytest.fixture
-def adam(generator):
-    """A layer, AdamW, and a training step of both."""
-    layer = sparse(20, 10)
-    optimiser = torch.optim.AdamW(layer.parameters(), lr=0.1)
-    x = torch.randn(50, 20, generator=generator)
-
-    def step():
-        optimiser.zero_grad()
-        F.mse_loss(layer(x), x[:, :10]).backward()
-        optimiser.step()
-
-    return layer, optimiser, step
-
-
-def at_positions(layer, *values):
-    """(len(values), positions): what each link of the layer has, zero elsewhere."""
-    dense = torch.zeros(len(values), layer.in_features * layer.out_features)
-    dense[:, layer.support.keys] = torch.stack(values).detach()
-    return dense
-
-
-def moments(layer, optimiser):
-    state = optimiser.state[layer.values]
-    return at_positions(layer, state["exp_avg"], state["exp_avg_sq"])
-
-
-def test_evolution_moves_weights_and_moments_of_adam_with_their_links(adam, generator):
-    layer, optimiser, step = adam
-    step(), step()
-    old, weights = moments(layer, optimiser), at_positions(layer, layer.values)
-    n = evolution.evolve_(
-        layer, evolution.Evolution(), fraction=0.3, generator=generator, optimiser=optimiser
-    )
-    stayed, grown = layer.support.keys[layer.values != 0], layer.support.keys[layer.values == 0]
-    new = moments(layer, optimiser)
-    assert len(grown) == n > 0 and (old[1, stayed] > 0).all()
-    assert torch.equal(new[:, stayed], old[:, stayed]) and not new[:, grown].any()
-    assert torch.equal(at_positions(layer, layer.values)[:, stayed], weights[:, stayed])
-
-
-def test_adam_trains_the_links_that_grew(adam, generator):
-    layer, optimiser, step = adam
-    step()
-    rules = evolution.Evolution()
-    evolution.evolve_(layer, rules, fraction=0.3, generator=generator, optimiser=optimiser)
-    step()
-    assert layer.values.all() and layer.values.isfinite().all()
-    assert moments(layer, optimiser)[1].count_nonzero() == layer.nnz
 
 
 def test_memory_does_not_grow_with_the_steps(generator):
@@ -505,7 +309,7 @@ def fans():
     return make_support(rows, cols, 200, 201)
 
 
-@pytest.mark.parametrize("largest", [10, 50, 200])
+@pytest.mark.parametrize("largest", [10, 200])
 def test_weights_start_with_variance_two_by_the_inputs_of_each_neuron(largest, fans, generator):
     values, n_inputs = initial_values(fans, generator=generator), fans.row.double()
     chosen = fans.row <= largest
@@ -513,13 +317,8 @@ def test_weights_start_with_variance_two_by_the_inputs_of_each_neuron(largest, f
     n = len(normal)
     assert abs(normal.mean()) < 5 / math.sqrt(n)  # 5 standard errors
     assert abs(normal.square().mean() - 1) < 5 * math.sqrt(2 / n)
-
-
-def test_neuron_without_inputs_gives_its_bias(fans, generator):
-    layer = SparseLinear(200, 201, support=fans, generator=generator)
-    assert layer.values.isfinite().all() and not layer.bias.any()
-    layer.bias.data[0] = 0.25
-    assert (layer(torch.randn(6, 200, generator=generator))[:, 0] == 0.25).all()
+    squares = initial_values(fans, 0.1, generator=generator).square()  # of a standard deviation
+    assert abs(squares.mean() - 0.01) < 5 * 0.01 * math.sqrt(2 / fans.nnz)
 
 
 def test_glorot_start_is_uniform_within_the_bounds_of_the_dense_layer(fans, generator):
@@ -528,11 +327,6 @@ def test_glorot_start_is_uniform_within_the_bounds_of_the_dense_layer(fans, gene
     assert abs(values.mean()) < 5 * limit / math.sqrt(3 * fans.nnz)  # 5 standard errors
     spread = limit**2 * math.sqrt(4 / 45 / fans.nnz)  # of the mean of squares of a uniform
     assert abs(values.square().mean() - limit**2 / 3) < 5 * spread
-
-
-def test_start_with_a_standard_deviation(fans, generator):
-    squares = initial_values(fans, 0.1, generator=generator).square()
-    assert abs(squares.mean() - 0.01) < 5 * 0.01 * math.sqrt(2 / fans.nnz)  # 5 standard errors
 
 
 def test_same_generator_gives_the_same_layer():
@@ -553,14 +347,6 @@ def test_layers_without_a_generator_differ_and_follow_the_seed_of_torch():
 def test_dropout_layers_without_a_seed_differ():
     x = torch.ones(64, 32)
     assert not torch.equal(Dropout(0.5)(x), Dropout(0.5)(x))
-
-
-def test_state_dict_whose_index_is_shifted_is_refused():
-    layer = sparse(seed=3)
-    state = layer.state_dict()
-    state["crow"] = state["crow"] + 1
-    with pytest.raises((ValueError, RuntimeError), match="does not index"):
-        layer.load_state_dict(state)
 
 
 def test_er_epsilon_gives_the_links_of_equation_1(generator):
@@ -625,13 +411,6 @@ def test_dense_layer_is_the_linear_function(generator):
     torch.testing.assert_close(actual, desired)
 
 
-def test_dense_layer_starts_with_variance_two_by_its_inputs(generator):
-    layer = Linear(200, 100, generator=generator)
-    mean_square = layer.weight.square().mean()
-    assert abs(mean_square - 2 / 200) < 5 * 2 / 200 * math.sqrt(2 / 20_000)  # 5 standard errors
-    assert not layer.bias.any()
-
-
 @pytest.mark.parametrize("n", [(), (12,)])
 def test_standardised_training_part_has_mean_0_and_variance_1(n, generator):
     x = 3 + 2 * torch.randn(50, 3, 4, generator=generator)
@@ -643,7 +422,7 @@ def test_standardised_training_part_has_mean_0_and_variance_1(n, generator):
     torch.testing.assert_close(y.std(dims and 0), torch.ones(n))
 
 
-@pytest.mark.parametrize("std", [0.0, -1.0, math.nan])
+@pytest.mark.parametrize("std", [0.0, math.nan])
 def test_standard_deviation_that_is_not_positive_is_refused(std):
     with pytest.raises(ValueError, match=f"std holds {std}: give positive"):
         Standardise(torch.tensor(0.0), torch.tensor(std))
@@ -664,7 +443,7 @@ def correlation(a, b):
     return torch.corrcoef(torch.stack([a.flatten(), b.flatten()]).double())[0, 1].abs()
 
 
-@pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("p", [0.05, 0.5])
 def test_dropout_keeps_the_fraction_and_the_mean(p):
     y = Dropout(p, seed=0)(torch.ones(1000, 1000))
     assert abs((y == 0).double().mean() - p) < 5 * math.sqrt(p * (1 - p) / N)  # 5 standard errors
@@ -673,50 +452,12 @@ def test_dropout_keeps_the_fraction_and_the_mean(p):
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
-@pytest.mark.parametrize("distance", [1, 2, 3, 64, 1000])
-def test_neighbours_are_dropped_independently(p, distance):
-    mask = masks(p, 1).flatten()
-    assert correlation(mask[distance:], mask[:-distance]) < 5 / math.sqrt(N)
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5])
-def test_steps_and_layers_drop_independently(p):
+@pytest.mark.parametrize("shift", [0, 1])
+def test_steps_and_layers_drop_independently_and_are_no_shifted_copies(p, shift):
     first, second = masks(p, 2)
-    assert correlation(first, second) < 5 / math.sqrt(N)
-    assert correlation(first, masks(p, 1, seed=1)) < 5 / math.sqrt(N)
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5])
-@pytest.mark.parametrize("shift", [-1, 1, 1000])
-def test_a_step_and_another_layer_are_no_shifted_copies(p, shift):
-    first, second = masks(p, 2)
-    others = (second, masks(p, 1, seed=1)[0])
+    others = (second, *(masks(p, 1, seed)[0] for seed in (1, 1000)))
     found = [correlation(first.flatten(), mask.flatten().roll(shift)) for mask in others]
     assert max(found) < 5 / math.sqrt(N)
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5])
-@pytest.mark.parametrize("dim", [0, 1])  # of an example, of a neuron
-def test_number_dropped_is_binomial(p, dim):
-    dropped = (~masks(p, 1)[0]).sum(dim).double()  # 1000 numbers, each of 1000
-    chi_square = ((dropped - 1000 * p) ** 2 / (1000 * p * (1 - p))).sum()
-    assert abs(chi_square - 1000) < 5 * math.sqrt(2 * 1000)  # 5 standard deviations
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5])
-def test_every_value_is_dropped_independently_from_step_to_step(p):
-    dropout, x = Dropout(p, seed=0), torch.ones(10, 25)
-    mask = torch.stack([dropout(x) != 0 for _ in range(4000)]).view(4000, 250)
-    error = math.sqrt(p * (1 - p) / 4000)
-    assert (mask.double().mean(0) - (1 - p)).abs().max() < 5 * error  # 250 values
-    assert correlation(mask[1:], mask[:-1]) < 5 / math.sqrt(N)
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5])
-@pytest.mark.parametrize("seeds", [(1, 2), (1, 1001), (2001, 2002)], ids=str)
-def test_seeds_of_the_layers_of_a_network_drop_independently(p, seeds):
-    first, second = (masks(p, 1, seed) for seed in seeds)
-    assert correlation(first, second) < 5 / math.sqrt(N)
 
 
 def test_law_is_counted_in_training_only():
@@ -725,36 +466,6 @@ def test_law_is_counted_in_training_only():
     assert laws == [launch.dropout_law(0.3, 7, 0), launch.dropout_law(0.3, 7, 1)]
     assert off.next_law() is None and dropout.eval().next_law() is None
     assert (dropout.step, off.step) == (2, 0)
-
-
-def test_gradient_passes_where_the_value_passed(generator):
-    x = torch.randn(50, 40, generator=generator).requires_grad_()
-    y = Dropout(0.4, seed=0)(x)
-    grad_y = torch.randn(50, 40, generator=generator)
-    y.backward(grad_y)
-    torch.testing.assert_close(x.grad, grad_y * (y != 0) / 0.6)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.999])
-def test_dropout_in_torch_gives_the_same_bits(p, dtype, generator):
-    x = torch.randn(300, 129, generator=generator).to(dtype)
-    fused, plain = Dropout(p, seed=5), Dropout(p, seed=5)
-    fused(x), plain(x)  # the masks of a later step are compared
-    with launch.use_implementation("numba"):
-        actual = fused(x)
-    with launch.use_implementation("torch"):
-        desired = plain(x)
-    assert actual.dtype == desired.dtype == dtype and torch.equal(actual, desired)
-
-
-def test_dropout_of_one_and_two_threads_gives_the_same_bits(generator):
-    x = torch.randn(300, 129, generator=generator)
-    one = Dropout(0.3, seed=0)(x)
-    torch.set_num_threads(2)
-    two = Dropout(0.3, seed=0)(x)
-    torch.set_num_threads(1)
-    assert torch.equal(one, two)
 
 
 def test_dropout_is_the_identity_in_evaluation_and_at_0(generator):
@@ -835,11 +546,6 @@ def test_pruned_layer_loads_its_own_state(generator):
     torch.testing.assert_close(layer(x), desired)
 
 
-def test_layer_takes_its_input_by_the_name_that_torch_gives_it(generator):
-    layer, x = SparseLinear(6, 5, density=0.4, generator=generator), torch.rand(2, 6)
-    assert torch.equal(layer(input=x), layer(x))
-
-
 def test_backward_pass_after_an_update_of_links_is_refused(generator):
     layer, x = SparseLinear(6, 5, density=0.4, generator=generator), torch.rand(2, 6)
     y = layer(x.requires_grad_())
@@ -865,9 +571,8 @@ def test_dropout_is_not_drawn_again_in_the_backward_pass(use_reentrant):
         y.sum().backward()
 
 
-@pytest.mark.parametrize("shift", [-1, 1000])
-def test_links_are_not_what_is_written_into_buffers(shift, generator):
-    layer, x = sparse(), torch.randn(6, 7, generator=generator)
+def test_links_are_not_what_is_written_into_buffers(generator):
+    shift, layer, x = 1000, sparse(), torch.randn(6, 7, generator=generator)
     before, state = layer(x), copy.deepcopy(layer.state_dict())
     for buffer in layer.buffers():
         buffer.add_(shift)
@@ -896,7 +601,7 @@ def test_buffers_of_other_links_are_refused(generator):
     assert torch.equal(layer(x), other(x))
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_links_that_are_given_for_a_call_are_taken(compiled, generator):
     layer, other, x = sparse(), sparse(seed=1), torch.randn(6, 7, generator=generator)
     given = dict(other.named_parameters()) | dict(other.named_buffers())

@@ -18,7 +18,6 @@ from lib.models import MLP, count_links, evaluating, mlp, runs_on_any_threads, s
 
 WIDTHS = (6, 9, 8, 3)
 each_activation = pytest.mark.parametrize("activation", ["relu", "srelu", "all_relu", "splash"])
-each_dropout = pytest.mark.parametrize("dropout", [0.0, 0.3])
 
 # torch warns of its own doings in the first transform of forward mode, and in dynamo
 TORCH_WARNS = pytest.mark.filterwarnings(
@@ -50,16 +49,11 @@ def test_network_is_the_composition_of_its_modules(generator):
     torch.testing.assert_close(net(x), hidden @ net.linear3.to_dense().t())
 
 
-@pytest.mark.parametrize("law", [{}, {"density": 0.3}, {"er_epsilon": 1.0}], ids=str)
-@pytest.mark.parametrize("shape", [(5, 6), (1, 6), (5, 2, 3)])
-def test_network_gives_a_row_of_logits_for_each_example(law, shape, generator):
-    standardisation = torch.zeros(6), torch.ones(6)  # flattens
-    net = mlp(WIDTHS, **law, standardisation=standardisation)
-    assert net(torch.randn(shape, generator=generator)).shape == (shape[0], 3)
-
-
-@pytest.mark.parametrize("law", [{}, {"density": 0.3}], ids=str)
-@pytest.mark.parametrize("shape", [(5, 3, 4), (5, 3, 2, 2), (5, 1, 12), (5, 12, 1)], ids=str)
+@pytest.mark.parametrize(
+    ("law", "shape"),
+    [({}, (5, 3, 4)), ({"density": 0.3}, (5, 3, 2, 2)), ({"density": 0.3}, (5, 1, 12))],
+    ids=str,
+)
 def test_images_are_flattened(law, shape, generator):
     x = torch.randn(shape, generator=generator)
     plain = mlp((12, 9, 3), **law).eval()
@@ -68,8 +62,9 @@ def test_images_are_flattened(law, shape, generator):
     assert torch.equal(standardised(x), plain(x))
 
 
-@pytest.mark.parametrize("law", [{}, {"density": 0.3}], ids=str)
-@pytest.mark.parametrize("scale", [None, (torch.zeros(12), torch.ones(12))], ids=["plain", "std"])
+@pytest.mark.parametrize(
+    ("law", "scale"), [({}, None), ({"density": 0.3}, (torch.zeros(12), torch.ones(12)))], ids=str
+)
 def test_one_example_gives_its_logits(law, scale, generator):
     x = torch.randn(12, generator=generator)
     net = mlp((12, 9, 3), **law, standardisation=scale).eval()
@@ -178,17 +173,6 @@ def test_options_reach_the_layers():
     assert mlp((40, 50, 3), density=0.5, draw="with_replacement").linear1.nnz < 1000
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_one_and_two_threads_give_the_same_bits(training, generator):
-    net = mlp((50, 60, 70, 10), density=0.2).train(training)
-    twin, x = copy.deepcopy(net), torch.randn(129, 50, generator=generator)
-    one = net(x)
-    torch.set_num_threads(2)
-    two = twin(x)
-    torch.set_num_threads(1)
-    assert torch.equal(one, two)
-
-
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -274,47 +258,16 @@ def output_and_gradients(net, x):
 
 
 @each_activation
-@each_dropout
-def test_output_and_gradients_are_those_of_the_modules(
-    activation, dropout, implementation, generator
-):
-    net = mlp(WIDTHS, density=0.5, activation=activation, dropout=dropout)
+def test_output_and_gradients_are_those_of_the_modules(activation, implementation, generator):
+    net = mlp(WIDTHS, density=0.5, activation=activation)
     x = torch.randn(33, 6, generator=generator)
     desired = output_and_gradients(modular(net), x)
     torch.testing.assert_close(output_and_gradients(net, x), desired, rtol=1e-12, atol=1e-12)
 
 
-@each_activation
-@each_dropout
-def test_gradient_of_a_gradient_is_that_of_the_modules(
-    activation, dropout, implementation, generator
-):
-    def penalty(net):
-        x = torch.ones(5, 6).requires_grad_()
-        (grad_x,) = torch.autograd.grad(net(x).sin().sum(), x, create_graph=True)
-        weights = [p for p in net.parameters() if p.ndim == 1]
-        return torch.autograd.grad(grad_x.square().sum(), weights, materialize_grads=True)
-
-    net = mlp(WIDTHS, density=0.5, activation=activation, dropout=dropout)
-    twin = modular(net)  # before a pass is counted
-    torch.testing.assert_close(penalty(net), penalty(twin), rtol=1e-12, atol=1e-12)
-
-
-@each_activation
-@each_dropout
-def test_training_is_that_of_the_modules(activation, dropout):
-    net = mlp((20, 50, 40, 5), density=0.2, activation=activation, dropout=dropout, seed=3).float()
-    twin, (x, y) = modular(net), examples(64, 20, 5, torch.float32)
-    losses, desired = train_steps(net, 100, x, y), train_steps(twin, 100, x, y)
-    assert losses == pytest.approx(desired, abs=1e-5) and losses[-1] < 0.7 * losses[0]
-    largest = max(p.abs().max().item() for p in twin.parameters())
-    differences = [a - b for a, b in zip(net.parameters(), twin.parameters(), strict=True)]
-    assert 1 < largest < 5  # so that 10⁻⁵ is some 40 roundings of float32 at this size
-    assert max(d.abs().max() for d in differences) <= 1e-5
-
-
-@each_activation
-@pytest.mark.parametrize("n_examples", [33, 4096])
+@pytest.mark.parametrize(
+    ("activation", "n_examples"), [("srelu", 33), ("splash", 4096), ("relu", 4096)]
+)
 def test_training_of_one_and_two_threads_gives_the_same_bits(activation, n_examples):
     net = mlp((50, 80, 70, 10), er_epsilon=5, activation=activation).float()
     twin, data = copy.deepcopy(net), examples(n_examples, 50, 10, torch.float32)
@@ -325,8 +278,10 @@ def test_training_of_one_and_two_threads_gives_the_same_bits(activation, n_examp
     assert one == two and one[-1] < one[0] and same(net, twin)
 
 
-@each_activation
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("activation", "training"),
+    [("relu", True), ("srelu", True), ("srelu", False), ("all_relu", True), ("splash", False)],
+)
 def test_whole_network_is_one_pass(activation, training, passes, generator):
     standardisation = torch.zeros(6), torch.ones(6)
     net = mlp(WIDTHS, density=0.5, activation=activation, standardisation=standardisation)
@@ -390,9 +345,14 @@ def hooked(net, kind, index, x):
     return [*seen, *results]
 
 
-@pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
-@pytest.mark.parametrize("index", range(7))
-def test_hook_sees_what_it_sees_on_the_modules(kind, index, implementation, generator):
+@pytest.mark.parametrize(
+    ("kind", "index"),
+    [
+        *(("forward", index) for index in range(7)),
+        *[("forward_pre", 1), ("full_backward", 2), ("full_backward", 3), ("full_backward_pre", 4)],
+    ],
+)
+def test_hook_sees_what_it_sees_on_the_modules(kind, index, generator):
     net, x = mlp(WIDTHS, density=0.5), torch.randn(5, 6, generator=generator)
     twin = modular(net)
     actual, desired = hooked(net, kind, index, x), hooked(twin, kind, index, x)
@@ -419,14 +379,8 @@ def test_only_what_a_hook_watches_leaves_its_pass(name, desired, passes):
     assert passes == [[f"{LINEAR} srelu law", f"{LINEAR} srelu law", LINEAR]]
 
 
-def test_hook_may_change_what_the_module_returns(generator):
-    net, x = mlp(WIDTHS, density=0.5).eval(), torch.randn(5, 6, generator=generator)
-    net.activation2.register_forward_hook(lambda module, args, output: 0 * output)
-    torch.testing.assert_close(net(x), net.linear3.bias.expand(5, 3))
-
-
-@pytest.mark.parametrize("frozen", ["linear1", "activation1", "linear2", "linear3.values"])
-def test_frozen_parameters_get_no_gradient_and_the_others_theirs(frozen, implementation, generator):
+@pytest.mark.parametrize("frozen", ["activation1", "linear3.values"])
+def test_frozen_parameters_get_no_gradient_and_the_others_theirs(frozen, generator):
     net, x = mlp(WIDTHS, density=0.5), torch.randn(5, 6, generator=generator)
     _, grad_x, *desired = output_and_gradients(modular(net), x)
     x.requires_grad_()
@@ -441,8 +395,8 @@ def test_frozen_parameters_get_no_gradient_and_the_others_theirs(frozen, impleme
     )
 
 
-@each_activation
-def test_nothing_is_dropped_or_counted_in_evaluation(activation, implementation, generator):
+@pytest.mark.parametrize("activation", ["relu", "srelu"])
+def test_nothing_is_dropped_or_counted_in_evaluation(activation, generator):
     options = {"density": 0.5, "activation": activation}
     net, x = mlp(WIDTHS, **options).eval(), torch.randn(5, 6, generator=generator)
     without = mlp(WIDTHS, **options, dropout=0.0)  # the same weights, in training mode
@@ -496,7 +450,7 @@ def test_nothing_is_kept_without_gradients(generator):
     assert saved(net.requires_grad_(False), x)[0] == []
 
 
-@pytest.mark.parametrize("activation", ["srelu", "relu", "tanh", "splash"])
+@pytest.mark.parametrize("activation", ["srelu", "tanh", "splash"])
 def test_batch_of_no_example_gives_no_row(activation):
     net = mlp(WIDTHS, density=0.5, activation=activation).train()
     x = torch.zeros(0, WIDTHS[0]).to(net[0].values.dtype).requires_grad_()
@@ -534,9 +488,8 @@ def test_copy_of_a_network_trains_as_the_network(duplicate):
     assert train_steps(net, 3, *data) == train_steps(twin, 3, *data) and same(net, twin)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_gradient_of_each_example_is_that_of_the_example(training, generator):
-    net = mlp(WIDTHS, density=0.5, dropout=0.0).train(training)
+def test_gradient_of_each_example_is_that_of_the_example(generator):
+    net = mlp(WIDTHS, density=0.5, dropout=0.0)
     x = torch.randn(5, 6, generator=generator)
     parameters = {name: p.detach() for name, p in net.named_parameters()}
 
@@ -559,47 +512,11 @@ def test_jacobian_is_that_of_the_modules(transform, generator):
     torch.testing.assert_close(transform(net)(x), desired)
 
 
-def test_ensemble_of_networks_runs_in_one_call(generator):
-    nets = [mlp(WIDTHS, density=0.5, seed=seed).eval() for seed in range(2)]
-    x = torch.randn(5, 6, generator=generator)
-    parameters = torch.func.stack_module_state(nets)[0]
-    nets[1].load_state_dict({**nets[0].state_dict(), **dict(nets[1].named_parameters())})
-
-    def member(parameters):
-        return torch.func.functional_call(nets[0], parameters, (x,))
-
-    actual = torch.func.vmap(member)(parameters)
-    torch.testing.assert_close(actual, torch.stack([net(x) for net in nets]))
-
-
-@TORCH_WARNS
-def test_network_runs_in_a_compiled_loss(generator):
-    torch.compiler.reset()
-    net, x = mlp(WIDTHS, density=0.5), torch.randn(5, 6, generator=generator)
-    twin = copy.deepcopy(net)
-    loss = torch.compile(lambda x: net(2 * x).sin().sum(), backend="eager")
-    torch.testing.assert_close(loss(x), twin(2 * x).sin().sum())
-    loss(x).backward()
-    twin(2 * x).sin().sum().backward()
-    torch.testing.assert_close(net.linear1.values.grad, twin.linear1.values.grad)
-
-
-def test_exported_network_takes_batches_of_images(generator):
-    scale = torch.tensor(0.5), torch.tensor(2.0)
-    net = mlp(WIDTHS, density=0.5, standardisation=scale).eval()
-    x = torch.randn(5, 2, 3, generator=generator)
-    batch = ({0: torch.export.Dim("batch", min=2)},)
-    program = torch.export.export(net, (x,), dynamic_shapes=batch).module()
-    torch.testing.assert_close(program(x), net(x))
-    torch.testing.assert_close(program(x[:3]), net(x[:3]))
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @each_activation
-@each_dropout
-def test_training_on_a_gpu_agrees_with_the_cpu(activation, dropout):
-    net = mlp((20, 50, 40, 5), density=0.2, activation=activation, dropout=dropout)
+def test_training_on_a_gpu_agrees_with_the_cpu(activation):
+    net = mlp((20, 50, 40, 5), density=0.2, activation=activation)
     moved, (x, y) = copy.deepcopy(net).cuda(), examples(64, 20, 5)
     assert {t.device.type for t in moved.state_dict().values() if t.ndim} == {"cuda"}
     assert train_steps(moved, 5, x.cuda(), y.cuda()) == pytest.approx(train_steps(net, 5, x, y))

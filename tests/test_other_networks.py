@@ -1,6 +1,5 @@
 """Networks that others wrote, made sparse: they train, evolve, resume, compile and export."""
 
-import copy
 import importlib
 
 import pytest
@@ -109,7 +108,9 @@ def same(first, second):
     return all(map(torch.equal, first, second))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", ["mlp", "vit", "gpt", pytest.param("resnet18", marks=pytest.mark.slow)]
+)
 def test_it_trains_and_evolves(name):
     names, net, optimiser, evolver = made(name)
     assert NETWORKS[name][2] in (None, names) and len(names) > 0
@@ -118,20 +119,6 @@ def test_it_trains_and_evolves(name):
     assert losses[-1] < losses[0] / 2
     assert not same(before, links_of(net))
     assert [len(keys) for keys in before] == [len(keys) for keys in links_of(net)]
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_it_resumes_to_the_same_bits(name):
-    _, *parts = made(name)
-    net, optimiser, evolver = parts
-    train(net, name, optimiser, evolver, 5)
-    states = copy.deepcopy([part.state_dict() for part in parts])
-    _, *again = made(name)
-    for part, state in zip(again, states, strict=True):
-        part.load_state_dict(state)
-    train(net, name, optimiser, evolver, 5)
-    train(again[0], name, *again[1:], 5)
-    assert same(net, again[0])
 
 
 @pytest.mark.slow
@@ -170,8 +157,9 @@ def test_its_dense_twin_has_the_same_function_and_goes_to_onnx(name, tmp_path):
         assert (tmp_path / "net.onnx").stat().st_size > 4 * 48 * 32
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("mlp", torch.float16), ("gpt", torch.bfloat16), ("vit", torch.float16)]
+)
 def test_it_learns_under_autocast_with_a_scaler_accumulation_and_clipping(name, dtype):
     _, net, optimiser, evolver = made(name, every=2)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20, enabled=dtype == torch.float16)

@@ -11,11 +11,10 @@ from scipy import stats
 
 from lib import layers, sampling
 from lib._compiled import launch
-from lib.support import make_support, random_support
+from lib.support import random_support
 from tests.oracles import seeded
 
 LAW = sampling.sampling_law(3, 5)
-FLOATS = [torch.float32, torch.float64]
 
 
 def sparse(n_in=9, n_out=7, density=0.4, dtype=torch.float64):
@@ -38,8 +37,7 @@ def bias(n, dtype=torch.float64):
     return torch.randn(n, generator=seeded(n), dtype=torch.float64).to(dtype)
 
 
-@pytest.mark.parametrize("down", [False, True])
-@pytest.mark.parametrize("density", [1 / 63, 0.4, 1.0])
+@pytest.mark.parametrize(("density", "down"), [(1 / 63, False), (0.4, True), (1.0, False)])
 def test_probabilities_are_the_dense_formula(density, down):
     layer = sparse(density=density)
     weight = layer.to_dense().detach()
@@ -51,7 +49,7 @@ def test_probabilities_are_the_dense_formula(density, down):
     assert_allclose(actual.detach(), desired, rtol=1e-13)
 
 
-@pytest.mark.parametrize("z", [-1e4, -800.0, -90.0, -40.0, -1e-9, 0.0, 0.3, 37.0, 90.0, 800.0])
+@pytest.mark.parametrize("z", [-800.0, -90.0, -1e-9, 0.3, 90.0, 800.0])
 def test_logistic_function_holds_far_from_zero(z):
     layer = layers.SparseLinear(1, 1, density=1.0, generator=seeded(0))
     layer.values.data.fill_(z)
@@ -69,8 +67,7 @@ def test_a_diverged_weight_is_seen(value):
     assert p[row].isnan().all() if np.isnan(value) else (p[row] == 1).all()
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("is_dense", [False, True])
+@pytest.mark.parametrize(("dtype", "is_dense"), [(torch.float32, True), (torch.float64, False)])
 def test_compiled_and_plain_forms_agree(dtype, is_dense):
     layer = sparse(90, 70, dtype=dtype)
     layer = dense_twin(layer) if is_dense else layer
@@ -143,8 +140,7 @@ def test_tempered_gain_is_the_change_of_the_summed_states():
     assert torch.equal(h, (torch.sigmoid(0.9 * z) > u).double())
 
 
-@pytest.mark.parametrize("widths", [(5, 5), (1, 13)])
-@pytest.mark.parametrize("is_dense", [False, True])
+@pytest.mark.parametrize(("widths", "is_dense"), [((5, 5), True), ((1, 13), False)])
 def test_contrast_is_the_difference_of_mean_products(widths, is_dense):
     layer = sparse()
     (x, y), (v, w) = ((torch.randn(9, n), torch.randn(7, n)) for n in widths)
@@ -157,8 +153,8 @@ def test_contrast_is_the_difference_of_mean_products(widths, is_dense):
     assert_allclose(actual, desired, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_two_threads_give_the_bits_of_one(dtype):
+def test_two_threads_give_the_bits_of_one():
+    dtype = torch.float32
     layer = sparse(300, 500, 0.03, dtype)
     x, b = states(300, 64, dtype), bias(500, dtype)
     with torch.no_grad():
@@ -168,9 +164,15 @@ def test_two_threads_give_the_bits_of_one(dtype):
     assert all(map(torch.equal, one, two))
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("n_particles", [None, 13, 5, 2])
+@pytest.mark.parametrize(
+    ("dtype", "steps", "n_particles"),
+    [
+        (torch.float32, 1, None),
+        (torch.float64, 3, 13),
+        (torch.float32, 3, 2),
+        (torch.float64, 1, 5),
+    ],
+)
 def test_descent_in_one_call_is_that_of_the_dense_passes(dtype, steps, n_particles):
     layer = sparse(60, 50, dtype=dtype)
     operands = bias(60, dtype), bias(50, dtype), states(60, 5, dtype)
@@ -191,14 +193,6 @@ def _descent(layer, operands, steps=1, particles=None):
     options = {"steps": steps, "particles": particles}
     with torch.no_grad():
         return sampling.contrastive_divergence(layer, a, c, v, partial(next, laws), **options)
-
-
-def test_descent_has_the_bits_of_one_thread_on_two():
-    layer = sparse(300, 500, 0.03, torch.float32)
-    operands = [*(bias(n, torch.float32) for n in (300, 500)), states(300, 64, torch.float32)]
-    one = _descent(layer, operands, 2)
-    with launch.on_threads(2):
-        assert all(map(torch.equal, one, _descent(layer, operands, 2)))
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -226,19 +220,11 @@ def test_batch_is_the_rows_that_were_named(implementation):
     assert torch.equal(v, x[index].t().float())
 
 
-@pytest.mark.parametrize("row", [20, -1])
-@pytest.mark.parametrize("implementation", ["auto", "torch"])
+@pytest.mark.parametrize(("row", "implementation"), [(20, "auto"), (-1, "torch")])
 def test_batch_of_rows_that_are_not_there_is_refused(row, implementation):
     x, index = torch.ones(20, 9), torch.tensor([row])
     with launch.use_implementation(implementation), pytest.raises(ValueError, match="of the 20"):
         sampling.batch(x, index, torch.float32)
-
-
-def test_units_without_links_follow_their_bias():
-    support = make_support(torch.tensor([1]), torch.tensor([2]), 3, 2)
-    layer = layers.SparseLinear(3, 2, support=support, generator=seeded(0))
-    p = sampling.probabilities(layer, states(3, 4), torch.tensor([0.5, 0.0]))
-    assert_allclose(p[0].detach(), 1 / (1 + np.exp(-0.5)), rtol=1e-15)
 
 
 @pytest.mark.parametrize(

@@ -39,55 +39,24 @@ def mlp(seed=0):
     return nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 5))
 
 
-class Block(nn.Module):
-    """A block of a GPT: attention by one projection, and a network of its own, causal."""
-
-    def __init__(self, width=16, heads=4):
-        super().__init__()
-        self.heads = heads
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-
-    def forward(self, x):
-        n, t, width = x.shape
-        parts = self.qkv(self.norms[0](x)).view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(*parts, is_causal=True)
-        x = x + self.out(seen.transpose(1, 2).reshape(n, t, width))
-        return x + self.mlp(self.norms[1](x))
-
-
 # ------------------------------------------------------------------------------------ layers
 
 
 class Listed(nn.Module):
-    """Calls its layers by a list of Python."""
+    """Calls its layers by a collection of Python."""
 
-    def __init__(self):
+    def __init__(self, kind):
         super().__init__()
         self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
-        self._order = [(self.first, F.relu), (self.second, F.relu)]
-
-    def forward(self, x):
-        for layer, unit in self._order:
-            x = unit(layer(x))
-        return x
+        self._order = kind([self.first, self.second])
 
 
-def test_layers_in_a_plain_list_are_refused_for_they_would_stay_dense():
-    net = nn.Sequential(Listed())
-    with pytest.raises(ValueError, match=r"0\._order is a list that holds layers"):
+@pytest.mark.parametrize("kind", [set, lambda layers: [(layer, F.relu) for layer in layers]])
+def test_layers_in_a_plain_collection_are_refused_for_they_would_stay_dense(kind):
+    net = nn.Sequential(Listed(kind))
+    with pytest.raises(ValueError, match=r"0\._order is a (list|set) that holds layers"):
         sparsify_(net, start="magnitude", density=0.5)
     assert type(net[0].first) is nn.Linear
-
-
-def test_layers_in_a_set_are_found_too():
-    net = nn.Sequential(Listed())
-    net[0]._order = {net[0].first, net[0].second}
-    with pytest.raises(ValueError, match=r"0\._order is a set that holds layers"):
-        sparsify_(net, start="magnitude", density=0.5)
 
 
 def test_layers_that_share_their_values_do_not_evolve():
@@ -100,11 +69,11 @@ def test_layers_that_share_their_values_do_not_evolve():
         densify_(net)
 
 
-@pytest.mark.parametrize("evolution", [Evolution(), Evolution(regrow_dropped=False)])
-def test_layer_with_all_links_keeps_them(evolution):
+def test_layer_with_all_links_keeps_them():
     net = models.mlp([20, 30, 5], density=0.2, dropout=0.0)
     optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
-    evolver = Evolver(net, optimiser, evolution, every=1, steps=4, generator=seeded())
+    rules = Evolution(regrow_dropped=False)
+    evolver = Evolver(net, optimiser, rules, every=1, steps=4, generator=seeded())
     F.cross_entropy(net(torch.rand(9, 20)), torch.arange(9) % 5).backward()
     optimiser.step()
     before = net.linear2.values.clone()
@@ -131,15 +100,14 @@ def test_frozen_and_full_layers_may_share_their_values():
     assert evolver.step() > 0
 
 
-@pytest.mark.parametrize("start", ["magnitude", "random"])
-def test_all_links_compute_what_the_dense_model_does(start):
+def test_all_links_compute_what_the_dense_model_does():
     net, x = mlp(), torch.rand(7, 20)
     desired = net(x)
-    assert sparsify_(net, density=1.0, start=start, generator=seeded()) == ["0", "2"]
+    assert sparsify_(net, density=1.0, start="random", generator=seeded()) == ["0", "2"]
     torch.testing.assert_close(net(x), desired)
 
 
-@pytest.mark.parametrize("density", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("density", [0.05, 0.3])
 def test_a_scaled_start_keeps_the_sum_of_squares_of_each_neuron(density):
     net = nn.Sequential(nn.Linear(200, 30)).double()
     net[0].weight.data *= torch.linspace(0.1, 3, 30)[:, None]
@@ -152,25 +120,15 @@ def test_a_scaled_start_keeps_the_sum_of_squares_of_each_neuron(density):
     assert torch.equal(kept.sign(), links.sign())
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_a_scaled_start_takes_half_precision(dtype):
-    net = nn.Sequential(nn.Linear(512, 300)).to(dtype)
+def test_a_scaled_start_takes_half_precision():
+    net = nn.Sequential(nn.Linear(512, 300)).half()
     before = net[0].weight.double().square().sum(1)
     sparsify_(net, density=0.1, start="scaled", generator=seeded())
     after = net[0].to_dense().double().square().sum(1)
     torch.testing.assert_close(after, before, rtol=0.02, atol=0)
 
 
-@pytest.mark.parametrize("std", [0.02, 0.0, 1.0])  # BERT's, and a layer that starts at zero
-def test_a_scaled_start_keeps_the_deviation_of_the_output(std):
-    net, x = nn.Sequential(nn.Linear(400, 300)), torch.randn(500, 400, generator=seeded(1))
-    nn.init.normal_(net[0].weight, std=std, generator=seeded())
-    before = net(x).std().item()
-    sparsify_(net, density=0.1, start="scaled", generator=seeded())
-    assert net(x).std().item() == pytest.approx(before, rel=0.02)  # 150,000 outputs
-
-
-@pytest.mark.parametrize("start", [nn.init.orthogonal_, nn.init.eye_, nn.init.ones_])
+@pytest.mark.parametrize("start", [nn.init.orthogonal_, nn.init.ones_])
 def test_a_scaled_start_takes_any_start_of_a_model(start):
     net = nn.Sequential(nn.Linear(40, 30, bias=False))
     start(net[0].weight)
@@ -189,12 +147,11 @@ def test_largest_weights_stay():
     torch.testing.assert_close(net[0].to_dense(), torch.where(kept, weight, 0.0))
 
 
-@pytest.mark.parametrize("start", ["magnitude", "random", "new"])
-def test_links_of_a_model_do_not_depend_on_the_default_device(start):
+def test_links_of_a_model_do_not_depend_on_the_default_device():
     first, second = mlp(), mlp()
-    sparsify_(first, density=0.2, start=start, generator=seeded())
+    sparsify_(first, density=0.2, start="new", generator=seeded())
     with torch.device("meta"):
-        sparsify_(second, density=0.2, start=start, generator=seeded())
+        sparsify_(second, density=0.2, start="new", generator=seeded())
     assert torch.equal(first[0].to_dense(), second[0].to_dense())
 
 
@@ -208,40 +165,32 @@ def test_weights_at_random_positions_stay_or_are_drawn_anew():
     assert not torch.isclose(new[0].values, kept[0].values).any()
 
 
-@pytest.mark.parametrize("distribution", ["uniform", "erdos_renyi"])
-@pytest.mark.parametrize("density", [0.013, 0.2, 0.77])
+@pytest.mark.parametrize(
+    ("distribution", "density"), [("uniform", 0.013), ("erdos_renyi", 0.2), ("erdos_renyi", 0.77)]
+)
 def test_density_counts_the_links_of_all_layers(distribution, density):
     net = mlp()
     sparsify_(net, start="magnitude", density=density, distribution=distribution)
     assert net[0].nnz + net[2].nnz == round(density * 750)
 
 
-def test_erdos_renyi_gives_links_in_proportion_to_both_widths():
-    net = nn.Sequential(nn.Linear(100, 300), nn.Linear(300, 100), nn.Linear(100, 40))
-    sparsify_(
-        net, start="magnitude", density=0.1, distribution="erdos_renyi"
-    )  # 6,400 links to 400, 400 and 140
-    assert [layer.nnz for layer in net] == [2724, 2723, 953]
-
-
-def test_layers_that_would_have_more_than_all_links_are_full():
-    net = nn.Sequential(nn.Linear(100, 300), nn.Linear(300, 100), nn.Linear(100, 2))
+@pytest.mark.parametrize(
+    ("n_out", "links"),
+    [
+        (40, [2724, 2723, 953]),  # 6,400 links to 400, 400 and 140
+        (2, [2910, 2910, 200]),  # the last layer is full, the others share what is left
+    ],
+)
+def test_erdos_renyi_gives_links_in_proportion_to_both_widths(n_out, links):
+    net = nn.Sequential(nn.Linear(100, 300), nn.Linear(300, 100), nn.Linear(100, n_out))
     sparsify_(net, start="magnitude", density=0.1, distribution="erdos_renyi")
-    assert net[2].nnz == 200 and net[0].nnz == net[1].nnz == 2910
+    assert [layer.nnz for layer in net] == links
 
 
 def test_er_epsilon_is_that_of_set():
     net = mlp()
     sparsify_(net, start="magnitude", er_epsilon=2)
     assert (net[0].nnz, net[2].nnz) == (100, 70)
-
-
-def test_filter_chooses_layers_and_others_stay():
-    net = mlp()
-    assert sparsify_(
-        net, start="magnitude", density=0.5, filter=lambda name, module: name == "2"
-    ) == ["2"]
-    assert type(net[0]) is nn.Linear and type(net[2]) is SparseLinear
 
 
 def test_a_layer_used_at_two_places_stays_one():
@@ -294,6 +243,12 @@ def without_memory():
     return mlp().to("meta")
 
 
+def sparse_already():
+    net = mlp()
+    sparsify_(net, start="magnitude", density=0.5)
+    return net
+
+
 def hooked():
     net = mlp()
     net[0].register_forward_hook(lambda *_: None)
@@ -312,6 +267,9 @@ def hooked():
         (wrapped, "wrapped in DistributedDataParallel.* change it first, then wrap it"),
         (nn.ReLU, "no layer of the model is an nn.Linear"),
         (lambda: nn.Linear(3, 3), "the model is itself a linear layer"),
+        (sparse_already, "to replace: its layers are sparse already"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "to replace: it has none, and other layers"),
+        (lambda: nn.MultiheadAttention(8, 2), "to replace: nn.MultiheadAttention reads the weigh"),
     ],
 )
 def test_layers_that_cannot_be_replaced_are_named(make, message):
@@ -328,40 +286,14 @@ def test_layers_that_cannot_be_replaced_are_named(make, message):
         ({"er_epsilon": 0}, "er_epsilon = 0 is out of range"),
         ({"density": 1e-9}, "layer 0 of 600 positions would have no link"),
         ({"density": 0.5, "start": "biggest"}, "start 'biggest'"),
+        ({"density": 0.5, "filter": lambda *_: False}, r"to replace: the filter leaves out 0, \d"),
     ],
 )
-def test_bad_values_are_refused_and_nothing_is_replaced(options, message):
+def test_bad_values_of_a_start_are_refused_and_nothing_is_replaced(options, message):
     net = mlp()
     with pytest.raises(ValueError, match=message):
         sparsify_(net, **{"start": "magnitude", **options})
     assert type(net[0]) is nn.Linear
-
-
-@pytest.mark.parametrize("filter", [None, lambda name, layer: name == "0"])
-def test_model_that_is_sparse_already_is_refused(filter):
-    net = mlp()
-    sparsify_(net, start="magnitude", density=0.5, filter=filter)
-    why = "others are sparse already" if filter else "its layers are sparse already"
-    with pytest.raises(ValueError, match=f"to replace: {why}"):
-        sparsify_(net, start="magnitude", density=0.5, filter=filter)
-
-
-def test_model_without_linear_layers_is_refused():
-    with pytest.raises(ValueError, match="to replace: it has none, and other layers stay"):
-        sparsify_(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), start="magnitude", density=0.5)
-
-
-@pytest.mark.parametrize("filter", [None, lambda name, layer: True])
-def test_model_of_attention_alone_is_refused(filter):
-    net = nn.MultiheadAttention(8, 2)
-    with pytest.raises(ValueError, match="to replace: nn.MultiheadAttention reads the weights"):
-        sparsify_(net, start="magnitude", density=0.5, filter=filter)
-
-
-def test_filter_that_leaves_out_all_layers_is_refused():
-    net = mlp()
-    with pytest.raises(ValueError, match=r"to replace: the filter leaves out 0, \d"):
-        sparsify_(net, start="magnitude", density=0.5, filter=lambda name, layer: False)
 
 
 def test_layer_without_a_shape_is_refused_until_the_model_has_seen_a_batch():
@@ -379,19 +311,6 @@ def test_attention_stays_dense_and_no_filter_is_asked_about_it():
     names = sparsify_(copy.deepcopy(layer), start="magnitude", density=0.5, filter=every)
     assert names == asked == ["linear1", "linear2"]
     assert sparsify_(layer, start="magnitude", density=0.5) == names
-
-
-def test_transformer_evaluates_as_its_dense_twin():
-    net = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), 2)
-    sparsify_(net, start="magnitude", density=0.3)
-    twin = copy.deepcopy(net)
-    densify_(twin)
-    x = torch.rand(3, 7, 16)
-    is_padding = torch.arange(7) >= torch.tensor([[7], [5], [6]])
-    with torch.no_grad():
-        torch.testing.assert_close(net.eval()(x), twin.eval()(x))
-        padded = [one(x, src_key_padding_mask=is_padding)[0] for one in (net, twin)]
-    torch.testing.assert_close(*padded)  # of the example without padding
 
 
 def test_dense_layers_come_back_with_the_same_function():
@@ -452,8 +371,8 @@ def test_links_are_updated_after_every_so_many_steps_until_they_stand_still():
     assert updated == [3, 6, 9]
 
 
-@pytest.mark.parametrize("steps", [9, 12])
-def test_links_become_fewer_until_the_schedule_ends(steps):
+def test_links_become_fewer_until_the_schedule_ends():
+    steps = 9
     rules = replace(FEWER, schedule_end=0.5)
     net, optimiser, evolver = made(evolution=rules, every=1, steps=steps, until=1)
     start, numbers = [len(keys) for keys in links_of(net)], []
@@ -465,9 +384,9 @@ def test_links_become_fewer_until_the_schedule_ends(steps):
     assert numbers[-1] == [n / 2 for n in start] and numbers[0] != numbers[1]
 
 
-@pytest.mark.parametrize("every", [1, 40, 7])
-@pytest.mark.parametrize("schedule_end", [0.75, 1])
-@pytest.mark.parametrize("until", [0.5, 0.75, 1, None])
+@pytest.mark.parametrize(
+    ("every", "schedule_end", "until"), [(1, 0.75, 0.5), (40, 1, None), (7, 0.75, 1), (40, 1, 0.75)]
+)
 def test_the_final_share_is_what_is_left(every, schedule_end, until):
     rules = Evolution(
         "magnitude", density_schedule="cubic", final_share=0.1, schedule_end=schedule_end
@@ -487,45 +406,7 @@ def test_links_move_between_layers_and_are_as_many():
     assert sum(numbers) == sum(start) and numbers != start
 
 
-def test_links_never_stand_still_where_it_is_asked_for():
-    net, optimiser, evolver = made(steps=3, until=None)
-    train(net, optimiser, evolver, 6)
-    before = links_of(net)
-    train(net, optimiser, evolver, 3)
-    assert not same(before, links_of(net))
-
-
-def test_growth_takes_the_positions_of_largest_gradient():
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(6, 4))
-    sparsify_(net, start="magnitude", density=0.5)
-    dense = nn.Linear(6, 4)
-    dense.weight, dense.bias = nn.Parameter(net[0].to_dense().detach()), net[0].bias
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.0)
-    rule = Evolution(drop="magnitude", grow="gradient", gradient_batches=1, drop_fraction=0.25)
-    evolver = Evolver(net, optimiser, rule, every=1, steps=10, generator=seeded())
-    x, goal = torch.rand(5, 6), torch.rand(5, 4)
-    F.mse_loss(net(x), goal).backward()
-    F.mse_loss(dense(x), goal).backward()
-    kept = net[0].values.abs().sort(descending=True).values[8]
-    free = dense.weight.detach().abs() < kept
-    grown = dense.weight.grad.abs().where(free, torch.tensor(-1.0)).flatten().topk(3).indices
-    optimiser.step()
-    assert evolver.step() == 3
-    desired = torch.cat([(~free).flatten().nonzero().squeeze(1), grown]).sort().values
-    assert torch.equal(net[0].support.keys, desired)
-
-
-def test_layers_are_watched_in_the_last_steps_before_an_update_alone():
-    net, optimiser, evolver = made(every=5, steps=20)
-    watched = []
-    for step in range(6):
-        watched.append(len(net[0]._forward_hooks))
-        train(net, optimiser, evolver, 1, step)
-    assert watched == [0, 0, 0, 1, 1, 0]
-
-
-@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_batches_of_a_frozen_network_are_not_seen(is_compiled):
     net, _, evolver = made()
     model = torch.compile(net, backend="aot_eager") if is_compiled else net
@@ -565,9 +446,7 @@ def test_gradient_that_is_differentiated_is_no_gradient_of_a_step():
     assert [len(batches) for batches in evolver.collector.batches.values()] == [1, 1]
 
 
-@pytest.mark.parametrize("rules", [RIGL, FEWER, MOVING])
-@pytest.mark.parametrize("every", [2, 3])
-@pytest.mark.parametrize("saved", [5, 6])
+@pytest.mark.parametrize(("rules", "every", "saved"), [(RIGL, 2, 5), (FEWER, 3, 6), (MOVING, 3, 5)])
 def test_training_resumes_to_the_same_bits(rules, every, saved):
     net, optimiser, evolver = made(torch.optim.AdamW, rules, every=every)
     train(net, optimiser, evolver, saved)
@@ -646,8 +525,9 @@ def test_without_a_generator_draws_follow_the_seed_of_torch():
     assert same(links[0], links[1]) and not same(links[0], links[2])
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
-@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "amsgrad"), [(torch.optim.Adam, False), (torch.optim.AdamW, True)]
+)
 def test_a_link_grown_late_takes_the_steps_of_a_new_adam(kind, amsgrad):
     net = nn.Sequential(nn.Linear(4, 3, bias=False)).double()
     sparsify_(net, start="magnitude", density=0.5, generator=seeded())
@@ -672,8 +552,8 @@ def test_a_link_grown_late_takes_the_steps_of_a_new_adam(kind, amsgrad):
         torch.testing.assert_close(net[0].values.detach()[new], single.detach())
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
-def test_a_step_that_a_scaler_skips_is_none_of_a_link(kind):
+def test_a_step_that_a_scaler_skips_is_none_of_a_link():
+    kind = torch.optim.AdamW
     net = nn.Sequential(nn.Linear(4, 3, bias=False)).double()
     sparsify_(net, start="magnitude", density=0.5, generator=seeded())
     optimiser, scaler = kind(net.parameters(), lr=0.01, fused=True), torch.amp.GradScaler("cpu")
@@ -698,17 +578,6 @@ def test_a_step_that_a_scaler_skips_is_none_of_a_link(kind):
         if step > 19:
             torch.testing.assert_close(net[0].values.detach()[new], single.detach())
     assert len(new) > 0 and scaler.get_scale() == 2.0**14  # halved twice
-
-
-def test_by_the_count_of_the_layer_the_first_step_would_be_three_times_as_large():
-    values = nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.Adam([values], lr=0.01)
-    for _ in range(10_000):
-        values.grad = torch.zeros(1)
-        optimiser.step()
-    values.grad = torch.ones(1)
-    optimiser.step()
-    assert -values.item() / 0.01 == pytest.approx(0.1 / 0.001**0.5, rel=1e-3)  # 3.16
 
 
 def test_several_evolvers_of_one_adam_correct_a_link_once():
@@ -849,19 +718,16 @@ def test_a_state_past_the_plan_is_taken_where_links_never_stand_still():
     assert evolver.steps_taken == 9
 
 
-def test_a_layer_with_a_forward_of_its_own_is_not_made_dense():
-    layer = SparseLinear(4, 3, density=0.5)
-    layer.forward = F.relu
-    with pytest.raises(ValueError, match="layer 0 has a forward of its own"):
-        densify_(nn.Sequential(layer))
-
-
-def test_a_layer_by_itself_or_with_hooks_is_not_made_dense():
+def test_a_layer_by_itself_or_changed_is_not_made_dense():
     layer = SparseLinear(4, 3, density=0.5)
     with pytest.raises(ValueError, match="the model is itself a sparse layer"):
         densify_(layer)
     layer.register_forward_hook(lambda *_: None)
     with pytest.raises(ValueError, match="layer 0 has hooks"):
+        densify_(nn.Sequential(layer))
+    layer = SparseLinear(4, 3, density=0.5)
+    layer.forward = F.relu
+    with pytest.raises(ValueError, match="layer 0 has a forward of its own"):
         densify_(nn.Sequential(layer))
 
 
@@ -924,10 +790,9 @@ class Wrapped:
         self.optimizer.step()
 
 
-@pytest.mark.parametrize("wrap", [Wrapped, lambda optimiser: Wrapped(Wrapped(optimiser))])
-def test_a_wrapped_optimiser_is_looked_into(wrap):
+def test_a_wrapped_optimiser_is_looked_into():
     net, optimiser, _ = made(with_momentum)
-    wrapped = wrap(optimiser)
+    wrapped = Wrapped(Wrapped(optimiser))
     average = WeightAverage(net, wrapped, 0.9)
     evolver = Evolver(net, wrapped, every=3, steps=12, generator=seeded())
     train(net, optimiser, evolver, 3)
@@ -935,13 +800,8 @@ def test_a_wrapped_optimiser_is_looked_into(wrap):
     assert new.any() and (optimiser.state[net[0].values]["momentum_buffer"][new] == 0).all()
     n = evolve_(net[0], Evolution(), fraction=0.5, generator=seeded(), optimiser=wrapped)
     assert n > 0 and average.is_even
-
-
-def test_an_optimiser_that_is_not_known_is_named_within_its_wrapper():
-    net, _, _ = made()
-    wrapped = Wrapped(torch.optim.Rprop(net.parameters()))
     with pytest.raises(ValueError, match="what a Rprop remembers of a link is not known"):
-        Evolver(net, wrapped, every=3, steps=12)
+        Evolver(net, Wrapped(torch.optim.Rprop(net.parameters())), every=3, steps=12)
 
 
 def compiled(net):
@@ -956,7 +816,7 @@ class Average(nn.Module):
         self.module = copy.deepcopy(model)
 
 
-@pytest.mark.parametrize("wrap", [Average, lambda net: Average(Average(net)), compiled])
+@pytest.mark.parametrize("wrap", [lambda net: Average(Average(net)), compiled])
 def test_averages_in_a_wrapper_move_along(wrap):
     net, optimiser, _ = made()
     average = wrap(net)
@@ -998,24 +858,15 @@ def test_a_model_that_reads_a_weight_is_told_its_layer_and_the_filter():
     assert net(torch.rand(2, 6)).shape == (2, 2)
 
 
-@pytest.mark.parametrize("unit", [nn.ReLU(), nn.Dropout(0.0)])
-def test_tracing_names_what_to_do_instead(unit):
-    net, x = nn.Sequential(nn.Linear(6, 6), unit, nn.Linear(6, 2)), torch.rand(3, 6)
+def test_tracing_names_what_to_do_instead():
+    net = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.0), nn.Linear(6, 2))
+    x = torch.rand(3, 6)
     sparsify_(net, density=0.5, start="random")
     with warnings.catch_warnings(action="ignore"):  # torch.jit.trace is deprecated
         with pytest.raises(ValueError, match="trace a copy after densify_, or use torch.export"):
             torch.jit.trace(net, x)
         densify_(net)
         torch.testing.assert_close(torch.jit.trace(net, x)(x), net(x))
-
-
-def test_a_network_of_our_units_is_traced_after_densify():
-    net, x = models.mlp([6, 5, 2], density=0.5).float().eval(), torch.rand(3, 6).float()
-    with warnings.catch_warnings(action="ignore"):  # torch.jit.trace is deprecated
-        with pytest.raises(ValueError, match="trace a copy after densify_"):
-            torch.jit.trace(net, x)
-        densify_(net)
-        torch.testing.assert_close(torch.jit.trace(net, x)(x[:2]), net(x[:2]))
 
 
 def test_an_evolver_does_not_outlive_the_layers_it_was_made_for():
@@ -1035,19 +886,19 @@ SCALER = torch.amp.GradScaler("cpu", init_scale=16.0)
 
 # what the parts of a loop do: b(ackward), o(ptimiser.step), e(volver.step), z(ero_grad)
 @pytest.mark.parametrize(
-    ("loop", "counted"),
+    ("kind", "to_none", "loop", "counted"),
     [
-        ("zboe", 12),
-        ("boez", 12),
-        ("boze", 12),
-        ("zboboe", None),  # two steps for one call
-        ("beeboez", 12),  # sums up the gradients of two batches
-        ("zbeboee", 12),
-        ("ze", 0),
+        (torch.optim.SGD, True, "zboe", 12),
+        (torch.optim.AdamW, False, "zboe", 12),
+        (torch.optim.Adagrad, True, "boez", 12),
+        (torch.optim.SGD, False, "boze", 12),
+        (torch.optim.AdamW, True, "zboboe", None),  # two steps for one call
+        (torch.optim.SGD, False, "beeboez", 12),  # sums up the gradients of two batches
+        (torch.optim.Adagrad, False, "zbeboee", 12),
+        (torch.optim.SGD, False, "ze", 0),
+        (torch.optim.AdamW, True, "ze", 0),
     ],
 )
-@pytest.mark.parametrize("to_none", [False, True])
-@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.Adagrad])
 def test_the_steps_of_the_optimiser_are_counted(kind, to_none, loop, counted):
     net, optimiser, evolver = made(kind, every=5)
     parts = {
@@ -1064,8 +915,7 @@ def test_the_steps_of_the_optimiser_are_counted(kind, to_none, loop, counted):
     assert evolver.steps_taken == counted
 
 
-@pytest.mark.parametrize("loop", ["zbeo", "zbebo", "bezo"])
-@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(("fused", "loop"), [(False, "zbeo"), (True, "zbebo"), (False, "bezo")])
 def test_an_update_that_would_throw_gradients_away_is_refused(fused, loop):
     net, optimiser, evolver = made(partial(torch.optim.SGD, fused=fused), every=2)
     before = links_of(net)
@@ -1152,14 +1002,6 @@ def test_a_layer_that_no_longer_learns_keeps_its_gradient():
     assert not torch.equal(links_of(net)[1], moving)
 
 
-def test_momentum_moves_with_the_links():
-    net, optimiser, evolver = made(with_momentum)
-    train(net, optimiser, evolver, 3)
-    old = links_of(net)[0]
-    assert optimiser.state[net[0].values]["momentum_buffer"].shape == old.shape
-    assert (optimiser.state[net[0].values]["momentum_buffer"][net[0].values == 0] == 0).all()
-
-
 @pytest.mark.parametrize("rules", [RIGL, FEWER, MOVING])
 def test_averages_follow_their_links(rules):
     net, optimiser, _ = made(with_momentum)
@@ -1178,25 +1020,10 @@ def test_averages_follow_their_links(rules):
     torch.testing.assert_close(average.module[0].to_dense(), dense, atol=1e-6, rtol=1e-5)
 
 
-def test_autocast_and_accumulated_gradients_evolve_too():
-    net, optimiser, evolver = made(every=2, steps=8)
-    x, y = data()
-    before = links_of(net)
-    for step in range(4):
-        optimiser.zero_grad()
-        for half in (x[:8], x[8:16]):
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = F.cross_entropy(net(half), y[:8])
-            loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        evolver.step()
-        assert evolver.steps_taken == step + 1
-    assert not same(before, links_of(net))
-
-
-@pytest.mark.parametrize("rules", [RIGL, MEST, MOMENTUM])
-@pytest.mark.parametrize(("scale", "interval"), [(2.0**16, 1000), (2.0**10, 1), (2.0**10, 2)])
+@pytest.mark.parametrize(
+    ("rules", "scale", "interval"),
+    [(RIGL, 2.0**16, 1000), (MEST, 2.0**10, 1), (MOMENTUM, 2.0**10, 2)],
+)
 def test_links_do_not_depend_on_the_scale_of_the_gradients(rules, scale, interval):
     plain = made(with_momentum, rules)
     scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=interval)
@@ -1221,24 +1048,6 @@ def test_a_batch_whose_gradient_is_not_finite_is_not_collected():
     assert n_replaced > 0
 
 
-def test_gpt_block_trains_and_evolves():
-    torch.manual_seed(0)
-    net, x = Block(), torch.rand(6, 9, 16)
-    names = sparsify_(net, start="magnitude", density=0.2)
-    assert names == ["qkv", "out", "mlp.0", "mlp.2"]
-    optimiser = torch.optim.AdamW(net.parameters(), lr=0.01)
-    evolver = Evolver(net, optimiser, RIGL, every=3, steps=30, generator=seeded())
-    losses = []
-    for _ in range(20):
-        optimiser.zero_grad()
-        loss = F.mse_loss(net(x), x.flip(2))
-        loss.backward()
-        optimiser.step()
-        evolver.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0] / 2
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -1258,19 +1067,14 @@ def test_bad_evolvers_are_refused(options, message):
         made(**options)
 
 
-def test_an_optimiser_made_before_the_layers_were_sparse_is_refused():
-    net = mlp()
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    sparsify_(net, start="magnitude", density=0.2)
-    with pytest.raises(ValueError, match="does not hold the values of layer 0: make it after"):
-        Evolver(net, optimiser, every=1, steps=5, generator=seeded())
-
-
-def test_a_model_without_sparse_layers_is_refused():
+def test_a_model_is_made_sparse_before_its_optimiser_and_its_evolver():
     net = mlp()
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     with pytest.raises(ValueError, match="the model has no sparse layer: call sparsify_ first"):
-        Evolver(net, optimiser, every=1, steps=5, generator=seeded())
+        Evolver(net, optimiser, every=1, steps=5)
+    sparsify_(net, start="magnitude", density=0.2)
+    with pytest.raises(ValueError, match="does not hold the values of layer 0: make it after"):
+        Evolver(net, optimiser, every=1, steps=5)
 
 
 # ------------------------------------------------------------------------- several processes

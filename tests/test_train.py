@@ -20,13 +20,13 @@ from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import orthogonal, weight_norm
 
 from lib import checkpoints, data, layers, models, train
-from lib._compiled import launch
 from lib.activations import Splash, SReLU
 from lib.data import Split
 from lib.evolution import Evolution, drop_random, evolve_
 from lib.layers import SparseLinear
 from lib.models import mlp
 from lib.train import Settings, WeightAverage, fit
+from tests.test_kernels import printed_srelu
 
 WIDTHS = (6, 9, 8, 3)
 SET = Evolution()
@@ -36,7 +36,6 @@ METHODS = {  # name: (options of the network, evolution)
     "RigL": ({"density": 0.4, "activation": "srelu", "dropout": 0.3}, RIGL),
     "dense": ({"activation": "srelu", "dropout": 0.3}, None),
 }
-each_method = pytest.mark.parametrize("method", METHODS)
 
 
 def part(n, seed):
@@ -68,18 +67,11 @@ def settings(method="SET", epochs=5, **options):
     return Settings(epochs, **(usual | options))
 
 
-def rows(table, **wanted):
-    """The rows of a table of links or degrees that have the values wanted."""
-    return [row for row in table if all(row[name] == value for name, value in wanted.items())]
-
-
 def links_of(history, **wanted):
     """(n,) degrees or keys of the one row that has the values wanted."""
-    if "side" in wanted:
-        (row,) = rows(history.degrees, **wanted)
-        return row["links"]
-    (row,) = rows(history.links, **wanted)
-    return row["keys"]
+    table, name = (history.degrees, "links") if "side" in wanted else (history.links, "keys")
+    (row,) = [row for row in table if all(row[key] == value for key, value in wanted.items())]
+    return row[name]
 
 
 def snapshots(model):
@@ -146,7 +138,7 @@ class Twin:
     def forward(self, x):
         for w, bias, unit in zip(self.weights, self.biases, [*self.units, None], strict=True):
             x = F.linear(x, w, bias)
-            x = x if unit is None else srelu(x, *unit)
+            x = x if unit is None else printed_srelu(x, *unit)
         return x
 
     def step(self, x, rate):
@@ -192,12 +184,6 @@ def label(x):
     return x[:, :3].argmax(1)
 
 
-def srelu(x, t_left, a_left, width, a_right):
-    t_right = t_left + width.abs()
-    middle = torch.where(x >= t_right, t_right + a_right * (x - t_right), x)
-    return torch.where(x <= t_left, t_left + a_left * (x - t_left), middle)
-
-
 def smallest_of_each_sign(w, mask, fraction):
     """Zeros, and ⌊ζ·n⌋ of the n links of each sign that are nearest to zero."""
     dropped = mask & (w == 0)
@@ -222,9 +208,10 @@ def recorder(model):
     return inputs, losses
 
 
-@pytest.mark.parametrize("density", [0.4, None])
-@pytest.mark.parametrize("nesterov", [False, True])
-@pytest.mark.parametrize(("epochs", "batch_size"), [(2, 12), (10, 60)])
+@pytest.mark.parametrize(
+    ("density", "nesterov", "epochs", "batch_size"),
+    [(0.4, False, 2, 12), (0.4, True, 10, 60), (None, True, 2, 12)],
+)
 def test_training_is_that_of_the_dense_masked_twin(density, nesterov, epochs, batch_size):
     how = settings(epochs=epochs, batch_size=batch_size, nesterov=nesterov, weight_decay=0.01)
     given = how if density else dataclasses.replace(how, evolution=None)
@@ -281,8 +268,7 @@ def test_every_example_is_seen_once_in_an_epoch():
 # the number of links
 
 
-@pytest.mark.parametrize("method", ["SET", "RigL"])
-@pytest.mark.parametrize("new_std", [0.0, 0.1])
+@pytest.mark.parametrize(("method", "new_std"), [("SET", 0.1), ("RigL", 0.0)])
 def test_number_of_links_is_constant_over_epochs(method, new_std):
     rules = Evolution(METHODS[method][1].drop, METHODS[method][1].grow, new_std=new_std)
     model = network(method)
@@ -316,57 +302,17 @@ def test_last_epoch_removes_evolves_or_keeps(last_epoch):
     assert history.metrics[-1]["replaced"] == 0
 
 
-def test_final_removal_keeps_the_weights_of_the_survivors():
-    model = network("SET")
-    copies, on_epoch = snapshots(model)
-    fit(model, split(), settings(), seed=0, on_epoch=on_epoch)
-    after, before = model.linear1.to_dense(), copies[-1].linear1.to_dense()
-    assert torch.equal(after, before * positions(model)[0])
-    assert (positions(model)[0] <= positions(copies[-1])[0]).all()
-
-
-@pytest.mark.parametrize(("decay", "share"), [("constant", "0.4"), ("cosine", "0")])
-@pytest.mark.parametrize("layer", ["linear1", "linear2"])
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_final_removal_takes_the_last_share_of_the_weakest_of_each_sign(decay, share, layer, sign):
-    def magnitudes(net):
-        values = net.get_submodule(layer).values.detach()
-        return values[values.sign() == sign].abs().sort().values
-
+@pytest.mark.parametrize(("decay", "share", "sign"), [("constant", "0.4", -1), ("cosine", "0", 1)])
+def test_final_removal_takes_the_last_share_of_the_weakest_of_each_sign(decay, share, sign):
     model, rules = network("SET"), Evolution("sign", drop_fraction=0.4, decay=decay)
     copies, on_epoch = snapshots(model)
     fit(model, split(), settings(evolution=rules), seed=0, on_epoch=on_epoch)
-    before = magnitudes(copies[-1])
-    n = math.floor(Fraction(share) * len(before))  # the cosine has fallen to 0
-    assert torch.equal(magnitudes(model), before[n:]) and n < len(before)
-    assert model.get_submodule(layer).values.all()  # exact zeros go besides
-
-
-@pytest.mark.parametrize("method", ["SET", "RigL"])
-def test_degrees_count_the_links_of_every_neuron(method):
-    model = network(method)
-    start = copy.deepcopy(model)
-    history = fit(model, split(), settings(method), seed=0)
-    degrees = history.degrees
-    assert {row["epoch"] for row in degrees} == {0, 1, 2, 5, "final"} and len(degrees) == 5 * 2 * 2
-    assert {row["links"].dtype for row in degrees} == {torch.int16}
-    first, final = positions(start)[1], positions(model)[1]
-    linear2 = partial(links_of, history, layer="linear2")
-    assert linear2(side="in", epoch=0).tolist() == first.sum(1).tolist()
-    assert linear2(side="out", epoch=0).tolist() == first.sum(0).tolist()
-    assert linear2(side="in", epoch="final").tolist() == final.sum(1).tolist()
-    assert linear2(side="out", epoch="final").tolist() == final.sum(0).tolist()
-
-
-def test_degrees_have_a_row_for_each_layer_side_and_epoch():
-    rows = fit(network("SET"), split(), settings(epochs=1), seed=0).degrees
-    desired = [(layer, side) for layer in ("linear1", "linear2") for side in ("in", "out")] * 3
-    assert [(row["layer"], row["side"]) for row in rows] == desired
-    assert [row["epoch"] for row in rows] == [0] * 4 + [1] * 4 + ["final"] * 4
-
-
-def test_degrees_of_a_dense_network_have_no_rows():
-    assert fit(network("dense"), split(), settings("dense"), seed=0).degrees == []
+    before, after = copies[-1].linear1.to_dense(), model.linear1.to_dense()
+    of_sign = before[before.sign() == sign].abs().sort().values
+    n = math.floor(Fraction(share) * len(of_sign))  # the cosine has fallen to 0
+    assert torch.equal(after[after.sign() == sign].abs().sort().values, of_sign[n:])
+    assert torch.equal(after, before * positions(model)[0])
+    assert n < len(of_sign) and model.linear1.values.all()  # exact zeros go besides
 
 
 def test_layers_are_recorded_by_their_names_in_the_model():
@@ -376,32 +322,28 @@ def test_layers_are_recorded_by_their_names_in_the_model():
     assert {row["layer"] for row in history.degrees + history.links} == {"body.0"}
 
 
-@pytest.mark.parametrize("method", ["SET", "RigL"])
-@pytest.mark.parametrize(("layer", "n_in", "n_out"), [("linear1", 6, 9), ("linear2", 9, 8)])
-@pytest.mark.parametrize("epoch", [0, 1, 2, 5, "final"])
-def test_links_are_recorded_with_the_degrees_and_agree(method, layer, n_in, n_out, epoch):
-    history = fit(network(method), split(), settings(method), seed=0)
+@pytest.mark.parametrize("epoch", [0, 2, "final"])
+@pytest.mark.parametrize(("method", "layer"), [("SET", "linear1"), ("RigL", "linear2")])
+def test_links_are_recorded_with_the_degrees_and_agree(method, layer, epoch):
+    model = network(method)
+    models_at = {0: copy.deepcopy(model), "final": model}
+    history = fit(model, split(), settings(method), seed=0)
     keys = links_of(history, layer=layer, epoch=epoch)
-    assert keys.dtype == torch.int32 and (keys.diff() > 0).all()
+    n_out, n_in = model.get_submodule(layer).to_dense().shape
     into, out = (keys // n_in).bincount(minlength=n_out), (keys % n_in).bincount(minlength=n_in)
     degrees = partial(links_of, history, layer=layer, epoch=epoch)
+    if epoch in models_at:
+        assert keys.tolist() == models_at[epoch].get_submodule(layer).support.keys.tolist()
     assert degrees(side="in").tolist() == into.tolist()
     assert degrees(side="out").tolist() == out.tolist()
-    assert len(history.links) == len(history.degrees) / 2
-
-
-@pytest.mark.parametrize("method", ["SET", "RigL"])
-def test_links_of_the_end_are_those_of_the_model(method):
-    model = network(method)
-    start = copy.deepcopy(model)
-    history = fit(model, split(), settings(method), seed=0)
-    linear2 = partial(links_of, history, layer="linear2")
-    assert linear2(epoch=0).tolist() == start.linear2.support.keys.tolist()
-    assert linear2(epoch="final").tolist() == model.linear2.support.keys.tolist()
+    assert keys.dtype == torch.int32 and degrees(side="in").dtype == torch.int16
+    assert {row["epoch"] for row in history.degrees} == {0, 1, 2, 5, "final"}
+    assert len(history.degrees) == 2 * len(history.links) == 5 * 2 * 2
 
 
 def test_dense_network_has_no_links_to_record():
-    assert fit(network("dense"), split(), settings("dense"), seed=0).links == []
+    history = fit(network("dense"), split(), settings("dense"), seed=0)
+    assert history.links == history.degrees == []
 
 
 # learning rate, optimiser, settings
@@ -422,20 +364,6 @@ def test_learning_rate_follows_its_schedule(schedule, rates):
     assert [how.learning_rate_at_epoch(epoch) for epoch in (1, 2, 3, 4)] == desired
     history = fit(network("SET"), split(), how, seed=0)
     assert [row["learning_rate"] for row in history.metrics] == desired
-
-
-@each_method
-def test_weight_decay_acts_on_the_weights_of_links_only(method):
-    model = network(method)
-    optimiser = train.make_optimiser(model, settings(weight_decay=0.5, learning_rate=0.2))
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    torch.autograd.backward([p.sum() * 0 for p in model.parameters()])  # gradient 0
-    optimiser.step()
-    desired = {
-        name: p * (0.9 if name.endswith((".values", ".weight")) else 1)
-        for name, p in before.items()
-    }
-    torch.testing.assert_close(dict(model.named_parameters()), desired)
 
 
 @pytest.mark.parametrize(
@@ -517,14 +445,6 @@ def test_given_optimiser_takes_the_steps():
     torch.testing.assert_close(list(model.parameters()), list(twin.parameters()))
 
 
-def test_optimiser_of_the_settings_is_the_default():
-    model, other = network("RigL"), network("RigL")
-    how = settings("RigL")
-    first = fit(model, split(), how, seed=0)
-    second = fit(other, split(), how, seed=0, optimiser=train.make_optimiser(other, how))
-    assert same_run((model, first), (other, second))
-
-
 def squares(logits, y):
     """Mean squared distance to the indicator of the class."""
     return F.mse_loss(logits, F.one_hot(y, 3).to(logits))
@@ -547,14 +467,6 @@ def squares_of(model, x, y, generator):
 
 def cross_entropy(model, x, y, generator):
     return F.cross_entropy(model(x), y)
-
-
-def test_given_objective_is_that_of_the_given_loss():
-    runs = []
-    for how in ({"loss": squares}, {"objective": squares_of}):
-        model = network("SET")
-        runs.append((model, fit(model, split(), settings("SET", epochs=3), seed=0, **how)))
-    assert same_run(*runs)
 
 
 def test_growth_by_gradient_follows_its_own_objective(monkeypatch):
@@ -599,44 +511,19 @@ def test_objective_of_an_epoch_is_that_of_its_steps_and_of_growth_after_it(tmp_p
     assert losses[0][0] == losses[1][0] and losses[0][1:] != losses[1][1:]
 
 
-def test_collected_gradient_is_that_of_the_given_loss():
-    model, (x, y) = network("SET"), part(60, 1)
-    seeds = [torch.Generator().manual_seed(3) for _ in range(2)]
-    once = train.collect(model, x.double(), y, 16, 2, seeds[0], objective=squares_of)
-
-    def thrice_the_loss(model, x, y, generator):
-        return 3 * squares(model(x), y)
-
-    thrice = train.collect(model, x.double(), y, 16, 2, seeds[1], objective=thrice_the_loss)
-    for name in ("linear1", "linear2"):
-        torch.testing.assert_close(thrice[name]["grad_y"], 3 * once[name]["grad_y"])
-
-
-def test_stopped_run_goes_on_to_the_same_bits(tmp_path):
-    whole, model = network("RigL"), network("RigL")
-    how = settings("RigL", epochs=4)
-    desired = fit(whole, split(), how, seed=0)
-    checkpoint = tmp_path / "checkpoint.pt"
-    stopped = fit(model, split(), how, seed=0, checkpoint=checkpoint, stop_after=2)
-    assert stopped.metrics == desired.metrics[:2] and not stopped.final
-    model = network("RigL")
-    actual = fit(model, split(), how, seed=0, checkpoint=checkpoint)
-    assert same_run((whole, desired), (model, actual))
-
-
 # averaged weights
 
 
 def test_average_follows_its_recursion():
     model = nn.Linear(2, 1, bias=False)
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
-    average = WeightAverage(model, optimiser, decay=0.15)
+    average = WeightAverage(model, optimiser, decay=0.2)
     seen, desired = [], None
     for t in range(4):
         model.weight.grad = torch.full_like(model.weight, 2.0**t)
         optimiser.step()
         seen.append(model.weight.detach().clone())
-        decay = min(0.15, (1 + t) / (10 + t))
+        decay = min(0.2, (1 + t) / (10 + t))
         desired = seen[0] if t == 0 else decay * desired + (1 - decay) * seen[t]
     with average.in_place():
         torch.testing.assert_close(model.weight.data, desired)
@@ -645,7 +532,7 @@ def test_average_follows_its_recursion():
     torch.testing.assert_close(model.weight.data, desired)
 
 
-@pytest.mark.parametrize("decay", [0.0, 1.0, -0.1])
+@pytest.mark.parametrize("decay", [0.0, 1.0])
 def test_average_refuses_a_decay_out_of_range(decay):
     model = nn.Linear(2, 1)
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
@@ -789,50 +676,30 @@ def test_average_outlives_a_reset_of_the_optimiser():
     assert torch.equal(optimiser.state[model.linear1.values]["average"], model.linear1.values)
 
 
-def test_interrupted_run_with_averages_and_random_objectives_ends_in_the_same_bits(tmp_path):
-    objectives = {"objective": noisy_loss, "grow_objective": noisy_loss}
-    how = settings("RigL", epochs=4, averaging=0.9)
-    whole = network("RigL")
-    desired = fit(whole, split(), how, seed=0, **objectives)
-    checkpoint = {"checkpoint": tmp_path / "checkpoint.pt"}
-    fit(network("RigL"), split(), how, seed=0, stop_after=2, **checkpoint, **objectives)
-    model = network("RigL")
-    actual = fit(model, split(), how, seed=0, **checkpoint, **objectives)
-    assert same_run((whole, desired), (model, actual))
-
-
 def noisy_loss(model, x, y, generator):
     noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
     return F.cross_entropy(model(x + 0.1 * noise), y)
 
 
-def test_checkpoint_of_another_seed_is_refused_and_the_model_stays(tmp_path):
-    checkpoint = tmp_path / "run.pt"
-    fit(network("SET"), split(), settings("SET"), seed=1, checkpoint=checkpoint, stop_after=1)
-    model = network("SET")
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ValueError, match=r"run\.pt is of seed = 1, not 0: give that value"):
-        fit(model, split(), settings("SET"), seed=0, checkpoint=checkpoint)
-    assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
-
-
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"seed": 1}, "run.pt is of seed = 0, not 1: give that value"),
         ({"learning_rate": 0.2}, "learning_rate = 0.1, not 0.2"),
-        ({"epochs": 6}, "epochs = 5, not 6"),
-        ({"batch_size": 8}, "batch_size = 16, not 8"),
         ({"evolution": None}, "evolution.drop = sign, not None"),
         ({"evolution": Evolution(drop_fraction=0.5)}, "evolution.drop_fraction = 0.3, not 0.5"),
         ({"evolution": Evolution(drop=drop_random)}, "= sign, not drop_random"),
     ],
 )
-def test_checkpoint_of_other_settings_is_refused(changes, sentence, tmp_path):
-    begun = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
-    how = settings("SET", evolution=Evolution())
+def test_checkpoint_of_other_settings_is_refused_and_the_model_stays(changes, sentence, tmp_path):
+    begun, how = {"seed": 0, "checkpoint": tmp_path / "run.pt"}, settings("SET", evolution=SET)
     fit(network("SET"), split(), how, stop_after=1, **begun)
+    begun["seed"] = changes.pop("seed", 0)
+    model = network("SET")
+    before = copy.deepcopy(model.state_dict())
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        fit(network("SET"), split(), dataclasses.replace(how, **changes), **begun)
+        fit(model, split(), dataclasses.replace(how, **changes), **begun)
+    assert same_state(before, model.state_dict())
 
 
 def test_checkpoint_of_other_data_or_another_optimiser_is_refused(tmp_path):
@@ -848,29 +715,13 @@ def test_checkpoint_of_other_data_or_another_optimiser_is_refused(tmp_path):
         fit(model, split(), settings(), optimiser=adam, **begun)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"learning_rate": np.float64(0.1)},
-        {"epochs": np.int64(5)},
-        {"batch_size": np.int64(16)},
-        {"schedule": np.str_("cosine")},
-        {"evolution": Evolution(drop=np.str_("sign"))},
-    ],
-    ids=lambda changes: ", ".join(changes),
-)
-def test_numbers_and_names_of_numpy_are_the_same_settings(changes, tmp_path):
-    path = tmp_path / "run.pt"
-    begun = {"seed": np.int64(0), "checkpoint": path, "stop_after": 1}
-    fit(network("SET"), split(), settings(**changes), **begun)
-    fit(network("SET"), split(), settings(), seed=0, checkpoint=path)
-
-
-def test_classes_in_fewer_bytes_are_the_same_data(tmp_path):
-    begun = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
+def test_numbers_of_numpy_and_classes_in_fewer_bytes_are_the_same_settings(tmp_path):
+    begun = {"seed": np.int64(0), "checkpoint": tmp_path / "run.pt", "stop_after": 1}
+    of_numpy = {"learning_rate": np.float64(0.1), "epochs": np.int64(5), "batch_size": np.int64(16)}
+    names = {"schedule": np.str_("cosine"), "evolution": Evolution(drop=np.str_("sign"))}
     small = dataclasses.replace(split(), y_train=split().y_train.to(torch.uint8))
-    fit(network("SET"), small, settings(), stop_after=1, **begun)
-    fit(network("SET"), split(), settings(), **begun)
+    fit(network("SET"), small, settings(**of_numpy, **names), **begun)
+    fit(network("SET"), split(), settings(), seed=0, checkpoint=tmp_path / "run.pt")
 
 
 def test_bound_arguments_of_a_rule_are_compared():
@@ -883,18 +734,17 @@ def test_bound_arguments_of_a_rule_are_compared():
     assert one != other
 
 
+def test_checkpoint_beyond_the_stop_is_left_as_it_is(tmp_path):
+    how, checkpoint = settings("SET", epochs=5), tmp_path / "checkpoint.pt"
+    fit(network("SET"), split(), how, seed=0, checkpoint=checkpoint, stop_after=3)
+    again = {"checkpoint": checkpoint, "stop_after": 2}
+    history = fit(network("SET"), split(), how, seed=0, **again)
+    assert len(history.metrics) == 3 and not history.final
+
+
 def test_data_of_another_shape_are_other_data():
     x = torch.arange(6.0)
     assert checkpoints.digest(x.view(2, 3)) != checkpoints.digest(x.view(3, 2))
-
-
-@pytest.mark.parametrize("stop_after", [2, 3])
-def test_checkpoint_beyond_the_stop_is_left_as_it_is(tmp_path, stop_after):
-    how, checkpoint = settings("SET", epochs=5), tmp_path / "checkpoint.pt"
-    fit(network("SET"), split(), how, seed=0, checkpoint=checkpoint, stop_after=3)
-    again = {"checkpoint": checkpoint, "stop_after": stop_after}
-    history = fit(network("SET"), split(), how, seed=0, **again)
-    assert len(history.metrics) == 3 and not history.final
 
 
 def test_model_without_parameters_is_refused():
@@ -922,36 +772,13 @@ class Shapes(nn.Module):
         return x
 
 
-@pytest.mark.parametrize(
-    ("shape", "strength"),
-    [
-        ((5,), 0.0),
-        ((4, 4), 0.0),
-        ((4, 4), 0.5),
-        ((1, 4, 4), 0.5),
-        ((3, 4, 5), 0.0),
-        ((3, 4, 5), 0.5),
-    ],
-)
+@pytest.mark.parametrize(("shape", "strength"), [((5,), 0.0), ((4, 4), 0.5), ((3, 4, 5), 0.5)])
 def test_model_sees_examples_in_the_shape_of_the_split(shape, strength):
     shapes = Shapes()
     model = nn.Sequential(shapes, nn.Flatten(), nn.Linear(math.prod(shape), 4))
     how = settings(epochs=1, evolution=None, augmentation=strength)
     fit(model, pictures(*shape), how, seed=0)
     assert shapes.seen == {shape}
-
-
-@pytest.mark.parametrize("strength", [0.0, 0.5])
-def test_convolutional_network_trains_with_sparse_layers(strength):
-    convolution = nn.Conv2d(3, 4, 3)
-    linear = SparseLinear(4 * 2 * 3, 4, density=0.5)
-    model = nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), linear)
-    before = copy.deepcopy(model)
-    how = settings("RigL", epochs=3, augmentation=strength)
-    history = fit(model, pictures(3, 4, 5), how, seed=0)
-    assert not torch.equal(model[0].weight, before[0].weight)
-    assert [row["links"] for row in history.metrics] == [models.count_links(before)] * 3
-    assert {row["layer"] for row in history.degrees} == {"3"}
 
 
 # settings out of range
@@ -995,14 +822,15 @@ def test_best_state_is_that_of_the_first_best_validation_epoch():
     assert [row["valid_accuracy"] for row in history.metrics] == accuracies
     best = accuracies.index(max(accuracies))
     assert 0 < best and accuracies.count(max(accuracies)) > 1
+    x, y = part(20, 2)
+    assert history.final["test_accuracy"] == train.accuracy(model, x.flatten(1).double(), y)
     assert same_state(history.best_state, copies[best].state_dict())
 
 
-@pytest.mark.parametrize("method", ["SET", "RigL"])
-def test_best_state_has_the_links_it_was_evaluated_with(method):
-    model, (x, y) = network(method), part(20, 3)
-    history = fit(model, split(), settings(method), seed=0)
-    best = network(method)
+def test_best_state_has_the_links_it_was_evaluated_with():
+    model, (x, y) = network("RigL"), part(20, 3)
+    history = fit(model, split(), settings("RigL"), seed=0)
+    best = network("RigL")
     best.load_state_dict(history.best_state)
     desired = max(row["valid_accuracy"] for row in history.metrics)
     assert train.accuracy(best, x.flatten(1).double(), y) == desired
@@ -1025,18 +853,12 @@ def test_tuning_never_sees_the_test_part():
     assert history.final["test_accuracy"] is None
 
 
-def test_final_accuracy_is_that_of_the_model_returned():
-    model, (x, y) = network("SET"), part(20, 2)
-    history = fit(model, split(), settings(), seed=0)
-    assert history.final["test_accuracy"] == train.accuracy(model, x.flatten(1).double(), y)
-
-
 def test_accuracy_is_the_fraction_of_largest_logits():
     logits = torch.tensor([[0.1, 0.9], [0.8, 0.2], [-2.0, -1.0], [3.0, 1.0]])
     assert train.accuracy(nn.Identity(), logits, torch.tensor([1, 0, 0, 0])) == 0.75
 
 
-@pytest.mark.parametrize("shape", [(4, 1), (4, 2), (1,), ()])
+@pytest.mark.parametrize("shape", [(4, 1), (1,), ()])
 def test_accuracy_of_other_than_one_class_an_example_is_refused(shape):
     with pytest.raises(ValueError, match=r"give one class an example, \(4,\)"):
         train.accuracy(nn.Identity(), torch.rand(4, 2), torch.zeros(shape, dtype=torch.int64))
@@ -1047,16 +869,18 @@ def test_accuracy_of_a_class_for_each_position():
     assert train.accuracy(nn.Identity(), logits, torch.tensor([[0, 0], [0, 1]])) == 0.75
 
 
-@pytest.mark.parametrize("shapes", [((4,), (4,)), ((4, 1), (4,)), ((4, 1), (4, 1))], ids=str)
-@pytest.mark.parametrize("y", [[0, 1, 1, 0], [False, True, True, False], [-1.0, 1, 1, -1]])
-def test_one_output_means_class_1_where_it_is_positive(shapes, y):
-    logits = torch.tensor([-2.0, 3.0, -0.1, 0.2]).reshape(shapes[0])  # right, right, wrong, wrong
-    assert train.accuracy(nn.Identity(), logits, torch.tensor(y).reshape(shapes[1])) == 0.5
-
-
-def test_one_output_of_each_pixel_has_a_class():
-    logits, y = torch.tensor([[[[-1.0, 2], [3, -4]]]]), torch.tensor([[[0, 1], [1, 1]]])
-    assert train.accuracy(nn.Identity(), logits, y) == 0.75
+@pytest.mark.parametrize(
+    ("z_shape", "y_shape", "y"),
+    [
+        ((4,), (4,), [0, 1, 1, 0]),
+        ((4, 1), (4,), [False, True, True, False]),
+        ((4, 1), (4, 1), [-1.0, 1, 1, -1]),
+        ((1, 1, 2, 2), (1, 2, 2), [0, 1, 1, 0]),  # a class of each pixel
+    ],
+)
+def test_one_output_means_class_1_where_it_is_positive(z_shape, y_shape, y):
+    logits = torch.tensor([-2.0, 3.0, -0.1, 0.2]).reshape(z_shape)  # right, right, wrong, wrong
+    assert train.accuracy(nn.Identity(), logits, torch.tensor(y).reshape(y_shape)) == 0.5
 
 
 def test_probability_of_a_last_sigmoid_is_cut_at_one_half():
@@ -1086,28 +910,17 @@ def test_probability_is_told_by_what_is_computed_last(is_frozen):
     assert train.accuracy(gated, logits, y) == 1 / 3  # all logits are above 0
 
 
-@pytest.mark.parametrize("width", [1, 3])
-@pytest.mark.parametrize("y", [[0.5, 0.0], [1.0, 2.3]])
+@pytest.mark.parametrize(("width", "y"), [(1, [0.5, 0.0]), (3, [1.0, 2.3])])
 def test_targets_that_are_no_classes_have_no_accuracy(width, y):
     assert math.isnan(train.accuracy(nn.Identity(), torch.ones(2, width), torch.tensor(y)))
 
 
-@pytest.mark.parametrize("width", [1, 2, 10])
-@pytest.mark.parametrize("bad", [[0], [1], [0, 1, 2]])
+@pytest.mark.parametrize(("width", "bad"), [(1, [0]), (2, [1]), (10, [0, 1, 2])])
 def test_logits_that_are_nan_have_no_accuracy(width, bad):
     logits, y = torch.ones(3, width), torch.zeros(3, dtype=torch.int64)
     assert train.accuracy(nn.Identity(), logits, y) in (0, 1)
     logits[bad, -1] = math.nan
     assert math.isnan(train.accuracy(nn.Identity(), logits, y))
-
-
-@each_method
-def test_network_of_nan_weights_has_no_accuracy(method):
-    model = network(method)
-    with torch.no_grad():
-        next(model.parameters()).fill_(math.nan)
-    x, y = part(20, 2)
-    assert math.isnan(train.accuracy(model, x.double(), y))
 
 
 def binary_split():
@@ -1122,20 +935,12 @@ def with_logits(z, y):
     return F.binary_cross_entropy_with_logits(z.flatten(), y)
 
 
-def probabilities(z, y):
-    return F.binary_cross_entropy(z, y)
-
-
 @pytest.mark.parametrize(
     ("end", "loss"),
     [
         ([], with_logits),
-        ([nn.Flatten(0)], nn.BCEWithLogitsLoss()),
         ([nn.Flatten(0)], lambda z, y: F.soft_margin_loss(z, 2 * y - 1)),
-        ([nn.Flatten(0), nn.Sigmoid()], probabilities),
         ([nn.Sigmoid(), nn.Flatten(0)], nn.BCELoss()),
-        ([nn.Sigmoid(), nn.Flatten(0)], F.binary_cross_entropy),
-        ([nn.Sigmoid(), nn.Flatten(0)], lambda z, y: F.binary_cross_entropy(z, y)),
     ],
 )
 def test_network_of_one_output_has_its_accuracy(end, loss):
@@ -1145,15 +950,6 @@ def test_network_of_one_output_has_its_accuracy(end, loss):
     assert [row["test_accuracy"] for row in history.metrics] == [1, 1]
     assert history.metrics[0]["valid_accuracy"] == history.final["test_accuracy"] == 1
     assert history.best_state is not None
-
-
-def test_labels_in_a_column_fit_an_output_in_a_column():
-    given = binary_split()
-    columns = {f"y_{p}": getattr(given, f"y_{p}")[:, None] for p in PARTS}
-    how = Settings(20, batch_size=8, learning_rate=0.5)
-    given, loss = dataclasses.replace(given, **columns), nn.BCEWithLogitsLoss()
-    history = fit(nn.Linear(3, 1), given, how, seed=0, loss=loss)
-    assert history.final["test_accuracy"] > 0.8
 
 
 def test_regression_trains_without_an_accuracy():
@@ -1180,8 +976,10 @@ def test_epoch_without_an_accuracy_is_not_the_best():
     assert not train._is_best({"valid_accuracy": 0.4}, history)
 
 
-@pytest.mark.parametrize(("n_examples", "batch_size"), [(60, 59), (60, 1), (1, 16)])
-@pytest.mark.parametrize("first", [nn.Identity, partial(nn.Linear, 6, 6)])
+@pytest.mark.parametrize(
+    ("n_examples", "batch_size", "first"),
+    [(60, 59, nn.Identity), (60, 1, partial(nn.Linear, 6, 6)), (1, 16, nn.Identity)],
+)
 def test_batch_of_one_example_that_is_normalised_names_its_setting(n_examples, batch_size, first):
     given = split()
     given = dataclasses.replace(given, x_train=given.x_train[:n_examples])
@@ -1201,7 +999,6 @@ def test_single_image_is_normalised_over_its_pixels():
     ("loss", "sentence"),
     [
         (nn.CrossEntropyLoss(reduction="none"), r"shape \(16,\).*reduction='mean'"),
-        (partial(F.cross_entropy, reduction="none"), r"shape \(16,\).*reduction='mean'"),
         (lambda z, y: z, r"shape \(16, 3\).*mean"),
         (lambda z, y: (F.cross_entropy(z, y), z), "is a tuple: return a tensor of one number"),
         (lambda z, y: {"loss": F.cross_entropy(z, y)}, "is a dict: return a tensor"),
@@ -1221,13 +1018,13 @@ def test_growth_by_a_loss_that_is_no_number_is_refused():
         fit(network("RigL"), split(), settings("RigL"), seed=0, grow_objective=each)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_prediction_is_without_dropout_and_keeps_the_mode(training, generator):
+@pytest.mark.parametrize(("training", "batch_size"), [(True, 3), (False, None)])
+def test_prediction_is_without_dropout_and_keeps_the_mode(training, batch_size, generator):
     model = network("RigL").train(training)
-    x = torch.randn(7, 6, generator=generator)
-    actual = train.predict(model, x, batch_size=3)
+    x = torch.randn(1234, 6, generator=generator)
+    actual = train.predict(model, x, batch_size)
     assert model.training == training and not actual.requires_grad
-    torch.testing.assert_close(actual, model.eval()(x).detach())
+    torch.testing.assert_close(actual, model.eval()(x).detach(), rtol=1e-12, atol=1e-12)
 
 
 class Wide(nn.Module):
@@ -1247,9 +1044,7 @@ class Wide(nn.Module):
     ("n_outputs", "sizes"),
     [  # at most 1000 examples, at most 2²⁶ values, at least one example
         ({}, [1000, 1000, 500]),
-        ({"out_features": 2**16}, [1000, 1000, 500]),
         ({"out_features": 2**17}, [512] * 4 + [452]),
-        ({"out_features": 2**20}, [64] * 39 + [4]),
         ({"out_features": 2**30}, [1] * 2500),
     ],
 )
@@ -1259,18 +1054,9 @@ def test_batches_of_a_prediction_are_smaller_for_wide_layers(n_outputs, sizes):
     assert wide.sizes == sizes
 
 
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_batches_of_no_examples_are_refused(batch_size):
-    with pytest.raises(ValueError, match=f"batch_size = {batch_size} is out of range"):
-        train.predict(nn.Identity(), torch.ones(2, 3), batch_size)
-
-
-@pytest.mark.parametrize("method", ["SET", "dense"])
-@pytest.mark.parametrize("batch_size", [None, 1, 7, 64, 5000])
-def test_prediction_does_not_depend_on_the_size_of_the_batches(method, batch_size, generator):
-    model, x = network(method), torch.randn(1234, 6, generator=generator)
-    actual = train.predict(model, x, batch_size)
-    torch.testing.assert_close(actual, model.eval()(x).detach(), rtol=1e-12, atol=1e-12)
+def test_batches_of_no_examples_are_refused():
+    with pytest.raises(ValueError, match="batch_size = 0 is out of range"):
+        train.predict(nn.Identity(), torch.ones(2, 3), 0)
 
 
 # interruption
@@ -1301,46 +1087,91 @@ def run_stopped(run, method, checkpoint, stops):
     return run(method, checkpoint=checkpoint)
 
 
-@each_method
-@pytest.mark.parametrize("stops", [[1], [3], [1, 2, 4], [5], [2, 5]], ids=str)
-def test_interrupted_run_continues_to_the_same_bits(method, stops, tmp_path):
+def pictures(*shape):
+    """60 training, 20 test and 20 validation images of four classes."""
+    x = torch.rand(100, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
+    y = torch.arange(100) % 4
+    parts = (part for n in ((0, 60), (60, 80), (80, 100)) for part in (x[slice(*n)], y[slice(*n)]))
+    return Split(*parts, name="pictures", source="here", sha256="")
+
+
+def fit_pictures(method="RigL", shape=(8, 8), epochs=4, strength=1.0, **options):
+    """A trained network and its history; the same of the same arguments."""
+    widths = math.prod(shape), 12, 9, 4
+    model = mlp(widths, **METHODS[method][0], standardisation=unchanged(), seed=5)
+    how = settings(method, epochs, augmentation=strength)
+    return model, fit(model, pictures(*shape), how, seed=7, **options)
+
+
+def run_averaged(method, **options):
+    model, how = network(method), settings(method, averaging=0.9)
+    noisy = {"objective": noisy_loss, "grow_objective": noisy_loss}
+    return model, fit(model, split(), how, seed=0, **noisy, **options)
+
+
+def run_adam(method, **options):
+    model, how = network(method), settings(method, learning_rate=0.01)
+    given = {"optimiser": adam(model, how.learning_rate), "loss": squares}
+    return model, fit(model, split(), how, seed=7, **given, **options)
+
+
+@pytest.mark.parametrize(
+    ("run", "method", "stops"),
+    [
+        (run, "SET", [1, 2, 4]),
+        (run, "RigL", [2, 5]),
+        (run, "dense", [3]),
+        (run_averaged, "RigL", [2]),
+        (run_adam, "RigL", [1, 3]),
+        (fit_pictures, "RigL", [1, 3]),
+    ],
+)
+def test_interrupted_run_continues_to_the_same_bits(run, method, stops, tmp_path):
     assert same_run(run_stopped(run, method, tmp_path / "run.pt", stops), run(method))
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
-@pytest.mark.faults("killed at any moment")
-@each_method
-def test_run_interrupted_within_an_epoch_continues_to_the_same_bits(method, tmp_path):
-    model, checkpoint = network(method), tmp_path / "run.pt"
-    calls = iter(range(1, 10**6))
-
-    def interrupt(module, args):
-        if next(calls) == 21:
-            raise Stop
-
-    model.register_forward_pre_hook(interrupt)
-    with pytest.raises(Stop):
-        fit(model, split(), settings(method), seed=7, checkpoint=checkpoint)
-    history = torch.load(checkpoint, weights_only=True)["history"]
-    assert 0 < len(history["metrics"]) < 5
-    assert same_run(run(method, checkpoint=checkpoint), run(method))
+def other_format(state):
+    return state | {"format": 1}
 
 
-@pytest.mark.faults("killed at any moment")
-def test_run_interrupted_while_writing_continues_to_the_same_bits(tmp_path, monkeypatch):
-    checkpoint, save = tmp_path / "run.pt", torch.save
+def first_numerics(state):
+    assert state.pop("numerics") == checkpoints.NUMERICS
+    return state
 
-    def save_half(state, file):
-        save(state, file)
-        file.truncate(1000)
-        raise Stop
 
-    with pytest.raises(Stop):
-        run("SET", checkpoint=checkpoint, on_epoch=stop_at(2))
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(torch, "save", save_half)
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (other_format, r"run\.pt is of another version of this loop: delete it"),
+        (first_numerics, rf"run\.pt is of numerics 1, .*{checkpoints.LAST_COMMITS[1]}"),
+    ],
+)
+def test_checkpoint_of_another_version_is_refused(change, sentence, tmp_path):
+    checkpoint = tmp_path / "run.pt"
+    run("SET", checkpoint=checkpoint)
+    torch.save(change(torch.load(checkpoint, weights_only=True)), checkpoint)
+    with pytest.raises(ValueError, match=sentence):
         run("SET", checkpoint=checkpoint)
-    assert same_run(run("SET", checkpoint=checkpoint), run("SET"))
+
+
+@pytest.mark.parametrize(
+    ("widths", "density", "sentence"),
+    [
+        (WIDTHS, 0.2, r"another network: its linear1 began with \d+ links, this one has \d+:"),
+        ((6, 4, 3), 0.92, "is of another network or optimiser: give those, or an"),  # as many links
+    ],
+)
+def test_checkpoint_of_another_network_is_refused(widths, density, sentence, tmp_path):
+    """Else a sweep of densities that uses one file would have the first network throughout."""
+    checkpoint = tmp_path / "run.pt"
+    run("SET", checkpoint=checkpoint)
+    other = mlp(widths, density=density, standardisation=unchanged(), seed=5)
+    before = copy.deepcopy(other.state_dict())
+    with pytest.raises(ValueError, match=sentence):
+        fit(other, split(), settings("SET"), seed=7, checkpoint=checkpoint)
+    if widths == WIDTHS:  # else torch has loaded what fits
+        assert same_state(before, other.state_dict())
 
 
 def test_finished_run_is_not_trained_again(tmp_path):
@@ -1348,71 +1179,6 @@ def test_finished_run_is_not_trained_again(tmp_path):
     trained = []
     second = run("SET", checkpoint=tmp_path / "run.pt", on_epoch=trained.append)
     assert same_run(first, second) and not trained
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
-def test_corrupt_checkpoint_is_named(content, tmp_path):
-    checkpoint = tmp_path / "run.pt"
-    run("SET", checkpoint=checkpoint)
-    whole = checkpoint.read_bytes()
-    checkpoint.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(ValueError, match=r"checkpoint .*run\.pt cannot be read .*delete it"):
-        run("SET", checkpoint=checkpoint)
-
-
-def test_checkpoint_of_another_format_is_refused(tmp_path):
-    checkpoint = tmp_path / "run.pt"
-    run("SET", checkpoint=checkpoint)
-    state = checkpoints.load(checkpoint)
-    checkpoints.save(checkpoint, state | {"format": 1})
-    with pytest.raises(ValueError, match=r"run\.pt is of another version of this loop: delete it"):
-        run("SET", checkpoint=checkpoint)
-
-
-def test_checkpoint_of_another_numerics_is_refused_with_the_commit_that_goes_on(tmp_path):
-    checkpoint = tmp_path / "run.pt"
-    run("SET", checkpoint=checkpoint)
-    state = torch.load(checkpoint, weights_only=True)
-    assert state.pop("numerics") == checkpoints.NUMERICS
-    torch.save(state, checkpoint)  # as numerics 1 did
-    with pytest.raises(
-        ValueError, match=rf"run\.pt is of numerics 1, .*{checkpoints.LAST_COMMITS[1]}"
-    ):
-        run("SET", checkpoint=checkpoint)
-
-
-def test_checkpoint_of_another_number_of_links_is_refused(tmp_path):
-    """Else a sweep of densities that uses one file would have the first network throughout."""
-    checkpoint = tmp_path / "run.pt"
-    run("SET", checkpoint=checkpoint)
-    fewer = network("SET", density=0.2)
-    before = [value.clone() for value in fewer.state_dict().values()]
-    with pytest.raises(
-        ValueError, match=r"of another network: its linear1 began with \d+ links, this one has \d+:"
-    ):
-        fit(fewer, split(), settings("SET"), seed=7, checkpoint=checkpoint)
-    assert all(map(torch.equal, before, fewer.state_dict().values()))
-
-
-def test_checkpoint_of_another_network_is_refused(tmp_path):
-    checkpoint = tmp_path / "run.pt"
-    run("SET", checkpoint=checkpoint)
-    narrower = mlp((6, 4, 3), density=0.92, standardisation=unchanged(), seed=5)  # as many links
-    with pytest.raises(ValueError, match="is of another network or optimiser: give those, or an"):
-        fit(narrower, split(), settings("SET"), seed=7, checkpoint=checkpoint)
-
-
-@pytest.mark.parametrize("stops", [[1], [1, 3]], ids=str)
-def test_interrupted_run_of_another_optimiser_and_loss_continues_to_the_same_bits(stops, tmp_path):
-    def run_adam(method, **options):
-        model = network(method)
-        how = settings(method, learning_rate=0.01)
-        optimiser = adam(model, how.learning_rate)
-        history = fit(model, split(), how, seed=7, optimiser=optimiser, loss=squares, **options)
-        return model, history
-
-    actual = run_stopped(run_adam, "RigL", tmp_path / "run.pt", stops)
-    assert same_run(actual, run_adam("RigL"))
 
 
 # checkpoints of any loop
@@ -1441,6 +1207,7 @@ def test_checkpoint_of_a_gpu_is_read_on_the_cpu(tmp_path, monkeypatch):
     assert torch.equal(weights, torch.ones(3)) and not weights.is_cuda
 
 
+@pytest.mark.faults("killed at any moment")
 def test_checkpoint_is_replaced_as_a_whole(tmp_path, monkeypatch):
     path, save = tmp_path / "loop.pt", torch.save
     checkpoints.save(path, {"epoch": 1})
@@ -1492,22 +1259,6 @@ def test_checkpoint_that_cannot_be_read_is_named(content, tmp_path):
 # augmentation
 
 
-def pictures(*shape):
-    """60 training, 20 test and 20 validation images of four classes."""
-    x = torch.rand(100, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
-    y = torch.arange(100) % 4
-    parts = (part for n in ((0, 60), (60, 80), (80, 100)) for part in (x[slice(*n)], y[slice(*n)]))
-    return Split(*parts, name="pictures", source="here", sha256="")
-
-
-def fit_pictures(method="RigL", shape=(8, 8), epochs=4, strength=1.0, **options):
-    """A trained network and its history; the same of the same arguments."""
-    widths = math.prod(shape), 12, 9, 4
-    model = mlp(widths, **METHODS[method][0], standardisation=unchanged(), seed=5)
-    how = settings(method, epochs, augmentation=strength)
-    return model, fit(model, pictures(*shape), how, seed=7, **options)
-
-
 @pytest.fixture
 def augmented(monkeypatch):
     """Batches and options that augmentation was given; it gives them back as they are."""
@@ -1516,20 +1267,12 @@ def augmented(monkeypatch):
     return calls
 
 
-@each_method
-def test_augmentation_that_changes_no_image_leaves_the_bits_of_training(method, augmented):
-    plain = fit_pictures(method, strength=0.0)
-    assert not augmented  # strength 0 draws nothing
-    assert same_run(fit_pictures(method, strength=1.0), plain) and augmented
-
-
-@each_method
-def test_augmentation_changes_training_by_its_strength(method):
-    runs = [fit_pictures(method, strength=strength)[1] for strength in (0.0, 0.5, 1.0)]
+def test_augmentation_changes_training_by_its_strength():
+    runs = [fit_pictures(strength=strength)[1] for strength in (0.0, 0.5, 1.0)]
     assert len({history.metrics[0]["train_loss"] for history in runs}) == 3
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (3, 4, 5)])
+@pytest.mark.parametrize("shape", [(8, 8), (3, 4, 5)])
 def test_augmentation_is_given_the_training_images_batch_by_batch(shape, augmented):
     fit_pictures("dense", shape, epochs=1, strength=0.5)
     batches, images = [x for x, _ in augmented], (1, *shape)[-3:]
@@ -1538,14 +1281,6 @@ def test_augmentation_is_given_the_training_images_batch_by_batch(shape, augment
     assert torch.equal(torch.cat(batches).unique(dim=0), desired.unique(dim=0))
     assert {how["strength"] for _, how in augmented} == {0.5}
     assert len({how["generator"] for _, how in augmented}) == 1
-
-
-def test_augmentation_is_given_the_digits_as_images_of_one_channel(augmented):
-    digits = data.load("digits")
-    digits = dataclasses.replace(digits, x_train=digits.x_train[:20], y_train=digits.y_train[:20])
-    model = mlp((64, 10), standardisation=unchanged())
-    fit(model, digits, settings(epochs=1, evolution=None, augmentation=1.0), seed=0)
-    assert [x.shape for x, _ in augmented] == [(16, 1, 8, 8), (4, 1, 8, 8)]
 
 
 def test_augmentation_leaves_order_and_labels():
@@ -1579,29 +1314,21 @@ def test_collected_inputs_and_gradients_are_those_of_prepared_batches():
         assert same_state(actual[name], desired[name])
 
 
-@each_method
-@pytest.mark.parametrize("stops", [[1], [3], [1, 2, 4]], ids=str)
-def test_interrupted_run_with_augmentation_continues_to_the_same_bits(method, stops, tmp_path):
-    actual = run_stopped(fit_pictures, method, tmp_path / "run.pt", stops)
-    assert same_run(actual, fit_pictures(method))
-
-
-@pytest.mark.parametrize("shape", [(6,), (1, 2, 3, 4)])
-def test_augmentation_of_what_is_no_image_is_refused(shape):
-    sentence = "augmentation = 0.5 needs images, but an example of pictures has shape "
-    with pytest.raises(ValueError, match=f"^{sentence}{re.escape(str(shape))}: give 0$"):
-        fit_pictures("dense", shape, strength=0.5)
-    fit_pictures("dense", shape, epochs=1, strength=0.0)
+def test_augmentation_of_what_is_no_image_is_refused():
+    sentence = (
+        r"^augmentation = 0.5 needs images, but an example of pictures has shape \(6,\): give 0$"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        fit_pictures("dense", (6,), strength=0.5)
 
 
 # laws of the whole run
 
 
-@each_method
-def test_same_seed_gives_the_same_run_and_another_does_not(method):
-    first, other = run(method), network(method)
-    assert same_run(first, run(method))
-    fit(other, split(), settings(method), seed=8)
+def test_same_seed_gives_the_same_run_and_another_does_not():
+    first, other = run("RigL"), network("RigL")
+    assert same_run(first, run("RigL"))
+    fit(other, split(), settings("RigL"), seed=8)
     assert not same_state(first[0].state_dict(), other.state_dict())
 
 
@@ -1609,7 +1336,7 @@ def wide_run(method, threads, **changes):
     """Few steps of wide layers."""
     torch.set_num_threads(threads)
     options = METHODS[method][0] | {"density": 0.05}
-    model = mlp((6, 700, 600, 3), **options, standardisation=unchanged())
+    model = mlp((6, 300, 200, 3), **options, standardisation=unchanged())
     how = settings(method, **{"epochs": 3, "batch_size": 60, **changes})
     history = fit(model, split(), how, seed=7)
     torch.set_num_threads(1)
@@ -1621,43 +1348,15 @@ def test_one_and_two_threads_give_the_same_run(method):
     assert same_run(wide_run(method, 1), wide_run(method, 2))
 
 
-@pytest.mark.parametrize("seconds", [{1: 1.0, 2: 2.0}, {1: 2.0, 2: 1.0}], ids=["one", "two"])
-def test_steps_on_either_number_of_threads_give_the_same_run(seconds, monkeypatch):
-    chosen = []
-
-    class Clock:
-        """Steps take the seconds of their number of threads."""
-
-        now = 0.0
-
-        def perf_counter(self):
-            chosen.append(torch.get_num_threads())
-            self.now += seconds[chosen[-1]]
-            return self.now
-
-    monkeypatch.setattr(launch, "time", Clock())
-    assert same_run(wide_run("SET", 1, batch_size=3), wide_run("SET", 2, batch_size=3))
-    assert chosen[-1] == min(seconds, key=seconds.get)
-
-
-def test_training_learns_the_toy_classes():
-    history = fit(network("RigL", dropout=0.0), split(), settings("RigL", epochs=30), seed=0)
-    losses = [row["train_loss"] for row in history.metrics]
-    assert losses[-1] < 0.5 * losses[0] and losses[0] > 0.5  # chance: ln 3 = 1.1
-    assert history.final["test_accuracy"] > 0.6  # chance: 1 / 3
-
-
-@each_method
-def test_divergence_names_epoch_step_and_learning_rate(method):
+def test_divergence_names_epoch_step_and_learning_rate():
     # weights of 10¹⁹⁹ in every layer after one step: logits beyond the largest float64, 10³⁰⁸
-    how = settings(method, learning_rate=1e200)
+    how = settings(learning_rate=1e200)
     sentence = r"the loss is (nan|inf) in epoch 1, step 2, at learning rate 1e\+200"
     with pytest.raises(train.Diverged, match=sentence):
-        fit(network(method), split(), how, seed=0)
+        fit(network("SET"), split(), how, seed=0)
 
 
-@pytest.mark.parametrize("largest", [1, 5e9])
-@pytest.mark.parametrize("standardises", [False, True])
+@pytest.mark.parametrize(("largest", "standardises"), [(1, False), (5e9, False), (5e9, True)])
 def test_divergence_names_inputs_that_nobody_scaled(largest, standardises):
     digits = data.load("digits")
     table = data.from_arrays(digits.x_train.flatten(1) * largest, digits.y_train)
@@ -1681,8 +1380,7 @@ def test_divergence_of_a_later_epoch_is_named():
         )
 
 
-@pytest.mark.parametrize("part", ["x_train", "x_test"])
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("part", "bad"), [("x_train", math.nan), ("x_test", math.inf)])
 def test_data_that_are_not_finite_are_refused(part, bad):
     split = data.load("digits")
     x = getattr(split, part).clone()

@@ -2,7 +2,6 @@
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,8 +10,7 @@ from torch.nn import functional as F
 from lib import activations, models
 from lib.activations import APL, Maxout, Splash
 
-ODD = [1, 3, 5, 7, 9, 11]
-each_s = pytest.mark.parametrize("n_hinges", ODD)
+each_s = pytest.mark.parametrize("n_hinges", [1, 7, 11])
 
 
 def everywhere(generator):
@@ -47,8 +45,7 @@ SPECIAL = {
 }
 
 
-@each_s
-@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize(("name", "n_hinges"), list(zip(SPECIAL, (1, 7, 11, 7), strict=True)))
 def test_special_coefficients_are_known_functions(name, n_hinges, generator):
     right, left, desired = SPECIAL[name]
     x = everywhere(generator)
@@ -61,37 +58,6 @@ def test_unit_is_grounded_whatever_its_coefficients(n_hinges, generator):
         unit = drawn(n_hinges, generator)
         unit.coefficients.data *= 1e6
         assert unit(torch.tensor([0.0, -0.0])).tolist() == [0, 0]
-
-
-@each_s
-def test_unit_is_continuous_across_every_hinge(n_hinges, generator):
-    unit = drawn(n_hinges, generator)
-    at = torch.cat([unit.hinges, -unit.hinges])
-    step = 1e-9
-    jumps = unit(at + step) - unit(at - step)
-    assert (jumps.abs() <= 2.1 * step * unit.lipschitz()).all()
-
-
-@each_s
-@pytest.mark.parametrize("sign", [1, -1])
-def test_equal_sides_are_even_and_opposite_sides_odd(sign, n_hinges, generator):
-    unit = drawn(n_hinges, generator)
-    unit.coefficients.data[1] = sign * unit.coefficients.data[0]
-    x = everywhere(generator)
-    assert torch.equal(unit(-x), sign * unit(x))
-
-
-@each_s
-def test_least_squares_recovers_the_coefficients(n_hinges, generator):
-    unit = drawn(n_hinges, generator)
-    x = torch.linspace(-4, 4, 500)
-    basis = []
-    for k in range(n_hinges + 1):
-        one = unit_of(n_hinges)
-        one.coefficients.data.view(-1)[k] = 1
-        basis.append(one(x).detach().numpy())
-    fitted = np.linalg.lstsq(np.stack(basis, 1), unit(x).detach().numpy(), rcond=None)[0]
-    np.testing.assert_allclose(fitted, unit.coefficients.detach().flatten(), rtol=0, atol=1e-10)
 
 
 @each_s
@@ -119,8 +85,7 @@ def test_bounded_unit_is_as_steep_as_relu_at_most(scale, generator):
     assert unit.lipschitz() <= 1 + 1e-12
 
 
-@pytest.mark.parametrize("bounded", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("bounded", "dtype"), [(False, torch.float32), (True, torch.float64)])
 def test_unit_starts_as_relu_to_the_bit(dtype, bounded, generator):
     x = torch.randn(100, 7, 5, 5, generator=generator).to(dtype)
     assert torch.equal(Splash(bounded=bounded).to(dtype)(x), x.relu())

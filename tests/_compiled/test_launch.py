@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numba
-import numpy as np
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
@@ -23,12 +22,7 @@ WAITING = ("GOMP_", "OMP_WAIT")
 
 
 @pytest.mark.parametrize(
-    ("chosen", "desired"),
-    [
-        ({}, "3000"),
-        ({"GOMP_SPINCOUNT": "7"}, "7"),
-        ({"OMP_WAIT_POLICY": "active"}, "None"),
-    ],
+    ("chosen", "desired"), [({}, "3000"), ({"OMP_WAIT_POLICY": "active"}, "None")]
 )
 def test_waiting_threads_sleep_soon_unless_the_environment_says_otherwise(chosen, desired):
     others = {name: value for name, value in os.environ.items() if not name.startswith(WAITING)}
@@ -55,10 +49,10 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     not HUGE_PAGES.exists() or "[madvise]" not in HUGE_PAGES.read_text(),
     reason="the system gives huge pages to all, or to nobody",
 )
-@pytest.mark.parametrize("first", ["lib, torch", "torch, lib"])
-def test_large_tensors_lie_in_huge_pages(first):
+@pytest.mark.slow
+def test_large_tensors_lie_in_huge_pages():
     read = "print(open('/proc/self/smaps_rollup').read())"
-    command = [sys.executable, "-c", f"import {first}; x = torch.ones(2**25); {read}"]
+    command = [sys.executable, "-c", f"import lib, torch; x = torch.ones(2**25); {read}"]
     others = {name: value for name, value in os.environ.items() if not name.startswith("THP_")}
     kilobytes = []
     for chosen in ({}, {"THP_MEM_ALLOC_ENABLE": "0"}):
@@ -77,16 +71,12 @@ def test_unknown_implementation_is_refused():
             pass
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.int64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
 def test_floats_on_a_cpu_run_compiled(dtype):
     x = torch.zeros(2, 3, dtype=dtype)
     assert launch.runs_compiled(x) == (dtype in (torch.float32, torch.float64))
     with launch.use_implementation("torch"):
         assert not launch.runs_compiled(x)
-
-
-def test_other_devices_do_not_run_compiled():
-    assert not launch.runs_compiled(torch.zeros(2, 3, device="meta"))
 
 
 def test_inner_choice_ends_with_its_block_also_by_an_error():
@@ -150,14 +140,6 @@ def test_compiled_loops_take_as_many_threads_as_torch(n, threads):
     assert numba.get_num_threads() == min(n, numba.config.NUMBA_NUM_THREADS)
 
 
-def test_asking_changes_no_threads(threads):
-    torch.set_num_threads(1)
-    launch.match_threads()
-    torch.set_num_threads(2)
-    launch.runs_compiled(torch.zeros(2))
-    assert numba.get_num_threads() == 1
-
-
 def test_more_threads_than_cores_are_as_many_as_there_are(threads):
     torch.set_num_threads(numba.config.NUMBA_NUM_THREADS + 3)
     launch.match_threads()
@@ -185,7 +167,7 @@ def test_steps_run_on_the_number_of_threads_that_is_faster(seconds, faster, thre
     assert torch.get_num_threads() == faster
 
 
-@pytest.mark.parametrize("n", [0, 1, 5, 8])
+@pytest.mark.parametrize("n", [0, 8])
 def test_loop_that_is_shorter_than_its_trials_ends_on_all_threads(n, threads):
     torch.set_num_threads(2)
     assert list(launch.paced(range(n))) == list(range(n))
@@ -209,12 +191,6 @@ def test_law_differs_from_step_to_step_and_from_seed_to_seed():
     assert launch.dropout_law(P, 1, 11) != launch.dropout_law(P, 11, 1)
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, torch.nan])
-def test_law_out_of_range_is_refused(p):
-    with pytest.raises(ValueError, match=f"p = {p}"):
-        launch.dropout_law(p, 0, 0)
-
-
 def test_law_holds_the_scale_and_32_bits():
     law = launch.dropout_law(0.25, 3, 4)
     assert (law.threshold, law.scale) == (2**30, 4 / 3)
@@ -224,55 +200,11 @@ def test_law_holds_the_scale_and_32_bits():
 # the passes
 
 
-def dense(support, values):
-    weights = torch.zeros(support.n_out, support.n_in)
-    weights[support.row.long(), support.col.long()] = values
-    return weights
-
-
-@pytest.fixture
-def links(generator):
-    support = random_support(6, 4, 0.5, generator=generator)
-    values = torch.randn(support.nnz, generator=generator)
-    return support, values, torch.randn(6, 3, generator=generator)
-
-
 def test_columns_are_copied_unless_they_are_contiguous(generator):
     x = torch.randn(3, 5, generator=generator)
     copied = launch.feature_major(x)
     assert torch.equal(copied, x.t()) and copied.is_contiguous()
     assert launch.feature_major(copied.t()).data_ptr() == copied.data_ptr()
-
-
-@pytest.fixture
-def relu():
-    return torch.tensor([[0.0], [0.0], [0.0], [1.0]]).repeat(1, 4)
-
-
-@pytest.mark.parametrize("width", [1, 3, 16, 17, 64, 65, 130])
-def test_forward_keeps_inputs_outputs_and_the_values_before_activations(
-    links, relu, generator, width
-):
-    support, values, _ = links
-    x, bias = torch.randn(width, 6, generator=generator), torch.arange(4.0)
-    first = Layer(support, values, bias, relu)
-    again = random_support(4, 3, 0.5, generator=generator)
-    chain = [first, Layer(again, torch.randn(again.nnz, generator=generator))]
-    y, kept = launch.forward(chain, x, keep=True)
-    z = dense(support, values) @ x.t() + bias[:, None]
-    torch.testing.assert_close(y, dense(again, chain[1].values) @ z.relu())
-    (_, before, after, _), (inputs, *_) = layout.lay_out(chain, [6, 4, 3], keep=True)[0]
-    assert inputs == after
-    torch.testing.assert_close(in_columns(kept.memory, 0, 6, width), x.t())
-    torch.testing.assert_close(in_columns(kept.memory, before, 4, width), z)
-    torch.testing.assert_close(in_columns(kept.memory, after, 4, width), z.relu())
-
-
-def in_columns(memory, start, n, width):
-    """(n, width) rows of all tiles, joined."""
-    lanes = layout.tile_for(memory.dtype, width).lanes
-    tiles = memory.view(len(memory), -1, lanes)[:, start : start + n]
-    return tiles.transpose(0, 1).reshape(n, -1)[:, :width]
 
 
 def chain_of(widths, generator, alone=()):
@@ -289,7 +221,7 @@ def chain_of(widths, generator, alone=()):
     return layers
 
 
-@pytest.mark.parametrize("alone", [(), (2,), (0, 5)])
+@pytest.mark.parametrize("alone", [(), (0, 5)])
 def test_passes_go_on_in_the_memory_of_two_layers(alone, generator, monkeypatch):
     widths = [7, 9, 6, 6, 8, 5, 5, 3]
     if 0 in alone:
@@ -312,8 +244,7 @@ def test_passes_go_on_in_the_memory_of_two_layers(alone, generator, monkeypatch)
     torch.testing.assert_close(grad_x, argument.grad.t())
 
 
-@pytest.mark.parametrize("alone", [(), (1,), (0, 3)])
-@pytest.mark.parametrize("n", [1, 2, 16, 17, 64, 65, 200])
+@pytest.mark.parametrize(("n", "alone"), [(1, ()), (16, (1,)), (17, (0, 3)), (65, ()), (200, (1,))])
 def test_outputs_of_an_example_do_not_depend_on_the_others_of_its_batch(n, alone, generator):
     layers = chain_of([6, 6, 6, 6, 3], generator, alone)
     if 3 in alone:
@@ -326,7 +257,7 @@ def test_outputs_of_an_example_do_not_depend_on_the_others_of_its_batch(n, alone
     assert torch.equal(torch.cat(alone, 1), desired)
 
 
-@pytest.mark.parametrize("n", [1, 40, 600, 1300])
+@pytest.mark.parametrize("n", [40, 1300])
 def test_sums_of_many_tiles_are_the_gradients_of_all_examples(n, generator, monkeypatch):
     monkeypatch.setattr(layout, "LARGEST", 500)  # so that few tiles' sums are kept at a time
     layers = chain_of([6, 6, 3], generator)
@@ -339,9 +270,17 @@ def test_sums_of_many_tiles_are_the_gradients_of_all_examples(n, generator, monk
     torch.testing.assert_close(actual, list(desired))
 
 
-@pytest.mark.parametrize("rows", [True, False])
-@pytest.mark.parametrize("width", [1, 15, 16, 33, 2 * passes.CHUNK + 17])
-@pytest.mark.parametrize("unit", ["relu", "srelu", "law", "srelu law", "relu law"])
+@pytest.mark.parametrize(
+    ("unit", "width", "rows"),
+    [
+        ("relu", 1, True),
+        ("srelu", 16, False),
+        ("law", 33, True),
+        ("relu law", 15, False),
+        ("srelu law", 2 * passes.CHUNK + 17, True),
+        ("srelu", 2 * passes.CHUNK + 17, False),
+    ],
+)
 def test_activation_alone_is_the_plain_one_on_one_thread_and_two(unit, width, rows, generator):
     layer = Layer(
         srelu=torch.rand(4, 3, generator=generator) if "srelu" in unit.split() else None,
@@ -368,7 +307,7 @@ def outputs_and_gradients(function, x, layer):
     return [y.detach(), *torch.autograd.grad(y.sin().sum(), leaves)]
 
 
-@pytest.mark.parametrize("first", range(5))
+@pytest.mark.parametrize("first", [0, 3])
 def test_nothing_is_computed_below_what_needs_a_gradient(first, generator, monkeypatch):
     layers = chain_of([6, 6, 6, 6, 6], generator)
     y, kept = launch.forward(layers, torch.ones(2, 6), keep=True)
@@ -380,44 +319,6 @@ def test_nothing_is_computed_below_what_needs_a_gradient(first, generator, monke
     grads = launch.backward(layers, kept, torch.ones_like(y), needed)
     assert [grad is not None for grad in grads] == needed
     assert (tables[0]["g"] >= 0).sum() == 5 - first
-
-
-@pytest.mark.parametrize("width", [1, 2, 3, 9])
-def test_backward_gives_the_gradients_that_are_needed(links, relu, generator, width):
-    support, values, _ = links
-    x = torch.randn(6, width, generator=generator)
-    layer = Layer(support, values, torch.zeros(4), relu)
-    _, kept = launch.forward([layer], x.t(), keep=True)
-    grad_y = torch.randn(4, width, generator=generator)
-    grads = launch.backward([layer], kept, grad_y, [True, True, True, True])
-    g = grad_y * (dense(support, values) @ x > 0)
-    torch.testing.assert_close(grads[0], dense(support, values).t() @ g)
-    torch.testing.assert_close(grads[1], (g @ x.t())[support.row.long(), support.col.long()])
-    torch.testing.assert_close(grads[2], g.sum(1))
-    for i in range(4):
-        needed = [k == i for k in range(4)]
-        alone = launch.backward([layer], kept, grad_y, needed)
-        assert [grad is not None for grad in alone] == needed
-        assert torch.equal(alone[i], grads[i])
-
-
-def test_backward_leaves_the_gradient_at_the_output_as_it_is(links, relu, generator):
-    support, values, x = links
-    grad_y = torch.randn(4, 3, generator=generator)
-    for layer in (Layer(support, values), Layer(support, values, srelu=relu)):
-        _, kept = launch.forward([layer], x.t(), keep=True)
-        given = grad_y.clone()
-        launch.backward([layer], kept, given, [True, True, False, False])
-        assert torch.equal(given, grad_y)
-
-
-def test_nothing_but_the_law_in_a_backward_pass_is_the_law_again():
-    law = launch.dropout_law(P, 1, 2)
-    x = torch.ones(5, 4)
-    y, kept = launch.forward([Layer(law=law)], x.t(), keep=True)
-    grads = launch.backward([Layer(law=law)], kept, x, [True, False, False, False])
-    assert torch.equal(grads[0], y) and grads[1:] == [None, None, None]
-    np.testing.assert_array_equal(np.unique(y), [0, 1 / (1 - P)])
 
 
 def without_memory(kind):
@@ -435,9 +336,7 @@ def without_memory(kind):
     return torch.ones(2, dtype=getattr(torch, kind))
 
 
-@pytest.mark.parametrize(
-    "kind", ["fake", "negative", "meta", "freed", "float64", "float16", "int32"]
-)
+@pytest.mark.parametrize("kind", ["fake", "negative", "meta", "freed", "float64"])
 def test_tensors_without_memory_of_their_own_are_refused(kind):
     with pytest.raises(TypeError, match="give plain tensors"):
         launch.addresses(torch.float32, without_memory(kind))

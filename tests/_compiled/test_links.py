@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
-from scipy import sparse, stats
+from scipy import stats
 
 from lib import growth
 from lib._compiled import links
@@ -59,15 +60,16 @@ def level_of_sets(draws, possible, n):
     return stats.chisquare(list(counts.values())).pvalue
 
 
-@pytest.mark.parametrize(("positions", "n"), [(3, 1), (6, 3), (6, 5), (9, 2), (12, 3), (30, 2)])
+@pytest.mark.parametrize(("positions", "n"), [(3, 1), (6, 5), (12, 3)])
 def test_every_set_of_distinct_numbers_is_equally_likely(positions, n, rng):
     n_draws = 40 * comb(positions, n)
     draws = [links.draw_distinct(n, positions, seed) for seed in rng.integers(2**63, size=n_draws)]
     assert level_of_sets(draws, range(positions), n) > 0.001  # fails for one good draw in 1,000
 
 
-@pytest.mark.parametrize("occupied", [[], [0], [11], [0, 1, 2], [3, 5, 6, 7, 10, 11]])
-@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("occupied", "n"), [([], 2), ([11], 1), ([0, 1, 2], 2), ([3, 5, 6, 7, 10, 11], 5)]
+)
 def test_every_set_of_free_keys_is_equally_likely(occupied, n, generator):
     free = [key for key in range(12) if key not in occupied]
     how = {"generator": generator, "occupied": torch.tensor(occupied, dtype=torch.int64)}
@@ -89,7 +91,7 @@ def test_numbers_of_a_range_that_is_no_power_of_two_are_equally_likely(rng):
     assert stats.chisquare(thirds).pvalue > 0.001
 
 
-@pytest.mark.parametrize("n", [0, 1, 50, 5000, 6000, 10_000])
+@pytest.mark.parametrize("n", [0, 50, 5000, 6000])
 def test_start_of_a_network_is_drawn_by_torch_alone(n):
     generator, keys = seeded(3), torch.arange(10_000)
     if 2 * n <= 10_000:
@@ -101,38 +103,6 @@ def test_start_of_a_network_is_drawn_by_torch_alone(n):
     order = torch.randperm(len(keys), generator=generator)
     desired = keys[order[:n]].sort().values
     assert torch.equal(draw_free_keys(10_000, n, generator=seeded(3)), desired)
-
-
-# keys and index
-
-
-@pytest.mark.parametrize(
-    ("keys", "desired"),
-    [
-        ([], True),
-        ([0, 5], True),
-        ([5], True),
-        ([6], False),
-        ([-1, 2], False),
-        ([2, 2], False),
-        ([0, 3, 1], False),
-    ],
-)
-def test_keys_are_ascending_distinct_and_in_range(keys, desired):
-    assert links.are_keys(np.array(keys, np.int64), 6) == desired
-
-
-@given(seed=seeds, n_in=st.integers(1, 9), n_out=st.integers(1, 9), density=st.floats(0, 1))
-def test_index_of_keys_is_that_of_scipy(seed, n_in, n_out, density):
-    mask = np.random.default_rng(seed).random((n_out, n_in)) < density
-    keys = mask.ravel().nonzero()[0]
-    order = np.zeros(mask.shape, np.int64)
-    order[mask] = np.arange(len(keys))
-    crow, col, tcrow, trow, perm = links.index_of_keys(keys, n_in, n_out)
-    csr, csc = sparse.csr_array(mask), sparse.csc_array(mask)
-    assert np.array_equal(crow, csr.indptr) and np.array_equal(col, csr.indices)
-    assert np.array_equal(tcrow, csc.indptr) and np.array_equal(trow, csc.indices)
-    assert np.array_equal(perm, order.T[mask.T])
 
 
 # a whole update
@@ -154,9 +124,10 @@ def plain_drop(values, drop, fraction):
     return stays.nonzero()[:, 0]
 
 
-@pytest.mark.parametrize("drop", ["sign", "magnitude", "largest"])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@of_hypothesis(max_examples=200)
 @given(
+    drop=st.sampled_from(["sign", "magnitude", "largest"]),
+    dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]),
     seed=seeds,
     density=st.floats(0.05, 0.9),
     fraction=st.sampled_from([0, 0.3, 0.5, 0.99]),
@@ -189,23 +160,3 @@ def test_update_is_that_of_plain_sorts_for_equal_draws(drop, dtype, seed, densit
     assert torch.equal(layer.values, torch.cat([values[kept], new])[order])
     state = optimiser.state[layer.values]["momentum_buffer"]
     assert torch.equal(state, torch.cat([momentum[kept], new])[order])
-
-
-@pytest.mark.parametrize(
-    ("keys", "sentence"),
-    [
-        ([0, 0], "is repeated"),
-        ([5, 4], "out of order"),
-        ([0, 6], "outside"),
-        ([-1, 0], "outside"),
-        ([0], r"grow rule .* gave int64 of shape \(1,\): 2 keys, a tensor of int64, are needed"),
-    ],
-)
-def test_grown_keys_that_are_wrong_are_refused(keys, sentence, monkeypatch):
-    layer = SparseLinear(3, 2, density=0.5, generator=seeded(0))
-    layer.values.data = torch.zeros(3)
-    layer.values.data[0] = 1.0
-    monkeypatch.setitem(growth.GROW_RULES, "random", lambda *_, **__: torch.tensor(keys))
-    with pytest.raises(ValueError, match=sentence):
-        evolve_(layer, Evolution(), fraction=0, generator=seeded(0))
-    assert layer.nnz == len(layer.support.keys) == 3
