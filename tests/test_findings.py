@@ -39,6 +39,8 @@ from tests.notebooks import test_61_corruptions as corruptions
 from tests.notebooks.summaries import ends, with_both_decays
 from tests.prose import Section, sections
 
+pytestmark = pytest.mark.ci
+
 PAGE = "docs/FINDINGS.md"
 MN, FM = "mnist", "fashion_mnist"
 CIFAR = "cifar10"

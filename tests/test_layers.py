@@ -277,6 +277,7 @@ def test_input_of_another_dtype_is_refused(of_layer, of_input):
         layer(x)
 
 
+@pytest.mark.ci
 def test_memory_does_not_grow_with_the_steps(generator):
     layer, x = sparse(30, 20), torch.randn(16, 30, generator=generator)
     optimiser = torch.optim.AdamW(layer.parameters())

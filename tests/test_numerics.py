@@ -23,7 +23,7 @@ def git(*words):
 def test_last_commits_are_of_the_history_and_of_code_that_names_no_numerics():
     commit = checkpoints.LAST_COMMITS[1]
     assert git("merge-base", "--is-ancestor", commit, "HEAD")[0]
-    assert not git("cat-file", "-e", f"{commit}:lib/checkpoints.py")[0]
+    assert not git("cat-file", "-e", f"{commit}:lib/numerics.py")[0]
 
 
 def test_every_earlier_numerics_has_its_last_commit():

@@ -417,6 +417,7 @@ def test_notebooks_store_pictures_in_true_colours():
 
 
 @pytest.mark.parametrize("page", pages.PAGES)
+@pytest.mark.ci
 def test_page_shows_what_the_records_say(page):
     text = (ROOT / page).read_text()
     assert pages.renewed(text) == text and "<!-- begin" in text
@@ -429,6 +430,7 @@ def test_verdicts_that_come_with_a_clone_are_not_judged_anew(monkeypatch, tmp_pa
     assert len(judged.verdicts("paper")) == len(papers.PUBLISHED)
 
 
+@pytest.mark.ci
 def test_verdicts_that_come_with_a_clone_are_those_on_its_records():
     table = verdicts(papers.CLAIMS, papers.STORE.shipped.of, papers.PUBLISHED, "paper")
     shown = pd.DataFrame(judged.shipped()).astype(table.dtypes)

@@ -135,6 +135,7 @@ def test_peak_is_read_in_mib(monkeypatch, tmp_path):
     assert timing.peak_so_far() == 2.0
 
 
+@pytest.mark.ci
 def test_memory_grows_with_links_not_with_positions():
     """Three layers of 16,384 neurons: 2 GiB of dense weights, their gradient and momentum not
     counted. What the process that asks has held does not count either.

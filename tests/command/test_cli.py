@@ -191,6 +191,7 @@ def test_own_file_that_cannot_be_used_is_an_error_and_not_called_damaged(capsys,
     assert status == 1 and out == "" and err.startswith("error: ") and "'specie'" in err
 
 
+@pytest.mark.ci
 def test_claims_prints_every_claim(capsys):
     status, out, _ = run(capsys, "claims", "--json", "-")
     rows = json.loads(out)
@@ -437,6 +438,7 @@ def test_list_of_an_experiment_shows_its_records_and_how_many_there_are(capsys):
     assert ["paper", "paper", "custom", "paper"] == re.findall("paper|custom", out)
 
 
+@pytest.mark.ci
 def test_verdicts_are_kept_until_something_changes(capsys, monkeypatch, small):
     """Kept ones are the same rows as judged ones; a new record makes them out of date."""
     judged, verdicts = [], papers.verdicts
@@ -461,6 +463,7 @@ def test_claims_are_listed_as_they_are_asked_for(capsys):
     assert run(capsys, "list", "s3")[1] == run(capsys, "list", "S03")[1]
 
 
+@pytest.mark.ci
 def test_verdicts_that_come_with_a_clone_are_shown_while_nothing_changes(
     capsys, monkeypatch, small, tmp_path
 ):

@@ -239,6 +239,7 @@ def said(tmp_path_factory):
         ("forced", ["91_two"]),
     ],
 )
+@pytest.mark.ci
 def test_only_what_comes_from_something_that_changed_is_rendered(step, rendered, said):
     assert said[0][step]["rendered"] == rendered
 

@@ -69,6 +69,7 @@ def alive(processes):
 
 
 @pytest.mark.faults("killed at any moment")
+@pytest.mark.slow
 def test_interrupted_rendering_ends_at_once_and_leaves_no_kernel(tmp_path):
     folder = check_out(tmp_path / "checkout")
     for number in ("90", "91"):
@@ -105,6 +106,7 @@ def training(tmp_path):
 
 
 @pytest.mark.faults("killed at any moment")
+@pytest.mark.slow
 def test_interrupted_runs_end_at_once_and_leave_checkpoints(training, tmp_path):
     workers, words = interrupt(training)
     assert training.returncode == 130
@@ -123,6 +125,7 @@ def test_lines_of_a_log_are_ten_to_thirty_seconds_apart():
     assert (progress.SHORTEST, progress.LONGEST) == (10.0, 30.0)
 
 
+@pytest.mark.slow
 def test_rendering_writes_lines_from_time_to_time(tmp_path):
     """The notebook ends when four lines have come, with a second at least between two of them."""
     folder = check_out(tmp_path / "checkout")

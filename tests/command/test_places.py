@@ -51,6 +51,7 @@ def run(folder, *words, place=None, **changes):
     return subprocess.run(words, cwd=where, env=environment, capture_output=True)
 
 
+@pytest.mark.ci
 def test_library_is_found_from_elsewhere_under_an_ascii_locale(checkout, tmp_path):
     python = str(checkout / ".venv" / "bin" / "python")
     done = run(checkout, python, "-m", "lib", "list", place=tmp_path, **ASCII)
@@ -58,6 +59,7 @@ def test_library_is_found_from_elsewhere_under_an_ascii_locale(checkout, tmp_pat
     assert b"90_greek" in done.stdout
 
 
+@pytest.mark.ci
 def test_make_starts_kernels_that_read_and_write_utf8(checkout):
     words = ("make", "figures", "PROFILE=smoke", "ARGS=--only 90")
     done = run(checkout, *words, **ANY)
@@ -65,6 +67,7 @@ def test_make_starts_kernels_that_read_and_write_utf8(checkout):
     assert (checkout / "written").read_bytes() == "ε = 20 in zoë".encode()
 
 
+@pytest.mark.ci
 def test_python_starts_kernels_that_read_and_write_utf8(checkout):
     code = "from lib.command import notebooks as n; n.execute(n.find()[0], 'quick')"
     python = str(checkout / ".venv" / "bin" / "python")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from lib.data import vision
@@ -37,5 +38,6 @@ assert not [name for name in sys.modules if name.startswith("torchvision")]
 """
 
 
+@pytest.mark.ci
 def test_torchvision_and_statistics_are_not_imported_where_they_are_not_used():
     subprocess.run([sys.executable, "-c", NOT_USING_IT], check=True, capture_output=True)

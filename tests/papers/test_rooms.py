@@ -263,6 +263,7 @@ def test_records_of_the_repository_are_read_without_running_anything():
     assert {record.profile for record in records} == {"paper"}
 
 
+@pytest.mark.ci
 def test_who_trains_or_judges_imports_nothing_that_draws():
     code = """
 import sys
@@ -276,6 +277,7 @@ print("publish" in dir(report))
     assert found.stdout.split("\n")[:2] == ["[]", "True"]
 
 
+@pytest.mark.ci
 def test_readings_are_those_of_the_claims_asked_for_and_each_is_shown():
     assert set(papers.readings("paper", ["R03"])["claim"]) == {"R03"}
     readings = dict(list(papers.readings("paper").groupby("claim")))

@@ -7,6 +7,8 @@ from lib.command import notebooks
 from lib.runs.records import Store
 from papers import EXPERIMENTS
 
+pytestmark = pytest.mark.ci
+
 
 def not_shown():
     """The names of these."""

@@ -292,6 +292,7 @@ def test_scheduler_that_ends_while_a_result_is_fetched_is_named(made, pool):
 
 
 @pytest.mark.faults("killed at any moment")
+@pytest.mark.ci
 def test_a_killed_worker_is_named_and_nothing_is_lost(made):
     """The same command goes on, with what was finished and with the checkpoints of the others."""
     kill = counting.experiment(make=counting.count_and_kill)

@@ -107,6 +107,7 @@ def test_failed_run_leaves_no_record_and_goes_on_later(made):
 
 @pytest.mark.faults("killed at any moment")
 @pytest.mark.parametrize("steps", [0, 1, 3])
+@pytest.mark.ci
 def test_killed_run_resumes_to_the_same_bits(steps, made, tmp_path):
     processes.kill_after(made, RUN, steps)
     assert not (made.runs / RUN.name).exists()

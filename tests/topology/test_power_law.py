@@ -297,6 +297,7 @@ def test_random_layer_is_not_called_scale_free(generator, rng):
     assert row["exponent"] > 3
 
 
+@pytest.mark.ci
 def test_most_power_laws_of_the_size_of_a_layer_are_recognised(rng):
     drawn = [power_law.draw_bounded(2.5, 20, 2000, 1000, rng=rng) for _ in range(6)]
     n_strong = 0

@@ -31,6 +31,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
+@pytest.mark.ci
 def test_killed_search_goes_on_to_the_same_front(steps, whole, store):
     processes.kill_after(store, SMALL, steps)
     resumed, desired = store.run(SMALL), whole.stored(SMALL)

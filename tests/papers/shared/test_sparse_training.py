@@ -90,6 +90,7 @@ def test_lost_epochs_are_named(store):
         store.stored(BASE)
 
 
+@pytest.mark.ci
 def test_sweep_in_processes_gives_the_records_of_the_loop(store):
     runs = [dataclasses.replace(BASE, seed=seed, epochs=2) for seed in range(3)]
     records = executors.sweep(store, runs, jobs=2, progress=False)

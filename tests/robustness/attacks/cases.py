@@ -48,7 +48,7 @@ FIXED = {
 MINIMAL = {
     "deepfool": attacks.deepfool,
     "deepfool_linf": partial(attacks.deepfool, norm="linf"),
-    "carlini_wagner": partial(attacks.carlini_wagner, steps=20, search_steps=4),
+    "carlini_wagner": partial(attacks.carlini_wagner, steps=50, search_steps=5),
     "bisected_pgd": with_seed(attacks.bisected_pgd, radius=3.0),
     "bisected_pgd_linf": with_seed(attacks.bisected_pgd, radius=0.5, norm="linf"),
     "boundary": with_seed(attacks.boundary, steps=100),
