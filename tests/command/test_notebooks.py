@@ -130,9 +130,9 @@ def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkey
     found = set(read.read_text().split())
     assert found <= fresh.experiments_of(path)
     assert found or not notebooks.needed(path)
-    stored = SHIPPED / "paper" / path.stem
-    profile = "quick" if path.stem == "quickstart" else "paper"
-    made = folders / "figures" / profile / path.stem
+    if not notebooks.needed(path):
+        return  # what a notebook trains itself differs from machine to machine
+    stored, made = (root / "paper" / path.stem for root in (SHIPPED, folders / "figures"))
     tables = {table.name: pd.read_csv(table, low_memory=False) for table in stored.glob("*.csv")}
     assert {table.name for table in made.glob("*.csv")} == set(tables)
     for name, table in tables.items():  # the text of a notebook is held to these, see tests/prose
